@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/base/pool.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SB_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SB_ASAN 1
+#endif
+#endif
+
+#ifdef SB_ASAN
+void __asan_poison_memory_region(void const volatile *address, size_t size);
+void __asan_unpoison_memory_region(void const volatile *address, size_t size);
+#define POISON(address, size) __asan_poison_memory_region(address, size)
+#define UNPOISON(address, size) __asan_unpoison_memory_region(address, size)
+#else
+#define POISON(address, size) ((void)(address), (void)(size))
+#define UNPOISON(address, size) ((void)(address), (void)(size))
+#endif
+
+struct sb_pool_item {
+    struct sb_pool_item *next;
+};
+
+struct sb_pool_block {
+    struct sb_pool_block *next;
+    size_t size;
+};
+
+#define BLOCK_HEAD_SIZE ((size_t)SB_CACHE_LINE)
+_Static_assert(sizeof(struct sb_pool_block) <= BLOCK_HEAD_SIZE, "objects start on a line");
+
+void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
+                  uint32_t block_count, uint32_t count_max, struct sb_memory *memory)
+{
+    SB_ASSERT(object_size >= sizeof(struct sb_pool_item) && object_size < UINT32_MAX - 16);
+    SB_ASSERT(block_count > 0);
+    SB_ASSERT(memory != NULL);
+
+    *pool = (struct sb_pool){
+        .name = name,
+        .memory = memory,
+        .object_size = (uint32_t)((object_size + 15) & ~(size_t)15),
+        .block_count = block_count,
+        .count_max = count_max,
+    };
+}
+
+static struct sb_pool_item *item_pop(struct sb_pool *pool)
+{
+    struct sb_pool_item *item = pool->free;
+    UNPOISON(item, pool->object_size);
+    pool->free = item->next;
+    return item;
+}
+
+static void item_push(struct sb_pool *pool, struct sb_pool_item *item)
+{
+    item->next = pool->free;
+    pool->free = item;
+    POISON(item, pool->object_size);
+}
+
+static bool grow(struct sb_pool *pool)
+{
+    uint32_t count = SB_MIN(pool->block_count, pool->count_max - pool->made_count);
+    if (count == 0)
+        return false;
+
+    size_t size = BLOCK_HEAD_SIZE + (size_t)count * pool->object_size;
+    struct sb_pool_block *block = pool->memory->take(pool->memory->context, size);
+    if (block == NULL)
+        return false;
+
+    *block = (struct sb_pool_block){.next = pool->blocks, .size = size};
+    pool->blocks = block;
+    char *objects = (char *)block + BLOCK_HEAD_SIZE;
+    for (uint32_t i = count; i-- > 0;)
+        item_push(pool, (struct sb_pool_item *)(void *)(objects + (size_t)i * pool->object_size));
+    pool->made_count += count;
+    return true;
+}
+
+void *sb_pool_take(struct sb_pool *pool)
+{
+    if (pool->free == NULL && !grow(pool))
+        return NULL;
+
+    SB_ASSERT(pool->used_count < pool->made_count);
+    pool->used_count++;
+    return item_pop(pool);
+}
+
+void sb_pool_give(struct sb_pool *pool, void *object)
+{
+    if (object == NULL)
+        return;
+    SB_ASSERT(pool->used_count > 0);
+    pool->used_count--;
+#ifdef SB_DEBUG
+    memset(object, 0xdd, pool->object_size); /* a use after this is seen at once */
+#endif
+    item_push(pool, object);
+}
+
+void sb_pool_deinit(struct sb_pool *pool)
+{
+    if (pool->memory == NULL)
+        return; /* never initialised */
+    SB_ASSERT(pool->used_count == 0);
+
+    for (struct sb_pool_block *block = pool->blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        size_t size = block->size;
+        UNPOISON(block, size);
+        pool->memory->give(pool->memory->context, block, size);
+    }
+    *pool = (struct sb_pool){0};
+}
+
+void sb_pool_check(const struct sb_pool *pool)
+{
+    uint32_t free_count = 0;
+    for (struct sb_pool_item *item = pool->free; item != NULL; free_count++) {
+        UNPOISON(item, sizeof(*item));
+        struct sb_pool_item *next = item->next;
+        POISON(item, sizeof(*item));
+        item = next;
+    }
+    SB_ASSERT(pool->made_count <= pool->count_max);
+    SB_ASSERT(pool->used_count <= pool->made_count);
+    SB_ASSERT(free_count == pool->made_count - pool->used_count);
+}

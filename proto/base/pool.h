@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SB_POOL_H
+#define SB_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+
+/* Where pools get their blocks.  Handed in by whoever owns the memory: the
+ * engine gives blocks from its budget, a test gives malloc. */
+struct sb_memory {
+    /* `size` bytes aligned to a cache line, or NULL if the budget is spent. */
+    void *(*take)(void *context, size_t size);
+    void (*give)(void *context, void *block, size_t size);
+    void *context;
+};
+
+struct sb_pool_item;
+struct sb_pool_block;
+
+/* Objects of one size, taken and given back in O(1).
+ *
+ * A pool grows by blocks up to `count_max` objects and never shrinks before
+ * its end.  Freed objects are poisoned for AddressSanitizer.
+ *
+ *     used_count <= made_count <= count_max
+ *     made_count - used_count == length of the free list */
+struct sb_pool {
+    const char *name;
+    struct sb_memory *memory;
+    struct sb_pool_item *free;
+    struct sb_pool_block *blocks;
+    uint32_t object_size; /* rounded up to 16 */
+    uint32_t block_count; /* objects a block */
+    uint32_t made_count;
+    uint32_t used_count;
+    uint32_t count_max;
+};
+
+/* `memory` is borrowed and must outlive the pool.  Nothing is allocated yet. */
+void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
+                  uint32_t block_count, uint32_t count_max, struct sb_memory *memory);
+
+/* Every object must have come back. */
+void sb_pool_deinit(struct sb_pool *pool);
+
+/* An object of undefined content, or NULL at the limit or without memory. */
+SB_MUST_USE void *sb_pool_take(struct sb_pool *pool);
+
+/* NULL is accepted. */
+void sb_pool_give(struct sb_pool *pool, void *object);
+
+/* Asserts the equations above by walking the free list. */
+void sb_pool_check(const struct sb_pool *pool);
+
+#endif

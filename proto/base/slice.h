@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SB_SLICE_H
+#define SB_SLICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/assert.h"
+
+/* A block of memory that slices point into: a receive slot, for example.
+ *
+ * The count is plain, not atomic: a buffer and all slices of it belong to one
+ * shard.  Whoever makes the buffer starts it with one reference; the last
+ * unref calls `release`, which takes the memory home. */
+struct sb_buffer {
+    uint32_t ref_count;
+    void (*release)(struct sb_buffer *buffer);
+};
+
+/* A part of a buffer.  Who holds a slice holds one reference to its buffer;
+ * `buffer` is NULL for bytes that need no giving back. */
+struct sb_slice {
+    const uint8_t *data;
+    size_t size;
+    struct sb_buffer *buffer;
+};
+
+static inline void sb_buffer_ref(struct sb_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    SB_ASSERT(buffer->ref_count > 0);
+    buffer->ref_count++;
+}
+
+/* May release the buffer: no slice of it that the caller does not hold by a
+ * reference of its own may be touched after this. */
+static inline void sb_buffer_unref(struct sb_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    SB_ASSERT(buffer->ref_count > 0);
+    if (--buffer->ref_count == 0)
+        buffer->release(buffer);
+}
+
+/* The part of `slice` from `offset`, `size` bytes long, with a reference of its own. */
+static inline struct sb_slice sb_slice_part(const struct sb_slice *slice, size_t offset, size_t size)
+{
+    SB_ASSERT(offset <= slice->size && size <= slice->size - offset);
+    sb_buffer_ref(slice->buffer);
+    return (struct sb_slice){.data = slice->data + offset, .size = size, .buffer = slice->buffer};
+}
+
+#endif
