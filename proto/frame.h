@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_FRAME_H
+#define SP_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/types.h"
+
+/* Frames.  [RFC9000 12.4, 19]
+ *
+ *     frame_table.h   what holds for a type: where it may stand, what it asks for
+ *     frame_read.c    bytes to struct sp_frame
+ *     frame_write.c   values to bytes
+ */
+
+enum sp_frame_type {
+    SP_FRAME_PADDING = 0x00,
+    SP_FRAME_PING = 0x01,
+    SP_FRAME_ACK = 0x02,
+    SP_FRAME_ACK_ECN = 0x03,
+    SP_FRAME_RESET_STREAM = 0x04,
+    SP_FRAME_STOP_SENDING = 0x05,
+    SP_FRAME_CRYPTO = 0x06,
+    SP_FRAME_NEW_TOKEN = 0x07,
+    SP_FRAME_STREAM = 0x08, /* 0x08 to 0x0f; the low bits are flags */
+    SP_FRAME_MAX_DATA = 0x10,
+    SP_FRAME_MAX_STREAM_DATA = 0x11,
+    SP_FRAME_MAX_STREAMS_BIDI = 0x12,
+    SP_FRAME_MAX_STREAMS_UNI = 0x13,
+    SP_FRAME_DATA_BLOCKED = 0x14,
+    SP_FRAME_STREAM_DATA_BLOCKED = 0x15,
+    SP_FRAME_STREAMS_BLOCKED_BIDI = 0x16,
+    SP_FRAME_STREAMS_BLOCKED_UNI = 0x17,
+    SP_FRAME_NEW_CONNECTION_ID = 0x18,
+    SP_FRAME_RETIRE_CONNECTION_ID = 0x19,
+    SP_FRAME_PATH_CHALLENGE = 0x1a,
+    SP_FRAME_PATH_RESPONSE = 0x1b,
+    SP_FRAME_CONNECTION_CLOSE = 0x1c,
+    SP_FRAME_CONNECTION_CLOSE_APP = 0x1d,
+    SP_FRAME_HANDSHAKE_DONE = 0x1e,
+    SP_FRAME_TYPES,
+};
+
+enum {
+    SP_STREAM_FIN = 0x01,
+    SP_STREAM_LEN = 0x02,
+    SP_STREAM_OFF = 0x04,
+    SP_STREAM_FLAGS = 0x07,
+};
+
+/* One range of acknowledged packet numbers, both ends included. */
+struct sp_ack_range {
+    uint64_t smallest;
+    uint64_t largest;
+};
+
+struct sp_frame_ack {
+    uint64_t largest;
+    uint64_t delay; /* as on the wire: scaled by the peer's ack_delay_exponent */
+    uint64_t range_count; /* ranges behind the first one */
+    struct sp_ack_range first;
+    struct sb_bytes ranges; /* the encoded rest, checked: see sp_ack_next() */
+    bool has_ecn;
+    uint64_t ect0;
+    uint64_t ect1;
+    uint64_t ce;
+};
+
+struct sp_frame_stream {
+    uint64_t id;
+    uint64_t offset; /* of data[0] in the stream, in bytes */
+    const uint8_t *data; /* borrowed from the packet */
+    uint64_t size;
+    bool fin;
+};
+
+struct sp_frame_crypto {
+    uint64_t offset;
+    const uint8_t *data; /* borrowed from the packet */
+    uint64_t size;
+};
+
+struct sp_frame_new_cid {
+    uint64_t sequence;
+    uint64_t retire_prior_to;
+    struct sp_cid cid;
+    uint8_t reset_token[SP_RESET_TOKEN_SIZE];
+};
+
+struct sp_frame_close {
+    bool is_app;
+    uint64_t error;
+    uint64_t frame_type; /* 0 for is_app */
+    struct sb_bytes reason;
+};
+
+/* A frame as read.  Borrows from the packet. */
+struct sp_frame {
+    uint64_t type; /* as on the wire: STREAM with its flags */
+    union {
+        struct sp_frame_ack ack;
+        struct sp_frame_stream stream;
+        struct sp_frame_crypto crypto;
+        struct sp_frame_new_cid new_cid;
+        struct sp_frame_close close;
+        struct sb_bytes token; /* NEW_TOKEN */
+        struct {
+            uint64_t id;
+            uint64_t error;      /* RESET_STREAM, STOP_SENDING */
+            uint64_t final_size; /* RESET_STREAM */
+            uint64_t limit;      /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
+        } on_stream;
+        uint64_t limit;    /* MAX_DATA, MAX_STREAMS_*, DATA_BLOCKED, STREAMS_BLOCKED_* */
+        uint64_t sequence; /* RETIRE_CONNECTION_ID */
+        uint8_t path_data[SP_PATH_DATA_SIZE];
+        size_t padding_size; /* a run of PADDING bytes, this one included */
+    };
+};
+
+/* Reads one frame of a packet of type `packet_type` (an enum sp_packet_type), steps over
+ * it and fills `*ret` on SP_OK.  Returns the wire's error code otherwise:
+ *
+ *   SP_ERR_FRAME_ENCODING      unknown type, truncated, or a value that the RFC forbids
+ *   SP_ERR_PROTOCOL_VIOLATION  not allowed in this packet type (or a type that
+ *                              is not in its shortest form). [RFC9000 12.4]
+ *   SP_ERR_...                 what section 19 names for that frame
+ *
+ * `reader` must not be empty. */
+SB_MUST_USE enum sp_err sp_frame_read(struct sb_reader *reader, uint32_t packet_type,
+                                      struct sp_frame *ret);
+
+/* Reads a STREAM frame whose type byte has been taken already.  [RFC9000 19.8] */
+SB_MUST_USE enum sp_err sp_frame_read_stream(struct sb_reader *reader, uint64_t type,
+                                             struct sp_frame_stream *ret);
+
+/* Walks the ranges of an ACK frame that sp_frame_read() accepted, largest first:
+ *
+ *     struct sp_ack_walk walk = sp_ack_walk_of(&frame.ack);
+ *     while (sp_ack_next(&walk, &range)) ...
+ */
+struct sp_ack_walk {
+    struct sb_reader reader;
+    uint64_t left;
+    struct sp_ack_range range; /* the next one */
+    bool has_range;
+};
+
+struct sp_ack_walk sp_ack_walk_of(const struct sp_frame_ack *ack);
+bool sp_ack_next(struct sp_ack_walk *walk, struct sp_ack_range *ret);
+
+/* Writers.  Each writes the whole frame, type included, or fails the writer. */
+
+void sp_frame_write_ping(struct sb_writer *w);
+void sp_frame_write_padding(struct sb_writer *w, size_t size);
+
+struct sp_ecn_counts {
+    uint64_t ect0;
+    uint64_t ect1;
+    uint64_t ce;
+};
+
+/* Writes as many of `ranges` (largest first, disjoint, not adjacent) as fit, at least the
+ * first, and returns how many; 0 and nothing written if not even one fits.
+ * `ecn` may be NULL.  `delay` is already scaled.  [RFC9000 19.3] */
+uint32_t sp_frame_write_ack(struct sb_writer *w, const struct sp_ack_range *ranges,
+                            uint32_t range_count, uint64_t delay, const struct sp_ecn_counts *ecn);
+
+void sp_frame_write_reset_stream(struct sb_writer *w, uint64_t id, uint64_t error,
+                                 uint64_t final_size);
+void sp_frame_write_stop_sending(struct sb_writer *w, uint64_t id, uint64_t error);
+
+/* The head of a CRYPTO frame: the caller puts `size` bytes behind it. */
+void sp_frame_write_crypto_head(struct sb_writer *w, uint64_t offset, uint64_t size);
+size_t sp_frame_crypto_head_size(uint64_t offset, uint64_t size);
+
+void sp_frame_write_new_token(struct sb_writer *w, struct sb_bytes token);
+
+/* The head of a STREAM frame: the caller puts `size` bytes behind it.  Without a length the
+ * data runs to the end of the packet. */
+struct sp_stream_head {
+    uint64_t id;
+    uint64_t offset;
+    uint64_t size;
+    bool has_length;
+    bool fin;
+};
+void sp_frame_write_stream_head(struct sb_writer *w, const struct sp_stream_head *head);
+size_t sp_frame_stream_head_size(const struct sp_stream_head *head);
+
+/* MAX_DATA, MAX_STREAMS_*, DATA_BLOCKED, STREAMS_BLOCKED_*, RETIRE_CONNECTION_ID: a
+ * type and one number. */
+void sp_frame_write_number(struct sb_writer *w, enum sp_frame_type type, uint64_t number);
+
+/* MAX_STREAM_DATA and STREAM_DATA_BLOCKED. */
+void sp_frame_write_stream_limit(struct sb_writer *w, enum sp_frame_type type, uint64_t id,
+                                 uint64_t limit);
+
+void sp_frame_write_new_cid(struct sb_writer *w, const struct sp_frame_new_cid *frame);
+
+/* PATH_CHALLENGE and PATH_RESPONSE. */
+void sp_frame_write_path(struct sb_writer *w, enum sp_frame_type type,
+                         const uint8_t data[SP_PATH_DATA_SIZE]);
+
+/* Cuts the reason where it does not fit. */
+void sp_frame_write_close(struct sb_writer *w, const struct sp_frame_close *frame);
+void sp_frame_write_handshake_done(struct sb_writer *w);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_HEADER_H
+#define SP_HEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/types.h"
+
+/* Packet headers.  [RFC9000 17]  Usage order on receive:
+ *
+ *     sp_header_read() -> unmask first byte and packet number -> sp_pn_expand()
+ */
+
+enum sp_packet_type {
+    SP_PACKET_INITIAL,
+    SP_PACKET_ZERO_RTT,
+    SP_PACKET_HANDSHAKE,
+    SP_PACKET_RETRY,
+    SP_PACKET_VERSION_NEGOTIATION,
+    SP_PACKET_ONE_RTT,
+    SP_PACKET_UNKNOWN_VERSION, /* long header of a version that we do not speak */
+};
+
+enum {
+    SP_HEADER_LONG = 0x80,
+    SP_HEADER_FIXED = 0x40,
+    SP_HEADER_SPIN = 0x20,      /* short */
+    SP_HEADER_KEY_PHASE = 0x04, /* short */
+    SP_HEADER_LONG_RESERVED = 0x0c,
+    SP_HEADER_SHORT_RESERVED = 0x18,
+    SP_HEADER_LONG_MASKED = 0x0f,  /* bits under header protection */
+    SP_HEADER_SHORT_MASKED = 0x1f,
+    SP_HEADER_PN_SIZE = 0x03,
+};
+
+/* What can be read of a packet before its header protection is removed.
+ * All pointers are into the datagram. */
+struct sp_header {
+    enum sp_packet_type type;
+    uint8_t first;           /* first byte, low bits still masked */
+    uint32_t version;        /* long */
+    struct sp_cid dcid;      /* sp_header_read() with a CID over 20 bytes fails, except .. */
+    struct sp_cid scid;      /* .. for UNKNOWN_VERSION and VERSION_NEGOTIATION: see raw_ */
+    struct sb_bytes raw_dcid; /* long: as received, up to 255 bytes. [RFC8999 5.1] */
+    struct sb_bytes raw_scid;
+    struct sb_bytes token;   /* INITIAL: the token; RETRY: the retry token */
+    struct sb_bytes versions; /* VERSION_NEGOTIATION: 4 bytes each, big endian */
+    size_t pn_offset;        /* of the packet number; 0 for types without one */
+    size_t size;             /* of the whole packet: the rest of the datagram starts here */
+};
+
+/* Reads the header at the start of `data`.  `short_cid_size` is the size of the
+ * CIDs that this endpoint issues.  False: the datagram's rest is not a QUIC
+ * packet that we can look into, drop it; `*ret` is then untouched.
+ *
+ * Checks lengths only: it guarantees that pn_offset + 4 + SP_SAMPLE_SIZE <= size for
+ * types with a packet number, and that CIDs fit.  A fixed bit of 0 is
+ * refused for version 1.  [RFC9000 17.2, 17.3] */
+SB_MUST_USE bool sp_header_read(const uint8_t *data, size_t size, uint8_t short_cid_size,
+                                struct sp_header *ret);
+
+/* A long header to write.  Its length field is written in 2 bytes, so that it can
+ * be filled in when the payload is known: see sp_header_set_length(). */
+struct sp_long_header {
+    enum sp_packet_type type; /* INITIAL, ZERO_RTT or HANDSHAKE */
+    struct sp_cid dcid;
+    struct sp_cid scid;
+    struct sb_bytes token; /* INITIAL */
+    uint64_t pn;
+    uint32_t pn_size; /* 1 to 4 */
+};
+
+/* Bytes that sp_header_write_long() takes, with the packet number. */
+size_t sp_header_long_size(const struct sp_long_header *header);
+
+/* Writes the header with a length of 0.  `*ret_length_at` is where the length field
+ * stands and `*ret_pn_at` where the packet number does. */
+void sp_header_write_long(struct sb_writer *w, const struct sp_long_header *header,
+                          uint8_t **ret_length_at, uint8_t **ret_pn_at);
+
+/* `length`: packet number, payload and tag, in bytes; below 2^14. */
+void sp_header_set_length(uint8_t *length_at, size_t length);
+
+struct sp_short_header {
+    const struct sp_cid *dcid;
+    uint64_t pn;
+    uint32_t pn_size;
+    bool spin;
+    bool key_phase;
+};
+
+static inline size_t sp_header_short_size(const struct sp_short_header *header)
+{
+    return 1 + (size_t)header->dcid->size + header->pn_size;
+}
+
+void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
+                           uint8_t **ret_pn_at);
+
+/* [RFC9000 17.1, A.2] Bytes in which `pn` must be sent when the peer has acknowledged
+ * up to `largest_acked`, UINT64_MAX if nothing yet. */
+uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked);
+
+void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size);
+uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size);
+
+/* [RFC9000 17.1, A.3] The packet number closest to `next` (one more than the largest received)
+ * whose low bits are `truncated`. */
+uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size);
+
+/* Applies (or removes: it is the same) header protection.  `first` is the packet's
+ * first byte and `pn_at` its packet number of `pn_size` bytes. [RFC9001 5.4.1] */
+void sp_header_mask(uint8_t *first, uint8_t *pn_at, uint32_t pn_size,
+                    const uint8_t mask[SP_MASK_SIZE]);
+
+/* Writes a Version Negotiation packet: CIDs are swapped already.  `first` supplies
+ * the unused bits, random.  [RFC9000 17.2.1] */
+void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
+                                         struct sb_bytes scid, const uint32_t *versions,
+                                         size_t version_count);
+
+#endif

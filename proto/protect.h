@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_PROTECT_H
+#define SP_PROTECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/types.h"
+
+/* Packet protection, as the connection needs it.  [RFC9001 5]
+ *
+ * proto/ declares this interface, crypto/ implements it; the simulator has an
+ * implementation without a cipher.  Usage order:
+ *
+ *     initial() or key()  ->  seal() / open() / masks()  ->  next()  ->  destroy()
+ *
+ * A key belongs to one direction of one connection at one level and holds both
+ * the packet key and the header key. */
+
+struct sp_key; /* opaque; owned by whoever created it until destroy() */
+
+/* AEADs by their TLS cipher suite.  [RFC8446 B.4] */
+enum sp_suite {
+    SP_SUITE_NONE = 0,
+    SP_SUITE_AES_128_GCM = 0x1301,
+    SP_SUITE_AES_256_GCM = 0x1302,
+    SP_SUITE_CHACHA20_POLY1305 = 0x1303,
+};
+
+enum { SP_SECRET_SIZE_MAX = 48 };
+
+struct sp_key_limits {
+    uint64_t seal_count_max; /* packets sealed with one key. [RFC9001 6.6] */
+    uint64_t fail_count_max; /* packets that failed to open, over all keys of a connection */
+};
+
+/* One packet to seal.  `header` ends with the packet number and is the
+ * associated data.  The plaintext is `parts` in order; ciphertext and tag go to
+ * `out`, which must not overlap a part unless it is exactly in place.
+ * The size of `out` is the sum of the parts + SP_TAG_SIZE. */
+struct sp_seal {
+    uint64_t pn;
+    const uint8_t *header;
+    size_t header_size;
+    const struct sb_bytes *parts;
+    size_t part_count; /* at least 1 */
+    uint8_t *out;
+};
+
+struct sp_protect_ops {
+    /* Makes both Initial keys for the client's first destination CID.
+     * [RFC9001 5.2]  False, and nothing made, without memory. */
+    bool (*initial)(void *context, const struct sp_cid *dcid, enum sp_role role,
+                    struct sp_key **ret_read, struct sp_key **ret_write);
+
+    /* Makes a key from a TLS traffic secret.  NULL for an unknown suite or
+     * without memory.  The secret stays the caller's. */
+    struct sp_key *(*key)(void *context, enum sp_suite suite, const uint8_t *secret,
+                          size_t secret_size);
+
+    /* Makes the key of the next key phase; `key` stays valid.  The header key
+     * is not updated.  [RFC9001 6.1]  NULL without memory. */
+    struct sp_key *(*next)(const struct sp_key *key);
+
+    /* Wipes and frees; NULL is accepted. */
+    void (*destroy)(struct sp_key *key);
+
+    struct sp_key_limits (*limits)(const struct sp_key *key);
+
+    /* Cannot fail for well-formed arguments. */
+    void (*seal)(struct sp_key *key, const struct sp_seal *packet);
+
+    /* Opens ciphertext and tag at `data` in place.  `size` includes the tag.
+     * False if it does not authenticate: the bytes at `data` are then lost. */
+    bool (*open)(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
+                 uint8_t *data, size_t size);
+
+    /* The header protection masks of `count` samples of 16 bytes.
+     * [RFC9001 5.4] */
+    void (*masks)(struct sp_key *key, const uint8_t *const *samples, size_t count,
+                  uint8_t (*ret_masks)[SP_MASK_SIZE]);
+
+    /* [RFC9001 5.8] Checks the integrity tag at the end of a Retry packet. */
+    bool (*retry_is_authentic)(void *context, const struct sp_cid *original_dcid,
+                               const uint8_t *packet, size_t size);
+};
+
+/* What a connection holds: the table, and what its makers are given. */
+struct sp_protect {
+    const struct sp_protect_ops *ops;
+    void *context;
+};
+
+#endif

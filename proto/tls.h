@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_TLS_H
+#define SP_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/protect.h"
+#include "proto/types.h"
+
+/* The TLS 1.3 handshake, as the connection needs it.  [RFC9001 4]
+ *
+ * proto/ declares this interface, crypto/ implements it on OpenSSL; the
+ * simulator has one of its own.  Bytes go in, facts are pulled out; TLS never
+ * calls back into the connection.  Usage order:
+ *
+ *     start() -> { receive() -> next() until NONE } ... -> destroy()
+ */
+
+struct sp_tls; /* opaque: one handshake of one connection */
+
+enum sp_tls_fact_kind {
+    SP_TLS_NONE,        /* nothing more to say for now */
+    SP_TLS_CRYPTO,      /* `size` more bytes to send at `level`: see bytes() */
+    SP_TLS_SECRET,      /* a traffic secret for `level` */
+    SP_TLS_PEER_PARAMS, /* the peer's transport parameters, still encoded */
+    SP_TLS_COMPLETE,    /* the handshake is complete. [RFC9001 4.1.1] */
+    SP_TLS_ALERT,       /* the handshake failed; nothing follows */
+};
+
+struct sp_tls_fact {
+    enum sp_tls_fact_kind kind;
+    enum sp_level level;     /* CRYPTO, SECRET */
+    size_t size;             /* CRYPTO */
+    bool is_write;           /* SECRET: for our packets, not the peer's */
+    enum sp_suite suite;     /* SECRET */
+    struct sb_bytes secret;  /* SECRET: valid until the next call, then wiped */
+    struct sb_bytes params;  /* PEER_PARAMS: valid until the next call */
+    uint8_t alert;           /* ALERT: a TLS alert description */
+};
+
+struct sp_tls_ops {
+    /* Begins: a client then has its ClientHello to say.  `params` are our
+     * encoded transport parameters, copied.  False without memory. */
+    bool (*start)(struct sp_tls *tls, const uint8_t *params, size_t params_size);
+
+    /* Takes the next bytes of the CRYPTO stream of `level`, in order, without
+     * gaps.  All are consumed or buffered; what follows from them is pulled. */
+    void (*receive)(struct sp_tls *tls, enum sp_level level, const uint8_t *data, size_t size);
+
+    /* The next fact, in the order in which TLS raised them. */
+    void (*next)(struct sp_tls *tls, struct sp_tls_fact *ret);
+
+    /* Bytes [offset, offset + size) of what is to be sent at `level`.  They
+     * stay readable, at any address, until drop() or destroy(): a lost CRYPTO
+     * frame is written again from here.  The pointer holds until the next call. */
+    const uint8_t *(*bytes)(struct sp_tls *tls, enum sp_level level, uint64_t offset, size_t size);
+
+    /* The keys of `level` are discarded: its bytes are not asked for again. */
+    void (*drop)(struct sp_tls *tls, enum sp_level level);
+
+    void (*destroy)(struct sp_tls *tls);
+};
+
+#endif

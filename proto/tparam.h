@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_TPARAM_H
+#define SP_TPARAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/types.h"
+
+/* Transport parameters.  [RFC9000 18.2]  Durations stay in the wire's units here
+ * (ms) and are converted by the connection. */
+struct sp_tparams {
+    struct sp_cid original_dcid; /* server only */
+    struct sp_cid initial_scid;
+    struct sp_cid retry_scid; /* server only */
+    bool has_original_dcid;
+    bool has_initial_scid;
+    bool has_retry_scid;
+    bool has_reset_token; /* server only */
+    bool disable_active_migration;
+    uint8_t reset_token[SP_RESET_TOKEN_SIZE];
+
+    uint64_t max_idle_timeout_ms; /* 0: none */
+    uint64_t max_udp_payload_size;
+    uint64_t initial_max_data;
+    uint64_t initial_max_stream_data_bidi_local;
+    uint64_t initial_max_stream_data_bidi_remote;
+    uint64_t initial_max_stream_data_uni;
+    uint64_t initial_max_streams_bidi;
+    uint64_t initial_max_streams_uni;
+    uint64_t ack_delay_exponent;
+    uint64_t max_ack_delay_ms;
+    uint64_t active_cid_limit;
+};
+
+enum {
+    SP_TPARAMS_SIZE_MAX = 512, /* of what sp_tparams_write() makes */
+};
+
+/* The values that hold when a parameter is absent. */
+void sp_tparams_init(struct sp_tparams *params);
+
+/* Writes what differs from the defaults, and a reserved parameter of `grease` (any value)
+ * to keep peers tolerant.  [RFC9000 18.1]  Server-only ones are written where present. */
+void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint64_t grease);
+
+/* Reads the parameters that an endpoint of role `sender` sent.  SP_OK, or
+ * SP_ERR_TRANSPORT_PARAMETER for a duplicate, a malformed or forbidden value, or a server-only
+ * parameter from a client; `*ret` is then untouched.  Unknown ones are skipped.
+ * Whether the CIDs in it are the right ones is checked by the connection. [RFC9000 7.3] */
+SB_MUST_USE enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender,
+                                        struct sp_tparams *ret);
+
+/* preferred_address is parsed for its form and not kept. */
+
+#endif
