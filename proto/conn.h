@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_H
+#define SP_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/pool.h"
+#include "proto/event.h"
+#include "proto/header.h"
+#include "proto/protect.h"
+#include "proto/stats.h"
+#include "proto/tls.h"
+#include "proto/types.h"
+
+/* A QUIC connection, either role, without I/O.  [RFC9000]
+ *
+ * Datagrams and time go in, datagrams and events come out, and nothing is ever
+ * called back.  Usage order, on one thread:
+ *
+ *     sp_conn_create()
+ *     loop:  sp_conn_receive() | a stream verb | sp_conn_on_deadline()
+ *            sp_conn_next_event() until none
+ *            sp_conn_send() until it gives 0
+ *            sleep until sp_conn_deadline_ns()
+ *     sp_conn_destroy()      after SP_EVENT_DRAINED, or at any time
+ *
+ * `now_ns` never goes backwards.  Received bytes are handed out as slices of
+ * the datagrams; bytes to send are lent and read again when they were lost. */
+
+struct sp_conn;
+
+/* What the application decides; shared by connections, constant. */
+struct sp_config {
+    uint64_t idle_timeout_ns;      /* 0: none */
+    uint64_t handshake_timeout_ns; /* 0: none */
+    uint64_t ack_delay_ns_max;     /* we delay an ACK by at most this; < 2^14 ms */
+    size_t datagram_size_max;      /* UDP payload bytes we send once it is safe; >= 1200 */
+    uint64_t stream_window_bytes;     /* receive window at the start .. */
+    uint64_t stream_window_bytes_max; /* .. and what auto-tuning may make of it */
+    uint64_t conn_window_bytes;
+    uint64_t conn_window_bytes_max;
+    uint64_t streams_bidi_max; /* that the peer may have open at a time */
+    uint64_t streams_uni_max;
+    uint64_t streams_local_max; /* that we may have open at a time, both kinds */
+    uint8_t cid_size;          /* of the CIDs that we issue: 4 to 20 */
+    bool ecn;                  /* mark our packets ECT(0) while the path passes it on */
+    bool pacing;
+};
+
+/* Values that work: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
+void sp_config_init(struct sp_config *config);
+
+/* Bounds for the pools that the connections of one shard share. */
+struct sp_pool_limits {
+    uint32_t conns_max;
+    uint32_t streams_max;
+};
+
+/* Where all memory of connections comes from: one of these a shard. */
+struct sp_pools {
+    struct sb_memory *memory;
+    struct sb_pool conns;
+    struct sb_pool streams;
+    struct sb_pool chunks;  /* lent bytes */
+    struct sb_pool pieces;  /* received bytes that wait */
+    struct sb_pool ranges;
+    struct sb_pool packets; /* blocks of sent packets */
+    struct sb_pool frames;  /* what was in them */
+};
+
+/* `memory` is borrowed until sp_pools_deinit(). */
+void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
+                   struct sb_memory *memory);
+/* All connections must be gone. */
+void sp_pools_deinit(struct sp_pools *pools);
+/* Objects in use, over all pools: 0 when all connections are gone. */
+uint64_t sp_pools_used(const struct sp_pools *pools);
+
+/* What a connection asks of its host. */
+struct sp_host {
+    /* Fills `out` with bytes that nobody can predict. */
+    void (*random)(void *context, void *out, size_t size);
+    /* The Stateless Reset token of a CID that we issue.  [RFC9000 10.3.2] */
+    void (*reset_token)(void *context, const struct sp_cid *cid,
+                        uint8_t ret_token[SP_RESET_TOKEN_SIZE]);
+    /* Makes the CID: random, or one that carries a route.  `size` bytes. */
+    void (*make_cid)(void *context, size_t size, struct sp_cid *ret);
+    /* Makes the handshake: for a server only after the first packet authenticated, so
+     * that a stranger's garbage costs no TLS state.  NULL without memory or budget. */
+    struct sp_tls *(*make_tls)(void *context);
+    void *context;
+};
+
+struct sp_conn_args {
+    enum sp_role role;
+    const struct sp_config *config; /* borrowed until the end, like the next four */
+    struct sp_pools *pools;
+    struct sp_protect protect;
+    const struct sp_tls_ops *tls_ops;
+    struct sp_host host;
+    struct sp_path path;
+    /* Server: both CIDs of the client's first Initial.  Client: unused, chosen. */
+    struct sp_cid client_dcid;
+    struct sp_cid client_scid;
+    bool address_is_valid; /* server: the client's address proved itself by a token */
+    void *user;            /* given back by sp_conn_user() */
+};
+
+/* Makes a connection.  A client then has its first flight to send; a server
+ * waits for sp_conn_receive() with the datagram that it was made for.
+ * NULL without memory: nothing is owned then. */
+SB_MUST_USE struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns);
+
+/* Frees all.  Held slices stay valid; lent bytes are the caller's again.  NULL is accepted. */
+void sp_conn_destroy(struct sp_conn *conn);
+
+void *sp_conn_user(const struct sp_conn *conn);
+
+/* Takes a batch of datagrams, in the order of arrival, and decides once
+ * behind them about acknowledging.  The datagrams' bytes are overwritten. */
+void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, uint32_t count,
+                     uint64_t now_ns);
+
+/* True once a packet of the peer has been opened.  A server's connection for
+ * which this is false after its first datagram was made for garbage: destroy it. */
+bool sp_conn_is_authenticated(const struct sp_conn *conn);
+/* True while the handshake is not complete: it counts against the handshake budget. */
+bool sp_conn_is_handshaking(const struct sp_conn *conn);
+bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
+
+/* Fills one train: up to `count_max` datagrams.  Returns how many, 0 if there is
+ * nothing that may be sent now.  Call again until 0. */
+SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
+
+/* When sp_conn_on_deadline() wants to be called next; SB_NEVER if not at all.  A time that
+ * has passed means now.  After the call, sp_conn_send() may have something. */
+uint64_t sp_conn_deadline_ns(const struct sp_conn *conn);
+void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
+
+/* The next fact.  False, and `*ret` untouched, when there is none. */
+SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
+
+/* What a stream verb answers. */
+enum sp_answer {
+    SP_DONE,
+    SP_AGAIN,   /* not now: the peer's stream limit (open), or memory (write) */
+    SP_GONE,    /* no such stream, or that part of it is closed */
+    SP_INVALID, /* the stream has no such part, or an argument is out of range */
+    SP_CLOSED,  /* the connection is closed */
+};
+
+/* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration;
+ * SP_EVENT_STREAMS_AVAILABLE will tell. */
+SB_MUST_USE enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
+
+struct sp_write {
+    const void *data; /* lent until SP_EVENT_STREAM_SENT brings `tag` back */
+    size_t size;      /* may be 0 with `fin` */
+    uint64_t tag;     /* comes back once a write, also for an empty one */
+    bool fin;
+};
+
+/* Queues bytes.  They stay the caller's unless SP_DONE. */
+SB_MUST_USE enum sp_answer sp_conn_write(struct sp_conn *conn, uint64_t id,
+                                         const struct sp_write *write);
+
+/* Abandons the sending part.  [RFC9000 19.4]  Lent bytes come back. */
+SB_MUST_USE enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
+
+/* Asks the peer to stop; what still arrives is discarded.  [RFC9000 19.5] */
+SB_MUST_USE enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);
+
+/* The application is done with `size` received bytes of stream `id`: gives the
+ * peer that much credit again.  The stream may be closed already. */
+void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size);
+
+SB_MUST_USE enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
+
+/* Starts to close with an application's error.  [RFC9000 10.2]  Repeats are ignored.
+ * `reason` is copied, cut at SP_REASON_SIZE_MAX. */
+void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,
+                   uint64_t now_ns);
+/* The same as a transport: for hosts that shut down or run out of memory. */
+void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char *reason,
+                             uint64_t now_ns);
+
+/* A datagram that ends in one of the peer's reset tokens arrived.  [RFC9000 10.3.1] */
+void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
+
+struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made */
+void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
+
+/* Walks everything and asserts every invariant; for tests. */
+void sp_conn_check(const struct sp_conn *conn);
+
+#endif

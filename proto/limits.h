@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_LIMITS_H
+#define SP_LIMITS_H
+
+/* Every bound of proto/ that the configuration does not set, each with its reason.
+ * What happens at a bound stands beside it. */
+
+enum {
+    /* Ranges of received packet numbers that are remembered a space, and sent
+     * in one ACK.  At the bound the oldest range is forgotten: its packets are
+     * then treated as duplicates.  [RFC9000 13.2.3] */
+    SP_ACK_RANGES_MAX = 64,
+
+    /* Bytes of CRYPTO data a level may have out of order; RFC 9000 asks for at
+     * least 4,096.  Beyond: CRYPTO_BUFFER_EXCEEDED.  [RFC9000 7.5]  Large enough
+     * for a certificate chain that arrives backwards. */
+    SP_CRYPTO_BUFFER_BYTES_MAX = 65536,
+
+    /* Pieces of out-of-order data that one connection may hold.  Beyond: the
+     * packet that brought one more is dropped and not acknowledged. */
+    SP_REASSEMBLY_PIECES_MAX = 16384,
+
+    /* CIDs of the peer that we keep, and CIDs of ours that we give out, at a time:
+     * enough for a path change, few enough to walk. Beyond: CONNECTION_ID_LIMIT. */
+    SP_CIDS_MAX = 4,
+
+    /* RETIRE_CONNECTION_ID frames that may wait to be sent or acknowledged.  Beyond:
+     * CONNECTION_ID_LIMIT.  [RFC9000 5.1.2] */
+    SP_RETIRED_CIDS_MAX = 16,
+
+    /* PATH_CHALLENGEs of one batch that are answered; the rest is dropped: the peer
+     * must repeat a challenge anyway.  [RFC9000 8.2.2] */
+    SP_PATH_RESPONSES_MAX = 4,
+
+    /* Packets kept while their keys are still missing.  Beyond: dropped, the peer
+     * sends them again.  [RFC9001 5.7] */
+    SP_EARLY_PACKETS_MAX = 8,
+
+    /* Datagrams in a train: what one UDP_SEGMENT send takes. */
+    SP_TRAIN_COUNT_MAX = 64,
+
+    /* Bytes of frame heads and control frames in one packet.  What does not fit
+     * goes into the next packet. */
+    SP_CONTROL_BYTES_MAX = 1280,
+
+    /* STREAM and CRYPTO frames in one packet: bounds its scatter list. */
+    SP_DATA_FRAMES_MAX = 16,
+
+    /* Bytes of a reason phrase that are kept and sent. */
+    SP_REASON_SIZE_MAX = 128,
+
+    /* Datagrams opened together: one GRO buffer. */
+    SP_BATCH_MAX = 64,
+
+    /* Times that the PTO is doubled: 2^10 times a PTO is later than any idle timeout. */
+    SP_PTO_BACKOFF_MAX = 10,
+
+    /* Frames of one packet whose loss asks for a repeat. */
+    SP_SENT_BLOCK_PACKETS = 32,
+
+    /* Packet threshold before a packet counts as lost.  [RFC9002 6.1.1] */
+    SP_LOSS_PACKET_THRESHOLD = 3,
+};
+
+#endif
