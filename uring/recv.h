@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_RECV_H
+#define SU_RECV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/slice.h"
+#include "uring/address.h"
+#include "uring/bufring.h"
+#include "uring/ring.h"
+#include "uring/socket.h"
+
+/* The receiver of one socket: a multishot recvmsg that fills slots of a buffer
+ * ring, one slot a GRO buffer.
+ *
+ * A turn:
+ *
+ *     su_ring_enter, su_ring_completions
+ *     for each of kind SU_OP_RECEIVE: su_recv_take -> 1: a su_received
+ *         cut it with su_cutter, sb_buffer_unref(received.buffer) when done
+ *     su_recv_tend     once, when the batch is done
+ *
+ * The multishot ends whenever a completion lacks F_MORE, whatever else it says.
+ * With -ENOBUFS it ended because no slot was at home; nothing is lost by that
+ * (the datagrams wait in the socket), and it is armed again by su_recv_tend as
+ * soon as one is.  Loss shows in `kernel_dropped_count` only. */
+
+/* One GRO buffer, or a single datagram. */
+struct su_received {
+    uint8_t *payload;       /* in the slot; may be changed in place (decryption) */
+    uint32_t size;          /* bytes; 0 is a legal, empty datagram */
+    uint32_t segment_size;  /* of each datagram but the last, which may be shorter; = size if one */
+    struct su_address peer; /* who sent it, canonical */
+    struct su_address local;  /* where it arrived; the bound address if the kernel did not say */
+    uint8_t ecn;              /* 0 .. 3, the same for all datagrams in it */
+    struct sb_buffer *buffer; /* the slot; one reference belongs to the receiver of this struct */
+};
+
+struct su_recv_counts {
+    uint64_t buffers;        /* su_received handed out */
+    uint64_t bytes;          /* payload in them */
+    uint64_t arms;           /* multishots started: 1 is the ideal */
+    uint64_t no_buffers;     /* ended with -ENOBUFS */
+    uint64_t ends;           /* ended for another reason than ENOBUFS or stop */
+    uint64_t truncated;      /* datagrams or control that did not fit: dropped */
+    uint64_t malformed;      /* completions whose lengths made no sense: dropped */
+    uint64_t socket_errors;  /* ICMP errors of a connected socket and the like */
+    uint64_t stale;          /* completions of an earlier life: dropped */
+    uint64_t kernel_dropped; /* datagrams the kernel dropped before us (SO_RXQ_OVFL) */
+};
+
+struct su_recv {
+    struct su_ring *ring;
+    struct su_bufring *bufring;
+    const struct su_socket *socket;
+    struct msghdr message; /* only its lengths: how each slot is laid out */
+    uint32_t index;
+    uint32_t generation;
+    bool is_armed;               /* a multishot is in flight */
+    bool is_wanted;              /* between start and stop */
+    bool is_starved;             /* the last one ended with -ENOBUFS */
+    uint32_t dropped_count_seen; /* the last SO_RXQ_OVFL */
+    struct su_recv_counts counts;
+};
+
+/* `index` goes into the operation's user_data: the owner's name for this receiver.  All three
+ * pointers are borrowed and must outlive it; the socket must be attached to `ring`.
+ * Nothing is armed yet.  Start again at the same index with the same struct (its generation
+ * goes on), or completions of the earlier life are not recognised. */
+void su_recv_init(struct su_recv *recv, struct su_ring *ring, struct su_bufring *bufring,
+                  const struct su_socket *socket, uint32_t index);
+
+/* Queues the multishot.  0, or -EAGAIN if the submission queue is full: su_recv_tend tries again.
+ * Threads, here and below: the owner of the ring. */
+int su_recv_start(struct su_recv *recv);
+
+/* Handles a completion of kind SU_OP_RECEIVE with this receiver's index.
+ *   1        `*ret` is filled; the caller owns one reference to ret->buffer
+ *   0        nothing for you: ended, stale, truncated, malformed (counted)
+ *   -errno   the socket reported an error (-ECONNREFUSED, -EHOSTUNREACH, ...); counted, and the
+ *            receiver goes on by itself.  Nothing
+ *            authenticates such a report: it is a hint only.
+ * `*ret` is untouched unless 1 is returned. */
+SB_MUST_USE int su_recv_take(struct su_recv *recv, const struct su_completion *completion,
+                             struct su_received *ret);
+
+/* Once a turn, after the completions: shows the slots that came home to the kernel and, if the
+ * multishot ended, arms it again.  Not while no slot is at home. */
+void su_recv_tend(struct su_recv *recv);
+
+/* Queues the cancellation.  The last completion (-ECANCELED) comes later: is_armed turns false. */
+void su_recv_stop(struct su_recv *recv);
+
+/* Where the parts of one receive slot are.  Every length in it comes from the kernel through
+ * shared memory and is checked against what was asked for and against `size`. */
+struct su_recv_layout {
+    uint8_t *name;
+    uint8_t *control;
+    uint8_t *payload;
+    uint32_t name_size;
+    uint32_t control_size;
+    uint32_t payload_size;
+    uint32_t flags; /* MSG_TRUNC, MSG_CTRUNC */
+};
+
+/* `size` is the completion's result.  0, or -EBADMSG if anything does not fit: `*ret` is
+ * untouched.  `payload_size` is cut to what is in the slot, as with MSG_TRUNC it may be more. */
+SB_MUST_USE int su_recv_parse(uint8_t *slot, uint32_t size, const struct msghdr *asked,
+                              struct su_recv_layout *ret);
+
+/* Cuts a received buffer into datagrams. */
+struct su_cutter {
+    uint8_t *at;
+    uint32_t left;
+    uint32_t segment_size;
+};
+
+static inline struct su_cutter su_cutter_of(const struct su_received *received)
+{
+    return (struct su_cutter){
+        .at = received->payload,
+        .left = received->size,
+        .segment_size = received->segment_size,
+    };
+}
+
+/* The next datagram: its address, and its size in `*ret_size`; NULL when there is none left.
+ * An empty datagram gives none. */
+static inline uint8_t *su_cutter_next(struct su_cutter *cutter, uint32_t *ret_size)
+{
+    if (cutter->left == 0)
+        return NULL;
+    uint8_t *datagram = cutter->at;
+    uint32_t size = SB_MIN(cutter->left, cutter->segment_size);
+    if (size == 0)
+        return NULL;
+    cutter->at += size;
+    cutter->left -= size;
+    *ret_size = size;
+    return datagram;
+}
+
+/* How many datagrams su_cutter_next will give. */
+static inline uint32_t su_received_count(const struct su_received *received)
+{
+    if (received->size == 0)
+        return 0;
+    return (received->size + received->segment_size - 1) / received->segment_size;
+}
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_RING_H
+#define SU_RING_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "uring/op.h"
+
+/* One io_uring, owned by one thread.
+ *
+ * Order of life:
+ *
+ *     su_ring_init      any thread; the ring exists, disabled
+ *     su_ring_enable    the thread that will own it from here on
+ *       sqe ... enter ... completions ... sqe ... enter ...
+ *     su_ring_stop      the owner: cancels everything, lets go of every file
+ *     (close the sockets, free buffer rings and slabs)
+ *     su_ring_deinit    the owner, or anyone if it was never enabled
+ *
+ * Only the owner may call anything after su_ring_enable (the kernel refuses
+ * others with EEXIST).  Nothing is submitted before su_ring_enter or
+ * su_ring_submit, so everything that a turn queues goes down in one system call. */
+
+struct su_ring_config {
+    uint32_t sq_count;   /* submissions queued between two enters: 1 .. 32768 */
+    uint32_t cq_count;   /* completions the ring holds: >= sq_count; 0 means 4 * sq_count */
+    uint32_t file_count; /* size of the registered file table: 0 .. SU_RING_FILE_COUNT_MAX */
+};
+
+#define SU_RING_FILE_COUNT_MAX 64 /* sockets and an eventfd; a shard has a handful */
+
+struct su_ring_counts {
+    uint64_t enters;    /* io_uring_enter system calls */
+    uint64_t sqes;      /* operations handed to the kernel */
+    uint64_t cqes;      /* completions taken */
+    uint64_t overflows; /* times the kernel said that completions did not fit the ring */
+};
+
+struct su_ring {
+    struct io_uring uring;
+    uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
+    bool is_open;
+    bool is_enabled;
+    bool is_stopped;
+    bool has_registered_fd; /* the ring's own descriptor is registered */
+    uint32_t file_count;
+    uint64_t files_used; /* bit i: the registered file i is taken */
+    struct su_ring_counts counts;
+
+    /* For tests: sees each completion before its owner and may change it.  NULL otherwise. */
+    void (*inject)(void *context, struct su_completion *completion);
+    void *inject_context;
+};
+
+/* Makes a disabled ring, with as many of SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, SUBMIT_ALL,
+ * CQSIZE and NO_SQARRAY as the kernel knows.  0, or
+ *   -ENOSYS    the kernel has no io_uring, or a filter says so
+ *   -EPERM     sysctl kernel.io_uring_disabled, or seccomp
+ *   -ENOMEM    memory, or RLIMIT_MEMLOCK
+ *   -EMFILE, -ENFILE  descriptors
+ *   -EINVAL    counts out of range, or a kernel older than 5.19
+ * su_caps_probe tells more.  On failure `ring` may be given to su_ring_deinit or not.
+ * Threads: any. */
+SB_MUST_USE int su_ring_init(struct su_ring *ring, const struct su_ring_config *config);
+
+/* Makes the calling thread the owner.  0 or -errno.  Threads: the one that will own it. */
+SB_MUST_USE int su_ring_enable(struct su_ring *ring);
+
+/* Puts `fd` into the table of registered files.  The table holds a reference of its own: the file
+ * lives until it is taken out again, even if `fd` is closed before.  The index (>= 0), or
+ * -ENFILE if the table is full, or -errno.  Threads: any before su_ring_enable, then the owner. */
+SB_MUST_USE int su_ring_file_add(struct su_ring *ring, int fd);
+
+/* Takes file `index` out.  No operation may be in flight on it, else the kernel keeps the file
+ * until those are over.  Threads: as su_ring_file_add. */
+void su_ring_file_remove(struct su_ring *ring, uint32_t index);
+
+/* The next free submission, zeroed, or NULL if the queue is full and the kernel takes none just
+ * now (its completions must be taken first).  If the queue is full it is submitted first, which
+ * is a system call: choose sq_count so that a turn fits.  What is returned must be filled before
+ * the next call of anything here, and its user_data set.  Threads: the owner. */
+struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
+
+/* How many operations are queued and not yet submitted. */
+static inline uint32_t su_ring_queued(const struct su_ring *ring)
+{
+    return io_uring_sq_ready(&ring->uring);
+}
+
+/* Hands the queue to the kernel and does not look for completions; no call if it is empty.
+ * 0, or as su_ring_enter.  Threads: the owner. */
+SB_MUST_USE int su_ring_submit(struct su_ring *ring);
+
+/* The one system call of a turn: hands the queue to the kernel, lets it run what it has deferred
+ * (with DEFER_TASKRUN nothing completes outside of this call), and waits until there is one
+ * completion or `timeout_ns` (relative, nanoseconds) have passed.
+ *   timeout_ns 0         does not sleep: a spinning loop's turn
+ *   timeout_ns SB_NEVER  sleeps until a completion
+ * If completions are on the ring already it does not sleep either.
+ *   0        look at the completions; there may be none: the time is up or a signal came
+ *   -EBUSY   the kernel holds back completions that did not fit: take some, call again
+ *   -EAGAIN  the kernel is out of memory for requests; the queue stays, call again later
+ *   -errno   anything else is a bug or a ring that is gone
+ * Threads: the owner. */
+SB_MUST_USE int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns);
+
+/* Takes up to `count` completions off the ring, in order.  Returns how many; 0 if there are none.
+ * No system call.  Threads: the owner. */
+uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, uint32_t count);
+
+/* Cancels every operation and waits until they are over, then empties the file table: after this
+ * the ring holds no socket, so that close() frees the port.  Completions that are still on the
+ * ring are thrown away.  An enabled ring needs this before su_ring_deinit; twice is harmless.
+ * 0 or -ETIME if something did not end within a second.  Threads: the owner. */
+int su_ring_stop(struct su_ring *ring);
+
+/* Accepts a ring that was never initialised (all zero) or failed to. */
+void su_ring_deinit(struct su_ring *ring);
+
+#endif

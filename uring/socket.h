@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_SOCKET_H
+#define SU_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "uring/address.h"
+#include "uring/ring.h"
+
+/* A UDP socket made for QUIC: it never fragments, tells the ECN mark and the
+ * local address of what it receives, and takes and gives whole trains.
+ *
+ * It is a blocking socket on purpose: io_uring then waits for room in the send
+ * buffer by itself instead of completing with EAGAIN. */
+
+struct su_socket_config {
+    struct su_address local; /* to bind; port 0: the kernel chooses; 0.0.0.0 or [::]: any */
+    struct su_address peer;  /* to connect to; AF_UNSPEC: not connected */
+    uint32_t receive_bytes;  /* SO_RCVBUF; 0: the system's default */
+    uint32_t send_bytes;     /* SO_SNDBUF; 0: the system's default */
+    bool is_dual;            /* AF_INET6 local: carry IPv4 as well (V6ONLY off) */
+    bool is_port_shared;     /* SO_REUSEPORT */
+    bool is_gro_off;         /* no UDP_GRO: each datagram comes alone */
+    bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
+};
+
+struct su_socket {
+    int fd;               /* -1: closed */
+    int32_t file;         /* index in the ring's file table, -1: not attached */
+    struct su_ring *ring; /* it is attached to, or NULL */
+    sa_family_t family;   /* of the socket; a dual one is AF_INET6 */
+    bool is_connected;
+    bool has_gso;            /* the kernel has UDP_SEGMENT */
+    struct su_address local; /* as bound: the port is known, the address may be "any" */
+    uint32_t receive_bytes;  /* what the kernel granted, in its own accounting (twice the asked) */
+    uint32_t send_bytes;
+};
+
+/* Opens, sets every option, binds and, if asked, connects.
+ * 0, or -errno, with `*ret_step` the name of the call or option that failed ("bind", "UDP_GRO",
+ * ...; static memory; `ret_step` may be NULL).  Errors to expect: -EADDRINUSE (port taken),
+ * -EADDRNOTAVAIL (no such local address), -EACCES (port below 1024), -EAFNOSUPPORT (no IPv6),
+ * -EMFILE, -ENETUNREACH (connect), -EINVAL (local or peer address unusable).
+ * Buffer sizes never fail: the kernel grants what it allows, see the struct.
+ * On failure `socket` is closed.  Threads: any. */
+SB_MUST_USE int su_socket_open(struct su_socket *socket, const struct su_socket_config *config,
+                               const char **ret_step);
+
+/* Puts the socket into the ring's file table.  0 or as su_ring_file_add.
+ * Threads: as su_ring_file_add. */
+SB_MUST_USE int su_socket_attach(struct su_socket *socket, struct su_ring *ring);
+
+/* Takes the socket out of the ring's table (if the ring was not stopped, which empties the table)
+ * and closes it.  The port is free when this returns, provided that nothing was in flight: stop
+ * its receiver first and see its end, or su_ring_stop.  Accepts a closed socket; all zero is not
+ * one (fd 0): initialise with SU_SOCKET_CLOSED.  Threads: the owner of the ring. */
+void su_socket_close(struct su_socket *socket);
+
+#define SU_SOCKET_CLOSED ((struct su_socket){.fd = -1, .file = -1})
+
+#endif
