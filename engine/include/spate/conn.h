@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_CONN_H
+#define SPATE_CONN_H
+
+#include <sys/socket.h>
+
+#include <spate/base.h>
+#include <spate/event.h>
+#include <spate/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+SPATE_API void spate_conn_set_user(struct spate_conn *conn, void *user);
+SPATE_API void *spate_conn_user(const struct spate_conn *conn);
+SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
+SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
+
+/* Starts to close with an application's error code.  [RFC9000 10.2]  Lent bytes come
+ * back as SPATE_EVENT_SENT, then SPATE_EVENT_CLOSED.  Data that has not been acknowledged may be lost.
+ *
+ *   error   Below 2^62.
+ *   reason  For a person; cut at 128 bytes; may be NULL.
+ *
+ * Repeats are ignored.  Threads: shard. */
+SPATE_API void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reason);
+
+/* The negotiated application protocol and cipher suite ("TLS_AES_128_GCM_SHA256"), "" before
+ * the handshake has settled them.  Valid as long as the connection.  Threads: shard. */
+SPATE_API const char *spate_conn_alpn(const struct spate_conn *conn);
+SPATE_API const char *spate_conn_cipher(const struct spate_conn *conn);
+/* The name that a client asked for (SNI), or "".  Threads: shard. */
+SPATE_API const char *spate_conn_server_name(const struct spate_conn *conn);
+
+/* Returns 0 or -EINVAL.  Threads: shard. */
+SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
+                                      socklen_t *ret_size);
+
+struct spate_conn_stats {
+    uint64_t datagrams_in;
+    uint64_t bytes_in; /* UDP payload */
+    uint64_t packets_in;
+    uint64_t packets_dropped;
+    uint64_t datagrams_out;
+    uint64_t bytes_out;
+    uint64_t packets_out;
+    uint64_t packets_lost;
+    uint64_t packets_spurious; /* declared lost too early */
+    uint64_t acks_in;
+    uint64_t acks_out;
+    uint64_t ptos;
+    uint64_t stream_bytes_in;
+    uint64_t stream_bytes_out;
+    uint64_t stream_bytes_acked;
+    uint64_t rtt_smoothed_ns;
+    uint64_t rtt_min_ns;
+    uint64_t cwnd_bytes;
+    uint64_t in_flight_bytes;
+};
+
+/* Threads: shard. */
+SPATE_API void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

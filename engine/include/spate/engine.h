@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_ENGINE_H
+#define SPATE_ENGINE_H
+
+#include <sys/socket.h>
+
+#include <spate/base.h>
+#include <spate/event.h>
+#include <spate/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An engine is a set of shards.  A shard owns one io_uring ring, its sockets and
+ * its connections, and is run by one thread at a time.  There are two ways:
+ *
+ *   Your own thread    spate_shard_turn() and spate_shard_events() in your loop;
+ *                      nothing runs behind your back.
+ *   The engine's       spate_engine_start(): one pinned thread a shard hands batches
+ *                      of events to your handler.
+ */
+struct spate_engine;
+struct spate_shard;
+struct spate_listener;
+
+/* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
+struct spate_config {
+    uint32_t shard_count; /* 1 to 64 */
+    const int *cpus;      /* shard_count of them, for spate_engine_start(); NULL: not pinned */
+
+    uint32_t conns_max;      /* beyond: a client's first packet is answered with
+                                CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
+    uint32_t handshakes_max; /* unfinished handshakes of strangers; beyond: their first
+                                packet is dropped, and they try again */
+    uint64_t memory_bytes_max; /* of connection state, without the slots below; beyond: like
+                                  conns_max for new connections; existing ones close with
+                                  INTERNAL_ERROR */
+    uint32_t receive_slots;  /* 64 KiB each; when they run low, small datagrams are copied out,
+                                when none is left packets wait in the socket's buffer */
+    uint32_t transmit_slots; /* 64 KiB each; when none is free, sending waits */
+    uint32_t socket_buffer_bytes; /* asked of the kernel, each way */
+
+    uint64_t idle_timeout_ns;      /* 0: none */
+    uint64_t handshake_timeout_ns;
+    uint64_t ack_delay_ns_max;
+    uint32_t datagram_size_max; /* UDP payload bytes that we send, 1200 to 65507; the path must
+                                   take it: there is no discovery in this version */
+    uint64_t stream_window_bytes;     /* flow control credit given to the peer at the start .. */
+    uint64_t stream_window_bytes_max; /* .. and what it may grow to; beyond: the peer waits */
+    uint64_t conn_window_bytes;
+    uint64_t conn_window_bytes_max;
+    uint32_t streams_bidi_max; /* that a peer may have open a connection; beyond: it waits */
+    uint32_t streams_uni_max;
+    uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
+    bool pacing;
+    bool ecn;
+};
+
+/* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
+ * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake.  Threads: any. */
+SPATE_API void spate_config_init(struct spate_config *config);
+
+/* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.
+ *
+ *   config  Copied.
+ *   *ret    The caller's until spate_engine_destroy(); untouched on failure.
+ *
+ * Returns 0, or:
+ *   -EINVAL  A value is out of range; `error` says which.
+ *   -ENOSYS, -EPERM  io_uring is not there or not allowed; `error` says why.
+ *   -ENOMEM
+ *
+ * Threads: any. */
+SPATE_API int spate_engine_create(const struct spate_config *config, struct spate_engine **ret,
+                                  struct spate_error *error);
+
+/* Stops the threads if there are any, closes connections without a word to their peers, gives
+ * all memory back.  Slices that are still held become invalid.  NULL is accepted.
+ * Threads: any that is not the engine's own. */
+SPATE_API void spate_engine_destroy(struct spate_engine *engine);
+
+SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
+/* `index` from 0.  Threads: any. */
+SPATE_API struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index);
+
+/* ---- The second way: the engine's threads ---- */
+
+struct spate_handlers {
+    /* On the shard's thread before its first turn: listen and connect here.  Non-zero
+     * makes spate_engine_start() fail with it.  May be NULL. */
+    int (*on_start)(struct spate_shard *shard, void *user);
+    /* On the shard's thread, with 1 to 256 events. */
+    void (*on_events)(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
+                      void *user);
+    /* On the shard's thread behind its last turn.  May be NULL. */
+    void (*on_stop)(struct spate_shard *shard, void *user);
+    void *user;
+};
+
+/* Starts one thread a shard and returns when all have run on_start.
+ * Returns 0, what on_start returned, or -EBUSY (running already), -EAGAIN (no thread to
+ * be had), -EINVAL (a CPU that cannot be used).  Threads: one that is not the engine's. */
+SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
+                                 struct spate_error *error);
+
+/* Ends and joins the threads.  Threads: as for start. */
+SPATE_API void spate_engine_stop(struct spate_engine *engine);
+
+/* Runs `function` on the shard's thread, in one of its next turns, in the order of posting.
+ * Returns 0, or -EAGAIN if too many wait (1,024).  Threads: any; does not block. */
+SPATE_API int spate_shard_post(struct spate_shard *shard,
+                               void (*function)(struct spate_shard *shard, void *argument),
+                               void *argument);
+
+/* ---- The first way: your own thread ---- */
+
+/* One turn: sends what there is to send, waits for packets or timers for at most
+ * `wait_ns` (0: not at all; SPATE_FOREVER), and takes in what has arrived.  Does not wait
+ * when events are pending already.
+ *
+ * Returns the number of events that wait, or a negative errno of the ring, after
+ * which the shard is dead.  The first call binds the shard to the calling thread.
+ * Threads: shard. */
+SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Moves up to `count_max` events to `ret`, in order, and returns how many.  What they
+ * lend stays valid as they say.  Threads: shard. */
+SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret,
+                                      uint32_t count_max);
+
+/* Ends the wait of the shard's turn, now or the next.  Threads: any. */
+SPATE_API void spate_shard_wake(struct spate_shard *shard);
+
+/* The shard's clock: what `now` was at the start of the turn's receive.  Threads: shard. */
+SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
+
+/* ---- Servers and clients ---- */
+
+/* Accepts connections at a UDP address.
+ *
+ *   address  IPv4 or IPv6, port 0 for any.  "::" takes IPv4 too.
+ *   tls      A server's; referenced until the listener is gone.
+ *   user     conn_user of connections until they set their own.
+ *
+ * Returns 0, or -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EAFNOSUPPORT, -EINVAL, -ENOMEM, -EMFILE;
+ * `error` names the address.  Threads: shard. */
+SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address,
+                                 socklen_t address_size, struct spate_tls *tls, void *user,
+                                 struct spate_listener **ret, struct spate_error *error);
+
+/* The address it is bound to, with the real port.  Returns 0 or a negative errno. */
+SPATE_API int spate_listener_address(const struct spate_listener *listener,
+                                     struct sockaddr_storage *ret, socklen_t *ret_size);
+
+/* Refuses new connections from now on; the existing ones live on.  Threads: shard. */
+SPATE_API void spate_listener_close(struct spate_listener *listener);
+
+/* Begins a connection; SPATE_EVENT_CONNECTED or SPATE_EVENT_CLOSED will tell.
+ *
+ *   address      Where to.
+ *   server_name  For SNI and for verifying the certificate: a DNS name or an IP address in text.
+ *   tls          A client's; referenced.
+ *   *ret         Valid until its SPATE_EVENT_CLOSED has been taken.
+ *
+ * Returns 0, or -ENOBUFS (a limit), -EINVAL, -ENETUNREACH, -EAFNOSUPPORT, -ENOMEM, -EMFILE.
+ * Threads: shard. */
+SPATE_API int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
+                                  socklen_t address_size, const char *server_name,
+                                  struct spate_tls *tls, void *user, struct spate_conn **ret,
+                                  struct spate_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_EVENT_H
+#define SPATE_EVENT_H
+
+#include <spate/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct spate_conn;
+
+enum spate_event_kind {
+    SPATE_EVENT_NONE,
+    SPATE_EVENT_CONNECTED,         /* the handshake is complete; a server sees the connection
+                                      here for the first time */
+    SPATE_EVENT_STREAM_OPENED,     /* by the peer */
+    SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice to give back */
+    SPATE_EVENT_STREAM_RESET,      /* the peer abandoned what it was sending; no more data */
+    SPATE_EVENT_STREAM_STOPPED,    /* the peer does not want what we send */
+    SPATE_EVENT_SENT,              /* lent bytes come back */
+    SPATE_EVENT_STREAM_CLOSED,     /* both directions are done; the ID is dead */
+    SPATE_EVENT_STREAMS_AVAILABLE, /* spate_stream_open() said -EAGAIN and may work now */
+    SPATE_EVENT_CLOSED,            /* the connection is over; the last event of it */
+};
+
+/* Received bytes, lent to the application until spate_slice_release(). */
+struct spate_slice {
+    const uint8_t *data;
+    size_t size;
+    /* Private: */
+    void *buffer;
+    uint64_t conn_ref;
+    uint64_t stream_id;
+};
+
+enum spate_close_kind {
+    SPATE_CLOSE_TRANSPORT = 1,     /* `error` is of RFC 9000 section 20.1 */
+    SPATE_CLOSE_APP,               /* `error` is the application's */
+    SPATE_CLOSE_IDLE,              /* nothing was heard for the idle timeout */
+    SPATE_CLOSE_HANDSHAKE_TIMEOUT,
+    SPATE_CLOSE_STATELESS_RESET,   /* the peer has forgotten the connection */
+    SPATE_CLOSE_VERSION,           /* no QUIC version in common */
+    SPATE_CLOSE_UNREACHABLE,       /* the network says that nobody is there: `error` is an errno */
+};
+
+struct spate_close {
+    enum spate_close_kind kind;
+    bool is_local; /* we began it */
+    uint64_t error;
+    const char *reason; /* for a person; may be empty; the peer's text is not to be trusted.
+                           Valid until the next spate_shard_turn() */
+};
+
+struct spate_event {
+    enum spate_event_kind kind;
+    struct spate_conn *conn; /* after CLOSED: not to be used any more */
+    void *conn_user;         /* as set by spate_conn_set_user(); a listener's until then */
+    uint64_t stream_id;      /* STREAM_*, SENT */
+    void *stream_user;       /* STREAM_*, SENT: as set by spate_stream_set_user() */
+    union {
+        struct {
+            struct spate_slice slice; /* may be empty, with fin; must be given back all the same */
+            uint64_t offset;          /* of its first byte in the stream */
+            bool fin;                 /* the peer sends nothing behind these bytes */
+        } data;
+        struct {
+            uint64_t tag;  /* of spate_stream_send() */
+            size_t size;
+            bool is_acked; /* false: given up by a reset or the connection's end */
+        } sent;
+        uint64_t error;    /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
+        bool is_uni;       /* STREAMS_AVAILABLE */
+        struct spate_close close; /* CLOSED */
+    } u;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

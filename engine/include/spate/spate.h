@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_SPATE_H
+#define SPATE_SPATE_H
+
+/* The whole public API of libspate. */
+
+#include <spate/base.h>
+#include <spate/conn.h>
+#include <spate/engine.h>
+#include <spate/event.h>
+#include <spate/stats.h>
+#include <spate/stream.h>
+#include <spate/tls.h>
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_STATS_H
+#define SPATE_STATS_H
+
+#include <spate/base.h>
+#include <spate/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a shard counts since its start. */
+struct spate_shard_stats {
+    uint64_t turns;
+    uint64_t syscalls;          /* io_uring_enter calls */
+    uint64_t datagrams_in;
+    uint64_t bytes_in;          /* UDP payload */
+    uint64_t receives;          /* completions: GRO puts many datagrams in one */
+    uint64_t datagrams_out;
+    uint64_t bytes_out;
+    uint64_t sends;             /* sendmsg requests: one a train */
+    uint64_t send_errors;
+    uint64_t gso_fallbacks;
+    uint64_t receive_enobufs;   /* the kernel found no free slot; nothing is lost by it */
+    uint64_t receive_rearms;
+    uint64_t kernel_drops;      /* the socket's buffer was full (SO_RXQ_OVFL) */
+    uint64_t receive_truncated;
+    uint64_t datagrams_copied;  /* copied out of a slot because slots ran low */
+    uint64_t unroutable;        /* datagrams for no connection, dropped */
+    uint64_t version_negotiations;
+    uint64_t stateless_resets;
+    uint64_t conns_accepted;
+    uint64_t conns_refused;     /* conns_max or memory */
+    uint64_t handshakes_dropped; /* handshakes_max */
+    uint64_t handshakes_done;
+    uint64_t handshakes_failed;
+    uint64_t conns_now;
+    uint64_t handshakes_now;
+    uint64_t memory_bytes_now;
+    uint64_t memory_bytes_peak;
+    uint64_t packets_lost;      /* of all connections, living and gone, like the rest below */
+    uint64_t packets_in;
+    uint64_t packets_out;
+    uint64_t acks_in;
+    uint64_t acks_out;
+};
+
+/* Threads: shard. */
+SPATE_API void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret);
+
+/* What this kernel and this build can do. */
+struct spate_cap {
+    const char *name;
+    bool have;
+    const char *reason; /* of a "no": what denies it, and what would change that */
+};
+
+/* Writes up to `count_max` entries and returns how many there are.  The strings live as long
+ * as the program.  Probes on the first call.  Threads: any. */
+SPATE_API size_t spate_caps(struct spate_cap *ret, size_t count_max);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
