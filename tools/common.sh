@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the scripts in this folder share.  Source it; it does nothing by itself.
+
+SPATE_CACHE=${SPATE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/spate}
+
+# Progress goes to stderr: the stdout of a script is its result.
+say() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+is_debian() {
+    command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Runs apt-get without questions, quietly unless it fails.
+apt_get() {
+    local log status=0
+    log=$(mktemp)
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
+        APT_ERROR=$(grep -E '^[EW]: ' "$log" | head -n 1)
+    fi
+    rm -f "$log"
+    return "$status"
+}
+
+# need_packages PACKAGE...: installs those that are missing, or says how and exits.
+# Where there is no apt the build itself will say what it does not find.
+need_packages() {
+    local package missing=()
+    is_debian || return 0
+    for package in "$@"; do
+        installed "$package" || missing+=("$package")
+    done
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
+    fi
+    say "installing ${missing[*]}"
+    # First with the lists as they are: a fresh container has none, an old one has stale ones.
+    apt_get install -y --no-install-recommends "${missing[@]}" ||
+        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } ||
+        die "apt-get cannot install ${missing[*]}: ${APT_ERROR:-no reason given}"
+}
