@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef INTEROP_NG_COMPAT_H
+#define INTEROP_NG_COMPAT_H
+
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+
+/* The peer is written for the names of ngtcp2 1.x; 0.12, which Debian 12 has, calls some otherwise.
+ */
+#if NGTCP2_VERSION_NUM < 0x010000
+
+#define ngtcp2_ccerr                       ngtcp2_connection_close_error
+#define ngtcp2_ccerr_set_application_error ngtcp2_connection_close_error_set_application_error
+#define ngtcp2_ccerr_set_liberr            ngtcp2_connection_close_error_set_transport_error_liberr
+#define ngtcp2_ccerr_set_tls_alert         ngtcp2_connection_close_error_set_transport_error_tls_alert
+#define NGTCP2_CCERR_TYPE_APPLICATION      NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION
+
+static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)
+{
+    ngtcp2_conn_get_connection_close_error(quic, ret);
+}
+
+static inline void ng_set_original_dcid(ngtcp2_transport_params *params, const ngtcp2_cid *cid)
+{
+    params->original_dcid = *cid;
+}
+
+#else
+
+static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)
+{
+    *ret = *ngtcp2_conn_get_ccerr(quic);
+}
+
+static inline void ng_set_original_dcid(ngtcp2_transport_params *params, const ngtcp2_cid *cid)
+{
+    params->original_dcid = *cid;
+    params->original_dcid_present = 1;
+}
+
+#endif
+
+#endif
