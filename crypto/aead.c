@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Sealing and opening of packets through OpenSSL's EVP.
+ *
+ * The nonce is the IV of the key, exclusive-or the packet number: it is never drawn at
+ * random, and proto/ never uses a packet number twice with one key.  [RFC9001 5.3]
+ *
+ * EVP costs about as much as the cipher for small packets, so each call counts.
+ * Measured with AES-128-GCM (EPYC, OpenSSL 3.5.7, 20 bytes header, warm), ns a packet:
+ *
+ *                                               40 bytes   1150 bytes
+ *   one part, tag by EVP_CIPHER_CTX_ctrl             206          475
+ *   one part, tag by OSSL_PARAM (used)               167          449
+ *   two parts of 13 bytes and the rest, two updates  +27          +33
+ *   two equal parts, two updates                                  +71
+ *   two parts copied to the output, in place (used)   +7           +8
+ *
+ * A second update costs more than a copy, because a part that does not end on a
+ * cipher block leaves the fast path; so several parts are gathered in the output first.
+ *
+ * What a stranger controls is `data` and `header` of open(), any bytes of any size:
+ * nothing is asserted about them. */
+
+#include "crypto/aead.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include "proto/base/assert.h"
+
+bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys)
+{
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    if (cipher == NULL)
+        return false;
+    /* One context does both directions: CTR mode and ChaCha20 have no key of
+     * their own for opening. */
+    if (EVP_EncryptInit_ex2(cipher, suite->aead, keys->key, NULL, NULL) != 1) {
+        EVP_CIPHER_CTX_free(cipher);
+        return false;
+    }
+    SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
+    SB_ASSERT(EVP_CIPHER_CTX_get_iv_length(cipher) == SC_IV_SIZE);
+    aead->cipher = cipher;
+    memcpy(aead->iv, keys->iv, sizeof(aead->iv));
+    return true;
+}
+
+/* [RFC9001 5.3] The packet number, big endian and padded on the left, XOR the IV. */
+static void nonce_of(const struct sc_aead *aead, uint64_t pn, uint8_t ret[SC_IV_SIZE])
+{
+    memcpy(ret, aead->iv, SC_IV_SIZE);
+    for (unsigned i = 0; i < 8; i++)
+        ret[SC_IV_SIZE - 1 - i] ^= (uint8_t)(pn >> (8 * i));
+}
+
+/* Brings the plaintext to where one update can take it. */
+static struct sb_bytes gather(const struct sp_seal *packet)
+{
+    if (packet->part_count == 1)
+        return packet->parts[0];
+
+    struct sb_bytes all = {.data = packet->out};
+    for (size_t i = 0; i < packet->part_count; i++) {
+        const struct sb_bytes *part = &packet->parts[i];
+        /* A part may stand where it belongs already. */
+        if (part->size > 0 && part->data != packet->out + all.size)
+            memcpy(packet->out + all.size, part->data, part->size);
+        all.size += part->size;
+    }
+    return all;
+}
+
+void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
+{
+    SB_ASSERT(packet->part_count >= 1);
+    SB_ASSERT(packet->header_size > 0 && packet->header_size <= INT_MAX);
+    SB_ASSERT(packet->pn <= SP_PN_MAX);
+    const struct sb_bytes plain = gather(packet);
+    SB_ASSERT(plain.size <= INT_MAX - SP_TAG_SIZE);
+
+    uint8_t nonce[SC_IV_SIZE];
+    nonce_of(aead, packet->pn, nonce);
+    OSSL_PARAM tag[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->out + plain.size,
+                                          SP_TAG_SIZE),
+        OSSL_PARAM_construct_end(),
+    };
+    int size = 0;
+    int size_end = 0;
+    bool sealed =
+        EVP_EncryptInit_ex2(aead->cipher, NULL, NULL, nonce, NULL) == 1 &&
+        EVP_EncryptUpdate(aead->cipher, NULL, &size, packet->header, (int)packet->header_size) ==
+            1 &&
+        EVP_EncryptUpdate(aead->cipher, packet->out, &size, plain.data, (int)plain.size) == 1 &&
+        EVP_EncryptFinal_ex(aead->cipher, packet->out + size, &size_end) == 1 &&
+        EVP_CIPHER_CTX_get_params(aead->cipher, tag) == 1;
+    SB_ASSERT(sealed); /* nothing above allocates, and every argument is ours */
+    SB_ASSERT((size_t)size == plain.size && size_end == 0);
+}
+
+bool sc_aead_open(struct sc_aead *aead, uint64_t pn, struct sb_bytes header, uint8_t *data,
+                  size_t size)
+{
+    SB_ASSERT(header.size > 0 && header.size <= INT_MAX && size <= INT_MAX);
+    if (size < SP_TAG_SIZE)
+        return false;
+    size_t plain_size = size - SP_TAG_SIZE;
+
+    uint8_t nonce[SC_IV_SIZE];
+    nonce_of(aead, pn, nonce);
+    const OSSL_PARAM tag[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, data + plain_size,
+                                          SP_TAG_SIZE),
+        OSSL_PARAM_construct_end(),
+    };
+    int out_size = 0;
+    bool ready =
+        EVP_DecryptInit_ex2(aead->cipher, NULL, NULL, nonce, tag) == 1 &&
+        EVP_DecryptUpdate(aead->cipher, NULL, &out_size, header.data, (int)header.size) == 1;
+    SB_ASSERT(ready);
+    bool opened = EVP_DecryptUpdate(aead->cipher, data, &out_size, data, (int)plain_size) == 1 &&
+                  EVP_DecryptFinal_ex(aead->cipher, data + plain_size, &out_size) == 1;
+    if (SB_UNLIKELY(!opened))
+        ERR_clear_error(); /* some providers leave a word behind, and forgeries are free */
+    return opened;
+}
+
+void sc_aead_deinit(struct sc_aead *aead)
+{
+    EVP_CIPHER_CTX_free(aead->cipher); /* cleanses its key schedule */
+    OPENSSL_cleanse(aead, sizeof(*aead));
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SC_AEAD_H
+#define SC_AEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/types.h>
+
+#include "crypto/keys.h"
+#include "crypto/suite.h"
+#include "proto/base/compiler.h"
+#include "proto/protect.h"
+
+/* Packet protection with one packet key.  [RFC9001 5.3]  One owner, one thread. */
+struct sc_aead {
+    EVP_CIPHER_CTX *cipher; /* keyed once; only the nonce changes */
+    uint8_t iv[SC_IV_SIZE];
+};
+
+/* Takes key and IV from `keys`, which stay the caller's.  False, and nothing to
+ * deinit, without memory. */
+SB_MUST_USE bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite,
+                              const struct sc_keys *keys);
+
+/* See struct sp_protect_ops for both. */
+void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
+SB_MUST_USE bool sc_aead_open(struct sc_aead *aead, uint64_t pn, struct sb_bytes header,
+                              uint8_t *data, size_t size);
+
+/* Wipes; harmless on a zeroed one. */
+void sc_aead_deinit(struct sc_aead *aead);
+
+#endif

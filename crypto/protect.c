@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* Packet protection: binds AEAD, header protection and key derivation together behind
+ * the table that proto/ declares.
+ *
+ * A key keeps its traffic secret, because the next key phase is made from it.  Secrets
+ * are wiped when the key is destroyed, which is the one exit; what lies on the stack
+ * in between is wiped before the function returns. */
+
+#include "crypto/protect.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "crypto/aead.h"
+#include "crypto/keys.h"
+#include "crypto/mask.h"
+#include "crypto/retry_tag.h"
+#include "crypto/suite.h"
+#include "proto/base/assert.h"
+
+/* What proto/ knows as struct sp_key. */
+struct sc_key {
+    const struct sc_suite *suite;
+    struct sc_aead aead;
+    struct sc_mask *mask; /* one reference */
+    uint8_t secret[SP_SECRET_SIZE_MAX];
+};
+
+static struct sc_key *key_of(struct sp_key *key)
+{
+    return (struct sc_key *)(void *)key;
+}
+
+static const struct sc_key *key_of_const(const struct sp_key *key)
+{
+    return (const struct sc_key *)(const void *)key;
+}
+
+static void key_destroy(struct sp_key *opaque)
+{
+    struct sc_key *key = key_of(opaque);
+    if (key == NULL)
+        return;
+    sc_aead_deinit(&key->aead);
+    sc_mask_unref(key->mask);
+    OPENSSL_clear_free(key, sizeof(*key));
+}
+
+/* Makes a key of `secret`; with `mask` if there is one, otherwise with one of its own. */
+static struct sp_key *key_create(const struct sc_suite *suite, const uint8_t *secret,
+                                 struct sc_mask *mask)
+{
+    struct sc_key *key = OPENSSL_zalloc(sizeof(*key));
+    if (key == NULL)
+        return NULL;
+    key->suite = suite;
+    memcpy(key->secret, secret, suite->secret_size);
+
+    struct sc_keys keys;
+    bool done = sc_keys_derive(suite, secret, &keys);
+    if (done) {
+        key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp);
+        done = sc_aead_init(&key->aead, suite, &keys) && key->mask != NULL;
+        sc_keys_wipe(&keys);
+    }
+    struct sp_key *opaque = (struct sp_key *)(void *)key;
+    if (!done) {
+        key_destroy(opaque);
+        return NULL;
+    }
+    return opaque;
+}
+
+static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
+                       struct sp_key **ret_read, struct sp_key **ret_write)
+{
+    (void)context;
+    uint8_t secrets[2][SC_INITIAL_SECRET_SIZE]; /* by the role that sends */
+    const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
+    if (suite == NULL || !sc_keys_initial_secrets(dcid, secrets[SP_CLIENT], secrets[SP_SERVER]))
+        return false;
+    struct sp_key *read =
+        key_create(suite, secrets[role == SP_CLIENT ? SP_SERVER : SP_CLIENT], NULL);
+    struct sp_key *write = key_create(suite, secrets[role], NULL);
+    OPENSSL_cleanse(secrets, sizeof(secrets));
+    if (read == NULL || write == NULL) {
+        key_destroy(read);
+        key_destroy(write);
+        return false;
+    }
+    *ret_read = read;
+    *ret_write = write;
+    return true;
+}
+
+static struct sp_key *op_key(void *context, enum sp_suite suite_id, const uint8_t *secret,
+                             size_t secret_size)
+{
+    (void)context;
+    const struct sc_suite *suite = sc_suite_find(suite_id);
+    if (suite == NULL)
+        return NULL;
+    SB_ASSERT(secret_size == suite->secret_size);
+    return key_create(suite, secret, NULL);
+}
+
+static struct sp_key *op_next(const struct sp_key *opaque)
+{
+    const struct sc_key *key = key_of_const(opaque);
+    uint8_t secret[SP_SECRET_SIZE_MAX];
+    struct sp_key *next = NULL;
+    if (sc_keys_next_secret(key->suite, key->secret, secret))
+        next = key_create(key->suite, secret, key->mask);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return next;
+}
+
+static struct sp_key_limits op_limits(const struct sp_key *key)
+{
+    return key_of_const(key)->suite->limits;
+}
+
+static void op_seal(struct sp_key *key, const struct sp_seal *packet)
+{
+    sc_aead_seal(&key_of(key)->aead, packet);
+}
+
+static bool op_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
+                    uint8_t *data, size_t size)
+{
+    const struct sb_bytes head = {.data = header, .size = header_size};
+    return sc_aead_open(&key_of(key)->aead, pn, head, data, size);
+}
+
+static void op_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
+                     uint8_t (*ret_masks)[SP_MASK_SIZE])
+{
+    sc_mask_make(key_of(key)->mask, samples, count, ret_masks);
+}
+
+static bool op_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
+                                  const uint8_t *packet, size_t size)
+{
+    (void)context;
+    return sc_retry_tag_is_authentic(original_dcid, packet, size);
+}
+
+enum sp_suite sc_protect_suite(const struct sp_key *key)
+{
+    return key_of_const(key)->suite->id;
+}
+
+const struct sp_protect_ops sc_protect_ops = {
+    .initial = op_initial,
+    .key = op_key,
+    .next = op_next,
+    .destroy = key_destroy,
+    .limits = op_limits,
+    .seal = op_seal,
+    .open = op_open,
+    .masks = op_masks,
+    .retry_is_authentic = op_retry_is_authentic,
+};

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* Packet protection with each suite: what the vectors of RFC 9001 do not show. */
+
+#include "test/support/qt.h"
+
+#include "crypto/protect.h"
+#include "crypto/suite.h"
+
+static const struct sp_protect_ops *const ops = &sc_protect_ops;
+
+static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
+{
+    uint8_t secret[SP_SECRET_SIZE_MAX];
+    memset(secret, seed, sizeof(secret));
+    struct sp_key *key = ops->key(NULL, suite->id, secret, suite->secret_size);
+    assert_non_null(key);
+    return key;
+}
+
+static const uint8_t header[] = {0x43, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9};
+
+static void seal(struct sp_key *key, uint64_t pn, const struct sb_bytes *parts, size_t count,
+                 uint8_t *out)
+{
+    ops->seal(key, &(struct sp_seal){
+                       .pn = pn,
+                       .header = header,
+                       .header_size = sizeof(header),
+                       .parts = parts,
+                       .part_count = count,
+                       .out = out,
+                   });
+}
+
+static void parts_are_sealed_as_if_they_were_one(void **state)
+{
+    (void)state;
+    uint8_t plain[700], one[700 + SP_TAG_SIZE], many[700 + SP_TAG_SIZE];
+    for (size_t i = 0; i < sizeof(plain); i++)
+        plain[i] = (uint8_t)(i * 7);
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *key = key_of(sc_suite_at(s), 1);
+        for (size_t a = 0; a < 40; a++) {
+            size_t b = 3 * a; /* an empty part too */
+            const struct sb_bytes parts[] = {
+                {.data = plain, .size = a},
+                {.data = plain + a, .size = b},
+                {.data = NULL, .size = 0},
+                {.data = plain + a + b, .size = sizeof(plain) - a - b},
+            };
+            const struct sb_bytes whole = {.data = plain, .size = sizeof(plain)};
+            seal(key, a, &whole, 1, one);
+            seal(key, a, parts, QT_COUNT(parts), many);
+            assert_memory_equal(one, many, sizeof(one));
+        }
+        ops->destroy(key);
+    }
+}
+
+static void parts_that_stand_in_the_output_are_sealed_in_place(void **state)
+{
+    (void)state;
+    uint8_t plain[100], want[100 + SP_TAG_SIZE], out[100 + SP_TAG_SIZE];
+    memset(plain, 0x5a, sizeof(plain));
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *key = key_of(sc_suite_at(s), 2);
+        const struct sb_bytes whole = {.data = plain, .size = sizeof(plain)};
+        seal(key, 3, &whole, 1, want);
+
+        memcpy(out, plain, sizeof(plain));
+        const struct sb_bytes same = {.data = out, .size = sizeof(plain)};
+        seal(key, 3, &same, 1, out);
+        assert_memory_equal(out, want, sizeof(want));
+
+        memcpy(out, plain, 20); /* frame heads are there, payload is elsewhere */
+        const struct sb_bytes mixed[] = {{.data = out, .size = 20},
+                                         {.data = plain + 20, .size = 80}};
+        seal(key, 3, mixed, 2, out);
+        assert_memory_equal(out, want, sizeof(want));
+        ops->destroy(key);
+    }
+}
+
+static void packets_of_every_size_open_again_and_bad_ones_do_not(void **state)
+{
+    (void)state;
+    uint8_t plain[200], packet[200 + SP_TAG_SIZE];
+    memset(plain, 0xc3, sizeof(plain));
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *ours = key_of(sc_suite_at(s), 3);
+        struct sp_key *theirs = key_of(sc_suite_at(s), 3);
+        for (size_t size = 0; size <= sizeof(plain); size++) {
+            const struct sb_bytes part = {.data = plain, .size = size};
+            uint64_t pn = SP_PN_MAX - size;
+            seal(ours, pn, &part, 1, packet);
+            assert_true(ops->open(theirs, pn, header, sizeof(header), packet, size + SP_TAG_SIZE));
+            assert_memory_equal(packet, plain, size);
+
+            seal(ours, pn, &part, 1, packet);
+            packet[size / 2] ^= 0x10;
+            assert_false(ops->open(theirs, pn, header, sizeof(header), packet, size + SP_TAG_SIZE));
+        }
+        /* A forgery leaves the key as it was. */
+        const struct sb_bytes part = {.data = plain, .size = 50};
+        seal(ours, 7, &part, 1, packet);
+        assert_true(ops->open(theirs, 7, header, sizeof(header), packet, 50 + SP_TAG_SIZE));
+        ops->destroy(ours);
+        ops->destroy(theirs);
+    }
+}
+
+static void every_flipped_bit_is_noticed_with_every_suite(void **state)
+{
+    (void)state;
+    static const uint8_t plain[] = {0x01, 0x02, 0x03};
+    const struct sb_bytes part = {.data = plain, .size = sizeof(plain)};
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *key = key_of(sc_suite_at(s), 4);
+        for (size_t bit = 0; bit < 8 * (sizeof(plain) + SP_TAG_SIZE); bit++) {
+            uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
+            seal(key, 5, &part, 1, packet);
+            packet[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+            assert_false(ops->open(key, 5, header, sizeof(header), packet, sizeof(packet)));
+        }
+        for (size_t bit = 0; bit < 8 * sizeof(header); bit++) {
+            uint8_t packet[sizeof(plain) + SP_TAG_SIZE], bad[sizeof(header)];
+            seal(key, 5, &part, 1, packet);
+            memcpy(bad, header, sizeof(header));
+            bad[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+            assert_false(ops->open(key, 5, bad, sizeof(bad), packet, sizeof(packet)));
+        }
+        ops->destroy(key);
+    }
+}
+
+static void a_batch_of_masks_is_the_same_as_one_by_one(void **state)
+{
+    (void)state;
+    enum { COUNT = 150 }; /* more than two of the inner batches */
+    static uint8_t bytes[COUNT][SP_SAMPLE_SIZE];
+    static uint8_t batch[COUNT][SP_MASK_SIZE];
+    const uint8_t *samples[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        memset(bytes[i], (int)i + 1, SP_SAMPLE_SIZE);
+        samples[i] = bytes[i];
+    }
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *key = key_of(sc_suite_at(s), 5);
+        ops->masks(key, samples, COUNT, batch);
+        for (size_t i = 0; i < COUNT; i++) {
+            uint8_t one[1][SP_MASK_SIZE];
+            ops->masks(key, &samples[i], 1, one);
+            assert_memory_equal(one[0], batch[i], SP_MASK_SIZE);
+            assert_true(i == 0 || memcmp(batch[i], batch[i - 1], SP_MASK_SIZE) != 0);
+        }
+        ops->masks(key, samples, 0, batch); /* none is fine */
+        ops->destroy(key);
+    }
+}
+
+/* [RFC9001 6.1] */
+static void a_key_update_changes_the_packet_key_and_keeps_the_header_key(void **state)
+{
+    (void)state;
+    static const uint8_t plain[30];
+    const struct sb_bytes part = {.data = plain, .size = sizeof(plain)};
+    static const uint8_t sample_bytes[SP_SAMPLE_SIZE] = {1};
+    const uint8_t *sample = sample_bytes;
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *first = key_of(sc_suite_at(s), 6);
+        struct sp_key *peers = key_of(sc_suite_at(s), 6);
+        struct sp_key *second = ops->next(first);
+        struct sp_key *peers_second = ops->next(peers);
+        uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
+        uint8_t before[1][SP_MASK_SIZE], after[1][SP_MASK_SIZE];
+
+        seal(second, 1, &part, 1, packet);
+        assert_false(ops->open(peers, 1, header, sizeof(header), packet, sizeof(packet)));
+        seal(second, 1, &part, 1, packet);
+        assert_true(ops->open(peers_second, 1, header, sizeof(header), packet, sizeof(packet)));
+
+        ops->masks(first, &sample, 1, before);
+        ops->destroy(first); /* the header key outlives the first that had it */
+        ops->masks(second, &sample, 1, after);
+        assert_memory_equal(before[0], after[0], SP_MASK_SIZE);
+        assert_int_equal(sc_protect_suite(second), sc_suite_at(s)->id);
+        ops->destroy(second);
+        ops->destroy(peers);
+        ops->destroy(peers_second);
+    }
+}
+
+/* [RFC9001 6.6] */
+static void the_limits_are_those_of_the_rfc(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sp_suite suite;
+        unsigned seal_log2, fail_log2;
+    } want[] = {
+        {SP_SUITE_AES_128_GCM, 23, 52},
+        {SP_SUITE_AES_256_GCM, 23, 52},
+        {SP_SUITE_CHACHA20_POLY1305, 62, 36},
+    };
+    for (size_t i = 0; i < QT_COUNT(want); i++) {
+        struct sp_key *key = key_of(sc_suite_find(want[i].suite), 7);
+        struct sp_key_limits limits = ops->limits(key);
+        assert_int_equal(limits.seal_count_max, UINT64_C(1) << want[i].seal_log2);
+        assert_int_equal(limits.fail_count_max, UINT64_C(1) << want[i].fail_log2);
+        ops->destroy(key);
+    }
+}
+
+static void an_unknown_suite_has_no_key(void **state)
+{
+    (void)state;
+    static const uint8_t secret[32];
+    assert_null(ops->key(NULL, SP_SUITE_NONE, secret, sizeof(secret)));
+    assert_null(ops->key(NULL, (enum sp_suite)0x1304, secret, sizeof(secret))); /* AES-CCM */
+    ops->destroy(NULL);
+}
+
+static void initial_keys_work_for_cids_of_every_size(void **state)
+{
+    (void)state;
+    static const uint8_t plain[30];
+    const struct sb_bytes part = {.data = plain, .size = sizeof(plain)};
+    for (size_t size = 0; size <= SP_CID_SIZE_MAX; size++) {
+        static const uint8_t bytes[SP_CID_SIZE_MAX] = {9, 8, 7};
+        struct sp_cid dcid = sp_cid_of(bytes, size);
+        struct sp_key *client_read, *client_write, *server_read, *server_write;
+        uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
+        assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client_read, &client_write));
+        assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server_read, &server_write));
+        seal(client_write, 0, &part, 1, packet);
+        assert_true(ops->open(server_read, 0, header, sizeof(header), packet, sizeof(packet)));
+        seal(server_write, 0, &part, 1, packet);
+        assert_true(ops->open(client_read, 0, header, sizeof(header), packet, sizeof(packet)));
+        ops->destroy(client_read);
+        ops->destroy(client_write);
+        ops->destroy(server_read);
+        ops->destroy(server_write);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_are_sealed_as_if_they_were_one),
+        cmocka_unit_test(parts_that_stand_in_the_output_are_sealed_in_place),
+        cmocka_unit_test(packets_of_every_size_open_again_and_bad_ones_do_not),
+        cmocka_unit_test(every_flipped_bit_is_noticed_with_every_suite),
+        cmocka_unit_test(a_batch_of_masks_is_the_same_as_one_by_one),
+        cmocka_unit_test(a_key_update_changes_the_packet_key_and_keeps_the_header_key),
+        cmocka_unit_test(the_limits_are_those_of_the_rfc),
+        cmocka_unit_test(an_unknown_suite_has_no_key),
+        cmocka_unit_test(initial_keys_work_for_cids_of_every_size),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* The sample packets of RFC 9001, appendix A, through the keys that crypto/ gives to
+ * proto/, bit for bit in both directions. */
+
+#include "test/support/qt.h"
+
+#include "crypto/hkdf.h"
+#include "crypto/keys.h"
+#include "crypto/protect.h"
+#include "crypto/retry_tag.h"
+#include "test/support/hex.h"
+#include "test/vector/rfc9001.h"
+
+static const struct sp_protect_ops *const ops = &sc_protect_ops;
+
+static void assert_hex(const uint8_t *bytes, const char *hex)
+{
+    struct qt_hex want = qt_hex(hex);
+    assert_memory_equal(bytes, want.bytes, want.size);
+}
+
+static struct sp_cid cid_of(const char *hex)
+{
+    struct qt_hex bytes = qt_hex(hex);
+    return sp_cid_of(bytes.bytes, bytes.size);
+}
+
+/* Applies header protection, or removes it: the same, once it is known where.
+ * [RFC9001 5.4.1] */
+static void mask_header(uint8_t *packet, size_t pn_at, size_t pn_size, const uint8_t *mask)
+{
+    packet[0] ^= mask[0] & (packet[0] & 0x80 ? 0x0f : 0x1f);
+    for (size_t i = 0; i < pn_size; i++)
+        packet[pn_at + i] ^= mask[1 + i];
+}
+
+struct sample {
+    const char *header; /* before protection; ends with the packet number */
+    const char *payload;
+    size_t payload_size; /* padded with zeros up to here */
+    uint64_t pn;
+    size_t pn_size;
+    const char *sample;
+    const char *mask;
+    const char *packet;
+};
+
+static void assert_sealed(struct sp_key *key, const struct sample *s)
+{
+    uint8_t packet[1500];
+    uint8_t payload[1500] = {0};
+    struct qt_hex header = qt_hex(s->header);
+    struct qt_hex frames = qt_hex(s->payload);
+    struct qt_hex want = qt_hex(s->packet);
+    memcpy(packet, header.bytes, header.size);
+    memcpy(payload, frames.bytes, frames.size);
+    assert_int_equal(header.size + s->payload_size + SP_TAG_SIZE, want.size);
+
+    const struct sb_bytes part = {.data = payload, .size = s->payload_size};
+    ops->seal(key, &(struct sp_seal){
+                       .pn = s->pn,
+                       .header = packet,
+                       .header_size = header.size,
+                       .parts = &part,
+                       .part_count = 1,
+                       .out = packet + header.size,
+                   });
+
+    size_t pn_at = header.size - s->pn_size;
+    const uint8_t *sample = packet + pn_at + SP_PN_SIZE_MAX;
+    uint8_t mask[1][SP_MASK_SIZE];
+    assert_hex(sample, s->sample);
+    ops->masks(key, &sample, 1, mask);
+    assert_hex(mask[0], s->mask);
+    mask_header(packet, pn_at, s->pn_size, mask[0]);
+    assert_memory_equal(packet, want.bytes, want.size);
+}
+
+static void assert_opened(struct sp_key *key, const struct sample *s)
+{
+    struct qt_hex packet = qt_hex(s->packet);
+    struct qt_hex header = qt_hex(s->header);
+    struct qt_hex frames = qt_hex(s->payload);
+
+    size_t pn_at = header.size - s->pn_size;
+    const uint8_t *sample = packet.bytes + pn_at + SP_PN_SIZE_MAX;
+    uint8_t mask[1][SP_MASK_SIZE];
+    ops->masks(key, &sample, 1, mask);
+    mask_header(packet.bytes, pn_at, s->pn_size, mask[0]);
+    assert_memory_equal(packet.bytes, header.bytes, header.size);
+
+    uint8_t *data = packet.bytes + header.size;
+    assert_true(ops->open(key, s->pn, packet.bytes, header.size, data, packet.size - header.size));
+    assert_memory_equal(data, frames.bytes, frames.size);
+    for (size_t i = frames.size; i < s->payload_size; i++)
+        assert_int_equal(data[i], 0);
+}
+
+static const struct sample client_initial = {
+    .header = RFC9001_CLIENT_HEADER,
+    .payload = RFC9001_CLIENT_CRYPTO_FRAME,
+    .payload_size = 1162,
+    .pn = 2,
+    .pn_size = 4,
+    .sample = RFC9001_CLIENT_SAMPLE,
+    .mask = RFC9001_CLIENT_MASK,
+    .packet = RFC9001_CLIENT_PACKET,
+};
+
+static const struct sample server_initial = {
+    .header = RFC9001_SERVER_HEADER,
+    .payload = RFC9001_SERVER_PAYLOAD,
+    .payload_size = 99,
+    .pn = 1,
+    .pn_size = 2,
+    .sample = RFC9001_SERVER_SAMPLE,
+    .mask = RFC9001_SERVER_MASK,
+    .packet = RFC9001_SERVER_PACKET,
+};
+
+static const struct sample chacha_short = {
+    .header = RFC9001_CHACHA_HEADER,
+    .payload = RFC9001_CHACHA_PLAIN,
+    .payload_size = 1,
+    .pn = 654360564,
+    .pn_size = 3,
+    .sample = RFC9001_CHACHA_SAMPLE,
+    .mask = RFC9001_CHACHA_MASK,
+    .packet = RFC9001_CHACHA_PACKET,
+};
+
+static void initial_secrets_and_keys_are_those_of_a1(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sp_role sender;
+        const char *secret, *key, *iv, *hp;
+    } sides[] = {
+        {SP_CLIENT, RFC9001_CLIENT_SECRET, RFC9001_CLIENT_KEY, RFC9001_CLIENT_IV,
+         RFC9001_CLIENT_HP},
+        {SP_SERVER, RFC9001_SERVER_SECRET, RFC9001_SERVER_KEY, RFC9001_SERVER_IV,
+         RFC9001_SERVER_HP},
+    };
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
+    uint8_t secrets[2][SC_INITIAL_SECRET_SIZE];
+    assert_true(sc_keys_initial_secrets(&dcid, secrets[SP_CLIENT], secrets[SP_SERVER]));
+    for (size_t i = 0; i < QT_COUNT(sides); i++) {
+        struct sc_keys keys;
+        const uint8_t *secret = secrets[sides[i].sender];
+        assert_hex(secret, sides[i].secret);
+        assert_true(sc_keys_derive(suite, secret, &keys));
+        assert_hex(keys.key, sides[i].key);
+        assert_hex(keys.iv, sides[i].iv);
+        assert_hex(keys.hp, sides[i].hp);
+    }
+}
+
+static void the_common_initial_secret_is_that_of_a1(void **state)
+{
+    (void)state;
+    struct qt_hex salt = qt_hex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a");
+    struct qt_hex dcid = qt_hex(RFC9001_DCID);
+    uint8_t secret[32];
+    assert_true(sc_hkdf_extract(sc_suite_find(SP_SUITE_AES_128_GCM),
+                                (struct sb_bytes){salt.bytes, salt.size},
+                                (struct sb_bytes){dcid.bytes, dcid.size}, secret));
+    assert_hex(secret, RFC9001_INITIAL_SECRET);
+}
+
+static void the_client_initial_is_that_of_a2(void **state)
+{
+    (void)state;
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    struct sp_key *client[2], *server[2]; /* read, write */
+    assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client[0], &client[1]));
+    assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server[0], &server[1]));
+    assert_sealed(client[1], &client_initial);
+    assert_opened(server[0], &client_initial);
+    for (size_t i = 0; i < 2; i++) {
+        ops->destroy(client[i]);
+        ops->destroy(server[i]);
+    }
+}
+
+static void the_server_initial_is_that_of_a3(void **state)
+{
+    (void)state;
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    struct sp_key *client[2], *server[2];
+    assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client[0], &client[1]));
+    assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server[0], &server[1]));
+    assert_sealed(server[1], &server_initial);
+    assert_opened(client[0], &server_initial);
+    for (size_t i = 0; i < 2; i++) {
+        ops->destroy(client[i]);
+        ops->destroy(server[i]);
+    }
+}
+
+static void the_retry_tag_is_that_of_a4(void **state)
+{
+    (void)state;
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    struct qt_hex packet = qt_hex(RFC9001_RETRY_PACKET);
+    uint8_t tag[SP_TAG_SIZE];
+    assert_true(sc_retry_tag_make(&dcid, packet.bytes, packet.size - sizeof(tag), tag));
+    assert_memory_equal(tag, packet.bytes + packet.size - sizeof(tag), sizeof(tag));
+    assert_true(ops->retry_is_authentic(NULL, &dcid, packet.bytes, packet.size));
+}
+
+static void the_chacha20_packet_is_that_of_a5(void **state)
+{
+    (void)state;
+    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
+    struct sp_key *key = ops->key(NULL, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    assert_non_null(key);
+    assert_sealed(key, &chacha_short);
+    assert_opened(key, &chacha_short);
+    ops->destroy(key);
+}
+
+static void the_chacha20_keys_and_the_next_secret_are_those_of_a5(void **state)
+{
+    (void)state;
+    const struct sc_suite *suite = sc_suite_find(SP_SUITE_CHACHA20_POLY1305);
+    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
+    struct sc_keys keys;
+    assert_true(sc_keys_derive(suite, secret.bytes, &keys));
+    assert_hex(keys.key, RFC9001_CHACHA_KEY);
+    assert_hex(keys.iv, RFC9001_CHACHA_IV);
+    assert_hex(keys.hp, RFC9001_CHACHA_HP);
+
+    assert_true(sc_keys_next_secret(suite, secret.bytes, secret.bytes)); /* in place */
+    assert_hex(secret.bytes, RFC9001_CHACHA_KU);
+}
+
+static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void **state)
+{
+    (void)state;
+    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
+    struct sp_key *key = ops->key(NULL, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    struct qt_hex header = qt_hex(RFC9001_CHACHA_HEADER);
+    struct qt_hex cipher = qt_hex(RFC9001_CHACHA_CIPHER);
+    uint64_t pn = chacha_short.pn;
+
+    for (size_t bit = 0; bit < 8 * (header.size + cipher.size); bit++) {
+        struct qt_hex h = header, c = cipher;
+        size_t byte = bit / 8;
+        uint8_t flip = (uint8_t)(1u << (bit % 8));
+        if (byte < h.size)
+            h.bytes[byte] ^= flip;
+        else
+            c.bytes[byte - h.size] ^= flip;
+        assert_false(ops->open(key, pn, h.bytes, h.size, c.bytes, c.size));
+    }
+    for (size_t size = 0; size < cipher.size; size++) {
+        struct qt_hex c = cipher;
+        assert_false(ops->open(key, pn, header.bytes, header.size, c.bytes, size));
+    }
+    for (uint64_t wrong_pn = 0; wrong_pn < 62; wrong_pn++) {
+        struct qt_hex c = cipher;
+        assert_false(ops->open(key, pn ^ (UINT64_C(1) << wrong_pn), header.bytes, header.size,
+                               c.bytes, c.size));
+    }
+    assert_true(ops->open(key, pn, header.bytes, header.size, cipher.bytes, cipher.size));
+    ops->destroy(key);
+}
+
+static void every_flipped_bit_and_every_truncation_of_a_retry_is_noticed(void **state)
+{
+    (void)state;
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    const struct qt_hex packet = qt_hex(RFC9001_RETRY_PACKET);
+    for (size_t bit = 0; bit < 8 * packet.size; bit++) {
+        struct qt_hex bad = packet;
+        bad.bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+        assert_false(ops->retry_is_authentic(NULL, &dcid, bad.bytes, bad.size));
+    }
+    for (size_t size = 0; size < packet.size; size++)
+        assert_false(ops->retry_is_authentic(NULL, &dcid, packet.bytes, size));
+    dcid.bytes[7] ^= 1;
+    assert_false(ops->retry_is_authentic(NULL, &dcid, packet.bytes, packet.size));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_common_initial_secret_is_that_of_a1),
+        cmocka_unit_test(initial_secrets_and_keys_are_those_of_a1),
+        cmocka_unit_test(the_client_initial_is_that_of_a2),
+        cmocka_unit_test(the_server_initial_is_that_of_a3),
+        cmocka_unit_test(the_retry_tag_is_that_of_a4),
+        cmocka_unit_test(the_chacha20_packet_is_that_of_a5),
+        cmocka_unit_test(the_chacha20_keys_and_the_next_secret_are_those_of_a5),
+        cmocka_unit_test(every_flipped_bit_and_every_truncation_of_a_packet_is_noticed),
+        cmocka_unit_test(every_flipped_bit_and_every_truncation_of_a_retry_is_noticed),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
