@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/frame.h"
+
 /* What holds for every frame of a type: Table 3 of RFC 9000 as data.  [RFC9000 12.4] */
 
 enum {
@@ -22,8 +24,14 @@ struct sp_frame_rule {
     uint8_t flags; /* 0: not a frame type */
 };
 
+/* By type; what stands behind the last type is for all others. */
+extern const struct sp_frame_rule sp_frame_rules[SP_FRAME_TYPES + 1];
+
 /* The rule of `type`; its flags are 0 for types that are not of version 1. */
-const struct sp_frame_rule *sp_frame_rule_of(uint64_t type);
+static inline const struct sp_frame_rule *sp_frame_rule_of(uint64_t type)
+{
+    return &sp_frame_rules[SB_MIN(type, (uint64_t)SP_FRAME_TYPES)];
+}
 
 static inline bool sp_frame_is_eliciting(uint64_t type)
 {

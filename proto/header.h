@@ -12,7 +12,7 @@
 
 /* Packet headers.  [RFC9000 17]  Usage order on receive:
  *
- *     sp_header_read() -> unmask first byte and packet number -> sp_pn_expand()
+ *     sp_header_read() -> sp_header_unmask() -> sp_pn_read() -> sp_pn_expand()
  */
 
 enum sp_packet_type {
@@ -112,10 +112,13 @@ uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size);
  * whose low bits are `truncated`. */
 uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size);
 
-/* Applies (or removes: it is the same) header protection.  `first` is the packet's
- * first byte and `pn_at` its packet number of `pn_size` bytes. [RFC9001 5.4.1] */
+/* Applies header protection.  `first` is the packet's first byte and `pn_at` its
+ * packet number of `pn_size` bytes.  [RFC9001 5.4.1] */
 void sp_header_mask(uint8_t *first, uint8_t *pn_at, uint32_t pn_size,
                     const uint8_t mask[SP_MASK_SIZE]);
+
+/* Removes it, and returns the packet number's size, which was hidden until then. */
+uint32_t sp_header_unmask(uint8_t *first, uint8_t *pn_at, const uint8_t mask[SP_MASK_SIZE]);
 
 /* Writes a Version Negotiation packet: CIDs are swapped already.  `first` supplies
  * the unused bits, random.  [RFC9000 17.2.1] */

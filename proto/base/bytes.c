@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/bytes.h"
 
-static uint64_t big_endian(const uint8_t *bytes, uint32_t size)
-{
-    uint64_t value = 0;
-    for (uint32_t i = 0; i < size; i++)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 static void write_big_endian(struct sb_writer *w, uint64_t value, uint32_t size)
 {
     uint8_t *room = sb_writer_room(w, size);
@@ -21,41 +13,36 @@ static void write_big_endian(struct sb_writer *w, uint64_t value, uint32_t size)
 uint16_t sb_reader_u16(struct sb_reader *r)
 {
     const uint8_t *bytes = sb_reader_take(r, 2);
-    return bytes == NULL ? 0 : (uint16_t)big_endian(bytes, 2);
+    return bytes == NULL ? 0 : sb_load_u16(bytes);
 }
 
 uint32_t sb_reader_u32(struct sb_reader *r)
 {
     const uint8_t *bytes = sb_reader_take(r, 4);
-    return bytes == NULL ? 0 : (uint32_t)big_endian(bytes, 4);
+    return bytes == NULL ? 0 : sb_load_u32(bytes);
 }
 
 uint64_t sb_reader_u64(struct sb_reader *r)
 {
     const uint8_t *bytes = sb_reader_take(r, 8);
-    return bytes == NULL ? 0 : big_endian(bytes, 8);
+    return bytes == NULL ? 0 : sb_load_u64(bytes);
 }
 
-/* [RFC9000 16] The two high bits of the first byte give the length: 1, 2, 4, 8. */
-uint64_t sb_reader_varint(struct sb_reader *r)
+size_t sb_reader_skip_zeros(struct sb_reader *r)
 {
-    const uint8_t *first = sb_reader_take(r, 1);
-    if (first == NULL)
+    if (r->failed)
         return 0;
-
-    uint32_t rest_size = (1u << (*first >> 6)) - 1;
-    if (rest_size == 0)
-        return *first;
-    const uint8_t *rest = sb_reader_take(r, rest_size);
-    if (rest == NULL)
-        return 0;
-
-    uint64_t value = *first & 0x3f;
-    for (uint32_t i = 0; i < rest_size; i++)
-        value = value << 8 | rest[i];
-
-    SB_ASSERT(value <= SB_VARINT_MAX);
-    return value;
+    const uint8_t *start = r->at;
+    uint64_t word = 0;
+    while (sb_reader_left(r) >= sizeof(word)) {
+        memcpy(&word, r->at, sizeof(word));
+        if (word != 0)
+            break;
+        r->at += sizeof(word);
+    }
+    while (r->at < r->end && *r->at == 0)
+        r->at++;
+    return (size_t)(r->at - start);
 }
 
 void sb_writer_u16(struct sb_writer *w, uint16_t value)

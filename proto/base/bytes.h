@@ -19,6 +19,23 @@ struct sb_bytes {
     size_t size;
 };
 
+/* Big endian numbers at any address.  Compilers make one load and one swap of each. */
+
+static inline uint16_t sb_load_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t sb_load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint64_t sb_load_u64(const uint8_t *at)
+{
+    return (uint64_t)sb_load_u32(at) << 32 | sb_load_u32(at + 4);
+}
+
 /* A reader walks a range of bytes that it does not own.
  *
  * It fails once and stays failed: after the first read past the end every
@@ -69,7 +86,34 @@ static inline uint8_t sb_reader_u8(struct sb_reader *r)
 uint16_t sb_reader_u16(struct sb_reader *r);
 uint32_t sb_reader_u32(struct sb_reader *r);
 uint64_t sb_reader_u64(struct sb_reader *r);
-uint64_t sb_reader_varint(struct sb_reader *r); /* [RFC9000 16] */
+
+/* [RFC9000 16] The two high bits of the first byte give the length: 1, 2, 4, 8.  Longer forms
+ * than necessary are valid. */
+static inline uint64_t sb_reader_varint(struct sb_reader *r)
+{
+    if (SB_UNLIKELY(r->failed || r->at == r->end)) {
+        r->failed = true;
+        return 0;
+    }
+    uint32_t size = 1u << (*r->at >> 6);
+    if (size == 1)
+        return *r->at++;
+    if (SB_UNLIKELY(size > sb_reader_left(r))) {
+        r->failed = true;
+        return 0;
+    }
+    const uint8_t *first = r->at;
+    r->at += size;
+
+    if (size == 2)
+        return sb_load_u16(first) & 0x3fff;
+    if (size == 4)
+        return sb_load_u32(first) & 0x3fffffff;
+    return sb_load_u64(first) & SB_VARINT_MAX;
+}
+
+/* Steps over bytes of zero, up to the first other one, and returns how many those were. */
+size_t sb_reader_skip_zeros(struct sb_reader *r);
 
 /* A writer fills a range of bytes that it does not own.  Like the reader it
  * fails once and stays failed; nothing is written past `end`. */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Table 3 of RFC 9000, Section 12.4.  ACK, STREAM and the others with flags in their
+ * type stand once for each value, so that a type is an index. */
+
+#include "proto/frame_table.h"
+
+/* The letters of the table's column "Pkts", ... */
+#define IN_IH01 (SP_IN_INITIAL | SP_IN_HANDSHAKE | SP_IN_ZERO_RTT | SP_IN_ONE_RTT)
+#define IN_IH_1 (SP_IN_INITIAL | SP_IN_HANDSHAKE | SP_IN_ONE_RTT)
+#define IN_01   (SP_IN_ZERO_RTT | SP_IN_ONE_RTT)
+#define IN_1    SP_IN_ONE_RTT
+/* ... and of its column "Spec". */
+#define N SP_FRAME_NOT_ELICITING
+#define C SP_FRAME_NOT_IN_FLIGHT
+#define P SP_FRAME_PROBING
+
+const struct sp_frame_rule sp_frame_rules[SP_FRAME_TYPES + 1] = {
+    [SP_FRAME_PADDING] = {"PADDING", IN_IH01 | N | P},
+    [SP_FRAME_PING] = {"PING", IN_IH01},
+    [SP_FRAME_ACK] = {"ACK", IN_IH_1 | N | C},
+    [SP_FRAME_ACK_ECN] = {"ACK", IN_IH_1 | N | C},
+    [SP_FRAME_RESET_STREAM] = {"RESET_STREAM", IN_01},
+    [SP_FRAME_STOP_SENDING] = {"STOP_SENDING", IN_01},
+    [SP_FRAME_CRYPTO] = {"CRYPTO", IN_IH_1},
+    [SP_FRAME_NEW_TOKEN] = {"NEW_TOKEN", IN_1},
+    [SP_FRAME_STREAM + 0] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 1] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 2] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 3] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 4] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 5] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 6] = {"STREAM", IN_01},
+    [SP_FRAME_STREAM + 7] = {"STREAM", IN_01},
+    [SP_FRAME_MAX_DATA] = {"MAX_DATA", IN_01},
+    [SP_FRAME_MAX_STREAM_DATA] = {"MAX_STREAM_DATA", IN_01},
+    [SP_FRAME_MAX_STREAMS_BIDI] = {"MAX_STREAMS", IN_01},
+    [SP_FRAME_MAX_STREAMS_UNI] = {"MAX_STREAMS", IN_01},
+    [SP_FRAME_DATA_BLOCKED] = {"DATA_BLOCKED", IN_01},
+    [SP_FRAME_STREAM_DATA_BLOCKED] = {"STREAM_DATA_BLOCKED", IN_01},
+    [SP_FRAME_STREAMS_BLOCKED_BIDI] = {"STREAMS_BLOCKED", IN_01},
+    [SP_FRAME_STREAMS_BLOCKED_UNI] = {"STREAMS_BLOCKED", IN_01},
+    [SP_FRAME_NEW_CONNECTION_ID] = {"NEW_CONNECTION_ID", IN_01 | P},
+    /* [RFC9000 12.5] No client can have a reason to send it in 0-RTT; refusing it there is a
+     * MAY that Table 3 does not make use of. */
+    [SP_FRAME_RETIRE_CONNECTION_ID] = {"RETIRE_CONNECTION_ID", IN_01},
+    [SP_FRAME_PATH_CHALLENGE] = {"PATH_CHALLENGE", IN_01 | P},
+    [SP_FRAME_PATH_RESPONSE] = {"PATH_RESPONSE", IN_1 | P},
+    [SP_FRAME_CONNECTION_CLOSE] = {"CONNECTION_CLOSE", IN_IH01 | N},
+    [SP_FRAME_CONNECTION_CLOSE_APP] = {"CONNECTION_CLOSE", IN_01 | N},
+    [SP_FRAME_HANDSHAKE_DONE] = {"HANDSHAKE_DONE", IN_1},
+    [SP_FRAME_TYPES] = {"unknown", 0},
+};

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Packet headers: what is in the clear, and packet numbers.
+ *
+ * Reading trusts nothing: every byte comes from anybody who can send a datagram,
+ * and no key has been tried yet.  It hands out no more than offsets that lie inside
+ * the datagram, so that the sample for header protection can be taken without a
+ * further check.  The reserved bits are not looked at here: they may only be judged
+ * once the packet has authenticated.  [RFC9001 9.5]
+ *
+ * Writing leaves two holes, the length and the packet number's protection, which are filled
+ * when the payload has been sealed. */
+
+#include "proto/header.h"
+
+/* Of a long header: the type's two bits.  [RFC9000 17.2] */
+enum {
+    TYPE_SHIFT = 4,
+    TYPE_MASK = 0x03,
+    LENGTH_SIZE = 2, /* bytes in which we write the length field */
+};
+_Static_assert(SP_PACKET_INITIAL == 0 && SP_PACKET_ZERO_RTT == 1 && SP_PACKET_HANDSHAKE == 2 &&
+                   SP_PACKET_RETRY == 3,
+               "long packet types stand on the wire as they are numbered");
+
+/* [RFC9001 5.4.2] A packet without a whole sample must be discarded. */
+#define PROTECTED_SIZE_MIN ((uint64_t)SP_PN_SIZE_MAX + SP_SAMPLE_SIZE)
+
+static struct sb_bytes read_cid(struct sb_reader *r)
+{
+    uint8_t size = sb_reader_u8(r);
+    return (struct sb_bytes){.data = sb_reader_take(r, size), .size = size};
+}
+
+static bool read_short(const uint8_t *data, size_t size, uint8_t cid_size, struct sp_header *ret)
+{
+    struct sb_reader r = sb_reader_of(data, size);
+    uint8_t first = sb_reader_u8(&r);
+    const uint8_t *cid = sb_reader_take(&r, cid_size);
+    /* [RFC9000 17.3.1] Without the fixed bit it is not a valid packet. */
+    if (r.failed || (first & SP_HEADER_FIXED) == 0)
+        return false;
+    /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes. */
+    if (sb_reader_left(&r) < PROTECTED_SIZE_MIN)
+        return false;
+
+    *ret = (struct sp_header){
+        .type = SP_PACKET_ONE_RTT,
+        .first = first,
+        .dcid = sp_cid_of(cid, cid_size),
+        .pn_offset = 1 + (size_t)cid_size,
+        .size = size,
+    };
+    return true;
+}
+
+/* [RFC8999 6] A list of versions that is empty or ends inside of one is ignored. */
+static bool read_versions(struct sb_reader *r, struct sp_header *h)
+{
+    size_t size = sb_reader_left(r);
+    if (size == 0 || size % 4 != 0)
+        return false;
+    h->type = SP_PACKET_VERSION_NEGOTIATION;
+    h->versions = (struct sb_bytes){.data = sb_reader_take(r, size), .size = size};
+    return true;
+}
+
+/* [RFC9000 17.2.5] The token runs up to the integrity tag, and it must not be empty. */
+static bool read_retry(struct sb_reader *r, struct sp_header *h)
+{
+    size_t left = sb_reader_left(r);
+    if (left <= SP_TAG_SIZE)
+        return false;
+    h->token.size = left - SP_TAG_SIZE;
+    h->token.data = sb_reader_take(r, h->token.size);
+    return true;
+}
+
+/* What follows the CIDs in packets with a packet number; `data` is where the packet starts. */
+static bool read_protected(struct sb_reader *r, const uint8_t *data, struct sp_header *h)
+{
+    if (h->type == SP_PACKET_INITIAL) {
+        h->token.size = sb_reader_varint(r);
+        h->token.data = sb_reader_take(r, h->token.size);
+    }
+    uint64_t length = sb_reader_varint(r);
+    if (r->failed || length > sb_reader_left(r) || length < PROTECTED_SIZE_MIN)
+        return false;
+    h->pn_offset = (size_t)(r->at - data);
+    h->size = h->pn_offset + length;
+    return true;
+}
+
+static bool read_long(const uint8_t *data, size_t size, struct sp_header *ret)
+{
+    struct sb_reader r = sb_reader_of(data, size);
+    struct sp_header h = {.first = sb_reader_u8(&r), .size = size};
+    h.version = sb_reader_u32(&r);
+    h.raw_dcid = read_cid(&r);
+    h.raw_scid = read_cid(&r);
+    if (r.failed)
+        return false;
+
+    /* [RFC9000 17.2] Other versions may have longer CIDs; they are echoed, not used. */
+    bool fits = h.raw_dcid.size <= SP_CID_SIZE_MAX && h.raw_scid.size <= SP_CID_SIZE_MAX;
+    if (fits) {
+        h.dcid = sp_cid_of(h.raw_dcid.data, h.raw_dcid.size);
+        h.scid = sp_cid_of(h.raw_scid.data, h.raw_scid.size);
+    }
+    /* [RFC9000 17.2.1] All bits of the first byte but the form are to be ignored. */
+    if (h.version == 0) {
+        if (!read_versions(&r, &h))
+            return false;
+    } else if (h.version != SP_VERSION_1) {
+        h.type = SP_PACKET_UNKNOWN_VERSION;
+    } else {
+        /* [RFC9000 17.2] Both make it an invalid packet of version 1. */
+        if (!fits || (h.first & SP_HEADER_FIXED) == 0)
+            return false;
+        h.type = (enum sp_packet_type)(h.first >> TYPE_SHIFT & TYPE_MASK);
+        bool read = h.type == SP_PACKET_RETRY ? read_retry(&r, &h) : read_protected(&r, data, &h);
+        if (!read)
+            return false;
+    }
+    *ret = h;
+    return true;
+}
+
+bool sp_header_read(const uint8_t *data, size_t size, uint8_t short_cid_size, struct sp_header *ret)
+{
+    SB_ASSERT(short_cid_size <= SP_CID_SIZE_MAX);
+    if (size == 0)
+        return false;
+    return (data[0] & SP_HEADER_LONG) != 0 ? read_long(data, size, ret)
+                                           : read_short(data, size, short_cid_size, ret);
+}
+
+size_t sp_header_long_size(const struct sp_long_header *header)
+{
+    size_t size = 1 + 4 + 1 + (size_t)header->dcid.size + 1 + (size_t)header->scid.size +
+                  LENGTH_SIZE + header->pn_size;
+    if (header->type == SP_PACKET_INITIAL)
+        size += sb_varint_size(header->token.size) + header->token.size;
+    return size;
+}
+
+static void write_cid(struct sb_writer *w, const uint8_t *bytes, size_t size)
+{
+    SB_ASSERT(size <= UINT8_MAX);
+    sb_writer_u8(w, (uint8_t)size);
+    sb_writer_bytes(w, bytes, size);
+}
+
+void sp_header_write_long(struct sb_writer *w, const struct sp_long_header *header,
+                          uint8_t **ret_length_at, uint8_t **ret_pn_at)
+{
+    SB_ASSERT(header->type <= SP_PACKET_HANDSHAKE);
+    SB_ASSERT(header->pn_size >= 1 && header->pn_size <= SP_PN_SIZE_MAX);
+    /* [RFC9000 17.2] */
+    SB_ASSERT(header->dcid.size <= SP_CID_SIZE_MAX && header->scid.size <= SP_CID_SIZE_MAX);
+    SB_ASSERT(header->token.size == 0 || header->type == SP_PACKET_INITIAL);
+
+    /* [RFC9000 17.2] The reserved bits are 0 before protection. */
+    unsigned first = SP_HEADER_LONG | SP_HEADER_FIXED | (unsigned)header->type << TYPE_SHIFT |
+                     (header->pn_size - 1);
+    sb_writer_u8(w, (uint8_t)first);
+    sb_writer_u32(w, SP_VERSION_1);
+    write_cid(w, header->dcid.bytes, header->dcid.size);
+    write_cid(w, header->scid.bytes, header->scid.size);
+    if (header->type == SP_PACKET_INITIAL) {
+        sb_writer_varint(w, header->token.size);
+        sb_writer_bytes(w, header->token.data, header->token.size);
+    }
+    uint8_t *length_at = sb_writer_room(w, LENGTH_SIZE);
+    uint8_t *pn_at = sb_writer_room(w, header->pn_size);
+    if (pn_at == NULL)
+        return;
+    sp_header_set_length(length_at, 0);
+    sp_pn_write(pn_at, header->pn, header->pn_size);
+    *ret_length_at = length_at;
+    *ret_pn_at = pn_at;
+}
+
+void sp_header_set_length(uint8_t *length_at, size_t length)
+{
+    struct sb_writer w = sb_writer_of(length_at, LENGTH_SIZE);
+    sb_writer_varint_sized(&w, length, LENGTH_SIZE);
+}
+
+void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
+                           uint8_t **ret_pn_at)
+{
+    SB_ASSERT(header->pn_size >= 1 && header->pn_size <= SP_PN_SIZE_MAX);
+    SB_ASSERT(header->dcid->size <= SP_CID_SIZE_MAX);
+
+    /* [RFC9000 17.3.1] The reserved bits are 0 before protection. */
+    unsigned first = SP_HEADER_FIXED | (header->spin ? SP_HEADER_SPIN : 0) |
+                     (header->key_phase ? SP_HEADER_KEY_PHASE : 0) | (header->pn_size - 1);
+    sb_writer_u8(w, (uint8_t)first);
+    sb_writer_bytes(w, header->dcid->bytes, header->dcid->size);
+    uint8_t *pn_at = sb_writer_room(w, header->pn_size);
+    if (pn_at == NULL)
+        return;
+    sp_pn_write(pn_at, header->pn, header->pn_size);
+    *ret_pn_at = pn_at;
+}
+
+uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked)
+{
+    SB_ASSERT(pn <= SP_PN_MAX);
+    SB_ASSERT(largest_acked == UINT64_MAX || largest_acked < pn);
+
+    /* [RFC9000 17.1] The numbers that can be told apart must be more than twice those that
+     * are open.  Before the first acknowledgment that also means the whole number. */
+    uint64_t open_count = largest_acked == UINT64_MAX ? pn + 1 : pn - largest_acked;
+    if (open_count < UINT64_C(1) << 7)
+        return 1;
+    if (open_count < UINT64_C(1) << 15)
+        return 2;
+    if (open_count < UINT64_C(1) << 23)
+        return 3;
+    SB_ASSERT(open_count < UINT64_C(1) << 31); /* the windows end long before */
+    return SP_PN_SIZE_MAX;
+}
+
+void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size)
+{
+    SB_ASSERT(pn <= SP_PN_MAX);
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    for (uint32_t i = pn_size; i-- > 0; pn >>= 8)
+        at[i] = (uint8_t)pn;
+}
+
+uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size)
+{
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    uint32_t truncated = 0;
+    for (uint32_t i = 0; i < pn_size; i++)
+        truncated = truncated << 8 | at[i];
+    return truncated;
+}
+
+uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size)
+{
+    SB_ASSERT(next <= SP_PN_MAX + 1);
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    uint64_t window = UINT64_C(1) << pn_size * 8;
+    SB_ASSERT(truncated < window);
+
+    /* [RFC9000 17.1, A.3] The right low bits, then one window up or down where that is
+     * closer: the result lies in (next - window / 2, next + window / 2].  What would be no
+     * packet number is moved back into the range of them. */
+    uint64_t pn = (next & ~(window - 1)) | truncated;
+    if (pn + window / 2 <= next)
+        pn += window;
+    else if (pn > next + window / 2 && pn >= window)
+        pn -= window;
+    if (pn > SP_PN_MAX)
+        pn -= window;
+
+    SB_ASSERT(pn <= SP_PN_MAX);
+    return pn;
+}
+
+void sp_header_mask(uint8_t *first, uint8_t *pn_at, uint32_t pn_size,
+                    const uint8_t mask[SP_MASK_SIZE])
+{
+    SB_ASSERT(pn_size <= SP_PN_SIZE_MAX);
+    /* [RFC9001 5.4.1] The form bit is outside of the mask: it tells which one. */
+    unsigned masked =
+        (*first & SP_HEADER_LONG) != 0 ? SP_HEADER_LONG_MASKED : SP_HEADER_SHORT_MASKED;
+    *first ^= (uint8_t)(mask[0] & masked);
+    for (uint32_t i = 0; i < pn_size; i++)
+        pn_at[i] ^= mask[1 + i];
+}
+
+uint32_t sp_header_unmask(uint8_t *first, uint8_t *pn_at, const uint8_t mask[SP_MASK_SIZE])
+{
+    sp_header_mask(first, pn_at, 0, mask);
+    uint32_t pn_size = (*first & SP_HEADER_PN_SIZE) + 1u;
+    for (uint32_t i = 0; i < pn_size; i++)
+        pn_at[i] ^= mask[1 + i];
+    return pn_size;
+}
+
+void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
+                                         struct sb_bytes scid, const uint32_t *versions,
+                                         size_t version_count)
+{
+    SB_ASSERT(version_count > 0);
+    /* [RFC9000 17.2.1] The fixed bit for the sake of those that share the port. */
+    sb_writer_u8(w, first | SP_HEADER_LONG | SP_HEADER_FIXED);
+    sb_writer_u32(w, 0);
+    write_cid(w, dcid.data, dcid.size);
+    write_cid(w, scid.data, scid.size);
+    for (size_t i = 0; i < version_count; i++)
+        sb_writer_u32(w, versions[i]);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Transport parameters: a sequence of (id, length, value).
+ *
+ * They arrive inside the TLS handshake, before the peer has proved anything but that it
+ * can send: every value is checked before any of them is believed.  Numbers share one table,
+ * with their field, default and limits; the others have a form each. */
+
+#include "proto/tparam.h"
+
+/* [RFC9000 18.2] */
+enum {
+    ID_ORIGINAL_DCID = 0x00,
+    ID_MAX_IDLE_TIMEOUT = 0x01,
+    ID_RESET_TOKEN = 0x02,
+    ID_MAX_UDP_PAYLOAD_SIZE = 0x03,
+    ID_MAX_DATA = 0x04,
+    ID_MAX_STREAM_DATA_BIDI_LOCAL = 0x05,
+    ID_MAX_STREAM_DATA_BIDI_REMOTE = 0x06,
+    ID_MAX_STREAM_DATA_UNI = 0x07,
+    ID_MAX_STREAMS_BIDI = 0x08,
+    ID_MAX_STREAMS_UNI = 0x09,
+    ID_ACK_DELAY_EXPONENT = 0x0a,
+    ID_MAX_ACK_DELAY = 0x0b,
+    ID_DISABLE_ACTIVE_MIGRATION = 0x0c,
+    ID_PREFERRED_ADDRESS = 0x0d,
+    ID_ACTIVE_CID_LIMIT = 0x0e,
+    ID_INITIAL_SCID = 0x0f,
+    ID_RETRY_SCID = 0x10,
+    ID_COUNT,
+};
+
+/* [RFC9000 18.2] A client must not send these. */
+#define SERVER_ONLY \
+    (1u << ID_ORIGINAL_DCID | 1u << ID_RESET_TOKEN | 1u << ID_PREFERRED_ADDRESS | \
+     1u << ID_RETRY_SCID)
+
+/* [RFC9000 18.1] Reserved: 31 * N + 27. */
+#define GREASE_STEP  UINT64_C(31)
+#define GREASE_FIRST UINT64_C(27)
+#define GREASE_COUNT ((SB_VARINT_MAX - GREASE_FIRST) / GREASE_STEP)
+
+static const struct number {
+    uint8_t id;
+    uint16_t at;     /* in struct sp_tparams */
+    uint64_t absent; /* what holds if it is not sent */
+    uint64_t min;
+    uint64_t max;
+} numbers[] = {
+#define NUMBER(id, member, ...) \
+    { \
+        id, offsetof(struct sp_tparams, member), __VA_ARGS__ \
+    }
+    NUMBER(ID_MAX_IDLE_TIMEOUT, max_idle_timeout_ms, 0, 0, SB_VARINT_MAX),
+    NUMBER(ID_MAX_UDP_PAYLOAD_SIZE, max_udp_payload_size, SP_UDP_PAYLOAD_SIZE_MAX,
+           SP_DATAGRAM_SIZE_MIN, SB_VARINT_MAX),
+    NUMBER(ID_MAX_DATA, initial_max_data, 0, 0, SB_VARINT_MAX),
+    NUMBER(ID_MAX_STREAM_DATA_BIDI_LOCAL, initial_max_stream_data_bidi_local, 0, 0, SB_VARINT_MAX),
+    NUMBER(ID_MAX_STREAM_DATA_BIDI_REMOTE, initial_max_stream_data_bidi_remote, 0, 0,
+           SB_VARINT_MAX),
+    NUMBER(ID_MAX_STREAM_DATA_UNI, initial_max_stream_data_uni, 0, 0, SB_VARINT_MAX),
+    /* [RFC9000 4.6] */
+    NUMBER(ID_MAX_STREAMS_BIDI, initial_max_streams_bidi, 0, 0, SP_STREAM_COUNT_MAX),
+    NUMBER(ID_MAX_STREAMS_UNI, initial_max_streams_uni, 0, 0, SP_STREAM_COUNT_MAX),
+    NUMBER(ID_ACK_DELAY_EXPONENT, ack_delay_exponent, 3, 0, 20),
+    NUMBER(ID_MAX_ACK_DELAY, max_ack_delay_ms, 25, 0, (1 << 14) - 1),
+    NUMBER(ID_ACTIVE_CID_LIMIT, active_cid_limit, 2, 2, SB_VARINT_MAX),
+#undef NUMBER
+};
+
+static uint64_t number_get(const struct sp_tparams *params, const struct number *number)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)params + number->at, sizeof(value));
+    return value;
+}
+
+static void number_set(struct sp_tparams *params, const struct number *number, uint64_t value)
+{
+    memcpy((char *)params + number->at, &value, sizeof(value));
+}
+
+static const struct number *number_of(uint64_t id)
+{
+    for (size_t i = 0; i < SB_COUNT(numbers); i++) {
+        if (numbers[i].id == id)
+            return &numbers[i];
+    }
+    return NULL;
+}
+
+void sp_tparams_init(struct sp_tparams *params)
+{
+    *params = (struct sp_tparams){0};
+    for (size_t i = 0; i < SB_COUNT(numbers); i++)
+        number_set(params, &numbers[i], numbers[i].absent);
+}
+
+static void write_bytes(struct sb_writer *w, uint64_t id, const uint8_t *data, size_t size)
+{
+    sb_writer_varint(w, id);
+    sb_writer_varint(w, size);
+    sb_writer_bytes(w, data, size);
+}
+
+static void write_grease(struct sb_writer *w, uint64_t grease)
+{
+    uint8_t value[sizeof(grease)];
+    struct sb_writer v = sb_writer_of(value, sizeof(value));
+    sb_writer_u64(&v, grease);
+    write_bytes(w, GREASE_FIRST + GREASE_STEP * (grease % GREASE_COUNT), value,
+                grease % (sizeof(value) + 1));
+}
+
+void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint64_t grease)
+{
+    for (size_t i = 0; i < SB_COUNT(numbers); i++) {
+        uint64_t value = number_get(params, &numbers[i]);
+        SB_ASSERT(value >= numbers[i].min && value <= numbers[i].max);
+        if (value == numbers[i].absent)
+            continue;
+        sb_writer_varint(w, numbers[i].id);
+        sb_writer_varint(w, sb_varint_size(value));
+        sb_writer_varint(w, value);
+    }
+    if (params->has_original_dcid)
+        write_bytes(w, ID_ORIGINAL_DCID, params->original_dcid.bytes, params->original_dcid.size);
+    if (params->has_initial_scid)
+        write_bytes(w, ID_INITIAL_SCID, params->initial_scid.bytes, params->initial_scid.size);
+    if (params->has_retry_scid)
+        write_bytes(w, ID_RETRY_SCID, params->retry_scid.bytes, params->retry_scid.size);
+    if (params->has_reset_token)
+        write_bytes(w, ID_RESET_TOKEN, params->reset_token, sizeof(params->reset_token));
+    if (params->disable_active_migration)
+        write_bytes(w, ID_DISABLE_ACTIVE_MIGRATION, NULL, 0);
+    write_grease(w, grease);
+}
+
+static bool read_cid(struct sb_bytes value, struct sp_cid *ret, bool *ret_has)
+{
+    if (value.size > SP_CID_SIZE_MAX)
+        return false;
+    *ret = sp_cid_of(value.data, value.size);
+    *ret_has = true;
+    return true;
+}
+
+/* [RFC9000 18.2] Two addresses with ports, then a CID and its token as in NEW_CONNECTION_ID. */
+static bool preferred_address_is_valid(struct sb_bytes value)
+{
+    struct sb_reader r = sb_reader_of(value.data, value.size);
+    (void)sb_reader_take(&r, 4 + 2 + 16 + 2);
+    uint8_t cid_size = sb_reader_u8(&r);
+    (void)sb_reader_take(&r, cid_size);
+    (void)sb_reader_take(&r, SP_RESET_TOKEN_SIZE);
+    return !r.failed && sb_reader_left(&r) == 0 && cid_size >= 1 && cid_size <= SP_CID_SIZE_MAX;
+}
+
+static bool read_number(const struct number *number, struct sb_bytes value, struct sp_tparams *ret)
+{
+    struct sb_reader r = sb_reader_of(value.data, value.size);
+    uint64_t n = sb_reader_varint(&r);
+    /* [RFC9000 7.4, 18.2] */
+    if (r.failed || sb_reader_left(&r) > 0 || n < number->min || n > number->max)
+        return false;
+    number_set(ret, number, n);
+    return true;
+}
+
+static bool read_value(uint64_t id, struct sb_bytes value, struct sp_tparams *ret)
+{
+    switch (id) {
+    case ID_ORIGINAL_DCID:
+        return read_cid(value, &ret->original_dcid, &ret->has_original_dcid);
+    case ID_INITIAL_SCID:
+        return read_cid(value, &ret->initial_scid, &ret->has_initial_scid);
+    case ID_RETRY_SCID:
+        return read_cid(value, &ret->retry_scid, &ret->has_retry_scid);
+    case ID_RESET_TOKEN:
+        if (value.size != SP_RESET_TOKEN_SIZE)
+            return false;
+        memcpy(ret->reset_token, value.data, SP_RESET_TOKEN_SIZE);
+        ret->has_reset_token = true;
+        return true;
+    case ID_DISABLE_ACTIVE_MIGRATION:
+        ret->disable_active_migration = true;
+        return value.size == 0;
+    case ID_PREFERRED_ADDRESS:
+        return preferred_address_is_valid(value);
+    default:
+        return read_number(number_of(id), value, ret);
+    }
+}
+
+enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct sp_tparams *ret)
+{
+    struct sp_tparams params;
+    sp_tparams_init(&params);
+
+    uint32_t seen = 0;
+    _Static_assert(ID_COUNT <= 32, "one bit each");
+    struct sb_reader r = sb_reader_of(encoded.data, encoded.size);
+    while (sb_reader_left(&r) > 0) {
+        uint64_t id = sb_reader_varint(&r);
+        struct sb_bytes value = {.size = sb_reader_varint(&r)};
+        value.data = sb_reader_take(&r, value.size);
+        if (r.failed)
+            return SP_ERR_TRANSPORT_PARAMETER;
+        if (id >= ID_COUNT) /* [RFC9000 7.4.2] Unknown ones are ignored. */
+            continue;
+        if ((seen & 1u << id) != 0) /* [RFC9000 7.4] */
+            return SP_ERR_TRANSPORT_PARAMETER;
+        seen |= 1u << id;
+        if (!read_value(id, value, &params))
+            return SP_ERR_TRANSPORT_PARAMETER;
+    }
+    if (sender == SP_CLIENT && (seen & SERVER_ONLY) != 0) /* [RFC9000 18.2] */
+        return SP_ERR_TRANSPORT_PARAMETER;
+    /* [RFC9000 18.2] No preferred address from a server without CIDs. */
+    if ((seen & 1u << ID_PREFERRED_ADDRESS) != 0 && params.has_initial_scid &&
+        params.initial_scid.size == 0)
+        return SP_ERR_TRANSPORT_PARAMETER;
+    *ret = params;
+    return SP_OK;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* Transport parameters: RFC 9000, Sections 7.4 and 18. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/tparam.h"
+
+#define TEN      "0123456789"
+#define MAX_TEXT "\xff\xff\xff\xff\xff\xff\xff\xff"
+
+static enum sp_err read_exactly(const char *bytes, size_t size, enum sp_role sender,
+                                struct sp_tparams *ret)
+{
+    uint8_t *copy = malloc(size > 0 ? size : 1);
+    assert_non_null(copy);
+    memcpy(copy, bytes, size);
+    enum sp_err err = sp_tparams_read((struct sb_bytes){.data = copy, .size = size}, sender, ret);
+    free(copy);
+    return err;
+}
+
+/* By member: the struct has holes. */
+static void assert_params_equal(const struct sp_tparams *got, const struct sp_tparams *want)
+{
+    assert_int_equal(got->has_original_dcid, want->has_original_dcid);
+    assert_int_equal(got->has_initial_scid, want->has_initial_scid);
+    assert_int_equal(got->has_retry_scid, want->has_retry_scid);
+    assert_int_equal(got->has_reset_token, want->has_reset_token);
+    assert_int_equal(got->disable_active_migration, want->disable_active_migration);
+    assert_true(sp_cid_equal(&got->original_dcid, &want->original_dcid));
+    assert_true(sp_cid_equal(&got->initial_scid, &want->initial_scid));
+    assert_true(sp_cid_equal(&got->retry_scid, &want->retry_scid));
+    assert_memory_equal(got->reset_token, want->reset_token, sizeof(got->reset_token));
+    assert_int_equal(got->max_idle_timeout_ms, want->max_idle_timeout_ms);
+    assert_int_equal(got->max_udp_payload_size, want->max_udp_payload_size);
+    assert_int_equal(got->initial_max_data, want->initial_max_data);
+    assert_int_equal(got->initial_max_stream_data_bidi_local,
+                     want->initial_max_stream_data_bidi_local);
+    assert_int_equal(got->initial_max_stream_data_bidi_remote,
+                     want->initial_max_stream_data_bidi_remote);
+    assert_int_equal(got->initial_max_stream_data_uni, want->initial_max_stream_data_uni);
+    assert_int_equal(got->initial_max_streams_bidi, want->initial_max_streams_bidi);
+    assert_int_equal(got->initial_max_streams_uni, want->initial_max_streams_uni);
+    assert_int_equal(got->ack_delay_exponent, want->ack_delay_exponent);
+    assert_int_equal(got->max_ack_delay_ms, want->max_ack_delay_ms);
+    assert_int_equal(got->active_cid_limit, want->active_cid_limit);
+}
+
+/* Every parameter, each with a value of its own. */
+static struct sp_tparams all_params(void)
+{
+    struct sp_tparams p;
+    sp_tparams_init(&p);
+    p.has_original_dcid = true;
+    p.original_dcid = sp_cid_of((const uint8_t *)"original", 8);
+    p.has_initial_scid = true;
+    p.initial_scid = sp_cid_of((const uint8_t *)TEN TEN, 20);
+    p.has_retry_scid = true;
+    p.retry_scid = sp_cid_of(NULL, 0);
+    p.has_reset_token = true;
+    memcpy(p.reset_token, "abcdefghijklmnop", sizeof(p.reset_token));
+    p.disable_active_migration = true;
+    p.max_idle_timeout_ms = 30000;
+    p.max_udp_payload_size = 1200;
+    p.initial_max_data = SB_VARINT_MAX;
+    p.initial_max_stream_data_bidi_local = 5;
+    p.initial_max_stream_data_bidi_remote = 6;
+    p.initial_max_stream_data_uni = 7;
+    p.initial_max_streams_bidi = SP_STREAM_COUNT_MAX;
+    p.initial_max_streams_uni = 9;
+    p.ack_delay_exponent = 20;
+    p.max_ack_delay_ms = (1 << 14) - 1;
+    p.active_cid_limit = 8;
+    return p;
+}
+
+static size_t write_params(const struct sp_tparams *params, uint64_t grease,
+                           uint8_t out[SP_TPARAMS_SIZE_MAX])
+{
+    struct sb_writer w = sb_writer_of(out, SP_TPARAMS_SIZE_MAX);
+    sp_tparams_write(&w, params, grease);
+    assert_false(w.failed);
+    return sb_writer_used(&w);
+}
+
+/* [RFC9000 18.2] */
+static void absent_parameters_have_the_defaults(void **state)
+{
+    (void)state;
+    struct sp_tparams got;
+    assert_int_equal(read_exactly("", 0, SP_CLIENT, &got), SP_OK);
+    struct sp_tparams want = {
+        .max_udp_payload_size = 65527,
+        .ack_delay_exponent = 3,
+        .max_ack_delay_ms = 25,
+        .active_cid_limit = 2,
+    };
+    assert_params_equal(&got, &want);
+}
+
+static void each_parameter_is_read_into_its_place(void **state)
+{
+    (void)state;
+    struct sp_tparams d;
+    sp_tparams_init(&d);
+    const struct {
+        const char *bytes;
+        size_t size;
+        size_t at;
+        uint64_t value;
+    } samples[] = {
+#define GOOD(text, member, value) \
+    {text, sizeof(text) - 1, offsetof(struct sp_tparams, member), value}
+        GOOD("\x01\x02\x67\x10", max_idle_timeout_ms, 10000),
+        GOOD("\x03\x02\x44\xb0", max_udp_payload_size, 1200),
+        GOOD("\x03\x08" MAX_TEXT, max_udp_payload_size, SB_VARINT_MAX),
+        GOOD("\x04\x08" MAX_TEXT, initial_max_data, SB_VARINT_MAX),
+        GOOD("\x05\x01\x05", initial_max_stream_data_bidi_local, 5),
+        GOOD("\x06\x01\x06", initial_max_stream_data_bidi_remote, 6),
+        GOOD("\x07\x01\x07", initial_max_stream_data_uni, 7),
+        GOOD("\x08\x08\xd0\0\0\0\0\0\0\0", initial_max_streams_bidi, SP_STREAM_COUNT_MAX),
+        GOOD("\x09\x08\xd0\0\0\0\0\0\0\0", initial_max_streams_uni, SP_STREAM_COUNT_MAX),
+        GOOD("\x0a\x01\x14", ack_delay_exponent, 20),
+        GOOD("\x0a\x01\0", ack_delay_exponent, 0),
+        GOOD("\x0b\x02\x7f\xff", max_ack_delay_ms, 16383),
+        GOOD("\x0e\x01\x02", active_cid_limit, 2),
+        GOOD("\x40\x0e\x40\x04\x80\0\0\x02", active_cid_limit, 2), /* long forms */
+#undef GOOD
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_CLIENT, &got), SP_OK);
+        uint64_t value;
+        memcpy(&value, (const char *)&got + samples[i].at, sizeof(value));
+        assert_int_equal(value, samples[i].value);
+
+        /* And all others are as they were. */
+        struct sp_tparams want = d;
+        memcpy((char *)&want + samples[i].at, &value, sizeof(value));
+        assert_params_equal(&got, &want);
+    }
+}
+
+static void forbidden_parameters_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        const char *bytes;
+        size_t size;
+    } samples[] = {
+#define BAD(why, text) {why, text, sizeof(text) - 1}
+        BAD("[RFC9000 18.2] original dcid of 21", "\x00\x15" TEN TEN "x"),
+        BAD("[RFC9000 18.2] initial scid of 21", "\x0f\x15" TEN TEN "x"),
+        BAD("[RFC9000 18.2] retry scid of 21", "\x10\x15" TEN TEN "x"),
+        BAD("[RFC9000 18.2] reset token of 15", "\x02\x0f" TEN "abcde"),
+        BAD("[RFC9000 18.2] reset token of 17", "\x02\x11" TEN "abcdefg"),
+        BAD("[RFC9000 18.2] max_udp_payload_size 1199", "\x03\x02\x44\xaf"),
+        BAD("[RFC9000 4.6] max_streams_bidi 2^60+1", "\x08\x08\xd0\0\0\0\0\0\0\x01"),
+        BAD("[RFC9000 4.6] max_streams_uni 2^60+1", "\x09\x08\xd0\0\0\0\0\0\0\x01"),
+        BAD("[RFC9000 18.2] ack_delay_exponent 21", "\x0a\x01\x15"),
+        BAD("[RFC9000 18.2] max_ack_delay 2^14", "\x0b\x04\x80\0\x40\0"),
+        BAD("[RFC9000 18.2] disable_active_migration with a value", "\x0c\x01\x01"),
+        BAD("[RFC9000 18.2] active_connection_id_limit 1", "\x0e\x01\x01"),
+        BAD("[RFC9000 18.2] active_connection_id_limit 0", "\x0e\x01\0"),
+        BAD("[RFC9000 18.2] preferred_address, cid of 0", "\x0d\x29"
+                                                          "4444pp" TEN "abcdefpp\0" TEN "abcdef"),
+        BAD("[RFC9000 18.2] preferred_address, cid of 21",
+            "\x0d\x3e"
+            "4444pp" TEN "abcdefpp\x15" TEN TEN "x" TEN "abcdef"),
+        BAD("[RFC9000 18.2] preferred_address, one byte more", "\x0d\x2b"
+                                                               "4444pp" TEN "abcdefpp\x01"
+                                                               "c" TEN "abcdef!"),
+        BAD("[RFC9000 18.2] preferred_address, one byte less", "\x0d\x29"
+                                                               "4444pp" TEN "abcdefpp\x01"
+                                                               "c" TEN "abcde"),
+        BAD("[RFC9000 18.2] preferred_address of a server without CIDs", "\x0f\0\x0d\x2a"
+                                                                         "4444pp" TEN "abcdefpp\x01"
+                                                                         "c" TEN "abcdef"),
+        BAD("[RFC9000 7.4] number without a value", "\x04\0"),
+        BAD("[RFC9000 7.4] number cut in its value", "\x04\x01\x40"),
+        BAD("[RFC9000 7.4] number with more behind it", "\x04\x02\x01\0"),
+        BAD("[RFC9000 7.4] twice", "\x04\x01\x01\x04\x01\x01"),
+        BAD("[RFC9000 7.4] twice, without a value", "\x0c\0\x0c\0"),
+        BAD("length over the end", "\x04\x02\x01"),
+        BAD("the largest length", "\x04" MAX_TEXT "\x01"),
+        BAD("unknown, length over the end", "\x1b\x02\x01"),
+        BAD("id alone", "\x04"),
+        BAD("half an id", "\x40"),
+#undef BAD
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        memset(&got, 0x5a, sizeof(got));
+        struct sp_tparams before = got;
+        print_message("    %s\n", samples[i].why);
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_SERVER, &got),
+                         SP_ERR_TRANSPORT_PARAMETER);
+        assert_memory_equal(&got, &before, sizeof(got)); /* untouched */
+    }
+}
+
+/* [RFC9000 18.2] */
+static void a_client_may_not_send_what_is_the_servers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } samples[] = {
+#define ONLY(text) {text, sizeof(text) - 1}
+        ONLY("\x00\x04"
+             "dcid"),
+        ONLY("\x02\x10" TEN "abcdef"),
+        ONLY("\x0d\x2a"
+             "4444pp" TEN "abcdefpp\x01"
+             "c" TEN "abcdef"),
+        ONLY("\x10\0"),
+#undef ONLY
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_SERVER, &got), SP_OK);
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_CLIENT, &got),
+                         SP_ERR_TRANSPORT_PARAMETER);
+    }
+}
+
+/* [RFC9000 7.4.2, 18.1] */
+static void unknown_parameters_are_skipped(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x1b\x03"
+                                "abc"    /* reserved */
+                                "\x11\0" /* one past those that we know */
+                                "\xff\xff\xff\xff\xff\xff\xff\xff\x01z"
+                                "\x20\x02\x45\xdc" /* max_datagram_frame_size [RFC9221 3] */
+                                "\x04\x01\x2a";
+    struct sp_tparams got;
+    assert_int_equal(read_exactly(bytes, sizeof(bytes) - 1, SP_CLIENT, &got), SP_OK);
+    assert_int_equal(got.initial_max_data, 42);
+}
+
+static void written_parameters_are_read_back(void **state)
+{
+    (void)state;
+    static const uint64_t greases[] = {0, 1, 8, 31, UINT32_MAX, SB_VARINT_MAX, UINT64_MAX};
+    for (size_t i = 0; i < QT_COUNT(greases); i++) {
+        struct sp_tparams want = all_params();
+        uint8_t out[SP_TPARAMS_SIZE_MAX];
+        size_t size = write_params(&want, greases[i], out);
+        struct sp_tparams got;
+        assert_int_equal(read_exactly((const char *)out, size, SP_SERVER, &got), SP_OK);
+        assert_params_equal(&got, &want);
+    }
+}
+
+/* [RFC9000 18.1] What is left when all has its default is one parameter of 31 * N + 27. */
+static void defaults_are_not_written_but_grease_is(void **state)
+{
+    (void)state;
+    struct sp_tparams params;
+    sp_tparams_init(&params);
+    for (uint64_t grease = 0; grease < 100; grease++) {
+        uint8_t out[SP_TPARAMS_SIZE_MAX];
+        size_t size = write_params(&params, grease * 0x0123456789abcdef, out);
+        struct sb_reader r = sb_reader_of(out, size);
+        assert_int_equal(sb_reader_varint(&r) % 31, 27);
+        (void)sb_reader_take(&r, sb_reader_varint(&r));
+        assert_false(r.failed);
+        assert_int_equal(sb_reader_left(&r), 0);
+    }
+}
+
+/* Cut at a border between two parameters the rest is valid, with fewer of them. */
+static void truncated_parameters_are_refused(void **state)
+{
+    (void)state;
+    struct sp_tparams params = all_params();
+    uint8_t out[SP_TPARAMS_SIZE_MAX];
+    size_t whole = write_params(&params, 0x123, out);
+    size_t border = 0;
+    for (size_t size = 0; size < whole; size++) {
+        if (size > border) {
+            struct sb_reader r = sb_reader_of(out, whole);
+            (void)sb_reader_take(&r, border);
+            (void)sb_reader_varint(&r);
+            (void)sb_reader_take(&r, sb_reader_varint(&r));
+            border = whole - sb_reader_left(&r);
+        }
+        struct sp_tparams got;
+        assert_int_equal(read_exactly((const char *)out, size, SP_SERVER, &got),
+                         size == border ? SP_OK : SP_ERR_TRANSPORT_PARAMETER);
+    }
+}
+
+static void a_writer_without_room_fails(void **state)
+{
+    (void)state;
+    struct sp_tparams params = all_params();
+    uint8_t out[SP_TPARAMS_SIZE_MAX];
+    size_t whole = write_params(&params, 1, out);
+    for (size_t size = 0; size < whole; size++) {
+        struct sb_writer w = sb_writer_of(out, size);
+        sp_tparams_write(&w, &params, 1);
+        assert_true(w.failed);
+    }
+}
+
+static void forbidden_values_of_ours_are_our_bugs(void **state)
+{
+    (void)state;
+    uint8_t out[SP_TPARAMS_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    struct sp_tparams params = all_params();
+    params.max_udp_payload_size = 1199;
+    expect_assert_failure(sp_tparams_write(&w, &params, 0));
+    params = all_params();
+    params.active_cid_limit = 1;
+    expect_assert_failure(sp_tparams_write(&w, &params, 0));
+    params = all_params();
+    params.max_ack_delay_ms = 1 << 14;
+    expect_assert_failure(sp_tparams_write(&w, &params, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(absent_parameters_have_the_defaults),
+        cmocka_unit_test(each_parameter_is_read_into_its_place),
+        cmocka_unit_test(forbidden_parameters_are_refused),
+        cmocka_unit_test(a_client_may_not_send_what_is_the_servers),
+        cmocka_unit_test(unknown_parameters_are_skipped),
+        cmocka_unit_test(written_parameters_are_read_back),
+        cmocka_unit_test(defaults_are_not_written_but_grease_is),
+        cmocka_unit_test(truncated_parameters_are_refused),
+        cmocka_unit_test(a_writer_without_room_fails),
+        cmocka_unit_test(forbidden_values_of_ours_are_our_bugs),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
