@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_CONFIG_H
+#define SE_CONFIG_H
+
+#include <spate/engine.h>
+
+#include "proto/base/compiler.h"
+
+/* Bounds of the configuration that others build upon. */
+enum {
+    SE_SHARDS_MAX = 64,
+    SE_CID_SIZE = 8, /* of the CIDs that we issue: nobody guesses or repeats 8 random bytes */
+    SE_CONNS_MAX = 1000000,
+    SE_RECEIVE_SLOTS_MAX = 32768,
+    SE_TRANSMIT_SLOTS_MAX = 16384,
+};
+
+/* 0, or -EINVAL with one line in `error` about the first value that is out of range. */
+SB_MUST_USE int se_config_check(const struct spate_config *config, struct spate_error *error);
+
+/* Writes a line for a person; `error` may be NULL. */
+__attribute__((format(printf, 2, 3))) void se_error_set(struct spate_error *error,
+                                                        const char *format, ...);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/ring_mpsc.h"
+
+#include <stddef.h>
+
+#include "proto/base/assert.h"
+
+_Static_assert(offsetof(struct se_mpsc, head) - offsetof(struct se_mpsc, tail) >= SB_CACHE_LINE,
+               "producers and the consumer must not share a line");
+
+void se_mpsc_init(struct se_mpsc *q, struct se_mpsc_cell *cells, uint32_t cell_count)
+{
+    SB_ASSERT(cells != NULL);
+    SB_ASSERT(cell_count >= 2 && (cell_count & (cell_count - 1)) == 0);
+
+    q->mask = cell_count - 1;
+    q->cells = cells;
+    q->head = 0;
+    atomic_init(&q->tail, 0);
+    for (uint32_t i = 0; i < cell_count; i++)
+        atomic_init(&cells[i].turn, i);
+}
+
+bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
+{
+    uint64_t number = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    struct se_mpsc_cell *cell;
+
+    for (;;) {
+        cell = &q->cells[number & q->mask];
+        /* P1 acquire, pairs with C2: the consumer has copied the post out before the cell is
+         * seen as free. */
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        if (turn == number) {
+            /* Relaxed: the number only says who fills the cell; P2 publishes it. */
+            if (atomic_compare_exchange_weak_explicit(&q->tail, &number, number + 1,
+                                                      memory_order_relaxed, memory_order_relaxed))
+                break;
+        } else if (turn < number) {
+            return false; /* the cell still holds the post from one lap ago */
+        } else {
+            number = atomic_load_explicit(&q->tail, memory_order_relaxed);
+        }
+    }
+
+    cell->post = *post;
+    /* P2 release, pairs with C1: the post is in the cell before its turn says so. */
+    atomic_store_explicit(&cell->turn, number + 1, memory_order_release);
+    return true;
+}
+
+bool se_mpsc_pop(struct se_mpsc *q, struct se_post *ret)
+{
+    struct se_mpsc_cell *cell = &q->cells[q->head & q->mask];
+    uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire); /* C1 */
+    if (turn != q->head + 1)
+        return false;
+
+    *ret = cell->post;
+    atomic_store_explicit(&cell->turn, q->head + q->mask + 1, memory_order_release); /* C2 */
+    q->head++;
+    return true;
+}
+
+bool se_mpsc_has(const struct se_mpsc *q)
+{
+    const struct se_mpsc_cell *cell = &q->cells[q->head & q->mask];
+    return atomic_load_explicit(&cell->turn, memory_order_acquire) == q->head + 1;
+}

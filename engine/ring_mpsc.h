@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_RING_MPSC_H
+#define SE_RING_MPSC_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+
+struct spate_shard;
+
+/* What another thread asks a shard to run. */
+struct se_post {
+    void (*function)(struct spate_shard *shard, void *argument);
+    void *argument;
+};
+
+/* `turn` says whose a cell is.  With n = the count of posts since the start, and the cell
+ * n & mask:
+ *
+ *     turn == n             free for the producer that gets number n
+ *     turn == n + 1         full, with post number n
+ *     turn == n + capacity  taken by the consumer; free for number n + capacity */
+struct se_mpsc_cell {
+    _Atomic uint64_t turn;
+    struct se_post post;
+};
+
+/* A bounded queue from any number of threads to one.  (Vyukov's bounded queue, with one
+ * consumer.)  A full queue refuses; nobody waits for anybody: a producer that was
+ * interrupted between taking its number and filling its cell holds up the consumer only in
+ * that the posts behind it are seen later. */
+struct se_mpsc {
+    alignas(SB_CACHE_LINE) _Atomic uint64_t tail; /* next number; producers compete for it */
+    alignas(SB_CACHE_LINE) uint64_t head;         /* the consumer's own */
+    alignas(SB_CACHE_LINE) uint64_t mask;         /* constant after init */
+    struct se_mpsc_cell *cells;                   /* mask + 1 of them, owned by the caller */
+};
+
+/* `cell_count` is a power of two, at least 2. */
+void se_mpsc_init(struct se_mpsc *q, struct se_mpsc_cell *cells, uint32_t cell_count);
+
+/* False if the ring is full: nothing was queued.  Threads: any. */
+bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post);
+
+/* False if there is nothing to take: `*ret` is untouched.  Threads: the consumer. */
+bool se_mpsc_pop(struct se_mpsc *q, struct se_post *ret);
+
+/* Whether se_mpsc_pop() would find something.  Threads: the consumer. */
+bool se_mpsc_has(const struct se_mpsc *q);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_WHEEL_H
+#define SE_WHEEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/list.h"
+#include "proto/base/time.h"
+
+/* A hierarchical timing wheel: arming, moving and removing a timer is O(1), whatever
+ * their number.  (Varghese and Lauck, 1987; the level is found by the highest bit in which the
+ * due time and now differ, as in William Ahern's timeout.c.)
+ *
+ * Time is cut into ticks of 8.2 us.  A timer pops at the end of the tick in which its deadline
+ * lies: up to one tick late, and never early, except for one that is more than six days off:
+ * that one pops at the wheel's end.  So the owner compares with the deadline once more. */
+
+#define SE_WHEEL_TICK_SHIFT 13
+#define SE_WHEEL_LEVELS     6
+#define SE_WHEEL_SLOT_SHIFT 6
+#define SE_WHEEL_SLOTS      (1 << SE_WHEEL_SLOT_SHIFT)
+
+struct se_timer {
+    struct sb_link link;
+    uint64_t due_tick;
+    uint8_t level; /* SE_WHEEL_LEVELS: it is in the list of the due ones */
+    uint8_t slot;
+};
+
+/* Of all timers in slot s of level l: due_tick and now_tick agree above level l, and in
+ * level l s > the digit of now_tick (on level 0: >=).  occupied[l] has bit s <=> the slot
+ * has members. */
+struct se_wheel {
+    uint64_t now_tick;
+    uint64_t occupied[SE_WHEEL_LEVELS];
+    struct sb_link slots[SE_WHEEL_LEVELS][SE_WHEEL_SLOTS];
+    struct sb_link due;
+    uint32_t count;
+};
+
+void se_wheel_init(struct se_wheel *wheel, uint64_t now_ns);
+
+static inline void se_timer_init(struct se_timer *timer)
+{
+    sb_list_init(&timer->link);
+}
+
+static inline bool se_timer_is_armed(const struct se_timer *timer)
+{
+    return sb_link_is_in(&timer->link);
+}
+
+/* Arms the timer, or moves it.  SB_NEVER disarms it. */
+void se_wheel_set(struct se_wheel *wheel, struct se_timer *timer, uint64_t deadline_ns);
+
+/* Disarms it, if it is armed. */
+void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer);
+
+/* The next timer whose deadline has passed, disarmed; NULL if there is none.  `now_ns` does
+ * not go backwards. */
+struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns);
+
+/* A time before which se_wheel_pop() gives nothing; SB_NEVER if nothing is armed.  It may be
+ * earlier than the first deadline, a few times a timer, while that is far away. */
+uint64_t se_wheel_next_ns(const struct se_wheel *wheel);
+
+/* Asserts the invariant by a walk over everything. */
+void se_wheel_check(const struct se_wheel *wheel);
+
+#endif
