@@ -5,14 +5,14 @@
 #include <ngtcp2/ngtcp2.h>
 #include <ngtcp2/ngtcp2_crypto.h>
 
-/* The peer is written for the names of ngtcp2 1.x; 0.12, which Debian 12 has, calls some otherwise.
- */
+/* The peer is written for the names of ngtcp2 1.x.  Debian 12 has 0.12, with other names. */
 #if NGTCP2_VERSION_NUM < 0x010000
 
 #define ngtcp2_ccerr                       ngtcp2_connection_close_error
 #define ngtcp2_ccerr_set_application_error ngtcp2_connection_close_error_set_application_error
 #define ngtcp2_ccerr_set_liberr            ngtcp2_connection_close_error_set_transport_error_liberr
-#define ngtcp2_ccerr_set_tls_alert         ngtcp2_connection_close_error_set_transport_error_tls_alert
+#define ngtcp2_ccerr_set_tls_alert \
+    ngtcp2_connection_close_error_set_transport_error_tls_alert
 #define NGTCP2_CCERR_TYPE_APPLICATION      NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION
 
 static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)
