@@ -13,7 +13,7 @@
 
 /* Room for everything that our sockets can be sent at once: UDP_GRO, IP_TOS or IPV6_TCLASS,
  * IP_PKTINFO, IPV6_PKTINFO, SO_RXQ_OVFL; cmsg.c has the sum. */
-#define SU_CONTROL_RECEIVE_SIZE 192
+#define SU_CONTROL_RECEIVE_SIZE 208
 #define SU_CONTROL_SEND_SIZE    96
 
 /* What came with a datagram. */

@@ -21,12 +21,13 @@
 #define SU_GENERATION_MASK 0xffffffu
 
 enum su_op_kind {
-    SU_OP_NONE = 0,  /* nobody waits for it: cancellations, doorbells to other rings */
-    SU_OP_RECEIVE,   /* multishot recvmsg; index: the receiver's own (su_recv) */
-    SU_OP_SEND,      /* sendmsg; index: the transmit slot (su_send) */
-    SU_OP_WAKE,      /* eventfd read (su_wake) */
-    SU_OP_DOORBELL,  /* MSG_RING that came from another ring (su_wake) */
-    SU_OP_APP = 128, /* from here on: free for the owner of the ring */
+    SU_OP_NONE = 0,      /* nobody waits for it: cancellations, doorbells to other rings */
+    SU_OP_RECEIVE,       /* multishot recvmsg; index: the receiver's own (su_recv) */
+    SU_OP_SEND,          /* sendmsg; index: the transmit slot (su_send) */
+    SU_OP_WAKE,          /* eventfd read (su_wake) */
+    SU_OP_DOORBELL,      /* MSG_RING that came from another ring (su_wake) */
+    SU_OP_DOORBELL_LOST, /* our own MSG_RING to another ring failed; index: its su_wake's */
+    SU_OP_APP = 128,     /* from here on: free for the owner of the ring */
 };
 
 struct su_op {

@@ -60,6 +60,7 @@ struct su_recv {
     uint32_t generation;
     bool is_armed;               /* a multishot is in flight */
     bool is_wanted;              /* between start and stop */
+    bool is_cancelled;           /* its cancellation was queued */
     bool is_starved;             /* the last one ended with -ENOBUFS */
     uint32_t dropped_count_seen; /* the last SO_RXQ_OVFL */
     struct su_recv_counts counts;
@@ -67,8 +68,9 @@ struct su_recv {
 
 /* `index` goes into the operation's user_data: the owner's name for this receiver.  All three
  * pointers are borrowed and must outlive it; the socket must be attached to `ring`.
- * Nothing is armed yet.  Start again at the same index with the same struct (its generation
- * goes on), or completions of the earlier life are not recognised. */
+ * Nothing is armed yet.  `recv` is all zero the first time; later it may be what another receiver
+ * with the same index left behind, so that its generation goes on and what still completes for
+ * that one is recognised. */
 void su_recv_init(struct su_recv *recv, struct su_ring *ring, struct su_bufring *bufring,
                   const struct su_socket *socket, uint32_t index);
 

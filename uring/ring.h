@@ -54,6 +54,7 @@ struct su_ring {
     /* For tests: sees each completion before its owner and may change it.  NULL otherwise. */
     void (*inject)(void *context, struct su_completion *completion);
     void *inject_context;
+    uint32_t inject_full_count; /* so many su_ring_sqe find the queue full */
 };
 
 /* Makes a disabled ring, with as many of SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, SUBMIT_ALL,

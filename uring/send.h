@@ -105,7 +105,7 @@ struct su_send_slot {
     int error;
     uint8_t state; /* private to send.c */
     uint8_t ecn;
-    bool is_split;
+    bool is_stalled; /* has more to queue, the submission queue having been full */
     bool is_gso_refused;
     bool is_retried;
 };

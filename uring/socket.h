@@ -34,6 +34,7 @@ struct su_socket {
     bool is_connected;
     bool has_gso;            /* the kernel has UDP_SEGMENT */
     struct su_address local; /* as bound: the port is known, the address may be "any" */
+    struct su_address peer;  /* AF_UNSPEC if it is not connected */
     uint32_t receive_bytes;  /* what the kernel granted, in its own accounting (twice the asked) */
     uint32_t send_bytes;
 };

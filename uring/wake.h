@@ -72,4 +72,9 @@ bool su_wake_ring(struct su_wake *wake);
  * full, the eventfd is rung instead.  True if the bell was rung.  Threads: the owner of `from`. */
 bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from);
 
+/* `from` got a completion of kind SU_OP_DOORBELL_LOST: MSG_RING failed (too old a kernel, no
+ * memory).  `wake` is the one whose index it carries.  Rings the eventfd instead.
+ * Threads: the owner of `from`. */
+void su_wake_ring_lost(struct su_wake *wake);
+
 #endif

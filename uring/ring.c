@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "uring/ring.h"
+
+/* The ring's life and its one system call.
+ *
+ * liburing makes and maps the ring and fills submissions; entering the kernel
+ * is done here.  Its waiting helpers may enter twice in one call, and lose the
+ * number of submissions on a time-out; a turn of a shard shall cost exactly one
+ * system call, and `enters` shall count exactly those.
+ *
+ * Going down is the delicate part.  The kernel takes a ring apart after the
+ * process is gone, and until then whatever the ring holds stays open: a UDP
+ * socket stays bound.  So su_ring_stop ends every operation and empties the file
+ * table while there is still somebody to wait for it. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+
+/* What is asked for, best first; the first that the kernel knows is taken.  liburing adds
+ * NO_SQARRAY where it exists.  The floor, 6.1, knows the first; the others cost little and keep
+ * the code alive on backports with gaps. */
+static const uint32_t setup_flags[] = {
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER |
+        IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
+};
+
+#define SQ_COUNT_MAX 32768
+#define CQ_COUNT_MAX 65536
+
+/* su_ring_stop gives up after this many waits of STOP_WAIT_NS: a second. */
+#define STOP_ROUND_COUNT 100
+#define STOP_WAIT_NS     (10 * SB_MS)
+
+int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
+{
+    SB_ASSERT(ring != NULL && config != NULL);
+    *ring = (struct su_ring){0};
+
+    uint32_t cq_count = config->cq_count != 0 ? config->cq_count : 4 * config->sq_count;
+    if (config->sq_count == 0 || config->sq_count > SQ_COUNT_MAX || cq_count < config->sq_count ||
+        config->file_count > SU_RING_FILE_COUNT_MAX)
+        return -EINVAL;
+    cq_count = SB_MIN(cq_count, CQ_COUNT_MAX);
+
+    int error = -EINVAL;
+    for (uint32_t i = 0; i < SB_COUNT(setup_flags) && error == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = setup_flags[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE,
+            .cq_entries = cq_count,
+        };
+        error = io_uring_queue_init_params(config->sq_count, &ring->uring, &params);
+        ring->setup_flags = params.flags;
+    }
+    if (error != 0)
+        return error;
+    ring->is_open = true;
+
+    if (config->file_count != 0) {
+        error = io_uring_register_files_sparse(&ring->uring, config->file_count);
+        if (error != 0) {
+            su_ring_deinit(ring);
+            return error;
+        }
+        ring->file_count = config->file_count;
+    }
+    return 0;
+}
+
+int su_ring_enable(struct su_ring *ring)
+{
+    SB_ASSERT(ring->is_open && !ring->is_enabled);
+
+    int error = io_uring_enable_rings(&ring->uring);
+    if (error != 0)
+        return error;
+    ring->is_enabled = true;
+    /* Saves the look-up of the descriptor at each enter; works without. */
+    ring->has_registered_fd = io_uring_register_ring_fd(&ring->uring) == 1;
+    return 0;
+}
+
+int su_ring_file_add(struct su_ring *ring, int fd)
+{
+    SB_ASSERT(ring->is_open && !ring->is_stopped);
+    for (uint32_t i = 0; i < ring->file_count; i++) {
+        if ((ring->files_used >> i & 1) != 0)
+            continue;
+        int updated = io_uring_register_files_update(&ring->uring, i, &fd, 1);
+        if (updated < 0)
+            return updated;
+        SB_ASSERT(updated == 1);
+        ring->files_used |= UINT64_C(1) << i;
+        return (int)i;
+    }
+    return -ENFILE;
+}
+
+void su_ring_file_remove(struct su_ring *ring, uint32_t index)
+{
+    if (ring->is_stopped)
+        return; /* the whole table is gone */
+    SB_ASSERT(index < ring->file_count && (ring->files_used >> index & 1) != 0);
+
+    int none = -1;
+    int updated = io_uring_register_files_update(&ring->uring, index, &none, 1);
+    SB_ASSERT(updated == 1);
+    ring->files_used &= ~(UINT64_C(1) << index);
+}
+
+/* Shows the kernel what was queued and returns how much it has not taken.  Plain stores: it looks
+ * in this very thread, inside of io_uring_enter (no SQPOLL). */
+static uint32_t publish(struct io_uring *uring)
+{
+    struct io_uring_sq *sq = &uring->sq;
+    if (sq->sqe_head != sq->sqe_tail) {
+        sq->sqe_head = sq->sqe_tail;
+        *sq->ktail = sq->sqe_tail;
+    }
+    return sq->sqe_tail - *sq->khead;
+}
+
+/* One io_uring_enter.  0 or -errno; a time-out and a signal are no errors. */
+static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint64_t timeout_ns)
+{
+    struct __kernel_timespec time;
+    struct io_uring_getevents_arg argument = {0};
+    if (timeout_ns != SB_NEVER) {
+        time.tv_sec = (long long)(timeout_ns / SB_S);
+        time.tv_nsec = (long long)(timeout_ns % SB_S);
+        argument.ts = (uint64_t)(uintptr_t)&time;
+    }
+    if (ring->has_registered_fd)
+        flags |= IORING_ENTER_REGISTERED_RING;
+
+    uint32_t queued = publish(&ring->uring);
+    if (io_uring_cq_has_overflow(&ring->uring))
+        ring->counts.overflows++;
+    ring->counts.enters++;
+    int taken = io_uring_enter2((unsigned)ring->uring.enter_ring_fd, queued, wait_count,
+                                flags | IORING_ENTER_EXT_ARG, (void *)&argument, sizeof(argument));
+    if (taken >= 0) {
+        ring->counts.sqes += (uint32_t)taken;
+        return 0;
+    }
+    return taken == -ETIME || taken == -EINTR ? 0 : taken;
+}
+
+int su_ring_submit(struct su_ring *ring)
+{
+    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    if (su_ring_queued(ring) == 0)
+        return 0;
+    return enter(ring, 0, 0, SB_NEVER);
+}
+
+int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns)
+{
+    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    uint32_t wait_count = timeout_ns == 0 ? 0 : 1;
+    return enter(ring, wait_count, IORING_ENTER_GETEVENTS, timeout_ns);
+}
+
+struct io_uring_sqe *su_ring_sqe(struct su_ring *ring)
+{
+    if (SB_UNLIKELY(ring->inject_full_count != 0)) {
+        ring->inject_full_count--;
+        return NULL;
+    }
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    if (SB_UNLIKELY(sqe == NULL)) {
+        if (su_ring_submit(ring) != 0)
+            return NULL;
+        sqe = io_uring_get_sqe(&ring->uring);
+        if (sqe == NULL)
+            return NULL;
+    }
+    memset(sqe, 0, sizeof(*sqe));
+    return sqe;
+}
+
+uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, uint32_t count)
+{
+    uint32_t taken = 0;
+    uint32_t head;
+    struct io_uring_cqe *cqe;
+
+    io_uring_for_each_cqe(&ring->uring, head, cqe)
+    {
+        if (taken == count)
+            break;
+        ret[taken] = (struct su_completion){
+            .op = su_op_unpack(cqe->user_data),
+            .result = cqe->res,
+            .flags = cqe->flags,
+        };
+        if (SB_UNLIKELY(ring->inject != NULL))
+            ring->inject(ring->inject_context, &ret[taken]);
+        taken++;
+    }
+    io_uring_cq_advance(&ring->uring, taken);
+    ring->counts.cqes += taken;
+    return taken;
+}
+
+/* Throws away what has completed; returns how many those were. */
+static uint32_t discard(struct su_ring *ring)
+{
+    uint32_t count = io_uring_cq_ready(&ring->uring);
+    io_uring_cq_advance(&ring->uring, count);
+    ring->counts.cqes += count;
+    return count;
+}
+
+static int cancel_everything(struct su_ring *ring)
+{
+    for (uint32_t round = 0; round < STOP_ROUND_COUNT; round++) {
+        struct io_uring_sync_cancel_reg cancel = {
+            .fd = -1,
+            .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+            .timeout = {.tv_nsec = (long long)STOP_WAIT_NS},
+        };
+        int found = io_uring_register_sync_cancel(&ring->uring, &cancel);
+        uint32_t completed = discard(ring);
+        (void)enter(ring, 0, IORING_ENTER_GETEVENTS, 0);
+        completed += discard(ring);
+        /* Kernels differ in whether "nothing to cancel" is ENOENT or 0, which also means "done":
+         * it is over when a whole round saw no end of anything. */
+        bool is_quiet = completed == 0 && !io_uring_cq_has_overflow(&ring->uring);
+        if (is_quiet && (found == 0 || found == -ENOENT))
+            return 0;
+        if (is_quiet)
+            (void)enter(ring, 1, IORING_ENTER_GETEVENTS, STOP_WAIT_NS);
+    }
+    return -ETIME;
+}
+
+int su_ring_stop(struct su_ring *ring)
+{
+    if (!ring->is_open || ring->is_stopped)
+        return 0;
+
+    int error = 0;
+    if (ring->is_enabled)
+        error = cancel_everything(ring);
+    if (ring->file_count != 0)
+        (void)io_uring_unregister_files(&ring->uring);
+    ring->files_used = 0;
+    /* The registration belongs to this thread; su_ring_deinit may run on another. */
+    if (ring->has_registered_fd)
+        (void)io_uring_unregister_ring_fd(&ring->uring);
+    ring->has_registered_fd = false;
+    ring->is_stopped = true;
+    return error;
+}
+
+void su_ring_deinit(struct su_ring *ring)
+{
+    if (!ring->is_open)
+        return;
+    SB_ASSERT(!ring->is_enabled || ring->is_stopped);
+
+    io_uring_queue_exit(&ring->uring);
+    *ring = (struct su_ring){0};
+}
