@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* What is done with a datagram without a connection.
+ *
+ * All of it can be forged, and whatever we answer goes to an address that has proved nothing.
+ * So an answer is never larger than what it answers, and two endpoints that answer
+ * each other fall silent: Version Negotiation is not answered at all, and each Stateless Reset is
+ * smaller than the one before it. */
+
+#include "proto/stateless.h"
+
+_Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
+               "an answer does not amplify");
+
+/* [RFC9000 10.3] Up to this size a reset is made one byte shorter than its trigger; above, it
+ * is large enough to pass for a packet with any CID. */
+enum { RESET_SIZE_SHORT = 43 };
+
+bool sp_peek_read(const uint8_t *data, size_t size, uint8_t short_cid_size, struct sp_peek *ret)
+{
+    SB_ASSERT(short_cid_size <= SP_CID_SIZE_MAX);
+    struct sb_reader r = sb_reader_of(data, size);
+    struct sp_peek peek = {.is_long = (sb_reader_u8(&r) & SP_HEADER_LONG) != 0};
+    if (peek.is_long) {
+        peek.version = sb_reader_u32(&r);
+        peek.dcid.size = sb_reader_u8(&r);
+        peek.dcid.data = sb_reader_take(&r, peek.dcid.size);
+        peek.scid.size = sb_reader_u8(&r);
+        peek.scid.data = sb_reader_take(&r, peek.scid.size);
+    } else {
+        peek.dcid.size = short_cid_size;
+        peek.dcid.data = sb_reader_take(&r, short_cid_size);
+    }
+    if (r.failed)
+        return false;
+    *ret = peek;
+    return true;
+}
+
+enum sp_stranger sp_stranger_judge(const uint8_t *data, size_t size, const struct sp_peek *peek)
+{
+    SB_ASSERT(size > 0);
+    if (!peek->is_long) {
+        /* [RFC9000 17.3.1] Without the fixed bit it is not a packet of version 1. */
+        if ((data[0] & SP_HEADER_FIXED) == 0)
+            return SP_STRANGER_DROP;
+        /* [RFC9000 10.3.3] The answer must be smaller, and a valid packet. */
+        return size > SP_RESET_SIZE_MIN ? SP_STRANGER_RESET : SP_STRANGER_DROP;
+    }
+    if (peek->version == 0) /* [RFC9000 6.1] */
+        return SP_STRANGER_DROP;
+    /* [RFC9000 5.2.2, 14.1] Too small to begin a connection with, in whatever version. */
+    if (size < SP_DATAGRAM_SIZE_MIN)
+        return SP_STRANGER_DROP;
+    if (peek->version != SP_VERSION_1)
+        return SP_STRANGER_NEGOTIATE;
+
+    struct sp_header header;
+    if (!sp_header_read(data, size, 0, &header) || header.type != SP_PACKET_INITIAL)
+        return SP_STRANGER_DROP;
+    /* [RFC9000 7.2] */
+    return header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN ? SP_STRANGER_ACCEPT : SP_STRANGER_DROP;
+}
+
+void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
+                          const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE])
+{
+    SB_ASSERT(peek->is_long);
+    SB_ASSERT(peek->version != 0 && peek->version != SP_VERSION_1);
+
+    struct sb_reader r = sb_reader_of(random, SP_NEGOTIATION_RANDOM_SIZE);
+    uint8_t first = sb_reader_u8(&r);
+    bool is_reserved_first = (sb_reader_u8(&r) & 1) != 0;
+    uint32_t reserved = (sb_reader_u32(&r) & UINT32_C(0xf0f0f0f0)) | UINT32_C(0x0a0a0a0a);
+    SB_ASSERT(SP_VERSION_IS_GREASE(reserved));
+    /* [RFC9000 6.2] A client that came with a reserved version, to be refused, discards what
+     * lists that one. */
+    if (reserved == peek->version)
+        reserved ^= UINT32_C(0x10101010);
+
+    const uint32_t versions[] = {
+        is_reserved_first ? reserved : SP_VERSION_1,
+        is_reserved_first ? SP_VERSION_1 : reserved,
+    };
+    /* [RFC9000 17.2.1] Each CID is sent back in the place of the other. */
+    sp_header_write_version_negotiation(w, first, peek->scid, peek->dcid, versions,
+                                        SB_COUNT(versions));
+}
+
+static bool is_cid(struct sb_bytes bytes, const struct sp_cid *cid)
+{
+    return bytes.size == cid->size &&
+           (cid->size == 0 || memcmp(bytes.data, cid->bytes, cid->size) == 0);
+}
+
+bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
+                               const struct sp_cid *dcid, const struct sp_cid *scid)
+{
+    SB_ASSERT(header->type == SP_PACKET_VERSION_NEGOTIATION);
+    /* [RFC9000 17.2.1] Who does not know both CIDs has not seen our packet. */
+    if (!is_cid(header->raw_dcid, scid) || !is_cid(header->raw_scid, dcid))
+        return false;
+
+    struct sb_reader r = sb_reader_of(header->versions.data, header->versions.size);
+    while (sb_reader_left(&r) >= sizeof(version)) {
+        if (sb_reader_u32(&r) == version)
+            return false; /* [RFC9000 6.2] */
+    }
+    return true;
+}
+
+/* [RFC9000 10.3, 10.3.3] */
+static size_t reset_size(size_t trigger_size, uint8_t random)
+{
+    if (trigger_size <= RESET_SIZE_SHORT)
+        return trigger_size - 1;
+    size_t size = RESET_SIZE_SHORT + random % (SP_RESET_SIZE_MAX - RESET_SIZE_SHORT + 1u);
+    return SB_MIN(size, trigger_size - 1);
+}
+
+void sp_reset_write(struct sb_writer *w, size_t trigger_size,
+                    const uint8_t token[SP_RESET_TOKEN_SIZE],
+                    const uint8_t random[SP_RESET_RANDOM_SIZE])
+{
+    SB_ASSERT(trigger_size > SP_RESET_SIZE_MIN);
+    struct sb_reader r = sb_reader_of(random, SP_RESET_RANDOM_SIZE);
+    size_t size = reset_size(trigger_size, sb_reader_u8(&r));
+    SB_ASSERT(size >= SP_RESET_SIZE_MIN && size <= SP_RESET_SIZE_MAX && size < trigger_size);
+
+    /* [RFC9000 10.3] Like a short header, and unpredictable up to the token. */
+    uint8_t first = sb_reader_u8(&r) & (SP_HEADER_FIXED - 1);
+    size_t middle_size = size - 1 - SP_RESET_TOKEN_SIZE;
+    sb_writer_u8(w, first | SP_HEADER_FIXED);
+    sb_writer_bytes(w, sb_reader_take(&r, middle_size), middle_size);
+    sb_writer_bytes(w, token, SP_RESET_TOKEN_SIZE);
+}
+
+const uint8_t *sp_reset_token_in(const uint8_t *data, size_t size)
+{
+    if (size < SP_RESET_SIZE_MIN)
+        return NULL;
+    struct sb_reader r = sb_reader_of(data, size);
+    (void)sb_reader_take(&r, size - SP_RESET_TOKEN_SIZE);
+    return sb_reader_take(&r, SP_RESET_TOKEN_SIZE);
+}

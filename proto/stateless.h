@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_STATELESS_H
+#define SP_STATELESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/header.h"
+#include "proto/types.h"
+
+/* What is done with a datagram without a connection.  Usage order on a server:
+ *
+ *     sp_peek_read() -> look up the CID -> a connection: sp_conn_receive()
+ *                                       -> none: sp_stranger_judge()
+ *                                              -> create a connection, or write one answer
+ *
+ * Nothing here keeps state, so nobody can fill our memory.  How many answers may be sent
+ * in a second is for the caller to limit. */
+
+/* What all versions of QUIC have in common, of a datagram's first packet.  [RFC8999 5]
+ * The CIDs are in the datagram. */
+struct sp_peek {
+    bool is_long;
+    uint32_t version;     /* long */
+    struct sb_bytes dcid; /* up to 255 bytes: other versions may have longer ones */
+    struct sb_bytes scid; /* long */
+};
+
+/* False, and `*ret` untouched, for what is no QUIC packet of any version.
+ * `short_cid_size`: of the CIDs that this endpoint issues. */
+SB_MUST_USE bool sp_peek_read(const uint8_t *data, size_t size, uint8_t short_cid_size,
+                              struct sp_peek *ret);
+
+enum sp_stranger {
+    SP_STRANGER_DROP,
+    SP_STRANGER_ACCEPT,    /* an Initial that may begin a connection */
+    SP_STRANGER_NEGOTIATE, /* answer with sp_negotiation_write() */
+    SP_STRANGER_RESET,     /* answer with sp_reset_write() */
+};
+
+/* What a server does with a datagram whose first packet belongs to no connection.
+ * [RFC9000 5.2.2] */
+enum sp_stranger sp_stranger_judge(const uint8_t *data, size_t size, const struct sp_peek *peek);
+
+enum {
+    SP_NEGOTIATION_RANDOM_SIZE = 6,
+    SP_NEGOTIATION_SIZE_MAX = 1 + 4 + 2 * (1 + 255) + 2 * 4,
+};
+
+/* Version Negotiation, in answer to `peek`: our version and a reserved one.
+ * [RFC9000 6.1, 17.2.1] */
+void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
+                          const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE]);
+
+/* Client: whether a VERSION_NEGOTIATION packet ends the attempt that was made with `version`
+ * from `scid` to `dcid`.  False: it is not an answer to that, or one that is to be
+ * discarded.  [RFC9000 6.2]  Only until another packet has been processed. */
+bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
+                               const struct sp_cid *dcid, const struct sp_cid *scid);
+
+enum {
+    SP_RESET_SIZE_MIN = 5 + SP_RESET_TOKEN_SIZE, /* [RFC9000 10.3] */
+    SP_RESET_SIZE_MAX = 50,
+    SP_RESET_RANDOM_SIZE = 1 + SP_RESET_SIZE_MAX - SP_RESET_TOKEN_SIZE,
+};
+
+/* A Stateless Reset, in answer to a datagram of `trigger_size` bytes that was judged
+ * SP_STRANGER_RESET.  `token` is that of the CID it was sent to.  [RFC9000 10.3] */
+void sp_reset_write(struct sb_writer *w, size_t trigger_size,
+                    const uint8_t token[SP_RESET_TOKEN_SIZE],
+                    const uint8_t random[SP_RESET_RANDOM_SIZE]);
+
+/* Where the token would be if the datagram were a Stateless Reset, or NULL if it is too short
+ * to be one.  To be compared in constant time with the tokens of CIDs that are in use, when the
+ * first packet belongs to no connection or does not open.  [RFC9000 10.3.1] */
+const uint8_t *sp_reset_token_in(const uint8_t *data, size_t size);
+
+#endif
