@@ -114,6 +114,27 @@ static void a_value_over_the_largest_varint_is_our_bug(void **state)
     expect_assert_failure(sb_writer_varint_sized(&w, 64, 1));
 }
 
+/* At every distance from the end of the range, and with a byte behind it that does not count. */
+static void zeros_are_skipped_up_to_the_first_other_byte(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 40; size++) {
+        for (size_t zeros = 0; zeros <= size; zeros++) {
+            uint8_t bytes[41] = {0};
+            if (zeros < size)
+                bytes[zeros] = 1;
+            struct sb_reader r = sb_reader_of(bytes, size);
+            assert_int_equal(sb_reader_skip_zeros(&r), zeros);
+            assert_int_equal(sb_reader_left(&r), size - zeros);
+            assert_false(r.failed);
+        }
+    }
+    static const uint8_t bytes[2];
+    struct sb_reader r = sb_reader_of(bytes, sizeof(bytes));
+    (void)sb_reader_take(&r, 3);
+    assert_int_equal(sb_reader_skip_zeros(&r), 0); /* a failed reader has none */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +143,7 @@ int main(void)
         cmocka_unit_test(truncated_varints_fail_the_reader),
         cmocka_unit_test(fixed_width_integers_are_big_endian),
         cmocka_unit_test(a_writer_never_passes_its_end),
+        cmocka_unit_test(zeros_are_skipped_up_to_the_first_other_byte),
         cmocka_unit_test(a_value_over_the_largest_varint_is_our_bug),
     };
 
