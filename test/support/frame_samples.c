@@ -177,7 +177,8 @@ bool frame_equal(const struct sp_frame *a, const struct sp_frame *b)
     }
 }
 
-enum { ACK_RANGES_MAX = 64 };
+/* More than a packet of 4,096 bytes can hold. */
+enum { ACK_RANGES_MAX = 2048 };
 
 static void write_ack(struct sb_writer *w, const struct sp_frame_ack *ack)
 {
