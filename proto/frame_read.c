@@ -23,7 +23,7 @@ _Static_assert(SP_IN_INITIAL == 1 << SP_PACKET_INITIAL &&
 static uint8_t in_flag_of(uint32_t packet_type)
 {
     SB_ASSERT(packet_type <= SP_PACKET_HANDSHAKE || packet_type == SP_PACKET_ONE_RTT);
-    return packet_type == SP_PACKET_ONE_RTT ? SP_IN_ONE_RTT : (uint8_t)(1u << packet_type);
+    return (uint8_t)(packet_type == SP_PACKET_ONE_RTT ? SP_IN_ONE_RTT : 1u << packet_type);
 }
 
 /* Steps down one range.  False where a packet number would be below zero.

@@ -52,3 +52,26 @@ need_packages() {
         { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } ||
         die "apt-get cannot install ${missing[*]}: ${APT_ERROR:-no reason given}"
 }
+
+# configure DIR OPTION...: makes DIR a meson build folder with these options and the
+# dependencies that deps.sh finds.  Does nothing if it is one already.
+configure() {
+    local dir=$1 here deps wanted
+    shift
+    here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+    need_packages build-essential meson ninja-build pkgconf python3
+    deps=$("$here/deps.sh") || exit 1
+    wanted="CC=${CC:-} PKG_CONFIG_PATH=$deps:${PKG_CONFIG_PATH:-} $*"
+    if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then
+        return 0
+    fi
+    [ ! -f "$dir/build.ninja" ] || set -- --wipe "$@"
+    PKG_CONFIG_PATH=$deps${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} \
+        meson setup "$@" "$dir" "$here/.." >&2 || die "meson cannot set up $dir"
+    printf '%s\n' "$wanted" >"$dir/.configured"
+}
+
+# compile DIR: builds everything in it; the compiler's words go to stderr.
+compile() {
+    ninja -j "$(nproc)" -C "$1" >&2 || die "the build in $1 fails"
+}

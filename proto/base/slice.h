@@ -45,7 +45,8 @@ static inline void sb_buffer_unref(struct sb_buffer *buffer)
 }
 
 /* The part of `slice` from `offset`, `size` bytes long, with a reference of its own. */
-static inline struct sb_slice sb_slice_part(const struct sb_slice *slice, size_t offset, size_t size)
+static inline struct sb_slice sb_slice_part(const struct sb_slice *slice, size_t offset,
+                                            size_t size)
 {
     SB_ASSERT(offset <= slice->size && size <= slice->size - offset);
     sb_buffer_ref(slice->buffer);

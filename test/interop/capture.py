@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Captures a run on the loopback interface and has tshark judge it.
 
-The run gets a network namespace of its own: nothing else is on its loopback interface, and there GSO can
-be taken off the interface, so that the capture shows datagrams as they are on a wire."""
+The run gets a network namespace of its own: nothing else is on its loopback interface, and
+there GSO can be taken off the interface, so that the capture shows datagrams as they are on a
+wire."""
 import os
 import re
 import shutil
@@ -17,12 +18,14 @@ INSIDE = 'SPATE_INTEROP_NAMESPACE'
 
 
 def enter_namespace():
-    """Starts this program again in a network namespace, or returns why captures do not work here."""
+    """Starts this program again in a network namespace, or returns why captures do not work."""
     for tool in ('unshare', 'ip', 'dumpcap', 'tshark'):
         if shutil.which(tool) is None:
             return f'{tool} is not installed'
     if os.environ.get(INSIDE) is None:
-        unshare = ['unshare', '--net'] if os.geteuid() == 0 else ['unshare', '--net', '--map-root-user']
+        unshare = ['unshare', '--net']
+        if os.geteuid() != 0:
+            unshare.append('--map-root-user')
         tried = subprocess.run([*unshare, 'true'], capture_output=True, text=True)
         if tried.returncode != 0:
             return tried.stderr.strip()
@@ -80,22 +83,25 @@ class Capture:
             yield f'the capture is not complete:\n{self.log.read_text()}'
         for side in ('client', 'server'):
             keylog = self.folder / f'{side}.keys'
-            bad = self.tshark(keylog, '-Y', f'_ws.malformed || _ws.expert.severity == {ERROR} || '
-                                            'quic.decryption_failed || !quic', '-T', 'fields',
-                              '-e', 'frame.number', '-e', '_ws.col.Info', '-e', '_ws.expert.message')
+            bad = self.tshark(keylog,
+                              '-Y', f'_ws.malformed || _ws.expert.severity == {ERROR} || '
+                                    'quic.decryption_failed || !quic',
+                              '-T', 'fields', '-e', 'frame.number', '-e', '_ws.col.Info',
+                              '-e', '_ws.expert.message')
             if bad:
                 yield f'with the key log of the {side} tshark complains about frames:\n{bad}'
             yield from self.check_streams(keylog, side, uploaded, downloaded)
 
     def check_streams(self, keylog, side, uploaded, downloaded):
-        """That STREAM frames can be seen, with all the bytes, proves that packets were decrypted."""
+        """That STREAM frames are seen, with all the bytes, proves that packets were decrypted."""
         seen = {True: 0, False: 0}  # is from the server: bytes in STREAM frames
         rows = self.tshark(keylog, '-Y', 'quic.stream.length', '-T', 'fields', '-e', 'udp.srcport',
                            '-e', 'quic.stream.length')
         for row in rows.splitlines():
             port, lengths = row.split('\t')
             seen[int(port) == self.port] += sum(map(int, lengths.split(',')))
-        print(f'decrypted with the key log of the {side}: {seen[False]} bytes up, {seen[True]} down')
+        print(f'decrypted with the key log of the {side}:'
+              f' {seen[False]} bytes up, {seen[True]} down')
         if seen[False] < uploaded or seen[True] < downloaded:
             yield (f'with the key log of the {side} tshark sees {seen[False]} bytes up and '
                    f'{seen[True]} down, expected at least {uploaded} and {downloaded}')

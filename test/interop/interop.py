@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs one case of the interop tests: a server and its clients, each a program that speaks the QUIC
-performance protocol and is called as peer_options.h says.  Checks what both sides print, computes the
-hash of every stream by itself, and on a failure shows everything that both sides said.
+"""Runs one case of the interop tests: a server and its clients, each a program that speaks the
+QUIC performance protocol and is called as peer_options.h says.  Checks what both sides print,
+computes the hash of every stream by itself, and on a failure shows everything that both sides
+said.
 
     interop.py --list
     interop.py CASE --client PROGRAM --server PROGRAM
@@ -145,7 +146,8 @@ class Peer:
 def make_certificate(folder, name, key):
     """A self-signed certificate, which is also the CA file for it."""
     subprocess.run(
-        ['openssl', 'req', '-x509', '-newkey', *key, '-nodes', '-days', '2', '-subj', '/CN=spate test',
+        ['openssl', 'req', '-x509', '-newkey', *key, '-nodes', '-days', '2',
+         '-subj', '/CN=spate test',
          '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
          '-keyout', folder / f'{name}.key', '-out', folder / f'{name}.pem'],
         check=True, stdin=subprocess.DEVNULL, capture_output=True)
@@ -182,8 +184,9 @@ def check_transfer(case, server, clients):
 
 
 def check_refusal(case, server, clients):
-    """Yields what is wrong after a run whose handshake had to fail.  The client has to tell the code; a
-    server may know nothing of a connection that never was, but if it tells a code, it is the same."""
+    """Yields what is wrong after a run whose handshake had to fail.  The client has to tell the
+    code; a server may know nothing of a connection that never was, but if it tells a code, it is
+    the same."""
     told = set()
     for peer in [server, *clients]:
         if peer.process.returncode in (0, None) or peer.process.returncode < 0:

@@ -18,7 +18,8 @@ SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
 SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
 
 /* Starts to close with an application's error code.  [RFC9000 10.2]  Lent bytes come
- * back as SPATE_EVENT_SENT, then SPATE_EVENT_CLOSED.  Data that has not been acknowledged may be lost.
+ * back as SPATE_EVENT_SENT, then SPATE_EVENT_CLOSED.  Data that has not been acknowledged may be
+ * lost.
  *
  *   error   Below 2^62.
  *   reason  For a person; cut at 128 bytes; may be NULL.

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The checkers are programs too: each must find what it is for, and nothing else.
+
+usage: test_tools.py TOOLS CC       the folder with the tools and a C compiler
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+TOOLS = pathlib.Path(sys.argv[1])
+CC = sys.argv[2:]
+sys.path.insert(0, str(TOOLS))
+import test_report  # noqa: E402
+import tidy  # noqa: E402
+
+SPDX = '/* SPDX-License-Identifier: MIT */\n'
+
+
+def findings(path, body):
+    return [message for _, message in tidy.check(path, SPDX + body)]
+
+
+def includes_go_downwards_only():
+    table = [
+        # path, include, allowed
+        ('proto/base/x.c', '"proto/base/time.h"', True),
+        ('proto/base/x.c', '"proto/loss.h"', False),
+        ('proto/base/x.c', '<stdio.h>', False),
+        ('proto/x.c', '"proto/base/time.h"', True),
+        ('proto/x.c', '"proto/loss.h"', True),
+        ('proto/x.c', '<string.h>', True),
+        ('proto/x.c', '<stdlib.h>', False),
+        ('proto/x.c', '<time.h>', False),
+        ('proto/x.c', '<openssl/evp.h>', False),
+        ('proto/x.c', '<sys/socket.h>', False),
+        ('proto/x.c', '"crypto/aead.h"', False),
+        ('proto/x.c', '"loss.h"', False),
+        ('crypto/x.c', '"proto/protect.h"', True),
+        ('crypto/x.c', '<openssl/evp.h>', True),
+        ('crypto/x.c', '"uring/ring.h"', False),
+        ('crypto/x.c', '<liburing.h>', False),
+        ('uring/x.c', '"proto/base/time.h"', True),
+        ('uring/x.c', '<liburing.h>', True),
+        ('uring/x.c', '<sys/socket.h>', True),
+        ('uring/x.c', '"proto/conn.h"', False),
+        ('uring/x.c', '"crypto/aead.h"', False),
+        ('uring/x.c', '<openssl/evp.h>', False),
+        ('engine/x.c', '"proto/conn.h"', True),
+        ('engine/x.c', '"crypto/tls.h"', True),
+        ('engine/x.c', '"uring/ring.h"', True),
+        ('engine/x.c', '<spate/engine.h>', True),
+        ('engine/x.c', '<openssl/evp.h>', False),
+        ('engine/x.c', '"tools/cert.h"', False),
+        ('engine/x.c', '"test/support/hex.h"', False),
+        ('engine/include/spate/x.h', '<spate/base.h>', True),
+        ('engine/include/spate/x.h', '<stdint.h>', True),
+        ('engine/include/spate/x.h', '"engine/shard.h"', False),
+        ('engine/include/spate/x.h', '"proto/quic.h"', False),
+        ('engine/include/spate/x.h', '<openssl/ssl.h>', False),
+        ('tools/spate/x.c', '<spate/spate.h>', True),
+        ('tools/spate/x.c', '<getopt.h>', True),
+        ('tools/spate/x.c', '"engine/shard.h"', False),
+        ('tools/spate/x.c', '"proto/quic.h"', False),
+        ('bench/load/x.c', '<spate/spate.h>', True),
+        ('bench/load/x.c', '"bench/load/options.h"', True),
+        ('bench/load/x.c', '"uring/ring.h"', False),
+        ('bench/load/x.c', '"engine/clock.h"', False),
+        ('bench/micro/x.c', '"proto/header.h"', True),
+        ('test/unit/x.c', '"engine/shard.h"', True),
+    ]
+    for path, target, allowed in table:
+        found = findings(path, f'#include {target}\n')
+        assert (found == []) == allowed, (path, target, found)
+        # However it is written.
+        found = findings(path, f'  #  include   {target}\n')
+        assert (found == []) == allowed, (path, target, found)
+
+
+def calls_with_one_home_are_found_elsewhere():
+    for call, home in tidy.ONLY.items():
+        body = f'x = {call}(1);\n'
+        assert findings(home, body) == [], home
+        for path in ('proto/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard.c'):
+            assert len(findings(path, body)) == 1, path
+        for path in ('test/unit/x.c', 'bench/load/x.c', 'tools/spate/x.c'):
+            assert findings(path, body) == [], path
+        assert findings('engine/x.c', f'x = my_{call}(1);\n') == []
+
+
+def each_source_names_its_licence():
+    assert list(tidy.check('proto/x.c', 'int x;\n')) != []
+    assert list(tidy.check('tools/x.sh', '#!/bin/sh\n# SPDX-License-Identifier: MIT\n')) == []
+    assert list(tidy.check('tools/x.sh', '#!/bin/sh\n\n# SPDX-License-Identifier: MIT\n')) != []
+
+
+def long_lines_tabs_and_spaces_at_the_end_are_found():
+    assert findings('proto/x.c', 'x' * 100 + '\n') == []
+    assert len(findings('proto/x.c', 'x' * 101 + '\n')) == 1
+    assert findings('proto/x.c', 'ü' * 100 + '\n') == []
+    assert len(findings('proto/x.c', '\tint x;\n')) == 1
+    assert len(findings('proto/x.c', 'int x; \n')) == 1
+    assert len(findings('proto/x.c', 'int x;')) == 1
+
+
+def unfinished_work_and_scratch_comments_are_found():
+    for word in ('TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'):
+        assert len(findings('proto/x.c', f'/* {word}: later */\n')) == 1
+        assert findings('proto/x.c', f'int {word}_x;\n') == []
+    assert len(findings('proto/x.c', '// why\n')) == 1
+    assert len(findings('proto/x.c', 'int x; // why\n')) == 1
+    assert findings('proto/x.c', '/* http://example.org/ */\n') == []
+    assert findings('proto/x.c', 'x = "a//b";\n') == []
+
+
+def long_files_and_functions_are_found():
+    assert findings('proto/x.c', 'int x;\n' * 599) == []
+    assert len(findings('proto/x.c', 'int x;\n' * 600)) == 1
+    assert findings('proto/x.c', 'int f(void)\n{\n' + '    g();\n' * 70 + '}\n') == []
+    assert len(findings('proto/x.c', 'int f(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
+    two = 'int f(void)\n{\n' + '    g();\n' * 50 + '}\n'
+    assert findings('proto/x.c', two + two) == []
+    table = 'static const int x[] = {\n' + '    1,\n' * 100 + '};\n'
+    assert findings('proto/x.c', table) == []
+    inner = ('    static const struct {\n        int a;\n    } x[] = {\n' + '        {1},\n' * 100
+             + '    };\n')
+    for count, found in ((70, 0), (71, 1)):
+        body = 'int f(void)\n{\n' + inner + '    g();\n' * count + '}\n'
+        assert len(findings('proto/x.c', body)) == found, count
+
+
+def exceptions_bind_to_their_number():
+    tidy.LONGER = {'proto/x.c': 700, 'proto/y.c:int f(void)': 80}
+    try:
+        assert findings('proto/x.c', 'int x;\n' * 699) == []
+        assert len(findings('proto/x.c', 'int x;\n' * 700)) == 1
+        assert findings('proto/y.c', 'int f(void)\n{\n' + '    g();\n' * 80 + '}\n') == []
+        assert len(findings('proto/y.c', 'int f(void)\n{\n' + '    g();\n' * 81 + '}\n')) == 1
+        assert len(findings('proto/y.c', 'int h(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
+    finally:
+        tidy.LONGER = {}
+
+
+def a_bad_tree_and_an_empty_tree_fail():
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        run = [sys.executable, TOOLS / 'tidy.py', root]
+        assert subprocess.run(run, capture_output=True).returncode == 1
+        (root / 'proto').mkdir()
+        (root / 'proto/x.c').write_text(SPDX + 'int x;\n')
+        assert subprocess.run(run, capture_output=True).returncode == 0
+        (root / 'proto/x.c').write_text(SPDX + '#include "engine/shard.h"\n')
+        shown = subprocess.run(run, capture_output=True, text=True)
+        assert shown.returncode == 1
+        assert shown.stdout == 'proto/x.c:2: proto/ may not include engine/shard.h\n'
+
+
+def archive_of(root, body):
+    source, thing, archive = root / 'x.c', root / 'x.o', root / 'x.a'
+    source.write_text(body)
+    subprocess.run([*CC, '-c', source, '-o', thing], check=True)
+    archive.unlink(missing_ok=True)
+    subprocess.run(['ar', 'rc', archive, thing], check=True)
+    return archive
+
+
+def impure_archives_are_found():
+    table = [
+        ('#include <string.h>\nvoid f(char *a, char *b) { memmove(a, b, 300); }', True),
+        ('static int g(void) { return 1; }\nint f(void) { return g(); }', True),
+        ('#include <stdlib.h>\nvoid *f(void) { return malloc(3); }', False),
+        ('#include <time.h>\nlong f(void) { return time(0); }', False),
+        ('#include <stdio.h>\nvoid f(int x) { printf("%d", x); }', False),
+        ('int elsewhere(void);\nint f(void) { return elsewhere(); }', False),
+        ('extern int x;', False),  # no symbol at all: looked at the wrong thing
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for body, pure in table:
+            archive = archive_of(pathlib.Path(folder), body)
+            run = subprocess.run([sys.executable, TOOLS / 'check_pure.py', archive],
+                                 capture_output=True, text=True)
+            assert (run.returncode == 0) == pure, (body, run.stdout, run.stderr)
+
+
+CMOCKA_GOOD = '''[==========] Running 2 test(s).
+[ RUN      ] one
+[       OK ] one
+[ RUN      ] two
+[       OK ] two
+[==========] 2 test(s) run.
+[  PASSED  ] 2 test(s).
+'''
+CMOCKA_BAD = '''[==========] tests: Running 4 test(s).
+[ RUN      ] one
+[       OK ] one
+[ RUN      ] two
+[  FAILED  ] two
+[ RUN      ] three
+[  SKIPPED ] three
+[ RUN      ] four
+[  ERROR   ] --- 0x1 != 0x2
+[  FAILED  ] four
+[==========] tests: 4 test(s) run.
+[  PASSED  ] 1 test(s).
+[  SKIPPED ] tests: 1 test(s), listed below:
+[  SKIPPED ] three
+[  FAILED  ] tests: 2 test(s), listed below:
+[  FAILED  ] two
+[  FAILED  ] four
+'''
+
+
+def the_report_counts_single_tests():
+    table = [
+        # result, output -> passed, failed, skipped
+        ('OK', CMOCKA_GOOD, (2, 0, 0)),
+        ('OK', CMOCKA_GOOD + CMOCKA_GOOD, (4, 0, 0)),
+        ('FAIL', CMOCKA_BAD, (1, 2, 1)),
+        ('OK', CMOCKA_BAD, (1, 2, 1)),  # whatever it says itself
+        ('FAIL', CMOCKA_GOOD, (2, 1, 0)),  # a leak found at the end, for example
+        ('FAIL', ''.join(CMOCKA_GOOD.splitlines(True)[:4]), (1, 1, 0)),  # a crash
+        ('OK', ''.join(CMOCKA_GOOD.splitlines(True)[:4]), (1, 1, 0)),  # exit(0) on the way
+        ('OK', '[==========] Running 0 test(s).\n', (0, 1, 0)),
+        ('OK', '', (1, 0, 0)),
+        ('OK', 'ok this is prose\n', (1, 0, 0)),
+        ('FAIL', '', (0, 1, 0)),
+        ('TIMEOUT', '', (0, 1, 0)),
+        ('SKIP', '', (0, 0, 1)),
+        ('OK', 'ok 1 - one\nok 2 - two # SKIP why\nok - three\n', (2, 0, 1)),
+        ('FAIL', 'ok - one\nnot ok - two\n', (1, 1, 0)),
+        ('OK', 'ok - one\nnot ok - two\n', (1, 1, 0)),
+    ]
+    for result, output, want in table:
+        test = {'name': 'x', 'result': result, 'stdout': output}
+        counts, wrong = test_report.count(test)
+        got = (counts.passed, counts.failed, counts.skipped)
+        assert got == want, (result, output, got, want)
+        assert (wrong is not None) == (got[1] > 0), (result, output, wrong)
+
+
+def the_report_fails_when_it_should():
+    def run(tests, *args):
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / 'log.json'
+            log.write_text(''.join(json.dumps(test) + '\n' for test in tests))
+            done = subprocess.run([sys.executable, TOOLS / 'test_report.py', *args, log],
+                                  capture_output=True, text=True)
+            return done.returncode, done.stdout.splitlines()[-1]
+
+    good = {'name': 'good', 'result': 'OK', 'stdout': ''}
+    bad = {'name': 'bad', 'result': 'FAIL', 'stdout': 'why', 'returncode': 1}
+    skip = {'name': 'skip', 'result': 'SKIP', 'stdout': ''}
+    assert run([good, good]) == (0, '2 passed, 0 failed')
+    assert run([good, bad]) == (1, '1 passed, 1 failed')
+    assert run([good, skip]) == (0, '1 passed, 0 failed')
+    assert run([good, skip], '--no-skip') == (1, '1 passed, 1 failed')
+    assert run([skip]) == (1, '0 passed, 0 failed')
+    assert run([]) == (1, '0 passed, 0 failed')
+
+
+def main():
+    tests = [
+        includes_go_downwards_only,
+        calls_with_one_home_are_found_elsewhere,
+        each_source_names_its_licence,
+        long_lines_tabs_and_spaces_at_the_end_are_found,
+        unfinished_work_and_scratch_comments_are_found,
+        long_files_and_functions_are_found,
+        exceptions_bind_to_their_number,
+        a_bad_tree_and_an_empty_tree_fail,
+        impure_archives_are_found,
+        the_report_counts_single_tests,
+        the_report_fails_when_it_should,
+    ]
+    failed = 0
+    for test in tests:
+        try:
+            test()
+            print(f'ok - {test.__name__}')
+        except AssertionError as error:
+            print(f'not ok - {test.__name__}: {error}')
+            failed += 1
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Gets the dependencies and makes a release build: without tests, so that it needs little.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tools/common.sh
+. "$here/common.sh"
+
+usage() {
+    cat <<'END'
+usage: tools/build.sh [DIR [MESON-OPTION...]]
+
+Makes a release build in DIR (default: build/ in the tree).  Further arguments go to
+"meson setup", for example --prefix=/opt/spate; then "meson install -C DIR" installs.
+END
+}
+
+case ${1:-} in
+    --help) usage; exit 0 ;;
+    -*) usage >&2; exit 2 ;;
+esac
+dir=${1:-$here/../build}
+[ "$#" -eq 0 ] || shift
+configure "$dir" --buildtype=release -Ddebug_checks=false -Dtests=disabled \
+    -Dinterop=disabled -Dwerror=false "$@"
+compile "$dir"
