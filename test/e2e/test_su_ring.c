@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/su_world.h"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uring/wake.h"
+
+/* The ring itself: waiting, counting, overflow, the file table, and its end. */
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &time), 0);
+    return (uint64_t)time.tv_sec * SB_S + (uint64_t)time.tv_nsec;
+}
+
+static void nops(struct su_ring *ring, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct io_uring_sqe *sqe = su_ring_sqe(ring);
+        assert_non_null(sqe);
+        io_uring_prep_nop(sqe);
+        sqe->user_data = su_op_pack((struct su_op){.index = first + i, .kind = SU_OP_APP});
+    }
+}
+
+static void a_wait_ends_at_its_deadline_or_at_a_completion(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_completion completion;
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+
+    uint64_t start = now_ns();
+    assert_int_equal(su_ring_enter(&ring, 30 * SB_MS), 0);
+    uint64_t waited = now_ns() - start;
+    assert_true(waited >= 30 * SB_MS);
+    assert_int_equal(su_ring_completions(&ring, &completion, 1), 0);
+    assert_int_equal(ring.counts.enters, 1);
+
+    start = now_ns();
+    assert_int_equal(su_ring_enter(&ring, 0), 0);
+    nops(&ring, 1, 1);
+    assert_int_equal(su_ring_enter(&ring, SB_NEVER), 0);
+    nops(&ring, 2, 1);
+    assert_int_equal(su_ring_enter(&ring, 3600 * SB_S), 0);
+    waited = now_ns() - start;
+    assert_true(waited < 5 * SB_S);
+    assert_int_equal(ring.counts.enters, 4);
+    assert_int_equal(ring.counts.sqes, 2);
+    for (uint32_t i = 1; i <= 2; i++) {
+        assert_int_equal(su_ring_completions(&ring, &completion, 1), 1);
+        assert_int_equal(completion.op.index, i);
+        assert_int_equal(completion.op.kind, SU_OP_APP);
+    }
+    assert_int_equal(ring.counts.cqes, 2);
+
+    assert_int_equal(su_ring_submit(&ring), 0); /* nothing to submit: no call */
+    assert_int_equal(ring.counts.enters, 4);
+    assert_int_equal(su_ring_stop(&ring), 0);
+    assert_int_equal(su_ring_stop(&ring), 0);
+    su_ring_deinit(&ring);
+    su_ring_deinit(&ring);
+}
+
+static void a_full_submission_queue_is_submitted(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_completion completions[64];
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 64}),
+                     0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+    nops(&ring, 0, 20);
+    assert_int_equal(ring.counts.enters, 2);
+    assert_int_equal(su_ring_queued(&ring), 4);
+    assert_int_equal(su_ring_enter(&ring, 0), 0);
+    assert_int_equal(su_ring_completions(&ring, completions, 64), 20);
+    assert_int_equal(su_ring_stop(&ring), 0);
+    su_ring_deinit(&ring);
+}
+
+static void completions_that_do_not_fit_come_later(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_completion completion;
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 8}),
+                     0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < 6; i++) {
+        nops(&ring, 8 * i, 8);
+        int error = su_ring_submit(&ring);
+        assert_true(error == 0 || error == -EBUSY);
+    }
+    for (uint32_t i = 0; i < 100 && next < 48; i++) {
+        int error = su_ring_enter(&ring, 0);
+        assert_true(error == 0 || error == -EBUSY);
+        while (su_ring_completions(&ring, &completion, 1) == 1)
+            assert_int_equal(completion.op.index, next++);
+    }
+    assert_int_equal(next, 48);
+    assert_true(ring.counts.overflows > 0);
+    assert_int_equal(su_ring_stop(&ring), 0);
+    su_ring_deinit(&ring);
+}
+
+static void the_file_table_has_an_end(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4, .file_count = 2}),
+                     0);
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(su_ring_file_add(&ring, fd), 0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+    assert_int_equal(su_ring_file_add(&ring, fd), 1);
+    assert_int_equal(su_ring_file_add(&ring, fd), -ENFILE);
+    su_ring_file_remove(&ring, 0);
+    assert_int_equal(su_ring_file_add(&ring, -77), -EBADF);
+    assert_int_equal(su_ring_file_add(&ring, fd), 0);
+    expect_assert_failure(su_ring_file_remove(&ring, 2));
+    assert_int_equal(close(fd), 0);
+    expect_assert_failure(su_ring_deinit(&ring)); /* not stopped */
+    assert_int_equal(su_ring_stop(&ring), 0);
+    su_ring_deinit(&ring);
+}
+
+static void counts_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    static const struct su_ring_config configs[] = {
+        {.sq_count = 0},
+        {.sq_count = 32769},
+        {.sq_count = 8, .cq_count = 7},
+        {.sq_count = 8, .file_count = SU_RING_FILE_COUNT_MAX + 1},
+    };
+    for (size_t i = 0; i < QT_COUNT(configs); i++) {
+        struct su_ring ring;
+        assert_int_equal(su_ring_init(&ring, &configs[i]), -EINVAL);
+        su_ring_deinit(&ring);
+    }
+
+    static const struct su_bufring_config bufrings[] = {
+        {.slot_count = 3}, {.slot_count = 65536}, {.slot_count = 2, .slot_size = 511}};
+    struct su_ring ring;
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4}), 0);
+    for (size_t i = 0; i < QT_COUNT(bufrings); i++) {
+        struct su_bufring bufring;
+        assert_int_equal(su_bufring_init(&bufring, &ring, &bufrings[i]), -EINVAL);
+        su_bufring_deinit(&bufring);
+    }
+    struct su_send send;
+    assert_int_equal(su_send_init(&send, &ring, SU_SEND_SLOT_COUNT_MAX + 1, false), -EINVAL);
+    su_send_deinit(&send);
+    su_ring_deinit(&ring); /* never enabled, so it needs no stop */
+}
+
+static void a_group_can_be_used_once(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_bufring a;
+    struct su_bufring b;
+    struct su_bufring_config config = {.slot_count = 2, .slot_size = 512, .group = 3};
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4}), 0);
+    assert_int_equal(su_bufring_init(&a, &ring, &config), 0);
+    assert_int_equal(su_bufring_init(&b, &ring, &config), -EEXIST);
+    config.group = 4;
+    assert_int_equal(su_bufring_init(&b, &ring, &config), 0);
+    su_bufring_deinit(&a);
+    su_bufring_deinit(&b);
+    su_ring_deinit(&ring);
+}
+
+/* A whole life with everything in flight: armed receivers, an armed wake, sends that nobody
+ * takes; then the next life binds the very same port. */
+static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
+{
+    (void)state;
+    static const char *const locals[] = {"127.0.0.1:0", "[::1]:0"};
+    for (uint32_t family = 0; family < 2; family++) {
+        struct su_address local = sw_address(locals[family]);
+        for (uint32_t life = 0; life < 25; life++) {
+            struct sw *w = sw_create((struct sw_config){.send_count = 8, .slot_count = 4});
+            struct su_socket_config config = {.local = local};
+            const char *step = "";
+            int error = su_socket_open(&w->sockets[0], &config, &step);
+            if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT) { /* no IPv6 here */
+                sw_destroy(w);
+                break;
+            }
+            if (error != 0)
+                fail_msg("life %u: %s: %s", life, step, strerror(-error));
+            su_socket_close(&w->sockets[0]);
+            (void)sw_open(w, &config);
+            local = w->sockets[0].local;
+
+            struct su_wake wake;
+            assert_int_equal(su_wake_init(&wake, &w->ring, 0), 0);
+            su_wake_tend(&wake);
+            (void)sw_turn(w, 0);
+            struct su_train train = {
+                .socket = &w->sockets[0], .destination = local, .size = 3000, .segment_size = 1000};
+            for (uint32_t i = 0; i < 7; i++)
+                sw_commit(w, &train, i);
+            assert_int_equal(su_ring_submit(&w->ring), 0);
+            sw_commit(w, &train, 8); /* queued only */
+            assert_int_equal(su_ring_stop(&w->ring), 0);
+            su_wake_deinit(&wake);
+            sw_destroy(w);
+        }
+    }
+}
+
+static void the_step_that_failed_has_a_name(void **state)
+{
+    (void)state;
+    struct su_socket first;
+    struct su_socket second;
+    const char *step = "";
+    struct su_socket_config config = {.local = sw_address("127.0.0.1:0")};
+    assert_int_equal(su_socket_open(&first, &config, &step), 0);
+    assert_true(first.receive_bytes > 0 && first.send_bytes > 0);
+
+    config.local = first.local;
+    assert_int_equal(su_socket_open(&second, &config, &step), -EADDRINUSE);
+    assert_string_equal(step, "bind");
+    assert_int_equal(second.fd, -1);
+    config.local = sw_address("192.0.2.1:0");
+    assert_int_equal(su_socket_open(&second, &config, &step), -EADDRNOTAVAIL);
+    assert_string_equal(step, "bind");
+    config.local = (struct su_address){0};
+    assert_int_equal(su_socket_open(&second, &config, &step), -EINVAL);
+    assert_string_equal(step, "local address");
+    config.local = sw_address("127.0.0.1:0");
+    config.peer = sw_address("[::1]:443");
+    int error = su_socket_open(&second, &config, &step);
+    assert_true(error == -EAFNOSUPPORT || error == -EINVAL);
+    assert_string_equal(step, "connect");
+    su_socket_close(&second); /* closed already */
+    su_socket_close(&first);
+    su_socket_close(&first);
+}
+
+static void shared_ports_are_asked_for(void **state)
+{
+    (void)state;
+    struct su_socket first;
+    struct su_socket second;
+    struct su_socket_config config = {.local = sw_address("127.0.0.1:0"), .is_port_shared = true};
+    assert_int_equal(su_socket_open(&first, &config, NULL), 0);
+    config.local = first.local;
+    assert_int_equal(su_socket_open(&second, &config, NULL), 0);
+    assert_int_equal(su_address_port(&second.local), su_address_port(&first.local));
+    su_socket_close(&first);
+    su_socket_close(&second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wait_ends_at_its_deadline_or_at_a_completion),
+        cmocka_unit_test(a_full_submission_queue_is_submitted),
+        cmocka_unit_test(completions_that_do_not_fit_come_later),
+        cmocka_unit_test(the_file_table_has_an_end),
+        cmocka_unit_test(counts_out_of_range_are_refused),
+        cmocka_unit_test(a_group_can_be_used_once),
+        cmocka_unit_test(a_port_is_free_as_soon_as_the_ring_is_stopped),
+        cmocka_unit_test(the_step_that_failed_has_a_name),
+        cmocka_unit_test(shared_ports_are_asked_for),
+    };
+    sw_require_ring();
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/su_world.h"
+
+/* What can go wrong on the way out, and what is done about it. */
+
+#define SEGMENT_SIZE 1000
+#define TRAIN_COUNT  20
+#define TRAIN_SIZE   ((TRAIN_COUNT - 1) * SEGMENT_SIZE + 300)
+
+/* Overwrites results of sends, in the order in which they complete. */
+struct results {
+    const int32_t *results; /* 0: leave it as it is */
+    uint32_t count;
+    uint32_t at;
+};
+
+static void inject(void *context, struct su_completion *completion)
+{
+    struct results *results = context;
+    if (completion->op.kind != SU_OP_SEND || results->at == results->count)
+        return;
+    int32_t result = results->results[results->at++];
+    if (result != 0)
+        completion->result = result;
+}
+
+struct pair {
+    struct sw *w;
+    uint32_t server;
+    uint32_t client;
+    struct su_train train;
+    struct results results;
+};
+
+static struct pair pair_create(struct sw_config config)
+{
+    struct pair p = {.w = sw_create(config)};
+    p.server = sw_open_at(p.w, "0.0.0.0:0");
+    p.client = sw_open_at(p.w, "127.0.0.1:0");
+    p.train = (struct su_train){
+        .socket = &p.w->sockets[p.client],
+        .destination = sw_address("127.0.0.1:0"),
+        .size = TRAIN_SIZE,
+        .segment_size = SEGMENT_SIZE,
+        .ecn = 2,
+        .tag = 4711,
+    };
+    su_address_set_port(&p.train.destination, su_address_port(&p.w->sockets[p.server].local));
+    (void)sw_turn(p.w, 0);
+    return p;
+}
+
+static void pair_inject(struct pair *p, const int32_t *results, uint32_t count)
+{
+    p->results = (struct results){.results = results, .count = count};
+    p->w->ring.inject = inject;
+    p->w->ring.inject_context = &p->results;
+}
+
+/* A socket that sends no checksums cannot segment: the kernel says EINVAL to a train and takes
+ * single datagrams. */
+static void a_route_without_gso_gets_single_datagrams(void **state)
+{
+    (void)state;
+    struct pair p = pair_create((struct sw_config){.slot_count = 64});
+    struct sw *w = p.w;
+    int one = 1;
+    assert_int_equal(
+        setsockopt(w->sockets[p.client].fd, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)), 0);
+
+    sw_commit(w, &p.train, 0);
+    sw_until(w, TRAIN_COUNT, 1);
+    sw_check_train(w, 0, &p.train, 0); /* in order, each once */
+    assert_int_equal(w->log_count, TRAIN_COUNT);
+    assert_int_equal(w->last_sent.tag, 4711);
+    assert_int_equal(w->last_sent.datagram_count, TRAIN_COUNT);
+    assert_int_equal(w->last_sent.failed_count, 0);
+    assert_int_equal(w->last_sent.error, 0);
+    assert_true(w->last_sent.is_gso_refused);
+    assert_int_equal(w->send.counts.gso_refused, 1);
+    assert_int_equal(w->send.counts.split, 0);
+    assert_int_equal(w->send.counts.datagrams, TRAIN_COUNT);
+    assert_int_equal(w->send.counts.bytes, TRAIN_SIZE);
+
+    /* From now on it is not even tried for this address, whatever the port. */
+    sw_commit(w, &p.train, 100);
+    sw_until(w, 2 * TRAIN_COUNT, 2);
+    sw_check_train(w, TRAIN_COUNT, &p.train, 100);
+    assert_int_equal(w->send.counts.gso_refused, 1);
+    assert_int_equal(w->send.counts.split, 1);
+    assert_false(w->last_sent.is_gso_refused);
+
+    /* Another address has to find out by itself. */
+    struct su_train other = p.train;
+    other.destination = sw_address("127.0.0.9:0");
+    su_address_set_port(&other.destination, su_address_port(&p.train.destination));
+    sw_commit(w, &other, 200);
+    sw_until(w, 3 * TRAIN_COUNT, 3);
+    sw_check_train(w, 2 * TRAIN_COUNT, &other, 200);
+    assert_int_equal(w->send.counts.gso_refused, 2);
+    assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
+    sw_destroy(w);
+}
+
+static void both_errors_of_gso_split_the_train(void **state)
+{
+    (void)state;
+    static const int32_t errors[] = {-EIO, -EINVAL};
+    for (size_t i = 0; i < QT_COUNT(errors); i++) {
+        struct pair p = pair_create((struct sw_config){.slot_count = 64});
+        pair_inject(&p, &errors[i], 1);
+        sw_commit(p.w, &p.train, 0);
+        /* The injected error lies: the train has gone out, so all arrive twice. */
+        sw_until(p.w, 2 * TRAIN_COUNT, 1);
+        sw_check_train(p.w, 0, &p.train, 0);
+        sw_check_train(p.w, TRAIN_COUNT, &p.train, 0);
+        assert_true(p.w->last_sent.is_gso_refused);
+        assert_int_equal(p.w->send.gso_off_count, 1);
+        sw_destroy(p.w);
+    }
+}
+
+static void a_single_datagram_is_not_sent_again_as_a_train(void **state)
+{
+    (void)state;
+    static const int32_t errors[] = {-EIO, -EINVAL};
+    struct pair p = pair_create((struct sw_config){0});
+    pair_inject(&p, errors, 2);
+    p.train.size = p.train.segment_size = 700;
+    for (uint32_t i = 0; i < 2; i++) {
+        sw_commit(p.w, &p.train, i);
+        sw_until(p.w, i + 1, i + 1);
+        assert_int_equal(p.w->last_sent.error, errors[i]);
+        assert_int_equal(p.w->last_sent.failed_count, 1);
+    }
+    assert_int_equal(p.w->send.counts.gso_refused, 0);
+    assert_int_equal(p.w->send.counts.other_errors, 2);
+    assert_int_equal(p.w->send.gso_off_count, 0);
+    sw_destroy(p.w);
+}
+
+/* EINVAL is also what a train gets whose segments are larger than the MTU: then the single ones
+ * fail too, and GSO was not to blame. */
+static void gso_stays_on_if_the_single_datagrams_fail_too(void **state)
+{
+    (void)state;
+    int32_t errors[1 + TRAIN_COUNT];
+    errors[0] = -EINVAL;
+    for (uint32_t i = 1; i <= TRAIN_COUNT; i++)
+        errors[i] = -EMSGSIZE;
+    struct pair p = pair_create((struct sw_config){.slot_count = 64});
+    pair_inject(&p, errors, 1 + TRAIN_COUNT);
+    sw_commit(p.w, &p.train, 0);
+    sw_until(p.w, 0, 1);
+    assert_int_equal(p.w->last_sent.failed_count, TRAIN_COUNT);
+    assert_int_equal(p.w->last_sent.error, -EMSGSIZE);
+    assert_int_equal(p.w->send.counts.too_large, TRAIN_COUNT);
+    assert_int_equal(p.w->send.counts.datagrams, 0);
+    assert_int_equal(p.w->send.gso_off_count, 0);
+    sw_destroy(p.w);
+}
+
+static void some_of_the_single_datagrams_may_fail(void **state)
+{
+    (void)state;
+    static const int32_t errors[] = {-EIO, 0, -ENOBUFS, 0, 0, -EAGAIN};
+    struct pair p = pair_create((struct sw_config){.slot_count = 64});
+    pair_inject(&p, errors, QT_COUNT(errors));
+    sw_commit(p.w, &p.train, 0);
+    sw_until(p.w, 0, 1);
+    assert_int_equal(p.w->last_sent.failed_count, 2);
+    assert_int_equal(p.w->last_sent.error, -EAGAIN);
+    assert_int_equal(p.w->send.counts.queue_full, 2);
+    assert_int_equal(p.w->send.counts.datagrams, TRAIN_COUNT - 2);
+    assert_int_equal(p.w->send.gso_off_count, 1);
+    sw_destroy(p.w);
+}
+
+static void each_error_has_its_count_and_is_not_resent(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t error;
+        size_t offset; /* of the count */
+    } cases[] = {
+        {-EMSGSIZE, offsetof(struct su_send_counts, too_large)},
+        {-EAGAIN, offsetof(struct su_send_counts, queue_full)},
+        {-ENOBUFS, offsetof(struct su_send_counts, queue_full)},
+        {-ECONNREFUSED, offsetof(struct su_send_counts, refused)},
+        {-ENETUNREACH, offsetof(struct su_send_counts, unreachable)},
+        {-EHOSTUNREACH, offsetof(struct su_send_counts, unreachable)},
+        {-ENETDOWN, offsetof(struct su_send_counts, unreachable)},
+        {-EPERM, offsetof(struct su_send_counts, forbidden)},
+        {-EACCES, offsetof(struct su_send_counts, forbidden)},
+        {-ENOMEM, offsetof(struct su_send_counts, other_errors)},
+        {-ECANCELED, offsetof(struct su_send_counts, other_errors)},
+    };
+    for (size_t i = 0; i < QT_COUNT(cases); i++) {
+        struct pair p = pair_create((struct sw_config){0});
+        pair_inject(&p, &cases[i].error, 1);
+        sw_commit(p.w, &p.train, 0);
+        sw_until(p.w, TRAIN_COUNT, 1);
+        assert_int_equal(p.w->log_count, TRAIN_COUNT); /* once: the error was not real */
+        assert_int_equal(p.w->last_sent.error, cases[i].error);
+        assert_int_equal(p.w->last_sent.failed_count, TRAIN_COUNT);
+        uint64_t count;
+        memcpy(&count, (const char *)&p.w->send.counts + cases[i].offset, sizeof(count));
+        assert_int_equal(count, TRAIN_COUNT);
+        assert_int_equal(p.w->send.counts.datagrams, 0);
+        sw_destroy(p.w);
+    }
+}
+
+/* The kernel answers a send with the ICMP error that an earlier one caused, and does not send. */
+static void a_train_that_met_an_old_refusal_is_sent_once_more(void **state)
+{
+    (void)state;
+    struct sw *w = sw_create((struct sw_config){0});
+    uint32_t server = sw_open_at(w, "127.0.0.1:0");
+    struct su_socket client;
+    assert_int_equal(su_socket_open(&client,
+                                    &(struct su_socket_config){
+                                        .local = sw_address("127.0.0.1:0"),
+                                        .peer = w->sockets[server].local,
+                                    },
+                                    NULL),
+                     0);
+    assert_int_equal(su_socket_attach(&client, &w->ring), 0);
+    struct su_train train = {.socket = &client, .size = 500, .segment_size = 500};
+
+    /* Nobody is there for the first one, and nobody reads its ICMP answer. */
+    struct su_address address = w->sockets[server].local;
+    su_recv_stop(&w->receivers[server]);
+    for (uint32_t i = 0; i < 50 && w->receivers[server].is_armed; i++)
+        (void)sw_turn(w, SB_MS);
+    su_socket_close(&w->sockets[server]);
+    w->socket_count = 0;
+    sw_commit(w, &train, 0);
+    sw_until(w, 0, 1);
+    assert_int_equal(w->last_sent.error, 0);
+
+    (void)sw_open(w, &(struct su_socket_config){.local = address});
+    (void)sw_turn(w, 0);
+    sw_commit(w, &train, 1);
+    sw_until(w, 1, 2);
+    assert_int_equal(w->last_sent.error, 0);
+    assert_int_equal(w->send.counts.refused, 0);
+    assert_int_equal(w->send.counts.sends, 2);
+    assert_true(sw_is_filled(&w->log[0], 1));
+    su_ring_stop(&w->ring);
+    su_socket_close(&client);
+    sw_destroy(w);
+}
+
+static void a_completion_of_an_earlier_use_of_a_slot_is_ignored(void **state)
+{
+    (void)state;
+    struct pair p = pair_create((struct sw_config){.send_count = 1});
+    struct sw *w = p.w;
+    struct su_sent sent;
+    sw_commit(w, &p.train, 0);
+    struct su_completion late = {
+        .op = {.index = 0, .generation = w->send.slots[0].generation, .kind = SU_OP_SEND},
+        .result = TRAIN_SIZE,
+    };
+    sw_until(w, TRAIN_COUNT, 1);
+
+    assert_false(su_send_done(&w->send, &late, &sent)); /* the slot is free */
+    assert_int_equal(w->send.counts.stale, 1);
+    struct su_send_slot *slot = sw_prepare(w, &p.train, 0);
+    assert_false(su_send_done(&w->send, &late, &sent)); /* taken by another, not committed */
+    assert_int_equal(su_send_commit(&w->send, slot, &p.train), 0);
+    assert_false(su_send_done(&w->send, &late, &sent)); /* committed by another */
+    assert_int_equal(w->send.counts.stale, 3);
+    late.op.index = 1;
+    assert_false(su_send_done(&w->send, &late, &sent)); /* no such slot */
+    assert_int_equal(w->send.counts.stale, 4);
+    sw_until(w, 2 * TRAIN_COUNT, 2);
+    assert_int_equal(w->send.counts.stale, 4);
+    sw_destroy(w);
+}
+
+static void a_full_submission_queue_delays_and_loses_nothing(void **state)
+{
+    (void)state;
+    static const int32_t refused = -EINVAL;
+    struct pair p = pair_create((struct sw_config){.sq_count = 8, .slot_count = 64});
+    struct sw *w = p.w;
+
+    /* At commit the slot stays the caller's. */
+    struct su_send_slot *slot = sw_prepare(w, &p.train, 0);
+    w->ring.inject_full_count = 1;
+    assert_int_equal(su_send_commit(&w->send, slot, &p.train), -EAGAIN);
+    assert_int_equal(w->send.busy_count, 0);
+    assert_int_equal(su_send_commit(&w->send, slot, &p.train), 0);
+    sw_until(w, TRAIN_COUNT, 1);
+
+    /* Within a resend the rest waits for su_send_tend.  (The train itself has arrived as well:
+     * the refusal is injected.) */
+    pair_inject(&p, &refused, 1);
+    sw_commit(w, &p.train, 50);
+    assert_int_equal(su_ring_submit(&w->ring), 0);
+    w->ring.inject_full_count = 1;
+    (void)sw_take(w);
+    assert_int_equal(w->send.stalled_count, 1);
+    assert_int_equal(w->sent_count, 1);
+    w->ring.inject_full_count = 3; /* two receivers and the resend: one more turn is lost */
+    sw_until(w, 3 * TRAIN_COUNT, 2);
+    sw_check_train(w, TRAIN_COUNT, &p.train, 50);
+    sw_check_train(w, 2 * TRAIN_COUNT, &p.train, 50);
+    assert_int_equal(w->send.stalled_count, 0);
+
+    /* A train that is split at commit, with no room at all and then with room for some. */
+    assert_int_equal(w->send.gso_off_count, 1);
+    slot = sw_prepare(w, &p.train, 90);
+    w->ring.inject_full_count = 1;
+    assert_int_equal(su_send_commit(&w->send, slot, &p.train), -EAGAIN);
+    su_send_abandon(&w->send, slot);
+    sw_commit(w, &p.train, 90);
+    sw_until(w, 4 * TRAIN_COUNT, 3);
+    sw_check_train(w, 3 * TRAIN_COUNT, &p.train, 90);
+    assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
+    sw_destroy(w);
+}
+
+static void slots_that_are_out_at_the_end_are_no_leak(void **state)
+{
+    (void)state;
+    struct pair p = pair_create((struct sw_config){.send_count = 3});
+    (void)sw_prepare(p.w, &p.train, 0); /* taken, never committed */
+    sw_commit(p.w, &p.train, 0);        /* queued, never submitted */
+    sw_commit(p.w, &p.train, 0);
+    assert_int_equal(su_ring_submit(&p.w->ring), 0); /* submitted, completion never taken */
+    assert_null(su_send_take(&p.w->send));
+    assert_int_equal(p.w->send.counts.no_slots, 1);
+    sw_destroy(p.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_route_without_gso_gets_single_datagrams),
+        cmocka_unit_test(both_errors_of_gso_split_the_train),
+        cmocka_unit_test(a_single_datagram_is_not_sent_again_as_a_train),
+        cmocka_unit_test(gso_stays_on_if_the_single_datagrams_fail_too),
+        cmocka_unit_test(some_of_the_single_datagrams_may_fail),
+        cmocka_unit_test(each_error_has_its_count_and_is_not_resent),
+        cmocka_unit_test(a_train_that_met_an_old_refusal_is_sent_once_more),
+        cmocka_unit_test(a_completion_of_an_earlier_use_of_a_slot_is_ignored),
+        cmocka_unit_test(a_full_submission_queue_delays_and_loses_nothing),
+        cmocka_unit_test(slots_that_are_out_at_the_end_are_no_leak),
+    };
+    sw_require_ring();
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/su_world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "uring/wake.h"
+
+/* A sleeper with its ring, and a counter for a queue: what was pushed and not taken. */
+struct sleeper {
+    struct su_ring ring;
+    struct su_wake wake;
+    atomic_uint pushed;
+    atomic_uint taken;   /* written by the sleeper */
+    atomic_bool is_over; /* the test has failed */
+    uint32_t sleeps;     /* enters that meant to sleep */
+    uint32_t lost;       /* sleeps that ended by their time, with something in the queue */
+};
+
+static struct sleeper *sleeper_create(void)
+{
+    struct sleeper *s = calloc(1, sizeof(*s) + SB_CACHE_LINE);
+    assert_non_null(s);
+    assert_int_equal(
+        su_ring_init(&s->ring, &(struct su_ring_config){.sq_count = 8, .file_count = 1}), 0);
+    assert_int_equal(su_wake_init(&s->wake, &s->ring, 5), 0);
+    return s;
+}
+
+static void sleeper_destroy(struct sleeper *s)
+{
+    assert_int_equal(su_ring_stop(&s->ring), 0);
+    su_wake_deinit(&s->wake);
+    su_ring_deinit(&s->ring);
+    free(s);
+}
+
+static bool take_all(struct sleeper *s)
+{
+    uint32_t pushed = atomic_load_explicit(&s->pushed, memory_order_acquire);
+    bool is_new = pushed != atomic_load_explicit(&s->taken, memory_order_relaxed);
+    atomic_store_explicit(&s->taken, pushed, memory_order_release);
+    return is_new;
+}
+
+static void turn(struct sleeper *s, uint64_t timeout_ns)
+{
+    struct su_completion completion;
+    su_wake_tend(&s->wake);
+    if (su_ring_enter(&s->ring, timeout_ns) != 0)
+        abort();
+    while (su_ring_completions(&s->ring, &completion, 1) == 1)
+        su_wake_take(&s->wake, &completion);
+}
+
+/* S1 to S4. */
+static void sleep_once(struct sleeper *s)
+{
+    su_wake_sleep(&s->wake);
+    if (!take_all(s)) {
+        uint64_t bells = s->wake.rung_count;
+        s->sleeps++;
+        turn(s, 2 * SB_S);
+        if (s->wake.rung_count == bells && take_all(s))
+            s->lost++;
+    }
+    su_wake_up(&s->wake);
+}
+
+struct waker {
+    struct sleeper *sleeper;
+    uint32_t count;
+    uint32_t rung;
+    bool is_through_ring;
+    bool is_paced; /* pushes only when all is taken: each push meets a sleeper that lies down */
+};
+
+/* W1 and W2, again and again. */
+static void *waker_main(void *argument)
+{
+    struct waker *waker = argument;
+    struct sleeper *s = waker->sleeper;
+    struct su_ring ring = {0};
+    struct su_completion completion;
+    if (waker->is_through_ring &&
+        (su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8}) != 0 ||
+         su_ring_enable(&ring) != 0))
+        abort();
+
+    for (uint32_t i = 0; i < waker->count; i++) {
+        while (waker->is_paced && atomic_load_explicit(&s->taken, memory_order_acquire) != i &&
+               !atomic_load_explicit(&s->is_over, memory_order_relaxed))
+            ;
+        atomic_fetch_add_explicit(&s->pushed, 1, memory_order_release);
+        if (!waker->is_through_ring) {
+            waker->rung += su_wake_ring(&s->wake);
+            continue;
+        }
+        if (!su_wake_ring_from(&s->wake, &ring))
+            continue;
+        waker->rung++;
+        if (su_ring_enter(&ring, 0) != 0)
+            abort();
+        while (su_ring_completions(&ring, &completion, 1) == 1) {
+            if (completion.op.kind == SU_OP_DOORBELL_LOST)
+                su_wake_ring_lost(&s->wake);
+        }
+    }
+    (void)su_ring_stop(&ring);
+    su_ring_deinit(&ring);
+    return NULL;
+}
+
+static void run(struct waker kind, uint32_t thread_count)
+{
+    struct sleeper *s = sleeper_create();
+    struct waker wakers[4];
+    pthread_t threads[4];
+    assert_int_equal(su_ring_enable(&s->ring), 0);
+    turn(s, 0); /* a ring that was just enabled */
+
+    for (uint32_t i = 0; i < thread_count; i++) {
+        wakers[i] = kind;
+        wakers[i].sleeper = s;
+        assert_int_equal(pthread_create(&threads[i], NULL, waker_main, &wakers[i]), 0);
+    }
+    while (atomic_load(&s->taken) < thread_count * kind.count && s->lost == 0)
+        sleep_once(s);
+    atomic_store(&s->is_over, true);
+    uint32_t rung = 0;
+    for (uint32_t i = 0; i < thread_count; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        rung += wakers[i].rung;
+    }
+    assert_int_equal(s->lost, 0);
+    assert_int_equal(atomic_load(&s->taken), thread_count * kind.count);
+    /* One bell a sleep at most, and those that found something before they slept. */
+    assert_true(rung <= thread_count * kind.count);
+    assert_true(s->wake.rung_count <= rung);
+    sleeper_destroy(s);
+}
+
+static void nothing_is_left_in_the_queue_of_a_sleeper(void **state)
+{
+    (void)state;
+    run((struct waker){.count = 20000}, 1);
+    run((struct waker){.count = 5000}, 3);
+    run((struct waker){.count = 20000, .is_paced = true}, 1);
+}
+
+static void a_ring_wakes_a_ring(void **state)
+{
+    (void)state;
+    run((struct waker){.count = 10000, .is_through_ring = true}, 1);
+    run((struct waker){.count = 5000, .is_through_ring = true}, 2);
+    run((struct waker){.count = 10000, .is_through_ring = true, .is_paced = true}, 1);
+}
+
+static void no_bell_rings_for_who_is_awake(void **state)
+{
+    (void)state;
+    struct sleeper *s = sleeper_create();
+    assert_int_equal(su_ring_enable(&s->ring), 0);
+    turn(s, 0);
+    assert_false(su_wake_ring(&s->wake));
+
+    su_wake_sleep(&s->wake);
+    assert_true(su_wake_ring(&s->wake));
+    assert_false(su_wake_ring(&s->wake)); /* one bell a sleep */
+    turn(s, SB_NEVER);                    /* returns */
+    assert_int_equal(s->wake.rung_count, 1);
+    su_wake_up(&s->wake);
+    assert_false(su_wake_ring(&s->wake));
+
+    /* Found something to do after all: then nobody needs to ring. */
+    su_wake_sleep(&s->wake);
+    su_wake_up(&s->wake);
+    assert_false(su_wake_ring(&s->wake));
+    turn(s, 0);
+    assert_int_equal(s->wake.rung_count, 1);
+    sleeper_destroy(s);
+}
+
+static void a_bell_before_the_read_is_armed_is_heard(void **state)
+{
+    (void)state;
+    struct sleeper *s = sleeper_create();
+    assert_int_equal(su_ring_enable(&s->ring), 0);
+    su_wake_sleep(&s->wake);
+    assert_true(su_wake_ring(&s->wake));
+    turn(s, SB_NEVER);
+    assert_int_equal(s->wake.rung_count, 1);
+    sleeper_destroy(s);
+}
+
+static void a_full_ring_rings_the_other_bell(void **state)
+{
+    (void)state;
+    struct sleeper *s = sleeper_create();
+    struct su_ring from;
+    assert_int_equal(su_ring_init(&from, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(su_ring_enable(&from), 0);
+    assert_int_equal(su_ring_enable(&s->ring), 0);
+    su_wake_sleep(&s->wake);
+    from.inject_full_count = 1;
+    assert_true(su_wake_ring_from(&s->wake, &from));
+    assert_int_equal(su_ring_queued(&from), 0);
+    turn(s, SB_NEVER);
+    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(su_ring_stop(&from), 0);
+    su_ring_deinit(&from);
+    sleeper_destroy(s);
+}
+
+static void a_bell_that_the_kernel_refused_rings_again(void **state)
+{
+    (void)state;
+    struct sleeper *s = sleeper_create(); /* still disabled: MSG_RING fails with EBADFD */
+    struct su_ring from;
+    struct su_completion completion;
+    assert_int_equal(su_ring_init(&from, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(su_ring_enable(&from), 0);
+    su_wake_sleep(&s->wake);
+    assert_true(su_wake_ring_from(&s->wake, &from));
+    assert_int_equal(su_ring_enter(&from, SB_S), 0);
+    assert_int_equal(su_ring_completions(&from, &completion, 1), 1);
+    assert_int_equal(completion.op.kind, SU_OP_DOORBELL_LOST);
+    assert_int_equal(completion.op.index, 5);
+    assert_true(completion.result < 0);
+    su_wake_ring_lost(&s->wake);
+
+    assert_int_equal(su_ring_enable(&s->ring), 0);
+    turn(s, SB_NEVER);
+    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(su_ring_stop(&from), 0);
+    su_ring_deinit(&from);
+    sleeper_destroy(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_left_in_the_queue_of_a_sleeper),
+        cmocka_unit_test(a_ring_wakes_a_ring),
+        cmocka_unit_test(no_bell_rings_for_who_is_awake),
+        cmocka_unit_test(a_bell_before_the_read_is_armed_is_heard),
+        cmocka_unit_test(a_full_ring_rings_the_other_bell),
+        cmocka_unit_test(a_bell_that_the_kernel_refused_rings_again),
+    };
+    sw_require_ring();
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
