@@ -229,6 +229,22 @@ static void a_client_may_not_send_what_is_the_servers(void **state)
     }
 }
 
+/* [RFC9000 18.2] What stands next to what is refused above. */
+static void the_longest_and_shortest_cids_are_accepted(void **state)
+{
+    (void)state;
+    static const char longest[] = "\x0d\x3d"
+                                  "4444pp" TEN "abcdefpp\x14" TEN TEN TEN "abcdef"
+                                  "\x0f\x14" TEN TEN;
+    struct sp_tparams got;
+    assert_int_equal(read_exactly(longest, sizeof(longest) - 1, SP_SERVER, &got), SP_OK);
+    assert_int_equal(got.initial_scid.size, 20);
+    static const char none[] = {0x0f, 0};
+    assert_int_equal(read_exactly(none, sizeof(none), SP_SERVER, &got), SP_OK);
+    assert_true(got.has_initial_scid);
+    assert_int_equal(got.initial_scid.size, 0);
+}
+
 /* [RFC9000 7.4.2, 18.1] */
 static void unknown_parameters_are_skipped(void **state)
 {
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(each_parameter_is_read_into_its_place),
         cmocka_unit_test(forbidden_parameters_are_refused),
         cmocka_unit_test(a_client_may_not_send_what_is_the_servers),
+        cmocka_unit_test(the_longest_and_shortest_cids_are_accepted),
         cmocka_unit_test(unknown_parameters_are_skipped),
         cmocka_unit_test(written_parameters_are_read_back),
         cmocka_unit_test(defaults_are_not_written_but_grease_is),
