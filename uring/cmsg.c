@@ -121,10 +121,10 @@ int su_cmsg_parse(const uint8_t *control, size_t size, struct su_control *ret)
 }
 
 /* Appends one message and returns the size with it. */
-static uint32_t append(uint8_t *control, uint32_t used, struct cmsghdr head, const void *data)
+static uint32_t append(uint8_t *control, uint32_t used, int level, int type, const void *data,
+                       size_t size)
 {
-    size_t size = head.cmsg_len;
-    head.cmsg_len = CMSG_LEN(size);
+    struct cmsghdr head = {.cmsg_len = CMSG_LEN(size), .cmsg_level = level, .cmsg_type = type};
     SB_ASSERT(used + CMSG_SPACE(size) <= SU_CONTROL_SEND_SIZE);
 
     memset(control + used, 0, CMSG_SPACE(size));
@@ -145,13 +145,13 @@ static uint32_t append_source(uint8_t *control, uint32_t used,
 {
     if (request->socket_family == AF_INET) {
         struct in_pktinfo info = {.ipi_spec_dst = request->source->v4.sin_addr};
-        return append(control, used, (struct cmsghdr){sizeof(info), SOL_IP, IP_PKTINFO}, &info);
+        return append(control, used, SOL_IP, IP_PKTINFO, &info, sizeof(info));
     }
     /* An AF_INET6 socket takes the mapped address for an IPv4 packet. */
     struct su_address source = su_address_for_socket(request->source, AF_INET6);
     struct in6_pktinfo info = {.ipi6_addr = source.v6.sin6_addr,
                                .ipi6_ifindex = source.v6.sin6_scope_id};
-    return append(control, used, (struct cmsghdr){sizeof(info), SOL_IPV6, IPV6_PKTINFO}, &info);
+    return append(control, used, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 }
 
 uint32_t su_cmsg_build(uint8_t control[SU_CONTROL_SEND_SIZE],
@@ -159,17 +159,15 @@ uint32_t su_cmsg_build(uint8_t control[SU_CONTROL_SEND_SIZE],
 {
     SB_ASSERT(request->ecn <= ECN_MASK);
     uint32_t used = 0;
+    int tos = request->ecn;
 
     if (request->segment_size != 0)
-        used = append(control, used,
-                      (struct cmsghdr){sizeof(request->segment_size), SOL_UDP, UDP_SEGMENT},
-                      &request->segment_size);
-    if (request->ecn != 0) {
-        int tos = request->ecn;
-        struct cmsghdr head = request->is_v4 ? (struct cmsghdr){sizeof(tos), SOL_IP, IP_TOS}
-                                             : (struct cmsghdr){sizeof(tos), SOL_IPV6, IPV6_TCLASS};
-        used = append(control, used, head, &tos);
-    }
+        used = append(control, used, SOL_UDP, UDP_SEGMENT, &request->segment_size,
+                      sizeof(request->segment_size));
+    if (tos != 0 && request->is_v4)
+        used = append(control, used, SOL_IP, IP_TOS, &tos, sizeof(tos));
+    else if (tos != 0)
+        used = append(control, used, SOL_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
     /* A source of the other family would be refused; the path is then wrong and not the packet. */
     if (request->source != NULL && !is_any(request->source) &&
         (request->source->family == AF_INET) == request->is_v4)
