@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/app.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+static void close_at(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_app *app = context;
+    if (app->conn == NULL)
+        return;
+    static const char reason[] = "at its time";
+    app->has_asked_close = true;
+    sp_conn_close(app->conn, app->own->close_error, reason, sizeof(reason) - 1, app->clock->now_ns);
+    app->wake(app->wake_context);
+}
+
+void qs_app_init(struct qs_app *app, const struct qs_app_args *args)
+{
+    *app = (struct qs_app){
+        .trace = args->trace,
+        .clock = args->clock,
+        .who = args->who,
+        .role = args->role,
+        .plan = args->plan,
+        .own = &args->plan->side[args->role].app,
+        .peer = &args->plan->side[1 - args->role].app,
+        .content_key = qs_hash(args->plan->seed, &args->conn_index, sizeof(args->conn_index)),
+        .wake = args->wake,
+        .wake_context = args->wake_context,
+    };
+    qs_random_init(&app->random, app->content_key + 1 + (uint64_t)args->role);
+    qs_stream_table_init(&app->streams, sizeof(struct qs_stream));
+    sb_list_init(&app->ready);
+    sb_list_init(&app->held);
+}
+
+void qs_app_start(struct qs_app *app, struct sp_conn *conn)
+{
+    app->conn = conn;
+    if (app->own->close_when == QS_CLOSE_AT)
+        qs_clock_at(app->clock, app->own->close_at_ns, close_at, app, NULL);
+}
+
+void qs_app_deinit(struct qs_app *app)
+{
+    if (app->clock == NULL)
+        return; /* never initialised */
+    qs_app_release_held(app, SB_NEVER);
+    qs_app_forget_lent(app);
+    qs_stream_table_deinit(&app->streams);
+    *app = (struct qs_app){0};
+}
+
+uint64_t qs_app_hash(const struct qs_app *app, enum sp_role role, uint64_t id, const char *what)
+{
+    uint64_t seed = app->content_key ^ qs_mix(id * 2 + (uint64_t)role + 1);
+    return qs_hash(seed, what, strlen(what));
+}
+
+uint64_t qs_app_total(const struct qs_app *app, enum sp_role role, uint64_t id)
+{
+    const struct qs_app_plan *plan = &app->plan->side[role].app;
+    uint64_t count = plan->bytes_max - plan->bytes_min + 1;
+    return plan->bytes_min + qs_app_hash(app, role, id, "size") % count;
+}
+
+static bool is_ours(const struct qs_app *app, uint64_t id)
+{
+    return (id & SP_STREAM_BY_SERVER) == (uint64_t)(app->role == SP_SERVER);
+}
+
+static struct qs_stream *stream_begin(struct qs_app *app, uint64_t id)
+{
+    struct qs_stream *stream = qs_stream_table_get(&app->streams, id);
+    if (stream == NULL || stream->is_known) {
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is opened again or out of bounds", app->who,
+                id);
+        return NULL;
+    }
+    bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
+    stream->id = id;
+    stream->is_known = true;
+    stream->has_send = !is_uni || is_ours(app, id);
+    stream->has_recv = !is_uni || !is_ours(app, id);
+    sb_list_init(&stream->ready_link);
+    if (stream->has_send)
+        qs_app_send_init(app, stream);
+    if (stream->has_recv)
+        qs_app_recv_init(app, stream);
+    if (sp_conn_stream_set_user(app->conn, id, stream) != SP_DONE)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " takes no user pointer", app->who, id);
+    return stream;
+}
+
+static void open_streams(struct qs_app *app, bool is_uni)
+{
+    uint32_t count = is_uni ? app->own->uni_count : app->own->bidi_count;
+    while (app->opened[is_uni] < count && !app->must_wait[is_uni] && !app->trace->has_failed) {
+        uint64_t id;
+        enum sp_answer answer = sp_conn_open(app->conn, is_uni, &id);
+        if (answer == SP_CLOSED)
+            return;
+        if (answer == SP_AGAIN) {
+            app->must_wait[is_uni] = true;
+            return;
+        }
+        uint64_t want = (uint64_t)app->opened[is_uni] * 4 + (is_uni ? SP_STREAM_IS_UNI : 0) +
+                        (app->role == SP_SERVER ? SP_STREAM_BY_SERVER : 0);
+        if (answer != SP_DONE || id != want) {
+            qs_fail(app->trace, "%s: opening stream %" PRIu64 " gives %d, %" PRIu64, app->who, want,
+                    (int)answer, id);
+            return;
+        }
+        app->opened[is_uni]++;
+        (void)stream_begin(app, id);
+    }
+}
+
+bool qs_app_is_complete(const struct qs_app *app)
+{
+    uint32_t count = 0;
+    for (int is_uni = 0; is_uni < 2; is_uni++) {
+        uint32_t own = is_uni ? app->own->uni_count : app->own->bidi_count;
+        uint32_t peer = is_uni ? app->peer->uni_count : app->peer->bidi_count;
+        if (app->opened[is_uni] < own || app->opened_by_peer[is_uni] < peer)
+            return false;
+        count += own + peer;
+    }
+    return app->is_connected && app->closed_count == count;
+}
+
+void qs_app_work(struct qs_app *app)
+{
+    qs_app_release_held(app, app->clock->now_ns);
+    if (!app->is_connected || app->is_closed || app->conn == NULL || app->has_asked_close)
+        return;
+    open_streams(app, false);
+    open_streams(app, true);
+    qs_app_send_work(app);
+
+    if (app->own->close_when == QS_CLOSE_WHEN_DONE && qs_app_is_complete(app)) {
+        static const char reason[] = "all is done";
+        app->has_asked_close = true;
+        sp_conn_close(app->conn, app->own->close_error, reason, sizeof(reason) - 1,
+                      app->clock->now_ns);
+    }
+}
+
+static void on_stream_opened(struct qs_app *app, uint64_t id)
+{
+    bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
+    if (is_ours(app, id))
+        qs_fail(app->trace, "%s: the peer opens stream %" PRIu64 ", one of ours", app->who, id);
+    app->opened_by_peer[is_uni]++;
+    (void)stream_begin(app, id);
+}
+
+static void on_stream_closed(struct qs_app *app, struct qs_stream *stream)
+{
+    if (stream->is_closed)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is closed twice", app->who, stream->id);
+    if (stream->lent_count > 0)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is closed and has %u writes lent", app->who,
+                stream->id, stream->lent_count);
+    if (stream->has_send && !stream->fin_is_written && !stream->was_reset && !stream->was_stopped)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is closed before all was sent", app->who,
+                stream->id);
+    if (stream->has_recv && !stream->fin_seen && !stream->reset_seen && !stream->stop_asked)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is closed before all was received", app->who,
+                stream->id);
+    stream->is_closed = true;
+    app->closed_count++;
+}
+
+static void on_stream_event(struct qs_app *app, const struct sp_event *event)
+{
+    struct qs_stream *stream = qs_stream_table_find(&app->streams, event->stream_id);
+    if (stream == NULL || !stream->is_known || event->stream_user != stream) {
+        qs_fail(app->trace, "%s: event %d of stream %" PRIu64 ", which has another user", app->who,
+                (int)event->kind, event->stream_id);
+        return;
+    }
+    if (stream->is_closed)
+        qs_fail(app->trace, "%s: event %d of stream %" PRIu64 ", which is closed", app->who,
+                (int)event->kind, event->stream_id);
+    switch (event->kind) {
+    case SP_EVENT_STREAM_DATA:
+        qs_app_on_data(app, stream, event);
+        break;
+    case SP_EVENT_STREAM_RESET:
+        qs_app_on_reset(app, stream, event->error);
+        break;
+    case SP_EVENT_STREAM_STOPPED:
+        qs_app_on_stopped(app, stream, event->error);
+        break;
+    case SP_EVENT_STREAM_SENT:
+        qs_app_on_sent(app, stream, event);
+        break;
+    default:
+        SB_ASSERT(event->kind == SP_EVENT_STREAM_CLOSED);
+        on_stream_closed(app, stream);
+        break;
+    }
+}
+
+static void on_closed(struct qs_app *app, const struct sp_close *close)
+{
+    static const char *const kinds[] = {
+        [SP_CLOSE_NONE] = "none",
+        [SP_CLOSE_TRANSPORT] = "transport error",
+        [SP_CLOSE_APP] = "application error",
+        [SP_CLOSE_IDLE] = "idle",
+        [SP_CLOSE_HANDSHAKE_TIMEOUT] = "handshake timeout",
+        [SP_CLOSE_STATELESS_RESET] = "stateless reset",
+        [SP_CLOSE_VERSION] = "no common version",
+    };
+    if (app->is_closed)
+        qs_fail(app->trace, "%s is closed twice", app->who);
+    app->is_closed = true;
+    app->close = *close;
+    qs_note(app->trace, "%s closed: %s, %s %#" PRIx64 " \"%.*s\"", app->who, kinds[close->kind],
+            close->is_local ? "ours" : "the peer's", close->error, (int)close->reason_size,
+            close->reason);
+}
+
+/* Which events may come in which state of the connection. */
+static void check_order(struct qs_app *app, enum sp_event_kind kind)
+{
+    bool is_stream = kind >= SP_EVENT_STREAMS_AVAILABLE && kind <= SP_EVENT_STREAM_CLOSED;
+    bool ok = !app->is_drained;
+    if (is_stream)
+        ok = ok && app->is_connected && !app->is_closed;
+    if (kind == SP_EVENT_CONNECTED)
+        ok = ok && !app->is_connected && !app->is_closed;
+    if (kind == SP_EVENT_CONFIRMED)
+        ok = ok && app->is_connected && !app->is_confirmed && !app->is_closed;
+    if (kind == SP_EVENT_DRAINED)
+        ok = ok && app->is_closed;
+    if (!ok)
+        qs_fail(app->trace, "%s: event %d comes at the wrong time", app->who, (int)kind);
+}
+
+void qs_app_event(struct qs_app *app, const struct sp_event *event)
+{
+    check_order(app, event->kind);
+    switch (event->kind) {
+    case SP_EVENT_CONNECTED:
+        app->is_connected = true;
+        qs_note(app->trace, "%s connected", app->who);
+        break;
+    case SP_EVENT_CONFIRMED:
+        app->is_confirmed = true;
+        break;
+    case SP_EVENT_STREAMS_AVAILABLE:
+        app->must_wait[event->is_uni] = false;
+        break;
+    case SP_EVENT_STREAM_OPENED:
+        on_stream_opened(app, event->stream_id);
+        break;
+    case SP_EVENT_STREAM_DATA:
+    case SP_EVENT_STREAM_RESET:
+    case SP_EVENT_STREAM_STOPPED:
+    case SP_EVENT_STREAM_SENT:
+    case SP_EVENT_STREAM_CLOSED:
+        on_stream_event(app, event);
+        break;
+    case SP_EVENT_CLOSED:
+        on_closed(app, event->close);
+        break;
+    case SP_EVENT_DRAINED:
+        app->is_drained = true;
+        break;
+    default:
+        qs_fail(app->trace, "%s: unknown event %d", app->who, (int)event->kind);
+        break;
+    }
+}
+
+void qs_app_conn_gone(struct qs_app *app)
+{
+    if (app->is_drained && app->lent_out > 0)
+        qs_fail(app->trace, "%s has drained and still holds %u writes", app->who, app->lent_out);
+    app->conn = NULL;
+    qs_app_forget_lent(app);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/app.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+enum { POISON = 0x5a, RETRY_MS = 5 };
+
+static void make_ready(struct qs_app *app, struct qs_stream *stream)
+{
+    if (!sb_link_is_in(&stream->ready_link))
+        sb_list_push_back(&app->ready, &stream->ready_link);
+}
+
+void qs_app_send_init(struct qs_app *app, struct qs_stream *stream)
+{
+    stream->send_total = qs_app_total(app, app->role, stream->id);
+    stream->fin_is_alone = qs_app_hash(app, app->role, stream->id, "fin") % 4 == 0;
+    stream->will_reset =
+        qs_app_hash(app, app->role, stream->id, "reset") % 1000000 < app->own->reset_ppm;
+    stream->reset_at =
+        qs_app_hash(app, app->role, stream->id, "reset at") % (stream->send_total + 1);
+    make_ready(app, stream);
+}
+
+/* The upper half of a tag is checked, the lower is the index. */
+static uint64_t tag_of(const struct qs_app *app, uint32_t index)
+{
+    return (qs_mix(app->content_key + index) & ~(uint64_t)UINT32_MAX) | index;
+}
+
+static struct qs_lent *lend(struct qs_app *app, const struct qs_stream *stream, size_t size)
+{
+    if (app->lent_made == app->lent_size) {
+        app->lent_size = 2 * app->lent_size + 16;
+        app->lent = realloc(app->lent, app->lent_size * sizeof(*app->lent));
+        SB_ASSERT(app->lent != NULL);
+    }
+    struct qs_lent *lent = &app->lent[app->lent_made];
+    *lent = (struct qs_lent){
+        .data = malloc(size > 0 ? size : 1),
+        .size = size,
+        .id = stream->id,
+        .offset = stream->send_offset,
+    };
+    SB_ASSERT(lent->data != NULL);
+    qs_content_fill((int)app->role, stream->id, stream->send_offset, lent->data, size);
+    return lent;
+}
+
+static void take_back(struct qs_lent *lent)
+{
+    memset(lent->data, POISON, lent->size);
+    free(lent->data);
+    lent->data = NULL;
+}
+
+void qs_app_forget_lent(struct qs_app *app)
+{
+    for (uint32_t i = 0; i < app->lent_made; i++) {
+        if (app->lent[i].data != NULL)
+            take_back(&app->lent[i]);
+    }
+    free(app->lent);
+    app->lent = NULL;
+    app->lent_made = 0;
+    app->lent_size = 0;
+    app->lent_out = 0;
+}
+
+static void abandon(struct qs_app *app, struct qs_stream *stream)
+{
+    enum sp_answer answer = sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
+    if (answer == SP_CLOSED)
+        return;
+    if (answer != SP_DONE && !(answer == SP_GONE && stream->was_stopped))
+        qs_fail(app->trace, "%s: reset of stream %" PRIu64 " gives %d", app->who, stream->id,
+                (int)answer);
+    stream->was_reset = true;
+}
+
+static void write_again(void *context, void *argument)
+{
+    struct qs_app *app = context;
+    struct qs_stream *stream = argument;
+    if (app->conn == NULL || app->is_closed)
+        return;
+    make_ready(app, stream);
+    app->wake(app->wake_context);
+}
+
+/* One write.  False when the stream has to wait or has nothing more. */
+static bool write_some(struct qs_app *app, struct qs_stream *stream)
+{
+    uint64_t left = stream->send_total - stream->send_offset;
+    if (stream->will_reset && !stream->was_reset && stream->send_offset >= stream->reset_at) {
+        abandon(app, stream);
+        return false;
+    }
+    uint64_t size = SB_MIN(left, qs_random_between(&app->random, 1, app->own->write_bytes_max));
+    bool fin = size == left && (size == 0 || !stream->fin_is_alone);
+    struct qs_lent *lent = lend(app, stream, (size_t)size);
+    struct sp_write write = {
+        .data = lent->data,
+        .size = lent->size,
+        .tag = tag_of(app, app->lent_made),
+        .fin = fin,
+    };
+    enum sp_answer answer = sp_conn_write(app->conn, stream->id, &write);
+    if (answer == SP_DONE) {
+        app->lent_made++;
+        app->lent_out++;
+        stream->lent_count++;
+        stream->send_offset += size;
+        stream->fin_is_written = fin;
+        return !fin;
+    }
+    take_back(lent);
+    if (answer == SP_AGAIN)
+        qs_clock_at(app->clock, app->clock->now_ns + RETRY_MS * SB_MS, write_again, app, stream);
+    else if (answer == SP_GONE && !stream->was_stopped)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is gone before it was stopped", app->who,
+                stream->id);
+    else if (answer == SP_INVALID)
+        qs_fail(app->trace, "%s: a write to stream %" PRIu64 " is invalid", app->who, stream->id);
+    return false;
+}
+
+void qs_app_send_work(struct qs_app *app)
+{
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(&app->ready)) != NULL && !app->trace->has_failed) {
+        struct qs_stream *stream = SB_CONTAINER_OF(link, struct qs_stream, ready_link);
+        while (!stream->fin_is_written && !stream->was_reset && !stream->was_stopped &&
+               stream->lent_count < app->own->writes_max) {
+            if (!write_some(app, stream))
+                break;
+        }
+    }
+}
+
+void qs_app_on_sent(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event)
+{
+    uint32_t index = (uint32_t)event->sent.tag;
+    if (index >= app->lent_made || event->sent.tag != tag_of(app, index)) {
+        qs_fail(app->trace, "%s: tag %#" PRIx64 " was never lent", app->who, event->sent.tag);
+        return;
+    }
+    struct qs_lent *lent = &app->lent[index];
+    if (lent->data == NULL) {
+        qs_fail(app->trace, "%s: tag %#" PRIx64 " comes back twice", app->who, event->sent.tag);
+        return;
+    }
+    if (lent->id != stream->id || lent->size != event->sent.size)
+        qs_fail(app->trace, "%s: tag %#" PRIx64 " comes back as another write", app->who,
+                event->sent.tag);
+    if (!qs_content_is((int)app->role, lent->id, lent->offset, lent->data, lent->size))
+        qs_fail(app->trace, "%s: lent bytes of stream %" PRIu64 " were written to", app->who,
+                lent->id);
+    take_back(lent);
+    SB_ASSERT(stream->lent_count > 0 && app->lent_out > 0);
+    stream->lent_count--;
+    app->lent_out--;
+    if (!event->sent.is_acked)
+        stream->given_up_count++;
+    make_ready(app, stream);
+}
+
+void qs_app_on_stopped(struct qs_app *app, struct qs_stream *stream, uint64_t error)
+{
+    if (!stream->has_send || stream->was_stopped)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is stopped twice or receives only", app->who,
+                stream->id);
+    if (error != QS_ERROR_STOP + stream->id)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is stopped with %#" PRIx64, app->who,
+                stream->id, error);
+    stream->was_stopped = true;
+    if (!stream->was_reset)
+        abandon(app, stream); /* [RFC9000 3.5] */
+}

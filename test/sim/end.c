@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/end.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "test/sim/host.h"
+
+enum {
+    SPINS_MAX = 100,   /* a connection that asks for more deadlines at one time hangs */
+    TRAINS_MAX = 5000, /* .. that has more trains to send at one time, too */
+};
+
+/* What the connection asks of its host. */
+
+static void host_random(void *context, void *out, size_t size)
+{
+    struct qs_end *end = context;
+    qs_random_bytes(&end->random, out, size);
+}
+
+static void host_reset_token(void *context, const struct sp_cid *cid,
+                             uint8_t ret_token[SP_RESET_TOKEN_SIZE])
+{
+    const struct qs_end *end = context;
+    qs_host_reset_token(end->host, cid, ret_token);
+}
+
+static void host_make_cid(void *context, size_t size, struct sp_cid *ret)
+{
+    struct qs_end *end = context;
+    uint8_t bytes[SP_CID_SIZE_MAX];
+    SB_ASSERT(size <= sizeof(bytes));
+    qs_random_bytes(&end->random, bytes, size);
+    *ret = sp_cid_of(bytes, size);
+}
+
+static struct sp_tls *host_make_tls(void *context)
+{
+    struct qs_end *end = context;
+    const struct qs_crypto *crypto = &end->host->crypto;
+    return crypto->make_tls(crypto, end->host->role, qs_random_next(&end->random));
+}
+
+static void on_packet(void *context, const struct qs_packet *packet)
+{
+    struct qs_end *end = context;
+    if (packet->sealed_at != NULL)
+        qs_trace_sent(end->host->trace, end->who, packet);
+    qs_trace_packet(end->host->trace, end->who, packet->sealed_at != NULL ? ">" : "<", packet);
+    qs_oracle_packet(&end->oracle, packet);
+}
+
+static void step_now(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_end *end = context;
+    end->must_wake = false;
+    if (end->conn != NULL)
+        qs_end_step(end);
+}
+
+static void wake(void *context)
+{
+    struct qs_end *end = context;
+    if (end->must_wake)
+        return;
+    end->must_wake = true;
+    qs_clock_at(end->host->clock, end->host->clock->now_ns, step_now, end, NULL);
+}
+
+static void end_init(struct qs_end *end, const struct qs_end_args *args)
+{
+    struct qs_host *host = args->host;
+    end->host = host;
+    end->conn_index = args->conn_index;
+    end->is_stray = args->is_stray;
+    end->path = args->path;
+    end->timer_ns = SB_NEVER;
+    snprintf(end->who, sizeof(end->who), "%c%u", host->role == SP_CLIENT ? 'C' : 'S',
+             (unsigned)(args->conn_index % 1000));
+    if (args->is_stray)
+        end->who[0] = 'X';
+    qs_random_init(&end->random, qs_hash(host->plan->seed, end->who, sizeof(end->who)));
+    end->tap = (struct qs_tap){
+        .inner = host->crypto.protect,
+        .on_packet = on_packet,
+        .context = end,
+        .trace = host->trace,
+    };
+    qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
+    qs_app_init(&end->app, &(struct qs_app_args){
+                               .trace = host->trace,
+                               .clock = host->clock,
+                               .who = end->who,
+                               .role = host->role,
+                               .plan = host->plan,
+                               .conn_index = args->conn_index,
+                               .wake = wake,
+                               .wake_context = end,
+                           });
+}
+
+struct qs_end *qs_end_create(const struct qs_end_args *args)
+{
+    struct qs_host *host = args->host;
+    struct qs_end *end = calloc(1, sizeof(*end));
+    SB_ASSERT(end != NULL);
+    end_init(end, args);
+    struct sp_conn_args conn_args = {
+        .role = host->role,
+        .config = &host->side->config,
+        .pools = &host->pools,
+        .protect = qs_tap_protect(&end->tap),
+        .tls_ops = host->crypto.tls_ops,
+        .host =
+            {
+                .random = host_random,
+                .reset_token = host_reset_token,
+                .make_cid = host_make_cid,
+                .make_tls = host_make_tls,
+                .context = end,
+            },
+        .path = args->path,
+        .client_dcid = args->client_dcid,
+        .client_scid = args->client_scid,
+        .user = end,
+    };
+    end->conn = sp_conn_create(&conn_args, host->clock->now_ns);
+    if (end->conn == NULL) {
+        qs_end_destroy(end);
+        return NULL;
+    }
+    if (sp_conn_user(end->conn) != end)
+        qs_fail(host->trace, "%s has another user", end->who);
+    return end;
+}
+
+void qs_end_destroy(struct qs_end *end)
+{
+    if (end == NULL)
+        return;
+    qs_end_drop_conn(end);
+    if (end->tap.key_count > 0)
+        qs_fail(end->host->trace, "%s leaves %" PRIu64 " keys", end->who, end->tap.key_count);
+    qs_app_deinit(&end->app);
+    qs_oracle_deinit(&end->oracle);
+    free(end);
+}
+
+void qs_end_drop_conn(struct qs_end *end)
+{
+    if (end->conn == NULL)
+        return;
+    for (uint32_t i = 0; i < end->inbox_count; i++)
+        sb_buffer_unref(end->inbox[i].buffer);
+    end->inbox_count = 0;
+    sp_conn_stats(end->conn, &end->stats);
+    qs_app_conn_gone(&end->app);
+    sp_conn_destroy(end->conn);
+    end->conn = NULL;
+    end->cid_count = 0;
+    end->token_count = 0;
+    qs_note(end->host->trace, "%s is gone", end->who);
+}
+
+bool qs_end_has_cid(const struct qs_end *end, const struct sp_cid *cid)
+{
+    for (uint32_t i = 0; i < end->cid_count; i++) {
+        if (sp_cid_equal(&end->cids[i], cid))
+            return true;
+    }
+    return false;
+}
+
+bool qs_end_has_token(const struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    for (uint32_t i = 0; i < end->token_count; i++) {
+        if (memcmp(end->tokens[i], token, SP_RESET_TOKEN_SIZE) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_cid(struct qs_end *end, const struct sp_cid *cid)
+{
+    if (qs_end_has_cid(end, cid))
+        qs_fail(end->host->trace, "%s adds a CID twice", end->who);
+    else if (end->cid_count == QS_END_CIDS_MAX)
+        qs_fail(end->host->trace, "%s has more than %d CIDs", end->who, QS_END_CIDS_MAX);
+    else
+        end->cids[end->cid_count++] = *cid;
+}
+
+static void remove_cid(struct qs_end *end, const struct sp_cid *cid)
+{
+    for (uint32_t i = 0; i < end->cid_count; i++) {
+        if (sp_cid_equal(&end->cids[i], cid)) {
+            end->cids[i] = end->cids[--end->cid_count];
+            return;
+        }
+    }
+    qs_fail(end->host->trace, "%s removes a CID that it does not have", end->who);
+}
+
+static void add_token(struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    if (end->token_count == QS_END_CIDS_MAX)
+        qs_fail(end->host->trace, "%s has more than %d reset tokens", end->who, QS_END_CIDS_MAX);
+    else
+        memcpy(end->tokens[end->token_count++], token, SP_RESET_TOKEN_SIZE);
+}
+
+static void remove_token(struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    for (uint32_t i = 0; i < end->token_count; i++) {
+        if (memcmp(end->tokens[i], token, SP_RESET_TOKEN_SIZE) == 0) {
+            memcpy(end->tokens[i], end->tokens[--end->token_count], SP_RESET_TOKEN_SIZE);
+            return;
+        }
+    }
+    qs_fail(end->host->trace, "%s removes a reset token that it does not have", end->who);
+}
+
+static void take_event(struct qs_end *end, const struct sp_event *event)
+{
+    switch (event->kind) {
+    case SP_EVENT_CID_ADDED:
+        add_cid(end, &event->cid);
+        break;
+    case SP_EVENT_CID_REMOVED:
+        remove_cid(end, &event->cid);
+        break;
+    case SP_EVENT_TOKEN_ADDED:
+        add_token(end, event->token);
+        break;
+    case SP_EVENT_TOKEN_REMOVED:
+        remove_token(end, event->token);
+        break;
+    default:
+        qs_app_event(&end->app, event);
+        break;
+    }
+}
+
+static void pull_events(struct qs_end *end)
+{
+    struct sp_event event;
+    while (!end->host->trace->has_failed && sp_conn_next_event(end->conn, &event))
+        take_event(end, &event);
+}
+
+void qs_end_receive(struct qs_end *end)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < end->inbox_count; i++)
+        bytes += end->inbox[i].size;
+    qs_oracle_batch(&end->oracle, bytes);
+    sp_conn_receive(end->conn, end->inbox, end->inbox_count, end->host->clock->now_ns);
+    for (uint32_t i = 0; i < end->inbox_count; i++)
+        sb_buffer_unref(end->inbox[i].buffer);
+    end->inbox_count = 0;
+}
+
+static void launch(struct qs_end *end, const struct sp_train *train)
+{
+    for (uint32_t i = 0; i < train->count; i++) {
+        size_t begin = i * train->segment_size;
+        size_t size = SB_MIN(train->segment_size, train->size - begin);
+        struct qs_wire *wire = qs_wire_create(train->data + begin, size);
+        wire->from = train->path.local;
+        wire->to = train->path.remote;
+        wire->ecn = train->ecn;
+        qs_link_send(end->host->out, wire);
+        qs_note(end->host->trace, "%s > datagram %" PRIu64 " of %zu bytes", end->who,
+                end->host->out->sent_count, size);
+    }
+}
+
+/* One train in a slot of its own and of its exact size.  False when there was none. */
+static bool send_train(struct qs_end *end)
+{
+    struct qs_host *host = end->host;
+    uint32_t count = (uint32_t)qs_random_between(&host->random, 1, host->side->train_count_max);
+    struct sp_train train = {
+        .capacity = count * host->side->config.datagram_size_max,
+        .count_max = count,
+    };
+    train.data = malloc(train.capacity);
+    SB_ASSERT(train.data != NULL);
+    qs_oracle_before_send(&end->oracle, end->conn);
+    uint32_t sent = sp_conn_send(end->conn, &train, host->clock->now_ns);
+    if (sent != train.count)
+        qs_fail(host->trace, "%s says %u datagrams and sends %u", end->who, sent, train.count);
+    qs_oracle_after_send(&end->oracle, end->conn, &train);
+    if (!host->trace->has_failed)
+        launch(end, &train);
+    free(train.data);
+    return sent > 0;
+}
+
+static void send_all(struct qs_end *end)
+{
+    struct qs_host *host = end->host;
+    uint64_t now_ns = host->clock->now_ns;
+    for (uint32_t i = 0; !host->trace->has_failed && now_ns >= end->full_until_ns; i++) {
+        if (now_ns < host->plan->faults_end_ns &&
+            qs_random_chance(&host->random, host->side->socket_full_ppm)) {
+            end->full_until_ns =
+                now_ns + 1 + qs_random_below(&host->random, host->side->socket_full_ns);
+            qs_clock_at(host->clock, end->full_until_ns, step_now, end, NULL);
+            return;
+        }
+        if (!send_train(end))
+            return;
+        if (i == TRAINS_MAX)
+            qs_fail(host->trace, "%s sends without an end", end->who);
+    }
+}
+
+static void look_at_deadline(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_end *end = context;
+    uint64_t now_ns = end->host->clock->now_ns;
+    if (end->conn == NULL || end->timer_ns > now_ns)
+        return; /* set anew since then */
+    end->timer_ns = SB_NEVER;
+    if (sp_conn_deadline_ns(end->conn) <= now_ns)
+        sp_conn_on_deadline(end->conn, now_ns);
+    qs_end_step(end);
+}
+
+static void set_timer(struct qs_end *end)
+{
+    struct qs_host *host = end->host;
+    uint64_t now_ns = host->clock->now_ns;
+    uint64_t deadline_ns = sp_conn_deadline_ns(end->conn);
+    bool has_passed = deadline_ns <= now_ns;
+    if (has_passed && now_ns < end->full_until_ns)
+        return; /* the socket's step comes */
+    end->spin_count = has_passed ? end->spin_count + 1 : 0;
+    if (end->spin_count > SPINS_MAX)
+        qs_fail(host->trace, "%s wants its deadline again and again", end->who);
+    if (deadline_ns == SB_NEVER)
+        return;
+
+    uint64_t slack_ns = qs_random_below(&host->random, host->side->timer_slack_ns_max + 1);
+    uint64_t at_ns = sb_time_add(SB_MAX(deadline_ns, now_ns), slack_ns);
+    if (at_ns >= end->timer_ns)
+        return; /* it looks earlier anyway, and sets itself again */
+    end->timer_ns = at_ns;
+    qs_clock_at(host->clock, at_ns, look_at_deadline, end, NULL);
+}
+
+static void check_answers(struct qs_end *end)
+{
+    const struct qs_app *app = &end->app;
+    if (sp_conn_is_closed(end->conn) != app->is_closed)
+        qs_fail(end->host->trace, "%s: its state and its events differ about closing", end->who);
+    if (!app->is_closed && sp_conn_is_handshaking(end->conn) == app->is_connected)
+        qs_fail(end->host->trace, "%s: its state and its events differ about the handshake",
+                end->who);
+}
+
+void qs_end_step(struct qs_end *end)
+{
+    struct qs_trace *trace = end->host->trace;
+    pull_events(end);
+    if (!trace->has_failed) {
+        qs_app_work(&end->app);
+        pull_events(end);
+    }
+    send_all(end);
+    if (!trace->has_failed)
+        pull_events(end);
+    if (trace->has_failed)
+        return;
+
+    uint32_t interval = end->host->plan->check_interval;
+    if (interval > 0 && end->step_count++ % interval == 0)
+        sp_conn_check(end->conn);
+    check_answers(end);
+    if (end->app.is_drained)
+        qs_end_drop_conn(end);
+    else
+        set_timer(end);
+}

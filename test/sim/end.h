@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_END_H
+#define QS_END_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/conn.h"
+#include "test/sim/app.h"
+#include "test/sim/oracle.h"
+#include "test/sim/random.h"
+#include "test/sim/tap.h"
+
+struct qs_host;
+
+enum { QS_END_CIDS_MAX = 32 };
+
+/* One end of one connection: the connection, its application, what watches it, and
+ * where it stands in its host.  It outlives its connection until the run is over. */
+struct qs_end {
+    struct qs_host *host;
+    char who[16];
+    uint64_t conn_index;  /* equal on both sides */
+    bool is_stray;        /* a server's connection that no client's is waiting for */
+    bool was_dropped;     /* made for garbage, or crashed */
+    struct sp_conn *conn; /* NULL: gone */
+    struct sp_path path;
+    struct qs_tap tap;
+    struct qs_oracle oracle;
+    struct qs_app app;
+    struct qs_random random; /* of the connection: TLS, CIDs */
+    struct sp_stats stats;   /* as they were at its end */
+
+    struct sp_cid cids[QS_END_CIDS_MAX];
+    uint32_t cid_count;
+    uint8_t tokens[QS_END_CIDS_MAX][SP_RESET_TOKEN_SIZE];
+    uint32_t token_count;
+
+    struct sp_datagram inbox[SP_BATCH_MAX];
+    uint32_t inbox_count;
+    bool has_received; /* a full inbox, in this turn: a step is due */
+
+    uint64_t timer_ns;      /* when the clock will look at the deadline; SB_NEVER: not */
+    uint64_t full_until_ns; /* the socket takes nothing before */
+    bool must_wake;         /* a step is due */
+    uint32_t spin_count;    /* steps in a row with a deadline that has passed */
+    uint64_t step_count;
+};
+
+struct qs_end_args {
+    struct qs_host *host;
+    uint64_t conn_index;
+    bool is_stray;
+    struct sp_path path;
+    struct sp_cid client_dcid; /* server */
+    struct sp_cid client_scid;
+};
+
+/* Makes an end and its connection.  NULL if the connection could not be made. */
+struct qs_end *qs_end_create(const struct qs_end_args *args);
+/* NULL is accepted. */
+void qs_end_destroy(struct qs_end *end);
+
+/* Takes what is in the inbox as one batch, and its references. */
+void qs_end_receive(struct qs_end *end);
+
+/* Pulls events, lets the application work, sends, and sets the timer. */
+void qs_end_step(struct qs_end *end);
+
+/* Destroys the connection at once, whatever its state. */
+void qs_end_drop_conn(struct qs_end *end);
+
+bool qs_end_has_cid(const struct qs_end *end, const struct sp_cid *cid);
+bool qs_end_has_token(const struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE]);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/host.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/header.h"
+#include "proto/stateless.h"
+
+enum {
+    CONNS_MAX = 256,
+    STREAMS_MAX = 8192,
+};
+
+/* A datagram as the connection gets it: memory of its own, so that overruns show. */
+struct rx_buffer {
+    struct sb_buffer base;
+    struct qs_host *host;
+    struct qs_wire *wire;
+};
+
+static void *take_memory(void *context, size_t size)
+{
+    struct qs_host *host = context;
+    size_t rounded = (size + SB_CACHE_LINE - 1) / SB_CACHE_LINE * SB_CACHE_LINE;
+    void *block = aligned_alloc(SB_CACHE_LINE, rounded);
+    if (block != NULL)
+        host->memory_bytes += size;
+    return block;
+}
+
+static void give_memory(void *context, void *block, size_t size)
+{
+    struct qs_host *host = context;
+    SB_ASSERT(host->memory_bytes >= size);
+    host->memory_bytes -= size;
+    free(block);
+}
+
+void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
+                  struct qs_clock *clock, struct qs_trace *trace)
+{
+    *host = (struct qs_host){
+        .role = role,
+        .plan = plan,
+        .side = &plan->side[role],
+        .clock = clock,
+        .trace = trace,
+        .crypto = qs_crypto_null(plan),
+        .memory = {.take = take_memory, .give = give_memory, .context = host},
+    };
+    qs_random_init(&host->random, qs_hash(plan->seed, "host", 4) + (uint64_t)role);
+    struct sp_pool_limits limits = {.conns_max = CONNS_MAX, .streams_max = STREAMS_MAX};
+    sp_pools_init(&host->pools, &limits, &host->memory);
+}
+
+void qs_host_deinit(struct qs_host *host)
+{
+    for (uint32_t i = 0; i < host->end_count; i++)
+        qs_end_destroy(host->ends[i]);
+    for (uint32_t i = 0; i < host->arrived_count; i++)
+        qs_wire_destroy(host->arrived[i]);
+    free(host->arrived);
+
+    uint64_t used = sp_pools_used(&host->pools);
+    if (used > 0) {
+        qs_fail(host->trace, "%" PRIu64 " objects of pools are in use at the end", used);
+        return; /* the pools would assert it */
+    }
+    sp_pools_deinit(&host->pools);
+    if (host->memory_bytes > 0)
+        qs_fail(host->trace, "%" PRIu64 " bytes of memory were not given back", host->memory_bytes);
+    if (host->buffer_count > 0)
+        qs_fail(host->trace, "%" PRIu64 " receive buffers were not given back", host->buffer_count);
+}
+
+void qs_host_reset_token(const struct qs_host *host, const struct sp_cid *cid,
+                         uint8_t ret_token[SP_RESET_TOKEN_SIZE])
+{
+    uint64_t key = qs_hash(host->plan->seed, "reset", 5) + (uint64_t)host->role;
+    uint64_t halves[2] = {qs_hash(key, cid->bytes, cid->size), 0};
+    halves[1] = qs_mix(halves[0] ^ key);
+    memcpy(ret_token, halves, SP_RESET_TOKEN_SIZE);
+}
+
+uint32_t qs_host_live_count(const struct qs_host *host)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < host->end_count; i++)
+        count += host->ends[i]->conn != NULL;
+    return count;
+}
+
+struct qs_end *qs_host_end_of(const struct qs_host *host, uint64_t conn_index)
+{
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        struct qs_end *end = host->ends[i];
+        if (end->conn_index == conn_index && !end->is_stray)
+            return end;
+    }
+    return NULL;
+}
+
+static struct qs_end *end_by_cid(const struct qs_host *host, const struct sp_cid *cid)
+{
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        if (host->ends[i]->conn != NULL && qs_end_has_cid(host->ends[i], cid))
+            return host->ends[i];
+    }
+    return NULL;
+}
+
+static void host_add(struct qs_host *host, struct qs_end *end)
+{
+    SB_ASSERT(host->end_count < QS_ENDS_MAX);
+    host->ends[host->end_count++] = end;
+    qs_app_start(&end->app, end->conn);
+}
+
+void qs_host_connect(struct qs_host *host)
+{
+    struct qs_end *end = qs_end_create(&(struct qs_end_args){
+        .host = host,
+        .conn_index = host->end_count,
+        .path = {.local = qs_addr_of(SP_CLIENT), .remote = qs_addr_of(SP_SERVER)},
+    });
+    if (end == NULL) {
+        qs_fail(host->trace, "the client's connection was not made");
+        return;
+    }
+    host_add(host, end);
+    qs_end_step(end);
+}
+
+void qs_host_crash(struct qs_host *host)
+{
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        host->ends[i]->was_dropped = true;
+        qs_end_drop_conn(host->ends[i]);
+    }
+}
+
+static void release(struct sb_buffer *buffer)
+{
+    struct rx_buffer *rx = SB_CONTAINER_OF(buffer, struct rx_buffer, base);
+    SB_ASSERT(rx->host->buffer_count > 0);
+    rx->host->buffer_count--;
+    memset(rx->wire->data, 0xdd, rx->wire->size);
+    qs_wire_destroy(rx->wire);
+    free(rx);
+}
+
+/* The wire becomes the buffer's. */
+static struct sp_datagram datagram_of(struct qs_host *host, struct qs_wire *wire)
+{
+    struct rx_buffer *rx = malloc(sizeof(*rx));
+    SB_ASSERT(rx != NULL);
+    *rx = (struct rx_buffer){
+        .base = {.ref_count = 1, .release = release},
+        .host = host,
+        .wire = wire,
+    };
+    host->buffer_count++;
+    return (struct sp_datagram){
+        .data = wire->data,
+        .size = wire->size,
+        .buffer = &rx->base,
+        .path = {.local = wire->to, .remote = wire->from},
+        .ecn = wire->ecn,
+    };
+}
+
+static void reply(struct qs_host *host, const struct qs_wire *to, const uint8_t *data, size_t size)
+{
+    struct qs_wire *wire = qs_wire_create(data, size);
+    wire->from = to->to;
+    wire->to = to->from;
+    qs_link_send(host->out, wire);
+}
+
+/* [RFC9000 6.1] */
+static void negotiate(struct qs_host *host, const struct qs_wire *wire, const struct sp_peek *peek)
+{
+    static const uint32_t others[] = {UINT32_C(0x1a2a3a4a), UINT32_C(0x6b3343cf)};
+    uint8_t out[SP_NEGOTIATION_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    uint8_t random[SP_NEGOTIATION_RANDOM_SIZE];
+    qs_random_bytes(&host->random, random, sizeof(random));
+    if (host->side->speaks_other_version)
+        sp_header_write_version_negotiation(&w, random[0], peek->scid, peek->dcid, others,
+                                            SB_COUNT(others));
+    else
+        sp_negotiation_write(&w, peek, random);
+    SB_ASSERT(!w.failed);
+    qs_note(host->trace, "server negotiates the version");
+    reply(host, wire, out, sb_writer_used(&w));
+}
+
+/* [RFC9000 10.3] */
+static void send_reset(struct qs_host *host, const struct qs_wire *wire, const struct sp_peek *peek)
+{
+    if (!host->side->sends_resets || peek->dcid.size > SP_CID_SIZE_MAX)
+        return;
+    struct sp_cid cid = sp_cid_of(peek->dcid.data, peek->dcid.size);
+    uint8_t token[SP_RESET_TOKEN_SIZE];
+    qs_host_reset_token(host, &cid, token);
+    uint8_t random[SP_RESET_RANDOM_SIZE];
+    qs_random_bytes(&host->random, random, sizeof(random));
+    uint8_t out[SP_RESET_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    sp_reset_write(&w, wire->size, token, random);
+    SB_ASSERT(!w.failed && sb_writer_used(&w) < wire->size); /* no loop */
+    qs_note(host->trace, "server sends a Stateless Reset");
+    host->resets_sent++;
+    reply(host, wire, out, sb_writer_used(&w));
+}
+
+/* A connection for the client's Initial.  It pairs with the client's end that has this source
+ * CID, unless that one has its partner already: then the packet is an old one. */
+static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire *wire,
+                                     const struct sp_header *header)
+{
+    const struct qs_end *client = end_by_cid(host->peer, &header->scid);
+    bool is_stray = client == NULL || qs_host_end_of(host, client->conn_index) != NULL;
+    struct qs_end *end = qs_end_create(&(struct qs_end_args){
+        .host = host,
+        .conn_index = is_stray ? 1000 + host->stray_count : client->conn_index,
+        .is_stray = is_stray,
+        .path = {.local = wire->to, .remote = wire->from},
+        .client_dcid = header->dcid,
+        .client_scid = header->scid,
+    });
+    host->stray_count += is_stray;
+    return end;
+}
+
+static void on_initial(struct qs_host *host, struct qs_wire *wire)
+{
+    struct sp_header header;
+    struct qs_end *end = NULL;
+    if (sp_header_read(wire->data, wire->size, host->side->config.cid_size, &header) &&
+        header.type == SP_PACKET_INITIAL && host->end_count < QS_ENDS_MAX)
+        end = accept_initial(host, wire, &header);
+    if (end == NULL) {
+        qs_wire_destroy(wire);
+        return;
+    }
+    end->inbox[end->inbox_count++] = datagram_of(host, wire);
+    qs_end_receive(end);
+    if (!sp_conn_is_authenticated(end->conn)) {
+        qs_note(host->trace, "%s was made for garbage", end->who);
+        qs_end_destroy(end);
+        return;
+    }
+    host_add(host, end);
+    qs_end_step(end);
+}
+
+static bool take_reset(struct qs_host *host, const struct qs_wire *wire)
+{
+    const uint8_t *token = sp_reset_token_in(wire->data, wire->size);
+    for (uint32_t i = 0; token != NULL && i < host->end_count; i++) {
+        struct qs_end *end = host->ends[i];
+        if (end->conn == NULL || !qs_end_has_token(end, token))
+            continue;
+        qs_note(host->trace, "%s gets a Stateless Reset", end->who);
+        sp_conn_on_stateless_reset(end->conn, host->clock->now_ns);
+        qs_end_step(end);
+        return true;
+    }
+    return false;
+}
+
+/* What belongs to no connection. */
+static void on_stranger(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
+{
+    enum sp_stranger verdict = SP_STRANGER_DROP;
+    if (!take_reset(host, wire) && host->role == SP_SERVER)
+        verdict = sp_stranger_judge(wire->data, wire->size, peek);
+    if (verdict == SP_STRANGER_ACCEPT && host->side->speaks_other_version)
+        verdict = SP_STRANGER_NEGOTIATE;
+
+    if (verdict == SP_STRANGER_ACCEPT) {
+        on_initial(host, wire);
+        return;
+    }
+    if (verdict == SP_STRANGER_NEGOTIATE)
+        negotiate(host, wire, peek);
+    else if (verdict == SP_STRANGER_RESET)
+        send_reset(host, wire, peek);
+    qs_wire_destroy(wire);
+}
+
+static void route(struct qs_host *host, struct qs_wire *wire)
+{
+    struct sp_peek peek;
+    if (!sp_peek_read(wire->data, wire->size, host->side->config.cid_size, &peek)) {
+        qs_note(host->trace, "datagram %" PRIu64 " cannot be read", wire->number);
+        qs_wire_destroy(wire);
+        return;
+    }
+    struct qs_end *end = NULL;
+    if (peek.dcid.size <= SP_CID_SIZE_MAX) {
+        struct sp_cid cid = sp_cid_of(peek.dcid.data, peek.dcid.size);
+        end = end_by_cid(host, &cid);
+    }
+    if (end == NULL) {
+        on_stranger(host, wire, &peek);
+        return;
+    }
+    end->inbox[end->inbox_count++] = datagram_of(host, wire);
+    if (end->inbox_count == SP_BATCH_MAX) {
+        qs_end_receive(end);
+        end->has_received = true;
+    }
+}
+
+/* Reads everything that has arrived: one batch for each connection, as GRO and a ring's
+ * completions give them. */
+static void turn(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_host *host = context;
+    struct qs_wire **arrived = host->arrived;
+    uint32_t count = host->arrived_count;
+    host->arrived = NULL;
+    host->arrived_count = 0;
+    host->arrived_size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (host->trace->has_failed)
+            qs_wire_destroy(arrived[i]);
+        else
+            route(host, arrived[i]);
+    }
+    free(arrived);
+    for (uint32_t i = 0; i < host->end_count && !host->trace->has_failed; i++) {
+        struct qs_end *end = host->ends[i];
+        if (end->inbox_count > 0)
+            qs_end_receive(end);
+        else if (!end->has_received || end->conn == NULL)
+            continue;
+        end->has_received = false;
+        qs_end_step(end);
+    }
+}
+
+void qs_host_deliver(void *context, struct qs_wire *wire)
+{
+    struct qs_host *host = context;
+    if (host->arrived_count == 0) {
+        uint64_t wait_ns = qs_random_below(&host->random, host->side->batch_ns_max + 1);
+        qs_clock_at(host->clock, host->clock->now_ns + wait_ns, turn, host, NULL);
+    }
+    if (host->arrived_count == host->arrived_size) {
+        host->arrived_size = 2 * host->arrived_size + 16;
+        host->arrived = realloc(host->arrived, host->arrived_size * sizeof(*host->arrived));
+        SB_ASSERT(host->arrived != NULL);
+    }
+    host->arrived[host->arrived_count++] = wire;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_HOST_H
+#define QS_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/conn.h"
+#include "test/sim/crypto.h"
+#include "test/sim/end.h"
+#include "test/sim/net.h"
+#include "test/sim/plan.h"
+
+/* A machine with one socket, in the place of a shard: reads datagrams in batches, finds
+ * their connections, makes new ones, and answers what belongs to none. */
+
+enum { QS_ENDS_MAX = 512 };
+
+struct qs_host {
+    enum sp_role role;
+    const struct qs_plan *plan;
+    const struct qs_side_plan *side;
+    struct qs_clock *clock;
+    struct qs_trace *trace;
+    struct qs_link *out;
+    struct qs_host *peer;
+    struct qs_random random;
+    struct qs_crypto crypto;
+    struct sb_memory memory;
+    uint64_t memory_bytes; /* taken and not given back */
+    struct sp_pools pools;
+    uint64_t buffer_count; /* receive buffers that someone holds */
+
+    struct qs_end *ends[QS_ENDS_MAX];
+    uint32_t end_count;
+    uint64_t stray_count;
+
+    struct qs_wire **arrived; /* not read yet */
+    uint32_t arrived_count;
+    uint32_t arrived_size;
+    uint64_t resets_sent;
+};
+
+void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
+                  struct qs_clock *clock, struct qs_trace *trace);
+/* Everything must have come back; what has not fails the run. */
+void qs_host_deinit(struct qs_host *host);
+
+/* A datagram for this host, which is then its own.  The `deliver` of a link. */
+void qs_host_deliver(void *host, struct qs_wire *wire);
+
+/* Client: opens its next connection. */
+void qs_host_connect(struct qs_host *host);
+
+/* Loses all connections, without a word. */
+void qs_host_crash(struct qs_host *host);
+
+/* Connections that are not gone. */
+uint32_t qs_host_live_count(const struct qs_host *host);
+
+/* The end of connection `conn_index` that is not stray, or NULL. */
+struct qs_end *qs_host_end_of(const struct qs_host *host, uint64_t conn_index);
+
+void qs_host_reset_token(const struct qs_host *host, const struct sp_cid *cid,
+                         uint8_t ret_token[SP_RESET_TOKEN_SIZE]);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* What both sides of a connection must have come to, compared from above. */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/base/compiler.h"
+#include "test/sim/world.h"
+
+static bool is_timeout(enum sp_close_kind kind)
+{
+    return kind == SP_CLOSE_IDLE || kind == SP_CLOSE_HANDSHAKE_TIMEOUT;
+}
+
+static uint64_t damaged_count(const struct qs_world *world)
+{
+    return world->links[SP_CLIENT].damaged_count + world->links[SP_SERVER].damaged_count;
+}
+
+/* Called some time after the faults' end: nothing may still be under way. */
+void qs_judge_work(struct qs_world *world)
+{
+    for (uint32_t role = 0; role < QS_SIDES && world->plan->must_complete; role++) {
+        const struct qs_host *host = &world->hosts[role];
+        for (uint32_t i = 0; i < host->end_count; i++) {
+            const struct qs_end *end = host->ends[i];
+            if (end->is_stray || end->app.is_closed || qs_app_is_complete(&end->app))
+                continue;
+            qs_fail(&world->trace, "%s is not done in time: %s, %u streams closed", end->who,
+                    end->app.is_connected ? "connected" : "not connected", end->app.closed_count);
+        }
+    }
+}
+
+/* How this end was closed is among what the plan allows. */
+static void judge_close(struct qs_world *world, const struct qs_end *end)
+{
+    const struct sp_close *close = &end->app.close;
+    const struct qs_expect *expect = &world->plan->expect[end->host->role];
+    if (end->was_dropped)
+        return;
+    if (!end->app.is_closed) {
+        qs_fail(&world->trace, "%s never said that it closed", end->who);
+        return;
+    }
+    bool has_code = close->kind == SP_CLOSE_TRANSPORT || close->kind == SP_CLOSE_APP;
+    if (close->kind == expect->kind && (!has_code || close->error == expect->error))
+        return;
+    bool is_hidden = close->kind == SP_CLOSE_TRANSPORT && close->error == SP_ERR_APPLICATION;
+    if (world->plan->hides_close && is_hidden)
+        return; /* [RFC9000 10.2.3] */
+    if (expect->kind == SP_CLOSE_NONE && close->kind != SP_CLOSE_TRANSPORT &&
+        close->kind != SP_CLOSE_VERSION)
+        return;
+    if (is_timeout(close->kind) && world->plan->may_time_out)
+        return;
+    /* The one packet that said so may have been lost on the way to this end. */
+    if (close->kind == SP_CLOSE_IDLE && damaged_count(world) > 0)
+        return;
+    qs_fail(&world->trace,
+            "%s closed with kind %d, error %#" PRIx64 ", frame %#" PRIx64 " \"%.*s\"", end->who,
+            (int)close->kind, close->error, close->frame_type, (int)close->reason_size,
+            close->reason);
+}
+
+/* One side's reason is the other's, unless both had one of their own. */
+static void judge_agreement(struct qs_world *world, const struct qs_end *a, const struct qs_end *b)
+{
+    const struct sp_close *ours = &a->app.close;
+    const struct sp_close *theirs = &b->app.close;
+    if (a->was_dropped || b->was_dropped || ours->is_local || is_timeout(ours->kind) ||
+        ours->kind == SP_CLOSE_STATELESS_RESET || ours->kind == SP_CLOSE_VERSION)
+        return;
+    if (!theirs->is_local) {
+        qs_fail(&world->trace, "%s and %s were both closed by the other one", a->who, b->who);
+        return;
+    }
+    /* Before the keys allow it, an application's error is hidden.  [RFC9000 10.2.3] */
+    if (theirs->kind == SP_CLOSE_APP && ours->kind == SP_CLOSE_TRANSPORT &&
+        ours->error == SP_ERR_APPLICATION)
+        return;
+    if (ours->kind != theirs->kind || ours->error != theirs->error ||
+        ours->reason_size != theirs->reason_size ||
+        memcmp(ours->reason, theirs->reason, ours->reason_size) != 0)
+        qs_fail(&world->trace,
+                "%s was closed with kind %d, error %#" PRIx64 ", %s says kind %d, error %#" PRIx64,
+                a->who, (int)ours->kind, ours->error, b->who, (int)theirs->kind, theirs->error);
+}
+
+/* What `from` wrote has arrived at `to`, as far as nobody abandoned it. */
+static void judge_streams(struct qs_world *world, const struct qs_end *from,
+                          const struct qs_end *to)
+{
+    uint64_t id = QS_STREAM_FIRST;
+    const struct qs_stream *sent;
+    while ((sent = qs_stream_table_next(&from->app.streams, &id)) != NULL) {
+        const struct qs_stream *got = qs_stream_table_find(&to->app.streams, id);
+        bool stop_asked = got != NULL && got->stop_asked;
+        if (!sent->has_send || sent->was_reset || sent->was_stopped || stop_asked)
+            continue;
+        if (got == NULL || !got->fin_seen) {
+            qs_fail(&world->trace, "stream %" PRIu64 " did not arrive at %s", id, to->who);
+            return;
+        }
+        if (sent->given_up_count > 0 && sent->is_closed)
+            qs_fail(&world->trace, "%s gave up %" PRIu64 " writes of stream %" PRIu64, from->who,
+                    sent->given_up_count, id);
+    }
+}
+
+static void judge_pair(struct qs_world *world, uint64_t index)
+{
+    const struct qs_end *client = qs_host_end_of(&world->hosts[SP_CLIENT], index);
+    const struct qs_end *server = qs_host_end_of(&world->hosts[SP_SERVER], index);
+    if (client == NULL) {
+        qs_fail(&world->trace, "connection %" PRIu64 " was never begun", index);
+        return;
+    }
+    judge_close(world, client);
+    world->key_updates += client->stats.key_updates;
+    if (server == NULL) {
+        if (world->plan->must_complete)
+            qs_fail(&world->trace, "%s never met a server", client->who);
+        return;
+    }
+    judge_close(world, server);
+    judge_agreement(world, client, server);
+    judge_agreement(world, server, client);
+    world->key_updates += server->stats.key_updates;
+    if (!world->plan->must_complete || world->trace.has_failed)
+        return;
+
+    if (!qs_app_is_complete(&client->app) && !qs_app_is_complete(&server->app))
+        qs_fail(&world->trace, "neither %s nor %s saw all streams closed", client->who,
+                server->who);
+    judge_streams(world, client, server);
+    judge_streams(world, server, client);
+}
+
+void qs_judge_end(struct qs_world *world)
+{
+    for (uint64_t i = 0; i < world->plan->conn_count && !world->trace.has_failed; i++)
+        judge_pair(world, i);
+    if (world->trace.has_failed)
+        return;
+    if (world->key_updates < world->plan->key_updates_min)
+        qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
+                world->plan->key_updates_min);
+}

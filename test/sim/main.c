@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* The simulator's program: whole connections over an invented network in virtual time. */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "test/sim/scenarios.h"
+#include "test/sim/world.h"
+
+struct options {
+    const char *scenario;
+    uint64_t seed;
+    uint64_t swarm_count;
+    uint64_t first_seed;
+    bool wants_list;
+    bool wants_hash; /* prints it, and runs everything twice to compare */
+    bool is_verbose;
+    bool lies;
+    bool accepts_anything;
+};
+
+static struct qs_plan running; /* for on_assert() */
+
+static void print_replay(FILE *out, const struct qs_plan *plan)
+{
+    if (strcmp(plan->name, "swarm") == 0)
+        fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64 " --verbose\n", plan->seed);
+    else
+        fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64 " --verbose\n", plan->name,
+                plan->seed);
+}
+
+static void on_assert(const char *expr, const char *file, int line)
+{
+    fflush(stdout);
+    fprintf(stderr, "FAILED %s, seed %" PRIu64 ": assertion %s at %s:%d\n", running.name,
+            running.seed, expr, file, line);
+    print_replay(stderr, &running);
+    abort();
+}
+
+static void run_once(const struct qs_plan *plan, struct qs_result *ret)
+{
+    running = *plan;
+    qs_world_run(plan, ret);
+}
+
+static bool run(struct qs_plan *plan, const struct options *options)
+{
+    plan->verbose = options->is_verbose;
+    plan->lies_to_the_reader = options->lies;
+    if (options->accepts_anything)
+        plan->protect.accepts_anything = true;
+    struct qs_result result;
+    run_once(plan, &result);
+    if (options->wants_hash && !result.has_failed) {
+        struct qs_result again;
+        run_once(plan, &again);
+        if (again.hash != result.hash) {
+            result.has_failed = true;
+            snprintf(result.failure, sizeof(result.failure),
+                     "the same seed gives the traces %016" PRIx64 " and %016" PRIx64, result.hash,
+                     again.hash);
+        }
+    }
+    fflush(stdout);
+    if (result.has_failed) {
+        fprintf(stderr, "FAILED %s, seed %" PRIu64 ": %s\n", plan->name, plan->seed,
+                result.failure);
+        print_replay(stderr, plan);
+        return false;
+    }
+    if (options->wants_hash)
+        printf("%016" PRIx64 "  %s, seed %" PRIu64 "\n", result.hash, plan->name, plan->seed);
+    else if (options->swarm_count == 0)
+        printf("%-24s %7" PRIu64 " packets %9" PRIu64 " bytes %5" PRIu64
+               " datagrams lost %6.2f s of virtual time\n",
+               plan->name, result.packet_count, result.bytes_received, result.lost_count,
+               (double)result.ended_ns / 1e9);
+    return true;
+}
+
+static bool run_swarm(const struct options *options)
+{
+    uint64_t failed_count = 0;
+    for (uint64_t i = 0; i < options->swarm_count; i++) {
+        struct qs_plan plan;
+        qs_swarm_plan(options->first_seed + i, &plan);
+        failed_count += !run(&plan, options);
+    }
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", options->swarm_count, failed_count);
+    return failed_count == 0;
+}
+
+/* Runs what `name` names: a scenario, a family, one of its members, or "all". */
+static bool run_named(const char *name, const struct options *options)
+{
+    bool found = false;
+    bool passed = true;
+    for (uint32_t i = 0; i < qs_scenario_count; i++) {
+        const struct qs_scenario *scenario = &qs_scenarios[i];
+        uint32_t count = scenario->member_count > 0 ? scenario->member_count : 1;
+        for (uint32_t index = 0; index < count; index++) {
+            struct qs_plan plan;
+            qs_scenario_plan(scenario, index, options->seed, &plan);
+            if (strcmp(name, "all") != 0 && strcmp(name, scenario->name) != 0 &&
+                strcmp(name, plan.name) != 0)
+                continue;
+            found = true;
+            passed = run(&plan, options) && passed;
+        }
+    }
+    if (!found)
+        fprintf(stderr, "sim: no scenario %s; see --list\n", name);
+    return found && passed;
+}
+
+static void print_list(void)
+{
+    for (uint32_t i = 0; i < qs_scenario_count; i++) {
+        const struct qs_scenario *scenario = &qs_scenarios[i];
+        printf("%-20s %s", scenario->name, scenario->what);
+        for (uint32_t m = 0; m < scenario->member_count; m++)
+            printf("%s%u", m == 0 ? ": " : " ", scenario->members ? scenario->members[m] : m + 1);
+        printf("\n");
+    }
+}
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
+                 "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
+                 "       sim --list\n"
+                 "NAME is a scenario, a family of them, one of its members, or all.\n"
+                 "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
+                 "--lie and --accept-anything break the simulator: such runs must fail.\n");
+}
+
+static bool parse_number(const char *text, uint64_t *ret)
+{
+    char *end;
+    *ret = strtoull(text, &end, 0);
+    return *text != '\0' && *end == '\0';
+}
+
+enum { OPTION_LIE = 256, OPTION_ACCEPT };
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    static const struct option known[] = {
+        {"scenario", required_argument, NULL, 's'},
+        {"seed", required_argument, NULL, 'n'},
+        {"swarm", required_argument, NULL, 'w'},
+        {"first-seed", required_argument, NULL, 'f'},
+        {"list", no_argument, NULL, 'l'},
+        {"hash", no_argument, NULL, 'x'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"lie", no_argument, NULL, OPTION_LIE},
+        {"accept-anything", no_argument, NULL, OPTION_ACCEPT},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    bool ok = true;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            options->scenario = optarg;
+            break;
+        case 'n':
+            ok = parse_number(optarg, &options->seed) && ok;
+            break;
+        case 'w':
+            ok = parse_number(optarg, &options->swarm_count) && ok;
+            break;
+        case 'f':
+            ok = parse_number(optarg, &options->first_seed) && ok;
+            break;
+        case 'l':
+            options->wants_list = true;
+            break;
+        case 'x':
+            options->wants_hash = true;
+            break;
+        case 'v':
+            options->is_verbose = true;
+            break;
+        case OPTION_LIE:
+            options->lies = true;
+            break;
+        case OPTION_ACCEPT:
+            options->accepts_anything = true;
+            break;
+        default:
+            ok = false;
+            break;
+        }
+    }
+    return ok && optind == argc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.seed = 1, .first_seed = 1};
+    sb_assert_handler = on_assert;
+    if (!parse(argc, argv, &options) ||
+        (options.scenario == NULL && options.swarm_count == 0 && !options.wants_list)) {
+        print_usage(stderr);
+        return 2;
+    }
+    bool passed = true;
+    if (options.wants_list)
+        print_list();
+    if (options.scenario != NULL)
+        passed = run_named(options.scenario, &options) && passed;
+    if (options.swarm_count > 0)
+        passed = run_swarm(&options) && passed;
+    return passed ? 0 : 1;
+}

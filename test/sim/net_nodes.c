@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* What each kind of node does.  Random damage ends with the plan's faults; what belongs to the
+ * path itself (delay, rate, MTU, blackhole) stays. */
+
+#include "test/sim/net.h"
+
+#include <inttypes.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+static void drop(struct qs_node *node, struct qs_wire *wire, const char *why)
+{
+    struct qs_link *link = node->link;
+    qs_note(link->trace, "%s datagram %" PRIu64 " of %zu bytes: %s", link->name, wire->number,
+            wire->size, why);
+    link->damaged_count++;
+    SB_ASSERT(link->under_way_count > 0);
+    link->under_way_count--;
+    qs_wire_destroy(wire);
+}
+
+static bool has_chance(struct qs_node *node, uint32_t ppm)
+{
+    struct qs_link *link = node->link;
+    return link->clock->now_ns < link->plan->faults_end_ns && qs_random_chance(&link->random, ppm);
+}
+
+static void note_change(const struct qs_node *node, const struct qs_wire *wire, const char *what)
+{
+    qs_note(node->link->trace, "%s datagram %" PRIu64 " of %zu bytes: %s", node->link->name,
+            wire->number, wire->size, what);
+}
+
+static void take_drop_nth(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    if (wire->number >= path->drop_first && wire->number - path->drop_first < path->drop_count)
+        drop(node, wire, "dropped by number");
+    else
+        qs_node_pass(node, wire);
+}
+
+static void take_late_nth(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    if (wire->number != path->late_nth) {
+        qs_node_pass(node, wire);
+        return;
+    }
+    note_change(node, wire, "late by number");
+    qs_node_pass_at(node, wire, node->link->clock->now_ns + path->late_ns);
+}
+
+static void take_version_nth(struct qs_node *node, struct qs_wire *wire)
+{
+    if (wire->number == node->link->path->version_nth && wire->size > 5) {
+        note_change(node, wire, "version changed");
+        wire->data[4] = 0xfe;
+    }
+    qs_node_pass(node, wire);
+}
+
+static void take_loss(struct qs_node *node, struct qs_wire *wire)
+{
+    if (has_chance(node, node->link->path->loss_ppm))
+        drop(node, wire, "lost");
+    else
+        qs_node_pass(node, wire);
+}
+
+static void take_duplicate(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    struct qs_wire *copy = NULL;
+    if (has_chance(node, link->path->duplicate_ppm)) {
+        copy = qs_wire_create(wire->data, wire->size);
+        copy->from = wire->from;
+        copy->to = wire->to;
+        copy->ecn = wire->ecn;
+        copy->number = wire->number;
+        link->under_way_count++;
+        note_change(node, wire, "duplicated");
+    }
+    qs_node_pass(node, wire);
+    if (copy != NULL)
+        qs_node_pass(node, copy);
+}
+
+static void take_corrupt(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_random *random = &node->link->random;
+    if (wire->size > 0 && has_chance(node, node->link->path->corrupt_ppm)) {
+        uint64_t count = 1 + qs_random_below(random, 3);
+        for (uint64_t i = 0; i < count; i++) {
+            size_t at = (size_t)qs_random_below(random, wire->size);
+            wire->data[at] ^= (uint8_t)qs_random_between(random, 1, 255);
+        }
+        node->link->damaged_count++;
+        note_change(node, wire, "corrupted");
+    }
+    qs_node_pass(node, wire);
+}
+
+static void take_truncate(struct qs_node *node, struct qs_wire *wire)
+{
+    if (wire->size > 0 && has_chance(node, node->link->path->truncate_ppm)) {
+        size_t size = (size_t)qs_random_below(&node->link->random, wire->size);
+        struct qs_wire *shorter = qs_wire_create(wire->data, size);
+        shorter->from = wire->from;
+        shorter->to = wire->to;
+        shorter->ecn = wire->ecn;
+        shorter->number = wire->number;
+        node->link->damaged_count++;
+        note_change(node, wire, "truncated");
+        qs_wire_destroy(wire);
+        wire = shorter;
+    }
+    qs_node_pass(node, wire);
+}
+
+static bool is_ect(const struct qs_wire *wire)
+{
+    return wire->ecn == SP_ECN_ECT0 || wire->ecn == SP_ECN_ECT1;
+}
+
+static void take_mark(struct qs_node *node, struct qs_wire *wire)
+{
+    if (is_ect(wire) && has_chance(node, node->link->path->mark_ppm)) {
+        wire->ecn = SP_ECN_CE;
+        note_change(node, wire, "marked");
+    }
+    qs_node_pass(node, wire);
+}
+
+static void take_bleach(struct qs_node *node, struct qs_wire *wire)
+{
+    wire->ecn = SP_ECN_NOT;
+    qs_node_pass(node, wire);
+}
+
+static void take_mtu(struct qs_node *node, struct qs_wire *wire)
+{
+    if (wire->size > node->link->path->mtu)
+        drop(node, wire, "too large");
+    else
+        qs_node_pass(node, wire);
+}
+
+static void take_blackhole(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    uint64_t now_ns = node->link->clock->now_ns;
+    if (now_ns >= path->blackhole_from_ns && now_ns < path->blackhole_until_ns)
+        drop(node, wire, "blackhole");
+    else
+        qs_node_pass(node, wire);
+}
+
+static uint64_t time_of(const struct qs_path_plan *path, uint64_t bytes)
+{
+    return bytes * SB_S / path->rate_bytes_per_s;
+}
+
+/* A queue before a wire of limited rate, in time instead of bytes: `busy_until_ns` is when all
+ * that waits has left. */
+static void take_bottleneck(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    const struct qs_path_plan *path = link->path;
+    uint64_t now_ns = link->clock->now_ns;
+    uint64_t wait_ns = sb_time_since(node->busy_until_ns, now_ns);
+    if (wait_ns + time_of(path, wire->size) > time_of(path, path->queue_bytes)) {
+        drop(node, wire, "queue full");
+        return;
+    }
+    if (path->mark_bytes > 0 && is_ect(wire) && wait_ns > time_of(path, path->mark_bytes))
+        wire->ecn = SP_ECN_CE;
+    node->busy_until_ns = now_ns + wait_ns + time_of(path, wire->size);
+    qs_node_pass_at(node, wire, node->busy_until_ns);
+}
+
+static void take_delay(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    uint64_t at_ns = link->clock->now_ns + link->path->delay_ns;
+    if (link->path->jitter_ns > 0)
+        at_ns += qs_random_below(&link->random, link->path->jitter_ns);
+    if (at_ns < node->last_ns)
+        at_ns = node->last_ns;
+    node->last_ns = at_ns;
+    qs_node_pass_at(node, wire, at_ns);
+}
+
+static void take_reorder(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    if (link->path->reorder_ns == 0 || !has_chance(node, link->path->reorder_ppm)) {
+        qs_node_pass(node, wire);
+        return;
+    }
+    note_change(node, wire, "reordered");
+    uint64_t more_ns = 1 + qs_random_below(&link->random, link->path->reorder_ns);
+    qs_node_pass_at(node, wire, link->clock->now_ns + more_ns);
+}
+
+/* The client's side of a NAT that forgets: other packets then come from another port, and
+ * what goes to the old one gets lost. */
+static void take_rebind(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    struct sp_addr client = qs_addr_of(SP_CLIENT);
+    if (link->clock->now_ns >= link->plan->rebind_at_ns) {
+        if (sp_addr_equal(&wire->from, &client)) {
+            wire->from.port = qs_rebound_port();
+        } else if (sp_addr_equal(&wire->to, &client)) {
+            drop(node, wire, "to an address that was rebound");
+            return;
+        } else {
+            wire->to.port = client.port; /* the NAT translates back */
+        }
+    }
+    qs_node_pass(node, wire);
+}
+
+void qs_node_take(struct qs_node *node, struct qs_wire *wire)
+{
+    static void (*const take[QS_NODE_KINDS])(struct qs_node *, struct qs_wire *) = {
+        [QS_NODE_DROP_NTH] = take_drop_nth,
+        [QS_NODE_LATE_NTH] = take_late_nth,
+        [QS_NODE_VERSION_NTH] = take_version_nth,
+        [QS_NODE_LOSS] = take_loss,
+        [QS_NODE_DUPLICATE] = take_duplicate,
+        [QS_NODE_CORRUPT] = take_corrupt,
+        [QS_NODE_TRUNCATE] = take_truncate,
+        [QS_NODE_MARK] = take_mark,
+        [QS_NODE_BLEACH] = take_bleach,
+        [QS_NODE_MTU] = take_mtu,
+        [QS_NODE_BLACKHOLE] = take_blackhole,
+        [QS_NODE_BOTTLENECK] = take_bottleneck,
+        [QS_NODE_DELAY] = take_delay,
+        [QS_NODE_REORDER] = take_reorder,
+        [QS_NODE_REBIND] = take_rebind,
+    };
+    take[node->kind](node, wire);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/null_protect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "test/sim/random.h"
+
+struct sp_key {
+    const struct qs_null_plan *plan;
+    uint64_t packet[2]; /* one word for each half of the tag */
+    uint64_t header;
+    uint64_t sealed_count;
+    uint64_t last_pn;
+};
+
+void qs_null_plan_init(struct qs_null_plan *plan)
+{
+    *plan = (struct qs_null_plan){
+        .seal_count_max = UINT64_C(1) << 23,
+        .fail_count_max = UINT64_C(1) << 52,
+    };
+}
+
+static struct sp_key *key_of(const struct qs_null_plan *plan, uint64_t seed)
+{
+    struct sp_key *key = malloc(sizeof(*key));
+    if (key == NULL)
+        return NULL;
+    *key = (struct sp_key){
+        .plan = plan,
+        .packet = {qs_mix(seed + 1), qs_mix(seed + 2)},
+        .header = qs_mix(seed + 3),
+    };
+    return key;
+}
+
+static bool null_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
+                         struct sp_key **ret_read, struct sp_key **ret_write)
+{
+    uint64_t seed = qs_hash(UINT64_C(0x38762cf7f55934b3), dcid->bytes, dcid->size);
+    struct sp_key *from_client = key_of(context, seed);
+    struct sp_key *from_server = key_of(context, ~seed);
+    if (from_client == NULL || from_server == NULL) {
+        free(from_client);
+        free(from_server);
+        return false;
+    }
+    *ret_read = role == SP_CLIENT ? from_server : from_client;
+    *ret_write = role == SP_CLIENT ? from_client : from_server;
+    return true;
+}
+
+static struct sp_key *null_key(void *context, enum sp_suite suite, const uint8_t *secret,
+                               size_t secret_size)
+{
+    if (suite == SP_SUITE_NONE)
+        return NULL;
+    return key_of(context, qs_hash((uint64_t)suite, secret, secret_size));
+}
+
+static struct sp_key *null_next(const struct sp_key *key)
+{
+    struct sp_key *next = malloc(sizeof(*next));
+    if (next == NULL)
+        return NULL;
+    *next = (struct sp_key){
+        .plan = key->plan,
+        .packet = {qs_mix(key->packet[0] + 4), qs_mix(key->packet[1] + 4)},
+        .header = key->header,
+    };
+    return next;
+}
+
+static void null_destroy(struct sp_key *key)
+{
+    if (key == NULL)
+        return;
+    memset(key, 0xdd, sizeof(*key));
+    free(key);
+}
+
+static struct sp_key_limits null_limits(const struct sp_key *key)
+{
+    return (struct sp_key_limits){
+        .seal_count_max = key->plan->seal_count_max,
+        .fail_count_max = key->plan->fail_count_max,
+    };
+}
+
+static void tag_of(const struct sp_key *key, uint64_t pn, struct sb_bytes header,
+                   struct sb_bytes payload, uint8_t ret_tag[SP_TAG_SIZE])
+{
+    uint64_t hash = qs_hash(key->packet[0] ^ pn, header.data, header.size);
+    hash = qs_hash(hash, payload.data, payload.size);
+    uint64_t halves[2] = {qs_mix(hash ^ key->packet[0]), qs_mix(hash ^ key->packet[1])};
+    memcpy(ret_tag, halves, SP_TAG_SIZE);
+}
+
+/* The parts lie outside of `out`, or exactly where their bytes belong in it. */
+static void check_overlap(const struct sp_seal *packet, size_t size)
+{
+    uintptr_t begin = (uintptr_t)packet->out;
+    uintptr_t end = begin + size + SP_TAG_SIZE;
+    uintptr_t at = begin;
+    for (size_t i = 0; i < packet->part_count; i++) {
+        uintptr_t part = (uintptr_t)packet->parts[i].data;
+        size_t part_size = packet->parts[i].size;
+        SB_ASSERT(part_size == 0 || part == at || part + part_size <= begin || part >= end);
+        at += part_size;
+    }
+}
+
+static void null_seal(struct sp_key *key, const struct sp_seal *packet)
+{
+    SB_ASSERT(packet->part_count > 0);
+    SB_ASSERT(packet->header_size > 0);
+    /* A nonce is used once.  [RFC9001 5.3] */
+    SB_ASSERT(key->sealed_count == 0 || packet->pn > key->last_pn);
+    SB_ASSERT(key->sealed_count < key->plan->seal_count_max);
+    key->sealed_count++;
+    key->last_pn = packet->pn;
+
+    size_t size = 0;
+    for (size_t i = 0; i < packet->part_count; i++)
+        size += packet->parts[i].size;
+    check_overlap(packet, size);
+
+    uint8_t *at = packet->out;
+    for (size_t i = 0; i < packet->part_count; i++) {
+        if (packet->parts[i].size > 0)
+            memmove(at, packet->parts[i].data, packet->parts[i].size);
+        at += packet->parts[i].size;
+    }
+    tag_of(key, packet->pn, (struct sb_bytes){packet->header, packet->header_size},
+           (struct sb_bytes){packet->out, size}, at);
+}
+
+static bool null_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
+                      uint8_t *data, size_t size)
+{
+    if (size < SP_TAG_SIZE)
+        return false;
+    size_t payload_size = size - SP_TAG_SIZE;
+    uint8_t tag[SP_TAG_SIZE];
+    tag_of(key, pn, (struct sb_bytes){header, header_size}, (struct sb_bytes){data, payload_size},
+           tag);
+    if (memcmp(tag, data + payload_size, SP_TAG_SIZE) != 0 && !key->plan->accepts_anything) {
+        memset(data, 0xee, size);
+        return false;
+    }
+    memset(data + payload_size, 0xee, SP_TAG_SIZE); /* the tag is nobody's to read */
+    return true;
+}
+
+static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
+                       uint8_t (*ret_masks)[SP_MASK_SIZE])
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t mask = qs_hash(key->header, samples[i], SP_SAMPLE_SIZE);
+        memcpy(ret_masks[i], &mask, SP_MASK_SIZE);
+    }
+}
+
+static bool null_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
+                                    const uint8_t *packet, size_t size)
+{
+    (void)context;
+    if (size < SP_TAG_SIZE)
+        return false;
+    struct sp_key key = {.packet = {1, 2}};
+    uint8_t tag[SP_TAG_SIZE];
+    tag_of(&key, 0, (struct sb_bytes){original_dcid->bytes, original_dcid->size},
+           (struct sb_bytes){packet, size - SP_TAG_SIZE}, tag);
+    return memcmp(tag, packet + size - SP_TAG_SIZE, SP_TAG_SIZE) == 0;
+}
+
+const struct sp_protect_ops qs_null_protect_ops = {
+    .initial = null_initial,
+    .key = null_key,
+    .next = null_next,
+    .destroy = null_destroy,
+    .limits = null_limits,
+    .seal = null_seal,
+    .open = null_open,
+    .masks = null_masks,
+    .retry_is_authentic = null_retry_is_authentic,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_NULL_PROTECT_H
+#define QS_NULL_PROTECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/protect.h"
+
+/* Packet protection without a cipher.
+ *
+ * The payload stays readable and a keyed 16-byte tag covers key, packet number, header and
+ * payload, so that damage and wrong keys are noticed as with an AEAD.  What fails to open is
+ * overwritten, as an AEAD may leave it.  Not secret and not safe: for tests alone. */
+
+struct qs_null_plan {
+    uint64_t seal_count_max; /* small ones force key updates. [RFC9001 6.6] */
+    uint64_t fail_count_max;
+    bool accepts_anything; /* the canary: a tag that is never looked at */
+};
+
+/* The limits of AES-GCM. */
+void qs_null_plan_init(struct qs_null_plan *plan);
+
+/* `context` of sp_protect is a const struct qs_null_plan *, borrowed by all keys. */
+extern const struct sp_protect_ops qs_null_protect_ops;
+
+#endif

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/* Each side is a straight line of messages: `next_in` is the one that must come next.  A message
+ * is acted upon when it is complete; what follows from it is queued as facts in the
+ * order in which OpenSSL raises them. */
+
+#include "test/sim/null_tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/compiler.h"
+#include "test/sim/random.h"
+
+enum {
+    RANDOM_SIZE = 32,
+    SECRET_SIZE = 32,
+    VERIFY_SIZE = 64,
+    HEAD_SIZE = 4,
+    FACTS_MAX = 32,
+    MESSAGE_SIZE_MAX = 1 << 17,
+    ALERT_DECODE_ERROR = 50,
+    ALERT_DECRYPT_ERROR = 51,
+};
+
+struct flight {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+    bool is_dropped;
+};
+
+struct sp_tls {
+    enum sp_role role;
+    const struct qs_tls_plan *plan;
+    struct qs_random random;
+    bool is_started;
+    bool is_complete;
+    bool has_failed;
+    enum qs_message next_in;
+    enum sp_level level_in;          /* at which it must come */
+    uint8_t randoms[2][RANDOM_SIZE]; /* of client and server */
+    uint64_t transcript;
+    struct flight in; /* of one level: the next begins when it is used up */
+    struct flight out[SP_LEVELS];
+    uint8_t *params; /* ours until they are written, then the peer's */
+    size_t params_size;
+
+    struct sp_tls_fact facts[FACTS_MAX];
+    uint32_t fact_first;
+    uint32_t fact_count;
+
+    /* Handed out until the next call. */
+    uint8_t secret[SECRET_SIZE];
+    uint8_t *lent;
+    size_t lent_size;
+};
+
+void qs_tls_plan_init(struct qs_tls_plan *plan)
+{
+    *plan = (struct qs_tls_plan){
+        .hello_size = 280,
+        .certificate_size = 900,
+        .ticket_size = 200,
+        .ticket_count = 1,
+    };
+}
+
+static void *copy_of(const void *data, size_t size)
+{
+    void *copy = malloc(size > 0 ? size : 1);
+    SB_ASSERT(copy != NULL);
+    if (size > 0)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+/* Ends the life of what the call before handed out. */
+static void settle(struct sp_tls *tls)
+{
+    memset(tls->secret, 0xdd, sizeof(tls->secret));
+    if (tls->lent != NULL)
+        memset(tls->lent, 0xdd, tls->lent_size);
+    free(tls->lent);
+    tls->lent = NULL;
+    tls->lent_size = 0;
+}
+
+static const uint8_t *lend(struct sp_tls *tls, uint8_t *bytes, size_t size)
+{
+    SB_ASSERT(tls->lent == NULL);
+    tls->lent = bytes;
+    tls->lent_size = size;
+    return bytes;
+}
+
+struct sp_tls *qs_null_tls_create(enum sp_role role, const struct qs_tls_plan *plan, uint64_t seed)
+{
+    struct sp_tls *tls = calloc(1, sizeof(*tls));
+    if (tls == NULL)
+        return NULL;
+    tls->role = role;
+    tls->plan = plan;
+    qs_random_init(&tls->random, seed);
+    qs_random_bytes(&tls->random, tls->randoms[role], RANDOM_SIZE);
+    tls->next_in = role == SP_CLIENT ? QS_SERVER_HELLO : QS_CLIENT_HELLO;
+    tls->level_in = SP_LEVEL_INITIAL;
+    return tls;
+}
+
+static void null_destroy(struct sp_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    settle(tls);
+    free(tls->in.data);
+    for (int level = 0; level < SP_LEVELS; level++)
+        free(tls->out[level].data);
+    free(tls->params);
+    memset(tls, 0xdd, sizeof(*tls));
+    free(tls);
+}
+
+static void flight_add(struct flight *flight, const void *data, size_t size)
+{
+    SB_ASSERT(!flight->is_dropped);
+    if (flight->size + size > flight->capacity) {
+        flight->capacity = 2 * (flight->size + size);
+        flight->data = realloc(flight->data, flight->capacity);
+        SB_ASSERT(flight->data != NULL);
+    }
+    if (size > 0)
+        memcpy(flight->data + flight->size, data, size);
+    flight->size += size;
+}
+
+static void raise_fact(struct sp_tls *tls, struct sp_tls_fact fact)
+{
+    SB_ASSERT(tls->fact_count < FACTS_MAX);
+    tls->facts[(tls->fact_first + tls->fact_count++) % FACTS_MAX] = fact;
+}
+
+static void fail(struct sp_tls *tls, uint8_t alert)
+{
+    tls->has_failed = true;
+    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_ALERT, .alert = alert});
+}
+
+static void raise_secret(struct sp_tls *tls, enum sp_level level, bool is_write)
+{
+    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_SECRET,
+                                         .level = level,
+                                         .is_write = is_write,
+                                         .suite = SP_SUITE_AES_128_GCM});
+}
+
+static void raise_secrets(struct sp_tls *tls, enum sp_level level)
+{
+    raise_secret(tls, level, tls->plan->write_secret_first);
+    raise_secret(tls, level, !tls->plan->write_secret_first);
+}
+
+/* Says a message: the head, then `parts`. */
+static void say(struct sp_tls *tls, enum sp_level level, enum qs_message type,
+                const struct sb_bytes *parts, size_t part_count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < part_count; i++)
+        size += parts[i].size;
+    SB_ASSERT(size < MESSAGE_SIZE_MAX);
+    const uint8_t head[HEAD_SIZE] = {(uint8_t)type, (uint8_t)(size >> 16), (uint8_t)(size >> 8),
+                                     (uint8_t)size};
+
+    struct flight *out = &tls->out[level];
+    size_t before = out->size;
+    flight_add(out, head, sizeof(head));
+    for (size_t i = 0; i < part_count; i++)
+        flight_add(out, parts[i].data, parts[i].size);
+    tls->transcript = qs_hash(tls->transcript, out->data + before, out->size - before);
+    raise_fact(tls, (struct sp_tls_fact){
+                        .kind = SP_TLS_CRYPTO, .level = level, .size = out->size - before});
+}
+
+/* Random bytes as a body: what is in them does not matter, the transcript covers them. */
+static void say_filler(struct sp_tls *tls, enum sp_level level, enum qs_message type, size_t size)
+{
+    uint8_t *filler = malloc(size + 1);
+    SB_ASSERT(filler != NULL);
+    qs_random_bytes(&tls->random, filler, size);
+    say(tls, level, type, &(struct sb_bytes){filler, size}, 1);
+    free(filler);
+}
+
+static void say_finished(struct sp_tls *tls)
+{
+    uint64_t verify[4];
+    for (uint64_t i = 0; i < 4; i++)
+        verify[i] = qs_mix(tls->transcript + i);
+    say(tls, SP_LEVEL_HANDSHAKE, QS_FINISHED,
+        &(struct sb_bytes){(const uint8_t *)verify, sizeof(verify)}, 1);
+}
+
+static bool null_start(struct sp_tls *tls, const uint8_t *params, size_t params_size)
+{
+    settle(tls);
+    SB_ASSERT(!tls->is_started);
+    SB_ASSERT(params_size < UINT16_MAX);
+    tls->is_started = true;
+    if (tls->role == SP_SERVER) {
+        tls->params = copy_of(params, params_size);
+        tls->params_size = params_size;
+        return true;
+    }
+
+    const uint8_t size_bytes[2] = {(uint8_t)(params_size >> 8), (uint8_t)params_size};
+    size_t fixed = HEAD_SIZE + RANDOM_SIZE + sizeof(size_bytes) + params_size;
+    size_t padding_size = tls->plan->hello_size > fixed ? tls->plan->hello_size - fixed : 0;
+    uint8_t *padding = malloc(padding_size + 1);
+    SB_ASSERT(padding != NULL);
+    qs_random_bytes(&tls->random, padding, padding_size);
+    const struct sb_bytes parts[] = {
+        {tls->randoms[SP_CLIENT], RANDOM_SIZE},
+        {size_bytes, sizeof(size_bytes)},
+        {params, params_size},
+        {padding, padding_size},
+    };
+    say(tls, SP_LEVEL_INITIAL, QS_CLIENT_HELLO, parts, SB_COUNT(parts));
+    free(padding);
+    return true;
+}
+
+/* The peer's parameters replace ours, which are written by now. */
+static void keep_params(struct sp_tls *tls, const uint8_t *params, size_t size)
+{
+    free(tls->params);
+    tls->params = copy_of(params, size);
+    tls->params_size = size;
+    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_PEER_PARAMS});
+}
+
+static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
+{
+    const uint8_t *random = sb_reader_take(body, RANDOM_SIZE);
+    uint16_t params_size = sb_reader_u16(body);
+    const uint8_t *params = sb_reader_take(body, params_size);
+    if (body->failed) {
+        fail(tls, ALERT_DECODE_ERROR);
+        return;
+    }
+    memcpy(tls->randoms[SP_CLIENT], random, RANDOM_SIZE);
+
+    uint8_t *own_params = tls->params;
+    size_t own_params_size = tls->params_size;
+    tls->params = NULL;
+    keep_params(tls, params, params_size);
+
+    say(tls, SP_LEVEL_INITIAL, QS_SERVER_HELLO,
+        &(struct sb_bytes){tls->randoms[SP_SERVER], RANDOM_SIZE}, 1);
+    raise_secrets(tls, SP_LEVEL_HANDSHAKE);
+    say(tls, SP_LEVEL_HANDSHAKE, QS_ENCRYPTED_EXTENSIONS,
+        &(struct sb_bytes){own_params, own_params_size}, 1);
+    free(own_params);
+    say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE, tls->plan->certificate_size);
+    say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE_VERIFY, VERIFY_SIZE);
+    say_finished(tls);
+    raise_secret(tls, SP_LEVEL_APP, true);
+    tls->next_in = QS_FINISHED;
+    tls->level_in = SP_LEVEL_HANDSHAKE;
+}
+
+static void on_server_hello(struct sp_tls *tls, struct sb_reader *body)
+{
+    const uint8_t *random = sb_reader_take(body, RANDOM_SIZE);
+    if (body->failed) {
+        fail(tls, ALERT_DECODE_ERROR);
+        return;
+    }
+    memcpy(tls->randoms[SP_SERVER], random, RANDOM_SIZE);
+    raise_secrets(tls, SP_LEVEL_HANDSHAKE);
+    tls->next_in = QS_ENCRYPTED_EXTENSIONS;
+    tls->level_in = SP_LEVEL_HANDSHAKE;
+}
+
+static bool finished_is_right(const struct sp_tls *tls, struct sb_reader *body)
+{
+    uint64_t verify[4];
+    const uint8_t *got = sb_reader_take(body, sizeof(verify));
+    for (uint64_t i = 0; i < 4; i++)
+        verify[i] = qs_mix(tls->transcript + i);
+    return got != NULL && memcmp(got, verify, sizeof(verify)) == 0;
+}
+
+static void complete(struct sp_tls *tls)
+{
+    tls->is_complete = true;
+    tls->level_in = SP_LEVEL_APP;
+    tls->next_in = tls->role == SP_CLIENT ? QS_SESSION_TICKET : QS_MESSAGE_NONE;
+    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_COMPLETE});
+    if (tls->role == SP_CLIENT)
+        return;
+    for (uint32_t i = 0; i < tls->plan->ticket_count; i++)
+        say_filler(tls, SP_LEVEL_APP, QS_SESSION_TICKET, tls->plan->ticket_size);
+}
+
+/* `tls->transcript` has everything before the peer's Finished, as it had when the peer
+ * made it; the message itself is added here. */
+static void on_finished(struct sp_tls *tls, struct sb_reader *body, struct sb_bytes message)
+{
+    if (!finished_is_right(tls, body)) {
+        fail(tls, ALERT_DECRYPT_ERROR);
+        return;
+    }
+    tls->transcript = qs_hash(tls->transcript, message.data, message.size);
+    if (tls->role == SP_CLIENT) {
+        say_finished(tls);
+        raise_secrets(tls, SP_LEVEL_APP);
+    } else {
+        raise_secret(tls, SP_LEVEL_APP, false);
+    }
+    complete(tls);
+}
+
+static void on_message(struct sp_tls *tls, enum qs_message type, struct sb_bytes message)
+{
+    struct sb_reader body = sb_reader_of(message.data, message.size);
+    (void)sb_reader_take(&body, HEAD_SIZE);
+    if (type == tls->plan->fail_at) {
+        fail(tls, tls->plan->alert);
+        return;
+    }
+    if (type == QS_FINISHED) {
+        on_finished(tls, &body, message);
+        return;
+    }
+
+    tls->transcript = qs_hash(tls->transcript, message.data, message.size);
+    switch (type) {
+    case QS_CLIENT_HELLO:
+        on_client_hello(tls, &body);
+        break;
+    case QS_SERVER_HELLO:
+        on_server_hello(tls, &body);
+        break;
+    case QS_ENCRYPTED_EXTENSIONS:
+        keep_params(tls, body.at, sb_reader_left(&body));
+        tls->next_in = QS_CERTIFICATE;
+        break;
+    case QS_CERTIFICATE:
+        tls->next_in = QS_CERTIFICATE_VERIFY;
+        break;
+    case QS_CERTIFICATE_VERIFY:
+        tls->next_in = QS_FINISHED;
+        break;
+    default:
+        SB_ASSERT(type == QS_SESSION_TICKET); /* any number of them may come */
+        break;
+    }
+}
+
+/* Acts on the first message of what has come in, if it is complete. */
+static bool take_message(struct sp_tls *tls, size_t *offset)
+{
+    struct sb_reader r = sb_reader_of(tls->in.data + *offset, tls->in.size - *offset);
+    uint32_t head = sb_reader_u32(&r);
+    if (r.failed)
+        return false;
+    enum qs_message type = (enum qs_message)(head >> 24);
+    uint32_t size = head & 0xffffff;
+    if (type != tls->next_in || size >= MESSAGE_SIZE_MAX) {
+        fail(tls, SP_ALERT_UNEXPECTED_MESSAGE);
+        return false;
+    }
+    if (sb_reader_left(&r) < size)
+        return false;
+    struct sb_bytes message = {tls->in.data + *offset, HEAD_SIZE + size};
+    *offset += message.size;
+    on_message(tls, type, message);
+    return true;
+}
+
+static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t *data, size_t size)
+{
+    settle(tls);
+    SB_ASSERT(tls->is_started);
+    if (tls->has_failed || size == 0)
+        return;
+    if (level != tls->level_in) {
+        fail(tls, SP_ALERT_UNEXPECTED_MESSAGE);
+        return;
+    }
+
+    flight_add(&tls->in, data, size);
+    size_t offset = 0;
+    while (!tls->has_failed && tls->level_in == level && take_message(tls, &offset))
+        continue;
+    if (!tls->has_failed && tls->level_in != level && offset < tls->in.size)
+        fail(tls, SP_ALERT_UNEXPECTED_MESSAGE); /* a level ends with a message. [RFC9001 4.1.3] */
+    memmove(tls->in.data, tls->in.data + offset, tls->in.size - offset);
+    tls->in.size -= offset;
+}
+
+static void make_secret(struct sp_tls *tls, const struct sp_tls_fact *fact)
+{
+    bool from_client = fact->is_write == (tls->role == SP_CLIENT);
+    uint64_t seed =
+        qs_hash(fact->level * 2 + (uint64_t)from_client, tls->randoms, sizeof(tls->randoms));
+    struct qs_random random;
+    qs_random_init(&random, seed);
+    qs_random_bytes(&random, tls->secret, sizeof(tls->secret));
+}
+
+static void null_next(struct sp_tls *tls, struct sp_tls_fact *ret)
+{
+    settle(tls);
+    if (tls->fact_count == 0) {
+        *ret = (struct sp_tls_fact){.kind = SP_TLS_NONE};
+        return;
+    }
+    struct sp_tls_fact fact = tls->facts[tls->fact_first];
+    tls->fact_first = (tls->fact_first + 1) % FACTS_MAX;
+    tls->fact_count--;
+    if (fact.kind == SP_TLS_SECRET) {
+        make_secret(tls, &fact);
+        fact.secret = (struct sb_bytes){tls->secret, sizeof(tls->secret)};
+    } else if (fact.kind == SP_TLS_PEER_PARAMS) {
+        fact.params.data = lend(tls, tls->params, tls->params_size);
+        fact.params.size = tls->params_size;
+        tls->params = NULL;
+    }
+    *ret = fact;
+}
+
+/* A copy a call, so that a pointer that is kept for too long is a use after free. */
+static const uint8_t *null_bytes(struct sp_tls *tls, enum sp_level level, uint64_t offset,
+                                 size_t size)
+{
+    settle(tls);
+    const struct flight *out = &tls->out[level];
+    SB_ASSERT(!out->is_dropped);
+    SB_ASSERT(offset <= out->size && size <= out->size - offset);
+    return lend(tls, copy_of(out->data + offset, size), size);
+}
+
+static void null_drop(struct sp_tls *tls, enum sp_level level)
+{
+    settle(tls);
+    free(tls->out[level].data);
+    tls->out[level] = (struct flight){.is_dropped = true};
+}
+
+const struct sp_tls_ops qs_null_tls_ops = {
+    .start = null_start,
+    .receive = null_receive,
+    .next = null_next,
+    .bytes = null_bytes,
+    .drop = null_drop,
+    .destroy = null_destroy,
+};

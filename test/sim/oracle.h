@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_ORACLE_H
+#define QS_ORACLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/conn.h"
+#include "proto/frame.h"
+#include "test/sim/plan.h"
+#include "test/sim/stream_table.h"
+#include "test/sim/trace.h"
+
+/* Watches one connection from outside, through its packets in plaintext, its datagrams and its
+ * statistics, and fails the run when it breaks a rule:
+ *
+ *   oracle.c        packet numbers, acknowledgements, frames
+ *   oracle_flow.c   flow control, stream limits, final sizes, contents
+ *   oracle_send.c   datagram sizes, amplification, congestion window
+ *
+ * It knows what this side has sent and what it has received, not what is under way. */
+
+enum { QS_SEALED_MAX = 512 };
+
+struct qs_oracle_space {
+    bool has_sent;
+    uint64_t largest_sent;
+    uint8_t *received;       /* a bit for each packet number that was opened */
+    uint64_t received_count; /* bits that there is room for */
+    bool owes_ack;           /* opened something eliciting since the last ACK frame */
+    uint32_t lone_acks;      /* ACK-only packets since the last batch */
+};
+
+/* A packet of the train that is being made. */
+struct qs_sealed {
+    const uint8_t *at;
+    size_t size; /* ciphertext and tag */
+    enum sp_packet_type type;
+    bool is_eliciting;
+};
+
+struct qs_oracle {
+    struct qs_trace *trace;
+    const char *who;
+    enum sp_role role;
+    const struct sp_config *config;
+    const struct sp_config *peer;
+
+    struct qs_oracle_space spaces[SP_SPACES];
+
+    /* Flow control.  "limit": what the peer has allowed us, as far as we have heard.
+     * "sent", "received": the sum of the largest offsets of all streams. */
+    struct qs_stream_table streams;
+    uint64_t conn_limit;
+    uint64_t conn_sent;
+    uint64_t conn_received;
+    uint64_t open_limit[2]; /* streams that we may open: bidi, uni */
+    uint64_t opened_by_peer[2];
+
+    /* Amplification.  [RFC9000 8.1] */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    bool address_is_valid;
+
+    struct qs_sealed sealed[QS_SEALED_MAX];
+    uint32_t sealed_count;
+    bool has_closed; /* sealed or opened a CONNECTION_CLOSE */
+
+    struct sp_stats stats; /* before the train that is being made */
+    uint64_t probe_bytes;  /* that may be sent above the congestion window */
+};
+
+void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char *who,
+                    const struct qs_plan *plan, enum sp_role role);
+void qs_oracle_deinit(struct qs_oracle *oracle);
+
+/* A packet was sealed or opened. */
+void qs_oracle_packet(struct qs_oracle *oracle, const struct qs_packet *packet);
+
+/* `bytes` of datagrams are about to be received as one batch. */
+void qs_oracle_batch(struct qs_oracle *oracle, uint64_t bytes);
+
+/* Around sp_conn_send(). */
+void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn);
+void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
+                          const struct sp_train *train);
+
+/* Frames of a packet, for oracle_flow.c. */
+void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame);
+void qs_oracle_flow_received(struct qs_oracle *oracle, const struct sp_frame *frame);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* Flow control and stream limits, seen from outside.  [RFC9000 4]
+ *
+ * As a sender, this side may use what the peer's frames that it has opened allow; as a
+ * receiver, it may not promise more than its configured window above what it has received. */
+
+#include "test/sim/oracle.h"
+
+#include <inttypes.h>
+
+#include "proto/base/compiler.h"
+
+struct oracle_stream {
+    bool is_known;
+    uint64_t limit; /* the peer's, for what we send */
+    uint64_t sent;
+    bool has_final;      /* we have said where it ends .. */
+    uint64_t final_size; /* .. here */
+    bool was_reset;      /* by us */
+    uint64_t received;
+};
+
+void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char *who,
+                    const struct qs_plan *plan, enum sp_role role)
+{
+    *oracle = (struct qs_oracle){
+        .trace = trace,
+        .who = who,
+        .role = role,
+        .config = &plan->side[role].config,
+        .peer = &plan->side[1 - role].config,
+        .address_is_valid = role == SP_CLIENT,
+    };
+    qs_stream_table_init(&oracle->streams, sizeof(struct oracle_stream));
+    oracle->conn_limit = oracle->peer->conn_window_bytes;
+    oracle->open_limit[0] = oracle->peer->streams_bidi_max;
+    oracle->open_limit[1] = oracle->peer->streams_uni_max;
+}
+
+static bool is_ours(const struct qs_oracle *oracle, uint64_t id)
+{
+    return (id & SP_STREAM_BY_SERVER) == (uint64_t)(oracle->role == SP_SERVER);
+}
+
+static struct oracle_stream *stream_of(struct qs_oracle *oracle, uint64_t id)
+{
+    struct oracle_stream *stream = qs_stream_table_get(&oracle->streams, id);
+    if (stream != NULL && !stream->is_known) {
+        stream->is_known = true;
+        stream->limit = oracle->peer->stream_window_bytes;
+    }
+    return stream;
+}
+
+/* The stream of a frame that only the sending side of a stream may send, or NULL if this
+ * side may not. */
+static struct oracle_stream *sending_stream(struct qs_oracle *oracle, uint64_t id)
+{
+    bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
+    if (is_uni && !is_ours(oracle, id)) {
+        qs_fail(oracle->trace, "%s sends on stream %" PRIu64 ", the peer's own", oracle->who, id);
+        return NULL;
+    }
+    if (is_ours(oracle, id) && id / 4 >= oracle->open_limit[is_uni]) {
+        qs_fail(oracle->trace, "%s opens stream %" PRIu64 ", the peer's limit is %" PRIu64,
+                oracle->who, id, oracle->open_limit[is_uni]); /* [RFC9000 4.6] */
+        return NULL;
+    }
+    struct oracle_stream *stream = stream_of(oracle, id);
+    if (stream == NULL)
+        qs_fail(oracle->trace, "%s uses stream %" PRIu64 ", out of all bounds", oracle->who, id);
+    return stream;
+}
+
+/* Takes flow control credit up to `end`. */
+static void spend(struct qs_oracle *oracle, struct oracle_stream *stream, uint64_t id, uint64_t end)
+{
+    if (end > stream->sent) {
+        oracle->conn_sent += end - stream->sent;
+        stream->sent = end;
+    }
+    if (stream->sent > stream->limit)
+        qs_fail(oracle->trace,
+                "%s sends stream %" PRIu64 " up to %" PRIu64 ", its limit is %" PRIu64, oracle->who,
+                id, stream->sent, stream->limit);
+    if (oracle->conn_sent > oracle->conn_limit)
+        qs_fail(oracle->trace, "%s sends %" PRIu64 " bytes in all, its limit is %" PRIu64,
+                oracle->who, oracle->conn_sent, oracle->conn_limit);
+    if (stream->has_final && stream->sent > stream->final_size)
+        qs_fail(oracle->trace, "%s sends stream %" PRIu64 " beyond its final size", oracle->who,
+                id); /* [RFC9000 4.5] */
+}
+
+static void set_final(struct qs_oracle *oracle, struct oracle_stream *stream, uint64_t id,
+                      uint64_t size)
+{
+    if (stream->has_final && stream->final_size != size)
+        qs_fail(oracle->trace, "%s changes the final size of stream %" PRIu64, oracle->who, id);
+    stream->has_final = true;
+    stream->final_size = size;
+}
+
+static void stream_sent(struct qs_oracle *oracle, const struct sp_frame_stream *frame)
+{
+    struct oracle_stream *stream = sending_stream(oracle, frame->id);
+    if (stream == NULL)
+        return;
+    if (stream->was_reset)
+        qs_fail(oracle->trace, "%s sends stream %" PRIu64 " after its reset", oracle->who,
+                frame->id); /* [RFC9000 3.1] */
+    uint64_t end = frame->offset + frame->size;
+    if (frame->fin)
+        set_final(oracle, stream, frame->id, end);
+    spend(oracle, stream, frame->id, end);
+    if (!qs_content_is((int)oracle->role, frame->id, frame->offset, frame->data,
+                       (size_t)frame->size))
+        qs_fail(oracle->trace, "%s sends wrong bytes on stream %" PRIu64 " at %" PRIu64,
+                oracle->who, frame->id, frame->offset);
+}
+
+static void reset_sent(struct qs_oracle *oracle, uint64_t id, uint64_t final_size)
+{
+    struct oracle_stream *stream = sending_stream(oracle, id);
+    if (stream == NULL)
+        return;
+    stream->was_reset = true;
+    set_final(oracle, stream, id, final_size);
+    spend(oracle, stream, id, final_size);
+}
+
+static void stream_credit_sent(struct qs_oracle *oracle, uint64_t id, uint64_t limit)
+{
+    struct oracle_stream *stream = stream_of(oracle, id);
+    bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
+    if (stream == NULL || (is_uni && is_ours(oracle, id)))
+        qs_fail(oracle->trace, "%s gives credit for stream %" PRIu64, oracle->who, id);
+    else if (limit > stream->received + oracle->config->stream_window_bytes_max)
+        qs_fail(oracle->trace,
+                "%s gives stream %" PRIu64 " credit up to %" PRIu64 ", it has received %" PRIu64,
+                oracle->who, id, limit, stream->received);
+}
+
+static void streams_credit_sent(struct qs_oracle *oracle, bool is_uni, uint64_t limit)
+{
+    uint64_t max = is_uni ? oracle->config->streams_uni_max : oracle->config->streams_bidi_max;
+    if (limit > oracle->opened_by_peer[is_uni] + max)
+        qs_fail(oracle->trace, "%s allows %" PRIu64 " streams, the peer opened %" PRIu64,
+                oracle->who, limit, oracle->opened_by_peer[is_uni]);
+}
+
+void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame)
+{
+    if ((frame->type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM) {
+        stream_sent(oracle, &frame->stream);
+        return;
+    }
+    switch (frame->type) {
+    case SP_FRAME_RESET_STREAM:
+        reset_sent(oracle, frame->on_stream.id, frame->on_stream.final_size);
+        break;
+    case SP_FRAME_MAX_DATA:
+        if (frame->limit > oracle->conn_received + oracle->config->conn_window_bytes_max)
+            qs_fail(oracle->trace, "%s gives credit up to %" PRIu64 ", it has received %" PRIu64,
+                    oracle->who, frame->limit, oracle->conn_received);
+        break;
+    case SP_FRAME_MAX_STREAM_DATA:
+        stream_credit_sent(oracle, frame->on_stream.id, frame->on_stream.limit);
+        break;
+    case SP_FRAME_MAX_STREAMS_BIDI:
+    case SP_FRAME_MAX_STREAMS_UNI:
+        streams_credit_sent(oracle, frame->type == SP_FRAME_MAX_STREAMS_UNI, frame->limit);
+        break;
+    default:
+        break;
+    }
+}
+
+static void stream_received(struct qs_oracle *oracle, uint64_t id, uint64_t end)
+{
+    struct oracle_stream *stream = stream_of(oracle, id);
+    if (stream == NULL)
+        return;
+    if (end > stream->received) {
+        oracle->conn_received += end - stream->received;
+        stream->received = end;
+    }
+}
+
+/* A frame that names a stream opens it, and all below it.  [RFC9000 3.2] */
+static void stream_named(struct qs_oracle *oracle, uint64_t id)
+{
+    bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
+    if (!is_ours(oracle, id))
+        oracle->opened_by_peer[is_uni] = SB_MAX(oracle->opened_by_peer[is_uni], id / 4 + 1);
+}
+
+void qs_oracle_flow_received(struct qs_oracle *oracle, const struct sp_frame *frame)
+{
+    if ((frame->type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM) {
+        stream_named(oracle, frame->stream.id);
+        stream_received(oracle, frame->stream.id, frame->stream.offset + frame->stream.size);
+        return;
+    }
+    switch (frame->type) {
+    case SP_FRAME_RESET_STREAM:
+        stream_named(oracle, frame->on_stream.id);
+        stream_received(oracle, frame->on_stream.id, frame->on_stream.final_size);
+        break;
+    case SP_FRAME_STOP_SENDING:
+    case SP_FRAME_STREAM_DATA_BLOCKED:
+        stream_named(oracle, frame->on_stream.id);
+        break;
+    case SP_FRAME_MAX_STREAM_DATA: {
+        stream_named(oracle, frame->on_stream.id);
+        struct oracle_stream *stream = stream_of(oracle, frame->on_stream.id);
+        if (stream != NULL)
+            stream->limit = SB_MAX(stream->limit, frame->on_stream.limit);
+        break;
+    }
+    case SP_FRAME_MAX_DATA:
+        oracle->conn_limit = SB_MAX(oracle->conn_limit, frame->limit);
+        break;
+    case SP_FRAME_MAX_STREAMS_BIDI:
+        oracle->open_limit[0] = SB_MAX(oracle->open_limit[0], frame->limit);
+        break;
+    case SP_FRAME_MAX_STREAMS_UNI:
+        oracle->open_limit[1] = SB_MAX(oracle->open_limit[1], frame->limit);
+        break;
+    default:
+        break;
+    }
+}

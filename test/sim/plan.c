@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/plan.h"
+
+#include <stdio.h>
+
+#include "proto/base/time.h"
+
+static void side_init(struct qs_side_plan *side)
+{
+    sp_config_init(&side->config);
+    side->config.cid_size = 8;
+    side->batch_ns_max = 100 * SB_US;
+    side->timer_slack_ns_max = 100 * SB_US;
+    side->train_count_max = 16;
+    side->app = (struct qs_app_plan){
+        .bytes_min = 10000,
+        .bytes_max = 30000,
+        .write_bytes_max = 8000,
+        .writes_max = 4,
+    };
+}
+
+void qs_plan_init(struct qs_plan *plan, uint64_t seed)
+{
+    *plan = (struct qs_plan){
+        .name = "unnamed",
+        .seed = seed,
+        .conn_count = 1,
+        .work_ns = 20 * SB_S,
+        .must_complete = true,
+        .check_interval = 1,
+    };
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].delay_ns = 10 * SB_MS;
+        side_init(&plan->side[role]);
+        plan->expect[role].kind = SP_CLOSE_APP;
+    }
+    struct qs_app_plan *client = &plan->side[SP_CLIENT].app;
+    client->bidi_count = 2;
+    client->close_when = QS_CLOSE_WHEN_DONE;
+    qs_tls_plan_init(&plan->tls);
+    qs_null_plan_init(&plan->protect);
+}
+
+uint64_t qs_plan_end_ns(const struct qs_plan *plan)
+{
+    uint64_t end_ns = plan->faults_end_ns + plan->work_ns;
+    for (int role = 0; role < QS_SIDES; role++) {
+        const struct sp_config *config = &plan->side[role].config;
+        end_ns += config->idle_timeout_ns + config->handshake_timeout_ns;
+        end_ns += 4 * plan->path[role].delay_ns + 10 * SB_S;
+    }
+    return end_ns;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_PLAN_H
+#define QS_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/conn.h"
+#include "test/sim/null_protect.h"
+#include "test/sim/null_tls.h"
+
+/* Everything that decides a run, apart from the code.  A scenario fills one by hand, the
+ * swarm fills one from its seed.  Chances are in parts per million. */
+
+enum { QS_SIDES = 2 }; /* indexed by enum sp_role */
+
+/* One direction of the network, named by who sends into it.  What damages datagrams
+ * does so until `faults_end_ns` of the run. */
+struct qs_path_plan {
+    uint64_t delay_ns;
+    uint64_t jitter_ns; /* added, uniform; what it overtakes is kept in order */
+    uint32_t loss_ppm;
+    uint32_t drop_first; /* datagrams `drop_first` .. are dropped, counted from 1; 0: none */
+    uint32_t drop_count;
+    uint32_t late_nth; /* this datagram comes `late_ns` later; 0: none */
+    uint64_t late_ns;
+    uint32_t reorder_ppm; /* comes `reorder_ns` at most later, overtaken by others */
+    uint64_t reorder_ns;
+    uint32_t duplicate_ppm;
+    uint32_t corrupt_ppm;
+    uint32_t truncate_ppm;
+    uint32_t version_nth;        /* this datagram's version field is changed; 0: none */
+    uint32_t mark_ppm;           /* ECT becomes CE */
+    bool bleaches_ecn;           /* the field is cleared */
+    uint64_t rate_bytes_per_s;   /* of a bottleneck; 0: none */
+    uint64_t queue_bytes;        /* .. what may wait before it */
+    uint64_t mark_bytes;         /* .. from how many waiting bytes on it marks; 0: never */
+    size_t mtu;                  /* UDP payload that passes; 0: any */
+    uint64_t blackhole_from_ns;  /* nothing passes from here .. */
+    uint64_t blackhole_until_ns; /* .. to here, even after the faults' end */
+};
+
+enum qs_close_when {
+    QS_CLOSE_NEVER,     /* the idle timeout ends it, or the other side */
+    QS_CLOSE_WHEN_DONE, /* all streams of both sides are closed */
+    QS_CLOSE_AT,        /* at close_at_ns, whatever is going on */
+};
+
+struct qs_app_plan {
+    uint32_t bidi_count; /* streams that this side opens in all */
+    uint32_t uni_count;
+    uint64_t bytes_min; /* that this side sends on a stream, own or answered */
+    uint64_t bytes_max;
+    uint32_t write_bytes_max; /* in one write */
+    uint32_t writes_max;      /* lent at a time, a stream */
+    uint32_t reset_ppm;       /* streams that it abandons halfway */
+    uint32_t stop_ppm;        /* streams that it asks the peer to abandon halfway */
+    uint32_t hold_ppm;        /* slices that are kept for a while */
+    uint64_t hold_ns;
+    uint64_t read_bytes; /* credit given back every .. */
+    uint64_t read_ns;    /* .. of this; 0: all at once */
+    enum qs_close_when close_when;
+    uint64_t close_at_ns;
+    uint64_t close_error;
+};
+
+/* One side: its transport, its stand-in for the ring, its application. */
+struct qs_side_plan {
+    struct sp_config config;
+    uint64_t batch_ns_max;       /* datagrams wait at most this long to be read together */
+    uint64_t timer_slack_ns_max; /* deadlines are met at most this late */
+    uint32_t socket_full_ppm;    /* sends that are put off .. */
+    uint64_t socket_full_ns;     /* .. for at most this long */
+    uint32_t train_count_max;
+    bool sends_resets;         /* answers unknown packets with a Stateless Reset */
+    bool speaks_other_version; /* server: negotiates everybody away from version 1 */
+    uint64_t crash_at_ns;      /* loses all its connections then; 0: never */
+    struct qs_app_plan app;
+};
+
+/* How the connections of one side must end.  TRANSPORT and APP with their error. */
+struct qs_expect {
+    enum sp_close_kind kind; /* NONE: no matter how */
+    uint64_t error;
+};
+
+struct qs_plan {
+    char name[64];
+    uint64_t seed;
+    bool verbose;
+    bool real_crypto;
+    uint32_t conn_count; /* connections that the client opens */
+    uint64_t conn_interval_ns;
+    struct qs_path_plan path[QS_SIDES];
+    struct qs_side_plan side[QS_SIDES];
+    struct qs_tls_plan tls;
+    struct qs_null_plan protect;
+    uint64_t rebind_at_ns; /* the client's address changes then; 0: never */
+    uint64_t faults_end_ns;
+    uint64_t work_ns;   /* all streams are done at most this long after the faults' end */
+    bool must_complete; /* every byte of every stream must get through */
+    bool may_time_out;  /* ends by timeouts are no failure */
+    bool hides_close;   /* an end may come so early that the peer cannot be told why */
+    struct qs_expect expect[QS_SIDES];
+    uint64_t key_updates_min; /* that both sides together must have made */
+    uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
+    bool lies_to_the_reader;  /* the canary: the application expects other bytes */
+};
+
+/* A quiet network of 20 ms round trip, two streams that carry some ten thousand
+ * bytes each way, and a client that closes when all is done. */
+void qs_plan_init(struct qs_plan *plan, uint64_t seed);
+
+/* When everything must be gone, closing and draining included. */
+uint64_t qs_plan_end_ns(const struct qs_plan *plan);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_SCENARIOS_H
+#define QS_SCENARIOS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "test/sim/plan.h"
+
+/* Runs that have a name.  A family has several members: NAME-1, NAME-2 .. */
+struct qs_scenario {
+    const char *name;
+    const char *what; /* in one line */
+    void (*fill)(struct qs_plan *plan, uint32_t member);
+    const uint32_t *members; /* NULL: 1 to member_count */
+    uint32_t member_count;   /* 0: no family */
+};
+
+extern const struct qs_scenario qs_scenarios[];
+extern const uint32_t qs_scenario_count;
+
+/* The plan of member `index` of `scenario` (0 for one that is no family). */
+void qs_scenario_plan(const struct qs_scenario *scenario, uint32_t index, uint64_t seed,
+                      struct qs_plan *ret);
+
+/* The plan of a random network, random applications and random faults. */
+void qs_swarm_plan(uint64_t seed, struct qs_plan *ret);
+
+#endif

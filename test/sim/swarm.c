@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* A plan from a seed: each thing that can vary does so in some of the runs, and in most runs most
+ * of them are quiet, so that faults are also met alone and in pairs. */
+
+#include <stdio.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "test/sim/random.h"
+#include "test/sim/scenarios.h"
+
+/* True in one of `n` runs. */
+static bool one_in(struct qs_random *random, uint64_t n)
+{
+    return qs_random_below(random, n) == 0;
+}
+
+/* A number of any magnitude up to `max`: small ones as often as large ones. */
+static uint64_t any_size(struct qs_random *random, uint64_t max)
+{
+    uint64_t bits = 0;
+    while (bits < 63 && (max >> bits) > 1)
+        bits++;
+    uint64_t top = UINT64_C(1) << qs_random_between(random, 0, bits);
+    return qs_random_between(random, 0, SB_MIN(top, max));
+}
+
+static uint32_t chance(struct qs_random *random, uint64_t one_in_runs, uint64_t ppm_max)
+{
+    return one_in(random, one_in_runs) ? (uint32_t)any_size(random, ppm_max) : 0;
+}
+
+static void random_path(struct qs_random *random, struct qs_path_plan *path)
+{
+    path->delay_ns = any_size(random, 100 * SB_MS);
+    path->jitter_ns = one_in(random, 3) ? any_size(random, 20 * SB_MS) : 0;
+    path->loss_ppm = chance(random, 2, 300000);
+    path->reorder_ppm = chance(random, 3, 300000);
+    path->reorder_ns = any_size(random, 100 * SB_MS);
+    path->duplicate_ppm = chance(random, 4, 300000);
+    path->corrupt_ppm = chance(random, 4, 200000);
+    path->truncate_ppm = chance(random, 6, 100000);
+    path->mark_ppm = chance(random, 4, 100000);
+    path->bleaches_ecn = one_in(random, 8);
+    if (one_in(random, 4)) {
+        path->rate_bytes_per_s = qs_random_between(random, 50000, 5000000);
+        path->queue_bytes = qs_random_between(random, 3000, 100000);
+        path->mark_bytes = one_in(random, 3) ? path->queue_bytes / 3 : 0;
+    }
+    if (one_in(random, 8)) {
+        path->blackhole_from_ns = any_size(random, 2 * SB_S);
+        path->blackhole_until_ns = path->blackhole_from_ns + any_size(random, 3 * SB_S) + 1;
+    }
+    if (one_in(random, 4)) {
+        path->drop_first = 1 + (uint32_t)any_size(random, 40);
+        path->drop_count = 1 + (uint32_t)any_size(random, 6);
+    }
+    if (one_in(random, 4)) {
+        path->late_nth = 1 + (uint32_t)any_size(random, 20);
+        path->late_ns = any_size(random, 200 * SB_MS);
+    }
+}
+
+static void random_config(struct qs_random *random, struct sp_config *config)
+{
+    config->handshake_timeout_ns = 300 * SB_S;
+    config->idle_timeout_ns = 300 * SB_S;
+    config->ack_delay_ns_max = qs_random_between(random, 1, 50) * SB_MS;
+    config->datagram_size_max = (size_t)qs_random_between(random, 1200, 1472);
+    config->cid_size = (uint8_t)qs_random_between(random, 4, 20);
+    config->ecn = one_in(random, 2);
+    config->pacing = !one_in(random, 3);
+    if (one_in(random, 2)) {
+        config->stream_window_bytes = 200 + any_size(random, 100000);
+        config->stream_window_bytes_max = config->stream_window_bytes + any_size(random, 200000);
+        config->conn_window_bytes = 200 + any_size(random, 200000);
+        config->conn_window_bytes_max = config->conn_window_bytes + any_size(random, 400000);
+    }
+    if (one_in(random, 3)) {
+        config->streams_bidi_max = 1 + any_size(random, 20);
+        config->streams_uni_max = 1 + any_size(random, 20);
+        config->streams_local_max = 1 + any_size(random, 20);
+    }
+}
+
+static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64_t stream_max)
+{
+    app->bidi_count = (uint32_t)any_size(random, stream_max);
+    app->uni_count = one_in(random, 2) ? (uint32_t)any_size(random, stream_max) : 0;
+    uint64_t streams = 1 + app->bidi_count + app->uni_count;
+    app->bytes_max = any_size(random, 400000 / streams);
+    app->bytes_min = one_in(random, 2) ? app->bytes_max : 0;
+    app->write_bytes_max = 1 + (uint32_t)any_size(random, 20000);
+    if (app->write_bytes_max < app->bytes_max / 100)
+        app->write_bytes_max = (uint32_t)app->bytes_max / 100;
+    app->writes_max = 1 + (uint32_t)any_size(random, 8);
+    app->reset_ppm = chance(random, 3, 600000);
+    app->stop_ppm = chance(random, 3, 600000);
+    app->hold_ppm = chance(random, 4, 1000000);
+    app->hold_ns = any_size(random, SB_S);
+    if (one_in(random, 4)) {
+        app->read_ns = 1 + any_size(random, 20 * SB_MS);
+        app->read_bytes = 1000 + any_size(random, 20000);
+    }
+}
+
+static void random_side(struct qs_random *random, struct qs_side_plan *side)
+{
+    random_config(random, &side->config);
+    side->batch_ns_max = one_in(random, 2) ? any_size(random, 10 * SB_MS) : 0;
+    side->timer_slack_ns_max = one_in(random, 2) ? any_size(random, 10 * SB_MS) : 0;
+    side->socket_full_ppm = chance(random, 4, 300000);
+    side->socket_full_ns = 1 + any_size(random, 5 * SB_MS);
+    side->train_count_max = 1 + (uint32_t)any_size(random, 63);
+    side->sends_resets = one_in(random, 2);
+    random_app(random, &side->app, 1 + any_size(random, 40));
+}
+
+static void random_tls(struct qs_random *random, struct qs_plan *plan)
+{
+    plan->tls.hello_size = 200 + (size_t)any_size(random, 2500);
+    plan->tls.certificate_size = (size_t)any_size(random, 10000);
+    plan->tls.ticket_size = (size_t)any_size(random, 2000);
+    plan->tls.ticket_count = (uint32_t)any_size(random, 4);
+    plan->tls.write_secret_first = one_in(random, 2);
+    if (one_in(random, 4))
+        plan->protect.seal_count_max = qs_random_between(random, 100, 1000);
+}
+
+/* Who ends it, and how. */
+static void random_end(struct qs_random *random, struct qs_plan *plan)
+{
+    struct qs_app_plan *apps[QS_SIDES] = {&plan->side[SP_CLIENT].app, &plan->side[SP_SERVER].app};
+    uint64_t error = any_size(random, SB_VARINT_MAX);
+    for (int role = 0; role < QS_SIDES; role++) {
+        apps[role]->close_when = QS_CLOSE_NEVER;
+        apps[role]->close_error = error;
+        plan->expect[role].error = error;
+    }
+    apps[qs_random_below(random, QS_SIDES)]->close_when = QS_CLOSE_WHEN_DONE;
+    if (one_in(random, 4))
+        apps[qs_random_below(random, QS_SIDES)]->close_when = QS_CLOSE_WHEN_DONE;
+    if (!one_in(random, 5))
+        return;
+
+    /* Somebody does not wait until all is done. */
+    plan->must_complete = false;
+    plan->hides_close = true;
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->expect[role].kind = SP_CLOSE_NONE;
+    struct qs_side_plan *side = &plan->side[qs_random_below(random, QS_SIDES)];
+    uint64_t at_ns = any_size(random, 3 * SB_S);
+    if (one_in(random, 4)) {
+        side->crash_at_ns = 1 + at_ns;
+        plan->may_time_out = true;
+    } else {
+        side->app.close_when = QS_CLOSE_AT;
+        side->app.close_at_ns = at_ns;
+    }
+}
+
+void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
+{
+    qs_plan_init(ret, seed);
+    struct qs_random random;
+    qs_random_init(&random, seed);
+    snprintf(ret->name, sizeof(ret->name), "swarm");
+    for (int role = 0; role < QS_SIDES; role++) {
+        random_path(&random, &ret->path[role]);
+        random_side(&random, &ret->side[role]);
+    }
+    random_tls(&random, ret);
+    random_end(&random, ret);
+    if (one_in(&random, 8)) {
+        ret->conn_count = 1 + (uint32_t)any_size(&random, 6);
+        ret->conn_interval_ns = any_size(&random, 50 * SB_MS);
+    }
+    ret->faults_end_ns = 5 * SB_S;
+    ret->work_ns = 250 * SB_S;
+    ret->check_interval = 8;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/tap.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+
+struct sp_key {
+    struct qs_tap *tap;
+    struct sp_key *inner;
+    uint64_t sealed_count;
+};
+
+static struct sp_key *wrap(struct qs_tap *tap, struct sp_key *inner)
+{
+    if (inner == NULL)
+        return NULL;
+    struct sp_key *key = malloc(sizeof(*key));
+    SB_ASSERT(key != NULL);
+    *key = (struct sp_key){.tap = tap, .inner = inner};
+    tap->key_count++;
+    return key;
+}
+
+static bool tap_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
+                        struct sp_key **ret_read, struct sp_key **ret_write)
+{
+    struct qs_tap *tap = context;
+    struct sp_key *read;
+    struct sp_key *write;
+    if (!tap->inner.ops->initial(tap->inner.context, dcid, role, &read, &write))
+        return false;
+    *ret_read = wrap(tap, read);
+    *ret_write = wrap(tap, write);
+    return true;
+}
+
+static struct sp_key *tap_key(void *context, enum sp_suite suite, const uint8_t *secret,
+                              size_t secret_size)
+{
+    struct qs_tap *tap = context;
+    return wrap(tap, tap->inner.ops->key(tap->inner.context, suite, secret, secret_size));
+}
+
+static struct sp_key *tap_next(const struct sp_key *key)
+{
+    return wrap(key->tap, key->tap->inner.ops->next(key->inner));
+}
+
+static void tap_destroy(struct sp_key *key)
+{
+    if (key == NULL)
+        return;
+    SB_ASSERT(key->tap->key_count > 0);
+    key->tap->key_count--;
+    key->tap->inner.ops->destroy(key->inner);
+    free(key);
+}
+
+static struct sp_key_limits tap_limits(const struct sp_key *key)
+{
+    return key->tap->inner.ops->limits(key->inner);
+}
+
+static struct qs_packet packet_of(struct sb_bytes header, uint64_t pn, struct sb_bytes payload)
+{
+    static const struct {
+        enum sp_packet_type type;
+        enum sp_space space;
+    } forms[] = {
+        {SP_PACKET_INITIAL, SP_SPACE_INITIAL},
+        {SP_PACKET_ZERO_RTT, SP_SPACE_APP},
+        {SP_PACKET_HANDSHAKE, SP_SPACE_HANDSHAKE},
+    };
+    struct qs_packet packet = {
+        .type = SP_PACKET_ONE_RTT,
+        .space = SP_SPACE_APP,
+        .pn = pn,
+        .header = header,
+        .payload = payload,
+    };
+    if (header.data[0] & SP_HEADER_LONG) {
+        int form = (header.data[0] >> 4) & 3;
+        SB_ASSERT(form < 3); /* a Retry is not protected like this */
+        packet.type = forms[form].type;
+        packet.space = forms[form].space;
+    }
+    return packet;
+}
+
+static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
+{
+    struct qs_tap *tap = key->tap;
+    size_t size = 0;
+    for (size_t i = 0; i < seal->part_count; i++)
+        size += seal->parts[i].size;
+    /* Before sealing: it may be in place. */
+    uint8_t *plain = malloc(size + 1);
+    SB_ASSERT(plain != NULL);
+    for (size_t i = 0, at = 0; i < seal->part_count; at += seal->parts[i].size, i++) {
+        if (seal->parts[i].size > 0)
+            memcpy(plain + at, seal->parts[i].data, seal->parts[i].size);
+    }
+
+    key->sealed_count++;
+    uint64_t limit = tap->inner.ops->limits(key->inner).seal_count_max;
+    if (key->sealed_count > limit)
+        qs_fail(tap->trace, "a key sealed %" PRIu64 " packets, its limit is %" PRIu64,
+                key->sealed_count, limit);
+    struct qs_packet packet = packet_of((struct sb_bytes){seal->header, seal->header_size},
+                                        seal->pn, (struct sb_bytes){plain, size});
+    packet.sealed_at = seal->out;
+    tap->on_packet(tap->context, &packet);
+    free(plain);
+    if (key->sealed_count <= limit)
+        tap->inner.ops->seal(key->inner, seal);
+}
+
+static bool tap_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
+                     uint8_t *data, size_t size)
+{
+    struct qs_tap *tap = key->tap;
+    if (!tap->inner.ops->open(key->inner, pn, header, header_size, data, size)) {
+        tap->failed_count++;
+        return false;
+    }
+    struct qs_packet packet = packet_of((struct sb_bytes){header, header_size}, pn,
+                                        (struct sb_bytes){data, size - SP_TAG_SIZE});
+    tap->on_packet(tap->context, &packet);
+    return true;
+}
+
+static void tap_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
+                      uint8_t (*ret_masks)[SP_MASK_SIZE])
+{
+    key->tap->inner.ops->masks(key->inner, samples, count, ret_masks);
+}
+
+static bool tap_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
+                                   const uint8_t *packet, size_t size)
+{
+    struct qs_tap *tap = context;
+    return tap->inner.ops->retry_is_authentic(tap->inner.context, original_dcid, packet, size);
+}
+
+static const struct sp_protect_ops tap_ops = {
+    .initial = tap_initial,
+    .key = tap_key,
+    .next = tap_next,
+    .destroy = tap_destroy,
+    .limits = tap_limits,
+    .seal = tap_seal,
+    .open = tap_open,
+    .masks = tap_masks,
+    .retry_is_authentic = tap_retry_is_authentic,
+};
+
+struct sp_protect qs_tap_protect(struct qs_tap *tap)
+{
+    return (struct sp_protect){.ops = &tap_ops, .context = tap};
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_TAP_H
+#define QS_TAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/protect.h"
+#include "test/sim/trace.h"
+
+/* Sits between a connection and its packet protection, whichever that is, and shows
+ * every packet in plaintext: as it is sealed, and when it was opened. */
+struct qs_tap {
+    struct sp_protect inner;
+    void (*on_packet)(void *context, const struct qs_packet *packet);
+    void *context;
+    struct qs_trace *trace;
+    uint64_t key_count;    /* that exist now */
+    uint64_t failed_count; /* opens that failed */
+};
+
+/* `tap` is borrowed by the protection that is returned, and by all its keys. */
+struct sp_protect qs_tap_protect(struct qs_tap *tap);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/world.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/base/time.h"
+
+/* Not 0: a time that nobody set is then in the past. */
+#define START_NS (1000 * SB_MS)
+
+static void connect_next(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_world *world = context;
+    qs_host_connect(&world->hosts[SP_CLIENT]);
+    if (++world->connected_count < world->plan->conn_count)
+        qs_clock_at(&world->clock, world->clock.now_ns + world->plan->conn_interval_ns,
+                    connect_next, world, NULL);
+}
+
+static void crash(void *context, void *argument)
+{
+    (void)argument;
+    qs_host_crash(context);
+}
+
+static void check_work(void *context, void *argument)
+{
+    (void)argument;
+    qs_judge_work(context);
+}
+
+/* `plan` with all its times moved to the clock's start. */
+static void plan_shift(struct qs_plan *plan)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_path_plan *path = &plan->path[role];
+        if (path->blackhole_until_ns > 0) {
+            path->blackhole_from_ns += START_NS;
+            path->blackhole_until_ns += START_NS;
+        }
+        struct qs_side_plan *side = &plan->side[role];
+        side->app.close_at_ns += START_NS;
+        if (side->crash_at_ns > 0)
+            side->crash_at_ns += START_NS;
+    }
+    if (plan->rebind_at_ns > 0)
+        plan->rebind_at_ns += START_NS;
+    plan->faults_end_ns += START_NS;
+}
+
+static void world_init(struct qs_world *world, const struct qs_plan *plan)
+{
+    *world = (struct qs_world){.plan = plan};
+    qs_clock_init(&world->clock, START_NS);
+    qs_trace_init(&world->trace, &world->clock, plan->verbose);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_host *host = &world->hosts[role];
+        struct qs_link *link = &world->links[role];
+        qs_link_init(link, plan, (enum sp_role)role, &world->clock, &world->trace);
+        qs_host_init(host, plan, (enum sp_role)role, &world->clock, &world->trace);
+        host->out = link;
+        host->peer = &world->hosts[1 - role];
+        link->deliver = qs_host_deliver;
+        link->context = host->peer;
+        if (host->side->crash_at_ns > 0)
+            qs_clock_at(&world->clock, host->side->crash_at_ns, crash, host, NULL);
+    }
+    qs_clock_at(&world->clock, START_NS, connect_next, world, NULL);
+    qs_clock_at(&world->clock, plan->faults_end_ns + plan->work_ns, check_work, world, NULL);
+}
+
+static bool is_over(const struct qs_world *world)
+{
+    bool over = world->connected_count == world->plan->conn_count;
+    for (int role = 0; role < QS_SIDES; role++) {
+        const struct qs_host *host = &world->hosts[role];
+        over = over && world->links[role].under_way_count == 0 && host->arrived_count == 0 &&
+               qs_host_live_count(host) == 0;
+    }
+    return over;
+}
+
+/* Things are freed in this order: what is under way, then the ends and their hosts. */
+static void world_deinit(struct qs_world *world)
+{
+    struct qs_due due;
+    while (qs_clock_pop(&world->clock, &due))
+        (void)qs_link_take_back(&due);
+    for (int role = 0; role < QS_SIDES; role++)
+        qs_host_deinit(&world->hosts[role]);
+    qs_clock_deinit(&world->clock);
+}
+
+void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
+{
+    struct qs_world world;
+    struct qs_plan shifted = *plan;
+    plan_shift(&shifted);
+    world_init(&world, &shifted);
+
+    uint64_t end_ns = qs_plan_end_ns(&shifted);
+    while (!world.trace.has_failed && !is_over(&world)) {
+        if (!qs_clock_step(&world.clock))
+            qs_fail(&world.trace, "nothing happens any more");
+        else if (world.clock.now_ns > end_ns)
+            qs_fail(&world.trace, "it takes too long: %u client's and %u server's connections live",
+                    qs_host_live_count(&world.hosts[SP_CLIENT]),
+                    qs_host_live_count(&world.hosts[SP_SERVER]));
+    }
+    if (!world.trace.has_failed)
+        qs_judge_end(&world);
+
+    *ret = (struct qs_result){.hash = world.trace.hash,
+                              .packet_count = world.trace.packet_count,
+                              .ended_ns = world.clock.now_ns - START_NS};
+    for (int role = 0; role < QS_SIDES; role++) {
+        ret->lost_count += world.links[role].damaged_count;
+        for (uint32_t i = 0; i < world.hosts[role].end_count; i++)
+            ret->bytes_received += world.hosts[role].ends[i]->app.bytes_received;
+    }
+    world_deinit(&world);
+    ret->has_failed = world.trace.has_failed;
+    memcpy(ret->failure, world.trace.failure, sizeof(ret->failure));
+}
