@@ -17,6 +17,7 @@ enum {
     TYPE_SHIFT = 4,
     TYPE_MASK = 0x03,
     LENGTH_SIZE = 2, /* bytes in which we write the length field */
+    SHORT_CID_SIZE_USUAL = 8,
 };
 _Static_assert(SP_PACKET_INITIAL == 0 && SP_PACKET_ZERO_RTT == 1 && SP_PACKET_HANDSHAKE == 2 &&
                    SP_PACKET_RETRY == 3,
@@ -43,13 +44,20 @@ static bool read_short(const uint8_t *data, size_t size, uint8_t cid_size, struc
     if (sb_reader_left(&r) < PROTECTED_SIZE_MIN)
         return false;
 
-    *ret = (struct sp_header){
-        .type = SP_PACKET_ONE_RTT,
-        .first = first,
-        .dcid = sp_cid_of(cid, cid_size),
-        .pn_offset = 1 + (size_t)cid_size,
-        .size = size,
-    };
+    /* One by one: this is the hot one, and a literal would be cleared as a whole and copied. */
+    ret->type = SP_PACKET_ONE_RTT;
+    ret->first = first;
+    ret->version = 0;
+    memset(&ret->dcid, 0, sizeof(ret->dcid));
+    ret->dcid.size = cid_size;
+    if (cid_size == SHORT_CID_SIZE_USUAL) /* a plain load and store */
+        memcpy(ret->dcid.bytes, cid, SHORT_CID_SIZE_USUAL);
+    else
+        memcpy(ret->dcid.bytes, cid, cid_size);
+    memset(&ret->scid, 0, sizeof(ret->scid));
+    ret->raw_dcid = ret->raw_scid = ret->token = ret->versions = (struct sb_bytes){0};
+    ret->pn_offset = 1 + (size_t)cid_size;
+    ret->size = size;
     return true;
 }
 

@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/bytes.h"
 
-static void write_big_endian(struct sb_writer *w, uint64_t value, uint32_t size)
-{
-    uint8_t *room = sb_writer_room(w, size);
-    if (room == NULL)
-        return;
-    for (uint32_t i = size; i-- > 0; value >>= 8)
-        room[i] = (uint8_t)value;
-}
-
 uint16_t sb_reader_u16(struct sb_reader *r)
 {
     const uint8_t *bytes = sb_reader_take(r, 2);
@@ -47,17 +38,23 @@ size_t sb_reader_skip_zeros(struct sb_reader *r)
 
 void sb_writer_u16(struct sb_writer *w, uint16_t value)
 {
-    write_big_endian(w, value, 2);
+    uint8_t *room = sb_writer_room(w, sizeof(value));
+    if (room != NULL)
+        sb_store_u16(room, value);
 }
 
 void sb_writer_u32(struct sb_writer *w, uint32_t value)
 {
-    write_big_endian(w, value, 4);
+    uint8_t *room = sb_writer_room(w, sizeof(value));
+    if (room != NULL)
+        sb_store_u32(room, value);
 }
 
 void sb_writer_u64(struct sb_writer *w, uint64_t value)
 {
-    write_big_endian(w, value, 8);
+    uint8_t *room = sb_writer_room(w, sizeof(value));
+    if (room != NULL)
+        sb_store_u64(room, value);
 }
 
 void sb_writer_bytes(struct sb_writer *w, const void *data, size_t size)
@@ -87,5 +84,16 @@ void sb_writer_varint_sized(struct sb_writer *w, uint64_t value, uint32_t size)
 
     /* The length goes into the two high bits: 0, 1, 2 or 3. */
     uint64_t prefix = (uint64_t)__builtin_ctz(size) << (size * 8 - 2);
-    write_big_endian(w, value | prefix, size);
+    value |= prefix;
+    uint8_t *room = sb_writer_room(w, size);
+    if (room == NULL)
+        return;
+    if (size == 1)
+        *room = (uint8_t)value;
+    else if (size == 2)
+        sb_store_u16(room, (uint16_t)value);
+    else if (size == 4)
+        sb_store_u32(room, (uint32_t)value);
+    else
+        sb_store_u64(room, value);
 }

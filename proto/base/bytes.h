@@ -36,6 +36,26 @@ static inline uint64_t sb_load_u64(const uint8_t *at)
     return (uint64_t)sb_load_u32(at) << 32 | sb_load_u32(at + 4);
 }
 
+static inline void sb_store_u16(uint8_t *at, uint16_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static inline void sb_store_u32(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 24);
+    at[1] = (uint8_t)(value >> 16);
+    at[2] = (uint8_t)(value >> 8);
+    at[3] = (uint8_t)value;
+}
+
+static inline void sb_store_u64(uint8_t *at, uint64_t value)
+{
+    sb_store_u32(at, (uint32_t)(value >> 32));
+    sb_store_u32(at + 4, (uint32_t)value);
+}
+
 /* A reader walks a range of bytes that it does not own.
  *
  * It fails once and stays failed: after the first read past the end every
