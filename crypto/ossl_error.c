@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* From OpenSSL's error queue, and from our own checks, to one line of text. */
+
+#include "crypto/ossl_error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+int sc_error_set(struct sc_error *error, int code, const char *format, ...)
+{
+    if (error == NULL)
+        return code;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(error->text, sizeof(error->text), format, args);
+    va_end(args);
+    for (char *c = error->text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+    return code;
+}
+
+const char *sc_ossl_reason(void)
+{
+    static _Thread_local char system_reason[80];
+    unsigned long code = ERR_get_error();
+    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
+    if (code != 0 && ERR_SYSTEM_ERROR(code)) {
+        (void)snprintf(system_reason, sizeof(system_reason), "%s", strerror(ERR_GET_REASON(code)));
+        reason = system_reason;
+    }
+    ERR_clear_error();
+    return reason == NULL ? "no reason given" : reason;
+}
