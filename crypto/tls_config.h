@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SC_TLS_CONFIG_H
+#define SC_TLS_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/types.h>
+
+#include "crypto/ossl_error.h"
+#include "proto/base/compiler.h"
+#include "proto/protect.h"
+#include "proto/types.h"
+
+/* What all connections of one kind have in common: keys, certificates, and what to
+ * demand of the peer.  Made once, then constant and shared; reference counted.
+ *
+ *     create() -> ref() for each who keeps it -> unref() by each */
+struct sc_tls_config;
+
+enum sc_client_auth {
+    SC_CLIENT_AUTH_NONE,
+    SC_CLIENT_AUTH_OPTIONAL, /* asked for; verified where given */
+    SC_CLIENT_AUTH_REQUIRED, /* without: alert certificate_required */
+};
+
+/* Everything is copied.  Zero, then set what is needed. */
+struct sc_tls_options {
+    enum sp_role role;
+
+    /* PEM, the leaf first, then its chain; and the leaf's key, without a passphrase.  As a
+     * file or as text, not both.  A server needs them, a client may have them. */
+    const char *cert_file;
+    const char *cert_pem;
+    const char *key_file;
+    const char *key_pem;
+
+    /* Whom to trust.  With one of these: exactly the certificates in it, be they roots,
+     * intermediates or the peer's own.  With neither: the system's store. */
+    const char *ca_file;
+    const char *ca_pem;
+
+    bool insecure;                   /* client: verify nothing */
+    enum sc_client_auth client_auth; /* server */
+
+    /* Application protocols, the preferred first; 1 to 255 bytes each.  At least one.
+     * The server's order decides.  [RFC9001 8.1] */
+    const char *const *alpn;
+    size_t alpn_count;
+
+    /* The preferred first.  0: all that we have, AES-128 first.  A server puts ChaCha20
+     * first for clients that do: they have no AES instructions. */
+    const enum sp_suite *suites;
+    size_t suite_count;
+
+    /* As SSL_CTX_set1_groups_list() takes them.  NULL: X25519 first, of which alone a
+     * client sends a key share: a ClientHello with an ML-KEM share takes two datagrams.
+     * A server accepts X25519MLKEM768 from those who prefer it. */
+    const char *groups;
+
+    const char *keylog_file; /* NULL: none */
+    uint32_t ticket_count;   /* server: session tickets after a handshake */
+};
+
+enum {
+    /* Bytes of CRYPTO data that we send at one level: bounds our own certificate chain. */
+    SC_TLS_SEND_BYTES_MAX = 65536,
+    /* Bytes of the peer's certificate chain.  Beyond: alert illegal_parameter. */
+    SC_TLS_PEER_CHAIN_BYTES_MAX = 65536,
+};
+
+/* Reads and checks everything now, so that no connection fails for it later.  `*ret` has
+ * one reference.  Returns 0, or:
+ *   -EINVAL  An option is missing or contradicts another, something cannot be decoded,
+ *            or key and certificate do not match.
+ *   -ENOENT, -EACCES, ...  A file cannot be read, or written.
+ *   -EFBIG, -ENOMEM
+ * and then says in `error` (or NULL) which file or option is wrong.  Threads: any. */
+SB_MUST_USE int sc_tls_config_create(const struct sc_tls_options *options,
+                                     struct sc_tls_config **ret, struct sc_error *error);
+
+/* Threads: any. */
+struct sc_tls_config *sc_tls_config_ref(struct sc_tls_config *config);
+void sc_tls_config_unref(struct sc_tls_config *config); /* NULL is accepted */
+
+enum sp_role sc_tls_config_role(const struct sc_tls_config *config);
+
+/* For crypto/tls.c. */
+SSL_CTX *sc_tls_config_context(const struct sc_tls_config *config);
+bool sc_tls_config_is_insecure(const struct sc_tls_config *config);
+/* Our copy of the protocol that is equal to `name`; NULL data if it is none of ours. */
+struct sb_bytes sc_tls_config_alpn(const struct sc_tls_config *config, struct sb_bytes name);
+
+#endif
