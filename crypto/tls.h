@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SC_TLS_H
+#define SC_TLS_H
+
+#include "crypto/ossl_error.h"
+#include "crypto/tls_config.h"
+#include "proto/base/compiler.h"
+#include "proto/tls.h"
+
+/* TLS 1.3 by OpenSSL: what proto/tls.h asks for.  One owner, one thread at a time.
+ *
+ *     sc_tls_create() -> sc_tls_ops.start() ... sc_tls_ops.destroy()
+ *
+ * What it says beyond the interface:
+ *   - The secret for reading 1-RTT packets is said right before COMPLETE and never earlier,
+ *     although OpenSSL may have it before the peer's Finished is verified: a server must
+ *     not even open such packets until then.  [RFC9001 5.7]
+ *   - A client that got no ALPN, or no transport parameters, fails before it says its
+ *     Finished, so the server never completes.  [RFC9001 8.1, 8.2]
+ *   - After ALERT everything but bytes(), drop(), destroy() and the questions below
+ *     does nothing.
+ *
+ * Memory, of 64-bit OpenSSL 3.5: 17 KB when made, 45 KB at most while the handshake runs.  A
+ * server needs OpenSSL only until the handshake is complete and gives it back then:
+ * 0.9 KB stay, and the bytes to send until they are dropped.  A client keeps 17 KB, for
+ * what a server may say later. */
+extern const struct sp_tls_ops sc_tls_ops;
+
+/* Makes a handshake, which keeps a reference of `config` and copies `server_name`.
+ *
+ *   server_name   Client: the name or IP address to verify, and, if it is a name, to tell
+ *                 the server [RFC6066 3]; NULL only for an insecure one.  Server: NULL.
+ *   *ret          Owned by the caller until sc_tls_ops.destroy(); untouched on failure.
+ *
+ * Returns 0, or -EINVAL for a bad name, -ENOMEM. */
+SB_MUST_USE int sc_tls_create(struct sc_tls_config *config, const char *server_name,
+                              struct sp_tls **ret, struct sc_error *error);
+
+/* What was negotiated.  Valid from COMPLETE until destroy(). */
+struct sb_bytes sc_tls_alpn(const struct sp_tls *tls);
+enum sp_suite sc_tls_suite(const struct sp_tls *tls);
+const char *sc_tls_group(const struct sp_tls *tls);       /* "x25519"; never NULL */
+const char *sc_tls_server_name(const struct sp_tls *tls); /* what the client said; or NULL */
+/* The peer's own certificate as DER; size 0 if it gave none. */
+struct sb_bytes sc_tls_peer_certificate(const struct sp_tls *tls);
+
+/* After ALERT: why, in one line; NULL otherwise. */
+const char *sc_tls_error(const struct sp_tls *tls);
+
+#endif

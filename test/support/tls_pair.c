@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/qt.h"
+
+#include "test/support/tls_pair.h"
+
+#include <stdlib.h>
+
+#include "crypto/protect.h"
+
+static const struct sp_tls_ops *const ops = &sc_tls_ops;
+
+struct identity {
+    char *cert, *key;
+};
+
+static struct identity *identity(size_t number)
+{
+    static struct identity all[2];
+    struct identity *id = &all[number];
+    if (id->cert == NULL) {
+        const struct sc_self_signed_options options = {.key_type = SC_KEY_P256};
+        assert_int_equal(sc_self_signed(&options, &id->cert, &id->key, NULL), 0);
+    }
+    return id;
+}
+
+const char *qt_cert(void)
+{
+    return identity(0)->cert;
+}
+
+const char *qt_key(void)
+{
+    return identity(0)->key;
+}
+
+const char *qt_other_cert(void)
+{
+    return identity(1)->cert;
+}
+
+const char *qt_other_key(void)
+{
+    return identity(1)->key;
+}
+
+struct qt_tls_args qt_tls_args(void)
+{
+    static const char *const alpn[] = {"test"};
+    return (struct qt_tls_args){
+        .client = {.role = SP_CLIENT, .ca_pem = qt_cert(), .alpn = alpn, .alpn_count = 1},
+        .server = {.role = SP_SERVER,
+                   .cert_pem = qt_cert(),
+                   .key_pem = qt_key(),
+                   .alpn = alpn,
+                   .alpn_count = 1},
+    };
+}
+
+static void config_create(const struct sc_tls_options *options, struct sc_tls_config **ret)
+{
+    struct sc_error error = {""};
+    int code = sc_tls_config_create(options, ret, &error);
+    if (code != 0)
+        fail_msg("%d: %s", code, error.text);
+}
+
+void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
+{
+    static const uint8_t client_params[] = {1, 2, 3, 4, 5};
+    static const uint8_t server_params[] = {9, 8, 7};
+    *pair = (struct qt_tls_pair){.client = {.alert = -1}, .server = {.alert = -1}};
+    config_create(&args->client, &pair->client_config);
+    config_create(&args->server, &pair->server_config);
+
+    const char *name = args->no_name ? NULL : args->name != NULL ? args->name : "localhost";
+    assert_int_equal(sc_tls_create(pair->client_config, name, &pair->client.tls, NULL), 0);
+    assert_int_equal(sc_tls_create(pair->server_config, NULL, &pair->server.tls, NULL), 0);
+    assert_true(ops->start(pair->client.tls, client_params, sizeof(client_params)));
+    assert_true(ops->start(pair->server.tls, server_params, sizeof(server_params)));
+    qt_tls_pull(&pair->client);
+    qt_tls_pull(&pair->server);
+}
+
+static void note_secret(struct qt_tls_end *end, const struct sp_tls_fact *fact)
+{
+    assert_false(end->has_secret[fact->level][fact->is_write]);
+    end->has_secret[fact->level][fact->is_write] = true;
+    assert_true(fact->secret.size <= SP_SECRET_SIZE_MAX);
+    memcpy(end->secrets[fact->level][fact->is_write], fact->secret.data, fact->secret.size);
+    end->secret_size = fact->secret.size;
+    end->suite = fact->suite;
+}
+
+void qt_tls_pull(struct qt_tls_end *end)
+{
+    for (;;) {
+        struct sp_tls_fact fact;
+        ops->next(end->tls, &fact);
+        if (fact.kind == SP_TLS_NONE)
+            return;
+        assert_true(end->fact_count < QT_FACTS_MAX);
+        end->facts[end->fact_count++] = fact;
+        assert_int_equal(end->alert, -1); /* nothing follows an alert */
+        switch (fact.kind) {
+        case SP_TLS_NONE:
+            break;
+        case SP_TLS_CRYPTO:
+            assert_true(fact.size > 0);
+            end->said[fact.level] += fact.size;
+            break;
+        case SP_TLS_SECRET:
+            note_secret(end, &fact);
+            break;
+        case SP_TLS_PEER_PARAMS:
+            assert_false(end->has_params);
+            assert_true(fact.params.size <= sizeof(end->params));
+            memcpy(end->params, fact.params.data, fact.params.size);
+            end->params_size = fact.params.size;
+            end->has_params = true;
+            break;
+        case SP_TLS_COMPLETE:
+            assert_false(end->is_complete);
+            end->is_complete = true;
+            break;
+        case SP_TLS_ALERT:
+            end->alert = fact.alert;
+            break;
+        }
+    }
+}
+
+void qt_tls_inject(struct qt_tls_end *end, enum sp_level level, const void *data, size_t size)
+{
+    /* Of exactly that size, and gone afterwards: AddressSanitizer sees who keeps it. */
+    uint8_t *copy = malloc(size);
+    assert_non_null(copy);
+    memcpy(copy, data, size);
+    ops->receive(end->tls, level, copy, size);
+    free(copy);
+    qt_tls_pull(end);
+}
+
+static bool deliver(struct qt_tls_end *from, struct qt_tls_end *to, size_t step_max)
+{
+    for (unsigned l = 0; l < SP_LEVELS; l++) {
+        enum sp_level level = (enum sp_level)l;
+        size_t size = (size_t)(from->said[l] - from->delivered[l]);
+        bool can_read = level == SP_LEVEL_INITIAL || to->has_secret[l][false];
+        if (size == 0 || !can_read || to->alert >= 0)
+            continue;
+        if (step_max > 0 && size > step_max)
+            size = step_max;
+        const uint8_t *data = ops->bytes(from->tls, level, from->delivered[l], size);
+        qt_tls_inject(to, level, data, size);
+        from->delivered[l] += size;
+        return true;
+    }
+    return false;
+}
+
+bool qt_tls_step(struct qt_tls_pair *pair)
+{
+    return deliver(&pair->client, &pair->server, pair->step_max) ||
+           deliver(&pair->server, &pair->client, pair->step_max);
+}
+
+void qt_tls_run(struct qt_tls_pair *pair)
+{
+    while (qt_tls_step(pair)) {
+    }
+}
+
+void qt_tls_close(struct qt_tls_pair *pair)
+{
+    ops->destroy(pair->client.tls);
+    ops->destroy(pair->server.tls);
+    sc_tls_config_unref(pair->client_config);
+    sc_tls_config_unref(pair->server_config);
+}
+
+/* What `from` seals, `to` opens. */
+static void assert_same_keys(const struct qt_tls_end *from, const struct qt_tls_end *to,
+                             enum sp_level level)
+{
+    const struct sp_protect_ops *protect = &sc_protect_ops;
+    assert_true(from->has_secret[level][true] && to->has_secret[level][false]);
+    struct sp_key *write =
+        protect->key(NULL, from->suite, from->secrets[level][true], from->secret_size);
+    struct sp_key *read = protect->key(NULL, to->suite, to->secrets[level][false], to->secret_size);
+    static const uint8_t header[] = {0x40, 0};
+    uint8_t packet[30 + SP_TAG_SIZE] = {5, 4, 3};
+    const struct sb_bytes part = {.data = packet, .size = 30};
+    protect->seal(write, &(struct sp_seal){.pn = 1,
+                                           .header = header,
+                                           .header_size = sizeof(header),
+                                           .parts = &part,
+                                           .part_count = 1,
+                                           .out = packet});
+    assert_true(protect->open(read, 1, header, sizeof(header), packet, sizeof(packet)));
+    assert_int_equal(packet[2], 3);
+    protect->destroy(write);
+    protect->destroy(read);
+}
+
+void qt_tls_assert_complete(struct qt_tls_pair *pair)
+{
+    struct qt_tls_end *client = &pair->client;
+    struct qt_tls_end *server = &pair->server;
+    if (client->alert >= 0)
+        fail_msg("client: alert %d: %s", client->alert, sc_tls_error(client->tls));
+    if (server->alert >= 0)
+        fail_msg("server: alert %d: %s", server->alert, sc_tls_error(server->tls));
+    assert_true(client->is_complete && server->is_complete);
+    assert_int_equal(client->suite, server->suite);
+    static const enum sp_level levels[] = {SP_LEVEL_HANDSHAKE, SP_LEVEL_APP};
+    for (size_t i = 0; i < QT_COUNT(levels); i++) {
+        assert_same_keys(client, server, levels[i]);
+        assert_same_keys(server, client, levels[i]);
+    }
+}
