@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: one table says all there is to know about an option: its name, what it
+ * takes, within which bounds, for which scenarios, and where the value goes.  The parser,
+ * the error messages and --help are made from it.  What options demand of each other stands
+ * in options_check.c. */
+
+#include "bench/load/options.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <spate/tls.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/failure.h"
+#include "bench/load/number.h"
+#include "bench/load/options_impl.h"
+
+#define FIELD(name) offsetof(struct options, name)
+
+static const char *const directions[] = {"down", "up", NULL};
+static const char *const arrival_kinds[] = {"poisson", "uniform", NULL};
+
+const struct option_spec option_specs[] = {
+    {"seconds", "S", OPTION_SECONDS, FOR_ALL, FIELD(duration_ns), 0.01, 86400, NULL,
+     "how long to measure (5; with --bytes: no limit; serve: until a signal)"},
+    {"warmup", "S", OPTION_SECONDS, FOR_CLIENTS, FIELD(warmup_ns), 0, 3600, NULL,
+     "load before the measured part (0.5; with --bytes: none)"},
+    {"bytes", "N", OPTION_SIZE, FOR_BULK, FIELD(bytes), 1, 1e15, NULL,
+     "move that many bytes in all, such as 500M, 10G, 1Gi, and measure them all"},
+    {"direction", "D", OPTION_CHOICE, FOR_BULK, FIELD(direction), 0, 0, directions,
+     "down: the server sends; up: the client sends (down)"},
+    {"streams", "N", OPTION_NUMBER, FOR_BULK, FIELD(streams), 1, 10000, NULL,
+     "streams at once on each connection (1)"},
+    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR, FIELD(conns), 1, 10000, NULL,
+     "connections (1)"},
+    {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE, FIELD(inflight), 1, 10000, NULL,
+     "requests at once on each connection (1), or handshakes at once (16)"},
+    {"request", "N", OPTION_SIZE, FOR_RR, FIELD(request_bytes), 8, 67108864, NULL,
+     "bytes of a request, with the 8 that ask for the answer (64)"},
+    {"response", "N", OPTION_SIZE, FOR_RR, FIELD(response_bytes), 0, 1e12, NULL,
+     "bytes of a response (64)"},
+    {"rate", "R", OPTION_DECIMAL, FOR_RR, FIELD(rate), 1, 1e8, NULL,
+     "open loop: start R requests a second in all, however fast the answers come, and count "
+     "latency from when each was meant to start"},
+    {"arrivals", "A", OPTION_CHOICE, FOR_RR, FIELD(arrivals), 0, 0, arrival_kinds,
+     "of --rate: poisson or uniform (poisson)"},
+    {"verify", NULL, OPTION_FLAG, FOR_ALL, FIELD(verify), 0, 0, NULL,
+     "compare every received byte with the pattern that spate-bench sends"},
+    {"listen", "ADDR:PORT", OPTION_TEXT, FOR_ALL, FIELD(listen), 0, 0, NULL,
+     "where the server listens (127.0.0.1:0; serve: must be given)"},
+    {"connect", "ADDR:PORT", OPTION_TEXT, FOR_CLIENTS, FIELD(connect), 0, 0, NULL,
+     "be the client alone, of that server"},
+    {"name", "NAME", OPTION_TEXT, FOR_CLIENTS, FIELD(name), 0, 0, NULL,
+     "the name to ask for and to find in the certificate (that of --connect)"},
+    {"server-cpu", "N|any", OPTION_CPU, FOR_ALL, FIELD(server_cpu), 0, 4095, NULL,
+     "CPU of the server (the first, if there are two)"},
+    {"client-cpu", "N|any", OPTION_CPU, FOR_CLIENTS, FIELD(client_cpu), 0, 4095, NULL,
+     "CPU of the client (the second, if there are two)"},
+    {"mtu", "N", OPTION_NUMBER, FOR_ALL, FIELD(mtu), 1200, 65507, NULL,
+     "bytes of UDP payload in a full datagram (1472, over IPv6 1452)"},
+    {"cipher", "NAME", OPTION_CIPHER, FOR_ALL, FIELD(cipher), 0, 0, NULL,
+     "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (what the TLS library prefers)"},
+    {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
+     "PEM certificate chain of the server, or with --connect of the client (a fresh "
+     "self-signed one)"},
+    {"key", "FILE", OPTION_TEXT, FOR_ALL, FIELD(key), 0, 0, NULL, "PEM key of --cert"},
+    {"ca", "FILE", OPTION_TEXT, FOR_CLIENTS, FIELD(ca), 0, 0, NULL,
+     "PEM certificates to trust (the server's own; with --connect the system's store)"},
+    {"insecure", NULL, OPTION_FLAG, FOR_CLIENTS, FIELD(insecure), 0, 0, NULL,
+     "do not verify the server's certificate"},
+    {"cert-out", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(cert_out), 0, 0, NULL,
+     "write the fresh self-signed certificate there, for --ca of clients"},
+    {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
+     "append TLS secrets, so that Wireshark can decrypt a capture"},
+    {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS, FIELD(timeout_ns), 0.1, 3600, NULL,
+     "give up when nothing has moved for that long (5)"},
+    {"json", "FILE", OPTION_TEXT, FOR_ALL, FIELD(json), 0, 0, NULL,
+     "write the results as one JSON object; - is standard output, without the table"},
+    {"hist", "FILE", OPTION_TEXT, FOR_RR | FOR_HANDSHAKE, FIELD(hist), 0, 0, NULL,
+     "write the latencies as a percentile file for the HdrHistogram plotter"},
+    {"help", NULL, OPTION_FLAG, FOR_ALL, FIELD(help), 0, 0, NULL, "print this"},
+    {"version", NULL, OPTION_FLAG, FOR_ALL, FIELD(version), 0, 0, NULL, "print the version"},
+};
+const uint32_t option_spec_count = sizeof(option_specs) / sizeof(option_specs[0]);
+_Static_assert(sizeof(option_specs) / sizeof(option_specs[0]) <= 64, "a bit each in `given`");
+
+static const struct {
+    const char *name;
+    uint32_t bit;
+} ciphers[] = {
+    {"aes-128-gcm", SPATE_CIPHER_AES_128_GCM},
+    {"aes-256-gcm", SPATE_CIPHER_AES_256_GCM},
+    {"chacha20-poly1305", SPATE_CIPHER_CHACHA20_POLY1305},
+};
+
+static const char *const scenario_names[] = {
+    [SCENARIO_BULK] = "bulk",
+    [SCENARIO_RR] = "rr",
+    [SCENARIO_HANDSHAKE] = "handshake",
+    [SCENARIO_SERVE] = "serve",
+};
+
+const char *options_scenario_name(enum scenario scenario)
+{
+    return scenario == SCENARIO_NONE ? "none" : scenario_names[scenario];
+}
+
+int option_find(const char *name, size_t name_size)
+{
+    for (uint32_t i = 0; i < option_spec_count; i++) {
+        if (strlen(option_specs[i].name) == name_size &&
+            memcmp(option_specs[i].name, name, name_size) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static void *field_of(struct options *o, const struct option_spec *spec)
+{
+    return (char *)o + spec->offset;
+}
+
+static bool fail_range(const struct option_spec *spec, const char *what, const char *value,
+                       struct failure *failure)
+{
+    return failure_set(failure, "--%s wants %s from %.12g to %.12g, not '%s'", spec->name, what,
+                       spec->min, spec->max, value);
+}
+
+static bool parse_number(const struct option_spec *spec, const char *value, struct options *o,
+                         struct failure *failure)
+{
+    bool is_size = spec->kind == OPTION_SIZE;
+    uint64_t number = 0;
+    bool is_good = number_parse_size(value, &number);
+    if (is_good && !is_size) /* a plain count takes no unit */
+        is_good = strspn(value, "0123456789") == strlen(value);
+    if (!is_good || (double)number < spec->min || (double)number > spec->max) {
+        char min[32];
+        char max[32];
+        number_format_size(min, sizeof(min), (uint64_t)spec->min);
+        number_format_size(max, sizeof(max), (uint64_t)spec->max);
+        return is_size ? failure_set(failure,
+                                     "--%s wants a size from %s to %s, such as 1500 or 10M, "
+                                     "not '%s'",
+                                     spec->name, min, max, value)
+                       : fail_range(spec, "a number", value, failure);
+    }
+    *(uint64_t *)field_of(o, spec) = number;
+    return true;
+}
+
+static bool parse_decimal(const struct option_spec *spec, const char *value, struct options *o,
+                          struct failure *failure)
+{
+    bool is_time = spec->kind == OPTION_SECONDS;
+    double number = 0;
+    if (!number_parse_decimal(value, &number) || number < spec->min || number > spec->max)
+        return fail_range(spec, is_time ? "seconds" : "a number", value, failure);
+    if (is_time)
+        *(uint64_t *)field_of(o, spec) = (uint64_t)(number * (double)NS_PER_S);
+    else
+        *(double *)field_of(o, spec) = number;
+    return true;
+}
+
+static bool parse_choice(const struct option_spec *spec, const char *value, struct options *o,
+                         struct failure *failure)
+{
+    for (uint32_t i = 0; spec->choices[i] != NULL; i++) {
+        if (strcmp(value, spec->choices[i]) == 0) {
+            *(uint32_t *)field_of(o, spec) = i;
+            return true;
+        }
+    }
+    return failure_set(failure, "--%s wants %s or %s, not '%s'", spec->name, spec->choices[0],
+                       spec->choices[1], value);
+}
+
+static bool parse_cpu(const struct option_spec *spec, const char *value, struct options *o,
+                      struct failure *failure)
+{
+    uint64_t number = 0;
+    bool is_any = strcmp(value, "any") == 0;
+    if (!is_any && (!number_parse_size(value, &number) || (double)number > spec->max))
+        return failure_set(failure, "--%s wants the number of a CPU or 'any', not '%s'", spec->name,
+                           value);
+    *(int *)field_of(o, spec) = is_any ? CPU_ANY : (int)number;
+    return true;
+}
+
+static bool parse_cipher(const char *value, struct options *o, struct failure *failure)
+{
+    for (uint32_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
+        if (strcmp(value, ciphers[i].name) == 0) {
+            o->cipher = ciphers[i].name;
+            o->cipher_bits = ciphers[i].bit;
+            return true;
+        }
+    }
+    return failure_set(
+        failure, "--cipher wants aes-128-gcm, aes-256-gcm or chacha20-poly1305, not '%s'", value);
+}
+
+static bool parse_value(const struct option_spec *spec, const char *value, struct options *o,
+                        struct failure *failure)
+{
+    switch (spec->kind) {
+    case OPTION_FLAG:
+        *(bool *)field_of(o, spec) = true;
+        return true;
+    case OPTION_NUMBER:
+    case OPTION_SIZE:
+        return parse_number(spec, value, o, failure);
+    case OPTION_SECONDS:
+    case OPTION_DECIMAL:
+        return parse_decimal(spec, value, o, failure);
+    case OPTION_CHOICE:
+        return parse_choice(spec, value, o, failure);
+    case OPTION_CPU:
+        return parse_cpu(spec, value, o, failure);
+    case OPTION_CIPHER:
+        return parse_cipher(value, o, failure);
+    case OPTION_TEXT:
+        break;
+    }
+    if (value[0] == 0)
+        return failure_set(failure, "--%s wants %s, not nothing", spec->name, spec->argument);
+    *(const char **)field_of(o, spec) = value;
+    return true;
+}
+
+static bool parse_scenario(const char *word, struct options *o, struct failure *failure)
+{
+    if (o->scenario != SCENARIO_NONE)
+        return failure_set(failure, "'%s' is one word too many: the scenario is %s already", word,
+                           options_scenario_name(o->scenario));
+    for (int i = SCENARIO_BULK; i <= SCENARIO_SERVE; i++) {
+        if (strcmp(word, scenario_names[i]) == 0)
+            o->scenario = (enum scenario)i;
+    }
+    if (o->scenario == SCENARIO_NONE)
+        return failure_set(failure,
+                           "no scenario '%s': it must be bulk, rr, handshake or serve; "
+                           "see spate-bench --help",
+                           word);
+    return true;
+}
+
+/* One option at argv[*at], with its value behind '=' or in the next word.  Moves *at to
+ * the last word that it took. */
+static bool parse_option(int argc, char **argv, int *at, struct options *o, uint64_t *given,
+                         struct failure *failure)
+{
+    const char *name = argv[*at] + 2;
+    size_t name_size = strcspn(name, "=");
+    const char *value = name[name_size] == '=' ? name + name_size + 1 : NULL;
+    int index = option_find(name, name_size);
+    if (index < 0)
+        return options_fail_unknown(name, name_size, failure);
+
+    const struct option_spec *spec = &option_specs[index];
+    if (spec->kind == OPTION_FLAG && value != NULL)
+        return failure_set(failure, "--%s takes no value", spec->name);
+    if (spec->kind != OPTION_FLAG && value == NULL) {
+        if (*at + 1 >= argc)
+            return failure_set(failure, "--%s wants %s behind it", spec->name, spec->argument);
+        value = argv[++*at];
+    }
+    *given |= UINT64_C(1) << index;
+    return parse_value(spec, value, o, failure);
+}
+
+bool options_parse(int argc, char **argv, struct options *ret, struct failure *failure)
+{
+    struct options o = {
+        .server_cpu = CPU_DEFAULT,
+        .client_cpu = CPU_DEFAULT,
+        .streams = 1,
+        .conns = 1,
+        .request_bytes = 64,
+        .response_bytes = 64,
+        .timeout_ns = 5 * NS_PER_S,
+    };
+    uint64_t given = 0;
+
+    for (int i = 1; i < argc; i++) {
+        bool is_good = false;
+        if (strcmp(argv[i], "-h") == 0)
+            is_good = o.help = true;
+        else if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] != 0)
+            is_good = parse_option(argc, argv, &i, &o, &given, failure);
+        else if (argv[i][0] == '-')
+            return failure_set(failure, "unknown option %s; see spate-bench --help", argv[i]);
+        else
+            is_good = parse_scenario(argv[i], &o, failure);
+        if (!is_good)
+            return false;
+    }
+    if (!o.help && !o.version && !options_check(&o, given, failure))
+        return false;
+    *ret = o;
+    return true;
+}

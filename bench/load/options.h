@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_OPTIONS_H
+#define LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct failure;
+
+enum scenario {
+    SCENARIO_NONE,
+    SCENARIO_BULK,
+    SCENARIO_RR,
+    SCENARIO_HANDSHAKE,
+    SCENARIO_SERVE,
+};
+
+enum direction {
+    DIRECTION_DOWN,
+    DIRECTION_UP,
+};
+
+enum arrival_kind {
+    ARRIVALS_POISSON,
+    ARRIVALS_UNIFORM,
+};
+
+/* Values of the CPU options besides a CPU's number. */
+enum {
+    CPU_ANY = -1,     /* do not pin */
+    CPU_DEFAULT = -2, /* one CPU for each process where there are two */
+};
+
+struct options {
+    enum scenario scenario;
+    bool help;
+    bool version;
+
+    uint64_t duration_ns; /* of the measured part; 0: until `bytes` are over or a signal */
+    uint64_t warmup_ns;
+    uint64_t timeout_ns;
+    uint64_t bytes; /* 0: by time */
+    uint32_t direction;
+    uint64_t streams;
+    uint64_t conns;
+    uint64_t inflight;
+    uint64_t request_bytes;
+    uint64_t response_bytes;
+    double rate; /* 0: closed loop */
+    uint32_t arrivals;
+    bool verify;
+
+    const char *listen;
+    const char *connect; /* NULL: a server of our own */
+    const char *name;
+    int server_cpu;
+    int client_cpu;
+    uint64_t mtu;         /* 0: what fits 1500 bytes of IP */
+    uint32_t cipher_bits; /* as in spate_tls_options; 0: all */
+    const char *cipher;
+    const char *cert;
+    const char *key;
+    const char *ca;
+    bool insecure;
+    const char *cert_out;
+    const char *keylog;
+
+    const char *json;
+    const char *hist;
+};
+
+/* Reads the command line.
+ *
+ *   argv  Texts of *ret point into it.
+ *
+ * Returns false and sets `failure` for the first thing that is wrong. */
+bool options_parse(int argc, char **argv, struct options *ret, struct failure *failure);
+
+/* The text of --help. */
+void options_print_help(FILE *file);
+
+const char *options_scenario_name(enum scenario scenario);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* What options demand of each other, and the texts around them. */
+
+#include "bench/load/options_impl.h"
+
+#include <string.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/failure.h"
+
+/* Of all connections together: a guard against slips. */
+#define STREAMS_MAX 1000000
+
+/* Options that pairwise exclude each other, with the reason. */
+static const struct {
+    const char *a;
+    const char *b;
+    const char *why;
+} exclusions[] = {
+    {"rate", "inflight", "a fixed rate does not wait for answers"},
+    {"bytes", "warmup", "all bytes are measured"},
+    {"connect", "listen", "the server is not ours"},
+    {"connect", "server-cpu", "the server is not ours"},
+    {"insecure", "ca", "nothing is verified"},
+    {"cert-out", "cert", "there is no fresh certificate"},
+};
+
+static bool is_given(const char *name, uint64_t given)
+{
+    return given >> option_find(name, strlen(name)) & 1;
+}
+
+/* "bulk and rr" from a set of scenarios. */
+static void scenarios_text(uint32_t scenarios, char ret[64])
+{
+    ret[0] = 0;
+    for (int s = SCENARIO_BULK; s <= SCENARIO_SERVE; s++) {
+        if ((scenarios >> s & 1) == 0)
+            continue;
+        if (ret[0] != 0)
+            strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 25 in all */
+    }
+}
+
+static bool check_scenario(const struct options *o, uint64_t given, struct failure *failure)
+{
+    for (uint32_t i = 0; i < option_spec_count; i++) {
+        const struct option_spec *spec = &option_specs[i];
+        if ((given >> i & 1) == 0 || (spec->scenarios >> o->scenario & 1) == 1)
+            continue;
+        char names[64];
+        scenarios_text(spec->scenarios, names);
+        return failure_set(failure, "--%s is for %s, not for %s", spec->name, names,
+                           options_scenario_name(o->scenario));
+    }
+    return true;
+}
+
+static bool check_pairs(const struct options *o, uint64_t given, struct failure *failure)
+{
+    for (size_t i = 0; i < sizeof(exclusions) / sizeof(exclusions[0]); i++) {
+        if (is_given(exclusions[i].a, given) && is_given(exclusions[i].b, given))
+            return failure_set(failure, "--%s and --%s exclude each other: %s", exclusions[i].a,
+                               exclusions[i].b, exclusions[i].why);
+    }
+    if ((o->cert == NULL) != (o->key == NULL))
+        return failure_set(failure, "--%s is missing: --cert and --key belong together",
+                           o->cert == NULL ? "cert" : "key");
+    if (is_given("arrivals", given) && o->rate <= 0)
+        return failure_set(failure, "--arrivals needs --rate");
+    if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
+        return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");
+    if (o->conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
+        return failure_set(failure, "--conns times --%s is at most %d",
+                           o->streams > 1 ? "streams" : "inflight", STREAMS_MAX);
+    return true;
+}
+
+bool options_check(struct options *o, uint64_t given, struct failure *failure)
+{
+    if (o->scenario == SCENARIO_NONE)
+        return failure_set(failure, "the scenario is missing: bulk, rr, handshake or serve; "
+                                    "see spate-bench --help");
+    if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
+        return false;
+
+    bool is_by_time = o->scenario != SCENARIO_SERVE && o->bytes == 0;
+    if (is_by_time && !is_given("seconds", given))
+        o->duration_ns = 5 * NS_PER_S;
+    if (is_by_time && !is_given("warmup", given))
+        o->warmup_ns = NS_PER_S / 2;
+    if (o->inflight == 0)
+        o->inflight = o->scenario == SCENARIO_HANDSHAKE ? 16 : 1;
+    if (o->listen == NULL && o->connect == NULL)
+        o->listen = "127.0.0.1:0";
+    return true;
+}
+
+/* How many characters must be inserted, deleted or replaced to make `a` of `b`
+ * (Levenshtein); names over 31 characters are far from all of ours. */
+static uint32_t distance(const char *a, size_t a_size, const char *b)
+{
+    uint32_t row[32];
+    if (a_size >= 32)
+        return 32;
+    for (uint32_t i = 0; i <= a_size; i++)
+        row[i] = i;
+
+    for (uint32_t j = 0; b[j] != 0; j++) {
+        uint32_t diagonal = row[0];
+        row[0] = j + 1;
+        for (uint32_t i = 1; i <= a_size; i++) {
+            uint32_t best = diagonal + (a[i - 1] != b[j]);
+            diagonal = row[i];
+            if (row[i] + 1 < best)
+                best = row[i] + 1;
+            if (row[i - 1] + 1 < best)
+                best = row[i - 1] + 1;
+            row[i] = best;
+        }
+    }
+    return row[a_size];
+}
+
+bool options_fail_unknown(const char *name, size_t name_size, struct failure *failure)
+{
+    uint32_t nearest = 0;
+    uint32_t nearest_distance = 32;
+    for (uint32_t i = 0; i < option_spec_count; i++) {
+        uint32_t d = distance(name, name_size, option_specs[i].name);
+        if (d < nearest_distance) {
+            nearest = i;
+            nearest_distance = d;
+        }
+    }
+    if (nearest_distance <= 2)
+        return failure_set(failure, "unknown option --%.*s: did you mean --%s?", (int)name_size,
+                           name, option_specs[nearest].name);
+    return failure_set(failure, "unknown option --%.*s; see spate-bench --help", (int)name_size,
+                       name);
+}
+
+static void print_wrapped(FILE *file, const char *text, uint32_t indent, uint32_t width)
+{
+    uint32_t column = indent;
+    while (*text != 0) {
+        uint32_t word_size = (uint32_t)strcspn(text, " ");
+        if (column > indent && column + 1 + word_size > width) {
+            fprintf(file, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (column > indent) {
+            fputc(' ', file);
+            column++;
+        }
+        fprintf(file, "%.*s", (int)word_size, text);
+        column += word_size;
+        text += word_size;
+        text += strspn(text, " ");
+    }
+    fputc('\n', file);
+}
+
+static void print_options(FILE *file, const char *title, uint32_t scenarios, bool is_exact)
+{
+    fprintf(file, "\n%s\n", title);
+    for (uint32_t i = 0; i < option_spec_count; i++) {
+        const struct option_spec *spec = &option_specs[i];
+        if (is_exact != (spec->scenarios == scenarios))
+            continue;
+        if (!is_exact && (spec->scenarios == FOR_ALL || spec->scenarios == FOR_CLIENTS))
+            continue;
+        char head[64];
+        (void)snprintf(head, sizeof(head), "--%s %s", spec->name,
+                       spec->argument == NULL ? "" : spec->argument);
+        fprintf(file, "  %-21s ", head);
+        char names[64];
+        char text[256];
+        scenarios_text(spec->scenarios, names);
+        (void)snprintf(text, sizeof(text), "%s%s%s", is_exact ? "" : names, is_exact ? "" : ": ",
+                       spec->help);
+        print_wrapped(file, text, 24, 96);
+    }
+}
+
+void options_print_help(FILE *file)
+{
+    fputs("spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
+          "\n"
+          "  spate-bench bulk|rr|handshake [options]   server and client as two processes\n"
+          "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
+          "  spate-bench serve --listen ADDR:PORT      the server alone\n"
+          "\n"
+          "  bulk       streams full of data one way: throughput\n"
+          "  rr         requests and responses, each on a stream of its own: latency\n"
+          "  handshake  full handshakes, one connection after the other\n",
+          file);
+    print_options(file, "The load:", 0, false);
+    print_options(file, "The client:", FOR_CLIENTS, true);
+    print_options(file, "Both sides:", FOR_ALL, true);
+    fputs("\nSizes may have a unit: K M G T (powers of 1000) or Ki Mi Gi Ti (of 1024).\n"
+          "Exit status: 0 done, 1 failed (one line on standard error says why), 2 bad command"
+          " line.\n",
+          file);
+}

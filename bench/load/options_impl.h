@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_OPTIONS_IMPL_H
+#define LOAD_OPTIONS_IMPL_H
+
+/* What options.c and options_check.c share; nobody else includes it. */
+
+#include <stddef.h>
+
+#include "bench/load/options.h"
+
+enum option_kind {
+    OPTION_FLAG,    /* bool */
+    OPTION_NUMBER,  /* uint64_t */
+    OPTION_SIZE,    /* uint64_t, may have a unit */
+    OPTION_SECONDS, /* uint64_t nanoseconds */
+    OPTION_DECIMAL, /* double */
+    OPTION_CHOICE,  /* uint32_t, index of choices[] */
+    OPTION_CPU,     /* int */
+    OPTION_CIPHER,  /* const char *, and sets cipher_bits */
+    OPTION_TEXT,    /* const char * */
+};
+
+/* Scenarios that an option is for. */
+enum {
+    FOR_BULK = 1 << SCENARIO_BULK,
+    FOR_RR = 1 << SCENARIO_RR,
+    FOR_HANDSHAKE = 1 << SCENARIO_HANDSHAKE,
+    FOR_SERVE = 1 << SCENARIO_SERVE,
+    FOR_CLIENTS = FOR_BULK | FOR_RR | FOR_HANDSHAKE,
+    FOR_ALL = FOR_CLIENTS | FOR_SERVE,
+};
+
+struct option_spec {
+    const char *name;
+    const char *argument; /* what --help calls the value; NULL: none */
+    enum option_kind kind;
+    uint32_t scenarios;
+    size_t offset; /* in struct options */
+    double min;
+    double max;
+    const char *const *choices; /* two, and a NULL */
+    const char *help;           /* with the default in parentheses */
+};
+
+extern const struct option_spec option_specs[];
+extern const uint32_t option_spec_count;
+
+/* The index of an option, or -1. */
+int option_find(const char *name, size_t name_size);
+
+/* Sets the failure for a name that no option has; returns false. */
+bool options_fail_unknown(const char *name, size_t name_size, struct failure *failure);
+
+/* Sets defaults that depend on other options, and refuses what makes no sense together.
+ *
+ *   given  Bit i is set if option_specs[i] was on the command line. */
+bool options_check(struct options *o, uint64_t given, struct failure *failure);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* The load generator's command line: values, defaults, and what it says about mistakes. */
+
+#include "test/support/qt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/load/failure.h"
+#include "bench/load/number.h"
+#include "bench/load/options.h"
+
+#define WORDS_MAX 32
+
+static struct options options;
+static struct failure failure;
+
+/* Parses a line of words that are separated by one blank. */
+static bool parse(const char *line)
+{
+    static char copy[512];
+    char *words[WORDS_MAX];
+    int count = 0;
+
+    (void)snprintf(copy, sizeof(copy), "spate-bench %s", line);
+    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) {
+        assert_true(count < WORDS_MAX);
+        words[count++] = word;
+    }
+    memset(&failure, 0, sizeof(failure));
+    return options_parse(count, words, &options, &failure);
+}
+
+static void expect_failure(const char *line, const char *text)
+{
+    assert_false(parse(line));
+    assert_true(failure.is_set);
+    assert_string_equal(failure.text, text);
+}
+
+static void sizes_take_units_of_1000_and_1024(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = {
+        {"0", 0},
+        {"1500", 1500},
+        {"64K", 64000},
+        {"1.5M", 1500000},
+        {"10G", 10000000000},
+        {"1T", 1000000000000},
+        {"2Ki", 2048},
+        {"0.5Mi", 512 * 1024},
+        {"1Gi", UINT64_C(1) << 30},
+        {"1e6", 1000000},
+        {"1Ti", UINT64_C(1) << 40},
+    };
+    static const char *const bad[] = {"",     "-1",  "+1",  " 1",  "1 ",   "x", "1x", "1KK",  "1k",
+                                      "0x10", "inf", "nan", "1.5", "1e99", "G", ".5", "1,000"};
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(good); i++) {
+        uint64_t value = 0;
+        assert_true(number_parse_size(good[i].text, &value));
+        assert_int_equal(value, good[i].value);
+    }
+    for (size_t i = 0; i < QT_COUNT(bad); i++) {
+        uint64_t value = 77;
+        assert_false(number_parse_size(bad[i], &value));
+        assert_int_equal(value, 77);
+    }
+}
+
+static void sizes_are_formatted_with_the_largest_exact_unit(void **state)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } samples[] = {
+        {0, "0"}, {1500, "1500"}, {64000, "64K"}, {65536, "64Ki"}, {UINT64_C(1) << 40, "1Ti"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        char text[32];
+        number_format_size(text, sizeof(text), samples[i].value);
+        assert_string_equal(text, samples[i].text);
+    }
+}
+
+static void defaults_depend_on_the_scenario(void **state)
+{
+    (void)state;
+    assert_true(parse("bulk"));
+    assert_int_equal(options.scenario, SCENARIO_BULK);
+    assert_int_equal(options.duration_ns, 5000000000);
+    assert_int_equal(options.warmup_ns, 500000000);
+    assert_int_equal(options.streams, 1);
+    assert_int_equal(options.direction, DIRECTION_DOWN);
+    assert_string_equal(options.listen, "127.0.0.1:0");
+
+    assert_true(parse("bulk --bytes 10M")); /* all of it, and no time limit */
+    assert_int_equal(options.duration_ns, 0);
+    assert_int_equal(options.warmup_ns, 0);
+    assert_int_equal(options.bytes, 10000000);
+
+    assert_true(parse("rr"));
+    assert_int_equal(options.inflight, 1);
+    assert_int_equal(options.request_bytes, 64);
+    assert_true(parse("handshake"));
+    assert_int_equal(options.inflight, 16);
+    assert_true(parse("serve --listen [::]:4433"));
+    assert_int_equal(options.duration_ns, 0);
+    assert_true(parse("rr --connect localhost:4433"));
+    assert_null(options.listen);
+}
+
+static void every_option_reaches_its_field(void **state)
+{
+    (void)state;
+    assert_true(parse("bulk --seconds 0.25 --warmup 0 --direction up --streams 7 --conns=3 "
+                      "--server-cpu 1 --client-cpu any --mtu 1400 --verify --timeout 2"));
+    assert_int_equal(options.duration_ns, 250000000);
+    assert_int_equal(options.warmup_ns, 0);
+    assert_int_equal(options.direction, DIRECTION_UP);
+    assert_int_equal(options.streams, 7);
+    assert_int_equal(options.conns, 3);
+    assert_int_equal(options.server_cpu, 1);
+    assert_int_equal(options.client_cpu, CPU_ANY);
+    assert_int_equal(options.mtu, 1400);
+    assert_true(options.verify);
+    assert_int_equal(options.timeout_ns, 2000000000);
+
+    assert_true(parse("rr --request 1Ki --response 0 --rate 2500 --arrivals uniform "
+                      "--json a --hist b"));
+    assert_int_equal(options.request_bytes, 1024);
+    assert_int_equal(options.response_bytes, 0);
+    assert_true(options.rate == 2500);
+    assert_int_equal(options.arrivals, ARRIVALS_UNIFORM);
+    assert_string_equal(options.json, "a");
+    assert_string_equal(options.hist, "b");
+
+    assert_true(parse("rr --connect h:1 --cipher chacha20-poly1305 --cert c --key k --ca a "
+                      "--name n --keylog l"));
+    assert_string_equal(options.connect, "h:1");
+    assert_string_equal(options.cipher, "chacha20-poly1305");
+    assert_int_equal(options.cipher_bits, 4);
+    assert_string_equal(options.cert, "c");
+    assert_string_equal(options.key, "k");
+    assert_string_equal(options.ca, "a");
+    assert_string_equal(options.name, "n");
+    assert_string_equal(options.keylog, "l");
+    assert_true(parse("bulk --insecure"));
+    assert_true(options.insecure);
+}
+
+static void help_and_version_need_no_scenario(void **state)
+{
+    (void)state;
+    assert_true(parse("--help"));
+    assert_true(options.help);
+    assert_true(parse("-h"));
+    assert_true(options.help);
+    assert_true(parse("--version"));
+    assert_true(options.version);
+}
+
+static void a_mistake_gives_one_line_that_names_it(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *text;
+    } samples[] = {
+        {"", "the scenario is missing: bulk, rr, handshake or serve; see spate-bench --help"},
+        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake or serve; "
+                  "see spate-bench --help"},
+        {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
+        {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
+        {"bulk --frobnicate", "unknown option --frobnicate; see spate-bench --help"},
+        {"bulk -x", "unknown option -x; see spate-bench --help"},
+        {"bulk --streams", "--streams wants N behind it"},
+        {"bulk --streams x", "--streams wants a number from 1 to 10000, not 'x'"},
+        {"bulk --streams 0", "--streams wants a number from 1 to 10000, not '0'"},
+        {"bulk --streams 10001", "--streams wants a number from 1 to 10000, not '10001'"},
+        {"bulk --streams 1K", "--streams wants a number from 1 to 10000, not '1K'"},
+        {"bulk --bytes 1Q", "--bytes wants a size from 1 to 1000T, such as 1500 or 10M, not '1Q'"},
+        {"bulk --seconds -1", "--seconds wants seconds from 0.01 to 86400, not '-1'"},
+        {"rr --rate 0", "--rate wants a number from 1 to 100000000, not '0'"},
+        {"bulk --mtu 1199", "--mtu wants a number from 1200 to 65507, not '1199'"},
+        {"bulk --direction left", "--direction wants down or up, not 'left'"},
+        {"bulk --cipher rot13",
+         "--cipher wants aes-128-gcm, aes-256-gcm or chacha20-poly1305, not 'rot13'"},
+        {"bulk --server-cpu x", "--server-cpu wants the number of a CPU or 'any', not 'x'"},
+        {"bulk --insecure=1", "--insecure takes no value"},
+        {"bulk --json=", "--json wants FILE, not nothing"},
+        {"bulk --cert c", "--key is missing: --cert and --key belong together"},
+        {"bulk --key k", "--cert is missing: --cert and --key belong together"},
+        {"serve", "serve wants --listen ADDR:PORT, such as --listen [::]:4433"},
+        {"rr --streams 2", "--streams is for bulk, not for rr"},
+        {"bulk --inflight 2", "--inflight is for rr and handshake, not for bulk"},
+        {"serve --listen a:1 --ca x", "--ca is for bulk, rr and handshake, not for serve"},
+        {"rr --rate 10 --inflight 2",
+         "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
+        {"bulk --connect a:1 --server-cpu 0",
+         "--connect and --server-cpu exclude each other: the server is not ours"},
+        {"rr --arrivals uniform", "--arrivals needs --rate"},
+        {"bulk --conns 10000 --streams 101", "--conns times --streams is at most 1000000"},
+    };
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(samples); i++)
+        expect_failure(samples[i].line, samples[i].text);
+}
+
+static void a_failed_parse_leaves_the_result_alone(void **state)
+{
+    (void)state;
+    assert_true(parse("bulk --streams 9"));
+    assert_false(parse("bulk --streams 5 --nope"));
+    assert_int_equal(options.streams, 9);
+}
+
+static void control_characters_do_not_reach_the_terminal(void **state)
+{
+    (void)state;
+    char clean[8];
+    failure_clean(clean, sizeof(clean), "a\x1b[2J\nlong");
+    assert_string_equal(clean, "a [2J l");
+    memset(&failure, 0, sizeof(failure));
+    assert_false(failure_set(&failure, "one\ntwo"));
+    assert_string_equal(failure.text, "one two");
+    assert_false(failure_set(&failure, "later"));
+    assert_string_equal(failure.text, "one two"); /* the first reason wins */
+}
+
+static void help_names_every_kind_of_option(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t text_size = 0;
+    FILE *file = open_memstream(&text, &text_size);
+    assert_non_null(file);
+    options_print_help(file);
+    assert_int_equal(fclose(file), 0);
+    static const char *const names[] = {
+        "--streams N", "--connect ADDR:PORT", "--listen ADDR:PORT", "--insecure",
+        "--rate R",    "--cert-out FILE",     "--hist FILE",        "serve --listen"};
+    for (size_t i = 0; i < QT_COUNT(names); i++)
+        assert_non_null(strstr(text, names[i]));
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        assert_true(strlen(line) <= 100);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_take_units_of_1000_and_1024),
+        cmocka_unit_test(sizes_are_formatted_with_the_largest_exact_unit),
+        cmocka_unit_test(defaults_depend_on_the_scenario),
+        cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(help_and_version_need_no_scenario),
+        cmocka_unit_test(a_mistake_gives_one_line_that_names_it),
+        cmocka_unit_test(a_failed_parse_leaves_the_result_alone),
+        cmocka_unit_test(control_characters_do_not_reach_the_terminal),
+        cmocka_unit_test(help_names_every_kind_of_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
