@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_ADDRESS_H
+#define LOAD_ADDRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct failure;
+
+#define ADDRESSES_MAX     8
+#define ADDRESS_HOST_SIZE 256
+#define ADDRESS_TEXT_SIZE 64 /* "[v6 address%scope]:port" */
+
+struct address {
+    struct sockaddr_storage storage;
+    socklen_t size;
+};
+
+/* All that a name stands for, in the order in which to try. */
+struct address_list {
+    char host[ADDRESS_HOST_SIZE]; /* as written, without brackets and port */
+    struct address items[ADDRESSES_MAX];
+    uint32_t count; /* 1 to ADDRESSES_MAX */
+};
+
+/* Resolves "HOST:PORT", "ADDR:PORT" or "[V6ADDR]:PORT".
+ *
+ *   option  For the error's text: "--connect".
+ *   port_min  0 where any free port will do, 1 where there must be one.
+ *
+ * A name server that does not answer is given up after a few seconds.  Returns false and
+ * sets `failure` if the text is no address or the name does not resolve. */
+bool address_resolve(const char *text, const char *option, uint16_t port_min,
+                     struct address_list *ret, struct failure *failure);
+
+/* "127.0.0.1:4433" or "[::1]:4433". */
+void address_format(const struct address *address, char ret[ADDRESS_TEXT_SIZE]);
+
+bool address_is_v6(const struct address *address);
+
+#endif

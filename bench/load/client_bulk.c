@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* bulk: --streams streams on each of --conns connections, full of data one way.
+ *
+ * With --bytes each stream has its share, and all is over when the last FIN has come back: the
+ * server answers an upload with an empty response, so that this holds both ways.  By time,
+ * downloads ask for more than can come, and uploads never end; a stream that does
+ * end is followed by another.
+ *
+ * What counts is what has reached the receiver's application. */
+
+#include "bench/load/client_impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/load/endpoint.h"
+#include "bench/load/options.h"
+#include "bench/load/payload.h"
+
+/* What one download asks for when time is the limit: 18 minutes at 8 Gbit/s. */
+#define ENDLESS_BYTES (UINT64_C(1) << 40)
+
+enum {
+    TAG_HEADER,
+    TAG_PIECE,
+};
+
+/* Invariants: moved_bytes <= share_bytes (download);
+ *             queued_bytes <= share_bytes, lent_count <= PAYLOAD_LENT_MAX (upload). */
+struct bulk_stream {
+    struct client_conn *conn;
+    uint64_t id;
+    uint64_t share_bytes;
+    uint64_t moved_bytes;  /* received */
+    uint64_t queued_bytes; /* handed to the library */
+    uint32_t lent_count;
+    bool is_open;
+    bool is_done;
+    uint8_t header[ENDPOINT_HEADER_SIZE]; /* lent while it is on its way */
+};
+
+struct bulk {
+    uint32_t stream_count;
+    uint32_t done_count;
+    bool is_up;
+    bool is_starved; /* -ENOBUFS: try again in the next turn */
+    struct bulk_stream streams[];
+};
+
+static void fill(struct client *c, struct bulk_stream *s)
+{
+    struct bulk *b = c->state;
+    while (s->lent_count < PAYLOAD_LENT_MAX && s->queued_bytes < s->share_bytes) {
+        uint64_t left = s->share_bytes - s->queued_bytes;
+        size_t size = left < PAYLOAD_SIZE ? (size_t)left : PAYLOAD_SIZE;
+        int status = spate_stream_send(s->conn->conn, s->id, payload_region(), size, size == left,
+                                       TAG_PIECE);
+        if (status == -ENOBUFS) {
+            b->is_starved = true;
+            return;
+        }
+        if (status != 0) {
+            (void)client_fail(c, "cannot send on stream %" PRIu64 ": %s", s->id, strerror(-status));
+            return;
+        }
+        s->lent_count++;
+        s->queued_bytes += size;
+        c->payload_out_bytes += size;
+    }
+}
+
+static void start(struct client *c, struct bulk_stream *s)
+{
+    const struct bulk *b = c->state;
+    int status = spate_stream_open(s->conn->conn, false, &s->id);
+    if (status == -EAGAIN)
+        return; /* SPATE_EVENT_STREAMS_AVAILABLE comes back to it */
+    if (status == 0)
+        status = spate_stream_set_user(s->conn->conn, s->id, s);
+
+    s->is_open = true;
+    s->moved_bytes = 0;
+    s->queued_bytes = 0;
+    endpoint_write_header(s->header, b->is_up ? 0 : s->share_bytes);
+    bool is_last = !b->is_up || s->share_bytes == 0;
+    if (status == 0)
+        status = spate_stream_send(s->conn->conn, s->id, s->header, sizeof(s->header), is_last,
+                                   TAG_HEADER);
+    if (status != 0)
+        (void)client_fail(c, "cannot start a stream: %s", strerror(-status));
+    else if (b->is_up)
+        fill(c, s);
+}
+
+static void start_pending(struct client *c, const struct client_conn *conn)
+{
+    struct bulk *b = c->state;
+    for (uint32_t i = 0; i < b->stream_count && !c->failure->is_set; i++) {
+        struct bulk_stream *s = &b->streams[i];
+        bool is_pending = !s->is_open && !s->is_done && s->conn->is_open;
+        if (is_pending && (conn == NULL || s->conn == conn))
+            start(c, s);
+    }
+}
+
+static bool bulk_open(struct client *c)
+{
+    const struct options *o = c->options;
+    uint64_t count = o->conns * o->streams;
+    struct bulk *b = calloc(1, sizeof(*b) + count * sizeof(b->streams[0]));
+    if (b == NULL)
+        return client_fail(c, "out of memory");
+
+    b->stream_count = (uint32_t)count; /* the options bound it to 10^6 */
+    b->is_up = o->direction == DIRECTION_UP;
+    for (uint64_t i = 0; i < count; i++) {
+        b->streams[i].conn = &c->conns[i % o->conns];
+        b->streams[i].share_bytes =
+            o->bytes == 0 ? ENDLESS_BYTES : o->bytes / count + (i < o->bytes % count);
+    }
+    c->state = b;
+    c->is_waiting = true;
+    return true;
+}
+
+static void bulk_begin(struct client *c, uint64_t now_ns)
+{
+    (void)now_ns;
+    start_pending(c, NULL);
+}
+
+static void on_fin(struct client *c, struct bulk_stream *s)
+{
+    struct bulk *b = c->state;
+    uint64_t expected = b->is_up ? 0 : s->share_bytes;
+
+    s->is_open = false;
+    if (s->moved_bytes != expected) {
+        (void)client_fail(c, "the server sent %" PRIu64 " bytes instead of %" PRIu64,
+                          s->moved_bytes, expected);
+    } else if (b->is_up && s->queued_bytes < s->share_bytes) {
+        (void)client_fail(c, "the server has ended stream %" PRIu64 " before its upload", s->id);
+    } else if (c->options->bytes == 0) {
+        start(c, s);
+    } else {
+        s->is_done = true;
+        b->done_count++;
+    }
+}
+
+static void on_data(struct client *c, const struct spate_event *e)
+{
+    struct bulk_stream *s = e->stream_user;
+    size_t size = e->u.data.slice.size;
+    bool is_good =
+        !c->options->verify || payload_matches(e->u.data.offset, e->u.data.slice.data, size);
+
+    client_release(c, e, size);
+    if (!is_good) {
+        (void)client_fail(c, "stream %" PRIu64 " differs from the pattern behind byte %" PRIu64,
+                          e->stream_id, e->u.data.offset);
+        return;
+    }
+    s->moved_bytes += size;
+    if (e->u.data.fin)
+        on_fin(c, s);
+}
+
+static void bulk_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct bulk_stream *s = e->stream_user;
+    bool is_over = c->phase >= PHASE_CLOSE;
+
+    switch (e->kind) {
+    case SPATE_EVENT_STREAM_DATA:
+        if (is_over || s == NULL)
+            client_release(c, e, 0);
+        else
+            on_data(c, e);
+        break;
+    case SPATE_EVENT_SENT:
+        if (is_over || s == NULL || e->u.sent.tag != TAG_PIECE)
+            break;
+        s->lent_count--;
+        if (s->is_open && s->id == e->stream_id)
+            fill(c, s);
+        break;
+    case SPATE_EVENT_STREAM_RESET:
+    case SPATE_EVENT_STREAM_STOPPED:
+        if (!is_over)
+            (void)client_fail(c, "the server has given up stream %" PRIu64 " with code %" PRIu64,
+                              e->stream_id, e->u.error);
+        break;
+    case SPATE_EVENT_STREAMS_AVAILABLE:
+        if (c->phase != PHASE_CONNECT && !is_over)
+            start_pending(c, e->conn_user);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint64_t bulk_on_turn(struct client *c, uint64_t now_ns)
+{
+    struct bulk *b = c->state;
+    if (!b->is_starved)
+        return SPATE_FOREVER;
+    b->is_starved = false;
+    for (uint32_t i = 0; i < b->stream_count; i++) {
+        if (b->streams[i].is_open)
+            fill(c, &b->streams[i]);
+    }
+    return b->is_starved ? now_ns + 1000000 : SPATE_FOREVER;
+}
+
+static bool bulk_is_done(const struct client *c)
+{
+    const struct bulk *b = c->state;
+    return b->done_count == b->stream_count;
+}
+
+/* The receiver's count and, where its process has a sample, its clock. */
+static void bulk_finish(struct client *c, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct result *r = c->result;
+    const struct bulk *b = c->state;
+
+    if (!b->is_up) {
+        r->bytes = r->client[1].payload_in_bytes - r->client[0].payload_in_bytes;
+    } else if (r->have_server) {
+        r->bytes = r->server[1].payload_in_bytes - r->server[0].payload_in_bytes;
+        if (c->options->bytes == 0)
+            r->duration_ns = r->server[1].now_ns - r->server[0].now_ns;
+    } else if (bulk_is_done(c)) {
+        r->bytes = c->options->bytes;
+    } else {
+        r->bytes = r->client[1].acked_bytes - r->client[0].acked_bytes;
+        r->is_measured_by_sender = true;
+    }
+}
+
+static void bulk_close(struct client *c)
+{
+    free(c->state);
+}
+
+const struct client_ops client_bulk_ops = {
+    .keeps_conns = true,
+    .open = bulk_open,
+    .begin = bulk_begin,
+    .on_event = bulk_on_event,
+    .on_turn = bulk_on_turn,
+    .is_done = bulk_is_done,
+    .finish = bulk_finish,
+    .close = bulk_close,
+};

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* handshake: full handshakes, --inflight at once, as many as there can be.
+ *
+ * A handshake lasts from spate_shard_connect() to SPATE_EVENT_CONNECTED.  Then the connection is
+ * closed with code 0 and the next one begins; its own end is not waited for. */
+
+#include "bench/load/client_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/options.h"
+
+/* A connection from its first packet to SPATE_EVENT_CLOSED. */
+struct attempt {
+    struct attempt *next; /* among the open ones, or the free ones */
+    struct attempt *previous;
+    struct spate_conn *conn;
+    uint64_t start_ns;
+    bool is_connected;
+};
+
+struct handshakes {
+    struct attempt *open;
+    struct attempt *free;
+    uint32_t running_count; /* not connected yet: --inflight of them */
+    bool has_one;           /* one has succeeded: failures are counted, not fatal */
+};
+
+static struct attempt *attempt_add(struct handshakes *h)
+{
+    struct attempt *a = h->free;
+    if (a != NULL)
+        h->free = a->next;
+    else
+        a = malloc(sizeof(*a));
+    if (a == NULL)
+        return NULL;
+    *a = (struct attempt){.next = h->open};
+    if (h->open != NULL)
+        h->open->previous = a;
+    h->open = a;
+    return a;
+}
+
+static void attempt_remove(struct handshakes *h, struct attempt *a)
+{
+    if (a->previous != NULL)
+        a->previous->next = a->next;
+    else
+        h->open = a->next;
+    if (a->next != NULL)
+        a->next->previous = a->previous;
+    a->next = h->free;
+    h->free = a;
+}
+
+/* Brings the handshakes in progress to --inflight. */
+static void refill(struct client *c)
+{
+    struct handshakes *h = c->state;
+    while (h->running_count < c->options->inflight) {
+        struct spate_error error = {.text = ""};
+        struct attempt *a = attempt_add(h);
+        if (a == NULL) {
+            (void)client_fail(c, "out of memory");
+            return;
+        }
+        a->start_ns = clock_now_ns();
+        int status = client_connect(c, a, &a->conn, &error);
+        if (status == 0) {
+            h->running_count++;
+            continue;
+        }
+        attempt_remove(h, a);
+        if (status != -ENOBUFS) /* that one passes when closed connections are gone */
+            (void)client_fail(c, "cannot connect: %s",
+                              error.text[0] != 0 ? error.text : strerror(-status));
+        return;
+    }
+}
+
+static bool handshake_open(struct client *c)
+{
+    c->state = calloc(1, sizeof(struct handshakes));
+    c->is_waiting = true;
+    return c->state != NULL || client_fail(c, "out of memory");
+}
+
+static void handshake_begin(struct client *c, uint64_t now_ns)
+{
+    (void)now_ns;
+    refill(c);
+}
+
+static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
+{
+    struct handshakes *h = c->state;
+    a->is_connected = true;
+    h->has_one = true;
+    h->running_count--;
+    if (client_is_measuring(c)) {
+        histogram_record(&c->result->latency, now_ns - a->start_ns);
+        c->result->handshakes++;
+    }
+    c->finished_count++;
+    spate_conn_close(a->conn, 0, "done");
+}
+
+static void handshake_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
+{
+    struct handshakes *h = c->state;
+    struct attempt *a = e->conn_user;
+
+    if (e->kind == SPATE_EVENT_STREAM_DATA) {
+        client_release(c, e, 0);
+    } else if (e->kind == SPATE_EVENT_CONNECTED) {
+        on_connected(c, a, now_ns);
+    } else if (e->kind == SPATE_EVENT_CLOSED) {
+        if (!a->is_connected) {
+            h->running_count--;
+            c->result->handshakes_failed += client_is_measuring(c);
+            if (!h->has_one && c->phase < PHASE_CLOSE)
+                client_fail_closed(c, &e->u.close);
+        }
+        attempt_remove(h, a);
+    }
+}
+
+static uint64_t handshake_on_turn(struct client *c, uint64_t now_ns)
+{
+    (void)now_ns;
+    refill(c);
+    return SPATE_FOREVER;
+}
+
+static bool handshake_is_done(const struct client *c)
+{
+    (void)c;
+    return true;
+}
+
+static void handshake_finish(struct client *c, uint64_t now_ns)
+{
+    (void)now_ns;
+    const struct handshakes *h = c->state;
+    for (const struct attempt *a = h->open; a != NULL; a = a->next)
+        spate_conn_close(a->conn, 0, "done");
+}
+
+static void free_all(struct attempt *a)
+{
+    while (a != NULL) {
+        struct attempt *next = a->next;
+        free(a);
+        a = next;
+    }
+}
+
+static void handshake_close(struct client *c)
+{
+    struct handshakes *h = c->state;
+    free_all(h->open);
+    free_all(h->free);
+    free(h);
+}
+
+const struct client_ops client_handshake_ops = {
+    .keeps_conns = false,
+    .open = handshake_open,
+    .begin = handshake_begin,
+    .on_event = handshake_on_event,
+    .on_turn = handshake_on_turn,
+    .is_done = handshake_is_done,
+    .finish = handshake_finish,
+    .close = handshake_close,
+};

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_CLIENT_IMPL_H
+#define LOAD_CLIENT_IMPL_H
+
+/* What client.c and the scenarios share; nobody else includes it. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <spate/spate.h>
+
+#include "bench/load/client.h"
+#include "bench/load/failure.h"
+#include "bench/load/result.h"
+
+struct client;
+
+enum phase {
+    PHASE_CONNECT, /* the first connection finds an address that answers, then the others */
+    PHASE_WARMUP,
+    PHASE_MEASURE,
+    PHASE_DRAIN, /* open loop: wait for what was meant to start before the end */
+    PHASE_CLOSE,
+    PHASE_OVER,
+};
+
+/* One connection of a scenario that keeps them. */
+struct client_conn {
+    struct spate_conn *conn;
+    uint32_t index;
+    uint32_t running_count; /* rr, closed loop: requests on it */
+    bool is_open;           /* from CONNECTED to CLOSED */
+    bool is_blocked;        /* spate_stream_open() said -EAGAIN and nothing has changed since */
+};
+
+/* A scenario.  All run on the client's thread. */
+struct client_ops {
+    /* Whether connections are made beforehand and kept; else the scenario makes its own. */
+    bool keeps_conns;
+    /* Prepares the state.  Returns false with client_fail(). */
+    bool (*open)(struct client *c);
+    /* All connections are there: starts the load. */
+    void (*begin)(struct client *c, uint64_t now_ns);
+    void (*on_event)(struct client *c, const struct spate_event *e, uint64_t now_ns);
+    /* Starts what is due; once a turn.  Returns when it wants to be called again at the latest. */
+    uint64_t (*on_turn)(struct client *c, uint64_t now_ns);
+    /* Whether all is done: with --bytes, that they have arrived; in the drain, that nothing
+     * is waited for. */
+    bool (*is_done)(const struct client *c);
+    /* Fills in what the scenario has counted. */
+    void (*finish)(struct client *c, uint64_t now_ns);
+    /* NULL state is accepted. */
+    void (*close)(struct client *c);
+};
+
+extern const struct client_ops client_bulk_ops;
+extern const struct client_ops client_rr_ops;
+extern const struct client_ops client_handshake_ops;
+
+struct client {
+    const struct client_setup *setup;
+    const struct options *options;
+    const struct client_ops *ops;
+    void *state; /* the scenario's */
+    struct failure *failure;
+    struct result *result;
+
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+    struct client_conn *conns; /* conn_count of them */
+    uint32_t conn_count;
+    uint32_t open_count;
+    uint32_t address_index;
+
+    enum phase phase;
+    uint64_t phase_end_ns;   /* when it is over at the latest */
+    uint64_t begin_ns;       /* of the load */
+    uint64_t measure_end_ns; /* when the measured part is over by time */
+    uint64_t progress_ns;    /* when the server was heard last, to CHECK_INTERVAL_NS */
+    uint64_t packets_in;     /* at that time */
+    uint64_t checked_ns;     /* the last look at timeouts and at the other process */
+    bool is_waiting;         /* something is expected from the server */
+    uint32_t samples_asked;  /* of the server's process */
+
+    uint64_t payload_in_bytes;
+    uint64_t payload_out_bytes;
+    uint64_t finished_count; /* requests or handshakes, for the progress line */
+};
+
+bool client_fail(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whether what finishes now counts. */
+static inline bool client_is_measuring(const struct client *c)
+{
+    return c->phase == PHASE_MEASURE;
+}
+
+/* Connects to the server's address that has answered.  Returns as spate_shard_connect(). */
+int client_connect(struct client *c, void *user, struct spate_conn **ret,
+                   struct spate_error *error);
+
+/* Sets the failure from a connection that has ended. */
+void client_fail_closed(struct client *c, const struct spate_close *close);
+
+/* Gives an event's bytes back, and counts `payload_size` of them as received. */
+void client_release(struct client *c, const struct spate_event *e, size_t payload_size);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_CONTROL_H
+#define LOAD_CONTROL_H
+
+#include <sys/socket.h>
+
+#include "bench/load/sample.h"
+
+/* What the client's process and its own server's say to each other over a socket pair.
+ *
+ *   server -> client   READY, with its address and its certificate to trust; or FAILED
+ *   client -> server   SAMPLE
+ *   server -> client   SAMPLE, one for each; they wait in the socket until they are read, so
+ *                      that a running client need not stop for the answer
+ *   client -> server   QUIT
+ *
+ * Either side sees the end of the other one's process as the end of the stream.  Both are the
+ * same program, so a message is the plain struct. */
+enum control_kind {
+    CONTROL_READY = 1,
+    CONTROL_FAILED,
+    CONTROL_SAMPLE,
+    CONTROL_QUIT,
+};
+
+struct control_message {
+    enum control_kind kind;
+    socklen_t address_size;
+    struct sockaddr_storage address;
+    struct sample sample;
+    char text[4096]; /* READY: certificate in PEM or ""; FAILED: the reason */
+};
+
+/* Makes the two ends.  Returns 0 or a negative errno. */
+int control_open(int ret[2]);
+
+/* Returns 0 or a negative errno; -EPIPE if the other process is gone. */
+int control_send(int fd, const struct control_message *message);
+
+/* Waits at most `timeout_ns` (0: not at all) for a message.
+ * Returns 0, -ETIMEDOUT, -EPIPE (the other process is gone), -EINTR, or another errno. */
+int control_receive(int fd, struct control_message *ret, uint64_t timeout_ns);
+
+/* Whether the other process is gone.  What it has said before can still be read. */
+bool control_is_hung_up(int fd);
+
+#endif

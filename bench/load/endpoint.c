@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench/load/endpoint.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/failure.h"
+#include "bench/load/options.h"
+
+static const char *const alpn[] = {ENDPOINT_ALPN};
+
+/* Transport errors that a user can do something about.  [RFC9000 20.1] */
+#define TRANSPORT_REFUSED 0x02
+/* A TLS alert is 0x100 plus its number.  [RFC9001 4.8] */
+#define CRYPTO_ERROR 0x100
+
+static const struct {
+    uint64_t alert;
+    const char *text;
+} alerts[] = {
+    {40, "no cipher or key exchange in common (handshake_failure): try another --cipher"},
+    {42, "the certificate is bad: give --ca FILE that vouches for it, or --insecure"},
+    {45, "the certificate has expired: renew it, or --insecure"},
+    {46, "the certificate cannot be accepted: give --ca FILE that vouches for it, or --insecure"},
+    {48, "the certificate is not trusted: give --ca FILE that vouches for it, or --insecure"},
+    {116, "the server wants a certificate of the client: give --cert FILE --key FILE"},
+    {120, "it does not speak ALPN " ENDPOINT_ALPN},
+};
+
+void endpoint_write_header(uint8_t ret[ENDPOINT_HEADER_SIZE], uint64_t wanted_bytes)
+{
+    for (int i = ENDPOINT_HEADER_SIZE - 1; i >= 0; i--, wanted_bytes >>= 8)
+        ret[i] = (uint8_t)wanted_bytes;
+}
+
+uint64_t endpoint_read_header(const uint8_t header[ENDPOINT_HEADER_SIZE])
+{
+    uint64_t value = 0;
+    for (int i = 0; i < ENDPOINT_HEADER_SIZE; i++)
+        value = value << 8 | header[i];
+    return value;
+}
+
+uint32_t endpoint_mtu(const struct options *o, bool is_v6)
+{
+    if (o->mtu != 0)
+        return (uint32_t)o->mtu;
+    return is_v6 ? 1452 : 1472; /* 1500 less the IP and UDP headers */
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* without it: -EMFILE later, with its reason */
+    }
+}
+
+static uint32_t at_least(uint32_t a, uint64_t b)
+{
+    return a > b ? a : (uint32_t)b; /* the options bound b */
+}
+
+bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **ret,
+                   struct failure *failure)
+{
+    struct spate_config config;
+    spate_config_init(&config);
+    config.shard_count = 1;
+    config.datagram_size_max = endpoint_mtu(o, is_v6);
+    config.handshake_timeout_ns = o->timeout_ns;
+
+    /* Twice what the load has at once: a stream or connection lingers on one side until
+     * the other one's last packet has come, while its successor starts already. */
+    uint64_t streams = o->scenario == SCENARIO_RR ? o->inflight : o->streams;
+    config.streams_bidi_max = at_least(config.streams_bidi_max, 2 * streams);
+    config.streams_local_max = at_least(config.streams_local_max, 2 * streams);
+    config.streams_bidi_max = at_least(config.streams_bidi_max, 1000);
+    config.streams_local_max = at_least(config.streams_local_max, 1000);
+    config.conns_max = at_least(config.conns_max, 2 * o->conns);
+    config.handshakes_max = at_least(config.handshakes_max, o->inflight + o->conns);
+
+    raise_file_limit();
+    struct spate_error error = {.text = ""};
+    int status = spate_engine_create(&config, ret, &error);
+    if (status != 0)
+        return failure_set(failure, "cannot start: %s",
+                           error.text[0] != 0 ? error.text : strerror(-status));
+    return true;
+}
+
+struct spate_tls_options endpoint_tls_options(const struct options *o)
+{
+    return (struct spate_tls_options){
+        .alpn = alpn,
+        .alpn_count = 1,
+        .ciphers = o->cipher_bits,
+        .keylog_file = o->keylog,
+    };
+}
+
+static void describe_transport(const struct spate_close *close, const char *peer, char *ret,
+                               size_t ret_size)
+{
+    char reason[128];
+    failure_clean(reason, sizeof(reason), close->reason == NULL ? "" : close->reason);
+    const char *colon = reason[0] != 0 ? ": " : "";
+
+    if (close->error >= CRYPTO_ERROR && close->error <= CRYPTO_ERROR + 255) {
+        uint64_t alert = close->error - CRYPTO_ERROR;
+        for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++) {
+            if (alerts[i].alert == alert) {
+                (void)snprintf(ret, ret_size, "no handshake with %s: %s%s%s%s", peer,
+                               alerts[i].text, reason[0] != 0 ? " (" : "", reason,
+                               reason[0] != 0 ? ")" : "");
+                return;
+            }
+        }
+        (void)snprintf(ret, ret_size, "no handshake with %s: TLS alert %" PRIu64 " %s%s%s", peer,
+                       alert, close->is_local ? "from us" : "from it", colon, reason);
+        return;
+    }
+    if (close->error == TRANSPORT_REFUSED && !close->is_local) {
+        (void)snprintf(ret, ret_size, "%s refuses the connection%s%s", peer, colon, reason);
+        return;
+    }
+    (void)snprintf(ret, ret_size, "%s the connection to %s with QUIC error 0x%" PRIx64 "%s%s",
+                   close->is_local ? "we closed" : "it closed", peer, close->error, colon, reason);
+}
+
+void endpoint_describe_close(const struct spate_close *close, const char *peer, uint64_t timeout_ns,
+                             char *ret, size_t ret_size)
+{
+    char reason[128];
+    failure_clean(reason, sizeof(reason), close->reason == NULL ? "" : close->reason);
+
+    switch (close->kind) {
+    case SPATE_CLOSE_TRANSPORT:
+        describe_transport(close, peer, ret, ret_size);
+        return;
+    case SPATE_CLOSE_APP:
+        (void)snprintf(ret, ret_size, "%s closed the connection with code %" PRIu64 "%s%s", peer,
+                       close->error, reason[0] != 0 ? ": " : "", reason);
+        return;
+    case SPATE_CLOSE_IDLE:
+        (void)snprintf(ret, ret_size, "%s has gone silent: the idle timeout has passed", peer);
+        return;
+    case SPATE_CLOSE_HANDSHAKE_TIMEOUT:
+        (void)snprintf(ret, ret_size,
+                       "%s has not answered within %.3g s: is a QUIC server listening there?", peer,
+                       (double)timeout_ns / (double)NS_PER_S);
+        return;
+    case SPATE_CLOSE_STATELESS_RESET:
+        (void)snprintf(ret, ret_size, "%s has forgotten the connection: was it restarted?", peer);
+        return;
+    case SPATE_CLOSE_VERSION:
+        (void)snprintf(ret, ret_size, "%s speaks no version of QUIC that we do", peer);
+        return;
+    case SPATE_CLOSE_UNREACHABLE:
+        (void)snprintf(ret, ret_size, "nobody is listening: %s: %s", peer,
+                       close->error == 0 ? "unreachable" : strerror((int)close->error));
+        return;
+    }
+    (void)snprintf(ret, ret_size, "the connection to %s has ended", peer);
+}

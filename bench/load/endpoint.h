@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_ENDPOINT_H
+#define LOAD_ENDPOINT_H
+
+/* What the client and the server set up alike. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <spate/spate.h>
+
+struct failure;
+struct options;
+
+#define ENDPOINT_ALPN "perf"
+
+/* The size of the field in front of a request: how many bytes are wanted back. */
+#define ENDPOINT_HEADER_SIZE 8
+
+void endpoint_write_header(uint8_t ret[ENDPOINT_HEADER_SIZE], uint64_t wanted_bytes);
+uint64_t endpoint_read_header(const uint8_t header[ENDPOINT_HEADER_SIZE]);
+
+/* The UDP payload to send at most, by option or by what fits a path of 1500 bytes. */
+uint32_t endpoint_mtu(const struct options *o, bool is_v6);
+
+/* One shard with room for what the options ask for, and as many file descriptors
+ * as the system lets us have.  The engine is the caller's. */
+bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **ret,
+                   struct failure *failure);
+
+/* The TLS options that do not depend on the role. */
+struct spate_tls_options endpoint_tls_options(const struct options *o);
+
+/* One line on why a connection has ended.
+ *
+ *   peer  Who the other one is: "the server at 127.0.0.1:4433". */
+void endpoint_describe_close(const struct spate_close *close, const char *peer, uint64_t timeout_ns,
+                             char *ret, size_t ret_size);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* spate-bench: the load generator.  `spate-bench --help` says what it does.
+ *
+ * The usual form forks a server off, so that two processes talk over real sockets; with
+ * --connect there is only the client, and `serve` is only the server.  Everything goes through
+ * the public API. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <spate/base.h>
+
+#include "bench/load/client.h"
+#include "bench/load/cpu.h"
+#include "bench/load/failure.h"
+#include "bench/load/options.h"
+#include "bench/load/payload.h"
+#include "bench/load/process.h"
+#include "bench/load/report.h"
+#include "bench/load/result.h"
+#include "bench/load/serve.h"
+
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_INTERRUPTED = 130,
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static void catch_signals(void)
+{
+    /* No SA_RESTART: a wait ends.  SA_RESETHAND: the second one kills. */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Files are opened before the run: to find out at its end would be a pity. */
+static bool open_output(const char *option, const char *path, FILE **ret, struct failure *failure)
+{
+    if (path == NULL)
+        return true;
+    *ret = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    return *ret != NULL ||
+           failure_set(failure, "cannot write %s %s: %s", option, path, strerror(errno));
+}
+
+static bool close_output(const char *option, const char *path, FILE *file, struct failure *failure)
+{
+    if (file == NULL)
+        return true;
+    bool is_written = fflush(file) == 0 && ferror(file) == 0;
+    if (file != stdout && fclose(file) != 0)
+        is_written = false;
+    return is_written ||
+           failure_set(failure, "cannot write %s %s: %s", option, path, strerror(errno));
+}
+
+static bool run_client(const struct options *o, struct client_setup *setup, int cpu,
+                       struct result *ret, struct failure *failure)
+{
+    setup->options = o;
+    setup->stop = &stop;
+    return cpu_pin(cpu, "--client-cpu", failure) && client_run(setup, ret, failure);
+}
+
+/* Both processes. */
+static bool run_pair(const struct options *o, struct result *ret, struct failure *failure)
+{
+    struct server_process process;
+    struct control_message ready;
+    int server_cpu = cpu_choose(o->server_cpu, o->client_cpu);
+    int client_cpu = cpu_choose(o->client_cpu, server_cpu);
+    if (!server_process_start(o, server_cpu, &process, &ready, failure))
+        return false;
+
+    struct address_list server = {.count = 1};
+    server.items[0].storage = ready.address;
+    server.items[0].size = ready.address_size;
+    struct client_setup setup = {
+        .server = &server,
+        .server_name = o->name != NULL ? o->name : "localhost",
+        .ca_pem = ready.text[0] != 0 ? ready.text : NULL,
+        .control = process.control,
+    };
+    (void)run_client(o, &setup, client_cpu, ret, failure);
+    server_process_stop(&process, failure);
+    return !failure->is_set;
+}
+
+/* The client alone. */
+static bool run_against(const struct options *o, struct result *ret, struct failure *failure)
+{
+    struct address_list server;
+    if (!address_resolve(o->connect, "--connect", 1, &server, failure))
+        return false;
+    struct client_setup setup = {
+        .server = &server,
+        .server_name = o->name != NULL ? o->name : server.host,
+        .control = -1,
+    };
+    int cpu = cpu_choose(o->client_cpu, cpu_choose(CPU_DEFAULT, CPU_ANY));
+    return run_client(o, &setup, cpu, ret, failure);
+}
+
+static bool run(const struct options *o, struct result *result, struct failure *failure)
+{
+    FILE *json = NULL;
+    FILE *hist = NULL;
+    if (!open_output("--json", o->json, &json, failure) ||
+        !open_output("--hist", o->hist, &hist, failure))
+        return false;
+
+    bool has_table = json != stdout && hist != stdout;
+    bool is_good = o->scenario == SCENARIO_SERVE
+                       ? serve_run(o, has_table ? stdout : stderr, &stop, result, failure)
+                   : o->connect != NULL ? run_against(o, result, failure)
+                                        : run_pair(o, result, failure);
+    if (is_good && has_table)
+        report_print(o, result, stdout);
+    if (is_good && json != NULL)
+        report_write_json(o, result, json);
+    if (is_good && hist != NULL)
+        histogram_write_percentiles(&result->latency, hist);
+    is_good &= close_output("--json", o->json, json, failure);
+    is_good &= close_output("--hist", o->hist, hist, failure);
+    return is_good;
+}
+
+int main(int argc, char **argv)
+{
+    struct failure failure = {.is_set = false};
+    struct options options;
+    if (!options_parse(argc, argv, &options, &failure)) {
+        fprintf(stderr, "spate-bench: %s\n", failure.text);
+        return EXIT_USAGE;
+    }
+    if (options.help) {
+        options_print_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (options.version) {
+        printf("spate-bench %s\n", spate_version());
+        return EXIT_SUCCESS;
+    }
+
+    static struct result result; /* 75 KB of histogram and samples */
+    catch_signals();
+    payload_init();
+    if (!run(&options, &result, &failure)) {
+        fprintf(stderr, "spate-bench: %s\n", failure.text);
+        return EXIT_FAILED;
+    }
+    return stop != 0 && options.scenario != SCENARIO_SERVE ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* From samples to numbers.  All are of the measured part; gigabytes are 10^9 bytes of payload. */
+
+#include "bench/load/report.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include <spate/base.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/json.h"
+#include "bench/load/options.h"
+#include "bench/load/result.h"
+
+/* What a process did between two samples. */
+struct side {
+    double cpu_user_s;
+    double cpu_sys_s;
+    double cpu_s_per_gb;
+    double cpu_us_per_request; /* or per handshake */
+    double datagrams_per_send;
+    double datagrams_per_receive;
+    double packets_per_ack;
+    struct sample delta;
+    const struct sample *end;
+};
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : NAN;
+}
+
+static double seconds(uint64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+static struct side side_of(const struct result *r, const struct sample samples[2])
+{
+    const struct sample *a = &samples[0];
+    const struct sample *b = &samples[1];
+    const struct spate_shard_stats *x = &a->shard;
+    const struct spate_shard_stats *y = &b->shard;
+    struct side side = {.end = b};
+    uint64_t cpu_ns = b->cpu_user_ns - a->cpu_user_ns + b->cpu_sys_ns - a->cpu_sys_ns;
+    uint64_t operations = r->requests > 0 ? r->requests : r->handshakes;
+
+    side.cpu_user_s = seconds(b->cpu_user_ns - a->cpu_user_ns);
+    side.cpu_sys_s = seconds(b->cpu_sys_ns - a->cpu_sys_ns);
+    side.cpu_s_per_gb = ratio(seconds(cpu_ns), (double)r->bytes / 1e9);
+    side.cpu_us_per_request = ratio(seconds(cpu_ns) * 1e6, (double)operations);
+    side.datagrams_per_send =
+        ratio((double)(y->datagrams_out - x->datagrams_out), (double)(y->sends - x->sends));
+    side.datagrams_per_receive =
+        ratio((double)(y->datagrams_in - x->datagrams_in), (double)(y->receives - x->receives));
+    side.packets_per_ack =
+        ratio((double)(y->packets_in - x->packets_in), (double)(y->acks_out - x->acks_out));
+    side.delta.payload_in_bytes = b->payload_in_bytes - a->payload_in_bytes;
+    side.delta.payload_out_bytes = b->payload_out_bytes - a->payload_out_bytes;
+    return side;
+}
+
+static uint64_t lost_packets(const struct result *r)
+{
+    return r->client[1].shard.packets_lost - r->client[0].shard.packets_lost +
+           r->server[1].shard.packets_lost - r->server[0].shard.packets_lost;
+}
+
+static double gbps(const struct result *r)
+{
+    return ratio((double)r->bytes * 8e-9, seconds(r->duration_ns));
+}
+
+static double percentile_us(const struct result *r, double percentile)
+{
+    if (r->latency.count == 0)
+        return NAN;
+    return (double)histogram_percentile_ns(&r->latency, percentile) / 1e3;
+}
+
+/* ---- JSON ---- */
+
+static void write_side(struct json *j, const char *key, const struct options *o,
+                       const struct result *r, const struct sample samples[2])
+{
+    /* Counters that go out as the difference of the two samples. */
+    const struct {
+        const char *name;
+        size_t offset;
+    } counters[] = {
+        {"packets_in", offsetof(struct spate_shard_stats, packets_in)},
+        {"packets_out", offsetof(struct spate_shard_stats, packets_out)},
+        {"packets_lost", offsetof(struct spate_shard_stats, packets_lost)},
+        {"acks_in", offsetof(struct spate_shard_stats, acks_in)},
+        {"acks_out", offsetof(struct spate_shard_stats, acks_out)},
+        {"datagrams_in", offsetof(struct spate_shard_stats, datagrams_in)},
+        {"datagrams_out", offsetof(struct spate_shard_stats, datagrams_out)},
+        {"receives", offsetof(struct spate_shard_stats, receives)},
+        {"sends", offsetof(struct spate_shard_stats, sends)},
+        {"send_errors", offsetof(struct spate_shard_stats, send_errors)},
+        {"gso_fallbacks", offsetof(struct spate_shard_stats, gso_fallbacks)},
+        {"turns", offsetof(struct spate_shard_stats, turns)},
+        {"syscalls", offsetof(struct spate_shard_stats, syscalls)},
+        {"kernel_drops", offsetof(struct spate_shard_stats, kernel_drops)},
+        {"enobufs", offsetof(struct spate_shard_stats, receive_enobufs)},
+        {"rearms", offsetof(struct spate_shard_stats, receive_rearms)},
+        {"copied", offsetof(struct spate_shard_stats, datagrams_copied)},
+        {"unroutable", offsetof(struct spate_shard_stats, unroutable)},
+        {"handshakes_dropped", offsetof(struct spate_shard_stats, handshakes_dropped)},
+    };
+    struct side side = side_of(r, samples);
+    bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
+
+    json_begin(j, key);
+    json_number(j, "cpu_user_s", side.cpu_user_s);
+    json_number(j, "cpu_sys_s", side.cpu_sys_s);
+    json_number(j, "cpu_s_per_gb", side.cpu_s_per_gb);
+    json_number(j, "cpu_us_per_request", is_handshake ? NAN : side.cpu_us_per_request);
+    json_number(j, "cpu_us_per_handshake", is_handshake ? side.cpu_us_per_request : NAN);
+    json_number(j, "datagrams_per_send", side.datagrams_per_send);
+    json_number(j, "datagrams_per_receive", side.datagrams_per_receive);
+    json_number(j, "packets_per_ack", side.packets_per_ack);
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+        const char *a = (const char *)&samples[0].shard + counters[i].offset;
+        const char *b = (const char *)&samples[1].shard + counters[i].offset;
+        json_integer(j, counters[i].name, *(const uint64_t *)b - *(const uint64_t *)a);
+    }
+    json_integer(j, "payload_in_bytes", side.delta.payload_in_bytes);
+    json_integer(j, "payload_out_bytes", side.delta.payload_out_bytes);
+    json_integer(j, "rss_bytes", side.end->rss_bytes);
+    json_integer(j, "rss_peak_bytes", side.end->rss_peak_bytes);
+    json_integer(j, "memory_bytes_peak", side.end->shard.memory_bytes_peak);
+    json_end(j);
+}
+
+static void write_config(struct json *j, const struct options *o, const struct result *r)
+{
+    bool is_bulk = o->scenario == SCENARIO_BULK;
+    bool is_open_loop = o->rate > 0;
+
+    json_begin(j, "config");
+    json_text(j, "version", spate_version());
+    json_text(j, "peer", o->connect != NULL ? o->connect : "own process");
+    json_text(j, "direction", is_bulk ? (o->direction == DIRECTION_UP ? "up" : "down") : "");
+    json_text(j, "cipher", r->cipher);
+    json_integer(j, "mtu", r->mtu);
+    json_integer(j, "streams", o->streams);
+    json_integer(j, "conns", o->conns);
+    json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
+    json_integer(j, "request_bytes", o->request_bytes);
+    json_integer(j, "response_bytes", o->response_bytes);
+    json_number(j, "rate", is_open_loop ? o->rate : NAN);
+    json_text(j, "arrivals",
+              !is_open_loop                     ? ""
+              : o->arrivals == ARRIVALS_POISSON ? "poisson"
+                                                : "uniform");
+    json_number(j, "warmup_s", seconds(o->warmup_ns));
+    json_bool(j, "verify", o->verify);
+    json_end(j);
+}
+
+void report_write_json(const struct options *o, const struct result *r, FILE *file)
+{
+    bool is_rr = o->scenario == SCENARIO_RR;
+    bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
+    double duration_s = seconds(r->duration_ns);
+    struct json j = json_of(file);
+
+    json_begin(&j, NULL);
+    json_text(&j, "scenario", options_scenario_name(o->scenario));
+    json_number(&j, "seconds", duration_s);
+    json_integer(&j, "bytes", r->bytes);
+    json_number(&j, "gbps", gbps(r));
+    json_text(&j, "measured_at", r->is_measured_by_sender ? "sender" : "receiver");
+    json_number(&j, "requests_per_s", is_rr ? ratio((double)r->requests, duration_s) : NAN);
+    json_number(&j, "p50_us", percentile_us(r, 50));
+    json_number(&j, "p90_us", percentile_us(r, 90));
+    json_number(&j, "p99_us", percentile_us(r, 99));
+    json_number(&j, "p999_us", percentile_us(r, 99.9));
+    json_number(&j, "max_us", percentile_us(r, 100));
+    json_number(&j, "handshakes_per_s",
+                is_handshake ? ratio((double)r->handshakes, duration_s) : NAN);
+    json_integer(&j, "lost_packets", lost_packets(r));
+    json_integer(&j, "requests", r->requests);
+    json_integer(&j, "requests_unfinished", r->unfinished);
+    json_integer(&j, "handshakes", r->handshakes);
+    json_integer(&j, "handshakes_failed", r->handshakes_failed);
+    write_config(&j, o, r);
+    if (r->have_server)
+        write_side(&j, "server", o, r, r->server);
+    else
+        json_null(&j, "server");
+    if (o->scenario != SCENARIO_SERVE)
+        write_side(&j, "client", o, r, r->client);
+    else
+        json_null(&j, "client");
+    json_end(&j);
+}
+
+/* ---- The table ---- */
+
+static void print_number(FILE *file, int width, int decimals, double value)
+{
+    if (isfinite(value))
+        fprintf(file, " %*.*f", width, decimals, value);
+    else
+        fprintf(file, " %*s", width, "-");
+}
+
+static void print_side(FILE *file, const char *name, const struct options *o,
+                       const struct result *r, const struct sample samples[2])
+{
+    struct side side = side_of(r, samples);
+    bool is_by_bytes = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_SERVE;
+
+    fprintf(file, "  %-6s", name);
+    print_number(file, 9, 2, side.cpu_user_s);
+    print_number(file, 9, 2, side.cpu_sys_s);
+    print_number(file, 9, 3, is_by_bytes ? side.cpu_s_per_gb : side.cpu_us_per_request);
+    fprintf(file, " %12" PRIu64 " %12" PRIu64,
+            samples[1].shard.packets_in - samples[0].shard.packets_in,
+            samples[1].shard.packets_out - samples[0].shard.packets_out);
+    print_number(file, 10, 1, side.datagrams_per_send);
+    print_number(file, 10, 1, side.packets_per_ack);
+    fprintf(file, " %10" PRIu64, samples[1].shard.syscalls - samples[0].shard.syscalls);
+    print_number(file, 8, 1, (double)side.end->rss_bytes / 1e6);
+    fputc('\n', file);
+}
+
+static void print_head(const struct options *o, const struct result *r, FILE *file)
+{
+    fprintf(file, "%s", options_scenario_name(o->scenario));
+    if (o->scenario == SCENARIO_BULK)
+        fprintf(file, " %s, %" PRIu64 " stream%s on %" PRIu64 " connection%s",
+                o->direction == DIRECTION_UP ? "up" : "down", o->streams,
+                o->streams == 1 ? "" : "s each", o->conns, o->conns == 1 ? "" : "s");
+    else if (o->scenario == SCENARIO_RR && o->rate > 0)
+        fprintf(file, ", open loop at %.6g/s on %" PRIu64 " connection%s", o->rate, o->conns,
+                o->conns == 1 ? "" : "s");
+    else if (o->scenario == SCENARIO_RR)
+        fprintf(file, ", %" PRIu64 " in flight on %" PRIu64 " connection%s", o->inflight, o->conns,
+                o->conns == 1 ? "" : "s each");
+    else if (o->scenario == SCENARIO_HANDSHAKE)
+        fprintf(file, ", %" PRIu64 " at once", o->inflight);
+    fprintf(file, ", %" PRIu32 "-byte datagrams%s%s\n", r->mtu, r->cipher[0] != 0 ? ", " : "",
+            r->cipher);
+}
+
+static void print_latency(const struct result *r, FILE *file)
+{
+    if (r->latency.count == 0) {
+        fputs("  no latency: nothing has finished in the measured part\n", file);
+        return;
+    }
+    fprintf(file, "  latency us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n",
+            percentile_us(r, 50), percentile_us(r, 90), percentile_us(r, 99),
+            percentile_us(r, 99.9), percentile_us(r, 100));
+}
+
+void report_print(const struct options *o, const struct result *r, FILE *file)
+{
+    double duration_s = seconds(r->duration_ns);
+    bool has_latency = o->scenario == SCENARIO_RR || o->scenario == SCENARIO_HANDSHAKE;
+
+    print_head(o, r, file);
+    if (o->scenario == SCENARIO_RR)
+        fprintf(file, "  %.0f requests/s, ", ratio((double)r->requests, duration_s));
+    else if (o->scenario == SCENARIO_HANDSHAKE)
+        fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
+                ratio((double)r->handshakes, duration_s), r->handshakes_failed);
+    else
+        fprintf(file, "  %.3f Gbit/s, %.3f GB", gbps(r), (double)r->bytes / 1e9);
+    fprintf(file, "%s in %.3f s, %" PRIu64 " packets lost%s\n", has_latency ? "" : "", duration_s,
+            lost_packets(r), r->is_measured_by_sender ? ", measured by acknowledgements" : "");
+    if (has_latency)
+        print_latency(r, file);
+    if (r->unfinished > 0)
+        fprintf(file,
+                "  overload: %" PRIu64 " requests had no answer when the run ended; they "
+                "count with the age they had\n",
+                r->unfinished);
+    fprintf(file, "  %-6s %9s %9s %9s %12s %12s %10s %10s %10s %8s\n", "", "cpu usr s", "cpu sys s",
+            has_latency ? "cpu us/op" : "cpu s/GB", "packets in", "packets out", "dgram/send",
+            "pkts/ack", "syscalls", "rss MB");
+    if (r->have_server)
+        print_side(file, "server", o, r, r->server);
+    if (o->scenario != SCENARIO_SERVE)
+        print_side(file, "client", o, r, r->client);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LOAD_RESULT_H
+#define LOAD_RESULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/load/histogram.h"
+#include "bench/load/sample.h"
+
+/* What a client hands back.  Everything is of the measured part. */
+struct result {
+    uint64_t duration_ns;
+    uint64_t bytes; /* payload that has arrived; rr: both ways */
+    uint64_t requests;
+    uint64_t handshakes;
+    uint64_t handshakes_failed;
+    uint64_t unfinished;        /* open loop: meant to start in the measured part, never answered */
+    bool is_measured_by_sender; /* bulk up to a foreign server: counted by its acknowledgements */
+    bool have_server;
+    struct sample client[2]; /* at the beginning and at the end */
+    struct sample server[2]; /* if have_server */
+    char cipher[64];
+    uint32_t mtu;
+    struct histogram latency; /* rr: of requests; handshake: of handshakes */
+};
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/* The server.  Each connection has a list of its streams, because the end of a connection is the
+ * only event that is certain to come for all of them.  Objects are recycled through
+ * free lists, so that a steady load allocates nothing.
+ *
+ * What a client can do to us: ask for 2^64 bytes (costs it as much as us: flow control), never
+ * end its upload (holds one small object), send less than 8 bytes (its stream is reset).
+ * The library bounds the number of streams and connections. */
+
+#include "bench/load/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <spate/spate.h>
+
+#include "bench/load/clock.h"
+#include "bench/load/endpoint.h"
+#include "bench/load/failure.h"
+#include "bench/load/options.h"
+#include "bench/load/payload.h"
+
+#define EVENTS_A_BATCH 64
+
+/* Application error codes of ours. */
+enum {
+    PERF_OK,
+    PERF_NO_HEADER,
+    PERF_BAD_PAYLOAD,
+    PERF_NO_MEMORY,
+};
+
+/* One request and its answer.
+ * Invariant: queued_bytes <= wanted_bytes; lent_count <= PAYLOAD_LENT_MAX. */
+struct server_stream {
+    struct server_stream *next;
+    struct server_stream *previous; /* unused in the free list */
+    uint64_t wanted_bytes;
+    uint64_t received_bytes; /* of the upload, without the header */
+    uint64_t queued_bytes;
+    uint32_t lent_count;
+    uint32_t header_count;
+    bool is_answering;
+    bool is_done; /* the last piece is queued, or it was reset */
+    uint8_t header[ENDPOINT_HEADER_SIZE];
+};
+
+struct server_conn {
+    struct server_conn *next;
+    struct server_conn *previous; /* unused in the free list */
+    struct spate_conn *conn;
+    struct server_stream *streams;
+};
+
+struct server {
+    const struct options *options;
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+    struct spate_listener *listener;
+    struct address address;
+    char *cert_pem;
+    char *key_pem;
+    struct server_conn *conns;
+    struct server_conn *free_conns;
+    struct server_stream *free_streams;
+    uint64_t payload_in_bytes;
+    uint64_t payload_out_bytes;
+};
+
+static struct server_stream *stream_add(struct server *s, struct server_conn *owner)
+{
+    struct server_stream *stream = s->free_streams;
+    if (stream != NULL)
+        s->free_streams = stream->next;
+    else
+        stream = malloc(sizeof(*stream));
+    if (stream == NULL)
+        return NULL;
+
+    *stream = (struct server_stream){.next = owner->streams};
+    if (owner->streams != NULL)
+        owner->streams->previous = stream;
+    owner->streams = stream;
+    return stream;
+}
+
+static void stream_remove(struct server *s, struct server_conn *owner, struct server_stream *stream)
+{
+    if (stream->previous != NULL)
+        stream->previous->next = stream->next;
+    else
+        owner->streams = stream->next;
+    if (stream->next != NULL)
+        stream->next->previous = stream->previous;
+    stream->next = s->free_streams;
+    s->free_streams = stream;
+}
+
+static void on_connected(struct server *s, struct spate_conn *conn)
+{
+    struct server_conn *c = s->free_conns;
+    if (c != NULL)
+        s->free_conns = c->next;
+    else
+        c = malloc(sizeof(*c));
+    if (c == NULL) {
+        spate_conn_set_user(conn, NULL);
+        spate_conn_close(conn, PERF_NO_MEMORY, "out of memory");
+        return;
+    }
+
+    *c = (struct server_conn){.next = s->conns, .conn = conn};
+    if (s->conns != NULL)
+        s->conns->previous = c;
+    s->conns = c;
+    spate_conn_set_user(conn, c);
+}
+
+static void on_closed(struct server *s, struct server_conn *c)
+{
+    if (c == NULL)
+        return;
+    while (c->streams != NULL)
+        stream_remove(s, c, c->streams);
+    if (c->previous != NULL)
+        c->previous->next = c->next;
+    else
+        s->conns = c->next;
+    if (c->next != NULL)
+        c->next->previous = c->previous;
+    c->next = s->free_conns;
+    s->free_conns = c;
+}
+
+static void abandon(struct server_stream *stream, const struct spate_event *e, uint64_t error)
+{
+    stream->is_done = true;
+    /* Their results say only that a direction is closed already. */
+    (void)spate_stream_stop(e->conn, e->stream_id, error);
+    (void)spate_stream_reset(e->conn, e->stream_id, error);
+}
+
+/* Lends as much of the answer as may be lent at once. */
+static void answer(struct server *s, struct server_stream *stream, const struct spate_event *e)
+{
+    while (!stream->is_done && stream->lent_count < PAYLOAD_LENT_MAX) {
+        uint64_t left = stream->wanted_bytes - stream->queued_bytes;
+        size_t size = left < PAYLOAD_SIZE ? (size_t)left : PAYLOAD_SIZE;
+        bool is_last = size == left;
+        int status = spate_stream_send(e->conn, e->stream_id, payload_region(), size, is_last, 0);
+        if (status == -ENOBUFS && stream->lent_count > 0)
+            return; /* what is lent comes back and calls again */
+        if (status != 0) {
+            abandon(stream, e, PERF_NO_MEMORY);
+            return;
+        }
+        stream->lent_count++;
+        stream->queued_bytes += size;
+        stream->is_done = is_last;
+        s->payload_out_bytes += size;
+    }
+}
+
+static void take_upload(struct server *s, struct server_stream *stream, const struct spate_event *e)
+{
+    const uint8_t *data = e->u.data.slice.data;
+    size_t size = e->u.data.slice.size;
+
+    while (size > 0 && stream->header_count < ENDPOINT_HEADER_SIZE) {
+        stream->header[stream->header_count++] = *data++;
+        size--;
+    }
+    if (s->options->verify && !payload_matches(stream->received_bytes, data, size))
+        spate_conn_close(e->conn, PERF_BAD_PAYLOAD, "the upload differs from the pattern");
+    stream->received_bytes += size;
+    s->payload_in_bytes += size;
+}
+
+static void on_data(struct server *s, const struct spate_event *e)
+{
+    struct server_stream *stream = e->stream_user;
+    if (stream != NULL)
+        take_upload(s, stream, e);
+    struct spate_slice slice = e->u.data.slice;
+    spate_slice_release(s->shard, &slice);
+    if (stream == NULL || !e->u.data.fin)
+        return;
+
+    bool is_uni = (e->stream_id & 2) != 0; /* [RFC9000 2.1] nothing can go back on it */
+    if (is_uni)
+        return;
+    if (stream->header_count < ENDPOINT_HEADER_SIZE) {
+        abandon(stream, e, PERF_NO_HEADER);
+        return;
+    }
+    stream->wanted_bytes = endpoint_read_header(stream->header);
+    stream->is_answering = true;
+    answer(s, stream, e);
+}
+
+static void on_stream_opened(struct server *s, const struct spate_event *e)
+{
+    struct server_conn *c = e->conn_user;
+    struct server_stream *stream = c == NULL ? NULL : stream_add(s, c);
+    if (stream == NULL)
+        spate_conn_close(e->conn, PERF_NO_MEMORY, "out of memory");
+    else if (spate_stream_set_user(e->conn, e->stream_id, stream) != 0)
+        stream_remove(s, c, stream);
+}
+
+static void on_stream_event(struct server *s, const struct spate_event *e)
+{
+    struct server_stream *stream = e->stream_user;
+    if (stream == NULL)
+        return;
+    if (e->kind == SPATE_EVENT_SENT) {
+        stream->lent_count--;
+        if (stream->is_answering)
+            answer(s, stream, e);
+    } else if (e->kind == SPATE_EVENT_STREAM_CLOSED) {
+        stream_remove(s, e->conn_user, stream);
+    } else {
+        abandon(stream, e, PERF_OK); /* the client has lost interest */
+    }
+}
+
+static void on_event(struct server *s, const struct spate_event *e)
+{
+    switch (e->kind) {
+    case SPATE_EVENT_CONNECTED:
+        on_connected(s, e->conn);
+        break;
+    case SPATE_EVENT_STREAM_OPENED:
+        on_stream_opened(s, e);
+        break;
+    case SPATE_EVENT_STREAM_DATA:
+        on_data(s, e);
+        break;
+    case SPATE_EVENT_STREAM_RESET:
+    case SPATE_EVENT_STREAM_STOPPED:
+    case SPATE_EVENT_SENT:
+    case SPATE_EVENT_STREAM_CLOSED:
+        on_stream_event(s, e);
+        break;
+    case SPATE_EVENT_CLOSED:
+        on_closed(s, e->conn_user);
+        break;
+    case SPATE_EVENT_NONE:
+    case SPATE_EVENT_STREAMS_AVAILABLE:
+        break;
+    }
+}
+
+bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure)
+{
+    int status = spate_shard_turn(s->shard, wait_ns);
+    if (status < 0 && status != -EINTR)
+        return failure_set(failure, "the server's ring has failed: %s", strerror(-status));
+
+    struct spate_event events[EVENTS_A_BATCH];
+    uint32_t count = 0;
+    do {
+        count = spate_shard_events(s->shard, events, EVENTS_A_BATCH);
+        for (uint32_t i = 0; i < count; i++)
+            on_event(s, &events[i]);
+    } while (count == EVENTS_A_BATCH);
+    return true;
+}
+
+uint64_t server_payload_bytes(const struct server *s)
+{
+    return s->payload_in_bytes + s->payload_out_bytes;
+}
+
+void server_sample(struct server *s, struct sample *ret)
+{
+    sample_take(ret, s->shard);
+    ret->payload_in_bytes = s->payload_in_bytes;
+    ret->payload_out_bytes = s->payload_out_bytes;
+}
+
+static bool open_tls(struct server *s, struct failure *failure)
+{
+    const struct options *o = s->options;
+    struct spate_error error = {.text = ""};
+    struct spate_tls_options tls = endpoint_tls_options(o);
+    tls.cert_file = o->cert;
+    tls.key_file = o->key;
+
+    int status = 0;
+    if (o->cert == NULL) {
+        struct spate_self_signed_options self = {.key_type = SPATE_KEY_P256};
+        status = spate_self_signed(&self, &s->cert_pem, &s->key_pem, &error);
+        tls.cert_pem = s->cert_pem;
+        tls.key_pem = s->key_pem;
+    }
+    if (status == 0)
+        status = spate_tls_server_create(&tls, &s->tls, &error);
+    return status == 0 ||
+           failure_set(failure, "%s", error.text[0] != 0 ? error.text : strerror(-status));
+}
+
+static bool listen_at(struct server *s, const struct address_list *list, struct failure *failure)
+{
+    struct spate_error error = {.text = ""};
+    const struct address *a = &list->items[0];
+    int status = spate_shard_listen(s->shard, (const struct sockaddr *)&a->storage, a->size, s->tls,
+                                    NULL, &s->listener, &error);
+    if (status == 0) {
+        s->address.size = sizeof(s->address.storage);
+        status = spate_listener_address(s->listener, &s->address.storage, &s->address.size);
+    }
+    if (status == 0)
+        return true;
+    char text[ADDRESS_TEXT_SIZE];
+    address_format(a, text);
+    return failure_set(failure, "cannot listen at %s: %s", text,
+                       error.text[0] != 0 ? error.text : strerror(-status));
+}
+
+bool server_open(const struct options *o, struct server **ret, struct failure *failure)
+{
+    struct address_list list;
+    if (!address_resolve(o->listen, "--listen", 0, &list, failure))
+        return false;
+    struct server *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return failure_set(failure, "out of memory");
+
+    s->options = o;
+    bool is_open = open_tls(s, failure) &&
+                   endpoint_open(o, address_is_v6(&list.items[0]), &s->engine, failure);
+    if (is_open) {
+        s->shard = spate_engine_shard(s->engine, 0);
+        is_open = listen_at(s, &list, failure);
+    }
+    if (!is_open) {
+        server_close(s);
+        return false;
+    }
+    *ret = s;
+    return true;
+}
+
+const struct address *server_address(const struct server *s)
+{
+    return &s->address;
+}
+
+const char *server_certificate(const struct server *s)
+{
+    return s->cert_pem == NULL ? "" : s->cert_pem;
+}
+
+void server_say_goodbye(struct server *s, uint64_t wait_ns)
+{
+    struct failure ignored = {.is_set = false};
+    uint64_t end_ns = clock_now_ns() + wait_ns;
+
+    spate_listener_close(s->listener);
+    s->listener = NULL;
+    for (struct server_conn *c = s->conns; c != NULL; c = c->next)
+        spate_conn_close(c->conn, PERF_OK, "the server stops");
+    while (s->conns != NULL && clock_now_ns() < end_ns) {
+        if (!server_turn(s, 10 * NS_PER_MS, &ignored))
+            return;
+    }
+}
+
+void server_close(struct server *s)
+{
+    if (s == NULL)
+        return;
+    spate_engine_destroy(s->engine);
+    spate_tls_destroy(s->tls);
+    spate_free(s->cert_pem);
+    spate_free(s->key_pem);
+    while (s->conns != NULL)
+        on_closed(s, s->conns);
+    while (s->free_conns != NULL) {
+        struct server_conn *c = s->free_conns;
+        s->free_conns = c->next;
+        free(c);
+    }
+    while (s->free_streams != NULL) {
+        struct server_stream *stream = s->free_streams;
+        s->free_streams = stream->next;
+        free(stream);
+    }
+    free(s);
+}
