@@ -71,7 +71,8 @@ configure() {
     printf '%s\n' "$wanted" >"$dir/.configured"
 }
 
-# compile DIR: builds everything in it; the compiler's words go to stderr.
+# compile DIR [TARGET...]: builds everything in it, or only these; the compiler's words go to
+# stderr.
 compile() {
-    ninja -j "$(nproc)" -C "$1" >&2 || die "the build in $1 fails"
+    ninja -j "$(nproc)" -C "$@" >&2 || die "the build in $1 fails"
 }

@@ -8,16 +8,20 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
 usage() {
-    cat <<END
-usage: tools/fuzz.sh SECONDS [TARGET...]
+    cat <<'END'
+usage: tools/fuzz.sh [--dir DIR] SECONDS [TARGET...]
 
 Runs each target of test/fuzz/meson.build (or those that are named: frame, header, ...) for
-SECONDS.  Builds in build-fuzz/.  New inputs are kept in build-fuzz/corpus/TARGET/ and used
-again the next time.  An input that fails is written to build-fuzz/findings/; the exit status
-is then 1, and the line before says how to run it again.
+SECONDS.  Builds in DIR, or in build-fuzz/.  New inputs are kept in DIR/corpus/TARGET/ and used
+again the next time.  An input that fails is written to DIR/findings/; the exit status is then
+1, and the last line for that target says how to run it again.
 END
 }
 
+build=$here/../build-fuzz
+case ${1-} in
+    --dir) [ $# -ge 2 ] || { usage >&2; exit 2; }; build=$2; shift 2 ;;
+esac
 case ${1-} in
     --help) usage; exit 0 ;;
     '' | *[!0-9]*) usage >&2; exit 2 ;;
@@ -25,17 +29,13 @@ esac
 seconds=$1
 shift
 
-root=$(dirname "$here")
-build=$root/build-fuzz
-command -v clang >/dev/null || need_packages clang
-command -v clang >/dev/null || die "clang is missing"
-PKG_CONFIG_PATH=$("$here/deps.sh"):${PKG_CONFIG_PATH-}
-export PKG_CONFIG_PATH
-if [ ! -f "$build/build.ninja" ]; then
-    CC=clang meson setup "$build" "$root" -Dfuzz=true -Dsanitize=address,undefined \
-        -Db_lundef=false -Dinterop=disabled >&2
-fi
-ninja -C "$build" fuzzers >&2
+need_packages clang llvm libcmocka-dev
+CC=clang
+export CC
+configure "$build" -Dfuzz=true -Dsanitize=address,undefined -Db_lundef=false \
+    -Dinterop=disabled -Dtests=enabled
+build=$(cd "$build" && pwd)
+compile "$build" fuzzers
 
 if [ $# -eq 0 ]; then
     for program in "$build"/test/fuzz/fuzz_*; do
@@ -51,7 +51,7 @@ for target; do
     log=$build/findings/$target.log
     if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
         -print_final_stats=1 -artifact_prefix="$build/findings/$target-" \
-        "$build/corpus/$target" "$root/test/fuzz/corpus/$target" >"$log" 2>&1; then
+        "$build/corpus/$target" "$here/../test/fuzz/corpus/$target" >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         echo "$target: $runs runs in $seconds s, nothing found"
     else

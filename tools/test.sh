@@ -17,8 +17,7 @@ checks and runs the tests, or only those that are named.  Ends with "N passed, N
   --suite NAME       only this suite (may be given more than once); --list shows them
   --sanitize LIST    build with -fsanitize=LIST, for example address,undefined or thread
   --clang            build with clang
-  --fuzz SECONDS     build the fuzzers (with clang, address and undefined sanitizers) and run
-                     each of them for SECONDS, instead of the tests
+  --fuzz SECONDS     run tools/fuzz.sh SECONDS instead of the tests
   --no-skip          a skipped test is a failure
   --repeat N         run each test N times
   --list             show the tests and run none
@@ -43,7 +42,7 @@ while [ "$#" -gt 0 ]; do
         --suite) test_args+=(--suite "$2"); shift ;;
         --sanitize) sanitize=$2; shift ;;
         --clang) CC=clang ;;
-        --fuzz) fuzz=$2; CC=clang; sanitize=address,undefined; shift ;;
+        --fuzz) fuzz=$2; shift ;;
         --no-skip) report_args+=(--no-skip) ;;
         --repeat) test_args+=(--repeat "$2"); shift ;;
         --list) list=yes ;;
@@ -56,6 +55,8 @@ while [ "$#" -gt 0 ]; do
 done
 case $fuzz in
     *[!0-9]*) usage >&2; exit 2 ;;
+    0) ;;
+    *) exec "$here/fuzz.sh" ${dir:+--dir "$dir"} "$fuzz" ;;
 esac
 
 need_packages build-essential meson ninja-build pkgconf python3 libcmocka-dev openssl \
@@ -76,10 +77,6 @@ if [ -n "$sanitize" ]; then
 else
     test_args+=(--timeout-multiplier 3) # for a slow or busy machine
 fi
-if [ "$fuzz" -gt 0 ]; then
-    options+=(-Dfuzz=true)
-    suffix+=-fuzz
-fi
 [ -n "$dir" ] || dir=$here/../build-test$suffix
 
 configure "$dir" --buildtype=debugoptimized -Ddebug_checks=true -Dwerror=true \
@@ -88,9 +85,6 @@ compile "$dir"
 
 if [ "$list" = yes ]; then
     exec meson test -C "$dir" --no-rebuild --list
-fi
-if [ "$fuzz" -gt 0 ]; then
-    exec "$here/fuzz.sh" "$dir" "$fuzz"
 fi
 rm -f "$dir/meson-logs/testlog.json"
 meson test -C "$dir" --no-rebuild --num-processes "$(nproc)" "${test_args[@]}" >&2 || true
