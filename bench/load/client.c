@@ -361,7 +361,7 @@ static void turn(struct client *c, struct progress *progress)
         now_ns = clock_now_ns();
         for (uint32_t i = 0; i < count; i++)
             on_event(c, &events[i], now_ns);
-    } while (count == EVENTS_A_BATCH && !c->failure->is_set);
+    } while (count > 0 && !c->failure->is_set);
 
     step_phase(c, now_ns);
     check_timeouts(c, now_ns);
@@ -377,8 +377,8 @@ static bool open_tls(struct client *c)
     struct spate_error error = {.text = ""};
     struct spate_tls_options tls = endpoint_tls_options(o);
     tls.insecure = o->insecure;
-    tls.ca_file = o->ca;
-    tls.ca_pem = o->ca == NULL ? c->setup->ca_pem : NULL;
+    tls.ca_file = c->setup->ca_file;
+    tls.ca_pem = c->setup->ca_pem;
     if (o->connect != NULL) {
         tls.cert_file = o->cert;
         tls.key_file = o->key;

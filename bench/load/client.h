@@ -16,8 +16,9 @@ struct client_setup {
     const struct options *options;
     const struct address_list *server; /* tried in order until one answers */
     const char *server_name;
-    const char *ca_pem; /* NULL: by the options */
-    int control;        /* to the process of our own server; -1: a foreign one */
+    const char *ca_file; /* PEM to trust, or .. */
+    const char *ca_pem;  /* .. its text; both NULL: the system's store */
+    int control;         /* to the process of our own server; -1: a foreign one */
     const volatile sig_atomic_t *stop;
 };
 

@@ -91,7 +91,8 @@ static bool run_pair(const struct options *o, struct result *ret, struct failure
     struct client_setup setup = {
         .server = &server,
         .server_name = o->name != NULL ? o->name : "localhost",
-        .ca_pem = ready.text[0] != 0 ? ready.text : NULL,
+        .ca_file = o->ca != NULL ? o->ca : o->cert,
+        .ca_pem = o->ca == NULL && o->cert == NULL ? ready.text : NULL,
         .control = process.control,
     };
     (void)run_client(o, &setup, client_cpu, ret, failure);
@@ -108,6 +109,7 @@ static bool run_against(const struct options *o, struct result *ret, struct fail
     struct client_setup setup = {
         .server = &server,
         .server_name = o->name != NULL ? o->name : server.host,
+        .ca_file = o->ca,
         .control = -1,
     };
     int cpu = cpu_choose(o->client_cpu, cpu_choose(CPU_DEFAULT, CPU_ANY));

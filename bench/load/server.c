@@ -267,7 +267,7 @@ bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure)
         count = spate_shard_events(s->shard, events, EVENTS_A_BATCH);
         for (uint32_t i = 0; i < count; i++)
             on_event(s, &events[i]);
-    } while (count == EVENTS_A_BATCH);
+    } while (count > 0);
     return true;
 }
 
