@@ -52,6 +52,9 @@ enum sp_err {
     SP_ERR_NO_VIABLE_PATH = 0x10,
     SP_ERR_CRYPTO = 0x0100, /* plus the TLS alert, 0x00 to 0xff. [RFC9001 4.8] */
     SP_ERR_CRYPTO_MAX = 0x01ff,
+
+    /* Not an error and never on the wire: ignore this packet, do not acknowledge it. */
+    SP_DROP = 0x10000,
 };
 
 /* TLS alerts that proto/ raises by itself.  [RFC8446 6] */

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Received packet numbers and the decision to acknowledge.
+ *
+ * One decision a batch: the packets of a batch came out of the socket together, so one
+ * ACK behind them says as much as many between them would have.
+ *
+ * An ACK leaves at once when a batch shows a gap, reordering or a CE mark, and when two
+ * ack-eliciting packets wait; otherwise after the promised delay, or with whatever leaves
+ * before. [RFC9000 13.2.1, 13.2.2]
+ *
+ * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
+ * what is forgotten counts as received, so nothing is ever processed twice. */
+
+#include "proto/ack.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+/* [RFC9000 13.2.2] An ACK for at least every second ack-eliciting packet. */
+#define ELICITING_THRESHOLD 2
+
+void sp_ack_init(struct sp_ack *ack)
+{
+    *ack = (struct sp_ack){.deadline_ns = SB_NEVER};
+}
+
+/* Index of the first range whose smallest is <= pn + 1, so that pn is in it, just
+ * above it, or falls into the gap before it.  range_count if there is none. */
+static uint32_t find(const struct sp_ack *ack, uint64_t pn)
+{
+    uint32_t i = 0;
+    while (i < ack->range_count && ack->ranges[i].smallest > pn + 1)
+        i++;
+    return i;
+}
+
+bool sp_ack_is_known(const struct sp_ack *ack, uint64_t pn)
+{
+    if (pn < ack->floor)
+        return true;
+    for (uint32_t i = 0; i < ack->range_count; i++) {
+        if (pn > ack->ranges[i].largest)
+            return false;
+        if (pn >= ack->ranges[i].smallest)
+            return true;
+    }
+    return false;
+}
+
+static void insert_at(struct sp_ack *ack, uint32_t index, uint64_t pn)
+{
+    if (ack->range_count == SP_ACK_RANGES_MAX) {
+        /* Forget the oldest; if the new one is the oldest, it is the one. */
+        if (index == ack->range_count) {
+            ack->floor = pn + 1;
+            return;
+        }
+        ack->range_count--;
+        ack->floor = ack->ranges[ack->range_count].largest + 1;
+    }
+    memmove(&ack->ranges[index + 1], &ack->ranges[index],
+            (ack->range_count - index) * sizeof(ack->ranges[0]));
+    ack->ranges[index] = (struct sp_ack_range){.smallest = pn, .largest = pn};
+    ack->range_count++;
+}
+
+static void insert(struct sp_ack *ack, uint64_t pn)
+{
+    uint32_t i = find(ack, pn);
+    if (i == ack->range_count || pn > ack->ranges[i].largest + 1) {
+        insert_at(ack, i, pn);
+        return;
+    }
+
+    struct sp_ack_range *range = &ack->ranges[i];
+    if (pn + 1 == range->smallest) {
+        range->smallest = pn;
+        if (i + 1 < ack->range_count && range[1].largest + 1 == pn) {
+            range->smallest = range[1].smallest;
+            ack->range_count--;
+            memmove(&range[1], &range[2], (ack->range_count - i - 1) * sizeof(*range));
+        }
+        return;
+    }
+    SB_ASSERT(pn == range->largest + 1);
+    range->largest = pn; /* the range above begins at pn + 2 or later, or find() had taken it */
+}
+
+void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum sp_ecn ecn,
+                      uint64_t now_ns)
+{
+    SB_DEBUG_ASSERT(!sp_ack_is_known(ack, pn));
+
+    uint64_t next = sp_ack_next_pn(ack);
+    if (pn >= next)
+        ack->largest_at_ns = now_ns;
+    insert(ack, pn);
+    ack->has_news = true;
+
+    ack->ecn.ect0 += ecn == SP_ECN_ECT0;
+    ack->ecn.ect1 += ecn == SP_ECN_ECT1;
+    ack->ecn.ce += ecn == SP_ECN_CE;
+
+    if (!is_eliciting)
+        return;
+    ack->eliciting_count++;
+    ack->batch_eliciting++;
+    /* [RFC9000 13.2.1] Out of order: below an ack-eliciting one, or above a gap. */
+    if ((ack->has_eliciting && pn < ack->largest_eliciting) || pn > next || ecn == SP_ECN_CE)
+        ack->batch_is_urgent = true;
+    if (!ack->has_eliciting || pn > ack->largest_eliciting) {
+        ack->largest_eliciting = pn;
+        ack->has_eliciting = true;
+    }
+}
+
+void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t now_ns)
+{
+    if (ack->batch_eliciting > 0) {
+        if (delay_ns_max == 0 || ack->batch_is_urgent ||
+            ack->eliciting_count >= ELICITING_THRESHOLD)
+            ack->is_wanted = true;
+        else if (ack->deadline_ns == SB_NEVER)
+            ack->deadline_ns = sb_time_add(now_ns, delay_ns_max);
+    }
+    ack->batch_eliciting = 0;
+    ack->batch_is_urgent = false;
+}
+
+void sp_ack_on_sent(struct sp_ack *ack)
+{
+    ack->is_wanted = false;
+    ack->has_news = false;
+    ack->eliciting_count = 0;
+    ack->deadline_ns = SB_NEVER;
+}
+
+void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest)
+{
+    while (ack->range_count > 0 && ack->ranges[ack->range_count - 1].largest <= largest) {
+        /* Keep the newest range: the next number is expanded with it. */
+        if (ack->range_count == 1)
+            break;
+        ack->range_count--;
+        ack->floor = SB_MAX(ack->floor, ack->ranges[ack->range_count].largest + 1);
+    }
+}
+
+void sp_ack_check(const struct sp_ack *ack)
+{
+    SB_ASSERT(ack->range_count <= SP_ACK_RANGES_MAX);
+    for (uint32_t i = 0; i < ack->range_count; i++) {
+        SB_ASSERT(ack->ranges[i].smallest <= ack->ranges[i].largest);
+        SB_ASSERT(ack->ranges[i].smallest >= ack->floor);
+        SB_ASSERT(i == 0 || ack->ranges[i].largest + 1 < ack->ranges[i - 1].smallest);
+    }
+    SB_ASSERT(!ack->has_eliciting || ack->largest_eliciting < sp_ack_next_pn(ack));
+}

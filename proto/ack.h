@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_ACK_H
+#define SP_ACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+#include "proto/limits.h"
+#include "proto/types.h"
+
+/* What has been received in one packet number space, and when to say so.  [RFC9000 13.2]
+ *
+ *     ranges[0] is the largest; falling, disjoint, not adjacent
+ *     numbers below `floor` count as received: they were, or were forgotten
+ *
+ * Usage order, once a batch:  on_packet() for each packet  ->  decide()  -> later, with
+ * a packet that carries the ACK:  on_sent(). */
+struct sp_ack {
+    uint32_t range_count;
+    bool is_wanted;        /* an ACK should leave now */
+    uint32_t eliciting_count; /* ack-eliciting packets since the last ACK sent */
+    uint32_t batch_eliciting; /* .. of them in this batch */
+    bool batch_is_urgent;     /* this batch shows loss, reordering or a CE mark */
+    bool has_news;         /* something was received that no ACK has reported */
+    uint64_t deadline_ns;  /* SB_NEVER, or when an ACK is due by delay */
+    uint64_t largest_at_ns; /* when the largest number arrived */
+    uint64_t largest_eliciting; /* valid if has_eliciting */
+    bool has_eliciting;
+    uint64_t floor;
+    struct sp_ecn_counts ecn;
+    struct sp_ack_range ranges[SP_ACK_RANGES_MAX];
+};
+
+void sp_ack_init(struct sp_ack *ack);
+
+/* True if `pn` must not be processed (again). */
+bool sp_ack_is_known(const struct sp_ack *ack, uint64_t pn);
+
+/* One more than the largest received: what truncated numbers are expanded with. */
+static inline uint64_t sp_ack_next_pn(const struct sp_ack *ack)
+{
+    return ack->range_count > 0 ? ack->ranges[0].largest + 1 : ack->floor;
+}
+
+/* A packet that was not known was processed. */
+void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum sp_ecn ecn,
+                      uint64_t now_ns);
+
+/* The one decision for a batch.  `delay_ns_max` is what we promised; 0 means at once, as
+ * for Initial and Handshake packets.  [RFC9000 13.2.1] */
+void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t now_ns);
+
+/* Something is left to report: worth adding to a packet that leaves anyway. */
+static inline bool sp_ack_has_news(const struct sp_ack *ack)
+{
+    return ack->has_news && ack->range_count > 0;
+}
+
+/* An ACK frame is due by itself. */
+static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
+{
+    return sp_ack_has_news(ack) && (ack->is_wanted || ack->deadline_ns <= now_ns);
+}
+
+void sp_ack_on_sent(struct sp_ack *ack);
+
+/* The peer acknowledged a packet in which we had acknowledged up to `largest`: it knows
+ * of everything up to there.  [RFC9000 13.2.4] */
+void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest);
+
+void sp_ack_check(const struct sp_ack *ack);
+
+#endif

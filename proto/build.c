@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/build.h"
+
+#include "proto/base/assert.h"
+
+/* What PADDING is made of; a datagram never needs more of it. */
+static const uint8_t zeros[SP_DATAGRAM_SIZE_MIN];
+
+void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size, size_t room)
+{
+    SB_ASSERT(room > header_size + SP_TAG_SIZE);
+    build->packet = packet;
+    build->header_size = header_size;
+    build->payload_size = 0;
+    build->payload_max = room - header_size - SP_TAG_SIZE;
+    build->open_from = 0;
+    build->part_count = 0;
+    build->data_count = 0;
+    build->is_eliciting = false;
+    build->is_in_flight = false;
+    build->has_ack = false;
+    build->frames = NULL;
+    build->frames_tail = &build->frames;
+    build->control_writer = sb_writer_of(build->control, sizeof(build->control));
+}
+
+struct sb_writer sp_build_writer(const struct sp_build *build)
+{
+    struct sb_writer writer = build->control_writer;
+    size_t left = SB_MIN(sp_build_left(build), sb_writer_left(&writer));
+    writer.start = writer.at;
+    writer.end = writer.at + left;
+    return writer;
+}
+
+bool sp_build_commit(struct sp_build *build, const struct sb_writer *writer)
+{
+    if (writer->failed)
+        return false;
+    SB_ASSERT(writer->start == build->control_writer.at);
+    build->payload_size += sb_writer_used(writer);
+    build->control_writer.at = writer->at;
+    SB_ASSERT(build->payload_size <= build->payload_max);
+    return true;
+}
+
+/* Ends the part of control bytes that is being written. */
+static void close_part(struct sp_build *build)
+{
+    size_t used = sb_writer_used(&build->control_writer);
+    if (used == build->open_from)
+        return;
+    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
+    build->parts[build->part_count++] = (struct sb_bytes){
+        .data = build->control + build->open_from, .size = used - build->open_from};
+    build->open_from = used;
+}
+
+bool sp_build_has_data_room(const struct sp_build *build, size_t head_size)
+{
+    return build->data_count < SP_DATA_FRAMES_MAX && sp_build_left(build) > head_size &&
+           sb_writer_left(&build->control_writer) >= head_size;
+}
+
+void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size)
+{
+    SB_ASSERT(size <= sp_build_left(build));
+    build->data_count++;
+    if (size == 0)
+        return;
+    close_part(build);
+    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
+    build->parts[build->part_count++] = (struct sb_bytes){.data = data, .size = size};
+    build->payload_size += size;
+}
+
+void sp_build_pad(struct sp_build *build, size_t size)
+{
+    SB_ASSERT(size <= sizeof(zeros) && size <= sp_build_left(build));
+    if (size == 0)
+        return;
+    close_part(build);
+    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
+    build->parts[build->part_count++] = (struct sb_bytes){.data = zeros, .size = size};
+    build->payload_size += size;
+    build->is_in_flight = true; /* [RFC9000 12.4] */
+}
+
+void sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
+{
+    close_part(build);
+    SB_ASSERT(build->part_count > 0);
+    /* [RFC9001 5.4.2] The sample must lie inside the packet. */
+    SB_ASSERT(build->pn_size + build->payload_size >= SP_PN_SIZE_MAX);
+
+    if (build->length_at != NULL)
+        sp_header_set_length(build->length_at,
+                             build->pn_size + build->payload_size + SP_TAG_SIZE);
+    struct sp_seal seal = {
+        .pn = build->pn,
+        .header = build->packet,
+        .header_size = build->header_size,
+        .parts = build->parts,
+        .part_count = build->part_count,
+        .out = build->packet + build->header_size,
+    };
+    protect->ops->seal(build->key, &seal);
+}
+
+void sp_mask_batch_add(struct sp_mask_batch *batch, const struct sp_build *build,
+                       const struct sp_protect *protect)
+{
+    if (batch->count == SP_TRAIN_COUNT_MAX || (batch->count > 0 && batch->key != build->key))
+        sp_mask_batch_apply(batch, protect);
+    batch->key = build->key;
+    batch->firsts[batch->count] = build->packet;
+    batch->pns[batch->count] = build->pn_at;
+    batch->pn_sizes[batch->count] = build->pn_size;
+    batch->count++;
+}
+
+void sp_mask_batch_apply(struct sp_mask_batch *batch, const struct sp_protect *protect)
+{
+    const uint8_t *samples[SP_TRAIN_COUNT_MAX];
+    uint8_t masks[SP_TRAIN_COUNT_MAX][SP_MASK_SIZE];
+
+    if (batch->count == 0)
+        return;
+    for (uint32_t i = 0; i < batch->count; i++)
+        samples[i] = batch->pns[i] + SP_PN_SIZE_MAX; /* [RFC9001 5.4.2] */
+    protect->ops->masks(batch->key, samples, batch->count, masks);
+    for (uint32_t i = 0; i < batch->count; i++)
+        sp_header_mask(batch->firsts[i], batch->pns[i], batch->pn_sizes[i], masks[i]);
+    batch->count = 0;
+}

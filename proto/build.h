@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_BUILD_H
+#define SP_BUILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
+#include "proto/frame.h"
+#include "proto/header.h"
+#include "proto/limits.h"
+#include "proto/protect.h"
+#include "proto/sent.h"
+
+/* A packet under construction.
+ *
+ * Control frames and the heads of data frames are written into `control`; data stays
+ * where it is.  The plaintext is the list of `parts`, alternating between the two,
+ * and is read once, by the cipher, when the packet is sealed into its place in
+ * the transmit slot.
+ *
+ *     payload_size = sum of the parts' sizes + the open part's  <=  payload_max
+ */
+enum { SP_BUILD_PARTS_MAX = 2 * SP_DATA_FRAMES_MAX + 2 };
+
+struct sp_build {
+    enum sp_space space;
+    struct sp_key *key;
+    uint8_t *packet;       /* where the packet goes */
+    uint8_t *length_at;    /* of a long header; NULL: short */
+    uint8_t *pn_at;
+    uint64_t pn;
+    uint32_t pn_size;
+    size_t header_size;
+    size_t payload_size;
+    size_t payload_max;
+    size_t open_from;      /* start in `control` of the part that is being written */
+    uint32_t part_count;
+    uint32_t data_count;   /* STREAM and CRYPTO frames */
+    bool is_eliciting;
+    bool is_in_flight;     /* anything but ACK and CONNECTION_CLOSE */
+    bool has_ack;
+    struct sp_sent_frame *frames;
+    struct sp_sent_frame **frames_tail;
+    struct sb_writer control_writer;
+    struct sb_bytes parts[SP_BUILD_PARTS_MAX];
+    uint8_t control[SP_CONTROL_BYTES_MAX];
+};
+
+/* Begins behind a header of `header_size` bytes at `packet`, in `room` bytes. */
+void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size, size_t room);
+
+/* Payload bytes that are left. */
+static inline size_t sp_build_left(const struct sp_build *build)
+{
+    return build->payload_max - build->payload_size;
+}
+
+/* A writer for control frames of at most what is left; commit() or nothing happened. */
+struct sb_writer sp_build_writer(const struct sp_build *build);
+/* False if the writer failed: nothing is added then. */
+SB_MUST_USE bool sp_build_commit(struct sp_build *build, const struct sb_writer *writer);
+
+/* Room for one more data frame with `head_size` bytes of head? */
+bool sp_build_has_data_room(const struct sp_build *build, size_t head_size);
+/* Adds borrowed bytes; sp_build_has_data_room() said yes. */
+void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size);
+
+/* Adds PADDING of `size` bytes. */
+void sp_build_pad(struct sp_build *build, size_t size);
+
+/* Bytes of the packet when it is sealed. */
+static inline size_t sp_build_size(const struct sp_build *build)
+{
+    return build->header_size + build->payload_size + SP_TAG_SIZE;
+}
+
+/* Seals into `packet`.  Header protection is not applied: see struct sp_mask_batch. */
+void sp_build_seal(struct sp_build *build, const struct sp_protect *protect);
+
+/* Packets that were sealed with one key and still lack header protection. */
+struct sp_mask_batch {
+    struct sp_key *key;
+    uint32_t count;
+    uint32_t pn_sizes[SP_TRAIN_COUNT_MAX];
+    uint8_t *firsts[SP_TRAIN_COUNT_MAX];
+    uint8_t *pns[SP_TRAIN_COUNT_MAX];
+};
+
+/* Adds a sealed packet, applying the batch first if it is full or of another key. */
+void sp_mask_batch_add(struct sp_mask_batch *batch, const struct sp_build *build,
+                       const struct sp_protect *protect);
+void sp_mask_batch_apply(struct sp_mask_batch *batch, const struct sp_protect *protect);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CID_LOCAL_H
+#define SP_CID_LOCAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/limits.h"
+#include "proto/types.h"
+
+/* Connection IDs that we gave to the peer: packets to them are ours.  [RFC9000 5.1.1]
+ *
+ *     used entries have distinct sequences below next_sequence */
+struct sp_cid_local_entry {
+    struct sp_cid cid;
+    uint8_t reset_token[SP_RESET_TOKEN_SIZE];
+    uint64_t sequence;
+    bool is_used;
+    bool wants_send; /* NEW_CONNECTION_ID is to be sent (again) */
+};
+
+struct sp_cid_local {
+    struct sp_cid_local_entry entries[SP_CIDS_MAX];
+    uint64_t next_sequence;
+    uint64_t count_max; /* the peer's active_connection_id_limit, bounded by SP_CIDS_MAX */
+};
+
+/* Sequence 0 is the CID of the handshake; it needs no frame. */
+void sp_cid_local_init(struct sp_cid_local *ids, const struct sp_cid *first);
+
+/* Room for one more? */
+bool sp_cid_local_wants_more(const struct sp_cid_local *ids);
+
+struct sp_cid_local_entry *sp_cid_local_add(struct sp_cid_local *ids, const struct sp_cid *cid,
+                                            const uint8_t reset_token[SP_RESET_TOKEN_SIZE]);
+
+/* By sequence; NULL if it is not in use (any more). */
+struct sp_cid_local_entry *sp_cid_local_find(struct sp_cid_local *ids, uint64_t sequence);
+
+#endif

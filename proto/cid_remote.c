@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* The peer's connection IDs.
+ *
+ * What can be attacked: a peer that issues and retires without end makes us owe it
+ * RETIRE_CONNECTION_ID frames; they are bounded, and the connection ends at the bound. */
+
+#include "proto/cid_remote.h"
+
+#include "proto/base/assert.h"
+
+void sp_cid_remote_init(struct sp_cid_remote *ids, const struct sp_cid *first)
+{
+    *ids = (struct sp_cid_remote){0};
+    ids->entries[0] = (struct sp_cid_remote_entry){.cid = *first, .is_used = true};
+}
+
+void sp_cid_remote_replace_first(struct sp_cid_remote *ids, const struct sp_cid *cid)
+{
+    SB_ASSERT(ids->entries[0].is_used && ids->entries[0].sequence == 0);
+    ids->entries[0].cid = *cid;
+}
+
+void sp_cid_remote_set_first_token(struct sp_cid_remote *ids,
+                                   const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    if (!ids->entries[0].is_used || ids->entries[0].sequence != 0)
+        return;
+    memcpy(ids->entries[0].reset_token, token, SP_RESET_TOKEN_SIZE);
+    ids->entries[0].has_token = true;
+}
+
+static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
+{
+    struct sp_cid_retired *empty = NULL;
+    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++) {
+        if (ids->retired[i].is_used && ids->retired[i].sequence == sequence)
+            return true;
+        if (!ids->retired[i].is_used)
+            empty = &ids->retired[i];
+    }
+    if (empty == NULL)
+        return false;
+    *empty = (struct sp_cid_retired){.sequence = sequence, .is_used = true, .wants_send = true};
+    return true;
+}
+
+/* Moves away from an entry that is being retired to the one with the lowest sequence. */
+static void choose_active(struct sp_cid_remote *ids)
+{
+    if (ids->entries[ids->active].is_used)
+        return;
+    uint64_t lowest = UINT64_MAX;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        if (ids->entries[i].is_used && ids->entries[i].sequence < lowest) {
+            lowest = ids->entries[i].sequence;
+            ids->active = i;
+        }
+    }
+    /* The frame that asked to retire all others brought one: see the caller. */
+    SB_ASSERT(lowest != UINT64_MAX);
+}
+
+/* What we hold already with this sequence or CID must be the very same.  [RFC9000 19.15] */
+static bool contradicts(const struct sp_cid_remote_entry *entry,
+                        const struct sp_frame_new_cid *frame)
+{
+    bool same_sequence = entry->sequence == frame->sequence;
+    bool same_cid = sp_cid_equal(&entry->cid, &frame->cid);
+    bool same_token =
+        !entry->has_token || memcmp(entry->reset_token, frame->reset_token, SP_RESET_TOKEN_SIZE) == 0;
+    if (same_sequence)
+        return !same_cid || !same_token;
+    return same_cid;
+}
+
+enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_new_cid *frame)
+{
+    /* [RFC9000 19.15] A peer to which we send zero-length CIDs must not issue any. */
+    if (sp_cid_remote_active(ids)->size == 0)
+        return SP_ERR_PROTOCOL_VIOLATION;
+
+    bool is_known = false;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_remote_entry *entry = &ids->entries[i];
+        if (!entry->is_used)
+            continue;
+        if (contradicts(entry, frame))
+            return SP_ERR_PROTOCOL_VIOLATION;
+        is_known |= entry->sequence == frame->sequence;
+    }
+
+    ids->retire_prior_to = SB_MAX(ids->retire_prior_to, frame->retire_prior_to);
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        struct sp_cid_remote_entry *entry = &ids->entries[i];
+        if (!entry->is_used || entry->sequence >= ids->retire_prior_to)
+            continue;
+        if (!retire(ids, entry->sequence))
+            return SP_ERR_CONNECTION_ID_LIMIT;
+        entry->is_used = false;
+    }
+
+    if (frame->sequence < ids->retire_prior_to) {
+        /* Came late: retired before it was ever used. */
+        if (!retire(ids, frame->sequence))
+            return SP_ERR_CONNECTION_ID_LIMIT;
+    } else if (!is_known) {
+        uint32_t i = 0;
+        while (i < SP_CIDS_MAX && ids->entries[i].is_used)
+            i++;
+        if (i == SP_CIDS_MAX)
+            return SP_ERR_CONNECTION_ID_LIMIT;
+        ids->entries[i] = (struct sp_cid_remote_entry){
+            .cid = frame->cid, .sequence = frame->sequence, .is_used = true, .has_token = true};
+        memcpy(ids->entries[i].reset_token, frame->reset_token, SP_RESET_TOKEN_SIZE);
+    }
+
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        if (ids->entries[i].is_used) {
+            choose_active(ids);
+            return SP_OK;
+        }
+    }
+    /* Only a late frame with everything else retired leaves nothing to send to. */
+    return SP_ERR_PROTOCOL_VIOLATION;
+}
+
+struct sp_cid_retired *sp_cid_remote_next_retired(struct sp_cid_remote *ids)
+{
+    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++)
+        if (ids->retired[i].is_used && ids->retired[i].wants_send)
+            return &ids->retired[i];
+    return NULL;
+}
+
+static struct sp_cid_retired *find_retired(struct sp_cid_remote *ids, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++)
+        if (ids->retired[i].is_used && ids->retired[i].sequence == sequence)
+            return &ids->retired[i];
+    return NULL;
+}
+
+void sp_cid_remote_on_retired_lost(struct sp_cid_remote *ids, uint64_t sequence)
+{
+    struct sp_cid_retired *retired = find_retired(ids, sequence);
+    if (retired != NULL)
+        retired->wants_send = true;
+}
+
+void sp_cid_remote_on_retired_acked(struct sp_cid_remote *ids, uint64_t sequence)
+{
+    struct sp_cid_retired *retired = find_retired(ids, sequence);
+    if (retired != NULL)
+        *retired = (struct sp_cid_retired){0};
+}
+
+bool sp_cid_remote_has_token(const struct sp_cid_remote *ids,
+                             const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    bool found = false;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_remote_entry *entry = &ids->entries[i];
+        uint8_t difference = 0;
+        for (uint32_t k = 0; k < SP_RESET_TOKEN_SIZE; k++)
+            difference |= (uint8_t)(entry->reset_token[k] ^ token[k]);
+        found |= entry->is_used && entry->has_token && difference == 0;
+    }
+    return found;
+}

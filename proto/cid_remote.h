@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CID_REMOTE_H
+#define SP_CID_REMOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/frame.h"
+#include "proto/limits.h"
+#include "proto/types.h"
+
+/* Connection IDs that the peer gave to us, and those that we are giving back.
+ * [RFC9000 5.1.2] */
+struct sp_cid_remote_entry {
+    struct sp_cid cid;
+    uint8_t reset_token[SP_RESET_TOKEN_SIZE];
+    uint64_t sequence;
+    bool is_used;
+    bool has_token;
+};
+
+struct sp_cid_retired {
+    uint64_t sequence;
+    bool is_used;
+    bool wants_send; /* RETIRE_CONNECTION_ID is to be sent (again) */
+};
+
+struct sp_cid_remote {
+    struct sp_cid_remote_entry entries[SP_CIDS_MAX];
+    struct sp_cid_retired retired[SP_RETIRED_CIDS_MAX];
+    uint32_t active;          /* index of the entry in use */
+    uint64_t retire_prior_to; /* the largest seen */
+};
+
+/* The CID of the handshake: sequence 0. */
+void sp_cid_remote_init(struct sp_cid_remote *ids, const struct sp_cid *first);
+
+/* The server's first CID may still be replaced: by its first packet or a Retry. */
+void sp_cid_remote_replace_first(struct sp_cid_remote *ids, const struct sp_cid *cid);
+/* .. and gets its token from the transport parameters. */
+void sp_cid_remote_set_first_token(struct sp_cid_remote *ids,
+                                   const uint8_t token[SP_RESET_TOKEN_SIZE]);
+
+static inline const struct sp_cid *sp_cid_remote_active(const struct sp_cid_remote *ids)
+{
+    return &ids->entries[ids->active].cid;
+}
+
+/* Takes a NEW_CONNECTION_ID frame: adds the CID, retires what it asks for.  Returns SP_OK,
+ * PROTOCOL_VIOLATION or CONNECTION_ID_LIMIT_ERROR.  [RFC9000 19.15] */
+SB_MUST_USE enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids,
+                                          const struct sp_frame_new_cid *frame);
+
+/* The next sequence to send RETIRE_CONNECTION_ID for; NULL if none. */
+struct sp_cid_retired *sp_cid_remote_next_retired(struct sp_cid_remote *ids);
+void sp_cid_remote_on_retired_lost(struct sp_cid_remote *ids, uint64_t sequence);
+void sp_cid_remote_on_retired_acked(struct sp_cid_remote *ids, uint64_t sequence);
+
+/* True if `token` is one of the peer's.  Takes the same time whichever it is. */
+bool sp_cid_remote_has_token(const struct sp_cid_remote *ids,
+                             const uint8_t token[SP_RESET_TOKEN_SIZE]);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a connection, and what is asked of it.  The map of the other files is in
+ * conn_impl.h. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+/* Objects that a pool adds at a time: large enough that a busy connection grows each
+ * pool a few times only, small enough that an idle shard stays small. */
+#define SMALL_BLOCK 256
+#define LARGE_BLOCK 16
+
+void sp_config_init(struct sp_config *config)
+{
+    *config = (struct sp_config){
+        .idle_timeout_ns = 30 * SB_S,
+        .handshake_timeout_ns = 10 * SB_S,
+        .ack_delay_ns_max = 25 * SB_MS,
+        .datagram_size_max = 1472,
+        .stream_window_bytes = UINT64_C(1) << 20,
+        .stream_window_bytes_max = UINT64_C(16) << 20,
+        .conn_window_bytes = UINT64_C(1) << 20,
+        .conn_window_bytes_max = UINT64_C(16) << 20,
+        .streams_bidi_max = 100,
+        .streams_uni_max = 100,
+        .streams_local_max = 1000,
+        .cid_size = 8,
+        .ecn = true,
+        .pacing = true,
+    };
+}
+
+void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
+                   struct sb_memory *memory)
+{
+    pools->memory = memory;
+    sb_pool_init(&pools->conns, "conns", sizeof(struct sp_conn), LARGE_BLOCK, limits->conns_max,
+                 memory);
+    sb_pool_init(&pools->streams, "streams", sizeof(struct sp_stream), LARGE_BLOCK,
+                 limits->streams_max, memory);
+    /* The rest follows what is in flight; `memory` bounds it. */
+    sb_pool_init(&pools->chunks, "chunks", sizeof(struct sp_chunk), SMALL_BLOCK, UINT32_MAX,
+                 memory);
+    sb_pool_init(&pools->pieces, "pieces", sizeof(struct sp_piece), SMALL_BLOCK, UINT32_MAX,
+                 memory);
+    sb_pool_init(&pools->ranges, "ranges", sizeof(struct sp_range), SMALL_BLOCK, UINT32_MAX,
+                 memory);
+    sb_pool_init(&pools->packets, "packets", sizeof(struct sp_sent_block), LARGE_BLOCK, UINT32_MAX,
+                 memory);
+    sb_pool_init(&pools->frames, "frames", sizeof(struct sp_sent_frame), SMALL_BLOCK, UINT32_MAX,
+                 memory);
+}
+
+#define EACH_POOL(pool, pools) \
+    for (struct sb_pool *pool = &(pools)->conns; pool <= &(pools)->frames; pool++)
+
+/* EACH_POOL walks them as an array. */
+_Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
+                   6 * sizeof(struct sb_pool),
+               "the pools stand side by side");
+
+void sp_pools_deinit(struct sp_pools *pools)
+{
+    EACH_POOL (pool, pools)
+        sb_pool_deinit(pool);
+}
+
+uint64_t sp_pools_used(const struct sp_pools *pools)
+{
+    uint64_t used = 0;
+    for (const struct sb_pool *pool = &pools->conns; pool <= &pools->frames; pool++)
+        used += pool->used_count;
+    return used;
+}
+
+/* ---- Life ---- */
+
+static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
+{
+    struct sp_cid own;
+    conn->host.make_cid(conn->host.context, conn->config->cid_size, &own);
+    sp_cid_local_init(&conn->local_ids, &own);
+    conn->ids_changed = true;
+
+    if (args->role == SP_SERVER) {
+        conn->original_dcid = args->client_dcid;
+        conn->original_dcid_is_routed = true;
+        conn->client_scid = args->client_scid;
+        conn->server_scid = own;
+        conn->server_cid_is_known = true;
+        sp_cid_remote_init(&conn->remote_ids, &args->client_scid);
+        return;
+    }
+    /* [RFC9000 7.2] At least 8 bytes that nobody can predict. */
+    uint8_t bytes[SP_INITIAL_DCID_SIZE_MIN];
+    conn->host.random(conn->host.context, bytes, sizeof(bytes));
+    conn->original_dcid = sp_cid_of(bytes, sizeof(bytes));
+    conn->client_scid = own;
+    sp_cid_remote_init(&conn->remote_ids, &conn->original_dcid);
+}
+
+static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
+{
+    conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
+    sp_loss_init(&conn->loss, &conn->pools->packets, conn->datagram_size, conn->config->pacing);
+    conn->loss.peer_is_validating = args->role == SP_CLIENT;
+    conn->loss.idle_since_ns = now_ns;
+    conn->path.path = args->path;
+    conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
+    conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
+                                           .count_max = SP_REASSEMBLY_PIECES_MAX};
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        sp_ack_init(&conn->spaces[i].ack);
+        sp_crypto_stream_init(&conn->spaces[i].crypto, &conn->pieces, &conn->pools->ranges);
+    }
+    sp_keyphase_init(&conn->keys, conn->protect.ops);
+    sp_tparams_init(&conn->peer);
+}
+
+struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
+{
+    SB_ASSERT(args->config->datagram_size_max >= SP_DATAGRAM_SIZE_MIN);
+    SB_ASSERT(args->config->cid_size >= 4 && args->config->cid_size <= SP_CID_SIZE_MAX);
+
+    struct sp_conn *conn = sb_pool_take(&args->pools->conns);
+    if (conn == NULL)
+        return NULL;
+    *conn = (struct sp_conn){
+        .role = args->role,
+        .config = args->config,
+        .pools = args->pools,
+        .protect = args->protect,
+        .tls_ops = args->tls_ops,
+        .host = args->host,
+        .user = args->user,
+        .start_ns = now_ns,
+        .idle_from_ns = now_ns,
+        .idle_timeout_ns = args->config->idle_timeout_ns,
+    };
+    init_packets(conn, args, now_ns);
+    init_cids(conn, args);
+    if (!sp_conn_streams_init(conn) || !sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
+        (args->role == SP_CLIENT && !sp_conn_start_tls(conn))) {
+        sp_conn_destroy(conn);
+        return NULL;
+    }
+    if (args->role == SP_CLIENT)
+        sp_conn_advance_tls(conn, SP_LEVEL_INITIAL, now_ns);
+    return conn;
+}
+
+void sp_conn_destroy(struct sp_conn *conn)
+{
+    if (conn == NULL)
+        return;
+
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        struct sp_conn_space *s = &conn->spaces[i];
+        sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, (enum sp_space)i));
+        if (s->is_discarded)
+            continue;
+        conn->protect.ops->destroy(s->read);
+        conn->protect.ops->destroy(s->write);
+        sp_crypto_stream_deinit(&s->crypto);
+    }
+    sp_conn_drop_early(conn);
+    sp_conn_streams_deinit(conn);
+    SB_ASSERT(conn->pieces.count == 0);
+    sp_keyphase_deinit(&conn->keys);
+    if (conn->tls != NULL)
+        conn->tls_ops->destroy(conn->tls);
+    sb_pool_give(&conn->pools->conns, conn);
+}
+
+/* ---- Questions ---- */
+
+void *sp_conn_user(const struct sp_conn *conn)
+{
+    return conn->user;
+}
+
+bool sp_conn_is_authenticated(const struct sp_conn *conn)
+{
+    return conn->is_authenticated;
+}
+
+bool sp_conn_is_handshaking(const struct sp_conn *conn)
+{
+    return conn->state == SP_CONN_OPEN && !conn->is_complete;
+}
+
+bool sp_conn_is_closed(const struct sp_conn *conn)
+{
+    return conn->state != SP_CONN_OPEN;
+}
+
+struct sp_tls *sp_conn_tls(struct sp_conn *conn)
+{
+    return conn->tls;
+}
+
+void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
+{
+    *ret = conn->stats;
+    ret->packets_lost = conn->loss.lost_count;
+    ret->packets_spurious = conn->loss.spurious_count;
+    ret->persistent_congestions = conn->loss.persistent_count;
+    ret->rtt_smoothed_ns = conn->loss.rtt.smoothed_ns;
+    ret->rtt_min_ns = conn->loss.rtt.min_ns;
+    ret->rtt_variance_ns = conn->loss.rtt.variance_ns;
+    ret->cwnd_bytes = conn->loss.cc.window_bytes;
+    ret->in_flight_bytes = conn->loss.cc.in_flight_bytes;
+}
+
+static void check_stream(const struct sp_conn *conn, const struct sp_stream *stream)
+{
+    sp_stream_send_check(&stream->send);
+    sp_stream_recv_check(&stream->recv);
+    SB_ASSERT(!stream->is_closed);
+    SB_ASSERT(stream->control == 0 || sb_link_is_in(&stream->control_link));
+    if (conn->state != SP_CONN_OPEN || stream->send.state == SP_SEND_NONE)
+        return;
+    /* Nothing that could be sent is forgotten. */
+    enum sp_send_want want =
+        sp_stream_send_want(&stream->send, conn->max_data - conn->data_sent);
+    SB_ASSERT(want == SP_WANT_NOTHING || want == SP_WANT_CREDIT ||
+              sb_link_is_in(&stream->send_link));
+}
+
+void sp_conn_check(const struct sp_conn *conn)
+{
+    sp_loss_check(&conn->loss);
+    SB_ASSERT(conn->data_sent <= conn->max_data);
+    SB_ASSERT(conn->window.consumed <= conn->window.received);
+    SB_ASSERT(conn->window.received <= conn->window.limit);
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        sp_ack_check(&conn->spaces[i].ack);
+        if (conn->spaces[i].is_discarded)
+            continue;
+        sp_delivery_check(&conn->spaces[i].crypto.out);
+        sp_reassembly_check(&conn->spaces[i].crypto.in);
+    }
+    SP_STREAM_MAP_EACH (stream, &conn->streams)
+        check_stream(conn, stream);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a connection.  [RFC9000 10]
+ *
+ *     OPEN --we close-->      CLOSING  --3 PTO-->  DRAINED
+ *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
+ *     OPEN --silence, reset--> DRAINED
+ *
+ * The first reason wins.  At the end all lent bytes come back, all received ones that the
+ * application has not taken are dropped, and only then the end is told. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+static void set_reason(struct sp_close *close, const char *reason, size_t size)
+{
+    close->reason_size = (uint32_t)SB_MIN(size, (size_t)SP_REASON_SIZE_MAX);
+    if (close->reason_size > 0)
+        memcpy(close->reason, reason, close->reason_size);
+}
+
+static size_t text_size(const char *text)
+{
+    size_t size = 0;
+    while (text[size] != '\0')
+        size++;
+    return size;
+}
+
+/* Gives everything back that the streams hold. */
+static void end_streams(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        if (!conn->loss.spaces[i].is_discarded)
+            sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
+
+    SP_STREAM_MAP_EACH (stream, &conn->streams) {
+        if (stream->send.state != SP_SEND_NONE)
+            (void)sp_stream_send_reset(&stream->send, 0);
+        if (stream->recv.state != SP_RECV_NONE)
+            sp_reassembly_clear(&stream->recv.reassembly);
+        stream->news = 0;
+        stream->control = 0;
+        sb_list_remove(&stream->send_link);
+        sb_list_remove(&stream->control_link);
+        if (stream->send.done_first != NULL)
+            sp_conn_stream_add_event(conn, stream);
+        else
+            sb_list_remove(&stream->event_link);
+    }
+}
+
+void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
+                 uint64_t now_ns)
+{
+    SB_ASSERT(state != SP_CONN_OPEN);
+    if (conn->state != SP_CONN_OPEN)
+        return;
+
+    conn->close = *close;
+    conn->closed_news = true;
+    conn->state = state;
+    conn->has_close_to_send = state == SP_CONN_CLOSING;
+    conn->close_answer_at = 1;
+    /* [RFC9000 10.2] */
+    conn->end_at_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
+    end_streams(conn);
+    sp_conn_drop_early(conn);
+    if (state == SP_CONN_DRAINED)
+        conn->drained_news = true;
+}
+
+void sp_conn_set_drained(struct sp_conn *conn)
+{
+    SB_ASSERT(conn->state == SP_CONN_CLOSING || conn->state == SP_CONN_DRAINING);
+    conn->state = SP_CONN_DRAINED;
+    conn->drained_news = true;
+}
+
+void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type,
+                  const char *reason, uint64_t now_ns)
+{
+    SB_ASSERT(error != SP_OK && error != SP_DROP);
+    struct sp_close close = {
+        .kind = SP_CLOSE_TRANSPORT,
+        .is_local = true,
+        .error = error,
+        .frame_type = frame_type,
+    };
+    set_reason(&close, reason, text_size(reason));
+    sp_conn_end(conn, &close, SP_CONN_CLOSING, now_ns);
+}
+
+void sp_conn_check_memory(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->is_out_of_memory)
+        sp_conn_fail(conn, SP_ERR_INTERNAL, 0, "out of memory", now_ns);
+}
+
+void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *frame,
+                           uint64_t now_ns)
+{
+    struct sp_close close = {
+        .kind = frame->is_app ? SP_CLOSE_APP : SP_CLOSE_TRANSPORT,
+        .error = frame->error,
+        .frame_type = frame->frame_type,
+    };
+    set_reason(&close, (const char *)frame->reason.data, frame->reason.size);
+    sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
+}
+
+/* [RFC9000 10.2.1] Answers become rarer: to the 1st, 2nd, 4th, 8th packet .. */
+void sp_conn_on_packet_while_closing(struct sp_conn *conn)
+{
+    conn->close_packets_in++;
+    if (conn->close_packets_in < conn->close_answer_at)
+        return;
+    conn->close_answer_at *= 2;
+    conn->has_close_to_send = true;
+}
+
+void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_close close = {.kind = SP_CLOSE_STATELESS_RESET};
+    sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+}
+
+void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,
+                   uint64_t now_ns)
+{
+    SB_ASSERT(error <= SB_VARINT_MAX);
+    SB_ASSERT(reason != NULL || reason_size == 0);
+    struct sp_close close = {.kind = SP_CLOSE_APP, .is_local = true, .error = error};
+    set_reason(&close, reason, reason_size);
+    sp_conn_end(conn, &close, SP_CONN_CLOSING, now_ns);
+}
+
+void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char *reason,
+                             uint64_t now_ns)
+{
+    sp_conn_fail(conn, error, 0, reason, now_ns);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told to the holder, one fact at a time.
+ *
+ * There is no queue of events: every fact is a flag or a list entry where it arose, and is
+ * turned into an event when it is asked for.  So nothing can overflow, and a holder that
+ * asks late gets the newest state.
+ *
+ * The order: routes first, because the next datagram may need them; then the connection's
+ * own news; then streams, each with OPENED first and CLOSED last; the end last of all. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+
+/* ---- Routes ---- */
+
+/* Finds a difference between what is told and what holds.  Entries are few. */
+static bool diff_told(struct sp_told *told, uint32_t told_count, const struct sp_cid *current,
+                      uint32_t count, bool *ret_is_added, struct sp_cid *ret)
+{
+    for (uint32_t i = 0; i < told_count; i++) {
+        bool holds = false;
+        for (uint32_t k = 0; k < count && told[i].is_used; k++)
+            holds |= sp_cid_equal(&told[i].cid, &current[k]);
+        if (told[i].is_used && !holds) {
+            told[i].is_used = false;
+            *ret_is_added = false;
+            *ret = told[i].cid;
+            return true;
+        }
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        struct sp_told *empty = NULL;
+        bool is_told = false;
+        for (uint32_t i = 0; i < told_count; i++) {
+            if (!told[i].is_used)
+                empty = &told[i];
+            else
+                is_told |= sp_cid_equal(&told[i].cid, &current[k]);
+        }
+        if (is_told)
+            continue;
+        SB_ASSERT(empty != NULL);
+        *empty = (struct sp_told){.cid = current[k], .is_used = true};
+        *ret_is_added = true;
+        *ret = current[k];
+        return true;
+    }
+    return false;
+}
+
+static bool next_cid(struct sp_conn *conn, struct sp_event *ret)
+{
+    struct sp_cid current[SP_CIDS_MAX + 1];
+    uint32_t count = 0;
+    bool is_added;
+
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        if (conn->local_ids.entries[i].is_used)
+            current[count++] = conn->local_ids.entries[i].cid;
+    if (conn->original_dcid_is_routed)
+        current[count++] = conn->original_dcid;
+    if (!diff_told(conn->told_cids, SP_CIDS_MAX + 1, current, count, &is_added, &ret->cid))
+        return false;
+    ret->kind = is_added ? SP_EVENT_CID_ADDED : SP_EVENT_CID_REMOVED;
+    return true;
+}
+
+static bool next_token(struct sp_conn *conn, struct sp_event *ret)
+{
+    struct sp_cid current[SP_CIDS_MAX];
+    struct sp_cid token;
+    uint32_t count = 0;
+    bool is_added;
+
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_remote_entry *entry = &conn->remote_ids.entries[i];
+        if (entry->is_used && entry->has_token)
+            current[count++] = sp_cid_of(entry->reset_token, SP_RESET_TOKEN_SIZE);
+    }
+    if (!diff_told(conn->told_tokens, SP_CIDS_MAX, current, count, &is_added, &token))
+        return false;
+    ret->kind = is_added ? SP_EVENT_TOKEN_ADDED : SP_EVENT_TOKEN_REMOVED;
+    memcpy(ret->token, token.bytes, SP_RESET_TOKEN_SIZE);
+    return true;
+}
+
+static bool next_route(struct sp_conn *conn, struct sp_event *ret)
+{
+    if (!conn->ids_changed)
+        return false;
+    if (next_cid(conn, ret) || next_token(conn, ret))
+        return true;
+    conn->ids_changed = false;
+    return false;
+}
+
+/* ---- Streams ---- */
+
+static bool take_news(struct sp_stream *stream, uint8_t bit)
+{
+    bool had = (stream->news & bit) != 0;
+    stream->news &= (uint8_t)~bit;
+    return had;
+}
+
+static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
+{
+    struct sp_chunk *chunk = sp_stream_send_pop_done(&stream->send);
+    if (chunk == NULL)
+        return false;
+    ret->kind = SP_EVENT_STREAM_SENT;
+    ret->sent.tag = chunk->tag;
+    ret->sent.size = chunk->size;
+    ret->sent.is_acked = chunk->is_acked;
+    sb_pool_give(&conn->pools->chunks, chunk);
+    return true;
+}
+
+/* One fact about this stream, or false. */
+static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
+{
+    struct sp_stream_recv *recv = &stream->recv;
+
+    if (take_news(stream, SP_NEWS_OPENED)) {
+        ret->kind = SP_EVENT_STREAM_OPENED;
+        return true;
+    }
+    if (next_sent(conn, stream, ret))
+        return true;
+    if (conn->state != SP_CONN_OPEN)
+        return false;
+    if (sp_stream_recv_next(recv, &ret->data.slice, &ret->data.offset, &ret->data.fin)) {
+        ret->kind = SP_EVENT_STREAM_DATA;
+        return true;
+    }
+    if (take_news(stream, SP_NEWS_STOPPED)) {
+        ret->kind = SP_EVENT_STREAM_STOPPED;
+        ret->error = stream->stop_code;
+        return true;
+    }
+    if (take_news(stream, SP_NEWS_RESET)) {
+        ret->kind = SP_EVENT_STREAM_RESET;
+        ret->error = recv->reset_error;
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
+        return true;
+    }
+    return false;
+}
+
+static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
+{
+    for (struct sb_link *link; (link = sb_list_first(&conn->event_list)) != NULL;) {
+        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
+        ret->stream_id = stream->id;
+        ret->stream_user = stream->user;
+        if (next_of_stream(conn, stream, ret))
+            return true;
+
+        sb_list_remove(link);
+        if (conn->state == SP_CONN_OPEN && sp_stream_is_done(stream)) {
+            ret->kind = SP_EVENT_STREAM_CLOSED;
+            sp_conn_stream_reap(conn, stream);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- All ---- */
+
+static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
+{
+    if (conn->connected_news) {
+        conn->connected_news = false;
+        ret->kind = SP_EVENT_CONNECTED;
+        return true;
+    }
+    if (conn->confirmed_news) {
+        conn->confirmed_news = false;
+        ret->kind = SP_EVENT_CONFIRMED;
+        return true;
+    }
+    for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {
+        struct sp_stream_limits *limits = &conn->limits[is_uni];
+        if (!limits->has_news)
+            continue;
+        limits->has_news = false;
+        limits->was_refused = false;
+        ret->kind = SP_EVENT_STREAMS_AVAILABLE;
+        ret->is_uni = is_uni;
+        return true;
+    }
+    return false;
+}
+
+bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
+{
+    struct sp_event event = {.kind = SP_EVENT_NONE};
+
+    if (next_route(conn, &event) || next_of_conn(conn, &event) ||
+        next_stream_event(conn, &event)) {
+        *ret = event;
+        return true;
+    }
+    if (conn->closed_news) {
+        conn->closed_news = false;
+        event.kind = SP_EVENT_CLOSED;
+        event.close = &conn->close;
+    } else if (conn->drained_news) {
+        conn->drained_news = false;
+        event.kind = SP_EVENT_DRAINED;
+    } else {
+        return false;
+    }
+    *ret = event;
+    return true;
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* The frames of one packet: which ones, in which order, and the record of each.
+ *
+ * The order: ACK, what the handshake and the path want, limits, CIDs, controls of streams,
+ * CRYPTO, then bytes of streams, one frame a stream in turn.  A frame is only added together
+ * with its record, so that nothing leaves whose loss would go unnoticed. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/build.h"
+
+/* Data frames smaller than this are not squeezed in behind others. */
+#define DATA_SIZE_MIN 32
+
+/* [RFC9000 13.2.4] So often a lonely ACK asks for an acknowledgment of its own, or
+ * its record would stay forever. */
+#define ACKS_ALONE_MAX 32
+
+/* Adds a record to the packet.  NULL, and the frame must not be added, without memory. */
+static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
+                                    enum sp_frame_type type, uint64_t number)
+{
+    struct sp_sent_frame *frame = sb_pool_take(&conn->pools->frames);
+    if (frame == NULL)
+        return NULL;
+    *frame = (struct sp_sent_frame){.type = (uint8_t)type, .offset = number};
+    *build->frames_tail = frame;
+    build->frames_tail = &frame->next;
+    return frame;
+}
+
+/* Commits an ack-eliciting control frame with its record; false if either has no room. */
+static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb_writer *writer,
+                   enum sp_frame_type type, uint64_t number, struct sp_stream *stream)
+{
+    if (writer->failed)
+        return false;
+    struct sp_sent_frame *frame = record(conn, build, type, number);
+    if (frame == NULL)
+        return false;
+    if (stream != NULL) {
+        frame->stream = stream;
+        stream->sent_refs++;
+    }
+    build->is_eliciting = true;
+    build->is_in_flight = true;
+    bool fits = sp_build_commit(build, writer);
+    SB_ASSERT(fits);
+    return true;
+}
+
+/* ---- ACK ---- */
+
+static void add_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+{
+    struct sp_ack *ack = &conn->spaces[build->space].ack;
+    uint64_t delay_ns = sb_time_since(now_ns, ack->largest_at_ns);
+    const struct sp_ecn_counts *ecn =
+        ack->ecn.ect0 + ack->ecn.ect1 + ack->ecn.ce > 0 ? &ack->ecn : NULL;
+
+    struct sb_writer w = sp_build_writer(build);
+    /* Our exponent is the default, 3.  [RFC9000 18.2] */
+    if (sp_frame_write_ack(&w, ack->ranges, ack->range_count, delay_ns / SB_US >> 3, ecn) == 0)
+        return;
+    if (record(conn, build, SP_FRAME_ACK, ack->ranges[0].largest) == NULL)
+        return;
+    build->has_ack = sp_build_commit(build, &w);
+}
+
+/* ---- Control frames of the connection ---- */
+
+static bool add_number(struct sp_conn *conn, struct sp_build *build, enum sp_frame_type type,
+                       uint64_t number)
+{
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_number(&w, type, number);
+    return commit(conn, build, &w, type, number, NULL);
+}
+
+static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+{
+    if (conn->wants_max_data) {
+        uint64_t limit = sp_window_wants_update(&conn->window)
+                             ? sp_window_update(&conn->window, conn->loss.rtt.smoothed_ns, now_ns)
+                             : conn->window.limit;
+        if (add_number(conn, build, SP_FRAME_MAX_DATA, limit))
+            conn->wants_max_data = false;
+    }
+    if (conn->wants_data_blocked &&
+        add_number(conn, build, SP_FRAME_DATA_BLOCKED, conn->max_data)) {
+        conn->wants_data_blocked = false;
+        conn->data_blocked_at = conn->max_data;
+    }
+    for (uint32_t is_uni = 0; is_uni < 2; is_uni++) {
+        struct sp_stream_limits *limits = &conn->limits[is_uni];
+        if (limits->wants_max_streams) {
+            uint64_t max = is_uni ? conn->config->streams_uni_max : conn->config->streams_bidi_max;
+            limits->remote_max = SB_MAX(limits->remote_max, limits->remote_closed + max);
+            if (add_number(conn, build,
+                           is_uni ? SP_FRAME_MAX_STREAMS_UNI : SP_FRAME_MAX_STREAMS_BIDI,
+                           limits->remote_max))
+                limits->wants_max_streams = false;
+        }
+        if (limits->wants_blocked &&
+            add_number(conn, build,
+                       is_uni ? SP_FRAME_STREAMS_BLOCKED_UNI : SP_FRAME_STREAMS_BLOCKED_BIDI,
+                       limits->local_max))
+            limits->wants_blocked = false;
+    }
+}
+
+static void add_cids(struct sp_conn *conn, struct sp_build *build)
+{
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
+        if (!entry->is_used || !entry->wants_send)
+            continue;
+        struct sp_frame_new_cid frame = {.sequence = entry->sequence, .cid = entry->cid};
+        memcpy(frame.reset_token, entry->reset_token, SP_RESET_TOKEN_SIZE);
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_new_cid(&w, &frame);
+        if (!commit(conn, build, &w, SP_FRAME_NEW_CONNECTION_ID, entry->sequence, NULL))
+            return;
+        entry->wants_send = false;
+    }
+    for (struct sp_cid_retired *r; (r = sp_cid_remote_next_retired(&conn->remote_ids)) != NULL;) {
+        if (!add_number(conn, build, SP_FRAME_RETIRE_CONNECTION_ID, r->sequence))
+            return;
+        r->wants_send = false;
+    }
+}
+
+static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
+{
+    /* Not repeated when lost: the peer asks again.  [RFC9000 8.2.2] */
+    while (conn->path.response_count > 0) {
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE,
+                            conn->path.responses[conn->path.response_count - 1]);
+        if (!sp_build_commit(build, &w))
+            return;
+        build->is_eliciting = true;
+        build->is_in_flight = true;
+        conn->path.response_count--;
+    }
+}
+
+static void add_handshake_done(struct sp_conn *conn, struct sp_build *build)
+{
+    if (!conn->wants_handshake_done)
+        return;
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_handshake_done(&w);
+    if (commit(conn, build, &w, SP_FRAME_HANDSHAKE_DONE, 0, NULL))
+        conn->wants_handshake_done = false;
+}
+
+/* ---- Control frames of streams ---- */
+
+static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
+                               struct sp_stream *stream, uint64_t now_ns)
+{
+    enum sp_frame_type type;
+    uint8_t bit;
+    uint64_t number = 0;
+    struct sb_writer w = sp_build_writer(build);
+
+    if (stream->control & SP_CONTROL_RESET) {
+        bit = SP_CONTROL_RESET;
+        type = SP_FRAME_RESET_STREAM;
+        sp_frame_write_reset_stream(&w, stream->id, stream->send.reset_error,
+                                    stream->send.delivery.sent_end);
+    } else if (stream->control & SP_CONTROL_STOP) {
+        bit = SP_CONTROL_STOP;
+        type = SP_FRAME_STOP_SENDING;
+        sp_frame_write_stop_sending(&w, stream->id, stream->recv.stop_error);
+    } else if (stream->control & SP_CONTROL_MAX_DATA) {
+        struct sp_window *window = &stream->recv.window;
+        bit = SP_CONTROL_MAX_DATA;
+        type = SP_FRAME_MAX_STREAM_DATA;
+        if (sp_window_wants_update(window))
+            (void)sp_window_update(window, conn->loss.rtt.smoothed_ns, now_ns);
+        number = window->limit;
+        sp_frame_write_stream_limit(&w, type, stream->id, number);
+    } else {
+        bit = SP_CONTROL_BLOCKED;
+        type = SP_FRAME_STREAM_DATA_BLOCKED;
+        number = stream->send.max_data;
+        stream->send.blocked_at = number;
+        sp_frame_write_stream_limit(&w, type, stream->id, number);
+    }
+    if (!commit(conn, build, &w, type, number, stream))
+        return false;
+    stream->control &= (uint8_t)~bit;
+    return true;
+}
+
+static void add_streams_control(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+{
+    for (struct sb_link *link; (link = sb_list_first(&conn->control_list)) != NULL;) {
+        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, control_link);
+        /* What became pointless while it waited is not said. */
+        if (stream->recv.state != SP_RECV_OPEN)
+            stream->control &= (uint8_t)~SP_CONTROL_MAX_DATA;
+        if (stream->send.state != SP_SEND_RESET)
+            stream->control &= (uint8_t)~SP_CONTROL_RESET;
+        while (stream->control != 0)
+            if (!add_stream_control(conn, build, stream, now_ns))
+                return;
+        sb_list_remove(&stream->control_link);
+    }
+}
+
+/* ---- Data ---- */
+
+static void add_crypto(struct sp_conn *conn, struct sp_build *build)
+{
+    static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
+                                                    SP_LEVEL_APP};
+    struct sp_crypto_stream *stream = &conn->spaces[build->space].crypto;
+    uint64_t offset, size;
+
+    while (sp_crypto_stream_next(stream, &offset, &size)) {
+        size_t head_size = sp_frame_crypto_head_size(offset, sp_build_left(build));
+        if (!sp_build_has_data_room(build, head_size))
+            return;
+        size = SB_MIN(size, sp_build_left(build) - head_size);
+
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_crypto_head(&w, offset, size);
+        if (!commit(conn, build, &w, SP_FRAME_CRYPTO, offset, NULL))
+            return;
+        SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next)->size = (uint32_t)size;
+        sp_build_data(build,
+                      conn->tls_ops->bytes(conn->tls, levels[build->space], offset, (size_t)size),
+                      (size_t)size);
+        if (!sp_delivery_on_sent(&stream->out, offset, size)) {
+            conn->is_out_of_memory = true;
+            return;
+        }
+    }
+}
+
+/* Cuts `piece` to what fits behind its head into `left` bytes and decides whether the
+ * frame runs to the end of the packet.  False if it is not worth it. */
+static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, uint64_t id,
+                      struct sp_stream_head *ret)
+{
+    struct sp_stream_head head = {.id = id, .offset = piece->offset};
+    size_t head_size = sp_frame_stream_head_size(&head);
+    if (left <= head_size)
+        return false;
+
+    uint64_t room = left - head_size;
+    if (piece->size < room) {
+        /* Others may follow: it needs a length. */
+        head.has_length = true;
+        room -= SB_MIN(room, sb_varint_size(piece->size));
+    }
+    uint64_t size = SB_MIN(piece->size, room);
+    if (size < piece->size) {
+        if (size < DATA_SIZE_MIN && !is_first)
+            return false;
+        if (size == 0)
+            return false;
+        piece->size = size;
+        piece->fresh = SB_MIN(piece->fresh, size);
+        piece->fin = false;
+    }
+    head.size = piece->size;
+    head.fin = piece->fin;
+    *ret = head;
+    return true;
+}
+
+/* Adds one STREAM frame.  False when the packet is full. */
+static bool add_stream(struct sp_conn *conn, struct sp_build *build, struct sp_stream *stream)
+{
+    struct sp_send_piece piece;
+    struct sp_stream_head head;
+    size_t left = sp_build_left(build);
+
+    uint64_t credit = conn->max_data - conn->data_sent;
+    if (!sp_stream_send_next(&stream->send, left, credit, &piece)) {
+        sp_conn_stream_schedule(conn, stream); /* to where it waits for credit */
+        return sp_stream_send_want(&stream->send, credit) != SP_WANT_SEND;
+    }
+    if (!fit_piece(&piece, left, build->payload_size == 0, stream->id, &head) ||
+        !sp_build_has_data_room(build, sp_frame_stream_head_size(&head) - (piece.size == 0)))
+        return false;
+
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_stream_head(&w, &head);
+    if (!commit(conn, build, &w, SP_FRAME_STREAM, piece.offset, stream))
+        return false;
+    struct sp_sent_frame *frame =
+        SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next);
+    frame->size = (uint32_t)piece.size;
+    frame->fin = piece.fin;
+    sp_build_data(build, piece.data, (size_t)piece.size);
+
+    conn->data_sent += piece.fresh;
+    conn->stats.stream_bytes_out += piece.size;
+    if (!sp_stream_send_on_sent(&stream->send, &piece)) {
+        conn->is_out_of_memory = true;
+        return false;
+    }
+    sp_conn_stream_schedule(conn, stream);
+    return true;
+}
+
+static void add_streams(struct sp_conn *conn, struct sp_build *build)
+{
+    struct sb_link *link;
+    while (sp_build_left(build) > 0 && (link = sb_list_first(&conn->send_list)) != NULL)
+        if (!add_stream(conn, build, SB_CONTAINER_OF(link, struct sp_stream, send_link)))
+            return;
+}
+
+static void add_ping(struct sp_build *build)
+{
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_ping(&w);
+    if (sp_build_commit(build, &w)) {
+        build->is_eliciting = true;
+        build->is_in_flight = true;
+    }
+}
+
+static bool has_app_frames(const struct sp_conn *conn)
+{
+    if (conn->wants_handshake_done || conn->wants_max_data || conn->wants_data_blocked ||
+        conn->path.response_count > 0 || !sb_list_is_empty(&conn->control_list) ||
+        !sb_list_is_empty(&conn->send_list))
+        return true;
+    for (uint32_t i = 0; i < 2; i++)
+        if (conn->limits[i].wants_max_streams || conn->limits[i].wants_blocked)
+            return true;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        if (conn->local_ids.entries[i].is_used && conn->local_ids.entries[i].wants_send)
+            return true;
+    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++)
+        if (conn->remote_ids.retired[i].wants_send)
+            return true;
+    return false;
+}
+
+bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
+{
+    if (sp_crypto_stream_wants_send(&conn->spaces[space].crypto))
+        return true;
+    return space == SP_SPACE_APP && has_app_frames(conn);
+}
+
+bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,
+                        uint64_t now_ns)
+{
+    struct sp_conn_space *s = &conn->spaces[build->space];
+    bool is_probe = s->probe_count > 0;
+    bool is_app = build->space == SP_SPACE_APP;
+
+    if (sp_ack_has_news(&s->ack))
+        add_ack(conn, build, now_ns);
+    if (may_send || is_probe) {
+        if (is_app) {
+            add_handshake_done(conn, build);
+            add_path_responses(conn, build);
+            add_limits(conn, build, now_ns);
+            add_cids(conn, build);
+            add_streams_control(conn, build, now_ns);
+        }
+        add_crypto(conn, build);
+        if (is_app)
+            add_streams(conn, build);
+        if (is_app && !build->is_eliciting && conn->acks_alone >= ACKS_ALONE_MAX)
+            add_ping(build);
+    }
+    if (is_probe && !build->is_eliciting)
+        add_ping(build);
+    if (build->is_eliciting)
+        return true;
+    if (build->has_ack && sp_ack_is_due(&s->ack, now_ns))
+        return true;
+    sp_conn_free_frames(conn, build->frames);
+    return false;
+}
+

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* What each frame means for the connection.
+ *
+ * Frames are worked off in order.  A frame that is refused ends the connection; a frame for
+ * which there is no memory makes the whole packet one that never came: it is not
+ * acknowledged, and since every frame may be repeated, what was done already does no harm
+ * when the packet comes again. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/frame_table.h"
+
+/* [RFC9000 19.3] The peer's delay in time. */
+static uint64_t ack_delay_ns(const struct sp_conn *conn, uint64_t delay)
+{
+    uint64_t exponent = conn->has_peer_params ? conn->peer.ack_delay_exponent : 3;
+    /* A delay that would not fit is nonsense; it is limited by max_ack_delay later. */
+    if (delay > (UINT64_MAX / SB_US) >> exponent)
+        return conn->loss.peer_ack_delay_ns_max;
+    return (delay << exponent) * SB_US;
+}
+
+static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
+                          const struct sp_frame_ack *ack, uint64_t now_ns)
+{
+    struct sp_loss_outcome outcome;
+    enum sp_err err = sp_loss_on_ack(&conn->loss, packet->space, ack,
+                                     ack_delay_ns(conn, ack->delay), now_ns, &outcome);
+    if (err != SP_OK)
+        return err;
+    conn->stats.acks_in++;
+
+    /* [RFC9001 6.1] Our key phase is confirmed by an ACK of a packet sent in it. */
+    if (packet->space == SP_SPACE_APP && ack->largest >= conn->keys.write_first_pn)
+        conn->keys.write_is_acked = true;
+    /* [RFC9002 6.2.2.1] A Handshake packet that was acknowledged proved our address. */
+    if (packet->space == SP_SPACE_HANDSHAKE && outcome.acked_any)
+        conn->loss.peer_is_validating = false;
+    if (outcome.acked_any)
+        conn->spaces[packet->space].probe_count = 0;
+    sp_conn_on_outcome(conn, packet->space, &outcome);
+    return SP_OK;
+}
+
+static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
+                             const struct sp_frame_crypto *frame, uint64_t now_ns)
+{
+    struct sp_crypto_stream *stream = &conn->spaces[packet->space].crypto;
+    bool is_out_of_memory = false;
+    enum sp_err err = sp_crypto_stream_receive(stream, frame, packet->datagram->buffer,
+                                               &is_out_of_memory);
+    if (err != SP_OK)
+        return err;
+    if (is_out_of_memory)
+        return SP_DROP;
+
+    static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
+                                                    SP_LEVEL_APP};
+    sp_conn_advance_tls(conn, levels[packet->space], now_ns);
+    return SP_OK;
+}
+
+static enum sp_err on_stream_control(struct sp_conn *conn, const struct sp_frame *frame)
+{
+    struct sp_stream *stream;
+
+    switch (frame->type) {
+    case SP_FRAME_RESET_STREAM:
+        return sp_conn_on_reset_stream(conn, frame->on_stream.id, frame->on_stream.error,
+                                       frame->on_stream.final_size);
+    case SP_FRAME_STOP_SENDING:
+        return sp_conn_on_stop_sending(conn, frame->on_stream.id, frame->on_stream.error);
+    case SP_FRAME_MAX_STREAM_DATA:
+        return sp_conn_on_max_stream_data(conn, frame->on_stream.id, frame->on_stream.limit);
+    case SP_FRAME_STREAM_DATA_BLOCKED:
+        /* Credit follows the reader, not the wishes of the writer: only the ID is checked. */
+        return sp_conn_stream_of_frame(conn, frame->on_stream.id, false, &stream);
+    default:
+        SB_ASSERT(false);
+        return SP_ERR_INTERNAL;
+    }
+}
+
+static enum sp_err on_new_cid(struct sp_conn *conn, const struct sp_frame_new_cid *frame)
+{
+    enum sp_err err = sp_cid_remote_add(&conn->remote_ids, frame);
+    conn->ids_changed = true;
+    return err;
+}
+
+static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *packet,
+                                 uint64_t sequence)
+{
+    /* [RFC9000 19.16] */
+    if (sequence >= conn->local_ids.next_sequence)
+        return SP_ERR_PROTOCOL_VIOLATION;
+    struct sp_cid_local_entry *entry = sp_cid_local_find(&conn->local_ids, sequence);
+    if (entry == NULL)
+        return SP_OK; /* a repeat */
+
+    /* [RFC9000 19.16] Not the one that this very packet was sent to. */
+    struct sb_reader reader =
+        sb_reader_of(packet->datagram->data, packet->datagram->size);
+    (void)sb_reader_take(&reader, 1);
+    const uint8_t *dcid = sb_reader_take(&reader, entry->cid.size);
+    if (dcid != NULL && memcmp(dcid, entry->cid.bytes, entry->cid.size) == 0)
+        return SP_ERR_PROTOCOL_VIOLATION;
+
+    entry->is_used = false;
+    conn->ids_changed = true;
+    sp_conn_issue_cids(conn);
+    return SP_OK;
+}
+
+static enum sp_err on_handshake_done(struct sp_conn *conn, uint64_t now_ns)
+{
+    /* [RFC9000 19.20] */
+    if (sp_conn_is_server(conn))
+        return SP_ERR_PROTOCOL_VIOLATION;
+    if (conn->is_complete)
+        sp_conn_confirm(conn, now_ns);
+    return SP_OK;
+}
+
+static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
+                            const struct sp_frame *frame, uint64_t now_ns)
+{
+    switch (frame->type) {
+    case SP_FRAME_PADDING:
+    case SP_FRAME_PING:
+    case SP_FRAME_DATA_BLOCKED:
+    case SP_FRAME_STREAMS_BLOCKED_BIDI:
+    case SP_FRAME_STREAMS_BLOCKED_UNI:
+        return SP_OK;
+    case SP_FRAME_ACK:
+    case SP_FRAME_ACK_ECN:
+        return on_ack(conn, packet, &frame->ack, now_ns);
+    case SP_FRAME_CRYPTO:
+        return on_crypto(conn, packet, &frame->crypto, now_ns);
+    case SP_FRAME_NEW_TOKEN:
+        /* [RFC9000 19.7] Only a server gives tokens.  This client does not use them. */
+        return sp_conn_is_server(conn) ? SP_ERR_PROTOCOL_VIOLATION : SP_OK;
+    case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_STOP_SENDING:
+    case SP_FRAME_MAX_STREAM_DATA:
+    case SP_FRAME_STREAM_DATA_BLOCKED:
+        return on_stream_control(conn, frame);
+    case SP_FRAME_MAX_DATA:
+        sp_conn_on_max_data(conn, frame->limit);
+        return SP_OK;
+    case SP_FRAME_MAX_STREAMS_BIDI:
+    case SP_FRAME_MAX_STREAMS_UNI:
+        sp_conn_on_max_streams(conn, frame->type == SP_FRAME_MAX_STREAMS_UNI, frame->limit);
+        return SP_OK;
+    case SP_FRAME_NEW_CONNECTION_ID:
+        return on_new_cid(conn, &frame->new_cid);
+    case SP_FRAME_RETIRE_CONNECTION_ID:
+        return on_retire_cid(conn, packet, frame->sequence);
+    case SP_FRAME_PATH_CHALLENGE:
+        sp_path_on_challenge(&conn->path, frame->path_data);
+        return SP_OK;
+    case SP_FRAME_PATH_RESPONSE:
+        return SP_OK; /* we never challenge: it answers nothing. [RFC9000 19.18] */
+    case SP_FRAME_CONNECTION_CLOSE:
+    case SP_FRAME_CONNECTION_CLOSE_APP:
+        sp_conn_on_peer_close(conn, &frame->close, now_ns);
+        return SP_OK;
+    case SP_FRAME_HANDSHAKE_DONE:
+        return on_handshake_done(conn, now_ns);
+    default:
+        SB_ASSERT((frame->type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM);
+        return sp_conn_on_stream(conn, &frame->stream, packet->datagram->buffer);
+    }
+}
+
+enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
+{
+    /* [RFC9000 12.4] A packet without frames is an error. */
+    if (packet->payload_size == 0)
+        return SP_ERR_PROTOCOL_VIOLATION;
+
+    struct sb_reader reader = sb_reader_of(packet->payload, packet->payload_size);
+    while (sb_reader_left(&reader) > 0) {
+        struct sp_frame frame;
+        enum sp_err err = sp_frame_read(&reader, packet->type, &frame);
+        if (err != SP_OK) {
+            packet->frame_type = 0;
+            return err;
+        }
+        packet->frame_type = frame.type;
+        packet->is_eliciting |= sp_frame_is_eliciting(frame.type);
+        err = on_frame(conn, packet, &frame, now_ns);
+        if (err != SP_OK)
+            return err;
+        /* A frame may have ended the connection or thrown away this packet's keys. */
+        if (conn->state != SP_CONN_OPEN)
+            return SP_OK;
+        if (conn->spaces[packet->space].is_discarded)
+            return SP_OK;
+    }
+    return SP_OK;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/* The handshake: CRYPTO bytes to TLS, and what TLS says to keys, parameters and states.
+ * [RFC9001 4, RFC9000 7] */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/stateless.h"
+
+/* ---- Our side ---- */
+
+static uint64_t ms_of(uint64_t ns)
+{
+    return (ns + SB_MS - 1) / SB_MS;
+}
+
+static void write_params(struct sp_conn *conn, struct sb_writer *w)
+{
+    const struct sp_config *config = conn->config;
+    struct sp_tparams params;
+
+    sp_tparams_init(&params);
+    params.has_initial_scid = true;
+    params.initial_scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
+    if (sp_conn_is_server(conn)) {
+        params.has_original_dcid = true;
+        params.original_dcid = conn->original_dcid;
+        params.has_reset_token = true;
+        conn->host.reset_token(conn->host.context, &conn->server_scid, params.reset_token);
+    }
+    params.disable_active_migration = true;
+    params.max_idle_timeout_ms = ms_of(config->idle_timeout_ns);
+    params.initial_max_data = config->conn_window_bytes;
+    params.initial_max_stream_data_bidi_local = config->stream_window_bytes;
+    params.initial_max_stream_data_bidi_remote = config->stream_window_bytes;
+    params.initial_max_stream_data_uni = config->stream_window_bytes;
+    params.initial_max_streams_bidi = config->streams_bidi_max;
+    params.initial_max_streams_uni = config->streams_uni_max;
+    params.max_ack_delay_ms = ms_of(config->ack_delay_ns_max);
+    params.active_cid_limit = SP_CIDS_MAX;
+
+    uint64_t grease;
+    conn->host.random(conn->host.context, &grease, sizeof(grease));
+    sp_tparams_write(w, &params, grease);
+}
+
+bool sp_conn_start_tls(struct sp_conn *conn)
+{
+    uint8_t bytes[SP_TPARAMS_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
+
+    SB_ASSERT(conn->tls == NULL);
+    conn->tls = conn->host.make_tls(conn->host.context);
+    if (conn->tls == NULL)
+        return false;
+    write_params(conn, &w);
+    SB_ASSERT(!w.failed);
+    return conn->tls_ops->start(conn->tls, bytes, sb_writer_used(&w));
+}
+
+bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid)
+{
+    struct sp_conn_space *s = &conn->spaces[SP_SPACE_INITIAL];
+    conn->protect.ops->destroy(s->read);
+    conn->protect.ops->destroy(s->write);
+    s->read = NULL;
+    s->write = NULL;
+    return conn->protect.ops->initial(conn->protect.context, dcid, conn->role, &s->read,
+                                      &s->write);
+}
+
+void sp_conn_issue_cids(struct sp_conn *conn)
+{
+    while (sp_cid_local_wants_more(&conn->local_ids)) {
+        struct sp_cid cid;
+        uint8_t token[SP_RESET_TOKEN_SIZE];
+        conn->host.make_cid(conn->host.context, conn->config->cid_size, &cid);
+        conn->host.reset_token(conn->host.context, &cid, token);
+        (void)sp_cid_local_add(&conn->local_ids, &cid, token);
+    }
+    conn->ids_changed = true;
+}
+
+void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
+{
+    struct sp_conn_space *s = &conn->spaces[space];
+    if (s->is_discarded)
+        return;
+
+    SB_ASSERT(space != SP_SPACE_APP);
+    sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, space));
+    conn->loss.idle_since_ns = now_ns;
+    conn->protect.ops->destroy(s->read);
+    conn->protect.ops->destroy(s->write);
+    s->read = NULL;
+    s->write = NULL;
+    sp_crypto_stream_deinit(&s->crypto);
+    s->is_discarded = true;
+    if (conn->tls != NULL)
+        conn->tls_ops->drop(conn->tls,
+                            space == SP_SPACE_INITIAL ? SP_LEVEL_INITIAL : SP_LEVEL_HANDSHAKE);
+}
+
+/* ---- What TLS says ---- */
+
+static void on_secret(struct sp_conn *conn, const struct sp_tls_fact *fact, uint64_t now_ns)
+{
+    if (fact->level == SP_LEVEL_EARLY)
+        return; /* no 0-RTT in this version */
+    SB_ASSERT(fact->level == SP_LEVEL_HANDSHAKE || fact->level == SP_LEVEL_APP);
+
+    struct sp_key *key = conn->protect.ops->key(conn->protect.context, fact->suite,
+                                                fact->secret.data, fact->secret.size);
+    if (key == NULL) {
+        sp_conn_fail(conn, SP_ERR_INTERNAL, SP_FRAME_CRYPTO, "no key", now_ns);
+        return;
+    }
+    if (fact->level == SP_LEVEL_APP) {
+        if (fact->is_write)
+            sp_keyphase_set_write(&conn->keys, key);
+        else if (!sp_keyphase_set_read(&conn->keys, key))
+            conn->is_out_of_memory = true;
+        return;
+    }
+    struct sp_conn_space *s = &conn->spaces[SP_SPACE_HANDSHAKE];
+    struct sp_key **slot = fact->is_write ? &s->write : &s->read;
+    SB_ASSERT(*slot == NULL);
+    *slot = key;
+    if (fact->is_write)
+        conn->loss.has_handshake_keys = true;
+}
+
+/* [RFC9000 7.3] What the packets' headers said must be what TLS has authenticated. */
+static bool cids_are_authentic(const struct sp_conn *conn, const struct sp_tparams *peer)
+{
+    if (!peer->has_initial_scid)
+        return false;
+    if (sp_conn_is_server(conn))
+        return sp_cid_equal(&peer->initial_scid, &conn->client_scid);
+    if (!sp_cid_equal(&peer->initial_scid, &conn->server_scid) || !peer->has_original_dcid ||
+        !sp_cid_equal(&peer->original_dcid, &conn->original_dcid))
+        return false;
+    if (peer->has_retry_scid != conn->has_retry)
+        return false;
+    return !conn->has_retry || sp_cid_equal(&peer->retry_scid, &conn->retry_scid);
+}
+
+static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64_t now_ns)
+{
+    struct sp_tparams peer;
+    enum sp_err err =
+        sp_tparams_read(encoded, sp_conn_is_server(conn) ? SP_CLIENT : SP_SERVER, &peer);
+    if (err != SP_OK) {
+        sp_conn_fail(conn, err, SP_FRAME_CRYPTO, "malformed transport parameters", now_ns);
+        return;
+    }
+    if (!cids_are_authentic(conn, &peer)) {
+        sp_conn_fail(conn, SP_ERR_TRANSPORT_PARAMETER, SP_FRAME_CRYPTO,
+                     "connection IDs do not match", now_ns);
+        return;
+    }
+
+    conn->peer = peer;
+    conn->has_peer_params = true;
+    conn->loss.peer_ack_delay_ns_max = peer.max_ack_delay_ms * SB_MS;
+    conn->local_ids.count_max = SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
+    if (peer.has_reset_token) {
+        sp_cid_remote_set_first_token(&conn->remote_ids, peer.reset_token);
+        conn->ids_changed = true;
+    }
+    /* [RFC9000 10.1] The smaller of the two that exist. */
+    uint64_t theirs_ns =
+        peer.max_idle_timeout_ms > UINT64_MAX / SB_MS ? 0 : peer.max_idle_timeout_ms * SB_MS;
+    if (theirs_ns != 0 && (conn->idle_timeout_ns == 0 || theirs_ns < conn->idle_timeout_ns))
+        conn->idle_timeout_ns = theirs_ns;
+    sp_conn_streams_on_params(conn);
+}
+
+void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->is_confirmed)
+        return;
+    conn->is_confirmed = true;
+    conn->confirmed_news = true;
+    conn->loss.is_confirmed = true;
+    conn->loss.peer_is_validating = false;
+    sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
+    sp_conn_discard_space(conn, SP_SPACE_HANDSHAKE, now_ns); /* [RFC9001 4.9.2] */
+    sp_ecn_init(&conn->loss.ecn, conn->config->ecn);
+    conn->original_dcid_is_routed = false;
+    conn->ids_changed = true;
+}
+
+static void on_complete(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (!conn->has_peer_params) {
+        /* [RFC9001 8.2] */
+        sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + SP_ALERT_MISSING_EXTENSION),
+                     SP_FRAME_CRYPTO, "no transport parameters", now_ns);
+        return;
+    }
+    conn->is_complete = true;
+    conn->connected_news = true;
+    conn->datagram_size = SB_MIN(conn->config->datagram_size_max, conn->peer.max_udp_payload_size);
+    sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
+    sp_conn_issue_cids(conn);
+    if (sp_conn_is_server(conn)) {
+        conn->wants_handshake_done = true;
+        sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */
+    }
+}
+
+static void on_fact(struct sp_conn *conn, const struct sp_tls_fact *fact, uint64_t now_ns)
+{
+    switch (fact->kind) {
+    case SP_TLS_NONE:
+        break;
+    case SP_TLS_CRYPTO:
+        conn->spaces[sp_space_of_level(fact->level)].crypto.out_end += fact->size;
+        break;
+    case SP_TLS_SECRET:
+        on_secret(conn, fact, now_ns);
+        break;
+    case SP_TLS_PEER_PARAMS:
+        on_peer_params(conn, fact->params, now_ns);
+        break;
+    case SP_TLS_COMPLETE:
+        on_complete(conn, now_ns);
+        break;
+    case SP_TLS_ALERT:
+        /* [RFC9001 4.8] */
+        sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + fact->alert), SP_FRAME_CRYPTO,
+                     "the TLS handshake failed", now_ns);
+        break;
+    }
+}
+
+/* Hands all CRYPTO bytes of `level` that are in order to TLS and works off what follows. */
+void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns)
+{
+    struct sp_conn_space *s = &conn->spaces[sp_space_of_level(level)];
+    struct sb_slice slice;
+
+    if (conn->tls == NULL)
+        return;
+    while (!s->is_discarded && sp_reassembly_next(&s->crypto.in, &slice)) {
+        conn->tls_ops->receive(conn->tls, level, slice.data, slice.size);
+        sb_buffer_unref(slice.buffer);
+    }
+    for (;;) {
+        struct sp_tls_fact fact = {.kind = SP_TLS_NONE};
+        conn->tls_ops->next(conn->tls, &fact);
+        if (fact.kind == SP_TLS_NONE || conn->state != SP_CONN_OPEN)
+            return;
+        on_fact(conn, &fact, now_ns);
+    }
+}
+
+/* ---- Retry and Version Negotiation: before the server has said anything else ---- */
+
+/* [RFC9000 17.2.5] */
+void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp_header *header,
+                      uint64_t now_ns)
+{
+    (void)now_ns;
+    bool is_expected = !sp_conn_is_server(conn) && !conn->server_cid_is_known &&
+                       !conn->has_retry && header->token.size > 0 &&
+                       header->token.size <= sizeof(conn->retry_token_bytes) &&
+                       !sp_cid_equal(&header->scid, sp_cid_remote_active(&conn->remote_ids));
+    if (!is_expected || !conn->protect.ops->retry_is_authentic(
+                            conn->protect.context, &conn->original_dcid, data, header->size)) {
+        conn->stats.packets_dropped++;
+        return;
+    }
+
+    conn->has_retry = true;
+    conn->retry_scid = header->scid;
+    memcpy(conn->retry_token_bytes, header->token.data, header->token.size);
+    conn->retry_token =
+        (struct sb_slice){.data = conn->retry_token_bytes, .size = header->token.size};
+    sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
+    if (!sp_conn_make_initial_keys(conn, &header->scid))
+        conn->is_out_of_memory = true;
+    /* The server has kept nothing of what was sent. */
+    sp_conn_repeat_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
+}
+
+/* [RFC9000 6.2] */
+void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header *header,
+                                    uint64_t now_ns)
+{
+    if (sp_conn_is_server(conn) || conn->server_cid_is_known || conn->has_retry ||
+        !sp_negotiation_is_refusal(header, SP_VERSION_1, &conn->original_dcid,
+                                   &conn->client_scid)) {
+        conn->stats.packets_dropped++;
+        return;
+    }
+    struct sp_close close = {.kind = SP_CLOSE_VERSION};
+    sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/* Datagrams to packets to frames.
+ *
+ * Short-header packets, which are nearly all there are, go through in runs: their header
+ * protection masks are made in one cipher call, then each is opened in place and its
+ * frames are worked off.  Long-header packets are taken one by one.
+ *
+ * What can be attacked: everything here works on bytes that anybody may have sent until a
+ * packet has been opened.  Before that nothing of the connection changes but counters. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
+{
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
+        if (entry->is_used && entry->cid.size == size &&
+            memcmp(entry->cid.bytes, bytes, size) == 0)
+            return true;
+    }
+    return sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
+           conn->original_dcid.size == size &&
+           memcmp(conn->original_dcid.bytes, bytes, size) == 0;
+}
+
+static void drop_packet(struct sp_conn *conn)
+{
+    conn->stats.packets_dropped++;
+}
+
+/* ---- Early packets ---- */
+
+static void keep_early(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
+                       size_t size, enum sp_space space)
+{
+    if (conn->early_count == SP_EARLY_PACKETS_MAX) {
+        drop_packet(conn);
+        return;
+    }
+    struct sp_early_packet *early = &conn->early[conn->early_count++];
+    *early = (struct sp_early_packet){.datagram = *datagram, .space = space};
+    early->datagram.data = data;
+    early->datagram.size = size;
+    sb_buffer_ref(datagram->buffer);
+}
+
+void sp_conn_drop_early(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->early_count; i++)
+        sb_buffer_unref(conn->early[i].datagram.buffer);
+    conn->early_count = 0;
+}
+
+/* [RFC9001 5.7] A server reads no 1-RTT packet before the handshake is complete. */
+static bool can_read_app(const struct sp_conn *conn)
+{
+    return conn->keys.read != NULL && (!sp_conn_is_server(conn) || conn->is_complete);
+}
+
+/* ---- One opened packet ---- */
+
+static void on_first_authentic(struct sp_conn *conn, const struct sp_header *header)
+{
+    /* [RFC9000 7.2] The client adopts the CID that the server chose for itself. */
+    if (!sp_conn_is_server(conn) && !conn->server_cid_is_known) {
+        conn->server_cid_is_known = true;
+        conn->server_scid = header->scid;
+        sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
+    }
+    if (conn->is_authenticated)
+        return;
+    conn->is_authenticated = true;
+    if (sp_conn_is_server(conn) && !sp_conn_start_tls(conn))
+        conn->is_out_of_memory = true;
+}
+
+/* Works off the frames of an opened packet and counts it. */
+static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
+{
+    enum sp_err err = sp_conn_frames(conn, packet, now_ns);
+    if (err == SP_DROP) {
+        drop_packet(conn);
+        return;
+    }
+    conn->stats.packets_in++;
+    if (err != SP_OK) {
+        sp_conn_fail(conn, err, packet->frame_type, "", now_ns);
+        return;
+    }
+    if (conn->spaces[packet->space].is_discarded)
+        return;
+    sp_ack_on_packet(&conn->spaces[packet->space].ack, packet->pn, packet->is_eliciting,
+                     packet->datagram->ecn, now_ns);
+    /* [RFC9000 10.1] */
+    conn->idle_from_ns = now_ns;
+    conn->sent_since_receive = false;
+}
+
+static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *limits,
+                           uint64_t now_ns)
+{
+    drop_packet(conn);
+    /* [RFC9001 6.6] */
+    if (++conn->keys.failed_count >= limits->fail_count_max)
+        sp_conn_fail(conn, SP_ERR_AEAD_LIMIT_REACHED, 0, "too many forged packets", now_ns);
+}
+
+/* ---- Long headers ---- */
+
+static void receive_protected_long(struct sp_conn *conn, const struct sp_datagram *datagram,
+                                   uint8_t *data, const struct sp_header *header, uint64_t now_ns)
+{
+    enum sp_space space =
+        header->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
+    struct sp_conn_space *s = &conn->spaces[space];
+
+    if (s->is_discarded) {
+        drop_packet(conn);
+        return;
+    }
+    if (s->read == NULL) {
+        keep_early(conn, datagram, data, header->size, space);
+        return;
+    }
+
+    const uint8_t *sample = data + header->pn_offset + SP_PN_SIZE_MAX;
+    uint8_t mask[1][SP_MASK_SIZE];
+    conn->protect.ops->masks(s->read, &sample, 1, mask);
+    uint32_t pn_size = sp_header_unmask(data, data + header->pn_offset, mask[0]);
+    uint32_t truncated = sp_pn_read(data + header->pn_offset, pn_size);
+    uint64_t pn = sp_pn_expand(sp_ack_next_pn(&s->ack), truncated, pn_size);
+    size_t header_size = header->pn_offset + pn_size;
+    struct sp_key_limits limits = conn->protect.ops->limits(s->read);
+    if (!conn->protect.ops->open(s->read, pn, data, header_size, data + header_size,
+                                 header->size - header_size)) {
+        on_open_failed(conn, &limits, now_ns);
+        return;
+    }
+    if (sp_ack_is_known(&s->ack, pn)) {
+        conn->stats.packets_duplicate++;
+        drop_packet(conn);
+        return;
+    }
+
+    on_first_authentic(conn, header);
+    if (conn->is_out_of_memory)
+        return;
+    /* [RFC9000 8.1] A Handshake packet proves that the client can read what we send there. */
+    if (space == SP_SPACE_HANDSHAKE && sp_conn_is_server(conn)) {
+        conn->path.is_valid = true;
+        conn->loss.is_amplification_blocked = false;
+        sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns); /* [RFC9001 4.9.1] */
+    }
+
+    struct sp_packet packet = {
+        .type = header->type,
+        .space = space,
+        .pn = pn,
+        .payload = data + header_size,
+        .payload_size = header->size - header_size - SP_TAG_SIZE,
+        .datagram = datagram,
+    };
+    /* [RFC9000 17.2] */
+    if ((data[0] & SP_HEADER_LONG_RESERVED) != 0)
+        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, 0, "reserved bits are set", now_ns);
+    else
+        process(conn, &packet, now_ns);
+}
+
+/* A client learns the server's CID once; later packets with another one are not of this
+ * connection.  [RFC9000 7.2] */
+static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header)
+{
+    if (sp_conn_is_server(conn))
+        return sp_cid_equal(&header->scid, &conn->client_scid);
+    return !conn->server_cid_is_known || sp_cid_equal(&header->scid, &conn->server_scid);
+}
+
+static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
+                         const struct sp_header *header, uint64_t now_ns)
+{
+    switch (header->type) {
+    case SP_PACKET_INITIAL:
+        /* [RFC9000 14.1] A client's Initial in a small datagram is not answered.
+         * [RFC9000 17.2.2] A server's Initial has no token. */
+        if (sp_conn_is_server(conn) ? datagram->size < SP_DATAGRAM_SIZE_MIN
+                                    : header->token.size != 0)
+            break;
+        if (scid_fits(conn, header)) {
+            receive_protected_long(conn, datagram, data, header, now_ns);
+            return;
+        }
+        break;
+    case SP_PACKET_HANDSHAKE:
+        if (scid_fits(conn, header)) {
+            receive_protected_long(conn, datagram, data, header, now_ns);
+            return;
+        }
+        break;
+    case SP_PACKET_RETRY:
+        sp_conn_on_retry(conn, data, header, now_ns);
+        return;
+    case SP_PACKET_VERSION_NEGOTIATION:
+        sp_conn_on_version_negotiation(conn, header, now_ns);
+        return;
+    case SP_PACKET_ZERO_RTT: /* we never offered it */
+    case SP_PACKET_ONE_RTT:
+    case SP_PACKET_UNKNOWN_VERSION:
+        break;
+    }
+    drop_packet(conn);
+}
+
+/* ---- Short headers ---- */
+
+/* Packets of one run: each reaches to the end of its datagram. */
+struct short_run {
+    uint32_t count;
+    struct {
+        const struct sp_datagram *datagram;
+        uint8_t *data;
+        size_t size;
+    } packets[SP_BATCH_MAX];
+};
+
+static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
+                          size_t size, const uint8_t mask[SP_MASK_SIZE], uint64_t now_ns)
+{
+    size_t pn_offset = 1 + (size_t)conn->config->cid_size;
+    uint32_t pn_size = sp_header_unmask(data, data + pn_offset, mask);
+
+    struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
+    uint64_t pn = sp_pn_expand(sp_ack_next_pn(ack), sp_pn_read(data + pn_offset, pn_size), pn_size);
+    struct sp_key *key =
+        sp_keyphase_read_key(&conn->keys, (data[0] & SP_HEADER_KEY_PHASE) != 0, pn);
+    size_t header_size = pn_offset + pn_size;
+    if (key == NULL || !conn->protect.ops->open(key, pn, data, header_size, data + header_size,
+                                                size - header_size)) {
+        struct sp_key_limits limits = conn->keys.limits;
+        on_open_failed(conn, &limits, now_ns);
+        return;
+    }
+    if (sp_ack_is_known(ack, pn)) {
+        conn->stats.packets_duplicate++;
+        drop_packet(conn);
+        return;
+    }
+
+    uint64_t next_pn = conn->loss.spaces[SP_SPACE_APP].sent.next_pn;
+    uint64_t late_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
+    switch (sp_keyphase_on_opened(&conn->keys, key, pn, next_pn, late_ns)) {
+    case SP_KEYPHASE_SAME:
+        break;
+    case SP_KEYPHASE_UPDATED:
+        conn->stats.key_updates++;
+        break;
+    case SP_KEYPHASE_NO_MEMORY:
+        conn->is_out_of_memory = true;
+        return;
+    }
+
+    struct sp_packet packet = {
+        .type = SP_PACKET_ONE_RTT,
+        .space = SP_SPACE_APP,
+        .pn = pn,
+        .payload = data + header_size,
+        .payload_size = size - header_size - SP_TAG_SIZE,
+        .datagram = datagram,
+    };
+    /* [RFC9000 17.3.1] */
+    if ((data[0] & SP_HEADER_SHORT_RESERVED) != 0)
+        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, 0, "reserved bits are set", now_ns);
+    else
+        process(conn, &packet, now_ns);
+}
+
+static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
+{
+    const uint8_t *samples[SP_BATCH_MAX];
+    uint8_t masks[SP_BATCH_MAX][SP_MASK_SIZE];
+    size_t sample_offset = 1 + (size_t)conn->config->cid_size + SP_PN_SIZE_MAX;
+
+    if (run->count == 0)
+        return;
+    for (uint32_t i = 0; i < run->count; i++)
+        samples[i] = run->packets[i].data + sample_offset;
+    /* The header key is the same for all key phases. */
+    conn->protect.ops->masks(conn->keys.read, samples, run->count, masks);
+    for (uint32_t i = 0; i < run->count && conn->state == SP_CONN_OPEN; i++)
+        receive_short(conn, run->packets[i].datagram, run->packets[i].data, run->packets[i].size,
+                      masks[i], now_ns);
+    run->count = 0;
+}
+
+/* [RFC9000 10.3.1] A packet that is no packet of ours may be a Stateless Reset. */
+static bool is_stateless_reset(const struct sp_conn *conn, const uint8_t *data, size_t size)
+{
+    return size >= SP_RESET_TOKEN_SIZE + 5 && (data[0] & SP_HEADER_LONG) == 0 &&
+           sp_cid_remote_has_token(&conn->remote_ids, data + size - SP_RESET_TOKEN_SIZE);
+}
+
+static void add_short(struct sp_conn *conn, struct short_run *run,
+                      const struct sp_datagram *datagram, uint8_t *data, size_t size,
+                      uint64_t now_ns)
+{
+    size_t size_min = 1 + (size_t)conn->config->cid_size + SP_PN_SIZE_MAX + SP_SAMPLE_SIZE;
+    if (is_stateless_reset(conn, data, size)) {
+        sp_conn_on_stateless_reset(conn, now_ns);
+        return;
+    }
+    if (size < size_min || (data[0] & SP_HEADER_FIXED) == 0 ||
+        !is_our_cid(conn, data + 1, conn->config->cid_size)) {
+        drop_packet(conn);
+        return;
+    }
+    if (!can_read_app(conn)) {
+        keep_early(conn, datagram, data, size, SP_SPACE_APP);
+        return;
+    }
+    if (run->count == SP_BATCH_MAX)
+        flush_short_run(conn, run, now_ns);
+    run->packets[run->count].datagram = datagram;
+    run->packets[run->count].data = data;
+    run->packets[run->count].size = size;
+    run->count++;
+}
+
+/* ---- Datagrams ---- */
+
+static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *datagram,
+                             struct short_run *run, uint64_t now_ns)
+{
+    uint8_t *data = datagram->data;
+    size_t left = datagram->size;
+
+    conn->stats.datagrams_in++;
+    conn->stats.bytes_in += left;
+    /* [RFC9000 9] No migration in this version: what comes from elsewhere is dropped. */
+    if (!sp_addr_equal(&datagram->path.remote, &conn->path.path.remote)) {
+        drop_packet(conn);
+        return;
+    }
+    if (!conn->path.is_valid) {
+        conn->path.bytes_in += left;
+        conn->loss.is_amplification_blocked = false;
+    }
+
+    while (left > 0 && conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
+        if ((data[0] & SP_HEADER_LONG) == 0) {
+            add_short(conn, run, datagram, data, left, now_ns);
+            return;
+        }
+        flush_short_run(conn, run, now_ns);
+        if (conn->state != SP_CONN_OPEN)
+            return;
+
+        struct sp_header header;
+        if (!sp_header_read(data, left, conn->config->cid_size, &header) ||
+            header.type == SP_PACKET_UNKNOWN_VERSION ||
+            !is_our_cid(conn, header.dcid.bytes, header.dcid.size)) {
+            drop_packet(conn);
+            return; /* [RFC9000 12.2] */
+        }
+        receive_long(conn, datagram, data, &header, now_ns);
+        SB_ASSERT(header.size > 0 && header.size <= left);
+        data += header.size;
+        left -= header.size;
+    }
+}
+
+/* Packets that waited for keys, once the keys are there. */
+void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_early_packet waiting[SP_EARLY_PACKETS_MAX];
+    uint32_t count = conn->early_count;
+
+    memcpy(waiting, conn->early, sizeof(waiting[0]) * count);
+    conn->early_count = 0; /* what is still early is kept again */
+    for (uint32_t i = 0; i < count; i++) {
+        struct sp_datagram *datagram = &waiting[i].datagram;
+        struct short_run run = {.count = 0};
+        struct sp_header header;
+
+        if (conn->state == SP_CONN_OPEN && waiting[i].space == SP_SPACE_APP) {
+            add_short(conn, &run, datagram, datagram->data, datagram->size, now_ns);
+            flush_short_run(conn, &run, now_ns);
+        } else if (conn->state == SP_CONN_OPEN &&
+                   sp_header_read(datagram->data, datagram->size, conn->config->cid_size,
+                                  &header)) {
+            receive_protected_long(conn, datagram, datagram->data, &header, now_ns);
+        }
+        sb_buffer_unref(datagram->buffer);
+    }
+}
+
+static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        if (conn->spaces[i].is_discarded)
+            continue;
+        uint64_t delay_ns =
+            i == SP_SPACE_APP && conn->is_confirmed ? conn->config->ack_delay_ns_max : 0;
+        sp_ack_decide(&conn->spaces[i].ack, delay_ns, now_ns);
+    }
+}
+
+/* Keys that came with one packet may open others that wait.  Every round takes at least one. */
+static bool has_readable_early(const struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->early_count; i++) {
+        enum sp_space space = conn->early[i].space;
+        if (space == SP_SPACE_APP ? can_read_app(conn) : conn->spaces[space].read != NULL)
+            return true;
+    }
+    return false;
+}
+
+void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, uint32_t count,
+                     uint64_t now_ns)
+{
+    struct short_run run;
+    run.count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (conn->state == SP_CONN_CLOSING) {
+            sp_conn_on_packet_while_closing(conn);
+            continue;
+        }
+        if (conn->state != SP_CONN_OPEN)
+            break;
+        SB_ASSERT(datagrams[i].data != NULL && datagrams[i].size > 0);
+        receive_datagram(conn, &datagrams[i], &run, now_ns);
+    }
+    if (conn->state == SP_CONN_OPEN)
+        flush_short_run(conn, &run, now_ns);
+    while (conn->state == SP_CONN_OPEN && has_readable_early(conn))
+        sp_conn_receive_early(conn, now_ns);
+    sp_conn_check_memory(conn, now_ns);
+    if (conn->state == SP_CONN_OPEN)
+        decide_acks(conn, now_ns);
+}

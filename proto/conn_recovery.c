@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* What an acknowledgment or a loss means for what was sent.
+ *
+ * A packet is never sent again; what it carried is, if it still matters: bytes of streams
+ * and CRYPTO by their ranges, limits by their newest value, states by their state.
+ * [RFC9000 13.3] */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+
+static void unref_stream(struct sp_conn *conn, struct sp_sent_frame *frame)
+{
+    struct sp_stream *stream = frame->stream;
+    if (stream == NULL)
+        return;
+    SB_ASSERT(stream->sent_refs > 0);
+    stream->sent_refs--;
+    if (stream->is_closed)
+        sp_conn_stream_reap(conn, stream);
+}
+
+void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames)
+{
+    while (frames != NULL) {
+        struct sp_sent_frame *next = frames->next;
+        unref_stream(conn, frames);
+        sb_pool_give(&conn->pools->frames, frames);
+        frames = next;
+    }
+}
+
+/* ---- Acknowledged ---- */
+
+static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame)
+{
+    struct sp_stream *stream = frame->stream;
+    uint64_t before = stream->send.delivery.acked_end;
+
+    if (stream->is_closed)
+        return;
+    if (!sp_stream_send_on_acked(&stream->send, frame->offset, frame->size, frame->fin)) {
+        conn->is_out_of_memory = true;
+        return;
+    }
+    conn->stats.stream_bytes_acked += stream->send.delivery.acked_end - before;
+    if (stream->send.done_first != NULL || sp_stream_is_done(stream))
+        sp_conn_stream_add_event(conn, stream);
+    /* What was thought lost may need no repeat any more. */
+    if (sb_link_is_in(&stream->send_link) &&
+        sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_NOTHING)
+        sb_list_remove(&stream->send_link);
+}
+
+static void frame_acked(struct sp_conn *conn, enum sp_space space,
+                        const struct sp_sent_frame *frame)
+{
+    switch (frame->type) {
+    case SP_FRAME_ACK:
+        sp_ack_on_confirmed(&conn->spaces[space].ack, frame->offset);
+        break;
+    case SP_FRAME_CRYPTO:
+        if (!sp_delivery_on_acked(&conn->spaces[space].crypto.out, frame->offset, frame->size))
+            conn->is_out_of_memory = true;
+        break;
+    case SP_FRAME_STREAM:
+        stream_acked(conn, frame);
+        break;
+    case SP_FRAME_RESET_STREAM:
+        if (!frame->stream->is_closed) {
+            frame->stream->send.state =
+                sp_send_next(frame->stream->send.state, SP_SEND_ON_RESET_ACKED);
+            sp_conn_stream_add_event(conn, frame->stream);
+        }
+        break;
+    case SP_FRAME_RETIRE_CONNECTION_ID:
+        sp_cid_remote_on_retired_acked(&conn->remote_ids, frame->offset);
+        break;
+    default:
+        break; /* nothing waits for it */
+    }
+}
+
+/* ---- Lost ---- */
+
+static void stream_lost(struct sp_conn *conn, const struct sp_sent_frame *frame)
+{
+    struct sp_stream *stream = frame->stream;
+    if (stream->is_closed)
+        return;
+    if (!sp_stream_send_on_lost(&stream->send, frame->offset, frame->size, frame->fin)) {
+        conn->is_out_of_memory = true;
+        return;
+    }
+    if (sp_stream_send_want(&stream->send, 0) == SP_WANT_SEND) {
+        /* Before all new data: somebody is waiting for it. */
+        sb_list_remove(&stream->send_link);
+        sb_list_push_front(&conn->send_list, &stream->send_link);
+    }
+}
+
+static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame *frame)
+{
+    struct sp_stream *stream = frame->stream;
+    if (stream->is_closed)
+        return;
+
+    switch (frame->type) {
+    case SP_FRAME_RESET_STREAM:
+        if (stream->send.state == SP_SEND_RESET)
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+        break;
+    case SP_FRAME_STOP_SENDING:
+        if (stream->recv.state == SP_RECV_OPEN)
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
+        break;
+    case SP_FRAME_MAX_STREAM_DATA:
+        /* Repeated with the newest value, unless a newer one is out already. */
+        if (stream->recv.state == SP_RECV_OPEN && frame->offset == stream->recv.window.limit)
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
+        break;
+    case SP_FRAME_STREAM_DATA_BLOCKED:
+        stream->send.blocked_at = UINT64_MAX;
+        sp_conn_stream_schedule(conn, stream);
+        break;
+    default:
+        SB_ASSERT(false);
+    }
+}
+
+static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct sp_sent_frame *frame)
+{
+    struct sp_cid_local_entry *entry;
+
+    switch (frame->type) {
+    case SP_FRAME_CRYPTO:
+        if (!sp_delivery_on_lost(&conn->spaces[space].crypto.out, frame->offset, frame->size))
+            conn->is_out_of_memory = true;
+        break;
+    case SP_FRAME_STREAM:
+        stream_lost(conn, frame);
+        break;
+    case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_STOP_SENDING:
+    case SP_FRAME_MAX_STREAM_DATA:
+    case SP_FRAME_STREAM_DATA_BLOCKED:
+        stream_control_lost(conn, frame);
+        break;
+    case SP_FRAME_MAX_DATA:
+        conn->wants_max_data |= frame->offset == conn->window.limit;
+        break;
+    case SP_FRAME_MAX_STREAMS_BIDI:
+    case SP_FRAME_MAX_STREAMS_UNI: {
+        struct sp_stream_limits *limits =
+            &conn->limits[frame->type == SP_FRAME_MAX_STREAMS_UNI];
+        limits->wants_max_streams |= frame->offset == limits->remote_max;
+        break;
+    }
+    case SP_FRAME_DATA_BLOCKED:
+        conn->data_blocked_at = UINT64_MAX;
+        conn->wants_data_blocked |= !sb_list_is_empty(&conn->credit_list);
+        break;
+    case SP_FRAME_STREAMS_BLOCKED_BIDI:
+    case SP_FRAME_STREAMS_BLOCKED_UNI: {
+        struct sp_stream_limits *limits =
+            &conn->limits[frame->type == SP_FRAME_STREAMS_BLOCKED_UNI];
+        limits->wants_blocked |= frame->offset == limits->local_max;
+        break;
+    }
+    case SP_FRAME_NEW_CONNECTION_ID:
+        entry = sp_cid_local_find(&conn->local_ids, frame->offset);
+        if (entry != NULL)
+            entry->wants_send = true;
+        break;
+    case SP_FRAME_RETIRE_CONNECTION_ID:
+        sp_cid_remote_on_retired_lost(&conn->remote_ids, frame->offset);
+        break;
+    case SP_FRAME_HANDSHAKE_DONE:
+        conn->wants_handshake_done = true;
+        break;
+    default:
+        break; /* ACK: a newer one will say more */
+    }
+}
+
+void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
+                        const struct sp_loss_outcome *outcome)
+{
+    for (const struct sp_sent_frame *f = outcome->acked; f != NULL; f = f->next)
+        frame_acked(conn, space, f);
+    for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next)
+        frame_lost(conn, space, f);
+    sp_conn_free_frames(conn, outcome->acked);
+    sp_conn_free_frames(conn, outcome->lost);
+}
+
+void sp_conn_repeat_all(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frames)
+{
+    for (const struct sp_sent_frame *f = frames; f != NULL; f = f->next)
+        frame_lost(conn, space, f);
+    sp_conn_free_frames(conn, frames);
+}
+
+/* [RFC9002 6.2.4] A probe should carry what has waited longest.  The packets stay in
+ * flight: an acknowledgment of them counts still. */
+void sp_conn_repeat_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
+{
+    struct sp_sent *sent = &conn->loss.spaces[space].sent;
+    uint64_t pn = 0;
+    for (struct sp_sent_packet *packet;
+         count > 0 && (packet = sp_sent_next(sent, pn, false, &pn)) != NULL; pn++) {
+        if (!packet->is_eliciting)
+            continue;
+        for (const struct sp_sent_frame *f = packet->frames; f != NULL; f = f->next)
+            frame_lost(conn, space, f);
+        count--;
+    }
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes into the next packets.
+ *
+ * A train is filled datagram by datagram; a datagram holds one packet of each space that
+ * has something to say.  Packets are put together first and sealed when the whole
+ * datagram is known, because only then it is clear which one is padded.  Header protection
+ * comes last, for all packets of a train at once.
+ *
+ * What may leave: ACKs always; everything else if the congestion window and the pacer
+ * agree, or as a probe; nothing beyond the amplification limit. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/build.h"
+
+/* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
+#define PAYLOAD_SIZE_MIN 32
+
+static bool wants_packet(const struct sp_conn *conn, enum sp_space space, bool may_send,
+                         uint64_t now_ns)
+{
+    const struct sp_conn_space *s = &conn->spaces[space];
+    if (s->is_discarded || sp_conn_write_key(conn, space) == NULL)
+        return false;
+    if (space == SP_SPACE_APP && sp_keyphase_is_exhausted(&conn->keys))
+        return false;
+    return sp_ack_is_due(&s->ack, now_ns) || s->probe_count > 0 ||
+           (may_send && sp_conn_has_frames(conn, space));
+}
+
+/* Writes the header and readies `build`.  False if there is no room or memory. */
+static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
+                         struct sp_build *build)
+{
+    struct sp_loss_space *s = &conn->loss.spaces[space];
+    const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
+    uint64_t pn = s->sent.next_pn;
+    uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
+    struct sp_short_header brief = {
+        .dcid = dcid, .pn = pn, .pn_size = pn_size, .key_phase = conn->keys.write_phase & 1};
+    struct sp_long_header full = {
+        .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
+        .pn = pn,
+        .pn_size = pn_size,
+    };
+    bool is_short = space == SP_SPACE_APP;
+    size_t header_size;
+
+    if (!is_short) {
+        full.dcid = *dcid;
+        full.scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
+        if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
+            full.token = (struct sb_bytes){conn->retry_token.data, conn->retry_token.size};
+    }
+    header_size = is_short ? sp_header_short_size(&brief) : sp_header_long_size(&full);
+    if (room < header_size + PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
+        return false;
+    if (!sp_sent_reserve(&s->sent)) {
+        conn->is_out_of_memory = true;
+        return false;
+    }
+
+    struct sb_writer w = sb_writer_of(out, room);
+    build->length_at = NULL;
+    if (is_short)
+        sp_header_write_short(&w, &brief, &build->pn_at);
+    else
+        sp_header_write_long(&w, &full, &build->length_at, &build->pn_at);
+    SB_ASSERT(!w.failed && sb_writer_used(&w) == header_size);
+
+    build->space = space;
+    build->key = sp_conn_write_key(conn, space);
+    build->pn = pn;
+    build->pn_size = pn_size;
+    sp_build_begin(build, out, header_size, room);
+    return true;
+}
+
+/* Seals a packet and records that it left. */
+static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct sp_mask_batch *masks,
+                          enum sp_ecn ecn, uint64_t now_ns)
+{
+    struct sp_conn_space *s = &conn->spaces[build->space];
+
+    /* [RFC9001 5.4.2] Long enough to take a sample of. */
+    if (build->pn_size + build->payload_size < SP_PN_SIZE_MAX)
+        sp_build_pad(build, SP_PN_SIZE_MAX - build->pn_size - build->payload_size);
+    sp_build_seal(build, &conn->protect);
+    sp_mask_batch_add(masks, build, &conn->protect);
+
+    struct sp_sent_packet packet = {
+        .frames = build->frames,
+        .sent_ns = now_ns,
+        .size = build->is_in_flight ? (uint32_t)sp_build_size(build) : 0,
+        .state = SP_SENT_OUT,
+        .is_eliciting = build->is_eliciting,
+        .is_ect = ecn != SP_ECN_NOT,
+    };
+    sp_loss_on_sent(&conn->loss, build->space, &packet);
+    sp_ecn_on_sent(&conn->loss.ecn, ecn);
+    conn->stats.packets_out++;
+
+    if (build->has_ack) {
+        sp_ack_on_sent(&s->ack);
+        conn->stats.acks_out++;
+    }
+    if (build->space == SP_SPACE_APP) {
+        conn->keys.write_count++;
+        conn->acks_alone = build->is_eliciting ? 0 : conn->acks_alone + 1;
+    }
+    if (!build->is_eliciting)
+        return;
+    if (s->probe_count > 0)
+        s->probe_count--;
+    /* [RFC9000 10.1] */
+    if (!conn->sent_since_receive) {
+        conn->sent_since_receive = true;
+        conn->idle_from_ns = now_ns;
+    }
+}
+
+static bool has_any_frames(const struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        if (!conn->spaces[i].is_discarded && sp_conn_has_frames(conn, (enum sp_space)i))
+            return true;
+    return false;
+}
+
+/* [RFC9000 14.1] Datagrams that carry such Initials have at least 1200 bytes. */
+static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds,
+                          uint32_t count)
+{
+    return count > 0 && builds[0].space == SP_SPACE_INITIAL &&
+           (!sp_conn_is_server(conn) || builds[0].is_eliciting);
+}
+
+/* Builds one datagram of at most `room` bytes at `out`.  Returns its size, 0 if there is
+ * nothing to send. */
+static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
+                             struct sp_mask_batch *masks, enum sp_ecn ecn, uint64_t now_ns)
+{
+    struct sp_build builds[SP_SPACES];
+    uint32_t count = 0;
+    size_t used = 0;
+
+    bool has_window = sp_cc_room(&conn->loss.cc) >= room;
+    bool may_send = has_window && sp_pacer_is_open(&conn->loss.pacer, now_ns);
+    conn->is_pacer_blocked = has_window && !may_send && has_any_frames(conn);
+
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        enum sp_space space = (enum sp_space)i;
+        struct sp_build *build = &builds[count];
+        if (!wants_packet(conn, space, may_send, now_ns) ||
+            !begin_packet(conn, space, out + used, room - used, build) ||
+            !sp_conn_fill(conn, build, may_send, now_ns))
+            continue;
+        used += sp_build_size(build);
+        count++;
+    }
+    if (count == 0)
+        return 0;
+
+    if (used < SP_DATAGRAM_SIZE_MIN && needs_padding(conn, builds, count)) {
+        sp_build_pad(&builds[count - 1], SP_DATAGRAM_SIZE_MIN - used);
+        used = SP_DATAGRAM_SIZE_MIN;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        finish_packet(conn, &builds[i], masks, ecn, now_ns);
+    return used;
+}
+
+/* ---- Closing ---- */
+
+/* [RFC9000 10.2.3] An application's reason is not told before the handshake protects it. */
+static void add_close(const struct sp_conn *conn, struct sp_build *build)
+{
+    const struct sp_close *close = &conn->close;
+    struct sp_frame_close frame = {
+        .is_app = close->kind == SP_CLOSE_APP,
+        .error = close->error,
+        .frame_type = close->frame_type,
+        .reason = {(const uint8_t *)close->reason, close->reason_size},
+    };
+    if (frame.is_app && build->space != SP_SPACE_APP)
+        frame = (struct sp_frame_close){.error = SP_ERR_APPLICATION};
+
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_close(&w, &frame);
+    bool fits = sp_build_commit(build, &w);
+    SB_ASSERT(fits);
+}
+
+/* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
+static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_build builds[SP_SPACES];
+    struct sp_mask_batch masks;
+    uint32_t count = 0;
+    size_t room = SP_DATAGRAM_SIZE_MIN;
+
+    if (!conn->has_close_to_send || train->capacity < room ||
+        sp_path_budget(&conn->path) < room)
+        return 0;
+    conn->has_close_to_send = false;
+
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        enum sp_space space = (enum sp_space)i;
+        if (conn->spaces[i].is_discarded || sp_conn_write_key(conn, space) == NULL ||
+            (space == SP_SPACE_APP && !conn->is_complete))
+            continue;
+        if (!begin_packet(conn, space, train->data + train->size, room - train->size,
+                          &builds[count]))
+            continue;
+        add_close(conn, &builds[count]);
+        train->size += sp_build_size(&builds[count]);
+        count++;
+    }
+    if (count == 0)
+        return 0;
+
+    if (train->size < room && builds[0].space == SP_SPACE_INITIAL) {
+        sp_build_pad(&builds[count - 1], room - train->size);
+        train->size = room;
+    }
+    masks.count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        builds[i].is_in_flight = false; /* nobody will acknowledge it */
+        finish_packet(conn, &builds[i], &masks, SP_ECN_NOT, now_ns);
+    }
+    sp_mask_batch_apply(&masks, &conn->protect);
+    train->segment_size = train->size;
+    train->count = 1;
+    conn->path.bytes_out += train->size;
+    conn->stats.datagrams_out++;
+    conn->stats.bytes_out += train->size;
+    return 1;
+}
+
+/* ---- The train ---- */
+
+/* What follows from Handshake packets having been sent. */
+static void after_send(struct sp_conn *conn, uint64_t now_ns)
+{
+    /* [RFC9001 4.9.1] A client needs its Initial keys no longer then. */
+    if (!sp_conn_is_server(conn) && !conn->spaces[SP_SPACE_INITIAL].is_discarded &&
+        conn->loss.spaces[SP_SPACE_HANDSHAKE].sent.next_pn > 0)
+        sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
+    sp_conn_check_memory(conn, now_ns);
+}
+
+static void update_key(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (sp_keyphase_wants_update(&conn->keys, conn->is_confirmed)) {
+        if (sp_keyphase_update_write(&conn->keys,
+                                     conn->loss.spaces[SP_SPACE_APP].sent.next_pn))
+            conn->stats.key_updates++;
+        else
+            conn->is_out_of_memory = true;
+    } else if (conn->keys.write != NULL && sp_keyphase_is_exhausted(&conn->keys)) {
+        /* [RFC9001 6.6] Without a fresh key there is nothing more to say. */
+        struct sp_close close = {
+            .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
+        sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
+    }
+}
+
+uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_mask_batch masks;
+    masks.count = 0;
+
+    SB_ASSERT(train->data != NULL && train->count_max > 0);
+    train->size = 0;
+    train->segment_size = 0;
+    train->count = 0;
+    train->path = conn->path.path;
+    train->ecn = SP_ECN_NOT;
+    if (conn->state == SP_CONN_CLOSING)
+        return send_close(conn, train, now_ns);
+    if (conn->state != SP_CONN_OPEN)
+        return 0;
+    update_key(conn, now_ns);
+
+    /* Only 1-RTT packets are marked: their counts come back in one space. */
+    if (conn->is_confirmed)
+        train->ecn = sp_ecn_mark(&conn->loss.ecn);
+    size_t room = conn->datagram_size;
+    uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
+    while (train->count < count_max && train->capacity - train->size >= room &&
+           conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
+        /* [RFC9000 8.1] Whole datagrams only: a rest of the budget is no use. */
+        if (sp_path_budget(&conn->path) < room) {
+            conn->loss.is_amplification_blocked = true;
+            break;
+        }
+        size_t size =
+            build_datagram(conn, train->data + train->size, room, &masks, train->ecn, now_ns);
+        if (size == 0)
+            break;
+        train->segment_size = SB_MAX(train->segment_size, size);
+        train->size += size;
+        train->count++;
+        conn->path.bytes_out += size;
+        if (size < room)
+            break; /* only the last datagram of a train may be shorter */
+    }
+    sp_mask_batch_apply(&masks, &conn->protect);
+    conn->stats.datagrams_out += train->count;
+    conn->stats.bytes_out += train->size;
+    after_send(conn, now_ns);
+    return train->count;
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/* The streams of a connection: the application's verbs, the peer's frames, limits and
+ * flow control.  What a part of a stream does is in stream_send.c and stream_recv.c.
+ *
+ * What can be attacked: a peer opens streams up to our limit, all at once by naming the
+ * highest ID; that is bounded by the configuration and by the pool.  A frame for a stream that
+ * is gone is ignored, for one that never was an error. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+
+bool sp_conn_streams_init(struct sp_conn *conn)
+{
+    const struct sp_config *config = conn->config;
+
+    sb_list_init(&conn->send_list);
+    sb_list_init(&conn->credit_list);
+    sb_list_init(&conn->control_list);
+    sb_list_init(&conn->event_list);
+    sb_list_init(&conn->zombie_list);
+    sp_window_init(&conn->window, config->conn_window_bytes, config->conn_window_bytes_max);
+    conn->data_blocked_at = UINT64_MAX;
+    conn->limits[false].remote_max = config->streams_bidi_max;
+    conn->limits[true].remote_max = config->streams_uni_max;
+    return sp_stream_map_init(&conn->streams, conn->pools->memory,
+                              config->streams_bidi_max + config->streams_uni_max +
+                                  config->streams_local_max);
+}
+
+static void free_stream(struct sp_conn *conn, struct sp_stream *stream)
+{
+    SB_ASSERT(stream->sent_refs == 0);
+    sb_list_remove(&stream->send_link);
+    sb_list_remove(&stream->control_link);
+    sb_list_remove(&stream->event_link);
+    sp_stream_send_deinit(&stream->send);
+    sp_stream_recv_deinit(&stream->recv);
+    sb_pool_give(&conn->pools->streams, stream);
+}
+
+/* All packets in flight have been forgotten before. */
+void sp_conn_streams_deinit(struct sp_conn *conn)
+{
+    if (conn->streams.buckets == NULL)
+        return;
+    for (struct sp_stream *s; (s = sp_stream_map_any(&conn->streams)) != NULL;) {
+        sp_stream_map_remove(&conn->streams, s);
+        free_stream(conn, s);
+    }
+    for (struct sb_link *link; (link = sb_list_first(&conn->zombie_list)) != NULL;)
+        free_stream(conn, SB_CONTAINER_OF(link, struct sp_stream, event_link));
+    sp_stream_map_deinit(&conn->streams);
+}
+
+/* [RFC9000 18.2] The peer's initial limit for what we send on `id`. */
+static uint64_t initial_max_data(const struct sp_conn *conn, uint64_t id)
+{
+    if (sp_stream_is_uni(id))
+        return conn->peer.initial_max_stream_data_uni;
+    return sp_stream_is_local(id, sp_conn_is_server(conn))
+               ? conn->peer.initial_max_stream_data_bidi_remote
+               : conn->peer.initial_max_stream_data_bidi_local;
+}
+
+static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
+{
+    struct sp_stream *stream = sb_pool_take(&conn->pools->streams);
+    if (stream == NULL)
+        return NULL;
+
+    bool is_local = sp_stream_is_local(id, sp_conn_is_server(conn));
+    *stream = (struct sp_stream){.id = id};
+    sb_list_init(&stream->send_link);
+    sb_list_init(&stream->control_link);
+    sb_list_init(&stream->event_link);
+    if (is_local || !sp_stream_is_uni(id))
+        sp_stream_send_init(&stream->send, &conn->pools->chunks, &conn->pools->ranges,
+                            initial_max_data(conn, id));
+    if (!is_local || !sp_stream_is_uni(id))
+        sp_stream_recv_init(&stream->recv, &conn->pieces, conn->config->stream_window_bytes,
+                            conn->config->stream_window_bytes_max);
+    sp_stream_map_add(&conn->streams, stream);
+    conn->stats.streams_opened++;
+    return stream;
+}
+
+/* ---- Lists ---- */
+
+static uint64_t conn_credit(const struct sp_conn *conn)
+{
+    SB_ASSERT(conn->data_sent <= conn->max_data);
+    return conn->max_data - conn->data_sent;
+}
+
+void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
+{
+    switch (sp_stream_send_want(&stream->send, conn_credit(conn))) {
+    case SP_WANT_NOTHING:
+        sb_list_remove(&stream->send_link);
+        break;
+    case SP_WANT_CREDIT:
+        sb_list_remove(&stream->send_link);
+        if (stream->send.blocked_at != stream->send.max_data)
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_BLOCKED);
+        break;
+    case SP_WANT_CONN_CREDIT:
+        sb_list_remove(&stream->send_link);
+        sb_list_push_back(&conn->credit_list, &stream->send_link);
+        if (conn->data_blocked_at != conn->max_data)
+            conn->wants_data_blocked = true;
+        break;
+    case SP_WANT_SEND:
+        /* Behind the others: that makes it a round robin. */
+        sb_list_remove(&stream->send_link);
+        sb_list_push_back(&conn->send_list, &stream->send_link);
+        break;
+    }
+}
+
+void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control)
+{
+    stream->control |= control;
+    if (!sb_link_is_in(&stream->control_link))
+        sb_list_push_back(&conn->control_list, &stream->control_link);
+}
+
+void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream)
+{
+    if (!stream->is_closed && !sb_link_is_in(&stream->event_link))
+        sb_list_push_back(&conn->event_list, &stream->event_link);
+}
+
+/* Called when the application has been told all that there is. */
+void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
+{
+    if (!stream->is_closed) {
+        stream->is_closed = true;
+        sp_stream_map_remove(&conn->streams, stream);
+        if (!sp_stream_is_local(stream->id, sp_conn_is_server(conn))) {
+            struct sp_stream_limits *limits = &conn->limits[sp_stream_is_uni(stream->id)];
+            uint64_t max = sp_stream_is_uni(stream->id) ? conn->config->streams_uni_max
+                                                        : conn->config->streams_bidi_max;
+            limits->remote_closed++;
+            /* Give a quarter at a time: one frame for many streams. */
+            if (limits->remote_closed + max - limits->remote_max >= SB_MAX(max / 4, 1))
+                limits->wants_max_streams = true;
+        } else {
+            struct sp_stream_limits *limits = &conn->limits[sp_stream_is_uni(stream->id)];
+            limits->has_news = limits->was_refused; /* room under streams_local_max */
+        }
+        sb_list_remove(&stream->send_link);
+        sb_list_remove(&stream->control_link);
+        sb_list_remove(&stream->event_link);
+        sb_list_push_back(&conn->zombie_list, &stream->event_link);
+    }
+    if (stream->sent_refs == 0)
+        free_stream(conn, stream);
+}
+
+/* Bytes that the application will never see are used at once. */
+void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes)
+{
+    if (bytes == 0)
+        return;
+    sp_window_consume(&conn->window, bytes);
+    if (sp_window_wants_update(&conn->window))
+        conn->wants_max_data = true;
+}
+
+/* ---- The peer's frames ---- */
+
+enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
+                                    struct sp_stream **ret)
+{
+    bool is_local = sp_stream_is_local(id, sp_conn_is_server(conn));
+    bool is_uni = sp_stream_is_uni(id);
+    struct sp_stream_limits *limits = &conn->limits[is_uni];
+    uint64_t index = id >> 2;
+
+    /* [RFC9000 19.4, 19.5, 19.8, 19.10, 19.13] The part must exist. */
+    if (is_uni && is_local != for_send)
+        return SP_ERR_STREAM_STATE;
+
+    *ret = NULL;
+    if (is_local) {
+        if (index >= limits->local_opened)
+            return SP_ERR_STREAM_STATE; /* not opened by us yet */
+        *ret = sp_stream_map_find(&conn->streams, id);
+        return SP_OK;
+    }
+
+    if (index < limits->remote_opened) {
+        *ret = sp_stream_map_find(&conn->streams, id);
+        return SP_OK;
+    }
+    if (index >= limits->remote_max)
+        return SP_ERR_STREAM_LIMIT; /* [RFC9000 4.6] */
+
+    /* [RFC9000 3.2] A stream opens all lower ones of its kind. */
+    while (limits->remote_opened <= index) {
+        uint64_t next = limits->remote_opened << 2 | (id & 3);
+        struct sp_stream *stream = make_stream(conn, next);
+        if (stream == NULL)
+            return SP_DROP;
+        limits->remote_opened++;
+        stream->news |= SP_NEWS_OPENED;
+        sp_conn_stream_add_event(conn, stream);
+        *ret = stream;
+    }
+    return SP_OK;
+}
+
+/* After the receiving part changed. */
+static enum sp_err after_receive(struct sp_conn *conn, struct sp_stream *stream,
+                                 const struct sp_recv_effect *effect)
+{
+    sp_conn_discarded(conn, effect->discarded);
+    if (effect->has_news)
+        sp_conn_stream_add_event(conn, stream);
+    return effect->is_out_of_memory ? SP_DROP : SP_OK;
+}
+
+enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
+                              struct sb_buffer *buffer)
+{
+    struct sp_stream *stream;
+    enum sp_err err = sp_conn_stream_of_frame(conn, frame->id, false, &stream);
+    if (err != SP_OK || stream == NULL)
+        return err;
+
+    struct sp_recv_effect effect;
+    uint64_t received = stream->recv.reassembly.received_bytes;
+    err = sp_stream_recv_data(&stream->recv, frame, buffer, &conn->window, &effect);
+    if (err != SP_OK)
+        return err;
+    conn->stats.stream_bytes_in += stream->recv.reassembly.received_bytes - received;
+    return after_receive(conn, stream, &effect);
+}
+
+enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
+                                    uint64_t final_size)
+{
+    struct sp_stream *stream;
+    enum sp_err err = sp_conn_stream_of_frame(conn, id, false, &stream);
+    if (err != SP_OK || stream == NULL)
+        return err;
+
+    struct sp_recv_effect effect;
+    err = sp_stream_recv_reset(&stream->recv, error, final_size, &conn->window, &effect);
+    if (err != SP_OK)
+        return err;
+    if (stream->recv.state == SP_RECV_RESET)
+        stream->news |= SP_NEWS_RESET;
+    return after_receive(conn, stream, &effect);
+}
+
+/* [RFC9000 3.5] Answers with a RESET_STREAM that carries the peer's code. */
+enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error)
+{
+    struct sp_stream *stream;
+    enum sp_err err = sp_conn_stream_of_frame(conn, id, true, &stream);
+    if (err != SP_OK || stream == NULL || stream->send.state >= SP_SEND_DATA_DONE)
+        return err;
+
+    if (sp_stream_send_reset(&stream->send, error))
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+    sp_conn_stream_schedule(conn, stream);
+    stream->stop_code = error;
+    stream->news |= SP_NEWS_STOPPED;
+    sp_conn_stream_add_event(conn, stream);
+    return SP_OK;
+}
+
+enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit)
+{
+    struct sp_stream *stream;
+    enum sp_err err = sp_conn_stream_of_frame(conn, id, true, &stream);
+    if (err != SP_OK || stream == NULL || limit <= stream->send.max_data)
+        return err;
+
+    stream->send.max_data = limit;
+    stream->control &= (uint8_t)~SP_CONTROL_BLOCKED;
+    sp_conn_stream_schedule(conn, stream);
+    return SP_OK;
+}
+
+void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
+{
+    if (limit <= conn->max_data)
+        return;
+    conn->max_data = limit;
+    conn->wants_data_blocked = false;
+    for (struct sb_link *link; (link = sb_list_first(&conn->credit_list)) != NULL;) {
+        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+        sp_conn_stream_schedule(conn, stream);
+        SB_ASSERT(sb_list_first(&conn->credit_list) != link);
+    }
+}
+
+void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)
+{
+    struct sp_stream_limits *limits = &conn->limits[is_uni];
+    if (limit <= limits->local_max)
+        return;
+    limits->local_max = limit;
+    limits->wants_blocked = false;
+    limits->has_news = limits->was_refused;
+}
+
+void sp_conn_streams_on_params(struct sp_conn *conn)
+{
+    conn->limits[false].local_max = conn->peer.initial_max_streams_bidi;
+    conn->limits[true].local_max = conn->peer.initial_max_streams_uni;
+    sp_conn_on_max_data(conn, conn->peer.initial_max_data);
+}
+
+/* ---- The application's verbs ---- */
+
+enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return SP_CLOSED;
+
+    struct sp_stream_limits *limits = &conn->limits[is_uni];
+    bool at_peer_limit = limits->local_opened >= limits->local_max;
+    uint64_t local_now = conn->streams.count;
+    for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
+        local_now -= SB_MIN(local_now, conn->limits[i].remote_opened -
+                                           conn->limits[i].remote_closed);
+    if (!conn->is_complete || at_peer_limit || local_now >= conn->config->streams_local_max) {
+        limits->was_refused = true;
+        limits->has_news = false;
+        if (at_peer_limit && conn->is_complete)
+            limits->wants_blocked = true;
+        return SP_AGAIN;
+    }
+
+    uint64_t id = limits->local_opened << 2 | (is_uni ? SP_STREAM_IS_UNI : 0) |
+                  (sp_conn_is_server(conn) ? SP_STREAM_BY_SERVER : 0);
+    if (make_stream(conn, id) == NULL) {
+        limits->was_refused = true;
+        return SP_AGAIN;
+    }
+    limits->local_opened++;
+    *ret_id = id;
+    return SP_DONE;
+}
+
+/* The stream of a verb, or the answer why there is none. */
+static enum sp_answer find_for_verb(struct sp_conn *conn, uint64_t id, struct sp_stream **ret)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return SP_CLOSED;
+    *ret = sp_stream_map_find(&conn->streams, id);
+    return *ret != NULL ? SP_DONE : SP_GONE;
+}
+
+enum sp_answer sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_write *write)
+{
+    struct sp_stream *stream;
+    enum sp_answer answer = find_for_verb(conn, id, &stream);
+    if (answer != SP_DONE)
+        return answer;
+    if (stream->send.state == SP_SEND_NONE || (write->size == 0 && !write->fin) ||
+        write->size > SB_VARINT_MAX - stream->send.queued_end)
+        return SP_INVALID;
+    if (!sp_stream_send_is_open(&stream->send))
+        return SP_GONE;
+    if (!sp_stream_send_queue(&stream->send, write->data, write->size, write->tag, write->fin))
+        return SP_AGAIN;
+    if (!sb_link_is_in(&stream->send_link))
+        sp_conn_stream_schedule(conn, stream);
+    return SP_DONE;
+}
+
+enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
+{
+    struct sp_stream *stream;
+    enum sp_answer answer = find_for_verb(conn, id, &stream);
+    if (answer != SP_DONE)
+        return answer;
+    if (stream->send.state == SP_SEND_NONE || error > SB_VARINT_MAX)
+        return SP_INVALID;
+    if (stream->send.state >= SP_SEND_DATA_DONE)
+        return SP_GONE;
+    if (sp_stream_send_reset(&stream->send, error))
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+    sp_conn_stream_schedule(conn, stream);
+    sp_conn_stream_add_event(conn, stream);
+    return SP_DONE;
+}
+
+enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
+{
+    struct sp_stream *stream;
+    enum sp_answer answer = find_for_verb(conn, id, &stream);
+    if (answer != SP_DONE)
+        return answer;
+    if (stream->recv.state == SP_RECV_NONE || error > SB_VARINT_MAX)
+        return SP_INVALID;
+    if (stream->recv.is_stopped || stream->recv.state == SP_RECV_DONE ||
+        stream->recv.state >= SP_RECV_RESET)
+        return SP_GONE;
+
+    /* [RFC9000 3.5] Only worth saying while something may still come. */
+    if (stream->recv.state != SP_RECV_ARRIVED)
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
+    sp_conn_discarded(conn, sp_stream_recv_stop(&stream->recv, error));
+    sp_conn_stream_add_event(conn, stream);
+    return SP_DONE;
+}
+
+void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return;
+    sp_conn_discarded(conn, size);
+
+    struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    if (stream == NULL || stream->recv.state == SP_RECV_NONE)
+        return;
+    sp_window_consume(&stream->recv.window, size);
+    if (sp_stream_recv_wants_credit(&stream->recv))
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
+}
+
+enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)
+{
+    struct sp_stream *stream;
+    enum sp_answer answer = find_for_verb(conn, id, &stream);
+    if (answer == SP_DONE)
+        stream->user = user;
+    return answer;
+}

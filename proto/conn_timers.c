@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Deadlines: one function that tells the next, one that acts upon what has passed. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/time.h"
+
+/* [RFC9002 6.2.4] */
+#define PROBES_A_PTO 2
+
+/* After so many PTOs in a row the path may not take large datagrams (any more): go
+ * back to what every path takes.  [RFC9000 14.3] */
+#define PTOS_BEFORE_SMALL 3
+
+static uint64_t idle_deadline(const struct sp_conn *conn)
+{
+    if (conn->idle_timeout_ns == 0)
+        return SB_NEVER;
+    /* [RFC9000 10.1] Not before three PTOs have had their chance. */
+    uint64_t timeout_ns = SB_MAX(conn->idle_timeout_ns, 3 * sp_loss_pto_ns(&conn->loss));
+    return sb_time_add(conn->idle_from_ns, timeout_ns);
+}
+
+static uint64_t handshake_deadline(const struct sp_conn *conn)
+{
+    if (conn->is_complete || conn->config->handshake_timeout_ns == 0)
+        return SB_NEVER;
+    return sb_time_add(conn->start_ns, conn->config->handshake_timeout_ns);
+}
+
+uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
+{
+    if (conn->state == SP_CONN_DRAINED)
+        return SB_NEVER;
+    if (conn->state != SP_CONN_OPEN)
+        return conn->end_at_ns;
+
+    uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
+    deadline_ns = sb_time_min(deadline_ns, conn->spaces[SP_SPACE_APP].ack.deadline_ns);
+    deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
+    deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
+    deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
+    if (conn->is_pacer_blocked)
+        deadline_ns = sb_time_min(deadline_ns, sp_pacer_open_at_ns(&conn->loss.pacer));
+    return deadline_ns;
+}
+
+static void on_probe(struct sp_conn *conn, enum sp_space space)
+{
+    conn->stats.ptos++;
+    conn->spaces[space].probe_count = PROBES_A_PTO;
+    sp_conn_repeat_oldest(conn, space, PROBES_A_PTO);
+    if (conn->loss.pto_count >= PTOS_BEFORE_SMALL &&
+        conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
+        conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
+        sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);
+    }
+}
+
+static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_loss_outcome outcome;
+    sp_loss_on_deadline(&conn->loss, now_ns, &outcome);
+    if (outcome.probe)
+        on_probe(conn, outcome.probe_space);
+    else
+        sp_conn_on_outcome(conn, outcome.lost_space, &outcome);
+}
+
+void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->state == SP_CONN_DRAINED)
+        return;
+    if (conn->state != SP_CONN_OPEN) {
+        if (conn->end_at_ns <= now_ns)
+            sp_conn_set_drained(conn);
+        return;
+    }
+
+    struct sp_close close = {.is_local = true};
+    if (idle_deadline(conn) <= now_ns) {
+        close.kind = SP_CLOSE_IDLE;
+        sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+        return;
+    }
+    if (handshake_deadline(conn) <= now_ns) {
+        close.kind = SP_CLOSE_HANDSHAKE_TIMEOUT;
+        sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+        return;
+    }
+    if (conn->keys.prev_until_ns <= now_ns)
+        sp_keyphase_drop_prev(&conn->keys);
+    if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.pacer, now_ns))
+        conn->is_pacer_blocked = false;
+    if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
+        on_loss_deadline(conn, now_ns);
+    sp_conn_check_memory(conn, now_ns);
+}

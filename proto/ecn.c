@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/ecn.h"
+
+#include "proto/base/assert.h"
+
+/* [RFC9000 A.4] */
+#define TEST_PACKETS 10
+
+void sp_ecn_init(struct sp_ecn_path *path, bool is_wanted)
+{
+    *path = (struct sp_ecn_path){.state = is_wanted ? SP_ECN_TESTING : SP_ECN_OFF};
+}
+
+enum sp_ecn sp_ecn_mark(const struct sp_ecn_path *path)
+{
+    bool marks = path->state == SP_ECN_TESTING || path->state == SP_ECN_CAPABLE;
+    return marks ? SP_ECN_ECT0 : SP_ECN_NOT;
+}
+
+void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark)
+{
+    if (mark == SP_ECN_NOT)
+        return;
+    path->marked_count++;
+    if (path->state == SP_ECN_TESTING && ++path->tested_count == TEST_PACKETS)
+        path->state = SP_ECN_UNKNOWN;
+}
+
+void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked)
+{
+    if (!was_marked || path->state == SP_ECN_CAPABLE || path->state == SP_ECN_FAILED)
+        return;
+    /* All test packets lost: something on the path may drop marked packets. */
+    if (++path->lost_count >= TEST_PACKETS)
+        path->state = SP_ECN_FAILED;
+}
+
+bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack,
+                   uint32_t marked_count)
+{
+    if (path->state == SP_ECN_OFF || path->state == SP_ECN_FAILED)
+        return false;
+    if (!ack->has_ecn) {
+        if (marked_count > 0)
+            path->state = SP_ECN_FAILED;
+        return false;
+    }
+
+    /* We send ECT(0) only: it or CE must have grown by what was acknowledged,
+     * neither beyond what was sent, and ECT(1) never. */
+    bool shrank = ack->ect0 < path->reported.ect0 || ack->ce < path->reported.ce;
+    uint64_t grown = shrank ? 0 : ack->ect0 - path->reported.ect0 + ack->ce - path->reported.ce;
+    if (shrank || grown < marked_count || ack->ect1 != 0 || ack->ect0 > path->marked_count ||
+        ack->ce > path->marked_count) {
+        path->state = SP_ECN_FAILED;
+        return false;
+    }
+
+    bool is_congested = ack->ce > path->reported.ce;
+    path->reported = (struct sp_ecn_counts){.ect0 = ack->ect0, .ce = ack->ce};
+    if (marked_count > 0)
+        path->state = SP_ECN_CAPABLE;
+    return is_congested;
+}

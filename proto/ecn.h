@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_ECN_H
+#define SP_ECN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+#include "proto/types.h"
+
+/* Whether a path passes ECN marks on.  [RFC9000 13.4.2, A.4] */
+enum sp_ecn_state {
+    SP_ECN_OFF,     /* not asked for */
+    SP_ECN_TESTING, /* the first packets are marked, no verdict yet */
+    SP_ECN_UNKNOWN, /* test packets are out: unmarked until the verdict */
+    SP_ECN_CAPABLE,
+    SP_ECN_FAILED,
+};
+
+struct sp_ecn_path {
+    enum sp_ecn_state state;
+    uint32_t tested_count;  /* marked packets sent while TESTING */
+    uint32_t lost_count;    /* .. of them lost */
+    struct sp_ecn_counts reported; /* by the peer so far */
+    uint64_t marked_count;  /* ECT(0) packets sent in all */
+};
+
+void sp_ecn_init(struct sp_ecn_path *path, bool is_wanted);
+
+/* How the next packet is to be marked. */
+enum sp_ecn sp_ecn_mark(const struct sp_ecn_path *path);
+
+void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark);
+void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked);
+
+/* An ACK that moved the largest acknowledged number; `marked_count` of the packets that it
+ * newly acknowledged were marked.  True if it reports new CE marks. [RFC9000 13.4.2.1] */
+bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack,
+                   uint32_t marked_count);
+
+#endif

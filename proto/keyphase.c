@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/keyphase.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+void sp_keyphase_init(struct sp_keyphase *keys, const struct sp_protect_ops *ops)
+{
+    *keys = (struct sp_keyphase){.ops = ops, .prev_until_ns = SB_NEVER};
+}
+
+void sp_keyphase_deinit(struct sp_keyphase *keys)
+{
+    if (keys->ops == NULL)
+        return;
+    keys->ops->destroy(keys->read_prev);
+    keys->ops->destroy(keys->read);
+    keys->ops->destroy(keys->read_next);
+    keys->ops->destroy(keys->write);
+    *keys = (struct sp_keyphase){0};
+}
+
+bool sp_keyphase_set_read(struct sp_keyphase *keys, struct sp_key *key)
+{
+    SB_ASSERT(keys->read == NULL);
+    keys->read = key;
+    keys->read_next = keys->ops->next(key);
+    keys->limits = keys->ops->limits(key);
+    return keys->read_next != NULL;
+}
+
+void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key)
+{
+    SB_ASSERT(keys->write == NULL);
+    keys->write = key;
+    keys->limits = keys->ops->limits(key);
+}
+
+struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn)
+{
+    if (phase_bit == (keys->read_phase & 1))
+        return keys->read;
+    if (keys->read_phase > 0 && pn < keys->read_first_pn)
+        return keys->read_prev;
+    return keys->read_next;
+}
+
+enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const struct sp_key *key,
+                                              uint64_t pn, uint64_t next_pn_to_send,
+                                              uint64_t prev_until_ns)
+{
+    if (key == keys->read) {
+        keys->read_first_pn = SB_MIN(keys->read_first_pn, pn);
+        return SP_KEYPHASE_SAME;
+    }
+    if (key != keys->read_next)
+        return SP_KEYPHASE_SAME;
+
+    struct sp_key *next = keys->ops->next(keys->read_next);
+    if (next == NULL)
+        return SP_KEYPHASE_NO_MEMORY;
+    keys->ops->destroy(keys->read_prev);
+    keys->read_prev = keys->read;
+    keys->read = keys->read_next;
+    keys->read_next = next;
+    keys->read_phase++;
+    keys->read_first_pn = pn;
+    keys->prev_until_ns = prev_until_ns;
+
+    /* [RFC9001 6.2] Answer with the same phase before anything else is sent. */
+    if (keys->write_phase < keys->read_phase && !sp_keyphase_update_write(keys, next_pn_to_send))
+        return SP_KEYPHASE_NO_MEMORY;
+    return SP_KEYPHASE_UPDATED;
+}
+
+bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed)
+{
+    /* Early enough that a lost round trip does not reach the limit: at 7/8 of it. */
+    return is_confirmed && keys->write_is_acked && keys->write_phase == keys->read_phase &&
+           keys->write_count >= keys->limits.seal_count_max - keys->limits.seal_count_max / 8;
+}
+
+bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys)
+{
+    return keys->write_count >= keys->limits.seal_count_max;
+}
+
+bool sp_keyphase_update_write(struct sp_keyphase *keys, uint64_t next_pn_to_send)
+{
+    SB_ASSERT(keys->write_phase <= keys->read_phase);
+    struct sp_key *next = keys->ops->next(keys->write);
+    if (next == NULL)
+        return false;
+    keys->ops->destroy(keys->write);
+    keys->write = next;
+    keys->write_phase++;
+    keys->write_first_pn = next_pn_to_send;
+    keys->write_count = 0;
+    keys->write_is_acked = false;
+    return true;
+}
+
+void sp_keyphase_drop_prev(struct sp_keyphase *keys)
+{
+    keys->ops->destroy(keys->read_prev);
+    keys->read_prev = NULL;
+    keys->prev_until_ns = SB_NEVER;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_KEYPHASE_H
+#define SP_KEYPHASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/protect.h"
+
+/* The 1-RTT keys and their updates.  [RFC9001 6]
+ *
+ * Phases are counted from 0; the key phase bit is the count's lowest bit.
+ *
+ *     read_phase <= write_phase <= read_phase + 1
+ *
+ * `read_next` is made ahead, so that a packet with the other key phase bit takes as
+ * long to refuse as any other.  [RFC9001 6.3] */
+struct sp_keyphase {
+    const struct sp_protect_ops *ops;
+    struct sp_key *read_prev; /* for packets that come late; NULL when it is dropped */
+    struct sp_key *read;
+    struct sp_key *read_next;
+    struct sp_key *write;
+    uint64_t read_phase;
+    uint64_t write_phase;
+    uint64_t read_first_pn;   /* lowest number seen in read_phase */
+    uint64_t write_first_pn;  /* first number sent in write_phase */
+    uint64_t write_count;     /* packets sealed with `write` */
+    uint64_t prev_until_ns;   /* when read_prev is dropped; SB_NEVER without one */
+    uint64_t failed_count;    /* packets that did not open, over all keys */
+    struct sp_key_limits limits;
+    bool write_is_acked;      /* a packet of write_phase was acknowledged */
+};
+
+void sp_keyphase_init(struct sp_keyphase *keys, const struct sp_protect_ops *ops);
+void sp_keyphase_deinit(struct sp_keyphase *keys);
+
+/* Install the first keys; take ownership.  False without memory for the next read key. */
+SB_MUST_USE bool sp_keyphase_set_read(struct sp_keyphase *keys, struct sp_key *key);
+void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key);
+
+/* The key for a packet with this key phase bit and number; NULL: it is too late. */
+struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn);
+
+enum sp_keyphase_result {
+    SP_KEYPHASE_SAME,
+    SP_KEYPHASE_UPDATED, /* the peer's update was taken, ours follows */
+    SP_KEYPHASE_NO_MEMORY,
+};
+
+/* A packet was opened with `key`.  `prev_until_ns`: how long late ones are still read. */
+enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const struct sp_key *key,
+                                              uint64_t pn, uint64_t next_pn_to_send,
+                                              uint64_t prev_until_ns);
+
+/* True if the write key is near its limit and may be updated now.  [RFC9001 6.1, 6.6] */
+bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed);
+/* True if the write key must not seal anything more. */
+bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys);
+
+/* Moves on to the next write key.  False without memory. */
+SB_MUST_USE bool sp_keyphase_update_write(struct sp_keyphase *keys, uint64_t next_pn_to_send);
+
+void sp_keyphase_drop_prev(struct sp_keyphase *keys);
+
+#endif

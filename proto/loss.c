@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/* Loss detection, the probe timeout and persistent congestion.  [RFC9002 6, 7.6, appendix A]
+ *
+ * A packet is lost when one sent at least three numbers or 9/8 of a round trip later has
+ * been acknowledged.  When nothing is acknowledged at all, the PTO asks for probes; it
+ * declares nothing lost.
+ *
+ * What can be attacked: a peer acknowledges what it never got (optimistic ACK).  It
+ * then only harms itself: our data is gone for it.  An ACK of a number that was never
+ * sent is an error of the connection. */
+
+#include "proto/loss.h"
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/limits.h"
+
+#define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
+
+void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagram_bytes,
+                  bool is_pacing)
+{
+    *loss = (struct sp_loss){.is_pacing = is_pacing};
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        struct sp_loss_space *space = &loss->spaces[i];
+        sp_sent_init(&space->sent, blocks);
+        space->largest_acked = UINT64_MAX;
+        space->loss_at_ns = SB_NEVER;
+    }
+    sp_rtt_init(&loss->rtt);
+    sp_cc_init(&loss->cc, datagram_bytes);
+    sp_pacer_init(&loss->pacer);
+    sp_ecn_init(&loss->ecn, false);
+}
+
+void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet)
+{
+    struct sp_loss_space *s = &loss->spaces[space];
+    SB_ASSERT(!s->is_discarded);
+
+    if (packet->size > 0) {
+        sp_cc_on_sent(&loss->cc, packet->size);
+        if (loss->is_pacing)
+            sp_pacer_on_sent(&loss->pacer, packet->size, packet->sent_ns);
+    }
+    if (packet->is_eliciting)
+        s->last_eliciting_ns = packet->sent_ns;
+    sp_sent_add(&s->sent, packet);
+}
+
+/* Appends the list `frames` to the list whose last link is `*tail`. */
+static void append(struct sp_sent_frame ***tail, struct sp_sent_frame *frames)
+{
+    **tail = frames;
+    while (**tail != NULL)
+        *tail = &(**tail)->next;
+}
+
+/* ---- Acknowledgments ---- */
+
+struct ack_work {
+    struct sp_loss_space *space;
+    struct sp_sent_frame **tail;
+    bool is_limited;
+    bool any_eliciting;
+    uint32_t marked_count;
+    uint64_t largest_pn;      /* of the newly acknowledged .. */
+    uint64_t largest_sent_ns; /* .. and when it left */
+    bool any;
+};
+
+static void ack_packet(struct sp_loss *loss, struct ack_work *work, uint64_t pn,
+                       struct sp_sent_packet *packet)
+{
+    if (packet->state == SP_SENT_LOST) {
+        packet->state = SP_SENT_SKIPPED;
+        loss->spurious_count++;
+        return;
+    }
+    if (!work->any || pn > work->largest_pn) {
+        work->largest_pn = pn;
+        work->largest_sent_ns = packet->sent_ns;
+    }
+    work->any = true;
+    work->any_eliciting |= packet->is_eliciting;
+    work->marked_count += packet->is_ect;
+    if (packet->size > 0)
+        sp_cc_on_acked(&loss->cc, packet->size, packet->sent_ns, work->is_limited);
+    append(&work->tail, sp_sent_settle(&work->space->sent, pn, SP_SENT_SKIPPED));
+}
+
+static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack_range range)
+{
+    struct sp_sent *sent = &work->space->sent;
+    uint64_t pn = range.smallest;
+    for (struct sp_sent_packet *packet;
+         pn <= range.largest && (packet = sp_sent_next(sent, pn, true, &pn)) != NULL; pn++) {
+        if (pn > range.largest)
+            break;
+        ack_packet(loss, work, pn, packet);
+    }
+}
+
+/* ---- Losses ---- */
+
+struct loss_work {
+    struct sp_sent_frame **tail;
+    uint64_t newest_sent_ns; /* of the lost packets in flight; 0: none */
+    bool any_in_flight;
+    /* The run of consecutive lost packets at hand.  [RFC9002 7.6.2] */
+    uint64_t run_next_pn;
+    uint64_t run_first_ns; /* SB_NEVER: no ack-eliciting one yet */
+    uint64_t run_longest_ns;
+};
+
+static void extend_run(struct sp_loss *loss, struct loss_work *work, uint64_t pn,
+                       const struct sp_sent_packet *packet)
+{
+    if (pn != work->run_next_pn)
+        work->run_first_ns = SB_NEVER;
+    work->run_next_pn = pn + 1;
+
+    /* Only what was sent after the first RTT sample counts. */
+    if (!packet->is_eliciting || !sp_rtt_has_sample(&loss->rtt) ||
+        packet->sent_ns <= loss->rtt.first_sample_at_ns)
+        return;
+    if (work->run_first_ns == SB_NEVER)
+        work->run_first_ns = packet->sent_ns;
+    work->run_longest_ns =
+        SB_MAX(work->run_longest_ns, sb_time_since(packet->sent_ns, work->run_first_ns));
+}
+
+static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struct loss_work *work,
+                        uint64_t pn, const struct sp_sent_packet *packet)
+{
+    loss->lost_count++;
+    sp_ecn_on_lost(&loss->ecn, packet->is_ect);
+    extend_run(loss, work, pn, packet);
+    if (packet->size > 0) {
+        sp_cc_on_removed(&loss->cc, packet->size);
+        work->any_in_flight = true;
+        work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
+    }
+    append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
+}
+
+/* [RFC9002 A.10] */
+static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
+                   struct sp_loss_outcome *ret)
+{
+    struct loss_work work = {.tail = &ret->lost, .run_first_ns = SB_NEVER};
+    uint64_t delay_ns = sp_rtt_loss_delay_ns(&loss->rtt);
+
+    space->loss_at_ns = SB_NEVER;
+    if (space->largest_acked == UINT64_MAX)
+        return;
+
+    uint64_t pn = 0;
+    for (struct sp_sent_packet *packet;
+         (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
+        if (pn > space->largest_acked)
+            break;
+        uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
+        if (lost_at_ns <= now_ns || space->largest_acked >= pn + SP_LOSS_PACKET_THRESHOLD)
+            lose_packet(loss, space, &work, pn, packet);
+        else
+            space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
+    }
+
+    if (!work.any_in_flight)
+        return;
+    sp_cc_on_congestion(&loss->cc, work.newest_sent_ns, now_ns);
+    uint64_t persistent_ns =
+        (sp_rtt_pto_ns(&loss->rtt) + loss->peer_ack_delay_ns_max) * PERSISTENT_CONGESTION_PTOS;
+    if (work.run_longest_ns > persistent_ns) {
+        sp_cc_on_persistent_congestion(&loss->cc);
+        loss->persistent_count++;
+    }
+}
+
+static void update_pacer(struct sp_loss *loss)
+{
+    if (loss->is_pacing && sp_rtt_has_sample(&loss->rtt))
+        sp_pacer_update(&loss->pacer, loss->cc.window_bytes, loss->rtt.smoothed_ns,
+                        loss->cc.datagram_bytes, sp_cc_is_in_slow_start(&loss->cc));
+}
+
+enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
+                           const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
+                           uint64_t now_ns, struct sp_loss_outcome *ret)
+{
+    struct sp_loss_space *s = &loss->spaces[space];
+    SB_ASSERT(!s->is_discarded);
+
+    *ret = (struct sp_loss_outcome){0};
+    /* [RFC9000 13.1] */
+    if (ack->largest >= s->sent.next_pn)
+        return SP_ERR_PROTOCOL_VIOLATION;
+
+    bool has_moved = s->largest_acked == UINT64_MAX || ack->largest > s->largest_acked;
+    if (has_moved)
+        s->largest_acked = ack->largest;
+
+    /* [RFC9002 7.8] A window that is not half used is not what limits the sender. */
+    struct ack_work work = {
+        .space = s,
+        .tail = &ret->acked,
+        .is_limited = loss->cc.in_flight_bytes * 2 >= loss->cc.window_bytes,
+    };
+    struct sp_ack_range range;
+    for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)
+        ack_range(loss, &work, range);
+    if (!work.any)
+        return SP_OK;
+    ret->acked_any = true;
+
+    /* [RFC9002 5.1] */
+    if (work.largest_pn == ack->largest && work.any_eliciting) {
+        uint64_t delay_ns = space == SP_SPACE_INITIAL ? 0 : ack_delay_ns;
+        if (loss->is_confirmed)
+            delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
+        sp_rtt_on_sample(&loss->rtt, sb_time_since(now_ns, work.largest_sent_ns), delay_ns,
+                         now_ns);
+    }
+    if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count))
+        sp_cc_on_congestion(&loss->cc, work.largest_sent_ns, now_ns);
+
+    detect(loss, s, now_ns, ret);
+    update_pacer(loss);
+
+    /* [RFC9002 6.2.1] */
+    if (!loss->peer_is_validating)
+        loss->pto_count = 0;
+    loss->idle_since_ns = now_ns;
+    return SP_OK;
+}
+
+/* ---- Timers ---- */
+
+static uint64_t backoff(const struct sp_loss *loss, uint64_t duration_ns)
+{
+    return duration_ns << SB_MIN(loss->pto_count, SP_PTO_BACKOFF_MAX);
+}
+
+/* [RFC9002 A.8] When the next PTO fires and in which space. */
+static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_space)
+{
+    uint64_t duration_ns = backoff(loss, sp_rtt_pto_ns(&loss->rtt));
+    uint64_t deadline_ns = SB_NEVER;
+    bool any_eliciting = false;
+
+    *ret_space = SP_SPACE_INITIAL;
+    if (loss->is_amplification_blocked)
+        return SB_NEVER;
+
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        const struct sp_loss_space *s = &loss->spaces[i];
+        if (s->is_discarded || s->sent.eliciting_count == 0)
+            continue;
+        any_eliciting = true;
+        uint64_t at_ns = s->last_eliciting_ns + duration_ns;
+        if (i == SP_SPACE_APP) {
+            if (!loss->is_confirmed)
+                continue;
+            at_ns += backoff(loss, loss->peer_ack_delay_ns_max);
+        }
+        if (at_ns < deadline_ns) {
+            deadline_ns = at_ns;
+            *ret_space = (enum sp_space)i;
+        }
+    }
+    if (any_eliciting || !loss->peer_is_validating)
+        return deadline_ns;
+
+    /* [RFC9002 6.2.2.1] The server may be waiting for us to prove our address. */
+    *ret_space = loss->has_handshake_keys ? SP_SPACE_HANDSHAKE : SP_SPACE_INITIAL;
+    return loss->idle_since_ns + duration_ns;
+}
+
+static uint64_t loss_deadline(const struct sp_loss *loss, enum sp_space *ret_space)
+{
+    uint64_t deadline_ns = SB_NEVER;
+    *ret_space = SP_SPACE_INITIAL;
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        if (!loss->spaces[i].is_discarded && loss->spaces[i].loss_at_ns < deadline_ns) {
+            deadline_ns = loss->spaces[i].loss_at_ns;
+            *ret_space = (enum sp_space)i;
+        }
+    }
+    return deadline_ns;
+}
+
+uint64_t sp_loss_deadline_ns(const struct sp_loss *loss)
+{
+    enum sp_space space;
+    uint64_t loss_at_ns = loss_deadline(loss, &space);
+    return loss_at_ns != SB_NEVER ? loss_at_ns : pto_deadline(loss, &space);
+}
+
+void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret)
+{
+    *ret = (struct sp_loss_outcome){0};
+
+    enum sp_space space;
+    uint64_t loss_at_ns = loss_deadline(loss, &space);
+    if (loss_at_ns != SB_NEVER) {
+        ret->lost_space = space;
+        if (loss_at_ns <= now_ns) {
+            detect(loss, &loss->spaces[space], now_ns, ret);
+            update_pacer(loss);
+        }
+        return;
+    }
+
+    if (pto_deadline(loss, &space) > now_ns)
+        return;
+    ret->probe = true;
+    ret->probe_space = space;
+    loss->pto_count++;
+    loss->pto_total++;
+    loss->idle_since_ns = now_ns;
+}
+
+uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
+{
+    return sp_rtt_pto_ns(&loss->rtt) + loss->peer_ack_delay_ns_max;
+}
+
+/* ---- The end of a space ---- */
+
+/* Takes all outstanding packets of a space out of flight and returns their frames. */
+static struct sp_sent_frame *settle_all(struct sp_loss *loss, struct sp_loss_space *space)
+{
+    struct sp_sent_frame *frames = NULL;
+    struct sp_sent_frame **tail = &frames;
+    uint64_t pn = 0;
+    for (struct sp_sent_packet *packet;
+         (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
+        if (packet->size > 0)
+            sp_cc_on_removed(&loss->cc, packet->size);
+        append(&tail, sp_sent_settle(&space->sent, pn, SP_SENT_SKIPPED));
+    }
+    space->loss_at_ns = SB_NEVER;
+    return frames;
+}
+
+struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
+{
+    struct sp_loss_space *s = &loss->spaces[space];
+    if (s->is_discarded)
+        return NULL;
+
+    struct sp_sent_frame *frames = settle_all(loss, s);
+    sp_sent_deinit(&s->sent);
+    s->is_discarded = true;
+    loss->pto_count = 0; /* [RFC9002 6.2.2] */
+    return frames;
+}
+
+struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space)
+{
+    return settle_all(loss, &loss->spaces[space]);
+}
+
+void sp_loss_check(const struct sp_loss *loss)
+{
+    uint64_t in_flight = 0;
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        const struct sp_loss_space *s = &loss->spaces[i];
+        sp_sent_check(&s->sent);
+        SB_ASSERT(s->largest_acked == UINT64_MAX || s->largest_acked < s->sent.next_pn);
+        for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)
+            for (uint32_t k = 0; k < SP_SENT_BLOCK_PACKETS; k++)
+                if (b->packets[k].state == SP_SENT_OUT)
+                    in_flight += b->packets[k].size;
+    }
+    SB_ASSERT(in_flight == loss->cc.in_flight_bytes);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_LOSS_H
+#define SP_LOSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/cc.h"
+#include "proto/ecn.h"
+#include "proto/frame.h"
+#include "proto/pacer.h"
+#include "proto/rtt.h"
+#include "proto/sent.h"
+#include "proto/types.h"
+
+/* Loss detection and recovery of one connection: all spaces, one path.  [RFC9002]
+ *
+ * Packets go in as they are sent; ACK frames and time go in; what became of the
+ * frames in those packets comes out as two lists, to be worked off by the caller. */
+struct sp_loss_space {
+    struct sp_sent sent;
+    uint64_t largest_acked;      /* UINT64_MAX: none yet */
+    uint64_t last_eliciting_ns;  /* when the last ack-eliciting packet left */
+    uint64_t loss_at_ns;         /* SB_NEVER, or when the next packet counts as lost */
+    bool is_discarded;
+};
+
+struct sp_loss {
+    struct sp_loss_space spaces[SP_SPACES];
+    struct sp_rtt rtt;
+    struct sp_cc cc;
+    struct sp_pacer pacer;
+    struct sp_ecn_path ecn;
+    uint32_t pto_count;
+    bool is_pacing;
+    bool is_confirmed;     /* the handshake: the application space gets a PTO */
+    bool peer_is_validating; /* the server may be stuck at its amplification limit: a client
+                                keeps a PTO armed without anything in flight */
+    bool has_handshake_keys;
+    bool is_amplification_blocked; /* a server that may not send: no PTO until it may */
+    uint64_t idle_since_ns;  /* the last ACK, PTO or discarded space: what the PTO of a client
+                                without anything in flight counts from */
+    uint64_t peer_ack_delay_ns_max;
+    /* Counted for statistics. */
+    uint64_t lost_count;
+    uint64_t spurious_count;
+    uint64_t pto_total;
+    uint64_t persistent_count;
+};
+
+/* What an event settled.  Frames are the receiver's. */
+struct sp_loss_outcome {
+    struct sp_sent_frame *acked; /* in the order of acknowledgment */
+    struct sp_sent_frame *lost;
+    enum sp_space lost_space; /* on a deadline: of `lost` */
+    bool acked_any;
+    bool probe; /* a PTO: send one or two ack-eliciting packets in `probe_space` */
+    enum sp_space probe_space;
+};
+
+void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagram_bytes,
+                  bool is_pacing);
+
+/* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
+void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);
+
+/* Returns SP_OK or PROTOCOL_VIOLATION for a packet that was never sent.  [RFC9000 13.1]
+ * `ack_delay_ns`: as the peer reported, in time.  Fills `*ret` in either case. */
+SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
+                                       const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
+                                       uint64_t now_ns, struct sp_loss_outcome *ret);
+
+/* [RFC9002 6.2.1, A.8]  SB_NEVER without anything to wait for. */
+uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);
+void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret);
+
+/* The PTO of the application space, for the timeouts that count in it. */
+uint64_t sp_loss_pto_ns(const struct sp_loss *loss);
+
+/* Forgets a space: its keys are gone.  The frames come out as neither acked nor
+ * lost; the caller only frees them.  [RFC9002 6.4] */
+struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space);
+
+/* Declares all packets of `space` lost without telling congestion control: after a Retry
+ * or Version Negotiation, which say that the server has kept nothing. */
+struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space);
+
+void sp_loss_check(const struct sp_loss *loss);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_PACER_H
+#define SP_PACER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A leaky bucket that spreads a window over a round trip.  [RFC9002 7.7]
+ *
+ *     rate  = 5/4 * window / smoothed RTT      (2 * in slow start)
+ *     burst = bytes that may leave at once after silence
+ *
+ * `full_at_ns` is when the bucket will be (or was) full again: credit(now) =
+ * burst - rate * (full_at - now), never more than burst.  One number is the
+ * whole state, and nothing has to be updated as time goes by. */
+struct sp_pacer {
+    uint64_t full_at_ns;
+    uint64_t rate_bytes_per_s; /* 0: no pacing */
+    uint64_t burst_bytes;
+};
+
+void sp_pacer_init(struct sp_pacer *pacer);
+
+/* Adapts to the window; cheap, called once for each batch of acknowledgments. */
+void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, uint64_t rtt_ns,
+                     uint64_t datagram_bytes, bool is_slow_start);
+
+/* True if a datagram may leave now. */
+bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns);
+
+/* When it will be; `now_ns` or earlier if it is open. */
+uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer);
+
+void sp_pacer_on_sent(struct sp_pacer *pacer, uint64_t bytes, uint64_t now_ns);
+
+#endif

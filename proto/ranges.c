@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/ranges.h"
+
+#include "proto/base/assert.h"
+
+void sp_ranges_init(struct sp_ranges *ranges, struct sb_pool *pool)
+{
+    SB_ASSERT(pool != NULL);
+    *ranges = (struct sp_ranges){.pool = pool};
+}
+
+static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
+{
+    if (range->prev != NULL)
+        range->prev->next = range->next;
+    else
+        ranges->first = range->next;
+    if (range->next != NULL)
+        range->next->prev = range->prev;
+    else
+        ranges->last = range->prev;
+
+    SB_ASSERT(ranges->count > 0);
+    ranges->count--;
+    sb_pool_give(ranges->pool, range);
+}
+
+/* Puts a new range behind `after`, or first where that is NULL. */
+static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_t start,
+                       uint64_t end)
+{
+    struct sp_range *range = sb_pool_take(ranges->pool);
+    if (range == NULL)
+        return false;
+
+    struct sp_range *before = after != NULL ? after->next : ranges->first;
+    *range = (struct sp_range){.next = before, .prev = after, .start = start, .end = end};
+    if (after != NULL)
+        after->next = range;
+    else
+        ranges->first = range;
+    if (before != NULL)
+        before->prev = range;
+    else
+        ranges->last = range;
+    ranges->count++;
+    return true;
+}
+
+void sp_ranges_clear(struct sp_ranges *ranges)
+{
+    while (ranges->first != NULL)
+        unlink_range(ranges, ranges->first);
+}
+
+bool sp_ranges_add(struct sp_ranges *ranges, uint64_t start, uint64_t end)
+{
+    SB_ASSERT(start <= end);
+    if (start == end)
+        return true;
+
+    /* `at` is the last range that begins at or before `end`: the only one that
+     * can swallow the new one's upper edge. */
+    struct sp_range *at = ranges->last;
+    while (at != NULL && at->start > end)
+        at = at->prev;
+
+    if (at == NULL || at->end < start)
+        return link_range(ranges, at, start, end);
+
+    if (end > at->end)
+        at->end = end;
+    if (start < at->start)
+        at->start = start;
+    while (at->prev != NULL && at->prev->end >= at->start) {
+        at->start = SB_MIN(at->start, at->prev->start);
+        unlink_range(ranges, at->prev);
+    }
+    return true;
+}
+
+bool sp_ranges_remove(struct sp_ranges *ranges, uint64_t start, uint64_t end)
+{
+    SB_ASSERT(start <= end);
+    if (start == end)
+        return true;
+
+    struct sp_range *at = ranges->last;
+    while (at != NULL && at->start >= end)
+        at = at->prev;
+
+    /* Only the uppermost range can reach past `end`. */
+    if (at != NULL && at->end > end) {
+        if (at->start < start) {
+            if (!link_range(ranges, at, end, at->end))
+                return false;
+            at->end = start;
+            return true;
+        }
+        at->start = end;
+        at = at->prev;
+    }
+    while (at != NULL && at->end > start) {
+        struct sp_range *prev = at->prev;
+        if (at->start < start) {
+            at->end = start;
+            break;
+        }
+        unlink_range(ranges, at);
+        at = prev;
+    }
+    return true;
+}
+
+bool sp_ranges_contain(const struct sp_ranges *ranges, uint64_t value)
+{
+    const struct sp_range *at = ranges->last;
+    while (at != NULL && at->start > value)
+        at = at->prev;
+    return at != NULL && value < at->end;
+}
+
+void sp_ranges_check(const struct sp_ranges *ranges)
+{
+    uint32_t count = 0;
+    const struct sp_range *prev = NULL;
+    for (const struct sp_range *at = ranges->first; at != NULL; prev = at, at = at->next) {
+        SB_ASSERT(at->start < at->end);
+        SB_ASSERT(at->prev == prev);
+        SB_ASSERT(prev == NULL || prev->end < at->start);
+        count++;
+    }
+    SB_ASSERT(ranges->last == prev);
+    SB_ASSERT(ranges->count == count);
+}

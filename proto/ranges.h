@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_RANGES_H
+#define SP_RANGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/pool.h"
+
+/* A set of numbers as half-open ranges [start, end) in rising order: disjoint, not
+ * empty, not even adjacent.
+ *
+ *     for each range r:  r.start < r.end  and  r.end < r.next.start
+ *
+ * Work happens at the upper end in most uses, so searches begin there. */
+struct sp_range {
+    struct sp_range *next;
+    struct sp_range *prev;
+    uint64_t start;
+    uint64_t end;
+};
+
+struct sp_ranges {
+    struct sb_pool *pool; /* of struct sp_range, borrowed */
+    struct sp_range *first;
+    struct sp_range *last;
+    uint32_t count;
+};
+
+void sp_ranges_init(struct sp_ranges *ranges, struct sb_pool *pool);
+void sp_ranges_clear(struct sp_ranges *ranges);
+
+/* Adds [start, end); an empty one changes nothing.  False without memory: the set is
+ * then as before. */
+SB_MUST_USE bool sp_ranges_add(struct sp_ranges *ranges, uint64_t start, uint64_t end);
+
+/* Removes [start, end).  False without memory, which can only happen where it splits one
+ * range in two: the set is then as before. */
+SB_MUST_USE bool sp_ranges_remove(struct sp_ranges *ranges, uint64_t start, uint64_t end);
+
+bool sp_ranges_contain(const struct sp_ranges *ranges, uint64_t value);
+
+static inline bool sp_ranges_is_empty(const struct sp_ranges *ranges)
+{
+    return ranges->first == NULL;
+}
+
+/* Asserts the invariant above. */
+void sp_ranges_check(const struct sp_ranges *ranges);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_RTT_H
+#define SP_RTT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Round-trip time estimation.  [RFC9002 5]  All in nanoseconds. */
+struct sp_rtt {
+    uint64_t latest_ns;
+    uint64_t smoothed_ns;
+    uint64_t variance_ns;
+    uint64_t min_ns;
+    uint64_t first_sample_at_ns; /* SB_NEVER before there is one */
+};
+
+#define SP_RTT_INITIAL_NS (UINT64_C(333) * 1000000) /* [RFC9002 6.2.2] */
+#define SP_RTT_GRANULARITY_NS (UINT64_C(1000000))   /* [RFC9002 6.1.2] */
+
+void sp_rtt_init(struct sp_rtt *rtt);
+
+static inline bool sp_rtt_has_sample(const struct sp_rtt *rtt)
+{
+    return rtt->first_sample_at_ns != UINT64_MAX;
+}
+
+/* `ack_delay_ns` is the peer's, already limited to its max_ack_delay where the handshake
+ * is confirmed, and 0 for Initial packets.  [RFC9002 5.3] */
+void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay_ns,
+                      uint64_t now_ns);
+
+/* smoothed + max(4 * variance, granularity), without the ack delay.  [RFC9002 6.2.1] */
+uint64_t sp_rtt_pto_ns(const struct sp_rtt *rtt);
+
+/* How long a packet may be overtaken before it counts as lost.  [RFC9002 6.1.2] */
+uint64_t sp_rtt_loss_delay_ns(const struct sp_rtt *rtt);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Sent packets by number.
+ *
+ * Numbers rise by one, acknowledgments come in long runs, and both ends of what is
+ * outstanding move slowly: so packets stand in blocks of 32 in a list, and a
+ * cursor remembers where the last lookup ended.  A run of lookups then costs one
+ * step a block.  What can be attacked: a peer that acknowledges single packets far
+ * apart makes the cursor walk; the walk is bounded by the packets in flight, which our
+ * own congestion controller bounds. */
+
+#include "proto/sent.h"
+
+#include "proto/base/assert.h"
+
+#define BLOCK_OF(pn) ((pn) & ~(uint64_t)(SP_SENT_BLOCK_PACKETS - 1))
+_Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
+
+void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks)
+{
+    SB_ASSERT(blocks != NULL);
+    *sent = (struct sp_sent){.blocks = blocks};
+}
+
+static void unlink_block(struct sp_sent *sent, struct sp_sent_block *block)
+{
+    if (block->prev != NULL)
+        block->prev->next = block->next;
+    else
+        sent->first = block->next;
+    if (block->next != NULL)
+        block->next->prev = block->prev;
+    else
+        sent->last = block->prev;
+    if (sent->cursor == block)
+        sent->cursor = block->next != NULL ? block->next : block->prev;
+    sb_pool_give(sent->blocks, block);
+}
+
+bool sp_sent_reserve(struct sp_sent *sent)
+{
+    uint64_t first_pn = BLOCK_OF(sent->next_pn);
+    if (sent->last != NULL && sent->last->first_pn == first_pn)
+        return true;
+
+    struct sp_sent_block *block = sb_pool_take(sent->blocks);
+    if (block == NULL)
+        return false;
+
+    *block = (struct sp_sent_block){.first_pn = first_pn, .prev = sent->last};
+    struct sp_sent_block *old = sent->last;
+    if (old != NULL)
+        old->next = block;
+    else
+        sent->first = block;
+    sent->last = block;
+    /* The old last one was kept only because it was being filled. */
+    if (old != NULL && old->out_count == 0)
+        unlink_block(sent, old);
+    return true;
+}
+
+void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet)
+{
+    struct sp_sent_block *block = sent->last;
+    SB_ASSERT(block != NULL && block->first_pn == BLOCK_OF(sent->next_pn));
+    SB_ASSERT(packet->state == SP_SENT_OUT);
+
+    block->packets[sent->next_pn - block->first_pn] = *packet;
+    block->out_count++;
+    sent->out_count++;
+    if (packet->is_eliciting)
+        sent->eliciting_count++;
+    sent->next_pn++;
+}
+
+/* The block that holds `pn`, or else the nearest one below or above it on the way. */
+static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
+{
+    struct sp_sent_block *block = sent->cursor != NULL ? sent->cursor : sent->first;
+    uint64_t first_pn = BLOCK_OF(pn);
+
+    while (block != NULL && block->first_pn < first_pn && block->next != NULL)
+        block = block->next;
+    while (block != NULL && block->first_pn > first_pn && block->prev != NULL)
+        block = block->prev;
+    sent->cursor = block;
+    return block;
+}
+
+struct sp_sent_packet *sp_sent_find(struct sp_sent *sent, uint64_t pn)
+{
+    if (sent->first == NULL || pn < sent->first->first_pn || pn >= sent->next_pn)
+        return NULL;
+
+    struct sp_sent_block *block = seek(sent, pn);
+    if (block == NULL || block->first_pn != BLOCK_OF(pn))
+        return NULL;
+    return &block->packets[pn - block->first_pn];
+}
+
+struct sp_sent_frame *sp_sent_settle(struct sp_sent *sent, uint64_t pn, enum sp_sent_state state)
+{
+    struct sp_sent_packet *packet = sp_sent_find(sent, pn);
+    SB_ASSERT(packet != NULL && packet->state == SP_SENT_OUT);
+    SB_ASSERT(state != SP_SENT_OUT);
+
+    struct sp_sent_block *block = sent->cursor;
+    struct sp_sent_frame *frames = packet->frames;
+    packet->frames = NULL;
+    packet->state = (uint8_t)state;
+
+    SB_ASSERT(block->out_count > 0 && sent->out_count > 0);
+    sent->out_count--;
+    if (packet->is_eliciting) {
+        SB_ASSERT(sent->eliciting_count > 0);
+        sent->eliciting_count--;
+    }
+    if (--block->out_count == 0 && block != sent->last)
+        unlink_block(sent, block);
+    return frames;
+}
+
+struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_lost,
+                                    uint64_t *ret_pn)
+{
+    if (sent->first == NULL || pn >= sent->next_pn)
+        return NULL;
+
+    struct sp_sent_block *block = pn <= sent->first->first_pn ? sent->first : seek(sent, pn);
+    for (; block != NULL; block = block->next) {
+        if (block->out_count == 0 && !or_lost)
+            continue;
+        uint64_t from = SB_MAX(pn, block->first_pn) - block->first_pn;
+        for (uint64_t i = from; i < SP_SENT_BLOCK_PACKETS; i++) {
+            uint8_t state = block->packets[i].state;
+            if (state == SP_SENT_OUT || (or_lost && state == SP_SENT_LOST)) {
+                *ret_pn = block->first_pn + i;
+                return &block->packets[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+void sp_sent_deinit(struct sp_sent *sent)
+{
+    SB_ASSERT(sent->out_count == 0);
+    while (sent->first != NULL)
+        unlink_block(sent, sent->first);
+    sent->cursor = NULL;
+}
+
+void sp_sent_check(const struct sp_sent *sent)
+{
+    uint32_t out = 0, eliciting = 0;
+    const struct sp_sent_block *prev = NULL;
+    for (const struct sp_sent_block *b = sent->first; b != NULL; prev = b, b = b->next) {
+        SB_ASSERT(b->prev == prev);
+        SB_ASSERT(prev == NULL || prev->first_pn < b->first_pn);
+        SB_ASSERT(b->out_count > 0 || b == sent->last);
+        uint32_t block_out = 0;
+        for (uint32_t i = 0; i < SP_SENT_BLOCK_PACKETS; i++) {
+            const struct sp_sent_packet *p = &b->packets[i];
+            if (p->state != SP_SENT_OUT) {
+                SB_ASSERT(p->frames == NULL);
+                continue;
+            }
+            SB_ASSERT(b->first_pn + i < sent->next_pn);
+            block_out++;
+            eliciting += p->is_eliciting;
+        }
+        SB_ASSERT(block_out == b->out_count);
+        out += block_out;
+    }
+    SB_ASSERT(prev == sent->last);
+    SB_ASSERT(out == sent->out_count);
+    SB_ASSERT(eliciting == sent->eliciting_count);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_STREAM_MAP_H
+#define SP_STREAM_MAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/pool.h"
+#include "proto/stream.h"
+
+/* The streams of a connection by ID: a hash table with chains through the streams.
+ * Its buckets are taken once, for the number of streams that may be open. */
+struct sp_stream_map {
+    struct sb_memory *memory; /* borrowed */
+    struct sp_stream **buckets;
+    uint32_t mask;
+    uint32_t count;
+};
+
+/* False without memory. */
+SB_MUST_USE bool sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory,
+                                    uint64_t streams_max);
+/* The map must be empty. */
+void sp_stream_map_deinit(struct sp_stream_map *map);
+
+struct sp_stream *sp_stream_map_find(const struct sp_stream_map *map, uint64_t id);
+void sp_stream_map_add(struct sp_stream_map *map, struct sp_stream *stream);
+void sp_stream_map_remove(struct sp_stream_map *map, struct sp_stream *stream);
+
+/* Any stream, or NULL: for taking the map apart. */
+struct sp_stream *sp_stream_map_any(const struct sp_stream_map *map);
+
+/* Walks all streams; the stream at hand may not be removed in the body. */
+#define SP_STREAM_MAP_EACH(stream, map) \
+    for (uint32_t bucket_ = 0; bucket_ <= (map)->mask; bucket_++) \
+        for (struct sp_stream *stream = (map)->buckets[bucket_]; stream != NULL; \
+             stream = stream->hash_next)
+
+#endif

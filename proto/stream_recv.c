@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/stream_recv.h"
+
+#include "proto/base/assert.h"
+
+void sp_stream_recv_init(struct sp_stream_recv *recv, struct sp_piece_store *store,
+                         uint64_t window_bytes, uint64_t window_bytes_max)
+{
+    *recv = (struct sp_stream_recv){.state = SP_RECV_OPEN, .final_size = UINT64_MAX};
+    sp_reassembly_init(&recv->reassembly, store);
+    sp_window_init(&recv->window, window_bytes, window_bytes_max);
+}
+
+void sp_stream_recv_deinit(struct sp_stream_recv *recv)
+{
+    if (recv->state != SP_RECV_NONE)
+        sp_reassembly_clear(&recv->reassembly);
+}
+
+/* Charges both windows for a stream that reaches to `end` now.  Nothing is charged on
+ * failure.  [RFC9000 4.1] */
+static enum sp_err charge(struct sp_stream_recv *recv, uint64_t end, struct sp_window *conn_window)
+{
+    if (end <= recv->window.received)
+        return SP_OK;
+    uint64_t more = end - recv->window.received;
+    if (end > recv->window.limit || !sp_window_receive(conn_window, more))
+        return SP_ERR_FLOW_CONTROL;
+    bool fits = sp_window_receive(&recv->window, more);
+    SB_ASSERT(fits);
+    return SP_OK;
+}
+
+/* [RFC9000 4.5] The final size cannot change, nor can data lie beyond it. */
+static enum sp_err check_size(const struct sp_stream_recv *recv, uint64_t end, bool is_final)
+{
+    bool is_known = recv->final_size != UINT64_MAX;
+    if (is_known && (end > recv->final_size || (is_final && end != recv->final_size)))
+        return SP_ERR_FINAL_SIZE;
+    if (!is_known && is_final && end < recv->window.received)
+        return SP_ERR_FINAL_SIZE;
+    return SP_OK;
+}
+
+/* Everything not handed out yet counts as used by the application from here on. */
+static uint64_t discard_rest(struct sp_stream_recv *recv)
+{
+    sp_reassembly_clear(&recv->reassembly);
+    /* What was handed out is consumed by the application itself. */
+    uint64_t discarded = recv->window.received - recv->reassembly.read_end;
+    recv->reassembly.read_end = recv->window.received;
+    recv->reassembly.received_bytes = recv->window.received;
+    return discarded;
+}
+
+/* A stopped stream goes on counting, but keeps nothing and tells nothing. */
+static void discard_stopped(struct sp_stream_recv *recv, struct sp_recv_effect *ret)
+{
+    ret->discarded += discard_rest(recv);
+    if (recv->final_size == UINT64_MAX || recv->state != SP_RECV_SIZE_KNOWN)
+        return;
+    /* All that could be missing is not wanted: the part is finished. */
+    recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
+    recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+    ret->has_news = true;
+}
+
+enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
+                                struct sb_buffer *buffer, struct sp_window *conn_window,
+                                struct sp_recv_effect *ret)
+{
+    SB_ASSERT(recv->state != SP_RECV_NONE);
+    *ret = (struct sp_recv_effect){0};
+
+    uint64_t end = frame->offset + frame->size;
+    enum sp_err err = check_size(recv, end, frame->fin);
+    if (err == SP_OK)
+        err = charge(recv, end, conn_window);
+    if (err != SP_OK)
+        return err;
+
+    if (recv->state != SP_RECV_OPEN && recv->state != SP_RECV_SIZE_KNOWN)
+        return SP_OK; /* nothing can be new */
+    if (frame->fin) {
+        recv->final_size = end;
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_FIN);
+    }
+    if (recv->is_stopped) {
+        discard_stopped(recv, ret);
+        return SP_OK;
+    }
+
+    struct sb_slice slice = {.data = frame->data, .size = frame->size, .buffer = buffer};
+    if (!sp_reassembly_insert(&recv->reassembly, frame->offset, &slice)) {
+        ret->is_out_of_memory = true;
+        return SP_OK;
+    }
+    if (recv->state == SP_RECV_SIZE_KNOWN &&
+        recv->reassembly.received_bytes == recv->final_size) {
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
+        ret->has_news = true;
+    }
+    ret->has_news |= sp_reassembly_is_readable(&recv->reassembly);
+    return SP_OK;
+}
+
+enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, uint64_t final_size,
+                                 struct sp_window *conn_window, struct sp_recv_effect *ret)
+{
+    SB_ASSERT(recv->state != SP_RECV_NONE);
+    *ret = (struct sp_recv_effect){0};
+
+    enum sp_err err = check_size(recv, final_size, true);
+    if (err == SP_OK)
+        err = charge(recv, final_size, conn_window);
+    if (err != SP_OK)
+        return err;
+
+    enum sp_recv_state old = recv->state;
+    recv->state = sp_recv_next(old, SP_RECV_ON_RESET);
+    if (recv->state != SP_RECV_RESET || old == SP_RECV_RESET)
+        return SP_OK; /* all had arrived already, or it is a repeat */
+
+    recv->final_size = final_size;
+    recv->reset_error = error;
+    ret->discarded = discard_rest(recv);
+    ret->has_news = true;
+    if (recv->is_stopped) /* the application has turned away: it is not told */
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
+    return SP_OK;
+}
+
+uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error)
+{
+    struct sp_recv_effect effect = {0};
+    recv->is_stopped = true;
+    recv->stop_error = error;
+    if (recv->state == SP_RECV_ARRIVED) {
+        effect.discarded = discard_rest(recv);
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+    } else {
+        discard_stopped(recv, &effect);
+    }
+    return effect.discarded;
+}
+
+bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sb_slice *ret, uint64_t *ret_offset,
+                         bool *ret_fin)
+{
+    if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
+        return false;
+
+    uint64_t offset = recv->reassembly.read_end;
+    struct sb_slice slice = {0};
+    bool has_bytes = sp_reassembly_next(&recv->reassembly, &slice);
+    bool is_end = recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size;
+    if (!has_bytes && !is_end)
+        return false;
+
+    if (is_end)
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+    *ret = slice;
+    *ret_offset = offset;
+    *ret_fin = is_end;
+    return true;
+}
+
+void sp_stream_recv_check(const struct sp_stream_recv *recv)
+{
+    if (recv->state == SP_RECV_NONE)
+        return;
+    sp_reassembly_check(&recv->reassembly);
+    SB_ASSERT(recv->window.received <= recv->window.limit);
+    SB_ASSERT(recv->window.consumed <= recv->reassembly.read_end);
+    SB_ASSERT(recv->reassembly.received_bytes <= recv->window.received);
+    SB_ASSERT(recv->final_size == UINT64_MAX || recv->window.received <= recv->final_size);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_STREAM_RECV_H
+#define SP_STREAM_RECV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/frame.h"
+#include "proto/reassembly.h"
+#include "proto/stream_state.h"
+#include "proto/window.h"
+
+/* The receiving part of a stream.  [RFC9000 3.2] */
+struct sp_stream_recv {
+    enum sp_recv_state state; /* SP_RECV_NONE: the stream has no such part */
+    struct sp_reassembly reassembly;
+    struct sp_window window;
+    uint64_t final_size; /* UINT64_MAX: unknown */
+    uint64_t reset_error;
+    uint64_t stop_error;
+    bool is_stopped; /* STOP_SENDING was asked for: bytes are discarded */
+};
+
+/* What a frame did. */
+struct sp_recv_effect {
+    uint64_t discarded; /* bytes to be given back to the connection's window at once */
+    bool has_news;      /* there is something to tell the application */
+    bool is_out_of_memory; /* the packet must be dropped */
+};
+
+void sp_stream_recv_init(struct sp_stream_recv *recv, struct sp_piece_store *store,
+                         uint64_t window_bytes, uint64_t window_bytes_max);
+void sp_stream_recv_deinit(struct sp_stream_recv *recv);
+
+/* Takes a STREAM frame; `buffer` owns its bytes, `conn_window` is charged.  Returns SP_OK,
+ * FLOW_CONTROL_ERROR or FINAL_SIZE_ERROR.  [RFC9000 4.5, 19.8] */
+SB_MUST_USE enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv,
+                                            const struct sp_frame_stream *frame,
+                                            struct sb_buffer *buffer,
+                                            struct sp_window *conn_window,
+                                            struct sp_recv_effect *ret);
+
+/* Takes a RESET_STREAM frame.  Errors as above.  [RFC9000 19.4] */
+SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error,
+                                             uint64_t final_size, struct sp_window *conn_window,
+                                             struct sp_recv_effect *ret);
+
+/* Discards what waits and what will come.  Returns the bytes discarded. */
+uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
+
+/* The next bytes for the application.  False if there are none.  `*ret_fin`: they are the
+ * last.  May hand out an empty slice with fin. */
+bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sb_slice *ret, uint64_t *ret_offset,
+                         bool *ret_fin);
+
+/* True while more bytes may come for which the peer needs credit. */
+static inline bool sp_stream_recv_wants_credit(const struct sp_stream_recv *recv)
+{
+    return recv->state == SP_RECV_OPEN && !recv->is_stopped &&
+           sp_window_wants_update(&recv->window);
+}
+
+void sp_stream_recv_check(const struct sp_stream_recv *recv);
+
+#endif

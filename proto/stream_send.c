@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/stream_send.h"
+
+#include "proto/base/assert.h"
+
+void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
+                         struct sb_pool *ranges, uint64_t max_data)
+{
+    *send = (struct sp_stream_send){
+        .state = SP_SEND_READY,
+        .chunks = chunks,
+        .max_data = max_data,
+        .blocked_at = UINT64_MAX,
+    };
+    sp_delivery_init(&send->delivery, ranges);
+}
+
+static uint64_t end_of(const struct sp_chunk *chunk)
+{
+    return chunk->offset + chunk->size;
+}
+
+void sp_stream_send_deinit(struct sp_stream_send *send)
+{
+    if (send->state == SP_SEND_NONE)
+        return;
+    (void)sp_stream_send_reset(send, 0);
+    struct sp_chunk *chunk;
+    while ((chunk = sp_stream_send_pop_done(send)) != NULL)
+        sb_pool_give(send->chunks, chunk);
+    sp_delivery_clear(&send->delivery);
+}
+
+bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_t size,
+                          uint64_t tag, bool fin)
+{
+    SB_ASSERT(sp_stream_send_is_open(send));
+    SB_ASSERT(size > 0 || fin);
+
+    struct sp_chunk *chunk = sb_pool_take(send->chunks);
+    if (chunk == NULL)
+        return false;
+    *chunk = (struct sp_chunk){
+        .data = data, .size = size, .offset = send->queued_end, .tag = tag, .fin = fin};
+
+    if (send->last != NULL)
+        send->last->next = chunk;
+    else
+        send->first = chunk;
+    send->last = chunk;
+    if (send->cursor == NULL && size > 0)
+        send->cursor = chunk;
+    send->queued_end += size;
+    send->fin_queued = fin;
+    return true;
+}
+
+enum sp_send_want sp_stream_send_want(const struct sp_stream_send *send, uint64_t conn_credit)
+{
+    if (send->state == SP_SEND_NONE || send->state >= SP_SEND_DATA_DONE)
+        return SP_WANT_NOTHING;
+    if (!sp_ranges_is_empty(&send->delivery.lost))
+        return SP_WANT_SEND;
+    if (send->delivery.sent_end < send->queued_end) {
+        if (send->delivery.sent_end >= send->max_data)
+            return SP_WANT_CREDIT;
+        return conn_credit > 0 ? SP_WANT_SEND : SP_WANT_CONN_CREDIT;
+    }
+    return send->fin_queued && !send->fin_is_out ? SP_WANT_SEND : SP_WANT_NOTHING;
+}
+
+/* Cuts the piece at `offset` to what `chunk` holds and adds the FIN where it is due. */
+static void fill_piece(const struct sp_stream_send *send, const struct sp_chunk *chunk,
+                       uint64_t offset, uint64_t size, struct sp_send_piece *ret)
+{
+    SB_ASSERT(offset >= chunk->offset && offset < end_of(chunk));
+    *ret = (struct sp_send_piece){
+        .data = chunk->data + (offset - chunk->offset),
+        .offset = offset,
+        .size = SB_MIN(size, end_of(chunk) - offset),
+    };
+    ret->fin = send->fin_queued && ret->offset + ret->size == send->queued_end;
+}
+
+bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint64_t conn_credit,
+                         struct sp_send_piece *ret)
+{
+    if (sp_stream_send_want(send, conn_credit) != SP_WANT_SEND)
+        return false;
+
+    uint64_t offset, size;
+    if (sp_delivery_next_lost(&send->delivery, &offset, &size)) {
+        const struct sp_chunk *chunk = send->first;
+        while (end_of(chunk) <= offset)
+            chunk = chunk->next;
+        fill_piece(send, chunk, offset, SB_MIN(size, room), ret);
+        return ret->size > 0;
+    }
+
+    offset = send->delivery.sent_end;
+    if (offset < send->queued_end) {
+        size = SB_MIN(send->max_data - offset, conn_credit);
+        fill_piece(send, send->cursor, offset, SB_MIN(size, room), ret);
+        ret->fresh = ret->size;
+        return ret->size > 0;
+    }
+
+    *ret = (struct sp_send_piece){.offset = offset, .fin = true};
+    return true;
+}
+
+bool sp_stream_send_on_sent(struct sp_stream_send *send, const struct sp_send_piece *piece)
+{
+    if (!sp_delivery_on_sent(&send->delivery, piece->offset, piece->size))
+        return false;
+    while (send->cursor != NULL && end_of(send->cursor) <= send->delivery.sent_end)
+        send->cursor = send->cursor->next;
+    /* An empty chunk with the FIN holds no byte that could be next. */
+    if (send->cursor != NULL && send->cursor->size == 0)
+        send->cursor = NULL;
+
+    if (piece->fin)
+        send->fin_is_out = true;
+    send->state = sp_send_next(send->state, piece->fin ? SP_SEND_ON_FIN : SP_SEND_ON_DATA);
+    return true;
+}
+
+static void push_done(struct sp_stream_send *send, struct sp_chunk *chunk, bool is_acked)
+{
+    chunk->next = NULL;
+    chunk->is_acked = is_acked;
+    if (send->done_last != NULL)
+        send->done_last->next = chunk;
+    else
+        send->done_first = chunk;
+    send->done_last = chunk;
+}
+
+static bool is_finished(const struct sp_stream_send *send, const struct sp_chunk *chunk)
+{
+    return end_of(chunk) <= send->delivery.acked_end && (!chunk->fin || send->fin_acked);
+}
+
+static struct sp_chunk *pop_first(struct sp_stream_send *send)
+{
+    struct sp_chunk *chunk = send->first;
+    send->first = chunk->next;
+    if (send->first == NULL)
+        send->last = NULL;
+    return chunk;
+}
+
+bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset, uint64_t size, bool fin)
+{
+    if (send->state >= SP_SEND_DATA_DONE)
+        return true; /* the bytes went back already */
+
+    if (!sp_delivery_on_acked(&send->delivery, offset, size))
+        return false;
+    if (fin) {
+        send->fin_acked = true;
+        send->fin_is_out = true; /* a copy that was thought lost needs no repeat */
+    }
+    while (send->first != NULL && is_finished(send, send->first))
+        push_done(send, pop_first(send), true);
+    if (send->fin_acked && send->delivery.acked_end == send->queued_end) {
+        /* With the FIN sent, acknowledged and nothing missing. */
+        send->state = sp_send_next(send->state, SP_SEND_ON_ALL_ACKED);
+        SB_ASSERT(send->first == NULL);
+    }
+    return true;
+}
+
+bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64_t size, bool fin)
+{
+    if (send->state >= SP_SEND_DATA_DONE)
+        return true;
+    if (fin && !send->fin_acked)
+        send->fin_is_out = false;
+    return sp_delivery_on_lost(&send->delivery, offset, size);
+}
+
+bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error)
+{
+    SB_ASSERT(send->state != SP_SEND_NONE);
+    bool was_open = send->state < SP_SEND_DATA_DONE;
+
+    while (send->first != NULL)
+        push_done(send, pop_first(send), false);
+    send->cursor = NULL;
+    if (was_open) {
+        send->reset_error = error;
+        sp_delivery_clear(&send->delivery);
+    }
+    send->state = sp_send_next(send->state, SP_SEND_ON_RESET);
+    return was_open;
+}
+
+struct sp_chunk *sp_stream_send_pop_done(struct sp_stream_send *send)
+{
+    struct sp_chunk *chunk = send->done_first;
+    if (chunk == NULL)
+        return NULL;
+    send->done_first = chunk->next;
+    if (send->done_first == NULL)
+        send->done_last = NULL;
+    return chunk;
+}
+
+void sp_stream_send_check(const struct sp_stream_send *send)
+{
+    if (send->state == SP_SEND_NONE)
+        return;
+    SB_ASSERT(send->delivery.sent_end <= send->queued_end);
+    SB_ASSERT(send->delivery.sent_end <= send->max_data);
+    if (send->state >= SP_SEND_DATA_DONE) {
+        SB_ASSERT(send->first == NULL);
+        return;
+    }
+    sp_delivery_check(&send->delivery);
+    uint64_t at = send->first != NULL ? send->first->offset : send->queued_end;
+    for (const struct sp_chunk *c = send->first; c != NULL; c = c->next) {
+        SB_ASSERT(c->offset == at);
+        at += c->size;
+        SB_ASSERT(c->next != NULL || c == send->last);
+    }
+    SB_ASSERT(at == send->queued_end);
+    SB_ASSERT(send->cursor == NULL ||
+              (send->cursor->offset <= send->delivery.sent_end &&
+               send->delivery.sent_end < end_of(send->cursor)));
+    SB_ASSERT(send->cursor != NULL || send->delivery.sent_end == send->queued_end);
+}

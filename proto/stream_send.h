@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_STREAM_SEND_H
+#define SP_STREAM_SEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/pool.h"
+#include "proto/delivery.h"
+#include "proto/stream_state.h"
+
+/* The sending part of a stream.  [RFC9000 3.1]
+ *
+ * The bytes stay the application's: a chunk is one lent range with its tag, and
+ * comes back in `done` when all of it is acknowledged, or given up. */
+struct sp_chunk {
+    struct sp_chunk *next;
+    const uint8_t *data;
+    uint64_t size;
+    uint64_t offset; /* of data[0] in the stream */
+    uint64_t tag;
+    bool fin;
+    bool is_acked;
+};
+
+/* delivery.acked_end <= delivery.sent_end <= queued_end;  sent_end <= max_data */
+struct sp_stream_send {
+    enum sp_send_state state; /* SP_SEND_NONE: the stream has no such part */
+    struct sb_pool *chunks;   /* borrowed */
+    struct sp_delivery delivery;
+    struct sp_chunk *first;  /* lent, the oldest first */
+    struct sp_chunk *last;
+    struct sp_chunk *cursor; /* the one that holds delivery.sent_end; NULL: all sent */
+    struct sp_chunk *done_first; /* to be given back */
+    struct sp_chunk *done_last;
+    uint64_t queued_end;
+    uint64_t max_data;   /* the peer's limit */
+    uint64_t blocked_at; /* the limit that was reported by STREAM_DATA_BLOCKED; UINT64_MAX: none */
+    uint64_t reset_error;
+    bool fin_queued;
+    bool fin_is_out; /* sent, and not known to be lost */
+    bool fin_acked;
+};
+
+/* What goes into one STREAM frame. */
+struct sp_send_piece {
+    const uint8_t *data;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t fresh; /* how many of the bytes go out for the first time: all or none */
+    bool fin;
+};
+
+void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
+                         struct sb_pool *ranges, uint64_t max_data);
+/* Gives everything up; lent bytes are forgotten. */
+void sp_stream_send_deinit(struct sp_stream_send *send);
+
+/* Queues lent bytes.  False without memory: nothing is lent then. */
+SB_MUST_USE bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_t size,
+                                      uint64_t tag, bool fin);
+
+/* True if new bytes or a FIN may still be queued. */
+static inline bool sp_stream_send_is_open(const struct sp_stream_send *send)
+{
+    return (send->state == SP_SEND_READY || send->state == SP_SEND_OPEN) && !send->fin_queued;
+}
+
+enum sp_send_want {
+    SP_WANT_NOTHING,
+    SP_WANT_CREDIT,      /* has bytes, but the peer's stream limit holds them back */
+    SP_WANT_CONN_CREDIT, /* has bytes, but there is no connection credit */
+    SP_WANT_SEND,
+};
+enum sp_send_want sp_stream_send_want(const struct sp_stream_send *send, uint64_t conn_credit);
+
+/* The next piece of at most `room` bytes, lost ones first.  False if there is none. */
+bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint64_t conn_credit,
+                         struct sp_send_piece *ret);
+
+/* That piece went out.  False without memory. */
+SB_MUST_USE bool sp_stream_send_on_sent(struct sp_stream_send *send,
+                                        const struct sp_send_piece *piece);
+
+/* A frame was acknowledged or lost.  False without memory. */
+SB_MUST_USE bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset,
+                                         uint64_t size, bool fin);
+SB_MUST_USE bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset,
+                                        uint64_t size, bool fin);
+
+/* Abandons: all lent chunks move to `done`.  Returns whether a RESET_STREAM is to be sent. */
+bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error);
+
+/* Takes the next chunk to give back, or NULL.  The caller returns it to the pool. */
+struct sp_chunk *sp_stream_send_pop_done(struct sp_stream_send *send);
+
+void sp_stream_send_check(const struct sp_stream_send *send);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/stream_state.h"
+
+#include <stdint.h>
+
+#include "proto/base/assert.h"
+
+/* NO is an event that our own code must not raise in that state. */
+#define NO 0
+
+#define REDY SP_SEND_READY
+#define OPEN SP_SEND_OPEN
+#define SENT SP_SEND_DATA_SENT
+#define DONE SP_SEND_DATA_DONE
+#define RSET SP_SEND_RESET
+#define RDON SP_SEND_RESET_DONE
+static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
+    /*        DATA  FIN   ALL_ACKED RESET RESET_ACKED */
+    [REDY] = {OPEN, SENT, NO,       RSET, NO},
+    [OPEN] = {OPEN, SENT, NO,       RSET, NO},
+    [SENT] = {SENT, SENT, DONE,     RSET, NO},
+    [DONE] = {NO,   NO,   NO,       DONE, NO},
+    [RSET] = {NO,   NO,   NO,       RSET, RDON},
+    [RDON] = {NO,   NO,   NO,       RDON, RDON},
+};
+#undef REDY
+#undef OPEN
+#undef SENT
+#undef DONE
+#undef RSET
+#undef RDON
+
+/* A repeated FIN or a late RESET is legal and changes nothing: it maps to the
+ * state itself. */
+#define OPEN SP_RECV_OPEN
+#define SIZE SP_RECV_SIZE_KNOWN
+#define ARRV SP_RECV_ARRIVED
+#define DONE SP_RECV_DONE
+#define RSET SP_RECV_RESET
+#define RDON SP_RECV_RESET_DONE
+static const uint8_t recv_next[SP_RECV_STATES][SP_RECV_EVENTS] = {
+    /*        FIN   ALL_BYTES READ_ALL RESET READ_RESET */
+    [OPEN] = {SIZE, NO,       NO,      RSET, NO},
+    [SIZE] = {SIZE, ARRV,     NO,      RSET, NO},
+    [ARRV] = {ARRV, NO,       DONE,    ARRV, NO},
+    [DONE] = {DONE, NO,       NO,      DONE, NO},
+    [RSET] = {RSET, NO,       NO,      RSET, RDON},
+    [RDON] = {RDON, NO,       NO,      RDON, NO},
+};
+#undef OPEN
+#undef SIZE
+#undef ARRV
+#undef DONE
+#undef RSET
+#undef RDON
+
+enum sp_send_state sp_send_next(enum sp_send_state state, enum sp_send_event event)
+{
+    SB_ASSERT(state > SP_SEND_NONE && state < SP_SEND_STATES);
+    SB_ASSERT(event < SP_SEND_EVENTS);
+
+    enum sp_send_state next = send_next[state][event];
+    SB_ASSERT(next != SP_SEND_NONE);
+    return next;
+}
+
+enum sp_recv_state sp_recv_next(enum sp_recv_state state, enum sp_recv_event event)
+{
+    SB_ASSERT(state > SP_RECV_NONE && state < SP_RECV_STATES);
+    SB_ASSERT(event < SP_RECV_EVENTS);
+
+    enum sp_recv_state next = recv_next[state][event];
+    SB_ASSERT(next != SP_RECV_NONE);
+    return next;
+}
