@@ -20,10 +20,12 @@ static void set_reason(struct sp_close *close, const char *reason, size_t size)
         memcpy(close->reason, reason, close->reason_size);
 }
 
+/* At most what is kept.  Not a plain loop: a compiler makes strlen() of that, and proto/
+ * links against nothing. */
 static size_t text_size(const char *text)
 {
     size_t size = 0;
-    while (text[size] != '\0')
+    while (size < SP_REASON_SIZE_MAX && text[size] != '\0')
         size++;
     return size;
 }

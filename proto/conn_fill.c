@@ -379,11 +379,13 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,
     }
     if (is_probe && !build->is_eliciting)
         add_ping(build);
-    if (build->is_eliciting)
-        return true;
-    if (build->has_ack && sp_ack_is_due(&s->ack, now_ns))
-        return true;
-    sp_conn_free_frames(conn, build->frames);
-    return false;
+    if (!build->is_eliciting && !(build->has_ack && sp_ack_is_due(&s->ack, now_ns))) {
+        sp_conn_free_frames(conn, build->frames);
+        return false;
+    }
+    /* [RFC9001 5.4.2] Long enough to take a sample of. */
+    if (build->pn_size + build->payload_size < SP_PN_SIZE_MAX)
+        sp_build_pad(build, SP_PN_SIZE_MAX - build->pn_size - build->payload_size);
+    return true;
 }
 

@@ -84,9 +84,6 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
 {
     struct sp_conn_space *s = &conn->spaces[build->space];
 
-    /* [RFC9001 5.4.2] Long enough to take a sample of. */
-    if (build->pn_size + build->payload_size < SP_PN_SIZE_MAX)
-        sp_build_pad(build, SP_PN_SIZE_MAX - build->pn_size - build->payload_size);
     sp_build_seal(build, &conn->protect);
     sp_mask_batch_add(masks, build, &conn->protect);
 

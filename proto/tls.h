@@ -55,7 +55,8 @@ struct sp_tls_ops {
 
     /* Bytes [offset, offset + size) of what is to be sent at `level`.  They
      * stay readable, at any address, until drop() or destroy(): a lost CRYPTO
-     * frame is written again from here.  The pointer holds until the next call. */
+     * frame is written again from here.  The pointer holds until the next call of any
+     * other function of this table: a datagram is put together from several. */
     const uint8_t *(*bytes)(struct sp_tls *tls, enum sp_level level, uint64_t offset, size_t size);
 
     /* The keys of `level` are discarded: its bytes are not asked for again. */

@@ -101,7 +101,8 @@ static bool write_some(struct qs_app *app, struct qs_stream *stream)
         abandon(app, stream);
         return false;
     }
-    uint64_t size = SB_MIN(left, qs_random_between(&app->random, 1, app->own->write_bytes_max));
+    uint64_t some = qs_random_between(&app->random, 1, app->own->write_bytes_max);
+    uint64_t size = SB_MIN(left, some);
     bool fin = size == left && (size == 0 || !stream->fin_is_alone);
     struct qs_lent *lent = lend(app, stream, (size_t)size);
     struct sp_write write = {

@@ -50,10 +50,15 @@ struct sp_tls {
     uint32_t fact_first;
     uint32_t fact_count;
 
-    /* Handed out until the next call. */
+    /* Handed out until the next call; of bytes() until that of another function. */
     uint8_t secret[SECRET_SIZE];
-    uint8_t *lent;
-    size_t lent_size;
+    struct lent *lent;
+};
+
+struct lent {
+    struct lent *next;
+    uint8_t *bytes;
+    size_t size;
 };
 
 void qs_tls_plan_init(struct qs_tls_plan *plan)
@@ -79,18 +84,21 @@ static void *copy_of(const void *data, size_t size)
 static void settle(struct sp_tls *tls)
 {
     memset(tls->secret, 0xdd, sizeof(tls->secret));
-    if (tls->lent != NULL)
-        memset(tls->lent, 0xdd, tls->lent_size);
-    free(tls->lent);
-    tls->lent = NULL;
-    tls->lent_size = 0;
+    while (tls->lent != NULL) {
+        struct lent *lent = tls->lent;
+        tls->lent = lent->next;
+        memset(lent->bytes, 0xdd, lent->size);
+        free(lent->bytes);
+        free(lent);
+    }
 }
 
 static const uint8_t *lend(struct sp_tls *tls, uint8_t *bytes, size_t size)
 {
-    SB_ASSERT(tls->lent == NULL);
-    tls->lent = bytes;
-    tls->lent_size = size;
+    struct lent *lent = malloc(sizeof(*lent));
+    SB_ASSERT(lent != NULL);
+    *lent = (struct lent){.next = tls->lent, .bytes = bytes, .size = size};
+    tls->lent = lent;
     return bytes;
 }
 
@@ -434,7 +442,6 @@ static void null_next(struct sp_tls *tls, struct sp_tls_fact *ret)
 static const uint8_t *null_bytes(struct sp_tls *tls, enum sp_level level, uint64_t offset,
                                  size_t size)
 {
-    settle(tls);
     const struct flight *out = &tls->out[level];
     SB_ASSERT(!out->is_dropped);
     SB_ASSERT(offset <= out->size && size <= out->size - offset);
