@@ -190,6 +190,17 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build)
     SB_ASSERT(fits);
 }
 
+/* Whether a CONNECTION_CLOSE in `space` can be sent, and may be what the peer can read. */
+static bool can_read_close(const struct sp_conn *conn, enum sp_space space)
+{
+    if (conn->spaces[space].is_discarded || sp_conn_write_key(conn, space) == NULL)
+        return false;
+    /* A server whose Handshake packets we read has Handshake keys. */
+    if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
+        return conn->spaces[SP_SPACE_HANDSHAKE].write == NULL;
+    return space != SP_SPACE_APP || conn->is_complete;
+}
+
 /* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
 static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
@@ -205,8 +216,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
 
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
-        if (conn->spaces[i].is_discarded || sp_conn_write_key(conn, space) == NULL ||
-            (space == SP_SPACE_APP && !conn->is_complete))
+        if (!can_read_close(conn, space))
             continue;
         if (!begin_packet(conn, space, train->data + train->size, room - train->size,
                           &builds[count]))

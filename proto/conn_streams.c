@@ -146,8 +146,9 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
             if (limits->remote_closed + max - limits->remote_max >= SB_MAX(max / 4, 1))
                 limits->wants_max_streams = true;
         } else {
-            struct sp_stream_limits *limits = &conn->limits[sp_stream_is_uni(stream->id)];
-            limits->has_news = limits->was_refused; /* room under streams_local_max */
+            /* Room under streams_local_max, whichever kind waits for it. */
+            conn->limits[false].has_news = conn->limits[false].was_refused;
+            conn->limits[true].has_news = conn->limits[true].was_refused;
         }
         sb_list_remove(&stream->send_link);
         sb_list_remove(&stream->control_link);
