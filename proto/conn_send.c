@@ -191,14 +191,14 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build)
 }
 
 /* Whether a CONNECTION_CLOSE in `space` can be sent, and may be what the peer can read. */
-static bool can_read_close(const struct sp_conn *conn, enum sp_space space)
+static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
 {
     if (conn->spaces[space].is_discarded || sp_conn_write_key(conn, space) == NULL)
         return false;
     /* A server whose Handshake packets we read has Handshake keys. */
     if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
         return conn->spaces[SP_SPACE_HANDSHAKE].write == NULL;
-    return space != SP_SPACE_APP || conn->is_complete;
+    return space != SP_SPACE_APP || (conn->is_complete && !sp_keyphase_is_exhausted(&conn->keys));
 }
 
 /* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
@@ -216,7 +216,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
 
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
-        if (!can_read_close(conn, space))
+        if (!may_carry_close(conn, space))
             continue;
         if (!begin_packet(conn, space, train->data + train->size, room - train->size,
                           &builds[count]))
