@@ -18,13 +18,20 @@
 /* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
 #define PAYLOAD_SIZE_MIN 32
 
+/* [RFC9001 6.6] Keys of the handshake seal as many packets as there are numbers used. */
+static bool is_exhausted(const struct sp_conn *conn, enum sp_space space)
+{
+    if (space == SP_SPACE_APP)
+        return sp_keyphase_is_exhausted(&conn->keys);
+    struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space].write);
+    return conn->loss.spaces[space].sent.next_pn >= limits.seal_count_max;
+}
+
 static bool wants_packet(const struct sp_conn *conn, enum sp_space space, bool may_send,
                          uint64_t now_ns)
 {
     const struct sp_conn_space *s = &conn->spaces[space];
-    if (s->is_discarded || sp_conn_write_key(conn, space) == NULL)
-        return false;
-    if (space == SP_SPACE_APP && sp_keyphase_is_exhausted(&conn->keys))
+    if (s->is_discarded || sp_conn_write_key(conn, space) == NULL || is_exhausted(conn, space))
         return false;
     return sp_ack_is_due(&s->ack, now_ns) || s->probe_count > 0 ||
            (may_send && sp_conn_has_frames(conn, space));
@@ -193,12 +200,13 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build)
 /* Whether a CONNECTION_CLOSE in `space` can be sent, and may be what the peer can read. */
 static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
 {
-    if (conn->spaces[space].is_discarded || sp_conn_write_key(conn, space) == NULL)
+    if (conn->spaces[space].is_discarded || sp_conn_write_key(conn, space) == NULL ||
+        is_exhausted(conn, space))
         return false;
     /* A server whose Handshake packets we read has Handshake keys. */
     if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
         return conn->spaces[SP_SPACE_HANDSHAKE].write == NULL;
-    return space != SP_SPACE_APP || (conn->is_complete && !sp_keyphase_is_exhausted(&conn->keys));
+    return space != SP_SPACE_APP || conn->is_complete;
 }
 
 /* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
