@@ -319,6 +319,8 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
     loss->pto_count++;
     loss->pto_total++;
     loss->idle_since_ns = now_ns;
+    /* The probe leaves now, or cannot: either way the next one waits from here on. */
+    loss->spaces[space].last_eliciting_ns = now_ns;
 }
 
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
