@@ -26,13 +26,16 @@ int sc_error_set(struct sc_error *error, int code, const char *format, ...)
 
 const char *sc_ossl_reason(void)
 {
-    static _Thread_local char system_reason[80];
-    unsigned long code = ERR_get_error();
+    static _Thread_local char text[128];
+    const char *data = NULL;
+    int flags = 0;
+    unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
     const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
-    if (code != 0 && ERR_SYSTEM_ERROR(code)) {
-        (void)snprintf(system_reason, sizeof(system_reason), "%s", strerror(ERR_GET_REASON(code)));
-        reason = system_reason;
-    }
+    if (code != 0 && ERR_SYSTEM_ERROR(code))
+        reason = strerror(ERR_GET_REASON(code));
+    else if (ERR_GET_LIB(code) == ERR_LIB_USER && (flags & ERR_TXT_STRING) != 0)
+        reason = data; /* we raised it */
+    (void)snprintf(text, sizeof(text), "%s", reason == NULL ? "no reason given" : reason);
     ERR_clear_error();
-    return reason == NULL ? "no reason given" : reason;
+    return text;
 }

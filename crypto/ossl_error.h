@@ -13,7 +13,7 @@ int sc_error_set(struct sc_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Takes everything off this thread's OpenSSL error queue.  Returns the reason of the first
- * entry, which is the closest to the cause; never NULL.  The string is static, or
+ * entry, which is the closest to the cause; never NULL, and
  * valid until the next call of this thread. */
 const char *sc_ossl_reason(void);
 

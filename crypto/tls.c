@@ -38,7 +38,7 @@
  * post-quantum ClientHello of today 1.8. */
 enum { HELLO_SIZE_MAX = 16384 };
 
-enum { NO_ALERT = -1 };
+enum { NO_ALERT = -1 }; /* see sc_tls_config_context() */
 
 /* What we have to send at one level. */
 struct out {
@@ -254,7 +254,15 @@ static const OSSL_DISPATCH callbacks[] = {
     OSSL_DISPATCH_END,
 };
 
-/* Copies what people will ask for, so that OpenSSL is not needed for it. */
+static void learn_server_name(struct sc_tls *tls)
+{
+    const char *server_name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+    if (server_name != NULL && tls->server_name == NULL)
+        tls->server_name = OPENSSL_strdup(server_name);
+}
+
+/* Copies what people will ask for, so that OpenSSL is not needed for it.  Only after the
+ * handshake: before there is a session, SSL_get0_group_name() crashes. */
 static void learn(struct sc_tls *tls)
 {
     const unsigned char *name;
@@ -263,9 +271,7 @@ static void learn(struct sc_tls *tls)
     tls->alpn = sc_tls_config_alpn(tls->config, (struct sb_bytes){.data = name, .size = name_size});
     tls->group = SSL_get0_group_name(tls->ssl);
 
-    const char *server_name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
-    if (server_name != NULL && tls->server_name == NULL)
-        tls->server_name = OPENSSL_strdup(server_name);
+    learn_server_name(tls);
     X509 *cert = SSL_get0_peer_certificate(tls->ssl);
     if (cert != NULL && tls->peer_cert == NULL) {
         int size = i2d_X509(cert, &tls->peer_cert);
@@ -297,7 +303,7 @@ static void fail(struct sc_tls *tls)
     note_alert(tls, SSL_AD_INTERNAL_ERROR, NULL);
     tls->is_failed = true;
     sc_tls_facts_push(&tls->facts, SP_TLS_ALERT, (uint8_t)tls->alert);
-    learn(tls);
+    learn_server_name(tls);
     let_go_of_openssl(tls);
     ERR_clear_error();
 }
@@ -494,7 +500,7 @@ static int set_server_name(const struct sc_tls *tls, const char *server_name,
         size--;
     (void)snprintf(name, sizeof(name), "%.*s", (int)SB_MIN(size, sizeof(name)), server_name);
     if (!name_is_plausible(name))
-        return sc_error_set(error, -EINVAL, "'%s' is not a server's name", server_name);
+        return sc_error_set(error, -EINVAL, "'%.64s' is not a server's name", server_name);
 
     ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
     bool is_ip = ip != NULL;
@@ -526,7 +532,7 @@ int sc_tls_create(struct sc_tls_config *config, const char *server_name, struct 
     tls->ssl = SSL_new(sc_tls_config_context(config));
 
     int code = 0;
-    if (tls->ssl == NULL) {
+    if (tls->ssl == NULL || SSL_set_app_data(tls->ssl, &tls->alert) != 1) {
         code = -ENOMEM;
     } else {
         if (is_client)

@@ -36,7 +36,8 @@ extern const struct sp_tls_ops sc_tls_ops;
 SB_MUST_USE int sc_tls_create(struct sc_tls_config *config, const char *server_name,
                               struct sp_tls **ret, struct sc_error *error);
 
-/* What was negotiated.  Valid from COMPLETE until destroy(). */
+/* What was negotiated.  Valid from COMPLETE until destroy(); before, and after a failed
+ * handshake, empty or NULL, but for what the client said. */
 struct sb_bytes sc_tls_alpn(const struct sp_tls *tls);
 enum sp_suite sc_tls_suite(const struct sp_tls *tls);
 const char *sc_tls_group(const struct sp_tls *tls);       /* "x25519"; never NULL */

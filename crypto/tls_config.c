@@ -92,28 +92,36 @@ static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_s
     return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol */
 }
 
+static int refuse_hello(SSL *ssl, int *ret_alert, int alert, const char *reason)
+{
+    *ret_alert = alert;
+    /* OpenSSL does not know the version yet and would translate the alert into one
+     * that TLS 1.2 has; see sc_tls_config_context(). */
+    int *noted = SSL_get_app_data(ssl);
+    *noted = alert;
+    ERR_raise_data(ERR_LIB_USER, 1, "%s", reason);
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
 /* What QUIC demands of a ClientHello beyond TLS, before anything is spent on it. */
-static int check_client_hello(SSL *ssl, int *alert, void *arg)
+static int check_client_hello(SSL *ssl, int *ret_alert, void *arg)
 {
     (void)arg;
     const unsigned char *data;
     size_t size;
-    /* [RFC9001 8.4] No compatibility mode. */
-    if (SSL_client_hello_get0_session_id(ssl, &data) != 0) {
-        *alert = SSL_AD_ILLEGAL_PARAMETER;
-        return SSL_CLIENT_HELLO_ERROR;
-    }
+    /* [RFC9001 8.4] */
+    if (SSL_client_hello_get0_session_id(ssl, &data) != 0)
+        return refuse_hello(ssl, ret_alert, SSL_AD_ILLEGAL_PARAMETER,
+                            "the client asks for the compatibility mode");
     /* [RFC9001 8.2] */
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_quic_transport_parameters, &data, &size) != 1) {
-        *alert = SSL_AD_MISSING_EXTENSION;
-        return SSL_CLIENT_HELLO_ERROR;
-    }
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_quic_transport_parameters, &data, &size) != 1)
+        return refuse_hello(ssl, ret_alert, SSL_AD_MISSING_EXTENSION,
+                            "the client sent no transport parameters");
     /* [RFC9001 8.1] Without the extension, select_alpn() would not be asked. */
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &data,
-                                  &size) != 1) {
-        *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
-        return SSL_CLIENT_HELLO_ERROR;
-    }
+                                  &size) != 1)
+        return refuse_hello(ssl, ret_alert, SSL_AD_NO_APPLICATION_PROTOCOL,
+                            "the client named no application protocol");
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 

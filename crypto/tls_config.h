@@ -86,7 +86,8 @@ void sc_tls_config_unref(struct sc_tls_config *config); /* NULL is accepted */
 
 enum sp_role sc_tls_config_role(const struct sc_tls_config *config);
 
-/* For crypto/tls.c. */
+/* For crypto/tls.c.  Each SSL made of it must have an int as its app data, which is -1, and
+ * takes the alert with which a ClientHello is refused. */
 SSL_CTX *sc_tls_config_context(const struct sc_tls_config *config);
 bool sc_tls_config_is_insecure(const struct sc_tls_config *config);
 /* Our copy of the protocol that is equal to `name`; NULL data if it is none of ours. */
