@@ -129,6 +129,18 @@ void su_bufring_recycle(struct su_bufring *bufring, const struct su_completion *
         sb_buffer_unref(&slot->buffer);
 }
 
+void su_bufring_reclaim(struct su_bufring *bufring)
+{
+    for (uint32_t i = 0; i < bufring->slot_count && bufring->held_count > 0; i++) {
+        struct sb_buffer *buffer = &bufring->slots[i].buffer;
+        if (buffer->ref_count == 0)
+            continue;
+        buffer->ref_count = 1;
+        sb_buffer_unref(buffer);
+    }
+    SB_ASSERT(bufring->held_count == 0);
+}
+
 void su_bufring_flush(struct su_bufring *bufring)
 {
     if (bufring->pending_count == 0)

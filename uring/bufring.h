@@ -77,6 +77,10 @@ struct su_bufring_slot *su_bufring_hold(struct su_bufring *bufring,
 /* Sends home what a completion brought that nobody knows any more. */
 void su_bufring_recycle(struct su_bufring *bufring, const struct su_completion *completion);
 
+/* Sends home every slot that is still held, whoever holds it: their slices are dead from here on.
+ * Before su_bufring_deinit. */
+void su_bufring_reclaim(struct su_bufring *bufring);
+
 /* Shows the kernel what came home since the last call.  Once a turn, before su_ring_enter;
  * su_recv_tend does it. */
 void su_bufring_flush(struct su_bufring *bufring);
