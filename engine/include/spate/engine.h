@@ -76,8 +76,10 @@ SPATE_API int spate_engine_create(const struct spate_config *config, struct spat
                                   struct spate_error *error);
 
 /* Stops the threads if there are any, closes connections without a word to their peers, gives
- * all memory back.  Slices that are still held become invalid.  NULL is accepted.
- * Threads: any that is not the engine's own. */
+ * all memory back.  Bytes that were lent for sending are the caller's again.  Slices that are
+ * still held become invalid; posts that have not run are forgotten.  NULL is accepted.
+ * Threads: not the engine's own.  In the first way the one that ran the turns: from another one
+ * the kernel lets go of the ports a moment later only. */
 SPATE_API void spate_engine_destroy(struct spate_engine *engine);
 
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
@@ -98,16 +100,18 @@ struct spate_handlers {
     void *user;
 };
 
-/* Starts one thread a shard and returns when all have run on_start.
- * Returns 0, what on_start returned, or -EBUSY (running already), -EAGAIN (no thread to
+/* Starts one thread a shard and returns when all have run on_start.  Once in an engine's life.
+ * Returns 0, what on_start returned, or -EBUSY (it was started before), -EAGAIN (no thread to
  * be had), -EINVAL (a CPU that cannot be used).  Threads: one that is not the engine's. */
 SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
                                  struct spate_error *error);
 
-/* Ends and joins the threads.  Threads: as for start. */
+/* Ends the connections without a word to their peers, closes the sockets, joins the threads.
+ * Repeats are harmless.  Threads: as for start. */
 SPATE_API void spate_engine_stop(struct spate_engine *engine);
 
-/* Runs `function` on the shard's thread, in one of its next turns, in the order of posting.
+/* Runs `function` on the shard's thread, in one of its next turns, in the order of posting; and
+ * ends the wait of the turn, as spate_shard_wake() does.
  * Returns 0, or -EAGAIN if too many wait (1,024).  Threads: any; does not block. */
 SPATE_API int spate_shard_post(struct spate_shard *shard,
                                void (*function)(struct spate_shard *shard, void *argument),
@@ -153,10 +157,18 @@ SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockadd
 SPATE_API int spate_listener_address(const struct spate_listener *listener,
                                      struct sockaddr_storage *ret, socklen_t *ret_size);
 
-/* Refuses new connections from now on; the existing ones live on.  Threads: shard. */
+/* Takes no new connections from now on: their first packets are dropped.  The existing ones live
+ * on, and the port is given up behind the last one.  The listener is not to be used any
+ * more.  Threads: shard. */
 SPATE_API void spate_listener_close(struct spate_listener *listener);
 
 /* Begins a connection; SPATE_EVENT_CONNECTED or SPATE_EVENT_CLOSED will tell.
+ *
+ * All connections of a shard to one address leave from one socket that is connected to it, so
+ * that an ICMP "port unreachable" ends their handshakes at once, with SPATE_CLOSE_UNREACHABLE.
+ * Behind the handshake such reports are ignored: anyone could forge them.  With more than
+ * some dozens of different addresses at a time the later ones share one unconnected
+ * socket, and learn that nobody is there by handshake_timeout_ns.
  *
  *   address      Where to.
  *   server_name  For SNI and for verifying the certificate: a DNS name or an IP address in text.

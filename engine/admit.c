@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/admit.h"
+
+/* Strangers: datagrams that lead to no connection.
+ *
+ * Each costs a look into the table and at most one answer; answers share a bucket, so that
+ * nobody can make us shout at a spoofed address.  All of them are smaller than what they
+ * answer.  State is made for a well-formed Initial only, within the budgets of handshakes,
+ * connections and memory; and it is dropped again in the same turn if the packet does not
+ * authenticate.
+ *
+ * At conns_max and without memory a client is told CONNECTION_REFUSED.  The packet that says so
+ * is written here, from the client's own first CID, as it needs no connection at all. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "crypto/protect.h"
+#include "crypto/reset.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+#include "proto/frame.h"
+
+enum {
+    ANSWERS_PER_SECOND = 1000,
+    ANSWERS_AT_ONCE = 100,
+    REFUSAL_SIZE_MAX = 128,
+};
+
+void se_bucket_init(struct se_bucket *bucket, uint32_t rate, uint32_t burst)
+{
+    SB_ASSERT(rate > 0 && burst > 0);
+    uint64_t interval_ns = SB_S / rate;
+    *bucket = (struct se_bucket){.interval_ns = interval_ns, .burst_ns = burst * interval_ns};
+}
+
+bool se_bucket_take(struct se_bucket *bucket, uint64_t now_ns)
+{
+    uint64_t full_at_ns = SB_MAX(bucket->full_at_ns, now_ns) + bucket->interval_ns;
+    if (full_at_ns > now_ns + bucket->burst_ns)
+        return false;
+    bucket->full_at_ns = full_at_ns;
+    return true;
+}
+
+void se_admit_init(struct se_admit *admit)
+{
+    se_bucket_init(&admit->answers, ANSWERS_PER_SECOND, ANSWERS_AT_ONCE);
+}
+
+static void answer(const struct se_stranger *stranger, const struct sb_writer *w)
+{
+    SB_ASSERT(!w->failed);
+    se_shard_send_stray(stranger->port, stranger->path, w->start, sb_writer_used(w));
+}
+
+static void negotiate(struct spate_shard *shard, const struct se_stranger *stranger)
+{
+    uint8_t random[SP_NEGOTIATION_RANDOM_SIZE];
+    uint8_t packet[SP_NEGOTIATION_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(packet, sizeof(packet));
+    se_entropy_fill(&shard->entropy, random, sizeof(random));
+    sp_negotiation_write(&w, &stranger->peek, random);
+    answer(stranger, &w);
+    shard->counts.version_negotiations++;
+}
+
+static void reset(struct spate_shard *shard, const struct se_stranger *stranger)
+{
+    uint8_t token[SP_RESET_TOKEN_SIZE];
+    uint8_t random[SP_RESET_RANDOM_SIZE];
+    uint8_t packet[SP_RESET_SIZE_MAX];
+    struct sp_cid cid = sp_cid_of(stranger->peek.dcid.data, stranger->peek.dcid.size);
+    struct sb_writer w = sb_writer_of(packet, sizeof(packet));
+    sc_reset_token(shard->reset, &cid, token);
+    se_entropy_fill(&shard->entropy, random, sizeof(random));
+    sp_reset_write(&w, stranger->size, token, random);
+    answer(stranger, &w);
+    shard->counts.stateless_resets++;
+}
+
+/* Seals `payload` into an Initial packet behind the header that `w` has. */
+static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct sb_bytes payload)
+{
+    uint8_t *out = sb_writer_room(w, payload.size + SP_TAG_SIZE);
+    SB_ASSERT(out == pn_at + 1);
+    const struct sp_seal packet = {
+        .header = w->start,
+        .header_size = (size_t)(out - w->start),
+        .parts = &payload,
+        .part_count = 1,
+        .out = out,
+    };
+    sc_protect_ops.seal(key, &packet);
+
+    const uint8_t *sample = pn_at + SP_PN_SIZE_MAX;
+    uint8_t mask[1][SP_MASK_SIZE];
+    sc_protect_ops.masks(key, &sample, 1, mask);
+    sp_header_mask(w->start, pn_at, 1, mask[0]);
+}
+
+/* [RFC9000 5.2.2, 10.2.3] An Initial with CONNECTION_CLOSE.  It asks for no ACK, so it needs no
+ * padding. */
+static void refuse(const struct se_stranger *stranger)
+{
+    static const uint8_t close[] = {0x1c, SP_ERR_CONNECTION_REFUSED, 0, 0};
+    const struct sp_peek *peek = &stranger->peek;
+    struct sp_cid dcid = sp_cid_of(peek->dcid.data, peek->dcid.size);
+    struct sp_key *read_key;
+    struct sp_key *write_key;
+    if (!sc_protect_ops.initial(NULL, &dcid, SP_SERVER, &read_key, &write_key))
+        return;
+
+    const struct sp_long_header header = {
+        .type = SP_PACKET_INITIAL,
+        .dcid = sp_cid_of(peek->scid.data, peek->scid.size),
+        .scid = dcid,
+        .pn_size = 1,
+    };
+    uint8_t packet[REFUSAL_SIZE_MAX];
+    uint8_t *length_at;
+    uint8_t *pn_at;
+    struct sb_writer w = sb_writer_of(packet, sizeof(packet));
+    sp_header_write_long(&w, &header, &length_at, &pn_at);
+    sp_header_set_length(length_at, header.pn_size + sizeof(close) + SP_TAG_SIZE);
+    seal(write_key, &w, pn_at, (struct sb_bytes){.data = close, .size = sizeof(close)});
+    answer(stranger, &w);
+    sc_protect_ops.destroy(read_key);
+    sc_protect_ops.destroy(write_key);
+}
+
+static struct spate_conn *admit(struct spate_shard *shard, const struct se_stranger *stranger)
+{
+    const struct spate_listener *listener = &stranger->port->listener;
+    if (!listener->is_open) {
+        shard->counts.unroutable++;
+        return NULL;
+    }
+    if (shard->handshake_count >= shard->config->handshakes_max) {
+        shard->counts.handshakes_dropped++;
+        return NULL;
+    }
+
+    const struct sp_peek *peek = &stranger->peek;
+    const struct se_conn_args args = {
+        .port = stranger->port,
+        .tls = listener->tls,
+        .user = listener->user,
+        .role = SP_SERVER,
+        .path = *stranger->path,
+        .client_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),
+        .client_scid = sp_cid_of(peek->scid.data, peek->scid.size),
+    };
+    struct spate_conn *conn;
+    if (se_conn_create(shard, &args, &conn) == 0)
+        return conn;
+    shard->counts.conns_refused++;
+    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+        refuse(stranger);
+    return NULL;
+}
+
+struct spate_conn *se_admit(struct spate_shard *shard, const struct se_stranger *stranger)
+{
+    enum sp_stranger verdict = SP_STRANGER_DROP;
+    if (!stranger->port->is_client)
+        verdict = sp_stranger_judge(stranger->data, stranger->size, &stranger->peek);
+
+    switch (verdict) {
+    case SP_STRANGER_ACCEPT:
+        return admit(shard, stranger);
+    case SP_STRANGER_NEGOTIATE:
+        if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+            negotiate(shard, stranger);
+        return NULL;
+    case SP_STRANGER_RESET:
+        shard->counts.unroutable++;
+        if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+            reset(shard, stranger);
+        return NULL;
+    case SP_STRANGER_DROP:
+        break;
+    }
+    shard->counts.unroutable++;
+    return NULL;
+}

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/conn.h"
+
+/* The life of a connection in a shard, and what it asks of its host.
+ *
+ * A spate_conn lives as long as its sp_conn.  What the application holds of it can outlive
+ * it only in slices, which name it by index and generation. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "crypto/protect.h"
+#include "crypto/reset.h"
+#include "crypto/tls.h"
+#include "crypto/tls_config.h"
+#include "engine/config.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+/* --- what proto/ asks of its host ------------------------------------------ */
+
+static void host_random(void *context, void *out, size_t size)
+{
+    struct spate_conn *conn = context;
+    se_entropy_fill(&conn->shard->entropy, out, size);
+}
+
+static void host_reset_token(void *context, const struct sp_cid *cid,
+                             uint8_t ret_token[SP_RESET_TOKEN_SIZE])
+{
+    struct spate_conn *conn = context;
+    sc_reset_token(conn->shard->reset, cid, ret_token);
+}
+
+static void host_make_cid(void *context, size_t size, struct sp_cid *ret)
+{
+    struct spate_conn *conn = context;
+    struct sp_cid cid = {.size = (uint8_t)size};
+    SB_ASSERT(size > 0 && size <= SP_CID_SIZE_MAX);
+    do {
+        se_entropy_fill(&conn->shard->entropy, cid.bytes, size);
+    } while (se_table_find(&conn->shard->cids, cid.bytes, size) != SE_TABLE_NONE);
+    *ret = cid;
+}
+
+static struct sp_tls *host_make_tls(void *context)
+{
+    struct spate_conn *conn = context;
+    struct sp_tls *tls = conn->client_tls;
+    conn->client_tls = NULL;
+    if (tls == NULL && sc_tls_create(conn->tls, NULL, &tls, NULL) != 0)
+        return NULL;
+    return tls;
+}
+
+/* --- indices ----------------------------------------------------------------- */
+
+static bool index_take(struct spate_shard *shard, struct spate_conn *conn)
+{
+    uint32_t index = shard->slot_free;
+    if (index != SE_CONN_NONE) {
+        shard->slot_free = shard->slots[index].next_free;
+    } else {
+        if (shard->slots_made == shard->config->conns_max)
+            return false;
+        index = shard->slots_made++;
+    }
+    struct se_conn_slot *slot = &shard->slots[index];
+    SB_ASSERT(slot->conn == NULL);
+    slot->conn = conn;
+    slot->generation++;
+    conn->index = index;
+    conn->generation = slot->generation;
+    return true;
+}
+
+static void index_give(struct spate_shard *shard, uint32_t index)
+{
+    struct se_conn_slot *slot = &shard->slots[index];
+    SB_ASSERT(slot->conn != NULL);
+    slot->conn = NULL;
+    slot->next_free = shard->slot_free;
+    shard->slot_free = index;
+}
+
+struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref)
+{
+    uint32_t index = (uint32_t)ref;
+    if (index >= shard->slots_made)
+        return NULL;
+    const struct se_conn_slot *slot = &shard->slots[index];
+    return slot->generation == (uint32_t)(ref >> 32) ? slot->conn : NULL;
+}
+
+/* --- the ways to a connection ------------------------------------------------- */
+
+void se_conn_add_cid(struct spate_conn *conn, const struct sp_cid *cid)
+{
+    SB_ASSERT(conn->cid_count < SE_CONN_CIDS_MAX);
+    /* A CID that is taken stays with its owner: the client's own choice was looked up before the
+     * connection was made, and ours are made unique. */
+    int error = se_table_insert(&conn->shard->cids, cid->bytes, cid->size, conn->index);
+    SB_ASSERT(error == 0);
+    conn->cids[conn->cid_count++] = *cid;
+}
+
+void se_conn_remove_cid(struct spate_conn *conn, const struct sp_cid *cid)
+{
+    for (uint32_t i = 0; i < conn->cid_count; i++) {
+        if (!sp_cid_equal(&conn->cids[i], cid))
+            continue;
+        bool was_there = se_table_remove(&conn->shard->cids, cid->bytes, cid->size, conn->index);
+        SB_ASSERT(was_there);
+        conn->cids[i] = conn->cids[--conn->cid_count];
+        return;
+    }
+}
+
+void se_conn_add_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    SB_ASSERT(conn->token_count < SE_CONN_TOKENS_MAX);
+    /* The peer chooses its tokens.  One that somebody has already given us resets only the first
+     * connection: whoever repeats tokens gets less, not more. */
+    if (se_table_insert(&conn->shard->tokens, token, SP_RESET_TOKEN_SIZE, conn->index) == 0)
+        memcpy(conn->tokens[conn->token_count++], token, SP_RESET_TOKEN_SIZE);
+}
+
+void se_conn_remove_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE])
+{
+    for (uint32_t i = 0; i < conn->token_count; i++) {
+        if (!sc_reset_token_equal(conn->tokens[i], token))
+            continue;
+        bool was_there =
+            se_table_remove(&conn->shard->tokens, token, SP_RESET_TOKEN_SIZE, conn->index);
+        SB_ASSERT(was_there);
+        conn->token_count--;
+        memmove(conn->tokens[i], conn->tokens[conn->token_count], SP_RESET_TOKEN_SIZE);
+        return;
+    }
+}
+
+/* --- life -------------------------------------------------------------------- */
+
+static void links_init(struct spate_conn *conn)
+{
+    sb_list_init(&conn->all_link);
+    sb_list_init(&conn->port_link);
+    sb_list_init(&conn->dirty_link);
+    sb_list_init(&conn->talking_link);
+    sb_list_init(&conn->drained_link);
+    sb_list_init(&conn->rx_link);
+    se_timer_init(&conn->timer);
+}
+
+static void refund_tls(struct spate_conn *conn)
+{
+    if (conn->is_tls_charged)
+        se_memory_refund(&conn->shard->memory, SE_TLS_BYTES);
+    conn->is_tls_charged = false;
+}
+
+/* Gives back what does not need `proto`. */
+static void conn_free(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    index_give(shard, conn->index);
+    sc_tls_config_unref(conn->tls);
+    if (conn->client_tls != NULL)
+        sc_tls_ops.destroy(conn->client_tls);
+    refund_tls(conn);
+    sb_pool_give(&shard->conn_pool, conn);
+}
+
+static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_args *args)
+{
+    struct spate_shard *shard = conn->shard;
+    const struct sp_conn_args proto_args = {
+        .role = args->role,
+        .config = &shard->proto_config,
+        .pools = &shard->pools,
+        .protect = sc_protect(),
+        .tls_ops = &sc_tls_ops,
+        .host =
+            {
+                .random = host_random,
+                .reset_token = host_reset_token,
+                .make_cid = host_make_cid,
+                .make_tls = host_make_tls,
+                .context = conn,
+            },
+        .path = args->path,
+        .client_dcid = args->client_dcid,
+        .client_scid = args->client_scid,
+        .user = conn,
+    };
+    return sp_conn_create(&proto_args, shard->now_ns);
+}
+
+/* Room for OpenSSL's part of the handshake is taken at once, so that a connection that was
+ * admitted gets through.  A client's TLS is made now, so that a bad name has its own error. */
+static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
+{
+    if (!se_memory_charge(&conn->shard->memory, SE_TLS_BYTES))
+        return -ENOMEM;
+    conn->is_tls_charged = true;
+    if (!conn->is_server) {
+        struct sc_error reason = {.text = ""};
+        int result = sc_tls_create(conn->tls, args->server_name, &conn->client_tls, &reason);
+        if (result != 0) {
+            se_error_set(args->error, "%s", reason.text);
+            return result;
+        }
+    }
+    conn->proto = make_proto(conn, args);
+    return conn->proto != NULL ? 0 : -ENOMEM;
+}
+
+static void join(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    sb_list_push_back(&shard->all, &conn->all_link);
+    sb_list_push_back(&conn->port->conns, &conn->port_link);
+    conn->port->conn_count++;
+    shard->conn_count++;
+    if (conn->is_server) {
+        conn->is_handshaking = true;
+        shard->handshake_count++;
+    }
+}
+
+int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
+                   struct spate_conn **ret)
+{
+    struct spate_conn *conn = sb_pool_take(&shard->conn_pool);
+    if (conn == NULL)
+        return shard->conn_count == shard->config->conns_max ? -ENOBUFS : -ENOMEM;
+    memset(conn, 0, sizeof(*conn));
+    conn->shard = shard;
+    links_init(conn);
+    if (!index_take(shard, conn)) {
+        sb_pool_give(&shard->conn_pool, conn);
+        return -ENOBUFS;
+    }
+
+    conn->port = args->port;
+    conn->remote = args->path.remote;
+    conn->tls = sc_tls_config_ref(args->tls);
+    conn->user = args->user;
+    conn->is_server = args->role == SP_SERVER;
+    conn->is_new = conn->is_server;
+    conn->is_announced = !conn->is_server;
+    conn->rx_first = SE_RX_NONE;
+    conn->timer_ns = SB_NEVER;
+    int result = make_inside(conn, args);
+    if (result != 0) {
+        conn_free(conn);
+        return result;
+    }
+
+    join(conn);
+    se_conn_drain(conn); /* its CIDs must lead here before the next datagram comes */
+    se_conn_touch(conn);
+    *ret = conn;
+    return 0;
+}
+
+static void leave(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    sb_list_remove(&conn->all_link);
+    sb_list_remove(&conn->dirty_link);
+    sb_list_remove(&conn->talking_link);
+    sb_list_remove(&conn->drained_link);
+    SB_ASSERT(!sb_link_is_in(&conn->rx_link));
+    se_wheel_remove(&shard->wheel, &conn->timer);
+
+    struct se_port *port = conn->port;
+    sb_list_remove(&conn->port_link);
+    SB_ASSERT(port->conn_count > 0 && shard->conn_count > 0);
+    port->conn_count--;
+    port->idle_since_ns = shard->now_ns;
+    shard->conn_count--;
+    se_conn_end_handshake(conn, false);
+}
+
+void se_conn_destroy(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    leave(conn);
+    while (conn->cid_count > 0)
+        se_conn_remove_cid(conn, &conn->cids[0]);
+    while (conn->token_count > 0)
+        se_conn_remove_token(conn, conn->tokens[0]);
+    se_stats_add(&shard->counts.conns_gone, conn->proto);
+    sp_conn_destroy(conn->proto);
+    conn_free(conn);
+}
+
+void se_conn_end_handshake(struct spate_conn *conn, bool is_done)
+{
+    if (!conn->is_handshaking)
+        return;
+    struct spate_shard *shard = conn->shard;
+    SB_ASSERT(shard->handshake_count > 0);
+    shard->handshake_count--;
+    conn->is_handshaking = false;
+    if (is_done) {
+        shard->counts.handshakes_done++;
+        refund_tls(conn); /* a server gives OpenSSL back now: see crypto/tls.h */
+    } else {
+        shard->counts.handshakes_failed++;
+    }
+}
+
+void se_conn_touch(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    if (!sb_link_is_in(&conn->dirty_link))
+        sb_list_push_back(&shard->dirty, &conn->dirty_link);
+    if (!sb_link_is_in(&conn->talking_link))
+        sb_list_push_back(&shard->talking, &conn->talking_link);
+}
+
+void se_conn_rearm(struct spate_conn *conn)
+{
+    uint64_t deadline_ns = sp_conn_deadline_ns(conn->proto);
+    bool is_armed = se_timer_is_armed(&conn->timer);
+    if (is_armed && conn->timer_ns <= deadline_ns)
+        return;
+    se_wheel_set(&conn->shard->wheel, &conn->timer, deadline_ns);
+    conn->timer_ns = deadline_ns;
+}
+
+void se_conn_unreachable(struct spate_conn *conn, int error)
+{
+    if (conn->is_server || conn->unreachable != 0 || !sp_conn_is_handshaking(conn->proto) ||
+        sp_conn_is_closed(conn->proto))
+        return;
+    conn->unreachable = error;
+    sp_conn_close_transport(conn->proto, SP_ERR_NO_VIABLE_PATH, strerrordesc_np(error),
+                            conn->shard->now_ns);
+    se_conn_touch(conn);
+}
+
+void se_stats_add(struct sp_stats *sum, const struct sp_conn *proto)
+{
+    struct sp_stats stats;
+    sp_conn_stats(proto, &stats);
+    sum->packets_in += stats.packets_in;
+    sum->packets_out += stats.packets_out;
+    sum->packets_lost += stats.packets_lost;
+    sum->acks_in += stats.acks_in;
+    sum->acks_out += stats.acks_out;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The application's verbs on a connection. */
+
+#include <string.h>
+
+#include "crypto/tls.h"
+#include "engine/path.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+void spate_conn_set_user(struct spate_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void *spate_conn_user(const struct spate_conn *conn)
+{
+    return conn->user;
+}
+
+struct spate_shard *spate_conn_shard(const struct spate_conn *conn)
+{
+    return conn->shard;
+}
+
+bool spate_conn_is_server(const struct spate_conn *conn)
+{
+    return conn->is_server;
+}
+
+void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reason)
+{
+    size_t size = reason != NULL ? strnlen(reason, SP_REASON_SIZE_MAX) : 0;
+    sp_conn_close(conn->proto, error & SB_VARINT_MAX, reason, size, conn->shard->now_ns);
+    se_conn_touch(conn);
+}
+
+const char *spate_conn_alpn(const struct spate_conn *conn)
+{
+    return conn->alpn;
+}
+
+const char *spate_conn_cipher(const struct spate_conn *conn)
+{
+    enum sp_suite suite = conn->is_connected ? sc_tls_suite(sp_conn_tls(conn->proto)) : 0;
+    switch (suite) {
+    case SP_SUITE_AES_128_GCM:
+        return "TLS_AES_128_GCM_SHA256";
+    case SP_SUITE_AES_256_GCM:
+        return "TLS_AES_256_GCM_SHA384";
+    case SP_SUITE_CHACHA20_POLY1305:
+        return "TLS_CHACHA20_POLY1305_SHA256";
+    case SP_SUITE_NONE:
+        break;
+    }
+    return "";
+}
+
+const char *spate_conn_server_name(const struct spate_conn *conn)
+{
+    const char *name = conn->is_connected ? sc_tls_server_name(sp_conn_tls(conn->proto)) : NULL;
+    return name != NULL ? name : "";
+}
+
+int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
+                            socklen_t *ret_size)
+{
+    return se_address_to_user(&conn->remote, ret, ret_size);
+}
+
+void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret)
+{
+    struct sp_stats stats;
+    sp_conn_stats(conn->proto, &stats);
+    *ret = (struct spate_conn_stats){
+        .datagrams_in = stats.datagrams_in,
+        .bytes_in = stats.bytes_in,
+        .packets_in = stats.packets_in,
+        .packets_dropped = stats.packets_dropped,
+        .datagrams_out = stats.datagrams_out,
+        .bytes_out = stats.bytes_out,
+        .packets_out = stats.packets_out,
+        .packets_lost = stats.packets_lost,
+        .packets_spurious = stats.packets_spurious,
+        .acks_in = stats.acks_in,
+        .acks_out = stats.acks_out,
+        .ptos = stats.ptos,
+        .stream_bytes_in = stats.stream_bytes_in,
+        .stream_bytes_out = stats.stream_bytes_out,
+        .stream_bytes_acked = stats.stream_bytes_acked,
+        .rtt_smoothed_ns = stats.rtt_smoothed_ns,
+        .rtt_min_ns = stats.rtt_min_ns,
+        .cwnd_bytes = stats.cwnd_bytes,
+        .in_flight_bytes = stats.in_flight_bytes,
+    };
+}

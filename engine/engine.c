@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: a set of shards, and the threads that run them in the second way of use.
+ *
+ * A shard is stopped by its own thread, as only that one may take its ring apart; in
+ * the first way that is the thread that calls spate_engine_destroy(). */
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/reset.h"
+#include "engine/config.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+enum {
+    /* Batches of events between two turns: handlers raise events too, and must not keep
+     * the shard from its network. */
+    BATCHES_PER_TURN = 256,
+};
+
+enum thread_state {
+    THREAD_NONE,
+    THREAD_STARTING,
+    THREAD_RUNS,
+    THREAD_FAILED, /* on_start, or the ring */
+};
+
+struct se_thread {
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    pthread_t thread;
+    enum thread_state state; /* under engine->lock */
+    int result;              /* likewise */
+};
+
+struct spate_engine {
+    struct spate_config config;
+    int cpus[SE_SHARDS_MAX];
+    struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
+    struct se_thread threads[SE_SHARDS_MAX];
+    uint32_t shards_made;
+    uint32_t thread_count; /* that are to be joined */
+    bool was_started;
+    struct spate_handlers handlers;
+    atomic_bool is_stopping;
+
+    pthread_mutex_t lock; /* guards the threads' state and result */
+    pthread_cond_t changed;
+};
+
+const char *spate_version(void)
+{
+    return SPATE_VERSION;
+}
+
+/* --- life ----------------------------------------------------------------------- */
+
+static int make_shards(struct spate_engine *engine, struct spate_error *error)
+{
+    struct se_entropy entropy;
+    uint8_t reset_key[SC_RESET_KEY_SIZE];
+    int result = se_entropy_init(&entropy);
+    if (result != 0)
+        return result;
+    se_entropy_fill(&entropy, reset_key, sizeof(reset_key));
+    se_entropy_deinit(&entropy);
+
+    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
+        struct spate_shard *shard = &engine->shards[i];
+        shard->engine = engine;
+        shard->config = &engine->config;
+        shard->index = i;
+        engine->shards_made++;
+        result = se_shard_init(shard, reset_key, error);
+    }
+    explicit_bzero(reset_key, sizeof(reset_key));
+    return result;
+}
+
+int spate_engine_create(const struct spate_config *config, struct spate_engine **ret,
+                        struct spate_error *error)
+{
+    int result = se_config_check(config, error);
+    if (result != 0)
+        return result;
+
+    struct spate_engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+    engine->config = *config;
+    if (config->cpus != NULL)
+        memcpy(engine->cpus, config->cpus, config->shard_count * sizeof(config->cpus[0]));
+    engine->config.cpus = config->cpus != NULL ? engine->cpus : NULL;
+    (void)pthread_mutex_init(&engine->lock, NULL);
+    (void)pthread_cond_init(&engine->changed, NULL);
+    atomic_init(&engine->is_stopping, false);
+
+    size_t size = config->shard_count * sizeof(struct spate_shard);
+    engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
+    if (engine->shards == NULL) {
+        result = -ENOMEM;
+    } else {
+        memset(engine->shards, 0, size);
+        result = make_shards(engine, error);
+    }
+    if (result != 0) {
+        spate_engine_destroy(engine);
+        return result;
+    }
+    *ret = engine;
+    return 0;
+}
+
+void spate_engine_destroy(struct spate_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    spate_engine_stop(engine);
+    for (uint32_t i = 0; i < engine->shards_made; i++)
+        se_shard_deinit(&engine->shards[i]);
+    free(engine->shards);
+    (void)pthread_cond_destroy(&engine->changed);
+    (void)pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+uint32_t spate_engine_shard_count(const struct spate_engine *engine)
+{
+    return engine->config.shard_count;
+}
+
+struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index)
+{
+    SB_ASSERT(index < engine->config.shard_count);
+    return &engine->shards[index];
+}
+
+/* --- threads --------------------------------------------------------------------- */
+
+static void report(struct se_thread *thread, int result)
+{
+    struct spate_engine *engine = thread->engine;
+    (void)pthread_mutex_lock(&engine->lock);
+    thread->state = result == 0 ? THREAD_RUNS : THREAD_FAILED;
+    thread->result = result;
+    (void)pthread_cond_signal(&engine->changed);
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+static int wait_for_report(struct se_thread *thread)
+{
+    struct spate_engine *engine = thread->engine;
+    (void)pthread_mutex_lock(&engine->lock);
+    while (thread->state == THREAD_STARTING)
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+    int result = thread->result;
+    (void)pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
+static void hand_out_events(struct spate_shard *shard, const struct spate_handlers *handlers)
+{
+    for (uint32_t i = 0; i < BATCHES_PER_TURN; i++) {
+        uint32_t count;
+        const struct spate_event *events = se_events_take(shard, SE_EVENTS_MAX, &count);
+        if (count == 0)
+            return;
+        handlers->on_events(shard, events, count, handlers->user);
+    }
+}
+
+static void *run(void *argument)
+{
+    struct se_thread *thread = argument;
+    struct spate_shard *shard = thread->shard;
+    const struct spate_handlers *handlers = &thread->engine->handlers;
+
+    int result = se_shard_bind(shard);
+    if (result == 0 && handlers->on_start != NULL)
+        result = handlers->on_start(shard, handlers->user);
+    report(thread, result);
+
+    if (result == 0) {
+        while (!atomic_load(&thread->engine->is_stopping) &&
+               spate_shard_turn(shard, SPATE_FOREVER) >= 0)
+            hand_out_events(shard, handlers);
+        if (handlers->on_stop != NULL)
+            handlers->on_stop(shard, handlers->user);
+    }
+    se_shard_stop(shard);
+    return NULL;
+}
+
+static int start_thread(struct se_thread *thread, const int *cpu)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return -EAGAIN;
+    int result = 0;
+    if (cpu != NULL) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        if (*cpu < CPU_SETSIZE)
+            CPU_SET((size_t)*cpu, &set);
+        result = pthread_attr_setaffinity_np(&attributes, sizeof(set), &set);
+    }
+    thread->state = THREAD_STARTING;
+    if (result == 0)
+        result = pthread_create(&thread->thread, &attributes, run, thread);
+    (void)pthread_attr_destroy(&attributes);
+    if (result != 0)
+        thread->state = THREAD_NONE;
+    return -result;
+}
+
+/* The threads take no signals: those are the application's. */
+static int start_threads(struct spate_engine *engine, struct spate_error *error)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = 0;
+    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
+        struct se_thread *thread = &engine->threads[i];
+        const int *cpu = engine->config.cpus != NULL ? &engine->cpus[i] : NULL;
+        thread->engine = engine;
+        thread->shard = &engine->shards[i];
+        result = start_thread(thread, cpu);
+        if (result == 0)
+            engine->thread_count++;
+        else if (cpu != NULL)
+            se_error_set(error, "no thread for shard %u on CPU %d: %s", i, *cpu,
+                         strerrordesc_np(-result));
+        else
+            se_error_set(error, "no thread for shard %u: %s", i, strerrordesc_np(-result));
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
+                       struct spate_error *error)
+{
+    if (engine->was_started) {
+        se_error_set(error, "the engine was started before");
+        return -EBUSY;
+    }
+    engine->was_started = true;
+    engine->handlers = *handlers;
+    int result = start_threads(engine, error);
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        int started = wait_for_report(&engine->threads[i]);
+        if (started != 0 && result == 0) {
+            result = started;
+            se_error_set(error, "shard %u did not start: %s", i,
+                         started < 0 ? strerrordesc_np(-started) : "its on_start said so");
+        }
+    }
+    if (result != 0)
+        spate_engine_stop(engine);
+    return result;
+}
+
+void spate_engine_stop(struct spate_engine *engine)
+{
+    atomic_store(&engine->is_stopping, true);
+    for (uint32_t i = 0; i < engine->thread_count; i++)
+        spate_shard_wake(&engine->shards[i]);
+    for (uint32_t i = 0; i < engine->thread_count; i++)
+        (void)pthread_join(engine->threads[i].thread, NULL);
+    engine->thread_count = 0;
+}

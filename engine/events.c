@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/events.h"
+
+/* From the facts of connections to the application's events. */
+
+#include <string.h>
+
+#include "crypto/tls.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+void se_events_processed(struct se_events *events)
+{
+    events->processed_count = events->pushed_count - se_events_count(events);
+}
+
+static bool is_full(const struct se_events *events)
+{
+    return events->tail == SE_EVENTS_MAX;
+}
+
+/* It introduced something in an event that the application has not answered to yet. */
+static bool is_held(const struct spate_conn *conn)
+{
+    return conn->intro_number > conn->shard->events.processed_count;
+}
+
+static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
+{
+    struct se_events *events = &conn->shard->events;
+    SB_ASSERT(!is_full(events));
+    struct spate_event *event = &events->ring[events->tail++];
+    events->pushed_count++;
+    *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
+    return event;
+}
+
+static struct spate_event *push_of_stream(struct spate_conn *conn, enum spate_event_kind kind,
+                                          const struct sp_event *fact)
+{
+    struct spate_event *event = push(conn, kind);
+    event->stream_id = fact->stream_id;
+    event->stream_user = fact->stream_user;
+    return event;
+}
+
+static void introduce(struct spate_conn *conn)
+{
+    conn->intro_number = conn->shard->events.pushed_count;
+}
+
+static void push_data(struct spate_conn *conn, const struct sp_event *fact)
+{
+    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_DATA, fact);
+    event->u.data.slice = (struct spate_slice){
+        .data = fact->data.slice.data,
+        .size = fact->data.slice.size,
+        .buffer = fact->data.slice.buffer,
+        .conn_ref = se_conn_ref(conn),
+        .stream_id = fact->stream_id,
+    };
+    event->u.data.offset = fact->data.offset;
+    event->u.data.fin = fact->data.fin;
+}
+
+static enum spate_close_kind close_kind_of(enum sp_close_kind kind)
+{
+    switch (kind) {
+    case SP_CLOSE_NONE:
+    case SP_CLOSE_TRANSPORT:
+        return SPATE_CLOSE_TRANSPORT;
+    case SP_CLOSE_APP:
+        return SPATE_CLOSE_APP;
+    case SP_CLOSE_IDLE:
+        return SPATE_CLOSE_IDLE;
+    case SP_CLOSE_HANDSHAKE_TIMEOUT:
+        return SPATE_CLOSE_HANDSHAKE_TIMEOUT;
+    case SP_CLOSE_STATELESS_RESET:
+        return SPATE_CLOSE_STATELESS_RESET;
+    case SP_CLOSE_VERSION:
+        return SPATE_CLOSE_VERSION;
+    }
+    return SPATE_CLOSE_TRANSPORT;
+}
+
+static void push_closed(struct spate_conn *conn, const struct sp_close *close)
+{
+    struct spate_event *event = push(conn, SPATE_EVENT_CLOSED);
+    event->u.close = (struct spate_close){
+        .kind = close_kind_of(close->kind),
+        .is_local = close->is_local,
+        .error = close->error,
+        .reason = conn->reason,
+    };
+    if (conn->unreachable != 0) {
+        event->u.close.kind = SPATE_CLOSE_UNREACHABLE;
+        event->u.close.error = (uint64_t)conn->unreachable;
+    }
+    size_t size = SB_MIN(close->reason_size, sizeof(conn->reason) - 1);
+    memcpy(conn->reason, close->reason, size);
+    conn->reason[size] = '\0';
+    conn->is_closed_queued = true;
+}
+
+static void on_connected(struct spate_conn *conn)
+{
+    struct sb_bytes alpn = sc_tls_alpn(sp_conn_tls(conn->proto));
+    SB_ASSERT(alpn.size < sizeof(conn->alpn));
+    memcpy(conn->alpn, alpn.data, alpn.size);
+    se_conn_end_handshake(conn, true);
+    if (!conn->is_server)
+        conn->shard->counts.handshakes_done++;
+    conn->is_connected = true;
+    conn->is_announced = true;
+    (void)push(conn, SPATE_EVENT_CONNECTED);
+    introduce(conn);
+}
+
+static void on_closed(struct spate_conn *conn, const struct sp_close *close)
+{
+    if (!conn->is_connected && !conn->is_server)
+        conn->shard->counts.handshakes_failed++;
+    if (conn->is_announced)
+        push_closed(conn, close);
+}
+
+static void on_drained(struct spate_conn *conn)
+{
+    conn->is_drained = true;
+    if (!sb_link_is_in(&conn->drained_link))
+        sb_list_push_back(&conn->shard->drained, &conn->drained_link);
+}
+
+/* What is for the application. */
+static void translate_for_app(struct spate_conn *conn, const struct sp_event *fact)
+{
+    struct spate_event *event;
+    switch (fact->kind) {
+    case SP_EVENT_STREAMS_AVAILABLE:
+        event = push(conn, SPATE_EVENT_STREAMS_AVAILABLE);
+        event->u.is_uni = fact->is_uni;
+        break;
+    case SP_EVENT_STREAM_OPENED:
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, fact);
+        introduce(conn);
+        break;
+    case SP_EVENT_STREAM_DATA:
+        push_data(conn, fact);
+        break;
+    case SP_EVENT_STREAM_RESET:
+        event = push_of_stream(conn, SPATE_EVENT_STREAM_RESET, fact);
+        event->u.error = fact->error;
+        break;
+    case SP_EVENT_STREAM_STOPPED:
+        event = push_of_stream(conn, SPATE_EVENT_STREAM_STOPPED, fact);
+        event->u.error = fact->error;
+        break;
+    case SP_EVENT_STREAM_SENT:
+        event = push_of_stream(conn, SPATE_EVENT_SENT, fact);
+        event->u.sent.tag = fact->sent.tag;
+        event->u.sent.size = fact->sent.size;
+        event->u.sent.is_acked = fact->sent.is_acked;
+        break;
+    case SP_EVENT_STREAM_CLOSED:
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, fact);
+        break;
+    default:
+        SB_ASSERT(fact->kind == SP_EVENT_NONE);
+        break;
+    }
+}
+
+static void translate(struct spate_conn *conn, const struct sp_event *fact)
+{
+    switch (fact->kind) {
+    case SP_EVENT_CID_ADDED:
+        se_conn_add_cid(conn, &fact->cid);
+        break;
+    case SP_EVENT_CID_REMOVED:
+        se_conn_remove_cid(conn, &fact->cid);
+        break;
+    case SP_EVENT_TOKEN_ADDED:
+        se_conn_add_token(conn, fact->token);
+        break;
+    case SP_EVENT_TOKEN_REMOVED:
+        se_conn_remove_token(conn, fact->token);
+        break;
+    case SP_EVENT_CONFIRMED:
+        break;
+    case SP_EVENT_CONNECTED:
+        on_connected(conn);
+        break;
+    case SP_EVENT_CLOSED:
+        on_closed(conn, fact->close);
+        break;
+    case SP_EVENT_DRAINED:
+        on_drained(conn);
+        break;
+    default:
+        translate_for_app(conn, fact);
+        break;
+    }
+}
+
+void se_conn_drain(struct spate_conn *conn)
+{
+    struct sp_event fact;
+    while (!is_full(&conn->shard->events) && !is_held(conn)) {
+        if (!sp_conn_next_event(conn->proto, &fact)) {
+            sb_list_remove(&conn->talking_link);
+            return;
+        }
+        translate(conn, &fact);
+    }
+    if (!sb_link_is_in(&conn->talking_link))
+        sb_list_push_back(&conn->shard->talking, &conn->talking_link);
+}
+
+void se_shard_drain(struct spate_shard *shard)
+{
+    SB_LIST_EACH(link, &shard->talking)
+    {
+        if (is_full(&shard->events))
+            return;
+        se_conn_drain(SB_CONTAINER_OF(link, struct spate_conn, talking_link));
+    }
+}
+
+const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t count_max,
+                                         uint32_t *ret_count)
+{
+    struct se_events *events = &shard->events;
+    se_events_processed(events);
+    if (events->head == events->tail) {
+        events->head = 0;
+        events->tail = 0;
+        se_shard_drain(shard);
+    }
+
+    uint32_t count = SB_MIN(count_max, se_events_count(events));
+    const struct spate_event *first = &events->ring[events->head];
+    for (uint32_t i = 0; i < count; i++)
+        if (first[i].kind == SPATE_EVENT_CLOSED)
+            first[i].conn->is_closed_taken = true;
+    events->head += count;
+    *ret_count = count;
+    return first;
+}
+
+void se_events_discard(struct spate_shard *shard)
+{
+    struct se_events *events = &shard->events;
+    for (; events->head < events->tail; events->head++) {
+        struct spate_event *event = &events->ring[events->head];
+        if (event->kind == SPATE_EVENT_STREAM_DATA)
+            sb_buffer_unref(event->u.data.slice.buffer);
+    }
+}

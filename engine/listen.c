@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* Servers and clients: how connections begin. */
+
+#include <errno.h>
+
+#include "crypto/tls_config.h"
+#include "engine/clock.h"
+#include "engine/config.h"
+#include "engine/path.h"
+#include "engine/shard.h"
+#include "engine/tls.h"
+#include "proto/base/assert.h"
+
+static int read_address(const struct sockaddr *address, socklen_t size, struct su_address *ret,
+                        struct spate_error *error)
+{
+    if (address == NULL || su_address_from_kernel(address, size, ret) != 0) {
+        se_error_set(error, "the address is neither IPv4 nor IPv6");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address,
+                       socklen_t address_size, struct spate_tls *tls, void *user,
+                       struct spate_listener **ret, struct spate_error *error)
+{
+    struct su_address local;
+    int result = read_address(address, address_size, &local, error);
+    if (result != 0)
+        return result;
+    if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_SERVER) {
+        se_error_set(error, "a listener needs the TLS options of a server");
+        return -EINVAL;
+    }
+
+    struct se_port *port;
+    result = se_port_listen(shard, &local, &port, error);
+    if (result != 0)
+        return result;
+    port->listener.tls = sc_tls_config_ref(se_tls_config(tls));
+    port->listener.user = user;
+    port->listener.is_open = true;
+    *ret = &port->listener;
+    return 0;
+}
+
+int spate_listener_address(const struct spate_listener *listener, struct sockaddr_storage *ret,
+                           socklen_t *ret_size)
+{
+    return se_address_to_user(&listener->port->local, ret, ret_size);
+}
+
+void spate_listener_close(struct spate_listener *listener)
+{
+    listener->is_open = false; /* the port closes with its last connection: se_ports_tend() */
+}
+
+int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
+                        socklen_t address_size, const char *server_name, struct spate_tls *tls,
+                        void *user, struct spate_conn **ret, struct spate_error *error)
+{
+    struct su_address peer;
+    int result = read_address(address, address_size, &peer, error);
+    if (result != 0)
+        return result;
+    if (su_address_port(&peer) == 0) {
+        se_error_set(error, "the port to connect to is 0");
+        return -EINVAL;
+    }
+    if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_CLIENT) {
+        se_error_set(error, "a connection needs the TLS options of a client");
+        return -EINVAL;
+    }
+    if (shard->conn_count >= shard->config->conns_max) {
+        se_error_set(error, "at the limit of %u connections", shard->config->conns_max);
+        return -ENOBUFS;
+    }
+
+    shard->now_ns = se_clock_now_ns(); /* its timers start here, not where the last turn ended */
+    struct se_port *port;
+    result = se_port_for_client(shard, &peer, &port, error);
+    if (result != 0)
+        return result;
+    struct se_conn_args args = {
+        .port = port,
+        .tls = se_tls_config(tls),
+        .user = user,
+        .server_name = server_name,
+        .role = SP_CLIENT,
+        .path.local = port->local,
+        .error = error,
+    };
+    se_addr_from(&peer, &args.path.remote);
+    result = se_conn_create(shard, &args, ret);
+    if (result == -ENOMEM) {
+        se_error_set(error, "no memory for a connection within memory_bytes_max");
+        result = -ENOBUFS;
+    }
+    return result;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* What a shard has counted, gathered from those who counted it. */
+
+#include <spate/stats.h>
+
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+static void add_port(struct su_recv_counts *sum, const struct se_port *port)
+{
+    const struct su_recv_counts *counts = &port->recv.counts;
+    sum->buffers += counts->buffers;
+    sum->arms += counts->arms;
+    sum->no_buffers += counts->no_buffers;
+    sum->truncated += counts->truncated;
+    sum->kernel_dropped += counts->kernel_dropped;
+}
+
+static void fill_receive(const struct spate_shard *shard, struct spate_shard_stats *ret)
+{
+    struct su_recv_counts sum = shard->counts.recv_gone;
+    uint64_t first_arms = shard->counts.ports_gone;
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
+        if (shard->ports[i].state == SE_PORT_FREE)
+            continue;
+        add_port(&sum, &shard->ports[i]);
+        first_arms += shard->ports[i].recv.counts.arms > 0;
+    }
+    ret->datagrams_in = shard->counts.datagrams_in;
+    ret->bytes_in = shard->counts.bytes_in;
+    ret->receives = sum.buffers;
+    ret->receive_enobufs = sum.no_buffers;
+    ret->receive_rearms = sum.arms - SB_MIN(sum.arms, first_arms);
+    ret->receive_truncated = sum.truncated;
+    ret->kernel_drops = sum.kernel_dropped;
+    ret->datagrams_copied = shard->counts.datagrams_copied;
+    ret->unroutable = shard->counts.unroutable;
+}
+
+static void fill_send(const struct spate_shard *shard, struct spate_shard_stats *ret)
+{
+    const struct su_send_counts *counts = &shard->send.counts;
+    ret->datagrams_out = counts->datagrams;
+    ret->bytes_out = counts->bytes;
+    ret->sends = counts->sends;
+    ret->send_errors = counts->too_large + counts->queue_full + counts->refused +
+                       counts->unreachable + counts->forbidden + counts->other_errors;
+    ret->gso_fallbacks = counts->gso_refused;
+}
+
+static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats *ret)
+{
+    const struct se_counts *counts = &shard->counts;
+    ret->conns_accepted = counts->conns_accepted;
+    ret->conns_refused = counts->conns_refused;
+    ret->handshakes_dropped = counts->handshakes_dropped;
+    ret->handshakes_done = counts->handshakes_done;
+    ret->handshakes_failed = counts->handshakes_failed;
+    ret->conns_now = shard->conn_count;
+    ret->handshakes_now = shard->handshake_count;
+
+    struct sp_stats sum = counts->conns_gone;
+    SB_LIST_EACH(link, &shard->all)
+    se_stats_add(&sum, SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto);
+    ret->packets_in = sum.packets_in;
+    ret->packets_out = sum.packets_out;
+    ret->packets_lost = sum.packets_lost;
+    ret->acks_in = sum.acks_in;
+    ret->acks_out = sum.acks_out;
+}
+
+void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
+{
+    *ret = (struct spate_shard_stats){
+        .turns = shard->counts.turns,
+        .syscalls = shard->ring.counts.enters,
+        .version_negotiations = shard->counts.version_negotiations,
+        .stateless_resets = shard->counts.stateless_resets,
+        .memory_bytes_now = shard->memory.now_bytes,
+        .memory_bytes_peak = shard->memory.peak_bytes,
+    };
+    fill_receive(shard, ret);
+    fill_send(shard, ret);
+    fill_conns(shard, ret);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/port.h"
+
+/* Sockets are opened on behalf of the application (listen, connect) and closed in the turn:
+ * a multishot receive that is in flight must have ended and every train must have left before
+ * the socket may go, or the port would stay taken. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "crypto/tls_config.h"
+#include "engine/config.h"
+#include "engine/path.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+void se_ports_init(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
+        struct se_port *port = &shard->ports[i];
+        port->shard = shard;
+        port->socket = SU_SOCKET_CLOSED;
+        port->index = i;
+        port->state = SE_PORT_FREE;
+        sb_list_init(&port->conns);
+    }
+}
+
+static int open_failed(struct se_port *port, int result, const struct su_address *address,
+                       const char *step, struct spate_error *error)
+{
+    su_socket_close(&port->socket);
+    char text[SU_ADDRESS_TEXT_SIZE];
+    se_error_set(error, "%s: %s failed: %s", su_address_format(address, text), step,
+                 strerrordesc_np(-result));
+    return result;
+}
+
+/* `named` is the address that an error is about. */
+static int port_open(struct se_port *port, const struct su_socket_config *config,
+                     const struct su_address *named, struct spate_error *error)
+{
+    struct spate_shard *shard = port->shard;
+    const char *step = "open";
+    SB_ASSERT(port->state == SE_PORT_FREE);
+
+    int result = su_socket_open(&port->socket, config, &step);
+    if (result == 0) {
+        step = "register";
+        result = su_socket_attach(&port->socket, &shard->ring);
+    }
+    if (result != 0)
+        return open_failed(port, result, named, step, error);
+
+    su_recv_init(&port->recv, &shard->ring, &shard->bufring, &port->socket, port->index);
+    se_addr_from(&port->socket.local, &port->local);
+    port->peer = config->peer;
+    port->state = SE_PORT_OPEN;
+    port->conn_count = 0;
+    port->send_count = 0;
+    port->idle_since_ns = shard->now_ns;
+    port->is_client = false;
+    port->listener = (struct spate_listener){.port = port};
+    return 0;
+}
+
+static struct se_port *port_free(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_ORDINARY; i++)
+        if (shard->ports[i].state == SE_PORT_FREE)
+            return &shard->ports[i];
+    return NULL;
+}
+
+static struct su_socket_config socket_config(const struct spate_shard *shard)
+{
+    return (struct su_socket_config){
+        .receive_bytes = shard->config->socket_buffer_bytes,
+        .send_bytes = shard->config->socket_buffer_bytes,
+    };
+}
+
+static bool is_any_v6(const struct su_address *address)
+{
+    static const uint8_t zero[16];
+    return address->family == AF_INET6 && memcmp(&address->v6.sin6_addr, zero, sizeof(zero)) == 0;
+}
+
+int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+                   struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = port_free(shard);
+    if (port == NULL) {
+        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
+        return -EMFILE;
+    }
+    struct su_socket_config config = socket_config(shard);
+    config.local = *address;
+    config.is_dual = is_any_v6(address);
+    config.is_port_shared = shard->config->shard_count > 1;
+    int result = port_open(port, &config, address, error);
+    if (result == 0)
+        *ret = port;
+    return result;
+}
+
+static struct su_address any_address(sa_family_t family)
+{
+    struct su_address any = {0};
+    if (family == AF_INET)
+        any.v4.sin_family = AF_INET;
+    else
+        any.v6.sin6_family = AF_INET6;
+    return any;
+}
+
+static bool is_stale(const struct se_port *port, uint64_t now_ns)
+{
+    return port->conn_count == 0 && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
+}
+
+/* A client's port that is connected to `peer`.  On the way, old ones that nobody uses go. */
+static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer)
+{
+    struct se_port *found = NULL;
+    for (uint32_t i = 0; i < SE_PORTS_ORDINARY; i++) {
+        struct se_port *port = &shard->ports[i];
+        if (port->state != SE_PORT_OPEN || !port->is_client)
+            continue;
+        if (is_stale(port, shard->now_ns))
+            se_port_close(port);
+        else if (su_address_is_equal(&port->peer, peer))
+            found = port;
+    }
+    return found;
+}
+
+int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
+                       struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = find_client_port(shard, peer);
+    if (port != NULL) {
+        *ret = port;
+        return 0;
+    }
+
+    struct su_socket_config config = socket_config(shard);
+    config.local = any_address(peer->family);
+    config.peer = *peer;
+    port = port_free(shard);
+    if (port == NULL) {
+        port = &shard->ports[peer->family == AF_INET ? SE_PORT_SHARED_V4 : SE_PORT_SHARED_V6];
+        if (port->state == SE_PORT_OPEN) {
+            *ret = port;
+            return 0;
+        }
+        config.peer = (struct su_address){0};
+    }
+    int result = port_open(port, &config, peer, error);
+    if (result != 0)
+        return result;
+    port->is_client = true;
+    *ret = port;
+    return 0;
+}
+
+void se_port_close(struct se_port *port)
+{
+    SB_ASSERT(port->state == SE_PORT_OPEN && port->conn_count == 0);
+    port->state = SE_PORT_CLOSING;
+    port->listener.is_open = false;
+    sc_tls_config_unref(port->listener.tls);
+    port->listener.tls = NULL;
+    if (port->recv.is_wanted)
+        su_recv_stop(&port->recv);
+}
+
+static void close_finished(struct se_port *port)
+{
+    struct su_recv_counts *sum = &port->shard->counts.recv_gone;
+    const struct su_recv_counts *counts = &port->recv.counts;
+    sum->buffers += counts->buffers;
+    sum->bytes += counts->bytes;
+    sum->arms += counts->arms;
+    sum->no_buffers += counts->no_buffers;
+    sum->ends += counts->ends;
+    sum->truncated += counts->truncated;
+    sum->malformed += counts->malformed;
+    sum->socket_errors += counts->socket_errors;
+    sum->stale += counts->stale;
+    sum->kernel_dropped += counts->kernel_dropped;
+    port->shard->counts.ports_gone += counts->arms > 0;
+    port->recv.counts = (struct su_recv_counts){0};
+    su_socket_close(&port->socket);
+    port->state = SE_PORT_FREE;
+}
+
+static void tend(struct se_port *port)
+{
+    bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
+    if (is_listener && !port->listener.is_open && port->conn_count == 0)
+        se_port_close(port);
+    if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
+        (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_tend() tries again */
+    su_recv_tend(&port->recv);
+    if (port->state == SE_PORT_CLOSING && !port->recv.is_armed && port->send_count == 0)
+        close_finished(port);
+}
+
+void se_ports_tend(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++)
+        if (shard->ports[i].state != SE_PORT_FREE)
+            tend(&shard->ports[i]);
+}
+
+void se_ports_deinit(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
+        struct se_port *port = &shard->ports[i];
+        sc_tls_config_unref(port->listener.tls);
+        port->listener.tls = NULL;
+        su_socket_close(&port->socket);
+        port->state = SE_PORT_FREE;
+    }
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_PORT_H
+#define SE_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/list.h"
+#include "proto/types.h"
+#include "uring/recv.h"
+#include "uring/socket.h"
+
+struct sc_tls_config;
+struct spate_error;
+struct spate_shard;
+
+/* A UDP socket of a shard, its receiver, and who uses it.
+ *
+ * A listener owns one.  Clients share: all connections of a shard to one address
+ * leave from one socket that is connected to it.  Then the kernel looks up the route
+ * once and not per send, and an ICMP "port unreachable" comes back as ECONNREFUSED on a
+ * socket whose connections it can only concern.  The file table has room for a few
+ * dozen such sockets; beyond that, connections share one unconnected socket per
+ * address family and learn of an absent server by their timeout only.
+ *
+ *     FREE --open--> OPEN --close--> CLOSING --nothing in flight--> FREE
+ *
+ * conn_count == length of conns. */
+
+enum se_port_state {
+    SE_PORT_FREE,
+    SE_PORT_OPEN,
+    SE_PORT_CLOSING, /* used no more; waits for what is in flight */
+};
+
+enum {
+    /* Sockets of a shard: the ring's file table without the place of the eventfd. */
+    SE_PORTS_MAX = SU_RING_FILE_COUNT_MAX - 1,
+    /* The last ones are for unconnected clients, IPv4 and IPv6, so that a client can always
+     * get one. */
+    SE_PORT_SHARED_V4 = SE_PORTS_MAX - 1,
+    SE_PORT_SHARED_V6 = SE_PORTS_MAX - 2,
+    SE_PORTS_ORDINARY = SE_PORTS_MAX - 2,
+};
+
+/* A client's socket that nobody uses is kept this long for the next connection to the same
+ * address.  Not longer: the route may have changed. */
+#define SE_PORT_KEEP_NS (2 * SB_S)
+
+struct spate_listener {
+    struct se_port *port;
+    struct sc_tls_config *tls; /* a reference */
+    void *user;
+    bool is_open; /* false: refuses new connections */
+};
+
+struct se_port {
+    struct spate_shard *shard;
+    struct su_socket socket;
+    struct su_recv recv;
+    struct sp_addr local;
+    struct su_address peer; /* AF_UNSPEC: not connected */
+    struct sb_link conns;   /* spate_conn.port_link */
+    uint32_t conn_count;
+    uint32_t send_count; /* trains in flight */
+    uint32_t index;
+    enum se_port_state state;
+    bool is_client;
+    uint64_t idle_since_ns; /* conn_count is 0 since then */
+    struct spate_listener listener;
+};
+
+void se_ports_init(struct spate_shard *shard);
+
+/* Opens a listener's port.  0 or a negative errno, `error` names the address. */
+SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+                               struct se_port **ret, struct spate_error *error);
+
+/* A port for a client's connection to `peer`: one that is open already, or a new one. */
+SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
+                                   struct se_port **ret, struct spate_error *error);
+
+/* Once a turn, before the wait: arms what must be armed, closes what has nothing in flight. */
+void se_ports_tend(struct spate_shard *shard);
+
+/* Begins to close it.  No connection may be left. */
+void se_port_close(struct se_port *port);
+
+/* Closes all sockets: the ring was stopped. */
+void se_ports_deinit(struct spate_shard *shard);
+
+#endif

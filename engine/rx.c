@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/rx.h"
+
+/* Receive: completions -> datagrams -> connections.
+ *
+ * First all datagrams of a batch of completions are routed and chained by connection,
+ * then each connection gets its chain at once.  Datagrams of one buffer come from one peer
+ * and mostly go to one connection, so the table is asked once a run of equal CIDs.
+ *
+ * A connection keeps slices of what it cannot hand out yet, and the application keeps
+ * them as long as it likes, each of which pins its receive slot.  So as slots run low,
+ * datagrams are copied into buffers of their own size:
+ *
+ *     fewer than 1/2 of the slots are free   buffers that hold little (up to 2 KiB) are copied:
+ *                                            a few bytes shall not pin 64 KiB
+ *     fewer than 1/4                         all datagrams up to 2 KiB are copied
+ *     none                                   packets wait in the socket's buffer */
+
+#include <string.h>
+
+#include "engine/config.h"
+#include "engine/path.h"
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+/* The CID of the datagram before, and where it led. */
+struct run {
+    const uint8_t *cid;
+    struct spate_conn *conn;
+};
+
+enum copy_rule {
+    COPY_NONE,
+    COPY_SMALL_BUFFERS,
+    COPY_ALL,
+};
+
+static enum copy_rule copy_rule_of(const struct su_bufring *bufring)
+{
+    uint32_t home_count = su_bufring_home_count(bufring);
+    if (home_count < bufring->slot_count / 4)
+        return COPY_ALL;
+    return home_count < bufring->slot_count / 2 ? COPY_SMALL_BUFFERS : COPY_NONE;
+}
+
+/* --- routing ------------------------------------------------------------------ */
+
+/* [RFC9000 10.3.1] A datagram that leads nowhere may be a Stateless Reset. */
+static bool take_reset(struct spate_shard *shard, const uint8_t *data, size_t size)
+{
+    const uint8_t *token = sp_reset_token_in(data, size);
+    if (token == NULL)
+        return false;
+    uint32_t index = se_table_find(&shard->tokens, token, SP_RESET_TOKEN_SIZE);
+    if (index == SE_TABLE_NONE)
+        return false;
+    struct spate_conn *conn = shard->slots[index].conn;
+    sp_conn_on_stateless_reset(conn->proto, shard->now_ns);
+    se_conn_touch(conn);
+    return true;
+}
+
+static struct spate_conn *route_slow(struct se_stranger *stranger)
+{
+    struct spate_shard *shard = stranger->port->shard;
+    if (!sp_peek_read(stranger->data, stranger->size, SE_CID_SIZE, &stranger->peek)) {
+        shard->counts.unroutable++;
+        return NULL;
+    }
+    const struct sb_bytes *dcid = &stranger->peek.dcid;
+    uint32_t index = se_table_find(&shard->cids, dcid->data, dcid->size);
+    if (index != SE_TABLE_NONE)
+        return shard->slots[index].conn;
+    if (!stranger->peek.is_long && take_reset(shard, stranger->data, stranger->size))
+        return NULL;
+    return se_admit(shard, stranger);
+}
+
+static bool is_short(const uint8_t *data, size_t size)
+{
+    return size > SE_CID_SIZE && (data[0] & SP_HEADER_LONG) == 0;
+}
+
+static struct spate_conn *route(struct se_port *port, const struct sp_path *path, uint8_t *data,
+                                uint32_t size, struct run *run)
+{
+    if (is_short(data, size) && run->cid != NULL && memcmp(run->cid, data + 1, SE_CID_SIZE) == 0)
+        return run->conn;
+
+    struct se_stranger stranger = {.port = port, .path = path, .data = data, .size = size};
+    struct spate_conn *conn = route_slow(&stranger);
+    run->cid = conn != NULL && is_short(data, size) ? data + 1 : NULL;
+    run->conn = conn;
+    return conn;
+}
+
+/* --- delivery ----------------------------------------------------------------- */
+
+/* Moves up to SP_BATCH_MAX items of a chain into `batch`; returns how many. */
+static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_datagram *batch)
+{
+    uint32_t count = 0;
+    uint32_t at = conn->rx_first;
+    for (; at != SE_RX_NONE && count < SP_BATCH_MAX; at = rx->items[at].next) {
+        const struct se_rx_item *item = &rx->items[at];
+        const struct se_rx_source *source = &rx->sources[item->source];
+        batch[count++] = (struct sp_datagram){
+            .data = item->data,
+            .size = item->size,
+            .buffer = item->copy != NULL ? item->copy : source->buffer,
+            .path = source->path,
+            .ecn = source->ecn,
+        };
+    }
+    conn->rx_first = at;
+    return count;
+}
+
+/* A stranger's connection whose first datagram was garbage costs nothing any more. */
+static bool is_garbage(struct spate_conn *conn)
+{
+    if (!conn->is_new)
+        return false;
+    conn->is_new = false;
+    if (!sp_conn_is_authenticated(conn->proto))
+        return true;
+    conn->shard->counts.conns_accepted++;
+    return false;
+}
+
+static void deliver(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    struct sp_datagram batch[SP_BATCH_MAX];
+    while (conn->rx_first != SE_RX_NONE) {
+        uint32_t count = gather(&shard->rx, conn, batch);
+        sp_conn_receive(conn->proto, batch, count, shard->now_ns);
+    }
+    if (is_garbage(conn)) {
+        se_conn_destroy(conn);
+        return;
+    }
+    se_conn_touch(conn);
+    se_conn_drain(conn);
+}
+
+static void flush(struct spate_shard *shard)
+{
+    struct se_rx *rx = &shard->rx;
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(&rx->conns)) != NULL)
+        deliver(SB_CONTAINER_OF(link, struct spate_conn, rx_link));
+
+    for (uint32_t i = 0; i < rx->item_count; i++)
+        sb_buffer_unref(rx->items[i].copy);
+    for (uint32_t i = 0; i < rx->source_count; i++)
+        sb_buffer_unref(rx->sources[i].buffer);
+    rx->item_count = 0;
+    rx->source_count = 0;
+}
+
+/* --- gathering ---------------------------------------------------------------- */
+
+static void chain(struct se_rx *rx, struct spate_conn *conn, uint32_t at)
+{
+    rx->items[at].next = SE_RX_NONE;
+    if (conn->rx_first == SE_RX_NONE) {
+        conn->rx_first = at;
+        sb_list_push_back(&rx->conns, &conn->rx_link);
+    } else {
+        rx->items[conn->rx_last].next = (uint16_t)at;
+    }
+    conn->rx_last = at;
+}
+
+static void copy_out(struct spate_shard *shard, struct se_rx_item *item)
+{
+    struct se_small *small = se_buffers_copy(&shard->small, item->data, item->size);
+    if (small == NULL)
+        return; /* it stays where it is, and pins its slot */
+    item->copy = &small->buffer;
+    item->data = small->data;
+    shard->counts.datagrams_copied++;
+}
+
+/* Cuts one buffer and routes what is in it.  Takes over the reference to the buffer. */
+static void on_received(struct se_port *port, const struct su_received *received)
+{
+    struct spate_shard *shard = port->shard;
+    struct se_rx *rx = &shard->rx;
+    uint32_t count = SB_MIN(su_received_count(received), (uint32_t)SE_RX_ITEMS);
+    if (rx->source_count == SE_RX_SOURCES || rx->item_count + count > SE_RX_ITEMS)
+        flush(shard);
+
+    uint32_t at = rx->source_count++;
+    struct se_rx_source *source = &rx->sources[at];
+    *source = (struct se_rx_source){.buffer = received->buffer, .ecn = (enum sp_ecn)received->ecn};
+    se_addr_from(&received->peer, &source->path.remote);
+    source->path.local = port->local;
+    if (!port->is_client)
+        se_addr_from(&received->local, &source->path.local);
+
+    enum copy_rule rule = copy_rule_of(&shard->bufring);
+    bool is_copied =
+        rule == COPY_ALL || (rule == COPY_SMALL_BUFFERS && received->size <= SE_SMALL_SIZE);
+    struct su_cutter cutter = su_cutter_of(received);
+    struct run run = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t size = 0;
+        uint8_t *data = su_cutter_next(&cutter, &size);
+        struct spate_conn *conn = route(port, &source->path, data, size, &run);
+        if (conn == NULL)
+            continue;
+        struct se_rx_item *item = &rx->items[rx->item_count];
+        *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
+        if (is_copied && size <= SE_SMALL_SIZE)
+            copy_out(shard, item);
+        chain(rx, conn, rx->item_count++);
+    }
+    shard->counts.datagrams_in += count;
+    shard->counts.bytes_in += received->size;
+}
+
+/* The network answered with an error: whom it concerns are those who have only begun. */
+static void on_socket_error(struct se_port *port, int error)
+{
+    if (port->peer.family == AF_UNSPEC)
+        return;
+    SB_LIST_EACH(link, &port->conns)
+    se_conn_unreachable(SB_CONTAINER_OF(link, struct spate_conn, port_link), -error);
+}
+
+static void on_receive(struct spate_shard *shard, const struct su_completion *completion)
+{
+    if (completion->op.index >= SE_PORTS_MAX)
+        return;
+    struct se_port *port = &shard->ports[completion->op.index];
+    if (port->state == SE_PORT_FREE) {
+        su_bufring_recycle(&shard->bufring, completion);
+        return;
+    }
+    struct su_received received;
+    int result = su_recv_take(&port->recv, completion, &received);
+    if (result == 1 && port->state == SE_PORT_OPEN)
+        on_received(port, &received);
+    else if (result == 1)
+        sb_buffer_unref(received.buffer);
+    else if (result < 0)
+        on_socket_error(port, result);
+}
+
+static void on_completion(struct spate_shard *shard, const struct su_completion *completion)
+{
+    struct su_sent sent;
+    switch (completion->op.kind) {
+    case SU_OP_RECEIVE:
+        on_receive(shard, completion);
+        break;
+    case SU_OP_SEND:
+        if (su_send_done(&shard->send, completion, &sent))
+            se_shard_on_sent(shard, &sent);
+        break;
+    case SU_OP_WAKE:
+    case SU_OP_DOORBELL:
+        su_wake_take(&shard->wake, completion);
+        break;
+    default:
+        break; /* nobody waits for it */
+    }
+}
+
+void se_rx_run(struct spate_shard *shard)
+{
+    struct su_completion batch[SE_COMPLETIONS_BATCH];
+    uint32_t taken = 0;
+    uint32_t count;
+    do {
+        count = su_ring_completions(&shard->ring, batch, SE_COMPLETIONS_BATCH);
+        for (uint32_t i = 0; i < count; i++)
+            on_completion(shard, &batch[i]);
+        taken += count;
+    } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
+    flush(shard);
+}

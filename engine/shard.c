@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard.h"
+
+/* A shard's life, and its turn. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/reset.h"
+#include "engine/clock.h"
+#include "engine/config.h"
+#include "proto/base/assert.h"
+
+enum {
+    CONN_BLOCK_COUNT = 32, /* spate_conn a block of its pool */
+    STREAMS_MAX = 1 << 24, /* of a shard; the memory budget ends it earlier */
+    WAKE_INDEX = 0,
+};
+
+/* --- making it ------------------------------------------------------------------ */
+
+static uint32_t power_of_two_from(uint32_t value)
+{
+    uint32_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+/* So many submissions that a turn never has to enter twice: one a transmit slot, and for
+ * each port a receive and a cancellation, and the eventfd. */
+static struct su_ring_config ring_config(const struct spate_config *config)
+{
+    uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SE_PORTS_MAX + 2);
+    uint32_t slots = config->transmit_slots + config->receive_slots;
+    return (struct su_ring_config){
+        .sq_count = SB_MIN(sq_count, 32768u),
+        .cq_count = SB_MAX(4 * sq_count, power_of_two_from(2 * slots)),
+        .file_count = SU_RING_FILE_COUNT_MAX,
+    };
+}
+
+static int init_ring(struct spate_shard *shard, struct spate_error *error)
+{
+    const struct spate_config *config = shard->config;
+    const struct su_ring_config ring = ring_config(config);
+    const char *step = "io_uring";
+    int result = su_ring_init(&shard->ring, &ring);
+    if (result == 0) {
+        step = "eventfd";
+        result = su_wake_init(&shard->wake, &shard->ring, WAKE_INDEX);
+    }
+    if (result == 0) {
+        const struct su_bufring_config slots = {
+            .slot_count = power_of_two_from(config->receive_slots),
+        };
+        step = "receive slots";
+        result = su_bufring_init(&shard->bufring, &shard->ring, &slots);
+    }
+    if (result == 0) {
+        step = "transmit slots";
+        result = su_send_init(&shard->send, &shard->ring, config->transmit_slots, false);
+    }
+    if (result != 0)
+        se_error_set(error, "%s: %s%s", step, strerrordesc_np(-result),
+                     result == -EPERM    ? " (sysctl kernel.io_uring_disabled, or seccomp?)"
+                     : result == -ENOSYS ? " (this kernel, or a filter, has no io_uring)"
+                                         : "");
+    return result;
+}
+
+static void init_pools(struct spate_shard *shard)
+{
+    const struct spate_config *config = shard->config;
+    const struct sp_pool_limits limits = {
+        .conns_max = config->conns_max,
+        .streams_max = STREAMS_MAX,
+    };
+    /* Copies of datagrams may take up to half of the memory. */
+    uint64_t small_max = config->memory_bytes_max / 2 / sizeof(struct se_small);
+
+    se_memory_init(&shard->memory, config->memory_bytes_max);
+    sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
+    sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), CONN_BLOCK_COUNT,
+                 config->conns_max, &shard->memory.interface);
+    se_buffers_init(&shard->small, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
+                    &shard->memory.interface);
+}
+
+static int init_tables(struct spate_shard *shard)
+{
+    uint32_t conns_max = shard->config->conns_max;
+    struct se_siphash_key key;
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    int error = se_table_init(&shard->cids, conns_max * SE_CONN_CIDS_MAX, key);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    if (error == 0)
+        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX, key);
+    shard->slots = calloc(conns_max, sizeof(shard->slots[0]));
+    shard->slot_free = SE_CONN_NONE;
+    return error != 0 || shard->slots != NULL ? error : -ENOMEM;
+}
+
+static void init_lists(struct spate_shard *shard)
+{
+    sb_list_init(&shard->all);
+    sb_list_init(&shard->dirty);
+    sb_list_init(&shard->talking);
+    sb_list_init(&shard->drained);
+    sb_list_init(&shard->rx.conns);
+    se_wheel_init(&shard->wheel, shard->now_ns);
+    se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
+    atomic_init(&shard->is_wake_wanted, false);
+    se_admit_init(&shard->admit);
+    se_ports_init(shard);
+}
+
+/* What the connections of this shard are told. */
+static void init_proto_config(struct spate_shard *shard)
+{
+    const struct spate_config *config = shard->config;
+    struct sp_config *proto = &shard->proto_config;
+    sp_config_init(proto);
+    proto->idle_timeout_ns = config->idle_timeout_ns;
+    proto->handshake_timeout_ns = config->handshake_timeout_ns;
+    proto->ack_delay_ns_max = config->ack_delay_ns_max;
+    proto->datagram_size_max = config->datagram_size_max;
+    proto->stream_window_bytes = config->stream_window_bytes;
+    proto->stream_window_bytes_max = config->stream_window_bytes_max;
+    proto->conn_window_bytes = config->conn_window_bytes;
+    proto->conn_window_bytes_max = config->conn_window_bytes_max;
+    proto->streams_bidi_max = config->streams_bidi_max;
+    proto->streams_uni_max = config->streams_uni_max;
+    proto->streams_local_max = config->streams_local_max;
+    proto->ecn = config->ecn;
+    proto->pacing = config->pacing;
+    proto->cid_size = SE_CID_SIZE;
+}
+
+int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
+{
+    shard->now_ns = se_clock_now_ns();
+    init_lists(shard);
+    init_proto_config(shard);
+    init_pools(shard);
+    int result = se_entropy_init(&shard->entropy);
+    if (result == 0)
+        result = init_tables(shard);
+    if (result == 0) {
+        shard->reset = sc_reset_create(reset_key);
+        result = shard->reset != NULL ? 0 : -ENOMEM;
+    }
+    if (result != 0) {
+        se_error_set(error, "shard %u: %s", shard->index, strerrordesc_np(-result));
+        return result;
+    }
+    return init_ring(shard, error);
+}
+
+/* --- unmaking it ---------------------------------------------------------------- */
+
+void se_shard_stop(struct spate_shard *shard)
+{
+    struct sb_link *link;
+    while ((link = sb_list_first(&shard->all)) != NULL)
+        se_conn_destroy(SB_CONTAINER_OF(link, struct spate_conn, all_link));
+    (void)su_ring_stop(&shard->ring);
+    se_ports_deinit(shard);
+}
+
+void se_shard_deinit(struct spate_shard *shard)
+{
+    se_shard_stop(shard);
+    su_wake_deinit(&shard->wake); /* other threads could still ring until here */
+    se_events_discard(shard);
+    su_bufring_reclaim(&shard->bufring);
+    su_bufring_deinit(&shard->bufring);
+    su_send_deinit(&shard->send);
+    su_ring_deinit(&shard->ring);
+
+    sc_reset_destroy(shard->reset);
+    se_table_deinit(&shard->cids);
+    se_table_deinit(&shard->tokens);
+    free(shard->slots);
+    se_buffers_deinit(&shard->small);
+    sb_pool_deinit(&shard->conn_pool);
+    sp_pools_deinit(&shard->pools);
+    se_memory_deinit(&shard->memory);
+    se_entropy_deinit(&shard->entropy);
+}
+
+/* --- the turn --------------------------------------------------------------------- */
+
+int se_shard_bind(struct spate_shard *shard)
+{
+    if (shard->is_bound)
+        return 0;
+    int error = su_ring_enable(&shard->ring);
+    shard->is_bound = error == 0;
+    return error;
+}
+
+/* Frees connections that are over and that the application has been told about. */
+static void reap(struct spate_shard *shard)
+{
+    SB_LIST_EACH(link, &shard->drained)
+    {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, drained_link);
+        if (!conn->is_announced || conn->is_closed_taken)
+            se_conn_destroy(conn);
+    }
+}
+
+/* How long the turn may sleep, given that the application allows `wait_ns`. */
+static uint64_t sleep_ns(const struct spate_shard *shard, uint64_t wait_ns)
+{
+    uint64_t next_ns = se_wheel_next_ns(&shard->wheel);
+    uint64_t until_next_ns = next_ns == SB_NEVER ? SB_NEVER : sb_time_since(next_ns, shard->now_ns);
+    return sb_time_min(wait_ns, until_next_ns);
+}
+
+static int enter(struct spate_shard *shard, uint64_t wait_ns)
+{
+    if (wait_ns > 0) {
+        su_wake_sleep(&shard->wake);
+        if (se_mpsc_has(&shard->posts) || atomic_load(&shard->is_wake_wanted))
+            wait_ns = 0;
+    }
+    int error = su_ring_enter(&shard->ring, wait_ns);
+    su_wake_up(&shard->wake);
+    atomic_store_explicit(&shard->is_wake_wanted, false, memory_order_relaxed);
+    /* These two are answers: completions must be taken first, which is what comes next. */
+    return error == -EBUSY || error == -EAGAIN ? 0 : error;
+}
+
+int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    if (SB_UNLIKELY(!shard->is_bound) && shard->error == 0)
+        shard->error = se_shard_bind(shard);
+    if (SB_UNLIKELY(shard->error != 0))
+        return shard->error;
+
+    shard->counts.turns++;
+    se_events_processed(&shard->events);
+    shard->now_ns = se_clock_now_ns(); /* what is sent now carries this time */
+    bool had_posts = se_shard_run_posts(shard);
+    se_shard_drain(shard); /* before anything more is acknowledged to the peer */
+    bool is_more = se_shard_send(shard);
+    se_shard_drain(shard); /* what posts, verbs and sending have raised */
+    /* Posts end a wait: so they do if they come before it. */
+    bool is_busy = had_posts || is_more || se_events_count(&shard->events) > 0;
+
+    su_send_tend(&shard->send);
+    su_wake_tend(&shard->wake);
+    se_ports_tend(shard);
+    shard->error = enter(shard, is_busy ? 0 : sleep_ns(shard, wait_ns));
+    if (SB_UNLIKELY(shard->error != 0))
+        return shard->error;
+
+    shard->now_ns = se_clock_now_ns();
+    se_rx_run(shard);
+    se_shard_run_timers(shard);
+    se_shard_drain(shard);
+    reap(shard);
+    return (int)se_events_count(&shard->events);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard.h"
+
+/* Where the application and other threads meet the shard: posts, wakes, events. */
+
+#include <errno.h>
+
+#include "proto/base/assert.h"
+
+int spate_shard_post(struct spate_shard *shard,
+                     void (*function)(struct spate_shard *shard, void *argument), void *argument)
+{
+    const struct se_post post = {.function = function, .argument = argument};
+    if (!se_mpsc_push(&shard->posts, &post))
+        return -EAGAIN;
+    (void)su_wake_ring(&shard->wake);
+    return 0;
+}
+
+void spate_shard_wake(struct spate_shard *shard)
+{
+    /* Sequentially consistent, as what is pushed before su_wake_ring() must be: the sleeper
+     * either sees this or is seen asleep. */
+    atomic_store(&shard->is_wake_wanted, true);
+    (void)su_wake_ring(&shard->wake);
+}
+
+bool se_shard_run_posts(struct spate_shard *shard)
+{
+    struct se_post post;
+    uint32_t count = 0;
+    for (; count < SE_POSTS_PER_TURN && se_mpsc_pop(&shard->posts, &post); count++)
+        post.function(shard, post.argument);
+    return count > 0;
+}
+
+void se_shard_run_timers(struct spate_shard *shard)
+{
+    struct se_timer *timer;
+    while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(timer, struct spate_conn, timer);
+        if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
+            se_conn_rearm(conn); /* it had moved away */
+            continue;
+        }
+        sp_conn_on_deadline(conn->proto, shard->now_ns);
+        se_conn_touch(conn);
+        se_conn_drain(conn);
+        if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)
+            se_conn_rearm(conn); /* else when it has sent: what is due then is due now */
+    }
+}
+
+uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret, uint32_t count_max)
+{
+    uint32_t count;
+    const struct spate_event *events = se_events_take(shard, count_max, &count);
+    for (uint32_t i = 0; i < count; i++)
+        ret[i] = events[i];
+    return count;
+}
+
+uint64_t spate_shard_now_ns(const struct spate_shard *shard)
+{
+    return shard->now_ns;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard.h"
+
+/* Send: each connection that may have something to say fills trains in transmit
+ * slots; each train is one sendmsg, and all of them go down with the turn's one system call.
+ *
+ * A connection gets SE_TRAINS_PER_TURN trains and goes to the end of the line, so that one
+ * with much to send does not starve the others.  Without a free slot everybody waits: the
+ * completions of what was sent bring slots, and the line is kept. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine/config.h"
+#include "engine/path.h"
+#include "proto/base/assert.h"
+
+/* A train's tag names its connection and its port.
+ *
+ *      63            32 31      24 23                     0
+ *     +----------------+----------+------------------------+
+ *     |   generation   |   port   |  index, or NO_INDEX    |
+ *     +----------------+----------+------------------------+ */
+#define NO_INDEX UINT32_C(0xffffff)
+_Static_assert(SE_CONNS_MAX < NO_INDEX, "an index fits the tag");
+_Static_assert(SE_PORTS_MAX <= 0xff, "a port fits the tag");
+
+static uint64_t tag_of(const struct se_port *port, uint32_t index, uint32_t generation)
+{
+    return (uint64_t)generation << 32 | port->index << 24 | index;
+}
+
+static bool commit(struct se_port *port, struct su_send_slot *slot, const struct sp_train *built,
+                   uint64_t tag)
+{
+    struct su_train train = {
+        .socket = &port->socket,
+        .size = (uint32_t)built->size,
+        .segment_size = (uint32_t)SB_MIN(built->segment_size, built->size),
+        .ecn = (uint8_t)built->ecn,
+        .tag = tag,
+    };
+    if (!port->socket.is_connected) {
+        se_addr_to(&built->path.remote, &train.destination);
+        se_addr_to(&built->path.local, &train.source);
+    }
+    if (su_send_commit(&port->shard->send, slot, &train) != 0)
+        return false;
+    port->send_count++;
+    return true;
+}
+
+enum outcome {
+    SENT_ALL,
+    SENT_SOME, /* there may be more */
+    NO_SLOT,
+};
+
+static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **slot)
+{
+    struct spate_shard *shard = conn->shard;
+    uint64_t tag = tag_of(conn->port, conn->index, conn->generation);
+    for (uint32_t i = 0; i < SE_TRAINS_PER_TURN; i++) {
+        if (*slot == NULL)
+            *slot = su_send_take(&shard->send);
+        if (*slot == NULL)
+            return NO_SLOT;
+
+        struct sp_train train = {
+            .data = (*slot)->data,
+            .capacity = SU_TRAIN_SIZE_MAX,
+            .count_max = SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX),
+        };
+        if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
+            return SENT_ALL;
+        /* If the kernel takes no submissions now, the datagrams count as lost, and are repaired
+         * as those are.  The queue is made so that this does not happen: see queue_sizes(). */
+        if (commit(conn->port, *slot, &train, tag))
+            *slot = NULL;
+    }
+    return SENT_SOME;
+}
+
+bool se_shard_send(struct spate_shard *shard)
+{
+    struct su_send_slot *slot = NULL;
+    struct sb_link line; /* those who are dirty now; who becomes so again waits for the next turn */
+    struct sb_link *link;
+    enum outcome outcome = SENT_ALL;
+
+    sb_list_init(&line);
+    while ((link = sb_list_pop_front(&shard->dirty)) != NULL)
+        sb_list_push_back(&line, link);
+    while ((link = sb_list_pop_front(&line)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, dirty_link);
+        outcome = send_trains(conn, &slot);
+        if (outcome == NO_SLOT) {
+            sb_list_push_front(&shard->dirty, link);
+            break; /* a completion will wake us, not its timer */
+        }
+        if (outcome == SENT_SOME)
+            sb_list_push_back(&shard->dirty, link);
+        se_conn_rearm(conn);
+    }
+    while ((link = sb_list_pop_front(&line)) != NULL)
+        sb_list_push_back(&shard->dirty, link);
+
+    if (slot != NULL)
+        su_send_abandon(&shard->send, slot);
+    return outcome != NO_SLOT && !sb_list_is_empty(&shard->dirty);
+}
+
+void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
+                         size_t size)
+{
+    struct spate_shard *shard = port->shard;
+    SB_ASSERT(size > 0 && size <= SU_TRAIN_SIZE_MAX);
+    struct su_send_slot *slot = su_send_take(&shard->send);
+    if (slot == NULL)
+        return;
+    memcpy(slot->data, data, size);
+    const struct sp_train train = {.size = size, .segment_size = size, .path = *path};
+    if (!commit(port, slot, &train, tag_of(port, NO_INDEX, 0)))
+        su_send_abandon(&shard->send, slot);
+}
+
+void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent)
+{
+    uint32_t index = (uint32_t)sent->tag & NO_INDEX;
+    uint32_t port_index = (uint32_t)(sent->tag >> 24) & 0xff;
+    SB_ASSERT(port_index < SE_PORTS_MAX && shard->ports[port_index].send_count > 0);
+    shard->ports[port_index].send_count--;
+    if (SB_LIKELY(sent->error == 0) || index == NO_INDEX)
+        return;
+
+    uint64_t ref = (sent->tag & ~(uint64_t)UINT32_MAX) | index;
+    struct spate_conn *conn = se_conn_of_ref(shard, ref);
+    bool is_absent = sent->error == -ECONNREFUSED || sent->error == -ENETUNREACH ||
+                     sent->error == -EHOSTUNREACH || sent->error == -ENETDOWN;
+    if (conn != NULL && is_absent)
+        se_conn_unreachable(conn, -sent->error);
+}

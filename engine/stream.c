@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* The application's verbs on streams. */
+
+#include <errno.h>
+
+#include <spate/stream.h>
+
+#include "engine/shard.h"
+#include "proto/base/assert.h"
+
+/* [RFC9000 16] Application error codes are varints. */
+static bool is_error_code(uint64_t error)
+{
+    return error <= SB_VARINT_MAX;
+}
+
+/* What a verb's answer is to the application.  SP_AGAIN is a lack of memory. */
+static int answer_of(struct spate_conn *conn, enum sp_answer answer)
+{
+    switch (answer) {
+    case SP_DONE:
+        se_conn_touch(conn);
+        return 0;
+    case SP_AGAIN:
+        return -ENOBUFS;
+    case SP_GONE:
+        return -EPIPE;
+    case SP_INVALID:
+        return -EINVAL;
+    case SP_CLOSED:
+        break;
+    }
+    return -ENOTCONN;
+}
+
+int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id)
+{
+    if (!conn->is_connected)
+        return -ENOTCONN;
+    switch (sp_conn_open(conn->proto, is_uni, ret_id)) {
+    case SP_DONE:
+        return 0;
+    case SP_AGAIN:
+        se_conn_touch(conn); /* STREAMS_BLOCKED tells the peer */
+        return -EAGAIN;
+    default:
+        return -ENOTCONN;
+    }
+}
+
+int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *data, size_t size,
+                      bool fin, uint64_t tag)
+{
+    if (size > SPATE_SEND_SIZE_MAX || (size == 0 && !fin) || (size > 0 && data == NULL))
+        return -EINVAL;
+    const struct sp_write write = {.data = data, .size = size, .tag = tag, .fin = fin};
+    return answer_of(conn, sp_conn_write(conn->proto, stream_id, &write));
+}
+
+int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
+{
+    if (!is_error_code(error))
+        return -EINVAL;
+    return answer_of(conn, sp_conn_reset(conn->proto, stream_id, error));
+}
+
+int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
+{
+    if (!is_error_code(error))
+        return -EINVAL;
+    return answer_of(conn, sp_conn_stop(conn->proto, stream_id, error));
+}
+
+int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *user)
+{
+    return sp_conn_stream_set_user(conn->proto, stream_id, user) == SP_DONE ? 0 : -EPIPE;
+}
+
+void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
+{
+    struct spate_conn *conn = se_conn_of_ref(shard, slice->conn_ref);
+    if (conn != NULL && slice->size > 0) {
+        sp_conn_consume(conn->proto, slice->stream_id, slice->size);
+        se_conn_touch(conn);
+    }
+    sb_buffer_unref(slice->buffer);
+    *slice = (struct spate_slice){0};
+}
