@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The spate command: what it prints, and that every mistake is one line on stderr."""
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SPATE = sys.argv.pop(1)
+
+
+def run(*args):
+    return subprocess.run([SPATE, *args], capture_output=True, text=True, timeout=60)
+
+
+class Caps(unittest.TestCase):
+    def test_every_capability_is_a_yes_or_a_no_with_its_reason(self):
+        done = run('caps')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertGreater(len(lines), 20)
+        for line in lines:
+            self.assertRegex(line, r'^\S.*  (yes|no)( |$)')
+            self.assertRegex(line, r'  (yes|no  +\S)', 'a no without a reason')
+
+
+class Cert(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.cert = os.path.join(self.folder.name, 'cert.pem')
+        self.key = os.path.join(self.folder.name, 'key.pem')
+
+    def test_each_type_is_made_and_only_we_can_read_the_key(self):
+        for key_type in ('p256', 'ed25519', 'rsa'):
+            done = run('cert', '--out-cert', self.cert, '--out-key', self.key, '--name',
+                       'example.org', '--name', '192.0.2.1', '--days', '3', '--type', key_type)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, '', ''))
+            self.assertIn('BEGIN CERTIFICATE', pathlib.Path(self.cert).read_text())
+            self.assertIn('PRIVATE KEY', pathlib.Path(self.key).read_text())
+            self.assertEqual(stat.S_IMODE(os.stat(self.key).st_mode), 0o600)
+
+    def test_a_key_file_that_others_could_read_is_closed_to_them(self):
+        pathlib.Path(self.key).write_text('old')
+        os.chmod(self.key, 0o644)
+        self.assertEqual(run('cert', '--out-cert', self.cert, '--out-key', self.key).returncode, 0)
+        self.assertEqual(stat.S_IMODE(os.stat(self.key).st_mode), 0o600)
+
+
+class Mistakes(unittest.TestCase):
+    def expect(self, status, text, *args):
+        done = run(*args)
+        self.assertEqual(done.returncode, status, args)
+        self.assertEqual(done.stdout, '')
+        self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+        self.assertIn(text, done.stderr)
+
+    def test_wrong_command_lines(self):
+        out = ('--out-cert', '/dev/null', '--out-key', '/dev/null')
+        for text, *args in (
+                ('a command is missing',),
+                ('unknown command frobnicate', 'frobnicate'),
+                ('takes no arguments, got --verbose', 'caps', '--verbose'),
+                ('--out-cert is missing', 'cert'),
+                ('--out-key is missing', 'cert', '--out-cert', '/dev/null'),
+                ('unknown option --frob', 'cert', *out, '--frob'),
+                ('unknown option -x', 'cert', *out, '-x'),
+                ('unexpected argument here', 'cert', *out, 'here'),
+                ('a value is missing after --days', 'cert', *out, '--days'),
+                ('--days must be 1 to 36500, not 0', 'cert', *out, '--days', '0'),
+                ('--days must be 1 to 36500, not -1', 'cert', *out, '--days', '-1'),
+                ('--days must be 1 to 36500, not 3x', 'cert', *out, '--days', '3x'),
+                ('--days must be 1 to 36500, not 36501', 'cert', *out, '--days', '36501'),
+                ('--type must be p256, ed25519 or rsa, not dsa', 'cert', *out, '--type', 'dsa'),
+                ('takes at most 64 names', 'cert', *out, *(['--name', 'a'] * 65))):
+            self.expect(2, text, *args)
+
+    def test_what_cannot_be_written_is_named(self):
+        self.expect(1, '/no/such/folder/key: No such file or directory', 'cert', '--out-cert',
+                    '/dev/null', '--out-key', '/no/such/folder/key')
+
+    def test_a_bad_name_is_named(self):
+        self.expect(1, "'a b' is neither a DNS name nor an IP address", 'cert', '--out-cert',
+                    '/dev/null', '--out-key', '/dev/null', '--name', 'a b')
+
+
+class Rest(unittest.TestCase):
+    def test_version_and_help(self):
+        self.assertRegex(run('version').stdout, r'^spate \d+\.\d+\.\d+\n$')
+        self.assertIn('usage: spate', run('help').stdout)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes to and fro over real sockets: one large stream, many small ones, both address
+ * families, and what the counters say about it. */
+
+#include "test/support/spate_world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE_SIZE ((size_t)10 << 20)
+
+/* --- an echo server that copies nothing: a slice is lent on until its bytes are acknowledged - */
+
+static void echo_on_event(struct pw_end *end, struct spate_event *event)
+{
+    struct spate_slice *slice;
+    switch (event->kind) {
+    case SPATE_EVENT_STREAM_DATA:
+        if (event->u.data.slice.size == 0 && !event->u.data.fin)
+            break;
+        slice = malloc(sizeof(*slice));
+        assert_non_null(slice);
+        *slice = event->u.data.slice;
+        assert_int_equal(spate_stream_send(event->conn, event->stream_id, slice->data, slice->size,
+                                           event->u.data.fin, (uintptr_t)slice),
+                         0);
+        break;
+    case SPATE_EVENT_SENT:
+        slice = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
+        assert_int_equal(event->u.sent.size, slice->size);
+        spate_slice_release(end->shard, slice);
+        free(slice);
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- a client that checks what comes back --------------------------------------------------- */
+
+struct echo {
+    uint64_t seed;
+    uint64_t id;
+    uint8_t *data;
+    size_t size;
+    uint64_t received; /* bytes, all of them right */
+    bool has_fin;
+    bool is_sent;
+    bool is_closed;
+};
+
+#define ECHOES_MAX 200
+
+struct echoes {
+    struct echo echo[ECHOES_MAX];
+    uint32_t count;
+    uint32_t opened;
+    size_t size; /* of each */
+};
+
+static void echo_check(struct echo *e, const struct spate_event *event)
+{
+    const struct spate_slice *slice = &event->u.data.slice;
+    assert_int_equal(event->u.data.offset, e->received);
+    assert_false(e->has_fin);
+    assert_true(e->received + slice->size <= e->size);
+    assert_memory_equal(slice->data, e->data + e->received, slice->size);
+    e->received += slice->size;
+    e->has_fin = event->u.data.fin;
+}
+
+static void client_on_event(struct pw_end *end, struct spate_event *event)
+{
+    struct echo *e = event->stream_user;
+    switch (event->kind) {
+    case SPATE_EVENT_STREAM_DATA:
+        assert_non_null(e);
+        assert_int_equal(e->id, event->stream_id);
+        echo_check(e, event);
+        break;
+    case SPATE_EVENT_SENT:
+        assert_ptr_equal((void *)(uintptr_t)event->u.sent.tag, e);
+        assert_true(event->u.sent.is_acked);
+        assert_int_equal(event->u.sent.size, e->size);
+        assert_false(e->is_sent);
+        e->is_sent = true;
+        break;
+    case SPATE_EVENT_STREAM_CLOSED:
+        assert_true(e->has_fin && e->is_sent && !e->is_closed);
+        e->is_closed = true;
+        break;
+    default:
+        break;
+    }
+    pw_default(end, event);
+}
+
+static bool open_more(struct echoes *all, struct spate_conn *conn)
+{
+    while (all->opened < all->count) {
+        struct echo *e = &all->echo[all->opened];
+        int result = spate_stream_open(conn, false, &e->id);
+        if (result == -EAGAIN)
+            return false;
+        assert_int_equal(result, 0);
+        e->seed = all->opened;
+        e->size = all->size;
+        e->data = malloc(e->size);
+        assert_non_null(e->data);
+        for (size_t i = 0; i < e->size; i++)
+            e->data[i] = pw_byte(e->seed, i);
+        assert_int_equal(spate_stream_set_user(conn, e->id, e), 0);
+        assert_int_equal(spate_stream_send(conn, e->id, e->data, e->size, true, (uintptr_t)e), 0);
+        all->opened++;
+    }
+    return true;
+}
+
+static bool all_are_back(struct pw *w)
+{
+    struct echoes *all = w->client.context;
+    if (!open_more(all, w->client.conn))
+        return false;
+    for (uint32_t i = 0; i < all->count; i++)
+        if (all->echo[i].received < all->size || !all->echo[i].is_closed)
+            return false;
+    return true;
+}
+
+static struct pw *run_echo(const struct pw_config *config, struct echoes *all)
+{
+    struct pw *w = pw_create(config);
+    w->server.on_event = echo_on_event;
+    w->client.on_event = client_on_event;
+    w->client.context = all;
+    (void)pw_connected(w);
+    pw_until(w, all_are_back);
+    for (uint32_t i = 0; i < all->count; i++)
+        free(all->echo[i].data);
+    return w;
+}
+
+static bool both_are_closed(struct pw *w)
+{
+    return w->client.closed_count == 1 && w->server.closed_count == 1;
+}
+
+/* After this everything that was lent is back on both sides. */
+static void close_with(struct pw *w, uint64_t error, const char *reason)
+{
+    spate_conn_close(w->client.conn, error, reason);
+    pw_until(w, both_are_closed);
+    assert_int_equal(w->server.close.kind, SPATE_CLOSE_APP);
+    assert_false(w->server.close.is_local);
+    assert_int_equal(w->server.close.error, error);
+    assert_string_equal(w->server.close_reason, reason);
+    assert_int_equal(w->client.close.kind, SPATE_CLOSE_APP);
+    assert_true(w->client.close.is_local);
+}
+
+static void ten_megabytes_come_back_unchanged(void **state)
+{
+    (void)state;
+    for (int is_v6 = 0; is_v6 < 2; is_v6++) {
+        struct echoes all = {.count = 1, .size = LARGE_SIZE};
+        struct pw *w = run_echo(&(struct pw_config){.is_v6 = is_v6 != 0}, &all);
+
+        struct spate_shard_stats stats = pw_stats(&w->server);
+        assert_true(stats.datagrams_out > LARGE_SIZE / 1500);
+        assert_true(stats.sends < stats.datagrams_out / 2); /* trains */
+        assert_true(stats.syscalls <= stats.turns + 1);     /* one a turn */
+        assert_int_equal(stats.conns_now, 1);
+        assert_int_equal(stats.handshakes_now, 0);
+        assert_int_equal(stats.handshakes_done, 1);
+
+        close_with(w, 42, "enough");
+        pw_destroy(w);
+    }
+}
+
+static void many_streams_at_once_do_not_mix(void **state)
+{
+    (void)state;
+    struct echoes all = {.count = ECHOES_MAX, .size = 10000};
+    struct pw *w = run_echo(NULL, &all);
+    close_with(w, 0, "");
+    pw_destroy(w);
+}
+
+static void an_empty_stream_is_echoed_as_one(void **state)
+{
+    (void)state;
+    struct echoes all = {.count = 3, .size = 0};
+    struct pw *w = run_echo(NULL, &all);
+    close_with(w, 1, "x");
+    pw_destroy(w);
+}
+
+static void small_datagrams(struct spate_config *config)
+{
+    config->datagram_size_max = 1200;
+    config->receive_slots = 4;
+    config->transmit_slots = 1;
+}
+
+static void it_works_with_the_fewest_slots(void **state)
+{
+    (void)state;
+    struct echoes all = {.count = 10, .size = 100000};
+    struct pw *w =
+        run_echo(&(struct pw_config){.server = small_datagrams, .client = small_datagrams}, &all);
+    close_with(w, 1, "x");
+    pw_destroy(w);
+}
+
+static void large_datagrams(struct spate_config *config)
+{
+    config->datagram_size_max = 65507;
+}
+
+static void datagrams_may_be_as_large_as_loopback_takes(void **state)
+{
+    (void)state;
+    struct echoes all = {.count = 1, .size = 1 << 20};
+    struct pw *w =
+        run_echo(&(struct pw_config){.server = large_datagrams, .client = large_datagrams}, &all);
+    close_with(w, 1, "x");
+    pw_destroy(w);
+}
+
+static void what_was_negotiated_can_be_asked_for(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(NULL);
+    struct spate_conn *conn = pw_connected(w);
+    assert_ptr_equal(conn, w->client.conn);
+    assert_string_equal(spate_conn_alpn(conn), "test");
+    assert_string_equal(spate_conn_alpn(w->server.conn), "test");
+    assert_string_equal(spate_conn_cipher(conn), "TLS_AES_128_GCM_SHA256");
+    assert_string_equal(spate_conn_cipher(w->server.conn), "TLS_AES_128_GCM_SHA256");
+    assert_string_equal(spate_conn_server_name(w->server.conn), PW_SERVER_NAME);
+    assert_true(spate_conn_is_server(w->server.conn));
+    assert_false(spate_conn_is_server(conn));
+    assert_ptr_equal(spate_conn_shard(conn), w->client.shard);
+
+    struct sockaddr_storage peer;
+    socklen_t peer_size;
+    assert_int_equal(spate_conn_peer_address(conn, &peer, &peer_size), 0);
+    assert_int_equal(peer_size, w->address_size);
+    assert_memory_equal(&peer, &w->address, peer_size);
+
+    struct spate_conn_stats stats;
+    spate_conn_stats(conn, &stats);
+    assert_true(stats.packets_out > 0 && stats.packets_in > 0 && stats.rtt_min_ns > 0);
+    pw_destroy(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ten_megabytes_come_back_unchanged),
+        cmocka_unit_test(many_streams_at_once_do_not_mix),
+        cmocka_unit_test(an_empty_stream_is_echoed_as_one),
+        cmocka_unit_test(it_works_with_the_fewest_slots),
+        cmocka_unit_test(datagrams_may_be_as_large_as_loopback_takes),
+        cmocka_unit_test(what_was_negotiated_can_be_asked_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

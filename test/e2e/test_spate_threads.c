@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/* The second way: the engine's own threads, handlers on them, posts from anywhere. */
+
+#include "test/support/spate_world.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SLICES_MAX 65536
+
+/* What the threads of a test share.  Each plain field belongs to one shard's thread until
+ * the engines are stopped; what crosses is atomic. */
+struct threads {
+    struct pw w; /* TLS and addresses; its ends are not turned */
+    pthread_t server_thread;
+    uint64_t server_bytes;
+    struct spate_slice slices[SLICES_MAX];
+    uint32_t slice_count;
+    uint8_t *data;
+    size_t size;
+    uint64_t received;
+    atomic_bool is_done;
+    atomic_bool is_server_up;
+    atomic_uint stops;
+};
+
+static void wait_for(atomic_bool *flag)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!atomic_load(flag) && pw_now_ns() < end_ns)
+        usleep(1000);
+    assert_true(atomic_load(flag));
+}
+
+static struct spate_engine *make_engine(const int *cpus)
+{
+    struct spate_config config;
+    struct spate_engine *engine = NULL;
+    struct spate_error error = {""};
+    spate_config_init(&config);
+    config.cpus = cpus;
+    if (spate_engine_create(&config, &engine, &error) != 0)
+        fail_msg("%s", error.text);
+    return engine;
+}
+
+/* --- echo between two engines ---------------------------------------------------------- */
+
+static int server_start(struct spate_shard *shard, void *user)
+{
+    struct threads *t = user;
+    struct spate_listener *listener;
+    struct sockaddr_storage any = pw_loopback(false, 0, &t->w.address_size);
+    t->server_thread = pthread_self();
+    int result = spate_shard_listen(shard, (struct sockaddr *)&any, t->w.address_size,
+                                    t->w.server.tls, NULL, &listener, NULL);
+    return result != 0 ? result
+                       : spate_listener_address(listener, &t->w.address, &t->w.address_size);
+}
+
+static void server_events(struct spate_shard *shard, const struct spate_event *events,
+                          uint32_t count, void *user)
+{
+    struct threads *t = user;
+    assert_true(pthread_equal(pthread_self(), t->server_thread));
+    assert_true(count >= 1 && count <= 256);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct spate_event *event = &events[i];
+        if (event->kind == SPATE_EVENT_STREAM_DATA) {
+            assert_true(t->slice_count < SLICES_MAX);
+            struct spate_slice *slice = &t->slices[t->slice_count++];
+            *slice = event->u.data.slice;
+            t->server_bytes += slice->size;
+            assert_int_equal(spate_stream_send(event->conn, event->stream_id, slice->data,
+                                               slice->size, event->u.data.fin, (uintptr_t)slice),
+                             0);
+        } else if (event->kind == SPATE_EVENT_SENT) {
+            struct spate_slice *slice = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
+            spate_slice_release(shard, slice);
+        }
+    }
+}
+
+static int client_start(struct spate_shard *shard, void *user)
+{
+    struct threads *t = user;
+    struct spate_conn *conn;
+    return spate_shard_connect(shard, (struct sockaddr *)&t->w.address, t->w.address_size,
+                               PW_SERVER_NAME, t->w.client.tls, NULL, &conn, NULL);
+}
+
+static void client_events(struct spate_shard *shard, const struct spate_event *events,
+                          uint32_t count, void *user)
+{
+    struct threads *t = user;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct spate_event *event = &events[i];
+        uint64_t id;
+        if (event->kind == SPATE_EVENT_CONNECTED) {
+            assert_int_equal(spate_stream_open(event->conn, false, &id), 0);
+            assert_int_equal(spate_stream_send(event->conn, id, t->data, t->size, true, 0), 0);
+        } else if (event->kind == SPATE_EVENT_STREAM_DATA) {
+            struct spate_slice slice = event->u.data.slice;
+            assert_int_equal(event->u.data.offset, t->received);
+            assert_memory_equal(slice.data, t->data + t->received, slice.size);
+            t->received += slice.size;
+            spate_slice_release(shard, &slice);
+        } else if (event->kind == SPATE_EVENT_STREAM_CLOSED) {
+            atomic_store(&t->is_done, true);
+        }
+    }
+}
+
+static void count_stop(struct spate_shard *shard, void *user)
+{
+    (void)shard;
+    struct threads *t = user;
+    atomic_fetch_add(&t->stops, 1);
+}
+
+static void two_engines_of_threads_echo_ten_megabytes(void **state)
+{
+    (void)state;
+    static struct threads t;
+    t.size = (size_t)10 << 20;
+    static const int cpus[] = {0};
+    t.data = malloc(t.size);
+    for (size_t i = 0; i < t.size; i++)
+        t.data[i] = pw_byte(9, i);
+    pw_make_tls(&t.w);
+    struct spate_engine *server = make_engine(NULL);
+    struct spate_engine *client = make_engine(cpus);
+    const struct spate_handlers server_handlers = {server_start, server_events, count_stop, &t};
+    const struct spate_handlers client_handlers = {client_start, client_events, count_stop, &t};
+    struct spate_error error = {""};
+
+    if (spate_engine_start(server, &server_handlers, &error) != 0 ||
+        spate_engine_start(client, &client_handlers, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(spate_engine_start(client, &client_handlers, &error), -EBUSY);
+    wait_for(&t.is_done);
+    spate_engine_stop(client);
+    spate_engine_stop(client); /* twice is harmless */
+    spate_engine_destroy(client);
+    spate_engine_destroy(server);
+    assert_int_equal(t.received, t.size);
+    assert_int_equal(t.server_bytes, t.size);
+    assert_int_equal(atomic_load(&t.stops), 2);
+
+    spate_tls_destroy(t.w.server.tls);
+    spate_tls_destroy(t.w.client.tls);
+    spate_free(t.w.cert_pem);
+    spate_free(t.w.key_pem);
+    free(t.data);
+}
+
+/* --- posts --------------------------------------------------------------------------------- */
+
+#define POSTERS    3
+#define POSTS_EACH 5000
+
+struct poster {
+    struct spate_shard *shard;
+    pthread_t thread;
+    uint64_t next; /* the shard's thread: what must come next */
+    uint64_t full_count;
+};
+
+struct one_post {
+    struct poster *poster;
+    uint64_t number;
+};
+
+static atomic_uint posts_run;
+static _Thread_local bool is_shard_thread;
+
+static int mark_thread(struct spate_shard *shard, void *user)
+{
+    (void)shard;
+    (void)user;
+    is_shard_thread = true;
+    return 0;
+}
+
+static void no_events(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
+                      void *user)
+{
+    (void)shard;
+    (void)events;
+    (void)count;
+    (void)user;
+}
+
+static void on_post(struct spate_shard *shard, void *argument)
+{
+    struct one_post *post = argument;
+    assert_true(is_shard_thread);
+    assert_ptr_equal(shard, post->poster->shard);
+    assert_int_equal(post->number, post->poster->next++);
+    free(post);
+    atomic_fetch_add(&posts_run, 1);
+}
+
+static void *post_all(void *argument)
+{
+    struct poster *p = argument;
+    for (uint64_t i = 0; i < POSTS_EACH; i++) {
+        struct one_post *post = malloc(sizeof(*post));
+        *post = (struct one_post){.poster = p, .number = i};
+        while (spate_shard_post(p->shard, on_post, post) == -EAGAIN) {
+            p->full_count++;
+            sched_yield();
+        }
+        if (i % 1000 == 0)
+            usleep(2000); /* so that the shard goes to sleep and must be woken */
+    }
+    return NULL;
+}
+
+static void posts_of_several_threads_run_once_in_order_on_the_shards_thread(void **state)
+{
+    (void)state;
+    struct spate_engine *engine = make_engine(NULL);
+    const struct spate_handlers handlers = {.on_start = mark_thread, .on_events = no_events};
+    assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
+    atomic_store(&posts_run, 0);
+
+    struct poster posters[POSTERS] = {0};
+    for (uint32_t i = 0; i < POSTERS; i++) {
+        posters[i].shard = spate_engine_shard(engine, 0);
+        assert_int_equal(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]), 0);
+    }
+    for (uint32_t i = 0; i < POSTERS; i++)
+        pthread_join(posters[i].thread, NULL);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (atomic_load(&posts_run) < POSTERS * POSTS_EACH && pw_now_ns() < end_ns)
+        usleep(1000);
+    assert_int_equal(atomic_load(&posts_run), POSTERS * POSTS_EACH);
+    spate_engine_destroy(engine);
+}
+
+static void count_post(struct spate_shard *shard, void *argument)
+{
+    (void)shard;
+    ++*(uint32_t *)argument;
+}
+
+static void in_the_first_way_posts_run_in_the_turn_and_have_a_bound(void **state)
+{
+    (void)state;
+    struct spate_engine *engine = make_engine(NULL);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    uint32_t ran = 0;
+    for (int i = 0; i < 1024; i++)
+        assert_int_equal(spate_shard_post(shard, count_post, &ran), 0);
+    assert_int_equal(spate_shard_post(shard, count_post, &ran), -EAGAIN);
+    assert_int_equal(ran, 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(spate_shard_turn(shard, 0), 0);
+    assert_int_equal(ran, 1024);
+    assert_int_equal(spate_shard_post(shard, count_post, &ran), 0);
+    assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0); /* a post waits: no sleep */
+    assert_int_equal(ran, 1025);
+    spate_engine_destroy(engine);
+}
+
+/* --- wakes and failures ---------------------------------------------------------------------- */
+
+static void *wake_later(void *argument)
+{
+    usleep(20000);
+    spate_shard_wake(argument);
+    return NULL;
+}
+
+static void a_wake_ends_the_wait_now_or_the_next(void **state)
+{
+    (void)state;
+    struct spate_engine *engine = make_engine(NULL);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    assert_int_equal(spate_shard_turn(shard, 0), 0);
+    for (int i = 0; i < 5; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, wake_later, shard), 0);
+        assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0);
+        pthread_join(thread, NULL);
+        spate_shard_wake(shard);
+        assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0);
+        assert_int_equal(spate_shard_turn(shard, 0), 0); /* a bell may be on its way still */
+    }
+    spate_engine_destroy(engine);
+}
+
+static void a_turn_waits_as_long_as_it_was_told(void **state)
+{
+    (void)state;
+    struct spate_engine *engine = make_engine(NULL);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    uint64_t begin_ns = pw_now_ns();
+    assert_int_equal(spate_shard_turn(shard, 30000000), 0);
+    assert_true(pw_now_ns() - begin_ns >= 29000000);
+    assert_true(spate_shard_now_ns(shard) >= begin_ns);
+    spate_engine_destroy(engine);
+}
+
+static int refuse_to_start(struct spate_shard *shard, void *user)
+{
+    (void)shard;
+    (void)user;
+    return -EXDEV;
+}
+
+static void start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there(void **state)
+{
+    (void)state;
+    struct spate_error error = {""};
+    struct spate_handlers handlers = {.on_start = refuse_to_start, .on_events = no_events};
+    struct spate_engine *engine = make_engine(NULL);
+    assert_int_equal(spate_engine_start(engine, &handlers, &error), -EXDEV);
+    assert_string_equal(error.text, "shard 0 did not start: Invalid cross-device link");
+    spate_engine_destroy(engine);
+
+    static const int cpus[][1] = {{1023}, {5000}};
+    for (size_t i = 0; i < QT_COUNT(cpus); i++) {
+        engine = make_engine(cpus[i]);
+        handlers.on_start = NULL;
+        assert_int_equal(spate_engine_start(engine, &handlers, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "Invalid argument"));
+        spate_engine_destroy(engine);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_engines_of_threads_echo_ten_megabytes),
+        cmocka_unit_test(posts_of_several_threads_run_once_in_order_on_the_shards_thread),
+        cmocka_unit_test(in_the_first_way_posts_run_in_the_turn_and_have_a_bound),
+        cmocka_unit_test(a_wake_ends_the_wait_now_or_the_next),
+        cmocka_unit_test(a_turn_waits_as_long_as_it_was_told),
+        cmocka_unit_test(start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

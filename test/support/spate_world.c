@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/spate_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t pw_now_ns(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct sockaddr_storage pw_loopback(bool is_v6, uint16_t port, socklen_t *ret_size)
+{
+    struct sockaddr_storage storage = {0};
+    if (is_v6) {
+        const struct sockaddr_in6 address = {
+            .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        memcpy(&storage, &address, sizeof(address));
+        *ret_size = sizeof(address);
+    } else {
+        const struct sockaddr_in address = {.sin_family = AF_INET,
+                                            .sin_port = htons(port),
+                                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        memcpy(&storage, &address, sizeof(address));
+        *ret_size = sizeof(address);
+    }
+    return storage;
+}
+
+void pw_make_tls(struct pw *w)
+{
+    static const char *const alpn[] = {"test"};
+    struct spate_error error = {""};
+    const struct spate_self_signed_options certificate = {.key_type = SPATE_KEY_P256};
+    if (spate_self_signed(&certificate, &w->cert_pem, &w->key_pem, &error) != 0)
+        fail_msg("%s", error.text);
+
+    const struct spate_tls_options server = {
+        .cert_pem = w->cert_pem, .key_pem = w->key_pem, .alpn = alpn, .alpn_count = 1};
+    const struct spate_tls_options client = {.ca_pem = w->cert_pem, .alpn = alpn, .alpn_count = 1};
+    if (spate_tls_server_create(&server, &w->server.tls, &error) != 0 ||
+        spate_tls_client_create(&client, &w->client.tls, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
+static void make_end(struct pw_end *end, const char *name, void (*change)(struct spate_config *))
+{
+    struct spate_config config;
+    struct spate_error error = {""};
+    spate_config_init(&config);
+    config.transmit_slots = 64;
+    if (change != NULL)
+        change(&config);
+    if (spate_engine_create(&config, &end->engine, &error) != 0)
+        fail_msg("%s: %s", name, error.text);
+    end->name = name;
+    end->shard = spate_engine_shard(end->engine, 0);
+}
+
+struct pw *pw_create(const struct pw_config *config)
+{
+    static const struct pw_config plain;
+    struct pw *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    config = config != NULL ? config : &plain;
+    pw_make_tls(w);
+    make_end(&w->server, "server", config->server);
+    make_end(&w->client, "client", config->client);
+
+    struct spate_error error = {""};
+    struct sockaddr_storage any = pw_loopback(config->is_v6, 0, &w->address_size);
+    if (config->is_any)
+        ((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_ANY);
+    if (spate_shard_listen(w->server.shard, (struct sockaddr *)&any, w->address_size, w->server.tls,
+                           NULL, &w->listener, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(spate_listener_address(w->listener, &w->address, &w->address_size), 0);
+    return w;
+}
+
+static void destroy_end(struct pw_end *end)
+{
+    spate_engine_destroy(end->engine);
+    spate_tls_destroy(end->tls);
+}
+
+void pw_destroy(struct pw *w)
+{
+    destroy_end(&w->client);
+    destroy_end(&w->server);
+    spate_free(w->cert_pem);
+    spate_free(w->key_pem);
+    free(w);
+}
+
+struct spate_conn *pw_connect(struct pw *w)
+{
+    struct spate_error error = {""};
+    struct spate_conn *conn = NULL;
+    if (spate_shard_connect(w->client.shard, (struct sockaddr *)&w->address, w->address_size,
+                            PW_SERVER_NAME, w->client.tls, NULL, &conn, &error) != 0)
+        fail_msg("%s", error.text);
+    return conn;
+}
+
+static bool both_have_a_conn(struct pw *w)
+{
+    assert_int_equal(w->client.closed_count, w->closed_before);
+    return w->server.conn != NULL && w->client.conn != NULL;
+}
+
+struct spate_conn *pw_connected(struct pw *w)
+{
+    w->server.conn = NULL;
+    w->client.conn = NULL;
+    w->closed_before = w->client.closed_count;
+    struct spate_conn *conn = pw_connect(w);
+    pw_until(w, both_have_a_conn);
+    return conn;
+}
+
+void pw_default(struct pw_end *end, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_STREAM_DATA)
+        spate_slice_release(end->shard, &event->u.data.slice);
+}
+
+static void count(struct pw_end *end, const struct spate_event *event)
+{
+    switch (event->kind) {
+    case SPATE_EVENT_CONNECTED:
+        end->connected_count++;
+        end->conn = event->conn;
+        break;
+    case SPATE_EVENT_CLOSED:
+        end->closed_count++;
+        end->conn = NULL;
+        end->close = event->u.close;
+        (void)snprintf(end->close_reason, sizeof(end->close_reason), "%s", event->u.close.reason);
+        break;
+    case SPATE_EVENT_STREAM_DATA:
+        end->bytes_in += event->u.data.slice.size;
+        end->fin_count += event->u.data.fin;
+        break;
+    case SPATE_EVENT_SENT:
+        end->sent_count++;
+        break;
+    case SPATE_EVENT_STREAM_CLOSED:
+        end->stream_closed_count++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void turn(struct pw_end *end)
+{
+    struct spate_event events[32];
+    uint32_t event_count;
+    if (end->engine == NULL)
+        return;
+    int result = spate_shard_turn(end->shard, 0);
+    if (result < 0)
+        fail_msg("%s: the turn gave %d", end->name, result);
+    while ((event_count = spate_shard_events(end->shard, events, QT_COUNT(events))) > 0) {
+        for (uint32_t i = 0; i < event_count; i++) {
+            count(end, &events[i]);
+            if (end->on_event != NULL)
+                end->on_event(end, &events[i]);
+            else
+                pw_default(end, &events[i]);
+        }
+    }
+}
+
+void pw_turn(struct pw *w)
+{
+    turn(&w->server);
+    turn(&w->client);
+}
+
+void pw_until(struct pw *w, bool (*is_done)(struct pw *w))
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!is_done(w)) {
+        pw_turn(w);
+        if (pw_now_ns() > end_ns)
+            fail_msg("it did not happen within %llu s",
+                     (unsigned long long)(PW_PATIENCE_NS / 1000000000));
+    }
+}
+
+void pw_for(struct pw *w, uint64_t ns)
+{
+    uint64_t end_ns = pw_now_ns() + ns;
+    while (pw_now_ns() < end_ns)
+        pw_turn(w);
+}
+
+struct spate_shard_stats pw_stats(const struct pw_end *end)
+{
+    struct spate_shard_stats stats;
+    spate_shard_stats(end->shard, &stats);
+    return stats;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_WORLD_H
+#define SPATE_WORLD_H
+
+#include "test/support/qt.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <spate/spate.h>
+
+/* A server and a client, each an engine of one shard, on loopback, run by the test's own
+ * thread: whole connections over real sockets, through the public API alone.
+ *
+ * Every event is handed to the end's on_event, or if it has none to pw_default(), which gives
+ * slices back and counts.  A test that waits for something uses pw_until(), which fails the test
+ * after PW_PATIENCE_NS. */
+
+#define PW_PATIENCE_NS UINT64_C(20000000000)
+#define PW_SERVER_NAME "localhost"
+
+struct pw_end {
+    const char *name;
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+    void (*on_event)(struct pw_end *end, struct spate_event *event);
+    void *context; /* the test's */
+
+    /* Counted for every event, before on_event. */
+    uint32_t connected_count;
+    uint32_t closed_count;
+    uint64_t bytes_in;
+    uint64_t fin_count;
+    uint64_t sent_count;
+    uint64_t stream_closed_count;
+    struct spate_conn *conn;  /* the last that was connected, NULL when one closed */
+    struct spate_close close; /* of the last CLOSED */
+    char close_reason[256];
+};
+
+struct pw_config {
+    void (*server)(struct spate_config *config); /* changes to the defaults; may be NULL */
+    void (*client)(struct spate_config *config);
+    bool is_v6;
+    bool is_any; /* the server listens at 0.0.0.0 */
+};
+
+struct pw {
+    struct pw_end server;
+    struct pw_end client;
+    struct spate_listener *listener;
+    struct sockaddr_storage address; /* the server's */
+    socklen_t address_size;
+    uint32_t closed_before; /* connections of the client that ended before pw_connected() */
+    char *cert_pem;
+    char *key_pem;
+};
+
+struct pw *pw_create(const struct pw_config *config);
+void pw_destroy(struct pw *w);
+
+/* Begins a connection to the server. */
+struct spate_conn *pw_connect(struct pw *w);
+/* .. and sees it through on both sides. */
+struct spate_conn *pw_connected(struct pw *w);
+
+/* One turn of each end that exists, without a wait; hands out the events. */
+void pw_turn(struct pw *w);
+/* Turns until `is_done` says so. */
+void pw_until(struct pw *w, bool (*is_done)(struct pw *w));
+/* Turns for `ns`. */
+void pw_for(struct pw *w, uint64_t ns);
+
+/* What happens to an event that no test cares for: slices go back. */
+void pw_default(struct pw_end *end, struct spate_event *event);
+
+/* A server's and a client's TLS, from the same fresh certificate. */
+void pw_make_tls(struct pw *w);
+
+/* 127.0.0.1 or ::1. */
+struct sockaddr_storage pw_loopback(bool is_v6, uint16_t port, socklen_t *ret_size);
+
+struct spate_shard_stats pw_stats(const struct pw_end *end);
+
+uint64_t pw_now_ns(void);
+
+/* Reproducible bytes: byte i of stream `seed`. */
+static inline uint8_t pw_byte(uint64_t seed, uint64_t i)
+{
+    return (uint8_t)((i * 131 + seed * 29) ^ (i >> 8) ^ (i >> 16));
+}
+
+#endif
