@@ -2,6 +2,7 @@
 #ifndef QS_CRYPTO_H
 #define QS_CRYPTO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/protect.h"
@@ -19,5 +20,11 @@ struct qs_crypto {
 
 /* Null cipher, null handshake.  `plan` is borrowed. */
 struct qs_crypto qs_crypto_null(const struct qs_plan *plan);
+
+/* AES-GCM and TLS 1.3 of crypto/.  Keys and hellos then differ from run to run, so there is
+ * no replay to the byte, and what the plan says of the null handshake is ignored. */
+struct qs_crypto qs_crypto_real(const struct qs_plan *plan);
+/* Frees what the real one keeps from run to run. */
+void qs_crypto_real_deinit(void);
 
 #endif

@@ -91,6 +91,7 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
         .on_packet = on_packet,
         .context = end,
         .trace = host->trace,
+        .limits = &host->plan->protect,
     };
     qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
     qs_app_init(&end->app, &(struct qs_app_args){

@@ -48,7 +48,7 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
         .side = &plan->side[role],
         .clock = clock,
         .trace = trace,
-        .crypto = qs_crypto_null(plan),
+        .crypto = plan->real_crypto ? qs_crypto_real(plan) : qs_crypto_null(plan),
         .memory = {.take = take_memory, .give = give_memory, .context = host},
     };
     qs_random_init(&host->random, qs_hash(plan->seed, "host", 4) + (uint64_t)role);

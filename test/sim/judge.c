@@ -24,7 +24,10 @@ void qs_judge_work(struct qs_world *world)
         const struct qs_host *host = &world->hosts[role];
         for (uint32_t i = 0; i < host->end_count; i++) {
             const struct qs_end *end = host->ends[i];
-            if (end->is_stray || end->app.is_closed || qs_app_is_complete(&end->app))
+            const struct qs_end *other = qs_host_end_of(host->peer, end->conn_index);
+            bool is_over = end->app.is_closed || qs_app_is_complete(&end->app) ||
+                           (other != NULL && other->app.is_closed);
+            if (end->is_stray || is_over)
                 continue;
             qs_fail(&world->trace, "%s is not done in time: %s, %u streams closed", end->who,
                     end->app.is_connected ? "connected" : "not connected", end->app.closed_count);
@@ -33,7 +36,8 @@ void qs_judge_work(struct qs_world *world)
 }
 
 /* How this end was closed is among what the plan allows. */
-static void judge_close(struct qs_world *world, const struct qs_end *end)
+static void judge_close(struct qs_world *world, const struct qs_end *end,
+                        const struct qs_end *other)
 {
     const struct sp_close *close = &end->app.close;
     const struct qs_expect *expect = &world->plan->expect[end->host->role];
@@ -46,9 +50,11 @@ static void judge_close(struct qs_world *world, const struct qs_end *end)
     bool has_code = close->kind == SP_CLOSE_TRANSPORT || close->kind == SP_CLOSE_APP;
     if (close->kind == expect->kind && (!has_code || close->error == expect->error))
         return;
-    bool is_hidden = close->kind == SP_CLOSE_TRANSPORT && close->error == SP_ERR_APPLICATION;
-    if (world->plan->hides_close && is_hidden)
-        return; /* [RFC9000 10.2.3] */
+    bool both_connected = other != NULL && end->app.is_connected && other->app.is_connected;
+    /* [RFC9000 10.2.3] Until both are connected, an application's error is not told. */
+    if (close->kind == SP_CLOSE_TRANSPORT && close->error == SP_ERR_APPLICATION &&
+        !close->is_local && !both_connected)
+        return;
     if (expect->kind == SP_CLOSE_NONE && close->kind != SP_CLOSE_TRANSPORT &&
         close->kind != SP_CLOSE_VERSION)
         return;
@@ -116,14 +122,14 @@ static void judge_pair(struct qs_world *world, uint64_t index)
         qs_fail(&world->trace, "connection %" PRIu64 " was never begun", index);
         return;
     }
-    judge_close(world, client);
+    judge_close(world, client, server);
     world->key_updates += client->stats.key_updates;
     if (server == NULL) {
         if (world->plan->must_complete)
             qs_fail(&world->trace, "%s never met a server", client->who);
         return;
     }
-    judge_close(world, server);
+    judge_close(world, server, client);
     judge_agreement(world, client, server);
     judge_agreement(world, server, client);
     world->key_updates += server->stats.key_updates;

@@ -21,17 +21,20 @@ struct options {
     bool is_verbose;
     bool lies;
     bool accepts_anything;
+    bool wants_real_crypto;
 };
 
 static struct qs_plan running; /* for on_assert() */
 
 static void print_replay(FILE *out, const struct qs_plan *plan)
 {
+    const char *real = plan->real_crypto ? " --real-crypto" : "";
     if (strcmp(plan->name, "swarm") == 0)
-        fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64 " --verbose\n", plan->seed);
+        fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64 "%s --verbose\n", plan->seed,
+                real);
     else
-        fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64 " --verbose\n", plan->name,
-                plan->seed);
+        fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64 "%s --verbose\n", plan->name,
+                plan->seed, real);
 }
 
 static void on_assert(const char *expr, const char *file, int line)
@@ -53,6 +56,7 @@ static bool run(struct qs_plan *plan, const struct options *options)
 {
     plan->verbose = options->is_verbose;
     plan->lies_to_the_reader = options->lies;
+    plan->real_crypto = options->wants_real_crypto;
     if (options->accepts_anything)
         plan->protect.accepts_anything = true;
     struct qs_result result;
@@ -111,6 +115,8 @@ static bool run_named(const char *name, const struct options *options)
                 strcmp(name, plan.name) != 0)
                 continue;
             found = true;
+            if (plan.needs_null && options->wants_real_crypto)
+                continue;
             passed = run(&plan, options) && passed;
         }
     }
@@ -136,6 +142,7 @@ static void print_usage(FILE *out)
                  "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
                  "       sim --list\n"
                  "NAME is a scenario, a family of them, one of its members, or all.\n"
+                 "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
                  "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
                  "--lie and --accept-anything break the simulator: such runs must fail.\n");
 }
@@ -147,7 +154,7 @@ static bool parse_number(const char *text, uint64_t *ret)
     return *text != '\0' && *end == '\0';
 }
 
-enum { OPTION_LIE = 256, OPTION_ACCEPT };
+enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_REAL };
 
 static bool parse(int argc, char **argv, struct options *options)
 {
@@ -161,6 +168,7 @@ static bool parse(int argc, char **argv, struct options *options)
         {"verbose", no_argument, NULL, 'v'},
         {"lie", no_argument, NULL, OPTION_LIE},
         {"accept-anything", no_argument, NULL, OPTION_ACCEPT},
+        {"real-crypto", no_argument, NULL, OPTION_REAL},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -194,6 +202,9 @@ static bool parse(int argc, char **argv, struct options *options)
         case OPTION_ACCEPT:
             options->accepts_anything = true;
             break;
+        case OPTION_REAL:
+            options->wants_real_crypto = true;
+            break;
         default:
             ok = false;
             break;
@@ -218,5 +229,6 @@ int main(int argc, char **argv)
         passed = run_named(options.scenario, &options) && passed;
     if (options.swarm_count > 0)
         passed = run_swarm(&options) && passed;
+    qs_crypto_real_deinit();
     return passed ? 0 : 1;
 }

@@ -90,6 +90,7 @@ struct qs_plan {
     uint64_t seed;
     bool verbose;
     bool real_crypto;
+    bool needs_null;     /* means nothing with the real handshake */
     uint32_t conn_count; /* connections that the client opens */
     uint64_t conn_interval_ns;
     struct qs_path_plan path[QS_SIDES];
@@ -101,7 +102,6 @@ struct qs_plan {
     uint64_t work_ns;   /* all streams are done at most this long after the faults' end */
     bool must_complete; /* every byte of every stream must get through */
     bool may_time_out;  /* ends by timeouts are no failure */
-    bool hides_close;   /* an end may come so early that the peer cannot be told why */
     struct qs_expect expect[QS_SIDES];
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */

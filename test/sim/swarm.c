@@ -145,7 +145,6 @@ static void random_end(struct qs_random *random, struct qs_plan *plan)
 
     /* Somebody does not wait until all is done. */
     plan->must_complete = false;
-    plan->hides_close = true;
     for (int role = 0; role < QS_SIDES; role++)
         plan->expect[role].kind = SP_CLOSE_NONE;
     struct qs_side_plan *side = &plan->side[qs_random_below(random, QS_SIDES)];

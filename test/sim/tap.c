@@ -61,7 +61,11 @@ static void tap_destroy(struct sp_key *key)
 
 static struct sp_key_limits tap_limits(const struct sp_key *key)
 {
-    return key->tap->inner.ops->limits(key->inner);
+    const struct qs_null_plan *plan = key->tap->limits;
+    struct sp_key_limits limits = key->tap->inner.ops->limits(key->inner);
+    limits.seal_count_max = SB_MIN(limits.seal_count_max, plan->seal_count_max);
+    limits.fail_count_max = SB_MIN(limits.fail_count_max, plan->fail_count_max);
+    return limits;
 }
 
 static struct qs_packet packet_of(struct sb_bytes header, uint64_t pn, struct sb_bytes payload)
@@ -105,7 +109,7 @@ static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
     }
 
     key->sealed_count++;
-    uint64_t limit = tap->inner.ops->limits(key->inner).seal_count_max;
+    uint64_t limit = tap_limits(key).seal_count_max;
     if (key->sealed_count > limit)
         qs_fail(tap->trace, "a key sealed %" PRIu64 " packets, its limit is %" PRIu64,
                 key->sealed_count, limit);

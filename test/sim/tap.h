@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "proto/protect.h"
+#include "test/sim/null_protect.h"
 #include "test/sim/trace.h"
 
 /* Sits between a connection and its packet protection, whichever that is, and shows
@@ -15,8 +16,9 @@ struct qs_tap {
     void (*on_packet)(void *context, const struct qs_packet *packet);
     void *context;
     struct qs_trace *trace;
-    uint64_t key_count;    /* that exist now */
-    uint64_t failed_count; /* opens that failed */
+    const struct qs_null_plan *limits; /* keys last no longer than this, whatever they say */
+    uint64_t key_count;                /* that exist now */
+    uint64_t failed_count;             /* opens that failed */
 };
 
 /* `tap` is borrowed by the protection that is returned, and by all its keys. */
