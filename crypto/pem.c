@@ -22,7 +22,8 @@
 enum { FILE_SIZE_MAX = 1 << 20 }; /* a system's whole store has a quarter of that */
 
 struct source {
-    char *data; /* ours, or NULL */
+    char *data;       /* ours, of a file; or NULL */
+    const char *text; /* `data`, or the caller's text */
     size_t size;
     BIO *bio;
 };
@@ -80,7 +81,8 @@ static int source_open(const struct sc_pem *pem, const char *what, struct source
         if (source.size > FILE_SIZE_MAX)
             return sc_error_set(error, -EFBIG, "%s given as text is larger than 1 MB", what);
     }
-    source.bio = BIO_new_mem_buf(source.data != NULL ? source.data : pem->text, (int)source.size);
+    source.text = source.data != NULL ? source.data : pem->text;
+    source.bio = BIO_new_mem_buf(source.text, (int)source.size);
     if (source.bio == NULL) {
         source_close(&source);
         return sc_error_set(error, -ENOMEM, "no memory to read %s", what);
@@ -153,14 +155,16 @@ int sc_pem_read_key(const struct sc_pem *pem, EVP_PKEY **ret, struct sc_error *e
     bool was_asked = false;
     ERR_clear_error();
     EVP_PKEY *key = PEM_read_bio_PrivateKey(source.bio, NULL, no_passphrase, &was_asked);
-    unsigned long last = ERR_peek_last_error();
+    /* OpenSSL's reason for both would be "unsupported". */
+    static const char mark[] = "PRIVATE KEY-----";
+    bool has_key = memmem(source.text, source.size, mark, sizeof(mark) - 1) != NULL;
     if (key != NULL) {
         *ret = key;
     } else if (was_asked) {
         code = sc_error_set(error, -EINVAL,
                             "private key %s: it is encrypted; it must be without a passphrase",
                             sc_pem_name(pem));
-    } else if (ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE) {
+    } else if (!has_key) {
         code = sc_error_set(error, -EINVAL,
                             "private key %s: there is no private key in PEM form in it",
                             sc_pem_name(pem));
