@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* A program as a stranger would write it: only the installed headers and library, the first way
+ * to use them (one shard, turned by our own thread).  A client sends a greeting over loopback,
+ * a server echoes it.  Exits with 0 if the greeting came back. */
+#include <spate/spate.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char greeting[] = "good morning";
+static const char *const alpn[] = {"echo"};
+
+struct party {
+    const char *name;
+    char heard[sizeof(greeting)];
+    size_t heard_size;
+    bool said;
+    bool closed;
+};
+
+static void die(const char *what, const struct spate_error *error)
+{
+    fprintf(stderr, "%s: %s\n", what, error->text);
+    exit(1);
+}
+
+static void say(struct party *party, struct spate_conn *conn, uint64_t stream_id, const char *text)
+{
+    if (spate_stream_send(conn, stream_id, text, sizeof(greeting), true, 0) != 0)
+        exit(2);
+    party->said = true;
+}
+
+static void hear(struct party *party, struct spate_event *event, struct spate_shard *shard)
+{
+    struct spate_slice *slice = &event->u.data.slice;
+    if (slice->size > sizeof(party->heard) - party->heard_size)
+        exit(3);
+    if (slice->size > 0)
+        memcpy(party->heard + party->heard_size, slice->data, slice->size);
+    party->heard_size += slice->size;
+    bool is_last = event->u.data.fin;
+    spate_slice_release(shard, slice);
+    if (!is_last)
+        return;
+    if (!party->said)
+        say(party, event->conn, event->stream_id, party->heard); /* the server */
+    else
+        spate_conn_close(event->conn, 0, "bye");
+}
+
+static void handle(struct spate_event *event, struct spate_shard *shard)
+{
+    struct party *party = event->conn_user;
+    uint64_t stream_id;
+    switch (event->kind) {
+    case SPATE_EVENT_CONNECTED:
+        if (spate_conn_is_server(event->conn))
+            break;
+        if (spate_stream_open(event->conn, false, &stream_id) != 0)
+            exit(4);
+        say(party, event->conn, stream_id, greeting);
+        break;
+    case SPATE_EVENT_STREAM_DATA:
+        hear(party, event, shard);
+        break;
+    case SPATE_EVENT_CLOSED:
+        printf("%s: closed: %s\n", party->name, event->u.close.reason);
+        party->closed = true;
+        break;
+    default:
+        break;
+    }
+}
+
+static struct spate_engine *make_engine(void)
+{
+    struct spate_error error = {""};
+    struct spate_config config;
+    spate_config_init(&config);
+    config.conns_max = 16;
+    config.receive_slots = 16;
+    config.transmit_slots = 16;
+    struct spate_engine *engine;
+    if (spate_engine_create(&config, &engine, &error) != 0)
+        die("engine", &error);
+    return engine;
+}
+
+/* A server and a client that trusts nobody else. */
+static void make_tls(struct spate_tls **ret_server, struct spate_tls **ret_client)
+{
+    struct spate_error error = {""};
+    struct spate_self_signed_options self = {SPATE_KEY_P256, NULL, 0, 0};
+    char *cert;
+    char *key;
+    if (spate_self_signed(&self, &cert, &key, &error) != 0)
+        die("certificate", &error);
+    struct spate_tls_options options;
+    memset(&options, 0, sizeof(options));
+    options.alpn = alpn;
+    options.alpn_count = 1;
+    options.ca_pem = cert;
+    if (spate_tls_client_create(&options, ret_client, &error) != 0)
+        die("client", &error);
+    options.ca_pem = NULL;
+    options.cert_pem = cert;
+    options.key_pem = key;
+    if (spate_tls_server_create(&options, ret_server, &error) != 0)
+        die("server", &error);
+    spate_free(cert);
+    spate_free(key);
+}
+
+int main(void)
+{
+    struct spate_error error = {""};
+    struct party server = {"server", "", 0, false, false};
+    struct party client = {"client", "", 0, false, false};
+    struct spate_engine *engine = make_engine();
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    struct spate_tls *server_tls;
+    struct spate_tls *client_tls;
+    make_tls(&server_tls, &client_tls);
+
+    struct sockaddr_in any;
+    memset(&any, 0, sizeof(any));
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct spate_listener *listener;
+    if (spate_shard_listen(shard, (struct sockaddr *)&any, sizeof(any), server_tls, &server,
+                           &listener, &error) != 0)
+        die("listen", &error);
+    struct sockaddr_storage bound;
+    socklen_t bound_size = sizeof(bound);
+    struct spate_conn *conn;
+    if (spate_listener_address(listener, &bound, &bound_size) != 0 ||
+        spate_shard_connect(shard, (struct sockaddr *)&bound, bound_size, "localhost", client_tls,
+                            &client, &conn, &error) != 0)
+        die("connect", &error);
+
+    /* Closing takes three probe timeouts; the handshake timeout bounds everything before. */
+    while (!server.closed || !client.closed) {
+        if (spate_shard_turn(shard, SPATE_FOREVER) < 0)
+            return 5;
+        struct spate_event events[16];
+        uint32_t count = spate_shard_events(shard, events, 16);
+        for (uint32_t i = 0; i < count; i++)
+            handle(&events[i], shard);
+    }
+    spate_tls_destroy(server_tls);
+    spate_tls_destroy(client_tls);
+    spate_engine_destroy(engine);
+    bool same = client.heard_size == sizeof(greeting) && strcmp(client.heard, greeting) == 0;
+    printf("spate %s: %s\n", spate_version(), same ? client.heard : "no echo");
+    return same ? 0 : 6;
+}
