@@ -28,13 +28,17 @@ static struct qs_plan running; /* for on_assert() */
 
 static void print_replay(FILE *out, const struct qs_plan *plan)
 {
-    const char *real = plan->real_crypto ? " --real-crypto" : "";
     if (strcmp(plan->name, "swarm") == 0)
-        fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64 "%s --verbose\n", plan->seed,
-                real);
+        fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64, plan->seed);
     else
-        fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64 "%s --verbose\n", plan->name,
-                plan->seed, real);
+        fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64, plan->name, plan->seed);
+    if (plan->real_crypto)
+        fprintf(out, " --real-crypto");
+    if (plan->lies_to_the_reader)
+        fprintf(out, " --lie");
+    if (plan->protect.accepts_anything)
+        fprintf(out, " --accept-anything");
+    fprintf(out, " --verbose\n");
 }
 
 static void on_assert(const char *expr, const char *file, int line)

@@ -86,6 +86,11 @@ void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn)
 void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
                           const struct sp_train *train);
 
+/* What the two are made of. */
+void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now);
+void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train);
+void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now);
+
 /* Frames of a packet, for oracle_flow.c. */
 void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame);
 void qs_oracle_flow_received(struct qs_oracle *oracle, const struct sp_frame *frame);

@@ -7,39 +7,33 @@
 
 #include "proto/base/compiler.h"
 
-void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn)
+void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now)
 {
-    struct sp_stats now;
-    sp_conn_stats(conn, &now);
-    oracle->sealed_count = 0;
-
     /* [RFC9002 6.2.4, 7.3.2] What may go over the window: two datagrams a space for each
      * probe timeout, and one when a loss was found. */
     uint64_t size = oracle->config->datagram_size_max;
-    uint64_t ptos = now.ptos - oracle->stats.ptos;
+    uint64_t ptos = now->ptos - oracle->stats.ptos;
     oracle->probe_bytes += ptos * 2 * SP_SPACES * size;
-    if (now.packets_lost > oracle->stats.packets_lost)
+    if (now->packets_lost > oracle->stats.packets_lost)
         oracle->probe_bytes += size;
-    if (now.in_flight_bytes <= now.cwnd_bytes / 2 && ptos == 0)
+    if (now->in_flight_bytes <= now->cwnd_bytes / 2 && ptos == 0)
         oracle->probe_bytes = 0; /* the need has passed */
-    oracle->stats = now;
+    oracle->stats = *now;
 }
 
-static void check_window(struct qs_oracle *oracle, const struct sp_conn *conn)
+void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now)
 {
-    struct sp_stats now;
-    sp_conn_stats(conn, &now);
-    uint64_t allowed = SB_MAX(now.cwnd_bytes, oracle->stats.in_flight_bytes);
-    if (now.in_flight_bytes > allowed) {
-        uint64_t over = now.in_flight_bytes - allowed;
+    uint64_t allowed = SB_MAX(now->cwnd_bytes, oracle->stats.in_flight_bytes);
+    if (now->in_flight_bytes > allowed) {
+        uint64_t over = now->in_flight_bytes - allowed;
         if (over > oracle->probe_bytes)
             qs_fail(oracle->trace,
                     "%s has %" PRIu64 " bytes in flight, %" PRIu64 " before; window %" PRIu64,
-                    oracle->who, now.in_flight_bytes, oracle->stats.in_flight_bytes,
-                    now.cwnd_bytes); /* [RFC9002 7] */
+                    oracle->who, now->in_flight_bytes, oracle->stats.in_flight_bytes,
+                    now->cwnd_bytes); /* [RFC9002 7] */
         oracle->probe_bytes -= SB_MIN(over, oracle->probe_bytes);
     }
-    oracle->stats = now;
+    oracle->stats = *now;
 }
 
 /* What stands in one datagram of the train. */
@@ -93,14 +87,8 @@ static void check_datagram(struct qs_oracle *oracle, const struct sp_train *trai
         qs_fail(oracle->trace, "%s sends an Initial in %zu bytes", oracle->who, size);
 }
 
-void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
-                          const struct sp_train *train)
+void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train)
 {
-    if (train->count == 0) {
-        if (oracle->sealed_count > 0)
-            qs_fail(oracle->trace, "%s seals packets and does not send them", oracle->who);
-        return;
-    }
     check_train_shape(oracle, train);
     if (oracle->trace->has_failed)
         return;
@@ -112,5 +100,26 @@ void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
         qs_fail(oracle->trace,
                 "%s has sent %" PRIu64 " bytes to an unproven address that sent %" PRIu64,
                 oracle->who, oracle->bytes_out, oracle->bytes_in);
-    check_window(oracle, conn);
+}
+
+void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn)
+{
+    struct sp_stats now;
+    sp_conn_stats(conn, &now);
+    qs_oracle_note_stats(oracle, &now);
+    oracle->sealed_count = 0;
+}
+
+void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
+                          const struct sp_train *train)
+{
+    if (train->count == 0) {
+        if (oracle->sealed_count > 0)
+            qs_fail(oracle->trace, "%s seals packets and does not send them", oracle->who);
+        return;
+    }
+    qs_oracle_check_train(oracle, train);
+    struct sp_stats now;
+    sp_conn_stats(conn, &now);
+    qs_oracle_check_window(oracle, &now);
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the simulator and checks how it fails and whether it repeats itself."""
+import re
+import subprocess
+import sys
+
+sim, what = sys.argv[1:3]
+
+
+def run(*args):
+    done = subprocess.run([sim, *args], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def same_twice():
+    """Two processes, which have their memory at other addresses, give the same traces."""
+    first = run('--swarm', '150', '--hash')
+    second = run('--swarm', '150', '--hash')
+    hashes = re.findall(r'^[0-9a-f]{16} ', first[1], re.MULTILINE)
+    assert first[0] == 0 and len(hashes) == 150, first
+    assert len(set(hashes)) == 150, 'all runs are equal'
+    assert first == second, 'the same seeds give other traces'
+
+
+def canary():
+    """A broken simulator is found out, and says how to see that again."""
+    for broken, scenario in ('--lie', 'clean'), ('--accept-anything', 'corrupt'):
+        code, _, errors = run('--scenario', scenario, '--seed', '7', broken)
+        assert code == 1 and 'wrong bytes' in errors, (code, errors)
+        replay = f'replay: sim --scenario {scenario} --seed 7 {broken} --verbose'
+        assert replay in errors, errors
+        code, text, _ = run(*replay.split()[2:])
+        assert code == 1 and 'FAILED' in text and 'STREAM' in text, text
+    code, text, errors = run('--swarm', '20', '--lie')
+    assert code == 1 and '--swarm 1 --first-seed' in errors, errors
+    assert not text.endswith(' 0 failed\n'), text
+
+
+def usage():
+    """What it does not understand it does not run."""
+    for args in [], ['--nonsense'], ['--swarm', 'x'], ['--scenario', 'clean', 'more']:
+        code, _, errors = run(*args)
+        assert code == 2 and 'usage' in errors, (args, code, errors)
+    code, _, errors = run('--scenario', 'no-such')
+    assert code == 1 and 'no-such' in errors, (code, errors)
+
+
+{'same-twice': same_twice, 'canary': canary, 'usage': usage}[what]()

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+/* Every oracle can fail: a packet that breaks one rule makes it speak, the packet before
+ * that keeps to the rule does not. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/frame.h"
+#include "test/sim/oracle.h"
+#include "test/sim/plan.h"
+
+struct bench {
+    struct qs_clock clock;
+    struct qs_trace trace;
+    struct qs_plan plan;
+    struct qs_oracle oracle;
+    uint8_t payload[4000];
+    struct sb_writer w;
+    uint64_t next_pn;
+};
+
+static void bench_begin(struct bench *bench, enum sp_role role)
+{
+    memset(bench, 0, sizeof(*bench));
+    qs_clock_init(&bench->clock, 0);
+    qs_trace_init(&bench->trace, &bench->clock, false);
+    for (int side = 0; side < QS_SIDES; side++) {
+        struct sp_config *config = &bench->plan.side[side].config;
+        config->stream_window_bytes = config->stream_window_bytes_max = 1000;
+        config->conn_window_bytes = config->conn_window_bytes_max = 1500;
+        config->streams_bidi_max = 2;
+        config->streams_uni_max = 1;
+        config->datagram_size_max = 1400;
+    }
+    qs_oracle_init(&bench->oracle, &bench->trace, "X", &bench->plan, role);
+    bench->w = sb_writer_of(bench->payload, sizeof(bench->payload));
+}
+
+/* The packet that was written is seen; the next one begins. */
+static void see(struct bench *bench, enum sp_packet_type type, bool is_sealed)
+{
+    static const enum sp_space spaces[] = {
+        [SP_PACKET_INITIAL] = SP_SPACE_INITIAL,
+        [SP_PACKET_HANDSHAKE] = SP_SPACE_HANDSHAKE,
+        [SP_PACKET_ONE_RTT] = SP_SPACE_APP,
+    };
+    struct qs_packet packet = {
+        .type = type,
+        .space = spaces[type],
+        .pn = bench->next_pn++,
+        .payload = {bench->payload, sb_writer_used(&bench->w)},
+        .sealed_at = is_sealed ? bench->payload : NULL,
+    };
+    assert_false(bench->w.failed);
+    qs_oracle_packet(&bench->oracle, &packet);
+    bench->oracle.sealed_count = 0;
+    bench->w = sb_writer_of(bench->payload, sizeof(bench->payload));
+}
+
+static void sends(struct bench *bench)
+{
+    see(bench, SP_PACKET_ONE_RTT, true);
+}
+
+static void receives(struct bench *bench)
+{
+    see(bench, SP_PACKET_ONE_RTT, false);
+}
+
+static void is_content(struct bench *bench)
+{
+    assert_string_equal(bench->trace.failure, "");
+}
+
+static void has_found(struct bench *bench, const char *what)
+{
+    if (strstr(bench->trace.failure, what) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", what, bench->trace.failure);
+    bench->trace.has_failed = false;
+    bench->trace.failure[0] = '\0';
+}
+
+static void bench_end(struct bench *bench)
+{
+    is_content(bench);
+    qs_oracle_deinit(&bench->oracle);
+    qs_clock_deinit(&bench->clock);
+}
+
+static void write_stream(struct bench *bench, uint64_t id, uint64_t offset, size_t size, bool fin)
+{
+    struct sp_stream_head head = {
+        .id = id, .offset = offset, .size = size, .has_length = true, .fin = fin};
+    sp_frame_write_stream_head(&bench->w, &head);
+    uint8_t *room = sb_writer_room(&bench->w, size);
+    assert_non_null(room);
+    qs_content_fill((int)bench->oracle.role, id, offset, room, size);
+}
+
+static void write_ack(struct bench *bench, uint64_t smallest, uint64_t largest)
+{
+    struct sp_ack_range range = {.smallest = smallest, .largest = largest};
+    assert_int_equal(sp_frame_write_ack(&bench->w, &range, 1, 0, NULL), 1);
+}
+
+static void packet_numbers_must_grow(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    bench.next_pn = 5;
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    is_content(&bench);
+    bench.next_pn = 5;
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    has_found(&bench, "after 5");
+    bench_end(&bench);
+}
+
+static void packets_must_be_well_formed(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    sends(&bench);
+    has_found(&bench, "without a frame");
+    sb_writer_u8(&bench.w, SP_FRAME_MAX_DATA);
+    sends(&bench);
+    has_found(&bench, "malformed");
+    sp_frame_write_handshake_done(&bench.w);
+    see(&bench, SP_PACKET_INITIAL, true);
+    has_found(&bench, "malformed"); /* not in this packet type */
+    bench_end(&bench);
+}
+
+static void only_what_was_received_may_be_acknowledged(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    for (int i = 0; i < 3; i++) {
+        sp_frame_write_ping(&bench.w);
+        receives(&bench);
+    }
+    write_ack(&bench, 0, 2);
+    sends(&bench);
+    is_content(&bench);
+    write_ack(&bench, 0, 3);
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    has_found(&bench, "acknowledges packet 3");
+    bench_end(&bench);
+}
+
+static void one_ack_alone_answers_a_batch_that_asked(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    qs_oracle_batch(&bench.oracle, 100);
+    sp_frame_write_ping(&bench.w);
+    receives(&bench);
+    write_ack(&bench, 0, 0);
+    sends(&bench);
+    is_content(&bench);
+
+    sp_frame_write_ping(&bench.w);
+    receives(&bench);
+    write_ack(&bench, 0, 0);
+    sends(&bench);
+    has_found(&bench, "second ACK alone");
+
+    qs_oracle_batch(&bench.oracle, 100);
+    write_ack(&bench, 0, 0);
+    receives(&bench); /* an ACK asks for none */
+    write_ack(&bench, 0, 0);
+    sends(&bench);
+    has_found(&bench, "nothing asked");
+    bench_end(&bench);
+}
+
+static void flow_control_limits_bind_until_they_are_raised(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    write_stream(&bench, 0, 0, 1000, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 0, 1000, 1, false);
+    sends(&bench);
+    has_found(&bench, "its limit is 1000");
+
+    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1100);
+    receives(&bench);
+    write_stream(&bench, 0, 1001, 99, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 4, 0, 500, false);
+    sends(&bench);
+    has_found(&bench, "1600 bytes in all");
+    bench_end(&bench);
+}
+
+static void stream_limits_bind(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    write_stream(&bench, 4, 0, 1, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 8, 0, 1, false);
+    sends(&bench);
+    has_found(&bench, "the peer's limit is 2");
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_STREAMS_BIDI, 3);
+    receives(&bench);
+    write_stream(&bench, 8, 0, 1, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 3, 0, 1, false);
+    sends(&bench);
+    has_found(&bench, "the peer's own");
+    bench_end(&bench);
+}
+
+static void credit_beyond_the_configured_window_is_too_much(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    write_stream(&bench, 0, 0, 300, false);
+    receives(&bench);
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1800);
+    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1300);
+    sends(&bench);
+    is_content(&bench);
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1801);
+    sends(&bench);
+    has_found(&bench, "gives credit up to 1801");
+    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1301);
+    sends(&bench);
+    has_found(&bench, "credit up to 1301");
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_STREAMS_BIDI, 3);
+    sends(&bench);
+    has_found(&bench, "allows 3 streams");
+    bench_end(&bench);
+}
+
+static void a_final_size_and_a_reset_are_final(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    write_stream(&bench, 0, 0, 10, true);
+    write_stream(&bench, 0, 0, 10, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 0, 5, 10, false);
+    sends(&bench);
+    has_found(&bench, "beyond its final size");
+    write_stream(&bench, 0, 5, 10, true);
+    sends(&bench);
+    has_found(&bench, "changes the final size");
+
+    sp_frame_write_reset_stream(&bench.w, 4, 1, 0);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 4, 0, 0, false);
+    sends(&bench);
+    has_found(&bench, "after its reset");
+    bench_end(&bench);
+}
+
+static void wrong_bytes_are_seen_when_they_are_sealed(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    write_stream(&bench, 0, 7, 100, false);
+    sends(&bench);
+    is_content(&bench);
+    write_stream(&bench, 0, 7, 100, false);
+    bench.payload[50] ^= 1;
+    sends(&bench);
+    has_found(&bench, "wrong bytes on stream 0");
+    bench_end(&bench);
+}
+
+static void nothing_but_the_close_follows_the_close(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    for (int i = 0; i < 2; i++) {
+        sp_frame_write_close(&bench.w, &(struct sp_frame_close){.is_app = true, .error = 3});
+        sends(&bench);
+        is_content(&bench);
+    }
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    has_found(&bench, "after the close");
+    bench_end(&bench);
+}
+
+/* Trains.  The packets' bytes do not matter, only where they stand. */
+
+static uint8_t slot[8000];
+
+static void note_sealed(struct bench *bench, enum sp_packet_type type, size_t at, size_t size)
+{
+    bench->oracle.sealed[bench->oracle.sealed_count++] =
+        (struct qs_sealed){.at = slot + at, .size = size, .type = type, .is_eliciting = true};
+}
+
+static void send_train(struct bench *bench, size_t size, size_t segment_size, uint32_t count)
+{
+    struct sp_train train = {
+        .data = slot,
+        .capacity = 5000,
+        .count_max = 3,
+        .size = size,
+        .segment_size = segment_size,
+        .count = count,
+    };
+    qs_oracle_check_train(&bench->oracle, &train);
+    bench->oracle.sealed_count = 0;
+}
+
+static void trains_have_the_shape_that_gso_asks_for(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 80);
+    note_sealed(&bench, SP_PACKET_ONE_RTT, 120, 30);
+    send_train(&bench, 150, 100, 2);
+    is_content(&bench);
+
+    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 80);
+    send_train(&bench, 150, 100, 2);
+    has_found(&bench, "without a packet");
+    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 90);
+    send_train(&bench, 100, 100, 1);
+    has_found(&bench, "cut by its datagram");
+    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 30);
+    note_sealed(&bench, SP_PACKET_HANDSHAKE, 70, 30);
+    send_train(&bench, 100, 100, 1);
+    has_found(&bench, "behind a short header");
+    send_train(&bench, 150, 100, 1);
+    has_found(&bench, "makes a train");
+    send_train(&bench, 400, 100, 4);
+    has_found(&bench, "into a train of 3");
+    send_train(&bench, 1401, 1401, 1);
+    has_found(&bench, "1400 are allowed");
+    bench_end(&bench);
+}
+
+static void initials_fill_their_datagram(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    note_sealed(&bench, SP_PACKET_INITIAL, 20, 1180);
+    send_train(&bench, 1200, 1200, 1);
+    is_content(&bench);
+    note_sealed(&bench, SP_PACKET_INITIAL, 20, 1179);
+    send_train(&bench, 1199, 1199, 1);
+    has_found(&bench, "an Initial in 1199 bytes");
+    bench_end(&bench);
+}
+
+static void an_unproven_address_gets_three_times_what_it_sent(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    qs_oracle_batch(&bench.oracle, 1200);
+    for (int i = 0; i < 3; i++) {
+        note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 1180);
+        send_train(&bench, 1200, 1200, 1);
+    }
+    is_content(&bench);
+    note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 10);
+    send_train(&bench, 30, 30, 1);
+    has_found(&bench, "unproven address");
+
+    sp_frame_write_ping(&bench.w);
+    see(&bench, SP_PACKET_HANDSHAKE, false);
+    note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 10);
+    send_train(&bench, 30, 30, 1);
+    bench_end(&bench);
+}
+
+static void the_congestion_window_binds_but_for_probes(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    struct sp_stats stats = {.cwnd_bytes = 10000, .in_flight_bytes = 9000};
+    qs_oracle_note_stats(&bench.oracle, &stats);
+    stats.in_flight_bytes = 10000;
+    qs_oracle_check_window(&bench.oracle, &stats);
+    is_content(&bench);
+
+    stats.in_flight_bytes = 10001;
+    qs_oracle_check_window(&bench.oracle, &stats);
+    has_found(&bench, "bytes in flight");
+    stats.ptos++; /* now there are probes to send .. */
+    qs_oracle_note_stats(&bench.oracle, &stats);
+    stats.in_flight_bytes += 2 * 1400;
+    qs_oracle_check_window(&bench.oracle, &stats);
+    is_content(&bench);
+    stats.in_flight_bytes += 5 * 1400; /* .. but not that many */
+    qs_oracle_check_window(&bench.oracle, &stats);
+    has_found(&bench, "bytes in flight");
+    bench_end(&bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packet_numbers_must_grow),
+        cmocka_unit_test(packets_must_be_well_formed),
+        cmocka_unit_test(only_what_was_received_may_be_acknowledged),
+        cmocka_unit_test(one_ack_alone_answers_a_batch_that_asked),
+        cmocka_unit_test(flow_control_limits_bind_until_they_are_raised),
+        cmocka_unit_test(stream_limits_bind),
+        cmocka_unit_test(credit_beyond_the_configured_window_is_too_much),
+        cmocka_unit_test(a_final_size_and_a_reset_are_final),
+        cmocka_unit_test(wrong_bytes_are_seen_when_they_are_sealed),
+        cmocka_unit_test(nothing_but_the_close_follows_the_close),
+        cmocka_unit_test(trains_have_the_shape_that_gso_asks_for),
+        cmocka_unit_test(initials_fill_their_datagram),
+        cmocka_unit_test(an_unproven_address_gets_three_times_what_it_sent),
+        cmocka_unit_test(the_congestion_window_binds_but_for_probes),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
