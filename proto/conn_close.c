@@ -5,8 +5,9 @@
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence, reset--> DRAINED
  *
- * The first reason wins.  At the end all lent bytes come back, all received ones that the
- * application has not taken are dropped, and only then the end is told. */
+ * The first reason wins.  At the end all lent bytes come back, and only then the end is told.
+ * If the peer ended it, what it had said before is told first: it may have closed because all
+ * of that was acknowledged.  If we did, received bytes that were not taken are dropped. */
 
 #include "proto/conn_impl.h"
 
@@ -30,6 +31,26 @@ static size_t text_size(const char *text)
     return size;
 }
 
+static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
+{
+    bool has_news = conn->tells_received && sb_link_is_in(&stream->event_link);
+
+    if (stream->send.state != SP_SEND_NONE)
+        (void)sp_stream_send_reset(&stream->send, 0);
+    if (!conn->tells_received) {
+        if (stream->recv.state != SP_RECV_NONE)
+            sp_reassembly_clear(&stream->recv.reassembly);
+        stream->news = 0;
+    }
+    stream->control = 0;
+    sb_list_remove(&stream->send_link);
+    sb_list_remove(&stream->control_link);
+    if (has_news || stream->send.done_first != NULL)
+        sp_conn_stream_add_event(conn, stream);
+    else
+        sb_list_remove(&stream->event_link);
+}
+
 /* Gives everything back that the streams hold. */
 static void end_streams(struct sp_conn *conn)
 {
@@ -37,20 +58,8 @@ static void end_streams(struct sp_conn *conn)
         if (!conn->loss.spaces[i].is_discarded)
             sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
 
-    SP_STREAM_MAP_EACH (stream, &conn->streams) {
-        if (stream->send.state != SP_SEND_NONE)
-            (void)sp_stream_send_reset(&stream->send, 0);
-        if (stream->recv.state != SP_RECV_NONE)
-            sp_reassembly_clear(&stream->recv.reassembly);
-        stream->news = 0;
-        stream->control = 0;
-        sb_list_remove(&stream->send_link);
-        sb_list_remove(&stream->control_link);
-        if (stream->send.done_first != NULL)
-            sp_conn_stream_add_event(conn, stream);
-        else
-            sb_list_remove(&stream->event_link);
-    }
+    SP_STREAM_MAP_EACH (stream, &conn->streams)
+        end_stream(conn, stream);
 }
 
 void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
@@ -63,6 +72,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->close = *close;
     conn->closed_news = true;
     conn->state = state;
+    conn->tells_received = !close->is_local;
     conn->has_close_to_send = state == SP_CONN_CLOSING;
     conn->close_answer_at = 1;
     /* [RFC9000 10.2] */

@@ -128,7 +128,7 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
     }
     if (next_sent(conn, stream, ret))
         return true;
-    if (conn->state != SP_CONN_OPEN)
+    if (conn->state != SP_CONN_OPEN && !conn->tells_received)
         return false;
     if (sp_stream_recv_next(recv, &ret->data.slice, &ret->data.offset, &ret->data.fin)) {
         ret->kind = SP_EVENT_STREAM_DATA;

@@ -141,6 +141,7 @@ struct sp_conn {
     uint64_t close_packets_in; /* received while closing */
     uint64_t close_answer_at;  /* .. at which count the next answer leaves */
     bool has_close_to_send;
+    bool tells_received; /* what came before the end is told still */
 
     /* Events. */
     struct sp_told told_cids[SP_CIDS_MAX + 1];

@@ -26,7 +26,8 @@ enum sp_event_kind {
     SP_EVENT_STREAM_STOPPED, /* the peer does not want our bytes (STOP_SENDING) */
     SP_EVENT_STREAM_SENT,    /* lent bytes come back */
     SP_EVENT_STREAM_CLOSED,  /* both parts are done: the ID is dead */
-    SP_EVENT_CLOSED,         /* no more events of streams; why: see `close` */
+    SP_EVENT_CLOSED,         /* no more events of streams; why: see `close`.  If the peer ended it,
+                                what it had sent before has been told */
     SP_EVENT_DRAINED,        /* nothing is left to send or to wait for: destroy it */
 };
 

@@ -349,6 +349,53 @@ static void an_engine_can_be_destroyed_with_everything_in_flight(void **state)
     }
 }
 
+/* Takes one event a turn at the server: far slower than they arise. */
+static struct spate_event slow_turn(struct pw *w)
+{
+    struct spate_event event = {.kind = SPATE_EVENT_NONE};
+    assert_true(spate_shard_turn(w->server.shard, 0) >= 0);
+    (void)spate_shard_events(w->server.shard, &event, 1);
+    return event;
+}
+
+/* A peer that closes as soon as all is acknowledged has delivered it all. */
+static void what_was_acknowledged_is_told_before_the_peers_close(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(NULL);
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t id;
+    uint8_t *data = calloc(1, UPLOAD_SIZE / 8);
+    assert_int_equal(spate_stream_open(conn, true, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, data, UPLOAD_SIZE / 8, true, 7), 0);
+    struct spate_event event = {.kind = SPATE_EVENT_NONE};
+    uint64_t bytes = 0;
+    bool has_fin = false;
+    bool is_closing = false;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (event.kind != SPATE_EVENT_CLOSED && pw_now_ns() < end_ns) {
+        struct spate_event mine;
+        assert_true(spate_shard_turn(w->client.shard, 0) >= 0);
+        while (spate_shard_events(w->client.shard, &mine, 1) > 0) {
+            if (mine.kind == SPATE_EVENT_SENT && !is_closing)
+                spate_conn_close(conn, 9, "done");
+            is_closing |= mine.kind == SPATE_EVENT_SENT;
+        }
+        event = slow_turn(w);
+        if (event.kind != SPATE_EVENT_STREAM_DATA)
+            continue;
+        bytes += event.u.data.slice.size;
+        has_fin = event.u.data.fin;
+        spate_slice_release(w->server.shard, &event.u.data.slice);
+    }
+    assert_int_equal(event.kind, SPATE_EVENT_CLOSED);
+    assert_int_equal(event.u.close.error, 9);
+    assert_int_equal(bytes, UPLOAD_SIZE / 8);
+    assert_true(has_fin);
+    free(data);
+    pw_destroy(w);
+}
+
 static bool client_got_its_bytes_back(struct pw *w)
 {
     return w->client.closed_count > 0;
@@ -380,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_slow_reader_stops_its_own_stream_and_nobody_else),
         cmocka_unit_test(slices_stay_valid_after_their_connection_is_gone),
         cmocka_unit_test(an_engine_can_be_destroyed_with_everything_in_flight),
+        cmocka_unit_test(what_was_acknowledged_is_told_before_the_peers_close),
         cmocka_unit_test(lent_bytes_come_back_before_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
