@@ -26,7 +26,7 @@ struct handshakes {
     struct attempt *open;
     struct attempt *free;
     uint32_t running_count; /* not connected yet: --inflight of them */
-    bool has_one;           /* one has succeeded: failures are counted, not fatal */
+    uint64_t success_ns;    /* when the last one has succeeded, or the load began */
 };
 
 static struct attempt *attempt_add(struct handshakes *h)
@@ -91,7 +91,8 @@ static bool handshake_open(struct client *c)
 
 static void handshake_begin(struct client *c, uint64_t now_ns)
 {
-    (void)now_ns;
+    struct handshakes *h = c->state;
+    h->success_ns = now_ns;
     refill(c);
 }
 
@@ -99,7 +100,7 @@ static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
 {
     struct handshakes *h = c->state;
     a->is_connected = true;
-    h->has_one = true;
+    h->success_ns = now_ns;
     h->running_count--;
     if (client_is_measuring(c)) {
         histogram_record(&c->result->latency, now_ns - a->start_ns);
@@ -107,6 +108,16 @@ static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
     }
     c->finished_count++;
     spate_conn_close(a->conn, 0, "done");
+}
+
+/* A server that refuses or loses some handshakes is loaded; one that is not there is gone. */
+static void on_failed(struct client *c, const struct spate_close *close)
+{
+    struct handshakes *h = c->state;
+    h->running_count--;
+    c->result->handshakes_failed += client_is_measuring(c);
+    if (close->kind == SPATE_CLOSE_UNREACHABLE && c->phase < PHASE_CLOSE)
+        client_fail_closed(c, close);
 }
 
 static void handshake_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
@@ -119,19 +130,18 @@ static void handshake_on_event(struct client *c, const struct spate_event *e, ui
     } else if (e->kind == SPATE_EVENT_CONNECTED) {
         on_connected(c, a, now_ns);
     } else if (e->kind == SPATE_EVENT_CLOSED) {
-        if (!a->is_connected) {
-            h->running_count--;
-            c->result->handshakes_failed += client_is_measuring(c);
-            if (!h->has_one && c->phase < PHASE_CLOSE)
-                client_fail_closed(c, &e->u.close);
-        }
+        if (!a->is_connected)
+            on_failed(c, &e->u.close);
         attempt_remove(h, a);
     }
 }
 
 static uint64_t handshake_on_turn(struct client *c, uint64_t now_ns)
 {
-    (void)now_ns;
+    const struct handshakes *h = c->state;
+    if (now_ns > h->success_ns + c->options->timeout_ns)
+        (void)client_fail(c, "no handshake has succeeded for %.3g s (--timeout)",
+                          (double)c->options->timeout_ns / (double)NS_PER_S);
     refill(c);
     return SPATE_FOREVER;
 }

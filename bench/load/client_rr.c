@@ -202,7 +202,7 @@ static void on_response(struct client *c, struct request *r, uint64_t now_ns)
     }
     if (counts)
         histogram_record(&c->result->latency, latency_ns);
-    if (client_is_measuring(c)) {
+    if (counts && client_is_measuring(c)) { /* not what the drain or a backlog before adds */
         c->result->requests++;
         rr->measured_bytes += c->options->response_bytes + c->options->request_bytes;
     }

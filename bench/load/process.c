@@ -88,16 +88,6 @@ static int run_child(const struct options *o, int cpu, int control)
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static void describe_end(int wait_status, struct failure *failure)
-{
-    if (WIFSIGNALED(wait_status))
-        (void)failure_set(failure, "the server's process was killed by signal %d (%s)",
-                          WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
-    else
-        (void)failure_set(failure, "the server's process has ended with status %d",
-                          WEXITSTATUS(wait_status));
-}
-
 /* Returns false if the process did not end in time. */
 static bool wait_for_end(pid_t pid, uint64_t timeout_ns, int *ret_status)
 {
@@ -169,8 +159,12 @@ void server_process_stop(struct server_process *p, struct failure *failure)
         (void)waitpid(p->pid, &wait_status, 0);
         wait_status = 0; /* that was us */
     }
-    if (WIFSIGNALED(wait_status) || !was_alive)
-        describe_end(wait_status, &own);
+    if (WIFSIGNALED(wait_status))
+        (void)failure_set(&own, "the server's process was killed by signal %d (%s)",
+                          WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
     if (own.is_set)
         *failure = own;
+    else if (!was_alive)
+        (void)failure_set(failure, "the server's process has ended with status %d",
+                          WEXITSTATUS(wait_status));
 }

@@ -270,9 +270,9 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
                 ratio((double)r->handshakes, duration_s), r->handshakes_failed);
     else
-        fprintf(file, "  %.3f Gbit/s, %.3f GB", gbps(r), (double)r->bytes / 1e9);
-    fprintf(file, "%s in %.3f s, %" PRIu64 " packets lost%s\n", has_latency ? "" : "", duration_s,
-            lost_packets(r), r->is_measured_by_sender ? ", measured by acknowledgements" : "");
+        fprintf(file, "  %.3f Gbit/s, %.3f GB in ", gbps(r), (double)r->bytes / 1e9);
+    fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
+            r->is_measured_by_sender ? ", measured by acknowledgements" : "");
     if (has_latency)
         print_latency(r, file);
     if (r->unfinished > 0)

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""spate-bench: a short run of each scenario, and what it says about it."""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+
+import bench_support as support
+
+TOP = ('scenario seconds bytes gbps requests_per_s p50_us p90_us p99_us p999_us max_us '
+       'handshakes_per_s lost_packets config').split()
+SIDE = ('cpu_user_s cpu_sys_s cpu_s_per_gb cpu_us_per_request packets_in packets_out '
+        'datagrams_per_send syscalls rss_bytes').split()
+
+
+class Runs(support.BenchTest):
+    def check(self, result, scenario):
+        """What holds for every result of two processes."""
+        self.assertEqual(result['scenario'], scenario)
+        for key in TOP:
+            self.assertIn(key, result)
+        for side in ('server', 'client'):
+            for key in SIDE:
+                self.assertIn(key, result[side])
+            self.assertGreater(result[side]['packets_in'], 0)
+            self.assertGreater(result[side]['packets_out'], 0)
+            self.assertGreater(result[side]['syscalls'], 0)
+            self.assertGreater(result[side]['rss_bytes'], 1 << 20)
+            self.assertGreaterEqual(result[side]['datagrams_per_send'], 1)
+            self.assertGreater(result[side]['cpu_user_s'] + result[side]['cpu_sys_s'], 0)
+            self.assertEqual(result[side]['send_errors'], 0)
+        self.assertGreater(result['seconds'], 0)
+
+    def check_latency(self, result):
+        p50, p90, p99, p999, most = (result[k] for k in
+                                     ('p50_us', 'p90_us', 'p99_us', 'p999_us', 'max_us'))
+        self.assertGreater(p50, 1)
+        self.assertTrue(p50 <= p90 <= p99 <= p999 <= most)
+        self.assertLess(most, 10e6)
+
+    def test_bulk_moves_every_byte_once_both_ways(self):
+        for direction, sender, receiver in (('down', 'server', 'client'),
+                                            ('up', 'client', 'server')):
+            for streams, conns in ((1, 1), (20, 1), (3, 4)):
+                result = self.run_json('bulk', '--bytes', '20M', '--direction', direction,
+                                       '--streams', str(streams), '--conns', str(conns),
+                                       '--verify')
+                self.check(result, 'bulk')
+                self.assertEqual(result['bytes'], 20000000)
+                self.assertEqual(result[sender]['payload_out_bytes'], 20000000)
+                self.assertEqual(result[receiver]['payload_in_bytes'], 20000000)
+                self.assertAlmostEqual(result['gbps'],
+                                       result['bytes'] * 8e-9 / result['seconds'], delta=0.01)
+                self.assertIsNone(result['requests_per_s'])
+                self.assertIsNone(result['p50_us'])
+
+    def test_bytes_that_do_not_divide_are_all_moved(self):
+        for bytes_, streams in (('1', '3'), ('1000003', '7')):
+            for direction in ('down', 'up'):
+                result = self.run_json('bulk', '--bytes', bytes_, '--streams', streams,
+                                       '--direction', direction, '--verify')
+                self.assertEqual(result['bytes'], int(bytes_))
+
+    def test_bulk_by_time_measures_that_time(self):
+        for direction in ('down', 'up'):
+            result = self.run_json('bulk', '--seconds', '0.5', '--warmup', '0.1', '--direction',
+                                   direction)
+            self.check(result, 'bulk')
+            self.assertAlmostEqual(result['seconds'], 0.5, delta=0.2)
+            self.assertGreater(result['bytes'], 1000000)
+            self.assertEqual(result['measured_at'], 'receiver')
+
+    def test_more_bytes_than_time_end_by_time(self):
+        result = self.run_json('bulk', '--bytes', '100G', '--seconds', '0.3')
+        self.assertLess(result['seconds'], 5)
+        self.assertGreater(result['bytes'], 1000000)
+
+    def test_each_cipher_and_datagram_size_is_used(self):
+        for cipher, suite in (('aes-128-gcm', 'TLS_AES_128_GCM_SHA256'),
+                              ('aes-256-gcm', 'TLS_AES_256_GCM_SHA384'),
+                              ('chacha20-poly1305', 'TLS_CHACHA20_POLY1305_SHA256')):
+            result = self.run_json('bulk', '--bytes', '5M', '--cipher', cipher, '--mtu', '1300')
+            self.assertEqual(result['config']['cipher'], suite)
+            self.assertEqual(result['config']['mtu'], 1300)
+            self.assertGreater(result['server']['datagrams_out'], 5000000 // 1300)
+
+    def test_it_runs_over_ipv6(self):
+        result = self.run_json('bulk', '--bytes', '5M', '--listen', '[::1]:0')
+        self.assertEqual(result['bytes'], 5000000)
+        self.assertEqual(result['config']['mtu'], 1452)
+
+    def test_it_runs_with_a_certificate_of_ours(self):
+        cert = self.path('cert.pem', support.CERT)
+        key = self.path('key.pem', support.KEY)
+        result = self.run_json('bulk', '--bytes', '1M', '--cert', cert, '--key', key)
+        self.assertEqual(result['bytes'], 1000000)
+
+    def test_rr_in_a_closed_loop(self):
+        for inflight, conns, request, response in (('1', '1', '64', '64'), ('100', '1', '8', '0'),
+                                                   ('10', '3', '3000', '100000')):
+            result = self.run_json('rr', '--seconds', '0.4', '--warmup', '0.1', '--inflight',
+                                   inflight, '--conns', conns, '--request', request,
+                                   '--response', response, '--verify')
+            self.check(result, 'rr')
+            self.check_latency(result)
+            self.assertGreater(result['requests'], 100)
+            self.assertAlmostEqual(result['requests_per_s'],
+                                   result['requests'] / result['seconds'], delta=1)
+            self.assertEqual(result['bytes'],
+                             result['requests'] * (int(request) + int(response)))
+            self.assertGreater(result['client']['cpu_us_per_request'], 0)
+
+    def test_rr_in_an_open_loop_keeps_its_rate(self):
+        for arrivals in ('poisson', 'uniform'):
+            hist = self.path('rr.hist')
+            result = self.run_json('rr', '--seconds', '1', '--warmup', '0.1', '--rate', '2000',
+                                   '--arrivals', arrivals, '--conns', '2', '--hist', hist)
+            self.check(result, 'rr')
+            self.check_latency(result)
+            self.assertAlmostEqual(result['requests_per_s'], 2000, delta=400)
+            self.assertEqual(result['requests_unfinished'], 0)
+            self.check_percentile_file(hist, result)
+
+    def check_percentile_file(self, path, result):
+        with open(path, encoding='ascii') as file:
+            lines = file.read().splitlines()
+        self.assertEqual(lines[0].split(),
+                         ['Value', 'Percentile', 'TotalCount', '1/(1-Percentile)'])
+        rows = [[float(x) for x in line.split()] for line in lines if re.match(r' *\d', line)]
+        self.assertGreater(len(rows), 10)
+        self.assertEqual(rows[-1][1], 1.0)
+        self.assertAlmostEqual(rows[-1][0], result['max_us'], delta=0.002)
+        total = re.search(r'Total count *= *(\d+)', lines[-2])
+        self.assertEqual(int(total[1]), rows[-1][2])
+        self.assertAlmostEqual(rows[-1][2], 2000, delta=400)
+
+    def test_an_open_loop_beyond_what_can_be_done_says_so(self):
+        path = self.path('result.json')
+        done = self.run_bench('rr', '--rate', '5e7', '--seconds', '0.3', '--warmup', '0',
+                              '--timeout', '0.5', '--json', path)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertIn('overload', done.stdout)
+        with open(path, encoding='utf-8') as file:
+            result = json.load(file)
+        self.assertGreater(result['requests_unfinished'], 0)
+        self.assertLess(result['requests_per_s'], 50e6)
+        self.assertGreater(result['p99_us'], 100e3)  # what could not start counts as well
+
+    def test_handshakes(self):
+        hist = self.path('handshake.hist')
+        result = self.run_json('handshake', '--seconds', '0.5', '--warmup', '0.1', '--inflight',
+                               '8', '--hist', hist)
+        self.check(result, 'handshake')
+        self.check_latency(result)
+        self.assertGreater(result['handshakes'], 20)
+        self.assertEqual(result['handshakes_failed'], 0)
+        self.assertAlmostEqual(result['handshakes_per_s'],
+                               result['handshakes'] / result['seconds'], delta=1)
+        self.assertGreater(os.path.getsize(hist), 500)
+
+    def test_json_on_standard_output_is_alone_there(self):
+        done = self.run_bench('bulk', '--bytes', '1M', '--json', '-')
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertEqual(json.loads(done.stdout)['bytes'], 1000000)
+
+
+class TwoPrograms(support.BenchTest):
+    def test_a_server_alone_serves_one_client_after_the_other(self):
+        cert = self.path('fresh.pem')
+        report = self.path('server.json')
+        server, address = self.start_server('--cert-out', cert, '--json', report)
+        for words in (['bulk', '--bytes', '5M'],
+                      ['bulk', '--bytes', '5M', '--direction', 'up'],
+                      ['rr', '--seconds', '0.2', '--warmup', '0'],
+                      ['handshake', '--seconds', '0.2', '--warmup', '0']):
+            result = self.run_json(*words, '--connect', address, '--ca', cert)
+            self.assertIsNone(result['server'])
+            self.assertGreater(result['client']['packets_in'], 0)
+            self.assertIn(result['bytes'], (5000000, result['bytes']))
+        server.send_signal(signal.SIGTERM)
+        stdout, stderr = server.communicate(timeout=support.HANG_S)
+        self.assertEqual((server.returncode, stderr), (0, ''))
+        self.assertIn('serve', stdout)
+        with open(report, encoding='utf-8') as file:
+            result = json.load(file)
+        self.assertIsNone(result['client'])
+        self.assertGreaterEqual(result['server']['payload_out_bytes'], 5000000)
+        self.assertGreaterEqual(result['server']['payload_in_bytes'], 5000000)
+
+    def test_a_server_can_be_given_its_time(self):
+        server, _ = self.start_server('--seconds', '0.2')
+        server.communicate(timeout=support.HANG_S)
+        self.assertEqual(server.returncode, 0)
+
+    def test_a_name_with_several_addresses_finds_the_one_that_answers(self):
+        _, address = self.start_server()
+        port = address.rpartition(':')[2]
+        result = self.run_json('bulk', '--bytes', '1M', '--connect', f'localhost:{port}',
+                               '--insecure')
+        self.assertEqual(result['bytes'], 1000000)
+
+
+class Terminal(support.BenchTest):
+    def test_a_terminal_sees_progress(self):
+        reader, writer = pty.openpty()
+        with subprocess.Popen([support.BENCH, 'bulk', '--seconds', '1', '--warmup', '0.1'],
+                              stdout=subprocess.DEVNULL, stderr=writer,
+                              stdin=subprocess.DEVNULL) as process:
+            os.close(writer)
+            text = b''
+            while select.select([reader], [], [], support.HANG_S)[0]:
+                try:
+                    text += os.read(reader, 4096)
+                except OSError:  # the other end is closed
+                    break
+            self.assertEqual(process.wait(timeout=support.HANG_S), 0)
+        os.close(reader)
+        self.assertIn(b'measuring', text)
+        self.assertIn(b'Gbit/s', text)
+        self.assertTrue(text.endswith(b'\r\x1b[K'), text)  # and leaves a clean line
+
+
+if __name__ == '__main__':
+    support.main()
