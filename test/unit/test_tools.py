@@ -260,6 +260,39 @@ def the_report_fails_when_it_should():
     assert run([]) == (1, '0 passed, 0 failed')
 
 
+def the_demo_shows_what_was_measured():
+    def side(scale):
+        return {'cpu_s_per_gb': 0.25 * scale, 'cpu_us_per_request': 12.5 * scale,
+                'cpu_us_per_handshake': 350 * scale, 'datagrams_per_send': 32.0 * scale}
+
+    def result(scenario, **values):
+        nothing = dict.fromkeys(['gbps', 'requests_per_s', 'handshakes_per_s', 'p50_us', 'p90_us',
+                                 'p99_us', 'p999_us', 'max_us'])
+        return {'scenario': scenario, 'seconds': 5.0, 'lost_packets': 7, 'server': side(1),
+                'client': side(2), 'config': {'cipher': 'AES', 'mtu': 1472}, **nothing, **values}
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, values in (
+                ('bulk-down', result('bulk', gbps=4.567)),
+                ('bulk-up', result('bulk', gbps=123.4)),
+                ('rr-1', result('rr', requests_per_s=12345.6, p50_us=61.2, p99_us=1234.5)),
+                ('rr-100', result('rr', requests_per_s=0.0)),
+                ('handshake', result('handshake', handshakes_per_s=890.1))):
+            (pathlib.Path(folder) / f'{name}.json').write_text(json.dumps(values))
+        run = [sys.executable, TOOLS / 'demo_table.py', folder]
+        lines = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split('\n')
+        got = [line.split('  ') for line in lines]
+        got = [[cell.strip() for cell in line if cell.strip()] for line in got]
+        assert got[1] == ['bulk, server to client', '4.57 Gbit/s', '-', '-', '-', '-', '-',
+                          '0.25 s/GB', '0.50 s/GB', '32.0', '7'], got[1]
+        assert got[2][1] == '123 Gbit/s' and got[2][-2] == '64.0', got[2]
+        assert got[3] == ['requests, 1 in flight', '12,346 req/s', '61.2', '-', '1,234', '-', '-',
+                          '12.5 us', '25.0 us', '32.0', '7'], got[3]
+        assert got[5][1] == '890 hs/s' and got[5][-4:-2] == ['350 us', '700 us'], got[5]
+        (pathlib.Path(folder) / 'rr-1.json').unlink()
+        assert subprocess.run(run, capture_output=True, check=False).returncode != 0
+
+
 def main():
     tests = [
         includes_go_downwards_only,
@@ -273,6 +306,7 @@ def main():
         impure_archives_are_found,
         the_report_counts_single_tests,
         the_report_fails_when_it_should,
+        the_demo_shows_what_was_measured,
     ]
     failed = 0
     for test in tests:

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# From a clean clone to a table of numbers: a real server and the load generator, two processes
+# that exchange encrypted data over io_uring sockets on loopback.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tools/common.sh
+. "$here/common.sh"
+
+usage() {
+    cat <<'END'
+usage: tools/demo.sh [--seconds S] [--keep DIR] [--dir BUILD-DIR]
+
+Gets what is missing (with apt-get as root; otherwise says what to install), makes a release
+build in BUILD-DIR (default: build/), runs the load generator's scenarios, each for S seconds
+(default: 5), and prints a table.  --keep leaves the JSON files in DIR.
+END
+}
+
+seconds=5
+keep=
+build=$here/../build
+while [ "$#" -gt 0 ]; do
+    case $1 in
+        --help) usage; exit 0 ;;
+        --seconds | --keep | --dir) [ "$#" -ge 2 ] || { usage >&2; exit 2; } ;;&
+        --seconds) seconds=$2 ;;
+        --keep) keep=$2 ;;
+        --dir) build=$2 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+    shift 2
+done
+
+need_packages python3
+"$here/build.sh" "$build"
+bench=$build/bench/load/spate-bench
+[ -x "$bench" ] || die "the build has made no $bench"
+
+results=${keep:-$(mktemp -d)}
+[ -n "$keep" ] || trap 'rm -rf "$results"' EXIT
+mkdir -p "$results"
+
+# run NAME ARGUMENT...: one scenario, its result into NAME.json, all its words into NAME.log.
+run() {
+    local name=$1
+    shift
+    say "spate-bench $*"
+    "$bench" "$@" --seconds "$seconds" --json "$results/$name.json" >"$results/$name.log" 2>&1 ||
+        { cat "$results/$name.log" >&2; die "spate-bench $1 fails"; }
+}
+
+run bulk-down bulk --direction down
+run bulk-up bulk --direction up
+run rr-1 rr --inflight 1
+run rr-100 rr --inflight 100
+run handshake handshake
+python3 "$here/demo_table.py" "$results"
