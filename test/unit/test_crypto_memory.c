@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory: none is asked for a packet, and every request of the rest may be refused.
+ * Runs with OpenSSL's allocator in our hands. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "crypto/protect.h"
+#include "crypto/reset.h"
+#include "crypto/retry_tag.h"
+#include "crypto/suite.h"
+#include "test/support/tls_pair.h"
+
+static uint64_t asked_count;          /* requests so far, of those that count */
+static uint64_t fail_at = UINT64_MAX; /* the request that is refused */
+static const char *only_from;         /* requests of files with this name count; NULL: all */
+
+static bool is_refused(const char *file)
+{
+    if (only_from != NULL && (file == NULL || strstr(file, only_from) == NULL))
+        return false;
+    return asked_count++ == fail_at;
+}
+
+static void *counting_malloc(size_t size, const char *file, int line)
+{
+    (void)line;
+    return is_refused(file) ? NULL : malloc(size);
+}
+
+static void *counting_realloc(void *old, size_t size, const char *file, int line)
+{
+    (void)line;
+    return is_refused(file) ? NULL : realloc(old, size);
+}
+
+static void counting_free(void *old, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(old);
+}
+
+static const struct sp_protect_ops *const ops = &sc_protect_ops;
+
+static void a_packet_asks_for_no_memory(void **state)
+{
+    (void)state;
+    static const uint8_t secret[SP_SECRET_SIZE_MAX];
+    static const uint8_t header[] = {0x40, 1, 2, 3};
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        const struct sc_suite *suite = sc_suite_at(s);
+        struct sp_key *key = ops->key(NULL, suite->id, secret, suite->secret_size);
+        uint8_t packet[100 + SP_TAG_SIZE] = {0};
+        const uint8_t *sample = packet;
+        uint8_t mask[1][SP_MASK_SIZE];
+        uint64_t before = asked_count;
+        for (uint64_t pn = 0; pn < 10; pn++) {
+            const struct sb_bytes parts[] = {{.data = packet, .size = 30},
+                                             {.data = packet + 30, .size = 70}};
+            ops->seal(key, &(struct sp_seal){.pn = pn,
+                                             .header = header,
+                                             .header_size = sizeof(header),
+                                             .parts = parts,
+                                             .part_count = 2,
+                                             .out = packet});
+            ops->masks(key, &sample, 1, mask);
+            if (pn % 2 != 0)
+                packet[5] ^= 1; /* a forgery */
+            bool opened = ops->open(key, pn, header, sizeof(header), packet, sizeof(packet));
+            assert_int_equal(opened, pn % 2 == 0);
+        }
+        assert_int_equal(asked_count, before);
+        ops->destroy(key);
+    }
+}
+
+static void a_reset_token_asks_for_no_memory(void **state)
+{
+    (void)state;
+    static const uint8_t key[SC_RESET_KEY_SIZE];
+    struct sc_reset *reset = sc_reset_create(key);
+    struct sp_cid cid = sp_cid_of(key, 8);
+    uint8_t token[SP_RESET_TOKEN_SIZE];
+    uint64_t before = asked_count;
+    sc_reset_token(reset, &cid, token);
+    assert_int_equal(asked_count, before);
+    sc_reset_destroy(reset);
+}
+
+static bool try_key(void)
+{
+    static const uint8_t secret[SP_SECRET_SIZE_MAX];
+    struct sp_key *key = ops->key(NULL, SP_SUITE_AES_256_GCM, secret, 48);
+    struct sp_key *next = key == NULL ? NULL : ops->next(key);
+    bool done = next != NULL;
+    ops->destroy(key);
+    ops->destroy(next);
+    return done;
+}
+
+static bool try_initial(void)
+{
+    struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
+    struct sp_key *read = NULL, *write = NULL;
+    bool done = ops->initial(NULL, &dcid, SP_SERVER, &read, &write);
+    assert_int_equal(read != NULL, done);
+    assert_int_equal(write != NULL, done);
+    ops->destroy(read);
+    ops->destroy(write);
+    return done;
+}
+
+static bool try_retry(void)
+{
+    struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
+    uint8_t tag[SP_TAG_SIZE];
+    return sc_retry_tag_make(&dcid, (const uint8_t *)"packet", 6, tag);
+}
+
+static bool try_reset(void)
+{
+    static const uint8_t key[SC_RESET_KEY_SIZE];
+    struct sc_reset *reset = sc_reset_create(key);
+    bool done = reset != NULL;
+    sc_reset_destroy(reset);
+    return done;
+}
+
+static bool try_self_signed(void)
+{
+    char *cert = NULL, *key = NULL;
+    struct sc_error error = {""};
+    int code = sc_self_signed(&(struct sc_self_signed_options){0}, &cert, &key, &error);
+    assert_int_equal(code == 0, cert != NULL && key != NULL);
+    assert_true(code == 0 || error.text[0] != '\0');
+    sc_self_signed_free(cert);
+    sc_self_signed_free(key);
+    return code == 0;
+}
+
+static bool try_config(void)
+{
+    struct qt_tls_args args = qt_tls_args();
+    struct sc_tls_config *server = NULL, *client = NULL;
+    struct sc_error error = {""};
+    int code = sc_tls_config_create(&args.server, &server, &error);
+    if (code == 0)
+        code = sc_tls_config_create(&args.client, &client, &error);
+    assert_true(code == 0 || error.text[0] != '\0');
+    sc_tls_config_unref(server);
+    sc_tls_config_unref(client);
+    return code == 0;
+}
+
+/* Shared by the attempts: made while memory was there. */
+static struct qt_tls_pair configs;
+
+static void pump(struct sp_tls *from, struct sp_tls *to, int *completed)
+{
+    uint64_t said[SP_LEVELS] = {0};
+    struct sp_tls_fact fact;
+    for (sc_tls_ops.next(from, &fact); fact.kind != SP_TLS_NONE; sc_tls_ops.next(from, &fact)) {
+        if (fact.kind == SP_TLS_CRYPTO)
+            said[fact.level] += fact.size;
+        *completed += fact.kind == SP_TLS_COMPLETE;
+        if (fact.kind == SP_TLS_ALERT)
+            return;
+    }
+    for (unsigned l = 0; l < SP_LEVELS; l++) {
+        enum sp_level level = (enum sp_level)l;
+        if (said[l] > 0)
+            sc_tls_ops.receive(to, level, sc_tls_ops.bytes(from, level, 0, (size_t)said[l]),
+                               (size_t)said[l]);
+    }
+}
+
+static bool try_handshake(void)
+{
+    struct sp_tls *client = NULL, *server = NULL;
+    int completed = 0;
+    if (sc_tls_create(configs.client_config, "localhost", &client, NULL) == 0 &&
+        sc_tls_create(configs.server_config, NULL, &server, NULL) == 0 &&
+        sc_tls_ops.start(client, NULL, 0) && sc_tls_ops.start(server, NULL, 0)) {
+        for (int turn = 0; turn < 3; turn++) {
+            pump(client, server, &completed);
+            pump(server, client, &completed);
+        }
+    }
+    sc_tls_ops.destroy(client);
+    sc_tls_ops.destroy(server);
+    return completed == 2;
+}
+
+/* Refuses each request of an attempt in its turn. */
+static void refuse_each(bool (*attempt)(void))
+{
+    assert_true(attempt()); /* fills OpenSSL's caches */
+    uint64_t refused_count = 0, failed_count = 0;
+    for (bool was_refused = true; was_refused; refused_count++) {
+        uint64_t at = asked_count + refused_count;
+        fail_at = at;
+        failed_count += !attempt();
+        was_refused = asked_count > at;
+        fail_at = UINT64_MAX;
+        ERR_clear_error();
+    }
+    assert_true(refused_count > 2);
+    assert_true(failed_count > 0);
+    assert_true(attempt()); /* and nothing is broken afterwards */
+}
+
+static void every_request_for_memory_may_be_refused(void **state)
+{
+    (void)state;
+    static bool (*const attempts[])(void) = {
+        try_key, try_initial, try_retry, try_reset, try_self_signed, try_config,
+    };
+    for (size_t i = 0; i < QT_COUNT(attempts); i++)
+        refuse_each(attempts[i]);
+}
+
+/* Ours only: OpenSSL 3.5 itself does not survive it, SSL_set_quic_tls_cbs() dereferences
+ * the record layer that it could not allocate. */
+static void every_request_of_a_handshake_may_be_refused(void **state)
+{
+    (void)state;
+    struct qt_tls_args args = qt_tls_args();
+    qt_tls_open(&configs, &args);
+    only_from = "crypto/tls";
+    refuse_each(try_handshake);
+    only_from = NULL;
+    qt_tls_close(&configs);
+}
+
+int main(void)
+{
+    /* Before OpenSSL's first request; later it refuses. */
+    if (CRYPTO_set_mem_functions(counting_malloc, counting_realloc, counting_free) != 1)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_packet_asks_for_no_memory),
+        cmocka_unit_test(a_reset_token_asks_for_no_memory),
+        cmocka_unit_test(every_request_for_memory_may_be_refused),
+        cmocka_unit_test(every_request_of_a_handshake_may_be_refused),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
