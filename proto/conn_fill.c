@@ -53,7 +53,7 @@ static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb
 
 /* ---- ACK ---- */
 
-static void add_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     struct sp_ack *ack = &conn->spaces[build->space].ack;
     uint64_t delay_ns = sb_time_since(now_ns, ack->largest_at_ns);
@@ -362,7 +362,7 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,
     bool is_app = build->space == SP_SPACE_APP;
 
     if (sp_ack_has_news(&s->ack))
-        add_ack(conn, build, now_ns);
+        sp_conn_fill_ack(conn, build, now_ns);
     if (may_send || is_probe) {
         if (is_app) {
             add_handshake_done(conn, build);

@@ -237,6 +237,9 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
  * and nothing has happened, if it would be empty. */
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns);
 
+/* Adds an ACK of all that was received, if it fits. */
+void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns);
+
 /* conn_handshake.c */
 bool sp_conn_start_tls(struct sp_conn *conn);
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns);

@@ -18,6 +18,9 @@
 /* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
 #define PAYLOAD_SIZE_MIN 32
 
+/* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
+#define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
+
 /* [RFC9001 6.6] Keys of the handshake seal as many packets as there are numbers used. */
 static bool is_exhausted(const struct sp_conn *conn, enum sp_space space)
 {
@@ -209,6 +212,17 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
     return space != SP_SPACE_APP || conn->is_complete;
 }
 
+/* The peer may be waiting to hear that its last bytes have arrived.  Room for the
+ * CONNECTION_CLOSE stays. */
+static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+{
+    if (!sp_ack_has_news(&conn->spaces[build->space].ack) || sp_build_left(build) <= CLOSE_SIZE_MAX)
+        return;
+    build->payload_max -= CLOSE_SIZE_MAX;
+    sp_conn_fill_ack(conn, build, now_ns);
+    build->payload_max += CLOSE_SIZE_MAX;
+}
+
 /* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
 static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
@@ -229,6 +243,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
         if (!begin_packet(conn, space, train->data + train->size, room - train->size,
                           &builds[count]))
             continue;
+        add_last_ack(conn, &builds[count], now_ns);
         add_close(conn, &builds[count]);
         train->size += sp_build_size(&builds[count]);
         count++;

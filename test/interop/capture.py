@@ -95,11 +95,12 @@ class Capture:
     def check_streams(self, keylog, side, uploaded, downloaded):
         """That STREAM frames are seen, with all the bytes, proves that packets were decrypted."""
         seen = {True: 0, False: 0}  # is from the server: bytes in STREAM frames
-        rows = self.tshark(keylog, '-Y', 'quic.stream.length', '-T', 'fields', '-e', 'udp.srcport',
-                           '-e', 'quic.stream.length')
+        # The bytes themselves: a frame that runs to the end of its packet has no length field.
+        rows = self.tshark(keylog, '-Y', 'quic.stream_data', '-T', 'fields', '-e', 'udp.srcport',
+                           '-e', 'quic.stream_data')
         for row in rows.splitlines():
-            port, lengths = row.split('\t')
-            seen[int(port) == self.port] += sum(map(int, lengths.split(',')))
+            port, data = row.split('\t')
+            seen[int(port) == self.port] += sum(len(hexes) // 2 for hexes in data.split(','))
         print(f'decrypted with the key log of the {side}:'
               f' {seen[False]} bytes up, {seen[True]} down')
         if seen[False] < uploaded or seen[True] < downloaded:
