@@ -12,6 +12,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/stateless.h"
 
 static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
 {
@@ -226,6 +227,17 @@ struct short_run {
     } packets[SP_BATCH_MAX];
 };
 
+/* [RFC9000 10.3.1] What is no packet of ours may be a Stateless Reset.  The token stands where the
+ * tag of a packet would, which opening in place leaves as it was. */
+static bool end_if_reset(struct sp_conn *conn, const uint8_t *data, size_t size, uint64_t now_ns)
+{
+    const uint8_t *token = sp_reset_token_in(data, size);
+    if (token == NULL || !sp_cid_remote_has_token(&conn->remote_ids, token))
+        return false;
+    sp_conn_on_stateless_reset(conn, now_ns);
+    return true;
+}
+
 static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                           size_t size, const uint8_t mask[SP_MASK_SIZE], uint64_t now_ns)
 {
@@ -240,7 +252,8 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
     if (key == NULL || !conn->protect.ops->open(key, pn, data, header_size, data + header_size,
                                                 size - header_size)) {
         struct sp_key_limits limits = conn->keys.limits;
-        on_open_failed(conn, &limits, now_ns);
+        if (!end_if_reset(conn, data, size, now_ns))
+            on_open_failed(conn, &limits, now_ns);
         return;
     }
     if (sp_ack_is_known(ack, pn)) {
@@ -295,25 +308,15 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
     run->count = 0;
 }
 
-/* [RFC9000 10.3.1] A packet that is no packet of ours may be a Stateless Reset. */
-static bool is_stateless_reset(const struct sp_conn *conn, const uint8_t *data, size_t size)
-{
-    return size >= SP_RESET_TOKEN_SIZE + 5 && (data[0] & SP_HEADER_LONG) == 0 &&
-           sp_cid_remote_has_token(&conn->remote_ids, data + size - SP_RESET_TOKEN_SIZE);
-}
-
 static void add_short(struct sp_conn *conn, struct short_run *run,
                       const struct sp_datagram *datagram, uint8_t *data, size_t size,
                       uint64_t now_ns)
 {
     size_t size_min = 1 + (size_t)conn->config->cid_size + SP_PN_SIZE_MAX + SP_SAMPLE_SIZE;
-    if (is_stateless_reset(conn, data, size)) {
-        sp_conn_on_stateless_reset(conn, now_ns);
-        return;
-    }
     if (size < size_min || (data[0] & SP_HEADER_FIXED) == 0 ||
         !is_our_cid(conn, data + 1, conn->config->cid_size)) {
-        drop_packet(conn);
+        if (!end_if_reset(conn, data, size, now_ns))
+            drop_packet(conn);
         return;
     }
     if (!can_read_app(conn)) {
