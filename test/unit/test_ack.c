@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* Received packet numbers and when they are acknowledged: RFC 9000, Section 13.2. */
+
+#include "test/support/qt.h"
+
+#include "proto/ack.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "test/sim/random.h"
+
+enum { NUMBERS = 400 };
+
+#define DELAY_NS (25 * SB_MS)
+
+static void receive(struct sp_ack *ack, uint64_t pn, bool is_eliciting)
+{
+    sp_ack_on_packet(ack, pn, is_eliciting, SP_ECN_NOT, 0);
+    sp_ack_check(ack);
+}
+
+/* Every number below the floor counts as received; above it the bits decide. */
+static void assert_as_map(const struct sp_ack *ack, const bool map[NUMBERS])
+{
+    sp_ack_check(ack);
+    uint32_t runs = 0;
+    uint64_t next = 0;
+    for (uint64_t pn = 0; pn < NUMBERS; pn++) {
+        assert_int_equal(sp_ack_is_known(ack, pn), pn < ack->floor || map[pn]);
+        bool begins = pn >= ack->floor && map[pn] && (pn == ack->floor || !map[pn - 1]);
+        runs += begins;
+        next = map[pn] ? pn + 1 : next;
+    }
+    assert_int_equal(ack->range_count, runs);
+    assert_int_equal(sp_ack_next_pn(ack), next);
+}
+
+/* Nothing is processed twice, whatever is forgotten.  [RFC9000 12.3] */
+static void any_order_of_numbers_matches_a_map(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct qs_random random;
+        qs_random_init(&random, seed);
+        struct sp_ack ack;
+        sp_ack_init(&ack);
+        bool map[NUMBERS] = {false};
+        uint64_t spread = 1 + seed * 15;
+        for (uint64_t middle = 0; middle + spread < NUMBERS; middle++) {
+            uint64_t pn = middle + qs_random_below(&random, spread);
+            if (sp_ack_is_known(&ack, pn))
+                continue;
+            receive(&ack, pn, true);
+            map[pn] = true;
+            assert_as_map(&ack, map);
+            if (qs_random_below(&random, 30) == 0) {
+                sp_ack_on_confirmed(&ack, qs_random_below(&random, NUMBERS));
+                assert_as_map(&ack, map);
+            }
+        }
+    }
+}
+
+/* [RFC9000 13.2.3] */
+static void at_the_bound_the_oldest_range_is_forgotten(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    for (uint64_t i = 0; i <= SP_ACK_RANGES_MAX; i++) {
+        receive(&ack, 10 + 2 * i, true);
+        assert_int_equal(ack.range_count, SB_MIN(i + 1, SP_ACK_RANGES_MAX));
+    }
+    assert_int_equal(ack.floor, 11);
+    assert_true(sp_ack_is_known(&ack, 9)); /* never came, and never will */
+    assert_false(sp_ack_is_known(&ack, 11));
+    receive(&ack, 11, true); /* joins the range above: needs no room */
+    assert_int_equal(ack.range_count, SP_ACK_RANGES_MAX);
+
+    /* One that would be the oldest is forgotten itself. */
+    sp_ack_init(&ack);
+    for (uint64_t i = 0; i < SP_ACK_RANGES_MAX; i++)
+        receive(&ack, 10 + 2 * i, true);
+    receive(&ack, 5, true);
+    assert_int_equal(ack.range_count, SP_ACK_RANGES_MAX);
+    assert_true(sp_ack_is_known(&ack, 5));
+    assert_false(sp_ack_is_known(&ack, 6));
+}
+
+/* [RFC9000 13.2.4] */
+static void what_the_peer_knows_to_be_received_is_not_repeated(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    static const uint64_t pns[] = {1, 2, 5, 6, 9};
+    for (size_t i = 0; i < QT_COUNT(pns); i++)
+        receive(&ack, pns[i], true);
+    sp_ack_on_confirmed(&ack, 5);
+    assert_int_equal(ack.range_count, 2); /* 5 to 6 is not known in whole */
+    assert_true(sp_ack_is_known(&ack, 1) && sp_ack_is_known(&ack, 0));
+    sp_ack_on_confirmed(&ack, 1000);
+    assert_int_equal(ack.range_count, 1); /* the newest stays */
+    assert_int_equal(sp_ack_next_pn(&ack), 10);
+    sp_ack_check(&ack);
+}
+
+struct arrival {
+    uint64_t pn;
+    bool is_eliciting;
+    enum sp_ecn ecn;
+};
+
+enum verdict { NOTHING, LATER, NOW };
+
+/* [RFC9000 13.2.1, 13.2.2] Packets 0 to 9 were acknowledged before. */
+static void a_batch_is_acknowledged_by_what_is_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        uint64_t delay_ns_max;
+        size_t count;
+        struct arrival batch[4];
+        enum verdict want;
+    } samples[] = {
+        {"one", DELAY_NS, 1, {{10, true, 0}}, LATER},
+        {"two", DELAY_NS, 2, {{10, true, 0}, {11, true, 0}}, NOW},
+        {"none that elicits", DELAY_NS, 2, {{10, false, 0}, {11, false, 0}}, NOTHING},
+        {"one of two elicits", DELAY_NS, 2, {{10, false, 0}, {11, true, 0}}, LATER},
+        {"above a gap", DELAY_NS, 1, {{11, true, 0}}, NOW},
+        {"above a gap, not eliciting", DELAY_NS, 1, {{11, false, 0}}, NOTHING},
+        {"below one that elicits", DELAY_NS, 2, {{11, false, 0}, {10, true, 0}}, LATER},
+        {"reordered", DELAY_NS, 2, {{11, true, 0}, {10, true, 0}}, NOW},
+        {"marked", DELAY_NS, 1, {{10, true, SP_ECN_CE}}, NOW},
+        {"marked, not eliciting", DELAY_NS, 1, {{10, false, SP_ECN_CE}}, NOTHING},
+        {"ECT only", DELAY_NS, 1, {{10, true, SP_ECN_ECT0}}, LATER},
+        {"no delay promised", 0, 1, {{10, true, 0}}, NOW},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_ack ack;
+        sp_ack_init(&ack);
+        for (uint64_t pn = 0; pn < 10; pn++)
+            receive(&ack, pn, true);
+        sp_ack_decide(&ack, DELAY_NS, 1000);
+        sp_ack_on_sent(&ack);
+
+        print_message("    %s\n", samples[i].what);
+        for (size_t k = 0; k < samples[i].count; k++) {
+            const struct arrival *a = &samples[i].batch[k];
+            sp_ack_on_packet(&ack, a->pn, a->is_eliciting, a->ecn, 2000);
+        }
+        assert_false(sp_ack_is_due(&ack, 2000)); /* one decision for a batch */
+        sp_ack_decide(&ack, samples[i].delay_ns_max, 2000);
+        assert_true(sp_ack_has_news(&ack));
+        assert_int_equal(sp_ack_is_due(&ack, 2000), samples[i].want == NOW);
+        assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS - 1), samples[i].want == NOW);
+        assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS), samples[i].want != NOTHING);
+        sp_ack_on_sent(&ack);
+        assert_false(sp_ack_has_news(&ack));
+        assert_false(sp_ack_is_due(&ack, SB_NEVER - 1));
+    }
+}
+
+/* [RFC9000 13.2.1] The promise counts from the first packet that waits. */
+static void later_packets_do_not_put_an_ack_off(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    receive(&ack, 0, true);
+    sp_ack_decide(&ack, DELAY_NS, 100);
+    receive(&ack, 1, false);
+    sp_ack_decide(&ack, DELAY_NS, 200);
+    assert_int_equal(ack.deadline_ns, 100 + DELAY_NS);
+    receive(&ack, 2, true);
+    sp_ack_decide(&ack, DELAY_NS, 300);
+    assert_true(sp_ack_is_due(&ack, 300)); /* the second that elicits */
+}
+
+/* [RFC9000 13.2.5] */
+static void the_time_of_arrival_is_that_of_the_largest(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    sp_ack_on_packet(&ack, 5, true, SP_ECN_NOT, 100);
+    sp_ack_on_packet(&ack, 4, true, SP_ECN_NOT, 200);
+    assert_int_equal(ack.largest_at_ns, 100);
+    sp_ack_on_packet(&ack, 6, false, SP_ECN_NOT, 300);
+    assert_int_equal(ack.largest_at_ns, 300);
+}
+
+/* [RFC9000 13.4.1] */
+static void marks_are_counted_by_kind(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    static const enum sp_ecn marks[] = {SP_ECN_NOT, SP_ECN_ECT0, SP_ECN_ECT0, SP_ECN_ECT0,
+                                        SP_ECN_ECT1, SP_ECN_CE, SP_ECN_CE};
+    for (size_t i = 0; i < QT_COUNT(marks); i++)
+        sp_ack_on_packet(&ack, i, i % 2 == 0, marks[i], 0);
+    assert_int_equal(ack.ecn.ect0, 3);
+    assert_int_equal(ack.ecn.ect1, 1);
+    assert_int_equal(ack.ecn.ce, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_order_of_numbers_matches_a_map),
+        cmocka_unit_test(at_the_bound_the_oldest_range_is_forgotten),
+        cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),
+        cmocka_unit_test(a_batch_is_acknowledged_by_what_is_in_it),
+        cmocka_unit_test(later_packets_do_not_put_an_ack_off),
+        cmocka_unit_test(the_time_of_arrival_is_that_of_the_largest),
+        cmocka_unit_test(marks_are_counted_by_kind),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
