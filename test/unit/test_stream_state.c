@@ -10,19 +10,21 @@
 static void assert_send_next(enum sp_send_state from, enum sp_send_event event,
                              enum sp_send_state want)
 {
-    if (want == SP_SEND_NONE)
-        expect_assert_failure(sp_send_next(from, event));
-    else
+    if (want != SP_SEND_NONE) {
         assert_int_equal(sp_send_next(from, event), want);
+        return;
+    }
+    expect_assert_failure(sp_send_next(from, event));
 }
 
 static void assert_recv_next(enum sp_recv_state from, enum sp_recv_event event,
                              enum sp_recv_state want)
 {
-    if (want == SP_RECV_NONE)
-        expect_assert_failure(sp_recv_next(from, event));
-    else
+    if (want != SP_RECV_NONE) {
         assert_int_equal(sp_recv_next(from, event), want);
+        return;
+    }
+    expect_assert_failure(sp_recv_next(from, event));
 }
 
 /* [RFC9000 3.1] */
