@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* NewReno: RFC 9002, Section 7 and appendix B. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/time.h"
+#include "proto/cc.h"
+
+/* Sends and has acknowledged one datagram that left at `sent_ns`, with the window in use. */
+static void ack_one(struct sp_cc *cc, uint64_t sent_ns)
+{
+    sp_cc_on_sent(cc, cc->datagram_bytes);
+    sp_cc_on_acked(cc, cc->datagram_bytes, sent_ns, true);
+}
+
+/* [RFC9002 7.2] */
+static void the_first_window_follows_the_size_of_datagrams(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t datagram_bytes, want;
+    } samples[] = {{1200, 12000}, {1472, 14720}, {1500, 14720}, {7360, 14720}, {9000, 18000}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_cc cc;
+        sp_cc_init(&cc, samples[i].datagram_bytes);
+        assert_int_equal(cc.window_bytes, samples[i].want);
+        assert_true(sp_cc_is_in_slow_start(&cc));
+        assert_int_equal(sp_cc_room(&cc), samples[i].want);
+    }
+    struct sp_cc cc;
+    expect_assert_failure(sp_cc_init(&cc, 0));
+}
+
+/* [RFC9002 7.3.1] */
+static void slow_start_grows_by_what_is_acknowledged(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    for (int i = 0; i < 10; i++)
+        ack_one(&cc, 1);
+    assert_int_equal(cc.window_bytes, 24000); /* doubled in a round trip */
+    assert_int_equal(cc.in_flight_bytes, 0);
+}
+
+/* [RFC9002 7.8] */
+static void a_window_that_is_not_used_does_not_grow(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    sp_cc_on_sent(&cc, 1200);
+    sp_cc_on_acked(&cc, 1200, 1, false);
+    assert_int_equal(cc.window_bytes, 12000);
+    assert_int_equal(cc.in_flight_bytes, 0);
+}
+
+/* [RFC9002 7.3.2, 7.3.3] */
+static void a_loss_halves_the_window_once_a_round_trip(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    cc.window_bytes = 48000;
+    sp_cc_on_congestion(&cc, 90, 100);
+    assert_int_equal(cc.window_bytes, 24000);
+    assert_int_equal(cc.threshold_bytes, 24000);
+    assert_false(sp_cc_is_in_slow_start(&cc));
+    sp_cc_on_congestion(&cc, 99, 120); /* it was sent before the first was noticed */
+    sp_cc_on_congestion(&cc, 100, 130);
+    assert_int_equal(cc.window_bytes, 24000);
+    ack_one(&cc, 100); /* so was this: recovery goes on */
+    assert_int_equal(cc.window_bytes, 24000);
+    assert_int_equal(cc.acked_bytes, 0);
+    sp_cc_on_congestion(&cc, 101, 200); /* sent in the recovery that this ends */
+    assert_int_equal(cc.window_bytes, 12000);
+}
+
+static void a_loss_at_time_zero_begins_recovery_too(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    cc.window_bytes = 48000;
+    sp_cc_on_congestion(&cc, 0, 0);
+    sp_cc_on_congestion(&cc, 0, 0);
+    assert_int_equal(cc.window_bytes, 24000);
+}
+
+/* [RFC9002 7.3.3] At most one datagram for each window that is acknowledged. */
+static void congestion_avoidance_adds_one_datagram_a_round_trip(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    cc.window_bytes = 24000;
+    sp_cc_on_congestion(&cc, 1, 100);
+    assert_int_equal(cc.window_bytes, 12000);
+    for (int round = 0; round < 5; round++) {
+        uint64_t before = cc.window_bytes;
+        for (uint64_t acked = 0; acked < before; acked += 1200) {
+            assert_int_equal(cc.window_bytes, before);
+            ack_one(&cc, 200);
+        }
+        assert_int_equal(cc.window_bytes, before + 1200);
+    }
+}
+
+/* [RFC9002 7.2, 7.6.2] */
+static void the_window_never_falls_below_two_datagrams(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    for (uint64_t now_ns = 10; now_ns < 200; now_ns += 10)
+        sp_cc_on_congestion(&cc, now_ns, now_ns + 1);
+    assert_int_equal(cc.window_bytes, 2400);
+
+    sp_cc_init(&cc, 1200);
+    sp_cc_on_congestion(&cc, 5, 10);
+    sp_cc_on_persistent_congestion(&cc);
+    assert_int_equal(cc.window_bytes, 2400);
+    assert_int_equal(cc.threshold_bytes, 6000);
+    assert_true(sp_cc_is_in_slow_start(&cc));
+    ack_one(&cc, 1); /* the recovery is over as well */
+    assert_int_equal(cc.window_bytes, 3600);
+
+    sp_cc_set_datagram_bytes(&cc, 9000);
+    assert_int_equal(cc.window_bytes, 18000);
+    sp_cc_set_datagram_bytes(&cc, 1200);
+    assert_int_equal(cc.window_bytes, 18000);
+}
+
+static void room_is_what_the_window_has_left(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    sp_cc_init(&cc, 1200);
+    sp_cc_on_sent(&cc, 11999);
+    assert_int_equal(sp_cc_room(&cc), 1);
+    sp_cc_on_sent(&cc, 2400); /* probes may go beyond. [RFC9002 7.5] */
+    assert_int_equal(sp_cc_room(&cc), 0);
+    sp_cc_on_removed(&cc, 14399);
+    assert_int_equal(sp_cc_room(&cc), 12000);
+    expect_assert_failure(sp_cc_on_removed(&cc, 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_window_follows_the_size_of_datagrams),
+        cmocka_unit_test(slow_start_grows_by_what_is_acknowledged),
+        cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
+        cmocka_unit_test(a_loss_halves_the_window_once_a_round_trip),
+        cmocka_unit_test(a_loss_at_time_zero_begins_recovery_too),
+        cmocka_unit_test(congestion_avoidance_adds_one_datagram_a_round_trip),
+        cmocka_unit_test(the_window_never_falls_below_two_datagrams),
+        cmocka_unit_test(room_is_what_the_window_has_left),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether a path passes ECN marks on: RFC 9000, Section 13.4.2 and appendix A.4. */
+
+#include "test/support/qt.h"
+
+#include "proto/ecn.h"
+
+enum { TEST_PACKETS = 10 };
+
+static struct sp_ecn_path path_with_sent(uint32_t count)
+{
+    struct sp_ecn_path path;
+    sp_ecn_init(&path, true);
+    for (uint32_t i = 0; i < count; i++)
+        sp_ecn_on_sent(&path, sp_ecn_mark(&path));
+    return path;
+}
+
+static struct sp_frame_ack ack_of(uint64_t ect0, uint64_t ect1, uint64_t ce)
+{
+    return (struct sp_frame_ack){.has_ecn = true, .ect0 = ect0, .ect1 = ect1, .ce = ce};
+}
+
+static void a_path_that_is_not_asked_marks_nothing(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path;
+    sp_ecn_init(&path, false);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
+    sp_ecn_on_sent(&path, SP_ECN_NOT);
+    struct sp_frame_ack ack = ack_of(5, 5, 5);
+    assert_false(sp_ecn_on_ack(&path, &ack, 0));
+    assert_int_equal(path.state, SP_ECN_OFF);
+}
+
+/* [RFC9000 A.4] */
+static void only_the_first_packets_are_marked_until_there_is_a_verdict(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path = path_with_sent(TEST_PACKETS - 1);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+    sp_ecn_on_sent(&path, SP_ECN_ECT0);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+
+    struct sp_frame_ack ack = ack_of(3, 0, 0);
+    assert_false(sp_ecn_on_ack(&path, &ack, 3));
+    assert_int_equal(path.state, SP_ECN_CAPABLE);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+}
+
+/* [RFC9000 13.4.2.1] Ten marked packets were sent; two acknowledged, both as ECT(0). */
+static void counts_that_cannot_be_true_end_the_marking(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        struct sp_frame_ack ack;
+        uint32_t marked_count;
+        enum sp_ecn_state want;
+        bool want_congested;
+    } samples[] = {
+#define COUNTS(...) {.has_ecn = true, __VA_ARGS__}
+        {"all arrive", COUNTS(.ect0 = 5), 3, SP_ECN_CAPABLE, false},
+        {"one was marked", COUNTS(.ect0 = 4, .ce = 1), 3, SP_ECN_CAPABLE, true},
+        {"all were marked", COUNTS(.ect0 = 2, .ce = 3), 3, SP_ECN_CAPABLE, true},
+        {"more than is new here", COUNTS(.ect0 = 9), 3, SP_ECN_CAPABLE, false},
+        {"no counts", {.has_ecn = false}, 3, SP_ECN_FAILED, false},
+        {"no counts, none marked", {.has_ecn = false}, 0, SP_ECN_CAPABLE, false},
+        {"too few", COUNTS(.ect0 = 4), 3, SP_ECN_FAILED, false},
+        {"none", COUNTS(.ect0 = 2), 1, SP_ECN_FAILED, false},
+        {"fewer than before", COUNTS(.ect0 = 1, .ce = 9), 3, SP_ECN_FAILED, false},
+        {"more than were sent", COUNTS(.ect0 = 11), 3, SP_ECN_FAILED, false},
+        {"more CE than were sent", COUNTS(.ect0 = 2, .ce = 11), 3, SP_ECN_FAILED, false},
+        {"remarked to ECT(1)", COUNTS(.ect0 = 5, .ect1 = 1), 3, SP_ECN_FAILED, false},
+        {"absurd", COUNTS(.ect0 = 2, .ce = UINT64_MAX), 3, SP_ECN_FAILED, false},
+#undef COUNTS
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
+        struct sp_frame_ack ack = ack_of(2, 0, 0);
+        assert_false(sp_ecn_on_ack(&path, &ack, 2));
+        print_message("    %s\n", samples[i].what);
+        assert_int_equal(sp_ecn_on_ack(&path, &samples[i].ack, samples[i].marked_count),
+                         samples[i].want_congested);
+        assert_int_equal(path.state, samples[i].want);
+        if (path.state == SP_ECN_FAILED) {
+            assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
+            ack = ack_of(9, 0, 9);
+            assert_false(sp_ecn_on_ack(&path, &ack, 3)); /* for good */
+            assert_int_equal(path.state, SP_ECN_FAILED);
+        }
+    }
+}
+
+/* [RFC9000 A.4] */
+static void losing_all_test_packets_ends_the_marking(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
+    for (int i = 0; i < TEST_PACKETS - 1; i++) {
+        sp_ecn_on_lost(&path, true);
+        sp_ecn_on_lost(&path, false); /* says nothing */
+    }
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    sp_ecn_on_lost(&path, true);
+    assert_int_equal(path.state, SP_ECN_FAILED);
+}
+
+static void losses_on_a_capable_path_say_nothing_of_marks(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
+    struct sp_frame_ack ack = ack_of(1, 0, 0);
+    assert_false(sp_ecn_on_ack(&path, &ack, 1));
+    for (int i = 0; i < 2 * TEST_PACKETS; i++)
+        sp_ecn_on_lost(&path, true);
+    assert_int_equal(path.state, SP_ECN_CAPABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_that_is_not_asked_marks_nothing),
+        cmocka_unit_test(only_the_first_packets_are_marked_until_there_is_a_verdict),
+        cmocka_unit_test(counts_that_cannot_be_true_end_the_marking),
+        cmocka_unit_test(losing_all_test_packets_ends_the_marking),
+        cmocka_unit_test(losses_on_a_capable_path_say_nothing_of_marks),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Pacing: RFC 9002, Section 7.7. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "proto/pacer.h"
+
+/* Sends datagrams whenever the pacer is open, for `duration_ns`; `late_ns` is how late the
+ * timer is each time.  Returns the bytes sent. */
+static uint64_t send_for(struct sp_pacer *pacer, uint64_t size, uint64_t duration_ns,
+                         uint64_t late_ns)
+{
+    uint64_t bytes = 0;
+    uint64_t begin_ns = SB_S;
+    for (uint64_t now_ns = begin_ns; now_ns < begin_ns + duration_ns;) {
+        while (sp_pacer_is_open(pacer, now_ns)) {
+            sp_pacer_on_sent(pacer, size, now_ns);
+            bytes += size;
+        }
+        assert_true(sp_pacer_open_at_ns(pacer) > now_ns);
+        now_ns = sp_pacer_open_at_ns(pacer) + late_ns;
+    }
+    return bytes;
+}
+
+static void without_a_rate_nothing_is_held_back(void **state)
+{
+    (void)state;
+    struct sp_pacer pacer;
+    sp_pacer_init(&pacer);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(sp_pacer_is_open(&pacer, 0));
+        sp_pacer_on_sent(&pacer, 1200, 0);
+    }
+}
+
+/* 5/4 of a window, in slow start 2, each round trip, whatever the timer's lateness below the
+ * burst; within 1 % over a second, the first burst aside. */
+static void the_rate_is_kept_over_time(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t window_bytes, rtt_ns, late_ns;
+        bool is_slow_start;
+        uint64_t want_bytes_per_s;
+    } samples[] = {
+        {120000, 100 * SB_MS, 0, false, 1500000},
+        {120000, 100 * SB_MS, 0, true, 2400000},
+        {120000, 100 * SB_MS, SB_MS, false, 1500000},
+        {120000, 100 * SB_MS, SB_MS, true, 2400000},
+        {12000000, 100 * SB_MS, SB_MS / 2, false, 150000000},
+        {12000, 1 * SB_S, 0, false, 15000},
+        {1 << 20, 1 * SB_MS, 0, false, (UINT64_C(1000) << 20) / 4 * 5},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_pacer pacer;
+        sp_pacer_init(&pacer);
+        sp_pacer_update(&pacer, samples[i].window_bytes, samples[i].rtt_ns, 1200,
+                        samples[i].is_slow_start);
+        uint64_t duration_ns = 20 * SB_S * 15000 / SB_MIN(samples[i].want_bytes_per_s, 300000);
+        uint64_t want = samples[i].want_bytes_per_s * duration_ns / SB_S;
+        uint64_t got = send_for(&pacer, 1200, duration_ns, samples[i].late_ns);
+        print_message("    want %lu, got %lu\n", (unsigned long)want, (unsigned long)got);
+        assert_true(got >= want - want / 100);
+        assert_true(got <= want + want / 100 + pacer.burst_bytes + 1200);
+    }
+}
+
+/* [RFC9002 7.7] "limit such bursts to the initial congestion window"; one train at most. */
+static void a_burst_after_silence_is_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t window_bytes, want_datagrams;
+    } samples[] = {
+        {12000, 10},      /* slow: the initial window's ten */
+        {4800000, 50},    /* 1 ms of 60 MB/s */
+        {480000000, 64},  /* fast: one train */
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_pacer pacer;
+        sp_pacer_init(&pacer);
+        sp_pacer_update(&pacer, samples[i].window_bytes, 100 * SB_MS, 1200, false);
+        for (uint64_t now_ns = SB_S; now_ns <= 3 * SB_S; now_ns += SB_S) {
+            uint64_t count = 0;
+            for (; sp_pacer_is_open(&pacer, now_ns); count++)
+                sp_pacer_on_sent(&pacer, 1200, now_ns);
+            /* Open down to a credit of 0: at most one datagram over it. */
+            assert_in_range(count, samples[i].want_datagrams, samples[i].want_datagrams + 1);
+        }
+    }
+}
+
+static void what_was_overdrawn_is_waited_for(void **state)
+{
+    (void)state;
+    struct sp_pacer pacer;
+    sp_pacer_init(&pacer);
+    sp_pacer_update(&pacer, 80000, 100 * SB_MS, 1000, false); /* 1 byte a microsecond */
+    assert_int_equal(pacer.rate_bytes_per_s, 1000000);
+    assert_int_equal(pacer.burst_bytes, 10000);
+    sp_pacer_on_sent(&pacer, 64000, SB_S); /* one train, as one send */
+    assert_int_equal(sp_pacer_open_at_ns(&pacer), SB_S + 54 * SB_MS);
+    assert_false(sp_pacer_is_open(&pacer, SB_S + 54 * SB_MS - 1));
+    assert_true(sp_pacer_is_open(&pacer, SB_S + 54 * SB_MS));
+}
+
+/* The rate stays between one byte a second and what 64 bits can multiply. */
+static void extremes_of_window_and_time_do_not_overflow(void **state)
+{
+    (void)state;
+    static const uint64_t windows[] = {0, 1, 2400, UINT64_C(1) << 34, UINT64_C(1) << 62};
+    static const uint64_t rtts[] = {0, 1, SB_MS, 100 * SB_S, UINT64_C(1) << 62};
+    for (size_t i = 0; i < QT_COUNT(windows) * QT_COUNT(rtts) * 2; i++) {
+        uint64_t window = windows[i / 2 % QT_COUNT(windows)];
+        uint64_t rtt_ns = rtts[i / 2 / QT_COUNT(windows)];
+        struct sp_pacer pacer;
+        sp_pacer_init(&pacer);
+        sp_pacer_update(&pacer, window, rtt_ns, 1200, i % 2 == 0);
+        assert_true(pacer.rate_bytes_per_s > 0);
+        assert_in_range(pacer.burst_bytes, 12000, 76800);
+        assert_true(sp_pacer_is_open(&pacer, 0));
+        sp_pacer_on_sent(&pacer, 76800, SB_S);
+        sp_pacer_on_sent(&pacer, 1200, SB_S);
+        assert_true(sp_pacer_open_at_ns(&pacer) >= SB_S || pacer.rate_bytes_per_s > 1000000000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_rate_nothing_is_held_back),
+        cmocka_unit_test(the_rate_is_kept_over_time),
+        cmocka_unit_test(a_burst_after_silence_is_bounded),
+        cmocka_unit_test(what_was_overdrawn_is_waited_for),
+        cmocka_unit_test(extremes_of_window_and_time_do_not_overflow),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
