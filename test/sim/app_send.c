@@ -8,7 +8,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
-enum { POISON = 0x5a, RETRY_MS = 5 };
+enum { POISON = 0x5a, RETRY_MS = 50 };
 
 static void make_ready(struct qs_app *app, struct qs_stream *stream)
 {

@@ -82,10 +82,11 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
     end->path = args->path;
     end->timer_ns = SB_NEVER;
     snprintf(end->who, sizeof(end->who), "%c%u", host->role == SP_CLIENT ? 'C' : 'S',
-             (unsigned)(args->conn_index % 1000));
+             (unsigned)args->conn_index);
     if (args->is_stray)
-        end->who[0] = 'X';
-    qs_random_init(&end->random, qs_hash(host->plan->seed, end->who, sizeof(end->who)));
+        snprintf(end->who, sizeof(end->who), "X%u", (unsigned)args->serial);
+    uint64_t identity[] = {(uint64_t)host->role, args->serial};
+    qs_random_init(&end->random, qs_hash(host->plan->seed, identity, sizeof(identity)));
     end->tap = (struct qs_tap){
         .inner = host->crypto.protect,
         .on_packet = on_packet,

@@ -50,6 +50,7 @@ struct qs_end {
 struct qs_end_args {
     struct qs_host *host;
     uint64_t conn_index;
+    uint64_t serial; /* in this host */
     bool is_stray;
     struct sp_path path;
     struct sp_cid client_dcid; /* server */

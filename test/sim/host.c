@@ -24,6 +24,9 @@ struct rx_buffer {
 static void *take_memory(void *context, size_t size)
 {
     struct qs_host *host = context;
+    uint64_t max = host->side->memory_bytes_max;
+    if (max > 0 && host->memory_bytes + size > max)
+        return NULL;
     size_t rounded = (size + SB_CACHE_LINE - 1) / SB_CACHE_LINE * SB_CACHE_LINE;
     void *block = aligned_alloc(SB_CACHE_LINE, rounded);
     if (block != NULL)
@@ -123,13 +126,16 @@ void qs_host_connect(struct qs_host *host)
 {
     struct qs_end *end = qs_end_create(&(struct qs_end_args){
         .host = host,
-        .conn_index = host->end_count,
+        .conn_index = host->serial,
+        .serial = host->serial,
         .path = {.local = qs_addr_of(SP_CLIENT), .remote = qs_addr_of(SP_SERVER)},
     });
     if (end == NULL) {
-        qs_fail(host->trace, "the client's connection was not made");
+        if (!host->plan->may_lack_memory)
+            qs_fail(host->trace, "the client's connection was not made");
         return;
     }
+    host->serial++;
     host_add(host, end);
     qs_end_step(end);
 }
@@ -213,27 +219,31 @@ static void send_reset(struct qs_host *host, const struct qs_wire *wire, const s
     sp_reset_write(&w, wire->size, token, random);
     SB_ASSERT(!w.failed && sb_writer_used(&w) < wire->size); /* no loop */
     qs_note(host->trace, "server sends a Stateless Reset");
-    host->resets_sent++;
     reply(host, wire, out, sb_writer_used(&w));
 }
 
 /* A connection for the client's Initial.  It pairs with the client's end that has this source
- * CID, unless that one has its partner already: then the packet is an old one. */
+ * CID, unless that one has its partner already: then the packet is an old one.  A partner
+ * that ended before it was connected gives way. */
 static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire *wire,
                                      const struct sp_header *header)
 {
     const struct qs_end *client = end_by_cid(host->peer, &header->scid);
-    bool is_stray = client == NULL || qs_host_end_of(host, client->conn_index) != NULL;
-    struct qs_end *end = qs_end_create(&(struct qs_end_args){
+    uint64_t conn_index = client != NULL ? client->conn_index : 0;
+    struct qs_end *partner = qs_host_end_of(host, conn_index);
+    bool is_free = partner == NULL || (partner->conn == NULL && !partner->app.is_connected);
+    if (client != NULL && partner != NULL && is_free)
+        partner->is_stray = true;
+    bool is_stray = client == NULL || !is_free;
+    return qs_end_create(&(struct qs_end_args){
         .host = host,
-        .conn_index = is_stray ? 1000 + host->stray_count : client->conn_index,
+        .conn_index = conn_index,
+        .serial = host->serial++,
         .is_stray = is_stray,
         .path = {.local = wire->to, .remote = wire->from},
         .client_dcid = header->dcid,
         .client_scid = header->scid,
     });
-    host->stray_count += is_stray;
-    return end;
 }
 
 static void on_initial(struct qs_host *host, struct qs_wire *wire)
@@ -349,8 +359,18 @@ static void turn(void *context, void *argument)
 void qs_host_deliver(void *context, struct qs_wire *wire)
 {
     struct qs_host *host = context;
+    const struct qs_side_plan *side = host->side;
+    if (side->queue_max > 0 && host->arrived_count >= side->queue_max) {
+        qs_note(host->trace, "datagram %" PRIu64 " finds the socket's queue full", wire->number);
+        host->overflow_count++;
+        qs_wire_destroy(wire);
+        return;
+    }
     if (host->arrived_count == 0) {
-        uint64_t wait_ns = qs_random_below(&host->random, host->side->batch_ns_max + 1);
+        uint64_t wait_ns = qs_random_below(&host->random, side->batch_ns_max + 1);
+        if (host->clock->now_ns < host->plan->faults_end_ns &&
+            qs_random_chance(&host->random, side->stall_ppm))
+            wait_ns += qs_random_below(&host->random, side->stall_ns + 1);
         qs_clock_at(host->clock, host->clock->now_ns + wait_ns, turn, host, NULL);
     }
     if (host->arrived_count == host->arrived_size) {

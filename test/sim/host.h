@@ -33,12 +33,12 @@ struct qs_host {
 
     struct qs_end *ends[QS_ENDS_MAX];
     uint32_t end_count;
-    uint64_t stray_count;
+    uint64_t serial; /* of the next end */
 
     struct qs_wire **arrived; /* not read yet */
     uint32_t arrived_count;
     uint32_t arrived_size;
-    uint64_t resets_sent;
+    uint64_t overflow_count; /* datagrams that the socket had no room for */
 };
 
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,

@@ -24,6 +24,9 @@ void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now)
 void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now)
 {
     uint64_t allowed = SB_MAX(now->cwnd_bytes, oracle->stats.in_flight_bytes);
+    /* An ACK may always leave, and a client's is padded like all its Initials. */
+    for (uint32_t i = 0; i < oracle->sealed_count; i++)
+        allowed += oracle->sealed[i].is_eliciting ? 0 : SP_DATAGRAM_SIZE_MIN;
     if (now->in_flight_bytes > allowed) {
         uint64_t over = now->in_flight_bytes - allowed;
         if (over > oracle->probe_bytes)

@@ -73,6 +73,10 @@ struct qs_side_plan {
     uint32_t socket_full_ppm;    /* sends that are put off .. */
     uint64_t socket_full_ns;     /* .. for at most this long */
     uint32_t train_count_max;
+    uint32_t stall_ppm; /* reads that are put off for at most stall_ns .. */
+    uint64_t stall_ns;
+    uint32_t queue_max;        /* .. while the socket keeps this many datagrams; 0: any number */
+    uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
     bool speaks_other_version; /* server: negotiates everybody away from version 1 */
     uint64_t crash_at_ns;      /* loses all its connections then; 0: never */
@@ -99,9 +103,10 @@ struct qs_plan {
     struct qs_null_plan protect;
     uint64_t rebind_at_ns; /* the client's address changes then; 0: never */
     uint64_t faults_end_ns;
-    uint64_t work_ns;   /* all streams are done at most this long after the faults' end */
-    bool must_complete; /* every byte of every stream must get through */
-    bool may_time_out;  /* ends by timeouts are no failure */
+    uint64_t work_ns;     /* all streams are done at most this long after the faults' end */
+    bool must_complete;   /* every byte of every stream must get through */
+    bool may_time_out;    /* ends by timeouts are no failure */
+    bool may_lack_memory; /* .. nor are those for want of memory */
     struct qs_expect expect[QS_SIDES];
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */

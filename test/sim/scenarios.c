@@ -439,7 +439,24 @@ static void rough_ring(struct qs_plan *plan, uint32_t member)
         side->socket_full_ppm = 20 * PERCENT;
         side->socket_full_ns = 10 * SB_MS;
         side->train_count_max = 64;
+        side->stall_ppm = 5 * PERCENT;
+        side->stall_ns = 100 * SB_MS;
+        side->queue_max = 50;
     }
+}
+
+/* From hardly enough for a connection to nearly enough for all of its streams. */
+static void little_memory(struct qs_plan *plan, uint32_t member)
+{
+    many_streams(plan, member);
+    plan->path[SP_SERVER].loss_ppm = 5 * PERCENT;
+    plan->faults_end_ns = 10 * SB_S;
+    set_timeouts(plan, 20 * SB_S, 20 * SB_S);
+    plan->must_complete = false;
+    plan->may_lack_memory = true;
+    plan->may_time_out = true;
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].memory_bytes_max = 120000 + member * UINT64_C(4096);
 }
 
 /* This version drops what comes from elsewhere, so the connection may end in silence. */
@@ -518,6 +535,7 @@ const struct qs_scenario qs_scenarios[] = {
     {"many-connections", "30 connections between the same hosts", many_connections, NULL, 0},
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
     {"rebinding", "the client's address changes", rebinding, NULL, 0},
+    {"little-memory", "120 KB and n times 4 KB for everything", little_memory, NULL, 50},
     {"bulk", "10 MB each way", bulk, NULL, 0},
 };
 const uint32_t qs_scenario_count = SB_COUNT(qs_scenarios);

@@ -88,7 +88,11 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
     app->bidi_count = (uint32_t)any_size(random, stream_max);
     app->uni_count = one_in(random, 2) ? (uint32_t)any_size(random, stream_max) : 0;
     uint64_t streams = 1 + app->bidi_count + app->uni_count;
-    app->bytes_max = any_size(random, 400000 / streams);
+    uint64_t bytes_max = one_in(random, 10) ? 4000000 : 400000;
+    if (one_in(random, 3))
+        app->bytes_max = any_size(random, bytes_max / streams);
+    else
+        app->bytes_max = qs_random_below(random, bytes_max / streams);
     app->bytes_min = one_in(random, 2) ? app->bytes_max : 0;
     app->write_bytes_max = 1 + (uint32_t)any_size(random, 20000);
     if (app->write_bytes_max < app->bytes_max / 100)
@@ -104,6 +108,15 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
     }
 }
 
+/* A window a round trip is all that passes: no more than 500 of them to send. */
+static void fit_window(struct qs_app_plan *app, const struct sp_config *peer)
+{
+    uint64_t streams = 1 + app->bidi_count + app->uni_count;
+    app->bytes_max = SB_MIN(app->bytes_max, 500 * peer->conn_window_bytes / streams);
+    app->bytes_max = SB_MIN(app->bytes_max, 500 * peer->stream_window_bytes);
+    app->bytes_min = SB_MIN(app->bytes_min, app->bytes_max);
+}
+
 static void random_side(struct qs_random *random, struct qs_side_plan *side)
 {
     random_config(random, &side->config);
@@ -111,6 +124,9 @@ static void random_side(struct qs_random *random, struct qs_side_plan *side)
     side->timer_slack_ns_max = one_in(random, 2) ? any_size(random, 10 * SB_MS) : 0;
     side->socket_full_ppm = chance(random, 4, 300000);
     side->socket_full_ns = 1 + any_size(random, 5 * SB_MS);
+    side->stall_ppm = chance(random, 4, 100000);
+    side->stall_ns = any_size(random, 200 * SB_MS);
+    side->queue_max = one_in(random, 4) ? 2 + (uint32_t)any_size(random, 100) : 0;
     side->train_count_max = 1 + (uint32_t)any_size(random, 63);
     side->sends_resets = one_in(random, 2);
     random_app(random, &side->app, 1 + any_size(random, 40));
@@ -168,8 +184,20 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         random_path(&random, &ret->path[role]);
         random_side(&random, &ret->side[role]);
     }
+    for (int role = 0; role < QS_SIDES; role++)
+        fit_window(&ret->side[role].app, &ret->side[1 - role].config);
     random_tls(&random, ret);
     random_end(&random, ret);
+    if (one_in(&random, 16)) {
+        ret->side[qs_random_below(&random, QS_SIDES)].memory_bytes_max =
+            qs_random_between(&random, 100000, 400000);
+        ret->side[SP_CLIENT].app.close_when = QS_CLOSE_AT; /* it may not get on */
+        ret->side[SP_CLIENT].app.close_at_ns = 30 * SB_S;
+        ret->must_complete = false;
+        ret->may_lack_memory = true;
+        ret->may_time_out = true;
+        ret->expect[SP_CLIENT].kind = ret->expect[SP_SERVER].kind = SP_CLOSE_NONE;
+    }
     if (one_in(&random, 8)) {
         ret->conn_count = 1 + (uint32_t)any_size(&random, 6);
         ret->conn_interval_ns = any_size(&random, 50 * SB_MS);
