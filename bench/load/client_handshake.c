@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* handshake: full handshakes, --inflight at once, as many as there can be.
  *
- * A handshake lasts from spate_shard_connect() to SPATE_EVENT_CONNECTED.  Then the connection is
- * closed with code 0 and the next one begins; its own end is not waited for. */
+ * A handshake lasts from spate_shard_connect() to SPATE_EVENT_CONNECTED.  Then the next one
+ * begins, and the connection is closed with code 0, but one turn later: our last flight must
+ * leave first, or the server would see a handshake that is broken off and not one that is
+ * complete.  The connection's own end is not waited for. */
 
 #include "bench/load/client_impl.h"
 
@@ -17,14 +19,19 @@
 struct attempt {
     struct attempt *next; /* among the open ones, or the free ones */
     struct attempt *previous;
+    struct attempt *next_done; /* see struct handshakes */
     struct spate_conn *conn;
     uint64_t start_ns;
     bool is_connected;
+    bool is_listed; /* as done or ripe: its own end does not recycle it yet */
+    bool is_over;
 };
 
 struct handshakes {
     struct attempt *open;
     struct attempt *free;
+    struct attempt *done;   /* connected since the last turn's send .. */
+    struct attempt *ripe;   /* .. and before it: to be closed */
     uint32_t running_count; /* not connected yet: --inflight of them */
     uint64_t success_ns;    /* when the last one has succeeded, or the load began */
 };
@@ -107,7 +114,25 @@ static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
         c->result->handshakes++;
     }
     c->finished_count++;
-    spate_conn_close(a->conn, 0, "done");
+    a->is_listed = true;
+    a->next_done = h->done;
+    h->done = a;
+}
+
+/* Closes those whose last flight is on its way. */
+static void close_ripe(struct handshakes *h)
+{
+    while (h->ripe != NULL) {
+        struct attempt *a = h->ripe;
+        h->ripe = a->next_done;
+        a->is_listed = false;
+        if (a->is_over)
+            attempt_remove(h, a);
+        else
+            spate_conn_close(a->conn, 0, "done");
+    }
+    h->ripe = h->done;
+    h->done = NULL;
 }
 
 /* A server that refuses or loses some handshakes is loaded; one that is not there is gone. */
@@ -132,18 +157,21 @@ static void handshake_on_event(struct client *c, const struct spate_event *e, ui
     } else if (e->kind == SPATE_EVENT_CLOSED) {
         if (!a->is_connected)
             on_failed(c, &e->u.close);
-        attempt_remove(h, a);
+        a->is_over = true;
+        if (!a->is_listed)
+            attempt_remove(h, a);
     }
 }
 
 static uint64_t handshake_on_turn(struct client *c, uint64_t now_ns)
 {
-    const struct handshakes *h = c->state;
+    struct handshakes *h = c->state;
+    close_ripe(h);
     if (now_ns > h->success_ns + c->options->timeout_ns)
         (void)client_fail(c, "no handshake has succeeded for %.3g s (--timeout)",
                           (double)c->options->timeout_ns / (double)NS_PER_S);
     refill(c);
-    return SPATE_FOREVER;
+    return h->ripe != NULL ? now_ns : SPATE_FOREVER; /* the turn sends and does not wait */
 }
 
 static bool handshake_is_done(const struct client *c)
@@ -156,8 +184,10 @@ static void handshake_finish(struct client *c, uint64_t now_ns)
 {
     (void)now_ns;
     const struct handshakes *h = c->state;
-    for (const struct attempt *a = h->open; a != NULL; a = a->next)
-        spate_conn_close(a->conn, 0, "done");
+    for (const struct attempt *a = h->open; a != NULL; a = a->next) {
+        if (!a->is_over)
+            spate_conn_close(a->conn, 0, "done");
+    }
 }
 
 static void free_all(struct attempt *a)
