@@ -98,6 +98,7 @@ void spate_config_init(struct spate_config *config)
         .streams_local_max = 1000,
         .pacing = true,
         .ecn = true,
+        .gso = true,
     };
 }
 

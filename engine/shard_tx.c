@@ -69,7 +69,7 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         struct sp_train train = {
             .data = (*slot)->data,
             .capacity = SU_TRAIN_SIZE_MAX,
-            .count_max = SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX),
+            .count_max = shard->config->gso ? SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX) : 1,
         };
         if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
             return SENT_ALL;

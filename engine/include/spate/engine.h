@@ -55,6 +55,7 @@ struct spate_config {
     uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
     bool pacing;
     bool ecn;
+    bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
 };
 
 /* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
