@@ -124,6 +124,7 @@ static void add_cids(struct sp_conn *conn, struct sp_build *build)
         if (!commit(conn, build, &w, SP_FRAME_NEW_CONNECTION_ID, entry->sequence, NULL))
             return;
         entry->wants_send = false;
+        entry->was_sent = true;
     }
     for (struct sp_cid_retired *r; (r = sp_cid_remote_next_retired(&conn->remote_ids)) != NULL;) {
         if (!add_number(conn, build, SP_FRAME_RETIRE_CONNECTION_ID, r->sequence))

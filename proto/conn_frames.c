@@ -100,6 +100,11 @@ static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *p
     if (entry == NULL)
         return SP_OK; /* a repeat */
 
+    /* [RFC9000 19.16] One that was never sent: a peer that counts ahead would make us
+     * issue as many as it can name. */
+    if (!entry->was_sent)
+        return SP_ERR_PROTOCOL_VIOLATION;
+
     /* [RFC9000 19.16] Not the one that this very packet was sent to. */
     struct sb_reader reader =
         sb_reader_of(packet->datagram->data, packet->datagram->size);
