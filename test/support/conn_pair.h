@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONN_PAIR_H
+#define CONN_PAIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/conn_impl.h"
+#include "test/sim/null_protect.h"
+#include "test/sim/null_tls.h"
+
+/* Two connections over the null cipher, and a peer that turns hostile.
+ *
+ *     pair_init()  ->  change pair.config  ->  pair_start()  ->  pair_shuttle()
+ *     ->  pair_inject() { hand-made packets with the keys of one end }  ->  pair_deinit()
+ *
+ * Once an end has been spoken for by pair_inject() it must not send by itself any more: its
+ * packet numbers are used up by hand. */
+
+struct pair_end {
+    struct conn_pair *pair;
+    struct sp_conn *conn;
+    uint64_t random;
+    uint64_t next_pn[SP_SPACES]; /* of hand-made packets; 0: none yet */
+};
+
+struct conn_pair {
+    struct sb_memory memory;
+    uint64_t memory_left; /* takes that are granted still */
+    struct sp_config config;
+    struct sp_pools pools;
+    struct qs_null_plan protect_plan;
+    struct qs_tls_plan tls_plan;
+    struct pair_end ends[2]; /* [enum sp_role] */
+    uint64_t now_ns;
+};
+
+void pair_init(struct conn_pair *pair);
+/* Makes the client; the server is made for its first datagram. */
+void pair_start(struct conn_pair *pair);
+/* Carries datagrams to and fro until nobody has anything to send.  Events are taken, and
+ * received bytes are consumed at once. */
+void pair_shuttle(struct conn_pair *pair);
+/* Carries what `from` has to send now, one way. */
+void pair_carry(struct conn_pair *pair, enum sp_role from);
+/* pair_start() and pair_shuttle(); asserts that both ends have confirmed. */
+void pair_connect(struct conn_pair *pair);
+/* Destroys both and asserts that nothing is left. */
+void pair_deinit(struct conn_pair *pair);
+
+struct sp_conn *pair_conn(struct conn_pair *pair, enum sp_role role);
+
+/* Takes all events of an end. */
+void pair_pull(struct conn_pair *pair, enum sp_role role);
+/* Sends what `role` has to send into nowhere.  Returns how many datagrams, and the
+ * size of the largest. */
+uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_max);
+
+/* What a hand-made packet may get wrong. */
+enum pair_fault {
+    PAIR_FAULT_NONE,
+    PAIR_FAULT_RESERVED, /* its reserved bits are set */
+};
+
+/* Delivers one packet of `space` with `frames`, sealed with the keys of the peer of `to`. */
+void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
+                 const uint8_t *frames, size_t size, enum pair_fault fault);
+
+/* Leaves out `gap` packet numbers of the peer of `to`. */
+void pair_skip(struct conn_pair *pair, enum sp_role to, enum sp_space space, uint64_t gap);
+
+#endif
