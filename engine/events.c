@@ -3,6 +3,7 @@
 
 /* From the facts of connections to the application's events. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "crypto/tls.h"
@@ -96,9 +97,14 @@ static void push_closed(struct spate_conn *conn, const struct sp_close *close)
         event->u.close.kind = SPATE_CLOSE_UNREACHABLE;
         event->u.close.error = (uint64_t)conn->unreachable;
     }
-    size_t size = SB_MIN(close->reason_size, sizeof(conn->reason) - 1);
-    memcpy(conn->reason, close->reason, size);
-    conn->reason[size] = '\0';
+    /* Where it was our TLS that refused, it knows better than the connection why. */
+    const struct sp_tls *tls = sp_conn_tls(conn->proto);
+    const char *why = close->is_local && tls != NULL ? sc_tls_error(tls) : NULL;
+    if (why != NULL)
+        (void)snprintf(conn->reason, sizeof(conn->reason), "%s", why);
+    else
+        (void)snprintf(conn->reason, sizeof(conn->reason), "%.*s", (int)close->reason_size,
+                       close->reason);
     conn->is_closed_queued = true;
 }
 
