@@ -14,25 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DATAGRAMS   100000
-#define BATCH       50
-#define SIZE_MAX_   2000
-#define SAMPLES_MAX 200
-#define HANDSHAKES  20
-
-struct sample {
-    uint8_t data[SIZE_MAX_];
-    size_t size;
-};
-
-struct relay {
-    int to_client; /* the client is connected to this one */
-    int to_server; /* connected to the server */
-    struct sockaddr_storage client;
-    socklen_t client_size;
-    struct sample samples[SAMPLES_MAX];
-    uint32_t sample_count;
-};
+#define DATAGRAMS  100000
+#define BATCH      50
+#define HANDSHAKES 20
 
 static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15);
 
@@ -42,48 +26,6 @@ static uint64_t random_below(uint64_t limit)
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
     return random_state % limit;
-}
-
-static int udp_socket(void)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    socklen_t size;
-    struct sockaddr_storage any = pw_loopback(false, 0, &size);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&any, size), 0);
-    return fd;
-}
-
-static void relay_open(struct relay *r, const struct pw *w)
-{
-    r->to_client = udp_socket();
-    r->to_server = udp_socket();
-    assert_int_equal(connect(r->to_server, (const struct sockaddr *)&w->address, w->address_size),
-                     0);
-}
-
-static void keep_sample(struct relay *r, const uint8_t *data, size_t size)
-{
-    if (r->sample_count == SAMPLES_MAX)
-        return;
-    struct sample *s = &r->samples[r->sample_count++];
-    memcpy(s->data, data, size);
-    s->size = size;
-}
-
-static void relay_pass(struct relay *r)
-{
-    uint8_t data[SIZE_MAX_];
-    ssize_t size;
-    r->client_size = sizeof(r->client);
-    while ((size = recvfrom(r->to_client, data, sizeof(data), 0, (struct sockaddr *)&r->client,
-                            &r->client_size)) > 0) {
-        keep_sample(r, data, (size_t)size);
-        (void)send(r->to_server, data, (size_t)size, 0);
-    }
-    while ((size = recv(r->to_server, data, sizeof(data), 0)) > 0)
-        (void)sendto(r->to_client, data, (size_t)size, 0, (struct sockaddr *)&r->client,
-                     r->client_size);
 }
 
 /* --- noise ------------------------------------------------------------------------------- */
@@ -104,9 +46,9 @@ static size_t make_noise(uint8_t *data)
     return size;
 }
 
-static size_t spoil(const struct relay *r, uint8_t *data)
+static size_t spoil(const struct pw_relay *r, uint8_t *data)
 {
-    const struct sample *s = &r->samples[random_below(r->sample_count)];
+    const struct pw_sample *s = &r->samples[random_below(r->sample_count)];
     size_t size = s->size;
     memcpy(data, s->data, size);
     switch (random_below(6)) {
@@ -128,7 +70,7 @@ static size_t spoil(const struct relay *r, uint8_t *data)
             data[size++] = (uint8_t)random_below(256);
         break;
     default: { /* the beginning of one, the end of another */
-        const struct sample *other = &r->samples[random_below(r->sample_count)];
+        const struct pw_sample *other = &r->samples[random_below(r->sample_count)];
         size_t at = random_below(size < other->size ? size : other->size);
         memcpy(data + at, other->data + at, other->size - at);
         size = other->size;
@@ -138,9 +80,9 @@ static size_t spoil(const struct relay *r, uint8_t *data)
     return size;
 }
 
-static void throw_batch(const struct relay *r, int stranger, const struct pw *w)
+static void throw_batch(const struct pw_relay *r, int stranger, const struct pw *w)
 {
-    static uint8_t data[BATCH][SIZE_MAX_];
+    static uint8_t data[BATCH][PW_DATAGRAM_MAX];
     struct mmsghdr messages[BATCH] = {0};
     struct iovec parts[BATCH];
     struct sockaddr_storage address = w->address;
@@ -168,10 +110,10 @@ static void tight_budget(struct spate_config *config)
     config->receive_slots = 128;
 }
 
-static void step(struct pw *w, struct relay *r)
+static void step(struct pw *w, struct pw_relay *r)
 {
     pw_turn(w);
-    relay_pass(r);
+    pw_relay_pass(r);
 }
 
 static void check_budget(const struct pw *w)
@@ -182,7 +124,7 @@ static void check_budget(const struct pw *w)
     assert_true(stats.memory_bytes_now < UINT64_C(64) << 20);
 }
 
-static void ping(struct pw *w, struct relay *r, struct spate_conn *conn)
+static void ping(struct pw *w, struct pw_relay *r, struct spate_conn *conn)
 {
     uint64_t id;
     uint64_t before = w->server.bytes_in;
@@ -205,10 +147,10 @@ static void a_hundred_thousand_bad_datagrams_change_nothing(void **state)
 {
     (void)state;
     struct pw *w = pw_create(&(struct pw_config){.server = tight_budget});
-    struct relay *r = calloc(1, sizeof(*r));
+    struct pw_relay *r = calloc(1, sizeof(*r));
     assert_non_null(r);
-    relay_open(r, w);
-    int stranger = udp_socket();
+    pw_relay_open(r, w);
+    int stranger = pw_udp_socket();
 
     struct pw through = *w; /* the same ends, another address to connect to */
     through.address_size = sizeof(through.address);
@@ -243,8 +185,7 @@ static void a_hundred_thousand_bad_datagrams_change_nothing(void **state)
     assert_int_equal(w->server.connected_count, 2);
 
     close(stranger);
-    close(r->to_client);
-    close(r->to_server);
+    pw_relay_close(r);
     free(r);
     pw_destroy(w);
 }

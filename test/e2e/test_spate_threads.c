@@ -159,6 +159,96 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     free(t.data);
 }
 
+/* --- two shards ----------------------------------------------------------------------------- */
+
+#define SHARDS     2
+#define EACH_OPENS 8
+
+struct shards {
+    struct pw w;
+    atomic_bool has_port;
+    atomic_uint accepted;
+    atomic_uint connected;
+};
+
+/* The first to come chooses the port, the other shares it. */
+static int listen_at_one_port(struct spate_shard *shard, void *user)
+{
+    struct shards *s = user;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct spate_listener *listener;
+    (void)pthread_mutex_lock(&lock);
+    if (!atomic_load(&s->has_port))
+        s->w.address = pw_loopback(false, 0, &s->w.address_size);
+    int result = spate_shard_listen(shard, (struct sockaddr *)&s->w.address, s->w.address_size,
+                                    s->w.server.tls, NULL, &listener, NULL);
+    if (result == 0)
+        result = spate_listener_address(listener, &s->w.address, &s->w.address_size);
+    atomic_store(&s->has_port, true);
+    (void)pthread_mutex_unlock(&lock);
+    return result;
+}
+
+static int connect_many(struct spate_shard *shard, void *user)
+{
+    struct shards *s = user;
+    struct spate_conn *conn;
+    int result = 0;
+    for (uint32_t i = 0; i < EACH_OPENS && result == 0; i++)
+        result = spate_shard_connect(shard, (struct sockaddr *)&s->w.address, s->w.address_size,
+                                     PW_SERVER_NAME, s->w.client.tls, NULL, &conn, NULL);
+    return result;
+}
+
+static void count_connected(struct spate_shard *shard, const struct spate_event *events,
+                            uint32_t count, void *user)
+{
+    struct shards *s = user;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_ptr_equal(spate_conn_shard(events[i].conn), shard);
+        if (events[i].kind == SPATE_EVENT_CONNECTED)
+            atomic_fetch_add(spate_conn_is_server(events[i].conn) ? &s->accepted : &s->connected,
+                             1);
+    }
+}
+
+static struct spate_engine *make_shards(void)
+{
+    struct spate_config config;
+    struct spate_engine *engine = NULL;
+    spate_config_init(&config);
+    config.shard_count = SHARDS;
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    assert_int_equal(spate_engine_shard_count(engine), SHARDS);
+    return engine;
+}
+
+static void two_shards_share_a_port(void **state)
+{
+    (void)state;
+    static struct shards s;
+    pw_make_tls(&s.w);
+    struct spate_engine *server = make_shards();
+    struct spate_engine *client = make_shards();
+    const struct spate_handlers serve = {listen_at_one_port, count_connected, NULL, &s};
+    const struct spate_handlers ask = {connect_many, count_connected, NULL, &s};
+    assert_int_equal(spate_engine_start(server, &serve, NULL), 0);
+    assert_int_equal(spate_engine_start(client, &ask, NULL), 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while ((atomic_load(&s.connected) < SHARDS * EACH_OPENS ||
+            atomic_load(&s.accepted) < SHARDS * EACH_OPENS) &&
+           pw_now_ns() < end_ns)
+        usleep(1000);
+    assert_int_equal(atomic_load(&s.connected), SHARDS * EACH_OPENS);
+    assert_int_equal(atomic_load(&s.accepted), SHARDS * EACH_OPENS);
+    spate_engine_destroy(client);
+    spate_engine_destroy(server);
+    spate_tls_destroy(s.w.server.tls);
+    spate_tls_destroy(s.w.client.tls);
+    spate_free(s.w.cert_pem);
+    spate_free(s.w.key_pem);
+}
+
 /* --- posts --------------------------------------------------------------------------------- */
 
 #define POSTERS    3
@@ -339,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_engines_of_threads_echo_ten_megabytes),
+        cmocka_unit_test(two_shards_share_a_port),
         cmocka_unit_test(posts_of_several_threads_run_once_in_order_on_the_shards_thread),
         cmocka_unit_test(in_the_first_way_posts_run_in_the_turn_and_have_a_bound),
         cmocka_unit_test(a_wake_ends_the_wait_now_or_the_next),

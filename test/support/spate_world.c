@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t pw_now_ns(void)
 {
@@ -206,4 +207,62 @@ struct spate_shard_stats pw_stats(const struct pw_end *end)
     struct spate_shard_stats stats;
     spate_shard_stats(end->shard, &stats);
     return stats;
+}
+
+int pw_udp_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    socklen_t size;
+    struct sockaddr_storage any = pw_loopback(false, 0, &size);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, size), 0);
+    return fd;
+}
+
+void pw_relay_open(struct pw_relay *relay, const struct pw *w)
+{
+    *relay = (struct pw_relay){.to_client = pw_udp_socket(), .to_server = pw_udp_socket()};
+    assert_int_equal(
+        connect(relay->to_server, (const struct sockaddr *)&w->address, w->address_size), 0);
+}
+
+void pw_relay_close(struct pw_relay *relay)
+{
+    (void)close(relay->to_client);
+    (void)close(relay->to_server);
+}
+
+static void keep_sample(struct pw_relay *relay, const uint8_t *data, size_t size)
+{
+    if (relay->sample_count == PW_SAMPLES_MAX)
+        return;
+    struct pw_sample *sample = &relay->samples[relay->sample_count++];
+    memcpy(sample->data, data, size);
+    sample->size = size;
+}
+
+void pw_relay_pass(struct pw_relay *relay)
+{
+    uint8_t data[PW_DATAGRAM_MAX];
+    ssize_t size;
+    relay->client_size = sizeof(relay->client);
+    while ((size = recvfrom(relay->to_client, data, sizeof(data), 0,
+                            (struct sockaddr *)&relay->client, &relay->client_size)) > 0) {
+        keep_sample(relay, data, (size_t)size);
+        (void)send(relay->to_server, data, (size_t)size, 0);
+    }
+    while ((size = recv(relay->to_server, data, sizeof(data), 0)) > 0)
+        if (!relay->drops_to_client)
+            (void)sendto(relay->to_client, data, (size_t)size, 0, (struct sockaddr *)&relay->client,
+                         relay->client_size);
+}
+
+struct spate_conn *pw_connect_through(struct pw *w, const struct pw_relay *relay)
+{
+    struct pw through = *w; /* the same ends, another address to connect to */
+    through.address_size = sizeof(through.address);
+    assert_int_equal(
+        getsockname(relay->to_client, (struct sockaddr *)&through.address, &through.address_size),
+        0);
+    return pw_connect(&through);
 }

@@ -85,6 +85,36 @@ struct spate_shard_stats pw_stats(const struct pw_end *end);
 
 uint64_t pw_now_ns(void);
 
+/* A non-blocking UDP socket on 127.0.0.1. */
+int pw_udp_socket(void);
+
+/* ---- A relay between a client and the server, as a network in the middle ---- */
+
+#define PW_DATAGRAM_MAX 2000
+#define PW_SAMPLES_MAX  200
+
+struct pw_sample {
+    uint8_t data[PW_DATAGRAM_MAX];
+    size_t size;
+};
+
+struct pw_relay {
+    int to_client; /* the client is connected to this one */
+    int to_server; /* connected to the server */
+    struct sockaddr_storage client;
+    socklen_t client_size;
+    bool drops_to_client;
+    struct pw_sample samples[PW_SAMPLES_MAX]; /* the first datagrams of the client */
+    uint32_t sample_count;
+};
+
+void pw_relay_open(struct pw_relay *relay, const struct pw *w);
+void pw_relay_close(struct pw_relay *relay);
+/* Passes on what has arrived. */
+void pw_relay_pass(struct pw_relay *relay);
+/* pw_connect() by way of the relay. */
+struct spate_conn *pw_connect_through(struct pw *w, const struct pw_relay *relay);
+
 /* Reproducible bytes: byte i of stream `seed`. */
 static inline uint8_t pw_byte(uint64_t seed, uint64_t i)
 {
