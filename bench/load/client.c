@@ -46,7 +46,7 @@ bool client_fail(struct client *c, const char *format, ...)
     return failure_set(c->failure, "%s", text);
 }
 
-static void peer_text(const struct client *c, char *ret, size_t ret_size)
+void client_peer_text(const struct client *c, char *ret, size_t ret_size)
 {
     char address[ADDRESS_TEXT_SIZE];
     address_format(&c->setup->server->items[c->address_index], address);
@@ -55,9 +55,9 @@ static void peer_text(const struct client *c, char *ret, size_t ret_size)
 
 void client_fail_closed(struct client *c, const struct spate_close *close)
 {
-    char peer[ADDRESS_TEXT_SIZE + 16];
+    char peer[CLIENT_PEER_SIZE];
     char text[384];
-    peer_text(c, peer, sizeof(peer));
+    client_peer_text(c, peer, sizeof(peer));
     endpoint_describe_close(close, peer, c->options->timeout_ns, text, sizeof(text));
     (void)client_fail(c, "%s", text);
 }
@@ -155,9 +155,21 @@ static void begin_load(struct client *c)
     c->ops->begin(c, c->begin_ns);
 }
 
+/* A run in which nothing has moved or finished is no result. */
+static void check_result(struct client *c)
+{
+    const struct result *r = c->result;
+    bool is_empty = r->bytes + r->requests + r->handshakes + r->unfinished == 0;
+    if (is_empty && *c->setup->stop == 0)
+        (void)client_fail(c, "nothing has %s in %.3g s of measuring",
+                          c->options->scenario == SCENARIO_BULK ? "arrived" : "finished",
+                          (double)r->duration_ns / (double)NS_PER_S);
+}
+
 static void enter_close(struct client *c, uint64_t now_ns)
 {
     c->ops->finish(c, now_ns);
+    check_result(c);
     c->phase = c->open_count == 0 ? PHASE_OVER : PHASE_CLOSE;
     c->phase_end_ns = now_ns + GOODBYE_NS;
     for (uint32_t i = 0; i < c->conn_count; i++) {
@@ -223,8 +235,8 @@ static bool connect_one(struct client *c, uint32_t index)
     int status = client_connect(c, conn, &conn->conn, &error);
     if (status == 0)
         return true;
-    char peer[ADDRESS_TEXT_SIZE + 16];
-    peer_text(c, peer, sizeof(peer));
+    char peer[CLIENT_PEER_SIZE];
+    client_peer_text(c, peer, sizeof(peer));
     return client_fail(c, "cannot connect to %s: %s", peer,
                        error.text[0] != 0 ? error.text : strerror(-status));
 }
@@ -320,8 +332,8 @@ static void check_timeouts(struct client *c, uint64_t now_ns)
     uint64_t silent_ns = now_ns > c->progress_ns ? now_ns - c->progress_ns : 0;
     bool is_running = c->phase != PHASE_CONNECT && c->phase < PHASE_DRAIN;
     if (is_running && c->is_waiting && silent_ns > c->options->timeout_ns) {
-        char peer[ADDRESS_TEXT_SIZE + 16];
-        peer_text(c, peer, sizeof(peer));
+        char peer[CLIENT_PEER_SIZE];
+        client_peer_text(c, peer, sizeof(peer));
         (void)client_fail(c, "nothing has moved for %.3g s: %s has gone away or hangs (--timeout)",
                           (double)c->options->timeout_ns / (double)NS_PER_S, peer);
     }

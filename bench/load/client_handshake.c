@@ -167,9 +167,12 @@ static uint64_t handshake_on_turn(struct client *c, uint64_t now_ns)
 {
     struct handshakes *h = c->state;
     close_ripe(h);
-    if (now_ns > h->success_ns + c->options->timeout_ns)
-        (void)client_fail(c, "no handshake has succeeded for %.3g s (--timeout)",
+    if (now_ns > h->success_ns + c->options->timeout_ns) {
+        char peer[CLIENT_PEER_SIZE];
+        client_peer_text(c, peer, sizeof(peer));
+        (void)client_fail(c, "no handshake with %s has succeeded for %.3g s (--timeout)", peer,
                           (double)c->options->timeout_ns / (double)NS_PER_S);
+    }
     refill(c);
     return h->ripe != NULL ? now_ns : SPATE_FOREVER; /* the turn sends and does not wait */
 }

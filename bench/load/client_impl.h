@@ -90,6 +90,10 @@ struct client {
 
 bool client_fail(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* "the server at 127.0.0.1:4433" */
+#define CLIENT_PEER_SIZE (ADDRESS_TEXT_SIZE + 16)
+void client_peer_text(const struct client *c, char *ret, size_t ret_size);
+
 /* Whether what finishes now counts. */
 static inline bool client_is_measuring(const struct client *c)
 {

@@ -138,6 +138,12 @@ class Network(support.BenchTest):
             self.assertLess(time.monotonic() - begin, 5)
 
 
+    def test_a_run_without_a_result_is_no_success(self):
+        # One response is more than can come in that time.
+        self.assert_fails(['rr', '--response', '1T', '--seconds', '0.2', '--warmup', '0'],
+                          'nothing has finished in 0.2')
+
+
 class ServerGoesAway(support.BenchTest):
     def wait_for_load(self, process):
         time.sleep(0.8)  # past the handshake; a run that is slower only fails another way
