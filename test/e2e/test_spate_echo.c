@@ -256,6 +256,56 @@ static void what_was_negotiated_can_be_asked_for(void **state)
     pw_destroy(w);
 }
 
+/* --- user pointers ------------------------------------------------------------------------- */
+
+#define MARKED_STREAMS 50
+
+static char conn_mark;
+static char stream_marks[4 * MARKED_STREAMS];
+
+/* Marks what is introduced, and demands the mark in everything that follows: also where opening,
+ * data and fin came in one datagram. */
+static void mark_on_event(struct pw_end *end, struct spate_event *event)
+{
+    switch (event->kind) {
+    case SPATE_EVENT_CONNECTED:
+        spate_conn_set_user(event->conn, &conn_mark);
+        break;
+    case SPATE_EVENT_STREAM_OPENED:
+        assert_ptr_equal(event->conn_user, &conn_mark);
+        assert_null(event->stream_user);
+        assert_int_equal(
+            spate_stream_set_user(event->conn, event->stream_id, &stream_marks[event->stream_id]),
+            0);
+        break;
+    default:
+        assert_ptr_equal(event->conn_user, &conn_mark);
+        assert_ptr_equal(event->stream_user, &stream_marks[event->stream_id]);
+        break;
+    }
+    pw_default(end, event);
+}
+
+static bool all_marked_streams_ended(struct pw *w)
+{
+    return w->server.fin_count == MARKED_STREAMS;
+}
+
+static void user_pointers_are_in_every_event_after_the_one_that_introduced(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(NULL);
+    w->server.on_event = mark_on_event;
+    struct spate_conn *conn = pw_connected(w);
+    for (int i = 0; i < MARKED_STREAMS; i++) {
+        uint64_t id;
+        assert_int_equal(spate_stream_open(conn, true, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, "abc", 3, true, 0), 0);
+    }
+    pw_until(w, all_marked_streams_ended);
+    pw_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +314,7 @@ int main(void)
         cmocka_unit_test(an_empty_stream_is_echoed_as_one),
         cmocka_unit_test(it_works_with_the_fewest_slots),
         cmocka_unit_test(datagrams_may_be_as_large_as_loopback_takes),
+        cmocka_unit_test(user_pointers_are_in_every_event_after_the_one_that_introduced),
         cmocka_unit_test(what_was_negotiated_can_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
