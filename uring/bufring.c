@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "proto/base/assert.h"
-#include "uring/poison.h"
+#include "proto/base/poison.h"
 
 #define SLOT_SIZE_MIN 512
 
@@ -20,7 +20,7 @@
 static void add(struct su_bufring *bufring, uint32_t index)
 {
     uint8_t *data = su_slab_slot(&bufring->slab, index);
-    SU_POISON(data, bufring->slab.slot_size);
+    SB_POISON(data, bufring->slab.slot_size);
     io_uring_buf_ring_add(bufring->shared, data, bufring->slot_size, (unsigned short)index,
                           io_uring_buf_ring_mask(bufring->slot_count), (int)bufring->pending_count);
     bufring->pending_count++;
@@ -118,7 +118,7 @@ struct su_bufring_slot *su_bufring_hold(struct su_bufring *bufring,
     bufring->held_count++;
     SB_ASSERT(bufring->held_count <= bufring->slot_count);
     bufring->held_count_max = SB_MAX(bufring->held_count_max, bufring->held_count);
-    SU_UNPOISON(su_bufring_data(bufring, slot), bufring->slab.slot_size);
+    SB_UNPOISON(su_bufring_data(bufring, slot), bufring->slab.slot_size);
     return slot;
 }
 

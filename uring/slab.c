@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "uring/poison.h"
+#include "proto/base/poison.h"
 
 static size_t round_up(size_t size, size_t unit)
 {
@@ -47,7 +47,7 @@ int su_slab_init(struct su_slab *slab, size_t slot_size, uint32_t slot_count, bo
     slab->is_used = slab->base + slots_size + stack_size;
     for (uint32_t i = 0; i < slot_count; i++)
         slab->free[i] = slot_count - 1 - i; /* slot 0 goes out first */
-    SU_POISON(slab->base, slots_size);
+    SB_POISON(slab->base, slots_size);
     return 0;
 }
 
@@ -57,7 +57,7 @@ void su_slab_deinit(struct su_slab *slab)
         return;
     SB_ASSERT(slab->free_count == slab->slot_count);
 
-    SU_UNPOISON(slab->base, slab->slot_size * slab->slot_count);
+    SB_UNPOISON(slab->base, slab->slot_size * slab->slot_count);
     (void)munmap(slab->base, slab->mapped_size);
     *slab = (struct su_slab){0};
 }
@@ -71,7 +71,7 @@ uint32_t su_slab_take(struct su_slab *slab)
     uint32_t index = slab->free[--slab->free_count];
     SB_ASSERT(index < slab->slot_count && !slab->is_used[index]);
     slab->is_used[index] = 1;
-    SU_UNPOISON(su_slab_slot(slab, index), slab->slot_size);
+    SB_UNPOISON(su_slab_slot(slab, index), slab->slot_size);
     return index;
 }
 
@@ -82,7 +82,7 @@ void su_slab_give(struct su_slab *slab, uint32_t index)
 
     slab->is_used[index] = 0;
     slab->free[slab->free_count++] = index;
-    SU_POISON(su_slab_slot(slab, index), slab->slot_size);
+    SB_POISON(su_slab_slot(slab, index), slab->slot_size);
 }
 
 void su_slab_check(const struct su_slab *slab)

@@ -5,24 +5,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SB_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SB_ASAN 1
-#endif
-#endif
-
-#ifdef SB_ASAN
-void __asan_poison_memory_region(void const volatile *address, size_t size);
-void __asan_unpoison_memory_region(void const volatile *address, size_t size);
-#define POISON(address, size) __asan_poison_memory_region(address, size)
-#define UNPOISON(address, size) __asan_unpoison_memory_region(address, size)
-#else
-#define POISON(address, size) ((void)(address), (void)(size))
-#define UNPOISON(address, size) ((void)(address), (void)(size))
-#endif
+#include "proto/base/poison.h"
 
 struct sb_pool_item {
     struct sb_pool_item *next;
@@ -55,7 +38,7 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
 static struct sb_pool_item *item_pop(struct sb_pool *pool)
 {
     struct sb_pool_item *item = pool->free;
-    UNPOISON(item, pool->object_size);
+    SB_UNPOISON(item, pool->object_size);
     pool->free = item->next;
     return item;
 }
@@ -64,7 +47,7 @@ static void item_push(struct sb_pool *pool, struct sb_pool_item *item)
 {
     item->next = pool->free;
     pool->free = item;
-    POISON(item, pool->object_size);
+    SB_POISON(item, pool->object_size);
 }
 
 static bool grow(struct sb_pool *pool)
@@ -118,7 +101,7 @@ void sb_pool_deinit(struct sb_pool *pool)
     for (struct sb_pool_block *block = pool->blocks, *next; block != NULL; block = next) {
         next = block->next;
         size_t size = block->size;
-        UNPOISON(block, size);
+        SB_UNPOISON(block, size);
         pool->memory->give(pool->memory->context, block, size);
     }
     *pool = (struct sb_pool){0};
@@ -128,9 +111,9 @@ void sb_pool_check(const struct sb_pool *pool)
 {
     uint32_t free_count = 0;
     for (struct sb_pool_item *item = pool->free; item != NULL; free_count++) {
-        UNPOISON(item, sizeof(*item));
+        SB_UNPOISON(item, sizeof(*item));
         struct sb_pool_item *next = item->next;
-        POISON(item, sizeof(*item));
+        SB_POISON(item, sizeof(*item));
         item = next;
     }
     SB_ASSERT(pool->made_count <= pool->count_max);

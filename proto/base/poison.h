@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SU_POISON_H
-#define SU_POISON_H
+#ifndef SB_POISON_H
+#define SB_POISON_H
 
 #include <stddef.h>
 
@@ -9,21 +9,21 @@
  * poisoned, and a slice that is used after its last unref is found. */
 
 #if defined(__SANITIZE_ADDRESS__)
-#define SU_ASAN 1
+#define SB_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define SU_ASAN 1
+#define SB_ASAN 1
 #endif
 #endif
 
-#ifdef SU_ASAN
+#ifdef SB_ASAN
 void __asan_poison_memory_region(void const volatile *address, size_t size);
 void __asan_unpoison_memory_region(void const volatile *address, size_t size);
-#define SU_POISON(address, size)   __asan_poison_memory_region(address, size)
-#define SU_UNPOISON(address, size) __asan_unpoison_memory_region(address, size)
+#define SB_POISON(address, size)   __asan_poison_memory_region(address, size)
+#define SB_UNPOISON(address, size) __asan_unpoison_memory_region(address, size)
 #else
-#define SU_POISON(address, size)   ((void)(address), (void)(size))
-#define SU_UNPOISON(address, size) ((void)(address), (void)(size))
+#define SB_POISON(address, size)   ((void)(address), (void)(size))
+#define SB_UNPOISON(address, size) ((void)(address), (void)(size))
 #endif
 
 #endif
