@@ -19,6 +19,7 @@ void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size,
     build->is_eliciting = false;
     build->is_in_flight = false;
     build->has_ack = false;
+    build->wants_full_datagram = false;
     build->frames = NULL;
     build->frames_tail = &build->frames;
     build->control_writer = sb_writer_of(build->control, sizeof(build->control));

@@ -42,6 +42,7 @@ struct sp_build {
     bool is_eliciting;
     bool is_in_flight;     /* anything but ACK and CONNECTION_CLOSE */
     bool has_ack;
+    bool wants_full_datagram; /* of SP_DATAGRAM_SIZE_MIN: it tells something about the path */
     struct sp_sent_frame *frames;
     struct sp_sent_frame **frames_tail;
     struct sb_writer control_writer;

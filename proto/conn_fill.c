@@ -144,6 +144,7 @@ static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
             return;
         build->is_eliciting = true;
         build->is_in_flight = true;
+        build->wants_full_datagram = true; /* [RFC9000 8.2.2] */
         conn->path.response_count--;
     }
 }

@@ -136,12 +136,15 @@ static bool has_any_frames(const struct sp_conn *conn)
     return false;
 }
 
-/* [RFC9000 14.1] Datagrams that carry such Initials have at least 1200 bytes. */
+/* [RFC9000 14.1, 8.2.2] Datagrams that carry such Initials, or a PATH_RESPONSE, have at least
+ * 1200 bytes. */
 static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds,
                           uint32_t count)
 {
-    return count > 0 && builds[0].space == SP_SPACE_INITIAL &&
-           (!sp_conn_is_server(conn) || builds[0].is_eliciting);
+    if (builds[0].space == SP_SPACE_INITIAL &&
+        (!sp_conn_is_server(conn) || builds[0].is_eliciting))
+        return true;
+    return builds[count - 1].wants_full_datagram;
 }
 
 /* Builds one datagram of at most `room` bytes at `out`.  Returns its size, 0 if there is
