@@ -208,6 +208,11 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
             stream->control &= (uint8_t)~SP_CONTROL_MAX_DATA;
         if (stream->send.state != SP_SEND_RESET)
             stream->control &= (uint8_t)~SP_CONTROL_RESET;
+        /* [RFC9000 3.3] What must not be said any more. */
+        if (stream->recv.state >= SP_RECV_RESET)
+            stream->control &= (uint8_t)~SP_CONTROL_STOP;
+        if (stream->send.state >= SP_SEND_DATA_DONE)
+            stream->control &= (uint8_t)~SP_CONTROL_BLOCKED;
         while (stream->control != 0)
             if (!add_stream_control(conn, build, stream, now_ns))
                 return;
