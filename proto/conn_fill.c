@@ -62,10 +62,14 @@ void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now
 
     struct sb_writer w = sp_build_writer(build);
     /* Our exponent is the default, 3.  [RFC9000 18.2] */
-    if (sp_frame_write_ack(&w, ack->ranges, ack->range_count, delay_ns / SB_US >> 3, ecn) == 0)
+    uint32_t count =
+        sp_frame_write_ack(&w, ack->ranges, ack->range_count, delay_ns / SB_US >> 3, ecn);
+    if (count == 0)
         return;
-    if (record(conn, build, SP_FRAME_ACK, ack->ranges[0].largest) == NULL)
-        return;
+    /* The record lets ranges be forgotten once the peer knows of them: of all, or it would be
+     * wrong.  Without memory they are only said once more than necessary. */
+    if (count == ack->range_count)
+        (void)record(conn, build, SP_FRAME_ACK, ack->ranges[0].largest);
     build->has_ack = sp_build_commit(build, &w);
 }
 
