@@ -97,11 +97,18 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     sp_build_seal(build, &conn->protect);
     sp_mask_batch_add(masks, build, &conn->protect);
 
+    const struct sp_sent *sent = &conn->loss.spaces[build->space].sent;
+    bool is_kept = build->is_in_flight ||
+                   sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
+    if (!is_kept) {
+        sp_conn_free_frames(conn, build->frames);
+        build->frames = NULL;
+    }
     struct sp_sent_packet packet = {
         .frames = build->frames,
         .sent_ns = now_ns,
         .size = build->is_in_flight ? (uint32_t)sp_build_size(build) : 0,
-        .state = SP_SENT_OUT,
+        .state = is_kept ? SP_SENT_OUT : SP_SENT_SKIPPED,
         .is_eliciting = build->is_eliciting,
         .is_ect = ecn != SP_ECN_NOT,
     };

@@ -28,6 +28,11 @@ enum {
      * CONNECTION_ID_LIMIT.  [RFC9000 5.1.2] */
     SP_RETIRED_CIDS_MAX = 16,
 
+    /* Packets with nothing but ACKs that are remembered a space: no window holds them
+     * back, and a peer that acknowledges none would make us remember all.  Beyond: they
+     * are sent and forgotten. */
+    SP_ACKS_SENT_MAX = 256,
+
     /* PATH_CHALLENGEs of one batch that are answered; the rest is dropped: the peer
      * must repeat a challenge anyway.  [RFC9000 8.2.2] */
     SP_PATH_RESPONSES_MAX = 4,

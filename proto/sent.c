@@ -63,14 +63,17 @@ void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet)
 {
     struct sp_sent_block *block = sent->last;
     SB_ASSERT(block != NULL && block->first_pn == BLOCK_OF(sent->next_pn));
-    SB_ASSERT(packet->state == SP_SENT_OUT);
+    SB_ASSERT(packet->state == SP_SENT_OUT ||
+              (packet->state == SP_SENT_SKIPPED && packet->frames == NULL));
 
     block->packets[sent->next_pn - block->first_pn] = *packet;
+    sent->next_pn++;
+    if (packet->state == SP_SENT_SKIPPED)
+        return;
     block->out_count++;
     sent->out_count++;
     if (packet->is_eliciting)
         sent->eliciting_count++;
-    sent->next_pn++;
 }
 
 /* The block that holds `pn`, or else the nearest one below or above it on the way. */

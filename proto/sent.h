@@ -68,7 +68,8 @@ void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks);
  * sp_sent_add() cannot fail. */
 SB_MUST_USE bool sp_sent_reserve(struct sp_sent *sent);
 
-/* Records packet `next_pn` and counts it up.  Takes `packet->frames` over. */
+/* Records packet `next_pn` and counts it up.  Takes `packet->frames` over.  One that is
+ * SKIPPED, and has no frames, is forgotten at once. */
 void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet);
 
 /* The packet `pn` if it is known still, whatever its state; NULL otherwise. */
