@@ -21,13 +21,21 @@
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
 
+/* Packets in a row without an acknowledgment: half of what four bytes can tell apart. */
+#define PN_OPEN_MAX (UINT64_C(1) << 30)
+
 /* [RFC9001 6.6] Keys of the handshake seal as many packets as there are numbers used. */
 static bool is_exhausted(const struct sp_conn *conn, enum sp_space space)
 {
+    /* [RFC9000 17.1] A peer that acknowledges nothing could not tell the numbers apart. */
+    const struct sp_loss_space *s = &conn->loss.spaces[space];
+    uint64_t known = s->largest_acked == UINT64_MAX ? 0 : s->largest_acked;
+    if (s->sent.next_pn - known >= PN_OPEN_MAX)
+        return true;
     if (space == SP_SPACE_APP)
         return sp_keyphase_is_exhausted(&conn->keys);
     struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space].write);
-    return conn->loss.spaces[space].sent.next_pn >= limits.seal_count_max;
+    return s->sent.next_pn >= limits.seal_count_max;
 }
 
 static bool wants_packet(const struct sp_conn *conn, enum sp_space space, bool may_send,
@@ -299,7 +307,7 @@ static void update_key(struct sp_conn *conn, uint64_t now_ns)
             conn->stats.key_updates++;
         else
             conn->is_out_of_memory = true;
-    } else if (conn->keys.write != NULL && sp_keyphase_is_exhausted(&conn->keys)) {
+    } else if (conn->keys.write != NULL && is_exhausted(conn, SP_SPACE_APP)) {
         /* [RFC9001 6.6] Without a fresh key there is nothing more to say. */
         struct sp_close close = {
             .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
