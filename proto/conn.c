@@ -110,7 +110,8 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->path.path = args->path;
     conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
-                                           .count_max = SP_REASSEMBLY_PIECES_MAX};
+                                           .count_max = SP_REASSEMBLY_PIECES_MAX,
+                                           .count_reserve = SP_REASSEMBLY_PIECES_RESERVE};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         sp_ack_init(&conn->spaces[i].ack);
         sp_crypto_stream_init(&conn->spaces[i].crypto, &conn->pieces, &conn->pools->ranges);

@@ -20,6 +20,10 @@ enum {
      * packet that brought one more is dropped and not acknowledged. */
     SP_REASSEMBLY_PIECES_MAX = 16384,
 
+    /* Pieces beyond those, for bytes that can be handed out at once.  Without them a full
+     * store would refuse the very bytes that would empty it. */
+    SP_REASSEMBLY_PIECES_RESERVE = 64,
+
     /* CIDs of the peer that we keep, and CIDs of ours that we give out, at a time:
      * enough for a path change, few enough to walk. Beyond: CONNECTION_ID_LIMIT. */
     SP_CIDS_MAX = 4,

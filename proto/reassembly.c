@@ -54,7 +54,9 @@ static struct sp_piece *link_piece(struct sp_reassembly *reassembly, struct sp_p
                                    uint64_t offset, struct sb_slice slice)
 {
     struct sp_piece_store *store = reassembly->store;
-    struct sp_piece *piece = store->count < store->count_max ? sb_pool_take(store->pool) : NULL;
+    uint32_t count_max =
+        store->count_max + (offset == reassembly->read_end ? store->count_reserve : 0);
+    struct sp_piece *piece = store->count < count_max ? sb_pool_take(store->pool) : NULL;
     if (piece == NULL)
         return NULL;
     store->count++;

@@ -24,6 +24,7 @@ struct sp_piece_store {
     struct sb_pool *pool;
     uint32_t count;
     uint32_t count_max;
+    uint32_t count_reserve; /* more, for what fills a first gap: or a full store stays full */
 };
 
 /* Pieces in rising order, disjoint, not empty, all at or above `read_end`.
