@@ -6,11 +6,17 @@
  * does not ask for it [RFC9000 2.2]; comparing would touch bytes twice.
  *
  * What can be attacked: tiny frames with gaps cost a piece each; a connection's pieces are
- * bounded by its store. */
+ * bounded by its store.  Tiny frames into the middle of them cost a walk each: a frame may
+ * walk as far as its bytes pay for. */
 
 #include "proto/reassembly.h"
 
 #include "proto/base/assert.h"
+
+/* A full frame may pass as many pieces as a connection can have; a packet of the smallest
+ * ones takes not much longer than the cipher took for it. */
+#define STEPS_FREE   256
+#define STEPS_A_BYTE 16
 
 static uint64_t end_of(const struct sp_piece *piece)
 {
@@ -75,16 +81,43 @@ static struct sp_piece *link_piece(struct sp_reassembly *reassembly, struct sp_p
     return piece;
 }
 
+/* Finds the last piece that begins at or before `at`, NULL if none does, in at most `steps`
+ * steps from the nearer end.  False if those are not enough. */
+static bool find(const struct sp_reassembly *reassembly, uint64_t at, uint64_t steps,
+                 struct sp_piece **ret)
+{
+    struct sp_piece *first = reassembly->first;
+    struct sp_piece *piece = reassembly->last;
+
+    /* New bytes mostly come behind all others, repeated ones before them. */
+    if (first == NULL || first->offset > at) {
+        *ret = NULL;
+        return true;
+    }
+    if (piece->offset > at && at - first->offset < piece->offset - at) {
+        for (piece = first; piece->next->offset <= at; piece = piece->next)
+            if (steps-- == 0)
+                return false;
+    } else {
+        for (; piece->offset > at; piece = piece->prev)
+            if (steps-- == 0)
+                return false;
+    }
+    *ret = piece;
+    return true;
+}
+
 bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                           const struct sb_slice *slice)
 {
     uint64_t end = offset + slice->size;
     uint64_t at = SB_MAX(offset, reassembly->read_end);
 
-    /* New bytes mostly come behind all others. */
-    struct sp_piece *after = reassembly->last;
-    while (after != NULL && after->offset > at)
-        after = after->prev;
+    struct sp_piece *after;
+    if (at >= end)
+        return true;
+    if (!find(reassembly, at, STEPS_FREE + STEPS_A_BYTE * slice->size, &after))
+        return false;
     if (after != NULL)
         at = SB_MAX(at, end_of(after));
 

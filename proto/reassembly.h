@@ -46,7 +46,8 @@ void sp_reassembly_clear(struct sp_reassembly *reassembly);
 
 /* Takes bytes that start at `offset`; what is known already is left out.  New references to
  * the slice's buffer are taken as needed: the caller keeps its own.  False at the bound of
- * pieces: some of the bytes may have been taken, none wrongly. */
+ * pieces, or when a small slice lands deep among many: some of the bytes may have been
+ * taken, none wrongly.  What begins at `read_end` is never too deep. */
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
 
