@@ -30,7 +30,7 @@ void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay
 
     /* [RFC9002 5.3] The peer's delay must not bring a sample below the minimum. */
     uint64_t adjusted_ns = latest_ns;
-    if (latest_ns >= rtt->min_ns + ack_delay_ns)
+    if (latest_ns - rtt->min_ns >= ack_delay_ns)
         adjusted_ns = latest_ns - ack_delay_ns;
 
     uint64_t distance_ns = rtt->smoothed_ns > adjusted_ns ? rtt->smoothed_ns - adjusted_ns
