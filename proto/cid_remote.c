@@ -44,10 +44,13 @@ static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
     return true;
 }
 
-/* Moves away from an entry that is being retired to the one with the lowest sequence. */
-static void choose_active(struct sp_cid_remote *ids)
+/* Moves away from `old_sequence` if that was retired, to the lowest that is left: the CIDs of a
+ * peer are used in the order in which it issued them.  The old one's place may have been
+ * taken meanwhile. */
+static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)
 {
-    if (ids->entries[ids->active].is_used)
+    const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
+    if (active->is_used && active->sequence == old_sequence)
         return;
     uint64_t lowest = UINT64_MAX;
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
@@ -90,6 +93,7 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
         is_known |= entry->sequence == frame->sequence;
     }
 
+    uint64_t old_sequence = ids->entries[ids->active].sequence;
     ids->retire_prior_to = SB_MAX(ids->retire_prior_to, frame->retire_prior_to);
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         struct sp_cid_remote_entry *entry = &ids->entries[i];
@@ -117,7 +121,7 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
 
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         if (ids->entries[i].is_used) {
-            choose_active(ids);
+            choose_active(ids, old_sequence);
             return SP_OK;
         }
     }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection IDs that we issue: RFC 9000, Section 5.1.1. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/cid_local.h"
+
+static const uint8_t token[SP_RESET_TOKEN_SIZE] = "token-of-sixteen";
+
+static struct sp_cid cid_of(uint8_t number)
+{
+    uint8_t bytes[8] = {number};
+    return sp_cid_of(bytes, sizeof(bytes));
+}
+
+static struct sp_cid_local_entry *add(struct sp_cid_local *ids, uint8_t number)
+{
+    struct sp_cid cid = cid_of(number);
+    return sp_cid_local_add(ids, &cid, token);
+}
+
+/* [RFC9000 5.1.1] "MUST NOT provide more connection IDs than the peer's limit" */
+static void no_more_are_issued_than_the_peer_takes_and_we_keep(void **state)
+{
+    (void)state;
+    for (uint64_t count_max = 1; count_max < SP_CIDS_MAX + 3; count_max++) {
+        struct sp_cid_local ids;
+        struct sp_cid first = cid_of(0);
+        sp_cid_local_init(&ids, &first);
+        assert_false(sp_cid_local_wants_more(&ids)); /* the peer's limit is unknown */
+        ids.count_max = count_max;
+        uint8_t count = 1;
+        for (; sp_cid_local_wants_more(&ids); count++)
+            assert_non_null(add(&ids, count));
+        assert_int_equal(count, count_max < SP_CIDS_MAX ? count_max : SP_CIDS_MAX);
+    }
+}
+
+static void issuing_one_too_many_is_our_bug(void **state)
+{
+    (void)state;
+    struct sp_cid_local ids;
+    struct sp_cid cid = {.size = 4};
+    sp_cid_local_init(&ids, &cid);
+    expect_assert_failure(sp_cid_local_add(&ids, &cid, token));
+}
+
+/* [RFC9000 5.1.1] "The sequence number on each newly issued connection ID MUST increase by 1." */
+static void sequences_rise_by_one_and_are_never_used_again(void **state)
+{
+    (void)state;
+    struct sp_cid_local ids;
+    struct sp_cid first = cid_of(0);
+    sp_cid_local_init(&ids, &first);
+    ids.count_max = 3;
+    assert_false(sp_cid_local_find(&ids, 0)->wants_send); /* the handshake told it */
+    for (uint8_t n = 1; n < 50; n++) {
+        struct sp_cid_local_entry *entry = add(&ids, n);
+        assert_int_equal(entry->sequence, n);
+        assert_true(entry->wants_send);
+        assert_memory_equal(entry->reset_token, token, sizeof(token));
+        struct sp_cid want = cid_of(n);
+        assert_true(sp_cid_equal(&sp_cid_local_find(&ids, n)->cid, &want));
+        if (n < 2)
+            continue;
+        sp_cid_local_find(&ids, n - 2)->is_used = false; /* the peer retires the oldest */
+        assert_null(sp_cid_local_find(&ids, n - 2));
+        assert_true(sp_cid_local_wants_more(&ids));
+    }
+    assert_null(sp_cid_local_find(&ids, 50));
+    assert_int_equal(ids.next_sequence, 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_more_are_issued_than_the_peer_takes_and_we_keep),
+        cmocka_unit_test(issuing_one_too_many_is_our_bug),
+        cmocka_unit_test(sequences_rise_by_one_and_are_never_used_again),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
