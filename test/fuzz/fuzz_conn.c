@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* Input: a byte that chooses the victim and how far the handshake goes, then a script.
+ *
+ *     byte 0      bit 0: the victim is the server; bits 1 to 3: trains of the handshake that
+ *                 pass before the other side turns bad, 7 means all of them
+ *     script      an operation (enum op) in the low 3 bits, flags in the others, then what it
+ *                 takes
+ *
+ * The other side's keys are the attacker's: frames of the input are sealed with them and reach
+ * the handlers.  After each operation the victim tells, sends, and must hold all its
+ * invariants; at the end nothing may be left of it. */
+
+#include "proto/base/time.h"
+#include "proto/conn_impl.h"
+#include "test/support/null_pair.h"
+#include "test/support/fuzz.h"
+
+enum op {
+    OP_FRAMES,     /* flags: space (2 bits), hold back to coalesce, CE mark; size, bytes */
+    OP_DATAGRAM,   /* size, bytes: as they are */
+    OP_TIME,       /* flags: 0 to the deadline, else 8 us doubled so many times */
+    OP_VERB,       /* flags: which (enum verb); a stream, a number */
+    OP_ACK,        /* everything that the victim has sent */
+    OP_KEY_UPDATE, /* flags: 0 update; else the next first byte is XORed with a byte */
+    OP_SKIP,       /* packet numbers: so many */
+    OP_REPLAY,     /* the last datagram; flags: one bit of it changed */
+};
+
+enum verb {
+    VERB_OPEN_BIDI,
+    VERB_OPEN_UNI,
+    VERB_WRITE,
+    VERB_WRITE_FIN,
+    VERB_RESET,
+    VERB_STOP,
+    VERB_CONSUME,
+    VERB_CLOSE,
+    VERBS,
+};
+
+enum {
+    STEPS_MAX = 200,
+    TRAINS_MAX = 2000, /* one after another: more would be without an end */
+    HELD_MAX = 64,
+    DATAGRAM_SIZE = 1500,
+};
+
+static const uint8_t lent[4096];
+
+struct attack {
+    struct null_pair pair;
+    struct sb_reader input;
+    enum sp_role victim;
+    const struct sp_conn *peer; /* whose keys we have */
+    struct sp_key *key;         /* of 1-RTT, ours after the first update */
+    bool key_is_own;
+    bool key_phase;
+    uint8_t first_xor;
+    uint64_t next_pn[SP_SPACES];
+    uint8_t datagram[DATAGRAM_SIZE]; /* being built, or the last one */
+    size_t datagram_size;
+    bool is_held_back;
+    uint64_t written; /* writes that have not come back */
+    struct sb_slice held[HELD_MAX];
+    uint64_t held_ids[HELD_MAX];
+    uint32_t held_count;
+};
+
+static struct sp_conn *victim_of(const struct attack *a)
+{
+    return a->pair.ends[a->victim].conn;
+}
+
+/* ---- What the victim does by itself ---- */
+
+static void take_event(struct attack *a, const struct sp_event *event)
+{
+    if (event->kind == SP_EVENT_STREAM_DATA) {
+        SB_ASSERT(event->data.slice.size > 0 || event->data.fin);
+        if (event->data.slice.buffer != NULL)
+            SB_ASSERT(event->data.slice.buffer->ref_count > 0);
+        if (a->held_count < HELD_MAX && event->data.slice.size > 0) {
+            a->held[a->held_count] = event->data.slice;
+            a->held_ids[a->held_count++] = event->stream_id;
+        } else {
+            sb_buffer_unref(event->data.slice.buffer);
+        }
+    } else if (event->kind == SP_EVENT_STREAM_SENT) {
+        SB_ASSERT(a->written > 0);
+        a->written--;
+    }
+}
+
+static void settle(struct attack *a)
+{
+    struct sp_conn *conn = victim_of(a);
+    struct sp_event event;
+    while (sp_conn_next_event(conn, &event))
+        take_event(a, &event);
+
+    uint8_t bytes[8 * DATAGRAM_SIZE];
+    uint32_t trains = 0;
+    for (;;) {
+        struct sp_train train = {.data = bytes, .capacity = sizeof(bytes), .count_max = 8};
+        if (sp_conn_send(conn, &train, a->pair.now_ns) == 0)
+            break;
+        SB_ASSERT(train.size <= train.capacity && train.count <= 8);
+        SB_ASSERT(++trains < TRAINS_MAX);
+    }
+    while (sp_conn_next_event(conn, &event))
+        take_event(a, &event);
+    sp_conn_check(conn);
+}
+
+/* ---- What the attacker sends ---- */
+
+/* Puts a packet with this payload behind what is in the datagram. */
+static void forge(struct attack *a, enum sp_space space, const uint8_t *payload, size_t size)
+{
+    const struct sp_conn *peer = a->peer;
+    struct sp_key *key = space == SP_SPACE_APP ? a->key : peer->spaces[space].write;
+    if (key == NULL)
+        return;
+    struct sb_writer w =
+        sb_writer_of(a->datagram + a->datagram_size, sizeof(a->datagram) - a->datagram_size);
+    uint8_t *length_at = NULL, *pn_at;
+    uint64_t pn = a->next_pn[space];
+    if (sb_writer_left(&w) < 100 + size)
+        return;
+    if (space == SP_SPACE_APP) {
+        struct sp_short_header header = {
+            .dcid = sp_cid_remote_active(&peer->remote_ids),
+            .pn = pn,
+            .pn_size = SP_PN_SIZE_MAX,
+            .key_phase = a->key_phase,
+        };
+        sp_header_write_short(&w, &header, &pn_at);
+    } else {
+        struct sp_long_header header = {
+            .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
+            .dcid = *sp_cid_remote_active(&peer->remote_ids),
+            .scid = peer->local_ids.entries[0].cid,
+            .pn = pn,
+            .pn_size = SP_PN_SIZE_MAX,
+        };
+        sp_header_write_long(&w, &header, &length_at, &pn_at);
+    }
+    SB_ASSERT(!w.failed);
+    a->next_pn[space]++;
+    w.start[0] ^= a->first_xor & SP_HEADER_SHORT_RESERVED;
+    a->first_xor = 0;
+    if (length_at != NULL)
+        sp_header_set_length(length_at, SP_PN_SIZE_MAX + size + SP_TAG_SIZE);
+
+    struct sb_bytes part = {.data = payload, .size = size};
+    struct sp_seal seal = {
+        .pn = pn,
+        .header = w.start,
+        .header_size = sb_writer_used(&w),
+        .parts = &part,
+        .part_count = 1,
+        .out = w.at,
+    };
+    qs_null_protect_ops.seal(key, &seal);
+    const uint8_t *sample = pn_at + SP_PN_SIZE_MAX;
+    uint8_t mask[1][SP_MASK_SIZE];
+    qs_null_protect_ops.masks(key, &sample, 1, mask);
+    sp_header_mask(w.start, pn_at, SP_PN_SIZE_MAX, mask[0]);
+    a->datagram_size += sb_writer_used(&w) + size + SP_TAG_SIZE;
+}
+
+static void deliver(struct attack *a, enum sp_ecn ecn)
+{
+    null_pair_give(&a->pair, a->victim, a->datagram, a->datagram_size, ecn);
+}
+
+/* The next bytes of the input, as many as their first byte says; it may ask for too many. */
+static struct sb_bytes take_bytes(struct attack *a)
+{
+    uint64_t size = sb_reader_u8(&a->input);
+    size = SB_MIN(size * (size < 128 ? 1 : 8), sb_reader_left(&a->input));
+    return (struct sb_bytes){.data = sb_reader_take(&a->input, size), .size = size};
+}
+
+static void send_frames(struct attack *a, uint8_t flags)
+{
+    static const enum sp_space spaces[] = {SP_SPACE_APP, SP_SPACE_HANDSHAKE, SP_SPACE_INITIAL,
+                                           SP_SPACE_APP};
+    struct sb_bytes payload = take_bytes(a);
+    uint8_t empty = 0;
+    if (!a->is_held_back)
+        a->datagram_size = 0;
+    forge(a, spaces[flags & 3], payload.size > 0 ? payload.data : &empty, payload.size);
+    a->is_held_back = (flags & 4) != 0;
+    if (!a->is_held_back)
+        deliver(a, (flags & 8) != 0 ? SP_ECN_CE : SP_ECN_NOT);
+}
+
+static void send_raw(struct attack *a)
+{
+    struct sb_bytes bytes = take_bytes(a);
+    a->is_held_back = false;
+    a->datagram_size = SB_MIN(bytes.size, sizeof(a->datagram));
+    if (a->datagram_size > 0)
+        memcpy(a->datagram, bytes.data, a->datagram_size);
+    deliver(a, SP_ECN_NOT);
+}
+
+static void send_ack(struct attack *a)
+{
+    a->is_held_back = false;
+    a->datagram_size = 0;
+    for (uint32_t i = SP_SPACE_INITIAL; i < SP_SPACES; i++) {
+        uint64_t next_pn = victim_of(a)->loss.spaces[i].sent.next_pn;
+        if (next_pn == 0)
+            continue;
+        struct sp_ack_range all = {.smallest = 0, .largest = next_pn - 1};
+        uint8_t frame[32];
+        struct sb_writer w = sb_writer_of(frame, sizeof(frame));
+        SB_ASSERT(sp_frame_write_ack(&w, &all, 1, 0, NULL) == 1);
+        forge(a, (enum sp_space)i, frame, sb_writer_used(&w));
+    }
+    deliver(a, SP_ECN_NOT);
+}
+
+static void update_key(struct attack *a, uint8_t flags)
+{
+    if (flags != 0) {
+        a->first_xor = sb_reader_u8(&a->input);
+        return;
+    }
+    if (a->key == NULL)
+        return;
+    struct sp_key *next = qs_null_protect_ops.next(a->key);
+    SB_ASSERT(next != NULL);
+    if (a->key_is_own)
+        qs_null_protect_ops.destroy(a->key);
+    a->key = next;
+    a->key_is_own = true;
+    a->key_phase = !a->key_phase;
+}
+
+static void replay(struct attack *a, uint8_t flags)
+{
+    a->is_held_back = false;
+    if (flags != 0 && a->datagram_size > 0) {
+        uint32_t bit = sb_reader_u8(&a->input);
+        a->datagram[bit * 7 % a->datagram_size] ^= (uint8_t)(1u << bit % 8);
+    }
+    deliver(a, SP_ECN_NOT);
+}
+
+/* ---- What the victim's application and clock do ---- */
+
+static void pass_time(struct attack *a, uint8_t flags)
+{
+    struct sp_conn *conn = victim_of(a);
+    uint64_t deadline_ns = sp_conn_deadline_ns(conn);
+    if (flags == 0 && deadline_ns != SB_NEVER)
+        a->pair.now_ns = SB_MAX(a->pair.now_ns, deadline_ns);
+    else
+        a->pair.now_ns += 8 * SB_US << (flags & 15);
+    if (sp_conn_deadline_ns(conn) <= a->pair.now_ns)
+        sp_conn_on_deadline(conn, a->pair.now_ns);
+}
+
+static void consume(struct attack *a)
+{
+    for (uint32_t i = 0; i < a->held_count; i++) {
+        sb_buffer_unref(a->held[i].buffer);
+        sp_conn_consume(victim_of(a), a->held_ids[i], a->held[i].size);
+    }
+    a->held_count = 0;
+}
+
+static void use_verb(struct attack *a, uint8_t flags)
+{
+    struct sp_conn *conn = victim_of(a);
+    uint64_t id = sb_reader_u8(&a->input) & 0x1f;
+    uint64_t number = sb_reader_u8(&a->input);
+    enum verb verb = flags % VERBS;
+    uint64_t opened;
+    switch (verb) {
+    case VERB_OPEN_BIDI:
+    case VERB_OPEN_UNI:
+        (void)!sp_conn_open(conn, verb == VERB_OPEN_UNI, &opened);
+        break;
+    case VERB_WRITE:
+    case VERB_WRITE_FIN: {
+        struct sp_write write = {
+            .data = lent, .size = number * 16, .fin = verb == VERB_WRITE_FIN};
+        if (sp_conn_write(conn, id, &write) == SP_DONE)
+            a->written++;
+        break;
+    }
+    case VERB_RESET:
+        (void)!sp_conn_reset(conn, id, number);
+        break;
+    case VERB_STOP:
+        (void)!sp_conn_stop(conn, id, number);
+        break;
+    case VERB_CONSUME:
+        consume(a);
+        break;
+    default:
+        sp_conn_close(conn, number, (const char *)lent, number, a->pair.now_ns);
+        break;
+    }
+}
+
+static void step(struct attack *a)
+{
+    uint8_t byte = sb_reader_u8(&a->input);
+    uint8_t flags = byte >> 3;
+    switch ((enum op)(byte & 7)) {
+    case OP_FRAMES:
+        send_frames(a, flags);
+        break;
+    case OP_DATAGRAM:
+        send_raw(a);
+        break;
+    case OP_TIME:
+        pass_time(a, flags);
+        break;
+    case OP_VERB:
+        use_verb(a, flags);
+        break;
+    case OP_ACK:
+        send_ack(a);
+        break;
+    case OP_KEY_UPDATE:
+        update_key(a, flags);
+        break;
+    case OP_SKIP:
+        a->next_pn[SP_SPACE_APP] += flags == 0 ? sb_reader_u8(&a->input) : flags;
+        break;
+    case OP_REPLAY:
+        replay(a, flags);
+        break;
+    }
+}
+
+/* Lets `count` trains pass, or all that there are.  False if there is no victim then. */
+static bool shake_hands(struct attack *a, uint32_t count)
+{
+    enum sp_role from = SP_CLIENT;
+    uint32_t silent = 0;
+    for (uint32_t i = 0; i < count && silent < 2; i++) {
+        silent = null_pair_step(&a->pair, from) ? 0 : silent + 1;
+        from = from == SP_CLIENT ? SP_SERVER : SP_CLIENT;
+        a->pair.now_ns += SB_MS;
+    }
+    enum sp_role peer = a->victim == SP_CLIENT ? SP_SERVER : SP_CLIENT;
+    a->peer = a->pair.ends[peer].conn;
+    if (a->peer == NULL || victim_of(a) == NULL)
+        return false;
+    a->key = a->peer->keys.write;
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        a->next_pn[i] = a->peer->loss.spaces[i].sent.next_pn;
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1)
+        return 0;
+    struct attack *a = calloc(1, sizeof(*a));
+    SB_ASSERT(a != NULL);
+    a->input = sb_reader_of(data + 1, size - 1);
+    a->victim = (data[0] & 1) != 0 ? SP_SERVER : SP_CLIENT;
+    null_pair_init(&a->pair, 1);
+    uint32_t trains = data[0] >> 1 & 7;
+    if (shake_hands(a, trains == 7 ? 100 : trains)) {
+        settle(a);
+        for (uint32_t i = 0; i < STEPS_MAX && sb_reader_left(&a->input) > 0; i++) {
+            step(a);
+            settle(a);
+        }
+    }
+    for (uint32_t i = 0; i < a->held_count; i++)
+        sb_buffer_unref(a->held[i].buffer);
+    if (a->key_is_own)
+        qs_null_protect_ops.destroy(a->key);
+    null_pair_deinit(&a->pair);
+    free(a);
+    return 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Input: operations of three bytes on a reassembly and on a set of ranges, which must both
+ * agree with a map of the same bytes.
+ *
+ *     byte 0      bits 0 and 1: insert (0, 1), read (2), remove from the ranges (3);
+ *                 the others: the size
+ *     byte 1, 2   offset */
+
+#include "proto/ranges.h"
+#include "proto/reassembly.h"
+#include "test/support/fuzz.h"
+#include "test/support/heap.h"
+
+enum { BYTES = 300, PIECES_MAX = 24, RANGES_MAX = 12 };
+
+struct packet {
+    struct sb_buffer buffer;
+    uint8_t data[];
+};
+
+static uint32_t packet_count;
+
+static void release(struct sb_buffer *buffer)
+{
+    packet_count--;
+    free(SB_CONTAINER_OF(buffer, struct packet, buffer));
+}
+
+struct world {
+    struct heap heap;
+    struct sb_pool piece_pool;
+    struct sb_pool range_pool;
+    struct sp_piece_store store;
+    struct sp_reassembly reassembly;
+    struct sp_ranges ranges;
+    bool is_received[BYTES];
+    bool is_in_ranges[BYTES];
+};
+
+static uint8_t byte_at(uint64_t offset)
+{
+    return (uint8_t)(offset * 31 + offset / 256);
+}
+
+/* At the bound of pieces some of the bytes may have been taken: how many, tells the sum; which,
+ * the order: from the lowest on. */
+static void insert(struct world *world, uint64_t offset, size_t size)
+{
+    struct packet *packet = malloc(sizeof(*packet) + size);
+    SB_ASSERT(packet != NULL);
+    packet->buffer = (struct sb_buffer){.ref_count = 1, .release = release};
+    packet_count++;
+    for (size_t i = 0; i < size; i++)
+        packet->data[i] = byte_at(offset + i);
+    struct sb_slice slice = {.data = packet->data, .size = size, .buffer = &packet->buffer};
+    uint64_t before = world->reassembly.received_bytes;
+    bool ok = sp_reassembly_insert(&world->reassembly, offset, &slice);
+    sb_buffer_unref(&packet->buffer);
+
+    uint64_t taken = world->reassembly.received_bytes - before;
+    for (uint64_t i = offset; i < offset + size && taken > 0; i++) {
+        taken -= !world->is_received[i];
+        world->is_received[i] = true;
+    }
+    SB_ASSERT(taken == 0);
+    SB_ASSERT(ok || world->store.count == PIECES_MAX);
+    for (uint64_t i = offset; ok && i < offset + size; i++)
+        SB_ASSERT(world->is_received[i]);
+}
+
+static void read_next(struct world *world)
+{
+    uint64_t at = world->reassembly.read_end;
+    struct sb_slice slice;
+    bool ok = sp_reassembly_next(&world->reassembly, &slice);
+    SB_ASSERT(ok == (at < BYTES && world->is_received[at]));
+    if (!ok)
+        return;
+    SB_ASSERT(slice.size > 0);
+    for (size_t i = 0; i < slice.size; i++) {
+        SB_ASSERT(world->is_received[at + i]);
+        SB_ASSERT(slice.data[i] == byte_at(at + i));
+    }
+    sb_buffer_unref(slice.buffer);
+}
+
+static void change_ranges(struct world *world, uint64_t offset, size_t size, bool is_add)
+{
+    bool ok = is_add ? sp_ranges_add(&world->ranges, offset, offset + size)
+                     : sp_ranges_remove(&world->ranges, offset, offset + size);
+    SB_ASSERT(ok || world->range_pool.used_count == RANGES_MAX);
+    if (ok)
+        memset(world->is_in_ranges + offset, is_add, size);
+}
+
+static void check(const struct world *world)
+{
+    sp_reassembly_check(&world->reassembly);
+    sp_ranges_check(&world->ranges);
+    uint64_t received = 0;
+    const struct sp_range *range = world->ranges.first;
+    for (uint64_t i = 0; i < BYTES; i++) {
+        received += world->is_received[i];
+        if (range != NULL && i == range->end)
+            range = range->next;
+        SB_ASSERT(world->is_in_ranges[i] == (range != NULL && i >= range->start));
+    }
+    SB_ASSERT(received == world->reassembly.received_bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world world = {0};
+    packet_count = 0;
+    heap_init(&world.heap);
+    sb_pool_init(&world.piece_pool, "pieces", sizeof(struct sp_piece), 8, PIECES_MAX,
+                 &world.heap.memory);
+    sb_pool_init(&world.range_pool, "ranges", sizeof(struct sp_range), 8, RANGES_MAX,
+                 &world.heap.memory);
+    world.store = (struct sp_piece_store){.pool = &world.piece_pool, .count_max = PIECES_MAX};
+    sp_reassembly_init(&world.reassembly, &world.store);
+    sp_ranges_init(&world.ranges, &world.range_pool);
+
+    for (; size >= 3; data += 3, size -= 3) {
+        uint64_t offset = (uint64_t)(data[1] << 8 | data[2]) % BYTES;
+        size_t span = SB_MIN(data[0] >> 2, BYTES - offset);
+        switch (data[0] & 3) {
+        case 0:
+        case 1:
+            insert(&world, offset, span);
+            change_ranges(&world, offset, span, true);
+            break;
+        case 2:
+            read_next(&world);
+            break;
+        default:
+            change_ranges(&world, offset, span, false);
+            break;
+        }
+        check(&world);
+    }
+    sp_reassembly_clear(&world.reassembly);
+    sp_ranges_clear(&world.ranges);
+    SB_ASSERT(packet_count == 0 && world.store.count == 0);
+    sb_pool_deinit(&world.piece_pool);
+    sb_pool_deinit(&world.range_pool);
+    heap_deinit(&world.heap);
+    return 0;
+}
