@@ -45,8 +45,8 @@ class Installed:
         self.environment['PKG_CONFIG_PATH'] = ':'.join(
             [str(pcs[0].parent), os.environ.get('SPATE_PKG_CONFIG_PATH', '')])
 
-    def pkg_config(self, *args):
-        return run(['pkg-config', *args, 'spate'], env=self.environment).split()
+    def pkg_config(self, *args, packages=('spate',)):
+        return run(['pkg-config', *args, *packages], env=self.environment).split()
 
 
 def symbols(path, *flags):
@@ -121,8 +121,9 @@ def a_c_program_links_to_the_shared_library_and_runs(installed):
 
 
 def a_c_program_links_to_the_static_library_and_runs(installed):
-    flags = [flag.replace('-lspate', '-l:libspate.a')
-             for flag in installed.pkg_config('--static', '--libs')]
+    # Not --static: that is for programs that take everything from archives, libz too.
+    flags = [flag.replace('-lspate', '-l:libspate.a') for flag in installed.pkg_config(
+        '--libs', packages=('spate', 'openssl', 'liburing'))]
     program = build_echo(installed, 'echo-static', flags)
     assert 'libspate.so' not in run(['readelf', '-d', program])
     shown = run([program], timeout=60)
