@@ -174,13 +174,14 @@ SB_MUST_USE enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint
 SB_MUST_USE enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);
 
 /* The application is done with `size` received bytes of stream `id`: gives the
- * peer that much credit again.  The stream may be closed already. */
+ * peer that much credit again.  The stream may be closed already.  Giving back more than was
+ * handed out is the caller's bug, and asserted. */
 void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size);
 
 SB_MUST_USE enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
 
 /* Starts to close with an application's error.  [RFC9000 10.2]  Repeats are ignored.
- * `reason` is copied, cut at SP_REASON_SIZE_MAX. */
+ * `error` is below 2^62.  `reason` is copied, cut at SP_REASON_SIZE_MAX. */
 void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,
                    uint64_t now_ns);
 /* The same as a transport: for hosts that shut down or run out of memory. */

@@ -110,8 +110,10 @@ static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t no
         if (limits->wants_blocked &&
             add_number(conn, build,
                        is_uni ? SP_FRAME_STREAMS_BLOCKED_UNI : SP_FRAME_STREAMS_BLOCKED_BIDI,
-                       limits->local_max))
+                       limits->local_max)) {
             limits->wants_blocked = false;
+            limits->blocked_at = limits->local_max;
+        }
     }
 }
 

@@ -205,6 +205,8 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     conn->datagram_size = SB_MIN(conn->config->datagram_size_max, conn->peer.max_udp_payload_size);
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
     sp_conn_issue_cids(conn);
+    for (uint32_t i = 0; i < 2; i++) /* who asked too early is told */
+        conn->limits[i].has_news = conn->limits[i].was_refused && conn->limits[i].local_max > 0;
     if (sp_conn_is_server(conn)) {
         conn->wants_handshake_done = true;
         sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */

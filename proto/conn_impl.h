@@ -62,6 +62,7 @@ struct sp_stream_limits {
     uint64_t remote_max;    /* what we have allowed */
     bool wants_max_streams; /* MAX_STREAMS is to be sent */
     bool wants_blocked;     /* STREAMS_BLOCKED is to be sent */
+    uint64_t blocked_at;    /* the limit reported by it; UINT64_MAX: none */
     bool was_refused;       /* sp_conn_open() said AGAIN: tell when that changes */
     bool has_news;          /* .. it has */
 };

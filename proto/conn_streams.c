@@ -23,6 +23,8 @@ bool sp_conn_streams_init(struct sp_conn *conn)
     conn->data_blocked_at = UINT64_MAX;
     conn->limits[false].remote_max = config->streams_bidi_max;
     conn->limits[true].remote_max = config->streams_uni_max;
+    conn->limits[false].blocked_at = UINT64_MAX;
+    conn->limits[true].blocked_at = UINT64_MAX;
     return sp_stream_map_init(&conn->streams, conn->pools->memory,
                               config->streams_bidi_max + config->streams_uni_max +
                                   config->streams_local_max);
@@ -332,7 +334,7 @@ enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     if (!conn->is_complete || at_peer_limit || local_now >= conn->config->streams_local_max) {
         limits->was_refused = true;
         limits->has_news = false;
-        if (at_peer_limit && conn->is_complete)
+        if (at_peer_limit && conn->is_complete && limits->blocked_at != limits->local_max)
             limits->wants_blocked = true;
         return SP_AGAIN;
     }

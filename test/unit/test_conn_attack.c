@@ -216,6 +216,37 @@ static void ack_leaves_without_memory_for_its_record(void **state)
     pair_deinit(&pair);
 }
 
+/* An application that asks again and again must not make packets of it. */
+static void refused_open_is_reported_once_and_answered_when_it_may_work(void **state)
+{
+    (void)state;
+    struct conn_pair pair;
+    size_t size;
+    uint64_t id;
+    struct sp_event event;
+    pair_init(&pair);
+    pair.config.streams_uni_max = 1;
+    pair_start(&pair);
+    struct sp_conn *client = pair_conn(&pair, SP_CLIENT);
+    assert_int_equal(sp_conn_open(client, true, &id), SP_AGAIN); /* before the handshake */
+    bool was_told = false;
+    for (uint32_t i = 0; i < 3; i++) {
+        pair_carry(&pair, SP_CLIENT);
+        pair_carry(&pair, SP_SERVER);
+        while (sp_conn_next_event(client, &event))
+            was_told |= event.kind == SP_EVENT_STREAMS_AVAILABLE && event.is_uni;
+    }
+    assert_true(was_told);
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    pair_shuttle(&pair);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(sp_conn_open(client, true, &id), SP_AGAIN);
+        (void)pair_flush(&pair, SP_CLIENT, &size);
+    }
+    assert_int_equal(sent_count(&pair, SP_CLIENT, SP_FRAME_STREAMS_BLOCKED_UNI), 1);
+    pair_deinit(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +258,7 @@ int main(void)
         cmocka_unit_test(full_store_of_pieces_still_takes_what_fills_the_first_gap),
         cmocka_unit_test(tiny_frame_deep_among_pieces_is_dropped),
         cmocka_unit_test(ack_leaves_without_memory_for_its_record),
+        cmocka_unit_test(refused_open_is_reported_once_and_answered_when_it_may_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
