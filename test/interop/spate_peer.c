@@ -283,11 +283,14 @@ static void on_closed(struct peer_conn *conn, const struct spate_close *close)
 {
     struct peer *peer = conn->peer;
     bool is_transport = close->kind == SPATE_CLOSE_TRANSPORT;
+    uint64_t answered_count = conn->finished_count;
     SB_LIST_EACH(link, &conn->streams) {
         const struct peer_stream *stream = SB_CONTAINER_OF(link, struct peer_stream, link);
         if (stream->lent_count != 0)
             fail(peer, "connection closed with pieces of stream %" PRIu64 " still lent",
                  stream->perf.id);
+        /* The other side may close without a last ACK, when it has said all and heard all. */
+        answered_count += stream->perf.fin_received;
     }
     if (is_transport || close->kind == SPATE_CLOSE_APP)
         printf("closed %s %s %" PRIu64 "\n", close->is_local ? "local" : "remote",
@@ -295,7 +298,7 @@ static void on_closed(struct peer_conn *conn, const struct spate_close *close)
     if (close->kind != SPATE_CLOSE_APP)
         fail(peer, "connection failed: kind %d, error %" PRIu64 " %s", (int)close->kind,
              close->error, close->reason);
-    else if (!peer->options->is_server && conn->finished_count != peer->options->stream_count)
+    else if (!peer->options->is_server && answered_count != peer->options->stream_count)
         fail(peer, "the connection was closed before all streams were done");
     peer->closed_count++;
     conn_destroy(conn);
