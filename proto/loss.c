@@ -247,7 +247,6 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
 {
     uint64_t duration_ns = backoff(loss, sp_rtt_pto_ns(&loss->rtt));
     uint64_t deadline_ns = SB_NEVER;
-    bool any_eliciting = false;
 
     *ret_space = SP_SPACE_INITIAL;
     if (loss->is_amplification_blocked)
@@ -257,7 +256,6 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
         const struct sp_loss_space *s = &loss->spaces[i];
         if (s->is_discarded || s->sent.eliciting_count == 0)
             continue;
-        any_eliciting = true;
         uint64_t at_ns = s->last_eliciting_ns + duration_ns;
         if (i == SP_SPACE_APP) {
             if (!loss->is_confirmed)
@@ -269,10 +267,11 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
             *ret_space = (enum sp_space)i;
         }
     }
-    if (any_eliciting || !loss->peer_is_validating)
+    if (deadline_ns != SB_NEVER || !loss->peer_is_validating)
         return deadline_ns;
 
-    /* [RFC9002 6.2.2.1] The server may be waiting for us to prove our address. */
+    /* [RFC9002 6.2.2.1] The server may be waiting for us to prove our address.  0-RTT packets
+     * in flight do not help it: they have no PTO of their own yet. */
     *ret_space = loss->has_handshake_keys ? SP_SPACE_HANDSHAKE : SP_SPACE_INITIAL;
     return loss->idle_since_ns + duration_ns;
 }

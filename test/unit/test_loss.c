@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* Loss detection, probes and persistent congestion: RFC 9002, Sections 6 and 7.6. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/time.h"
+#include "proto/loss.h"
+#include "test/support/heap.h"
+
+#define RTT_NS (100 * SB_MS)
+
+struct world {
+    struct heap heap;
+    struct sb_pool pool;
+    struct sp_loss loss;
+    struct sp_sent_frame frames[SP_SPACES][100];
+};
+
+static void world_init(struct world *world)
+{
+    *world = (struct world){0};
+    heap_init(&world->heap);
+    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100,
+                 &world->heap.memory);
+    sp_loss_init(&world->loss, &world->pool, 1200, false);
+    world->loss.is_confirmed = true;
+    world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
+}
+
+static void world_deinit(struct world *world)
+{
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        (void)sp_loss_discard(&world->loss, (enum sp_space)i);
+    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
+    sb_pool_deinit(&world->pool);
+    heap_deinit(&world->heap);
+}
+
+static void send_one(struct world *world, enum sp_space space, uint64_t now_ns, bool is_eliciting)
+{
+    struct sp_sent *sent = &world->loss.spaces[space].sent;
+    assert_true(sp_sent_reserve(sent));
+    struct sp_sent_frame *frame = &world->frames[space][sent->next_pn];
+    *frame = (struct sp_sent_frame){.offset = sent->next_pn};
+    struct sp_sent_packet packet = {
+        .frames = frame,
+        .sent_ns = now_ns,
+        .size = is_eliciting ? 1200 : 0,
+        .state = SP_SENT_OUT,
+        .is_eliciting = is_eliciting,
+    };
+    sp_loss_on_sent(&world->loss, space, &packet);
+    sp_loss_check(&world->loss);
+}
+
+static struct sp_loss_outcome ack_in(struct world *world, enum sp_space space, uint64_t smallest,
+                                     uint64_t largest, uint64_t now_ns)
+{
+    struct sp_frame_ack ack = {.largest = largest, .first = {smallest, largest}};
+    struct sp_loss_outcome outcome;
+    assert_int_equal(sp_loss_on_ack(&world->loss, space, &ack, 0, now_ns, &outcome), SP_OK);
+    sp_loss_check(&world->loss);
+    return outcome;
+}
+
+static struct sp_loss_outcome ack(struct world *world, uint64_t smallest, uint64_t largest,
+                                  uint64_t now_ns)
+{
+    return ack_in(world, SP_SPACE_APP, smallest, largest, now_ns);
+}
+
+/* The list holds the frames of packets `first` to `last`, in order. */
+static void assert_frames(const struct sp_sent_frame *frame, uint64_t first, uint64_t last)
+{
+    for (uint64_t pn = first; pn <= last; pn++, frame = frame->next) {
+        assert_non_null(frame);
+        assert_int_equal(frame->offset, pn);
+    }
+    assert_null(frame);
+}
+
+/* Packet 0 is sent and acknowledged: the RTT is 100 ms, its variance 50. */
+static void take_a_sample(struct world *world)
+{
+    send_one(world, SP_SPACE_APP, 0, true);
+    assert_frames(ack(world, 0, 0, RTT_NS).acked, 0, 0);
+    assert_int_equal(sp_rtt_pto_ns(&world->loss.rtt), 300 * SB_MS);
+}
+
+/* [RFC9002 6.1.1] */
+static void a_packet_three_numbers_behind_is_lost(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    take_a_sample(&world);
+    for (int i = 1; i <= 5; i++)
+        send_one(&world, SP_SPACE_APP, SB_S, true);
+    struct sp_loss_outcome outcome = ack(&world, 3, 3, SB_S + 1);
+    assert_frames(outcome.acked, 3, 3);
+    assert_null(outcome.lost); /* 1 and 2 are fewer than three behind */
+    outcome = ack(&world, 4, 4, SB_S + 2);
+    assert_frames(outcome.lost, 1, 1);
+    outcome = ack(&world, 5, 5, SB_S + 3);
+    assert_frames(outcome.lost, 2, 2);
+    assert_int_equal(world.loss.lost_count, 2);
+    assert_int_equal(world.loss.cc.in_flight_bytes, 0);
+    world_deinit(&world);
+}
+
+/* [RFC9002 6.1.2] */
+static void a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    take_a_sample(&world);
+    send_one(&world, SP_SPACE_APP, SB_S, true);
+    send_one(&world, SP_SPACE_APP, SB_S + 5 * SB_MS, true);
+    assert_null(ack(&world, 2, 2, SB_S + 105 * SB_MS).lost);
+    uint64_t at_ns = SB_S + RTT_NS * 9 / 8;
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+
+    struct sp_loss_outcome outcome;
+    sp_loss_on_deadline(&world.loss, at_ns - 1, &outcome);
+    assert_true(outcome.lost == NULL && !outcome.probe);
+    sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+    assert_frames(outcome.lost, 1, 1);
+    assert_int_equal(outcome.lost_space, SP_SPACE_APP);
+    assert_false(outcome.probe);
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+    world_deinit(&world);
+}
+
+/* [RFC9002 6.2] Its frames are gone already: it is counted, no more. */
+static void a_late_acknowledgment_of_a_lost_packet_is_counted(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    take_a_sample(&world);
+    for (int i = 1; i <= 4; i++)
+        send_one(&world, SP_SPACE_APP, SB_S, true);
+    assert_frames(ack(&world, 4, 4, SB_S + 1).lost, 1, 1);
+    struct sp_loss_outcome outcome = ack(&world, 1, 4, SB_S + 2);
+    assert_frames(outcome.acked, 2, 3);
+    assert_int_equal(world.loss.spurious_count, 1);
+    assert_false(ack(&world, 1, 4, SB_S + 3).acked_any); /* a repeat says nothing */
+    assert_int_equal(world.loss.spurious_count, 1);
+    world_deinit(&world);
+}
+
+/* [RFC9000 13.1] */
+static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    send_one(&world, SP_SPACE_APP, 0, true);
+    struct sp_frame_ack bad = {.largest = 1, .first = {0, 1}};
+    struct sp_loss_outcome outcome;
+    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
+                     SP_ERR_PROTOCOL_VIOLATION);
+    assert_true(outcome.acked == NULL && outcome.lost == NULL);
+    bad.largest = bad.first.largest = UINT64_MAX >> 2;
+    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
+                     SP_ERR_PROTOCOL_VIOLATION);
+    assert_int_equal(world.loss.spaces[SP_SPACE_APP].sent.out_count, 1);
+    world_deinit(&world);
+}
+
+/* [RFC9002 5.1, 5.3] */
+static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    send_one(&world, SP_SPACE_APP, 0, false);
+    ack(&world, 0, 0, 40 * SB_MS);
+    assert_false(sp_rtt_has_sample(&world.loss.rtt)); /* nothing elicited it */
+    send_one(&world, SP_SPACE_APP, SB_S, true);
+    send_one(&world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
+    ack(&world, 1, 2, SB_S + 60 * SB_MS);
+    assert_int_equal(world.loss.rtt.latest_ns, 50 * SB_MS);
+
+    send_one(&world, SP_SPACE_APP, 2 * SB_S, true);
+    struct sp_frame_ack delayed = {.largest = 3, .first = {3, 3}};
+    struct sp_loss_outcome outcome;
+    /* 30 ms are said, 25 were promised: 75 - 25 = 50. */
+    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &delayed, 30 * SB_MS,
+                                    2 * SB_S + 75 * SB_MS, &outcome),
+                     SP_OK);
+    assert_int_equal(world.loss.rtt.smoothed_ns, 50 * SB_MS);
+    world_deinit(&world);
+}
+
+/* [RFC9002 6.2.1] smoothed + 4 * variance + max_ack_delay, doubled each time. */
+static void the_pto_backs_off_and_an_ack_resets_it(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    take_a_sample(&world);
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+    send_one(&world, SP_SPACE_APP, SB_S, true);
+    uint64_t at_ns = SB_S;
+    for (uint32_t i = 0; i < 4; i++) {
+        at_ns += 325 * SB_MS << i;
+        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+        struct sp_loss_outcome outcome;
+        sp_loss_on_deadline(&world.loss, at_ns - 1, &outcome);
+        assert_false(outcome.probe);
+        sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+        assert_true(outcome.probe && outcome.probe_space == SP_SPACE_APP);
+        assert_null(outcome.lost); /* a PTO declares nothing lost. [RFC9002 6.2] */
+        send_one(&world, SP_SPACE_APP, at_ns, true);
+    }
+    assert_int_equal(world.loss.pto_count, 4);
+    ack(&world, 5, 5, at_ns + 10);
+    assert_int_equal(world.loss.pto_count, 0);
+    world_deinit(&world);
+}
+
+/* [RFC9002 6.2.1] "MUST NOT set its PTO timer for the Application Data packet number space until
+ * the handshake is confirmed."  The Initial and Handshake spaces have no ack delay. */
+static void the_earliest_space_gets_the_probe(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    world.loss.is_confirmed = false;
+    send_one(&world, SP_SPACE_APP, 1, true);
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+    send_one(&world, SP_SPACE_HANDSHAKE, 3, true);
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), 3 + 999 * SB_MS);
+    send_one(&world, SP_SPACE_INITIAL, 2, true);
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), 2 + 999 * SB_MS);
+    world.loss.is_amplification_blocked = true; /* [RFC9002 6.2.2.1] */
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+    world.loss.is_amplification_blocked = false;
+
+    struct sp_loss_outcome outcome;
+    sp_loss_on_deadline(&world.loss, SB_S, &outcome);
+    assert_true(outcome.probe);
+    assert_int_equal(outcome.probe_space, SP_SPACE_INITIAL);
+    world_deinit(&world);
+}
+
+/* [RFC9002 6.2.2.1] "the client MUST set the PTO timer if the client has not received an
+ * acknowledgment for any of its Handshake packets and the handshake is not confirmed, even if
+ * there are no packets in flight": the server may be stuck. */
+static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        bool has_handshake_keys, has_early_data;
+        enum sp_space want;
+    } samples[] = {
+        {"nothing in flight", false, false, SP_SPACE_INITIAL},
+        {"with Handshake keys", true, false, SP_SPACE_HANDSHAKE},
+        {"only 0-RTT in flight", false, true, SP_SPACE_INITIAL},
+        {"only 0-RTT in flight, with keys", true, true, SP_SPACE_HANDSHAKE},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct world world;
+        world_init(&world);
+        world.loss.is_confirmed = false;
+        world.loss.peer_is_validating = true;
+        world.loss.has_handshake_keys = samples[i].has_handshake_keys;
+        print_message("    %s\n", samples[i].what);
+        send_one(&world, SP_SPACE_INITIAL, 0, true);
+        if (samples[i].has_early_data)
+            send_one(&world, SP_SPACE_APP, 0, true);
+        ack_in(&world, SP_SPACE_INITIAL, 0, 0, RTT_NS);
+        uint64_t at_ns = RTT_NS + 300 * SB_MS;
+        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+        struct sp_loss_outcome outcome;
+        sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+        assert_true(outcome.probe);
+        assert_int_equal(outcome.probe_space, samples[i].want);
+        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns + 600 * SB_MS);
+        world_deinit(&world);
+    }
+}
+
+/* [RFC9002 7.6.1, 7.6.2] With a second sample of 100 ms the duration is (100 + 4 * 37.5 + 25) ms
+ * times 3: 825 ms.  What counts is the time between the first and the last lost packet of a
+ * run. */
+static void persistent_congestion_takes_a_long_run_of_losses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        uint64_t step_ms; /* between packets 1 to 5; 6 to 8 follow at once */
+        uint64_t acked;   /* of 1 to 5, with 6 to 8; 0: none */
+        bool is_sampled;
+        bool want;
+    } samples[] = {
+        {"long enough", 207, 0, true, true},
+        {"just too short", 206, 0, true, false},
+        {"interrupted by an acknowledgment", 300, 3, true, false},
+        {"long enough behind an acknowledgment", 400, 1, true, true},
+        {"sent before the first sample", 2000, 0, false, false},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct world world;
+        world_init(&world);
+        if (samples[i].is_sampled)
+            take_a_sample(&world);
+        else
+            send_one(&world, SP_SPACE_APP, 0, true);
+        uint64_t at_ns = SB_S;
+        for (int k = 1; k <= 5; k++, at_ns += samples[i].step_ms * SB_MS)
+            send_one(&world, SP_SPACE_APP, at_ns, true);
+        for (int k = 6; k <= 8; k++)
+            send_one(&world, SP_SPACE_APP, at_ns, true);
+        if (samples[i].acked != 0) {
+            /* Marks it without any loss: nothing larger is known yet but 0. */
+            struct sp_loss_space *space = &world.loss.spaces[SP_SPACE_APP];
+            struct sp_sent_packet *packet = sp_sent_find(&space->sent, samples[i].acked);
+            sp_cc_on_removed(&world.loss.cc, packet->size);
+            (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
+        }
+        print_message("    %s\n", samples[i].what);
+        assert_non_null(ack(&world, 6, 8, at_ns + RTT_NS).lost);
+        assert_int_equal(world.loss.persistent_count, samples[i].want);
+        assert_int_equal(world.loss.cc.window_bytes == 2400, samples[i].want);
+        world_deinit(&world);
+    }
+}
+
+/* [RFC9002 6.4] */
+static void a_discarded_space_leaves_nothing_in_flight(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    uint64_t window_bytes = world.loss.cc.window_bytes;
+    for (int i = 0; i < 5; i++)
+        send_one(&world, SP_SPACE_INITIAL, 1, true);
+    world.loss.pto_count = 3;
+    assert_frames(sp_loss_discard(&world.loss, SP_SPACE_INITIAL), 0, 4);
+    assert_null(sp_loss_discard(&world.loss, SP_SPACE_INITIAL));
+    assert_int_equal(world.loss.cc.in_flight_bytes, 0);
+    assert_int_equal(world.loss.cc.window_bytes, window_bytes);
+    assert_int_equal(world.loss.pto_count, 0); /* [RFC9002 6.2.2] */
+    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+
+    send_one(&world, SP_SPACE_HANDSHAKE, 1, true);
+    assert_frames(sp_loss_forget(&world.loss, SP_SPACE_HANDSHAKE), 0, 0);
+    send_one(&world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
+    assert_int_equal(world.loss.cc.in_flight_bytes, 1200);
+    world_deinit(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_packet_three_numbers_behind_is_lost),
+        cmocka_unit_test(a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
+        cmocka_unit_test(a_late_acknowledgment_of_a_lost_packet_is_counted),
+        cmocka_unit_test(an_acknowledgment_of_what_was_never_sent_is_a_violation),
+        cmocka_unit_test(a_sample_is_taken_from_the_largest_if_any_elicits),
+        cmocka_unit_test(the_pto_backs_off_and_an_ack_resets_it),
+        cmocka_unit_test(the_earliest_space_gets_the_probe),
+        cmocka_unit_test(a_client_keeps_a_pto_while_the_server_may_be_stuck),
+        cmocka_unit_test(persistent_congestion_takes_a_long_run_of_losses),
+        cmocka_unit_test(a_discarded_space_leaves_nothing_in_flight),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
