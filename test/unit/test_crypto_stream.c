@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The CRYPTO bytes of a level: RFC 9000, Sections 7.5 and 19.6. */
+
+#include "test/support/qt.h"
+
+#include "proto/crypto_stream.h"
+#include "proto/limits.h"
+#include "test/support/heap.h"
+
+struct world {
+    struct heap heap;
+    struct sb_pool pieces;
+    struct sb_pool ranges;
+    struct sp_piece_store store;
+    struct sp_crypto_stream stream;
+};
+
+static void world_init(struct world *world)
+{
+    heap_init(&world->heap);
+    sb_pool_init(&world->pieces, "pieces", sizeof(struct sp_piece), 8, 8, &world->heap.memory);
+    sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 8, &world->heap.memory);
+    world->store = (struct sp_piece_store){.pool = &world->pieces, .count_max = 2};
+    sp_crypto_stream_init(&world->stream, &world->store, &world->ranges);
+}
+
+static void world_deinit(struct world *world)
+{
+    sp_crypto_stream_deinit(&world->stream);
+    sb_pool_deinit(&world->pieces);
+    sb_pool_deinit(&world->ranges);
+    heap_deinit(&world->heap);
+}
+
+static uint8_t bytes[1000];
+
+static enum sp_err receive(struct world *world, uint64_t offset, uint64_t size, bool *ret_no_memory)
+{
+    struct sp_frame_crypto frame = {.offset = offset, .data = bytes, .size = size};
+    return sp_crypto_stream_receive(&world->stream, &frame, NULL, ret_no_memory);
+}
+
+/* [RFC9000 7.5] The bound moves with what TLS has taken. */
+static void bytes_too_far_ahead_exceed_the_buffer(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    bool no_memory = true;
+    const uint64_t end = SP_CRYPTO_BUFFER_BYTES_MAX;
+    assert_int_equal(receive(&world, end - 10, 10, &no_memory), SP_OK);
+    assert_false(no_memory);
+    assert_int_equal(receive(&world, end - 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
+    assert_int_equal(receive(&world, (UINT64_C(1) << 62) - 1, 0, &no_memory),
+                     SP_ERR_CRYPTO_BUFFER_EXCEEDED);
+    assert_int_equal(receive(&world, 0, 20, &no_memory), SP_OK);
+    struct sb_slice slice;
+    assert_true(sp_reassembly_next(&world.stream.in, &slice));
+    assert_int_equal(receive(&world, end + 10, 10, &no_memory), SP_OK);
+    assert_false(no_memory);
+    assert_int_equal(receive(&world, end + 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
+    assert_int_equal(receive(&world, 100, 1, &no_memory), SP_OK);
+    assert_true(no_memory); /* a third piece */
+    world_deinit(&world);
+}
+
+/* [RFC9000 13.3] */
+static void lost_bytes_go_out_before_new_ones(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    struct sp_crypto_stream *s = &world.stream;
+    uint64_t offset, size;
+    assert_false(sp_crypto_stream_wants_send(s));
+    assert_false(sp_crypto_stream_next(s, &offset, &size));
+    s->out_end = 300;
+    assert_true(sp_crypto_stream_wants_send(s));
+    assert_true(sp_crypto_stream_next(s, &offset, &size));
+    assert_true(offset == 0 && size == 300);
+    assert_true(sp_delivery_on_sent(&s->out, 0, 200));
+    assert_true(sp_delivery_on_lost(&s->out, 50, 100));
+    assert_true(sp_crypto_stream_next(s, &offset, &size));
+    assert_true(offset == 50 && size == 100);
+    assert_true(sp_delivery_on_sent(&s->out, 50, 100));
+    assert_true(sp_crypto_stream_next(s, &offset, &size));
+    assert_true(offset == 200 && size == 100);
+    assert_true(sp_delivery_on_sent(&s->out, 200, 100));
+    assert_false(sp_crypto_stream_wants_send(s));
+    world_deinit(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_too_far_ahead_exceed_the_buffer),
+        cmocka_unit_test(lost_bytes_go_out_before_new_ones),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
