@@ -74,7 +74,8 @@ struct sp_protect_ops {
     void (*seal)(struct sp_key *key, const struct sp_seal *packet);
 
     /* Opens ciphertext and tag at `data` in place.  `size` includes the tag.
-     * False if it does not authenticate: the bytes at `data` are then lost. */
+     * False if it does not authenticate: the bytes at `data` are then lost, except the
+     * tag, which may be the token of a Stateless Reset. */
     bool (*open)(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
                  uint8_t *data, size_t size);
 

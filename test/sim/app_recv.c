@@ -12,7 +12,8 @@ void qs_app_recv_init(struct qs_app *app, struct qs_stream *stream)
     uint64_t total = qs_app_total(app, (enum sp_role)(1 - app->role), stream->id);
     stream->will_stop =
         qs_app_hash(app, app->role, stream->id, "stop") % 1000000 < app->own->stop_ppm;
-    stream->stop_at = qs_app_hash(app, app->role, stream->id, "stop at") % (total + 1);
+    uint64_t stop_at_max = app->own->stop_at_max > 0 ? app->own->stop_at_max : total;
+    stream->stop_at = qs_app_hash(app, app->role, stream->id, "stop at") % (stop_at_max + 1);
 }
 
 static bool content_is_right(const struct qs_app *app, const struct qs_held *held)

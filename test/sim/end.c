@@ -73,6 +73,15 @@ static void wake(void *context)
     qs_clock_at(end->host->clock, end->host->clock->now_ns, step_now, end, NULL);
 }
 
+static uint64_t unread(void *context, uint64_t id)
+{
+    const struct qs_end *end = context;
+    if (id == QS_STREAM_FIRST)
+        return end->app.unread;
+    const struct qs_stream *stream = qs_stream_table_find(&end->app.streams, id);
+    return stream != NULL ? stream->unread : 0;
+}
+
 static void end_init(struct qs_end *end, const struct qs_end_args *args)
 {
     struct qs_host *host = args->host;
@@ -94,7 +103,11 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
         .trace = host->trace,
         .limits = &host->plan->protect,
     };
+    if (host->plan->forgery.is_wanted && host->plan->forgery.role == host->role)
+        end->tap.forgery = &host->plan->forgery;
     qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
+    end->oracle.unread = unread;
+    end->oracle.unread_context = end;
     qs_app_init(&end->app, &(struct qs_app_args){
                                .trace = host->trace,
                                .clock = host->clock,
@@ -270,6 +283,11 @@ void qs_end_receive(struct qs_end *end)
 
 static void launch(struct qs_end *end, const struct sp_train *train)
 {
+    if (end->host->side->drops_first_close && end->app.is_closed && !end->has_dropped_close) {
+        end->has_dropped_close = true;
+        qs_note(end->host->trace, "%s loses its CONNECTION_CLOSE", end->who);
+        return;
+    }
     for (uint32_t i = 0; i < train->count; i++) {
         size_t begin = i * train->segment_size;
         size_t size = SB_MIN(train->segment_size, train->size - begin);
@@ -369,6 +387,12 @@ static void check_answers(struct qs_end *end)
                 end->who);
 }
 
+/* The host has let the connection do all that it wanted. */
+static bool host_is_patient(const struct qs_end *end)
+{
+    return end->host->clock->now_ns >= end->full_until_ns && !end->host->plan->may_lack_memory;
+}
+
 void qs_end_step(struct qs_end *end)
 {
     struct qs_trace *trace = end->host->trace;
@@ -387,6 +411,8 @@ void qs_end_step(struct qs_end *end)
     if (interval > 0 && end->step_count++ % interval == 0)
         sp_conn_check(end->conn);
     check_answers(end);
+    if (host_is_patient(end))
+        qs_oracle_check_acks(&end->oracle, end->host->side->timer_slack_ns_max);
     if (end->app.is_drained)
         qs_end_drop_conn(end);
     else

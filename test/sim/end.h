@@ -38,6 +38,7 @@ struct qs_end {
 
     struct sp_datagram inbox[SP_BATCH_MAX];
     uint32_t inbox_count;
+    bool has_dropped_close;
     bool has_received; /* a full inbox, in this turn: a step is due */
 
     uint64_t timer_ns;      /* when the clock will look at the deadline; SB_NEVER: not */

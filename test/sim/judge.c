@@ -156,6 +156,9 @@ static void judge_pair(struct qs_world *world, uint64_t index)
                 server->who);
     judge_streams(world, client, server);
     judge_streams(world, server, client);
+    if (world->plan->judges_control && (client->oracle.cids_sent != server->oracle.cids_received ||
+                                        server->oracle.cids_sent != client->oracle.cids_received))
+        qs_fail(&world->trace, "a CID never arrived");
 }
 
 void qs_judge_end(struct qs_world *world)
@@ -164,6 +167,9 @@ void qs_judge_end(struct qs_world *world)
         judge_pair(world, i);
     if (world->trace.has_failed)
         return;
+    if (world->plan->lost_max > 0 && damaged_count(world) > world->plan->lost_max)
+        qs_fail(&world->trace, "%" PRIu64 " datagrams lost, %" PRIu64 " are to be expected",
+                damaged_count(world), world->plan->lost_max);
     if (world->key_updates < world->plan->key_updates_min)
         qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
                 world->plan->key_updates_min);

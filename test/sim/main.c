@@ -109,8 +109,8 @@ static bool run_named(const char *name, const struct options *options)
 {
     bool found = false;
     bool passed = true;
-    for (uint32_t i = 0; i < qs_scenario_count; i++) {
-        const struct qs_scenario *scenario = &qs_scenarios[i];
+    const struct qs_scenario *scenario;
+    for (uint32_t i = 0; (scenario = qs_scenario_at(i)) != NULL; i++) {
         uint32_t count = scenario->member_count > 0 ? scenario->member_count : 1;
         for (uint32_t index = 0; index < count; index++) {
             struct qs_plan plan;
@@ -131,8 +131,8 @@ static bool run_named(const char *name, const struct options *options)
 
 static void print_list(void)
 {
-    for (uint32_t i = 0; i < qs_scenario_count; i++) {
-        const struct qs_scenario *scenario = &qs_scenarios[i];
+    const struct qs_scenario *scenario;
+    for (uint32_t i = 0; (scenario = qs_scenario_at(i)) != NULL; i++) {
         printf("%-20s %s", scenario->name, scenario->what);
         for (uint32_t m = 0; m < scenario->member_count; m++)
             printf("%s%u", m == 0 ? ": " : " ", scenario->members ? scenario->members[m] : m + 1);

@@ -147,7 +147,7 @@ static bool null_open(struct sp_key *key, uint64_t pn, const uint8_t *header, si
     tag_of(key, pn, (struct sb_bytes){header, header_size}, (struct sb_bytes){data, payload_size},
            tag);
     if (memcmp(tag, data + payload_size, SP_TAG_SIZE) != 0 && !key->plan->accepts_anything) {
-        memset(data, 0xee, size);
+        memset(data, 0xee, payload_size);
         return false;
     }
     memset(data + payload_size, 0xee, SP_TAG_SIZE); /* the tag is nobody's to read */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/time.h"
 #include "proto/frame_table.h"
 
 /* What the frames of a packet are together. */
@@ -50,10 +51,11 @@ static void note_received(struct qs_oracle *oracle, struct qs_oracle_space *spac
 static void check_ack(struct qs_oracle *oracle, const struct qs_packet *packet,
                       const struct sp_frame_ack *ack)
 {
-    const struct qs_oracle_space *space = &oracle->spaces[packet->space];
+    struct qs_oracle_space *space = &oracle->spaces[packet->space];
     struct sp_ack_walk walk = sp_ack_walk_of(ack);
     struct sp_ack_range range;
     while (sp_ack_next(&walk, &range)) {
+        space->ack_floor = range.smallest;
         for (uint64_t pn = range.smallest; pn <= range.largest; pn++) {
             if (was_received(space, pn))
                 continue;
@@ -95,9 +97,40 @@ static struct content walk_sent(struct qs_oracle *oracle, const struct qs_packet
                  frame.type != SP_FRAME_ACK && frame.type != SP_FRAME_ACK_ECN)
             qs_fail(oracle->trace, "%s sends a frame %#" PRIx64 " after the close", oracle->who,
                     frame.type); /* [RFC9000 10.2] */
+        if (frame.type == SP_FRAME_NEW_CONNECTION_ID && frame.new_cid.sequence < 64)
+            oracle->cids_sent |= UINT64_C(1) << frame.new_cid.sequence;
         qs_oracle_flow_sent(oracle, &frame);
     }
     return content;
+}
+
+/* [RFC9001 6.1] The next phase is begun only when the peer is known to have this one's keys,
+ * unless the peer began it. */
+static void check_phase(struct qs_oracle *oracle, const struct qs_packet *packet)
+{
+    bool phase = (packet->header.data[0] & SP_HEADER_KEY_PHASE) != 0;
+    if (phase == oracle->phase_sent)
+        return;
+    if (!oracle->phase_is_acked && phase != oracle->phase_received)
+        qs_fail(oracle->trace, "%s updates its key, and no packet with the old one was acked",
+                oracle->who);
+    oracle->phase_sent = phase;
+    oracle->phase_is_acked = false;
+    oracle->phase_first_pn = packet->pn;
+}
+
+/* [RFC9000 17.1] The bytes of the number say more than twice of what may be under way. */
+static void check_pn_size(struct qs_oracle *oracle, const struct qs_packet *packet)
+{
+    const struct qs_oracle_space *space = &oracle->spaces[packet->space];
+    uint32_t bits = 8 * ((packet->header.data[0] & SP_HEADER_PN_SIZE) + 1u);
+    bool is_known = space->largest_acked < packet->pn; /* a liar may ack what never was */
+    uint64_t under_way = is_known ? packet->pn - space->largest_acked : packet->pn + 1;
+    if (space->largest_acked != UINT64_MAX && !is_known)
+        return;
+    if (2 * under_way > UINT64_C(1) << bits)
+        qs_fail(oracle->trace, "%s writes packet number %" PRIu64 " in %u bits", oracle->who,
+                packet->pn, bits);
 }
 
 static void on_sealed(struct qs_oracle *oracle, const struct qs_packet *packet)
@@ -110,8 +143,13 @@ static void on_sealed(struct qs_oracle *oracle, const struct qs_packet *packet)
     space->largest_sent = packet->pn;
     if (packet->payload.size == 0)
         qs_fail(oracle->trace, "%s sends a packet without a frame", oracle->who);
+    check_pn_size(oracle, packet);
+    if (packet->type == SP_PACKET_ONE_RTT)
+        check_phase(oracle, packet);
 
-    struct content content = walk_sent(oracle, packet);
+    struct content content = {.is_eliciting = true};
+    if (!packet->is_forged)
+        content = walk_sent(oracle, packet);
     if (content.has_ack && !content.is_eliciting && !content.has_other) {
         if (!space->owes_ack)
             qs_fail(oracle->trace, "%s acknowledges though nothing asked for it", oracle->who);
@@ -134,13 +172,39 @@ static void on_sealed(struct qs_oracle *oracle, const struct qs_packet *packet)
     };
 }
 
+static void note_acked(struct qs_oracle *oracle, enum sp_space space, uint64_t largest)
+{
+    uint64_t *known = &oracle->spaces[space].largest_acked;
+    if (*known == UINT64_MAX || largest > *known)
+        *known = largest;
+    if (space == SP_SPACE_APP && largest >= oracle->phase_first_pn)
+        oracle->phase_is_acked = true;
+}
+
+static void on_received_frame(struct qs_oracle *oracle, enum sp_space space,
+                              const struct sp_frame *frame)
+{
+    if (frame->type == SP_FRAME_CONNECTION_CLOSE || frame->type == SP_FRAME_CONNECTION_CLOSE_APP)
+        oracle->has_closed = true;
+    if (frame->type == SP_FRAME_ACK || frame->type == SP_FRAME_ACK_ECN)
+        note_acked(oracle, space, frame->ack.largest);
+    if (frame->type == SP_FRAME_NEW_CONNECTION_ID && frame->new_cid.sequence < 64)
+        oracle->cids_received |= UINT64_C(1) << frame->new_cid.sequence;
+    qs_oracle_flow_received(oracle, frame);
+}
+
 /* What cannot be read here is for the connection to refuse. */
 static void on_opened(struct qs_oracle *oracle, const struct qs_packet *packet)
 {
     struct qs_oracle_space *space = &oracle->spaces[packet->space];
+    bool is_new = !was_received(space, packet->pn) && packet->pn >= space->ack_floor;
     note_received(oracle, space, packet->pn);
     if (packet->type == SP_PACKET_HANDSHAKE)
         oracle->address_is_valid = true; /* [RFC9000 8.1] */
+    if (packet->type == SP_PACKET_ONE_RTT && packet->pn >= oracle->phase_received_pn) {
+        oracle->phase_received_pn = packet->pn;
+        oracle->phase_received = (packet->header.data[0] & SP_HEADER_KEY_PHASE) != 0;
+    }
 
     struct content content = {0};
     struct sb_reader r = sb_reader_of(packet->payload.data, packet->payload.size);
@@ -149,12 +213,25 @@ static void on_opened(struct qs_oracle *oracle, const struct qs_packet *packet)
         if (sp_frame_read(&r, (uint32_t)packet->type, &frame) != SP_OK)
             return;
         note_frame(&content, frame.type);
-        if (frame.type == SP_FRAME_CONNECTION_CLOSE || frame.type == SP_FRAME_CONNECTION_CLOSE_APP)
-            oracle->has_closed = true;
-        qs_oracle_flow_received(oracle, &frame);
+        on_received_frame(oracle, packet->space, &frame);
     }
-    if (content.is_eliciting)
-        space->owes_ack = true;
+    if (!content.is_eliciting)
+        return;
+    if (!space->owes_ack || space->owes_since_ns == SB_NEVER)
+        space->owes_since_ns = is_new ? oracle->trace->clock->now_ns : SB_NEVER;
+    space->owes_ack = true;
+}
+
+/* [RFC9000 13.2.1] The promise of max_ack_delay, for packets that came for the first time. */
+void qs_oracle_check_acks(struct qs_oracle *oracle, uint64_t late_ns)
+{
+    const struct qs_oracle_space *space = &oracle->spaces[SP_SPACE_APP];
+    if (!space->owes_ack || oracle->has_closed || space->owes_since_ns == SB_NEVER)
+        return;
+    uint64_t until_ns = space->owes_since_ns + oracle->config->ack_delay_ns_max + late_ns;
+    if (oracle->trace->clock->now_ns > until_ns)
+        qs_fail(oracle->trace, "%s acknowledges nothing for %" PRIu64 " us", oracle->who,
+                (oracle->trace->clock->now_ns - space->owes_since_ns) / SB_US);
 }
 
 void qs_oracle_packet(struct qs_oracle *oracle, const struct qs_packet *packet)

@@ -15,7 +15,7 @@
 /* Watches one connection from outside, through its packets in plaintext, its datagrams and its
  * statistics, and fails the run when it breaks a rule:
  *
- *   oracle.c        packet numbers, acknowledgements, frames
+ *   oracle.c        packet numbers, key phases, acknowledgements, frames
  *   oracle_flow.c   flow control, stream limits, final sizes, contents
  *   oracle_send.c   datagram sizes, amplification, congestion window
  *
@@ -28,7 +28,10 @@ struct qs_oracle_space {
     uint64_t largest_sent;
     uint8_t *received;       /* a bit for each packet number that was opened */
     uint64_t received_count; /* bits that there is room for */
-    bool owes_ack;           /* opened something eliciting since the last ACK frame */
+    uint64_t largest_acked;  /* of ours, that the peer has told of; UINT64_MAX: none */
+    uint64_t ack_floor;      /* packets below may be refused: the smallest in the last ACK */
+    bool owes_ack;           /* opened something eliciting since the last ACK frame .. */
+    uint64_t owes_since_ns;  /* .. at this time the first of it */
     uint32_t lone_acks;      /* ACK-only packets since the last batch */
 };
 
@@ -48,6 +51,20 @@ struct qs_oracle {
     const struct sp_config *peer;
 
     struct qs_oracle_space spaces[SP_SPACES];
+
+    /* Key phases.  [RFC9001 6] */
+    bool phase_sent;
+    bool phase_received;        /* with the largest number so far .. */
+    uint64_t phase_received_pn; /* .. which is this */
+    bool phase_is_acked;        /* something sent with the phase at hand */
+    uint64_t phase_first_pn;
+    uint64_t cids_sent;     /* a bit for each sequence number in a NEW_CONNECTION_ID .. */
+    uint64_t cids_received; /* .. and of the peer's */
+
+    /* What the application has got and not given back: of a stream, or with
+     * QS_STREAM_FIRST in all.  NULL: nothing. */
+    uint64_t (*unread)(void *context, uint64_t id);
+    void *unread_context;
 
     /* Flow control.  "limit": what the peer has allowed us, as far as we have heard.
      * "sent", "received": the sum of the largest offsets of all streams. */
@@ -80,6 +97,10 @@ void qs_oracle_packet(struct qs_oracle *oracle, const struct qs_packet *packet);
 
 /* `bytes` of datagrams are about to be received as one batch. */
 void qs_oracle_batch(struct qs_oracle *oracle, uint64_t bytes);
+
+/* Everything was done that there was to do for now.  `late_ns`: how much later than asked
+ * the host does things. */
+void qs_oracle_check_acks(struct qs_oracle *oracle, uint64_t late_ns);
 
 /* Around sp_conn_send(). */
 void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn);

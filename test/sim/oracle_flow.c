@@ -32,6 +32,8 @@ void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char
         .address_is_valid = role == SP_CLIENT,
     };
     qs_stream_table_init(&oracle->streams, sizeof(struct oracle_stream));
+    for (int space = 0; space < SP_SPACES; space++)
+        oracle->spaces[space].largest_acked = UINT64_MAX;
     oracle->conn_limit = oracle->peer->conn_window_bytes;
     oracle->open_limit[0] = oracle->peer->streams_bidi_max;
     oracle->open_limit[1] = oracle->peer->streams_uni_max;
@@ -128,13 +130,30 @@ static void reset_sent(struct qs_oracle *oracle, uint64_t id, uint64_t final_siz
     spend(oracle, stream, id, final_size);
 }
 
+/* Bytes that the application sits on: there is no credit for those. */
+static uint64_t unread_of(const struct qs_oracle *oracle, uint64_t id)
+{
+    return oracle->unread != NULL ? oracle->unread(oracle->unread_context, id) : 0;
+}
+
+static void conn_credit_sent(struct qs_oracle *oracle, uint64_t limit)
+{
+    uint64_t unread = unread_of(oracle, QS_STREAM_FIRST);
+    if (limit + unread > oracle->conn_received + oracle->config->conn_window_bytes_max)
+        qs_fail(oracle->trace,
+                "%s gives credit up to %" PRIu64 ", it has received %" PRIu64
+                " and not read %" PRIu64,
+                oracle->who, limit, oracle->conn_received, unread);
+}
+
 static void stream_credit_sent(struct qs_oracle *oracle, uint64_t id, uint64_t limit)
 {
     struct oracle_stream *stream = stream_of(oracle, id);
     bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
     if (stream == NULL || (is_uni && is_ours(oracle, id)))
         qs_fail(oracle->trace, "%s gives credit for stream %" PRIu64, oracle->who, id);
-    else if (limit > stream->received + oracle->config->stream_window_bytes_max)
+    else if (limit + unread_of(oracle, id) >
+             stream->received + oracle->config->stream_window_bytes_max)
         qs_fail(oracle->trace,
                 "%s gives stream %" PRIu64 " credit up to %" PRIu64 ", it has received %" PRIu64,
                 oracle->who, id, limit, stream->received);
@@ -159,9 +178,7 @@ void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame)
         reset_sent(oracle, frame->on_stream.id, frame->on_stream.final_size);
         break;
     case SP_FRAME_MAX_DATA:
-        if (frame->limit > oracle->conn_received + oracle->config->conn_window_bytes_max)
-            qs_fail(oracle->trace, "%s gives credit up to %" PRIu64 ", it has received %" PRIu64,
-                    oracle->who, frame->limit, oracle->conn_received);
+        conn_credit_sent(oracle, frame->limit);
         break;
     case SP_FRAME_MAX_STREAM_DATA:
         stream_credit_sent(oracle, frame->on_stream.id, frame->on_stream.limit);

@@ -42,6 +42,43 @@ void qs_plan_init(struct qs_plan *plan, uint64_t seed)
     qs_null_plan_init(&plan->protect);
 }
 
+void qs_plan_set_bytes(struct qs_plan *plan, uint64_t min, uint64_t max)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.bytes_min = min;
+        plan->side[role].app.bytes_max = max;
+    }
+}
+
+void qs_plan_set_timeouts(struct qs_plan *plan, uint64_t handshake_ns, uint64_t idle_ns)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.handshake_timeout_ns = handshake_ns;
+        plan->side[role].config.idle_timeout_ns = idle_ns;
+    }
+}
+
+void qs_plan_set_faults(struct qs_plan *plan)
+{
+    plan->faults_end_ns = 10 * SB_S;
+    plan->work_ns = 120 * SB_S;
+    qs_plan_set_timeouts(plan, 120 * SB_S, 120 * SB_S);
+}
+
+void qs_plan_set_loss(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 300000, 600000);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].loss_ppm = percent * 10000;
+}
+
+void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t error)
+{
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->expect[role] = (struct qs_expect){.kind = kind, .error = error};
+}
+
 uint64_t qs_plan_end_ns(const struct qs_plan *plan)
 {
     uint64_t end_ns = plan->faults_end_ns + plan->work_ns;

@@ -55,7 +55,8 @@ struct qs_app_plan {
     uint32_t write_bytes_max; /* in one write */
     uint32_t writes_max;      /* lent at a time, a stream */
     uint32_t reset_ppm;       /* streams that it abandons halfway */
-    uint32_t stop_ppm;        /* streams that it asks the peer to abandon halfway */
+    uint32_t stop_ppm;        /* streams that it asks the peer to abandon halfway .. */
+    uint64_t stop_at_max;     /* .. or, if this is not 0, after so many bytes at most */
     uint32_t hold_ppm;        /* slices that are kept for a while */
     uint64_t hold_ns;
     uint64_t read_bytes; /* credit given back every .. */
@@ -79,8 +80,20 @@ struct qs_side_plan {
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
     bool speaks_other_version; /* server: negotiates everybody away from version 1 */
+    bool drops_first_close;    /* its first CONNECTION_CLOSE gets lost */
     uint64_t crash_at_ns;      /* loses all its connections then; 0: never */
     struct qs_app_plan app;
+};
+
+/* A packet that breaks the protocol: the first one of `type` from number `pn_min` on that `role`
+ * sends with enough room gets these frames instead of its own, and PADDING. */
+struct qs_forgery {
+    bool is_wanted;
+    enum sp_role role;
+    enum sp_packet_type type;
+    uint64_t pn_min;
+    uint8_t frames[256];
+    size_t size;
 };
 
 /* How the connections of one side must end.  TRANSPORT and APP with their error. */
@@ -91,6 +104,7 @@ struct qs_expect {
 
 struct qs_plan {
     char name[64];
+    const char *note; /* said at the beginning of the text; or NULL */
     uint64_t seed;
     bool verbose;
     bool real_crypto;
@@ -108,6 +122,9 @@ struct qs_plan {
     bool may_time_out;    /* ends by timeouts are no failure */
     bool may_lack_memory; /* .. nor are those for want of memory */
     struct qs_expect expect[QS_SIDES];
+    uint64_t lost_max;   /* datagrams that may get lost; 0: any number */
+    bool judges_control; /* in the end both sides know all of each other's CIDs */
+    struct qs_forgery forgery;
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
     bool lies_to_the_reader;  /* the canary: the application expects other bytes */
@@ -116,6 +133,14 @@ struct qs_plan {
 /* A quiet network of 20 ms round trip, two streams that carry some ten thousand
  * bytes each way, and a client that closes when all is done. */
 void qs_plan_init(struct qs_plan *plan, uint64_t seed);
+
+/* For both sides alike: bytes on a stream; timeouts; faults for 10 s and patience for what they
+ * do to the probe timeouts; the end to expect. */
+void qs_plan_set_bytes(struct qs_plan *plan, uint64_t min, uint64_t max);
+void qs_plan_set_timeouts(struct qs_plan *plan, uint64_t handshake_ns, uint64_t idle_ns);
+void qs_plan_set_faults(struct qs_plan *plan);
+void qs_plan_set_loss(struct qs_plan *plan, uint32_t percent); /* and set_faults() */
+void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t error);
 
 /* When everything must be gone, closing and draining included. */
 uint64_t qs_plan_end_ns(const struct qs_plan *plan);

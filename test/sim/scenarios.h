@@ -16,8 +16,19 @@ struct qs_scenario {
     uint32_t member_count;   /* 0: no family */
 };
 
-extern const struct qs_scenario qs_scenarios[];
-extern const uint32_t qs_scenario_count;
+/* Each changes the quiet plan of qs_plan_init() in one respect, so that a failure says
+ * where to look. */
+struct qs_scenario_group {
+    const struct qs_scenario *rows;
+    uint32_t count;
+};
+
+extern const struct qs_scenario_group qs_scenarios_net;
+extern const struct qs_scenario_group qs_scenarios_streams;
+extern const struct qs_scenario_group qs_scenarios_conn;
+
+/* The scenario `index` of all, or NULL behind the last. */
+const struct qs_scenario *qs_scenario_at(uint32_t index);
 
 /* The plan of member `index` of `scenario` (0 for one that is no family). */
 void qs_scenario_plan(const struct qs_scenario *scenario, uint32_t index, uint64_t seed,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "proto/frame.h"
 
 struct sp_key {
     struct qs_tap *tap;
@@ -94,6 +95,19 @@ static struct qs_packet packet_of(struct sb_bytes header, uint64_t pn, struct sb
     return packet;
 }
 
+/* Puts other frames into the packet, if that is wanted of this one. */
+static bool forge(struct qs_tap *tap, const struct qs_packet *packet, uint8_t *plain, size_t size)
+{
+    const struct qs_forgery *forgery = tap->forgery;
+    if (forgery == NULL || tap->has_forged || packet->type != forgery->type ||
+        packet->pn < forgery->pn_min || size < forgery->size)
+        return false;
+    tap->has_forged = true;
+    memcpy(plain, forgery->frames, forgery->size);
+    memset(plain + forgery->size, SP_FRAME_PADDING, size - forgery->size);
+    return true;
+}
+
 static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
 {
     struct qs_tap *tap = key->tap;
@@ -116,10 +130,17 @@ static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
     struct qs_packet packet = packet_of((struct sb_bytes){seal->header, seal->header_size},
                                         seal->pn, (struct sb_bytes){plain, size});
     packet.sealed_at = seal->out;
+    packet.is_forged = forge(tap, &packet, plain, size);
     tap->on_packet(tap->context, &packet);
-    free(plain);
+    struct sp_seal other = *seal;
+    struct sb_bytes part = {plain, size};
+    if (packet.is_forged) {
+        other.parts = &part;
+        other.part_count = 1;
+    }
     if (key->sealed_count <= limit)
-        tap->inner.ops->seal(key->inner, seal);
+        tap->inner.ops->seal(key->inner, &other);
+    free(plain);
 }
 
 static bool tap_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,

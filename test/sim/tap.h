@@ -7,6 +7,7 @@
 
 #include "proto/protect.h"
 #include "test/sim/null_protect.h"
+#include "test/sim/plan.h"
 #include "test/sim/trace.h"
 
 /* Sits between a connection and its packet protection, whichever that is, and shows
@@ -17,8 +18,10 @@ struct qs_tap {
     void *context;
     struct qs_trace *trace;
     const struct qs_null_plan *limits; /* keys last no longer than this, whatever they say */
-    uint64_t key_count;                /* that exist now */
-    uint64_t failed_count;             /* opens that failed */
+    const struct qs_forgery *forgery;  /* NULL: none */
+    bool has_forged;
+    uint64_t key_count;    /* that exist now */
+    uint64_t failed_count; /* opens that failed */
 };
 
 /* `tap` is borrowed by the protection that is returned, and by all its keys. */

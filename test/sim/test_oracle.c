@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/frame.h"
+#include "proto/header.h"
 #include "test/sim/oracle.h"
 #include "test/sim/plan.h"
 
@@ -18,6 +19,7 @@ struct bench {
     uint8_t payload[4000];
     struct sb_writer w;
     uint64_t next_pn;
+    uint8_t first; /* byte of the header: key phase, size of the packet number */
 };
 
 static void bench_begin(struct bench *bench, enum sp_role role)
@@ -35,6 +37,7 @@ static void bench_begin(struct bench *bench, enum sp_role role)
     }
     qs_oracle_init(&bench->oracle, &bench->trace, "X", &bench->plan, role);
     bench->w = sb_writer_of(bench->payload, sizeof(bench->payload));
+    bench->first = 3;
 }
 
 /* The packet that was written is seen; the next one begins. */
@@ -49,6 +52,7 @@ static void see(struct bench *bench, enum sp_packet_type type, bool is_sealed)
         .type = type,
         .space = spaces[type],
         .pn = bench->next_pn++,
+        .header = {&bench->first, 1},
         .payload = {bench->payload, sb_writer_used(&bench->w)},
         .sealed_at = is_sealed ? bench->payload : NULL,
     };
@@ -306,6 +310,106 @@ static void nothing_but_the_close_follows_the_close(void **state)
     bench_end(&bench);
 }
 
+static void an_acknowledgment_is_not_put_off_for_too_long(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    bench.plan.side[SP_SERVER].config.ack_delay_ns_max = 25;
+    sp_frame_write_ping(&bench.w);
+    receives(&bench);
+    bench.clock.now_ns = 20;
+    sp_frame_write_ping(&bench.w);
+    receives(&bench);
+    bench.clock.now_ns = 30;
+    qs_oracle_check_acks(&bench.oracle, 5);
+    is_content(&bench);
+    bench.clock.now_ns = 31;
+    qs_oracle_check_acks(&bench.oracle, 5);
+    has_found(&bench, "acknowledges nothing");
+    write_ack(&bench, 0, 1);
+    sends(&bench);
+    qs_oracle_check_acks(&bench.oracle, 5);
+    bench_end(&bench);
+}
+
+static void a_key_phase_must_be_acked_before_the_next(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    bench.first |= SP_HEADER_KEY_PHASE;
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    has_found(&bench, "updates its key");
+
+    write_ack(&bench, 0, 1);
+    receives(&bench); /* with the new phase, and acks a packet of it */
+    bench.first = 3;
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    is_content(&bench);
+    bench.first |= SP_HEADER_KEY_PHASE; /* the peer's phase at hand */
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    bench_end(&bench);
+}
+
+static void packet_numbers_are_written_long_enough(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_SERVER);
+    bench.first = 0;
+    bench.next_pn = 127;
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    is_content(&bench);
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    has_found(&bench, "in 8 bits");
+    write_ack(&bench, 1, 1);
+    receives(&bench);
+    sp_frame_write_ping(&bench.w);
+    sends(&bench); /* 130, and 1 was acked */
+    has_found(&bench, "in 8 bits");
+    write_ack(&bench, 2, 130);
+    receives(&bench);
+    sp_frame_write_ping(&bench.w);
+    sends(&bench);
+    bench_end(&bench);
+}
+
+static uint64_t ten_unread(void *context, uint64_t id)
+{
+    (void)context;
+    (void)id;
+    return 10;
+}
+
+static void what_the_application_sits_on_gives_no_credit(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_begin(&bench, SP_CLIENT);
+    bench.oracle.unread = ten_unread;
+    write_stream(&bench, 0, 0, 300, false);
+    receives(&bench);
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1790);
+    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1290);
+    sends(&bench);
+    is_content(&bench);
+    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1791);
+    sends(&bench);
+    has_found(&bench, "not read 10");
+    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1291);
+    sends(&bench);
+    has_found(&bench, "credit up to 1291");
+    bench_end(&bench);
+}
+
 /* Trains.  The packets' bytes do not matter, only where they stand. */
 
 static uint8_t slot[8000];
@@ -433,6 +537,10 @@ int main(void)
         cmocka_unit_test(a_final_size_and_a_reset_are_final),
         cmocka_unit_test(wrong_bytes_are_seen_when_they_are_sealed),
         cmocka_unit_test(nothing_but_the_close_follows_the_close),
+        cmocka_unit_test(an_acknowledgment_is_not_put_off_for_too_long),
+        cmocka_unit_test(a_key_phase_must_be_acked_before_the_next),
+        cmocka_unit_test(packet_numbers_are_written_long_enough),
+        cmocka_unit_test(what_the_application_sits_on_gives_no_credit),
         cmocka_unit_test(trains_have_the_shape_that_gso_asks_for),
         cmocka_unit_test(initials_fill_their_datagram),
         cmocka_unit_test(an_unproven_address_gets_three_times_what_it_sent),

@@ -146,7 +146,7 @@ void qs_trace_packet(const struct qs_trace *trace, const char *who, const char *
     printf("%s %s %s", who, way, names[packet->type]);
     if (packet->type == SP_PACKET_ONE_RTT)
         printf("/%d", (packet->header.data[0] & SP_HEADER_KEY_PHASE) != 0);
-    printf(" %" PRIu64, packet->pn);
+    printf(" %" PRIu64 "%s", packet->pn, packet->is_forged ? " FORGED" : "");
 
     struct sb_reader r = sb_reader_of(packet->payload.data, packet->payload.size);
     while (sb_reader_left(&r) > 0) {

@@ -28,6 +28,7 @@ struct qs_packet {
     struct sb_bytes header; /* not masked */
     struct sb_bytes payload;
     const uint8_t *sealed_at; /* where the ciphertext went; NULL if opened */
+    bool is_forged;           /* not what the connection wanted to say */
 };
 
 void qs_trace_init(struct qs_trace *trace, const struct qs_clock *clock, bool verbose);

@@ -101,6 +101,8 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
     world_init(&world, &shifted);
 
     uint64_t end_ns = qs_plan_end_ns(&shifted);
+    if (plan->note != NULL)
+        qs_note(&world.trace, "%s", plan->note);
     while (!world.trace.has_failed && !is_over(&world)) {
         if (!qs_clock_step(&world.clock))
             qs_fail(&world.trace, "nothing happens any more");

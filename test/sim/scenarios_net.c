@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Scenarios of the network: what gets lost, late, doubled, damaged or slow. */
+
+#include "test/sim/scenarios.h"
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+
+enum { PERCENT = 10000 }; /* of a million */
+
+static void clean(struct qs_plan *plan, uint32_t member)
+{
+    (void)plan;
+    (void)member;
+}
+
+static void loss_client(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 300000, 600000);
+    plan->path[SP_CLIENT].loss_ppm = percent * PERCENT;
+}
+
+static void loss_server(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 300000, 600000);
+    plan->path[SP_SERVER].loss_ppm = percent * PERCENT;
+}
+
+static void drop_client(struct qs_plan *plan, uint32_t number)
+{
+    plan->path[SP_CLIENT].drop_first = number;
+    plan->path[SP_CLIENT].drop_count = 1;
+    qs_plan_set_bytes(plan, 30000, 40000);
+}
+
+static void drop_server(struct qs_plan *plan, uint32_t number)
+{
+    plan->path[SP_SERVER].drop_first = number;
+    plan->path[SP_SERVER].drop_count = 1;
+    qs_plan_set_bytes(plan, 30000, 40000);
+}
+
+static void late_client(struct qs_plan *plan, uint32_t number)
+{
+    plan->path[SP_CLIENT].late_nth = number;
+    plan->path[SP_CLIENT].late_ns = 25 * SB_MS;
+}
+
+static void late_server(struct qs_plan *plan, uint32_t number)
+{
+    plan->path[SP_SERVER].late_nth = number;
+    plan->path[SP_SERVER].late_ns = 25 * SB_MS;
+}
+
+/* The client's Finished comes behind its first data, and the server's flight is so
+ * large that it takes several datagrams. */
+static void early(struct qs_plan *plan, uint32_t number)
+{
+    late_client(plan, number);
+    plan->path[SP_CLIENT].late_ns = 5 * SB_MS;
+    plan->tls.certificate_size = 4000;
+    plan->tls.write_secret_first = number % 2 == 0;
+}
+
+static void reorder(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].reorder_ppm = 20 * PERCENT;
+        plan->path[role].reorder_ns = 15 * SB_MS;
+    }
+}
+
+static void duplicate(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].duplicate_ppm = 30 * PERCENT;
+        plan->path[role].reorder_ppm = 10 * PERCENT;
+        plan->path[role].reorder_ns = 100 * SB_MS;
+    }
+}
+
+static void corrupt(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].corrupt_ppm = 10 * PERCENT;
+}
+
+static void truncate(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].truncate_ppm = 10 * PERCENT;
+}
+
+static void satellite(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 200000, 400000);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].delay_ns = 300 * SB_MS;
+    plan->side[SP_CLIENT].app.writes_max = plan->side[SP_SERVER].app.writes_max = 100;
+    plan->work_ns = 10 * SB_S;
+}
+
+static void bottleneck(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 500000, 500000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].rate_bytes_per_s = 1000000;
+        plan->path[role].queue_bytes = 10 * 1500;
+        plan->side[role].app.writes_max = 20;
+    }
+    /* A sender that does not slow down would lose far more, one that does it too much
+     * would take longer. */
+    plan->lost_max = 150;
+    plan->work_ns = 3 * SB_S;
+}
+
+static void blackhole(struct qs_plan *plan, uint32_t member)
+{
+    qs_plan_set_bytes(plan, 300000, 300000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].blackhole_from_ns = member * 15 * SB_MS;
+        plan->path[role].blackhole_until_ns = 3 * SB_S;
+    }
+    plan->faults_end_ns = 3 * SB_S;
+    qs_plan_set_timeouts(plan, 60 * SB_S, 60 * SB_S);
+}
+
+static void ecn(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 300000, 300000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].mark_ppm = percent * PERCENT;
+        plan->side[role].config.ecn = true;
+    }
+}
+
+static void ecn_bleached(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    ecn(plan, 0);
+    plan->path[SP_CLIENT].bleaches_ecn = true;
+}
+
+/* The ring at its worst: everything comes in heaps, late, and the socket is often full. */
+static void rough_ring(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 300000, 300000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        side->batch_ns_max = 20 * SB_MS;
+        side->timer_slack_ns_max = 30 * SB_MS;
+        side->socket_full_ppm = 20 * PERCENT;
+        side->socket_full_ns = 10 * SB_MS;
+        side->train_count_max = 64;
+        side->stall_ppm = 5 * PERCENT;
+        side->stall_ns = 100 * SB_MS;
+        side->queue_max = 50;
+    }
+}
+
+/* This version drops what comes from elsewhere, so the connection may end in silence. */
+static void rebinding(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 300000, 300000);
+    plan->rebind_at_ns = 60 * SB_MS;
+    qs_plan_set_timeouts(plan, 10 * SB_S, 10 * SB_S);
+    plan->must_complete = false;
+    plan->may_time_out = true;
+}
+
+static void bulk(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 10000000, 10000000);
+    plan->side[SP_CLIENT].app.bidi_count = 1;
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.write_bytes_max = 100000;
+        plan->side[role].train_count_max = 64;
+    }
+    plan->check_interval = 100;
+}
+
+/* One side says nothing but ACKs for longer than the idle timeout. */
+static void one_way(struct qs_plan *plan, uint32_t number)
+{
+    enum sp_role sender = number == 1 ? SP_CLIENT : SP_SERVER;
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    plan->side[sender].app.uni_count = 1;
+    qs_plan_set_bytes(plan, 500000, 500000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.conn_window_bytes = 2000000;
+        plan->side[role].config.stream_window_bytes = 2000000;
+        plan->path[role].rate_bytes_per_s = 40000;
+        plan->path[role].queue_bytes = 20000;
+    }
+    qs_plan_set_timeouts(plan, 5 * SB_S, 2 * SB_S);
+}
+
+static const uint32_t loss_percents[] = {1, 5, 10, 30};
+static const uint32_t some_percents[] = {0, 5, 20};
+
+#define EACH_OF(array) (array), SB_COUNT(array)
+
+static const struct qs_scenario rows[] = {
+    {"clean", "a quiet network", clean, NULL, 0},
+    {"loss-client", "percent lost on the way to the server", loss_client, EACH_OF(loss_percents)},
+    {"loss-server", "percent lost on the way to the client", loss_server, EACH_OF(loss_percents)},
+    {"loss-both", "percent lost both ways", qs_plan_set_loss, EACH_OF(loss_percents)},
+    {"drop-client", "exactly the n-th datagram of the client is lost", drop_client, NULL, 40},
+    {"drop-server", "exactly the n-th datagram of the server is lost", drop_server, NULL, 40},
+    {"late-client", "the client's n-th datagram comes a round trip late", late_client, NULL, 15},
+    {"late-server", "the server's n-th datagram comes a round trip late", late_server, NULL, 15},
+    {"early", "data comes before the handshake's end", early, NULL, 12},
+    {"reorder", "a fifth of the datagrams is overtaken", reorder, NULL, 0},
+    {"duplicate", "many datagrams come twice, some much later", duplicate, NULL, 0},
+    {"corrupt", "every tenth datagram has wrong bytes", corrupt, NULL, 0},
+    {"truncate", "every tenth datagram is cut", truncate, NULL, 0},
+    {"satellite", "600 ms of round trip", satellite, NULL, 0},
+    {"bottleneck", "1 MB/s behind a queue of 10 datagrams", bottleneck, NULL, 0},
+    {"blackhole", "nothing passes for 3 s, from the n-th 15 ms on", blackhole, NULL, 8},
+    {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
+    {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
+    {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
+    {"rebinding", "the client's address changes", rebinding, NULL, 0},
+    {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},
+    {"bulk", "10 MB each way", bulk, NULL, 0},
+};
+const struct qs_scenario_group qs_scenarios_net = {EACH_OF(rows)};

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* Scenarios of streams: how many, how large, who abandons them, who reads slowly. */
+
+#include "test/sim/scenarios.h"
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+
+enum { PERCENT = 10000 }; /* of a million */
+
+static void many_streams(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_app_plan *app = &plan->side[role].app;
+        app->reset_ppm = 30 * PERCENT;
+        app->stop_ppm = 10 * PERCENT;
+        app->bidi_count = 50;
+        app->uni_count = role == SP_CLIENT ? 50 : 20;
+        app->bytes_min = 0;
+        app->bytes_max = 20000;
+    }
+}
+
+static void many_streams_lossy(struct qs_plan *plan, uint32_t member)
+{
+    many_streams(plan, member);
+    qs_plan_set_loss(plan, 5);
+    qs_plan_set_bytes(plan, 0, 20000);
+}
+
+static void stream_limit(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 0, 3000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.streams_bidi_max = 3;
+        plan->side[role].config.streams_uni_max = 2;
+        plan->side[role].app.bidi_count = 40;
+        plan->side[role].app.uni_count = 40;
+    }
+    plan->work_ns = 60 * SB_S;
+}
+
+static void slow_reader(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 200000, 200000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        config->stream_window_bytes = 10000;
+        config->stream_window_bytes_max = 20000;
+        config->conn_window_bytes = 15000;
+        config->conn_window_bytes_max = 30000;
+        plan->side[role].app.read_bytes = 5000;
+        plan->side[role].app.read_ns = 20 * SB_MS;
+    }
+    plan->work_ns = 60 * SB_S;
+}
+
+static void small_windows(struct qs_plan *plan, uint32_t member)
+{
+    slow_reader(plan, member);
+    qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 20000, 40000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        config->stream_window_bytes = config->stream_window_bytes_max = 1000;
+        config->conn_window_bytes = config->conn_window_bytes_max = 1700;
+        plan->side[role].app.read_ns = 0;
+        plan->path[role].loss_ppm = 5 * PERCENT;
+    }
+}
+
+static void held_slices(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.hold_ppm = 50 * PERCENT;
+        plan->side[role].app.hold_ns = 2 * SB_S; /* longer than the connection */
+    }
+}
+
+static void uni_streams(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.bidi_count = 0;
+        plan->side[role].app.uni_count = 10;
+    }
+}
+
+static void empty_streams(struct qs_plan *plan, uint32_t member)
+{
+    uni_streams(plan, member);
+    plan->side[SP_CLIENT].app.bidi_count = 10;
+    qs_plan_set_bytes(plan, 0, 1);
+}
+
+static void stop_sending(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_bytes(plan, 100000, 100000);
+    plan->side[SP_CLIENT].app.bidi_count = 10;
+    plan->side[SP_CLIENT].app.stop_ppm = 100 * PERCENT;
+}
+
+/* Most of the streams are abandoned, with holes in what arrived: their credit must come
+ * back, or the connection's is gone long before the last stream. */
+static void reset_credit(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    qs_plan_set_faults(plan);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        side->config.conn_window_bytes = side->config.conn_window_bytes_max = 30000;
+        side->config.stream_window_bytes = side->config.stream_window_bytes_max = 10000;
+        side->config.streams_bidi_max = 10;
+        side->app.bidi_count = role == SP_CLIENT ? 200 : 0;
+        side->app.bytes_min = side->app.bytes_max = 8000;
+        side->app.reset_ppm = 90 * PERCENT;
+        plan->path[role].loss_ppm = 15 * PERCENT;
+    }
+}
+
+/* Streams without an end, until their receiver says so. */
+static void stop_endless(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_loss(plan, percent);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_app_plan *app = &plan->side[role].app;
+        app->bidi_count = 4;
+        app->bytes_min = app->bytes_max = UINT64_C(1) << 40;
+        app->stop_ppm = 100 * PERCENT;
+        app->stop_at_max = 20000;
+    }
+    plan->work_ns = 10 * SB_S;
+}
+
+/* Control frames get lost and nobody closes: in the end all must have arrived. */
+static void control_loss(struct qs_plan *plan, uint32_t number)
+{
+    qs_plan_set_loss(plan, 10 + 2 * number);
+    qs_plan_set_bytes(plan, 0, 20000);
+    plan->side[SP_CLIENT].app.close_when = QS_CLOSE_NEVER;
+    plan->judges_control = true;
+    qs_plan_expect(plan, SP_CLOSE_IDLE, 0);
+}
+
+/* From hardly enough for a connection to nearly enough for all of its streams. */
+static void little_memory(struct qs_plan *plan, uint32_t member)
+{
+    many_streams(plan, member);
+    plan->path[SP_SERVER].loss_ppm = 5 * PERCENT;
+    plan->faults_end_ns = 10 * SB_S;
+    qs_plan_set_timeouts(plan, 20 * SB_S, 20 * SB_S);
+    plan->must_complete = false;
+    plan->may_lack_memory = true;
+    plan->may_time_out = true;
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].memory_bytes_max = 120000 + member * UINT64_C(4096);
+}
+
+static const uint32_t some_percents[] = {0, 5, 20};
+
+#define EACH_OF(array) (array), SB_COUNT(array)
+
+static const struct qs_scenario rows[] = {
+    {"many-streams", "over 100 streams at once, many abandoned", many_streams, NULL, 0},
+    {"many-streams-lossy", "the same with loss", many_streams_lossy, NULL, 0},
+    {"stream-limit", "more streams than may be open", stream_limit, NULL, 0},
+    {"slow-reader", "the applications read slowly", slow_reader, NULL, 0},
+    {"small-windows", "windows of less than two datagrams", small_windows, NULL, 0},
+    {"held-slices", "received bytes are kept beyond the connection's end", held_slices, NULL, 0},
+    {"uni-streams", "unidirectional streams both ways", uni_streams, NULL, 0},
+    {"empty-streams", "streams of no byte or one", empty_streams, NULL, 0},
+    {"stop-sending", "the client stops every stream halfway", stop_sending, NULL, 0},
+    {"little-memory", "120 KB and n times 4 KB for everything", little_memory, NULL, 50},
+    {"reset-credit", "abandoned streams give their credit back", reset_credit, NULL, 0},
+    {"stop-endless", "percent lost, and streams that only a STOP_SENDING ends", stop_endless,
+     EACH_OF(some_percents)},
+    {"control-loss", "every control frame arrives in the end", control_loss, NULL, 20},
+};
+const struct qs_scenario_group qs_scenarios_streams = {EACH_OF(rows)};
