@@ -41,7 +41,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     if (conn->is_pacer_blocked)
-        deadline_ns = sb_time_min(deadline_ns, sp_pacer_open_at_ns(&conn->loss.pacer));
+        deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.pacer));
     return deadline_ns;
 }
 

@@ -47,6 +47,13 @@ uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)
     return sb_time_since(pacer->full_at_ns, time_for(pacer, pacer->burst_bytes));
 }
 
+uint64_t sp_pacer_wake_at_ns(const struct sp_pacer *pacer)
+{
+    if (pacer->rate_bytes_per_s == 0)
+        return 0;
+    return sp_pacer_open_at_ns(pacer) + time_for(pacer, pacer->burst_bytes / 2);
+}
+
 bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns)
 {
     return sp_pacer_open_at_ns(pacer) <= now_ns;
