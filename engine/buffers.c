@@ -8,32 +8,86 @@
 /* Blocks of 128 KiB: a shard that never runs low takes none. */
 #define BLOCK_COUNT 63
 
-void se_buffers_init(struct se_buffers *buffers, uint32_t count_max, struct sb_memory *memory)
+struct se_small {
+    struct sb_buffer buffer;
+    struct sb_pool *pool;
+    _Alignas(16) uint8_t data[SE_SMALL_SIZE];
+};
+
+struct se_large {
+    struct sb_buffer buffer;
+    struct se_buffers *owner;
+    struct sb_link link;
+    size_t size; /* of all of it */
+    uint8_t data[];
+};
+
+void se_buffers_init(struct se_buffers *buffers, uint32_t small_max, struct sb_memory *memory)
 {
-    sb_pool_init(&buffers->pool, "small buffers", sizeof(struct se_small), BLOCK_COUNT, count_max,
+    buffers->memory = memory;
+    sb_list_init(&buffers->large);
+    sb_pool_init(&buffers->small, "small buffers", sizeof(struct se_small), BLOCK_COUNT, small_max,
                  memory);
+}
+
+static void large_free(struct se_large *large)
+{
+    struct sb_memory *memory = large->owner->memory;
+    sb_list_remove(&large->link);
+    memory->give(memory->context, large, large->size);
 }
 
 void se_buffers_deinit(struct se_buffers *buffers)
 {
-    buffers->pool.used_count = 0; /* the application loses what it kept: see spate_engine_destroy */
-    sb_pool_deinit(&buffers->pool);
+    /* The application loses what it kept: see spate_engine_destroy(). */
+    for (struct sb_link *link; (link = sb_list_first(&buffers->large)) != NULL;)
+        large_free(SB_CONTAINER_OF(link, struct se_large, link));
+    buffers->small.used_count = 0;
+    sb_pool_deinit(&buffers->small);
 }
 
-static void on_release(struct sb_buffer *buffer)
+static void on_small_release(struct sb_buffer *buffer)
 {
     struct se_small *small = SB_CONTAINER_OF(buffer, struct se_small, buffer);
     sb_pool_give(small->pool, small);
 }
 
-struct se_small *se_buffers_copy(struct se_buffers *buffers, const uint8_t *data, size_t size)
+static void on_large_release(struct sb_buffer *buffer)
 {
-    SB_ASSERT(size <= SE_SMALL_SIZE);
-    struct se_small *small = sb_pool_take(&buffers->pool);
+    large_free(SB_CONTAINER_OF(buffer, struct se_large, buffer));
+}
+
+static struct sb_buffer *copy_large(struct se_buffers *buffers, const uint8_t *data, size_t size,
+                                    uint8_t **ret_data)
+{
+    size_t size_all = sizeof(struct se_large) + size;
+    struct se_large *large = buffers->memory->take(buffers->memory->context, size_all);
+    if (large == NULL)
+        return NULL;
+    *large = (struct se_large){
+        .buffer = {.ref_count = 1, .release = on_large_release},
+        .owner = buffers,
+        .size = size_all,
+    };
+    sb_list_init(&large->link);
+    sb_list_push_back(&buffers->large, &large->link);
+    memcpy(large->data, data, size);
+    *ret_data = large->data;
+    return &large->buffer;
+}
+
+struct sb_buffer *se_buffers_copy(struct se_buffers *buffers, const uint8_t *data, size_t size,
+                                  uint8_t **ret_data)
+{
+    if (size > SE_SMALL_SIZE)
+        return copy_large(buffers, data, size, ret_data);
+
+    struct se_small *small = sb_pool_take(&buffers->small);
     if (small == NULL)
         return NULL;
-    small->buffer = (struct sb_buffer){.ref_count = 1, .release = on_release};
-    small->pool = &buffers->pool;
+    small->buffer = (struct sb_buffer){.ref_count = 1, .release = on_small_release};
+    small->pool = &buffers->small;
     memcpy(small->data, data, size);
-    return small;
+    *ret_data = small->data;
+    return &small->buffer;
 }

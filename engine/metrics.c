@@ -34,6 +34,7 @@ static void fill_receive(const struct spate_shard *shard, struct spate_shard_sta
     ret->receive_truncated = sum.truncated;
     ret->kernel_drops = sum.kernel_dropped;
     ret->datagrams_copied = shard->counts.datagrams_copied;
+    ret->receive_dropped = shard->counts.receive_dropped;
     ret->unroutable = shard->counts.unroutable;
 }
 

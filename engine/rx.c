@@ -13,7 +13,9 @@
  *
  *     fewer than 1/2 of the slots are free   buffers that hold little (up to 2 KiB) are copied:
  *                                            a few bytes shall not pin 64 KiB
- *     fewer than 1/4                         all datagrams up to 2 KiB are copied
+ *     fewer than 1/4                         all datagrams are copied; without memory for it
+ *                                            they are dropped: to pin the last slots could
+ *                                            leave none for the repeat that would free them
  *     none                                   packets wait in the socket's buffer */
 
 #include <string.h>
@@ -173,14 +175,14 @@ static void chain(struct se_rx *rx, struct spate_conn *conn, uint32_t at)
     conn->rx_last = at;
 }
 
-static void copy_out(struct spate_shard *shard, struct se_rx_item *item)
+/* False without memory. */
+static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
 {
-    struct se_small *small = se_buffers_copy(&shard->small, item->data, item->size);
-    if (small == NULL)
-        return; /* it stays where it is, and pins its slot */
-    item->copy = &small->buffer;
-    item->data = small->data;
+    item->copy = se_buffers_copy(&shard->copies, item->data, item->size, &item->data);
+    if (item->copy == NULL)
+        return false;
     shard->counts.datagrams_copied++;
+    return true;
 }
 
 /* Cuts one buffer and routes what is in it.  Takes over the reference to the buffer. */
@@ -213,8 +215,10 @@ static void on_received(struct se_port *port, const struct su_received *received
             continue;
         struct se_rx_item *item = &rx->items[rx->item_count];
         *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
-        if (is_copied && size <= SE_SMALL_SIZE)
-            copy_out(shard, item);
+        if (is_copied && !copy_out(shard, item) && rule == COPY_ALL) {
+            shard->counts.receive_dropped++;
+            continue;
+        }
         chain(rx, conn, rx->item_count++);
     }
     shard->counts.datagrams_in += count;

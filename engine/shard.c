@@ -78,13 +78,13 @@ static void init_pools(struct spate_shard *shard)
         .streams_max = STREAMS_MAX,
     };
     /* Copies of datagrams may take up to half of the memory. */
-    uint64_t small_max = config->memory_bytes_max / 2 / sizeof(struct se_small);
+    uint64_t small_max = config->memory_bytes_max / 2 / SE_SMALL_SIZE;
 
     se_memory_init(&shard->memory, config->memory_bytes_max);
     sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
     sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), CONN_BLOCK_COUNT,
                  config->conns_max, &shard->memory.interface);
-    se_buffers_init(&shard->small, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
+    se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
                     &shard->memory.interface);
 }
 
@@ -183,7 +183,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_table_deinit(&shard->cids);
     se_table_deinit(&shard->tokens);
     free(shard->slots);
-    se_buffers_deinit(&shard->small);
+    se_buffers_deinit(&shard->copies);
     sb_pool_deinit(&shard->conn_pool);
     sp_pools_deinit(&shard->pools);
     se_memory_deinit(&shard->memory);

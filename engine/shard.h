@@ -46,6 +46,7 @@ struct se_counts {
     uint64_t datagrams_in;
     uint64_t bytes_in;
     uint64_t datagrams_copied;
+    uint64_t receive_dropped;
     uint64_t unroutable;
     uint64_t version_negotiations;
     uint64_t stateless_resets;
@@ -76,7 +77,7 @@ struct spate_shard {
     struct sp_config proto_config;
     struct sp_pools pools;
     struct sb_pool conn_pool; /* spate_conn */
-    struct se_buffers small;
+    struct se_buffers copies;
     struct se_entropy entropy;
     struct sc_reset *reset;
 

@@ -265,17 +265,16 @@ static bool window_is_held(struct pw *w)
 static bool upload_is_held(struct pw *w)
 {
     const struct held *held = w->server.context;
-    if (held->count > 50)
+    if (held->count > 20)
         release_all(&w->server);
     return held->bytes == UPLOAD_SIZE;
 }
 
 /* It gets what its window allows and not a byte more, it does not starve the shard of slots
  * (others are served meanwhile), and what it holds stays as it is. */
-static void a_slow_reader_stops_its_own_stream_and_nobody_else(void **state)
+static void hold_a_window(const struct pw_config *config)
 {
-    (void)state;
-    struct pw *w = pw_create(&(struct pw_config){.server = small_window_few_slots});
+    struct pw *w = pw_create(config);
     struct held *held = calloc(1, sizeof(*held));
     w->server.on_event = hold;
     w->server.context = held;
@@ -294,6 +293,25 @@ static void a_slow_reader_stops_its_own_stream_and_nobody_else(void **state)
     pw_destroy(w);
     free(held);
     free(data);
+}
+
+static void a_slow_reader_stops_its_own_stream_and_nobody_else(void **state)
+{
+    (void)state;
+    hold_a_window(&(struct pw_config){.server = small_window_few_slots});
+}
+
+static void large_datagrams(struct spate_config *config)
+{
+    config->datagram_size_max = 9000;
+}
+
+/* Larger than a small copy, they once stayed in their slots until none was left. */
+static void a_slow_reader_of_large_datagrams_starves_nobody(void **state)
+{
+    (void)state;
+    hold_a_window(
+        &(struct pw_config){.server = small_window_few_slots, .client = large_datagrams});
 }
 
 static bool server_is_closed(struct pw *w)
@@ -425,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_closed_listener_refuses_the_new_and_keeps_the_old),
         cmocka_unit_test(a_client_connects_to_more_addresses_than_it_has_sockets),
         cmocka_unit_test(a_slow_reader_stops_its_own_stream_and_nobody_else),
+        cmocka_unit_test(a_slow_reader_of_large_datagrams_starves_nobody),
         cmocka_unit_test(slices_stay_valid_after_their_connection_is_gone),
         cmocka_unit_test(an_engine_can_be_destroyed_with_everything_in_flight),
         cmocka_unit_test(what_was_acknowledged_is_told_before_the_peers_close),
