@@ -36,6 +36,7 @@ struct qs_stream {
     bool was_reset;   /* by us */
     bool was_stopped; /* by the peer */
     bool will_reset;
+    bool is_resetting; /* in a moment */
     uint64_t send_total;
     uint64_t send_offset; /* written so far */
     uint64_t reset_at;

@@ -83,6 +83,24 @@ static void abandon(struct qs_app *app, struct qs_stream *stream)
     stream->was_reset = true;
 }
 
+static void abandon_now(void *context, void *argument)
+{
+    struct qs_app *app = context;
+    struct qs_stream *stream = argument;
+    if (app->conn == NULL || app->is_closed || stream->was_reset)
+        return;
+    abandon(app, stream);
+    app->wake(app->wake_context);
+}
+
+/* Some of it is under way by then. */
+static void abandon_soon(struct qs_app *app, struct qs_stream *stream)
+{
+    stream->is_resetting = true;
+    uint64_t in_ns = qs_random_below(&app->random, app->own->reset_ns + 1);
+    qs_clock_at(app->clock, app->clock->now_ns + in_ns, abandon_now, app, stream);
+}
+
 static void write_again(void *context, void *argument)
 {
     struct qs_app *app = context;
@@ -97,8 +115,10 @@ static void write_again(void *context, void *argument)
 static bool write_some(struct qs_app *app, struct qs_stream *stream)
 {
     uint64_t left = stream->send_total - stream->send_offset;
-    if (stream->will_reset && !stream->was_reset && stream->send_offset >= stream->reset_at) {
-        abandon(app, stream);
+    if (stream->is_resetting)
+        return false;
+    if (stream->will_reset && stream->send_offset >= stream->reset_at) {
+        abandon_soon(app, stream);
         return false;
     }
     uint64_t some = qs_random_between(&app->random, 1, app->own->write_bytes_max);

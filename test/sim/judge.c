@@ -127,6 +127,17 @@ static void judge_streams(struct qs_world *world, const struct qs_end *from,
     }
 }
 
+/* What nobody damaged can be read, by the keys of its time, and is not thrown away. */
+static void judge_drops(struct qs_world *world, const struct qs_end *end)
+{
+    uint64_t dropped = end->stats.packets_dropped - end->stats.packets_duplicate;
+    if (world->plan->opens_all && end->tap.failed_count > 0)
+        qs_fail(&world->trace, "%s could not open %" PRIu64 " packets", end->who,
+                end->tap.failed_count);
+    if (world->plan->keeps_all && dropped > 0)
+        qs_fail(&world->trace, "%s dropped %" PRIu64 " packets", end->who, dropped);
+}
+
 static void judge_pair(struct qs_world *world, uint64_t index)
 {
     const struct qs_end *client = qs_host_end_of(&world->hosts[SP_CLIENT], index);
@@ -156,6 +167,8 @@ static void judge_pair(struct qs_world *world, uint64_t index)
                 server->who);
     judge_streams(world, client, server);
     judge_streams(world, server, client);
+    judge_drops(world, client);
+    judge_drops(world, server);
     if (world->plan->judges_control && (client->oracle.cids_sent != server->oracle.cids_received ||
                                         server->oracle.cids_sent != client->oracle.cids_received))
         qs_fail(&world->trace, "a CID never arrived");

@@ -15,6 +15,7 @@ static void side_init(struct qs_side_plan *side)
     side->app = (struct qs_app_plan){
         .bytes_min = 10000,
         .bytes_max = 30000,
+        .reset_ns = 50 * SB_MS,
         .write_bytes_max = 8000,
         .writes_max = 4,
     };
@@ -81,6 +82,8 @@ void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t erro
 
 uint64_t qs_plan_end_ns(const struct qs_plan *plan)
 {
+    if (plan->over_ns > 0)
+        return plan->over_ns;
     uint64_t end_ns = plan->faults_end_ns + plan->work_ns;
     for (int role = 0; role < QS_SIDES; role++) {
         const struct sp_config *config = &plan->side[role].config;

@@ -54,7 +54,8 @@ struct qs_app_plan {
     uint64_t bytes_max;
     uint32_t write_bytes_max; /* in one write */
     uint32_t writes_max;      /* lent at a time, a stream */
-    uint32_t reset_ppm;       /* streams that it abandons halfway */
+    uint32_t reset_ppm;       /* streams that it abandons halfway .. */
+    uint64_t reset_ns;        /* .. at most so long after it wrote the last of them */
     uint32_t stop_ppm;        /* streams that it asks the peer to abandon halfway .. */
     uint64_t stop_at_max;     /* .. or, if this is not 0, after so many bytes at most */
     uint32_t hold_ppm;        /* slices that are kept for a while */
@@ -123,6 +124,9 @@ struct qs_plan {
     bool may_lack_memory; /* .. nor are those for want of memory */
     struct qs_expect expect[QS_SIDES];
     uint64_t lost_max;   /* datagrams that may get lost; 0: any number */
+    uint64_t over_ns;    /* everything is gone at this time; 0: when it must at the latest */
+    bool opens_all;      /* there is a key for every packet that comes .. */
+    bool keeps_all;      /* .. and none is dropped but for coming twice */
     bool judges_control; /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     uint64_t key_updates_min; /* that both sides together must have made */

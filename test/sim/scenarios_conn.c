@@ -16,6 +16,8 @@ static void idle(struct qs_plan *plan, uint32_t member)
     plan->side[SP_CLIENT].config.idle_timeout_ns = 5 * SB_S;
     plan->side[SP_SERVER].config.idle_timeout_ns = 8 * SB_S; /* the shorter one counts */
     qs_plan_expect(plan, SP_CLOSE_IDLE, 0);
+    plan->over_ns = 6 * SB_S;
+    plan->work_ns = 2 * SB_S;
 }
 
 static void amplification(struct qs_plan *plan, uint32_t number)
@@ -84,10 +86,13 @@ static void key_update(struct qs_plan *plan, uint32_t percent)
 {
     qs_plan_set_loss(plan, percent);
     qs_plan_set_bytes(plan, 400000, 400000);
-    plan->path[SP_CLIENT].reorder_ppm = percent * PERCENT;
-    plan->path[SP_CLIENT].reorder_ns = 20 * SB_MS;
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].reorder_ppm = percent > 0 ? 40 * PERCENT : 0;
+        plan->path[role].reorder_ns = 40 * SB_MS;
+    }
     plan->protect.seal_count_max = 200;
     plan->key_updates_min = 4;
+    plan->opens_all = true;
 }
 
 /* Too many packets that do not open end the connection.  [RFC9001 6.6] */

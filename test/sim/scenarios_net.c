@@ -62,6 +62,9 @@ static void early(struct qs_plan *plan, uint32_t number)
     plan->path[SP_CLIENT].late_ns = 5 * SB_MS;
     plan->tls.certificate_size = 4000;
     plan->tls.write_secret_first = number % 2 == 0;
+    qs_plan_set_bytes(plan, 1000, 3000);
+    plan->opens_all = true;
+    plan->keeps_all = true;
 }
 
 static void reorder(struct qs_plan *plan, uint32_t member)
@@ -206,14 +209,13 @@ static void one_way(struct qs_plan *plan, uint32_t number)
     enum sp_role sender = number == 1 ? SP_CLIENT : SP_SERVER;
     plan->side[SP_CLIENT].app.bidi_count = 0;
     plan->side[sender].app.uni_count = 1;
-    qs_plan_set_bytes(plan, 500000, 500000);
-    for (int role = 0; role < QS_SIDES; role++) {
-        plan->side[role].config.conn_window_bytes = 2000000;
-        plan->side[role].config.stream_window_bytes = 2000000;
-        plan->path[role].rate_bytes_per_s = 40000;
-        plan->path[role].queue_bytes = 20000;
-    }
-    qs_plan_set_timeouts(plan, 5 * SB_S, 2 * SB_S);
+    plan->side[sender].app.writes_max = 1; /* so it is a packet a round trip */
+    plan->side[sender].app.write_bytes_max = 1000;
+    qs_plan_set_bytes(plan, 10000, 10000);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].delay_ns = 500 * SB_MS;
+    qs_plan_set_timeouts(plan, 5 * SB_S, 5 * SB_S);
+    plan->work_ns = 60 * SB_S;
 }
 
 static const uint32_t loss_percents[] = {1, 5, 10, 30};

@@ -42,6 +42,18 @@ static void stream_limit(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 60 * SB_S;
 }
 
+/* A MAX_STREAMS that is lost and not said again ends everything. */
+static void stream_limit_lossy(struct qs_plan *plan, uint32_t percent)
+{
+    stream_limit(plan, percent);
+    qs_plan_set_loss(plan, percent);
+    qs_plan_set_bytes(plan, 0, 3000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.streams_bidi_max = 1;
+        plan->side[role].config.streams_uni_max = 1;
+    }
+}
+
 static void slow_reader(struct qs_plan *plan, uint32_t member)
 {
     (void)member;
@@ -170,6 +182,8 @@ static const struct qs_scenario rows[] = {
     {"many-streams", "over 100 streams at once, many abandoned", many_streams, NULL, 0},
     {"many-streams-lossy", "the same with loss", many_streams_lossy, NULL, 0},
     {"stream-limit", "more streams than may be open", stream_limit, NULL, 0},
+    {"stream-limit-lossy", "one stream at a time, and percent lost", stream_limit_lossy,
+     EACH_OF(some_percents)},
     {"slow-reader", "the applications read slowly", slow_reader, NULL, 0},
     {"small-windows", "windows of less than two datagrams", small_windows, NULL, 0},
     {"held-slices", "received bytes are kept beyond the connection's end", held_slices, NULL, 0},

@@ -99,6 +99,7 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
         app->write_bytes_max = (uint32_t)app->bytes_max / 100;
     app->writes_max = 1 + (uint32_t)any_size(random, 8);
     app->reset_ppm = chance(random, 3, 600000);
+    app->reset_ns = any_size(random, 200 * SB_MS);
     app->stop_ppm = chance(random, 3, 600000);
     app->hold_ppm = chance(random, 4, 1000000);
     app->hold_ns = any_size(random, SB_S);

@@ -48,6 +48,8 @@ static void plan_shift(struct qs_plan *plan)
     if (plan->rebind_at_ns > 0)
         plan->rebind_at_ns += START_NS;
     plan->faults_end_ns += START_NS;
+    if (plan->over_ns > 0)
+        plan->over_ns += START_NS;
 }
 
 static void world_init(struct qs_world *world, const struct qs_plan *plan)
