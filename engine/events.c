@@ -176,7 +176,7 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *fa
     }
 }
 
-static void translate(struct spate_conn *conn, const struct sp_event *fact)
+static void translate_route(struct spate_conn *conn, const struct sp_event *fact)
 {
     switch (fact->kind) {
     case SP_EVENT_CID_ADDED:
@@ -188,9 +188,16 @@ static void translate(struct spate_conn *conn, const struct sp_event *fact)
     case SP_EVENT_TOKEN_ADDED:
         se_conn_add_token(conn, fact->token);
         break;
-    case SP_EVENT_TOKEN_REMOVED:
+    default:
+        SB_ASSERT(fact->kind == SP_EVENT_TOKEN_REMOVED);
         se_conn_remove_token(conn, fact->token);
         break;
+    }
+}
+
+static void translate(struct spate_conn *conn, const struct sp_event *fact)
+{
+    switch (fact->kind) {
     case SP_EVENT_CONFIRMED:
         break;
     case SP_EVENT_CONNECTED:
@@ -211,6 +218,9 @@ static void translate(struct spate_conn *conn, const struct sp_event *fact)
 void se_conn_drain(struct spate_conn *conn)
 {
     struct sp_event fact;
+    /* Routes need no room and wait for nobody: the next datagram may come by them. */
+    while (sp_conn_next_route(conn->proto, &fact))
+        translate_route(conn, &fact);
     while (!is_full(&conn->shard->events) && !is_held(conn)) {
         if (!sp_conn_next_event(conn->proto, &fact)) {
             sb_list_remove(&conn->talking_link);

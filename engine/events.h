@@ -36,7 +36,7 @@ static inline uint32_t se_events_count(const struct se_events *events)
 /* The application is back: what was taken has been processed. */
 void se_events_processed(struct se_events *events);
 
-/* Pulls what one connection has to say, as far as there is room. */
+/* Pulls what one connection has to say: all of its routes, and its news as far as there is room. */
 void se_conn_drain(struct spate_conn *conn);
 
 /* .. and all of them. */

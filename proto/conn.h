@@ -143,6 +143,10 @@ void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
 /* The next fact.  False, and `*ret` untouched, when there is none. */
 SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
 
+/* The same for routes alone: CID_ and TOKEN_ADDED and _REMOVED.  For a holder that has no room
+ * for more news and yet must know whose the next datagram is. */
+SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
+
 /* What a stream verb answers. */
 enum sp_answer {
     SP_DONE,

@@ -85,12 +85,15 @@ static bool next_token(struct sp_conn *conn, struct sp_event *ret)
     return true;
 }
 
-static bool next_route(struct sp_conn *conn, struct sp_event *ret)
+bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret)
 {
+    struct sp_event event = {.kind = SP_EVENT_NONE};
     if (!conn->ids_changed)
         return false;
-    if (next_cid(conn, ret) || next_token(conn, ret))
+    if (next_cid(conn, &event) || next_token(conn, &event)) {
+        *ret = event;
         return true;
+    }
     conn->ids_changed = false;
     return false;
 }
@@ -198,7 +201,7 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
 {
     struct sp_event event = {.kind = SP_EVENT_NONE};
 
-    if (next_route(conn, &event) || next_of_conn(conn, &event) ||
+    if (sp_conn_next_route(conn, &event) || next_of_conn(conn, &event) ||
         next_stream_event(conn, &event)) {
         *ret = event;
         return true;

@@ -265,6 +265,56 @@ static void a_flood_that_empties_the_slots_loses_nothing(void **state)
     pw_destroy(w);
 }
 
+/* --- events --------------------------------------------------------------------------------- */
+
+/* More than there are events for a shard: datagrams of one stream that the server's application
+ * does not take. */
+#define UNTAKEN_BYTES 1000000
+static const uint8_t untaken[UNTAKEN_BYTES];
+
+static bool server_has_opened(struct pw *w)
+{
+    return w->server.bytes_in > 0;
+}
+
+/* Returns how many events the server's application has not taken. */
+static int turn_with_a_busy_application(struct pw *w)
+{
+    struct spate_engine *engine = w->server.engine;
+    w->server.engine = NULL; /* pw_turn() leaves it alone, and its events where they are */
+    pw_turn(w);
+    w->server.engine = engine;
+    return spate_shard_turn(w->server.shard, 0);
+}
+
+static void an_application_that_takes_no_events_costs_nobody_the_handshake(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(&(struct pw_config){0});
+    struct spate_conn *first = pw_connected(w);
+    uint64_t id;
+    assert_int_equal(spate_stream_open(first, false, &id), 0);
+    assert_int_equal(spate_stream_send(first, id, untaken, 1, false, 0), 0);
+    pw_until(w, server_has_opened);
+    assert_int_equal(spate_stream_send(first, id, untaken, UNTAKEN_BYTES, false, 1), 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (turn_with_a_busy_application(w) < 256)
+        assert_true(pw_now_ns() < end_ns);
+
+    (void)pw_connect(w);
+    while (w->client.connected_count < 2) {
+        (void)turn_with_a_busy_application(w);
+        assert_true(pw_now_ns() < end_ns);
+    }
+    for (int i = 0; i < 20; i++) /* the client's last flight */
+        (void)turn_with_a_busy_application(w);
+    struct spate_shard_stats stats = pw_stats(&w->server);
+    assert_int_equal(stats.handshakes_failed, 0);
+    assert_int_equal(stats.unroutable, 0);
+    pw_until(w, client_has_two);
+    pw_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +325,7 @@ int main(void)
         cmocka_unit_test(beyond_the_peers_stream_limit_open_says_eagain_until_one_closes),
         cmocka_unit_test(beyond_streams_local_max_open_says_eagain),
         cmocka_unit_test(a_flood_that_empties_the_slots_loses_nothing),
+        cmocka_unit_test(an_application_that_takes_no_events_costs_nobody_the_handshake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
