@@ -29,7 +29,7 @@ esac
 seconds=$1
 shift
 
-need_packages clang llvm libcmocka-dev
+need_packages clang llvm libclang-rt-dev libcmocka-dev
 CC=clang
 export CC
 configure "$build" -Dfuzz=true -Dsanitize=address,undefined -Db_lundef=false \

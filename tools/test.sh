@@ -62,7 +62,7 @@ esac
 need_packages build-essential meson ninja-build pkgconf python3 libcmocka-dev openssl \
     iproute2 libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
 if [ "${CC:-}" = clang ]; then
-    need_packages clang llvm
+    need_packages clang llvm libclang-rt-dev
     export CC
     suffix=-clang
 fi
