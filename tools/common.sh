@@ -2,7 +2,16 @@
 # shellcheck shell=bash
 # What the scripts in this folder share.  Source it; it does nothing by itself.
 
+export LC_ALL=C.UTF-8 # the words of apt and pkg-config are read
+
 SPATE_CACHE=${SPATE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/spate}
+
+# What every build needs; perl and xz for what deps.sh may have to build.
+BUILD_PACKAGES=(build-essential meson ninja-build pkgconf python3 perl xz-utils)
+
+# The libraries that Debian 12 has too old: the least version, and the package that has it.
+declare -A LEAST_VERSION=([liburing]=2.9 [openssl]=3.5.2)
+declare -A DEV_PACKAGE=([liburing]=liburing-dev [openssl]=libssl-dev)
 
 # Progress goes to stderr: the stdout of a script is its result.
 say() {
@@ -34,6 +43,26 @@ apt_get() {
     return "$status"
 }
 
+# system_has liburing|openssl: it is installed and new enough.
+system_has() {
+    pkg-config --atleast-version="${LEAST_VERSION[$1]}" "$1" 2>/dev/null
+}
+
+# The packages that would make it so, where this system has them, as far as apt knows.
+offered_packages() {
+    local name candidate
+    is_debian || return 0
+    for name in "${!DEV_PACKAGE[@]}"; do
+        ! system_has "$name" || continue
+        candidate=$(apt-cache policy "${DEV_PACKAGE[$name]}" 2>/dev/null |
+            sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+        if [ -n "$candidate" ] &&
+            dpkg --compare-versions "$candidate" ge "${LEAST_VERSION[$name]}"; then
+            echo "${DEV_PACKAGE[$name]}"
+        fi
+    done
+}
+
 # need_packages PACKAGE...: installs those that are missing, or says how and exits.
 # Where there is no apt the build itself will say what it does not find.
 need_packages() {
@@ -59,7 +88,8 @@ configure() {
     local dir=$1 here deps wanted
     shift
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    need_packages build-essential meson ninja-build pkgconf python3
+    # shellcheck disable=SC2046 # one word a package
+    need_packages "${BUILD_PACKAGES[@]}" $(offered_packages)
     deps=$("$here/deps.sh") || exit 1
     wanted="CC=${CC:-} PKG_CONFIG_PATH=$deps:${PKG_CONFIG_PATH:-} $*"
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then

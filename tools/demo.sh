@@ -33,7 +33,6 @@ while [ "$#" -gt 0 ]; do
     shift 2
 done
 
-need_packages python3
 "$here/build.sh" "$build"
 bench=$build/bench/load/spate-bench
 [ -x "$bench" ] || die "the build has made no $bench"

@@ -41,23 +41,6 @@ for arg; do
     esac
 done
 
-# name -> pkg-config module, least version, Debian's -dev package
-declare -A module=([openssl]=openssl [liburing]=liburing)
-declare -A least=([openssl]=3.5.2 [liburing]=2.9)
-declare -A dev_package=([openssl]=libssl-dev [liburing]=liburing-dev)
-
-system_has() {
-    pkg-config --atleast-version="${least[$1]}" "${module[$1]}" 2>/dev/null
-}
-
-# The system's package that is not installed yet, but would do.
-system_offers() {
-    local candidate
-    candidate=$(apt-cache policy "${dev_package[$1]}" 2>/dev/null |
-        sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
-    [ -n "$candidate" ] && dpkg --compare-versions "$candidate" ge "${least[$1]}"
-}
-
 cached_in() {
     printf '%s/r%s-%s/%s' "$SPATE_CACHE" "$recipe" "$(uname -m)" "$1"
 }
@@ -196,17 +179,12 @@ mkdir -p "$SPATE_CACHE"
 exec 9>"$SPATE_CACHE/lock"
 flock 9
 
-wanted=()
-for name in $(still_missing); do
-    if is_debian && system_offers "$name"; then
-        wanted+=("${dev_package[$name]}")
-    fi
-done
-[ "${#wanted[@]}" -eq 0 ] || need_packages "${wanted[@]}"
+# shellcheck disable=SC2046 # one word a package
+[ -z "$(still_missing)" ] || need_packages $(offered_packages)
 
 names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
 if [ -n "$names" ]; then
-    need_packages build-essential perl xz-utils
+    need_packages "${BUILD_PACKAGES[@]}"
     log="$SPATE_CACHE/build.log"
     : >"$log"
     rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock

@@ -59,8 +59,9 @@ case $fuzz in
     *) exec "$here/fuzz.sh" ${dir:+--dir "$dir"} "$fuzz" ;;
 esac
 
-need_packages build-essential meson ninja-build pkgconf python3 libcmocka-dev openssl \
-    iproute2 libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
+# shellcheck disable=SC2046 # one word a package
+need_packages "${BUILD_PACKAGES[@]}" $(offered_packages) libcmocka-dev openssl iproute2 \
+    libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev
     export CC
