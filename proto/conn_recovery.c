@@ -190,12 +190,6 @@ void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
         frame_acked(conn, space, f);
     for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next)
         frame_lost(conn, space, f);
-
-    /* Nothing of this space is in flight, so nothing would ever ask for another probe; and the
-     * window may be full of packets that wait for just this loss to be mended. */
-    if (outcome->lost != NULL && space != SP_SPACE_APP &&
-        conn->loss.spaces[space].sent.eliciting_count == 0)
-        conn->spaces[space].probe_count = SB_MAX(conn->spaces[space].probe_count, 1);
     sp_conn_free_frames(conn, outcome->acked);
     sp_conn_free_frames(conn, outcome->lost);
 }

@@ -162,6 +162,14 @@ static bool needs_padding(const struct sp_conn *conn, const struct sp_build *bui
     return builds[count - 1].wants_full_datagram;
 }
 
+/* One packet of the handshake may always be in flight: the window may be full of packets of
+ * later spaces, which the peer cannot open, and so acknowledge, without it.  More than
+ * one would not be needed: this one's acknowledgment or PTO brings the next. */
+static bool is_first_of_handshake(const struct sp_conn *conn, enum sp_space space)
+{
+    return space != SP_SPACE_APP && conn->loss.spaces[space].sent.eliciting_count == 0;
+}
+
 /* Builds one datagram of at most `room` bytes at `out`.  Returns its size, 0 if there is
  * nothing to send. */
 static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
@@ -178,9 +186,10 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         struct sp_build *build = &builds[count];
-        if (!wants_packet(conn, space, may_send, now_ns) ||
+        bool may_fill = may_send || is_first_of_handshake(conn, space);
+        if (!wants_packet(conn, space, may_fill, now_ns) ||
             !begin_packet(conn, space, out + used, room - used, build) ||
-            !sp_conn_fill(conn, build, may_send, now_ns))
+            !sp_conn_fill(conn, build, may_fill, now_ns))
             continue;
         used += sp_build_size(build);
         count++;
