@@ -25,8 +25,17 @@ void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now
 {
     uint64_t allowed = SB_MAX(now->cwnd_bytes, oracle->stats.in_flight_bytes);
     /* An ACK may always leave, and a client's is padded like all its Initials. */
-    for (uint32_t i = 0; i < oracle->sealed_count; i++)
-        allowed += oracle->sealed[i].is_eliciting ? 0 : SP_DATAGRAM_SIZE_MIN;
+    bool has_first[SP_SPACES] = {false};
+    for (uint32_t i = 0; i < oracle->sealed_count; i++) {
+        const struct qs_sealed *sealed = &oracle->sealed[i];
+        /* .. and one packet at a time with what the peer needs to acknowledge the others. */
+        enum sp_space space =
+            sealed->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
+        bool is_first = sealed->type != SP_PACKET_ONE_RTT && !has_first[space];
+        if (!sealed->is_eliciting || is_first)
+            allowed += SP_DATAGRAM_SIZE_MIN;
+        has_first[space] |= is_first;
+    }
     if (now->in_flight_bytes > allowed) {
         uint64_t over = now->in_flight_bytes - allowed;
         if (over > oracle->probe_bytes)

@@ -95,8 +95,7 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
         app->bytes_max = qs_random_below(random, bytes_max / streams);
     app->bytes_min = one_in(random, 2) ? app->bytes_max : 0;
     app->write_bytes_max = 1 + (uint32_t)any_size(random, 20000);
-    if (app->write_bytes_max < app->bytes_max / 100)
-        app->write_bytes_max = (uint32_t)app->bytes_max / 100;
+    app->write_bytes_max = SB_MAX(app->write_bytes_max, (uint32_t)(app->bytes_max / 50));
     app->writes_max = 1 + (uint32_t)any_size(random, 8);
     app->reset_ppm = chance(random, 3, 600000);
     app->reset_ns = any_size(random, 200 * SB_MS);
@@ -133,6 +132,18 @@ static void random_side(struct qs_random *random, struct qs_side_plan *side)
     random_app(random, &side->app, 1 + any_size(random, 40));
 }
 
+/* Keys for so many packets.  A key must outlive a round trip, or nothing can be acknowledged
+ * before it is used up: the windows keep what is under way below that. */
+static void limit_keys(struct qs_plan *plan, uint64_t packets)
+{
+    plan->protect.seal_count_max = packets;
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        config->conn_window_bytes = SB_MIN(config->conn_window_bytes, packets / 8 * 1200);
+        config->conn_window_bytes_max = SB_MIN(config->conn_window_bytes_max, packets / 8 * 1200);
+    }
+}
+
 static void random_tls(struct qs_random *random, struct qs_plan *plan)
 {
     plan->tls.hello_size = 200 + (size_t)any_size(random, 2500);
@@ -141,7 +152,7 @@ static void random_tls(struct qs_random *random, struct qs_plan *plan)
     plan->tls.ticket_count = (uint32_t)any_size(random, 4);
     plan->tls.write_secret_first = one_in(random, 2);
     if (one_in(random, 4))
-        plan->protect.seal_count_max = qs_random_between(random, 100, 1000);
+        limit_keys(plan, qs_random_between(random, 100, 3000));
 }
 
 /* Who ends it, and how. */
@@ -185,9 +196,9 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         random_path(&random, &ret->path[role]);
         random_side(&random, &ret->side[role]);
     }
+    random_tls(&random, ret);
     for (int role = 0; role < QS_SIDES; role++)
         fit_window(&ret->side[role].app, &ret->side[1 - role].config);
-    random_tls(&random, ret);
     random_end(&random, ret);
     if (one_in(&random, 16)) {
         ret->side[qs_random_below(&random, QS_SIDES)].memory_bytes_max =

@@ -9,6 +9,8 @@
 /* Not 0: a time that nobody set is then in the past. */
 #define START_NS (1000 * SB_MS)
 
+enum { PACKETS_MAX = 1000000 }; /* ten times what the largest run needs */
+
 static void connect_next(void *context, void *argument)
 {
     (void)argument;
@@ -108,6 +110,8 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
     while (!world.trace.has_failed && !is_over(&world)) {
         if (!qs_clock_step(&world.clock))
             qs_fail(&world.trace, "nothing happens any more");
+        else if (world.trace.packet_count > PACKETS_MAX)
+            qs_fail(&world.trace, "more than %d packets: both answer each other", PACKETS_MAX);
         else if (world.clock.now_ns > end_ns)
             qs_fail(&world.trace, "it takes too long: %u client's and %u server's connections live",
                     qs_host_live_count(&world.hosts[SP_CLIENT]),
