@@ -157,6 +157,26 @@ def a_bad_tree_and_an_empty_tree_fail():
         assert shown.stdout == 'proto/x.c:2: proto/ may not include engine/shard.h\n'
 
 
+def a_header_that_no_build_file_lists_is_found():
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        (root / 'proto/base').mkdir(parents=True)
+        for name in ('proto/loss.h', 'proto/base/time.h'):
+            (root / name).write_text(SPDX + 'int x;\n')
+        build = root / 'proto/meson.build'
+
+        def found():
+            return [name for name in ('proto/loss.h', 'proto/base/time.h')
+                    if list(tidy.check_listed(root, name))]
+
+        assert found() == ['proto/loss.h', 'proto/base/time.h']
+        build.write_text("x = ['loss.h', 'time.h']\n")
+        assert found() == ['proto/base/time.h']
+        build.write_text("x = ['loss.h', 'base/time.h']\n")
+        assert found() == []
+        assert list(tidy.check_listed(root, 'test/support/qt.h')) == []
+
+
 def archive_of(root, body):
     source, thing, archive = root / 'x.c', root / 'x.o', root / 'x.a'
     source.write_text(body)
@@ -303,6 +323,7 @@ def main():
         long_files_and_functions_are_found,
         exceptions_bind_to_their_number,
         a_bad_tree_and_an_empty_tree_fail,
+        a_header_that_no_build_file_lists_is_found,
         impure_archives_are_found,
         the_report_counts_single_tests,
         the_report_fails_when_it_should,
