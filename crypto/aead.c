@@ -105,31 +105,50 @@ void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
     SB_ASSERT((size_t)size == plain.size && size_end == 0);
 }
 
-bool sc_aead_open(struct sc_aead *aead, uint64_t pn, struct sb_bytes header, uint8_t *data,
-                  size_t size)
+void sc_aead_open(struct sc_aead *aead, struct sp_open *packet)
 {
-    SB_ASSERT(header.size > 0 && header.size <= INT_MAX && size <= INT_MAX);
-    if (size < SP_TAG_SIZE)
-        return false;
-    size_t plain_size = size - SP_TAG_SIZE;
+    SB_ASSERT(packet->header_size > 0 && packet->header_size <= INT_MAX);
+    SB_ASSERT(packet->size <= INT_MAX);
+    packet->is_authentic = false;
+    if (packet->size < SP_TAG_SIZE)
+        return;
+    size_t plain_size = packet->size - SP_TAG_SIZE;
+    size_t head_size = packet->body == NULL ? plain_size : packet->head_size;
+    SB_ASSERT(head_size <= plain_size);
 
     uint8_t nonce[SC_IV_SIZE];
-    nonce_of(aead, pn, nonce);
+    nonce_of(aead, packet->pn, nonce);
     const OSSL_PARAM tag[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, data + plain_size,
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->data + plain_size,
                                           SP_TAG_SIZE),
         OSSL_PARAM_construct_end(),
     };
     int out_size = 0;
-    bool ready =
-        EVP_DecryptInit_ex2(aead->cipher, NULL, NULL, nonce, tag) == 1 &&
-        EVP_DecryptUpdate(aead->cipher, NULL, &out_size, header.data, (int)header.size) == 1;
+    bool ready = EVP_DecryptInit_ex2(aead->cipher, NULL, NULL, nonce, tag) == 1 &&
+                 EVP_DecryptUpdate(aead->cipher, NULL, &out_size, packet->header,
+                                   (int)packet->header_size) == 1;
     SB_ASSERT(ready);
-    bool opened = EVP_DecryptUpdate(aead->cipher, data, &out_size, data, (int)plain_size) == 1 &&
-                  EVP_DecryptFinal_ex(aead->cipher, data + plain_size, &out_size) == 1;
-    if (SB_UNLIKELY(!opened) && ERR_peek_error() != 0)
+    bool opened =
+        EVP_DecryptUpdate(aead->cipher, packet->data, &out_size, packet->data, (int)head_size) == 1;
+    if (head_size < plain_size)
+        opened = opened &&
+                 EVP_DecryptUpdate(aead->cipher, packet->body, &out_size, packet->data + head_size,
+                                   (int)(plain_size - head_size)) == 1;
+    uint8_t nothing[SP_TAG_SIZE];
+    packet->is_authentic = opened && EVP_DecryptFinal_ex(aead->cipher, nothing, &out_size) == 1;
+    if (SB_UNLIKELY(!packet->is_authentic) && ERR_peek_error() != 0)
         ERR_clear_error(); /* a provider may leave a word behind, and forgeries are free */
-    return opened;
+}
+
+void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret)
+{
+    SB_ASSERT(size <= SP_PEEK_SIZE_MAX && packet->size >= SP_TAG_SIZE + size);
+    uint8_t nonce[SC_IV_SIZE];
+    nonce_of(aead, packet->pn, nonce);
+    int out_size = 0;
+    bool peeked = EVP_DecryptInit_ex2(aead->cipher, NULL, NULL, nonce, NULL) == 1 &&
+                  EVP_DecryptUpdate(aead->cipher, ret, &out_size, packet->data, (int)size) == 1;
+    SB_ASSERT(peeked && (size_t)out_size == size);
 }
 
 void sc_aead_deinit(struct sc_aead *aead)

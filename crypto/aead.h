@@ -24,10 +24,10 @@ struct sc_aead {
 SB_MUST_USE bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite,
                               const struct sc_keys *keys);
 
-/* See struct sp_protect_ops for both. */
+/* See struct sp_protect_ops for these. */
 void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
-SB_MUST_USE bool sc_aead_open(struct sc_aead *aead, uint64_t pn, struct sb_bytes header,
-                              uint8_t *data, size_t size);
+void sc_aead_open(struct sc_aead *aead, struct sp_open *packet);
+void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret);
 
 /* Wipes; harmless on a zeroed one. */
 void sc_aead_deinit(struct sc_aead *aead);

@@ -126,11 +126,15 @@ static void op_seal(struct sp_key *key, const struct sp_seal *packet)
     sc_aead_seal(&key_of(key)->aead, packet);
 }
 
-static bool op_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
-                    uint8_t *data, size_t size)
+static void op_open(struct sp_key *key, struct sp_open *packets, size_t count)
 {
-    const struct sb_bytes head = {.data = header, .size = header_size};
-    return sc_aead_open(&key_of(key)->aead, pn, head, data, size);
+    for (size_t i = 0; i < count; i++)
+        sc_aead_open(&key_of(key)->aead, &packets[i]);
+}
+
+static void op_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
+{
+    sc_aead_peek(&key_of(key)->aead, packet, size, ret);
 }
 
 static void op_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
@@ -159,6 +163,7 @@ const struct sp_protect_ops sc_protect_ops = {
     .limits = op_limits,
     .seal = op_seal,
     .open = op_open,
+    .peek = op_peek,
     .masks = op_masks,
     .retry_is_authentic = op_retry_is_authentic,
 };

@@ -2,8 +2,8 @@
 /* Datagrams to packets to frames.
  *
  * Short-header packets, which are nearly all there are, go through in runs: their header
- * protection masks are made in one cipher call, then each is opened in place and its
- * frames are worked off.  Long-header packets are taken one by one.
+ * protection masks are made in one cipher call, they are opened in place in another, and
+ * then the frames of each are worked off.  Long-header packets are taken one by one.
  *
  * What can be attacked: everything here works on bytes that anybody may have sent until a
  * packet has been opened.  Before that nothing of the connection changes but counters. */
@@ -18,13 +18,11 @@ static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t 
 {
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
-        if (entry->is_used && entry->cid.size == size &&
-            memcmp(entry->cid.bytes, bytes, size) == 0)
+        if (entry->is_used && entry->cid.size == size && memcmp(entry->cid.bytes, bytes, size) == 0)
             return true;
     }
     return sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
-           conn->original_dcid.size == size &&
-           memcmp(conn->original_dcid.bytes, bytes, size) == 0;
+           conn->original_dcid.size == size && memcmp(conn->original_dcid.bytes, bytes, size) == 0;
 }
 
 static void drop_packet(struct sp_conn *conn)
@@ -114,8 +112,7 @@ static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *lim
 static void receive_protected_long(struct sp_conn *conn, const struct sp_datagram *datagram,
                                    uint8_t *data, const struct sp_header *header, uint64_t now_ns)
 {
-    enum sp_space space =
-        header->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
+    enum sp_space space = header->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
     struct sp_conn_space *s = &conn->spaces[space];
 
     if (s->is_discarded) {
@@ -135,8 +132,8 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
     uint64_t pn = sp_pn_expand(sp_ack_next_pn(&s->ack), truncated, pn_size);
     size_t header_size = header->pn_offset + pn_size;
     struct sp_key_limits limits = conn->protect.ops->limits(s->read);
-    if (!conn->protect.ops->open(s->read, pn, data, header_size, data + header_size,
-                                 header->size - header_size)) {
+    if (!sp_open_in_place(conn->protect.ops, s->read, pn, (struct sb_bytes){data, header_size},
+                          data + header_size, header->size - header_size)) {
         on_open_failed(conn, &limits, now_ns);
         return;
     }
@@ -238,25 +235,19 @@ static bool end_if_reset(struct sp_conn *conn, const uint8_t *data, size_t size,
     return true;
 }
 
-static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
-                          size_t size, const uint8_t mask[SP_MASK_SIZE], uint64_t now_ns)
+/* A packet that was opened, or was not. */
+static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram,
+                          const struct sp_key *key, const struct sp_open *open, uint64_t now_ns)
 {
-    size_t pn_offset = 1 + (size_t)conn->config->cid_size;
-    uint32_t pn_size = sp_header_unmask(data, data + pn_offset, mask);
-
+    const uint8_t *packet = open->header;
     struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
-    uint64_t pn = sp_pn_expand(sp_ack_next_pn(ack), sp_pn_read(data + pn_offset, pn_size), pn_size);
-    struct sp_key *key =
-        sp_keyphase_read_key(&conn->keys, (data[0] & SP_HEADER_KEY_PHASE) != 0, pn);
-    size_t header_size = pn_offset + pn_size;
-    if (key == NULL || !conn->protect.ops->open(key, pn, data, header_size, data + header_size,
-                                                size - header_size)) {
+    if (!open->is_authentic) {
         struct sp_key_limits limits = conn->keys.limits;
-        if (!end_if_reset(conn, data, size, now_ns))
+        if (!end_if_reset(conn, packet, open->header_size + open->size, now_ns))
             on_open_failed(conn, &limits, now_ns);
         return;
     }
-    if (sp_ack_is_known(ack, pn)) {
+    if (sp_ack_is_known(ack, open->pn)) {
         conn->stats.packets_duplicate++;
         drop_packet(conn);
         return;
@@ -264,7 +255,7 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
 
     uint64_t next_pn = conn->loss.spaces[SP_SPACE_APP].sent.next_pn;
     uint64_t late_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
-    switch (sp_keyphase_on_opened(&conn->keys, key, pn, next_pn, late_ns)) {
+    switch (sp_keyphase_on_opened(&conn->keys, key, open->pn, next_pn, late_ns)) {
     case SP_KEYPHASE_SAME:
         break;
     case SP_KEYPHASE_UPDATED:
@@ -275,36 +266,74 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         return;
     }
 
-    struct sp_packet packet = {
+    struct sp_packet opened = {
         .type = SP_PACKET_ONE_RTT,
         .space = SP_SPACE_APP,
-        .pn = pn,
-        .payload = data + header_size,
-        .payload_size = size - header_size - SP_TAG_SIZE,
+        .pn = open->pn,
+        .payload = open->data,
+        .payload_size = open->size - SP_TAG_SIZE,
         .datagram = datagram,
     };
     /* [RFC9000 17.3.1] */
-    if ((data[0] & SP_HEADER_SHORT_RESERVED) != 0)
+    if ((packet[0] & SP_HEADER_SHORT_RESERVED) != 0)
         sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, 0, "reserved bits are set", now_ns);
     else
-        process(conn, &packet, now_ns);
+        process(conn, &opened, now_ns);
 }
 
-static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
+static struct sp_key *key_of_short(const struct sp_conn *conn, const struct sp_open *open)
+{
+    return sp_keyphase_read_key(&conn->keys, (open->header[0] & SP_HEADER_KEY_PHASE) != 0,
+                                open->pn);
+}
+
+/* Takes the header protection off.  All numbers of a run are expanded with what was known before
+ * it: the sender made them long enough for that, and what a forged packet claims has no say. */
+static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
+                             struct sp_open opens[SP_BATCH_MAX])
 {
     const uint8_t *samples[SP_BATCH_MAX];
     uint8_t masks[SP_BATCH_MAX][SP_MASK_SIZE];
-    size_t sample_offset = 1 + (size_t)conn->config->cid_size + SP_PN_SIZE_MAX;
+    size_t pn_offset = 1 + (size_t)conn->config->cid_size;
+    uint64_t next_pn = sp_ack_next_pn(&conn->spaces[SP_SPACE_APP].ack);
 
-    if (run->count == 0)
-        return;
     for (uint32_t i = 0; i < run->count; i++)
-        samples[i] = run->packets[i].data + sample_offset;
+        samples[i] = run->packets[i].data + pn_offset + SP_PN_SIZE_MAX;
     /* The header key is the same for all key phases. */
     conn->protect.ops->masks(conn->keys.read, samples, run->count, masks);
-    for (uint32_t i = 0; i < run->count && conn->state == SP_CONN_OPEN; i++)
-        receive_short(conn, run->packets[i].datagram, run->packets[i].data, run->packets[i].size,
-                      masks[i], now_ns);
+    for (uint32_t i = 0; i < run->count; i++) {
+        uint8_t *data = run->packets[i].data;
+        uint32_t pn_size = sp_header_unmask(data, data + pn_offset, masks[i]);
+        size_t header_size = pn_offset + pn_size;
+        opens[i] = (struct sp_open){
+            .pn = sp_pn_expand(next_pn, sp_pn_read(data + pn_offset, pn_size), pn_size),
+            .header = data,
+            .header_size = header_size,
+            .data = data + header_size,
+            .size = run->packets[i].size - header_size,
+        };
+    }
+}
+
+/* Masks for the whole run in one cipher call, then all packets of one key in another. */
+static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
+{
+    struct sp_open opens[SP_BATCH_MAX];
+    uint32_t count = run->count;
+
+    if (count == 0)
+        return;
+    unmask_short_run(conn, run, opens);
+    for (uint32_t at = 0; at < count && conn->state == SP_CONN_OPEN;) {
+        struct sp_key *key = key_of_short(conn, &opens[at]);
+        uint32_t end = at + 1;
+        while (end < count && key_of_short(conn, &opens[end]) == key)
+            end++;
+        if (key != NULL) /* otherwise too late: none of them is authentic */
+            conn->protect.ops->open(key, &opens[at], end - at);
+        for (; at < end && conn->state == SP_CONN_OPEN; at++)
+            receive_short(conn, run->packets[at].datagram, key, &opens[at], now_ns);
+    }
     run->count = 0;
 }
 
@@ -390,9 +419,8 @@ void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns)
         if (conn->state == SP_CONN_OPEN && waiting[i].space == SP_SPACE_APP) {
             add_short(conn, &run, datagram, datagram->data, datagram->size, now_ns);
             flush_short_run(conn, &run, now_ns);
-        } else if (conn->state == SP_CONN_OPEN &&
-                   sp_header_read(datagram->data, datagram->size, conn->config->cid_size,
-                                  &header)) {
+        } else if (conn->state == SP_CONN_OPEN && sp_header_read(datagram->data, datagram->size,
+                                                                 conn->config->cid_size, &header)) {
             receive_protected_long(conn, datagram, datagram->data, &header, now_ns);
         }
         sb_buffer_unref(datagram->buffer);

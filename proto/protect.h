@@ -50,6 +50,25 @@ struct sp_seal {
     uint8_t *out;
 };
 
+/* One packet to open.  `header` is the associated data; `data` is ciphertext and tag, `size`
+ * bytes.  Without `body` the plaintext takes the place of the ciphertext.  With it only
+ * the first `head_size` bytes of the plaintext do, and the rest goes to `body`: into memory that
+ * does not overlap `data`, and that is worth nothing unless the packet is authentic.
+ * A packet that is not has lost its bytes at `data`, except the tag, which may be the
+ * token of a Stateless Reset. */
+struct sp_open {
+    uint64_t pn;
+    const uint8_t *header;
+    size_t header_size;
+    uint8_t *data;
+    size_t size;
+    uint8_t *body; /* NULL: all in place */
+    size_t head_size; /* <= size - SP_TAG_SIZE with `body`, otherwise not looked at */
+    bool is_authentic; /* the answer */
+};
+
+enum { SP_PEEK_SIZE_MAX = 64 };
+
 struct sp_protect_ops {
     /* Makes both Initial keys for the client's first destination CID.
      * [RFC9001 5.2]  False, and nothing made, without memory. */
@@ -73,11 +92,12 @@ struct sp_protect_ops {
     /* Cannot fail for well-formed arguments. */
     void (*seal)(struct sp_key *key, const struct sp_seal *packet);
 
-    /* Opens ciphertext and tag at `data` in place.  `size` includes the tag.
-     * False if it does not authenticate: the bytes at `data` are then lost, except the
-     * tag, which may be the token of a Stateless Reset. */
-    bool (*open)(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
-                 uint8_t *data, size_t size);
+    /* Opens each of `count` packets and says in each whether it is authentic. */
+    void (*open)(struct sp_key *key, struct sp_open *packets, size_t count);
+
+    /* The first `size` bytes of the plaintext, of SP_PEEK_SIZE_MAX at most and without the tag,
+     * which nobody has checked yet; `packet` stays as it is. */
+    void (*peek)(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret);
 
     /* The header protection masks of `count` samples of 16 bytes.
      * [RFC9001 5.4] */
@@ -88,6 +108,21 @@ struct sp_protect_ops {
     bool (*retry_is_authentic)(void *context, const struct sp_cid *original_dcid,
                                const uint8_t *packet, size_t size);
 };
+
+/* Opens one packet in place. */
+static inline bool sp_open_in_place(const struct sp_protect_ops *ops, struct sp_key *key,
+                                    uint64_t pn, struct sb_bytes header, uint8_t *data, size_t size)
+{
+    struct sp_open packet = {
+        .pn = pn,
+        .header = header.data,
+        .header_size = header.size,
+        .data = data,
+        .size = size,
+    };
+    ops->open(key, &packet, 1);
+    return packet.is_authentic;
+}
 
 /* What a connection holds: the table, and what its makers are given. */
 struct sp_protect {

@@ -74,14 +74,16 @@ static void run_open(const struct subject *s, uint64_t pn)
 {
     (void)pn;
     memcpy(packet, sealed, s->size + SP_TAG_SIZE);
-    check(ops->open(s->key, 7, header, sizeof(header), packet, s->size + SP_TAG_SIZE),
+    check(sp_open_in_place(ops, s->key, 7, (struct sb_bytes){header, sizeof(header)}, packet,
+                           s->size + SP_TAG_SIZE),
           "an opened packet");
 }
 
 /* What a stranger can make us do. */
 static void run_open_forged(const struct subject *s, uint64_t pn)
 {
-    (void)ops->open(s->key, pn, header, sizeof(header), packet, s->size + SP_TAG_SIZE);
+    (void)sp_open_in_place(ops, s->key, pn, (struct sb_bytes){header, sizeof(header)}, packet,
+                           s->size + SP_TAG_SIZE);
 }
 
 static void run_masks_at_once(const struct subject *s, uint64_t pn)
@@ -140,7 +142,8 @@ static void check_suite(const struct sc_suite *suite, struct sp_key *key)
             run_seal(&s, 7);
             reference_seal(suite, 7, s.size, want);
             check(memcmp(packet, want, s.size + SP_TAG_SIZE) == 0, "a sealed packet");
-            check(ops->open(key, 7, header, sizeof(header), packet, s.size + SP_TAG_SIZE) &&
+            check(sp_open_in_place(ops, key, 7, (struct sb_bytes){header, sizeof(header)}, packet,
+                                   s.size + SP_TAG_SIZE) &&
                       memcmp(packet, plain, s.size) == 0,
                   "an opened packet");
         }

@@ -137,21 +137,44 @@ static void null_seal(struct sp_key *key, const struct sp_seal *packet)
            (struct sb_bytes){packet->out, size}, at);
 }
 
-static bool null_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
-                      uint8_t *data, size_t size)
+static void open_one(const struct sp_key *key, struct sp_open *packet)
 {
-    if (size < SP_TAG_SIZE)
-        return false;
-    size_t payload_size = size - SP_TAG_SIZE;
+    packet->is_authentic = false;
+    if (packet->size < SP_TAG_SIZE)
+        return;
+    size_t payload_size = packet->size - SP_TAG_SIZE;
+    uint8_t *end = packet->data + payload_size;
     uint8_t tag[SP_TAG_SIZE];
-    tag_of(key, pn, (struct sb_bytes){header, header_size}, (struct sb_bytes){data, payload_size},
-           tag);
-    if (memcmp(tag, data + payload_size, SP_TAG_SIZE) != 0 && !key->plan->accepts_anything) {
-        memset(data, 0xee, payload_size);
-        return false;
+    tag_of(key, packet->pn, (struct sb_bytes){packet->header, packet->header_size},
+           (struct sb_bytes){packet->data, payload_size}, tag);
+    packet->is_authentic = memcmp(tag, end, SP_TAG_SIZE) == 0 || key->plan->accepts_anything;
+    if (packet->body != NULL) {
+        SB_ASSERT(packet->head_size <= payload_size);
+        size_t body_size = payload_size - packet->head_size;
+        /* A real cipher has written before it knows. */
+        if (packet->is_authentic)
+            memcpy(packet->body, packet->data + packet->head_size, body_size);
+        else
+            memset(packet->body, 0xee, body_size);
+        memset(packet->data + packet->head_size, 0xee, body_size);
     }
-    memset(data + payload_size, 0xee, SP_TAG_SIZE); /* the tag is nobody's to read */
-    return true;
+    if (packet->is_authentic)
+        memset(end, 0xee, SP_TAG_SIZE); /* the tag is nobody's to read */
+    else
+        memset(packet->data, 0xee, payload_size);
+}
+
+static void null_open(struct sp_key *key, struct sp_open *packets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        open_one(key, &packets[i]);
+}
+
+static void null_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
+{
+    (void)key;
+    SB_ASSERT(size <= SP_PEEK_SIZE_MAX && packet->size >= SP_TAG_SIZE + size);
+    memcpy(ret, packet->data, size);
 }
 
 static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
@@ -184,6 +207,7 @@ const struct sp_protect_ops qs_null_protect_ops = {
     .limits = null_limits,
     .seal = null_seal,
     .open = null_open,
+    .peek = null_peek,
     .masks = null_masks,
     .retry_is_authentic = null_retry_is_authentic,
 };

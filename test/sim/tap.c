@@ -143,18 +143,36 @@ static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
     free(plain);
 }
 
-static bool tap_open(struct sp_key *key, uint64_t pn, const uint8_t *header, size_t header_size,
-                     uint8_t *data, size_t size)
+static void report_opened(struct qs_tap *tap, const struct sp_open *open)
+{
+    size_t size = open->size - SP_TAG_SIZE;
+    uint8_t *plain = malloc(size + 1);
+    SB_ASSERT(plain != NULL);
+    size_t head_size = open->body != NULL ? open->head_size : size;
+    memcpy(plain, open->data, head_size);
+    if (head_size < size)
+        memcpy(plain + head_size, open->body, size - head_size);
+    struct qs_packet packet = packet_of((struct sb_bytes){open->header, open->header_size},
+                                        open->pn, (struct sb_bytes){plain, size});
+    tap->on_packet(tap->context, &packet);
+    free(plain);
+}
+
+static void tap_open(struct sp_key *key, struct sp_open *packets, size_t count)
 {
     struct qs_tap *tap = key->tap;
-    if (!tap->inner.ops->open(key->inner, pn, header, header_size, data, size)) {
-        tap->failed_count++;
-        return false;
+    tap->inner.ops->open(key->inner, packets, count);
+    for (size_t i = 0; i < count; i++) {
+        if (packets[i].is_authentic)
+            report_opened(tap, &packets[i]);
+        else
+            tap->failed_count++;
     }
-    struct qs_packet packet = packet_of((struct sb_bytes){header, header_size}, pn,
-                                        (struct sb_bytes){data, size - SP_TAG_SIZE});
-    tap->on_packet(tap->context, &packet);
-    return true;
+}
+
+static void tap_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
+{
+    key->tap->inner.ops->peek(key->inner, packet, size, ret);
 }
 
 static void tap_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
@@ -178,6 +196,7 @@ static const struct sp_protect_ops tap_ops = {
     .limits = tap_limits,
     .seal = tap_seal,
     .open = tap_open,
+    .peek = tap_peek,
     .masks = tap_masks,
     .retry_is_authentic = tap_retry_is_authentic,
 };

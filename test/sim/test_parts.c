@@ -78,8 +78,9 @@ static void seal(struct sp_key *key, uint64_t pn, struct sealed *ret)
 static bool opens(struct sp_key *key, uint64_t pn, const struct sealed *packet)
 {
     struct sealed copy = *packet;
-    bool ok = qs_null_protect_ops.open(key, pn, copy.header, sizeof(copy.header), copy.data,
-                                       sizeof(copy.data));
+    bool ok = sp_open_in_place(&qs_null_protect_ops, key, pn,
+                               (struct sb_bytes){copy.header, sizeof(copy.header)}, copy.data,
+                               sizeof(copy.data));
     if (ok)
         assert_int_equal(copy.data[99], 0x42);
     else

@@ -197,7 +197,8 @@ static void assert_same_keys(const struct qt_tls_end *from, const struct qt_tls_
                                            .parts = &part,
                                            .part_count = 1,
                                            .out = packet});
-    assert_true(protect->open(read, 1, header, sizeof(header), packet, sizeof(packet)));
+    assert_true(sp_open_in_place(protect, read, 1, (struct sb_bytes){header, sizeof(header)},
+                                 packet, sizeof(packet)));
     assert_int_equal(packet[2], 3);
     protect->destroy(write);
     protect->destroy(read);

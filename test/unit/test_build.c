@@ -69,8 +69,9 @@ static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
     qs_null_protect_ops.masks(key, &sample, 1, mask);
     sp_header_mask(packet, build.pn_at, PN_SIZE, mask[0]); /* once more takes it off */
     assert_int_equal(packet[0], 0x40);
-    assert_true(qs_null_protect_ops.open(key, 7, packet, HEADER_SIZE, packet + HEADER_SIZE,
-                                         size - HEADER_SIZE));
+    assert_true(sp_open_in_place(&qs_null_protect_ops, key, 7,
+                                 (struct sb_bytes){packet, HEADER_SIZE}, packet + HEADER_SIZE,
+                                 size - HEADER_SIZE));
     assert_memory_equal(packet + HEADER_SIZE, "ABCthe aDE\0\0\0", 13);
     qs_null_protect_ops.destroy(key);
 }

@@ -71,7 +71,8 @@ static void a_packet_asks_for_no_memory(void **state)
             ops->masks(key, &sample, 1, mask);
             if (pn % 2 != 0)
                 packet[5] ^= 1; /* a forgery */
-            bool opened = ops->open(key, pn, header, sizeof(header), packet, sizeof(packet));
+            bool opened = sp_open_in_place(ops, key, pn, (struct sb_bytes){header, sizeof(header)},
+                                           packet, sizeof(packet));
             assert_int_equal(opened, pn % 2 == 0);
         }
         assert_int_equal(asked_count, before);

@@ -71,8 +71,9 @@ static void seal(struct sp_key *key, uint64_t pn, struct sealed *ret)
 static bool opens(struct sp_key *key, uint64_t pn, const struct sealed *packet)
 {
     struct sealed copy = *packet;
-    return key != NULL && qs_null_protect_ops.open(key, pn, copy.header, sizeof(copy.header),
-                                                   copy.data, sizeof(copy.data));
+    return key != NULL && sp_open_in_place(&qs_null_protect_ops, key, pn,
+                                           (struct sb_bytes){copy.header, sizeof(copy.header)},
+                                           copy.data, sizeof(copy.data));
 }
 
 /* The peer sends packet `pn`; it is opened with the key that is chosen for it. */
@@ -126,15 +127,13 @@ static void late_packets_open_with_the_key_before_until_it_is_dropped(void **sta
     assert_int_equal(receive(&world, 7, true), SP_KEYPHASE_UPDATED);
     struct sp_key *key = sp_keyphase_read_key(&world.keys, true, 5);
     assert_true(opens(key, 5, &overtaken));
-    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 5, FIRST_PN, SB_S),
-                     SP_KEYPHASE_SAME);
+    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 5, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
     assert_int_equal(world.keys.read_first_pn, 5);
 
     key = sp_keyphase_read_key(&world.keys, false, 3);
     assert_ptr_equal(key, world.keys.read_prev);
     assert_true(opens(key, 3, &late));
-    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 3, FIRST_PN, SB_S),
-                     SP_KEYPHASE_SAME);
+    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 3, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
     assert_int_equal(world.keys.read_phase, 1);
 
     sp_keyphase_drop_prev(&world.keys);

@@ -93,19 +93,64 @@ static void packets_of_every_size_open_again_and_bad_ones_do_not(void **state)
             const struct sb_bytes part = {.data = plain, .size = size};
             uint64_t pn = SP_PN_MAX - size;
             seal(ours, pn, &part, 1, packet);
-            assert_true(ops->open(theirs, pn, header, sizeof(header), packet, size + SP_TAG_SIZE));
+            assert_true(sp_open_in_place(ops, theirs, pn, (struct sb_bytes){header, sizeof(header)},
+                                         packet, size + SP_TAG_SIZE));
             assert_memory_equal(packet, plain, size);
 
             seal(ours, pn, &part, 1, packet);
             packet[size / 2] ^= 0x10;
-            assert_false(ops->open(theirs, pn, header, sizeof(header), packet, size + SP_TAG_SIZE));
+            assert_false(sp_open_in_place(ops, theirs, pn,
+                                          (struct sb_bytes){header, sizeof(header)}, packet,
+                                          size + SP_TAG_SIZE));
         }
         /* A forgery leaves the key as it was. */
         const struct sb_bytes part = {.data = plain, .size = 50};
         seal(ours, 7, &part, 1, packet);
-        assert_true(ops->open(theirs, 7, header, sizeof(header), packet, 50 + SP_TAG_SIZE));
+        assert_true(sp_open_in_place(ops, theirs, 7, (struct sb_bytes){header, sizeof(header)},
+                                     packet, 50 + SP_TAG_SIZE));
         ops->destroy(ours);
         ops->destroy(theirs);
+    }
+}
+
+/* A batch in which every other packet is forged, with every place where the body can begin. */
+static void a_batch_is_opened_with_its_bodies_elsewhere(void **state)
+{
+    (void)state;
+    enum { SIZE = 90, COUNT = SIZE + 1 };
+    uint8_t plain[SIZE], packets[COUNT][SIZE + SP_TAG_SIZE], bodies[COUNT][SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        plain[i] = (uint8_t)(i * 11);
+    const struct sb_bytes part = {.data = plain, .size = SIZE};
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *key = key_of(sc_suite_at(s), 6);
+        struct sp_open opens[COUNT];
+        for (size_t i = 0; i < COUNT; i++) {
+            seal(key, i, &part, 1, packets[i]);
+            opens[i] = (struct sp_open){
+                .pn = i,
+                .header = header,
+                .header_size = sizeof(header),
+                .data = packets[i],
+                .size = SIZE + SP_TAG_SIZE,
+                .body = bodies[i],
+                .head_size = i,
+            };
+            uint8_t peeked[SP_PEEK_SIZE_MAX];
+            size_t peek_size = SB_MIN(i, (size_t)SP_PEEK_SIZE_MAX);
+            ops->peek(key, &opens[i], peek_size, peeked);
+            assert_memory_equal(peeked, plain, peek_size);
+            packets[i][SIZE - i % 2] ^= (uint8_t)(i % 4 < 2 ? 1 : 0);
+        }
+        ops->open(key, opens, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_int_equal(opens[i].is_authentic, i % 4 >= 2);
+            if (!opens[i].is_authentic)
+                continue;
+            assert_memory_equal(packets[i], plain, i);
+            assert_memory_equal(bodies[i], plain + i, SIZE - i);
+        }
+        ops->destroy(key);
     }
 }
 
@@ -120,14 +165,16 @@ static void every_flipped_bit_is_noticed_with_every_suite(void **state)
             uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
             seal(key, 5, &part, 1, packet);
             packet[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-            assert_false(ops->open(key, 5, header, sizeof(header), packet, sizeof(packet)));
+            assert_false(sp_open_in_place(ops, key, 5, (struct sb_bytes){header, sizeof(header)},
+                                          packet, sizeof(packet)));
         }
         for (size_t bit = 0; bit < 8 * sizeof(header); bit++) {
             uint8_t packet[sizeof(plain) + SP_TAG_SIZE], bad[sizeof(header)];
             seal(key, 5, &part, 1, packet);
             memcpy(bad, header, sizeof(header));
             bad[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-            assert_false(ops->open(key, 5, bad, sizeof(bad), packet, sizeof(packet)));
+            assert_false(sp_open_in_place(ops, key, 5, (struct sb_bytes){bad, sizeof(bad)}, packet,
+                                          sizeof(packet)));
         }
         ops->destroy(key);
     }
@@ -175,9 +222,12 @@ static void a_key_update_changes_the_packet_key_and_keeps_the_header_key(void **
         uint8_t before[1][SP_MASK_SIZE], after[1][SP_MASK_SIZE];
 
         seal(second, 1, &part, 1, packet);
-        assert_false(ops->open(peers, 1, header, sizeof(header), packet, sizeof(packet)));
+        assert_false(sp_open_in_place(ops, peers, 1, (struct sb_bytes){header, sizeof(header)},
+                                      packet, sizeof(packet)));
         seal(second, 1, &part, 1, packet);
-        assert_true(ops->open(peers_second, 1, header, sizeof(header), packet, sizeof(packet)));
+        assert_true(sp_open_in_place(ops, peers_second, 1,
+                                     (struct sb_bytes){header, sizeof(header)}, packet,
+                                     sizeof(packet)));
 
         ops->masks(first, &sample, 1, before);
         ops->destroy(first); /* the header key outlives the first that had it */
@@ -233,9 +283,11 @@ static void initial_keys_work_for_cids_of_every_size(void **state)
         assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client_read, &client_write));
         assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server_read, &server_write));
         seal(client_write, 0, &part, 1, packet);
-        assert_true(ops->open(server_read, 0, header, sizeof(header), packet, sizeof(packet)));
+        assert_true(sp_open_in_place(ops, server_read, 0, (struct sb_bytes){header, sizeof(header)},
+                                     packet, sizeof(packet)));
         seal(server_write, 0, &part, 1, packet);
-        assert_true(ops->open(client_read, 0, header, sizeof(header), packet, sizeof(packet)));
+        assert_true(sp_open_in_place(ops, client_read, 0, (struct sb_bytes){header, sizeof(header)},
+                                     packet, sizeof(packet)));
         ops->destroy(client_read);
         ops->destroy(client_write);
         ops->destroy(server_read);
@@ -249,6 +301,7 @@ int main(void)
         cmocka_unit_test(parts_are_sealed_as_if_they_were_one),
         cmocka_unit_test(parts_that_stand_in_the_output_are_sealed_in_place),
         cmocka_unit_test(packets_of_every_size_open_again_and_bad_ones_do_not),
+        cmocka_unit_test(a_batch_is_opened_with_its_bodies_elsewhere),
         cmocka_unit_test(every_flipped_bit_is_noticed_with_every_suite),
         cmocka_unit_test(a_batch_of_masks_is_the_same_as_one_by_one),
         cmocka_unit_test(a_key_update_changes_the_packet_key_and_keeps_the_header_key),

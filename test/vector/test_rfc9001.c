@@ -90,7 +90,8 @@ static void assert_opened(struct sp_key *key, const struct sample *s)
     assert_memory_equal(packet.bytes, header.bytes, header.size);
 
     uint8_t *data = packet.bytes + header.size;
-    assert_true(ops->open(key, s->pn, packet.bytes, header.size, data, packet.size - header.size));
+    assert_true(sp_open_in_place(ops, key, s->pn, (struct sb_bytes){packet.bytes, header.size},
+                                 data, packet.size - header.size));
     assert_memory_equal(data, frames.bytes, frames.size);
     for (size_t i = frames.size; i < s->payload_size; i++)
         assert_int_equal(data[i], 0);
@@ -252,18 +253,22 @@ static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void *
             h.bytes[byte] ^= flip;
         else
             c.bytes[byte - h.size] ^= flip;
-        assert_false(ops->open(key, pn, h.bytes, h.size, c.bytes, c.size));
+        assert_false(
+            sp_open_in_place(ops, key, pn, (struct sb_bytes){h.bytes, h.size}, c.bytes, c.size));
     }
     for (size_t size = 0; size < cipher.size; size++) {
         struct qt_hex c = cipher;
-        assert_false(ops->open(key, pn, header.bytes, header.size, c.bytes, size));
+        assert_false(sp_open_in_place(ops, key, pn, (struct sb_bytes){header.bytes, header.size},
+                                      c.bytes, size));
     }
     for (uint64_t wrong_pn = 0; wrong_pn < 62; wrong_pn++) {
         struct qt_hex c = cipher;
-        assert_false(ops->open(key, pn ^ (UINT64_C(1) << wrong_pn), header.bytes, header.size,
-                               c.bytes, c.size));
+        assert_false(sp_open_in_place(ops, key, pn ^ (UINT64_C(1) << wrong_pn),
+                                      (struct sb_bytes){header.bytes, header.size}, c.bytes,
+                                      c.size));
     }
-    assert_true(ops->open(key, pn, header.bytes, header.size, cipher.bytes, cipher.size));
+    assert_true(sp_open_in_place(ops, key, pn, (struct sb_bytes){header.bytes, header.size},
+                                 cipher.bytes, cipher.size));
     ops->destroy(key);
 }
 
