@@ -60,9 +60,10 @@ static void nonce_of(const struct sc_aead *aead, uint64_t pn, uint8_t ret[SC_IV_
         ret[SC_IV_SIZE - 1 - i] ^= (uint8_t)(pn >> (8 * i));
 }
 
-/* Brings the plaintext to where one update can take it. */
-static struct sb_bytes gather(const struct sp_seal *packet)
+/* Brings the plaintext to where one update can take it; `*ret_copied` bytes of it by a copy. */
+static struct sb_bytes gather(const struct sp_seal *packet, size_t *ret_copied)
 {
+    *ret_copied = 0;
     if (packet->part_count == 1)
         return packet->parts[0];
 
@@ -70,19 +71,22 @@ static struct sb_bytes gather(const struct sp_seal *packet)
     for (size_t i = 0; i < packet->part_count; i++) {
         const struct sb_bytes *part = &packet->parts[i];
         /* A part may stand where it belongs already. */
-        if (part->size > 0 && part->data != packet->out + all.size)
+        if (part->size > 0 && part->data != packet->out + all.size) {
             memcpy(packet->out + all.size, part->data, part->size);
+            *ret_copied += part->size;
+        }
         all.size += part->size;
     }
     return all;
 }
 
-void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
+size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
 {
     SB_ASSERT(packet->part_count >= 1);
     SB_ASSERT(packet->header_size > 0 && packet->header_size <= INT_MAX);
     SB_ASSERT(packet->pn <= SP_PN_MAX);
-    const struct sb_bytes plain = gather(packet);
+    size_t copied = 0;
+    const struct sb_bytes plain = gather(packet, &copied);
     SB_ASSERT(plain.size <= INT_MAX - SP_TAG_SIZE);
 
     uint8_t nonce[SC_IV_SIZE];
@@ -103,6 +107,7 @@ void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
         EVP_CIPHER_CTX_get_params(aead->cipher, tag) == 1;
     SB_ASSERT(sealed); /* nothing above allocates, and every argument is ours */
     SB_ASSERT((size_t)size == plain.size && size_end == 0);
+    return copied;
 }
 
 void sc_aead_open(struct sc_aead *aead, struct sp_open *packet)

@@ -25,7 +25,7 @@ SB_MUST_USE bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite
                               const struct sc_keys *keys);
 
 /* See struct sp_protect_ops for these. */
-void sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
+size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
 void sc_aead_open(struct sc_aead *aead, struct sp_open *packet);
 void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret);
 

@@ -121,9 +121,9 @@ static struct sp_key_limits op_limits(const struct sp_key *key)
     return key_of_const(key)->suite->limits;
 }
 
-static void op_seal(struct sp_key *key, const struct sp_seal *packet)
+static size_t op_seal(struct sp_key *key, const struct sp_seal *packet)
 {
-    sc_aead_seal(&key_of(key)->aead, packet);
+    return sc_aead_seal(&key_of(key)->aead, packet);
 }
 
 static void op_open(struct sp_key *key, struct sp_open *packets, size_t count)

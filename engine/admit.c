@@ -91,7 +91,7 @@ static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct
         .part_count = 1,
         .out = out,
     };
-    sc_protect_ops.seal(key, &packet);
+    (void)sc_protect_ops.seal(key, &packet);
 
     const uint8_t *sample = pn_at + SP_PN_SIZE_MAX;
     uint8_t mask[1][SP_MASK_SIZE];

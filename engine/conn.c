@@ -349,6 +349,7 @@ void se_stats_add(struct sp_stats *sum, const struct sp_conn *proto)
     sum->packets_in += stats.packets_in;
     sum->packets_out += stats.packets_out;
     sum->packets_lost += stats.packets_lost;
+    sum->copied_bytes += stats.copied_bytes;
     sum->acks_in += stats.acks_in;
     sum->acks_out += stats.acks_out;
 }

@@ -28,8 +28,11 @@ static void *take(void *context, size_t size)
         return NULL;
     size_t rounded = (size + SB_CACHE_LINE - 1) & ~(size_t)(SB_CACHE_LINE - 1);
     void *block = aligned_alloc(SB_CACHE_LINE, rounded);
-    if (block == NULL)
+    if (block == NULL) {
         se_memory_refund(memory, size);
+        return NULL;
+    }
+    memory->taken_count++;
     return block;
 }
 

@@ -34,6 +34,7 @@ static void fill_receive(const struct spate_shard *shard, struct spate_shard_sta
     ret->receive_truncated = sum.truncated;
     ret->kernel_drops = sum.kernel_dropped;
     ret->datagrams_copied = shard->counts.datagrams_copied;
+    ret->copied_in_bytes = shard->counts.copied_bytes;
     ret->receive_dropped = shard->counts.receive_dropped;
     ret->unroutable = shard->counts.unroutable;
 }
@@ -66,6 +67,7 @@ static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats
     ret->packets_in = sum.packets_in;
     ret->packets_out = sum.packets_out;
     ret->packets_lost = sum.packets_lost;
+    ret->copied_out_bytes = sum.copied_bytes;
     ret->acks_in = sum.acks_in;
     ret->acks_out = sum.acks_out;
 }
@@ -79,6 +81,7 @@ void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
         .stateless_resets = shard->counts.stateless_resets,
         .memory_bytes_now = shard->memory.now_bytes,
         .memory_bytes_peak = shard->memory.peak_bytes,
+        .memory_blocks = shard->memory.taken_count,
     };
     fill_receive(shard, ret);
     fill_send(shard, ret);

@@ -182,6 +182,7 @@ static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
     if (item->copy == NULL)
         return false;
     shard->counts.datagrams_copied++;
+    shard->counts.copied_bytes += item->size;
     return true;
 }
 

@@ -46,6 +46,7 @@ struct se_counts {
     uint64_t datagrams_in;
     uint64_t bytes_in;
     uint64_t datagrams_copied;
+    uint64_t copied_bytes; /* .. in those */
     uint64_t receive_dropped;
     uint64_t unroutable;
     uint64_t version_negotiations;

@@ -87,7 +87,7 @@ void sp_build_pad(struct sp_build *build, size_t size)
     build->is_in_flight = true; /* [RFC9000 12.4] */
 }
 
-void sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
+size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
 {
     close_part(build);
     SB_ASSERT(build->part_count > 0);
@@ -105,7 +105,7 @@ void sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
         .part_count = build->part_count,
         .out = build->packet + build->header_size,
     };
-    protect->ops->seal(build->key, &seal);
+    return protect->ops->seal(build->key, &seal);
 }
 
 void sp_mask_batch_add(struct sp_mask_batch *batch, const struct sp_build *build,

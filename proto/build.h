@@ -78,8 +78,9 @@ static inline size_t sp_build_size(const struct sp_build *build)
     return build->header_size + build->payload_size + SP_TAG_SIZE;
 }
 
-/* Seals into `packet`.  Header protection is not applied: see struct sp_mask_batch. */
-void sp_build_seal(struct sp_build *build, const struct sp_protect *protect);
+/* Seals into `packet`; returns how many bytes were copied before: see sp_protect_ops.seal.
+ * Header protection is not applied: see struct sp_mask_batch. */
+size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect);
 
 /* Packets that were sealed with one key and still lack header protection. */
 struct sp_mask_batch {

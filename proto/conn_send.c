@@ -102,7 +102,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
 {
     struct sp_conn_space *s = &conn->spaces[build->space];
 
-    sp_build_seal(build, &conn->protect);
+    conn->stats.copied_bytes += sp_build_seal(build, &conn->protect);
     sp_mask_batch_add(masks, build, &conn->protect);
 
     const struct sp_sent *sent = &conn->loss.spaces[build->space].sent;

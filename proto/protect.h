@@ -89,8 +89,9 @@ struct sp_protect_ops {
 
     struct sp_key_limits (*limits)(const struct sp_key *key);
 
-    /* Cannot fail for well-formed arguments. */
-    void (*seal)(struct sp_key *key, const struct sp_seal *packet);
+    /* Cannot fail for well-formed arguments.  Returns how many bytes of the parts were copied
+     * to where the cipher could take them: 0 if it took them where they are. */
+    size_t (*seal)(struct sp_key *key, const struct sp_seal *packet);
 
     /* Opens each of `count` packets and says in each whether it is authentic. */
     void (*open)(struct sp_key *key, struct sp_open *packets, size_t count);

@@ -14,6 +14,7 @@ struct sp_stats {
     uint64_t datagrams_out;
     uint64_t bytes_out;
     uint64_t packets_out;
+    uint64_t copied_bytes; /* of packets before they were sealed: see sp_protect_ops.seal */
     uint64_t packets_lost; /* declared lost by us */
     uint64_t packets_spurious; /* declared lost, acknowledged later */
     uint64_t acks_in;

@@ -22,6 +22,7 @@ struct side {
     double datagrams_per_send;
     double datagrams_per_receive;
     double packets_per_ack;
+    double packets_per_call; /* in and out, a system call */
     struct sample delta;
     const struct sample *end;
 };
@@ -56,6 +57,9 @@ static struct side side_of(const struct result *r, const struct sample samples[2
         ratio((double)(y->datagrams_in - x->datagrams_in), (double)(y->receives - x->receives));
     side.packets_per_ack =
         ratio((double)(y->packets_in - x->packets_in), (double)(y->acks_out - x->acks_out));
+    side.packets_per_call = ratio(
+        (double)(y->packets_in + y->packets_out) - (double)(x->packets_in + x->packets_out),
+        (double)(y->syscalls - x->syscalls));
     side.delta.payload_in_bytes = b->payload_in_bytes - a->payload_in_bytes;
     side.delta.payload_out_bytes = b->payload_out_bytes - a->payload_out_bytes;
     return side;
@@ -106,6 +110,10 @@ static void write_side(struct json *j, const char *key, const struct options *o,
         {"enobufs", offsetof(struct spate_shard_stats, receive_enobufs)},
         {"rearms", offsetof(struct spate_shard_stats, receive_rearms)},
         {"copied", offsetof(struct spate_shard_stats, datagrams_copied)},
+        {"copied_in_bytes", offsetof(struct spate_shard_stats, copied_in_bytes)},
+        {"copied_out_bytes", offsetof(struct spate_shard_stats, copied_out_bytes)},
+        {"receive_dropped", offsetof(struct spate_shard_stats, receive_dropped)},
+        {"allocations", offsetof(struct spate_shard_stats, memory_blocks)},
         {"unroutable", offsetof(struct spate_shard_stats, unroutable)},
         {"handshakes_dropped", offsetof(struct spate_shard_stats, handshakes_dropped)},
     };
@@ -121,6 +129,8 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     json_number(j, "datagrams_per_send", side.datagrams_per_send);
     json_number(j, "datagrams_per_receive", side.datagrams_per_receive);
     json_number(j, "packets_per_ack", side.packets_per_ack);
+    json_number(j, "packets_per_call", side.packets_per_call);
+    json_number(j, "enters_per_packet", ratio(1, side.packets_per_call));
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
         const char *a = (const char *)&samples[0].shard + counters[i].offset;
         const char *b = (const char *)&samples[1].shard + counters[i].offset;
@@ -223,9 +233,24 @@ static void print_side(FILE *file, const char *name, const struct options *o,
             samples[1].shard.packets_out - samples[0].shard.packets_out);
     print_number(file, 10, 1, side.datagrams_per_send);
     print_number(file, 10, 1, side.packets_per_ack);
-    fprintf(file, " %10" PRIu64, samples[1].shard.syscalls - samples[0].shard.syscalls);
+    print_number(file, 10, 1, side.packets_per_call);
     print_number(file, 8, 1, (double)side.end->rss_bytes / 1e6);
     fputc('\n', file);
+}
+
+/* What is zero as long as nothing goes wrong, and what copies cost. */
+static void print_waste(FILE *file, const char *name, const struct sample samples[2])
+{
+    const struct spate_shard_stats *x = &samples[0].shard;
+    const struct spate_shard_stats *y = &samples[1].shard;
+
+    fprintf(file, "  %-6s", name);
+    print_number(file, 14, 1, (double)(y->copied_in_bytes - x->copied_in_bytes) / 1e6);
+    print_number(file, 14, 1, (double)(y->copied_out_bytes - x->copied_out_bytes) / 1e6);
+    fprintf(file, " %11" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
+            y->memory_blocks - x->memory_blocks, y->kernel_drops - x->kernel_drops,
+            y->receive_enobufs - x->receive_enobufs, y->receive_rearms - x->receive_rearms,
+            y->packets_lost - x->packets_lost);
 }
 
 static void print_head(const struct options *o, const struct result *r, FILE *file)
@@ -282,9 +307,15 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
                 r->unfinished);
     fprintf(file, "  %-6s %9s %9s %9s %12s %12s %10s %10s %10s %8s\n", "", "cpu usr s", "cpu sys s",
             has_latency ? "cpu us/op" : "cpu s/GB", "packets in", "packets out", "dgram/send",
-            "pkts/ack", "syscalls", "rss MB");
+            "pkts/ack", "pkts/call", "rss MB");
     if (r->have_server)
         print_side(file, "server", o, r, r->server);
     if (o->scenario != SCENARIO_SERVE)
         print_side(file, "client", o, r, r->client);
+    fprintf(file, "  %-6s %14s %14s %11s %12s %8s %8s %8s\n", "", "copied in MB", "copied out MB",
+            "allocations", "kernel drops", "enobufs", "re-arms", "lost");
+    if (r->have_server)
+        print_waste(file, "server", r->server);
+    if (o->scenario != SCENARIO_SERVE)
+        print_waste(file, "client", r->client);
 }

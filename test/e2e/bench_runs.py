@@ -14,7 +14,9 @@ import bench_support as support
 TOP = ('scenario seconds bytes gbps requests_per_s p50_us p90_us p99_us p999_us max_us '
        'handshakes_per_s lost_packets config').split()
 SIDE = ('cpu_user_s cpu_sys_s cpu_s_per_gb cpu_us_per_request packets_in packets_out '
-        'datagrams_per_send syscalls rss_bytes').split()
+        'datagrams_per_send datagrams_per_receive packets_per_ack packets_per_call '
+        'enters_per_packet syscalls copied copied_in_bytes copied_out_bytes allocations enobufs '
+        'rearms kernel_drops packets_lost rss_bytes').split()
 
 
 class Runs(support.BenchTest):
@@ -64,6 +66,20 @@ class Runs(support.BenchTest):
                 result = self.run_json('bulk', '--bytes', bytes_, '--streams', streams,
                                        '--direction', direction, '--verify')
                 self.assertEqual(result['bytes'], int(bytes_))
+
+    def test_a_warm_bulk_run_wastes_nothing(self):
+        for direction, sender, receiver in (('down', 'server', 'client'),
+                                            ('up', 'client', 'server')):
+            result = self.run_json('bulk', '--seconds', '1', '--direction', direction)
+            for side in (sender, receiver):
+                self.assertEqual(result[side]['allocations'], 0, side)
+                self.assertEqual(result[side]['kernel_drops'], 0, side)
+                self.assertEqual(result[side]['receive_dropped'], 0, side)
+                self.assertLess(result[side]['enters_per_packet'], 1, side)
+            self.assertEqual(result[sender]['copied_in_bytes'], 0)
+            # Staged once, and nothing but what is sent; the rest is frame heads.
+            self.assertLess(result[sender]['copied_out_bytes'], 1.05 * result['bytes'] + 1e6)
+            self.assertGreater(result[sender]['datagrams_per_send'], 5)
 
     def test_bulk_by_time_measures_that_time(self):
         for direction in ('down', 'up'):

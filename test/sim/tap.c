@@ -108,7 +108,7 @@ static bool forge(struct qs_tap *tap, const struct qs_packet *packet, uint8_t *p
     return true;
 }
 
-static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
+static size_t tap_seal(struct sp_key *key, const struct sp_seal *seal)
 {
     struct qs_tap *tap = key->tap;
     size_t size = 0;
@@ -139,8 +139,9 @@ static void tap_seal(struct sp_key *key, const struct sp_seal *seal)
         other.part_count = 1;
     }
     if (key->sealed_count <= limit)
-        tap->inner.ops->seal(key->inner, &other);
+        (void)tap->inner.ops->seal(key->inner, &other);
     free(plain);
+    return 0;
 }
 
 static void report_opened(struct qs_tap *tap, const struct sp_open *open)

@@ -19,17 +19,18 @@ static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
 
 static const uint8_t header[] = {0x43, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9};
 
-static void seal(struct sp_key *key, uint64_t pn, const struct sb_bytes *parts, size_t count,
-                 uint8_t *out)
+/* Returns what seal() says that it copied. */
+static size_t seal(struct sp_key *key, uint64_t pn, const struct sb_bytes *parts, size_t count,
+                   uint8_t *out)
 {
-    ops->seal(key, &(struct sp_seal){
-                       .pn = pn,
-                       .header = header,
-                       .header_size = sizeof(header),
-                       .parts = parts,
-                       .part_count = count,
-                       .out = out,
-                   });
+    return ops->seal(key, &(struct sp_seal){
+                              .pn = pn,
+                              .header = header,
+                              .header_size = sizeof(header),
+                              .parts = parts,
+                              .part_count = count,
+                              .out = out,
+                          });
 }
 
 static void parts_are_sealed_as_if_they_were_one(void **state)
@@ -65,17 +66,18 @@ static void parts_that_stand_in_the_output_are_sealed_in_place(void **state)
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         struct sp_key *key = key_of(sc_suite_at(s), 2);
         const struct sb_bytes whole = {.data = plain, .size = sizeof(plain)};
-        seal(key, 3, &whole, 1, want);
+        assert_int_equal(seal(key, 3, &whole, 1, want), 0);
 
         memcpy(out, plain, sizeof(plain));
         const struct sb_bytes same = {.data = out, .size = sizeof(plain)};
-        seal(key, 3, &same, 1, out);
+        assert_int_equal(seal(key, 3, &same, 1, out), 0);
         assert_memory_equal(out, want, sizeof(want));
 
         memcpy(out, plain, 20); /* frame heads are there, payload is elsewhere */
         const struct sb_bytes mixed[] = {{.data = out, .size = 20},
                                          {.data = plain + 20, .size = 80}};
-        seal(key, 3, mixed, 2, out);
+        size_t copied = seal(key, 3, mixed, 2, out);
+        assert_true(copied == 0 || copied == mixed[1].size); /* as the cipher has it */
         assert_memory_equal(out, want, sizeof(want));
         ops->destroy(key);
     }

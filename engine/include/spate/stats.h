@@ -25,7 +25,9 @@ struct spate_shard_stats {
     uint64_t receive_rearms;
     uint64_t kernel_drops;      /* the socket's buffer was full (SO_RXQ_OVFL) */
     uint64_t receive_truncated;
-    uint64_t datagrams_copied;  /* copied out of a slot because slots ran low */
+    uint64_t datagrams_copied;  /* copied out of a slot because slots ran low .. */
+    uint64_t copied_in_bytes;   /* .. and what they had: payload copied by memcpy */
+    uint64_t copied_out_bytes;  /* copied by memcpy on the way to the cipher */
     uint64_t receive_dropped;   /* .. or dropped, because there was no memory for that */
     uint64_t unroutable;        /* datagrams for no connection, dropped */
     uint64_t version_negotiations;
@@ -39,6 +41,7 @@ struct spate_shard_stats {
     uint64_t handshakes_now;
     uint64_t memory_bytes_now;
     uint64_t memory_bytes_peak;
+    uint64_t memory_blocks;     /* taken from the heap so far; steady once it is warm */
     uint64_t packets_lost;      /* of all connections, living and gone, like the rest below */
     uint64_t packets_in;
     uint64_t packets_out;
