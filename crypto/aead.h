@@ -5,13 +5,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <openssl/types.h>
 
 #include "crypto/keys.h"
 #include "crypto/suite.h"
+#include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/protect.h"
+
+/* [RFC9001 5.3] The packet number, big endian and padded on the left, XOR the IV. */
+static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn,
+                                 uint8_t ret[SC_IV_SIZE])
+{
+    enum { PAD_SIZE = SC_IV_SIZE - sizeof(pn) };
+    memcpy(ret, iv, PAD_SIZE);
+    sb_store_u64(ret + PAD_SIZE, sb_load_u64(iv + PAD_SIZE) ^ pn);
+}
 
 /* Packet protection with one packet key.  [RFC9001 5.3]  One owner, one thread. */
 struct sc_aead {

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The short header and the head of a STREAM frame, written and read as the data path does.
+ *
+ * Next to them the way of stacks that make objects of packets: a header and a frame
+ * are allocated, filled in, written through their type's function, and freed.  Its bytes
+ * are also what ours are checked against. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/micro/benches.h"
+#include "proto/base/bytes.h"
+#include "proto/frame.h"
+#include "proto/header.h"
+
+enum { PACKET_SIZE = 1350, PAYLOAD_SIZE = 1200, CID_SIZE = 8, COUNT = 64 };
+
+static struct sp_cid cid;
+
+/* One packet of a bulk transfer: stream 4, at an offset that grows. */
+struct packet {
+    uint8_t bytes[PACKET_SIZE];
+    size_t head_size;
+    uint64_t pn;
+    uint32_t pn_size;
+    struct sp_stream_head head;
+};
+static struct packet packets[COUNT];
+
+/* ---- The reference: objects ---- */
+
+struct object {
+    size_t (*write)(const struct object *object, uint8_t *at);
+    struct object *next;
+    uint64_t number;
+    uint64_t offset;
+    uint64_t size;
+    uint32_t pn_size;
+    bool fin;
+};
+
+static size_t write_number(uint8_t *at, uint64_t number)
+{
+    size_t size = number < 64 ? 1 : number < 16384 ? 2 : number < 1073741824 ? 4 : 8;
+    for (size_t i = size; i-- > 0; number >>= 8)
+        at[i] = (uint8_t)number;
+    at[0] |= (uint8_t)(size == 1 ? 0 : size == 2 ? 0x40 : size == 4 ? 0x80 : 0xc0);
+    return size;
+}
+
+static size_t write_header_object(const struct object *object, uint8_t *at)
+{
+    at[0] = (uint8_t)(0x40 | (object->pn_size - 1));
+    memcpy(at + 1, cid.bytes, cid.size);
+    for (uint32_t i = 0; i < object->pn_size; i++)
+        at[1 + cid.size + i] = (uint8_t)(object->number >> 8 * (object->pn_size - 1 - i));
+    return 1 + (size_t)cid.size + object->pn_size;
+}
+
+static size_t write_stream_object(const struct object *object, uint8_t *at)
+{
+    size_t used = 1;
+    at[0] = (uint8_t)(0x0a | (object->offset > 0 ? 4 : 0) | object->fin);
+    used += write_number(at + used, object->number);
+    if (object->offset > 0)
+        used += write_number(at + used, object->offset);
+    return used + write_number(at + used, object->size);
+}
+
+static struct object *object_create(size_t (*write)(const struct object *, uint8_t *))
+{
+    struct object *object = calloc(1, sizeof(*object));
+    micro_check(object != NULL, "memory");
+    object->write = write;
+    return object;
+}
+
+static size_t write_by_objects(const struct packet *p, uint8_t *at)
+{
+    struct object *header = object_create(write_header_object);
+    struct object *frame = object_create(write_stream_object);
+    header->number = p->pn;
+    header->pn_size = p->pn_size;
+    header->next = frame;
+    frame->number = p->head.id;
+    frame->offset = p->head.offset;
+    frame->size = p->head.size;
+    frame->fin = p->head.fin;
+
+    size_t used = 0;
+    for (struct object *next, *object = header; object != NULL; object = next) {
+        next = object->next;
+        used += object->write(object, at + used);
+        free(object);
+    }
+    return used;
+}
+
+/* ---- Ours ---- */
+
+static size_t write_ours(struct packet *p, uint8_t *at)
+{
+    struct sb_writer w = sb_writer_of(at, PACKET_SIZE);
+    uint8_t *pn_at = NULL;
+    const struct sp_short_header header = {.dcid = &cid, .pn = p->pn, .pn_size = p->pn_size};
+    sp_header_write_short(&w, &header, &pn_at);
+    sp_frame_write_stream_head(&w, &p->head);
+    return w.failed ? 0 : sb_writer_used(&w);
+}
+
+/* Everything but the keys: header, packet number, frame. */
+static bool read_ours(const struct packet *p, uint64_t next_pn, uint64_t *ret_pn,
+                      struct sp_frame *ret_frame)
+{
+    struct sp_header header;
+    if (!sp_header_read(p->bytes, PACKET_SIZE, CID_SIZE, &header))
+        return false;
+    uint32_t pn_size = (header.first & SP_HEADER_PN_SIZE) + 1u;
+    uint32_t truncated = sp_pn_read(p->bytes + header.pn_offset, pn_size);
+    *ret_pn = sp_pn_expand(next_pn, truncated, pn_size);
+    size_t at = header.pn_offset + pn_size;
+    struct sb_reader reader = sb_reader_of(p->bytes + at, PACKET_SIZE - at);
+    return sp_frame_read(&reader, SP_PACKET_ONE_RTT, ret_frame) == SP_OK;
+}
+
+static void check(void)
+{
+    static const uint8_t name[CID_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8};
+    cid = sp_cid_of(name, sizeof(name));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct packet *p = &packets[i];
+        p->pn = 70000 + i;
+        p->pn_size = 2;
+        p->head = (struct sp_stream_head){.id = 4,
+                                          .offset = UINT64_C(5000000) + i * PAYLOAD_SIZE,
+                                          .size = PAYLOAD_SIZE,
+                                          .has_length = true,
+                                          .fin = i % 2 != 0};
+        uint8_t want[PACKET_SIZE];
+        p->head_size = write_ours(p, p->bytes);
+        size_t size = write_by_objects(p, want);
+        micro_check(p->head_size == size && memcmp(p->bytes, want, size) == 0,
+                    "header and frame head");
+
+        uint64_t pn = 0;
+        struct sp_frame frame;
+        micro_check(read_ours(p, p->pn, &pn, &frame), "a packet can be read");
+        micro_check(pn == p->pn && frame.stream.id == 4 &&
+                        frame.stream.offset == p->head.offset &&
+                        frame.stream.size == PAYLOAD_SIZE && frame.stream.fin == p->head.fin &&
+                        frame.stream.data == p->bytes + size,
+                    "what was read");
+    }
+}
+
+static void run_write(void *context, uint64_t count)
+{
+    uint64_t sum = 0;
+    (void)context;
+    for (uint64_t i = 0; i < count; i++) {
+        struct packet *p = &packets[i % COUNT];
+        sum += write_ours(p, p->bytes);
+    }
+    micro_use(sum);
+}
+
+static void run_write_objects(void *context, uint64_t count)
+{
+    uint64_t sum = 0;
+    (void)context;
+    for (uint64_t i = 0; i < count; i++) {
+        struct packet *p = &packets[i % COUNT];
+        sum += write_by_objects(p, p->bytes);
+    }
+    micro_use(sum);
+}
+
+static void run_read(void *context, uint64_t count)
+{
+    uint64_t sum = 0;
+    (void)context;
+    for (uint64_t i = 0; i < count; i++) {
+        struct sp_frame frame;
+        uint64_t pn = 0;
+        sum += read_ours(&packets[i % COUNT], 70000, &pn, &frame);
+        sum += pn + frame.stream.offset;
+    }
+    micro_use(sum);
+}
+
+static void time_all(struct micro *m)
+{
+    static const struct micro_subject subjects[] = {
+        {"short header + STREAM head, write", run_write, NULL, 1},
+        {"short header + STREAM head, read", run_read, NULL, 1},
+        {"the same through objects, write", run_write_objects, NULL, 1},
+    };
+    struct micro_sample s[3];
+    micro_time(m, subjects, 3, s);
+    micro_row_ns(m, subjects[0].name, &s[0], MICRO_AT_MOST, 6);
+    micro_row_ns(m, subjects[1].name, &s[1], MICRO_AT_MOST, 6);
+    micro_row_ns(m, subjects[2].name, &s[2], MICRO_REPORTED, 0);
+}
+
+const struct micro_bench micro_heads = {
+    .name = "heads",
+    .what = "P3: short header and STREAM frame head, without allocation",
+    .check = check,
+    .time = time_all,
+};
