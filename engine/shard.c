@@ -212,28 +212,6 @@ static void reap(struct spate_shard *shard)
     }
 }
 
-/* How long the turn may sleep, given that the application allows `wait_ns`. */
-static uint64_t sleep_ns(const struct spate_shard *shard, uint64_t wait_ns)
-{
-    uint64_t next_ns = se_wheel_next_ns(&shard->wheel);
-    uint64_t until_next_ns = next_ns == SB_NEVER ? SB_NEVER : sb_time_since(next_ns, shard->now_ns);
-    return sb_time_min(wait_ns, until_next_ns);
-}
-
-static int enter(struct spate_shard *shard, uint64_t wait_ns)
-{
-    if (wait_ns > 0) {
-        su_wake_sleep(&shard->wake);
-        if (se_mpsc_has(&shard->posts) || atomic_load(&shard->is_wake_wanted))
-            wait_ns = 0;
-    }
-    int error = su_ring_enter(&shard->ring, wait_ns);
-    su_wake_up(&shard->wake);
-    atomic_store_explicit(&shard->is_wake_wanted, false, memory_order_relaxed);
-    /* These two are answers: completions must be taken first, which is what comes next. */
-    return error == -EBUSY || error == -EAGAIN ? 0 : error;
-}
-
 int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
 {
     if (SB_UNLIKELY(!shard->is_bound) && shard->error == 0)
@@ -254,11 +232,9 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     su_send_tend(&shard->send);
     su_wake_tend(&shard->wake);
     se_ports_tend(shard);
-    shard->error = enter(shard, is_busy ? 0 : sleep_ns(shard, wait_ns));
+    shard->error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
     if (SB_UNLIKELY(shard->error != 0))
         return shard->error;
-
-    shard->now_ns = se_clock_now_ns();
     se_rx_run(shard);
     se_shard_run_timers(shard);
     se_shard_drain(shard);

@@ -122,6 +122,10 @@ void se_shard_stop(struct spate_shard *shard);
 /* Sends what connections have.  True if there is more and slots for it. */
 bool se_shard_send(struct spate_shard *shard);
 
+/* Hands the queue to the kernel and waits for news, for at most `wait_ns` and not beyond the next
+ * timer; then reads the clock.  0, or an errno that ends the shard. */
+SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
+
 /* Sends one datagram that belongs to no connection, back to where one came from; dropped if no
  * slot is free. */
 void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,

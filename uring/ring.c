@@ -22,8 +22,8 @@
  * NO_SQARRAY where it exists.  The floor, 6.1, knows the first; the others cost little and keep
  * the code alive on backports with gaps. */
 static const uint32_t setup_flags[] = {
-    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER |
-        IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
 };
@@ -137,6 +137,8 @@ static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint
         flags |= IORING_ENTER_REGISTERED_RING;
 
     uint32_t queued = publish(&ring->uring);
+    ring->expected_count += ring->expected_queued;
+    ring->expected_queued = 0;
     if (io_uring_cq_has_overflow(&ring->uring))
         ring->counts.overflows++;
     ring->counts.enters++;
@@ -164,6 +166,16 @@ int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns)
     return enter(ring, wait_count, IORING_ENTER_GETEVENTS, timeout_ns);
 }
 
+int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns)
+{
+    uint32_t expected_count = ring->expected_count + ring->expected_queued;
+    if (timeout_ns == 0 || expected_count == 0)
+        return su_ring_enter(ring, timeout_ns);
+    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    return enter(ring, expected_count + 1, IORING_ENTER_GETEVENTS,
+                 sb_time_min(timeout_ns, SU_RING_LATE_NS));
+}
+
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring)
 {
     if (SB_UNLIKELY(ring->inject_full_count != 0)) {
@@ -187,6 +199,7 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
     uint32_t taken = 0;
     uint32_t head;
     struct io_uring_cqe *cqe;
+    ring->expected_count = 0; /* whichever is still to come is news when it comes */
 
     io_uring_for_each_cqe(&ring->uring, head, cqe)
     {

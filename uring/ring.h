@@ -49,6 +49,11 @@ struct su_ring {
     bool has_registered_fd; /* the ring's own descriptor is registered */
     uint32_t file_count;
     uint64_t files_used; /* bit i: the registered file i is taken */
+
+    /* Operations that su_ring_expect named: queued, and since the last su_ring_completions
+     * handed to the kernel. */
+    uint32_t expected_queued;
+    uint32_t expected_count;
     struct su_ring_counts counts;
 
     /* For tests: sees each completion before its owner and may change it.  NULL otherwise. */
@@ -57,8 +62,8 @@ struct su_ring {
     uint32_t inject_full_count; /* so many su_ring_sqe find the queue full */
 };
 
-/* Makes a disabled ring, with as many of SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, SUBMIT_ALL,
- * CQSIZE and NO_SQARRAY as the kernel knows.  0, or
+/* Makes a disabled ring, with as many of SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, TASKRUN_FLAG,
+ * SUBMIT_ALL, CQSIZE and NO_SQARRAY as the kernel knows.  0, or
  *   -ENOSYS    the kernel has no io_uring, or a filter says so
  *   -EPERM     sysctl kernel.io_uring_disabled, or seccomp
  *   -ENOMEM    memory, or RLIMIT_MEMLOCK
@@ -108,6 +113,39 @@ SB_MUST_USE int su_ring_submit(struct su_ring *ring);
  *   -errno   anything else is a bug or a ring that is gone
  * Threads: the owner. */
 SB_MUST_USE int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns);
+
+/* The operation that su_ring_sqe gave last normally completes while it is being submitted, as a
+ * sendmsg on a UDP socket does: its completion is no news to su_ring_wait.  Threads: the owner. */
+static inline void su_ring_expect(struct su_ring *ring)
+{
+    ring->expected_queued++;
+}
+
+/* As su_ring_enter, but sleeps until there is news: the completions of expected operations, which
+ * would end every wait at once, are taken along.  That is what makes a request and its answer one
+ * system call a side, and not two.
+ *
+ * Completions are counted, not looked at.  Should an expected one not come at once (the socket's
+ * buffer is full), a piece of news in its place does not end the wait: its own completion does, or
+ * the next news, or SU_RING_LATE_NS, which is why a wait that expects anything is never longer.
+ * Threads: the owner. */
+SB_MUST_USE int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns);
+
+#define SU_RING_LATE_NS (5 * SB_MS)
+
+/* True if su_ring_wait would not sleep: there is news on the ring, or the kernel has something
+ * that it will complete as soon as it is entered.  No system call: a loop may spin on it, and
+ * enters (su_ring_enter with 0) when it turns true.  Always true where the kernel does not tell.
+ * Threads: the owner. */
+static inline bool su_ring_has_news(const struct su_ring *ring)
+{
+    if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0)
+        return true;
+    if (io_uring_cq_ready(&ring->uring) > ring->expected_count)
+        return true;
+    return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
 
 /* Takes up to `count` completions off the ring, in order.  Returns how many; 0 if there are none.
  * No system call.  Threads: the owner. */

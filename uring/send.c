@@ -191,6 +191,7 @@ static int queue(struct su_send *send, struct su_send_slot *slot, const struct m
         .generation = slot->generation,
         .kind = SU_OP_SEND,
     });
+    su_ring_expect(send->ring);
     slot->pending_count++;
     return 0;
 }

@@ -130,6 +130,12 @@ class Runs(support.BenchTest):
                              result['requests'] * (int(request) + int(response)))
             self.assertGreater(result['client']['cpu_us_per_request'], 0)
 
+    def test_a_request_and_its_answer_are_one_system_call_a_side(self):
+        result = self.run_json('rr', '--seconds', '0.5', '--warmup', '0.1')
+        for side in ('server', 'client'):
+            calls = result[side]['syscalls'] / result['requests']
+            self.assertLess(calls, 1.1 + 60 / result['requests'], side)
+
     def test_rr_in_an_open_loop_keeps_its_rate(self):
         for arrivals in ('poisson', 'uniform'):
             hist = self.path('rr.hist')

@@ -2,6 +2,7 @@
 #include "test/support/su_world.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +64,92 @@ static void a_wait_ends_at_its_deadline_or_at_a_completion(void **state)
     assert_int_equal(su_ring_stop(&ring), 0);
     assert_int_equal(su_ring_stop(&ring), 0);
     su_ring_deinit(&ring);
+    su_ring_deinit(&ring);
+}
+
+/* Queues `count` operations that complete at once and are expected to. */
+static void expected_nops(struct su_ring *ring, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        nops(ring, i, 1);
+        su_ring_expect(ring);
+    }
+}
+
+static void expected_completions_do_not_end_a_wait(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_completion completions[16];
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 64}),
+                     0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+
+    /* Alone they are waited past, through a queue that fills up as well .. */
+    uint64_t start = now_ns();
+    expected_nops(&ring, 11);
+    assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
+    assert_true(now_ns() - start >= SU_RING_LATE_NS);
+    assert_false(su_ring_has_news(&ring));
+    assert_int_equal(ring.counts.enters, 2);
+    assert_int_equal(su_ring_completions(&ring, completions, 16), 11);
+
+    /* .. together with something else they are taken along, in one call. */
+    for (uint32_t i = 0; i < 100; i++) {
+        expected_nops(&ring, 3);
+        nops(&ring, 3, 1);
+        assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
+        assert_true(su_ring_has_news(&ring));
+        assert_int_equal(su_ring_completions(&ring, completions, 16), 4);
+        assert_false(su_ring_has_news(&ring));
+    }
+    assert_int_equal(ring.counts.enters, 102);
+
+    /* What su_ring_enter waits for is anything. */
+    expected_nops(&ring, 1);
+    assert_int_equal(su_ring_enter(&ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_completions(&ring, completions, 16), 1);
+    assert_int_equal(su_ring_stop(&ring), 0);
+    su_ring_deinit(&ring);
+}
+
+static void read_event(struct su_ring *ring, int event_fd, uint64_t *value)
+{
+    struct io_uring_sqe *sqe = su_ring_sqe(ring);
+    io_uring_prep_read(sqe, event_fd, value, sizeof(*value), 0);
+    sqe->user_data = su_op_pack((struct su_op){.index = 77, .kind = SU_OP_APP});
+}
+
+/* As when a socket's buffer is full: news in the place of the completion that does not come must
+ * not be slept over for ever, and what comes late is news itself. */
+static void an_expected_completion_that_is_late_hangs_nothing(void **state)
+{
+    (void)state;
+    struct su_ring ring;
+    struct su_completion completions[4];
+    uint64_t value = 0;
+    int event_fd = eventfd(0, EFD_CLOEXEC);
+    assert_true(event_fd >= 0);
+    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(su_ring_enable(&ring), 0);
+
+    read_event(&ring, event_fd, &value);
+    su_ring_expect(&ring);
+    nops(&ring, 1, 1);
+    uint64_t start = now_ns();
+    assert_int_equal(su_ring_wait(&ring, 3600 * SB_S), 0);
+    assert_true(now_ns() - start < SB_S);
+    assert_int_equal(su_ring_completions(&ring, completions, 4), 1);
+    assert_int_equal(completions[0].op.index, 1);
+
+    uint64_t one = 1;
+    assert_int_equal(write(event_fd, &one, sizeof(one)), sizeof(one));
+    assert_true(su_ring_has_news(&ring)); /* nobody has entered the kernel since */
+    expected_nops(&ring, 2);
+    assert_int_equal(su_ring_wait(&ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_completions(&ring, completions, 4), 3);
+    assert_int_equal(close(event_fd), 0);
+    assert_int_equal(su_ring_stop(&ring), 0);
     su_ring_deinit(&ring);
 }
 
@@ -266,6 +353,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wait_ends_at_its_deadline_or_at_a_completion),
+        cmocka_unit_test(expected_completions_do_not_end_a_wait),
+        cmocka_unit_test(an_expected_completion_that_is_late_hangs_nothing),
         cmocka_unit_test(a_full_submission_queue_is_submitted),
         cmocka_unit_test(completions_that_do_not_fit_come_later),
         cmocka_unit_test(the_file_table_has_an_end),
