@@ -82,7 +82,7 @@ void spate_config_init(struct spate_config *config)
         .conns_max = 10000,
         .handshakes_max = 1000,
         .memory_bytes_max = GIB,
-        .receive_slots = 64,
+        .receive_slots = 256,
         .transmit_slots = 256,
         .socket_buffer_bytes = 4 * MIB,
         .idle_timeout_ns = 30 * SB_S,

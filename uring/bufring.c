@@ -2,29 +2,50 @@
 #include "uring/bufring.h"
 
 /* Provided buffers over a slab.  The kernel takes them in the order in which
- * they came home; a whole slot a completion (never IOU_PBUF_RING_INC, which
+ * they were shown; a whole slot a completion (never IOU_PBUF_RING_INC, which
  * fails with EFAULT for recvmsg on the kernels that we run on).
  *
+ * That order is first in, first out, and would lead through all the memory there is.
+ * So only `depth` slots are with the kernel at a time, and the rest waits in the slab,
+ * which is a stack: what came home last is shown next, while it is in the cache.
+ *
+ * The depth doubles when the kernel ran out of shown slots and these held little: then small
+ * datagrams are many, and more slots spare system calls.  Running out of full ones is no
+ * reason: the bytes wait in the socket as well as here, but here they push each other out of
+ * the cache.  It is halved after a period in which a quarter of it would have been enough.
+ *
  * What the kernel says about buffers is checked, not believed: a number that is
- * out of range or names a slot that is held yields no slot. */
+ * out of range or names a slot that is not with it yields no slot. */
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proto/base/assert.h"
 #include "proto/base/poison.h"
 
 #define SLOT_SIZE_MIN 512
 
-/* Queues the slot for the kernel, which sees it after the next flush. */
-static void add(struct su_bufring *bufring, uint32_t index)
+/* A cache smaller than this many slots is not worth the system calls that it would cost, a
+ * larger one is shared with everything else. */
+#define DEPTH_MIN 16
+#define DEPTH_MAX 64
+
+/* Flushes between two looks back: about a second of a busy ring. */
+#define PERIOD_FLUSHES 16384
+
+/* As many slots as the L2 cache holds. */
+static uint32_t depth_of_cache(uint32_t slot_size)
 {
-    uint8_t *data = su_slab_slot(&bufring->slab, index);
-    SB_POISON(data, bufring->slab.slot_size);
-    io_uring_buf_ring_add(bufring->shared, data, bufring->slot_size, (unsigned short)index,
-                          io_uring_buf_ring_mask(bufring->slot_count), (int)bufring->pending_count);
-    bufring->pending_count++;
-    SB_ASSERT(bufring->pending_count <= bufring->slot_count);
+    long cache_size = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    cache_size = sysconf(_SC_LEVEL2_CACHE_SIZE); /* 0 or -1: not known */
+#endif
+    uint64_t fitting = cache_size > 0 ? (uint64_t)cache_size / slot_size : 0;
+    uint32_t depth = DEPTH_MIN;
+    while (depth < DEPTH_MAX && 2 * depth <= fitting)
+        depth *= 2;
+    return depth;
 }
 
 static void on_release(struct sb_buffer *buffer)
@@ -34,7 +55,7 @@ static void on_release(struct sb_buffer *buffer)
     SB_ASSERT(bufring->held_count > 0);
 
     bufring->held_count--;
-    add(bufring, slot->index);
+    su_slab_give(&bufring->slab, slot->index);
 }
 
 static int init_memory(struct su_bufring *bufring, bool huge_pages)
@@ -62,10 +83,14 @@ int su_bufring_init(struct su_bufring *bufring, struct su_ring *ring,
         config->slot_count != 0 ? config->slot_count : SU_BUFRING_SLOT_COUNT_DEFAULT;
     uint32_t slot_size = config->slot_size != 0 ? config->slot_size : SU_BUFRING_SLOT_SIZE_DEFAULT;
 
+    uint32_t depth = config->depth != 0 ? config->depth : depth_of_cache(slot_size);
+    depth = SB_MIN(depth, slot_count);
     *bufring = (struct su_bufring){
         .ring = ring,
         .slot_count = slot_count,
         .slot_size = slot_size,
+        .depth = depth,
+        .depth_min = depth,
         .group = config->group,
     };
     if ((slot_count & (slot_count - 1)) != 0 || slot_count > SU_BUFRING_SLOT_COUNT_MAX ||
@@ -81,11 +106,6 @@ int su_bufring_init(struct su_bufring *bufring, struct su_ring *ring,
         return error;
     }
 
-    for (uint32_t i = 0; i < slot_count; i++) {
-        uint32_t index = su_slab_take(&bufring->slab);
-        SB_ASSERT(index != SU_SLAB_NONE);
-        add(bufring, index);
-    }
     su_bufring_flush(bufring);
     return 0;
 }
@@ -97,7 +117,8 @@ void su_bufring_deinit(struct su_bufring *bufring)
         (void)io_uring_free_buf_ring(&bufring->ring->uring, bufring->shared, bufring->slot_count,
                                      bufring->group);
         for (uint32_t i = 0; i < bufring->slot_count; i++)
-            su_slab_give(&bufring->slab, i);
+            if (bufring->slots[i].is_shown)
+                su_slab_give(&bufring->slab, i);
     }
     su_slab_deinit(&bufring->slab);
     free(bufring->slots);
@@ -110,13 +131,17 @@ struct su_bufring_slot *su_bufring_hold(struct su_bufring *bufring,
     if ((completion->flags & IORING_CQE_F_BUFFER) == 0)
         return NULL;
     uint32_t index = completion->flags >> IORING_CQE_BUFFER_SHIFT;
-    if (index >= bufring->slot_count || bufring->slots[index].buffer.ref_count != 0)
+    if (index >= bufring->slot_count || !bufring->slots[index].is_shown)
         return NULL;
 
     struct su_bufring_slot *slot = &bufring->slots[index];
+    SB_ASSERT(slot->buffer.ref_count == 0 && bufring->shown_count > 0);
+    slot->is_shown = false;
+    bufring->shown_count--;
     slot->buffer.ref_count = 1;
     bufring->held_count++;
-    SB_ASSERT(bufring->held_count <= bufring->slot_count);
+    bufring->filled_bytes += completion->result > 0 ? (uint32_t)completion->result : 0;
+    SB_ASSERT(bufring->held_count + bufring->shown_count <= bufring->slot_count);
     bufring->held_count_max = SB_MAX(bufring->held_count_max, bufring->held_count);
     SB_UNPOISON(su_bufring_data(bufring, slot), bufring->slab.slot_size);
     return slot;
@@ -141,10 +166,50 @@ void su_bufring_reclaim(struct su_bufring *bufring)
     SB_ASSERT(bufring->held_count == 0);
 }
 
+void su_bufring_starved(struct su_bufring *bufring)
+{
+    bufring->is_starved = true;
+}
+
+/* Looks at what was used since the last flush, and decides how many slots to show now. */
+static void adapt(struct su_bufring *bufring)
+{
+    uint32_t used_count = bufring->flushed_count - bufring->shown_count;
+    bufring->used_count_max = SB_MAX(bufring->used_count_max, used_count);
+    bool is_full = bufring->filled_bytes >= (uint64_t)bufring->depth_min * bufring->slot_size / 2;
+    if (bufring->is_starved && !is_full)
+        bufring->depth = SB_MIN(2 * bufring->depth, bufring->slot_count);
+    bufring->is_starved = false;
+    bufring->filled_bytes = 0;
+
+    if (++bufring->flush_count < PERIOD_FLUSHES)
+        return;
+    if (bufring->used_count_max <= bufring->depth / 4)
+        bufring->depth = SB_MAX(bufring->depth / 2, bufring->depth_min);
+    bufring->used_count_max = 0;
+    bufring->flush_count = 0;
+    su_slab_trim(&bufring->slab);
+}
+
 void su_bufring_flush(struct su_bufring *bufring)
 {
-    if (bufring->pending_count == 0)
-        return;
-    io_uring_buf_ring_advance(bufring->shared, (int)bufring->pending_count);
-    bufring->pending_count = 0;
+    int mask = io_uring_buf_ring_mask(bufring->slot_count);
+    int added_count = 0;
+    adapt(bufring);
+    while (bufring->shown_count < bufring->depth) {
+        uint32_t index = su_slab_take(&bufring->slab);
+        if (index == SU_SLAB_NONE)
+            break;
+        uint8_t *data = su_slab_slot(&bufring->slab, index);
+        SB_POISON(data, bufring->slab.slot_size); /* until a completion brings it */
+        io_uring_buf_ring_add(bufring->shared, data, bufring->slot_size, (unsigned short)index,
+                              mask, added_count++);
+        bufring->slots[index].is_shown = true;
+        bufring->shown_count++;
+    }
+    if (added_count > 0)
+        io_uring_buf_ring_advance(bufring->shared, added_count);
+    bufring->flushed_count = bufring->shown_count;
+    SB_ASSERT(bufring->shown_count + bufring->held_count + bufring->slab.free_count ==
+              bufring->slot_count);
 }

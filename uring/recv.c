@@ -146,6 +146,7 @@ static int on_end(struct su_recv *recv, int32_t result)
     recv->is_armed = false;
     if (result == -ENOBUFS) {
         recv->is_starved = true;
+        su_bufring_starved(recv->bufring);
         recv->counts.no_buffers++;
         return 0;
     }

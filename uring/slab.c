@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "proto/base/poison.h"
 
@@ -43,6 +44,9 @@ int su_slab_init(struct su_slab *slab, size_t slot_size, uint32_t slot_count, bo
     slab->mapped_size = mapped_size;
     slab->slot_count = slot_count;
     slab->free_count = slot_count;
+    slab->free_count_min = slot_count;
+    slab->clean_count = slot_count;
+    slab->has_huge_pages = huge_pages;
     slab->free = (uint32_t *)(void *)(slab->base + slots_size);
     slab->is_used = slab->base + slots_size + stack_size;
     for (uint32_t i = 0; i < slot_count; i++)
@@ -69,6 +73,8 @@ uint32_t su_slab_take(struct su_slab *slab)
         return SU_SLAB_NONE;
 
     uint32_t index = slab->free[--slab->free_count];
+    slab->free_count_min = SB_MIN(slab->free_count_min, slab->free_count);
+    slab->clean_count = SB_MIN(slab->clean_count, slab->free_count);
     SB_ASSERT(index < slab->slot_count && !slab->is_used[index]);
     slab->is_used[index] = 1;
     SB_UNPOISON(su_slab_slot(slab, index), slab->slot_size);
@@ -85,12 +91,34 @@ void su_slab_give(struct su_slab *slab, uint32_t index)
     SB_POISON(su_slab_slot(slab, index), slab->slot_size);
 }
 
+/* Whole pages only: those at its ends are shared with its neighbours. */
+static void discard(const struct su_slab *slab, uint32_t index)
+{
+    uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = (uintptr_t)su_slab_slot(slab, index);
+    uintptr_t first = (start + page_size - 1) / page_size * page_size;
+    uintptr_t end = (start + slab->slot_size) / page_size * page_size;
+    if (first < end)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void su_slab_trim(struct su_slab *slab)
+{
+    for (uint32_t i = slab->clean_count; i < slab->free_count_min; i++)
+        if (!slab->has_huge_pages)
+            discard(slab, slab->free[i]);
+    slab->clean_count = SB_MAX(slab->clean_count, slab->free_count_min);
+    slab->free_count_min = slab->free_count;
+}
+
 void su_slab_check(const struct su_slab *slab)
 {
     uint32_t used_count = 0;
     for (uint32_t i = 0; i < slab->slot_count; i++)
         used_count += slab->is_used[i];
     SB_ASSERT(slab->free_count + used_count == slab->slot_count);
+    SB_ASSERT(slab->clean_count <= slab->free_count_min);
+    SB_ASSERT(slab->free_count_min <= slab->free_count);
     for (uint32_t i = 0; i < slab->free_count; i++)
         SB_ASSERT(slab->free[i] < slab->slot_count && !slab->is_used[slab->free[i]]);
 }

@@ -13,10 +13,12 @@
  *
  * The free list is a stack: the slot that came back last goes out first,
  * because it is the one that is still in the cache.  Memory is committed by the
- * first touch, so slots that are never taken cost address space only.  Free
+ * first touch, so slots that are never taken cost address space only, and
+ * su_slab_trim makes those so again that were not taken for a while.  Free
  * slots are poisoned for AddressSanitizer.
  *
  *     free_count + used_count == slot_count
+ *     clean_count <= free_count_min <= free_count
  *     the free stack names every free slot once */
 
 #define SU_SLAB_NONE UINT32_MAX
@@ -27,6 +29,9 @@ struct su_slab {
     size_t mapped_size; /* of the whole region, with the stack behind the slots */
     uint32_t slot_count;
     uint32_t free_count;
+    uint32_t free_count_min; /* since the last trim: what lies below was not taken */
+    uint32_t clean_count;    /* free[0 .. clean_count - 1] have no memory of their own */
+    bool has_huge_pages;
     uint32_t *free;   /* free[0 .. free_count - 1] */
     uint8_t *is_used; /* one byte a slot */
 };
@@ -43,6 +48,10 @@ void su_slab_deinit(struct su_slab *slab);
 /* The index of a slot of undefined content, or SU_SLAB_NONE.  Threads: one at a time. */
 SB_MUST_USE uint32_t su_slab_take(struct su_slab *slab);
 void su_slab_give(struct su_slab *slab, uint32_t index);
+
+/* Gives the memory of free slots that were not taken since the last call back to the kernel;
+ * their content is gone.  Not with huge pages, which it would break up. */
+void su_slab_trim(struct su_slab *slab);
 
 static inline uint8_t *su_slab_slot(const struct su_slab *slab, uint32_t index)
 {

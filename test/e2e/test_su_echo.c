@@ -107,7 +107,7 @@ static void trains_come_back_over_each_family(void **state)
 static void many_trains_cost_one_system_call(void **state)
 {
     (void)state;
-    struct sw *w = sw_create((struct sw_config){.send_count = 32, .slot_count = 64});
+    struct sw *w = sw_create((struct sw_config){.send_count = 32, .slot_count = 64, .depth = 64});
     uint32_t server = sw_open_at(w, "127.0.0.1:0");
     uint32_t client = sw_open_at(w, "127.0.0.1:0");
     (void)sw_turn(w, 0); /* arms the receivers */

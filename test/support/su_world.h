@@ -60,6 +60,7 @@ struct sw_config {
     uint32_t cq_count;   /* 0: 1024 */
     uint32_t slot_count; /* of the buffer ring; 0: 16 */
     uint32_t slot_size;  /* of the buffer ring; 0: the default */
+    uint32_t depth;      /* of the buffer ring; 0: the default */
     uint32_t send_count; /* 0: 16 */
 };
 
@@ -92,6 +93,7 @@ static inline struct sw *sw_create(struct sw_config config)
     struct su_bufring_config bufring = {
         .slot_count = config.slot_count != 0 ? config.slot_count : 16,
         .slot_size = config.slot_size,
+        .depth = config.depth,
         .group = 7,
     };
     uint32_t send_count = config.send_count != 0 ? config.send_count : 16;

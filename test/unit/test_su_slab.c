@@ -55,6 +55,42 @@ static void every_slot_is_its_own_memory(void **state)
     su_slab_deinit(&slab);
 }
 
+/* What was not taken between two trims loses its memory, and its content with it. */
+static void trimming_takes_the_memory_of_slots_that_nobody_needed(void **state)
+{
+    (void)state;
+    struct su_slab slab;
+    const size_t size = 65536 + 320;
+    assert_int_equal(su_slab_init(&slab, size, 8, false), 0);
+    uint32_t taken[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        taken[i] = su_slab_take(&slab);
+        memset(su_slab_slot(&slab, taken[i]), 7, size);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        su_slab_give(&slab, taken[i]);
+    assert_int_equal(slab.clean_count, 4);
+    su_slab_trim(&slab); /* all four were in use since the start */
+    su_slab_check(&slab);
+    assert_int_equal(slab.clean_count, 4);
+
+    uint32_t warm = su_slab_take(&slab);
+    assert_int_equal(su_slab_slot(&slab, warm)[size / 2], 7);
+    su_slab_give(&slab, warm);
+    su_slab_trim(&slab); /* one was */
+    su_slab_check(&slab);
+    assert_int_equal(slab.clean_count, 7);
+
+    for (uint32_t i = 0; i < 4; i++) {
+        taken[i] = su_slab_take(&slab);
+        assert_int_equal(su_slab_slot(&slab, taken[i])[size / 2], i == 0 ? 7 : 0);
+    }
+    su_slab_check(&slab);
+    for (uint32_t i = 0; i < 4; i++)
+        su_slab_give(&slab, taken[i]);
+    su_slab_deinit(&slab);
+}
+
 static void sizes_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -103,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slot_that_came_back_last_goes_out_first),
         cmocka_unit_test(every_slot_is_its_own_memory),
+        cmocka_unit_test(trimming_takes_the_memory_of_slots_that_nobody_needed),
         cmocka_unit_test(sizes_that_make_no_sense_are_refused),
         cmocka_unit_test(a_slot_given_back_twice_is_our_bug),
         cmocka_unit_test(an_operation_survives_its_packing),

@@ -36,8 +36,10 @@ struct spate_config {
     uint64_t memory_bytes_max; /* of connection state, without the slots below; beyond: like
                                   conns_max for new connections; existing ones close with
                                   INTERNAL_ERROR */
-    uint32_t receive_slots;  /* 64 KiB each; when they run low, small datagrams are copied out,
-                                when none is left packets wait in the socket's buffer */
+    uint32_t receive_slots;  /* at most, 64 KiB each; as many as the L2 cache holds circulate,
+                                more as they are needed; when they run low, small datagrams are
+                                copied out, when none is left packets wait in the socket's
+                                buffer */
     uint32_t transmit_slots; /* 64 KiB each; when none is free, sending waits */
     uint32_t socket_buffer_bytes; /* asked of the kernel, each way */
 
