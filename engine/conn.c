@@ -171,6 +171,13 @@ static void conn_free(struct spate_conn *conn)
     sb_pool_give(&shard->conn_pool, conn);
 }
 
+/* Not with what the last connections need to live at all. */
+static void reserve(struct spate_shard *shard)
+{
+    if (shard->memory.now_bytes < shard->memory.limit_bytes / 2)
+        sp_pools_reserve(&shard->pools);
+}
+
 static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_args *args)
 {
     struct spate_shard *shard = conn->shard;
@@ -258,6 +265,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     }
 
     join(conn);
+    reserve(shard);
     se_conn_drain(conn); /* its CIDs must lead here before the next datagram comes */
     se_conn_touch(conn);
     *ret = conn;

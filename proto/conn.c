@@ -53,6 +53,15 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                  memory);
 }
 
+void sp_pools_reserve(struct sp_pools *pools)
+{
+    (void)sb_pool_reserve(&pools->chunks, SMALL_BLOCK / 4);
+    (void)sb_pool_reserve(&pools->pieces, SMALL_BLOCK / 4);
+    (void)sb_pool_reserve(&pools->ranges, SMALL_BLOCK / 4);
+    (void)sb_pool_reserve(&pools->packets, LARGE_BLOCK / 4);
+    (void)sb_pool_reserve(&pools->frames, SMALL_BLOCK / 4);
+}
+
 #define EACH_POOL(pool, pools) \
     for (struct sb_pool *pool = &(pools)->conns; pool <= &(pools)->frames; pool++)
 

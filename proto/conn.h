@@ -74,6 +74,9 @@ struct sp_pools {
 /* `memory` is borrowed until sp_pools_deinit(). */
 void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                    struct sb_memory *memory);
+/* Has a few objects free of each kind that a connection needs at rare moments (a loss, a packet
+ * out of order), for those are no time to allocate.  As far as there is memory. */
+void sp_pools_reserve(struct sp_pools *pools);
 /* All connections must be gone. */
 void sp_pools_deinit(struct sp_pools *pools);
 /* Objects in use, over all pools: 0 when all connections are gone. */

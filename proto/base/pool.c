@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/pool.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "proto/base/assert.h"
@@ -67,6 +66,15 @@ static bool grow(struct sb_pool *pool)
     for (uint32_t i = count; i-- > 0;)
         item_push(pool, (struct sb_pool_item *)(void *)(objects + (size_t)i * pool->object_size));
     pool->made_count += count;
+    return true;
+}
+
+bool sb_pool_reserve(struct sb_pool *pool, uint32_t count)
+{
+    while (pool->made_count - pool->used_count < count) {
+        if (!grow(pool))
+            return false;
+    }
     return true;
 }
 

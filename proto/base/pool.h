@@ -2,6 +2,7 @@
 #ifndef SB_POOL_H
 #define SB_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,10 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
 
 /* Every object must have come back. */
 void sb_pool_deinit(struct sb_pool *pool);
+
+/* Makes objects until `count` of them are free: who reserves at a quiet moment need not grow in
+ * a busy one.  False at the limit or without memory; what was made until then stays. */
+bool sb_pool_reserve(struct sb_pool *pool, uint32_t count);
 
 /* An object of undefined content, or NULL at the limit or without memory. */
 SB_MUST_USE void *sb_pool_take(struct sb_pool *pool);

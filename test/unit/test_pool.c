@@ -57,6 +57,39 @@ static void nothing_is_allocated_before_the_first_object(void **state)
     sb_pool_deinit(&pool);
 }
 
+static void what_is_reserved_is_taken_without_a_block(void **state)
+{
+    (void)state;
+    struct budget budget;
+    budget_init(&budget, 100);
+    struct sb_pool pool;
+    sb_pool_init(&pool, "test", 24, 4, 10, &budget.memory);
+
+    assert_true(sb_pool_reserve(&pool, 5));
+    assert_int_equal(budget.block_count, 2);
+    assert_true(sb_pool_reserve(&pool, 8)); /* they are there */
+    assert_int_equal(budget.block_count, 2);
+    void *objects[8];
+    for (uint32_t i = 0; i < QT_COUNT(objects); i++)
+        objects[i] = sb_pool_take(&pool);
+    assert_int_equal(budget.block_count, 2);
+
+    assert_false(sb_pool_reserve(&pool, 3)); /* the limit is 10 */
+    assert_true(sb_pool_reserve(&pool, 2));
+    budget.blocks_max = budget.block_count;
+    assert_true(sb_pool_reserve(&pool, 0));
+    for (uint32_t i = 0; i < QT_COUNT(objects); i++)
+        sb_pool_give(&pool, objects[i]);
+    sb_pool_check(&pool);
+    sb_pool_deinit(&pool);
+
+    sb_pool_init(&pool, "test", 24, 4, 10, &budget.memory);
+    budget.blocks_max = 1;
+    assert_false(sb_pool_reserve(&pool, 5)); /* no memory for the second block */
+    assert_int_equal(pool.made_count, 4);
+    sb_pool_deinit(&pool);
+}
+
 /* The last block is smaller where the limit is not a multiple of a block. */
 static void a_pool_grows_by_blocks_up_to_its_limit(void **state)
 {
@@ -180,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_before_the_first_object),
+        cmocka_unit_test(what_is_reserved_is_taken_without_a_block),
         cmocka_unit_test(a_pool_grows_by_blocks_up_to_its_limit),
         cmocka_unit_test(a_pool_without_memory_says_so_and_recovers),
         cmocka_unit_test(any_order_of_takes_and_gives_is_fine),
