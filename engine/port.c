@@ -56,6 +56,7 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     se_addr_from(&port->socket.local, &port->local);
     port->peer = config->peer;
     port->state = SE_PORT_OPEN;
+    shard->ports_used |= UINT64_C(1) << port->index;
     port->conn_count = 0;
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
@@ -193,6 +194,7 @@ static void close_finished(struct se_port *port)
     port->recv.counts = (struct su_recv_counts){0};
     su_socket_close(&port->socket);
     port->state = SE_PORT_FREE;
+    port->shard->ports_used &= ~(UINT64_C(1) << port->index);
 }
 
 static void tend(struct se_port *port)
@@ -209,9 +211,9 @@ static void tend(struct se_port *port)
 
 void se_ports_tend(struct spate_shard *shard)
 {
-    for (uint32_t i = 0; i < SE_PORTS_MAX; i++)
-        if (shard->ports[i].state != SE_PORT_FREE)
-            tend(&shard->ports[i]);
+    /* The others are not even looked at: a port is some cache lines. */
+    for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
+        tend(&shard->ports[__builtin_ctzll(left)]);
 }
 
 void se_ports_deinit(struct spate_shard *shard)

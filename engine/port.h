@@ -44,6 +44,8 @@ enum {
     SE_PORTS_ORDINARY = SE_PORTS_MAX - 2,
 };
 
+_Static_assert(SE_PORTS_MAX <= 64, "a bit each in spate_shard.ports_used");
+
 /* A client's socket that nobody uses is kept this long for the next connection to the same
  * address.  Not longer: the route may have changed. */
 #define SE_PORT_KEEP_NS (2 * SB_S)

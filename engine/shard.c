@@ -110,6 +110,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->drained);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
+    se_spin_init(&shard->spin, shard->config->spin_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     atomic_init(&shard->is_wake_wanted, false);
     se_admit_init(&shard->admit);
@@ -221,7 +222,10 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
 
     shard->counts.turns++;
     se_events_processed(&shard->events);
-    shard->now_ns = se_clock_now_ns(); /* what is sent now carries this time */
+    /* What is sent carries this time, and waits count from it.  A turn with neither reads the
+     * clock once, behind the wait. */
+    if (wait_ns > 0 || !sb_list_is_empty(&shard->dirty) || se_mpsc_has(&shard->posts))
+        shard->now_ns = se_clock_now_ns();
     bool had_posts = se_shard_run_posts(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);

@@ -17,6 +17,7 @@
 #include "engine/port.h"
 #include "engine/ring_mpsc.h"
 #include "engine/rx.h"
+#include "engine/spin.h"
 #include "engine/wheel.h"
 #include "proto/conn.h"
 #include "uring/bufring.h"
@@ -94,12 +95,14 @@ struct spate_shard {
     struct sb_link talking;
     struct sb_link drained;
     struct se_wheel wheel;
+    struct se_spin spin;
 
     struct se_admit admit;
     struct se_rx rx;
     struct se_events events;
     struct se_counts counts;
     struct se_port ports[SE_PORTS_MAX];
+    uint64_t ports_used; /* bit i: ports[i] is not free */
 
     /* Any thread. */
     atomic_bool is_wake_wanted; /* set by spate_shard_wake(), cleared by the turn */

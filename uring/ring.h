@@ -133,15 +133,19 @@ SB_MUST_USE int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns);
 
 #define SU_RING_LATE_NS (5 * SB_MS)
 
-/* True if su_ring_wait would not sleep: there is news on the ring, or the kernel has something
- * that it will complete as soon as it is entered.  No system call: a loop may spin on it, and
- * enters (su_ring_enter with 0) when it turns true.  Always true where the kernel does not tell.
+/* True if there is news on the ring. */
+static inline bool su_ring_is_ready(const struct su_ring *ring)
+{
+    return io_uring_cq_ready(&ring->uring) > ring->expected_count;
+}
+
+/* True if there is, or if the kernel has something to complete as soon as it is entered.  No system
+ * call: a loop may spin on this and enter (su_ring_enter with 0) when it turns true; with
+ * DEFER_TASKRUN nothing appears on the ring by itself.  Always true where the kernel does not tell.
  * Threads: the owner. */
 static inline bool su_ring_has_news(const struct su_ring *ring)
 {
-    if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0)
-        return true;
-    if (io_uring_cq_ready(&ring->uring) > ring->expected_count)
+    if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0 || su_ring_is_ready(ring))
         return true;
     return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;

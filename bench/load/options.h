@@ -59,6 +59,8 @@ struct options {
     uint64_t mtu;         /* 0: what fits 1500 bytes of IP */
     uint32_t cipher_bits; /* as in spate_tls_options; 0: all */
     const char *cipher;
+    bool busy_poll;
+    uint64_t spin_us;
     const char *cert;
     const char *key;
     const char *ca;

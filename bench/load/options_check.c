@@ -22,6 +22,7 @@ static const struct {
     {"connect", "listen", "the server is not ours"},
     {"connect", "server-cpu", "the server is not ours"},
     {"insecure", "ca", "nothing is verified"},
+    {"busy-poll", "spin", "it never sleeps"},
     {"cert-out", "cert", "there is no fresh certificate"},
 };
 

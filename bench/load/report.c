@@ -167,6 +167,8 @@ static void write_config(struct json *j, const struct options *o, const struct r
                                                 : "uniform");
     json_number(j, "warmup_s", seconds(o->warmup_ns));
     json_bool(j, "verify", o->verify);
+    json_bool(j, "busy_poll", o->busy_poll);
+    json_integer(j, "spin_us", o->spin_us);
     json_end(j);
 }
 

@@ -140,6 +140,14 @@ class Runs(support.BenchTest):
             calls = result[side]['syscalls'] / result['requests']
             self.assertLess(calls, 1.1 + 60 / result['requests'], side)
 
+    def test_both_sides_may_spin(self):
+        for words in (['--busy-poll'], ['--spin', '100']):
+            for scenario in (['rr'], ['bulk'], ['handshake']):
+                result = self.run_json(*scenario, *words, '--seconds', '0.2', '--warmup', '0.1')
+                self.check(result, scenario[0])
+                self.assertEqual(result['config']['busy_poll'], words[0] == '--busy-poll')
+                self.assertEqual(result['config']['spin_us'], int((words + ['0'])[1]))
+
     def test_rr_in_an_open_loop_keeps_its_rate(self):
         for arrivals in ('poisson', 'uniform'):
             hist = self.path('rr.hist')

@@ -201,6 +201,8 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"serve --listen a:1 --ca x", "--ca is for bulk, rr and handshake, not for serve"},
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
+        {"rr --busy-poll --spin 50",
+         "--busy-poll and --spin exclude each other: it never sleeps"},
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},

@@ -55,13 +55,27 @@ struct spate_config {
     uint32_t streams_bidi_max; /* that a peer may have open a connection; beyond: it waits */
     uint32_t streams_uni_max;
     uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
+    uint64_t spin_ns; /* how long a turn that waits may spin before it sleeps, see below */
     bool pacing;
     bool ecn;
     bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
 };
 
+/* spin_ns, for latency.  To wake a thread that sleeps takes microseconds, on an idle or a virtual
+ * CPU tens of them; a thread that spins sees a packet at once, and takes a whole CPU for it.
+ *
+ *   0              The turn sleeps: the default.
+ *   SPATE_FOREVER  It never sleeps: for a CPU that has nothing else to do.
+ *   between        It spins for at most that many nanoseconds, and then sleeps.  For fewer where
+ *                  spinning has not paid lately, so that an idle shard costs nothing: twice the
+ *                  usual time between two packets is a good value, 50 to 200 us a usual one.
+ *
+ * It holds for spate_shard_turn() as for the engine's threads.  A spinning turn makes no system
+ * calls while nothing comes, and ends as a sleeping one does: with news, at its time, by
+ * spate_shard_wake() and spate_shard_post(). */
+
 /* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
- * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake.  Threads: any. */
+ * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  Threads: any. */
 SPATE_API void spate_config_init(struct spate_config *config);
 
 /* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting: whether a shard sleeps, spins, or spins for a while, a wait ends the same way; only
+ * what it costs differs. */
+
+#include "test/support/spate_world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+
+static uint64_t spin_ns; /* of the engines that are made next */
+static const uint64_t modes[] = {0, 200000, SPATE_FOREVER};
+
+static void configure(struct spate_config *config)
+{
+    config->spin_ns = spin_ns;
+    config->idle_timeout_ns = 150 * MS;
+}
+
+static struct pw *make_world(uint64_t mode)
+{
+    spin_ns = mode;
+    struct pw *w = pw_create(&(struct pw_config){.server = configure, .client = configure});
+    /* The first turns arm what is armed once. */
+    for (uint32_t i = 0; i < 3; i++)
+        pw_turn(w);
+    return w;
+}
+
+static uint64_t syscalls_of(const struct pw_end *end)
+{
+    return pw_stats(end).syscalls;
+}
+
+static void a_wait_ends_at_its_time(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        for (uint32_t round = 0; round < 8; round++) {
+            uint64_t calls = syscalls_of(&w->server);
+            uint64_t start_ns = pw_now_ns();
+            assert_int_equal(spate_shard_turn(w->server.shard, 5 * MS), 0);
+            assert_true(pw_now_ns() - start_ns >= 5 * MS);
+            assert_true(spate_shard_now_ns(w->server.shard) >= start_ns + 5 * MS);
+            assert_int_equal(syscalls_of(&w->server) - calls, modes[i] == SPATE_FOREVER ? 0 : 1);
+        }
+        pw_destroy(w);
+    }
+}
+
+static void a_loop_that_polls_makes_no_calls(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        uint64_t calls = syscalls_of(&w->server);
+        for (uint32_t round = 0; round < 1000; round++)
+            assert_int_equal(spate_shard_turn(w->server.shard, 0), 0);
+        assert_int_equal(syscalls_of(&w->server), calls);
+        (void)pw_connected(w); /* and it sees what comes all the same */
+        pw_destroy(w);
+    }
+}
+
+static void a_wait_ends_when_a_timer_is_due(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        (void)pw_connected(w);
+        uint64_t start_ns = pw_now_ns();
+        struct spate_event event;
+        bool is_closed = false;
+        while (!is_closed && pw_now_ns() - start_ns < PW_PATIENCE_NS) {
+            assert_true(spate_shard_turn(w->client.shard, SPATE_FOREVER) >= 0);
+            while (spate_shard_events(w->client.shard, &event, 1) == 1)
+                is_closed = is_closed || event.kind == SPATE_EVENT_CLOSED;
+        }
+        assert_true(is_closed);
+        assert_true(pw_now_ns() - start_ns < 5000 * MS);
+        pw_destroy(w);
+    }
+}
+
+struct caller {
+    struct spate_shard *shard;
+    bool posts;
+    atomic_uint posts_run;
+};
+
+static void count_post(struct spate_shard *shard, void *argument)
+{
+    (void)shard;
+    atomic_fetch_add(&((struct caller *)argument)->posts_run, 1);
+}
+
+static void *call(void *argument)
+{
+    struct caller *caller = argument;
+    usleep(10000);
+    if (caller->posts)
+        assert_int_equal(spate_shard_post(caller->shard, count_post, caller), 0);
+    else
+        spate_shard_wake(caller->shard);
+    return NULL;
+}
+
+static void a_wait_ends_when_another_thread_calls(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        for (uint32_t posts = 0; posts < 2; posts++) {
+            struct caller caller = {.shard = w->server.shard, .posts = posts != 0};
+            pthread_t thread;
+            uint64_t start_ns = pw_now_ns();
+            assert_int_equal(pthread_create(&thread, NULL, call, &caller), 0);
+            assert_int_equal(spate_shard_turn(w->server.shard, 60000 * MS), 0);
+            assert_int_equal(spate_shard_turn(w->server.shard, 0), 0);
+            assert_true(pw_now_ns() - start_ns < PW_PATIENCE_NS);
+            assert_int_equal(pthread_join(thread, NULL), 0);
+            assert_int_equal(atomic_load(&caller.posts_run), posts);
+        }
+        pw_destroy(w);
+    }
+}
+
+/* --- two threads ------------------------------------------------------------------------ */
+
+#define ROUNDS 300
+
+/* The client counts the answers, the server's thread turns until it is told to stop. */
+static atomic_bool is_over;
+
+static void *serve(void *argument)
+{
+    struct pw *w = argument;
+    struct spate_event events[16];
+    while (!atomic_load(&is_over)) {
+        assert_true(spate_shard_turn(w->server.shard, 20 * MS) >= 0);
+        uint32_t count;
+        while ((count = spate_shard_events(w->server.shard, events, 16)) > 0) {
+            for (uint32_t i = 0; i < count; i++) {
+                if (events[i].kind != SPATE_EVENT_STREAM_DATA)
+                    continue;
+                static const uint8_t answer[64];
+                if (events[i].u.data.fin)
+                    assert_int_equal(spate_stream_send(events[i].conn, events[i].stream_id, answer,
+                                                       sizeof(answer), true, 0),
+                                     0);
+                spate_slice_release(w->server.shard, &events[i].u.data.slice);
+            }
+        }
+    }
+    return NULL;
+}
+
+static void ask(struct spate_conn *conn)
+{
+    static const uint8_t question[64];
+    uint64_t id;
+    assert_int_equal(spate_stream_open(conn, false, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, question, sizeof(question), true, 0), 0);
+}
+
+static uint32_t run_client(struct pw *w)
+{
+    struct spate_event events[16];
+    uint32_t answers = 0;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    (void)pw_connect(w);
+    while (answers < ROUNDS && pw_now_ns() < end_ns) {
+        assert_true(spate_shard_turn(w->client.shard, 20 * MS) >= 0);
+        uint32_t count;
+        while ((count = spate_shard_events(w->client.shard, events, 16)) > 0) {
+            for (uint32_t i = 0; i < count; i++) {
+                bool is_answer = events[i].kind == SPATE_EVENT_STREAM_DATA && events[i].u.data.fin;
+                if (events[i].kind == SPATE_EVENT_STREAM_DATA)
+                    spate_slice_release(w->client.shard, &events[i].u.data.slice);
+                answers += is_answer;
+                if (events[i].kind == SPATE_EVENT_CONNECTED || (is_answer && answers < ROUNDS))
+                    ask(events[i].conn);
+            }
+        }
+    }
+    return answers;
+}
+
+static void requests_are_answered_in_every_mode(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        spin_ns = modes[i];
+        struct pw *w = pw_create(&(struct pw_config){.client = configure});
+        /* Made on this thread, turned on the other only. */
+        pthread_t thread;
+        atomic_store(&is_over, false);
+        assert_int_equal(pthread_create(&thread, NULL, serve, w), 0);
+        assert_int_equal(run_client(w), ROUNDS);
+        if (modes[i] == 0) {
+            /* The handshake, the acknowledgments at the end, and waits that were cut short. */
+            assert_true(syscalls_of(&w->client) < ROUNDS + ROUNDS / 5 + 50);
+        }
+        atomic_store(&is_over, true);
+        spate_shard_wake(w->server.shard);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        pw_destroy(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wait_ends_at_its_time),
+        cmocka_unit_test(a_loop_that_polls_makes_no_calls),
+        cmocka_unit_test(a_wait_ends_when_a_timer_is_due),
+        cmocka_unit_test(a_wait_ends_when_another_thread_calls),
+        cmocka_unit_test(requests_are_answered_in_every_mode),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
