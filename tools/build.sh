@@ -22,6 +22,9 @@ case ${1:-} in
 esac
 dir=${1:-$here/../build}
 [ "$#" -eq 0 ] || shift
-configure "$dir" --buildtype=release -Ddebug_checks=false -Dtests=disabled \
+# Small functions in many files: the linker puts them together.  clang would need its own tools.
+lto=true
+[ "${CC:-}" != clang ] || lto=false
+configure "$dir" --buildtype=release -Db_lto=$lto -Ddebug_checks=false -Dtests=disabled \
     -Dinterop=disabled -Dwerror=false "$@"
 compile "$dir"
