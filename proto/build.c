@@ -108,16 +108,13 @@ size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
     return protect->ops->seal(build->key, &seal);
 }
 
-void sp_mask_batch_add(struct sp_mask_batch *batch, const struct sp_build *build,
-                       const struct sp_protect *protect)
+void sp_mask_batch_add(struct sp_mask_batch *batch, struct sp_key *key,
+                       const struct sp_masked *packet, const struct sp_protect *protect)
 {
-    if (batch->count == SP_TRAIN_COUNT_MAX || (batch->count > 0 && batch->key != build->key))
+    if (batch->count == SP_TRAIN_COUNT_MAX || (batch->count > 0 && batch->key != key))
         sp_mask_batch_apply(batch, protect);
-    batch->key = build->key;
-    batch->firsts[batch->count] = build->packet;
-    batch->pns[batch->count] = build->pn_at;
-    batch->pn_sizes[batch->count] = build->pn_size;
-    batch->count++;
+    batch->key = key;
+    batch->packets[batch->count++] = *packet;
 }
 
 void sp_mask_batch_apply(struct sp_mask_batch *batch, const struct sp_protect *protect)
@@ -128,9 +125,11 @@ void sp_mask_batch_apply(struct sp_mask_batch *batch, const struct sp_protect *p
     if (batch->count == 0)
         return;
     for (uint32_t i = 0; i < batch->count; i++)
-        samples[i] = batch->pns[i] + SP_PN_SIZE_MAX; /* [RFC9001 5.4.2] */
+        samples[i] = batch->packets[i].pn_at + SP_PN_SIZE_MAX; /* [RFC9001 5.4.2] */
     protect->ops->masks(batch->key, samples, batch->count, masks);
-    for (uint32_t i = 0; i < batch->count; i++)
-        sp_header_mask(batch->firsts[i], batch->pns[i], batch->pn_sizes[i], masks[i]);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct sp_masked *packet = &batch->packets[i];
+        sp_header_mask(packet->first, packet->pn_at, packet->pn_size, masks[i]);
+    }
     batch->count = 0;
 }

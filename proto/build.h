@@ -82,18 +82,23 @@ static inline size_t sp_build_size(const struct sp_build *build)
  * Header protection is not applied: see struct sp_mask_batch. */
 size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect);
 
+/* What header protection covers of a packet. */
+struct sp_masked {
+    uint8_t *first; /* the packet's first byte */
+    uint8_t *pn_at;
+    uint32_t pn_size;
+};
+
 /* Packets that were sealed with one key and still lack header protection. */
 struct sp_mask_batch {
     struct sp_key *key;
     uint32_t count;
-    uint32_t pn_sizes[SP_TRAIN_COUNT_MAX];
-    uint8_t *firsts[SP_TRAIN_COUNT_MAX];
-    uint8_t *pns[SP_TRAIN_COUNT_MAX];
+    struct sp_masked packets[SP_TRAIN_COUNT_MAX];
 };
 
 /* Adds a sealed packet, applying the batch first if it is full or of another key. */
-void sp_mask_batch_add(struct sp_mask_batch *batch, const struct sp_build *build,
-                       const struct sp_protect *protect);
+void sp_mask_batch_add(struct sp_mask_batch *batch, struct sp_key *key,
+                       const struct sp_masked *packet, const struct sp_protect *protect);
 void sp_mask_batch_apply(struct sp_mask_batch *batch, const struct sp_protect *protect);
 
 #endif

@@ -342,11 +342,10 @@ static void add_ping(struct sp_build *build)
     }
 }
 
-static bool has_app_frames(const struct sp_conn *conn)
+bool sp_conn_wants_control(const struct sp_conn *conn)
 {
     if (conn->wants_handshake_done || conn->wants_max_data || conn->wants_data_blocked ||
-        conn->path.response_count > 0 || !sb_list_is_empty(&conn->control_list) ||
-        !sb_list_is_empty(&conn->send_list))
+        conn->path.response_count > 0 || !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)
         if (conn->limits[i].wants_max_streams || conn->limits[i].wants_blocked)
@@ -364,7 +363,8 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
 {
     if (sp_crypto_stream_wants_send(&conn->spaces[space].crypto))
         return true;
-    return space == SP_SPACE_APP && has_app_frames(conn);
+    return space == SP_SPACE_APP &&
+           (!sb_list_is_empty(&conn->send_list) || sp_conn_wants_control(conn));
 }
 
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,

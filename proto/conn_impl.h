@@ -21,6 +21,7 @@
  *     conn_frames.c     what each frame means
  *     conn_streams.c    streams: verbs, limits, flow control
  *     conn_fill.c       the frames of one packet
+ *     conn_run.c        many packets of one stream's bytes
  *     conn_send.c       packets to datagrams to trains
  *     conn_recovery.c   what an acknowledgment or a loss means for what was sent
  *     conn_handshake.c  TLS, keys, transport parameters
@@ -238,8 +239,18 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
  * and nothing has happened, if it would be empty. */
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns);
 
+/* A control frame of the connection or of a stream waits. */
+bool sp_conn_wants_control(const struct sp_conn *conn);
+
 /* Adds an ACK of all that was received, if it fits. */
 void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns);
+
+/* conn_run.c */
+struct sp_mask_batch;
+/* Adds full packets to the train that carry fresh bytes of the stream whose turn it is; none if
+ * there is anything else to say. */
+void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
+                      uint64_t now_ns);
 
 /* conn_handshake.c */
 bool sp_conn_start_tls(struct sp_conn *conn);

@@ -103,7 +103,8 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     struct sp_conn_space *s = &conn->spaces[build->space];
 
     conn->stats.copied_bytes += sp_build_seal(build, &conn->protect);
-    sp_mask_batch_add(masks, build, &conn->protect);
+    const struct sp_masked masked = {build->packet, build->pn_at, build->pn_size};
+    sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
 
     const struct sp_sent *sent = &conn->loss.spaces[build->space].sent;
     bool is_kept = build->is_in_flight ||
@@ -363,6 +364,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
         conn->path.bytes_out += size;
         if (size < room)
             break; /* only the last datagram of a train may be shorter */
+        sp_conn_send_run(conn, train, &masks, now_ns);
     }
     sp_mask_batch_apply(&masks, &conn->protect);
     conn->stats.datagrams_out += train->count;

@@ -33,16 +33,27 @@ void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagra
     sp_ecn_init(&loss->ecn, false);
 }
 
+static void put_in_flight(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
+{
+    sp_cc_on_sent(&loss->cc, bytes);
+    if (loss->is_pacing)
+        sp_pacer_on_sent(&loss->pacer, bytes, now_ns);
+}
+
+void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t bytes,
+                           uint64_t now_ns)
+{
+    put_in_flight(loss, bytes, now_ns);
+    loss->spaces[space].last_eliciting_ns = now_ns;
+}
+
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet)
 {
     struct sp_loss_space *s = &loss->spaces[space];
     SB_ASSERT(!s->is_discarded);
 
-    if (packet->size > 0) {
-        sp_cc_on_sent(&loss->cc, packet->size);
-        if (loss->is_pacing)
-            sp_pacer_on_sent(&loss->pacer, packet->size, packet->sent_ns);
-    }
+    if (packet->size > 0)
+        put_in_flight(loss, packet->size, packet->sent_ns);
     if (packet->is_eliciting)
         s->last_eliciting_ns = packet->sent_ns;
     sp_sent_add(&s->sent, packet);

@@ -65,6 +65,10 @@ void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagra
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);
 
+/* The rest of it for ack-eliciting packets that are in `sent` already: `bytes` of them together. */
+void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t bytes,
+                           uint64_t now_ns);
+
 /* Returns SP_OK or PROTOCOL_VIOLATION for a packet that was never sent.  [RFC9000 13.1]
  * `ack_delay_ns`: as the peer reported, in time.  Fills `*ret` in either case. */
 SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,

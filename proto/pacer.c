@@ -54,6 +54,15 @@ uint64_t sp_pacer_wake_at_ns(const struct sp_pacer *pacer)
     return sp_pacer_open_at_ns(pacer) + time_for(pacer, pacer->burst_bytes / 2);
 }
 
+uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns)
+{
+    if (pacer->rate_bytes_per_s == 0)
+        return UINT64_MAX;
+    uint64_t missing_ns = sb_time_since(pacer->full_at_ns, now_ns);
+    unsigned __int128 missing = (unsigned __int128)missing_ns * pacer->rate_bytes_per_s / SB_S;
+    return missing < pacer->burst_bytes ? pacer->burst_bytes - (uint64_t)missing : 0;
+}
+
 bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns)
 {
     return sp_pacer_open_at_ns(pacer) <= now_ns;

@@ -25,6 +25,10 @@ void sp_pacer_init(struct sp_pacer *pacer);
 void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, uint64_t rtt_ns,
                      uint64_t datagram_bytes, bool is_slow_start);
 
+/* Bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by its
+ * size. */
+uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns);
+
 /* True if a datagram may leave now. */
 bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns);
 

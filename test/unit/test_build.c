@@ -59,7 +59,8 @@ static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
 
     sp_build_seal(&build, &protect);
     struct sp_mask_batch batch = {0};
-    sp_mask_batch_add(&batch, &build, &protect);
+    const struct sp_masked masked = {build.packet, build.pn_at, build.pn_size};
+    sp_mask_batch_add(&batch, build.key, &masked, &protect);
     assert_int_equal(packet[0], 0x40); /* masks are applied together */
     sp_mask_batch_apply(&batch, &protect);
     assert_int_equal(batch.count, 0);

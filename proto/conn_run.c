@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* A run: full packets that carry nothing but fresh bytes of one stream.
+ *
+ * Nearly all packets of a transfer are such.  What the general way of a packet asks each time
+ * (which spaces, which frames, which limits) has one answer for all of a run, so it is asked once,
+ * and a packet costs its header, its record and its seal.  The general way comes first in
+ * each train: what must be said beside the bytes is said there, and a run begins only when
+ * nothing of it is left.
+ *
+ *     packet = flags, CID, number | STREAM type, id, offset | bytes | tag
+ *
+ * All packets of a run have a number and an offset of the same encoded size. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+#include "proto/build.h"
+
+/* Packets in a row while other streams wait for their turn. */
+#define SHARED_COUNT_MAX 8
+
+#define FIRST_SIZE_MAX (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 1 + 2 * SB_VARINT_SIZE_MAX)
+
+struct run {
+    struct sp_stream *stream;
+    struct sp_send_piece piece; /* all that could go */
+    size_t room;                /* of a datagram */
+    size_t header_size;
+    size_t head_size;    /* of the frame, without the bytes */
+    size_t payload_size; /* bytes of the stream a packet */
+    uint32_t count;
+    uint32_t pn_size;
+    uint64_t pn;
+};
+
+/* How many packets the window, the pacer and the key let through. */
+static uint64_t allowed_count(const struct sp_conn *conn, size_t room, uint64_t now_ns)
+{
+    uint64_t count = sp_cc_room(&conn->loss.cc) / room;
+    uint64_t credit = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns);
+    /* The last one may overdraw it. */
+    count = SB_MIN(count, credit / room + (credit % room != 0));
+    return SB_MIN(count, conn->keys.limits.seal_count_max - conn->keys.write_count);
+}
+
+/* Whether bytes of streams are all that there is to say. */
+static bool is_plain(const struct sp_conn *conn)
+{
+    const struct sp_conn_space *s = &conn->spaces[SP_SPACE_APP];
+    return conn->is_confirmed && conn->path.is_valid && !conn->is_out_of_memory &&
+           s->probe_count == 0 && !sp_ack_has_news(&s->ack) &&
+           !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
+}
+
+/* Datagrams of full size that still fit. */
+static uint64_t room_count(const struct sp_conn *conn, const struct sp_train *train)
+{
+    uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
+    return SB_MIN((train->capacity - train->size) / conn->datagram_size,
+                  (size_t)(count_max - train->count));
+}
+
+/* False if there is nothing to run with. */
+static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
+                 struct run *run)
+{
+    const struct sp_loss_space *s = &conn->loss.spaces[SP_SPACE_APP];
+    struct sb_link *link = sb_list_first(&conn->send_list);
+    if (link == NULL)
+        return false;
+    run->stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+    /* Lost bytes go the general way, and so does the end of what is lent: it may bring a FIN. */
+    if (!sp_stream_send_next(&run->stream->send, UINT64_MAX, conn->max_data - conn->data_sent,
+                             &run->piece) ||
+        run->piece.fresh < 2)
+        return false;
+
+    uint64_t count =
+        SB_MIN(allowed_count(conn, conn->datagram_size, now_ns), room_count(conn, train));
+    if (link->next != &conn->send_list)
+        count = SB_MIN(count, (uint64_t)SHARED_COUNT_MAX);
+    if (count == 0)
+        return false;
+
+    struct sp_stream_head head = {.id = run->stream->id, .offset = run->piece.offset};
+    run->room = conn->datagram_size;
+    run->pn = s->sent.next_pn;
+    run->pn_size = sp_pn_size(run->pn + count - 1, s->largest_acked);
+    run->header_size = 1 + sp_cid_remote_active(&conn->remote_ids)->size + run->pn_size;
+    run->head_size = sp_frame_stream_head_size(&head);
+    run->payload_size = run->room - run->header_size - run->head_size - SP_TAG_SIZE;
+    run->count = (uint32_t)SB_MIN(count, (run->piece.size - 1) / run->payload_size);
+
+    head.offset += (uint64_t)run->count * run->payload_size;
+    return run->count > 0 && sp_frame_stream_head_size(&head) == run->head_size;
+}
+
+/* Records the packet with the bytes from `offset`.  False without memory. */
+static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t offset, bool is_ect,
+                       uint64_t now_ns)
+{
+    struct sp_sent *sent = &conn->loss.spaces[SP_SPACE_APP].sent;
+    struct sp_sent_frame *frame = sp_sent_reserve(sent) ? sb_pool_take(&conn->pools->frames) : NULL;
+    if (frame == NULL) {
+        conn->is_out_of_memory = true;
+        return false;
+    }
+    *frame = (struct sp_sent_frame){
+        .stream = run->stream,
+        .offset = offset,
+        .size = (uint32_t)run->payload_size,
+        .type = SP_FRAME_STREAM,
+    };
+    const struct sp_sent_packet packet = {
+        .frames = frame,
+        .sent_ns = now_ns,
+        .size = (uint32_t)run->room,
+        .state = SP_SENT_OUT,
+        .is_eliciting = true,
+        .is_ect = is_ect,
+    };
+    sp_sent_add(sent, &packet);
+    return true;
+}
+
+/* Writes everything before the bytes of the stream into `first`: what all packets begin with. */
+static void write_first(const struct sp_conn *conn, const struct run *run, uint8_t *first)
+{
+    struct sb_writer w = sb_writer_of(first, run->header_size + run->head_size);
+    uint8_t *pn_at = NULL;
+    struct sp_short_header header = {
+        .dcid = sp_cid_remote_active(&conn->remote_ids),
+        .pn = run->pn,
+        .pn_size = run->pn_size,
+        .key_phase = conn->keys.write_phase & 1,
+    };
+    struct sp_stream_head head = {.id = run->stream->id, .offset = run->piece.offset};
+    sp_header_write_short(&w, &header, &pn_at);
+    sp_frame_write_stream_head(&w, &head);
+    SB_ASSERT(!w.failed && sb_writer_left(&w) == 0);
+}
+
+static void seal(struct sp_conn *conn, const struct run *run, uint32_t i, uint8_t *packet)
+{
+    const struct sb_bytes parts[] = {
+        {.data = packet + run->header_size, .size = run->head_size}, /* stands where it belongs */
+        {.data = run->piece.data + i * run->payload_size, .size = run->payload_size},
+    };
+    const struct sp_seal seal = {
+        .pn = run->pn + i,
+        .header = packet,
+        .header_size = run->header_size,
+        .parts = parts,
+        .part_count = 2,
+        .out = packet + run->header_size,
+    };
+    conn->protect.ops->seal(conn->keys.write, &seal);
+}
+
+/* What `count` packets have changed. */
+static void account(struct sp_conn *conn, struct run *run, uint32_t count, uint64_t now_ns)
+{
+    struct sp_stream *stream = run->stream;
+    run->piece.size = run->piece.fresh = count * run->payload_size;
+    run->piece.fin = false;
+    if (!sp_stream_send_on_sent(&stream->send, &run->piece))
+        conn->is_out_of_memory = true;
+    stream->sent_refs += count;
+    conn->data_sent += run->piece.size;
+    conn->stats.stream_bytes_out += run->piece.size;
+    conn->stats.packets_out += count;
+    conn->path.bytes_out += count * run->room;
+    sp_loss_on_sent_bytes(&conn->loss, SP_SPACE_APP, count * run->room, now_ns);
+    conn->keys.write_count += count;
+    conn->acks_alone = 0;
+    sp_conn_stream_schedule(conn, stream);
+}
+
+void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
+                      uint64_t now_ns)
+{
+    struct run run;
+    if (!is_plain(conn) || !plan(conn, train, now_ns, &run))
+        return;
+
+    uint8_t first[FIRST_SIZE_MAX];
+    size_t first_size = run.header_size + run.head_size;
+    size_t pn_at = run.header_size - run.pn_size;
+    uint32_t offset_size = sb_varint_size(run.piece.offset);
+    write_first(conn, &run, first);
+
+    uint32_t i = 0;
+    for (; i < run.count; i++) {
+        uint64_t offset = run.piece.offset + (uint64_t)i * run.payload_size;
+        if (!add_record(conn, &run, offset, train->ecn != SP_ECN_NOT, now_ns))
+            break;
+        uint8_t *packet = train->data + train->size;
+        memcpy(packet, first, first_size);
+        sp_pn_write(packet + pn_at, run.pn + i, run.pn_size);
+        struct sb_writer w = sb_writer_of(packet + first_size - offset_size, offset_size);
+        sb_writer_varint_sized(&w, offset, offset_size);
+        seal(conn, &run, i, packet);
+        const struct sp_masked masked = {packet, packet + pn_at, run.pn_size};
+        sp_mask_batch_add(masks, conn->keys.write, &masked, &conn->protect);
+        sp_ecn_on_sent(&conn->loss.ecn, train->ecn);
+        train->size += run.room;
+    }
+    if (i > 0)
+        account(conn, &run, i, now_ns);
+    train->count += i;
+}
