@@ -45,6 +45,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                  memory);
     sb_pool_init(&pools->pieces, "pieces", sizeof(struct sp_piece), SMALL_BLOCK, UINT32_MAX,
                  memory);
+    sb_pool_init(&pools->lent, "lent", sizeof(struct sp_lent), SMALL_BLOCK, UINT32_MAX, memory);
     sb_pool_init(&pools->ranges, "ranges", sizeof(struct sp_range), SMALL_BLOCK, UINT32_MAX,
                  memory);
     sb_pool_init(&pools->packets, "packets", sizeof(struct sp_sent_block), LARGE_BLOCK, UINT32_MAX,
@@ -67,7 +68,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   6 * sizeof(struct sb_pool),
+                   7 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -120,7 +121,8 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .count_max = SP_REASSEMBLY_PIECES_MAX,
-                                           .count_reserve = SP_REASSEMBLY_PIECES_RESERVE};
+                                           .count_reserve = SP_REASSEMBLY_PIECES_RESERVE,
+                                           .lent_pool = &conn->pools->lent};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         sp_ack_init(&conn->spaces[i].ack);
         sp_crypto_stream_init(&conn->spaces[i].crypto, &conn->pieces, &conn->pools->ranges);
@@ -177,7 +179,7 @@ void sp_conn_destroy(struct sp_conn *conn)
     }
     sp_conn_drop_early(conn);
     sp_conn_streams_deinit(conn);
-    SB_ASSERT(conn->pieces.count == 0);
+    SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
     sp_keyphase_deinit(&conn->keys);
     if (conn->tls != NULL)
         conn->tls_ops->destroy(conn->tls);
@@ -214,6 +216,7 @@ struct sp_tls *sp_conn_tls(struct sp_conn *conn)
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
 {
     *ret = conn->stats;
+    ret->placed_copied_bytes = conn->pieces.copied_bytes;
     ret->packets_lost = conn->loss.lost_count;
     ret->packets_spurious = conn->loss.spurious_count;
     ret->persistent_congestions = conn->loss.persistent_count;

@@ -28,7 +28,8 @@
  *     sp_conn_destroy()      after SP_EVENT_DRAINED, or at any time
  *
  * `now_ns` never goes backwards.  Received bytes are handed out as slices of
- * the datagrams; bytes to send are lent and read again when they were lost. */
+ * the datagrams, or put into memory that was lent for them; bytes to send are lent and read
+ * again when they were lost. */
 
 struct sp_conn;
 
@@ -66,6 +67,7 @@ struct sp_pools {
     struct sb_pool streams;
     struct sb_pool chunks;  /* lent bytes */
     struct sb_pool pieces;  /* received bytes that wait */
+    struct sb_pool lent;    /* memory for received bytes */
     struct sb_pool ranges;
     struct sb_pool packets; /* blocks of sent packets */
     struct sb_pool frames;  /* what was in them */
@@ -184,6 +186,21 @@ SB_MUST_USE enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint6
  * peer that much credit again.  The stream may be closed already.  Giving back more than was
  * handed out is the caller's bug, and asserted. */
 void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size);
+
+struct sp_lend {
+    uint8_t *data; /* lent until an SP_EVENT_STREAM_PLACED says is_returned */
+    uint64_t size; /* at least 1, below 2^62 */
+    uint64_t tag;  /* comes back in each event of these bytes */
+};
+
+/* Lends memory to receive into: for the next `size` bytes of the stream that have not been told,
+ * behind those for which memory has been lent before.  They arrive there, by the cipher
+ * itself where it can, otherwise by a copy, and are told by SP_EVENT_STREAM_PLACED; they
+ * count as consumed then.  What has not been told is undefined: a packet that turned out to
+ * be forged may have been there.  `*ret_offset`: of the first of them in the stream.
+ * SP_AGAIN: too many buffers, or no memory. */
+SB_MUST_USE enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
+                                                const struct sp_lend *lend, uint64_t *ret_offset);
 
 SB_MUST_USE enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
 

@@ -5,7 +5,7 @@
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence, reset--> DRAINED
  *
- * The first reason wins.  At the end all lent bytes come back, and only then the end is told.
+ * The first reason wins.  At the end all that was lent comes back, and only then the end is told.
  * If the peer ended it, what it had said before is told first: it may have closed because all
  * of that was acknowledged.  If we did, received bytes that were not taken are dropped. */
 
@@ -45,7 +45,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
     stream->control = 0;
     sb_list_remove(&stream->send_link);
     sb_list_remove(&stream->control_link);
-    if (has_news || stream->send.done_first != NULL)
+    if (has_news || stream->send.done_first != NULL || stream->recv.reassembly.lent != NULL)
         sp_conn_stream_add_event(conn, stream);
     else
         sb_list_remove(&stream->event_link);

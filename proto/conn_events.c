@@ -120,6 +120,45 @@ static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_
     return true;
 }
 
+static void tell_placed(const struct sp_received *received, struct sp_event *ret)
+{
+    ret->kind = SP_EVENT_STREAM_PLACED;
+    ret->placed.data = received->slice.data;
+    ret->placed.size = received->slice.size;
+    ret->placed.offset = received->offset;
+    ret->placed.tag = received->tag;
+    ret->placed.fin = received->fin;
+    ret->placed.is_returned = received->is_returned;
+}
+
+static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
+{
+    struct sp_received received;
+    if (!sp_stream_recv_next(&stream->recv, &received))
+        return false;
+    if (received.is_placed) {
+        tell_placed(&received, ret);
+        conn->stats.placed_bytes += received.slice.size;
+        sp_conn_consume(conn, stream->id, received.slice.size);
+        return true;
+    }
+    ret->kind = SP_EVENT_STREAM_DATA;
+    ret->data.slice = received.slice;
+    ret->data.offset = received.offset;
+    ret->data.fin = received.fin;
+    return true;
+}
+
+/* Lent memory comes back when nothing more can come. */
+static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
+{
+    struct sp_received received;
+    if (!sp_stream_recv_unlend(&stream->recv, conn->state != SP_CONN_OPEN, &received))
+        return false;
+    tell_placed(&received, ret);
+    return true;
+}
+
 /* One fact about this stream, or false. */
 static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
@@ -132,11 +171,9 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
     if (next_sent(conn, stream, ret))
         return true;
     if (conn->state != SP_CONN_OPEN && !conn->tells_received)
-        return false;
-    if (sp_stream_recv_next(recv, &ret->data.slice, &ret->data.offset, &ret->data.fin)) {
-        ret->kind = SP_EVENT_STREAM_DATA;
+        return next_unlent(conn, stream, ret);
+    if (next_received(conn, stream, ret) || next_unlent(conn, stream, ret))
         return true;
-    }
     if (take_news(stream, SP_NEWS_STOPPED)) {
         ret->kind = SP_EVENT_STREAM_STOPPED;
         ret->error = stream->stop_code;

@@ -185,6 +185,11 @@ enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint6
     /* [RFC9000 12.4] A packet without frames is an error. */
     if (packet->payload_size == 0)
         return SP_ERR_PROTOCOL_VIOLATION;
+    if (packet->placed != NULL) {
+        packet->frame_type = packet->payload[0];
+        packet->is_eliciting = true;
+        return sp_conn_on_stream(conn, packet->placed, NULL);
+    }
 
     struct sb_reader reader = sb_reader_of(packet->payload, packet->payload_size);
     while (sb_reader_left(&reader) > 0) {

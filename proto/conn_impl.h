@@ -18,6 +18,7 @@
  *
  *     conn.c            life, and what is asked of it
  *     conn_receive.c    datagrams to packets to frames
+ *     conn_place.c      which of them are opened into the application's memory
  *     conn_frames.c     what each frame means
  *     conn_streams.c    streams: verbs, limits, flow control
  *     conn_fill.c       the frames of one packet
@@ -188,6 +189,8 @@ struct sp_packet {
     const uint8_t *payload;
     size_t payload_size;
     const struct sp_datagram *datagram;
+    const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
+                                             `payload` has the frame's head alone */
     bool is_eliciting; /* found out on the way */
     uint64_t frame_type; /* the last one looked at: for CONNECTION_CLOSE */
 };
@@ -198,6 +201,11 @@ enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint6
 /* conn_receive.c */
 void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns);
 void sp_conn_drop_early(struct sp_conn *conn);
+
+/* conn_place.c: chooses, among packets that are about to be opened with `key`, those that go into
+ * lent memory.  They get a `body`, and their frame at the same index. */
+void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens, uint32_t count,
+                   struct sp_frame_stream *ret_frames);
 
 /* conn_streams.c */
 bool sp_conn_streams_init(struct sp_conn *conn);

@@ -2,8 +2,9 @@
 /* Datagrams to packets to frames.
  *
  * Short-header packets, which are nearly all there are, go through in runs: their header
- * protection masks are made in one cipher call, they are opened in place in another, and
- * then the frames of each are worked off.  Long-header packets are taken one by one.
+ * protection masks are made in one cipher call, they are opened in another, in place or as
+ * conn_place.c decides, and then the frames of each are worked off.  Long-header packets are
+ * taken one by one.
  *
  * What can be attacked: everything here works on bytes that anybody may have sent until a
  * packet has been opened.  Before that nothing of the connection changes but counters. */
@@ -237,7 +238,8 @@ static bool end_if_reset(struct sp_conn *conn, const uint8_t *data, size_t size,
 
 /* A packet that was opened, or was not. */
 static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram,
-                          const struct sp_key *key, const struct sp_open *open, uint64_t now_ns)
+                          const struct sp_key *key, const struct sp_open *open,
+                          const struct sp_frame_stream *frame, uint64_t now_ns)
 {
     const uint8_t *packet = open->header;
     struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
@@ -271,7 +273,8 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         .space = SP_SPACE_APP,
         .pn = open->pn,
         .payload = open->data,
-        .payload_size = open->size - SP_TAG_SIZE,
+        .payload_size = open->body != NULL ? open->head_size : open->size - SP_TAG_SIZE,
+        .placed = open->body != NULL ? frame : NULL,
         .datagram = datagram,
     };
     /* [RFC9000 17.3.1] */
@@ -319,6 +322,7 @@ static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
 static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
 {
     struct sp_open opens[SP_BATCH_MAX];
+    struct sp_frame_stream frames[SP_BATCH_MAX]; /* of those that have a body */
     uint32_t count = run->count;
 
     if (count == 0)
@@ -329,10 +333,12 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
         uint32_t end = at + 1;
         while (end < count && key_of_short(conn, &opens[end]) == key)
             end++;
+        if (key != NULL && conn->pieces.lent_count > 0)
+            sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
         if (key != NULL) /* otherwise too late: none of them is authentic */
             conn->protect.ops->open(key, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++)
-            receive_short(conn, run->packets[at].datagram, key, &opens[at], now_ns);
+            receive_short(conn, run->packets[at].datagram, key, &opens[at], &frames[at], now_ns);
     }
     run->count = 0;
 }

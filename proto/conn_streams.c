@@ -428,6 +428,24 @@ void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size)
         sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
 }
 
+enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const struct sp_lend *lend,
+                                    uint64_t *ret_offset)
+{
+    struct sp_stream *stream;
+    enum sp_answer answer = find_for_verb(conn, id, &stream);
+    if (answer != SP_DONE)
+        return answer;
+    struct sp_stream_recv *recv = &stream->recv;
+    if (recv->state == SP_RECV_NONE || lend->data == NULL || lend->size == 0 ||
+        lend->size > SB_VARINT_MAX)
+        return SP_INVALID;
+    if (recv->is_stopped || recv->state > SP_RECV_ARRIVED)
+        return SP_GONE;
+    if (!sp_reassembly_lend(&recv->reassembly, lend->data, lend->size, lend->tag, ret_offset))
+        return SP_AGAIN;
+    return SP_DONE;
+}
+
 enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)
 {
     /* Also behind the end: events of the stream may still be told. */

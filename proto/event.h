@@ -22,6 +22,7 @@ enum sp_event_kind {
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,  /* by the peer */
     SP_EVENT_STREAM_DATA,    /* the next bytes in order */
+    SP_EVENT_STREAM_PLACED,  /* the next bytes in order, in lent memory; or that comes back */
     SP_EVENT_STREAM_RESET,   /* the peer abandoned its sending part */
     SP_EVENT_STREAM_STOPPED, /* the peer does not want our bytes (STOP_SENDING) */
     SP_EVENT_STREAM_SENT,    /* lent bytes come back */
@@ -63,6 +64,14 @@ struct sp_event {
             uint64_t offset;
             bool fin;
         } data;
+        struct {
+            const uint8_t *data; /* in the memory of sp_conn_receive_into() */
+            uint64_t size;   /* may be 0 with fin or is_returned */
+            uint64_t offset; /* of data[0] in the stream */
+            uint64_t tag;
+            bool fin;
+            bool is_returned; /* it is full, or nothing more will come: not lent any more */
+        } placed;
         uint64_t error; /* STREAM_RESET, STREAM_STOPPED: the application's code */
         struct {
             uint64_t tag;

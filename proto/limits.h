@@ -24,6 +24,14 @@ enum {
      * store would refuse the very bytes that would empty it. */
     SP_REASSEMBLY_PIECES_RESERVE = 64,
 
+    /* Buffers that the application may have lent to one stream: one is being filled while the
+     * next ones wait, and for each packet they are walked.  Beyond: SP_AGAIN. */
+    SP_LENT_BUFFERS_MAX = 8,
+
+    /* Plaintext below which a packet is opened in place and copied into lent memory: to look into
+     * it first costs more than the copy. */
+    SP_PLACE_SIZE_MIN = 256,
+
     /* CIDs of the peer that we keep, and CIDs of ours that we give out, at a time:
      * enough for a path change, few enough to walk. Beyond: CONNECTION_ID_LIMIT. */
     SP_CIDS_MAX = 4,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reassembly by slices.
+/* Reassembly by slices, and in lent memory.
+ *
+ * Bytes in lent memory are pieces like others, without a slice, and grow together: bytes in
+ * order are one piece, however many packets brought them.
  *
  * The first copy of a byte wins: a later frame that covers it adds only what is missing.
  * RFC 9000 lets a receiver treat different contents at the same offset as an error, but
@@ -12,6 +15,8 @@
 #include "proto/reassembly.h"
 
 #include "proto/base/assert.h"
+#include "proto/base/bytes.h"
+#include "proto/limits.h"
 
 /* A full frame may pass as many pieces as a connection can have; a packet of the smallest
  * ones takes not much longer than the cipher took for it. */
@@ -21,6 +26,11 @@
 static uint64_t end_of(const struct sp_piece *piece)
 {
     return piece->offset + piece->slice.size;
+}
+
+static bool is_placed(const struct sp_piece *piece)
+{
+    return piece->slice.data == NULL;
 }
 
 void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store *store)
@@ -107,6 +117,65 @@ static bool find(const struct sp_reassembly *reassembly, uint64_t at, uint64_t s
     return true;
 }
 
+/* Notes bytes in lent memory that fill (a part of) the gap behind `after`.  Returns the piece that
+ * holds them now, NULL at the bound. */
+static struct sp_piece *place(struct sp_reassembly *reassembly, struct sp_piece *after, uint64_t at,
+                              uint64_t size)
+{
+    struct sp_piece *before = after != NULL ? after->next : reassembly->first;
+    bool joins_before = before != NULL && is_placed(before) && before->offset == at + size;
+
+    if (after != NULL && is_placed(after) && end_of(after) == at) {
+        after->slice.size += size;
+        reassembly->received_bytes += size;
+        if (joins_before) {
+            after->slice.size += before->slice.size;
+            unlink_piece(reassembly, before);
+        }
+        return after;
+    }
+    if (joins_before) {
+        before->offset = at;
+        before->slice.size += size;
+        reassembly->received_bytes += size;
+        return before;
+    }
+    return link_piece(reassembly, after, at, (struct sb_slice){.size = size});
+}
+
+/* Brings bytes to where they belong in lent memory, unless the cipher wrote them there. */
+static void bring(struct sp_reassembly *reassembly, const struct sp_lent *lent, uint64_t offset,
+                  const uint8_t *data, uint64_t size)
+{
+    SB_ASSERT(offset >= lent->offset && size <= sp_lent_end(lent) - offset);
+    uint8_t *to = lent->data + (offset - lent->offset);
+    if (to == data)
+        return;
+    memcpy(to, data, size);
+    reassembly->store->copied_bytes += size;
+}
+
+/* Takes over what it can of the bytes of `slice` from `skip` on, at most `size`, which fill the
+ * gap behind `after` from `at` on.  Returns the piece that holds them, NULL at the bound. */
+static struct sp_piece *fill(struct sp_reassembly *reassembly, struct sp_piece *after, uint64_t at,
+                             const struct sb_slice *slice, uint64_t skip, uint64_t size)
+{
+    const struct sp_lent *lent = sp_lent_find(reassembly->lent, at);
+    struct sp_piece *piece;
+    if (lent == NULL) {
+        struct sb_slice part = sb_slice_part(slice, skip, size);
+        piece = link_piece(reassembly, after, at, part);
+        if (piece == NULL)
+            sb_buffer_unref(part.buffer);
+        return piece;
+    }
+    size = SB_MIN(size, sp_lent_end(lent) - at);
+    piece = place(reassembly, after, at, size);
+    if (piece != NULL)
+        bring(reassembly, lent, at, slice->data + skip, size);
+    return piece;
+}
+
 bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                           const struct sb_slice *slice)
 {
@@ -124,27 +193,169 @@ bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
     while (at < end) {
         struct sp_piece *next = after != NULL ? after->next : reassembly->first;
         uint64_t gap_end = next != NULL ? SB_MIN(end, next->offset) : end;
-        if (gap_end > at) {
-            struct sb_slice part = sb_slice_part(slice, at - offset, gap_end - at);
-            struct sp_piece *piece = link_piece(reassembly, after, at, part);
-            if (piece == NULL) {
-                sb_buffer_unref(part.buffer);
-                return false;
-            }
-        }
+        if (gap_end > at)
+            next = fill(reassembly, after, at, slice, at - offset, gap_end - at);
         if (next == NULL)
-            break;
+            return false;
         at = SB_MAX(at, end_of(next));
         after = next;
     }
     return true;
 }
 
+/* ---- Lent memory ---- */
+
+/* Makes two pieces of a slice that goes across `at`.  False at the bound. */
+static bool split(struct sp_reassembly *reassembly, struct sp_piece *piece, uint64_t at)
+{
+    uint64_t size = at - piece->offset;
+    struct sb_slice rest = sb_slice_part(&piece->slice, size, piece->slice.size - size);
+    if (link_piece(reassembly, piece, at, rest) == NULL) {
+        sb_buffer_unref(rest.buffer);
+        return false;
+    }
+    piece->slice.size = size;
+    reassembly->received_bytes -= rest.size; /* they were counted before */
+    return true;
+}
+
+/* Moves what has arrived for `lent` there. */
+static void collect(struct sp_reassembly *reassembly, const struct sp_lent *lent)
+{
+    struct sp_piece *piece = reassembly->first;
+    while (piece != NULL && piece->offset < sp_lent_end(lent)) {
+        struct sp_piece *next = piece->next;
+        if (!is_placed(piece)) {
+            bring(reassembly, lent, piece->offset, piece->slice.data, piece->slice.size);
+            sb_buffer_unref(piece->slice.buffer);
+            piece->slice = (struct sb_slice){.size = piece->slice.size};
+        }
+        struct sp_piece *prev = piece->prev;
+        if (prev != NULL && end_of(prev) == piece->offset) {
+            prev->slice.size += piece->slice.size;
+            unlink_piece(reassembly, piece);
+        }
+        piece = next;
+    }
+}
+
+static struct sp_lent *take_lent(struct sp_piece_store *store)
+{
+    struct sp_lent *lent = store->lent_pool != NULL ? sb_pool_take(store->lent_pool) : NULL;
+    if (lent != NULL)
+        store->lent_count++;
+    return lent;
+}
+
+static void give_lent(struct sp_piece_store *store, struct sp_lent *lent)
+{
+    SB_ASSERT(store->lent_count > 0);
+    store->lent_count--;
+    sb_pool_give(store->lent_pool, lent);
+}
+
+bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_t size,
+                        uint64_t tag, uint64_t *ret_offset)
+{
+    SB_ASSERT(data != NULL && size > 0);
+    struct sp_lent **link = &reassembly->lent;
+    uint64_t offset = reassembly->read_end;
+    uint32_t count = 0;
+    for (; *link != NULL; link = &(*link)->next, count++)
+        offset = sp_lent_end(*link);
+    SB_ASSERT(size <= UINT64_MAX - offset);
+    if (count == SP_LENT_BUFFERS_MAX)
+        return false;
+
+    uint64_t end = offset + size;
+    struct sp_piece *piece = reassembly->first;
+    while (piece != NULL && end_of(piece) <= end)
+        piece = piece->next;
+    struct sp_lent *lent = take_lent(reassembly->store);
+    if (lent == NULL)
+        return false;
+    if (piece != NULL && piece->offset < end && !split(reassembly, piece, end)) {
+        give_lent(reassembly->store, lent);
+        return false;
+    }
+    *lent = (struct sp_lent){.data = data, .size = size, .offset = offset, .tag = tag};
+    *link = lent;
+    collect(reassembly, lent);
+    *ret_offset = offset;
+    return true;
+}
+
+uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size)
+{
+    const struct sp_lent *lent = sp_lent_find(reassembly->lent, offset);
+    struct sp_piece *after;
+
+    if (lent == NULL || offset < reassembly->read_end || size > sp_lent_end(lent) - offset)
+        return NULL;
+    if (!find(reassembly, offset, STEPS_FREE, &after))
+        return NULL;
+    const struct sp_piece *next = after != NULL ? after->next : reassembly->first;
+    if ((after != NULL && end_of(after) > offset) || (next != NULL && next->offset - offset < size))
+        return NULL;
+    return lent->data + (offset - lent->offset);
+}
+
+/* What is told of the oldest buffer: the next `size` bytes; and that it is not lent any more. */
+static struct sp_placed tell_lent(struct sp_reassembly *reassembly, uint64_t size, bool is_returned)
+{
+    struct sp_lent *lent = reassembly->lent;
+    struct sp_placed placed = {
+        .data = lent->data + lent->told,
+        .size = size,
+        .offset = lent->offset + lent->told,
+        .tag = lent->tag,
+        .is_returned = is_returned,
+    };
+    lent->told += size;
+    SB_ASSERT(lent->told <= lent->size);
+    if (is_returned) {
+        reassembly->lent = lent->next;
+        give_lent(reassembly->store, lent);
+    }
+    return placed;
+}
+
+bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_placed *ret)
+{
+    const struct sp_lent *lent = reassembly->lent;
+    if (lent == NULL || !sp_reassembly_is_readable(reassembly))
+        return false;
+    SB_ASSERT(reassembly->read_end == lent->offset + lent->told);
+
+    struct sp_piece *piece = reassembly->first;
+    SB_ASSERT(is_placed(piece));
+    uint64_t size = SB_MIN(piece->slice.size, lent->size - lent->told);
+    piece->offset += size;
+    piece->slice.size -= size;
+    reassembly->read_end += size;
+    if (piece->slice.size == 0)
+        unlink_piece(reassembly, piece);
+    *ret = tell_lent(reassembly, size, lent->told + size == lent->size);
+    return true;
+}
+
+bool sp_reassembly_unlend(struct sp_reassembly *reassembly, struct sp_placed *ret)
+{
+    if (reassembly->lent == NULL)
+        return false;
+    sp_reassembly_clear(reassembly);
+    *ret = tell_lent(reassembly, 0, true);
+    return true;
+}
+
+/* ---- Slices ---- */
+
 bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret)
 {
-    if (!sp_reassembly_is_readable(reassembly))
+    if (reassembly->lent != NULL || !sp_reassembly_is_readable(reassembly))
         return false;
     struct sp_piece *piece = reassembly->first;
+    SB_ASSERT(!is_placed(piece));
     *ret = piece->slice;
     reassembly->read_end += piece->slice.size;
     unlink_piece(reassembly, piece);
@@ -155,12 +366,20 @@ void sp_reassembly_check(const struct sp_reassembly *reassembly)
 {
     uint64_t received = reassembly->read_end;
     uint64_t at = reassembly->read_end;
+    uint64_t lent_end = 0;
+    for (const struct sp_lent *lent = reassembly->lent; lent != NULL; lent = lent->next) {
+        SB_ASSERT(lent->told <= lent->size);
+        SB_ASSERT(lent_end == 0 || lent->offset == lent_end);
+        lent_end = sp_lent_end(lent);
+    }
     const struct sp_piece *prev = NULL;
     for (const struct sp_piece *p = reassembly->first; p != NULL; prev = p, p = p->next) {
         SB_ASSERT(p->prev == prev);
         SB_ASSERT(p->slice.size > 0);
         SB_ASSERT(p->offset >= at);
         SB_ASSERT(p->slice.buffer == NULL || p->slice.buffer->ref_count > 0);
+        SB_ASSERT(is_placed(p) ? end_of(p) <= lent_end : p->offset >= lent_end);
+        SB_ASSERT(prev == NULL || !is_placed(p) || p->offset > at); /* or they had grown together */
         at = end_of(p);
         received += p->slice.size;
     }

@@ -8,10 +8,14 @@
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
 #include "proto/base/slice.h"
+#include "proto/lent.h"
 
-/* Received bytes of a stream, put in order without copying them. */
+/* Received bytes of a stream, put in order without copying them.
+ *
+ * Where the application has lent memory, that is where the bytes are: the cipher wrote them
+ * there, or they are copied from the packet that brought them. */
 
-/* A run of bytes: a slice of the packet that brought it. */
+/* A run of bytes: a slice of the packet that brought it; or, without data, bytes in lent memory. */
 struct sp_piece {
     struct sp_piece *next;
     struct sp_piece *prev;
@@ -25,23 +29,28 @@ struct sp_piece_store {
     uint32_t count;
     uint32_t count_max;
     uint32_t count_reserve; /* more, for what fills a first gap: or a full store stays full */
+    struct sb_pool *lent_pool; /* NULL where nobody lends */
+    uint32_t lent_count;       /* buffers, over all streams */
+    uint64_t copied_bytes;     /* into lent memory, since the start */
 };
 
 /* Pieces in rising order, disjoint, not empty, all at or above `read_end`.
  *
  *     received_bytes = read_end + sum of the pieces' sizes    (each byte counts once)
+ *     a piece is in lent memory, all of it, or beyond all lent memory
  */
 struct sp_reassembly {
     struct sp_piece_store *store; /* borrowed */
     struct sp_piece *first;
     struct sp_piece *last;
+    struct sp_lent *lent; /* the oldest buffer first */
     uint64_t read_end; /* bytes handed out */
     uint64_t received_bytes;
 };
 
 void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store *store);
 
-/* Drops all pieces. */
+/* Drops all pieces; lent memory stays lent. */
 void sp_reassembly_clear(struct sp_reassembly *reassembly);
 
 /* Takes bytes that start at `offset`; what is known already is left out.  New references to
@@ -51,7 +60,35 @@ void sp_reassembly_clear(struct sp_reassembly *reassembly);
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
 
-/* Hands out the next bytes in order; the reference becomes the caller's.  False: a gap. */
+/* Lends memory for the bytes behind those that memory is lent for already, or that were handed
+ * out.  What has arrived of them is copied there.  `*ret_offset`: of data[0] in the stream.
+ * False, and nothing lent or changed, at the bound of buffers or pieces. */
+SB_MUST_USE bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_t size,
+                                    uint64_t tag, uint64_t *ret_offset);
+
+/* Where `size` bytes from `offset` on belong, if that is in one lent buffer and none of them has
+ * been received; otherwise NULL, also where it would take long to find out.  Bytes that are
+ * written there become received by sp_reassembly_insert() with that very place as its slice. */
+uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size);
+
+/* Bytes in lent memory. */
+struct sp_placed {
+    const uint8_t *data;
+    uint64_t size;
+    uint64_t offset;
+    uint64_t tag;
+    bool is_returned; /* the buffer is no longer lent */
+};
+
+/* Hands out the next bytes in order, while memory is lent for them.  False: a gap. */
+bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_placed *ret);
+
+/* For the end: gives the oldest lent buffer back, whatever is in it, and drops all pieces.  False:
+ * there is none. */
+bool sp_reassembly_unlend(struct sp_reassembly *reassembly, struct sp_placed *ret);
+
+/* Hands out the next bytes in order where no memory is lent; the reference becomes the caller's.
+ * False: a gap. */
 bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret);
 
 static inline bool sp_reassembly_is_readable(const struct sp_reassembly *reassembly)

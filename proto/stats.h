@@ -23,6 +23,8 @@ struct sp_stats {
     uint64_t persistent_congestions;
     uint64_t key_updates;
     uint64_t stream_bytes_in; /* first receipt only */
+    uint64_t placed_bytes; /* .. and told in lent memory */
+    uint64_t placed_copied_bytes; /* copied to lent memory; the cipher wrote the others there */
     uint64_t stream_bytes_out; /* repeats included */
     uint64_t stream_bytes_acked;
     uint64_t streams_opened; /* by either side */

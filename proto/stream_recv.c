@@ -13,8 +13,12 @@ void sp_stream_recv_init(struct sp_stream_recv *recv, struct sp_piece_store *sto
 
 void sp_stream_recv_deinit(struct sp_stream_recv *recv)
 {
-    if (recv->state != SP_RECV_NONE)
-        sp_reassembly_clear(&recv->reassembly);
+    struct sp_received received;
+    if (recv->state == SP_RECV_NONE)
+        return;
+    sp_reassembly_clear(&recv->reassembly);
+    while (sp_stream_recv_unlend(recv, true, &received))
+        continue;
 }
 
 /* Charges both windows for a stream that reaches to `end` now.  Nothing is charged on
@@ -144,24 +148,72 @@ uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error)
     return effect.discarded;
 }
 
-bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sb_slice *ret, uint64_t *ret_offset,
-                         bool *ret_fin)
+uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
+                            const struct sp_window *conn_window)
+{
+    if (recv->state != SP_RECV_OPEN && recv->state != SP_RECV_SIZE_KNOWN)
+        return NULL;
+    if (recv->reassembly.lent == NULL || recv->is_stopped)
+        return NULL;
+    uint64_t end = frame->offset + frame->size;
+    if (check_size(recv, end, frame->fin) != SP_OK || end > recv->window.limit)
+        return NULL;
+    if (end > recv->window.received &&
+        end - recv->window.received > conn_window->limit - conn_window->received)
+        return NULL;
+    return sp_reassembly_gap(&recv->reassembly, frame->offset, frame->size);
+}
+
+static struct sp_received received_of(const struct sp_placed *placed)
+{
+    return (struct sp_received){
+        .slice = {.data = placed->data, .size = placed->size},
+        .offset = placed->offset,
+        .is_placed = true,
+        .is_returned = placed->is_returned,
+        .tag = placed->tag,
+    };
+}
+
+bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret)
 {
     if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
         return false;
 
-    uint64_t offset = recv->reassembly.read_end;
-    struct sb_slice slice = {0};
-    bool has_bytes = sp_reassembly_next(&recv->reassembly, &slice);
+    struct sp_received received = {.offset = recv->reassembly.read_end};
+    struct sp_placed placed;
+    bool has_bytes = sp_reassembly_next(&recv->reassembly, &received.slice);
+    if (!has_bytes && sp_reassembly_next_placed(&recv->reassembly, &placed)) {
+        has_bytes = true;
+        received = received_of(&placed);
+    }
     bool is_end = recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size;
     if (!has_bytes && !is_end)
         return false;
 
     if (is_end)
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
-    *ret = slice;
-    *ret_offset = offset;
-    *ret_fin = is_end;
+    received.fin = is_end;
+    /* What is not full is given back with the end. */
+    if (is_end && !received.is_returned && sp_reassembly_unlend(&recv->reassembly, &placed)) {
+        if (!has_bytes)
+            received = received_of(&placed);
+        received.fin = true;
+        received.is_returned = true;
+    }
+    *ret = received;
+    return true;
+}
+
+bool sp_stream_recv_unlend(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret)
+{
+    struct sp_placed placed;
+    if (recv->state == SP_RECV_NONE)
+        return false;
+    bool is_read = recv->is_stopped || recv->state > SP_RECV_ARRIVED;
+    if ((!is_over && !is_read) || !sp_reassembly_unlend(&recv->reassembly, &placed))
+        return false;
+    *ret = received_of(&placed);
     return true;
 }
 

@@ -49,10 +49,28 @@ SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64
 /* Discards what waits and what will come.  Returns the bytes discarded. */
 uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
 
-/* The next bytes for the application.  False if there are none.  `*ret_fin`: they are the
- * last.  May hand out an empty slice with fin. */
-bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sb_slice *ret, uint64_t *ret_offset,
-                         bool *ret_fin);
+/* Where the cipher may write the bytes of a frame that nobody has authenticated yet: lent memory
+ * for which nothing has been received, if the frame would be accepted; otherwise NULL.  Nothing
+ * changes.  The frame is received by sp_stream_recv_data() with that place as its data. */
+uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
+                            const struct sp_window *conn_window);
+
+/* The next bytes for the application. */
+struct sp_received {
+    struct sb_slice slice; /* may be empty with fin; has no buffer in lent memory */
+    uint64_t offset;
+    bool fin; /* these bytes are the last */
+    bool is_placed;   /* they are in lent memory .. */
+    bool is_returned; /* .. which is not lent any more */
+    uint64_t tag;     /* .. and was lent with this tag */
+};
+
+/* False, and `*ret` untouched, if there are none. */
+bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret);
+
+/* Gives lent memory back that nothing will be written to any more; all of it with `is_over`.
+ * False: there is none. */
+bool sp_stream_recv_unlend(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret);
 
 /* True while more bytes may come for which the peer needs credit. */
 static inline bool sp_stream_recv_wants_credit(const struct sp_stream_recv *recv)

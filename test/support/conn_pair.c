@@ -9,7 +9,7 @@
 #include "proto/base/time.h"
 #include "test/sim/random.h"
 
-enum { DATAGRAM_SIZE_MAX = 2048, ROUNDS_MAX = 1000 };
+enum { DATAGRAM_SIZE_MAX = PAIR_DATAGRAM_SIZE_MAX, ROUNDS_MAX = 1000 };
 
 static void *take_memory(void *context, size_t size)
 {
@@ -137,23 +137,42 @@ static void free_bytes(struct sb_buffer *buffer)
     free(SB_CONTAINER_OF(buffer, struct bytes, buffer));
 }
 
-static void deliver(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size)
+/* A copy of its own, which is overwritten while it is opened. */
+static struct sp_datagram datagram_of(enum sp_role to, const uint8_t *data, size_t size)
 {
     SB_ASSERT(size <= DATAGRAM_SIZE_MAX);
     struct bytes *bytes = malloc(sizeof(*bytes));
     SB_ASSERT(bytes != NULL);
     bytes->buffer = (struct sb_buffer){.ref_count = 1, .release = free_bytes};
     memcpy(bytes->data, data, size);
+    return (struct sp_datagram){
+        .data = bytes->data, .size = size, .buffer = &bytes->buffer, .path = path_of(to)};
+}
+
+static void deliver(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size)
+{
+    struct sp_datagram datagram = datagram_of(to, data, size);
     if (pair->ends[to].conn == NULL) {
         struct sp_header header;
-        bool read = sp_header_read(bytes->data, size, pair->config.cid_size, &header);
+        bool read = sp_header_read(datagram.data, size, pair->config.cid_size, &header);
         SB_ASSERT(read && to == SP_SERVER);
         make_end(pair, to, &header);
     }
-    struct sp_datagram datagram = {
-        .data = bytes->data, .size = size, .buffer = &bytes->buffer, .path = path_of(to)};
     sp_conn_receive(pair->ends[to].conn, &datagram, 1, pair->now_ns);
-    sb_buffer_unref(&bytes->buffer);
+    sb_buffer_unref(datagram.buffer);
+    sp_conn_check(pair->ends[to].conn);
+}
+
+void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet *const *packets,
+               uint32_t count)
+{
+    struct sp_datagram datagrams[PAIR_BATCH_MAX] = {0};
+    SB_ASSERT(count <= PAIR_BATCH_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        datagrams[i] = datagram_of(to, packets[i]->data, packets[i]->size);
+    sp_conn_receive(pair->ends[to].conn, datagrams, count, pair->now_ns);
+    for (uint32_t i = 0; i < count; i++)
+        sb_buffer_unref(datagrams[i].buffer);
     sp_conn_check(pair->ends[to].conn);
 }
 
@@ -263,17 +282,18 @@ static size_t write_header(const struct sp_conn *from, enum sp_space space, uint
     return sb_writer_used(w);
 }
 
-void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
-                 const uint8_t *frames, size_t size, enum pair_fault fault)
+void pair_make(struct conn_pair *pair, enum sp_role to, enum sp_space space, const uint8_t *frames,
+               size_t size, enum pair_fault fault, struct pair_packet *ret)
 {
     struct sp_conn *from = pair->ends[other(to)].conn;
     struct sp_key *key = sp_conn_write_key(from, space);
     SB_ASSERT(key != NULL && size <= DATAGRAM_SIZE_MAX - 100);
 
-    uint8_t packet[DATAGRAM_SIZE_MAX] = {0};
+    *ret = (struct pair_packet){.size = 0};
+    uint8_t *packet = ret->data;
     uint8_t *length_at = NULL, *pn_at = NULL;
     uint64_t pn = (*pn_of(pair, other(to), space))++;
-    struct sb_writer w = sb_writer_of(packet, sizeof(packet));
+    struct sb_writer w = sb_writer_of(packet, sizeof(ret->data));
     size_t header_size = write_header(from, space, pn, &w, &length_at, &pn_at);
     if (fault == PAIR_FAULT_RESERVED)
         packet[0] |= space == SP_SPACE_APP ? SP_HEADER_SHORT_RESERVED : SP_HEADER_LONG_RESERVED;
@@ -287,14 +307,24 @@ void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
         .part_count = 1,
         .out = packet + header_size,
     };
-    qs_null_protect_ops.seal(key, &seal);
+    (void)qs_null_protect_ops.seal(key, &seal);
     const uint8_t *sample = pn_at + SP_PN_SIZE_MAX;
     uint8_t mask[1][SP_MASK_SIZE];
     qs_null_protect_ops.masks(key, &sample, 1, mask);
     sp_header_mask(packet, pn_at, 4, mask[0]);
 
-    /* [RFC9000 14.1] What follows the Initial is no packet, but counts as padding here. */
     size_t sealed_size = header_size + size + SP_TAG_SIZE;
-    deliver(pair, to, packet,
-            space == SP_SPACE_INITIAL ? SB_MAX(sealed_size, SP_DATAGRAM_SIZE_MIN) : sealed_size);
+    if (fault == PAIR_FAULT_TAG)
+        packet[sealed_size - 1] ^= 1;
+    /* [RFC9000 14.1] What follows the Initial is no packet, but counts as padding here. */
+    ret->size =
+        space == SP_SPACE_INITIAL ? SB_MAX(sealed_size, SP_DATAGRAM_SIZE_MIN) : sealed_size;
+}
+
+void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
+                 const uint8_t *frames, size_t size, enum pair_fault fault)
+{
+    struct pair_packet packet;
+    pair_make(pair, to, space, frames, size, fault, &packet);
+    deliver(pair, to, packet.data, packet.size);
 }

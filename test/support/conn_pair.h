@@ -61,9 +61,24 @@ uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_
 enum pair_fault {
     PAIR_FAULT_NONE,
     PAIR_FAULT_RESERVED, /* its reserved bits are set */
+    PAIR_FAULT_TAG,      /* it is not authentic */
 };
 
-/* Delivers one packet of `space` with `frames`, sealed with the keys of the peer of `to`. */
+enum { PAIR_DATAGRAM_SIZE_MAX = 2048, PAIR_BATCH_MAX = 64 };
+
+struct pair_packet {
+    uint8_t data[PAIR_DATAGRAM_SIZE_MAX];
+    size_t size;
+};
+
+/* Makes one packet of `space` with `frames`, sealed with the keys of the peer of `to`. */
+void pair_make(struct conn_pair *pair, enum sp_role to, enum sp_space space, const uint8_t *frames,
+               size_t size, enum pair_fault fault, struct pair_packet *ret);
+/* Delivers copies of packets in one batch, in this order. */
+void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet *const *packets,
+               uint32_t count);
+
+/* Makes one and delivers it. */
 void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
                  const uint8_t *frames, size_t size, enum pair_fault fault);
 

@@ -56,11 +56,10 @@ static enum sp_err reset(struct world *world, uint64_t final_size)
 static uint64_t read_all(struct world *world, bool *ret_fin)
 {
     uint64_t sum = 0;
-    struct sb_slice slice;
-    uint64_t offset;
-    *ret_fin = false;
-    while (sp_stream_recv_next(&world->recv, &slice, &offset, ret_fin))
-        sum += slice.size;
+    struct sp_received received = {.fin = false};
+    while (sp_stream_recv_next(&world->recv, &received))
+        sum += received.slice.size;
+    *ret_fin = received.fin;
     return sum;
 }
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* Which packets the cipher may open straight into the application's memory.
+ *
+ * The first bytes of a packet's plaintext say what it brings; nobody has authenticated them.  If
+ * it is one STREAM frame and nothing else, and all of its bytes belong into lent memory for which
+ * nothing has been received, the cipher writes them there.  Only when the tag was right does
+ * the frame count, by the same way as any other; that the bytes are in their place already is
+ * all that distinguishes it.
+ *
+ * What can be attacked: who changes packets on their way chooses what stands in those bytes, too.
+ * Such a packet is written to lent memory and then refused, so
+ *
+ *   - it never gets to where received bytes are, told or not;
+ *   - of several packets of one batch that claim the same bytes only the first is opened there.
+ *     The others are opened in place; if the first one was forged, one of them is copied over
+ *     what it has left behind.  So no packet can destroy another's bytes before both are judged,
+ *     and frames are worked off, with their copies, only when the cipher has written all;
+ *   - it costs a look at one or two blocks of the cipher, and few steps among received pieces.
+ *
+ * All other packets are opened in place, and what they bring for lent memory is copied. */
+
+#include "proto/conn_impl.h"
+
+#include "proto/base/assert.h"
+
+/* Type, stream, offset and length of a STREAM frame. */
+#define HEAD_SIZE_MAX (1 + 3 * SB_VARINT_SIZE_MAX)
+
+_Static_assert(HEAD_SIZE_MAX <= SP_PEEK_SIZE_MAX, "a look shows the whole head");
+_Static_assert(HEAD_SIZE_MAX < SP_PLACE_SIZE_MIN, "and there is something behind it");
+
+/* Bytes that packets of this batch will be written to.  Those in order grow together. */
+struct claims {
+    uint32_t count;
+    struct {
+        uint64_t id;
+        uint64_t offset;
+        uint64_t end;
+    } items[SP_BATCH_MAX];
+};
+
+/* False if a part of it is claimed already. */
+static bool claim(struct claims *claims, const struct sp_frame_stream *frame)
+{
+    uint64_t end = frame->offset + frame->size;
+    for (uint32_t i = 0; i < claims->count; i++)
+        if (claims->items[i].id == frame->id && frame->offset < claims->items[i].end &&
+            claims->items[i].offset < end)
+            return false;
+
+    uint32_t last = claims->count - 1;
+    if (claims->count > 0 && claims->items[last].id == frame->id &&
+        claims->items[last].end == frame->offset) {
+        claims->items[last].end = end;
+        return true;
+    }
+    SB_ASSERT(claims->count < SP_BATCH_MAX);
+    claims->items[claims->count].id = frame->id;
+    claims->items[claims->count].offset = frame->offset;
+    claims->items[claims->count].end = end;
+    claims->count++;
+    return true;
+}
+
+/* Reads the head of a STREAM frame that fills `size` bytes exactly.  Returns the head's size, 0 if
+ * this is something else.  Its rules are those of sp_frame_read_stream(); whatever breaks
+ * them is left to it. */
+static size_t read_head(const uint8_t *bytes, uint64_t size, struct sp_frame_stream *ret)
+{
+    struct sb_reader r = sb_reader_of(bytes, HEAD_SIZE_MAX);
+    uint8_t type = sb_reader_u8(&r);
+    if ((type & ~SP_STREAM_FLAGS) != SP_FRAME_STREAM)
+        return 0;
+
+    struct sp_frame_stream f = {.id = sb_reader_varint(&r), .fin = (type & SP_STREAM_FIN) != 0};
+    if (type & SP_STREAM_OFF)
+        f.offset = sb_reader_varint(&r);
+    bool has_size = (type & SP_STREAM_LEN) != 0;
+    uint64_t told_size = has_size ? sb_reader_varint(&r) : 0;
+    size_t head_size = HEAD_SIZE_MAX - sb_reader_left(&r);
+    SB_ASSERT(!r.failed && head_size < size);
+
+    f.size = size - head_size;
+    if ((has_size && told_size != f.size) || f.size > SB_VARINT_MAX - f.offset)
+        return 0;
+    *ret = f;
+    return head_size;
+}
+
+static void place(struct sp_conn *conn, struct sp_key *key, struct sp_open *open,
+                  struct claims *claims, struct sp_frame_stream *ret_frame)
+{
+    uint64_t plain_size = open->size - SB_MIN(open->size, (size_t)SP_TAG_SIZE);
+    const struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
+    if (plain_size < SP_PLACE_SIZE_MIN || sp_ack_is_known(ack, open->pn))
+        return;
+
+    uint8_t head[HEAD_SIZE_MAX];
+    struct sp_frame_stream frame;
+    conn->protect.ops->peek(key, open, HEAD_SIZE_MAX, head);
+    size_t head_size = read_head(head, plain_size, &frame);
+    if (head_size == 0)
+        return;
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, frame.id);
+    if (stream == NULL)
+        return;
+    uint8_t *body = sp_stream_recv_gap(&stream->recv, &frame, &conn->window);
+    if (body == NULL || !claim(claims, &frame))
+        return;
+
+    open->body = body;
+    open->head_size = head_size;
+    frame.data = body;
+    *ret_frame = frame;
+}
+
+void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens, uint32_t count,
+                   struct sp_frame_stream *ret_frames)
+{
+    struct claims claims;
+    SB_ASSERT(count <= SP_BATCH_MAX);
+    claims.count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        place(conn, key, &opens[i], &claims, &ret_frames[i]);
+}
