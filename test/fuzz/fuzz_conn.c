@@ -16,14 +16,15 @@
 #include "test/support/fuzz.h"
 
 enum op {
-    OP_FRAMES,     /* flags: space (2 bits), hold back to coalesce, CE mark; size, bytes */
+    OP_FRAMES,     /* flags: space (2 bits), hold back to coalesce, CE mark, wait for the next
+                      datagram to come in one batch; size, bytes */
     OP_DATAGRAM,   /* size, bytes: as they are */
     OP_TIME,       /* flags: 0 to the deadline, else 8 us doubled so many times */
     OP_VERB,       /* flags: which (enum verb); a stream, a number */
     OP_ACK,        /* everything that the victim has sent */
     OP_KEY_UPDATE, /* flags: 0 update; else the next first byte is XORed with a byte */
     OP_SKIP,       /* packet numbers: so many */
-    OP_REPLAY,     /* the last datagram; flags: one bit of it changed */
+    OP_REPLAY,     /* the last datagram; flags: one bit of it changed, wait as above */
 };
 
 enum verb {
@@ -35,6 +36,7 @@ enum verb {
     VERB_STOP,
     VERB_CONSUME,
     VERB_CLOSE,
+    VERB_LEND,
     VERBS,
 };
 
@@ -42,10 +44,22 @@ enum {
     STEPS_MAX = 200,
     TRAINS_MAX = 2000, /* one after another: more would be without an end */
     HELD_MAX = 64,
+    LENT_MAX = 16,
     DATAGRAM_SIZE = 1500,
+    FLAG_WAIT = 1 << 4,
 };
 
 static const uint8_t lent[4096];
+
+/* Memory to receive into; what was told of it must stay as it was then. */
+struct lent {
+    uint8_t *data; /* NULL: not lent */
+    uint8_t *told;
+    uint64_t told_size;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t id;
+};
 
 struct attack {
     struct null_pair pair;
@@ -60,6 +74,10 @@ struct attack {
     uint8_t datagram[DATAGRAM_SIZE]; /* being built, or the last one */
     size_t datagram_size;
     bool is_held_back;
+    uint8_t waiting[NULL_PAIR_BATCH_MAX][DATAGRAM_SIZE];
+    struct sb_bytes batch[NULL_PAIR_BATCH_MAX];
+    uint32_t batch_count;
+    struct lent lent[LENT_MAX]; /* by tag */
     uint64_t written; /* writes that have not come back */
     struct sb_slice held[HELD_MAX];
     uint64_t held_ids[HELD_MAX];
@@ -72,6 +90,38 @@ static struct sp_conn *victim_of(const struct attack *a)
 }
 
 /* ---- What the victim does by itself ---- */
+
+static void check_told(const struct attack *a)
+{
+    for (uint32_t i = 0; i < LENT_MAX; i++)
+        if (a->lent[i].data != NULL)
+            SB_ASSERT(memcmp(a->lent[i].data, a->lent[i].told, a->lent[i].told_size) == 0);
+}
+
+static void give_back(struct lent *memory)
+{
+    free(memory->data);
+    free(memory->told);
+    *memory = (struct lent){0};
+}
+
+static void take_placed(struct attack *a, const struct sp_event *event)
+{
+    SB_ASSERT(event->placed.tag < LENT_MAX);
+    struct lent *memory = &a->lent[event->placed.tag];
+    SB_ASSERT(memory->data != NULL && memory->id == event->stream_id);
+    SB_ASSERT(event->placed.data == memory->data + memory->told_size);
+    SB_ASSERT(event->placed.offset == memory->offset + memory->told_size);
+    SB_ASSERT(event->placed.size <= memory->size - memory->told_size);
+    SB_ASSERT(event->placed.size > 0 || event->placed.fin || event->placed.is_returned);
+    memcpy(memory->told + memory->told_size, event->placed.data, event->placed.size);
+    memory->told_size += event->placed.size;
+    check_told(a);
+    if (event->placed.is_returned)
+        give_back(memory);
+    else
+        SB_ASSERT(memory->told_size < memory->size && !event->placed.fin);
+}
 
 static void take_event(struct attack *a, const struct sp_event *event)
 {
@@ -88,6 +138,8 @@ static void take_event(struct attack *a, const struct sp_event *event)
     } else if (event->kind == SP_EVENT_STREAM_SENT) {
         SB_ASSERT(a->written > 0);
         a->written--;
+    } else if (event->kind == SP_EVENT_STREAM_PLACED) {
+        take_placed(a, event);
     }
 }
 
@@ -109,6 +161,7 @@ static void settle(struct attack *a)
     }
     while (sp_conn_next_event(conn, &event))
         take_event(a, &event);
+    check_told(a);
     sp_conn_check(conn);
 }
 
@@ -169,9 +222,15 @@ static void forge(struct attack *a, enum sp_space space, const uint8_t *payload,
     a->datagram_size += sb_writer_used(&w) + size + SP_TAG_SIZE;
 }
 
-static void deliver(struct attack *a, enum sp_ecn ecn)
+static void deliver(struct attack *a, enum sp_ecn ecn, bool waits)
 {
-    null_pair_give(&a->pair, a->victim, a->datagram, a->datagram_size, ecn);
+    uint32_t at = a->batch_count++;
+    memcpy(a->waiting[at], a->datagram, a->datagram_size);
+    a->batch[at] = (struct sb_bytes){.data = a->waiting[at], .size = a->datagram_size};
+    if (waits && a->batch_count < NULL_PAIR_BATCH_MAX)
+        return;
+    null_pair_give_batch(&a->pair, a->victim, a->batch, a->batch_count, ecn);
+    a->batch_count = 0;
 }
 
 /* The next bytes of the input, as many as their first byte says; it may ask for too many. */
@@ -193,7 +252,7 @@ static void send_frames(struct attack *a, uint8_t flags)
     forge(a, spaces[flags & 3], payload.size > 0 ? payload.data : &empty, payload.size);
     a->is_held_back = (flags & 4) != 0;
     if (!a->is_held_back)
-        deliver(a, (flags & 8) != 0 ? SP_ECN_CE : SP_ECN_NOT);
+        deliver(a, (flags & 8) != 0 ? SP_ECN_CE : SP_ECN_NOT, (flags & FLAG_WAIT) != 0);
 }
 
 static void send_raw(struct attack *a)
@@ -203,7 +262,7 @@ static void send_raw(struct attack *a)
     a->datagram_size = SB_MIN(bytes.size, sizeof(a->datagram));
     if (a->datagram_size > 0)
         memcpy(a->datagram, bytes.data, a->datagram_size);
-    deliver(a, SP_ECN_NOT);
+    deliver(a, SP_ECN_NOT, false);
 }
 
 static void send_ack(struct attack *a)
@@ -220,7 +279,7 @@ static void send_ack(struct attack *a)
         SB_ASSERT(sp_frame_write_ack(&w, &all, 1, 0, NULL) == 1);
         forge(a, (enum sp_space)i, frame, sb_writer_used(&w));
     }
-    deliver(a, SP_ECN_NOT);
+    deliver(a, SP_ECN_NOT, false);
 }
 
 static void update_key(struct attack *a, uint8_t flags)
@@ -243,11 +302,11 @@ static void update_key(struct attack *a, uint8_t flags)
 static void replay(struct attack *a, uint8_t flags)
 {
     a->is_held_back = false;
-    if (flags != 0 && a->datagram_size > 0) {
+    if ((flags & ~FLAG_WAIT) != 0 && a->datagram_size > 0) {
         uint32_t bit = sb_reader_u8(&a->input);
         a->datagram[bit * 7 % a->datagram_size] ^= (uint8_t)(1u << bit % 8);
     }
-    deliver(a, SP_ECN_NOT);
+    deliver(a, SP_ECN_NOT, (flags & FLAG_WAIT) != 0);
 }
 
 /* ---- What the victim's application and clock do ---- */
@@ -271,6 +330,23 @@ static void consume(struct attack *a)
         sp_conn_consume(victim_of(a), a->held_ids[i], a->held[i].size);
     }
     a->held_count = 0;
+}
+
+static void lend(struct attack *a, uint64_t id, uint64_t size)
+{
+    uint32_t tag = 0;
+    while (tag < LENT_MAX && a->lent[tag].data != NULL)
+        tag++;
+    if (tag == LENT_MAX)
+        return;
+    struct lent *memory = &a->lent[tag];
+    *memory = (struct lent){.size = size, .id = id};
+    memory->data = malloc(size); /* of exactly this size: sanitizers see each byte beyond */
+    memory->told = malloc(size);
+    SB_ASSERT(memory->data != NULL && memory->told != NULL);
+    struct sp_lend args = {.data = memory->data, .size = size, .tag = tag};
+    if (sp_conn_receive_into(victim_of(a), id, &args, &memory->offset) != SP_DONE)
+        give_back(memory);
 }
 
 static void use_verb(struct attack *a, uint8_t flags)
@@ -301,6 +377,9 @@ static void use_verb(struct attack *a, uint8_t flags)
         break;
     case VERB_CONSUME:
         consume(a);
+        break;
+    case VERB_LEND:
+        lend(a, id, 1 + number * 17);
         break;
     default:
         sp_conn_close(conn, number, (const char *)lent, number, a->pair.now_ns);
@@ -382,6 +461,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (a->key_is_own)
         qs_null_protect_ops.destroy(a->key);
     null_pair_deinit(&a->pair);
+    for (uint32_t i = 0; i < LENT_MAX; i++)
+        give_back(&a->lent[i]);
     free(a);
     return 0;
 }

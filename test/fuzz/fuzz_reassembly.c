@@ -4,14 +4,15 @@
  *
  *     byte 0      bits 0 and 1: insert (0, 1), read (2), remove from the ranges (3);
  *                 the others: the size
- *     byte 1, 2   offset */
+ *     byte 1, 2   offset; with the two highest bits set the bytes to insert are written to lent
+ *                 memory, if they may be, and memory is lent instead of the removal */
 
 #include "proto/ranges.h"
 #include "proto/reassembly.h"
 #include "test/support/fuzz.h"
 #include "test/support/heap.h"
 
-enum { BYTES = 300, PIECES_MAX = 24, RANGES_MAX = 12 };
+enum { BYTES = 300, PIECES_MAX = 24, RANGES_MAX = 12, LENT_MAX = 4, LENT_SIZE_MAX = 64 };
 
 struct packet {
     struct sb_buffer buffer;
@@ -30,11 +31,14 @@ struct world {
     struct heap heap;
     struct sb_pool piece_pool;
     struct sb_pool range_pool;
+    struct sb_pool lent_pool;
     struct sp_piece_store store;
     struct sp_reassembly reassembly;
     struct sp_ranges ranges;
     bool is_received[BYTES];
     bool is_in_ranges[BYTES];
+    uint8_t memory[BYTES + LENT_SIZE_MAX]; /* the place of the byte at `offset` is memory[offset] */
+    uint64_t lent_end;
 };
 
 static uint8_t byte_at(uint64_t offset)
@@ -68,9 +72,57 @@ static void insert(struct world *world, uint64_t offset, size_t size)
         SB_ASSERT(world->is_received[i]);
 }
 
+/* As the cipher does: bytes of a packet that is not authentic stay where it wrote them. */
+static void place(struct world *world, uint64_t offset, size_t size, bool is_authentic)
+{
+    uint8_t *to = size > 0 ? sp_reassembly_gap(&world->reassembly, offset, size) : NULL;
+    if (to == NULL)
+        return;
+    SB_ASSERT(to == world->memory + offset && offset + size <= world->lent_end);
+    SB_ASSERT(offset >= world->reassembly.read_end);
+    for (uint64_t i = offset; i < offset + size; i++) {
+        SB_ASSERT(!world->is_received[i]);
+        world->memory[i] = (uint8_t)(byte_at(i) + !is_authentic);
+    }
+    struct sb_slice slice = {.data = to, .size = size};
+    uint64_t copied_bytes = world->store.copied_bytes;
+    if (is_authentic && sp_reassembly_insert(&world->reassembly, offset, &slice))
+        memset(world->is_received + offset, true, size);
+    SB_ASSERT(world->store.copied_bytes == copied_bytes);
+}
+
+static void lend(struct world *world, size_t size)
+{
+    uint64_t at = SB_MAX(world->lent_end, world->reassembly.read_end);
+    uint64_t offset;
+    if (at >= BYTES || size == 0 ||
+        !sp_reassembly_lend(&world->reassembly, world->memory + at, size, at, &offset))
+        return;
+    SB_ASSERT(offset == at);
+    world->lent_end = at + size;
+}
+
+static void read_placed(struct world *world)
+{
+    uint64_t at = world->reassembly.read_end;
+    struct sp_placed placed;
+    bool ok = sp_reassembly_next_placed(&world->reassembly, &placed);
+    SB_ASSERT(ok == (at < SB_MIN(world->lent_end, BYTES) && world->is_received[at]));
+    if (!ok)
+        return;
+    SB_ASSERT(placed.size > 0 && placed.offset == at && placed.data == world->memory + at);
+    for (uint64_t i = at; i < at + placed.size; i++)
+        SB_ASSERT(world->is_received[i] && world->memory[i] == byte_at(i));
+    SB_ASSERT(world->reassembly.read_end == at + placed.size);
+}
+
 static void read_next(struct world *world)
 {
     uint64_t at = world->reassembly.read_end;
+    if (at < world->lent_end) {
+        read_placed(world);
+        return;
+    }
     struct sb_slice slice;
     bool ok = sp_reassembly_next(&world->reassembly, &slice);
     SB_ASSERT(ok == (at < BYTES && world->is_received[at]));
@@ -115,35 +167,49 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     heap_init(&world.heap);
     sb_pool_init(&world.piece_pool, "pieces", sizeof(struct sp_piece), 8, PIECES_MAX,
                  &world.heap.memory);
+    sb_pool_init(&world.lent_pool, "lent", sizeof(struct sp_lent), 8, LENT_MAX, &world.heap.memory);
     sb_pool_init(&world.range_pool, "ranges", sizeof(struct sp_range), 8, RANGES_MAX,
                  &world.heap.memory);
-    world.store = (struct sp_piece_store){.pool = &world.piece_pool, .count_max = PIECES_MAX};
+    world.store = (struct sp_piece_store){.pool = &world.piece_pool, .count_max = PIECES_MAX,
+                                           .lent_pool = &world.lent_pool};
     sp_reassembly_init(&world.reassembly, &world.store);
     sp_ranges_init(&world.ranges, &world.range_pool);
 
     for (; size >= 3; data += 3, size -= 3) {
         uint64_t offset = (uint64_t)(data[1] << 8 | data[2]) % BYTES;
         size_t span = SB_MIN(data[0] >> 2, BYTES - offset);
+        bool is_lent = (data[1] & 0xc0) == 0xc0;
         switch (data[0] & 3) {
         case 0:
         case 1:
-            insert(&world, offset, span);
+            if (is_lent)
+                place(&world, offset, span, (data[0] & 1) == 0);
+            else
+                insert(&world, offset, span);
             change_ranges(&world, offset, span, true);
             break;
         case 2:
             read_next(&world);
             break;
         default:
-            change_ranges(&world, offset, span, false);
+            if (is_lent)
+                lend(&world, data[0] >> 2);
+            else
+                change_ranges(&world, offset, span, false);
             break;
         }
         check(&world);
     }
     sp_reassembly_clear(&world.reassembly);
+    struct sp_placed placed;
+    while (sp_reassembly_unlend(&world.reassembly, &placed))
+        SB_ASSERT(placed.size == 0 && placed.is_returned);
+    SB_ASSERT(world.store.lent_count == 0);
     sp_ranges_clear(&world.ranges);
     SB_ASSERT(packet_count == 0 && world.store.count == 0);
     sb_pool_deinit(&world.piece_pool);
     sb_pool_deinit(&world.range_pool);
+    sb_pool_deinit(&world.lent_pool);
     heap_deinit(&world.heap);
     return 0;
 }

@@ -124,30 +124,52 @@ void null_pair_deinit(struct null_pair *pair)
 void null_pair_give(struct null_pair *pair, enum sp_role to, const uint8_t *data, size_t size,
                     enum sp_ecn ecn)
 {
-    struct null_end *end = &pair->ends[to];
-    if (size == 0)
-        return; /* goes to no connection: the host cannot read a CID */
-    if (end->conn == NULL) {
-        struct sp_header header;
-        if (!sp_header_read(data, size, CID_SIZE, &header) || header.type != SP_PACKET_INITIAL)
-            return;
-        make_conn(pair, to, &header);
-    }
-    struct datagram *datagram = malloc(sizeof(*datagram) + size);
+    struct sb_bytes bytes = {.data = data, .size = size};
+    null_pair_give_batch(pair, to, &bytes, 1, ecn);
+}
+
+static struct sp_datagram datagram_of(struct null_pair *pair, enum sp_role to,
+                                      const struct sb_bytes *bytes, enum sp_ecn ecn)
+{
+    struct datagram *datagram = malloc(sizeof(*datagram) + bytes->size);
     SB_ASSERT(datagram != NULL);
     datagram->buffer = (struct sb_buffer){.ref_count = 1, .release = release};
     datagram->pair = pair;
     pair->datagram_count++;
-    memcpy(datagram->data, data, size);
-    struct sp_datagram received = {
+    memcpy(datagram->data, bytes->data, bytes->size);
+    return (struct sp_datagram){
         .data = datagram->data,
-        .size = size,
+        .size = bytes->size,
         .buffer = &datagram->buffer,
         .path = path_of(to),
         .ecn = ecn,
     };
-    sp_conn_receive(end->conn, &received, 1, pair->now_ns);
-    sb_buffer_unref(&datagram->buffer);
+}
+
+void null_pair_give_batch(struct null_pair *pair, enum sp_role to, const struct sb_bytes *datagrams,
+                          uint32_t count, enum sp_ecn ecn)
+{
+    struct null_end *end = &pair->ends[to];
+    struct sp_datagram received[NULL_PAIR_BATCH_MAX] = {0};
+    uint32_t received_count = 0;
+
+    SB_ASSERT(count <= NULL_PAIR_BATCH_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if (datagrams[i].size == 0)
+            continue; /* goes to no connection: the host cannot read a CID */
+        if (end->conn == NULL) {
+            struct sp_header header;
+            if (!sp_header_read(datagrams[i].data, datagrams[i].size, CID_SIZE, &header) ||
+                header.type != SP_PACKET_INITIAL)
+                continue;
+            make_conn(pair, to, &header);
+        }
+        received[received_count++] = datagram_of(pair, to, &datagrams[i], ecn);
+    }
+    if (received_count > 0)
+        sp_conn_receive(end->conn, received, received_count, pair->now_ns);
+    for (uint32_t i = 0; i < received_count; i++)
+        sb_buffer_unref(received[i].buffer);
 }
 
 static void drop_events(struct sp_conn *conn)

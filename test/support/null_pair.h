@@ -44,4 +44,10 @@ bool null_pair_step(struct null_pair *pair, enum sp_role from);
 void null_pair_give(struct null_pair *pair, enum sp_role to, const uint8_t *data, size_t size,
                     enum sp_ecn ecn);
 
+enum { NULL_PAIR_BATCH_MAX = 8 };
+
+/* Gives `to` several at once. */
+void null_pair_give_batch(struct null_pair *pair, enum sp_role to, const struct sb_bytes *datagrams,
+                          uint32_t count, enum sp_ecn ecn);
+
 #endif
