@@ -36,6 +36,7 @@ void qs_app_init(struct qs_app *app, const struct qs_app_args *args)
     qs_random_init(&app->random, app->content_key + 1 + (uint64_t)args->role);
     qs_stream_table_init(&app->streams, sizeof(struct qs_stream));
     sb_list_init(&app->ready);
+    sb_list_init(&app->targets);
     sb_list_init(&app->held);
 }
 
@@ -52,6 +53,7 @@ void qs_app_deinit(struct qs_app *app)
         return; /* never initialised */
     qs_app_release_held(app, SB_NEVER);
     qs_app_forget_lent(app);
+    qs_app_forget_targets(app);
     qs_stream_table_deinit(&app->streams);
     *app = (struct qs_app){0};
 }
@@ -94,6 +96,8 @@ static struct qs_stream *stream_begin(struct qs_app *app, uint64_t id)
         qs_app_recv_init(app, stream);
     if (sp_conn_stream_set_user(app->conn, id, stream) != SP_DONE)
         qs_fail(app->trace, "%s: stream %" PRIu64 " takes no user pointer", app->who, id);
+    if (stream->has_recv)
+        qs_app_lend(app, stream);
     return stream;
 }
 
@@ -167,6 +171,9 @@ static void on_stream_closed(struct qs_app *app, struct qs_stream *stream)
     if (stream->lent_count > 0)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is closed and has %u writes lent", app->who,
                 stream->id, stream->lent_count);
+    if (stream->target_count > 0)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " is closed and has %u memories lent", app->who,
+                stream->id, stream->target_count);
     if (stream->has_send && !stream->fin_is_written && !stream->was_reset && !stream->was_stopped)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is closed before all was sent", app->who,
                 stream->id);
@@ -191,6 +198,9 @@ static void on_stream_event(struct qs_app *app, const struct sp_event *event)
     switch (event->kind) {
     case SP_EVENT_STREAM_DATA:
         qs_app_on_data(app, stream, event);
+        break;
+    case SP_EVENT_STREAM_PLACED:
+        qs_app_on_placed(app, stream, event);
         break;
     case SP_EVENT_STREAM_RESET:
         qs_app_on_reset(app, stream, event->error);
@@ -221,6 +231,8 @@ static void on_closed(struct qs_app *app, const struct sp_close *close)
     };
     if (app->is_closed)
         qs_fail(app->trace, "%s is closed twice", app->who);
+    if (!sb_list_is_empty(&app->targets))
+        qs_fail(app->trace, "%s is closed and holds memory of the application", app->who);
     app->is_closed = true;
     app->close = *close;
     qs_note(app->trace, "%s closed: %s, %s %#" PRIx64 " \"%.*s\"", app->who, kinds[close->kind],
@@ -263,6 +275,7 @@ void qs_app_event(struct qs_app *app, const struct sp_event *event)
         on_stream_opened(app, event->stream_id);
         break;
     case SP_EVENT_STREAM_DATA:
+    case SP_EVENT_STREAM_PLACED:
     case SP_EVENT_STREAM_RESET:
     case SP_EVENT_STREAM_STOPPED:
     case SP_EVENT_STREAM_SENT:
@@ -286,5 +299,6 @@ void qs_app_conn_gone(struct qs_app *app)
     if (app->is_drained && app->lent_out > 0)
         qs_fail(app->trace, "%s has drained and still holds %u writes", app->who, app->lent_out);
     app->conn = NULL;
+    qs_app_forget_targets(app);
     qs_app_forget_lent(app);
 }

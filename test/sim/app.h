@@ -20,6 +20,7 @@
  *   app.c        the connection's events, streams as a whole, closing
  *   app_send.c   lent memory and the sending parts
  *   app_recv.c   slices, credit and the receiving parts
+ *   app_lend.c   memory to receive into
  *
  * What it lends is overwritten and freed as soon as it comes back, so that bytes which
  * the connection still uses are wrong on the wire (and a use after free). */
@@ -51,6 +52,9 @@ struct qs_stream {
     uint64_t stop_at;
     uint64_t recv_offset;
     uint64_t unread; /* received and not given back as credit */
+    bool will_lend;
+    uint32_t target_count; /* lent */
+    uint64_t target_end;   /* where lent memory ended last */
 };
 
 struct qs_lent {
@@ -102,6 +106,7 @@ struct qs_app {
     uint32_t lent_made;
     uint32_t lent_out; /* that have not come back */
 
+    struct sb_link targets; /* memory to receive into */
     struct sb_link held;
     uint64_t held_count;
     uint64_t bytes_received;
@@ -158,7 +163,16 @@ void qs_app_forget_lent(struct qs_app *app);
 void qs_app_recv_init(struct qs_app *app, struct qs_stream *stream);
 void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event);
 void qs_app_on_reset(struct qs_app *app, struct qs_stream *stream, uint64_t error);
+/* Bytes of the stream arrived, wherever they are. */
+void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t offset,
+                          uint64_t size, bool fin);
+void qs_app_maybe_stop(struct qs_app *app, struct qs_stream *stream);
 /* Gives back slices whose time has come; all of them with SB_NEVER. */
 void qs_app_release_held(struct qs_app *app, uint64_t now_ns);
+
+/* Of app_lend.c. */
+void qs_app_lend(struct qs_app *app, struct qs_stream *stream);
+void qs_app_on_placed(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event);
+void qs_app_forget_targets(struct qs_app *app);
 
 #endif

@@ -10,6 +10,8 @@
 void qs_app_recv_init(struct qs_app *app, struct qs_stream *stream)
 {
     uint64_t total = qs_app_total(app, (enum sp_role)(1 - app->role), stream->id);
+    stream->will_lend =
+        qs_app_hash(app, app->role, stream->id, "lend") % 1000000 < app->own->lend_ppm;
     stream->will_stop =
         qs_app_hash(app, app->role, stream->id, "stop") % 1000000 < app->own->stop_ppm;
     uint64_t stop_at_max = app->own->stop_at_max > 0 ? app->own->stop_at_max : total;
@@ -96,7 +98,7 @@ static void give_credit(struct qs_app *app, struct qs_stream *stream, uint64_t s
     }
 }
 
-static void maybe_stop(struct qs_app *app, struct qs_stream *stream)
+void qs_app_maybe_stop(struct qs_app *app, struct qs_stream *stream)
 {
     if (!stream->will_stop || stream->stop_asked || stream->fin_seen ||
         stream->recv_offset < stream->stop_at)
@@ -109,6 +111,26 @@ static void maybe_stop(struct qs_app *app, struct qs_stream *stream)
                 (int)answer);
 }
 
+void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t offset,
+                          uint64_t size, bool fin)
+{
+    if (!stream->has_recv || stream->fin_seen || stream->reset_seen || stream->stop_asked)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " has data after its end", app->who, stream->id);
+    if (offset != stream->recv_offset)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " has data at %" PRIu64 ", not at %" PRIu64,
+                app->who, stream->id, offset, stream->recv_offset);
+    if (size == 0 && !fin)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " has data of no bytes", app->who, stream->id);
+
+    stream->recv_offset += size;
+    app->bytes_received += size;
+    uint64_t total = qs_app_total(app, (enum sp_role)(1 - app->role), stream->id);
+    if (stream->recv_offset > total || (fin && stream->recv_offset != total))
+        qs_fail(app->trace, "%s: stream %" PRIu64 " ends at %" PRIu64 ", not at %" PRIu64, app->who,
+                stream->id, stream->recv_offset, total);
+    stream->fin_seen = fin;
+}
+
 void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event)
 {
     struct qs_held slice = {
@@ -117,31 +139,21 @@ void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct s
         .offset = event->data.offset,
     };
     size_t size = slice.slice.size;
-    if (!stream->has_recv || stream->fin_seen || stream->reset_seen || stream->stop_asked)
-        qs_fail(app->trace, "%s: stream %" PRIu64 " has data after its end", app->who, stream->id);
-    if (event->data.offset != stream->recv_offset)
-        qs_fail(app->trace, "%s: stream %" PRIu64 " has data at %" PRIu64 ", not at %" PRIu64,
-                app->who, stream->id, event->data.offset, stream->recv_offset);
-    if (size == 0 && !event->data.fin)
-        qs_fail(app->trace, "%s: stream %" PRIu64 " has data of no bytes", app->who, stream->id);
+    qs_app_note_received(app, stream, slice.offset, size, event->data.fin);
+    if (slice.offset < stream->target_end)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " has a slice where memory is lent", app->who,
+                stream->id);
     if (!content_is_right(app, &slice))
         qs_fail(app->trace, "%s: stream %" PRIu64 " has wrong bytes at %" PRIu64, app->who,
                 stream->id, slice.offset);
-
-    stream->recv_offset += size;
-    app->bytes_received += size;
-    uint64_t total = qs_app_total(app, (enum sp_role)(1 - app->role), stream->id);
-    if (stream->recv_offset > total || (event->data.fin && stream->recv_offset != total))
-        qs_fail(app->trace, "%s: stream %" PRIu64 " ends at %" PRIu64 ", not at %" PRIu64, app->who,
-                stream->id, stream->recv_offset, total);
-    stream->fin_seen = event->data.fin;
 
     if (slice.slice.buffer != NULL && qs_random_chance(&app->random, app->own->hold_ppm))
         hold(app, &slice);
     else
         sb_buffer_unref(slice.slice.buffer);
     give_credit(app, stream, size);
-    maybe_stop(app, stream);
+    qs_app_maybe_stop(app, stream);
+    qs_app_lend(app, stream);
 }
 
 void qs_app_on_reset(struct qs_app *app, struct qs_stream *stream, uint64_t error)

@@ -18,6 +18,8 @@ static void side_init(struct qs_side_plan *side)
         .reset_ns = 50 * SB_MS,
         .write_bytes_max = 8000,
         .writes_max = 4,
+        .lend_bytes_max = 20000,
+        .lends_max = 2,
     };
 }
 

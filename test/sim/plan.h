@@ -60,6 +60,10 @@ struct qs_app_plan {
     uint64_t stop_at_max;     /* .. or, if this is not 0, after so many bytes at most */
     uint32_t hold_ppm;        /* slices that are kept for a while */
     uint64_t hold_ns;
+    uint32_t lend_ppm;       /* streams for which it lends memory to receive into .. */
+    uint64_t lend_bytes_max; /* .. so much at most in one piece .. */
+    uint32_t lends_max;      /* .. and so many of them at a time, up to SP_LENT_BUFFERS_MAX .. */
+    uint32_t lend_pause_ppm; /* .. and sometimes none */
     uint64_t read_bytes; /* credit given back every .. */
     uint64_t read_ns;    /* .. of this; 0: all at once */
     enum qs_close_when close_when;

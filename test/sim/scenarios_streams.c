@@ -118,6 +118,44 @@ static void stop_sending(struct qs_plan *plan, uint32_t member)
     plan->side[SP_CLIENT].app.stop_ppm = 100 * PERCENT;
 }
 
+/* Everything that can meet in memory that is lent to receive into. */
+static void lent_memory(struct qs_plan *plan, uint32_t percent)
+{
+    qs_plan_set_loss(plan, percent);
+    qs_plan_set_bytes(plan, 100000, 200000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].reorder_ppm = percent * PERCENT;
+        plan->path[role].reorder_ns = 15 * SB_MS;
+        plan->path[role].duplicate_ppm = 4 * percent * PERCENT;
+        plan->path[role].corrupt_ppm = 2 * percent * PERCENT;
+        plan->side[role].batch_ns_max = 20 * SB_MS;
+        plan->side[role].app.bidi_count = 4;
+        plan->side[role].app.lend_ppm = 100 * PERCENT;
+        plan->side[role].app.lend_pause_ppm = percent * PERCENT;
+    }
+}
+
+/* Not much larger than a packet, or smaller: every second one has to be cut. */
+static void lent_crumbs(struct qs_plan *plan, uint32_t percent)
+{
+    lent_memory(plan, percent);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.lend_bytes_max = 3000;
+        plan->side[role].app.lends_max = SP_LENT_BUFFERS_MAX;
+    }
+}
+
+static void lent_abandoned(struct qs_plan *plan, uint32_t percent)
+{
+    lent_memory(plan, percent);
+    qs_plan_set_bytes(plan, 0, 30000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.bidi_count = 50;
+        plan->side[role].app.reset_ppm = 40 * PERCENT;
+        plan->side[role].app.stop_ppm = 30 * PERCENT;
+    }
+}
+
 /* Most of the streams are abandoned, with holes in what arrived: their credit must come
  * back, or the connection's is gone long before the last stream. */
 static void reset_credit(struct qs_plan *plan, uint32_t member)
@@ -191,6 +229,12 @@ static const struct qs_scenario rows[] = {
     {"empty-streams", "streams of no byte or one", empty_streams, NULL, 0},
     {"stop-sending", "the client stops every stream halfway", stop_sending, NULL, 0},
     {"little-memory", "120 KB and n times 4 KB for everything", little_memory, NULL, 50},
+    {"lent-memory", "memory to receive into, and percent of everything that goes wrong",
+     lent_memory, EACH_OF(some_percents)},
+    {"lent-crumbs", "the same with memory of the size of packets", lent_crumbs,
+     EACH_OF(some_percents)},
+    {"lent-abandoned", "the same with streams that are abandoned", lent_abandoned,
+     EACH_OF(some_percents)},
     {"reset-credit", "abandoned streams give their credit back", reset_credit, NULL, 0},
     {"stop-endless", "percent lost, and streams that only a STOP_SENDING ends", stop_endless,
      EACH_OF(some_percents)},

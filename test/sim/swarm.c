@@ -214,6 +214,13 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         ret->conn_count = 1 + (uint32_t)any_size(&random, 6);
         ret->conn_interval_ns = any_size(&random, 50 * SB_MS);
     }
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_app_plan *app = &ret->side[role].app;
+        app->lend_ppm = chance(&random, 3, 1000000);
+        app->lend_bytes_max = 1 + any_size(&random, 100000);
+        app->lends_max = (uint32_t)qs_random_between(&random, 1, SP_LENT_BUFFERS_MAX);
+        app->lend_pause_ppm = chance(&random, 2, 500000);
+    }
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S;
     ret->check_interval = 8;
