@@ -76,7 +76,7 @@ void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
 {
     *ret = (struct spate_shard_stats){
         .turns = shard->counts.turns,
-        .syscalls = shard->ring.counts.enters,
+        .syscalls = shard->ring.counts.calls,
         .version_negotiations = shard->counts.version_negotiations,
         .stateless_resets = shard->counts.stateless_resets,
         .memory_bytes_now = shard->memory.now_bytes,

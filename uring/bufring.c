@@ -23,6 +23,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/poison.h"
+#include "uring/mmsg.h"
 
 #define SLOT_SIZE_MIN 512
 
@@ -75,6 +76,25 @@ static int init_memory(struct su_bufring *bufring, bool huge_pages)
     return 0;
 }
 
+/* NULL and `*ret_error` on failure. */
+static struct io_uring_buf_ring *register_group(const struct su_bufring *bufring, int *ret_error)
+{
+    struct su_ring *ring = bufring->ring;
+    if (ring->mmsg != NULL)
+        return su_mmsg_group_add(ring->mmsg, bufring->group, bufring->slot_count, ret_error);
+    return io_uring_setup_buf_ring(&ring->uring, bufring->slot_count, bufring->group, 0, ret_error);
+}
+
+static void unregister_group(const struct su_bufring *bufring)
+{
+    struct su_ring *ring = bufring->ring;
+    if (ring->mmsg != NULL)
+        su_mmsg_group_remove(ring->mmsg, bufring->group);
+    else
+        (void)io_uring_free_buf_ring(&ring->uring, bufring->shared, bufring->slot_count,
+                                     bufring->group);
+}
+
 int su_bufring_init(struct su_bufring *bufring, struct su_ring *ring,
                     const struct su_bufring_config *config)
 {
@@ -99,8 +119,7 @@ int su_bufring_init(struct su_bufring *bufring, struct su_ring *ring,
 
     int error = init_memory(bufring, config->huge_pages);
     if (error == 0)
-        bufring->shared =
-            io_uring_setup_buf_ring(&ring->uring, slot_count, config->group, 0, &error);
+        bufring->shared = register_group(bufring, &error);
     if (error != 0) {
         su_bufring_deinit(bufring);
         return error;
@@ -114,8 +133,7 @@ void su_bufring_deinit(struct su_bufring *bufring)
 {
     SB_ASSERT(bufring->held_count == 0);
     if (bufring->shared != NULL) {
-        (void)io_uring_free_buf_ring(&bufring->ring->uring, bufring->shared, bufring->slot_count,
-                                     bufring->group);
+        unregister_group(bufring);
         for (uint32_t i = 0; i < bufring->slot_count; i++)
             if (bufring->slots[i].is_shown)
                 su_slab_give(&bufring->slab, i);

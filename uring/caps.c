@@ -464,9 +464,9 @@ static long read_number(const char *path, const char *key)
     return number;
 }
 
-/* Why there is no ring at all. */
-static void explain_ring(int error, char *ret, size_t size)
+void su_caps_explain_ring(int error, char *ret, size_t size)
 {
+    bool is_denied = error == -EPERM || error == -EACCES;
     long disabled = read_number("/proc/sys/kernel/io_uring_disabled", "");
     bool is_filtered = read_number("/proc/self/status", "Seccomp:") > 0;
 
@@ -476,14 +476,16 @@ static void explain_ring(int error, char *ret, size_t size)
         (void)snprintf(ret, size,
                        "sysctl kernel.io_uring_disabled is 1, and we are not in "
                        "kernel.io_uring_group");
-    else if (error == -EPERM || (error == -ENOSYS && is_filtered))
-        (void)snprintf(ret, size, "%s: a %s forbids it", error == -EPERM ? "EPERM" : "ENOSYS",
+    else if (is_denied || (error == -ENOSYS && is_filtered))
+        (void)snprintf(ret, size, "%s: a %s forbids it", strerrorname_np(-error),
                        is_filtered ? "seccomp filter (container?)" : "security module");
     else if (error == -ENOSYS)
         (void)snprintf(ret, size,
                        "ENOSYS: the kernel is built without io_uring, or older than 5.1");
     else if (error == -ENOMEM)
         (void)snprintf(ret, size, "ENOMEM: out of memory, or RLIMIT_MEMLOCK (ulimit -l)");
+    else if (error == -EINVAL)
+        (void)snprintf(ret, size, "EINVAL: this kernel's io_uring is too old (before 5.19)");
     else
         (void)snprintf(ret, size, "%s", strerror(-error));
 }
@@ -531,7 +533,7 @@ void su_caps_probe(struct su_caps *ret)
         int error = row->probe(&probe);
         cap->have = error == 0;
         if (i == SU_CAP_RING && error != 0)
-            explain_ring(error, cap->reason, sizeof(cap->reason));
+            su_caps_explain_ring(error, cap->reason, sizeof(cap->reason));
         else if (error != 0)
             explain(row, error, cap->reason, sizeof(cap->reason));
     }

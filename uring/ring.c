@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "uring/mmsg.h"
 
 /* What is asked for, best first; the first that the kernel knows is taken.  liburing adds
  * NO_SQARRAY where it exists.  The floor, 6.1, knows the first; the others cost little and keep
@@ -35,17 +36,21 @@ static const uint32_t setup_flags[] = {
 #define STOP_ROUND_COUNT 100
 #define STOP_WAIT_NS     (10 * SB_MS)
 
-int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
+bool su_ring_is_refusal(int error)
 {
-    SB_ASSERT(ring != NULL && config != NULL);
-    *ring = (struct su_ring){0};
+    return error == -ENOSYS || error == -EPERM || error == -EACCES || error == -EINVAL;
+}
 
-    uint32_t cq_count = config->cq_count != 0 ? config->cq_count : 4 * config->sq_count;
-    if (config->sq_count == 0 || config->sq_count > SQ_COUNT_MAX || cq_count < config->sq_count ||
-        config->file_count > SU_RING_FILE_COUNT_MAX)
-        return -EINVAL;
-    cq_count = SB_MIN(cq_count, CQ_COUNT_MAX);
+/* Some filters allow io_uring_setup and not io_uring_enter.  The ring is disabled, so this call
+ * does nothing, and the kernel's answer to it is EBADFD. */
+static int check_enter(const struct su_ring *ring)
+{
+    int error = io_uring_enter2((unsigned)ring->uring.ring_fd, 0, 0, 0, NULL, 0);
+    return error == -EBADFD ? 0 : error;
+}
 
+static int init_uring(struct su_ring *ring, const struct su_ring_config *config, uint32_t cq_count)
+{
     int error = -EINVAL;
     for (uint32_t i = 0; i < SB_COUNT(setup_flags) && error == -EINVAL; i++) {
         struct io_uring_params params = {
@@ -57,16 +62,35 @@ int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
     }
     if (error != 0)
         return error;
-    ring->is_open = true;
 
-    if (config->file_count != 0) {
+    error = check_enter(ring);
+    if (error == 0 && config->file_count != 0)
         error = io_uring_register_files_sparse(&ring->uring, config->file_count);
-        if (error != 0) {
-            su_ring_deinit(ring);
-            return error;
-        }
-        ring->file_count = config->file_count;
+    if (error != 0)
+        io_uring_queue_exit(&ring->uring);
+    return error;
+}
+
+int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
+{
+    SB_ASSERT(ring != NULL && config != NULL);
+    *ring = (struct su_ring){0};
+
+    uint32_t cq_count = config->cq_count != 0 ? config->cq_count : 4 * config->sq_count;
+    if (config->sq_count == 0 || config->sq_count > SQ_COUNT_MAX || cq_count < config->sq_count ||
+        config->file_count > SU_RING_FILE_COUNT_MAX)
+        return -EINVAL;
+    cq_count = SB_MIN(cq_count, CQ_COUNT_MAX);
+
+    int error = config->backend == SU_BACKEND_MMSG
+                    ? su_mmsg_create(&ring->uring, config->sq_count, cq_count, &ring->mmsg)
+                    : init_uring(ring, config, cq_count);
+    if (error != 0) {
+        *ring = (struct su_ring){0};
+        return error;
     }
+    ring->is_open = true;
+    ring->file_count = config->file_count;
     return 0;
 }
 
@@ -74,13 +98,25 @@ int su_ring_enable(struct su_ring *ring)
 {
     SB_ASSERT(ring->is_open && !ring->is_enabled);
 
-    int error = io_uring_enable_rings(&ring->uring);
-    if (error != 0)
-        return error;
+    if (ring->mmsg == NULL) {
+        int error = io_uring_enable_rings(&ring->uring);
+        if (error != 0)
+            return error;
+        /* Saves the look-up of the descriptor at each enter; works without. */
+        ring->has_registered_fd = io_uring_register_ring_fd(&ring->uring) == 1;
+    }
     ring->is_enabled = true;
-    /* Saves the look-up of the descriptor at each enter; works without. */
-    ring->has_registered_fd = io_uring_register_ring_fd(&ring->uring) == 1;
     return 0;
+}
+
+/* Puts `fd` at `index` of the file table. */
+static int file_set(struct su_ring *ring, uint32_t index, int fd)
+{
+    if (ring->mmsg != NULL)
+        return su_mmsg_file_set(ring->mmsg, index, fd);
+    int updated = io_uring_register_files_update(&ring->uring, index, &fd, 1);
+    SB_ASSERT(updated < 0 || updated == 1);
+    return updated < 0 ? updated : 0;
 }
 
 int su_ring_file_add(struct su_ring *ring, int fd)
@@ -89,10 +125,9 @@ int su_ring_file_add(struct su_ring *ring, int fd)
     for (uint32_t i = 0; i < ring->file_count; i++) {
         if ((ring->files_used >> i & 1) != 0)
             continue;
-        int updated = io_uring_register_files_update(&ring->uring, i, &fd, 1);
-        if (updated < 0)
-            return updated;
-        SB_ASSERT(updated == 1);
+        int error = file_set(ring, i, fd);
+        if (error != 0)
+            return error;
         ring->files_used |= UINT64_C(1) << i;
         return (int)i;
     }
@@ -105,9 +140,12 @@ void su_ring_file_remove(struct su_ring *ring, uint32_t index)
         return; /* the whole table is gone */
     SB_ASSERT(index < ring->file_count && (ring->files_used >> index & 1) != 0);
 
-    int none = -1;
-    int updated = io_uring_register_files_update(&ring->uring, index, &none, 1);
-    SB_ASSERT(updated == 1);
+    if (ring->mmsg != NULL) {
+        su_mmsg_file_clear(ring->mmsg, index);
+    } else {
+        int error = file_set(ring, index, -1);
+        SB_ASSERT(error == 0);
+    }
     ring->files_used &= ~(UINT64_C(1) << index);
 }
 
@@ -123,8 +161,9 @@ static uint32_t publish(struct io_uring *uring)
     return sq->sqe_tail - *sq->khead;
 }
 
-/* One io_uring_enter.  0 or -errno; a time-out and a signal are no errors. */
-static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint64_t timeout_ns)
+/* One io_uring_enter.  How many submissions were taken, or -errno. */
+static int enter_uring(struct su_ring *ring, uint32_t wait_count, uint32_t flags,
+                       uint64_t timeout_ns)
 {
     struct __kernel_timespec time;
     struct io_uring_getevents_arg argument = {0};
@@ -137,13 +176,29 @@ static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint
         flags |= IORING_ENTER_REGISTERED_RING;
 
     uint32_t queued = publish(&ring->uring);
-    ring->expected_count += ring->expected_queued;
-    ring->expected_queued = 0;
     if (io_uring_cq_has_overflow(&ring->uring))
         ring->counts.overflows++;
+    ring->counts.calls++;
+    return io_uring_enter2((unsigned)ring->uring.enter_ring_fd, queued, wait_count,
+                           flags | IORING_ENTER_EXT_ARG, (void *)&argument, sizeof(argument));
+}
+
+static int enter_mmsg(struct su_ring *ring, uint32_t wait_count, uint32_t flags,
+                      uint64_t timeout_ns)
+{
+    (void)publish(&ring->uring);
+    return su_mmsg_enter(ring->mmsg, wait_count, (flags & IORING_ENTER_GETEVENTS) != 0, timeout_ns,
+                         &ring->counts.calls);
+}
+
+/* 0 or -errno; a time-out and a signal are no errors. */
+static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint64_t timeout_ns)
+{
+    ring->expected_count += ring->expected_queued;
+    ring->expected_queued = 0;
     ring->counts.enters++;
-    int taken = io_uring_enter2((unsigned)ring->uring.enter_ring_fd, queued, wait_count,
-                                flags | IORING_ENTER_EXT_ARG, (void *)&argument, sizeof(argument));
+    int taken = ring->mmsg == NULL ? enter_uring(ring, wait_count, flags, timeout_ns)
+                                   : enter_mmsg(ring, wait_count, flags, timeout_ns);
     if (taken >= 0) {
         ring->counts.sqes += (uint32_t)taken;
         return 0;
@@ -251,21 +306,31 @@ static int cancel_everything(struct su_ring *ring)
     return -ETIME;
 }
 
+static int stop_uring(struct su_ring *ring)
+{
+    int error = 0;
+    if (ring->is_enabled)
+        error = cancel_everything(ring);
+    if (ring->file_count != 0)
+        (void)io_uring_unregister_files(&ring->uring);
+    /* The registration belongs to this thread; su_ring_deinit may run on another. */
+    if (ring->has_registered_fd)
+        (void)io_uring_unregister_ring_fd(&ring->uring);
+    ring->has_registered_fd = false;
+    return error;
+}
+
 int su_ring_stop(struct su_ring *ring)
 {
     if (!ring->is_open || ring->is_stopped)
         return 0;
 
     int error = 0;
-    if (ring->is_enabled)
-        error = cancel_everything(ring);
-    if (ring->file_count != 0)
-        (void)io_uring_unregister_files(&ring->uring);
+    if (ring->mmsg != NULL)
+        su_mmsg_stop(ring->mmsg);
+    else
+        error = stop_uring(ring);
     ring->files_used = 0;
-    /* The registration belongs to this thread; su_ring_deinit may run on another. */
-    if (ring->has_registered_fd)
-        (void)io_uring_unregister_ring_fd(&ring->uring);
-    ring->has_registered_fd = false;
     ring->is_stopped = true;
     return error;
 }
@@ -276,6 +341,9 @@ void su_ring_deinit(struct su_ring *ring)
         return;
     SB_ASSERT(!ring->is_enabled || ring->is_stopped);
 
-    io_uring_queue_exit(&ring->uring);
+    if (ring->mmsg != NULL)
+        su_mmsg_destroy(ring->mmsg);
+    else
+        io_uring_queue_exit(&ring->uring);
     *ring = (struct su_ring){0};
 }

@@ -10,7 +10,8 @@
 #include "proto/base/time.h"
 #include "uring/op.h"
 
-/* One io_uring, owned by one thread.
+/* One io_uring, owned by one thread; or, where io_uring is refused, a stand-in for one made of
+ * epoll, recvmmsg and sendmmsg (mmsg.h), which its users cannot tell from it.
  *
  * Order of life:
  *
@@ -25,7 +26,15 @@
  * others with EEXIST).  Nothing is submitted before su_ring_enter or
  * su_ring_submit, so everything that a turn queues goes down in one system call. */
 
+struct su_mmsg;
+
+enum su_backend {
+    SU_BACKEND_IO_URING,
+    SU_BACKEND_MMSG,
+};
+
 struct su_ring_config {
+    enum su_backend backend;
     uint32_t sq_count;   /* submissions queued between two enters: 1 .. 32768 */
     uint32_t cq_count;   /* completions the ring holds: >= sq_count; 0 means 4 * sq_count */
     uint32_t file_count; /* size of the registered file table: 0 .. SU_RING_FILE_COUNT_MAX */
@@ -34,7 +43,8 @@ struct su_ring_config {
 #define SU_RING_FILE_COUNT_MAX 64 /* sockets and an eventfd; a shard has a handful */
 
 struct su_ring_counts {
-    uint64_t enters;    /* io_uring_enter system calls */
+    uint64_t enters;    /* of the ring: io_uring_enter calls */
+    uint64_t calls;     /* system calls: = enters, but for the mmsg back-end */
     uint64_t sqes;      /* operations handed to the kernel */
     uint64_t cqes;      /* completions taken */
     uint64_t overflows; /* times the kernel said that completions did not fit the ring */
@@ -42,6 +52,7 @@ struct su_ring_counts {
 
 struct su_ring {
     struct io_uring uring;
+    struct su_mmsg *mmsg; /* the mmsg back-end, or NULL: io_uring */
     uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
     bool is_open;
     bool is_enabled;
@@ -62,22 +73,27 @@ struct su_ring {
     uint32_t inject_full_count; /* so many su_ring_sqe find the queue full */
 };
 
-/* Makes a disabled ring, with as many of SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, TASKRUN_FLAG,
- * SUBMIT_ALL, CQSIZE and NO_SQARRAY as the kernel knows.  0, or
+/* Makes a disabled ring; if it is an io_uring, with as many of SINGLE_ISSUER, DEFER_TASKRUN,
+ * COOP_TASKRUN, TASKRUN_FLAG, SUBMIT_ALL, CQSIZE and NO_SQARRAY as the kernel knows.  0, or
  *   -ENOSYS    the kernel has no io_uring, or a filter says so
- *   -EPERM     sysctl kernel.io_uring_disabled, or seccomp
+ *   -EPERM, -EACCES  sysctl kernel.io_uring_disabled, or seccomp
  *   -ENOMEM    memory, or RLIMIT_MEMLOCK
  *   -EMFILE, -ENFILE  descriptors
  *   -EINVAL    counts out of range, or a kernel older than 5.19
  * su_caps_probe tells more.  On failure `ring` may be given to su_ring_deinit or not.
- * Threads: any. */
+ * A ring must not be moved.  Threads: any. */
 SB_MUST_USE int su_ring_init(struct su_ring *ring, const struct su_ring_config *config);
+
+/* True if `error`, from su_ring_init, says that io_uring itself is not to be had here: then
+ * SU_BACKEND_MMSG may do. */
+bool su_ring_is_refusal(int error);
 
 /* Makes the calling thread the owner.  0 or -errno.  Threads: the one that will own it. */
 SB_MUST_USE int su_ring_enable(struct su_ring *ring);
 
-/* Puts `fd` into the table of registered files.  The table holds a reference of its own: the file
- * lives until it is taken out again, even if `fd` is closed before.  The index (>= 0), or
+/* Puts `fd` into the table of registered files.  io_uring's table holds a reference of its own: the
+ * file lives until it is taken out again, even if `fd` is closed before.  mmsg's does not: take it
+ * out before you close it.  The index (>= 0), or
  * -ENFILE if the table is full, or -errno.  Threads: any before su_ring_enable, then the owner. */
 SB_MUST_USE int su_ring_file_add(struct su_ring *ring, int fd);
 
@@ -90,6 +106,11 @@ void su_ring_file_remove(struct su_ring *ring, uint32_t index);
  * is a system call: choose sq_count so that a turn fits.  What is returned must be filled before
  * the next call of anything here, and its user_data set.  Threads: the owner. */
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
+
+static inline enum su_backend su_ring_backend(const struct su_ring *ring)
+{
+    return ring->mmsg != NULL ? SU_BACKEND_MMSG : SU_BACKEND_IO_URING;
+}
 
 /* How many operations are queued and not yet submitted. */
 static inline uint32_t su_ring_queued(const struct su_ring *ring)

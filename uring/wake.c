@@ -125,7 +125,8 @@ bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from)
     if (!claim(wake))
         return false;
 
-    struct io_uring_sqe *sqe = su_ring_sqe(from);
+    bool has_msg_ring = wake->ring->mmsg == NULL && from->mmsg == NULL;
+    struct io_uring_sqe *sqe = has_msg_ring ? su_ring_sqe(from) : NULL;
     if (sqe == NULL) {
         ring_event(wake);
         return true;

@@ -69,7 +69,8 @@ bool su_wake_ring(struct su_wake *wake);
 
 /* W2 through MSG_RING, for a thread that has a ring of its own: queued on `from`, it goes out with
  * the next su_ring_enter of `from`.  `from` must not be the sleeper's.  If its submission queue is
- * full, the eventfd is rung instead.  True if the bell was rung.  Threads: the owner of `from`. */
+ * full, or either ring is no io_uring, the eventfd is rung instead.  True if the bell was rung.
+ * Threads: the owner of `from`. */
 bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from);
 
 /* `from` got a completion of kind SU_OP_DOORBELL_LOST: MSG_RING failed (too old a kernel, no

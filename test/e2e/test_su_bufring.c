@@ -45,6 +45,8 @@ static void the_slot_that_came_home_last_is_shown_next(void **state)
     for (uint32_t i = 0; i < 3; i++)
         send_singles(w, client, server, 1, 500);
     uint32_t last = slot_of(w->held[1])->index;
+    if (w->bufring.shown_count == 0) /* mmsg was so quick that no turn has followed */
+        su_bufring_flush(&w->bufring);
     /* A fourth slot lies with the kernel already; behind it comes the one that is freed last. */
     sb_buffer_unref(w->held[0]);
     sb_buffer_unref(w->held[1]);

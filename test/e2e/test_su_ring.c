@@ -32,7 +32,7 @@ static void a_wait_ends_at_its_deadline_or_at_a_completion(void **state)
     (void)state;
     struct su_ring ring;
     struct su_completion completion;
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8}), 0);
     assert_int_equal(su_ring_enable(&ring), 0);
 
     uint64_t start = now_ns();
@@ -81,7 +81,7 @@ static void expected_completions_do_not_end_a_wait(void **state)
     (void)state;
     struct su_ring ring;
     struct su_completion completions[16];
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 64}),
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}),
                      0);
     assert_int_equal(su_ring_enable(&ring), 0);
 
@@ -90,7 +90,7 @@ static void expected_completions_do_not_end_a_wait(void **state)
     expected_nops(&ring, 11);
     assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
     assert_true(now_ns() - start >= SU_RING_LATE_NS);
-    assert_false(su_ring_has_news(&ring));
+    assert_true(!su_ring_has_news(&ring) || sw_backend() == SU_BACKEND_MMSG);
     assert_int_equal(ring.counts.enters, 2);
     assert_int_equal(su_ring_completions(&ring, completions, 16), 11);
 
@@ -101,7 +101,7 @@ static void expected_completions_do_not_end_a_wait(void **state)
         assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
         assert_true(su_ring_has_news(&ring));
         assert_int_equal(su_ring_completions(&ring, completions, 16), 4);
-        assert_false(su_ring_has_news(&ring));
+        assert_true(!su_ring_has_news(&ring) || sw_backend() == SU_BACKEND_MMSG);
     }
     assert_int_equal(ring.counts.enters, 102);
 
@@ -125,12 +125,13 @@ static void read_event(struct su_ring *ring, int event_fd, uint64_t *value)
 static void an_expected_completion_that_is_late_hangs_nothing(void **state)
 {
     (void)state;
+    sw_skip_without_uring();
     struct su_ring ring;
     struct su_completion completions[4];
     uint64_t value = 0;
     int event_fd = eventfd(0, EFD_CLOEXEC);
     assert_true(event_fd >= 0);
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8}), 0);
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8}), 0);
     assert_int_equal(su_ring_enable(&ring), 0);
 
     read_event(&ring, event_fd, &value);
@@ -158,7 +159,7 @@ static void a_full_submission_queue_is_submitted(void **state)
     (void)state;
     struct su_ring ring;
     struct su_completion completions[64];
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 64}),
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}),
                      0);
     assert_int_equal(su_ring_enable(&ring), 0);
     nops(&ring, 0, 20);
@@ -173,10 +174,10 @@ static void a_full_submission_queue_is_submitted(void **state)
 static void completions_that_do_not_fit_come_later(void **state)
 {
     (void)state;
+    sw_skip_without_uring(); /* mmsg leaves the submissions where they are: test_su_mmsg.c */
     struct su_ring ring;
     struct su_completion completion;
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 8, .cq_count = 8}),
-                     0);
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 8}), 0);
     assert_int_equal(su_ring_enable(&ring), 0);
     uint32_t next = 0;
     for (uint32_t i = 0; i < 6; i++) {
@@ -200,7 +201,7 @@ static void the_file_table_has_an_end(void **state)
 {
     (void)state;
     struct su_ring ring;
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4, .file_count = 2}),
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4, .file_count = 2}),
                      0);
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -229,14 +230,14 @@ static void counts_out_of_range_are_refused(void **state)
     };
     for (size_t i = 0; i < QT_COUNT(configs); i++) {
         struct su_ring ring;
-        assert_int_equal(su_ring_init(&ring, &configs[i]), -EINVAL);
+        assert_int_equal(sw_ring_init(&ring, configs[i]), -EINVAL);
         su_ring_deinit(&ring);
     }
 
     static const struct su_bufring_config bufrings[] = {
         {.slot_count = 3}, {.slot_count = 65536}, {.slot_count = 2, .slot_size = 511}};
     struct su_ring ring;
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4}), 0);
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4}), 0);
     for (size_t i = 0; i < QT_COUNT(bufrings); i++) {
         struct su_bufring bufring;
         assert_int_equal(su_bufring_init(&bufring, &ring, &bufrings[i]), -EINVAL);
@@ -255,7 +256,7 @@ static void a_group_can_be_used_once(void **state)
     struct su_bufring a;
     struct su_bufring b;
     struct su_bufring_config config = {.slot_count = 2, .slot_size = 512, .group = 3};
-    assert_int_equal(su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4}), 0);
+    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4}), 0);
     assert_int_equal(su_bufring_init(&a, &ring, &config), 0);
     assert_int_equal(su_bufring_init(&b, &ring, &config), -EEXIST);
     config.group = 4;

@@ -64,11 +64,31 @@ struct sw_config {
     uint32_t send_count; /* 0: 16 */
 };
 
+/* The back-end that SPATE_TEST_BACKEND names: each program is run over both. */
+static inline enum su_backend sw_backend(void)
+{
+    const char *name = getenv("SPATE_TEST_BACKEND");
+    return name != NULL && strcmp(name, "mmsg") == 0 ? SU_BACKEND_MMSG : SU_BACKEND_IO_URING;
+}
+
+/* For tests of what only the kernel's ring does. */
+static inline void sw_skip_without_uring(void)
+{
+    if (sw_backend() != SU_BACKEND_IO_URING)
+        skip();
+}
+
+static inline int sw_ring_init(struct su_ring *ring, struct su_ring_config config)
+{
+    config.backend = sw_backend();
+    return su_ring_init(ring, &config);
+}
+
 /* Exits with 77 ("skipped") where io_uring is refused. */
 static inline void sw_require_ring(void)
 {
     struct su_ring ring;
-    int error = su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4});
+    int error = sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4});
     if (error == -EPERM || error == -ENOSYS) {
         (void)fprintf(stderr, "skipped: io_uring: %s\n", strerror(-error));
         exit(77);
@@ -97,7 +117,7 @@ static inline struct sw *sw_create(struct sw_config config)
         .group = 7,
     };
     uint32_t send_count = config.send_count != 0 ? config.send_count : 16;
-    assert_int_equal(su_ring_init(&w->ring, &ring), 0);
+    assert_int_equal(sw_ring_init(&w->ring, ring), 0);
     assert_int_equal(su_bufring_init(&w->bufring, &w->ring, &bufring), 0);
     assert_int_equal(su_send_init(&w->send, &w->ring, send_count, false), 0);
     assert_int_equal(su_ring_enable(&w->ring), 0);

@@ -12,7 +12,7 @@ extern "C" {
 /* What a shard counts since its start. */
 struct spate_shard_stats {
     uint64_t turns;
-    uint64_t syscalls;          /* io_uring_enter calls */
+    uint64_t syscalls;          /* io_uring_enter calls; with mmsg epoll, recvmmsg, sendmmsg .. */
     uint64_t datagrams_in;
     uint64_t bytes_in;          /* UDP payload */
     uint64_t receives;          /* completions: GRO puts many datagrams in one */

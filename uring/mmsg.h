@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_MMSG_H
+#define SU_MMSG_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+
+/* The second back-end: epoll, recvmmsg and sendmmsg, for where io_uring is refused.
+ *
+ * It plays the kernel's part of a ring.  The two queues and the rings of buffers
+ * have io_uring's own layout but lie in plain memory, and su_ring_enter comes here
+ * instead of the kernel: what was queued is taken and done with ordinary calls, and
+ * completions are put where the kernel would put them.  So receivers, transmit
+ * slots, buffer rings and wake-ups are the same code over both back-ends, down to
+ * the bytes of a receive slot, and the io_uring path pays nothing for the choice.
+ *
+ * Understood, as those use them, are
+ *
+ *     NOP           completes with 0
+ *     RECVMSG       multishot, out of a ring of buffers; ends as the kernel's does
+ *     SENDMSG       the header must stay until the completion
+ *     READ          of an eventfd
+ *     ASYNC_CANCEL  of a RECVMSG or READ, by user_data
+ *
+ * with registered files and IOSQE_CQE_SKIP_SUCCESS.  Anything else completes with -EINVAL,
+ * as in a kernel that does not know it.
+ *
+ * A turn costs one sendmmsg a socket that sends, one epoll_pwait2, and one recvmmsg a socket
+ * that has received, however many trains and GRO buffers those move.
+ *
+ * Private to ring.c and bufring.c.  Threads: as for the ring. */
+
+struct su_mmsg;
+
+/* Makes the queues and fills in `*uring` so that liburing's inline functions for queues work on
+ * it; those that enter the kernel must not be called.  Counts are rounded up to powers of two.
+ * `uring` is borrowed and must not move.  0 or -errno (-ENOMEM, -EMFILE, -ENFILE). */
+SB_MUST_USE int su_mmsg_create(struct io_uring *uring, uint32_t sq_count, uint32_t cq_count,
+                               struct su_mmsg **ret);
+
+/* Accepts NULL. */
+void su_mmsg_destroy(struct su_mmsg *mmsg);
+
+/* Puts `fd` into the file table at `index`, which is free.  It is borrowed: unlike the kernel's,
+ * this table does not keep it open.  0 or -EBADF. */
+SB_MUST_USE int su_mmsg_file_set(struct su_mmsg *mmsg, uint32_t index, int fd);
+
+/* No send may wait on it. */
+void su_mmsg_file_clear(struct su_mmsg *mmsg, uint32_t index);
+
+/* A ring of `slot_count` buffers (a power of two), as io_uring_setup_buf_ring makes one.  NULL with
+ * `*ret_error` -EEXIST (the name is taken), -ENOMEM or -ENOSPC (there are eight already). */
+struct io_uring_buf_ring *su_mmsg_group_add(struct su_mmsg *mmsg, uint16_t group,
+                                            uint32_t slot_count, int *ret_error);
+void su_mmsg_group_remove(struct su_mmsg *mmsg, uint16_t group);
+
+/* What io_uring_enter does: takes submissions and, with `is_getting`, looks for what can complete,
+ * and sleeps for it up to `timeout_ns` (SB_NEVER: for ever) unless there are `wait_count`
+ * completions.  Returns how many submissions it took, -EBUSY if it left some because the
+ * completion queue has no room, or -errno of epoll.  Adds to `*calls` the system calls it took. */
+int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, uint64_t timeout_ns,
+                  uint64_t *calls);
+
+/* Ends everything at once, without completions, and empties the file table. */
+void su_mmsg_stop(struct su_mmsg *mmsg);
+
+#endif

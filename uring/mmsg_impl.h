@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_MMSG_IMPL_H
+#define SU_MMSG_IMPL_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "proto/base/compiler.h"
+#include "uring/mmsg.h"
+#include "uring/ring.h"
+
+/* What mmsg.c, mmsg_send.c and mmsg_recv.c share. */
+
+enum {
+    SU_MMSG_GROUPS_MAX = 8,
+    SU_MMSG_SENDS_MAX = 64,    /* messages a sendmmsg: as much as fits a socket's send buffer */
+    SU_MMSG_RECEIVES_MAX = 64, /* messages a recvmmsg .. */
+    SU_MMSG_RECEIVES_MIN = 4,
+    SU_MMSG_RECEIVE_BYTES = 1 << 20, /* .. and bytes, about: as much as stays in the cache */
+    SU_MMSG_NONE = UINT32_MAX,
+};
+
+/* A ring of buffers.  At home are [head, shared->tail). */
+struct su_mmsg_group {
+    struct io_uring_buf_ring *shared; /* NULL: free */
+    uint32_t mask;
+    uint16_t head;
+    uint16_t name;
+};
+
+/* A SENDMSG that was taken from the submission queue. */
+struct su_mmsg_send {
+    const struct msghdr *message;
+    uint64_t user_data;
+    uint32_t next; /* of the same file, or free */
+    bool is_quiet; /* no completion if it goes well */
+};
+
+/* A multishot RECVMSG, or a READ; at most one a file. */
+struct su_mmsg_input {
+    const struct msghdr *asked; /* NULL: a READ */
+    struct su_mmsg_group *group;
+    void *read_data;
+    uint32_t read_size;
+    uint32_t batch; /* messages to ask for next time */
+    uint64_t user_data;
+    bool is_armed;
+};
+
+/* epoll may watch more than is wanted: that is put right when it reports what nobody wants. */
+struct su_mmsg_file {
+    int fd;           /* -1: free */
+    uint32_t wanted;  /* EPOLLIN: the input is armed; EPOLLOUT: a send is blocked */
+    uint32_t watched; /* what epoll was told; 0: it does not know the file */
+    struct su_mmsg_input input;
+    uint32_t send_first; /* of the sends in order, or SU_MMSG_NONE */
+    uint32_t send_last;
+};
+
+struct su_mmsg {
+    struct io_uring *uring; /* whose pointers point here */
+    unsigned sq_head;
+    unsigned sq_tail;
+    unsigned cq_head;
+    unsigned cq_tail;
+    unsigned flags; /* of the submission queue: always 0 */
+    int epoll_fd;
+    bool is_coarse; /* no epoll_pwait2: milliseconds */
+    uint64_t calls; /* system calls of this enter */
+
+    struct su_mmsg_send *sends; /* as many as the completion queue holds */
+    uint32_t send_free;         /* a chain */
+    uint64_t sending;           /* bit i: file i has sends and is not blocked */
+    struct su_mmsg_file files[SU_RING_FILE_COUNT_MAX];
+    struct su_mmsg_group groups[SU_MMSG_GROUPS_MAX];
+};
+
+_Static_assert(SU_RING_FILE_COUNT_MAX <= 64, "a bit each in `sending`");
+
+/* Free places of the completion queue. */
+static inline uint32_t su_mmsg_room(const struct su_mmsg *mmsg)
+{
+    return mmsg->uring->cq.ring_entries - (mmsg->cq_tail - mmsg->cq_head);
+}
+
+/* There must be room. */
+static inline void su_mmsg_complete(struct su_mmsg *mmsg, uint64_t user_data, int32_t result,
+                                    uint32_t flags)
+{
+    struct io_uring_cq *cq = &mmsg->uring->cq;
+    SB_ASSERT(su_mmsg_room(mmsg) > 0);
+    struct io_uring_cqe *cqe = &cq->cqes[mmsg->cq_tail & cq->ring_mask];
+    cqe->user_data = user_data;
+    cqe->res = result;
+    cqe->flags = flags;
+    mmsg->cq_tail++;
+}
+
+/* Makes epoll watch what the file wants.  0 or -errno; to watch less cannot fail. */
+int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file);
+
+/* Queues a SENDMSG behind the file's others.  False: no place, or no room for its completion. */
+bool su_mmsg_send(struct su_mmsg *mmsg, uint32_t index, const struct io_uring_sqe *sqe);
+
+/* Sends what the file has, until the kernel takes no more. */
+void su_mmsg_send_flush(struct su_mmsg *mmsg, uint32_t index);
+
+/* Forgets the file's sends. */
+void su_mmsg_send_forget(struct su_mmsg *mmsg, uint32_t index);
+
+/* Arms the file's input. */
+void su_mmsg_receive_arm(struct su_mmsg *mmsg, struct su_mmsg_file *file,
+                         const struct io_uring_sqe *sqe);
+void su_mmsg_read_arm(struct su_mmsg *mmsg, struct su_mmsg_file *file,
+                      const struct io_uring_sqe *sqe);
+
+/* Ends it, with a completion. */
+void su_mmsg_input_end(struct su_mmsg *mmsg, struct su_mmsg_file *file, int32_t result);
+
+/* The file has something to read, or an error to tell. */
+void su_mmsg_input_ready(struct su_mmsg *mmsg, struct su_mmsg_file *file);
+
+#endif
