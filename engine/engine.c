@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "crypto/reset.h"
+#include "engine/backend.h"
 #include "engine/config.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
@@ -38,7 +39,8 @@ struct se_thread {
 };
 
 struct spate_engine {
-    struct spate_config config;
+    struct spate_config config; /* backend: the one that was chosen */
+    struct spate_error warning; /* empty: none */
     int cpus[SE_SHARDS_MAX];
     struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
     struct se_thread threads[SE_SHARDS_MAX];
@@ -92,6 +94,7 @@ int spate_engine_create(const struct spate_config *config, struct spate_engine *
     if (engine == NULL)
         return -ENOMEM;
     engine->config = *config;
+    engine->config.backend = se_backend_choose(config->backend, &engine->warning);
     if (config->cpus != NULL)
         memcpy(engine->cpus, config->cpus, config->shard_count * sizeof(config->cpus[0]));
     engine->config.cpus = config->cpus != NULL ? engine->cpus : NULL;
@@ -126,6 +129,16 @@ void spate_engine_destroy(struct spate_engine *engine)
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);
+}
+
+enum spate_backend spate_engine_backend(const struct spate_engine *engine)
+{
+    return engine->config.backend;
+}
+
+const char *spate_engine_warning(const struct spate_engine *engine)
+{
+    return engine->warning.text[0] != '\0' ? engine->warning.text : NULL;
 }
 
 uint32_t spate_engine_shard_count(const struct spate_engine *engine)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "crypto/reset.h"
+#include "engine/backend.h"
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "proto/base/assert.h"
@@ -35,6 +36,7 @@ static struct su_ring_config ring_config(const struct spate_config *config)
     uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SE_PORTS_MAX + 2);
     uint32_t slots = config->transmit_slots + config->receive_slots;
     return (struct su_ring_config){
+        .backend = se_backend_of_ring(config->backend),
         .sq_count = SB_MIN(sq_count, 32768u),
         .cq_count = SB_MAX(4 * sq_count, power_of_two_from(2 * slots)),
         .file_count = SU_RING_FILE_COUNT_MAX,

@@ -62,6 +62,11 @@ static int run_caps(int argc, char **argv)
     for (size_t i = 0; i < count && i < CAPS_MAX; i++)
         printf("%-*s  %-3s%s%s\n", width, caps[i].name, caps[i].have ? "yes" : "no",
                caps[i].reason[0] != '\0' ? "  " : "", caps[i].reason);
+
+    struct spate_error reason = {""};
+    enum spate_backend backend = spate_backend_probe(&reason);
+    printf("\nback-end: %s%s%s\n", spate_backend_name(backend),
+           reason.text[0] != '\0' ? ", as " : "", reason.text);
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

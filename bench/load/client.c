@@ -412,7 +412,9 @@ static bool open_client(struct client *c)
         c->conns[i].index = i;
     if (!open_tls(c) || !endpoint_open(o, is_v6, &c->engine, c->failure))
         return false;
+    endpoint_warn(c->engine); /* a server of our own says nothing: it would say the same */
     c->shard = spate_engine_shard(c->engine, 0);
+    c->result->backend = spate_engine_backend(c->engine);
     c->result->mtu = endpoint_mtu(o, is_v6);
 
     /* Open loop: be called when a request is due, not up to 50 us later. */

@@ -72,6 +72,7 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     struct spate_config config;
     spate_config_init(&config);
     config.shard_count = 1;
+    config.backend = (enum spate_backend)o->backend;
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.spin_ns = o->busy_poll ? SPATE_FOREVER : o->spin_us * NS_PER_US;
@@ -93,6 +94,13 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
         return failure_set(failure, "cannot start: %s",
                            error.text[0] != 0 ? error.text : strerror(-status));
     return true;
+}
+
+void endpoint_warn(const struct spate_engine *engine)
+{
+    const char *warning = spate_engine_warning(engine);
+    if (warning != NULL)
+        fprintf(stderr, "spate-bench: %s\n", warning);
 }
 
 struct spate_tls_options endpoint_tls_options(const struct options *o)

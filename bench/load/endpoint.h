@@ -29,6 +29,9 @@ uint32_t endpoint_mtu(const struct options *o, bool is_v6);
 bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **ret,
                    struct failure *failure);
 
+/* Says on stderr if the engine has to do without io_uring. */
+void endpoint_warn(const struct spate_engine *engine);
+
 /* The TLS options that do not depend on the role. */
 struct spate_tls_options endpoint_tls_options(const struct options *o);
 

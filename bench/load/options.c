@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <spate/engine.h>
 #include <spate/tls.h>
 
 #include "bench/load/clock.h"
@@ -22,6 +23,12 @@
 
 static const char *const directions[] = {"down", "up", NULL};
 static const char *const arrival_kinds[] = {"poisson", "uniform", NULL};
+static const char *const backends[] = {
+    [SPATE_BACKEND_AUTO] = "auto",
+    [SPATE_BACKEND_IO_URING] = "io_uring",
+    [SPATE_BACKEND_MMSG] = "mmsg",
+    NULL,
+};
 
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL, FIELD(duration_ns), 0.01, 86400, NULL,
@@ -49,6 +56,8 @@ const struct option_spec option_specs[] = {
      "of --rate: poisson or uniform (poisson)"},
     {"verify", NULL, OPTION_FLAG, FOR_ALL, FIELD(verify), 0, 0, NULL,
      "compare every received byte with the pattern that spate-bench sends"},
+    {"backend", "B", OPTION_CHOICE, FOR_ALL, FIELD(backend), 0, 0, backends,
+     "io_uring; mmsg: epoll, recvmmsg and sendmmsg; auto: io_uring if it is allowed (auto)"},
     {"listen", "ADDR:PORT", OPTION_TEXT, FOR_ALL, FIELD(listen), 0, 0, NULL,
      "where the server listens (127.0.0.1:0; serve: must be given)"},
     {"connect", "ADDR:PORT", OPTION_TEXT, FOR_CLIENTS, FIELD(connect), 0, 0, NULL,
@@ -180,8 +189,13 @@ static bool parse_choice(const struct option_spec *spec, const char *value, stru
             return true;
         }
     }
-    return failure_set(failure, "--%s wants %s or %s, not '%s'", spec->name, spec->choices[0],
-                       spec->choices[1], value);
+    char names[64] = "";
+    for (uint32_t i = 0; spec->choices[i] != NULL; i++) {
+        const char *joint = i == 0 ? "" : spec->choices[i + 1] == NULL ? " or " : ", ";
+        size_t used = strlen(names);
+        (void)snprintf(names + used, sizeof(names) - used, "%s%s", joint, spec->choices[i]);
+    }
+    return failure_set(failure, "--%s wants %s, not '%s'", spec->name, names, value);
 }
 
 static bool parse_cpu(const struct option_spec *spec, const char *value, struct options *o,

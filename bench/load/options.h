@@ -51,6 +51,7 @@ struct options {
     uint32_t arrivals;
     bool verify;
 
+    uint32_t backend; /* enum spate_backend */
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;

@@ -38,7 +38,7 @@ struct option_spec {
     size_t offset; /* in struct options */
     double min;
     double max;
-    const char *const *choices; /* two, and a NULL */
+    const char *const *choices; /* two or more, and a NULL */
     const char *help;           /* with the default in parentheses */
 };
 

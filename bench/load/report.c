@@ -57,9 +57,9 @@ static struct side side_of(const struct result *r, const struct sample samples[2
         ratio((double)(y->datagrams_in - x->datagrams_in), (double)(y->receives - x->receives));
     side.packets_per_ack =
         ratio((double)(y->packets_in - x->packets_in), (double)(y->acks_out - x->acks_out));
-    side.packets_per_call = ratio(
-        (double)(y->packets_in + y->packets_out) - (double)(x->packets_in + x->packets_out),
-        (double)(y->syscalls - x->syscalls));
+    side.packets_per_call =
+        ratio((double)(y->packets_in + y->packets_out) - (double)(x->packets_in + x->packets_out),
+              (double)(y->syscalls - x->syscalls));
     side.delta.payload_in_bytes = b->payload_in_bytes - a->payload_in_bytes;
     side.delta.payload_out_bytes = b->payload_out_bytes - a->payload_out_bytes;
     return side;
@@ -155,6 +155,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_text(j, "direction", is_bulk ? (o->direction == DIRECTION_UP ? "up" : "down") : "");
     json_text(j, "cipher", r->cipher);
     json_integer(j, "mtu", r->mtu);
+    json_text(j, "backend", spate_backend_name(r->backend));
     json_integer(j, "streams", o->streams);
     json_integer(j, "conns", o->conns);
     json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
@@ -270,8 +271,8 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
                 o->conns == 1 ? "" : "s each");
     else if (o->scenario == SCENARIO_HANDSHAKE)
         fprintf(file, ", %" PRIu64 " at once", o->inflight);
-    fprintf(file, ", %" PRIu32 "-byte datagrams%s%s\n", r->mtu, r->cipher[0] != 0 ? ", " : "",
-            r->cipher);
+    fprintf(file, ", %" PRIu32 "-byte datagrams%s%s, %s\n", r->mtu, r->cipher[0] != 0 ? ", " : "",
+            r->cipher, spate_backend_name(r->backend));
 }
 
 static void print_latency(const struct result *r, FILE *file)

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <spate/engine.h>
+
 #include "bench/load/histogram.h"
 #include "bench/load/sample.h"
 
@@ -22,6 +24,7 @@ struct result {
     struct sample server[2]; /* if have_server */
     char cipher[64];
     uint32_t mtu;
+    enum spate_backend backend;
     struct histogram latency; /* rr: of requests; handshake: of handshakes */
 };
 

@@ -73,6 +73,8 @@ bool serve_run(const struct options *o, FILE *status, const volatile sig_atomic_
     bool is_good = o->cert_out == NULL || write_certificate(s, o->cert_out, failure);
     if (is_good) {
         ret->have_server = true;
+        ret->backend = spate_engine_backend(server_engine(s));
+        endpoint_warn(server_engine(s));
         ret->mtu = endpoint_mtu(o, address_is_v6(server_address(s)));
         server_sample(s, &ret->server[0]);
         say_where(o, s, status);

@@ -346,6 +346,11 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
     return true;
 }
 
+const struct spate_engine *server_engine(const struct server *s)
+{
+    return s->engine;
+}
+
 const struct address *server_address(const struct server *s)
 {
     return &s->address;

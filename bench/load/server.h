@@ -11,6 +11,7 @@
 struct failure;
 struct options;
 struct server;
+struct spate_engine;
 
 /* A server of the QUIC performance protocol (ALPN "perf"): reads the number of bytes that is
  * wanted, then an upload to its end, then sends that many bytes.
@@ -18,6 +19,8 @@ struct server;
  * Makes a fresh self-signed certificate where the options have none.  Returns false and sets
  * `failure`, or the server, which is the caller's until server_close(). */
 bool server_open(const struct options *o, struct server **ret, struct failure *failure);
+
+const struct spate_engine *server_engine(const struct server *s);
 
 /* Where it listens, with the real port. */
 const struct address *server_address(const struct server *s);

@@ -202,6 +202,41 @@ class Runs(support.BenchTest):
         self.assertEqual(json.loads(done.stdout)['bytes'], 1000000)
 
 
+class Backends(support.BenchTest):
+    def run_over(self, backend, *words):
+        result = self.run_json(*words, '--backend', backend)
+        self.assertEqual(result['config']['backend'], backend)
+        for side in ('server', 'client'):
+            self.assertEqual(result[side]['send_errors'], 0)
+            self.assertEqual(result[side]['kernel_drops'], 0)
+        return result
+
+    def test_bulk_moves_every_byte_over_each(self):
+        for backend in ('io_uring', 'mmsg'):
+            for words in (['--direction', 'down'], ['--direction', 'up'],
+                          ['--conns', '4', '--streams', '3'], ['--listen', '[::1]:0'],
+                          ['--mtu', '65507']):
+                result = self.run_over(backend, 'bulk', '--bytes', '20M', '--verify', *words)
+                self.assertEqual(result['bytes'], 20000000)
+                for side in ('server', 'client'):
+                    self.assertLess(result[side]['enters_per_packet'], 2, side)
+
+    def test_rr_and_handshakes_run_over_each(self):
+        for backend in ('io_uring', 'mmsg'):
+            for inflight in ('1', '100'):
+                result = self.run_over(backend, 'rr', '--seconds', '0.8', '--warmup', '0.1',
+                                       '--inflight', inflight, '--verify')
+                self.assertGreater(result['requests'], 100)
+            result = self.run_over(backend, 'handshake', '--seconds', '0.8', '--warmup', '0.1')
+            self.assertGreater(result['handshakes'], 10)
+
+    def test_the_two_talk_to_each_other(self):
+        _, address = self.start_server('--backend', 'mmsg')
+        result = self.run_json('bulk', '--bytes', '5M', '--connect', address, '--insecure',
+                               '--backend', 'io_uring')
+        self.assertEqual(result['bytes'], 5000000)
+
+
 class TwoPrograms(support.BenchTest):
     def test_a_server_alone_serves_one_client_after_the_other(self):
         cert = self.path('fresh.pem')

@@ -169,7 +169,9 @@ static void ten_megabytes_come_back_unchanged(void **state)
         struct spate_shard_stats stats = pw_stats(&w->server);
         assert_true(stats.datagrams_out > LARGE_SIZE / 1500);
         assert_true(stats.sends < stats.datagrams_out / 2); /* trains */
-        assert_true(stats.syscalls <= stats.turns + 1);     /* one a turn */
+        /* One a turn; with mmsg one each to send, wait and receive, and some to arm. */
+        uint64_t calls_max = pw_backend() == SPATE_BACKEND_MMSG ? 3 : 1;
+        assert_true(stats.syscalls <= calls_max * stats.turns + 10);
         assert_int_equal(stats.conns_now, 1);
         assert_int_equal(stats.handshakes_now, 0);
         assert_int_equal(stats.handshakes_done, 1);

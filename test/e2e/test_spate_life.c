@@ -67,6 +67,7 @@ static void a_server_can_take_the_port_of_the_one_before_at_once(void **state)
         struct spate_error error = {""};
         struct spate_config config;
         spate_config_init(&config);
+        config.backend = pw_backend();
         spate_engine_destroy(w->server.engine);
         w->server.engine = NULL;
         assert_int_equal(spate_engine_create(&config, &w->server.engine, &error), 0);

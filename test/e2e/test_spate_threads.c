@@ -43,6 +43,7 @@ static struct spate_engine *make_engine(const int *cpus)
     struct spate_engine *engine = NULL;
     struct spate_error error = {""};
     spate_config_init(&config);
+    config.backend = pw_backend();
     config.cpus = cpus;
     if (spate_engine_create(&config, &engine, &error) != 0)
         fail_msg("%s", error.text);
@@ -217,6 +218,7 @@ static struct spate_engine *make_shards(void)
     struct spate_config config;
     struct spate_engine *engine = NULL;
     spate_config_init(&config);
+    config.backend = pw_backend();
     config.shard_count = SHARDS;
     assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
     assert_int_equal(spate_engine_shard_count(engine), SHARDS);

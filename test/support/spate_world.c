@@ -48,12 +48,19 @@ void pw_make_tls(struct pw *w)
         fail_msg("%s", error.text);
 }
 
+enum spate_backend pw_backend(void)
+{
+    const char *name = getenv("SPATE_TEST_BACKEND");
+    return name != NULL && strcmp(name, "mmsg") == 0 ? SPATE_BACKEND_MMSG : SPATE_BACKEND_AUTO;
+}
+
 static void make_end(struct pw_end *end, const char *name, void (*change)(struct spate_config *))
 {
     struct spate_config config;
     struct spate_error error = {""};
     spate_config_init(&config);
     config.transmit_slots = 64;
+    config.backend = pw_backend();
     if (change != NULL)
         change(&config);
     if (spate_engine_create(&config, &end->engine, &error) != 0)

@@ -57,6 +57,9 @@ struct pw {
     char *key_pem;
 };
 
+/* The back-end that SPATE_TEST_BACKEND names: each program is run over both. */
+enum spate_backend pw_backend(void);
+
 struct pw *pw_create(const struct pw_config *config);
 void pw_destroy(struct pw *w);
 

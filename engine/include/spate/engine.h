@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/* An engine is a set of shards.  A shard owns one io_uring ring, its sockets and
+/* An engine is a set of shards.  A shard owns one io_uring ring (or its stand-in), its sockets and
  * its connections, and is run by one thread at a time.  There are two ways:
  *
  *   Your own thread    spate_shard_turn() and spate_shard_events() in your loop;
@@ -24,10 +24,19 @@ struct spate_engine;
 struct spate_shard;
 struct spate_listener;
 
+/* How shards talk to the kernel. */
+enum spate_backend {
+    SPATE_BACKEND_AUTO,     /* io_uring, or mmsg where it is refused */
+    SPATE_BACKEND_IO_URING,
+    SPATE_BACKEND_MMSG,     /* epoll, recvmmsg, sendmmsg */
+};
+
 /* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
 struct spate_config {
     uint32_t shard_count; /* 1 to 64 */
     const int *cpus;      /* shard_count of them, for spate_engine_start(); NULL: not pinned */
+
+    enum spate_backend backend;
 
     uint32_t conns_max;      /* beyond: a client's first packet is answered with
                                 CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
@@ -78,14 +87,16 @@ struct spate_config {
  * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  Threads: any. */
 SPATE_API void spate_config_init(struct spate_config *config);
 
-/* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.
+/* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.  With
+ * SPATE_BACKEND_AUTO ask spate_engine_warning() behind it.
  *
  *   config  Copied.
  *   *ret    The caller's until spate_engine_destroy(); untouched on failure.
  *
  * Returns 0, or:
  *   -EINVAL  A value is out of range; `error` says which.
- *   -ENOSYS, -EPERM  io_uring is not there or not allowed; `error` says why.
+ *   -ENOSYS, -EPERM, -EACCES  io_uring was asked for, and is not there or not allowed; `error`
+ *            says why.
  *   -ENOMEM
  *
  * Threads: any. */
@@ -98,6 +109,20 @@ SPATE_API int spate_engine_create(const struct spate_config *config, struct spat
  * Threads: not the engine's own.  In the first way the one that ran the turns: from another one
  * the kernel lets go of the ports a moment later only. */
 SPATE_API void spate_engine_destroy(struct spate_engine *engine);
+
+/* What the engine runs on: never SPATE_BACKEND_AUTO.  Threads: any. */
+SPATE_API enum spate_backend spate_engine_backend(const struct spate_engine *engine);
+
+/* One line for a person if SPATE_BACKEND_AUTO had to do without io_uring: why, and what it runs on
+ * instead.  NULL if not.  Lives as long as the engine.  Threads: any. */
+SPATE_API const char *spate_engine_warning(const struct spate_engine *engine);
+
+/* What SPATE_BACKEND_AUTO would choose here, tried out; if that is not io_uring, `reason` (or NULL)
+ * says why.  Threads: any. */
+SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
+
+/* "auto", "io_uring", "mmsg". */
+SPATE_API const char *spate_backend_name(enum spate_backend backend);
 
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
 /* `index` from 0.  Threads: any. */

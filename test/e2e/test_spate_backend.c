@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Which back-end an engine gets, where io_uring may be used and where a filter forbids it. */
+
+#include "test/support/spate_world.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* From here on this process gets `error` for system call `number`.  There is no way back. */
+static void forbid(long number, int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = QT_COUNT(filter), .filter = filter};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* Runs `test` in a process of its own, as a filter cannot be taken back. */
+static void in_a_child(void (*test)(const void *argument), const void *argument)
+{
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        test(argument);
+        _exit(0); /* a failed assertion does not come here, and ends in another status */
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int create(enum spate_backend backend, struct spate_engine **ret, struct spate_error *error)
+{
+    struct spate_config config;
+    spate_config_init(&config);
+    assert_int_equal(config.backend, SPATE_BACKEND_AUTO);
+    config.backend = backend;
+    config.shard_count = 2;
+    return spate_engine_create(&config, ret, error);
+}
+
+static void takes_its_default(struct spate_config *config)
+{
+    config->backend = SPATE_BACKEND_AUTO;
+}
+
+static bool bytes_arrived(struct pw *w)
+{
+    return w->server.bytes_in == 200000;
+}
+
+/* A connection that works, whatever it runs on. */
+static void check_world(enum spate_backend expected)
+{
+    static const uint8_t data[200000];
+    struct pw *w =
+        pw_create(&(struct pw_config){.server = takes_its_default, .client = takes_its_default});
+    assert_int_equal(spate_engine_backend(w->server.engine), expected);
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t id;
+    assert_int_equal(spate_stream_open(conn, true, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, data, sizeof(data), true, 0), 0);
+    pw_until(w, bytes_arrived);
+    pw_destroy(w);
+}
+
+static bool is_uring_allowed(void)
+{
+    return spate_backend_probe(NULL) == SPATE_BACKEND_IO_URING;
+}
+
+static void auto_takes_io_uring_where_it_may(void **state)
+{
+    (void)state;
+    if (!is_uring_allowed())
+        skip();
+    struct spate_engine *engine;
+    struct spate_error error = {"untouched"};
+    assert_int_equal(create(SPATE_BACKEND_AUTO, &engine, &error), 0);
+    assert_int_equal(spate_engine_backend(engine), SPATE_BACKEND_IO_URING);
+    assert_null(spate_engine_warning(engine));
+    spate_engine_destroy(engine);
+    assert_int_equal(spate_backend_probe(&error), SPATE_BACKEND_IO_URING);
+    assert_string_equal(error.text, "untouched");
+    check_world(SPATE_BACKEND_IO_URING);
+}
+
+static void who_asks_for_mmsg_is_not_warned(void **state)
+{
+    (void)state;
+    struct spate_engine *engine;
+    assert_int_equal(create(SPATE_BACKEND_MMSG, &engine, NULL), 0);
+    assert_int_equal(spate_engine_backend(engine), SPATE_BACKEND_MMSG);
+    assert_null(spate_engine_warning(engine));
+    spate_engine_destroy(engine);
+}
+
+static void each_backend_has_a_name(void **state)
+{
+    (void)state;
+    assert_string_equal(spate_backend_name(SPATE_BACKEND_AUTO), "auto");
+    assert_string_equal(spate_backend_name(SPATE_BACKEND_IO_URING), "io_uring");
+    assert_string_equal(spate_backend_name(SPATE_BACKEND_MMSG), "mmsg");
+}
+
+struct refusal {
+    long number;
+    int error;
+    const char *says;
+};
+
+static const struct refusal refusals[] = {
+    {SYS_io_uring_setup, EPERM, "EPERM: a seccomp filter (container?) forbids it"},
+    {SYS_io_uring_setup, ENOSYS, "ENOSYS: a seccomp filter (container?) forbids it"},
+    {SYS_io_uring_setup, EACCES, "EACCES: a seccomp filter (container?) forbids it"},
+    /* Filters that let a ring be made and do not let it be used. */
+    {SYS_io_uring_enter, EPERM, "EPERM: a seccomp filter (container?) forbids it"},
+    {SYS_io_uring_register, ENOSYS, "ENOSYS: a seccomp filter (container?) forbids it"},
+};
+
+static void check_refused(const void *argument)
+{
+    const struct refusal *refusal = argument;
+    forbid(refusal->number, refusal->error);
+
+    struct spate_engine *engine;
+    struct spate_error error = {""};
+    assert_int_equal(create(SPATE_BACKEND_AUTO, &engine, &error), 0);
+    assert_int_equal(spate_engine_backend(engine), SPATE_BACKEND_MMSG);
+    const char *warning = spate_engine_warning(engine);
+    assert_non_null(warning);
+    assert_non_null(strstr(warning, "io_uring cannot be used"));
+    assert_non_null(strstr(warning, refusal->says));
+    assert_null(strchr(warning, '\n'));
+    assert_string_equal(error.text, ""); /* it is no failure */
+    spate_engine_destroy(engine);
+
+    assert_int_equal(spate_backend_probe(&error), SPATE_BACKEND_MMSG);
+    assert_string_equal(error.text, refusal->says);
+    check_world(SPATE_BACKEND_MMSG);
+
+    /* Who asks for io_uring gets it or is told. */
+    engine = NULL;
+    assert_int_equal(create(SPATE_BACKEND_IO_URING, &engine, &error), -refusal->error);
+    assert_null(engine);
+    assert_non_null(strstr(error.text, "io_uring"));
+}
+
+static void auto_falls_back_with_one_warning_where_io_uring_is_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(refusals); i++) {
+        /* Where the machine itself refuses, it does so first. */
+        if (i > 0 && !is_uring_allowed())
+            skip();
+        in_a_child(check_refused, &refusals[i]);
+    }
+}
+
+/* Filters that are older than epoll_pwait2. */
+static void check_coarse(const void *argument)
+{
+    forbid(SYS_io_uring_setup, EPERM);
+    forbid(SYS_epoll_pwait2, *(const int *)argument);
+    check_world(SPATE_BACKEND_MMSG);
+}
+
+static void it_runs_without_epoll_pwait2(void **state)
+{
+    (void)state;
+    static const int errors[] = {EPERM, ENOSYS};
+    for (size_t i = 0; i < QT_COUNT(errors); i++)
+        in_a_child(check_coarse, &errors[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(auto_takes_io_uring_where_it_may),
+        cmocka_unit_test(who_asks_for_mmsg_is_not_warned),
+        cmocka_unit_test(each_backend_has_a_name),
+        cmocka_unit_test(auto_falls_back_with_one_warning_where_io_uring_is_refused),
+        cmocka_unit_test(it_runs_without_epoll_pwait2),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
