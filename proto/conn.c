@@ -153,7 +153,8 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     };
     init_packets(conn, args, now_ns);
     init_cids(conn, args);
-    if (!sp_conn_streams_init(conn) || !sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
+    sp_conn_streams_init(conn);
+    if (!sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
         (args->role == SP_CLIENT && !sp_conn_start_tls(conn))) {
         sp_conn_destroy(conn);
         return NULL;

@@ -208,7 +208,7 @@ void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *ope
                    struct sp_frame_stream *ret_frames);
 
 /* conn_streams.c */
-bool sp_conn_streams_init(struct sp_conn *conn);
+void sp_conn_streams_init(struct sp_conn *conn);
 void sp_conn_streams_deinit(struct sp_conn *conn);
 /* Finds or opens the stream that a frame of the peer names.  `*ret` is NULL for one that is
  * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */

@@ -10,7 +10,7 @@
 
 #include "proto/base/assert.h"
 
-bool sp_conn_streams_init(struct sp_conn *conn)
+void sp_conn_streams_init(struct sp_conn *conn)
 {
     const struct sp_config *config = conn->config;
 
@@ -25,9 +25,7 @@ bool sp_conn_streams_init(struct sp_conn *conn)
     conn->limits[true].remote_max = config->streams_uni_max;
     conn->limits[false].blocked_at = UINT64_MAX;
     conn->limits[true].blocked_at = UINT64_MAX;
-    return sp_stream_map_init(&conn->streams, conn->pools->memory,
-                              config->streams_bidi_max + config->streams_uni_max +
-                                  config->streams_local_max);
+    sp_stream_map_init(&conn->streams, conn->pools->memory);
 }
 
 static void free_stream(struct sp_conn *conn, struct sp_stream *stream)

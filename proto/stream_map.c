@@ -5,8 +5,8 @@
 
 #include "proto/base/assert.h"
 
-#define BUCKETS_MIN 16
 #define BUCKETS_MAX 65536 /* beyond, chains grow: 512 KiB a connection is enough */
+#define GROWTH      8 /* the few steps are soon behind */
 
 /* IDs of one kind are multiples of 4 apart and dense: shifting out the kind and mixing it
  * back in above spreads them evenly.  A peer cannot choose IDs, only count them up. */
@@ -20,18 +20,16 @@ static size_t size_of(uint32_t bucket_count)
     return (size_t)bucket_count * sizeof(struct sp_stream *);
 }
 
-bool sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory, uint64_t streams_max)
+void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory)
 {
-    uint32_t count = BUCKETS_MIN;
-    while (count < streams_max && count < BUCKETS_MAX)
-        count *= 2;
+    *map = (struct sp_stream_map){.memory = memory, .mask = SP_STREAM_MAP_FEW - 1};
+    map->buckets = map->few;
+}
 
-    struct sp_stream **buckets = memory->take(memory->context, size_of(count));
-    if (buckets == NULL)
-        return false;
-    memset(buckets, 0, size_of(count));
-    *map = (struct sp_stream_map){.memory = memory, .buckets = buckets, .mask = count - 1};
-    return true;
+static void give_buckets(struct sp_stream_map *map)
+{
+    if (map->buckets != map->few)
+        map->memory->give(map->memory->context, map->buckets, size_of(map->mask + 1));
 }
 
 void sp_stream_map_deinit(struct sp_stream_map *map)
@@ -39,8 +37,30 @@ void sp_stream_map_deinit(struct sp_stream_map *map)
     if (map->buckets == NULL)
         return;
     SB_ASSERT(map->count == 0);
-    map->memory->give(map->memory->context, map->buckets, size_of(map->mask + 1));
+    give_buckets(map);
     *map = (struct sp_stream_map){0};
+}
+
+/* Without memory everything stays as it is, and chains are longer. */
+static void grow(struct sp_stream_map *map)
+{
+    uint32_t count = GROWTH * (map->mask + 1);
+    struct sp_stream_map grown = {.memory = map->memory, .mask = count - 1};
+    grown.buckets = map->memory->take(map->memory->context, size_of(count));
+    if (grown.buckets == NULL)
+        return;
+    memset(grown.buckets, 0, size_of(count));
+    for (uint32_t i = 0; i <= map->mask; i++) {
+        for (struct sp_stream *stream = map->buckets[i], *next; stream != NULL; stream = next) {
+            next = stream->hash_next;
+            struct sp_stream **bucket = &grown.buckets[bucket_of(&grown, stream->id)];
+            stream->hash_next = *bucket;
+            *bucket = stream;
+        }
+    }
+    give_buckets(map);
+    map->buckets = grown.buckets;
+    map->mask = grown.mask;
 }
 
 struct sp_stream *sp_stream_map_find(const struct sp_stream_map *map, uint64_t id)
@@ -54,6 +74,8 @@ struct sp_stream *sp_stream_map_find(const struct sp_stream_map *map, uint64_t i
 void sp_stream_map_add(struct sp_stream_map *map, struct sp_stream *stream)
 {
     SB_DEBUG_ASSERT(sp_stream_map_find(map, stream->id) == NULL);
+    if (map->count > map->mask && map->mask + 1 < BUCKETS_MAX)
+        grow(map);
     struct sp_stream **bucket = &map->buckets[bucket_of(map, stream->id)];
     stream->hash_next = *bucket;
     *bucket = stream;

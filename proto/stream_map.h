@@ -9,18 +9,23 @@
 #include "proto/base/pool.h"
 #include "proto/stream.h"
 
+enum { SP_STREAM_MAP_FEW = 16 };
+
 /* The streams of a connection by ID: a hash table with chains through the streams.
- * Its buckets are taken once, for the number of streams that may be open. */
+ * A few buckets are in it; more are taken as streams become more, and kept until its end, so that
+ * a connection costs what it uses.  It may not be moved.
+ *
+ *     count <= buckets, or there was no memory, or there are as many as there may be */
 struct sp_stream_map {
     struct sb_memory *memory; /* borrowed */
     struct sp_stream **buckets;
     uint32_t mask;
     uint32_t count;
+    struct sp_stream *few[SP_STREAM_MAP_FEW];
 };
 
-/* False without memory. */
-SB_MUST_USE bool sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory,
-                                    uint64_t streams_max);
+/* Takes no memory yet. */
+void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory);
 /* The map must be empty. */
 void sp_stream_map_deinit(struct sp_stream_map *map);
 

@@ -11,16 +11,22 @@ enum { STREAMS = 400 };
 
 static struct sp_stream streams[STREAMS]; /* IDs 0 to STREAMS - 1: all four kinds */
 
-/* Few buckets for many streams, so that chains are long, and many for few. */
+static void *take_nothing(void *context, size_t size)
+{
+    (void)context, (void)size;
+    return NULL;
+}
+
+/* With memory for buckets, and without: then chains are long. */
 static void any_order_of_adding_and_removing_finds_what_is_there(void **state)
 {
     (void)state;
-    static const uint64_t streams_max[] = {0, 1, 100, 100000};
-    for (size_t n = 0; n < QT_COUNT(streams_max); n++) {
+    for (size_t n = 0; n < 4; n++) {
         struct heap heap;
         heap_init(&heap);
+        struct sb_memory none = {.take = take_nothing};
         struct sp_stream_map map;
-        assert_true(sp_stream_map_init(&map, &heap.memory, streams_max[n]));
+        sp_stream_map_init(&map, n % 2 == 0 ? &heap.memory : &none);
         struct qs_random random;
         qs_random_init(&random, n);
         bool is_in[STREAMS] = {false};
@@ -38,6 +44,8 @@ static void any_order_of_adding_and_removing_finds_what_is_there(void **state)
             count = is_in[id] ? count + 1 : count - 1;
             assert_int_equal(map.count, count);
         }
+        assert_true(map.mask >= SP_STREAM_MAP_FEW - 1);
+        assert_int_equal(map.mask + 1 > SP_STREAM_MAP_FEW, n % 2 == 0);
         uint32_t walked = 0;
         SP_STREAM_MAP_EACH(stream, &map)
         {
@@ -54,13 +62,34 @@ static void any_order_of_adding_and_removing_finds_what_is_there(void **state)
     }
 }
 
+static void few_streams_take_no_memory(void **state)
+{
+    (void)state;
+    struct heap heap;
+    heap_init(&heap);
+    struct sp_stream_map map;
+    sp_stream_map_init(&map, &heap.memory);
+    for (uint32_t i = 0; i < SP_STREAM_MAP_FEW; i++) {
+        streams[i].id = i;
+        sp_stream_map_add(&map, &streams[i]);
+    }
+    assert_int_equal(heap.block_count, 0);
+    streams[SP_STREAM_MAP_FEW].id = SP_STREAM_MAP_FEW;
+    sp_stream_map_add(&map, &streams[SP_STREAM_MAP_FEW]);
+    assert_int_equal(heap.block_count, 1);
+    for (uint32_t i = 0; i <= SP_STREAM_MAP_FEW; i++)
+        sp_stream_map_remove(&map, &streams[i]);
+    sp_stream_map_deinit(&map);
+    heap_deinit(&heap);
+}
+
 static void misuse_is_our_bug(void **state)
 {
     (void)state;
     struct heap heap;
     heap_init(&heap);
     struct sp_stream_map map;
-    assert_true(sp_stream_map_init(&map, &heap.memory, 16));
+    sp_stream_map_init(&map, &heap.memory);
     streams[5].id = 5;
     expect_assert_failure(sp_stream_map_remove(&map, &streams[5]));
     sp_stream_map_add(&map, &streams[5]);
@@ -74,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_of_adding_and_removing_finds_what_is_there),
+        cmocka_unit_test(few_streams_take_no_memory),
         cmocka_unit_test(misuse_is_our_bug),
     };
 
