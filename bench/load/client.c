@@ -338,9 +338,12 @@ static void check_timeouts(struct client *c, uint64_t now_ns)
                           (double)c->options->timeout_ns / (double)NS_PER_S, peer);
     }
     /* The library's own timeouts come first; this one is for what it does not bound. */
-    if (c->phase == PHASE_CONNECT && now_ns > c->phase_end_ns)
-        (void)client_fail(c, "no connection within %.3g s (--timeout)",
+    if (c->phase == PHASE_CONNECT && now_ns > c->phase_end_ns) {
+        char peer[CLIENT_PEER_SIZE];
+        client_peer_text(c, peer, sizeof(peer));
+        (void)client_fail(c, "no connection to %s within %.3g s (--timeout)", peer,
                           (double)(c->phase_end_ns - c->begin_ns) / (double)NS_PER_S);
+    }
 }
 
 static uint64_t wait_of(const struct client *c, uint64_t due_ns, uint64_t now_ns)

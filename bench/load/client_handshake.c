@@ -82,9 +82,12 @@ static void refill(struct client *c)
             continue;
         }
         attempt_remove(h, a);
-        if (status != -ENOBUFS) /* that one passes when closed connections are gone */
-            (void)client_fail(c, "cannot connect: %s",
+        if (status != -ENOBUFS) { /* that one passes when closed connections are gone */
+            char peer[CLIENT_PEER_SIZE];
+            client_peer_text(c, peer, sizeof(peer));
+            (void)client_fail(c, "cannot connect to %s: %s", peer,
                               error.text[0] != 0 ? error.text : strerror(-status));
+        }
         return;
     }
 }

@@ -10,6 +10,10 @@
 #include "bench/load/failure.h"
 #include "bench/load/options.h"
 
+/* What the process was allowed before it pinned itself. */
+static cpu_set_t unpinned;
+static bool is_pinned;
+
 static bool has(const cpu_set_t *set, int cpu)
 {
     return CPU_ISSET((size_t)cpu, set);
@@ -54,6 +58,7 @@ bool cpu_pin(int cpu, const char *option, struct failure *failure)
     cpu_set_t allowed;
     if (cpu == CPU_ANY)
         return true;
+    cpu_unpin();
     if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
         return failure_set(failure, "%s: cannot read the set of CPUs: %s", option, strerror(errno));
 
@@ -67,5 +72,14 @@ bool cpu_pin(int cpu, const char *option, struct failure *failure)
     CPU_SET((size_t)cpu, &one);
     if (sched_setaffinity(0, sizeof(one), &one) != 0)
         return failure_set(failure, "%s %d: %s", option, cpu, strerror(errno));
+    unpinned = allowed;
+    is_pinned = true;
     return true;
+}
+
+void cpu_unpin(void)
+{
+    if (is_pinned)
+        (void)sched_setaffinity(0, sizeof(unpinned), &unpinned);
+    is_pinned = false;
 }

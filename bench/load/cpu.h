@@ -18,4 +18,7 @@ int cpu_choose(int wanted, int avoid);
  * Returns false and sets `failure` if the CPU cannot be used. */
 bool cpu_pin(int cpu, const char *option, struct failure *failure);
 
+/* Gives back all CPUs that the process had before the first cpu_pin(). */
+void cpu_unpin(void);
+
 #endif

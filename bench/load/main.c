@@ -22,6 +22,7 @@
 #include "bench/load/report.h"
 #include "bench/load/result.h"
 #include "bench/load/serve.h"
+#include "bench/load/versus.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -82,7 +83,7 @@ static bool run_pair(const struct options *o, struct result *ret, struct failure
     struct control_message ready;
     int server_cpu = cpu_choose(o->server_cpu, o->client_cpu);
     int client_cpu = cpu_choose(o->client_cpu, server_cpu);
-    if (!server_process_start(o, server_cpu, &process, &ready, failure))
+    if (!server_process_start(o, server_process_serve, server_cpu, &process, &ready, failure))
         return false;
 
     struct address_list server = {.count = 1};
@@ -97,6 +98,7 @@ static bool run_pair(const struct options *o, struct result *ret, struct failure
     };
     (void)run_client(o, &setup, client_cpu, ret, failure);
     server_process_stop(&process, failure);
+    cpu_unpin(); /* there may be another run */
     return !failure->is_set;
 }
 
@@ -116,27 +118,61 @@ static bool run_against(const struct options *o, struct result *ret, struct fail
     return run_client(o, &setup, cpu, ret, failure);
 }
 
+/* Files that results go to; NULL: not asked for. */
+struct outputs {
+    FILE *json;
+    FILE *hist;
+    bool has_table; /* standard output is free for it */
+};
+
+static bool run_scenario(const struct options *o, const struct outputs *out, struct result *result,
+                         struct failure *failure)
+{
+    static struct versus versus;
+    bool is_good;
+    if (o->scenario == SCENARIO_SERVE)
+        is_good = serve_run(o, out->has_table ? stdout : stderr, &stop, result, failure);
+    else if (o->vs_limit)
+        is_good = versus_run(o, run_pair, &stop, result, &versus, failure);
+    else
+        is_good = o->connect != NULL ? run_against(o, result, failure)
+                                     : run_pair(o, result, failure);
+    if (!is_good)
+        return false;
+    result->versus = o->vs_limit ? &versus : NULL;
+    if (out->has_table)
+        report_print(o, result, stdout);
+    if (out->json != NULL)
+        report_write_json(o, result, out->json);
+    if (out->hist != NULL)
+        histogram_write_percentiles(&result->latency, out->hist);
+    return true;
+}
+
+static bool run_limit(const struct options *o, const struct outputs *out, struct failure *failure)
+{
+    struct versus versus;
+    if (!versus_limit_only(o, &stop, &versus, failure))
+        return false;
+    if (out->has_table)
+        report_print_limit(o, &versus, stdout);
+    if (out->json != NULL)
+        report_write_limit(o, &versus, out->json);
+    return true;
+}
+
 static bool run(const struct options *o, struct result *result, struct failure *failure)
 {
-    FILE *json = NULL;
-    FILE *hist = NULL;
-    if (!open_output("--json", o->json, &json, failure) ||
-        !open_output("--hist", o->hist, &hist, failure))
+    struct outputs out = {.json = NULL};
+    if (!open_output("--json", o->json, &out.json, failure) ||
+        !open_output("--hist", o->hist, &out.hist, failure))
         return false;
 
-    bool has_table = json != stdout && hist != stdout;
-    bool is_good = o->scenario == SCENARIO_SERVE
-                       ? serve_run(o, has_table ? stdout : stderr, &stop, result, failure)
-                   : o->connect != NULL ? run_against(o, result, failure)
-                                        : run_pair(o, result, failure);
-    if (is_good && has_table)
-        report_print(o, result, stdout);
-    if (is_good && json != NULL)
-        report_write_json(o, result, json);
-    if (is_good && hist != NULL)
-        histogram_write_percentiles(&result->latency, hist);
-    is_good &= close_output("--json", o->json, json, failure);
-    is_good &= close_output("--hist", o->hist, hist, failure);
+    out.has_table = out.json != stdout && out.hist != stdout;
+    bool is_good = o->scenario == SCENARIO_LIMIT ? run_limit(o, &out, failure)
+                                                 : run_scenario(o, &out, result, failure);
+    is_good &= close_output("--json", o->json, out.json, failure);
+    is_good &= close_output("--hist", o->hist, out.hist, failure);
     return is_good;
 }
 

@@ -31,13 +31,14 @@ static const char *const backends[] = {
 };
 
 const struct option_spec option_specs[] = {
-    {"seconds", "S", OPTION_SECONDS, FOR_ALL, FIELD(duration_ns), 0.01, 86400, NULL,
-     "how long to measure (5; with --bytes: no limit; serve: until a signal)"},
+    {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
+     "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
+     "--vs-limit: each part of each run, 1)"},
     {"warmup", "S", OPTION_SECONDS, FOR_CLIENTS, FIELD(warmup_ns), 0, 3600, NULL,
      "load before the measured part (0.5; with --bytes: none)"},
     {"bytes", "N", OPTION_SIZE, FOR_BULK, FIELD(bytes), 1, 1e15, NULL,
      "move that many bytes in all, such as 500M, 10G, 1Gi, and measure them all"},
-    {"direction", "D", OPTION_CHOICE, FOR_BULK, FIELD(direction), 0, 0, directions,
+    {"direction", "D", OPTION_CHOICE, FOR_BULK | FOR_LIMIT, FIELD(direction), 0, 0, directions,
      "down: the server sends; up: the client sends (down)"},
     {"streams", "N", OPTION_NUMBER, FOR_BULK, FIELD(streams), 1, 10000, NULL,
      "streams at once on each connection (1)"},
@@ -45,36 +46,40 @@ const struct option_spec option_specs[] = {
      "connections (1)"},
     {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE, FIELD(inflight), 1, 10000, NULL,
      "requests at once on each connection (1), or handshakes at once (16)"},
-    {"request", "N", OPTION_SIZE, FOR_RR, FIELD(request_bytes), 8, 67108864, NULL,
+    {"request", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(request_bytes), 8, 67108864, NULL,
      "bytes of a request, with the 8 that ask for the answer (64)"},
-    {"response", "N", OPTION_SIZE, FOR_RR, FIELD(response_bytes), 0, 1e12, NULL,
+    {"response", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
      "bytes of a response (64)"},
     {"rate", "R", OPTION_DECIMAL, FOR_RR, FIELD(rate), 1, 1e8, NULL,
      "open loop: start R requests a second in all, however fast the answers come, and count "
      "latency from when each was meant to start"},
     {"arrivals", "A", OPTION_CHOICE, FOR_RR, FIELD(arrivals), 0, 0, arrival_kinds,
      "of --rate: poisson or uniform (poisson)"},
+    {"vs-limit", NULL, OPTION_FLAG, FOR_BULK | FOR_RR, FIELD(vs_limit), 0, 0, NULL,
+     "compare with the limit of the machine, in turns"},
+    {"runs", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_LIMIT, FIELD(runs), 1, 99, NULL,
+     "how many runs, of which the median counts; needs --vs-limit (5)"},
     {"verify", NULL, OPTION_FLAG, FOR_ALL, FIELD(verify), 0, 0, NULL,
      "compare every received byte with the pattern that spate-bench sends"},
     {"backend", "B", OPTION_CHOICE, FOR_ALL, FIELD(backend), 0, 0, backends,
      "io_uring; mmsg: epoll, recvmmsg and sendmmsg; auto: io_uring if it is allowed (auto)"},
-    {"listen", "ADDR:PORT", OPTION_TEXT, FOR_ALL, FIELD(listen), 0, 0, NULL,
+    {"listen", "ADDR:PORT", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(listen), 0, 0, NULL,
      "where the server listens (127.0.0.1:0; serve: must be given)"},
     {"connect", "ADDR:PORT", OPTION_TEXT, FOR_CLIENTS, FIELD(connect), 0, 0, NULL,
      "be the client alone, of that server"},
     {"name", "NAME", OPTION_TEXT, FOR_CLIENTS, FIELD(name), 0, 0, NULL,
      "the name to ask for and to find in the certificate (that of --connect)"},
-    {"server-cpu", "N|any", OPTION_CPU, FOR_ALL, FIELD(server_cpu), 0, 4095, NULL,
+    {"server-cpu", "N|any", OPTION_CPU, FOR_ALL | FOR_LIMIT, FIELD(server_cpu), 0, 4095, NULL,
      "CPU of the server (the first, if there are two)"},
-    {"client-cpu", "N|any", OPTION_CPU, FOR_CLIENTS, FIELD(client_cpu), 0, 4095, NULL,
+    {"client-cpu", "N|any", OPTION_CPU, FOR_CLIENTS | FOR_LIMIT, FIELD(client_cpu), 0, 4095, NULL,
      "CPU of the client (the second, if there are two)"},
-    {"mtu", "N", OPTION_NUMBER, FOR_ALL, FIELD(mtu), 1200, 65507, NULL,
+    {"mtu", "N", OPTION_NUMBER, FOR_ALL | FOR_LIMIT, FIELD(mtu), 1200, 65507, NULL,
      "bytes of UDP payload in a full datagram (1472, over IPv6 1452)"},
     {"busy-poll", NULL, OPTION_FLAG, FOR_ALL, FIELD(busy_poll), 0, 0, NULL,
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
      "spin for at most that many microseconds before sleeping, less where it does not pay (0)"},
-    {"cipher", "NAME", OPTION_CIPHER, FOR_ALL, FIELD(cipher), 0, 0, NULL,
+    {"cipher", "NAME", OPTION_CIPHER, FOR_ALL | FOR_LIMIT, FIELD(cipher), 0, 0, NULL,
      "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (what the TLS library prefers)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
      "PEM certificate chain of the server, or with --connect of the client (a fresh "
@@ -88,14 +93,15 @@ const struct option_spec option_specs[] = {
      "write the fresh self-signed certificate there, for --ca of clients"},
     {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
      "append TLS secrets, so that Wireshark can decrypt a capture"},
-    {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS, FIELD(timeout_ns), 0.1, 3600, NULL,
+    {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS | FOR_LIMIT, FIELD(timeout_ns), 0.1, 3600, NULL,
      "give up when nothing has moved for that long (5)"},
-    {"json", "FILE", OPTION_TEXT, FOR_ALL, FIELD(json), 0, 0, NULL,
+    {"json", "FILE", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(json), 0, 0, NULL,
      "write the results as one JSON object; - is standard output, without the table"},
     {"hist", "FILE", OPTION_TEXT, FOR_RR | FOR_HANDSHAKE, FIELD(hist), 0, 0, NULL,
      "write the latencies as a percentile file for the HdrHistogram plotter"},
-    {"help", NULL, OPTION_FLAG, FOR_ALL, FIELD(help), 0, 0, NULL, "print this"},
-    {"version", NULL, OPTION_FLAG, FOR_ALL, FIELD(version), 0, 0, NULL, "print the version"},
+    {"help", NULL, OPTION_FLAG, FOR_ALL | FOR_LIMIT, FIELD(help), 0, 0, NULL, "print this"},
+    {"version", NULL, OPTION_FLAG, FOR_ALL | FOR_LIMIT, FIELD(version), 0, 0, NULL,
+     "print the version"},
 };
 const uint32_t option_spec_count = sizeof(option_specs) / sizeof(option_specs[0]);
 _Static_assert(sizeof(option_specs) / sizeof(option_specs[0]) <= 64, "a bit each in `given`");
@@ -113,6 +119,7 @@ static const char *const scenario_names[] = {
     [SCENARIO_BULK] = "bulk",
     [SCENARIO_RR] = "rr",
     [SCENARIO_HANDSHAKE] = "handshake",
+    [SCENARIO_LIMIT] = "limit",
     [SCENARIO_SERVE] = "serve",
 };
 
@@ -262,7 +269,7 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
     }
     if (o->scenario == SCENARIO_NONE)
         return failure_set(failure,
-                           "no scenario '%s': it must be bulk, rr, handshake or serve; "
+                           "no scenario '%s': it must be bulk, rr, handshake, limit or serve; "
                            "see spate-bench --help",
                            word);
     return true;
@@ -302,6 +309,7 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .request_bytes = 64,
         .response_bytes = 64,
         .timeout_ns = 5 * NS_PER_S,
+        .runs = 5,
     };
     uint64_t given = 0;
 

@@ -13,6 +13,7 @@ enum scenario {
     SCENARIO_BULK,
     SCENARIO_RR,
     SCENARIO_HANDSHAKE,
+    SCENARIO_LIMIT,
     SCENARIO_SERVE,
 };
 
@@ -37,7 +38,7 @@ struct options {
     bool help;
     bool version;
 
-    uint64_t duration_ns; /* of the measured part; 0: until `bytes` are over or a signal */
+    uint64_t duration_ns; /* of the measured part of a run; 0: until `bytes` are over or a signal */
     uint64_t warmup_ns;
     uint64_t timeout_ns;
     uint64_t bytes; /* 0: by time */
@@ -50,6 +51,8 @@ struct options {
     double rate; /* 0: closed loop */
     uint32_t arrivals;
     bool verify;
+    bool vs_limit;
+    uint64_t runs; /* of which the median counts */
 
     uint32_t backend; /* enum spate_backend */
     const char *listen;

@@ -23,6 +23,8 @@ static const struct {
     {"connect", "server-cpu", "the server is not ours"},
     {"insecure", "ca", "nothing is verified"},
     {"busy-poll", "spin", "it never sleeps"},
+    {"connect", "vs-limit", "the limit needs both sides"},
+    {"rate", "vs-limit", "latency then counts from when a request was meant to start"},
     {"cert-out", "cert", "there is no fresh certificate"},
 };
 
@@ -40,7 +42,7 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
             continue;
         if (ret[0] != 0)
             strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
-        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 25 in all */
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 35 in all */
     }
 }
 
@@ -70,6 +72,8 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
                            o->cert == NULL ? "cert" : "key");
     if (is_given("arrivals", given) && o->rate <= 0)
         return failure_set(failure, "--arrivals needs --rate");
+    if (is_given("runs", given) && !o->vs_limit && o->scenario != SCENARIO_LIMIT)
+        return failure_set(failure, "--runs needs --vs-limit");
     if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
         return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");
     if (o->conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
@@ -81,16 +85,17 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
 bool options_check(struct options *o, uint64_t given, struct failure *failure)
 {
     if (o->scenario == SCENARIO_NONE)
-        return failure_set(failure, "the scenario is missing: bulk, rr, handshake or serve; "
+        return failure_set(failure, "the scenario is missing: bulk, rr, handshake, limit or serve; "
                                     "see spate-bench --help");
     if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
         return false;
 
+    bool is_in_runs = o->vs_limit || o->scenario == SCENARIO_LIMIT;
     bool is_by_time = o->scenario != SCENARIO_SERVE && o->bytes == 0;
     if (is_by_time && !is_given("seconds", given))
-        o->duration_ns = 5 * NS_PER_S;
+        o->duration_ns = is_in_runs ? NS_PER_S : 5 * NS_PER_S;
     if (is_by_time && !is_given("warmup", given))
-        o->warmup_ns = NS_PER_S / 2;
+        o->warmup_ns = is_in_runs ? NS_PER_S / 5 : NS_PER_S / 2;
     if (o->inflight == 0)
         o->inflight = o->scenario == SCENARIO_HANDSHAKE ? 16 : 1;
     if (o->listen == NULL && o->connect == NULL)
@@ -167,9 +172,10 @@ static void print_options(FILE *file, const char *title, uint32_t scenarios, boo
     fprintf(file, "\n%s\n", title);
     for (uint32_t i = 0; i < option_spec_count; i++) {
         const struct option_spec *spec = &option_specs[i];
-        if (is_exact != (spec->scenarios == scenarios))
+        uint32_t quic = spec->scenarios & ~(uint32_t)FOR_LIMIT; /* decides where it stands */
+        if (is_exact != (quic == scenarios))
             continue;
-        if (!is_exact && (spec->scenarios == FOR_ALL || spec->scenarios == FOR_CLIENTS))
+        if (!is_exact && (quic == FOR_ALL || quic == FOR_CLIENTS))
             continue;
         char head[64];
         (void)snprintf(head, sizeof(head), "--%s %s", spec->name,
@@ -190,11 +196,15 @@ void options_print_help(FILE *file)
           "\n"
           "  spate-bench bulk|rr|handshake [options]   server and client as two processes\n"
           "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
+          "  spate-bench limit [options]               the limit of this machine\n"
           "  spate-bench serve --listen ADDR:PORT      the server alone\n"
           "\n"
           "  bulk       streams full of data one way: throughput\n"
           "  rr         requests and responses, each on a stream of its own: latency\n"
-          "  handshake  full handshakes, one connection after the other\n",
+          "  handshake  full handshakes, one connection after the other\n"
+          "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
+          "             --direction --request --response --listen --server-cpu --client-cpu\n"
+          "             --mtu --cipher --timeout --json\n",
           file);
     print_options(file, "The load:", 0, false);
     print_options(file, "The client:", FOR_CLIENTS, true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The server as a process of its own.  A plain fork does: it happens before any thread, ring or
+/* The server as a process of its own.  A plain fork does: it happens while no thread, ring or
  * TLS object exists.  The child ends when the parent says so or is gone: its end of the
  * control socket tells, and PR_SET_PDEATHSIG where even that does not get through. */
 
@@ -69,22 +69,27 @@ static bool serve(struct server *s, int control, struct failure *failure)
     }
 }
 
-static int run_child(const struct options *o, int cpu, int control)
+bool server_process_serve(const struct options *o, int control, struct failure *failure)
+{
+    struct server *s = NULL;
+    bool is_good = server_open(o, &s, failure) && serve(s, control, failure);
+    server_close(s);
+    return is_good;
+}
+
+static int run_child(const struct options *o, server_process_work work, int cpu, int control)
 {
     struct failure failure = {.is_set = false};
-    struct server *s = NULL;
 
     (void)signal(SIGINT, SIG_IGN); /* the terminal sends it to both; the client decides */
     (void)signal(SIGTERM, SIG_DFL);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    bool is_good = cpu_pin(cpu, "--server-cpu", &failure) && server_open(o, &s, &failure) &&
-                   serve(s, control, &failure);
+    bool is_good = cpu_pin(cpu, "--server-cpu", &failure) && work(o, control, &failure);
     if (!is_good) {
         struct control_message m = {.kind = CONTROL_FAILED};
         (void)snprintf(m.text, sizeof(m.text), "%s", failure.text);
         (void)control_send(control, &m);
     }
-    server_close(s);
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -103,8 +108,9 @@ static bool wait_for_end(pid_t pid, uint64_t timeout_ns, int *ret_status)
     }
 }
 
-bool server_process_start(const struct options *o, int cpu, struct server_process *ret,
-                          struct control_message *ret_ready, struct failure *failure)
+bool server_process_start(const struct options *o, server_process_work work, int cpu,
+                          struct server_process *ret, struct control_message *ret_ready,
+                          struct failure *failure)
 {
     int ends[2];
     int status = control_open(ends);
@@ -120,7 +126,7 @@ bool server_process_start(const struct options *o, int cpu, struct server_proces
     }
     if (pid == 0) {
         (void)close(ends[0]);
-        exit(run_child(o, cpu, ends[1]));
+        exit(run_child(o, work, cpu, ends[1]));
     }
     (void)close(ends[1]);
 

@@ -10,11 +10,18 @@
 struct failure;
 struct options;
 
-/* The process of our own server: a fork of this one, made before there is a ring. */
+/* The process of our own server: a fork of this one, made while there is no ring. */
 struct server_process {
     pid_t pid;
     int control; /* see control.h */
 };
+
+/* What that process does: it says READY on `control`, obeys, and returns when the client says
+ * QUIT or is gone.  False with `failure` set ends it as FAILED. */
+typedef bool (*server_process_work)(const struct options *o, int control, struct failure *failure);
+
+/* The work of a QUIC server. */
+bool server_process_serve(const struct options *o, int control, struct failure *failure);
 
 /* Forks the server and waits until it listens.
  *
@@ -22,8 +29,9 @@ struct server_process {
  *   *ret_ready  Its address and certificate.
  *
  * Returns false and sets `failure` if it does not come up; nothing is left behind then. */
-bool server_process_start(const struct options *o, int cpu, struct server_process *ret,
-                          struct control_message *ret_ready, struct failure *failure);
+bool server_process_start(const struct options *o, server_process_work work, int cpu,
+                          struct server_process *ret, struct control_message *ret_ready,
+                          struct failure *failure);
 
 /* Ends the server, by force if it does not listen.  If it has died by itself, its reason is put
  * in the place of the one that `failure` has: the client's sight of it is only a

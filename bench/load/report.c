@@ -11,6 +11,7 @@
 #include "bench/load/clock.h"
 #include "bench/load/json.h"
 #include "bench/load/options.h"
+#include "bench/load/report_limit.h"
 #include "bench/load/result.h"
 
 /* What a process did between two samples. */
@@ -71,12 +72,18 @@ static uint64_t lost_packets(const struct result *r)
            r->server[1].shard.packets_lost - r->server[0].shard.packets_lost;
 }
 
-static double gbps(const struct result *r)
+double report_gbps(const struct result *r)
 {
     return ratio((double)r->bytes * 8e-9, seconds(r->duration_ns));
 }
 
-static double percentile_us(const struct result *r, double percentile)
+double report_cpu_s_per_gb(const struct result *r)
+{
+    return side_of(r, r->client).cpu_s_per_gb +
+           (r->have_server ? side_of(r, r->server).cpu_s_per_gb : NAN);
+}
+
+double report_percentile_us(const struct result *r, double percentile)
 {
     if (r->latency.count == 0)
         return NAN;
@@ -184,14 +191,14 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_text(&j, "scenario", options_scenario_name(o->scenario));
     json_number(&j, "seconds", duration_s);
     json_integer(&j, "bytes", r->bytes);
-    json_number(&j, "gbps", gbps(r));
+    json_number(&j, "gbps", report_gbps(r));
     json_text(&j, "measured_at", r->is_measured_by_sender ? "sender" : "receiver");
     json_number(&j, "requests_per_s", is_rr ? ratio((double)r->requests, duration_s) : NAN);
-    json_number(&j, "p50_us", percentile_us(r, 50));
-    json_number(&j, "p90_us", percentile_us(r, 90));
-    json_number(&j, "p99_us", percentile_us(r, 99));
-    json_number(&j, "p999_us", percentile_us(r, 99.9));
-    json_number(&j, "max_us", percentile_us(r, 100));
+    json_number(&j, "p50_us", report_percentile_us(r, 50));
+    json_number(&j, "p90_us", report_percentile_us(r, 90));
+    json_number(&j, "p99_us", report_percentile_us(r, 99));
+    json_number(&j, "p999_us", report_percentile_us(r, 99.9));
+    json_number(&j, "max_us", report_percentile_us(r, 100));
     json_number(&j, "handshakes_per_s",
                 is_handshake ? ratio((double)r->handshakes, duration_s) : NAN);
     json_integer(&j, "lost_packets", lost_packets(r));
@@ -199,6 +206,8 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_integer(&j, "requests_unfinished", r->unfinished);
     json_integer(&j, "handshakes", r->handshakes);
     json_integer(&j, "handshakes_failed", r->handshakes_failed);
+    if (r->versus != NULL)
+        report_write_versus(&j, r->versus);
     write_config(&j, o, r);
     if (r->have_server)
         write_side(&j, "server", o, r, r->server);
@@ -282,8 +291,8 @@ static void print_latency(const struct result *r, FILE *file)
         return;
     }
     fprintf(file, "  latency us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n",
-            percentile_us(r, 50), percentile_us(r, 90), percentile_us(r, 99),
-            percentile_us(r, 99.9), percentile_us(r, 100));
+            report_percentile_us(r, 50), report_percentile_us(r, 90), report_percentile_us(r, 99),
+            report_percentile_us(r, 99.9), report_percentile_us(r, 100));
 }
 
 void report_print(const struct options *o, const struct result *r, FILE *file)
@@ -298,7 +307,7 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
                 ratio((double)r->handshakes, duration_s), r->handshakes_failed);
     else
-        fprintf(file, "  %.3f Gbit/s, %.3f GB in ", gbps(r), (double)r->bytes / 1e9);
+        fprintf(file, "  %.3f Gbit/s, %.3f GB in ", report_gbps(r), (double)r->bytes / 1e9);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
             r->is_measured_by_sender ? ", measured by acknowledgements" : "");
     if (has_latency)
@@ -321,4 +330,6 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         print_waste(file, "server", r->server);
     if (o->scenario != SCENARIO_SERVE)
         print_waste(file, "client", r->client);
+    if (r->versus != NULL)
+        report_print_versus(o, r->versus, file);
 }

@@ -10,6 +10,8 @@
 #include "bench/load/histogram.h"
 #include "bench/load/sample.h"
 
+struct versus;
+
 /* What a client hands back.  Everything is of the measured part. */
 struct result {
     uint64_t duration_ns;
@@ -25,6 +27,7 @@ struct result {
     char cipher[64];
     uint32_t mtu;
     enum spate_backend backend;
+    const struct versus *versus; /* NULL: not compared */
     struct histogram latency; /* rr: of requests; handshake: of handshakes */
 };
 

@@ -30,7 +30,7 @@ static void read_memory(struct sample *ret)
     (void)fclose(file);
 }
 
-void sample_take(struct sample *ret, struct spate_shard *shard)
+void sample_usage(struct sample *ret)
 {
     memset(ret, 0, sizeof(*ret));
     ret->now_ns = clock_now_ns();
@@ -40,6 +40,11 @@ void sample_take(struct sample *ret, struct spate_shard *shard)
         ret->cpu_user_ns = timeval_ns(usage.ru_utime);
         ret->cpu_sys_ns = timeval_ns(usage.ru_stime);
     }
+}
+
+void sample_take(struct sample *ret, struct spate_shard *shard)
+{
+    sample_usage(ret);
     spate_shard_stats(shard, &ret->shard);
     read_memory(ret);
 }

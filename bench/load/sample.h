@@ -19,6 +19,9 @@ struct sample {
     struct spate_shard_stats shard;
 };
 
+/* Fills in the clock and the CPU time, and clears the rest. */
+void sample_usage(struct sample *ret);
+
 /* Fills in the clock, the process's own usage and the shard's counters; the payload
  * is the caller's to add.  Costs about 50 us: it reads /proc/self/status. */
 void sample_take(struct sample *ret, struct spate_shard *shard);

@@ -29,6 +29,9 @@ class CommandLine(support.BenchTest):
                 (['bulk', '--streams', 'x'], "--streams wants a number from 1 to 10000, not 'x'"),
                 (['rr', '--cipher', 'des'], "not 'des'"),
                 (['serve'], 'serve wants --listen'),
+                (['bulk', '--runs', '3'], '--runs needs --vs-limit'),
+                (['limit', '--streams', '3'], '--streams is for bulk, not for limit'),
+                (['bulk', '--vs-limit', '--connect', '127.0.0.1:9'], 'exclude each other'),
                 (['bulk', '--json'], '--json wants FILE')):
             self.assert_fails(words, part, code=2)
 
@@ -49,6 +52,8 @@ class CommandLine(support.BenchTest):
     def test_a_cpu_that_is_not_there_is_named(self):
         self.assert_fails(['bulk', '--server-cpu', '4000'], '--server-cpu 4000')
         self.assert_fails(['bulk', '--client-cpu', '4000'], '--client-cpu 4000')
+        self.assert_fails(['limit', '--server-cpu', '4000'], '--server-cpu 4000')
+        self.assert_fails(['limit', '--client-cpu', '4000'], '--client-cpu 4000')
 
     def test_outputs_that_cannot_be_written_are_found_before_the_run(self):
         begin = time.monotonic()
@@ -120,6 +125,7 @@ class Network(support.BenchTest):
 
     def test_an_address_of_another_machine_is_named(self):
         self.assert_fails(['serve', '--listen', '192.0.2.1:4433'], '192.0.2.1:4433')
+        self.assert_fails(['limit', '--listen', '192.0.2.1:4433'], 'the kernel path: bind')
 
     def test_a_refused_connection_fails_at_once(self):
         for scenario in ('bulk', 'rr', 'handshake'):
@@ -174,6 +180,12 @@ class ServerGoesAway(support.BenchTest):
 
     def test_our_own_server_that_is_killed(self):
         client = self.start_bench('bulk', '--seconds', '30')
+        self.wait_for_load(client)
+        os.kill(support.child_of(client), signal.SIGKILL)
+        self.fails(client, 'killed by signal 9')
+
+    def test_the_servers_process_of_the_limit_that_is_killed(self):
+        client = self.start_bench('limit', '--seconds', '30')
         self.wait_for_load(client)
         os.kill(support.child_of(client), signal.SIGKILL)
         self.fails(client, 'killed by signal 9')

@@ -113,6 +113,14 @@ static void defaults_depend_on_the_scenario(void **state)
     assert_int_equal(options.duration_ns, 0);
     assert_true(parse("rr --connect localhost:4433"));
     assert_null(options.listen);
+
+    assert_true(parse("limit"));
+    assert_int_equal(options.duration_ns, 1000000000);
+    assert_int_equal(options.runs, 5);
+    assert_string_equal(options.listen, "127.0.0.1:0");
+    assert_true(parse("bulk --vs-limit"));
+    assert_int_equal(options.duration_ns, 1000000000); /* of each of its runs */
+    assert_int_equal(options.warmup_ns, 200000000);
 }
 
 static void every_option_reaches_its_field(void **state)
@@ -150,6 +158,9 @@ static void every_option_reaches_its_field(void **state)
     assert_string_equal(options.ca, "a");
     assert_string_equal(options.name, "n");
     assert_string_equal(options.keylog, "l");
+    assert_true(parse("rr --vs-limit --runs 7"));
+    assert_true(options.vs_limit);
+    assert_int_equal(options.runs, 7);
     assert_true(parse("bulk --insecure"));
     assert_true(options.insecure);
 }
@@ -171,8 +182,9 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake or serve; see spate-bench --help"},
-        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake or serve; "
+        {"", "the scenario is missing: bulk, rr, handshake, limit or serve; "
+             "see spate-bench --help"},
+        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, limit or serve; "
                   "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
@@ -208,6 +220,15 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},
+        {"bulk --runs 3", "--runs needs --vs-limit"},
+        {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
+        {"limit --conns 2", "--conns is for bulk and rr, not for limit"},
+        {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
+        {"bulk --vs-limit --connect a:1",
+         "--connect and --vs-limit exclude each other: the limit needs both sides"},
+        {"rr --vs-limit --rate 10",
+         "--rate and --vs-limit exclude each other: latency then counts from when a request was "
+         "meant to start"},
         {"bulk --conns 10000 --streams 101", "--conns times --streams is at most 1000000"},
     };
     (void)state;
