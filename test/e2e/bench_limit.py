@@ -51,25 +51,25 @@ class Limit(support.BenchTest):
         self.check_limit(result)
 
     def test_bulk_next_to_the_limit(self):
-        for direction in ('down', 'up'):
-            result = self.run_json('bulk', '--vs-limit', '--runs', '3', '--seconds', '0.1',
-                                   '--warmup', '0.05', '--direction', direction, '--cipher',
-                                   'aes-256-gcm')
+        # By bytes: a busy machine may not let any arrive in a short time.
+        for direction, runs in (('down', 3), ('up', 1)):
+            result = self.run_json('bulk', '--vs-limit', '--runs', str(runs), '--bytes', '5M',
+                                   '--direction', direction, '--cipher', 'aes-256-gcm')
             self.check_limit(result)
-            self.assertEqual((result['scenario'], result['runs']), ('bulk', 3))
+            self.assertEqual((result['scenario'], result['runs']), ('bulk', runs))
             self.assertAlmostEqual(result['of_limit'], result['gbps'] / result['limit_gbps'],
                                    delta=0.001)
             self.assertLessEqual(result['of_limit_min'], result['of_limit_max'])
             self.assertAlmostEqual(result['of_limit_cpu'] * result['limit_cpu_s_per_gb'],
                                    result['cpu_s_per_gb'], delta=0.001)
-            self.assertGreater(result['of_limit'], 0.001)
+            self.assertGreater(result['of_limit'], 0)
             self.assertGreater(result['of_limit_cpu'], 0.1)
             self.assertIsNone(result['floor_p50_us'])
             self.assertIsNone(result['p50_over_floor'])
 
     def test_requests_next_to_the_floor(self):
-        result = self.run_json('rr', '--vs-limit', '--runs', '3', '--seconds', '0.1',
-                               '--warmup', '0.05')
+        result = self.run_json('rr', '--vs-limit', '--runs', '2', '--seconds', '0.5',
+                               '--warmup', '0.1')
         self.check_floor(result)
         self.assertAlmostEqual(result['p50_over_floor'] * result['floor_p50_us'],
                                result['p50_us'], delta=result['p50_us'] / 100)
@@ -91,7 +91,7 @@ class Limit(support.BenchTest):
         time.sleep(1.5)  # some of them
         bench.send_signal(signal.SIGINT)
         stdout, stderr = bench.communicate(timeout=support.HANG_S)
-        self.assertIn(bench.returncode, (1, 130))  # 1: not even one, on a slow machine
+        self.assertIn(bench.returncode, (1, 130))  # 1: not even one, on a busy machine
         self.assertEqual(stderr == '', bench.returncode == 130, stderr)
         self.assertEqual('over it' in stdout, bench.returncode == 130)
 
