@@ -47,6 +47,8 @@ static void fill_send(const struct spate_shard *shard, struct spate_shard_stats 
     ret->sends = counts->sends;
     ret->send_errors = counts->too_large + counts->queue_full + counts->refused +
                        counts->unreachable + counts->forbidden + counts->other_errors;
+    ret->zero_copies = counts->zero_copies;
+    ret->zero_copies_copied = counts->zero_copies_copied;
     ret->gso_fallbacks = counts->gso_refused;
 }
 

@@ -52,6 +52,7 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     if (result != 0)
         return open_failed(port, result, named, step, error);
 
+    su_send_meet(&shard->send, &port->socket);
     su_recv_init(&port->recv, &shard->ring, &shard->bufring, &port->socket, port->index);
     se_addr_from(&port->socket.local, &port->local);
     port->peer = config->peer;

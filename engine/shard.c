@@ -64,6 +64,8 @@ static int init_ring(struct spate_shard *shard, struct spate_error *error)
         step = "transmit slots";
         result = su_send_init(&shard->send, &shard->ring, config->transmit_slots, false);
     }
+    if (result == 0 && config->zero_copy)
+        su_send_begin_zero_copy(&shard->send);
     if (result != 0)
         se_error_set(error, "%s: %s%s", step, strerrordesc_np(-result),
                      result == -EPERM    ? " (sysctl kernel.io_uring_disabled, or seccomp?)"

@@ -18,6 +18,9 @@
  *                      | GSO is off      v
  *                      +-------------> SPLIT --the last one done--> FREE
  *
+ * Sent without a copy, a slot is not FREE before the last notification, which may come long after
+ * the result, or before it: both are counted, in either order.
+ *
  * In SPLIT, single_next of the datagrams were queued and pending_count of those
  * are in flight; if the submission queue was full, su_send_tend goes on. */
 
@@ -69,6 +72,16 @@ int su_send_init(struct su_send *send, struct su_ring *ring, uint32_t slot_count
         send->slots[i].data = su_slab_slot(&send->slab, i);
     }
     return 0;
+}
+
+void su_send_begin_zero_copy(struct su_send *send)
+{
+    su_zero_copy_begin(&send->zero_copy, send->ring, &send->slab);
+}
+
+void su_send_meet(struct su_send *send, const struct su_socket *socket)
+{
+    su_zero_copy_forget(&send->zero_copy, socket);
 }
 
 void su_send_deinit(struct su_send *send)
@@ -184,7 +197,10 @@ static int queue(struct su_send *send, struct su_send_slot *slot, const struct m
     struct io_uring_sqe *sqe = su_ring_sqe(send->ring);
     if (SB_UNLIKELY(sqe == NULL))
         return -EAGAIN;
-    io_uring_prep_sendmsg(sqe, slot->socket->file, message, 0);
+    if (SB_UNLIKELY(slot->is_zero_copy))
+        su_zero_copy_prepare(&send->zero_copy, sqe, slot->socket, message);
+    else
+        io_uring_prep_sendmsg(sqe, slot->socket->file, message, 0);
     sqe->flags |= IOSQE_FIXED_FILE;
     sqe->user_data = su_op_pack((struct su_op){
         .index = slot->index,
@@ -241,6 +257,7 @@ static void split(struct su_send_slot *slot)
 {
     slot->state = SLOT_SPLIT;
     slot->single_next = 0;
+    slot->is_zero_copy = false;
     describe(slot, 0);
 }
 
@@ -264,6 +281,8 @@ int su_send_commit(struct su_send *send, struct su_send_slot *slot, const struct
     slot->is_gso_refused = false;
     slot->is_retried = false;
     slot->is_stalled = false;
+    slot->notice_count = 0;
+    slot->is_zero_copy = su_zero_copy_wants(&send->zero_copy, train->socket, train->size);
     uint32_t count = datagram_count(slot);
     SB_ASSERT(count <= SU_SEGMENT_COUNT_MAX);
 
@@ -350,6 +369,12 @@ static void on_result(struct su_send *send, struct su_send_slot *slot, int32_t r
 /* True if the train starts over instead of ending with this error. */
 static bool on_whole_error(struct su_send *send, struct su_send_slot *slot, int32_t result)
 {
+    if (slot->is_zero_copy && su_zero_copy_on_result(&send->zero_copy, slot->socket, result)) {
+        send->counts.zero_copies_refused++;
+        slot->is_zero_copy = false;
+        push(send, slot);
+        return true;
+    }
     if ((result == -EIO || result == -EINVAL) && slot->segment_size < slot->size) {
         send->counts.gso_refused++;
         slot->is_gso_refused = true;
@@ -365,22 +390,50 @@ static bool on_whole_error(struct su_send *send, struct su_send_slot *slot, int3
     return false;
 }
 
+static void on_notification(struct su_send *send, struct su_send_slot *slot, int32_t report)
+{
+    slot->notice_count--;
+    send->counts.zero_copies++;
+    if (su_zero_copy_on_notification(&send->zero_copy, slot->socket, report))
+        send->counts.zero_copies_copied++;
+}
+
+/* False if the train goes on, or the completion is not its. */
+static bool take_completion(struct su_send *send, struct su_send_slot *slot,
+                            const struct su_completion *completion)
+{
+    if (SB_UNLIKELY((completion->flags & IORING_CQE_F_NOTIF) != 0)) {
+        on_notification(send, slot, completion->result);
+        return true;
+    }
+    if (slot->pending_count == 0) {
+        send->counts.stale++;
+        return false;
+    }
+    slot->pending_count--;
+    if (SB_UNLIKELY((completion->flags & IORING_CQE_F_MORE) != 0))
+        slot->notice_count++;
+    if (SB_UNLIKELY(completion->result < 0)) {
+        if (slot->state == SLOT_WHOLE && on_whole_error(send, slot, completion->result))
+            return false;
+    } else if (slot->is_zero_copy) {
+        (void)su_zero_copy_on_result(&send->zero_copy, slot->socket, completion->result);
+    }
+    on_result(send, slot, completion->result);
+    return true;
+}
+
 bool su_send_done(struct su_send *send, const struct su_completion *completion, struct su_sent *ret)
 {
     SB_ASSERT(completion->op.kind == SU_OP_SEND);
     struct su_send_slot *slot =
         completion->op.index < send->slot_count ? &send->slots[completion->op.index] : NULL;
-    if (slot == NULL || completion->op.generation != slot->generation || slot->pending_count == 0) {
+    if (slot == NULL || completion->op.generation != slot->generation || slot->state < SLOT_WHOLE) {
         send->counts.stale++;
         return false;
     }
-
-    slot->pending_count--;
-    if (SB_UNLIKELY(completion->result < 0) && slot->state == SLOT_WHOLE &&
-        on_whole_error(send, slot, completion->result))
-        return false;
-    on_result(send, slot, completion->result);
-    if (slot->pending_count != 0 || slot->is_stalled)
+    if (!take_completion(send, slot, completion) || slot->pending_count != 0 ||
+        slot->notice_count != 0 || slot->is_stalled)
         return false;
 
     uint32_t count = datagram_count(slot);

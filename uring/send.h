@@ -12,12 +12,13 @@
 #include "uring/ring.h"
 #include "uring/slab.h"
 #include "uring/socket.h"
+#include "uring/zero_copy.h"
 
 /* Transmit slots: take one, write a train of datagrams into it, commit it.
  *
  *     su_send_take  -> slot, yours: write slot->data[0 .. SU_TRAIN_SIZE_MAX)
  *     su_send_commit   queues one sendmsg; the slot is the kernel's
- *     su_send_done     its completion: the slot is free again
+ *     su_send_done     its completion, or with zero copy the last of them: the slot is free again
  *  or su_send_abandon  gives an unused slot back
  *
  * A train is up to 64 datagrams of one size, back to back, the last of which
@@ -82,6 +83,9 @@ struct su_send_counts {
     uint64_t other_errors; /* datagrams: anything else */
     uint64_t stale;        /* completions of an earlier use of a slot */
     uint64_t no_slots;     /* su_send_take that found none */
+    uint64_t zero_copies;        /* sendmsg operations without a copy: notifications .. */
+    uint64_t zero_copies_copied; /* .. of which these said that there was one */
+    uint64_t zero_copies_refused; /* trains that were sent again with a copy */
 };
 
 /* Of these fields the caller uses data only. */
@@ -101,6 +105,7 @@ struct su_send_slot {
     uint32_t segment_size;
     uint32_t single_next;   /* split: the next datagram to queue */
     uint32_t pending_count; /* operations in flight */
+    int32_t notice_count;   /* notifications that are owed; below 0 if one came first */
     uint32_t failed_count;
     int error;
     uint8_t state; /* private to send.c */
@@ -108,6 +113,7 @@ struct su_send_slot {
     bool is_stalled; /* has more to queue, the submission queue having been full */
     bool is_gso_refused;
     bool is_retried;
+    bool is_zero_copy; /* the operation in flight; notice_count may be left of an earlier one */
 };
 
 #define SU_SEND_GSO_OFF_COUNT 64 /* addresses remembered; a collision forgets the older one */
@@ -119,6 +125,7 @@ struct su_send {
     uint32_t slot_count;
     uint32_t busy_count;    /* committed and not done */
     uint32_t stalled_count; /* of those: waiting for room in the submission queue */
+    struct su_zero_copy zero_copy;
     uint32_t gso_off_count;
     struct su_address gso_off[SU_SEND_GSO_OFF_COUNT]; /* direct-mapped by address, port 0 */
     struct su_send_counts counts;
@@ -129,6 +136,14 @@ struct su_send {
  * and below, the owner of the ring. */
 SB_MUST_USE int su_send_init(struct su_send *send, struct su_ring *ring, uint32_t slot_count,
                              bool huge_pages);
+
+/* Sends without a copy where that pays, see zero_copy.h.  A slot is then busy until the kernel's
+ * notification.  Threads: any before the ring is enabled. */
+void su_send_begin_zero_copy(struct su_send *send);
+
+/* `socket` was attached just now: what its predecessor's place in the file table was known for is
+ * forgotten. */
+void su_send_meet(struct su_send *send, const struct su_socket *socket);
 
 /* Nothing may be in flight (su_ring_stop); slots that were taken are given back by this.
  * Accepts all zero. */

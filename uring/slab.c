@@ -105,7 +105,7 @@ static void discard(const struct su_slab *slab, uint32_t index)
 void su_slab_trim(struct su_slab *slab)
 {
     for (uint32_t i = slab->clean_count; i < slab->free_count_min; i++)
-        if (!slab->has_huge_pages)
+        if (!slab->has_huge_pages && !slab->is_registered)
             discard(slab, slab->free[i]);
     slab->clean_count = SB_MAX(slab->clean_count, slab->free_count_min);
     slab->free_count_min = slab->free_count;

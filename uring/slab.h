@@ -32,6 +32,7 @@ struct su_slab {
     uint32_t free_count_min; /* since the last trim: what lies below was not taken */
     uint32_t clean_count;    /* free[0 .. clean_count - 1] have no memory of their own */
     bool has_huge_pages;
+    bool is_registered; /* with a ring, which keeps these very pages: they must not be replaced */
     uint32_t *free;   /* free[0 .. free_count - 1] */
     uint8_t *is_used; /* one byte a slot */
 };
@@ -50,7 +51,7 @@ SB_MUST_USE uint32_t su_slab_take(struct su_slab *slab);
 void su_slab_give(struct su_slab *slab, uint32_t index);
 
 /* Gives the memory of free slots that were not taken since the last call back to the kernel;
- * their content is gone.  Not with huge pages, which it would break up. */
+ * their content is gone.  Not with huge pages, which it would break up, nor if registered. */
 void su_slab_trim(struct su_slab *slab);
 
 static inline uint8_t *su_slab_slot(const struct su_slab *slab, uint32_t index)

@@ -75,6 +75,7 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.backend = (enum spate_backend)o->backend;
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
+    config.zero_copy = o->zero_copy;
     config.spin_ns = o->busy_poll ? SPATE_FOREVER : o->spin_us * NS_PER_US;
 
     /* Twice what the load has at once: a stream or connection lingers on one side until

@@ -79,6 +79,8 @@ const struct option_spec option_specs[] = {
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
      "spin for at most that many microseconds before sleeping, less where it does not pay (0)"},
+    {"zero-copy", NULL, OPTION_FLAG, FOR_ALL, FIELD(zero_copy), 0, 0, NULL,
+     "send without a copy where the network card and the kernel can (not on loopback)"},
     {"cipher", "NAME", OPTION_CIPHER, FOR_ALL | FOR_LIMIT, FIELD(cipher), 0, 0, NULL,
      "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (what the TLS library prefers)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,

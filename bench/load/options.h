@@ -64,6 +64,7 @@ struct options {
     uint32_t cipher_bits; /* as in spate_tls_options; 0: all */
     const char *cipher;
     bool busy_poll;
+    bool zero_copy;
     uint64_t spin_us;
     const char *cert;
     const char *key;

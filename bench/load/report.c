@@ -110,6 +110,8 @@ static void write_side(struct json *j, const char *key, const struct options *o,
         {"receives", offsetof(struct spate_shard_stats, receives)},
         {"sends", offsetof(struct spate_shard_stats, sends)},
         {"send_errors", offsetof(struct spate_shard_stats, send_errors)},
+        {"zero_copies", offsetof(struct spate_shard_stats, zero_copies)},
+        {"zero_copies_copied", offsetof(struct spate_shard_stats, zero_copies_copied)},
         {"gso_fallbacks", offsetof(struct spate_shard_stats, gso_fallbacks)},
         {"turns", offsetof(struct spate_shard_stats, turns)},
         {"syscalls", offsetof(struct spate_shard_stats, syscalls)},
@@ -176,6 +178,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_number(j, "warmup_s", seconds(o->warmup_ns));
     json_bool(j, "verify", o->verify);
     json_bool(j, "busy_poll", o->busy_poll);
+    json_bool(j, "zero_copy", o->zero_copy);
     json_integer(j, "spin_us", o->spin_us);
     json_end(j);
 }

@@ -62,6 +62,7 @@ struct sw_config {
     uint32_t slot_size;  /* of the buffer ring; 0: the default */
     uint32_t depth;      /* of the buffer ring; 0: the default */
     uint32_t send_count; /* 0: 16 */
+    bool can_zero_copy;
 };
 
 /* The back-end that SPATE_TEST_BACKEND names: each program is run over both. */
@@ -120,6 +121,8 @@ static inline struct sw *sw_create(struct sw_config config)
     assert_int_equal(sw_ring_init(&w->ring, ring), 0);
     assert_int_equal(su_bufring_init(&w->bufring, &w->ring, &bufring), 0);
     assert_int_equal(su_send_init(&w->send, &w->ring, send_count, false), 0);
+    if (config.can_zero_copy)
+        su_send_begin_zero_copy(&w->send);
     assert_int_equal(su_ring_enable(&w->ring), 0);
     return w;
 }

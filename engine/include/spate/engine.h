@@ -67,6 +67,7 @@ struct spate_config {
     uint64_t spin_ns; /* how long a turn that waits may spin before it sleeps, see below */
     bool pacing;
     bool ecn;
+    bool zero_copy; /* let the network card read the transmit slots: see below */
     bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
 };
 
@@ -82,6 +83,13 @@ struct spate_config {
  * It holds for spate_shard_turn() as for the engine's threads.  A spinning turn makes no system
  * calls while nothing comes, and ends as a sleeping one does: with news, at its time, by
  * spate_shard_wake() and spate_shard_post(). */
+
+/* zero_copy: large trains are sent with SENDMSG_ZC out of slots that are registered with the ring.
+ * Saves a copy of each byte where the card can gather and compute checksums, and costs a second
+ * completion a train and slots that are busy until the card has read them: give it more of
+ * them.  A kernel that copies all the same, as on loopback, says so, and after some trains
+ * the socket sends as usual; a kernel that does not know it, likewise.  The slots count against
+ * RLIMIT_MEMLOCK; where that is too small, memory is pinned for each train instead. */
 
 /* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
  * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  Threads: any. */

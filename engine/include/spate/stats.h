@@ -20,6 +20,8 @@ struct spate_shard_stats {
     uint64_t bytes_out;
     uint64_t sends;             /* sendmsg requests: one a train */
     uint64_t send_errors;
+    uint64_t zero_copies;        /* trains sent without a copy, or meant to be .. */
+    uint64_t zero_copies_copied; /* .. but the kernel did copy */
     uint64_t gso_fallbacks;
     uint64_t receive_enobufs;   /* the kernel found no free slot; nothing is lost by it */
     uint64_t receive_rearms;
