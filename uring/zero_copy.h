@@ -43,7 +43,8 @@ struct su_zero_copy {
 };
 
 /* Registers `slab` with `ring`, for good: buffer 0.  What it counts against is RLIMIT_MEMLOCK;
- * without room there the way is PINNED.  Threads: any before the ring is enabled. */
+ * without room there the way is PINNED, and OFF without io_uring.  Threads: any before the ring
+ * is enabled. */
 void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring,
                         struct su_slab *slab);
 
