@@ -39,6 +39,7 @@ enum {
     SE_COMPLETIONS_BATCH = 64,     /* copied off the ring at a time .. */
     SE_COMPLETIONS_PER_TURN = 512, /* .. and handled before timers and events get their turn */
     SE_TRAINS_PER_TURN = 8,        /* of one connection, so that one cannot take all slots */
+    SE_SEND_BYTES_PER_TURN = 1 << 20, /* see shard_tx.c */
 };
 
 /* The config's bounds in force for this shard's life, counted. */

@@ -5,8 +5,10 @@
  * slots; each train is one sendmsg, and all of them go down with the turn's one system call.
  *
  * A connection gets SE_TRAINS_PER_TURN trains and goes to the end of the line, so that one
- * with much to send does not starve the others.  Without a free slot everybody waits: the
- * completions of what was sent bring slots, and the line is kept. */
+ * with much to send does not starve the others.  A turn fills SE_SEND_BYTES_PER_TURN at most:
+ * the kernel reads the slots when the turn enters it, so they should still be in the cache
+ * then, and what has arrived meanwhile should be heard.  Without a free slot everybody waits:
+ * the completions of what was sent bring slots, and the line is kept. */
 
 #include <errno.h>
 #include <string.h>
@@ -56,11 +58,13 @@ enum outcome {
     NO_SLOT,
 };
 
-static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **slot)
+/* Adds what went out to `*bytes`, and ends when that is the turn's share. */
+static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **slot,
+                                uint64_t *bytes)
 {
     struct spate_shard *shard = conn->shard;
     uint64_t tag = tag_of(conn->port, conn->index, conn->generation);
-    for (uint32_t i = 0; i < SE_TRAINS_PER_TURN; i++) {
+    for (uint32_t i = 0; i < SE_TRAINS_PER_TURN && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
         if (*slot == NULL)
@@ -73,6 +77,7 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         };
         if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
             return SENT_ALL;
+        *bytes += train.size;
         /* If the kernel takes no submissions now, the datagrams count as lost, and are repaired
          * as those are.  The queue is made so that this does not happen: see queue_sizes(). */
         if (commit(conn->port, *slot, &train, tag))
@@ -81,29 +86,39 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
     return SENT_SOME;
 }
 
+static void move_all(struct sb_link *from, struct sb_link *to)
+{
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(from)) != NULL)
+        sb_list_push_back(to, link);
+}
+
 bool se_shard_send(struct spate_shard *shard)
 {
     struct su_send_slot *slot = NULL;
-    struct sb_link line; /* those who are dirty now; who becomes so again waits for the next turn */
+    struct sb_link line;   /* those who are dirty now; who becomes so waits for the next turn */
+    struct sb_link served; /* .. and have more */
     struct sb_link *link;
     enum outcome outcome = SENT_ALL;
+    uint64_t bytes = 0;
 
     sb_list_init(&line);
-    while ((link = sb_list_pop_front(&shard->dirty)) != NULL)
-        sb_list_push_back(&line, link);
-    while ((link = sb_list_pop_front(&line)) != NULL) {
+    sb_list_init(&served);
+    move_all(&shard->dirty, &line);
+    while (bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, dirty_link);
-        outcome = send_trains(conn, &slot);
+        outcome = send_trains(conn, &slot, &bytes);
         if (outcome == NO_SLOT) {
-            sb_list_push_front(&shard->dirty, link);
+            sb_list_push_front(&line, link);
             break; /* a completion will wake us, not its timer */
         }
         if (outcome == SENT_SOME)
-            sb_list_push_back(&shard->dirty, link);
+            sb_list_push_back(&served, link);
         se_conn_rearm(conn);
     }
-    while ((link = sb_list_pop_front(&line)) != NULL)
-        sb_list_push_back(&shard->dirty, link);
+    /* Who had no turn comes before who had one. */
+    move_all(&line, &shard->dirty);
+    move_all(&served, &shard->dirty);
 
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
