@@ -192,8 +192,8 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
 static void update_pacer(struct sp_loss *loss)
 {
     if (loss->is_pacing && sp_rtt_has_sample(&loss->rtt))
-        sp_pacer_update(&loss->pacer, loss->cc.window_bytes, loss->rtt.smoothed_ns,
-                        loss->cc.datagram_bytes, sp_cc_is_in_slow_start(&loss->cc));
+        sp_pacer_update(&loss->pacer, loss->cc.window_bytes, &loss->rtt, loss->cc.datagram_bytes,
+                        sp_cc_is_in_slow_start(&loss->cc));
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/rtt.h"
+
 /* A leaky bucket that spreads a window over a round trip.  [RFC9002 7.7]
  *
  *     rate  = 5/4 * window / smoothed RTT      (2 * in slow start)
@@ -22,7 +24,7 @@ struct sp_pacer {
 void sp_pacer_init(struct sp_pacer *pacer);
 
 /* Adapts to the window; cheap, called once for each batch of acknowledgments. */
-void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, uint64_t rtt_ns,
+void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
                      uint64_t datagram_bytes, bool is_slow_start);
 
 /* Bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by its

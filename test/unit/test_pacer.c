@@ -7,6 +7,14 @@
 #include "proto/base/time.h"
 #include "proto/pacer.h"
 
+/* Of a path whose round trips all took the same time. */
+static void update(struct sp_pacer *pacer, uint64_t window_bytes, uint64_t rtt_ns,
+                   uint64_t datagram_bytes, bool is_slow_start)
+{
+    struct sp_rtt rtt = {.smoothed_ns = rtt_ns, .min_ns = rtt_ns};
+    sp_pacer_update(pacer, window_bytes, &rtt, datagram_bytes, is_slow_start);
+}
+
 /* Sends datagrams whenever the pacer is open, for `duration_ns`; `late_ns` is how late the
  * timer is each time.  Returns the bytes sent. */
 static uint64_t send_for(struct sp_pacer *pacer, uint64_t size, uint64_t duration_ns,
@@ -57,8 +65,7 @@ static void the_rate_is_kept_over_time(void **state)
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_pacer pacer;
         sp_pacer_init(&pacer);
-        sp_pacer_update(&pacer, samples[i].window_bytes, samples[i].rtt_ns, 1200,
-                        samples[i].is_slow_start);
+        update(&pacer, samples[i].window_bytes, samples[i].rtt_ns, 1200, samples[i].is_slow_start);
         uint64_t duration_ns = 20 * SB_S * 15000 / SB_MIN(samples[i].want_bytes_per_s, 300000);
         uint64_t want = samples[i].want_bytes_per_s * duration_ns / SB_S;
         uint64_t got = send_for(&pacer, 1200, duration_ns, samples[i].late_ns);
@@ -68,27 +75,38 @@ static void the_rate_is_kept_over_time(void **state)
     }
 }
 
-/* [RFC9002 7.7] "limit such bursts to the initial congestion window"; one train at most. */
+/* [RFC9002 7.7] "limit such bursts to the initial congestion window", unless the path is fast
+ * or short. */
 static void a_burst_after_silence_is_bounded(void **state)
 {
     (void)state;
     static const struct {
-        uint64_t window_bytes, want_datagrams;
+        uint64_t window_bytes, rtt_ns, datagram_bytes, want_datagrams;
     } samples[] = {
-        {12000, 10},      /* slow: the initial window's ten */
-        {4800000, 50},    /* 1 ms of 60 MB/s */
-        {480000000, 64},  /* fast: one train */
+        {12000, 100 * SB_MS, 1200, 10},       /* slow: the initial window's ten */
+        {24000, 100 * SB_MS, 9000, 2},        /* .. or two */
+        {100000, 100 * SB_MS, 65507, 2},
+        {4800000, 100 * SB_MS, 1200, 50},     /* 1 ms of 60 MB/s */
+        {480000000, 100 * SB_MS, 1200, 432},  /* fast: eight trains of 54 */
+        {480000000, 100 * SB_MS, 1000, 512},  /* .. of 64 */
+        {480000000, 100 * SB_MS, 65507, 8},   /* .. of one */
+        {1200, 100 * SB_US, 1200, 108},       /* short: two trains */
+        {1200, 600 * SB_US, 1200, 54},
+        {1200, 1600 * SB_US, 1200, 14},
+        {12000, 5 * SB_MS, 1200, 10},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_pacer pacer;
+        uint64_t size = samples[i].datagram_bytes;
         sp_pacer_init(&pacer);
-        sp_pacer_update(&pacer, samples[i].window_bytes, 100 * SB_MS, 1200, false);
-        for (uint64_t now_ns = SB_S; now_ns <= 3 * SB_S; now_ns += SB_S) {
+        update(&pacer, samples[i].window_bytes, samples[i].rtt_ns, size, false);
+        for (uint64_t now_ns = SB_S; now_ns <= 31 * SB_S; now_ns += 10 * SB_S) {
             uint64_t count = 0;
             for (; sp_pacer_is_open(&pacer, now_ns); count++)
-                sp_pacer_on_sent(&pacer, 1200, now_ns);
-            /* Open down to a credit of 0: at most one datagram over it. */
-            assert_in_range(count, samples[i].want_datagrams, samples[i].want_datagrams + 1);
+                sp_pacer_on_sent(&pacer, size, now_ns);
+            /* Open down to a credit of 0: at most one datagram over it, and what whole
+             * nanoseconds make of 432 of them. */
+            assert_in_range(count, samples[i].want_datagrams, samples[i].want_datagrams + 2);
         }
     }
 }
@@ -98,7 +116,7 @@ static void what_was_overdrawn_is_waited_for(void **state)
     (void)state;
     struct sp_pacer pacer;
     sp_pacer_init(&pacer);
-    sp_pacer_update(&pacer, 80000, 100 * SB_MS, 1000, false); /* 1 byte a microsecond */
+    update(&pacer, 80000, 100 * SB_MS, 1000, false); /* 1 byte a microsecond */
     assert_int_equal(pacer.rate_bytes_per_s, 1000000);
     assert_int_equal(pacer.burst_bytes, 10000);
     sp_pacer_on_sent(&pacer, 64000, SB_S); /* one train, as one send */
@@ -118,11 +136,11 @@ static void extremes_of_window_and_time_do_not_overflow(void **state)
         uint64_t rtt_ns = rtts[i / 2 / QT_COUNT(windows)];
         struct sp_pacer pacer;
         sp_pacer_init(&pacer);
-        sp_pacer_update(&pacer, window, rtt_ns, 1200, i % 2 == 0);
+        update(&pacer, window, rtt_ns, 1200, i % 2 == 0);
         assert_true(pacer.rate_bytes_per_s > 0);
-        assert_in_range(pacer.burst_bytes, 12000, 76800);
+        assert_in_range(pacer.burst_bytes, 12000, 432 * 1200);
         assert_true(sp_pacer_is_open(&pacer, 0));
-        sp_pacer_on_sent(&pacer, 76800, SB_S);
+        sp_pacer_on_sent(&pacer, 432 * 1200, SB_S);
         sp_pacer_on_sent(&pacer, 1200, SB_S);
         assert_true(sp_pacer_open_at_ns(&pacer) >= SB_S || pacer.rate_bytes_per_s > 1000000000);
     }
