@@ -347,8 +347,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
                       const struct sp_datagram *datagram, uint8_t *data, size_t size,
                       uint64_t now_ns)
 {
-    size_t size_min = 1 + (size_t)conn->config->cid_size + SP_PN_SIZE_MAX + SP_SAMPLE_SIZE;
-    if (size < size_min || (data[0] & SP_HEADER_FIXED) == 0 ||
+    if (!sp_header_is_short(data, size, conn->config->cid_size) ||
         !is_our_cid(conn, data + 1, conn->config->cid_size)) {
         if (!end_if_reset(conn, data, size, now_ns))
             drop_packet(conn);

@@ -8,6 +8,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
+#include "proto/header.h"
 #include "proto/types.h"
 
 /* Frames.  [RFC9000 12.4, 19]
@@ -121,6 +122,39 @@ struct sp_frame {
     };
 };
 
+/* Reads a STREAM frame whose type byte has been taken already; the whole truth about it, where
+ * the packet ends soon or anything is wrong.  [RFC9000 19.8] */
+SB_MUST_USE enum sp_err sp_frame_read_stream_tight(struct sb_reader *reader, uint64_t type,
+                                                   struct sp_frame_stream *ret);
+
+/* The same with one look at what is left, which is ample in nearly all packets: this is the frame
+ * that transfers are made of. */
+SB_MUST_USE static inline enum sp_err sp_frame_read_stream(struct sb_reader *reader, uint64_t type,
+                                                           struct sp_frame_stream *ret)
+{
+    enum { NUMBERS_SIZE_MAX = 3 * SB_VARINT_SIZE_MAX };
+    /* The dispatch sent us here: a wrong type is our bug, not the peer's. */
+    SB_ASSERT((type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM);
+    if (SB_UNLIKELY(reader->failed || sb_reader_left(reader) < NUMBERS_SIZE_MAX))
+        return sp_frame_read_stream_tight(reader, type, ret);
+    uint64_t id, offset = 0;
+    const uint8_t *at = sb_load_varint(reader->at, &id);
+    if (type & SP_STREAM_OFF)
+        at = sb_load_varint(at, &offset);
+    uint64_t size = (size_t)(reader->end - at);
+    if (type & SP_STREAM_LEN)
+        at = sb_load_varint(at, &size);
+    if (SB_UNLIKELY(size > (size_t)(reader->end - at) || offset + size > SB_VARINT_MAX))
+        return sp_frame_read_stream_tight(reader, type, ret);
+    ret->id = id;
+    ret->offset = offset;
+    ret->data = at;
+    ret->size = size;
+    ret->fin = (type & SP_STREAM_FIN) != 0;
+    reader->at = at + size;
+    return SP_OK;
+}
+
 /* Reads one frame of a packet of type `packet_type` (an enum sp_packet_type), steps over
  * it and fills `*ret` on SP_OK.  Returns the wire's error code otherwise:
  *
@@ -130,12 +164,24 @@ struct sp_frame {
  *   SP_ERR_...                 what section 19 names for that frame
  *
  * `reader` must not be empty. */
-SB_MUST_USE enum sp_err sp_frame_read(struct sb_reader *reader, uint32_t packet_type,
-                                      struct sp_frame *ret);
+SB_MUST_USE enum sp_err sp_frame_read_any(struct sb_reader *reader, uint32_t packet_type,
+                                          struct sp_frame *ret);
 
-/* Reads a STREAM frame whose type byte has been taken already.  [RFC9000 19.8] */
-SB_MUST_USE enum sp_err sp_frame_read_stream(struct sb_reader *reader, uint64_t type,
-                                             struct sp_frame_stream *ret);
+/* The same; STREAM frames of 1-RTT packets straight away. */
+SB_MUST_USE static inline enum sp_err sp_frame_read(struct sb_reader *reader, uint32_t packet_type,
+                                                    struct sp_frame *ret)
+{
+    SB_ASSERT(!reader->failed && sb_reader_left(reader) > 0);
+    uint64_t type = *reader->at;
+    if (SB_UNLIKELY((type & ~(uint64_t)SP_STREAM_FLAGS) != SP_FRAME_STREAM ||
+                    packet_type != SP_PACKET_ONE_RTT))
+        return sp_frame_read_any(reader, packet_type, ret);
+    (void)sb_reader_u8(reader);
+    enum sp_err err = sp_frame_read_stream(reader, type, &ret->stream);
+    if (SB_LIKELY(err == SP_OK))
+        ret->type = type;
+    return err;
+}
 
 /* Walks the ranges of an ACK frame that sp_frame_read() accepted, largest first:
  *
@@ -188,7 +234,39 @@ struct sp_stream_head {
     bool has_length;
     bool fin;
 };
-void sp_frame_write_stream_head(struct sb_writer *w, const struct sp_stream_head *head);
+
+static inline uint8_t sp_stream_head_type(const struct sp_stream_head *head)
+{
+    /* [RFC9000 19.8] */
+    SB_ASSERT(head->size <= SB_VARINT_MAX && head->offset <= SB_VARINT_MAX - head->size);
+    return (uint8_t)(SP_FRAME_STREAM | (head->offset > 0 ? SP_STREAM_OFF : 0) |
+                     (head->has_length ? SP_STREAM_LEN : 0) | (head->fin ? SP_STREAM_FIN : 0));
+}
+
+/* The same where the room may be too small. */
+void sp_frame_write_stream_head_tight(struct sb_writer *w, const struct sp_stream_head *head);
+
+/* One look at the room where it is ample, as it is in nearly all packets: this is the frame that
+ * transfers are made of. */
+static inline void sp_frame_write_stream_head(struct sb_writer *w,
+                                              const struct sp_stream_head *head)
+{
+    enum { SIZE_MAX_OF_ALL = 1 + 3 * SB_VARINT_SIZE_MAX };
+    if (SB_UNLIKELY(w->failed || sb_writer_left(w) < SIZE_MAX_OF_ALL)) {
+        sp_frame_write_stream_head_tight(w, head);
+        return;
+    }
+    const struct sp_stream_head h = *head; /* no byte that is written changes it */
+    uint8_t *at = w->at;
+    *at++ = sp_stream_head_type(&h);
+    at = sb_store_varint(at, h.id);
+    if (h.offset > 0)
+        at = sb_store_varint(at, h.offset);
+    if (h.has_length)
+        at = sb_store_varint(at, h.size);
+    w->at = at;
+}
+
 size_t sp_frame_stream_head_size(const struct sp_stream_head *head);
 
 /* MAX_DATA, MAX_STREAMS_*, DATA_BLOCKED, STREAMS_BLOCKED_*, RETIRE_CONNECTION_ID: a

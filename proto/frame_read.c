@@ -122,9 +122,9 @@ static enum sp_err read_new_token(struct sb_reader *r, struct sb_bytes *ret)
     return SP_OK;
 }
 
-enum sp_err sp_frame_read_stream(struct sb_reader *r, uint64_t type, struct sp_frame_stream *ret)
+enum sp_err sp_frame_read_stream_tight(struct sb_reader *r, uint64_t type,
+                                       struct sp_frame_stream *ret)
 {
-    /* The dispatch sent us here: a wrong type is our bug, not the peer's. */
     SB_ASSERT((type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM);
 
     struct sp_frame_stream f = {.id = sb_reader_varint(r), .fin = (type & SP_STREAM_FIN) != 0};
@@ -253,7 +253,7 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
     case SP_FRAME_CONNECTION_CLOSE_APP:
         return read_close(r, type, &ret->close);
     default:
-        return sp_frame_read_stream(r, type, &ret->stream);
+        return sp_frame_read_stream_tight(r, type, &ret->stream);
     }
 }
 
@@ -269,7 +269,7 @@ static enum sp_err judge_type(struct sb_reader *r)
     return is_shortest ? SP_ERR_FRAME_ENCODING : SP_ERR_PROTOCOL_VIOLATION;
 }
 
-enum sp_err sp_frame_read(struct sb_reader *reader, uint32_t packet_type, struct sp_frame *ret)
+enum sp_err sp_frame_read_any(struct sb_reader *reader, uint32_t packet_type, struct sp_frame *ret)
 {
     SB_ASSERT(!reader->failed && sb_reader_left(reader) > 0);
 

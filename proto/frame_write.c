@@ -115,13 +115,9 @@ void sp_frame_write_new_token(struct sb_writer *w, struct sb_bytes token)
     sb_writer_bytes(w, token.data, token.size);
 }
 
-void sp_frame_write_stream_head(struct sb_writer *w, const struct sp_stream_head *head)
+void sp_frame_write_stream_head_tight(struct sb_writer *w, const struct sp_stream_head *head)
 {
-    /* [RFC9000 19.8] */
-    SB_ASSERT(head->size <= SB_VARINT_MAX && head->offset <= SB_VARINT_MAX - head->size);
-    unsigned type = SP_FRAME_STREAM | (head->offset > 0 ? SP_STREAM_OFF : 0) |
-                    (head->has_length ? SP_STREAM_LEN : 0) | (head->fin ? SP_STREAM_FIN : 0);
-    sb_writer_u8(w, (uint8_t)type);
+    sb_writer_u8(w, sp_stream_head_type(head));
     sb_writer_varint(w, head->id);
     if (head->offset > 0)
         sb_writer_varint(w, head->offset);

@@ -17,7 +17,6 @@ enum {
     TYPE_SHIFT = 4,
     TYPE_MASK = 0x03,
     LENGTH_SIZE = 2, /* bytes in which we write the length field */
-    SHORT_CID_SIZE_USUAL = 8,
 };
 _Static_assert(SP_PACKET_INITIAL == 0 && SP_PACKET_ZERO_RTT == 1 && SP_PACKET_HANDSHAKE == 2 &&
                    SP_PACKET_RETRY == 3,
@@ -34,24 +33,18 @@ static struct sb_bytes read_cid(struct sb_reader *r)
 
 static bool read_short(const uint8_t *data, size_t size, uint8_t cid_size, struct sp_header *ret)
 {
-    struct sb_reader r = sb_reader_of(data, size);
-    uint8_t first = sb_reader_u8(&r);
-    const uint8_t *cid = sb_reader_take(&r, cid_size);
-    /* [RFC9000 17.3.1] Without the fixed bit it is not a valid packet. */
-    if (r.failed || (first & SP_HEADER_FIXED) == 0)
+    if (!sp_header_is_short(data, size, cid_size))
         return false;
-    /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes. */
-    if (sb_reader_left(&r) < PROTECTED_SIZE_MIN)
-        return false;
+    const uint8_t *cid = data + 1;
 
     /* One by one: this is the hot one, and a literal would be cleared as a whole and copied. */
     ret->type = SP_PACKET_ONE_RTT;
-    ret->first = first;
+    ret->first = data[0];
     ret->version = 0;
     memset(&ret->dcid, 0, sizeof(ret->dcid));
     ret->dcid.size = cid_size;
-    if (cid_size == SHORT_CID_SIZE_USUAL) /* a plain load and store */
-        memcpy(ret->dcid.bytes, cid, SHORT_CID_SIZE_USUAL);
+    if (cid_size == SP_CID_SIZE_USUAL)
+        memcpy(ret->dcid.bytes, cid, SP_CID_SIZE_USUAL);
     else
         memcpy(ret->dcid.bytes, cid, cid_size);
     memset(&ret->scid, 0, sizeof(ret->scid));
@@ -194,24 +187,6 @@ void sp_header_set_length(uint8_t *length_at, size_t length)
     sb_writer_varint_sized(&w, length, LENGTH_SIZE);
 }
 
-void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
-                           uint8_t **ret_pn_at)
-{
-    SB_ASSERT(header->pn_size >= 1 && header->pn_size <= SP_PN_SIZE_MAX);
-    SB_ASSERT(header->dcid->size <= SP_CID_SIZE_MAX);
-
-    /* [RFC9000 17.3.1] The reserved bits are 0 before protection. */
-    unsigned first = SP_HEADER_FIXED | (header->spin ? SP_HEADER_SPIN : 0) |
-                     (header->key_phase ? SP_HEADER_KEY_PHASE : 0) | (header->pn_size - 1);
-    sb_writer_u8(w, (uint8_t)first);
-    sb_writer_bytes(w, header->dcid->bytes, header->dcid->size);
-    uint8_t *pn_at = sb_writer_room(w, header->pn_size);
-    if (pn_at == NULL)
-        return;
-    sp_pn_write(pn_at, header->pn, header->pn_size);
-    *ret_pn_at = pn_at;
-}
-
 uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked)
 {
     SB_ASSERT(pn <= SP_PN_MAX);
@@ -228,45 +203,6 @@ uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked)
         return 3;
     SB_ASSERT(open_count < UINT64_C(1) << 31); /* the windows end long before */
     return SP_PN_SIZE_MAX;
-}
-
-void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size)
-{
-    SB_ASSERT(pn <= SP_PN_MAX);
-    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
-    for (uint32_t i = pn_size; i-- > 0; pn >>= 8)
-        at[i] = (uint8_t)pn;
-}
-
-uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size)
-{
-    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
-    uint32_t truncated = 0;
-    for (uint32_t i = 0; i < pn_size; i++)
-        truncated = truncated << 8 | at[i];
-    return truncated;
-}
-
-uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size)
-{
-    SB_ASSERT(next <= SP_PN_MAX + 1);
-    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
-    uint64_t window = UINT64_C(1) << pn_size * 8;
-    SB_ASSERT(truncated < window);
-
-    /* [RFC9000 17.1, A.3] The right low bits, then one window up or down where that is
-     * closer: the result lies in (next - window / 2, next + window / 2].  What would be no
-     * packet number is moved back into the range of them. */
-    uint64_t pn = (next & ~(window - 1)) | truncated;
-    if (pn + window / 2 <= next)
-        pn += window;
-    else if (pn > next + window / 2 && pn >= window)
-        pn -= window;
-    if (pn > SP_PN_MAX)
-        pn -= window;
-
-    SB_ASSERT(pn <= SP_PN_MAX);
-    return pn;
 }
 
 void sp_header_mask(uint8_t *first, uint8_t *pn_at, uint32_t pn_size,

@@ -53,6 +53,21 @@ struct sp_header {
     size_t size;             /* of the whole packet: the rest of the datagram starts here */
 };
 
+enum {
+    /* The size of the CIDs that we issue by default: copying so many is a load and a store. */
+    SP_CID_SIZE_USUAL = 8,
+};
+
+/* Whether `data` can be a packet with a short header; its packet number then stands at
+ * 1 + `cid_size`, with a whole sample behind it. */
+static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t cid_size)
+{
+    /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes.
+     * [RFC9000 17.3.1] Without the fixed bit it is not a valid packet. */
+    return size >= 1 + (size_t)cid_size + SP_PN_SIZE_MAX + SP_SAMPLE_SIZE &&
+           (data[0] & (SP_HEADER_LONG | SP_HEADER_FIXED)) == SP_HEADER_FIXED;
+}
+
 /* Reads the header at the start of `data`.  `short_cid_size` is the size of the
  * CIDs that this endpoint issues.  False: the datagram's rest is not a QUIC
  * packet that we can look into, drop it; `*ret` is then untouched.
@@ -98,19 +113,82 @@ static inline size_t sp_header_short_size(const struct sp_short_header *header)
     return 1 + (size_t)header->dcid->size + header->pn_size;
 }
 
-void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
-                           uint8_t **ret_pn_at);
+static inline void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size)
+{
+    SB_ASSERT(pn <= SP_PN_MAX);
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    if (SB_LIKELY(pn_size == 2))
+        sb_store_u16(at, (uint16_t)pn);
+    else
+        for (uint32_t i = pn_size; i-- > 0; pn >>= 8)
+            at[i] = (uint8_t)pn;
+}
+
+static inline void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
+                           uint8_t **ret_pn_at)
+{
+    /* Copies: a byte that is written could change the originals, for all the compiler knows. */
+    const struct sp_cid *dcid = header->dcid;
+    size_t cid_size = dcid->size;
+    uint32_t pn_size = header->pn_size;
+    uint64_t pn = header->pn;
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    SB_ASSERT(cid_size <= SP_CID_SIZE_MAX);
+
+    /* [RFC9000 17.3.1] The reserved bits are 0 before protection. */
+    unsigned first = SP_HEADER_FIXED | (header->spin ? SP_HEADER_SPIN : 0) |
+                     (header->key_phase ? SP_HEADER_KEY_PHASE : 0) | (pn_size - 1);
+    uint8_t *at = sb_writer_room(w, 1 + cid_size + pn_size);
+    if (at == NULL)
+        return;
+    *at++ = (uint8_t)first;
+    if (SB_LIKELY(cid_size == SP_CID_SIZE_USUAL))
+        memcpy(at, dcid->bytes, SP_CID_SIZE_USUAL);
+    else
+        memcpy(at, dcid->bytes, cid_size);
+    at += cid_size;
+    sp_pn_write(at, pn, pn_size);
+    *ret_pn_at = at;
+}
 
 /* [RFC9000 17.1, A.2] Bytes in which `pn` must be sent when the peer has acknowledged
  * up to `largest_acked`, UINT64_MAX if nothing yet. */
 uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked);
 
-void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size);
-uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size);
+static inline uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size)
+{
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    if (SB_LIKELY(pn_size == 2))
+        return sb_load_u16(at);
+    uint32_t truncated = 0;
+    for (uint32_t i = 0; i < pn_size; i++)
+        truncated = truncated << 8 | at[i];
+    return truncated;
+}
 
 /* [RFC9000 17.1, A.3] The packet number closest to `next` (one more than the largest received)
  * whose low bits are `truncated`. */
-uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size);
+static inline uint64_t sp_pn_expand(uint64_t next, uint32_t truncated, uint32_t pn_size)
+{
+    SB_ASSERT(next <= SP_PN_MAX + 1);
+    SB_ASSERT(pn_size >= 1 && pn_size <= SP_PN_SIZE_MAX);
+    uint64_t window = UINT64_C(1) << pn_size * 8;
+    SB_ASSERT(truncated < window);
+
+    /* [RFC9000 17.1, A.3] The right low bits, then one window up or down where that is
+     * closer: the result lies in (next - window / 2, next + window / 2].  What would be no
+     * packet number is moved back into the range of them. */
+    uint64_t pn = (next & ~(window - 1)) | truncated;
+    if (pn + window / 2 <= next)
+        pn += window;
+    else if (pn > next + window / 2 && pn >= window)
+        pn -= window;
+    if (pn > SP_PN_MAX)
+        pn -= window;
+
+    SB_ASSERT(pn <= SP_PN_MAX);
+    return pn;
+}
 
 /* Applies header protection.  `first` is the packet's first byte and `pn_at` its
  * packet number of `pn_size` bytes.  [RFC9001 5.4.1] */

@@ -47,6 +47,12 @@ static inline void micro_use(uint64_t value)
     __asm__ volatile("" : : "r"(value) : "memory");
 }
 
+/* .. or what wrote the object at `at`. */
+static inline void micro_use_at(const void *at)
+{
+    __asm__ volatile("" : : "r"(at) : "memory");
+}
+
 /* What is timed: `run` does `count` operations. */
 struct micro_subject {
     const char *name;

@@ -43,7 +43,7 @@ static void run_by_number(void *context, uint64_t count)
     (void)context;
     for (uint64_t i = 0; i < count; i++) {
         sc_nonce_make(iv, i, nonce);
-        __asm__ volatile("" : : "r"(nonce) : "memory");
+        micro_use_at(nonce);
     }
 }
 

@@ -72,11 +72,6 @@ void sb_writer_zeros(struct sb_writer *w, size_t size)
         memset(room, 0, size);
 }
 
-void sb_writer_varint(struct sb_writer *w, uint64_t value)
-{
-    sb_writer_varint_sized(w, value, sb_varint_size(value));
-}
-
 void sb_writer_varint_sized(struct sb_writer *w, uint64_t value, uint32_t size)
 {
     SB_ASSERT(size == 1 || size == 2 || size == 4 || size == 8);

@@ -56,6 +56,28 @@ static inline void sb_store_u64(uint8_t *at, uint64_t value)
     sb_store_u32(at + 4, (uint32_t)value);
 }
 
+/* Reads the number at `at`, all of whose bytes must be there, and returns what is behind it.
+ * [RFC9000 16] The two high bits of the first byte give the length: 1, 2, 4, 8.  Longer forms
+ * than necessary are valid.  Sizes repeat themselves from packet to packet: a
+ * branch for each is foreseen, and a computed size would have to be waited for. */
+static inline const uint8_t *sb_load_varint(const uint8_t *at, uint64_t *ret)
+{
+    if (*at < 0x40) {
+        *ret = *at;
+        return at + 1;
+    }
+    if (*at < 0x80) {
+        *ret = sb_load_u16(at) & 0x3fff;
+        return at + 2;
+    }
+    if (*at < 0xc0) {
+        *ret = sb_load_u32(at) & 0x3fffffff;
+        return at + 4;
+    }
+    *ret = sb_load_u64(at) & SB_VARINT_MAX;
+    return at + 8;
+}
+
 /* A reader walks a range of bytes that it does not own.
  *
  * It fails once and stays failed: after the first read past the end every
@@ -107,29 +129,15 @@ uint16_t sb_reader_u16(struct sb_reader *r);
 uint32_t sb_reader_u32(struct sb_reader *r);
 uint64_t sb_reader_u64(struct sb_reader *r);
 
-/* [RFC9000 16] The two high bits of the first byte give the length: 1, 2, 4, 8.  Longer forms
- * than necessary are valid. */
 static inline uint64_t sb_reader_varint(struct sb_reader *r)
 {
-    if (SB_UNLIKELY(r->failed || r->at == r->end)) {
+    if (SB_UNLIKELY(r->failed || r->at == r->end || sb_reader_left(r) < 1u << (*r->at >> 6))) {
         r->failed = true;
         return 0;
     }
-    uint32_t size = 1u << (*r->at >> 6);
-    if (size == 1)
-        return *r->at++;
-    if (SB_UNLIKELY(size > sb_reader_left(r))) {
-        r->failed = true;
-        return 0;
-    }
-    const uint8_t *first = r->at;
-    r->at += size;
-
-    if (size == 2)
-        return sb_load_u16(first) & 0x3fff;
-    if (size == 4)
-        return sb_load_u32(first) & 0x3fffffff;
-    return sb_load_u64(first) & SB_VARINT_MAX;
+    uint64_t value;
+    r->at = sb_load_varint(r->at, &value);
+    return value;
 }
 
 /* Steps over bytes of zero, up to the first other one, and returns how many those were. */
@@ -184,7 +192,7 @@ void sb_writer_u32(struct sb_writer *w, uint32_t value);
 void sb_writer_u64(struct sb_writer *w, uint64_t value);
 void sb_writer_bytes(struct sb_writer *w, const void *data, size_t size);
 void sb_writer_zeros(struct sb_writer *w, size_t size);
-void sb_writer_varint(struct sb_writer *w, uint64_t value);
+
 /* Writes `value` in exactly `size` bytes: 1, 2, 4 or 8, and it must fit. */
 void sb_writer_varint_sized(struct sb_writer *w, uint64_t value, uint32_t size);
 
@@ -193,6 +201,33 @@ static inline uint32_t sb_varint_size(uint64_t value)
 {
     SB_ASSERT(value <= SB_VARINT_MAX);
     return value < 0x40 ? 1 : value < 0x4000 ? 2 : value < 0x40000000 ? 4 : 8;
+}
+
+/* Writes the shortest form, for which there must be room, and returns what is behind it. */
+static inline uint8_t *sb_store_varint(uint8_t *at, uint64_t value)
+{
+    if (value < 0x40) {
+        *at = (uint8_t)value;
+        return at + 1;
+    }
+    if (value < 0x4000) {
+        sb_store_u16(at, (uint16_t)(value | 0x4000));
+        return at + 2;
+    }
+    if (value < 0x40000000) {
+        sb_store_u32(at, (uint32_t)(value | 0x80000000));
+        return at + 4;
+    }
+    SB_ASSERT(value <= SB_VARINT_MAX);
+    sb_store_u64(at, value | UINT64_C(0xc000000000000000));
+    return at + 8;
+}
+
+static inline void sb_writer_varint(struct sb_writer *w, uint64_t value)
+{
+    uint8_t *room = sb_writer_room(w, sb_varint_size(value));
+    if (room != NULL)
+        (void)sb_store_varint(room, value);
 }
 
 #endif

@@ -10,6 +10,9 @@
 #define SB_LIKELY(cond) __builtin_expect(!!(cond), 1)
 #define SB_UNLIKELY(cond) __builtin_expect(!!(cond), 0)
 
+/* Out of the way of what calls it. */
+#define SB_NEVER_INLINE __attribute__((noinline))
+
 #define SB_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define SB_CACHE_LINE 64

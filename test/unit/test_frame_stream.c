@@ -75,6 +75,44 @@ static void the_data_is_borrowed(void **state)
     assert_ptr_equal(got.stream.data, bytes + 3);
 }
 
+/* Into room for exactly the head, and for one byte less. */
+static void check_tight_write(const struct sp_stream_head *head, const uint8_t *want)
+{
+    uint8_t out[32];
+    size_t size = sp_frame_stream_head_size(head);
+    struct sb_writer w = sb_writer_of(out, size);
+    sp_frame_write_stream_head(&w, head);
+    assert_false(w.failed);
+    assert_int_equal(sb_writer_used(&w), size);
+    assert_memory_equal(out, want, size);
+
+    w = sb_writer_of(out, size - 1);
+    sp_frame_write_stream_head(&w, head);
+    assert_true(w.failed);
+}
+
+/* `bytes` is the frame of `head` with its data, and if it has a length one byte more. */
+static void check_read(const struct sp_stream_head *head, uint32_t packet_type,
+                       const uint8_t *bytes, size_t size)
+{
+    struct sb_reader r = sb_reader_of(bytes, size);
+    struct sp_frame got;
+    assert_int_equal(sp_frame_read(&r, packet_type, &got), SP_OK);
+    assert_int_equal(got.type & ~(uint64_t)SP_STREAM_FLAGS, SP_FRAME_STREAM);
+    assert_int_equal(got.stream.id, head->id);
+    assert_int_equal(got.stream.offset, head->offset);
+    assert_int_equal(got.stream.size, head->size);
+    assert_int_equal(got.stream.fin, head->fin);
+    assert_ptr_equal(got.stream.data, bytes + sp_frame_stream_head_size(head));
+    assert_int_equal(sb_reader_left(&r), head->has_length ? 1 : 0);
+
+    size_t needed = size - (head->has_length ? 1 : head->size);
+    for (size_t cut = 1; cut < needed; cut++) {
+        r = sb_reader_of(bytes, cut);
+        assert_int_equal(sp_frame_read(&r, packet_type, &got), SP_ERR_FRAME_ENCODING);
+    }
+}
+
 static void every_head_is_read_back_and_has_its_size(void **state)
 {
     (void)state;
@@ -94,21 +132,15 @@ static void every_head_is_read_back_and_has_its_size(void **state)
         struct sb_writer w = sb_writer_of(out, sizeof(out));
         sp_frame_write_stream_head(&w, &head);
         assert_int_equal(sb_writer_used(&w), sp_frame_stream_head_size(&head));
+        check_tight_write(&head, out);
         sb_writer_bytes(&w, data, head.size);
         if (head.has_length)
             sp_frame_write_ping(&w); /* the length ends it, not the packet */
         assert_false(w.failed);
 
-        struct sb_reader r = sb_reader_of(out, sb_writer_used(&w));
-        struct sp_frame got;
-        assert_int_equal(sp_frame_read(&r, SP_PACKET_ZERO_RTT, &got), SP_OK);
-        assert_int_equal(got.type & ~(uint64_t)SP_STREAM_FLAGS, SP_FRAME_STREAM);
-        assert_int_equal(got.stream.id, head.id);
-        assert_int_equal(got.stream.offset, head.offset);
-        assert_int_equal(got.stream.size, head.size);
-        assert_int_equal(got.stream.fin, head.fin);
-        assert_memory_equal(got.stream.data, data, head.size);
-        assert_int_equal(sb_reader_left(&r), head.has_length ? 1 : 0);
+        /* Both ways: the one for all frames, and the one for STREAM frames of 1-RTT packets. */
+        check_read(&head, SP_PACKET_ZERO_RTT, out, sb_writer_used(&w));
+        check_read(&head, SP_PACKET_ONE_RTT, out, sb_writer_used(&w));
     }
 }
 
