@@ -15,12 +15,10 @@
 #define LINE_BYTES    256
 #define ARGUMENTS_MAX 64
 
-/* What callgrind watches: not inlined, not cloned, and it returns itself. */
-__attribute__((noinline, noclone)) void micro_counted(const struct micro_subject *subject,
-                                                      uint64_t count);
+void micro_counted(const struct micro_subject *subject, uint64_t count);
 
-__attribute__((noinline, noclone)) void micro_counted(const struct micro_subject *subject,
-                                                      uint64_t count)
+/* What callgrind watches, by this name: a function that stays one, and that returns itself. */
+SB_NEVER_INLINE void micro_counted(const struct micro_subject *subject, uint64_t count)
 {
     subject->run(subject->context, count);
     __asm__ volatile("" : : : "memory");
