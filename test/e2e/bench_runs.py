@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 
 import bench_support as support
 
@@ -237,6 +238,23 @@ class Backends(support.BenchTest):
                 self.assertGreater(result['requests'], 100)
             result = self.run_over(backend, 'handshake', '--seconds', '0.8', '--warmup', '0.1')
             self.assertGreater(result['handshakes'], 10)
+
+    def test_they_can_be_compared(self):
+        path = self.path('rows.json')
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench',
+                               'load', 'backends.py')
+        done = subprocess.run([sys.executable, program, support.BENCH, '--runs', '1', '--seconds',
+                               '0.3', '--json', path], capture_output=True, text=True,
+                              timeout=support.HANG_S, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        with open(path, encoding='utf-8') as file:
+            rows = json.load(file)
+        self.assertEqual(len(rows), 4)
+        self.assertEqual(len(done.stdout.splitlines()), 1 + len(rows))
+        for row in rows:
+            self.assertGreater(row['ratio'], 0)
+            for backend in ('io_uring', 'mmsg'):
+                self.assertGreater(row[backend]['cpu'], 0)
 
     def test_the_two_talk_to_each_other(self):
         _, address = self.start_server('--backend', 'mmsg')
