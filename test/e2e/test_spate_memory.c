@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* No memory is asked for once a shard is warm: not by us, not by OpenSSL, not by the C library.
  *
- * Each load first runs over half as many connections again as it has later, so that the pools
- * have seen more than they will, and then for its packets, with every request of the thread
- * counted that runs both shards. */
+ * Each load first runs over half as many connections again as it has later, rr with as many
+ * requests at once as there may be, so that the pools have seen more than they will; and then for
+ * its packets, with every request of the thread counted that runs both shards. */
 
 #include "test/support/spate_world.h"
 
@@ -20,6 +20,7 @@ enum {
     CONNS_MAX = 60, /* while it gets warm */
     PIECE_SIZE = 256 * 1024,
     PIECES = 4, /* lent at a time, a connection */
+    RR_INFLIGHT_WARM = 100, /* all that the peer allows, while it gets warm */
     REQUEST_SIZE = 64,
     RESPONSE_SIZE = 1024,
     SEED = 20240229,
@@ -39,6 +40,7 @@ struct load {
 };
 
 static const struct load *now;
+static bool is_warm;
 
 /* ---- bulk: one stream a connection, up, without an end ------------------------------------- */
 
@@ -60,26 +62,37 @@ static void bulk_client(struct pw_end *end, struct spate_event *event)
 
 /* ---- rr: a stream a request ---------------------------------------------------------------- */
 
-static void rr_request(struct spate_conn *conn)
+/* Opens streams until as many as wanted are open, or as the peer allows. */
+static void rr_top_up(struct spate_conn *conn, uint32_t *open_count)
 {
-    uint64_t id;
-    int result = spate_stream_open(conn, false, &id);
-    if (result == -ENOTCONN)
-        return; /* one of those that were closed when it was warm */
-    assert_int_equal(result, 0);
-    assert_int_equal(spate_stream_send(conn, id, payload, REQUEST_SIZE, true, 0), 0);
+    uint32_t wanted = is_warm ? now->inflight : RR_INFLIGHT_WARM;
+    while (*open_count < wanted) {
+        uint64_t id;
+        int result = spate_stream_open(conn, false, &id);
+        if (result == -ENOTCONN || result == -EAGAIN)
+            return; /* closed when it was warm; or STREAMS_AVAILABLE will come */
+        assert_int_equal(result, 0);
+        assert_int_equal(spate_stream_send(conn, id, payload, REQUEST_SIZE, true, 0), 0);
+        (*open_count)++;
+    }
 }
 
 static void rr_begin(struct spate_conn *conn)
 {
-    for (uint32_t i = 0; i < now->inflight; i++)
-        rr_request(conn);
+    static uint32_t open_counts[CONNS_MAX];
+    static uint32_t used;
+    uint32_t *open_count = &open_counts[used++];
+    spate_conn_set_user(conn, open_count);
+    rr_top_up(conn, open_count);
 }
 
 static void rr_client(struct pw_end *end, struct spate_event *event)
 {
+    uint32_t *open_count = event->conn_user;
     if (event->kind == SPATE_EVENT_STREAM_CLOSED)
-        rr_request(event->conn);
+        (*open_count)--;
+    if (event->kind == SPATE_EVENT_STREAM_CLOSED || event->kind == SPATE_EVENT_STREAMS_AVAILABLE)
+        rr_top_up(event->conn, open_count);
     pw_default(end, event);
 }
 
@@ -127,7 +140,9 @@ static void warm_up(struct pw *w)
     w->client.on_event = now->client;
     for (uint32_t i = 0; i < count; i++)
         now->begin(conns[i]);
+    is_warm = false;
     run_for(w, PACKETS_WARM);
+    is_warm = true;
 
     for (uint32_t i = now->conn_count; i < count; i++)
         spate_conn_close(conns[i], 0, "");
