@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sealing and opening of packets through OpenSSL's EVP.
+/* Sealing and opening of packets through OpenSSL's EVP, or by the fused AES-GCM where
+ * there is one (crypto/aead_fused.h), which has all of this file's rules of its own.
  *
  * The nonce is the IV of the key, exclusive-or the packet number: it is never drawn at
  * random, and proto/ never uses a packet number twice with one key.  [RFC9001 5.3]
@@ -34,8 +35,22 @@
 
 #include "proto/base/assert.h"
 
-bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys)
+static bool init_fused(struct sc_aead *aead, const struct sc_suite *suite,
+                       const struct sc_keys *keys, const struct sc_fused *fused)
 {
+    struct sc_fused_key *key = OPENSSL_malloc(sizeof(*key));
+    if (key == NULL)
+        return false;
+    fused->init_key(key, keys->key, suite->key_size, keys->iv);
+    *aead = (struct sc_aead){.fused = fused, .fused_key = key};
+    return true;
+}
+
+bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys,
+                  const struct sc_fused *fused)
+{
+    if (fused != NULL && suite->is_aes)
+        return init_fused(aead, suite, keys, fused);
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
     if (cipher == NULL)
         return false;
@@ -47,7 +62,7 @@ bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const stru
     }
     SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
     SB_ASSERT(EVP_CIPHER_CTX_get_iv_length(cipher) == SC_IV_SIZE);
-    aead->cipher = cipher;
+    *aead = (struct sc_aead){.cipher = cipher};
     memcpy(aead->iv, keys->iv, sizeof(aead->iv));
     return true;
 }
@@ -74,6 +89,10 @@ static struct sb_bytes gather(const struct sp_seal *packet, size_t *ret_copied)
 
 size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
 {
+    if (aead->fused != NULL) {
+        aead->fused->seal(aead->fused_key, packet);
+        return 0;
+    }
     SB_ASSERT(packet->part_count >= 1);
     SB_ASSERT(packet->header_size > 0 && packet->header_size <= INT_MAX);
     SB_ASSERT(packet->pn <= SP_PN_MAX);
@@ -102,7 +121,7 @@ size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
     return copied;
 }
 
-void sc_aead_open(struct sc_aead *aead, struct sp_open *packet)
+static void open_one(struct sc_aead *aead, struct sp_open *packet)
 {
     SB_ASSERT(packet->header_size > 0 && packet->header_size <= INT_MAX);
     SB_ASSERT(packet->size <= INT_MAX);
@@ -137,8 +156,22 @@ void sc_aead_open(struct sc_aead *aead, struct sp_open *packet)
         ERR_clear_error(); /* a provider may leave a word behind, and forgeries are free */
 }
 
+void sc_aead_open(struct sc_aead *aead, struct sp_open *packets, size_t count)
+{
+    if (aead->fused != NULL) {
+        aead->fused->open(aead->fused_key, packets, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        open_one(aead, &packets[i]);
+}
+
 void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret)
 {
+    if (aead->fused != NULL) {
+        aead->fused->peek(aead->fused_key, packet, size, ret);
+        return;
+    }
     SB_ASSERT(size <= SP_PEEK_SIZE_MAX && packet->size >= SP_TAG_SIZE + size);
     uint8_t nonce[SC_IV_SIZE];
     sc_nonce_make(aead->iv, packet->pn, nonce);
@@ -151,5 +184,6 @@ void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t siz
 void sc_aead_deinit(struct sc_aead *aead)
 {
     EVP_CIPHER_CTX_free(aead->cipher); /* cleanses its key schedule */
+    OPENSSL_clear_free(aead->fused_key, sizeof(*aead->fused_key));
     OPENSSL_cleanse(aead, sizeof(*aead));
 }

@@ -9,6 +9,7 @@
 
 #include <openssl/types.h>
 
+#include "crypto/aead_fused.h"
 #include "crypto/keys.h"
 #include "crypto/suite.h"
 #include "proto/base/bytes.h"
@@ -24,20 +25,23 @@ static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn,
     sb_store_u64(ret + PAD_SIZE, sb_load_u64(iv + PAD_SIZE) ^ pn);
 }
 
-/* Packet protection with one packet key.  [RFC9001 5.3]  One owner, one thread. */
+/* Packet protection with one packet key.  [RFC9001 5.3]  One owner, one thread.
+ * It is OpenSSL's or a fused one: `cipher` or `fused` is NULL. */
 struct sc_aead {
     EVP_CIPHER_CTX *cipher; /* keyed once; only the nonce changes */
     uint8_t iv[SC_IV_SIZE];
+    const struct sc_fused *fused;
+    struct sc_fused_key *fused_key; /* ours */
 };
 
-/* Takes key and IV from `keys`, which stay the caller's.  False, and nothing to
- * deinit, without memory. */
+/* Takes key and IV from `keys`, which stay the caller's.  With `fused` AES-GCM is done by it,
+ * and anything else by OpenSSL.  False, and nothing to deinit, without memory. */
 SB_MUST_USE bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite,
-                              const struct sc_keys *keys);
+                              const struct sc_keys *keys, const struct sc_fused *fused);
 
 /* See struct sp_protect_ops for these. */
 size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
-void sc_aead_open(struct sc_aead *aead, struct sp_open *packet);
+void sc_aead_open(struct sc_aead *aead, struct sp_open *packets, size_t count);
 void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret);
 
 /* Wipes; harmless on a zeroed one. */

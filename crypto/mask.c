@@ -17,13 +17,31 @@
 #include "proto/base/compiler.h"
 
 struct sc_mask {
-    EVP_CIPHER_CTX *cipher;
+    EVP_CIPHER_CTX *cipher; /* NULL with `fused` */
     uint32_t ref_count;
     bool is_block_cipher; /* AES-ECB; otherwise ChaCha20 */
+    const struct sc_fused *fused;
+    struct sc_fused_schedule schedule[]; /* one, with `fused` */
 };
 
-struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp)
+static struct sc_mask *create_fused(const struct sc_suite *suite, const uint8_t *hp,
+                                    const struct sc_fused *fused)
 {
+    struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask) + sizeof(mask->schedule[0]));
+    if (mask == NULL)
+        return NULL;
+    fused->init_schedule(mask->schedule, hp, suite->key_size);
+    mask->fused = fused;
+    mask->ref_count = 1;
+    mask->is_block_cipher = true;
+    return mask;
+}
+
+struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp,
+                               const struct sc_fused *fused)
+{
+    if (fused != NULL && suite->is_aes)
+        return create_fused(suite, hp, fused);
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
     struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask));
     if (cipher == NULL || mask == NULL ||
@@ -55,6 +73,8 @@ void sc_mask_unref(struct sc_mask *mask)
     if (--mask->ref_count > 0)
         return;
     EVP_CIPHER_CTX_free(mask->cipher);
+    if (mask->fused != NULL)
+        OPENSSL_cleanse(mask->schedule, sizeof(mask->schedule[0]));
     OPENSSL_free(mask);
 }
 
@@ -97,7 +117,9 @@ static void make_chacha20(struct sc_mask *mask, const uint8_t *const *samples, s
 void sc_mask_make(struct sc_mask *mask, const uint8_t *const *samples, size_t count,
                   uint8_t (*ret)[SP_MASK_SIZE])
 {
-    if (mask->is_block_cipher)
+    if (mask->fused != NULL)
+        mask->fused->masks(mask->schedule, samples, count, ret);
+    else if (mask->is_block_cipher)
         make_aes(mask, samples, count, ret);
     else
         make_chacha20(mask, samples, count, ret);

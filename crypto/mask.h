@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/aead_fused.h"
 #include "crypto/suite.h"
 #include "proto/quic.h"
 
@@ -15,9 +16,10 @@
  * all of them belong to one connection. */
 struct sc_mask;
 
-/* `hp` has suite->key_size bytes and stays the caller's.  One reference; NULL
- * without memory. */
-struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp);
+/* `hp` has suite->key_size bytes and stays the caller's.  With `fused` AES is done by it.
+ * One reference; NULL without memory. */
+struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp,
+                               const struct sc_fused *fused);
 struct sc_mask *sc_mask_ref(struct sc_mask *mask);
 void sc_mask_unref(struct sc_mask *mask); /* the last one wipes and frees; NULL is accepted */
 

@@ -22,6 +22,7 @@
 /* What proto/ knows as struct sp_key. */
 struct sc_key {
     const struct sc_suite *suite;
+    const struct sc_fused *fused; /* NULL: OpenSSL */
     struct sc_aead aead;
     struct sc_mask *mask; /* one reference */
     uint8_t secret[SP_SECRET_SIZE_MAX];
@@ -48,20 +49,21 @@ static void key_destroy(struct sp_key *opaque)
 }
 
 /* Makes a key of `secret`; with `mask` if there is one, otherwise with one of its own. */
-static struct sp_key *key_create(const struct sc_suite *suite, const uint8_t *secret,
-                                 struct sc_mask *mask)
+static struct sp_key *key_create(const struct sc_fused *fused, const struct sc_suite *suite,
+                                 const uint8_t *secret, struct sc_mask *mask)
 {
     struct sc_key *key = OPENSSL_zalloc(sizeof(*key));
     if (key == NULL)
         return NULL;
     key->suite = suite;
+    key->fused = fused;
     memcpy(key->secret, secret, suite->secret_size);
 
     struct sc_keys keys;
     bool done = sc_keys_derive(suite, secret, &keys);
     if (done) {
-        key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp);
-        done = sc_aead_init(&key->aead, suite, &keys) && key->mask != NULL;
+        key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp, fused);
+        done = sc_aead_init(&key->aead, suite, &keys, fused) && key->mask != NULL;
         sc_keys_wipe(&keys);
     }
     struct sp_key *opaque = (struct sp_key *)(void *)key;
@@ -75,14 +77,13 @@ static struct sp_key *key_create(const struct sc_suite *suite, const uint8_t *se
 static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
                        struct sp_key **ret_read, struct sp_key **ret_write)
 {
-    (void)context;
     uint8_t secrets[2][SC_INITIAL_SECRET_SIZE]; /* by the role that sends */
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
     if (suite == NULL || !sc_keys_initial_secrets(dcid, secrets[SP_CLIENT], secrets[SP_SERVER]))
         return false;
-    struct sp_key *read =
-        key_create(suite, secrets[role == SP_CLIENT ? SP_SERVER : SP_CLIENT], NULL);
-    struct sp_key *write = key_create(suite, secrets[role], NULL);
+    const uint8_t *read_secret = secrets[role == SP_CLIENT ? SP_SERVER : SP_CLIENT];
+    struct sp_key *read = key_create(context, suite, read_secret, NULL);
+    struct sp_key *write = key_create(context, suite, secrets[role], NULL);
     OPENSSL_cleanse(secrets, sizeof(secrets));
     if (read == NULL || write == NULL) {
         key_destroy(read);
@@ -97,12 +98,11 @@ static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role ro
 static struct sp_key *op_key(void *context, enum sp_suite suite_id, const uint8_t *secret,
                              size_t secret_size)
 {
-    (void)context;
     const struct sc_suite *suite = sc_suite_find(suite_id);
     if (suite == NULL)
         return NULL;
     SB_ASSERT(secret_size == suite->secret_size);
-    return key_create(suite, secret, NULL);
+    return key_create(context, suite, secret, NULL);
 }
 
 static struct sp_key *op_next(const struct sp_key *opaque)
@@ -111,7 +111,7 @@ static struct sp_key *op_next(const struct sp_key *opaque)
     uint8_t secret[SP_SECRET_SIZE_MAX];
     struct sp_key *next = NULL;
     if (sc_keys_next_secret(key->suite, key->secret, secret))
-        next = key_create(key->suite, secret, key->mask);
+        next = key_create(key->fused, key->suite, secret, key->mask);
     OPENSSL_cleanse(secret, sizeof(secret));
     return next;
 }
@@ -128,8 +128,7 @@ static size_t op_seal(struct sp_key *key, const struct sp_seal *packet)
 
 static void op_open(struct sp_key *key, struct sp_open *packets, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        sc_aead_open(&key_of(key)->aead, &packets[i]);
+    sc_aead_open(&key_of(key)->aead, packets, count);
 }
 
 static void op_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)

@@ -2,6 +2,7 @@
 #ifndef SC_SUITE_H
 #define SC_SUITE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <openssl/types.h>
@@ -17,6 +18,7 @@ struct sc_suite {
     const char *aead_name; /* for OpenSSL's providers, as the next two */
     const char *mask_name;
     const char *digest_name;
+    bool is_aes;
     uint8_t key_size;    /* of the packet key and of the header key. [RFC9001 5.4.3] */
     uint8_t secret_size; /* of traffic secrets: what the hash gives */
     struct sp_key_limits limits;

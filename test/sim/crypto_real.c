@@ -69,7 +69,7 @@ struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
     if (configs[SP_CLIENT] == NULL)
         make_configs();
     return (struct qs_crypto){
-        .protect = sc_protect(),
+        .protect = sc_protect(sc_fused_best()),
         .tls_ops = &sc_tls_ops,
         .make_tls = make_real_tls,
         .plan = plan,

@@ -14,6 +14,7 @@
 #include "crypto/reset.h"
 #include "crypto/retry_tag.h"
 #include "crypto/suite.h"
+#include "test/support/ciphers.h"
 #include "test/support/tls_pair.h"
 
 static uint64_t asked_count;          /* requests so far, of those that count */
@@ -54,7 +55,7 @@ static void a_packet_asks_for_no_memory(void **state)
     static const uint8_t header[] = {0x40, 1, 2, 3};
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         const struct sc_suite *suite = sc_suite_at(s);
-        struct sp_key *key = ops->key(NULL, suite->id, secret, suite->secret_size);
+        struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
         uint8_t packet[100 + SP_TAG_SIZE] = {0};
         const uint8_t *sample = packet;
         uint8_t mask[1][SP_MASK_SIZE];
@@ -96,7 +97,7 @@ static void a_reset_token_asks_for_no_memory(void **state)
 static bool try_key(void)
 {
     static const uint8_t secret[SP_SECRET_SIZE_MAX];
-    struct sp_key *key = ops->key(NULL, SP_SUITE_AES_256_GCM, secret, 48);
+    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_AES_256_GCM, secret, 48);
     struct sp_key *next = key == NULL ? NULL : ops->next(key);
     bool done = next != NULL;
     ops->destroy(key);
@@ -108,7 +109,7 @@ static bool try_initial(void)
 {
     struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
     struct sp_key *read = NULL, *write = NULL;
-    bool done = ops->initial(NULL, &dcid, SP_SERVER, &read, &write);
+    bool done = ops->initial(qt_cipher, &dcid, SP_SERVER, &read, &write);
     assert_int_equal(read != NULL, done);
     assert_int_equal(write != NULL, done);
     ops->destroy(read);
@@ -251,5 +252,5 @@ int main(void)
     };
 
     sb_assert_handler = qt_on_assert;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qt_run_with_each_cipher(tests, QT_COUNT(tests));
 }

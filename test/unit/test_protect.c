@@ -5,6 +5,7 @@
 
 #include "crypto/protect.h"
 #include "crypto/suite.h"
+#include "test/support/ciphers.h"
 
 static const struct sp_protect_ops *const ops = &sc_protect_ops;
 
@@ -12,7 +13,7 @@ static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
 {
     uint8_t secret[SP_SECRET_SIZE_MAX];
     memset(secret, seed, sizeof(secret));
-    struct sp_key *key = ops->key(NULL, suite->id, secret, suite->secret_size);
+    struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
     assert_non_null(key);
     return key;
 }
@@ -267,8 +268,8 @@ static void an_unknown_suite_has_no_key(void **state)
 {
     (void)state;
     static const uint8_t secret[32];
-    assert_null(ops->key(NULL, SP_SUITE_NONE, secret, sizeof(secret)));
-    assert_null(ops->key(NULL, (enum sp_suite)0x1304, secret, sizeof(secret))); /* AES-CCM */
+    assert_null(ops->key(qt_cipher, SP_SUITE_NONE, secret, sizeof(secret)));
+    assert_null(ops->key(qt_cipher, (enum sp_suite)0x1304, secret, sizeof(secret))); /* AES-CCM */
     ops->destroy(NULL);
 }
 
@@ -282,8 +283,8 @@ static void initial_keys_work_for_cids_of_every_size(void **state)
         struct sp_cid dcid = sp_cid_of(bytes, size);
         struct sp_key *client_read, *client_write, *server_read, *server_write;
         uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
-        assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client_read, &client_write));
-        assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server_read, &server_write));
+        assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client_read, &client_write));
+        assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server_read, &server_write));
         seal(client_write, 0, &part, 1, packet);
         assert_true(sp_open_in_place(ops, server_read, 0, (struct sb_bytes){header, sizeof(header)},
                                      packet, sizeof(packet)));
@@ -313,5 +314,5 @@ int main(void)
     };
 
     sb_assert_handler = qt_on_assert;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qt_run_with_each_cipher(tests, QT_COUNT(tests));
 }

@@ -8,6 +8,7 @@
 #include "crypto/keys.h"
 #include "crypto/protect.h"
 #include "crypto/retry_tag.h"
+#include "test/support/ciphers.h"
 #include "test/support/hex.h"
 #include "test/vector/rfc9001.h"
 
@@ -174,8 +175,8 @@ static void the_client_initial_is_that_of_a2(void **state)
     (void)state;
     struct sp_cid dcid = cid_of(RFC9001_DCID);
     struct sp_key *client[2], *server[2]; /* read, write */
-    assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client[0], &client[1]));
-    assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server[0], &server[1]));
+    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client[0], &client[1]));
+    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server[0], &server[1]));
     assert_sealed(client[1], &client_initial);
     assert_opened(server[0], &client_initial);
     for (size_t i = 0; i < 2; i++) {
@@ -189,8 +190,8 @@ static void the_server_initial_is_that_of_a3(void **state)
     (void)state;
     struct sp_cid dcid = cid_of(RFC9001_DCID);
     struct sp_key *client[2], *server[2];
-    assert_true(ops->initial(NULL, &dcid, SP_CLIENT, &client[0], &client[1]));
-    assert_true(ops->initial(NULL, &dcid, SP_SERVER, &server[0], &server[1]));
+    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client[0], &client[1]));
+    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server[0], &server[1]));
     assert_sealed(server[1], &server_initial);
     assert_opened(client[0], &server_initial);
     for (size_t i = 0; i < 2; i++) {
@@ -214,7 +215,7 @@ static void the_chacha20_packet_is_that_of_a5(void **state)
 {
     (void)state;
     struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
-    struct sp_key *key = ops->key(NULL, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
     assert_non_null(key);
     assert_sealed(key, &chacha_short);
     assert_opened(key, &chacha_short);
@@ -240,7 +241,7 @@ static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void *
 {
     (void)state;
     struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
-    struct sp_key *key = ops->key(NULL, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
     struct qt_hex header = qt_hex(RFC9001_CHACHA_HEADER);
     struct qt_hex cipher = qt_hex(RFC9001_CHACHA_CIPHER);
     uint64_t pn = chacha_short.pn;
@@ -303,5 +304,5 @@ int main(void)
     };
 
     sb_assert_handler = qt_on_assert;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qt_run_with_each_cipher(tests, QT_COUNT(tests));
 }

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SC_AEAD_FUSED_H
+#define SC_AEAD_FUSED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crypto/keys.h"
+#include "proto/protect.h"
+
+/* AES-GCM made for packets, on CPUs that have VAES and VPCLMULQDQ.
+ *
+ *     const struct sc_fused *fused = sc_fused_best();    NULL: none here
+ *     fused->init_key(&key, ..)  ->  fused->seal(&key, ..) / open / peek  ->  OPENSSL_cleanse()
+ *
+ * A key is constant once it is made: any number of threads may use it at a time.  How it works
+ * stands in crypto/aead_fused_impl.h. */
+
+enum {
+    SC_FUSED_ROUND_KEYS_MAX = 15, /* of AES-256 */
+    /* Blocks that can be hashed with one reduction: the most that any variant's group has (16),
+     * a vector of associated data (4), and the lengths (1). */
+    SC_FUSED_POWERS = 21,
+    /* A vector that begins in the table may end behind it: on zeros. */
+    SC_FUSED_POWERS_PADDING = 3,
+};
+
+/* The round keys of AES, in the order of use. */
+struct sc_fused_schedule {
+    uint8_t keys[SC_FUSED_ROUND_KEYS_MAX][16];
+    uint32_t rounds; /* 10 or 14 */
+};
+
+/* A packet key.  Powers of the hash key H are in the form that a multiplication wants them
+ * in, bytes reversed and times x, the highest first. */
+struct sc_fused_key {
+    uint8_t powers[SC_FUSED_POWERS + SC_FUSED_POWERS_PADDING][16];
+    uint8_t folds[SC_FUSED_POWERS + SC_FUSED_POWERS_PADDING][16]; /* low half XOR high half */
+    uint8_t iv[16];                                               /* SC_IV_SIZE of it, then zeros */
+    struct sc_fused_schedule schedule;
+};
+
+/* One variant.  What is not said here is as in struct sp_protect_ops. */
+struct sc_fused {
+    const char *name;
+    /* `size` of an AES key is 16 or 32.  Whoever has a key or a schedule wipes it. */
+    void (*init_schedule)(struct sc_fused_schedule *schedule, const uint8_t *key, size_t size);
+    void (*init_key)(struct sc_fused_key *key, const uint8_t *aes_key, size_t size,
+                     const uint8_t iv[SC_IV_SIZE]);
+    void (*seal)(const struct sc_fused_key *key, const struct sp_seal *packet);
+    /* A packet that is not authentic leaves zeros where its plaintext would be. */
+    void (*open)(const struct sc_fused_key *key, struct sp_open *packets, size_t count);
+    void (*peek)(const struct sc_fused_key *key, const struct sp_open *packet, size_t size,
+                 uint8_t *ret);
+    void (*masks)(const struct sc_fused_schedule *schedule, const uint8_t *const *samples,
+                  size_t count, uint8_t (*ret)[SP_MASK_SIZE]);
+};
+
+/* Variants by preference: whether this CPU can run it, and NULL behind the last.  `*ret_reason`
+ * says why it cannot, and is NULL if it can.  The first call of a process asks the CPU
+ * and tests what it can run.  Threads: any. */
+const struct sc_fused *sc_fused_at(size_t index, const char **ret_reason);
+
+/* The first that can run, or NULL.  Threads: any. */
+const struct sc_fused *sc_fused_best(void);
+
+/* Does `fused` give what has been published?  Needs a CPU that can run it. */
+bool sc_fused_self_test(const struct sc_fused *fused);
+
+/* Of variants: */
+
+/* `size` is 16 or 32.  Needs AES-NI. */
+void sc_fused_schedule_init(struct sc_fused_schedule *schedule, const uint8_t *key, size_t size);
+
+extern const struct sc_fused sc_fused_avx2;
+extern const struct sc_fused sc_fused_avx512;
+
+#endif
