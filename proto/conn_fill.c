@@ -83,11 +83,19 @@ static bool add_number(struct sp_conn *conn, struct sp_build *build, enum sp_fra
     return commit(conn, build, &w, type, number, NULL);
 }
 
+/* The round trip that windows are sized by.  Queues count up to as much again as the path:
+ * beyond that they are rather the window's own work, which more window would only make longer. */
+static uint64_t window_rtt_ns(const struct sp_conn *conn)
+{
+    const struct sp_rtt *rtt = &conn->loss.rtt;
+    return SB_MIN(rtt->smoothed_ns, 2 * rtt->min_ns);
+}
+
 static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     if (conn->wants_max_data) {
         uint64_t limit = sp_window_wants_update(&conn->window)
-                             ? sp_window_update(&conn->window, conn->loss.rtt.smoothed_ns, now_ns)
+                             ? sp_window_update(&conn->window, window_rtt_ns(conn), now_ns)
                              : conn->window.limit;
         if (add_number(conn, build, SP_FRAME_MAX_DATA, limit))
             conn->wants_max_data = false;
@@ -189,7 +197,7 @@ static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
         bit = SP_CONTROL_MAX_DATA;
         type = SP_FRAME_MAX_STREAM_DATA;
         if (sp_window_wants_update(window))
-            (void)sp_window_update(window, conn->loss.rtt.smoothed_ns, now_ns);
+            (void)sp_window_update(window, window_rtt_ns(conn), now_ns);
         number = window->limit;
         sp_frame_write_stream_limit(&w, type, stream->id, number);
     } else {

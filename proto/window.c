@@ -4,6 +4,12 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
+/* What both ends take to hear of each other beside the path: a turn of a busy shard, a timer. */
+#define ENDS_NS SB_MS
+
+/* How much of the window is used up before it is offered again: a fourth. */
+#define STEPS 4
+
 void sp_window_init(struct sp_window *window, uint64_t size, uint64_t size_max)
 {
     SB_ASSERT(size <= size_max);
@@ -27,14 +33,28 @@ void sp_window_consume(struct sp_window *window, uint64_t bytes)
 
 bool sp_window_wants_update(const struct sp_window *window)
 {
-    return window->consumed + window->size - window->limit >= SB_MAX(window->size / 2, 1);
+    return window->consumed + window->size - window->limit >= SB_MAX(window->size / STEPS, 1);
+}
+
+/* Bytes of two round trips at the rate of this one.  One that is not over counts as if nothing
+ * more came in it. */
+static uint64_t need(const struct sp_window *window, uint64_t round_ns, uint64_t elapsed_ns)
+{
+    unsigned __int128 bytes = window->consumed - window->round_consumed;
+    bytes = 2 * bytes * round_ns / SB_MAX(elapsed_ns, round_ns);
+    return bytes < window->size_max ? (uint64_t)bytes : window->size_max;
 }
 
 uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t now_ns)
 {
-    if (window->updated_ns != 0 && sb_time_since(now_ns, window->updated_ns) < 2 * rtt_ns)
-        window->size = SB_MIN(window->size * 2, window->size_max);
-    window->updated_ns = SB_MAX(now_ns, 1);
+    uint64_t round_ns = sb_time_add(rtt_ns, ENDS_NS);
+    uint64_t elapsed_ns = sb_time_since(now_ns, window->round_ns);
+    if (window->round_ns != 0)
+        window->size = SB_MAX(window->size, need(window, round_ns, elapsed_ns));
+    if (window->round_ns == 0 || elapsed_ns >= round_ns) {
+        window->round_ns = SB_MAX(now_ns, 1);
+        window->round_consumed = window->consumed;
+    }
 
     uint64_t limit = window->consumed + window->size;
     SB_ASSERT(limit >= window->limit);

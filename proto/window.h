@@ -11,15 +11,18 @@
  *
  *     consumed <= received <= limit <= consumed + size_max
  *
- * The window doubles, up to its maximum, when half of it is used up within two round
- * trips: then it, and not the sender or the reader, is what limits the flow. */
+ * The window follows what is consumed: it grows, up to its maximum, to twice what a round trip
+ * takes, so that neither it nor the reader holds a sender back that still doubles its own
+ * window.  Credit is given again by quarters, so at least 3/4 of the window is always on offer.
+ * A flow that is slow, or that stops and goes, keeps the window that it has. */
 struct sp_window {
     uint64_t limit;    /* what the peer was told it may send, in all */
     uint64_t received; /* highest offset, or the sum of them */
     uint64_t consumed; /* given back by the application, in all */
     uint64_t size;
     uint64_t size_max;
-    uint64_t updated_ns; /* when the limit was raised last */
+    uint64_t round_ns;       /* when the round trip that is being measured began; 0: never */
+    uint64_t round_consumed; /* .. and what had been consumed by then */
 };
 
 void sp_window_init(struct sp_window *window, uint64_t size, uint64_t size_max);
@@ -29,10 +32,12 @@ SB_MUST_USE bool sp_window_receive(struct sp_window *window, uint64_t bytes);
 
 void sp_window_consume(struct sp_window *window, uint64_t bytes);
 
-/* At least half the window could be given again. */
+/* At least a quarter of the window could be given again. */
 bool sp_window_wants_update(const struct sp_window *window);
 
-/* Raises the limit and returns it; doubles the window if it was used up fast. */
+/* Raises the limit and returns it; widens the window if the flow has become faster.  `rtt_ns`
+ * is the path's round trip, without the queues that the window itself makes; the work of both
+ * ends is added to it here. */
 uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t now_ns);
 
 #endif

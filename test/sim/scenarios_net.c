@@ -203,6 +203,33 @@ static void bulk(struct qs_plan *plan, uint32_t member)
     plan->check_interval = 100;
 }
 
+/* 1 Gbit/s and 100 ms of round trip, 12.5 MB between the ends, with a queue for half as much.
+ * 2 s for the handshake and ten doublings of the first window, and then nine tenths of
+ * the rate: only if the receive windows have grown in time. */
+static void long_fat(struct qs_plan *plan, uint32_t member)
+{
+    (void)member;
+    static const uint64_t rate_bytes_per_s = 125000000;
+    static const uint64_t bytes = 150000000;
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    plan->side[SP_SERVER].app.uni_count = 1;
+    plan->side[SP_SERVER].app.write_bytes_max = 1000000;
+    plan->side[SP_SERVER].app.writes_max = 50;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].delay_ns = 50 * SB_MS;
+        plan->path[role].rate_bytes_per_s = rate_bytes_per_s;
+        plan->path[role].queue_bytes = 6250000;
+        plan->side[role].train_count_max = 64;
+        plan->side[role].config.stream_window_bytes = 1 << 20; /* as the engine has them */
+        plan->side[role].config.stream_window_bytes_max = 16 << 20;
+        plan->side[role].config.conn_window_bytes = 1 << 20;
+        plan->side[role].config.conn_window_bytes_max = 16 << 20;
+    }
+    plan->work_ns = 2 * SB_S + bytes * 10 / 9 * SB_S / rate_bytes_per_s;
+    plan->check_interval = 10000;
+}
+
 /* One side says nothing but ACKs for longer than the idle timeout. */
 static void one_way(struct qs_plan *plan, uint32_t number)
 {
@@ -246,5 +273,6 @@ static const struct qs_scenario rows[] = {
     {"rebinding", "the client's address changes", rebinding, NULL, 0},
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},
     {"bulk", "10 MB each way", bulk, NULL, 0},
+    {"long-fat", "150 MB over 1 Gbit/s with 100 ms of round trip", long_fat, NULL, 0},
 };
 const struct qs_scenario_group qs_scenarios_net = {EACH_OF(rows)};

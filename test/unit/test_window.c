@@ -25,50 +25,92 @@ static void a_byte_beyond_the_limit_is_refused_and_not_counted(void **state)
 }
 
 /* [RFC9000 4.2] */
-static void credit_is_given_again_when_half_of_it_is_used(void **state)
+static void credit_is_given_again_when_a_quarter_of_it_is_used(void **state)
 {
     (void)state;
     struct sp_window window;
     sp_window_init(&window, 1000, 1000);
     assert_true(sp_window_receive(&window, 1000));
     assert_false(sp_window_wants_update(&window)); /* received is not read */
-    sp_window_consume(&window, 499);
+    sp_window_consume(&window, 249);
     assert_false(sp_window_wants_update(&window));
     sp_window_consume(&window, 1);
     assert_true(sp_window_wants_update(&window));
-    assert_int_equal(sp_window_update(&window, SB_MS, SB_S), 1500);
+    assert_int_equal(sp_window_update(&window, SB_MS, SB_S), 1250);
     assert_false(sp_window_wants_update(&window));
-    assert_true(sp_window_receive(&window, 500));
+    assert_true(sp_window_receive(&window, 250));
     assert_false(sp_window_receive(&window, 1));
 }
 
-static void a_window_that_is_used_up_fast_doubles_up_to_its_maximum(void **state)
+/* Receives and consumes in steps of `bytes`, one each `interval_ns`, for `duration_ns`, giving
+ * credit as it becomes due.  Returns how often a step had to wait for credit. */
+static uint32_t flow(struct sp_window *window, uint64_t bytes, uint64_t interval_ns,
+                     uint64_t rtt_ns, uint64_t *now_ns, uint64_t duration_ns)
+{
+    uint32_t stalled_count = 0;
+    for (uint64_t end_ns = *now_ns + duration_ns; *now_ns < end_ns; *now_ns += interval_ns) {
+        if (sp_window_receive(window, bytes))
+            sp_window_consume(window, bytes);
+        else
+            stalled_count++;
+        if (sp_window_wants_update(window))
+            (void)sp_window_update(window, rtt_ns, *now_ns);
+    }
+    return stalled_count;
+}
+
+/* Twice what a round trip takes: 19 ms of the path, 1 ms of the ends. */
+static void a_window_grows_to_two_round_trips_of_the_flow(void **state)
 {
     (void)state;
     static const struct {
-        uint64_t after_ns; /* .. the update before */
-        uint64_t want_size;
-    } steps[] = {
-        {0, 1000},                /* the first: no time to compare with */
-        {20 * SB_MS - 1, 2000},   /* within two round trips */
-        {20 * SB_MS, 2000},       /* slower */
-        {1, 4000},                /* .. */
-        {1, 5000},                /* the maximum */
-        {1, 5000},                /* .. for ever */
-        {3600 * SB_S, 5000},      /* and it never shrinks */
+        uint64_t bytes_a_ms, want_size;
+    } samples[] = {
+        {1000, 100000},   /* 40 kB of 100 kB: no need */
+        {2400, 100000},   /* 96 kB */
+        {10000, 400000},
+        {50000, 2000000},
+        {1000000, 4000000}, /* the maximum */
     };
-    struct sp_window window;
-    sp_window_init(&window, 1000, 5000);
-    uint64_t now_ns = 0;
-    for (size_t i = 0; i < QT_COUNT(steps); i++) {
-        uint64_t bytes = window.limit - window.received;
-        assert_true(sp_window_receive(&window, bytes));
-        sp_window_consume(&window, bytes);
-        assert_true(sp_window_wants_update(&window));
-        now_ns += steps[i].after_ns;
-        assert_int_equal(sp_window_update(&window, 10 * SB_MS, now_ns),
-                         window.consumed + steps[i].want_size);
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_window window;
+        uint64_t now_ns = SB_S;
+        sp_window_init(&window, 100000, 4000000);
+        uint64_t bytes = SB_MIN(samples[i].bytes_a_ms, 100000);
+        uint64_t interval_ns = SB_MS * bytes / samples[i].bytes_a_ms;
+        (void)flow(&window, bytes, interval_ns, 19 * SB_MS, &now_ns, SB_S);
+        assert_in_range(window.size, samples[i].want_size - samples[i].want_size / 10,
+                        samples[i].want_size + samples[i].want_size / 10);
+        uint64_t size = window.size;
+        (void)flow(&window, bytes, interval_ns, 19 * SB_MS, &now_ns, 10 * SB_S);
+        assert_true(window.size <= size + size / 10); /* and stays there */
     }
+}
+
+static void a_burst_after_silence_does_not_widen_the_window(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    uint64_t now_ns = SB_S;
+    sp_window_init(&window, 100000, 4000000);
+    for (int i = 0; i < 100; i++) {
+        (void)flow(&window, 1000, SB_US, 19 * SB_MS, &now_ns, 45 * SB_US); /* 45 kB at 1 GB/s */
+        now_ns += SB_S;
+    }
+    assert_int_equal(window.size, 100000);
+}
+
+/* A sender that doubles its rate each round trip is never held back for long. */
+static void a_window_keeps_ahead_of_slow_start(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    uint64_t now_ns = SB_S;
+    sp_window_init(&window, 100000, 16000000);
+    uint64_t bytes = 500;
+    for (int round = 0; round < 9; round++, bytes *= 2)
+        assert_int_equal(flow(&window, bytes, SB_MS, 20 * SB_MS, &now_ns, 20 * SB_MS), 0);
+    assert_true(window.size >= 20 * bytes / 2);
 }
 
 static void a_window_of_nothing_never_wants_anything(void **state)
@@ -123,8 +165,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_byte_beyond_the_limit_is_refused_and_not_counted),
-        cmocka_unit_test(credit_is_given_again_when_half_of_it_is_used),
-        cmocka_unit_test(a_window_that_is_used_up_fast_doubles_up_to_its_maximum),
+        cmocka_unit_test(credit_is_given_again_when_a_quarter_of_it_is_used),
+        cmocka_unit_test(a_window_grows_to_two_round_trips_of_the_flow),
+        cmocka_unit_test(a_burst_after_silence_does_not_widen_the_window),
+        cmocka_unit_test(a_window_keeps_ahead_of_slow_start),
         cmocka_unit_test(a_window_of_nothing_never_wants_anything),
         cmocka_unit_test(the_limit_only_rises_and_stays_in_its_bounds),
         cmocka_unit_test(using_more_than_was_received_is_our_bug),
