@@ -22,8 +22,9 @@ enum {
     /* Blocks that can be hashed with one reduction: the most that any variant's group has (16),
      * a vector of associated data (4), and the lengths (1). */
     SC_FUSED_POWERS = 21,
-    /* A vector that begins in the table may end behind it: on zeros. */
-    SC_FUSED_POWERS_PADDING = 3,
+    /* A vector that begins in the table, or right behind it if there is no header, ends behind
+     * it: on zeros. */
+    SC_FUSED_POWERS_PADDING = 4,
 };
 
 /* The round keys of AES, in the order of use. */

@@ -23,7 +23,7 @@ enum {
     SIZE_MAX_SUPPORTED = INT32_MAX,
 };
 _Static_assert((size_t)POWERS <= SC_FUSED_POWERS, "the key has room for the powers");
-_Static_assert((size_t)VEC_BLOCKS <= SC_FUSED_POWERS_PADDING + 1, "a vector ends within the table");
+_Static_assert((size_t)VEC_BLOCKS <= SC_FUSED_POWERS_PADDING, "a vector ends within the table");
 
 /* ---- GHASH ---- */
 

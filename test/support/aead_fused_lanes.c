@@ -12,6 +12,11 @@
 
 #include <immintrin.h>
 
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define DECLASSIFY(value) VALGRIND_MAKE_MEM_DEFINED(&(value), sizeof(value))
+#endif
+
 #include "crypto/aead_fused_some.h"
 #include "proto/base/compiler.h"
 
