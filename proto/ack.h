@@ -21,6 +21,8 @@ struct sp_ack {
     bool is_wanted;        /* an ACK should leave now */
     uint32_t eliciting_count; /* ack-eliciting packets since the last ACK sent */
     uint32_t batch_eliciting; /* .. of them in this batch */
+    uint32_t calm_count;      /* .. since the last sign of loss, up to where a flow is calm */
+    uint64_t sent_at_ns;      /* when the last ACK left */
     bool batch_is_urgent;     /* this batch shows loss, reordering or a CE mark */
     bool has_news;         /* something was received that no ACK has reported */
     uint64_t deadline_ns;  /* SB_NEVER, or when an ACK is due by delay */
@@ -48,8 +50,9 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
                       uint64_t now_ns);
 
 /* The one decision for a batch.  `delay_ns_max` is what we promised; 0 means at once, as
- * for Initial and Handshake packets.  [RFC9000 13.2.1] */
-void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t now_ns);
+ * for Initial and Handshake packets.  [RFC9000 13.2.1]  `rtt_ns`: the smoothed round trip, 0 if
+ * it is not known. */
+void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns);
 
 /* Something is left to report: worth adding to a packet that leaves anyway. */
 static inline bool sp_ack_has_news(const struct sp_ack *ack)
@@ -63,7 +66,7 @@ static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
     return sp_ack_has_news(ack) && (ack->is_wanted || ack->deadline_ns <= now_ns);
 }
 
-void sp_ack_on_sent(struct sp_ack *ack);
+void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns);
 
 /* The peer acknowledged a packet in which we had acknowledged up to `largest`: it knows
  * of everything up to there.  [RFC9000 13.2.4] */

@@ -439,7 +439,8 @@ static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
             continue;
         uint64_t delay_ns =
             i == SP_SPACE_APP && conn->is_confirmed ? conn->config->ack_delay_ns_max : 0;
-        sp_ack_decide(&conn->spaces[i].ack, delay_ns, now_ns);
+        uint64_t rtt_ns = sp_rtt_has_sample(&conn->loss.rtt) ? conn->loss.rtt.smoothed_ns : 0;
+        sp_ack_decide(&conn->spaces[i].ack, delay_ns, rtt_ns, now_ns);
     }
 }
 

@@ -60,6 +60,26 @@ static uint64_t room_count(const struct sp_conn *conn, const struct sp_train *tr
                   (size_t)(count_max - train->count));
 }
 
+/* A train that is cut short by the window costs as much as a full one, and the next ACK frees
+ * room for more: with bytes of streams alone to send, and most of the window in flight, it is worth
+ * waiting for.  The same holds for the pacer's credit, which grows by itself.  (As TCP does for
+ * its segmentation offload.) */
+bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    const struct sp_cc *cc = &conn->loss.cc;
+    struct sb_link *link = sb_list_first(&conn->send_list);
+    if (link == NULL || !is_plain(conn))
+        return false;
+    const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+    uint64_t fresh = sp_stream_send_fresh(&stream->send, conn->max_data - conn->data_sent);
+    uint64_t full = SB_MIN(room_count(conn, train) * conn->datagram_size, fresh);
+
+    bool is_cut = sp_cc_room(cc) < SB_MIN(full, cc->window_bytes / 4);
+    conn->is_pacer_blocked = !is_cut && sp_pacer_credit_bytes(&conn->loss.pacer, now_ns) < full &&
+                             sp_pacer_wake_at_ns(&conn->loss.pacer) > now_ns;
+    return is_cut || conn->is_pacer_blocked;
+}
+
 /* False if there is nothing to run with. */
 static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
                  struct run *run)

@@ -126,7 +126,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     conn->stats.packets_out++;
 
     if (build->has_ack) {
-        sp_ack_on_sent(&s->ack);
+        sp_ack_on_sent(&s->ack, now_ns);
         conn->stats.acks_out++;
     }
     if (build->space == SP_SPACE_APP) {
@@ -341,6 +341,9 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     if (conn->state != SP_CONN_OPEN)
         return 0;
     update_key(conn, now_ns);
+
+    if (sp_conn_waits_for_train(conn, train, now_ns))
+        return 0;
 
     /* Only 1-RTT packets are marked: their counts come back in one space. */
     if (conn->is_confirmed)

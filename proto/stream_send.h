@@ -76,6 +76,15 @@ enum sp_send_want {
 };
 enum sp_send_want sp_stream_send_want(const struct sp_stream_send *send, uint64_t conn_credit);
 
+/* Bytes that could go out for the first time now; 0 if lost ones come first. */
+static inline uint64_t sp_stream_send_fresh(const struct sp_stream_send *send, uint64_t conn_credit)
+{
+    if (send->state >= SP_SEND_DATA_DONE || !sp_ranges_is_empty(&send->delivery.lost))
+        return 0;
+    uint64_t end = SB_MIN(send->queued_end, send->max_data);
+    return SB_MIN(end - send->delivery.sent_end, conn_credit);
+}
+
 /* The next piece of at most `room` bytes, lost ones first.  False if there is none. */
 bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint64_t conn_credit,
                          struct sp_send_piece *ret);

@@ -141,8 +141,8 @@ static void a_batch_is_acknowledged_by_what_is_in_it(void **state)
         sp_ack_init(&ack);
         for (uint64_t pn = 0; pn < 10; pn++)
             receive(&ack, pn, true);
-        sp_ack_decide(&ack, DELAY_NS, 1000);
-        sp_ack_on_sent(&ack);
+        sp_ack_decide(&ack, DELAY_NS, 0, 1000);
+        sp_ack_on_sent(&ack, 2000);
 
         print_message("    %s\n", samples[i].what);
         for (size_t k = 0; k < samples[i].count; k++) {
@@ -150,12 +150,12 @@ static void a_batch_is_acknowledged_by_what_is_in_it(void **state)
             sp_ack_on_packet(&ack, a->pn, a->is_eliciting, a->ecn, 2000);
         }
         assert_false(sp_ack_is_due(&ack, 2000)); /* one decision for a batch */
-        sp_ack_decide(&ack, samples[i].delay_ns_max, 2000);
+        sp_ack_decide(&ack, samples[i].delay_ns_max, 0, 2000);
         assert_true(sp_ack_has_news(&ack));
         assert_int_equal(sp_ack_is_due(&ack, 2000), samples[i].want == NOW);
         assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS - 1), samples[i].want == NOW);
         assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS), samples[i].want != NOTHING);
-        sp_ack_on_sent(&ack);
+        sp_ack_on_sent(&ack, 2000);
         assert_false(sp_ack_has_news(&ack));
         assert_false(sp_ack_is_due(&ack, SB_NEVER - 1));
     }
@@ -168,13 +168,57 @@ static void later_packets_do_not_put_an_ack_off(void **state)
     struct sp_ack ack;
     sp_ack_init(&ack);
     receive(&ack, 0, true);
-    sp_ack_decide(&ack, DELAY_NS, 100);
+    sp_ack_decide(&ack, DELAY_NS, 0, 100);
     receive(&ack, 1, false);
-    sp_ack_decide(&ack, DELAY_NS, 200);
+    sp_ack_decide(&ack, DELAY_NS, 0, 200);
     assert_int_equal(ack.deadline_ns, 100 + DELAY_NS);
     receive(&ack, 2, true);
-    sp_ack_decide(&ack, DELAY_NS, 300);
+    sp_ack_decide(&ack, DELAY_NS, 0, 300);
     assert_true(sp_ack_is_due(&ack, 300)); /* the second that elicits */
+}
+
+/* Packets in order, a batch of `count` of them. */
+static void receive_batch(struct sp_ack *ack, uint64_t *pn, uint32_t count, uint64_t rtt_ns,
+                          uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sp_ack_on_packet(ack, (*pn)++, true, SP_ECN_NOT, now_ns);
+    sp_ack_decide(ack, DELAY_NS, rtt_ns, now_ns);
+}
+
+/* [RFC9000 13.2.2] */
+static void a_calm_flow_gets_eight_acks_a_round_trip(void **state)
+{
+    (void)state;
+    enum { RTT_NS = 800 };
+    struct sp_ack ack;
+    uint64_t pn = 0;
+    uint64_t now_ns = 1000;
+    sp_ack_init(&ack);
+    for (uint32_t i = 0; i < 64; i++) { /* every second packet, as long as it may be starting */
+        receive_batch(&ack, &pn, 2, RTT_NS, now_ns);
+        assert_true(sp_ack_is_due(&ack, now_ns) || i == 63);
+        sp_ack_on_sent(&ack, now_ns);
+    }
+    receive_batch(&ack, &pn, 2, RTT_NS, now_ns + 99);
+    assert_false(sp_ack_is_due(&ack, now_ns + 99));
+    assert_true(sp_ack_is_due(&ack, now_ns + 100)); /* and if nothing more comes too */
+    receive_batch(&ack, &pn, 2, RTT_NS, now_ns + 100);
+    assert_true(sp_ack_is_due(&ack, now_ns + 100));
+    sp_ack_on_sent(&ack, now_ns + 100);
+
+    receive_batch(&ack, &pn, 255, RTT_NS, now_ns + 101);
+    assert_false(sp_ack_is_due(&ack, now_ns + 101));
+    receive_batch(&ack, &pn, 1, RTT_NS, now_ns + 101); /* no ACK sets more than that free */
+    assert_true(sp_ack_is_due(&ack, now_ns + 101));
+    sp_ack_on_sent(&ack, now_ns + 101);
+
+    pn++; /* one is missing */
+    receive_batch(&ack, &pn, 1, RTT_NS, now_ns + 102);
+    assert_true(sp_ack_is_due(&ack, now_ns + 102));
+    sp_ack_on_sent(&ack, now_ns + 102);
+    receive_batch(&ack, &pn, 2, RTT_NS, now_ns + 103); /* somebody repairs it */
+    assert_true(sp_ack_is_due(&ack, now_ns + 103));
 }
 
 /* [RFC9000 13.2.5] */
@@ -213,6 +257,7 @@ int main(void)
         cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),
         cmocka_unit_test(a_batch_is_acknowledged_by_what_is_in_it),
         cmocka_unit_test(later_packets_do_not_put_an_ack_off),
+        cmocka_unit_test(a_calm_flow_gets_eight_acks_a_round_trip),
         cmocka_unit_test(the_time_of_arrival_is_that_of_the_largest),
         cmocka_unit_test(marks_are_counted_by_kind),
     };
