@@ -59,15 +59,15 @@ static uint32_t flow(struct sp_window *window, uint64_t bytes, uint64_t interval
     return stalled_count;
 }
 
-/* Twice what a round trip takes: 19 ms of the path, 1 ms of the ends. */
+/* Twice what a round trip takes: 19.5 ms of the path, half a ms of the ends. */
 static void a_window_grows_to_two_round_trips_of_the_flow(void **state)
 {
     (void)state;
     static const struct {
         uint64_t bytes_a_ms, want_size;
     } samples[] = {
-        {1000, 100000},   /* 40 kB of 100 kB: no need */
-        {2400, 100000},   /* 96 kB */
+        {1000, 100000},   /* 39 kB of 100 kB: no need */
+        {2400, 100000},   /* 94 kB */
         {10000, 400000},
         {50000, 2000000},
         {1000000, 4000000}, /* the maximum */
@@ -78,11 +78,11 @@ static void a_window_grows_to_two_round_trips_of_the_flow(void **state)
         sp_window_init(&window, 100000, 4000000);
         uint64_t bytes = SB_MIN(samples[i].bytes_a_ms, 100000);
         uint64_t interval_ns = SB_MS * bytes / samples[i].bytes_a_ms;
-        (void)flow(&window, bytes, interval_ns, 19 * SB_MS, &now_ns, SB_S);
+        (void)flow(&window, bytes, interval_ns, 39 * SB_MS / 2, &now_ns, SB_S);
         assert_in_range(window.size, samples[i].want_size - samples[i].want_size / 10,
                         samples[i].want_size + samples[i].want_size / 10);
         uint64_t size = window.size;
-        (void)flow(&window, bytes, interval_ns, 19 * SB_MS, &now_ns, 10 * SB_S);
+        (void)flow(&window, bytes, interval_ns, 39 * SB_MS / 2, &now_ns, 10 * SB_S);
         assert_true(window.size <= size + size / 10); /* and stays there */
     }
 }
@@ -94,7 +94,7 @@ static void a_burst_after_silence_does_not_widen_the_window(void **state)
     uint64_t now_ns = SB_S;
     sp_window_init(&window, 100000, 4000000);
     for (int i = 0; i < 100; i++) {
-        (void)flow(&window, 1000, SB_US, 19 * SB_MS, &now_ns, 45 * SB_US); /* 45 kB at 1 GB/s */
+        (void)flow(&window, 1000, SB_US, 39 * SB_MS / 2, &now_ns, 45 * SB_US); /* 45 kB at 1 GB/s */
         now_ns += SB_S;
     }
     assert_int_equal(window.size, 100000);
