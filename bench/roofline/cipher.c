@@ -10,6 +10,7 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
+#include "crypto/aead_fused.h"
 #include "crypto/protect.h"
 #include "crypto/suite.h"
 #include "proto/frame.h"
@@ -122,7 +123,8 @@ static bool prepare(struct bench *b, enum sp_suite suite_id)
     size_t size = (size_t)b->packet_size * b->packet_count;
     if (suite == NULL)
         return false;
-    b->key = sc_protect_ops.key(NULL, suite_id, secret, suite->secret_size);
+    const struct sp_protect protect = sc_protect(sc_fused_best()); /* as the engine chooses */
+    b->key = protect.ops->key(protect.context, suite_id, secret, suite->secret_size);
     b->memory = aligned_alloc(PAGE_SIZE, 4 * TRAIN_ROOM);
     if (b->key == NULL || b->memory == NULL)
         return false;
