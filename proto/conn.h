@@ -197,7 +197,8 @@ struct sp_lend {
  * behind those for which memory has been lent before.  They arrive there, by the cipher
  * itself where it can, otherwise by a copy, and are told by SP_EVENT_STREAM_PLACED; they
  * count as consumed then.  What has not been told is undefined: a packet that turned out to
- * be forged may have been there.  `*ret_offset`: of the first of them in the stream.
+ * be forged may have been there.  From the first time on the stream has no SP_EVENT_STREAM_DATA any
+ * more: without memory lent its bytes wait.  `*ret_offset`: of the first of them in the stream.
  * SP_AGAIN: too many buffers, or no memory. */
 SB_MUST_USE enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
                                                 const struct sp_lend *lend, uint64_t *ret_offset);

@@ -439,8 +439,9 @@ enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const str
         return SP_INVALID;
     if (recv->is_stopped || recv->state > SP_RECV_ARRIVED)
         return SP_GONE;
-    if (!sp_reassembly_lend(&recv->reassembly, lend->data, lend->size, lend->tag, ret_offset))
+    if (!sp_stream_recv_lend(recv, lend->data, lend->size, lend->tag, ret_offset))
         return SP_AGAIN;
+    sp_conn_stream_add_event(conn, stream); /* what has waited for it */
     return SP_DONE;
 }
 

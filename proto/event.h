@@ -65,7 +65,7 @@ struct sp_event {
             bool fin;
         } data;
         struct {
-            const uint8_t *data; /* in the memory of sp_conn_receive_into() */
+            const uint8_t *data; /* in the memory of sp_conn_receive_into(); may be NULL with fin */
             uint64_t size;   /* may be 0 with fin or is_returned */
             uint64_t offset; /* of data[0] in the stream */
             uint64_t tag;

@@ -285,12 +285,22 @@ bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_
     return true;
 }
 
+/* Memory from `offset` on to the end of its buffer, and of those behind it that begin in memory
+ * where it ends: who lends a ring piece by piece gets no seams. */
+static uint64_t room_of(const struct sp_lent *lent, uint64_t offset)
+{
+    uint64_t room = sp_lent_end(lent) - offset;
+    for (; lent->next != NULL && lent->next->data == lent->data + lent->size; lent = lent->next)
+        room += lent->next->size;
+    return room;
+}
+
 uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size)
 {
     const struct sp_lent *lent = sp_lent_find(reassembly->lent, offset);
     struct sp_piece *after;
 
-    if (lent == NULL || offset < reassembly->read_end || size > sp_lent_end(lent) - offset)
+    if (lent == NULL || offset < reassembly->read_end || size > room_of(lent, offset))
         return NULL;
     if (!find(reassembly, offset, STEPS_FREE, &after))
         return NULL;

@@ -66,8 +66,8 @@ SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t
 SB_MUST_USE bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_t size,
                                     uint64_t tag, uint64_t *ret_offset);
 
-/* Where `size` bytes from `offset` on belong, if that is in one lent buffer and none of them has
- * been received; otherwise NULL, also where it would take long to find out.  Bytes that are
+/* Where `size` bytes from `offset` on belong, if that is lent memory in one piece and none of them
+ * has been received; otherwise NULL, also where it would take long to find out.  Bytes that are
  * written there become received by sp_reassembly_insert() with that very place as its slice. */
 uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size);
 

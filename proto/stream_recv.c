@@ -148,6 +148,16 @@ uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error)
     return effect.discarded;
 }
 
+bool sp_stream_recv_lend(struct sp_stream_recv *recv, uint8_t *data, uint64_t size, uint64_t tag,
+                         uint64_t *ret_offset)
+{
+    SB_ASSERT(recv->state != SP_RECV_NONE && recv->state <= SP_RECV_ARRIVED && !recv->is_stopped);
+    if (!sp_reassembly_lend(&recv->reassembly, data, size, tag, ret_offset))
+        return false;
+    recv->is_placing = true;
+    return true;
+}
+
 uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
                             const struct sp_window *conn_window)
 {
@@ -180,12 +190,18 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret)
     if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
         return false;
 
-    struct sp_received received = {.offset = recv->reassembly.read_end};
+    struct sp_received received = {
+        .offset = recv->reassembly.read_end,
+        .is_placed = recv->is_placing,
+    };
     struct sp_placed placed;
-    bool has_bytes = sp_reassembly_next(&recv->reassembly, &received.slice);
-    if (!has_bytes && sp_reassembly_next_placed(&recv->reassembly, &placed)) {
-        has_bytes = true;
-        received = received_of(&placed);
+    bool has_bytes;
+    if (recv->is_placing) {
+        has_bytes = sp_reassembly_next_placed(&recv->reassembly, &placed);
+        if (has_bytes)
+            received = received_of(&placed);
+    } else {
+        has_bytes = sp_reassembly_next(&recv->reassembly, &received.slice);
     }
     bool is_end = recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size;
     if (!has_bytes && !is_end)

@@ -20,6 +20,7 @@ struct sp_stream_recv {
     uint64_t reset_error;
     uint64_t stop_error;
     bool is_stopped; /* STOP_SENDING was asked for: bytes are discarded */
+    bool is_placing; /* memory has been lent: bytes are told there or not at all */
 };
 
 /* What a frame did. */
@@ -49,6 +50,11 @@ SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64
 /* Discards what waits and what will come.  Returns the bytes discarded. */
 uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
 
+/* Lends memory for what comes next: see sp_reassembly_lend().  From then on no slices are handed
+ * out: bytes for which no memory is lent wait. */
+SB_MUST_USE bool sp_stream_recv_lend(struct sp_stream_recv *recv, uint8_t *data, uint64_t size,
+                                     uint64_t tag, uint64_t *ret_offset);
+
 /* Where the cipher may write the bytes of a frame that nobody has authenticated yet: lent memory
  * for which nothing has been received, if the frame would be accepted; otherwise NULL.  Nothing
  * changes.  The frame is received by sp_stream_recv_data() with that place as its data. */
@@ -57,10 +63,10 @@ uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_f
 
 /* The next bytes for the application. */
 struct sp_received {
-    struct sb_slice slice; /* may be empty with fin; has no buffer in lent memory */
+    struct sb_slice slice; /* may be empty with fin; in lent memory without a buffer */
     uint64_t offset;
     bool fin; /* these bytes are the last */
-    bool is_placed;   /* they are in lent memory .. */
+    bool is_placed;   /* they are in lent memory, if there are any .. */
     bool is_returned; /* .. which is not lent any more */
     uint64_t tag;     /* .. and was lent with this tag */
 };

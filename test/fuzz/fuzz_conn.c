@@ -107,6 +107,10 @@ static void give_back(struct lent *memory)
 
 static void take_placed(struct attack *a, const struct sp_event *event)
 {
+    if (event->placed.data == NULL) {
+        SB_ASSERT(event->placed.size == 0 && event->placed.fin && !event->placed.is_returned);
+        return;
+    }
     SB_ASSERT(event->placed.tag < LENT_MAX);
     struct lent *memory = &a->lent[event->placed.tag];
     SB_ASSERT(memory->data != NULL && memory->id == event->stream_id);

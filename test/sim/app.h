@@ -53,6 +53,8 @@ struct qs_stream {
     uint64_t recv_offset;
     uint64_t unread; /* received and not given back as credit */
     bool will_lend;
+    bool has_lent;         /* no slices come any more */
+    bool is_lending_again; /* .. in a moment */
     uint32_t target_count; /* lent */
     uint64_t target_end;   /* where lent memory ended last */
 };

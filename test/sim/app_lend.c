@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/time.h"
 
 enum { UNTOLD = 0xa5, POISON = 0x5a };
+
+#define PAUSE_NS_MAX (20 * SB_MS)
 
 /* Memory of exactly the size that is lent, so that a sanitizer sees each byte beyond it. */
 struct qs_target {
@@ -80,24 +83,48 @@ static bool lend_one(struct qs_app *app, struct qs_stream *stream)
         qs_fail(app->trace,
                 "%s: memory for stream %" PRIu64 " begins at %" PRIu64 ", not at %" PRIu64,
                 app->who, stream->id, target->offset, want);
+    stream->has_lent = true;
     stream->target_end = want + size;
     stream->target_count++;
     sb_list_push_back(&app->targets, &target->link);
     return true;
 }
 
+static void lend_again(void *context, void *argument)
+{
+    struct qs_app *app = context;
+    struct qs_stream *stream = argument;
+    stream->is_lending_again = false;
+    if (app->conn == NULL || app->is_closed)
+        return;
+    qs_app_lend(app, stream);
+    app->wake(app->wake_context);
+}
+
 void qs_app_lend(struct qs_app *app, struct qs_stream *stream)
 {
-    if (!stream->will_lend || stream->fin_seen || stream->reset_seen || stream->stop_asked)
+    if (!stream->will_lend || stream->is_closed || stream->fin_seen || stream->reset_seen ||
+        stream->stop_asked || stream->is_lending_again)
         return;
-    if (qs_random_chance(&app->random, app->own->lend_pause_ppm))
-        return; /* what comes meanwhile is told as slices, or waits */
+    if (qs_random_chance(&app->random, app->own->lend_pause_ppm)) {
+        /* What comes meanwhile is told as slices, or waits. */
+        stream->is_lending_again = true;
+        uint64_t at_ns = app->clock->now_ns + qs_random_below(&app->random, PAUSE_NS_MAX);
+        qs_clock_at(app->clock, at_ns, lend_again, app, stream);
+        return;
+    }
     while (stream->target_count < app->own->lends_max && lend_one(app, stream))
         continue;
 }
 
 void qs_app_on_placed(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event)
 {
+    if (event->placed.data == NULL) {
+        if (stream->target_count > 0 || event->placed.size > 0 || event->placed.is_returned)
+            qs_fail(app->trace, "%s: stream %" PRIu64 " has bytes nowhere", app->who, stream->id);
+        qs_app_note_received(app, stream, event->placed.offset, 0, event->placed.fin);
+        return;
+    }
     struct qs_target *target = find_target(app, event->placed.tag);
     if (target == NULL || target->id != stream->id) {
         qs_fail(app->trace, "%s: stream %" PRIu64 " has bytes in memory that is not lent", app->who,

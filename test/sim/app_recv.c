@@ -140,8 +140,8 @@ void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct s
     };
     size_t size = slice.slice.size;
     qs_app_note_received(app, stream, slice.offset, size, event->data.fin);
-    if (slice.offset < stream->target_end)
-        qs_fail(app->trace, "%s: stream %" PRIu64 " has a slice where memory is lent", app->who,
+    if (stream->has_lent)
+        qs_fail(app->trace, "%s: stream %" PRIu64 " has a slice, and memory was lent", app->who,
                 stream->id);
     if (!content_is_right(app, &slice))
         qs_fail(app->trace, "%s: stream %" PRIu64 " has wrong bytes at %" PRIu64, app->who,

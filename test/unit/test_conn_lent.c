@@ -34,6 +34,23 @@ static void the_end_of_the_stream_gives_memory_back(void **state)
     }
 }
 
+static void an_end_without_bytes_needs_no_memory(void **state)
+{
+    (void)state;
+    struct place_world world;
+    place_begin(&world);
+    assert_int_equal(place_lend(&world, 1000), SP_DONE);
+    place_inject(&world, 0, 1000, 0);
+    place_pull(&world);
+    assert_int_equal(world.returned_count, 1);
+    place_inject(&world, 1000, 0, PLACE_FIN);
+    assert_false(world.fin);
+    place_pull(&world);
+    assert_true(world.fin);
+    assert_int_equal(world.placed_count, 2);
+    place_end(&world);
+}
+
 static void a_reset_and_a_stop_give_memory_back(void **state)
 {
     (void)state;
@@ -250,6 +267,10 @@ static void let_it_rage(struct storm *storm)
         place_inject(world, at, SB_MIN(1000, storm->total - at),
                      at + 1000 > storm->total ? PLACE_FIN : 0);
     place_pull(world);
+    while (!world->fin) {
+        assert_int_equal(place_lend(world, 8000), SP_DONE);
+        place_pull(world);
+    }
 }
 
 /* Forged, changed, repeated, overlapping and reordered packets in batches of any size, and memory
@@ -284,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_end_of_the_stream_gives_memory_back),
+        cmocka_unit_test(an_end_without_bytes_needs_no_memory),
         cmocka_unit_test(a_reset_and_a_stop_give_memory_back),
         cmocka_unit_test(an_end_in_the_middle_of_a_batch_leaves_nothing_behind),
         cmocka_unit_test(bytes_behind_a_gap_are_dropped_with_the_memory),

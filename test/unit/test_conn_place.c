@@ -63,33 +63,90 @@ static void small_packets_are_copied(void **state)
     place_end(&world);
 }
 
-/* Memory is filled up to its last byte; what goes beyond comes as a slice, unless more has been
- * lent by then. */
+/* Memory is filled up to its last byte; what goes beyond waits until more is lent. */
 static void what_spans_the_end_of_a_buffer_is_copied(void **state)
 {
     (void)state;
     struct place_world world;
     place_begin(&world);
-    assert_int_equal(place_lend(&world, 1500), SP_DONE);
-    assert_int_equal(place_lend(&world, 500), SP_DONE);
+    assert_int_equal(place_lend(&world, 2000), SP_DONE);
     place_inject(&world, 0, 1000, 0);
-    place_inject(&world, 1000, 1000, 0);
+    place_inject(&world, 500, 1501, 0);
     place_pull(&world);
     assert_int_equal(world.told_end, 2000);
     assert_int_equal(place_copied(&world), 1000);
-    assert_int_equal(world.returned_count, 2);
-    assert_int_equal(world.returned_tag, 101);
+    assert_int_equal(world.returned_count, 1);
 
-    place_inject(&world, 2000, 1000, 0); /* nobody lends */
+    place_inject(&world, 2001, 999, 0); /* nobody lends */
     place_inject(&world, 3500, 1000, 0);
+    place_pull(&world);
+    assert_int_equal(world.told_end, 2000);
     assert_int_equal(place_lend(&world, 2000), SP_DONE); /* 2000 to 3000, 3500 to 4000 */
     assert_int_equal(place_copied(&world), 2500);
     place_inject(&world, 3000, 500, 0);
     assert_int_equal(place_copied(&world), 2500);
     place_pull(&world);
+    assert_int_equal(world.told_end, 4000);
+    assert_int_equal(world.returned_count, 2);
+    assert_int_equal(place_lend(&world, 2000), SP_DONE);
+    place_pull(&world);
     assert_int_equal(world.told_end, 4500);
-    assert_int_equal(world.sliced_bytes, 500);
+    assert_int_equal(place_copied(&world), 3000);
+    place_end(&world);
+}
+
+/* Only where they stand side by side in memory, too, may one packet go across several. */
+static void a_packet_goes_across_buffers_without_a_seam(void **state)
+{
+    (void)state;
+    struct place_world world;
+    struct sp_event event;
+    place_begin(&world);
+    assert_int_equal(place_lend(&world, 1500), SP_DONE);
+    assert_int_equal(place_lend(&world, 100), SP_DONE);
+    assert_int_equal(place_lend(&world, 400), SP_DONE);
+    place_inject(&world, 0, 1000, 0);
+    place_inject(&world, 1000, 1000, 0);
+    place_pull(&world);
+    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(place_copied(&world), 0);
     assert_int_equal(world.returned_count, 3);
+    assert_int_equal(world.returned_tag, 102);
+
+    uint8_t elsewhere[500];
+    uint64_t offset;
+    struct sp_lend args = {.data = elsewhere, .size = sizeof(elsewhere)};
+    assert_int_equal(place_lend(&world, 1000), SP_DONE);
+    assert_int_equal(sp_conn_receive_into(place_server(&world), PLACE_ID, &args, &offset),
+                     SP_DONE);
+    assert_int_equal(offset, 3000);
+    place_inject(&world, 2000, 1200, 0);
+    assert_int_equal(place_copied(&world), 1200);
+    while (sp_conn_next_event(place_server(&world), &event) && event.placed.offset < 3000)
+        continue;
+    assert_ptr_equal(event.placed.data, elsewhere);
+    assert_int_equal(event.placed.size, 200);
+    for (uint64_t i = 0; i < 200; i++)
+        assert_int_equal(elsewhere[i], place_byte(3000 + i));
+    place_end(&world);
+}
+
+static void until_memory_is_lent_bytes_come_as_slices(void **state)
+{
+    (void)state;
+    struct place_world world;
+    place_begin(&world);
+    place_inject(&world, 0, 1000, 0);
+    place_pull(&world);
+    assert_int_equal(world.sliced_bytes, 1000);
+    place_inject(&world, 1000, 1000, 0); /* not told yet */
+    assert_int_equal(place_lend(&world, 5000), SP_DONE);
+    assert_int_equal(world.lent_end, 6000);
+    place_inject(&world, 2000, 1000, PLACE_FIN);
+    place_pull(&world);
+    assert_int_equal(world.told_end, 3000);
+    assert_int_equal(world.sliced_bytes, 1000);
+    assert_int_equal(place_copied(&world), 1000);
     place_end(&world);
 }
 
@@ -333,6 +390,8 @@ int main(void)
         cmocka_unit_test(other_packets_are_copied_to_it),
         cmocka_unit_test(small_packets_are_copied),
         cmocka_unit_test(what_spans_the_end_of_a_buffer_is_copied),
+        cmocka_unit_test(a_packet_goes_across_buffers_without_a_seam),
+        cmocka_unit_test(until_memory_is_lent_bytes_come_as_slices),
         cmocka_unit_test(lending_is_bounded_and_refused_where_nothing_can_come),
         cmocka_unit_test(bytes_in_place_give_credit_by_themselves),
         cmocka_unit_test(a_forged_packet_changes_only_what_nobody_was_told),
