@@ -358,6 +358,8 @@ void se_stats_add(struct sp_stats *sum, const struct sp_conn *proto)
     sum->packets_out += stats.packets_out;
     sum->packets_lost += stats.packets_lost;
     sum->copied_bytes += stats.copied_bytes;
+    sum->placed_bytes += stats.placed_bytes;
+    sum->placed_copied_bytes += stats.placed_copied_bytes;
     sum->acks_in += stats.acks_in;
     sum->acks_out += stats.acks_out;
 }

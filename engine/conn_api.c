@@ -86,6 +86,8 @@ void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *re
         .acks_out = stats.acks_out,
         .ptos = stats.ptos,
         .stream_bytes_in = stats.stream_bytes_in,
+        .stream_bytes_placed = stats.placed_bytes,
+        .stream_bytes_copied = stats.placed_copied_bytes,
         .stream_bytes_out = stats.stream_bytes_out,
         .stream_bytes_acked = stats.stream_bytes_acked,
         .rtt_smoothed_ns = stats.rtt_smoothed_ns,

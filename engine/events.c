@@ -64,6 +64,18 @@ static void push_data(struct spate_conn *conn, const struct sp_event *fact)
     event->u.data.fin = fact->data.fin;
 }
 
+static void push_placed(struct spate_conn *conn, const struct sp_event *fact)
+{
+    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_PLACED, fact);
+    event->u.placed.data = fact->placed.data;
+    event->u.placed.size = fact->placed.size;
+    event->u.placed.offset = fact->placed.offset;
+    event->u.placed.tag = fact->placed.tag;
+    event->u.placed.fin = fact->placed.fin;
+    event->u.placed.is_returned = fact->placed.is_returned;
+    se_conn_touch(conn); /* the peer may get credit for them */
+}
+
 static enum spate_close_kind close_kind_of(enum sp_close_kind kind)
 {
     switch (kind) {
@@ -152,6 +164,9 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *fa
         break;
     case SP_EVENT_STREAM_DATA:
         push_data(conn, fact);
+        break;
+    case SP_EVENT_STREAM_PLACED:
+        push_placed(conn, fact);
         break;
     case SP_EVENT_STREAM_RESET:
         event = push_of_stream(conn, SPATE_EVENT_STREAM_RESET, fact);

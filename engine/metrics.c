@@ -69,6 +69,8 @@ static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats
     ret->packets_in = sum.packets_in;
     ret->packets_out = sum.packets_out;
     ret->packets_lost = sum.packets_lost;
+    ret->placed_in_bytes = sum.placed_bytes;
+    ret->copied_in_bytes += sum.placed_copied_bytes;
     ret->copied_out_bytes = sum.copied_bytes;
     ret->acks_in = sum.acks_in;
     ret->acks_out = sum.acks_out;

@@ -57,6 +57,17 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
     return answer_of(conn, sp_conn_write(conn->proto, stream_id, &write));
 }
 
+int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void *buffer,
+                              size_t size, uint64_t tag, uint64_t *ret_offset)
+{
+    const struct sp_lend lend = {.data = buffer, .size = size, .tag = tag};
+    uint64_t offset;
+    enum sp_answer answer = sp_conn_receive_into(conn->proto, stream_id, &lend, &offset);
+    if (answer == SP_DONE && ret_offset != NULL)
+        *ret_offset = offset;
+    return answer_of(conn, answer);
+}
+
 int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
 {
     if (!is_error_code(error))

@@ -250,6 +250,7 @@ static void on_event(struct server *s, const struct spate_event *e)
         on_closed(s, e->conn_user);
         break;
     case SPATE_EVENT_NONE:
+    case SPATE_EVENT_STREAM_PLACED:
     case SPATE_EVENT_STREAMS_AVAILABLE:
         break;
     }

@@ -52,6 +52,8 @@ struct spate_conn_stats {
     uint64_t acks_out;
     uint64_t ptos;
     uint64_t stream_bytes_in;
+    uint64_t stream_bytes_placed; /* .. in memory of spate_stream_receive_into(), all told .. */
+    uint64_t stream_bytes_copied; /* .. and copied to such memory, told or not */
     uint64_t stream_bytes_out;
     uint64_t stream_bytes_acked;
     uint64_t rtt_smoothed_ns;

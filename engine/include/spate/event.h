@@ -22,6 +22,8 @@ enum spate_event_kind {
                                       here for the first time */
     SPATE_EVENT_STREAM_OPENED,     /* by the peer */
     SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice to give back */
+    SPATE_EVENT_STREAM_PLACED,     /* the next bytes in order are in the memory that was lent by
+                                      spate_stream_receive_into(); or that memory comes back */
     SPATE_EVENT_STREAM_RESET,      /* the peer abandoned what it was sending; no more data */
     SPATE_EVENT_STREAM_STOPPED,    /* the peer does not want what we send */
     SPATE_EVENT_SENT,              /* lent bytes come back */
@@ -70,6 +72,16 @@ struct spate_event {
             uint64_t offset;          /* of its first byte in the stream */
             bool fin;                 /* the peer sends nothing behind these bytes */
         } data;
+        struct {
+            const uint8_t *data; /* in the application's memory: nothing to give back.  NULL for an
+                                    end that comes when no memory is lent */
+            size_t size;         /* may be 0, with fin or is_returned */
+            uint64_t offset;     /* of the first byte in the stream */
+            uint64_t tag;        /* of spate_stream_receive_into(); 0 without memory */
+            bool fin;            /* the peer sends nothing behind these bytes */
+            bool is_returned;    /* the memory is full, or nothing more will come to it: it is not
+                                    lent any more */
+        } placed;
         struct {
             uint64_t tag;  /* of spate_stream_send() */
             size_t size;

@@ -28,9 +28,10 @@ struct spate_shard_stats {
     uint64_t kernel_drops;      /* the socket's buffer was full (SO_RXQ_OVFL) */
     uint64_t receive_truncated;
     uint64_t datagrams_copied;  /* copied out of a slot because slots ran low .. */
-    uint64_t copied_in_bytes;   /* .. and what they had: payload copied by memcpy */
-    uint64_t copied_out_bytes;  /* copied by memcpy on the way to the cipher */
     uint64_t receive_dropped;   /* .. or dropped, because there was no memory for that */
+    uint64_t placed_in_bytes;   /* told in memory of spate_stream_receive_into() */
+    uint64_t copied_in_bytes;   /* copied by memcpy: in those datagrams, and to that memory */
+    uint64_t copied_out_bytes;  /* copied by memcpy on the way to the cipher */
     uint64_t unroutable;        /* datagrams for no connection, dropped */
     uint64_t version_negotiations;
     uint64_t stateless_resets;
