@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "bench/load/endpoint.h"
+#include "bench/load/landing.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
@@ -40,6 +41,7 @@ struct bulk_stream {
     bool is_open;
     bool is_answered; /* the server has sent all that it will */
     bool is_done;
+    struct landing landing;
     uint8_t header[ENDPOINT_HEADER_SIZE]; /* lent while it is on its way */
 };
 
@@ -95,6 +97,8 @@ static void start(struct client *c, struct bulk_stream *s)
         (void)client_fail(c, "cannot start a stream: %s", strerror(-status));
     else if (b->is_up)
         fill(c, s);
+    else if (c->options->app_buffers)
+        landing_lend(&s->landing, s->conn->conn, s->id);
 }
 
 static void start_pending(struct client *c, const struct client_conn *conn)
@@ -173,6 +177,20 @@ static void on_sent(struct client *c, struct bulk_stream *s, const struct spate_
     check_done(c, s);
 }
 
+/* Bytes have arrived, which were good if they were looked at. */
+static void on_bytes(struct client *c, struct bulk_stream *s, uint64_t offset, size_t size,
+                     bool is_good, bool fin)
+{
+    if (!is_good) {
+        (void)client_fail(c, "stream %" PRIu64 " differs from the pattern behind byte %" PRIu64,
+                          s->id, offset);
+        return;
+    }
+    s->moved_bytes += size;
+    if (fin)
+        on_fin(c, s);
+}
+
 static void on_data(struct client *c, const struct spate_event *e)
 {
     struct bulk_stream *s = e->stream_user;
@@ -180,15 +198,24 @@ static void on_data(struct client *c, const struct spate_event *e)
     bool is_good =
         !c->options->verify || payload_matches(e->u.data.offset, e->u.data.slice.data, size);
 
+    if (c->options->app_copies)
+        landing_copy(&s->landing, e->u.data.slice.data, size);
     client_release(c, e, size);
-    if (!is_good) {
-        (void)client_fail(c, "stream %" PRIu64 " differs from the pattern behind byte %" PRIu64,
-                          e->stream_id, e->u.data.offset);
-        return;
-    }
-    s->moved_bytes += size;
-    if (e->u.data.fin)
-        on_fin(c, s);
+    on_bytes(c, s, e->u.data.offset, size, is_good, e->u.data.fin);
+}
+
+static void on_placed(struct client *c, const struct spate_event *e)
+{
+    struct bulk_stream *s = e->stream_user;
+    size_t size = e->u.placed.size;
+    bool is_good =
+        !c->options->verify || payload_matches(e->u.placed.offset, e->u.placed.data, size);
+
+    c->payload_in_bytes += size;
+    landing_on_placed(&s->landing, e);
+    on_bytes(c, s, e->u.placed.offset, size, is_good, e->u.placed.fin);
+    if (e->u.placed.is_returned && s->is_open)
+        landing_lend(&s->landing, s->conn->conn, s->id);
 }
 
 static void bulk_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
@@ -203,6 +230,10 @@ static void bulk_on_event(struct client *c, const struct spate_event *e, uint64_
             client_release(c, e, 0);
         else
             on_data(c, e);
+        break;
+    case SPATE_EVENT_STREAM_PLACED:
+        if (!is_over && s != NULL)
+            on_placed(c, e);
         break;
     case SPATE_EVENT_SENT:
         if (!is_over && s != NULL && e->u.sent.tag == TAG_PIECE)
@@ -265,7 +296,10 @@ static void bulk_finish(struct client *c, uint64_t now_ns)
 
 static void bulk_close(struct client *c)
 {
-    free(c->state);
+    struct bulk *b = c->state;
+    for (uint32_t i = 0; b != NULL && i < b->stream_count; i++)
+        landing_free(&b->streams[i].landing);
+    free(b);
 }
 
 const struct client_ops client_bulk_ops = {

@@ -53,6 +53,8 @@ struct options {
     bool verify;
     bool vs_limit;
     uint64_t runs; /* of which the median counts */
+    bool app_buffers;
+    bool app_copies;
 
     uint32_t backend; /* enum spate_backend */
     const char *listen;

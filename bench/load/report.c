@@ -119,6 +119,7 @@ static void write_side(struct json *j, const char *key, const struct options *o,
         {"enobufs", offsetof(struct spate_shard_stats, receive_enobufs)},
         {"rearms", offsetof(struct spate_shard_stats, receive_rearms)},
         {"copied", offsetof(struct spate_shard_stats, datagrams_copied)},
+        {"placed_in_bytes", offsetof(struct spate_shard_stats, placed_in_bytes)},
         {"copied_in_bytes", offsetof(struct spate_shard_stats, copied_in_bytes)},
         {"copied_out_bytes", offsetof(struct spate_shard_stats, copied_out_bytes)},
         {"receive_dropped", offsetof(struct spate_shard_stats, receive_dropped)},
@@ -177,6 +178,8 @@ static void write_config(struct json *j, const struct options *o, const struct r
                                                 : "uniform");
     json_number(j, "warmup_s", seconds(o->warmup_ns));
     json_bool(j, "verify", o->verify);
+    json_bool(j, "app_buffers", o->app_buffers);
+    json_bool(j, "app_copies", o->app_copies);
     json_bool(j, "busy_poll", o->busy_poll);
     json_bool(j, "zero_copy", o->zero_copy);
     json_integer(j, "spin_us", o->spin_us);

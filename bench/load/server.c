@@ -20,6 +20,7 @@
 #include "bench/load/clock.h"
 #include "bench/load/endpoint.h"
 #include "bench/load/failure.h"
+#include "bench/load/landing.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
@@ -45,6 +46,7 @@ struct server_stream {
     uint32_t header_count;
     bool is_answering;
     bool is_done; /* the last piece is queued, or it was reset */
+    struct landing landing; /* stays when the stream is recycled */
     uint8_t header[ENDPOINT_HEADER_SIZE];
 };
 
@@ -77,11 +79,12 @@ static struct server_stream *stream_add(struct server *s, struct server_conn *ow
     if (stream != NULL)
         s->free_streams = stream->next;
     else
-        stream = malloc(sizeof(*stream));
+        stream = calloc(1, sizeof(*stream));
     if (stream == NULL)
         return NULL;
 
-    *stream = (struct server_stream){.next = owner->streams};
+    struct landing landing = stream->landing;
+    *stream = (struct server_stream){.next = owner->streams, .landing = landing};
     if (owner->streams != NULL)
         owner->streams->previous = stream;
     owner->streams = stream;
@@ -165,11 +168,9 @@ static void answer(struct server *s, struct server_stream *stream, const struct 
     }
 }
 
-static void take_upload(struct server *s, struct server_stream *stream, const struct spate_event *e)
+static void take_upload(struct server *s, struct server_stream *stream, const struct spate_event *e,
+                        const uint8_t *data, size_t size)
 {
-    const uint8_t *data = e->u.data.slice.data;
-    size_t size = e->u.data.slice.size;
-
     while (size > 0 && stream->header_count < ENDPOINT_HEADER_SIZE) {
         stream->header[stream->header_count++] = *data++;
         size--;
@@ -180,16 +181,9 @@ static void take_upload(struct server *s, struct server_stream *stream, const st
     s->payload_in_bytes += size;
 }
 
-static void on_data(struct server *s, const struct spate_event *e)
+/* The request has arrived to its end. */
+static void on_fin(struct server *s, struct server_stream *stream, const struct spate_event *e)
 {
-    struct server_stream *stream = e->stream_user;
-    if (stream != NULL)
-        take_upload(s, stream, e);
-    struct spate_slice slice = e->u.data.slice;
-    spate_slice_release(s->shard, &slice);
-    if (stream == NULL || !e->u.data.fin)
-        return;
-
     bool is_uni = (e->stream_id & 2) != 0; /* [RFC9000 2.1] nothing can go back on it */
     if (is_uni)
         return;
@@ -202,6 +196,33 @@ static void on_data(struct server *s, const struct spate_event *e)
     answer(s, stream, e);
 }
 
+static void on_data(struct server *s, const struct spate_event *e)
+{
+    struct server_stream *stream = e->stream_user;
+    struct spate_slice slice = e->u.data.slice;
+    if (stream != NULL) {
+        take_upload(s, stream, e, slice.data, slice.size);
+        if (s->options->app_copies)
+            landing_copy(&stream->landing, slice.data, slice.size);
+    }
+    spate_slice_release(s->shard, &slice);
+    if (stream != NULL && e->u.data.fin)
+        on_fin(s, stream, e);
+}
+
+static void on_placed(struct server *s, const struct spate_event *e)
+{
+    struct server_stream *stream = e->stream_user;
+    if (stream == NULL)
+        return;
+    take_upload(s, stream, e, e->u.placed.data, e->u.placed.size);
+    landing_on_placed(&stream->landing, e);
+    if (e->u.placed.fin)
+        on_fin(s, stream, e);
+    else if (e->u.placed.is_returned)
+        landing_lend(&stream->landing, e->conn, e->stream_id);
+}
+
 static void on_stream_opened(struct server *s, const struct spate_event *e)
 {
     struct server_conn *c = e->conn_user;
@@ -210,6 +231,8 @@ static void on_stream_opened(struct server *s, const struct spate_event *e)
         spate_conn_close(e->conn, PERF_NO_MEMORY, "out of memory");
     else if (spate_stream_set_user(e->conn, e->stream_id, stream) != 0)
         stream_remove(s, c, stream);
+    else if (s->options->app_buffers)
+        landing_lend(&stream->landing, e->conn, e->stream_id);
 }
 
 static void on_stream_event(struct server *s, const struct spate_event *e)
@@ -240,6 +263,9 @@ static void on_event(struct server *s, const struct spate_event *e)
     case SPATE_EVENT_STREAM_DATA:
         on_data(s, e);
         break;
+    case SPATE_EVENT_STREAM_PLACED:
+        on_placed(s, e);
+        break;
     case SPATE_EVENT_STREAM_RESET:
     case SPATE_EVENT_STREAM_STOPPED:
     case SPATE_EVENT_SENT:
@@ -250,7 +276,6 @@ static void on_event(struct server *s, const struct spate_event *e)
         on_closed(s, e->conn_user);
         break;
     case SPATE_EVENT_NONE:
-    case SPATE_EVENT_STREAM_PLACED:
     case SPATE_EVENT_STREAMS_AVAILABLE:
         break;
     }
@@ -395,6 +420,7 @@ void server_close(struct server *s)
     while (s->free_streams != NULL) {
         struct server_stream *stream = s->free_streams;
         s->free_streams = stream->next;
+        landing_free(&stream->landing);
         free(stream);
     }
     free(s);

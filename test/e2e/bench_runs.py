@@ -16,8 +16,8 @@ TOP = ('scenario seconds bytes gbps requests_per_s p50_us p90_us p99_us p999_us 
        'handshakes_per_s lost_packets config').split()
 SIDE = ('cpu_user_s cpu_sys_s cpu_s_per_gb cpu_us_per_request packets_in packets_out '
         'datagrams_per_send datagrams_per_receive packets_per_ack packets_per_call '
-        'enters_per_packet syscalls copied copied_in_bytes copied_out_bytes allocations enobufs '
-        'rearms kernel_drops packets_lost rss_bytes').split()
+        'enters_per_packet syscalls copied placed_in_bytes copied_in_bytes copied_out_bytes '
+        'allocations enobufs rearms kernel_drops packets_lost rss_bytes').split()
 
 
 class Runs(support.BenchTest):
@@ -60,6 +60,21 @@ class Runs(support.BenchTest):
                                        result['bytes'] * 8e-9 / result['seconds'], delta=0.01)
                 self.assertIsNone(result['requests_per_s'])
                 self.assertIsNone(result['p50_us'])
+
+    def test_bulk_arrives_in_memory_of_the_application(self):
+        for direction, receiver in (('down', 'client'), ('up', 'server')):
+            for streams, conns in ((1, 1), (3, 4)):
+                result = self.run_json('bulk', '--bytes', '20M', '--direction', direction,
+                                       '--streams', str(streams), '--conns', str(conns),
+                                       '--verify', '--app-buffers')
+                self.assertEqual(result['bytes'], 20000000)
+                self.assertGreaterEqual(result[receiver]['placed_in_bytes'], 20000000)
+                # The cipher wrote most of it there.
+                self.assertLess(result[receiver]['copied_in_bytes'], 20000000 / 2)
+            result = self.run_json('bulk', '--bytes', '20M', '--direction', direction, '--verify',
+                                   '--app-copies')
+            self.assertEqual(result[receiver]['payload_in_bytes'], 20000000)
+            self.assertEqual(result[receiver]['placed_in_bytes'], 0)
 
     def test_bytes_that_do_not_divide_are_all_moved(self):
         for bytes_, streams in (('1', '3'), ('1000003', '7')):
