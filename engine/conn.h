@@ -48,7 +48,9 @@ struct spate_conn {
     uint32_t rx_first;
     uint32_t rx_last;
 
-    uint64_t intro_number; /* of the last event that introduced it or a stream, see events.h */
+    /* Of the events that introduced it, and the last of its streams: see events.h. */
+    uint64_t intro_number;
+    uint64_t stream_intro_number;
 
     uint32_t index;
     uint32_t generation;

@@ -20,10 +20,19 @@ static bool is_full(const struct se_events *events)
     return events->tail == SE_EVENTS_MAX;
 }
 
-/* It introduced something in an event that the application has not answered to yet. */
-static bool is_held(const struct spate_conn *conn)
+/* What an event that the application has not answered to yet holds back. */
+enum hold {
+    HOLD_NOTHING,
+    HOLD_STREAMS, /* all but more of the same: streams that were opened */
+    HOLD_ALL,
+};
+
+static enum hold hold_of(const struct spate_conn *conn)
 {
-    return conn->intro_number > conn->shard->events.processed_count;
+    uint64_t processed_count = conn->shard->events.processed_count;
+    if (conn->intro_number > processed_count)
+        return HOLD_ALL;
+    return conn->stream_intro_number > processed_count ? HOLD_STREAMS : HOLD_NOTHING;
 }
 
 static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
@@ -43,11 +52,6 @@ static struct spate_event *push_of_stream(struct spate_conn *conn, enum spate_ev
     event->stream_id = fact->stream_id;
     event->stream_user = fact->stream_user;
     return event;
-}
-
-static void introduce(struct spate_conn *conn)
-{
-    conn->intro_number = conn->shard->events.pushed_count;
 }
 
 static void push_data(struct spate_conn *conn, const struct sp_event *fact)
@@ -131,7 +135,7 @@ static void on_connected(struct spate_conn *conn)
     conn->is_connected = true;
     conn->is_announced = true;
     (void)push(conn, SPATE_EVENT_CONNECTED);
-    introduce(conn);
+    conn->intro_number = conn->shard->events.pushed_count;
 }
 
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
@@ -160,7 +164,7 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *fa
         break;
     case SP_EVENT_STREAM_OPENED:
         (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, fact);
-        introduce(conn);
+        conn->stream_intro_number = conn->shard->events.pushed_count;
         break;
     case SP_EVENT_STREAM_DATA:
         push_data(conn, fact);
@@ -236,8 +240,11 @@ void se_conn_drain(struct spate_conn *conn)
     /* Routes need no room and wait for nobody: the next datagram may come by them. */
     while (sp_conn_next_route(conn->proto, &fact))
         translate_route(conn, &fact);
-    while (!is_full(&conn->shard->events) && !is_held(conn)) {
-        if (!sp_conn_next_event(conn->proto, &fact)) {
+    for (enum hold hold; !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
+        if (hold == HOLD_STREAMS) {
+            if (!sp_conn_next_opened(conn->proto, &fact))
+                break;
+        } else if (!sp_conn_next_event(conn->proto, &fact)) {
             sb_list_remove(&conn->talking_link);
             return;
         }

@@ -9,9 +9,9 @@
 /* The application's events, pulled out of connections a batch at a time.
  *
  * The facts stay in the connections until there is room here.  An event that introduces a
- * connection or a stream is the last of its connection until it has been taken and the
- * application has come back: so the user pointers that it sets in answer are in all events
- * that follow, and events need not be looked at again.
+ * connection is the last of it until it has been taken and the application has come back; behind
+ * one that introduces a stream come such ones only: so the user pointers that it sets in answer
+ * are in all events that follow, and events need not be looked at again.
  *
  *     0 <= head <= tail <= SE_EVENTS_MAX
  *     pushed_count - (tail - head) == taken_count >= processed_count */

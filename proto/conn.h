@@ -152,6 +152,10 @@ SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
  * for more news and yet must know whose the next datagram is. */
 SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
 
+/* The same for SP_EVENT_STREAM_OPENED alone.  For a holder that must hear its application's answer
+ * to that before it goes on. */
+SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret);
+
 /* What a stream verb answers. */
 enum sp_answer {
     SP_DONE,

@@ -6,7 +6,8 @@
  * asks late gets the newest state.
  *
  * The order: routes first, because the next datagram may need them; then the connection's
- * own news; then streams, each with OPENED first and CLOSED last; the end last of all. */
+ * own news; then streams, all that were opened first, so that a holder who answers to that has
+ * many to answer at once, and each with CLOSED last; the end last of all. */
 
 #include "proto/conn_impl.h"
 
@@ -164,10 +165,6 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
 {
     struct sp_stream_recv *recv = &stream->recv;
 
-    if (take_news(stream, SP_NEWS_OPENED)) {
-        ret->kind = SP_EVENT_STREAM_OPENED;
-        return true;
-    }
     if (next_sent(conn, stream, ret))
         return true;
     if (conn->state != SP_CONN_OPEN && !conn->tells_received)
@@ -186,6 +183,19 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
         return true;
     }
     return false;
+}
+
+bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
+{
+    struct sb_link *link = sb_list_pop_front(&conn->opened_list);
+    if (link == NULL)
+        return false;
+    const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
+    /* Whether there is more about it is seen when that is asked for. */
+    sb_list_push_back(&conn->event_list, link);
+    *ret = (struct sp_event){
+        .kind = SP_EVENT_STREAM_OPENED, .stream_id = stream->id, .stream_user = stream->user};
+    return true;
 }
 
 static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
@@ -239,7 +249,7 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
     struct sp_event event = {.kind = SP_EVENT_NONE};
 
     if (sp_conn_next_route(conn, &event) || next_of_conn(conn, &event) ||
-        next_stream_event(conn, &event)) {
+        sp_conn_next_opened(conn, &event) || next_stream_event(conn, &event)) {
         *ret = event;
         return true;
     }

@@ -120,7 +120,8 @@ struct sp_conn {
     struct sb_link send_list;          /* streams that have something to send */
     struct sb_link credit_list;        /* .. but wait for connection credit */
     struct sb_link control_list;
-    struct sb_link event_list;
+    struct sb_link opened_list; /* opened by the peer, not told yet */
+    struct sb_link event_list;  /* told, with something more to tell */
     struct sb_link zombie_list; /* closed, but named by packets in flight */
     struct sp_window window;    /* what we give */
     uint64_t max_data;          /* what the peer gives */

@@ -17,6 +17,7 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sb_list_init(&conn->send_list);
     sb_list_init(&conn->credit_list);
     sb_list_init(&conn->control_list);
+    sb_list_init(&conn->opened_list);
     sb_list_init(&conn->event_list);
     sb_list_init(&conn->zombie_list);
     sp_window_init(&conn->window, config->conn_window_bytes, config->conn_window_bytes_max);
@@ -205,8 +206,7 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
         if (stream == NULL)
             return SP_DROP;
         limits->remote_opened++;
-        stream->news |= SP_NEWS_OPENED;
-        sp_conn_stream_add_event(conn, stream);
+        sb_list_push_back(&conn->opened_list, &stream->event_link);
         *ret = stream;
     }
     return SP_OK;

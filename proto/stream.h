@@ -20,9 +20,8 @@ enum {
 
 /* Facts that the application has not been told: bits of `news`. */
 enum {
-    SP_NEWS_OPENED = 1 << 0,
-    SP_NEWS_RESET = 1 << 1,
-    SP_NEWS_STOPPED = 1 << 2,
+    SP_NEWS_RESET = 1 << 0,
+    SP_NEWS_STOPPED = 1 << 1,
 };
 
 /* One stream, both parts.  It dies when both are done, the application was told of

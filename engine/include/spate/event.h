@@ -10,12 +10,13 @@ extern "C" {
 
 struct spate_conn;
 
-/* What a shard tells, in the order in which it happened on each connection.
+/* What a shard tells, in the order in which it happened on each stream.
  *
- * An event that introduces a connection (CONNECTED) or a stream (STREAM_OPENED) is the last of
- * its connection until the application comes back: by its next spate_shard_events() or
- * spate_shard_turn(), or by returning from its handler.  So the user pointers that it sets in
- * answer are in all events that follow. */
+ * An event that introduces a connection (CONNECTED) is the last of its connection until the
+ * application comes back: by its next spate_shard_events() or spate_shard_turn(), or by returning
+ * from its handler.  Behind one that introduces a stream (STREAM_OPENED) come others of the
+ * kind at most.  So the user pointers that it sets in answer are in all events that follow.
+ * What happened on one stream may be told before what happened earlier on another. */
 enum spate_event_kind {
     SPATE_EVENT_NONE,
     SPATE_EVENT_CONNECTED,         /* the handshake is complete; a server sees the connection
