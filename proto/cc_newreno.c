@@ -58,12 +58,14 @@ void sp_cc_on_acked(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_
     if (!is_limited || (cc->recovery_start_ns != 0 && sent_ns <= cc->recovery_start_ns))
         return;
 
+    /* `bytes` may be a train's: it may end slow start, and go round the window more than once. */
     if (sp_cc_is_in_slow_start(cc)) {
-        cc->window_bytes += bytes;
-        return;
+        uint64_t grown = SB_MIN(bytes, cc->threshold_bytes - cc->window_bytes);
+        cc->window_bytes += grown;
+        bytes -= grown;
     }
     cc->acked_bytes += bytes;
-    if (cc->acked_bytes >= cc->window_bytes) {
+    while (cc->acked_bytes >= cc->window_bytes) {
         cc->acked_bytes -= cc->window_bytes;
         cc->window_bytes += cc->datagram_bytes;
     }

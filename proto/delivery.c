@@ -57,9 +57,8 @@ bool sp_delivery_on_lost(struct sp_delivery *delivery, uint64_t offset, uint64_t
     SB_ASSERT(end <= delivery->sent_end);
 
     uint64_t at = SB_MAX(offset, delivery->acked_end);
-    for (const struct sp_range *r = delivery->acked.first; r != NULL && at < end; r = r->next) {
-        if (r->end <= at)
-            continue;
+    const struct sp_range *r = sp_ranges_beyond(&delivery->acked, at);
+    for (; r != NULL && at < end; r = r->next) {
         if (r->start >= end)
             break;
         if (r->start > at && !sp_ranges_add(&delivery->lost, at, r->start))

@@ -80,35 +80,75 @@ struct ack_work {
     bool any;
 };
 
-static void ack_packet(struct sp_loss *loss, struct ack_work *work, uint64_t pn,
-                       struct sp_sent_packet *packet)
+/* Packets of a train left at one time, and congestion control asks for no more of them than
+ * that: their bytes go to it together. */
+struct ack_bytes {
+    uint64_t bytes;
+    uint64_t sent_ns;
+};
+
+static void ack_bytes_flush(struct sp_loss *loss, const struct ack_work *work,
+                            const struct ack_bytes *acked)
 {
-    if (packet->state == SP_SENT_LOST) {
-        packet->state = SP_SENT_SKIPPED;
+    if (acked->bytes > 0)
+        sp_cc_on_acked(&loss->cc, acked->bytes, acked->sent_ns, work->is_limited);
+}
+
+static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet)
+{
+    if (packet->state == SP_SENT_LOST)
         loss->spurious_count++;
-        return;
+    packet->state = SP_SENT_SKIPPED;
+}
+
+/* Works off the packets `from` to `to` of a block and returns the next block. */
+static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *work,
+                                       struct sp_sent_block *block, uint64_t from, uint64_t to)
+{
+    struct ack_bytes acked = {0};
+    struct sp_sent_frame **tail = work->tail; /* a register: what it points to is stored to */
+    uint32_t count = 0, eliciting_count = 0, marked_count = 0;
+    uint64_t newest = from;
+    for (uint64_t i = from; i <= to; i++) {
+        struct sp_sent_packet *packet = &block->packets[i];
+        if (packet->state != SP_SENT_OUT) {
+            ack_late(loss, packet);
+            continue;
+        }
+        newest = i;
+        count++;
+        eliciting_count += packet->is_eliciting;
+        marked_count += packet->is_ect;
+        if (packet->sent_ns != acked.sent_ns) {
+            ack_bytes_flush(loss, work, &acked);
+            acked = (struct ack_bytes){.sent_ns = packet->sent_ns};
+        }
+        acked.bytes += packet->size;
+        append(&tail, packet->frames);
+        packet->frames = NULL;
+        packet->state = SP_SENT_SKIPPED;
     }
-    if (!work->any || pn > work->largest_pn) {
-        work->largest_pn = pn;
-        work->largest_sent_ns = packet->sent_ns;
+    ack_bytes_flush(loss, work, &acked);
+    work->tail = tail;
+    work->marked_count += marked_count;
+    work->any_eliciting |= eliciting_count > 0;
+    /* Ranges come in falling order: the first packet that is found is not always the largest. */
+    uint64_t newest_pn = block->first_pn + newest;
+    if (count > 0 && (!work->any || newest_pn > work->largest_pn)) {
+        work->largest_pn = newest_pn;
+        work->largest_sent_ns = block->packets[newest].sent_ns;
+        work->any = true;
     }
-    work->any = true;
-    work->any_eliciting |= packet->is_eliciting;
-    work->marked_count += packet->is_ect;
-    if (packet->size > 0)
-        sp_cc_on_acked(&loss->cc, packet->size, packet->sent_ns, work->is_limited);
-    append(&work->tail, sp_sent_settle(&work->space->sent, pn, SP_SENT_SKIPPED));
+    return sp_sent_block_settled(&work->space->sent, block, count, eliciting_count);
 }
 
 static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack_range range)
 {
-    struct sp_sent *sent = &work->space->sent;
-    uint64_t pn = range.smallest;
-    for (struct sp_sent_packet *packet;
-         pn <= range.largest && (packet = sp_sent_next(sent, pn, true, &pn)) != NULL; pn++) {
-        if (pn > range.largest)
-            break;
-        ack_packet(loss, work, pn, packet);
+    struct sp_sent_block *block = sp_sent_block_from(&work->space->sent, range.smallest);
+    while (block != NULL && block->first_pn <= range.largest) {
+        uint64_t from = SB_MAX(range.smallest, block->first_pn) - block->first_pn;
+        uint64_t to = SB_MIN(range.largest - block->first_pn, SP_SENT_BLOCK_PACKETS - 1u);
+        block = ack_block(loss, work, block, from, to);
     }
 }
 

@@ -19,6 +19,8 @@ static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
         range->next->prev = range->prev;
     else
         ranges->last = range->prev;
+    if (ranges->cursor == range)
+        ranges->cursor = range->prev != NULL ? range->prev : range->next;
 
     SB_ASSERT(ranges->count > 0);
     ranges->count--;
@@ -43,8 +45,24 @@ static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_
         before->prev = range;
     else
         ranges->last = range;
+    ranges->cursor = range;
     ranges->count++;
     return true;
+}
+
+/* The last range that begins at or before `value`, or NULL. */
+static struct sp_range *find(const struct sp_ranges *ranges, uint64_t value)
+{
+    struct sp_range *at = ranges->cursor;
+    if (at == NULL || value < ranges->first->start)
+        return NULL;
+    if (value >= ranges->last->start)
+        return ranges->last;
+    while (at->start > value)
+        at = at->prev;
+    while (at->next->start <= value)
+        at = at->next;
+    return at;
 }
 
 void sp_ranges_clear(struct sp_ranges *ranges)
@@ -61,13 +79,11 @@ bool sp_ranges_add(struct sp_ranges *ranges, uint64_t start, uint64_t end)
 
     /* `at` is the last range that begins at or before `end`: the only one that
      * can swallow the new one's upper edge. */
-    struct sp_range *at = ranges->last;
-    while (at != NULL && at->start > end)
-        at = at->prev;
-
+    struct sp_range *at = find(ranges, end);
     if (at == NULL || at->end < start)
         return link_range(ranges, at, start, end);
 
+    ranges->cursor = at;
     if (end > at->end)
         at->end = end;
     if (start < at->start)
@@ -85,9 +101,9 @@ bool sp_ranges_remove(struct sp_ranges *ranges, uint64_t start, uint64_t end)
     if (start == end)
         return true;
 
-    struct sp_range *at = ranges->last;
-    while (at != NULL && at->start >= end)
-        at = at->prev;
+    struct sp_range *at = find(ranges, end - 1);
+    if (at != NULL)
+        ranges->cursor = at;
 
     /* Only the uppermost range can reach past `end`. */
     if (at != NULL && at->end > end) {
@@ -114,22 +130,32 @@ bool sp_ranges_remove(struct sp_ranges *ranges, uint64_t start, uint64_t end)
 
 bool sp_ranges_contain(const struct sp_ranges *ranges, uint64_t value)
 {
-    const struct sp_range *at = ranges->last;
-    while (at != NULL && at->start > value)
-        at = at->prev;
+    const struct sp_range *at = find(ranges, value);
     return at != NULL && value < at->end;
+}
+
+struct sp_range *sp_ranges_beyond(struct sp_ranges *ranges, uint64_t value)
+{
+    struct sp_range *at = find(ranges, value);
+    if (at == NULL)
+        return ranges->first;
+    ranges->cursor = at;
+    return at->end > value ? at : at->next;
 }
 
 void sp_ranges_check(const struct sp_ranges *ranges)
 {
     uint32_t count = 0;
+    bool has_cursor = ranges->cursor == NULL;
     const struct sp_range *prev = NULL;
     for (const struct sp_range *at = ranges->first; at != NULL; prev = at, at = at->next) {
+        has_cursor |= at == ranges->cursor;
         SB_ASSERT(at->start < at->end);
         SB_ASSERT(at->prev == prev);
         SB_ASSERT(prev == NULL || prev->end < at->start);
         count++;
     }
     SB_ASSERT(ranges->last == prev);
+    SB_ASSERT(has_cursor && (ranges->cursor == NULL) == (ranges->first == NULL));
     SB_ASSERT(ranges->count == count);
 }

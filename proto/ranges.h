@@ -13,7 +13,9 @@
  *
  *     for each range r:  r.start < r.end  and  r.end < r.next.start
  *
- * Work happens at the upper end in most uses, so searches begin there. */
+ * Work happens at one of the ends or where it happened last: searches begin there, whichever is
+ * near.  So a run of numbers that rises or falls costs one step each, however many ranges
+ * there are. */
 struct sp_range {
     struct sp_range *next;
     struct sp_range *prev;
@@ -25,6 +27,7 @@ struct sp_ranges {
     struct sb_pool *pool; /* of struct sp_range, borrowed */
     struct sp_range *first;
     struct sp_range *last;
+    struct sp_range *cursor; /* where work happened last; NULL if there are no ranges */
     uint32_t count;
 };
 
@@ -38,6 +41,9 @@ SB_MUST_USE bool sp_ranges_add(struct sp_ranges *ranges, uint64_t start, uint64_
 /* Removes [start, end).  False without memory, which can only happen where it splits one
  * range in two: the set is then as before. */
 SB_MUST_USE bool sp_ranges_remove(struct sp_ranges *ranges, uint64_t start, uint64_t end);
+
+/* The first range that reaches beyond `value`, or NULL. */
+struct sp_range *sp_ranges_beyond(struct sp_ranges *ranges, uint64_t value);
 
 bool sp_ranges_contain(const struct sp_ranges *ranges, uint64_t value);
 

@@ -12,9 +12,6 @@
 
 #include "proto/base/assert.h"
 
-#define BLOCK_OF(pn) ((pn) & ~(uint64_t)(SP_SENT_BLOCK_PACKETS - 1))
-_Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
-
 void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks)
 {
     SB_ASSERT(blocks != NULL);
@@ -36,12 +33,9 @@ static void unlink_block(struct sp_sent *sent, struct sp_sent_block *block)
     sb_pool_give(sent->blocks, block);
 }
 
-bool sp_sent_reserve(struct sp_sent *sent)
+bool sp_sent_grow(struct sp_sent *sent)
 {
-    uint64_t first_pn = BLOCK_OF(sent->next_pn);
-    if (sent->last != NULL && sent->last->first_pn == first_pn)
-        return true;
-
+    uint64_t first_pn = sp_sent_block_of(sent->next_pn);
     struct sp_sent_block *block = sb_pool_take(sent->blocks);
     if (block == NULL)
         return false;
@@ -59,28 +53,11 @@ bool sp_sent_reserve(struct sp_sent *sent)
     return true;
 }
 
-void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet)
-{
-    struct sp_sent_block *block = sent->last;
-    SB_ASSERT(block != NULL && block->first_pn == BLOCK_OF(sent->next_pn));
-    SB_ASSERT(packet->state == SP_SENT_OUT ||
-              (packet->state == SP_SENT_SKIPPED && packet->frames == NULL));
-
-    block->packets[sent->next_pn - block->first_pn] = *packet;
-    sent->next_pn++;
-    if (packet->state == SP_SENT_SKIPPED)
-        return;
-    block->out_count++;
-    sent->out_count++;
-    if (packet->is_eliciting)
-        sent->eliciting_count++;
-}
-
 /* The block that holds `pn`, or else the nearest one below or above it on the way. */
 static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
 {
     struct sp_sent_block *block = sent->cursor != NULL ? sent->cursor : sent->first;
-    uint64_t first_pn = BLOCK_OF(pn);
+    uint64_t first_pn = sp_sent_block_of(pn);
 
     while (block != NULL && block->first_pn < first_pn && block->next != NULL)
         block = block->next;
@@ -96,7 +73,7 @@ struct sp_sent_packet *sp_sent_find(struct sp_sent *sent, uint64_t pn)
         return NULL;
 
     struct sp_sent_block *block = seek(sent, pn);
-    if (block == NULL || block->first_pn != BLOCK_OF(pn))
+    if (block == NULL || block->first_pn != sp_sent_block_of(pn))
         return NULL;
     return &block->packets[pn - block->first_pn];
 }
@@ -143,6 +120,28 @@ struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_l
         }
     }
     return NULL;
+}
+
+struct sp_sent_block *sp_sent_block_from(struct sp_sent *sent, uint64_t pn)
+{
+    if (sent->first == NULL || pn >= sent->next_pn)
+        return NULL;
+    struct sp_sent_block *block = pn <= sent->first->first_pn ? sent->first : seek(sent, pn);
+    return block->first_pn + SP_SENT_BLOCK_PACKETS <= pn ? block->next : block;
+}
+
+struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent_block *block,
+                                            uint32_t count, uint32_t eliciting_count)
+{
+    struct sp_sent_block *next = block->next;
+    SB_ASSERT(block->out_count >= count && sent->out_count >= count);
+    SB_ASSERT(sent->eliciting_count >= eliciting_count);
+    block->out_count -= count;
+    sent->out_count -= count;
+    sent->eliciting_count -= eliciting_count;
+    if (block->out_count == 0 && block != sent->last)
+        unlink_block(sent, block);
+    return next;
 }
 
 void sp_sent_deinit(struct sp_sent *sent)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
 #include "proto/limits.h"
@@ -64,13 +65,53 @@ struct sp_sent {
 
 void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks);
 
+_Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
+
+/* The first number of the block that `pn` belongs to. */
+static inline uint64_t sp_sent_block_of(uint64_t pn)
+{
+    return pn & ~(uint64_t)(SP_SENT_BLOCK_PACKETS - 1);
+}
+
+/* Adds the block that packet `next_pn` belongs to.  False without memory. */
+SB_MUST_USE bool sp_sent_grow(struct sp_sent *sent);
+
 /* Makes room for packet `next_pn`.  False without memory.  After true the next
  * sp_sent_add() cannot fail. */
-SB_MUST_USE bool sp_sent_reserve(struct sp_sent *sent);
+SB_MUST_USE static inline bool sp_sent_reserve(struct sp_sent *sent)
+{
+    const struct sp_sent_block *last = sent->last;
+    return (last != NULL && last->first_pn == sp_sent_block_of(sent->next_pn)) ||
+           sp_sent_grow(sent);
+}
 
 /* Records packet `next_pn` and counts it up.  Takes `packet->frames` over.  One that is
- * SKIPPED, and has no frames, is forgotten at once. */
-void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet);
+ * SKIPPED, and has no frames, is forgotten at once.
+ *
+ * Field by field, so that the packet stays in registers: a copy as a whole would read 16 bytes
+ * from what has been stored as two times 8 just before, which the processor cannot forward. */
+static inline void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet *packet)
+{
+    struct sp_sent_block *block = sent->last;
+    SB_ASSERT(block != NULL && block->first_pn == sp_sent_block_of(sent->next_pn));
+    SB_ASSERT(packet->state == SP_SENT_OUT ||
+              (packet->state == SP_SENT_SKIPPED && packet->frames == NULL));
+
+    struct sp_sent_packet *slot = &block->packets[sent->next_pn - block->first_pn];
+    slot->frames = packet->frames;
+    slot->sent_ns = packet->sent_ns;
+    slot->size = packet->size;
+    slot->state = packet->state;
+    slot->is_eliciting = packet->is_eliciting;
+    slot->is_ect = packet->is_ect;
+    sent->next_pn++;
+    if (packet->state == SP_SENT_SKIPPED)
+        return;
+    block->out_count++;
+    sent->out_count++;
+    if (packet->is_eliciting)
+        sent->eliciting_count++;
+}
 
 /* The packet `pn` if it is known still, whatever its state; NULL otherwise. */
 struct sp_sent_packet *sp_sent_find(struct sp_sent *sent, uint64_t pn);
@@ -83,6 +124,16 @@ struct sp_sent_frame *sp_sent_settle(struct sp_sent *sent, uint64_t pn, enum sp_
  * `or_lost`, declared lost and still known.  NULL: none. */
 struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_lost,
                                     uint64_t *ret_pn);
+
+/* The first block that holds a number of at least `pn`, or NULL: where a walk through a range of
+ * numbers begins, which looks at the packets of a block by itself. */
+struct sp_sent_block *sp_sent_block_from(struct sp_sent *sent, uint64_t pn);
+
+/* Behind such a walk: `count` packets of `block`, `eliciting_count` of them ack-eliciting, were
+ * outstanding and are not any more, and their frames have been taken.  Returns the next block;
+ * `block` may be given back by it. */
+struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent_block *block,
+                                            uint32_t count, uint32_t eliciting_count);
 
 /* Gives all blocks back; all packets must be settled. */
 void sp_sent_deinit(struct sp_sent *sent);

@@ -70,11 +70,12 @@ enum sp_send_want sp_stream_send_want(const struct sp_stream_send *send, uint64_
 }
 
 /* Cuts the piece at `offset` to what `chunk` holds and adds the FIN where it is due. */
-static void fill_piece(const struct sp_stream_send *send, const struct sp_chunk *chunk,
-                       uint64_t offset, uint64_t size, struct sp_send_piece *ret)
+static void fill_piece(const struct sp_stream_send *send, struct sp_chunk *chunk, uint64_t offset,
+                       uint64_t size, struct sp_send_piece *ret)
 {
     SB_ASSERT(offset >= chunk->offset && offset < end_of(chunk));
     *ret = (struct sp_send_piece){
+        .chunk = chunk,
         .data = chunk->data + (offset - chunk->offset),
         .offset = offset,
         .size = SB_MIN(size, end_of(chunk) - offset),
@@ -90,7 +91,9 @@ bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint6
 
     uint64_t offset, size;
     if (sp_delivery_next_lost(&send->delivery, &offset, &size)) {
-        const struct sp_chunk *chunk = send->first;
+        /* Lost bytes go out in rising order: most of the way has been gone before. */
+        bool is_near = send->repeat != NULL && send->repeat->offset <= offset;
+        struct sp_chunk *chunk = is_near ? send->repeat : send->first;
         while (end_of(chunk) <= offset)
             chunk = chunk->next;
         fill_piece(send, chunk, offset, SB_MIN(size, room), ret);
@@ -119,6 +122,8 @@ bool sp_stream_send_on_sent(struct sp_stream_send *send, const struct sp_send_pi
     if (send->cursor != NULL && send->cursor->size == 0)
         send->cursor = NULL;
 
+    if (piece->fresh < piece->size)
+        send->repeat = piece->chunk;
     if (piece->fin)
         send->fin_is_out = true;
     send->state = sp_send_next(send->state, piece->fin ? SP_SEND_ON_FIN : SP_SEND_ON_DATA);
@@ -144,6 +149,8 @@ static bool is_finished(const struct sp_stream_send *send, const struct sp_chunk
 static struct sp_chunk *pop_first(struct sp_stream_send *send)
 {
     struct sp_chunk *chunk = send->first;
+    if (send->repeat == chunk)
+        send->repeat = NULL;
     send->first = chunk->next;
     if (send->first == NULL)
         send->last = NULL;

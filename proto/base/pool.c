@@ -6,10 +6,6 @@
 #include "proto/base/assert.h"
 #include "proto/base/poison.h"
 
-struct sb_pool_item {
-    struct sb_pool_item *next;
-};
-
 struct sb_pool_block {
     struct sb_pool_block *next;
     size_t size;
@@ -34,14 +30,6 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
     };
 }
 
-static struct sb_pool_item *item_pop(struct sb_pool *pool)
-{
-    struct sb_pool_item *item = pool->free;
-    SB_UNPOISON(item, pool->object_size);
-    pool->free = item->next;
-    return item;
-}
-
 static void item_push(struct sb_pool *pool, struct sb_pool_item *item)
 {
     item->next = pool->free;
@@ -49,7 +37,7 @@ static void item_push(struct sb_pool *pool, struct sb_pool_item *item)
     SB_POISON(item, pool->object_size);
 }
 
-static bool grow(struct sb_pool *pool)
+bool sb_pool_grow(struct sb_pool *pool)
 {
     uint32_t count = SB_MIN(pool->block_count, pool->count_max - pool->made_count);
     if (count == 0)
@@ -72,20 +60,10 @@ static bool grow(struct sb_pool *pool)
 bool sb_pool_reserve(struct sb_pool *pool, uint32_t count)
 {
     while (pool->made_count - pool->used_count < count) {
-        if (!grow(pool))
+        if (!sb_pool_grow(pool))
             return false;
     }
     return true;
-}
-
-void *sb_pool_take(struct sb_pool *pool)
-{
-    if (pool->free == NULL && !grow(pool))
-        return NULL;
-
-    SB_ASSERT(pool->used_count < pool->made_count);
-    pool->used_count++;
-    return item_pop(pool);
 }
 
 void sb_pool_give(struct sb_pool *pool, void *object)

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/poison.h"
 
 /* Where pools get their blocks.  Handed in by whoever owns the memory: the
  * engine gives blocks from its budget, a test gives malloc. */
@@ -17,7 +19,9 @@ struct sb_memory {
     void *context;
 };
 
-struct sb_pool_item;
+struct sb_pool_item {
+    struct sb_pool_item *next;
+};
 struct sb_pool_block;
 
 /* Objects of one size, taken and given back in O(1).
@@ -50,8 +54,22 @@ void sb_pool_deinit(struct sb_pool *pool);
  * a busy one.  False at the limit or without memory; what was made until then stays. */
 bool sb_pool_reserve(struct sb_pool *pool, uint32_t count);
 
+/* Adds one block of objects.  False at the limit or without memory. */
+SB_MUST_USE bool sb_pool_grow(struct sb_pool *pool);
+
 /* An object of undefined content, or NULL at the limit or without memory. */
-SB_MUST_USE void *sb_pool_take(struct sb_pool *pool);
+SB_MUST_USE static inline void *sb_pool_take(struct sb_pool *pool)
+{
+    if (SB_UNLIKELY(pool->free == NULL) && !sb_pool_grow(pool))
+        return NULL;
+
+    SB_ASSERT(pool->used_count < pool->made_count);
+    pool->used_count++;
+    struct sb_pool_item *item = pool->free;
+    SB_UNPOISON(item, pool->object_size);
+    pool->free = item->next;
+    return item;
+}
 
 /* NULL is accepted. */
 void sb_pool_give(struct sb_pool *pool, void *object);

@@ -43,6 +43,26 @@ static void slow_start_grows_by_what_is_acknowledged(void **state)
     assert_int_equal(cc.in_flight_bytes, 0);
 }
 
+/* Out of slow start and through a round trip of congestion avoidance, at every place. */
+static void packets_acknowledged_together_count_as_each_by_itself(void **state)
+{
+    (void)state;
+    for (uint32_t together = 1; together <= 32; together++) {
+        struct sp_cc one, many;
+        sp_cc_init(&one, 1200);
+        one.threshold_bytes = 24000; /* a multiple of the datagrams: neither overshoots */
+        many = one;
+        for (uint32_t round = 0; round < 20; round++) {
+            for (uint32_t i = 0; i < together; i++)
+                ack_one(&one, 1);
+            sp_cc_on_sent(&many, together * UINT64_C(1200));
+            sp_cc_on_acked(&many, together * UINT64_C(1200), 1, true);
+            assert_memory_equal(&one, &many, sizeof(one));
+        }
+        assert_true(together == 1 || one.window_bytes > 24000);
+    }
+}
+
 /* [RFC9002 7.8] */
 static void a_window_that_is_not_used_does_not_grow(void **state)
 {
@@ -150,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_window_follows_the_size_of_datagrams),
         cmocka_unit_test(slow_start_grows_by_what_is_acknowledged),
+        cmocka_unit_test(packets_acknowledged_together_count_as_each_by_itself),
         cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
         cmocka_unit_test(a_loss_halves_the_window_once_a_round_trip),
         cmocka_unit_test(a_loss_at_time_zero_begins_recovery_too),

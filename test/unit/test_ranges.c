@@ -109,6 +109,19 @@ static void assert_as_map(const struct sp_ranges *ranges, const bool map[NUMBERS
     assert_int_equal(ranges->count, runs);
 }
 
+static void assert_beyond(struct sp_ranges *ranges, const bool map[NUMBERS], uint64_t value)
+{
+    const struct sp_range *range = sp_ranges_beyond(ranges, value);
+    uint64_t next = value;
+    while (next < NUMBERS && !map[next])
+        next++;
+    if (next == NUMBERS)
+        assert_null(range);
+    else
+        assert_true(range->start <= next && next < range->end);
+    sp_ranges_check(ranges);
+}
+
 static void any_order_of_adds_and_removes_matches_a_map(void **state)
 {
     (void)state;
@@ -131,6 +144,7 @@ static void any_order_of_adds_and_removes_matches_a_map(void **state)
             else
                 assert_int_equal(count, world.pool.count_max); /* else there was memory */
             assert_as_map(&world.ranges, map);
+            assert_beyond(&world.ranges, map, qs_random_below(&random, NUMBERS));
         }
         world_deinit(&world);
     }
