@@ -154,10 +154,10 @@ static void run_received(void *context, uint64_t count)
             any_known |= sp_ack_is_known(&w->ack, pn);
             sp_ack_on_packet(&w->ack, pn, true, SP_ECN_NOT, w->now_ns);
         }
-        sp_ack_decide(&w->ack, 0, w->now_ns);
+        sp_ack_decide(&w->ack, 0, 0, w->now_ns);
         /* As when the peer acknowledges our ACK of a while ago. */
         if (sp_ack_is_due(&w->ack, w->now_ns)) {
-            sp_ack_on_sent(&w->ack);
+            sp_ack_on_sent(&w->ack, w->now_ns);
             if (w->next_pn > IN_FLIGHT / 2)
                 sp_ack_on_confirmed(&w->ack, w->next_pn - IN_FLIGHT / 2);
         }
