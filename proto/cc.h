@@ -25,9 +25,9 @@ void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes);
 
 void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes);
 
-/* Packets in flight that left at `sent_ns` were acknowledged, `bytes` of them together: how they are
- * divided into calls makes no difference.  `is_limited`: the window, not the application,
- * was what held the sender back.  [RFC9002 7.8] */
+/* Packets in flight that left at `sent_ns` were acknowledged, `bytes` of them together: how they
+ * are divided into calls makes no difference.  `is_limited`: the window, not the application, was
+ * what held the sender back.  [RFC9002 7.8] */
 void sp_cc_on_acked(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_limited);
 
 /* Bytes left the network without an acknowledgment: lost, or their keys were dropped. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The books about sent and received packets.
  *
- * Sent: packets with the record of a STREAM frame are added while 10,000 are in flight, an ACK frame
+ * Sent: packets with the record of a STREAM frame are added while 10,000 are in flight, an ACK
  * settles the 64 oldest of them, and their records go back: what a packet costs from its
  * sending to its end, but for its bytes.
  *
