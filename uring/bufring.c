@@ -12,7 +12,8 @@
  * The depth doubles when the kernel ran out of shown slots and these held little: then small
  * datagrams are many, and more slots spare system calls.  Running out of full ones is no
  * reason: the bytes wait in the socket as well as here, but here they push each other out of
- * the cache.  It is halved after a period in which a quarter of it would have been enough.
+ * the cache.  So the depth is halved when more was filled than the least depth holds, and
+ * after a period in which a quarter of it would have been enough.
  *
  * What the kernel says about buffers is checked, not believed: a number that is
  * out of range or names a slot that is not with it yields no slot. */
@@ -194,8 +195,10 @@ static void adapt(struct su_bufring *bufring)
 {
     uint32_t used_count = bufring->flushed_count - bufring->shown_count;
     bufring->used_count_max = SB_MAX(bufring->used_count_max, used_count);
-    bool is_full = bufring->filled_bytes >= (uint64_t)bufring->depth_min * bufring->slot_size / 2;
-    if (bufring->is_starved && !is_full)
+    uint64_t cache_bytes = (uint64_t)bufring->depth_min * bufring->slot_size;
+    if (bufring->filled_bytes > cache_bytes)
+        bufring->depth = SB_MAX(bufring->depth / 2, bufring->depth_min);
+    else if (bufring->is_starved && bufring->filled_bytes < cache_bytes / 2)
         bufring->depth = SB_MIN(2 * bufring->depth, bufring->slot_count);
     bufring->is_starved = false;
     bufring->filled_bytes = 0;

@@ -119,6 +119,25 @@ static void full_slots_do_not_make_the_ring_grow(void **state)
     sw_destroy(w);
 }
 
+/* .. and shrink one that has grown for small datagrams. */
+static void full_slots_shrink_a_ring_that_has_grown(void **state)
+{
+    (void)state;
+    struct sw *w = sw_create((struct sw_config){.slot_count = 16, .depth = 2, .send_count = 64});
+    uint32_t server = sw_open_at(w, "127.0.0.1:0");
+    uint32_t client = sw_open_at(w, "127.0.0.1:0");
+    for (uint32_t i = 0; i < 4; i++)
+        send_singles(w, client, server, 64, 500);
+    assert_int_equal(w->bufring.depth, 16);
+    for (uint32_t i = 0; i < 8; i++) {
+        w->log_size = 0;
+        send_singles(w, client, server, 16, 60000);
+    }
+    su_bufring_flush(&w->bufring);
+    assert_int_equal(w->bufring.depth, 2);
+    sw_destroy(w);
+}
+
 /* Nothing but the slots that were shown may come back, or one would have two owners. */
 static void a_slot_that_the_kernel_does_not_have_cannot_come_from_it(void **state)
 {
@@ -146,6 +165,7 @@ int main(void)
         cmocka_unit_test(held_slots_are_replaced_by_spare_ones),
         cmocka_unit_test(many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it),
         cmocka_unit_test(full_slots_do_not_make_the_ring_grow),
+        cmocka_unit_test(full_slots_shrink_a_ring_that_has_grown),
         cmocka_unit_test(a_slot_that_the_kernel_does_not_have_cannot_come_from_it),
     };
     sw_require_ring();
