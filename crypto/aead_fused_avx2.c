@@ -5,4 +5,4 @@
 
 #include "crypto/aead_fused_impl.h"
 
-const struct sc_fused sc_fused_avx2 = SC_FUSED_OF("avx2");
+const struct sc_fused sc_fused_avx2 = SC_FUSED_OF("fused-avx2");

@@ -5,4 +5,4 @@
 
 #include "crypto/aead_fused_impl.h"
 
-const struct sc_fused sc_fused_avx512 = SC_FUSED_OF("avx512");
+const struct sc_fused sc_fused_avx512 = SC_FUSED_OF("fused-avx512");

@@ -46,6 +46,7 @@ struct range {
 static const struct range ranges[] = {
     RANGE(shard_count, 1, SE_SHARDS_MAX),
     RANGE(backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG),
+    RANGE(crypto, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_FUSED),
     RANGE(conns_max, 1, SE_CONNS_MAX),
     RANGE(handshakes_max, 1, SE_CONNS_MAX),
     RANGE(memory_bytes_max, MIB, UINT64_C(1) << 46),

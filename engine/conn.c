@@ -185,7 +185,7 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
         .role = args->role,
         .config = &shard->proto_config,
         .pools = &shard->pools,
-        .protect = sc_protect(sc_fused_best()),
+        .protect = sc_protect(shard->fused),
         .tls_ops = &sc_tls_ops,
         .host =
             {

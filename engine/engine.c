@@ -14,6 +14,7 @@
 #include "crypto/reset.h"
 #include "engine/backend.h"
 #include "engine/config.h"
+#include "engine/crypto.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -40,6 +41,7 @@ struct se_thread {
 
 struct spate_engine {
     struct spate_config config; /* backend: the one that was chosen */
+    const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning; /* empty: none */
     int cpus[SE_SHARDS_MAX];
     struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
@@ -75,6 +77,7 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
         struct spate_shard *shard = &engine->shards[i];
         shard->engine = engine;
         shard->config = &engine->config;
+        shard->fused = engine->fused;
         shard->index = i;
         engine->shards_made++;
         result = se_shard_init(shard, reset_key, error);
@@ -86,7 +89,10 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
 int spate_engine_create(const struct spate_config *config, struct spate_engine **ret,
                         struct spate_error *error)
 {
+    const struct sc_fused *fused = NULL;
     int result = se_config_check(config, error);
+    if (result == 0)
+        result = se_crypto_choose(config->crypto, &fused, error);
     if (result != 0)
         return result;
 
@@ -94,6 +100,7 @@ int spate_engine_create(const struct spate_config *config, struct spate_engine *
     if (engine == NULL)
         return -ENOMEM;
     engine->config = *config;
+    engine->fused = fused;
     engine->config.backend = se_backend_choose(config->backend, &engine->warning);
     if (config->cpus != NULL)
         memcpy(engine->cpus, config->cpus, config->shard_count * sizeof(config->cpus[0]));
@@ -134,6 +141,11 @@ void spate_engine_destroy(struct spate_engine *engine)
 enum spate_backend spate_engine_backend(const struct spate_engine *engine)
 {
     return engine->config.backend;
+}
+
+const char *spate_engine_crypto(const struct spate_engine *engine)
+{
+    return engine->fused != NULL ? engine->fused->name : "openssl";
 }
 
 const char *spate_engine_warning(const struct spate_engine *engine)

@@ -66,6 +66,7 @@ struct se_counts {
 struct spate_shard {
     struct spate_engine *engine;
     const struct spate_config *config;
+    const struct sc_fused *fused; /* the engine's */
     uint32_t index;
     int error; /* of the ring: the shard is dead */
     bool is_bound;

@@ -67,6 +67,9 @@ static int run_caps(int argc, char **argv)
     enum spate_backend backend = spate_backend_probe(&reason);
     printf("\nback-end: %s%s%s\n", spate_backend_name(backend),
            reason.text[0] != '\0' ? ", as " : "", reason.text);
+    reason.text[0] = '\0';
+    const char *crypto = spate_crypto_probe(&reason);
+    printf("AES-GCM: %s%s%s\n", crypto, reason.text[0] != '\0' ? ", as " : "", reason.text);
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

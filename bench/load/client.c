@@ -418,6 +418,7 @@ static bool open_client(struct client *c)
     endpoint_warn(c->engine); /* a server of our own says nothing: it would say the same */
     c->shard = spate_engine_shard(c->engine, 0);
     c->result->backend = spate_engine_backend(c->engine);
+    c->result->crypto = spate_engine_crypto(c->engine);
     c->result->mtu = endpoint_mtu(o, is_v6);
 
     /* Open loop: be called when a request is due, not up to 50 us later. */

@@ -30,6 +30,13 @@ static const char *const backends[] = {
     NULL,
 };
 
+static const char *const cryptos[] = {
+    [SPATE_CRYPTO_AUTO] = "auto",
+    [SPATE_CRYPTO_OPENSSL] = "openssl",
+    [SPATE_CRYPTO_FUSED] = "fused",
+    NULL,
+};
+
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
@@ -87,6 +94,8 @@ const struct option_spec option_specs[] = {
      "send without a copy where the network card and the kernel can (not on loopback)"},
     {"cipher", "NAME", OPTION_CIPHER, FOR_ALL | FOR_LIMIT, FIELD(cipher), 0, 0, NULL,
      "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (what the TLS library prefers)"},
+    {"crypto", "C", OPTION_CHOICE, FOR_ALL | FOR_LIMIT, FIELD(crypto), 0, 0, cryptos,
+     "what does AES-GCM: openssl; fused: our own; auto: fused, where the CPU has VAES (auto)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
      "PEM certificate chain of the server, or with --connect of the client (a fresh "
      "self-signed one)"},

@@ -57,6 +57,7 @@ struct options {
     bool app_copies;
 
     uint32_t backend; /* enum spate_backend */
+    uint32_t crypto;  /* enum spate_crypto */
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;

@@ -205,7 +205,7 @@ void options_print_help(FILE *file)
           "  handshake  full handshakes, one connection after the other\n"
           "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
           "             --direction --request --response --listen --server-cpu --client-cpu\n"
-          "             --mtu --cipher --timeout --json\n",
+          "             --mtu --cipher --crypto --timeout --json\n",
           file);
     print_options(file, "The load:", 0, false);
     print_options(file, "The client:", FOR_CLIENTS, true);

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include <spate/base.h>
 
@@ -165,6 +166,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_text(j, "direction", is_bulk ? (o->direction == DIRECTION_UP ? "up" : "down") : "");
     json_text(j, "cipher", r->cipher);
     json_integer(j, "mtu", r->mtu);
+    json_text(j, "crypto", r->crypto);
     json_text(j, "backend", spate_backend_name(r->backend));
     json_integer(j, "streams", o->streams);
     json_integer(j, "conns", o->conns);
@@ -286,8 +288,11 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
                 o->conns == 1 ? "" : "s each");
     else if (o->scenario == SCENARIO_HANDSHAKE)
         fprintf(file, ", %" PRIu64 " at once", o->inflight);
-    fprintf(file, ", %" PRIu32 "-byte datagrams%s%s, %s\n", r->mtu, r->cipher[0] != 0 ? ", " : "",
-            r->cipher, spate_backend_name(r->backend));
+    fprintf(file, ", %" PRIu32 "-byte datagrams", r->mtu);
+    if (r->cipher[0] != 0)
+        fprintf(file, ", %s by %s", r->cipher,
+                strstr(r->cipher, "AES") != NULL ? r->crypto : "openssl");
+    fprintf(file, ", %s\n", spate_backend_name(r->backend));
 }
 
 static void print_latency(const struct result *r, FILE *file)

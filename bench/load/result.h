@@ -27,6 +27,7 @@ struct result {
     char cipher[64];
     uint32_t mtu;
     enum spate_backend backend;
+    const char *crypto; /* what does AES-GCM on this side */
     const struct versus *versus; /* NULL: not compared */
     struct histogram latency; /* rr: of requests; handshake: of handshakes */
 };

@@ -74,6 +74,7 @@ bool serve_run(const struct options *o, FILE *status, const volatile sig_atomic_
     if (is_good) {
         ret->have_server = true;
         ret->backend = spate_engine_backend(server_engine(s));
+        ret->crypto = spate_engine_crypto(server_engine(s));
         endpoint_warn(server_engine(s));
         ret->mtu = endpoint_mtu(o, address_is_v6(server_address(s)));
         server_sample(s, &ret->server[0]);

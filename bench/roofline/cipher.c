@@ -116,15 +116,17 @@ static double time_it(struct bench *b, bool is_seal, uint64_t duration_ns, bool 
     return (double)spent_ns / (double)packet_count;
 }
 
-static bool prepare(struct bench *b, enum sp_suite suite_id)
+static bool prepare(struct bench *b, const struct cipher_setup *setup)
 {
-    const struct sc_suite *suite = sc_suite_find(suite_id);
+    const struct sc_suite *suite = sc_suite_find(setup->suite);
     static const uint8_t secret[SP_SECRET_SIZE_MAX] = {42};
     size_t size = (size_t)b->packet_size * b->packet_count;
-    if (suite == NULL)
+    /* As the engine chooses. */
+    const struct sc_fused *fused = setup->crypto == SPATE_CRYPTO_OPENSSL ? NULL : sc_fused_best();
+    if (suite == NULL || (setup->crypto == SPATE_CRYPTO_FUSED && fused == NULL))
         return false;
-    const struct sp_protect protect = sc_protect(sc_fused_best()); /* as the engine chooses */
-    b->key = protect.ops->key(protect.context, suite_id, secret, suite->secret_size);
+    const struct sp_protect protect = sc_protect(fused);
+    b->key = protect.ops->key(protect.context, suite->id, secret, suite->secret_size);
     b->memory = aligned_alloc(PAGE_SIZE, 4 * TRAIN_ROOM);
     if (b->key == NULL || b->memory == NULL)
         return false;
@@ -136,7 +138,7 @@ static bool prepare(struct bench *b, enum sp_suite suite_id)
     return true;
 }
 
-bool cipher_run(enum sp_suite suite, const struct flow_shape *flow, uint64_t duration_ns,
+bool cipher_run(const struct cipher_setup *setup, const struct flow_shape *flow,
                 double *ret_seal_ns, double *ret_open_ns, struct failure *failure)
 {
     struct bench b = {
@@ -145,17 +147,17 @@ bool cipher_run(enum sp_suite suite, const struct flow_shape *flow, uint64_t dur
         .packet_count = flow->segment_count,
     };
     bool is_authentic = true;
-    bool is_good = prepare(&b, suite);
+    bool is_good = prepare(&b, setup);
     if (is_good) {
         (void)time_it(&b, true, WARMUP_NS, &is_authentic);
-        *ret_seal_ns = time_it(&b, true, duration_ns / 2, &is_authentic);
+        *ret_seal_ns = time_it(&b, true, setup->duration_ns / 2, &is_authentic);
         memcpy(b.sealed, b.slot, (size_t)b.packet_size * b.packet_count);
         (void)time_it(&b, false, WARMUP_NS, &is_authentic);
-        *ret_open_ns = time_it(&b, false, duration_ns / 2, &is_authentic);
+        *ret_open_ns = time_it(&b, false, setup->duration_ns / 2, &is_authentic);
     }
     sc_protect_ops.destroy(b.key);
     free(b.memory);
     if (!is_good)
-        return failure_set(failure, "the cipher: no such suite, or out of memory");
+        return failure_set(failure, "the cipher: no such suite or --crypto here, or out of memory");
     return is_authentic || failure_set(failure, "the cipher does not open what it has sealed");
 }

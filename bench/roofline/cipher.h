@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <spate/engine.h>
+
 #include "bench/roofline/flow.h"
 #include "proto/protect.h"
 
@@ -24,8 +26,14 @@ struct cipher_shape {
 
 struct cipher_shape cipher_shape_of(uint32_t mtu);
 
+struct cipher_setup {
+    enum sp_suite suite;
+    enum spate_crypto crypto;
+    uint64_t duration_ns;
+};
+
 /* CPU time of a packet in nanoseconds, each the mean over `duration_ns` / 2. */
-bool cipher_run(enum sp_suite suite, const struct flow_shape *flow, uint64_t duration_ns,
+bool cipher_run(const struct cipher_setup *setup, const struct flow_shape *flow,
                 double *ret_seal_ns, double *ret_open_ns, struct failure *failure);
 
 #endif

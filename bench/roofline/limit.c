@@ -125,9 +125,13 @@ static bool measure_bulk(const struct limit_setup *setup, enum sp_suite suite, s
     if (!run_pair(setup, flow_serve, run_flow, ret, failure))
         return false;
     int cpu = cpu_choose(setup->options->client_cpu, cpu_choose(CPU_DEFAULT, CPU_ANY));
+    const struct cipher_setup cipher = {
+        .suite = suite,
+        .crypto = (enum spate_crypto)setup->options->crypto,
+        .duration_ns = setup->duration_ns / CIPHER_SHARE,
+    };
     bool is_good = cpu_pin(cpu, "--client-cpu", failure) &&
-                   cipher_run(suite, &shape, setup->duration_ns / CIPHER_SHARE, &ret->seal_ns,
-                              &ret->open_ns, failure);
+                   cipher_run(&cipher, &shape, &ret->seal_ns, &ret->open_ns, failure);
     cpu_unpin();
     limit_derive(ret);
     return is_good;

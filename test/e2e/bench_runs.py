@@ -295,6 +295,27 @@ class Matrix(support.BenchTest):
         self.assertIn('slowest over fastest: ', done.stdout)
 
 
+class Crypto(support.BenchTest):
+    def test_bulk_moves_every_byte_with_each(self):
+        for crypto in ('openssl', 'auto'):
+            for cipher in ('aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305'):
+                result = self.run_json('bulk', '--bytes', '20M', '--verify', '--cipher', cipher,
+                                       '--crypto', crypto)
+                self.assertEqual(result['bytes'], 20000000)
+                used = result['config']['crypto']
+                if crypto == 'openssl':
+                    self.assertEqual(used, 'openssl')
+                if used != 'openssl' and cipher.startswith('aes'):
+                    for side in ('server', 'client'):
+                        self.assertEqual(result[side]['copied_out_bytes'], 0)
+
+    def test_the_two_talk_to_each_other(self):
+        _, address = self.start_server('--crypto', 'openssl')
+        result = self.run_json('bulk', '--bytes', '5M', '--connect', address, '--insecure',
+                               '--cipher', 'aes-256-gcm')
+        self.assertEqual(result['bytes'], 5000000)
+
+
 class TwoPrograms(support.BenchTest):
     def test_a_server_alone_serves_one_client_after_the_other(self):
         cert = self.path('fresh.pem')

@@ -20,9 +20,10 @@ class Caps(unittest.TestCase):
     def test_every_capability_is_a_yes_or_a_no_with_its_reason(self):
         done = run('caps')
         self.assertEqual(done.returncode, 0, done.stderr)
-        *lines, blank, backend = done.stdout.splitlines()
+        *lines, blank, backend, crypto = done.stdout.splitlines()
         self.assertEqual(blank, '')
         self.assertRegex(backend, r'^back-end: (io_uring|mmsg, as .*)$')
+        self.assertRegex(crypto, r'^AES-GCM: (fused-avx2|fused-avx512|openssl, as .*)$')
         self.assertGreater(len(lines), 20)
         for line in lines:
             self.assertRegex(line, r'^\S.*  (yes|no)( |$)')

@@ -191,6 +191,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --frobnicate", "unknown option --frobnicate; see spate-bench --help"},
         {"bulk -x", "unknown option -x; see spate-bench --help"},
         {"bulk --streams", "--streams wants N behind it"},
+        {"bulk --crypto x", "--crypto wants auto, openssl or fused, not 'x'"},
         {"bulk --backend x", "--backend wants auto, io_uring or mmsg, not 'x'"},
         {"bulk --direction x", "--direction wants down or up, not 'x'"},
         {"bulk --streams x", "--streams wants a number from 1 to 10000, not 'x'"},

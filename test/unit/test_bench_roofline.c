@@ -64,8 +64,11 @@ static void every_cipher_opens_what_it_seals(void **state)
             double seal_ns = 0;
             double open_ns = 0;
             struct failure failure = {.is_set = false};
-            assert_true(cipher_run(suites[i], &shape, 1000000, &seal_ns, &open_ns, &failure));
+            struct cipher_setup setup = {.suite = suites[i], .duration_ns = 1000000};
+            assert_true(cipher_run(&setup, &shape, &seal_ns, &open_ns, &failure));
             assert_true(seal_ns > 1 && open_ns > 1);
+            setup.crypto = SPATE_CRYPTO_OPENSSL;
+            assert_true(cipher_run(&setup, &shape, &seal_ns, &open_ns, &failure));
         }
     }
 }

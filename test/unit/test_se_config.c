@@ -25,6 +25,7 @@ SPOIL(no_shard, c->shard_count = 0)
 SPOIL(many_shards, c->shard_count = 65)
 SPOIL(bad_cpu, c->cpus = negative_cpu)
 SPOIL(no_backend, c->backend = (enum spate_backend)3)
+SPOIL(no_crypto, c->crypto = (enum spate_crypto)3)
 SPOIL(no_conns, c->conns_max = 0)
 SPOIL(many_conns, c->conns_max = 1000001)
 SPOIL(no_handshakes, c->handshakes_max = 0)
@@ -54,6 +55,7 @@ static const struct bad_value bad_values[] = {
     {many_shards, "shard_count is 65, must be 1 to 64"},
     {bad_cpu, "cpus[0] is -3, must not be negative"},
     {no_backend, "backend is 3, must be 0 to 2"},
+    {no_crypto, "crypto is 3, must be 0 to 2"},
     {no_conns, "conns_max is 0, must be 1 to 1000000"},
     {many_conns, "conns_max is 1000001, must be 1 to 1000000"},
     {no_handshakes, "handshakes_max is 0, must be 1 to 1000000"},

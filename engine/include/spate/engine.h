@@ -31,12 +31,21 @@ enum spate_backend {
     SPATE_BACKEND_MMSG,     /* epoll, recvmmsg, sendmmsg */
 };
 
+/* What seals and opens packets with AES-GCM; ChaCha20-Poly1305 and TLS are always OpenSSL's.  On
+ * the wire there is no difference. */
+enum spate_crypto {
+    SPATE_CRYPTO_AUTO,    /* fused, where the CPU has what it takes */
+    SPATE_CRYPTO_OPENSSL,
+    SPATE_CRYPTO_FUSED,   /* ours, made for packets: x86-64 with VAES and AVX2 or AVX-512 */
+};
+
 /* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
 struct spate_config {
     uint32_t shard_count; /* 1 to 64 */
     const int *cpus;      /* shard_count of them, for spate_engine_start(); NULL: not pinned */
 
     enum spate_backend backend;
+    enum spate_crypto crypto;
 
     uint32_t conns_max;      /* beyond: a client's first packet is answered with
                                 CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
@@ -105,6 +114,7 @@ SPATE_API void spate_config_init(struct spate_config *config);
  *   -EINVAL  A value is out of range; `error` says which.
  *   -ENOSYS, -EPERM, -EACCES  io_uring was asked for, and is not there or not allowed; `error`
  *            says why.
+ *   -ENOTSUP SPATE_CRYPTO_FUSED was asked for, and cannot run here; `error` says why.
  *   -ENOMEM
  *
  * Threads: any. */
@@ -131,6 +141,14 @@ SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
 
 /* "auto", "io_uring", "mmsg". */
 SPATE_API const char *spate_backend_name(enum spate_backend backend);
+
+/* What the engine's packets are sealed with, if their cipher is AES-GCM: "fused-avx2",
+ * "fused-avx512" or "openssl".  Threads: any. */
+SPATE_API const char *spate_engine_crypto(const struct spate_engine *engine);
+
+/* The same for SPATE_CRYPTO_AUTO here; if that is "openssl", `reason` (or NULL) says why.
+ * Threads: any. */
+SPATE_API const char *spate_crypto_probe(struct spate_error *reason);
 
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
 /* `index` from 0.  Threads: any. */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/crypto.h"
+
+/* Packets look the same whoever seals them; so what is chosen here is a matter of speed and
+ * trust only, and nobody on the other side can tell. */
+
+#include <errno.h>
+
+#include "engine/config.h"
+
+/* Why there is no fused AES-GCM here: what stands in the way of the variant that asks for least,
+ * which is the last. */
+static const char *why_not(void)
+{
+    const char *why = "this build has none (-Dfused=disabled, or not for x86-64)";
+    const char *reason = NULL;
+    for (size_t i = 0; sc_fused_at(i, &reason) != NULL; i++)
+        why = reason;
+    return why;
+}
+
+int se_crypto_choose(enum spate_crypto asked, const struct sc_fused **ret,
+                     struct spate_error *error)
+{
+    const struct sc_fused *fused = asked == SPATE_CRYPTO_OPENSSL ? NULL : sc_fused_best();
+    if (fused == NULL && asked == SPATE_CRYPTO_FUSED) {
+        se_error_set(error, "there is no fused AES-GCM: %s", why_not());
+        return -ENOTSUP;
+    }
+    *ret = fused;
+    return 0;
+}
+
+const char *spate_crypto_probe(struct spate_error *reason)
+{
+    const struct sc_fused *fused = sc_fused_best();
+    if (fused != NULL)
+        return fused->name;
+    se_error_set(reason, "%s", why_not());
+    return "openssl";
+}
