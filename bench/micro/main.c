@@ -19,6 +19,7 @@
 static const struct micro_bench *const benches[] = {
     &micro_protect, &micro_masks, &micro_nonce,    &micro_heads,
     &micro_rings,   &micro_split, &micro_trackers, &micro_pacer,
+    &micro_packet,  &micro_matrix,
 };
 
 static const char usage[] =
