@@ -26,5 +26,5 @@ dir=${1:-$here/../build}
 lto=true
 [ "${CC:-}" != clang ] || lto=false
 configure "$dir" --buildtype=release -Db_lto=$lto -Ddebug_checks=false -Dtests=disabled \
-    -Dinterop=disabled -Dwerror=false "$@"
+    -Dinterop=disabled -Dpeers=disabled -Dwerror=false "$@"
 compile "$dir"
