@@ -2,11 +2,9 @@
 #ifndef SC_KEYS_H
 #define SC_KEYS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "crypto/suite.h"
-#include "proto/base/compiler.h"
 #include "proto/types.h"
 
 /* From secrets to keys.  [RFC9001 5.1, 5.2, 6.1] */
@@ -25,19 +23,15 @@ struct sc_keys {
 };
 
 /* The Initial secrets of both sides, for the client's first destination CID.  [RFC9001 5.2]
- * They belong to AES-128-GCM.  False without memory. */
-SB_MUST_USE bool sc_keys_initial_secrets(const struct sp_cid *dcid,
-                                         uint8_t ret_client[SC_INITIAL_SECRET_SIZE],
-                                         uint8_t ret_server[SC_INITIAL_SECRET_SIZE]);
+ * They belong to AES-128-GCM. */
+void sc_keys_initial_secrets(const struct sp_cid *dcid, uint8_t ret_client[SC_INITIAL_SECRET_SIZE],
+                             uint8_t ret_server[SC_INITIAL_SECRET_SIZE]);
 
-/* `secret` has suite->secret_size bytes.  False without memory: `*ret` is then wiped. */
-SB_MUST_USE bool sc_keys_derive(const struct sc_suite *suite, const uint8_t *secret,
-                                struct sc_keys *ret);
+/* `secret` has suite->secret_size bytes. */
+void sc_keys_derive(const struct sc_suite *suite, const uint8_t *secret, struct sc_keys *ret);
 
-/* The secret of the next key phase, from `secret`, which it may replace.  [RFC9001 6.1]
- * False without memory. */
-SB_MUST_USE bool sc_keys_next_secret(const struct sc_suite *suite, const uint8_t *secret,
-                                     uint8_t *ret);
+/* The secret of the next key phase, from `secret`, which it may replace.  [RFC9001 6.1] */
+void sc_keys_next_secret(const struct sc_suite *suite, const uint8_t *secret, uint8_t *ret);
 
 void sc_keys_wipe(struct sc_keys *keys);
 

@@ -60,12 +60,10 @@ static struct sp_key *key_create(const struct sc_fused *fused, const struct sc_s
     memcpy(key->secret, secret, suite->secret_size);
 
     struct sc_keys keys;
-    bool done = sc_keys_derive(suite, secret, &keys);
-    if (done) {
-        key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp, fused);
-        done = sc_aead_init(&key->aead, suite, &keys, fused) && key->mask != NULL;
-        sc_keys_wipe(&keys);
-    }
+    sc_keys_derive(suite, secret, &keys);
+    key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp, fused);
+    bool done = sc_aead_init(&key->aead, suite, &keys, fused) && key->mask != NULL;
+    sc_keys_wipe(&keys);
     struct sp_key *opaque = (struct sp_key *)(void *)key;
     if (!done) {
         key_destroy(opaque);
@@ -79,8 +77,9 @@ static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role ro
 {
     uint8_t secrets[2][SC_INITIAL_SECRET_SIZE]; /* by the role that sends */
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
-    if (suite == NULL || !sc_keys_initial_secrets(dcid, secrets[SP_CLIENT], secrets[SP_SERVER]))
+    if (suite == NULL)
         return false;
+    sc_keys_initial_secrets(dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
     const uint8_t *read_secret = secrets[role == SP_CLIENT ? SP_SERVER : SP_CLIENT];
     struct sp_key *read = key_create(context, suite, read_secret, NULL);
     struct sp_key *write = key_create(context, suite, secrets[role], NULL);
@@ -109,9 +108,8 @@ static struct sp_key *op_next(const struct sp_key *opaque)
 {
     const struct sc_key *key = key_of_const(opaque);
     uint8_t secret[SP_SECRET_SIZE_MAX];
-    struct sp_key *next = NULL;
-    if (sc_keys_next_secret(key->suite, key->secret, secret))
-        next = key_create(key->fused, key->suite, secret, key->mask);
+    sc_keys_next_secret(key->suite, key->secret, secret);
+    struct sp_key *next = key_create(key->fused, key->suite, secret, key->mask);
     OPENSSL_cleanse(secret, sizeof(secret));
     return next;
 }

@@ -17,7 +17,6 @@ struct sc_suite {
     const char *tls_name;  /* for OpenSSL's cipher lists */
     const char *aead_name; /* for OpenSSL's providers, as the next two */
     const char *mask_name;
-    const char *digest_name;
     bool is_aes;
     uint8_t key_size;    /* of the packet key and of the header key. [RFC9001 5.4.3] */
     uint8_t secret_size; /* of traffic secrets: what the hash gives */

@@ -146,12 +146,12 @@ static void initial_secrets_and_keys_are_those_of_a1(void **state)
     struct sp_cid dcid = cid_of(RFC9001_DCID);
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
     uint8_t secrets[2][SC_INITIAL_SECRET_SIZE];
-    assert_true(sc_keys_initial_secrets(&dcid, secrets[SP_CLIENT], secrets[SP_SERVER]));
+    sc_keys_initial_secrets(&dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
     for (size_t i = 0; i < QT_COUNT(sides); i++) {
         struct sc_keys keys;
         const uint8_t *secret = secrets[sides[i].sender];
         assert_hex(secret, sides[i].secret);
-        assert_true(sc_keys_derive(suite, secret, &keys));
+        sc_keys_derive(suite, secret, &keys);
         assert_hex(keys.key, sides[i].key);
         assert_hex(keys.iv, sides[i].iv);
         assert_hex(keys.hp, sides[i].hp);
@@ -164,9 +164,8 @@ static void the_common_initial_secret_is_that_of_a1(void **state)
     struct qt_hex salt = qt_hex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a");
     struct qt_hex dcid = qt_hex(RFC9001_DCID);
     uint8_t secret[32];
-    assert_true(sc_hkdf_extract(sc_suite_find(SP_SUITE_AES_128_GCM),
-                                (struct sb_bytes){salt.bytes, salt.size},
-                                (struct sb_bytes){dcid.bytes, dcid.size}, secret));
+    sc_hkdf_extract(sizeof(secret), (struct sb_bytes){salt.bytes, salt.size},
+                    (struct sb_bytes){dcid.bytes, dcid.size}, secret);
     assert_hex(secret, RFC9001_INITIAL_SECRET);
 }
 
@@ -228,12 +227,12 @@ static void the_chacha20_keys_and_the_next_secret_are_those_of_a5(void **state)
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_CHACHA20_POLY1305);
     struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
     struct sc_keys keys;
-    assert_true(sc_keys_derive(suite, secret.bytes, &keys));
+    sc_keys_derive(suite, secret.bytes, &keys);
     assert_hex(keys.key, RFC9001_CHACHA_KEY);
     assert_hex(keys.iv, RFC9001_CHACHA_IV);
     assert_hex(keys.hp, RFC9001_CHACHA_HP);
 
-    assert_true(sc_keys_next_secret(suite, secret.bytes, secret.bytes)); /* in place */
+    sc_keys_next_secret(suite, secret.bytes, secret.bytes); /* in place */
     assert_hex(secret.bytes, RFC9001_CHACHA_KU);
 }
 
