@@ -10,6 +10,8 @@
  *     the initial window [RFC9002 7.7];
  *     what the rate gives in a millisecond, which is about how late a timer may be without
  *         slowing the flow, but at most eight trains: more would not make sending cheaper;
+ *         and in two of them, but at most one train: of a hundred flows that share a fast path
+ *         each is slow, and their sender would pay for trains that are short;
  *     on a short path, two trains, less by half for each NEAR_NS of its round trip: a
  *         train costs the sender as much as a datagram does, and the buffers of a path that
  *         takes microseconds are those of the machine next door.  Linux sizes TCP's trains so
@@ -42,7 +44,9 @@ static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns
     uint64_t initial = SB_MIN(INITIAL_DATAGRAMS * datagram_bytes,
                               SB_MAX(INITIAL_BYTES, 2 * datagram_bytes));
     uint64_t near = trains(NEAR_TRAINS, datagram_bytes) >> SB_MIN(rtt_ns_min / NEAR_NS, 63);
-    uint64_t rated = SB_MIN(rate / (SB_S / BURST_NS), trains(TRAINS_MAX, datagram_bytes));
+    uint64_t rated = rate / (SB_S / BURST_NS);
+    rated = SB_MAX(SB_MIN(rated, trains(TRAINS_MAX, datagram_bytes)),
+                   SB_MIN(2 * rated, trains(1, datagram_bytes)));
     return SB_MAX(initial, SB_MAX(near, rated));
 }
 

@@ -86,7 +86,9 @@ static void a_burst_after_silence_is_bounded(void **state)
         {12000, 100 * SB_MS, 1200, 10},       /* slow: the initial window's ten */
         {24000, 100 * SB_MS, 9000, 2},        /* .. or two */
         {100000, 100 * SB_MS, 65507, 2},
-        {4800000, 100 * SB_MS, 1200, 50},     /* 1 ms of 60 MB/s */
+        {1600000, 100 * SB_MS, 1200, 33},     /* 2 ms of 20 MB/s */
+        {4000000, 100 * SB_MS, 1200, 54},     /* .. of 50 MB/s: a train */
+        {8000000, 100 * SB_MS, 1200, 83},     /* 1 ms of 100 MB/s */
         {480000000, 100 * SB_MS, 1200, 432},  /* fast: eight trains of 54 */
         {480000000, 100 * SB_MS, 1000, 512},  /* .. of 64 */
         {480000000, 100 * SB_MS, 65507, 8},   /* .. of one */
