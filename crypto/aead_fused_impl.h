@@ -219,7 +219,7 @@ INLINE const uint8_t *source_take(struct source *source, size_t size)
 }
 
 /* Brings `size` bytes of several parts together, of a vector at most. */
-static void source_join(struct source *source, size_t size, uint8_t *ret)
+static __attribute__((noinline)) void source_join(struct source *source, size_t size, uint8_t *ret)
 {
     while (size > 0) {
         while (source->run == 0) {
@@ -236,72 +236,100 @@ static void source_join(struct source *source, size_t size, uint8_t *ret)
     }
 }
 
-/* Finds the next `size` bytes, vector by vector: where they stand, or in `joined` where a
- * vector crosses the border of two parts. */
-static __attribute__((noinline)) void source_find(struct source *source, size_t size,
-                                                  uint8_t joined[GROUP_SIZE],
-                                                  const uint8_t *ret[VEC_GROUP])
+/* A vector that begins with less than a block, the head of a frame, and goes on in the next part:
+ * put together in registers, since a load out of what was stored in pieces has to wait. */
+INLINE bool source_cross(struct source *source, uint8_t *ret)
+{
+    size_t head = source->run;
+    if (head == 0 || head >= 16 || source->next->size < VEC_SIZE)
+        return false;
+    const uint8_t *data = source->next->data;
+    __m128i block =
+        _mm_or_si128(sc_load_some(source->at, head), sc_move_up(sc_load_all(data), head));
+    vec_store(ret, vec_concat(block, data + 16 - head));
+    source->at = data + VEC_SIZE - head;
+    source->run = source->next->size + head - VEC_SIZE;
+    source->next++;
+    return true;
+}
+
+/* Where the text of a group is found: all in one place, or vector by vector. */
+struct places {
+    const uint8_t *all; /* NULL: see `each` */
+    const uint8_t *each[VEC_GROUP];
+    uint8_t joined[GROUP_SIZE]; /* vectors that cross the border of two parts */
+};
+
+static __attribute__((noinline)) void places_find_each(struct places *places,
+                                                       struct source *source, size_t size)
 {
     for (size_t i = 0; size > 0; i++) {
+        uint8_t *joined = places->joined + i * VEC_SIZE;
         size_t now = SB_MIN(size, (size_t)VEC_SIZE);
-        ret[i] = source_take(source, now);
-        if (ret[i] == NULL) {
-            source_join(source, now, joined + i * VEC_SIZE);
-            ret[i] = joined + i * VEC_SIZE;
+        places->each[i] = source_take(source, now);
+        if (places->each[i] == NULL) {
+            if (now < VEC_SIZE || !source_cross(source, joined))
+                source_join(source, now, joined);
+            places->each[i] = joined;
         }
         size -= now;
     }
 }
 
-INLINE void seal_group(const struct pass *pass, const vec state[VEC_GROUP], struct source *source,
-                       uint8_t *out)
+/* Finds the next `size` bytes.  Done before the rounds, which hide how long it takes. */
+INLINE void places_find(struct places *places, struct source *source, size_t size)
+{
+    places->all = source_take(source, size);
+    if (SB_UNLIKELY(places->all == NULL))
+        places_find_each(places, source, size);
+}
+
+INLINE void seal_group(const struct pass *pass, const vec state[VEC_GROUP],
+                       const struct places *places, uint8_t *out)
 {
 #define SEAL(i) \
-    vec_store(out + i * VEC_SIZE, pass_crypt(pass, state[i], vec_load(from[i])));
-    const uint8_t *at = source_take(source, GROUP_SIZE);
+    vec_store(out + i * VEC_SIZE, pass_crypt(pass, state[i], vec_load(at + i * VEC_SIZE)));
+#define SEAL_EACH(i) \
+    vec_store(out + i * VEC_SIZE, pass_crypt(pass, state[i], vec_load(places->each[i])));
+    const uint8_t *at = places->all;
     if (SB_LIKELY(at != NULL)) {
-#define FROM(i) at + i * VEC_SIZE,
-        const uint8_t *from[] = {VEC_EACH(FROM)};
         VEC_EACH(SEAL)
-#undef FROM
     } else {
-        uint8_t joined[GROUP_SIZE];
-        const uint8_t *from[VEC_GROUP];
-        source_find(source, GROUP_SIZE, joined, from);
-        VEC_EACH(SEAL)
+        VEC_EACH(SEAL_EACH)
     }
+#undef SEAL_EACH
 #undef SEAL
 }
 
 /* Less than a group, the last of the packet: into `out` and into the sum. */
 INLINE void seal_rest(struct pass *pass, struct sum *sum, const vec state[VEC_GROUP],
-                      struct source *source, uint8_t *out, size_t size)
+                      const struct places *places, uint8_t *out, size_t size)
 {
-    uint8_t joined[GROUP_SIZE];
-    const uint8_t *from[VEC_GROUP];
-    source_find(source, size, joined, from);
     size_t power = power_at(blocks_of(size) + 1);
     size_t whole = size / VEC_SIZE;
+    size_t some = size % VEC_SIZE;
     vec state_last = state[0];
+    const uint8_t *at = places->all;
+#define PLACE(i) (at != NULL ? at + (i) * VEC_SIZE : places->each[i])
 #define SEAL(i) \
     if (i < whole) { \
-        vec text = pass_crypt(pass, state[i], vec_load(from[i])); \
+        vec text = pass_crypt(pass, state[i], vec_load(PLACE(i))); \
         vec_store(out + i * VEC_SIZE, text); \
         pass_hash(pass, sum, text, i, power); \
     } else if (i == whole) { \
         state_last = state[i]; \
     }
     VEC_EACH(SEAL)
-#undef SEAL
-    size_t some = size % VEC_SIZE;
     if (some > 0) {
-        vec text = pass_crypt(pass, state_last, vec_load_some(from[whole], some));
+        vec text = pass_crypt(pass, state_last, vec_load_some(PLACE(whole), some));
         vec_store_some(out + whole * VEC_SIZE, text, some);
         text = vec_reverse(vec_keep(text, some));
         text = vec_xor(text, vec_first(pass->hash));
         pass->hash = _mm_setzero_si128();
         sum_add(sum, text, pass->key, power + whole * VEC_BLOCKS);
     }
+#undef SEAL
+#undef PLACE
 }
 
 static inline void fused_seal(const struct sc_fused_key *key, const struct sp_seal *packet)
@@ -313,11 +341,13 @@ static inline void fused_seal(const struct sc_fused_key *key, const struct sp_se
     SB_ASSERT(size <= SIZE_MAX_SUPPORTED);
 
     struct source source = source_of(packet);
+    struct places places;
     struct pass pass = pass_of(key, packet->pn);
     struct sum sum;
     vec state[VEC_GROUP];
     uint8_t *out = packet->out;
     size_t left = size;
+    places_find(&places, &source, SB_MIN(left, (size_t)GROUP_SIZE));
     if (left < GROUP_SIZE) {
         sum = pass_header(&pass, packet->header, packet->header_size, blocks_of(left) + 1);
         pass_group(&pass, state, true, NULL);
@@ -326,16 +356,18 @@ static inline void fused_seal(const struct sc_fused_key *key, const struct sp_se
         pass.hash = sum_reduce(&sum);
         sum = sum_zero();
         pass_group(&pass, state, false, NULL);
-        seal_group(&pass, state, &source, out);
+        seal_group(&pass, state, &places, out);
         for (left -= GROUP_SIZE; left >= GROUP_SIZE; left -= GROUP_SIZE) {
+            places_find(&places, &source, GROUP_SIZE);
             pass_group(&pass, state, false, out);
             out += GROUP_SIZE;
-            seal_group(&pass, state, &source, out);
+            seal_group(&pass, state, &places, out);
         }
+        places_find(&places, &source, left);
         pass_group(&pass, state, true, out);
         out += GROUP_SIZE;
     }
-    seal_rest(&pass, &sum, state, &source, out, left);
+    seal_rest(&pass, &sum, state, &places, out, left);
     sc_store_all(out + left, pass_tag(&pass, &sum, packet->header_size, size));
 }
 

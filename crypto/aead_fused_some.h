@@ -69,4 +69,15 @@ static inline void sc_store_some(uint8_t *at, __m128i value, size_t size)
     }
 }
 
+/* The first bytes of `value`, `size` up to 16 places further on, with zeros before them. */
+static inline __m128i sc_move_up(__m128i value, size_t size)
+{
+    static const uint8_t order[32] = {
+        0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+        0x80, 0x80, 0x80, 0x80, 0x80, 0,    1,    2,    3,    4,    5,
+        6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
+    };
+    return _mm_shuffle_epi8(value, sc_load_all(order + 16 - size));
+}
+
 #endif

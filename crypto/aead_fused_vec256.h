@@ -65,6 +65,12 @@ static inline vec vec_keep(vec value, size_t size)
     return _mm256_and_si256(value, vec_load(ones_then_zeros + VEC_SIZE - size));
 }
 
+/* `block`, and behind it what is at `rest`. */
+static inline vec vec_concat(__m128i block, const uint8_t *rest)
+{
+    return _mm256_set_m128i(sc_load_all(rest), block);
+}
+
 /* Blocks from VEC_BLOCKS places. */
 static inline vec vec_join(const uint8_t *const *at)
 {

@@ -53,6 +53,13 @@ static inline vec vec_keep(vec value, size_t size)
     return _mm512_maskz_mov_epi8(vec_mask(size), value);
 }
 
+static inline vec vec_concat(__m128i block, const uint8_t *rest)
+{
+    vec value = _mm512_maskz_loadu_epi64(0x3f, rest);
+    value = _mm512_shuffle_i64x2(value, value, 0x90); /* one block up */
+    return _mm512_inserti32x4(value, block, 0);
+}
+
 static inline vec vec_join(const uint8_t *const *at)
 {
     vec value = _mm512_zextsi128_si512(sc_load_all(at[0]));

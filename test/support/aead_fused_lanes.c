@@ -82,6 +82,11 @@ LANES_FN vec vec_keep(vec value, size_t size)
     return vec_load_some(bytes, size);
 }
 
+LANES_FN vec vec_concat(__m128i block, const uint8_t *rest)
+{
+    EACH_LANE(i == 0 ? block : sc_load_all(rest + 16 * i - 16));
+}
+
 LANES_FN vec vec_join(const uint8_t *const *at)
 {
     EACH_LANE(sc_load_all(at[i]));
