@@ -103,9 +103,8 @@ size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet)
     uint8_t nonce[SC_IV_SIZE];
     sc_nonce_make(aead->iv, packet->pn, nonce);
     OSSL_PARAM tag[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->out + plain.size,
-                                          SP_TAG_SIZE),
-        OSSL_PARAM_construct_end(),
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->out + plain.size, SP_TAG_SIZE),
+        OSSL_PARAM_END,
     };
     int size = 0;
     int size_end = 0;
@@ -135,9 +134,8 @@ static void open_one(struct sc_aead *aead, struct sp_open *packet)
     uint8_t nonce[SC_IV_SIZE];
     sc_nonce_make(aead->iv, packet->pn, nonce);
     const OSSL_PARAM tag[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->data + plain_size,
-                                          SP_TAG_SIZE),
-        OSSL_PARAM_construct_end(),
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet->data + plain_size, SP_TAG_SIZE),
+        OSSL_PARAM_END,
     };
     int out_size = 0;
     bool ready = EVP_DecryptInit_ex2(aead->cipher, NULL, NULL, nonce, tag) == 1 &&

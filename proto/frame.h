@@ -253,7 +253,9 @@ static inline void sp_frame_write_stream_head(struct sb_writer *w,
 {
     enum { SIZE_MAX_OF_ALL = 1 + 3 * SB_VARINT_SIZE_MAX };
     if (SB_UNLIKELY(w->failed || sb_writer_left(w) < SIZE_MAX_OF_ALL)) {
-        sp_frame_write_stream_head_tight(w, head);
+        struct sb_writer copy = *w; /* so that the writer itself can stay in registers */
+        sp_frame_write_stream_head_tight(&copy, head);
+        *w = copy;
         return;
     }
     const struct sp_stream_head h = *head; /* no byte that is written changes it */

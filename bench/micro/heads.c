@@ -10,6 +10,7 @@
 
 #include "bench/micro/benches.h"
 #include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
 #include "proto/frame.h"
 #include "proto/header.h"
 
@@ -17,15 +18,15 @@ enum { PACKET_SIZE = 1350, PAYLOAD_SIZE = 1200, CID_SIZE = 8, COUNT = 64 };
 
 static struct sp_cid cid;
 
-/* One packet of a bulk transfer: stream 4, at an offset that grows. */
+/* A packet of a transfer: stream 4, at an offset that grows. */
 struct packet {
     uint8_t bytes[PACKET_SIZE];
-    size_t head_size;
     uint64_t pn;
     uint32_t pn_size;
     struct sp_stream_head head;
 };
-static struct packet packets[COUNT];
+/* Full packets, whose data runs to their end, and some with a length before the data. */
+static struct packet packets[2][COUNT];
 
 /* ---- The reference: objects ---- */
 
@@ -36,6 +37,7 @@ struct object {
     uint64_t offset;
     uint64_t size;
     uint32_t pn_size;
+    bool has_length;
     bool fin;
 };
 
@@ -60,11 +62,13 @@ static size_t write_header_object(const struct object *object, uint8_t *at)
 static size_t write_stream_object(const struct object *object, uint8_t *at)
 {
     size_t used = 1;
-    at[0] = (uint8_t)(0x0a | (object->offset > 0 ? 4 : 0) | object->fin);
+    at[0] = (uint8_t)(8 | (object->offset > 0 ? 4 : 0) | object->has_length << 1 | object->fin);
     used += write_number(at + used, object->number);
     if (object->offset > 0)
         used += write_number(at + used, object->offset);
-    return used + write_number(at + used, object->size);
+    if (object->has_length)
+        used += write_number(at + used, object->size);
+    return used;
 }
 
 static struct object *object_create(size_t (*write)(const struct object *, uint8_t *))
@@ -85,6 +89,7 @@ static size_t write_by_objects(const struct packet *p, uint8_t *at)
     frame->number = p->head.id;
     frame->offset = p->head.offset;
     frame->size = p->head.size;
+    frame->has_length = p->head.has_length;
     frame->fin = p->head.fin;
 
     size_t used = 0;
@@ -96,9 +101,9 @@ static size_t write_by_objects(const struct packet *p, uint8_t *at)
     return used;
 }
 
-/* ---- Ours ---- */
+/* ---- Ours: inlined, as in the loops of conn_receive.c and conn_run.c ---- */
 
-static size_t write_ours(struct packet *p, uint8_t *at)
+static inline __attribute__((always_inline)) size_t write_ours(struct packet *p, uint8_t *at)
 {
     struct sb_writer w = sb_writer_of(at, PACKET_SIZE);
     uint8_t *pn_at = NULL;
@@ -109,8 +114,8 @@ static size_t write_ours(struct packet *p, uint8_t *at)
 }
 
 /* Everything but the keys, in the steps of conn_receive.c: header, CID, packet number, frame. */
-static bool read_ours(const struct packet *p, uint64_t next_pn, uint64_t *ret_pn,
-                      struct sp_frame *ret_frame)
+static inline __attribute__((always_inline)) bool
+read_ours(const struct packet *p, uint64_t next_pn, uint64_t *ret_pn, struct sp_frame *ret_frame)
 {
     const uint8_t *data = p->bytes;
     if (!sp_header_is_short(data, PACKET_SIZE, CID_SIZE) ||
@@ -123,90 +128,88 @@ static bool read_ours(const struct packet *p, uint64_t next_pn, uint64_t *ret_pn
     return sp_frame_read(&reader, SP_PACKET_ONE_RTT, ret_frame) == SP_OK;
 }
 
+static void check_packet(struct packet *p, uint32_t number, bool has_length)
+{
+    p->pn = 70000 + number;
+    p->pn_size = 2;
+    p->head = (struct sp_stream_head){.id = 4,
+                                      .offset = UINT64_C(5000000) + number * PAYLOAD_SIZE,
+                                      .size = PAYLOAD_SIZE,
+                                      .has_length = has_length,
+                                      .fin = number % 2 != 0};
+    uint8_t want[PACKET_SIZE];
+    size_t head_size = write_ours(p, p->bytes);
+    size_t size = write_by_objects(p, want);
+    micro_check(head_size == size && memcmp(p->bytes, want, size) == 0, "header and frame head");
+
+    uint64_t pn = 0;
+    struct sp_frame frame;
+    uint64_t data_size = has_length ? PAYLOAD_SIZE : PACKET_SIZE - size;
+    micro_check(read_ours(p, p->pn, &pn, &frame), "a packet can be read");
+    micro_check(pn == p->pn && frame.stream.id == 4 && frame.stream.offset == p->head.offset &&
+                    frame.stream.size == data_size && frame.stream.fin == p->head.fin &&
+                    frame.stream.data == p->bytes + size,
+                "what was read");
+}
+
 static void check(void)
 {
     static const uint8_t name[CID_SIZE] = {1, 2, 3, 4, 5, 6, 7, 8};
     cid = sp_cid_of(name, sizeof(name));
     for (uint32_t i = 0; i < COUNT; i++) {
-        struct packet *p = &packets[i];
-        p->pn = 70000 + i;
-        p->pn_size = 2;
-        p->head = (struct sp_stream_head){.id = 4,
-                                          .offset = UINT64_C(5000000) + i * PAYLOAD_SIZE,
-                                          .size = PAYLOAD_SIZE,
-                                          .has_length = true,
-                                          .fin = i % 2 != 0};
-        uint8_t want[PACKET_SIZE];
-        p->head_size = write_ours(p, p->bytes);
-        size_t size = write_by_objects(p, want);
-        micro_check(p->head_size == size && memcmp(p->bytes, want, size) == 0,
-                    "header and frame head");
-
-        uint64_t pn = 0;
-        struct sp_frame frame;
-        micro_check(read_ours(p, p->pn, &pn, &frame), "a packet can be read");
-        micro_check(pn == p->pn && frame.stream.id == 4 &&
-                        frame.stream.offset == p->head.offset &&
-                        frame.stream.size == PAYLOAD_SIZE && frame.stream.fin == p->head.fin &&
-                        frame.stream.data == p->bytes + size,
-                    "what was read");
+        check_packet(&packets[0][i], i, false);
+        check_packet(&packets[1][i], i, true);
     }
 }
 
 static void run_write(void *context, uint64_t count)
 {
-    uint64_t sum = 0;
-    (void)context;
-    struct packet *p = packets;
+    struct packet *const first = context;
+    struct packet *p = first;
     for (uint64_t i = 0; i < count; i++) {
-        sum += write_ours(p, p->bytes);
-        micro_use_at(p);
-        p = p == &packets[COUNT - 1] ? packets : p + 1;
+        micro_use(write_ours(p, p->bytes));
+        p = p == first + COUNT - 1 ? first : p + 1;
     }
-    micro_use(sum);
 }
 
 static void run_write_objects(void *context, uint64_t count)
 {
-    uint64_t sum = 0;
-    (void)context;
-    struct packet *p = packets;
+    struct packet *const first = context;
+    struct packet *p = first;
     for (uint64_t i = 0; i < count; i++) {
-        sum += write_by_objects(p, p->bytes);
-        p = p == &packets[COUNT - 1] ? packets : p + 1;
+        micro_use(write_by_objects(p, p->bytes));
+        p = p == first + COUNT - 1 ? first : p + 1;
     }
-    micro_use(sum);
 }
 
 static void run_read(void *context, uint64_t count)
 {
-    uint64_t sum = 0;
-    (void)context;
-    const struct packet *p = packets;
+    const struct packet *const first = context;
+    const struct packet *p = first;
     for (uint64_t i = 0; i < count; i++) {
         struct sp_frame frame;
         uint64_t pn = 0;
         if (!read_ours(p, 70000, &pn, &frame))
             break;
-        sum += pn;
+        micro_use(pn);
         micro_use_at(&frame);
-        p = p == &packets[COUNT - 1] ? packets : p + 1;
+        p = p == first + COUNT - 1 ? first : p + 1;
     }
-    micro_use(sum);
 }
 
 static void time_all(struct micro *m)
 {
     static const struct micro_subject subjects[] = {
-        {"short header + STREAM head, write", run_write, NULL, 1},
-        {"short header + STREAM head, read", run_read, NULL, 1},
-        {"the same through objects, write", run_write_objects, NULL, 1},
+        {"short header + STREAM head, write", run_write, packets[0], 1},
+        {"short header + STREAM head, read", run_read, packets[0], 1},
+        {"the same with a length, write", run_write, packets[1], 1},
+        {"the same with a length, read", run_read, packets[1], 1},
+        {"the same through objects, write", run_write_objects, packets[1], 1},
     };
-    struct micro_sample s[3];
-    micro_time(m, subjects, 3, s);
-    micro_row_ns(m, subjects[0].name, &s[0], MICRO_AT_MOST, 6);
-    micro_row_ns(m, subjects[1].name, &s[1], MICRO_AT_MOST, 6);
-    micro_row_ns(m, subjects[2].name, &s[2], MICRO_REPORTED, 0);
+    struct micro_sample s[SB_COUNT(subjects)];
+    micro_time(m, subjects, SB_COUNT(subjects), s);
+    for (size_t i = 0; i < SB_COUNT(subjects); i++)
+        micro_row_ns(m, subjects[i].name, &s[i], i < 2 ? MICRO_AT_MOST : MICRO_REPORTED, 6);
 }
 
 const struct micro_bench micro_heads = {

@@ -50,13 +50,52 @@ static void reference_mask(const struct sc_suite *suite, const uint8_t *hp, cons
     EVP_CIPHER_CTX_free(cipher);
 }
 
-static struct sp_key *key_of(const struct sc_suite *suite)
+/* `fused` as sc_protect() takes it. */
+static struct sp_key *key_of(const struct sc_suite *suite, const struct sc_fused *fused)
 {
-    struct sp_key *key = sc_protect_ops.key(NULL, suite->id, secret, suite->secret_size);
+    void *context = sc_protect(fused).context;
+    struct sp_key *key = sc_protect_ops.key(context, suite->id, secret, suite->secret_size);
     micro_check(key != NULL, "a key");
     return key;
 }
 
+static void check_suite(const struct sc_suite *suite, const struct sc_fused *fused)
+{
+    struct sc_keys keys;
+    sc_keys_derive(suite, secret, &keys);
+    struct sp_key *key = key_of(suite, fused);
+    for (size_t b = 0; b < SB_COUNT(batches); b++) {
+        memset(masks, 0, sizeof(masks));
+        run_masks(&(struct work){key, batches[b]}, 1);
+        for (uint32_t i = 0; i < batches[b]; i++) {
+            uint8_t want[SP_MASK_SIZE];
+            reference_mask(suite, keys.hp, samples[i], want);
+            micro_check(memcmp(masks[i], want, sizeof(want)) == 0, "a mask");
+        }
+    }
+    sc_protect_ops.destroy(key);
+}
+
+static void time_suite(struct micro *m, const struct sc_suite *suite, const struct sc_fused *fused)
+{
+    struct sp_key *key = key_of(suite, fused);
+    char names[SB_COUNT(batches)][64];
+    struct work works[SB_COUNT(batches)];
+    struct micro_subject subjects[SB_COUNT(batches)];
+    struct micro_sample sample[SB_COUNT(batches)];
+    for (size_t b = 0; b < SB_COUNT(batches); b++) {
+        (void)snprintf(names[b], sizeof(names[b]), "%s%s, a mask of %u",
+                       fused != NULL ? "fused " : "", suite->name, batches[b]);
+        works[b] = (struct work){key, batches[b]};
+        subjects[b] = (struct micro_subject){names[b], run_masks, &works[b], batches[b]};
+    }
+    micro_time(m, subjects, SB_COUNT(batches), sample);
+    for (size_t b = 0; b < SB_COUNT(batches); b++)
+        micro_row_ns(m, names[b], &sample[b], MICRO_REPORTED, 0);
+    sc_protect_ops.destroy(key);
+}
+
+/* Each suite by OpenSSL, and where there is one by the fused cipher. */
 static void check(void)
 {
     for (size_t i = 0; i < BATCH_MAX; i++) {
@@ -64,42 +103,18 @@ static void check(void)
         sample_at[i] = samples[i];
     }
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
-        const struct sc_suite *suite = sc_suite_at(s);
-        struct sc_keys keys;
-        sc_keys_derive(suite, secret, &keys);
-        struct sp_key *key = key_of(suite);
-        for (size_t b = 0; b < SB_COUNT(batches); b++) {
-            memset(masks, 0, sizeof(masks));
-            run_masks(&(struct work){key, batches[b]}, 1);
-            for (uint32_t i = 0; i < batches[b]; i++) {
-                uint8_t want[SP_MASK_SIZE];
-                reference_mask(suite, keys.hp, samples[i], want);
-                micro_check(memcmp(masks[i], want, sizeof(want)) == 0, "a mask");
-            }
-        }
-        sc_protect_ops.destroy(key);
+        check_suite(sc_suite_at(s), NULL);
+        if (sc_suite_at(s)->is_aes && sc_fused_best() != NULL)
+            check_suite(sc_suite_at(s), sc_fused_best());
     }
 }
 
 static void time_all(struct micro *m)
 {
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
-        const struct sc_suite *suite = sc_suite_at(s);
-        struct sp_key *key = key_of(suite);
-        char names[SB_COUNT(batches)][64];
-        struct work works[SB_COUNT(batches)];
-        struct micro_subject subjects[SB_COUNT(batches)];
-        struct micro_sample sample[SB_COUNT(batches)];
-        for (size_t b = 0; b < SB_COUNT(batches); b++) {
-            (void)snprintf(names[b], sizeof(names[b]), "%s, a mask of %u", suite->name,
-                           batches[b]);
-            works[b] = (struct work){key, batches[b]};
-            subjects[b] = (struct micro_subject){names[b], run_masks, &works[b], batches[b]};
-        }
-        micro_time(m, subjects, SB_COUNT(batches), sample);
-        for (size_t b = 0; b < SB_COUNT(batches); b++)
-            micro_row_ns(m, names[b], &sample[b], MICRO_REPORTED, 0);
-        sc_protect_ops.destroy(key);
+        time_suite(m, sc_suite_at(s), NULL);
+        if (sc_suite_at(s)->is_aes && sc_fused_best() != NULL)
+            time_suite(m, sc_suite_at(s), sc_fused_best());
     }
 }
 
