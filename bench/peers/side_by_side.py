@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The same work through spate, ngtcp2, TLS 1.3 over TCP and plain TCP, in turns (A B C D A B C D
 ...), the server on one CPU and the client on another.  Prints a table for each load: medians, and
-beside each what it is as a multiple of spate's."""
+beside each the median of the rounds' multiples of spate's: a machine that changes its speed between
+two rounds changes both parts of such a multiple, but only some of the figures."""
 import argparse
 import contextlib
 import fcntl
@@ -45,10 +46,23 @@ def summary(runs):
     return {key: median([run[key] for run in runs]) for key in runs[0]}
 
 
-def multiples(row, spate):
-    """Each figure as a multiple of spate's."""
-    return {key: value / spate[key] if value is not None and spate[key] else None
-            for key, value in row.items()}
+def multiples(runs, spate_runs):
+    """Each figure as a multiple of spate's in the same round; their medians."""
+    def of_round(run, spate, key):
+        return run[key] / spate[key] if run[key] is not None and spate[key] else None
+    return {key: median([of_round(run, spate, key) for run, spate in zip(runs, spate_runs)])
+            for key in runs[0]}
+
+
+def rows_of(chosen, runs):
+    """The rows of a table; the first stack is spate."""
+    rows = []
+    for stack in chosen:
+        figures = summary(runs[stack.name])
+        rows.append({'stack': stack.name, 'title': stack.title, 'median': figures,
+                     'of_spate': multiples(runs[stack.name], runs[chosen[0].name]),
+                     'runs': runs[stack.name]})
+    return rows
 
 
 def measure(load, present, setting, args):
@@ -59,13 +73,7 @@ def measure(load, present, setting, args):
         with locked(args.lock):
             for stack in chosen:
                 runs[stack.name].append(stack.run(setting, load))
-    rows = []
-    for stack in chosen:
-        figures = summary(runs[stack.name])
-        rows.append({'stack': stack.name, 'title': stack.title, 'median': figures,
-                     'of_spate': multiples(figures, rows[0]['median'] if rows else figures),
-                     'runs': runs[stack.name]})
-    return rows
+    return rows_of(chosen, runs)
 
 
 def cell(value, decimals):

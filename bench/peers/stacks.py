@@ -247,8 +247,9 @@ DIFFERENCES = """\
 - spate and ngtcp2 are QUIC over UDP, in datagrams of 1472 bytes where nothing else is said.  TCP
   has segments of up to 64 KiB over loopback, which no other network carries: compare it with the
   large datagrams of spate too.  Loopback computes no checksum of either.
-- All ciphers are AES-128-GCM: of OpenSSL in spate and in TLS over TCP (records of 16 KB, each one
-  write; 256 KiB read ahead), of GnuTLS in ngtcp2.  TCP has none.
+- All ciphers are AES-128-GCM: spate's own where the CPU has VAES (otherwise OpenSSL's), OpenSSL's
+  in TLS over TCP (records of 16 KB, each one write; 256 KiB read ahead), GnuTLS's in ngtcp2.  TCP
+  has none.
 - ngtcp2 is driven by a loop of ours: UDP_SEGMENT, UDP_GRO, recvmmsg, payload lent and not copied,
   3 MiB of credit, CUBIC, no pacing, an ACK for up to 40 packets.
 - Requests over QUIC have a stream each, and the answers come in any order.  Over TCP they share one
