@@ -23,6 +23,7 @@
 #include "bench/load/result.h"
 #include "bench/load/serve.h"
 #include "bench/load/versus.h"
+#include "bench/load/versus_bare.h"
 
 enum {
     EXIT_FAILED = 1,
@@ -129,17 +130,21 @@ static bool run_scenario(const struct options *o, const struct outputs *out, str
                          struct failure *failure)
 {
     static struct versus versus;
+    static struct versus_bare versus_bare;
     bool is_good;
     if (o->scenario == SCENARIO_SERVE)
         is_good = serve_run(o, out->has_table ? stdout : stderr, &stop, result, failure);
     else if (o->vs_limit)
         is_good = versus_run(o, run_pair, &stop, result, &versus, failure);
+    else if (o->vs_bare)
+        is_good = versus_bare_run(o, run_pair, &stop, result, &versus_bare, failure);
     else
         is_good = o->connect != NULL ? run_against(o, result, failure)
                                      : run_pair(o, result, failure);
     if (!is_good)
         return false;
     result->versus = o->vs_limit ? &versus : NULL;
+    result->versus_bare = o->vs_bare ? &versus_bare : NULL;
     if (out->has_table)
         report_print(o, result, stdout);
     if (out->json != NULL)

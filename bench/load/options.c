@@ -40,7 +40,7 @@ static const char *const cryptos[] = {
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
-     "--vs-limit: each part of each run, 1)"},
+     "--vs-limit or --vs-bare: each part of each run, 1)"},
     {"warmup", "S", OPTION_SECONDS, FOR_CLIENTS, FIELD(warmup_ns), 0, 3600, NULL,
      "load before the measured part (0.5; with --bytes: none)"},
     {"bytes", "N", OPTION_SIZE, FOR_BULK, FIELD(bytes), 1, 1e15, NULL,
@@ -64,8 +64,10 @@ const struct option_spec option_specs[] = {
      "of --rate: poisson or uniform (poisson)"},
     {"vs-limit", NULL, OPTION_FLAG, FOR_BULK | FOR_RR, FIELD(vs_limit), 0, 0, NULL,
      "compare with the limit of the machine, in turns"},
-    {"runs", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_LIMIT, FIELD(runs), 1, 99, NULL,
-     "how many runs, of which the median counts; needs --vs-limit (5)"},
+    {"vs-bare", NULL, OPTION_FLAG, FOR_HANDSHAKE, FIELD(vs_bare), 0, 0, NULL,
+     "compare with bare TLS handshakes over memory, in turns"},
+    {"runs", "N", OPTION_NUMBER, FOR_CLIENTS | FOR_LIMIT, FIELD(runs), 1, 99, NULL,
+     "how many runs, of which the median counts; needs --vs-limit or --vs-bare (5)"},
     {"verify", NULL, OPTION_FLAG, FOR_ALL, FIELD(verify), 0, 0, NULL,
      "compare every received byte with the pattern that spate-bench sends"},
     {"app-buffers", NULL, OPTION_FLAG, FOR_BULK | FOR_SERVE, FIELD(app_buffers), 0, 0, NULL,

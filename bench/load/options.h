@@ -52,6 +52,7 @@ struct options {
     uint32_t arrivals;
     bool verify;
     bool vs_limit;
+    bool vs_bare;
     uint64_t runs; /* of which the median counts */
     bool app_buffers;
     bool app_copies;

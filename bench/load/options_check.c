@@ -25,6 +25,7 @@ static const struct {
     {"insecure", "ca", "nothing is verified"},
     {"busy-poll", "spin", "it never sleeps"},
     {"connect", "vs-limit", "the limit needs both sides"},
+    {"connect", "vs-bare", "the server is not ours"},
     {"rate", "vs-limit", "latency then counts from when a request was meant to start"},
     {"cert-out", "cert", "there is no fresh certificate"},
 };
@@ -73,8 +74,9 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
                            o->cert == NULL ? "cert" : "key");
     if (is_given("arrivals", given) && o->rate <= 0)
         return failure_set(failure, "--arrivals needs --rate");
-    if (is_given("runs", given) && !o->vs_limit && o->scenario != SCENARIO_LIMIT)
-        return failure_set(failure, "--runs needs --vs-limit");
+    if (is_given("runs", given) && !o->vs_limit && !o->vs_bare &&
+        o->scenario != SCENARIO_LIMIT)
+        return failure_set(failure, "--runs needs --vs-limit or --vs-bare");
     if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
         return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");
     if (o->conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
@@ -91,7 +93,7 @@ bool options_check(struct options *o, uint64_t given, struct failure *failure)
     if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
         return false;
 
-    bool is_in_runs = o->vs_limit || o->scenario == SCENARIO_LIMIT;
+    bool is_in_runs = o->vs_limit || o->vs_bare || o->scenario == SCENARIO_LIMIT;
     bool is_by_time = o->scenario != SCENARIO_SERVE && o->bytes == 0;
     if (is_by_time && !is_given("seconds", given))
         o->duration_ns = is_in_runs ? NS_PER_S : 5 * NS_PER_S;

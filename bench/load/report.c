@@ -84,6 +84,11 @@ double report_cpu_s_per_gb(const struct result *r)
            (r->have_server ? side_of(r, r->server).cpu_s_per_gb : NAN);
 }
 
+double report_cpu_us_per_operation(const struct result *r, bool is_server)
+{
+    return side_of(r, is_server ? r->server : r->client).cpu_us_per_request;
+}
+
 double report_percentile_us(const struct result *r, double percentile)
 {
     if (r->latency.count == 0)
@@ -216,6 +221,8 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_integer(&j, "handshakes_failed", r->handshakes_failed);
     if (r->versus != NULL)
         report_write_versus(&j, r->versus);
+    if (r->versus_bare != NULL)
+        report_write_bare(&j, r->versus_bare);
     write_config(&j, o, r);
     if (r->have_server)
         write_side(&j, "server", o, r, r->server);
@@ -343,4 +350,6 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         print_waste(file, "client", r->client);
     if (r->versus != NULL)
         report_print_versus(o, r->versus, file);
+    if (r->versus_bare != NULL)
+        report_print_bare(r->versus_bare, file);
 }

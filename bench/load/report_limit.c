@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit of the machine, and what a scenario reaches of it. */
+/* The limit of the machine, and what a scenario reaches of it; likewise bare TLS. */
 
 #include "bench/load/report_limit.h"
 
@@ -12,6 +12,7 @@
 #include "bench/load/options.h"
 #include "bench/load/report.h"
 #include "bench/load/versus.h"
+#include "bench/load/versus_bare.h"
 
 /* Which side's cost is the limit. */
 static const char *dearer_side(const struct limit *l)
@@ -81,6 +82,28 @@ void report_print_versus(const struct options *o, const struct versus *v, FILE *
                 l->blocking.p50_us, l->blocking.p99_us, v->p50_us / l->blocking.p50_us,
                 v->p99_us / l->blocking.p99_us, l->spinning.p50_us, l->spinning.p99_us,
                 v->p50_us / l->spinning.p50_us, v->p99_us / l->spinning.p99_us);
+}
+
+void report_write_bare(struct json *j, const struct versus_bare *v)
+{
+    json_integer(j, "runs", v->runs);
+    json_number(j, "server_cpu_us_per_handshake", v->server_us);
+    json_number(j, "client_cpu_us_per_handshake", v->client_us);
+    json_number(j, "bare_server_us", v->bare.server_us);
+    json_number(j, "bare_client_us", v->bare.client_us);
+    json_number(j, "of_bare", v->server_us / v->bare.server_us);
+    json_number(j, "of_bare_min", v->of_bare_min);
+    json_number(j, "of_bare_max", v->of_bare_max);
+    json_number(j, "client_of_bare", v->client_us / v->bare.client_us);
+}
+
+void report_print_bare(const struct versus_bare *v, FILE *file)
+{
+    fprintf(file,
+            "  bare TLS over memory, medians of %u runs in turns: server %.1f us, of it %.3f times "
+            "(%.3f to %.3f); client %.1f us, %.3f times\n",
+            (unsigned)v->runs, v->bare.server_us, v->server_us / v->bare.server_us, v->of_bare_min,
+            v->of_bare_max, v->bare.client_us, v->client_us / v->bare.client_us);
 }
 
 void report_write_limit(const struct options *o, const struct versus *v, FILE *file)

@@ -11,6 +11,7 @@
 #include "bench/load/sample.h"
 
 struct versus;
+struct versus_bare;
 
 /* What a client hands back.  Everything is of the measured part. */
 struct result {
@@ -29,6 +30,7 @@ struct result {
     enum spate_backend backend;
     const char *crypto; /* what does AES-GCM on this side */
     const struct versus *versus; /* NULL: not compared */
+    const struct versus_bare *versus_bare;
     struct histogram latency; /* rr: of requests; handshake: of handshakes */
 };
 

@@ -11,7 +11,7 @@
 #include "bench/load/report.h"
 #include "bench/load/result.h"
 
-enum { RUNS_MAX = 99 }; /* of --runs */
+#define RUNS_MAX VERSUS_RUNS_MAX
 
 static int compare(const void *a, const void *b)
 {
@@ -20,8 +20,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The lower one of an even number: so it is one that was measured. */
-static double median(const double *values, uint32_t count)
+double versus_median(const double *values, uint32_t count)
 {
     double sorted[RUNS_MAX];
     for (uint32_t i = 0; i < count; i++)
@@ -45,7 +44,7 @@ static struct limit median_limit(const struct limit *limits, uint32_t count)
         double values[RUNS_MAX];
         for (uint32_t i = 0; i < count; i++)
             values[i] = *(const double *)(const void *)((const char *)&limits[i] + numbers[n]);
-        *(double *)(void *)((char *)&all + numbers[n]) = median(values, count);
+        *(double *)(void *)((char *)&all + numbers[n]) = versus_median(values, count);
     }
     limit_derive(&all);
     return all;
@@ -107,7 +106,7 @@ static bool run_one(const struct options *o, versus_scenario scenario, struct li
 
 static uint32_t middle(const double *values, uint32_t count)
 {
-    double wanted = median(values, count);
+    double wanted = versus_median(values, count);
     uint32_t i = 0;
     while (values[i] != wanted && i + 1 < count)
         i++;
@@ -118,10 +117,10 @@ static struct versus versus_of(const struct table *t)
 {
     struct versus v = {
         .limit = median_limit(t->limits, t->runs),
-        .gbps = median(t->gbps, t->runs),
-        .cpu_s_per_gb = median(t->cpu_s_per_gb, t->runs),
-        .p50_us = median(t->p50_us, t->runs),
-        .p99_us = median(t->p99_us, t->runs),
+        .gbps = versus_median(t->gbps, t->runs),
+        .cpu_s_per_gb = versus_median(t->cpu_s_per_gb, t->runs),
+        .p50_us = versus_median(t->p50_us, t->runs),
+        .p99_us = versus_median(t->p99_us, t->runs),
         .of_limit_min = NAN,
         .of_limit_max = NAN,
         .runs = t->runs,

@@ -8,6 +8,8 @@
 
 #include "bench/load/limit.h"
 
+enum { VERSUS_RUNS_MAX = 99 }; /* of --runs */
+
 struct failure;
 struct options;
 struct result;
@@ -24,6 +26,10 @@ struct versus {
     double of_limit_max;
     uint32_t runs;
 };
+
+/* The middle of up to VERSUS_RUNS_MAX values; of an even number the lower one, so that it is one
+ * that was measured. */
+double versus_median(const double *values, uint32_t count);
 
 typedef bool (*versus_scenario)(const struct options *o, struct result *ret,
                                 struct failure *failure);

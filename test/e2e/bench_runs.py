@@ -220,6 +220,17 @@ class Runs(support.BenchTest):
                                result['handshakes'] / result['seconds'], delta=1)
         self.assertGreater(os.path.getsize(hist), 500)
 
+    def test_handshakes_next_to_bare_ones(self):
+        result = self.run_json('handshake', '--vs-bare', '--runs', '2', '--seconds', '0.3',
+                               '--warmup', '0.1')
+        self.check(result, 'handshake')
+        self.assertEqual(result['runs'], 2)
+        self.assertGreater(result['bare_server_us'], 10)
+        self.assertGreater(result['bare_client_us'], 10)
+        self.assertAlmostEqual(result['of_bare'], result['server_cpu_us_per_handshake'] /
+                               result['bare_server_us'], delta=0.01)
+        self.assertLessEqual(result['of_bare_min'], result['of_bare_max'])
+
     def test_json_on_standard_output_is_alone_there(self):
         done = self.run_bench('bulk', '--bytes', '1M', '--json', '-')
         self.assertEqual((done.returncode, done.stderr), (0, ''))

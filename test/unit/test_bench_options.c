@@ -161,6 +161,9 @@ static void every_option_reaches_its_field(void **state)
     assert_true(parse("rr --vs-limit --runs 7"));
     assert_true(options.vs_limit);
     assert_int_equal(options.runs, 7);
+    assert_true(parse("handshake --vs-bare"));
+    assert_true(options.vs_bare);
+    assert_int_equal(options.duration_ns, 1000000000);
     assert_true(parse("bulk --insecure"));
     assert_true(options.insecure);
 }
@@ -221,7 +224,10 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},
-        {"bulk --runs 3", "--runs needs --vs-limit"},
+        {"bulk --runs 3", "--runs needs --vs-limit or --vs-bare"},
+        {"rr --vs-bare", "--vs-bare is for handshake, not for rr"},
+        {"handshake --vs-bare --connect a:1",
+         "--connect and --vs-bare exclude each other: the server is not ours"},
         {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
         {"limit --conns 2", "--conns is for bulk and rr, not for limit"},
         {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
