@@ -73,10 +73,9 @@ static inline enum su_backend sw_backend(void)
 }
 
 /* For tests of what only the kernel's ring does. */
-static inline void sw_skip_without_uring(void)
+static inline bool sw_is_uring(void)
 {
-    if (sw_backend() != SU_BACKEND_IO_URING)
-        skip();
+    return sw_backend() == SU_BACKEND_IO_URING;
 }
 
 static inline int sw_ring_init(struct su_ring *ring, struct su_ring_config config)
