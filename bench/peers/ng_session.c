@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -311,6 +312,10 @@ bool ng_session_turn(struct ng_session *s)
 void ng_session_close(struct ng_session *s)
 {
     ngtcp2_conn_del(s->quic);
+    for (struct ng_stream *next; s->made != NULL; s->made = next) {
+        next = s->made->made_next;
+        free(s->made);
+    }
     ng_tls_session_deinit(&s->tls_session);
     ng_tls_deinit(&s->tls);
     ng_wire_close(&s->wire);

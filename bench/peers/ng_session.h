@@ -27,6 +27,7 @@ struct ng_session {
 
     struct sb_link sending; /* struct ng_stream.link, those with bytes to send, in turn */
     struct sb_link spare;   /* struct ng_stream.link, for reuse */
+    struct ng_stream *made; /* all that there are */
     uint64_t running_count; /* client: requests on their way */
     uint64_t received_bytes;
     uint64_t now_ns;                          /* read once a turn */
@@ -49,6 +50,7 @@ void ng_session_close(struct ng_session *s);
 
 struct ng_stream {
     struct sb_link link;
+    struct ng_stream *made_next;
     int64_t id;
     uint64_t start_ns;
     uint64_t received; /* bytes, with the header */

@@ -13,13 +13,15 @@ static struct ng_stream *stream_take(struct ng_session *s, int64_t id)
     struct ng_stream *stream = NULL;
     if (sb_list_is_empty(&s->spare)) {
         stream = malloc(sizeof(*stream));
+        if (stream == NULL)
+            return NULL;
+        stream->made_next = s->made;
+        s->made = stream;
     } else {
         stream = SB_CONTAINER_OF(sb_list_first(&s->spare), struct ng_stream, link);
         sb_list_remove(&stream->link);
     }
-    if (stream == NULL)
-        return NULL;
-    *stream = (struct ng_stream){.id = id};
+    *stream = (struct ng_stream){.id = id, .made_next = stream->made_next};
     sb_list_init(&stream->link);
     return stream;
 }

@@ -19,7 +19,7 @@ static inline void qt_gcm_seal(const uint8_t *key, size_t key_size, const uint8_
 {
     uint8_t nonce[SC_IV_SIZE];
     for (int i = 0; i < SC_IV_SIZE; i++)
-        nonce[i] = iv[i] ^ (uint8_t)(i < 4 ? 0 : pn >> (8 * (SC_IV_SIZE - 1 - i)));
+        nonce[i] = (uint8_t)(iv[i] ^ (i < 4 ? 0 : pn >> (8 * (SC_IV_SIZE - 1 - i))));
     static EVP_CIPHER *ciphers[2];
     static EVP_CIPHER_CTX *context;
     EVP_CIPHER **cipher = &ciphers[key_size == 32];
