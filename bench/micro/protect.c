@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sealing and opening a packet, next to OpenSSL's bare calls: by OpenSSL, and where the CPU has
- * what it takes by the fused AES-GCM.
+/* Sealing and opening a packet by OpenSSL, next to its bare calls.  (By the fused cipher: fused.c.)
  *
  * The reference is the shortest sequence that EVP allows: one context that was keyed once, a
  * nonce and a parameter array that lie ready, one update for the header and one for the
@@ -133,10 +132,9 @@ static void run_open_forged(void *context, uint64_t count)
     micro_check(!opened, "a forged packet is refused");
 }
 
-/* `fused` as sc_protect() takes it. */
-static struct work work_create(const struct sc_suite *suite, const struct sc_fused *fused)
+static struct work work_create(const struct sc_suite *suite)
 {
-    void *context = sc_protect(fused).context;
+    void *context = sc_protect(NULL).context;
     struct work w = {.key = ops->key(context, suite->id, secret, suite->secret_size),
                      .cipher = EVP_CIPHER_CTX_new()};
     struct sc_keys keys;
@@ -182,9 +180,9 @@ static void check_size(struct work *w, size_t size, size_t first)
     }
 }
 
-static void check_suite(const struct sc_suite *suite, const struct sc_fused *fused)
+static void check_suite(const struct sc_suite *suite)
 {
-    struct work w = work_create(suite, fused);
+    struct work w = work_create(suite);
     for (size_t i = 0; i < SB_COUNT(sizes); i++) {
         check_size(&w, sizes[i], 0);
         check_size(&w, sizes[i], 13);
@@ -199,9 +197,7 @@ static void check(void)
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         const struct sc_suite *suite = sc_suite_at(s);
         micro_check(suite != NULL, "this OpenSSL lacks a cipher");
-        check_suite(suite, NULL);
-        if (suite->is_aes && sc_fused_best() != NULL)
-            check_suite(suite, sc_fused_best());
+        check_suite(suite);
     }
 }
 
@@ -245,14 +241,11 @@ static void time_size(struct micro *m, struct work *w, const char *suite, size_t
     compare_rows(m, names[1], &s[2], &s[3], size);
 }
 
-static void time_others(struct micro *m, struct work *w, const char *prefix)
+static void time_others(struct micro *m, struct work *w)
 {
-    char names[2][64];
-    (void)snprintf(names[0], sizeof(names[0]), "%sseal 13 + 1337, two parts", prefix);
-    (void)snprintf(names[1], sizeof(names[1]), "%sopen 1350, forged", prefix);
     const struct micro_subject subjects[] = {
-        {names[0], run_seal, w, 1},
-        {names[1], run_open_forged, w, 1},
+        {"seal 13 + 1337, two parts", run_seal, w, 1},
+        {"open 1350, forged", run_open_forged, w, 1},
     };
     struct micro_sample s[SB_COUNT(subjects)];
     work_resize(w, 1350, 13);
@@ -261,28 +254,19 @@ static void time_others(struct micro *m, struct work *w, const char *prefix)
         micro_row_ns(m, subjects[i].name, &s[i], MICRO_REPORTED, 0);
 }
 
-static void time_suite(struct micro *m, const struct sc_suite *suite, const struct sc_fused *fused)
-{
-    char name[32];
-    struct work w = work_create(suite, fused);
-    bool is_first = suite->id == SP_SUITE_AES_128_GCM;
-    (void)snprintf(name, sizeof(name), "%s%s", fused != NULL ? "fused " : "", suite->name);
-    for (size_t i = 0; i < SB_COUNT(sizes); i++) {
-        if (is_first || sizes[i] == 1350)
-            time_size(m, &w, name, sizes[i]);
-    }
-    if (is_first)
-        time_others(m, &w, fused != NULL ? "fused " : "");
-    work_destroy(&w);
-}
-
 static void time_all(struct micro *m)
 {
-    for (unsigned s = 0; s < SC_SUITE_COUNT; s++)
-        time_suite(m, sc_suite_at(s), NULL);
-    for (unsigned s = 0; s < SC_SUITE_COUNT && sc_fused_best() != NULL; s++) {
-        if (sc_suite_at(s)->is_aes)
-            time_suite(m, sc_suite_at(s), sc_fused_best());
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        const struct sc_suite *suite = sc_suite_at(s);
+        struct work w = work_create(suite);
+        bool is_first = suite->id == SP_SUITE_AES_128_GCM;
+        for (size_t i = 0; i < SB_COUNT(sizes); i++) {
+            if (is_first || sizes[i] == 1350)
+                time_size(m, &w, suite->name, sizes[i]);
+        }
+        if (is_first)
+            time_others(m, &w);
+        work_destroy(&w);
     }
 }
 
