@@ -61,6 +61,11 @@ const char *spate_version(void)
     return SPATE_VERSION;
 }
 
+uint32_t spate_version_number(void)
+{
+    return SPATE_VERSION_NUMBER;
+}
+
 /* --- life ----------------------------------------------------------------------- */
 
 static int make_shards(struct spate_engine *engine, struct spate_error *error)

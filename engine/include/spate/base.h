@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <spate/version.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -28,8 +30,11 @@ struct spate_error {
     char text[256];
 };
 
-/* "0.1.0".  Threads: any. */
+/* Returns the version of the library that the program runs with, like "0.1.0"; SPATE_VERSION is
+ * that of its headers.  Threads: any. */
 SPATE_API const char *spate_version(void);
+/* Returns that version as one number, to compare with SPATE_VERSION_MAKE().  Threads: any. */
+SPATE_API uint32_t spate_version_number(void);
 
 #ifdef __cplusplus
 }

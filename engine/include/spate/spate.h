@@ -11,5 +11,6 @@
 #include <spate/stats.h>
 #include <spate/stream.h>
 #include <spate/tls.h>
+#include <spate/version.h>
 
 #endif

@@ -66,7 +66,8 @@ def the_package_says_its_version_and_needs(installed):
 
 
 def all_public_headers_are_installed_and_no_other(installed):
-    public = {path.name for path in (pathlib.Path(SOURCE) / 'engine/include/spate').glob('*.h')}
+    public = {path.name.removesuffix('.in')
+              for path in (pathlib.Path(SOURCE) / 'engine/include/spate').glob('*.h*')}
     given = {str(path.relative_to(installed.include)) for path in installed.include.rglob('*.h')}
     assert given == {f'spate/{name}' for name in public}, given ^ public
 
