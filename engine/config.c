@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/quic.h"
@@ -77,9 +78,10 @@ void se_error_set(struct spate_error *error, const char *format, ...)
     va_end(arguments);
 }
 
-void spate_config_init(struct spate_config *config)
+void spate_config_init_sized(struct spate_config *config, size_t size)
 {
-    *config = (struct spate_config){
+    const struct spate_config defaults = {
+        .size = size,
         .shard_count = 1,
         .conns_max = 10000,
         .handshakes_max = 1000,
@@ -102,6 +104,25 @@ void spate_config_init(struct spate_config *config)
         .ecn = true,
         .gso = true,
     };
+    se_sized_give(&defaults, sizeof(defaults), config, size);
+}
+
+int se_config_take(const struct spate_config *given, struct spate_config *ret,
+                   struct spate_error *error)
+{
+    static const struct se_sized shape = {
+        "spate_config",
+        SE_SIZE_THROUGH(struct spate_config, gso),
+        sizeof(struct spate_config),
+    };
+    struct spate_config own;
+    spate_config_init(&own);
+    int result = se_sized_take(&shape, given, &own, error);
+    if (result == 0)
+        result = se_config_check(&own, error);
+    if (result == 0)
+        *ret = own;
+    return result;
 }
 
 static uint64_t value_of(const struct spate_config *config, const struct range *range)

@@ -15,7 +15,12 @@ enum {
     SE_TRANSMIT_SLOTS_MAX = 16384,
 };
 
-/* 0, or -EINVAL with one line in `error` about the first value that is out of range. */
+/* Copies what a program gives, of its own size, and checks it.  Returns 0, or what
+ * spate_engine_create() returns for it, with one line in `error`. */
+SB_MUST_USE int se_config_take(const struct spate_config *given, struct spate_config *ret,
+                               struct spate_error *error);
+
+/* Returns 0, or -EINVAL with one line in `error` about the first value that is out of range. */
 SB_MUST_USE int se_config_check(const struct spate_config *config, struct spate_error *error);
 
 /* Writes a line for a person; `error` may be NULL. */

@@ -16,6 +16,7 @@
 #include "engine/config.h"
 #include "engine/crypto.h"
 #include "engine/shard.h"
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 
 enum {
@@ -91,30 +92,31 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     return result;
 }
 
-int spate_engine_create(const struct spate_config *config, struct spate_engine **ret,
+int spate_engine_create(const struct spate_config *given, struct spate_engine **ret,
                         struct spate_error *error)
 {
     const struct sc_fused *fused = NULL;
-    int result = se_config_check(config, error);
+    struct spate_config config;
+    int result = se_config_take(given, &config, error);
     if (result == 0)
-        result = se_crypto_choose(config->crypto, &fused, error);
+        result = se_crypto_choose(config.crypto, &fused, error);
     if (result != 0)
         return result;
 
     struct spate_engine *engine = calloc(1, sizeof(*engine));
     if (engine == NULL)
         return -ENOMEM;
-    engine->config = *config;
+    engine->config = config;
     engine->fused = fused;
-    engine->config.backend = se_backend_choose(config->backend, &engine->warning);
-    if (config->cpus != NULL)
-        memcpy(engine->cpus, config->cpus, config->shard_count * sizeof(config->cpus[0]));
-    engine->config.cpus = config->cpus != NULL ? engine->cpus : NULL;
+    engine->config.backend = se_backend_choose(config.backend, &engine->warning);
+    if (config.cpus != NULL)
+        memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
+    engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     atomic_init(&engine->is_stopping, false);
 
-    size_t size = config->shard_count * sizeof(struct spate_shard);
+    size_t size = config.shard_count * sizeof(struct spate_shard);
     engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
     if (engine->shards == NULL) {
         result = -ENOMEM;
@@ -280,9 +282,16 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
         se_error_set(error, "the engine was started before");
         return -EBUSY;
     }
+    static const struct se_sized shape = {
+        "spate_handlers",
+        SE_SIZE_THROUGH(struct spate_handlers, user),
+        sizeof(struct spate_handlers),
+    };
+    int result = se_sized_take(&shape, handlers, &engine->handlers, error);
+    if (result != 0)
+        return result;
     engine->was_started = true;
-    engine->handlers = *handlers;
-    int result = start_threads(engine, error);
+    result = start_threads(engine, error);
     for (uint32_t i = 0; i < engine->thread_count; i++) {
         int started = wait_for_report(&engine->threads[i]);
         if (started != 0 && result == 0) {

@@ -9,6 +9,7 @@
 #include "crypto/self_signed.h"
 #include "crypto/tls_config.h"
 #include "engine/config.h"
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 
 struct spate_tls {
@@ -33,9 +34,19 @@ struct sc_tls_config *se_tls_config(const struct spate_tls *tls)
     return tls->config;
 }
 
-static int create(const struct spate_tls_options *options, enum sp_role role,
-                  struct spate_tls **ret, struct spate_error *error)
+static int create(const struct spate_tls_options *given, enum sp_role role, struct spate_tls **ret,
+                  struct spate_error *error)
 {
+    static const struct se_sized shape = {
+        "spate_tls_options",
+        SE_SIZE_THROUGH(struct spate_tls_options, keylog_file),
+        sizeof(struct spate_tls_options),
+    };
+    struct spate_tls_options own = {0};
+    const struct spate_tls_options *options = &own;
+    int result = se_sized_take(&shape, given, &own, error);
+    if (result != 0)
+        return result;
     if ((options->ciphers >> SB_COUNT(suites)) != 0) {
         se_error_set(error, "ciphers has an unknown bit: 0x%x", options->ciphers);
         return -EINVAL;
@@ -66,7 +77,7 @@ static int create(const struct spate_tls_options *options, enum sp_role role,
     if (tls == NULL)
         return -ENOMEM;
     struct sc_error reason = {.text = ""};
-    int result = sc_tls_config_create(&inner, &tls->config, &reason);
+    result = sc_tls_config_create(&inner, &tls->config, &reason);
     if (result != 0) {
         se_error_set(error, "%s", reason.text);
         free(tls);
@@ -100,17 +111,26 @@ _Static_assert((int)SPATE_KEY_ED25519 == (int)SC_KEY_ED25519 &&
                    (int)SPATE_KEY_RSA2048 == (int)SC_KEY_RSA2048,
                "one is cast to the other");
 
-int spate_self_signed(const struct spate_self_signed_options *options, char **ret_cert_pem,
+int spate_self_signed(const struct spate_self_signed_options *given, char **ret_cert_pem,
                       char **ret_key_pem, struct spate_error *error)
 {
+    static const struct se_sized shape = {
+        "spate_self_signed_options",
+        SE_SIZE_THROUGH(struct spate_self_signed_options, days),
+        sizeof(struct spate_self_signed_options),
+    };
+    struct spate_self_signed_options options = {0};
+    int result = se_sized_take(&shape, given, &options, error);
+    if (result != 0)
+        return result;
     const struct sc_self_signed_options inner = {
-        .key_type = (enum sc_key_type)options->key_type,
-        .names = options->names,
-        .name_count = options->name_count,
-        .days = options->days,
+        .key_type = (enum sc_key_type)options.key_type,
+        .names = options.names,
+        .name_count = options.name_count,
+        .days = options.days,
     };
     struct sc_error reason = {.text = ""};
-    int result = sc_self_signed(&inner, ret_cert_pem, ret_key_pem, &reason);
+    result = sc_self_signed(&inner, ret_cert_pem, ret_key_pem, &reason);
     if (result != 0)
         se_error_set(error, "%s", reason.text);
     return result;

@@ -181,6 +181,7 @@ static bool write_file(const char *path, const char *text, mode_t mode)
 static int run_cert(int argc, char **argv)
 {
     struct cert_options options = {0};
+    spate_self_signed_options_init(&options.self_signed);
     int status = parse_cert(argc, argv, &options);
     if (status != 0)
         return status;

@@ -108,6 +108,7 @@ void endpoint_warn(const struct spate_engine *engine)
 struct spate_tls_options endpoint_tls_options(const struct options *o)
 {
     return (struct spate_tls_options){
+        .size = sizeof(struct spate_tls_options),
         .alpn = alpn,
         .alpn_count = 1,
         .ciphers = o->cipher_bits,

@@ -319,7 +319,7 @@ static bool open_tls(struct server *s, struct failure *failure)
 
     int status = 0;
     if (o->cert == NULL) {
-        struct spate_self_signed_options self = {.key_type = SPATE_KEY_P256};
+        struct spate_self_signed_options self = {.size = sizeof(self), .key_type = SPATE_KEY_P256};
         status = spate_self_signed(&self, &s->cert_pem, &s->key_pem, &error);
         tls.cert_pem = s->cert_pem;
         tls.key_pem = s->key_pem;

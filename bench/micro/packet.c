@@ -96,14 +96,17 @@ static void make_tls(struct world *w)
     static const char *const alpn[] = {"micro"};
     struct spate_error error = {""};
     char *cert = NULL, *key = NULL;
-    const struct spate_self_signed_options self = {.key_type = SPATE_KEY_P256};
+    const struct spate_self_signed_options self = {.size = sizeof(self),
+                                                   .key_type = SPATE_KEY_P256};
     micro_check(spate_self_signed(&self, &cert, &key, &error) == 0, error.text);
-    const struct spate_tls_options server = {.cert_pem = cert,
+    const struct spate_tls_options server = {.size = sizeof(server),
+                                             .cert_pem = cert,
                                              .key_pem = key,
                                              .alpn = alpn,
                                              .alpn_count = 1,
                                              .ciphers = SPATE_CIPHER_AES_128_GCM};
-    const struct spate_tls_options client = {.ca_pem = cert, .alpn = alpn, .alpn_count = 1};
+    const struct spate_tls_options client = {
+        .size = sizeof(client), .ca_pem = cert, .alpn = alpn, .alpn_count = 1};
     micro_check(spate_tls_server_create(&server, &w->server.tls, &error) == 0, error.text);
     micro_check(spate_tls_client_create(&client, &w->client.tls, &error) == 0, error.text);
     spate_free(cert);

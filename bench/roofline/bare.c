@@ -86,7 +86,8 @@ static bool use_identity(struct bench *b, const struct options *o, struct failur
                 SSL_CTX_load_verify_file(client, trusted) == 1) ||
                fail(failure, "certificate");
     }
-    const struct spate_self_signed_options self = {.key_type = SPATE_KEY_P256};
+    const struct spate_self_signed_options self = {.size = sizeof(self),
+                                                   .key_type = SPATE_KEY_P256};
     struct spate_error error = {.text = ""};
     char *cert_pem = NULL;
     char *key_pem = NULL;

@@ -136,8 +136,10 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     pw_make_tls(&t.w);
     struct spate_engine *server = make_engine(NULL);
     struct spate_engine *client = make_engine(cpus);
-    const struct spate_handlers server_handlers = {server_start, server_events, count_stop, &t};
-    const struct spate_handlers client_handlers = {client_start, client_events, count_stop, &t};
+    const struct spate_handlers server_handlers = {sizeof(server_handlers), server_start,
+                                                   server_events, count_stop, &t};
+    const struct spate_handlers client_handlers = {sizeof(client_handlers), client_start,
+                                                   client_events, count_stop, &t};
     struct spate_error error = {""};
 
     if (spate_engine_start(server, &server_handlers, &error) != 0 ||
@@ -232,8 +234,9 @@ static void two_shards_share_a_port(void **state)
     pw_make_tls(&s.w);
     struct spate_engine *server = make_shards();
     struct spate_engine *client = make_shards();
-    const struct spate_handlers serve = {listen_at_one_port, count_connected, NULL, &s};
-    const struct spate_handlers ask = {connect_many, count_connected, NULL, &s};
+    const struct spate_handlers serve = {sizeof(serve), listen_at_one_port, count_connected, NULL,
+                                         &s};
+    const struct spate_handlers ask = {sizeof(ask), connect_many, count_connected, NULL, &s};
     assert_int_equal(spate_engine_start(server, &serve, NULL), 0);
     assert_int_equal(spate_engine_start(client, &ask, NULL), 0);
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
@@ -318,7 +321,8 @@ static void posts_of_several_threads_run_once_in_order_on_the_shards_thread(void
 {
     (void)state;
     struct spate_engine *engine = make_engine(NULL);
-    const struct spate_handlers handlers = {.on_start = mark_thread, .on_events = no_events};
+    const struct spate_handlers handlers = {
+        .size = sizeof(handlers), .on_start = mark_thread, .on_events = no_events};
     assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
     atomic_store(&posts_run, 0);
 
@@ -411,7 +415,8 @@ static void start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there(void **
 {
     (void)state;
     struct spate_error error = {""};
-    struct spate_handlers handlers = {.on_start = refuse_to_start, .on_events = no_events};
+    struct spate_handlers handlers = {
+        .size = sizeof(handlers), .on_start = refuse_to_start, .on_events = no_events};
     struct spate_engine *engine = make_engine(NULL);
     assert_int_equal(spate_engine_start(engine, &handlers, &error), -EXDEV);
     assert_string_equal(error.text, "shard 0 did not start: Invalid cross-device link");

@@ -419,6 +419,7 @@ static int create_tls(struct peer *peer, struct spate_error *error)
 {
     const struct peer_options *o = peer->options;
     const struct spate_tls_options options = {
+        .size = sizeof(options),
         .cert_file = o->cert_path,
         .key_file = o->key_path,
         .ca_file = o->ca_path,

@@ -36,13 +36,18 @@ void pw_make_tls(struct pw *w)
 {
     static const char *const alpn[] = {"test"};
     struct spate_error error = {""};
-    const struct spate_self_signed_options certificate = {.key_type = SPATE_KEY_P256};
+    const struct spate_self_signed_options certificate = {.size = sizeof(certificate),
+                                                          .key_type = SPATE_KEY_P256};
     if (spate_self_signed(&certificate, &w->cert_pem, &w->key_pem, &error) != 0)
         fail_msg("%s", error.text);
 
-    const struct spate_tls_options server = {
-        .cert_pem = w->cert_pem, .key_pem = w->key_pem, .alpn = alpn, .alpn_count = 1};
-    const struct spate_tls_options client = {.ca_pem = w->cert_pem, .alpn = alpn, .alpn_count = 1};
+    const struct spate_tls_options server = {.size = sizeof(server),
+                                             .cert_pem = w->cert_pem,
+                                             .key_pem = w->key_pem,
+                                             .alpn = alpn,
+                                             .alpn_count = 1};
+    const struct spate_tls_options client = {
+        .size = sizeof(client), .ca_pem = w->cert_pem, .alpn = alpn, .alpn_count = 1};
     if (spate_tls_server_create(&server, &w->server.tls, &error) != 0 ||
         spate_tls_client_create(&client, &w->client.tls, &error) != 0)
         fail_msg("%s", error.text);

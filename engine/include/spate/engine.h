@@ -2,6 +2,7 @@
 #ifndef SPATE_ENGINE_H
 #define SPATE_ENGINE_H
 
+#include <string.h>
 #include <sys/socket.h>
 
 #include <spate/base.h>
@@ -41,6 +42,8 @@ enum spate_crypto {
 
 /* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
 struct spate_config {
+    size_t size; /* sizeof(struct spate_config): set by spate_config_init() */
+
     uint32_t shard_count; /* 1 to 64 */
     const int *cpus;      /* shard_count of them, for spate_engine_start(); NULL: not pinned */
 
@@ -100,9 +103,17 @@ struct spate_config {
  * the socket sends as usual; a kernel that does not know it, likewise.  The slots count against
  * RLIMIT_MEMLOCK; where that is too small, memory is pinned for each train instead. */
 
+/* Fills in the first `size` bytes of what spate_config_init() fills in.  Programs in C and C++ call
+ * that one; this is for other languages.  Threads: any. */
+SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size);
+
 /* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
- * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  Threads: any. */
-SPATE_API void spate_config_init(struct spate_config *config);
+ * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  It is compiled into the
+ * program, so that the size is the one that the program knows.  Threads: any. */
+static inline void spate_config_init(struct spate_config *config)
+{
+    spate_config_init_sized(config, sizeof(*config));
+}
 
 /* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.  With
  * SPATE_BACKEND_AUTO ask spate_engine_warning() behind it.
@@ -111,7 +122,8 @@ SPATE_API void spate_config_init(struct spate_config *config);
  *   *ret    The caller's until spate_engine_destroy(); untouched on failure.
  *
  * Returns 0, or:
- *   -EINVAL  A value is out of range; `error` says which.
+ *   -EINVAL  A value is out of range, or `config` was not initialised; `error` says which.
+ *   -E2BIG   A field is set that this library is too old to know.
  *   -ENOSYS, -EPERM, -EACCES  io_uring was asked for, and is not there or not allowed; `error`
  *            says why.
  *   -ENOTSUP SPATE_CRYPTO_FUSED was asked for, and cannot run here; `error` says why.
@@ -156,7 +168,9 @@ SPATE_API struct spate_shard *spate_engine_shard(struct spate_engine *engine, ui
 
 /* ---- The second way: the engine's threads ---- */
 
+/* Initialise it with spate_handlers_init(), or with `.size` in an initialiser. */
 struct spate_handlers {
+    size_t size; /* sizeof(struct spate_handlers) */
     /* On the shard's thread before its first turn: listen and connect here.  Non-zero
      * makes spate_engine_start() fail with it.  May be NULL. */
     int (*on_start)(struct spate_shard *shard, void *user);
@@ -168,9 +182,17 @@ struct spate_handlers {
     void *user;
 };
 
+/* Sets the size, and everything else to zero.  Threads: any. */
+static inline void spate_handlers_init(struct spate_handlers *handlers)
+{
+    memset(handlers, 0, sizeof(*handlers));
+    handlers->size = sizeof(*handlers);
+}
+
 /* Starts one thread a shard and returns when all have run on_start.  Once in an engine's life.
  * Returns 0, what on_start returned, or -EBUSY (it was started before), -EAGAIN (no thread to
- * be had), -EINVAL (a CPU that cannot be used).  Threads: one that is not the engine's. */
+ * be had), -EINVAL (a CPU that cannot be used, or `handlers` was not initialised), -E2BIG (a field
+ * is set that this library is too old to know).  Threads: one that is not the engine's. */
 SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
                                  struct spate_error *error);
 

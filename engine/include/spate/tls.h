@@ -2,6 +2,8 @@
 #ifndef SPATE_TLS_H
 #define SPATE_TLS_H
 
+#include <string.h>
+
 #include <spate/base.h>
 
 #ifdef __cplusplus
@@ -25,8 +27,11 @@ enum {
     SPATE_CIPHER_CHACHA20_POLY1305 = 1 << 2,
 };
 
-/* All strings are copied.  Zero-initialise, then set what is needed. */
+/* All strings are copied.  Initialise it with spate_tls_options_init(), or with `.size` in an
+ * initialiser; then set what is needed.  Zero is the default of every field. */
 struct spate_tls_options {
+    size_t size; /* sizeof(struct spate_tls_options) */
+
     /* PEM, the leaf first, then its chain; and the leaf's key.  As files or as
      * text, not both.  A server needs them; a client may have them. */
     const char *cert_file;
@@ -50,6 +55,13 @@ struct spate_tls_options {
     const char *keylog_file; /* appended to, in NSS format: secrets in the clear */
 };
 
+/* Sets the size, and everything else to zero.  Threads: any. */
+static inline void spate_tls_options_init(struct spate_tls_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->size = sizeof(*options);
+}
+
 /* Reads and checks everything now, so that no connection fails for it later.
  *
  *   *ret    Owned by the caller until spate_tls_destroy(); untouched on failure.
@@ -57,7 +69,8 @@ struct spate_tls_options {
  *
  * Returns 0, or:
  *   -EINVAL  An option is missing or contradicts another; a certificate or key cannot be
- *            parsed, or the key does not match.
+ *            parsed, or the key does not match; `options` was not initialised.
+ *   -E2BIG   A field is set that this library is too old to know.
  *   -ENOENT, -EACCES, ...  A file cannot be read.
  *   -ENOMEM
  *
@@ -77,18 +90,29 @@ enum spate_key_type {
     SPATE_KEY_RSA2048,
 };
 
+/* Initialise it with spate_self_signed_options_init(), or with `.size` in an initialiser.  Zero is
+ * the default of every field. */
 struct spate_self_signed_options {
+    size_t size; /* sizeof(struct spate_self_signed_options) */
     enum spate_key_type key_type;
     const char *const *names; /* DNS names and IP addresses; the first is the subject */
     size_t name_count;        /* 0: localhost, 127.0.0.1, ::1 */
     uint32_t days;            /* of validity from now on; 0: 30 */
 };
 
+/* Sets the size, and everything else to zero.  Threads: any. */
+static inline void spate_self_signed_options_init(struct spate_self_signed_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->size = sizeof(*options);
+}
+
 /* Makes a self-signed certificate, for trying things and for tests.
  *
  *   *ret_cert_pem, *ret_key_pem   Strings that the caller frees with spate_free().
  *
- * Returns 0, or -EINVAL for a bad name, -ENOMEM.  Threads: any. */
+ * Returns 0, or -EINVAL (a bad name, or `options` was not initialised), -E2BIG (a field is set that
+ * this library is too old to know), -ENOMEM.  Threads: any. */
 SPATE_API int spate_self_signed(const struct spate_self_signed_options *options,
                                 char **ret_cert_pem, char **ret_key_pem,
                                 struct spate_error *error);

@@ -94,13 +94,14 @@ static struct spate_engine *make_engine(void)
 static void make_tls(struct spate_tls **ret_server, struct spate_tls **ret_client)
 {
     struct spate_error error = {""};
-    struct spate_self_signed_options self = {SPATE_KEY_P256, NULL, 0, 0};
+    struct spate_self_signed_options self;
+    spate_self_signed_options_init(&self);
     char *cert;
     char *key;
     if (spate_self_signed(&self, &cert, &key, &error) != 0)
         die("certificate", &error);
     struct spate_tls_options options;
-    memset(&options, 0, sizeof(options));
+    spate_tls_options_init(&options);
     options.alpn = alpn;
     options.alpn_count = 1;
     options.ca_pem = cert;
