@@ -6,6 +6,7 @@
 #include "crypto/tls.h"
 #include "engine/path.h"
 #include "engine/shard.h"
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 
 void spate_conn_set_user(struct spate_conn *conn, void *user)
@@ -68,11 +69,12 @@ int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_stora
     return se_address_to_user(&conn->remote, ret, ret_size);
 }
 
-void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret)
+void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_stats *ret,
+                            size_t size)
 {
     struct sp_stats stats;
     sp_conn_stats(conn->proto, &stats);
-    *ret = (struct spate_conn_stats){
+    const struct spate_conn_stats own = {
         .datagrams_in = stats.datagrams_in,
         .bytes_in = stats.bytes_in,
         .packets_in = stats.packets_in,
@@ -95,4 +97,5 @@ void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *re
         .cwnd_bytes = stats.cwnd_bytes,
         .in_flight_bytes = stats.in_flight_bytes,
     };
+    se_sized_give(&own, sizeof(own), ret, size);
 }

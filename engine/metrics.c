@@ -4,6 +4,7 @@
 #include <spate/stats.h>
 
 #include "engine/shard.h"
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 
 static void add_port(struct su_recv_counts *sum, const struct se_port *port)
@@ -76,9 +77,9 @@ static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats
     ret->acks_out = sum.acks_out;
 }
 
-void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
+void spate_shard_stats_sized(struct spate_shard *shard, struct spate_shard_stats *ret, size_t size)
 {
-    *ret = (struct spate_shard_stats){
+    struct spate_shard_stats own = {
         .turns = shard->counts.turns,
         .syscalls = shard->ring.counts.calls,
         .version_negotiations = shard->counts.version_negotiations,
@@ -87,7 +88,8 @@ void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
         .memory_bytes_peak = shard->memory.peak_bytes,
         .memory_blocks = shard->memory.taken_count,
     };
-    fill_receive(shard, ret);
-    fill_send(shard, ret);
-    fill_conns(shard, ret);
+    fill_receive(shard, &own);
+    fill_send(shard, &own);
+    fill_conns(shard, &own);
+    se_sized_give(&own, sizeof(own), ret, size);
 }

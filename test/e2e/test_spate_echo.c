@@ -255,6 +255,19 @@ static void what_was_negotiated_can_be_asked_for(void **state)
     struct spate_conn_stats stats;
     spate_conn_stats(conn, &stats);
     assert_true(stats.packets_out > 0 && stats.packets_in > 0 && stats.rtt_min_ns > 0);
+
+    /* A program that knows three counters, and one that knows two more than there are. */
+    uint64_t counters[sizeof(stats) / sizeof(uint64_t) + 3];
+    memset(counters, 0xaa, sizeof(counters));
+    spate_conn_stats_sized(conn, (struct spate_conn_stats *)counters, 3 * sizeof(uint64_t));
+    assert_memory_equal(counters, &stats, 3 * sizeof(uint64_t));
+    assert_int_equal(counters[3], UINT64_C(0xaaaaaaaaaaaaaaaa));
+    size_t size = sizeof(stats) + 2 * sizeof(uint64_t);
+    spate_conn_stats_sized(conn, (struct spate_conn_stats *)counters, size);
+    assert_memory_equal(counters, &stats, sizeof(stats));
+    assert_int_equal(counters[QT_COUNT(counters) - 3], 0);
+    assert_int_equal(counters[QT_COUNT(counters) - 2], 0);
+    assert_int_equal(counters[QT_COUNT(counters) - 1], UINT64_C(0xaaaaaaaaaaaaaaaa));
     pw_destroy(w);
 }
 

@@ -290,6 +290,58 @@ static void an_older_program_gets_only_the_defaults_that_it_has_room_for(void **
         assert_int_equal(room.bytes[i], 0);
 }
 
+static void counters_of_a_shard_come_in_the_size_that_is_asked_for(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    struct spate_engine *engine;
+    fill_config(&config);
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    assert_true(spate_shard_turn(shard, 0) >= 0);
+
+    struct spate_shard_stats stats;
+    spate_shard_stats(shard, &stats);
+    assert_int_equal(stats.turns, 1);
+    uint64_t counters[sizeof(stats) / sizeof(uint64_t) + 2];
+    memset(counters, 0xaa, sizeof(counters));
+    spate_shard_stats_sized(shard, (struct spate_shard_stats *)counters, sizeof(uint64_t));
+    assert_int_equal(counters[0], 1);
+    assert_int_equal(counters[1], UINT64_C(0xaaaaaaaaaaaaaaaa));
+    spate_shard_stats_sized(shard, (struct spate_shard_stats *)counters,
+                            sizeof(stats) + sizeof(uint64_t));
+    assert_memory_equal(counters, &stats, sizeof(stats));
+    assert_int_equal(counters[QT_COUNT(counters) - 2], 0);
+    assert_int_equal(counters[QT_COUNT(counters) - 1], UINT64_C(0xaaaaaaaaaaaaaaaa));
+    spate_engine_destroy(engine);
+}
+
+static void capabilities_come_in_entries_of_the_size_that_is_asked_for(void **state)
+{
+    (void)state;
+    struct older {
+        const char *name;
+        bool have;
+    } older[3] = {{NULL, false}};
+    struct newer {
+        struct spate_cap cap;
+        const char *more;
+    } newer[2] = {{.more = "none"}, {.more = "none"}};
+    struct spate_cap caps[2];
+    size_t count = spate_caps(caps, 2);
+    assert_true(count > 20);
+    assert_int_equal(spate_caps_sized((struct spate_cap *)older, 2, sizeof(older[0])), count);
+    assert_int_equal(spate_caps_sized((struct spate_cap *)newer, 2, sizeof(newer[0])), count);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(older[i].name, caps[i].name);
+        assert_int_equal(older[i].have, caps[i].have);
+        assert_string_equal(newer[i].cap.name, caps[i].name);
+        assert_string_equal(newer[i].cap.reason, caps[i].reason);
+        assert_null(newer[i].more);
+    }
+    assert_null(older[2].name);
+}
+
 static int make_certificate(void **state)
 {
     (void)state;
@@ -316,6 +368,8 @@ int main(void)
         cmocka_unit_test(every_struct_may_be_newer_as_long_as_the_rest_is_zero),
         cmocka_unit_test(a_struct_that_nobody_initialised_is_refused),
         cmocka_unit_test(an_older_program_gets_only_the_defaults_that_it_has_room_for),
+        cmocka_unit_test(counters_of_a_shard_come_in_the_size_that_is_asked_for),
+        cmocka_unit_test(capabilities_come_in_entries_of_the_size_that_is_asked_for),
     };
     return cmocka_run_group_tests(tests, make_certificate, free_certificate);
 }

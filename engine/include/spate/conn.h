@@ -62,8 +62,19 @@ struct spate_conn_stats {
     uint64_t in_flight_bytes;
 };
 
-/* Threads: shard. */
-SPATE_API void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret);
+/* Writes the first `size` bytes of what spate_conn_stats() writes, and zeroes for what this library
+ * does not count.  Programs in C and C++ call that one; this is for other languages.
+ * Threads: shard. */
+SPATE_API void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_stats *ret,
+                                      size_t size);
+
+/* Writes what the connection has counted so far.  It is compiled into the program, so that an
+ * older program gets the fields that it knows; a counter that the library does not have is 0.
+ * Threads: shard. */
+static inline void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret)
+{
+    spate_conn_stats_sized(conn, ret, sizeof(*ret));
+}
 
 #ifdef __cplusplus
 }

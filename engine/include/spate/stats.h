@@ -52,8 +52,19 @@ struct spate_shard_stats {
     uint64_t acks_out;
 };
 
-/* Threads: shard. */
-SPATE_API void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret);
+/* Writes the first `size` bytes of what spate_shard_stats() writes, and zeroes for what this
+ * library does not count.  Programs in C and C++ call that one; this is for other languages.
+ * Threads: shard. */
+SPATE_API void spate_shard_stats_sized(struct spate_shard *shard, struct spate_shard_stats *ret,
+                                       size_t size);
+
+/* Writes what the shard has counted so far.  It is compiled into the program, so that an older
+ * program gets the fields that it knows; a counter that the library does not have is 0.
+ * Threads: shard. */
+static inline void spate_shard_stats(struct spate_shard *shard, struct spate_shard_stats *ret)
+{
+    spate_shard_stats_sized(shard, ret, sizeof(*ret));
+}
 
 /* What this kernel and this build can do. */
 struct spate_cap {
@@ -62,9 +73,16 @@ struct spate_cap {
     const char *reason; /* of a "no": what denies it, and what would change that */
 };
 
+/* Writes entries as spate_caps() does, each of `size` bytes, one after the other.  Programs in C
+ * and C++ call that one; this is for other languages.  Threads: any. */
+SPATE_API size_t spate_caps_sized(struct spate_cap *ret, size_t count_max, size_t size);
+
 /* Writes up to `count_max` entries and returns how many there are.  The strings live as long
  * as the program.  Probes on the first call.  Threads: any. */
-SPATE_API size_t spate_caps(struct spate_cap *ret, size_t count_max);
+static inline size_t spate_caps(struct spate_cap *ret, size_t count_max)
+{
+    return spate_caps_sized(ret, count_max, sizeof(*ret));
+}
 
 #ifdef __cplusplus
 }
