@@ -25,7 +25,8 @@ extern "C" {
 #define SPATE_FOREVER UINT64_MAX
 
 /* One clear line for a person: what is wrong and what to do.  Filled in on failure by
- * the functions that take it, left alone on success; NULL is accepted there. */
+ * the functions that take it, left alone on success; NULL is accepted there.  The layout is
+ * frozen. */
 struct spate_error {
     char text[256];
 };

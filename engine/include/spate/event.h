@@ -33,7 +33,8 @@ enum spate_event_kind {
     SPATE_EVENT_CLOSED,            /* the connection is over; the last event of it */
 };
 
-/* Received bytes, lent to the application until spate_slice_release(). */
+/* Received bytes, lent to the application until spate_slice_release().  The layout is frozen: 40
+ * bytes on a 64-bit system. */
 struct spate_slice {
     const uint8_t *data;
     size_t size;
@@ -61,6 +62,10 @@ struct spate_close {
                            Valid until the next spate_shard_turn() */
 };
 
+/* The layout is frozen, because events are handed out in arrays: 96 bytes on a 64-bit system, 56 of
+ * them for the union.  Later versions may add kinds, and members of the union that fit into it;
+ * what does not fit is reached through a pointer.  Ignore kinds that you do not know: a kind that
+ * has to be answered is only delivered to a program that has asked for it. */
 struct spate_event {
     enum spate_event_kind kind;
     struct spate_conn *conn; /* after CLOSED: not to be used any more */
