@@ -12,6 +12,15 @@
 
 #include "engine/sized.h"
 
+static void the_library_knows_the_version_of_its_headers(void **state)
+{
+    (void)state;
+    assert_string_equal(spate_version(), SPATE_VERSION);
+    assert_int_equal(spate_version_number(), SPATE_VERSION_NUMBER);
+    assert_true(SPATE_VERSION_MAKE(0, 1, 0) < SPATE_VERSION_MAKE(0, 1, 1));
+    assert_true(SPATE_VERSION_MAKE(0, 255, 255) < SPATE_VERSION_MAKE(1, 0, 0));
+}
+
 /* --- the rule, with a struct that has grown twice -------------------------------- */
 
 struct first {
@@ -361,6 +370,7 @@ static int free_certificate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_library_knows_the_version_of_its_headers),
         cmocka_unit_test(an_older_struct_leaves_the_new_fields_at_their_defaults),
         cmocka_unit_test(a_newer_struct_is_taken_if_it_sets_nothing_new),
         cmocka_unit_test(what_is_given_back_is_cut_or_filled_up_with_zeroes),

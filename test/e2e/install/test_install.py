@@ -52,7 +52,9 @@ class Installed:
 def symbols(path, *flags):
     """The names that `path` gives to others."""
     lines = run(['nm', '--defined-only', *flags, path]).splitlines()
-    return {line.split()[2] for line in lines if re.match(r'^[0-9a-f]+ [A-Zu-w] ', line)}
+    # The name of a version is a symbol too, an absolute one.
+    return {line.split()[2].split('@')[0] for line in lines
+            if re.match(r'^[0-9a-f]+ [B-Zu-w] ', line)}
 
 
 def the_package_says_its_version_and_needs(installed):
