@@ -3,25 +3,39 @@
 """Makes one static library of several, in which only the public symbols are visible.
 
 A static library has no export list: all that its objects share with each other is there for the
-program to collide with.  So the objects are linked into one, whose hidden symbols (everything
-that is not SPATE_API) are made local.
+program to collide with.  So the objects are linked into one, and every symbol that the version
+script does not name is made local.  What is needed of the archives after "--" goes in as well: a
+program may have another version of the same library beside it.
 
-usage: archive.py CC OBJCOPY AR OUT.a ARCHIVE...
+usage: archive.py CC OBJCOPY AR MAP OUT.a ARCHIVE... [-- ARCHIVE...]
 """
 import pathlib
+import re
 import subprocess
 import sys
 
 
+def public_symbols(version_script):
+    text = re.sub(r'/\*.*?\*/', '', version_script.read_text(), flags=re.DOTALL)
+    return re.findall(r'(\w+);', text)
+
+
 def main():
-    cc, objcopy, ar, out, *archives = sys.argv[1:]
+    cc, objcopy, ar, version_script, out, *archives = sys.argv[1:]
+    split = archives.index('--') if '--' in archives else len(archives)
+    ours, needed = archives[:split], archives[split + 1:]
     whole = pathlib.Path(out).with_suffix('.o')
-    subprocess.run([*cc.split(), '-r', '-nostdlib', '-o', whole, '-Wl,--whole-archive', *archives,
-                    '-Wl,--no-whole-archive'], check=True)
-    subprocess.run([objcopy, '--localize-hidden', whole], check=True)
+    # -d: a common symbol of an assembler gets its place here, and not one that programs share.
+    subprocess.run([*cc.split(), '-r', '-nostdlib', '-Wl,-d', '-o', whole,
+                    '-Wl,--whole-archive', *ours, '-Wl,--no-whole-archive',
+                    '-Wl,--start-group', *needed, '-Wl,--end-group'], check=True)
+    public = pathlib.Path(out).with_suffix('.symbols')
+    public.write_text('\n'.join(public_symbols(pathlib.Path(version_script))) + '\n')
+    subprocess.run([objcopy, f'--keep-global-symbols={public}', whole], check=True)
     pathlib.Path(out).unlink(missing_ok=True)
     subprocess.run([ar, 'rcs', out, whole], check=True)
     whole.unlink()
+    public.unlink()
 
 
 if __name__ == '__main__':

@@ -54,7 +54,7 @@ static void hear(struct party *party, struct spate_event *event, struct spate_sh
 
 static void handle(struct spate_event *event, struct spate_shard *shard)
 {
-    struct party *party = event->conn_user;
+    struct party *party = (struct party *)event->conn_user; /* the cast is for C++ */
     uint64_t stream_id;
     switch (event->kind) {
     case SPATE_EVENT_CONNECTED:

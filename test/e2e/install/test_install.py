@@ -42,29 +42,54 @@ class Installed:
         self.include = prefix / 'include'
         self.work = root
         self.environment = dict(os.environ)
-        self.environment['PKG_CONFIG_PATH'] = ':'.join(
-            [str(pcs[0].parent), os.environ.get('SPATE_PKG_CONFIG_PATH', '')])
+        self.environment['PKG_CONFIG_PATH'] = str(pcs[0].parent)
+        self.requires = self.pkg_config('--print-requires-private')
 
-    def pkg_config(self, *args, packages=('spate',)):
-        return run(['pkg-config', *args, *packages], env=self.environment).split()
+    def pkg_config(self, *args):
+        return run(['pkg-config', *args, 'spate'], env=self.environment).split()
+
+    def static_flags(self):
+        """As the README has it."""
+        return ['-l:libspate.a' if flag == '-lspate' else flag
+                for flag in self.pkg_config('--static', '--libs')]
 
 
 def symbols(path, *flags):
-    """The names that `path` gives to others."""
-    lines = run(['nm', '--defined-only', *flags, path]).splitlines()
+    """The names in `path`, without their versions."""
+    lines = run(['nm', *flags, path]).splitlines()
     # The name of a version is a symbol too, an absolute one.
-    return {line.split()[2].split('@')[0] for line in lines
-            if re.match(r'^[0-9a-f]+ [B-Zu-w] ', line)}
+    return {line.split()[-1].split('@')[0] for line in lines
+            if re.match(r'^[0-9a-f ]+ [B-Zu-w] ', line)}
 
 
 def the_package_says_its_version_and_needs(installed):
     version = run([MESON, 'introspect', '--projectinfo', BUILD])
     assert f'"version": "{installed.pkg_config("--modversion")[0]}"' in version
-    assert '-lspate' in installed.pkg_config('--libs')
-    assert '-lssl' not in installed.pkg_config('--libs')
-    private = installed.pkg_config('--static', '--libs')
-    for name in ('-lspate', '-lssl', '-lcrypto', '-luring'):
-        assert name in private, (name, private)
+    shared = installed.pkg_config('--libs')
+    assert shared[-1] == '-lspate' and len(shared) == 2, shared
+
+
+def what_is_inside_is_asked_of_nobody_and_what_is_not_is_required(installed):
+    needed = run(['readelf', '-d', installed.lib / 'libspate.so'])
+    static = installed.pkg_config('--static', '--libs')
+    for package, libraries in (('openssl', ('ssl', 'crypto')), ('liburing', ('uring',))):
+        is_shared = package in installed.requires
+        for library in libraries:
+            assert (f'[lib{library}.so' in needed) == is_shared, (library, needed)
+            assert (f'-l{library}' in static) == is_shared, (library, static)
+
+
+def what_is_inside_binds_to_itself(installed):
+    """A program's own OpenSSL must not be called by what is inside, nor the other way round."""
+    prefixes = []
+    if 'openssl' not in installed.requires:
+        prefixes += ['SSL_', 'EVP_', 'OPENSSL_', 'CRYPTO_', 'X509_', 'BIO_', 'ERR_']
+    if 'liburing' not in installed.requires:
+        prefixes += ['io_uring_']
+    for path, flags in (('libspate.so', ['--dynamic']), ('libspate.a', ['--extern-only'])):
+        open_ends = [name for name in symbols(installed.lib / path, *flags)
+                     if name.startswith(tuple(prefixes or ['spate_no_such_']))]
+        assert not open_ends, (path, open_ends)
 
 
 def all_public_headers_are_installed_and_no_other(installed):
@@ -78,8 +103,8 @@ def only_public_symbols_are_visible(installed):
     headers = ''.join(path.read_text() for path in installed.include.rglob('*.h'))
     declared = set(re.findall(r'^SPATE_API [^;(]*?\b(spate_\w+)\(', headers, re.MULTILINE))
     assert len(declared) > 20, declared
-    shared = symbols(installed.lib / 'libspate.so', '--dynamic')
-    static = symbols(installed.lib / 'libspate.a', '--extern-only')
+    shared = symbols(installed.lib / 'libspate.so', '--defined-only', '--dynamic')
+    static = symbols(installed.lib / 'libspate.a', '--defined-only', '--extern-only')
     assert shared == declared, f'libspate.so: {sorted(shared ^ declared)}'
     assert static == declared, f'libspate.a: {sorted(static ^ declared)}'
 
@@ -96,52 +121,81 @@ def headers_compile_alone_in_c_and_cpp(installed):
                 run([*compiler, f'-std={standard}', *flags, source])
 
 
-def a_cpp_program_links_and_runs(installed):
-    source = installed.work / 'version.cc'
-    source.write_text('#include <spate/spate.h>\n#include <cstdio>\n'
-                      'int main() { return std::puts(spate_version()) < 0; }\n')
-    program = installed.work / 'version'
-    run(['g++', *WARNINGS, source, '-o', program, *installed.pkg_config('--cflags', '--libs'),
-         f'-Wl,-rpath,{installed.lib}'])
-    assert run([program]).strip() == installed.pkg_config('--modversion')[0]
-
-
-def build_echo(installed, name, flags):
+def build_echo(installed, name, flags, compiler=(*CC, '-std=c11')):
     program = installed.work / name
     shutil.copy(HERE / 'echo.c', installed.work)
     # Not in the tree, and with nothing of it.
-    run([*CC, '-std=c11', *WARNINGS, 'echo.c', '-o', program, *installed.pkg_config('--cflags'),
+    run([*compiler, *WARNINGS, 'echo.c', '-o', program, *installed.pkg_config('--cflags'),
          *flags], cwd=installed.work)
     return program
 
 
-def a_c_program_links_to_the_shared_library_and_runs(installed):
-    program = build_echo(installed, 'echo-shared', [*installed.pkg_config('--libs'),
-                                                    f'-Wl,-rpath,{installed.lib}'])
-    assert 'libspate.so' in run(['readelf', '-d', program])
+def check_echo(installed, program, needs_shared):
+    needed = run(['readelf', '-d', program])
+    assert ('libspate.so' in needed) == needs_shared, needed
     shown = run([program], timeout=60)
-    assert 'good morning' in shown, shown
+    version = installed.pkg_config('--modversion')[0]
+    assert f'spate {version}: good morning' in shown, shown
+    return shown
+
+
+def shared_flags(installed):
+    return [*installed.pkg_config('--libs'), f'-Wl,-rpath,{installed.lib}']
+
+
+def a_c_program_links_to_the_shared_library_and_runs(installed):
+    program = build_echo(installed, 'echo-shared', shared_flags(installed))
+    check_echo(installed, program, True)
 
 
 def a_c_program_links_to_the_static_library_and_runs(installed):
-    # Not --static: that is for programs that take everything from archives, libz too.
-    flags = [flag.replace('-lspate', '-l:libspate.a') for flag in installed.pkg_config(
-        '--libs', packages=('spate', 'openssl', 'liburing'))]
-    program = build_echo(installed, 'echo-static', flags)
-    assert 'libspate.so' not in run(['readelf', '-d', program])
-    shown = run([program], timeout=60)
-    assert 'good morning' in shown, shown
+    program = build_echo(installed, 'echo-static', installed.static_flags())
+    check_echo(installed, program, False)
+
+
+def a_program_that_takes_all_from_archives_links_and_runs(installed):
+    # The C library says that its resolver wants shared libraries; nothing here resolves names.
+    flags = ['-static', *installed.pkg_config('--static', '--libs')]
+    program = build_echo(installed, 'echo-archives', flags)
+    check_echo(installed, program, False)
+
+
+def a_cpp_program_links_to_either_and_runs(installed):
+    for standard in ('c++11', 'c++17', 'c++20'):
+        compiler = ('g++', f'-std={standard}', '-x', 'c++')
+        flags = ['-x', 'none', *shared_flags(installed)]
+        check_echo(installed, build_echo(installed, 'echo-cpp', flags, compiler), True)
+        flags = ['-x', 'none', *installed.static_flags()]
+        check_echo(installed, build_echo(installed, 'echo-cpp', flags, compiler), False)
+
+
+def a_program_may_use_the_libcrypto_of_the_system_beside_it(installed):
+    system = ' '.join(run(['openssl', 'version']).split()[:2])
+    crypto = installed.work / 'system_crypto.o'
+    run([*CC, '-std=c11', *WARNINGS, f'-DSYSTEM_VERSION="{system}"', '-c',
+         HERE / 'system_crypto.c', '-o', crypto])
+    for flags, needs_shared in ((shared_flags(installed), True),
+                                (installed.static_flags(), False)):
+        # In both orders: whoever comes first must not answer for the other.
+        for order in ([*flags, '-l:libcrypto.so.3'], ['-l:libcrypto.so.3', *flags]):
+            program = build_echo(installed, 'echo-both', [crypto, *order])
+            shown = check_echo(installed, program, needs_shared)
+            assert shown.count(f'main(): {system} ') == 2, shown
 
 
 def main():
     tests = [
         the_package_says_its_version_and_needs,
+        what_is_inside_is_asked_of_nobody_and_what_is_not_is_required,
+        what_is_inside_binds_to_itself,
         all_public_headers_are_installed_and_no_other,
         only_public_symbols_are_visible,
         headers_compile_alone_in_c_and_cpp,
-        a_cpp_program_links_and_runs,
         a_c_program_links_to_the_shared_library_and_runs,
         a_c_program_links_to_the_static_library_and_runs,
+        a_program_that_takes_all_from_archives_links_and_runs,
+        a_cpp_program_links_to_either_and_runs,
+        a_program_may_use_the_libcrypto_of_the_system_beside_it,
     ]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
