@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 int sc_error_set(struct sc_error *error, int code, const char *format, ...)
@@ -38,4 +39,9 @@ const char *sc_ossl_reason(void)
     (void)snprintf(text, sizeof(text), "%s", reason == NULL ? "no reason given" : reason);
     ERR_clear_error();
     return text;
+}
+
+const char *sc_ossl_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

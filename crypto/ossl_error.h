@@ -17,4 +17,7 @@ int sc_error_set(struct sc_error *error, int code, const char *format, ...)
  * valid until the next call of this thread. */
 const char *sc_ossl_reason(void);
 
+/* Returns the version of the OpenSSL that runs, like "3.5.2"; static. */
+const char *sc_ossl_version(void);
+
 #endif

@@ -20,6 +20,7 @@
 enum {
     EXIT_USAGE = 2,
     CAPS_MAX = 64,
+    LIBRARIES_MAX = 8,
     NAMES_MAX = 64,
     DAYS_MAX = 36500,
 };
@@ -27,7 +28,8 @@ enum {
 static const char usage_text[] =
     "usage: spate COMMAND [OPTIONS]\n"
     "\n"
-    "  spate caps        what this kernel and this build can do, and why not\n"
+    "  spate caps        what this kernel and this build can do, and why not; and which\n"
+    "                    OpenSSL and liburing are in it\n"
     "  spate cert        makes a self-signed certificate, for trying things\n"
     "      --out-cert FILE   where to write the certificate, PEM (required)\n"
     "      --out-key FILE    where to write its key, PEM (required)\n"
@@ -46,6 +48,21 @@ static int fail_usage(const char *command, const char *what, const char *value)
 }
 
 /* --- caps ------------------------------------------------------------------------ */
+
+static void print_libraries(void)
+{
+    struct spate_library libraries[LIBRARIES_MAX];
+    size_t count = spate_libraries(libraries, LIBRARIES_MAX);
+    bool any_inside = false;
+    for (size_t i = 0; i < count && i < LIBRARIES_MAX; i++) {
+        printf("%s: %s, %s\n", libraries[i].name, libraries[i].version,
+               libraries[i].is_inside ? "inside" : "shared");
+        any_inside = any_inside || libraries[i].is_inside;
+    }
+    if (any_inside)
+        puts("What is inside gets no updates from the system: run \"tools/deps.sh --refresh\" in\n"
+             "the source tree, build and install again.");
+}
 
 static int run_caps(int argc, char **argv)
 {
@@ -70,6 +87,7 @@ static int run_caps(int argc, char **argv)
     reason.text[0] = '\0';
     const char *crypto = spate_crypto_probe(&reason);
     printf("AES-GCM: %s%s%s\n", crypto, reason.text[0] != '\0' ? ", as " : "", reason.text);
+    print_libraries();
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -549,3 +549,8 @@ const struct su_cap *su_caps_missing(const struct su_caps *caps)
     }
     return NULL;
 }
+
+void su_caps_liburing(char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%d.%d", io_uring_major_version(), io_uring_minor_version());
+}

@@ -66,6 +66,9 @@ void su_caps_probe(struct su_caps *ret);
 /* Writes one line on why there is no io_uring, given the errno (negative) that said so. */
 void su_caps_explain_ring(int error, char *ret, size_t size);
 
+/* Writes the version of the liburing that runs, like "2.9". */
+void su_caps_liburing(char *ret, size_t size);
+
 /* The table's rows are caps->cap[0 .. SU_CAP_COUNT - 1], in the order above. */
 static inline const struct su_cap *su_caps_at(const struct su_caps *caps, uint32_t index)
 {

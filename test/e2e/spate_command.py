@@ -10,6 +10,8 @@ import tempfile
 import unittest
 
 SPATE = sys.argv.pop(1)
+# As the build has decided: "OpenSSL: 3.5.2, shared" and so on.
+LIBRARIES = [sys.argv.pop(1), sys.argv.pop(1)]
 
 
 def run(*args):
@@ -20,14 +22,20 @@ class Caps(unittest.TestCase):
     def test_every_capability_is_a_yes_or_a_no_with_its_reason(self):
         done = run('caps')
         self.assertEqual(done.returncode, 0, done.stderr)
-        *lines, blank, backend, crypto = done.stdout.splitlines()
-        self.assertEqual(blank, '')
+        text, _, rest = done.stdout.partition('\n\n')
+        lines = text.splitlines()
+        backend, crypto, *libraries = rest.splitlines()
         self.assertRegex(backend, r'^back-end: (io_uring|mmsg, as .*)$')
         self.assertRegex(crypto, r'^AES-GCM: (fused-avx2|fused-avx512|openssl, as .*)$')
         self.assertGreater(len(lines), 20)
         for line in lines:
             self.assertRegex(line, r'^\S.*  (yes|no)( |$)')
             self.assertRegex(line, r'  (yes|no  +\S)', 'a no without a reason')
+        self.assertEqual(libraries[:2], LIBRARIES)
+        if any('inside' in library for library in LIBRARIES):
+            self.assertIn('tools/deps.sh --refresh', ' '.join(libraries[2:]))
+        else:
+            self.assertEqual(libraries[2:], [])
 
 
 class Cert(unittest.TestCase):

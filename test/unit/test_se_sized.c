@@ -349,6 +349,16 @@ static void capabilities_come_in_entries_of_the_size_that_is_asked_for(void **st
         assert_null(newer[i].more);
     }
     assert_null(older[2].name);
+
+    struct spate_library libraries[2];
+    struct spate_library one[2] = {{.name = "none", .version = "none"}, {.name = "none"}};
+    assert_int_equal(spate_libraries(libraries, 2), 2);
+    assert_string_equal(libraries[0].name, "OpenSSL");
+    assert_string_equal(libraries[1].name, "liburing");
+    assert_int_equal(spate_libraries_sized(one, 1, sizeof(const char *)), 2);
+    assert_string_equal(one[0].name, "OpenSSL");
+    assert_string_equal(one[0].version, "none");
+    assert_string_equal(one[1].name, "none");
 }
 
 static int make_certificate(void **state)

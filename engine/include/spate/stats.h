@@ -84,6 +84,26 @@ static inline size_t spate_caps(struct spate_cap *ret, size_t count_max)
     return spate_caps_sized(ret, count_max, sizeof(*ret));
 }
 
+/* A library that this one stands on. */
+struct spate_library {
+    const char *name;    /* "OpenSSL", "liburing" */
+    const char *version; /* of what runs, like "3.5.2" */
+    bool is_inside;      /* it was put into libspate when that was built, and updates of the
+                            system do not reach it; false: libspate was built for the system's
+                            shared library */
+};
+
+/* Writes entries as spate_libraries() does, each of `size` bytes, one after the other.  Programs in
+ * C and C++ call that one; this is for other languages.  Threads: any. */
+SPATE_API size_t spate_libraries_sized(struct spate_library *ret, size_t count_max, size_t size);
+
+/* Writes up to `count_max` entries and returns how many there are.  The strings live as long as
+ * the program.  Threads: any. */
+static inline size_t spate_libraries(struct spate_library *ret, size_t count_max)
+{
+    return spate_libraries_sized(ret, count_max, sizeof(*ret));
+}
+
 #ifdef __cplusplus
 }
 #endif

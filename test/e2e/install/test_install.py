@@ -40,6 +40,7 @@ class Installed:
         pcs[0].write_text(re.sub(r'^prefix=.*$', f'prefix={prefix}', text, flags=re.MULTILINE))
         self.lib = pcs[0].parent.parent
         self.include = prefix / 'include'
+        self.bin = prefix / 'bin'
         self.work = root
         self.environment = dict(os.environ)
         self.environment['PKG_CONFIG_PATH'] = str(pcs[0].parent)
@@ -71,9 +72,12 @@ def the_package_says_its_version_and_needs(installed):
 
 def what_is_inside_is_asked_of_nobody_and_what_is_not_is_required(installed):
     needed = run(['readelf', '-d', installed.lib / 'libspate.so'])
+    caps = run([installed.bin / 'spate', 'caps'])
     static = installed.pkg_config('--static', '--libs')
     for package, libraries in (('openssl', ('ssl', 'crypto')), ('liburing', ('uring',))):
         is_shared = package in installed.requires
+        shown = re.search(rf'^{package}: .*, (shared|inside)$', caps, re.MULTILINE | re.IGNORECASE)
+        assert (shown[1] == 'shared') == is_shared, (caps, needed)
         for library in libraries:
             assert (f'[lib{library}.so' in needed) == is_shared, (library, needed)
             assert (f'-l{library}' in static) == is_shared, (library, static)
