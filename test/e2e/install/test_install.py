@@ -96,6 +96,13 @@ def what_is_inside_binds_to_itself(installed):
         assert not open_ends, (path, open_ends)
 
 
+def the_programs_are_installed_and_run(installed):
+    version = installed.pkg_config('--modversion')[0]
+    assert run([installed.bin / 'spate', 'version']) == f'spate {version}\n'
+    assert version in run([installed.bin / 'spate-bench', '--version'])
+    assert 'spate-bench bulk|rr|handshake' in run([installed.bin / 'spate-bench', '--help'])
+
+
 def all_public_headers_are_installed_and_no_other(installed):
     public = {path.name.removesuffix('.in')
               for path in (pathlib.Path(SOURCE) / 'engine/include/spate').glob('*.h*')}
@@ -192,6 +199,7 @@ def main():
         the_package_says_its_version_and_needs,
         what_is_inside_is_asked_of_nobody_and_what_is_not_is_required,
         what_is_inside_binds_to_itself,
+        the_programs_are_installed_and_run,
         all_public_headers_are_installed_and_no_other,
         only_public_symbols_are_visible,
         headers_compile_alone_in_c_and_cpp,
