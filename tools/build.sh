@@ -12,7 +12,8 @@ usage() {
 usage: tools/build.sh [DIR [MESON-OPTION...]]
 
 Makes a release build in DIR (default: build/ in the tree).  Further arguments go to
-"meson setup", for example --prefix=/opt/spate; then "meson install -C DIR" installs.
+"meson setup", for example --prefix=/opt/spate; then "meson install -C DIR" installs it,
+and "ldconfig" makes a library in /usr/local known to programs.
 END
 }
 
@@ -28,3 +29,10 @@ lto=true
 configure "$dir" --buildtype=release -Db_lto=$lto -Ddebug_checks=false -Dtests=disabled \
     -Dinterop=disabled -Dpeers=disabled -Dwerror=false "$@"
 compile "$dir"
+
+# The version and what is inside, as the program says it.
+spate=$dir/tools/spate
+[ -x "$spate" ] || die "the build in $dir made no tools/spate: OpenSSL or liburing was not found"
+inside=$("$spate" caps | sed -n -E 's/^(OpenSSL|liburing): /\1 /p' | paste -s -d ';')
+say "$("$spate" version) is built in $dir: ${inside/;/; }"
+say "as root, to install it: meson install -C $dir && ldconfig"
