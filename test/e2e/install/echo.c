@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A program as a stranger would write it: only the installed headers and library, the first way
- * to use them (one shard, turned by our own thread).  A client sends a greeting over loopback,
- * a server echoes it.  Exits with 0 if the greeting came back. */
+/* A program as a user would write it: only the installed headers and library, one shard that is
+ * turned by our own thread.  A client sends a greeting over loopback, a server echoes it.  Exits
+ * with 0 if the greeting came back.
+ *
+ *     echo               the server is in this process too
+ *     echo PORT CA-FILE  the server is another program, and may still be starting */
 #include <spate/spate.h>
 
 #include <arpa/inet.h>
@@ -19,6 +22,7 @@ struct party {
     size_t heard_size;
     bool said;
     bool closed;
+    bool refused; /* nobody listens there (yet) */
 };
 
 static void die(const char *what, const struct spate_error *error)
@@ -68,8 +72,10 @@ static void handle(struct spate_event *event, struct spate_shard *shard)
         hear(party, event, shard);
         break;
     case SPATE_EVENT_CLOSED:
-        printf("%s: closed: %s\n", party->name, event->u.close.reason);
         party->closed = true;
+        party->refused = event->u.close.kind == SPATE_CLOSE_UNREACHABLE;
+        if (!party->refused)
+            printf("%s: closed: %s\n", party->name, event->u.close.reason);
         break;
     default:
         break;
@@ -90,6 +96,21 @@ static struct spate_engine *make_engine(void)
     return engine;
 }
 
+static struct spate_tls *make_client_tls(const char *ca_pem, const char *ca_file)
+{
+    struct spate_error error = {""};
+    struct spate_tls_options options;
+    spate_tls_options_init(&options);
+    options.alpn = alpn;
+    options.alpn_count = 1;
+    options.ca_pem = ca_pem;
+    options.ca_file = ca_file;
+    struct spate_tls *tls;
+    if (spate_tls_client_create(&options, &tls, &error) != 0)
+        die("client", &error);
+    return tls;
+}
+
 /* A server and a client that trusts nobody else. */
 static void make_tls(struct spate_tls **ret_server, struct spate_tls **ret_client)
 {
@@ -104,56 +125,92 @@ static void make_tls(struct spate_tls **ret_server, struct spate_tls **ret_clien
     spate_tls_options_init(&options);
     options.alpn = alpn;
     options.alpn_count = 1;
-    options.ca_pem = cert;
-    if (spate_tls_client_create(&options, ret_client, &error) != 0)
-        die("client", &error);
-    options.ca_pem = NULL;
     options.cert_pem = cert;
     options.key_pem = key;
     if (spate_tls_server_create(&options, ret_server, &error) != 0)
         die("server", &error);
+    *ret_client = make_client_tls(cert, NULL);
     spate_free(cert);
     spate_free(key);
 }
 
-int main(void)
+static void connect_to(struct spate_shard *shard, const struct sockaddr *address, socklen_t size,
+                       struct spate_tls *tls, struct party *client)
 {
     struct spate_error error = {""};
-    struct party server = {"server", "", 0, false, false};
-    struct party client = {"client", "", 0, false, false};
-    struct spate_engine *engine = make_engine();
-    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    struct spate_conn *conn;
+    if (spate_shard_connect(shard, address, size, "localhost", tls, client, &conn, &error) != 0)
+        die("connect", &error);
+}
+
+static void turn(struct spate_shard *shard)
+{
+    struct spate_event events[16];
+    if (spate_shard_turn(shard, SPATE_FOREVER) < 0)
+        exit(5);
+    uint32_t count = spate_shard_events(shard, events, 16);
+    for (uint32_t i = 0; i < count; i++)
+        handle(&events[i], shard);
+}
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    struct sockaddr_in address;
+    memset(&address, 0, sizeof(address));
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+static void greet_in_one_process(struct spate_shard *shard, struct party *client)
+{
+    struct spate_error error = {""};
+    struct party server = {"server", "", 0, false, false, false};
     struct spate_tls *server_tls;
     struct spate_tls *client_tls;
     make_tls(&server_tls, &client_tls);
-
-    struct sockaddr_in any;
-    memset(&any, 0, sizeof(any));
-    any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in any = loopback(0);
     struct spate_listener *listener;
     if (spate_shard_listen(shard, (struct sockaddr *)&any, sizeof(any), server_tls, &server,
                            &listener, &error) != 0)
         die("listen", &error);
     struct sockaddr_storage bound;
     socklen_t bound_size = sizeof(bound);
-    struct spate_conn *conn;
-    if (spate_listener_address(listener, &bound, &bound_size) != 0 ||
-        spate_shard_connect(shard, (struct sockaddr *)&bound, bound_size, "localhost", client_tls,
-                            &client, &conn, &error) != 0)
-        die("connect", &error);
-
+    if (spate_listener_address(listener, &bound, &bound_size) != 0)
+        exit(5);
+    connect_to(shard, (struct sockaddr *)&bound, bound_size, client_tls, client);
     /* Closing takes three probe timeouts; the handshake timeout bounds everything before. */
-    while (!server.closed || !client.closed) {
-        if (spate_shard_turn(shard, SPATE_FOREVER) < 0)
-            return 5;
-        struct spate_event events[16];
-        uint32_t count = spate_shard_events(shard, events, 16);
-        for (uint32_t i = 0; i < count; i++)
-            handle(&events[i], shard);
-    }
+    while (!server.closed || !client->closed)
+        turn(shard);
     spate_tls_destroy(server_tls);
     spate_tls_destroy(client_tls);
+}
+
+static void greet_a_server(struct spate_shard *shard, struct party *client, uint16_t port,
+                           const char *ca_file)
+{
+    struct spate_tls *tls = make_client_tls(NULL, ca_file);
+    struct sockaddr_in address = loopback(port);
+    do { /* the caller bounds the time */
+        client->closed = false;
+        client->refused = false;
+        connect_to(shard, (struct sockaddr *)&address, sizeof(address), tls, client);
+        while (!client->closed)
+            turn(shard);
+    } while (client->refused);
+    spate_tls_destroy(tls);
+}
+
+int main(int argc, char **argv)
+{
+    struct party client = {"client", "", 0, false, false, false};
+    struct spate_engine *engine = make_engine();
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    if (argc == 3)
+        greet_a_server(shard, &client, (uint16_t)atoi(argv[1]), argv[2]);
+    else
+        greet_in_one_process(shard, &client);
     spate_engine_destroy(engine);
     bool same = client.heard_size == sizeof(greeting) && strcmp(client.heard, greeting) == 0;
     printf("spate %s: %s\n", spate_version(), same ? client.heard : "no echo");
