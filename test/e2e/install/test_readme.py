@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Does what the section "Embed it" of the README says, line by line, as a user would.
+
+The lines run in namespaces of their own: /usr/local is empty and /etc a copy, so that nothing of
+this machine changes; loopback is their own, so that the port of the README is free; the folder
+with the libraries that the build was given is hidden once the installation is done.  The
+environment is PATH and HOME.
+
+usage: test_readme.py BUILD-DIR SOURCE-DIR     installs what is built in BUILD-DIR
+       test_readme.py --whole SOURCE-DIR       runs the first line too, in a copy of the tree
+"""
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+BUILD, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+HERE = pathlib.Path(__file__).resolve().parent
+PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+TOOLS = ('meson', 'ninja', 'pkg-config', 'cc', 'c++', 'ldconfig', 'mount', 'python3')
+SKIPPED = 77
+BUILD_AND_INSTALL = 'tools/build.sh build && meson install -C build'
+MAKE_CERTIFICATE = 'spate cert --out-cert cert.pem --out-key key.pem'
+RUN = './a.out'
+PORT = 4433
+
+
+def call(*command):
+    subprocess.run(command, check=True)
+
+
+# --- the namespaces ---------------------------------------------------------------------
+
+def enter_namespaces():
+    """Starts this program again inside, or ends it where that is denied."""
+    found = {tool: shutil.which(tool, path=PATH) for tool in TOOLS}
+    missing = [tool for tool in TOOLS if not found[tool]]
+    local = [tool for tool in TOOLS if (found[tool] or '').startswith('/usr/local/')]
+    if missing or local:
+        print(f'skipped: missing {missing}, in /usr/local {local}')
+        sys.exit(SKIPPED)
+    command = ['unshare', '--mount', '--net']
+    if os.getuid() != 0:
+        command += ['--user', '--map-root-user']
+    probe = subprocess.run([*command, 'mount', '-t', 'tmpfs', 'tmpfs', '/usr/local'],
+                           capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        print(f'skipped: {probe.stderr.strip()}')
+        sys.exit(SKIPPED)
+    os.environ['SPATE_README_INSIDE'] = '1'
+    python = shutil.which('python3', path=PATH)  # not one from /usr/local
+    os.execvp(command[0], [*command, python, __file__, *sys.argv[1:]])
+
+
+def prepare(work):
+    """An empty /usr/local, an /etc that may be written to, loopback that is up."""
+    call('mount', '--make-rprivate', '/')
+    call('mount', '-t', 'tmpfs', 'tmpfs', '/usr/local')
+    etc = work / 'etc'
+    etc.mkdir()
+    # What we may not read, like passwords, is not needed.
+    subprocess.run(['cp', '-a', '/etc/.', etc], stderr=subprocess.DEVNULL, check=False)
+    call('mount', '--bind', etc, '/etc')
+    if os.path.isdir('/var/cache/ldconfig'):
+        call('mount', '-t', 'tmpfs', 'tmpfs', '/var/cache/ldconfig')
+    call('ldconfig')
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        flags = struct.pack('16sH14x', b'lo', 1)  # IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, flags)  # SIOCSIFFLAGS
+
+
+# --- the README -------------------------------------------------------------------------
+
+class Readme:
+    def __init__(self):
+        text = (SOURCE / 'README.md').read_text()
+        section = re.search(r'^## Embed it\n(.*?)^## ', text, re.MULTILINE | re.DOTALL)[1]
+        self.program = re.search(r'^```c\n(.*?)^```$', section, re.MULTILINE | re.DOTALL)[1]
+        rest = re.sub(r'^```c\n.*?^```$', '', section, flags=re.MULTILINE | re.DOTALL)
+        self.lines = re.findall(r'^    (\S.*)$', rest, re.MULTILINE)
+        self.compilers = [line for line in self.lines if re.match(r'(cc|c\+\+) ', line)]
+
+
+class World:
+    def __init__(self, work):
+        self.work = work
+        self.home = work / 'home'
+        self.user = work / 'user'  # where the program is written and built
+        self.home.mkdir()
+        self.user.mkdir()
+
+    def sh(self, line, folder=None, home=None):
+        """Runs a line in a shell that knows nothing of us."""
+        done = subprocess.run(['env', '-i', f'PATH={PATH}', f'HOME={home or self.home}', 'sh', '-e',
+                               '-c', line], cwd=folder or self.user, text=True, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        assert done.returncode == 0, f'{line}\n{done.stdout[-3000:]}'
+        return done.stdout
+
+
+# --- the steps, in their order ----------------------------------------------------------
+
+def the_lines_are_those_that_are_tried_here(world, readme):
+    assert readme.lines == [BUILD_AND_INSTALL, 'ldconfig', *readme.compilers, MAKE_CERTIFICATE,
+                            RUN], readme.lines
+    shared, static, cpp = readme.compilers
+    assert shared.startswith('cc server.c ') and '--static' not in shared, shared
+    assert static.startswith('cc server.c ') and '--static' in static, static
+    assert cpp.startswith('c++ server.cc '), cpp
+    for name in ('server.c', 'server.cc'):
+        (world.user / name).write_text(readme.program)
+
+
+def it_installs(world, _):
+    if BUILD != '--whole':
+        # What the first half of the line would have made is there: the build of this test.
+        (world.work / 'build').symlink_to(pathlib.Path(BUILD).resolve())
+        _, install = BUILD_AND_INSTALL.split(' && ')
+        world.sh(install, folder=world.work, home=os.environ.get('HOME', '/root'))
+    else:
+        tree = world.work / 'tree'
+        shutil.copytree(SOURCE, tree, symlinks=True,
+                        ignore=lambda folder, names: [name for name in names if pathlib.Path(
+                            folder) == SOURCE and name.startswith(('build', '.git'))])
+        shown = world.sh(BUILD_AND_INSTALL, folder=tree, home=os.environ.get('HOME', '/root'))
+        assert re.search(r'^build\.sh: spate \S+ is built in ', shown, re.MULTILINE), shown
+        print(re.search(r'^build\.sh: .* is built in .*$', shown, re.MULTILINE)[0])
+
+
+def nothing_of_the_build_is_needed_from_here_on(world, _):
+    cache = os.environ.get('SPATE_CACHE') or os.path.join(
+        os.environ.get('XDG_CACHE_HOME') or os.path.join(os.environ.get('HOME', '/root'), '.cache'),
+        'spate')
+    if os.path.isdir(cache):
+        call('mount', '-t', 'tmpfs', 'tmpfs', cache)
+    if (world.work / 'tree').is_dir():
+        shutil.rmtree(world.work / 'tree')
+
+
+def ldconfig_is_needed_and_enough(world, readme):
+    world.sh(readme.compilers[0])
+    assert 'libspate.so.0 => not found' in world.sh('ldd a.out')
+    world.sh('ldconfig')
+    assert 'libspate.so.0 => /usr/local/lib' in world.sh('ldd a.out')
+    (world.user / 'a.out').unlink()
+
+
+def a_certificate_is_made(world, _):
+    world.sh(MAKE_CERTIFICATE)
+    assert (world.user / 'cert.pem').is_file() and (world.user / 'key.pem').is_file()
+
+
+def check_server(world, line, is_shared):
+    program = world.user / 'a.out'
+    program.unlink(missing_ok=True)
+    world.sh(line)
+    assert ('libspate.so' in world.sh('ldd a.out')) == is_shared, line
+    client = world.work / 'client'
+    world.sh(f'cc {HERE}/echo.c -o {client} $(pkg-config --cflags --libs spate)')
+    with subprocess.Popen([RUN], cwd=world.user, env={'PATH': PATH},
+                          stderr=subprocess.PIPE, text=True) as server:
+        try:
+            shown = world.sh(f'timeout 20 {client} {PORT} cert.pem')
+            assert 'good morning' in shown, shown
+            assert server.poll() is None, 'the server did not stay'
+        finally:
+            server.send_signal(signal.SIGTERM)
+            _, said = server.communicate(timeout=20)
+    assert server.returncode == -signal.SIGTERM, server.returncode
+    assert said == '', said
+
+
+def the_server_with_the_shared_library_serves(world, readme):
+    check_server(world, readme.compilers[0], True)
+
+
+def the_server_with_the_static_library_serves(world, readme):
+    check_server(world, readme.compilers[1], False)
+
+
+def the_server_in_cpp_serves(world, readme):
+    check_server(world, readme.compilers[2], True)
+
+
+def the_server_has_no_warnings(world, _):
+    flags = '-fsyntax-only -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags spate)'
+    world.sh(f'cc -std=c11 server.c {flags}')
+    for standard in ('c++11', 'c++17', 'c++20'):
+        world.sh(f'c++ -std={standard} server.cc {flags} -Wno-missing-field-initializers')
+
+
+def the_programs_run_from_the_path(world, _):
+    shown = world.sh('spate caps')
+    assert re.search(r'^OpenSSL: \S+, (shared|inside)$', shown, re.MULTILINE), shown
+    print('\n'.join(re.findall(r'^(?:OpenSSL|liburing): .*$', shown, re.MULTILINE)))
+    world.sh('spate-bench handshake --seconds 1 --inflight 1')
+
+
+STEPS = (
+    the_lines_are_those_that_are_tried_here,
+    it_installs,
+    nothing_of_the_build_is_needed_from_here_on,
+    ldconfig_is_needed_and_enough,
+    a_certificate_is_made,
+    the_server_with_the_shared_library_serves,
+    the_server_with_the_static_library_serves,
+    the_server_in_cpp_serves,
+    the_server_has_no_warnings,
+    the_programs_run_from_the_path,
+)
+
+
+def main():
+    if os.environ.get('SPATE_README_INSIDE') != '1':
+        enter_namespaces()
+    readme = Readme()
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        prepare(work)
+        world = World(work)
+        for step in STEPS:
+            try:
+                step(world, readme)
+                print(f'ok - {step.__name__}')
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                print(f'not ok - {step.__name__}: {error}')
+                failed += 1
+        call('umount', '/etc')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
