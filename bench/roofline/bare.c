@@ -4,6 +4,7 @@
 /* Each side's steps are timed by the thread's own CPU clock, so that what else runs on the CPU is
  * not in it.  A look at it costs 0.2 us, and there are six a handshake. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -141,7 +142,9 @@ static SSL *open_side(struct bench *b, int side, const char *name)
         return ssl;
     }
     SSL_set_connect_state(ssl);
-    (void)SSL_set_tlsext_host_name(ssl, name);
+    char sni[256]; /* the macro takes the constant away, of which clang warns */
+    (void)snprintf(sni, sizeof(sni), "%s", name);
+    (void)SSL_set_tlsext_host_name(ssl, sni);
     (void)SSL_set1_host(ssl, name);
     return ssl;
 }
