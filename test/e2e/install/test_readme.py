@@ -113,8 +113,8 @@ def the_lines_are_those_that_are_tried_here(world, readme):
     assert readme.lines == [BUILD_AND_INSTALL, 'ldconfig', *readme.compilers, MAKE_CERTIFICATE,
                             RUN], readme.lines
     shared, static, cpp = readme.compilers
-    assert shared.startswith('cc server.c ') and '--static' not in shared, shared
-    assert static.startswith('cc server.c ') and '--static' in static, static
+    assert shared.startswith('cc server.c ') and 'spate-static' not in shared, shared
+    assert static.startswith('cc server.c ') and 'spate-static' in static, static
     assert cpp.startswith('c++ server.cc '), cpp
     for name in ('server.c', 'server.cc'):
         (world.user / name).write_text(readme.program)
