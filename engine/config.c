@@ -100,6 +100,7 @@ void spate_config_init_sized(struct spate_config *config, size_t size)
         .streams_bidi_max = 100,
         .streams_uni_max = 100,
         .streams_local_max = 1000,
+        .spin_ns = 500 * SB_US,
         .pacing = true,
         .ecn = true,
         .gso = true,

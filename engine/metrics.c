@@ -87,6 +87,8 @@ void spate_shard_stats_sized(struct spate_shard *shard, struct spate_shard_stats
         .memory_bytes_now = shard->memory.now_bytes,
         .memory_bytes_peak = shard->memory.peak_bytes,
         .memory_blocks = shard->memory.taken_count,
+        .sleeps = shard->counts.sleeps,
+        .spun_ns = shard->counts.spun_ns,
     };
     fill_receive(shard, &own);
     fill_send(shard, &own);

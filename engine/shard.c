@@ -114,7 +114,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->drained);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
-    se_spin_init(&shard->spin, shard->config->spin_ns);
+    se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     atomic_init(&shard->is_wake_wanted, false);
     se_admit_init(&shard->admit);
@@ -202,8 +202,11 @@ int se_shard_bind(struct spate_shard *shard)
     if (shard->is_bound)
         return 0;
     int error = su_ring_enable(&shard->ring);
-    shard->is_bound = error == 0;
-    return error;
+    if (error != 0)
+        return error;
+    shard->is_bound = true;
+    se_shard_calibrate(shard);
+    return 0;
 }
 
 /* Frees connections that are over and that the application has been told about. */

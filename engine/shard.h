@@ -45,6 +45,8 @@ enum {
 /* The config's bounds in force for this shard's life, counted. */
 struct se_counts {
     uint64_t turns;
+    uint64_t sleeps;
+    uint64_t spun_ns;
     uint64_t datagrams_in;
     uint64_t bytes_in;
     uint64_t datagrams_copied;
@@ -98,6 +100,9 @@ struct spate_shard {
     struct sb_link drained;
     struct se_wheel wheel;
     struct se_spin spin;
+    uint64_t waited_trains; /* send.counts.trains at the last wait */
+    bool is_wait_cut;       /* the last wait ended, and nothing had come */
+    long preempted_count;   /* ru_nivcsw of getrusage() when last asked */
 
     struct se_admit admit;
     struct se_rx rx;
@@ -127,9 +132,12 @@ void se_shard_stop(struct spate_shard *shard);
 /* Sends what connections have.  True if there is more and slots for it. */
 bool se_shard_send(struct spate_shard *shard);
 
-/* Hands the queue to the kernel and waits for news, for at most `wait_ns` and not beyond the next
- * timer; then reads the clock.  0, or an errno that ends the shard. */
+/* Hands the queue to the kernel and waits for completions and calls, for at most `wait_ns` and not
+ * beyond the next timer; then reads the clock.  Returns 0, or an errno that ends the shard. */
 SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Measures what a sleep costs here, with some short ones: about a millisecond, once. */
+void se_shard_calibrate(struct spate_shard *shard);
 
 /* Sends one datagram that belongs to no connection, back to where one came from; dropped if no
  * slot is free. */

@@ -1,23 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* The end of a turn: hand over what was queued, wait for news, read the clock.
+/* The end of a turn: hand over what was queued, wait for completions or calls, read the clock.
  *
  * A send completes while it is submitted, so a wait for just any completion would end with the
  * turn's own sends: su_ring_wait() looks past them, and a request and its answer cost
- * one system call a side.  Where a connection waits for a transmit slot, though, the completion
+ * one system call per side.  Where a connection waits for a transmit slot, though, the completion
  * of a send is what is waited for.
  *
  * A shard that spins looks at two words: a flag that the kernel sets in the ring's memory when it
  * has something to complete, and the queue of posts.  That takes no system call, and as the
- * spinner does not say that it sleeps, nobody makes one to wake it. */
+ * spinner does not say that it sleeps, nobody makes one to wake it.
+ *
+ * How long to spin is decided by spin.h.  This file measures what the decision needs: what a sleep
+ * costs, and whether other threads want this CPU.  The latter shows in how often the kernel has
+ * taken the CPU away (ru_nivcsw), which is asked only after a look that took long.  A spinner
+ * that finds nothing offers the CPU now and then (sched_yield), so that a peer on the same CPU can
+ * answer; if the peer takes it, the next look takes long. */
 
 #include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
 
 #include "engine/clock.h"
 
-/* Looks between two looks at the clock: a few hundred nanoseconds. */
-#define LOOKS_PER_CLOCK 8
+enum {
+    LOOKS_PER_CLOCK = 8,         /* between two looks at the clock: a few hundred nanoseconds */
+    SLEEPS_PER_CPU_MEASURE = 32, /* to measure takes two system calls */
+    CALIBRATION_SLEEPS = 5,
+    CALIBRATION_RANK = 1, /* the second least counts: others may have been disturbed */
+};
+
+#define CALIBRATION_SLEEP_NS (100 * SB_US)
+#define LATE_NS_MAX          (1 * SB_MS)  /* a sleep that ends later was disturbed */
+#define MEASURED_SLEEP_NS    (1 * SB_MS)  /* a CPU wakes up more slowly after a longer sleep */
+#define YIELD_FIRST_NS       (10 * SB_US) /* most answers of a peer that spins come earlier */
+#define YIELD_INTERVAL_NS    (20 * SB_US)
+#define LOOK_NS_MAX          (5 * SB_US) /* a look that takes longer was interrupted */
+/* A shard that never sleeps ends a turn in which nothing happens after this time, so that the
+ * program sees what its signal handlers have set. */
+#define SPIN_TURN_NS (10 * SB_MS)
 
 static inline void relax(void)
 {
@@ -33,62 +55,142 @@ static bool is_called(const struct spate_shard *shard)
     return se_mpsc_has(&shard->posts) || atomic_load(&shard->is_wake_wanted);
 }
 
-/* Hands the queue over and spins until there is news (`*ret_has_news`), a call, or `until_ns`. */
-static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_news)
+static bool has_work(const struct spate_shard *shard)
+{
+    return su_ring_is_ready(&shard->ring) || is_called(shard);
+}
+
+/* --- spinning ---------------------------------------------------------------------------- */
+
+/* Returns true if the kernel has given this thread's CPU to others since the last call. */
+static bool take_preemption(struct spate_shard *shard)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage) != 0)
+        return false;
+    bool is_more = usage.ru_nivcsw != shard->preempted_count;
+    shard->preempted_count = usage.ru_nivcsw;
+    return is_more;
+}
+
+/* Reads the clock.  Offers the CPU to others first if `*yield_ns` has come, and moves that on. */
+static void look_at_clock(struct spate_shard *shard, uint64_t *yield_ns)
+{
+    uint64_t before_ns = shard->now_ns;
+    if (!se_spin_is_adaptive(&shard->spin)) {
+        shard->now_ns = se_clock_now_ns();
+        return;
+    }
+    if (before_ns >= *yield_ns) {
+        (void)sched_yield();
+        *yield_ns = before_ns + YIELD_INTERVAL_NS;
+    }
+    shard->now_ns = se_clock_now_ns();
+    uint64_t look_ns = sb_time_since(shard->now_ns, before_ns);
+    if (look_ns > LOOK_NS_MAX && take_preemption(shard))
+        se_spin_on_loss(&shard->spin, shard->now_ns, look_ns);
+}
+
+/* Hands the queue over and spins until there is work (`*ret_has_work`), until `until_ns`, or
+ * until spinning is found to cost others their time. */
+static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work)
 {
     struct su_ring *ring = &shard->ring;
+    uint64_t yield_ns = shard->now_ns + YIELD_FIRST_NS;
     int error = su_ring_queued(ring) > 0 ? su_ring_enter(ring, 0) : 0;
-    if (ring->expected_count > 0) /* as su_ring_wait: one of them may be late and hide news */
+    if (ring->expected_count > 0) /* as su_ring_wait: one of them may be late and hide work */
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SU_RING_LATE_NS));
-    *ret_has_news = false;
     while (error == 0) {
         for (uint32_t i = 0; i < LOOKS_PER_CLOCK && error == 0; i++) {
-            if (su_ring_is_ready(ring) || is_called(shard)) {
-                *ret_has_news = true;
+            *ret_has_work = has_work(shard);
+            if (*ret_has_work)
                 return 0;
-            }
             if (su_ring_has_news(ring))
                 error = su_ring_enter(ring, 0);
             else
                 relax();
         }
-        shard->now_ns = se_clock_now_ns();
-        if (shard->now_ns >= until_ns)
+        look_at_clock(shard, &yield_ns);
+        if (shard->now_ns >= until_ns || shard->now_ns < shard->spin.hold_until_ns)
             break;
     }
     return error;
 }
 
-static int sleep_until_news(struct spate_shard *shard, uint64_t until_ns, bool is_any_news)
+/* --- sleeping ------------------------------------------------------------------------------ */
+
+/* A short sleep whose time was up shows how late sleeps end. */
+static void measure_lateness(struct spate_shard *shard, uint64_t start_ns, uint64_t until_ns)
 {
-    uint64_t wait_ns = until_ns == SB_NEVER ? SB_NEVER : sb_time_since(until_ns, shard->now_ns);
+    uint64_t late_ns = sb_time_since(shard->now_ns, until_ns);
+    if (shard->now_ns >= until_ns && until_ns - start_ns <= MEASURED_SLEEP_NS &&
+        late_ns <= LATE_NS_MAX)
+        se_spin_measure(&shard->spin, 0, late_ns);
+}
+
+/* Sleeps until there is work (`*ret_has_work`) or until `until_ns`.  `is_any_completion`: that of a
+ * send is work, too. */
+static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool is_any_completion,
+                            bool *ret_has_work)
+{
+    uint64_t start_ns = shard->now_ns;
+    uint64_t wait_ns = until_ns == SB_NEVER ? SB_NEVER : sb_time_since(until_ns, start_ns);
+    bool is_measured =
+        shard->counts.sleeps++ % SLEEPS_PER_CPU_MEASURE == 0 && se_spin_is_adaptive(&shard->spin);
+    uint64_t cpu_ns = is_measured ? se_clock_thread_cpu_ns() : 0;
     su_wake_sleep(&shard->wake);
     if (is_called(shard))
         wait_ns = 0;
-    int error = is_any_news ? su_ring_enter(&shard->ring, wait_ns)
-                            : su_ring_wait(&shard->ring, wait_ns);
+    int error = is_any_completion ? su_ring_enter(&shard->ring, wait_ns)
+                                  : su_ring_wait(&shard->ring, wait_ns);
     su_wake_up(&shard->wake);
+    if (is_measured)
+        se_spin_measure(&shard->spin, se_clock_thread_cpu_ns() - cpu_ns, 0);
+    shard->now_ns = se_clock_now_ns();
+    *ret_has_work = has_work(shard);
+    if (!*ret_has_work)
+        measure_lateness(shard, start_ns, until_ns);
     return error;
 }
 
-/* Spins for as long as that seems to pay, then sleeps. */
-static int wait_until(struct spate_shard *shard, uint64_t until_ns)
+/* --- a wait ---------------------------------------------------------------------------------- */
+
+static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
+{
+    bool has_sent = shard->send.counts.trains != shard->waited_trains;
+    bool is_resumed = shard->is_wait_cut && !has_sent;
+    shard->waited_trains = shard->send.counts.trains;
+    return se_spin_begin(&shard->spin, has_sent ? SE_WAIT_SENT : SE_WAIT_QUIET, is_resumed,
+                         shard->now_ns, until_ns);
+}
+
+/* Spins for as long as that seems to pay, then sleeps.  `may_pause`: the turn may end in between,
+ * and the next one sleeps; then a signal that came while the shard spun is not slept over. */
+static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
 {
     bool is_short_of_slots = !sb_list_is_empty(&shard->dirty);
     uint64_t start_ns = shard->now_ns;
-    bool has_news = false;
+    uint64_t window_ns = begin_wait(shard, until_ns);
+    struct se_wait_result result = {0};
     int error = 0;
-    if (shard->spin.window_ns > 0 && !is_short_of_slots) {
-        uint64_t spin_until_ns = sb_time_add(start_ns, shard->spin.window_ns);
-        error = spin(shard, sb_time_min(spin_until_ns, until_ns), &has_news);
-        has_news = has_news || shard->spin.limit_ns == SB_NEVER || shard->now_ns >= until_ns;
+    if (window_ns > 0 && !is_short_of_slots) {
+        uint64_t spin_until_ns = sb_time_add(start_ns, window_ns);
+        error = spin(shard, sb_time_min(spin_until_ns, until_ns), &result.has_work);
+        result.spun_ns = sb_time_since(shard->now_ns, start_ns);
+        shard->counts.spun_ns += result.spun_ns;
     }
-    if (error == 0 && !has_news)
-        error = sleep_until_news(shard, until_ns, is_short_of_slots);
-
-    shard->now_ns = se_clock_now_ns();
-    se_spin_learn(&shard->spin, sb_time_since(shard->now_ns, start_ns),
-                  su_ring_is_ready(&shard->ring));
+    bool is_over = result.has_work || shard->now_ns >= until_ns || window_ns == SB_NEVER ||
+                   (may_pause && result.spun_ns > 0);
+    if (error == 0 && !is_over) {
+        result.has_slept = true;
+        error = sleep_until_work(shard, until_ns, is_short_of_slots, &result.has_work);
+    } else {
+        shard->now_ns = se_clock_now_ns();
+    }
+    result.end_ns = shard->now_ns;
+    result.is_timeup = shard->now_ns >= until_ns;
+    shard->is_wait_cut = !result.has_work;
+    se_spin_end(&shard->spin, &result);
     return error;
 }
 
@@ -99,6 +201,7 @@ static int poll_once(struct spate_shard *shard)
     if (su_ring_queued(&shard->ring) > 0 || su_ring_has_news(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
     shard->now_ns = se_clock_now_ns();
+    shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);
     return error;
 }
 
@@ -106,8 +209,48 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
 {
     uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
     until_ns = sb_time_min(until_ns, se_wheel_next_ns(&shard->wheel));
-    int error = until_ns > shard->now_ns ? wait_until(shard, until_ns) : poll_once(shard);
+    if (shard->spin.limit_ns == SB_NEVER)
+        until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
+    int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)
+                                         : poll_once(shard);
     atomic_store_explicit(&shard->is_wake_wanted, false, memory_order_relaxed);
     /* These two are answers: completions must be taken first, which is what comes next. */
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
+}
+
+/* --- before the first wait ---------------------------------------------------------------------
+ */
+
+static void insert_sorted(uint64_t *values, uint32_t count, uint64_t value)
+{
+    uint32_t at = count;
+    for (; at > 0 && values[at - 1] > value; at--)
+        values[at] = values[at - 1];
+    values[at] = value;
+}
+
+void se_shard_calibrate(struct spate_shard *shard)
+{
+    uint64_t cpu_ns[CALIBRATION_SLEEPS];
+    uint64_t late_ns[CALIBRATION_SLEEPS];
+    uint32_t count = 0;
+    if (!se_spin_is_adaptive(&shard->spin))
+        return;
+    (void)take_preemption(shard); /* what was before does not count */
+    for (uint32_t i = 0; i < CALIBRATION_SLEEPS; i++) {
+        uint64_t start_ns = se_clock_now_ns();
+        uint64_t start_cpu_ns = se_clock_thread_cpu_ns();
+        int error = su_ring_enter(&shard->ring, CALIBRATION_SLEEP_NS);
+        uint64_t used_ns = se_clock_thread_cpu_ns() - start_cpu_ns;
+        uint64_t slept_ns = se_clock_now_ns() - start_ns;
+        if (error != 0 || su_ring_is_ready(&shard->ring))
+            break; /* the first turn sees to it */
+        if (slept_ns < CALIBRATION_SLEEP_NS)
+            continue; /* a signal */
+        insert_sorted(cpu_ns, count, used_ns);
+        insert_sorted(late_ns, count, slept_ns - CALIBRATION_SLEEP_NS);
+        count++;
+    }
+    if (count > CALIBRATION_RANK)
+        se_spin_calibrate(&shard->spin, cpu_ns[CALIBRATION_RANK], late_ns[CALIBRATION_RANK]);
 }

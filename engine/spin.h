@@ -5,26 +5,124 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long a shard spins before it sleeps.
+/* How long a shard spins before it sleeps: decided per wait, from what waits have been like.
  *
- * Spinning is worth its CPU where the news comes before the window is over, and lost where it does
- * not.  So the window follows what waits have been like: it doubles whenever news came within
- * the limit, slept for or not, and halves whenever a wait was longer, down to no spinning at
- * all, from where the next short wait brings it back.  A busy shard spins, an idle one sleeps, and
- * each change of mind costs a handful of waits.
+ * A sleep costs CPU (`sleep_cpu_ns`: switching away and back) and delays what ends it
+ * (`sleep_late_ns`: the CPU has to wake up).  Both are measured while running; on a virtual CPU
+ * each is tens of microseconds, more than a request takes.  Their sum is the cost of a sleep.
+ * The price of a sleep is SE_SPIN_PRICE times that, because a peer waits for the answer.
  *
- *     window_ns == 0  or  limit_ns / SE_SPIN_STEPS <= window_ns <= limit_ns */
+ * The past waits T of a shard give each window a cost:
+ *
+ *     cost(window) = sum over T of   T                if T <= window: it ends while spinning
+ *                                    window + price   if T > window
+ *
+ * The shard spins for twice the cheapest window (the longest, if several are), so that a wait that
+ * is a little longer than usual is not missed, and never for longer than SE_SPIN_WINDOW times the
+ * cost of a sleep.  If nothing were known about the waits, that bound alone would keep what a
+ * wait costs below twice the least that it could have cost (ski rental).  Waits after something
+ * was sent, for which an answer or an ACK is due, and waits after nothing was sent are kept apart.
+ *
+ * Four rules bound this:
+ *
+ *   limit   The configuration's spin_ns bounds every window.
+ *   share   Spinning adds at most SE_SPIN_SHARE times what the shard would take if it only slept,
+ *           and where waits are rare (less than one in SE_SPIN_RARE times the cost of a sleep) at
+ *           most a tenth of it.
+ *   hold    Where other threads take this CPU for more than 1 / SE_SPIN_LOSS of the time in which
+ *           the shard wants to spin, it sleeps for SE_SPIN_HOLD times what was lost.  Each
+ *           repetition doubles that.
+ *   probe   Two ends that both sleep make each other's waits long, where spinning would make
+ *           them short.  If most waits end between the longest window and the limit, the shard now
+ *           and then spins up to the limit, for SE_SPIN_PROBE_WAITS waits.  Each probe that
+ *           changes nothing doubles the time to the next.
+ *
+ * The numbers are chosen by what open and closed loops of requests show: bench/README.md.
+ *
+ * Time is an argument.  Threads: the shard's. */
 
-#define SE_SPIN_STEPS 16
+#define SE_SPIN_PRICE       6
+#define SE_SPIN_WINDOW      4
+#define SE_SPIN_SHARE       8
+#define SE_SPIN_RARE        8
+#define SE_SPIN_LOSS        4
+#define SE_SPIN_HOLD        64
+#define SE_SPIN_PROBE_WAITS 16
+#define SE_SPIN_BUCKETS     24 /* two per octave from 0.5 us on; the last: 1 ms and longer */
 
-struct se_spin {
-    uint64_t limit_ns;  /* 0: never spins; SB_NEVER: never sleeps */
-    uint64_t window_ns; /* for the next wait */
+enum se_wait_kind {
+    SE_WAIT_QUIET, /* nothing was sent since the wait before */
+    SE_WAIT_SENT,
+    SE_WAIT_KINDS,
 };
 
-void se_spin_init(struct se_spin *spin, uint64_t limit_ns);
+/* The past waits of one kind, as counts per length; the older, the less they weigh. */
+struct se_spin_past {
+    uint16_t counts[SE_SPIN_BUCKETS];
+    uint32_t total;
+    uint32_t unseen; /* since the window was chosen */
+    uint64_t window_ns;
+};
 
-/* A wait that was allowed to go on is over after `waited_ns`, with news or without. */
-void se_spin_learn(struct se_spin *spin, uint64_t waited_ns, bool has_news);
+struct se_spin {
+    uint64_t limit_ns; /* 0: never spins; SB_NEVER: never sleeps; else: adaptive */
+    uint64_t sleep_cpu_ns;
+    uint64_t sleep_late_ns;
+    struct se_spin_past past[SE_WAIT_KINDS];
+
+    enum se_wait_kind kind; /* of the wait in progress, or the last one */
+    uint64_t start_ns;      /* of that wait */
+    uint64_t active_ns;     /* of the first wait since anything was sent or received */
+    uint64_t end_ns;        /* of the last wait */
+    uint64_t cycle_ns;      /* from one wait to the next, smoothed */
+    uint64_t credit_ns;     /* what spinning may still cost */
+
+    uint64_t spun_ns; /* lately, with what of it was lost to other threads */
+    uint64_t lost_ns;
+    uint64_t hold_ns;
+    uint64_t hold_until_ns;
+    uint32_t probe_left; /* waits of the probe in progress */
+    uint64_t probe_pause_ns;
+    uint64_t probe_next_ns;
+};
+
+/* How a wait ended. */
+struct se_wait_result {
+    uint64_t end_ns;
+    uint64_t spun_ns; /* part of the wait */
+    bool has_slept;
+    bool has_work;  /* a completion or a call ended it */
+    bool is_timeup; /* its time did */
+};
+
+/* Makes a spin that has measured nothing yet and hopes for short waits. */
+void se_spin_init(struct se_spin *spin, uint64_t limit_ns, uint64_t now_ns);
+
+/* Returns true if it has to learn: it neither always spins nor always sleeps. */
+static inline bool se_spin_is_adaptive(const struct se_spin *spin)
+{
+    return spin->limit_ns != 0 && spin->limit_ns != UINT64_MAX;
+}
+
+/* Sets what a sleep costs, as measured before the first wait. */
+void se_spin_calibrate(struct se_spin *spin, uint64_t cpu_ns, uint64_t late_ns);
+
+/* Takes in one measured sleep: the CPU time it took, and how late it ended.  0: not measured. */
+void se_spin_measure(struct se_spin *spin, uint64_t cpu_ns, uint64_t late_ns);
+
+/* Returns the cost of a sleep in nanoseconds. */
+uint64_t se_spin_cost_ns(const struct se_spin *spin);
+
+/* Begins a wait that ends at `until_ns` at the latest, and returns for how long to spin before
+ * sleeping (may be longer than the wait).  `is_resumed`: nothing was sent or received since
+ * the wait before ended, so that this one continues it; `kind` is then ignored. */
+uint64_t se_spin_begin(struct se_spin *spin, enum se_wait_kind kind, bool is_resumed,
+                       uint64_t now_ns, uint64_t until_ns);
+
+/* Ends that wait and learns from it. */
+void se_spin_end(struct se_spin *spin, const struct se_wait_result *result);
+
+/* Takes in that other threads had this CPU for `lost_ns` while the shard was spinning. */
+void se_spin_on_loss(struct se_spin *spin, uint64_t now_ns, uint64_t lost_ns);
 
 #endif

@@ -77,7 +77,10 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;
-    config.spin_ns = o->busy_poll ? SPATE_FOREVER : o->spin_us * NS_PER_US;
+    if (o->busy_poll)
+        config.spin_ns = SPATE_FOREVER;
+    else if (o->spin_us != SPIN_DEFAULT)
+        config.spin_ns = o->spin_us * NS_PER_US;
 
     /* Twice what the load has at once: a stream or connection lingers on one side until
      * the other one's last packet has come, while its successor starts already. */

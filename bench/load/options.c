@@ -91,7 +91,8 @@ const struct option_spec option_specs[] = {
     {"busy-poll", NULL, OPTION_FLAG, FOR_ALL, FIELD(busy_poll), 0, 0, NULL,
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
-     "spin for at most that many microseconds before sleeping, less where it does not pay (0)"},
+     "spin for at most that many microseconds before sleeping, less where it does not pay; 0: "
+     "sleep at once (the library's default)"},
     {"zero-copy", NULL, OPTION_FLAG, FOR_ALL, FIELD(zero_copy), 0, 0, NULL,
      "send without a copy where the network card and the kernel can (not on loopback)"},
     {"cipher", "NAME", OPTION_CIPHER, FOR_ALL | FOR_LIMIT, FIELD(cipher), 0, 0, NULL,
@@ -327,6 +328,7 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .response_bytes = 64,
         .timeout_ns = 5 * NS_PER_S,
         .runs = 5,
+        .spin_us = SPIN_DEFAULT,
     };
     uint64_t given = 0;
 

@@ -27,6 +27,8 @@ enum arrival_kind {
     ARRIVALS_UNIFORM,
 };
 
+#define SPIN_DEFAULT UINT64_MAX /* --spin was not given */
+
 /* Values of the CPU options besides a CPU's number. */
 enum {
     CPU_ANY = -1,     /* do not pin */
@@ -69,7 +71,7 @@ struct options {
     const char *cipher;
     bool busy_poll;
     bool zero_copy;
-    uint64_t spin_us;
+    uint64_t spin_us; /* or SPIN_DEFAULT */
     const char *cert;
     const char *key;
     const char *ca;

@@ -121,6 +121,8 @@ static void write_side(struct json *j, const char *key, const struct options *o,
         {"gso_fallbacks", offsetof(struct spate_shard_stats, gso_fallbacks)},
         {"turns", offsetof(struct spate_shard_stats, turns)},
         {"syscalls", offsetof(struct spate_shard_stats, syscalls)},
+        {"sleeps", offsetof(struct spate_shard_stats, sleeps)},
+        {"spun_ns", offsetof(struct spate_shard_stats, spun_ns)},
         {"kernel_drops", offsetof(struct spate_shard_stats, kernel_drops)},
         {"enobufs", offsetof(struct spate_shard_stats, receive_enobufs)},
         {"rearms", offsetof(struct spate_shard_stats, receive_rearms)},
@@ -189,7 +191,10 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_bool(j, "app_copies", o->app_copies);
     json_bool(j, "busy_poll", o->busy_poll);
     json_bool(j, "zero_copy", o->zero_copy);
-    json_integer(j, "spin_us", o->spin_us);
+    if (o->spin_us == SPIN_DEFAULT)
+        json_null(j, "spin_us");
+    else
+        json_integer(j, "spin_us", o->spin_us);
     json_end(j);
 }
 

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import bench_support as support
 
@@ -16,8 +17,8 @@ TOP = ('scenario seconds bytes gbps requests_per_s p50_us p90_us p99_us p999_us 
        'handshakes_per_s lost_packets config').split()
 SIDE = ('cpu_user_s cpu_sys_s cpu_s_per_gb cpu_us_per_request packets_in packets_out '
         'datagrams_per_send datagrams_per_receive packets_per_ack packets_per_call '
-        'enters_per_packet syscalls copied placed_in_bytes copied_in_bytes copied_out_bytes '
-        'allocations enobufs rearms kernel_drops packets_lost rss_bytes').split()
+        'enters_per_packet syscalls sleeps spun_ns copied placed_in_bytes copied_in_bytes '
+        'copied_out_bytes allocations enobufs rearms kernel_drops packets_lost rss_bytes').split()
 
 
 class Runs(support.BenchTest):
@@ -152,7 +153,7 @@ class Runs(support.BenchTest):
             self.assertGreater(result['client']['cpu_us_per_request'], 0)
 
     def test_a_request_and_its_answer_are_one_system_call_a_side(self):
-        result = self.run_json('rr', '--seconds', '0.5', '--warmup', '0.1')
+        result = self.run_json('rr', '--spin', '0', '--seconds', '0.5', '--warmup', '0.1')
         for side in ('server', 'client'):
             calls = result[side]['syscalls'] / result['requests']
             self.assertLess(calls, 1.1 + 60 / result['requests'], side)
@@ -163,7 +164,18 @@ class Runs(support.BenchTest):
                 result = self.run_json(*scenario, *words, '--seconds', '0.2', '--warmup', '0.1')
                 self.check(result, scenario[0])
                 self.assertEqual(result['config']['busy_poll'], words[0] == '--busy-poll')
-                self.assertEqual(result['config']['spin_us'], int((words + ['0'])[1]))
+                self.assertEqual(result['config']['spin_us'],
+                                 int(words[1]) if len(words) > 1 else None)
+
+    def test_ends_that_share_a_cpu_do_not_spin(self):
+        for inflight in ('1', '10'):
+            result = self.run_json('rr', '--inflight', inflight, '--server-cpu', '0',
+                                   '--client-cpu', '0', '--seconds', '0.5', '--warmup', '0.1')
+            self.check(result, 'rr')
+            for side in ('server', 'client'):
+                self.assertLess(result[side]['spun_ns'], 0.25e9 * result['seconds'], side)
+            # Spinning until the scheduler takes the CPU away would leave some hundreds.
+            self.assertGreater(result['requests_per_s'], 2000)
 
     def test_zero_copy_ends_where_the_kernel_copies_anyway(self):
         result = self.run_json('bulk', '--bytes', '20M', '--zero-copy', '--verify')
@@ -252,7 +264,9 @@ class Backends(support.BenchTest):
             for words in (['--direction', 'down'], ['--direction', 'up'],
                           ['--conns', '4', '--streams', '3'], ['--listen', '[::1]:0'],
                           ['--mtu', '65507']):
-                result = self.run_over(backend, 'bulk', '--bytes', '20M', '--verify', *words)
+                # To look is a call with mmsg: then a spinning shard makes many.
+                result = self.run_over(backend, 'bulk', '--bytes', '20M', '--verify', '--spin',
+                                       '0', *words)
                 self.assertEqual(result['bytes'], 20000000)
                 for side in ('server', 'client'):
                     self.assertLess(result[side]['enters_per_packet'], 2, side)
@@ -355,6 +369,15 @@ class TwoPrograms(support.BenchTest):
         server, _ = self.start_server('--seconds', '0.2')
         server.communicate(timeout=support.HANG_S)
         self.assertEqual(server.returncode, 0)
+
+    def test_an_idle_server_sleeps(self):
+        server, address = self.start_server()
+        result = self.run_json('rr', '--seconds', '0.2', '--warmup', '0', '--conns', '50',
+                               '--connect', address, '--insecure')
+        self.assertGreater(result['requests'], 0)
+        before = support.cpu_seconds(server.pid)
+        time.sleep(1)
+        self.assertLess(support.cpu_seconds(server.pid) - before, 0.03)
 
     def test_a_name_with_several_addresses_finds_the_one_that_answers(self):
         _, address = self.start_server()

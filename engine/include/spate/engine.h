@@ -76,25 +76,30 @@ struct spate_config {
     uint32_t streams_bidi_max; /* that a peer may have open a connection; beyond: it waits */
     uint32_t streams_uni_max;
     uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
-    uint64_t spin_ns; /* how long a turn that waits may spin before it sleeps, see below */
+    uint64_t spin_ns; /* the most that a waiting turn spins before it sleeps: see below */
     bool pacing;
     bool ecn;
     bool zero_copy; /* let the network card read the transmit slots: see below */
     bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
 };
 
-/* spin_ns, for latency.  To wake a thread that sleeps takes microseconds, on an idle or a virtual
- * CPU tens of them; a thread that spins sees a packet at once, and takes a whole CPU for it.
+/* spin_ns, for latency.  To put a CPU to sleep and to wake it up takes microseconds, and on a
+ * virtual CPU tens of them: more than a request takes.  A thread that spins sees a packet at once.
  *
- *   0              The turn sleeps: the default.
+ *   0              A turn that waits sleeps at once.
  *   SPATE_FOREVER  It never sleeps: for a CPU that has nothing else to do.
- *   between        It spins for at most that many nanoseconds, and then sleeps.  For fewer where
- *                  spinning has not paid lately, so that an idle shard costs nothing: twice the
- *                  usual time between two packets is a good value, 50 to 200 us a usual one.
+ *   between        It is adaptive: it spins where that is cheaper than to sleep, for at most so
+ *                  many nanoseconds.  The default is 500,000.
  *
- * It holds for spate_shard_turn() as for the engine's threads.  A spinning turn makes no system
- * calls while nothing comes, and ends as a sleeping one does: with news, at its time, by
- * spate_shard_wake() and spate_shard_post(). */
+ * An adaptive shard measures what a sleep costs on this machine (for the first time in the first
+ * turn, which takes about a millisecond for it) and remembers how long its waits have been.  It
+ * spins for short waits and sleeps for long ones: busy connections get the latency of
+ * SPATE_FOREVER, and an idle shard takes no CPU.  Where other threads want its CPU, because they
+ * are pinned to it or because the container has less than a CPU, it notices that and sleeps.
+ *
+ * The setting holds for spate_shard_turn() and for the engine's threads.  A spinning turn makes no
+ * system call for each look with io_uring; with mmsg each look is one.  It ends as a sleeping turn
+ * ends: with completions, at its time, by spate_shard_wake() and by spate_shard_post(). */
 
 /* zero_copy: large trains are sent with SENDMSG_ZC out of slots that are registered with the ring.
  * Saves a copy of each byte where the card can gather and compute checksums, and costs a second
@@ -108,8 +113,8 @@ struct spate_config {
 SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size);
 
 /* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
- * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, no spinning.  It is compiled into the
- * program, so that the size is the one that the program knows.  Threads: any. */
+ * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, adaptive spinning.  It is compiled
+ * into the program, so that the size is the one that the program knows.  Threads: any. */
 static inline void spate_config_init(struct spate_config *config)
 {
     spate_config_init_sized(config, sizeof(*config));
