@@ -19,10 +19,12 @@ int spate_shard_post(struct spate_shard *shard,
 
 void spate_shard_wake(struct spate_shard *shard)
 {
+    int error = errno; /* the caller may be a signal handler */
     /* Sequentially consistent, as what is pushed before su_wake_ring() must be: the sleeper
      * either sees this or is seen asleep. */
     atomic_store(&shard->is_wake_wanted, true);
     (void)su_wake_ring(&shard->wake);
+    errno = error;
 }
 
 bool se_shard_run_posts(struct spate_shard *shard)

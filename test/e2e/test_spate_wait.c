@@ -4,11 +4,15 @@
 
 #include "test/support/spate_world.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-#define MS UINT64_C(1000000)
+#define MS            UINT64_C(1000000)
+#define CALL_DELAY_NS (10 * MS)
 
 static uint64_t spin_ns; /* of the engines that are made next */
 static const uint64_t modes[] = {0, 200000, SPATE_FOREVER};
@@ -108,7 +112,7 @@ static void count_post(struct spate_shard *shard, void *argument)
 static void *call(void *argument)
 {
     struct caller *caller = argument;
-    usleep(10000);
+    usleep(CALL_DELAY_NS / 1000);
     if (caller->posts)
         assert_int_equal(spate_shard_post(caller->shard, count_post, caller), 0);
     else
@@ -126,12 +130,101 @@ static void a_wait_ends_when_another_thread_calls(void **state)
             pthread_t thread;
             uint64_t start_ns = pw_now_ns();
             assert_int_equal(pthread_create(&thread, NULL, call, &caller), 0);
-            assert_int_equal(spate_shard_turn(w->server.shard, 60000 * MS), 0);
+            do /* one that never sleeps ends its turns now and then */
+                assert_int_equal(spate_shard_turn(w->server.shard, 60000 * MS), 0);
+            while (pw_now_ns() - start_ns < CALL_DELAY_NS);
             assert_int_equal(spate_shard_turn(w->server.shard, 0), 0);
             assert_true(pw_now_ns() - start_ns < PW_PATIENCE_NS);
             assert_int_equal(pthread_join(thread, NULL), 0);
+            (void)spate_shard_turn(w->server.shard, 0);
             assert_int_equal(atomic_load(&caller.posts_run), posts);
         }
+        pw_destroy(w);
+    }
+}
+
+/* --- signals ---------------------------------------------------------------------------- */
+
+static struct spate_shard *signalled_shard; /* that the handler wakes; NULL: none */
+static volatile sig_atomic_t signal_count;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signal_count++;
+    if (signalled_shard != NULL)
+        spate_shard_wake(signalled_shard);
+}
+
+static void catch_signal(int number, struct spate_shard *shard, struct sigaction *ret_before)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    signalled_shard = shard;
+    signal_count = 0;
+    assert_int_equal(sigaction(number, &action, ret_before), 0);
+}
+
+struct signaller {
+    pthread_t target;
+    struct spate_shard *shard;
+    atomic_bool is_done; /* the target has noticed */
+    bool was_late;
+};
+
+/* Sends one signal; where that ends nothing, says so and ends the turn otherwise. */
+static void *send_signal(void *argument)
+{
+    struct signaller *signaller = argument;
+    usleep(20000);
+    assert_int_equal(pthread_kill(signaller->target, SIGUSR1), 0);
+    for (uint32_t i = 0; i < 2000 && !atomic_load(&signaller->is_done); i++)
+        usleep(1000);
+    signaller->was_late = !atomic_load(&signaller->is_done);
+    spate_shard_wake(signaller->shard);
+    return NULL;
+}
+
+static void a_signal_ends_a_turn_without_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        struct sigaction before;
+        catch_signal(SIGUSR1, NULL, &before);
+        struct signaller signaller = {.target = pthread_self(), .shard = w->server.shard};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, send_signal, &signaller), 0);
+        while (signal_count == 0)
+            assert_int_equal(spate_shard_turn(w->server.shard, SPATE_FOREVER), 0);
+        atomic_store(&signaller.is_done, true);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_false(signaller.was_late);
+        assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+        pw_destroy(w);
+    }
+}
+
+/* Wherever a signal hits the turn, it is not lost, and errno stays what it was. */
+static void a_handler_may_wake_its_own_shard(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        struct pw *w = make_world(modes[i]);
+        struct sigaction before;
+        catch_signal(SIGALRM, w->server.shard, &before);
+        uint64_t start_ns = pw_now_ns();
+        for (int round = 0; round < 300; round++) {
+            const struct itimerval once = {.it_value.tv_usec = 1 + round * 37 % 250};
+            assert_int_equal(setitimer(ITIMER_REAL, &once, NULL), 0);
+            while (signal_count <= round)
+                assert_int_equal(spate_shard_turn(w->server.shard, PW_PATIENCE_NS), 0);
+        }
+        errno = EXFULL;
+        assert_int_equal(raise(SIGALRM), 0); /* before the turn: it does not wait */
+        assert_int_equal(errno, EXFULL);
+        assert_int_equal(spate_shard_turn(w->server.shard, PW_PATIENCE_NS), 0);
+        assert_true(pw_now_ns() - start_ns < PW_PATIENCE_NS);
+        assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
         pw_destroy(w);
     }
 }
@@ -227,6 +320,8 @@ int main(void)
         cmocka_unit_test(a_loop_that_polls_makes_no_calls),
         cmocka_unit_test(a_wait_ends_when_a_timer_is_due),
         cmocka_unit_test(a_wait_ends_when_another_thread_calls),
+        cmocka_unit_test(a_signal_ends_a_turn_without_end),
+        cmocka_unit_test(a_handler_may_wake_its_own_shard),
         cmocka_unit_test(requests_are_answered_in_every_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

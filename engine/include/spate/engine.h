@@ -218,9 +218,15 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  * `wait_ns` (0: not at all; SPATE_FOREVER), and takes in what has arrived.  Does not wait
  * when events are pending already.
  *
- * Returns the number of events that wait, or a negative errno of the ring, after
- * which the shard is dead.  The first call binds the shard to the calling thread.
- * Threads: shard. */
+ * A signal whose handler runs while the turn sleeps ends the turn.  While the turn spins nothing
+ * tells it of a signal, but it ends soon: within 10 ms if it never sleeps (spin_ns); before it goes
+ * to sleep if it is adaptive and `wait_ns` is SPATE_FOREVER.  So a handler may set a flag that the
+ * program looks at between two turns.  A signal that comes after that look and before the turn
+ * waits ends nothing: for that the handler must also call spate_shard_wake().
+ *
+ * Returns the number of events that wait (0 after a signal, and possibly before `wait_ns` is
+ * over), or a negative errno of the ring, after which the shard is dead.  The first call binds the
+ * shard to the calling thread.  Threads: shard. */
 SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 
 /* Moves up to `count_max` events to `ret`, in order, and returns how many.  What they
@@ -228,7 +234,8 @@ SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret,
                                       uint32_t count_max);
 
-/* Ends the wait of the shard's turn, now or the next.  Threads: any. */
+/* Ends the wait of the shard's turn: the wait in progress or else the next one.  It is
+ * async-signal-safe and leaves errno alone.  Threads: any, and signal handlers. */
 SPATE_API void spate_shard_wake(struct spate_shard *shard);
 
 /* The shard's clock: what `now` was at the start of the turn's receive.  Threads: shard. */
