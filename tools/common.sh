@@ -23,6 +23,9 @@ die() {
     exit 1
 }
 
+# shellcheck source=tools/progress.sh
+. "$(dirname "${BASH_SOURCE[0]}")/progress.sh"
+
 is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
