@@ -30,19 +30,27 @@ is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
 
-installed() {
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+
+# Prints what apt-get has done last, from its log.
+apt_progress() {
+    tail -n 1 "$APT_LOG" | cut -c 1-60
 }
 
-# Runs apt-get without questions, quietly unless it fails.
+# Runs apt-get without questions, and quietly.  Its output is in $APT_LOG until the next call;
+# APT_ERROR is the first error.
 apt_get() {
-    local log status=0
-    log=$(mktemp)
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || status=$?
+    local status=0
+    APT_ERROR=
+    : >"$APT_LOG"
+    progress_begin apt-get apt_progress
+    # A server that a package starts must keep neither the lock of deps.sh nor the progress open.
+    DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
+        -o Acquire::Retries=2 "$@" >"$APT_LOG" 2>&1 </dev/null 9>&- {progress_pipe}>&- ||
+        status=$?
+    progress_end
     if [ "$status" -ne 0 ]; then
-        APT_ERROR=$(grep -E '^[EW]: ' "$log" | head -n 1)
+        APT_ERROR=$(grep -E '^E: ' "$APT_LOG" | head -n 1) || APT_ERROR=$(tail -n 1 "$APT_LOG")
     fi
-    rm -f "$log"
     return "$status"
 }
 
@@ -66,23 +74,83 @@ offered_packages() {
     done
 }
 
+# Prints "PACKAGE VERSION" for each file that the last apt-get found to be absent or wrong on the
+# mirror.  A mirror that cannot be reached at all is another matter.
+unfetched_packages() {
+    grep -E '40[34] |Hash Sum|unexpected size|File not found' "$APT_LOG" | sed -n -E \
+        's/^E: Failed to fetch [^ ]*\/([^_\/ ]+)_([^_\/ ]+)_[^_\/ ]+\.deb .*/\1 \2/p' |
+        sed -e 's/%7[eE]/~/g' -e 's/%2[bB]/+/g' -e 's/%3[aA]/:/g' | sort -u
+}
+
+# Prints the source package of version $2, which may lack its epoch, of package $1.
+source_of() {
+    apt-cache show "$1" 2>/dev/null | awk -v package="$1" -v version="$2" '
+        function tail_of(text) { return substr(text, length(text) - length(version) + 1) }
+        /^Source: / { source = $2 }
+        /^Version: / { found = tail_of($2) == version }
+        /^$/ { if (found) exit; source = "" }
+        END { print source == "" ? package : source }'
+}
+
+# install_packages PACKAGE...: installs them, or returns with APT_ERROR set.  The lists of the
+# machine may be missing or old, and a mirror that is being updated may name files that it does
+# not hold.  Such a version of a source package is excluded for this call, so that apt takes
+# the next one that the lists name, for all packages that are built from it.
+install_packages() {
+    local install=(install -y --no-install-recommends) pins machine_pins package version round
+    local first_error=
+    APT_LOG=$(mktemp)
+    ! apt_get "${install[@]}" "$@" || { rm -f "$APT_LOG"; return 0; }
+    # A broken repository of another vendor must not stop the others.
+    apt_get update || say "apt-get update: $APT_ERROR"
+    pins=$(mktemp)
+    machine_pins=$(apt-config shell file Dir::Etc::preferences/f)
+    machine_pins=${machine_pins#*\'}
+    cat "${machine_pins%\'*}" >"$pins" 2>/dev/null || true
+    for round in 1 2 3 4 5 6; do
+        if apt_get -o "Dir::Etc::preferences=$pins" "${install[@]}" "$@"; then
+            rm -f "$pins" "$APT_LOG"
+            return 0
+        fi
+        first_error=${first_error:-$APT_ERROR}
+        [ -n "$(unfetched_packages)" ] || break
+        while read -r package version; do
+            say "the mirror does not deliver $package $version: trying another version ($round)"
+            printf '\nPackage: src:%s\nPin: version *%s\nPin-Priority: -1\n' \
+                "$(source_of "$package" "$version")" "$version"
+        done < <(unfetched_packages) >>"$pins"
+    done
+    rm -f "$pins" "$APT_LOG"
+    APT_ERROR=$first_error
+    return 1
+}
+
+# Prints those of the packages $@ that are not installed.
+missing_of() {
+    local package installed
+    # One line per architecture; nothing for a package that dpkg has never met.
+    installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null) || true
+    for package in "$@"; do
+        grep -qxF "$package installed" <<<"$installed" || printf '%s\n' "$package"
+    done
+}
+
 # need_packages PACKAGE...: installs those that are missing, or says how and exits.
 # Where there is no apt the build itself will say what it does not find.
 need_packages() {
-    local package missing=()
+    local missing
     is_debian || return 0
-    for package in "$@"; do
-        installed "$package" || missing+=("$package")
-    done
+    mapfile -t missing < <(missing_of "$@")
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
+        # shellcheck disable=SC2046 # one word a package
+        mapfile -t missing < <(missing_of "$@" $(offered_packages))
         die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    # First with the lists as they are: a fresh container has none, an old one has stale ones.
-    apt_get install -y --no-install-recommends "${missing[@]}" ||
-        { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } ||
-        die "apt-get cannot install ${missing[*]}: ${APT_ERROR:-no reason given}"
+    install_packages "${missing[@]}" || die "apt-get cannot install ${missing[*]}: $APT_ERROR;" \
+        "if the mirror is being updated, try again later, or with another mirror in" \
+        "/etc/apt/sources.list or /etc/apt/sources.list.d"
 }
 
 # configure DIR OPTION...: makes DIR a meson build folder with these options and the
@@ -91,8 +159,7 @@ configure() {
     local dir=$1 here deps wanted
     shift
     here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    # shellcheck disable=SC2046 # one word a package
-    need_packages "${BUILD_PACKAGES[@]}" $(offered_packages)
+    need_packages "${BUILD_PACKAGES[@]}"
     deps=$("$here/deps.sh") || exit 1
     wanted="CC=${CC:-} PKG_CONFIG_PATH=$deps:${PKG_CONFIG_PATH:-} $*"
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then

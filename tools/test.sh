@@ -59,8 +59,7 @@ case $fuzz in
     *) exec "$here/fuzz.sh" ${dir:+--dir "$dir"} "$fuzz" ;;
 esac
 
-# shellcheck disable=SC2046 # one word a package
-need_packages "${BUILD_PACKAGES[@]}" $(offered_packages) libcmocka-dev openssl iproute2 \
+need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 \
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev
