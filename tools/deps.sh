@@ -4,17 +4,20 @@
 # Finds liburing >= 2.9 and OpenSSL >= 3.5.2, which older systems do not have.
 #
 # Prints what to put into PKG_CONFIG_PATH: an empty line if the system's libraries are new
-# enough.  Otherwise the libraries are built once, static, from Debian 13's source packages,
-# in a cache folder outside the tree.  The packages come through the machine's own apt
-# configuration (mirror, proxy, keys), but with a source list and a state of our own, so that
-# nothing of the machine's apt changes.
+# enough.  Otherwise the libraries are built once, static, from Debian's source packages, in a
+# cache folder outside the tree.  sources.sh gets these; each that does not arrive whole, or does
+# not build, is followed by the next.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/common.sh
 . "$here/common.sh"
+# shellcheck source=tools/sources.sh
+. "$here/sources.sh"
 
 # A change to how the libraries are built needs a new number: the old ones stay for old trees.
 recipe=1
+# What indices, sources and objects take at most, for a message.
+BUILD_MB=500
 
 usage() {
     cat <<END
@@ -24,10 +27,20 @@ Prints the PKG_CONFIG_PATH under which liburing >= 2.9 and OpenSSL >= 3.5.2 are 
 empty line if the system's are new enough.  Builds what is too old, once, in
 \${SPATE_CACHE:-\${XDG_CACHE_HOME:-~/.cache}/spate} (here: $SPATE_CACHE).
 
-  --refresh   build again, from the newest source packages of Debian 13
+  --refresh   build again, from the newest source packages that the mirror holds
 
-Without a network: put the source packages (openssl_3.5.*.dsc, liburing_2.*.dsc and the files
-that they name) or the upstream archives (openssl-3.5.*.tar.gz, liburing-2.*.tar.gz) into
+$(by_hand)
+
+Progress goes to stderr: one line that is rewritten on a terminal, elsewhere a line every
+\${SPATE_PROGRESS_SECONDS:-15} seconds.
+END
+}
+
+# Prints what a person can do without a mirror.
+by_hand() {
+    cat <<END
+Without a mirror: put source packages (openssl_3.5.*.dsc, liburing_2.9*.dsc and the files that
+each names) or upstream archives (openssl-3.5.*.tar.gz, liburing-2.9*.tar.gz) into
 $SPATE_CACHE/sources
 END
 }
@@ -45,63 +58,10 @@ cached_in() {
     printf '%s/r%s-%s/%s' "$SPATE_CACHE" "$recipe" "$(uname -m)" "$1"
 }
 
-# Prints the name of the best source in folder $2 for library $1: a .dsc, else an archive.
-source_of() {
-    find "$2" -maxdepth 1 -name "$1_*.dsc" 2>/dev/null | sort -V | tail -n 1 | grep . ||
-        find "$2" -maxdepth 1 -name "$1-[0-9]*.tar.*" ! -name '*.asc' 2>/dev/null |
-        sort -V | tail -n 1 | grep .
-}
-
-# Prints a source list for Debian 13 that uses the machine's own mirrors, as apt understands
-# its own configuration (both forms of the list, any number of files).  With $1 = stable
-# without the security updates.
-source_list() {
-    local release uri entry key suites
-    # shellcheck disable=SC2016 # these are apt's variables
-    apt-get indextargets --no-release-info \
-        --format '$(RELEASE) $(REPO_URI) $(SOURCESENTRY)' 'Created-By: Packages' 2>/dev/null |
-        sort -u | while read -r release uri entry; do
-        case $1,$release,$uri in
-            all,*-security,*/debian-security/) suites=trixie-security ;;
-            *,*-*,*) continue ;;
-            *,*/debian/) suites='trixie trixie-updates' ;;
-            *) continue ;;
-        esac
-        key=$(sed -n -E 's/.*[Ss]igned-[Bb]y[:=] *(\/[^] ,]*).*/\1/p' "${entry%:*}" | head -n 1)
-        [ -n "$key" ] || key=/usr/share/keyrings/debian-archive-keyring.gpg
-        printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\n' "$uri" "$suites"
-        [ ! -f "$key" ] || printf 'Signed-By: %s\n' "$key"
-        echo
-    done
-}
-
-# Downloads the source packages $2... into folder $1.  A mirror may list a security update that
-# it does not hold (any more): then the stable release's own version has to do.
-download() {
-    local into=$1 apt="$work/apt" options suites
-    shift
-    options=(-qq
-        -o "Dir::Etc::sourcelist=$apt/debian13.sources" -o Dir::Etc::sourceparts=/dev/null
-        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
-        -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache"
-        -o APT::Update::Error-Mode=any -o "APT::Sandbox::User=$(id -un)")
-    for suites in all stable; do
-        rm -rf "$apt" "$into"
-        mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$into"
-        source_list "$suites" >"$apt/debian13.sources"
-        if [ -s "$apt/debian13.sources" ] &&
-            apt-get "${options[@]}" update >>"$log" 2>&1 &&
-            (cd "$into" && apt-get "${options[@]}" source --download-only "$@") >>"$log" 2>&1; then
-            return 0
-        fi
-    done
-    return 1
-}
-
 # Unpacks the source $1 into folder $2; a source package gets Debian's patches with it.
 unpack() {
     case $1 in
-        *.dsc) dpkg-source --no-check -x "$1" "$2" ;;
+        *.dsc) dpkg-source -x "$1" "$2" ;;
         *) mkdir -p "$2" && tar -x -f "$1" -C "$2" --strip-components=1 ;;
     esac
 }
@@ -126,22 +86,133 @@ build_liburing() {
         rm -rf "$2$1/man"
 }
 
-# Builds library $1 from source $2 and puts it into the cache in one step.
+# Unpacks, builds and installs library $1 from source $2 below $4, for use from $3.
+build_in_stage() {
+    rm -rf "${work:?}/$1" "$4" &&
+        unpack "$2" "$work/$1" &&
+        cd "$work/$1" &&
+        "build_$1" "$3" "$4" &&
+        PKG_CONFIG_LIBDIR="$4$3/lib/pkgconfig" \
+            pkg-config --print-errors --atleast-version="${LEAST_VERSION[$1]}" "$1" &&
+        echo "${2##*/}" >"$4$3/built-from"
+}
+
+# Prints how many files of library $1 are compiled, and of how many if its makefile names them.
+build_progress() {
+    local built total
+    built=$(find "$work/$1" -name '*.o' -o -name '*.ol' | wc -l)
+    total=$(grep -c '^[^[:space:]:]*\.o:' "$work/$1/Makefile") || total=0
+    if [ "$total" -gt 0 ]; then
+        echo "$built of about $total files"
+    elif [ "$built" -gt 0 ]; then
+        echo "$built files"
+    else
+        echo 'unpacking and configuring'
+    fi
+}
+
+# Prints why the last build failed, from the log.
+build_reason() {
+    local output
+    output=$(tail -c "+$((log_mark + 1))" "$log")
+    grep -m 1 -E '(^|[ :])error: |No space left' <<<"$output" ||
+        grep -E 'Error [0-9]|[Cc]annot |not found' <<<"$output" | tail -n 1 | grep . ||
+        tail -n 1 <<<"$output"
+}
+
+# Builds library $1 from source $2 and puts it into the cache in one step.  An interrupted build
+# begins again: an object file that a killed compiler has left half-written looks finished.
 build() {
     local name=$1 from=$2 prefix stage="$work/stage-$1"
     prefix=$(cached_in "$name")
+    mark_log
     say "building ${from##*/} (once; log in $log)"
-    if ! (
-        unpack "$from" "$work/$name" &&
-            cd "$work/$name" &&
-            "build_$name" "$prefix" "$stage" &&
-            echo "${from##*/}" >"$stage$prefix/built-from"
-    ) >>"$log" 2>&1 </dev/null; then
-        die "${from##*/} does not build; the end of $log says why"
+    broken[$from]=yes # until it is built
+    if ! watched "$log" "building $(basename "$from" .dsc)" "build_progress $name" \
+        build_in_stage "$name" "$from" "$prefix" "$stage"; then
+        failed "${from##*/} does not build: $(build_reason)"
+        return 1
     fi
-    mkdir -p "${prefix%/*}"
-    rm -rf "$prefix"
-    mv "$stage$prefix" "$prefix"
+    if ! { mkdir -p "${prefix%/*}" && rm -rf "$prefix" && mv "$stage$prefix" "$prefix"; }; then
+        failed "${from##*/} cannot be put into $prefix"
+        return 1
+    fi
+}
+
+# Builds library $1 from what a person has put into the sources folder.
+build_placed() {
+    local name=$1 version path wrong
+    while read -r version path; do
+        mark_log
+        if ! new_enough "$name" "$version"; then
+            failed "$path is older than ${LEAST_VERSION[$name]}"
+        elif [[ $path = *.dsc ]] && ! wrong=$(check_placed "$path"); then
+            failed "$path: $wrong"
+        elif build "$name" "$path"; then
+            return 0
+        fi
+    done < <(find "$sources" -maxdepth 1 \( -name "${name}_[0-9]*.dsc" -o \
+        -name "$name-[0-9]*.tar.*" \) 2>/dev/null |
+        sed -n -E 's/^(.*\/[a-z]+[_-]([^/]*)(\.dsc|\.tar\.[a-z0-9]+))$/\2 \1/p' | newest_first)
+    return 1
+}
+
+# Builds library $1 from what an earlier run has downloaded.
+build_downloaded() {
+    local name=$1 version list
+    while read -r version list; do
+        mark_log
+        if ! (cd "$downloads" && sha256sum --check --quiet "$list") >>"$log" 2>&1; then
+            failed "$name $version in $downloads is damaged, and removed"
+            (cd "$downloads" && sed 's/^[^ ]*  //' "$list" | xargs -d '\n' rm -f "$list")
+        elif new_enough "$name" "$version" &&
+            build "$name" "$downloads/${name}_${version#*:}.dsc"; then
+            return 0
+        fi
+    done < <(find "$downloads" -maxdepth 1 -name "${name}_*.sha256" 2>/dev/null |
+        sed -E 's/^(.*_([^_]*)\.sha256)$/\2 \1/' | newest_first)
+    return 1
+}
+
+# Builds library $1 from the first version of the mirrors that arrives whole and builds.
+build_fetched() {
+    local name=$1 version suite state group dsc
+    for group in "${!SUITE_GROUPS[@]}"; do
+        [ -d "$work/apt/$group" ] || look_up "$work/apt/$group" "${SUITE_GROUPS[group]}"
+        while read -r version suite state; do
+            dsc=$downloads/${name}_${version#*:}.dsc
+            [ -z "${broken[$dsc]:-}" ] || continue
+            if ! fetch "$name" "$version" "$suite" "$state"; then
+                failed "$name $version ($suite): $(apt_reason)"
+            elif build "$name" "$dsc"; then
+                keep_only "$name" "$downloads/${name}_$version.sha256"
+                return 0
+            fi
+        done < <(candidates "$name" "$work/apt/$group")
+    done
+    [ -s "$work/mirrors" ] || failed "$name: no Debian mirror in apt's lists on this machine"
+    return 1
+}
+
+# Builds library $1 from the first source that there is, or dies with all that was tried.
+provide() {
+    local name=$1 free_mb way ways=(placed downloaded fetched)
+    tried=()
+    [ "$refresh" = no ] || ways=(fetched placed downloaded)
+    for way in "${ways[@]}"; do
+        if [ "$way" = fetched ] && ! is_debian; then
+            failed "$name: there is no apt on this machine"
+        elif "build_$way" "$name"; then
+            return 0
+        fi
+    done
+    free_mb=$(df --output=avail -m "$SPATE_CACHE" | tail -n 1)
+    say "cannot get $name >= ${LEAST_VERSION[$name]}.  Tried:"
+    printf '  %s\n' "${tried[@]}" "${unread[@]}" >&2
+    [ "$free_mb" -ge "$BUILD_MB" ] ||
+        say "only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
+    by_hand >&2
+    die "or try again later: a mirror that is being updated is whole again soon.  Log: $log"
 }
 
 # What of the two the system does not have new enough.
@@ -158,6 +229,21 @@ still_missing() {
     for name in $(too_old); do
         [ -f "$(cached_in "$name")/built-from" ] || echo "$name"
     done
+}
+
+# Installs the system's own libraries where they are new enough.  If the mirror does not deliver
+# them, they are built.
+want_packages() {
+    local packages
+    # shellcheck disable=SC2046 # one word a package
+    mapfile -t packages < <(missing_of $(offered_packages))
+    if [ "${#packages[@]}" -eq 0 ]; then
+        return 0
+    elif [ "$(id -u)" -ne 0 ]; then
+        need_packages "${packages[@]}" # says what to do
+    fi
+    say "installing ${packages[*]}"
+    install_packages "${packages[@]}" || say "cannot install ${packages[*]}: $APT_ERROR"
 }
 
 print_result() {
@@ -177,39 +263,29 @@ fi
 # From here on something must be installed or built: one at a time.
 mkdir -p "$SPATE_CACHE"
 exec 9>"$SPATE_CACHE/lock"
-flock 9
+if ! flock --nonblock 9; then
+    say "waiting for another run that builds in $SPATE_CACHE"
+    flock 9
+fi
 
-# shellcheck disable=SC2046 # one word a package
-[ -z "$(still_missing)" ] || need_packages $(offered_packages)
+# Ends the running step and removes what only this run needs.
+finish() {
+    stop_watched
+    [ -z "${work:-}" ] || rm -rf "$work"
+}
+trap finish EXIT # which bash runs for SIGINT, SIGTERM and SIGHUP too
 
+[ -z "$(still_missing)" ] || want_packages
 names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
 if [ -n "$names" ]; then
     need_packages "${BUILD_PACKAGES[@]}"
     log="$SPATE_CACHE/build.log"
     : >"$log"
+    mark_log
     rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
     work=$(mktemp -d "$SPATE_CACHE/work.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    sources="$SPATE_CACHE/sources"
-    absent=()
     for name in $names; do
-        if [ "$refresh" = yes ] || ! source_of "$name" "$sources" >/dev/null; then
-            absent+=("$name")
-        fi
-    done
-    if [ "${#absent[@]}" -gt 0 ]; then
-        if ! is_debian || ! download "$work/sources" "${absent[@]}"; then
-            die "cannot fetch the sources of ${absent[*]} (see $log): put Debian 13's source" \
-                "packages of them (.dsc and its files) or the upstream archives into $sources"
-        fi
-        mkdir -p "$sources"
-        for name in "${absent[@]}"; do
-            rm -f "$sources/$name"[_-]*
-        done
-        mv "$work"/sources/* "$sources/"
-    fi
-    for name in $names; do
-        build "$name" "$(source_of "$name" "$sources")"
+        provide "$name"
     done
 fi
 print_result
