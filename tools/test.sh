@@ -59,7 +59,7 @@ case $fuzz in
     *) exec "$here/fuzz.sh" ${dir:+--dir "$dir"} "$fuzz" ;;
 esac
 
-need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 \
+need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 apt-utils gpg gpg-agent \
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The scripts install packages from a mirror in motion: into a folder, with a dpkg state there."""
+import os
+import shutil
+import subprocess
+
+import setup_support
+from setup_support import HANG_S, TOOLS, SetupTest
+
+ARCHITECTURE = subprocess.run(['dpkg', '--print-architecture'], text=True, check=False,
+                              stdout=subprocess.PIPE).stdout.strip()
+
+
+class Packages(SetupTest):
+    def setUp(self):
+        super().setUp()
+        for folder in ('dpkg/info', 'dpkg/updates', 'installed'):
+            (self.root / folder).mkdir(parents=True)
+        for file in ('dpkg/status', 'dpkg/available'):
+            (self.root / file).touch()
+        options = (f'--admindir={self.root}/dpkg', f'--instdir={self.root}/installed',
+                   '--force-not-root', '--force-script-chrootless', '--force-bad-path',
+                   f'--log={self.root}/dpkg.log')
+        self.configure_apt(f'Dir::State::status "{self.root}/dpkg/status";',
+                           f'Dir::Log "{self.root}";',
+                           *(f'DPkg::Options:: "{option}";' for option in options))
+        self.env['DPKG_ADMINDIR'] = str(self.root / 'dpkg')
+        self.index = self.main.root / f'dists/bookworm/main/binary-{ARCHITECTURE}'
+        self.index.mkdir(parents=True)
+
+    def add(self, name, version, depends=''):
+        """Puts a package into the pool, and returns its file."""
+        folder = self.root / 'build'
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / 'DEBIAN').mkdir(parents=True)
+        (folder / 'DEBIAN/control').write_text(
+            f'Package: {name}\nSource: x\nVersion: {version}\nArchitecture: all\n'
+            + (f'Depends: {depends}\n' if depends else '')
+            + 'Maintainer: Nobody <nobody@example.org>\nDescription: for a test\n')
+        file = self.main.root / f'pool/{name}_{version.rpartition(":")[2]}_all.deb'
+        subprocess.run(['dpkg-deb', '--root-owner-group', '--build', folder, file], check=True,
+                       stdout=subprocess.DEVNULL)
+        return file
+
+    def publish(self):
+        """Writes the index of what is in the pool now."""
+        (self.index / 'Packages').write_bytes(self.main.run('packages', 'pool'))
+        self.main.suites['bookworm'] = []
+        self.main.publish()
+
+    def need(self, *names):
+        return self.run_as_root(['bash', '-c', '. "$1/common.sh"; shift; need_packages "$@"',
+                                 'test.sh', str(TOOLS), *names])
+
+    def run_as_root(self, command):
+        if os.getuid() != 0:
+            command[:0] = ['unshare', '--map-root-user']
+        return subprocess.run(command, env=self.env, text=True, capture_output=True,
+                              timeout=HANG_S, check=False)
+
+    def installed(self):
+        done = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${Version}\n'], env=self.env,
+                              text=True, capture_output=True, check=False)
+        return done.stdout.splitlines()
+
+    def add_three(self):
+        """Three versions of a library and of its headers, which ask for exactly that one."""
+        return {(name, version): self.add(name, version, depends)
+                for version in ('1:3.5.7-1~deb13u2', '1:3.5.7-1~deb13u3', '1:3.5.9-1')
+                for name, depends in (('libx', ''), ('libx-dev', f'libx (= {version})'))}
+
+    def test_a_machine_without_lists_gets_the_newest(self):
+        self.add_three()
+        self.publish()
+        done = self.need('libx-dev')
+        self.assertEqual((done.returncode, done.stdout), (0, ''), done.stderr)
+        self.assertEqual(self.installed(), ['libx 1:3.5.9-1', 'libx-dev 1:3.5.9-1'])
+        again = self.need('libx-dev', 'libx')
+        self.assertEqual((again.returncode, again.stdout, again.stderr), (0, '', ''))
+
+    def test_the_newest_that_the_mirror_holds_is_installed_with_what_fits_it(self):
+        files = self.add_three()
+        self.publish()
+        files['libx', '1:3.5.9-1'].unlink()
+        files['libx-dev', '1:3.5.7-1~deb13u3'].unlink()
+        done = self.need('libx-dev')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.installed(),
+                         [f'{name} 1:3.5.7-1~deb13u2' for name in ('libx', 'libx-dev')])
+        self.assertIn('does not deliver libx 3.5.9-1', done.stderr)
+        self.assertIn('does not deliver libx-dev 3.5.7-1~deb13u3', done.stderr)
+
+    def test_a_wrong_file_is_not_installed(self):
+        files = self.add_three()
+        self.publish()
+        wrong = files['libx', '1:3.5.9-1']
+        wrong.write_bytes(wrong.read_bytes()[:-1] + b'x')
+        self.assertEqual(self.need('libx-dev').returncode, 0)
+        self.assertEqual(self.installed()[0], 'libx 1:3.5.7-1~deb13u3')
+
+    def test_old_lists_are_updated(self):
+        old = self.add('libx', '1-1')
+        self.add('other', '1-1')
+        self.publish()
+        self.assertEqual(self.need('other').returncode, 0)
+        old.unlink()
+        self.add('libx', '2-1')
+        self.publish()
+        done = self.need('libx')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('libx 2-1', self.installed())
+        self.assertNotIn('does not deliver', done.stderr)
+
+    def test_pins_of_the_machine_stay_in_force(self):
+        (self.etc / 'preferences').write_text(
+            'Package: libx*\nPin: version *3.5.9-1\nPin-Priority: -1\n')
+        files = self.add_three()
+        self.publish()
+        files['libx', '1:3.5.7-1~deb13u3'].unlink()
+        self.assertEqual(self.need('libx-dev').returncode, 0)
+        self.assertEqual(self.installed()[0], 'libx 1:3.5.7-1~deb13u2')
+
+    def test_a_broken_repository_of_another_vendor_does_not_stop_it(self):
+        with open(self.etc / 'sources.list', 'a', encoding='utf-8') as file:
+            file.write(f'deb file:{self.root}/nowhere stable main\n')
+        self.add_three()
+        self.publish()
+        done = self.need('libx')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.installed(), ['libx 1:3.5.9-1'])
+
+    def test_nothing_there_is_said_with_what_to_do(self):
+        files = self.add_three()
+        self.publish()
+        for file in files.values():
+            file.unlink()
+        done = self.need('libx-dev')
+        self.assertEqual((done.returncode, done.stdout), (1, ''))
+        last = done.stderr.splitlines()[-1]
+        self.assertRegex(last, r'^test\.sh: apt-get cannot install libx-dev: E: Failed to fetch '
+                         r'.*_3\.5\.9-1_all\.deb.*try again later')
+        self.assertEqual(self.installed(), [])
+
+    def test_libraries_that_the_mirror_does_not_deliver_are_built(self):
+        (self.root / 'dpkg/status').write_text(''.join(
+            f'Package: {name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n'
+            'Maintainer: Nobody <nobody@example.org>\nDescription: for a test\n\n'
+            for name in ('build-essential', 'meson', 'ninja-build', 'pkgconf', 'python3', 'perl',
+                         'xz-utils')))
+        files = [self.add('libssl-dev', '3.5.9-1'), self.add('liburing-dev', '2.9-1')]
+        self.add_liburing()
+        self.main.add('trixie', 'openssl', '3.5.8-1')
+        self.publish()
+        self.assertEqual(self.run_as_root(['apt-get', '-q', 'update']).returncode, 100)
+        for file in files:
+            file.unlink()
+        done = self.run_as_root(self.command())
+        self.assert_built(done, liburing='2.9-1', openssl='3.5.8-1')
+        self.assertRegex(done.stderr, r'deps\.sh: cannot install .*libssl-dev')
+
+    def test_a_package_that_nobody_has_is_named(self):
+        self.publish()
+        done = self.need('no-such-package')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('Unable to locate package no-such-package', done.stderr)
+
+
+if __name__ == '__main__':
+    setup_support.main('dpkg-deb', 'unshare')
