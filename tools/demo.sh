@@ -14,7 +14,8 @@ usage: tools/demo.sh [--seconds S] [--keep DIR] [--dir BUILD-DIR]
 
 Gets what is missing (with apt-get as root; otherwise says what to install), makes a release
 build in BUILD-DIR (default: build/), runs the load generator's scenarios, each for S seconds
-(default: 5), and prints a table.  --keep leaves the JSON files in DIR.
+(default: 5), and prints a table; then requests with different ways to wait, each for
+at most 2 seconds, and a second table.  --keep leaves the JSON files in DIR.
 END
 }
 
@@ -41,18 +42,29 @@ results=${keep:-$(mktemp -d)}
 [ -n "$keep" ] || trap 'rm -rf "$results"' EXIT
 mkdir -p "$results"
 
-# run NAME ARGUMENT...: one scenario, its result into NAME.json, all its words into NAME.log.
+# run NAME SECONDS ARGUMENT...: one scenario, its result into NAME.json, all its words into
+# NAME.log.
 run() {
-    local name=$1
-    shift
+    local name=$1 seconds=$2
+    shift 2
     say "spate-bench $*"
     "$bench" "$@" --seconds "$seconds" --json "$results/$name.json" >"$results/$name.log" 2>&1 ||
         { cat "$results/$name.log" >&2; die "spate-bench $1 fails"; }
 }
 
-run bulk-down bulk --direction down
-run bulk-up bulk --direction up
-run rr-1 rr --inflight 1
-run rr-100 rr --inflight 100
-run handshake handshake
+run bulk-down "$seconds" bulk --direction down
+run bulk-up "$seconds" bulk --direction up
+run rr-1 "$seconds" rr --inflight 1
+run rr-100 "$seconds" rr --inflight 100
+run handshake "$seconds" handshake
+
+# In turns, so that a machine that becomes slower does so for all.
+short=$(awk -v s="$seconds" 'BEGIN { print s < 2 ? s : 2 }')
+for load in 1:64 10:1024 100:1024; do
+    for wait in adaptive: sleep:'--spin 0' spin:--busy-poll; do
+        # shellcheck disable=SC2086 # one word an option
+        run "wait-${wait%%:*}-${load%:*}" "$short" rr --inflight "${load%:*}" \
+            --response "${load#*:}" ${wait#*:}
+    done
+done
 python3 "$here/demo_table.py" "$results"

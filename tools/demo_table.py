@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints the demo's table from the JSON files that spate-bench wrote.
+"""Prints the demo's tables from the JSON files that spate-bench wrote.
 
 usage: demo_table.py DIR
 """
@@ -14,6 +14,11 @@ ROWS = [
     ('rr-1', 'requests, 1 in flight'),
     ('rr-100', 'requests, 100 in flight'),
     ('handshake', 'handshakes'),
+]
+WAITS = [
+    ('adaptive', 'adaptive (the default)'),
+    ('sleep', 'sleeping (--spin 0)'),
+    ('spin', 'spinning (--busy-poll)'),
 ]
 
 
@@ -48,20 +53,38 @@ def row(title, result):
     ]
 
 
+def wait_row(folder, name, title):
+    """One way to wait, with 1, 10 and 100 requests in flight."""
+    one, ten, hundred = (json.loads((folder / f'wait-{name}-{inflight}.json').read_text())
+                         for inflight in (1, 10, 100))
+    return [title, number(one['p50_us']), number(one['p99_us']), cpu(one, 'server'),
+            rate(ten), cpu(ten, 'server'), rate(hundred), cpu(hundred, 'server')]
+
+
+def show(table):
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+        print('  '.join(cells).rstrip())
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     table = [['', 'rate', 'p50 us', 'p90 us', 'p99 us', 'p99.9 us', 'max us', 'server CPU',
               'client CPU', 'dgram/send', 'lost']]
     for name, title in ROWS:
         table.append(row(title, json.loads((folder / f'{name}.json').read_text())))
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    for line in table:
-        cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
-        print('  '.join(cells).rstrip())
+    show(table)
     first = json.loads((folder / 'bulk-down.json').read_text())
     print(f'\n{first["config"]["cipher"]}, {first["config"]["mtu"]}-byte datagrams on loopback,'
           f' {first["seconds"]:.1f} s each.  CPU: of a GB of payload, a request, a handshake.')
+
+    print('\nHow a shard waits: requests of 64 bytes, responses of 64 (1 in flight) or 1,024.\n')
+    table = [['', '1: p50 us', 'p99 us', 'CPU', '10 in flight', 'CPU', '100 in flight', 'CPU']]
+    for name, title in WAITS:
+        table.append(wait_row(folder, name, title))
+    show(table)
 
 
 if __name__ == '__main__':

@@ -299,6 +299,12 @@ def the_demo_shows_what_was_measured():
                 ('rr-100', result('rr', requests_per_s=0.0)),
                 ('handshake', result('handshake', handshakes_per_s=890.1))):
             (pathlib.Path(folder) / f'{name}.json').write_text(json.dumps(values))
+        for at, wait in enumerate(('adaptive', 'sleep', 'spin')):
+            for inflight in (1, 10, 100):
+                values = result('rr', requests_per_s=1000.0 * inflight + at, p50_us=20.5 + at,
+                                p99_us=300.0 + at)
+                (pathlib.Path(folder) / f'wait-{wait}-{inflight}.json').write_text(
+                    json.dumps(values))
         run = [sys.executable, TOOLS / 'demo_table.py', folder]
         lines = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split('\n')
         got = [line.split('  ') for line in lines]
@@ -309,6 +315,12 @@ def the_demo_shows_what_was_measured():
         assert got[3] == ['requests, 1 in flight', '12,346 req/s', '61.2', '-', '1,234', '-', '-',
                           '12.5 us', '25.0 us', '32.0', '7'], got[3]
         assert got[5][1] == '890 hs/s' and got[5][-4:-2] == ['350 us', '700 us'], got[5]
+        waits = [line for line in got if line and 'ing (--' in line[0]]
+        assert waits == [
+            ['sleeping (--spin 0)', '21.5', '301', '12.5 us', '10,001 req/s', '12.5 us',
+             '100,001 req/s', '12.5 us'],
+            ['spinning (--busy-poll)', '22.5', '302', '12.5 us', '10,002 req/s', '12.5 us',
+             '100,002 req/s', '12.5 us']], waits
         (pathlib.Path(folder) / 'rr-1.json').unlink()
         assert subprocess.run(run, capture_output=True, check=False).returncode != 0
 
