@@ -129,7 +129,7 @@ static void measure_lateness(struct spate_shard *shard, uint64_t start_ns, uint6
 }
 
 /* Sleeps until there is work (`*ret_has_work`) or until `until_ns`.  `is_any_completion`: that of a
- * send is work, too. */
+ * send is work, too.  The CPU time that is measured has what the call submits in it. */
 static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool is_any_completion,
                             bool *ret_has_work)
 {
@@ -165,7 +165,8 @@ static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
 }
 
 /* Spins for as long as that seems to pay, then sleeps.  `may_pause`: the turn may end in between,
- * and the next one sleeps; then a signal that came while the shard spun is not slept over. */
+ * and the next one sleeps; then a signal that came while the shard spun is not slept over.  For
+ * a transmit slot every shard sleeps: the kernel is busy with what was sent. */
 static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
 {
     bool is_short_of_slots = !sb_list_is_empty(&shard->dirty);
@@ -179,7 +180,8 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
         result.spun_ns = sb_time_since(shard->now_ns, start_ns);
         shard->counts.spun_ns += result.spun_ns;
     }
-    bool is_over = result.has_work || shard->now_ns >= until_ns || window_ns == SB_NEVER ||
+    bool may_sleep = window_ns != SB_NEVER || is_short_of_slots;
+    bool is_over = result.has_work || shard->now_ns >= until_ns || !may_sleep ||
                    (may_pause && result.spun_ns > 0);
     if (error == 0 && !is_over) {
         result.has_slept = true;
@@ -213,7 +215,10 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
     int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)
                                          : poll_once(shard);
-    atomic_store_explicit(&shard->is_wake_wanted, false, memory_order_relaxed);
+    /* Not a plain store: a wake that comes just now must not be overwritten by it after the program
+     * has looked at what the waker had set before. */
+    if (atomic_load(&shard->is_wake_wanted))
+        (void)atomic_exchange(&shard->is_wake_wanted, false);
     /* These two are answers: completions must be taken first, which is what comes next. */
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }

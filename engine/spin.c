@@ -33,6 +33,7 @@ enum {
 #define LOST_NS_MIN        (100 * SB_US)
 #define HOLD_NS_FIRST_MAX  (100 * SB_MS) /* a pause of the whole machine may happen only once */
 #define HOLD_NS_MAX        (4 * SB_S)
+#define PROBE_NS_MAX       (1 * SB_MS)
 #define PROBE_PAUSE_NS_MIN (200 * SB_MS)
 #define PROBE_PAUSE_NS_MAX (5 * SB_S)
 
@@ -199,7 +200,8 @@ static bool is_probing(const struct se_spin *spin)
 static uint64_t window_left_ns(const struct se_spin *spin, uint64_t elapsed_ns, uint64_t left_ns)
 {
     uint64_t window_ns = spin->past[spin->kind].window_ns;
-    window_ns = is_probing(spin) ? spin->limit_ns : SB_MIN(window_ns, window_ns_max(spin));
+    window_ns = is_probing(spin) ? SB_MIN(spin->limit_ns, PROBE_NS_MAX)
+                                 : SB_MIN(window_ns, window_ns_max(spin));
     window_ns = sb_time_since(window_ns, elapsed_ns);
     /* A sleep would end later than the wait. */
     if (sb_time_add(elapsed_ns, left_ns) <= se_spin_cost_ns(spin))

@@ -19,8 +19,8 @@
  *
  * The shard spins for twice the cheapest window (the longest, if several are), so that a wait that
  * is a little longer than usual is not missed, and never for longer than SE_SPIN_WINDOW times the
- * cost of a sleep.  If nothing were known about the waits, that bound alone would keep what a
- * wait costs below twice the least that it could have cost (ski rental).  Waits after something
+ * cost of a sleep.  That bound alone keeps what a wait costs below twice the least that it could
+ * have cost, whatever the waits are like (ski rental).  Waits after something
  * was sent, for which an answer or an ACK is due, and waits after nothing was sent are kept apart.
  *
  * Four rules bound this:
@@ -34,10 +34,10 @@
  *           repetition doubles that.
  *   probe   Two ends that both sleep make each other's waits long, where spinning would make
  *           them short.  If most waits end between the longest window and the limit, the shard now
- *           and then spins up to the limit, for SE_SPIN_PROBE_WAITS waits.  Each probe that
- *           changes nothing doubles the time to the next.
+ *           and then spins up to the limit, or a millisecond, for SE_SPIN_PROBE_WAITS waits.  Each
+ *           probe that changes nothing doubles the time to the next.
  *
- * The numbers are chosen by what open and closed loops of requests show: bench/README.md.
+ * The numbers are chosen by open and closed loops of requests: bench/README.md, "How to wait".
  *
  * Time is an argument.  Threads: the shard's. */
 

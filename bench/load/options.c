@@ -91,8 +91,8 @@ const struct option_spec option_specs[] = {
     {"busy-poll", NULL, OPTION_FLAG, FOR_ALL, FIELD(busy_poll), 0, 0, NULL,
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
-     "spin for at most that many microseconds before sleeping, less where it does not pay; 0: "
-     "sleep at once (the library's default)"},
+     "spin for at most that many microseconds before sleeping, less where it does not pay; 0 "
+     "sleeps at once (500, the library's default)"},
     {"zero-copy", NULL, OPTION_FLAG, FOR_ALL, FIELD(zero_copy), 0, 0, NULL,
      "send without a copy where the network card and the kernel can (not on loopback)"},
     {"cipher", "NAME", OPTION_CIPHER, FOR_ALL | FOR_LIMIT, FIELD(cipher), 0, 0, NULL,

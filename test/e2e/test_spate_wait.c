@@ -56,8 +56,10 @@ static void a_wait_ends_at_its_time(void **state)
             assert_true(pw_now_ns() - start_ns >= 5 * MS);
             assert_true(spate_shard_now_ns(w->server.shard) >= start_ns + 5 * MS);
             calls = syscalls_of(&w->server) - calls;
-            if (modes[i] == 0 || !is_mmsg())
-                assert_int_equal(calls, modes[i] == SPATE_FOREVER ? 0 : 1);
+            if (modes[i] == 0)
+                assert_int_equal(calls, 1);
+            else if (!is_mmsg()) /* one that spins for a while may be kept from its sleep */
+                assert_in_range(calls, 0, modes[i] == SPATE_FOREVER ? 0 : 1);
         }
         pw_destroy(w);
     }
@@ -93,6 +95,43 @@ static void a_wait_ends_when_a_timer_is_due(void **state)
         }
         assert_true(is_closed);
         assert_true(pw_now_ns() - start_ns < 5000 * MS);
+        pw_destroy(w);
+    }
+}
+
+static void configure_one_slot(struct spate_config *config)
+{
+    configure(config);
+    config->transmit_slots = 1;
+    config->idle_timeout_ns = 10000 * MS;
+}
+
+static bool is_all_there(const struct pw_end *end)
+{
+    return end->fin_count > 0;
+}
+
+/* The completion of a send is what is waited for then, in a wait like any other. */
+static void a_wait_for_a_transmit_slot_ends_with_it(void **state)
+{
+    (void)state;
+    static uint8_t data[300000];
+    for (size_t i = 0; i < QT_COUNT(modes); i++) {
+        spin_ns = modes[i];
+        struct pw *w = pw_create(
+            &(struct pw_config){.server = configure_one_slot, .client = configure_one_slot});
+        struct spate_conn *conn = pw_connected(w);
+        uint64_t id;
+        assert_int_equal(spate_stream_open(conn, true, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, data, sizeof(data), true, 0), 0);
+        uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+        while (!is_all_there(&w->server) && pw_now_ns() < end_ns) {
+            pw_wait(&w->client, MS);
+            pw_wait(&w->server, 0);
+        }
+        assert_true(is_all_there(&w->server));
+        assert_int_equal(w->server.bytes_in, sizeof(data));
+        assert_in_range(pw_stats(&w->client).turns, 1, 5000);
         pw_destroy(w);
     }
 }
@@ -148,8 +187,12 @@ static void a_wait_ends_when_another_thread_calls(void **state)
 /* ThreadSanitizer's runtime calls handlers later: at a call that it knows. */
 static void need_prompt_signals(void)
 {
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__)
     skip();
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    skip();
+#endif
 #endif
 }
 
@@ -329,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_wait_ends_at_its_time),
         cmocka_unit_test(a_loop_that_polls_makes_no_calls),
         cmocka_unit_test(a_wait_ends_when_a_timer_is_due),
+        cmocka_unit_test(a_wait_for_a_transmit_slot_ends_with_it),
         cmocka_unit_test(a_wait_ends_when_another_thread_calls),
         cmocka_unit_test(a_signal_ends_a_turn_without_end),
         cmocka_unit_test(a_handler_may_wake_its_own_shard),

@@ -170,13 +170,13 @@ static void count(struct pw_end *end, const struct spate_event *event)
     }
 }
 
-static void turn(struct pw_end *end)
+void pw_wait(struct pw_end *end, uint64_t wait_ns)
 {
     struct spate_event events[32];
     uint32_t event_count;
     if (end->engine == NULL)
         return;
-    int result = spate_shard_turn(end->shard, 0);
+    int result = spate_shard_turn(end->shard, wait_ns);
     if (result < 0)
         fail_msg("%s: the turn gave %d", end->name, result);
     while ((event_count = spate_shard_events(end->shard, events, QT_COUNT(events))) > 0) {
@@ -192,8 +192,8 @@ static void turn(struct pw_end *end)
 
 void pw_turn(struct pw *w)
 {
-    turn(&w->server);
-    turn(&w->client);
+    pw_wait(&w->server, 0);
+    pw_wait(&w->client, 0);
 }
 
 void pw_until(struct pw *w, bool (*is_done)(struct pw *w))

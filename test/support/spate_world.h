@@ -68,6 +68,8 @@ struct spate_conn *pw_connect(struct pw *w);
 /* .. and sees it through on both sides. */
 struct spate_conn *pw_connected(struct pw *w);
 
+/* One turn of an end, if it exists; hands out the events. */
+void pw_wait(struct pw_end *end, uint64_t wait_ns);
 /* One turn of each end that exists, without a wait; hands out the events. */
 void pw_turn(struct pw *w);
 /* Turns until `is_done` says so. */

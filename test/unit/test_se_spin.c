@@ -170,7 +170,7 @@ static void a_probe_finds_a_peer_that_spins_only_briefly(void **state)
     assert_in_range(slow_trips(&pair, 1000), 0, 10);
 }
 
-/* .. and where there is nothing to be found, looking for it costs little. */
+/* Where a probe finds nothing, probing costs little. */
 static void a_peer_that_always_sleeps_costs_few_probes(void **state)
 {
     (void)state;
@@ -234,8 +234,25 @@ static void frequent_requests_are_spun_for(void **state)
     }
 }
 
-/* --- what any decision may cost
- * ------------------------------------------------------------------- */
+/* A probe is bounded too, where the limit is not. */
+static void a_large_limit_does_not_keep_an_idle_shard_awake(void **state)
+{
+    (void)state;
+    static const uint64_t limits_ns[] = {100 * SB_MS, 10 * SB_S, SB_NEVER - 1};
+    for (size_t i = 0; i < QT_COUNT(limits_ns); i++) {
+        struct shard shard;
+        shard_init(&shard, &virtual_cpu, limits_ns[i]);
+        uint64_t now_ns = 0;
+        for (uint32_t wait = 0; wait < 3000; wait++)
+            now_ns = wait_for(&shard, now_ns, now_ns + 400 * SB_US);
+        shard.bill = (struct bill){0};
+        for (uint32_t wait = 0; wait < 100; wait++)
+            now_ns = wait_for(&shard, now_ns, now_ns + 10 * SB_S);
+        assert_true(shard.bill.cpu_ns <= 64 * SB_MS);
+    }
+}
+
+/* --- what any decision may cost ---------------------------------------------------------- */
 
 /* Waits of one length, then of another: with the price in it, the bill is at most twice that of who
  * knew the lengths, and a constant for learning. */
@@ -318,8 +335,7 @@ static void a_timer_that_is_due_before_a_sleep_could_end_is_spun_for(void **stat
                      0);
 }
 
-/* --- other threads on the CPU
- * ---------------------------------------------------------------------- */
+/* --- other threads on the CPU --- */
 
 static uint64_t window_at(struct se_spin *spin, uint64_t now_ns)
 {
@@ -386,8 +402,7 @@ static void one_long_pause_ends_it_for_a_moment_only(void **state)
     assert_true(window_at(&spin, SB_S + 100 * SB_MS) > 0);
 }
 
-/* --- bounds
- * ------------------------------------------------------------------------------------------ */
+/* --- bounds --- */
 
 static void the_two_extremes_never_change_their_mind(void **state)
 {
@@ -462,6 +477,7 @@ int main(void)
         cmocka_unit_test(frequent_requests_are_spun_for),
         cmocka_unit_test(no_length_of_waits_costs_more_than_twice_the_best),
         cmocka_unit_test(an_idle_shard_sleeps),
+        cmocka_unit_test(a_large_limit_does_not_keep_an_idle_shard_awake),
         cmocka_unit_test(a_loop_of_short_turns_spins_once),
         cmocka_unit_test(a_timer_that_is_due_before_a_sleep_could_end_is_spun_for),
         cmocka_unit_test(a_shared_cpu_ends_the_spinning_for_longer_each_time),

@@ -92,9 +92,12 @@ struct spate_config {
  *                  many nanoseconds.  The default is 500,000.
  *
  * An adaptive shard measures what a sleep costs on this machine (for the first time in the first
- * turn, which takes about a millisecond for it) and remembers how long its waits have been.  It
- * spins for short waits and sleeps for long ones: busy connections get the latency of
- * SPATE_FOREVER, and an idle shard takes no CPU.  Where other threads want its CPU, because they
+ * turn or in spate_engine_start(), which take about a millisecond longer for it) and remembers how
+ * long its waits have been.  It spins for short waits and sleeps for long ones: busy connections
+ * get the latency of SPATE_FOREVER, and an idle shard takes no CPU.  As a peer may wait for the
+ * answer, a sleep counts as six times what it costs: a shard whose waits are some tens of
+ * microseconds long may take a whole CPU.  Where CPU matters more than latency, choose a smaller
+ * spin_ns.  Where other threads want its CPU, because they
  * are pinned to it or because the container has less than a CPU, it notices that and sleeps.
  *
  * The setting holds for spate_shard_turn() and for the engine's threads.  A spinning turn makes no
@@ -220,8 +223,8 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  *
  * A signal whose handler runs while the turn sleeps ends the turn.  While the turn spins nothing
  * tells it of a signal, but it ends soon: within 10 ms if it never sleeps (spin_ns); before it goes
- * to sleep if it is adaptive and `wait_ns` is SPATE_FOREVER.  So a handler may set a flag that the
- * program looks at between two turns.  A signal that comes after that look and before the turn
+ * to sleep if it is adaptive and `wait_ns` is SPATE_FOREVER; at its time if `wait_ns` is finite.
+ * So a handler may set a flag that the program looks at between two turns.  A signal that comes after that look and before the turn
  * waits ends nothing: for that the handler must also call spate_shard_wake().
  *
  * Returns the number of events that wait (0 after a signal, and possibly before `wait_ns` is
@@ -234,8 +237,8 @@ SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret,
                                       uint32_t count_max);
 
-/* Ends the wait of the shard's turn: the wait in progress or else the next one.  It is
- * async-signal-safe and leaves errno alone.  Threads: any, and signal handlers. */
+/* Ends the wait of the turn in progress, or else that of the next turn, even if that one would not
+ * have waited.  It is async-signal-safe and leaves errno alone.  Threads: any, and signal handlers. */
 SPATE_API void spate_shard_wake(struct spate_shard *shard);
 
 /* The shard's clock: what `now` was at the start of the turn's receive.  Threads: shard. */

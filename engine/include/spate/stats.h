@@ -51,7 +51,7 @@ struct spate_shard_stats {
     uint64_t acks_in;
     uint64_t acks_out;
     uint64_t sleeps;            /* waits in which the shard went to sleep */
-    uint64_t spun_ns;           /* time that it spun, waiting: see spin_ns of spate_config */
+    uint64_t spun_ns;           /* spent spinning in waits: see spin_ns of spate_config */
 };
 
 /* Writes the first `size` bytes of what spate_shard_stats() writes, and zeroes for what this
