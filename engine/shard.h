@@ -102,6 +102,7 @@ struct spate_shard {
     struct se_spin spin;
     uint64_t waited_trains; /* send.counts.trains at the last wait */
     bool is_wait_cut;       /* the last wait ended, and nothing had come */
+    uint64_t timer_slack_ns; /* that time-outs of sleeps are late by design */
     long preempted_count;   /* ru_nivcsw of getrusage() when last asked */
 
     struct se_admit admit;

@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "engine/clock.h"
@@ -119,10 +120,17 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
 
 /* --- sleeping ------------------------------------------------------------------------------ */
 
+/* Returns how late a sleep ended that should have ended at `until_ns`, without what the kernel adds
+ * to the time-outs of epoll on purpose, and not to other wake-ups. */
+static uint64_t lateness_ns(const struct spate_shard *shard, uint64_t until_ns, uint64_t now_ns)
+{
+    return SB_MAX(sb_time_since(now_ns, sb_time_add(until_ns, shard->timer_slack_ns)), 1);
+}
+
 /* A short sleep whose time was up shows how late sleeps end. */
 static void measure_lateness(struct spate_shard *shard, uint64_t start_ns, uint64_t until_ns)
 {
-    uint64_t late_ns = sb_time_since(shard->now_ns, until_ns);
+    uint64_t late_ns = lateness_ns(shard, until_ns, shard->now_ns);
     if (shard->now_ns >= until_ns && until_ns - start_ns <= MEASURED_SLEEP_NS &&
         late_ns <= LATE_NS_MAX)
         se_spin_measure(&shard->spin, 0, late_ns);
@@ -190,6 +198,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
         shard->now_ns = se_clock_now_ns();
     }
     result.end_ns = shard->now_ns;
+    result.is_call = is_called(shard);
     result.is_timeup = shard->now_ns >= until_ns;
     shard->is_wait_cut = !result.has_work;
     se_spin_end(&shard->spin, &result);
@@ -242,18 +251,22 @@ void se_shard_calibrate(struct spate_shard *shard)
     if (!se_spin_is_adaptive(&shard->spin))
         return;
     (void)take_preemption(shard); /* what was before does not count */
+    int slack_ns = prctl(PR_GET_TIMERSLACK);
+    if (su_ring_backend(&shard->ring) == SU_BACKEND_MMSG && slack_ns > 0)
+        shard->timer_slack_ns = (uint64_t)slack_ns;
     for (uint32_t i = 0; i < CALIBRATION_SLEEPS; i++) {
         uint64_t start_ns = se_clock_now_ns();
         uint64_t start_cpu_ns = se_clock_thread_cpu_ns();
         int error = su_ring_enter(&shard->ring, CALIBRATION_SLEEP_NS);
         uint64_t used_ns = se_clock_thread_cpu_ns() - start_cpu_ns;
-        uint64_t slept_ns = se_clock_now_ns() - start_ns;
+        uint64_t end_ns = se_clock_now_ns();
+        uint64_t until_ns = start_ns + CALIBRATION_SLEEP_NS;
         if (error != 0 || su_ring_is_ready(&shard->ring))
             break; /* the first turn sees to it */
-        if (slept_ns < CALIBRATION_SLEEP_NS)
+        if (end_ns < until_ns)
             continue; /* a signal */
         insert_sorted(cpu_ns, count, used_ns);
-        insert_sorted(late_ns, count, slept_ns - CALIBRATION_SLEEP_NS);
+        insert_sorted(late_ns, count, lateness_ns(shard, until_ns, end_ns));
         count++;
     }
     if (count > CALIBRATION_RANK)

@@ -254,8 +254,9 @@ void se_spin_end(struct se_spin *spin, const struct se_wait_result *result)
     /* What ended a sleep came before the sleep ended. */
     if (result->has_work && result->has_slept)
         waited_ns = SB_MAX(sb_time_since(waited_ns, spin->sleep_late_ns), result->spun_ns);
+    bool is_long = result->is_call && waited_ns > se_spin_cost_ns(spin);
     if (result->has_work)
-        remember(past, waited_ns);
+        remember(past, is_long ? SB_NEVER : waited_ns);
     else if (result->is_timeup && !is_resumed && waited_ns > se_spin_cost_ns(spin))
         remember(past, SB_NEVER); /* how long it would have been is not known */
     if (past->unseen >= CHOOSE_INTERVAL)

@@ -20,7 +20,8 @@
  * The shard spins for twice the cheapest window (the longest, if several are), so that a wait that
  * is a little longer than usual is not missed, and never for longer than SE_SPIN_WINDOW times the
  * cost of a sleep.  That bound alone keeps what a wait costs below twice the least that it could
- * have cost, whatever the waits are like (ski rental).  Waits after something
+ * have cost, whatever the waits are like (ski rental).  Waits that calls of other threads end
+ * count only if they were shorter than a sleep costs.  Waits after something
  * was sent, for which an answer or an ACK is due, and waits after nothing was sent are kept apart.
  *
  * Four rules bound this:
@@ -92,6 +93,7 @@ struct se_wait_result {
     uint64_t spun_ns; /* part of the wait */
     bool has_slept;
     bool has_work;  /* a completion or a call ended it */
+    bool is_call;   /* a call of another thread did: nobody is known to wait for an answer */
     bool is_timeup; /* its time did */
 };
 

@@ -294,6 +294,37 @@ static void an_idle_shard_sleeps(void **state)
     }
 }
 
+/* Nobody is known to wait for the answer. */
+static void calls_of_other_threads_are_spun_for_if_they_come_soon(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t wait_ns;
+        bool spins;
+    } rows[] = {{10 * SB_US, true}, {40 * SB_US, true}, {60 * SB_US, false}, {SB_MS, false}};
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        struct se_spin spin;
+        se_spin_init(&spin, LIMIT_NS, 0);
+        se_spin_calibrate(&spin, virtual_cpu.cpu_ns, virtual_cpu.late_ns);
+        uint64_t now_ns = 0;
+        uint64_t window_ns = 0;
+        for (uint32_t wait = 0; wait < 1000; wait++) {
+            window_ns = se_spin_begin(&spin, SE_WAIT_QUIET, false, now_ns, SB_NEVER);
+            struct se_wait_result result = {
+                .end_ns = now_ns + rows[i].wait_ns,
+                .spun_ns = SB_MIN(window_ns, rows[i].wait_ns),
+                .has_slept = window_ns < rows[i].wait_ns,
+                .has_work = true,
+                .is_call = true,
+            };
+            result.end_ns += result.has_slept ? virtual_cpu.late_ns : 0;
+            se_spin_end(&spin, &result);
+            now_ns = result.end_ns + SB_US;
+        }
+        assert_int_equal(window_ns >= rows[i].wait_ns, rows[i].spins);
+    }
+}
+
 /* Timers alone end its waits, and a program that turns with short waits resumes them. */
 static void a_loop_of_short_turns_spins_once(void **state)
 {
@@ -477,6 +508,7 @@ int main(void)
         cmocka_unit_test(frequent_requests_are_spun_for),
         cmocka_unit_test(no_length_of_waits_costs_more_than_twice_the_best),
         cmocka_unit_test(an_idle_shard_sleeps),
+        cmocka_unit_test(calls_of_other_threads_are_spun_for_if_they_come_soon),
         cmocka_unit_test(a_large_limit_does_not_keep_an_idle_shard_awake),
         cmocka_unit_test(a_loop_of_short_turns_spins_once),
         cmocka_unit_test(a_timer_that_is_due_before_a_sleep_could_end_is_spun_for),

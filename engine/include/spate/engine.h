@@ -224,8 +224,9 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  * A signal whose handler runs while the turn sleeps ends the turn.  While the turn spins nothing
  * tells it of a signal, but it ends soon: within 10 ms if it never sleeps (spin_ns); before it goes
  * to sleep if it is adaptive and `wait_ns` is SPATE_FOREVER; at its time if `wait_ns` is finite.
- * So a handler may set a flag that the program looks at between two turns.  A signal that comes after that look and before the turn
- * waits ends nothing: for that the handler must also call spate_shard_wake().
+ * So a handler may set a flag that the program looks at between two turns.  A signal that comes
+ * after that look and before the turn waits ends nothing: for that the handler must also call
+ * spate_shard_wake().
  *
  * Returns the number of events that wait (0 after a signal, and possibly before `wait_ns` is
  * over), or a negative errno of the ring, after which the shard is dead.  The first call binds the
@@ -238,7 +239,8 @@ SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_ev
                                       uint32_t count_max);
 
 /* Ends the wait of the turn in progress, or else that of the next turn, even if that one would not
- * have waited.  It is async-signal-safe and leaves errno alone.  Threads: any, and signal handlers. */
+ * have waited.  It is async-signal-safe and leaves errno alone.
+ * Threads: any, and signal handlers. */
 SPATE_API void spate_shard_wake(struct spate_shard *shard);
 
 /* The shard's clock: what `now` was at the start of the turn's receive.  Threads: shard. */
