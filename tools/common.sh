@@ -5,6 +5,7 @@
 export LC_ALL=C.UTF-8 # the words of apt and pkg-config are read
 
 SPATE_CACHE=${SPATE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/spate}
+[[ $SPATE_CACHE = /* ]] || SPATE_CACHE=$PWD/$SPATE_CACHE
 
 # What every build needs; perl and xz for what deps.sh may have to build.
 BUILD_PACKAGES=(build-essential meson ninja-build pkgconf python3 perl xz-utils)
@@ -25,6 +26,11 @@ die() {
 
 # shellcheck source=tools/progress.sh
 . "$(dirname "${BASH_SOURCE[0]}")/progress.sh"
+
+# The path goes into PKG_CONFIG_PATH, makefiles and apt's configuration.
+case $SPATE_CACHE in
+    *[[:space:]:]*) die "SPATE_CACHE must have no white space and no ':' in it: '$SPATE_CACHE'" ;;
+esac
 
 is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
@@ -101,6 +107,11 @@ install_packages() {
     local first_error=
     APT_LOG=$(mktemp)
     ! apt_get "${install[@]}" "$@" || { rm -f "$APT_LOG"; return 0; }
+    if [[ $APT_ERROR = *'dpkg was interrupted'* ]]; then
+        say 'finishing what an interrupted run has left: dpkg --configure -a'
+        DEBIAN_FRONTEND=noninteractive dpkg --configure -a >"$APT_LOG" 2>&1 </dev/null 9>&- ||
+            say "dpkg: $(tail -n 1 "$APT_LOG")"
+    fi
     # A broken repository of another vendor must not stop the others.
     apt_get update || say "apt-get update: $APT_ERROR"
     pins=$(mktemp)
@@ -144,13 +155,17 @@ need_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         # shellcheck disable=SC2046 # one word a package
-        mapfile -t missing < <(missing_of "$@" $(offered_packages))
-        die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
+        mapfile -t missing < <(missing_of "$@" $(offered_packages) | sort -u)
+        die "missing packages; as root: apt-get update && apt-get install" \
+            "--no-install-recommends ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    install_packages "${missing[@]}" || die "apt-get cannot install ${missing[*]}: $APT_ERROR;" \
-        "if the mirror is being updated, try again later, or with another mirror in" \
-        "/etc/apt/sources.list or /etc/apt/sources.list.d"
+    install_packages "${missing[@]}" && return 0
+    if [[ $APT_ERROR = *'Failed to fetch'* ]]; then
+        APT_ERROR+='; if the mirror is being updated, try again later, or with another mirror in'
+        APT_ERROR+=' /etc/apt/sources.list or /etc/apt/sources.list.d'
+    fi
+    die "apt-get cannot install ${missing[*]}: $APT_ERROR"
 }
 
 # configure DIR OPTION...: makes DIR a meson build folder with these options and the
@@ -165,7 +180,12 @@ configure() {
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then
         return 0
     fi
-    [ ! -f "$dir/build.ninja" ] || set -- --wipe "$@"
+    # Not "meson setup --wipe": it would keep the options of before.
+    if [ -f "$dir/.configured" ]; then
+        rm -rf "$dir"
+    elif [ -f "$dir/build.ninja" ]; then
+        die "$dir was not made by these scripts: remove it, or name another folder"
+    fi
     PKG_CONFIG_PATH=$deps${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} \
         meson setup "$@" "$dir" "$here/.." >&2 || die "meson cannot set up $dir"
     printf '%s\n' "$wanted" >"$dir/.configured"

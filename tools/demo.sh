@@ -34,6 +34,9 @@ while [ "$#" -gt 0 ]; do
     shift 2
 done
 
+awk -v s="$seconds" 'BEGIN { exit !(s ~ /^[0-9]+([.][0-9]+)?$/ && s >= 0.01) }' ||
+    die "--seconds wants a number from 0.01, not '$seconds'"
+
 "$here/build.sh" "$build"
 bench=$build/bench/load/spate-bench
 [ -x "$bench" ] || die "the build has made no $bench"

@@ -27,7 +27,8 @@ Prints the PKG_CONFIG_PATH under which liburing >= 2.9 and OpenSSL >= 3.5.2 are 
 empty line if the system's are new enough.  Builds what is too old, once, in
 \${SPATE_CACHE:-\${XDG_CACHE_HOME:-~/.cache}/spate} (here: $SPATE_CACHE).
 
-  --refresh   build again, from the newest source packages that the mirror holds
+  --refresh   build again, from the newest source packages that the mirror holds; exits with 1
+              where it names newer ones that it does not deliver
 
 $(by_hand)
 
@@ -39,13 +40,15 @@ END
 # Prints what a person can do without a mirror.
 by_hand() {
     cat <<END
-Without a mirror: put source packages (openssl_3.5.*.dsc, liburing_2.9*.dsc and the files that
-each names) or upstream archives (openssl-3.5.*.tar.gz, liburing-2.9*.tar.gz) into
+To build from other sources than a mirror's: put source packages (openssl_3.5.*.dsc,
+liburing_2.9*.dsc and the files that each names) or upstream archives (openssl-3.5.*.tar.gz,
+liburing-2.9*.tar.gz) into
 $SPATE_CACHE/sources
 END
 }
 
 refresh=no
+stale=0 # the exit status: 1 where a refresh did not get the newest
 for arg; do
     case $arg in
         --refresh) refresh=yes ;;
@@ -203,6 +206,7 @@ provide() {
         if [ "$way" = fetched ] && ! is_debian; then
             failed "$name: there is no apt on this machine"
         elif "build_$way" "$name"; then
+            provided_by=$way
             return 0
         fi
     done
@@ -213,6 +217,21 @@ provide() {
         say "only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
     by_hand >&2
     die "or try again later: a mirror that is being updated is whole again soon.  Log: $log"
+}
+
+# Says what a refresh of library $1 has changed; $2 is what it was built from before.  Sets "stale"
+# to 1 where it may not be what the mirrors name as the newest.
+refreshed() {
+    local now
+    now=$(cat "$(cached_in "$1")/built-from")
+    say "$1: was $2, is now $now"
+    if [ "$provided_by" != fetched ]; then
+        say "$1: no mirror has delivered it, so this may be old: run it again later"
+        stale=1
+    elif [ "${#tried[@]}" -gt 0 ]; then
+        say "$1: the mirror names newer versions that it does not deliver: run it again later"
+        stale=1
+    fi
 }
 
 # What of the two the system does not have new enough.
@@ -261,7 +280,9 @@ if [ "$refresh" = no ] && [ -z "$(still_missing)" ]; then
 fi
 
 # From here on something must be installed or built: one at a time.
-mkdir -p "$SPATE_CACHE"
+if ! mkdir -p "$SPATE_CACHE" 2>/dev/null || [ ! -w "$SPATE_CACHE" ]; then
+    die "cannot write to $SPATE_CACHE: set SPATE_CACHE to a folder of yours"
+fi
 exec 9>"$SPATE_CACHE/lock"
 if ! flock --nonblock 9; then
     say "waiting for another run that builds in $SPATE_CACHE"
@@ -285,7 +306,10 @@ if [ -n "$names" ]; then
     rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
     work=$(mktemp -d "$SPATE_CACHE/work.XXXXXX")
     for name in $names; do
+        before=$(cat "$(cached_in "$name")/built-from" 2>/dev/null) || before=nothing
         provide "$name"
+        [ "$refresh" = no ] || refreshed "$name" "$before"
     done
 fi
 print_result
+[ "$stale" -eq 0 ]

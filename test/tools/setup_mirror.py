@@ -157,7 +157,7 @@ class MirrorInMotion(SetupTest):
         self.assert_built(done, openssl=V3)
         self.assert_failed_line(done, f'openssl {V3}', 'damaged')
 
-    def test_refresh_takes_what_is_newer_now_and_keeps_the_old_one_otherwise(self):
+    def test_refresh_takes_what_is_newer_now_and_says_so_otherwise(self):
         self.main.publish()
         self.security.publish()
         self.run_deps()
@@ -166,8 +166,17 @@ class MirrorInMotion(SetupTest):
         self.assert_built(self.run_deps(), openssl=V3)
         self.assert_built(self.run_deps('--refresh'), openssl='3.5.10-1')
         self.assertEqual(list((self.cache / 'download').glob('openssl_3.5.9*')), [])
+        dsc = self.main.add('trixie', 'openssl', '3.5.11-1')
+        self.main.publish()
+        dsc.unlink()
+        done = self.run_deps('--refresh')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('openssl: was openssl_3.5.10-1.dsc, is now openssl_3.5.10-1.dsc', done.stderr)
+        self.assertIn('openssl: the mirror names newer versions', done.stderr)
         shutil.rmtree(self.root / 'www')
-        self.assert_built(self.run_deps('--refresh'), openssl='3.5.10-1')
+        done = self.run_deps('--refresh')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('openssl: no mirror has delivered it', done.stderr)
 
 
 class Suites(SetupTest):

@@ -159,10 +159,22 @@ class Packages(SetupTest):
         self.assert_built(done, liburing='2.9-1', openssl='3.5.8-1')
         self.assertRegex(done.stderr, r'deps\.sh: cannot install .*libssl-dev')
 
+    def test_what_an_interrupted_dpkg_has_left_is_finished(self):
+        self.add_three()
+        self.publish()
+        (self.root / 'dpkg/updates/0001').write_text(
+            'Package: left\nStatus: install ok unpacked\nVersion: 1\nArchitecture: all\n'
+            'Maintainer: Nobody <nobody@example.org>\nDescription: for a test\n')
+        done = self.need('libx')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('dpkg --configure -a', done.stderr)
+        self.assertIn('libx 1:3.5.9-1', self.installed())
+
     def test_a_package_that_nobody_has_is_named(self):
         self.publish()
         done = self.need('no-such-package')
         self.assertEqual(done.returncode, 1)
+        self.assertNotIn('mirror', done.stderr)
         self.assertIn('Unable to locate package no-such-package', done.stderr)
 
 
