@@ -287,9 +287,15 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
         SE_SIZE_THROUGH(struct spate_handlers, user),
         sizeof(struct spate_handlers),
     };
-    int result = se_sized_take(&shape, handlers, &engine->handlers, error);
+    struct spate_handlers own = {.size = sizeof(own)};
+    int result = se_sized_take(&shape, handlers, &own, error);
     if (result != 0)
         return result;
+    if (own.on_events == NULL) {
+        se_error_set(error, "on_events is NULL");
+        return -EINVAL;
+    }
+    engine->handlers = own;
     engine->was_started = true;
     result = start_threads(engine, error);
     for (uint32_t i = 0; i < engine->thread_count; i++) {

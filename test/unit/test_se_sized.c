@@ -117,6 +117,15 @@ static int give_client_options(const void *given, struct spate_error *error)
     return result;
 }
 
+static void no_events(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
+                      void *user)
+{
+    (void)shard;
+    (void)events;
+    (void)count;
+    (void)user;
+}
+
 static int give_handlers(const void *given, struct spate_error *error)
 {
     struct spate_config config;
@@ -129,6 +138,7 @@ static int give_handlers(const void *given, struct spate_error *error)
     if (result == -EINVAL || result == -E2BIG) { /* which must not count as a start */
         struct spate_handlers handlers;
         spate_handlers_init(&handlers);
+        handlers.on_events = no_events;
         assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
     }
     spate_engine_destroy(engine);
@@ -177,7 +187,9 @@ static void fill_client_options(void *ret)
 
 static void fill_handlers(void *ret)
 {
-    spate_handlers_init(ret);
+    struct spate_handlers *handlers = ret;
+    spate_handlers_init(handlers);
+    handlers->on_events = no_events;
 }
 
 static void fill_self_signed(void *ret)
@@ -273,6 +285,16 @@ static void a_struct_that_nobody_initialised_is_refused(void **state)
         assert_int_equal(s->give(NULL, &error), -EINVAL);
         assert_non_null(strstr(error.text, "is NULL"));
     }
+}
+
+static void handlers_without_on_events_are_refused(void **state)
+{
+    (void)state;
+    struct spate_error error = {""};
+    struct spate_handlers handlers;
+    spate_handlers_init(&handlers);
+    assert_int_equal(give_handlers(&handlers, &error), -EINVAL);
+    assert_string_equal(error.text, "on_events is NULL");
 }
 
 static void an_older_program_gets_only_the_defaults_that_it_has_room_for(void **state)
@@ -387,6 +409,7 @@ int main(void)
         cmocka_unit_test(every_struct_may_be_older_as_long_as_it_has_the_first_fields),
         cmocka_unit_test(every_struct_may_be_newer_as_long_as_the_rest_is_zero),
         cmocka_unit_test(a_struct_that_nobody_initialised_is_refused),
+        cmocka_unit_test(handlers_without_on_events_are_refused),
         cmocka_unit_test(an_older_program_gets_only_the_defaults_that_it_has_room_for),
         cmocka_unit_test(counters_of_a_shard_come_in_the_size_that_is_asked_for),
         cmocka_unit_test(capabilities_come_in_entries_of_the_size_that_is_asked_for),

@@ -182,7 +182,7 @@ struct spate_handlers {
     /* On the shard's thread before its first turn: listen and connect here.  Non-zero
      * makes spate_engine_start() fail with it.  May be NULL. */
     int (*on_start)(struct spate_shard *shard, void *user);
-    /* On the shard's thread, with 1 to 256 events. */
+    /* On the shard's thread, with 1 to 256 events.  Required. */
     void (*on_events)(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
                       void *user);
     /* On the shard's thread behind its last turn.  May be NULL. */
@@ -199,8 +199,9 @@ static inline void spate_handlers_init(struct spate_handlers *handlers)
 
 /* Starts one thread a shard and returns when all have run on_start.  Once in an engine's life.
  * Returns 0, what on_start returned, or -EBUSY (it was started before), -EAGAIN (no thread to
- * be had), -EINVAL (a CPU that cannot be used, or `handlers` was not initialised), -E2BIG (a field
- * is set that this library is too old to know).  Threads: one that is not the engine's. */
+ * be had), -EINVAL (a CPU that cannot be used, on_events is NULL, or `handlers` was not
+ * initialised), -E2BIG (a field is set that this library is too old to know).  After -EINVAL or
+ * -E2BIG for `handlers` it may be called again.  Threads: one that is not the engine's. */
 SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
                                  struct spate_error *error);
 
