@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What must not change while the library is libspate.so.0.
+/* What must not change while the library is libspate.so.0: a change does not compile.
  *
  * Events and slices are handed out in arrays, some of them millions of times a second, so they
  * have no size member: their layout is frozen instead.  A later fact about an event that does
- * not fit into the 56 bytes of its union is reached through a pointer in it.  For structs that may
- * grow see engine/sized.h. */
+ * not fit into the 56 bytes of its union is reached through a pointer in it.
+ *
+ * Other structs grow at their end (engine/sized.h).  What they have stays where it is and as large
+ * as it is.  A new field or enumerator gets its line here in the release that brings it;
+ * test/unit/test_public_api.py asks for it. */
 
 #include <spate/spate.h>
 
@@ -12,6 +15,10 @@
 #if __SIZEOF_POINTER__ == 8
 #define FROZEN_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "frozen")
 #define FROZEN(type, member, at) _Static_assert(offsetof(type, member) == (at), "frozen")
+#define FROZEN_FIELD(type, member, at, bytes) \
+    _Static_assert(offsetof(type, member) == (at) && \
+                   sizeof(((type *)0)->member) == (bytes), "frozen")
+#define FROZEN_VALUE(name, value) _Static_assert((name) == (value), "frozen")
 /* clang-format off */
 
 FROZEN_SIZE(struct spate_error, 256);
@@ -53,11 +60,175 @@ FROZEN(struct spate_event, u.error, 40);
 FROZEN(struct spate_event, u.is_uni, 40);
 FROZEN(struct spate_event, u.close, 40);
 
-/* Where these structs grow, their size comes first. */
-FROZEN(struct spate_config, size, 0);
-FROZEN(struct spate_tls_options, size, 0);
-FROZEN(struct spate_self_signed_options, size, 0);
-FROZEN(struct spate_handlers, size, 0);
+/* Structs that grow: their size comes first, or goes along with the call. */
+FROZEN_FIELD(struct spate_config, size, 0, 8);
+FROZEN_FIELD(struct spate_config, shard_count, 8, 4);
+FROZEN_FIELD(struct spate_config, cpus, 16, 8);
+FROZEN_FIELD(struct spate_config, backend, 24, 4);
+FROZEN_FIELD(struct spate_config, crypto, 28, 4);
+FROZEN_FIELD(struct spate_config, conns_max, 32, 4);
+FROZEN_FIELD(struct spate_config, handshakes_max, 36, 4);
+FROZEN_FIELD(struct spate_config, memory_bytes_max, 40, 8);
+FROZEN_FIELD(struct spate_config, receive_slots, 48, 4);
+FROZEN_FIELD(struct spate_config, transmit_slots, 52, 4);
+FROZEN_FIELD(struct spate_config, socket_buffer_bytes, 56, 4);
+FROZEN_FIELD(struct spate_config, idle_timeout_ns, 64, 8);
+FROZEN_FIELD(struct spate_config, handshake_timeout_ns, 72, 8);
+FROZEN_FIELD(struct spate_config, ack_delay_ns_max, 80, 8);
+FROZEN_FIELD(struct spate_config, datagram_size_max, 88, 4);
+FROZEN_FIELD(struct spate_config, stream_window_bytes, 96, 8);
+FROZEN_FIELD(struct spate_config, stream_window_bytes_max, 104, 8);
+FROZEN_FIELD(struct spate_config, conn_window_bytes, 112, 8);
+FROZEN_FIELD(struct spate_config, conn_window_bytes_max, 120, 8);
+FROZEN_FIELD(struct spate_config, streams_bidi_max, 128, 4);
+FROZEN_FIELD(struct spate_config, streams_uni_max, 132, 4);
+FROZEN_FIELD(struct spate_config, streams_local_max, 136, 4);
+FROZEN_FIELD(struct spate_config, spin_ns, 144, 8);
+FROZEN_FIELD(struct spate_config, pacing, 152, 1);
+FROZEN_FIELD(struct spate_config, ecn, 153, 1);
+FROZEN_FIELD(struct spate_config, zero_copy, 154, 1);
+FROZEN_FIELD(struct spate_config, gso, 155, 1);
+
+FROZEN_FIELD(struct spate_handlers, size, 0, 8);
+FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
+FROZEN_FIELD(struct spate_handlers, on_events, 16, 8);
+FROZEN_FIELD(struct spate_handlers, on_stop, 24, 8);
+FROZEN_FIELD(struct spate_handlers, user, 32, 8);
+
+FROZEN_FIELD(struct spate_tls_options, size, 0, 8);
+FROZEN_FIELD(struct spate_tls_options, cert_file, 8, 8);
+FROZEN_FIELD(struct spate_tls_options, key_file, 16, 8);
+FROZEN_FIELD(struct spate_tls_options, cert_pem, 24, 8);
+FROZEN_FIELD(struct spate_tls_options, key_pem, 32, 8);
+FROZEN_FIELD(struct spate_tls_options, ca_file, 40, 8);
+FROZEN_FIELD(struct spate_tls_options, ca_pem, 48, 8);
+FROZEN_FIELD(struct spate_tls_options, insecure, 56, 1);
+FROZEN_FIELD(struct spate_tls_options, client_auth, 60, 4);
+FROZEN_FIELD(struct spate_tls_options, alpn, 64, 8);
+FROZEN_FIELD(struct spate_tls_options, alpn_count, 72, 8);
+FROZEN_FIELD(struct spate_tls_options, ciphers, 80, 4);
+FROZEN_FIELD(struct spate_tls_options, keylog_file, 88, 8);
+
+FROZEN_FIELD(struct spate_self_signed_options, size, 0, 8);
+FROZEN_FIELD(struct spate_self_signed_options, key_type, 8, 4);
+FROZEN_FIELD(struct spate_self_signed_options, names, 16, 8);
+FROZEN_FIELD(struct spate_self_signed_options, name_count, 24, 8);
+FROZEN_FIELD(struct spate_self_signed_options, days, 32, 4);
+
+FROZEN_FIELD(struct spate_conn_stats, datagrams_in, 0, 8);
+FROZEN_FIELD(struct spate_conn_stats, bytes_in, 8, 8);
+FROZEN_FIELD(struct spate_conn_stats, packets_in, 16, 8);
+FROZEN_FIELD(struct spate_conn_stats, packets_dropped, 24, 8);
+FROZEN_FIELD(struct spate_conn_stats, datagrams_out, 32, 8);
+FROZEN_FIELD(struct spate_conn_stats, bytes_out, 40, 8);
+FROZEN_FIELD(struct spate_conn_stats, packets_out, 48, 8);
+FROZEN_FIELD(struct spate_conn_stats, packets_lost, 56, 8);
+FROZEN_FIELD(struct spate_conn_stats, packets_spurious, 64, 8);
+FROZEN_FIELD(struct spate_conn_stats, acks_in, 72, 8);
+FROZEN_FIELD(struct spate_conn_stats, acks_out, 80, 8);
+FROZEN_FIELD(struct spate_conn_stats, ptos, 88, 8);
+FROZEN_FIELD(struct spate_conn_stats, stream_bytes_in, 96, 8);
+FROZEN_FIELD(struct spate_conn_stats, stream_bytes_placed, 104, 8);
+FROZEN_FIELD(struct spate_conn_stats, stream_bytes_copied, 112, 8);
+FROZEN_FIELD(struct spate_conn_stats, stream_bytes_out, 120, 8);
+FROZEN_FIELD(struct spate_conn_stats, stream_bytes_acked, 128, 8);
+FROZEN_FIELD(struct spate_conn_stats, rtt_smoothed_ns, 136, 8);
+FROZEN_FIELD(struct spate_conn_stats, rtt_min_ns, 144, 8);
+FROZEN_FIELD(struct spate_conn_stats, cwnd_bytes, 152, 8);
+FROZEN_FIELD(struct spate_conn_stats, in_flight_bytes, 160, 8);
+
+FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
+FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
+FROZEN_FIELD(struct spate_shard_stats, datagrams_in, 16, 8);
+FROZEN_FIELD(struct spate_shard_stats, bytes_in, 24, 8);
+FROZEN_FIELD(struct spate_shard_stats, receives, 32, 8);
+FROZEN_FIELD(struct spate_shard_stats, datagrams_out, 40, 8);
+FROZEN_FIELD(struct spate_shard_stats, bytes_out, 48, 8);
+FROZEN_FIELD(struct spate_shard_stats, sends, 56, 8);
+FROZEN_FIELD(struct spate_shard_stats, send_errors, 64, 8);
+FROZEN_FIELD(struct spate_shard_stats, zero_copies, 72, 8);
+FROZEN_FIELD(struct spate_shard_stats, zero_copies_copied, 80, 8);
+FROZEN_FIELD(struct spate_shard_stats, gso_fallbacks, 88, 8);
+FROZEN_FIELD(struct spate_shard_stats, receive_enobufs, 96, 8);
+FROZEN_FIELD(struct spate_shard_stats, receive_rearms, 104, 8);
+FROZEN_FIELD(struct spate_shard_stats, kernel_drops, 112, 8);
+FROZEN_FIELD(struct spate_shard_stats, receive_truncated, 120, 8);
+FROZEN_FIELD(struct spate_shard_stats, datagrams_copied, 128, 8);
+FROZEN_FIELD(struct spate_shard_stats, receive_dropped, 136, 8);
+FROZEN_FIELD(struct spate_shard_stats, placed_in_bytes, 144, 8);
+FROZEN_FIELD(struct spate_shard_stats, copied_in_bytes, 152, 8);
+FROZEN_FIELD(struct spate_shard_stats, copied_out_bytes, 160, 8);
+FROZEN_FIELD(struct spate_shard_stats, unroutable, 168, 8);
+FROZEN_FIELD(struct spate_shard_stats, version_negotiations, 176, 8);
+FROZEN_FIELD(struct spate_shard_stats, stateless_resets, 184, 8);
+FROZEN_FIELD(struct spate_shard_stats, conns_accepted, 192, 8);
+FROZEN_FIELD(struct spate_shard_stats, conns_refused, 200, 8);
+FROZEN_FIELD(struct spate_shard_stats, handshakes_dropped, 208, 8);
+FROZEN_FIELD(struct spate_shard_stats, handshakes_done, 216, 8);
+FROZEN_FIELD(struct spate_shard_stats, handshakes_failed, 224, 8);
+FROZEN_FIELD(struct spate_shard_stats, conns_now, 232, 8);
+FROZEN_FIELD(struct spate_shard_stats, handshakes_now, 240, 8);
+FROZEN_FIELD(struct spate_shard_stats, memory_bytes_now, 248, 8);
+FROZEN_FIELD(struct spate_shard_stats, memory_bytes_peak, 256, 8);
+FROZEN_FIELD(struct spate_shard_stats, memory_blocks, 264, 8);
+FROZEN_FIELD(struct spate_shard_stats, packets_lost, 272, 8);
+FROZEN_FIELD(struct spate_shard_stats, packets_in, 280, 8);
+FROZEN_FIELD(struct spate_shard_stats, packets_out, 288, 8);
+FROZEN_FIELD(struct spate_shard_stats, acks_in, 296, 8);
+FROZEN_FIELD(struct spate_shard_stats, acks_out, 304, 8);
+FROZEN_FIELD(struct spate_shard_stats, sleeps, 312, 8);
+FROZEN_FIELD(struct spate_shard_stats, spun_ns, 320, 8);
+
+FROZEN_FIELD(struct spate_cap, name, 0, 8);
+FROZEN_FIELD(struct spate_cap, have, 8, 1);
+FROZEN_FIELD(struct spate_cap, reason, 16, 8);
+
+FROZEN_FIELD(struct spate_library, name, 0, 8);
+FROZEN_FIELD(struct spate_library, version, 8, 8);
+FROZEN_FIELD(struct spate_library, is_inside, 16, 1);
+
+/* Enumerators are added with new values. */
+FROZEN_VALUE(SPATE_BACKEND_AUTO, 0);
+FROZEN_VALUE(SPATE_BACKEND_IO_URING, 1);
+FROZEN_VALUE(SPATE_BACKEND_MMSG, 2);
+
+FROZEN_VALUE(SPATE_CRYPTO_AUTO, 0);
+FROZEN_VALUE(SPATE_CRYPTO_OPENSSL, 1);
+FROZEN_VALUE(SPATE_CRYPTO_FUSED, 2);
+
+FROZEN_VALUE(SPATE_CLIENT_AUTH_NONE, 0);
+FROZEN_VALUE(SPATE_CLIENT_AUTH_OPTIONAL, 1);
+FROZEN_VALUE(SPATE_CLIENT_AUTH_REQUIRED, 2);
+
+FROZEN_VALUE(SPATE_CIPHER_AES_128_GCM, 1);
+FROZEN_VALUE(SPATE_CIPHER_AES_256_GCM, 2);
+FROZEN_VALUE(SPATE_CIPHER_CHACHA20_POLY1305, 4);
+
+FROZEN_VALUE(SPATE_KEY_P256, 0);
+FROZEN_VALUE(SPATE_KEY_ED25519, 1);
+FROZEN_VALUE(SPATE_KEY_RSA2048, 2);
+
+FROZEN_VALUE(SPATE_EVENT_NONE, 0);
+FROZEN_VALUE(SPATE_EVENT_CONNECTED, 1);
+FROZEN_VALUE(SPATE_EVENT_STREAM_OPENED, 2);
+FROZEN_VALUE(SPATE_EVENT_STREAM_DATA, 3);
+FROZEN_VALUE(SPATE_EVENT_STREAM_PLACED, 4);
+FROZEN_VALUE(SPATE_EVENT_STREAM_RESET, 5);
+FROZEN_VALUE(SPATE_EVENT_STREAM_STOPPED, 6);
+FROZEN_VALUE(SPATE_EVENT_SENT, 7);
+FROZEN_VALUE(SPATE_EVENT_STREAM_CLOSED, 8);
+FROZEN_VALUE(SPATE_EVENT_STREAMS_AVAILABLE, 9);
+FROZEN_VALUE(SPATE_EVENT_CLOSED, 10);
+
+FROZEN_VALUE(SPATE_CLOSE_TRANSPORT, 1);
+FROZEN_VALUE(SPATE_CLOSE_APP, 2);
+FROZEN_VALUE(SPATE_CLOSE_IDLE, 3);
+FROZEN_VALUE(SPATE_CLOSE_HANDSHAKE_TIMEOUT, 4);
+FROZEN_VALUE(SPATE_CLOSE_STATELESS_RESET, 5);
+FROZEN_VALUE(SPATE_CLOSE_VERSION, 6);
+FROZEN_VALUE(SPATE_CLOSE_UNREACHABLE, 7);
+
+FROZEN_VALUE(SPATE_FOREVER, UINT64_MAX);
 
 /* clang-format on */
 #endif

@@ -6,11 +6,14 @@ usage: test_public_api.py SOURCE-DIR VERSION LIBSPATE.so VERSION.h CC...
 """
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 SOURCE = pathlib.Path(sys.argv[1])
 VERSION, LIBRARY, HEADER, *CC = sys.argv[2:]
+HEADERS = SOURCE / 'engine/include/spate'
 
 
 def run(*command):
@@ -20,7 +23,7 @@ def run(*command):
 def declared():
     """The functions of the public headers."""
     names = []
-    for header in (SOURCE / 'engine/include/spate').glob('*.h'):
+    for header in HEADERS.glob('*.h'):
         text = re.sub(r'/\*.*?\*/', '', header.read_text(), flags=re.DOTALL)
         found = re.findall(r'^SPATE_API\b[^;(]*?\b(spate_\w+)\(', text, re.MULTILINE)
         assert len(found) == len(re.findall(r'^SPATE_API\b', text, re.MULTILINE)), header
@@ -36,6 +39,61 @@ def nodes():
                        r'(?:local:\s*\*;\s*)?\}(?: (SPATE_\d+\.\d+))?;', text, re.DOTALL)
     assert found, text
     return [(node, base, re.findall(r'(\w+);', names)) for node, names, base in found]
+
+
+def public_headers():
+    """The text of the public headers, without comments."""
+    return '\n'.join(re.sub(r'/\*.*?\*/', '', header.read_text(), flags=re.DOTALL)
+                     for header in sorted(HEADERS.glob('*.h')))
+
+
+def compile_abi(include):
+    """What the compiler says of engine/abi.c with the headers in this folder."""
+    return subprocess.run([*CC, '-std=gnu17', '-fsyntax-only', '-I', include,
+                           '-I', pathlib.Path(HEADER).parent.parent, SOURCE / 'engine/abi.c'],
+                          capture_output=True, text=True, check=False).stderr
+
+
+def each_field_and_enumerator_is_frozen():
+    frozen = (SOURCE / 'engine/abi.c').read_text()
+    text = public_headers()
+    structs = re.findall(r'^struct (spate_\w+) \{\n(.*?)^\};', text, re.MULTILINE | re.DOTALL)
+    assert len(structs) >= 12, [name for name, _ in structs]
+    wanted = []
+    for name, body in structs:
+        body = re.sub(r'union \{.*\}', '', body, flags=re.DOTALL)  # each member has its own line
+        if name != 'spate_error':  # its size says it all
+            for field in body.split(';')[:-1]:
+                member = re.search(r'\(\*(\w+)\)|(\w+)(?:\[\w+\])?$', field.strip())
+                wanted.append(f'(struct {name}, {member[1] or member[2]}, ')
+    for body in re.findall(r'^enum (?:\w+ )?\{(.*?)\}', text, re.MULTILINE | re.DOTALL):
+        wanted += [f'FROZEN_VALUE({name}, ' for name in re.findall(r'\bSPATE_\w+', body)]
+    assert len(wanted) > 150, wanted
+    missing = [line for line in wanted if line not in frozen]
+    assert not missing, missing
+
+
+def what_is_moved_or_made_larger_does_not_compile():
+    said = compile_abi(HEADERS.parent)
+    assert said == '', said
+    for name, old, new in (
+            ('engine.h', r'(\n    bool pacing;)(\n    bool ecn;)', r'\2\1'),
+            ('engine.h', r'uint32_t shard_count;', 'uint64_t shard_count;'),
+            ('engine.h', r'(SPATE_CRYPTO_OPENSSL,)(.*?)(SPATE_CRYPTO_FUSED,)', r'\3\2\1'),
+            ('tls.h', r'(\*ca_)file;(.*?\*ca_)pem;', r'\1pem;\2file;'),
+            ('tls.h', r'1 << 1', '1 << 3'),
+            ('conn.h', r'(uint64_t acks_)in;(.*?acks_)out;', r'\1out;\2in;'),
+            ('event.h', r'SPATE_CLOSE_TRANSPORT = 1', 'SPATE_CLOSE_TRANSPORT'),
+            ('stats.h', r'uint64_t turns;', 'uint32_t turns;')):
+        with tempfile.TemporaryDirectory() as folder:
+            copies = pathlib.Path(folder) / 'spate'
+            shutil.copytree(HEADERS, copies)
+            header = copies / name
+            changed = re.sub(old, new, header.read_text(), count=1, flags=re.DOTALL)
+            assert changed != header.read_text(), f'{name} has no {old}'
+            header.write_text(changed)
+            said = compile_abi(folder)
+            assert re.search(r'error: static.*frozen', said), f'{name}, {old} -> {new}: {said}'
 
 
 def the_map_lists_what_the_headers_declare():
@@ -78,7 +136,9 @@ def the_macros_are_the_version_of_the_project():
 
 def main():
     failed = 0
-    for test in (the_map_lists_what_the_headers_declare,
+    for test in (each_field_and_enumerator_is_frozen,
+                 what_is_moved_or_made_larger_does_not_compile,
+                 the_map_lists_what_the_headers_declare,
                  the_nodes_are_sorted_and_each_inherits_from_the_one_before,
                  the_library_exports_the_map_and_nothing_else,
                  the_soname_is_that_of_the_major_version,
