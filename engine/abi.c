@@ -6,8 +6,8 @@
  * not fit into the 56 bytes of its union is reached through a pointer in it.
  *
  * Other structs grow at their end (engine/sized.h).  What they have stays where it is and as large
- * as it is.  A new field or enumerator gets its line here in the release that brings it;
- * test/unit/test_public_api.py asks for it. */
+ * as it is, and the last field ends with the struct.  A new field or enumerator gets its line here
+ * in the release that brings it; test/unit/test_public_api.py asks for it. */
 
 #include <spate/spate.h>
 
@@ -18,6 +18,9 @@
 #define FROZEN_FIELD(type, member, at, bytes) \
     _Static_assert(offsetof(type, member) == (at) && \
                    sizeof(((type *)0)->member) == (bytes), "frozen")
+#define LAST_FIELD(type, member) \
+    _Static_assert(sizeof(type) == offsetof(type, member) + sizeof(((type *)0)->member), \
+                   "frozen: this is the end")
 #define FROZEN_VALUE(name, value) _Static_assert((name) == (value), "frozen")
 /* clang-format off */
 
@@ -88,12 +91,15 @@ FROZEN_FIELD(struct spate_config, pacing, 152, 1);
 FROZEN_FIELD(struct spate_config, ecn, 153, 1);
 FROZEN_FIELD(struct spate_config, zero_copy, 154, 1);
 FROZEN_FIELD(struct spate_config, gso, 155, 1);
+FROZEN_FIELD(struct spate_config, reserved, 156, 4);
+LAST_FIELD(struct spate_config, reserved);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
 FROZEN_FIELD(struct spate_handlers, on_events, 16, 8);
 FROZEN_FIELD(struct spate_handlers, on_stop, 24, 8);
 FROZEN_FIELD(struct spate_handlers, user, 32, 8);
+LAST_FIELD(struct spate_handlers, user);
 
 FROZEN_FIELD(struct spate_tls_options, size, 0, 8);
 FROZEN_FIELD(struct spate_tls_options, cert_file, 8, 8);
@@ -108,12 +114,15 @@ FROZEN_FIELD(struct spate_tls_options, alpn, 64, 8);
 FROZEN_FIELD(struct spate_tls_options, alpn_count, 72, 8);
 FROZEN_FIELD(struct spate_tls_options, ciphers, 80, 4);
 FROZEN_FIELD(struct spate_tls_options, keylog_file, 88, 8);
+LAST_FIELD(struct spate_tls_options, keylog_file);
 
 FROZEN_FIELD(struct spate_self_signed_options, size, 0, 8);
 FROZEN_FIELD(struct spate_self_signed_options, key_type, 8, 4);
 FROZEN_FIELD(struct spate_self_signed_options, names, 16, 8);
 FROZEN_FIELD(struct spate_self_signed_options, name_count, 24, 8);
 FROZEN_FIELD(struct spate_self_signed_options, days, 32, 4);
+FROZEN_FIELD(struct spate_self_signed_options, reserved, 36, 4);
+LAST_FIELD(struct spate_self_signed_options, reserved);
 
 FROZEN_FIELD(struct spate_conn_stats, datagrams_in, 0, 8);
 FROZEN_FIELD(struct spate_conn_stats, bytes_in, 8, 8);
@@ -136,6 +145,7 @@ FROZEN_FIELD(struct spate_conn_stats, rtt_smoothed_ns, 136, 8);
 FROZEN_FIELD(struct spate_conn_stats, rtt_min_ns, 144, 8);
 FROZEN_FIELD(struct spate_conn_stats, cwnd_bytes, 152, 8);
 FROZEN_FIELD(struct spate_conn_stats, in_flight_bytes, 160, 8);
+LAST_FIELD(struct spate_conn_stats, in_flight_bytes);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
@@ -178,14 +188,18 @@ FROZEN_FIELD(struct spate_shard_stats, acks_in, 296, 8);
 FROZEN_FIELD(struct spate_shard_stats, acks_out, 304, 8);
 FROZEN_FIELD(struct spate_shard_stats, sleeps, 312, 8);
 FROZEN_FIELD(struct spate_shard_stats, spun_ns, 320, 8);
+LAST_FIELD(struct spate_shard_stats, spun_ns);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);
 FROZEN_FIELD(struct spate_cap, reason, 16, 8);
+LAST_FIELD(struct spate_cap, reason);
 
 FROZEN_FIELD(struct spate_library, name, 0, 8);
 FROZEN_FIELD(struct spate_library, version, 8, 8);
 FROZEN_FIELD(struct spate_library, is_inside, 16, 1);
+FROZEN_FIELD(struct spate_library, reserved, 17, 7);
+LAST_FIELD(struct spate_library, reserved);
 
 /* Enumerators are added with new values. */
 FROZEN_VALUE(SPATE_BACKEND_AUTO, 0);

@@ -113,7 +113,7 @@ int se_config_take(const struct spate_config *given, struct spate_config *ret,
 {
     static const struct se_sized shape = {
         "spate_config",
-        SE_SIZE_THROUGH(struct spate_config, gso),
+        SE_SIZE_THROUGH(struct spate_config, reserved),
         sizeof(struct spate_config),
     };
     struct spate_config own;

@@ -25,8 +25,8 @@ size_t spate_libraries_sized(struct spate_library *ret, size_t count_max, size_t
 {
     (void)pthread_once(&once, ask);
     const struct spate_library libraries[] = {
-        {"OpenSSL", sc_ossl_version(), SE_OPENSSL_INSIDE},
-        {"liburing", liburing_version, SE_LIBURING_INSIDE},
+        {.name = "OpenSSL", .version = sc_ossl_version(), .is_inside = SE_OPENSSL_INSIDE},
+        {.name = "liburing", .version = liburing_version, .is_inside = SE_LIBURING_INSIDE},
     };
     for (size_t i = 0; i < SB_COUNT(libraries) && i < count_max; i++)
         se_sized_give(&libraries[i], sizeof(libraries[i]), (char *)ret + i * size, size);

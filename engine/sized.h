@@ -9,7 +9,11 @@
 #include "proto/base/compiler.h"
 
 /* A struct of the public API whose first member is a size_t: its size in the headers of the
- * program that fills it in. */
+ * program that fills it in.
+ *
+ * A release adds fields so that there is no padding between them or after the last one: explicit
+ * `reserved` bytes instead.  An older library looks at every byte that it does not know, and what
+ * a program leaves in padding would be a field that is set. */
 struct se_sized {
     const char *name;  /* "spate_config"; NAME_init() sets the size */
     size_t size_first; /* up to the last field of the first release: SE_SIZE_THROUGH() */

@@ -116,7 +116,7 @@ int spate_self_signed(const struct spate_self_signed_options *given, char **ret_
 {
     static const struct se_sized shape = {
         "spate_self_signed_options",
-        SE_SIZE_THROUGH(struct spate_self_signed_options, days),
+        SE_SIZE_THROUGH(struct spate_self_signed_options, reserved),
         sizeof(struct spate_self_signed_options),
     };
     struct spate_self_signed_options options = {0};

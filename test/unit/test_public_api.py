@@ -81,6 +81,7 @@ def what_is_moved_or_made_larger_does_not_compile():
             ('engine.h', r'uint32_t shard_count;', 'uint64_t shard_count;'),
             ('engine.h', r'(SPATE_CRYPTO_OPENSSL,)(.*?)(SPATE_CRYPTO_FUSED,)', r'\3\2\1'),
             ('tls.h', r'(\*ca_)file;(.*?\*ca_)pem;', r'\1pem;\2file;'),
+            ('engine.h', r'(uint8_t reserved\[4\];)', r'\1 bool more;'),
             ('tls.h', r'1 << 1', '1 << 3'),
             ('conn.h', r'(uint64_t acks_)in;(.*?acks_)out;', r'\1out;\2in;'),
             ('event.h', r'SPATE_CLOSE_TRANSPORT = 1', 'SPATE_CLOSE_TRANSPORT'),

@@ -204,7 +204,7 @@ static const struct public_struct {
     void (*fill)(void *ret);
     int (*give)(const void *given, struct spate_error *error);
 } structs[] = {
-    {"spate_config", SE_SIZE_THROUGH(struct spate_config, gso), sizeof(struct spate_config),
+    {"spate_config", SE_SIZE_THROUGH(struct spate_config, reserved), sizeof(struct spate_config),
      fill_config, give_config},
     {"spate_tls_options", SE_SIZE_THROUGH(struct spate_tls_options, keylog_file),
      sizeof(struct spate_tls_options), fill_server_options, give_server_options},
@@ -212,7 +212,7 @@ static const struct public_struct {
      sizeof(struct spate_tls_options), fill_client_options, give_client_options},
     {"spate_handlers", SE_SIZE_THROUGH(struct spate_handlers, user), sizeof(struct spate_handlers),
      fill_handlers, give_handlers},
-    {"spate_self_signed_options", SE_SIZE_THROUGH(struct spate_self_signed_options, days),
+    {"spate_self_signed_options", SE_SIZE_THROUGH(struct spate_self_signed_options, reserved),
      sizeof(struct spate_self_signed_options), fill_self_signed, give_self_signed},
 };
 
@@ -266,6 +266,32 @@ static void every_struct_may_be_newer_as_long_as_the_rest_is_zero(void **state)
         assert_non_null(strstr(error.text, "does not know"));
         assert_int_equal(give(s, s->size + 24, 1, NULL), -E2BIG);
     }
+}
+
+static void reserved_bytes_are_zero_and_ignored(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    struct spate_self_signed_options options;
+    struct spate_error error = {""};
+    memset(&config, 0xff, sizeof(config));
+    memset(&options, 0xff, sizeof(options));
+    fill_config(&config);
+    spate_self_signed_options_init(&options);
+    for (size_t i = 0; i < sizeof(config.reserved); i++)
+        assert_int_equal(config.reserved[i], 0);
+    assert_int_equal(options.reserved, 0);
+    memset(config.reserved, 0xff, sizeof(config.reserved));
+    options.reserved = UINT32_MAX;
+    if (give_config(&config, &error) != 0 || give_self_signed(&options, &error) != 0)
+        fail_msg("%s", error.text);
+
+    struct spate_library libraries[2];
+    memset(libraries, 0xff, sizeof(libraries));
+    assert_int_equal(spate_libraries(libraries, 2), 2);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < sizeof(libraries[i].reserved); j++)
+            assert_int_equal(libraries[i].reserved[j], 0);
 }
 
 static void a_struct_that_nobody_initialised_is_refused(void **state)
@@ -408,6 +434,7 @@ int main(void)
         cmocka_unit_test(what_is_given_back_is_cut_or_filled_up_with_zeroes),
         cmocka_unit_test(every_struct_may_be_older_as_long_as_it_has_the_first_fields),
         cmocka_unit_test(every_struct_may_be_newer_as_long_as_the_rest_is_zero),
+        cmocka_unit_test(reserved_bytes_are_zero_and_ignored),
         cmocka_unit_test(a_struct_that_nobody_initialised_is_refused),
         cmocka_unit_test(handlers_without_on_events_are_refused),
         cmocka_unit_test(an_older_program_gets_only_the_defaults_that_it_has_room_for),

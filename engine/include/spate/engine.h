@@ -81,6 +81,7 @@ struct spate_config {
     bool ecn;
     bool zero_copy; /* let the network card read the transmit slots: see below */
     bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
+    uint8_t reserved[4]; /* no padding at the end; ignored */
 };
 
 /* spin_ns, for latency.  To put a CPU to sleep and to wake it up takes microseconds, and on a

@@ -93,6 +93,7 @@ struct spate_library {
     bool is_inside;      /* it was put into libspate when that was built, and updates of the
                             system do not reach it; false: libspate was built for the system's
                             shared library */
+    uint8_t reserved[7]; /* no padding at the end; 0 */
 };
 
 /* Writes entries as spate_libraries() does, each of `size` bytes, one after the other.  Programs in

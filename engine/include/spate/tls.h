@@ -98,6 +98,7 @@ struct spate_self_signed_options {
     const char *const *names; /* DNS names and IP addresses; the first is the subject */
     size_t name_count;        /* 0: localhost, 127.0.0.1, ::1 */
     uint32_t days;            /* of validity from now on; 0: 30 */
+    uint32_t reserved;        /* no padding at the end; ignored */
 };
 
 /* Sets the size, and everything else to zero.  Threads: any. */
