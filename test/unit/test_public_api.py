@@ -47,6 +47,17 @@ def public_headers():
                      for header in sorted(HEADERS.glob('*.h')))
 
 
+def each_function_has_a_comment_that_says_its_threads():
+    for header in sorted(HEADERS.glob('*.h')):
+        text = header.read_text()
+        # Functions that stand together share the comment above the first.
+        groups = re.findall(r'(/\*(?:(?!\*/).)*\*/)?\n((?:SPATE_API [^;]*;\n)+)', text, re.DOTALL)
+        assert sum(group.count('SPATE_API ') for _, group in groups) == \
+            len(re.findall(r'^SPATE_API ', text, re.MULTILINE)), header
+        for comment, group in groups:
+            assert 'Threads: ' in comment, f'{header.name}: {group}'
+
+
 def compile_abi(include):
     """What the compiler says of engine/abi.c with the headers in this folder."""
     return subprocess.run([*CC, '-std=gnu17', '-fsyntax-only', '-I', include,
@@ -137,7 +148,8 @@ def the_macros_are_the_version_of_the_project():
 
 def main():
     failed = 0
-    for test in (each_field_and_enumerator_is_frozen,
+    for test in (each_function_has_a_comment_that_says_its_threads,
+                 each_field_and_enumerator_is_frozen,
                  what_is_moved_or_made_larger_does_not_compile,
                  the_map_lists_what_the_headers_declare,
                  the_nodes_are_sorted_and_each_inherits_from_the_one_before,

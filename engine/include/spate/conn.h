@@ -12,9 +12,16 @@
 extern "C" {
 #endif
 
+/* Sets the pointer that comes as conn_user in the events of this connection.  It is never followed
+ * and may be NULL.  Threads: shard. */
 SPATE_API void spate_conn_set_user(struct spate_conn *conn, void *user);
+/* Returns that pointer; before it is set, the `user` of spate_shard_listen() or
+ * spate_shard_connect().  Threads: shard. */
 SPATE_API void *spate_conn_user(const struct spate_conn *conn);
+/* Returns the shard that owns the connection, always the same one.  Threads: shard. */
 SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
+/* Returns whether the connection came in through a listener; false: spate_shard_connect() made it.
+ * Threads: shard. */
 SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
 
 /* Starts to close with an application's error code.  [RFC9000 10.2]  Lent bytes come
@@ -34,7 +41,13 @@ SPATE_API const char *spate_conn_cipher(const struct spate_conn *conn);
 /* The name that a client asked for (SNI), or "".  Threads: shard. */
 SPATE_API const char *spate_conn_server_name(const struct spate_conn *conn);
 
-/* Returns 0 or -EINVAL.  Threads: shard. */
+/* Writes the peer's address.
+ *
+ *   *ret       Written in full; zeroes after the address.
+ *   *ret_size  Output only: the size of the address in it.  Its value before does not matter.
+ *
+ * Returns 0, or -EINVAL (the address is neither IPv4 nor IPv6; both outputs are untouched).
+ * Threads: shard. */
 SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
                                       socklen_t *ret_size);
 

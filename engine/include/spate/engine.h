@@ -160,7 +160,7 @@ SPATE_API const char *spate_engine_warning(const struct spate_engine *engine);
  * says why.  Threads: any. */
 SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
 
-/* "auto", "io_uring", "mmsg". */
+/* Returns "auto", "io_uring" or "mmsg", or "unknown" for another value.  Threads: any. */
 SPATE_API const char *spate_backend_name(enum spate_backend backend);
 
 /* What the engine's packets are sealed with, if their cipher is AES-GCM: "fused-avx2",
@@ -171,6 +171,7 @@ SPATE_API const char *spate_engine_crypto(const struct spate_engine *engine);
  * Threads: any. */
 SPATE_API const char *spate_crypto_probe(struct spate_error *reason);
 
+/* Returns shard_count of the configuration.  Threads: any. */
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
 /* `index` from 0.  Threads: any. */
 SPATE_API struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index);
@@ -262,7 +263,13 @@ SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockadd
                                  socklen_t address_size, struct spate_tls *tls, void *user,
                                  struct spate_listener **ret, struct spate_error *error);
 
-/* The address it is bound to, with the real port.  Returns 0 or a negative errno. */
+/* Writes the address that the listener is bound to, with the real port.
+ *
+ *   *ret       Written in full; zeroes after the address.
+ *   *ret_size  Output only: the size of the address in it.  Its value before does not matter.
+ *
+ * Returns 0, or -EINVAL (the address is neither IPv4 nor IPv6; both outputs are untouched).
+ * Threads: shard. */
 SPATE_API int spate_listener_address(const struct spate_listener *listener,
                                      struct sockaddr_storage *ret, socklen_t *ret_size);
 
