@@ -17,7 +17,7 @@ import sys
 
 def public_symbols(version_script):
     text = re.sub(r'/\*.*?\*/', '', version_script.read_text(), flags=re.DOTALL)
-    return re.findall(r'(\w+);', text)
+    return re.findall(r'^\s*(\w+);', text, re.MULTILINE)  # not "} SPATE_0.1;"
 
 
 def main():

@@ -13,6 +13,7 @@ import tempfile
 TOOLS = pathlib.Path(sys.argv[1])
 CC = sys.argv[2:]
 sys.path.insert(0, str(TOOLS))
+import archive  # noqa: E402
 import test_report  # noqa: E402
 import tidy  # noqa: E402
 
@@ -232,6 +233,16 @@ CMOCKA_BAD = '''[==========] tests: Running 4 test(s).
 '''
 
 
+def names_are_read_from_a_version_script_and_nodes_are_not():
+    with tempfile.TemporaryDirectory() as folder:
+        script = pathlib.Path(folder) / 'x.map'
+        script.write_text('/* not; */\nX_0.1 {\n    global:\n        one;\n        two;\n'
+                          '    local:\n        *;\n};\nX_0.2 {\n    global:\n        three;\n'
+                          '} X_0.1;\nX_1 {\n        four;\n} X_0.2;\n')
+        names = archive.public_symbols(script)
+        assert names == ['one', 'two', 'three', 'four'], names
+
+
 def the_report_counts_single_tests():
     table = [
         # result, output -> passed, failed, skipped
@@ -337,6 +348,7 @@ def main():
         a_bad_tree_and_an_empty_tree_fail,
         a_header_that_no_build_file_lists_is_found,
         impure_archives_are_found,
+        names_are_read_from_a_version_script_and_nodes_are_not,
         the_report_counts_single_tests,
         the_report_fails_when_it_should,
         the_demo_shows_what_was_measured,
