@@ -4,10 +4,10 @@
 
 A static library has no export list: all that its objects share with each other is there for the
 program to collide with.  So the objects are linked into one, and every symbol that the version
-script does not name is made local.  What is needed of the archives after "--" goes in as well: a
+script does not name is made local.  What is needed of those after the first "--" goes in as well: a
 program may have another version of the same library beside it.
 
-usage: archive.py CC OBJCOPY AR MAP OUT.a ARCHIVE... [-- ARCHIVE...]
+usage: archive.py OBJCOPY AR MAP OUT.a ARCHIVE... -- [ARCHIVE...] -- CC...
 """
 import pathlib
 import re
@@ -21,12 +21,13 @@ def public_symbols(version_script):
 
 
 def main():
-    cc, objcopy, ar, version_script, out, *archives = sys.argv[1:]
-    split = archives.index('--') if '--' in archives else len(archives)
-    ours, needed = archives[:split], archives[split + 1:]
+    objcopy, ar, version_script, out, *lists = sys.argv[1:]
+    first = lists.index('--')
+    second = lists.index('--', first + 1)
+    ours, needed, cc = lists[:first], lists[first + 1:second], lists[second + 1:]
     whole = pathlib.Path(out).with_suffix('.o')
     # -d: a common symbol of an assembler gets its place here, and not one that programs share.
-    subprocess.run([*cc.split(), '-r', '-nostdlib', '-Wl,-d', '-o', whole,
+    subprocess.run([*cc, '-r', '-nostdlib', '-Wl,-d', '-o', whole,
                     '-Wl,--whole-archive', *ours, '-Wl,--no-whole-archive',
                     '-Wl,--start-group', *needed, '-Wl,--end-group'], check=True)
     public = pathlib.Path(out).with_suffix('.symbols')

@@ -243,6 +243,28 @@ def names_are_read_from_a_version_script_and_nodes_are_not():
         assert names == ['one', 'two', 'three', 'four'], names
 
 
+def an_archive_shows_what_the_script_names():
+    """With a compiler whose path has a space."""
+    with tempfile.TemporaryDirectory(suffix=' with a space') as folder:
+        folder = pathlib.Path(folder)
+        compiler = folder / 'cc'
+        compiler.write_text(f'#!/bin/sh\nexec {" ".join(CC)} "$@"\n')
+        compiler.chmod(0o755)
+        (folder / 'x.c').write_text('int one(void); int two(void);\n'
+                                    'int one(void) { return two(); }\n'
+                                    'int two(void) { return 2; }\n')
+        (folder / 'x.map').write_text('X_0.1 {\n    global:\n        one;\n};\n')
+        subprocess.run([*CC, '-c', '-o', folder / 'x.o', folder / 'x.c'], check=True)
+        subprocess.run(['ar', 'rcs', folder / 'x.a', folder / 'x.o'], check=True)
+        made = subprocess.run([sys.executable, TOOLS / 'archive.py', 'objcopy', 'ar',
+                               folder / 'x.map', folder / 'y.a', folder / 'x.a', '--', '--',
+                               compiler], capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+        shown = subprocess.run(['nm', '--extern-only', '--defined-only', folder / 'y.a'],
+                               capture_output=True, text=True, check=True).stdout
+        assert [line.split()[-1] for line in shown.splitlines() if ' T ' in line] == ['one'], shown
+
+
 def the_report_counts_single_tests():
     table = [
         # result, output -> passed, failed, skipped
@@ -349,6 +371,7 @@ def main():
         a_header_that_no_build_file_lists_is_found,
         impure_archives_are_found,
         names_are_read_from_a_version_script_and_nodes_are_not,
+        an_archive_shows_what_the_script_names,
         the_report_counts_single_tests,
         the_report_fails_when_it_should,
         the_demo_shows_what_was_measured,
