@@ -30,28 +30,32 @@ is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
 
-
 # Prints what apt-get has done last, from its log.
 apt_progress() {
     tail -n 1 "$APT_LOG" | cut -c 1-60
 }
 
-# Runs apt-get without questions, and quietly.  Its output is in $APT_LOG until the next call;
-# APT_ERROR is the first error.
-apt_get() {
+# quietly COMMAND...: runs apt-get or dpkg without questions.  The output is in $APT_LOG until the
+# next call; APT_ERROR is the first error.
+quietly() {
     local status=0
     APT_ERROR=
     : >"$APT_LOG"
-    progress_begin apt-get apt_progress
+    progress_begin "$1" apt_progress
     # A server that a package starts must keep neither the lock of deps.sh nor the progress open.
-    DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
-        -o Acquire::Retries=2 "$@" >"$APT_LOG" 2>&1 </dev/null 9>&- {progress_pipe}>&- ||
+    DEBIAN_FRONTEND=noninteractive "$@" >"$APT_LOG" 2>&1 </dev/null 9>&- {progress_pipe}>&- ||
         status=$?
     progress_end
     if [ "$status" -ne 0 ]; then
-        APT_ERROR=$(grep -E '^E: ' "$APT_LOG" | head -n 1) || APT_ERROR=$(tail -n 1 "$APT_LOG")
+        APT_ERROR=$(grep -m 1 '^E: ' "$APT_LOG" || grep -m 1 -A 1 '^dpkg: error' "$APT_LOG" |
+            paste -s -d ' ' | grep . || tail -n 1 "$APT_LOG")
     fi
     return "$status"
+}
+
+# Runs apt-get, quietly.
+apt_get() {
+    quietly apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 "$@"
 }
 
 # system_has liburing|openssl: it is installed and new enough.
@@ -92,15 +96,30 @@ source_of() {
         END { print source == "" ? package : source }'
 }
 
+# apt_install PACKAGE-OR-OPTION...: runs apt-get install, and once more after it has finished what
+# an interrupted run of dpkg has left: apt does nothing else before that.
+apt_install() {
+    local install=(install -y --no-install-recommends) options
+    ! apt_get "${install[@]}" "$@" || return 0
+    [[ $APT_ERROR =~ 'dpkg was interrupted'|'Unmet dependencies' ]] || return 1
+    say "finishing what an interrupted dpkg has left"
+    # With the options that apt gives to dpkg on this machine.  What depends on a package that is
+    # not here yet stays unconfigured: that is apt's part.
+    mapfile -t options < <(apt-config dump DPkg::Options |
+        sed -n 's/^[^ ]*:: "\(.*\)";$/\1/p')
+    quietly dpkg "${options[@]}" --configure -a || true
+    apt_get "${install[@]}" --fix-broken || say "apt-get --fix-broken install: $APT_ERROR"
+    apt_get "${install[@]}" "$@"
+}
+
 # install_packages PACKAGE...: installs them, or returns with APT_ERROR set.  The lists of the
 # machine may be missing or old, and a mirror that is being updated may name files that it does
 # not hold.  Such a version of a source package is excluded for this call, so that apt takes
 # the next one that the lists name, for all packages that are built from it.
 install_packages() {
-    local install=(install -y --no-install-recommends) pins machine_pins package version round
-    local first_error=
+    local pins machine_pins package version round first_error=
     APT_LOG=$(mktemp)
-    ! apt_get "${install[@]}" "$@" || { rm -f "$APT_LOG"; return 0; }
+    ! apt_install "$@" || { rm -f "$APT_LOG"; return 0; }
     # A broken repository of another vendor must not stop the others.
     apt_get update || say "apt-get update: $APT_ERROR"
     pins=$(mktemp)
@@ -108,7 +127,7 @@ install_packages() {
     machine_pins=${machine_pins#*\'}
     cat "${machine_pins%\'*}" >"$pins" 2>/dev/null || true
     for round in 1 2 3 4 5 6; do
-        if apt_get -o "Dir::Etc::preferences=$pins" "${install[@]}" "$@"; then
+        if apt_install -o "Dir::Etc::preferences=$pins" "$@"; then
             rm -f "$pins" "$APT_LOG"
             return 0
         fi
@@ -138,7 +157,7 @@ missing_of() {
 # need_packages PACKAGE...: installs those that are missing, or says how and exits.
 # Where there is no apt the build itself will say what it does not find.
 need_packages() {
-    local missing
+    local missing hint=
     is_debian || return 0
     mapfile -t missing < <(missing_of "$@")
     [ "${#missing[@]}" -gt 0 ] || return 0
@@ -148,9 +167,10 @@ need_packages() {
         die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    install_packages "${missing[@]}" || die "apt-get cannot install ${missing[*]}: $APT_ERROR;" \
-        "if the mirror is being updated, try again later, or with another mirror in" \
-        "/etc/apt/sources.list or /etc/apt/sources.list.d"
+    ! install_packages "${missing[@]}" || return 0
+    [[ $APT_ERROR != *fetch* ]] || hint="; if the mirror is being updated, try again later, or \
+with another mirror in /etc/apt/sources.list or /etc/apt/sources.list.d"
+    die "apt-get cannot install ${missing[*]}: $APT_ERROR$hint"
 }
 
 # configure DIR OPTION...: makes DIR a meson build folder with these options and the

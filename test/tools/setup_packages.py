@@ -164,6 +164,45 @@ class Packages(SetupTest):
         done = self.need('no-such-package')
         self.assertEqual(done.returncode, 1)
         self.assertIn('Unable to locate package no-such-package', done.stderr)
+        self.assertNotIn('try again later', done.stderr, 'that would not help')
+
+    def leave_unpacked(self, name, version, depends=''):
+        """Leaves what dpkg leaves when it is interrupted after the unpacking of a package."""
+        (self.root / 'dpkg/updates/0000').write_text(
+            f'Package: {name}\nStatus: install ok unpacked\nVersion: {version}\n'
+            + (f'Depends: {depends}\n' if depends else '') + 'Architecture: all\n'
+            'Maintainer: Nobody <nobody@example.org>\nDescription: for a test\n')
+        (self.root / f'dpkg/info/{name}.list').write_text('/.\n')
+
+    def states(self):
+        return subprocess.run(
+            ['dpkg-query', '-W', '-f', '${Package} ${Version} ${db:Status-Status}\n'],
+            env=self.env, text=True, capture_output=True, check=True).stdout.splitlines()
+
+    def test_an_interrupted_dpkg_is_finished(self):
+        self.add_three()
+        self.publish()
+        newest = '1:3.5.9-1'
+        for name, depends in (('libx', ''), ('libx-dev', f'libx (= {newest})')):
+            with self.subTest(name):
+                (self.root / 'dpkg/status').write_text('')
+                self.leave_unpacked(name, newest, depends)
+                done = self.need('libx-dev')
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn('finishing what an interrupted dpkg has left', done.stderr)
+                self.assertEqual(self.states(), [f'{name} {newest} installed'
+                                                 for name in ('libx', 'libx-dev')])
+
+    def test_packages_without_what_they_depend_on_are_finished(self):
+        self.add_three()
+        self.add('other', '1-1')
+        self.publish()
+        self.leave_unpacked('libx-dev', '1:3.5.9-1', 'libx (= 1:3.5.9-1)')
+        (self.root / 'dpkg/updates/0000').rename(self.root / 'dpkg/status')
+        done = self.need('other')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.states(), ['libx 1:3.5.9-1 installed',
+                                         'libx-dev 1:3.5.9-1 installed', 'other 1-1 installed'])
 
 
 if __name__ == '__main__':
