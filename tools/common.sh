@@ -23,6 +23,11 @@ die() {
     exit 1
 }
 
+# A list of folders and a command line would cut the path at these characters.
+[[ $SPATE_CACHE = /* ]] || SPATE_CACHE=$PWD/$SPATE_CACHE
+[[ $SPATE_CACHE != *[[:space:]:]* ]] ||
+    die "SPATE_CACHE must name a folder without white space and ':', not '$SPATE_CACHE'"
+
 # shellcheck source=tools/progress.sh
 . "$(dirname "${BASH_SOURCE[0]}")/progress.sh"
 

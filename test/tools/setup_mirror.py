@@ -129,6 +129,23 @@ class MirrorInMotion(SetupTest):
             shutil.rmtree(folder)
         self.assert_built(self.run_deps(), liburing='2.9-1', openssl=V3)
 
+    def test_a_relative_cache_is_the_folder_that_it_names_here(self):
+        self.main.publish()
+        self.security.publish()
+        done = subprocess.run(self.command(), env={**self.env, 'SPATE_CACHE': 'cache'}, text=True,
+                              cwd=self.root, capture_output=True, timeout=HANG_S, check=False)
+        self.assert_built(done, openssl=V3)
+        self.assertTrue(done.stdout.startswith(f'{self.cache}/'), done.stdout)
+
+    def test_a_cache_whose_name_would_be_cut_is_refused(self):
+        for name in ('a cache', 'a:cache', 'a\ncache'):
+            with self.subTest(name):
+                done = self.run_deps(SPATE_CACHE=str(self.root / name))
+                self.assertEqual((done.returncode, done.stdout), (1, ''))
+                self.assertRegex(done.stderr, r"^deps\.sh: SPATE_CACHE must name a folder without "
+                                 r"white space and ':', not '")
+                self.assertFalse((self.root / name).exists())
+
     def test_a_file_of_two_versions_is_fetched_once(self):
         server = Server(self.root / 'www')
         self.addCleanup(server.end)
