@@ -178,6 +178,18 @@ with another mirror in /etc/apt/sources.list or /etc/apt/sources.list.d"
     die "apt-get cannot install ${missing[*]}: $APT_ERROR$hint"
 }
 
+# make_room DIR: empties build folder DIR if configure() has set it up.  "meson setup --wipe" would
+# use the options of the first setup again.  What fuzz.sh has found stays.
+make_room() {
+    if [ -f "$1/.configured" ]; then
+        find "$1/" -mindepth 1 -maxdepth 1 ! -name corpus ! -name findings ! -name .configured \
+            -exec rm -rf {} +
+    elif [ -d "$1" ] && [ -n "$(ls -A "$1")" ]; then
+        die "$1 is not empty, and not a build folder of these scripts: name another one," \
+            "or remove it"
+    fi
+}
+
 # configure DIR OPTION...: makes DIR a meson build folder with these options and the
 # dependencies that deps.sh finds.  Does nothing if it is one already.
 configure() {
@@ -190,7 +202,9 @@ configure() {
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then
         return 0
     fi
-    [ ! -f "$dir/build.ninja" ] || set -- --wipe "$@"
+    make_room "$dir"
+    mkdir -p "$dir"
+    echo 'being set up' >"$dir/.configured"
     PKG_CONFIG_PATH=$deps${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} \
         meson setup "$@" "$dir" "$here/.." >&2 || die "meson cannot set up $dir"
     printf '%s\n' "$wanted" >"$dir/.configured"

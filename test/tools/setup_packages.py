@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The scripts install packages from a mirror in motion: into a folder, with a dpkg state there."""
+"""The scripts install packages from a mirror in motion, into a folder with a dpkg state there;
+and they set up build folders.
+"""
+import json
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
+import unittest
 
 import setup_support
 from setup_support import HANG_S, TOOLS, SetupTest
@@ -205,5 +211,72 @@ class Packages(SetupTest):
                                          'libx-dev 1:3.5.9-1 installed', 'other 1-1 installed'])
 
 
+class BuildFolders(unittest.TestCase):
+    """A small tree with our tools/, on a machine that has both libraries."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        self.build = self.root / 'tree/build'
+        shutil.copytree(TOOLS, self.root / 'tree/tools')
+        (self.root / 'tree/meson.build').write_text("project('small')\n")
+        (self.root / 'pc').mkdir()
+        for name, version in (('liburing', '2.9'), ('openssl', '3.5.2')):
+            (self.root / f'pc/{name}.pc').write_text(
+                f'Name: {name}\nDescription: for a test\nVersion: {version}\n')
+
+    def configure(self, *options):
+        env = dict(os.environ, SPATE_CACHE=str(self.root / 'cache'), PKG_CONFIG_PATH='',
+                   PKG_CONFIG_LIBDIR=str(self.root / 'pc'), CC='')
+        return subprocess.run(
+            ['bash', '-c', '. "$1/common.sh"; shift; configure "$@"', 'build.sh',
+             self.root / 'tree/tools', self.build, *options],
+            env=env, text=True, capture_output=True, timeout=HANG_S, check=False)
+
+    def option(self, name):
+        values = json.loads((self.build / 'meson-info/intro-buildoptions.json').read_text())
+        return next(value['value'] for value in values if value['name'] == name)
+
+    def test_options_of_an_earlier_setup_do_not_stay(self):
+        self.assertEqual(self.configure('--prefix=/opt/small').returncode, 0)
+        self.assertEqual(self.option('prefix'), '/opt/small')
+        done = self.configure('--buildtype=release')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.option('prefix'), self.option('buildtype')),
+                         ('/usr/local', 'release'))
+
+    def test_the_same_options_leave_the_folder_alone(self):
+        self.assertEqual(self.configure('--prefix=/opt/small').returncode, 0)
+        inode = (self.build / 'build.ninja').stat().st_ino
+        done = self.configure('--prefix=/opt/small')
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertEqual((self.build / 'build.ninja').stat().st_ino, inode)
+
+    def test_a_setup_that_failed_is_begun_again(self):
+        self.assertEqual(self.configure('--no-such-option').returncode, 1)
+        (self.build / 'rest').touch()
+        done = self.configure()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse((self.build / 'rest').exists())
+
+    def test_what_fuzzing_has_found_stays(self):
+        self.assertEqual(self.configure().returncode, 0)
+        for name in ('corpus', 'findings'):
+            (self.build / name).mkdir()
+            (self.build / name / 'input').write_text(name)
+        self.assertEqual(self.configure('--buildtype=release').returncode, 0)
+        for name in ('corpus', 'findings'):
+            self.assertEqual((self.build / name / 'input').read_text(), name)
+
+    def test_a_folder_with_other_things_is_left_alone(self):
+        self.build.mkdir()
+        (self.build / 'thesis').write_text('x')
+        done = self.configure()
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r'^build\.sh: \S+ is not empty, and not a build folder')
+        self.assertEqual([path.name for path in self.build.iterdir()], ['thesis'])
+
+
 if __name__ == '__main__':
-    setup_support.main('dpkg-deb', 'unshare')
+    setup_support.main('dpkg-deb', 'unshare', 'meson', 'ninja', 'pkg-config')
