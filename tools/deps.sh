@@ -27,7 +27,9 @@ Prints the PKG_CONFIG_PATH under which liburing >= 2.9 and OpenSSL >= 3.5.2 are 
 empty line if the system's are new enough.  Builds what is too old, once, in
 \${SPATE_CACHE:-\${XDG_CACHE_HOME:-~/.cache}/spate} (here: $SPATE_CACHE).
 
-  --refresh   build again, from the newest source packages that the mirror holds
+  --refresh   look for newer versions than the cache has, and build these.  Ends with a line for
+              each library, and fails if the mirror was not read, or did not deliver what it
+              names; what the cache has stays usable
 
 $(by_hand)
 
@@ -56,6 +58,24 @@ done
 
 cached_in() {
     printf '%s/r%s-%s/%s' "$SPATE_CACHE" "$recipe" "$(uname -m)" "$1"
+}
+
+# Prints the version of library $1 that the cache has, or nothing.
+cached_version() {
+    sed -E 's/^[a-z]+[_-]//; s/\.(dsc|tar\.[a-z0-9]+)$//' "$(cached_in "$1")/built-from" \
+        2>/dev/null || true
+}
+
+# Returns whether version $2 of library $1 is to be built: any, or a newer one than the cache has.
+is_wanted() {
+    local have
+    have=$(cached_version "$1")
+    [ -z "$have" ] || ! at_least "$have" "${2#*:}"
+}
+
+# Returns whether version $2 of library $1 is of the series that Debian 13 has: it stays there.
+is_main_series() {
+    [[ $2 =~ ^[0-9]+\.[0-9]+ ]] && [[ ${LEAST_VERSION[$1]}. = "${BASH_REMATCH[0]}".* ]]
 }
 
 # Unpacks the source $1 into folder $2; a source package gets Debian's patches with it.
@@ -146,6 +166,8 @@ build_placed() {
         mark_log
         if ! new_enough "$name" "$version"; then
             failed "$path is older than ${LEAST_VERSION[$name]}"
+        elif ! is_wanted "$name" "$version"; then
+            continue
         elif [[ $path = *.dsc ]] && ! wrong=$(check_placed "$path"); then
             failed "$path: $wrong"
         elif build "$name" "$path"; then
@@ -165,7 +187,7 @@ build_downloaded() {
         if ! (cd "$downloads" && sha256sum --check --quiet "$list") >>"$log" 2>&1; then
             failed "$name $version in $downloads is damaged, and removed"
             (cd "$downloads" && sed 's/^[^ ]*  //' "$list" | xargs -d '\n' rm -f "$list")
-        elif new_enough "$name" "$version" &&
+        elif new_enough "$name" "$version" && is_wanted "$name" "$version" &&
             build "$name" "$downloads/${name}_${version#*:}.dsc"; then
             return 0
         fi
@@ -174,12 +196,20 @@ build_downloaded() {
     return 1
 }
 
+declare -A missed=() # the newest version of a library that the mirror names and that failed
+
 # Builds library $1 from the first version of the mirrors that arrives whole and builds.
 build_fetched() {
-    local name=$1 version suite state group dsc
+    local name=$1 version suite state group dsc have
+    have=$(cached_version "$name")
     for group in "${!SUITE_GROUPS[@]}"; do
         [ -d "$work/apt/$group" ] || look_up "$work/apt/$group" "${SUITE_GROUPS[group]}"
         while read -r version suite state; do
+            # A later Debian's gives way to Debian 13's, which has the fixes for longer.
+            if ! is_wanted "$name" "$version" &&
+                { [ "$group" -gt 0 ] || is_main_series "$name" "$have"; }; then
+                return 0
+            fi
             dsc=$downloads/${name}_${version#*:}.dsc
             [ -z "${broken[$dsc]:-}" ] || continue
             if ! fetch "$name" "$version" "$suite" "$state"; then
@@ -188,18 +218,22 @@ build_fetched() {
                 keep_only "$name" "$downloads/${name}_$version.sha256"
                 return 0
             fi
+            : "${missed[$name]:=$version}"
         done < <(candidates "$name" "$work/apt/$group")
+        # A failure of the mirror is no reason to leave Debian 13's.
+        [ -z "$have" ] || ! is_main_series "$name" "$have" || return 1
     done
     [ -s "$work/mirrors" ] || failed "$name: no Debian mirror in apt's lists on this machine"
     return 1
 }
 
-# Builds library $1 from the first source that there is, or dies with all that was tried.
-provide() {
-    local name=$1 free_mb way ways=(placed downloaded fetched)
+# build_from NAME WAY...: builds a library from the first source that there is, or dies with all
+# that was tried.
+build_from() {
+    local name=$1 free_mb way
+    shift
     tried=()
-    [ "$refresh" = no ] || ways=(fetched placed downloaded)
-    for way in "${ways[@]}"; do
+    for way; do
         if [ "$way" = fetched ] && ! is_debian; then
             failed "$name: there is no apt on this machine"
         elif "build_$way" "$name"; then
@@ -213,6 +247,56 @@ provide() {
         say "only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
     by_hand >&2
     die "or try again later: a mirror that is being updated is whole again soon.  Log: $log"
+}
+
+# Prints why it is not known that the cache has Debian 13's newest version of library $1, or
+# nothing.
+refresh_trouble() {
+    if [ ! -s "$work/mirrors" ]; then
+        echo "no mirror was read: apt's lists on this machine name none of Debian"
+    elif ! was_read trixie && ! was_read trixie-security; then
+        echo 'no mirror was read'
+    elif ! was_read trixie; then
+        echo 'trixie was not read'
+    elif grep -q '^security ' "$work/mirrors" && ! was_read trixie-security; then
+        echo 'trixie-security was not read'
+    elif [ -n "${missed[$1]:-}" ]; then
+        echo "${missed[$1]} is named but not delivered, or does not build: run again later"
+    fi
+}
+
+# Builds library $1 again if there is a newer version than the cache has, which is used otherwise.
+# Reports what came of it; fails if a newer version may have been missed.
+refresh() {
+    local name=$1 was is trouble line
+    was=$(cached_version "$name")
+    if [ -z "$was" ]; then
+        build_from "$name" fetched placed downloaded
+    else
+        # What the mirror has must be newer than what a person has put there.
+        build_placed "$name" || true
+        ! is_debian || build_fetched "$name" || true
+    fi
+    is=$(cached_version "$name")
+    line="$name: unchanged, $is"
+    [ "$was" = "$is" ] || line="$name: was ${was:-missing}, is now $is"
+    trouble=$(refresh_trouble "$name")
+    report "$line${trouble:+; $trouble}"
+    [ -z "$trouble" ]
+}
+
+# Refreshes libraries $@, and fails if one of them may have a newer version.
+refresh_all() {
+    local name status=0
+    [ "$#" -gt 0 ] || say "the system's libraries are used: the system's updates reach them"
+    for name; do
+        touch "$work/mirrors" # empty if there is no apt
+        refresh "$name" || status=1
+    done
+    if [ "$#" -gt 0 ] && [ -s "$work/mirrors" ] && ! grep -q '^security ' "$work/mirrors"; then
+        say "no security archive in apt's lists: trixie-security was not looked at"
+    fi
+    return "$status"
 }
 
 # What of the two the system does not have new enough.
@@ -277,6 +361,7 @@ trap finish EXIT # which bash runs for SIGINT, SIGTERM and SIGHUP too
 
 [ -z "$(still_missing)" ] || want_packages
 names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
+status=0
 if [ -n "$names" ]; then
     need_packages "${BUILD_PACKAGES[@]}"
     log="$SPATE_CACHE/build.log"
@@ -284,8 +369,14 @@ if [ -n "$names" ]; then
     mark_log
     rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
     work=$(mktemp -d "$SPATE_CACHE/work.XXXXXX")
+fi
+if [ "$refresh" = yes ]; then
+    # shellcheck disable=SC2086 # one word a library
+    refresh_all $names || status=1
+else
     for name in $names; do
-        provide "$name"
+        build_from "$name" placed downloaded fetched
     done
 fi
 print_result
+[ "$status" -eq 0 ]

@@ -174,17 +174,99 @@ class MirrorInMotion(SetupTest):
         self.assert_built(done, openssl=V3)
         self.assert_failed_line(done, f'openssl {V3}', 'damaged')
 
-    def test_refresh_takes_what_is_newer_now_and_keeps_the_old_one_otherwise(self):
+
+class Refresh(SetupTest):
+    """The cache has V1, and a mirror may have more."""
+
+    def setUp(self):
+        super().setUp()
+        self.add_liburing()
+        self.main.add('trixie', 'openssl', V1)
+        self.security.add('trixie-security', 'openssl', V1)
+        self.publish()
+        self.assert_built(self.run_deps(), openssl=V1)
+        self.inode = self.openssl_inode()
+
+    def publish(self):
         self.main.publish()
         self.security.publish()
-        self.run_deps()
-        self.main.add('trixie', 'openssl', '3.5.10-1')
-        self.main.publish()
-        self.assert_built(self.run_deps(), openssl=V3)
-        self.assert_built(self.run_deps('--refresh'), openssl='3.5.10-1')
-        self.assertEqual(list((self.cache / 'download').glob('openssl_3.5.9*')), [])
+
+    def openssl_inode(self):
+        return next(self.cache.glob('r*/openssl/built-from')).stat().st_ino
+
+    def refresh(self, status, line, **names):
+        """Refreshes; the line is what it reports of OpenSSL, and the libraries stay usable."""
+        done = self.run_deps('--refresh')
+        lines = [text for text in done.stderr.splitlines()
+                 if text.startswith('deps.sh: openssl: ')]
+        self.assertEqual((done.returncode, lines), (status, [f'deps.sh: openssl: {line}']),
+                         done.stderr)
+        done.returncode = 0
+        self.assert_built(done, **names)
+        return done
+
+    def test_a_newer_version_is_taken(self):
+        self.security.add('trixie-security', 'openssl', V2)
+        self.publish()
+        done = self.refresh(0, f'was {V1}, is now {V2}', liburing='2.9-1', openssl=V2)
+        self.assertIn('deps.sh: liburing: unchanged, 2.9-1\n', done.stderr)
+        self.assertEqual(list((self.cache / 'download').glob(f'openssl_{V1}*')), [])
+        self.assert_built(self.run_deps(), openssl=V2)
+
+    def test_what_the_cache_has_is_not_built_again(self):
+        done = self.refresh(0, f'unchanged, {V1}', openssl=V1)
+        self.assertNotIn('building', done.stderr)
+        self.assertEqual(self.openssl_inode(), self.inode)
+
+    def test_no_mirror_is_a_failure(self):
         shutil.rmtree(self.root / 'www')
-        self.assert_built(self.run_deps('--refresh'), openssl='3.5.10-1')
+        self.refresh(1, f'unchanged, {V1}; no mirror was read', openssl=V1)
+        self.assertEqual(self.openssl_inode(), self.inode)
+        (self.etc / 'sources.list').write_text('')
+        self.refresh(1, f"unchanged, {V1}; no mirror was read: apt's lists on this machine name "
+                     'none of Debian', openssl=V1)
+
+    def test_a_version_that_is_named_and_not_delivered_is_a_failure(self):
+        self.main.add('trixie', 'openssl', V3)
+        self.publish()
+        self.main.remove('openssl', V3)
+        rest = f'{V3} is named but not delivered, or does not build: run again later'
+        self.refresh(1, f'unchanged, {V1}; {rest}', openssl=V1)
+        self.security.add('trixie-security', 'openssl', V2)
+        self.security.publish()
+        self.refresh(1, f'was {V1}, is now {V2}; {rest}', openssl=V2)
+
+    def test_a_security_archive_that_cannot_be_read_is_a_failure(self):
+        shutil.rmtree(self.security.root)
+        self.refresh(1, f'unchanged, {V1}; trixie-security was not read', openssl=V1)
+
+    def test_no_security_archive_in_the_lists_is_reported(self):
+        text = (self.etc / 'sources.list').read_text()
+        (self.etc / 'sources.list').write_text(
+            ''.join(line for line in text.splitlines(True) if 'security' not in line))
+        done = self.refresh(0, f'unchanged, {V1}', openssl=V1)
+        self.assertIn("no security archive in apt's lists: trixie-security was not looked at\n",
+                      done.stderr)
+
+    def test_a_later_debian_gives_way_and_is_no_way_out(self):
+        self.main.add('sid', 'openssl', '3.6.3-1')
+        self.publish()
+        away = self.root / 'away'
+        shutil.move(self.main.root / 'dists/trixie', away)
+        self.refresh(1, f'unchanged, {V1}; trixie was not read', openssl=V1)
+        for folder in self.cache.glob('*/openssl*'):
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+        shutil.move(self.security.root, self.root / 'away-too')
+        self.assert_built(self.run_deps(), openssl='3.6.3-1')
+        shutil.move(self.root / 'away-too', self.security.root)
+        shutil.move(away, self.main.root / 'dists/trixie')
+        self.refresh(0, f'was 3.6.3-1, is now {V1}', openssl=V1)
+
+    def test_a_newer_one_that_a_person_has_put_there_is_taken_and_stays(self):
+        (self.cache / 'sources').mkdir()
+        source_package(self.cache / 'sources', 'openssl', V2)
+        self.refresh(0, f'was {V1}, is now {V2}', openssl=V2)
+        self.refresh(0, f'unchanged, {V2}', openssl=V2)
 
 
 class Suites(SetupTest):
@@ -304,8 +386,9 @@ class Builds(SetupTest):
         self.main.publish()
         self.assert_built(self.run_deps(), openssl=V1)
         trouble.unlink()
+        self.security.suites['trixie-security'] = []
+        self.security.publish()
         self.assert_built(self.run_deps('--refresh'), openssl=V3)
-
 
     def test_a_full_disk_is_named_and_does_not_lock_the_user_in(self):
         dsc = self.main.add('trixie', 'openssl', V3)
