@@ -17,8 +17,10 @@ and "ldconfig" makes a library in /usr/local known to programs.
 END
 }
 
+for arg; do
+    [ "$arg" != --help ] || { usage; exit 0; }
+done
 case ${1:-} in
-    --help) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
 esac
 dir=${1:-$here/../build}

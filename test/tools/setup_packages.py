@@ -246,6 +246,20 @@ class BuildFolders(unittest.TestCase):
         self.assertEqual((self.option('prefix'), self.option('buildtype')),
                          ('/usr/local', 'release'))
 
+    def script(self, name, *words):
+        """Runs a script of the tree on a machine that has nothing."""
+        env = dict(os.environ, SPATE_CACHE=str(self.root / 'cache'), PKG_CONFIG_PATH='',
+                   PKG_CONFIG_LIBDIR=str(self.root))
+        return subprocess.run(['bash', self.root / 'tree/tools' / name, *words], env=env,
+                              text=True, capture_output=True, timeout=HANG_S, check=False)
+
+    def test_help_of_the_build_is_found_everywhere(self):
+        (self.root / 'tree/tools/deps.sh').write_text('#!/bin/sh\necho reached >&2\nexit 3\n')
+        for words in (['--help'], ['build2', '--help'], ['build2', '--prefix=/opt', '--help']):
+            done = self.script('build.sh', *words)
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
+            self.assertTrue(done.stdout.startswith('usage: tools/build.sh'))
+
     def test_the_same_options_leave_the_folder_alone(self):
         self.assertEqual(self.configure('--prefix=/opt/small').returncode, 0)
         inode = (self.build / 'build.ninja').stat().st_ino
