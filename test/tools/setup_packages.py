@@ -260,6 +260,16 @@ class BuildFolders(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ''))
             self.assertTrue(done.stdout.startswith('usage: tools/build.sh'))
 
+    def test_the_demo_looks_at_its_seconds_before_it_builds(self):
+        (self.root / 'tree/tools/build.sh').write_text('#!/bin/sh\necho built $1 >&2\nexit 3\n')
+        for text in ('abc', '', '0', '-1', '0.001', '86401', '1 2', '5s'):
+            done = self.script('demo.sh', '--seconds', text, '--dir', 'b')
+            self.assertEqual((done.returncode, done.stderr), (
+                1, f"demo.sh: --seconds must be a number from 0.01 to 86400, not '{text}'\n"))
+        for text in ('3', '0.5', '.5', '86400'):
+            done = self.script('demo.sh', '--seconds', text, '--dir', 'b')
+            self.assertEqual((done.returncode, done.stderr), (3, 'built b\n'), text)
+
     def test_the_same_options_leave_the_folder_alone(self):
         self.assertEqual(self.configure('--prefix=/opt/small').returncode, 0)
         inode = (self.build / 'build.ninja').stat().st_ino
