@@ -168,8 +168,9 @@ need_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         # shellcheck disable=SC2046 # one word a package
-        mapfile -t missing < <(missing_of "$@" $(offered_packages))
-        die "missing packages; as root: apt-get install --no-install-recommends ${missing[*]}"
+        mapfile -t missing < <(missing_of "$@" $(offered_packages) | awk '!seen[$0]++')
+        die "missing packages; as root: apt-get update &&" \
+            "apt-get install --no-install-recommends ${missing[*]}"
     fi
     say "installing ${missing[*]}"
     ! install_packages "${missing[@]}" || return 0

@@ -136,6 +136,22 @@ class Packages(SetupTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.installed(), ['libx 1:3.5.9-1'])
 
+    def test_a_user_gets_the_command_for_root(self):
+        for name, version in (('libssl-dev', '3.5.9-1'), ('liburing-dev', '2.9-1'), ('libx', '1')):
+            self.add(name, version)
+        self.publish()
+        self.run_as_root(['apt-get', '-q', 'update'])
+        (self.root / 'programs').mkdir()
+        (self.root / 'programs/id').write_text('#!/bin/sh\necho 1000\n')
+        (self.root / 'programs/id').chmod(0o755)
+        self.env['PATH'] = f'{self.root}/programs:{self.env["PATH"]}'
+        done = self.need('libx', 'libssl-dev')
+        self.assertEqual((done.returncode, done.stdout), (1, ''))
+        before, _, names = done.stderr.partition(' --no-install-recommends ')
+        self.assertEqual(before,
+                         'test.sh: missing packages; as root: apt-get update && apt-get install')
+        self.assertEqual(sorted(names.split()), ['libssl-dev', 'liburing-dev', 'libx'])
+
     def test_nothing_there_is_said_with_what_to_do(self):
         files = self.add_three()
         self.publish()
