@@ -227,10 +227,18 @@ build_fetched() {
     return 1
 }
 
+# Returns whether a build fits into the cache folder; otherwise sets "no_room" to the message.
+has_room() {
+    local free_mb
+    free_mb=$(df --output=avail -m "$SPATE_CACHE" | tail -n 1)
+    no_room="only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
+    [ "$free_mb" -ge "$BUILD_MB" ]
+}
+
 # build_from NAME WAY...: builds a library from the first source that there is, or dies with all
 # that was tried.
 build_from() {
-    local name=$1 free_mb way
+    local name=$1 way
     shift
     tried=()
     for way; do
@@ -240,11 +248,9 @@ build_from() {
             return 0
         fi
     done
-    free_mb=$(df --output=avail -m "$SPATE_CACHE" | tail -n 1)
     say "cannot get $name >= ${LEAST_VERSION[$name]}.  Tried:"
     printf '  %s\n' "${tried[@]}" "${unread[@]}" >&2
-    [ "$free_mb" -ge "$BUILD_MB" ] ||
-        say "only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
+    has_room || say "$no_room"
     by_hand >&2
     die "or try again later: a mirror that is being updated is whole again soon.  Log: $log"
 }
@@ -345,8 +351,9 @@ if [ "$refresh" = no ] && [ -z "$(still_missing)" ]; then
 fi
 
 # From here on something must be installed or built: one at a time.
-mkdir -p "$SPATE_CACHE"
-exec 9>"$SPATE_CACHE/lock"
+{ mkdir -p "$SPATE_CACHE" && : >>"$SPATE_CACHE/lock"; } 2>/dev/null ||
+    die "cannot write to $SPATE_CACHE: set SPATE_CACHE to a folder of yours"
+exec 9>>"$SPATE_CACHE/lock"
 if ! flock --nonblock 9; then
     say "waiting for another run that builds in $SPATE_CACHE"
     flock 9
@@ -364,10 +371,11 @@ names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
 status=0
 if [ -n "$names" ]; then
     need_packages "${BUILD_PACKAGES[@]}"
+    rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
+    has_room || die "$no_room"
     log="$SPATE_CACHE/build.log"
     : >"$log"
     mark_log
-    rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
     work=$(mktemp -d "$SPATE_CACHE/work.XXXXXX")
 fi
 if [ "$refresh" = yes ]; then

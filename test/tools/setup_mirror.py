@@ -391,20 +391,35 @@ class Builds(SetupTest):
         self.security.publish()
         self.assert_built(self.run_deps('--refresh'), openssl=V3)
 
+    def path_with_df(self, first, later):
+        """A PATH whose df says how many MB are free: `first` when asked once, then `later`."""
+        df = self.root / 'programs/df'
+        df.parent.mkdir()
+        df.write_text(f'#!/bin/sh\necho Avail\necho {first}\nsed -i s/{first}/{later}/ "$0"\n')
+        df.chmod(0o755)
+        return f'{df.parent}:{self.env["PATH"]}'
+
+    def test_a_disk_that_is_full_before_is_named_at_once(self):
+        done = self.run_deps(PATH=self.path_with_df(17, 17))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (
+            1, '', f'deps.sh: only 17 MB are free in {self.cache}: a build needs 500 MB\n'))
+
+    def test_a_cache_that_cannot_be_written_is_named(self):
+        self.cache.write_text('a file')
+        done = self.run_deps()
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (
+            1, '', f'deps.sh: cannot write to {self.cache}: set SPATE_CACHE to a folder of '
+            'yours\n'))
+
     def test_a_full_disk_is_named_and_does_not_lock_the_user_in(self):
         dsc = self.main.add('trixie', 'openssl', V3)
         tar(dsc.parent / 'openssl_3.5.9.orig.tar.gz', 'openssl-3.5.9',
             {**upstream_files('openssl', '3.5.9', 'true'), 'filler': '0' * 60_000_000})
         source_package(dsc.parent, 'openssl', V3)
         self.main.publish()
-        # A limit of each file stands for the end of the disk, and df says that it is near.
-        programs = self.root / 'programs'
-        programs.mkdir()
-        df = programs / 'df'
-        df.write_text('#!/bin/sh\necho Avail\necho 17\n')
-        df.chmod(0o755)
+        # A limit of each file stands for the end of the disk, and df says later that it is near.
         done = subprocess.run(self.command(), text=True, capture_output=True, timeout=HANG_S,
-                              env={**self.env, 'PATH': f'{programs}:{self.env["PATH"]}'},
+                              env={**self.env, 'PATH': self.path_with_df(900, 17)},
                               preexec_fn=limit_files, check=False)
         self.assertEqual(done.returncode, 1)
         self.assert_failed_line(done, f'openssl_{V3}.dsc does not build: ')
