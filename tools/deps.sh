@@ -44,6 +44,7 @@ by_hand() {
 Without a mirror: put source packages (openssl_3.5.*.dsc, liburing_2.9*.dsc and the files that
 each names) or upstream archives (openssl-3.5.*.tar.gz, liburing-2.9*.tar.gz) into
 $SPATE_CACHE/sources
+What is there comes before what the mirror has; with --refresh, the newer one wins.
 END
 }
 
