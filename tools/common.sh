@@ -70,12 +70,13 @@ system_has() {
 
 # The packages that would make it so, where this system has them, as far as apt knows.
 offered_packages() {
-    local name candidate
+    local name candidates candidate
     is_debian || return 0
+    candidates=$(apt-cache policy "${DEV_PACKAGE[@]}" 2>/dev/null |
+        sed -n -E '/^[^ ]/h; /^ *Candidate: [0-9]/ { G; s/^ *Candidate: (.*)\n(.*):$/\2 \1/p }')
     for name in "${!DEV_PACKAGE[@]}"; do
         ! system_has "$name" || continue
-        candidate=$(apt-cache policy "${DEV_PACKAGE[$name]}" 2>/dev/null |
-            sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+        candidate=$(sed -n "s/^${DEV_PACKAGE[$name]} //p" <<<"$candidates")
         if [ -n "$candidate" ] &&
             dpkg --compare-versions "$candidate" ge "${LEAST_VERSION[$name]}"; then
             echo "${DEV_PACKAGE[$name]}"

@@ -330,11 +330,26 @@ want_packages() {
     mapfile -t packages < <(missing_of $(offered_packages))
     if [ "${#packages[@]}" -eq 0 ]; then
         return 0
+    elif [ "$(id -u)" -ne 0 ] && [ -z "$(still_missing)" ]; then
+        say "${packages[*]} would be new enough, and get the system's updates; until root" \
+            "installs them, what is in $SPATE_CACHE is used"
+        return 0
     elif [ "$(id -u)" -ne 0 ]; then
         need_packages "${packages[@]}" # says what to do
     fi
     say "installing ${packages[*]}"
     install_packages "${packages[@]}" || say "cannot install ${packages[*]}: $APT_ERROR"
+}
+
+# Returns whether the system offers none of the packages.  That answer is kept for this release of
+# Debian and these lists of apt: to ask takes longer than all else when the cache is full.
+offers_nothing() {
+    local kept="$SPATE_CACHE/not-offered" system
+    is_debian && [ -n "$(too_old)" ] || return 0
+    system=$({ cat /etc/debian_version; stat -c %Y /var/lib/apt/lists; } 2>&1) || true
+    [ "$(cat "$kept" 2>/dev/null)" != "$system" ] || return 0
+    [ -z "$(offered_packages)" ] || return 1
+    { printf '%s\n' "$system" >"$kept"; } 2>/dev/null || true
 }
 
 print_result() {
@@ -346,7 +361,7 @@ print_result() {
 }
 
 command -v pkg-config >/dev/null || need_packages pkgconf
-if [ "$refresh" = no ] && [ -z "$(still_missing)" ]; then
+if [ "$refresh" = no ] && [ -z "$(still_missing)" ] && offers_nothing; then
     print_result
     exit 0
 fi
@@ -367,7 +382,7 @@ finish() {
 }
 trap finish EXIT # which bash runs for SIGINT, SIGTERM and SIGHUP too
 
-[ -z "$(still_missing)" ] || want_packages
+want_packages
 names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
 status=0
 if [ -n "$names" ]; then

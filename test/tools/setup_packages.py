@@ -164,12 +164,39 @@ class Packages(SetupTest):
                          r'.*_3\.5\.9-1_all\.deb.*try again later')
         self.assertEqual(self.installed(), [])
 
-    def test_libraries_that_the_mirror_does_not_deliver_are_built(self):
+    def install_build_packages(self):
         (self.root / 'dpkg/status').write_text(''.join(
             f'Package: {name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n'
             'Maintainer: Nobody <nobody@example.org>\nDescription: for a test\n\n'
             for name in ('build-essential', 'meson', 'ninja-build', 'pkgconf', 'python3', 'perl',
                          'xz-utils')))
+
+    def test_packages_of_the_system_come_before_a_full_cache(self):
+        self.install_build_packages()
+        self.add_liburing()
+        self.main.add('trixie', 'openssl', '3.5.8-1')
+        old = [self.add('libssl-dev', '3.0.19-1'), self.add('liburing-dev', '2.3-3')]
+        self.publish()
+        self.run_as_root(['apt-get', '-q', 'update'])
+        self.assert_built(self.run_as_root(self.command()), openssl='3.5.8-1')
+        done = self.run_as_root(self.command())
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        for file in old:
+            file.unlink()
+        self.add('libssl-dev', '3.5.9-1')
+        self.add('liburing-dev', '2.9-1')
+        self.publish()
+        self.run_as_root(['apt-get', '-q', 'update'])
+        # It asks again with other lists, or on another release that the cache came to.
+        done = self.run_as_root(self.command())
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        (self.cache / 'not-offered').write_text('an older one\n')
+        done = self.run_as_root(self.command())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue({'libssl-dev 3.5.9-1', 'liburing-dev 2.9-1'} <= set(self.installed()))
+
+    def test_libraries_that_the_mirror_does_not_deliver_are_built(self):
+        self.install_build_packages()
         files = [self.add('libssl-dev', '3.5.9-1'), self.add('liburing-dev', '2.9-1')]
         self.add_liburing()
         self.main.add('trixie', 'openssl', '3.5.8-1')
