@@ -5,7 +5,6 @@
 export LC_ALL=C.UTF-8 # the words of apt and pkg-config are read
 
 SPATE_CACHE=${SPATE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/spate}
-[[ $SPATE_CACHE = /* ]] || SPATE_CACHE=$PWD/$SPATE_CACHE
 
 # What every build needs; perl and xz for what deps.sh may have to build.
 BUILD_PACKAGES=(build-essential meson ninja-build pkgconf python3 perl xz-utils)
@@ -24,40 +23,44 @@ die() {
     exit 1
 }
 
+# A list of folders and a command line would cut the path at these characters.
+[[ $SPATE_CACHE = /* ]] || SPATE_CACHE=$PWD/$SPATE_CACHE
+[[ $SPATE_CACHE != *[[:space:]:]* ]] ||
+    die "SPATE_CACHE must name a folder without white space and ':', not '$SPATE_CACHE'"
+
 # shellcheck source=tools/progress.sh
 . "$(dirname "${BASH_SOURCE[0]}")/progress.sh"
-
-# The path goes into PKG_CONFIG_PATH, makefiles and apt's configuration.
-case $SPATE_CACHE in
-    *[[:space:]:]*) die "SPATE_CACHE must have no white space and no ':' in it: '$SPATE_CACHE'" ;;
-esac
 
 is_debian() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
-
 
 # Prints what apt-get has done last, from its log.
 apt_progress() {
     tail -n 1 "$APT_LOG" | cut -c 1-60
 }
 
-# Runs apt-get without questions, and quietly.  Its output is in $APT_LOG until the next call;
-# APT_ERROR is the first error.
-apt_get() {
+# quietly COMMAND...: runs apt-get or dpkg without questions.  The output is in $APT_LOG until the
+# next call; APT_ERROR is the first error.
+quietly() {
     local status=0
     APT_ERROR=
     : >"$APT_LOG"
-    progress_begin apt-get apt_progress
+    progress_begin "$1" apt_progress
     # A server that a package starts must keep neither the lock of deps.sh nor the progress open.
-    DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
-        -o Acquire::Retries=2 "$@" >"$APT_LOG" 2>&1 </dev/null 9>&- {progress_pipe}>&- ||
+    DEBIAN_FRONTEND=noninteractive "$@" >"$APT_LOG" 2>&1 </dev/null 9>&- {progress_pipe}>&- ||
         status=$?
     progress_end
     if [ "$status" -ne 0 ]; then
-        APT_ERROR=$(grep -E '^E: ' "$APT_LOG" | head -n 1) || APT_ERROR=$(tail -n 1 "$APT_LOG")
+        APT_ERROR=$(grep -m 1 '^E: ' "$APT_LOG" || grep -m 1 -A 1 '^dpkg: error' "$APT_LOG" |
+            paste -s -d ' ' | grep . || tail -n 1 "$APT_LOG")
     fi
     return "$status"
+}
+
+# Runs apt-get, quietly.
+apt_get() {
+    quietly apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 "$@"
 }
 
 # system_has liburing|openssl: it is installed and new enough.
@@ -67,12 +70,13 @@ system_has() {
 
 # The packages that would make it so, where this system has them, as far as apt knows.
 offered_packages() {
-    local name candidate
+    local name candidates candidate
     is_debian || return 0
+    candidates=$(apt-cache policy "${DEV_PACKAGE[@]}" 2>/dev/null |
+        sed -n -E '/^[^ ]/h; /^ *Candidate: [0-9]/ { G; s/^ *Candidate: (.*)\n(.*):$/\2 \1/p }')
     for name in "${!DEV_PACKAGE[@]}"; do
         ! system_has "$name" || continue
-        candidate=$(apt-cache policy "${DEV_PACKAGE[$name]}" 2>/dev/null |
-            sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+        candidate=$(sed -n "s/^${DEV_PACKAGE[$name]} //p" <<<"$candidates")
         if [ -n "$candidate" ] &&
             dpkg --compare-versions "$candidate" ge "${LEAST_VERSION[$name]}"; then
             echo "${DEV_PACKAGE[$name]}"
@@ -98,20 +102,30 @@ source_of() {
         END { print source == "" ? package : source }'
 }
 
+# apt_install PACKAGE-OR-OPTION...: runs apt-get install, and once more after it has finished what
+# an interrupted run of dpkg has left: apt does nothing else before that.
+apt_install() {
+    local install=(install -y --no-install-recommends) options
+    ! apt_get "${install[@]}" "$@" || return 0
+    [[ $APT_ERROR =~ 'dpkg was interrupted'|'Unmet dependencies' ]] || return 1
+    say "finishing what an interrupted dpkg has left"
+    # With the options that apt gives to dpkg on this machine.  What depends on a package that is
+    # not here yet stays unconfigured: that is apt's part.
+    mapfile -t options < <(apt-config dump DPkg::Options |
+        sed -n 's/^[^ ]*:: "\(.*\)";$/\1/p')
+    quietly dpkg "${options[@]}" --configure -a || true
+    apt_get "${install[@]}" --fix-broken || say "apt-get --fix-broken install: $APT_ERROR"
+    apt_get "${install[@]}" "$@"
+}
+
 # install_packages PACKAGE...: installs them, or returns with APT_ERROR set.  The lists of the
 # machine may be missing or old, and a mirror that is being updated may name files that it does
 # not hold.  Such a version of a source package is excluded for this call, so that apt takes
 # the next one that the lists name, for all packages that are built from it.
 install_packages() {
-    local install=(install -y --no-install-recommends) pins machine_pins package version round
-    local first_error=
+    local pins machine_pins package version round first_error=
     APT_LOG=$(mktemp)
-    ! apt_get "${install[@]}" "$@" || { rm -f "$APT_LOG"; return 0; }
-    if [[ $APT_ERROR = *'dpkg was interrupted'* ]]; then
-        say 'finishing what an interrupted run has left: dpkg --configure -a'
-        DEBIAN_FRONTEND=noninteractive dpkg --configure -a >"$APT_LOG" 2>&1 </dev/null 9>&- ||
-            say "dpkg: $(tail -n 1 "$APT_LOG")"
-    fi
+    ! apt_install "$@" || { rm -f "$APT_LOG"; return 0; }
     # A broken repository of another vendor must not stop the others.
     apt_get update || say "apt-get update: $APT_ERROR"
     pins=$(mktemp)
@@ -119,7 +133,7 @@ install_packages() {
     machine_pins=${machine_pins#*\'}
     cat "${machine_pins%\'*}" >"$pins" 2>/dev/null || true
     for round in 1 2 3 4 5 6; do
-        if apt_get -o "Dir::Etc::preferences=$pins" "${install[@]}" "$@"; then
+        if apt_install -o "Dir::Etc::preferences=$pins" "$@"; then
             rm -f "$pins" "$APT_LOG"
             return 0
         fi
@@ -149,23 +163,33 @@ missing_of() {
 # need_packages PACKAGE...: installs those that are missing, or says how and exits.
 # Where there is no apt the build itself will say what it does not find.
 need_packages() {
-    local missing
+    local missing hint=
     is_debian || return 0
     mapfile -t missing < <(missing_of "$@")
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         # shellcheck disable=SC2046 # one word a package
-        mapfile -t missing < <(missing_of "$@" $(offered_packages) | sort -u)
-        die "missing packages; as root: apt-get update && apt-get install" \
-            "--no-install-recommends ${missing[*]}"
+        mapfile -t missing < <(missing_of "$@" $(offered_packages) | awk '!seen[$0]++')
+        die "missing packages; as root: apt-get update &&" \
+            "apt-get install --no-install-recommends ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    install_packages "${missing[@]}" && return 0
-    if [[ $APT_ERROR = *'Failed to fetch'* ]]; then
-        APT_ERROR+='; if the mirror is being updated, try again later, or with another mirror in'
-        APT_ERROR+=' /etc/apt/sources.list or /etc/apt/sources.list.d'
+    ! install_packages "${missing[@]}" || return 0
+    [[ $APT_ERROR != *fetch* ]] || hint="; if the mirror is being updated, try again later, or \
+with another mirror in /etc/apt/sources.list or /etc/apt/sources.list.d"
+    die "apt-get cannot install ${missing[*]}: $APT_ERROR$hint"
+}
+
+# make_room DIR: empties build folder DIR if configure() has set it up.  "meson setup --wipe" would
+# use the options of the first setup again.  What fuzz.sh has found stays.
+make_room() {
+    if [ -f "$1/.configured" ]; then
+        find "$1/" -mindepth 1 -maxdepth 1 ! -name corpus ! -name findings ! -name .configured \
+            -exec rm -rf {} +
+    elif [ -d "$1" ] && [ -n "$(ls -A "$1")" ]; then
+        die "$1 is not empty, and not a build folder of these scripts: name another one," \
+            "or remove it"
     fi
-    die "apt-get cannot install ${missing[*]}: $APT_ERROR"
 }
 
 # configure DIR OPTION...: makes DIR a meson build folder with these options and the
@@ -180,12 +204,9 @@ configure() {
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.configured" 2>/dev/null)" = "$wanted" ]; then
         return 0
     fi
-    # Not "meson setup --wipe": it would keep the options of before.
-    if [ -f "$dir/.configured" ]; then
-        rm -rf "$dir"
-    elif [ -f "$dir/build.ninja" ]; then
-        die "$dir was not made by these scripts: remove it, or name another folder"
-    fi
+    make_room "$dir"
+    mkdir -p "$dir"
+    echo 'being set up' >"$dir/.configured"
     PKG_CONFIG_PATH=$deps${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} \
         meson setup "$@" "$dir" "$here/.." >&2 || die "meson cannot set up $dir"
     printf '%s\n' "$wanted" >"$dir/.configured"

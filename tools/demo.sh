@@ -33,9 +33,11 @@ while [ "$#" -gt 0 ]; do
     esac
     shift 2
 done
-
-awk -v s="$seconds" 'BEGIN { exit !(s ~ /^[0-9]+([.][0-9]+)?$/ && s >= 0.01) }' ||
-    die "--seconds wants a number from 0.01, not '$seconds'"
+# As spate-bench does, but before the build.
+if ! [[ $seconds =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] ||
+    ! awk -v s="$seconds" 'BEGIN { exit !(s >= 0.01 && s <= 86400) }'; then
+    die "--seconds must be a number from 0.01 to 86400, not '$seconds'"
+fi
 
 "$here/build.sh" "$build"
 bench=$build/bench/load/spate-bench

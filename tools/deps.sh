@@ -27,8 +27,9 @@ Prints the PKG_CONFIG_PATH under which liburing >= 2.9 and OpenSSL >= 3.5.2 are 
 empty line if the system's are new enough.  Builds what is too old, once, in
 \${SPATE_CACHE:-\${XDG_CACHE_HOME:-~/.cache}/spate} (here: $SPATE_CACHE).
 
-  --refresh   build again, from the newest source packages that the mirror holds; exits with 1
-              where it names newer ones that it does not deliver
+  --refresh   look for newer versions than the cache has, and build these.  Ends with a line for
+              each library, and fails if the mirror was not read, or did not deliver what it
+              names; what the cache has stays usable
 
 $(by_hand)
 
@@ -40,15 +41,14 @@ END
 # Prints what a person can do without a mirror.
 by_hand() {
     cat <<END
-To build from other sources than a mirror's: put source packages (openssl_3.5.*.dsc,
-liburing_2.9*.dsc and the files that each names) or upstream archives (openssl-3.5.*.tar.gz,
-liburing-2.9*.tar.gz) into
+Without a mirror: put source packages (openssl_3.5.*.dsc, liburing_2.9*.dsc and the files that
+each names) or upstream archives (openssl-3.5.*.tar.gz, liburing-2.9*.tar.gz) into
 $SPATE_CACHE/sources
+What is there comes before what the mirror has; with --refresh, the newer one wins.
 END
 }
 
 refresh=no
-stale=0 # the exit status: 1 where a refresh did not get the newest
 for arg; do
     case $arg in
         --refresh) refresh=yes ;;
@@ -59,6 +59,24 @@ done
 
 cached_in() {
     printf '%s/r%s-%s/%s' "$SPATE_CACHE" "$recipe" "$(uname -m)" "$1"
+}
+
+# Prints the version of library $1 that the cache has, or nothing.
+cached_version() {
+    sed -E 's/^[a-z]+[_-]//; s/\.(dsc|tar\.[a-z0-9]+)$//' "$(cached_in "$1")/built-from" \
+        2>/dev/null || true
+}
+
+# Returns whether version $2 of library $1 is to be built: any, or a newer one than the cache has.
+is_wanted() {
+    local have
+    have=$(cached_version "$1")
+    [ -z "$have" ] || ! at_least "$have" "${2#*:}"
+}
+
+# Returns whether version $2 of library $1 is of the series that Debian 13 has: it stays there.
+is_main_series() {
+    [[ $2 =~ ^[0-9]+\.[0-9]+ ]] && [[ ${LEAST_VERSION[$1]}. = "${BASH_REMATCH[0]}".* ]]
 }
 
 # Unpacks the source $1 into folder $2; a source package gets Debian's patches with it.
@@ -149,6 +167,8 @@ build_placed() {
         mark_log
         if ! new_enough "$name" "$version"; then
             failed "$path is older than ${LEAST_VERSION[$name]}"
+        elif ! is_wanted "$name" "$version"; then
+            continue
         elif [[ $path = *.dsc ]] && ! wrong=$(check_placed "$path"); then
             failed "$path: $wrong"
         elif build "$name" "$path"; then
@@ -168,7 +188,7 @@ build_downloaded() {
         if ! (cd "$downloads" && sha256sum --check --quiet "$list") >>"$log" 2>&1; then
             failed "$name $version in $downloads is damaged, and removed"
             (cd "$downloads" && sed 's/^[^ ]*  //' "$list" | xargs -d '\n' rm -f "$list")
-        elif new_enough "$name" "$version" &&
+        elif new_enough "$name" "$version" && is_wanted "$name" "$version" &&
             build "$name" "$downloads/${name}_${version#*:}.dsc"; then
             return 0
         fi
@@ -177,12 +197,20 @@ build_downloaded() {
     return 1
 }
 
+declare -A missed=() # the newest version of a library that the mirror names and that failed
+
 # Builds library $1 from the first version of the mirrors that arrives whole and builds.
 build_fetched() {
-    local name=$1 version suite state group dsc
+    local name=$1 version suite state group dsc have
+    have=$(cached_version "$name")
     for group in "${!SUITE_GROUPS[@]}"; do
         [ -d "$work/apt/$group" ] || look_up "$work/apt/$group" "${SUITE_GROUPS[group]}"
         while read -r version suite state; do
+            # A later Debian's gives way to Debian 13's, which has the fixes for longer.
+            if ! is_wanted "$name" "$version" &&
+                { [ "$group" -gt 0 ] || is_main_series "$name" "$have"; }; then
+                return 0
+            fi
             dsc=$downloads/${name}_${version#*:}.dsc
             [ -z "${broken[$dsc]:-}" ] || continue
             if ! fetch "$name" "$version" "$suite" "$state"; then
@@ -191,47 +219,91 @@ build_fetched() {
                 keep_only "$name" "$downloads/${name}_$version.sha256"
                 return 0
             fi
+            : "${missed[$name]:=$version}"
         done < <(candidates "$name" "$work/apt/$group")
+        # A failure of the mirror is no reason to leave Debian 13's.
+        [ -z "$have" ] || ! is_main_series "$name" "$have" || return 1
     done
     [ -s "$work/mirrors" ] || failed "$name: no Debian mirror in apt's lists on this machine"
     return 1
 }
 
-# Builds library $1 from the first source that there is, or dies with all that was tried.
-provide() {
-    local name=$1 free_mb way ways=(placed downloaded fetched)
+# Returns whether a build fits into the cache folder; otherwise sets "no_room" to the message.
+has_room() {
+    local free_mb
+    free_mb=$(df --output=avail -m "$SPATE_CACHE" | tail -n 1)
+    no_room="only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
+    [ "$free_mb" -ge "$BUILD_MB" ]
+}
+
+# build_from NAME WAY...: builds a library from the first source that there is, or dies with all
+# that was tried.
+build_from() {
+    local name=$1 way
+    shift
     tried=()
-    [ "$refresh" = no ] || ways=(fetched placed downloaded)
-    for way in "${ways[@]}"; do
+    for way; do
         if [ "$way" = fetched ] && ! is_debian; then
             failed "$name: there is no apt on this machine"
         elif "build_$way" "$name"; then
-            provided_by=$way
             return 0
         fi
     done
-    free_mb=$(df --output=avail -m "$SPATE_CACHE" | tail -n 1)
     say "cannot get $name >= ${LEAST_VERSION[$name]}.  Tried:"
     printf '  %s\n' "${tried[@]}" "${unread[@]}" >&2
-    [ "$free_mb" -ge "$BUILD_MB" ] ||
-        say "only $((free_mb)) MB are free in $SPATE_CACHE: a build needs $BUILD_MB MB"
+    has_room || say "$no_room"
     by_hand >&2
     die "or try again later: a mirror that is being updated is whole again soon.  Log: $log"
 }
 
-# Says what a refresh of library $1 has changed; $2 is what it was built from before.  Sets "stale"
-# to 1 where it may not be what the mirrors name as the newest.
-refreshed() {
-    local now
-    now=$(cat "$(cached_in "$1")/built-from")
-    say "$1: was $2, is now $now"
-    if [ "$provided_by" != fetched ]; then
-        say "$1: no mirror has delivered it, so this may be old: run it again later"
-        stale=1
-    elif [ "${#tried[@]}" -gt 0 ]; then
-        say "$1: the mirror names newer versions that it does not deliver: run it again later"
-        stale=1
+# Prints why it is not known that the cache has Debian 13's newest version of library $1, or
+# nothing.
+refresh_trouble() {
+    if [ ! -s "$work/mirrors" ]; then
+        echo "no mirror was read: apt's lists on this machine name none of Debian"
+    elif ! was_read trixie && ! was_read trixie-security; then
+        echo 'no mirror was read'
+    elif ! was_read trixie; then
+        echo 'trixie was not read'
+    elif grep -q '^security ' "$work/mirrors" && ! was_read trixie-security; then
+        echo 'trixie-security was not read'
+    elif [ -n "${missed[$1]:-}" ]; then
+        echo "${missed[$1]} is named but not delivered, or does not build: run again later"
     fi
+}
+
+# Builds library $1 again if there is a newer version than the cache has, which is used otherwise.
+# Reports what came of it; fails if a newer version may have been missed.
+refresh() {
+    local name=$1 was is trouble line
+    was=$(cached_version "$name")
+    if [ -z "$was" ]; then
+        build_from "$name" fetched placed downloaded
+    else
+        # What the mirror has must be newer than what a person has put there.
+        build_placed "$name" || true
+        ! is_debian || build_fetched "$name" || true
+    fi
+    is=$(cached_version "$name")
+    line="$name: unchanged, $is"
+    [ "$was" = "$is" ] || line="$name: was ${was:-missing}, is now $is"
+    trouble=$(refresh_trouble "$name")
+    report "$line${trouble:+; $trouble}"
+    [ -z "$trouble" ]
+}
+
+# Refreshes libraries $@, and fails if one of them may have a newer version.
+refresh_all() {
+    local name status=0
+    [ "$#" -gt 0 ] || say "the system's libraries are used: the system's updates reach them"
+    for name; do
+        touch "$work/mirrors" # empty if there is no apt
+        refresh "$name" || status=1
+    done
+    if [ "$#" -gt 0 ] && [ -s "$work/mirrors" ] && ! grep -q '^security ' "$work/mirrors"; then
+        say "no security archive in apt's lists: trixie-security was not looked at"
+    fi
+    return "$status"
 }
 
 # What of the two the system does not have new enough.
@@ -258,11 +330,26 @@ want_packages() {
     mapfile -t packages < <(missing_of $(offered_packages))
     if [ "${#packages[@]}" -eq 0 ]; then
         return 0
+    elif [ "$(id -u)" -ne 0 ] && [ -z "$(still_missing)" ]; then
+        say "${packages[*]} would be new enough, and get the system's updates; until root" \
+            "installs them, what is in $SPATE_CACHE is used"
+        return 0
     elif [ "$(id -u)" -ne 0 ]; then
         need_packages "${packages[@]}" # says what to do
     fi
     say "installing ${packages[*]}"
     install_packages "${packages[@]}" || say "cannot install ${packages[*]}: $APT_ERROR"
+}
+
+# Returns whether the system offers none of the packages.  That answer is kept for this release of
+# Debian and these lists of apt: to ask takes longer than all else when the cache is full.
+offers_nothing() {
+    local kept="$SPATE_CACHE/not-offered" system
+    is_debian && [ -n "$(too_old)" ] || return 0
+    system=$({ cat /etc/debian_version; stat -c %Y /var/lib/apt/lists; } 2>&1) || true
+    [ "$(cat "$kept" 2>/dev/null)" != "$system" ] || return 0
+    [ -z "$(offered_packages)" ] || return 1
+    { printf '%s\n' "$system" >"$kept"; } 2>/dev/null || true
 }
 
 print_result() {
@@ -274,16 +361,15 @@ print_result() {
 }
 
 command -v pkg-config >/dev/null || need_packages pkgconf
-if [ "$refresh" = no ] && [ -z "$(still_missing)" ]; then
+if [ "$refresh" = no ] && [ -z "$(still_missing)" ] && offers_nothing; then
     print_result
     exit 0
 fi
 
 # From here on something must be installed or built: one at a time.
-if ! mkdir -p "$SPATE_CACHE" 2>/dev/null || [ ! -w "$SPATE_CACHE" ]; then
+{ mkdir -p "$SPATE_CACHE" && : >>"$SPATE_CACHE/lock"; } 2>/dev/null ||
     die "cannot write to $SPATE_CACHE: set SPATE_CACHE to a folder of yours"
-fi
-exec 9>"$SPATE_CACHE/lock"
+exec 9>>"$SPATE_CACHE/lock"
 if ! flock --nonblock 9; then
     say "waiting for another run that builds in $SPATE_CACHE"
     flock 9
@@ -296,20 +382,25 @@ finish() {
 }
 trap finish EXIT # which bash runs for SIGINT, SIGTERM and SIGHUP too
 
-[ -z "$(still_missing)" ] || want_packages
+want_packages
 names=$(if [ "$refresh" = yes ]; then too_old; else still_missing; fi)
+status=0
 if [ -n "$names" ]; then
     need_packages "${BUILD_PACKAGES[@]}"
+    rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
+    has_room || die "$no_room"
     log="$SPATE_CACHE/build.log"
     : >"$log"
     mark_log
-    rm -rf "$SPATE_CACHE"/work.* # of a run that was killed; nobody else holds the lock
     work=$(mktemp -d "$SPATE_CACHE/work.XXXXXX")
+fi
+if [ "$refresh" = yes ]; then
+    # shellcheck disable=SC2086 # one word a library
+    refresh_all $names || status=1
+else
     for name in $names; do
-        before=$(cat "$(cached_in "$name")/built-from" 2>/dev/null) || before=nothing
-        provide "$name"
-        [ "$refresh" = no ] || refreshed "$name" "$before"
+        build_from "$name" placed downloaded fetched
     done
 fi
 print_result
-[ "$stale" -eq 0 ]
+[ "$status" -eq 0 ]

@@ -180,6 +180,15 @@ look_up() {
     done
 }
 
+# Returns whether an index of suite $1 of Debian 13 was read.
+was_read() {
+    local state
+    for state in "$work"/apt/0/*/; do
+        [ ! -f "$state/updated" ] || [ "$(<"$state/suite")" != "$1" ] || return 0
+    done
+    return 1
+}
+
 # Returns whether version $1 is $2 or newer.  Without dpkg only upstream archives are compared,
 # for which the order of sort will do.
 at_least() {

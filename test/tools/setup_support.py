@@ -23,7 +23,8 @@ import urllib.parse
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
 HANG_S = 60
 
-# Compiles a.o to d.o.  In the middle it waits for a file, if the test names one.
+# Compiles a.o to d.o.  In the middle it waits for a file, if the test names one; for a while, as
+# nobody ends it when the test runner is killed.
 MAKEFILE = r'''
 .RECIPEPREFIX = >
 objects = a.o b.o c.o d.o
@@ -34,7 +35,9 @@ b.o:
 > touch $@
 c.o: a.o b.o
 > test -z "$$STANDIN_PID" || echo $$PPID >"$$STANDIN_PID"
-> while [ -n "$$STANDIN_GATE" ] && [ ! -e "$$STANDIN_GATE" ]; do sleep 0.05; done
+> end=$$(($$(date +%%s) + %(hang_s)d)); \
+>     while [ -n "$$STANDIN_GATE" ] && [ ! -e "$$STANDIN_GATE" ]; do \
+>         [ "$$(date +%%s)" -lt "$$end" ] || exit 1; sleep 0.05; done
 > touch $@
 d.o: c.o
 > %(compile)s
@@ -67,7 +70,7 @@ def tar(path, top, files):
 
 
 def upstream_files(name, upstream, compile_step):
-    words = {'name': name, 'upstream': upstream, 'compile': compile_step}
+    words = {'name': name, 'upstream': upstream, 'compile': compile_step, 'hang_s': HANG_S}
     if name == 'openssl':
         return {'config': CONFIGURE % {'files': 'Makefile'}, 'openssl.pc': PC % words,
                 'Makefile.in': MAKEFILE % {**words, 'top': ''}}
