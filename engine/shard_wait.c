@@ -232,8 +232,7 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 
-/* --- before the first wait ---------------------------------------------------------------------
- */
+/* --- before the first wait -------------------------------------------------------------- */
 
 static void insert_sorted(uint64_t *values, uint32_t count, uint64_t value)
 {

@@ -195,8 +195,7 @@ static bool is_probing(const struct se_spin *spin)
     return spin->kind == SE_WAIT_SENT && spin->probe_left > 0;
 }
 
-/* The rules "limit" and "probe", and that a wait costs a window once, however often it is resumed.
- */
+/* The rules "limit" and "probe"; a wait costs a window once, however often it is resumed. */
 static uint64_t window_left_ns(const struct se_spin *spin, uint64_t elapsed_ns, uint64_t left_ns)
 {
     uint64_t window_ns = spin->past[spin->kind].window_ns;
