@@ -17,8 +17,7 @@
 #include "proto/protect.h"
 
 /* [RFC9001 5.3] The packet number, big endian and padded on the left, XOR the IV. */
-static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn,
-                                 uint8_t ret[SC_IV_SIZE])
+static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn, uint8_t ret[SC_IV_SIZE])
 {
     enum { PAD_SIZE = SC_IV_SIZE - sizeof(pn) };
     memcpy(ret, iv, PAD_SIZE);

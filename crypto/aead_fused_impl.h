@@ -63,7 +63,7 @@ _Static_assert((size_t)GROUP_SIZE > SP_PEEK_SIZE_MAX, "less than a group is enou
 
 struct pass {
     const struct sc_fused_key *key;
-    vec counter;   /* blocks, with the counter in the machine's order */
+    vec counter; /* blocks, with the counter in the machine's order */
     vec last_key;
     vec tag_state; /* the counter block that hides the tag, between rounds, first */
     __m128i hash;  /* Y so far: added to the next block */
@@ -117,6 +117,7 @@ INLINE void pass_group(struct pass *pass, vec state[VEC_GROUP], bool with_tag,
     vec key = round_key(schedule, 0);
 #define BEGIN(i) state[i] = vec_xor(pass_count(pass), key);
 #define ROUND(i) state[i] = vec_round(state[i], key);
+    /* clang-format off */
 #define ROUNDS(r) \
     key = round_key(schedule, r); \
     VEC_EACH(ROUND) \
@@ -136,8 +137,8 @@ INLINE void pass_group(struct pass *pass, vec state[VEC_GROUP], bool with_tag,
     ROUNDS(7)
     ROUNDS(8)
     ROUNDS(9)
-    if (hashed != NULL)
-        pass->hash = sum_reduce(&sum);
+        /* clang-format on */
+        if (hashed != NULL) pass->hash = sum_reduce(&sum);
     if (schedule->rounds > 10) {
         ROUNDS(10)
         ROUNDS(11)
@@ -159,8 +160,7 @@ INLINE vec pass_crypt(const struct pass *pass, vec state, vec text)
 
 /* Hashes associated data.  The last of it is left in the sum, to be reduced with `behind` more
  * blocks. */
-INLINE struct sum pass_header(struct pass *pass, const uint8_t *header, size_t size,
-                              size_t behind)
+INLINE struct sum pass_header(struct pass *pass, const uint8_t *header, size_t size, size_t behind)
 {
     while (SB_UNLIKELY(size > VEC_SIZE)) { /* an Initial with a token */
         struct sum one = sum_zero();
@@ -260,8 +260,8 @@ struct places {
     uint8_t joined[GROUP_SIZE]; /* vectors that cross the border of two parts */
 };
 
-static __attribute__((noinline)) void places_find_each(struct places *places,
-                                                       struct source *source, size_t size)
+static __attribute__((noinline)) void places_find_each(struct places *places, struct source *source,
+                                                       size_t size)
 {
     for (size_t i = 0; size > 0; i++) {
         uint8_t *joined = places->joined + i * VEC_SIZE;
@@ -428,7 +428,7 @@ INLINE void open_group(const struct pass *pass, const vec state[VEC_GROUP], cons
     uint8_t *to = target_room(target, GROUP_SIZE);
     if (SB_LIKELY(to != NULL)) {
         /* All loads before all stores: the compiler cannot know that the two may only be equal. */
-#define OPEN(i) vec text##i = pass_crypt(pass, state[i], vec_load(data + i * VEC_SIZE));
+#define OPEN(i)  vec text##i = pass_crypt(pass, state[i], vec_load(data + i * VEC_SIZE));
 #define STORE(i) vec_store(to + i * VEC_SIZE, text##i);
         VEC_EACH(OPEN)
         VEC_EACH(STORE)
@@ -565,7 +565,7 @@ static inline void fused_masks(const struct sc_fused_schedule *schedule,
         vec key = round_key(schedule, 0);
 #define BEGIN(i) vec state##i = vec_xor(vec_join(at + i * VEC_BLOCKS), key);
 #define ROUND(i) state##i = vec_round(state##i, key);
-#define END(i) vec_store(blocks[i * VEC_BLOCKS], vec_last_round(state##i, key));
+#define END(i)   vec_store(blocks[i * VEC_BLOCKS], vec_last_round(state##i, key));
         VEC_EACH(BEGIN)
         for (size_t r = 1; r < schedule->rounds; r++) {
             key = round_key(schedule, r);

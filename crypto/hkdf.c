@@ -44,8 +44,8 @@ static void hash_update(union sc_hash *hash, size_t hash_size, const void *data,
 /* Leaves nothing of what was hashed in `hash`. */
 static void hash_final(union sc_hash *hash, size_t hash_size, uint8_t *ret)
 {
-    int done = is_sha256(hash_size) ? SHA256_Final(ret, &hash->sha256)
-                                    : SHA384_Final(ret, &hash->sha512);
+    int done =
+        is_sha256(hash_size) ? SHA256_Final(ret, &hash->sha256) : SHA384_Final(ret, &hash->sha512);
     SB_ASSERT(done == 1);
     OPENSSL_cleanse(hash, sizeof(*hash));
 }

@@ -24,8 +24,8 @@ union sc_hash {
 
 /* HMAC with one key. */
 struct sc_hkdf {
-    size_t hash_size;     /* decides which hash it is */
-    union sc_hash inner;  /* has taken the key, as the next */
+    size_t hash_size;    /* decides which hash it is */
+    union sc_hash inner; /* has taken the key, as the next */
     union sc_hash outer;
 };
 

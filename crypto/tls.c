@@ -240,10 +240,7 @@ static int on_alert(SSL *ssl, unsigned char alert, void *arg)
     return 1;
 }
 
-#define ENTRY(id, function) \
-    { \
-        OSSL_FUNC_SSL_QUIC_TLS_##id, (void (*)(void))(function) \
-    }
+#define ENTRY(id, function) {OSSL_FUNC_SSL_QUIC_TLS_##id, (void (*)(void))(function)}
 static const OSSL_DISPATCH callbacks[] = {
     ENTRY(CRYPTO_SEND, on_send),
     ENTRY(CRYPTO_RECV_RCD, on_receive),

@@ -16,8 +16,8 @@
 #define FROZEN_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "frozen")
 #define FROZEN(type, member, at) _Static_assert(offsetof(type, member) == (at), "frozen")
 #define FROZEN_FIELD(type, member, at, bytes) \
-    _Static_assert(offsetof(type, member) == (at) && \
-                   sizeof(((type *)0)->member) == (bytes), "frozen")
+    _Static_assert(offsetof(type, member) == (at) && sizeof(((type *)0)->member) == (bytes), \
+                   "frozen")
 #define LAST_FIELD(type, member) \
     _Static_assert(sizeof(type) == offsetof(type, member) + sizeof(((type *)0)->member), \
                    "frozen: this is the end")

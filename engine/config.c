@@ -34,15 +34,19 @@ struct range {
 };
 
 #define RANGE(field, from, to) \
-    { \
-#field, offsetof(struct spate_config, field), \
-            sizeof(((struct spate_config *)NULL)->field), from, to, false \
-    }
+    {#field, \
+     offsetof(struct spate_config, field), \
+     sizeof(((struct spate_config *)NULL)->field), \
+     from, \
+     to, \
+     false}
 #define RANGE_OR_NONE(field, from, to) \
-    { \
-#field, offsetof(struct spate_config, field), \
-            sizeof(((struct spate_config *)NULL)->field), from, to, true \
-    }
+    {#field, \
+     offsetof(struct spate_config, field), \
+     sizeof(((struct spate_config *)NULL)->field), \
+     from, \
+     to, \
+     true}
 
 static const struct range ranges[] = {
     RANGE(shard_count, 1, SE_SHARDS_MAX),

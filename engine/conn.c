@@ -17,7 +17,7 @@
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
-/* --- what proto/ asks of its host ------------------------------------------ */
+/* ---- what proto/ asks of its host ---- */
 
 static void host_random(void *context, void *out, size_t size)
 {
@@ -53,7 +53,7 @@ static struct sp_tls *host_make_tls(void *context)
     return tls;
 }
 
-/* --- indices ----------------------------------------------------------------- */
+/* ---- indices ---- */
 
 static bool index_take(struct spate_shard *shard, struct spate_conn *conn)
 {
@@ -92,7 +92,7 @@ struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref)
     return slot->generation == (uint32_t)(ref >> 32) ? slot->conn : NULL;
 }
 
-/* --- the ways to a connection ------------------------------------------------- */
+/* ---- the ways to a connection ---- */
 
 void se_conn_add_cid(struct spate_conn *conn, const struct sp_cid *cid)
 {
@@ -139,7 +139,7 @@ void se_conn_remove_token(struct spate_conn *conn, const uint8_t token[SP_RESET_
     }
 }
 
-/* --- life -------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void links_init(struct spate_conn *conn)
 {

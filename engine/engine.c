@@ -41,9 +41,9 @@ struct se_thread {
 };
 
 struct spate_engine {
-    struct spate_config config; /* backend: the one that was chosen */
+    struct spate_config config;   /* backend: the one that was chosen */
     const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
-    struct spate_error warning; /* empty: none */
+    struct spate_error warning;   /* empty: none */
     int cpus[SE_SHARDS_MAX];
     struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
     struct se_thread threads[SE_SHARDS_MAX];
@@ -67,7 +67,7 @@ uint32_t spate_version_number(void)
     return SPATE_VERSION_NUMBER;
 }
 
-/* --- life ----------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static int make_shards(struct spate_engine *engine, struct spate_error *error)
 {
@@ -171,7 +171,7 @@ struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t ind
     return &engine->shards[index];
 }
 
-/* --- threads --------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 static void report(struct se_thread *thread, int result)
 {

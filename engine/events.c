@@ -256,8 +256,7 @@ void se_conn_drain(struct spate_conn *conn)
 
 void se_shard_drain(struct spate_shard *shard)
 {
-    SB_LIST_EACH(link, &shard->talking)
-    {
+    SB_LIST_EACH(link, &shard->talking) {
         if (is_full(&shard->events))
             return;
         se_conn_drain(SB_CONTAINER_OF(link, struct spate_conn, talking_link));

@@ -66,7 +66,7 @@ static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats
 
     struct sp_stats sum = counts->conns_gone;
     SB_LIST_EACH(link, &shard->all)
-    se_stats_add(&sum, SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto);
+        se_stats_add(&sum, SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto);
     ret->packets_in = sum.packets_in;
     ret->packets_out = sum.packets_out;
     ret->packets_lost = sum.packets_lost;

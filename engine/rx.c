@@ -45,7 +45,7 @@ static enum copy_rule copy_rule_of(const struct su_bufring *bufring)
     return home_count < bufring->slot_count / 2 ? COPY_SMALL_BUFFERS : COPY_NONE;
 }
 
-/* --- routing ------------------------------------------------------------------ */
+/* ---- routing ---- */
 
 /* [RFC9000 10.3.1] A datagram that leads nowhere may be a Stateless Reset. */
 static bool take_reset(struct spate_shard *shard, const uint8_t *data, size_t size)
@@ -96,7 +96,7 @@ static struct spate_conn *route(struct se_port *port, const struct sp_path *path
     return conn;
 }
 
-/* --- delivery ----------------------------------------------------------------- */
+/* ---- delivery ---- */
 
 /* Moves up to SP_BATCH_MAX items of a chain into `batch`; returns how many. */
 static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_datagram *batch)
@@ -161,7 +161,7 @@ static void flush(struct spate_shard *shard)
     rx->source_count = 0;
 }
 
-/* --- gathering ---------------------------------------------------------------- */
+/* ---- gathering ---- */
 
 static void chain(struct se_rx *rx, struct spate_conn *conn, uint32_t at)
 {
@@ -232,7 +232,7 @@ static void on_socket_error(struct se_port *port, int error)
     if (port->peer.family == AF_UNSPEC)
         return;
     SB_LIST_EACH(link, &port->conns)
-    se_conn_unreachable(SB_CONTAINER_OF(link, struct spate_conn, port_link), -error);
+        se_conn_unreachable(SB_CONTAINER_OF(link, struct spate_conn, port_link), -error);
 }
 
 static void on_receive(struct spate_shard *shard, const struct su_completion *completion)

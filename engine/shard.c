@@ -19,7 +19,7 @@ enum {
     WAKE_INDEX = 0,
 };
 
-/* --- making it ------------------------------------------------------------------ */
+/* ---- making it ---- */
 
 static uint32_t power_of_two_from(uint32_t value)
 {
@@ -163,7 +163,7 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
     return init_ring(shard, error);
 }
 
-/* --- unmaking it ---------------------------------------------------------------- */
+/* ---- unmaking it ---- */
 
 void se_shard_stop(struct spate_shard *shard)
 {
@@ -195,7 +195,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_entropy_deinit(&shard->entropy);
 }
 
-/* --- the turn --------------------------------------------------------------------- */
+/* ---- the turn ---- */
 
 int se_shard_bind(struct spate_shard *shard)
 {
@@ -212,8 +212,7 @@ int se_shard_bind(struct spate_shard *shard)
 /* Frees connections that are over and that the application has been told about. */
 static void reap(struct spate_shard *shard)
 {
-    SB_LIST_EACH(link, &shard->drained)
-    {
+    SB_LIST_EACH(link, &shard->drained) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, drained_link);
         if (!conn->is_announced || conn->is_closed_taken)
             se_conn_destroy(conn);

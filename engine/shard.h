@@ -34,11 +34,11 @@
  * Everything here belongs to the thread that runs the turns, except what says otherwise. */
 
 enum {
-    SE_POSTS_MAX = 1024,           /* that wait; beyond: spate_shard_post() says -EAGAIN */
-    SE_POSTS_PER_TURN = 256,       /* so that a chain of posts cannot stop the network */
-    SE_COMPLETIONS_BATCH = 64,     /* copied off the ring at a time .. */
-    SE_COMPLETIONS_PER_TURN = 512, /* .. and handled before timers and events get their turn */
-    SE_TRAINS_PER_TURN = 8,        /* of one connection, so that one cannot take all slots */
+    SE_POSTS_MAX = 1024,              /* that wait; beyond: spate_shard_post() says -EAGAIN */
+    SE_POSTS_PER_TURN = 256,          /* so that a chain of posts cannot stop the network */
+    SE_COMPLETIONS_BATCH = 64,        /* copied off the ring at a time .. */
+    SE_COMPLETIONS_PER_TURN = 512,    /* .. and handled before timers and events get their turn */
+    SE_TRAINS_PER_TURN = 8,           /* of one connection, so that one cannot take all slots */
     SE_SEND_BYTES_PER_TURN = 1 << 20, /* see shard_tx.c */
 };
 
@@ -100,10 +100,10 @@ struct spate_shard {
     struct sb_link drained;
     struct se_wheel wheel;
     struct se_spin spin;
-    uint64_t waited_trains; /* send.counts.trains at the last wait */
-    bool is_wait_cut;       /* the last wait ended, and nothing had come */
+    uint64_t waited_trains;  /* send.counts.trains at the last wait */
+    bool is_wait_cut;        /* the last wait ended, and nothing had come */
     uint64_t timer_slack_ns; /* that time-outs of sleeps are late by design */
-    long preempted_count;   /* ru_nivcsw of getrusage() when last asked */
+    long preempted_count;    /* ru_nivcsw of getrusage() when last asked */
 
     struct se_admit admit;
     struct se_rx rx;

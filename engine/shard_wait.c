@@ -61,7 +61,7 @@ static bool has_work(const struct spate_shard *shard)
     return su_ring_is_ready(&shard->ring) || is_called(shard);
 }
 
-/* --- spinning ---------------------------------------------------------------------------- */
+/* ---- spinning ---- */
 
 /* Returns true if the kernel has given this thread's CPU to others since the last call. */
 static bool take_preemption(struct spate_shard *shard)
@@ -118,7 +118,7 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
     return error;
 }
 
-/* --- sleeping ------------------------------------------------------------------------------ */
+/* ---- sleeping ---- */
 
 /* Returns how late a sleep ended that should have ended at `until_ns`, without what the kernel adds
  * to the time-outs of epoll on purpose, and not to other wake-ups. */
@@ -161,7 +161,7 @@ static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool i
     return error;
 }
 
-/* --- a wait ---------------------------------------------------------------------------------- */
+/* ---- a wait ---- */
 
 static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
 {
@@ -232,7 +232,7 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 
-/* --- before the first wait -------------------------------------------------------------- */
+/* ---- before the first wait ---- */
 
 static void insert_sorted(uint64_t *values, uint32_t count, uint64_t value)
 {

@@ -37,7 +37,7 @@ enum {
 #define PROBE_PAUSE_NS_MIN (200 * SB_MS)
 #define PROBE_PAUSE_NS_MAX (5 * SB_S)
 
-/* --- the cost of a sleep ---------------------------------------------------------------- */
+/* ---- the cost of a sleep ---- */
 
 uint64_t se_spin_cost_ns(const struct se_spin *spin)
 {
@@ -78,7 +78,7 @@ void se_spin_measure(struct se_spin *spin, uint64_t cpu_ns, uint64_t late_ns)
         smooth(&spin->sleep_late_ns, late_ns);
 }
 
-/* --- past waits --------------------------------------------------------------------- */
+/* ---- past waits ---- */
 
 static uint32_t bucket_of(uint64_t wait_ns)
 {
@@ -160,7 +160,7 @@ static void choose_window(struct se_spin *spin, struct se_spin_past *past)
     }
 }
 
-/* --- a wait -------------------------------------------------------------------------------- */
+/* ---- a wait ---- */
 
 void se_spin_init(struct se_spin *spin, uint64_t limit_ns, uint64_t now_ns)
 {

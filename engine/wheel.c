@@ -138,15 +138,14 @@ void se_wheel_check(const struct se_wheel *wheel)
 {
     uint32_t count = 0;
     SB_LIST_EACH(link, &wheel->due)
-    count++;
+        count++;
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++) {
         uint32_t shift = (level + 1) * SE_WHEEL_SLOT_SHIFT;
         for (uint32_t slot = 0; slot < SE_WHEEL_SLOTS; slot++) {
             const struct sb_link *head = &wheel->slots[level][slot];
             bool is_occupied = (wheel->occupied[level] >> slot & 1) != 0;
             SB_ASSERT(is_occupied == !sb_list_is_empty(head));
-            SB_LIST_EACH(link, head)
-            {
+            SB_LIST_EACH(link, head) {
                 const struct se_timer *timer = SB_CONTAINER_OF(link, struct se_timer, link);
                 SB_ASSERT(timer->level == level && timer->slot == slot);
                 SB_ASSERT(timer->due_tick >> shift == wheel->now_tick >> shift);

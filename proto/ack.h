@@ -18,15 +18,15 @@
  * a packet that carries the ACK:  on_sent(). */
 struct sp_ack {
     uint32_t range_count;
-    bool is_wanted;        /* an ACK should leave now */
-    uint32_t eliciting_count; /* ack-eliciting packets since the last ACK sent */
-    uint32_t batch_eliciting; /* .. of them in this batch */
-    uint32_t calm_count;      /* .. since the last sign of loss, up to where a flow is calm */
-    uint64_t sent_at_ns;      /* when the last ACK left */
-    bool batch_is_urgent;     /* this batch shows loss, reordering or a CE mark */
-    bool has_news;         /* something was received that no ACK has reported */
-    uint64_t deadline_ns;  /* SB_NEVER, or when an ACK is due by delay */
-    uint64_t largest_at_ns; /* when the largest number arrived */
+    bool is_wanted;             /* an ACK should leave now */
+    uint32_t eliciting_count;   /* ack-eliciting packets since the last ACK sent */
+    uint32_t batch_eliciting;   /* .. of them in this batch */
+    uint32_t calm_count;        /* .. since the last sign of loss, up to where a flow is calm */
+    uint64_t sent_at_ns;        /* when the last ACK left */
+    bool batch_is_urgent;       /* this batch shows loss, reordering or a CE mark */
+    bool has_news;              /* something was received that no ACK has reported */
+    uint64_t deadline_ns;       /* SB_NEVER, or when an ACK is due by delay */
+    uint64_t largest_at_ns;     /* when the largest number arrived */
     uint64_t largest_eliciting; /* valid if has_eliciting */
     bool has_eliciting;
     uint64_t floor;

@@ -52,8 +52,8 @@ static void close_part(struct sp_build *build)
     if (used == build->open_from)
         return;
     SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
-    build->parts[build->part_count++] = (struct sb_bytes){
-        .data = build->control + build->open_from, .size = used - build->open_from};
+    build->parts[build->part_count++] = (struct sb_bytes){.data = build->control + build->open_from,
+                                                          .size = used - build->open_from};
     build->open_from = used;
 }
 
@@ -95,8 +95,7 @@ size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
     SB_ASSERT(build->pn_size + build->payload_size >= SP_PN_SIZE_MAX);
 
     if (build->length_at != NULL)
-        sp_header_set_length(build->length_at,
-                             build->pn_size + build->payload_size + SP_TAG_SIZE);
+        sp_header_set_length(build->length_at, build->pn_size + build->payload_size + SP_TAG_SIZE);
     struct sp_seal seal = {
         .pn = build->pn,
         .header = build->packet,

@@ -28,19 +28,19 @@ enum { SP_BUILD_PARTS_MAX = 2 * SP_DATA_FRAMES_MAX + 2 };
 struct sp_build {
     enum sp_space space;
     struct sp_key *key;
-    uint8_t *packet;       /* where the packet goes */
-    uint8_t *length_at;    /* of a long header; NULL: short */
+    uint8_t *packet;    /* where the packet goes */
+    uint8_t *length_at; /* of a long header; NULL: short */
     uint8_t *pn_at;
     uint64_t pn;
     uint32_t pn_size;
     size_t header_size;
     size_t payload_size;
     size_t payload_max;
-    size_t open_from;      /* start in `control` of the part that is being written */
+    size_t open_from; /* start in `control` of the part that is being written */
     uint32_t part_count;
-    uint32_t data_count;   /* STREAM and CRYPTO frames */
+    uint32_t data_count; /* STREAM and CRYPTO frames */
     bool is_eliciting;
-    bool is_in_flight;     /* anything but ACK and CONNECTION_CLOSE */
+    bool is_in_flight; /* anything but ACK and CONNECTION_CLOSE */
     bool has_ack;
     bool wants_full_datagram; /* of SP_DATAGRAM_SIZE_MIN: it tells something about the path */
     struct sp_sent_frame *frames;

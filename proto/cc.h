@@ -11,10 +11,10 @@
 struct sp_cc {
     uint64_t window_bytes;
     uint64_t in_flight_bytes;
-    uint64_t threshold_bytes;     /* slow start ends here; UINT64_MAX at first */
-    uint64_t acked_bytes;         /* in congestion avoidance, towards the next increase */
-    uint64_t recovery_start_ns;   /* packets sent up to here do not reduce again; 0: never */
-    uint64_t datagram_bytes;      /* max_datagram_size */
+    uint64_t threshold_bytes;   /* slow start ends here; UINT64_MAX at first */
+    uint64_t acked_bytes;       /* in congestion avoidance, towards the next increase */
+    uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
+    uint64_t datagram_bytes;    /* max_datagram_size */
 };
 
 /* [RFC9002 7.2] */

@@ -13,7 +13,7 @@
 
 /* [RFC9002 7.2] 10 datagrams, but at most the larger of 14,720 bytes and two. */
 #define INITIAL_DATAGRAMS 10
-#define INITIAL_BYTES 14720
+#define INITIAL_BYTES     14720
 #define MINIMUM_DATAGRAMS 2
 
 static uint64_t minimum_bytes(const struct sp_cc *cc)
@@ -28,8 +28,8 @@ void sp_cc_init(struct sp_cc *cc, uint64_t datagram_bytes)
         .threshold_bytes = UINT64_MAX,
         .datagram_bytes = datagram_bytes,
     };
-    cc->window_bytes = SB_MIN(INITIAL_DATAGRAMS * datagram_bytes,
-                              SB_MAX(INITIAL_BYTES, minimum_bytes(cc)));
+    cc->window_bytes =
+        SB_MIN(INITIAL_DATAGRAMS * datagram_bytes, SB_MAX(INITIAL_BYTES, minimum_bytes(cc)));
 }
 
 void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes)

@@ -6,8 +6,7 @@
 void sp_cid_local_init(struct sp_cid_local *ids, const struct sp_cid *first)
 {
     *ids = (struct sp_cid_local){.next_sequence = 1, .count_max = 1};
-    ids->entries[0] = (struct sp_cid_local_entry){
-        .cid = *first, .is_used = true, .was_sent = true};
+    ids->entries[0] = (struct sp_cid_local_entry){.cid = *first, .is_used = true, .was_sent = true};
 }
 
 bool sp_cid_local_wants_more(const struct sp_cid_local *ids)

@@ -69,9 +69,8 @@ static bool contradicts(const struct sp_cid_remote_entry *entry,
 {
     bool same_sequence = entry->sequence == frame->sequence;
     bool same_cid = sp_cid_equal(&entry->cid, &frame->cid);
-    bool same_token =
-        !entry->has_token ||
-        memcmp(entry->reset_token, frame->reset_token, SP_RESET_TOKEN_SIZE) == 0;
+    bool same_token = !entry->has_token ||
+                      memcmp(entry->reset_token, frame->reset_token, SP_RESET_TOKEN_SIZE) == 0;
     if (same_sequence)
         return !same_cid || !same_token;
     return same_cid;

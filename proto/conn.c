@@ -73,7 +73,7 @@ _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, con
 
 void sp_pools_deinit(struct sp_pools *pools)
 {
-    EACH_POOL (pool, pools)
+    EACH_POOL(pool, pools)
         sb_pool_deinit(pool);
 }
 
@@ -237,8 +237,7 @@ static void check_stream(const struct sp_conn *conn, const struct sp_stream *str
     if (conn->state != SP_CONN_OPEN || stream->send.state == SP_SEND_NONE)
         return;
     /* Nothing that could be sent is forgotten. */
-    enum sp_send_want want =
-        sp_stream_send_want(&stream->send, conn->max_data - conn->data_sent);
+    enum sp_send_want want = sp_stream_send_want(&stream->send, conn->max_data - conn->data_sent);
     SB_ASSERT(want == SP_WANT_NOTHING || want == SP_WANT_CREDIT ||
               sb_link_is_in(&stream->send_link));
 }
@@ -256,6 +255,6 @@ void sp_conn_check(const struct sp_conn *conn)
         sp_delivery_check(&conn->spaces[i].crypto.out);
         sp_reassembly_check(&conn->spaces[i].crypto.in);
     }
-    SP_STREAM_MAP_EACH (stream, &conn->streams)
+    SP_STREAM_MAP_EACH(stream, &conn->streams)
         check_stream(conn, stream);
 }

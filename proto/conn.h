@@ -35,10 +35,10 @@ struct sp_conn;
 
 /* What the application decides; shared by connections, constant. */
 struct sp_config {
-    uint64_t idle_timeout_ns;      /* 0: none */
-    uint64_t handshake_timeout_ns; /* 0: none */
-    uint64_t ack_delay_ns_max;     /* we delay an ACK by at most this; < 2^14 ms */
-    size_t datagram_size_max;      /* UDP payload bytes we send once it is safe; >= 1200 */
+    uint64_t idle_timeout_ns;         /* 0: none */
+    uint64_t handshake_timeout_ns;    /* 0: none */
+    uint64_t ack_delay_ns_max;        /* we delay an ACK by at most this; < 2^14 ms */
+    size_t datagram_size_max;         /* UDP payload bytes we send once it is safe; >= 1200 */
     uint64_t stream_window_bytes;     /* receive window at the start .. */
     uint64_t stream_window_bytes_max; /* .. and what auto-tuning may make of it */
     uint64_t conn_window_bytes;
@@ -46,8 +46,8 @@ struct sp_config {
     uint64_t streams_bidi_max; /* that the peer may have open at a time */
     uint64_t streams_uni_max;
     uint64_t streams_local_max; /* that we may have open at a time, both kinds */
-    uint8_t cid_size;          /* of the CIDs that we issue: 4 to 20 */
-    bool ecn;                  /* mark our packets ECT(0) while the path passes it on */
+    uint8_t cid_size;           /* of the CIDs that we issue: 4 to 20 */
+    bool ecn;                   /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
 };
 
@@ -65,9 +65,9 @@ struct sp_pools {
     struct sb_memory *memory;
     struct sb_pool conns;
     struct sb_pool streams;
-    struct sb_pool chunks;  /* lent bytes */
-    struct sb_pool pieces;  /* received bytes that wait */
-    struct sb_pool lent;    /* memory for received bytes */
+    struct sb_pool chunks; /* lent bytes */
+    struct sb_pool pieces; /* received bytes that wait */
+    struct sb_pool lent;   /* memory for received bytes */
     struct sb_pool ranges;
     struct sb_pool packets; /* blocks of sent packets */
     struct sb_pool frames;  /* what was in them */

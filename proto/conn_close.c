@@ -58,7 +58,7 @@ static void end_streams(struct sp_conn *conn)
         if (!conn->loss.spaces[i].is_discarded)
             sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
 
-    SP_STREAM_MAP_EACH (stream, &conn->streams)
+    SP_STREAM_MAP_EACH(stream, &conn->streams)
         end_stream(conn, stream);
 }
 
@@ -90,8 +90,8 @@ void sp_conn_set_drained(struct sp_conn *conn)
     conn->drained_news = true;
 }
 
-void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type,
-                  const char *reason, uint64_t now_ns)
+void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
+                  uint64_t now_ns)
 {
     SB_ASSERT(error != SP_OK && error != SP_DROP);
     struct sp_close close = {

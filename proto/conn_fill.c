@@ -316,8 +316,7 @@ static bool add_stream(struct sp_conn *conn, struct sp_build *build, struct sp_s
     sp_frame_write_stream_head(&w, &head);
     if (!commit(conn, build, &w, SP_FRAME_STREAM, piece.offset, stream))
         return false;
-    struct sp_sent_frame *frame =
-        SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next);
+    struct sp_sent_frame *frame = SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next);
     frame->size = (uint32_t)piece.size;
     frame->fin = piece.fin;
     sp_build_data(build, piece.data, (size_t)piece.size);
@@ -375,8 +374,7 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
            (!sb_list_is_empty(&conn->send_list) || sp_conn_wants_control(conn));
 }
 
-bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,
-                        uint64_t now_ns)
+bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns)
 {
     struct sp_conn_space *s = &conn->spaces[build->space];
     bool is_probe = s->probe_count > 0;
@@ -409,4 +407,3 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send,
         sp_build_pad(build, SP_PN_SIZE_MAX - build->pn_size - build->payload_size);
     return true;
 }
-

@@ -49,8 +49,8 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
 {
     struct sp_crypto_stream *stream = &conn->spaces[packet->space].crypto;
     bool is_out_of_memory = false;
-    enum sp_err err = sp_crypto_stream_receive(stream, frame, packet->datagram->buffer,
-                                               &is_out_of_memory);
+    enum sp_err err =
+        sp_crypto_stream_receive(stream, frame, packet->datagram->buffer, &is_out_of_memory);
     if (err != SP_OK)
         return err;
     if (is_out_of_memory)
@@ -106,8 +106,7 @@ static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *p
         return SP_ERR_PROTOCOL_VIOLATION;
 
     /* [RFC9000 19.16] Not the one that this very packet was sent to. */
-    struct sb_reader reader =
-        sb_reader_of(packet->datagram->data, packet->datagram->size);
+    struct sb_reader reader = sb_reader_of(packet->datagram->data, packet->datagram->size);
     (void)sb_reader_take(&reader, 1);
     const uint8_t *dcid = sb_reader_take(&reader, entry->cid.size);
     if (dcid != NULL && memcmp(dcid, entry->cid.bytes, entry->cid.size) == 0)

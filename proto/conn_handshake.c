@@ -66,8 +66,7 @@ bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid)
     conn->protect.ops->destroy(s->write);
     s->read = NULL;
     s->write = NULL;
-    return conn->protect.ops->initial(conn->protect.context, dcid, conn->role, &s->read,
-                                      &s->write);
+    return conn->protect.ops->initial(conn->protect.context, dcid, conn->role, &s->read, &s->write);
 }
 
 void sp_conn_issue_cids(struct sp_conn *conn)
@@ -266,8 +265,8 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
                       uint64_t now_ns)
 {
     (void)now_ns;
-    bool is_expected = !sp_conn_is_server(conn) && !conn->server_cid_is_known &&
-                       !conn->has_retry && header->token.size > 0 &&
+    bool is_expected = !sp_conn_is_server(conn) && !conn->server_cid_is_known && !conn->has_retry &&
+                       header->token.size > 0 &&
                        header->token.size <= sizeof(conn->retry_token_bytes) &&
                        !sp_cid_equal(&header->scid, sp_cid_remote_active(&conn->remote_ids));
     if (!is_expected || !conn->protect.ops->retry_is_authentic(

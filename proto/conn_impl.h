@@ -93,8 +93,8 @@ struct sp_conn {
     bool has_peer_params;
     bool wants_handshake_done;
     bool has_retry;
-    bool server_cid_is_known; /* client: the server's first packet chose it */
-    bool is_out_of_memory;    /* noted deep inside, acted upon at the border */
+    bool server_cid_is_known;    /* client: the server's first packet chose it */
+    bool is_out_of_memory;       /* noted deep inside, acted upon at the border */
     struct sp_cid original_dcid; /* the client's first */
     struct sp_cid retry_scid;
     struct sp_cid client_scid; /* as the peer must confirm it */
@@ -132,13 +132,13 @@ struct sp_conn {
 
     /* Timers. */
     uint64_t start_ns;
-    uint64_t idle_from_ns; /* last activity. [RFC9000 10.1] */
+    uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
     uint64_t idle_timeout_ns; /* the smaller of both sides' */
     bool sent_since_receive;
-    uint64_t end_at_ns; /* of closing or draining */
+    uint64_t end_at_ns;    /* of closing or draining */
     bool is_pacer_blocked; /* something could leave if the pacer let it */
-    uint32_t acks_alone; /* packets with nothing but an ACK since the last eliciting one */
-    size_t datagram_size; /* that we send: 1200 until the handshake is complete */
+    uint32_t acks_alone;   /* packets with nothing but an ACK since the last eliciting one */
+    size_t datagram_size;  /* that we send: 1200 until the handshake is complete */
 
     /* The end. */
     struct sp_close close;
@@ -192,8 +192,8 @@ struct sp_packet {
     const struct sp_datagram *datagram;
     const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
                                              `payload` has the frame's head alone */
-    bool is_eliciting; /* found out on the way */
-    uint64_t frame_type; /* the last one looked at: for CONNECTION_CLOSE */
+    bool is_eliciting;                    /* found out on the way */
+    uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
 };
 
 /* conn_frames.c: works off all frames.  SP_OK, SP_DROP, or the error to close with. */
@@ -276,8 +276,8 @@ void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header
 void sp_conn_issue_cids(struct sp_conn *conn);
 
 /* conn_close.c */
-void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type,
-                  const char *reason, uint64_t now_ns);
+void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
+                  uint64_t now_ns);
 /* Ends an open connection: the first reason wins.  `state`: how it goes on. */
 void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
                  uint64_t now_ns);

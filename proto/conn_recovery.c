@@ -151,8 +151,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         break;
     case SP_FRAME_MAX_STREAMS_BIDI:
     case SP_FRAME_MAX_STREAMS_UNI: {
-        struct sp_stream_limits *limits =
-            &conn->limits[frame->type == SP_FRAME_MAX_STREAMS_UNI];
+        struct sp_stream_limits *limits = &conn->limits[frame->type == SP_FRAME_MAX_STREAMS_UNI];
         limits->wants_max_streams |= frame->offset == limits->remote_max;
         break;
     }

@@ -107,8 +107,8 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
 
     const struct sp_sent *sent = &conn->loss.spaces[build->space].sent;
-    bool is_kept = build->is_in_flight ||
-                   sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
+    bool is_kept =
+        build->is_in_flight || sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
     if (!is_kept) {
         sp_conn_free_frames(conn, build->frames);
         build->frames = NULL;
@@ -154,11 +154,9 @@ static bool has_any_frames(const struct sp_conn *conn)
 
 /* [RFC9000 14.1, 8.2.2] Datagrams that carry such Initials, or a PATH_RESPONSE, have at least
  * 1200 bytes. */
-static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds,
-                          uint32_t count)
+static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds, uint32_t count)
 {
-    if (builds[0].space == SP_SPACE_INITIAL &&
-        (!sp_conn_is_server(conn) || builds[0].is_eliciting))
+    if (builds[0].space == SP_SPACE_INITIAL && (!sp_conn_is_server(conn) || builds[0].is_eliciting))
         return true;
     return builds[count - 1].wants_full_datagram;
 }
@@ -259,8 +257,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
     uint32_t count = 0;
     size_t room = SP_DATAGRAM_SIZE_MIN;
 
-    if (!conn->has_close_to_send || train->capacity < room ||
-        sp_path_budget(&conn->path) < room)
+    if (!conn->has_close_to_send || train->capacity < room || sp_path_budget(&conn->path) < room)
         return 0;
     conn->has_close_to_send = false;
 
@@ -312,8 +309,7 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
 static void update_key(struct sp_conn *conn, uint64_t now_ns)
 {
     if (sp_keyphase_wants_update(&conn->keys, conn->is_confirmed)) {
-        if (sp_keyphase_update_write(&conn->keys,
-                                     conn->loss.spaces[SP_SPACE_APP].sent.next_pn))
+        if (sp_keyphase_update_write(&conn->keys, conn->loss.spaces[SP_SPACE_APP].sent.next_pn))
             conn->stats.key_updates++;
         else
             conn->is_out_of_memory = true;

@@ -327,8 +327,8 @@ enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     bool at_peer_limit = limits->local_opened >= limits->local_max;
     uint64_t local_now = conn->streams.count;
     for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
-        local_now -= SB_MIN(local_now, conn->limits[i].remote_opened -
-                                           conn->limits[i].remote_closed);
+        local_now -=
+            SB_MIN(local_now, conn->limits[i].remote_opened - conn->limits[i].remote_closed);
     if (!conn->is_complete || at_peer_limit || local_now >= conn->config->streams_local_max) {
         limits->was_refused = true;
         limits->has_news = false;

@@ -18,8 +18,8 @@ void sp_crypto_stream_deinit(struct sp_crypto_stream *stream)
 }
 
 enum sp_err sp_crypto_stream_receive(struct sp_crypto_stream *stream,
-                                     const struct sp_frame_crypto *frame,
-                                     struct sb_buffer *buffer, bool *ret_is_out_of_memory)
+                                     const struct sp_frame_crypto *frame, struct sb_buffer *buffer,
+                                     bool *ret_is_out_of_memory)
 {
     /* [RFC9000 7.5] */
     if (frame->offset + frame->size > stream->in.read_end + SP_CRYPTO_BUFFER_BYTES_MAX)

@@ -31,8 +31,7 @@ void sp_delivery_clear(struct sp_delivery *delivery);
 SB_MUST_USE bool sp_delivery_on_sent(struct sp_delivery *delivery, uint64_t offset, uint64_t size);
 
 /* It was acknowledged.  Moves acked_end as far as it goes.  False without memory. */
-SB_MUST_USE bool sp_delivery_on_acked(struct sp_delivery *delivery, uint64_t offset,
-                                      uint64_t size);
+SB_MUST_USE bool sp_delivery_on_acked(struct sp_delivery *delivery, uint64_t offset, uint64_t size);
 
 /* It was declared lost.  What was acknowledged meanwhile stays so.  False without memory. */
 SB_MUST_USE bool sp_delivery_on_lost(struct sp_delivery *delivery, uint64_t offset, uint64_t size);

@@ -35,8 +35,7 @@ void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked)
         path->state = SP_ECN_FAILED;
 }
 
-bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack,
-                   uint32_t marked_count)
+bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack, uint32_t marked_count)
 {
     if (path->state == SP_ECN_OFF || path->state == SP_ECN_FAILED)
         return false;

@@ -19,10 +19,10 @@ enum sp_ecn_state {
 
 struct sp_ecn_path {
     enum sp_ecn_state state;
-    uint32_t tested_count;  /* marked packets sent while TESTING */
-    uint32_t lost_count;    /* .. of them lost */
+    uint32_t tested_count;         /* marked packets sent while TESTING */
+    uint32_t lost_count;           /* .. of them lost */
     struct sp_ecn_counts reported; /* by the peer so far */
-    uint64_t marked_count;  /* ECT(0) packets sent in all */
+    uint64_t marked_count;         /* ECT(0) packets sent in all */
 };
 
 void sp_ecn_init(struct sp_ecn_path *path, bool is_wanted);
@@ -35,7 +35,6 @@ void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked);
 
 /* An ACK that moved the largest acknowledged number; `marked_count` of the packets that it
  * newly acknowledged were marked.  True if it reports new CE marks. [RFC9000 13.4.2.1] */
-bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack,
-                   uint32_t marked_count);
+bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack, uint32_t marked_count);
 
 #endif

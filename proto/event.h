@@ -13,39 +13,39 @@
 
 enum sp_event_kind {
     SP_EVENT_NONE,
-    SP_EVENT_CID_ADDED,      /* packets to `cid` are this connection's from now on */
-    SP_EVENT_CID_REMOVED,    /* .. and no longer */
-    SP_EVENT_TOKEN_ADDED,    /* a datagram that ends in `token` is a Stateless Reset of it */
+    SP_EVENT_CID_ADDED,   /* packets to `cid` are this connection's from now on */
+    SP_EVENT_CID_REMOVED, /* .. and no longer */
+    SP_EVENT_TOKEN_ADDED, /* a datagram that ends in `token` is a Stateless Reset of it */
     SP_EVENT_TOKEN_REMOVED,
-    SP_EVENT_CONNECTED,      /* the handshake is complete: streams may be used */
-    SP_EVENT_CONFIRMED,      /* .. and confirmed. [RFC9001 4.1.2] */
+    SP_EVENT_CONNECTED,         /* the handshake is complete: streams may be used */
+    SP_EVENT_CONFIRMED,         /* .. and confirmed. [RFC9001 4.1.2] */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
-    SP_EVENT_STREAM_OPENED,  /* by the peer */
-    SP_EVENT_STREAM_DATA,    /* the next bytes in order */
-    SP_EVENT_STREAM_PLACED,  /* the next bytes in order, in lent memory; or that comes back */
-    SP_EVENT_STREAM_RESET,   /* the peer abandoned its sending part */
-    SP_EVENT_STREAM_STOPPED, /* the peer does not want our bytes (STOP_SENDING) */
-    SP_EVENT_STREAM_SENT,    /* lent bytes come back */
-    SP_EVENT_STREAM_CLOSED,  /* both parts are done: the ID is dead */
-    SP_EVENT_CLOSED,         /* no more events of streams; why: see `close`.  If the peer ended it,
-                                what it had sent before has been told */
-    SP_EVENT_DRAINED,        /* nothing is left to send or to wait for: destroy it */
+    SP_EVENT_STREAM_OPENED,     /* by the peer */
+    SP_EVENT_STREAM_DATA,       /* the next bytes in order */
+    SP_EVENT_STREAM_PLACED,     /* the next bytes in order, in lent memory; or that comes back */
+    SP_EVENT_STREAM_RESET,      /* the peer abandoned its sending part */
+    SP_EVENT_STREAM_STOPPED,    /* the peer does not want our bytes (STOP_SENDING) */
+    SP_EVENT_STREAM_SENT,       /* lent bytes come back */
+    SP_EVENT_STREAM_CLOSED,     /* both parts are done: the ID is dead */
+    SP_EVENT_CLOSED,  /* no more events of streams; why: see `close`.  If the peer ended it,
+                         what it had sent before has been told */
+    SP_EVENT_DRAINED, /* nothing is left to send or to wait for: destroy it */
 };
 
 enum sp_close_kind {
     SP_CLOSE_NONE,
-    SP_CLOSE_TRANSPORT,      /* a CONNECTION_CLOSE of type 0x1c */
-    SP_CLOSE_APP,            /* .. of type 0x1d */
-    SP_CLOSE_IDLE,           /* silence for the idle timeout */
+    SP_CLOSE_TRANSPORT, /* a CONNECTION_CLOSE of type 0x1c */
+    SP_CLOSE_APP,       /* .. of type 0x1d */
+    SP_CLOSE_IDLE,      /* silence for the idle timeout */
     SP_CLOSE_HANDSHAKE_TIMEOUT,
     SP_CLOSE_STATELESS_RESET,
-    SP_CLOSE_VERSION,        /* the server speaks no version that we do */
+    SP_CLOSE_VERSION, /* the server speaks no version that we do */
 };
 
 struct sp_close {
     enum sp_close_kind kind;
-    bool is_local;      /* we began it */
-    uint64_t error;     /* TRANSPORT: enum sp_err; APP: the application's */
+    bool is_local;       /* we began it */
+    uint64_t error;      /* TRANSPORT: enum sp_err; APP: the application's */
     uint64_t frame_type; /* TRANSPORT: of the frame that caused it, or 0 */
     uint32_t reason_size;
     char reason[SP_REASON_SIZE_MAX];
@@ -53,12 +53,12 @@ struct sp_close {
 
 struct sp_event {
     enum sp_event_kind kind;
-    uint64_t stream_id;  /* STREAM_* */
-    void *stream_user;   /* STREAM_*: as set by sp_conn_stream_set_user() */
+    uint64_t stream_id; /* STREAM_* */
+    void *stream_user;  /* STREAM_*: as set by sp_conn_stream_set_user() */
     union {
-        struct sp_cid cid; /* CID_* */
+        struct sp_cid cid;                  /* CID_* */
         uint8_t token[SP_RESET_TOKEN_SIZE]; /* TOKEN_* */
-        bool is_uni; /* STREAMS_AVAILABLE */
+        bool is_uni;                        /* STREAMS_AVAILABLE */
         struct {
             struct sb_slice slice; /* the reference is the receiver's; may be empty with fin */
             uint64_t offset;
@@ -66,8 +66,8 @@ struct sp_event {
         } data;
         struct {
             const uint8_t *data; /* in the memory of sp_conn_receive_into(); may be NULL with fin */
-            uint64_t size;   /* may be 0 with fin or is_returned */
-            uint64_t offset; /* of data[0] in the stream */
+            uint64_t size;       /* may be 0 with fin or is_returned */
+            uint64_t offset;     /* of data[0] in the stream */
             uint64_t tag;
             bool fin;
             bool is_returned; /* it is full, or nothing more will come: not lent any more */

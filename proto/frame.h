@@ -61,7 +61,7 @@ struct sp_ack_range {
 
 struct sp_frame_ack {
     uint64_t largest;
-    uint64_t delay; /* as on the wire: scaled by the peer's ack_delay_exponent */
+    uint64_t delay;       /* as on the wire: scaled by the peer's ack_delay_exponent */
     uint64_t range_count; /* ranges behind the first one */
     struct sp_ack_range first;
     struct sb_bytes ranges; /* the encoded rest, checked: see sp_ack_next() */
@@ -73,7 +73,7 @@ struct sp_frame_ack {
 
 struct sp_frame_stream {
     uint64_t id;
-    uint64_t offset; /* of data[0] in the stream, in bytes */
+    uint64_t offset;     /* of data[0] in the stream, in bytes */
     const uint8_t *data; /* borrowed from the packet */
     uint64_t size;
     bool fin;

@@ -32,7 +32,7 @@ enum {
     SP_HEADER_KEY_PHASE = 0x04, /* short */
     SP_HEADER_LONG_RESERVED = 0x0c,
     SP_HEADER_SHORT_RESERVED = 0x18,
-    SP_HEADER_LONG_MASKED = 0x0f,  /* bits under header protection */
+    SP_HEADER_LONG_MASKED = 0x0f, /* bits under header protection */
     SP_HEADER_SHORT_MASKED = 0x1f,
     SP_HEADER_PN_SIZE = 0x03,
 };
@@ -41,16 +41,16 @@ enum {
  * All pointers are into the datagram. */
 struct sp_header {
     enum sp_packet_type type;
-    uint8_t first;           /* first byte, low bits still masked */
-    uint32_t version;        /* long */
-    struct sp_cid dcid;      /* sp_header_read() with a CID over 20 bytes fails, except .. */
-    struct sp_cid scid;      /* .. for UNKNOWN_VERSION and VERSION_NEGOTIATION: see raw_ */
+    uint8_t first;            /* first byte, low bits still masked */
+    uint32_t version;         /* long */
+    struct sp_cid dcid;       /* sp_header_read() with a CID over 20 bytes fails, except .. */
+    struct sp_cid scid;       /* .. for UNKNOWN_VERSION and VERSION_NEGOTIATION: see raw_ */
     struct sb_bytes raw_dcid; /* long: as received, up to 255 bytes. [RFC8999 5.1] */
     struct sb_bytes raw_scid;
-    struct sb_bytes token;   /* INITIAL: the token; RETRY: the retry token */
+    struct sb_bytes token;    /* INITIAL: the token; RETRY: the retry token */
     struct sb_bytes versions; /* VERSION_NEGOTIATION: 4 bytes each, big endian */
-    size_t pn_offset;        /* of the packet number; 0 for types without one */
-    size_t size;             /* of the whole packet: the rest of the datagram starts here */
+    size_t pn_offset;         /* of the packet number; 0 for types without one */
+    size_t size;              /* of the whole packet: the rest of the datagram starts here */
 };
 
 enum {
@@ -125,7 +125,7 @@ static inline void sp_pn_write(uint8_t *at, uint64_t pn, uint32_t pn_size)
 }
 
 static inline void sp_header_write_short(struct sb_writer *w, const struct sp_short_header *header,
-                           uint8_t **ret_pn_at)
+                                         uint8_t **ret_pn_at)
 {
     /* Copies: a byte that is written could change the originals, for all the compiler knows. */
     const struct sp_cid *dcid = header->dcid;

@@ -24,13 +24,13 @@ struct sp_keyphase {
     struct sp_key *write;
     uint64_t read_phase;
     uint64_t write_phase;
-    uint64_t read_first_pn;   /* lowest number seen in read_phase */
-    uint64_t write_first_pn;  /* first number sent in write_phase */
-    uint64_t write_count;     /* packets sealed with `write` */
-    uint64_t prev_until_ns;   /* when read_prev is dropped; SB_NEVER without one */
-    uint64_t failed_count;    /* packets that did not open, over all keys */
+    uint64_t read_first_pn;  /* lowest number seen in read_phase */
+    uint64_t write_first_pn; /* first number sent in write_phase */
+    uint64_t write_count;    /* packets sealed with `write` */
+    uint64_t prev_until_ns;  /* when read_prev is dropped; SB_NEVER without one */
+    uint64_t failed_count;   /* packets that did not open, over all keys */
     struct sp_key_limits limits;
-    bool write_is_acked;      /* a packet of write_phase was acknowledged */
+    bool write_is_acked; /* a packet of write_phase was acknowledged */
 };
 
 void sp_keyphase_init(struct sp_keyphase *keys, const struct sp_protect_ops *ops);

@@ -237,8 +237,8 @@ static void update_pacer(struct sp_loss *loss)
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
-                           const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
-                           uint64_t now_ns, struct sp_loss_outcome *ret)
+                           const struct sp_frame_ack *ack, uint64_t ack_delay_ns, uint64_t now_ns,
+                           struct sp_loss_outcome *ret)
 {
     struct sp_loss_space *s = &loss->spaces[space];
     SB_ASSERT(!s->is_discarded);
@@ -270,8 +270,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         uint64_t delay_ns = space == SP_SPACE_INITIAL ? 0 : ack_delay_ns;
         if (loss->is_confirmed)
             delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
-        sp_rtt_on_sample(&loss->rtt, sb_time_since(now_ns, work.largest_sent_ns), delay_ns,
-                         now_ns);
+        sp_rtt_on_sample(&loss->rtt, sb_time_since(now_ns, work.largest_sent_ns), delay_ns, now_ns);
     }
     if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count))
         sp_cc_on_congestion(&loss->cc, work.largest_sent_ns, now_ns);

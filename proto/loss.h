@@ -20,9 +20,9 @@
  * frames in those packets comes out as two lists, to be worked off by the caller. */
 struct sp_loss_space {
     struct sp_sent sent;
-    uint64_t largest_acked;      /* UINT64_MAX: none yet */
-    uint64_t last_eliciting_ns;  /* when the last ack-eliciting packet left */
-    uint64_t loss_at_ns;         /* SB_NEVER, or when the next packet counts as lost */
+    uint64_t largest_acked;     /* UINT64_MAX: none yet */
+    uint64_t last_eliciting_ns; /* when the last ack-eliciting packet left */
+    uint64_t loss_at_ns;        /* SB_NEVER, or when the next packet counts as lost */
     bool is_discarded;
 };
 
@@ -34,13 +34,13 @@ struct sp_loss {
     struct sp_ecn_path ecn;
     uint32_t pto_count;
     bool is_pacing;
-    bool is_confirmed;     /* the handshake: the application space gets a PTO */
+    bool is_confirmed;       /* the handshake: the application space gets a PTO */
     bool peer_is_validating; /* the server may be stuck at its amplification limit: a client
                                 keeps a PTO armed without anything in flight */
     bool has_handshake_keys;
     bool is_amplification_blocked; /* a server that may not send: no PTO until it may */
-    uint64_t idle_since_ns;  /* the last ACK, PTO or discarded space: what the PTO of a client
-                                without anything in flight counts from */
+    uint64_t idle_since_ns;        /* the last ACK, PTO or discarded space: what the PTO of a client
+                                      without anything in flight counts from */
     uint64_t peer_ack_delay_ns_max;
     /* Counted for statistics. */
     uint64_t lost_count;

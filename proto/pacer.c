@@ -17,12 +17,12 @@
  *         takes microseconds are those of the machine next door.  Linux sizes TCP's trains so
  *         (tcp_tso_rtt_log). */
 #define INITIAL_DATAGRAMS 10
-#define INITIAL_BYTES 14720
-#define TRAIN_BYTES 65507
-#define TRAINS_MAX 8
-#define BURST_NS (1 * SB_MS)
-#define NEAR_TRAINS 2
-#define NEAR_NS (500 * SB_US)
+#define INITIAL_BYTES     14720
+#define TRAIN_BYTES       65507
+#define TRAINS_MAX        8
+#define BURST_NS          (1 * SB_MS)
+#define NEAR_TRAINS       2
+#define NEAR_NS           (500 * SB_US)
 
 /* Rates above this are as good as none: 2^38 bytes/s keep products in 64 bits. */
 #define RATE_MAX (UINT64_C(1) << 38)
@@ -41,8 +41,8 @@ static uint64_t trains(uint64_t count, uint64_t datagram_bytes)
 
 static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns_min)
 {
-    uint64_t initial = SB_MIN(INITIAL_DATAGRAMS * datagram_bytes,
-                              SB_MAX(INITIAL_BYTES, 2 * datagram_bytes));
+    uint64_t initial =
+        SB_MIN(INITIAL_DATAGRAMS * datagram_bytes, SB_MAX(INITIAL_BYTES, 2 * datagram_bytes));
     uint64_t near = trains(NEAR_TRAINS, datagram_bytes) >> SB_MIN(rtt_ns_min / NEAR_NS, 63);
     uint64_t rated = rate / (SB_S / BURST_NS);
     rated = SB_MAX(SB_MIN(rated, trains(TRAINS_MAX, datagram_bytes)),

@@ -12,8 +12,8 @@
  * address are dropped, and the peer is told so by disable_active_migration. [RFC9000 9] */
 struct sp_conn_path {
     struct sp_path path;
-    bool is_valid;      /* the peer's address proved itself: no amplification limit */
-    uint64_t bytes_in;  /* counted until it is valid. [RFC9000 8.1] */
+    bool is_valid;     /* the peer's address proved itself: no amplification limit */
+    uint64_t bytes_in; /* counted until it is valid. [RFC9000 8.1] */
     uint64_t bytes_out;
     uint8_t responses[SP_PATH_RESPONSES_MAX][SP_PATH_DATA_SIZE]; /* to send, once each */
     uint32_t response_count;

@@ -62,8 +62,8 @@ struct sp_open {
     size_t header_size;
     uint8_t *data;
     size_t size;
-    uint8_t *body; /* NULL: all in place */
-    size_t head_size; /* <= size - SP_TAG_SIZE with `body`, otherwise not looked at */
+    uint8_t *body;     /* NULL: all in place */
+    size_t head_size;  /* <= size - SP_TAG_SIZE with `body`, otherwise not looked at */
     bool is_authentic; /* the answer */
 };
 

@@ -11,17 +11,17 @@
 #define SP_VERSION_IS_GREASE(version) (((version) & UINT32_C(0x0f0f0f0f)) == UINT32_C(0x0a0a0a0a))
 
 enum {
-    SP_CID_SIZE_MAX = 20,             /* [RFC9000 17.2] */
-    SP_INITIAL_DCID_SIZE_MIN = 8,     /* [RFC9000 7.2] */
-    SP_RESET_TOKEN_SIZE = 16,         /* [RFC9000 10.3] */
-    SP_DATAGRAM_SIZE_MIN = 1200,      /* [RFC9000 14] */
-    SP_UDP_PAYLOAD_SIZE_MAX = 65527,  /* [RFC9000 18.2] */
-    SP_TAG_SIZE = 16,                 /* of every AEAD in use. [RFC9001 5.3] */
-    SP_SAMPLE_SIZE = 16,              /* [RFC9001 5.4.2] */
-    SP_MASK_SIZE = 5,                 /* [RFC9001 5.4.1] */
-    SP_PN_SIZE_MAX = 4,               /* [RFC9000 17.1] */
-    SP_PATH_DATA_SIZE = 8,            /* [RFC9000 19.17] */
-    SP_AMPLIFICATION_FACTOR = 3,      /* [RFC9000 8.1] */
+    SP_CID_SIZE_MAX = 20,            /* [RFC9000 17.2] */
+    SP_INITIAL_DCID_SIZE_MIN = 8,    /* [RFC9000 7.2] */
+    SP_RESET_TOKEN_SIZE = 16,        /* [RFC9000 10.3] */
+    SP_DATAGRAM_SIZE_MIN = 1200,     /* [RFC9000 14] */
+    SP_UDP_PAYLOAD_SIZE_MAX = 65527, /* [RFC9000 18.2] */
+    SP_TAG_SIZE = 16,                /* of every AEAD in use. [RFC9001 5.3] */
+    SP_SAMPLE_SIZE = 16,             /* [RFC9001 5.4.2] */
+    SP_MASK_SIZE = 5,                /* [RFC9001 5.4.1] */
+    SP_PN_SIZE_MAX = 4,              /* [RFC9000 17.1] */
+    SP_PATH_DATA_SIZE = 8,           /* [RFC9000 19.17] */
+    SP_AMPLIFICATION_FACTOR = 3,     /* [RFC9000 8.1] */
 };
 
 #define SP_PN_MAX ((UINT64_C(1) << 62) - 1)

@@ -28,7 +28,7 @@ struct sp_piece_store {
     struct sb_pool *pool;
     uint32_t count;
     uint32_t count_max;
-    uint32_t count_reserve; /* more, for what fills a first gap: or a full store stays full */
+    uint32_t count_reserve;    /* more, for what fills a first gap: or a full store stays full */
     struct sb_pool *lent_pool; /* NULL where nobody lends */
     uint32_t lent_count;       /* buffers, over all streams */
     uint64_t copied_bytes;     /* into lent memory, since the start */
@@ -44,7 +44,7 @@ struct sp_reassembly {
     struct sp_piece *first;
     struct sp_piece *last;
     struct sp_lent *lent; /* the oldest buffer first */
-    uint64_t read_end; /* bytes handed out */
+    uint64_t read_end;    /* bytes handed out */
     uint64_t received_bytes;
 };
 

@@ -14,8 +14,8 @@ struct sp_rtt {
     uint64_t first_sample_at_ns; /* SB_NEVER before there is one */
 };
 
-#define SP_RTT_INITIAL_NS (UINT64_C(333) * 1000000) /* [RFC9002 6.2.2] */
-#define SP_RTT_GRANULARITY_NS (UINT64_C(1000000))   /* [RFC9002 6.1.2] */
+#define SP_RTT_INITIAL_NS     (UINT64_C(333) * 1000000) /* [RFC9002 6.2.2] */
+#define SP_RTT_GRANULARITY_NS (UINT64_C(1000000))       /* [RFC9002 6.1.2] */
 
 void sp_rtt_init(struct sp_rtt *rtt);
 

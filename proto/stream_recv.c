@@ -99,8 +99,7 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
         ret->is_out_of_memory = true;
         return SP_OK;
     }
-    if (recv->state == SP_RECV_SIZE_KNOWN &&
-        recv->reassembly.received_bytes == recv->final_size) {
+    if (recv->state == SP_RECV_SIZE_KNOWN && recv->reassembly.received_bytes == recv->final_size) {
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
         ret->has_news = true;
     }

@@ -25,8 +25,8 @@ struct sp_stream_recv {
 
 /* What a frame did. */
 struct sp_recv_effect {
-    uint64_t discarded; /* bytes to be given back to the connection's window at once */
-    bool has_news;      /* there is something to tell the application */
+    uint64_t discarded;    /* bytes to be given back to the connection's window at once */
+    bool has_news;         /* there is something to tell the application */
     bool is_out_of_memory; /* the packet must be dropped */
 };
 
@@ -38,8 +38,7 @@ void sp_stream_recv_deinit(struct sp_stream_recv *recv);
  * FLOW_CONTROL_ERROR or FINAL_SIZE_ERROR.  [RFC9000 4.5, 19.8] */
 SB_MUST_USE enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv,
                                             const struct sp_frame_stream *frame,
-                                            struct sb_buffer *buffer,
-                                            struct sp_window *conn_window,
+                                            struct sb_buffer *buffer, struct sp_window *conn_window,
                                             struct sp_recv_effect *ret);
 
 /* Takes a RESET_STREAM frame.  Errors as above.  [RFC9000 19.4] */
@@ -65,7 +64,7 @@ uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_f
 struct sp_received {
     struct sb_slice slice; /* may be empty with fin; in lent memory without a buffer */
     uint64_t offset;
-    bool fin; /* these bytes are the last */
+    bool fin;         /* these bytes are the last */
     bool is_placed;   /* they are in lent memory, if there are any .. */
     bool is_returned; /* .. which is not lent any more */
     uint64_t tag;     /* .. and was lent with this tag */

@@ -232,8 +232,7 @@ void sp_stream_send_check(const struct sp_stream_send *send)
         SB_ASSERT(c->next != NULL || c == send->last);
     }
     SB_ASSERT(at == send->queued_end);
-    SB_ASSERT(send->cursor == NULL ||
-              (send->cursor->offset <= send->delivery.sent_end &&
-               send->delivery.sent_end < end_of(send->cursor)));
+    SB_ASSERT(send->cursor == NULL || (send->cursor->offset <= send->delivery.sent_end &&
+                                       send->delivery.sent_end < end_of(send->cursor)));
     SB_ASSERT(send->cursor != NULL || send->delivery.sent_end == send->queued_end);
 }

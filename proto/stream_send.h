@@ -30,7 +30,7 @@ struct sp_stream_send {
     enum sp_send_state state; /* SP_SEND_NONE: the stream has no such part */
     struct sb_pool *chunks;   /* borrowed */
     struct sp_delivery delivery;
-    struct sp_chunk *first;  /* lent, the oldest first */
+    struct sp_chunk *first; /* lent, the oldest first */
     struct sp_chunk *last;
     struct sp_chunk *cursor; /* the one that holds delivery.sent_end; NULL: all sent */
     struct sp_chunk *repeat; /* of the last lost bytes that went out again; NULL: none is left */
@@ -98,8 +98,8 @@ SB_MUST_USE bool sp_stream_send_on_sent(struct sp_stream_send *send,
 /* A frame was acknowledged or lost.  False without memory. */
 SB_MUST_USE bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset,
                                          uint64_t size, bool fin);
-SB_MUST_USE bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset,
-                                        uint64_t size, bool fin);
+SB_MUST_USE bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64_t size,
+                                        bool fin);
 
 /* Abandons: all lent chunks move to `done`.  Returns whether a RESET_STREAM is to be sent. */
 bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error);

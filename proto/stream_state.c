@@ -14,6 +14,7 @@
 #define DONE SP_SEND_DATA_DONE
 #define RSET SP_SEND_RESET
 #define RDON SP_SEND_RESET_DONE
+/* clang-format off */
 static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
     /*        DATA  FIN   ALL_ACKED RESET RESET_ACKED */
     [REDY] = {OPEN, SENT, NO,       RSET, NO},
@@ -23,6 +24,7 @@ static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
     [RSET] = {NO,   NO,   NO,       RSET, RDON},
     [RDON] = {NO,   NO,   NO,       RDON, RDON},
 };
+/* clang-format on */
 #undef REDY
 #undef OPEN
 #undef SENT
@@ -38,6 +40,7 @@ static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
 #define DONE SP_RECV_DONE
 #define RSET SP_RECV_RESET
 #define RDON SP_RECV_RESET_DONE
+/* clang-format off */
 static const uint8_t recv_next[SP_RECV_STATES][SP_RECV_EVENTS] = {
     /*        FIN   ALL_BYTES READ_ALL RESET READ_RESET */
     [OPEN] = {SIZE, NO,       NO,      RSET, NO},
@@ -47,6 +50,7 @@ static const uint8_t recv_next[SP_RECV_STATES][SP_RECV_EVENTS] = {
     [RSET] = {RSET, NO,       NO,      RSET, RDON},
     [RDON] = {RDON, NO,       NO,      RDON, NO},
 };
+/* clang-format on */
 #undef OPEN
 #undef SIZE
 #undef ARRV

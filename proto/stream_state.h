@@ -17,10 +17,10 @@ enum sp_send_state {
 };
 
 enum sp_send_event {
-    SP_SEND_ON_DATA,        /* a STREAM frame went out */
-    SP_SEND_ON_FIN,         /* .. with the last byte and FIN */
-    SP_SEND_ON_ALL_ACKED,   /* all bytes and FIN are acknowledged */
-    SP_SEND_ON_RESET,       /* the application gave up, or the peer asked us to */
+    SP_SEND_ON_DATA,      /* a STREAM frame went out */
+    SP_SEND_ON_FIN,       /* .. with the last byte and FIN */
+    SP_SEND_ON_ALL_ACKED, /* all bytes and FIN are acknowledged */
+    SP_SEND_ON_RESET,     /* the application gave up, or the peer asked us to */
     SP_SEND_ON_RESET_ACKED,
     SP_SEND_EVENTS,
 };
@@ -30,9 +30,9 @@ enum sp_recv_state {
     SP_RECV_NONE,
     SP_RECV_OPEN,
     SP_RECV_SIZE_KNOWN,
-    SP_RECV_ARRIVED,    /* all bytes are here, the application has some to read */
-    SP_RECV_DONE,       /* the application has read all */
-    SP_RECV_RESET,      /* RESET_STREAM came, the application has not seen it */
+    SP_RECV_ARRIVED, /* all bytes are here, the application has some to read */
+    SP_RECV_DONE,    /* the application has read all */
+    SP_RECV_RESET,   /* RESET_STREAM came, the application has not seen it */
     SP_RECV_RESET_DONE,
     SP_RECV_STATES,
 };

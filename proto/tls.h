@@ -32,13 +32,13 @@ enum sp_tls_fact_kind {
 
 struct sp_tls_fact {
     enum sp_tls_fact_kind kind;
-    enum sp_level level;     /* CRYPTO, SECRET */
-    size_t size;             /* CRYPTO */
-    bool is_write;           /* SECRET: for our packets, not the peer's */
-    enum sp_suite suite;     /* SECRET */
-    struct sb_bytes secret;  /* SECRET: valid until the next call, then wiped */
-    struct sb_bytes params;  /* PEER_PARAMS: valid until the next call */
-    uint8_t alert;           /* ALERT: a TLS alert description */
+    enum sp_level level;    /* CRYPTO, SECRET */
+    size_t size;            /* CRYPTO */
+    bool is_write;          /* SECRET: for our packets, not the peer's */
+    enum sp_suite suite;    /* SECRET */
+    struct sb_bytes secret; /* SECRET: valid until the next call, then wiped */
+    struct sb_bytes params; /* PEER_PARAMS: valid until the next call */
+    uint8_t alert;          /* ALERT: a TLS alert description */
 };
 
 struct sp_tls_ops {

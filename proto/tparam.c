@@ -46,10 +46,7 @@ static const struct number {
     uint64_t min;
     uint64_t max;
 } numbers[] = {
-#define NUMBER(id, member, ...) \
-    { \
-        id, offsetof(struct sp_tparams, member), __VA_ARGS__ \
-    }
+#define NUMBER(id, member, ...) {id, offsetof(struct sp_tparams, member), __VA_ARGS__}
     NUMBER(ID_MAX_IDLE_TIMEOUT, max_idle_timeout_ms, 0, 0, SB_VARINT_MAX),
     NUMBER(ID_MAX_UDP_PAYLOAD_SIZE, max_udp_payload_size, SP_UDP_PAYLOAD_SIZE_MAX,
            SP_DATAGRAM_SIZE_MIN, SB_VARINT_MAX),

@@ -63,10 +63,10 @@ static inline bool sp_cid_equal(const struct sp_cid *a, const struct sp_cid *b)
 /* One end of a path.  proto/ only compares it: bytes that are equal mean the
  * same address and port.  The engine puts a sockaddr's contents in here. */
 struct sp_addr {
-    uint8_t ip[16];   /* IPv4 in the first 4, the rest 0 */
-    uint32_t scope;   /* of a link-local IPv6 address, host order */
-    uint16_t port;    /* host order */
-    uint16_t family;  /* 0 unknown, 4, 6 */
+    uint8_t ip[16];  /* IPv4 in the first 4, the rest 0 */
+    uint32_t scope;  /* of a link-local IPv6 address, host order */
+    uint16_t port;   /* host order */
+    uint16_t family; /* 0 unknown, 4, 6 */
 };
 _Static_assert(sizeof(struct sp_addr) == 24, "no padding: it is compared as bytes");
 

@@ -47,7 +47,7 @@ static int fail_usage(const char *command, const char *what, const char *value)
     return EXIT_USAGE;
 }
 
-/* --- caps ------------------------------------------------------------------------ */
+/* ---- caps ---- */
 
 static void print_libraries(void)
 {
@@ -91,7 +91,7 @@ static int run_caps(int argc, char **argv)
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* --- cert ------------------------------------------------------------------------ */
+/* ---- cert ---- */
 
 struct cert_options {
     const char *out_cert;
@@ -218,7 +218,7 @@ static int run_cert(int argc, char **argv)
     return is_written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* ---------------------------------------------------------------------------------- */
+/* ---- The commands ---- */
 
 int main(int argc, char **argv)
 {

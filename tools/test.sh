@@ -60,7 +60,7 @@ case $fuzz in
 esac
 
 need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 apt-utils gpg gpg-agent \
-    libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark
+    libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark clang-format-19
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev
     export CC

@@ -34,7 +34,7 @@ struct probe {
     int ring_error;
 };
 
-/* --- io_uring ------------------------------------------------------------ */
+/* ---- io_uring ---- */
 
 static int try_setup(uint32_t flags, uint32_t *ret_flags)
 {
@@ -292,7 +292,7 @@ static int probe_sendmsg_zc_fixed(struct probe *probe)
     return error < 0 ? error : 0;
 }
 
-/* --- sockets ------------------------------------------------------------- */
+/* ---- sockets ---- */
 
 static int try_option(sa_family_t family, int level, int option, int value)
 {
@@ -396,7 +396,7 @@ static int probe_buffers_forced(struct probe *probe)
     return try_option(AF_INET, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20);
 }
 
-/* --- the table ----------------------------------------------------------- */
+/* ---- the table ---- */
 
 struct row {
     const char *name;
@@ -446,7 +446,7 @@ static const struct row rows[SU_CAP_COUNT] = {
     [SU_CAP_BUFFERS_FORCED] = {"SO_RCVBUFFORCE", probe_buffers_forced, "2.6.14", false, false},
 };
 
-/* --- reasons ------------------------------------------------------------- */
+/* ---- reasons ---- */
 
 /* The number in a small file of /proc, or -1. */
 static long read_number(const char *path, const char *key)

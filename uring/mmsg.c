@@ -25,7 +25,7 @@
 
 #define COMPLETIONS_MIN 4 /* more than one submission makes */
 
-/* --- life -------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static uint32_t power_of_two_from(uint32_t value)
 {
@@ -108,7 +108,7 @@ void su_mmsg_destroy(struct su_mmsg *mmsg)
     free(mmsg);
 }
 
-/* --- files and buffers --------------------------------------------------------- */
+/* ---- files and buffers ---- */
 
 int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 {
@@ -207,7 +207,7 @@ void su_mmsg_stop(struct su_mmsg *mmsg)
     mmsg->cq_head = mmsg->cq_tail;
 }
 
-/* --- submissions ----------------------------------------------------------------- */
+/* ---- submissions ---- */
 
 static void cancel(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
 {
@@ -276,7 +276,7 @@ static void flush_all(struct su_mmsg *mmsg)
         su_mmsg_send_flush(mmsg, (uint32_t)__builtin_ctzll(left));
 }
 
-/* --- the wait -------------------------------------------------------------------- */
+/* ---- the wait ---- */
 
 /* Returns how many events there are, or -errno. */
 static int wait_fine(struct su_mmsg *mmsg, struct epoll_event *events, uint64_t timeout_ns)

@@ -121,7 +121,7 @@ void su_send_abandon(struct su_send *send, struct su_send_slot *slot)
     give(send, slot);
 }
 
-/* --- addresses that do not take GSO ------------------------------------- */
+/* ---- addresses that do not take GSO ---- */
 
 /* Routes go by address, so the port does not count. */
 static struct su_address gso_key(const struct su_address *peer)
@@ -157,7 +157,7 @@ static void gso_turn_off(struct su_send *send, const struct su_address *peer)
     *place = key;
 }
 
-/* --- queueing ------------------------------------------------------------ */
+/* ---- queueing ---- */
 
 static uint32_t datagram_count(const struct su_send_slot *slot)
 {
@@ -321,7 +321,7 @@ void su_send_tend(struct su_send *send)
     }
 }
 
-/* --- completions --------------------------------------------------------- */
+/* ---- completions ---- */
 
 static void count_error(struct su_send_counts *counts, int error, uint32_t count)
 {

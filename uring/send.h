@@ -83,8 +83,8 @@ struct su_send_counts {
     uint64_t other_errors; /* datagrams: anything else */
     uint64_t stale;        /* completions of an earlier use of a slot */
     uint64_t no_slots;     /* su_send_take that found none */
-    uint64_t zero_copies;        /* sendmsg operations without a copy: notifications .. */
-    uint64_t zero_copies_copied; /* .. of which these said that there was one */
+    uint64_t zero_copies;  /* sendmsg operations without a copy: notifications .. */
+    uint64_t zero_copies_copied;  /* .. of which these said that there was one */
     uint64_t zero_copies_refused; /* trains that were sent again with a copy */
 };
 

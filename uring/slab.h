@@ -33,8 +33,8 @@ struct su_slab {
     uint32_t clean_count;    /* free[0 .. clean_count - 1] have no memory of their own */
     bool has_huge_pages;
     bool is_registered; /* with a ring, which keeps these very pages: they must not be replaced */
-    uint32_t *free;   /* free[0 .. free_count - 1] */
-    uint8_t *is_used; /* one byte a slot */
+    uint32_t *free;     /* free[0 .. free_count - 1] */
+    uint8_t *is_used;   /* one byte a slot */
 };
 
 /* Maps `slot_count` slots of at least `slot_size` bytes (rounded up to a cache line).

@@ -6,8 +6,7 @@
 
 #include "proto/base/assert.h"
 
-void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring,
-                        struct su_slab *slab)
+void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, struct su_slab *slab)
 {
     if (su_ring_backend(ring) != SU_BACKEND_IO_URING)
         return;

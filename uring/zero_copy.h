@@ -38,15 +38,14 @@ enum su_zero_copy_way {
 
 struct su_zero_copy {
     enum su_zero_copy_way way;
-    bool is_proven;                            /* a send of this way was accepted */
+    bool is_proven;                             /* a send of this way was accepted */
     uint8_t copied_run[SU_RING_FILE_COUNT_MAX]; /* a file: copies in a row; PATIENCE: off */
 };
 
 /* Registers `slab` with `ring`, for good: buffer 0.  What it counts against is RLIMIT_MEMLOCK;
  * without room there the way is PINNED, and OFF without io_uring.  Threads: any before the ring
  * is enabled. */
-void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring,
-                        struct su_slab *slab);
+void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, struct su_slab *slab);
 
 /* Whether a send of `size` bytes on `socket` shall be one. */
 static inline bool su_zero_copy_wants(const struct su_zero_copy *zero_copy,

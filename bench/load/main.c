@@ -139,8 +139,8 @@ static bool run_scenario(const struct options *o, const struct outputs *out, str
     else if (o->vs_bare)
         is_good = versus_bare_run(o, run_pair, &stop, result, &versus_bare, failure);
     else
-        is_good = o->connect != NULL ? run_against(o, result, failure)
-                                     : run_pair(o, result, failure);
+        is_good =
+            o->connect != NULL ? run_against(o, result, failure) : run_pair(o, result, failure);
     if (!is_good)
         return false;
     result->versus = o->vs_limit ? &versus : NULL;

@@ -133,6 +133,7 @@ static const struct {
     {"chacha20-poly1305", SPATE_CIPHER_CHACHA20_POLY1305},
 };
 
+/* clang-format off */
 static const char *const scenario_names[] = {
     [SCENARIO_BULK] = "bulk",
     [SCENARIO_RR] = "rr",
@@ -140,6 +141,7 @@ static const char *const scenario_names[] = {
     [SCENARIO_LIMIT] = "limit",
     [SCENARIO_SERVE] = "serve",
 };
+/* clang-format on */
 
 const char *options_scenario_name(enum scenario scenario)
 {

@@ -74,8 +74,7 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
                            o->cert == NULL ? "cert" : "key");
     if (is_given("arrivals", given) && o->rate <= 0)
         return failure_set(failure, "--arrivals needs --rate");
-    if (is_given("runs", given) && !o->vs_limit && !o->vs_bare &&
-        o->scenario != SCENARIO_LIMIT)
+    if (is_given("runs", given) && !o->vs_limit && !o->vs_bare && o->scenario != SCENARIO_LIMIT)
         return failure_set(failure, "--runs needs --vs-limit or --vs-bare");
     if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
         return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");

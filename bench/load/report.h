@@ -22,7 +22,7 @@ void report_write_limit(const struct options *o, const struct versus *v, FILE *f
 
 /* Numbers of a run; NaN where it has none. */
 double report_gbps(const struct result *r);
-double report_cpu_s_per_gb(const struct result *r); /* both sides */
+double report_cpu_s_per_gb(const struct result *r);                         /* both sides */
 double report_cpu_us_per_operation(const struct result *r, bool is_server); /* rr, handshake */
 double report_percentile_us(const struct result *r, double percentile);
 

@@ -28,7 +28,7 @@ struct result {
     char cipher[64];
     uint32_t mtu;
     enum spate_backend backend;
-    const char *crypto; /* what does AES-GCM on this side */
+    const char *crypto;          /* what does AES-GCM on this side */
     const struct versus *versus; /* NULL: not compared */
     const struct versus_bare *versus_bare;
     struct histogram latency; /* rr: of requests; handshake: of handshakes */

@@ -45,7 +45,7 @@ struct server_stream {
     uint32_t lent_count;
     uint32_t header_count;
     bool is_answering;
-    bool is_done; /* the last piece is queued, or it was reset */
+    bool is_done;           /* the last piece is queued, or it was reset */
     struct landing landing; /* stays when the stream is recycled */
     uint8_t header[ENDPOINT_HEADER_SIZE];
 };

@@ -17,9 +17,8 @@
 #define REPETITIONS_DEFAULT 15
 
 static const struct micro_bench *const benches[] = {
-    &micro_protect, &micro_fused, &micro_masks, &micro_nonce,    &micro_heads,
-    &micro_rings,   &micro_split, &micro_trackers, &micro_pacer,
-    &micro_packet,  &micro_matrix,
+    &micro_protect, &micro_fused,    &micro_masks, &micro_nonce,  &micro_heads,  &micro_rings,
+    &micro_split,   &micro_trackers, &micro_pacer, &micro_packet, &micro_matrix,
 };
 
 static const char usage[] =
@@ -35,8 +34,15 @@ static const char usage[] =
     "\n"
     "Exit code: 0, or 1 if a check fails.  A missed target is shown, and is no failure.\n";
 
-enum { OPTION_LIST = 256, OPTION_QUICK, OPTION_REPETITIONS, OPTION_JSON, OPTION_INSTRUCTIONS,
-       OPTION_COUNTED, OPTION_HELP };
+enum {
+    OPTION_LIST = 256,
+    OPTION_QUICK,
+    OPTION_REPETITIONS,
+    OPTION_JSON,
+    OPTION_INSTRUCTIONS,
+    OPTION_COUNTED,
+    OPTION_HELP
+};
 
 static const struct option options[] = {
     {"list", no_argument, NULL, OPTION_LIST},

@@ -125,10 +125,8 @@ static void send_ring(struct sender *s, uint32_t size, uint32_t batch, uint32_t 
         uint32_t count = SB_MIN(batch - number, train_max);
         for (uint32_t i = 0; with_content && i < count; i++)
             fill(slot->data + i * size, number + i, size);
-        const struct su_train train = {.socket = &s->socket,
-                                       .destination = s->to,
-                                       .size = count * size,
-                                       .segment_size = size};
+        const struct su_train train = {
+            .socket = &s->socket, .destination = s->to, .size = count * size, .segment_size = size};
         micro_check(su_send_commit(&s->send, slot, &train) == 0, "a send is queued");
         number += count;
         busy_count++;
@@ -151,8 +149,7 @@ static void send_ring(struct sender *s, uint32_t size, uint32_t batch, uint32_t 
 
 static void send_batch(struct sender *s, int way, uint32_t size, uint32_t batch, bool with_content)
 {
-    uint32_t in_train =
-        SB_MIN((uint32_t)SU_SEGMENT_COUNT_MAX, (uint32_t)SU_TRAIN_SIZE_MAX / size);
+    uint32_t in_train = SB_MIN((uint32_t)SU_SEGMENT_COUNT_MAX, (uint32_t)SU_TRAIN_SIZE_MAX / size);
     if (way == BY_MMSG)
         send_mmsg(s, size, batch, with_content);
     else
@@ -184,8 +181,7 @@ static struct receiver *receiver_create(bool has_gro)
 {
     struct receiver *r = calloc(1, sizeof(*r));
     micro_check(r != NULL, "memory");
-    struct sockaddr_in local = {.sin_family = AF_INET,
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(local);
     int bytes = SOCKET_BYTES, on = has_gro;
     struct timeval patience = {.tv_usec = 50000};

@@ -21,10 +21,12 @@ enum { DATAGRAM = 1200, RTT_NS = 20 * SB_MS };
 static const struct {
     const char *name;
     double bits_per_s;
+    /* clang-format off */
 } rates[] = {
     {"1 Mbit/s", 1e6},  {"10 Mbit/s", 1e7}, {"100 Mbit/s", 1e8},
     {"1 Gbit/s", 1e9}, {"10 Gbit/s", 1e10},
 };
+/* clang-format on */
 
 struct outcome {
     double deviation; /* of the rate that came out from the one asked for, in % */

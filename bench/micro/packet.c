@@ -140,8 +140,7 @@ static void connect_ends(struct world *w)
 
 static void make_sockets(struct world *w)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     w->to = socket(AF_INET, SOCK_DGRAM, 0);
     w->from = socket(AF_INET, SOCK_DGRAM, 0);

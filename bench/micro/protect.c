@@ -50,13 +50,13 @@ static void seal_once(const struct work *w, uint64_t pn)
                                    {.data = plain + w->first, .size = w->size - w->first}};
     bool is_one = w->first == 0;
     (void)ops->seal(w->key, &(struct sp_seal){
-                          .pn = pn,
-                          .header = header,
-                          .header_size = sizeof(header),
-                          .parts = is_one ? two + 1 : two,
-                          .part_count = is_one ? 1 : 2,
-                          .out = packet,
-                      });
+                                .pn = pn,
+                                .header = header,
+                                .header_size = sizeof(header),
+                                .parts = is_one ? two + 1 : two,
+                                .part_count = is_one ? 1 : 2,
+                                .out = packet,
+                            });
 }
 
 static void run_seal(void *context, uint64_t count)
@@ -158,8 +158,8 @@ static void work_resize(struct work *w, size_t size, size_t first)
     w->size = size;
     w->first = first;
     w->sealed_size = size + SP_TAG_SIZE;
-    w->tag[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet + size,
-                                                  SP_TAG_SIZE);
+    w->tag[0] =
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, packet + size, SP_TAG_SIZE);
     w->tag[1] = OSSL_PARAM_construct_end();
     run_seal_bare(w, 1);
     memcpy(sealed, packet, w->sealed_size);
@@ -208,11 +208,9 @@ static void compare_rows(struct micro *m, const char *name, const struct micro_s
     char text[64], note[64];
     struct micro_sample ratio = micro_ratio(ours, theirs);
     (void)snprintf(text, sizeof(text), "%s / bare EVP", name);
-    micro_row(m, &(struct micro_row){.name = text,
-                                     .unit = "x",
-                                     .sample = &ratio,
-                                     .goal = MICRO_AT_MOST,
-                                     .target = 1.1});
+    micro_row(
+        m, &(struct micro_row){
+               .name = text, .unit = "x", .sample = &ratio, .goal = MICRO_AT_MOST, .target = 1.1});
     (void)snprintf(note, sizeof(note), "%.2f Gbit/s; bare EVP %.1f ns",
                    (double)size * 8 / ours->median, theirs->median);
     micro_row(m, &(struct micro_row){.name = name, .unit = "ns", .sample = ours, .note = note});
@@ -225,10 +223,8 @@ static void time_size(struct micro *m, struct work *w, const char *suite, size_t
     (void)snprintf(names[0], sizeof(names[0]), "%s seal %zu", suite, size);
     (void)snprintf(names[1], sizeof(names[1]), "%s open %zu", suite, size);
     const struct micro_subject subjects[] = {
-        {names[0], run_seal, w, 1},
-        {"bare EVP", run_seal_bare, w, 1},
-        {names[1], run_open, w, 1},
-        {"bare EVP, with the copy", run_open_bare, w, 1},
+        {names[0], run_seal, w, 1},   {"bare EVP", run_seal_bare, w, 1},
+        {names[1], run_open, w, 1},   {"bare EVP, with the copy", run_open_bare, w, 1},
         {"the copy", run_copy, w, 1},
     };
     struct micro_sample s[SB_COUNT(subjects)];

@@ -135,14 +135,16 @@ static void check(void)
 
 static void time_all(struct micro *m)
 {
+    /* clang-format off */
     static struct work works[] = {
         {split_by_trains, 4 << 10},     {split_by_trains, 64 << 10},
         {split_by_trains, 256 << 10},   {split_by_trains, MESSAGE_MAX},
         {split_by_packets, MESSAGE_MAX}, {split_by_copying, MESSAGE_MAX},
     };
+    /* clang-format on */
     static const char *const names[] = {
-        "4 KB, asked once a train",   "64 KB, asked once a train", "256 KB, asked once a train",
-        "1 MB, asked once a train",   "1 MB, asked for each packet", "1 MB, by copying",
+        "4 KB, asked once a train", "64 KB, asked once a train",   "256 KB, asked once a train",
+        "1 MB, asked once a train", "1 MB, asked for each packet", "1 MB, by copying",
     };
     struct micro_subject subjects[SB_COUNT(works)];
     struct micro_sample s[SB_COUNT(works)];

@@ -190,8 +190,7 @@ static void on_datagram(void *context, uint8_t *data, size_t size)
 /* The stream whose turn it is, or NULL if none has anything that may be sent. */
 static struct ng_stream *next_stream(const struct ng_session *s)
 {
-    SB_LIST_EACH(link, &s->sending)
-    {
+    SB_LIST_EACH(link, &s->sending) {
         struct ng_stream *stream = SB_CONTAINER_OF(link, struct ng_stream, link);
         if (!stream->is_blocked)
             return stream;
@@ -244,7 +243,7 @@ static bool flush(struct ng_session *s)
     size_t segment = 0;
     uint32_t count = 0;
     SB_LIST_EACH(link, &s->sending)
-    SB_CONTAINER_OF(link, struct ng_stream, link)->is_blocked = false;
+        SB_CONTAINER_OF(link, struct ng_stream, link)->is_blocked = false;
     for (;;) {
         ngtcp2_ssize written = write_packet(s, train + used);
         if (written < 0)

@@ -10,7 +10,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 
-#define SB_VARINT_MAX ((UINT64_C(1) << 62) - 1)
+#define SB_VARINT_MAX      ((UINT64_C(1) << 62) - 1)
 #define SB_VARINT_SIZE_MAX 8
 
 /* A range of bytes that somebody else owns. */

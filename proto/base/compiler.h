@@ -7,7 +7,7 @@
 /* The caller must look at the result; ignoring it takes a cast to void. */
 #define SB_MUST_USE __attribute__((warn_unused_result))
 
-#define SB_LIKELY(cond) __builtin_expect(!!(cond), 1)
+#define SB_LIKELY(cond)   __builtin_expect(!!(cond), 1)
 #define SB_UNLIKELY(cond) __builtin_expect(!!(cond), 0)
 
 /* Out of the way of what calls it. */
@@ -20,7 +20,7 @@
 /* The struct of which `member` is a part.  Casts through void so that no
  * alignment is claimed that the struct does not have. */
 #define SB_CONTAINER_OF(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* One of the two arguments is evaluated twice: no calls with effects in them. */
 #define SB_MIN(a, b) ((a) < (b) ? (a) : (b))

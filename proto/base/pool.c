@@ -14,8 +14,8 @@ struct sb_pool_block {
 #define BLOCK_HEAD_SIZE ((size_t)SB_CACHE_LINE)
 _Static_assert(sizeof(struct sb_pool_block) <= BLOCK_HEAD_SIZE, "objects start on a line");
 
-void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
-                  uint32_t block_count, uint32_t count_max, struct sb_memory *memory)
+void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, uint32_t block_count,
+                  uint32_t count_max, struct sb_memory *memory)
 {
     SB_ASSERT(object_size >= sizeof(struct sb_pool_item) && object_size < UINT32_MAX - 16);
     SB_ASSERT(block_count > 0);

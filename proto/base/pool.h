@@ -44,8 +44,8 @@ struct sb_pool {
 };
 
 /* `memory` is borrowed and must outlive the pool.  Nothing is allocated yet. */
-void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size,
-                  uint32_t block_count, uint32_t count_max, struct sb_memory *memory);
+void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, uint32_t block_count,
+                  uint32_t count_max, struct sb_memory *memory);
 
 /* Every object must have come back. */
 void sb_pool_deinit(struct sb_pool *pool);

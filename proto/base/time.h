@@ -10,7 +10,7 @@
 
 #define SB_US UINT64_C(1000)
 #define SB_MS UINT64_C(1000000)
-#define SB_S UINT64_C(1000000000)
+#define SB_S  UINT64_C(1000000000)
 
 static inline uint64_t sb_time_min(uint64_t a, uint64_t b)
 {

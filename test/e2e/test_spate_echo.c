@@ -10,7 +10,7 @@
 
 #define LARGE_SIZE ((size_t)10 << 20)
 
-/* --- an echo server that copies nothing: a slice is lent on until its bytes are acknowledged - */
+/* ---- An echo server: a slice is lent on until its bytes are acknowledged ---- */
 
 static void echo_on_event(struct pw_end *end, struct spate_event *event)
 {
@@ -37,7 +37,7 @@ static void echo_on_event(struct pw_end *end, struct spate_event *event)
     }
 }
 
-/* --- a client that checks what comes back --------------------------------------------------- */
+/* ---- a client that checks what comes back ---- */
 
 struct echo {
     uint64_t seed;
@@ -271,7 +271,7 @@ static void what_was_negotiated_can_be_asked_for(void **state)
     pw_destroy(w);
 }
 
-/* --- user pointers ------------------------------------------------------------------------- */
+/* ---- user pointers ---- */
 
 #define MARKED_STREAMS 50
 

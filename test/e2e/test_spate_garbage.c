@@ -28,7 +28,7 @@ static uint64_t random_below(uint64_t limit)
     return random_state % limit;
 }
 
-/* --- noise ------------------------------------------------------------------------------- */
+/* ---- noise ---- */
 
 static size_t make_noise(uint8_t *data)
 {
@@ -101,7 +101,7 @@ static void throw_batch(const struct pw_relay *r, int stranger, const struct pw 
     assert_int_equal(sent, BATCH);
 }
 
-/* --- the server under it ----------------------------------------------------------------- */
+/* ---- the server under it ---- */
 
 static void tight_budget(struct spate_config *config)
 {

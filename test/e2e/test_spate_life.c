@@ -154,7 +154,7 @@ static void a_closed_listener_refuses_the_new_and_keeps_the_old(void **state)
     pw_destroy(w);
 }
 
-/* --- many addresses ----------------------------------------------------------------------- */
+/* ---- many addresses ---- */
 
 #define ADDRESSES 75 /* more than a shard has sockets */
 
@@ -198,7 +198,7 @@ static void a_client_connects_to_more_addresses_than_it_has_sockets(void **state
     pw_destroy(w);
 }
 
-/* --- slices ------------------------------------------------------------------------------ */
+/* ---- slices ---- */
 
 #define HELD_MAX 20000
 
@@ -311,8 +311,7 @@ static void large_datagrams(struct spate_config *config)
 static void a_slow_reader_of_large_datagrams_starves_nobody(void **state)
 {
     (void)state;
-    hold_a_window(
-        &(struct pw_config){.server = small_window_few_slots, .client = large_datagrams});
+    hold_a_window(&(struct pw_config){.server = small_window_few_slots, .client = large_datagrams});
 }
 
 static bool server_is_closed(struct pw *w)

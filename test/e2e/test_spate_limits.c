@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- conns_max --------------------------------------------------------------------- */
+/* ---- conns_max ---- */
 
 static void two_conns(struct spate_config *config)
 {
@@ -64,7 +64,7 @@ static void beyond_conns_max_connect_says_enobufs(void **state)
     pw_destroy(w);
 }
 
-/* --- handshakes_max ------------------------------------------------------------------ */
+/* ---- handshakes_max ---- */
 
 static void one_handshake(struct spate_config *config)
 {
@@ -125,7 +125,7 @@ static void beyond_handshakes_max_a_client_waits(void **state)
     pw_destroy(w);
 }
 
-/* --- memory_bytes_max ----------------------------------------------------------------- */
+/* ---- memory_bytes_max ---- */
 
 static void little_memory(struct spate_config *config)
 {
@@ -157,7 +157,7 @@ static void without_memory_new_connections_are_refused_and_old_ones_live(void **
     pw_destroy(w);
 }
 
-/* --- streams -------------------------------------------------------------------------- */
+/* ---- streams ---- */
 
 static void three_streams(struct spate_config *config)
 {
@@ -227,7 +227,7 @@ static void beyond_streams_local_max_open_says_eagain(void **state)
     pw_destroy(w);
 }
 
-/* --- receive slots ---------------------------------------------------------------------- */
+/* ---- receive slots ---- */
 
 static void few_receive_slots(struct spate_config *config)
 {
@@ -267,7 +267,7 @@ static void a_flood_that_empties_the_slots_loses_nothing(void **state)
     pw_destroy(w);
 }
 
-/* --- events --------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 /* More than there are events for a shard: datagrams of one stream that the server's application
  * does not take. */

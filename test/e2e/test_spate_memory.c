@@ -17,9 +17,9 @@ enum {
     PACKETS_WARM = 100000,
     PACKETS = 1000000,
     PACKETS_WITH_LOSS = 400000, /* they take longer */
-    CONNS_MAX = 60, /* while it gets warm */
+    CONNS_MAX = 60,             /* while it gets warm */
     PIECE_SIZE = 256 * 1024,
-    PIECES = 4, /* lent at a time, a connection */
+    PIECES = 4,             /* lent at a time, a connection */
     RR_INFLIGHT_WARM = 100, /* all that the peer allows, while it gets warm */
     REQUEST_SIZE = 64,
     RESPONSE_SIZE = 1024,
@@ -42,7 +42,7 @@ struct load {
 static const struct load *now;
 static bool is_warm;
 
-/* ---- bulk: one stream a connection, up, without an end ------------------------------------- */
+/* ---- bulk: one stream a connection, up, without an end ---- */
 
 static void bulk_begin(struct spate_conn *conn)
 {
@@ -60,7 +60,7 @@ static void bulk_client(struct pw_end *end, struct spate_event *event)
     pw_default(end, event);
 }
 
-/* ---- rr: a stream a request ---------------------------------------------------------------- */
+/* ---- rr: a stream a request ---- */
 
 /* Opens streams until as many as wanted are open, or as the peer allows. */
 static void rr_top_up(struct spate_conn *conn, uint32_t *open_count)
@@ -104,7 +104,7 @@ static void rr_server(struct pw_end *end, struct spate_event *event)
     pw_default(end, event);
 }
 
-/* -------------------------------------------------------------------------------------------- */
+/* ---- Counting packets ---- */
 
 static uint64_t packets_of(struct pw *w)
 {

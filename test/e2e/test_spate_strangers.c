@@ -140,7 +140,7 @@ static void initials_that_begin_nothing_are_dropped(void **state)
     pw_destroy(w);
 }
 
-/* --- a connection that the server has forgotten -------------------------------------------- */
+/* ---- a connection that the server has forgotten ---- */
 
 static void until(struct pw *w, struct pw_relay *r, const uint32_t *counter, uint32_t value)
 {

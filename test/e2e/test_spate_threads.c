@@ -50,7 +50,7 @@ static struct spate_engine *make_engine(const int *cpus)
     return engine;
 }
 
-/* --- echo between two engines ---------------------------------------------------------- */
+/* ---- echo between two engines ---- */
 
 static int server_start(struct spate_shard *shard, void *user)
 {
@@ -162,7 +162,7 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     free(t.data);
 }
 
-/* --- two shards ----------------------------------------------------------------------------- */
+/* ---- two shards ---- */
 
 #define SHARDS     2
 #define EACH_OPENS 8
@@ -254,7 +254,7 @@ static void two_shards_share_a_port(void **state)
     spate_free(s.w.key_pem);
 }
 
-/* --- posts --------------------------------------------------------------------------------- */
+/* ---- posts ---- */
 
 #define POSTERS    3
 #define POSTS_EACH 5000
@@ -365,7 +365,7 @@ static void in_the_first_way_posts_run_in_the_turn_and_have_a_bound(void **state
     spate_engine_destroy(engine);
 }
 
-/* --- wakes and failures ---------------------------------------------------------------------- */
+/* ---- wakes and failures ---- */
 
 static void *wake_later(void *argument)
 {

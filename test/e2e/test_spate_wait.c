@@ -182,7 +182,7 @@ static void a_wait_ends_when_another_thread_calls(void **state)
     }
 }
 
-/* --- signals ---------------------------------------------------------------------------- */
+/* ---- signals ---- */
 
 /* ThreadSanitizer's runtime calls handlers later: at a call that it knows. */
 static void need_prompt_signals(void)
@@ -282,7 +282,7 @@ static void a_handler_may_wake_its_own_shard(void **state)
     }
 }
 
-/* --- two threads ------------------------------------------------------------------------ */
+/* ---- two threads ---- */
 
 #define ROUNDS 300
 

@@ -16,7 +16,7 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * SB_S + (uint64_t)time.tv_nsec;
 }
 
-/* --- what a turn costs ------------------------------------------------------- */
+/* ---- what a turn costs ---- */
 
 static void a_batch_is_one_call_to_send_one_to_wait_and_one_to_receive(void **state)
 {
@@ -73,7 +73,7 @@ static void many_datagrams_come_in_few_calls(void **state)
     sw_destroy(w);
 }
 
-/* --- waiting ------------------------------------------------------------------ */
+/* ---- waiting ---- */
 
 /* How many of `count` turns of 5 ms ended early although nothing was to be taken. */
 static uint32_t count_idle_turns(struct sw *w, uint32_t count)
@@ -141,7 +141,7 @@ static void an_error_that_nobody_takes_does_not_wake(void **state)
     sw_destroy(w);
 }
 
-/* --- operations by hand ---------------------------------------------------------- */
+/* ---- operations by hand ---- */
 
 /* A pair of sockets whose one end refuses what its queue does not hold. */
 struct narrow {

@@ -109,7 +109,7 @@ static void a_slice_keeps_its_slot_away_from_the_kernel(void **state)
     sw_destroy(w);
 }
 
-/* --- injected ------------------------------------------------------------ */
+/* ---- injected ---- */
 
 struct fault {
     uint8_t kind;
@@ -263,7 +263,7 @@ static void a_completion_of_an_earlier_life_gives_its_slot_back(void **state)
     sw_destroy(w);
 }
 
-/* --- real ---------------------------------------------------------------- */
+/* ---- real ---- */
 
 static void a_datagram_larger_than_its_slot_is_dropped(void **state)
 {

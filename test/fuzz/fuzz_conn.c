@@ -78,7 +78,7 @@ struct attack {
     struct sb_bytes batch[NULL_PAIR_BATCH_MAX];
     uint32_t batch_count;
     struct lent lent[LENT_MAX]; /* by tag */
-    uint64_t written; /* writes that have not come back */
+    uint64_t written;           /* writes that have not come back */
     struct sb_slice held[HELD_MAX];
     uint64_t held_ids[HELD_MAX];
     uint32_t held_count;
@@ -367,8 +367,7 @@ static void use_verb(struct attack *a, uint8_t flags)
         break;
     case VERB_WRITE:
     case VERB_WRITE_FIN: {
-        struct sp_write write = {
-            .data = lent, .size = number * 16, .fin = verb == VERB_WRITE_FIN};
+        struct sp_write write = {.data = lent, .size = number * 16, .fin = verb == VERB_WRITE_FIN};
         if (sp_conn_write(conn, id, &write) == SP_DONE)
             a->written++;
         break;

@@ -170,8 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sb_pool_init(&world.lent_pool, "lent", sizeof(struct sp_lent), 8, LENT_MAX, &world.heap.memory);
     sb_pool_init(&world.range_pool, "ranges", sizeof(struct sp_range), 8, RANGES_MAX,
                  &world.heap.memory);
-    world.store = (struct sp_piece_store){.pool = &world.piece_pool, .count_max = PIECES_MAX,
-                                           .lent_pool = &world.lent_pool};
+    world.store = (struct sp_piece_store){
+        .pool = &world.piece_pool, .count_max = PIECES_MAX, .lent_pool = &world.lent_pool};
     sp_reassembly_init(&world.reassembly, &world.store);
     sp_ranges_init(&world.ranges, &world.range_pool);
 

@@ -8,12 +8,14 @@
 /* The peer is written for the names of ngtcp2 1.x.  Debian 12 has 0.12, with other names. */
 #if NGTCP2_VERSION_NUM < 0x010000
 
+/* clang-format off */
 #define ngtcp2_ccerr                       ngtcp2_connection_close_error
 #define ngtcp2_ccerr_set_application_error ngtcp2_connection_close_error_set_application_error
 #define ngtcp2_ccerr_set_liberr            ngtcp2_connection_close_error_set_transport_error_liberr
 #define ngtcp2_ccerr_set_tls_alert \
     ngtcp2_connection_close_error_set_transport_error_tls_alert
 #define NGTCP2_CCERR_TYPE_APPLICATION      NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION
+/* clang-format on */
 
 static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)
 {

@@ -55,8 +55,7 @@ static uint64_t tag_of(const struct qs_target *target)
 
 static struct qs_target *find_target(const struct qs_app *app, uint64_t tag)
 {
-    SB_LIST_EACH(link, &app->targets)
-    {
+    SB_LIST_EACH(link, &app->targets) {
         struct qs_target *target = SB_CONTAINER_OF(link, struct qs_target, link);
         if (tag_of(target) == tag)
             return target;
@@ -163,5 +162,5 @@ void qs_app_on_placed(struct qs_app *app, struct qs_stream *stream, const struct
 void qs_app_forget_targets(struct qs_app *app)
 {
     SB_LIST_EACH(link, &app->targets)
-    target_destroy(app, SB_CONTAINER_OF(link, struct qs_target, link));
+        target_destroy(app, SB_CONTAINER_OF(link, struct qs_target, link));
 }

@@ -26,8 +26,7 @@ static bool content_is_right(const struct qs_app *app, const struct qs_held *hel
 
 void qs_app_release_held(struct qs_app *app, uint64_t now_ns)
 {
-    SB_LIST_EACH(link, &app->held)
-    {
+    SB_LIST_EACH(link, &app->held) {
         struct qs_held *held = SB_CONTAINER_OF(link, struct qs_held, link);
         if (held->until_ns > now_ns)
             continue;

@@ -64,8 +64,8 @@ struct qs_app_plan {
     uint64_t lend_bytes_max; /* .. so much at most in one piece .. */
     uint32_t lends_max;      /* .. and so many of them at a time, up to SP_LENT_BUFFERS_MAX .. */
     uint32_t lend_pause_ppm; /* .. and sometimes none */
-    uint64_t read_bytes; /* credit given back every .. */
-    uint64_t read_ns;    /* .. of this; 0: all at once */
+    uint64_t read_bytes;     /* credit given back every .. */
+    uint64_t read_ns;        /* .. of this; 0: all at once */
     enum qs_close_when close_when;
     uint64_t close_at_ns;
     uint64_t close_error;

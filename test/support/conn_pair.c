@@ -317,8 +317,7 @@ void pair_make(struct conn_pair *pair, enum sp_role to, enum sp_space space, con
     if (fault == PAIR_FAULT_TAG)
         packet[sealed_size - 1] ^= 1;
     /* [RFC9000 14.1] What follows the Initial is no packet, but counts as padding here. */
-    ret->size =
-        space == SP_SPACE_INITIAL ? SB_MAX(sealed_size, SP_DATAGRAM_SIZE_MIN) : sealed_size;
+    ret->size = space == SP_SPACE_INITIAL ? SB_MAX(sealed_size, SP_DATAGRAM_SIZE_MIN) : sealed_size;
 }
 
 void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,

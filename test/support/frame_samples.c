@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+/* clang-format off */
 #define BYTES(text) .bytes = (const uint8_t *)(text), .size = sizeof(text) - 1
 #define DATA(text) .data = (const uint8_t *)(text), .size = sizeof(text) - 1
 #define CID8 {.size = 8, .bytes = {1, 2, 3, 4, 5, 6, 7, 8}}
@@ -107,6 +108,7 @@ const struct frame_sample frame_samples[] = {
               .close = {.is_app = true, .error = SB_VARINT_MAX, .reason = {DATA("bye")}}}},
     {"handshake_done", BYTES("\x1e"), .want = {.type = 0x1e}},
 };
+/* clang-format on */
 const size_t frame_sample_count = sizeof(frame_samples) / sizeof(frame_samples[0]);
 
 static bool bytes_equal(const uint8_t *a, uint64_t a_size, const uint8_t *b, uint64_t b_size)

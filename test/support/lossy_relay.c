@@ -149,9 +149,9 @@ struct lossy_relay *lossy_relay_start(const struct lossy_relay_config *config)
     relay->random = config->seed | 1;
     set_up(relay->to_client);
     set_up(relay->to_server);
-    assert_int_equal(connect(relay->to_server, (const struct sockaddr *)&config->server,
-                             config->server_size),
-                     0);
+    assert_int_equal(
+        connect(relay->to_server, (const struct sockaddr *)&config->server, config->server_size),
+        0);
     assert_int_equal(pthread_create(&relay->thread, NULL, run, relay), 0);
     return relay;
 }

@@ -2,11 +2,8 @@
 #include "test/support/packet_samples.h"
 
 #define BYTES(text) .bytes = (const uint8_t *)(text), .size = sizeof(text) - 1
-#define DATA(text) \
-    { \
-        .data = (const uint8_t *)(text), .size = sizeof(text) - 1 \
-    }
-#define V1 "\0\0\0\1"
+#define DATA(text)  {.data = (const uint8_t *)(text), .size = sizeof(text) - 1}
+#define V1          "\0\0\0\1"
 #define DCID \
     "\x04" \
     "dcid"

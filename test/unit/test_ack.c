@@ -240,8 +240,8 @@ static void marks_are_counted_by_kind(void **state)
     (void)state;
     struct sp_ack ack;
     sp_ack_init(&ack);
-    static const enum sp_ecn marks[] = {SP_ECN_NOT, SP_ECN_ECT0, SP_ECN_ECT0, SP_ECN_ECT0,
-                                        SP_ECN_ECT1, SP_ECN_CE, SP_ECN_CE};
+    static const enum sp_ecn marks[] = {SP_ECN_NOT,  SP_ECN_ECT0, SP_ECN_ECT0, SP_ECN_ECT0,
+                                        SP_ECN_ECT1, SP_ECN_CE,   SP_ECN_CE};
     for (size_t i = 0; i < QT_COUNT(marks); i++)
         sp_ack_on_packet(&ack, i, i % 2 == 0, marks[i], 0);
     assert_int_equal(ack.ecn.ect0, 3);

@@ -61,7 +61,10 @@ static void silence_over_two_to_the_31_packets_ends_the_connection(void **state)
     pair_connect(&pair);
     struct sp_conn *server = pair_conn(&pair, SP_SERVER);
     server->loss.spaces[SP_SPACE_APP].sent.next_pn += UINT64_C(1) << 31;
-    inject_text(&pair, SP_SERVER, "\x01\x1a" "12345678", 10);
+    inject_text(&pair, SP_SERVER,
+                "\x01\x1a"
+                "12345678",
+                10);
     (void)pair_flush(&pair, SP_SERVER, &size);
     assert_true(sp_conn_is_closed(server));
     pair_deinit(&pair);
@@ -76,7 +79,10 @@ static void path_response_comes_in_a_full_datagram(void **state)
         size_t size;
         pair_init(&pair);
         pair_connect(&pair);
-        inject_text(&pair, (enum sp_role)role, "\x1a" "12345678", 9);
+        inject_text(&pair, (enum sp_role)role,
+                    "\x1a"
+                    "12345678",
+                    9);
         assert_int_equal(pair_flush(&pair, (enum sp_role)role, &size), 1);
         assert_int_equal(size, SP_DATAGRAM_SIZE_MIN);
         pair_deinit(&pair);

@@ -12,7 +12,7 @@
 #define CID    "CCCCCCCC"
 #define TO_62  "\xff\xff\xff\xff\xff\xff\xff\xff" /* 2^62 - 1 */
 #define OVER   "\xd0\0\0\0\0\0\0\x01"             /* 2^60 + 1 */
-#define ONWARD 0x20000 /* instead of an error: the connection goes on */
+#define ONWARD 0x20000                            /* instead of an error: the connection goes on */
 
 /* Both sides have opened streams 0 to 3, their first of each kind, and may open 10 of a kind.
  * The window of a stream is 1,000 bytes, that of the connection 1,500. */
@@ -43,15 +43,9 @@ struct sample {
     uint64_t want;
 };
 
-#define S(why, text, want) \
-    { \
-        why, text, sizeof(text) - 1, SP_SERVER, SP_ERR_##want \
-    }
-#define C(why, text, want) \
-    { \
-        why, text, sizeof(text) - 1, SP_CLIENT, SP_ERR_##want \
-    }
-#define SP_ERR_NONE ONWARD
+#define S(why, text, want) {why, text, sizeof(text) - 1, SP_SERVER, SP_ERR_##want}
+#define C(why, text, want) {why, text, sizeof(text) - 1, SP_CLIENT, SP_ERR_##want}
+#define SP_ERR_NONE        ONWARD
 
 static const struct sample samples[] = {
     /* The part of the stream does not exist. */
@@ -128,10 +122,9 @@ static const struct sample samples[] = {
     S("[RFC9000 19.15] another number for a CID",
       "\x18\x05\x04\x08" CID TOKEN "\x18\x06\x04\x08" CID TOKEN, PROTOCOL_VIOLATION),
     S("[RFC9000 19.15] another token for a CID",
-      "\x18\x05\x04\x08" CID TOKEN "\x18\x05\x04\x08" CID "tTTTTTTTTTTTTTTT",
-      PROTOCOL_VIOLATION),
-    S("[RFC9000 19.15] the same again",
-      "\x18\x05\x04\x08" CID TOKEN "\x18\x05\x04\x08" CID TOKEN, NONE),
+      "\x18\x05\x04\x08" CID TOKEN "\x18\x05\x04\x08" CID "tTTTTTTTTTTTTTTT", PROTOCOL_VIOLATION),
+    S("[RFC9000 19.15] the same again", "\x18\x05\x04\x08" CID TOKEN "\x18\x05\x04\x08" CID TOKEN,
+      NONE),
     S("[RFC9000 5.1.1] one more than we hold", "\x18\x04\0\x08" CID TOKEN, CONNECTION_ID_LIMIT),
     S("[RFC9000 5.1.1] .. instead of another", "\x18\x04\x01\x08" CID TOKEN, NONE),
     S("[RFC9000 19.15] retires itself", "\x18\x04\x05\x08" CID TOKEN, FRAME_ENCODING),
@@ -250,14 +243,17 @@ static const struct {
     const char *bytes;
     size_t size;
 } one_rtt_frames[] = {
-#define F(text) \
-    { \
-        text, sizeof(text) - 1 \
-    }
-    F("\x04\0\0\0"), F("\x05\0\0"),   F("\x07\x01t"),   F("\x08\0x"),         F("\x0f\0\0\x01x"),
-    F("\x10\0"),     F("\x11\0\0"),   F("\x12\0"),      F("\x13\0"),          F("\x14\0"),
-    F("\x15\0\0"),   F("\x16\0"),     F("\x17\0"),      F("\x18\x01\0\x08" CID TOKEN),
-    F("\x19\0"),     F("\x1a" CID),   F("\x1b" CID),    F("\x1d\0\0"),        F("\x1e"),
+#define F(text) {text, sizeof(text) - 1}
+    F("\x04\0\0\0"),    F("\x05\0\0"),
+    F("\x07\x01t"),     F("\x08\0x"),
+    F("\x0f\0\0\x01x"), F("\x10\0"),
+    F("\x11\0\0"),      F("\x12\0"),
+    F("\x13\0"),        F("\x14\0"),
+    F("\x15\0\0"),      F("\x16\0"),
+    F("\x17\0"),        F("\x18\x01\0\x08" CID TOKEN),
+    F("\x19\0"),        F("\x1a" CID),
+    F("\x1b" CID),      F("\x1d\0\0"),
+    F("\x1e"),
 };
 
 static void application_frames_are_refused_in_handshake_packets(void **state)

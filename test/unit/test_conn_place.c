@@ -117,8 +117,7 @@ static void a_packet_goes_across_buffers_without_a_seam(void **state)
     uint64_t offset;
     struct sp_lend args = {.data = elsewhere, .size = sizeof(elsewhere)};
     assert_int_equal(place_lend(&world, 1000), SP_DONE);
-    assert_int_equal(sp_conn_receive_into(place_server(&world), PLACE_ID, &args, &offset),
-                     SP_DONE);
+    assert_int_equal(sp_conn_receive_into(place_server(&world), PLACE_ID, &args, &offset), SP_DONE);
     assert_int_equal(offset, 3000);
     place_inject(&world, 2000, 1200, 0);
     assert_int_equal(place_copied(&world), 1200);

@@ -19,10 +19,7 @@ static const struct {
     size_t size;
     enum sp_err want;
 } samples[] = {
-#define BAD(why, text, want) \
-    { \
-        why, text, sizeof(text) - 1, SP_ERR_##want \
-    }
+#define BAD(why, text, want) {why, text, sizeof(text) - 1, SP_ERR_##want}
     BAD("[RFC9000 12.4] unknown type", "\x1f", FRAME_ENCODING),
     BAD("[RFC9000 12.4] unknown type, the largest of one byte", "\x3f", FRAME_ENCODING),
     BAD("[RFC9000 12.4] unknown type of two bytes", "\x40\x40", FRAME_ENCODING),

@@ -97,8 +97,7 @@ static void the_walk_lets_its_member_go(void **state)
     for (int i = 0; i < 5; i++)
         sb_list_push_back(&f->head, &f->items[i].link);
     int count = 0;
-    SB_LIST_EACH(link, &f->head)
-    {
+    SB_LIST_EACH(link, &f->head) {
         assert_int_equal(value_of(link), count++);
         if (value_of(link) % 2 == 0)
             sb_list_remove(link);
@@ -107,10 +106,10 @@ static void the_walk_lets_its_member_go(void **state)
     ASSERT_VALUES(&f->head, 1, 3);
 
     SB_LIST_EACH(link, &f->head)
-    sb_list_remove(link);
+        sb_list_remove(link);
     assert_true(sb_list_is_empty(&f->head));
     SB_LIST_EACH(link, &f->head)
-    fail_msg("an empty list has member %d", value_of(link));
+        fail_msg("an empty list has member %d", value_of(link));
 }
 
 static void a_member_is_in_one_list_only(void **state)

@@ -20,8 +20,7 @@ static void world_init(struct world *world)
 {
     *world = (struct world){0};
     heap_init(&world->heap);
-    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100,
-                 &world->heap.memory);
+    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
     sp_loss_init(&world->loss, &world->pool, 1200, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;

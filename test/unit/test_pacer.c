@@ -80,6 +80,7 @@ static void the_rate_is_kept_over_time(void **state)
 static void a_burst_after_silence_is_bounded(void **state)
 {
     (void)state;
+    /* clang-format off */
     static const struct {
         uint64_t window_bytes, rtt_ns, datagram_bytes, want_datagrams;
     } samples[] = {
@@ -97,6 +98,7 @@ static void a_burst_after_silence_is_bounded(void **state)
         {1200, 1600 * SB_US, 1200, 14},
         {12000, 5 * SB_MS, 1200, 10},
     };
+    /* clang-format on */
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_pacer pacer;
         uint64_t size = samples[i].datagram_bytes;

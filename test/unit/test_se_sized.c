@@ -21,7 +21,7 @@ static void the_library_knows_the_version_of_its_headers(void **state)
     assert_true(SPATE_VERSION_MAKE(0, 255, 255) < SPATE_VERSION_MAKE(1, 0, 0));
 }
 
-/* --- the rule, with a struct that has grown twice -------------------------------- */
+/* ---- the rule, with a struct that has grown twice ---- */
 
 struct first {
     size_t size;
@@ -90,7 +90,7 @@ static void what_is_given_back_is_cut_or_filled_up_with_zeroes(void **state)
     }
 }
 
-/* --- each struct of the public API ------------------------------------------------ */
+/* ---- each struct of the public API ---- */
 
 /* Returns what the function returns that takes the struct, and undoes its effect. */
 static int give_config(const void *given, struct spate_error *error)

@@ -10,7 +10,7 @@
 
 #define LIMIT_NS (500 * SB_US)
 
-/* --- a shard on a machine ------------------------------------------------------------------ */
+/* ---- a shard on a machine ---- */
 
 struct machine {
     uint64_t cpu_ns;  /* of a sleep */
@@ -66,7 +66,7 @@ static uint64_t wait_for(struct shard *shard, uint64_t start_ns, uint64_t arriva
     return result.end_ns;
 }
 
-/* --- two shards that ask and answer ----------------------------------------------------------- */
+/* ---- two shards that ask and answer ---- */
 
 struct pair {
     struct shard client;
@@ -190,8 +190,7 @@ static void a_peer_that_always_sleeps_costs_few_probes(void **state)
     assert_true(bill->cpu_ns + bill->waits * pair.work_ns < sleeping_ns * 105 / 100);
 }
 
-/* --- open loop -----------------------------------------------------------------------------------
- */
+/* ---- Open loop ---- */
 
 /* A server gets `count` requests at random times, `mean_ns` apart on average. */
 static struct bill serve_at_random(uint64_t limit_ns, uint64_t mean_ns, uint32_t count)
@@ -252,7 +251,7 @@ static void a_large_limit_does_not_keep_an_idle_shard_awake(void **state)
     }
 }
 
-/* --- what any decision may cost ---------------------------------------------------------- */
+/* ---- what any decision may cost ---- */
 
 /* Waits of one length, then of another: with the price in it, the bill is at most twice that of who
  * knew the lengths, and a constant for learning. */
@@ -366,7 +365,7 @@ static void a_timer_that_is_due_before_a_sleep_could_end_is_spun_for(void **stat
                      0);
 }
 
-/* --- other threads on the CPU --- */
+/* ---- other threads on the CPU ---- */
 
 static uint64_t window_at(struct se_spin *spin, uint64_t now_ns)
 {
@@ -433,7 +432,7 @@ static void one_long_pause_ends_it_for_a_moment_only(void **state)
     assert_true(window_at(&spin, SB_S + 100 * SB_MS) > 0);
 }
 
-/* --- bounds --- */
+/* ---- bounds ---- */
 
 static void the_two_extremes_never_change_their_mind(void **state)
 {

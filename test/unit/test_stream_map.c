@@ -47,8 +47,7 @@ static void any_order_of_adding_and_removing_finds_what_is_there(void **state)
         assert_true(map.mask >= SP_STREAM_MAP_FEW - 1);
         assert_int_equal(map.mask + 1 > SP_STREAM_MAP_FEW, n % 2 == 0);
         uint32_t walked = 0;
-        SP_STREAM_MAP_EACH(stream, &map)
-        {
+        SP_STREAM_MAP_EACH(stream, &map) {
             assert_true(is_in[stream->id]);
             walked++;
         }

@@ -86,8 +86,7 @@ static void sizes_and_windows_are_held(void **state)
         {"[RFC9000 4.1] a reset beyond it", {{RESET, 0, 101, SP_ERR_FLOW_CONTROL}}},
         {"[RFC9000 4.1] the largest offset",
          {{DATA, (UINT64_C(1) << 62) - 5, 4, SP_ERR_FLOW_CONTROL}}},
-        {"[RFC9000 4.5] data beyond the end",
-         {{FIN, 0, 10, 0}, {DATA, 5, 6, SP_ERR_FINAL_SIZE}}},
+        {"[RFC9000 4.5] data beyond the end", {{FIN, 0, 10, 0}, {DATA, 5, 6, SP_ERR_FINAL_SIZE}}},
         {"[RFC9000 4.5] data up to the end", {{FIN, 5, 5, 0}, {DATA, 0, 10, 0}}},
         {"[RFC9000 4.5] another, larger end", {{FIN, 0, 10, 0}, {FIN, 10, 1, SP_ERR_FINAL_SIZE}}},
         {"[RFC9000 4.5] another, smaller end", {{FIN, 0, 10, 0}, {FIN, 0, 9, SP_ERR_FINAL_SIZE}}},
@@ -100,8 +99,7 @@ static void sizes_and_windows_are_held(void **state)
         {"[RFC9000 4.5] a reset at the end", {{FIN, 5, 5, 0}, {RESET, 0, 10, 0}}},
         {"[RFC9000 4.5] two resets", {{RESET, 0, 10, 0}, {RESET, 0, 11, SP_ERR_FINAL_SIZE}}},
         {"[RFC9000 4.5] the same reset", {{RESET, 0, 10, 0}, {RESET, 0, 10, 0}}},
-        {"[RFC9000 4.5] data beyond a reset",
-         {{RESET, 0, 10, 0}, {DATA, 5, 6, SP_ERR_FINAL_SIZE}}},
+        {"[RFC9000 4.5] data beyond a reset", {{RESET, 0, 10, 0}, {DATA, 5, 6, SP_ERR_FINAL_SIZE}}},
         {"late data behind a reset", {{RESET, 0, 10, 0}, {DATA, 0, 10, 0}, {FIN, 0, 10, 0}}},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {

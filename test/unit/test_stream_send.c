@@ -86,14 +86,12 @@ static void everything_arrives_whatever_is_lost(void **state)
                 piece = out[i];
                 out[i] = out[--out_count];
                 if (qs_random_below(&random, 3) == 0) {
-                    assert_true(
-                        sp_stream_send_on_lost(send, piece.offset, piece.size, piece.fin));
+                    assert_true(sp_stream_send_on_lost(send, piece.offset, piece.size, piece.fin));
                 } else {
                     if (piece.size > 0)
                         memcpy(got + piece.offset, piece.data, piece.size);
                     got_fin |= piece.fin;
-                    assert_true(
-                        sp_stream_send_on_acked(send, piece.offset, piece.size, piece.fin));
+                    assert_true(sp_stream_send_on_acked(send, piece.offset, piece.size, piece.fin));
                 }
             }
             sp_stream_send_check(send);

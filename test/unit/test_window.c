@@ -63,6 +63,7 @@ static uint32_t flow(struct sp_window *window, uint64_t bytes, uint64_t interval
 static void a_window_grows_to_two_round_trips_of_the_flow(void **state)
 {
     (void)state;
+    /* clang-format off */
     static const struct {
         uint64_t bytes_a_ms, want_size;
     } samples[] = {
@@ -72,6 +73,7 @@ static void a_window_grows_to_two_round_trips_of_the_flow(void **state)
         {50000, 2000000},
         {1000000, 4000000}, /* the maximum */
     };
+    /* clang-format on */
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_window window;
         uint64_t now_ns = SB_S;

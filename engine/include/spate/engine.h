@@ -27,17 +27,17 @@ struct spate_listener;
 
 /* How shards talk to the kernel. */
 enum spate_backend {
-    SPATE_BACKEND_AUTO,     /* io_uring, or mmsg where it is refused */
+    SPATE_BACKEND_AUTO, /* io_uring, or mmsg where it is refused */
     SPATE_BACKEND_IO_URING,
-    SPATE_BACKEND_MMSG,     /* epoll, recvmmsg, sendmmsg */
+    SPATE_BACKEND_MMSG, /* epoll, recvmmsg, sendmmsg */
 };
 
 /* What seals and opens packets with AES-GCM; ChaCha20-Poly1305 and TLS are always OpenSSL's.  On
  * the wire there is no difference. */
 enum spate_crypto {
-    SPATE_CRYPTO_AUTO,    /* fused, where the CPU has what it takes */
+    SPATE_CRYPTO_AUTO, /* fused, where the CPU has what it takes */
     SPATE_CRYPTO_OPENSSL,
-    SPATE_CRYPTO_FUSED,   /* ours, made for packets: x86-64 with VAES and AVX2 or AVX-512 */
+    SPATE_CRYPTO_FUSED, /* ours, made for packets: x86-64 with VAES and AVX2 or AVX-512 */
 };
 
 /* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
@@ -50,33 +50,33 @@ struct spate_config {
     enum spate_backend backend;
     enum spate_crypto crypto;
 
-    uint32_t conns_max;      /* beyond: a client's first packet is answered with
-                                CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
-    uint32_t handshakes_max; /* unfinished handshakes of strangers; beyond: their first
-                                packet is dropped, and they try again */
-    uint64_t memory_bytes_max; /* of connection state, without the slots below; beyond: like
-                                  conns_max for new connections; existing ones close with
-                                  INTERNAL_ERROR */
-    uint32_t receive_slots;  /* at most, 64 KiB each; as many as the L2 cache holds circulate,
-                                more as they are needed; when they run low, small datagrams are
-                                copied out, when none is left packets wait in the socket's
-                                buffer */
-    uint32_t transmit_slots; /* 64 KiB each; when none is free, sending waits */
+    uint32_t conns_max;           /* beyond: a client's first packet is answered with
+                                     CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
+    uint32_t handshakes_max;      /* unfinished handshakes of strangers; beyond: their first
+                                     packet is dropped, and they try again */
+    uint64_t memory_bytes_max;    /* of connection state, without the slots below; beyond: like
+                                     conns_max for new connections; existing ones close with
+                                     INTERNAL_ERROR */
+    uint32_t receive_slots;       /* at most, 64 KiB each; as many as the L2 cache holds circulate,
+                                     more as they are needed; when they run low, small datagrams are
+                                     copied out, when none is left packets wait in the socket's
+                                     buffer */
+    uint32_t transmit_slots;      /* 64 KiB each; when none is free, sending waits */
     uint32_t socket_buffer_bytes; /* asked of the kernel, each way */
 
-    uint64_t idle_timeout_ns;      /* 0: none */
+    uint64_t idle_timeout_ns; /* 0: none */
     uint64_t handshake_timeout_ns;
     uint64_t ack_delay_ns_max;
-    uint32_t datagram_size_max; /* UDP payload bytes that we send, 1200 to 65507; the path must
-                                   take it: there is no discovery in this version */
-    uint64_t stream_window_bytes;     /* flow control credit given to the peer at the start .. */
+    uint32_t datagram_size_max;   /* UDP payload bytes that we send, 1200 to 65507; the path must
+                                     take it: there is no discovery in this version */
+    uint64_t stream_window_bytes; /* flow control credit given to the peer at the start .. */
     uint64_t stream_window_bytes_max; /* .. and what it may grow to; beyond: the peer waits */
     uint64_t conn_window_bytes;
     uint64_t conn_window_bytes_max;
     uint32_t streams_bidi_max; /* that a peer may have open a connection; beyond: it waits */
     uint32_t streams_uni_max;
     uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
-    uint64_t spin_ns; /* the most that a waiting turn spins before it sleeps: see below */
+    uint64_t spin_ns;           /* the most that a waiting turn spins before it sleeps: see below */
     bool pacing;
     bool ecn;
     bool zero_copy; /* let the network card read the transmit slots: see below */

@@ -45,13 +45,13 @@ struct spate_slice {
 };
 
 enum spate_close_kind {
-    SPATE_CLOSE_TRANSPORT = 1,     /* `error` is of RFC 9000 section 20.1 */
-    SPATE_CLOSE_APP,               /* `error` is the application's */
-    SPATE_CLOSE_IDLE,              /* nothing was heard for the idle timeout */
+    SPATE_CLOSE_TRANSPORT = 1, /* `error` is of RFC 9000 section 20.1 */
+    SPATE_CLOSE_APP,           /* `error` is the application's */
+    SPATE_CLOSE_IDLE,          /* nothing was heard for the idle timeout */
     SPATE_CLOSE_HANDSHAKE_TIMEOUT,
-    SPATE_CLOSE_STATELESS_RESET,   /* the peer has forgotten the connection */
-    SPATE_CLOSE_VERSION,           /* no QUIC version in common */
-    SPATE_CLOSE_UNREACHABLE,       /* the network says that nobody is there: `error` is an errno */
+    SPATE_CLOSE_STATELESS_RESET, /* the peer has forgotten the connection */
+    SPATE_CLOSE_VERSION,         /* no QUIC version in common */
+    SPATE_CLOSE_UNREACHABLE,     /* the network says that nobody is there: `error` is an errno */
 };
 
 struct spate_close {
@@ -89,12 +89,12 @@ struct spate_event {
                                     lent any more */
         } placed;
         struct {
-            uint64_t tag;  /* of spate_stream_send() */
+            uint64_t tag; /* of spate_stream_send() */
             size_t size;
             bool is_acked; /* false: given up by a reset or the connection's end */
         } sent;
-        uint64_t error;    /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
-        bool is_uni;       /* STREAMS_AVAILABLE */
+        uint64_t error;           /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
+        bool is_uni;              /* STREAMS_AVAILABLE */
         struct spate_close close; /* CLOSED */
     } u;
 };

@@ -115,8 +115,7 @@ static inline void spate_self_signed_options_init(struct spate_self_signed_optio
  * Returns 0, or -EINVAL (a bad name, or `options` was not initialised), -E2BIG (a field is set that
  * this library is too old to know), -ENOMEM.  Threads: any. */
 SPATE_API int spate_self_signed(const struct spate_self_signed_options *options,
-                                char **ret_cert_pem, char **ret_key_pem,
-                                struct spate_error *error);
+                                char **ret_cert_pem, char **ret_key_pem, struct spate_error *error);
 
 /* Wipes and frees a string that this library made.  NULL is accepted.  Threads: any. */
 SPATE_API void spate_free(char *text);

@@ -37,7 +37,7 @@ def call(*command):
     subprocess.run(command, check=True)
 
 
-# --- the namespaces ---------------------------------------------------------------------
+# ---- the namespaces ----
 
 def enter_namespaces():
     """Starts this program again inside, or ends it where that is denied."""
@@ -77,7 +77,7 @@ def prepare(work):
         fcntl.ioctl(any_socket, 0x8914, flags)  # SIOCSIFFLAGS
 
 
-# --- the README -------------------------------------------------------------------------
+# ---- the README ----
 
 class Readme:
     def __init__(self):
@@ -107,7 +107,7 @@ class World:
         return done.stdout
 
 
-# --- the steps, in their order ----------------------------------------------------------
+# ---- the steps, in their order ----
 
 def the_lines_are_those_that_are_tried_here(world, readme):
     assert readme.lines == [BUILD_AND_INSTALL, 'ldconfig', *readme.compilers, MAKE_CERTIFICATE,
