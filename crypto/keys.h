@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "crypto/suite.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* From secrets to keys.  [RFC9001 5.1, 5.2, 6.1] */
 

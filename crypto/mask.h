@@ -7,7 +7,7 @@
 
 #include "crypto/aead_fused.h"
 #include "crypto/suite.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 /* Header protection with one header key.  [RFC9001 5.4]
  *

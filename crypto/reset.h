@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* Stateless reset tokens from a static key.  [RFC9000 10.3.2]
  *

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* The Retry integrity tag.  [RFC9001 5.8]  Threads: any. */
 

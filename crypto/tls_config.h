@@ -11,7 +11,7 @@
 #include "crypto/ossl_error.h"
 #include "proto/base/compiler.h"
 #include "proto/protect.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* What all connections of one kind have in common: keys, certificates, and what to
  * demand of the peer.  Made once, then constant and shared; reference counted.

@@ -19,7 +19,7 @@
 #include "crypto/reset.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 
 enum {
     ANSWERS_PER_SECOND = 1000,

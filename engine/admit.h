@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/stateless.h"
-#include "proto/types.h"
+#include "proto/wire/stateless.h"
+#include "proto/wire/types.h"
 
 struct se_port;
 struct spate_conn;

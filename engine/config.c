@@ -13,7 +13,7 @@
 #include "engine/sized.h"
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

@@ -2,7 +2,7 @@
 #ifndef SE_PATH_H
 #define SE_PATH_H
 
-#include "proto/types.h"
+#include "proto/wire/types.h"
 #include "uring/address.h"
 
 /* Between the socket's addresses and those that proto/ compares. */

@@ -7,7 +7,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/list.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 #include "uring/recv.h"
 #include "uring/socket.h"
 

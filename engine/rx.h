@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "proto/base/list.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 #include "uring/recv.h"
 
 struct se_port;

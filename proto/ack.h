@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/frame.h"
-#include "proto/limits.h"
-#include "proto/types.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/types.h"
 
 /* What has been received in one packet number space, and when to say so.  [RFC9000 13.2]
  *

@@ -8,9 +8,9 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/frame.h"
-#include "proto/header.h"
-#include "proto/limits.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
+#include "proto/wire/limits.h"
 #include "proto/protect.h"
 #include "proto/sent.h"
 

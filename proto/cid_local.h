@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/limits.h"
-#include "proto/types.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/types.h"
 
 /* Connection IDs that we gave to the peer: packets to them are ours.  [RFC9000 5.1.1]
  *

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/frame.h"
-#include "proto/limits.h"
-#include "proto/types.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/types.h"
 
 /* Connection IDs that the peer gave to us, and those that we are giving back.
  * [RFC9000 5.1.2] */

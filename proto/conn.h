@@ -9,11 +9,11 @@
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
 #include "proto/event.h"
-#include "proto/header.h"
+#include "proto/wire/header.h"
 #include "proto/protect.h"
 #include "proto/stats.h"
 #include "proto/tls.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* A QUIC connection, either role, without I/O.  [RFC9000]
  *

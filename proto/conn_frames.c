@@ -10,7 +10,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/frame_table.h"
+#include "proto/wire/frame_table.h"
 
 /* [RFC9000 19.3] The peer's delay in time. */
 static uint64_t ack_delay_ns(const struct sp_conn *conn, uint64_t delay)

@@ -6,7 +6,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/stateless.h"
+#include "proto/wire/stateless.h"
 
 /* ---- Our side ---- */
 

@@ -11,7 +11,7 @@
 #include "proto/loss.h"
 #include "proto/path.h"
 #include "proto/stream_map.h"
-#include "proto/tparam.h"
+#include "proto/wire/tparam.h"
 #include "proto/window.h"
 
 /* The inside of a connection: for the files conn*.c, and nobody else.

@@ -13,7 +13,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/stateless.h"
+#include "proto/wire/stateless.h"
 
 static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/crypto_stream.h"
 
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 
 void sp_crypto_stream_init(struct sp_crypto_stream *stream, struct sp_piece_store *store,
                            struct sb_pool *ranges)

@@ -7,7 +7,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/delivery.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 #include "proto/reassembly.h"
 
 /* The CRYPTO bytes of one encryption level, both ways.  [RFC9000 19.6]

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/frame.h"
-#include "proto/types.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/types.h"
 
 /* Whether a path passes ECN marks on.  [RFC9000 13.4.2, A.4] */
 enum sp_ecn_state {

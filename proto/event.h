@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "proto/base/slice.h"
-#include "proto/limits.h"
-#include "proto/types.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/types.h"
 
 /* What a connection has to say to the one who holds it; pulled by sp_conn_next_event(). */
 

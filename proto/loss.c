@@ -13,7 +13,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 

@@ -8,11 +8,11 @@
 #include "proto/base/compiler.h"
 #include "proto/cc.h"
 #include "proto/ecn.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 #include "proto/pacer.h"
 #include "proto/rtt.h"
 #include "proto/sent.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* Loss detection and recovery of one connection: all spaces, one path.  [RFC9002]
  *

@@ -3,7 +3,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 
 /* What may leave at once is the largest of
  *

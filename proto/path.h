@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/limits.h"
-#include "proto/types.h"
+#include "proto/wire/limits.h"
+#include "proto/wire/types.h"
 
 /* The network path of a connection.  This version has one: datagrams from another
  * address are dropped, and the peer is told so by disable_active_migration. [RFC9000 9] */

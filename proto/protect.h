@@ -8,7 +8,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* Packet protection, as the connection needs it.  [RFC9001 5]
  *

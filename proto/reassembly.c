@@ -16,7 +16,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 
 /* A full frame may pass as many pieces as a connection can have; a packet of the smallest
  * ones takes not much longer than the cipher took for it. */

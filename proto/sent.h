@@ -8,7 +8,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 
 struct sp_stream;
 

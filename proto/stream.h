@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/list.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 #include "proto/stream_recv.h"
 #include "proto/stream_send.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 #include "proto/reassembly.h"
 #include "proto/stream_state.h"
 #include "proto/window.h"

@@ -8,7 +8,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/protect.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* The TLS 1.3 handshake, as the connection needs it.  [RFC9001 4]
  *

@@ -11,8 +11,8 @@
 #include "bench/micro/benches.h"
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/frame.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
 
 enum { PACKET_SIZE = 1350, PAYLOAD_SIZE = 1200, CID_SIZE = 8, COUNT = 64 };
 

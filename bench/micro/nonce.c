@@ -10,7 +10,7 @@
 #include "bench/micro/benches.h"
 #include "crypto/aead.h"
 #include "proto/base/compiler.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 static const uint8_t iv[SC_IV_SIZE] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 255, 254};
 

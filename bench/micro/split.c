@@ -11,7 +11,7 @@
 
 #include "bench/micro/benches.h"
 #include "proto/base/compiler.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 #include "proto/stream_send.h"
 #include "test/support/heap.h"
 

@@ -13,7 +13,7 @@
 #include "crypto/aead_fused.h"
 #include "crypto/protect.h"
 #include "crypto/suite.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 #include "uring/send.h"
 
 enum {

@@ -4,9 +4,9 @@
  * What is read must be the same after it was written and read again, and the second writing
  * must give the same bytes as the first. */
 
-#include "proto/frame.h"
-#include "proto/frame_table.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/frame_table.h"
+#include "proto/wire/header.h"
 #include "test/support/frame_samples.h"
 #include "test/support/fuzz.h"
 

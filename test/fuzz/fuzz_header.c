@@ -4,7 +4,7 @@
  * Every packet of it lies inside the datagram with room for a sample; what is read is the
  * same after it was written and read again; and packet numbers expand as A.3 of RFC 9000 says. */
 
-#include "proto/header.h"
+#include "proto/wire/header.h"
 #include "test/support/fuzz.h"
 
 enum { DATAGRAM_SIZE_MAX = 4096 };

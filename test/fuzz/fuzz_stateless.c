@@ -4,7 +4,7 @@
  *
  * No answer is larger than what it answers, and each is what the other side can read. */
 
-#include "proto/stateless.h"
+#include "proto/wire/stateless.h"
 #include "test/support/fuzz.h"
 
 enum { HEAD_SIZE = 6, DATAGRAM_SIZE_MAX = 4096 };

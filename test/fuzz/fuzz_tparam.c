@@ -3,7 +3,7 @@
  *
  * What is read obeys the RFC's limits, and is the same after it was written and read again. */
 
-#include "proto/tparam.h"
+#include "proto/wire/tparam.h"
 #include "test/support/fuzz.h"
 
 static void check_limits(const struct sp_tparams *p, enum sp_role sender)

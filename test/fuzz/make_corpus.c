@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "proto/header.h"
-#include "proto/tparam.h"
+#include "proto/wire/header.h"
+#include "proto/wire/tparam.h"
 #include "test/support/frame_samples.h"
 #include "test/support/packet_samples.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
-#include "proto/header.h"
-#include "proto/stateless.h"
+#include "proto/wire/header.h"
+#include "proto/wire/stateless.h"
 
 enum {
     CONNS_MAX = 256,

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/types.h"
+#include "proto/wire/types.h"
 #include "test/sim/clock.h"
 #include "test/sim/plan.h"
 #include "test/sim/random.h"

@@ -7,7 +7,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/frame_table.h"
+#include "proto/wire/frame_table.h"
 
 /* What the frames of a packet are together. */
 struct content {

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "proto/conn.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 #include "test/sim/plan.h"
 #include "test/sim/stream_table.h"
 #include "test/sim/trace.h"

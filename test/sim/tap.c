@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 
 struct sp_key {
     struct qs_tap *tap;

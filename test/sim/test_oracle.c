@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "proto/frame.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
 #include "test/sim/oracle.h"
 #include "test/sim/plan.h"
 

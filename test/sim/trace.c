@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/frame.h"
-#include "proto/frame_table.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/frame_table.h"
 #include "test/sim/random.h"
 
 void qs_trace_init(struct qs_trace *trace, const struct qs_clock *clock, bool verbose)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/bytes.h"
-#include "proto/header.h"
+#include "proto/wire/header.h"
 #include "test/sim/clock.h"
 
 /* The record of a run: a hash over every packet that was sent, a readable text of it if

@@ -9,7 +9,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 struct violation {
     const char *what;

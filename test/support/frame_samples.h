@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 
 /* At least one good frame of every type: read, written and truncated by the tests, and
  * the seed of the fuzzers. */

@@ -8,7 +8,7 @@
 #include <openssl/evp.h>
 
 #include "crypto/keys.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 /* AES-GCM by OpenSSL, in its plainest use: what the fused one is judged by.
  *

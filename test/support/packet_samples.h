@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/header.h"
+#include "proto/wire/header.h"
 
 /* The CID size of the endpoint that receives the samples. */
 enum { PACKET_SAMPLE_CID_SIZE = 4 };

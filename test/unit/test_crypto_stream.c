@@ -4,7 +4,7 @@
 #include "test/support/qt.h"
 
 #include "proto/crypto_stream.h"
-#include "proto/limits.h"
+#include "proto/wire/limits.h"
 #include "test/support/heap.h"
 
 struct world {

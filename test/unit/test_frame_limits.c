@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "proto/frame.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
 
 #define MAX_TEXT        "\xff\xff\xff\xff\xff\xff\xff\xff"
 #define TWO_TO_60_AND_1 "\xd0\0\0\0\0\0\0\x01"

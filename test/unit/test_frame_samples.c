@@ -8,9 +8,9 @@
 
 #include <stdlib.h>
 
-#include "proto/frame.h"
-#include "proto/frame_table.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/frame_table.h"
+#include "proto/wire/header.h"
 #include "test/support/frame_samples.h"
 
 static const uint32_t packet_types[] = {

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "proto/frame.h"
-#include "proto/header.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
 
 #define MAX_TEXT       "\xff\xff\xff\xff\xff\xff\xff\xff"
 #define ONE_BELOW_TEXT "\xff\xff\xff\xff\xff\xff\xff\xfe"

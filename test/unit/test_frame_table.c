@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/frame_table.h"
+#include "proto/wire/frame_table.h"
 
 /* The table as it is printed there: type values, packets, special rules. */
 static const struct row {

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "proto/header.h"
+#include "proto/wire/header.h"
 #include "test/support/packet_samples.h"
 
 #define V1  "\0\0\0\1"

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/header.h"
+#include "proto/wire/header.h"
 
 /* [RFC9000 17.1, A.2] */
 static void sizes_are_as_small_as_allowed(void **state)

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "proto/stateless.h"
+#include "proto/wire/stateless.h"
 #include "test/support/packet_samples.h"
 
 #define V1  "\0\0\0\1"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/tparam.h"
+#include "proto/wire/tparam.h"
 
 #define TEN      "0123456789"
 #define MAX_TEXT "\xff\xff\xff\xff\xff\xff\xff\xff"

@@ -9,10 +9,10 @@
  * add up or compare beyond what its packet has paid for.  So the number of ACK ranges is held
  * against the bytes that are left before the first one is read. */
 
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 
-#include "proto/frame_table.h"
-#include "proto/header.h"
+#include "proto/wire/frame_table.h"
+#include "proto/wire/header.h"
 
 _Static_assert(SP_FRAME_TYPES <= 0x40, "the shortest form of each type is one byte");
 _Static_assert(SP_IN_INITIAL == 1 << SP_PACKET_INITIAL &&

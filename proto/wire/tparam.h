@@ -7,7 +7,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* Transport parameters.  [RFC9000 18.2]  Durations stay in the wire's units here
  * (ms) and are converted by the connection. */

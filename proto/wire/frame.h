@@ -8,8 +8,8 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/header.h"
-#include "proto/types.h"
+#include "proto/wire/header.h"
+#include "proto/wire/types.h"
 
 /* Frames.  [RFC9000 12.4, 19]
  *

@@ -8,7 +8,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/types.h"
+#include "proto/wire/types.h"
 
 /* Packet headers.  [RFC9000 17]  Usage order on receive:
  *

@@ -10,7 +10,7 @@
  * Writing leaves two holes, the length and the packet number's protection, which are filled
  * when the payload has been sealed. */
 
-#include "proto/header.h"
+#include "proto/wire/header.h"
 
 /* Of a long header: the type's two bits.  [RFC9000 17.2] */
 enum {

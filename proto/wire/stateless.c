@@ -6,7 +6,7 @@
  * each other fall silent: Version Negotiation is not answered at all, and each Stateless Reset is
  * smaller than the one before it. */
 
-#include "proto/stateless.h"
+#include "proto/wire/stateless.h"
 
 _Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
                "an answer does not amplify");

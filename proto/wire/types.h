@@ -9,7 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/slice.h"
-#include "proto/quic.h"
+#include "proto/wire/quic.h"
 
 enum sp_role {
     SP_CLIENT,

@@ -8,8 +8,8 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/header.h"
-#include "proto/types.h"
+#include "proto/wire/header.h"
+#include "proto/wire/types.h"
 
 /* What is done with a datagram without a connection.  Usage order on a server:
  *

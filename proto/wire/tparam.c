@@ -5,7 +5,7 @@
  * can send: every value is checked before any of them is believed.  Numbers share one table,
  * with their field, default and limits; the others have a form each. */
 
-#include "proto/tparam.h"
+#include "proto/wire/tparam.h"
 
 /* [RFC9000 18.2] */
 enum {

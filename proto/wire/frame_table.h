@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/frame.h"
+#include "proto/wire/frame.h"
 
 /* What holds for every frame of a type: Table 3 of RFC 9000 as data.  [RFC9000 12.4] */
 
