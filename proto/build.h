@@ -12,7 +12,7 @@
 #include "proto/wire/header.h"
 #include "proto/wire/limits.h"
 #include "proto/protect.h"
-#include "proto/sent.h"
+#include "proto/recovery/sent.h"
 
 /* A packet under construction.
  *

@@ -2,13 +2,13 @@
 #ifndef SP_CONN_IMPL_H
 #define SP_CONN_IMPL_H
 
-#include "proto/ack.h"
+#include "proto/recovery/ack.h"
 #include "proto/cid_local.h"
 #include "proto/cid_remote.h"
 #include "proto/conn.h"
 #include "proto/crypto_stream.h"
 #include "proto/keyphase.h"
-#include "proto/loss.h"
+#include "proto/recovery/loss.h"
 #include "proto/path.h"
 #include "proto/stream_map.h"
 #include "proto/wire/tparam.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/ranges.h"
+#include "proto/recovery/ranges.h"
 
 /* How far the bytes of one direction of a stream (or CRYPTO level) have got.
  *

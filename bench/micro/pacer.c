@@ -13,7 +13,7 @@
 #include "engine/admit.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/pacer.h"
+#include "proto/recovery/pacer.h"
 
 enum { DATAGRAM = 1200, RTT_NS = 20 * SB_MS };
 

@@ -17,10 +17,10 @@
 #include <string.h>
 
 #include "bench/micro/benches.h"
-#include "proto/ack.h"
+#include "proto/recovery/ack.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/loss.h"
+#include "proto/recovery/loss.h"
 #include "proto/stream_send.h"
 #include "test/support/heap.h"
 

@@ -7,7 +7,7 @@
  *     byte 1, 2   offset; with the two highest bits set the bytes to insert are written to lent
  *                 memory, if they may be, and memory is lent instead of the removal */
 
-#include "proto/ranges.h"
+#include "proto/recovery/ranges.h"
 #include "proto/reassembly.h"
 #include "test/support/fuzz.h"
 #include "test/support/heap.h"

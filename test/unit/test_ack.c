@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/ack.h"
+#include "proto/recovery/ack.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "test/sim/random.h"

@@ -4,7 +4,7 @@
 #include "test/support/qt.h"
 
 #include "proto/base/time.h"
-#include "proto/cc.h"
+#include "proto/recovery/cc.h"
 
 /* Sends and has acknowledged one datagram that left at `sent_ns`, with the window in use. */
 static void ack_one(struct sp_cc *cc, uint64_t sent_ns)

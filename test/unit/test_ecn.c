@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/ecn.h"
+#include "proto/recovery/ecn.h"
 
 enum { TEST_PACKETS = 10 };
 

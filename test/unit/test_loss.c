@@ -4,7 +4,7 @@
 #include "test/support/qt.h"
 
 #include "proto/base/time.h"
-#include "proto/loss.h"
+#include "proto/recovery/loss.h"
 #include "test/support/heap.h"
 
 #define RTT_NS (100 * SB_MS)

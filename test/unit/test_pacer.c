@@ -5,7 +5,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/pacer.h"
+#include "proto/recovery/pacer.h"
 
 /* Of a path whose round trips all took the same time. */
 static void update(struct sp_pacer *pacer, uint64_t window_bytes, uint64_t rtt_ns,

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/ranges.h"
+#include "proto/recovery/ranges.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

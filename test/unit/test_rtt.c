@@ -4,7 +4,7 @@
 #include "test/support/qt.h"
 
 #include "proto/base/time.h"
-#include "proto/rtt.h"
+#include "proto/recovery/rtt.h"
 
 /* [RFC9002 6.2.2] 333 ms, and half of it: the first PTO is 999 ms. */
 static void before_a_sample_the_estimate_is_the_initial_one(void **state)

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/sent.h"
+#include "proto/recovery/sent.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

@@ -28,10 +28,10 @@ def includes_go_downwards_only():
     table = [
         # path, include, allowed
         ('proto/base/x.c', '"proto/base/time.h"', True),
-        ('proto/base/x.c', '"proto/loss.h"', False),
+        ('proto/base/x.c', '"proto/recovery/loss.h"', False),
         ('proto/base/x.c', '<stdio.h>', False),
         ('proto/x.c', '"proto/base/time.h"', True),
-        ('proto/x.c', '"proto/loss.h"', True),
+        ('proto/x.c', '"proto/recovery/loss.h"', True),
         ('proto/x.c', '<string.h>', True),
         ('proto/x.c', '<stdlib.h>', False),
         ('proto/x.c', '<time.h>', False),
@@ -162,15 +162,15 @@ def a_header_that_no_build_file_lists_is_found():
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         (root / 'proto/base').mkdir(parents=True)
-        for name in ('proto/loss.h', 'proto/base/time.h'):
+        for name in ('proto/recovery/loss.h', 'proto/base/time.h'):
             (root / name).write_text(SPDX + 'int x;\n')
         build = root / 'proto/meson.build'
 
         def found():
-            return [name for name in ('proto/loss.h', 'proto/base/time.h')
+            return [name for name in ('proto/recovery/loss.h', 'proto/base/time.h')
                     if list(tidy.check_listed(root, name))]
 
-        assert found() == ['proto/loss.h', 'proto/base/time.h']
+        assert found() == ['proto/recovery/loss.h', 'proto/base/time.h']
         build.write_text("x = ['loss.h', 'time.h']\n")
         assert found() == ['proto/base/time.h']
         build.write_text("x = ['loss.h', 'base/time.h']\n")

@@ -19,7 +19,7 @@
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
  * what is forgotten counts as received, so nothing is ever processed twice. */
 
-#include "proto/ack.h"
+#include "proto/recovery/ack.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -6,7 +6,7 @@
  * Congestion avoidance counts acknowledged bytes instead of dividing for every
  * acknowledgment, so that rounding does not starve large windows. */
 
-#include "proto/cc.h"
+#include "proto/recovery/cc.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"

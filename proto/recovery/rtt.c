@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/rtt.h"
+#include "proto/recovery/rtt.h"
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"

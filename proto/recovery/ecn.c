@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/ecn.h"
+#include "proto/recovery/ecn.h"
 
 #include "proto/base/assert.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/ranges.h"
+#include "proto/recovery/ranges.h"
 
 #include "proto/base/assert.h"
 

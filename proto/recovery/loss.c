@@ -9,7 +9,7 @@
  * then only harms itself: our data is gone for it.  An ACK of a number that was never
  * sent is an error of the connection. */
 
-#include "proto/loss.h"
+#include "proto/recovery/loss.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

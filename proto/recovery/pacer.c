@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/pacer.h"
+#include "proto/recovery/pacer.h"
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"

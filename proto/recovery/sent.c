@@ -8,7 +8,7 @@
  * apart makes the cursor walk; the walk is bounded by the packets in flight, which our
  * own congestion controller bounds. */
 
-#include "proto/sent.h"
+#include "proto/recovery/sent.h"
 
 #include "proto/base/assert.h"
 

@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/cc.h"
-#include "proto/ecn.h"
+#include "proto/recovery/cc.h"
+#include "proto/recovery/ecn.h"
 #include "proto/wire/frame.h"
-#include "proto/pacer.h"
-#include "proto/rtt.h"
-#include "proto/sent.h"
+#include "proto/recovery/pacer.h"
+#include "proto/recovery/rtt.h"
+#include "proto/recovery/sent.h"
 #include "proto/wire/types.h"
 
 /* Loss detection and recovery of one connection: all spaces, one path.  [RFC9002]

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/rtt.h"
+#include "proto/recovery/rtt.h"
 
 /* A leaky bucket that spreads a window over a round trip.  [RFC9002 7.7]
  *
