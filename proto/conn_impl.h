@@ -3,13 +3,13 @@
 #define SP_CONN_IMPL_H
 
 #include "proto/recovery/ack.h"
-#include "proto/cid_local.h"
-#include "proto/cid_remote.h"
+#include "proto/path/cid_local.h"
+#include "proto/path/cid_remote.h"
 #include "proto/conn.h"
 #include "proto/crypto_stream.h"
 #include "proto/keyphase.h"
 #include "proto/recovery/loss.h"
-#include "proto/path.h"
+#include "proto/path/path.h"
 #include "proto/stream_map.h"
 #include "proto/wire/tparam.h"
 #include "proto/window.h"

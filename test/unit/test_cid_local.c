@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/cid_local.h"
+#include "proto/path/cid_local.h"
 
 static const uint8_t token[SP_RESET_TOKEN_SIZE] = "token-of-sixteen";
 

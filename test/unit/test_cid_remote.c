@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/cid_remote.h"
+#include "proto/path/cid_remote.h"
 
 static struct sp_cid cid_of(uint64_t number)
 {

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/path.h"
+#include "proto/path/path.h"
 
 /* [RFC9000 8.1] "an endpoint MUST limit the amount of data it sends [..] to three times" */
 static void an_address_that_is_not_proven_gets_three_times_its_bytes(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/cid_local.h"
+#include "proto/path/cid_local.h"
 
 #include "proto/base/assert.h"
 
