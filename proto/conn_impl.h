@@ -6,13 +6,13 @@
 #include "proto/path/cid_local.h"
 #include "proto/path/cid_remote.h"
 #include "proto/conn.h"
-#include "proto/crypto_stream.h"
+#include "proto/stream/crypto_stream.h"
 #include "proto/keyphase.h"
 #include "proto/recovery/loss.h"
 #include "proto/path/path.h"
-#include "proto/stream_map.h"
+#include "proto/stream/stream_map.h"
 #include "proto/wire/tparam.h"
-#include "proto/window.h"
+#include "proto/stream/window.h"
 
 /* The inside of a connection: for the files conn*.c, and nobody else.
  *

@@ -12,7 +12,7 @@
 #include "bench/micro/benches.h"
 #include "proto/base/compiler.h"
 #include "proto/wire/limits.h"
-#include "proto/stream_send.h"
+#include "proto/stream/stream_send.h"
 #include "test/support/heap.h"
 
 enum { MESSAGE_MAX = 1 << 20, SLICE = 1435, RECORDS_MAX = MESSAGE_MAX / SLICE + 1 };

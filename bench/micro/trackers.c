@@ -21,7 +21,7 @@
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/recovery/loss.h"
-#include "proto/stream_send.h"
+#include "proto/stream/stream_send.h"
 #include "test/support/heap.h"
 
 enum {

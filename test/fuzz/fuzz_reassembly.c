@@ -8,7 +8,7 @@
  *                 memory, if they may be, and memory is lent instead of the removal */
 
 #include "proto/recovery/ranges.h"
-#include "proto/reassembly.h"
+#include "proto/stream/reassembly.h"
 #include "test/support/fuzz.h"
 #include "test/support/heap.h"
 

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/crypto_stream.h"
+#include "proto/stream/crypto_stream.h"
 #include "proto/wire/limits.h"
 #include "test/support/heap.h"
 

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/delivery.h"
+#include "proto/stream/delivery.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/reassembly.h"
+#include "proto/stream/reassembly.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/stream_map.h"
+#include "proto/stream/stream_map.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/stream_recv.h"
+#include "proto/stream/stream_recv.h"
 #include "test/support/heap.h"
 
 enum { STREAM_WINDOW = 100, CONN_WINDOW = 150 };

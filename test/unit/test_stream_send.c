@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/stream_send.h"
+#include "proto/stream/stream_send.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "proto/stream_state.h"
+#include "proto/stream/stream_state.h"
 
 /* NONE stands for a pair that our own code must not raise. */
 

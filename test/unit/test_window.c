@@ -5,7 +5,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/window.h"
+#include "proto/stream/window.h"
 #include "test/sim/random.h"
 
 /* [RFC9000 4.1] */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/stream_map.h"
+#include "proto/stream/stream_map.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/stream_state.h"
+#include "proto/stream/stream_state.h"
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/stream_recv.h"
+#include "proto/stream/stream_recv.h"
 
 #include "proto/base/assert.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/window.h"
+#include "proto/stream/window.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

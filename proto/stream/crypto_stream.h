@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/delivery.h"
+#include "proto/stream/delivery.h"
 #include "proto/wire/frame.h"
-#include "proto/reassembly.h"
+#include "proto/stream/reassembly.h"
 
 /* The CRYPTO bytes of one encryption level, both ways.  [RFC9000 19.6]
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/stream_send.h"
+#include "proto/stream/stream_send.h"
 
 #include "proto/base/assert.h"
 

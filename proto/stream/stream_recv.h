@@ -7,9 +7,9 @@
 
 #include "proto/base/compiler.h"
 #include "proto/wire/frame.h"
-#include "proto/reassembly.h"
-#include "proto/stream_state.h"
-#include "proto/window.h"
+#include "proto/stream/reassembly.h"
+#include "proto/stream/stream_state.h"
+#include "proto/stream/window.h"
 
 /* The receiving part of a stream.  [RFC9000 3.2] */
 struct sp_stream_recv {

@@ -12,7 +12,7 @@
  * bounded by its store.  Tiny frames into the middle of them cost a walk each: a frame may
  * walk as far as its bytes pay for. */
 
-#include "proto/reassembly.h"
+#include "proto/stream/reassembly.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"

@@ -8,8 +8,8 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
-#include "proto/delivery.h"
-#include "proto/stream_state.h"
+#include "proto/stream/delivery.h"
+#include "proto/stream/stream_state.h"
 
 /* The sending part of a stream.  [RFC9000 3.1]
  *

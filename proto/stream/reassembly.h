@@ -8,7 +8,7 @@
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
 #include "proto/base/slice.h"
-#include "proto/lent.h"
+#include "proto/stream/lent.h"
 
 /* Received bytes of a stream, put in order without copying them.
  *

@@ -7,8 +7,8 @@
 
 #include "proto/base/list.h"
 #include "proto/wire/quic.h"
-#include "proto/stream_recv.h"
-#include "proto/stream_send.h"
+#include "proto/stream/stream_recv.h"
+#include "proto/stream/stream_send.h"
 
 /* Control frames that a stream has to send: bits of `control`. */
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/delivery.h"
+#include "proto/stream/delivery.h"
 
 #include "proto/base/assert.h"
 

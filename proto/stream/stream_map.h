@@ -7,7 +7,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
-#include "proto/stream.h"
+#include "proto/stream/stream.h"
 
 enum { SP_STREAM_MAP_FEW = 16 };
 

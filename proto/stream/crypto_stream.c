@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/crypto_stream.h"
+#include "proto/stream/crypto_stream.h"
 
 #include "proto/wire/limits.h"
 
