@@ -14,7 +14,7 @@
 #include "crypto/suite.h"
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 /* [RFC9001 5.3] The packet number, big endian and padded on the left, XOR the IV. */
 static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn, uint8_t ret[SC_IV_SIZE])

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "crypto/keys.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 /* AES-GCM made for packets, on CPUs that have VAES and VPCLMULQDQ.
  *

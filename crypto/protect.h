@@ -3,9 +3,9 @@
 #define SC_PROTECT_H
 
 #include "crypto/aead_fused.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
-/* Packet protection with real ciphers: what proto/protect.h asks for.
+/* Packet protection with real ciphers: what proto/packet/protect.h asks for.
  *
  *     args.protect = sc_protect(sc_fused_best());
  *

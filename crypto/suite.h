@@ -7,7 +7,7 @@
 
 #include <openssl/types.h>
 
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 /* The cipher suites of TLS 1.3 that QUIC packets are protected with, as a table.
  * [RFC9001 5.3]  The limits are in it, so that no suite can be added without. */

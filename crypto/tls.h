@@ -5,9 +5,9 @@
 #include "crypto/ossl_error.h"
 #include "crypto/tls_config.h"
 #include "proto/base/compiler.h"
-#include "proto/tls.h"
+#include "proto/packet/tls.h"
 
-/* TLS 1.3 by OpenSSL: what proto/tls.h asks for.  One owner, one thread at a time.
+/* TLS 1.3 by OpenSSL: what proto/packet/tls.h asks for.  One owner, one thread at a time.
  *
  *     sc_tls_create() -> sc_tls_ops.start() ... sc_tls_ops.destroy()
  *

@@ -10,7 +10,7 @@
 
 #include "crypto/ossl_error.h"
 #include "proto/base/compiler.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 #include "proto/wire/types.h"
 
 /* What all connections of one kind have in common: keys, certificates, and what to

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/tls.h"
+#include "proto/packet/tls.h"
 
 /* The facts of one handshake that wait to be pulled, first in, first out, and the secrets
  * that they speak of.

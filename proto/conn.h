@@ -10,9 +10,9 @@
 #include "proto/base/pool.h"
 #include "proto/event.h"
 #include "proto/wire/header.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 #include "proto/stats.h"
-#include "proto/tls.h"
+#include "proto/packet/tls.h"
 #include "proto/wire/types.h"
 
 /* A QUIC connection, either role, without I/O.  [RFC9000]

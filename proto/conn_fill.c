@@ -9,7 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/build.h"
+#include "proto/packet/build.h"
 
 /* Data frames smaller than this are not squeezed in behind others. */
 #define DATA_SIZE_MIN 32

@@ -7,7 +7,7 @@
 #include "proto/path/cid_remote.h"
 #include "proto/conn.h"
 #include "proto/stream/crypto_stream.h"
-#include "proto/keyphase.h"
+#include "proto/packet/keyphase.h"
 #include "proto/recovery/loss.h"
 #include "proto/path/path.h"
 #include "proto/stream/stream_map.h"

@@ -14,7 +14,7 @@
 #include "proto/conn_impl.h"
 
 #include "proto/base/assert.h"
-#include "proto/build.h"
+#include "proto/packet/build.h"
 
 /* Packets in a row while other streams wait for their turn. */
 #define SHARED_COUNT_MAX 8

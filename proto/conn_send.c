@@ -13,7 +13,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/build.h"
+#include "proto/packet/build.h"
 
 /* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
 #define PAYLOAD_SIZE_MIN 32

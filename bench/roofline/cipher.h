@@ -9,7 +9,7 @@
 #include <spate/engine.h>
 
 #include "bench/roofline/flow.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 struct failure;
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/protect.h"
-#include "proto/tls.h"
+#include "proto/packet/protect.h"
+#include "proto/packet/tls.h"
 #include "test/sim/plan.h"
 
 /* The pair of protection and handshake that a run uses. */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 /* Packet protection without a cipher.
  *

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/tls.h"
+#include "proto/packet/tls.h"
 
 /* A handshake with the flow of TLS 1.3 and nothing of its security.
  *

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/plan.h"
 #include "test/sim/trace.h"

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "proto/build.h"
+#include "proto/packet/build.h"
 #include "test/sim/null_protect.h"
 
 enum { HEADER_SIZE = 13, PN_SIZE = 4, ROOM = 200 };

@@ -7,7 +7,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
-#include "proto/keyphase.h"
+#include "proto/packet/keyphase.h"
 #include "test/sim/null_protect.h"
 
 enum { FIRST_PN = 100 };

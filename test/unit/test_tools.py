@@ -39,7 +39,7 @@ def includes_go_downwards_only():
         ('proto/x.c', '<sys/socket.h>', False),
         ('proto/x.c', '"crypto/aead.h"', False),
         ('proto/x.c', '"loss.h"', False),
-        ('crypto/x.c', '"proto/protect.h"', True),
+        ('crypto/x.c', '"proto/packet/protect.h"', True),
         ('crypto/x.c', '<openssl/evp.h>', True),
         ('crypto/x.c', '"uring/ring.h"', False),
         ('crypto/x.c', '<liburing.h>', False),

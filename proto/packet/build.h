@@ -11,7 +11,7 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/header.h"
 #include "proto/wire/limits.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 #include "proto/recovery/sent.h"
 
 /* A packet under construction.

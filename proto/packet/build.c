@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/build.h"
+#include "proto/packet/build.h"
 
 #include "proto/base/assert.h"
 

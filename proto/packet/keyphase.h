@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 
 /* The 1-RTT keys and their updates.  [RFC9001 6]
  *

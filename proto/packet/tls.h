@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/bytes.h"
-#include "proto/protect.h"
+#include "proto/packet/protect.h"
 #include "proto/wire/types.h"
 
 /* The TLS 1.3 handshake, as the connection needs it.  [RFC9001 4]

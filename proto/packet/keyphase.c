@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/keyphase.h"
+#include "proto/packet/keyphase.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
