@@ -6,7 +6,7 @@
 
 #include "engine/wheel.h"
 #include "proto/base/list.h"
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 
 struct sc_tls_config;
 struct se_port;

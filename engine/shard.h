@@ -19,7 +19,7 @@
 #include "engine/rx.h"
 #include "engine/spin.h"
 #include "engine/wheel.h"
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "uring/bufring.h"
 #include "uring/ring.h"
 #include "uring/send.h"

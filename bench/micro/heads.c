@@ -101,7 +101,7 @@ static size_t write_by_objects(const struct packet *p, uint8_t *at)
     return used;
 }
 
-/* ---- Ours: inlined, as in the loops of conn_receive.c and conn_run.c ---- */
+/* ---- Ours: inlined, as in the loops of conn/receive.c and conn/run.c ---- */
 
 static inline __attribute__((always_inline)) size_t write_ours(struct packet *p, uint8_t *at)
 {
@@ -113,7 +113,7 @@ static inline __attribute__((always_inline)) size_t write_ours(struct packet *p,
     return w.failed ? 0 : sb_writer_used(&w);
 }
 
-/* Everything but the keys, in the steps of conn_receive.c: header, CID, packet number, frame. */
+/* Everything but the keys, in the steps of conn/receive.c: header, CID, packet number, frame. */
 static inline __attribute__((always_inline)) bool
 read_ours(const struct packet *p, uint64_t next_pn, uint64_t *ret_pn, struct sp_frame *ret_frame)
 {

@@ -206,7 +206,7 @@ static void send_pieces(struct ranges_work *w)
     sp_loss_on_sent_bytes(&w->loss, SP_SPACE_APP, sum, w->now_ns);
 }
 
-/* What conn_recovery.c does with it, for one stream. */
+/* What conn/recovery.c does with it, for one stream. */
 static void work_off(struct ranges_work *w, const struct sp_loss_outcome *outcome,
                      uint32_t *ret_acked, uint32_t *ret_lost)
 {

@@ -3,7 +3,7 @@
  *
  * One function for each form of frame, all of one shape: read every field, look at `failed`
  * once, check the limits that the RFC sets for that frame alone, then hand the result out.
- * What a frame means for the connection is decided in conn_frames.c.
+ * What a frame means for the connection is decided in conn/frames.c.
  *
  * The bytes have been authenticated, but the peer may be hostile: no field may make us loop,
  * add up or compare beyond what its packet has paid for.  So the number of ACK ranges is held

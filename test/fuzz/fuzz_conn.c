@@ -11,7 +11,7 @@
  * invariants; at the end nothing may be left of it. */
 
 #include "proto/base/time.h"
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 #include "test/support/null_pair.h"
 #include "test/support/fuzz.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/list.h"
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "test/sim/clock.h"
 #include "test/sim/plan.h"
 #include "test/sim/random.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "test/sim/app.h"
 #include "test/sim/oracle.h"
 #include "test/sim/random.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "test/sim/crypto.h"
 #include "test/sim/end.h"
 #include "test/sim/net.h"

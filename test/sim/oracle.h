@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "proto/wire/frame.h"
 #include "test/sim/plan.h"
 #include "test/sim/stream_table.h"

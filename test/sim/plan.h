@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
 

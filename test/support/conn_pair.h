@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
 

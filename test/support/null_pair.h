@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
 #include "test/sim/random.h"

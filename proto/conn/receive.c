@@ -3,13 +3,13 @@
  *
  * Short-header packets, which are nearly all there are, go through in runs: their header
  * protection masks are made in one cipher call, they are opened in another, in place or as
- * conn_place.c decides, and then the frames of each are worked off.  Long-header packets are
+ * conn/place.c decides, and then the frames of each are worked off.  Long-header packets are
  * taken one by one.
  *
  * What can be attacked: everything here works on bytes that anybody may have sent until a
  * packet has been opened.  Before that nothing of the connection changes but counters. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -8,10 +8,10 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
-#include "proto/event.h"
+#include "proto/conn/event.h"
 #include "proto/wire/header.h"
 #include "proto/packet/protect.h"
-#include "proto/stats.h"
+#include "proto/conn/stats.h"
 #include "proto/packet/tls.h"
 #include "proto/wire/types.h"
 

@@ -19,7 +19,7 @@
  *
  * All other packets are opened in place, and what they bring for lent memory is copied. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

@@ -6,7 +6,7 @@
  * highest ID; that is bounded by the configuration and by the pool.  A frame for a stream that
  * is gone is ignored, for one that never was an error. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

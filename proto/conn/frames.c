@@ -6,7 +6,7 @@
  * acknowledged, and since every frame may be repeated, what was done already does no harm
  * when the packet comes again. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

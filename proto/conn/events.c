@@ -9,7 +9,7 @@
  * own news; then streams, all that were opened first, so that a holder who answers to that has
  * many to answer at once, and each with CLOSED last; the end last of all. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

@@ -9,7 +9,7 @@
  * What may leave: ACKs always; everything else if the congestion window and the pacer
  * agree, or as a probe; nothing beyond the amplification limit. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

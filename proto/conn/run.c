@@ -11,7 +11,7 @@
  *
  * All packets of a run have a number and an offset of the same encoded size. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/packet/build.h"

@@ -5,7 +5,7 @@
 #include "proto/recovery/ack.h"
 #include "proto/path/cid_local.h"
 #include "proto/path/cid_remote.h"
-#include "proto/conn.h"
+#include "proto/conn/conn.h"
 #include "proto/stream/crypto_stream.h"
 #include "proto/packet/keyphase.h"
 #include "proto/recovery/loss.h"
@@ -17,18 +17,18 @@
 /* The inside of a connection: for the files conn*.c, and nobody else.
  *
  *     conn.c            life, and what is asked of it
- *     conn_receive.c    datagrams to packets to frames
- *     conn_place.c      which of them are opened into the application's memory
- *     conn_frames.c     what each frame means
- *     conn_streams.c    streams: verbs, limits, flow control
- *     conn_fill.c       the frames of one packet
- *     conn_run.c        many packets of one stream's bytes
- *     conn_send.c       packets to datagrams to trains
- *     conn_recovery.c   what an acknowledgment or a loss means for what was sent
- *     conn_handshake.c  TLS, keys, transport parameters
- *     conn_timers.c     deadlines
- *     conn_close.c      the end
- *     conn_events.c     what is told
+ *     conn/receive.c    datagrams to packets to frames
+ *     conn/place.c      which of them are opened into the application's memory
+ *     conn/frames.c     what each frame means
+ *     conn/streams.c    streams: verbs, limits, flow control
+ *     conn/fill.c       the frames of one packet
+ *     conn/run.c        many packets of one stream's bytes
+ *     conn/send.c       packets to datagrams to trains
+ *     conn/recovery.c   what an acknowledgment or a loss means for what was sent
+ *     conn/handshake.c  TLS, keys, transport parameters
+ *     conn/timers.c     deadlines
+ *     conn/close.c      the end
+ *     conn/events.c     what is told
  */
 
 enum sp_conn_state {
@@ -196,19 +196,19 @@ struct sp_packet {
     uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
 };
 
-/* conn_frames.c: works off all frames.  SP_OK, SP_DROP, or the error to close with. */
+/* conn/frames.c: works off all frames.  SP_OK, SP_DROP, or the error to close with. */
 enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
 
-/* conn_receive.c */
+/* conn/receive.c */
 void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns);
 void sp_conn_drop_early(struct sp_conn *conn);
 
-/* conn_place.c: chooses, among packets that are about to be opened with `key`, those that go into
+/* conn/place.c: chooses, among packets that are about to be opened with `key`, those that go into
  * lent memory.  They get a `body`, and their frame at the same index. */
 void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens, uint32_t count,
                    struct sp_frame_stream *ret_frames);
 
-/* conn_streams.c */
+/* conn/streams.c */
 void sp_conn_streams_init(struct sp_conn *conn);
 void sp_conn_streams_deinit(struct sp_conn *conn);
 /* Finds or opens the stream that a frame of the peer names.  `*ret` is NULL for one that is
@@ -232,7 +232,7 @@ void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
 /* The peer's limits became known. */
 void sp_conn_streams_on_params(struct sp_conn *conn);
 
-/* conn_recovery.c */
+/* conn/recovery.c */
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome);
 void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
@@ -240,7 +240,7 @@ void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
 void sp_conn_repeat_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count);
 void sp_conn_repeat_all(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frames);
 
-/* conn_fill.c */
+/* conn/fill.c */
 struct sp_build;
 /* Something beside ACKs waits to be sent in `space`. */
 bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
@@ -254,7 +254,7 @@ bool sp_conn_wants_control(const struct sp_conn *conn);
 /* Adds an ACK of all that was received, if it fits. */
 void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns);
 
-/* conn_run.c */
+/* conn/run.c */
 struct sp_mask_batch;
 /* Adds full packets to the train that carry fresh bytes of the stream whose turn it is; none if
  * there is anything else to say. */
@@ -263,7 +263,7 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
 /* True if it is better to send nothing now and a full train a little later. */
 bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns);
 
-/* conn_handshake.c */
+/* conn/handshake.c */
 bool sp_conn_start_tls(struct sp_conn *conn);
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns);
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns);
@@ -275,7 +275,7 @@ void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header
                                     uint64_t now_ns);
 void sp_conn_issue_cids(struct sp_conn *conn);
 
-/* conn_close.c */
+/* conn/close.c */
 void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
                   uint64_t now_ns);
 /* Ends an open connection: the first reason wins.  `state`: how it goes on. */

@@ -9,7 +9,7 @@
  * If the peer ended it, what it had said before is told first: it may have closed because all
  * of that was acknowledged.  If we did, received bytes that were not taken are dropped. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -5,7 +5,7 @@
  * and CRYPTO by their ranges, limits by their newest value, states by their state.
  * [RFC9000 13.3] */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

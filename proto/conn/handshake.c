@@ -2,7 +2,7 @@
 /* The handshake: CRYPTO bytes to TLS, and what TLS says to keys, parameters and states.
  * [RFC9001 4, RFC9000 7] */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -5,7 +5,7 @@
  * CRYPTO, then bytes of streams, one frame a stream in turn.  A frame is only added together
  * with its record, so that nothing leaves whose loss would go unnoticed. */
 
-#include "proto/conn_impl.h"
+#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
