@@ -7,7 +7,7 @@
  *
  * Other structs grow at their end (engine/sized.h).  What they have stays where it is and as large
  * as it is, and the last field ends with the struct.  A new field or enumerator gets its line here
- * in the release that brings it; test/unit/test_public_api.py asks for it. */
+ * in the release that brings it; test/unit/engine/test_public_api.py asks for it. */
 
 #include <spate/spate.h>
 

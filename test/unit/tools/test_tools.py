@@ -24,21 +24,41 @@ def findings(path, body):
     return [message for _, message in tidy.check(path, SPDX + body)]
 
 
+def a_file_of_the_library_is_in_a_room():
+    assert findings('proto/x.c', 'int x;\n') == ['not in one of the rooms of proto/']
+    assert findings('proto/new/x.c', 'int x;\n') == ['not in one of the rooms of proto/']
+    assert findings('proto/base/x.c', 'int x;\n') == []
+    assert findings('uring/x.c', 'int x;\n') == []
+
+
 def includes_go_downwards_only():
     table = [
         # path, include, allowed
         ('proto/base/x.c', '"proto/base/time.h"', True),
         ('proto/base/x.c', '"proto/recovery/loss.h"', False),
         ('proto/base/x.c', '<stdio.h>', False),
-        ('proto/x.c', '"proto/base/time.h"', True),
-        ('proto/x.c', '"proto/recovery/loss.h"', True),
-        ('proto/x.c', '<string.h>', True),
-        ('proto/x.c', '<stdlib.h>', False),
-        ('proto/x.c', '<time.h>', False),
-        ('proto/x.c', '<openssl/evp.h>', False),
-        ('proto/x.c', '<sys/socket.h>', False),
-        ('proto/x.c', '"crypto/aead.h"', False),
-        ('proto/x.c', '"loss.h"', False),
+        ('proto/base/x.c', '"proto/wire/quic.h"', False),
+        ('proto/wire/x.c', '"proto/base/time.h"', True),
+        ('proto/wire/x.c', '"proto/recovery/ranges.h"', False),
+        ('proto/recovery/x.c', '"proto/wire/frame.h"', True),
+        ('proto/recovery/x.c', '"proto/path/path.h"', False),
+        ('proto/path/x.c', '"proto/wire/frame.h"', True),
+        ('proto/path/x.c', '"proto/recovery/rtt.h"', False),
+        ('proto/stream/x.c', '"proto/recovery/ranges.h"', True),
+        ('proto/stream/x.c', '"proto/packet/build.h"', False),
+        ('proto/packet/x.c', '"proto/recovery/sent.h"', True),
+        ('proto/packet/x.c', '"proto/stream/stream.h"', False),
+        ('proto/packet/x.c', '"proto/conn/conn.h"', False),
+        ('proto/conn/x.c', '"proto/stream/stream.h"', True),
+        ('proto/conn/x.c', '"proto/path/path.h"', True),
+        ('proto/conn/x.c', '<string.h>', True),
+        ('proto/conn/x.c', '<stdlib.h>', False),
+        ('proto/conn/x.c', '<time.h>', False),
+        ('proto/conn/x.c', '<openssl/evp.h>', False),
+        ('proto/conn/x.c', '<sys/socket.h>', False),
+        ('proto/conn/x.c', '"crypto/aead.h"', False),
+        ('proto/conn/x.c', '"receive.h"', False),
+        ('crypto/x.c', '"proto/conn/conn.h"', False),
         ('crypto/x.c', '"proto/packet/protect.h"', True),
         ('crypto/x.c', '<openssl/evp.h>', True),
         ('crypto/x.c', '"uring/ring.h"', False),
@@ -84,7 +104,7 @@ def calls_with_one_home_are_found_elsewhere():
     for call, home in tidy.ONLY.items():
         body = f'x = {call}(1);\n'
         assert findings(home, body) == [], home
-        for path in ('proto/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard.c'):
+        for path in ('proto/wire/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard.c'):
             assert len(findings(path, body)) == 1, path
         for path in ('test/unit/x.c', 'bench/load/x.c', 'tools/spate/x.c'):
             assert findings(path, body) == [], path
@@ -92,54 +112,54 @@ def calls_with_one_home_are_found_elsewhere():
 
 
 def each_source_names_its_licence():
-    assert list(tidy.check('proto/x.c', 'int x;\n')) != []
+    assert list(tidy.check('proto/wire/x.c', 'int x;\n')) != []
     assert list(tidy.check('tools/x.sh', '#!/bin/sh\n# SPDX-License-Identifier: MIT\n')) == []
     assert list(tidy.check('tools/x.sh', '#!/bin/sh\n\n# SPDX-License-Identifier: MIT\n')) != []
 
 
 def long_lines_tabs_and_spaces_at_the_end_are_found():
-    assert findings('proto/x.c', 'x' * 100 + '\n') == []
-    assert len(findings('proto/x.c', 'x' * 101 + '\n')) == 1
-    assert findings('proto/x.c', 'ü' * 100 + '\n') == []
-    assert len(findings('proto/x.c', '\tint x;\n')) == 1
-    assert len(findings('proto/x.c', 'int x; \n')) == 1
-    assert len(findings('proto/x.c', 'int x;')) == 1
+    assert findings('proto/wire/x.c', 'x' * 100 + '\n') == []
+    assert len(findings('proto/wire/x.c', 'x' * 101 + '\n')) == 1
+    assert findings('proto/wire/x.c', 'ü' * 100 + '\n') == []
+    assert len(findings('proto/wire/x.c', '\tint x;\n')) == 1
+    assert len(findings('proto/wire/x.c', 'int x; \n')) == 1
+    assert len(findings('proto/wire/x.c', 'int x;')) == 1
 
 
 def unfinished_work_and_scratch_comments_are_found():
     for word in ('TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'):
-        assert len(findings('proto/x.c', f'/* {word}: later */\n')) == 1
-        assert findings('proto/x.c', f'int {word}_x;\n') == []
-    assert len(findings('proto/x.c', '// why\n')) == 1
-    assert len(findings('proto/x.c', 'int x; // why\n')) == 1
-    assert findings('proto/x.c', '/* http://example.org/ */\n') == []
-    assert findings('proto/x.c', 'x = "a//b";\n') == []
+        assert len(findings('proto/wire/x.c', f'/* {word}: later */\n')) == 1
+        assert findings('proto/wire/x.c', f'int {word}_x;\n') == []
+    assert len(findings('proto/wire/x.c', '// why\n')) == 1
+    assert len(findings('proto/wire/x.c', 'int x; // why\n')) == 1
+    assert findings('proto/wire/x.c', '/* http://example.org/ */\n') == []
+    assert findings('proto/wire/x.c', 'x = "a//b";\n') == []
 
 
 def long_files_and_functions_are_found():
-    assert findings('proto/x.c', 'int x;\n' * 599) == []
-    assert len(findings('proto/x.c', 'int x;\n' * 600)) == 1
-    assert findings('proto/x.c', 'int f(void)\n{\n' + '    g();\n' * 70 + '}\n') == []
-    assert len(findings('proto/x.c', 'int f(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
+    assert findings('proto/wire/x.c', 'int x;\n' * 599) == []
+    assert len(findings('proto/wire/x.c', 'int x;\n' * 600)) == 1
+    assert findings('proto/wire/x.c', 'int f(void)\n{\n' + '    g();\n' * 70 + '}\n') == []
+    assert len(findings('proto/wire/x.c', 'int f(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
     two = 'int f(void)\n{\n' + '    g();\n' * 50 + '}\n'
-    assert findings('proto/x.c', two + two) == []
+    assert findings('proto/wire/x.c', two + two) == []
     table = 'static const int x[] = {\n' + '    1,\n' * 100 + '};\n'
-    assert findings('proto/x.c', table) == []
+    assert findings('proto/wire/x.c', table) == []
     inner = ('    static const struct {\n        int a;\n    } x[] = {\n' + '        {1},\n' * 100
              + '    };\n')
     for count, found in ((70, 0), (71, 1)):
         body = 'int f(void)\n{\n' + inner + '    g();\n' * count + '}\n'
-        assert len(findings('proto/x.c', body)) == found, count
+        assert len(findings('proto/wire/x.c', body)) == found, count
 
 
 def exceptions_bind_to_their_number():
-    tidy.LONGER = {'proto/x.c': 700, 'proto/y.c:int f(void)': 80}
+    tidy.LONGER = {'proto/wire/x.c': 700, 'proto/wire/y.c:int f(void)': 80}
     try:
-        assert findings('proto/x.c', 'int x;\n' * 699) == []
-        assert len(findings('proto/x.c', 'int x;\n' * 700)) == 1
-        assert findings('proto/y.c', 'int f(void)\n{\n' + '    g();\n' * 80 + '}\n') == []
-        assert len(findings('proto/y.c', 'int f(void)\n{\n' + '    g();\n' * 81 + '}\n')) == 1
-        assert len(findings('proto/y.c', 'int h(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
+        assert findings('proto/wire/x.c', 'int x;\n' * 699) == []
+        assert len(findings('proto/wire/x.c', 'int x;\n' * 700)) == 1
+        assert findings('proto/wire/y.c', 'int f(void)\n{\n' + '    g();\n' * 80 + '}\n') == []
+        assert len(findings('proto/wire/y.c', 'int f(void)\n{\n' + '    g();\n' * 81 + '}\n')) == 1
+        assert len(findings('proto/wire/y.c', 'int h(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
     finally:
         tidy.LONGER = {}
 
@@ -149,19 +169,20 @@ def a_bad_tree_and_an_empty_tree_fail():
         root = pathlib.Path(folder)
         run = [sys.executable, TOOLS / 'tidy.py', root]
         assert subprocess.run(run, capture_output=True).returncode == 1
-        (root / 'proto').mkdir()
-        (root / 'proto/x.c').write_text(SPDX + 'int x;\n')
+        (root / 'proto/wire').mkdir(parents=True)
+        (root / 'proto/wire/x.c').write_text(SPDX + 'int x;\n')
         assert subprocess.run(run, capture_output=True).returncode == 0
-        (root / 'proto/x.c').write_text(SPDX + '#include "engine/shard.h"\n')
+        (root / 'proto/wire/x.c').write_text(SPDX + '#include "engine/shard.h"\n')
         shown = subprocess.run(run, capture_output=True, text=True)
         assert shown.returncode == 1
-        assert shown.stdout == 'proto/x.c:2: proto/ may not include engine/shard.h\n'
+        assert shown.stdout == 'proto/wire/x.c:2: proto/wire/ may not include engine/shard.h\n'
 
 
 def a_header_that_no_build_file_lists_is_found():
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        (root / 'proto/base').mkdir(parents=True)
+        for folder in 'base', 'recovery':
+            (root / 'proto' / folder).mkdir(parents=True)
         for name in ('proto/recovery/loss.h', 'proto/base/time.h'):
             (root / name).write_text(SPDX + 'int x;\n')
         build = root / 'proto/meson.build'
@@ -171,9 +192,9 @@ def a_header_that_no_build_file_lists_is_found():
                     if list(tidy.check_listed(root, name))]
 
         assert found() == ['proto/recovery/loss.h', 'proto/base/time.h']
-        build.write_text("x = ['loss.h', 'time.h']\n")
+        build.write_text("x = ['recovery/loss.h', 'time.h']\n")
         assert found() == ['proto/base/time.h']
-        build.write_text("x = ['loss.h', 'base/time.h']\n")
+        build.write_text("x = ['recovery/loss.h', 'base/time.h']\n")
         assert found() == []
         assert list(tidy.check_listed(root, 'test/support/qt.h')) == []
 
@@ -360,6 +381,7 @@ def the_demo_shows_what_was_measured():
 
 def main():
     tests = [
+        a_file_of_the_library_is_in_a_room,
         includes_go_downwards_only,
         calls_with_one_home_are_found_elsewhere,
         each_source_names_its_licence,
