@@ -106,7 +106,7 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
             *ret_has_work = has_work(shard);
             if (*ret_has_work)
                 return 0;
-            if (su_ring_has_news(ring))
+            if (su_ring_needs_enter(ring))
                 error = su_ring_enter(ring, 0);
             else
                 relax();
@@ -209,7 +209,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
 static int poll_once(struct spate_shard *shard)
 {
     int error = 0;
-    if (su_ring_queued(&shard->ring) > 0 || su_ring_has_news(&shard->ring))
+    if (su_ring_queued(&shard->ring) > 0 || su_ring_needs_enter(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
     shard->now_ns = se_clock_now_ns();
     shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);

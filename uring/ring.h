@@ -164,7 +164,7 @@ static inline bool su_ring_is_ready(const struct su_ring *ring)
  * call: a loop may spin on this and enter (su_ring_enter with 0) when it turns true; with
  * DEFER_TASKRUN nothing appears on the ring by itself.  Always true where the kernel does not tell.
  * Threads: the owner. */
-static inline bool su_ring_has_news(const struct su_ring *ring)
+static inline bool su_ring_needs_enter(const struct su_ring *ring)
 {
     if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0 || su_ring_is_ready(ring))
         return true;
