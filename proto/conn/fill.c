@@ -380,7 +380,7 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     bool is_probe = s->probe_count > 0;
     bool is_app = build->space == SP_SPACE_APP;
 
-    if (sp_ack_has_news(&s->ack))
+    if (sp_ack_is_pending(&s->ack))
         sp_conn_fill_ack(conn, build, now_ns);
     if (may_send || is_probe) {
         if (is_app) {

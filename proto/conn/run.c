@@ -48,7 +48,7 @@ static bool is_plain(const struct sp_conn *conn)
 {
     const struct sp_conn_space *s = &conn->spaces[SP_SPACE_APP];
     return conn->is_confirmed && conn->path.is_valid && !conn->is_out_of_memory &&
-           s->probe_count == 0 && !sp_ack_has_news(&s->ack) &&
+           s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
            !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
 }
 

@@ -242,7 +242,8 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
  * CONNECTION_CLOSE stays. */
 static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
-    if (!sp_ack_has_news(&conn->spaces[build->space].ack) || sp_build_left(build) <= CLOSE_SIZE_MAX)
+    if (!sp_ack_is_pending(&conn->spaces[build->space].ack) ||
+        sp_build_left(build) <= CLOSE_SIZE_MAX)
         return;
     build->payload_max -= CLOSE_SIZE_MAX;
     sp_conn_fill_ack(conn, build, now_ns);

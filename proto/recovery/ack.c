@@ -108,7 +108,7 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
     if (pn >= next)
         ack->largest_at_ns = now_ns;
     insert(ack, pn);
-    ack->has_news = true;
+    ack->is_pending = true;
 
     ack->ecn.ect0 += ecn == SP_ECN_ECT0;
     ack->ecn.ect1 += ecn == SP_ECN_ECT1;
@@ -158,7 +158,7 @@ void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns)
 {
     ack->sent_at_ns = now_ns;
     ack->is_wanted = false;
-    ack->has_news = false;
+    ack->is_pending = false;
     ack->eliciting_count = 0;
     ack->deadline_ns = SB_NEVER;
 }

@@ -24,7 +24,7 @@ struct sp_ack {
     uint32_t calm_count;        /* .. since the last sign of loss, up to where a flow is calm */
     uint64_t sent_at_ns;        /* when the last ACK left */
     bool batch_is_urgent;       /* this batch shows loss, reordering or a CE mark */
-    bool has_news;              /* something was received that no ACK has reported */
+    bool is_pending;            /* something was received that no ACK has reported */
     uint64_t deadline_ns;       /* SB_NEVER, or when an ACK is due by delay */
     uint64_t largest_at_ns;     /* when the largest number arrived */
     uint64_t largest_eliciting; /* valid if has_eliciting */
@@ -55,15 +55,15 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns);
 
 /* Something is left to report: worth adding to a packet that leaves anyway. */
-static inline bool sp_ack_has_news(const struct sp_ack *ack)
+static inline bool sp_ack_is_pending(const struct sp_ack *ack)
 {
-    return ack->has_news && ack->range_count > 0;
+    return ack->is_pending && ack->range_count > 0;
 }
 
 /* An ACK frame is due by itself. */
 static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
 {
-    return sp_ack_has_news(ack) && (ack->is_wanted || ack->deadline_ns <= now_ns);
+    return sp_ack_is_pending(ack) && (ack->is_wanted || ack->deadline_ns <= now_ns);
 }
 
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns);

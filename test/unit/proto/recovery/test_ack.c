@@ -151,12 +151,12 @@ static void a_batch_is_acknowledged_by_what_is_in_it(void **state)
         }
         assert_false(sp_ack_is_due(&ack, 2000)); /* one decision for a batch */
         sp_ack_decide(&ack, samples[i].delay_ns_max, 0, 2000);
-        assert_true(sp_ack_has_news(&ack));
+        assert_true(sp_ack_is_pending(&ack));
         assert_int_equal(sp_ack_is_due(&ack, 2000), samples[i].want == NOW);
         assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS - 1), samples[i].want == NOW);
         assert_int_equal(sp_ack_is_due(&ack, 2000 + DELAY_NS), samples[i].want != NOTHING);
         sp_ack_on_sent(&ack, 2000);
-        assert_false(sp_ack_has_news(&ack));
+        assert_false(sp_ack_is_pending(&ack));
         assert_false(sp_ack_is_due(&ack, SB_NEVER - 1));
     }
 }
