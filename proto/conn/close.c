@@ -33,19 +33,19 @@ static size_t text_size(const char *text)
 
 static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
 {
-    bool has_news = conn->tells_received && sb_link_is_in(&stream->event_link);
+    bool has_event = conn->tells_received && sb_link_is_in(&stream->event_link);
 
     if (stream->send.state != SP_SEND_NONE)
         (void)sp_stream_send_reset(&stream->send, 0);
     if (!conn->tells_received) {
         if (stream->recv.state != SP_RECV_NONE)
             sp_reassembly_clear(&stream->recv.reassembly);
-        stream->news = 0;
+        stream->pending_events = 0;
     }
     stream->control = 0;
     sb_list_remove(&stream->send_link);
     sb_list_remove(&stream->control_link);
-    if (has_news || stream->send.done_first != NULL || stream->recv.reassembly.lent != NULL)
+    if (has_event || stream->send.done_first != NULL || stream->recv.reassembly.lent != NULL)
         sp_conn_stream_add_event(conn, stream);
     else
         sb_list_remove(&stream->event_link);
@@ -70,7 +70,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
         return;
 
     conn->close = *close;
-    conn->closed_news = true;
+    conn->closed_pending = true;
     conn->state = state;
     conn->tells_received = !close->is_local;
     conn->has_close_to_send = state == SP_CONN_CLOSING;
@@ -80,14 +80,14 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     end_streams(conn);
     sp_conn_drop_early(conn);
     if (state == SP_CONN_DRAINED)
-        conn->drained_news = true;
+        conn->drained_pending = true;
 }
 
 void sp_conn_set_drained(struct sp_conn *conn)
 {
     SB_ASSERT(conn->state == SP_CONN_CLOSING || conn->state == SP_CONN_DRAINING);
     conn->state = SP_CONN_DRAINED;
-    conn->drained_news = true;
+    conn->drained_pending = true;
 }
 
 void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,

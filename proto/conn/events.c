@@ -101,10 +101,10 @@ bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret)
 
 /* ---- Streams ---- */
 
-static bool take_news(struct sp_stream *stream, uint8_t bit)
+static bool take_pending(struct sp_stream *stream, uint8_t bit)
 {
-    bool had = (stream->news & bit) != 0;
-    stream->news &= (uint8_t)~bit;
+    bool had = (stream->pending_events & bit) != 0;
+    stream->pending_events &= (uint8_t)~bit;
     return had;
 }
 
@@ -171,12 +171,12 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
         return next_unlent(conn, stream, ret);
     if (next_received(conn, stream, ret) || next_unlent(conn, stream, ret))
         return true;
-    if (take_news(stream, SP_NEWS_STOPPED)) {
+    if (take_pending(stream, SP_PENDING_STOPPED)) {
         ret->kind = SP_EVENT_STREAM_STOPPED;
         ret->error = stream->stop_code;
         return true;
     }
-    if (take_news(stream, SP_NEWS_RESET)) {
+    if (take_pending(stream, SP_PENDING_RESET)) {
         ret->kind = SP_EVENT_STREAM_RESET;
         ret->error = recv->reset_error;
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
@@ -221,21 +221,21 @@ static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
 
 static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 {
-    if (conn->connected_news) {
-        conn->connected_news = false;
+    if (conn->connected_pending) {
+        conn->connected_pending = false;
         ret->kind = SP_EVENT_CONNECTED;
         return true;
     }
-    if (conn->confirmed_news) {
-        conn->confirmed_news = false;
+    if (conn->confirmed_pending) {
+        conn->confirmed_pending = false;
         ret->kind = SP_EVENT_CONFIRMED;
         return true;
     }
     for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
-        if (!limits->has_news)
+        if (!limits->has_event)
             continue;
-        limits->has_news = false;
+        limits->has_event = false;
         limits->was_refused = false;
         ret->kind = SP_EVENT_STREAMS_AVAILABLE;
         ret->is_uni = is_uni;
@@ -253,12 +253,12 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
         *ret = event;
         return true;
     }
-    if (conn->closed_news) {
-        conn->closed_news = false;
+    if (conn->closed_pending) {
+        conn->closed_pending = false;
         event.kind = SP_EVENT_CLOSED;
         event.close = &conn->close;
-    } else if (conn->drained_news) {
-        conn->drained_news = false;
+    } else if (conn->drained_pending) {
+        conn->drained_pending = false;
         event.kind = SP_EVENT_DRAINED;
     } else {
         return false;

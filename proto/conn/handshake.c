@@ -181,7 +181,7 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     if (conn->is_confirmed)
         return;
     conn->is_confirmed = true;
-    conn->confirmed_news = true;
+    conn->confirmed_pending = true;
     conn->loss.is_confirmed = true;
     conn->loss.peer_is_validating = false;
     sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
@@ -200,12 +200,12 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
         return;
     }
     conn->is_complete = true;
-    conn->connected_news = true;
+    conn->connected_pending = true;
     conn->datagram_size = SB_MIN(conn->config->datagram_size_max, conn->peer.max_udp_payload_size);
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
     sp_conn_issue_cids(conn);
     for (uint32_t i = 0; i < 2; i++) /* who asked too early is told */
-        conn->limits[i].has_news = conn->limits[i].was_refused && conn->limits[i].local_max > 0;
+        conn->limits[i].has_event = conn->limits[i].was_refused && conn->limits[i].local_max > 0;
     if (sp_conn_is_server(conn)) {
         conn->wants_handshake_done = true;
         sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */

@@ -66,7 +66,7 @@ struct sp_stream_limits {
     bool wants_blocked;     /* STREAMS_BLOCKED is to be sent */
     uint64_t blocked_at;    /* the limit reported by it; UINT64_MAX: none */
     bool was_refused;       /* sp_conn_open() said AGAIN: tell when that changes */
-    bool has_news;          /* .. it has */
+    bool has_event;         /* .. it has */
 };
 
 /* A CID or token that the holder was told of. */
@@ -152,10 +152,10 @@ struct sp_conn {
     struct sp_told told_tokens[SP_CIDS_MAX];
     bool ids_changed;
     bool original_dcid_is_routed; /* server: packets to it are ours still */
-    bool connected_news;
-    bool confirmed_news;
-    bool closed_news;
-    bool drained_news;
+    bool connected_pending;
+    bool confirmed_pending;
+    bool closed_pending;
+    bool drained_pending;
 
     struct sp_stats stats;
 };

@@ -148,8 +148,8 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
                 limits->wants_max_streams = true;
         } else {
             /* Room under streams_local_max, whichever kind waits for it. */
-            conn->limits[false].has_news = conn->limits[false].was_refused;
-            conn->limits[true].has_news = conn->limits[true].was_refused;
+            conn->limits[false].has_event = conn->limits[false].was_refused;
+            conn->limits[true].has_event = conn->limits[true].was_refused;
         }
         sb_list_remove(&stream->send_link);
         sb_list_remove(&stream->control_link);
@@ -217,7 +217,7 @@ static enum sp_err after_receive(struct sp_conn *conn, struct sp_stream *stream,
                                  const struct sp_recv_effect *effect)
 {
     sp_conn_discarded(conn, effect->discarded);
-    if (effect->has_news)
+    if (effect->has_event)
         sp_conn_stream_add_event(conn, stream);
     return effect->is_out_of_memory ? SP_DROP : SP_OK;
 }
@@ -252,7 +252,7 @@ enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t 
     if (err != SP_OK)
         return err;
     if (stream->recv.state == SP_RECV_RESET)
-        stream->news |= SP_NEWS_RESET;
+        stream->pending_events |= SP_PENDING_RESET;
     return after_receive(conn, stream, &effect);
 }
 
@@ -268,7 +268,7 @@ enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t 
         sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
     sp_conn_stream_schedule(conn, stream);
     stream->stop_code = error;
-    stream->news |= SP_NEWS_STOPPED;
+    stream->pending_events |= SP_PENDING_STOPPED;
     sp_conn_stream_add_event(conn, stream);
     return SP_OK;
 }
@@ -306,7 +306,7 @@ void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)
         return;
     limits->local_max = limit;
     limits->wants_blocked = false;
-    limits->has_news = limits->was_refused;
+    limits->has_event = limits->was_refused;
 }
 
 void sp_conn_streams_on_params(struct sp_conn *conn)
@@ -331,7 +331,7 @@ enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
             SB_MIN(local_now, conn->limits[i].remote_opened - conn->limits[i].remote_closed);
     if (!conn->is_complete || at_peer_limit || local_now >= conn->config->streams_local_max) {
         limits->was_refused = true;
-        limits->has_news = false;
+        limits->has_event = false;
         if (at_peer_limit && conn->is_complete && limits->blocked_at != limits->local_max)
             limits->wants_blocked = true;
         return SP_AGAIN;

@@ -18,10 +18,10 @@ enum {
     SP_CONTROL_BLOCKED = 1 << 3,
 };
 
-/* Facts that the application has not been told: bits of `news`. */
+/* Facts that the application has not been told: bits of `pending_events`. */
 enum {
-    SP_NEWS_RESET = 1 << 0,
-    SP_NEWS_STOPPED = 1 << 1,
+    SP_PENDING_RESET = 1 << 0,
+    SP_PENDING_STOPPED = 1 << 1,
 };
 
 /* One stream, both parts.  It dies when both are done, the application was told of
@@ -38,7 +38,7 @@ struct sp_stream {
     uint64_t stop_code; /* of a STOP_SENDING received */
     uint32_t sent_refs; /* frames in flight that point here */
     uint8_t control;
-    uint8_t news;
+    uint8_t pending_events;
     bool is_closed; /* the application was told: out of the map, waits for sent_refs */
 };
 

@@ -66,7 +66,7 @@ static void discard_stopped(struct sp_stream_recv *recv, struct sp_recv_effect *
     /* All that could be missing is not wanted: the part is finished. */
     recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
     recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
-    ret->has_news = true;
+    ret->has_event = true;
 }
 
 enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
@@ -101,9 +101,9 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
     }
     if (recv->state == SP_RECV_SIZE_KNOWN && recv->reassembly.received_bytes == recv->final_size) {
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
-        ret->has_news = true;
+        ret->has_event = true;
     }
-    ret->has_news |= sp_reassembly_is_readable(&recv->reassembly);
+    ret->has_event |= sp_reassembly_is_readable(&recv->reassembly);
     return SP_OK;
 }
 
@@ -127,7 +127,7 @@ enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, ui
     recv->final_size = final_size;
     recv->reset_error = error;
     ret->discarded = discard_rest(recv);
-    ret->has_news = true;
+    ret->has_event = true;
     if (recv->is_stopped) /* the application has turned away: it is not told */
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
     return SP_OK;

@@ -26,7 +26,7 @@ struct sp_stream_recv {
 /* What a frame did. */
 struct sp_recv_effect {
     uint64_t discarded;    /* bytes to be given back to the connection's window at once */
-    bool has_news;         /* there is something to tell the application */
+    bool has_event;        /* there is something to tell the application */
     bool is_out_of_memory; /* the packet must be dropped */
 };
 

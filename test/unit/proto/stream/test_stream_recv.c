@@ -149,13 +149,13 @@ static void the_end_is_told_with_the_last_bytes_or_alone(void **state)
     world_init(&world);
     bool fin;
     assert_int_equal(data(&world, 5, 5, false), SP_OK);
-    assert_false(world.effect.has_news);
+    assert_false(world.effect.has_event);
     assert_int_equal(data(&world, 0, 5, false), SP_OK);
-    assert_true(world.effect.has_news);
+    assert_true(world.effect.has_event);
     assert_int_equal(read_all(&world, &fin), 10);
     assert_false(fin);
     assert_int_equal(data(&world, 10, 0, true), SP_OK);
-    assert_true(world.effect.has_news);
+    assert_true(world.effect.has_event);
     assert_int_equal(read_all(&world, &fin), 0);
     assert_int_equal(world.recv.state, SP_RECV_DONE);
     world_deinit(&world);
@@ -183,14 +183,14 @@ static void a_reset_gives_back_what_was_not_read(void **state)
     assert_int_equal(data(&world, 20, 10, false), SP_OK);
     assert_int_equal(reset(&world, 60), SP_OK);
     assert_int_equal(world.effect.discarded, 50);
-    assert_true(world.effect.has_news);
+    assert_true(world.effect.has_event);
     assert_int_equal(world.recv.state, SP_RECV_RESET);
     assert_int_equal(world.recv.reset_error, 7);
     assert_int_equal(world.store.count, 0);
     assert_int_equal(world.conn_window.received, 60);
     assert_int_equal(reset(&world, 60), SP_OK);
     assert_int_equal(world.effect.discarded, 0);
-    assert_false(world.effect.has_news);
+    assert_false(world.effect.has_event);
     world_deinit(&world);
 }
 
