@@ -16,33 +16,34 @@
 /* ---- Routes ---- */
 
 /* Finds a difference between what is told and what holds.  Entries are few. */
-static bool diff_told(struct sp_told *told, uint32_t told_count, const struct sp_cid *current,
-                      uint32_t count, bool *ret_is_added, struct sp_cid *ret)
+static bool diff_announced(struct sp_announced *announced, uint32_t announced_count,
+                           const struct sp_cid *current, uint32_t count, bool *ret_is_added,
+                           struct sp_cid *ret)
 {
-    for (uint32_t i = 0; i < told_count; i++) {
+    for (uint32_t i = 0; i < announced_count; i++) {
         bool holds = false;
-        for (uint32_t k = 0; k < count && told[i].is_used; k++)
-            holds |= sp_cid_equal(&told[i].cid, &current[k]);
-        if (told[i].is_used && !holds) {
-            told[i].is_used = false;
+        for (uint32_t k = 0; k < count && announced[i].is_used; k++)
+            holds |= sp_cid_equal(&announced[i].cid, &current[k]);
+        if (announced[i].is_used && !holds) {
+            announced[i].is_used = false;
             *ret_is_added = false;
-            *ret = told[i].cid;
+            *ret = announced[i].cid;
             return true;
         }
     }
     for (uint32_t k = 0; k < count; k++) {
-        struct sp_told *empty = NULL;
-        bool is_told = false;
-        for (uint32_t i = 0; i < told_count; i++) {
-            if (!told[i].is_used)
-                empty = &told[i];
+        struct sp_announced *empty = NULL;
+        bool is_announced = false;
+        for (uint32_t i = 0; i < announced_count; i++) {
+            if (!announced[i].is_used)
+                empty = &announced[i];
             else
-                is_told |= sp_cid_equal(&told[i].cid, &current[k]);
+                is_announced |= sp_cid_equal(&announced[i].cid, &current[k]);
         }
-        if (is_told)
+        if (is_announced)
             continue;
         SB_ASSERT(empty != NULL);
-        *empty = (struct sp_told){.cid = current[k], .is_used = true};
+        *empty = (struct sp_announced){.cid = current[k], .is_used = true};
         *ret_is_added = true;
         *ret = current[k];
         return true;
@@ -61,7 +62,8 @@ static bool next_cid(struct sp_conn *conn, struct sp_event *ret)
             current[count++] = conn->local_ids.entries[i].cid;
     if (conn->original_dcid_is_routed)
         current[count++] = conn->original_dcid;
-    if (!diff_told(conn->told_cids, SP_CIDS_MAX + 1, current, count, &is_added, &ret->cid))
+    if (!diff_announced(conn->announced_cids, SP_CIDS_MAX + 1, current, count, &is_added,
+                        &ret->cid))
         return false;
     ret->kind = is_added ? SP_EVENT_CID_ADDED : SP_EVENT_CID_REMOVED;
     return true;
@@ -79,7 +81,7 @@ static bool next_token(struct sp_conn *conn, struct sp_event *ret)
         if (entry->is_used && entry->has_token)
             current[count++] = sp_cid_of(entry->reset_token, SP_RESET_TOKEN_SIZE);
     }
-    if (!diff_told(conn->told_tokens, SP_CIDS_MAX, current, count, &is_added, &token))
+    if (!diff_announced(conn->announced_tokens, SP_CIDS_MAX, current, count, &is_added, &token))
         return false;
     ret->kind = is_added ? SP_EVENT_TOKEN_ADDED : SP_EVENT_TOKEN_REMOVED;
     memcpy(ret->token, token.bytes, SP_RESET_TOKEN_SIZE);

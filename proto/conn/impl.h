@@ -70,7 +70,7 @@ struct sp_stream_limits {
 };
 
 /* A CID or token that the holder was told of. */
-struct sp_told {
+struct sp_announced {
     struct sp_cid cid; /* a token is a CID of 16 bytes here */
     bool is_used;
 };
@@ -148,8 +148,8 @@ struct sp_conn {
     bool tells_received; /* what came before the end is told still */
 
     /* Events. */
-    struct sp_told told_cids[SP_CIDS_MAX + 1];
-    struct sp_told told_tokens[SP_CIDS_MAX];
+    struct sp_announced announced_cids[SP_CIDS_MAX + 1];
+    struct sp_announced announced_tokens[SP_CIDS_MAX];
     bool ids_changed;
     bool original_dcid_is_routed; /* server: packets to it are ours still */
     bool connected_pending;

@@ -76,12 +76,12 @@ static size_t read_head(const uint8_t *bytes, uint64_t size, struct sp_frame_str
     if (type & SP_STREAM_OFF)
         f.offset = sb_reader_varint(&r);
     bool has_size = (type & SP_STREAM_LEN) != 0;
-    uint64_t told_size = has_size ? sb_reader_varint(&r) : 0;
+    uint64_t wire_size = has_size ? sb_reader_varint(&r) : 0;
     size_t head_size = HEAD_SIZE_MAX - sb_reader_left(&r);
     SB_ASSERT(!r.failed && head_size < size);
 
     f.size = size - head_size;
-    if ((has_size && told_size != f.size) || f.size > SB_VARINT_MAX - f.offset)
+    if ((has_size && wire_size != f.size) || f.size > SB_VARINT_MAX - f.offset)
         return 0;
     *ret = f;
     return head_size;

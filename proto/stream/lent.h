@@ -8,16 +8,16 @@
 /* Memory of the application, lent for the next bytes of a stream.  The buffers of a stream stand
  * side by side, in the order in which they were lent:
  *
- *     first->offset + first->told <= next byte to hand out
+ *     first->offset + first->delivered_bytes <= next byte to hand out
  *     each begins where the one before it ends
  */
 struct sp_lent {
     struct sp_lent *next;
     uint8_t *data;
     uint64_t size;
-    uint64_t offset; /* of data[0] in the stream */
-    uint64_t told;   /* bytes handed out */
-    uint64_t tag;    /* the application's */
+    uint64_t offset;          /* of data[0] in the stream */
+    uint64_t delivered_bytes; /* bytes handed out */
+    uint64_t tag;             /* the application's */
 };
 
 static inline uint64_t sp_lent_end(const struct sp_lent *lent)

@@ -315,14 +315,14 @@ static struct sp_placed tell_lent(struct sp_reassembly *reassembly, uint64_t siz
 {
     struct sp_lent *lent = reassembly->lent;
     struct sp_placed placed = {
-        .data = lent->data + lent->told,
+        .data = lent->data + lent->delivered_bytes,
         .size = size,
-        .offset = lent->offset + lent->told,
+        .offset = lent->offset + lent->delivered_bytes,
         .tag = lent->tag,
         .is_returned = is_returned,
     };
-    lent->told += size;
-    SB_ASSERT(lent->told <= lent->size);
+    lent->delivered_bytes += size;
+    SB_ASSERT(lent->delivered_bytes <= lent->size);
     if (is_returned) {
         reassembly->lent = lent->next;
         give_lent(reassembly->store, lent);
@@ -335,17 +335,17 @@ bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_place
     const struct sp_lent *lent = reassembly->lent;
     if (lent == NULL || !sp_reassembly_is_readable(reassembly))
         return false;
-    SB_ASSERT(reassembly->read_end == lent->offset + lent->told);
+    SB_ASSERT(reassembly->read_end == lent->offset + lent->delivered_bytes);
 
     struct sp_piece *piece = reassembly->first;
     SB_ASSERT(is_placed(piece));
-    uint64_t size = SB_MIN(piece->slice.size, lent->size - lent->told);
+    uint64_t size = SB_MIN(piece->slice.size, lent->size - lent->delivered_bytes);
     piece->offset += size;
     piece->slice.size -= size;
     reassembly->read_end += size;
     if (piece->slice.size == 0)
         unlink_piece(reassembly, piece);
-    *ret = tell_lent(reassembly, size, lent->told + size == lent->size);
+    *ret = tell_lent(reassembly, size, lent->delivered_bytes + size == lent->size);
     return true;
 }
 
@@ -378,7 +378,7 @@ void sp_reassembly_check(const struct sp_reassembly *reassembly)
     uint64_t at = reassembly->read_end;
     uint64_t lent_end = 0;
     for (const struct sp_lent *lent = reassembly->lent; lent != NULL; lent = lent->next) {
-        SB_ASSERT(lent->told <= lent->size);
+        SB_ASSERT(lent->delivered_bytes <= lent->size);
         SB_ASSERT(lent_end == 0 || lent->offset == lent_end);
         lent_end = sp_lent_end(lent);
     }

@@ -17,7 +17,7 @@ struct sp_conn *place_server(struct place_world *world)
 
 void place_check(const struct place_world *world)
 {
-    for (uint64_t i = 0; i < world->told_end; i++)
+    for (uint64_t i = 0; i < world->delivered_end; i++)
         assert_int_equal(world->memory[i], place_byte(i));
 }
 
@@ -30,8 +30,8 @@ static void on_placed(struct place_world *world, const struct sp_event *event)
         assert_ptr_equal(event->placed.data, world->memory + event->placed.offset);
     assert_true(event->placed.offset + event->placed.size <= world->lent_end);
     if (event->placed.size > 0)
-        assert_int_equal(event->placed.offset, world->told_end);
-    world->told_end += event->placed.size;
+        assert_int_equal(event->placed.offset, world->delivered_end);
+    world->delivered_end += event->placed.size;
     world->placed_count++;
     world->fin |= event->placed.fin;
     world->returned_count += event->placed.is_returned;
@@ -49,13 +49,13 @@ void place_pull(struct place_world *world)
             on_placed(world, &event);
             break;
         case SP_EVENT_STREAM_DATA:
-            assert_int_equal(event.data.offset, world->told_end);
+            assert_int_equal(event.data.offset, world->delivered_end);
             assert_int_equal(world->lent_count, 0);
-            assert_true(world->told_end + event.data.slice.size <= PLACE_MEMORY_SIZE);
+            assert_true(world->delivered_end + event.data.slice.size <= PLACE_MEMORY_SIZE);
             if (event.data.slice.size > 0)
-                memcpy(world->memory + world->told_end, event.data.slice.data,
+                memcpy(world->memory + world->delivered_end, event.data.slice.data,
                        event.data.slice.size);
-            world->told_end += event.data.slice.size;
+            world->delivered_end += event.data.slice.size;
             world->sliced_bytes += event.data.slice.size;
             world->fin |= event.data.fin;
             sp_conn_consume(place_server(world), PLACE_ID, event.data.slice.size);
@@ -77,7 +77,7 @@ void place_pull(struct place_world *world)
 
 void place_begin(struct place_world *world)
 {
-    *world = (struct place_world){.told_end = 0};
+    *world = (struct place_world){.delivered_end = 0};
     pair_init(&world->pair);
     pair_connect(&world->pair);
     static const uint8_t opening[] = {SP_FRAME_STREAM, PLACE_ID};
@@ -93,7 +93,7 @@ void place_end(struct place_world *world)
 
 enum sp_answer place_lend(struct place_world *world, uint64_t size)
 {
-    uint64_t at = SB_MAX(world->lent_end, world->told_end);
+    uint64_t at = SB_MAX(world->lent_end, world->delivered_end);
     struct sp_lend args = {
         .data = world->memory + at, .size = size, .tag = 100 + world->lent_count};
     uint64_t offset;

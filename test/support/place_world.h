@@ -24,7 +24,7 @@ struct place_world {
     uint8_t memory[PLACE_MEMORY_SIZE]; /* the place of the byte at `offset` is memory[offset] */
     uint64_t lent_count;
     uint64_t lent_end;
-    uint64_t told_end;
+    uint64_t delivered_end;
     uint64_t sliced_bytes; /* told, but not in memory */
     uint32_t placed_count; /* events */
     uint32_t returned_count;

@@ -26,7 +26,7 @@ static void the_end_of_the_stream_gives_memory_back(void **state)
             place_inject(&world, 1500, 0, PLACE_FIN);
         place_pull(&world);
         assert_true(world.fin);
-        assert_int_equal(world.told_end, 1500);
+        assert_int_equal(world.delivered_end, 1500);
         assert_int_equal(world.returned_count, 3);
         assert_int_equal(world.returned_tag, 102);
         assert_int_equal(place_server(&world)->pieces.lent_count, 0);
@@ -72,7 +72,7 @@ static void a_reset_and_a_stop_give_memory_back(void **state)
         place_pull(&world);
         assert_int_equal(world.is_reset, i == 0);
         assert_int_equal(world.returned_count, 2);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         uint8_t before = world.memory[1000];
         place_inject(&world, 1000, 1000, 0); /* it is not lent any more */
         assert_int_equal(world.memory[1000], before);
@@ -105,7 +105,8 @@ static void an_end_in_the_middle_of_a_batch_leaves_nothing_behind(void **state)
         pair_give(&world.pair, SP_SERVER, batch, 3);
         place_pull(&world);
         assert_int_equal(world.returned_count, 1);
-        assert_int_equal(world.told_end, i == 1 ? 1000 : 0); /* what came before its end is told */
+        assert_int_equal(world.delivered_end,
+                         i == 1 ? 1000 : 0); /* what came before its end is told */
         assert_int_equal(world.is_closed, i > 0);
         place_end(&world);
     }
@@ -123,7 +124,7 @@ static void bytes_behind_a_gap_are_dropped_with_the_memory(void **state)
     pair_inject(&world.pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE);
     place_pull(&world);
     assert_true(world.is_closed);
-    assert_int_equal(world.told_end, 1000);
+    assert_int_equal(world.delivered_end, 1000);
     assert_int_equal(world.returned_count, 1);
     assert_int_equal(place_server(&world)->pieces.count, 0);
     place_end(&world);
@@ -167,11 +168,11 @@ static void without_memory_nothing_is_lent_and_nothing_is_lost(void **state)
     place_inject(&world, 0, 500, 0);
     place_inject(&world, 1500, 500, 0); /* joins a piece that is there */
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(world.delivered_end, 2000);
     pieces->count_max = count_max;
     place_give(&world, &packet);
     place_pull(&world);
-    assert_int_equal(world.told_end, 3000);
+    assert_int_equal(world.delivered_end, 3000);
     place_end(&world);
 }
 

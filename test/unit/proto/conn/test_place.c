@@ -17,15 +17,15 @@ static void a_packet_of_one_stream_frame_is_opened_into_lent_memory(void **state
     place_inject(&world, 0, 1000, 0);
     place_inject(&world, 1000, 1000, PLACE_LEN);
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(world.delivered_end, 2000);
     assert_int_equal(world.placed_count, 1); /* in order is one event */
     assert_int_equal(place_copied(&world), 0);
     place_inject(&world, 3000, 1000, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000); /* a gap */
+    assert_int_equal(world.delivered_end, 2000); /* a gap */
     place_inject(&world, 2000, 1000, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 4000);
+    assert_int_equal(world.delivered_end, 4000);
     assert_int_equal(place_copied(&world), 0);
     assert_int_equal(place_server(&world)->pieces.count, 0);
     place_end(&world);
@@ -42,7 +42,7 @@ static void other_packets_are_copied_to_it(void **state)
         assert_int_equal(place_lend(&world, 10000), SP_DONE);
         place_inject(&world, 0, 1000, ways[i]);
         place_pull(&world);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         assert_int_equal(place_copied(&world), 1000);
         place_end(&world);
     }
@@ -55,10 +55,10 @@ static void small_packets_are_copied(void **state)
     place_begin(&world);
     assert_int_equal(place_lend(&world, 10000), SP_DONE);
     for (uint64_t size = 1; size < 100; size++) {
-        place_inject(&world, world.told_end, size, PLACE_LEN);
+        place_inject(&world, world.delivered_end, size, PLACE_LEN);
         place_pull(&world);
     }
-    assert_int_equal(world.told_end, 4950);
+    assert_int_equal(world.delivered_end, 4950);
     assert_int_equal(place_copied(&world), 4950);
     place_end(&world);
 }
@@ -73,24 +73,24 @@ static void what_spans_the_end_of_a_buffer_is_copied(void **state)
     place_inject(&world, 0, 1000, 0);
     place_inject(&world, 500, 1501, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(world.delivered_end, 2000);
     assert_int_equal(place_copied(&world), 1000);
     assert_int_equal(world.returned_count, 1);
 
     place_inject(&world, 2001, 999, 0); /* nobody lends */
     place_inject(&world, 3500, 1000, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(world.delivered_end, 2000);
     assert_int_equal(place_lend(&world, 2000), SP_DONE); /* 2000 to 3000, 3500 to 4000 */
     assert_int_equal(place_copied(&world), 2500);
     place_inject(&world, 3000, 500, 0);
     assert_int_equal(place_copied(&world), 2500);
     place_pull(&world);
-    assert_int_equal(world.told_end, 4000);
+    assert_int_equal(world.delivered_end, 4000);
     assert_int_equal(world.returned_count, 2);
     assert_int_equal(place_lend(&world, 2000), SP_DONE);
     place_pull(&world);
-    assert_int_equal(world.told_end, 4500);
+    assert_int_equal(world.delivered_end, 4500);
     assert_int_equal(place_copied(&world), 3000);
     place_end(&world);
 }
@@ -108,7 +108,7 @@ static void a_packet_goes_across_buffers_without_a_seam(void **state)
     place_inject(&world, 0, 1000, 0);
     place_inject(&world, 1000, 1000, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 2000);
+    assert_int_equal(world.delivered_end, 2000);
     assert_int_equal(place_copied(&world), 0);
     assert_int_equal(world.returned_count, 3);
     assert_int_equal(world.returned_tag, 102);
@@ -143,7 +143,7 @@ static void until_memory_is_lent_bytes_come_as_slices(void **state)
     assert_int_equal(world.lent_end, 6000);
     place_inject(&world, 2000, 1000, PLACE_FIN);
     place_pull(&world);
-    assert_int_equal(world.told_end, 3000);
+    assert_int_equal(world.delivered_end, 3000);
     assert_int_equal(world.sliced_bytes, 1000);
     assert_int_equal(place_copied(&world), 1000);
     place_end(&world);
@@ -213,7 +213,7 @@ static void a_forged_packet_changes_only_what_nobody_was_told(void **state)
     place_make(&world, 1000, 1000, PLACE_LIES, PAIR_FAULT_TAG, &forged);
     place_give(&world, &forged);
     place_pull(&world);
-    assert_int_equal(world.told_end, 1000);
+    assert_int_equal(world.delivered_end, 1000);
     assert_int_not_equal(world.memory[1000], 0xaa); /* it was there */
 
     static const uint64_t at[] = {0, 500, 999, 1500, 1999, 2000, 2500, 2999};
@@ -224,7 +224,7 @@ static void a_forged_packet_changes_only_what_nobody_was_told(void **state)
     }
     place_inject(&world, 1000, 1000, 0);
     place_pull(&world);
-    assert_int_equal(world.told_end, 3000);
+    assert_int_equal(world.delivered_end, 3000);
     assert_int_equal(place_copied(&world), 0);
     place_end(&world);
 }
@@ -249,11 +249,11 @@ static void a_forged_and_a_true_packet_of_one_batch_do_not_meet(void **state)
         else
             place_give_two(&world, &true_one, &forged);
         place_pull(&world);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         assert_int_equal(place_copied(&world), i % 2 == 0 ? 1000 : 0);
         place_inject(&world, 1000, 1000, 0);
         place_pull(&world);
-        assert_int_equal(world.told_end, 2000);
+        assert_int_equal(world.delivered_end, 2000);
         place_end(&world);
     }
 }
@@ -274,7 +274,7 @@ static void a_forged_claim_loses_against_a_copy_of_the_same_batch(void **state)
         else
             place_give_two(&world, &true_one, &forged);
         place_pull(&world);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         place_end(&world);
     }
 }
@@ -297,11 +297,11 @@ static void copies_of_a_packet_in_one_batch_count_once(void **state)
             second.data[second.size - 100] ^= 1;
         place_give_two(&world, &first, &second);
         place_pull(&world);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         assert_int_equal(place_copied(&world), i == 1 ? 1000 : 0);
         place_give_two(&world, &second, &first);
         place_pull(&world);
-        assert_int_equal(world.told_end, 1000);
+        assert_int_equal(world.delivered_end, 1000);
         place_end(&world);
     }
 }
@@ -324,7 +324,7 @@ static void what_breaks_a_limit_is_not_written(void **state)
         enum pair_fault fault = i % 2 == 0 ? PAIR_FAULT_TAG : PAIR_FAULT_NONE;
         struct place_world world;
         struct pair_packet packet;
-        world = (struct place_world){.told_end = 0};
+        world = (struct place_world){.delivered_end = 0};
         place_begin(&world);
         struct sp_stream *stream = sp_stream_map_find(&place_server(&world)->streams, PLACE_ID);
         stream->recv.window.limit = 5000;
@@ -376,7 +376,7 @@ static void a_key_update_in_the_middle_of_a_batch_changes_nothing(void **state)
     const struct pair_packet *const batch[] = {&packets[0], &packets[1], &packets[2], &packets[3]};
     pair_give(&world.pair, SP_SERVER, batch, 4);
     place_pull(&world);
-    assert_int_equal(world.told_end, 3000);
+    assert_int_equal(world.delivered_end, 3000);
     assert_int_equal(place_copied(&world), 0); /* the old key's packets were judged by then */
     assert_int_equal(place_server(&world)->stats.key_updates, 1);
     place_end(&world);
