@@ -145,8 +145,8 @@ static void links_init(struct spate_conn *conn)
 {
     sb_list_init(&conn->all_link);
     sb_list_init(&conn->port_link);
-    sb_list_init(&conn->dirty_link);
-    sb_list_init(&conn->talking_link);
+    sb_list_init(&conn->send_pending_link);
+    sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->drained_link);
     sb_list_init(&conn->rx_link);
     se_timer_init(&conn->timer);
@@ -276,8 +276,8 @@ static void leave(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
     sb_list_remove(&conn->all_link);
-    sb_list_remove(&conn->dirty_link);
-    sb_list_remove(&conn->talking_link);
+    sb_list_remove(&conn->send_pending_link);
+    sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->drained_link);
     SB_ASSERT(!sb_link_is_in(&conn->rx_link));
     se_wheel_remove(&shard->wheel, &conn->timer);
@@ -323,10 +323,10 @@ void se_conn_end_handshake(struct spate_conn *conn, bool is_done)
 void se_conn_touch(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
-    if (!sb_link_is_in(&conn->dirty_link))
-        sb_list_push_back(&shard->dirty, &conn->dirty_link);
-    if (!sb_link_is_in(&conn->talking_link))
-        sb_list_push_back(&shard->talking, &conn->talking_link);
+    if (!sb_link_is_in(&conn->send_pending_link))
+        sb_list_push_back(&shard->send_pending, &conn->send_pending_link);
+    if (!sb_link_is_in(&conn->event_pending_link))
+        sb_list_push_back(&shard->event_pending, &conn->event_pending_link);
 }
 
 void se_conn_rearm(struct spate_conn *conn)

@@ -36,9 +36,9 @@ struct spate_conn {
 
     struct sb_link all_link;
     struct sb_link port_link;
-    struct sb_link dirty_link;   /* may have something to send */
-    struct sb_link talking_link; /* may have something to say */
-    struct sb_link drained_link; /* to be freed */
+    struct sb_link send_pending_link;  /* may have something to send */
+    struct sb_link event_pending_link; /* may have something to say */
+    struct sb_link drained_link;       /* to be freed */
 
     struct se_timer timer;
     uint64_t timer_ns; /* what the timer was set to: at or before proto's deadline */

@@ -245,21 +245,21 @@ void se_conn_drain(struct spate_conn *conn)
             if (!sp_conn_next_opened(conn->proto, &fact))
                 break;
         } else if (!sp_conn_next_event(conn->proto, &fact)) {
-            sb_list_remove(&conn->talking_link);
+            sb_list_remove(&conn->event_pending_link);
             return;
         }
         translate(conn, &fact);
     }
-    if (!sb_link_is_in(&conn->talking_link))
-        sb_list_push_back(&conn->shard->talking, &conn->talking_link);
+    if (!sb_link_is_in(&conn->event_pending_link))
+        sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);
 }
 
 void se_shard_drain(struct spate_shard *shard)
 {
-    SB_LIST_EACH(link, &shard->talking) {
+    SB_LIST_EACH(link, &shard->event_pending) {
         if (is_full(&shard->events))
             return;
-        se_conn_drain(SB_CONTAINER_OF(link, struct spate_conn, talking_link));
+        se_conn_drain(SB_CONTAINER_OF(link, struct spate_conn, event_pending_link));
     }
 }
 

@@ -109,8 +109,8 @@ static int init_tables(struct spate_shard *shard)
 static void init_lists(struct spate_shard *shard)
 {
     sb_list_init(&shard->all);
-    sb_list_init(&shard->dirty);
-    sb_list_init(&shard->talking);
+    sb_list_init(&shard->send_pending);
+    sb_list_init(&shard->event_pending);
     sb_list_init(&shard->drained);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
@@ -230,7 +230,7 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     se_events_processed(&shard->events);
     /* What is sent carries this time, and waits count from it.  A turn with neither reads the
      * clock once, behind the wait. */
-    if (wait_ns > 0 || !sb_list_is_empty(&shard->dirty) || se_mpsc_has(&shard->posts))
+    if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
         shard->now_ns = se_clock_now_ns();
     bool had_posts = se_shard_run_posts(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */

@@ -95,8 +95,8 @@ struct spate_shard {
     uint32_t conn_count;
     uint32_t handshake_count;
     struct sb_link all;
-    struct sb_link dirty;
-    struct sb_link talking;
+    struct sb_link send_pending;
+    struct sb_link event_pending;
     struct sb_link drained;
     struct se_wheel wheel;
     struct se_spin spin;

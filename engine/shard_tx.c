@@ -104,9 +104,9 @@ bool se_shard_send(struct spate_shard *shard)
 
     sb_list_init(&line);
     sb_list_init(&served);
-    move_all(&shard->dirty, &line);
+    move_all(&shard->send_pending, &line);
     while (bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
-        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, dirty_link);
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, send_pending_link);
         outcome = send_trains(conn, &slot, &bytes);
         if (outcome == NO_SLOT) {
             sb_list_push_front(&line, link);
@@ -117,12 +117,12 @@ bool se_shard_send(struct spate_shard *shard)
         se_conn_rearm(conn);
     }
     /* Who had no turn comes before who had one. */
-    move_all(&line, &shard->dirty);
-    move_all(&served, &shard->dirty);
+    move_all(&line, &shard->send_pending);
+    move_all(&served, &shard->send_pending);
 
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
-    return outcome != NO_SLOT && !sb_list_is_empty(&shard->dirty);
+    return outcome != NO_SLOT && !sb_list_is_empty(&shard->send_pending);
 }
 
 void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,

@@ -177,7 +177,7 @@ static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
  * a transmit slot every shard sleeps: the kernel is busy with what was sent. */
 static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
 {
-    bool is_short_of_slots = !sb_list_is_empty(&shard->dirty);
+    bool is_short_of_slots = !sb_list_is_empty(&shard->send_pending);
     uint64_t start_ns = shard->now_ns;
     uint64_t window_ns = begin_wait(shard, until_ns);
     struct se_wait_result result = {0};
