@@ -48,34 +48,34 @@ void se_admit_init(struct se_admit *admit)
     se_bucket_init(&admit->answers, ANSWERS_PER_SECOND, ANSWERS_AT_ONCE);
 }
 
-static void answer(const struct se_stranger *stranger, const struct sb_writer *w)
+static void answer(const struct se_unmatched *unmatched, const struct sb_writer *w)
 {
     SB_ASSERT(!w->failed);
-    se_shard_send_stray(stranger->port, stranger->path, w->start, sb_writer_used(w));
+    se_shard_send_stray(unmatched->port, unmatched->path, w->start, sb_writer_used(w));
 }
 
-static void negotiate(struct spate_shard *shard, const struct se_stranger *stranger)
+static void negotiate(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     uint8_t random[SP_NEGOTIATION_RANDOM_SIZE];
     uint8_t packet[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     se_entropy_fill(&shard->entropy, random, sizeof(random));
-    sp_negotiation_write(&w, &stranger->peek, random);
-    answer(stranger, &w);
+    sp_negotiation_write(&w, &unmatched->peek, random);
+    answer(unmatched, &w);
     shard->counts.version_negotiations++;
 }
 
-static void reset(struct spate_shard *shard, const struct se_stranger *stranger)
+static void reset(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     uint8_t token[SP_RESET_TOKEN_SIZE];
     uint8_t random[SP_RESET_RANDOM_SIZE];
     uint8_t packet[SP_RESET_SIZE_MAX];
-    struct sp_cid cid = sp_cid_of(stranger->peek.dcid.data, stranger->peek.dcid.size);
+    struct sp_cid cid = sp_cid_of(unmatched->peek.dcid.data, unmatched->peek.dcid.size);
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     sc_reset_token(shard->reset, &cid, token);
     se_entropy_fill(&shard->entropy, random, sizeof(random));
-    sp_reset_write(&w, stranger->size, token, random);
-    answer(stranger, &w);
+    sp_reset_write(&w, unmatched->size, token, random);
+    answer(unmatched, &w);
     shard->counts.stateless_resets++;
 }
 
@@ -101,10 +101,10 @@ static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct
 
 /* [RFC9000 5.2.2, 10.2.3] An Initial with CONNECTION_CLOSE.  It asks for no ACK, so it needs no
  * padding. */
-static void refuse(const struct se_stranger *stranger)
+static void refuse(const struct se_unmatched *unmatched)
 {
     static const uint8_t close[] = {0x1c, SP_ERR_CONNECTION_REFUSED, 0, 0};
-    const struct sp_peek *peek = &stranger->peek;
+    const struct sp_peek *peek = &unmatched->peek;
     struct sp_cid dcid = sp_cid_of(peek->dcid.data, peek->dcid.size);
     struct sp_key *read_key;
     struct sp_key *write_key;
@@ -124,14 +124,14 @@ static void refuse(const struct se_stranger *stranger)
     sp_header_write_long(&w, &header, &length_at, &pn_at);
     sp_header_set_length(length_at, header.pn_size + sizeof(close) + SP_TAG_SIZE);
     seal(write_key, &w, pn_at, (struct sb_bytes){.data = close, .size = sizeof(close)});
-    answer(stranger, &w);
+    answer(unmatched, &w);
     sc_protect_ops.destroy(read_key);
     sc_protect_ops.destroy(write_key);
 }
 
-static struct spate_conn *admit(struct spate_shard *shard, const struct se_stranger *stranger)
+static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
-    const struct spate_listener *listener = &stranger->port->listener;
+    const struct spate_listener *listener = &unmatched->port->listener;
     if (!listener->is_open) {
         shard->counts.unroutable++;
         return NULL;
@@ -141,13 +141,13 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_stran
         return NULL;
     }
 
-    const struct sp_peek *peek = &stranger->peek;
+    const struct sp_peek *peek = &unmatched->peek;
     const struct se_conn_args args = {
-        .port = stranger->port,
+        .port = unmatched->port,
         .tls = listener->tls,
         .user = listener->user,
         .role = SP_SERVER,
-        .path = *stranger->path,
+        .path = *unmatched->path,
         .client_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),
         .client_scid = sp_cid_of(peek->scid.data, peek->scid.size),
     };
@@ -156,29 +156,29 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_stran
         return conn;
     shard->counts.conns_refused++;
     if (se_bucket_take(&shard->admit.answers, shard->now_ns))
-        refuse(stranger);
+        refuse(unmatched);
     return NULL;
 }
 
-struct spate_conn *se_admit(struct spate_shard *shard, const struct se_stranger *stranger)
+struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
-    enum sp_stranger verdict = SP_STRANGER_DROP;
-    if (!stranger->port->is_client)
-        verdict = sp_stranger_judge(stranger->data, stranger->size, &stranger->peek);
+    enum sp_unmatched verdict = SP_UNMATCHED_DROP;
+    if (!unmatched->port->is_client)
+        verdict = sp_unmatched_classify(unmatched->data, unmatched->size, &unmatched->peek);
 
     switch (verdict) {
-    case SP_STRANGER_ACCEPT:
-        return admit(shard, stranger);
-    case SP_STRANGER_NEGOTIATE:
+    case SP_UNMATCHED_ACCEPT:
+        return admit(shard, unmatched);
+    case SP_UNMATCHED_NEGOTIATE:
         if (se_bucket_take(&shard->admit.answers, shard->now_ns))
-            negotiate(shard, stranger);
+            negotiate(shard, unmatched);
         return NULL;
-    case SP_STRANGER_RESET:
+    case SP_UNMATCHED_RESET:
         shard->counts.unroutable++;
         if (se_bucket_take(&shard->admit.answers, shard->now_ns))
-            reset(shard, stranger);
+            reset(shard, unmatched);
         return NULL;
-    case SP_STRANGER_DROP:
+    case SP_UNMATCHED_DROP:
         break;
     }
     shard->counts.unroutable++;

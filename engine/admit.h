@@ -31,7 +31,7 @@ struct se_admit {
 
 void se_admit_init(struct se_admit *admit);
 
-struct se_stranger {
+struct se_unmatched {
     struct se_port *port;
     const struct sp_path *path;
     uint8_t *data;
@@ -40,6 +40,6 @@ struct se_stranger {
 };
 
 /* A new connection for the datagram, or NULL: it was answered without one, or dropped. */
-struct spate_conn *se_admit(struct spate_shard *shard, const struct se_stranger *stranger);
+struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched *unmatched);
 
 #endif

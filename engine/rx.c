@@ -62,20 +62,20 @@ static bool take_reset(struct spate_shard *shard, const uint8_t *data, size_t si
     return true;
 }
 
-static struct spate_conn *route_slow(struct se_stranger *stranger)
+static struct spate_conn *route_slow(struct se_unmatched *unmatched)
 {
-    struct spate_shard *shard = stranger->port->shard;
-    if (!sp_peek_read(stranger->data, stranger->size, SE_CID_SIZE, &stranger->peek)) {
+    struct spate_shard *shard = unmatched->port->shard;
+    if (!sp_peek_read(unmatched->data, unmatched->size, SE_CID_SIZE, &unmatched->peek)) {
         shard->counts.unroutable++;
         return NULL;
     }
-    const struct sb_bytes *dcid = &stranger->peek.dcid;
+    const struct sb_bytes *dcid = &unmatched->peek.dcid;
     uint32_t index = se_table_find(&shard->cids, dcid->data, dcid->size);
     if (index != SE_TABLE_NONE)
         return shard->slots[index].conn;
-    if (!stranger->peek.is_long && take_reset(shard, stranger->data, stranger->size))
+    if (!unmatched->peek.is_long && take_reset(shard, unmatched->data, unmatched->size))
         return NULL;
-    return se_admit(shard, stranger);
+    return se_admit(shard, unmatched);
 }
 
 static bool is_short(const uint8_t *data, size_t size)
@@ -89,8 +89,8 @@ static struct spate_conn *route(struct se_port *port, const struct sp_path *path
     if (is_short(data, size) && run->cid != NULL && memcmp(run->cid, data + 1, SE_CID_SIZE) == 0)
         return run->conn;
 
-    struct se_stranger stranger = {.port = port, .path = path, .data = data, .size = size};
-    struct spate_conn *conn = route_slow(&stranger);
+    struct se_unmatched unmatched = {.port = port, .path = path, .data = data, .size = size};
+    struct spate_conn *conn = route_slow(&unmatched);
     run->cid = conn != NULL && is_short(data, size) ? data + 1 : NULL;
     run->conn = conn;
     return conn;

@@ -36,29 +36,30 @@ bool sp_peek_read(const uint8_t *data, size_t size, uint8_t short_cid_size, stru
     return true;
 }
 
-enum sp_stranger sp_stranger_judge(const uint8_t *data, size_t size, const struct sp_peek *peek)
+enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
+                                        const struct sp_peek *peek)
 {
     SB_ASSERT(size > 0);
     if (!peek->is_long) {
         /* [RFC9000 17.3.1] Without the fixed bit it is not a packet of version 1. */
         if ((data[0] & SP_HEADER_FIXED) == 0)
-            return SP_STRANGER_DROP;
+            return SP_UNMATCHED_DROP;
         /* [RFC9000 10.3.3] The answer must be smaller, and a valid packet. */
-        return size > SP_RESET_SIZE_MIN ? SP_STRANGER_RESET : SP_STRANGER_DROP;
+        return size > SP_RESET_SIZE_MIN ? SP_UNMATCHED_RESET : SP_UNMATCHED_DROP;
     }
     if (peek->version == 0) /* [RFC9000 6.1] */
-        return SP_STRANGER_DROP;
+        return SP_UNMATCHED_DROP;
     /* [RFC9000 5.2.2, 14.1] Too small to begin a connection with, in whatever version. */
     if (size < SP_DATAGRAM_SIZE_MIN)
-        return SP_STRANGER_DROP;
+        return SP_UNMATCHED_DROP;
     if (peek->version != SP_VERSION_1)
-        return SP_STRANGER_NEGOTIATE;
+        return SP_UNMATCHED_NEGOTIATE;
 
     struct sp_header header;
     if (!sp_header_read(data, size, 0, &header) || header.type != SP_PACKET_INITIAL)
-        return SP_STRANGER_DROP;
+        return SP_UNMATCHED_DROP;
     /* [RFC9000 7.2] */
-    return header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN ? SP_STRANGER_ACCEPT : SP_STRANGER_DROP;
+    return header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN ? SP_UNMATCHED_ACCEPT : SP_UNMATCHED_DROP;
 }
 
 void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,

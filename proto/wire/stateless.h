@@ -14,7 +14,7 @@
 /* What is done with a datagram without a connection.  Usage order on a server:
  *
  *     sp_peek_read() -> look up the CID -> a connection: sp_conn_receive()
- *                                       -> none: sp_stranger_judge()
+ *                                       -> none: sp_unmatched_classify()
  *                                              -> create a connection, or write one answer
  *
  * Nothing here keeps state, so nobody can fill our memory.  How many answers may be sent
@@ -34,16 +34,17 @@ struct sp_peek {
 SB_MUST_USE bool sp_peek_read(const uint8_t *data, size_t size, uint8_t short_cid_size,
                               struct sp_peek *ret);
 
-enum sp_stranger {
-    SP_STRANGER_DROP,
-    SP_STRANGER_ACCEPT,    /* an Initial that may begin a connection */
-    SP_STRANGER_NEGOTIATE, /* answer with sp_negotiation_write() */
-    SP_STRANGER_RESET,     /* answer with sp_reset_write() */
+enum sp_unmatched {
+    SP_UNMATCHED_DROP,
+    SP_UNMATCHED_ACCEPT,    /* an Initial that may begin a connection */
+    SP_UNMATCHED_NEGOTIATE, /* answer with sp_negotiation_write() */
+    SP_UNMATCHED_RESET,     /* answer with sp_reset_write() */
 };
 
 /* What a server does with a datagram whose first packet belongs to no connection.
  * [RFC9000 5.2.2] */
-enum sp_stranger sp_stranger_judge(const uint8_t *data, size_t size, const struct sp_peek *peek);
+enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
+                                        const struct sp_peek *peek);
 
 enum {
     SP_NEGOTIATION_RANDOM_SIZE = 6,
@@ -68,7 +69,7 @@ enum {
 };
 
 /* A Stateless Reset, in answer to a datagram of `trigger_size` bytes that was judged
- * SP_STRANGER_RESET.  `token` is that of the CID it was sent to.  [RFC9000 10.3] */
+ * SP_UNMATCHED_RESET.  `token` is that of the CID it was sent to.  [RFC9000 10.3] */
 void sp_reset_write(struct sb_writer *w, size_t trigger_size,
                     const uint8_t token[SP_RESET_TOKEN_SIZE],
                     const uint8_t random[SP_RESET_RANDOM_SIZE]);

@@ -19,7 +19,7 @@ static void check_negotiation(const struct sp_peek *peek, const uint8_t *random,
     struct sp_peek back;
     bool was_read = sp_peek_read(out, sb_writer_used(&w), 0, &back);
     SB_ASSERT(was_read && back.is_long && back.version == 0);
-    SB_ASSERT(sp_stranger_judge(out, sb_writer_used(&w), &back) == SP_STRANGER_DROP);
+    SB_ASSERT(sp_unmatched_classify(out, sb_writer_used(&w), &back) == SP_UNMATCHED_DROP);
 
     struct sp_header header;
     was_read = sp_header_read(out, sb_writer_used(&w), 0, &header);
@@ -61,18 +61,18 @@ static void check_stranger(const uint8_t *data, size_t size, uint8_t cid_size,
         SB_ASSERT(peek.dcid.size == (peek.is_long ? header.raw_dcid.size : header.dcid.size));
         SB_ASSERT(peek.scid.size == header.raw_scid.size && peek.version == header.version);
     }
-    switch (sp_stranger_judge(data, size, &peek)) {
-    case SP_STRANGER_DROP:
+    switch (sp_unmatched_classify(data, size, &peek)) {
+    case SP_UNMATCHED_DROP:
         break;
-    case SP_STRANGER_ACCEPT:
+    case SP_UNMATCHED_ACCEPT:
         SB_ASSERT(is_header && header.type == SP_PACKET_INITIAL);
         SB_ASSERT(size >= SP_DATAGRAM_SIZE_MIN && header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN);
         break;
-    case SP_STRANGER_NEGOTIATE:
+    case SP_UNMATCHED_NEGOTIATE:
         SB_ASSERT(size >= SP_DATAGRAM_SIZE_MIN);
         check_negotiation(&peek, random, size);
         break;
-    case SP_STRANGER_RESET:
+    case SP_UNMATCHED_RESET:
         SB_ASSERT(!peek.is_long);
         check_reset(random, size);
         break;

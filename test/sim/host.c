@@ -284,21 +284,21 @@ static bool take_reset(struct qs_host *host, const struct qs_wire *wire)
 }
 
 /* What belongs to no connection. */
-static void on_stranger(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
+static void on_unmatched(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
 {
-    enum sp_stranger verdict = SP_STRANGER_DROP;
+    enum sp_unmatched verdict = SP_UNMATCHED_DROP;
     if (!take_reset(host, wire) && host->role == SP_SERVER)
-        verdict = sp_stranger_judge(wire->data, wire->size, peek);
-    if (verdict == SP_STRANGER_ACCEPT && host->side->speaks_other_version)
-        verdict = SP_STRANGER_NEGOTIATE;
+        verdict = sp_unmatched_classify(wire->data, wire->size, peek);
+    if (verdict == SP_UNMATCHED_ACCEPT && host->side->speaks_other_version)
+        verdict = SP_UNMATCHED_NEGOTIATE;
 
-    if (verdict == SP_STRANGER_ACCEPT) {
+    if (verdict == SP_UNMATCHED_ACCEPT) {
         on_initial(host, wire);
         return;
     }
-    if (verdict == SP_STRANGER_NEGOTIATE)
+    if (verdict == SP_UNMATCHED_NEGOTIATE)
         negotiate(host, wire, peek);
-    else if (verdict == SP_STRANGER_RESET)
+    else if (verdict == SP_UNMATCHED_RESET)
         send_reset(host, wire, peek);
     qs_wire_destroy(wire);
 }
@@ -317,7 +317,7 @@ static void route(struct qs_host *host, struct qs_wire *wire)
         end = end_by_cid(host, &cid);
     }
     if (end == NULL) {
-        on_stranger(host, wire, &peek);
+        on_unmatched(host, wire, &peek);
         return;
     }
     end->inbox[end->inbox_count++] = datagram_of(host, wire);

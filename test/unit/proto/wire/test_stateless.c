@@ -72,7 +72,7 @@ static void a_truncated_peek_is_refused(void **state)
     }
 }
 
-static enum sp_stranger judge(const char *head, size_t head_size, size_t size)
+static enum sp_unmatched judge(const char *head, size_t head_size, size_t size)
 {
     uint8_t *datagram = calloc(1, size);
     assert_non_null(datagram);
@@ -80,7 +80,7 @@ static enum sp_stranger judge(const char *head, size_t head_size, size_t size)
     memcpy(datagram, head, head_size);
     struct sp_peek peek;
     assert_true(sp_peek_read(datagram, size, 8, &peek));
-    enum sp_stranger verdict = sp_stranger_judge(datagram, size, &peek);
+    enum sp_unmatched verdict = sp_unmatched_classify(datagram, size, &peek);
     free(datagram);
     return verdict;
 }
@@ -93,9 +93,9 @@ static void strangers_are_judged_by_the_rules(void **state)
         const char *head;
         size_t head_size;
         size_t size;
-        enum sp_stranger want;
+        enum sp_unmatched want;
     } samples[] = {
-#define SAMPLE(why, head, size, want) {why, head, sizeof(head) - 1, size, SP_STRANGER_##want}
+#define SAMPLE(why, head, size, want) {why, head, sizeof(head) - 1, size, SP_UNMATCHED_##want}
         SAMPLE("an Initial",
                "\xc0" V1 "\x08"
                "12345678\0\0\x44\x9e",
@@ -354,7 +354,7 @@ static void resets_that_answer_each_other_come_to_an_end(void **state)
     unsigned count = 0;
     memset(out, 0x40, sizeof(out));
     struct sp_peek peek = {.is_long = false};
-    while (sp_stranger_judge(out, size, &peek) == SP_STRANGER_RESET) {
+    while (sp_unmatched_classify(out, size, &peek) == SP_UNMATCHED_RESET) {
         size = write_reset(size, random, out);
         assert_true(++count < 100);
     }
