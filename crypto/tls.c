@@ -2,7 +2,7 @@
 /* One TLS handshake on OpenSSL's QUIC TLS callbacks.
  *
  * OpenSSL calls back out of SSL_do_handshake() and SSL_read(); the callbacks only note what
- * they are told: bytes into `out`, the rest into `facts`.  The connection pulls.  What one has
+ * they are told: bytes into `out`, the rest into `events`.  The connection pulls.  What one has
  * to know of OpenSSL's side:
  *
  *   - on_send() has no level: bytes belong to the level of the last write secret.
@@ -31,7 +31,7 @@
 #include <openssl/x509v3.h>
 
 #include "crypto/suite.h"
-#include "crypto/tls_facts.h"
+#include "crypto/tls_events.h"
 #include "proto/base/assert.h"
 
 /* A handshake message at the Initial level: an ML-KEM share takes 1.2 KB, and a
@@ -72,7 +72,7 @@ struct sc_tls {
     bool is_failed;
     int alert; /* the first one, or NO_ALERT */
     struct out out[SP_LEVELS];
-    struct sc_tls_facts facts;
+    struct sc_tls_events events;
 
     struct sb_bytes alpn; /* points into the configuration */
     const char *group;    /* points into its SSL_CTX */
@@ -148,7 +148,7 @@ static int on_send(SSL *ssl, const unsigned char *data, size_t size, size_t *ret
     }
     memcpy(out->data + out->size, data, size);
     out->size += (uint32_t)size;
-    sc_tls_facts_push_crypto(&tls->facts, tls->write_level, size);
+    sc_tls_events_push_crypto(&tls->events, tls->write_level, size);
     *ret_consumed = size;
     return 1;
 }
@@ -194,11 +194,11 @@ static int on_secret(SSL *ssl, uint32_t protection, int is_write, const unsigned
     const struct sc_suite *suite = sc_suite_find(id);
     if (suite == NULL || suite->secret_size != size || protection >= SP_LEVELS)
         return 0;
-    tls->facts.suite = id;
+    tls->events.suite = id;
 
     enum sp_level level = (enum sp_level)protection;
-    sc_tls_facts_keep_secret(&tls->facts, level, is_write != 0,
-                             (struct sb_bytes){.data = secret, .size = size});
+    sc_tls_events_keep_secret(&tls->events, level, is_write != 0,
+                              (struct sb_bytes){.data = secret, .size = size});
     if (is_write)
         tls->write_level = level;
     else
@@ -207,7 +207,7 @@ static int on_secret(SSL *ssl, uint32_t protection, int is_write, const unsigned
     if (level == SP_LEVEL_APP && !is_write)
         tls->has_app_read = true; /* said with COMPLETE */
     else
-        sc_tls_facts_push_secret(&tls->facts, level, is_write != 0);
+        sc_tls_events_push_secret(&tls->events, level, is_write != 0);
     return 1;
 }
 
@@ -229,7 +229,7 @@ static int on_params(SSL *ssl, const unsigned char *data, size_t size, void *arg
     if (size > 0)
         memcpy(tls->peer_params, data, size);
     tls->peer_params_size = size;
-    sc_tls_facts_push(&tls->facts, SP_TLS_PEER_PARAMS, 0);
+    sc_tls_events_push(&tls->events, SP_TLS_PEER_PARAMS, 0);
     return 1;
 }
 
@@ -299,7 +299,7 @@ static void fail(struct sc_tls *tls)
     }
     note_alert(tls, SSL_AD_INTERNAL_ERROR, NULL);
     tls->is_failed = true;
-    sc_tls_facts_push(&tls->facts, SP_TLS_ALERT, (uint8_t)tls->alert);
+    sc_tls_events_push(&tls->events, SP_TLS_ALERT, (uint8_t)tls->alert);
     learn_server_name(tls);
     let_go_of_openssl(tls);
     ERR_clear_error();
@@ -309,8 +309,8 @@ static void complete(struct sc_tls *tls)
 {
     tls->is_complete = true;
     learn(tls);
-    sc_tls_facts_push_secret(&tls->facts, SP_LEVEL_APP, false);
-    sc_tls_facts_push(&tls->facts, SP_TLS_COMPLETE, 0);
+    sc_tls_events_push_secret(&tls->events, SP_LEVEL_APP, false);
+    sc_tls_events_push(&tls->events, SP_TLS_COMPLETE, 0);
 }
 
 /* Lets OpenSSL do what it can with `in`. */
@@ -380,13 +380,13 @@ static void fail_without_openssl(struct sc_tls *tls)
 {
     note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data after the handshake");
     tls->is_failed = true;
-    sc_tls_facts_push(&tls->facts, SP_TLS_ALERT, (uint8_t)tls->alert);
+    sc_tls_events_push(&tls->events, SP_TLS_ALERT, (uint8_t)tls->alert);
 }
 
 static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t *data, size_t size)
 {
     struct sc_tls *tls = tls_of(opaque);
-    sc_tls_facts_settle(&tls->facts);
+    sc_tls_events_settle(&tls->events);
     if (tls->is_failed || size == 0)
         return;
     if (tls->ssl == NULL) {
@@ -411,11 +411,11 @@ static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t
     tls->in = (struct sb_bytes){0};
 }
 
-static void op_next(struct sp_tls *opaque, struct sp_tls_fact *ret)
+static void op_next(struct sp_tls *opaque, struct sp_tls_event *ret)
 {
     struct sc_tls *tls = tls_of(opaque);
-    sc_tls_facts_settle(&tls->facts);
-    sc_tls_facts_pop(&tls->facts, ret);
+    sc_tls_events_settle(&tls->events);
+    sc_tls_events_pop(&tls->events, ret);
     if (ret->kind == SP_TLS_PEER_PARAMS)
         ret->params = (struct sb_bytes){.data = tls->peer_params, .size = tls->peer_params_size};
     if (ret->kind == SP_TLS_NONE && tls->ssl == NULL) {
@@ -428,7 +428,7 @@ static const uint8_t *op_bytes(struct sp_tls *opaque, enum sp_level level, uint6
                                size_t size)
 {
     struct sc_tls *tls = tls_of(opaque);
-    sc_tls_facts_settle(&tls->facts);
+    sc_tls_events_settle(&tls->events);
     const struct out *out = &tls->out[level];
     SB_ASSERT(!out->is_dropped);
     SB_ASSERT(offset <= out->size && size <= out->size - offset);
@@ -438,7 +438,7 @@ static const uint8_t *op_bytes(struct sp_tls *opaque, enum sp_level level, uint6
 static void op_drop(struct sp_tls *opaque, enum sp_level level)
 {
     struct sc_tls *tls = tls_of(opaque);
-    sc_tls_facts_settle(&tls->facts);
+    sc_tls_events_settle(&tls->events);
     struct out *out = &tls->out[level];
     OPENSSL_free(out->data);
     *out = (struct out){.is_dropped = true};
@@ -457,7 +457,7 @@ static void op_destroy(struct sp_tls *opaque)
     OPENSSL_free(tls->server_name);
     OPENSSL_free(tls->peer_cert);
     OPENSSL_free(tls->error);
-    sc_tls_facts_wipe(&tls->facts);
+    sc_tls_events_wipe(&tls->events);
     sc_tls_config_unref(tls->config);
     OPENSSL_free(tls);
 }
@@ -560,7 +560,7 @@ struct sb_bytes sc_tls_alpn(const struct sp_tls *tls)
 
 enum sp_suite sc_tls_suite(const struct sp_tls *tls)
 {
-    return tls_of_const(tls)->facts.suite;
+    return tls_of_const(tls)->events.suite;
 }
 
 const char *sc_tls_group(const struct sp_tls *tls)

@@ -103,7 +103,7 @@ void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t n
 
 /* ---- What TLS says ---- */
 
-static void on_secret(struct sp_conn *conn, const struct sp_tls_fact *fact, uint64_t now_ns)
+static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
 {
     if (fact->level == SP_LEVEL_EARLY)
         return; /* no 0-RTT in this version */
@@ -212,7 +212,7 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     }
 }
 
-static void on_fact(struct sp_conn *conn, const struct sp_tls_fact *fact, uint64_t now_ns)
+static void on_fact(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
 {
     switch (fact->kind) {
     case SP_TLS_NONE:
@@ -250,7 +250,7 @@ void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now
         sb_buffer_unref(slice.buffer);
     }
     for (;;) {
-        struct sp_tls_fact fact = {.kind = SP_TLS_NONE};
+        struct sp_tls_event fact = {.kind = SP_TLS_NONE};
         conn->tls_ops->next(conn->tls, &fact);
         if (fact.kind == SP_TLS_NONE || conn->state != SP_CONN_OPEN)
             return;

@@ -21,7 +21,7 @@
 
 struct sp_tls; /* opaque: one handshake of one connection */
 
-enum sp_tls_fact_kind {
+enum sp_tls_event_kind {
     SP_TLS_NONE,        /* nothing more to say for now */
     SP_TLS_CRYPTO,      /* `size` more bytes to send at `level`: see bytes() */
     SP_TLS_SECRET,      /* a traffic secret for `level` */
@@ -30,8 +30,8 @@ enum sp_tls_fact_kind {
     SP_TLS_ALERT,       /* the handshake failed; nothing follows */
 };
 
-struct sp_tls_fact {
-    enum sp_tls_fact_kind kind;
+struct sp_tls_event {
+    enum sp_tls_event_kind kind;
     enum sp_level level;    /* CRYPTO, SECRET */
     size_t size;            /* CRYPTO */
     bool is_write;          /* SECRET: for our packets, not the peer's */
@@ -51,7 +51,7 @@ struct sp_tls_ops {
     void (*receive)(struct sp_tls *tls, enum sp_level level, const uint8_t *data, size_t size);
 
     /* The next fact, in the order in which TLS raised them. */
-    void (*next)(struct sp_tls *tls, struct sp_tls_fact *ret);
+    void (*next)(struct sp_tls *tls, struct sp_tls_event *ret);
 
     /* Bytes [offset, offset + size) of what is to be sent at `level`.  They
      * stay readable, at any address, until drop() or destroy(): a lost CRYPTO

@@ -46,7 +46,7 @@ struct sp_tls {
     uint8_t *params; /* ours until they are written, then the peer's */
     size_t params_size;
 
-    struct sp_tls_fact facts[FACTS_MAX];
+    struct sp_tls_event facts[FACTS_MAX];
     uint32_t fact_first;
     uint32_t fact_count;
 
@@ -142,7 +142,7 @@ static void flight_add(struct flight *flight, const void *data, size_t size)
     flight->size += size;
 }
 
-static void raise_fact(struct sp_tls *tls, struct sp_tls_fact fact)
+static void raise_fact(struct sp_tls *tls, struct sp_tls_event fact)
 {
     SB_ASSERT(tls->fact_count < FACTS_MAX);
     tls->facts[(tls->fact_first + tls->fact_count++) % FACTS_MAX] = fact;
@@ -151,15 +151,15 @@ static void raise_fact(struct sp_tls *tls, struct sp_tls_fact fact)
 static void fail(struct sp_tls *tls, uint8_t alert)
 {
     tls->has_failed = true;
-    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_ALERT, .alert = alert});
+    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_ALERT, .alert = alert});
 }
 
 static void raise_secret(struct sp_tls *tls, enum sp_level level, bool is_write)
 {
-    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_SECRET,
-                                         .level = level,
-                                         .is_write = is_write,
-                                         .suite = SP_SUITE_AES_128_GCM});
+    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_SECRET,
+                                          .level = level,
+                                          .is_write = is_write,
+                                          .suite = SP_SUITE_AES_128_GCM});
 }
 
 static void raise_secrets(struct sp_tls *tls, enum sp_level level)
@@ -185,7 +185,7 @@ static void say(struct sp_tls *tls, enum sp_level level, enum qs_message type,
     for (size_t i = 0; i < part_count; i++)
         flight_add(out, parts[i].data, parts[i].size);
     tls->transcript = qs_hash(tls->transcript, out->data + before, out->size - before);
-    raise_fact(tls, (struct sp_tls_fact){
+    raise_fact(tls, (struct sp_tls_event){
                         .kind = SP_TLS_CRYPTO, .level = level, .size = out->size - before});
 }
 
@@ -243,7 +243,7 @@ static void keep_params(struct sp_tls *tls, const uint8_t *params, size_t size)
     free(tls->params);
     tls->params = copy_of(params, size);
     tls->params_size = size;
-    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_PEER_PARAMS});
+    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_PEER_PARAMS});
 }
 
 static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
@@ -303,7 +303,7 @@ static void complete(struct sp_tls *tls)
     tls->is_complete = true;
     tls->level_in = SP_LEVEL_APP;
     tls->next_in = tls->role == SP_CLIENT ? QS_SESSION_TICKET : QS_MESSAGE_NONE;
-    raise_fact(tls, (struct sp_tls_fact){.kind = SP_TLS_COMPLETE});
+    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_COMPLETE});
     if (tls->role == SP_CLIENT)
         return;
     for (uint32_t i = 0; i < tls->plan->ticket_count; i++)
@@ -407,7 +407,7 @@ static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t 
     tls->in.size -= offset;
 }
 
-static void make_secret(struct sp_tls *tls, const struct sp_tls_fact *fact)
+static void make_secret(struct sp_tls *tls, const struct sp_tls_event *fact)
 {
     bool from_client = fact->is_write == (tls->role == SP_CLIENT);
     uint64_t seed =
@@ -417,14 +417,14 @@ static void make_secret(struct sp_tls *tls, const struct sp_tls_fact *fact)
     qs_random_bytes(&random, tls->secret, sizeof(tls->secret));
 }
 
-static void null_next(struct sp_tls *tls, struct sp_tls_fact *ret)
+static void null_next(struct sp_tls *tls, struct sp_tls_event *ret)
 {
     settle(tls);
     if (tls->fact_count == 0) {
-        *ret = (struct sp_tls_fact){.kind = SP_TLS_NONE};
+        *ret = (struct sp_tls_event){.kind = SP_TLS_NONE};
         return;
     }
-    struct sp_tls_fact fact = tls->facts[tls->fact_first];
+    struct sp_tls_event fact = tls->facts[tls->fact_first];
     tls->fact_first = (tls->fact_first + 1) % FACTS_MAX;
     tls->fact_count--;
     if (fact.kind == SP_TLS_SECRET) {

@@ -172,7 +172,7 @@ struct side {
 
 static void pull_facts(struct side *side)
 {
-    struct sp_tls_fact fact;
+    struct sp_tls_event fact;
     for (;;) {
         qs_null_tls_ops.next(side->tls, &fact);
         switch (fact.kind) {

@@ -82,7 +82,7 @@ void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
     qt_tls_pull(&pair->server);
 }
 
-static void note_secret(struct qt_tls_end *end, const struct sp_tls_fact *fact)
+static void note_secret(struct qt_tls_end *end, const struct sp_tls_event *fact)
 {
     assert_false(end->has_secret[fact->level][fact->is_write]);
     end->has_secret[fact->level][fact->is_write] = true;
@@ -95,7 +95,7 @@ static void note_secret(struct qt_tls_end *end, const struct sp_tls_fact *fact)
 void qt_tls_pull(struct qt_tls_end *end)
 {
     for (;;) {
-        struct sp_tls_fact fact;
+        struct sp_tls_event fact;
         ops->next(end->tls, &fact);
         if (fact.kind == SP_TLS_NONE)
             return;

@@ -25,7 +25,7 @@ struct qt_tls_end {
     uint8_t params[256];
     size_t params_size;
     bool has_params;
-    struct sp_tls_fact facts[QT_FACTS_MAX]; /* in order; their pointers are stale */
+    struct sp_tls_event facts[QT_FACTS_MAX]; /* in order; their pointers are stale */
     size_t fact_count;
 };
 

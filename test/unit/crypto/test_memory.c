@@ -219,7 +219,7 @@ static struct qt_tls_pair configs;
 static void pump(struct sp_tls *from, struct sp_tls *to, int *completed)
 {
     uint64_t said[SP_LEVELS] = {0};
-    struct sp_tls_fact fact;
+    struct sp_tls_event fact;
     for (sc_tls_ops.next(from, &fact); fact.kind != SP_TLS_NONE; sc_tls_ops.next(from, &fact)) {
         if (fact.kind == SP_TLS_CRYPTO)
             said[fact.level] += fact.size;

@@ -84,7 +84,7 @@ static void the_secret_to_read_1rtt_comes_with_complete_and_not_before(void **st
 
     const struct qt_tls_end *ends[] = {&pair.client, &pair.server};
     for (size_t i = 0; i < QT_COUNT(ends); i++) {
-        const struct sp_tls_fact *last = &ends[i]->facts[ends[i]->fact_count - 1];
+        const struct sp_tls_event *last = &ends[i]->facts[ends[i]->fact_count - 1];
         assert_int_equal(last[0].kind, SP_TLS_COMPLETE);
         assert_int_equal(last[-1].kind, SP_TLS_SECRET);
         assert_int_equal(last[-1].level, SP_LEVEL_APP);
@@ -107,7 +107,7 @@ static void the_secret_to_write_comes_first(void **state)
     for (size_t e = 0; e < QT_COUNT(ends); e++) {
         bool can_write[SP_LEVELS] = {[SP_LEVEL_INITIAL] = true};
         for (size_t i = 0; i < ends[e]->fact_count; i++) {
-            const struct sp_tls_fact *fact = &ends[e]->facts[i];
+            const struct sp_tls_event *fact = &ends[e]->facts[i];
             if (fact->kind == SP_TLS_SECRET && fact->is_write)
                 can_write[fact->level] = true;
             else if (fact->kind == SP_TLS_SECRET || fact->kind == SP_TLS_CRYPTO)
@@ -127,7 +127,7 @@ static void a_secret_is_wiped_by_the_next_call(void **state)
     size_t size = (size_t)pair.client.said[SP_LEVEL_INITIAL];
     const uint8_t *hello = ops->bytes(pair.client.tls, SP_LEVEL_INITIAL, 0, size);
     ops->receive(pair.server.tls, SP_LEVEL_INITIAL, hello, size);
-    struct sp_tls_fact fact;
+    struct sp_tls_event fact;
     size_t secret_count = 0;
     for (ops->next(pair.server.tls, &fact); fact.kind != SP_TLS_NONE;) {
         if (fact.kind != SP_TLS_SECRET) {
@@ -285,7 +285,7 @@ static void a_handshake_can_be_given_up_before_its_facts_are_pulled(void **state
     size_t size = (size_t)pair.client.said[SP_LEVEL_INITIAL];
     const uint8_t *hello = ops->bytes(pair.client.tls, SP_LEVEL_INITIAL, 0, size);
     ops->receive(pair.server.tls, SP_LEVEL_INITIAL, hello, size);
-    struct sp_tls_fact fact;
+    struct sp_tls_event fact;
     ops->next(pair.server.tls, &fact);
     ops->next(pair.server.tls, &fact);
     qt_tls_close(&pair);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue of events.  Secrets live in a table beside it, at one place each, so that one
+ * call wipes them all and none is ever copied about. */
+
+#include "crypto/tls_events.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "proto/base/assert.h"
+
+static struct sc_tls_event *append(struct sc_tls_events *events)
+{
+    SB_ASSERT(events->count < SC_TLS_EVENTS_MAX);
+    uint32_t tail = (events->head + events->count) % SC_TLS_EVENTS_MAX;
+    events->count++;
+    return &events->queue[tail];
+}
+
+void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size)
+{
+    SB_ASSERT(size <= UINT32_MAX);
+    if (events->count > 0) {
+        uint32_t last_index = (events->head + events->count - 1) % SC_TLS_EVENTS_MAX;
+        struct sc_tls_event *last = &events->queue[last_index];
+        if (last->kind == SP_TLS_CRYPTO && last->level == level) {
+            last->size += (uint32_t)size;
+            return;
+        }
+    }
+    *append(events) = (struct sc_tls_event){
+        .kind = SP_TLS_CRYPTO,
+        .level = (uint8_t)level,
+        .size = (uint32_t)size,
+    };
+}
+
+void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
+                               struct sb_bytes secret)
+{
+    SB_ASSERT(level < SP_LEVELS);
+    SB_ASSERT(secret.size > 0 && secret.size <= SP_SECRET_SIZE_MAX);
+    SB_ASSERT(events->secret_size == 0 || events->secret_size == secret.size);
+    events->secret_size = (uint8_t)secret.size;
+    memcpy(events->secrets[level][is_write], secret.data, secret.size);
+}
+
+void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write)
+{
+    SB_ASSERT(level < SP_LEVELS && events->secret_size > 0);
+    *append(events) = (struct sc_tls_event){
+        .kind = SP_TLS_SECRET,
+        .level = (uint8_t)level,
+        .is_write = is_write,
+    };
+}
+
+void sc_tls_events_push(struct sc_tls_events *events, enum sp_tls_event_kind kind, uint8_t alert)
+{
+    *append(events) = (struct sc_tls_event){.kind = (uint8_t)kind, .alert = alert};
+}
+
+void sc_tls_events_settle(struct sc_tls_events *events)
+{
+    if (!events->is_secret_lent)
+        return;
+    OPENSSL_cleanse(events->secrets[events->lent_level][events->lent_write], SP_SECRET_SIZE_MAX);
+    events->is_secret_lent = false;
+}
+
+void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
+{
+    SB_ASSERT(!events->is_secret_lent);
+    *ret = (struct sp_tls_event){.kind = SP_TLS_NONE};
+    if (events->count == 0)
+        return;
+    const struct sc_tls_event *fact = &events->queue[events->head];
+    events->head = (events->head + 1) % SC_TLS_EVENTS_MAX;
+    events->count--;
+
+    ret->kind = (enum sp_tls_event_kind)fact->kind;
+    ret->level = (enum sp_level)fact->level;
+    ret->size = fact->size;
+    ret->alert = fact->alert;
+    if (ret->kind == SP_TLS_SECRET) {
+        ret->is_write = fact->is_write;
+        ret->suite = events->suite;
+        ret->secret = (struct sb_bytes){
+            .data = events->secrets[fact->level][fact->is_write],
+            .size = events->secret_size,
+        };
+        events->is_secret_lent = true;
+        events->lent_level = fact->level;
+        events->lent_write = fact->is_write;
+    }
+}
+
+void sc_tls_events_wipe(struct sc_tls_events *events)
+{
+    OPENSSL_cleanse(events, sizeof(*events));
+}

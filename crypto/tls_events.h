@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SC_TLS_EVENTS_H
+#define SC_TLS_EVENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/packet/tls.h"
+
+/* The events of one handshake that wait to be pulled, first in, first out, and the secrets
+ * that they speak of.
+ *
+ * The queue cannot overflow: a handshake raises each secret at most once, and COMPLETE,
+ * PEER_PARAMS and ALERT at most once, and CRYPTO events of one level merge where they follow
+ * each other.  So there are at most 2 * (2 * 4 + 3) + 1 events. */
+enum { SC_TLS_EVENTS_MAX = 24 };
+
+struct sc_tls_event {
+    uint8_t kind; /* enum sp_tls_event_kind */
+    uint8_t level;
+    uint8_t alert;
+    bool is_write;
+    uint32_t size;
+};
+
+struct sc_tls_events {
+    struct sc_tls_event queue[SC_TLS_EVENTS_MAX];
+    uint32_t head;
+    uint32_t count;
+    enum sp_suite suite; /* of all secrets */
+    uint8_t secret_size;
+    bool is_secret_lent; /* the secret said last must be wiped */
+    uint8_t lent_level;
+    uint8_t lent_write;
+    uint8_t secrets[SP_LEVELS][2][SP_SECRET_SIZE_MAX]; /* [level][is_write]; zeros if none */
+};
+
+void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size);
+/* Keeps a secret without saying it; the size must be the same for all. */
+void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
+                               struct sb_bytes secret);
+/* Says a secret that is kept. */
+void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write);
+/* PEER_PARAMS, COMPLETE, ALERT. */
+void sc_tls_events_push(struct sc_tls_events *events, enum sp_tls_event_kind kind, uint8_t alert);
+
+/* Wipes what the last fact lent.  First of all in every call of struct sp_tls_ops. */
+void sc_tls_events_settle(struct sc_tls_events *events);
+
+/* The next fact, or SP_TLS_NONE; `params` of PEER_PARAMS is left empty. */
+void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret);
+
+void sc_tls_events_wipe(struct sc_tls_events *events);
+
+#endif
