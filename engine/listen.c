@@ -53,7 +53,7 @@ int spate_listener_address(const struct spate_listener *listener, struct sockadd
 
 void spate_listener_close(struct spate_listener *listener)
 {
-    listener->is_open = false; /* the port closes with its last connection: se_ports_tend() */
+    listener->is_open = false; /* the port closes with its last connection: se_ports_maintain() */
 }
 
 int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,

@@ -52,7 +52,7 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     if (result != 0)
         return open_failed(port, result, named, step, error);
 
-    su_send_meet(&shard->send, &port->socket);
+    su_send_on_attach(&shard->send, &port->socket);
     su_recv_init(&port->recv, &shard->ring, &shard->bufring, &port->socket, port->index);
     se_addr_from(&port->socket.local, &port->local);
     port->peer = config->peer;
@@ -204,13 +204,13 @@ static void tend(struct se_port *port)
     if (is_listener && !port->listener.is_open && port->conn_count == 0)
         se_port_close(port);
     if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
-        (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_tend() tries again */
-    su_recv_tend(&port->recv);
+        (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_rearm() tries again */
+    su_recv_rearm(&port->recv);
     if (port->state == SE_PORT_CLOSING && !port->recv.is_armed && port->send_count == 0)
         close_finished(port);
 }
 
-void se_ports_tend(struct spate_shard *shard)
+void se_ports_maintain(struct spate_shard *shard)
 {
     /* The others are not even looked at: a port is some cache lines. */
     for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)

@@ -84,7 +84,7 @@ SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_ad
                                    struct se_port **ret, struct spate_error *error);
 
 /* Once a turn, before the wait: arms what must be armed, closes what has nothing in flight. */
-void se_ports_tend(struct spate_shard *shard);
+void se_ports_maintain(struct spate_shard *shard);
 
 /* Begins to close it.  No connection may be left. */
 void se_port_close(struct se_port *port);

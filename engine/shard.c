@@ -239,9 +239,9 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     /* Posts end a wait: so they do if they come before it. */
     bool is_busy = had_posts || is_more || se_events_count(&shard->events) > 0;
 
-    su_send_tend(&shard->send);
-    su_wake_tend(&shard->wake);
-    se_ports_tend(shard);
+    su_send_maintain(&shard->send);
+    su_wake_rearm(&shard->wake);
+    se_ports_maintain(shard);
     shard->error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
     if (SB_UNLIKELY(shard->error != 0))
         return shard->error;

@@ -95,7 +95,7 @@ void su_bufring_reclaim(struct su_bufring *bufring);
 /* The kernel had no slot for what arrived (-ENOBUFS); su_recv_take tells. */
 void su_bufring_starved(struct su_bufring *bufring);
 
-/* Brings what the kernel has to `depth`.  Once a turn, before su_ring_enter; su_recv_tend does
+/* Brings what the kernel has to `depth`.  Once a turn, before su_ring_enter; su_recv_rearm does
  * it. */
 void su_bufring_flush(struct su_bufring *bufring);
 

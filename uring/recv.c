@@ -86,7 +86,7 @@ static void cancel(struct su_recv *recv)
 {
     struct io_uring_sqe *sqe = su_ring_sqe(recv->ring);
     if (sqe == NULL)
-        return; /* su_recv_tend tries again */
+        return; /* su_recv_rearm tries again */
     io_uring_prep_cancel64(sqe, su_op_pack(op_of(recv)), 0);
     sqe->user_data = su_op_pack((struct su_op){.kind = SU_OP_NONE});
     recv->is_cancelled = true;
@@ -99,7 +99,7 @@ void su_recv_stop(struct su_recv *recv)
         cancel(recv);
 }
 
-void su_recv_tend(struct su_recv *recv)
+void su_recv_rearm(struct su_recv *recv)
 {
     su_bufring_flush(recv->bufring);
     if (!recv->is_wanted) {

@@ -20,11 +20,11 @@
  *     su_ring_enter, su_ring_completions
  *     for each of kind SU_OP_RECEIVE: su_recv_take -> 1: a su_received
  *         cut it with su_cutter, sb_buffer_unref(received.buffer) when done
- *     su_recv_tend     once, when the batch is done
+ *     su_recv_rearm     once, when the batch is done
  *
  * The multishot ends whenever a completion lacks F_MORE, whatever else it says.
  * With -ENOBUFS it ended because no slot was at home; nothing is lost by that
- * (the datagrams wait in the socket), and it is armed again by su_recv_tend as
+ * (the datagrams wait in the socket), and it is armed again by su_recv_rearm as
  * soon as one is.  Loss shows in `kernel_dropped_count` only. */
 
 /* One GRO buffer, or a single datagram. */
@@ -74,7 +74,7 @@ struct su_recv {
 void su_recv_init(struct su_recv *recv, struct su_ring *ring, struct su_bufring *bufring,
                   const struct su_socket *socket, uint32_t index);
 
-/* Queues the multishot.  0, or -EAGAIN if the submission queue is full: su_recv_tend tries again.
+/* Queues the multishot.  0, or -EAGAIN if the submission queue is full: su_recv_rearm tries again.
  * Threads, here and below: the owner of the ring. */
 int su_recv_start(struct su_recv *recv);
 
@@ -90,7 +90,7 @@ SB_MUST_USE int su_recv_take(struct su_recv *recv, const struct su_completion *c
 
 /* Once a turn, after the completions: shows the slots that came home to the kernel and, if the
  * multishot ended, arms it again.  Not while no slot is at home. */
-void su_recv_tend(struct su_recv *recv);
+void su_recv_rearm(struct su_recv *recv);
 
 /* Queues the cancellation.  The last completion (-ECANCELED) comes later: is_armed turns false. */
 void su_recv_stop(struct su_recv *recv);

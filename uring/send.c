@@ -22,7 +22,7 @@
  * the result, or before it: both are counted, in either order.
  *
  * In SPLIT, single_next of the datagrams were queued and pending_count of those
- * are in flight; if the submission queue was full, su_send_tend goes on. */
+ * are in flight; if the submission queue was full, su_send_maintain goes on. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ void su_send_begin_zero_copy(struct su_send *send)
     su_zero_copy_begin(&send->zero_copy, send->ring, &send->slab);
 }
 
-void su_send_meet(struct su_send *send, const struct su_socket *socket)
+void su_send_on_attach(struct su_send *send, const struct su_socket *socket)
 {
     su_zero_copy_forget(&send->zero_copy, socket);
 }
@@ -310,7 +310,7 @@ int su_send_commit(struct su_send *send, struct su_send_slot *slot, const struct
     return 0;
 }
 
-void su_send_tend(struct su_send *send)
+void su_send_maintain(struct su_send *send)
 {
     for (uint32_t i = 0; i < send->slot_count && SB_UNLIKELY(send->stalled_count != 0); i++) {
         if (!send->slots[i].is_stalled)

@@ -143,7 +143,7 @@ void su_send_begin_zero_copy(struct su_send *send);
 
 /* `socket` was attached just now: what its predecessor's place in the file table was known for is
  * forgotten. */
-void su_send_meet(struct su_send *send, const struct su_socket *socket);
+void su_send_on_attach(struct su_send *send, const struct su_socket *socket);
 
 /* Nothing may be in flight (su_ring_stop); slots that were taken are given back by this.
  * Accepts all zero. */
@@ -171,7 +171,7 @@ bool su_send_done(struct su_send *send, const struct su_completion *completion,
 
 /* Once a turn, before su_ring_enter: queues what a resend could not, the submission queue having
  * been full.  Costs one comparison if there is nothing. */
-void su_send_tend(struct su_send *send);
+void su_send_maintain(struct su_send *send);
 
 /* Slots that su_send_take can still give. */
 static inline uint32_t su_send_free_count(const struct su_send *send)

@@ -45,7 +45,7 @@ void su_wake_deinit(struct su_wake *wake)
     wake->file = -1;
 }
 
-void su_wake_tend(struct su_wake *wake)
+void su_wake_rearm(struct su_wake *wake)
 {
     if (wake->is_armed)
         return;

@@ -51,7 +51,7 @@ void su_wake_deinit(struct su_wake *wake);
 
 /* Queues the read of the eventfd unless it is armed.  Once a turn, before su_ring_enter.
  * Threads: the owner. */
-void su_wake_tend(struct su_wake *wake);
+void su_wake_rearm(struct su_wake *wake);
 
 /* Handles a completion of kind SU_OP_WAKE or SU_OP_DOORBELL.  Threads: the owner. */
 void su_wake_take(struct su_wake *wake, const struct su_completion *completion);

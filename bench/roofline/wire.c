@@ -215,8 +215,8 @@ bool wire_turn(struct wire *wire, uint64_t timeout_ns, wire_receive receive, voi
     uint32_t count;
 
     watch_control(wire);
-    su_send_tend(&wire->send);
-    su_recv_tend(&wire->recv);
+    su_send_maintain(&wire->send);
+    su_recv_rearm(&wire->recv);
     bool is_quiet = su_ring_queued(&wire->ring) == 0 && !su_ring_needs_enter(&wire->ring);
     if (timeout_ns == 0 && is_quiet)
         return true; /* a spinning turn that need not enter */

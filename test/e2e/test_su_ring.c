@@ -289,7 +289,7 @@ static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
 
             struct su_wake wake;
             assert_int_equal(su_wake_init(&wake, &w->ring, 0), 0);
-            su_wake_tend(&wake);
+            su_wake_rearm(&wake);
             (void)sw_turn(w, 0);
             struct su_train train = {
                 .socket = &w->sockets[0], .destination = local, .size = 3000, .segment_size = 1000};

@@ -295,7 +295,7 @@ static void a_full_submission_queue_delays_and_loses_nothing(void **state)
     assert_int_equal(su_send_commit(&w->send, slot, &p.train), 0);
     sw_until(w, TRAIN_COUNT, 1);
 
-    /* Within a resend the rest waits for su_send_tend.  (The train itself has arrived as well:
+    /* Within a resend the rest waits for su_send_maintain.  (The train itself has arrived as well:
      * the refusal is injected.) */
     pair_inject(&p, &refused, 1);
     sw_commit(w, &p.train, 50);

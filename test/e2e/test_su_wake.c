@@ -46,7 +46,7 @@ static bool take_all(struct sleeper *s)
 static void turn(struct sleeper *s, uint64_t timeout_ns)
 {
     struct su_completion completion;
-    su_wake_tend(&s->wake);
+    su_wake_rearm(&s->wake);
     if (su_ring_enter(&s->ring, timeout_ns) != 0)
         abort();
     while (su_ring_completions(&s->ring, &completion, 1) == 1)

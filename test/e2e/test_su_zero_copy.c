@@ -69,7 +69,7 @@ static void find_the_way(struct pair *p)
         sw_destroy(p->w);
         skip();
     }
-    su_send_meet(&p->w->send, p->train.socket);
+    su_send_on_attach(&p->w->send, p->train.socket);
     p->w->send.counts = (struct su_send_counts){0};
     p->w->log_count = 0;
     p->w->sent_count = 0;
@@ -114,7 +114,7 @@ static void where_the_kernel_copies_anyway_it_ends(void **state)
     sw_commit(w, &other, 0);
     sw_until(w, w->log_count + TRAIN_COUNT, w->sent_count + 1);
     assert_int_equal(w->send.counts.zero_copies, SU_ZERO_COPY_PATIENCE + 1);
-    su_send_meet(&w->send, p.train.socket);
+    su_send_on_attach(&w->send, p.train.socket);
     send_trains(&p, 1);
     assert_int_equal(w->send.counts.zero_copies, SU_ZERO_COPY_PATIENCE + 2);
     sw_destroy(w);

@@ -241,8 +241,8 @@ static inline uint32_t sw_take(struct sw *w)
 static inline uint32_t sw_turn(struct sw *w, uint64_t timeout_ns)
 {
     for (uint32_t i = 0; i < w->socket_count; i++)
-        su_recv_tend(&w->receivers[i]);
-    su_send_tend(&w->send);
+        su_recv_rearm(&w->receivers[i]);
+    su_send_maintain(&w->send);
     int error = su_ring_enter(&w->ring, timeout_ns);
     if (error != 0 && error != -EBUSY)
         fail_msg("su_ring_enter: %s", strerror(-error));
