@@ -39,10 +39,10 @@ enum copy_rule {
 
 static enum copy_rule copy_rule_of(const struct su_bufring *bufring)
 {
-    uint32_t home_count = su_bufring_home_count(bufring);
-    if (home_count < bufring->slot_count / 4)
+    uint32_t free_count = su_bufring_free_count(bufring);
+    if (free_count < bufring->slot_count / 4)
         return COPY_ALL;
-    return home_count < bufring->slot_count / 2 ? COPY_SMALL_BUFFERS : COPY_NONE;
+    return free_count < bufring->slot_count / 2 ? COPY_SMALL_BUFFERS : COPY_NONE;
 }
 
 /* ---- routing ---- */

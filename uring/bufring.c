@@ -136,7 +136,7 @@ void su_bufring_deinit(struct su_bufring *bufring)
     if (bufring->shared != NULL) {
         unregister_group(bufring);
         for (uint32_t i = 0; i < bufring->slot_count; i++)
-            if (bufring->slots[i].is_shown)
+            if (bufring->slots[i].is_provided)
                 su_slab_give(&bufring->slab, i);
     }
     su_slab_deinit(&bufring->slab);
@@ -150,17 +150,17 @@ struct su_bufring_slot *su_bufring_hold(struct su_bufring *bufring,
     if ((completion->flags & IORING_CQE_F_BUFFER) == 0)
         return NULL;
     uint32_t index = completion->flags >> IORING_CQE_BUFFER_SHIFT;
-    if (index >= bufring->slot_count || !bufring->slots[index].is_shown)
+    if (index >= bufring->slot_count || !bufring->slots[index].is_provided)
         return NULL;
 
     struct su_bufring_slot *slot = &bufring->slots[index];
-    SB_ASSERT(slot->buffer.ref_count == 0 && bufring->shown_count > 0);
-    slot->is_shown = false;
-    bufring->shown_count--;
+    SB_ASSERT(slot->buffer.ref_count == 0 && bufring->provided_count > 0);
+    slot->is_provided = false;
+    bufring->provided_count--;
     slot->buffer.ref_count = 1;
     bufring->held_count++;
     bufring->filled_bytes += completion->result > 0 ? (uint32_t)completion->result : 0;
-    SB_ASSERT(bufring->held_count + bufring->shown_count <= bufring->slot_count);
+    SB_ASSERT(bufring->held_count + bufring->provided_count <= bufring->slot_count);
     bufring->held_count_max = SB_MAX(bufring->held_count_max, bufring->held_count);
     SB_UNPOISON(su_bufring_data(bufring, slot), bufring->slab.slot_size);
     return slot;
@@ -193,7 +193,7 @@ void su_bufring_starved(struct su_bufring *bufring)
 /* Looks at what was used since the last flush, and decides how many slots to show now. */
 static void adapt(struct su_bufring *bufring)
 {
-    uint32_t used_count = bufring->flushed_count - bufring->shown_count;
+    uint32_t used_count = bufring->flushed_count - bufring->provided_count;
     bufring->used_count_max = SB_MAX(bufring->used_count_max, used_count);
     uint64_t cache_bytes = (uint64_t)bufring->depth_min * bufring->slot_size;
     if (bufring->filled_bytes > cache_bytes)
@@ -217,7 +217,7 @@ void su_bufring_flush(struct su_bufring *bufring)
     int mask = io_uring_buf_ring_mask(bufring->slot_count);
     int added_count = 0;
     adapt(bufring);
-    while (bufring->shown_count < bufring->depth) {
+    while (bufring->provided_count < bufring->depth) {
         uint32_t index = su_slab_take(&bufring->slab);
         if (index == SU_SLAB_NONE)
             break;
@@ -225,12 +225,12 @@ void su_bufring_flush(struct su_bufring *bufring)
         SB_POISON(data, bufring->slab.slot_size); /* until a completion brings it */
         io_uring_buf_ring_add(bufring->shared, data, bufring->slot_size, (unsigned short)index,
                               mask, added_count++);
-        bufring->slots[index].is_shown = true;
-        bufring->shown_count++;
+        bufring->slots[index].is_provided = true;
+        bufring->provided_count++;
     }
     if (added_count > 0)
         io_uring_buf_ring_advance(bufring->shared, added_count);
-    bufring->flushed_count = bufring->shown_count;
-    SB_ASSERT(bufring->shown_count + bufring->held_count + bufring->slab.free_count ==
+    bufring->flushed_count = bufring->provided_count;
+    SB_ASSERT(bufring->provided_count + bufring->held_count + bufring->slab.free_count ==
               bufring->slot_count);
 }

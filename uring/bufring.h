@@ -18,7 +18,7 @@
  *
  *      spare --flush--> shown --completion--> held, ref_count 1 --refs/unrefs--> 0 --> spare
  *
- *     spare (in the slab) + shown_count + held_count == slot_count
+ *     spare (in the slab) + provided_count + held_count == slot_count
  *     depth_min <= depth <= slot_count
  *
  * su_bufring_flush shows the kernel so many that it has `depth`, those that came home last
@@ -39,7 +39,7 @@ struct su_bufring_slot {
     struct sb_buffer buffer;
     struct su_bufring *bufring;
     uint32_t index;
-    bool is_shown;
+    bool is_provided;
 };
 
 struct su_bufring_config {
@@ -59,10 +59,10 @@ struct su_bufring {
     uint32_t slot_size;
     uint32_t held_count;
     uint32_t held_count_max; /* high-water mark since init */
-    uint32_t shown_count;
+    uint32_t provided_count;
     uint32_t depth; /* of slots that the kernel is to have */
     uint32_t depth_min;
-    uint32_t flushed_count;  /* shown_count after the last flush */
+    uint32_t flushed_count;  /* provided_count after the last flush */
     uint32_t used_count_max; /* .. from there to the next one, of this period */
     uint32_t flush_count;    /* of this period */
     uint64_t filled_bytes;   /* what completions brought since the last flush */
@@ -101,7 +101,7 @@ void su_bufring_flush(struct su_bufring *bufring);
 
 /* Slots that are not held: if this is not 0, the kernel has one after a flush.  A completion that
  * was not taken yet counts as at home. */
-static inline uint32_t su_bufring_home_count(const struct su_bufring *bufring)
+static inline uint32_t su_bufring_free_count(const struct su_bufring *bufring)
 {
     return bufring->slot_count - bufring->held_count;
 }

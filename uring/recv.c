@@ -105,7 +105,7 @@ void su_recv_rearm(struct su_recv *recv)
     if (!recv->is_wanted) {
         if (recv->is_armed && !recv->is_cancelled)
             cancel(recv);
-    } else if (!recv->is_armed && su_bufring_home_count(recv->bufring) != 0) {
+    } else if (!recv->is_armed && su_bufring_free_count(recv->bufring) != 0) {
         (void)arm(recv); /* or in the next turn */
     }
 }

@@ -45,7 +45,7 @@ static void the_slot_that_came_home_last_is_shown_next(void **state)
     for (uint32_t i = 0; i < 3; i++)
         send_singles(w, client, server, 1, 500);
     uint32_t last = slot_of(w->held[1])->index;
-    if (w->bufring.shown_count == 0) /* mmsg was so quick that no turn has followed */
+    if (w->bufring.provided_count == 0) /* mmsg was so quick that no turn has followed */
         su_bufring_flush(&w->bufring);
     /* A fourth slot lies with the kernel already; behind it comes the one that is freed last. */
     sb_buffer_unref(w->held[0]);
@@ -69,10 +69,10 @@ static void held_slots_are_replaced_by_spare_ones(void **state)
         send_singles(w, client, server, 1, 500);
     su_bufring_flush(&w->bufring);
     assert_int_equal(w->bufring.held_count, 12);
-    assert_int_equal(w->bufring.shown_count, 4);
+    assert_int_equal(w->bufring.provided_count, 4);
     send_singles(w, client, server, 2, 500);
     su_bufring_flush(&w->bufring);
-    assert_int_equal(w->bufring.shown_count, 2); /* all the rest */
+    assert_int_equal(w->bufring.provided_count, 2); /* all the rest */
     assert_int_equal(w->receivers[server].counts.no_buffers, 0);
     sw_destroy(w);
 }
@@ -91,7 +91,7 @@ static void many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it(void **
     for (uint32_t i = 0; i < 10 * 16384; i++)
         su_bufring_flush(&w->bufring);
     assert_int_equal(w->bufring.depth, 2);
-    while (w->bufring.shown_count > 2) /* those that the kernel had leave one by one */
+    while (w->bufring.provided_count > 2) /* those that the kernel had leave one by one */
         send_singles(w, client, server, 1, 500);
     for (uint32_t i = 0; i < 2 * 16384; i++)
         su_bufring_flush(&w->bufring);
@@ -144,16 +144,16 @@ static void a_slot_that_the_kernel_does_not_have_cannot_come_from_it(void **stat
     (void)state;
     struct sw *w = sw_create((struct sw_config){.slot_count = 8, .depth = 2});
     struct su_completion completion = {.result = 300};
-    uint32_t shown_count = 0;
+    uint32_t provided_count = 0;
     for (uint32_t i = 0; i < 10; i++) {
         completion.flags = IORING_CQE_F_BUFFER | i << IORING_CQE_BUFFER_SHIFT;
         struct su_bufring_slot *slot = su_bufring_hold(&w->bufring, &completion);
-        shown_count += slot != NULL;
+        provided_count += slot != NULL;
         assert_null(su_bufring_hold(&w->bufring, &completion)); /* nor twice */
         if (slot != NULL)
             sb_buffer_unref(&slot->buffer);
     }
-    assert_int_equal(shown_count, 2);
+    assert_int_equal(provided_count, 2);
     sw_destroy(w);
 }
 

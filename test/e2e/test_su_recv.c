@@ -54,7 +54,7 @@ static void it_is_not_armed_again_before_a_buffer_is_back(void **state)
     const struct su_recv *recv = &w->receivers[server];
     assert_int_equal(w->log_count, 4);
     assert_int_equal(w->held_count, 4);
-    assert_int_equal(su_bufring_home_count(&w->bufring), 0);
+    assert_int_equal(su_bufring_free_count(&w->bufring), 0);
     assert_true(recv->is_starved);
     assert_false(recv->is_armed);
     assert_int_equal(recv->counts.arms, 1);
@@ -252,7 +252,7 @@ static void a_completion_of_an_earlier_life_gives_its_slot_back(void **state)
     assert_int_equal(su_recv_take(recv, &late, &received), 0);
     assert_int_equal(recv->counts.stale, 1);
     assert_int_equal(w->bufring.held_count, 0);
-    assert_int_equal(w->bufring.shown_count, 3); /* it is on its way home */
+    assert_int_equal(w->bufring.provided_count, 3); /* it is on its way home */
     assert_true(recv->is_armed);
 
     late.flags = 0; /* nor does its end end the present one */
