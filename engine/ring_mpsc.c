@@ -18,7 +18,7 @@ void se_mpsc_init(struct se_mpsc *q, struct se_mpsc_cell *cells, uint32_t cell_c
     q->head = 0;
     atomic_init(&q->tail, 0);
     for (uint32_t i = 0; i < cell_count; i++)
-        atomic_init(&cells[i].turn, i);
+        atomic_init(&cells[i].sequence, i);
 }
 
 bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
@@ -30,13 +30,13 @@ bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
         cell = &q->cells[number & q->mask];
         /* P1 acquire, pairs with C2: the consumer has copied the post out before the cell is
          * seen as free. */
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (turn == number) {
+        uint64_t sequence = atomic_load_explicit(&cell->sequence, memory_order_acquire);
+        if (sequence == number) {
             /* Relaxed: the number only says who fills the cell; P2 publishes it. */
             if (atomic_compare_exchange_weak_explicit(&q->tail, &number, number + 1,
                                                       memory_order_relaxed, memory_order_relaxed))
                 break;
-        } else if (turn < number) {
+        } else if (sequence < number) {
             return false; /* the cell still holds the post from one lap ago */
         } else {
             number = atomic_load_explicit(&q->tail, memory_order_relaxed);
@@ -44,20 +44,20 @@ bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
     }
 
     cell->post = *post;
-    /* P2 release, pairs with C1: the post is in the cell before its turn says so. */
-    atomic_store_explicit(&cell->turn, number + 1, memory_order_release);
+    /* P2 release, pairs with C1: the post is in the cell before its sequence says so. */
+    atomic_store_explicit(&cell->sequence, number + 1, memory_order_release);
     return true;
 }
 
 bool se_mpsc_pop(struct se_mpsc *q, struct se_post *ret)
 {
     struct se_mpsc_cell *cell = &q->cells[q->head & q->mask];
-    uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire); /* C1 */
-    if (turn != q->head + 1)
+    uint64_t sequence = atomic_load_explicit(&cell->sequence, memory_order_acquire); /* C1 */
+    if (sequence != q->head + 1)
         return false;
 
     *ret = cell->post;
-    atomic_store_explicit(&cell->turn, q->head + q->mask + 1, memory_order_release); /* C2 */
+    atomic_store_explicit(&cell->sequence, q->head + q->mask + 1, memory_order_release); /* C2 */
     q->head++;
     return true;
 }
@@ -65,5 +65,5 @@ bool se_mpsc_pop(struct se_mpsc *q, struct se_post *ret)
 bool se_mpsc_has(const struct se_mpsc *q)
 {
     const struct se_mpsc_cell *cell = &q->cells[q->head & q->mask];
-    return atomic_load_explicit(&cell->turn, memory_order_acquire) == q->head + 1;
+    return atomic_load_explicit(&cell->sequence, memory_order_acquire) == q->head + 1;
 }

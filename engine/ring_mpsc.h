@@ -17,14 +17,14 @@ struct se_post {
     void *argument;
 };
 
-/* `turn` says whose a cell is.  With n = the count of posts since the start, and the cell
+/* `sequence` says whose a cell is.  With n = the count of posts since the start, and the cell
  * n & mask:
  *
- *     turn == n             free for the producer that gets number n
- *     turn == n + 1         full, with post number n
- *     turn == n + capacity  taken by the consumer; free for number n + capacity */
+ *     sequence == n             free for the producer that gets number n
+ *     sequence == n + 1         full, with post number n
+ *     sequence == n + capacity  taken by the consumer; free for number n + capacity */
 struct se_mpsc_cell {
-    _Atomic uint64_t turn;
+    _Atomic uint64_t sequence;
     struct se_post post;
 };
 
