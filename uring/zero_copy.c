@@ -14,20 +14,20 @@ void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, st
         .iov_base = slab->base,
         .iov_len = slab->slot_size * slab->slot_count,
     };
-    *zero_copy = (struct su_zero_copy){.way = SU_ZERO_COPY_PINNED};
+    *zero_copy = (struct su_zero_copy){.mode = SU_ZERO_COPY_PINNED};
     if (io_uring_register_buffers(&ring->uring, &all, 1) != 0)
         return;
     slab->is_registered = true;
-    zero_copy->way = SU_ZERO_COPY_FIXED;
+    zero_copy->mode = SU_ZERO_COPY_FIXED;
 }
 
 void su_zero_copy_prepare(const struct su_zero_copy *zero_copy, struct io_uring_sqe *sqe,
                           const struct su_socket *socket, const struct msghdr *message)
 {
-    SB_ASSERT(zero_copy->way != SU_ZERO_COPY_OFF);
+    SB_ASSERT(zero_copy->mode != SU_ZERO_COPY_OFF);
     io_uring_prep_sendmsg_zc(sqe, socket->file, message, 0);
     sqe->ioprio |= IORING_SEND_ZC_REPORT_USAGE;
-    if (zero_copy->way == SU_ZERO_COPY_FIXED) {
+    if (zero_copy->mode == SU_ZERO_COPY_FIXED) {
         sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
         sqe->buf_index = 0;
     }
@@ -48,8 +48,8 @@ bool su_zero_copy_on_result(struct su_zero_copy *zero_copy, const struct su_sock
     case EOPNOTSUPP:
         if (zero_copy->is_proven) /* then it is about something else: segmentation */
             return false;
-        if (zero_copy->way > SU_ZERO_COPY_OFF)
-            zero_copy->way--;
+        if (zero_copy->mode > SU_ZERO_COPY_OFF)
+            zero_copy->mode--;
         return true;
     case ENOMEM:
     case ENOBUFS: /* memory could not be pinned: as good as a copy */

@@ -30,14 +30,14 @@
 #define SU_ZERO_COPY_SIZE_MIN 8192 /* below, a copy is cheaper than a notification */
 #define SU_ZERO_COPY_PATIENCE 8
 
-enum su_zero_copy_way {
+enum su_zero_copy_mode {
     SU_ZERO_COPY_OFF,
     SU_ZERO_COPY_PINNED,
     SU_ZERO_COPY_FIXED,
 };
 
 struct su_zero_copy {
-    enum su_zero_copy_way way;
+    enum su_zero_copy_mode mode;
     bool is_proven;                             /* a send of this way was accepted */
     uint8_t copied_run[SU_RING_FILE_COUNT_MAX]; /* a file: copies in a row; PATIENCE: off */
 };
@@ -51,7 +51,7 @@ void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, st
 static inline bool su_zero_copy_wants(const struct su_zero_copy *zero_copy,
                                       const struct su_socket *socket, uint32_t size)
 {
-    return SB_UNLIKELY(zero_copy->way != SU_ZERO_COPY_OFF) && size >= SU_ZERO_COPY_SIZE_MIN &&
+    return SB_UNLIKELY(zero_copy->mode != SU_ZERO_COPY_OFF) && size >= SU_ZERO_COPY_SIZE_MIN &&
            zero_copy->copied_run[socket->file] < SU_ZERO_COPY_PATIENCE;
 }
 

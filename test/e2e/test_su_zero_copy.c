@@ -62,10 +62,10 @@ static void send_trains(struct pair *p, uint32_t count)
 static void find_the_way(struct pair *p)
 {
     struct su_zero_copy *zero_copy = &p->w->send.zero_copy;
-    assert_int_equal(zero_copy->way, SU_ZERO_COPY_FIXED);
-    while (!zero_copy->is_proven && zero_copy->way != SU_ZERO_COPY_OFF)
+    assert_int_equal(zero_copy->mode, SU_ZERO_COPY_FIXED);
+    while (!zero_copy->is_proven && zero_copy->mode != SU_ZERO_COPY_OFF)
         send_trains(p, 1);
-    if (zero_copy->way == SU_ZERO_COPY_OFF) {
+    if (zero_copy->mode == SU_ZERO_COPY_OFF) {
         sw_destroy(p->w);
         skip();
     }
@@ -221,7 +221,7 @@ static void ways_that_are_refused_are_left_one_by_one(void **state)
         struct notices notices = {0};
         struct pair p = pair_create(&notices);
         struct sw *w = p.w;
-        w->send.zero_copy.way = SU_ZERO_COPY_FIXED;
+        w->send.zero_copy.mode = SU_ZERO_COPY_FIXED;
         w->send.zero_copy.is_proven = false;
         for (uint32_t way = 0; way < 2; way++) {
             notices.error = errors[i];
@@ -235,7 +235,7 @@ static void ways_that_are_refused_are_left_one_by_one(void **state)
             assert_int_equal(w->send.counts.zero_copies_refused, way + 1);
             assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
         }
-        assert_int_equal(w->send.zero_copy.way, SU_ZERO_COPY_OFF);
+        assert_int_equal(w->send.zero_copy.mode, SU_ZERO_COPY_OFF);
         uint64_t notified = w->send.counts.zero_copies;
         send_trains(&p, 1);
         assert_int_equal(w->send.counts.zero_copies, notified);
@@ -254,7 +254,7 @@ static void a_way_that_has_worked_leaves_einval_to_segmentation(void **state)
     sw_until(p.w, 3 * TRAIN_COUNT, 2);
     sw_check_train(p.w, 2 * TRAIN_COUNT, &p.train, 50);
     assert_true(p.w->last_sent.is_gso_refused);
-    assert_true(p.w->send.zero_copy.way != SU_ZERO_COPY_OFF);
+    assert_true(p.w->send.zero_copy.mode != SU_ZERO_COPY_OFF);
     assert_int_equal(su_send_free_count(&p.w->send), p.w->send.slot_count);
     sw_destroy(p.w);
 }
