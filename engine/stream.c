@@ -14,10 +14,10 @@ static bool is_error_code(uint64_t error)
     return error <= SB_VARINT_MAX;
 }
 
-/* What a verb's answer is to the application.  SP_AGAIN is a lack of memory. */
-static int answer_of(struct spate_conn *conn, enum sp_answer answer)
+/* What a verb's result is to the application.  SP_AGAIN is a lack of memory. */
+static int errno_of(struct spate_conn *conn, enum sp_result result)
 {
-    switch (answer) {
+    switch (result) {
     case SP_DONE:
         se_conn_touch(conn);
         return 0;
@@ -54,7 +54,7 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
     if (size > SPATE_SEND_SIZE_MAX || (size == 0 && !fin) || (size > 0 && data == NULL))
         return -EINVAL;
     const struct sp_write write = {.data = data, .size = size, .tag = tag, .fin = fin};
-    return answer_of(conn, sp_conn_write(conn->proto, stream_id, &write));
+    return errno_of(conn, sp_conn_write(conn->proto, stream_id, &write));
 }
 
 int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void *buffer,
@@ -62,24 +62,24 @@ int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void 
 {
     const struct sp_lend lend = {.data = buffer, .size = size, .tag = tag};
     uint64_t offset;
-    enum sp_answer answer = sp_conn_receive_into(conn->proto, stream_id, &lend, &offset);
-    if (answer == SP_DONE && ret_offset != NULL)
+    enum sp_result result = sp_conn_receive_into(conn->proto, stream_id, &lend, &offset);
+    if (result == SP_DONE && ret_offset != NULL)
         *ret_offset = offset;
-    return answer_of(conn, answer);
+    return errno_of(conn, result);
 }
 
 int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
 {
     if (!is_error_code(error))
         return -EINVAL;
-    return answer_of(conn, sp_conn_reset(conn->proto, stream_id, error));
+    return errno_of(conn, sp_conn_reset(conn->proto, stream_id, error));
 }
 
 int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
 {
     if (!is_error_code(error))
         return -EINVAL;
-    return answer_of(conn, sp_conn_stop(conn->proto, stream_id, error));
+    return errno_of(conn, sp_conn_stop(conn->proto, stream_id, error));
 }
 
 int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *user)

@@ -157,7 +157,7 @@ SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
 SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret);
 
 /* What a stream verb answers. */
-enum sp_answer {
+enum sp_result {
     SP_DONE,
     SP_AGAIN,   /* not now: the peer's stream limit (open), or memory (write) */
     SP_GONE,    /* no such stream, or that part of it is closed */
@@ -167,7 +167,7 @@ enum sp_answer {
 
 /* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration;
  * SP_EVENT_STREAMS_AVAILABLE will tell. */
-SB_MUST_USE enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
+SB_MUST_USE enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
 
 struct sp_write {
     const void *data; /* lent until SP_EVENT_STREAM_SENT brings `tag` back */
@@ -177,14 +177,14 @@ struct sp_write {
 };
 
 /* Queues bytes.  They stay the caller's unless SP_DONE. */
-SB_MUST_USE enum sp_answer sp_conn_write(struct sp_conn *conn, uint64_t id,
+SB_MUST_USE enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id,
                                          const struct sp_write *write);
 
 /* Abandons the sending part.  [RFC9000 19.4]  Lent bytes come back. */
-SB_MUST_USE enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
+SB_MUST_USE enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
 
 /* Asks the peer to stop; what still arrives is discarded.  [RFC9000 19.5] */
-SB_MUST_USE enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);
+SB_MUST_USE enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);
 
 /* The application is done with `size` received bytes of stream `id`: gives the
  * peer that much credit again.  The stream may be closed already.  Giving back more than was
@@ -204,10 +204,10 @@ struct sp_lend {
  * be forged may have been there.  From the first time on the stream has no SP_EVENT_STREAM_DATA any
  * more: without memory lent its bytes wait.  `*ret_offset`: of the first of them in the stream.
  * SP_AGAIN: too many buffers, or no memory. */
-SB_MUST_USE enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
+SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
                                                 const struct sp_lend *lend, uint64_t *ret_offset);
 
-SB_MUST_USE enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
+SB_MUST_USE enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
 
 /* Starts to close with an application's error.  [RFC9000 10.2]  Repeats are ignored.
  * `error` is below 2^62.  `reason` is copied, cut at SP_REASON_SIZE_MAX. */

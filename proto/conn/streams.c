@@ -318,7 +318,7 @@ void sp_conn_streams_on_params(struct sp_conn *conn)
 
 /* ---- The application's verbs ---- */
 
-enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
+enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
 {
     if (conn->state != SP_CONN_OPEN)
         return SP_CLOSED;
@@ -348,8 +348,8 @@ enum sp_answer sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     return SP_DONE;
 }
 
-/* The stream of a verb, or the answer why there is none. */
-static enum sp_answer find_for_verb(struct sp_conn *conn, uint64_t id, struct sp_stream **ret)
+/* The stream of a verb, or the result why there is none. */
+static enum sp_result find_for_operation(struct sp_conn *conn, uint64_t id, struct sp_stream **ret)
 {
     if (conn->state != SP_CONN_OPEN)
         return SP_CLOSED;
@@ -357,12 +357,12 @@ static enum sp_answer find_for_verb(struct sp_conn *conn, uint64_t id, struct sp
     return *ret != NULL ? SP_DONE : SP_GONE;
 }
 
-enum sp_answer sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_write *write)
+enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_write *write)
 {
     struct sp_stream *stream;
-    enum sp_answer answer = find_for_verb(conn, id, &stream);
-    if (answer != SP_DONE)
-        return answer;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
     if (stream->send.state == SP_SEND_NONE || (write->size == 0 && !write->fin) ||
         write->size > SB_VARINT_MAX - stream->send.queued_end)
         return SP_INVALID;
@@ -375,12 +375,12 @@ enum sp_answer sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_
     return SP_DONE;
 }
 
-enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
+enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;
-    enum sp_answer answer = find_for_verb(conn, id, &stream);
-    if (answer != SP_DONE)
-        return answer;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
     if (stream->send.state == SP_SEND_NONE || error > SB_VARINT_MAX)
         return SP_INVALID;
     if (stream->send.state >= SP_SEND_DATA_DONE)
@@ -392,12 +392,12 @@ enum sp_answer sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
     return SP_DONE;
 }
 
-enum sp_answer sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
+enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;
-    enum sp_answer answer = find_for_verb(conn, id, &stream);
-    if (answer != SP_DONE)
-        return answer;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
     if (stream->recv.state == SP_RECV_NONE || error > SB_VARINT_MAX)
         return SP_INVALID;
     if (stream->recv.is_stopped || stream->recv.state == SP_RECV_DONE ||
@@ -426,13 +426,13 @@ void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size)
         sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
 }
 
-enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const struct sp_lend *lend,
+enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const struct sp_lend *lend,
                                     uint64_t *ret_offset)
 {
     struct sp_stream *stream;
-    enum sp_answer answer = find_for_verb(conn, id, &stream);
-    if (answer != SP_DONE)
-        return answer;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
     struct sp_stream_recv *recv = &stream->recv;
     if (recv->state == SP_RECV_NONE || lend->data == NULL || lend->size == 0 ||
         lend->size > SB_VARINT_MAX)
@@ -445,7 +445,7 @@ enum sp_answer sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const str
     return SP_DONE;
 }
 
-enum sp_answer sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)
+enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)
 {
     /* Also behind the end: events of the stream may still be told. */
     struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);

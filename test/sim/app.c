@@ -106,18 +106,18 @@ static void open_streams(struct qs_app *app, bool is_uni)
     uint32_t count = is_uni ? app->own->uni_count : app->own->bidi_count;
     while (app->opened[is_uni] < count && !app->must_wait[is_uni] && !app->trace->has_failed) {
         uint64_t id;
-        enum sp_answer answer = sp_conn_open(app->conn, is_uni, &id);
-        if (answer == SP_CLOSED)
+        enum sp_result result = sp_conn_open(app->conn, is_uni, &id);
+        if (result == SP_CLOSED)
             return;
-        if (answer == SP_AGAIN) {
+        if (result == SP_AGAIN) {
             app->must_wait[is_uni] = true;
             return;
         }
         uint64_t want = (uint64_t)app->opened[is_uni] * 4 + (is_uni ? SP_STREAM_IS_UNI : 0) +
                         (app->role == SP_SERVER ? SP_STREAM_BY_SERVER : 0);
-        if (answer != SP_DONE || id != want) {
+        if (result != SP_DONE || id != want) {
             qs_fail(app->trace, "%s: opening stream %" PRIu64 " gives %d, %" PRIu64, app->who, want,
-                    (int)answer, id);
+                    (int)result, id);
             return;
         }
         app->opened[is_uni]++;

@@ -69,11 +69,11 @@ static bool lend_one(struct qs_app *app, struct qs_stream *stream)
     uint64_t size = 1 + qs_random_below(&app->random, app->own->lend_bytes_max);
     struct qs_target *target = target_create(stream, size);
     struct sp_lend lend = {.data = target->data, .size = size, .tag = tag_of(target)};
-    enum sp_answer answer = sp_conn_receive_into(app->conn, stream->id, &lend, &target->offset);
-    if (answer != SP_DONE) {
-        if (answer == SP_INVALID || (answer == SP_AGAIN && !app->plan->may_lack_memory))
+    enum sp_result result = sp_conn_receive_into(app->conn, stream->id, &lend, &target->offset);
+    if (result != SP_DONE) {
+        if (result == SP_INVALID || (result == SP_AGAIN && !app->plan->may_lack_memory))
             qs_fail(app->trace, "%s: lending memory to stream %" PRIu64 " gives %d", app->who,
-                    stream->id, (int)answer);
+                    stream->id, (int)result);
         free(target);
         return false;
     }

@@ -102,12 +102,12 @@ void qs_app_maybe_stop(struct qs_app *app, struct qs_stream *stream)
     if (!stream->will_stop || stream->stop_asked || stream->fin_seen ||
         stream->recv_offset < stream->stop_at)
         return;
-    enum sp_answer answer = sp_conn_stop(app->conn, stream->id, QS_ERROR_STOP + stream->id);
-    if (answer == SP_DONE)
+    enum sp_result result = sp_conn_stop(app->conn, stream->id, QS_ERROR_STOP + stream->id);
+    if (result == SP_DONE)
         stream->stop_asked = true;
-    else if (answer != SP_CLOSED && answer != SP_GONE)
+    else if (result != SP_CLOSED && result != SP_GONE)
         qs_fail(app->trace, "%s: stopping stream %" PRIu64 " gives %d", app->who, stream->id,
-                (int)answer);
+                (int)result);
 }
 
 void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t offset,
@@ -159,7 +159,7 @@ void qs_app_on_reset(struct qs_app *app, struct qs_stream *stream, uint64_t erro
 {
     if (!stream->has_recv || stream->fin_seen || stream->reset_seen)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is reset after its end", app->who, stream->id);
-    /* An answer to our STOP_SENDING may carry its code.  [RFC9000 3.5] */
+    /* An result to our STOP_SENDING may carry its code.  [RFC9000 3.5] */
     bool is_answer = stream->stop_asked && error == QS_ERROR_STOP + stream->id;
     if (error != QS_ERROR_RESET + stream->id && !is_answer)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is reset with %#" PRIx64, app->who, stream->id,

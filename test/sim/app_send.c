@@ -74,12 +74,12 @@ void qs_app_forget_lent(struct qs_app *app)
 
 static void abandon(struct qs_app *app, struct qs_stream *stream)
 {
-    enum sp_answer answer = sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
-    if (answer == SP_CLOSED)
+    enum sp_result result = sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
+    if (result == SP_CLOSED)
         return;
-    if (answer != SP_DONE && !(answer == SP_GONE && stream->was_stopped))
+    if (result != SP_DONE && !(result == SP_GONE && stream->was_stopped))
         qs_fail(app->trace, "%s: reset of stream %" PRIu64 " gives %d", app->who, stream->id,
-                (int)answer);
+                (int)result);
     stream->was_reset = true;
 }
 
@@ -131,8 +131,8 @@ static bool write_some(struct qs_app *app, struct qs_stream *stream)
         .tag = tag_of(app, app->lent_made),
         .fin = fin,
     };
-    enum sp_answer answer = sp_conn_write(app->conn, stream->id, &write);
-    if (answer == SP_DONE) {
+    enum sp_result result = sp_conn_write(app->conn, stream->id, &write);
+    if (result == SP_DONE) {
         app->lent_made++;
         app->lent_out++;
         stream->lent_count++;
@@ -141,12 +141,12 @@ static bool write_some(struct qs_app *app, struct qs_stream *stream)
         return !fin;
     }
     take_back(lent);
-    if (answer == SP_AGAIN)
+    if (result == SP_AGAIN)
         qs_clock_at(app->clock, app->clock->now_ns + RETRY_MS * SB_MS, write_again, app, stream);
-    else if (answer == SP_GONE && !stream->was_stopped)
+    else if (result == SP_GONE && !stream->was_stopped)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is gone before it was stopped", app->who,
                 stream->id);
-    else if (answer == SP_INVALID)
+    else if (result == SP_INVALID)
         qs_fail(app->trace, "%s: a write to stream %" PRIu64 " is invalid", app->who, stream->id);
     return false;
 }

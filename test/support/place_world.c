@@ -91,15 +91,15 @@ void place_end(struct place_world *world)
     pair_deinit(&world->pair);
 }
 
-enum sp_answer place_lend(struct place_world *world, uint64_t size)
+enum sp_result place_lend(struct place_world *world, uint64_t size)
 {
     uint64_t at = SB_MAX(world->lent_end, world->delivered_end);
     struct sp_lend args = {
         .data = world->memory + at, .size = size, .tag = 100 + world->lent_count};
     uint64_t offset;
-    enum sp_answer answer = sp_conn_receive_into(place_server(world), PLACE_ID, &args, &offset);
-    if (answer != SP_DONE)
-        return answer;
+    enum sp_result result = sp_conn_receive_into(place_server(world), PLACE_ID, &args, &offset);
+    if (result != SP_DONE)
+        return result;
     assert_int_equal(offset, at);
     world->lent_end = at + size;
     world->lent_count++;

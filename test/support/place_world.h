@@ -47,7 +47,7 @@ void place_pull(struct place_world *world);
 void place_check(const struct place_world *world);
 
 /* Lends the next `size` bytes of memory. */
-enum sp_answer place_lend(struct place_world *world, uint64_t size);
+enum sp_result place_lend(struct place_world *world, uint64_t size);
 
 /* Makes one packet with one STREAM frame; `how`: bits of the enum above. */
 void place_make(struct place_world *world, uint64_t offset, uint64_t size, int how,
