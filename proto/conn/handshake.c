@@ -284,7 +284,7 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
     if (!sp_conn_make_initial_keys(conn, &header->scid))
         conn->is_out_of_memory = true;
     /* The server has kept nothing of what was sent. */
-    sp_conn_repeat_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
+    sp_conn_retransmit_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
 }
 
 /* [RFC9000 6.2] */

@@ -193,7 +193,7 @@ void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
     sp_conn_free_frames(conn, outcome->lost);
 }
 
-void sp_conn_repeat_all(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frames)
+void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frames)
 {
     for (const struct sp_sent_frame *f = frames; f != NULL; f = f->next)
         frame_lost(conn, space, f);
@@ -202,7 +202,7 @@ void sp_conn_repeat_all(struct sp_conn *conn, enum sp_space space, struct sp_sen
 
 /* [RFC9002 6.2.4] A probe should carry what has waited longest.  The packets stay in
  * flight: an acknowledgment of them counts still. */
-void sp_conn_repeat_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
+void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
 {
     struct sp_sent *sent = &conn->loss.spaces[space].sent;
     uint64_t pn = 0;

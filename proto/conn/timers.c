@@ -49,7 +49,7 @@ static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
     conn->spaces[space].probe_count = PROBES_A_PTO;
-    sp_conn_repeat_oldest(conn, space, PROBES_A_PTO);
+    sp_conn_retransmit_oldest(conn, space, PROBES_A_PTO);
     if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
         conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
         sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);

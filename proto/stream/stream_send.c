@@ -92,8 +92,8 @@ bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint6
     uint64_t offset, size;
     if (sp_delivery_next_lost(&send->delivery, &offset, &size)) {
         /* Lost bytes go out in rising order: most of the way has been gone before. */
-        bool is_near = send->repeat != NULL && send->repeat->offset <= offset;
-        struct sp_chunk *chunk = is_near ? send->repeat : send->first;
+        bool is_near = send->retransmit != NULL && send->retransmit->offset <= offset;
+        struct sp_chunk *chunk = is_near ? send->retransmit : send->first;
         while (end_of(chunk) <= offset)
             chunk = chunk->next;
         fill_piece(send, chunk, offset, SB_MIN(size, room), ret);
@@ -123,7 +123,7 @@ bool sp_stream_send_on_sent(struct sp_stream_send *send, const struct sp_send_pi
         send->cursor = NULL;
 
     if (piece->fresh < piece->size)
-        send->repeat = piece->chunk;
+        send->retransmit = piece->chunk;
     if (piece->fin)
         send->fin_is_out = true;
     send->state = sp_send_next(send->state, piece->fin ? SP_SEND_ON_FIN : SP_SEND_ON_DATA);
@@ -149,8 +149,8 @@ static bool is_finished(const struct sp_stream_send *send, const struct sp_chunk
 static struct sp_chunk *pop_first(struct sp_stream_send *send)
 {
     struct sp_chunk *chunk = send->first;
-    if (send->repeat == chunk)
-        send->repeat = NULL;
+    if (send->retransmit == chunk)
+        send->retransmit = NULL;
     send->first = chunk->next;
     if (send->first == NULL)
         send->last = NULL;

@@ -33,7 +33,8 @@ struct sp_stream_send {
     struct sp_chunk *first; /* lent, the oldest first */
     struct sp_chunk *last;
     struct sp_chunk *cursor; /* the one that holds delivery.sent_end; NULL: all sent */
-    struct sp_chunk *repeat; /* of the last lost bytes that went out again; NULL: none is left */
+    struct sp_chunk
+        *retransmit; /* of the last lost bytes that went out again; NULL: none is left */
     struct sp_chunk *done_first; /* to be given back */
     struct sp_chunk *done_last;
     uint64_t queued_end;
