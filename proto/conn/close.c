@@ -78,7 +78,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     /* [RFC9000 10.2] */
     conn->end_at_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
     end_streams(conn);
-    sp_conn_drop_early(conn);
+    sp_conn_drop_undecryptable(conn);
     if (state == SP_CONN_DRAINED)
         conn->drained_pending = true;
 }

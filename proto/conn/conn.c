@@ -178,7 +178,7 @@ void sp_conn_destroy(struct sp_conn *conn)
         conn->protect.ops->destroy(s->write);
         sp_crypto_stream_deinit(&s->crypto);
     }
-    sp_conn_drop_early(conn);
+    sp_conn_drop_undecryptable(conn);
     sp_conn_streams_deinit(conn);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
     sp_keyphase_deinit(&conn->keys);

@@ -50,7 +50,7 @@ struct sp_conn_space {
 };
 
 /* A packet that came before its keys.  [RFC9001 5.7] */
-struct sp_early_packet {
+struct sp_undecryptable {
     struct sp_datagram datagram; /* of this one packet; holds a reference */
     enum sp_space space;
 };
@@ -110,8 +110,8 @@ struct sp_conn {
     struct sp_conn_path path;
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
-    struct sp_early_packet early[SP_EARLY_PACKETS_MAX];
-    uint32_t early_count;
+    struct sp_undecryptable undecryptable[SP_UNDECRYPTABLE_MAX];
+    uint32_t undecryptable_count;
     struct sp_piece_store pieces;
 
     /* Streams. */
@@ -200,8 +200,8 @@ struct sp_packet {
 enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
 
 /* conn/receive.c */
-void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns);
-void sp_conn_drop_early(struct sp_conn *conn);
+void sp_conn_receive_undecryptable(struct sp_conn *conn, uint64_t now_ns);
+void sp_conn_drop_undecryptable(struct sp_conn *conn);
 
 /* conn/place.c: chooses, among packets that are about to be opened with `key`, those that go into
  * lent memory.  They get a `body`, and their frame at the same index. */

@@ -33,25 +33,25 @@ static void drop_packet(struct sp_conn *conn)
 
 /* ---- Early packets ---- */
 
-static void keep_early(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
-                       size_t size, enum sp_space space)
+static void keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
+                               uint8_t *data, size_t size, enum sp_space space)
 {
-    if (conn->early_count == SP_EARLY_PACKETS_MAX) {
+    if (conn->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
         drop_packet(conn);
         return;
     }
-    struct sp_early_packet *early = &conn->early[conn->early_count++];
-    *early = (struct sp_early_packet){.datagram = *datagram, .space = space};
-    early->datagram.data = data;
-    early->datagram.size = size;
+    struct sp_undecryptable *kept = &conn->undecryptable[conn->undecryptable_count++];
+    *kept = (struct sp_undecryptable){.datagram = *datagram, .space = space};
+    kept->datagram.data = data;
+    kept->datagram.size = size;
     sb_buffer_ref(datagram->buffer);
 }
 
-void sp_conn_drop_early(struct sp_conn *conn)
+void sp_conn_drop_undecryptable(struct sp_conn *conn)
 {
-    for (uint32_t i = 0; i < conn->early_count; i++)
-        sb_buffer_unref(conn->early[i].datagram.buffer);
-    conn->early_count = 0;
+    for (uint32_t i = 0; i < conn->undecryptable_count; i++)
+        sb_buffer_unref(conn->undecryptable[i].datagram.buffer);
+    conn->undecryptable_count = 0;
 }
 
 /* [RFC9001 5.7] A server reads no 1-RTT packet before the handshake is complete. */
@@ -121,7 +121,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         return;
     }
     if (s->read == NULL) {
-        keep_early(conn, datagram, data, header->size, space);
+        keep_undecryptable(conn, datagram, data, header->size, space);
         return;
     }
 
@@ -354,7 +354,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
         return;
     }
     if (!can_read_app(conn)) {
-        keep_early(conn, datagram, data, size, SP_SPACE_APP);
+        keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP);
         return;
     }
     if (run->count == SP_BATCH_MAX)
@@ -409,13 +409,13 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
 }
 
 /* Packets that waited for keys, once the keys are there. */
-void sp_conn_receive_early(struct sp_conn *conn, uint64_t now_ns)
+void sp_conn_receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
 {
-    struct sp_early_packet waiting[SP_EARLY_PACKETS_MAX];
-    uint32_t count = conn->early_count;
+    struct sp_undecryptable waiting[SP_UNDECRYPTABLE_MAX];
+    uint32_t count = conn->undecryptable_count;
 
-    memcpy(waiting, conn->early, sizeof(waiting[0]) * count);
-    conn->early_count = 0; /* what is still early is kept again */
+    memcpy(waiting, conn->undecryptable, sizeof(waiting[0]) * count);
+    conn->undecryptable_count = 0; /* what is still early is kept again */
     for (uint32_t i = 0; i < count; i++) {
         struct sp_datagram *datagram = &waiting[i].datagram;
         struct short_run run = {.count = 0};
@@ -445,10 +445,10 @@ static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
 }
 
 /* Keys that came with one packet may open others that wait.  Every round takes at least one. */
-static bool has_readable_early(const struct sp_conn *conn)
+static bool has_decryptable(const struct sp_conn *conn)
 {
-    for (uint32_t i = 0; i < conn->early_count; i++) {
-        enum sp_space space = conn->early[i].space;
+    for (uint32_t i = 0; i < conn->undecryptable_count; i++) {
+        enum sp_space space = conn->undecryptable[i].space;
         if (space == SP_SPACE_APP ? can_read_app(conn) : conn->spaces[space].read != NULL)
             return true;
     }
@@ -473,8 +473,8 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     }
     if (conn->state == SP_CONN_OPEN)
         flush_short_run(conn, &run, now_ns);
-    while (conn->state == SP_CONN_OPEN && has_readable_early(conn))
-        sp_conn_receive_early(conn, now_ns);
+    while (conn->state == SP_CONN_OPEN && has_decryptable(conn))
+        sp_conn_receive_undecryptable(conn, now_ns);
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         decide_acks(conn, now_ns);

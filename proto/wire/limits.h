@@ -51,7 +51,7 @@ enum {
 
     /* Packets kept while their keys are still missing.  Beyond: dropped, the peer
      * sends them again.  [RFC9001 5.7] */
-    SP_EARLY_PACKETS_MAX = 8,
+    SP_UNDECRYPTABLE_MAX = 8,
 
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
