@@ -224,7 +224,7 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->rtt_smoothed_ns = conn->loss.rtt.smoothed_ns;
     ret->rtt_min_ns = conn->loss.rtt.min_ns;
     ret->rtt_variance_ns = conn->loss.rtt.variance_ns;
-    ret->cwnd_bytes = conn->loss.cc.window_bytes;
+    ret->cwnd_bytes = conn->loss.cc.cwnd_bytes;
     ret->in_flight_bytes = conn->loss.cc.in_flight_bytes;
 }
 

@@ -74,7 +74,7 @@ bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train,
     uint64_t fresh = sp_stream_send_fresh(&stream->send, conn->max_data - conn->data_sent);
     uint64_t full = SB_MIN(room_count(conn, train) * conn->datagram_size, fresh);
 
-    bool is_cut = sp_cc_room(cc) < SB_MIN(full, cc->window_bytes / 4);
+    bool is_cut = sp_cc_room(cc) < SB_MIN(full, cc->cwnd_bytes / 4);
     conn->is_pacer_blocked = !is_cut && sp_pacer_credit_bytes(&conn->loss.pacer, now_ns) < full &&
                              sp_pacer_wake_at_ns(&conn->loss.pacer) > now_ns;
     return is_cut || conn->is_pacer_blocked;

@@ -9,9 +9,9 @@
  *
  * The interface is events in, a window out; the algorithm is NewReno. */
 struct sp_cc {
-    uint64_t window_bytes;
+    uint64_t cwnd_bytes;
     uint64_t in_flight_bytes;
-    uint64_t threshold_bytes;   /* slow start ends here; UINT64_MAX at first */
+    uint64_t ssthresh_bytes;    /* slow start ends here; UINT64_MAX at first */
     uint64_t acked_bytes;       /* in congestion avoidance, towards the next increase */
     uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
     uint64_t datagram_bytes;    /* max_datagram_size */
@@ -41,13 +41,13 @@ void sp_cc_on_persistent_congestion(struct sp_cc *cc);
 
 static inline bool sp_cc_is_in_slow_start(const struct sp_cc *cc)
 {
-    return cc->window_bytes < cc->threshold_bytes;
+    return cc->cwnd_bytes < cc->ssthresh_bytes;
 }
 
 /* Bytes that may still be sent. */
 static inline uint64_t sp_cc_room(const struct sp_cc *cc)
 {
-    return cc->window_bytes > cc->in_flight_bytes ? cc->window_bytes - cc->in_flight_bytes : 0;
+    return cc->cwnd_bytes > cc->in_flight_bytes ? cc->cwnd_bytes - cc->in_flight_bytes : 0;
 }
 
 #endif

@@ -25,10 +25,10 @@ void sp_cc_init(struct sp_cc *cc, uint64_t datagram_bytes)
 {
     SB_ASSERT(datagram_bytes > 0);
     *cc = (struct sp_cc){
-        .threshold_bytes = UINT64_MAX,
+        .ssthresh_bytes = UINT64_MAX,
         .datagram_bytes = datagram_bytes,
     };
-    cc->window_bytes =
+    cc->cwnd_bytes =
         SB_MIN(INITIAL_DATAGRAMS * datagram_bytes, SB_MAX(INITIAL_BYTES, minimum_bytes(cc)));
 }
 
@@ -36,7 +36,7 @@ void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes)
 {
     SB_ASSERT(datagram_bytes > 0);
     cc->datagram_bytes = datagram_bytes;
-    cc->window_bytes = SB_MAX(cc->window_bytes, minimum_bytes(cc));
+    cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, minimum_bytes(cc));
 }
 
 void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes)
@@ -60,14 +60,14 @@ void sp_cc_on_acked(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_
 
     /* `bytes` may be a train's: it may end slow start, and go round the window more than once. */
     if (sp_cc_is_in_slow_start(cc)) {
-        uint64_t grown = SB_MIN(bytes, cc->threshold_bytes - cc->window_bytes);
-        cc->window_bytes += grown;
+        uint64_t grown = SB_MIN(bytes, cc->ssthresh_bytes - cc->cwnd_bytes);
+        cc->cwnd_bytes += grown;
         bytes -= grown;
     }
     cc->acked_bytes += bytes;
-    while (cc->acked_bytes >= cc->window_bytes) {
-        cc->acked_bytes -= cc->window_bytes;
-        cc->window_bytes += cc->datagram_bytes;
+    while (cc->acked_bytes >= cc->cwnd_bytes) {
+        cc->acked_bytes -= cc->cwnd_bytes;
+        cc->cwnd_bytes += cc->datagram_bytes;
     }
 }
 
@@ -77,14 +77,14 @@ void sp_cc_on_congestion(struct sp_cc *cc, uint64_t sent_ns, uint64_t now_ns)
         return; /* this round trip has paid already */
 
     cc->recovery_start_ns = SB_MAX(now_ns, 1);
-    cc->window_bytes = SB_MAX(cc->window_bytes / 2, minimum_bytes(cc));
-    cc->threshold_bytes = cc->window_bytes;
+    cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes / 2, minimum_bytes(cc));
+    cc->ssthresh_bytes = cc->cwnd_bytes;
     cc->acked_bytes = 0;
 }
 
 void sp_cc_on_persistent_congestion(struct sp_cc *cc)
 {
-    cc->window_bytes = minimum_bytes(cc);
+    cc->cwnd_bytes = minimum_bytes(cc);
     cc->recovery_start_ns = 0;
     cc->acked_bytes = 0;
 }

@@ -232,7 +232,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
 static void update_pacer(struct sp_loss *loss)
 {
     if (loss->is_pacing && sp_rtt_has_sample(&loss->rtt))
-        sp_pacer_update(&loss->pacer, loss->cc.window_bytes, &loss->rtt, loss->cc.datagram_bytes,
+        sp_pacer_update(&loss->pacer, loss->cc.cwnd_bytes, &loss->rtt, loss->cc.datagram_bytes,
                         sp_cc_is_in_slow_start(&loss->cc));
 }
 
@@ -256,7 +256,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     struct ack_work work = {
         .space = s,
         .tail = &ret->acked,
-        .is_limited = loss->cc.in_flight_bytes * 2 >= loss->cc.window_bytes,
+        .is_limited = loss->cc.in_flight_bytes * 2 >= loss->cc.cwnd_bytes,
     };
     struct sp_ack_range range;
     for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)

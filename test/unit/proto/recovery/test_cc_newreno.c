@@ -23,7 +23,7 @@ static void the_first_window_follows_the_size_of_datagrams(void **state)
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_cc cc;
         sp_cc_init(&cc, samples[i].datagram_bytes);
-        assert_int_equal(cc.window_bytes, samples[i].want);
+        assert_int_equal(cc.cwnd_bytes, samples[i].want);
         assert_true(sp_cc_is_in_slow_start(&cc));
         assert_int_equal(sp_cc_room(&cc), samples[i].want);
     }
@@ -39,7 +39,7 @@ static void slow_start_grows_by_what_is_acknowledged(void **state)
     sp_cc_init(&cc, 1200);
     for (int i = 0; i < 10; i++)
         ack_one(&cc, 1);
-    assert_int_equal(cc.window_bytes, 24000); /* doubled in a round trip */
+    assert_int_equal(cc.cwnd_bytes, 24000); /* doubled in a round trip */
     assert_int_equal(cc.in_flight_bytes, 0);
 }
 
@@ -50,7 +50,7 @@ static void packets_acknowledged_together_count_as_each_by_itself(void **state)
     for (uint32_t together = 1; together <= 32; together++) {
         struct sp_cc one, many;
         sp_cc_init(&one, 1200);
-        one.threshold_bytes = 24000; /* a multiple of the datagrams: neither overshoots */
+        one.ssthresh_bytes = 24000; /* a multiple of the datagrams: neither overshoots */
         many = one;
         for (uint32_t round = 0; round < 20; round++) {
             for (uint32_t i = 0; i < together; i++)
@@ -59,7 +59,7 @@ static void packets_acknowledged_together_count_as_each_by_itself(void **state)
             sp_cc_on_acked(&many, together * UINT64_C(1200), 1, true);
             assert_memory_equal(&one, &many, sizeof(one));
         }
-        assert_true(together == 1 || one.window_bytes > 24000);
+        assert_true(together == 1 || one.cwnd_bytes > 24000);
     }
 }
 
@@ -71,7 +71,7 @@ static void a_window_that_is_not_used_does_not_grow(void **state)
     sp_cc_init(&cc, 1200);
     sp_cc_on_sent(&cc, 1200);
     sp_cc_on_acked(&cc, 1200, 1, false);
-    assert_int_equal(cc.window_bytes, 12000);
+    assert_int_equal(cc.cwnd_bytes, 12000);
     assert_int_equal(cc.in_flight_bytes, 0);
 }
 
@@ -81,19 +81,19 @@ static void a_loss_halves_the_window_once_a_round_trip(void **state)
     (void)state;
     struct sp_cc cc;
     sp_cc_init(&cc, 1200);
-    cc.window_bytes = 48000;
+    cc.cwnd_bytes = 48000;
     sp_cc_on_congestion(&cc, 90, 100);
-    assert_int_equal(cc.window_bytes, 24000);
-    assert_int_equal(cc.threshold_bytes, 24000);
+    assert_int_equal(cc.cwnd_bytes, 24000);
+    assert_int_equal(cc.ssthresh_bytes, 24000);
     assert_false(sp_cc_is_in_slow_start(&cc));
     sp_cc_on_congestion(&cc, 99, 120); /* it was sent before the first was noticed */
     sp_cc_on_congestion(&cc, 100, 130);
-    assert_int_equal(cc.window_bytes, 24000);
+    assert_int_equal(cc.cwnd_bytes, 24000);
     ack_one(&cc, 100); /* so was this: recovery goes on */
-    assert_int_equal(cc.window_bytes, 24000);
+    assert_int_equal(cc.cwnd_bytes, 24000);
     assert_int_equal(cc.acked_bytes, 0);
     sp_cc_on_congestion(&cc, 101, 200); /* sent in the recovery that this ends */
-    assert_int_equal(cc.window_bytes, 12000);
+    assert_int_equal(cc.cwnd_bytes, 12000);
 }
 
 static void a_loss_at_time_zero_begins_recovery_too(void **state)
@@ -101,10 +101,10 @@ static void a_loss_at_time_zero_begins_recovery_too(void **state)
     (void)state;
     struct sp_cc cc;
     sp_cc_init(&cc, 1200);
-    cc.window_bytes = 48000;
+    cc.cwnd_bytes = 48000;
     sp_cc_on_congestion(&cc, 0, 0);
     sp_cc_on_congestion(&cc, 0, 0);
-    assert_int_equal(cc.window_bytes, 24000);
+    assert_int_equal(cc.cwnd_bytes, 24000);
 }
 
 /* [RFC9002 7.3.3] At most one datagram for each window that is acknowledged. */
@@ -113,16 +113,16 @@ static void congestion_avoidance_adds_one_datagram_a_round_trip(void **state)
     (void)state;
     struct sp_cc cc;
     sp_cc_init(&cc, 1200);
-    cc.window_bytes = 24000;
+    cc.cwnd_bytes = 24000;
     sp_cc_on_congestion(&cc, 1, 100);
-    assert_int_equal(cc.window_bytes, 12000);
+    assert_int_equal(cc.cwnd_bytes, 12000);
     for (int round = 0; round < 5; round++) {
-        uint64_t before = cc.window_bytes;
+        uint64_t before = cc.cwnd_bytes;
         for (uint64_t acked = 0; acked < before; acked += 1200) {
-            assert_int_equal(cc.window_bytes, before);
+            assert_int_equal(cc.cwnd_bytes, before);
             ack_one(&cc, 200);
         }
-        assert_int_equal(cc.window_bytes, before + 1200);
+        assert_int_equal(cc.cwnd_bytes, before + 1200);
     }
 }
 
@@ -134,21 +134,21 @@ static void the_window_never_falls_below_two_datagrams(void **state)
     sp_cc_init(&cc, 1200);
     for (uint64_t now_ns = 10; now_ns < 200; now_ns += 10)
         sp_cc_on_congestion(&cc, now_ns, now_ns + 1);
-    assert_int_equal(cc.window_bytes, 2400);
+    assert_int_equal(cc.cwnd_bytes, 2400);
 
     sp_cc_init(&cc, 1200);
     sp_cc_on_congestion(&cc, 5, 10);
     sp_cc_on_persistent_congestion(&cc);
-    assert_int_equal(cc.window_bytes, 2400);
-    assert_int_equal(cc.threshold_bytes, 6000);
+    assert_int_equal(cc.cwnd_bytes, 2400);
+    assert_int_equal(cc.ssthresh_bytes, 6000);
     assert_true(sp_cc_is_in_slow_start(&cc));
     ack_one(&cc, 1); /* the recovery is over as well */
-    assert_int_equal(cc.window_bytes, 3600);
+    assert_int_equal(cc.cwnd_bytes, 3600);
 
     sp_cc_set_datagram_bytes(&cc, 9000);
-    assert_int_equal(cc.window_bytes, 18000);
+    assert_int_equal(cc.cwnd_bytes, 18000);
     sp_cc_set_datagram_bytes(&cc, 1200);
-    assert_int_equal(cc.window_bytes, 18000);
+    assert_int_equal(cc.cwnd_bytes, 18000);
 }
 
 static void room_is_what_the_window_has_left(void **state)

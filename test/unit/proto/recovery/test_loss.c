@@ -324,7 +324,7 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
         print_message("    %s\n", samples[i].what);
         assert_non_null(ack(&world, 6, 8, at_ns + RTT_NS).lost);
         assert_int_equal(world.loss.persistent_count, samples[i].want);
-        assert_int_equal(world.loss.cc.window_bytes == 2400, samples[i].want);
+        assert_int_equal(world.loss.cc.cwnd_bytes == 2400, samples[i].want);
         world_deinit(&world);
     }
 }
@@ -335,14 +335,14 @@ static void a_discarded_space_leaves_nothing_in_flight(void **state)
     (void)state;
     struct world world;
     world_init(&world);
-    uint64_t window_bytes = world.loss.cc.window_bytes;
+    uint64_t window_bytes = world.loss.cc.cwnd_bytes;
     for (int i = 0; i < 5; i++)
         send_one(&world, SP_SPACE_INITIAL, 1, true);
     world.loss.pto_count = 3;
     assert_frames(sp_loss_discard(&world.loss, SP_SPACE_INITIAL), 0, 4);
     assert_null(sp_loss_discard(&world.loss, SP_SPACE_INITIAL));
     assert_int_equal(world.loss.cc.in_flight_bytes, 0);
-    assert_int_equal(world.loss.cc.window_bytes, window_bytes);
+    assert_int_equal(world.loss.cc.cwnd_bytes, window_bytes);
     assert_int_equal(world.loss.pto_count, 0); /* [RFC9002 6.2.2] */
     assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
 
