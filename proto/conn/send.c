@@ -56,9 +56,9 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
     const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
-    struct sp_short_header brief = {
+    struct sp_short_header short_header = {
         .dcid = dcid, .pn = pn, .pn_size = pn_size, .key_phase = conn->keys.write_phase & 1};
-    struct sp_long_header full = {
+    struct sp_long_header long_header = {
         .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
         .pn = pn,
         .pn_size = pn_size,
@@ -67,12 +67,13 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
     size_t header_size;
 
     if (!is_short) {
-        full.dcid = *dcid;
-        full.scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
+        long_header.dcid = *dcid;
+        long_header.scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
         if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
-            full.token = (struct sb_bytes){conn->retry_token.data, conn->retry_token.size};
+            long_header.token = (struct sb_bytes){conn->retry_token.data, conn->retry_token.size};
     }
-    header_size = is_short ? sp_header_short_size(&brief) : sp_header_long_size(&full);
+    header_size =
+        is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
     if (room < header_size + PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
         return false;
     if (!sp_sent_reserve(&s->sent)) {
@@ -83,9 +84,9 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
     struct sb_writer w = sb_writer_of(out, room);
     build->length_at = NULL;
     if (is_short)
-        sp_header_write_short(&w, &brief, &build->pn_at);
+        sp_header_write_short(&w, &short_header, &build->pn_at);
     else
-        sp_header_write_long(&w, &full, &build->length_at, &build->pn_at);
+        sp_header_write_long(&w, &long_header, &build->length_at, &build->pn_at);
     SB_ASSERT(!w.failed && sb_writer_used(&w) == header_size);
 
     build->space = space;
