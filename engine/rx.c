@@ -206,11 +206,11 @@ static void on_received(struct se_port *port, const struct su_received *received
     enum copy_rule rule = copy_rule_of(&shard->bufring);
     bool is_copied =
         rule == COPY_ALL || (rule == COPY_SMALL_BUFFERS && received->size <= SE_SMALL_SIZE);
-    struct su_cutter cutter = su_cutter_of(received);
+    struct su_segments segments = su_segments_of(received);
     struct run run = {0};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = 0;
-        uint8_t *data = su_cutter_next(&cutter, &size);
+        uint8_t *data = su_segments_next(&segments, &size);
         struct spate_conn *conn = route(port, &source->path, data, size, &run);
         if (conn == NULL)
             continue;

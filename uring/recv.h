@@ -19,7 +19,7 @@
  *
  *     su_ring_enter, su_ring_completions
  *     for each of kind SU_OP_RECEIVE: su_recv_take -> 1: a su_received
- *         cut it with su_cutter, sb_buffer_unref(received.buffer) when done
+ *         cut it with su_segments, sb_buffer_unref(received.buffer) when done
  *     su_recv_rearm     once, when the batch is done
  *
  * The multishot ends whenever a completion lacks F_MORE, whatever else it says.
@@ -113,15 +113,15 @@ SB_MUST_USE int su_recv_parse(uint8_t *slot, uint32_t size, const struct msghdr 
                               struct su_recv_layout *ret);
 
 /* Cuts a received buffer into datagrams. */
-struct su_cutter {
+struct su_segments {
     uint8_t *at;
     uint32_t left;
     uint32_t segment_size;
 };
 
-static inline struct su_cutter su_cutter_of(const struct su_received *received)
+static inline struct su_segments su_segments_of(const struct su_received *received)
 {
-    return (struct su_cutter){
+    return (struct su_segments){
         .at = received->payload,
         .left = received->size,
         .segment_size = received->segment_size,
@@ -130,21 +130,21 @@ static inline struct su_cutter su_cutter_of(const struct su_received *received)
 
 /* The next datagram: its address, and its size in `*ret_size`; NULL when there is none left.
  * An empty datagram gives none. */
-static inline uint8_t *su_cutter_next(struct su_cutter *cutter, uint32_t *ret_size)
+static inline uint8_t *su_segments_next(struct su_segments *segments, uint32_t *ret_size)
 {
-    if (cutter->left == 0)
+    if (segments->left == 0)
         return NULL;
-    uint8_t *datagram = cutter->at;
-    uint32_t size = SB_MIN(cutter->left, cutter->segment_size);
+    uint8_t *datagram = segments->at;
+    uint32_t size = SB_MIN(segments->left, segments->segment_size);
     if (size == 0)
         return NULL;
-    cutter->at += size;
-    cutter->left -= size;
+    segments->at += size;
+    segments->left -= size;
     *ret_size = size;
     return datagram;
 }
 
-/* How many datagrams su_cutter_next will give. */
+/* How many datagrams su_segments_next will give. */
 static inline uint32_t su_received_count(const struct su_received *received)
 {
     if (received->size == 0)

@@ -176,10 +176,10 @@ static inline uint32_t sw_open_at(struct sw *w, const char *local)
 
 static inline void sw_log(struct sw *w, uint32_t socket, const struct su_received *received)
 {
-    struct su_cutter cutter = su_cutter_of(received);
+    struct su_segments segments = su_segments_of(received);
     uint8_t *bytes;
     uint32_t size;
-    while ((bytes = su_cutter_next(&cutter, &size)) != NULL) {
+    while ((bytes = su_segments_next(&segments, &size)) != NULL) {
         assert_true(w->log_count < SW_LOG_COUNT && size <= SW_LOG_BYTES - w->log_size);
         uint8_t *copy = w->log_bytes + w->log_size;
         memcpy(copy, bytes, size);

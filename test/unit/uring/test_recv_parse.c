@@ -121,12 +121,12 @@ static void a_buffer_is_cut_into_its_datagrams(void **state)
     for (size_t i = 0; i < QT_COUNT(cases); i++) {
         struct su_received received = {
             .payload = payload, .size = cases[i].size, .segment_size = cases[i].segment_size};
-        struct su_cutter cutter = su_cutter_of(&received);
+        struct su_segments segments = su_segments_of(&received);
         uint8_t *at = payload;
         uint8_t *datagram;
         uint32_t size = 0;
         uint32_t count = 0;
-        while ((datagram = su_cutter_next(&cutter, &size)) != NULL) {
+        while ((datagram = su_segments_next(&segments, &size)) != NULL) {
             assert_ptr_equal(datagram, at);
             at += size;
             count++;
