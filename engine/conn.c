@@ -299,7 +299,7 @@ void se_conn_destroy(struct spate_conn *conn)
         se_conn_remove_cid(conn, &conn->cids[0]);
     while (conn->token_count > 0)
         se_conn_remove_token(conn, conn->tokens[0]);
-    se_stats_add(&shard->counts.conns_gone, conn->proto);
+    se_stats_add(&shard->counts.conns_closed, conn->proto);
     sp_conn_destroy(conn->proto);
     conn_free(conn);
 }

@@ -19,8 +19,8 @@ static void add_port(struct su_recv_counts *sum, const struct se_port *port)
 
 static void fill_receive(const struct spate_shard *shard, struct spate_shard_stats *ret)
 {
-    struct su_recv_counts sum = shard->counts.recv_gone;
-    uint64_t first_arms = shard->counts.ports_gone;
+    struct su_recv_counts sum = shard->counts.recv_closed;
+    uint64_t first_arms = shard->counts.ports_closed;
     for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
         if (shard->ports[i].state == SE_PORT_FREE)
             continue;
@@ -64,7 +64,7 @@ static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats
     ret->conns_now = shard->conn_count;
     ret->handshakes_now = shard->handshake_count;
 
-    struct sp_stats sum = counts->conns_gone;
+    struct sp_stats sum = counts->conns_closed;
     SB_LIST_EACH(link, &shard->all)
         se_stats_add(&sum, SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto);
     ret->packets_in = sum.packets_in;

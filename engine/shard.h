@@ -60,9 +60,9 @@ struct se_counts {
     uint64_t handshakes_dropped;
     uint64_t handshakes_done;
     uint64_t handshakes_failed;
-    struct su_recv_counts recv_gone; /* of ports that were closed .. */
-    uint64_t ports_gone;             /* .. and that had been armed */
-    struct sp_stats conns_gone;
+    struct su_recv_counts recv_closed; /* of ports that were closed .. */
+    uint64_t ports_closed;             /* .. and that had been armed */
+    struct sp_stats conns_closed;
 };
 
 struct spate_shard {
