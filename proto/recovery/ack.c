@@ -28,9 +28,9 @@
 #define ELICITING_THRESHOLD 2
 
 /* A flow is calm when so many ack-eliciting packets have come without a gap. */
-#define CALM_AFTER_COUNT  128
-#define CALM_COUNT_MAX    256
-#define ACKS_A_ROUND_TRIP 8
+#define IN_ORDER_AFTER_COUNT 128
+#define CALM_COUNT_MAX       256
+#define ACKS_A_ROUND_TRIP    8
 
 void sp_ack_init(struct sp_ack *ack)
 {
@@ -136,7 +136,7 @@ static uint64_t due_at(const struct sp_ack *ack, uint64_t delay_ns_max, uint64_t
     uint64_t delayed_ns = sb_time_add(now_ns, delay_ns_max);
     if (ack->eliciting_count < ELICITING_THRESHOLD)
         return delayed_ns;
-    if (ack->calm_count < CALM_AFTER_COUNT)
+    if (ack->in_order_count < IN_ORDER_AFTER_COUNT)
         return now_ns;
     return SB_MIN(delayed_ns, ack->sent_at_ns + rtt_ns / ACKS_A_ROUND_TRIP);
 }
@@ -144,8 +144,9 @@ static uint64_t due_at(const struct sp_ack *ack, uint64_t delay_ns_max, uint64_t
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns)
 {
     if (ack->batch_eliciting > 0) {
-        uint32_t calm_count = SB_MIN(ack->calm_count + ack->batch_eliciting, CALM_AFTER_COUNT);
-        ack->calm_count = ack->batch_is_urgent ? 0 : calm_count;
+        uint32_t in_order_count =
+            SB_MIN(ack->in_order_count + ack->batch_eliciting, IN_ORDER_AFTER_COUNT);
+        ack->in_order_count = ack->batch_is_urgent ? 0 : in_order_count;
         uint64_t due_ns = due_at(ack, delay_ns_max, rtt_ns, now_ns);
         ack->is_wanted |= due_ns <= now_ns;
         ack->deadline_ns = SB_MIN(ack->deadline_ns, due_ns);

@@ -21,7 +21,7 @@ struct sp_ack {
     bool is_wanted;             /* an ACK should leave now */
     uint32_t eliciting_count;   /* ack-eliciting packets since the last ACK sent */
     uint32_t batch_eliciting;   /* .. of them in this batch */
-    uint32_t calm_count;        /* .. since the last sign of loss, up to where a flow is calm */
+    uint32_t in_order_count;    /* .. since the last sign of loss, up to where a flow is calm */
     uint64_t sent_at_ns;        /* when the last ACK left */
     bool batch_is_urgent;       /* this batch shows loss, reordering or a CE mark */
     bool is_pending;            /* something was received that no ACK has reported */

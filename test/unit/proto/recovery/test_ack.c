@@ -187,7 +187,7 @@ static void receive_batch(struct sp_ack *ack, uint64_t *pn, uint32_t count, uint
 }
 
 /* [RFC9000 13.2.2] */
-static void a_calm_flow_gets_eight_acks_a_round_trip(void **state)
+static void an_in_order_flow_gets_eight_acks_a_round_trip(void **state)
 {
     (void)state;
     enum { RTT_NS = 800 };
@@ -257,7 +257,7 @@ int main(void)
         cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),
         cmocka_unit_test(a_batch_is_acknowledged_by_what_is_in_it),
         cmocka_unit_test(later_packets_do_not_put_an_ack_off),
-        cmocka_unit_test(a_calm_flow_gets_eight_acks_a_round_trip),
+        cmocka_unit_test(an_in_order_flow_gets_eight_acks_a_round_trip),
         cmocka_unit_test(the_time_of_arrival_is_that_of_the_largest),
         cmocka_unit_test(marks_are_counted_by_kind),
     };
