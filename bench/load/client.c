@@ -30,7 +30,7 @@
 #include "bench/load/payload.h"
 #include "bench/load/progress.h"
 
-#define EVENTS_A_BATCH    64
+#define EVENTS_PER_BATCH  64
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
 #define GOODBYE_NS        (500 * NS_PER_MS)
 /* The kernel wakes us about that late, so shorter waits are spent turning. */
@@ -369,10 +369,10 @@ static void turn(struct client *c, struct progress *progress)
         return;
     }
 
-    struct spate_event events[EVENTS_A_BATCH];
+    struct spate_event events[EVENTS_PER_BATCH];
     uint32_t count = 0;
     do {
-        count = spate_shard_events(c->shard, events, EVENTS_A_BATCH);
+        count = spate_shard_events(c->shard, events, EVENTS_PER_BATCH);
         now_ns = clock_now_ns();
         for (uint32_t i = 0; i < count; i++)
             on_event(c, &events[i], now_ns);

@@ -24,7 +24,7 @@
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
-#define EVENTS_A_BATCH 64
+#define EVENTS_PER_BATCH 64
 
 /* Application error codes of ours. */
 enum {
@@ -287,10 +287,10 @@ bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure)
     if (status < 0 && status != -EINTR)
         return failure_set(failure, "the server's ring has failed: %s", strerror(-status));
 
-    struct spate_event events[EVENTS_A_BATCH];
+    struct spate_event events[EVENTS_PER_BATCH];
     uint32_t count = 0;
     do {
-        count = spate_shard_events(s->shard, events, EVENTS_A_BATCH);
+        count = spate_shard_events(s->shard, events, EVENTS_PER_BATCH);
         for (uint32_t i = 0; i < count; i++)
             on_event(s, &events[i]);
     } while (count > 0);

@@ -31,7 +31,7 @@ enum {
     PACKETS_MAX = 2 * RANGES_MAX,
     PACKET_SIZE = 1472,
     PAYLOAD_SIZE = 1435,
-    BYTES_A_RANGE_MAX = 2,
+    BYTES_PER_RANGE_MAX = 2,
 };
 
 static struct heap heap;
@@ -190,7 +190,7 @@ struct ranges_work {
     struct sp_stream_send stream;
     uint32_t range_count;
     uint64_t now_ns;
-    uint8_t wire[RANGES_MAX * BYTES_A_RANGE_MAX]; /* the ranges behind the first one */
+    uint8_t wire[RANGES_MAX * BYTES_PER_RANGE_MAX]; /* the ranges behind the first one */
 };
 static struct ranges_work ranges_works[2] = {{.range_count = 100}, {.range_count = RANGES_MAX}};
 
@@ -239,7 +239,7 @@ static void one_round(struct ranges_work *w)
         .largest = largest,
         .first = {largest, largest},
         .range_count = n - 1,
-        .ranges = {w->wire, (size_t)(n - 1) * BYTES_A_RANGE_MAX},
+        .ranges = {w->wire, (size_t)(n - 1) * BYTES_PER_RANGE_MAX},
     };
     take_ack(&w->loss, &ack, w->now_ns, &outcome);
     work_off(w, &outcome, &acked, &lost);

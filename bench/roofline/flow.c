@@ -23,8 +23,8 @@
 
 enum {
     WINDOW_TRAINS = 32, /* 2 MiB */
-    REPORTS_A_WINDOW = 4,
-    TRAINS_A_TURN = 8, /* as the engine: SE_TRAINS_PER_TURN */
+    REPORTS_PER_WINDOW = 4,
+    TRAINS_PER_TURN = 8, /* as the engine: SE_TRAINS_PER_TURN */
 };
 #define WARMUP_NS (100 * NS_PER_MS)
 /* After a turn that brought something the receiver does not look again for as long as it takes
@@ -72,7 +72,7 @@ static void on_receive(void *context, const struct su_received *received)
 static void send_trains(struct flow *flow)
 {
     const uint32_t count = flow->shape.segment_count;
-    for (uint32_t i = 0; i < TRAINS_A_TURN; i++) {
+    for (uint32_t i = 0; i < TRAINS_PER_TURN; i++) {
         if (flow->sent_end + count > flow->acked_end + flow->window)
             return;
         struct su_send_slot *slot = su_send_take(&flow->wire.send);
@@ -130,7 +130,7 @@ static bool turn(struct flow *flow, struct failure *failure)
     bool has_peer = wire->peer.family != AF_UNSPEC;
     if (has_peer && flow->is_sender)
         send_trains(flow);
-    else if (has_peer && flow->seen_end >= flow->reported_end + flow->window / REPORTS_A_WINDOW)
+    else if (has_peer && flow->seen_end >= flow->reported_end + flow->window / REPORTS_PER_WINDOW)
         send_report(flow);
 
     if (!wire_turn(wire, flow->is_idle ? STALL_NS : 0, on_receive, flow, failure))

@@ -24,7 +24,7 @@
 
 enum {
     OP_CONTROL = SU_OP_APP,
-    COMPLETIONS_A_BATCH = 64,
+    COMPLETIONS_PER_BATCH = 64,
 };
 
 static uint32_t power_of_two_from(uint32_t value)
@@ -211,7 +211,7 @@ static void on_completion(struct wire *wire, const struct su_completion *complet
 bool wire_turn(struct wire *wire, uint64_t timeout_ns, wire_receive receive, void *context,
                struct failure *failure)
 {
-    struct su_completion batch[COMPLETIONS_A_BATCH];
+    struct su_completion batch[COMPLETIONS_PER_BATCH];
     uint32_t count;
 
     watch_control(wire);
@@ -225,10 +225,10 @@ bool wire_turn(struct wire *wire, uint64_t timeout_ns, wire_receive receive, voi
     if (error != 0 && error != -EBUSY && error != -EAGAIN)
         return fail(failure, "io_uring_enter", error);
     do {
-        count = su_ring_completions(&wire->ring, batch, COMPLETIONS_A_BATCH);
+        count = su_ring_completions(&wire->ring, batch, COMPLETIONS_PER_BATCH);
         for (uint32_t i = 0; i < count; i++)
             on_completion(wire, &batch[i], receive, context);
-    } while (count == COMPLETIONS_A_BATCH);
+    } while (count == COMPLETIONS_PER_BATCH);
     return true;
 }
 

@@ -6,7 +6,7 @@
 #include "proto/base/time.h"
 
 /* [RFC9002 6.2.4] */
-#define PROBES_A_PTO 2
+#define PROBES_PER_PTO 2
 
 /* After so many PTOs in a row the path may not take large datagrams (any more): go
  * back to what every path takes.  [RFC9000 14.3] */
@@ -48,8 +48,8 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
-    conn->spaces[space].probe_count = PROBES_A_PTO;
-    sp_conn_retransmit_oldest(conn, space, PROBES_A_PTO);
+    conn->spaces[space].probe_count = PROBES_PER_PTO;
+    sp_conn_retransmit_oldest(conn, space, PROBES_PER_PTO);
     if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
         conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
         sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);
