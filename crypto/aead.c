@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/aead.h"
+
 /* Sealing and opening of packets through OpenSSL's EVP, or by the fused AES-GCM where
  * there is one (crypto/aead_fused.h), which has all of this file's rules of its own.
  *
@@ -21,8 +23,6 @@
  *
  * What a stranger controls is `data` and `header` of open(), any bytes of any size:
  * nothing is asserted about them. */
-
-#include "crypto/aead.h"
 
 #include <limits.h>
 #include <string.h>

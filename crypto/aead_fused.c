@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/aead_fused.h"
+
 /* Which variant of the fused AES-GCM is used: asks the CPU, and tests what it can run before
  * anything is sealed with it.
  *
@@ -6,8 +8,6 @@
  * which are shorter than a group, and FIPS 197 appendix C for the masks.  For packets
  * that take the other way they are tags, since a tag depends on every byte before it; the tests
  * have them from OpenSSL. */
-
-#include "crypto/aead_fused.h"
 
 #include <string.h>
 

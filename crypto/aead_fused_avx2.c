@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The fused AES-GCM for AVX2 with VAES and VPCLMULQDQ: Zen 3, Alder Lake and later. */
-
 #include "crypto/aead_fused_vec256.h"
+
+/* The fused AES-GCM for AVX2 with VAES and VPCLMULQDQ: Zen 3, Alder Lake and later. */
 
 #include "crypto/aead_fused_impl.h"
 

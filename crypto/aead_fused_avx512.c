@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The fused AES-GCM for AVX-512 with VAES and VPCLMULQDQ: Ice Lake, Zen 4 and later. */
-
 #include "crypto/aead_fused_vec512.h"
+
+/* The fused AES-GCM for AVX-512 with VAES and VPCLMULQDQ: Ice Lake, Zen 4 and later. */
 
 #include "crypto/aead_fused_impl.h"
 

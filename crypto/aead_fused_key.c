@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/aead_fused.h"
+
 /* Round keys of the fused AES-GCM.
  *
  * The key expansion of FIPS 197 section 5.2 by AESKEYGENASSIST, as the manuals of Intel and AMD
  * show it.  No step branches on key bytes or uses them as an address. */
-
-#include "crypto/aead_fused.h"
 
 #include <string.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "crypto/hkdf.h"
+
 /* HKDF-Extract and HKDF-Expand-Label.
  *
  * Every output in QUIC is at most as long as the hash, so the expansion is its first
@@ -8,10 +12,6 @@
  * This is the one place that uses OpenSSL's hashes directly.  They are deprecated for what they
  * cannot do (other providers), and an EVP_MAC does it for us at twice the price: eight secrets
  * a handshake make that 8 us. */
-
-#define OPENSSL_SUPPRESS_DEPRECATED
-
-#include "crypto/hkdf.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/keylog.h"
+
 /* The key log: one write() a line on a file opened for appending, so that lines of several
  * threads, and of several processes with the same file, do not mix. */
-
-#include "crypto/keylog.h"
 
 #include <errno.h>
 #include <fcntl.h>

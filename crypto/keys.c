@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/keys.h"
+
 /* Key derivation of QUIC version 1: which label gives which key.
  *
  * The Initial secrets keep nothing secret: anyone who sees the first packet derives
  * them too.  They are wiped like the others all the same, for one rule is simpler. */
-
-#include "crypto/keys.h"
 
 #include <openssl/crypto.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/mask.h"
+
 /* Header protection masks.
  *
  * AES: the mask is one block of ECB, so a batch is gathered and goes through the
  * cipher in one call: 64 masks cost 0.1 us at once and 1 us one by one.
  * ChaCha20 takes each sample as counter and nonce, so each is a call of its own:
  * 64 masks cost 8 us. */
-
-#include "crypto/mask.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* From OpenSSL's error queue, and from our own checks, to one line of text. */
-
 #include "crypto/ossl_error.h"
+
+/* From OpenSSL's error queue, and from our own checks, to one line of text. */
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/pem.h"
+
 /* Reading of PEM.
  *
  * Files are read whole by stdio, because OpenSSL's own file BIO cannot tell why a file could
  * not be read.  What was read is wiped: it may hold a private key. */
-
-#include "crypto/pem.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/protect.h"
+
 /* Packet protection: binds AEAD, header protection and key derivation together behind
  * the table that proto/ declares.
  *
  * A key keeps its traffic secret, because the next key phase is made from it.  Secrets
  * are wiped when the key is destroyed, which is the one exit; what lies on the stack
  * in between is wiped before the function returns. */
-
-#include "crypto/protect.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Stateless reset tokens.  The one HMAC context is keyed once and rewound for each CID. */
-
 #include "crypto/reset.h"
+
+/* Stateless reset tokens.  The one HMAC context is keyed once and rewound for each CID. */
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/self_signed.h"
+
 /* Self-signed certificates.
  *
  * They are for the end of a connection, not for signing others (CA:FALSE): whoever is to
  * trust one is given exactly that one. */
-
-#include "crypto/self_signed.h"
 
 #include <errno.h>
 #include <stdbool.h>

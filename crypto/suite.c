@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/suite.h"
+
 /* The table of cipher suites.
  *
  * OpenSSL looks an algorithm up by its name under a lock each time that it is
  * named implicitly.  So each is fetched once a process, here, and packets and keys
  * only ever use the result.  This is the only mutable global of crypto/; the
  * references are never given back: OpenSSL's own clean-up at exit takes them. */
-
-#include "crypto/suite.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/tls.h"
+
 /* One TLS handshake on OpenSSL's QUIC TLS callbacks.
  *
  * OpenSSL calls back out of SSL_do_handshake() and SSL_read(); the callbacks only note what
@@ -17,8 +19,6 @@
  *     derives once Finished is verified.
  *   - A message's size is believed before its bytes are there: the first 4 bytes of a
  *     stranger's ClientHello make it allocate 128 KB.  Hence `guard`. */
-
-#include "crypto/tls.h"
 
 #include <errno.h>
 #include <stdio.h>

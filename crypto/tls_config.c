@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/tls_config.h"
+
 /* TLS configuration: an SSL_CTX for QUIC, and the callbacks that need nothing of a
  * connection.
  *
  * Each step of sc_tls_config_create() takes one group of options, sets the context up and
  * says what is wrong; the first that fails ends it.  What is set here that is not an option:
  * TLS 1.3 only, no session cache, no automatic chain building, no compatibility mode. */
-
-#include "crypto/tls_config.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "crypto/tls_events.h"
+
 /* The queue of events.  Secrets live in a table beside it, at one place each, so that one
  * call wipes them all and none is ever copied about. */
-
-#include "crypto/tls_events.h"
 
 #include <string.h>
 

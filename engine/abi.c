@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/spate.h>
+
 /* What must not change while the library is libspate.so.0: a change does not compile.
  *
  * Events and slices are handed out in arrays, some of them millions of times a second, so they
@@ -8,8 +10,6 @@
  * Other structs grow at their end (engine/sized.h).  What they have stays where it is and as large
  * as it is, and the last field ends with the struct.  A new field or enumerator gets its line here
  * in the release that brings it; test/unit/engine/test_public_api.py asks for it. */
-
-#include <spate/spate.h>
 
 /* On LP64, which is every 64-bit Linux. */
 #if __SIZEOF_POINTER__ == 8

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/buffers.h"
 
+/* Copies of datagrams that must outlive their receive slot.
+ *
+ * A copy of up to SE_SMALL_SIZE bytes comes from a pool, a larger one straight from the memory
+ * budget.  Both begin with the sb_buffer that slices refer to; its release function puts the
+ * copy back where it came from.  Large copies are kept in a list, so that se_buffers_deinit()
+ * can free what the application still holds. */
+
 #include <string.h>
 
 #include "proto/base/assert.h"

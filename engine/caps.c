@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/stats.h>
+
 /* What this kernel and this build can do, for people. */
 
 #include <pthread.h>
-
-#include <spate/stats.h>
 
 #include "engine/sized.h"
 #include "uring/caps.h"

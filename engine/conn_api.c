@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/conn.h>
+
 /* The application's verbs on a connection. */
 
 #include <string.h>

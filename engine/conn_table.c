@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/conn_table.h"
 
+/* Linear probing over entries of half a cache line.
+ *
+ * An entry keeps the hash of its key: most probes that miss are decided by one comparison of 32
+ * bits, and a removal needs no second hash to close its gap.  Keys are compared byte by byte
+ * without an early end, because a stateless reset token is a secret. */
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/engine.h>
+
 /* The engine: a set of shards, and the threads that run them in the second way of use.
  *
  * A shard is stopped by its own thread, as only that one may take its ring apart; in

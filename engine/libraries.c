@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/stats.h>
+
 /* Which OpenSSL and liburing run, and who updates them.
  *
  * The versions are asked at run time, as a shared library may be newer than its headers were.
  * Whether it is inside was decided by the build: engine/meson.build. */
 
 #include <pthread.h>
-
-#include <spate/stats.h>
 
 #include "crypto/ossl_error.h"
 #include "engine/sized.h"

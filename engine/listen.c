@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/engine.h>
+
 /* Servers and clients: how connections begin. */
 
 #include <errno.h>

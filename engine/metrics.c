@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a shard has counted, gathered from those who counted it. */
-
 #include <spate/stats.h>
+
+/* What a shard has counted, gathered from those who counted it. */
 
 #include "engine/shard.h"
 #include "engine/sized.h"

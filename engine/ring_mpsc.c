@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/ring_mpsc.h"
 
+/* Vyukov's bounded queue, with one consumer.
+ *
+ * A producer takes a number by a compare-and-swap of `tail`, fills the cell of that number and
+ * publishes it by the cell's sequence.  The consumer owns `head`, and gives a cell back by the
+ * same sequence.  P1, P2 and C1, C2 in the comments name the acquire and release that pair up. */
+
 #include <stddef.h>
 
 #include "proto/base/assert.h"

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/ring_spsc.h"
 
+/* Two counters that only grow, one for each side.
+ *
+ * Each side publishes its own counter with a release (P2, C2) and reads the other's with an
+ * acquire (P1, C1), the latter only when its copy of it says that the ring is full or empty. */
+
 #include <stddef.h>
 
 #include "proto/base/assert.h"

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/siphash.h"
 
+/* SipHash-2-4 as its paper gives it: two rounds per word of 8 bytes, four at the end.
+ *
+ * The last word holds the remaining bytes and, in its highest byte, the size. */
+
 #include <string.h>
 
 struct state {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include <spate/stream.h>
+
 /* The application's verbs on streams. */
 
 #include <errno.h>
-
-#include <spate/stream.h>
 
 #include "engine/shard.h"
 #include "proto/base/assert.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/wheel.h"
 
-#include "proto/base/assert.h"
-
 /* now_tick moves only in se_wheel_pop(), from one occupied slot to the next; the members of a
  * slot that it reaches are put one level or more further down, or are due.  A
  * timer moves down at most SE_WHEEL_LEVELS times in its life. */
+
+#include "proto/base/assert.h"
 
 #define TICK_NS   (UINT64_C(1) << SE_WHEEL_TICK_SHIFT)
 #define SPAN_MASK ((UINT64_C(1) << (SE_WHEEL_LEVELS * SE_WHEEL_SLOT_SHIFT)) - 1)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/bytes.h"
 
+/* The part of the readers and writers that is not inline: fixed sizes, copies, varints.
+ *
+ * Each function asks once for all bytes that it needs.  A reader or writer that has failed
+ * gives none, so that nothing here can pass the end of a buffer; see the header. */
+
 uint16_t sb_reader_u16(struct sb_reader *r)
 {
     const uint8_t *bytes = sb_reader_take(r, 2);

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/pool.h"
 
+/* Blocks of objects, and a list of free objects through the objects themselves.
+ *
+ * A block begins with a head of one cache line, by which sb_pool_deinit() finds it.  Objects
+ * never move and never go back to their block one by one: they stay in the free list, poisoned,
+ * until the pool ends.  With SB_DEBUG an object is overwritten when it is given back. */
+
 #include <string.h>
 
 #include "proto/base/assert.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* The end of a connection.  [RFC9000 10]
  *
  *     OPEN --we close-->      CLOSING  --3 PTO-->  DRAINED
@@ -8,8 +10,6 @@
  * The first reason wins.  At the end all that was lent comes back, and only then the end is told.
  * If the peer ended it, what it had said before is told first: it may have closed because all
  * of that was acknowledged.  If we did, received bytes that were not taken are dropped. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* The life of a connection, and what is asked of it.  The map of the other files is in
  * conn/impl.h. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* What is told to the holder, one fact at a time.
  *
  * There is no queue of events: every fact is a flag or a list entry where it arose, and is
@@ -8,8 +10,6 @@
  * The order: routes first, because the next datagram may need them; then the connection's
  * own news; then streams, all that were opened first, so that a holder who answers to that has
  * many to answer at once, and each with CLOSED last; the end last of all. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

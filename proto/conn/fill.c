@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* The frames of one packet: which ones, in which order, and the record of each.
  *
  * The order: ACK, what the handshake and the path want, limits, CIDs, controls of streams,
  * CRYPTO, then bytes of streams, one frame a stream in turn.  A frame is only added together
  * with its record, so that nothing leaves whose loss would go unnoticed. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

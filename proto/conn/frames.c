@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* What each frame means for the connection.
  *
  * Frames are worked off in order.  A frame that is refused ends the connection; a frame for
  * which there is no memory makes the whole packet one that never came: it is not
  * acknowledged, and since every frame may be repeated, what was done already does no harm
  * when the packet comes again. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* The handshake: CRYPTO bytes to TLS, and what TLS says to keys, parameters and states.
  * [RFC9001 4, RFC9000 7] */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

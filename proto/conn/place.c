@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* Which packets the cipher may open straight into the application's memory.
  *
  * The first bytes of a packet's plaintext say what it brings; nobody has authenticated them.  If
@@ -18,8 +20,6 @@
  *   - it costs a look at one or two blocks of the cipher, and few steps among received pieces.
  *
  * All other packets are opened in place, and what they bring for lent memory is copied. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

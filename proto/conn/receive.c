@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* Datagrams to packets to frames.
  *
  * Short-header packets, which are nearly all there are, go through in runs: their header
@@ -8,8 +10,6 @@
  *
  * What can be attacked: everything here works on bytes that anybody may have sent until a
  * packet has been opened.  Before that nothing of the connection changes but counters. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* What an acknowledgment or a loss means for what was sent.
  *
  * A packet is never sent again; what it carried is, if it still matters: bytes of streams
  * and CRYPTO by their ranges, limits by their newest value, states by their state.
  * [RFC9000 13.3] */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* A run: full packets that carry nothing but fresh bytes of one stream.
  *
  * Nearly all packets of a transfer are such.  What the general way of a packet asks each time
@@ -10,8 +12,6 @@
  *     packet = flags, CID, number | STREAM type, id, offset | bytes | tag
  *
  * All packets of a run have a number and an offset of the same encoded size. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/packet/build.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* What goes into the next packets.
  *
  * A train is filled datagram by datagram; a datagram holds one packet of each space that
@@ -8,8 +10,6 @@
  *
  * What may leave: ACKs always; everything else if the congestion window and the pacer
  * agree, or as a probe; nothing beyond the amplification limit. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/conn/impl.h"
+
 /* The streams of a connection: the application's verbs, the peer's frames, limits and
  * flow control.  What a part of a stream does is in stream_send.c and stream_recv.c.
  *
  * What can be attacked: a peer opens streams up to our limit, all at once by naming the
  * highest ID; that is bounded by the configuration and by the pool.  A frame for a stream that
  * is gone is ignored, for one that never was an error. */
-
-#include "proto/conn/impl.h"
 
 #include "proto/base/assert.h"
 

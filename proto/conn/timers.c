@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Deadlines: one function that tells the next, one that acts upon what has passed. */
-
 #include "proto/conn/impl.h"
+
+/* Deadlines: one function that tells the next, one that acts upon what has passed. */
 
 #include "proto/base/time.h"
 

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/packet/build.h"
 
+/* Packets made of parts, and the masks of their headers.
+ *
+ * Control bytes grow in one buffer; a part of them is closed when data or padding follows.  So
+ * the cipher sees the parts in the order of the frames, and data is not copied.  Header
+ * protection needs the sealed bytes, and costs less for many packets at once: masks are
+ * collected per key and applied in one call. */
+
 #include "proto/base/assert.h"
 
 /* What PADDING is made of; a datagram never needs more of it. */

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/packet/keyphase.h"
 
+/* Which 1-RTT key opens or seals which packet.  [RFC9001 6]
+ *
+ * A packet with the other phase bit belongs to the previous keys if its number is below the
+ * first one of this phase, and otherwise to the next keys.  Only a packet that opened with the
+ * next keys moves them on, so nobody without the keys can cause an update.  The reply to an
+ * update uses the new keys at once.  Our own updates begin at 7/8 of the cipher's limit. */
+
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/path/cid_remote.h"
+
 /* The peer's connection IDs.
  *
  * What can be attacked: a peer that issues and retires without end makes us owe it
  * RETIRE_CONNECTION_ID frames; they are bounded, and the connection ends at the bound. */
-
-#include "proto/path/cid_remote.h"
 
 #include "proto/base/assert.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/recovery/ack.h"
+
 /* Received packet numbers and the decision to acknowledge.
  *
  * One decision a batch: the packets of a batch came out of the socket together, so one
@@ -18,8 +20,6 @@
  *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
  * what is forgotten counts as received, so nothing is ever processed twice. */
-
-#include "proto/recovery/ack.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/recovery/cc.h"
+
 /* NewReno.  [RFC9002 7, appendix B]
  *
  * Slow start doubles the window every round trip; congestion avoidance adds one
  * datagram a round trip; one reduction by half for each round trip with loss.
  * Congestion avoidance counts acknowledged bytes instead of dividing for every
  * acknowledgment, so that rounding does not starve large windows. */
-
-#include "proto/recovery/cc.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/ecn.h"
 
+/* ECN validation of one path.  [RFC9000 13.4.2, A.4]
+ *
+ * The first packets are marked as a test.  Validation fails for good when the peer's counts
+ * shrink, miss what was acknowledged, exceed what was marked or name ECT(1), or when all test
+ * packets are lost.  The peer's counts come from the wire: they are checked before they replace
+ * the old ones. */
+
 #include "proto/base/assert.h"
 
 /* [RFC9000 A.4] */

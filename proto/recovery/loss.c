@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/recovery/loss.h"
+
 /* Loss detection, the probe timeout and persistent congestion.  [RFC9002 6, 7.6, appendix A]
  *
  * A packet is lost when one sent at least three numbers or 9/8 of a round trip later has
@@ -8,8 +10,6 @@
  * What can be attacked: a peer acknowledges what it never got (optimistic ACK).  It
  * then only harms itself: our data is gone for it.  An ACK of a number that was never
  * sent is an error of the connection. */
-
-#include "proto/recovery/loss.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

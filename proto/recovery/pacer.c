@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/pacer.h"
 
+/* Spreads the congestion window over a round trip: rate = factor * window / smoothed RTT, with
+ * factor 2 in slow start and 5/4 afterwards.  Credit that was not used is kept up to one burst:
+ *
+ *     burst = max(INITIAL_BYTES, 2 trains >> rtt / NEAR_NS,
+ *                 min(rate * 1 ms, 8 trains), min(rate * 2 ms, 1 train))
+ *
+ * INITIAL_BYTES     the initial window.  [RFC9002 7.7]
+ * 2 trains          on a short path: a train costs the sender as much as a datagram does, and the
+ *                   buffers of such a path are those of the next machine.  Linux sizes TCP's
+ *                   trains in this way (tcp_tso_rtt_log).
+ * rate * 1 ms       about how late a timer may be without slowing the flow.  More than 8 trains
+ *                   would not make sending cheaper.
+ * rate * 2 ms       a hundred flows that share a fast path are slow each; without this term their
+ *                   sender would pay for short trains. */
+
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/wire/limits.h"
 
-/* What may leave at once is the largest of
- *
- *     the initial window [RFC9002 7.7];
- *     what the rate gives in a millisecond, which is about how late a timer may be without
- *         slowing the flow, but at most eight trains: more would not make sending cheaper;
- *         and in two of them, but at most one train: of a hundred flows that share a fast path
- *         each is slow, and their sender would pay for trains that are short;
- *     on a short path, two trains, less by half for each NEAR_NS of its round trip: a
- *         train costs the sender as much as a datagram does, and the buffers of a path that
- *         takes microseconds are those of the machine next door.  Linux sizes TCP's trains so
- *         (tcp_tso_rtt_log). */
 #define INITIAL_DATAGRAMS 10
 #define INITIAL_BYTES     14720
 #define TRAIN_BYTES       65507

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/ranges.h"
 
+/* A doubly linked list of ranges from a pool.
+ *
+ * A search looks at both ends first, and then walks from the cursor, the range of the last
+ * change. An addition merges with its neighbours, so that ranges never touch.  A removal may
+ * split one range: that is the only one that needs memory. */
+
 #include "proto/base/assert.h"
 
 void sp_ranges_init(struct sp_ranges *ranges, struct sb_pool *pool)

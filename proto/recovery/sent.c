@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/recovery/sent.h"
+
 /* Sent packets by number.
  *
  * Numbers rise by one, acknowledgments come in long runs, and both ends of what is
@@ -7,8 +9,6 @@
  * step a block.  What can be attacked: a peer that acknowledges single packets far
  * apart makes the cursor walk; the walk is bounded by the packets in flight, which our
  * own congestion controller bounds. */
-
-#include "proto/recovery/sent.h"
 
 #include "proto/base/assert.h"
 

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/delivery.h"
 
+/* Sent bytes between acked_end and sent_end, as two sets of ranges.
+ *
+ * A loss adds to `lost` what is not acknowledged yet; sending those bytes again removes them.
+ * An acknowledgment removes from `lost`, and moves acked_end over whatever has become
+ * continuous. */
+
 #include "proto/base/assert.h"
 
 void sp_delivery_init(struct sp_delivery *delivery, struct sb_pool *ranges)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/stream/reassembly.h"
+
 /* Reassembly by slices, and in lent memory.
  *
  * Bytes in lent memory are pieces like others, without a slice, and grow together: bytes in
@@ -11,8 +13,6 @@
  * What can be attacked: tiny frames with gaps cost a piece each; a connection's pieces are
  * bounded by its store.  Tiny frames into the middle of them cost a walk each: a frame may
  * walk as far as its bytes pay for. */
-
-#include "proto/stream/reassembly.h"
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/stream_map.h"
 
+/* A hash table with chains through the streams.
+ *
+ * It starts with the buckets inside the map and grows by a factor of GROWTH when streams
+ * outnumber buckets.  Growth that finds no memory is skipped: chains become longer, nothing
+ * fails.  The hash needs no key, because a peer can only count IDs up. */
+
 #include <string.h>
 
 #include "proto/base/assert.h"

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/stream_recv.h"
 
+/* One stream's received bytes: limits first, then reassembly, then the state machine.
+ *
+ * Each frame is checked against the final size and charged to both windows before anything is
+ * kept, so a peer that exceeds a limit costs no memory.  A stopped or reset stream keeps
+ * nothing; what it discards is given back to the connection's window at once. */
+
 #include "proto/base/assert.h"
 
 void sp_stream_recv_init(struct sp_stream_recv *recv, struct sp_piece_store *store,

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/stream_send.h"
 
+/* One stream's lent bytes: a list of chunks, and how far each byte got (delivery.h).
+ *
+ * `cursor` is the chunk of the next fresh byte and `retransmit` the chunk of the last byte that
+ * was sent again, so that neither is searched from the start.  Lost bytes go out before fresh
+ * ones.  A chunk moves to the list `done` when all of it is acknowledged, or when the stream is
+ * reset. */
+
 #include "proto/base/assert.h"
 
 void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/stream_state.h"
 
+/* The two state machines of a stream as tables.  [RFC9000 3.1, 3.2]
+ *
+ * An event that only our own code can raise asserts where it is impossible.  FIN and RESET,
+ * which the peer may send at any time, have an entry in every state of the receiving part. */
+
 #include <stdint.h>
 
 #include "proto/base/assert.h"

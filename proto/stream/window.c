@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/window.h"
 
+/* When a receive window is offered again, and how large it is.
+ *
+ * The limit is raised when a quarter of the window is consumed.  The window then grows, up to
+ * its maximum, to twice what was consumed per round trip; it never shrinks. */
+
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/frame.h"
+
 /* Bytes to frames.
  *
  * One function for each form of frame, all of one shape: read every field, look at `failed`
@@ -8,8 +10,6 @@
  * The bytes have been authenticated, but the peer may be hostile: no field may make us loop,
  * add up or compare beyond what its packet has paid for.  So the number of ACK ranges is held
  * against the bytes that are left before the first one is read. */
-
-#include "proto/wire/frame.h"
 
 #include "proto/wire/frame_table.h"
 #include "proto/wire/header.h"

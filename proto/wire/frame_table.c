@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/frame_table.h"
+
 /* Table 3 of RFC 9000, Section 12.4.  ACK, STREAM and the others with flags in their
  * type stand once for each value, so that a type is an index. */
-
-#include "proto/wire/frame_table.h"
 
 /* The letters of the table's column "Pkts", ... */
 #define IN_IH01 (SP_IN_INITIAL | SP_IN_HANDSHAKE | SP_IN_ZERO_RTT | SP_IN_ONE_RTT)

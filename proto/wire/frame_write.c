@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/frame.h"
+
 /* Frames to bytes.
  *
  * A writer that is too small fails and stays failed; whoever fills a packet compares with the
  * sizes first and never gets there.  The values are our own: what the RFC forbids is asserted. */
-
-#include "proto/wire/frame.h"
 
 void sp_frame_write_ping(struct sb_writer *w)
 {

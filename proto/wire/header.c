@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/header.h"
+
 /* Packet headers: what is in the clear, and packet numbers.
  *
  * Reading trusts nothing: every byte comes from anybody who can send a datagram,
@@ -9,8 +11,6 @@
  *
  * Writing leaves two holes, the length and the packet number's protection, which are filled
  * when the payload has been sealed. */
-
-#include "proto/wire/header.h"
 
 /* Of a long header: the type's two bits.  [RFC9000 17.2] */
 enum {

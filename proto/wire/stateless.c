@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/stateless.h"
+
 /* What is done with a datagram without a connection.
  *
  * All of it can be forged, and whatever we answer goes to an address that has proved nothing.
  * So an answer is never larger than what it answers, and two endpoints that answer
  * each other fall silent: Version Negotiation is not answered at all, and each Stateless Reset is
  * smaller than the one before it. */
-
-#include "proto/wire/stateless.h"
 
 _Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
                "an answer does not amplify");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "proto/wire/tparam.h"
+
 /* Transport parameters: a sequence of (id, length, value).
  *
  * They arrive inside the TLS handshake, before the peer has proved anything but that it
  * can send: every value is checked before any of them is believed.  Numbers share one table,
  * with their field, default and limits; the others have a form each. */
-
-#include "proto/wire/tparam.h"
 
 /* [RFC9000 18.2] */
 enum {
