@@ -11,12 +11,12 @@
  * leaves before.  [RFC9000 13.2.1]  And two that wait are acknowledged at once [13.2.2], as long as
  * the sender may be starting or recovering: for the first packets, and again behind each gap.
  *
- * In a calm flow that is more than anybody needs, and each ACK costs both sides as much as ten
- * packets: 13.2.2 lets a receiver that knows more send fewer.  What a sender needs of
- * them is a clock, round trips, and signs of loss, all per round trip: so a calm flow gets
- * ACKS_A_ROUND_TRIP, and one for CALM_COUNT_MAX packets at the latest, which bounds the burst that
- * an ACK sets free.  (The reasoning is that of Li et al., TACK, SIGCOMM 2020, where four
- * a round trip are shown to be enough.)
+ * In a flow that is in order and loss-free that is more than anybody needs, and each ACK costs both
+ * sides as much as ten packets: 13.2.2 lets a receiver that knows more send fewer.  What a sender
+ * needs of them is a clock, round trips, and signs of loss, all per round trip: so such a flow gets
+ * ACKS_PER_ROUND_TRIP, and one for IN_ORDER_COUNT_MAX packets at the latest, which bounds the burst
+ * that an ACK sets free.  (The reasoning is that of Li et al., TACK, SIGCOMM 2020, where four per
+ * round trip are shown to be enough.)
  *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
  * what is forgotten counts as received, so nothing is ever processed twice. */
@@ -27,10 +27,10 @@
 /* [RFC9000 13.2.2] So many ack-eliciting packets ask for an ACK. */
 #define ELICITING_THRESHOLD 2
 
-/* A flow is calm when so many ack-eliciting packets have come without a gap. */
+/* A flow counts as in order when so many ack-eliciting packets have come without a gap. */
 #define IN_ORDER_AFTER_COUNT 128
-#define CALM_COUNT_MAX       256
-#define ACKS_A_ROUND_TRIP    8
+#define IN_ORDER_COUNT_MAX   256
+#define ACKS_PER_ROUND_TRIP  8
 
 void sp_ack_init(struct sp_ack *ack)
 {
@@ -131,14 +131,14 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
 static uint64_t due_at(const struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns,
                        uint64_t now_ns)
 {
-    if (delay_ns_max == 0 || ack->batch_is_urgent || ack->eliciting_count >= CALM_COUNT_MAX)
+    if (delay_ns_max == 0 || ack->batch_is_urgent || ack->eliciting_count >= IN_ORDER_COUNT_MAX)
         return now_ns;
     uint64_t delayed_ns = sb_time_add(now_ns, delay_ns_max);
     if (ack->eliciting_count < ELICITING_THRESHOLD)
         return delayed_ns;
     if (ack->in_order_count < IN_ORDER_AFTER_COUNT)
         return now_ns;
-    return SB_MIN(delayed_ns, ack->sent_at_ns + rtt_ns / ACKS_A_ROUND_TRIP);
+    return SB_MIN(delayed_ns, ack->sent_at_ns + rtt_ns / ACKS_PER_ROUND_TRIP);
 }
 
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns)
