@@ -20,8 +20,8 @@
 
 /* A full frame may pass as many pieces as a connection can have; a packet of the smallest
  * ones takes not much longer than the cipher took for it. */
-#define STEPS_FREE   256
-#define STEPS_A_BYTE 16
+#define STEPS_FREE     256
+#define STEPS_PER_BYTE 16
 
 static uint64_t end_of(const struct sp_piece *piece)
 {
@@ -185,7 +185,7 @@ bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
     struct sp_piece *after;
     if (at >= end)
         return true;
-    if (!find(reassembly, at, STEPS_FREE + STEPS_A_BYTE * slice->size, &after))
+    if (!find(reassembly, at, STEPS_FREE + STEPS_PER_BYTE * slice->size, &after))
         return false;
     if (after != NULL)
         at = SB_MAX(at, end_of(after));
