@@ -78,8 +78,8 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
             return SENT_ALL;
         *bytes += train.size;
-        /* If the kernel takes no submissions now, the datagrams count as lost, and are repaired
-         * as those are.  The queue is made so that this does not happen: see queue_sizes(). */
+        /* ring_config() sizes the submission queue so that the kernel always takes the train.
+         * If it refuses all the same, its datagrams count as lost and are repaired. */
         if (commit(conn->port, *slot, &train, tag))
             *slot = NULL;
     }

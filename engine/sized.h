@@ -15,7 +15,7 @@
  * `reserved` bytes instead.  An older library looks at every byte that it does not know, and what
  * a program leaves in padding would be a field that is set. */
 struct se_sized {
-    const char *name;  /* "spate_config"; NAME_init() sets the size */
+    const char *name;  /* "spate_config": the function that sets `size` is this and _init */
     size_t size_first; /* up to the last field of the first release: SE_SIZE_THROUGH() */
     size_t size;       /* in these headers */
 };

@@ -25,7 +25,7 @@
  * The multishot ends whenever a completion lacks F_MORE, whatever else it says.
  * With -ENOBUFS it ended because no slot was at home; nothing is lost by that
  * (the datagrams wait in the socket), and it is armed again by su_recv_rearm as
- * soon as one is.  Loss shows in `kernel_dropped_count` only. */
+ * soon as one is.  Loss shows in `kernel_dropped` only. */
 
 /* One GRO buffer, or a single datagram. */
 struct su_received {
