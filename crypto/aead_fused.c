@@ -227,8 +227,8 @@ bool sc_fused_self_test(const struct sc_fused *fused)
         struct sc_fused_schedule schedule;
         const uint8_t *sample = mask_sample;
         uint8_t mask[1][SP_MASK_SIZE];
-        for (uint8_t j = 0; j < sizeof(key); j++)
-            key[j] = j;
+        for (size_t j = 0; j < sizeof(key); j++)
+            key[j] = (uint8_t)j;
         fused->init_schedule(&schedule, key, mask_answers[i].key_size);
         fused->masks(&schedule, &sample, 1, mask);
         is_right = is_right && memcmp(mask[0], mask_answers[i].mask, SP_MASK_SIZE) == 0;

@@ -7,6 +7,8 @@
  * can send: every value is checked before any of them is believed.  Numbers share one table,
  * with their field, default and limits; the others have a form each. */
 
+#include "proto/base/assert.h"
+
 /* [RFC9000 18.2] */
 enum {
     ID_ORIGINAL_DCID = 0x00,
@@ -154,6 +156,7 @@ static bool preferred_address_is_valid(struct sb_bytes value)
 
 static bool read_number(const struct number *number, struct sb_bytes value, struct sp_tparams *ret)
 {
+    SB_ASSERT(number != NULL);
     struct sb_reader r = sb_reader_of(value.data, value.size);
     uint64_t n = sb_reader_varint(&r);
     /* [RFC9000 7.4, 18.2] */
