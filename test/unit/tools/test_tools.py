@@ -14,6 +14,7 @@ TOOLS = pathlib.Path(sys.argv[1])
 CC = sys.argv[2:]
 sys.path.insert(0, str(TOOLS))
 import archive  # noqa: E402
+import lint_findings  # noqa: E402
 import test_report  # noqa: E402
 
 def archive_of(root, body):
@@ -41,6 +42,23 @@ def impure_archives_are_found():
             run = subprocess.run([sys.executable, TOOLS / 'check_pure.py', archive],
                                  capture_output=True, text=True)
             assert (run.returncode == 0) == pure, (body, run.stdout, run.stderr)
+
+
+def a_finding_is_shown_once_and_an_exception_not():
+    log = """[1/9] Compiling C object x
+../proto/wire/x.h:60:24: warning: use of uninitialized value ‘*b.size’ [CWE-457] [-Wanalyzer-x]
+../proto/wire/x.h:60:24: warning: use of uninitialized value ‘*b.size’ [CWE-457] [-Wanalyzer-x]
+/home/me/build/../uring/y.c:7:1: error: Dereference of null [clang-analyzer-z,-warnings-as-errors]
+crypto/z.c:9:2: performance: Slow [slow]
+bench/load/z.c:9:2: warning: Not ours [slow]
+crypto/z.c:9:2: note: calling [slow]
+    7 |  x[0]
+"""
+    exceptions = lint_findings.read_exceptions('# why\n\ncrypto/z.c slow\ncrypto/y.c other\n')
+    want = ['proto/wire/x.h:60: use of uninitialized value ‘*b.size’ [CWE-457] [-Wanalyzer-x]',
+            'uring/y.c:7: Dereference of null [clang-analyzer-z]']
+    assert lint_findings.findings(log, exceptions) == want
+    assert len(lint_findings.findings(log, set())) == 3
 
 
 CMOCKA_GOOD = '''[==========] Running 2 test(s).
@@ -199,6 +217,7 @@ def the_demo_shows_what_was_measured():
 def main():
     tests = [
         impure_archives_are_found,
+        a_finding_is_shown_once_and_an_exception_not,
         names_are_read_from_a_version_script_and_nodes_are_not,
         an_archive_shows_what_the_script_names,
         the_report_counts_single_tests,
