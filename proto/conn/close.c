@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/close.h"
 
 /* The end of a connection.  [RFC9000 10]
  *
@@ -13,6 +13,9 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
+#include "proto/conn/undecryptable.h"
 
 static void set_reason(struct sp_close *close, const char *reason, size_t size)
 {

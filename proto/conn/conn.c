@@ -6,6 +6,10 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/handshake.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
+#include "proto/conn/undecryptable.h"
 
 /* Objects that a pool adds at a time: large enough that a busy connection grows each
  * pool a few times only, small enough that an idle shard stays small. */

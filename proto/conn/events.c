@@ -12,6 +12,7 @@
  * many to answer at once, and each with CLOSED last; the end last of all. */
 
 #include "proto/base/assert.h"
+#include "proto/conn/streams.h"
 
 /* ---- Routes ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/fill.h"
 
 /* The frames of one packet: which ones, in which order, and the record of each.
  *
@@ -9,7 +9,8 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/packet/build.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
 
 /* Data frames smaller than this are not squeezed in behind others. */
 #define DATA_SIZE_MIN 32

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/frames.h"
 
 /* What each frame means for the connection.
  *
@@ -10,6 +10,10 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/close.h"
+#include "proto/conn/handshake.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
 #include "proto/wire/frame_table.h"
 
 /* [RFC9000 19.3] The peer's delay in time. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/handshake.h"
 
 /* The handshake: CRYPTO bytes to TLS, and what TLS says to keys, parameters and states.
  * [RFC9001 4, RFC9000 7] */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/close.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
 #include "proto/wire/stateless.h"
 
 /* ---- Our side ---- */

@@ -14,21 +14,24 @@
 #include "proto/wire/tparam.h"
 #include "proto/stream/window.h"
 
-/* The inside of a connection: for the files conn*.c, and nobody else.
+/* The inside of a connection: for the files of proto/conn/, and nobody else.
  *
- *     conn.c            life, and what is asked of it
- *     conn/receive.c    datagrams to packets to frames
- *     conn/place.c      which of them are opened into the application's memory
- *     conn/frames.c     what each frame means
- *     conn/streams.c    streams: verbs, limits, flow control
- *     conn/fill.c       the frames of one packet
- *     conn/run.c        many packets of one stream's bytes
- *     conn/send.c       packets to datagrams to trains
- *     conn/recovery.c   what an acknowledgment or a loss means for what was sent
- *     conn/handshake.c  TLS, keys, transport parameters
- *     conn/timers.c     deadlines
- *     conn/close.c      the end
- *     conn/events.c     what is told
+ * A file calls only those of lower layers; tools/tidy.py holds them to it.
+ *
+ *     7  conn.c           life, and what is asked of it
+ *     6  receive.c        datagrams to packets to frames
+ *     5  frames.c         what each frame means
+ *        send.c           packets to datagrams to trains
+ *     4  handshake.c      TLS, keys, transport parameters
+ *        run.c            many packets of one stream's bytes
+ *        timers.c         deadlines
+ *     3  close.c          the end
+ *        fill.c           the frames of one packet
+ *     2  recovery.c       what an acknowledgment or a loss means for what was sent
+ *        events.c         what is reported to the application
+ *     1  streams.c        streams: operations, limits, flow control
+ *        place.c          which packets are opened into the application's memory
+ *        undecryptable.c  packets that came before their keys
  */
 
 enum sp_conn_state {
@@ -181,112 +184,5 @@ static inline struct sp_key *sp_conn_write_key(const struct sp_conn *conn, enum 
 {
     return space == SP_SPACE_APP ? conn->keys.write : conn->spaces[space].write;
 }
-
-/* An opened packet on its way through its frames. */
-struct sp_packet {
-    enum sp_packet_type type;
-    enum sp_space space;
-    uint64_t pn;
-    const uint8_t *payload;
-    size_t payload_size;
-    const struct sp_datagram *datagram;
-    const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
-                                             `payload` has the frame's head alone */
-    bool is_eliciting;                    /* found out on the way */
-    uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
-};
-
-/* conn/frames.c: works off all frames.  SP_OK, SP_DROP, or the error to close with. */
-enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
-
-/* conn/receive.c */
-void sp_conn_receive_undecryptable(struct sp_conn *conn, uint64_t now_ns);
-void sp_conn_drop_undecryptable(struct sp_conn *conn);
-
-/* conn/place.c: chooses, among packets that are about to be opened with `key`, those that go into
- * lent memory.  They get a `body`, and their frame at the same index. */
-void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens, uint32_t count,
-                   struct sp_frame_stream *ret_frames);
-
-/* conn/streams.c */
-void sp_conn_streams_init(struct sp_conn *conn);
-void sp_conn_streams_deinit(struct sp_conn *conn);
-/* Finds or opens the stream that a frame of the peer names.  `*ret` is NULL for one that is
- * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */
-enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
-                                    struct sp_stream **ret);
-void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream);
-void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control);
-void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream);
-/* Frees the stream if it is finished, told and forgotten. */
-void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream);
-void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
-enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
-                              struct sb_buffer *buffer);
-enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
-                                    uint64_t final_size);
-enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error);
-enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit);
-void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
-void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
-/* The peer's limits became known. */
-void sp_conn_streams_on_params(struct sp_conn *conn);
-
-/* conn/recovery.c */
-void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
-                        const struct sp_loss_outcome *outcome);
-void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
-/* Queues again what the oldest packets in flight of `space` carried. */
-void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count);
-void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space,
-                            struct sp_sent_frame *frames);
-
-/* conn/fill.c */
-struct sp_build;
-/* Something beside ACKs waits to be sent in `space`. */
-bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
-/* Fills a packet that has been begun.  `may_send`: the windows allow more than ACKs.  False,
- * and nothing has happened, if it would be empty. */
-bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns);
-
-/* A control frame of the connection or of a stream waits. */
-bool sp_conn_wants_control(const struct sp_conn *conn);
-
-/* Adds an ACK of all that was received, if it fits. */
-void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns);
-
-/* conn/run.c */
-struct sp_mask_batch;
-/* Adds full packets to the train that carry fresh bytes of the stream whose turn it is; none if
- * there is anything else to say. */
-void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
-                      uint64_t now_ns);
-/* True if it is better to send nothing now and a full train a little later. */
-bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns);
-
-/* conn/handshake.c */
-bool sp_conn_start_tls(struct sp_conn *conn);
-void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns);
-void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns);
-void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t now_ns);
-bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid);
-void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp_header *header,
-                      uint64_t now_ns);
-void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header *header,
-                                    uint64_t now_ns);
-void sp_conn_issue_cids(struct sp_conn *conn);
-
-/* conn/close.c */
-void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
-                  uint64_t now_ns);
-/* Ends an open connection: the first reason wins.  `state`: how it goes on. */
-void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
-                 uint64_t now_ns);
-void sp_conn_set_drained(struct sp_conn *conn);
-void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *frame,
-                           uint64_t now_ns);
-void sp_conn_on_packet_while_closing(struct sp_conn *conn);
-/* Acts upon `is_out_of_memory`. */
-void sp_conn_check_memory(struct sp_conn *conn, uint64_t now_ns);
 
 #endif

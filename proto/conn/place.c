@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/place.h"
 
 /* Which packets the cipher may open straight into the application's memory.
  *

@@ -13,6 +13,11 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/close.h"
+#include "proto/conn/frames.h"
+#include "proto/conn/handshake.h"
+#include "proto/conn/place.h"
+#include "proto/conn/undecryptable.h"
 #include "proto/wire/stateless.h"
 
 static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
@@ -29,29 +34,6 @@ static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t 
 static void drop_packet(struct sp_conn *conn)
 {
     conn->stats.packets_dropped++;
-}
-
-/* ---- Early packets ---- */
-
-static void keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
-                               uint8_t *data, size_t size, enum sp_space space)
-{
-    if (conn->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
-        drop_packet(conn);
-        return;
-    }
-    struct sp_undecryptable *kept = &conn->undecryptable[conn->undecryptable_count++];
-    *kept = (struct sp_undecryptable){.datagram = *datagram, .space = space};
-    kept->datagram.data = data;
-    kept->datagram.size = size;
-    sb_buffer_ref(datagram->buffer);
-}
-
-void sp_conn_drop_undecryptable(struct sp_conn *conn)
-{
-    for (uint32_t i = 0; i < conn->undecryptable_count; i++)
-        sb_buffer_unref(conn->undecryptable[i].datagram.buffer);
-    conn->undecryptable_count = 0;
 }
 
 /* [RFC9001 5.7] A server reads no 1-RTT packet before the handshake is complete. */
@@ -121,7 +103,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         return;
     }
     if (s->read == NULL) {
-        keep_undecryptable(conn, datagram, data, header->size, space);
+        sp_conn_keep_undecryptable(conn, datagram, data, header->size, space);
         return;
     }
 
@@ -354,7 +336,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
         return;
     }
     if (!can_read_app(conn)) {
-        keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP);
+        sp_conn_keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP);
         return;
     }
     if (run->count == SP_BATCH_MAX)
@@ -409,7 +391,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
 }
 
 /* Packets that waited for keys, once the keys are there. */
-void sp_conn_receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
+static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_undecryptable waiting[SP_UNDECRYPTABLE_MAX];
     uint32_t count = conn->undecryptable_count;
@@ -474,7 +456,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     if (conn->state == SP_CONN_OPEN)
         flush_short_run(conn, &run, now_ns);
     while (conn->state == SP_CONN_OPEN && has_decryptable(conn))
-        sp_conn_receive_undecryptable(conn, now_ns);
+        receive_undecryptable(conn, now_ns);
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         decide_acks(conn, now_ns);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/recovery.h"
 
 /* What an acknowledgment or a loss means for what was sent.
  *
@@ -8,6 +8,7 @@
  * [RFC9000 13.3] */
 
 #include "proto/base/assert.h"
+#include "proto/conn/streams.h"
 
 static void unref_stream(struct sp_conn *conn, struct sp_sent_frame *frame)
 {

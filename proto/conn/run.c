@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/run.h"
 
 /* A run: full packets that carry nothing but fresh bytes of one stream.
  *
@@ -14,7 +14,8 @@
  * All packets of a run have a number and an offset of the same encoded size. */
 
 #include "proto/base/assert.h"
-#include "proto/packet/build.h"
+#include "proto/conn/fill.h"
+#include "proto/conn/streams.h"
 
 /* Packets in a row while other streams wait for their turn. */
 #define SHARED_COUNT_MAX 8

@@ -13,6 +13,11 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/close.h"
+#include "proto/conn/fill.h"
+#include "proto/conn/handshake.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/run.h"
 #include "proto/packet/build.h"
 
 /* Less than this is not worth beginning a packet for: it could carry hardly a frame. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proto/conn/impl.h"
+#include "proto/conn/streams.h"
 
 /* The streams of a connection: the application's verbs, the peer's frames, limits and
  * flow control.  What a part of a stream does is in stream_send.c and stream_recv.c.

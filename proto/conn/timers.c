@@ -4,6 +4,8 @@
 /* Deadlines: one function that tells the next, one that acts upon what has passed. */
 
 #include "proto/base/time.h"
+#include "proto/conn/close.h"
+#include "proto/conn/recovery.h"
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2

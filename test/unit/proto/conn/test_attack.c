@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/streams.h"
 #include "test/support/conn_pair.h"
 
 static void inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_FRAMES_H
+#define SP_CONN_FRAMES_H
+
+#include "proto/conn/impl.h"
+#include "proto/wire/frame.h"
+
+/* An opened packet on its way through its frames. */
+struct sp_packet {
+    enum sp_packet_type type;
+    enum sp_space space;
+    uint64_t pn;
+    const uint8_t *payload;
+    size_t payload_size;
+    const struct sp_datagram *datagram;
+    const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
+                                             `payload` has the frame's head alone */
+    bool is_eliciting;                    /* found out on the way */
+    uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
+};
+
+/* Works off all frames.  Returns SP_OK, SP_DROP, or the error to close with. */
+enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_STREAMS_H
+#define SP_CONN_STREAMS_H
+
+#include "proto/conn/impl.h"
+#include "proto/wire/frame.h"
+
+void sp_conn_streams_init(struct sp_conn *conn);
+void sp_conn_streams_deinit(struct sp_conn *conn);
+/* Finds or opens the stream that a frame of the peer names.  `*ret` is NULL for one that is
+ * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */
+enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
+                                    struct sp_stream **ret);
+void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream);
+void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control);
+void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream);
+/* Frees the stream if it is finished, told and forgotten. */
+void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream);
+void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
+enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
+                              struct sb_buffer *buffer);
+enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
+                                    uint64_t final_size);
+enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error);
+enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit);
+void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
+void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
+/* The peer's limits became known. */
+void sp_conn_streams_on_params(struct sp_conn *conn);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/undecryptable.h"
+
+/* Packets that came before their keys: bounded, and each holds its buffer.
+ *
+ * What can be attacked: anybody may send such packets.  SP_UNDECRYPTABLE_MAX of them are kept per
+ * connection, the first ones; receive.c opens them when there are keys. */
+
+void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
+                                uint8_t *data, size_t size, enum sp_space space)
+{
+    if (conn->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
+        conn->stats.packets_dropped++;
+        return;
+    }
+    struct sp_undecryptable *kept = &conn->undecryptable[conn->undecryptable_count++];
+    *kept = (struct sp_undecryptable){.datagram = *datagram, .space = space};
+    kept->datagram.data = data;
+    kept->datagram.size = size;
+    sb_buffer_ref(datagram->buffer);
+}
+
+void sp_conn_drop_undecryptable(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->undecryptable_count; i++)
+        sb_buffer_unref(conn->undecryptable[i].datagram.buffer);
+    conn->undecryptable_count = 0;
+}
