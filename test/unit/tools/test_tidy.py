@@ -30,6 +30,30 @@ def a_file_of_the_library_is_in_a_room():
     assert findings('uring/x.c', 'int x;\n') == []
 
 
+def files_of_the_connection_use_lower_layers_only():
+    head = {'conn.h': 'bool sp_conn_send(int x);\n', 'close.h': '#include "proto/conn/impl.h"\n',
+            'close.c': '#include "proto/conn/close.h"\nvoid sp_conn_end(int x,\n    int y)\n{\n}\n',
+            'recovery.c': 'static int own(int x)\n{\n    return own(x);\n}\n'}
+    table = [
+        # file, text, line of the finding or None
+        ('send.c', '#include "proto/conn/close.h"\n\n    sp_conn_end(1, 2);\n', None),
+        ('send.c', '    own(1);\n', None),
+        ('streams.c', '#include "proto/conn/conn.h"\n', None),
+        ('streams.c', '\n#include "proto/conn/close.h"\n', 2),
+        ('streams.h', '#include "proto/conn/close.h"\n', 1),
+        ('fill.c', '#include "proto/conn/close.h"\n', 1),
+        ('recovery.c', '#include "proto/conn/conn.h"\n\n    sp_conn_end(1, 2);\n', 3),
+        ('fill.c', '    if (x)\n        return sp_conn_end(1, 2);\n', 2),
+        ('other.c', '', 1),
+    ]
+    for name, text, line in table:
+        found = list(tidy.check_layers({**head, name: text}))
+        assert [number for _, number, _ in found] == ([line] if line else []), (name, text, found)
+    root = TOOLS.parent / tidy.CONN
+    texts = {file.name: file.read_text() for file in root.glob('*.[ch]')}
+    assert 'receive.c' in texts and list(tidy.check_layers(texts)) == []
+
+
 def includes_go_downwards_only():
     table = [
         # path, include, allowed
@@ -373,6 +397,7 @@ def a_header_that_no_build_file_lists_is_found():
 def main():
     tests = [
         a_file_of_the_library_is_in_a_room,
+        files_of_the_connection_use_lower_layers_only,
         includes_go_downwards_only,
         calls_with_one_home_are_found_elsewhere,
         banned_calls_name_what_to_use,
