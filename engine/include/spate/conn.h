@@ -12,78 +12,101 @@
 extern "C" {
 #endif
 
-/* Sets the pointer that comes as conn_user in the events of this connection.  It is never followed
- * and may be NULL.  Threads: shard. */
-SPATE_API void spate_conn_set_user(struct spate_conn *conn, void *user);
-/* Returns that pointer; before it is set, the `user` of spate_shard_listen() or
- * spate_shard_connect().  Threads: shard. */
-SPATE_API void *spate_conn_user(const struct spate_conn *conn);
-/* Returns the shard that owns the connection, always the same one.  Threads: shard. */
-SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
-/* Returns whether the connection came in through a listener; false: spate_shard_connect() made it.
+/* A connection belongs to the engine.  Do not use its pointer after SPATE_EVENT_CLOSED has been
+ * taken. */
+
+/* Sets the pointer that events of this connection carry as conn_user.
+ *
+ *   user  The library does not use it; may be NULL.
+ *
  * Threads: shard. */
+SPATE_API void spate_conn_set_user(struct spate_conn *conn, void *user);
+
+/* Returns the pointer that spate_conn_set_user() has set.  Before that, returns the `user` of
+ * spate_shard_listen() or spate_shard_connect().  Threads: shard. */
+SPATE_API void *spate_conn_user(const struct spate_conn *conn);
+
+/* Returns the shard that owns the connection.  It never changes.  Threads: shard. */
+SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
+
+/* Returns true for a connection that a listener accepted, and false for one that
+ * spate_shard_connect() made.  Threads: shard. */
 SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
 
-/* Starts to close with an application's error code.  [RFC9000 10.2]  Lent bytes come
- * back as SPATE_EVENT_SENT, then SPATE_EVENT_CLOSED.  Data that has not been acknowledged may be
- * lost.
+/* Starts to close the connection with an application error code.  [RFC9000 10.2]  Lent bytes come
+ * back with SPATE_EVENT_SENT and SPATE_EVENT_STREAM_PLACED, then SPATE_EVENT_CLOSED follows.  Data
+ * that the peer has not acknowledged may be lost.  Calls after the first are ignored.
  *
- *   error   Below 2^62.
- *   reason  For a person; cut at 128 bytes; may be NULL.
+ *   error   Below 2^62; higher bits are cut off.
+ *   reason  Text for a person.  Copied, at most 128 bytes of it; may be NULL.
  *
- * Repeats are ignored.  Threads: shard. */
+ * Threads: shard. */
 SPATE_API void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reason);
 
-/* The negotiated application protocol and cipher suite ("TLS_AES_128_GCM_SHA256"), "" before
- * the handshake has settled them.  Valid as long as the connection.  Threads: shard. */
+/* Returns the application protocol that was negotiated (ALPN), or "" before SPATE_EVENT_CONNECTED.
+ * [RFC9001 8.1]  The string is valid as long as the connection.  Threads: shard. */
 SPATE_API const char *spate_conn_alpn(const struct spate_conn *conn);
+
+/* Returns the cipher suite that was negotiated, like "TLS_AES_128_GCM_SHA256", or "" before
+ * SPATE_EVENT_CONNECTED.  [RFC9001 5.3]  The string is static.  Threads: shard. */
 SPATE_API const char *spate_conn_cipher(const struct spate_conn *conn);
-/* The name that a client asked for (SNI), or "".  Threads: shard. */
+
+/* Returns the server name that the client requested (SNI), or "" if it requested none and before
+ * SPATE_EVENT_CONNECTED.  [RFC6066 3]  The string is valid as long as the connection.
+ * Threads: shard. */
 SPATE_API const char *spate_conn_server_name(const struct spate_conn *conn);
 
 /* Writes the peer's address.
  *
- *   *ret       Written in full; zeroes after the address.
- *   *ret_size  Output only: the size of the address in it.  Its value before does not matter.
+ *   *ret       All bytes are written; those after the address are zero.
+ *   *ret_size  Set to the size of the address in bytes.  The value before the call is ignored.
  *
- * Returns 0, or -EINVAL (the address is neither IPv4 nor IPv6; both outputs are untouched).
+ * Returns 0, or:
+ *   -EINVAL  The address is neither IPv4 nor IPv6; both outputs are untouched.
+ *
  * Threads: shard. */
 SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
                                       socklen_t *ret_size);
 
+/* Counters of a connection since its start, and some of its present values. */
 struct spate_conn_stats {
-    uint64_t datagrams_in;
-    uint64_t bytes_in; /* UDP payload */
-    uint64_t packets_in;
-    uint64_t packets_dropped;
-    uint64_t datagrams_out;
-    uint64_t bytes_out;
-    uint64_t packets_out;
-    uint64_t packets_lost;
-    uint64_t packets_spurious; /* declared lost too early */
-    uint64_t acks_in;
-    uint64_t acks_out;
-    uint64_t ptos;
-    uint64_t stream_bytes_in;
-    uint64_t stream_bytes_placed; /* .. in memory of spate_stream_receive_into(), all told .. */
-    uint64_t stream_bytes_copied; /* .. and copied to such memory, told or not */
-    uint64_t stream_bytes_out;
-    uint64_t stream_bytes_acked;
-    uint64_t rtt_smoothed_ns;
-    uint64_t rtt_min_ns;
-    uint64_t cwnd_bytes;
-    uint64_t in_flight_bytes;
+    uint64_t datagrams_in;        /* UDP datagrams received */
+    uint64_t bytes_in;            /* UDP payload received */
+    uint64_t packets_in;          /* QUIC packets decrypted and processed */
+    uint64_t packets_dropped;     /* QUIC packets that were duplicate, undecryptable or malformed */
+    uint64_t datagrams_out;       /* UDP datagrams sent */
+    uint64_t bytes_out;           /* UDP payload sent */
+    uint64_t packets_out;         /* QUIC packets sent */
+    uint64_t packets_lost;        /* sent packets that were declared lost */
+    uint64_t packets_spurious;    /* sent packets that were declared lost and acknowledged later */
+    uint64_t acks_in;             /* ACK frames received */
+    uint64_t acks_out;            /* ACK frames sent */
+    uint64_t ptos;                /* probe timeouts.  [RFC9002 6.2] */
+    uint64_t stream_bytes_in;     /* received on streams; each byte counts once */
+    uint64_t stream_bytes_placed; /* reported by SPATE_EVENT_STREAM_PLACED */
+    uint64_t stream_bytes_copied; /* copied by memcpy into lent buffers, reported or not */
+    uint64_t stream_bytes_out;    /* sent on streams, retransmissions included */
+    uint64_t stream_bytes_acked;  /* acknowledged on streams */
+    /* Present values: */
+    uint64_t rtt_smoothed_ns; /* smoothed round-trip time.  [RFC9002 5.3] */
+    uint64_t rtt_min_ns;      /* smallest round-trip time so far */
+    uint64_t cwnd_bytes;      /* congestion window.  [RFC9002 7] */
+    uint64_t in_flight_bytes; /* bytes in flight.  [RFC9002 2] */
 };
 
-/* Writes the first `size` bytes of what spate_conn_stats() writes, and zeroes for what this library
- * does not count.  Programs in C and C++ call that one; this is for other languages.
+/* Writes the first `size` bytes of the counters that spate_conn_stats() describes, and zeroes for
+ * fields that this library does not have.  For languages other than C and C++, whose programs call
+ * spate_conn_stats().
+ *
+ *   *ret  Room for `size` bytes.
+ *   size  Bytes that the program knows: its sizeof(struct spate_conn_stats).
+ *
  * Threads: shard. */
 SPATE_API void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_stats *ret,
                                       size_t size);
 
-/* Writes what the connection has counted so far.  It is compiled into the program, so that an
- * older program gets the fields that it knows; a counter that the library does not have is 0.
- * Threads: shard. */
+/* Writes the connection's counters.  It is inline, so that a program gets the fields that it was
+ * compiled with.  A counter that the library does not have is 0.  Threads: shard. */
 static inline void spate_conn_stats(const struct spate_conn *conn, struct spate_conn_stats *ret)
 {
     spate_conn_stats_sized(conn, ret, sizeof(*ret));

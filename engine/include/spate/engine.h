@@ -13,13 +13,13 @@
 extern "C" {
 #endif
 
-/* An engine is a set of shards.  A shard owns one io_uring ring (or its stand-in), its sockets and
- * its connections, and is run by one thread at a time.  There are two ways:
+/* An engine is a set of shards.  A shard owns one io_uring ring (or the mmsg backend in its place),
+ * its sockets and its connections.  One thread runs a shard.  There are two modes:
  *
- *   Your own thread    spate_shard_turn() and spate_shard_events() in your loop;
- *                      nothing runs behind your back.
- *   The engine's       spate_engine_start(): one pinned thread a shard hands batches
- *                      of events to your handler.
+ *   Your own thread    Your loop calls spate_shard_turn() and spate_shard_events().  The library
+ *                      starts no thread.
+ *   Engine threads     spate_engine_start() starts one thread per shard, pinned to a CPU if
+ *                      `cpus` is set.  Each thread passes batches of events to your handler.
  */
 struct spate_engine;
 struct spate_shard;
@@ -27,17 +27,17 @@ struct spate_listener;
 
 /* How shards talk to the kernel. */
 enum spate_backend {
-    SPATE_BACKEND_AUTO, /* io_uring, or mmsg where it is refused */
-    SPATE_BACKEND_IO_URING,
-    SPATE_BACKEND_MMSG, /* epoll, recvmmsg, sendmmsg */
+    SPATE_BACKEND_AUTO,     /* io_uring; mmsg where the system refuses io_uring */
+    SPATE_BACKEND_IO_URING, /* io_uring only */
+    SPATE_BACKEND_MMSG,     /* epoll, recvmmsg and sendmmsg */
 };
 
-/* What seals and opens packets with AES-GCM; ChaCha20-Poly1305 and TLS are always OpenSSL's.  On
- * the wire there is no difference. */
+/* Which AES-GCM code encrypts and decrypts packets.  ChaCha20-Poly1305 and TLS always use OpenSSL.
+ * The choice changes nothing on the wire. */
 enum spate_crypto {
-    SPATE_CRYPTO_AUTO, /* fused, where the CPU has what it takes */
-    SPATE_CRYPTO_OPENSSL,
-    SPATE_CRYPTO_FUSED, /* ours, made for packets: x86-64 with VAES and AVX2 or AVX-512 */
+    SPATE_CRYPTO_AUTO,    /* fused where the CPU supports it, otherwise OpenSSL */
+    SPATE_CRYPTO_OPENSSL, /* OpenSSL only */
+    SPATE_CRYPTO_FUSED,   /* Spate's own code; needs x86-64 with VAES and AVX2 or AVX-512 */
 };
 
 /* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
@@ -84,214 +84,335 @@ struct spate_config {
     uint8_t reserved[4]; /* no padding at the end; ignored */
 };
 
-/* spin_ns, for latency.  To put a CPU to sleep and to wake it up takes microseconds, and on a
- * virtual CPU tens of them: more than a request takes.  A thread that spins sees a packet at once.
+/* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on
+ * a virtual CPU tens of them: longer than a request takes.  A spinning thread sees a packet
+ * immediately.
  *
- *   0              A turn that waits sleeps at once.
- *   SPATE_FOREVER  It never sleeps: for a CPU that has nothing else to do.
- *   between        It is adaptive: it spins where that is cheaper than to sleep, for at most so
+ *   0              A waiting turn sleeps at once.
+ *   SPATE_FOREVER  A waiting turn never sleeps.  Use it for a CPU that has no other work.
+ *   between        Adaptive: the shard spins where that is cheaper than sleeping, for at most this
  *                  many nanoseconds.  The default is 500,000.
  *
- * An adaptive shard measures what a sleep costs on this machine (for the first time in the first
- * turn or in spate_engine_start(), which take about a millisecond longer for it) and remembers how
- * long its waits have been.  It spins for short waits and sleeps for long ones: busy connections
- * get the latency of SPATE_FOREVER, and an idle shard takes no CPU.  As a peer may wait for the
- * answer, a sleep counts as six times what it costs: a shard whose waits are some tens of
- * microseconds long may take a whole CPU.  Where CPU matters more than latency, choose a smaller
- * spin_ns.  Where other threads want its CPU, because they
- * are pinned to it or because the container has less than a CPU, it notices that and sleeps.
+ * An adaptive shard measures the cost of a sleep on this machine.  It does so in the first turn or
+ * in spate_engine_start(), which take about a millisecond longer.  It also records the lengths of
+ * its waits.  It spins for short waits and sleeps for long ones: busy connections get the latency
+ * of SPATE_FOREVER, and an idle shard uses no CPU.  A sleep counts as six times its cost, because a
+ * peer may be waiting for the answer.  So a shard whose waits are some tens of microseconds long
+ * may use a whole CPU.  Choose a smaller spin_ns where CPU time matters more than latency.  A shard
+ * whose CPU is wanted by other threads (pinned to it, or in a container with less than one CPU)
+ * detects that and sleeps.
  *
- * The setting holds for spate_shard_turn() and for the engine's threads.  A spinning turn makes no
- * system call for each look with io_uring; with mmsg each look is one.  It ends as a sleeping turn
- * ends: with completions, at its time, by spate_shard_wake() and by spate_shard_post(). */
+ * The setting applies to spate_shard_turn() and to engine threads.  With io_uring a spinning turn
+ * makes no system call to look for packets; with mmsg it makes one per look.  A spinning turn ends
+ * like a sleeping one: on completions, when its time is up, by spate_shard_wake() and by
+ * spate_shard_post(). */
 
-/* zero_copy: large trains are sent with SENDMSG_ZC out of slots that are registered with the ring.
- * Saves a copy of each byte where the card can gather and compute checksums, and costs a second
- * completion a train and slots that are busy until the card has read them: give it more of
- * them.  A kernel that copies all the same, as on loopback, says so, and after some trains
- * the socket sends as usual; a kernel that does not know it, likewise.  The slots count against
- * RLIMIT_MEMLOCK; where that is too small, memory is pinned for each train instead. */
+/* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
+ * saves one copy per byte where the network card can gather and compute checksums.  It costs a
+ * second completion per train, and a slot stays busy until the card has read it: configure more
+ * transmit_slots.  Where the kernel reports that it copies anyway, as on loopback, the socket
+ * returns to ordinary sends after some trains.  It also does so on a kernel without SENDMSG_ZC.
+ * The slots count against RLIMIT_MEMLOCK; where that limit is too small, the kernel pins the memory
+ * of each train instead. */
 
-/* Fills in the first `size` bytes of what spate_config_init() fills in.  Programs in C and C++ call
- * that one; this is for other languages.  Threads: any. */
+/* Fills in the first `size` bytes of the defaults that spate_config_init() describes.  For
+ * languages other than C and C++, whose programs call spate_config_init().
+ *
+ *   config  At least `size` bytes, in any state.
+ *   size    Bytes that the program knows: its sizeof(struct spate_config).
+ *
+ * Threads: any. */
 SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size);
 
-/* Fills in values that work: 1 shard, 10,000 connections, 1,000 handshakes, 1 GiB, windows
- * of 1 MiB that grow to 16 MiB, 30 s idle, 10 s handshake, adaptive spinning.  It is compiled
- * into the program, so that the size is the one that the program knows.  Threads: any. */
+/* Fills in defaults: 1 shard, 10,000 connections, 1,000 unfinished handshakes, 1 GiB of memory,
+ * windows of 1 MiB that grow to 16 MiB, 30 s idle timeout, 10 s handshake timeout, adaptive
+ * spinning.  It is inline, so that the size is the one that the program was compiled with.
+ *
+ *   config  In any state; every field is overwritten.
+ *
+ * Threads: any. */
 static inline void spate_config_init(struct spate_config *config)
 {
     spate_config_init_sized(config, sizeof(*config));
 }
 
-/* Makes the engine and its shards: rings, slots, pools.  No thread, no socket yet.  With
- * SPATE_BACKEND_AUTO ask spate_engine_warning() behind it.
+/* Creates an engine with its shards: rings, slots and pools.  Starts no thread and opens no UDP
+ * socket.  With SPATE_BACKEND_AUTO, call spate_engine_warning() afterwards to detect a fallback.
  *
- *   config  Copied.
- *   *ret    The caller's until spate_engine_destroy(); untouched on failure.
+ *   config  From spate_config_init(); copied, `cpus` too.
+ *   *ret    Owned by the caller until spate_engine_destroy().  Untouched on failure.
+ *   error   Filled in on most failures; may be NULL.
  *
  * Returns 0, or:
- *   -EINVAL  A value is out of range, or `config` was not initialised; `error` says which.
- *   -E2BIG   A field is set that this library is too old to know.
- *   -ENOSYS, -EPERM, -EACCES  io_uring was asked for, and is not there or not allowed; `error`
- *            says why.
- *   -ENOTSUP SPATE_CRYPTO_FUSED was asked for, and cannot run here; `error` says why.
- *   -ENOMEM
+ *   -EINVAL   A value is out of range, or spate_config_init() was not called: `error` names the
+ *             field.  Or the kernel's io_uring is too old.
+ *   -E2BIG    A field is set that this library is too old to know.
+ *   -ENOSYS   SPATE_BACKEND_IO_URING was requested, and the kernel or a filter has no io_uring.
+ *   -EPERM    SPATE_BACKEND_IO_URING was requested, and a sysctl or a filter forbids it.
+ *   -EACCES   SPATE_BACKEND_IO_URING was requested, and a security policy forbids it.
+ *   -ENOTSUP  SPATE_CRYPTO_FUSED was requested, and this CPU or this build does not support it.
+ *   -EMFILE   The process has no file descriptor left for a ring.
+ *   -ENFILE   The system has no file descriptor left for a ring.
+ *   -ENOMEM   There is not enough memory for shards, slots or rings.
+ * Other negative errnos of the kernel are passed on; `error` names the step that failed.
  *
  * Threads: any. */
 SPATE_API int spate_engine_create(const struct spate_config *config, struct spate_engine **ret,
                                   struct spate_error *error);
 
-/* Stops the threads if there are any, closes connections without a word to their peers, gives
- * all memory back.  Bytes that were lent for sending are the caller's again.  Slices that are
- * still held become invalid; posts that have not run are forgotten.  NULL is accepted.
- * Threads: not the engine's own.  In the first way the one that ran the turns: from another one
- * the kernel lets go of the ports a moment later only. */
+/* Destroys an engine: stops its threads if it has any, drops its connections without notifying
+ * their peers, and frees all memory.  Bytes that were lent by spate_stream_send() or
+ * spate_stream_receive_into() belong to the caller again.  Slices that are still held become
+ * invalid.  Posts that have not run are discarded.
+ *
+ *   engine  NULL is accepted.
+ *
+ * If your thread runs the turns, call this on that thread; from another one the kernel may release
+ * the ports shortly after the call returns.
+ *
+ * Threads: any but the engine's own; see above. */
 SPATE_API void spate_engine_destroy(struct spate_engine *engine);
 
-/* What the engine runs on: never SPATE_BACKEND_AUTO.  Threads: any. */
+/* Returns the backend in use: SPATE_BACKEND_IO_URING or SPATE_BACKEND_MMSG, never
+ * SPATE_BACKEND_AUTO.  Threads: any. */
 SPATE_API enum spate_backend spate_engine_backend(const struct spate_engine *engine);
 
-/* One line for a person if SPATE_BACKEND_AUTO had to do without io_uring: why, and what it runs on
- * instead.  NULL if not.  Lives as long as the engine.  Threads: any. */
+/* Returns one line of text if SPATE_BACKEND_AUTO could not use io_uring: the reason, and the
+ * backend in use instead.  Otherwise returns NULL.  The text is valid until
+ * spate_engine_destroy().  Threads: any. */
 SPATE_API const char *spate_engine_warning(const struct spate_engine *engine);
 
-/* What SPATE_BACKEND_AUTO would choose here, tried out; if that is not io_uring, `reason` (or NULL)
- * says why.  Threads: any. */
+/* Returns the backend that SPATE_BACKEND_AUTO would choose here.  Creates a small ring to find out.
+ *
+ *   reason  Filled in with the reason if io_uring cannot be used, otherwise untouched; may be NULL.
+ *
+ * Threads: any. */
 SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
 
-/* Returns "auto", "io_uring" or "mmsg", or "unknown" for another value.  Threads: any. */
+/* Returns "auto", "io_uring" or "mmsg", and "unknown" for any other value.  The string is static.
+ * Threads: any. */
 SPATE_API const char *spate_backend_name(enum spate_backend backend);
 
-/* What the engine's packets are sealed with, if their cipher is AES-GCM: "fused-avx2",
- * "fused-avx512" or "openssl".  Threads: any. */
+/* Returns the AES-GCM code that the engine uses: "fused-avx2", "fused-avx512" or "openssl".
+ * Connections that negotiate ChaCha20-Poly1305 use OpenSSL in any case.  The string is static.
+ * Threads: any. */
 SPATE_API const char *spate_engine_crypto(const struct spate_engine *engine);
 
-/* The same for SPATE_CRYPTO_AUTO here; if that is "openssl", `reason` (or NULL) says why.
+/* Returns the AES-GCM code that SPATE_CRYPTO_AUTO would choose here: "fused-avx2", "fused-avx512"
+ * or "openssl".  The string is static.
+ *
+ *   reason  Filled in with the reason if the result is "openssl", otherwise untouched; may be NULL.
+ *
  * Threads: any. */
 SPATE_API const char *spate_crypto_probe(struct spate_error *reason);
 
-/* Returns shard_count of the configuration.  Threads: any. */
+/* Returns the number of shards: shard_count of the configuration.  Threads: any. */
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
-/* `index` from 0.  Threads: any. */
+
+/* Returns a shard of the engine.  It is valid until spate_engine_destroy().
+ *
+ *   index  0 to shard_count - 1; a larger one ends the program with an assertion.
+ *
+ * Threads: any. */
 SPATE_API struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index);
 
-/* ---- The second way: the engine's threads ---- */
+/* ---- Mode 2: the engine's threads ---- */
 
-/* Initialise it with spate_handlers_init(), or with `.size` in an initialiser. */
+/* The functions that an engine thread calls.  Initialise it with spate_handlers_init(), or with
+ * `.size` in an initialiser. */
 struct spate_handlers {
     size_t size; /* sizeof(struct spate_handlers) */
-    /* On the shard's thread before its first turn: listen and connect here.  Non-zero
-     * makes spate_engine_start() fail with it.  May be NULL. */
+    /* Called on the shard's thread before its first turn: listen and connect here.  Returns 0;
+     * any other value makes spate_engine_start() fail with that value.  May be NULL. */
     int (*on_start)(struct spate_shard *shard, void *user);
-    /* On the shard's thread, with 1 to 256 events.  Required. */
+    /* Called on the shard's thread with 1 to 256 events.  Required. */
     void (*on_events)(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
                       void *user);
-    /* On the shard's thread behind its last turn.  May be NULL. */
+    /* Called on the shard's thread after its last turn.  May be NULL. */
     void (*on_stop)(struct spate_shard *shard, void *user);
-    void *user;
+    void *user; /* passed to the three functions; the library does not use it */
 };
 
-/* Sets the size, and everything else to zero.  Threads: any. */
+/* Sets `size`, and every other field to zero.
+ *
+ *   handlers  In any state.
+ *
+ * Threads: any. */
 static inline void spate_handlers_init(struct spate_handlers *handlers)
 {
     memset(handlers, 0, sizeof(*handlers));
     handlers->size = sizeof(*handlers);
 }
 
-/* Starts one thread a shard and returns when all have run on_start.  Once in an engine's life.
- * Returns 0, what on_start returned, or -EBUSY (it was started before), -EAGAIN (no thread to
- * be had), -EINVAL (a CPU that cannot be used, on_events is NULL, or `handlers` was not
- * initialised), -E2BIG (a field is set that this library is too old to know).  After -EINVAL or
- * -E2BIG for `handlers` it may be called again.  Threads: one that is not the engine's. */
+/* Starts one thread per shard, and returns when on_start has returned on all of them.  An engine
+ * can be started once.
+ *
+ *   handlers  Copied.
+ *   error     Filled in on failure; may be NULL.
+ *
+ * Returns 0, or a non-zero value of on_start, or:
+ *   -EBUSY   The engine was started before.
+ *   -EINVAL  on_events is NULL, or spate_handlers_init() was not called.  Or a CPU of `cpus` does
+ *            not exist or is not available to this process.
+ *   -E2BIG   A field of `handlers` is set that this library is too old to know.
+ *   -EAGAIN  The system refused to create a thread.
+ * Negative errnos of the ring are passed on.  After a failure caused by `handlers` the function may
+ * be called again.  After any other failure the threads have been stopped, and the engine can only
+ * be destroyed.
+ *
+ * Threads: any but the engine's own; one at a time. */
 SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
                                  struct spate_error *error);
 
-/* Ends the connections without a word to their peers, closes the sockets, joins the threads.
- * Repeats are harmless.  Threads: as for start. */
+/* Stops the engine's threads: drops the connections without notifying their peers, closes the
+ * sockets, and joins the threads.  Further calls have no effect.
+ *
+ * Threads: any but the engine's own; one at a time. */
 SPATE_API void spate_engine_stop(struct spate_engine *engine);
 
-/* Runs `function` on the shard's thread, in one of its next turns, in the order of posting; and
- * ends the wait of the turn, as spate_shard_wake() does.
- * Returns 0, or -EAGAIN if too many wait (1,024).  Threads: any; does not block. */
+/* Queues a call of `function` on the shard's thread.  It runs in one of the next turns; functions
+ * run in the order in which they were posted.  It also ends the wait of the turn, as
+ * spate_shard_wake() does.  Does not block.
+ *
+ *   argument  Passed to `function`; the library does not use it.  On failure `function` is not
+ *             called, so `argument` stays the caller's.
+ *
+ * Returns 0, or:
+ *   -EAGAIN  1,024 posts are waiting already.
+ *
+ * Threads: any. */
 SPATE_API int spate_shard_post(struct spate_shard *shard,
                                void (*function)(struct spate_shard *shard, void *argument),
                                void *argument);
 
-/* ---- The first way: your own thread ---- */
+/* ---- Mode 1: your own thread ---- */
 
-/* One turn: sends what there is to send, waits for packets or timers for at most
- * `wait_ns` (0: not at all; SPATE_FOREVER), and takes in what has arrived.  Does not wait
- * when events are pending already.
+/* Runs one turn: sends pending data, waits for packets or timers, and processes what has arrived.
+ * Does not wait when events are pending already.
  *
- * A signal whose handler runs while the turn sleeps ends the turn.  While the turn spins nothing
- * tells it of a signal, but it ends soon: within 10 ms if it never sleeps (spin_ns); before it goes
- * to sleep if it is adaptive and `wait_ns` is SPATE_FOREVER; at its time if `wait_ns` is finite.
- * So a handler may set a flag that the program looks at between two turns.  A signal that comes
- * after that look and before the turn waits ends nothing: for that the handler must also call
- * spate_shard_wake().
+ *   wait_ns  The longest wait in nanoseconds.  0: do not wait.  SPATE_FOREVER: no limit.
  *
- * Returns the number of events that wait (0 after a signal, and possibly before `wait_ns` is
- * over), or a negative errno of the ring, after which the shard is dead.  The first call binds the
- * shard to the calling thread.  Threads: shard. */
+ * A signal whose handler runs while the turn sleeps ends the turn.  A turn that spins does not see
+ * signals, but ends soon:
+ *
+ *   - within 10 ms if spin_ns is SPATE_FOREVER;
+ *   - before it goes to sleep if spinning is adaptive and `wait_ns` is SPATE_FOREVER;
+ *   - after `wait_ns` if that is finite.
+ *
+ * So a handler may set a flag that the program reads between two turns.  A signal that arrives
+ * after the program has read the flag and before the turn waits ends nothing.  To cover that case
+ * the handler must also call spate_shard_wake().
+ *
+ * Returns the number of events that can be taken with spate_shard_events().  It may be 0 before
+ * `wait_ns` is over, for example after a signal.  Or returns a negative errno of the ring: the
+ * shard cannot be used any more, and every later call returns the same errno.
+ *
+ * The first call binds the shard to the calling thread.
+ *
+ * Threads: shard. */
 SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 
-/* Moves up to `count_max` events to `ret`, in order, and returns how many.  What they
- * lend stays valid as they say.  Threads: shard. */
+/* Moves events to `ret`, the oldest first, and returns their number.  Each event documents how long
+ * its memory stays valid.
+ *
+ *   *ret       Room for `count_max` events.
+ *   count_max  The most events to move.
+ *
+ * Threads: shard. */
 SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret,
                                       uint32_t count_max);
 
-/* Ends the wait of the turn in progress, or else that of the next turn, even if that one would not
- * have waited.  It is async-signal-safe and leaves errno alone.
+/* Ends the wait of the turn in progress.  If no turn is in progress, the next turn does not wait.
+ * Does not change errno and is async-signal-safe.
+ *
  * Threads: any, and signal handlers. */
 SPATE_API void spate_shard_wake(struct spate_shard *shard);
 
-/* The shard's clock: what `now` was at the start of the turn's receive.  Threads: shard. */
+/* Returns the shard's clock in nanoseconds (CLOCK_MONOTONIC): the time at which the last turn began
+ * to process what it received, or the last spate_shard_connect() was called.  Threads: shard. */
 SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
 
 /* ---- Servers and clients ---- */
 
-/* Accepts connections at a UDP address.
+/* Listens on a UDP address and accepts connections.  SPATE_EVENT_CONNECTED reports each connection
+ * whose handshake is complete.
  *
- *   address  IPv4 or IPv6, port 0 for any.  "::" takes IPv4 too.
- *   tls      A server's; referenced until the listener is gone.
- *   user     conn_user of connections until they set their own.
+ *   address       IPv4 or IPv6.  Port 0 selects a free port.  "::" accepts IPv4 too.
+ *   address_size  Bytes in `address`.
+ *   tls           From spate_tls_server_create().  The listener keeps a reference: the caller may
+ *                 destroy its own.
+ *   user          conn_user of a connection's events until spate_conn_set_user().
+ *   *ret          Owned by the engine; valid until spate_listener_close() or
+ *                 spate_engine_destroy().  Untouched on failure.
+ *   error         Names the address or the argument on failure; may be NULL.
  *
- * Returns 0, or -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EAFNOSUPPORT, -EINVAL, -ENOMEM, -EMFILE;
- * `error` names the address.  Threads: shard. */
+ * Returns 0, or:
+ *   -EINVAL         `address` is neither IPv4 nor IPv6, or `tls` is NULL or a client's.
+ *   -EADDRINUSE     Another socket uses the address.
+ *   -EACCES         The process may not bind to this port.
+ *   -EADDRNOTAVAIL  The host does not have this address.
+ *   -EAFNOSUPPORT   The system does not support this address family.
+ *   -EMFILE         The shard has no free socket (61 per shard), or the process has no file
+ *                   descriptor left.
+ *   -ENOMEM         The kernel has no memory for a socket.
+ * Other negative errnos of the kernel are passed on; `error` names the step that failed.
+ *
+ * Threads: shard. */
 SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address,
                                  socklen_t address_size, struct spate_tls *tls, void *user,
                                  struct spate_listener **ret, struct spate_error *error);
 
-/* Writes the address that the listener is bound to, with the real port.
+/* Writes the address that the listener is bound to, with the port that the system chose.
  *
- *   *ret       Written in full; zeroes after the address.
- *   *ret_size  Output only: the size of the address in it.  Its value before does not matter.
+ *   *ret       All bytes are written; those after the address are zero.
+ *   *ret_size  Set to the size of the address in bytes.  The value before the call is ignored.
  *
- * Returns 0, or -EINVAL (the address is neither IPv4 nor IPv6; both outputs are untouched).
+ * Returns 0, or:
+ *   -EINVAL  The address is neither IPv4 nor IPv6; both outputs are untouched.
+ *
  * Threads: shard. */
 SPATE_API int spate_listener_address(const struct spate_listener *listener,
                                      struct sockaddr_storage *ret, socklen_t *ret_size);
 
-/* Takes no new connections from now on: their first packets are dropped.  The existing ones live
- * on, and the port is given up behind the last one.  The listener is not to be used any
- * more.  Threads: shard. */
+/* Stops accepting connections: drops the first packets of new ones.  Existing connections continue.
+ * The port is released after the last of them has ended.
+ *
+ *   listener  Must not be used after this call.
+ *
+ * Threads: shard. */
 SPATE_API void spate_listener_close(struct spate_listener *listener);
 
-/* Begins a connection; SPATE_EVENT_CONNECTED or SPATE_EVENT_CLOSED will tell.
+/* Starts to connect to a server.  SPATE_EVENT_CONNECTED reports success, SPATE_EVENT_CLOSED reports
+ * failure.
  *
- * All connections of a shard to one address leave from one socket that is connected to it, so
- * that an ICMP "port unreachable" ends their handshakes at once, with SPATE_CLOSE_UNREACHABLE.
- * Behind the handshake such reports are ignored: anyone could forge them.  With more than
- * some dozens of different addresses at a time the later ones share one unconnected
- * socket, and learn that nobody is there by handshake_timeout_ns.
+ * All connections of a shard to one address share a socket that is connected to that address.  So
+ * an ICMP "port unreachable" ends their handshakes at once, with SPATE_CLOSE_UNREACHABLE.  Such
+ * reports are ignored after the handshake, because anyone can forge them.  With more than about 60
+ * different addresses at a time, further connections share one unconnected socket.  They do not
+ * receive ICMP errors, and fail after handshake_timeout_ns instead.
  *
- *   address      Where to.
- *   server_name  For SNI and for verifying the certificate: a DNS name or an IP address in text.
- *   tls          A client's; referenced.
- *   *ret         Valid until its SPATE_EVENT_CLOSED has been taken.
+ *   address       The server's IPv4 or IPv6 address; its port is not 0.
+ *   address_size  Bytes in `address`.
+ *   server_name   A DNS name or an IP address as text, for SNI and for verifying the certificate.
+ *                 Copied.  May be NULL if `tls` is insecure.
+ *   tls           From spate_tls_client_create().  The connection keeps a reference: the caller may
+ *                 destroy its own.
+ *   user          conn_user of the connection's events until spate_conn_set_user().
+ *   *ret          Owned by the engine; valid until the connection's SPATE_EVENT_CLOSED has been
+ *                 taken.  Untouched on failure.
+ *   error         Names the address or the argument on failure; may be NULL.
  *
- * Returns 0, or -ENOBUFS (a limit), -EINVAL, -ENETUNREACH, -EAFNOSUPPORT, -ENOMEM, -EMFILE.
+ * Returns 0, or:
+ *   -EINVAL        `address` is neither IPv4 nor IPv6, or its port is 0.  Or `tls` is NULL or a
+ *                  server's.  Or `server_name` is not a valid name, or is NULL although the
+ *                  certificate is to be verified.
+ *   -ENOBUFS       The shard is at conns_max or at memory_bytes_max.
+ *   -ENETUNREACH   The host has no route to the address.
+ *   -EAFNOSUPPORT  The system does not support this address family.
+ *   -EMFILE        The process has no file descriptor left.
+ *   -ENOMEM        The kernel has no memory for a socket.
+ * Other negative errnos of the kernel are passed on; `error` names the step that failed.
+ *
  * Threads: shard. */
 SPATE_API int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
                                   socklen_t address_size, const char *server_name,

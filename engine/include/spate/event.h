@@ -10,91 +10,103 @@ extern "C" {
 
 struct spate_conn;
 
-/* What a shard tells, in the order in which it happened on each stream.
+/* Kinds of events.  The events of one stream come in the order in which they happened.  Events of
+ * different streams may come in another order.
  *
- * An event that introduces a connection (CONNECTED) is the last of its connection until the
- * application comes back: by its next spate_shard_events() or spate_shard_turn(), or by returning
- * from its handler.  Behind one that introduces a stream (STREAM_OPENED) come others of the
- * kind at most.  So the user pointers that it sets in answer are in all events that follow.
- * What happened on one stream may be told before what happened earlier on another. */
+ * After CONNECTED, no event of that connection follows until the application calls
+ * spate_shard_events() or spate_shard_turn() again, or returns from its handler.  After
+ * STREAM_OPENED, only further STREAM_OPENED events of that connection follow until then.  So a user
+ * pointer that is set while handling one of these two is in all later events. */
 enum spate_event_kind {
     SPATE_EVENT_NONE,
-    SPATE_EVENT_CONNECTED,         /* the handshake is complete; a server sees the connection
-                                      here for the first time */
-    SPATE_EVENT_STREAM_OPENED,     /* by the peer */
-    SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice to give back */
-    SPATE_EVENT_STREAM_PLACED,     /* the next bytes in order are in the memory that was lent by
-                                      spate_stream_receive_into(); or that memory comes back */
-    SPATE_EVENT_STREAM_RESET,      /* the peer abandoned what it was sending; no more data */
-    SPATE_EVENT_STREAM_STOPPED,    /* the peer does not want what we send */
-    SPATE_EVENT_SENT,              /* lent bytes come back */
-    SPATE_EVENT_STREAM_CLOSED,     /* both directions are done; the ID is dead */
-    SPATE_EVENT_STREAMS_AVAILABLE, /* spate_stream_open() said -EAGAIN and may work now */
-    SPATE_EVENT_CLOSED,            /* the connection is over; the last event of it */
+    SPATE_EVENT_CONNECTED,         /* the handshake is complete.  For a server this is the first
+                                      event of the connection */
+    SPATE_EVENT_STREAM_OPENED,     /* the peer opened a stream */
+    SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice that must be released */
+    SPATE_EVENT_STREAM_PLACED,     /* the next bytes in order are in the memory that
+                                      spate_stream_receive_into() lent, or that memory comes back */
+    SPATE_EVENT_STREAM_RESET,      /* the peer abandoned its sending side; no more data comes.
+                                      [RFC9000 19.4] */
+    SPATE_EVENT_STREAM_STOPPED,    /* the peer asked us to stop sending; the stream is reset.
+                                      [RFC9000 19.5] */
+    SPATE_EVENT_SENT,              /* bytes that spate_stream_send() lent come back */
+    SPATE_EVENT_STREAM_CLOSED,     /* both directions are finished; the last event of the stream */
+    SPATE_EVENT_STREAMS_AVAILABLE, /* spate_stream_open() returned -EAGAIN before and may succeed
+                                      now */
+    SPATE_EVENT_CLOSED,            /* the connection has ended; its last event */
 };
 
-/* Received bytes, lent to the application until spate_slice_release().  The layout is frozen: 40
- * bytes on a 64-bit system. */
+/* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
+ * frozen: 40 bytes on a 64-bit system. */
 struct spate_slice {
-    const uint8_t *data;
-    size_t size;
+    const uint8_t *data; /* valid and unchanged until spate_slice_release() */
+    size_t size;         /* bytes at `data`; may be 0 */
     /* Private: */
     void *buffer;
     uint64_t conn_ref;
     uint64_t stream_id;
 };
 
+/* Why a connection ended. */
 enum spate_close_kind {
-    SPATE_CLOSE_TRANSPORT = 1, /* `error` is of RFC 9000 section 20.1 */
-    SPATE_CLOSE_APP,           /* `error` is the application's */
-    SPATE_CLOSE_IDLE,          /* nothing was heard for the idle timeout */
-    SPATE_CLOSE_HANDSHAKE_TIMEOUT,
-    SPATE_CLOSE_STATELESS_RESET, /* the peer has forgotten the connection */
-    SPATE_CLOSE_VERSION,         /* no QUIC version in common */
-    SPATE_CLOSE_UNREACHABLE,     /* the network says that nobody is there: `error` is an errno */
+    SPATE_CLOSE_TRANSPORT = 1,     /* a QUIC error; `error` is a code of RFC 9000 section 20.1 */
+    SPATE_CLOSE_APP,               /* an application closed it; `error` is the application's code */
+    SPATE_CLOSE_IDLE,              /* nothing was received for the idle timeout */
+    SPATE_CLOSE_HANDSHAKE_TIMEOUT, /* the handshake took longer than handshake_timeout_ns */
+    SPATE_CLOSE_STATELESS_RESET,   /* the peer has lost the connection's state.
+                                      [RFC9000 10.3] */
+    SPATE_CLOSE_VERSION,           /* the server supports no QUIC version that we do */
+    SPATE_CLOSE_UNREACHABLE,       /* the network reports that nothing listens at the address;
+                                      `error` is a positive errno */
 };
 
+/* The end of a connection. */
 struct spate_close {
     enum spate_close_kind kind;
-    bool is_local; /* we began it */
-    uint64_t error;
-    const char *reason; /* for a person; may be empty; the peer's text is not to be trusted.
+    bool is_local;      /* this side closed it */
+    uint64_t error;     /* see `kind` */
+    const char *reason; /* text for a person; may be empty.  It may be the peer's: do not trust it.
                            Valid until the next spate_shard_turn() */
 };
 
-/* The layout is frozen, because events are handed out in arrays: 96 bytes on a 64-bit system, 56 of
- * them for the union.  Later versions may add kinds, and members of the union that fit into it;
- * what does not fit is reached through a pointer.  Ignore kinds that you do not know: a kind that
- * has to be answered is only delivered to a program that has asked for it. */
+/* An event.  The layout is frozen, because events are handed out in arrays: 96 bytes on a 64-bit
+ * system, 56 of them for the union.  Later versions may add kinds, and members of the union that
+ * fit into it; larger ones are reached through a pointer.  Ignore kinds that you do not know: a
+ * kind that needs an answer is only delivered to a program that has asked for it. */
 struct spate_event {
     enum spate_event_kind kind;
-    struct spate_conn *conn; /* after CLOSED: not to be used any more */
-    void *conn_user;         /* as set by spate_conn_set_user(); a listener's until then */
+    struct spate_conn *conn; /* not to be used after CLOSED */
+    void *conn_user;         /* from spate_conn_set_user(); before that, the `user` of
+                                spate_shard_listen() or spate_shard_connect() */
     uint64_t stream_id;      /* STREAM_*, SENT */
-    void *stream_user;       /* STREAM_*, SENT: as set by spate_stream_set_user() */
+    void *stream_user;       /* STREAM_*, SENT: from spate_stream_set_user(); before that, NULL */
     union {
+        /* STREAM_DATA */
         struct {
-            struct spate_slice slice; /* may be empty, with fin; must be given back all the same */
-            uint64_t offset;          /* of its first byte in the stream */
-            bool fin;                 /* the peer sends nothing behind these bytes */
+            struct spate_slice slice; /* must be released; may be empty if `fin` is set */
+            uint64_t offset;          /* offset in the stream of the slice's first byte */
+            bool fin;                 /* the stream ends after these bytes */
         } data;
+        /* STREAM_PLACED */
         struct {
-            const uint8_t *data; /* in the application's memory: nothing to give back.  NULL for an
-                                    end that comes when no memory is lent */
-            size_t size;         /* may be 0, with fin or is_returned */
-            uint64_t offset;     /* of the first byte in the stream */
-            uint64_t tag;        /* of spate_stream_receive_into(); 0 without memory */
-            bool fin;            /* the peer sends nothing behind these bytes */
-            bool is_returned;    /* the memory is full, or nothing more will come to it: it is not
-                                    lent any more */
+            const uint8_t *data; /* in memory that the application lent: nothing to release.  NULL
+                                    if the stream ends while no memory is lent */
+            size_t size;         /* bytes at `data`; may be 0 if `fin` or `is_returned` is set */
+            uint64_t offset;     /* offset in the stream of the byte at `data` */
+            uint64_t tag;        /* from spate_stream_receive_into(); 0 if no memory is lent */
+            bool fin;            /* the stream ends after these bytes */
+            bool is_returned;    /* the memory is full or no more bytes come: it is no longer
+                                    lent */
         } placed;
+        /* SENT */
         struct {
-            uint64_t tag; /* of spate_stream_send() */
-            size_t size;
-            bool is_acked; /* false: given up by a reset or the connection's end */
+            uint64_t tag;  /* from spate_stream_send() */
+            size_t size;   /* from spate_stream_send() */
+            bool is_acked; /* the peer has all bytes; false: a reset or the connection's end came
+                              first */
         } sent;
         uint64_t error;           /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
-        bool is_uni;              /* STREAMS_AVAILABLE */
+        bool is_uni;              /* STREAMS_AVAILABLE: of unidirectional streams */
         struct spate_close close; /* CLOSED */
     } u;
 };

@@ -2,7 +2,7 @@
 #ifndef SPATE_SPATE_H
 #define SPATE_SPATE_H
 
-/* The whole public API of libspate. */
+/* Includes the whole public API of libspate. */
 
 #include <spate/base.h>
 #include <spate/conn.h>

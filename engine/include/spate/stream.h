@@ -10,92 +10,131 @@
 extern "C" {
 #endif
 
-/* The largest `size` of one spate_stream_send(). */
+/* The largest `size` of one spate_stream_send(): 1 TiB. */
 #define SPATE_SEND_SIZE_MAX ((size_t)1 << 40)
 
-/* Opens a stream, bidirectional or unidirectional.  [RFC9000 2]
+/* Opens a stream.  [RFC9000 2]
+ *
+ *   is_uni   True: unidirectional, for sending only.  False: bidirectional.
+ *   *ret_id  The stream's ID.  Untouched on failure.
+ *
  * Returns 0, or:
- *   -EAGAIN   At the peer's limit or our own streams_local_max: SPATE_EVENT_STREAMS_AVAILABLE
- *             will tell.
- *   -ENOTCONN The connection is closed, or its handshake is not complete.
+ *   -EAGAIN    As many streams are open as the peer or streams_local_max allows, or
+ *              memory_bytes_max is reached.  SPATE_EVENT_STREAMS_AVAILABLE reports a free place.
+ *   -ENOTCONN  The connection is closed, or its handshake is not complete.
+ *
  * Threads: shard. */
 SPATE_API int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id);
 
-/* Queues bytes on a stream without copying them.
+/* Queues bytes on a stream without copying them.  They are sent from the shard's next turn on, as
+ * flow control, congestion control and pacing allow.  Bytes of one stream are sent in the order of
+ * the calls.  [RFC9000 2.2]  Does not block and makes no system call.
  *
- * They are sent when flow control, congestion control and pacing allow, from the
- * shard's next turn on.  Bytes from one call never pass bytes from an earlier one.
- *
- *   data   Lent on success until SPATE_EVENT_SENT brings `tag` back: neither
- *          change nor free them before.  On failure they stay the caller's.
- *   size   0 to SPATE_SEND_SIZE_MAX; 0 only together with `fin`.
- *   fin    Closes the sending side behind these bytes.
- *   tag    Comes back in exactly one event; never looked at.
+ *   data   On success it is lent until SPATE_EVENT_SENT returns `tag`: do not change or free it
+ *          before.  On failure it stays the caller's.  May be NULL if `size` is 0.
+ *   size   1 to SPATE_SEND_SIZE_MAX bytes.  0 is allowed if `fin` is set.
+ *   fin    True: the sending side ends after these bytes.
+ *   tag    Returned in exactly one SPATE_EVENT_SENT; the library does not use it.
  *
  * Returns 0, or:
- *   -ENOBUFS   Memory limit: take events, try again later.
- *   -EPIPE     The sending side is closed: by `fin`, a reset, or the peer's STOP_SENDING;
- *              or there is no such stream.
- *   -EINVAL    `size` is out of range, or the stream is the peer's unidirectional one.
+ *   -ENOBUFS   memory_bytes_max is reached: process events and try again later.
+ *   -EPIPE     The sending side is closed, by `fin`, by spate_stream_reset() or by the peer's
+ *              STOP_SENDING.  Or there is no such stream.
+ *   -EINVAL    `size` is out of range, or `data` is NULL.  Or the stream is a unidirectional one
+ *              of the peer.  Or the stream would be longer than 2^62 bytes.
  *   -ENOTCONN  The connection is closed.
  *
- * Threads: shard.  Does not block, makes no system call. */
+ * Threads: shard. */
 SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *data,
                                 size_t size, bool fin, uint64_t tag);
 
-/* Receives into the application's own memory: its first byte is for the next byte of the stream
- * for which no memory has been lent before, and that has not been handed out as a slice.
+/* Lends memory to receive a stream into, without slices.  buffer[0] is for the first byte of the
+ * stream that has not been delivered as a slice and for which no memory was lent before.
  *
- * From then on the bytes of this stream come there and nowhere else, and are told by
- * SPATE_EVENT_STREAM_PLACED instead of SPATE_EVENT_STREAM_DATA (of which there may be some on their
- * way still): in order, and each event with as many as are there.  Packets with nothing but bytes
- * for it are decrypted straight into the memory; bytes that come otherwise, or that had to wait for
- * memory, are copied there (struct spate_conn_stats tells how many).  The peer gets credit as
- * bytes are told, without a spate_slice_release(): who lends no more memory stops it.
+ * From then on all bytes of the stream are delivered in lent memory, and reported by
+ * SPATE_EVENT_STREAM_PLACED instead of SPATE_EVENT_STREAM_DATA.  Some SPATE_EVENT_STREAM_DATA
+ * events may be queued already and still come.  Events report bytes in order, each as many as there
+ * are. A packet with nothing but bytes for lent memory is decrypted directly into it.  Other bytes,
+ * and bytes that had to wait for memory, are copied there; stream_bytes_copied of
+ * spate_conn_stats() counts them.  Reported bytes count as consumed, so the peer gets credit for
+ * them without spate_slice_release().  If no memory is lent, the peer runs out of credit and stops.
  *
- *   buffer  Lent on success until an event with `tag` says is_returned: when it is full, with the
- *           end of the stream, when the peer or spate_stream_stop() abandons it, and before
- *           SPATE_EVENT_CLOSED; after spate_engine_destroy() in any case.  Until then bytes that
- *           have been told are the application's to read and stay as they are.  The others are
- *           undefined, and so they are when it comes back before it is full: a forged packet may
- *           have been decrypted there before it was found out.
- *   size    At least 1, below 2^62.
- *   tag     Comes back in each event of this memory; never looked at.
- *   ret_offset  Of buffer[0] in the stream; may be NULL.
+ *   buffer       Lent on success until an event with `tag` has is_returned set.  That happens when
+ *                the buffer is full, at the end of the stream, after a reset by the peer or
+ *                spate_stream_stop(), and before SPATE_EVENT_CLOSED.  spate_engine_destroy()
+ *                returns it without an event.  On failure it stays the caller's.
+ *                Reported bytes may be read at once and do not change.  Other bytes are undefined,
+ *                also after the return of a buffer that is not full: a forged packet may have been
+ *                decrypted there before its authentication failed.
+ *   size         Bytes in `buffer`: 1 to 2^62 - 1.
+ *   tag          Returned in each event of this buffer; the library does not use it.
+ *   *ret_offset  The offset of buffer[0] in the stream.  Untouched on failure; may be NULL.
  *
- * Several may be lent to one stream, each for what is behind the one before: while one is
- * handed back and lent again the next is being filled, and nothing has to wait or to be copied,
- * but for a packet that lies across the end of one whose follower is elsewhere in memory.
- * Who wants no slices at all lends in answer to SPATE_EVENT_STREAM_OPENED, or behind
+ * Several buffers can be lent to one stream; each is for the bytes after the previous one.  The
+ * next buffer fills while the application handles the previous one, so that the peer never has to
+ * wait. Only a packet that straddles two non-adjacent buffers is copied.
+ *
+ * To receive no slices, call this when handling SPATE_EVENT_STREAM_OPENED or right after
  * spate_stream_open().
  *
  * Returns 0, or:
- *   -ENOBUFS   8 are lent to this stream already, or the memory limit.
- *   -EPIPE     Nothing more can come: it has been told to the end, abandoned, or there is no such
- *              stream.
- *   -EINVAL    `buffer` is NULL, `size` is out of range, or the stream is our unidirectional one.
+ *   -ENOBUFS   8 buffers are lent to this stream already, or memory_bytes_max is reached.
+ *   -EPIPE     No more bytes can come: the end has been delivered, or the stream was reset or
+ *              stopped.  Or there is no such stream.
+ *   -EINVAL    `buffer` is NULL or `size` is out of range.  Or the stream is a unidirectional one
+ *              of ours.
  *   -ENOTCONN  The connection is closed.
  *
- * Threads: shard.  Bytes that have been told may be read by any thread. */
+ * Threads: shard.  Any thread may read bytes that have been reported. */
 SPATE_API int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void *buffer,
                                         size_t size, uint64_t tag, uint64_t *ret_offset);
 
-/* Abandons sending with an application error code below 2^62.  [RFC9000 19.4]  Lent bytes
- * come back.  Returns 0, -EPIPE (no such stream or done already), -EINVAL, -ENOTCONN.
+/* Abandons the sending side of a stream with RESET_STREAM.  [RFC9000 19.4]  Lent bytes come back
+ * with SPATE_EVENT_SENT, and its is_acked is false for those that the peer has not acknowledged.
+ *
+ *   error  An application error code below 2^62.
+ *
+ * Returns 0, or:
+ *   -EPIPE     The sending side has been reset, or the peer has acknowledged all of it.  Or there
+ *              is no such stream.
+ *   -EINVAL    `error` is 2^62 or more.  Or the stream is a unidirectional one of the peer.
+ *   -ENOTCONN  The connection is closed.
+ *
  * Threads: shard. */
 SPATE_API int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error);
 
-/* Asks the peer to stop sending.  [RFC9000 19.5]  No more data events come.
- * Returns as spate_stream_reset().  Threads: shard. */
+/* Asks the peer to stop sending on a stream with STOP_SENDING.  [RFC9000 19.5]  No event delivers
+ * further bytes of the stream, and buffers of spate_stream_receive_into() come back.
+ *
+ *   error  An application error code below 2^62.
+ *
+ * Returns 0, or:
+ *   -EPIPE     The stream was stopped or reset before, or its end has been delivered.  Or there
+ *              is no such stream.
+ *   -EINVAL    `error` is 2^62 or more.  Or the stream is a unidirectional one of ours.
+ *   -ENOTCONN  The connection is closed.
+ *
+ * Threads: shard. */
 SPATE_API int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t error);
 
-/* A pointer that comes back in the stream's events.  Returns 0 or -EPIPE.  Threads: shard. */
+/* Sets the pointer that events of this stream carry as stream_user.  It is NULL before.
+ *
+ *   user  The library does not use it; may be NULL.
+ *
+ * Returns 0, or:
+ *   -EPIPE  There is no such stream, or its SPATE_EVENT_STREAM_CLOSED has been queued.
+ *
+ * Threads: shard. */
 SPATE_API int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *user);
 
-/* Gives received bytes back: the slot is free again and the peer gets credit for as
- * many.  Exactly once for each SPATE_EVENT_STREAM_DATA, in any order, also after the stream
- * or the connection has closed.  Until then the bytes stay as they are.
- * Threads: shard.  From another thread: spate_shard_post(). */
+/* Releases received bytes: frees the memory that holds them, and gives the peer credit for as many.
+ * Call it exactly once for each SPATE_EVENT_STREAM_DATA, also for an empty slice.  Any order is
+ * allowed, also after the stream or the connection has closed.  [RFC9000 4.2]
+ *
+ *   shard  The shard that delivered the slice.
+ *   slice  Its bytes must not be used after this call.  The struct is set to zero.
+ *
+ * Threads: shard; use spate_shard_post() from another thread. */
 SPATE_API void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice);
 
 #ifdef __cplusplus

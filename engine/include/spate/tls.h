@@ -10,114 +10,168 @@
 extern "C" {
 #endif
 
-/* Keys, certificates and what to demand of the peer: prepared once, shared by
- * connections, constant from then on.  [RFC9001 4] */
+/* Keys, certificates and rules for the peer.  Created once, shared by connections, never changed.
+ * [RFC9001 4] */
 struct spate_tls;
 
+/* Whether a server asks clients for a certificate. */
 enum spate_client_auth {
-    SPATE_CLIENT_AUTH_NONE,
-    SPATE_CLIENT_AUTH_OPTIONAL, /* asked for; verified where given */
-    SPATE_CLIENT_AUTH_REQUIRED,
+    SPATE_CLIENT_AUTH_NONE,     /* does not ask */
+    SPATE_CLIENT_AUTH_OPTIONAL, /* asks; a certificate that the client sends is verified */
+    SPATE_CLIENT_AUTH_REQUIRED, /* asks; refuses clients without a valid certificate */
 };
 
-/* Bits for `ciphers`. */
+/* Bits for `ciphers` of spate_tls_options.  [RFC9001 5.3] */
 enum {
     SPATE_CIPHER_AES_128_GCM = 1 << 0,
     SPATE_CIPHER_AES_256_GCM = 1 << 1,
     SPATE_CIPHER_CHACHA20_POLY1305 = 1 << 2,
 };
 
-/* All strings are copied.  Initialise it with spate_tls_options_init(), or with `.size` in an
- * initialiser; then set what is needed.  Zero is the default of every field. */
+/* Options of spate_tls_server_create() and spate_tls_client_create().  Initialise it with
+ * spate_tls_options_init(), or with `.size` in an initialiser.  Zero is the default of every
+ * field. */
 struct spate_tls_options {
     size_t size; /* sizeof(struct spate_tls_options) */
 
-    /* PEM, the leaf first, then its chain; and the leaf's key.  As files or as
-     * text, not both.  A server needs them; a client may have them. */
-    const char *cert_file;
-    const char *key_file;
-    const char *cert_pem;
-    const char *key_pem;
+    /* The certificate (the leaf first, then its chain) and the leaf's private key, both in PEM
+     * form.  Each as a file or as text, not both.  A server needs them; a client may have them. */
+    const char *cert_file; /* path of a PEM file */
+    const char *key_file;  /* path of a PEM file, without a passphrase */
+    const char *cert_pem;  /* PEM text */
+    const char *key_pem;   /* PEM text */
 
-    /* Whom to trust: a PEM file, PEM text, or neither: the system's store. */
-    const char *ca_file;
-    const char *ca_pem;
+    /* The CA certificates to trust, as a file or as text, not both.  With neither, the system's
+     * certificate store is used. */
+    const char *ca_file; /* path of a PEM file */
+    const char *ca_pem;  /* PEM text */
 
-    bool insecure; /* client: do not verify the server.  For trying things only. */
-    enum spate_client_auth client_auth; /* server */
+    bool insecure; /* client: does not verify the server.  For experiments only */
+    enum spate_client_auth client_auth; /* server; NONE for a client */
 
-    /* Application protocols, the preferred first.  At least one: QUIC demands it.
-     * [RFC9001 8.1] */
+    /* Application protocols, the preferred one first, 1 to 255 bytes each.  QUIC needs at least
+     * one.  [RFC9001 8.1] */
     const char *const *alpn;
-    size_t alpn_count;
+    size_t alpn_count; /* entries in `alpn` */
 
-    uint32_t ciphers;        /* SPATE_CIPHER_* bits; 0: all */
-    const char *keylog_file; /* appended to, in NSS format: secrets in the clear */
+    uint32_t ciphers;        /* SPATE_CIPHER_* bits; 0 allows all */
+    const char *keylog_file; /* path; secrets are appended in clear text, in NSS format.  NULL: no
+                                file */
 };
 
-/* Sets the size, and everything else to zero.  Threads: any. */
+/* Sets `size`, and every other field to zero.
+ *
+ *   options  In any state.
+ *
+ * Threads: any. */
 static inline void spate_tls_options_init(struct spate_tls_options *options)
 {
     memset(options, 0, sizeof(*options));
     options->size = sizeof(*options);
 }
 
-/* Reads and checks everything now, so that no connection fails for it later.
+/* Creates the TLS configuration of a server.  Reads and checks all files now, so that no connection
+ * fails because of them later.  [RFC9001 4]
  *
- *   *ret    Owned by the caller until spate_tls_destroy(); untouched on failure.
- *   error   Says which file or option is wrong.
+ *   options  Strings and files are copied.
+ *   *ret     Owned by the caller until spate_tls_destroy().  Untouched on failure.
+ *   error    Names the file or the option on failure; may be NULL.
  *
  * Returns 0, or:
- *   -EINVAL  An option is missing or contradicts another; a certificate or key cannot be
- *            parsed, or the key does not match; `options` was not initialised.
+ *   -EINVAL  An option is missing, unknown or contradicts another, or spate_tls_options_init() was
+ *            not called.  Or a certificate or key cannot be decoded, or they do not match.
  *   -E2BIG   A field is set that this library is too old to know.
- *   -ENOENT, -EACCES, ...  A file cannot be read.
- *   -ENOMEM
+ *   -ENOENT  A file does not exist, or the system has no certificate store.
+ *   -EACCES  A file cannot be read, or keylog_file cannot be written.
+ *   -EFBIG   A file is too large.
+ *   -ENOMEM  There is not enough memory.
+ * Other negative errnos of reading a file are passed on.
  *
  * Threads: any. */
 SPATE_API int spate_tls_server_create(const struct spate_tls_options *options,
                                       struct spate_tls **ret, struct spate_error *error);
+
+/* Creates the TLS configuration of a client.  Reads and checks all files now, so that no connection
+ * fails because of them later.  [RFC9001 4]
+ *
+ *   options  Strings and files are copied.
+ *   *ret     Owned by the caller until spate_tls_destroy().  Untouched on failure.
+ *   error    Names the file or the option on failure; may be NULL.
+ *
+ * Returns 0, or:
+ *   -EINVAL  An option is missing, unknown or contradicts another, or spate_tls_options_init() was
+ *            not called.  Or a certificate or key cannot be decoded, or they do not match.
+ *   -E2BIG   A field is set that this library is too old to know.
+ *   -ENOENT  A file does not exist, or the system has no certificate store.
+ *   -EACCES  A file cannot be read, or keylog_file cannot be written.
+ *   -EFBIG   A file is too large.
+ *   -ENOMEM  There is not enough memory.
+ * Other negative errnos of reading a file are passed on.
+ *
+ * Threads: any. */
 SPATE_API int spate_tls_client_create(const struct spate_tls_options *options,
                                       struct spate_tls **ret, struct spate_error *error);
 
-/* Gives up the caller's reference; connections and listeners keep theirs.  NULL is
- * accepted.  Threads: any. */
+/* Gives up the caller's reference.  Listeners and connections keep theirs.
+ *
+ *   tls  NULL is accepted.
+ *
+ * Threads: any. */
 SPATE_API void spate_tls_destroy(struct spate_tls *tls);
 
+/* The kind of key of a self-signed certificate. */
 enum spate_key_type {
     SPATE_KEY_P256,
     SPATE_KEY_ED25519,
     SPATE_KEY_RSA2048,
 };
 
-/* Initialise it with spate_self_signed_options_init(), or with `.size` in an initialiser.  Zero is
- * the default of every field. */
+/* Options of spate_self_signed().  Initialise it with spate_self_signed_options_init(), or with
+ * `.size` in an initialiser.  Zero is the default of every field. */
 struct spate_self_signed_options {
     size_t size; /* sizeof(struct spate_self_signed_options) */
     enum spate_key_type key_type;
     const char *const *names; /* DNS names and IP addresses; the first is the subject */
-    size_t name_count;        /* 0: localhost, 127.0.0.1, ::1 */
-    uint32_t days;            /* of validity from now on; 0: 30 */
-    uint32_t reserved;        /* no padding at the end; ignored */
+    size_t name_count;        /* entries in `names`; 0: localhost, 127.0.0.1 and ::1 */
+    uint32_t days;            /* days for which the certificate is valid; 0: 30 */
+    uint32_t reserved;        /* ignored; fills the padding at the end */
 };
 
-/* Sets the size, and everything else to zero.  Threads: any. */
+/* Sets `size`, and every other field to zero.
+ *
+ *   options  In any state.
+ *
+ * Threads: any. */
 static inline void spate_self_signed_options_init(struct spate_self_signed_options *options)
 {
     memset(options, 0, sizeof(*options));
     options->size = sizeof(*options);
 }
 
-/* Makes a self-signed certificate, for trying things and for tests.
+/* Makes a self-signed certificate and its private key, for experiments and tests.
  *
- *   *ret_cert_pem, *ret_key_pem   Strings that the caller frees with spate_free().
+ *   options        Names, key type and validity.
+ *   *ret_cert_pem  The certificate as PEM text.  The caller frees it with spate_free().
+ *   *ret_key_pem   The private key as PEM text.  The caller frees it with spate_free().
+ *   error          Names the option on failure; may be NULL.
  *
- * Returns 0, or -EINVAL (a bad name, or `options` was not initialised), -E2BIG (a field is set that
- * this library is too old to know), -ENOMEM.  Threads: any. */
+ * Both outputs are untouched on failure.
+ *
+ * Returns 0, or:
+ *   -EINVAL  A name is neither a DNS name nor an IP address.  Or there are too many names or days.
+ *            Or spate_self_signed_options_init() was not called.
+ *   -E2BIG   A field is set that this library is too old to know.
+ *   -ENOMEM  There is not enough memory.
+ *
+ * Threads: any. */
 SPATE_API int spate_self_signed(const struct spate_self_signed_options *options,
                                 char **ret_cert_pem, char **ret_key_pem, struct spate_error *error);
 
-/* Wipes and frees a string that this library made.  NULL is accepted.  Threads: any. */
+/* Wipes and frees a string that this library made.
+ *
+ *   text  NULL is accepted.
+ *
+ * Threads: any. */
 SPATE_API void spate_free(char *text);
 
 #ifdef __cplusplus
