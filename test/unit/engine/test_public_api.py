@@ -47,15 +47,68 @@ def public_headers():
                      for header in sorted(HEADERS.glob('*.h')))
 
 
-def each_function_has_a_comment_that_says_its_threads():
+def documented():
+    """Each public function, inline or not: its name, declaration and the comment directly above."""
     for header in sorted(HEADERS.glob('*.h')):
         text = header.read_text()
-        # Functions that stand together share the comment above the first.
-        groups = re.findall(r'(/\*(?:(?!\*/).)*\*/)?\n((?:SPATE_API [^;]*;\n)+)', text, re.DOTALL)
-        assert sum(group.count('SPATE_API ') for _, group in groups) == \
-            len(re.findall(r'^SPATE_API ', text, re.MULTILINE)), header
-        for comment, group in groups:
-            assert 'Threads: ' in comment, f'{header.name}: {group}'
+        found = re.findall(
+            r'(?:^/\*((?:(?!\*/).)*)\*/\n)?^((?:SPATE_API|static inline) [^;{]*\))',
+            text, re.MULTILINE | re.DOTALL)
+        count = len(re.findall(r'^(?:SPATE_API|static inline) ', text, re.MULTILINE))
+        assert len(found) == count, header
+        for comment, declaration in found:
+            name = re.search(r'\b(spate_\w+)\(', declaration)[1]
+            yield name, declaration, re.sub(r'\n \* ?', '\n', comment)
+
+
+def each_function_has_a_comment_of_its_own():
+    functions = list(documented())
+    assert len(functions) > 50, functions
+    for name, _, comment in functions:
+        # It begins with a verb, and needs no other function's comment to be understood.
+        assert re.match(r' [A-Z][a-z]+s ', comment), f'{name} has no comment of its own: {comment}'
+        assert not re.search(r'[Tt]he same (?:as|for)|[Rr]eturns as|[Aa]s for', comment), \
+            f'{name} leans on the comment of another function: {comment}'
+        assert re.search(r'\bThreads: (?:any|shard)\b[^.]*\.', comment), f'{name} has no Threads:'
+
+
+def each_error_has_a_cause():
+    """Errors stand in a list: each errno at the beginning of a line, then its cause."""
+    for name, declaration, comment in documented():
+        returns = comment.partition('Returns 0, or')[2]
+        causes = dict(re.findall(r'^  (-E[A-Z0-9]+) +(\S.*)', returns, re.MULTILINE))
+        assert set(re.findall(r'-E[A-Z0-9]+\b', returns)) == set(causes), f'{name}: {comment}'
+        for error, cause in causes.items():
+            assert len(cause.split()) >= 3, f'{name}: {error} has no cause: {cause}'
+        can_fail = declaration.startswith('SPATE_API int ') and name != 'spate_shard_turn'
+        assert can_fail == bool(causes), f'{name}: {comment}'
+        missing = raised(name) - set(causes) if can_fail else set()
+        assert not missing, f'{name} can return {sorted(missing)}'
+
+
+def raised(name):
+    """The errors that a function of engine/ names itself, or that its helpers in that file do."""
+    # What is common to several functions and cannot happen to each of them.
+    not_here = {'spate_stream_reset': {'-ENOBUFS'}, 'spate_stream_stop': {'-ENOBUFS'}}
+    for source in sorted((SOURCE / 'engine').glob('*.c')):
+        text = re.sub(r'/\*.*?\*/', '', source.read_text(), flags=re.DOTALL)
+        bodies = dict(re.findall(r'^\w[\w *]*?(\w+)\([^;{]*?\)\n\{\n(.*?)^\}', text,
+                                 re.MULTILINE | re.DOTALL))
+        if name not in bodies:
+            continue
+        errors = set()
+        seen = {name}
+        left = [name]
+        while left:
+            body = bodies[left.pop()]
+            errors |= set(re.findall(r'(?:return|[=?:]) (-E[A-Z0-9]+)\b', body))
+            if re.search(r'\bse_(?:sized|config)_take\(', body):
+                errors |= {'-EINVAL', '-E2BIG'}
+            more = (set(re.findall(r'\b(\w+)\(', body)) & set(bodies)) - seen
+            seen |= more
+            left += more
+        return errors - not_here.get(name, set())
+    raise AssertionError(f'{name} is not in engine/')
 
 
 def compile_abi(include):
@@ -148,7 +201,8 @@ def the_macros_are_the_version_of_the_project():
 
 def main():
     failed = 0
-    for test in (each_function_has_a_comment_that_says_its_threads,
+    for test in (each_function_has_a_comment_of_its_own,
+                 each_error_has_a_cause,
                  each_field_and_enumerator_is_frozen,
                  what_is_moved_or_made_larger_does_not_compile,
                  the_map_lists_what_the_headers_declare,
