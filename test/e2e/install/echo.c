@@ -71,6 +71,10 @@ static void handle(struct spate_event *event, struct spate_shard *shard)
     case SPATE_EVENT_STREAM_DATA:
         hear(party, event, shard);
         break;
+    case SPATE_EVENT_STREAM_RESET:
+        printf("%s: the stream was reset\n", party->name);
+        spate_conn_close(event->conn, 0, "reset");
+        break;
     case SPATE_EVENT_CLOSED:
         party->closed = true;
         party->refused = event->u.close.kind == SPATE_CLOSE_UNREACHABLE;

@@ -21,11 +21,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 BUILD, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 HERE = pathlib.Path(__file__).resolve().parent
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-TOOLS = ('meson', 'ninja', 'pkg-config', 'cc', 'c++', 'ldconfig', 'mount', 'python3')
+TOOLS = ('meson', 'ninja', 'pkg-config', 'cc', 'c++', 'ldconfig', 'mount', 'nm', 'python3')
 SKIPPED = 77
 BUILD_AND_INSTALL = 'tools/build.sh build && meson install -C build'
 MAKE_CERTIFICATE = 'spate cert --out-cert cert.pem --out-key key.pem'
@@ -98,7 +99,7 @@ class World:
         self.user.mkdir()
 
     def sh(self, line, folder=None, home=None):
-        """Runs a line in a shell that knows nothing of us."""
+        """Runs a line in a shell with nothing but PATH and HOME in its environment."""
         done = subprocess.run(['env', '-i', f'PATH={PATH}', f'HOME={home or self.home}', 'sh', '-e',
                                '-c', line], cwd=folder or self.user, text=True, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -108,6 +109,10 @@ class World:
 
 
 # ---- the steps, in their order ----
+
+def the_program_is_server_c_word_for_word(_, readme):
+    assert readme.program == (HERE / 'server.c').read_text()
+
 
 def the_lines_are_those_that_are_tried_here(world, readme):
     assert readme.lines == [BUILD_AND_INSTALL, 'ldconfig', *readme.compilers, MAKE_CERTIFICATE,
@@ -159,6 +164,15 @@ def a_certificate_is_made(world, _):
     assert (world.user / 'cert.pem').is_file() and (world.user / 'key.pem').is_file()
 
 
+def run_client(world, result=0):
+    """Greets the server; returns what the client printed."""
+    done = subprocess.run(['timeout', '20', world.work / 'client', str(PORT), 'cert.pem'],
+                          cwd=world.user, env={'PATH': PATH}, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == result, f'{done.returncode}: {done.stdout}'
+    return done.stdout
+
+
 def check_server(world, line, is_shared):
     program = world.user / 'a.out'
     program.unlink(missing_ok=True)
@@ -169,7 +183,7 @@ def check_server(world, line, is_shared):
     with subprocess.Popen([RUN], cwd=world.user, env={'PATH': PATH},
                           stderr=subprocess.PIPE, text=True) as server:
         try:
-            shown = world.sh(f'timeout 20 {client} {PORT} cert.pem')
+            shown = run_client(world)
             assert 'good morning' in shown, shown
             assert server.poll() is None, 'the server did not stay'
         finally:
@@ -198,6 +212,90 @@ def the_server_has_no_warnings(world, _):
         world.sh(f'c++ -std={standard} server.cc {flags} -Wno-missing-field-initializers')
 
 
+# ---- the server without memory ----
+
+def openssl_allocators(world):
+    """Where OpenSSL's own allocations are in libspate.so, for fail_malloc.c.
+
+    OpenSSL cannot start without memory: its pthread_once() waits for itself when the third
+    allocation fails.  What is tried here is the server, libspate and what they use of libc.
+    """
+    library = re.search(r'libspate\.so\S* => (\S+)', world.sh('ldd a.out'))[1]
+    found = re.findall(r'^(\w+) (\w+) \w CRYPTO_\w*(?:alloc|strn?dup)\w*$',
+                       world.sh(f'nm -S {library}'), re.MULTILINE)
+    return ','.join(f'{int(at, 16):x}-{int(at, 16) + int(size, 16):x}' for at, size in found)
+
+
+def is_listening():
+    """True if a socket has the server's port."""
+    return f':{PORT:04X} ' in pathlib.Path('/proc/net/udp6').read_text()
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, 'it takes too long'
+        time.sleep(0.001)
+
+
+class FailingServer:
+    """The server, one allocation of which fails."""
+
+    def __init__(self, world, number, **places):
+        until(lambda: not is_listening())  # io_uring closes the last one's socket when it likes
+        self.pipe, end = os.pipe()
+        self.process = subprocess.Popen(
+            [RUN], cwd=world.user, stderr=subprocess.PIPE, text=True, pass_fds=[end],
+            env={'LD_PRELOAD': str(world.work / 'fail.so'), 'FAIL_AT': str(number),
+                 'FAIL_FD': str(end), **places})
+        os.close(end)
+
+    def __enter__(self):
+        until(lambda: is_listening() or self.process.poll() is not None)
+        return self
+
+    def end(self):
+        """Returns its exit status, what it said, and whether an allocation failed."""
+        self.process.terminate()
+        said = self.process.communicate(timeout=20)[1]
+        has_failed = os.read(self.pipe, 1) != b''
+        return self.process.returncode, said, has_failed
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+        os.close(self.pipe)
+
+
+def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
+    world.sh(readme.compilers[0])
+    world.sh(f'cc -shared -fPIC -O2 -Wall -Wextra -Werror {HERE}/fail_malloc.c '
+             f'-o {world.work}/fail.so -ldl')
+    ranges = openssl_allocators(world)
+    number = 0
+    has_failed = True
+    while has_failed:
+        number += 1
+        with FailingServer(world, number, FAIL_NOT=ranges) as server:
+            status, said, has_failed = server.end()
+        if status == -signal.SIGTERM:
+            assert said == '', f'allocation {number}: {said}'
+        else:
+            assert status == 1, f'allocation {number}: {status}, {said}'
+            assert re.fullmatch(r'spate_\w+: \S.*\n', said), f'allocation {number}: {said!r}'
+    assert number > 50, number
+    print(f'{number - 1} allocations until it listens')
+
+
+def a_server_without_memory_for_an_echo_goes_on(world, _):
+    with FailingServer(world, 1, FAIL_IN='a.out') as server:
+        shown = run_client(world, 6)
+        assert 'the stream was reset' in shown and 'no echo' in shown, shown
+        shown = run_client(world)
+        assert 'good morning' in shown, shown
+        assert server.end() == (-signal.SIGTERM, '', True)
+
+
 def the_programs_run_from_the_path(world, _):
     shown = world.sh('spate caps')
     assert re.search(r'^OpenSSL: \S+, (shared|inside)$', shown, re.MULTILINE), shown
@@ -206,6 +304,7 @@ def the_programs_run_from_the_path(world, _):
 
 
 STEPS = (
+    the_program_is_server_c_word_for_word,
     the_lines_are_those_that_are_tried_here,
     it_installs,
     nothing_of_the_build_is_needed_from_here_on,
@@ -215,6 +314,8 @@ STEPS = (
     the_server_with_the_static_library_serves,
     the_server_in_cpp_serves,
     the_server_has_no_warnings,
+    a_server_that_cannot_start_without_memory_says_so_and_ends,
+    a_server_without_memory_for_an_echo_goes_on,
     the_programs_run_from_the_path,
 )
 
