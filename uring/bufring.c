@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/bufring.h"
 
-/* Provided buffers over a slab.  The kernel takes them in the order in which
- * they were shown; a whole slot a completion (never IOU_PBUF_RING_INC, which
- * fails with EFAULT for recvmsg on the kernels that we run on).
+/* Provided buffers over a slab.  The kernel takes them in the order in which they were provided,
+ * one whole slot per completion.  IOU_PBUF_RING_INC is never used: recvmsg fails with EFAULT with
+ * it on the kernels that we run on.
  *
- * That order is first in, first out, and would lead through all the memory there is.
- * So only `depth` slots are with the kernel at a time, and the rest waits in the slab,
- * which is a stack: what came home last is shown next, while it is in the cache.
+ * That order is first in, first out, and would cycle through all slots.  So only `depth` slots are
+ * provided at a time.  The other free slots wait in the slab, which is a stack: the slot that was
+ * freed last is provided next, while it is in the cache.
  *
- * The depth doubles when the kernel ran out of shown slots and these held little: then small
- * datagrams are many, and more slots spare system calls.  Running out of full ones is no
- * reason: the bytes wait in the socket as well as here, but here they push each other out of
- * the cache.  So the depth is halved when more was filled than the least depth holds, and
- * after a period in which a quarter of it would have been enough.
+ * The depth doubles when the kernel ran out of provided slots and these held few bytes: then there
+ * are many small datagrams, and more slots save system calls.  When full slots run out, the depth
+ * does not grow: the bytes can wait in the socket, and here they would push each other out of the
+ * cache.  The depth is halved when more was filled than the least depth holds, and after a period
+ * in which a quarter of the depth would have been enough.
  *
- * What the kernel says about buffers is checked, not believed: a number that is
- * out of range or names a slot that is not with it yields no slot. */
+ * Buffer numbers from the kernel are checked: a number that is out of range, or of a slot that is
+ * not provided, yields no slot. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@
 #define DEPTH_MIN 16
 #define DEPTH_MAX 64
 
-/* Flushes between two looks back: about a second of a busy ring. */
+/* Flushes per period; the depth is reviewed after each.  About a second of a busy ring. */
 #define PERIOD_FLUSHES 16384
 
 /* As many slots as the L2 cache holds. */

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What this kernel lets this process do, found out by trying, and for each "no"
- * the reason: too old, forbidden by sysctl or seccomp, memlock, not built in. */
+/* What this kernel allows this process to do, found out by trying, with a reason for each "no": too
+ * old, forbidden by sysctl or seccomp, memlock, not built in. */
 
 enum su_cap_id {
     /* io_uring */
@@ -55,7 +55,7 @@ struct su_cap {
 };
 
 struct su_caps {
-    char kernel[64]; /* release, as uname says it */
+    char kernel[64]; /* release, from uname() */
     struct su_cap cap[SU_CAP_COUNT];
 };
 
@@ -63,7 +63,7 @@ struct su_caps {
  * cannot be tried is a "no" with its reason.  Threads: any; two at once are fine. */
 void su_caps_probe(struct su_caps *ret);
 
-/* Writes one line on why there is no io_uring, given the errno (negative) that said so. */
+/* Writes one line on why io_uring cannot be used.  `error` is the negative errno of the failure. */
 void su_caps_explain_ring(int error, char *ret, size_t size);
 
 /* Writes the version of the liburing that runs, like "2.9". */

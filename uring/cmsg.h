@@ -9,17 +9,17 @@
 #include "proto/base/compiler.h"
 #include "uring/address.h"
 
-/* Control messages: what travels beside a datagram between us and the kernel. */
+/* Control messages: what the kernel and we pass to each other along with a datagram. */
 
 /* Room for everything that our sockets can be sent at once: UDP_GRO, IP_TOS or IPV6_TCLASS,
  * IP_PKTINFO, IPV6_PKTINFO, SO_RXQ_OVFL; cmsg.c has the sum. */
 #define SU_CONTROL_RECEIVE_SIZE 208
 #define SU_CONTROL_SEND_SIZE    96
 
-/* What came with a datagram. */
+/* Control data of a received datagram. */
 struct su_control {
-    struct su_address local; /* where it was sent to, port 0; AF_UNSPEC if it was not told */
-    uint32_t segment_size;   /* of each datagram in a GRO buffer, but the last; 0: not told */
+    struct su_address local; /* destination, port 0; AF_UNSPEC if it was not reported */
+    uint32_t segment_size;   /* size of all datagrams of a GRO buffer but the last; 0: none */
     uint32_t dropped_count;  /* datagrams the socket lost since it was opened, modulo 2^32 */
     bool has_dropped_count;
     uint8_t ecn; /* 0 .. 3 [RFC3168 5] */
@@ -29,7 +29,7 @@ struct su_control {
  * does not fit: then `*ret` is untouched.  `control` needs no alignment. */
 SB_MUST_USE int su_cmsg_parse(const uint8_t *control, size_t size, struct su_control *ret);
 
-/* What shall go with a datagram or a train. */
+/* Control data to send with a datagram or a train. */
 struct su_control_request {
     const struct su_address *source; /* NULL or AF_UNSPEC or "any": the kernel chooses */
     sa_family_t socket_family;

@@ -5,12 +5,12 @@
  *
  *     enter:  take submissions -> one sendmmsg a file -> epoll -> one recvmmsg a file
  *
- * A file is known to epoll only while somebody waits for it, as epoll reports errors of a socket
- * even to who does not ask.  To add and remove it costs a system call each, so it is removed
- * lazily: when epoll reports something that nobody wants.
+ * epoll watches a file only while an operation waits for it, because epoll reports a socket's
+ * errors even if no event was requested.  Adding and removing cost a system call each.  So a file
+ * is removed lazily: when epoll reports an event that no operation waits for.
  *
- * A submission is taken only if there is room for its completion.  What finds none stays in the
- * submission queue, so nothing can overflow; the owner is told by -EBUSY. */
+ * A submission is taken only if there is room for its completion.  Otherwise it stays in the
+ * submission queue, so nothing can overflow, and the owner gets -EBUSY. */
 
 #include <errno.h>
 #include <fcntl.h>

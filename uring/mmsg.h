@@ -8,16 +8,16 @@
 
 #include "proto/base/compiler.h"
 
-/* The second back-end: epoll, recvmmsg and sendmmsg, for where io_uring is refused.
+/* The second back-end: epoll, recvmmsg and sendmmsg, for systems that refuse io_uring.
  *
  * It plays the kernel's part of a ring.  The two queues and the rings of buffers
  * have io_uring's own layout but lie in plain memory, and su_ring_enter comes here
- * instead of the kernel: what was queued is taken and done with ordinary calls, and
- * completions are put where the kernel would put them.  So receivers, transmit
+ * instead of the kernel.  It executes the queued operations with ordinary calls, and
+ * puts completions where the kernel would put them.  So receivers, transmit
  * slots, buffer rings and wake-ups are the same code over both back-ends, down to
  * the bytes of a receive slot, and the io_uring path pays nothing for the choice.
  *
- * Understood, as those use them, are
+ * It supports these operations, as far as their users need them:
  *
  *     NOP           completes with 0
  *     RECVMSG       multishot, out of a ring of buffers; ends as the kernel's does
@@ -25,11 +25,11 @@
  *     READ          of an eventfd
  *     ASYNC_CANCEL  of a RECVMSG or READ, by user_data
  *
- * with registered files and IOSQE_CQE_SKIP_SUCCESS.  Anything else completes with -EINVAL,
- * as in a kernel that does not know it.
+ * with registered files and IOSQE_CQE_SKIP_SUCCESS.  Any other operation completes with -EINVAL,
+ * as in a kernel that does not support it.
  *
- * A turn costs one sendmmsg a socket that sends, one epoll_pwait2, and one recvmmsg a socket
- * that has received, however many trains and GRO buffers those move.
+ * A turn costs one sendmmsg per sending socket, one epoll_pwait2, and one recvmmsg per socket that
+ * has received, however many trains and GRO buffers they move.
  *
  * Private to ring.c and bufring.c.  Threads: as for the ring. */
 
@@ -57,10 +57,10 @@ struct io_uring_buf_ring *su_mmsg_group_add(struct su_mmsg *mmsg, uint16_t group
                                             uint32_t slot_count, int *ret_error);
 void su_mmsg_group_remove(struct su_mmsg *mmsg, uint16_t group);
 
-/* What io_uring_enter does: takes submissions and, with `is_getting`, looks for what can complete,
- * and sleeps for it up to `timeout_ns` (SB_NEVER: for ever) unless there are `wait_count`
- * completions.  Returns how many submissions it took, -EBUSY if it left some because the
- * completion queue has no room, or -errno of epoll.  Adds to `*calls` the system calls it took. */
+/* Does the work of io_uring_enter: takes submissions.  With `is_getting`, also completes
+ * operations, and sleeps up to `timeout_ns` (SB_NEVER: without limit) unless there are `wait_count`
+ * completions.  Returns the number of submissions that it took, -EBUSY if some are left because the
+ * completion queue is full, or -errno of epoll.  Adds its system calls to `*calls`. */
 int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, uint64_t timeout_ns,
                   uint64_t *calls);
 

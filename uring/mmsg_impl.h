@@ -16,13 +16,13 @@
 enum {
     SU_MMSG_GROUPS_MAX = 8,
     SU_MMSG_SENDS_MAX = 64,    /* messages a sendmmsg: as much as fits a socket's send buffer */
-    SU_MMSG_RECEIVES_MAX = 64, /* messages a recvmmsg .. */
+    SU_MMSG_RECEIVES_MAX = 64, /* messages per recvmmsg */
     SU_MMSG_RECEIVES_MIN = 4,
-    SU_MMSG_RECEIVE_BYTES = 1 << 20, /* .. and bytes, about: as much as stays in the cache */
+    SU_MMSG_RECEIVE_BYTES = 1 << 20, /* bytes per recvmmsg, about: as many as fit the cache */
     SU_MMSG_NONE = UINT32_MAX,
 };
 
-/* A ring of buffers.  At home are [head, shared->tail). */
+/* A ring of buffers.  Those in [head, shared->tail) are free. */
 struct su_mmsg_group {
     struct io_uring_buf_ring *shared; /* NULL: free */
     uint32_t mask;
@@ -53,7 +53,7 @@ struct su_mmsg_input {
 struct su_mmsg_file {
     int fd;           /* -1: free */
     uint32_t wanted;  /* EPOLLIN: the input is armed; EPOLLOUT: a send is blocked */
-    uint32_t watched; /* what epoll was told; 0: it does not know the file */
+    uint32_t watched; /* events that epoll watches; 0: it does not watch the file */
     struct su_mmsg_input input;
     uint32_t send_first; /* of the sends in order, or SU_MMSG_NONE */
     uint32_t send_last;
@@ -101,7 +101,8 @@ static inline void su_mmsg_complete(struct su_mmsg *mmsg, uint64_t user_data, in
 /* Makes epoll watch what the file wants.  0 or -errno; to watch less cannot fail. */
 int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file);
 
-/* Queues a SENDMSG behind the file's others.  False: no place, or no room for its completion. */
+/* Queues a SENDMSG after the file's others.  Returns false if there is no place for it or no room
+ * for its completion. */
 bool su_mmsg_send(struct su_mmsg *mmsg, uint32_t index, const struct io_uring_sqe *sqe);
 
 /* Sends what the file has, until the kernel takes no more. */
@@ -116,10 +117,10 @@ void su_mmsg_receive_arm(struct su_mmsg *mmsg, struct su_mmsg_file *file,
 void su_mmsg_read_arm(struct su_mmsg *mmsg, struct su_mmsg_file *file,
                       const struct io_uring_sqe *sqe);
 
-/* Ends it, with a completion. */
+/* Ends the file's input with a completion. */
 void su_mmsg_input_end(struct su_mmsg *mmsg, struct su_mmsg_file *file, int32_t result);
 
-/* The file has something to read, or an error to tell. */
+/* Reads the file's data or error, after epoll has reported one. */
 void su_mmsg_input_ready(struct su_mmsg *mmsg, struct su_mmsg_file *file);
 
 #endif

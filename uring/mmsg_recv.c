@@ -5,12 +5,13 @@
  * write, and where; see recv.c for the layout.
  *
  * The multishot ends, as the kernel's does, with an error of the socket, and with -ENOBUFS if
- * there is something to receive and no slot for it; it is for its owner to arm it again.  Until
- * then nobody looks at the socket.
+ * there is something to receive and no slot for it.  Its owner must arm it again.  Until then the
+ * socket is not read.
  *
- * To describe a message to the kernel costs some ten nanoseconds, so a call asks for twice as many
- * as have come the last time.  Not for more than SU_MMSG_RECEIVE_BYTES, if they are as large as
- * those were: a whole ring of GRO buffers at once would leave the cache, and the ring dry. */
+ * Describing a message to the kernel costs some ten nanoseconds, so a call asks for twice as many
+ * messages as the last call received.  It asks for at most SU_MMSG_RECEIVE_BYTES, if messages are
+ * as large as the last ones: a whole ring of GRO buffers at once would not fit the cache, and would
+ * use up the ring. */
 
 #include <errno.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static const struct io_uring_buf *buffer_at(const struct su_mmsg_group *group, u
     return &group->shared->bufs[(group->head + offset) & group->mask];
 }
 
-/* Lays slot `offset` of those at home out for one message. */
+/* Prepares free slot `offset` for one message. */
 static void describe(const struct su_mmsg_input *input, uint32_t offset, struct mmsghdr *header,
                      struct iovec *part)
 {
@@ -181,7 +182,7 @@ static void receive(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 void su_mmsg_input_ready(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 {
     if (su_mmsg_room(mmsg) < 2) /* for a message and for the end */
-        return;                 /* epoll tells again */
+        return;                 /* epoll reports it again */
     struct su_mmsg_input *input = &file->input;
     if (input->asked != NULL) {
         receive(mmsg, file);

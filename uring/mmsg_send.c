@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/mmsg_impl.h"
 
-/* Sends: a chain a file, in order; one sendmmsg takes up to SU_MMSG_SENDS_MAX of it.
+/* Sends: one chain per file, in order; one sendmmsg takes up to SU_MMSG_SENDS_MAX of it.
  *
- * The call stops at the first message that fails and tells the reason only if that was its
- * first one.  So the rest is sent by a next call, which either finds the reason again or sends
- * it after all: an ICMP error of an earlier datagram is reported once and then forgotten.
+ * The call stops at the first message that fails, and reports the error only if that was its first
+ * message.  So the next call starts with the failed message.  It either gets the error again or
+ * succeeds: the kernel reports an ICMP error of an earlier datagram once.
  *
- * The calls do not block, the sockets' mode notwithstanding.  A send that would is kept, with
- * those behind it, until epoll says that there is room: as io_uring does it. */
+ * The calls do not block although the sockets do.  A send that would block is kept, with those
+ * after it, until epoll reports room, as in io_uring. */
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -21,7 +21,7 @@
 #define SU_GENERATION_MASK 0xffffffu
 
 enum su_op_kind {
-    SU_OP_NONE = 0,      /* nobody waits for it: cancellations, doorbells to other rings */
+    SU_OP_NONE = 0,      /* its completion is ignored: cancellations, doorbells to other rings */
     SU_OP_RECEIVE,       /* multishot recvmsg; index: the receiver's own (su_recv) */
     SU_OP_SEND,          /* sendmsg; index: the transmit slot (su_send) */
     SU_OP_WAKE,          /* eventfd read (su_wake) */

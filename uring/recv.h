@@ -12,27 +12,27 @@
 #include "uring/ring.h"
 #include "uring/socket.h"
 
-/* The receiver of one socket: a multishot recvmsg that fills slots of a buffer
- * ring, one slot a GRO buffer.
+/* The receiver of one socket: a multishot recvmsg that fills slots of a buffer ring, one slot per
+ * GRO buffer.
  *
  * A turn:
  *
  *     su_ring_enter, su_ring_completions
  *     for each of kind SU_OP_RECEIVE: su_recv_take -> 1: a su_received
- *         cut it with su_segments, sb_buffer_unref(received.buffer) when done
+ *         iterate over its datagrams with su_segments; sb_buffer_unref(received.buffer)
  *     su_recv_rearm     once, when the batch is done
  *
- * The multishot ends whenever a completion lacks F_MORE, whatever else it says.
- * With -ENOBUFS it ended because no slot was at home; nothing is lost by that
- * (the datagrams wait in the socket), and it is armed again by su_recv_rearm as
- * soon as one is.  Loss shows in `kernel_dropped` only. */
+ * The multishot ends with each completion that lacks F_MORE.  With -ENOBUFS it ended because no
+ * slot was provided.  Nothing is lost by that: the datagrams wait in the socket, and su_recv_rearm
+ * arms the multishot again as soon as a slot is free.  Only `kernel_dropped` of su_recv_counts
+ * counts lost datagrams. */
 
 /* One GRO buffer, or a single datagram. */
 struct su_received {
     uint8_t *payload;       /* in the slot; may be changed in place (decryption) */
     uint32_t size;          /* bytes; 0 is a legal, empty datagram */
     uint32_t segment_size;  /* of each datagram but the last, which may be shorter; = size if one */
-    struct su_address peer; /* who sent it, canonical */
+    struct su_address peer; /* the sender, in canonical form */
     struct su_address local;  /* where it arrived; the bound address if the kernel did not say */
     uint8_t ecn;              /* 0 .. 3, the same for all datagrams in it */
     struct sb_buffer *buffer; /* the slot; one reference belongs to the receiver of this struct */
@@ -45,10 +45,10 @@ struct su_recv_counts {
     uint64_t no_buffers;     /* ended with -ENOBUFS */
     uint64_t ends;           /* ended for another reason than ENOBUFS or stop */
     uint64_t truncated;      /* datagrams or control that did not fit: dropped */
-    uint64_t malformed;      /* completions whose lengths made no sense: dropped */
+    uint64_t malformed;      /* completions with inconsistent lengths: dropped */
     uint64_t socket_errors;  /* ICMP errors of a connected socket and the like */
-    uint64_t stale;          /* completions of an earlier life: dropped */
-    uint64_t kernel_dropped; /* datagrams the kernel dropped before us (SO_RXQ_OVFL) */
+    uint64_t stale;          /* completions of an earlier receiver at this index: dropped */
+    uint64_t kernel_dropped; /* datagrams that the kernel dropped (SO_RXQ_OVFL) */
 };
 
 struct su_recv {
@@ -66,11 +66,11 @@ struct su_recv {
     struct su_recv_counts counts;
 };
 
-/* `index` goes into the operation's user_data: the owner's name for this receiver.  All three
- * pointers are borrowed and must outlive it; the socket must be attached to `ring`.
- * Nothing is armed yet.  `recv` is all zero the first time; later it may be what another receiver
- * with the same index left behind, so that its generation goes on and what still completes for
- * that one is recognised. */
+/* Prepares a receiver; nothing is armed yet.  `index` goes into the operation's user_data: the
+ * owner's name for this receiver.  All three pointers are borrowed and must outlive it.  The socket
+ * must be attached to `ring`.  `recv` is all zero the first time.  Later it may be the struct of an
+ * earlier receiver with the same index: its generation continues, so that late completions of the
+ * earlier one are recognised. */
 void su_recv_init(struct su_recv *recv, struct su_ring *ring, struct su_bufring *bufring,
                   const struct su_socket *socket, uint32_t index);
 
@@ -80,16 +80,15 @@ int su_recv_start(struct su_recv *recv);
 
 /* Handles a completion of kind SU_OP_RECEIVE with this receiver's index.
  *   1        `*ret` is filled; the caller owns one reference to ret->buffer
- *   0        nothing for you: ended, stale, truncated, malformed (counted)
- *   -errno   the socket reported an error (-ECONNREFUSED, -EHOSTUNREACH, ...); counted, and the
- *            receiver goes on by itself.  Nothing
- *            authenticates such a report: it is a hint only.
+ *   0        there is no data: ended, stale, truncated, malformed (counted)
+ *   -errno   the socket reported an error (-ECONNREFUSED, -EHOSTUNREACH, ...); it is counted, and
+ *            the receiver continues.  Such a report is not authenticated: it is only a hint.
  * `*ret` is untouched unless 1 is returned. */
 SB_MUST_USE int su_recv_take(struct su_recv *recv, const struct su_completion *completion,
                              struct su_received *ret);
 
-/* Once a turn, after the completions: shows the slots that came home to the kernel and, if the
- * multishot ended, arms it again.  Not while no slot is at home. */
+/* Provides freed slots to the kernel and, if the multishot has ended, arms it again.  Does nothing
+ * while no slot is free.  Once per turn, after the completions. */
 void su_recv_rearm(struct su_recv *recv);
 
 /* Queues the cancellation.  The last completion (-ECANCELED) comes later: is_armed turns false. */

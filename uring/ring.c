@@ -3,15 +3,13 @@
 
 /* The ring's life and its one system call.
  *
- * liburing makes and maps the ring and fills submissions; entering the kernel
- * is done here.  Its waiting helpers may enter twice in one call, and lose the
- * number of submissions on a time-out; a turn of a shard shall cost exactly one
- * system call, and `enters` shall count exactly those.
+ * liburing makes and maps the ring and fills submissions; this file enters the kernel.  liburing's
+ * waiting helpers may enter twice in one call, and lose the number of submissions on a time-out.  A
+ * turn of a shard must cost exactly one system call, and `enters` must count exactly those.
  *
- * Going down is the delicate part.  The kernel takes a ring apart after the
- * process is gone, and until then whatever the ring holds stays open: a UDP
- * socket stays bound.  So su_ring_stop ends every operation and empties the file
- * table while there is still somebody to wait for it. */
+ * Stopping is the delicate part.  The kernel destroys a ring some time after the process has ended.
+ * Until then all files of the ring stay open: a UDP socket stays bound.  So su_ring_stop ends every
+ * operation and empties the file table while the owner can still wait for it. */
 
 #include <errno.h>
 #include <string.h>
@@ -19,9 +17,9 @@
 #include "proto/base/assert.h"
 #include "uring/mmsg.h"
 
-/* What is asked for, best first; the first that the kernel knows is taken.  liburing adds
- * NO_SQARRAY where it exists.  The floor, 6.1, knows the first; the others cost little and keep
- * the code alive on backports with gaps. */
+/* Sets of flags to request, the best first; the first one that the kernel supports is used.
+ * liburing adds NO_SQARRAY where it exists.  Kernel 6.1, the oldest that we support, has the first
+ * set.  The others cost little, and are for backports that lack a flag. */
 static const uint32_t setup_flags[] = {
     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
@@ -254,7 +252,7 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
     uint32_t taken = 0;
     uint32_t head;
     struct io_uring_cqe *cqe;
-    ring->expected_count = 0; /* whichever is still to come is news when it comes */
+    ring->expected_count = 0; /* those that are still to come end a wait when they come */
 
     io_uring_for_each_cqe(&ring->uring, head, cqe)
     {

@@ -10,15 +10,15 @@
 #include "proto/base/time.h"
 #include "uring/op.h"
 
-/* One io_uring, owned by one thread; or, where io_uring is refused, a stand-in for one made of
- * epoll, recvmmsg and sendmmsg (mmsg.h), which its users cannot tell from it.
+/* One io_uring, owned by one thread; or, where the system refuses io_uring, a replacement made of
+ * epoll, recvmmsg and sendmmsg (mmsg.h), which behaves in the same way.
  *
  * Order of life:
  *
  *     su_ring_init      any thread; the ring exists, disabled
  *     su_ring_enable    the thread that will own it from here on
  *       sqe ... enter ... completions ... sqe ... enter ...
- *     su_ring_stop      the owner: cancels everything, lets go of every file
+ *     su_ring_stop      the owner: cancels everything, releases every file
  *     (close the sockets, free buffer rings and slabs)
  *     su_ring_deinit    the owner, or anyone if it was never enabled
  *
@@ -47,7 +47,7 @@ struct su_ring_counts {
     uint64_t calls;     /* system calls: = enters, but for the mmsg back-end */
     uint64_t sqes;      /* operations handed to the kernel */
     uint64_t cqes;      /* completions taken */
-    uint64_t overflows; /* times the kernel said that completions did not fit the ring */
+    uint64_t overflows; /* times the kernel reported that completions did not fit the ring */
 };
 
 struct su_ring {
@@ -61,26 +61,24 @@ struct su_ring {
     uint32_t file_count;
     uint64_t files_used; /* bit i: the registered file i is taken */
 
-    /* Operations that su_ring_expect named: queued, and since the last su_ring_completions
-     * handed to the kernel. */
-    uint32_t expected_queued;
-    uint32_t expected_count;
+    uint32_t expected_queued; /* operations of su_ring_expect that are queued */
+    uint32_t expected_count;  /* those handed to the kernel since the last su_ring_completions */
     struct su_ring_counts counts;
 
     /* For tests: sees each completion before its owner and may change it.  NULL otherwise. */
     void (*inject)(void *context, struct su_completion *completion);
     void *inject_context;
-    uint32_t inject_full_count; /* so many su_ring_sqe find the queue full */
+    uint32_t inject_full_count; /* for tests: this many su_ring_sqe find the queue full */
 };
 
 /* Makes a disabled ring; if it is an io_uring, with as many of SINGLE_ISSUER, DEFER_TASKRUN,
  * COOP_TASKRUN, TASKRUN_FLAG, SUBMIT_ALL, CQSIZE and NO_SQARRAY as the kernel knows.  0, or
- *   -ENOSYS    the kernel has no io_uring, or a filter says so
+ *   -ENOSYS    the kernel has no io_uring, or a filter hides it
  *   -EPERM, -EACCES  sysctl kernel.io_uring_disabled, or seccomp
  *   -ENOMEM    memory, or RLIMIT_MEMLOCK
  *   -EMFILE, -ENFILE  descriptors
  *   -EINVAL    counts out of range, or a kernel older than 5.19
- * su_caps_probe tells more.  On failure `ring` may be given to su_ring_deinit or not.
+ * su_caps_probe reports more.  After a failure su_ring_deinit may be called, but need not be.
  * A ring must not be moved.  Threads: any. */
 SB_MUST_USE int su_ring_init(struct su_ring *ring, const struct su_ring_config *config);
 
@@ -101,10 +99,10 @@ SB_MUST_USE int su_ring_file_add(struct su_ring *ring, int fd);
  * until those are over.  Threads: as su_ring_file_add. */
 void su_ring_file_remove(struct su_ring *ring, uint32_t index);
 
-/* The next free submission, zeroed, or NULL if the queue is full and the kernel takes none just
- * now (its completions must be taken first).  If the queue is full it is submitted first, which
- * is a system call: choose sq_count so that a turn fits.  What is returned must be filled before
- * the next call of anything here, and its user_data set.  Threads: the owner. */
+/* Returns the next free submission, zeroed.  If the queue is full it is submitted first, which is a
+ * system call: choose sq_count so that a turn fits.  Returns NULL if the kernel takes none at the
+ * moment, because its completions must be taken first.  The caller fills it in, with its user_data,
+ * before it calls another function of this file.  Threads: the owner. */
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
 
 static inline enum su_backend su_ring_backend(const struct su_ring *ring)
@@ -122,48 +120,49 @@ static inline uint32_t su_ring_queued(const struct su_ring *ring)
  * 0, or as su_ring_enter.  Threads: the owner. */
 SB_MUST_USE int su_ring_submit(struct su_ring *ring);
 
-/* The one system call of a turn: hands the queue to the kernel, lets it run what it has deferred
- * (with DEFER_TASKRUN nothing completes outside of this call), and waits until there is one
- * completion or `timeout_ns` (relative, nanoseconds) have passed.
- *   timeout_ns 0         does not sleep: a spinning loop's turn
- *   timeout_ns SB_NEVER  sleeps until a completion
- * If completions are on the ring already it does not sleep either.
- *   0        look at the completions; there may be none: the time is up or a signal came
+/* Makes the one system call of a turn: hands the queue to the kernel, runs the work that the kernel
+ * has deferred (with DEFER_TASKRUN nothing completes outside of this call), and waits until there
+ * is one completion or `timeout_ns` nanoseconds have passed.
+ *   timeout_ns 0         does not sleep: for a loop that spins
+ *   timeout_ns SB_NEVER  sleeps until there is a completion
+ * It does not sleep if there are completions on the ring already.  Returns:
+ *   0        take the completions; there may be none: the time is up or a signal came
  *   -EBUSY   the kernel holds back completions that did not fit: take some, call again
  *   -EAGAIN  the kernel is out of memory for requests; the queue stays, call again later
- *   -errno   anything else is a bug or a ring that is gone
+ *   -errno   any other error is our bug, or the ring cannot be used any more
  * Threads: the owner. */
 SB_MUST_USE int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns);
 
-/* The operation that su_ring_sqe gave last normally completes while it is being submitted, as a
- * sendmsg on a UDP socket does: its completion is no news to su_ring_wait.  Threads: the owner. */
+/* Marks the operation that su_ring_sqe returned last as expected: it normally completes while it is
+ * submitted, as a sendmsg on a UDP socket does.  Its completion does not end su_ring_wait.
+ * Threads: the owner. */
 static inline void su_ring_expect(struct su_ring *ring)
 {
     ring->expected_queued++;
 }
 
-/* As su_ring_enter, but sleeps until there is news: the completions of expected operations, which
- * would end every wait at once, are taken along.  That is what makes a request and its answer one
- * system call a side, and not two.
+/* Works like su_ring_enter, but sleeps until there is an unexpected completion.  Completions of
+ * expected operations would end every wait at once.  So a request and its response cost one system
+ * call per side instead of two.
  *
- * Completions are counted, not looked at.  Should an expected one not come at once (the socket's
- * buffer is full), a piece of news in its place does not end the wait: its own completion does, or
- * the next news, or SU_RING_LATE_NS, which is why a wait that expects anything is never longer.
- * Threads: the owner. */
+ * Completions are only counted.  If an expected one is delayed (the socket's buffer is full), an
+ * unexpected one is taken for it and does not end the wait.  The next completion then ends it.  A
+ * delayed expected completion can hide an unexpected one, so such waits are capped at
+ * SU_RING_LATE_NS.  Threads: the owner. */
 SB_MUST_USE int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns);
 
 #define SU_RING_LATE_NS (5 * SB_MS)
 
-/* True if there is news on the ring. */
+/* Returns true if there is an unexpected completion on the ring. */
 static inline bool su_ring_is_ready(const struct su_ring *ring)
 {
     return io_uring_cq_ready(&ring->uring) > ring->expected_count;
 }
 
-/* True if there is, or if the kernel has something to complete as soon as it is entered.  No system
- * call: a loop may spin on this and enter (su_ring_enter with 0) when it turns true; with
- * DEFER_TASKRUN nothing appears on the ring by itself.  Always true where the kernel does not tell.
- * Threads: the owner. */
+/* Returns true if there is an unexpected completion on the ring, or if entering the kernel would
+ * complete something.  With DEFER_TASKRUN nothing appears on the ring without entering.  Makes no
+ * system call: a loop may spin on this, and call su_ring_enter with 0 when it becomes true.  Always
+ * true where the kernel does not report that.  Threads: the owner. */
 static inline bool su_ring_needs_enter(const struct su_ring *ring)
 {
     if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0 || su_ring_is_ready(ring))
@@ -177,9 +176,9 @@ static inline bool su_ring_needs_enter(const struct su_ring *ring)
 uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, uint32_t count);
 
 /* Cancels every operation and waits until they are over, then empties the file table: after this
- * the ring holds no socket, so that close() frees the port.  Completions that are still on the
- * ring are thrown away.  An enabled ring needs this before su_ring_deinit; twice is harmless.
- * 0 or -ETIME if something did not end within a second.  Threads: the owner. */
+ * the ring holds no socket, so that close() frees the port.  Completions that are still on the ring
+ * are discarded.  An enabled ring needs this before su_ring_deinit.  A second call is harmless.  0
+ * or -ETIME if something did not end within a second.  Threads: the owner. */
 int su_ring_stop(struct su_ring *ring);
 
 /* Accepts a ring that was never initialised (all zero) or failed to. */

@@ -33,16 +33,16 @@
  *       datagrams, all of them in order; the slot stays busy until the last is
  *       done.  If one of those gets through, GSO is off for this destination
  *       address from now on: later trains to it are split at commit.
- *   EMSGSIZE: larger than the path MTU.  Counted, told to the caller, not resent.
+ *   EMSGSIZE: larger than the path MTU.  Counted, reported to the caller, not resent.
  *   EAGAIN does not normally come up: sockets block, so the kernel itself waits
  *       for room in the send buffer and the slot stays busy meanwhile; running
  *       out of slots is the back-pressure.  EAGAIN and ENOBUFS that do come up
  *       mean that a local queue dropped the datagrams.  They are not resent:
- *       into a full queue that makes it worse, and loss recovery repairs it at
- *       the pace that congestion control allows.  Counted and told.
+ *       that would make a full queue worse, and loss recovery repairs it at
+ *       the pace that congestion control allows.  Counted and reported.
  *   ECONNREFUSED on a connected socket is the answer to an earlier datagram and
  *       this train was not sent: it is sent again, once.
- *   Anything else (EPERM by a firewall, ENETUNREACH, ...): counted and told. */
+ *   Any other error (EPERM by a firewall, ENETUNREACH, ...): counted and reported. */
 
 #define SU_SEGMENT_COUNT_MAX       64    /* UDP_MAX_SEGMENTS of kernel 6.1; later ones allow 128 */
 #define SU_TRAIN_SIZE_MAX          65507 /* the largest UDP payload in IPv4 */
@@ -59,7 +59,7 @@ struct su_train {
     uint64_t tag;                   /* the caller's; comes back in su_sent */
 };
 
-/* What became of a train. */
+/* The result of a train. */
 struct su_sent {
     uint64_t tag;
     uint32_t datagram_count; /* in the train */
@@ -83,8 +83,8 @@ struct su_send_counts {
     uint64_t other_errors; /* datagrams: anything else */
     uint64_t stale;        /* completions of an earlier use of a slot */
     uint64_t no_slots;     /* su_send_take that found none */
-    uint64_t zero_copies;  /* sendmsg operations without a copy: notifications .. */
-    uint64_t zero_copies_copied;  /* .. of which these said that there was one */
+    uint64_t zero_copies;  /* notifications of zero-copy sendmsg operations */
+    uint64_t zero_copies_copied;  /* notifications that report a copy */
     uint64_t zero_copies_refused; /* trains that were sent again with a copy */
 };
 
@@ -137,19 +137,19 @@ struct su_send {
 SB_MUST_USE int su_send_init(struct su_send *send, struct su_ring *ring, uint32_t slot_count,
                              bool huge_pages);
 
-/* Sends without a copy where that pays, see zero_copy.h.  A slot is then busy until the kernel's
- * notification.  Threads: any before the ring is enabled. */
+/* Turns zero-copy sends on where they are cheaper, see zero_copy.h.  A slot is then busy until the
+ * kernel's notification.  Threads: any before the ring is enabled. */
 void su_send_begin_zero_copy(struct su_send *send);
 
-/* `socket` was attached just now: what its predecessor's place in the file table was known for is
- * forgotten. */
+/* Forgets what was learned about the previous socket at this place in the file table.  Called when
+ * `socket` has been attached. */
 void su_send_on_attach(struct su_send *send, const struct su_socket *socket);
 
 /* Nothing may be in flight (su_ring_stop); slots that were taken are given back by this.
  * Accepts all zero. */
 void su_send_deinit(struct su_send *send);
 
-/* A slot, or NULL if all are taken: then wait for completions. */
+/* Returns a slot, or NULL if all are taken: then wait for completions. */
 SB_MUST_USE struct su_send_slot *su_send_take(struct su_send *send);
 
 /* Gives a slot back that was taken and not committed. */
@@ -164,13 +164,13 @@ SB_MUST_USE int su_send_commit(struct su_send *send, struct su_send_slot *slot,
                                const struct su_train *train);
 
 /* Handles a completion of kind SU_OP_SEND.  True if a train is over: its slot is free again and
- * `*ret` says what became of it.  False: more completions of this train will come, or the
+ * `*ret` is its result.  False: more completions of this train will come, or the
  * completion was stale; `*ret` is untouched. */
 bool su_send_done(struct su_send *send, const struct su_completion *completion,
                   struct su_sent *ret);
 
-/* Once a turn, before su_ring_enter: queues what a resend could not, the submission queue having
- * been full.  Costs one comparison if there is nothing. */
+/* Queues datagrams of a resend for which the submission queue had no room.  Once per turn, before
+ * su_ring_enter.  Costs one comparison if there are none. */
 void su_send_maintain(struct su_send *send);
 
 /* Slots that su_send_take can still give. */

@@ -2,9 +2,9 @@
 #include "uring/slab.h"
 
 /* The region is one anonymous mapping: the slots, then the stack of free
- * indices, then one byte a slot that says whether it is taken.  The byte costs
- * little beside slots of 64 KB and turns a slot that is given back twice into an
- * assertion where it happens, instead of two owners of one slot later. */
+ * indices, then one byte per slot that records whether it is taken.  The byte costs
+ * little compared with slots of 64 KB.  A slot that is given back twice fails an
+ * assertion at once, instead of having two owners later. */
 
 #include <errno.h>
 #include <string.h>

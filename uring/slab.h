@@ -26,7 +26,7 @@
 struct su_slab {
     uint8_t *base;      /* slot i starts at base + i * slot_size */
     size_t slot_size;   /* multiple of a cache line */
-    size_t mapped_size; /* of the whole region, with the stack behind the slots */
+    size_t mapped_size; /* of the whole region, with the stack after the slots */
     uint32_t slot_count;
     uint32_t free_count;
     uint32_t free_count_min; /* since the last trim: what lies below was not taken */
@@ -34,7 +34,7 @@ struct su_slab {
     bool has_huge_pages;
     bool is_registered; /* with a ring, which keeps these very pages: they must not be replaced */
     uint32_t *free;     /* free[0 .. free_count - 1] */
-    uint8_t *is_used;   /* one byte a slot */
+    uint8_t *is_used;   /* one byte per slot */
 };
 
 /* Maps `slot_count` slots of at least `slot_size` bytes (rounded up to a cache line).
@@ -46,7 +46,8 @@ SB_MUST_USE int su_slab_init(struct su_slab *slab, size_t slot_size, uint32_t sl
 /* Every slot must have come back.  Accepts an all-zero slab. */
 void su_slab_deinit(struct su_slab *slab);
 
-/* The index of a slot of undefined content, or SU_SLAB_NONE.  Threads: one at a time. */
+/* Returns the index of a free slot with undefined content, or SU_SLAB_NONE.  Threads: one at a
+ * time. */
 SB_MUST_USE uint32_t su_slab_take(struct su_slab *slab);
 void su_slab_give(struct su_slab *slab, uint32_t index);
 

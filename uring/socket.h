@@ -9,8 +9,8 @@
 #include "uring/address.h"
 #include "uring/ring.h"
 
-/* A UDP socket made for QUIC: it never fragments, tells the ECN mark and the
- * local address of what it receives, and takes and gives whole trains.
+/* A UDP socket made for QUIC: it never fragments, reports the ECN mark and the
+ * local address of received datagrams, and sends and receives whole trains.
  *
  * It is a blocking socket on purpose: io_uring then waits for room in the send
  * buffer by itself instead of completing with EAGAIN. */

@@ -9,10 +9,10 @@
 #include "proto/base/compiler.h"
 #include "uring/ring.h"
 
-/* Wakes the owner of a ring out of su_ring_enter.
+/* Wakes the owner of a ring from su_ring_enter.
  *
- * A doorbell costs a system call, so it rings only when the other side has said
- * that it sleeps.  The two sides, with a queue between them:
+ * A doorbell costs a system call, so it is rung only if the other side has set its flag that
+ * it sleeps.  The two sides, with a queue between them:
  *
  *     waker                              sleeper (owner of the ring)
  *     -----                              -------
@@ -26,7 +26,7 @@
  * ever left in the queue of a sleeper, and a sleeper is rung once, by the
  * waker whose exchange found `true`.
  *
- * Two bells: an eventfd that the ring reads, for threads without a ring; and
+ * There are two doorbells: an eventfd that the ring reads, for threads without a ring; and
  * MSG_RING, which another shard queues with its own submissions. */
 
 struct su_wake {
@@ -37,7 +37,7 @@ struct su_wake {
     uint32_t generation;
     bool is_armed;
     uint64_t event_value; /* where the armed read puts the eventfd's count */
-    uint64_t rung_count;  /* bells that arrived; the owner's */
+    uint64_t rung_count;  /* doorbells that arrived; for the owner only */
     _Alignas(SB_CACHE_LINE) atomic_bool is_asleep;
 };
 
@@ -49,7 +49,7 @@ SB_MUST_USE int su_wake_init(struct su_wake *wake, struct su_ring *ring, uint32_
 /* After su_ring_stop.  No other thread may still use it.  Accepts a failed init. */
 void su_wake_deinit(struct su_wake *wake);
 
-/* Queues the read of the eventfd unless it is armed.  Once a turn, before su_ring_enter.
+/* Queues the read of the eventfd unless it is armed.  Once per turn, before su_ring_enter.
  * Threads: the owner. */
 void su_wake_rearm(struct su_wake *wake);
 

@@ -10,22 +10,22 @@
 #include "uring/slab.h"
 #include "uring/socket.h"
 
-/* Which sends go out without a copy: SENDMSG_ZC, from slots that are registered as a fixed buffer.
+/* Decides which sends use zero copy: SENDMSG_ZC, from slots that are registered as a fixed buffer.
  *
- * The network card reads the slot itself, some time after the send has completed: a second
- * completion, the notification, says when the slot is ours again.  It also says whether the
- * kernel has copied after all: on loopback, for a card that cannot gather or compute checksums,
- * for a packet that somebody taps.  Then zero copy has only cost, so a socket for which
- * SU_ZERO_COPY_PATIENCE notifications in a row say that sends normally from then on.
+ * The network card reads the slot itself, some time after the send has completed.  A second
+ * completion, the notification, reports when the slot is ours again.  It also reports whether the
+ * kernel has copied anyway: on loopback, for a card that cannot gather or compute checksums, for a
+ * packet that is captured.  Then zero copy only costs.  So after SU_ZERO_COPY_PATIENCE such
+ * notifications in a row a socket returns to ordinary sends.
  *
- * How much the kernel can is tried out by sending:
+ * The mode is found out by sending:
  *
  *     FIXED     6.15: from the registered buffer
  *     PINNED    6.2: from memory that is pinned for each send
  *     OFF
  *
- * A kernel that does not know a way refuses it with EINVAL.  The train in question then goes
- * normally, and the next one tries the next way; once one has worked, that is it. */
+ * A kernel without support for a mode refuses it with EINVAL.  That train is then sent normally,
+ * and the next train tries the next mode.  The first mode that works is kept. */
 
 #define SU_ZERO_COPY_SIZE_MIN 8192 /* below, a copy is cheaper than a notification */
 #define SU_ZERO_COPY_PATIENCE 8
@@ -38,16 +38,16 @@ enum su_zero_copy_mode {
 
 struct su_zero_copy {
     enum su_zero_copy_mode mode;
-    bool is_proven;                             /* a send of this way was accepted */
-    uint8_t copied_run[SU_RING_FILE_COUNT_MAX]; /* a file: copies in a row; PATIENCE: off */
+    bool is_proven;                             /* a send in this mode was accepted */
+    uint8_t copied_run[SU_RING_FILE_COUNT_MAX]; /* per file: copies in a row; PATIENCE: off */
 };
 
-/* Registers `slab` with `ring`, for good: buffer 0.  What it counts against is RLIMIT_MEMLOCK;
- * without room there the way is PINNED, and OFF without io_uring.  Threads: any before the ring
- * is enabled. */
+/* Registers `slab` with `ring` as buffer 0, until the ring is destroyed.  It counts against
+ * RLIMIT_MEMLOCK.  The mode is PINNED where that limit is too small, and OFF without io_uring.
+ * Threads: any before the ring is enabled. */
 void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, struct su_slab *slab);
 
-/* Whether a send of `size` bytes on `socket` shall be one. */
+/* Returns true if a send of `size` bytes on `socket` should use zero copy. */
 static inline bool su_zero_copy_wants(const struct su_zero_copy *zero_copy,
                                       const struct su_socket *socket, uint32_t size)
 {
@@ -59,15 +59,18 @@ static inline bool su_zero_copy_wants(const struct su_zero_copy *zero_copy,
 void su_zero_copy_prepare(const struct su_zero_copy *zero_copy, struct io_uring_sqe *sqe,
                           const struct su_socket *socket, const struct msghdr *message);
 
-/* The result of such a send, >= 0 or an errno.  True if the same bytes should be sent normally. */
+/* Handles the result of a zero-copy send, >= 0 or a negative errno.  Returns true if the same bytes
+ * should be sent normally. */
 bool su_zero_copy_on_result(struct su_zero_copy *zero_copy, const struct su_socket *socket,
                             int32_t result);
 
-/* A notification for `socket`, with what it reports.  True if the kernel had copied. */
+/* Handles a notification for `socket`; `report` is its result.  Returns true if the kernel had
+ * copied. */
 bool su_zero_copy_on_notification(struct su_zero_copy *zero_copy, const struct su_socket *socket,
                                   int32_t report);
 
-/* Another socket has this place in the file table now: nothing is known about it. */
+/* Forgets the copies that were counted at this place in the file table: another socket has it
+ * now. */
 void su_zero_copy_forget(struct su_zero_copy *zero_copy, const struct su_socket *socket);
 
 #endif
