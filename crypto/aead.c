@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/aead.h"
 
-/* Sealing and opening of packets through OpenSSL's EVP, or by the fused AES-GCM where
- * there is one (crypto/aead_fused.h), which has all of this file's rules of its own.
+/* Sealing and opening of packets: through OpenSSL's EVP, or by the fused AES-GCM where there is one
+ * (crypto/aead_fused.h).  The fused AES-GCM follows the same rules as this file.
  *
  * The nonce is the IV of the key, exclusive-or the packet number: it is never drawn at
  * random, and proto/ never uses a packet number twice with one key.  [RFC9001 5.3]
  *
  * EVP costs about as much as the cipher for small packets, so each call counts.
- * Measured with AES-128-GCM (EPYC, OpenSSL 3.5.7, 20 bytes header, warm), ns a packet;
- * `spate-micro protect` times what is used:
+ * Measured with AES-128-GCM (EPYC, OpenSSL 3.5.7, 20 bytes header, warm), in ns per packet;
+ * `spate-micro protect` times the variants that are used:
  *
  *                                               40 bytes   1150 bytes
  *   one part, tag by EVP_CIPHER_CTX_ctrl             206          475
  *   one part, tag by OSSL_PARAM (used)               167          449
- *   two parts of 13 bytes and the rest, two updates  +27          +33
+ *   a part of 13 bytes and a second, two updates     +27          +33
  *   two equal parts, two updates                                  +71
  *   two parts copied to the output, in place (used)   +7           +8
  *
  * A second update costs more than a copy, because a part that does not end on a
  * cipher block leaves the fast path; so several parts are gathered in the output first.
  *
- * What a stranger controls is `data` and `header` of open(), any bytes of any size:
- * nothing is asserted about them. */
+ * An unauthenticated peer controls `data` and `header` of open(), any bytes of any size: nothing is
+ * asserted about them. */
 
 #include <limits.h>
 #include <string.h>
@@ -151,7 +151,8 @@ static void open_one(struct sc_aead *aead, struct sp_open *packet)
     uint8_t nothing[SP_TAG_SIZE];
     packet->is_authentic = opened && EVP_DecryptFinal_ex(aead->cipher, nothing, &out_size) == 1;
     if (SB_UNLIKELY(!packet->is_authentic) && ERR_peek_error() != 0)
-        ERR_clear_error(); /* a provider may leave a word behind, and forgeries are free */
+        ERR_clear_error(); /* a provider may leave an error in the queue, and forgeries cost nothing
+                            */
 }
 
 void sc_aead_open(struct sc_aead *aead, struct sp_open *packets, size_t count)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/aead_fused.h"
 
-/* Which variant of the fused AES-GCM is used: asks the CPU, and tests what it can run before
- * anything is sealed with it.
+/* Chooses the variant of the fused AES-GCM: asks the CPU which variants it can run, and tests each
+ * of them before it is used.
  *
  * The known answers are published ones: test cases 4 and 16 of GCM's specification (McGrew, Viega),
- * which are shorter than a group, and FIPS 197 appendix C for the masks.  For packets
- * that take the other way they are tags, since a tag depends on every byte before it; the tests
- * have them from OpenSSL. */
+ * which are shorter than a group, and FIPS 197 appendix C for the masks.  For packets of a group or
+ * more the known answers are tags, since a tag depends on every byte before it; the tests have them
+ * from OpenSSL. */
 
 #include <string.h>
 

@@ -14,16 +14,16 @@
  *     const struct sc_fused *fused = sc_fused_best();    NULL: none here
  *     fused->init_key(&key, ..)  ->  fused->seal(&key, ..) / open / peek  ->  OPENSSL_cleanse()
  *
- * A key is constant once it is made: any number of threads may use it at a time.  How it works
- * stands in crypto/aead_fused_impl.h. */
+ * A key is constant once it is made: any number of threads may use it at a time.
+ * crypto/aead_fused_impl.h explains the algorithm. */
 
 enum {
     SC_FUSED_ROUND_KEYS_MAX = 15, /* of AES-256 */
     /* Blocks that can be hashed with one reduction: the most that any variant's group has (16),
      * a vector of associated data (4), and the lengths (1). */
     SC_FUSED_POWERS = 21,
-    /* A vector that begins in the table, or right behind it if there is no header, ends behind
-     * it: on zeros. */
+    /* A vector that begins in the table, or right after it if there is no header, may extend past
+     * its end: zeros follow. */
     SC_FUSED_POWERS_PADDING = 4,
 };
 
@@ -45,7 +45,7 @@ struct sc_fused_key {
 /* One variant.  What is not said here is as in struct sp_protect_ops. */
 struct sc_fused {
     const char *name;
-    /* `size` of an AES key is 16 or 32.  Whoever has a key or a schedule wipes it. */
+    /* `size` of an AES key is 16 or 32.  The owner of a key or a schedule wipes it. */
     void (*init_schedule)(struct sc_fused_schedule *schedule, const uint8_t *key, size_t size);
     void (*init_key)(struct sc_fused_key *key, const uint8_t *aes_key, size_t size,
                      const uint8_t iv[SC_IV_SIZE]);
@@ -58,9 +58,9 @@ struct sc_fused {
                   size_t count, uint8_t (*ret)[SP_MASK_SIZE]);
 };
 
-/* Variants by preference: whether this CPU can run it, and NULL behind the last.  `*ret_reason`
- * says why it cannot, and is NULL if it can.  The first call of a process asks the CPU
- * and tests what it can run.  Threads: any. */
+/* Returns variant `index`, the best one first, and NULL after the last.  `*ret_reason` is the
+ * reason why this CPU cannot run it, or NULL if it can.  The first call of a process asks the CPU
+ * and tests the variants that it can run.  Threads: any. */
 const struct sc_fused *sc_fused_at(size_t index, const char **ret_reason);
 
 /* The first that can run, or NULL.  Threads: any. */

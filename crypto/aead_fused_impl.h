@@ -15,14 +15,14 @@
  *   seal   encrypts a group while it hashes the ciphertext of the group before
  *   open   encrypts a group while it hashes the ciphertext that this group will decrypt
  *
- * What is left at the end, less than a group, goes through all vectors all the same: an AES round
- * takes four cycles until it is done but two can begin in each, so the work of one block takes
- * as long as that of eight.  The block that hides the tag is one more in the same rounds.
+ * The end of a text, less than a group, goes through all vectors too: an AES round has a latency
+ * of four cycles and two can begin in each, so one block takes as long as eight.  The block that
+ * encrypts the tag takes part in the same rounds.
  *
  * Hashing (S. Gueron, M. Kounavis: Intel Carry-Less Multiplication Instruction and its Usage
  * for Computing the GCM Mode, 2010):
  *
- *   - Aggregation: with powers of H that are computed once a key, n blocks are
+ *   - Aggregation: with powers of H that are computed once per key, n blocks are
  *     Y = (Y ^ B1) H^n ^ B2 H^(n-1) ^ .. ^ Bn H, and are reduced once.
  *   - Bytes are reversed on the way in, so that a register has the polynomial's bits in order but
  *     for their direction.  The product of two such is one bit off; so the powers are
@@ -37,13 +37,13 @@
  * Registers, with AVX2: VEC_GROUP = 6 states, three sums, a block that is hashed, its fold,
  * the round key, the counter, the order of bytes, and one or two to spare.  Round keys
  * are broadcast from memory as they are needed, and powers are operands in memory: both are
- * in the L1 cache, and a load a cycle is free here.
+ * in the L1 cache, and one load per cycle costs nothing here.
  *
  * Nothing branches on a key, a text or a tag, and none is used as an address: AES and products are
  * instructions whose time does not depend on data (Intel: Data Operand Independent Timing
  * list), tags are compared as a whole.  Sizes and places are not secret.
  *
- * A stranger controls `data`, `size` and `header` of open(): nothing is asserted of their bytes. */
+ * A peer controls `data`, `size`, `header` of open(): nothing is asserted of their bytes. */
 
 #include <string.h>
 
@@ -52,7 +52,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 
-/* What follows from a secret and is none: the answer of open().  For a test that tracks secrets. */
+/* Marks a secret-derived value as public: the result of open().  For a test that tracks secrets. */
 #ifndef DECLASSIFY
 #define DECLASSIFY(value) ((void)(value))
 #endif
@@ -479,7 +479,7 @@ INLINE void open_rest(const struct pass *pass, const vec state[VEC_GROUP], const
     }
 }
 
-/* Nobody is to see what a forgery decrypts to. */
+/* Clears the decrypted text of a forgery, so that no caller can read it. */
 static __attribute__((noinline, cold)) void forget(const struct sp_open *packet, size_t size)
 {
     size_t head_size = packet->body == NULL ? size : packet->head_size;

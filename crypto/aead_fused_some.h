@@ -8,8 +8,8 @@
 
 #include <immintrin.h>
 
-/* Loads and stores of blocks of which only some bytes are there: not a byte beyond them is
- * touched.  Two overlapping accesses do what would take a loop. */
+/* Loads and stores of partial blocks: no byte beyond the given ones is accessed.  Two overlapping
+ * accesses replace a loop. */
 
 static inline uint64_t sc_load_le(const uint8_t *at, size_t size)
 {

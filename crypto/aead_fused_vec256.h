@@ -11,7 +11,7 @@
 
 /* The vector of AVX2 with VAES and VPCLMULQDQ: two blocks of 16 bytes.
  *
- * Such a layer is all that crypto/aead_fused_impl.h knows of the machine.  There are three, with
+ * Such a layer is all that crypto/aead_fused_impl.h uses of the machine.  There are three, with
  * the same names and the same guard, of which a translation unit includes one: this,
  * aead_fused_vec512.h, and the tests' own, which does the work of either with plain AES-NI. */
 
@@ -65,7 +65,7 @@ static inline vec vec_keep(vec value, size_t size)
     return _mm256_and_si256(value, vec_load(ones_then_zeros + VEC_SIZE - size));
 }
 
-/* `block`, and behind it what is at `rest`. */
+/* Returns `block`, followed by the block at `rest`. */
 static inline vec vec_concat(__m128i block, const uint8_t *rest)
 {
     return _mm256_set_m128i(sc_load_all(rest), block);

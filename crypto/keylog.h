@@ -6,7 +6,7 @@
 #include "proto/base/compiler.h"
 
 /* A key log in the format of NSS, which packet analysers read.  It holds the secrets of
- * every connection: whoever reads the file can read, and forge, the traffic. */
+ * every connection: with the file one can read, and forge, the traffic. */
 struct sc_keylog;
 
 /* Opens `file` to be appended to; a new one gets mode 0600.  0 or a negative errno. */

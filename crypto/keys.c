@@ -3,8 +3,8 @@
 
 /* Key derivation of QUIC version 1: which label gives which key.
  *
- * The Initial secrets keep nothing secret: anyone who sees the first packet derives
- * them too.  They are wiped like the others all the same, for one rule is simpler. */
+ * The Initial secrets protect nothing: anyone who sees the first packet can derive
+ * them.  They are wiped like the others, because one rule is simpler. */
 
 #include <openssl/crypto.h>
 

@@ -15,7 +15,7 @@ enum {
     SC_INITIAL_SECRET_SIZE = 32,
 };
 
-/* What one traffic secret gives.  Whoever holds one wipes it. */
+/* The keys that one traffic secret gives.  The owner wipes them. */
 struct sc_keys {
     uint8_t key[SC_KEY_SIZE_MAX]; /* suite->key_size of it, as of `hp` */
     uint8_t hp[SC_KEY_SIZE_MAX];

@@ -12,8 +12,8 @@
 /* Header protection with one header key.  [RFC9001 5.4]
  *
  * The keys of all key phases of one direction share it, because a key update
- * leaves it alone [RFC9001 6.1]: hence the reference count, which is plain, because
- * all of them belong to one connection. */
+ * does not change it [RFC9001 6.1].  So it has a reference count.  The count is not atomic, because
+ * all of the keys belong to one connection. */
 struct sc_mask;
 
 /* `hp` has suite->key_size bytes and stays the caller's.  With `fused` AES is done by it.

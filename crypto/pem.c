@@ -3,8 +3,8 @@
 
 /* Reading of PEM.
  *
- * Files are read whole by stdio, because OpenSSL's own file BIO cannot tell why a file could
- * not be read.  What was read is wiped: it may hold a private key. */
+ * Files are read as a whole by stdio, because OpenSSL's own file BIO does not report why a file
+ * could not be read.  The text is wiped afterwards: it may hold a private key. */
 
 #include <errno.h>
 #include <stdbool.h>

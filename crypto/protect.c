@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/protect.h"
 
-/* Packet protection: binds AEAD, header protection and key derivation together behind
- * the table that proto/ declares.
+/* Packet protection: implements the table of operations that proto/ declares, with AEAD, header
+ * protection and key derivation.
  *
  * A key keeps its traffic secret, because the next key phase is made from it.  Secrets
- * are wiped when the key is destroyed, which is the one exit; what lies on the stack
- * in between is wiped before the function returns. */
+ * are wiped when the key is destroyed, which is the one exit.  Copies on the stack are wiped
+ * before the function returns. */
 
 #include <string.h>
 
@@ -19,7 +19,7 @@
 #include "crypto/suite.h"
 #include "proto/base/assert.h"
 
-/* What proto/ knows as struct sp_key. */
+/* The definition of struct sp_key, which proto/ only declares. */
 struct sc_key {
     const struct sc_suite *suite;
     const struct sc_fused *fused; /* NULL: OpenSSL */
@@ -48,7 +48,8 @@ static void key_destroy(struct sp_key *opaque)
     OPENSSL_clear_free(key, sizeof(*key));
 }
 
-/* Makes a key of `secret`; with `mask` if there is one, otherwise with one of its own. */
+/* Makes a key from `secret`.  Uses `mask` for header protection, or makes a new one if it is
+ * NULL. */
 static struct sp_key *key_create(const struct sc_fused *fused, const struct sc_suite *suite,
                                  const uint8_t *secret, struct sc_mask *mask)
 {

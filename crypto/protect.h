@@ -5,13 +5,13 @@
 #include "crypto/aead_fused.h"
 #include "proto/packet/protect.h"
 
-/* Packet protection with real ciphers: what proto/packet/protect.h asks for.
+/* Packet protection with real ciphers: implements proto/packet/protect.h.
  *
  *     args.protect = sc_protect(sc_fused_best());
  *
- * The context is the fused AES-GCM that keys are made for; NULL: OpenSSL does all.  A key
- * belongs to one thread at a time; makers: any thread.  A key takes 2 KB of memory, its successor
- * 1.3 KB, and 3 to 5 us to make; the Initial keys of a connection take 10 us. */
+ * The context is the fused AES-GCM that keys are made for; with NULL all keys use OpenSSL.  A key
+ * belongs to one thread at a time; any thread may make one.  A key takes 2 KB of memory, its
+ * successor 1.3 KB.  Making one takes 3 to 5 us; the Initial keys of a connection take 10 us. */
 extern const struct sp_protect_ops sc_protect_ops;
 
 static inline struct sp_protect sc_protect(const struct sc_fused *fused)

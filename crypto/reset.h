@@ -10,8 +10,8 @@
 
 /* Stateless reset tokens from a static key.  [RFC9000 10.3.2]
  *
- * The token of a CID is the first 16 bytes of HMAC-SHA256(key, CID): whoever has the
- * key can make it again without any state, after a restart or on another machine. */
+ * The token of a CID is the first 16 bytes of HMAC-SHA256(key, CID).  With the key it can be made
+ * again without any state, after a restart or on another machine. */
 struct sc_reset;
 
 enum { SC_RESET_KEY_SIZE = 32 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/retry_tag.h"
 
-/* The Retry integrity tag: AES-128-GCM of nothing, with a key that everyone knows, over
- * a pseudo-packet.  It protects from accidents and from those who did not see
- * the Initial packet, from nobody else. */
+/* The Retry integrity tag: AES-128-GCM of an empty text, with a public key, over a
+ * pseudo-packet.  It protects only against accidents and against attackers that did not see
+ * the Initial packet. */
 
 #include <limits.h>
 

@@ -11,8 +11,8 @@
 
 /* The Retry integrity tag.  [RFC9001 5.8]  Threads: any. */
 
-/* `ret` takes the tag of a Retry `packet` (`size` bytes, without the tag) that answers an
- * Initial packet for `original_dcid`.  False without memory. */
+/* Writes to `ret` the tag of a Retry `packet` (`size` bytes, without the tag) that answers an
+ * Initial packet for `original_dcid`.  Returns false without memory. */
 SB_MUST_USE bool sc_retry_tag_make(const struct sp_cid *original_dcid, const uint8_t *packet,
                                    size_t size, uint8_t ret[SP_TAG_SIZE]);
 

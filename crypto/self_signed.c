@@ -3,8 +3,8 @@
 
 /* Self-signed certificates.
  *
- * They are for the end of a connection, not for signing others (CA:FALSE): whoever is to
- * trust one is given exactly that one. */
+ * They are for the end of a connection, not for signing others (CA:FALSE): a peer that is to
+ * trust one gets exactly that certificate. */
 
 #include <errno.h>
 #include <stdbool.h>
@@ -98,7 +98,7 @@ static bool add_extension(X509 *cert, int nid, const char *value)
     return done;
 }
 
-/* [RFC5280 4.1.2.2] Positive, at most 20 bytes, and nobody can guess it. */
+/* [RFC5280 4.1.2.2] Positive, at most 20 bytes, and unpredictable. */
 static bool set_serial(X509 *cert)
 {
     BIGNUM *serial = BN_new();

@@ -29,8 +29,8 @@ enum {
     SC_SELF_SIGNED_NAMES_MAX = 1000,
 };
 
-/* Makes a key and a certificate signed with it: for servers and clients that know each
- * other's certificate, for trying things, for tests.
+/* Makes a key and a certificate signed with it: for servers and clients that have each
+ * other's certificate, for experiments, for tests.
  *
  *   *ret_cert_pem, *ret_key_pem   Texts that the caller frees with sc_self_signed_free();
  *                                 untouched on failure.

@@ -3,22 +3,21 @@
 
 /* One TLS handshake on OpenSSL's QUIC TLS callbacks.
  *
- * OpenSSL calls back out of SSL_do_handshake() and SSL_read(); the callbacks only note what
- * they are told: bytes into `out`, the rest into `events`.  The connection pulls.  What one has
- * to know of OpenSSL's side:
+ * SSL_do_handshake() and SSL_read() call the callbacks, which only record what OpenSSL reports:
+ * bytes in `out`, everything else in `events`.  The connection pulls them.  OpenSSL's rules:
  *
  *   - on_send() has no level: bytes belong to the level of the last write secret.
  *   - on_receive() lends a buffer that must stay until on_release().  OpenSSL copies what it
- *     takes, so the caller's bytes are lent as they are.  Should it hold on to them at
+ *     takes, so the caller's bytes are lent as they are.  If it still holds them at
  *     the end of a call, the handshake fails, and SSL_free() releases them before the
  *     call returns.
- *   - on_release() may come as late as in SSL_free(), and nothing is assumed there.
+ *   - on_release() may be called as late as in SSL_free(), and assumes nothing about the state.
  *   - After the handshake SSL_read() must be called for each further CRYPTO data.
  *   - SSL_do_handshake() may succeed on a server before the client's Finished (with
  *     0-RTT): complete means that the 1-RTT read secret is there too, which OpenSSL
  *     derives once Finished is verified.
- *   - A message's size is believed before its bytes are there: the first 4 bytes of a
- *     stranger's ClientHello make it allocate 128 KB.  Hence `guard`. */
+ *   - OpenSSL trusts a message's size before its bytes are there: the first 4 bytes of an
+ *     unauthenticated peer's ClientHello make it allocate 128 KB.  `guard` prevents that. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,15 +54,15 @@ struct guard {
     uint32_t left; /* bytes of the message's body still to come */
 };
 
-/* What proto/ knows as struct sp_tls. */
+/* The definition of struct sp_tls, which proto/ only declares. */
 struct sc_tls {
     struct sc_tls_config *config; /* one reference */
     SSL *ssl;                     /* NULL once it is not needed any more */
     uint8_t *params;              /* ours; OpenSSL reads them from here */
-    uint8_t *peer_params;         /* until `ssl` is gone */
+    uint8_t *peer_params;         /* until `ssl` is freed */
     size_t peer_params_size;
     struct sb_bytes in; /* lent by the caller of receive(), during it */
-    bool in_is_lent;    /* .. and by us to OpenSSL */
+    bool in_is_lent;    /* `in` is lent to OpenSSL */
     struct guard guard;
     enum sp_level read_level;
     enum sp_level write_level;
@@ -258,8 +257,8 @@ static void learn_server_name(struct sc_tls *tls)
         tls->server_name = OPENSSL_strdup(server_name);
 }
 
-/* Copies what people will ask for, so that OpenSSL is not needed for it.  Only after the
- * handshake: before there is a session, SSL_get0_group_name() crashes. */
+/* Copies what sc_tls_suite() and its like return, so that OpenSSL is not needed for them.  Only
+ * after the handshake: before there is a session, SSL_get0_group_name() crashes. */
 static void learn(struct sc_tls *tls)
 {
     const unsigned char *name;
@@ -374,7 +373,7 @@ static bool guard_lets_pass(struct guard *guard, const uint8_t *data, size_t siz
     return true;
 }
 
-/* After the handshake a server's OpenSSL is gone, and nothing may come: no KeyUpdate
+/* After the handshake a server has freed its OpenSSL, and nothing may come: no KeyUpdate
  * [RFC9001 6], no certificate [RFC9001 4.4]. */
 static void fail_without_openssl(struct sc_tls *tls)
 {
@@ -482,7 +481,7 @@ static bool name_is_plausible(const char *name)
     return size > 0 && size <= NAME_SIZE_MAX;
 }
 
-/* Tells OpenSSL whom the client means.  `server_name` may have a dot at its end. */
+/* Sets the server name of a client's handshake.  `server_name` may have a dot at its end. */
 static int set_server_name(const struct sc_tls *tls, const char *server_name,
                            struct sc_error *error)
 {
@@ -503,7 +502,7 @@ static int set_server_name(const struct sc_tls *tls, const char *server_name,
     bool is_ip = ip != NULL;
     ASN1_OCTET_STRING_free(ip);
     ERR_clear_error();
-    /* [RFC6066 3] An address is not told. */
+    /* [RFC6066 3] An address is not sent in SNI. */
     if (!is_ip && SSL_set_tlsext_host_name(tls->ssl, name) != 1)
         return sc_error_set(error, -ENOMEM, "no memory");
     if (sc_tls_config_is_insecure(tls->config))

@@ -7,29 +7,28 @@
 #include "proto/base/compiler.h"
 #include "proto/packet/tls.h"
 
-/* TLS 1.3 by OpenSSL: what proto/packet/tls.h asks for.  One owner, one thread at a time.
+/* TLS 1.3 by OpenSSL: implements proto/packet/tls.h.  One owner, one thread at a time.
  *
  *     sc_tls_create() -> sc_tls_ops.start() ... sc_tls_ops.destroy()
  *
- * What it says beyond the interface:
- *   - The secret for reading 1-RTT packets is said right before COMPLETE and never earlier,
+ * Rules beyond the interface:
+ *   - The secret for reading 1-RTT packets is reported right before COMPLETE and never earlier,
  *     although OpenSSL may have it before the peer's Finished is verified: a server must
  *     not even open such packets until then.  [RFC9001 5.7]
- *   - A client that got no ALPN, or no transport parameters, fails before it says its
+ *   - A client that got no ALPN, or no transport parameters, fails before it sends its
  *     Finished, so the server never completes.  [RFC9001 8.1, 8.2]
- *   - After ALERT everything but bytes(), drop(), destroy() and the questions below
- *     does nothing.
+ *   - After ALERT only bytes(), drop(), destroy() and the getters below do something.
  *
  * Memory, of 64-bit OpenSSL 3.5: 17 KB when made, 45 KB at most while the handshake runs.  A
- * server needs OpenSSL only until the handshake is complete and gives it back then:
- * 0.9 KB stay, and the bytes to send until they are dropped.  A client keeps 17 KB, for
- * what a server may say later. */
+ * server needs OpenSSL only until the handshake is complete and frees it then: 0.9 KB stay, and the
+ * bytes to send until they are dropped.  A client keeps 17 KB, for messages that a server may send
+ * later. */
 extern const struct sp_tls_ops sc_tls_ops;
 
 /* Makes a handshake, which keeps a reference of `config` and copies `server_name`.
  *
- *   server_name   Client: the name or IP address to verify, and, if it is a name, to tell
- *                 the server [RFC6066 3]; NULL only for an insecure one.  Server: NULL.
+ *   server_name   Client: the name or IP address to verify; a name is also sent to the server
+ *                 (SNI) [RFC6066 3].  NULL only if the client is insecure.  Server: NULL.
  *   *ret          Owned by the caller until sc_tls_ops.destroy(); untouched on failure.
  *
  * Returns 0, or -EINVAL for a bad name, -ENOMEM. */

@@ -4,9 +4,9 @@
 /* TLS configuration: an SSL_CTX for QUIC, and the callbacks that need nothing of a
  * connection.
  *
- * Each step of sc_tls_config_create() takes one group of options, sets the context up and
- * says what is wrong; the first that fails ends it.  What is set here that is not an option:
- * TLS 1.3 only, no session cache, no automatic chain building, no compatibility mode. */
+ * Each step of sc_tls_config_create() takes one group of options, sets up the context and
+ * reports errors; the first step that fails ends it.  Always set, without an option: TLS 1.3 only,
+ * no session cache, no automatic chain building, no compatibility mode. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -277,8 +277,8 @@ static int set_up_identity(struct sc_tls_config *config, const struct sc_tls_opt
     return code;
 }
 
-/* The system's store is where OpenSSL was told at its build, or where the environment
- * says; an OpenSSL of our own build may have been told wrong. */
+/* The place of the system's store was set when OpenSSL was built; the environment can change it.
+ * In an OpenSSL that we have built it may be wrong for this system. */
 static int trust_system(SSL_CTX *context, struct sc_error *error)
 {
     static const char *const files[] = {
@@ -358,7 +358,7 @@ static int set_up_keylog(struct sc_tls_config *config, const struct sc_tls_optio
     return code;
 }
 
-/* What nobody has a choice about. */
+/* Sets up everything for which there is no option. */
 static int set_up_context(struct sc_tls_config *config, const struct sc_tls_options *options,
                           struct sc_error *error)
 {
@@ -371,7 +371,7 @@ static int set_up_context(struct sc_tls_config *config, const struct sc_tls_opti
         return sc_error_set(error, -ENOMEM, "no TLS context: %s", sc_ossl_reason());
 
     uint64_t flags = SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
-    /* Without tickets of ours, a ticket in a ClientHello is somebody else's. */
+    /* Without tickets of ours, a ticket in a ClientHello is not ours. */
     if (options->ticket_count == 0)
         flags |= SSL_OP_NO_TICKET;
     (void)SSL_CTX_set_options(context, flags);

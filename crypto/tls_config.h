@@ -13,10 +13,10 @@
 #include "proto/packet/protect.h"
 #include "proto/wire/types.h"
 
-/* What all connections of one kind have in common: keys, certificates, and what to
- * demand of the peer.  Made once, then constant and shared; reference counted.
+/* What all connections of one kind have in common: keys, certificates, and rules for the peer.
+ * Made once, then constant and shared; reference counted.
  *
- *     create() -> ref() for each who keeps it -> unref() by each */
+ *     create() -> ref() per further owner -> unref() by each owner */
 struct sc_tls_config;
 
 enum sc_client_auth {
@@ -36,7 +36,7 @@ struct sc_tls_options {
     const char *key_file;
     const char *key_pem;
 
-    /* Whom to trust.  With one of these: exactly the certificates in it, be they roots,
+    /* The certificates to trust.  With one of these: exactly the certificates in it, be they roots,
      * intermediates or the peer's own.  With neither: the system's store. */
     const char *ca_file;
     const char *ca_pem;
@@ -56,7 +56,7 @@ struct sc_tls_options {
 
     /* As SSL_CTX_set1_groups_list() takes them.  NULL: X25519 first, of which alone a
      * client sends a key share: a ClientHello with an ML-KEM share takes two datagrams.
-     * A server accepts X25519MLKEM768 from those who prefer it. */
+     * A server accepts X25519MLKEM768 from clients that prefer it. */
     const char *groups;
 
     const char *keylog_file; /* NULL: none */
@@ -70,13 +70,13 @@ enum {
     SC_TLS_PEER_CHAIN_BYTES_MAX = 65536,
 };
 
-/* Reads and checks everything now, so that no connection fails for it later.  `*ret` has
+/* Reads and checks everything now, so that no connection fails because of it later.  `*ret` has
  * one reference.  Returns 0, or:
  *   -EINVAL  An option is missing or contradicts another, something cannot be decoded,
  *            or key and certificate do not match.
  *   -ENOENT, -EACCES, ...  A file cannot be read, or written.
  *   -EFBIG, -ENOMEM
- * and then says in `error` (or NULL) which file or option is wrong.  Threads: any. */
+ * On failure `error` (which may be NULL) names the file or option.  Threads: any. */
 SB_MUST_USE int sc_tls_config_create(const struct sc_tls_options *options,
                                      struct sc_tls_config **ret, struct sc_error *error);
 

@@ -37,7 +37,7 @@ struct sc_tls_events {
 };
 
 void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size);
-/* Keeps a secret without saying it; the size must be the same for all. */
+/* Keeps a secret without reporting it; the size must be the same for all secrets. */
 void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
                                struct sb_bytes secret);
 /* Says a secret that is kept. */
@@ -45,10 +45,10 @@ void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level
 /* PEER_PARAMS, COMPLETE, ALERT. */
 void sc_tls_events_push(struct sc_tls_events *events, enum sp_tls_event_kind kind, uint8_t alert);
 
-/* Wipes what the last fact lent.  First of all in every call of struct sp_tls_ops. */
+/* Wipes what the last event lent.  Every function of struct sp_tls_ops calls it first. */
 void sc_tls_events_settle(struct sc_tls_events *events);
 
-/* The next fact, or SP_TLS_NONE; `params` of PEER_PARAMS is left empty. */
+/* Returns the next event, or SP_TLS_NONE; `params` of PEER_PARAMS is left empty. */
 void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret);
 
 void sc_tls_events_wipe(struct sc_tls_events *events);

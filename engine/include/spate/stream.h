@@ -54,7 +54,7 @@ SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, con
  * From then on all bytes of the stream are delivered in lent memory, and reported by
  * SPATE_EVENT_STREAM_PLACED instead of SPATE_EVENT_STREAM_DATA.  Some SPATE_EVENT_STREAM_DATA
  * events may be queued already and still come.  Events report bytes in order, each as many as there
- * are. A packet with nothing but bytes for lent memory is decrypted directly into it.  Other bytes,
+ * are.  A packet with nothing but bytes for lent memory is decrypted directly into it.  Other bytes
  * and bytes that had to wait for memory, are copied there; stream_bytes_copied of
  * spate_conn_stats() counts them.  Reported bytes count as consumed, so the peer gets credit for
  * them without spate_slice_release().  If no memory is lent, the peer runs out of credit and stops.
@@ -72,7 +72,7 @@ SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, con
  *
  * Several buffers can be lent to one stream; each is for the bytes after the previous one.  The
  * next buffer fills while the application handles the previous one, so that the peer never has to
- * wait. Only a packet that straddles two non-adjacent buffers is copied.
+ * wait.  Only a packet that straddles two non-adjacent buffers is copied.
  *
  * To receive no slices, call this when handling SPATE_EVENT_STREAM_OPENED or right after
  * spate_stream_open().
