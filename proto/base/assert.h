@@ -2,9 +2,9 @@
 #ifndef SB_ASSERT_H
 #define SB_ASSERT_H
 
-/* Assertions state what our own code guarantees.  A byte from the network can
- * never be the reason that one fails: what the peer sent is checked with an
- * `if` and answered with an error. */
+/* Assertions state what our own code guarantees.  A byte from the network must
+ * never make one fail: input from the peer is checked with an `if`, and a
+ * violation is an error of the connection. */
 
 /* Always on, in release builds too: O(1) checks of memory safety and state. */
 #define SB_ASSERT(cond) \

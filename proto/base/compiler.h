@@ -10,7 +10,7 @@
 #define SB_LIKELY(cond)   __builtin_expect(!!(cond), 1)
 #define SB_UNLIKELY(cond) __builtin_expect(!!(cond), 0)
 
-/* Out of the way of what calls it. */
+/* Keeps a rarely called function out of its callers' code. */
 #define SB_NEVER_INLINE __attribute__((noinline))
 
 #define SB_COUNT(array) (sizeof(array) / sizeof((array)[0]))

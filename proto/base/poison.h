@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-/* Tells AddressSanitizer that nobody may touch these bytes now.  The kernel may:
- * its writes are not instrumented, so a slot that waits for a packet can be
- * poisoned, and a slice that is used after its last unref is found. */
+/* Makes AddressSanitizer report every access to these bytes.  The kernel's writes are not
+ * instrumented, so a slot that waits for a packet can be poisoned.  A use of a slice after its
+ * last unref is found in this way. */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SB_ASAN 1

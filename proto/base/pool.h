@@ -10,8 +10,8 @@
 #include "proto/base/compiler.h"
 #include "proto/base/poison.h"
 
-/* Where pools get their blocks.  Handed in by whoever owns the memory: the
- * engine gives blocks from its budget, a test gives malloc. */
+/* The source of a pool's blocks.  The owner of the memory passes it in: the
+ * engine gives blocks from its budget, a test uses malloc. */
 struct sb_memory {
     /* `size` bytes aligned to a cache line, or NULL if the budget is spent. */
     void *(*take)(void *context, size_t size);
@@ -50,8 +50,8 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, ui
 /* Every object must have come back. */
 void sb_pool_deinit(struct sb_pool *pool);
 
-/* Makes objects until `count` of them are free: who reserves at a quiet moment need not grow in
- * a busy one.  False at the limit or without memory; what was made until then stays. */
+/* Makes objects until `count` of them are free, so that a pool need not grow at a busy moment.
+ * Returns false at the limit or without memory; objects that were made until then stay. */
 bool sb_pool_reserve(struct sb_pool *pool, uint32_t count);
 
 /* Adds one block of objects.  False at the limit or without memory. */

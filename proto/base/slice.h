@@ -10,15 +10,15 @@
 /* A block of memory that slices point into: a receive slot, for example.
  *
  * The count is plain, not atomic: a buffer and all slices of it belong to one
- * shard.  Whoever makes the buffer starts it with one reference; the last
- * unref calls `release`, which takes the memory home. */
+ * shard.  A new buffer has one reference; the last unref calls `release`,
+ * which frees the memory. */
 struct sb_buffer {
     uint32_t ref_count;
     void (*release)(struct sb_buffer *buffer);
 };
 
-/* A part of a buffer.  Who holds a slice holds one reference to its buffer;
- * `buffer` is NULL for bytes that need no giving back. */
+/* A part of a buffer.  The owner of a slice owns one reference to its buffer;
+ * `buffer` is NULL for bytes that need not be released. */
 struct sb_slice {
     const uint8_t *data;
     size_t size;

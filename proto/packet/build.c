@@ -10,7 +10,7 @@
 
 #include "proto/base/assert.h"
 
-/* What PADDING is made of; a datagram never needs more of it. */
+/* The bytes of PADDING; a datagram never needs more of them. */
 static const uint8_t zeros[SP_DATAGRAM_SIZE_MIN];
 
 void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size, size_t room)

@@ -42,7 +42,7 @@ struct sp_build {
     bool is_eliciting;
     bool is_in_flight; /* anything but ACK and CONNECTION_CLOSE */
     bool has_ack;
-    bool wants_full_datagram; /* of SP_DATAGRAM_SIZE_MIN: it tells something about the path */
+    bool wants_full_datagram; /* pad to SP_DATAGRAM_SIZE_MIN: the packet tests the path */
     struct sp_sent_frame *frames;
     struct sp_sent_frame **frames_tail;
     struct sb_writer control_writer;
@@ -50,7 +50,7 @@ struct sp_build {
     uint8_t control[SP_CONTROL_BYTES_MAX];
 };
 
-/* Begins behind a header of `header_size` bytes at `packet`, in `room` bytes. */
+/* Begins a packet after a header of `header_size` bytes at `packet`, in `room` bytes. */
 void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size, size_t room);
 
 /* Payload bytes that are left. */

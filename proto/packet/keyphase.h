@@ -40,7 +40,8 @@ void sp_keyphase_deinit(struct sp_keyphase *keys);
 SB_MUST_USE bool sp_keyphase_set_read(struct sp_keyphase *keys, struct sp_key *key);
 void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key);
 
-/* The key for a packet with this key phase bit and number; NULL: it is too late. */
+/* Returns the key for a packet with this key phase bit and number, or NULL if the key has been
+ * discarded already. */
 struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn);
 
 enum sp_keyphase_result {
@@ -49,7 +50,8 @@ enum sp_keyphase_result {
     SP_KEYPHASE_NO_MEMORY,
 };
 
-/* A packet was opened with `key`.  `prev_until_ns`: how long late ones are still read. */
+/* Records that a packet was opened with `key`.  Late packets of the previous phase are still read
+ * until `prev_until_ns`. */
 enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const struct sp_key *key,
                                               uint64_t pn, uint64_t next_pn_to_send,
                                               uint64_t prev_until_ns);

@@ -51,11 +51,11 @@ struct sp_seal {
 };
 
 /* One packet to open.  `header` is the associated data; `data` is ciphertext and tag, `size`
- * bytes.  Without `body` the plaintext takes the place of the ciphertext.  With it only
- * the first `head_size` bytes of the plaintext do, and the rest goes to `body`: into memory that
- * does not overlap `data`, and that is worth nothing unless the packet is authentic.
- * A packet that is not has lost its bytes at `data`, except the tag, which may be the
- * token of a Stateless Reset. */
+ * bytes.  Without `body` the plaintext replaces the ciphertext.  With it only the first `head_size`
+ * bytes of the plaintext do, and the other bytes go to `body`: memory that does not overlap `data`,
+ * and whose content is undefined unless the packet is authentic.  If the packet is not authentic,
+ * its bytes at `data` are destroyed, except the tag, which may be the token of a Stateless
+ * Reset. */
 struct sp_open {
     uint64_t pn;
     const uint8_t *header;
@@ -64,7 +64,7 @@ struct sp_open {
     size_t size;
     uint8_t *body;     /* NULL: all in place */
     size_t head_size;  /* <= size - SP_TAG_SIZE with `body`, otherwise not looked at */
-    bool is_authentic; /* the answer */
+    bool is_authentic; /* the result */
 };
 
 enum { SP_PEEK_SIZE_MAX = 64 };
@@ -96,8 +96,8 @@ struct sp_protect_ops {
     /* Opens each of `count` packets and says in each whether it is authentic. */
     void (*open)(struct sp_key *key, struct sp_open *packets, size_t count);
 
-    /* The first `size` bytes of the plaintext, of SP_PEEK_SIZE_MAX at most and without the tag,
-     * which nobody has checked yet; `packet` stays as it is. */
+    /* Writes the first `size` bytes of the plaintext, at most SP_PEEK_SIZE_MAX and without the tag.
+     * They are not authenticated yet.  `packet` does not change. */
     void (*peek)(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret);
 
     /* The header protection masks of `count` samples of 16 bytes.
@@ -125,7 +125,7 @@ static inline bool sp_open_in_place(const struct sp_protect_ops *ops, struct sp_
     return packet.is_authentic;
 }
 
-/* What a connection holds: the table, and what its makers are given. */
+/* What a connection keeps: the table, and the context for its functions that make keys. */
 struct sp_protect {
     const struct sp_protect_ops *ops;
     void *context;

@@ -13,7 +13,7 @@
 /* The TLS 1.3 handshake, as the connection needs it.  [RFC9001 4]
  *
  * proto/ declares this interface, crypto/ implements it on OpenSSL; the
- * simulator has one of its own.  Bytes go in, facts are pulled out; TLS never
+ * simulator has one of its own.  Bytes go in, events are pulled out; TLS never
  * calls back into the connection.  Usage order:
  *
  *     start() -> { receive() -> next() until NONE } ... -> destroy()
@@ -50,13 +50,13 @@ struct sp_tls_ops {
      * gaps.  All are consumed or buffered; what follows from them is pulled. */
     void (*receive)(struct sp_tls *tls, enum sp_level level, const uint8_t *data, size_t size);
 
-    /* The next fact, in the order in which TLS raised them. */
+    /* Returns the next event, in the order in which TLS raised them. */
     void (*next)(struct sp_tls *tls, struct sp_tls_event *ret);
 
-    /* Bytes [offset, offset + size) of what is to be sent at `level`.  They
-     * stay readable, at any address, until drop() or destroy(): a lost CRYPTO
-     * frame is written again from here.  The pointer holds until the next call of any
-     * other function of this table: a datagram is put together from several. */
+    /* Returns bytes [offset, offset + size) of the data to send at `level`.  They can be read, at
+     * any address, until drop() or destroy(): a lost CRYPTO frame is written again from here.  The
+     * pointer is valid until the next call of another function of this table, so that a datagram
+     * can be built from several pieces. */
     const uint8_t *(*bytes)(struct sp_tls *tls, enum sp_level level, uint64_t offset, size_t size);
 
     /* The keys of `level` are discarded: its bytes are not asked for again. */

@@ -17,7 +17,7 @@ struct sp_cid_local_entry {
     uint64_t sequence;
     bool is_used;
     bool wants_send; /* NEW_CONNECTION_ID is to be sent (again) */
-    bool was_sent;   /* the peer may know of it */
+    bool was_sent;   /* the peer may use it */
 };
 
 struct sp_cid_local {

@@ -38,7 +38,7 @@ void sp_cid_remote_init(struct sp_cid_remote *ids, const struct sp_cid *first);
 
 /* The server's first CID may still be replaced: by its first packet or a Retry. */
 void sp_cid_remote_replace_first(struct sp_cid_remote *ids, const struct sp_cid *cid);
-/* .. and gets its token from the transport parameters. */
+/* Sets the reset token of the server's first CID, from the transport parameters. */
 void sp_cid_remote_set_first_token(struct sp_cid_remote *ids,
                                    const uint8_t token[SP_RESET_TOKEN_SIZE]);
 

@@ -9,7 +9,7 @@
 #include "proto/wire/types.h"
 
 /* The network path of a connection.  This version has one: datagrams from another
- * address are dropped, and the peer is told so by disable_active_migration. [RFC9000 9] */
+ * address are dropped, and disable_active_migration tells the peer not to migrate. [RFC9000 9] */
 struct sp_conn_path {
     struct sp_path path;
     bool is_valid;     /* the peer's address proved itself: no amplification limit */

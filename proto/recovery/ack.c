@@ -3,23 +3,23 @@
 
 /* Received packet numbers and the decision to acknowledge.
  *
- * One decision a batch: the packets of a batch came out of the socket together, so one
- * ACK behind them says as much as many between them would have.
+ * There is one decision per batch: the packets of a batch came from the socket together, so one
+ * ACK after them carries the same information as several between them.
  *
- * An ACK leaves at once when a batch shows a gap, reordering or a CE mark: whoever repairs a loss
- * must hear of it.  A single packet is acknowledged after the promised delay, or with whatever
- * leaves before.  [RFC9000 13.2.1]  And two that wait are acknowledged at once [13.2.2], as long as
- * the sender may be starting or recovering: for the first packets, and again behind each gap.
+ * An ACK leaves at once when a batch shows a gap, reordering or a CE mark, because the sender must
+ * react to it.  A single packet is acknowledged after the promised delay, or with the next packet
+ * that leaves.  [RFC9000 13.2.1]  Two waiting packets are acknowledged at once [13.2.2] as long as
+ * the sender may be starting or recovering: at the start, and again after each gap.
  *
- * In a flow that is in order and loss-free that is more than anybody needs, and each ACK costs both
- * sides as much as ten packets: 13.2.2 lets a receiver that knows more send fewer.  What a sender
- * needs of them is a clock, round trips, and signs of loss, all per round trip: so such a flow gets
- * ACKS_PER_ROUND_TRIP, and one for IN_ORDER_COUNT_MAX packets at the latest, which bounds the burst
- * that an ACK sets free.  (The reasoning is that of Li et al., TACK, SIGCOMM 2020, where four per
- * round trip are shown to be enough.)
+ * A flow that is in order and loss-free needs fewer, and each ACK costs both sides as much as ten
+ * packets: 13.2.2 lets such a receiver send fewer.  A sender needs them for its clock, for round
+ * trips and for signs of loss, all per round trip.  So such a flow gets ACKS_PER_ROUND_TRIP per
+ * round trip, and at least one per IN_ORDER_COUNT_MAX packets, which bounds the burst that an ACK
+ * releases.  (The reasoning is that of Li et al., TACK, SIGCOMM 2020, which shows that four per
+ * round trip are enough.)
  *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
- * what is forgotten counts as received, so nothing is ever processed twice. */
+ * forgotten numbers count as received, so no packet is ever processed twice. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -27,7 +27,8 @@
 /* [RFC9000 13.2.2] So many ack-eliciting packets ask for an ACK. */
 #define ELICITING_THRESHOLD 2
 
-/* A flow counts as in order when so many ack-eliciting packets have come without a gap. */
+/* A flow counts as in order and loss-free after this many ack-eliciting packets without a gap.  It
+ * gets an ACK per IN_ORDER_COUNT_MAX packets, and ACKS_PER_ROUND_TRIP per round trip. */
 #define IN_ORDER_AFTER_COUNT 128
 #define IN_ORDER_COUNT_MAX   256
 #define ACKS_PER_ROUND_TRIP  8
@@ -37,8 +38,8 @@ void sp_ack_init(struct sp_ack *ack)
     *ack = (struct sp_ack){.deadline_ns = SB_NEVER};
 }
 
-/* Index of the first range whose smallest is <= pn + 1, so that pn is in it, just
- * above it, or falls into the gap before it.  range_count if there is none. */
+/* Returns the index of the first range whose smallest is <= pn + 1: pn is in it, just
+ * above it, or in the gap before it.  Returns range_count if there is none. */
 static uint32_t find(const struct sp_ack *ack, uint64_t pn)
 {
     uint32_t i = 0;

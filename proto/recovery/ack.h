@@ -9,19 +9,19 @@
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
 
-/* What has been received in one packet number space, and when to say so.  [RFC9000 13.2]
+/* The packets received in one packet number space, and when to acknowledge them.  [RFC9000 13.2]
  *
  *     ranges[0] is the largest; falling, disjoint, not adjacent
  *     numbers below `floor` count as received: they were, or were forgotten
  *
- * Usage order, once a batch:  on_packet() for each packet  ->  decide()  -> later, with
+ * Usage order, once per batch:  on_packet() for each packet  ->  decide()  -> later, with
  * a packet that carries the ACK:  on_sent(). */
 struct sp_ack {
     uint32_t range_count;
     bool is_wanted;             /* an ACK should leave now */
     uint32_t eliciting_count;   /* ack-eliciting packets since the last ACK sent */
-    uint32_t batch_eliciting;   /* .. of them in this batch */
-    uint32_t in_order_count;    /* .. since the last sign of loss, up to where a flow is calm */
+    uint32_t batch_eliciting;   /* ack-eliciting packets in this batch */
+    uint32_t in_order_count;    /* ack-eliciting packets since the last sign of loss, capped */
     uint64_t sent_at_ns;        /* when the last ACK left */
     bool batch_is_urgent;       /* this batch shows loss, reordering or a CE mark */
     bool is_pending;            /* something was received that no ACK has reported */
@@ -45,16 +45,17 @@ static inline uint64_t sp_ack_next_pn(const struct sp_ack *ack)
     return ack->range_count > 0 ? ack->ranges[0].largest + 1 : ack->floor;
 }
 
-/* A packet that was not known was processed. */
+/* Records that a packet with a new number was processed. */
 void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum sp_ecn ecn,
                       uint64_t now_ns);
 
-/* The one decision for a batch.  `delay_ns_max` is what we promised; 0 means at once, as
- * for Initial and Handshake packets.  [RFC9000 13.2.1]  `rtt_ns`: the smoothed round trip, 0 if
- * it is not known. */
+/* Decides once per batch when to send an ACK.  `delay_ns_max` is the delay that we promised; 0
+ * means at once, as for Initial and Handshake packets.  [RFC9000 13.2.1]  `rtt_ns`: the smoothed
+ * round trip, 0 if it is not known. */
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns);
 
-/* Something is left to report: worth adding to a packet that leaves anyway. */
+/* Returns true if there are received packets that no ACK has reported: an ACK is worth adding to a
+ * packet that leaves anyway. */
 static inline bool sp_ack_is_pending(const struct sp_ack *ack)
 {
     return ack->is_pending && ack->range_count > 0;
@@ -68,8 +69,8 @@ static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
 
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns);
 
-/* The peer acknowledged a packet in which we had acknowledged up to `largest`: it knows
- * of everything up to there.  [RFC9000 13.2.4] */
+/* Records that the peer acknowledged a packet in which we had acknowledged up to `largest`: numbers
+ * up to there need not be acknowledged again.  [RFC9000 13.2.4] */
 void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest);
 
 void sp_ack_check(const struct sp_ack *ack);

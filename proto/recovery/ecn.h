@@ -20,7 +20,7 @@ enum sp_ecn_state {
 struct sp_ecn_path {
     enum sp_ecn_state state;
     uint32_t tested_count;         /* marked packets sent while TESTING */
-    uint32_t lost_count;           /* .. of them lost */
+    uint32_t lost_count;           /* lost ones of tested_count */
     struct sp_ecn_counts reported; /* by the peer so far */
     uint64_t marked_count;         /* ECT(0) packets sent in all */
 };

@@ -7,8 +7,8 @@
  * been acknowledged.  When nothing is acknowledged at all, the PTO asks for probes; it
  * declares nothing lost.
  *
- * What can be attacked: a peer acknowledges what it never got (optimistic ACK).  It
- * then only harms itself: our data is gone for it.  An ACK of a number that was never
+ * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  It
+ * then only harms itself: it never gets that data.  An ACK of a number that was never
  * sent is an error of the connection. */
 
 #include "proto/base/assert.h"
@@ -75,13 +75,13 @@ struct ack_work {
     bool is_limited;
     bool any_eliciting;
     uint32_t marked_count;
-    uint64_t largest_pn;      /* of the newly acknowledged .. */
-    uint64_t largest_sent_ns; /* .. and when it left */
+    uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
+    uint64_t largest_sent_ns; /* when largest_pn was sent */
     bool any;
 };
 
-/* Packets of a train left at one time, and congestion control asks for no more of them than
- * that: their bytes go to it together. */
+/* Acknowledged bytes that were sent at one time.  Packets of a train have one send time, and
+ * congestion control needs no more than that, so it gets their bytes together. */
 struct ack_bytes {
     uint64_t bytes;
     uint64_t sent_ns;

@@ -65,12 +65,14 @@ void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagra
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);
 
-/* The rest of it for ack-eliciting packets that are in `sent` already: `bytes` of them together. */
+/* Does the work of sp_loss_on_sent() that is left for ack-eliciting packets which are recorded in
+ * `sent` already: `bytes` of them together. */
 void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t bytes,
                            uint64_t now_ns);
 
-/* Returns SP_OK or PROTOCOL_VIOLATION for a packet that was never sent.  [RFC9000 13.1]
- * `ack_delay_ns`: as the peer reported, in time.  Fills `*ret` in either case. */
+/* Processes an ACK frame.  Returns SP_OK, or PROTOCOL_VIOLATION for a packet that was never sent.
+ * [RFC9000 13.1]  `ack_delay_ns`: the delay that the peer reported.  Fills `*ret` in either
+ * case. */
 SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                                        const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
                                        uint64_t now_ns, struct sp_loss_outcome *ret);
@@ -79,7 +81,7 @@ SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);
 void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret);
 
-/* The PTO of the application space, for the timeouts that count in it. */
+/* Returns the PTO of the application space, for timeouts that are multiples of it. */
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss);
 
 /* Forgets a space: its keys are gone.  The frames come out as neither acked nor

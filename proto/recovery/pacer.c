@@ -75,7 +75,7 @@ uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)
 {
     if (pacer->rate_bytes_per_s == 0)
         return 0;
-    /* Open while the credit is positive: a datagram may overdraw it by its size. */
+    /* It is open while the credit is positive: a datagram may overdraw the credit by its size. */
     return sb_time_since(pacer->full_at_ns, time_for(pacer, pacer->burst_bytes));
 }
 

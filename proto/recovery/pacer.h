@@ -27,8 +27,8 @@ void sp_pacer_init(struct sp_pacer *pacer);
 void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
                      uint64_t datagram_bytes, bool is_slow_start);
 
-/* Bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by its
- * size. */
+/* Returns the bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by
+ * its size. */
 uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns);
 
 /* True if a datagram may leave now. */

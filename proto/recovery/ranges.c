@@ -33,7 +33,7 @@ static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
     sb_pool_give(ranges->pool, range);
 }
 
-/* Puts a new range behind `after`, or first where that is NULL. */
+/* Inserts a new range after `after`, or first if that is NULL. */
 static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_t start,
                        uint64_t end)
 {

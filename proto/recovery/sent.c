@@ -53,7 +53,8 @@ bool sp_sent_grow(struct sp_sent *sent)
     return true;
 }
 
-/* The block that holds `pn`, or else the nearest one below or above it on the way. */
+/* Returns the block that holds `pn`, or else the nearest one below or above it in the direction of
+ * the search. */
 static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
 {
     struct sp_sent_block *block = sent->cursor != NULL ? sent->cursor : sent->first;

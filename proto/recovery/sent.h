@@ -14,8 +14,8 @@ struct sp_stream;
 
 /* What was in the packets of one number space that are not settled yet. */
 
-/* A frame whose loss or acknowledgment matters.  What is not repeated when lost
- * (PADDING, PATH_RESPONSE, PING) is not recorded. */
+/* A frame whose loss or acknowledgment matters.  Frames that are not retransmitted when lost
+ * (PADDING, PATH_RESPONSE, PING) are not recorded. */
 struct sp_sent_frame {
     struct sp_sent_frame *next;
     struct sp_stream *stream; /* holds a reference (stream->sent_refs) */
@@ -28,7 +28,7 @@ struct sp_sent_frame {
 enum sp_sent_state {
     SP_SENT_SKIPPED, /* never sent, or settled */
     SP_SENT_OUT,
-    SP_SENT_LOST, /* declared lost; its frames are gone from here */
+    SP_SENT_LOST, /* declared lost; its frames have been taken from here */
 };
 
 struct sp_sent_packet {
@@ -120,8 +120,8 @@ struct sp_sent_packet *sp_sent_find(struct sp_sent *sent, uint64_t pn);
  * frames are the caller's.  The block may be given back by it. */
 struct sp_sent_frame *sp_sent_settle(struct sp_sent *sent, uint64_t pn, enum sp_sent_state state);
 
-/* The first packet whose number is at least `pn` and that is outstanding, or else, with
- * `or_lost`, declared lost and still known.  NULL: none. */
+/* Returns the first packet from `pn` on that is outstanding.  With `or_lost` also one that was
+ * declared lost and is still recorded.  Returns NULL if there is none. */
 struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_lost,
                                     uint64_t *ret_pn);
 
@@ -129,9 +129,9 @@ struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_l
  * numbers begins, which looks at the packets of a block by itself. */
 struct sp_sent_block *sp_sent_block_from(struct sp_sent *sent, uint64_t pn);
 
-/* Behind such a walk: `count` packets of `block`, `eliciting_count` of them ack-eliciting, were
- * outstanding and are not any more, and their frames have been taken.  Returns the next block;
- * `block` may be given back by it. */
+/* Updates the counts after such a walk: `count` packets of `block`, `eliciting_count` of them
+ * ack-eliciting, are no longer outstanding, and their frames have been taken.  Returns the next
+ * block; may give `block` back to its pool. */
 struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent_block *block,
                                             uint32_t count, uint32_t eliciting_count);
 

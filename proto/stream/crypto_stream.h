@@ -12,7 +12,7 @@
 
 /* The CRYPTO bytes of one encryption level, both ways.  [RFC9000 19.6]
  *
- * What is sent stays in the TLS object; only offsets are kept here. */
+ * The bytes to send stay in the TLS object; only offsets are kept here. */
 struct sp_crypto_stream {
     struct sp_delivery out;
     uint64_t out_end; /* bytes that TLS has given */

@@ -8,7 +8,7 @@
 #include "proto/base/compiler.h"
 #include "proto/recovery/ranges.h"
 
-/* How far the bytes of one direction of a stream (or CRYPTO level) have got.
+/* The state of delivery of one direction of a stream (or CRYPTO level).
  *
  *     0 <= acked_end <= sent_end
  *     [0, acked_end)           acknowledged, nothing is kept of it
@@ -16,7 +16,7 @@
  *     lost                     sent, declared lost, to be sent again
  *     acked and lost are disjoint and lie in [acked_end, sent_end)
  *
- * It knows of offsets only; the bytes belong to somebody else. */
+ * It keeps offsets only; the bytes belong to the caller. */
 struct sp_delivery {
     uint64_t sent_end;
     uint64_t acked_end;
@@ -27,16 +27,19 @@ struct sp_delivery {
 void sp_delivery_init(struct sp_delivery *delivery, struct sb_pool *ranges);
 void sp_delivery_clear(struct sp_delivery *delivery);
 
-/* [offset, offset + size) went out, for the first time or again.  False without memory. */
+/* Records that [offset, offset + size) was sent, for the first time or again.  Returns false
+ * without memory. */
 SB_MUST_USE bool sp_delivery_on_sent(struct sp_delivery *delivery, uint64_t offset, uint64_t size);
 
-/* It was acknowledged.  Moves acked_end as far as it goes.  False without memory. */
+/* Records that the range was acknowledged, and advances acked_end.  Returns false without memory.
+ * */
 SB_MUST_USE bool sp_delivery_on_acked(struct sp_delivery *delivery, uint64_t offset, uint64_t size);
 
-/* It was declared lost.  What was acknowledged meanwhile stays so.  False without memory. */
+/* Records that the range was declared lost; bytes of it that have been acknowledged stay so.
+ * Returns false without memory. */
 SB_MUST_USE bool sp_delivery_on_lost(struct sp_delivery *delivery, uint64_t offset, uint64_t size);
 
-/* The lowest range to repeat.  False if there is none. */
+/* Finds the lowest range to retransmit.  Returns false if there is none. */
 bool sp_delivery_next_lost(const struct sp_delivery *delivery, uint64_t *ret_offset,
                            uint64_t *ret_size);
 

@@ -11,8 +11,8 @@
  * does not ask for it [RFC9000 2.2]; comparing would touch bytes twice.
  *
  * What can be attacked: tiny frames with gaps cost a piece each; a connection's pieces are
- * bounded by its store.  Tiny frames into the middle of them cost a walk each: a frame may
- * walk as far as its bytes pay for. */
+ * bounded by its store.  Tiny frames into the middle of them cost a walk each: the length of the
+ * walk is bounded in proportion to the frame's size. */
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
@@ -65,7 +65,7 @@ void sp_reassembly_clear(struct sp_reassembly *reassembly)
     }
 }
 
-/* Links a new piece behind `after`, or first where that is NULL; takes over `slice`'s reference. */
+/* Links a new piece after `after`, or first if that is NULL; takes over `slice`'s reference. */
 static struct sp_piece *link_piece(struct sp_reassembly *reassembly, struct sp_piece *after,
                                    uint64_t offset, struct sb_slice slice)
 {
@@ -99,7 +99,7 @@ static bool find(const struct sp_reassembly *reassembly, uint64_t at, uint64_t s
     struct sp_piece *first = reassembly->first;
     struct sp_piece *piece = reassembly->last;
 
-    /* New bytes mostly come behind all others, repeated ones before them. */
+    /* New bytes mostly come after all others, retransmitted ones before them. */
     if (first == NULL || first->offset > at) {
         *ret = NULL;
         return true;
@@ -117,8 +117,8 @@ static bool find(const struct sp_reassembly *reassembly, uint64_t at, uint64_t s
     return true;
 }
 
-/* Notes bytes in lent memory that fill (a part of) the gap behind `after`.  Returns the piece that
- * holds them now, NULL at the bound. */
+/* Records bytes in lent memory that fill (a part of) the gap after `after`.  Returns the piece that
+ * holds them now, or NULL at the bound. */
 static struct sp_piece *place(struct sp_reassembly *reassembly, struct sp_piece *after, uint64_t at,
                               uint64_t size)
 {
@@ -155,8 +155,8 @@ static void bring(struct sp_reassembly *reassembly, const struct sp_lent *lent, 
     reassembly->store->copied_bytes += size;
 }
 
-/* Takes over what it can of the bytes of `slice` from `skip` on, at most `size`, which fill the
- * gap behind `after` from `at` on.  Returns the piece that holds them, NULL at the bound. */
+/* Takes over the bytes of `slice` from `skip` on, at most `size` and as many as fit.  They fill the
+ * gap after `after` from `at` on.  Returns the piece that holds them, or NULL at the bound. */
 static struct sp_piece *fill(struct sp_reassembly *reassembly, struct sp_piece *after, uint64_t at,
                              const struct sb_slice *slice, uint64_t skip, uint64_t size)
 {
@@ -285,8 +285,8 @@ bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_
     return true;
 }
 
-/* Memory from `offset` on to the end of its buffer, and of those behind it that begin in memory
- * where it ends: who lends a ring piece by piece gets no seams. */
+/* Returns the bytes from `offset` to the end of its buffer, plus those of the following buffers
+ * that are adjacent in memory: a ring that is lent in parts counts as one range. */
 static uint64_t room_of(const struct sp_lent *lent, uint64_t offset)
 {
     uint64_t room = sp_lent_end(lent) - offset;
@@ -310,7 +310,8 @@ uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offs
     return lent->data + (offset - lent->offset);
 }
 
-/* What is told of the oldest buffer: the next `size` bytes; and that it is not lent any more. */
+/* Returns the next `size` bytes of the oldest buffer as delivered, with `is_returned` if it is no
+ * longer lent. */
 static struct sp_placed tell_lent(struct sp_reassembly *reassembly, uint64_t size, bool is_returned)
 {
     struct sp_lent *lent = reassembly->lent;

@@ -12,8 +12,8 @@
 
 /* Received bytes of a stream, put in order without copying them.
  *
- * Where the application has lent memory, that is where the bytes are: the cipher wrote them
- * there, or they are copied from the packet that brought them. */
+ * Where the application has lent memory, the bytes are there: the cipher wrote them there, or they
+ * were copied from the packet that brought them. */
 
 /* A run of bytes: a slice of the packet that brought it; or, without data, bytes in lent memory. */
 struct sp_piece {
@@ -28,8 +28,8 @@ struct sp_piece_store {
     struct sb_pool *pool;
     uint32_t count;
     uint32_t count_max;
-    uint32_t count_reserve;    /* more, for what fills a first gap: or a full store stays full */
-    struct sb_pool *lent_pool; /* NULL where nobody lends */
+    uint32_t count_reserve;    /* extra pieces for the first gap; else a full store stays full */
+    struct sb_pool *lent_pool; /* NULL if no memory is ever lent */
     uint32_t lent_count;       /* buffers, over all streams */
     uint64_t copied_bytes;     /* into lent memory, since the start */
 };
@@ -60,9 +60,9 @@ void sp_reassembly_clear(struct sp_reassembly *reassembly);
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
 
-/* Lends memory for the bytes behind those that memory is lent for already, or that were handed
- * out.  What has arrived of them is copied there.  `*ret_offset`: of data[0] in the stream.
- * False, and nothing lent or changed, at the bound of buffers or pieces. */
+/* Lends memory for the bytes after those for which memory is lent already, or that were handed
+ * out.  Those that have arrived are copied there.  `*ret_offset`: of data[0] in the stream.
+ * Returns false, and changes nothing, at the bound of buffers or pieces. */
 SB_MUST_USE bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_t size,
                                     uint64_t tag, uint64_t *ret_offset);
 

@@ -18,28 +18,28 @@ enum {
     SP_CONTROL_BLOCKED = 1 << 3,
 };
 
-/* Facts that the application has not been told: bits of `pending_events`. */
+/* Events that have not been reported to the application: bits of `pending_events`. */
 enum {
     SP_PENDING_RESET = 1 << 0,
     SP_PENDING_STOPPED = 1 << 1,
 };
 
-/* One stream, both parts.  It dies when both are done, the application was told of
- * everything, and no packet in flight names it any more (sent_refs == 0). */
+/* One stream, both parts.  It is freed when both are done, every event has been reported, and no
+ * packet in flight refers to it any more (sent_refs == 0). */
 struct sp_stream {
     uint64_t id;
     void *user;
     struct sp_stream *hash_next;
     struct sb_link send_link;    /* in the schedule, if it has bytes to send */
     struct sb_link control_link; /* in the list of those with `control` set */
-    struct sb_link event_link;   /* in the list of those with something to tell */
+    struct sb_link event_link;   /* in the list of those with pending events */
     struct sp_stream_send send;
     struct sp_stream_recv recv;
     uint64_t stop_code; /* of a STOP_SENDING received */
     uint32_t sent_refs; /* frames in flight that point here */
     uint8_t control;
     uint8_t pending_events;
-    bool is_closed; /* the application was told: out of the map, waits for sent_refs */
+    bool is_closed; /* STREAM_CLOSED was reported: out of the map, waits for sent_refs */
 };
 
 static inline bool sp_stream_is_uni(uint64_t id)

@@ -11,8 +11,8 @@
 
 #include "proto/base/assert.h"
 
-#define BUCKETS_MAX 65536 /* beyond, chains grow: 512 KiB a connection is enough */
-#define GROWTH      8     /* the few steps are soon behind */
+#define BUCKETS_MAX 65536 /* beyond, chains grow: 512 KiB per connection is enough */
+#define GROWTH      8     /* large, so that there are few steps */
 
 /* IDs of one kind are multiples of 4 apart and dense: shifting out the kind and mixing it
  * back in above spreads them evenly.  A peer cannot choose IDs, only count them up. */

@@ -63,7 +63,7 @@ static uint64_t discard_rest(struct sp_stream_recv *recv)
     return discarded;
 }
 
-/* A stopped stream goes on counting, but keeps nothing and tells nothing. */
+/* Discards bytes of a stopped stream: it still counts them, but keeps and reports none. */
 static void discard_stopped(struct sp_stream_recv *recv, struct sp_recv_effect *ret)
 {
     ret->discarded += discard_rest(recv);
@@ -128,13 +128,13 @@ enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, ui
     enum sp_recv_state old = recv->state;
     recv->state = sp_recv_next(old, SP_RECV_ON_RESET);
     if (recv->state != SP_RECV_RESET || old == SP_RECV_RESET)
-        return SP_OK; /* all had arrived already, or it is a repeat */
+        return SP_OK; /* all had arrived already, or it is a retransmission */
 
     recv->final_size = final_size;
     recv->reset_error = error;
     ret->discarded = discard_rest(recv);
     ret->has_event = true;
-    if (recv->is_stopped) /* the application has turned away: it is not told */
+    if (recv->is_stopped) /* the application has stopped the stream: not reported */
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
     return SP_OK;
 }

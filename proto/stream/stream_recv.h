@@ -20,13 +20,13 @@ struct sp_stream_recv {
     uint64_t reset_error;
     uint64_t stop_error;
     bool is_stopped; /* STOP_SENDING was asked for: bytes are discarded */
-    bool is_placing; /* memory has been lent: bytes are told there or not at all */
+    bool is_placing; /* memory has been lent: bytes are delivered there only */
 };
 
 /* What a frame did. */
 struct sp_recv_effect {
     uint64_t discarded;    /* bytes to be given back to the connection's window at once */
-    bool has_event;        /* there is something to tell the application */
+    bool has_event;        /* there is an event for the application */
     bool is_out_of_memory; /* the packet must be dropped */
 };
 
@@ -54,9 +54,9 @@ uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
 SB_MUST_USE bool sp_stream_recv_lend(struct sp_stream_recv *recv, uint8_t *data, uint64_t size,
                                      uint64_t tag, uint64_t *ret_offset);
 
-/* Where the cipher may write the bytes of a frame that nobody has authenticated yet: lent memory
- * for which nothing has been received, if the frame would be accepted; otherwise NULL.  Nothing
- * changes.  The frame is received by sp_stream_recv_data() with that place as its data. */
+/* Returns where the cipher may write the bytes of a frame that is not authenticated yet: lent
+ * memory for which nothing has been received, if the frame would be accepted; otherwise NULL.
+ * Changes nothing.  Later sp_stream_recv_data() takes the frame with that place as its data. */
 uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
                             const struct sp_window *conn_window);
 
@@ -65,9 +65,9 @@ struct sp_received {
     struct sb_slice slice; /* may be empty with fin; in lent memory without a buffer */
     uint64_t offset;
     bool fin;         /* these bytes are the last */
-    bool is_placed;   /* they are in lent memory, if there are any .. */
-    bool is_returned; /* .. which is not lent any more */
-    uint64_t tag;     /* .. and was lent with this tag */
+    bool is_placed;   /* the bytes, if any, are in lent memory */
+    bool is_returned; /* that memory is no longer lent */
+    uint64_t tag;     /* the tag of that memory */
 };
 
 /* False, and `*ret` untouched, if there are none. */

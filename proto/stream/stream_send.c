@@ -98,7 +98,7 @@ bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint6
 
     uint64_t offset, size;
     if (sp_delivery_next_lost(&send->delivery, &offset, &size)) {
-        /* Lost bytes go out in rising order: most of the way has been gone before. */
+        /* Lost bytes are sent in rising order, so the search continues where the last one ended. */
         bool is_near = send->retransmit != NULL && send->retransmit->offset <= offset;
         struct sp_chunk *chunk = is_near ? send->retransmit : send->first;
         while (end_of(chunk) <= offset)
@@ -173,7 +173,7 @@ bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset, uint6
         return false;
     if (fin) {
         send->fin_acked = true;
-        send->fin_is_out = true; /* a copy that was thought lost needs no repeat */
+        send->fin_is_out = true; /* a copy that was declared lost need not be sent again */
     }
     while (send->first != NULL && is_finished(send, send->first))
         push_done(send, pop_first(send), true);

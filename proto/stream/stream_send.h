@@ -46,9 +46,9 @@ struct sp_stream_send {
     bool fin_acked;
 };
 
-/* What goes into one STREAM frame. */
+/* The content of one STREAM frame. */
 struct sp_send_piece {
-    struct sp_chunk *chunk; /* that holds it; NULL for a lonely FIN */
+    struct sp_chunk *chunk; /* that holds the bytes; NULL for a FIN without bytes */
     const uint8_t *data;
     uint64_t offset;
     uint64_t size;

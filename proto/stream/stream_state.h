@@ -18,7 +18,7 @@ enum sp_send_state {
 
 enum sp_send_event {
     SP_SEND_ON_DATA,      /* a STREAM frame went out */
-    SP_SEND_ON_FIN,       /* .. with the last byte and FIN */
+    SP_SEND_ON_FIN,       /* a STREAM frame with the last byte and FIN was sent */
     SP_SEND_ON_ALL_ACKED, /* all bytes and FIN are acknowledged */
     SP_SEND_ON_RESET,     /* the application gave up, or the peer asked us to */
     SP_SEND_ON_RESET_ACKED,
@@ -42,7 +42,7 @@ enum sp_recv_event {
     SP_RECV_ON_ALL_BYTES,  /* no gap is left below the final size */
     SP_RECV_ON_READ_ALL,   /* the application took the last byte */
     SP_RECV_ON_RESET,      /* a RESET_STREAM frame */
-    SP_RECV_ON_READ_RESET, /* the application was told of the reset */
+    SP_RECV_ON_READ_RESET, /* the reset was reported to the application */
     SP_RECV_EVENTS,
 };
 

@@ -9,7 +9,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
-/* What both ends take to hear of each other beside the path: a turn of a busy shard, a timer. */
+/* The delay of both ends in addition to the path's: a turn of a busy shard, a timer. */
 #define ENDS_NS (SB_MS / 2)
 
 /* How much of the window is used up before it is offered again: a fourth. */

@@ -11,18 +11,18 @@
  *
  *     consumed <= received <= limit <= consumed + size_max
  *
- * The window follows what is consumed: it grows, up to its maximum, to twice what a round trip
- * takes, so that neither it nor the reader holds a sender back that still doubles its own
- * window.  Credit is given again by quarters, so at least 3/4 of the window is always on offer.
- * A flow that is slow, or that stops and goes, keeps the window that it has. */
+ * The window follows the consumed bytes: it grows, up to its maximum, to twice the bytes that are
+ * consumed per round trip.  So neither it nor the reader limits a sender that still doubles its own
+ * window.  Credit is given in quarters, so at least 3/4 of the window is always available.
+ * A flow that is slow, or that pauses, keeps the window that it has. */
 struct sp_window {
-    uint64_t limit;    /* what the peer was told it may send, in all */
+    uint64_t limit;    /* announced to the peer: the bytes that it may send in total */
     uint64_t received; /* highest offset, or the sum of them */
     uint64_t consumed; /* given back by the application, in all */
     uint64_t size;
     uint64_t size_max;
     uint64_t round_ns;       /* when the round trip that is being measured began; 0: never */
-    uint64_t round_consumed; /* .. and what had been consumed by then */
+    uint64_t round_consumed; /* `consumed` at round_ns */
 };
 
 void sp_window_init(struct sp_window *window, uint64_t size, uint64_t size_max);

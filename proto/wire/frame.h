@@ -62,7 +62,7 @@ struct sp_ack_range {
 struct sp_frame_ack {
     uint64_t largest;
     uint64_t delay;       /* as on the wire: scaled by the peer's ack_delay_exponent */
-    uint64_t range_count; /* ranges behind the first one */
+    uint64_t range_count; /* ranges after the first one */
     struct sp_ack_range first;
     struct sb_bytes ranges; /* the encoded rest, checked: see sp_ack_next() */
     bool has_ecn;
@@ -122,8 +122,8 @@ struct sp_frame {
     };
 };
 
-/* Reads a STREAM frame whose type byte has been taken already; the whole truth about it, where
- * the packet ends soon or anything is wrong.  [RFC9000 19.8] */
+/* Reads a STREAM frame whose type byte has been taken already.  Bounds-checked slow path; yields
+ * the exact error.  [RFC9000 19.8] */
 SB_MUST_USE enum sp_err sp_frame_read_stream_tight(struct sb_reader *reader, uint64_t type,
                                                    struct sp_frame_stream *ret);
 
@@ -219,13 +219,13 @@ void sp_frame_write_reset_stream(struct sb_writer *w, uint64_t id, uint64_t erro
                                  uint64_t final_size);
 void sp_frame_write_stop_sending(struct sb_writer *w, uint64_t id, uint64_t error);
 
-/* The head of a CRYPTO frame: the caller puts `size` bytes behind it. */
+/* Writes the head of a CRYPTO frame; the caller writes `size` bytes after it. */
 void sp_frame_write_crypto_head(struct sb_writer *w, uint64_t offset, uint64_t size);
 size_t sp_frame_crypto_head_size(uint64_t offset, uint64_t size);
 
 void sp_frame_write_new_token(struct sb_writer *w, struct sb_bytes token);
 
-/* The head of a STREAM frame: the caller puts `size` bytes behind it.  Without a length the
+/* Writes the head of a STREAM frame; the caller writes `size` bytes after it.  Without a length the
  * data runs to the end of the packet. */
 struct sp_stream_head {
     uint64_t id;

@@ -3,8 +3,8 @@
 
 /* Frames to bytes.
  *
- * A writer that is too small fails and stays failed; whoever fills a packet compares with the
- * sizes first and never gets there.  The values are our own: what the RFC forbids is asserted. */
+ * A writer that is too small fails and stays failed.  Callers compare the sizes first, so that this
+ * does not happen.  The values are our own: values that the RFC forbids fail an assertion. */
 
 void sp_frame_write_ping(struct sb_writer *w)
 {

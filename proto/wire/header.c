@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/wire/header.h"
 
-/* Packet headers: what is in the clear, and packet numbers.
+/* Packet headers: their unprotected fields, and packet numbers.
  *
- * Reading trusts nothing: every byte comes from anybody who can send a datagram,
- * and no key has been tried yet.  It hands out no more than offsets that lie inside
- * the datagram, so that the sample for header protection can be taken without a
- * further check.  The reserved bits are not looked at here: they may only be judged
- * once the packet has authenticated.  [RFC9001 9.5]
+ * Reading trusts nothing: every byte comes from an unauthenticated peer, and no key has been tried
+ * yet.  All offsets that it returns lie inside the datagram, so that the sample for header
+ * protection can be taken without a further check.  The reserved bits are not checked here: they
+ * may be checked only after the packet has authenticated.  [RFC9001 9.5]
  *
- * Writing leaves two holes, the length and the packet number's protection, which are filled
- * when the payload has been sealed. */
+ * Writing leaves two holes, the length and the packet number's protection.  They are filled after
+ * the payload has been sealed. */
 
 /* Of a long header: the type's two bits.  [RFC9000 17.2] */
 enum {

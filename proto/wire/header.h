@@ -37,14 +37,14 @@ enum {
     SP_HEADER_PN_SIZE = 0x03,
 };
 
-/* What can be read of a packet before its header protection is removed.
+/* The fields of a packet that can be read before its header protection is removed.
  * All pointers are into the datagram. */
 struct sp_header {
     enum sp_packet_type type;
     uint8_t first;            /* first byte, low bits still masked */
     uint32_t version;         /* long */
-    struct sp_cid dcid;       /* sp_header_read() with a CID over 20 bytes fails, except .. */
-    struct sp_cid scid;       /* .. for UNKNOWN_VERSION and VERSION_NEGOTIATION: see raw_ */
+    struct sp_cid dcid;       /* at most 20 bytes; for UNKNOWN_VERSION and */
+    struct sp_cid scid;       /* VERSION_NEGOTIATION use raw_dcid and raw_scid instead */
     struct sb_bytes raw_dcid; /* long: as received, up to 255 bytes. [RFC8999 5.1] */
     struct sb_bytes raw_scid;
     struct sb_bytes token;    /* INITIAL: the token; RETRY: the retry token */
@@ -58,8 +58,8 @@ enum {
     SP_CID_SIZE_USUAL = 8,
 };
 
-/* Whether `data` can be a packet with a short header; its packet number then stands at
- * 1 + `cid_size`, with a whole sample behind it. */
+/* Returns true if `data` can be a packet with a short header.  Then its packet number is at
+ * 1 + `cid_size`, with a whole sample after it. */
 static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t cid_size)
 {
     /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes.
@@ -69,8 +69,8 @@ static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t 
 }
 
 /* Reads the header at the start of `data`.  `short_cid_size` is the size of the
- * CIDs that this endpoint issues.  False: the datagram's rest is not a QUIC
- * packet that we can look into, drop it; `*ret` is then untouched.
+ * CIDs that this endpoint issues.  Returns false if the bytes from `data` on are not
+ * a QUIC packet that we can read: drop them; `*ret` is then untouched.
  *
  * Checks lengths only: it guarantees that pn_offset + 4 + SP_SAMPLE_SIZE <= size for
  * types with a packet number, and that CIDs fit.  A fixed bit of 0 is

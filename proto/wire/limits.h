@@ -6,7 +6,7 @@
  * What happens at a bound stands beside it. */
 
 enum {
-    /* Ranges of received packet numbers that are remembered a space, and sent
+    /* Ranges of received packet numbers that are remembered per space, and sent
      * in one ACK.  At the bound the oldest range is forgotten: its packets are
      * then treated as duplicates.  [RFC9000 13.2.3] */
     SP_ACK_RANGES_MAX = 64,
@@ -28,8 +28,8 @@ enum {
      * next ones wait, and for each packet they are walked.  Beyond: SP_AGAIN. */
     SP_LENT_BUFFERS_MAX = 8,
 
-    /* Plaintext below which a packet is opened in place and copied into lent memory: to look into
-     * it first costs more than the copy. */
+    /* Bytes of plaintext below which a packet is opened in place and copied into lent memory:
+     * reading its head first would cost more than the copy. */
     SP_PLACE_SIZE_MIN = 256,
 
     /* CIDs of the peer that we keep, and CIDs of ours that we give out, at a time:
@@ -40,13 +40,12 @@ enum {
      * CONNECTION_ID_LIMIT.  [RFC9000 5.1.2] */
     SP_RETIRED_CIDS_MAX = 16,
 
-    /* Packets with nothing but ACKs that are remembered a space: no window holds them
-     * back, and a peer that acknowledges none would make us remember all.  Beyond: they
-     * are sent and forgotten. */
+    /* ACK-only packets that are remembered per space: no window limits them, and a peer that
+     * acknowledges none would make us remember all.  Beyond: they are sent and forgotten. */
     SP_ACKS_SENT_MAX = 256,
 
-    /* PATH_CHALLENGEs of one batch that are answered; the rest is dropped: the peer
-     * must repeat a challenge anyway.  [RFC9000 8.2.2] */
+    /* PATH_CHALLENGEs of one batch that are answered.  Beyond: dropped, because the peer
+     * retransmits a challenge anyway.  [RFC9000 8.2.2] */
     SP_PATH_RESPONSES_MAX = 4,
 
     /* Packets kept while their keys are still missing.  Beyond: dropped, the peer
@@ -72,7 +71,7 @@ enum {
     /* Times that the PTO is doubled: 2^10 times a PTO is later than any idle timeout. */
     SP_PTO_BACKOFF_MAX = 10,
 
-    /* Frames of one packet whose loss asks for a repeat. */
+    /* Packets per block of the sent-packet list; a power of two. */
     SP_SENT_BLOCK_PACKETS = 32,
 
     /* Packet threshold before a packet counts as lost.  [RFC9002 6.1.1] */

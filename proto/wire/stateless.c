@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/wire/stateless.h"
 
-/* What is done with a datagram without a connection.
+/* Handling of datagrams that belong to no connection.
  *
- * All of it can be forged, and whatever we answer goes to an address that has proved nothing.
- * So an answer is never larger than what it answers, and two endpoints that answer
- * each other fall silent: Version Negotiation is not answered at all, and each Stateless Reset is
- * smaller than the one before it. */
+ * Such a datagram can be forged, and a reply goes to an address that has not been validated.  So a
+ * reply is never larger than its trigger.  Two endpoints that reply to each other soon stop:
+ * Version Negotiation gets no reply, and each Stateless Reset is smaller than the one before it. */
 
 _Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
                "an answer does not amplify");
@@ -97,7 +96,7 @@ bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
                                const struct sp_cid *dcid, const struct sp_cid *scid)
 {
     SB_ASSERT(header->type == SP_PACKET_VERSION_NEGOTIATION);
-    /* [RFC9000 17.2.1] Who does not know both CIDs has not seen our packet. */
+    /* [RFC9000 17.2.1] A sender that does not have both CIDs has not seen our packet. */
     if (!is_cid(header->raw_dcid, scid) || !is_cid(header->raw_scid, dcid))
         return false;
 

@@ -11,16 +11,16 @@
 #include "proto/wire/header.h"
 #include "proto/wire/types.h"
 
-/* What is done with a datagram without a connection.  Usage order on a server:
+/* Handling of datagrams that belong to no connection.  Usage order on a server:
  *
  *     sp_peek_read() -> look up the CID -> a connection: sp_conn_receive()
  *                                       -> none: sp_unmatched_classify()
- *                                              -> create a connection, or write one answer
+ *                                              -> create a connection, or write one reply
  *
- * Nothing here keeps state, so nobody can fill our memory.  How many answers may be sent
- * in a second is for the caller to limit. */
+ * Nothing here keeps state, so no peer can fill our memory.  The caller limits how many replies
+ * are sent per second. */
 
-/* What all versions of QUIC have in common, of a datagram's first packet.  [RFC8999 5]
+/* The fields of a datagram's first packet that all versions of QUIC have in common.  [RFC8999 5]
  * The CIDs are in the datagram. */
 struct sp_peek {
     bool is_long;
@@ -41,7 +41,7 @@ enum sp_unmatched {
     SP_UNMATCHED_RESET,     /* answer with sp_reset_write() */
 };
 
-/* What a server does with a datagram whose first packet belongs to no connection.
+/* Classifies a datagram whose first packet belongs to no connection: what a server does with it.
  * [RFC9000 5.2.2] */
 enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
                                         const struct sp_peek *peek);
@@ -51,14 +51,14 @@ enum {
     SP_NEGOTIATION_SIZE_MAX = 1 + 4 + 2 * (1 + 255) + 2 * 4,
 };
 
-/* Version Negotiation, in answer to `peek`: our version and a reserved one.
+/* Writes a Version Negotiation packet in reply to `peek`: our version and a reserved one.
  * [RFC9000 6.1, 17.2.1] */
 void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
                           const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE]);
 
-/* Client: whether a VERSION_NEGOTIATION packet ends the attempt that was made with `version`
- * from `scid` to `dcid`.  False: it is not an answer to that, or one that is to be
- * discarded.  [RFC9000 6.2]  Only until another packet has been processed. */
+/* Client: returns true if a VERSION_NEGOTIATION packet ends the attempt that was made with
+ * `version` from `scid` to `dcid`.  Returns false if it is not a reply to that attempt, or must be
+ * discarded.  [RFC9000 6.2]  Call it only until another packet has been processed. */
 bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
                                const struct sp_cid *dcid, const struct sp_cid *scid);
 
@@ -68,8 +68,8 @@ enum {
     SP_RESET_RANDOM_SIZE = 1 + SP_RESET_SIZE_MAX - SP_RESET_TOKEN_SIZE,
 };
 
-/* A Stateless Reset, in answer to a datagram of `trigger_size` bytes that was judged
- * SP_UNMATCHED_RESET.  `token` is that of the CID it was sent to.  [RFC9000 10.3] */
+/* Writes a Stateless Reset in reply to a datagram of `trigger_size` bytes that was classified
+ * SP_UNMATCHED_RESET.  `token` is that of its destination CID.  [RFC9000 10.3] */
 void sp_reset_write(struct sb_writer *w, size_t trigger_size,
                     const uint8_t token[SP_RESET_TOKEN_SIZE],
                     const uint8_t random[SP_RESET_RANDOM_SIZE]);

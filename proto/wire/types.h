@@ -63,7 +63,7 @@ static inline bool sp_cid_equal(const struct sp_cid *a, const struct sp_cid *b)
 /* One end of a path.  proto/ only compares it: bytes that are equal mean the
  * same address and port.  The engine puts a sockaddr's contents in here. */
 struct sp_addr {
-    uint8_t ip[16];  /* IPv4 in the first 4, the rest 0 */
+    uint8_t ip[16];  /* IPv4 in the first 4 bytes, the others 0 */
     uint32_t scope;  /* of a link-local IPv6 address, host order */
     uint16_t port;   /* host order */
     uint16_t family; /* 0 unknown, 4, 6 */
@@ -80,7 +80,7 @@ static inline bool sp_addr_equal(const struct sp_addr *a, const struct sp_addr *
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* One UDP payload on its way in.  Packets are opened in place: `data` is
+/* One received UDP payload.  Packets are opened in place: `data` is
  * written.  Slices that the connection keeps take references to `buffer`. */
 struct sp_datagram {
     uint8_t *data;
@@ -90,7 +90,7 @@ struct sp_datagram {
     enum sp_ecn ecn;
 };
 
-/* Equal datagrams on their way out, back to back in one transmit slot: every
+/* Datagrams of one size to send, back to back in one transmit slot: every
  * one has `segment_size` bytes, the last may be shorter. */
 struct sp_train {
     /* Set by the caller. */
