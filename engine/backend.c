@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/backend.h"
 
-/* AUTO is decided by making a ring and not by asking what the kernel is: who refuses it is mostly a
- * filter, and each has its own way.  A failure that mmsg would share, such as a lack of memory or
- * of descriptors, decides nothing: it comes up again, with its name, when the shards are made. */
+/* AUTO is decided by making a ring, not by the kernel's version: mostly a filter refuses io_uring,
+ * and filters differ.  A failure that mmsg would share, such as a lack of memory or of descriptors,
+ * does not count: it occurs again, with its name, when the shards are made. */
 
 #include "engine/config.h"
 #include "uring/caps.h"

@@ -12,7 +12,7 @@
 
 #include "proto/base/assert.h"
 
-/* Blocks of 128 KiB: a shard that never runs low takes none. */
+/* Blocks of 128 KiB: a shard that always has enough slots takes none. */
 #define BLOCK_COUNT 63
 
 struct se_small {

@@ -40,8 +40,8 @@ void se_table_deinit(struct se_table *table)
     *table = (struct se_table){0};
 }
 
-/* A value is stored plus one, so that fresh memory is a table of free entries that nobody
- * had to touch. */
+/* A value is stored plus one, so that zeroed memory is a table of free entries and need not be
+ * initialised. */
 static uint32_t value_of(const struct se_table_entry *entry)
 {
     return entry->value - 1;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/crypto.h"
 
-/* Packets look the same whoever seals them; so what is chosen here is a matter of speed and
- * trust only, and nobody on the other side can tell. */
+/* Every implementation makes the same packets.  So the choice is a matter of speed and trust only,
+ * and the peer cannot see it. */
 
 #include <errno.h>
 
 #include "engine/config.h"
 
-/* Why there is no fused AES-GCM here: what stands in the way of the variant that asks for least,
- * which is the last. */
+/* Returns why there is no fused AES-GCM here: the reason of the last variant, which needs the
+ * least. */
 static const char *why_not(void)
 {
     const char *why = "this build has none (-Dfused=disabled, or not for x86-64)";

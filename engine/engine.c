@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/engine.h>
 
-/* The engine: a set of shards, and the threads that run them in the second way of use.
+/* The engine: a set of shards, and the threads that run them in the mode with engine threads.
  *
- * A shard is stopped by its own thread, as only that one may take its ring apart; in
- * the first way that is the thread that calls spate_engine_destroy(). */
+ * A shard is stopped by its own thread, because only that thread may stop its ring.  Without engine
+ * threads that is the thread that calls spate_engine_destroy(). */
 
 #include <errno.h>
 #include <pthread.h>
@@ -39,7 +39,7 @@ struct se_thread {
     struct spate_shard *shard;
     pthread_t thread;
     enum thread_state state; /* under engine->lock */
-    int result;              /* likewise */
+    int result;              /* under engine->lock */
 };
 
 struct spate_engine {
@@ -50,7 +50,7 @@ struct spate_engine {
     struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
     struct se_thread threads[SE_SHARDS_MAX];
     uint32_t shards_made;
-    uint32_t thread_count; /* that are to be joined */
+    uint32_t thread_count; /* threads that must be joined */
     bool was_started;
     struct spate_handlers handlers;
     atomic_bool is_stopping;

@@ -8,7 +8,7 @@
 #include "proto/base/compiler.h"
 
 /* Unpredictable bytes, fetched from the kernel in blocks: a system call for each CID would
- * show in the handshake rate.  Used bytes are wiped.  One a shard, for its thread. */
+ * reduce the handshake rate.  Used bytes are wiped.  One per shard, for its thread. */
 struct se_entropy {
     uint32_t left; /* of block: the unused bytes are its last ones */
     uint8_t block[1024];

@@ -6,12 +6,12 @@
 
 #include "proto/base/compiler.h"
 
-/* The application's events, pulled out of connections a batch at a time.
+/* The application's events, pulled from connections in batches.
  *
- * The facts stay in the connections until there is room here.  An event that introduces a
- * connection is the last of it until it has been taken and the application has come back; behind
- * one that introduces a stream come such ones only: so the user pointers that it sets in answer
- * are in all events that follow, and events need not be looked at again.
+ * Events stay in the connections until there is room here.  After CONNECTED no event of that
+ * connection is queued until the application has processed it.  After STREAM_OPENED only further
+ * STREAM_OPENED events are queued until then.  So the user pointers that the application sets while
+ * handling them are in all later events, and queued events never change.
  *
  *     0 <= head <= tail <= SE_EVENTS_MAX
  *     pushed_count - (tail - head) == taken_count >= processed_count */
@@ -23,8 +23,9 @@ enum { SE_EVENTS_MAX = 256 };
 struct se_events {
     uint32_t head; /* the next to be taken */
     uint32_t tail;
-    uint64_t pushed_count;    /* since the start */
-    uint64_t processed_count; /* taken before the last call, so the application is done with them */
+    uint64_t pushed_count;    /* events queued since the start */
+    uint64_t processed_count; /* events taken before the last call: the application has processed
+                                 them */
     struct spate_event ring[SE_EVENTS_MAX];
 };
 
@@ -33,13 +34,13 @@ static inline uint32_t se_events_count(const struct se_events *events)
     return events->tail - events->head;
 }
 
-/* The application is back: what was taken has been processed. */
+/* Records that the application has called again: the events that it has taken are processed. */
 void se_events_processed(struct se_events *events);
 
-/* Pulls what one connection has to say: all of its routes, and its news as far as there is room. */
+/* Pulls all changed routes of one connection, and its pending events as far as there is room. */
 void se_conn_drain(struct spate_conn *conn);
 
-/* .. and all of them. */
+/* Pulls the pending events of all connections as far as there is room. */
 void se_shard_drain(struct spate_shard *shard);
 
 /* Takes the next events in place: up to `count_max`, `*ret_count` of them, which stay where
@@ -47,7 +48,7 @@ void se_shard_drain(struct spate_shard *shard);
 const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t count_max,
                                          uint32_t *ret_count);
 
-/* Gives back what was never taken. */
+/* Discards events that were never taken, and releases their slices. */
 void se_events_discard(struct spate_shard *shard);
 
 #endif

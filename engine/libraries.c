@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/stats.h>
 
-/* Which OpenSSL and liburing run, and who updates them.
+/* Which OpenSSL and liburing run, and whether updates of the system reach them.
  *
- * The versions are asked at run time, as a shared library may be newer than its headers were.
- * Whether it is inside was decided by the build: engine/meson.build. */
+ * The versions are read at run time, because a shared library may be newer than its headers were.
+ * The build decides whether a library is inside: engine/meson.build. */
 
 #include <pthread.h>
 

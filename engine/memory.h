@@ -7,12 +7,12 @@
 
 #include "proto/base/pool.h"
 
-/* The memory budget of a shard: the heap behind a limit.
+/* The memory budget of a shard: the heap with a limit.
  *
  *     now_bytes <= peak_bytes, now_bytes <= limit_bytes
  *
- * Pools take blocks from it; what somebody else allocates for a connection (OpenSSL) is
- * charged by an estimate. */
+ * Pools take blocks from it.  Memory that OpenSSL allocates for a connection is charged by an
+ * estimate. */
 struct se_memory {
     struct sb_memory interface; /* for pools */
     uint64_t limit_bytes;

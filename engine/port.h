@@ -15,14 +15,14 @@ struct sc_tls_config;
 struct spate_error;
 struct spate_shard;
 
-/* A UDP socket of a shard, its receiver, and who uses it.
+/* A UDP socket of a shard, its receiver, and its users.
  *
  * A listener owns one.  Clients share: all connections of a shard to one address
  * leave from one socket that is connected to it.  Then the kernel looks up the route
- * once and not per send, and an ICMP "port unreachable" comes back as ECONNREFUSED on a
- * socket whose connections it can only concern.  The file table has room for a few
- * dozen such sockets; beyond that, connections share one unconnected socket per
- * address family and learn of an absent server by their timeout only.
+ * once and not per send, and an ICMP "port unreachable" is reported as ECONNREFUSED on a
+ * socket that has only connections to that address.  The file table has room for a few
+ * dozen such sockets.  Further connections share one unconnected socket per address family, and
+ * detect an absent server only by their timeout.
  *
  *     FREE --open--> OPEN --close--> CLOSING --nothing in flight--> FREE
  *
@@ -31,7 +31,7 @@ struct spate_shard;
 enum se_port_state {
     SE_PORT_FREE,
     SE_PORT_OPEN,
-    SE_PORT_CLOSING, /* used no more; waits for what is in flight */
+    SE_PORT_CLOSING, /* no longer used; waits for operations in flight */
 };
 
 enum {
@@ -46,7 +46,7 @@ enum {
 
 _Static_assert(SE_PORTS_MAX <= 64, "a bit each in spate_shard.ports_used");
 
-/* A client's socket that nobody uses is kept this long for the next connection to the same
+/* A client's socket without connections is kept this long for the next connection to the same
  * address.  Not longer: the route may have changed. */
 #define SE_PORT_KEEP_NS (2 * SB_S)
 
@@ -79,17 +79,19 @@ void se_ports_init(struct spate_shard *shard);
 SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
 
-/* A port for a client's connection to `peer`: one that is open already, or a new one. */
+/* Finds a port for a client's connection to `peer`: one that is open already, or a new one.
+ * Returns 0 or a negative errno, with one line in `error`. */
 SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
                                    struct se_port **ret, struct spate_error *error);
 
-/* Once a turn, before the wait: arms what must be armed, closes what has nothing in flight. */
+/* Arms receivers that must be armed, and closes ports that have nothing in flight.  Once per turn,
+ * before the wait. */
 void se_ports_maintain(struct spate_shard *shard);
 
-/* Begins to close it.  No connection may be left. */
+/* Begins to close a port.  It must have no connections. */
 void se_port_close(struct se_port *port);
 
-/* Closes all sockets: the ring was stopped. */
+/* Closes all sockets.  The ring must have been stopped. */
 void se_ports_deinit(struct spate_shard *shard);
 
 #endif

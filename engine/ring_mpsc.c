@@ -38,7 +38,7 @@ bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
          * seen as free. */
         uint64_t sequence = atomic_load_explicit(&cell->sequence, memory_order_acquire);
         if (sequence == number) {
-            /* Relaxed: the number only says who fills the cell; P2 publishes it. */
+            /* Relaxed: the number only selects the producer of the cell; P2 publishes the cell. */
             if (atomic_compare_exchange_weak_explicit(&q->tail, &number, number + 1,
                                                       memory_order_relaxed, memory_order_relaxed))
                 break;

@@ -11,13 +11,13 @@
 
 struct spate_shard;
 
-/* What another thread asks a shard to run. */
+/* A function that another thread posts to a shard. */
 struct se_post {
     void (*function)(struct spate_shard *shard, void *argument);
     void *argument;
 };
 
-/* `sequence` says whose a cell is.  With n = the count of posts since the start, and the cell
+/* `sequence` is the state of a cell.  With n = the count of posts since the start, and the cell
  * n & mask:
  *
  *     sequence == n             free for the producer that gets number n
@@ -29,9 +29,9 @@ struct se_mpsc_cell {
 };
 
 /* A bounded queue from any number of threads to one.  (Vyukov's bounded queue, with one
- * consumer.)  A full queue refuses; nobody waits for anybody: a producer that was
- * interrupted between taking its number and filling its cell holds up the consumer only in
- * that the posts behind it are seen later. */
+ * consumer.)  A full queue refuses posts; no thread waits for another.  If a producer is
+ * interrupted between taking its number and filling its cell, the consumer sees the later posts
+ * only after it has continued. */
 struct se_mpsc {
     alignas(SB_CACHE_LINE) _Atomic uint64_t tail; /* next number; producers compete for it */
     alignas(SB_CACHE_LINE) uint64_t head;         /* the consumer's own */

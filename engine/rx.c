@@ -118,7 +118,7 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
     return count;
 }
 
-/* A stranger's connection whose first datagram was garbage costs nothing any more. */
+/* Frees a server's connection whose first datagram did not authenticate. */
 static bool is_garbage(struct spate_conn *conn)
 {
     if (!conn->is_new)
@@ -226,7 +226,8 @@ static void on_received(struct se_port *port, const struct su_received *received
     shard->counts.bytes_in += received->size;
 }
 
-/* The network answered with an error: whom it concerns are those who have only begun. */
+/* Handles an ICMP error of a client's socket.  Only client connections still in their handshake act
+ * on it. */
 static void on_socket_error(struct se_port *port, int error)
 {
     if (port->peer.family == AF_UNSPEC)
@@ -270,7 +271,7 @@ static void on_completion(struct spate_shard *shard, const struct su_completion 
         su_wake_take(&shard->wake, completion);
         break;
     default:
-        break; /* nobody waits for it */
+        break; /* its completion is ignored */
     }
 }
 

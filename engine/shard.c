@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* A shard's life, and its turn. */
+/* Creates and destroys a shard, and runs its turn. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 enum {
     CONN_BLOCK_COUNT = 32, /* spate_conn a block of its pool */
-    STREAMS_MAX = 1 << 24, /* of a shard; the memory budget ends it earlier */
+    STREAMS_MAX = 1 << 24, /* per shard; the memory budget is reached earlier */
     WAKE_INDEX = 0,
 };
 
@@ -29,8 +29,8 @@ static uint32_t power_of_two_from(uint32_t value)
     return power;
 }
 
-/* So many submissions that a turn never has to enter twice: one a transmit slot, and for
- * each port a receive and a cancellation, and the eventfd. */
+/* Sizes the queues so that a turn never has to enter the kernel twice: one submission per transmit
+ * slot, two per port (a receive and a cancellation), and the eventfd. */
 static struct su_ring_config ring_config(const struct spate_config *config)
 {
     uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SE_PORTS_MAX + 2);
@@ -121,7 +121,7 @@ static void init_lists(struct spate_shard *shard)
     se_ports_init(shard);
 }
 
-/* What the connections of this shard are told. */
+/* Fills in the configuration of this shard's connections. */
 static void init_proto_config(struct spate_shard *shard)
 {
     const struct spate_config *config = shard->config;
@@ -209,7 +209,7 @@ int se_shard_bind(struct spate_shard *shard)
     return 0;
 }
 
-/* Frees connections that are over and that the application has been told about. */
+/* Frees connections that have ended, once the application has taken their CLOSED event. */
 static void reap(struct spate_shard *shard)
 {
     SB_LIST_EACH(link, &shard->drained) {
@@ -228,15 +228,15 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
 
     shard->counts.turns++;
     se_events_processed(&shard->events);
-    /* What is sent carries this time, and waits count from it.  A turn with neither reads the
-     * clock once, behind the wait. */
+    /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
+     * reads the clock once, in se_shard_wait(). */
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
         shard->now_ns = se_clock_now_ns();
     bool had_posts = se_shard_run_posts(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
-    se_shard_drain(shard); /* what posts, verbs and sending have raised */
-    /* Posts end a wait: so they do if they come before it. */
+    se_shard_drain(shard); /* events that posts, API calls and sending have raised */
+    /* A post that already ran in this turn must also prevent waiting. */
     bool is_busy = had_posts || is_more || se_events_count(&shard->events) > 0;
 
     su_send_maintain(&shard->send);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* Where the application and other threads meet the shard: posts, wakes, events. */
+/* What the application and other threads call: posts, wakes, events. */
 
 #include <errno.h>
 
@@ -42,14 +42,14 @@ void se_shard_run_timers(struct spate_shard *shard)
     while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(timer, struct spate_conn, timer);
         if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
-            se_conn_rearm(conn); /* it had moved away */
+            se_conn_rearm(conn); /* its deadline is later now */
             continue;
         }
         sp_conn_on_deadline(conn->proto, shard->now_ns);
         se_conn_touch(conn);
         se_conn_drain(conn);
         if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)
-            se_conn_rearm(conn); /* else when it has sent: what is due then is due now */
+            se_conn_rearm(conn); /* otherwise it is armed after sending, which is due now */
     }
 }
 

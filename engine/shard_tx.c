@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* Send: each connection that may have something to say fills trains in transmit
- * slots; each train is one sendmsg, and all of them go down with the turn's one system call.
+/* Send: each connection that may have something to send fills trains in transmit
+ * slots; each train is one sendmsg, and all of them are submitted by the turn's one system call.
  *
  * A connection gets SE_TRAINS_PER_TURN trains and goes to the end of the line, so that one
  * with much to send does not starve the others.  A turn fills SE_SEND_BYTES_PER_TURN at most:
- * the kernel reads the slots when the turn enters it, so they should still be in the cache
- * then, and what has arrived meanwhile should be heard.  Without a free slot everybody waits:
- * the completions of what was sent bring slots, and the line is kept. */
+ * the kernel reads the slots when the turn enters it, so they should still be in the cache then,
+ * and packets that arrive meanwhile should not wait long.  Without a free slot all connections
+ * wait, in their order, for the completions of earlier sends. */
 
 #include <errno.h>
 #include <string.h>
@@ -78,8 +78,8 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
             return SENT_ALL;
         *bytes += train.size;
-        /* ring_config() sizes the submission queue so that the kernel always takes the train.
-         * If it refuses all the same, its datagrams count as lost and are repaired. */
+        /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
+         * repairs that.  ring_config() sizes the queue so that this cannot happen. */
         if (commit(conn->port, *slot, &train, tag))
             *slot = NULL;
     }
@@ -96,8 +96,8 @@ static void move_all(struct sb_link *from, struct sb_link *to)
 bool se_shard_send(struct spate_shard *shard)
 {
     struct su_send_slot *slot = NULL;
-    struct sb_link line;   /* those who are dirty now; who becomes so waits for the next turn */
-    struct sb_link served; /* .. and have more */
+    struct sb_link line;   /* send_pending at the start; later ones wait for the next turn */
+    struct sb_link served; /* connections that were served and have more to send */
     struct sb_link *link;
     enum outcome outcome = SENT_ALL;
     uint64_t bytes = 0;
@@ -116,7 +116,7 @@ bool se_shard_send(struct spate_shard *shard)
             sb_list_push_back(&served, link);
         se_conn_rearm(conn);
     }
-    /* Who had no turn comes before who had one. */
+    /* Connections that were not served in this turn go first in the next. */
     move_all(&line, &shard->send_pending);
     move_all(&served, &shard->send_pending);
 

@@ -228,7 +228,7 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
      * has looked at what the waker had set before. */
     if (atomic_load(&shard->is_wake_wanted))
         (void)atomic_exchange(&shard->is_wake_wanted, false);
-    /* These two are answers: completions must be taken first, which is what comes next. */
+    /* These two are no failures: completions must be taken first, which happens next. */
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 

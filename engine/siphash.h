@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* SipHash-2-4 (Aumasson, Bernstein 2012): a keyed hash whose values nobody without the
- * key can predict, so that a stranger who chooses CIDs cannot make them collide. */
+/* SipHash-2-4 (Aumasson, Bernstein 2012): a keyed hash whose values cannot be predicted without the
+ * key, so that an unauthenticated peer that chooses CIDs cannot make them collide. */
 struct se_siphash_key {
     uint64_t word[2];
 };

@@ -4,10 +4,10 @@
 /* Structs that grow without breaking old programs.
  *
  * The rule is that of copy_struct_from_user() of the Linux kernel.  A program older than the
- * library gives a smaller struct: what it does not have keeps its default.  A newer program gives
- * a larger one: it is accepted as long as what the library does not know is zero, and zero means
- * "as before" for every field that is ever added.  A program that wants something of a field that
- * is not known gets an error, rather than being ignored. */
+ * library gives a smaller struct: the missing fields keep their defaults.  A newer program gives a
+ * larger one: it is accepted if all fields that the library does not know are zero.  Zero means
+ * "as before" for every field that is ever added.  A program that sets an unknown field gets an
+ * error. */
 
 #include <errno.h>
 #include <stdint.h>

@@ -18,7 +18,7 @@ enum {
     CYCLE_COSTS_MAX = 16,   /* so that an hour of silence is forgotten after some waits */
     CREDIT_WINDOWS_MAX = 4, /* credit is kept for so many windows in vain */
     SHARE_RARE = 10,        /* where waits are rare, one such part */
-    HOLD_REPEAT = 2,        /* a loss within so many holds after a hold repeats it */
+    HOLD_REPEAT = 2,        /* a loss within this many holds after a hold causes another one */
     BUCKET_FIRST_LOG = 9,   /* the first bucket ends at 2^9 ns */
 };
 

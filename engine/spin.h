@@ -93,8 +93,8 @@ struct se_wait_result {
     uint64_t spun_ns; /* part of the wait */
     bool has_slept;
     bool has_work;  /* a completion or a call ended it */
-    bool is_call;   /* a call of another thread did: nobody is known to wait for an answer */
-    bool is_timeup; /* its time did */
+    bool is_call;   /* a call of another thread ended it: no peer is known to wait for an answer */
+    bool is_timeup; /* its time was up */
 };
 
 /* Makes a spin that has measured nothing yet and hopes for short waits. */

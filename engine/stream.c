@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/stream.h>
 
-/* The application's verbs on streams. */
+/* The application's operations on streams. */
 
 #include <errno.h>
 
@@ -14,7 +14,7 @@ static bool is_error_code(uint64_t error)
     return error <= SB_VARINT_MAX;
 }
 
-/* What a verb's result is to the application.  SP_AGAIN is a lack of memory. */
+/* Converts the result of an operation to an errno.  SP_AGAIN is a lack of memory. */
 static int errno_of(struct spate_conn *conn, enum sp_result result)
 {
     switch (result) {
@@ -41,7 +41,7 @@ int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id)
     case SP_DONE:
         return 0;
     case SP_AGAIN:
-        se_conn_touch(conn); /* STREAMS_BLOCKED tells the peer */
+        se_conn_touch(conn); /* to send STREAMS_BLOCKED */
         return -EAGAIN;
     default:
         return -ENOTCONN;

@@ -62,8 +62,8 @@ void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer);
  * not go backwards. */
 struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns);
 
-/* A time before which se_wheel_pop() gives nothing; SB_NEVER if nothing is armed.  It may be
- * earlier than the first deadline, a few times a timer, while that is far away. */
+/* Returns a time before which se_wheel_pop() returns nothing; SB_NEVER if nothing is armed.  It may
+ * be earlier than the first deadline while that is far away; that happens a few times per timer. */
 uint64_t se_wheel_next_ns(const struct se_wheel *wheel);
 
 /* Asserts the invariant by a walk over everything. */
