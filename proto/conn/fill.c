@@ -218,7 +218,7 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
 {
     for (struct sb_link *link; (link = sb_list_first(&conn->control_list)) != NULL;) {
         struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, control_link);
-        /* What became pointless while it waited is not said. */
+        /* Drop control frames that became unnecessary while they were queued. */
         if (stream->recv.state != SP_RECV_OPEN)
             stream->control &= (uint8_t)~SP_CONTROL_MAX_DATA;
         if (stream->send.state != SP_SEND_RESET)

@@ -54,7 +54,7 @@ struct qs_stream {
     uint64_t unread; /* received and not given back as credit */
     bool will_lend;
     bool has_lent;         /* no slices come any more */
-    bool is_lending_again; /* .. in a moment */
+    bool is_lending_again; /* a timer will lend the next buffer */
     uint32_t target_count; /* lent */
     uint64_t target_end;   /* where lent memory ended last */
 };
@@ -84,7 +84,7 @@ struct qs_app {
     const struct qs_app_plan *peer;
     struct qs_random random;
     uint64_t content_key; /* of this connection: sizes and whims of its streams */
-    struct sp_conn *conn; /* NULL: not yet, or gone */
+    struct sp_conn *conn; /* NULL: not made yet, or freed */
     /* Something was done that the connection may have to send. */
     void (*wake)(void *context);
     void *wake_context;
@@ -132,7 +132,7 @@ void qs_app_init(struct qs_app *app, const struct qs_app_args *args);
 /* Gives back what is still held or lent. */
 void qs_app_deinit(struct qs_app *app);
 
-/* The connection is there; from now on the clock knows the application. */
+/* Starts the application: the connection exists, and the application's timers are set. */
 void qs_app_start(struct qs_app *app, struct sp_conn *conn);
 
 /* Takes the event, with its slice if it has one. */
@@ -151,7 +151,7 @@ bool qs_app_is_complete(const struct qs_app *app);
 uint64_t qs_app_total(const struct qs_app *app, enum sp_role role, uint64_t id);
 uint64_t qs_app_hash(const struct qs_app *app, enum sp_role role, uint64_t id, const char *what);
 
-/* Codes that say who abandoned what, and why. */
+/* Error codes of resets: which side abandoned the stream, and why. */
 enum { QS_ERROR_RESET = 0x100, QS_ERROR_STOP = 0x200 };
 
 /* Of app_send.c. */
@@ -169,7 +169,7 @@ void qs_app_on_reset(struct qs_app *app, struct qs_stream *stream, uint64_t erro
 void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t offset,
                           uint64_t size, bool fin);
 void qs_app_maybe_stop(struct qs_app *app, struct qs_stream *stream);
-/* Gives back slices whose time has come; all of them with SB_NEVER. */
+/* Gives back slices whose time is up; all of them with SB_NEVER. */
 void qs_app_release_held(struct qs_app *app, uint64_t now_ns);
 
 /* Of app_lend.c. */

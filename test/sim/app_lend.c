@@ -106,7 +106,7 @@ void qs_app_lend(struct qs_app *app, struct qs_stream *stream)
         stream->stop_asked || stream->is_lending_again)
         return;
     if (qs_random_chance(&app->random, app->own->lend_pause_ppm)) {
-        /* What comes meanwhile is told as slices, or waits. */
+        /* Bytes that come meanwhile are delivered as slices, or wait. */
         stream->is_lending_again = true;
         uint64_t at_ns = app->clock->now_ns + qs_random_below(&app->random, PAUSE_NS_MAX);
         qs_clock_at(app->clock, at_ns, lend_again, app, stream);

@@ -93,7 +93,7 @@ static void abandon_now(void *context, void *argument)
     app->wake(app->wake_context);
 }
 
-/* Some of it is under way by then. */
+/* Part of it has been sent by then. */
 static void abandon_soon(struct qs_app *app, struct qs_stream *stream)
 {
     stream->is_resetting = true;

@@ -42,7 +42,7 @@ uint64_t qs_clock_next_ns(const struct qs_clock *clock);
 /* Goes to the next thing and does it.  False if there is none. */
 bool qs_clock_step(struct qs_clock *clock);
 
-/* Takes the next thing out without doing it: for whoever frees the arguments at the
+/* Takes out the next action without running it: for freeing the arguments at the
  * end of a run. */
 bool qs_clock_pop(struct qs_clock *clock, struct qs_due *ret);
 

@@ -12,7 +12,7 @@
 
 enum {
     SPINS_MAX = 100,   /* a connection that asks for more deadlines at one time hangs */
-    TRAINS_MAX = 5000, /* .. that has more trains to send at one time, too */
+    TRAINS_MAX = 5000, /* a connection that has more trains to send at one time hangs */
 };
 
 /* What the connection asks of its host. */

@@ -23,7 +23,7 @@ struct qs_end {
     uint64_t conn_index;  /* equal on both sides */
     bool is_stray;        /* a server's connection that no client's is waiting for */
     bool was_dropped;     /* made for garbage, or crashed */
-    struct sp_conn *conn; /* NULL: gone */
+    struct sp_conn *conn; /* NULL: freed */
     struct sp_path path;
     struct qs_tap tap;
     struct qs_oracle oracle;

@@ -14,7 +14,7 @@ enum {
     STREAMS_MAX = 8192,
 };
 
-/* A datagram as the connection gets it: memory of its own, so that overruns show. */
+/* A datagram as the connection gets it: in memory of its own, so that overruns are found. */
 struct rx_buffer {
     struct sb_buffer base;
     struct qs_host *host;
@@ -223,8 +223,8 @@ static void send_reset(struct qs_host *host, const struct qs_wire *wire, const s
 }
 
 /* A connection for the client's Initial.  It pairs with the client's end that has this source
- * CID, unless that one has its partner already: then the packet is an old one.  A partner
- * that ended before it was connected gives way. */
+ * CID, unless that end has its partner already: then the packet is an old one.  A partner
+ * that ended before it was connected is replaced. */
 static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire *wire,
                                      const struct sp_header *header)
 {

@@ -46,7 +46,7 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
 /* Everything must have come back; what has not fails the run. */
 void qs_host_deinit(struct qs_host *host);
 
-/* A datagram for this host, which is then its own.  The `deliver` of a link. */
+/* Takes a datagram for this host, and owns it from then on.  The `deliver` of a link. */
 void qs_host_deliver(void *host, struct qs_wire *wire);
 
 /* Client: opens its next connection. */
@@ -55,7 +55,7 @@ void qs_host_connect(struct qs_host *host);
 /* Loses all connections, without a word. */
 void qs_host_crash(struct qs_host *host);
 
-/* Connections that are not gone. */
+/* Returns the number of connections that exist. */
 uint32_t qs_host_live_count(const struct qs_host *host);
 
 /* The end of connection `conn_index` that is not stray, or NULL. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What both sides of a connection must have come to, compared from above. */
+/* Compares the final states of both sides of a connection. */
 
 #include <inttypes.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static uint64_t damaged_count(const struct qs_world *world)
     return count;
 }
 
-/* Called some time after the faults' end: nothing may still be under way. */
+/* Called some time after the faults' end: nothing may be in flight any more. */
 void qs_judge_work(struct qs_world *world)
 {
     for (uint32_t role = 0; role < QS_SIDES && world->plan->must_complete; role++) {
@@ -54,7 +54,7 @@ static void judge_close(struct qs_world *world, const struct qs_end *end,
     if (close->kind == expect->kind && (!has_code || close->error == expect->error))
         return;
     bool both_connected = other != NULL && end->app.is_connected && other->app.is_connected;
-    /* [RFC9000 10.2.3] Until both are connected, an application's error is not told. */
+    /* [RFC9000 10.2.3] Until both are connected, an application's error is not sent. */
     if (close->kind == SP_CLOSE_TRANSPORT && close->error == SP_ERR_APPLICATION &&
         !close->is_local && !both_connected)
         return;
@@ -66,11 +66,11 @@ static void judge_close(struct qs_world *world, const struct qs_end *end,
     if (close->kind == SP_CLOSE_TRANSPORT && close->error == SP_ERR_INTERNAL &&
         world->plan->may_lack_memory)
         return;
-    /* A server that closed knows the connection no longer when its client speaks again. */
+    /* A server that closed may have freed the connection when its client sends again. */
     if (close->kind == SP_CLOSE_STATELESS_RESET && world->plan->side[SP_SERVER].sends_resets &&
         other != NULL && (other->was_dropped || other->app.is_closed))
         return;
-    /* The one packet that said so may have been lost on the way to this end. */
+    /* The only packet with the CONNECTION_CLOSE may have been lost on the way to this end. */
     if (close->kind == SP_CLOSE_IDLE && damaged_count(world) > 0)
         return;
     if (close->kind == SP_CLOSE_HANDSHAKE_TIMEOUT && damaged_count(world) > 0 && other != NULL &&
@@ -106,7 +106,7 @@ static void judge_agreement(struct qs_world *world, const struct qs_end *a, cons
                 a->who, (int)ours->kind, ours->error, b->who, (int)theirs->kind, theirs->error);
 }
 
-/* What `from` wrote has arrived at `to`, as far as nobody abandoned it. */
+/* Checks that all bytes that `from` wrote have arrived at `to`, unless a side abandoned them. */
 static void judge_streams(struct qs_world *world, const struct qs_end *from,
                           const struct qs_end *to)
 {
@@ -127,7 +127,8 @@ static void judge_streams(struct qs_world *world, const struct qs_end *from,
     }
 }
 
-/* What nobody damaged can be read, by the keys of its time, and is not thrown away. */
+/* Checks that undamaged packets could be opened with the keys of their time and were not dropped.
+ * */
 static void judge_drops(struct qs_world *world, const struct qs_end *end)
 {
     uint64_t dropped = end->stats.packets_dropped - end->stats.packets_duplicate;

@@ -17,9 +17,9 @@
  *     sender -> [drop] -> [late] -> [loss] -> ... -> [bottleneck] -> [delay] -> receiver
  *
  * A node takes a datagram and passes it to the next, at once or later, changed, twice,
- * or not at all.  It never looks at what else there is, so nodes stand in any order. */
+ * or not at all.  It does not depend on other nodes, so nodes can be in any order. */
 
-/* One datagram under way. */
+/* One datagram in flight. */
 struct qs_wire {
     uint8_t *data; /* exactly `size` bytes of their own, so that overruns are found */
     size_t size;
@@ -75,7 +75,7 @@ struct qs_link {
     uint32_t node_count;
     uint64_t sent_count;
     uint64_t damaged_count;   /* lost, corrupted or cut */
-    uint64_t under_way_count; /* datagrams that nobody has got yet */
+    uint64_t under_way_count; /* datagrams in flight */
     /* Takes the datagram, which is then the receiver's. */
     void (*deliver)(void *context, struct qs_wire *wire);
     void *context;
@@ -85,7 +85,7 @@ struct qs_link {
 void qs_link_init(struct qs_link *link, const struct qs_plan *plan, enum sp_role sender,
                   struct qs_clock *clock, struct qs_trace *trace);
 
-/* Sends a datagram, which is then the link's. */
+/* Sends a datagram; the link owns it from then on. */
 void qs_link_send(struct qs_link *link, struct qs_wire *wire);
 
 /* Passes it to the next node. */
@@ -95,7 +95,7 @@ void qs_node_pass_at(struct qs_node *node, struct qs_wire *wire, uint64_t at_ns)
 /* Does to `wire` what the node is for. */
 void qs_node_take(struct qs_node *node, struct qs_wire *wire);
 
-/* Frees a datagram that a clock's action still had, at the end of a run. */
+/* Frees a datagram that an action of the clock still owned, at the end of a run. */
 bool qs_link_take_back(const struct qs_due *due);
 
 /* The client's other address, which a rebinding gives it. */

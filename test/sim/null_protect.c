@@ -160,7 +160,7 @@ static void open_one(const struct sp_key *key, struct sp_open *packet)
         memset(packet->data + packet->head_size, 0xee, body_size);
     }
     if (packet->is_authentic)
-        memset(end, 0xee, SP_TAG_SIZE); /* the tag is nobody's to read */
+        memset(end, 0xee, SP_TAG_SIZE); /* the tag must not be read */
     else
         memset(packet->data, 0xee, payload_size);
 }

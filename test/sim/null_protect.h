@@ -10,8 +10,8 @@
 /* Packet protection without a cipher.
  *
  * The payload stays readable and a keyed 16-byte tag covers key, packet number, header and
- * payload, so that damage and wrong keys are noticed as with an AEAD.  What fails to open is
- * overwritten, as an AEAD may leave it.  Not secret and not safe: for tests alone. */
+ * payload, so that damage and wrong keys are detected as with an AEAD.  A packet that fails to open
+ * is overwritten, as an AEAD may leave it.  Neither secret nor safe: for tests only. */
 
 struct qs_null_plan {
     uint64_t seal_count_max; /* small ones force key updates. [RFC9001 6.6] */

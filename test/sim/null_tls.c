@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Each side is a straight line of messages: `next_in` is the one that must come next.  A message
- * is acted upon when it is complete; what follows from it is queued as facts in the
- * order in which OpenSSL raises them. */
+/* Each side is a fixed sequence of messages: `next_in` is the one that must come next.  A message
+ * is processed when it is complete; the resulting events are queued in the order in which OpenSSL
+ * raises them. */
 
 #include "test/sim/null_tls.h"
 

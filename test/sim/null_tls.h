@@ -20,11 +20,11 @@
  *                             <-----      NewSessionTicket        1-RTT
  *
  * A message is a type, a length of 3 bytes and a body, as in TLS.  Each Finished carries a
- * hash of all that was said before it: bytes that were lost, moved or changed on the way
- * through CRYPTO frames fail the handshake.  Secrets come from both sides' random numbers.
+ * hash of all earlier messages: bytes that were lost, moved or changed in CRYPTO frames fail the
+ * handshake.  Secrets come from both sides' random numbers.
  *
- * What it hands out is valid exactly as long as tls.h says and is wiped then, so that a
- * connection that keeps a pointer for too long is found. */
+ * Pointers that it returns are valid exactly as long as tls.h promises.  Then the bytes are wiped,
+ * so that a connection that keeps a pointer for too long is found. */
 
 enum qs_message {
     QS_MESSAGE_NONE = 0,
@@ -42,8 +42,8 @@ struct qs_tls_plan {
     size_t certificate_size; /* of the chain */
     size_t ticket_size;
     uint32_t ticket_count;
-    enum qs_message fail_at; /* whoever receives this message answers with .. */
-    uint8_t alert;           /* .. this alert */
+    enum qs_message fail_at; /* the side that receives this message fails with `alert` */
+    uint8_t alert;           /* TLS alert for fail_at */
     bool write_secret_first; /* the order of the two secrets of a level */
 };
 

@@ -28,11 +28,12 @@ struct qs_oracle_space {
     uint64_t largest_sent;
     uint8_t *received;       /* a bit for each packet number that was opened */
     uint64_t received_count; /* bits that there is room for */
-    uint64_t largest_acked;  /* of ours, that the peer has told of; UINT64_MAX: none */
-    uint64_t ack_floor;      /* packets below may be refused: the smallest in the last ACK */
-    bool owes_ack;           /* opened something eliciting since the last ACK frame .. */
-    uint64_t owes_since_ns;  /* .. at this time the first of it */
-    uint32_t lone_acks;      /* ACK-only packets since the last batch */
+    uint64_t
+        largest_acked;  /* largest of our numbers that the peer has acknowledged; or UINT64_MAX */
+    uint64_t ack_floor; /* packets below may be refused: the smallest in the last ACK */
+    bool owes_ack;      /* opened an ack-eliciting packet since the last ACK frame */
+    uint64_t owes_since_ns; /* when the first of those was opened */
+    uint32_t lone_acks;     /* ACK-only packets since the last batch */
 };
 
 /* A packet of the train that is being made. */
@@ -54,15 +55,15 @@ struct qs_oracle {
 
     /* Key phases.  [RFC9001 6] */
     bool phase_sent;
-    bool phase_received;        /* with the largest number so far .. */
-    uint64_t phase_received_pn; /* .. which is this */
-    bool phase_is_acked;        /* something sent with the phase at hand */
+    bool phase_received;        /* phase of the packet with the largest number so far */
+    uint64_t phase_received_pn; /* the number of that packet */
+    bool phase_is_acked;        /* a packet that was sent with the current phase */
     uint64_t phase_first_pn;
-    uint64_t cids_sent;     /* a bit for each sequence number in a NEW_CONNECTION_ID .. */
-    uint64_t cids_received; /* .. and of the peer's */
+    uint64_t cids_sent;     /* a bit for each sequence number in our NEW_CONNECTION_IDs */
+    uint64_t cids_received; /* a bit for each sequence number in the peer's */
 
-    /* What the application has got and not given back: of a stream, or with
-     * QS_STREAM_FIRST in all.  NULL: nothing. */
+    /* Returns the bytes that the application has got and not given back: of a stream, or with
+     * QS_STREAM_FIRST of all streams.  NULL: none. */
     uint64_t (*unread)(void *context, uint64_t id);
     void *unread_context;
 

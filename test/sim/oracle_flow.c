@@ -14,8 +14,8 @@ struct oracle_stream {
     bool is_known;
     uint64_t limit; /* the peer's, for what we send */
     uint64_t sent;
-    bool has_final;      /* we have said where it ends .. */
-    uint64_t final_size; /* .. here */
+    bool has_final;      /* we have announced the final size */
+    uint64_t final_size; /* valid if has_final */
     bool was_reset;      /* by us */
     uint64_t received;
 };

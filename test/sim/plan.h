@@ -15,13 +15,13 @@
 
 enum { QS_SIDES = 2 }; /* indexed by enum sp_role */
 
-/* One direction of the network, named by who sends into it.  What damages datagrams
- * does so until `faults_end_ns` of the run. */
+/* One direction of the network, named after its sender.  Datagrams are damaged until
+ * `faults_end_ns` of the run. */
 struct qs_path_plan {
     uint64_t delay_ns;
     uint64_t jitter_ns; /* added, uniform; what it overtakes is kept in order */
     uint32_t loss_ppm;
-    uint32_t drop_first; /* datagrams `drop_first` .. are dropped, counted from 1; 0: none */
+    uint32_t drop_first; /* the first datagram to drop, counted from 1; 0: none */
     uint32_t drop_count;
     uint32_t late_nth; /* this datagram comes `late_ns` later; 0: none */
     uint64_t late_ns;
@@ -34,11 +34,11 @@ struct qs_path_plan {
     uint32_t mark_ppm;           /* ECT becomes CE */
     bool bleaches_ecn;           /* the field is cleared */
     uint64_t rate_bytes_per_s;   /* of a bottleneck; 0: none */
-    uint64_t queue_bytes;        /* .. what may wait before it */
-    uint64_t mark_bytes;         /* .. from how many waiting bytes on it marks; 0: never */
+    uint64_t queue_bytes;        /* bytes that may wait at the bottleneck */
+    uint64_t mark_bytes;         /* waiting bytes from which on it marks CE; 0: never */
     size_t mtu;                  /* UDP payload that passes; 0: any */
-    uint64_t blackhole_from_ns;  /* nothing passes from here .. */
-    uint64_t blackhole_until_ns; /* .. to here, even after the faults' end */
+    uint64_t blackhole_from_ns;  /* nothing passes from this time on */
+    uint64_t blackhole_until_ns; /* end of that, possibly after the faults' end */
 };
 
 enum qs_close_when {
@@ -50,22 +50,22 @@ enum qs_close_when {
 struct qs_app_plan {
     uint32_t bidi_count; /* streams that this side opens in all */
     uint32_t uni_count;
-    uint64_t bytes_min; /* that this side sends on a stream, own or answered */
+    uint64_t bytes_min; /* that this side sends on a stream, whichever side opened it */
     uint64_t bytes_max;
     uint32_t write_bytes_max; /* in one write */
-    uint32_t writes_max;      /* lent at a time, a stream */
-    uint32_t reset_ppm;       /* streams that it abandons halfway .. */
-    uint64_t reset_ns;        /* .. at most so long after it wrote the last of them */
-    uint32_t stop_ppm;        /* streams that it asks the peer to abandon halfway .. */
-    uint64_t stop_at_max;     /* .. or, if this is not 0, after so many bytes at most */
+    uint32_t writes_max;      /* writes lent at a time, per stream */
+    uint32_t reset_ppm;       /* streams that it abandons halfway */
+    uint64_t reset_ns;        /* longest time from the last byte written to the reset */
+    uint32_t stop_ppm;        /* streams that it asks the peer to abandon */
+    uint64_t stop_at_max;     /* most bytes received before that; 0: halfway */
     uint32_t hold_ppm;        /* slices that are kept for a while */
     uint64_t hold_ns;
-    uint32_t lend_ppm;       /* streams for which it lends memory to receive into .. */
-    uint64_t lend_bytes_max; /* .. so much at most in one piece .. */
-    uint32_t lends_max;      /* .. and so many of them at a time, up to SP_LENT_BUFFERS_MAX .. */
-    uint32_t lend_pause_ppm; /* .. and sometimes none */
-    uint64_t read_bytes;     /* credit given back every .. */
-    uint64_t read_ns;        /* .. of this; 0: all at once */
+    uint32_t lend_ppm;       /* streams for which it lends memory to receive into */
+    uint64_t lend_bytes_max; /* largest buffer that it lends */
+    uint32_t lends_max;      /* buffers lent at a time, up to SP_LENT_BUFFERS_MAX */
+    uint32_t lend_pause_ppm; /* how often no buffer is lent for a while */
+    uint64_t read_bytes;     /* credit given back each time */
+    uint64_t read_ns;        /* time between two of those; 0: all at once */
     enum qs_close_when close_when;
     uint64_t close_at_ns;
     uint64_t close_error;
@@ -76,15 +76,15 @@ struct qs_side_plan {
     struct sp_config config;
     uint64_t batch_ns_max;       /* datagrams wait at most this long to be read together */
     uint64_t timer_slack_ns_max; /* deadlines are met at most this late */
-    uint32_t socket_full_ppm;    /* sends that are put off .. */
-    uint64_t socket_full_ns;     /* .. for at most this long */
+    uint32_t socket_full_ppm;    /* sends that are delayed */
+    uint64_t socket_full_ns;     /* longest delay of such a send */
     uint32_t train_count_max;
-    uint32_t stall_ppm; /* reads that are put off for at most stall_ns .. */
+    uint32_t stall_ppm; /* reads that are delayed, by at most stall_ns */
     uint64_t stall_ns;
-    uint32_t queue_max;        /* .. while the socket keeps this many datagrams; 0: any number */
+    uint32_t queue_max;        /* datagrams that the socket keeps meanwhile; 0: any number */
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
-    bool speaks_other_version; /* server: negotiates everybody away from version 1 */
+    bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
     bool drops_first_close;    /* its first CONNECTION_CLOSE gets lost */
     uint64_t crash_at_ns;      /* loses all its connections then; 0: never */
     struct qs_app_plan app;
@@ -125,12 +125,12 @@ struct qs_plan {
     uint64_t work_ns;     /* all streams are done at most this long after the faults' end */
     bool must_complete;   /* every byte of every stream must get through */
     bool may_time_out;    /* ends by timeouts are no failure */
-    bool may_lack_memory; /* .. nor are those for want of memory */
+    bool may_lack_memory; /* ends for lack of memory are no failure */
     struct qs_expect expect[QS_SIDES];
     uint64_t lost_max;   /* datagrams that may get lost; 0: any number */
-    uint64_t over_ns;    /* everything is gone at this time; 0: when it must at the latest */
-    bool opens_all;      /* there is a key for every packet that comes .. */
-    bool keeps_all;      /* .. and none is dropped but for coming twice */
+    uint64_t over_ns;    /* everything is freed by this time; 0: the latest allowed time */
+    bool opens_all;      /* there is a key for every packet that comes */
+    bool keeps_all;      /* only duplicate packets are dropped */
     bool judges_control; /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     uint64_t key_updates_min; /* that both sides together must have made */
@@ -142,15 +142,15 @@ struct qs_plan {
  * bytes each way, and a client that closes when all is done. */
 void qs_plan_init(struct qs_plan *plan, uint64_t seed);
 
-/* For both sides alike: bytes on a stream; timeouts; faults for 10 s and patience for what they
- * do to the probe timeouts; the end to expect. */
+/* For both sides: bytes on a stream; timeouts; faults for 10 s and more time for the probe timeouts
+ * that they cause; the end to expect. */
 void qs_plan_set_bytes(struct qs_plan *plan, uint64_t min, uint64_t max);
 void qs_plan_set_timeouts(struct qs_plan *plan, uint64_t handshake_ns, uint64_t idle_ns);
 void qs_plan_set_faults(struct qs_plan *plan);
 void qs_plan_set_loss(struct qs_plan *plan, uint32_t percent); /* and set_faults() */
 void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t error);
 
-/* When everything must be gone, closing and draining included. */
+/* Returns the time by which everything must be freed, closing and draining included. */
 uint64_t qs_plan_end_ns(const struct qs_plan *plan);
 
 #endif

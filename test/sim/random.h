@@ -9,8 +9,8 @@
 
 #include "proto/base/assert.h"
 
-/* Numbers that look random and are the same for the same seed on every machine, and the
- * hash that the null cipher, the streams' contents and the trace are made with. */
+/* Pseudo-random numbers that depend on the seed only, on every machine, and the hash that the null
+ * cipher, the streams' contents and the trace use. */
 
 /* The finaliser of SplitMix64: every bit of the input changes half of the output's. */
 static inline uint64_t qs_mix(uint64_t x)

@@ -7,7 +7,7 @@
 
 #include "test/sim/plan.h"
 
-/* Runs that have a name.  A family has several members: NAME-1, NAME-2 .. */
+/* Runs that have a name.  A family has several members: NAME-1, NAME-2 and so on. */
 struct qs_scenario {
     const char *name;
     const char *what; /* in one line */
@@ -27,7 +27,7 @@ extern const struct qs_scenario_group qs_scenarios_net;
 extern const struct qs_scenario_group qs_scenarios_streams;
 extern const struct qs_scenario_group qs_scenarios_conn;
 
-/* The scenario `index` of all, or NULL behind the last. */
+/* Returns scenario `index` of all, or NULL after the last. */
 const struct qs_scenario *qs_scenario_at(uint32_t index);
 
 /* The plan of member `index` of `scenario` (0 for one that is no family). */

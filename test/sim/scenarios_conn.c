@@ -64,8 +64,8 @@ static void version_negotiation(struct qs_plan *plan, uint32_t member)
     qs_plan_expect(plan, SP_CLOSE_VERSION, 0);
 }
 
-/* The server answers that it speaks version 1 to someone who asked for just that: the
- * client must not believe it.  [RFC9000 6.2] */
+/* The server's Version Negotiation offers version 1, which the client has used: the client must
+ * ignore it.  [RFC9000 6.2] */
 static void version_ignored(struct qs_plan *plan, uint32_t member)
 {
     (void)member;

@@ -54,7 +54,7 @@ static void late_server(struct qs_plan *plan, uint32_t number)
     plan->path[SP_SERVER].late_ns = 25 * SB_MS;
 }
 
-/* The client's Finished comes behind its first data, and the server's flight is so
+/* The client's Finished arrives after its first data, and the server's flight is so
  * large that it takes several datagrams. */
 static void early(struct qs_plan *plan, uint32_t number)
 {
@@ -236,7 +236,7 @@ static void one_way(struct qs_plan *plan, uint32_t number)
     enum sp_role sender = number == 1 ? SP_CLIENT : SP_SERVER;
     plan->side[SP_CLIENT].app.bidi_count = 0;
     plan->side[sender].app.uni_count = 1;
-    plan->side[sender].app.writes_max = 1; /* so it is a packet a round trip */
+    plan->side[sender].app.writes_max = 1; /* so it is one packet per round trip */
     plan->side[sender].app.write_bytes_max = 1000;
     qs_plan_set_bytes(plan, 10000, 10000);
     for (int role = 0; role < QS_SIDES; role++)

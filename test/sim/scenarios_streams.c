@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios of streams: how many, how large, who abandons them, who reads slowly. */
+/* Scenarios of streams: their number and sizes, the side that abandons them or reads slowly. */
 
 #include "test/sim/scenarios.h"
 
@@ -118,7 +118,7 @@ static void stop_sending(struct qs_plan *plan, uint32_t member)
     plan->side[SP_CLIENT].app.stop_ppm = 100 * PERCENT;
 }
 
-/* Everything that can meet in memory that is lent to receive into. */
+/* Combines everything that can happen with memory that is lent to receive into. */
 static void lent_memory(struct qs_plan *plan, uint32_t percent)
 {
     qs_plan_set_loss(plan, percent);
@@ -156,8 +156,8 @@ static void lent_abandoned(struct qs_plan *plan, uint32_t percent)
     }
 }
 
-/* Most of the streams are abandoned, with holes in what arrived: their credit must come
- * back, or the connection's is gone long before the last stream. */
+/* Most of the streams are abandoned, with gaps in the received bytes.  Their credit must come
+ * back, or the connection's is used up long before the last stream. */
 static void reset_credit(struct qs_plan *plan, uint32_t member)
 {
     (void)member;
@@ -174,7 +174,7 @@ static void reset_credit(struct qs_plan *plan, uint32_t member)
     }
 }
 
-/* Streams without an end, until their receiver says so. */
+/* Streams without an end, until their receiver stops them. */
 static void stop_endless(struct qs_plan *plan, uint32_t percent)
 {
     qs_plan_set_loss(plan, percent);
@@ -188,7 +188,7 @@ static void stop_endless(struct qs_plan *plan, uint32_t percent)
     plan->work_ns = 10 * SB_S;
 }
 
-/* Control frames get lost and nobody closes: in the end all must have arrived. */
+/* Control frames get lost and no side closes: in the end all must have arrived. */
 static void control_loss(struct qs_plan *plan, uint32_t number)
 {
     qs_plan_set_loss(plan, 10 + 2 * number);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Something for each stream ID that was ever named in a connection; it stays at its
+/* An object for each stream ID that was ever used in a connection; it keeps its
  * address until the end. */
 
 enum { QS_STREAM_FORMS = 4 }; /* the two low bits of an ID */
@@ -33,8 +33,8 @@ void *qs_stream_table_get(struct qs_stream_table *table, uint64_t id);
 #define QS_STREAM_FIRST UINT64_MAX
 void *qs_stream_table_next(const struct qs_stream_table *table, uint64_t *id);
 
-/* The byte at `offset` of stream `id`, as `role` sends it, and eight of them at once:
- * every run has the same contents, so whoever sees a byte knows what it must be. */
+/* Return the byte at `offset` of stream `id`, as `role` sends it, and eight of them at once.
+ * Every run has the same contents, so that every received byte can be checked. */
 void qs_content_fill(int role, uint64_t id, uint64_t offset, uint8_t *out, size_t size);
 bool qs_content_is(int role, uint64_t id, uint64_t offset, const uint8_t *data, size_t size);
 

@@ -155,7 +155,7 @@ static void random_tls(struct qs_random *random, struct qs_plan *plan)
         limit_keys(plan, qs_random_between(random, 100, 3000));
 }
 
-/* Who ends it, and how. */
+/* Chooses the side that ends the connection, and how. */
 static void random_end(struct qs_random *random, struct qs_plan *plan)
 {
     struct qs_app_plan *apps[QS_SIDES] = {&plan->side[SP_CLIENT].app, &plan->side[SP_SERVER].app};
@@ -171,7 +171,7 @@ static void random_end(struct qs_random *random, struct qs_plan *plan)
     if (!one_in(random, 5))
         return;
 
-    /* Somebody does not wait until all is done. */
+    /* One side does not wait until all streams are done. */
     plan->must_complete = false;
     for (int role = 0; role < QS_SIDES; role++)
         plan->expect[role].kind = SP_CLOSE_NONE;

@@ -10,8 +10,8 @@
 #include "test/sim/plan.h"
 #include "test/sim/trace.h"
 
-/* Sits between a connection and its packet protection, whichever that is, and shows
- * every packet in plaintext: as it is sealed, and when it was opened. */
+/* Wraps the packet protection of a connection, and reports every packet in plaintext: as it
+ * is sealed, and when it was opened. */
 struct qs_tap {
     struct sp_protect inner;
     void (*on_packet)(void *context, const struct qs_packet *packet);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every oracle can fail: a packet that breaks one rule makes it speak, the packet before
- * that keeps to the rule does not. */
+/* Tests that every oracle can fail: it reports a packet that breaks one rule, and does not report
+ * the packet before, which keeps the rule. */
 
 #include "test/support/qt.h"
 
@@ -513,12 +513,12 @@ static void the_congestion_window_binds_but_for_probes(void **state)
     stats.in_flight_bytes = 10001;
     qs_oracle_check_window(&bench.oracle, &stats);
     has_found(&bench, "bytes in flight");
-    stats.ptos++; /* now there are probes to send .. */
+    stats.ptos++; /* now there are probes to send */
     qs_oracle_note_stats(&bench.oracle, &stats);
     stats.in_flight_bytes += 2 * 1400;
     qs_oracle_check_window(&bench.oracle, &stats);
     is_content(&bench);
-    stats.in_flight_bytes += 5 * 1400; /* .. but not that many */
+    stats.in_flight_bytes += 5 * 1400; /* more than two probes */
     qs_oracle_check_window(&bench.oracle, &stats);
     has_found(&bench, "bytes in flight");
     bench_end(&bench);

@@ -33,7 +33,7 @@ struct qs_packet {
 
 void qs_trace_init(struct qs_trace *trace, const struct qs_clock *clock, bool verbose);
 
-/* The run has failed.  The first reason is kept; the run stops behind this step. */
+/* Records that the run has failed.  The first reason is kept; the run stops after this step. */
 void qs_fail(struct qs_trace *trace, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line of the text. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A peer that breaks the protocol, one rule a row: who gets such a packet must close with the
- * error that RFC 9000 names for it, and the other side must hear of that error. */
+/* A peer that breaks the protocol, one rule per row: the receiver of such a packet must close with
+ * the error that RFC 9000 names for it, and the other side must receive that error. */
 
 #include "test/sim/violations.h"
 
@@ -13,7 +13,7 @@
 
 struct violation {
     const char *what;
-    enum sp_role role; /* who commits it */
+    enum sp_role role; /* the side that breaks the rule */
     enum sp_packet_type type;
     uint64_t error;
     const char *frames;

@@ -6,7 +6,7 @@
 
 #include "proto/base/time.h"
 
-/* Not 0: a time that nobody set is then in the past. */
+/* Not 0, so that a time that was never set is in the past. */
 #define START_NS (1000 * SB_MS)
 
 enum { PACKETS_MAX = 1000000 }; /* ten times what the largest run needs */
@@ -86,7 +86,7 @@ static bool is_over(const struct qs_world *world)
     return over;
 }
 
-/* Things are freed in this order: what is under way, then the ends and their hosts. */
+/* Frees first the datagrams in flight, then the ends and their hosts. */
 static void world_deinit(struct qs_world *world)
 {
     struct qs_due due;

@@ -22,7 +22,7 @@ struct qs_world {
     uint64_t key_updates;
 };
 
-/* What a run leaves behind. */
+/* The results of a run. */
 struct qs_result {
     bool has_failed;
     char failure[512];

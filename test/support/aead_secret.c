@@ -2,11 +2,11 @@
 /* Does a branch or an address of the fused AES-GCM depend on a secret?
  *
  * For valgrind's memcheck, which reports each branch on and each address from undefined memory:
- * key, IV and plaintext are marked undefined, so all that is computed of them is too.  Only the
- * answer of open(), which everybody learns, is marked defined again, where it arises.
+ * key, IV and plaintext are marked undefined, so everything computed from them is too.  Only the
+ * result of open(), which is public, is marked defined again, where it is computed.
  *
  * Valgrind does not know VAES on wide registers, so this runs the same source with plain AES-NI.
- * With an argument it branches on a byte of the key, to show that it would be seen. */
+ * With an argument it branches on a byte of the key, to show that such a branch is detected. */
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -39,8 +39,8 @@ struct conn_pair {
 void pair_init(struct conn_pair *pair);
 /* Makes the client; the server is made for its first datagram. */
 void pair_start(struct conn_pair *pair);
-/* Carries datagrams to and fro until nobody has anything to send.  Events are taken, and
- * received bytes are consumed at once. */
+/* Carries datagrams in both directions until neither side has anything to send.  Events are taken,
+ * and received bytes are consumed at once. */
 void pair_shuttle(struct conn_pair *pair);
 /* Carries what `from` has to send now, one way. */
 void pair_carry(struct conn_pair *pair, enum sp_role from);

@@ -8,8 +8,9 @@
 
 enum { QT_FUSED_VARIANTS_MAX = 8, QT_FUSED_LANES = 2 };
 
-/* The variants that this CPU can run, and behind them those without its instructions.  Prints why
- * one is missing.  Returns how many there are, the last QT_FUSED_LANES of that kind. */
+/* Lists the variants that this CPU can run, followed by those that need none of its special
+ * instructions.  Prints why one is missing.  Returns their number; the last QT_FUSED_LANES are of
+ * the second kind. */
 static inline size_t qt_fused_variants(const struct sc_fused *ret[QT_FUSED_VARIANTS_MAX])
 {
     size_t count = 0;

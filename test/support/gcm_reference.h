@@ -10,7 +10,7 @@
 #include "crypto/keys.h"
 #include "proto/wire/quic.h"
 
-/* AES-GCM by OpenSSL, in its plainest use: what the fused one is judged by.
+/* AES-GCM by OpenSSL, in its simplest use: the reference for the fused AES-GCM.
  *
  * `key_size` is 16 or 32; `out` gets `size` bytes of ciphertext and the tag. */
 static inline void qt_gcm_seal(const uint8_t *key, size_t key_size, const uint8_t iv[SC_IV_SIZE],

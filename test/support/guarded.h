@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Memory between two pages that nobody may touch: a byte too far is a SIGSEGV. */
+/* Memory between two inaccessible pages: an access one byte too far is a SIGSEGV. */
 struct qt_guarded {
     uint8_t *start;
     size_t size;
@@ -29,7 +29,7 @@ static inline struct qt_guarded qt_guarded_of(size_t size)
     return (struct qt_guarded){.start = all + QT_PAGE_SIZE, .size = size};
 }
 
-/* Room for `size` bytes: 0 right behind the first guard page, 1 right before the second,
+/* Room for `size` bytes: 0 right after the first guard page, 1 right before the second,
  * otherwise somewhere between; canaries stand around it where there is room. */
 static inline uint8_t *qt_guarded_place(struct qt_guarded *g, size_t size, uint32_t where)
 {

@@ -38,7 +38,8 @@ static uint64_t draw(struct lossy_relay *relay)
     return relay->random;
 }
 
-/* The kernel joins what came in one train (GRO), and cuts it again (GSO): a call a train. */
+/* The kernel joins the datagrams of a train (GRO), and splits them again (GSO): one call per train.
+ * */
 static ssize_t take(struct lossy_relay *relay, int from, bool is_from_client, size_t *ret_segment)
 {
     struct iovec piece = {relay->data, sizeof(relay->data)};

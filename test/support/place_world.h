@@ -11,11 +11,11 @@
 
 enum {
     PLACE_MEMORY_SIZE = 64 * 1024,
-    PLACE_ID = 0, /* the client's first stream; the server is who receives */
+    PLACE_ID = 0, /* the client's first stream; the server receives */
     PLACE_FIN = SP_STREAM_FIN,
     PLACE_LEN = SP_STREAM_LEN,
     PLACE_LIES = 1 << 8,    /* other bytes than the stream has */
-    PLACE_PADDED = 1 << 9,  /* PADDING behind the frame */
+    PLACE_PADDED = 1 << 9,  /* PADDING after the frame */
     PLACE_PINGING = 1 << 10 /* a PING before it */
 };
 
@@ -25,7 +25,7 @@ struct place_world {
     uint64_t lent_count;
     uint64_t lent_end;
     uint64_t delivered_end;
-    uint64_t sliced_bytes; /* told, but not in memory */
+    uint64_t sliced_bytes; /* delivered as slices, not in lent memory */
     uint32_t placed_count; /* events */
     uint32_t returned_count;
     uint64_t returned_tag; /* of the last */
@@ -43,7 +43,7 @@ struct sp_conn *place_server(struct place_world *world);
 
 /* Takes all events, and asserts what must hold for each. */
 void place_pull(struct place_world *world);
-/* Asserts that what was told is there, still. */
+/* Asserts that the delivered bytes are unchanged. */
 void place_check(const struct place_world *world);
 
 /* Lends the next `size` bytes of memory. */

@@ -65,14 +65,14 @@ void pw_destroy(struct pw *w);
 
 /* Begins a connection to the server. */
 struct spate_conn *pw_connect(struct pw *w);
-/* .. and sees it through on both sides. */
+/* Connects to the server, and runs both sides until they are connected. */
 struct spate_conn *pw_connected(struct pw *w);
 
 /* One turn of an end, if it exists; hands out the events. */
 void pw_wait(struct pw_end *end, uint64_t wait_ns);
 /* One turn of each end that exists, without a wait; hands out the events. */
 void pw_turn(struct pw *w);
-/* Turns until `is_done` says so. */
+/* Runs turns until `is_done` returns true. */
 void pw_until(struct pw *w, bool (*is_done)(struct pw *w));
 /* Turns for `ns`. */
 void pw_for(struct pw *w, uint64_t ns);

@@ -132,7 +132,7 @@ void qt_tls_pull(struct qt_tls_end *end)
 
 void qt_tls_inject(struct qt_tls_end *end, enum sp_level level, const void *data, size_t size)
 {
-    /* Of exactly that size, and gone afterwards: AddressSanitizer sees who keeps it. */
+    /* A copy of exactly that size that is freed afterwards: AddressSanitizer reports later uses. */
     uint8_t *copy = malloc(size);
     assert_non_null(copy);
     memcpy(copy, data, size);

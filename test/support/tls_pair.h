@@ -17,7 +17,7 @@ struct qt_tls_end {
     bool is_complete;
     int alert;                     /* -1: none */
     uint64_t said[SP_LEVELS];      /* CRYPTO bytes to send */
-    uint64_t delivered[SP_LEVELS]; /* .. that the other end has got */
+    uint64_t delivered[SP_LEVELS]; /* CRYPTO bytes that the other end has received */
     bool has_secret[SP_LEVELS][2]; /* [level][is_write] */
     uint8_t secrets[SP_LEVELS][2][SP_SECRET_SIZE_MAX];
     size_t secret_size;
@@ -49,7 +49,7 @@ struct qt_tls_args {
 /* A certificate for localhost and its key, the same in a whole process. */
 const char *qt_cert(void);
 const char *qt_key(void);
-/* Another one, which nobody trusts. */
+/* Another certificate, which neither side trusts. */
 const char *qt_other_cert(void);
 const char *qt_other_key(void);
 
@@ -58,7 +58,7 @@ struct qt_tls_args qt_tls_args(void);
 
 /* Makes and starts both ends. */
 void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args);
-/* Pulls all facts of an end. */
+/* Pulls all events of an end. */
 void qt_tls_pull(struct qt_tls_end *end);
 /* Delivers one step's bytes; false if there was nothing to deliver. */
 bool qt_tls_step(struct qt_tls_pair *pair);
