@@ -27,9 +27,9 @@ struct address_list {
 /* Resolves "HOST:PORT", "ADDR:PORT" or "[V6ADDR]:PORT".
  *
  *   option  For the error's text: "--connect".
- *   port_min  0 where any free port will do, 1 where there must be one.
+ *   port_min  0 if port 0 (any free port) is allowed, otherwise 1.
  *
- * A name server that does not answer is given up after a few seconds.  Returns false and
+ * Gives up after a few seconds if a name server does not answer.  Returns false and
  * sets `failure` if the text is no address or the name does not resolve. */
 bool address_resolve(const char *text, const char *option, uint16_t port_min,
                      struct address_list *ret, struct failure *failure);

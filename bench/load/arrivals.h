@@ -5,12 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* When the requests of an open loop are meant to start.
+/* The schedule of an open loop: when each request should start.
  *
- * The times depend on the rate and the seed alone, never on how fast answers come:
- * latency is counted from them, so that a server which stalls is charged for every
- * request that should have been sent meanwhile (no coordinated omission).  A start that is
- * late stays in the schedule until it can happen, so the backlog needs no queue. */
+ * The times depend on the rate and the seed only, never on how fast responses come.
+ * Latency is counted from them, so that a server which stalls is charged for every
+ * request that should have been sent meanwhile (no coordinated omission).  A late start
+ * stays in the schedule until it is possible, so the backlog needs no queue. */
 struct arrivals {
     double interval_ns;
     bool is_poisson;
@@ -28,7 +28,7 @@ void arrivals_init(struct arrivals *a, double rate, bool is_poisson, uint64_t se
 /* The time of the next arrival. */
 uint64_t arrivals_peek_ns(const struct arrivals *a);
 
-/* Goes on to the one behind it. */
+/* Advances to the next arrival. */
 void arrivals_advance(struct arrivals *a);
 
 #endif

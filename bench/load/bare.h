@@ -8,7 +8,7 @@
 struct failure;
 struct options;
 
-/* What TLS alone costs of a handshake: OpenSSL's TLS 1.3 over memory, without a packet, a
+/* The cost of a handshake's TLS alone: OpenSSL's TLS 1.3 over memory, without a packet, a
  * socket or a ring.  bench/roofline/ implements it. */
 struct bare {
     double server_us; /* CPU of a handshake, from SSL_new() to SSL_free() */

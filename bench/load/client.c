@@ -3,14 +3,14 @@
  * from the first connection to the last goodbye, timeouts, and samples.
  *
  *   CONNECT   the first connection tries the server's addresses in turn; then the others
- *   WARMUP    full load, nothing counts; left out with --bytes
+ *   WARMUP    full load, nothing is counted; skipped with --bytes
  *   MEASURE   from one sample of both processes to the next
- *   DRAIN     open loop only: what was meant to start in time is waited for
+ *   DRAIN     open loop only: waits for requests that should have started in time
  *   CLOSE     code 0 on all connections
  *
- * Samples of the server are asked for and not waited for: the answers lie in the control
- * socket until the run is over.  Only with --bytes the first one is waited for, so that not
- * one byte comes before it. */
+ * The client requests samples of the server and does not wait for them: they stay in the control
+ * socket until the run is over.  Only with --bytes it waits for the first sample, so that no byte
+ * comes before it. */
 
 #include "bench/load/client.h"
 
@@ -282,7 +282,7 @@ static void on_closed(struct client *c, const struct spate_event *e)
         begin_load(c);
         return;
     }
-    /* Nobody there, or no answer: the name may have another address. */
+    /* The address is unreachable or does not answer: the name may have another one. */
     bool is_silent = e->u.close.kind == SPATE_CLOSE_UNREACHABLE ||
                      e->u.close.kind == SPATE_CLOSE_HANDSHAKE_TIMEOUT;
     bool is_probe = c->phase == PHASE_CONNECT && conn->index == 0 && !was_open;

@@ -16,8 +16,8 @@ struct client_setup {
     const struct options *options;
     const struct address_list *server; /* tried in order until one answers */
     const char *server_name;
-    const char *ca_file; /* PEM to trust, or .. */
-    const char *ca_pem;  /* .. its text; both NULL: the system's store */
+    const char *ca_file; /* PEM file to trust, or NULL */
+    const char *ca_pem;  /* PEM text to trust, or NULL; both NULL: the system's store */
     int control;         /* to the process of our own server; -1: a foreign one */
     const volatile sig_atomic_t *stop;
 };

@@ -30,8 +30,8 @@ struct attempt {
 struct handshakes {
     struct attempt *open;
     struct attempt *free;
-    struct attempt *done;   /* connected since the last turn's send .. */
-    struct attempt *ripe;   /* .. and before it: to be closed */
+    struct attempt *done;   /* connected since the last turn's send */
+    struct attempt *ripe;   /* connected before it: to be closed */
     uint32_t running_count; /* not connected yet: --inflight of them */
     uint64_t success_ns;    /* when the last one has succeeded, or the load began */
 };
@@ -122,7 +122,7 @@ static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
     h->done = a;
 }
 
-/* Closes those whose last flight is on its way. */
+/* Closes the connections whose last flight has been sent. */
 static void close_ripe(struct handshakes *h)
 {
     while (h->ripe != NULL) {
@@ -138,7 +138,8 @@ static void close_ripe(struct handshakes *h)
     h->done = NULL;
 }
 
-/* A server that refuses or loses some handshakes is loaded; one that is not there is gone. */
+/* A server that refuses or loses some handshakes is overloaded; without any success it has ended.
+ * */
 static void on_failed(struct client *c, const struct spate_close *close)
 {
     struct handshakes *h = c->state;

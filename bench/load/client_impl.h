@@ -2,7 +2,7 @@
 #ifndef LOAD_CLIENT_IMPL_H
 #define LOAD_CLIENT_IMPL_H
 
-/* What client.c and the scenarios share; nobody else includes it. */
+/* Shared by client.c and the scenarios; no other file includes it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,7 +42,8 @@ struct client_ops {
     /* All connections are there: starts the load. */
     void (*begin)(struct client *c, uint64_t now_ns);
     void (*on_event)(struct client *c, const struct spate_event *e, uint64_t now_ns);
-    /* Starts what is due; once a turn.  Returns when it wants to be called again at the latest. */
+    /* Starts requests that are due; called once per turn.  Returns the latest time of the next
+     * call. */
     uint64_t (*on_turn)(struct client *c, uint64_t now_ns);
     /* Whether all is done: with --bytes, that they have arrived; in the drain, that nothing
      * is waited for. */

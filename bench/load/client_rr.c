@@ -4,11 +4,11 @@
  * Closed loop: --inflight requests on each connection; the end of one starts the next, and
  * latency counts from its start.
  *
- * Open loop (--rate): a schedule says when each request is meant to start, and latency
- * counts from then, whatever kept it from starting: this avoids coordinated omission.  The
- * measured requests are those meant to start in the measured part; after it they are
- * waited for.  Those that never end are recorded with the age that they have reached, which
- * is less than the truth, and counted as unfinished.
+ * Open loop (--rate): a schedule has the time at which each request should start, and latency
+ * counts from that time, even if the request starts later.  This avoids coordinated omission.  The
+ * measured requests are those that should start in the measured part; the client waits for them
+ * afterwards.  Requests that never end are recorded with the age that they have reached, which
+ * is less than their latency, and counted as unfinished.
  *
  * All requests are alike, so they are all lent from one buffer. */
 
@@ -25,7 +25,7 @@
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
-/* Open loop: requests on their way at once, over all connections. */
+/* Open loop: requests in flight at once, over all connections. */
 #define OPEN_LOOP_REQUESTS_MAX 65536
 #define ARRIVALS_SEED          1
 
@@ -48,7 +48,7 @@ struct rr {
     bool is_open_loop;
     bool has_backlog; /* a request is due and no connection takes it */
     struct arrivals arrivals;
-    uint64_t measured_running; /* of the measured requests, those without an answer */
+    uint64_t measured_running; /* measured requests without a response */
     uint64_t measured_bytes;
     uint8_t *request_bytes; /* header and payload, options->request_bytes of them */
     struct request requests[];
@@ -132,7 +132,7 @@ static uint64_t start_due(struct client *c, uint64_t now_ns)
         if (status != 0) {
             rr->has_backlog = true;
             c->is_waiting = true;
-            return SPATE_FOREVER; /* an event will tell */
+            return SPATE_FOREVER; /* an event reports it */
         }
         arrivals_advance(&rr->arrivals);
         due_ns = arrivals_peek_ns(&rr->arrivals);

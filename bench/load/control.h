@@ -6,7 +6,7 @@
 
 #include "bench/load/sample.h"
 
-/* What the client's process and its own server's say to each other over a socket pair.
+/* The messages between the client's process and that of its own server, over a socket pair.
  *
  *   server -> client   READY, with its address and its certificate to trust; or FAILED
  *   client -> server   SAMPLE
@@ -41,7 +41,7 @@ int control_send(int fd, const struct control_message *message);
  * Returns 0, -ETIMEDOUT, -EPIPE (the other process is gone), -EINTR, or another errno. */
 int control_receive(int fd, struct control_message *ret, uint64_t timeout_ns);
 
-/* Whether the other process is gone.  What it has said before can still be read. */
+/* Returns true if the other process has ended.  Its earlier messages can still be read. */
 bool control_is_hung_up(int fd);
 
 #endif

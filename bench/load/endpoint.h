@@ -35,9 +35,9 @@ void endpoint_warn(const struct spate_engine *engine);
 /* The TLS options that do not depend on the role. */
 struct spate_tls_options endpoint_tls_options(const struct options *o);
 
-/* One line on why a connection has ended.
+/* Writes one line on why a connection has ended.
  *
- *   peer  Who the other one is: "the server at 127.0.0.1:4433". */
+ *   peer  A name of the other side: "the server at 127.0.0.1:4433". */
 void endpoint_describe_close(const struct spate_close *close, const char *peer, uint64_t timeout_ns,
                              char *ret, size_t ret_size);
 

@@ -26,7 +26,7 @@ void landing_lend(struct landing *l, struct spate_conn *conn, uint64_t stream_id
 /* Takes note of what came back by an event. */
 void landing_on_placed(struct landing *l, const struct spate_event *e);
 
-/* Copies bytes behind those copied before, over the oldest ones. */
+/* Copies bytes after those copied before, over the oldest ones. */
 void landing_copy(struct landing *l, const uint8_t *data, size_t size);
 
 #endif

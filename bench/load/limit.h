@@ -9,12 +9,12 @@
 struct failure;
 struct options;
 
-/* The limit of the machine, which results are compared with: what the kernel alone and the
- * cipher alone allow.  bench/roofline/ implements it; everything else of this folder stays on
+/* The limit of the machine, with which results are compared: what the kernel alone and the
+ * cipher alone allow.  bench/roofline/ implements it; all other files of this folder use only
  * the public API.
  *
  *     cost of a datagram on a side = the kernel's CPU time + sealing or opening it
- *     limit_gbps                   = payload bits of a datagram / the dearer side's cost
+ *     limit_gbps                   = payload bits of a datagram / the larger of both costs
  *     limit_cpu_s_per_gb           = both sides' cost / payload bytes of a datagram
  *
  * Payload is what is left for bytes of a stream in a full datagram: see
@@ -30,17 +30,17 @@ struct limit {
     uint32_t mtu;      /* bytes of a datagram */
     uint32_t segments; /* datagrams of a train */
     uint32_t payload;  /* bytes of a stream in a datagram */
-    double send_ns;    /* the kernel's CPU time, of a datagram */
+    double send_ns;    /* the kernel's CPU time per datagram */
     double receive_ns;
     double kernel_gbps; /* payload bits that came through the kernel alone */
     double kernel_lost; /* datagrams that the receiver's socket had no room for */
-    double seal_ns;     /* the cipher's time, of a datagram */
+    double seal_ns;     /* the cipher's time per datagram */
     double open_ns;
     double gbps;                /* the limit */
-    double cpu_s_per_gb;        /* .. of both sides */
-    double kernel_cpu_s_per_gb; /* .. without the cipher */
-    struct limit_trip blocking; /* there and back, asleep while waiting */
-    struct limit_trip spinning; /* .. awake */
+    double cpu_s_per_gb;        /* CPU time of both sides at the limit */
+    double kernel_cpu_s_per_gb; /* CPU time of both sides without the cipher */
+    struct limit_trip blocking; /* round trip; both sides sleep while they wait */
+    struct limit_trip spinning; /* round trip; both sides spin */
 };
 
 /* What to measure. */

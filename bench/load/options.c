@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line: one table says all there is to know about an option: its name, what it
- * takes, within which bounds, for which scenarios, and where the value goes.  The parser,
- * the error messages and --help are made from it.  What options demand of each other stands
- * in options_check.c. */
+/* The command line.  One table has everything about an option: its name, its argument, the
+ * bounds, the scenarios, and where the value goes.  The parser, the error messages and --help
+ * are made from it.  options_check.c has the rules between options. */
 
 #include "bench/load/options.h"
 
@@ -295,7 +294,7 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
     return true;
 }
 
-/* One option at argv[*at], with its value behind '=' or in the next word.  Moves *at to
+/* Parses one option at argv[*at], with its value after '=' or in the next word.  Moves *at to
  * the last word that it took. */
 static bool parse_option(int argc, char **argv, int *at, struct options *o, uint64_t *given,
                          struct failure *failure)

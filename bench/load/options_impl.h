@@ -2,7 +2,7 @@
 #ifndef LOAD_OPTIONS_IMPL_H
 #define LOAD_OPTIONS_IMPL_H
 
-/* What options.c and options_check.c share; nobody else includes it. */
+/* Shared by options.c and options_check.c; no other file includes it. */
 
 #include <stddef.h>
 

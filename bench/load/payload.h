@@ -19,7 +19,7 @@ void payload_init(void);
 
 const uint8_t *payload_region(void);
 
-/* Whether `data` is what stands at `offset` of a stream's payload. */
+/* Returns true if `data` is the payload of a stream at `offset`. */
 bool payload_matches(uint64_t offset, const uint8_t *data, size_t size);
 
 #endif

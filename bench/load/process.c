@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The server as a process of its own.  A plain fork does: it happens while no thread, ring or
- * TLS object exists.  The child ends when the parent says so or is gone: its end of the
- * control socket tells, and PR_SET_PDEATHSIG where even that does not get through. */
+/* The server as a process of its own.  A plain fork is enough: it happens while no thread, ring or
+ * TLS object exists.  The child ends when the parent asks for it or has ended.  It detects that by
+ * the end of the control socket, and by PR_SET_PDEATHSIG if it does not read the socket. */
 
 #include "bench/load/process.h"
 
@@ -54,7 +54,7 @@ static bool serve(struct server *s, int control, struct failure *failure)
     ready.address = address->storage;
     ready.address_size = address->size;
     if (control_send(control, &ready) != 0)
-        return true; /* the client is gone: nobody to tell */
+        return true; /* the client has ended: the error cannot be reported */
 
     uint64_t looked_ns = 0;
     for (;;) {

@@ -16,8 +16,8 @@ struct server_process {
     int control; /* see control.h */
 };
 
-/* What that process does: it says READY on `control`, obeys, and returns when the client says
- * QUIT or is gone.  False with `failure` set ends it as FAILED. */
+/* The main function of that process: sends READY on `control`, answers messages, and returns when
+ * the client sends QUIT or has ended.  If it returns false with `failure` set, FAILED is sent. */
 typedef bool (*server_process_work)(const struct options *o, int control, struct failure *failure);
 
 /* The work of a QUIC server. */
@@ -25,10 +25,10 @@ bool server_process_serve(const struct options *o, int control, struct failure *
 
 /* Forks the server and waits until it listens.
  *
- *   cpu         Where it runs, or CPU_ANY.
+ *   cpu         The CPU on which it runs, or CPU_ANY.
  *   *ret_ready  Its address and certificate.
  *
- * Returns false and sets `failure` if it does not come up; nothing is left behind then. */
+ * Returns false and sets `failure` if it does not start; then no process is left. */
 bool server_process_start(const struct options *o, server_process_work work, int cpu,
                           struct server_process *ret, struct control_message *ret_ready,
                           struct failure *failure);

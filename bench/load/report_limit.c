@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit of the machine, and what a scenario reaches of it; likewise bare TLS. */
+/* The limit of the machine and the part of it that a scenario reaches; and the comparison with bare
+ * TLS. */
 
 #include "bench/load/report_limit.h"
 

@@ -13,7 +13,7 @@ struct versus_bare;
 void report_write_versus(struct json *j, const struct versus *v);
 void report_print_versus(const struct options *o, const struct versus *v, FILE *file);
 
-/* .. and with bare TLS. */
+/* Writes the comparison of `handshake` with bare TLS: as JSON, and as text. */
 void report_write_bare(struct json *j, const struct versus_bare *v);
 void report_print_bare(const struct versus_bare *v, FILE *file);
 

@@ -13,13 +13,14 @@ struct sample {
     uint64_t cpu_sys_ns;
     uint64_t rss_bytes;
     uint64_t rss_peak_bytes;
-    uint64_t payload_in_bytes;  /* stream data taken from the library, and .. */
-    uint64_t payload_out_bytes; /* .. handed to it, the 8 bytes that ask for an answer aside */
-    uint64_t acked_bytes;       /* client: payload that the server has acknowledged */
+    uint64_t payload_in_bytes; /* stream data received from the library */
+    uint64_t
+        payload_out_bytes; /* stream data given to it, without the 8 bytes of a request's head */
+    uint64_t acked_bytes;  /* client: payload that the server has acknowledged */
     struct spate_shard_stats shard;
 };
 
-/* Fills in the clock and the CPU time, and clears the rest. */
+/* Fills in the clock and the CPU time, and clears all other fields. */
 void sample_usage(struct sample *ret);
 
 /* Fills in the clock, the process's own usage and the shard's counters; the payload

@@ -3,9 +3,9 @@
  * only event that is certain to come for all of them.  Objects are recycled through
  * free lists, so that a steady load allocates nothing.
  *
- * What a client can do to us: ask for 2^64 bytes (costs it as much as us: flow control), never
- * end its upload (holds one small object), send less than 8 bytes (its stream is reset).
- * The library bounds the number of streams and connections. */
+ * What can be attacked: a client can ask for 2^64 bytes (costs it as much as us: flow control),
+ * never end its upload (holds one small object), send less than 8 bytes (its stream is reset).  The
+ * library bounds the number of streams and connections. */
 
 #include "bench/load/server.h"
 
@@ -34,7 +34,7 @@ enum {
     PERF_NO_MEMORY,
 };
 
-/* One request and its answer.
+/* One request and its response.
  * Invariant: queued_bytes <= wanted_bytes; lent_count <= PAYLOAD_LENT_MAX. */
 struct server_stream {
     struct server_stream *next;
@@ -147,7 +147,7 @@ static void abandon(struct server_stream *stream, const struct spate_event *e, u
     (void)spate_stream_reset(e->conn, e->stream_id, error);
 }
 
-/* Lends as much of the answer as may be lent at once. */
+/* Lends as much of the response as may be lent at once. */
 static void answer(struct server *s, struct server_stream *stream, const struct spate_event *e)
 {
     while (!stream->is_done && stream->lent_count < PAYLOAD_LENT_MAX) {

@@ -37,7 +37,7 @@ uint64_t server_payload_bytes(const struct server *s);
 
 void server_sample(struct server *s, struct sample *ret);
 
-/* Tells all clients that it is over, and waits for at most `wait_ns` until they have heard. */
+/* Closes the connections to all clients, and waits for at most `wait_ns` until that is done. */
 void server_say_goodbye(struct server *s, uint64_t wait_ns);
 
 /* NULL is accepted. */

@@ -22,7 +22,7 @@ struct versus {
     double cpu_s_per_gb; /* of both sides */
     double p50_us;
     double p99_us;
-    double of_limit_min; /* of one run to the limit right behind it */
+    double of_limit_min; /* least ratio of a run to the limit measured right after it */
     double of_limit_max;
     uint32_t runs;
 };

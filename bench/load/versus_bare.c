@@ -19,7 +19,7 @@ struct table {
     uint32_t runs;
 };
 
-/* On the server's CPU, whose share it is compared with. */
+/* Runs on the server's CPU, because it is compared with the server's cost. */
 static bool run_bare(const struct options *o, const struct result *result, struct bare *ret,
                      struct failure *failure)
 {

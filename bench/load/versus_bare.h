@@ -15,7 +15,7 @@ struct versus_bare {
     struct bare bare;
     double server_us;
     double client_us;
-    double of_bare_min; /* server: of one run to the bare one right behind it */
+    double of_bare_min; /* server: least ratio of a run to the bare run right after it */
     double of_bare_max;
     uint32_t runs;
 };

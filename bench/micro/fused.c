@@ -194,7 +194,7 @@ static void check(void)
     }
 }
 
-/* A line each way: the ratio, with the nanoseconds of both behind it. */
+/* Prints a line per direction: the ratio, then the nanoseconds of both. */
 static void compare(struct micro *m, const char *name, const struct micro_sample *ours,
                     const struct micro_sample *theirs, double target)
 {

@@ -38,7 +38,7 @@ static uint64_t time_once(const struct micro_subject *subject, uint64_t count)
     return micro_now_ns() - start_ns;
 }
 
-/* How many operations take long enough; warms them up on the way. */
+/* Returns how many operations take long enough to be timed, and warms them up. */
 static uint64_t calibrate(const struct micro_subject *subject)
 {
     uint64_t count = 1;

@@ -47,7 +47,7 @@ static inline void micro_use(uint64_t value)
     __asm__ volatile("" : : "r"(value) : "memory");
 }
 
-/* .. or what wrote the object at `at`. */
+/* Keeps the compiler from removing the code that wrote the object at `at`. */
 static inline void micro_use_at(const void *at)
 {
     __asm__ volatile("" : : "r"(at) : "memory");
@@ -80,7 +80,7 @@ struct micro_sample micro_sample_of(const double *figures, uint32_t count);
 /* Repetition by repetition. */
 struct micro_sample micro_ratio(const struct micro_sample *a, const struct micro_sample *b);
 struct micro_sample micro_difference(const struct micro_sample *a, const struct micro_sample *b);
-/* Nanoseconds an item to something a second: `scale` / ns. */
+/* Converts nanoseconds per item to a rate: `scale` / ns. */
 struct micro_sample micro_rate(const struct micro_sample *ns, double scale);
 
 enum micro_goal {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The short header and the head of a STREAM frame, written and read as the data path does.
  *
- * Next to them the way of stacks that make objects of packets: a header and a frame
- * are allocated, filled in, written through their type's function, and freed.  Its bytes
- * are also what ours are checked against. */
+ * They are compared with stacks that make objects of packets: a header and a frame
+ * are allocated, filled in, written through their type's function, and freed.  Our bytes are
+ * checked against those. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Header protection masks: alone and for a batch in one call.  The reference is one fresh
- * context a mask. */
+/* Header protection masks: alone and for a batch in one call.  The reference is one new context
+ * per mask. */
 
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The ways to the kernel: MiB/s by the size of a datagram and the number of datagrams a batch.
+/* Compares kinds of system calls: MiB/s by the size of a datagram and the datagrams per batch.
  *
- *   io_uring   one sendmsg request a datagram, the batch in one io_uring_enter   (uring/send.c)
- *   sendmmsg   one call a batch
+ *   io_uring   one sendmsg request per datagram, one io_uring_enter per batch   (uring/send.c)
+ *   sendmmsg   one call per batch
  *   GSO        trains of at most 64 datagrams and 64 KiB, the batch in one io_uring_enter
  *
  * Loopback; the sender on the first CPU, a receiver that drains with GRO on the second.  What
- * counts is what the receiver got: the sender waits when more than WINDOW_BYTES are on the way, so
- * that sockets do not overflow; what they drop all the same is waited for once and shown.
+ * counts is what the receiver got: the sender waits when more than WINDOW_BYTES are in flight, so
+ * that sockets do not overflow.  Datagrams that they drop anyway are waited for once and counted.
  *
  * The reference for the check is the datagrams themselves: each arrives once, in order and
  * unchanged. */

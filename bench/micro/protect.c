@@ -3,7 +3,7 @@
  *
  * The reference is the shortest sequence that EVP allows: one context that was keyed once, a
  * nonce and a parameter array that lie ready, one update for the header and one for the
- * payload.  It makes no nonce and looks at nothing; what we take above it is the price
+ * payload.  It makes no nonce and checks nothing; our additional time is the cost
  * of our interface.
  *
  * Opening works in place, so each packet is brought back first; that copy is timed by itself
@@ -38,7 +38,7 @@ struct work {
     struct sp_key *key;
     EVP_CIPHER_CTX *cipher;
     uint8_t nonce[SC_IV_SIZE];
-    OSSL_PARAM tag[2]; /* in `packet`, behind the payload */
+    OSSL_PARAM tag[2]; /* in `packet`, after the payload */
     size_t size;
     size_t first; /* of the first of two parts; 0: one part */
     size_t sealed_size;
@@ -122,7 +122,7 @@ static void run_open_bare(void *context, uint64_t count)
     micro_check(done == 1, "OpenSSL opens");
 }
 
-/* What a stranger can make us do. */
+/* Checks the input that an unauthenticated peer controls. */
 static void run_open_forged(void *context, uint64_t count)
 {
     const struct work *w = context;
@@ -201,7 +201,7 @@ static void check(void)
     }
 }
 
-/* The ratio, and behind it the nanoseconds of both. */
+/* Prints the ratio, then the nanoseconds of both. */
 static void compare_rows(struct micro *m, const char *name, const struct micro_sample *ours,
                          const struct micro_sample *theirs, size_t size)
 {

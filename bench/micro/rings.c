@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rings between threads: how many items a second get through.
+/* The rings between threads: items per second.
  *
  * The consumer runs on the first CPU, producers on the second, the first, the second ... With more
  * threads than CPUs the figures contain their taking turns.  A side that finds the ring

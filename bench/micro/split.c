@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Splitting a message into packets, without sealing.
  *
- * As conn/run.c does it: the stream says once a train what could go, and a packet is a slice
- * of that: an address, an offset and a size in a record that lies ready.  Next to it the
- * general way, where the stream is asked for each packet, and the way of stacks that
- * copy.  The reference for the check is the copy. */
+ * As in conn/run.c, the stream is asked once per train what can be sent, and a packet is a slice of
+ * that: an address, an offset and a size in a prepared record.  This is compared with the general
+ * path, where the stream is asked for each packet, and with stacks that copy.  The reference for
+ * the check is the copy. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The books about sent and received packets.
+/* The records of sent and received packets.
  *
  * Sent: packets with the record of a STREAM frame are added while 10,000 are in flight, an ACK
- * settles the 64 oldest of them, and their records go back: what a packet costs from its
- * sending to its end, but for its bytes.
+ * acknowledges the 64 oldest of them, and their records are freed: the cost of a packet from its
+ * sending to its end, without its bytes.
  *
  * Received: packets are looked up, added, and 64 at a time decided about and reported.
  *
@@ -190,7 +190,7 @@ struct ranges_work {
     struct sp_stream_send stream;
     uint32_t range_count;
     uint64_t now_ns;
-    uint8_t wire[RANGES_MAX * BYTES_PER_RANGE_MAX]; /* the ranges behind the first one */
+    uint8_t wire[RANGES_MAX * BYTES_PER_RANGE_MAX]; /* the ranges after the first one */
 };
 static struct ranges_work ranges_works[2] = {{.range_count = 100}, {.range_count = RANGES_MAX}};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The work over ngtcp2 with GnuTLS: one connection, one thread a side, trains both ways.  A stream
- * for each request, or one for all of bulk. */
+/* The work over ngtcp2 with GnuTLS: one connection, one thread per side, trains in both directions.
+ * One stream per request, or one stream for all of bulk. */
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A turn: what has come is given to ngtcp2 to the last datagram, then one answer is sent to all of
- * it.  Packets are written behind each other into one buffer, which leaves as a train as soon as
- * a packet is shorter than those before it, the buffer is full, or nothing more may be sent.
+/* A turn gives all received datagrams to ngtcp2, then sends one reply to all of them.  Packets are
+ * written one after the other into a buffer.  It is sent as a train as soon as a packet is shorter
+ * than those before it, the buffer is full, or nothing more may be sent.
  *
  * ngtcp2's settings are in favour of speed.  Others were tried: an ACK for 2, 10 or 100 packets,
  * Reno and BBR, 1 and 16 MiB of credit move it by less than 8 %, mostly down; pacing takes 10 %. */
@@ -27,7 +27,7 @@
 #define CID_SIZE           8
 #define ORIGINAL_DCID_SIZE 18
 #define IDLE_TIMEOUT       (30 * SB_S)
-/* A sleep ends after so long at the latest, which nobody but a broken peer needs. */
+/* The longest sleep; only a broken peer makes it last that long. */
 #define SLEEP_NS_MAX (100 * SB_MS)
 
 static bool fail_quic(struct ng_session *s, const char *what, int e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The streams: requests and answers, or one endless stream.  Nothing is copied on the way out: all
+/* The streams: requests and responses, or one endless stream.  Sending copies nothing: all
  * streams lend ngtcp2 the same bytes, which it reads while it seals. */
 
 #include <gnutls/crypto.h>
@@ -101,7 +101,7 @@ static void receive_at_client(struct ng_session *s, struct ng_stream *stream, si
         return;
     }
     run_answer(s->run, stream->start_ns, s->now_ns);
-    s->running_count--; /* the next one is opened behind the batch */
+    s->running_count--; /* the next one is opened after the batch */
 }
 
 static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t offset,

@@ -14,7 +14,7 @@
 /* A UDP socket that sends trains (UDP_SEGMENT) and receives them whole (UDP_GRO, recvmmsg). */
 struct ng_wire {
     struct peer_udp udp;
-    struct sockaddr_storage remote; /* server: who wrote last */
+    struct sockaddr_storage remote; /* server: the sender of the last datagram */
     socklen_t remote_size;          /* 0: the socket is connected */
 };
 

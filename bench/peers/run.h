@@ -11,7 +11,7 @@
 #include "bench/load/histogram.h"
 #include "bench/peers/plan.h"
 
-/* What the server's process tells the client's: memory that both have. */
+/* Shared memory in which the server's process reports to the client's. */
 struct run_shared {
     _Atomic uint32_t port;           /* 0 until it listens */
     _Atomic uint64_t received_bytes; /* uploads: payload, written by the server alone */
@@ -58,7 +58,7 @@ struct run_stack {
 /* To be called when the load begins, and then as often as something has happened. */
 void run_turn(struct run *run, uint64_t now_ns);
 
-/* An answer is complete. */
+/* Counts a complete response. */
 void run_answer(struct run *run, uint64_t start_ns, uint64_t now_ns);
 
 /* The whole program: two processes, each on its CPU, and the result as JSON on standard output with

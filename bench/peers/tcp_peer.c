@@ -2,10 +2,10 @@
 /* The work over one TCP connection: with TLS 1.3 of OpenSSL (AES-128-GCM, records of 16 KB), or
  * with --plain as it is.
  *
- * Blocking sockets, one thread a side: whoever has nothing to read sleeps.  rr is pipelined: what
- * has been read is worked off to the end, and all that follows from it is written with one call;
- * answers come in the order of the requests.  That is the least that rr can cost here, and unlike
- * streams it lets one lost segment hold up all that is behind it.
+ * Blocking sockets, one thread per side: a side with nothing to read sleeps.  rr is pipelined: all
+ * requests that one read brought are processed, and all their responses are written with one call,
+ * in the order of the requests.  That is the least that rr can cost here.  Unlike with streams, one
+ * lost segment delays everything after it.
  *
  * Reads ahead (SSL_CTX_set_read_ahead), so that one call to the kernel brings many records. */
 
@@ -25,7 +25,7 @@
 
 #define CHUNK         (128 * 1024) /* what bulk offers and takes in one call, as iperf3 does */
 #define READ_AHEAD    (256 * 1024)
-#define QUIET_SECONDS 10 /* nothing for so long: the other side is gone */
+#define QUIET_SECONDS 10 /* after so long without data the other side counts as ended */
 #define BATCH_BYTES   (PLAN_INFLIGHT_BYTES_MAX + CHUNK)
 
 /* One end of a connection; `ssl` is NULL with --plain. */
@@ -100,7 +100,8 @@ static void close_end(struct tcp_end *end)
         (void)close(end->fd);
 }
 
-/* At least one byte; 0 if the other side has gone or nothing came for QUIET_SECONDS. */
+/* Reads at least one byte; returns 0 if the other side has ended or nothing came for
+ * QUIET_SECONDS. */
 static size_t read_some(const struct tcp_end *end, uint8_t *data, size_t size)
 {
     size_t count = 0;
@@ -146,7 +147,7 @@ static void serve_download(const struct tcp_end *end)
         at = (at + CHUNK) % PLAN_PAYLOAD_SIZE;
 }
 
-/* Answers all requests that are complete with one write, until the client is gone. */
+/* Answers all complete requests with one write, until the client has ended. */
 static void serve_requests(const struct plan *plan, const struct tcp_end *end)
 {
     static uint8_t in[BATCH_BYTES];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/roofline/cipher.h"
 
-/* A train of packets at a time, because that is how the connection uses the cipher: one
- * packet behind the other in a slot.  Opening destroys what it reads, so that the train is copied
- * back before the clock starts; which leaves it as warm as the kernel's own copy would. */
+/* Seals and opens a train of packets at a time, as a connection does: one packet after the other in
+ * a slot.  Opening destroys its input, so the train is copied back before the clock starts.  That
+ * leaves it in the cache as the kernel's own copy would. */
 
 #include <stdlib.h>
 #include <string.h>

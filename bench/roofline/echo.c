@@ -30,7 +30,7 @@ static uint32_t datagram_size(uint64_t wanted)
     return (uint32_t)SB_MAX(UINT64_C(1), SB_MIN(wanted, (uint64_t)SU_TRAIN_SIZE_MAX));
 }
 
-/* There is always a slot: one datagram is under way. */
+/* There is always a slot: only one datagram is in flight. */
 static void send_one(struct echo *echo, uint32_t size)
 {
     struct su_send_slot *slot = su_send_take(&echo->wire.send);

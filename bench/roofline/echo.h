@@ -10,9 +10,9 @@ struct control_message;
 struct failure;
 struct options;
 
-/* A datagram there and one back, one at a time: the floor of a round trip.
- * One io_uring_enter sends and waits for what comes.  Blocking, the process sleeps in it; spinning,
- * both sides look at the ring until there is news, and enter then. */
+/* One datagram to the server and one back, one at a time: the floor of a round trip.
+ * One io_uring_enter sends and waits for the reply.  When blocking, the process sleeps in it.  When
+ * spinning, both sides poll the ring until there is something to complete, and enter then. */
 
 /* The server's processes; see process.h. */
 bool echo_serve_blocking(const struct options *o, int control, struct failure *failure);

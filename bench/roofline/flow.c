@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/roofline/flow.h"
 
-/* The two ends run the same loop: who sends is decided by the direction.
+/* The two ends run the same loop: the direction decides which of them sends.
  *
- * What counts as cost is the CPU time of the turns that moved something.  Both ends spin: to fall
- * asleep and to be woken costs as much as a train does, but it is no work of the path, and an
- * engine at its limit has no time to sleep.  The empty turns of the faster end do not count.
+ * The cost is the CPU time of the turns that moved data.  Both ends spin: sleeping and waking cost
+ * as much as a train, but are not work of the path, and an engine at its limit has no time to
+ * sleep.  The empty turns of the faster end do not count.
  *
  * The window is large enough that neither end waits for the other, and small enough
  * for the last level of the cache. */
@@ -27,8 +27,8 @@ enum {
     TRAINS_PER_TURN = 8, /* as the engine: SE_TRAINS_PER_TURN */
 };
 #define WARMUP_NS (100 * NS_PER_MS)
-/* After a turn that brought something the receiver does not look again for as long as it takes
- * to open a train, which is what it would do; so that a turn brings more than one. */
+/* After a turn that brought data the receiver waits as long as opening a train takes, which a real
+ * receiver would do then.  So a turn brings more than one train. */
 #define GATHER_NS (20 * NS_PER_US)
 /* So long without anything: there may be fewer CPUs than ends, so sleep. */
 #define SPIN_NS (200 * NS_PER_US)
@@ -162,7 +162,7 @@ static bool open_flow(struct flow *flow, const struct options *o,
     trains = SB_MAX(1u, SB_MIN(trains, (uint32_t)WINDOW_TRAINS));
     flow->window = trains * flow->shape.segment_count;
     if (!is_server && !flow->is_sender)
-        send_report(flow); /* tells the server where we are */
+        send_report(flow); /* so that the server knows the client's progress */
     return true;
 }
 
@@ -183,7 +183,7 @@ bool flow_serve(const struct options *o, int control, struct failure *failure)
 
 /* ---- The client ---- */
 
-/* What has certainly arrived, whoever we are. */
+/* Returns the datagrams that have certainly arrived, on either end. */
 static uint64_t arrived_end(const struct flow *flow)
 {
     return flow->is_sender ? flow->acked_end : flow->seen_end;

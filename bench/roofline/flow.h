@@ -11,7 +11,7 @@ struct control_message;
 struct failure;
 struct options;
 
-/* Trains one way through the kernel path, as fast as it takes them, with just enough of a
+/* Trains in one direction through the kernel path, as fast as it takes them, with just enough
  * protocol that the receiver's socket buffer does not overflow:
  *
  *     train    its first 8 bytes number its first datagram
@@ -19,8 +19,8 @@ struct options;
  *
  *     sent_end - acked_end <= window, in datagrams
  *
- * A report comes for each quarter of the window.  If none comes for a while, what is out
- * counts as lost and the flow goes on. */
+ * A report comes for each quarter of the window.  If none comes for a while, the datagrams in
+ * flight count as lost and the flow continues. */
 
 /* How the bytes are cut. */
 struct flow_shape {

@@ -22,7 +22,7 @@
 #include "bench/roofline/flow.h"
 #include "crypto/suite.h"
 
-/* The cipher varies less than the rest: a part of the time is enough. */
+/* The cipher varies less than the other parts: a part of the time is enough. */
 #define CIPHER_SHARE 4
 
 uint32_t limit_payload_bytes(uint32_t mtu)
@@ -52,7 +52,7 @@ void limit_derive(struct limit *limit)
     double sender_ns = limit->send_ns + limit->seal_ns;
     double receiver_ns = limit->receive_ns + limit->open_ns;
     limit->gbps = limit->payload * 8 / fmax(sender_ns, receiver_ns);
-    /* Nanoseconds a byte are seconds a gigabyte. */
+    /* Nanoseconds per byte are seconds per gigabyte. */
     limit->cpu_s_per_gb = (sender_ns + receiver_ns) / limit->payload;
     limit->kernel_cpu_s_per_gb = (limit->send_ns + limit->receive_ns) / limit->payload;
 }
