@@ -140,6 +140,44 @@ bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drai
  * nothing that may be sent now.  Call again until 0. */
 SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
 
+/* Why sp_conn_send() gives 0, and what makes it give more. */
+enum sp_wait {
+    SP_WAIT_NONE,          /* nothing: sp_conn_send() has something to do now */
+    SP_WAIT_IDLE,          /* nothing to send: an application's call or a datagram of the peer */
+    SP_WAIT_ACK_DELAY,     /* an ACK alone: it leaves at `at_ns`, or with whatever leaves before */
+    SP_WAIT_CWND,          /* the congestion window is full: an ACK, or the loss timer at `at_ns` */
+    SP_WAIT_PACER,         /* time: more credit at `at_ns` */
+    SP_WAIT_TRAIN,         /* a train would be cut short by the congestion window: as for CWND */
+    SP_WAIT_AMPLIFICATION, /* an unproven address got enough: a datagram of the peer, whose PTO is
+                              armed.  [RFC9000 8.1, RFC9002 6.2.2.1] */
+    SP_WAIT_CONN_CREDIT,   /* flow control: MAX_DATA of the peer */
+    SP_WAIT_STREAM_CREDIT, /* flow control: MAX_STREAM_DATA of the peer, of at least one stream */
+    SP_WAIT_KEY,           /* a key that does not exist yet: a handshake message of the peer */
+    SP_WAIT_EXHAUSTED,     /* the handshake's keys may seal nothing more: its timeout, unless the
+                              peer gets on without us.  [RFC9001 6.6] */
+    SP_WAIT_CLOSED,        /* a packet of the peer that is answered with CONNECTION_CLOSE, if we
+                              closed; the connection is drained at `at_ns` */
+};
+
+/* `at_ns`: when the connection acts by itself at the latest; SB_NEVER if only the event of
+ * `reason` can end the wait.  A CWND wait has no timer before the handshake is confirmed if
+ * only 1-RTT packets are in flight: the peer's PTO then brings what confirms it.
+ * [RFC9002 6.2.1] */
+struct sp_send_wait {
+    enum sp_wait reason;
+    uint64_t at_ns;
+};
+
+/* Explains why sp_conn_send() with a train of `train_count` datagrams sends nothing at `now_ns`.
+ * Changes nothing.  Where several things keep it from sending, names the one that it meets first.
+ * After sp_conn_send() gave 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier.  Costs
+ * a look at each stream of an idle connection. */
+SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
+                                                  uint64_t now_ns);
+
+/* Returns a few words for people. */
+const char *sp_wait_name(enum sp_wait reason);
+
 /* When sp_conn_on_deadline() wants to be called next; SB_NEVER if not at all.  A time that
  * has passed means now.  After the call, sp_conn_send() may have something. */
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn);

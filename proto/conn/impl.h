@@ -18,13 +18,15 @@
  *
  * A file calls only those of lower layers; tools/tidy.py holds them to it.
  *
- *     7  conn.c           life, and what is asked of it
- *     6  receive.c        datagrams to packets to frames
- *     5  frames.c         what each frame means
+ *     8  conn.c           life, and what is asked of it
+ *     7  receive.c        datagrams to packets to frames
+ *     6  frames.c         what each frame means
  *        send.c           packets to datagrams to trains
- *     4  handshake.c      TLS, keys, transport parameters
+ *     5  send_wait.c      why nothing is sent
  *        run.c            many packets of one stream's bytes
+ *     4  handshake.c      TLS, keys, transport parameters
  *        timers.c         deadlines
+ *        gate.h           the conditions of sending
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *     2  recovery.c       what an acknowledgment or a loss means for what was sent

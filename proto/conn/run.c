@@ -15,6 +15,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/conn/fill.h"
+#include "proto/conn/gate.h"
 #include "proto/conn/streams.h"
 
 /* Packets in a row while other streams wait for their turn. */
@@ -34,53 +35,6 @@ struct run {
     uint64_t pn;
 };
 
-/* How many packets the window, the pacer and the key let through. */
-static uint64_t allowed_count(const struct sp_conn *conn, size_t room, uint64_t now_ns)
-{
-    uint64_t count = sp_cc_room(&conn->loss.cc) / room;
-    uint64_t credit = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns);
-    /* The last one may overdraw it. */
-    count = SB_MIN(count, credit / room + (credit % room != 0));
-    return SB_MIN(count, conn->keys.limits.seal_count_max - conn->keys.write_count);
-}
-
-/* Whether bytes of streams are all that there is to say. */
-static bool is_plain(const struct sp_conn *conn)
-{
-    const struct sp_conn_space *s = &conn->spaces[SP_SPACE_APP];
-    return conn->is_confirmed && conn->path.is_valid && !conn->is_out_of_memory &&
-           s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
-           !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
-}
-
-/* Datagrams of full size that still fit. */
-static uint64_t room_count(const struct sp_conn *conn, const struct sp_train *train)
-{
-    uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
-    return SB_MIN((train->capacity - train->size) / conn->datagram_size,
-                  (size_t)(count_max - train->count));
-}
-
-/* A train that is cut short by the window costs as much as a full one, and the next ACK frees
- * room for more: with bytes of streams alone to send, and most of the window in flight, it is worth
- * waiting for.  The same holds for the pacer's credit, which grows by itself.  (As TCP does for
- * its segmentation offload.) */
-bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
-{
-    const struct sp_cc *cc = &conn->loss.cc;
-    struct sb_link *link = sb_list_first(&conn->send_list);
-    if (link == NULL || !is_plain(conn))
-        return false;
-    const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
-    uint64_t fresh = sp_stream_send_fresh(&stream->send, conn->max_data - conn->data_sent);
-    uint64_t full = SB_MIN(room_count(conn, train) * conn->datagram_size, fresh);
-
-    bool is_cut = sp_cc_room(cc) < SB_MIN(full, cc->cwnd_bytes / 4);
-    conn->is_pacer_blocked = !is_cut && sp_pacer_credit_bytes(&conn->loss.pacer, now_ns) < full &&
-                             sp_pacer_wake_at_ns(&conn->loss.pacer) > now_ns;
-    return is_cut || conn->is_pacer_blocked;
-}
-
 /* False if there is nothing to run with. */
 static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
                  struct run *run)
@@ -97,7 +51,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
         return false;
 
     uint64_t count =
-        SB_MIN(allowed_count(conn, conn->datagram_size, now_ns), room_count(conn, train));
+        SB_MIN(sp_gate_run_count(conn, now_ns), (uint64_t)sp_gate_room_count(conn, train));
     if (link->next != &conn->send_list)
         count = SB_MIN(count, (uint64_t)SHARED_COUNT_MAX);
     if (count == 0)
@@ -201,7 +155,7 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
                       uint64_t now_ns)
 {
     struct run run;
-    if (!is_plain(conn) || !plan(conn, train, now_ns, &run))
+    if (!sp_gate_is_plain(conn) || !plan(conn, train, now_ns, &run))
         return;
 
     uint8_t first[FIRST_SIZE_MAX];

@@ -9,7 +9,5 @@
  * there is anything else to say. */
 void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
                       uint64_t now_ns);
-/* True if it is better to send nothing now and a full train a little later. */
-bool sp_conn_waits_for_train(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns);
 
 #endif

@@ -15,9 +15,11 @@
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
 #include "proto/conn/fill.h"
+#include "proto/conn/gate.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/run.h"
+#include "proto/conn/send_wait.h"
 #include "proto/packet/build.h"
 
 /* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
@@ -25,33 +27,6 @@
 
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
-
-/* Packets in a row without an acknowledgment: half of what four bytes can tell apart. */
-#define PN_OPEN_MAX (UINT64_C(1) << 30)
-
-/* [RFC9001 6.6] Keys of the handshake seal as many packets as there are numbers used. */
-static bool is_exhausted(const struct sp_conn *conn, enum sp_space space)
-{
-    /* [RFC9000 17.1] A peer that acknowledges nothing could not tell the numbers apart. */
-    const struct sp_loss_space *s = &conn->loss.spaces[space];
-    uint64_t known = s->largest_acked == UINT64_MAX ? 0 : s->largest_acked;
-    if (s->sent.next_pn - known >= PN_OPEN_MAX)
-        return true;
-    if (space == SP_SPACE_APP)
-        return sp_keyphase_is_exhausted(&conn->keys);
-    struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space].write);
-    return s->sent.next_pn >= limits.seal_count_max;
-}
-
-static bool wants_packet(const struct sp_conn *conn, enum sp_space space, bool may_send,
-                         uint64_t now_ns)
-{
-    const struct sp_conn_space *s = &conn->spaces[space];
-    if (s->is_discarded || sp_conn_write_key(conn, space) == NULL || is_exhausted(conn, space))
-        return false;
-    return sp_ack_is_due(&s->ack, now_ns) || s->probe_count > 0 ||
-           (may_send && sp_conn_has_frames(conn, space));
-}
 
 /* Writes the header and readies `build`.  False if there is no room or memory. */
 static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
@@ -167,14 +142,6 @@ static bool needs_padding(const struct sp_conn *conn, const struct sp_build *bui
     return builds[count - 1].wants_full_datagram;
 }
 
-/* One packet of the handshake may always be in flight: the window may be full of packets of
- * later spaces, which the peer cannot open, and so acknowledge, without it.  More than
- * one would not be needed: this one's acknowledgment or PTO brings the next. */
-static bool is_first_of_handshake(const struct sp_conn *conn, enum sp_space space)
-{
-    return space != SP_SPACE_APP && conn->loss.spaces[space].sent.eliciting_count == 0;
-}
-
 /* Builds one datagram of at most `room` bytes at `out`.  Returns its size, 0 if there is
  * nothing to send. */
 static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
@@ -184,15 +151,14 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
     uint32_t count = 0;
     size_t used = 0;
 
-    bool has_window = sp_cc_room(&conn->loss.cc) >= room;
-    bool may_send = has_window && sp_pacer_is_open(&conn->loss.pacer, now_ns);
-    conn->is_pacer_blocked = has_window && !may_send && has_any_frames(conn);
+    enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
+    conn->is_pacer_blocked = congestion == SP_WAIT_PACER && has_any_frames(conn);
 
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         struct sp_build *build = &builds[count];
-        bool may_fill = may_send || is_first_of_handshake(conn, space);
-        if (!wants_packet(conn, space, may_fill, now_ns) ||
+        bool may_fill = sp_gate_may_fill(conn, space, congestion);
+        if (!sp_gate_wants_packet(conn, space, may_fill, now_ns) ||
             !begin_packet(conn, space, out + used, room - used, build) ||
             !sp_conn_fill(conn, build, may_fill, now_ns))
             continue;
@@ -235,8 +201,7 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build)
 /* Whether a CONNECTION_CLOSE in `space` can be sent, and may be what the peer can read. */
 static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
 {
-    if (conn->spaces[space].is_discarded || sp_conn_write_key(conn, space) == NULL ||
-        is_exhausted(conn, space))
+    if (!sp_gate_can_seal(conn, space))
         return false;
     /* A server whose Handshake packets we read has Handshake keys. */
     if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
@@ -264,7 +229,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
     uint32_t count = 0;
     size_t room = SP_DATAGRAM_SIZE_MIN;
 
-    if (!conn->has_close_to_send || train->capacity < room || sp_path_budget(&conn->path) < room)
+    if (!conn->has_close_to_send || train->capacity < room || sp_gate_is_amplifying(conn, room))
         return 0;
     conn->has_close_to_send = false;
 
@@ -320,7 +285,7 @@ static void update_key(struct sp_conn *conn, uint64_t now_ns)
             conn->stats.key_updates++;
         else
             conn->is_out_of_memory = true;
-    } else if (conn->keys.write != NULL && is_exhausted(conn, SP_SPACE_APP)) {
+    } else if (conn->keys.write != NULL && sp_gate_is_exhausted(conn, SP_SPACE_APP)) {
         /* [RFC9001 6.6] Without a fresh key there is nothing more to say. */
         struct sp_close close = {
             .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
@@ -345,7 +310,9 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
         return 0;
     update_key(conn, now_ns);
 
-    if (sp_conn_waits_for_train(conn, train, now_ns))
+    enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
+    conn->is_pacer_blocked = wait == SP_WAIT_PACER;
+    if (wait != SP_WAIT_NONE)
         return 0;
 
     /* Only 1-RTT packets are marked: their counts come back in one space. */
@@ -356,7 +323,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     while (train->count < count_max && train->capacity - train->size >= room &&
            conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
         /* [RFC9000 8.1] Whole datagrams only: a rest of the budget is no use. */
-        if (sp_path_budget(&conn->path) < room) {
+        if (sp_gate_is_amplifying(conn, room)) {
             conn->loss.is_amplification_blocked = true;
             break;
         }

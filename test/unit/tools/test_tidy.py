@@ -38,12 +38,14 @@ def files_of_the_connection_use_lower_layers_only():
         # file, text, line of the finding or None
         ('send.c', '#include "proto/conn/close.h"\n\n    sp_conn_end(1, 2);\n', None),
         ('send.c', '    own(1);\n', None),
+        ('fill.c', '    /* as in\n     * sp_conn_end(1, 2) */\n', None),
         ('streams.c', '#include "proto/conn/conn.h"\n', None),
         ('streams.c', '\n#include "proto/conn/close.h"\n', 2),
         ('streams.h', '#include "proto/conn/close.h"\n', 1),
         ('fill.c', '#include "proto/conn/close.h"\n', 1),
         ('recovery.c', '#include "proto/conn/conn.h"\n\n    sp_conn_end(1, 2);\n', 3),
         ('fill.c', '    if (x)\n        return sp_conn_end(1, 2);\n', 2),
+        ('fill.c', '/* a\n * b */\n    sp_conn_end(1, 2);\n', 3),
         ('other.c', '', 1),
     ]
     for name, text, line in table:

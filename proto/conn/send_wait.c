@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/send_wait.h"
+
+/* Why a connection sends nothing, and what ends that.
+ *
+ * The conditions themselves are in conn/gate.h and are the sender's own, so that this answer and
+ * what is sent cannot differ. */
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/conn/gate.h"
+
+/* A train that is cut short by the window costs as much as a full one, and the next ACK frees
+ * room for more: with bytes of streams alone to send, and most of the window in flight, it is worth
+ * waiting for.  The same holds for the pacer's credit, which grows by itself.  (As TCP does for
+ * its segmentation offload.) */
+enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns)
+{
+    const struct sp_cc *cc = &conn->loss.cc;
+    struct sb_link *link = sb_list_first(&conn->send_list);
+    if (link == NULL || !sp_gate_is_plain(conn))
+        return SP_WAIT_NONE;
+    const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+    uint64_t fresh = sp_stream_send_fresh(&stream->send, conn->max_data - conn->data_sent);
+    uint64_t full = SB_MIN((uint64_t)room_count * conn->datagram_size, fresh);
+
+    if (sp_cc_room(cc) < SB_MIN(full, cc->cwnd_bytes / 4))
+        return SP_WAIT_TRAIN;
+    bool is_paced = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns) < full &&
+                    sp_pacer_wake_at_ns(&conn->loss.pacer) > now_ns;
+    return is_paced ? SP_WAIT_PACER : SP_WAIT_NONE;
+}
+
+/* What keeps a packet of `space` from leaving.  SP_WAIT_IDLE: there is none. */
+static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
+{
+    enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
+    bool may_fill = sp_gate_may_fill(conn, space, congestion);
+
+    if (conn->spaces[space].is_discarded)
+        return SP_WAIT_IDLE;
+    if (!sp_gate_is_due(conn, space, now_ns) && !sp_conn_has_frames(conn, space))
+        return SP_WAIT_IDLE;
+    if (!sp_gate_has_key(conn, space))
+        return SP_WAIT_KEY;
+    if (sp_gate_is_exhausted(conn, space)) /* in APP the next sp_conn_send() ends all */
+        return space == SP_SPACE_APP ? SP_WAIT_NONE : SP_WAIT_EXHAUSTED;
+    if (sp_gate_is_amplifying(conn, conn->datagram_size))
+        return SP_WAIT_AMPLIFICATION;
+    return sp_gate_wants_packet(conn, space, may_fill, now_ns) ? SP_WAIT_NONE : congestion;
+}
+
+/* What keeps bytes of streams back that are not even listed for sending. */
+static enum sp_wait credit_wait(const struct sp_conn *conn)
+{
+    if (!sb_list_is_empty(&conn->credit_list))
+        return SP_WAIT_CONN_CREDIT;
+    SP_STREAM_MAP_EACH(stream, &conn->streams)
+        if (sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_CREDIT)
+            return SP_WAIT_STREAM_CREDIT;
+    return SP_WAIT_IDLE;
+}
+
+static enum sp_wait closing_wait(const struct sp_conn *conn)
+{
+    if (conn->state != SP_CONN_CLOSING || !conn->has_close_to_send)
+        return SP_WAIT_CLOSED;
+    return sp_gate_is_amplifying(conn, SP_DATAGRAM_SIZE_MIN) ? SP_WAIT_AMPLIFICATION : SP_WAIT_NONE;
+}
+
+static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, uint64_t now_ns)
+{
+    enum sp_wait reason = sp_gate_train(conn, train_count, now_ns);
+    if (reason != SP_WAIT_NONE)
+        return reason;
+
+    /* Any space that could send makes the answer; otherwise the first one that has to wait. */
+    reason = SP_WAIT_IDLE;
+    for (uint32_t i = 0; i < SP_SPACES; i++) {
+        enum sp_wait wait = space_wait(conn, (enum sp_space)i, now_ns);
+        if (wait == SP_WAIT_NONE)
+            return wait;
+        if (reason == SP_WAIT_IDLE)
+            reason = wait;
+    }
+    if (reason != SP_WAIT_IDLE)
+        return reason;
+    if (sp_ack_is_pending(&conn->spaces[SP_SPACE_APP].ack) &&
+        conn->spaces[SP_SPACE_APP].ack.deadline_ns != SB_NEVER)
+        return SP_WAIT_ACK_DELAY;
+    return credit_wait(conn);
+}
+
+static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64_t now_ns)
+{
+    switch (reason) {
+    case SP_WAIT_NONE:
+        return now_ns;
+    case SP_WAIT_CWND:
+    case SP_WAIT_TRAIN:
+        return sp_loss_deadline_ns(&conn->loss);
+    case SP_WAIT_PACER:
+        return sp_pacer_wake_at_ns(&conn->loss.pacer);
+    case SP_WAIT_ACK_DELAY:
+        return conn->spaces[SP_SPACE_APP].ack.deadline_ns;
+    case SP_WAIT_CLOSED:
+        return conn->state == SP_CONN_DRAINED ? SB_NEVER : conn->end_at_ns;
+    case SP_WAIT_AMPLIFICATION:
+    case SP_WAIT_KEY:
+    case SP_WAIT_EXHAUSTED:
+    case SP_WAIT_CONN_CREDIT:
+    case SP_WAIT_STREAM_CREDIT:
+    case SP_WAIT_IDLE:
+        return SB_NEVER;
+    }
+    SB_ASSERT(false);
+}
+
+struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
+                                      uint64_t now_ns)
+{
+    SB_ASSERT(train_count > 0);
+    enum sp_wait reason =
+        conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
+    return (struct sp_send_wait){.reason = reason, .at_ns = timer_of(conn, reason, now_ns)};
+}
+
+const char *sp_wait_name(enum sp_wait reason)
+{
+    static const char *const names[] = {
+        [SP_WAIT_NONE] = "none",
+        [SP_WAIT_IDLE] = "idle",
+        [SP_WAIT_ACK_DELAY] = "ACK delay",
+        [SP_WAIT_CWND] = "congestion window",
+        [SP_WAIT_PACER] = "pacer",
+        [SP_WAIT_TRAIN] = "train",
+        [SP_WAIT_AMPLIFICATION] = "amplification limit",
+        [SP_WAIT_CONN_CREDIT] = "connection credit",
+        [SP_WAIT_STREAM_CREDIT] = "stream credit",
+        [SP_WAIT_KEY] = "key",
+        [SP_WAIT_EXHAUSTED] = "exhausted key",
+        [SP_WAIT_CLOSED] = "closed",
+    };
+    return names[reason];
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_SEND_WAIT_H
+#define SP_CONN_SEND_WAIT_H
+
+#include "proto/conn/impl.h"
+
+/* Whether it is better to send nothing now and a full train of `room_count`
+ * datagrams a little later.  Returns SP_WAIT_TRAIN, SP_WAIT_PACER or SP_WAIT_NONE. */
+enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns);
+
+#endif

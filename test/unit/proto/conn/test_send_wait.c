@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Each reason to send nothing is reached once, and what it says ends the wait does. */
+
+#include "test/support/qt.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/base/time.h"
+#include "test/support/conn_pair.h"
+
+enum { BYTES = 1 << 20 };
+
+struct world {
+    struct conn_pair pair;
+    enum sp_role role; /* whose answer is asked for */
+    uint64_t stream;
+};
+
+static const uint8_t bytes[BYTES];
+
+static struct sp_conn *conn_of(struct world *world)
+{
+    return pair_conn(&world->pair, world->role);
+}
+
+static struct sp_send_wait ask(struct world *world)
+{
+    return sp_conn_send_wait(conn_of(world), 1, world->pair.now_ns);
+}
+
+static void flush(struct world *world)
+{
+    size_t size;
+    (void)pair_flush(&world->pair, world->role, &size);
+}
+
+static void write_bytes(struct world *world, size_t size)
+{
+    struct sp_write write = {.data = bytes, .size = size};
+    assert_int_equal(sp_conn_write(conn_of(world), world->stream, &write), SP_DONE);
+}
+
+/* Both are connected and have nothing more to send, delayed ACKs included. */
+static void connect_pair(struct world *world)
+{
+    pair_connect(&world->pair);
+    for (int i = 0; i < 3; i++) {
+        world->pair.now_ns += 30 * SB_MS;
+        pair_shuttle(&world->pair);
+    }
+    assert_int_equal(sp_conn_open(conn_of(world), false, &world->stream), SP_DONE);
+}
+
+static void pass_time(struct world *world)
+{
+    uint64_t at_ns = ask(world).at_ns;
+    assert_int_equal(sp_conn_deadline_ns(conn_of(world)), at_ns);
+    assert_true(at_ns > world->pair.now_ns);
+    world->pair.now_ns = at_ns;
+    sp_conn_on_deadline(conn_of(world), world->pair.now_ns);
+}
+
+/* ---- None, idle ---- */
+
+static void have_bytes(struct world *world)
+{
+    connect_pair(world);
+    write_bytes(world, 100);
+}
+
+static void send_and_settle(struct world *world)
+{
+    flush(world);
+}
+
+static void write_more(struct world *world)
+{
+    write_bytes(world, 100);
+}
+
+/* ---- ACK delay ---- */
+
+static void get_a_ping(struct world *world)
+{
+    connect_pair(world);
+    pair_inject(&world->pair, world->role, SP_SPACE_APP, (const uint8_t *)"\x01", 1,
+                PAIR_FAULT_NONE);
+}
+
+/* ---- Congestion ---- */
+
+static void fill_the_window(struct world *world)
+{
+    world->pair.config.pacing = false;
+    connect_pair(world);
+    write_bytes(world, 100000);
+    pair_carry(&world->pair, world->role);
+}
+
+/* A control frame does not wait for a train. */
+static void fill_the_window_and_reset(struct world *world)
+{
+    uint64_t id;
+    fill_the_window(world);
+    assert_int_equal(sp_conn_open(conn_of(world), false, &id), SP_DONE);
+    assert_int_equal(sp_conn_reset(conn_of(world), id, 1), SP_DONE);
+    flush(world);
+}
+
+static void get_acks(struct world *world)
+{
+    pair_carry(&world->pair, world->role == SP_CLIENT ? SP_SERVER : SP_CLIENT);
+}
+
+static void empty_the_bucket(struct world *world)
+{
+    connect_pair(world);
+    conn_of(world)->loss.cc.cwnd_bytes = BYTES;
+    /* Its own rate is that of the pair's round trip, which takes no time. */
+    conn_of(world)->loss.pacer.rate_bytes_per_s = 1000000;
+    conn_of(world)->loss.pacer.burst_bytes = 20000;
+    write_bytes(world, 200000);
+    flush(world);
+}
+
+/* ---- The handshake ---- */
+
+static void use_up_the_amplification_limit(struct world *world)
+{
+    world->pair.tls_plan.certificate_size = 12000;
+    pair_start(&world->pair);
+    pair_carry(&world->pair, SP_CLIENT);
+    pair_carry(&world->pair, SP_SERVER);
+}
+
+static void have_frames_before_keys(struct world *world)
+{
+    pair_start(&world->pair);
+    conn_of(world)->wants_max_data = true;
+    pair_carry(&world->pair, SP_CLIENT);
+}
+
+static void finish_the_handshake(struct world *world)
+{
+    pair_shuttle(&world->pair);
+    assert_true(sp_conn_is_authenticated(conn_of(world)));
+    flush(world);
+}
+
+static void use_up_the_first_key(struct world *world)
+{
+    world->pair.protect_plan.seal_count_max = 1;
+    pair_start(&world->pair);
+    flush(world);
+    world->pair.now_ns = sp_conn_deadline_ns(conn_of(world));
+    sp_conn_on_deadline(conn_of(world), world->pair.now_ns);
+    flush(world);
+}
+
+static void wait_for_the_handshake_timeout(struct world *world)
+{
+    for (int i = 0; i < 100 && !sp_conn_is_closed(conn_of(world)); i++) {
+        assert_true(sp_conn_deadline_ns(conn_of(world)) != SB_NEVER);
+        world->pair.now_ns = sp_conn_deadline_ns(conn_of(world));
+        sp_conn_on_deadline(conn_of(world), world->pair.now_ns);
+        flush(world);
+    }
+}
+
+/* ---- Flow control ---- */
+
+static void use_up_the_connections_credit(struct world *world)
+{
+    world->pair.config.conn_window_bytes = world->pair.config.conn_window_bytes_max = 1000;
+    connect_pair(world);
+    write_bytes(world, 5000);
+    pair_carry(&world->pair, world->role);
+}
+
+static void use_up_the_streams_credit(struct world *world)
+{
+    world->pair.config.stream_window_bytes = world->pair.config.stream_window_bytes_max = 1000;
+    connect_pair(world);
+    write_bytes(world, 5000);
+    pair_carry(&world->pair, world->role);
+}
+
+static void get_credit(struct world *world)
+{
+    enum sp_role peer = world->role == SP_CLIENT ? SP_SERVER : SP_CLIENT;
+    pair_pull(&world->pair, peer); /* it reads */
+    pair_carry(&world->pair, peer);
+}
+
+/* ---- The end ---- */
+
+static void close_now(struct world *world)
+{
+    connect_pair(world);
+    sp_conn_close(conn_of(world), 1, "", 0, world->pair.now_ns);
+    flush(world);
+}
+
+static void be_asked_again(struct world *world)
+{
+    pair_inject(&world->pair, world->role, SP_SPACE_APP, (const uint8_t *)"\x01", 1,
+                PAIR_FAULT_NONE);
+}
+
+/* ---- All ---- */
+
+static const struct row {
+    enum sp_wait reason;
+    enum sp_role role;
+    void (*reach)(struct world *world);
+    bool has_timer;
+    void (*end)(struct world *world);
+    enum sp_wait then;
+} rows[] = {
+    {SP_WAIT_NONE, SP_CLIENT, have_bytes, true, send_and_settle, SP_WAIT_IDLE},
+    {SP_WAIT_IDLE, SP_SERVER, connect_pair, false, write_more, SP_WAIT_NONE},
+    {SP_WAIT_ACK_DELAY, SP_SERVER, get_a_ping, true, pass_time, SP_WAIT_NONE},
+    {SP_WAIT_CWND, SP_CLIENT, fill_the_window_and_reset, true, get_acks, SP_WAIT_NONE},
+    {SP_WAIT_CWND, SP_CLIENT, fill_the_window_and_reset, true, pass_time, SP_WAIT_NONE},
+    {SP_WAIT_TRAIN, SP_SERVER, fill_the_window, true, get_acks, SP_WAIT_NONE},
+    {SP_WAIT_TRAIN, SP_SERVER, fill_the_window, true, pass_time, SP_WAIT_NONE},
+    {SP_WAIT_PACER, SP_CLIENT, empty_the_bucket, true, pass_time, SP_WAIT_NONE},
+    {SP_WAIT_AMPLIFICATION, SP_SERVER, use_up_the_amplification_limit, false, get_acks,
+     SP_WAIT_NONE},
+    {SP_WAIT_CONN_CREDIT, SP_CLIENT, use_up_the_connections_credit, false, get_credit,
+     SP_WAIT_NONE},
+    {SP_WAIT_STREAM_CREDIT, SP_SERVER, use_up_the_streams_credit, false, get_credit, SP_WAIT_NONE},
+    {SP_WAIT_KEY, SP_CLIENT, have_frames_before_keys, false, finish_the_handshake,
+     SP_WAIT_ACK_DELAY},
+    {SP_WAIT_EXHAUSTED, SP_CLIENT, use_up_the_first_key, false, wait_for_the_handshake_timeout,
+     SP_WAIT_CLOSED},
+    {SP_WAIT_CLOSED, SP_CLIENT, close_now, true, be_asked_again, SP_WAIT_NONE},
+    {SP_WAIT_CLOSED, SP_SERVER, close_now, true, pass_time, SP_WAIT_CLOSED},
+};
+
+static void every_wait_has_a_reason_and_an_end(void **state)
+{
+    (void)state;
+    bool was_reached[SP_WAIT_CLOSED + 1] = {false};
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        const struct row *row = &rows[i];
+        struct world world = {.role = row->role};
+        pair_init(&world.pair);
+        row->reach(&world);
+        struct sp_send_wait wait = ask(&world);
+        if (wait.reason != row->reason || (wait.at_ns != SB_NEVER) != row->has_timer)
+            fail_msg("row %zu: \"%s\" at %" PRIu64 ", not \"%s\"", i, sp_wait_name(wait.reason),
+                     wait.at_ns, sp_wait_name(row->reason));
+        assert_true(wait.reason == SP_WAIT_NONE ||
+                    sp_conn_deadline_ns(conn_of(&world)) <= wait.at_ns);
+        row->end(&world);
+        wait = ask(&world);
+        if (wait.reason != row->then)
+            fail_msg("row %zu: then \"%s\", not \"%s\"", i, sp_wait_name(wait.reason),
+                     sp_wait_name(row->then));
+        was_reached[row->reason] = true;
+        pair_deinit(&world.pair);
+    }
+    for (size_t i = 0; i < QT_COUNT(was_reached); i++)
+        assert_true(was_reached[i]);
+}
+
+/* It asks nothing of the connection and changes nothing in it. */
+static void the_question_changes_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        struct world world = {.role = rows[i].role};
+        pair_init(&world.pair);
+        rows[i].reach(&world);
+        struct sp_conn before = *conn_of(&world);
+        struct sp_send_wait first = ask(&world);
+        struct sp_send_wait second = ask(&world);
+        assert_int_equal(first.reason, second.reason);
+        assert_memory_equal(&before, conn_of(&world), sizeof(before));
+        pair_deinit(&world.pair);
+    }
+}
+
+static void a_drained_connection_waits_for_nothing(void **state)
+{
+    (void)state;
+    struct world world = {.role = SP_CLIENT};
+    pair_init(&world.pair);
+    close_now(&world);
+    pass_time(&world);
+    assert_int_equal(ask(&world).reason, SP_WAIT_CLOSED);
+    assert_true(ask(&world).at_ns == SB_NEVER);
+    assert_true(sp_conn_deadline_ns(conn_of(&world)) == SB_NEVER);
+    pair_deinit(&world.pair);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_wait_has_a_reason_and_an_end),
+        cmocka_unit_test(the_question_changes_nothing),
+        cmocka_unit_test(a_drained_connection_waits_for_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
