@@ -9,12 +9,14 @@
 #include "proto/base/time.h"
 #include "test/support/conn_pair.h"
 
-enum { BYTES = 1 << 20 };
+enum { BYTES = 1 << 20, TAKEN_MAX = 4096 };
 
 struct world {
     struct conn_pair pair;
     enum sp_role role; /* whose answer is asked for */
     uint64_t stream;
+    void *taken[TAKEN_MAX]; /* of a pool, so that the connections find it empty */
+    uint32_t taken_count;
 };
 
 static const uint8_t bytes[BYTES];
@@ -296,12 +298,39 @@ static void a_drained_connection_waits_for_nothing(void **state)
     pair_deinit(&world.pair);
 }
 
+/* A host calls sp_conn_send() until it gives 0, and then not before something happens. */
+static void a_connection_that_runs_out_of_memory_says_so_at_once(void **state)
+{
+    (void)state;
+    struct world world = {.role = SP_CLIENT};
+    pair_init(&world.pair);
+    world.pair.config.pacing = false;
+    connect_pair(&world);
+    write_bytes(&world, 1);
+    flush(&world);
+    world.pair.memory_left = 0;
+    while (world.taken_count < TAKEN_MAX &&
+           (world.taken[world.taken_count] = sb_pool_take(&world.pair.pools.packets)) != NULL)
+        world.taken_count++;
+    for (uint32_t i = 0; i < 200 && !sp_conn_is_closed(conn_of(&world)); i++) {
+        write_bytes(&world, 1);
+        flush(&world);
+    }
+    assert_true(sp_conn_is_closed(conn_of(&world)));
+    assert_int_equal(conn_of(&world)->close.error, SP_ERR_INTERNAL);
+    assert_int_equal(ask(&world).reason, SP_WAIT_CLOSED);
+    while (world.taken_count > 0)
+        sb_pool_give(&world.pair.pools.packets, world.taken[--world.taken_count]);
+    pair_deinit(&world.pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_has_a_reason_and_an_end),
         cmocka_unit_test(the_question_changes_nothing),
         cmocka_unit_test(a_drained_connection_waits_for_nothing),
+        cmocka_unit_test(a_connection_that_runs_out_of_memory_says_so_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
