@@ -155,6 +155,8 @@ enum sp_wait {
     SP_WAIT_KEY,           /* a key that does not exist yet: a handshake message of the peer */
     SP_WAIT_EXHAUSTED,     /* the handshake's keys may seal nothing more: its timeout, unless the
                               peer gets on without us.  [RFC9001 6.6] */
+    SP_WAIT_MEMORY,        /* no memory to record a packet: tried again at `at_ns`, or when other
+                              connections have given some back */
     SP_WAIT_CLOSED,        /* a packet of the peer that is answered with CONNECTION_CLOSE, if we
                               closed; the connection is drained at `at_ns` */
 };

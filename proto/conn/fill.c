@@ -39,8 +39,10 @@ static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb
     if (writer->failed)
         return false;
     struct sp_sent_frame *frame = record(conn, build, type, number);
-    if (frame == NULL)
+    if (frame == NULL) {
+        conn->lacks_records = true;
         return false;
+    }
     if (stream != NULL) {
         frame->stream = stream;
         stream->sent_refs++;

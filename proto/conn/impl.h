@@ -142,6 +142,8 @@ struct sp_conn {
     bool sent_since_receive;
     uint64_t end_at_ns;    /* of closing or draining */
     bool is_pacer_blocked; /* something could leave if the pacer let it */
+    bool lacks_records;    /* something could leave if there were memory to record it .. */
+    uint64_t retry_at_ns;  /* .. which is tried again then */
     uint32_t acks_alone;   /* packets with nothing but an ACK since the last eliciting one */
     size_t datagram_size;  /* that we send: 1200 until the handshake is complete */
 

@@ -275,6 +275,9 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
     if (!sp_conn_is_server(conn) && !conn->spaces[SP_SPACE_INITIAL].is_discarded &&
         conn->loss.spaces[SP_SPACE_HANDSHAKE].sent.next_pn > 0)
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
+    /* Memory comes back with the acknowledgments of other connections: nothing tells us of it. */
+    if (conn->lacks_records)
+        conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
     sp_conn_check_memory(conn, now_ns);
 }
 
@@ -310,6 +313,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
         return 0;
     update_key(conn, now_ns);
 
+    conn->lacks_records = false;
     enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
     conn->is_pacer_blocked = wait == SP_WAIT_PACER;
     if (wait != SP_WAIT_NONE)

@@ -47,7 +47,10 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
         return space == SP_SPACE_APP ? SP_WAIT_NONE : SP_WAIT_EXHAUSTED;
     if (sp_gate_is_amplifying(conn, conn->datagram_size))
         return SP_WAIT_AMPLIFICATION;
-    return sp_gate_wants_packet(conn, space, may_fill, now_ns) ? SP_WAIT_NONE : congestion;
+    if (!sp_gate_wants_packet(conn, space, may_fill, now_ns))
+        return congestion;
+    /* What could leave and did not lacked the memory to be recorded. */
+    return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
 }
 
 /* What keeps bytes of streams back that are not even listed for sending. */
@@ -103,6 +106,8 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
         return sp_pacer_wake_at_ns(&conn->loss.pacer);
     case SP_WAIT_ACK_DELAY:
         return conn->spaces[SP_SPACE_APP].ack.deadline_ns;
+    case SP_WAIT_MEMORY:
+        return conn->retry_at_ns;
     case SP_WAIT_CLOSED:
         return conn->state == SP_CONN_DRAINED ? SB_NEVER : conn->end_at_ns;
     case SP_WAIT_AMPLIFICATION:
@@ -139,6 +144,7 @@ const char *sp_wait_name(enum sp_wait reason)
         [SP_WAIT_STREAM_CREDIT] = "stream credit",
         [SP_WAIT_KEY] = "key",
         [SP_WAIT_EXHAUSTED] = "exhausted key",
+        [SP_WAIT_MEMORY] = "memory",
         [SP_WAIT_CLOSED] = "closed",
     };
     return names[reason];

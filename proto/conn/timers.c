@@ -44,6 +44,8 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.pacer));
+    if (conn->lacks_records)
+        deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
 }
 
@@ -93,6 +95,8 @@ void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
         sp_keyphase_drop_prev(&conn->keys);
     if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.pacer, now_ns))
         conn->is_pacer_blocked = false;
+    if (conn->retry_at_ns <= now_ns)
+        conn->lacks_records = false;
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
         on_loss_deadline(conn, now_ns);
     sp_conn_check_memory(conn, now_ns);

@@ -15,7 +15,7 @@ struct world {
     struct conn_pair pair;
     enum sp_role role; /* whose answer is asked for */
     uint64_t stream;
-    void *taken[TAKEN_MAX]; /* of a pool, so that the connections find it empty */
+    void *taken[TAKEN_MAX]; /* frames, so that the connections find none */
     uint32_t taken_count;
 };
 
@@ -195,6 +195,29 @@ static void get_credit(struct world *world)
     pair_carry(&world->pair, peer);
 }
 
+/* ---- Memory ---- */
+
+static void lack_memory(struct world *world)
+{
+    connect_pair(world);
+    world->pair.memory_left = 0;
+    void *frame;
+    while ((frame = sb_pool_take(&world->pair.pools.frames)) != NULL) {
+        assert_true(world->taken_count < TAKEN_MAX);
+        world->taken[world->taken_count++] = frame;
+    }
+    assert_int_equal(sp_conn_reset(conn_of(world), world->stream, 1), SP_DONE);
+    flush(world);
+    assert_false(sp_conn_is_closed(conn_of(world)));
+}
+
+static void get_memory_and_try_again(struct world *world)
+{
+    while (world->taken_count > 0)
+        sb_pool_give(&world->pair.pools.frames, world->taken[--world->taken_count]);
+    pass_time(world);
+}
+
 /* ---- The end ---- */
 
 static void close_now(struct world *world)
@@ -237,6 +260,7 @@ static const struct row {
      SP_WAIT_ACK_DELAY},
     {SP_WAIT_EXHAUSTED, SP_CLIENT, use_up_the_first_key, false, wait_for_the_handshake_timeout,
      SP_WAIT_CLOSED},
+    {SP_WAIT_MEMORY, SP_CLIENT, lack_memory, true, get_memory_and_try_again, SP_WAIT_NONE},
     {SP_WAIT_CLOSED, SP_CLIENT, close_now, true, be_asked_again, SP_WAIT_NONE},
     {SP_WAIT_CLOSED, SP_SERVER, close_now, true, pass_time, SP_WAIT_CLOSED},
 };
@@ -281,6 +305,8 @@ static void the_question_changes_nothing(void **state)
         struct sp_send_wait second = ask(&world);
         assert_int_equal(first.reason, second.reason);
         assert_memory_equal(&before, conn_of(&world), sizeof(before));
+        while (world.taken_count > 0)
+            sb_pool_give(&world.pair.pools.frames, world.taken[--world.taken_count]);
         pair_deinit(&world.pair);
     }
 }
