@@ -347,10 +347,14 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     conn->stats.datagrams_out += train->count;
     conn->stats.bytes_out += train->size;
     after_send(conn, now_ns);
-    if (train->count > 0 || conn->state != SP_CONN_CLOSING)
+    if (train->count > 0)
         return train->count;
-    /* It ran out of memory just now: a host that is given 0 asks again only when something
-     * happens. */
-    train->ecn = SP_ECN_NOT;
-    return send_close(conn, train, now_ns);
+    if (conn->state == SP_CONN_CLOSING) {
+        /* It ran out of memory just now: a host that is given 0 asks again only when something
+         * happens. */
+        train->ecn = SP_ECN_NOT;
+        return send_close(conn, train, now_ns);
+    }
+    SB_DEBUG_ASSERT(sp_gate_is_explained(conn, train, now_ns));
+    return 0;
 }

@@ -4,7 +4,9 @@
 /* Why a connection sends nothing, and what ends that.
  *
  * The conditions themselves are in conn/gate.h and are the sender's own, so that this answer and
- * what is sent cannot differ. */
+ * what is sent cannot differ.  conn/send.c asserts in debug builds that it ends with a reason
+ * and that the connection's deadline covers its timer; test/sim/oracle_wait.c checks that the
+ * event which a reason waits for can still come. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -128,6 +130,15 @@ struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train
     enum sp_wait reason =
         conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
     return (struct sp_send_wait){.reason = reason, .at_ns = timer_of(conn, reason, now_ns)};
+}
+
+bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    uint32_t room_count = sp_gate_room_count(conn, train);
+    if (room_count == 0)
+        return true; /* no datagram fits */
+    struct sp_send_wait wait = sp_conn_send_wait(conn, room_count, now_ns);
+    return wait.reason != SP_WAIT_NONE && sp_conn_deadline_ns(conn) <= wait.at_ns;
 }
 
 const char *sp_wait_name(enum sp_wait reason)

@@ -8,4 +8,9 @@
  * datagrams a little later.  Returns SP_WAIT_TRAIN, SP_WAIT_PACER or SP_WAIT_NONE. */
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns);
 
+/* For the sender to assert when it leaves `train` empty: sp_conn_send_wait() has a reason for that,
+ * and the connection's deadline covers its timer. */
+bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *train,
+                          uint64_t now_ns);
+
 #endif

@@ -32,6 +32,8 @@ def canary():
         assert replay in errors, errors
         code, text, _ = run(*replay.split()[2:])
         assert code == 1 and 'FAILED' in text and 'STREAM' in text, text
+    code, _, errors = run('--scenario', 'clean', '--seed', '7', '--forget-timers')
+    assert code == 1 and 'waits without a timer' in errors, (code, errors)
     code, text, errors = run('--swarm', '20', '--lie')
     assert code == 1 and '--swarm 1 --first-seed' in errors, errors
     assert not text.endswith(' 0 failed\n'), text

@@ -9,10 +9,12 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "test/sim/host.h"
+#include "test/sim/oracle_wait.h"
 
 enum {
-    SPINS_MAX = 100,   /* a connection that asks for more deadlines at one time hangs */
-    TRAINS_MAX = 5000, /* a connection that has more trains to send at one time hangs */
+    SPINS_MAX = 100,    /* a connection that asks for more deadlines at one time hangs */
+    TRAINS_MAX = 5000,  /* a connection that has more trains to send at one time hangs */
+    FORGOTTEN_FROM = 5, /* the canary's host keeps so many timers */
 };
 
 /* What the connection asks of its host. */
@@ -314,6 +316,7 @@ static bool send_train(struct qs_end *end)
     SB_ASSERT(train.data != NULL);
     qs_oracle_before_send(&end->oracle, end->conn);
     uint32_t sent = sp_conn_send(end->conn, &train, host->clock->now_ns);
+    end->last_train_count = count;
     if (sent != train.count)
         qs_fail(host->trace, "%s says %u datagrams and sends %u", end->who, sent, train.count);
     qs_oracle_after_send(&end->oracle, end->conn, &train);
@@ -373,6 +376,8 @@ static void set_timer(struct qs_end *end)
     uint64_t at_ns = sb_time_add(SB_MAX(deadline_ns, now_ns), slack_ns);
     if (at_ns >= end->timer_ns)
         return; /* it looks earlier anyway, and sets itself again */
+    if (host->plan->forgets_timers && ++end->timer_count > FORGOTTEN_FROM)
+        return; /* the canary */
     end->timer_ns = at_ns;
     qs_clock_at(host->clock, at_ns, look_at_deadline, end, NULL);
 }
@@ -417,4 +422,6 @@ void qs_end_step(struct qs_end *end)
         qs_end_drop_conn(end);
     else
         set_timer(end);
+    if (end->conn != NULL && end->host->clock->now_ns >= end->full_until_ns)
+        qs_oracle_check_wait(end);
 }

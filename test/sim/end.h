@@ -46,6 +46,10 @@ struct qs_end {
     bool must_wake;         /* a step is due */
     uint32_t spin_count;    /* steps in a row with a deadline that has passed */
     uint64_t step_count;
+
+    uint32_t last_train_count; /* the size of the train that sp_conn_send() left empty last */
+    struct sp_send_wait wait;  /* as of the last step */
+    uint64_t timer_count;      /* timers that were set */
 };
 
 struct qs_end_args {

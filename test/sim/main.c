@@ -21,6 +21,7 @@ struct options {
     bool is_verbose;
     bool lies;
     bool accepts_anything;
+    bool forgets_timers;
     bool wants_real_crypto;
 };
 
@@ -38,6 +39,8 @@ static void print_replay(FILE *out, const struct qs_plan *plan)
         fprintf(out, " --lie");
     if (plan->protect.accepts_anything)
         fprintf(out, " --accept-anything");
+    if (plan->forgets_timers)
+        fprintf(out, " --forget-timers");
     fprintf(out, " --verbose\n");
 }
 
@@ -60,6 +63,7 @@ static bool run(struct qs_plan *plan, const struct options *options)
 {
     plan->verbose = options->is_verbose;
     plan->lies_to_the_reader = options->lies;
+    plan->forgets_timers = options->forgets_timers;
     plan->real_crypto = options->wants_real_crypto;
     if (options->accepts_anything)
         plan->protect.accepts_anything = true;
@@ -142,13 +146,15 @@ static void print_list(void)
 
 static void print_usage(FILE *out)
 {
-    fprintf(out, "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
-                 "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
-                 "       sim --list\n"
-                 "NAME is a scenario, a family of them, one of its members, or all.\n"
-                 "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
-                 "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
-                 "--lie and --accept-anything break the simulator: such runs must fail.\n");
+    fprintf(
+        out,
+        "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
+        "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
+        "       sim --list\n"
+        "NAME is a scenario, a family of them, one of its members, or all.\n"
+        "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
+        "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
+        "--lie, --accept-anything and --forget-timers break the simulator: such runs must fail.\n");
 }
 
 static bool parse_number(const char *text, uint64_t *ret)
@@ -158,7 +164,7 @@ static bool parse_number(const char *text, uint64_t *ret)
     return *text != '\0' && *end == '\0';
 }
 
-enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_REAL };
+enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_FORGET, OPTION_REAL };
 
 static bool parse(int argc, char **argv, struct options *options)
 {
@@ -172,6 +178,7 @@ static bool parse(int argc, char **argv, struct options *options)
         {"verbose", no_argument, NULL, 'v'},
         {"lie", no_argument, NULL, OPTION_LIE},
         {"accept-anything", no_argument, NULL, OPTION_ACCEPT},
+        {"forget-timers", no_argument, NULL, OPTION_FORGET},
         {"real-crypto", no_argument, NULL, OPTION_REAL},
         {NULL, 0, NULL, 0},
     };
@@ -205,6 +212,9 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case OPTION_ACCEPT:
             options->accepts_anything = true;
+            break;
+        case OPTION_FORGET:
+            options->forgets_timers = true;
             break;
         case OPTION_REAL:
             options->wants_real_crypto = true;

@@ -19,7 +19,8 @@
  *   oracle_flow.c   flow control, stream limits, final sizes, contents
  *   oracle_send.c   datagram sizes, amplification, congestion window
  *
- * It knows what this side has sent and what it has received, not what is under way. */
+ * (oracle_wait.c watches whole ends: see oracle_wait.h.)  It knows what this side has sent and what
+ * it has received, not what is under way. */
 
 enum { QS_SEALED_MAX = 512 };
 

@@ -136,6 +136,7 @@ struct qs_plan {
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
     bool lies_to_the_reader;  /* the canary: the application expects other bytes */
+    bool forgets_timers;      /* the canary: the host drops timers of its connections */
 };
 
 /* A quiet network of 20 ms round trip, two streams that carry some ten thousand

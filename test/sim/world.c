@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "test/sim/oracle_wait.h"
 
 /* Not 0, so that a time that was never set is in the past. */
 #define START_NS (1000 * SB_MS)
@@ -75,6 +76,18 @@ static void world_init(struct qs_world *world, const struct qs_plan *plan)
     qs_clock_at(&world->clock, plan->faults_end_ns + plan->work_ns, check_work, world, NULL);
 }
 
+/* What an end waits for may be lost after its last step. */
+static void check_silence(struct qs_world *world)
+{
+    bool was_silent = world->is_silent;
+    world->is_silent = true;
+    for (int role = 0; role < QS_SIDES; role++)
+        if (world->links[role].under_way_count > 0 || world->hosts[role].arrived_count > 0)
+            world->is_silent = false;
+    for (int role = 0; role < QS_SIDES && world->is_silent && !was_silent; role++)
+        qs_oracle_check_waits(&world->hosts[role]);
+}
+
 static bool is_over(const struct qs_world *world)
 {
     bool over = world->connected_count == world->plan->conn_count;
@@ -116,6 +129,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
             qs_fail(&world.trace, "it takes too long: %u client's and %u server's connections live",
                     qs_host_live_count(&world.hosts[SP_CLIENT]),
                     qs_host_live_count(&world.hosts[SP_SERVER]));
+        check_silence(&world);
     }
     if (!world.trace.has_failed)
         qs_judge_end(&world);

@@ -19,6 +19,7 @@ struct qs_world {
     struct qs_link links[QS_SIDES]; /* by sender */
     struct qs_host hosts[QS_SIDES];
     uint32_t connected_count; /* connections that the client has begun */
+    bool is_silent;           /* no datagram is under way or waits to be read */
     uint64_t key_updates;
 };
 
