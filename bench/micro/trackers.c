@@ -82,7 +82,7 @@ static void take_ack(struct sp_loss *loss, const struct sp_frame_ack *ack, uint6
 
 static void loss_init(struct sp_loss *loss)
 {
-    sp_loss_init(loss, &blocks, PACKET_SIZE, true);
+    sp_loss_init(loss, &blocks, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE, true);
     loss->is_confirmed = true;
 }
 

@@ -33,6 +33,7 @@ void sp_config_init(struct sp_config *config)
         .cid_size = 8,
         .ecn = true,
         .pacing = true,
+        .cc_kind = SP_CC_NEWRENO,
     };
 }
 
@@ -118,7 +119,8 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-    sp_loss_init(&conn->loss, &conn->pools->packets, conn->datagram_size, conn->config->pacing);
+    sp_loss_init(&conn->loss, &conn->pools->packets, sp_cc_ops_of(conn->config->cc_kind),
+                 conn->datagram_size, conn->config->pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->path.path = args->path;

@@ -13,6 +13,7 @@
 #include "proto/packet/protect.h"
 #include "proto/conn/stats.h"
 #include "proto/packet/tls.h"
+#include "proto/recovery/cc.h"
 #include "proto/wire/types.h"
 
 /* A QUIC connection, either role, without I/O.  [RFC9000]
@@ -49,6 +50,7 @@ struct sp_config {
     uint8_t cid_size;           /* of the CIDs that we issue: 4 to 20 */
     bool ecn;                   /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
+    enum sp_cc_kind cc_kind; /* the congestion controller */
 };
 
 /* Values that work: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */

@@ -3,41 +3,159 @@
 #define SP_CC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "proto/base/assert.h"
+#include "proto/recovery/rtt.h"
 
 /* Congestion control: how many bytes may be in flight.  [RFC9002 7]
  *
- * The interface is events in, a window out; the algorithm is NewReno. */
-struct sp_cc {
-    uint64_t cwnd_bytes;
-    uint64_t in_flight_bytes;
-    uint64_t ssthresh_bytes;    /* slow start ends here; UINT64_MAX at first */
-    uint64_t acked_bytes;       /* in congestion avoidance, towards the next increase */
-    uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
-    uint64_t datagram_bytes;    /* max_datagram_size */
+ * A controller is a table of operations and a struct of state.  It receives ACKs, losses and
+ * marks as structs with the time and the round trip, and sets `cwnd_bytes`.  It never sees the
+ * connection, the packets or the frames.  What happens for each packet is inline and does not
+ * depend on the controller: bytes in flight, and the room that is left.
+ *
+ * An ACK becomes these calls, in this order:
+ *
+ *     on_acked      for the packets that left at one time; so once for a train or a part of it
+ *     on_lost       for a CE mark, and then for all packets that the ACK declares lost
+ *     on_ack_end    once, when the round-trip time has the sample of this ACK
+ *
+ * Losses that a timer finds come as on_lost() alone.
+ *
+ * The needs of other controllers are met without a change of these operations:
+ *
+ *     CUBIC         the time and the round trip of each call
+ *     HyStart++     on_ack_end(): one sample of the round trip for each ACK
+ *     BBR           on_ack_end() for one step per ACK; `rate_bytes_per_s` for its pacing rate.
+ *                   A sample of the delivery rate becomes fields of struct sp_cc_ack: loss.c fills
+ *                   them, because it has the packets; no operation changes
+ *     fixed rate    `rate_bytes_per_s`
+ *
+ * An operation that only some controllers have is optional (NULL), so that the others stay as
+ * they are.  The pacer is separate: see pacer.h. */
+
+struct sp_cc;
+
+/* Packets in flight that were acknowledged. */
+struct sp_cc_ack {
+    uint64_t bytes;           /* of all of them together */
+    uint64_t sent_ns;         /* when they left; on_ack_end(): when the newest left */
+    uint64_t now_ns;          /* when the ACK arrived */
+    const struct sp_rtt *rtt; /* on_acked(): as it was before this ACK */
+    bool is_app_limited;      /* the application, not the window, held the sender back */
 };
 
-/* [RFC9002 7.2] */
-void sp_cc_init(struct sp_cc *cc, uint64_t datagram_bytes);
+/* Packets in flight that were lost, or that were acknowledged with a CE mark.  [RFC9002 7.1] */
+struct sp_cc_loss {
+    uint64_t bytes;   /* that were lost; 0 for a CE mark */
+    uint64_t sent_ns; /* when the newest of the packets left */
+    uint64_t now_ns;
+    const struct sp_rtt *rtt;
+    bool is_ecn;        /* a CE mark: nothing was lost */
+    bool is_persistent; /* nothing came through for long: persistent congestion.  [RFC9002 7.6] */
+};
+
+/* No operation may leave `cwnd_bytes` below sp_cc_cwnd_min(). */
+struct sp_cc_ops {
+    const char *name;
+    /* Sets the first window and the state; all else is set already, the state is zero. */
+    void (*init)(struct sp_cc *cc);
+    /* How packets that left at one time are divided into calls must make no difference. */
+    void (*on_acked)(struct sp_cc *cc, const struct sp_cc_ack *ack);
+    void (*on_lost)(struct sp_cc *cc, const struct sp_cc_loss *loss);
+    /* The sums of one ACK.  NULL: not needed. */
+    void (*on_ack_end)(struct sp_cc *cc, const struct sp_cc_ack *ack);
+};
+
+/* The state of NewReno: cc_newreno.c. */
+struct sp_cc_newreno {
+    uint64_t acked_bytes;       /* in congestion avoidance, towards the next increase */
+    uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
+};
+
+/* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
+ * sp_cc_newreno_ops. */
+#define SP_CC_LIST(ROW) ROW(NEWRENO, newreno)
+
+enum sp_cc_kind {
+#define SP_CC_ROW(kind, name) SP_CC_##kind,
+    SP_CC_LIST(SP_CC_ROW)
+#undef SP_CC_ROW
+        SP_CC_KINDS,
+};
+
+struct sp_cc {
+    const struct sp_cc_ops *ops;
+    uint64_t cwnd_bytes;
+    uint64_t in_flight_bytes;
+    uint64_t ssthresh_bytes;   /* slow start ends here; UINT64_MAX at first */
+    uint64_t datagram_bytes;   /* max_datagram_size */
+    uint64_t rate_bytes_per_s; /* to pace with; 0: the pacer derives it from the window */
+    union {
+#define SP_CC_ROW(kind, name) struct sp_cc_##name name;
+        SP_CC_LIST(SP_CC_ROW)
+#undef SP_CC_ROW
+    };
+};
+
+#define SP_CC_ROW(kind, name) extern const struct sp_cc_ops sp_cc_##name##_ops;
+SP_CC_LIST(SP_CC_ROW)
+#undef SP_CC_ROW
+
+/* The operations of `kind`, which is below SP_CC_KINDS. */
+const struct sp_cc_ops *sp_cc_ops_of(enum sp_cc_kind kind);
+
+/* `ops` is borrowed for as long as `cc` is used.  [RFC9002 7.2] */
+void sp_cc_init(struct sp_cc *cc, const struct sp_cc_ops *ops, uint64_t datagram_bytes);
 
 /* The size of datagrams changed: the window keeps its bytes, but not fewer than two. */
 void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes);
 
-void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes);
+/* The first window that RFC 9002 recommends: 10 datagrams, within bounds.  [RFC9002 7.2] */
+uint64_t sp_cc_cwnd_initial(const struct sp_cc *cc);
 
-/* Packets in flight that left at `sent_ns` were acknowledged, `bytes` of them together: how they
- * are divided into calls makes no difference.  `is_limited`: the window, not the application, was
- * what held the sender back.  [RFC9002 7.8] */
-void sp_cc_on_acked(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_limited);
+/* The floor of every window: two datagrams.  [RFC9002 7.2] */
+static inline uint64_t sp_cc_cwnd_min(const struct sp_cc *cc)
+{
+    return 2 * cc->datagram_bytes;
+}
+
+static inline void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes)
+{
+    cc->in_flight_bytes += bytes;
+}
 
 /* Bytes left the network without an acknowledgment: lost, or their keys were dropped. */
-void sp_cc_on_removed(struct sp_cc *cc, uint64_t bytes);
+static inline void sp_cc_on_removed(struct sp_cc *cc, uint64_t bytes)
+{
+    SB_ASSERT(cc->in_flight_bytes >= bytes);
+    cc->in_flight_bytes -= bytes;
+}
 
-/* Loss or a CE mark; `sent_ns` is of the newest packet concerned. */
-void sp_cc_on_congestion(struct sp_cc *cc, uint64_t sent_ns, uint64_t now_ns);
+/* Takes the acknowledged bytes out of flight. */
+static inline void sp_cc_on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    sp_cc_on_removed(cc, ack->bytes);
+    cc->ops->on_acked(cc, ack);
+    SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
+}
 
-/* [RFC9002 7.6.2] */
-void sp_cc_on_persistent_congestion(struct sp_cc *cc);
+/* The lost bytes have been removed by sp_cc_on_removed(). */
+static inline void sp_cc_on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
+{
+    cc->ops->on_lost(cc, loss);
+    SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
+}
+
+static inline void sp_cc_on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    if (cc->ops->on_ack_end == NULL)
+        return;
+    cc->ops->on_ack_end(cc, ack);
+    SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
+}
 
 static inline bool sp_cc_is_in_slow_start(const struct sp_cc *cc)
 {

@@ -17,8 +17,8 @@
 
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 
-void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagram_bytes,
-                  bool is_pacing)
+void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, const struct sp_cc_ops *cc_ops,
+                  uint64_t datagram_bytes, bool is_pacing)
 {
     *loss = (struct sp_loss){.is_pacing = is_pacing};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
@@ -28,7 +28,7 @@ void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagra
         space->loss_at_ns = SB_NEVER;
     }
     sp_rtt_init(&loss->rtt);
-    sp_cc_init(&loss->cc, datagram_bytes);
+    sp_cc_init(&loss->cc, cc_ops, datagram_bytes);
     sp_pacer_init(&loss->pacer);
     sp_ecn_init(&loss->ecn, false);
 }
@@ -72,7 +72,8 @@ static void append(struct sp_sent_frame ***tail, struct sp_sent_frame *frames)
 struct ack_work {
     struct sp_loss_space *space;
     struct sp_sent_frame **tail;
-    bool is_limited;
+    uint64_t now_ns;
+    bool is_app_limited;
     bool any_eliciting;
     uint32_t marked_count;
     uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
@@ -87,11 +88,25 @@ struct ack_bytes {
     uint64_t sent_ns;
 };
 
+static struct sp_cc_ack cc_ack_of(const struct sp_loss *loss, const struct ack_work *work,
+                                  uint64_t bytes, uint64_t sent_ns)
+{
+    return (struct sp_cc_ack){
+        .bytes = bytes,
+        .sent_ns = sent_ns,
+        .now_ns = work->now_ns,
+        .rtt = &loss->rtt,
+        .is_app_limited = work->is_app_limited,
+    };
+}
+
 static void ack_bytes_flush(struct sp_loss *loss, const struct ack_work *work,
                             const struct ack_bytes *acked)
 {
-    if (acked->bytes > 0)
-        sp_cc_on_acked(&loss->cc, acked->bytes, acked->sent_ns, work->is_limited);
+    if (acked->bytes == 0)
+        return;
+    struct sp_cc_ack ack = cc_ack_of(loss, work, acked->bytes, acked->sent_ns);
+    sp_cc_on_acked(&loss->cc, &ack);
 }
 
 static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet)
@@ -157,7 +172,7 @@ static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack
 struct loss_work {
     struct sp_sent_frame **tail;
     uint64_t newest_sent_ns; /* of the lost packets in flight; 0: none */
-    bool any_in_flight;
+    uint64_t bytes;          /* of the lost packets in flight */
     /* The run of consecutive lost packets at hand.  [RFC9002 7.6.2] */
     uint64_t run_next_pn;
     uint64_t run_first_ns; /* SB_NEVER: no ack-eliciting one yet */
@@ -189,7 +204,7 @@ static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struc
     extend_run(loss, work, pn, packet);
     if (packet->size > 0) {
         sp_cc_on_removed(&loss->cc, packet->size);
-        work->any_in_flight = true;
+        work->bytes += packet->size;
         work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
     }
     append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
@@ -218,22 +233,31 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
             space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
     }
 
-    if (!work.any_in_flight)
+    if (work.bytes == 0)
         return;
-    sp_cc_on_congestion(&loss->cc, work.newest_sent_ns, now_ns);
     uint64_t persistent_ns =
         (sp_rtt_pto_ns(&loss->rtt) + loss->peer_ack_delay_ns_max) * PERSISTENT_CONGESTION_PTOS;
-    if (work.run_longest_ns > persistent_ns) {
-        sp_cc_on_persistent_congestion(&loss->cc);
-        loss->persistent_count++;
-    }
+    struct sp_cc_loss lost = {
+        .bytes = work.bytes,
+        .sent_ns = work.newest_sent_ns,
+        .now_ns = now_ns,
+        .rtt = &loss->rtt,
+        .is_persistent = work.run_longest_ns > persistent_ns,
+    };
+    sp_cc_on_lost(&loss->cc, &lost);
+    loss->persistent_count += lost.is_persistent;
 }
 
 static void update_pacer(struct sp_loss *loss)
 {
-    if (loss->is_pacing && sp_rtt_has_sample(&loss->rtt))
-        sp_pacer_update(&loss->pacer, loss->cc.cwnd_bytes, &loss->rtt, loss->cc.datagram_bytes,
-                        sp_cc_is_in_slow_start(&loss->cc));
+    const struct sp_cc *cc = &loss->cc;
+    if (!loss->is_pacing || !sp_rtt_has_sample(&loss->rtt))
+        return;
+    if (cc->rate_bytes_per_s != 0)
+        sp_pacer_set_rate(&loss->pacer, cc->rate_bytes_per_s, &loss->rtt, cc->datagram_bytes);
+    else
+        sp_pacer_update(&loss->pacer, cc->cwnd_bytes, &loss->rtt, cc->datagram_bytes,
+                        sp_cc_is_in_slow_start(cc));
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
@@ -256,14 +280,18 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     struct ack_work work = {
         .space = s,
         .tail = &ret->acked,
-        .is_limited = loss->cc.in_flight_bytes * 2 >= loss->cc.cwnd_bytes,
+        .now_ns = now_ns,
+        .is_app_limited = loss->cc.in_flight_bytes * 2 < loss->cc.cwnd_bytes,
     };
+    uint64_t in_flight_bytes = loss->cc.in_flight_bytes;
     struct sp_ack_range range;
     for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)
         ack_range(loss, &work, range);
     if (!work.any)
         return SP_OK;
     ret->acked_any = true;
+    struct sp_cc_ack sums =
+        cc_ack_of(loss, &work, in_flight_bytes - loss->cc.in_flight_bytes, work.largest_sent_ns);
 
     /* [RFC9002 5.1] */
     if (work.largest_pn == ack->largest && work.any_eliciting) {
@@ -272,10 +300,18 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
             delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
         sp_rtt_on_sample(&loss->rtt, sb_time_since(now_ns, work.largest_sent_ns), delay_ns, now_ns);
     }
-    if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count))
-        sp_cc_on_congestion(&loss->cc, work.largest_sent_ns, now_ns);
+    if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count)) {
+        struct sp_cc_loss mark = {
+            .sent_ns = work.largest_sent_ns,
+            .now_ns = now_ns,
+            .rtt = &loss->rtt,
+            .is_ecn = true,
+        };
+        sp_cc_on_lost(&loss->cc, &mark);
+    }
 
     detect(loss, s, now_ns, ret);
+    sp_cc_on_ack_end(&loss->cc, &sums);
     update_pacer(loss);
 
     /* [RFC9002 6.2.1] */

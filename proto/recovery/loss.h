@@ -59,8 +59,9 @@ struct sp_loss_outcome {
     enum sp_space probe_space;
 };
 
-void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, uint64_t datagram_bytes,
-                  bool is_pacing);
+/* `blocks` and `cc_ops` are borrowed. */
+void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, const struct sp_cc_ops *cc_ops,
+                  uint64_t datagram_bytes, bool is_pacing);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);

@@ -54,6 +54,14 @@ static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns
     return SB_MAX(initial, SB_MAX(near, rated));
 }
 
+void sp_pacer_set_rate(struct sp_pacer *pacer, uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
+                       uint64_t datagram_bytes)
+{
+    uint64_t rate = SB_MIN(SB_MAX(rate_bytes_per_s, 1), RATE_MAX);
+    pacer->rate_bytes_per_s = rate;
+    pacer->burst_bytes = burst_of(rate, datagram_bytes, rtt->min_ns);
+}
+
 void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
                      uint64_t datagram_bytes, bool is_slow_start)
 {
@@ -61,9 +69,7 @@ void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct
     unsigned __int128 per_s = (unsigned __int128)window_bytes * SB_S / SB_MAX(rtt->smoothed_ns, 1);
     uint64_t rate = per_s > RATE_MAX / 2 ? RATE_MAX / 2 : (uint64_t)per_s;
     rate = is_slow_start ? rate * 2 : rate + rate / 4;
-
-    pacer->rate_bytes_per_s = SB_MAX(rate, 1);
-    pacer->burst_bytes = burst_of(rate, datagram_bytes, rtt->min_ns);
+    sp_pacer_set_rate(pacer, rate, rtt, datagram_bytes);
 }
 
 static uint64_t time_for(const struct sp_pacer *pacer, uint64_t bytes)

@@ -27,6 +27,10 @@ void sp_pacer_init(struct sp_pacer *pacer);
 void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
                      uint64_t datagram_bytes, bool is_slow_start);
 
+/* Paces with a rate that the controller has set, instead of one from the window. */
+void sp_pacer_set_rate(struct sp_pacer *pacer, uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
+                       uint64_t datagram_bytes);
+
 /* Returns the bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by
  * its size. */
 uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns);

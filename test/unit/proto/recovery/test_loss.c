@@ -21,7 +21,7 @@ static void world_init(struct world *world)
     *world = (struct world){0};
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
-    sp_loss_init(&world->loss, &world->pool, 1200, false);
+    sp_loss_init(&world->loss, &world->pool, sp_cc_ops_of(SP_CC_NEWRENO), 1200, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
 }
@@ -353,6 +353,109 @@ static void a_discarded_space_leaves_nothing_in_flight(void **state)
     world_deinit(&world);
 }
 
+/* ---- What a controller gets ---- */
+
+/* Writes down its calls. */
+static struct calls {
+    char order[32]; /* a: on_acked, l: on_lost, e: on_ack_end */
+    struct sp_cc_ack acks[8];
+    struct sp_cc_loss losses[4];
+    struct sp_cc_ack end;
+    uint64_t end_rtt_ns; /* the latest sample at on_ack_end() */
+    uint64_t bytes_per_s;
+    uint32_t count;
+    uint32_t ack_count;
+    uint32_t loss_count;
+} calls;
+
+static void log_init(struct sp_cc *cc)
+{
+    cc->cwnd_bytes = sp_cc_cwnd_initial(cc);
+    cc->rate_bytes_per_s = calls.bytes_per_s;
+}
+
+static void log_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    (void)cc;
+    calls.order[calls.count++] = 'a';
+    calls.acks[calls.ack_count++] = *ack;
+}
+
+static void log_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
+{
+    (void)cc;
+    calls.order[calls.count++] = 'l';
+    calls.losses[calls.loss_count++] = *loss;
+}
+
+static void log_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    (void)cc;
+    calls.order[calls.count++] = 'e';
+    calls.end = *ack;
+    calls.end_rtt_ns = ack->rtt->latest_ns;
+}
+
+static const struct sp_cc_ops log_ops = {"log", log_init, log_acked, log_lost, log_ack_end};
+
+static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacing)
+{
+    world_init(world);
+    calls = (struct calls){.bytes_per_s = bytes_per_s};
+    sp_loss_init(&world->loss, &world->pool, &log_ops, 1200, is_pacing);
+    world->loss.is_confirmed = true;
+}
+
+/* Two trains of which the second is acknowledged, and the first lost but for its end. */
+static void a_controller_gets_trains_then_losses_then_the_sums(void **state)
+{
+    (void)state;
+    struct world world;
+    calls_begin(&world, 0, false);
+    for (int i = 0; i < 4; i++)
+        send_one(&world, SP_SPACE_APP, 10 * SB_MS, true);
+    for (int i = 4; i < 8; i++)
+        send_one(&world, SP_SPACE_APP, 20 * SB_MS, true);
+    assert_frames(ack(&world, 3, 7, 110 * SB_MS).lost, 0, 2);
+    assert_string_equal(calls.order, "aale");
+    assert_int_equal(calls.acks[0].bytes, 1200);
+    assert_int_equal(calls.acks[0].sent_ns, 10 * SB_MS);
+    assert_int_equal(calls.acks[1].bytes, 4800);
+    assert_int_equal(calls.acks[1].sent_ns, 20 * SB_MS);
+    assert_int_equal(calls.acks[1].now_ns, 110 * SB_MS);
+    assert_false(calls.acks[1].is_app_limited); /* 8 of 10 datagrams were in flight */
+    assert_int_equal(calls.losses[0].bytes, 3600);
+    assert_int_equal(calls.losses[0].sent_ns, 10 * SB_MS);
+    assert_int_equal(calls.losses[0].now_ns, 110 * SB_MS);
+    assert_false(calls.losses[0].is_ecn || calls.losses[0].is_persistent);
+    assert_int_equal(calls.end.bytes, 6000);
+    assert_int_equal(calls.end.sent_ns, 20 * SB_MS);
+    assert_int_equal(calls.end_rtt_ns, 90 * SB_MS); /* of this ACK */
+
+    send_one(&world, SP_SPACE_APP, SB_S, true);
+    assert_frames(ack(&world, 8, 8, 2 * SB_S).acked, 8, 8);
+    assert_string_equal(calls.order, "aaleae");
+    assert_true(calls.acks[2].is_app_limited);
+    world_deinit(&world);
+}
+
+static void a_controller_may_set_the_rate(void **state)
+{
+    (void)state;
+    static const uint64_t rates[] = {0, 1, 123456, UINT64_MAX};
+    for (size_t i = 0; i < QT_COUNT(rates); i++) {
+        struct world world;
+        calls_begin(&world, rates[i], true);
+        take_a_sample(&world);
+        uint64_t got = world.loss.pacer.rate_bytes_per_s;
+        if (rates[i] == 0) /* of ten datagrams in 100 ms: twice that in slow start */
+            assert_int_equal(got, 240000);
+        else
+            assert_int_equal(got, SB_MIN(rates[i], UINT64_C(1) << 38));
+        world_deinit(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +469,8 @@ int main(void)
         cmocka_unit_test(a_client_keeps_a_pto_while_the_server_may_be_stuck),
         cmocka_unit_test(persistent_congestion_takes_a_long_run_of_losses),
         cmocka_unit_test(a_discarded_space_leaves_nothing_in_flight),
+        cmocka_unit_test(a_controller_gets_trains_then_losses_then_the_sums),
+        cmocka_unit_test(a_controller_may_set_the_rate),
     };
 
     sb_assert_handler = qt_on_assert;
