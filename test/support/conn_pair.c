@@ -17,15 +17,13 @@ static void *take_memory(void *context, size_t size)
     if (pair->memory_left == 0)
         return NULL;
     pair->memory_left--;
-    size_t rounded = (size + 63) & ~(size_t)63;
-    return aligned_alloc(64, rounded);
+    return heap_take(&pair->heap, size);
 }
 
 static void give_memory(void *context, void *block, size_t size)
 {
-    (void)context;
-    (void)size;
-    free(block);
+    struct conn_pair *pair = context;
+    heap_give(&pair->heap, block, size);
 }
 
 static void make_random(void *context, void *out, size_t size)
@@ -62,7 +60,9 @@ static struct sp_tls *make_tls(void *context)
 
 void pair_init(struct conn_pair *pair)
 {
+    pair_deinit(pair);
     *pair = (struct conn_pair){.memory_left = UINT64_MAX, .now_ns = SB_S};
+    heap_init(&pair->heap);
     pair->memory = (struct sb_memory){take_memory, give_memory, pair};
     sp_config_init(&pair->config);
     qs_null_plan_init(&pair->protect_plan);
@@ -129,21 +129,25 @@ void pair_pull(struct conn_pair *pair, enum sp_role role)
 
 struct bytes {
     struct sb_buffer buffer;
+    struct heap *heap;
     uint8_t data[DATAGRAM_SIZE_MAX];
 };
 
 static void free_bytes(struct sb_buffer *buffer)
 {
-    free(SB_CONTAINER_OF(buffer, struct bytes, buffer));
+    struct bytes *bytes = SB_CONTAINER_OF(buffer, struct bytes, buffer);
+    heap_give(bytes->heap, bytes, sizeof(*bytes));
 }
 
 /* A copy of its own, which is overwritten while it is opened. */
-static struct sp_datagram datagram_of(enum sp_role to, const uint8_t *data, size_t size)
+static struct sp_datagram datagram_of(struct conn_pair *pair, enum sp_role to, const uint8_t *data,
+                                      size_t size)
 {
     SB_ASSERT(size <= DATAGRAM_SIZE_MAX);
-    struct bytes *bytes = malloc(sizeof(*bytes));
+    struct bytes *bytes = heap_take(&pair->heap, sizeof(*bytes));
     SB_ASSERT(bytes != NULL);
     bytes->buffer = (struct sb_buffer){.ref_count = 1, .release = free_bytes};
+    bytes->heap = &pair->heap;
     memcpy(bytes->data, data, size);
     return (struct sp_datagram){
         .data = bytes->data, .size = size, .buffer = &bytes->buffer, .path = path_of(to)};
@@ -151,7 +155,7 @@ static struct sp_datagram datagram_of(enum sp_role to, const uint8_t *data, size
 
 static void deliver(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size)
 {
-    struct sp_datagram datagram = datagram_of(to, data, size);
+    struct sp_datagram datagram = datagram_of(pair, to, data, size);
     if (pair->ends[to].conn == NULL) {
         struct sp_header header;
         bool read = sp_header_read(datagram.data, size, pair->config.cid_size, &header);
@@ -169,7 +173,7 @@ void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet
     struct sp_datagram datagrams[PAIR_BATCH_MAX] = {0};
     SB_ASSERT(count <= PAIR_BATCH_MAX);
     for (uint32_t i = 0; i < count; i++)
-        datagrams[i] = datagram_of(to, packets[i]->data, packets[i]->size);
+        datagrams[i] = datagram_of(pair, to, packets[i]->data, packets[i]->size);
     sp_conn_receive(pair->ends[to].conn, datagrams, count, pair->now_ns);
     for (uint32_t i = 0; i < count; i++)
         sb_buffer_unref(datagrams[i].buffer);
@@ -240,10 +244,15 @@ uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_
 
 void pair_deinit(struct conn_pair *pair)
 {
-    for (uint32_t i = 0; i < 2; i++)
+    if (!heap_is_open(&pair->heap))
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
         sp_conn_destroy(pair->ends[i].conn);
-    SB_ASSERT(sp_pools_used(&pair->pools) == 0);
-    sp_pools_deinit(&pair->pools);
+        pair->ends[i].conn = NULL;
+    }
+    if (sp_pools_used(&pair->pools) == 0)
+        sp_pools_deinit(&pair->pools);
+    heap_deinit(&pair->heap); /* asserts that pools and datagrams have left nothing */
 }
 
 /* ---- Hand-made packets ---- */

@@ -9,11 +9,14 @@
 #include "proto/conn/impl.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
+#include "test/support/heap.h"
 
 /* Two connections over the null cipher, and a peer that turns hostile.
  *
  *     pair_init()  ->  change pair.config  ->  pair_start()  ->  pair_shuttle()
  *     ->  pair_inject() { hand-made packets with the keys of one end }  ->  pair_deinit()
+ *
+ * A test has its pair in *state, by QT_FIXTURE(conn_pair, pair_deinit).
  *
  * Once an end has been spoken for by pair_inject() it must not send by itself any more: its
  * packet numbers are used up by hand. */
@@ -26,8 +29,9 @@ struct pair_end {
 };
 
 struct conn_pair {
-    struct sb_memory memory;
-    uint64_t memory_left; /* takes that are granted still */
+    struct heap heap;
+    struct sb_memory memory; /* takes from the heap */
+    uint64_t memory_left;    /* takes that are granted still */
     struct sp_config config;
     struct sp_pools pools;
     struct qs_null_plan protect_plan;
@@ -36,6 +40,7 @@ struct conn_pair {
     uint64_t now_ns;
 };
 
+/* Ends what an earlier call began: `pair` is zero before the first. */
 void pair_init(struct conn_pair *pair);
 /* Makes the client; the server is made for its first datagram. */
 void pair_start(struct conn_pair *pair);
@@ -46,7 +51,8 @@ void pair_shuttle(struct conn_pair *pair);
 void pair_carry(struct conn_pair *pair, enum sp_role from);
 /* pair_start() and pair_shuttle(); asserts that both ends have confirmed. */
 void pair_connect(struct conn_pair *pair);
-/* Destroys both and asserts that nothing is left. */
+/* Destroys both, frees what is left and asserts that there was nothing.  Accepts a pair of zeros,
+ * one that is half built, and one that has ended. */
 void pair_deinit(struct conn_pair *pair);
 
 struct sp_conn *pair_conn(struct conn_pair *pair, enum sp_role role);

@@ -77,6 +77,7 @@ void place_pull(struct place_world *world)
 
 void place_begin(struct place_world *world)
 {
+    place_end(world);
     *world = (struct place_world){.delivered_end = 0};
     pair_init(&world->pair);
     pair_connect(&world->pair);

@@ -37,6 +37,8 @@ struct place_world {
 /* What the stream has at `offset`. */
 uint8_t place_byte(uint64_t offset);
 
+/* A test has its world in *state, by QT_FIXTURE(place_world, place_end); it is zero before the
+ * first call, and each call ends what an earlier one began. */
 void place_begin(struct place_world *world);
 void place_end(struct place_world *world);
 struct sp_conn *place_server(struct place_world *world);

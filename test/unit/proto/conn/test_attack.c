@@ -10,6 +10,8 @@
 #include "proto/conn/streams.h"
 #include "test/support/conn_pair.h"
 
+QT_FIXTURE(conn_pair, pair_deinit)
+
 static void inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
                    const struct sb_writer *w)
 {
@@ -36,73 +38,66 @@ static uint32_t sent_count(struct conn_pair *pair, enum sp_role role, enum sp_fr
 
 static void acks_that_are_never_acknowledged_take_bounded_memory(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
-    pair_init(&pair);
-    pair_connect(&pair);
+    pair_init(pair);
+    pair_connect(pair);
     for (uint32_t i = 0; i < 20000; i++) {
-        pair_skip(&pair, SP_SERVER, SP_SPACE_APP, 1); /* a gap each: an ACK each */
-        inject_text(&pair, SP_SERVER, "\x01", 1);
-        pair.now_ns += 10 * SB_US;
-        assert_int_equal(pair_flush(&pair, SP_SERVER, &size), 1);
+        pair_skip(pair, SP_SERVER, SP_SPACE_APP, 1); /* a gap each: an ACK each */
+        inject_text(pair, SP_SERVER, "\x01", 1);
+        pair->now_ns += 10 * SB_US;
+        assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
     }
-    assert_in_range(pair.pools.frames.used_count, 1, 1000);
-    assert_in_range(pair.pools.packets.used_count, 1, 100);
-    pair_deinit(&pair);
+    assert_in_range(pair->pools.frames.used_count, 1, 1000);
+    assert_in_range(pair->pools.packets.used_count, 1, 100);
 }
 
 /* [RFC9000 17.1] A number that far ahead could not be told apart any more. */
 static void silence_over_two_to_the_31_packets_ends_the_connection(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
-    pair_init(&pair);
-    pair_connect(&pair);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
     server->loss.spaces[SP_SPACE_APP].sent.next_pn += UINT64_C(1) << 31;
-    inject_text(&pair, SP_SERVER,
+    inject_text(pair, SP_SERVER,
                 "\x01\x1a"
                 "12345678",
                 10);
-    (void)pair_flush(&pair, SP_SERVER, &size);
+    (void)pair_flush(pair, SP_SERVER, &size);
     assert_true(sp_conn_is_closed(server));
-    pair_deinit(&pair);
 }
 
 /* [RFC9000 8.2.2] */
 static void path_response_comes_in_a_full_datagram(void **state)
 {
-    (void)state;
+    struct conn_pair *pair = *state;
     for (uint32_t role = 0; role < 2; role++) {
-        struct conn_pair pair;
         size_t size;
-        pair_init(&pair);
-        pair_connect(&pair);
-        inject_text(&pair, (enum sp_role)role,
+        pair_init(pair);
+        pair_connect(pair);
+        inject_text(pair, (enum sp_role)role,
                     "\x1a"
                     "12345678",
                     9);
-        assert_int_equal(pair_flush(&pair, (enum sp_role)role, &size), 1);
+        assert_int_equal(pair_flush(pair, (enum sp_role)role, &size), 1);
         assert_int_equal(size, SP_DATAGRAM_SIZE_MIN);
-        pair_deinit(&pair);
     }
 }
 
 /* [RFC9000 3.3] */
 static void reset_stream_is_not_said_to_be_blocked(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
     uint64_t id;
     static const uint8_t data[2000];
     struct sp_write write = {.data = data, .size = sizeof(data)};
-    pair_init(&pair);
-    pair.config.stream_window_bytes = 1000;
-    pair_connect(&pair);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
+    pair_init(pair);
+    pair->config.stream_window_bytes = 1000;
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
     assert_int_equal(sp_conn_open(server, false, &id), SP_DONE);
     assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
     struct sp_stream *stream = sp_stream_map_find(&server->streams, id);
@@ -110,28 +105,25 @@ static void reset_stream_is_not_said_to_be_blocked(void **state)
     sp_conn_stream_schedule(server, stream);
     assert_int_equal(stream->control, SP_CONTROL_BLOCKED);
     assert_int_equal(sp_conn_reset(server, id, 7), SP_DONE);
-    (void)pair_flush(&pair, SP_SERVER, &size);
-    assert_int_equal(sent_count(&pair, SP_SERVER, SP_FRAME_RESET_STREAM), 1);
-    assert_int_equal(sent_count(&pair, SP_SERVER, SP_FRAME_STREAM_DATA_BLOCKED), 0);
-    pair_deinit(&pair);
+    (void)pair_flush(pair, SP_SERVER, &size);
+    assert_int_equal(sent_count(pair, SP_SERVER, SP_FRAME_RESET_STREAM), 1);
+    assert_int_equal(sent_count(pair, SP_SERVER, SP_FRAME_STREAM_DATA_BLOCKED), 0);
 }
 
 /* [RFC9000 3.3] */
 static void stream_that_was_reset_is_not_asked_to_stop(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
-    pair_init(&pair);
-    pair_connect(&pair);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
-    inject_text(&pair, SP_SERVER, "\x0a\0\x01x", 4);
-    pair_pull(&pair, SP_SERVER);
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    inject_text(pair, SP_SERVER, "\x0a\0\x01x", 4);
+    pair_pull(pair, SP_SERVER);
     assert_int_equal(sp_conn_stop(server, 0, 7), SP_DONE);
-    inject_text(&pair, SP_SERVER, "\x04\0\0\x01", 4);
-    (void)pair_flush(&pair, SP_SERVER, &size);
-    assert_int_equal(sent_count(&pair, SP_SERVER, SP_FRAME_STOP_SENDING), 0);
-    pair_deinit(&pair);
+    inject_text(pair, SP_SERVER, "\x04\0\0\x01", 4);
+    (void)pair_flush(pair, SP_SERVER, &size);
+    assert_int_equal(sent_count(pair, SP_SERVER, SP_FRAME_STOP_SENDING), 0);
 }
 
 static void write_stream_byte(struct sb_writer *w, uint64_t id, uint64_t offset)
@@ -160,12 +152,11 @@ static void fill_store(struct conn_pair *pair, uint64_t first)
 
 static void full_store_of_pieces_still_takes_what_fills_the_first_gap(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    pair_init(&pair);
-    pair_connect(&pair);
-    fill_store(&pair, 1);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    fill_store(pair, 1);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
     uint32_t count = server->pieces.count;
     assert_true(count >= SP_REASSEMBLY_PIECES_MAX);
     /* Each byte that was missing frees itself and the one behind it. */
@@ -173,99 +164,94 @@ static void full_store_of_pieces_still_takes_what_fills_the_first_gap(void **sta
         uint8_t frames[32];
         struct sb_writer w = sb_writer_of(frames, sizeof(frames));
         write_stream_byte(&w, 0, offset);
-        inject(&pair, SP_SERVER, SP_SPACE_APP, &w);
-        pair_pull(&pair, SP_SERVER);
+        inject(pair, SP_SERVER, SP_SPACE_APP, &w);
+        pair_pull(pair, SP_SERVER);
     }
     assert_true(server->pieces.count <= count - 5);
-    pair_deinit(&pair);
 }
 
 /* The walk to the middle of many pieces is paid for by bytes. */
 static void tiny_frame_deep_among_pieces_is_dropped(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    pair_init(&pair);
-    pair_connect(&pair);
-    fill_store(&pair, 1);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    fill_store(pair, 1);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
     uint64_t dropped_count = server->stats.packets_dropped;
     uint8_t frames[32];
     struct sb_writer w = sb_writer_of(frames, sizeof(frames));
     write_stream_byte(&w, 0, SP_REASSEMBLY_PIECES_MAX + 1);
-    inject(&pair, SP_SERVER, SP_SPACE_APP, &w);
+    inject(pair, SP_SERVER, SP_SPACE_APP, &w);
     assert_int_equal(server->stats.packets_dropped, dropped_count + 1);
     assert_int_equal(server->state, SP_CONN_OPEN);
-    pair_deinit(&pair);
 }
 
 /* Memory has run out, but not for what is on the stack. */
 static void ack_leaves_without_memory_for_its_record(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
-    pair_init(&pair);
-    pair_connect(&pair);
-    struct sp_conn *server = pair_conn(&pair, SP_SERVER);
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
     void *taken[1000];
     uint32_t count = 0;
-    pair.memory_left = 0;
-    while ((taken[count] = sb_pool_take(&pair.pools.frames)) != NULL)
+    pair->memory_left = 0;
+    while ((taken[count] = sb_pool_take(&pair->pools.frames)) != NULL)
         count++;
-    inject_text(&pair, SP_SERVER, "\x01", 1);
-    pair.now_ns = sp_conn_deadline_ns(server);
-    sp_conn_on_deadline(server, pair.now_ns);
-    assert_int_equal(pair_flush(&pair, SP_SERVER, &size), 1);
-    assert_true(sp_conn_deadline_ns(server) > pair.now_ns);
+    inject_text(pair, SP_SERVER, "\x01", 1);
+    pair->now_ns = sp_conn_deadline_ns(server);
+    sp_conn_on_deadline(server, pair->now_ns);
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+    assert_true(sp_conn_deadline_ns(server) > pair->now_ns);
     while (count > 0)
-        sb_pool_give(&pair.pools.frames, taken[--count]);
-    pair_deinit(&pair);
+        sb_pool_give(&pair->pools.frames, taken[--count]);
 }
 
 /* An application that asks again and again must not make packets of it. */
 static void refused_open_is_reported_once_and_answered_when_it_may_work(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
+    struct conn_pair *pair = *state;
     size_t size;
     uint64_t id;
     struct sp_event event;
-    pair_init(&pair);
-    pair.config.streams_uni_max = 1;
-    pair_start(&pair);
-    struct sp_conn *client = pair_conn(&pair, SP_CLIENT);
+    pair_init(pair);
+    pair->config.streams_uni_max = 1;
+    pair_start(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
     assert_int_equal(sp_conn_open(client, true, &id), SP_AGAIN); /* before the handshake */
     bool was_told = false;
     for (uint32_t i = 0; i < 3; i++) {
-        pair_carry(&pair, SP_CLIENT);
-        pair_carry(&pair, SP_SERVER);
+        pair_carry(pair, SP_CLIENT);
+        pair_carry(pair, SP_SERVER);
         while (sp_conn_next_event(client, &event))
             was_told |= event.kind == SP_EVENT_STREAMS_AVAILABLE && event.is_uni;
     }
     assert_true(was_told);
     assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
-    pair_shuttle(&pair);
+    pair_shuttle(pair);
     for (uint32_t i = 0; i < 5; i++) {
         assert_int_equal(sp_conn_open(client, true, &id), SP_AGAIN);
-        (void)pair_flush(&pair, SP_CLIENT, &size);
+        (void)pair_flush(pair, SP_CLIENT, &size);
     }
-    assert_int_equal(sent_count(&pair, SP_CLIENT, SP_FRAME_STREAMS_BLOCKED_UNI), 1);
-    pair_deinit(&pair);
+    assert_int_equal(sent_count(pair, SP_CLIENT, SP_FRAME_STREAMS_BLOCKED_UNI), 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acks_that_are_never_acknowledged_take_bounded_memory),
-        cmocka_unit_test(silence_over_two_to_the_31_packets_ends_the_connection),
-        cmocka_unit_test(path_response_comes_in_a_full_datagram),
-        cmocka_unit_test(reset_stream_is_not_said_to_be_blocked),
-        cmocka_unit_test(stream_that_was_reset_is_not_asked_to_stop),
-        cmocka_unit_test(full_store_of_pieces_still_takes_what_fills_the_first_gap),
-        cmocka_unit_test(tiny_frame_deep_among_pieces_is_dropped),
-        cmocka_unit_test(ack_leaves_without_memory_for_its_record),
-        cmocka_unit_test(refused_open_is_reported_once_and_answered_when_it_may_work),
+        QT_TEST(conn_pair, acks_that_are_never_acknowledged_take_bounded_memory),
+        QT_TEST(conn_pair, silence_over_two_to_the_31_packets_ends_the_connection),
+        QT_TEST(conn_pair, path_response_comes_in_a_full_datagram),
+        QT_TEST(conn_pair, reset_stream_is_not_said_to_be_blocked),
+        QT_TEST(conn_pair, stream_that_was_reset_is_not_asked_to_stop),
+        QT_TEST(conn_pair, full_store_of_pieces_still_takes_what_fills_the_first_gap),
+        QT_TEST(conn_pair, tiny_frame_deep_among_pieces_is_dropped),
+        QT_TEST(conn_pair, ack_leaves_without_memory_for_its_record),
+        QT_TEST(conn_pair, refused_open_is_reported_once_and_answered_when_it_may_work),
     };
+
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 #define OVER   "\xd0\0\0\0\0\0\0\x01"             /* 2^60 + 1 */
 #define ONWARD 0x20000                            /* instead of an error: the connection goes on */
 
+QT_FIXTURE(conn_pair, pair_deinit)
+
 /* Both sides have opened streams 0 to 3, their first of each kind, and may open 10 of a kind.
  * The window of a stream is 1,000 bytes, that of the connection 1,500. */
 static void connect_with_streams(struct conn_pair *pair)
@@ -164,29 +166,27 @@ static void inject_sample(struct conn_pair *pair, const struct sample *sample)
 
 static void each_fault_ends_the_connection_with_its_error(void **state)
 {
-    (void)state;
+    struct conn_pair *pair = *state;
     uint32_t fault_count = 0;
     for (size_t i = 0; i < SB_COUNT(samples); i++) {
         const struct sample *sample = &samples[i];
-        struct conn_pair pair;
         size_t size;
-        connect_with_streams(&pair);
-        inject_sample(&pair, sample);
-        struct sp_conn *conn = pair_conn(&pair, sample->to);
+        connect_with_streams(pair);
+        inject_sample(pair, sample);
+        struct sp_conn *conn = pair_conn(pair, sample->to);
         uint64_t got = conn->state == SP_CONN_OPEN ? ONWARD : conn->close.error;
         if (got != sample->want) {
             print_error("%s: 0x%llx instead of 0x%llx\n", sample->why, (unsigned long long)got,
                         (unsigned long long)sample->want);
             fault_count++;
         }
-        pair_pull(&pair, sample->to);
-        bool has_sent = pair_flush(&pair, sample->to, &size) > 0;
+        pair_pull(pair, sample->to);
+        bool has_sent = pair_flush(pair, sample->to, &size) > 0;
         if (got != ONWARD) {
             assert_int_equal(conn->state, SP_CONN_CLOSING);
             assert_int_equal(conn->close.kind, SP_CLOSE_TRANSPORT);
             assert_true(conn->close.is_local && has_sent);
         }
-        pair_deinit(&pair);
     }
     assert_int_equal(fault_count, 0);
 }
@@ -194,14 +194,12 @@ static void each_fault_ends_the_connection_with_its_error(void **state)
 /* What the first wrong frame did counts, whatever stands behind it. */
 static void nothing_behind_a_fault_is_worked_off(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    connect_with_streams(&pair);
+    struct conn_pair *pair = *state;
+    connect_with_streams(pair);
     const uint8_t frames[] = "\x1e\x08\x28x";
-    pair_inject(&pair, SP_SERVER, SP_SPACE_APP, frames, sizeof(frames) - 1, PAIR_FAULT_NONE);
-    assert_int_equal(pair_conn(&pair, SP_SERVER)->close.error, SP_ERR_PROTOCOL_VIOLATION);
-    assert_int_equal(pair_conn(&pair, SP_SERVER)->close.frame_type, SP_FRAME_HANDSHAKE_DONE);
-    pair_deinit(&pair);
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, frames, sizeof(frames) - 1, PAIR_FAULT_NONE);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->close.error, SP_ERR_PROTOCOL_VIOLATION);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->close.frame_type, SP_FRAME_HANDSHAKE_DONE);
 }
 
 /* ---- Packets that are wrong as a whole ---- */
@@ -225,16 +223,14 @@ static void begin(struct conn_pair *pair, enum sp_role to, enum sp_space space)
 
 static void reserved_bits_are_refused_in_every_space(void **state)
 {
-    (void)state;
+    struct conn_pair *pair = *state;
     for (uint32_t i = 0; i < 2 * SP_SPACES; i++) {
         enum sp_role to = i % 2 == 0 ? SP_SERVER : SP_CLIENT;
         enum sp_space space = (enum sp_space)(i / 2);
-        struct conn_pair pair;
-        begin(&pair, to, space);
-        pair_inject(&pair, to, space, (const uint8_t *)"\x01", 1, PAIR_FAULT_RESERVED);
-        assert_int_equal(pair_conn(&pair, to)->state, SP_CONN_CLOSING);
-        assert_int_equal(pair_conn(&pair, to)->close.error, SP_ERR_PROTOCOL_VIOLATION);
-        pair_deinit(&pair);
+        begin(pair, to, space);
+        pair_inject(pair, to, space, (const uint8_t *)"\x01", 1, PAIR_FAULT_RESERVED);
+        assert_int_equal(pair_conn(pair, to)->state, SP_CONN_CLOSING);
+        assert_int_equal(pair_conn(pair, to)->close.error, SP_ERR_PROTOCOL_VIOLATION);
     }
 }
 
@@ -258,23 +254,21 @@ static const struct {
 
 static void application_frames_are_refused_in_handshake_packets(void **state)
 {
-    (void)state;
+    struct conn_pair *pair = *state;
     for (uint32_t i = 0; i < 4 * SB_COUNT(one_rtt_frames); i++) {
         enum sp_role to = i % 2 == 0 ? SP_SERVER : SP_CLIENT;
         enum sp_space space = i / 2 % 2 == 0 ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
-        struct conn_pair pair;
-        begin(&pair, to, space);
-        pair_inject(&pair, to, space, (const uint8_t *)one_rtt_frames[i / 4].bytes,
+        begin(pair, to, space);
+        pair_inject(pair, to, space, (const uint8_t *)one_rtt_frames[i / 4].bytes,
                     one_rtt_frames[i / 4].size, PAIR_FAULT_NONE);
-        assert_int_equal(pair_conn(&pair, to)->state, SP_CONN_CLOSING);
-        assert_int_equal(pair_conn(&pair, to)->close.error, SP_ERR_PROTOCOL_VIOLATION);
-        pair_deinit(&pair);
+        assert_int_equal(pair_conn(pair, to)->state, SP_CONN_CLOSING);
+        assert_int_equal(pair_conn(pair, to)->close.error, SP_ERR_PROTOCOL_VIOLATION);
     }
 }
 
 static void faults_in_handshake_packets_end_the_connection(void **state)
 {
-    (void)state;
+    struct conn_pair *pair = *state;
     static const struct {
         const char *bytes;
         size_t size;
@@ -288,44 +282,42 @@ static void faults_in_handshake_packets_end_the_connection(void **state)
     for (uint32_t i = 0; i < 4 * SB_COUNT(faults); i++) {
         enum sp_role to = i % 2 == 0 ? SP_SERVER : SP_CLIENT;
         enum sp_space space = i / 2 % 2 == 0 ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
-        struct conn_pair pair;
-        begin(&pair, to, space);
-        pair_inject(&pair, to, space, (const uint8_t *)faults[i / 4].bytes, faults[i / 4].size,
+        begin(pair, to, space);
+        pair_inject(pair, to, space, (const uint8_t *)faults[i / 4].bytes, faults[i / 4].size,
                     PAIR_FAULT_NONE);
-        assert_int_equal(pair_conn(&pair, to)->state, SP_CONN_CLOSING);
-        assert_int_equal(pair_conn(&pair, to)->close.error, faults[i / 4].want);
-        pair_deinit(&pair);
+        assert_int_equal(pair_conn(pair, to)->state, SP_CONN_CLOSING);
+        assert_int_equal(pair_conn(pair, to)->close.error, faults[i / 4].want);
     }
 }
 
 /* [RFC9000 5.1.2] Each new CID retires the one before, and we never hear of it. */
 static void retirements_that_nobody_acknowledges_are_bounded(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    connect_with_streams(&pair);
+    struct conn_pair *pair = *state;
+    connect_with_streams(pair);
     uint8_t frame[] = "\x18\x04\x04\x08" CID TOKEN;
-    struct sp_conn *conn = pair_conn(&pair, SP_SERVER);
+    struct sp_conn *conn = pair_conn(pair, SP_SERVER);
     uint32_t count = 0;
     for (; conn->state == SP_CONN_OPEN && count < 100; count++) {
         frame[1] = frame[2] = (uint8_t)(4 + count);
         frame[4] = (uint8_t)count;
-        pair_inject(&pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame) - 1, PAIR_FAULT_NONE);
+        pair_inject(pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame) - 1, PAIR_FAULT_NONE);
     }
     assert_int_equal(conn->close.error, SP_ERR_CONNECTION_ID_LIMIT);
     assert_in_range(count, SP_CIDS_MAX + 1, SP_RETIRED_CIDS_MAX + 1);
-    pair_deinit(&pair);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_fault_ends_the_connection_with_its_error),
-        cmocka_unit_test(nothing_behind_a_fault_is_worked_off),
-        cmocka_unit_test(reserved_bits_are_refused_in_every_space),
-        cmocka_unit_test(application_frames_are_refused_in_handshake_packets),
-        cmocka_unit_test(faults_in_handshake_packets_end_the_connection),
-        cmocka_unit_test(retirements_that_nobody_acknowledges_are_bounded),
+        QT_TEST(conn_pair, each_fault_ends_the_connection_with_its_error),
+        QT_TEST(conn_pair, nothing_behind_a_fault_is_worked_off),
+        QT_TEST(conn_pair, reserved_bits_are_refused_in_every_space),
+        QT_TEST(conn_pair, application_frames_are_refused_in_handshake_packets),
+        QT_TEST(conn_pair, faults_in_handshake_packets_end_the_connection),
+        QT_TEST(conn_pair, retirements_that_nobody_acknowledges_are_bounded),
     };
+
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@ struct world {
     struct qs_null_plan plan;
     struct sp_keyphase keys;
     struct sp_key *peer_write;
+    struct sp_key *more[2]; /* what a test makes besides */
 };
 
 static struct sp_key *make_key(struct world *world, const char *secret)
@@ -27,8 +28,19 @@ static struct sp_key *make_key(struct world *world, const char *secret)
     return key;
 }
 
+static void world_deinit(struct world *world)
+{
+    qs_null_protect_ops.destroy(world->peer_write);
+    qs_null_protect_ops.destroy(world->more[0]);
+    qs_null_protect_ops.destroy(world->more[1]);
+    world->peer_write = world->more[0] = world->more[1] = NULL;
+    sp_keyphase_deinit(&world->keys);
+    sp_keyphase_deinit(&world->keys); /* once more is harmless */
+}
+
 static void world_init(struct world *world)
 {
+    world_deinit(world); /* of the sample before */
     qs_null_plan_init(&world->plan);
     sp_keyphase_init(&world->keys, &qs_null_protect_ops);
     assert_true(sp_keyphase_set_read(&world->keys, make_key(world, "peer")));
@@ -36,12 +48,7 @@ static void world_init(struct world *world)
     world->peer_write = make_key(world, "peer");
 }
 
-static void world_deinit(struct world *world)
-{
-    qs_null_protect_ops.destroy(world->peer_write);
-    sp_keyphase_deinit(&world->keys);
-    sp_keyphase_deinit(&world->keys); /* once more is harmless */
-}
+QT_FIXTURE(world, world_deinit)
 
 static void update_peer(struct world *world)
 {
@@ -89,100 +96,89 @@ static enum sp_keyphase_result receive(struct world *world, uint64_t pn, bool ph
 /* [RFC9001 6.2] */
 static void an_update_of_the_peer_is_followed_at_once(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    assert_int_equal(receive(&world, 0, false), SP_KEYPHASE_SAME);
-    update_peer(&world);
-    assert_int_equal(receive(&world, 1, true), SP_KEYPHASE_UPDATED);
-    assert_int_equal(world.keys.read_phase, 1);
-    assert_int_equal(world.keys.write_phase, 1);
-    assert_int_equal(world.keys.write_first_pn, FIRST_PN);
-    assert_int_equal(world.keys.write_count, 0);
-    assert_int_equal(world.keys.prev_until_ns, SB_S);
-    assert_int_equal(receive(&world, 2, true), SP_KEYPHASE_SAME);
+    struct world *world = *state;
+    world_init(world);
+    assert_int_equal(receive(world, 0, false), SP_KEYPHASE_SAME);
+    update_peer(world);
+    assert_int_equal(receive(world, 1, true), SP_KEYPHASE_UPDATED);
+    assert_int_equal(world->keys.read_phase, 1);
+    assert_int_equal(world->keys.write_phase, 1);
+    assert_int_equal(world->keys.write_first_pn, FIRST_PN);
+    assert_int_equal(world->keys.write_count, 0);
+    assert_int_equal(world->keys.prev_until_ns, SB_S);
+    assert_int_equal(receive(world, 2, true), SP_KEYPHASE_SAME);
 
     /* And our packets open with the key that follows. */
     struct sealed packet;
-    seal(world.keys.write, FIRST_PN, &packet);
-    struct sp_key *first = make_key(&world, "ours");
-    struct sp_key *second = qs_null_protect_ops.next(first);
-    assert_false(opens(first, FIRST_PN, &packet));
-    assert_true(opens(second, FIRST_PN, &packet));
-    qs_null_protect_ops.destroy(first);
-    qs_null_protect_ops.destroy(second);
-    world_deinit(&world);
+    seal(world->keys.write, FIRST_PN, &packet);
+    world->more[0] = make_key(world, "ours");
+    world->more[1] = qs_null_protect_ops.next(world->more[0]);
+    assert_false(opens(world->more[0], FIRST_PN, &packet));
+    assert_true(opens(world->more[1], FIRST_PN, &packet));
 }
 
 /* [RFC9001 6.3, 6.5] */
 static void late_packets_open_with_the_key_before_until_it_is_dropped(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     struct sealed late, overtaken;
-    seal(world.peer_write, 3, &late);
-    update_peer(&world);
-    seal(world.peer_write, 5, &overtaken);
-    assert_int_equal(receive(&world, 7, true), SP_KEYPHASE_UPDATED);
-    struct sp_key *key = sp_keyphase_read_key(&world.keys, true, 5);
+    seal(world->peer_write, 3, &late);
+    update_peer(world);
+    seal(world->peer_write, 5, &overtaken);
+    assert_int_equal(receive(world, 7, true), SP_KEYPHASE_UPDATED);
+    struct sp_key *key = sp_keyphase_read_key(&world->keys, true, 5);
     assert_true(opens(key, 5, &overtaken));
-    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 5, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
-    assert_int_equal(world.keys.read_first_pn, 5);
+    assert_int_equal(sp_keyphase_on_opened(&world->keys, key, 5, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
+    assert_int_equal(world->keys.read_first_pn, 5);
 
-    key = sp_keyphase_read_key(&world.keys, false, 3);
-    assert_ptr_equal(key, world.keys.read_prev);
+    key = sp_keyphase_read_key(&world->keys, false, 3);
+    assert_ptr_equal(key, world->keys.read_prev);
     assert_true(opens(key, 3, &late));
-    assert_int_equal(sp_keyphase_on_opened(&world.keys, key, 3, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
-    assert_int_equal(world.keys.read_phase, 1);
+    assert_int_equal(sp_keyphase_on_opened(&world->keys, key, 3, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
+    assert_int_equal(world->keys.read_phase, 1);
 
-    sp_keyphase_drop_prev(&world.keys);
-    assert_int_equal(world.keys.prev_until_ns, SB_NEVER);
-    assert_null(sp_keyphase_read_key(&world.keys, false, 3));
-    assert_ptr_equal(sp_keyphase_read_key(&world.keys, true, 3), world.keys.read);
-    world_deinit(&world);
+    sp_keyphase_drop_prev(&world->keys);
+    assert_int_equal(world->keys.prev_until_ns, SB_NEVER);
+    assert_null(sp_keyphase_read_key(&world->keys, false, 3));
+    assert_ptr_equal(sp_keyphase_read_key(&world->keys, true, 3), world->keys.read);
 }
 
 /* [RFC9001 6.4] An old key is never tried above the number where the new one began. */
 static void old_keys_do_not_open_newer_packets(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     struct sealed stale;
-    struct sp_key *old = make_key(&world, "peer");
-    update_peer(&world);
-    assert_int_equal(receive(&world, 5, true), SP_KEYPHASE_UPDATED);
-    seal(old, 6, &stale);
-    struct sp_key *key = sp_keyphase_read_key(&world.keys, false, 6);
-    assert_ptr_equal(key, world.keys.read_next);
+    world->more[0] = make_key(world, "peer");
+    update_peer(world);
+    assert_int_equal(receive(world, 5, true), SP_KEYPHASE_UPDATED);
+    seal(world->more[0], 6, &stale);
+    struct sp_key *key = sp_keyphase_read_key(&world->keys, false, 6);
+    assert_ptr_equal(key, world->keys.read_next);
     assert_false(opens(key, 6, &stale));
-    qs_null_protect_ops.destroy(old);
-    world_deinit(&world);
 }
 
 static void many_updates_of_both_sides_stay_in_step(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     uint64_t pn = 0;
     for (uint64_t phase = 1; phase < 20; phase++) {
         if (phase % 3 == 0)
-            assert_true(sp_keyphase_update_write(&world.keys, FIRST_PN + phase)); /* ours first */
-        update_peer(&world);
-        assert_int_equal(receive(&world, pn++, phase % 2 == 1), SP_KEYPHASE_UPDATED);
-        assert_int_equal(receive(&world, pn++, phase % 2 == 1), SP_KEYPHASE_SAME);
-        assert_int_equal(world.keys.read_phase, phase);
-        assert_int_equal(world.keys.write_phase, phase);
+            assert_true(sp_keyphase_update_write(&world->keys, FIRST_PN + phase)); /* ours first */
+        update_peer(world);
+        assert_int_equal(receive(world, pn++, phase % 2 == 1), SP_KEYPHASE_UPDATED);
+        assert_int_equal(receive(world, pn++, phase % 2 == 1), SP_KEYPHASE_SAME);
+        assert_int_equal(world->keys.read_phase, phase);
+        assert_int_equal(world->keys.write_phase, phase);
     }
-    world_deinit(&world);
 }
 
 /* [RFC9001 6.1, 6.6] The limit is 800: an update is wanted from 700 on. */
 static void an_update_is_wanted_near_the_limit_when_it_is_allowed(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const struct {
         const char *what;
         uint64_t write_count;
@@ -200,33 +196,29 @@ static void an_update_is_wanted_near_the_limit_when_it_is_allowed(void **state)
         {"at the limit, not allowed", 800, true, false, 0, false, true},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct world world;
-        world_init(&world);
-        world.keys.limits.seal_count_max = 800;
-        world.keys.write_count = samples[i].write_count;
-        world.keys.write_is_acked = samples[i].is_acked;
-        world.keys.write_phase = samples[i].write_phase;
+        world_init(world);
+        world->keys.limits.seal_count_max = 800;
+        world->keys.write_count = samples[i].write_count;
+        world->keys.write_is_acked = samples[i].is_acked;
+        world->keys.write_phase = samples[i].write_phase;
         print_message("    %s\n", samples[i].what);
-        assert_int_equal(sp_keyphase_wants_update(&world.keys, samples[i].is_confirmed),
+        assert_int_equal(sp_keyphase_wants_update(&world->keys, samples[i].is_confirmed),
                          samples[i].want_update);
-        assert_int_equal(sp_keyphase_is_exhausted(&world.keys), samples[i].want_exhausted);
-        world_deinit(&world);
+        assert_int_equal(sp_keyphase_is_exhausted(&world->keys), samples[i].want_exhausted);
     }
 }
 
 static void an_update_starts_the_count_again(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    world.keys.write_count = world.keys.limits.seal_count_max;
-    world.keys.write_is_acked = true;
-    assert_true(sp_keyphase_is_exhausted(&world.keys));
-    assert_true(sp_keyphase_update_write(&world.keys, 5));
-    assert_false(sp_keyphase_is_exhausted(&world.keys));
-    assert_false(world.keys.write_is_acked);
-    expect_assert_failure((void)!sp_keyphase_update_write(&world.keys, 6)); /* not twice */
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world);
+    world->keys.write_count = world->keys.limits.seal_count_max;
+    world->keys.write_is_acked = true;
+    assert_true(sp_keyphase_is_exhausted(&world->keys));
+    assert_true(sp_keyphase_update_write(&world->keys, 5));
+    assert_false(sp_keyphase_is_exhausted(&world->keys));
+    assert_false(world->keys.write_is_acked);
+    expect_assert_failure((void)!sp_keyphase_update_write(&world->keys, 6)); /* not twice */
 }
 
 static struct sp_key *no_next(const struct sp_key *key)
@@ -237,30 +229,29 @@ static struct sp_key *no_next(const struct sp_key *key)
 
 static void a_key_that_cannot_be_made_is_told(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    struct sp_protect_ops ops = qs_null_protect_ops;
+    struct world *world = *state;
+    world_init(world);
+    static struct sp_protect_ops ops; /* the tear-down uses it as well */
+    ops = qs_null_protect_ops;
     ops.next = no_next;
-    world.keys.ops = &ops;
-    assert_false(sp_keyphase_update_write(&world.keys, 5));
-    assert_int_equal(world.keys.write_phase, 0);
-    update_peer(&world);
-    assert_int_equal(receive(&world, 1, true), SP_KEYPHASE_NO_MEMORY);
-    assert_int_equal(world.keys.read_phase, 0);
-    world_deinit(&world);
+    world->keys.ops = &ops;
+    assert_false(sp_keyphase_update_write(&world->keys, 5));
+    assert_int_equal(world->keys.write_phase, 0);
+    update_peer(world);
+    assert_int_equal(receive(world, 1, true), SP_KEYPHASE_NO_MEMORY);
+    assert_int_equal(world->keys.read_phase, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_update_of_the_peer_is_followed_at_once),
-        cmocka_unit_test(late_packets_open_with_the_key_before_until_it_is_dropped),
-        cmocka_unit_test(old_keys_do_not_open_newer_packets),
-        cmocka_unit_test(many_updates_of_both_sides_stay_in_step),
-        cmocka_unit_test(an_update_is_wanted_near_the_limit_when_it_is_allowed),
-        cmocka_unit_test(an_update_starts_the_count_again),
-        cmocka_unit_test(a_key_that_cannot_be_made_is_told),
+        QT_TEST(world, an_update_of_the_peer_is_followed_at_once),
+        QT_TEST(world, late_packets_open_with_the_key_before_until_it_is_dropped),
+        QT_TEST(world, old_keys_do_not_open_newer_packets),
+        QT_TEST(world, many_updates_of_both_sides_stay_in_step),
+        QT_TEST(world, an_update_is_wanted_near_the_limit_when_it_is_allowed),
+        QT_TEST(world, an_update_starts_the_count_again),
+        QT_TEST(world, a_key_that_cannot_be_made_is_told),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -16,8 +16,20 @@ struct world {
     struct sp_sent_frame frames[SP_SPACES][100];
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        (void)sp_loss_discard(&world->loss, (enum sp_space)i);
+    heap_pool_deinit(&world->pool);
+    heap_deinit(&world->heap);
+    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
+}
+
 static void world_init(struct world *world)
 {
+    world_deinit(world); /* of the sample before */
     *world = (struct world){0};
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
@@ -26,14 +38,7 @@ static void world_init(struct world *world)
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
 }
 
-static void world_deinit(struct world *world)
-{
-    for (uint32_t i = 0; i < SP_SPACES; i++)
-        (void)sp_loss_discard(&world->loss, (enum sp_space)i);
-    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
-    sb_pool_deinit(&world->pool);
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 static void send_one(struct world *world, enum sp_space space, uint64_t now_ns, bool is_eliciting)
 {
@@ -89,160 +94,146 @@ static void take_a_sample(struct world *world)
 /* [RFC9002 6.1.1] */
 static void a_packet_three_numbers_behind_is_lost(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    take_a_sample(&world);
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
     for (int i = 1; i <= 5; i++)
-        send_one(&world, SP_SPACE_APP, SB_S, true);
-    struct sp_loss_outcome outcome = ack(&world, 3, 3, SB_S + 1);
+        send_one(world, SP_SPACE_APP, SB_S, true);
+    struct sp_loss_outcome outcome = ack(world, 3, 3, SB_S + 1);
     assert_frames(outcome.acked, 3, 3);
     assert_null(outcome.lost); /* 1 and 2 are fewer than three behind */
-    outcome = ack(&world, 4, 4, SB_S + 2);
+    outcome = ack(world, 4, 4, SB_S + 2);
     assert_frames(outcome.lost, 1, 1);
-    outcome = ack(&world, 5, 5, SB_S + 3);
+    outcome = ack(world, 5, 5, SB_S + 3);
     assert_frames(outcome.lost, 2, 2);
-    assert_int_equal(world.loss.lost_count, 2);
-    assert_int_equal(world.loss.cc.in_flight_bytes, 0);
-    world_deinit(&world);
+    assert_int_equal(world->loss.lost_count, 2);
+    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
 }
 
 /* [RFC9002 6.1.2] */
 static void a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    take_a_sample(&world);
-    send_one(&world, SP_SPACE_APP, SB_S, true);
-    send_one(&world, SP_SPACE_APP, SB_S + 5 * SB_MS, true);
-    assert_null(ack(&world, 2, 2, SB_S + 105 * SB_MS).lost);
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
+    send_one(world, SP_SPACE_APP, SB_S, true);
+    send_one(world, SP_SPACE_APP, SB_S + 5 * SB_MS, true);
+    assert_null(ack(world, 2, 2, SB_S + 105 * SB_MS).lost);
     uint64_t at_ns = SB_S + RTT_NS * 9 / 8;
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
 
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&world.loss, at_ns - 1, &outcome);
+    sp_loss_on_deadline(&world->loss, at_ns - 1, &outcome);
     assert_true(outcome.lost == NULL && !outcome.probe);
-    sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+    sp_loss_on_deadline(&world->loss, at_ns, &outcome);
     assert_frames(outcome.lost, 1, 1);
     assert_int_equal(outcome.lost_space, SP_SPACE_APP);
     assert_false(outcome.probe);
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
-    world_deinit(&world);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
 }
 
 /* [RFC9002 6.2] Its frames are gone already: it is counted, no more. */
 static void a_late_acknowledgment_of_a_lost_packet_is_counted(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    take_a_sample(&world);
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
     for (int i = 1; i <= 4; i++)
-        send_one(&world, SP_SPACE_APP, SB_S, true);
-    assert_frames(ack(&world, 4, 4, SB_S + 1).lost, 1, 1);
-    struct sp_loss_outcome outcome = ack(&world, 1, 4, SB_S + 2);
+        send_one(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(ack(world, 4, 4, SB_S + 1).lost, 1, 1);
+    struct sp_loss_outcome outcome = ack(world, 1, 4, SB_S + 2);
     assert_frames(outcome.acked, 2, 3);
-    assert_int_equal(world.loss.spurious_count, 1);
-    assert_false(ack(&world, 1, 4, SB_S + 3).acked_any); /* a repeat says nothing */
-    assert_int_equal(world.loss.spurious_count, 1);
-    world_deinit(&world);
+    assert_int_equal(world->loss.spurious_count, 1);
+    assert_false(ack(world, 1, 4, SB_S + 3).acked_any); /* a repeat says nothing */
+    assert_int_equal(world->loss.spurious_count, 1);
 }
 
 /* [RFC9000 13.1] */
 static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    send_one(&world, SP_SPACE_APP, 0, true);
+    struct world *world = *state;
+    world_init(world);
+    send_one(world, SP_SPACE_APP, 0, true);
     struct sp_frame_ack bad = {.largest = 1, .first = {0, 1}};
     struct sp_loss_outcome outcome;
-    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
+    assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
                      SP_ERR_PROTOCOL_VIOLATION);
     assert_true(outcome.acked == NULL && outcome.lost == NULL);
     bad.largest = bad.first.largest = UINT64_MAX >> 2;
-    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
+    assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
                      SP_ERR_PROTOCOL_VIOLATION);
-    assert_int_equal(world.loss.spaces[SP_SPACE_APP].sent.out_count, 1);
-    world_deinit(&world);
+    assert_int_equal(world->loss.spaces[SP_SPACE_APP].sent.out_count, 1);
 }
 
 /* [RFC9002 5.1, 5.3] */
 static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    send_one(&world, SP_SPACE_APP, 0, false);
-    ack(&world, 0, 0, 40 * SB_MS);
-    assert_false(sp_rtt_has_sample(&world.loss.rtt)); /* nothing elicited it */
-    send_one(&world, SP_SPACE_APP, SB_S, true);
-    send_one(&world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
-    ack(&world, 1, 2, SB_S + 60 * SB_MS);
-    assert_int_equal(world.loss.rtt.latest_ns, 50 * SB_MS);
+    struct world *world = *state;
+    world_init(world);
+    send_one(world, SP_SPACE_APP, 0, false);
+    ack(world, 0, 0, 40 * SB_MS);
+    assert_false(sp_rtt_has_sample(&world->loss.rtt)); /* nothing elicited it */
+    send_one(world, SP_SPACE_APP, SB_S, true);
+    send_one(world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
+    ack(world, 1, 2, SB_S + 60 * SB_MS);
+    assert_int_equal(world->loss.rtt.latest_ns, 50 * SB_MS);
 
-    send_one(&world, SP_SPACE_APP, 2 * SB_S, true);
+    send_one(world, SP_SPACE_APP, 2 * SB_S, true);
     struct sp_frame_ack delayed = {.largest = 3, .first = {3, 3}};
     struct sp_loss_outcome outcome;
     /* 30 ms are said, 25 were promised: 75 - 25 = 50. */
-    assert_int_equal(sp_loss_on_ack(&world.loss, SP_SPACE_APP, &delayed, 30 * SB_MS,
+    assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &delayed, 30 * SB_MS,
                                     2 * SB_S + 75 * SB_MS, &outcome),
                      SP_OK);
-    assert_int_equal(world.loss.rtt.smoothed_ns, 50 * SB_MS);
-    world_deinit(&world);
+    assert_int_equal(world->loss.rtt.smoothed_ns, 50 * SB_MS);
 }
 
 /* [RFC9002 6.2.1] smoothed + 4 * variance + max_ack_delay, doubled each time. */
 static void the_pto_backs_off_and_an_ack_resets_it(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    take_a_sample(&world);
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
-    send_one(&world, SP_SPACE_APP, SB_S, true);
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
+    send_one(world, SP_SPACE_APP, SB_S, true);
     uint64_t at_ns = SB_S;
     for (uint32_t i = 0; i < 4; i++) {
         at_ns += 325 * SB_MS << i;
-        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world.loss, at_ns - 1, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns - 1, &outcome);
         assert_false(outcome.probe);
-        sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
         assert_true(outcome.probe && outcome.probe_space == SP_SPACE_APP);
         assert_null(outcome.lost); /* a PTO declares nothing lost. [RFC9002 6.2] */
-        send_one(&world, SP_SPACE_APP, at_ns, true);
+        send_one(world, SP_SPACE_APP, at_ns, true);
     }
-    assert_int_equal(world.loss.pto_count, 4);
-    ack(&world, 5, 5, at_ns + 10);
-    assert_int_equal(world.loss.pto_count, 0);
-    world_deinit(&world);
+    assert_int_equal(world->loss.pto_count, 4);
+    ack(world, 5, 5, at_ns + 10);
+    assert_int_equal(world->loss.pto_count, 0);
 }
 
 /* [RFC9002 6.2.1] "MUST NOT set its PTO timer for the Application Data packet number space until
  * the handshake is confirmed."  The Initial and Handshake spaces have no ack delay. */
 static void the_earliest_space_gets_the_probe(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    world.loss.is_confirmed = false;
-    send_one(&world, SP_SPACE_APP, 1, true);
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
-    send_one(&world, SP_SPACE_HANDSHAKE, 3, true);
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), 3 + 999 * SB_MS);
-    send_one(&world, SP_SPACE_INITIAL, 2, true);
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), 2 + 999 * SB_MS);
-    world.loss.is_amplification_blocked = true; /* [RFC9002 6.2.2.1] */
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
-    world.loss.is_amplification_blocked = false;
+    struct world *world = *state;
+    world_init(world);
+    world->loss.is_confirmed = false;
+    send_one(world, SP_SPACE_APP, 1, true);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
+    send_one(world, SP_SPACE_HANDSHAKE, 3, true);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), 3 + 999 * SB_MS);
+    send_one(world, SP_SPACE_INITIAL, 2, true);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), 2 + 999 * SB_MS);
+    world->loss.is_amplification_blocked = true; /* [RFC9002 6.2.2.1] */
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
+    world->loss.is_amplification_blocked = false;
 
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&world.loss, SB_S, &outcome);
+    sp_loss_on_deadline(&world->loss, SB_S, &outcome);
     assert_true(outcome.probe);
     assert_int_equal(outcome.probe_space, SP_SPACE_INITIAL);
-    world_deinit(&world);
 }
 
 /* [RFC9002 6.2.2.1] "the client MUST set the PTO timer if the client has not received an
@@ -250,7 +241,7 @@ static void the_earliest_space_gets_the_probe(void **state)
  * there are no packets in flight": the server may be stuck. */
 static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const struct {
         const char *what;
         bool has_handshake_keys, has_early_data;
@@ -262,24 +253,22 @@ static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
         {"only 0-RTT in flight, with keys", true, true, SP_SPACE_HANDSHAKE},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct world world;
-        world_init(&world);
-        world.loss.is_confirmed = false;
-        world.loss.peer_is_validating = true;
-        world.loss.has_handshake_keys = samples[i].has_handshake_keys;
+        world_init(world);
+        world->loss.is_confirmed = false;
+        world->loss.peer_is_validating = true;
+        world->loss.has_handshake_keys = samples[i].has_handshake_keys;
         print_message("    %s\n", samples[i].what);
-        send_one(&world, SP_SPACE_INITIAL, 0, true);
+        send_one(world, SP_SPACE_INITIAL, 0, true);
         if (samples[i].has_early_data)
-            send_one(&world, SP_SPACE_APP, 0, true);
-        ack_in(&world, SP_SPACE_INITIAL, 0, 0, RTT_NS);
+            send_one(world, SP_SPACE_APP, 0, true);
+        ack_in(world, SP_SPACE_INITIAL, 0, 0, RTT_NS);
         uint64_t at_ns = RTT_NS + 300 * SB_MS;
-        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world.loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
         assert_true(outcome.probe);
         assert_int_equal(outcome.probe_space, samples[i].want);
-        assert_int_equal(sp_loss_deadline_ns(&world.loss), at_ns + 600 * SB_MS);
-        world_deinit(&world);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns + 600 * SB_MS);
     }
 }
 
@@ -288,7 +277,7 @@ static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
  * run. */
 static void persistent_congestion_takes_a_long_run_of_losses(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const struct {
         const char *what;
         uint64_t step_ms; /* between packets 1 to 5; 6 to 8 follow at once */
@@ -303,54 +292,50 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
         {"sent before the first sample", 2000, 0, false, false},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct world world;
-        world_init(&world);
+        world_init(world);
         if (samples[i].is_sampled)
-            take_a_sample(&world);
+            take_a_sample(world);
         else
-            send_one(&world, SP_SPACE_APP, 0, true);
+            send_one(world, SP_SPACE_APP, 0, true);
         uint64_t at_ns = SB_S;
         for (int k = 1; k <= 5; k++, at_ns += samples[i].step_ms * SB_MS)
-            send_one(&world, SP_SPACE_APP, at_ns, true);
+            send_one(world, SP_SPACE_APP, at_ns, true);
         for (int k = 6; k <= 8; k++)
-            send_one(&world, SP_SPACE_APP, at_ns, true);
+            send_one(world, SP_SPACE_APP, at_ns, true);
         if (samples[i].acked != 0) {
             /* Marks it without any loss: nothing larger is known yet but 0. */
-            struct sp_loss_space *space = &world.loss.spaces[SP_SPACE_APP];
+            struct sp_loss_space *space = &world->loss.spaces[SP_SPACE_APP];
             struct sp_sent_packet *packet = sp_sent_find(&space->sent, samples[i].acked);
-            sp_cc_on_removed(&world.loss.cc, packet->size);
+            sp_cc_on_removed(&world->loss.cc, packet->size);
             (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
         }
         print_message("    %s\n", samples[i].what);
-        assert_non_null(ack(&world, 6, 8, at_ns + RTT_NS).lost);
-        assert_int_equal(world.loss.persistent_count, samples[i].want);
-        assert_int_equal(world.loss.cc.cwnd_bytes == 2400, samples[i].want);
-        world_deinit(&world);
+        assert_non_null(ack(world, 6, 8, at_ns + RTT_NS).lost);
+        assert_int_equal(world->loss.persistent_count, samples[i].want);
+        assert_int_equal(world->loss.cc.cwnd_bytes == 2400, samples[i].want);
     }
 }
 
 /* [RFC9002 6.4] */
 static void a_discarded_space_leaves_nothing_in_flight(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    uint64_t window_bytes = world.loss.cc.cwnd_bytes;
+    struct world *world = *state;
+    world_init(world);
+    uint64_t window_bytes = world->loss.cc.cwnd_bytes;
     for (int i = 0; i < 5; i++)
-        send_one(&world, SP_SPACE_INITIAL, 1, true);
-    world.loss.pto_count = 3;
-    assert_frames(sp_loss_discard(&world.loss, SP_SPACE_INITIAL), 0, 4);
-    assert_null(sp_loss_discard(&world.loss, SP_SPACE_INITIAL));
-    assert_int_equal(world.loss.cc.in_flight_bytes, 0);
-    assert_int_equal(world.loss.cc.cwnd_bytes, window_bytes);
-    assert_int_equal(world.loss.pto_count, 0); /* [RFC9002 6.2.2] */
-    assert_int_equal(sp_loss_deadline_ns(&world.loss), SB_NEVER);
+        send_one(world, SP_SPACE_INITIAL, 1, true);
+    world->loss.pto_count = 3;
+    assert_frames(sp_loss_discard(&world->loss, SP_SPACE_INITIAL), 0, 4);
+    assert_null(sp_loss_discard(&world->loss, SP_SPACE_INITIAL));
+    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
+    assert_int_equal(world->loss.cc.cwnd_bytes, window_bytes);
+    assert_int_equal(world->loss.pto_count, 0); /* [RFC9002 6.2.2] */
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
 
-    send_one(&world, SP_SPACE_HANDSHAKE, 1, true);
-    assert_frames(sp_loss_forget(&world.loss, SP_SPACE_HANDSHAKE), 0, 0);
-    send_one(&world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
-    assert_int_equal(world.loss.cc.in_flight_bytes, 1200);
-    world_deinit(&world);
+    send_one(world, SP_SPACE_HANDSHAKE, 1, true);
+    assert_frames(sp_loss_forget(&world->loss, SP_SPACE_HANDSHAKE), 0, 0);
+    send_one(world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
+    assert_int_equal(world->loss.cc.in_flight_bytes, 1200);
 }
 
 /* ---- What a controller gets ---- */
@@ -409,14 +394,13 @@ static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacin
 /* Two trains of which the second is acknowledged, and the first lost but for its end. */
 static void a_controller_gets_trains_then_losses_then_the_sums(void **state)
 {
-    (void)state;
-    struct world world;
-    calls_begin(&world, 0, false);
+    struct world *world = *state;
+    calls_begin(world, 0, false);
     for (int i = 0; i < 4; i++)
-        send_one(&world, SP_SPACE_APP, 10 * SB_MS, true);
+        send_one(world, SP_SPACE_APP, 10 * SB_MS, true);
     for (int i = 4; i < 8; i++)
-        send_one(&world, SP_SPACE_APP, 20 * SB_MS, true);
-    assert_frames(ack(&world, 3, 7, 110 * SB_MS).lost, 0, 2);
+        send_one(world, SP_SPACE_APP, 20 * SB_MS, true);
+    assert_frames(ack(world, 3, 7, 110 * SB_MS).lost, 0, 2);
     assert_string_equal(calls.order, "aale");
     assert_int_equal(calls.acks[0].bytes, 1200);
     assert_int_equal(calls.acks[0].sent_ns, 10 * SB_MS);
@@ -432,45 +416,42 @@ static void a_controller_gets_trains_then_losses_then_the_sums(void **state)
     assert_int_equal(calls.end.sent_ns, 20 * SB_MS);
     assert_int_equal(calls.end_rtt_ns, 90 * SB_MS); /* of this ACK */
 
-    send_one(&world, SP_SPACE_APP, SB_S, true);
-    assert_frames(ack(&world, 8, 8, 2 * SB_S).acked, 8, 8);
+    send_one(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(ack(world, 8, 8, 2 * SB_S).acked, 8, 8);
     assert_string_equal(calls.order, "aaleae");
     assert_true(calls.acks[2].is_app_limited);
-    world_deinit(&world);
 }
 
 static void a_controller_may_set_the_rate(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const uint64_t rates[] = {0, 1, 123456, UINT64_MAX};
     for (size_t i = 0; i < QT_COUNT(rates); i++) {
-        struct world world;
-        calls_begin(&world, rates[i], true);
-        take_a_sample(&world);
-        uint64_t got = world.loss.pacer.rate_bytes_per_s;
+        calls_begin(world, rates[i], true);
+        take_a_sample(world);
+        uint64_t got = world->loss.pacer.rate_bytes_per_s;
         if (rates[i] == 0) /* of ten datagrams in 100 ms: twice that in slow start */
             assert_int_equal(got, 240000);
         else
             assert_int_equal(got, SB_MIN(rates[i], UINT64_C(1) << 38));
-        world_deinit(&world);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_packet_three_numbers_behind_is_lost),
-        cmocka_unit_test(a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
-        cmocka_unit_test(a_late_acknowledgment_of_a_lost_packet_is_counted),
-        cmocka_unit_test(an_acknowledgment_of_what_was_never_sent_is_a_violation),
-        cmocka_unit_test(a_sample_is_taken_from_the_largest_if_any_elicits),
-        cmocka_unit_test(the_pto_backs_off_and_an_ack_resets_it),
-        cmocka_unit_test(the_earliest_space_gets_the_probe),
-        cmocka_unit_test(a_client_keeps_a_pto_while_the_server_may_be_stuck),
-        cmocka_unit_test(persistent_congestion_takes_a_long_run_of_losses),
-        cmocka_unit_test(a_discarded_space_leaves_nothing_in_flight),
-        cmocka_unit_test(a_controller_gets_trains_then_losses_then_the_sums),
-        cmocka_unit_test(a_controller_may_set_the_rate),
+        QT_TEST(world, a_packet_three_numbers_behind_is_lost),
+        QT_TEST(world, a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
+        QT_TEST(world, a_late_acknowledgment_of_a_lost_packet_is_counted),
+        QT_TEST(world, an_acknowledgment_of_what_was_never_sent_is_a_violation),
+        QT_TEST(world, a_sample_is_taken_from_the_largest_if_any_elicits),
+        QT_TEST(world, the_pto_backs_off_and_an_ack_resets_it),
+        QT_TEST(world, the_earliest_space_gets_the_probe),
+        QT_TEST(world, a_client_keeps_a_pto_while_the_server_may_be_stuck),
+        QT_TEST(world, persistent_congestion_takes_a_long_run_of_losses),
+        QT_TEST(world, a_discarded_space_leaves_nothing_in_flight),
+        QT_TEST(world, a_controller_gets_trains_then_losses_then_the_sums),
+        QT_TEST(world, a_controller_may_set_the_rate),
     };
 
     sb_assert_handler = qt_on_assert;

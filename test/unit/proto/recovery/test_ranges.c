@@ -17,21 +17,26 @@ struct world {
     struct sp_ranges ranges;
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    sp_ranges_clear(&world->ranges);
+    heap_pool_deinit(&world->pool);
+    heap_deinit(&world->heap); /* asserts that all came back */
+    assert_true(sp_ranges_is_empty(&world->ranges));
+}
+
 static void world_init(struct world *world, uint32_t count_max)
 {
+    world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "ranges", sizeof(struct sp_range), 4, count_max,
                  &world->heap.memory);
     sp_ranges_init(&world->ranges, &world->pool);
 }
 
-static void world_deinit(struct world *world)
-{
-    sp_ranges_clear(&world->ranges);
-    assert_true(sp_ranges_is_empty(&world->ranges));
-    sb_pool_deinit(&world->pool); /* asserts that all came back */
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 struct span {
     uint64_t start;
@@ -53,7 +58,7 @@ static void assert_spans(const struct sp_ranges *ranges, const struct span *want
 /* Each begins with {[10, 20), [30, 40), [50, 60)}. */
 static void ranges_join_and_split_at_their_edges(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const struct {
         const char *what;
         bool is_add;
@@ -81,19 +86,17 @@ static void ranges_join_and_split_at_their_edges(void **state)
         {"remove all", false, {0, UINT64_MAX}, 0, {{0, 0}}},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct world world;
-        world_init(&world, 100);
+        world_init(world, 100);
         print_message("    %s\n", samples[i].what);
-        assert_true(sp_ranges_add(&world.ranges, 50, 60));
-        assert_true(sp_ranges_add(&world.ranges, 10, 20));
-        assert_true(sp_ranges_add(&world.ranges, 30, 40));
+        assert_true(sp_ranges_add(&world->ranges, 50, 60));
+        assert_true(sp_ranges_add(&world->ranges, 10, 20));
+        assert_true(sp_ranges_add(&world->ranges, 30, 40));
         if (samples[i].is_add)
-            assert_true(sp_ranges_add(&world.ranges, samples[i].span.start, samples[i].span.end));
+            assert_true(sp_ranges_add(&world->ranges, samples[i].span.start, samples[i].span.end));
         else
             assert_true(
-                sp_ranges_remove(&world.ranges, samples[i].span.start, samples[i].span.end));
-        assert_spans(&world.ranges, samples[i].want, samples[i].count);
-        world_deinit(&world);
+                sp_ranges_remove(&world->ranges, samples[i].span.start, samples[i].span.end));
+        assert_spans(&world->ranges, samples[i].want, samples[i].count);
     }
 }
 
@@ -124,69 +127,63 @@ static void assert_beyond(struct sp_ranges *ranges, const bool map[NUMBERS], uin
 
 static void any_order_of_adds_and_removes_matches_a_map(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct qs_random random;
         qs_random_init(&random, seed);
-        struct world world;
-        world_init(&world, 5 + (uint32_t)seed); /* few enough to run out of them */
+        world_init(world, 5 + (uint32_t)seed); /* few enough to run out of them */
         bool map[NUMBERS] = {false};
         for (int step = 0; step < 500; step++) {
             uint64_t start = qs_random_below(&random, NUMBERS);
             uint64_t size = qs_random_below(&random, seed % 2 == 0 ? 8 : 60);
             uint64_t end = SB_MIN(start + size, NUMBERS);
             bool is_add = qs_random_below(&random, 2) == 0;
-            uint32_t count = world.ranges.count;
-            bool done = is_add ? sp_ranges_add(&world.ranges, start, end)
-                               : sp_ranges_remove(&world.ranges, start, end);
+            uint32_t count = world->ranges.count;
+            bool done = is_add ? sp_ranges_add(&world->ranges, start, end)
+                               : sp_ranges_remove(&world->ranges, start, end);
             if (done)
                 memset(map + start, is_add, end - start);
             else
-                assert_int_equal(count, world.pool.count_max); /* else there was memory */
-            assert_as_map(&world.ranges, map);
-            assert_beyond(&world.ranges, map, qs_random_below(&random, NUMBERS));
+                assert_int_equal(count, world->pool.count_max); /* else there was memory */
+            assert_as_map(&world->ranges, map);
+            assert_beyond(&world->ranges, map, qs_random_below(&random, NUMBERS));
         }
-        world_deinit(&world);
     }
 }
 
 static void without_memory_the_set_stays_as_it_was(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 2);
-    assert_true(sp_ranges_add(&world.ranges, 10, 20));
-    assert_true(sp_ranges_add(&world.ranges, 30, 40));
+    struct world *world = *state;
+    world_init(world, 2);
+    assert_true(sp_ranges_add(&world->ranges, 10, 20));
+    assert_true(sp_ranges_add(&world->ranges, 30, 40));
     static const struct span before[] = {{10, 20}, {30, 40}};
-    assert_false(sp_ranges_add(&world.ranges, 50, 60));
-    assert_spans(&world.ranges, before, 2);
-    assert_false(sp_ranges_remove(&world.ranges, 33, 34));
-    assert_spans(&world.ranges, before, 2);
+    assert_false(sp_ranges_add(&world->ranges, 50, 60));
+    assert_spans(&world->ranges, before, 2);
+    assert_false(sp_ranges_remove(&world->ranges, 33, 34));
+    assert_spans(&world->ranges, before, 2);
     /* These need none. */
-    assert_true(sp_ranges_add(&world.ranges, 20, 25));
-    assert_true(sp_ranges_remove(&world.ranges, 35, 50));
+    assert_true(sp_ranges_add(&world->ranges, 20, 25));
+    assert_true(sp_ranges_remove(&world->ranges, 35, 50));
     static const struct span after[] = {{10, 25}, {30, 35}};
-    assert_spans(&world.ranges, after, 2);
-    world_deinit(&world);
+    assert_spans(&world->ranges, after, 2);
 }
 
 static void a_range_that_ends_before_it_begins_is_our_bug(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 2);
-    expect_assert_failure((void)!sp_ranges_add(&world.ranges, 2, 1));
-    expect_assert_failure((void)!sp_ranges_remove(&world.ranges, 2, 1));
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world, 2);
+    expect_assert_failure((void)!sp_ranges_add(&world->ranges, 2, 1));
+    expect_assert_failure((void)!sp_ranges_remove(&world->ranges, 2, 1));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_join_and_split_at_their_edges),
-        cmocka_unit_test(any_order_of_adds_and_removes_matches_a_map),
-        cmocka_unit_test(without_memory_the_set_stays_as_it_was),
-        cmocka_unit_test(a_range_that_ends_before_it_begins_is_our_bug),
+        QT_TEST(world, ranges_join_and_split_at_their_edges),
+        QT_TEST(world, any_order_of_adds_and_removes_matches_a_map),
+        QT_TEST(world, without_memory_the_set_stays_as_it_was),
+        QT_TEST(world, a_range_that_ends_before_it_begins_is_our_bug),
     };
 
     sb_assert_handler = qt_on_assert;

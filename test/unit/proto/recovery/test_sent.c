@@ -17,14 +17,6 @@ struct world {
     struct sp_sent_frame frames[PACKETS];
 };
 
-static void world_init(struct world *world, uint32_t blocks_max)
-{
-    heap_init(&world->heap);
-    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, blocks_max,
-                 &world->heap.memory);
-    sp_sent_init(&world->sent, &world->pool);
-}
-
 static void add(struct world *world, bool is_eliciting)
 {
     uint64_t pn = world->sent.next_pn;
@@ -47,13 +39,27 @@ static void settle(struct world *world, uint64_t pn, enum sp_sent_state state)
 
 static void world_deinit(struct world *world)
 {
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
     for (uint64_t pn = 0; pn < world->sent.next_pn; pn++)
         if (world->states[pn] == SP_SENT_OUT)
             settle(world, pn, SP_SENT_SKIPPED);
     sp_sent_deinit(&world->sent);
-    sb_pool_deinit(&world->pool);
+    heap_pool_deinit(&world->pool);
     heap_deinit(&world->heap);
 }
+
+static void world_init(struct world *world, uint32_t blocks_max)
+{
+    world_deinit(world); /* of the sample before */
+    *world = (struct world){0};
+    heap_init(&world->heap);
+    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, blocks_max,
+                 &world->heap.memory);
+    sp_sent_init(&world->sent, &world->pool);
+}
+
+QT_FIXTURE(world, world_deinit)
 
 /* Looks at all packets, in an order that lets the cursor jump. */
 static void assert_as_array(struct world *world, struct qs_random *random)
@@ -96,98 +102,89 @@ static void assert_as_array(struct world *world, struct qs_random *random)
 
 static void any_order_of_sending_and_settling_matches_an_array(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     for (uint64_t seed = 0; seed < 10; seed++) {
         struct qs_random random;
         qs_random_init(&random, seed);
-        struct world world = {0};
-        world_init(&world, 100);
-        while (world.sent.next_pn < PACKETS) {
+        world_init(world, 100);
+        while (world->sent.next_pn < PACKETS) {
             if (qs_random_below(&random, 20 - seed) > 0) {
-                assert_true(sp_sent_reserve(&world.sent));
-                add(&world, qs_random_below(&random, 2) == 0);
+                assert_true(sp_sent_reserve(&world->sent));
+                add(world, qs_random_below(&random, 2) == 0);
             }
-            uint64_t pn = qs_random_below(&random, world.sent.next_pn + 1);
+            uint64_t pn = qs_random_below(&random, world->sent.next_pn + 1);
             for (uint64_t left = qs_random_below(&random, 5); left > 0; left--, pn++) {
-                if (pn < world.sent.next_pn && world.states[pn] == SP_SENT_OUT)
-                    settle(&world, pn,
+                if (pn < world->sent.next_pn && world->states[pn] == SP_SENT_OUT)
+                    settle(world, pn,
                            qs_random_below(&random, 2) == 0 ? SP_SENT_LOST : SP_SENT_SKIPPED);
             }
-            assert_as_array(&world, &random);
+            assert_as_array(world, &random);
         }
-        world_deinit(&world);
     }
 }
 
 static void memory_follows_what_is_in_flight(void **state)
 {
-    (void)state;
-    struct world world = {0};
-    world_init(&world, 100);
+    struct world *world = *state;
+    world_init(world, 100);
     for (int i = 0; i < 10 * SP_SENT_BLOCK_PACKETS; i++) {
-        assert_true(sp_sent_reserve(&world.sent));
-        add(&world, true);
+        assert_true(sp_sent_reserve(&world->sent));
+        add(world, true);
     }
-    assert_int_equal(world.pool.used_count, 10);
+    assert_int_equal(world->pool.used_count, 10);
     for (uint64_t pn = 0; pn < 10 * SP_SENT_BLOCK_PACKETS; pn++)
         if (pn % SP_SENT_BLOCK_PACKETS != 7 || pn < 3 * SP_SENT_BLOCK_PACKETS)
-            settle(&world, pn, SP_SENT_SKIPPED);
-    assert_int_equal(world.pool.used_count, 7); /* one packet holds a block */
+            settle(world, pn, SP_SENT_SKIPPED);
+    assert_int_equal(world->pool.used_count, 7); /* one packet holds a block */
     for (uint64_t pn = 3 * SP_SENT_BLOCK_PACKETS + 7; pn < 10 * SP_SENT_BLOCK_PACKETS;
          pn += SP_SENT_BLOCK_PACKETS)
-        settle(&world, pn, SP_SENT_LOST);
-    assert_int_equal(world.pool.used_count, 1); /* the last one, for what it still knows */
+        settle(world, pn, SP_SENT_LOST);
+    assert_int_equal(world->pool.used_count, 1); /* the last one, for what it still knows */
 
-    assert_true(sp_sent_reserve(&world.sent));
-    assert_int_equal(world.pool.used_count, 1);
-    sp_sent_check(&world.sent);
-    world_deinit(&world);
-    assert_int_equal(world.pool.used_count, 0);
+    assert_true(sp_sent_reserve(&world->sent));
+    assert_int_equal(world->pool.used_count, 1);
+    sp_sent_check(&world->sent); /* the tear-down asserts that this one goes as well */
 }
 
 static void reserving_makes_room_for_one_more_and_can_fail(void **state)
 {
-    (void)state;
-    struct world world = {0};
-    world_init(&world, 1);
-    expect_assert_failure(add(&world, true)); /* without it */
-    assert_true(sp_sent_reserve(&world.sent));
-    assert_true(sp_sent_reserve(&world.sent)); /* the same room */
+    struct world *world = *state;
+    world_init(world, 1);
+    expect_assert_failure(add(world, true)); /* without it */
+    assert_true(sp_sent_reserve(&world->sent));
+    assert_true(sp_sent_reserve(&world->sent)); /* the same room */
     for (int i = 0; i < SP_SENT_BLOCK_PACKETS; i++) {
-        assert_true(sp_sent_reserve(&world.sent));
-        add(&world, true);
+        assert_true(sp_sent_reserve(&world->sent));
+        add(world, true);
     }
-    assert_false(sp_sent_reserve(&world.sent));
-    expect_assert_failure(add(&world, true));
-    assert_int_equal(world.sent.next_pn, SP_SENT_BLOCK_PACKETS);
-    sp_sent_check(&world.sent);
-    world_deinit(&world);
+    assert_false(sp_sent_reserve(&world->sent));
+    expect_assert_failure(add(world, true));
+    assert_int_equal(world->sent.next_pn, SP_SENT_BLOCK_PACKETS);
+    sp_sent_check(&world->sent);
 }
 
 static void a_packet_settles_once(void **state)
 {
-    (void)state;
-    struct world world = {0};
-    world_init(&world, 1);
-    assert_true(sp_sent_reserve(&world.sent));
-    add(&world, true);
-    assert_int_equal(world.sent.eliciting_count, 1);
-    expect_assert_failure(sp_sent_settle(&world.sent, 0, SP_SENT_OUT));
-    expect_assert_failure(sp_sent_settle(&world.sent, 1, SP_SENT_LOST)); /* never sent */
-    expect_assert_failure(sp_sent_deinit(&world.sent));                  /* one is out */
-    settle(&world, 0, SP_SENT_LOST);
-    assert_int_equal(world.sent.eliciting_count, 0);
-    expect_assert_failure(sp_sent_settle(&world.sent, 0, SP_SENT_SKIPPED));
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world, 1);
+    assert_true(sp_sent_reserve(&world->sent));
+    add(world, true);
+    assert_int_equal(world->sent.eliciting_count, 1);
+    expect_assert_failure(sp_sent_settle(&world->sent, 0, SP_SENT_OUT));
+    expect_assert_failure(sp_sent_settle(&world->sent, 1, SP_SENT_LOST)); /* never sent */
+    expect_assert_failure(sp_sent_deinit(&world->sent));                  /* one is out */
+    settle(world, 0, SP_SENT_LOST);
+    assert_int_equal(world->sent.eliciting_count, 0);
+    expect_assert_failure(sp_sent_settle(&world->sent, 0, SP_SENT_SKIPPED));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order_of_sending_and_settling_matches_an_array),
-        cmocka_unit_test(memory_follows_what_is_in_flight),
-        cmocka_unit_test(reserving_makes_room_for_one_more_and_can_fail),
-        cmocka_unit_test(a_packet_settles_once),
+        QT_TEST(world, any_order_of_sending_and_settling_matches_an_array),
+        QT_TEST(world, memory_follows_what_is_in_flight),
+        QT_TEST(world, reserving_makes_room_for_one_more_and_can_fail),
+        QT_TEST(world, a_packet_settles_once),
     };
 
     sb_assert_handler = qt_on_assert;

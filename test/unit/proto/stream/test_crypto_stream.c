@@ -15,8 +15,19 @@ struct world {
     struct sp_crypto_stream stream;
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    sp_crypto_stream_deinit(&world->stream);
+    heap_pool_deinit(&world->pieces);
+    heap_pool_deinit(&world->ranges);
+    heap_deinit(&world->heap);
+}
+
 static void world_init(struct world *world)
 {
+    world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
     sb_pool_init(&world->pieces, "pieces", sizeof(struct sp_piece), 8, 8, &world->heap.memory);
     sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 8, &world->heap.memory);
@@ -24,13 +35,7 @@ static void world_init(struct world *world)
     sp_crypto_stream_init(&world->stream, &world->store, &world->ranges);
 }
 
-static void world_deinit(struct world *world)
-{
-    sp_crypto_stream_deinit(&world->stream);
-    sb_pool_deinit(&world->pieces);
-    sb_pool_deinit(&world->ranges);
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 static uint8_t bytes[1000];
 
@@ -43,34 +48,31 @@ static enum sp_err receive(struct world *world, uint64_t offset, uint64_t size, 
 /* [RFC9000 7.5] The bound moves with what TLS has taken. */
 static void bytes_too_far_ahead_exceed_the_buffer(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     bool no_memory = true;
     const uint64_t end = SP_CRYPTO_BUFFER_BYTES_MAX;
-    assert_int_equal(receive(&world, end - 10, 10, &no_memory), SP_OK);
+    assert_int_equal(receive(world, end - 10, 10, &no_memory), SP_OK);
     assert_false(no_memory);
-    assert_int_equal(receive(&world, end - 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
-    assert_int_equal(receive(&world, (UINT64_C(1) << 62) - 1, 0, &no_memory),
+    assert_int_equal(receive(world, end - 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
+    assert_int_equal(receive(world, (UINT64_C(1) << 62) - 1, 0, &no_memory),
                      SP_ERR_CRYPTO_BUFFER_EXCEEDED);
-    assert_int_equal(receive(&world, 0, 20, &no_memory), SP_OK);
+    assert_int_equal(receive(world, 0, 20, &no_memory), SP_OK);
     struct sb_slice slice;
-    assert_true(sp_reassembly_next(&world.stream.in, &slice));
-    assert_int_equal(receive(&world, end + 10, 10, &no_memory), SP_OK);
+    assert_true(sp_reassembly_next(&world->stream.in, &slice));
+    assert_int_equal(receive(world, end + 10, 10, &no_memory), SP_OK);
     assert_false(no_memory);
-    assert_int_equal(receive(&world, end + 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
-    assert_int_equal(receive(&world, 100, 1, &no_memory), SP_OK);
+    assert_int_equal(receive(world, end + 10, 11, &no_memory), SP_ERR_CRYPTO_BUFFER_EXCEEDED);
+    assert_int_equal(receive(world, 100, 1, &no_memory), SP_OK);
     assert_true(no_memory); /* a third piece */
-    world_deinit(&world);
 }
 
 /* [RFC9000 13.3] */
 static void lost_bytes_go_out_before_new_ones(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    struct sp_crypto_stream *s = &world.stream;
+    struct world *world = *state;
+    world_init(world);
+    struct sp_crypto_stream *s = &world->stream;
     uint64_t offset, size;
     assert_false(sp_crypto_stream_wants_send(s));
     assert_false(sp_crypto_stream_next(s, &offset, &size));
@@ -87,14 +89,13 @@ static void lost_bytes_go_out_before_new_ones(void **state)
     assert_true(offset == 200 && size == 100);
     assert_true(sp_delivery_on_sent(&s->out, 200, 100));
     assert_false(sp_crypto_stream_wants_send(s));
-    world_deinit(&world);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_too_far_ahead_exceed_the_buffer),
-        cmocka_unit_test(lost_bytes_go_out_before_new_ones),
+        QT_TEST(world, bytes_too_far_ahead_exceed_the_buffer),
+        QT_TEST(world, lost_bytes_go_out_before_new_ones),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -15,20 +15,25 @@ struct world {
     struct sp_delivery delivery;
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    sp_delivery_clear(&world->delivery);
+    heap_pool_deinit(&world->pool);
+    heap_deinit(&world->heap);
+}
+
 static void world_init(struct world *world, uint32_t count_max)
 {
+    world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "ranges", sizeof(struct sp_range), 8, count_max,
                  &world->heap.memory);
     sp_delivery_init(&world->delivery, &world->pool);
 }
 
-static void world_deinit(struct world *world)
-{
-    sp_delivery_clear(&world->delivery);
-    sb_pool_deinit(&world->pool);
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 enum byte { UNSENT, OUT, LOST, ACKED };
 
@@ -103,29 +108,26 @@ static void step(struct sp_delivery *delivery, enum byte bytes[BYTES], struct qs
 
 static void any_fate_of_frames_matches_a_state_for_each_byte(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     for (uint64_t seed = 0; seed < 30; seed++) {
         struct qs_random random;
         qs_random_init(&random, seed);
-        struct world world;
-        world_init(&world, 1000);
+        world_init(world, 1000);
         enum byte bytes[BYTES] = {UNSENT};
         for (int i = 0; i < 300; i++) {
-            step(&world.delivery, bytes, &random);
-            assert_as_bytes(&world.delivery, bytes);
-            assert_next_lost(&world.delivery, bytes);
+            step(&world->delivery, bytes, &random);
+            assert_as_bytes(&world->delivery, bytes);
+            assert_next_lost(&world->delivery, bytes);
         }
-        world_deinit(&world);
     }
 }
 
 /* [RFC9000 13.3] */
 static void what_was_acknowledged_is_never_sent_again(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 100);
-    struct sp_delivery *d = &world.delivery;
+    struct world *world = *state;
+    world_init(world, 100);
+    struct sp_delivery *d = &world->delivery;
     assert_true(sp_delivery_on_sent(d, 0, 100));
     assert_true(sp_delivery_on_acked(d, 40, 20));
     assert_true(sp_delivery_on_lost(d, 0, 100));
@@ -137,16 +139,14 @@ static void what_was_acknowledged_is_never_sent_again(void **state)
     assert_true(sp_delivery_on_acked(d, 0, 100)); /* they had only been late */
     assert_false(sp_delivery_next_lost(d, &offset, &size));
     assert_int_equal(d->acked_end, 100);
-    assert_int_equal(world.pool.used_count, 0);
-    world_deinit(&world);
+    assert_int_equal(world->pool.used_count, 0);
 }
 
 static void a_delivery_without_memory_says_so(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 1);
-    struct sp_delivery *d = &world.delivery;
+    struct world *world = *state;
+    world_init(world, 1);
+    struct sp_delivery *d = &world->delivery;
     assert_true(sp_delivery_on_sent(d, 0, 100));
     assert_true(sp_delivery_on_acked(d, 10, 10));
     assert_false(sp_delivery_on_acked(d, 30, 10));
@@ -158,28 +158,25 @@ static void a_delivery_without_memory_says_so(void **state)
     assert_false(sp_delivery_on_sent(d, 53, 2)); /* would split it */
     assert_false(sp_delivery_on_acked(d, 53, 2));
     sp_delivery_check(d);
-    world_deinit(&world);
 }
 
 static void bytes_that_were_never_sent_have_no_fate(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 1);
-    assert_true(sp_delivery_on_sent(&world.delivery, 0, 10));
-    expect_assert_failure((void)!sp_delivery_on_sent(&world.delivery, 11, 1));
-    expect_assert_failure((void)!sp_delivery_on_acked(&world.delivery, 5, 6));
-    expect_assert_failure((void)!sp_delivery_on_lost(&world.delivery, 5, 6));
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world, 1);
+    assert_true(sp_delivery_on_sent(&world->delivery, 0, 10));
+    expect_assert_failure((void)!sp_delivery_on_sent(&world->delivery, 11, 1));
+    expect_assert_failure((void)!sp_delivery_on_acked(&world->delivery, 5, 6));
+    expect_assert_failure((void)!sp_delivery_on_lost(&world->delivery, 5, 6));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_fate_of_frames_matches_a_state_for_each_byte),
-        cmocka_unit_test(what_was_acknowledged_is_never_sent_again),
-        cmocka_unit_test(a_delivery_without_memory_says_so),
-        cmocka_unit_test(bytes_that_were_never_sent_have_no_fate),
+        QT_TEST(world, any_fate_of_frames_matches_a_state_for_each_byte),
+        QT_TEST(world, what_was_acknowledged_is_never_sent_again),
+        QT_TEST(world, a_delivery_without_memory_says_so),
+        QT_TEST(world, bytes_that_were_never_sent_have_no_fate),
     };
 
     sb_assert_handler = qt_on_assert;

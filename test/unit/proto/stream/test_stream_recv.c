@@ -19,8 +19,18 @@ struct world {
     struct sp_recv_effect effect; /* of the last frame */
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    sp_stream_recv_deinit(&world->recv);
+    heap_pool_deinit(&world->pool);
+    heap_deinit(&world->heap);
+}
+
 static void world_init(struct world *world)
 {
+    world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "pieces", sizeof(struct sp_piece), 8, 100, &world->heap.memory);
     world->store = (struct sp_piece_store){.pool = &world->pool, .count_max = 100};
@@ -28,12 +38,7 @@ static void world_init(struct world *world)
     sp_stream_recv_init(&world->recv, &world->store, STREAM_WINDOW, STREAM_WINDOW);
 }
 
-static void world_deinit(struct world *world)
-{
-    sp_stream_recv_deinit(&world->recv);
-    sb_pool_deinit(&world->pool);
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 static enum sp_err data(struct world *world, uint64_t offset, uint64_t size, bool fin)
 {
@@ -72,7 +77,7 @@ struct step {
 /* A frame that fails charges nothing: both windows are as before. */
 static void sizes_and_windows_are_held(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     static const struct {
         const char *what;
         struct step steps[3];
@@ -103,155 +108,140 @@ static void sizes_and_windows_are_held(void **state)
         {"late data behind a reset", {{RESET, 0, 10, 0}, {DATA, 0, 10, 0}, {FIN, 0, 10, 0}}},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct world world;
-        world_init(&world);
+        world_init(world);
         print_message("    %s\n", samples[i].what);
         for (size_t k = 0; k < 3; k++) {
             const struct step *s = &samples[i].steps[k];
-            struct sp_window conn = world.conn_window, stream = world.recv.window;
-            enum sp_err err = s->kind == RESET ? reset(&world, s->size)
-                                               : data(&world, s->offset, s->size, s->kind == FIN);
+            struct sp_window conn = world->conn_window, stream = world->recv.window;
+            enum sp_err err = s->kind == RESET ? reset(world, s->size)
+                                               : data(world, s->offset, s->size, s->kind == FIN);
             assert_int_equal(err, s->want);
             if (err != SP_OK) {
-                assert_memory_equal(&conn, &world.conn_window, sizeof(conn));
-                assert_memory_equal(&stream, &world.recv.window, sizeof(stream));
+                assert_memory_equal(&conn, &world->conn_window, sizeof(conn));
+                assert_memory_equal(&stream, &world->recv.window, sizeof(stream));
                 break;
             }
             if (k < 2 && samples[i].steps[k + 1].offset + samples[i].steps[k + 1].size == 0)
                 break;
             /* The connection is charged for the highest offset, once. */
-            assert_int_equal(world.conn_window.received, world.recv.window.received);
+            assert_int_equal(world->conn_window.received, world->recv.window.received);
         }
-        world_deinit(&world);
     }
 }
 
 /* [RFC9000 4.1] */
 static void the_windows_of_a_connection_and_its_stream_both_bind(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    assert_true(sp_window_receive(&world.conn_window, CONN_WINDOW - 50)); /* other streams */
-    assert_int_equal(data(&world, 0, 51, false), SP_ERR_FLOW_CONTROL);
-    assert_int_equal(world.recv.window.received, 0);
-    assert_int_equal(data(&world, 10, 40, false), SP_OK);
-    assert_int_equal(data(&world, 0, 50, false), SP_OK); /* nothing more is charged */
-    assert_int_equal(reset(&world, 51), SP_ERR_FLOW_CONTROL);
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world);
+    assert_true(sp_window_receive(&world->conn_window, CONN_WINDOW - 50)); /* other streams */
+    assert_int_equal(data(world, 0, 51, false), SP_ERR_FLOW_CONTROL);
+    assert_int_equal(world->recv.window.received, 0);
+    assert_int_equal(data(world, 10, 40, false), SP_OK);
+    assert_int_equal(data(world, 0, 50, false), SP_OK); /* nothing more is charged */
+    assert_int_equal(reset(world, 51), SP_ERR_FLOW_CONTROL);
 }
 
 /* [RFC9000 3.2] */
 static void the_end_is_told_with_the_last_bytes_or_alone(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     bool fin;
-    assert_int_equal(data(&world, 5, 5, false), SP_OK);
-    assert_false(world.effect.has_event);
-    assert_int_equal(data(&world, 0, 5, false), SP_OK);
-    assert_true(world.effect.has_event);
-    assert_int_equal(read_all(&world, &fin), 10);
+    assert_int_equal(data(world, 5, 5, false), SP_OK);
+    assert_false(world->effect.has_event);
+    assert_int_equal(data(world, 0, 5, false), SP_OK);
+    assert_true(world->effect.has_event);
+    assert_int_equal(read_all(world, &fin), 10);
     assert_false(fin);
-    assert_int_equal(data(&world, 10, 0, true), SP_OK);
-    assert_true(world.effect.has_event);
-    assert_int_equal(read_all(&world, &fin), 0);
-    assert_int_equal(world.recv.state, SP_RECV_DONE);
-    world_deinit(&world);
+    assert_int_equal(data(world, 10, 0, true), SP_OK);
+    assert_true(world->effect.has_event);
+    assert_int_equal(read_all(world, &fin), 0);
+    assert_int_equal(world->recv.state, SP_RECV_DONE);
 
-    world_init(&world);
-    assert_int_equal(data(&world, 5, 5, true), SP_OK);
-    assert_int_equal(data(&world, 0, 5, false), SP_OK);
-    assert_int_equal(world.recv.state, SP_RECV_ARRIVED);
-    assert_int_equal(reset(&world, 10), SP_OK); /* too late to change anything */
-    assert_int_equal(world.recv.state, SP_RECV_ARRIVED);
-    assert_int_equal(read_all(&world, &fin), 10);
-    assert_int_equal(world.recv.state, SP_RECV_DONE);
-    world_deinit(&world);
+    world_init(world);
+    assert_int_equal(data(world, 5, 5, true), SP_OK);
+    assert_int_equal(data(world, 0, 5, false), SP_OK);
+    assert_int_equal(world->recv.state, SP_RECV_ARRIVED);
+    assert_int_equal(reset(world, 10), SP_OK); /* too late to change anything */
+    assert_int_equal(world->recv.state, SP_RECV_ARRIVED);
+    assert_int_equal(read_all(world, &fin), 10);
+    assert_int_equal(world->recv.state, SP_RECV_DONE);
 }
 
 /* [RFC9000 4.5] What was not read counts as used: the connection's window gets it back. */
 static void a_reset_gives_back_what_was_not_read(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     bool fin;
-    assert_int_equal(data(&world, 0, 10, false), SP_OK);
-    assert_int_equal(read_all(&world, &fin), 10);
-    assert_int_equal(data(&world, 20, 10, false), SP_OK);
-    assert_int_equal(reset(&world, 60), SP_OK);
-    assert_int_equal(world.effect.discarded, 50);
-    assert_true(world.effect.has_event);
-    assert_int_equal(world.recv.state, SP_RECV_RESET);
-    assert_int_equal(world.recv.reset_error, 7);
-    assert_int_equal(world.store.count, 0);
-    assert_int_equal(world.conn_window.received, 60);
-    assert_int_equal(reset(&world, 60), SP_OK);
-    assert_int_equal(world.effect.discarded, 0);
-    assert_false(world.effect.has_event);
-    world_deinit(&world);
+    assert_int_equal(data(world, 0, 10, false), SP_OK);
+    assert_int_equal(read_all(world, &fin), 10);
+    assert_int_equal(data(world, 20, 10, false), SP_OK);
+    assert_int_equal(reset(world, 60), SP_OK);
+    assert_int_equal(world->effect.discarded, 50);
+    assert_true(world->effect.has_event);
+    assert_int_equal(world->recv.state, SP_RECV_RESET);
+    assert_int_equal(world->recv.reset_error, 7);
+    assert_int_equal(world->store.count, 0);
+    assert_int_equal(world->conn_window.received, 60);
+    assert_int_equal(reset(world, 60), SP_OK);
+    assert_int_equal(world->effect.discarded, 0);
+    assert_false(world->effect.has_event);
 }
 
 /* [RFC9000 3.5] A stopped stream keeps nothing, but its sizes still count. */
 static void a_stopped_stream_discards_and_still_counts(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
+    struct world *world = *state;
+    world_init(world);
     bool fin;
-    assert_int_equal(data(&world, 10, 10, false), SP_OK);
-    assert_int_equal(sp_stream_recv_stop(&world.recv, 9), 20);
-    assert_int_equal(world.store.count, 0);
-    assert_int_equal(data(&world, 20, 30, false), SP_OK);
-    assert_int_equal(world.effect.discarded, 30);
-    assert_int_equal(world.conn_window.received, 50);
-    assert_int_equal(data(&world, 100, 1, false), SP_ERR_FLOW_CONTROL);
-    assert_int_equal(read_all(&world, &fin), 0);
-    assert_false(sp_stream_recv_wants_credit(&world.recv));
-    assert_int_equal(data(&world, 60, 0, true), SP_OK);
-    assert_int_equal(world.effect.discarded, 10);
-    assert_int_equal(world.recv.state, SP_RECV_DONE); /* nothing that is missing is wanted */
-    assert_int_equal(data(&world, 60, 1, false), SP_ERR_FINAL_SIZE);
-    world_deinit(&world);
+    assert_int_equal(data(world, 10, 10, false), SP_OK);
+    assert_int_equal(sp_stream_recv_stop(&world->recv, 9), 20);
+    assert_int_equal(world->store.count, 0);
+    assert_int_equal(data(world, 20, 30, false), SP_OK);
+    assert_int_equal(world->effect.discarded, 30);
+    assert_int_equal(world->conn_window.received, 50);
+    assert_int_equal(data(world, 100, 1, false), SP_ERR_FLOW_CONTROL);
+    assert_int_equal(read_all(world, &fin), 0);
+    assert_false(sp_stream_recv_wants_credit(&world->recv));
+    assert_int_equal(data(world, 60, 0, true), SP_OK);
+    assert_int_equal(world->effect.discarded, 10);
+    assert_int_equal(world->recv.state, SP_RECV_DONE); /* nothing that is missing is wanted */
+    assert_int_equal(data(world, 60, 1, false), SP_ERR_FINAL_SIZE);
 
-    world_init(&world);
-    (void)sp_stream_recv_stop(&world.recv, 9);
-    assert_int_equal(reset(&world, 60), SP_OK);
-    assert_int_equal(world.effect.discarded, 60);
-    assert_int_equal(world.recv.state, SP_RECV_RESET_DONE); /* nobody is to be told */
-    world_deinit(&world);
+    world_init(world);
+    (void)sp_stream_recv_stop(&world->recv, 9);
+    assert_int_equal(reset(world, 60), SP_OK);
+    assert_int_equal(world->effect.discarded, 60);
+    assert_int_equal(world->recv.state, SP_RECV_RESET_DONE); /* nobody is to be told */
 
-    world_init(&world);
-    assert_int_equal(data(&world, 0, 10, true), SP_OK);
-    assert_int_equal(sp_stream_recv_stop(&world.recv, 9), 10);
-    assert_int_equal(world.recv.state, SP_RECV_DONE);
-    world_deinit(&world);
+    world_init(world);
+    assert_int_equal(data(world, 0, 10, true), SP_OK);
+    assert_int_equal(sp_stream_recv_stop(&world->recv, 9), 10);
+    assert_int_equal(world->recv.state, SP_RECV_DONE);
 }
 
 static void a_stream_without_room_for_pieces_asks_to_drop_the_packet(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world);
-    world.store.count_max = 1;
-    assert_int_equal(data(&world, 10, 1, false), SP_OK);
-    assert_false(world.effect.is_out_of_memory);
-    assert_int_equal(data(&world, 20, 1, false), SP_OK);
-    assert_true(world.effect.is_out_of_memory);
-    world_deinit(&world);
+    struct world *world = *state;
+    world_init(world);
+    world->store.count_max = 1;
+    assert_int_equal(data(world, 10, 1, false), SP_OK);
+    assert_false(world->effect.is_out_of_memory);
+    assert_int_equal(data(world, 20, 1, false), SP_OK);
+    assert_true(world->effect.is_out_of_memory);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_and_windows_are_held),
-        cmocka_unit_test(the_windows_of_a_connection_and_its_stream_both_bind),
-        cmocka_unit_test(the_end_is_told_with_the_last_bytes_or_alone),
-        cmocka_unit_test(a_reset_gives_back_what_was_not_read),
-        cmocka_unit_test(a_stopped_stream_discards_and_still_counts),
-        cmocka_unit_test(a_stream_without_room_for_pieces_asks_to_drop_the_packet),
+        QT_TEST(world, sizes_and_windows_are_held),
+        QT_TEST(world, the_windows_of_a_connection_and_its_stream_both_bind),
+        QT_TEST(world, the_end_is_told_with_the_last_bytes_or_alone),
+        QT_TEST(world, a_reset_gives_back_what_was_not_read),
+        QT_TEST(world, a_stopped_stream_discards_and_still_counts),
+        QT_TEST(world, a_stream_without_room_for_pieces_asks_to_drop_the_packet),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -19,8 +19,19 @@ struct world {
     uint8_t bytes[BYTES]; /* what the application lends */
 };
 
+static void world_deinit(struct world *world)
+{
+    if (!heap_is_open(&world->heap))
+        return; /* never begun, or ended already */
+    sp_stream_send_deinit(&world->send);
+    heap_pool_deinit(&world->chunks);
+    heap_pool_deinit(&world->ranges);
+    heap_deinit(&world->heap);
+}
+
 static void world_init(struct world *world, uint64_t max_data)
 {
+    world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
     sb_pool_init(&world->chunks, "chunks", sizeof(struct sp_chunk), 8, 100, &world->heap.memory);
     sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 500, &world->heap.memory);
@@ -29,13 +40,7 @@ static void world_init(struct world *world, uint64_t max_data)
         world->bytes[i] = (uint8_t)(i * 7);
 }
 
-static void world_deinit(struct world *world)
-{
-    sp_stream_send_deinit(&world->send);
-    sb_pool_deinit(&world->chunks);
-    sb_pool_deinit(&world->ranges);
-    heap_deinit(&world->heap);
-}
+QT_FIXTURE(world, world_deinit)
 
 static uint32_t pop_all(struct world *world, bool want_acked)
 {
@@ -52,24 +57,23 @@ static uint32_t pop_all(struct world *world, bool want_acked)
  * chunk comes back once. */
 static void everything_arrives_whatever_is_lost(void **state)
 {
-    (void)state;
+    struct world *world = *state;
     for (uint64_t seed = 0; seed < 30; seed++) {
         struct qs_random random;
         qs_random_init(&random, seed);
-        struct world world;
-        world_init(&world, 100);
+        world_init(world, 100);
         struct sp_send_piece out[PIECES];
         uint32_t out_count = 0, lent = 0, back = 0;
         uint8_t got[BYTES] = {0};
         bool got_fin = false;
-        struct sp_stream_send *send = &world.send;
+        struct sp_stream_send *send = &world->send;
         while (send->state != SP_SEND_DATA_DONE) {
             if (sp_stream_send_is_open(send) && qs_random_below(&random, 3) == 0) {
                 uint64_t left = BYTES - send->queued_end;
                 uint64_t size = qs_random_between(&random, 1, 60);
                 size = SB_MIN(left, size);
                 bool fin = left == 0 || (left == size && seed % 2 == 0);
-                const uint8_t *data = world.bytes + send->queued_end;
+                const uint8_t *data = world->bytes + send->queued_end;
                 assert_true(sp_stream_send_queue(send, data, size, lent++, fin));
             }
             struct sp_send_piece piece;
@@ -95,25 +99,23 @@ static void everything_arrives_whatever_is_lost(void **state)
                 }
             }
             sp_stream_send_check(send);
-            back += pop_all(&world, true);
+            back += pop_all(world, true);
         }
         assert_true(got_fin);
-        assert_memory_equal(got, world.bytes, BYTES);
-        assert_int_equal(back + pop_all(&world, true), lent);
-        world_deinit(&world);
+        assert_memory_equal(got, world->bytes, BYTES);
+        assert_int_equal(back + pop_all(world, true), lent);
     }
 }
 
 /* [RFC9000 4.1] */
 static void credit_of_stream_and_connection_hold_back_new_bytes(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 30);
-    struct sp_stream_send *send = &world.send;
+    struct world *world = *state;
+    world_init(world, 30);
+    struct sp_stream_send *send = &world->send;
     struct sp_send_piece piece;
     assert_int_equal(sp_stream_send_want(send, 100), SP_WANT_NOTHING);
-    assert_true(sp_stream_send_queue(send, world.bytes, 100, 0, false));
+    assert_true(sp_stream_send_queue(send, world->bytes, 100, 0, false));
     assert_int_equal(sp_stream_send_want(send, 0), SP_WANT_CONN_CREDIT);
     assert_true(sp_stream_send_next(send, 1000, 20, &piece));
     assert_true(piece.size == 20 && piece.fresh == 20);
@@ -125,61 +127,56 @@ static void credit_of_stream_and_connection_hold_back_new_bytes(void **state)
     assert_true(sp_stream_send_on_lost(send, 0, 20, false));
     assert_true(sp_stream_send_next(send, 1000, 0, &piece)); /* repeats need no credit */
     assert_true(piece.offset == 0 && piece.size == 20 && piece.fresh == 0);
-    world_deinit(&world);
 }
 
 /* [RFC9000 3.1, 3.5] */
 static void a_reset_gives_back_what_was_lent_once(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 100);
-    struct sp_stream_send *send = &world.send;
+    struct world *world = *state;
+    world_init(world, 100);
+    struct sp_stream_send *send = &world->send;
     struct sp_send_piece piece;
-    assert_true(sp_stream_send_queue(send, world.bytes, 50, 1, false));
-    assert_true(sp_stream_send_queue(send, world.bytes, 50, 2, true));
+    assert_true(sp_stream_send_queue(send, world->bytes, 50, 1, false));
+    assert_true(sp_stream_send_queue(send, world->bytes, 50, 2, true));
     assert_false(sp_stream_send_is_open(send));
     assert_true(sp_stream_send_next(send, 60, 100, &piece));
     assert_true(sp_stream_send_on_sent(send, &piece));
     assert_true(sp_stream_send_reset(send, 9));
     assert_int_equal(send->reset_error, 9);
-    assert_int_equal(pop_all(&world, false), 2);
+    assert_int_equal(pop_all(world, false), 2);
     assert_false(sp_stream_send_reset(send, 10)); /* the first reason stays */
     assert_int_equal(send->reset_error, 9);
     assert_int_equal(sp_stream_send_want(send, 100), SP_WANT_NOTHING);
     /* What was in flight may still be settled, either way. */
     assert_true(sp_stream_send_on_lost(send, 0, 50, false));
     assert_true(sp_stream_send_on_acked(send, 0, 50, false));
-    assert_int_equal(pop_all(&world, false), 0);
-    world_deinit(&world);
+    assert_int_equal(pop_all(world, false), 0);
 }
 
 static void nothing_is_queued_behind_the_end(void **state)
 {
-    (void)state;
-    struct world world;
-    world_init(&world, 100);
+    struct world *world = *state;
+    world_init(world, 100);
     struct sp_send_piece piece;
-    expect_assert_failure((void)!sp_stream_send_queue(&world.send, world.bytes, 0, 0, false));
-    assert_true(sp_stream_send_queue(&world.send, NULL, 0, 1, true));
-    expect_assert_failure((void)!sp_stream_send_queue(&world.send, world.bytes, 1, 2, false));
-    assert_true(sp_stream_send_next(&world.send, 0, 0, &piece)); /* a FIN alone needs no room */
+    expect_assert_failure((void)!sp_stream_send_queue(&world->send, world->bytes, 0, 0, false));
+    assert_true(sp_stream_send_queue(&world->send, NULL, 0, 1, true));
+    expect_assert_failure((void)!sp_stream_send_queue(&world->send, world->bytes, 1, 2, false));
+    assert_true(sp_stream_send_next(&world->send, 0, 0, &piece)); /* a FIN alone needs no room */
     assert_true(piece.fin && piece.size == 0);
-    assert_true(sp_stream_send_on_sent(&world.send, &piece));
-    assert_false(sp_stream_send_next(&world.send, 0, 0, &piece));
-    assert_true(sp_stream_send_on_acked(&world.send, 0, 0, true));
-    assert_int_equal(world.send.state, SP_SEND_DATA_DONE);
-    assert_int_equal(pop_all(&world, true), 1);
-    world_deinit(&world);
+    assert_true(sp_stream_send_on_sent(&world->send, &piece));
+    assert_false(sp_stream_send_next(&world->send, 0, 0, &piece));
+    assert_true(sp_stream_send_on_acked(&world->send, 0, 0, true));
+    assert_int_equal(world->send.state, SP_SEND_DATA_DONE);
+    assert_int_equal(pop_all(world, true), 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(everything_arrives_whatever_is_lost),
-        cmocka_unit_test(credit_of_stream_and_connection_hold_back_new_bytes),
-        cmocka_unit_test(a_reset_gives_back_what_was_lent_once),
-        cmocka_unit_test(nothing_is_queued_behind_the_end),
+        QT_TEST(world, everything_arrives_whatever_is_lost),
+        QT_TEST(world, credit_of_stream_and_connection_hold_back_new_bytes),
+        QT_TEST(world, a_reset_gives_back_what_was_lent_once),
+        QT_TEST(world, nothing_is_queued_behind_the_end),
     };
 
     sb_assert_handler = qt_on_assert;
