@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -35,6 +36,7 @@ static void in_a_child(void (*test)(const void *argument), const void *argument)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        (void)setenv("CMOCKA_TEST_ABORT", "1", 1); /* or it would go on with the next test */
         test(argument);
         _exit(0); /* a failed assertion does not come here, and ends in another status */
     }
@@ -44,6 +46,11 @@ static void in_a_child(void (*test)(const void *argument), const void *argument)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void destroy(void *engine)
+{
+    spate_engine_destroy(engine);
+}
+
 static int create(enum spate_backend backend, struct spate_engine **ret, struct spate_error *error)
 {
     struct spate_config config;
@@ -51,7 +58,10 @@ static int create(enum spate_backend backend, struct spate_engine **ret, struct 
     assert_int_equal(config.backend, SPATE_BACKEND_AUTO);
     config.backend = backend;
     config.shard_count = 2;
-    return spate_engine_create(&config, ret, error);
+    int result = spate_engine_create(&config, ret, error);
+    if (result == 0)
+        (void)owned_add(*ret, destroy);
+    return result;
 }
 
 static void takes_its_default(struct spate_config *config)
@@ -76,7 +86,6 @@ static void check_world(enum spate_backend expected)
     assert_int_equal(spate_stream_open(conn, true, &id), 0);
     assert_int_equal(spate_stream_send(conn, id, data, sizeof(data), true, 0), 0);
     pw_until(w, bytes_arrived);
-    pw_destroy(w);
 }
 
 static bool is_uring_allowed(void)
@@ -94,7 +103,7 @@ static void auto_takes_io_uring_where_it_may(void **state)
     assert_int_equal(create(SPATE_BACKEND_AUTO, &engine, &error), 0);
     assert_int_equal(spate_engine_backend(engine), SPATE_BACKEND_IO_URING);
     assert_null(spate_engine_warning(engine));
-    spate_engine_destroy(engine);
+    owned_end(engine);
     assert_int_equal(spate_backend_probe(&error), SPATE_BACKEND_IO_URING);
     assert_string_equal(error.text, "untouched");
     check_world(SPATE_BACKEND_IO_URING);
@@ -107,7 +116,6 @@ static void who_asks_for_mmsg_is_not_warned(void **state)
     assert_int_equal(create(SPATE_BACKEND_MMSG, &engine, NULL), 0);
     assert_int_equal(spate_engine_backend(engine), SPATE_BACKEND_MMSG);
     assert_null(spate_engine_warning(engine));
-    spate_engine_destroy(engine);
 }
 
 static void each_backend_has_a_name(void **state)
@@ -148,7 +156,7 @@ static void check_refused(const void *argument)
     assert_non_null(strstr(warning, refusal->says));
     assert_null(strchr(warning, '\n'));
     assert_string_equal(error.text, ""); /* it is no failure */
-    spate_engine_destroy(engine);
+    owned_end(engine);
 
     assert_int_equal(spate_backend_probe(&error), SPATE_BACKEND_MMSG);
     assert_string_equal(error.text, refusal->says);
@@ -191,11 +199,11 @@ static void it_runs_without_epoll_pwait2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(auto_takes_io_uring_where_it_may),
-        cmocka_unit_test(who_asks_for_mmsg_is_not_warned),
-        cmocka_unit_test(each_backend_has_a_name),
-        cmocka_unit_test(auto_falls_back_with_one_warning_where_io_uring_is_refused),
-        cmocka_unit_test(it_runs_without_epoll_pwait2),
+        QT_TEST(owned, auto_takes_io_uring_where_it_may),
+        QT_TEST(owned, who_asks_for_mmsg_is_not_warned),
+        QT_TEST(owned, each_backend_has_a_name),
+        QT_TEST(owned, auto_falls_back_with_one_warning_where_io_uring_is_refused),
+        QT_TEST(owned, it_runs_without_epoll_pwait2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

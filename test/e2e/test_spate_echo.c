@@ -5,7 +5,6 @@
 #include "test/support/spate_world.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LARGE_SIZE ((size_t)10 << 20)
@@ -19,8 +18,7 @@ static void echo_on_event(struct pw_end *end, struct spate_event *event)
     case SPATE_EVENT_STREAM_DATA:
         if (event->u.data.slice.size == 0 && !event->u.data.fin)
             break;
-        slice = malloc(sizeof(*slice));
-        assert_non_null(slice);
+        slice = owned_alloc(sizeof(*slice));
         *slice = event->u.data.slice;
         assert_int_equal(spate_stream_send(event->conn, event->stream_id, slice->data, slice->size,
                                            event->u.data.fin, (uintptr_t)slice),
@@ -30,7 +28,7 @@ static void echo_on_event(struct pw_end *end, struct spate_event *event)
         slice = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
         assert_int_equal(event->u.sent.size, slice->size);
         spate_slice_release(end->shard, slice);
-        free(slice);
+        owned_end(slice);
         break;
     default:
         break;
@@ -106,8 +104,7 @@ static bool open_more(struct echoes *all, struct spate_conn *conn)
         assert_int_equal(result, 0);
         e->seed = all->opened;
         e->size = all->size;
-        e->data = malloc(e->size);
-        assert_non_null(e->data);
+        e->data = owned_alloc(e->size);
         for (size_t i = 0; i < e->size; i++)
             e->data[i] = pw_byte(e->seed, i);
         assert_int_equal(spate_stream_set_user(conn, e->id, e), 0);
@@ -136,8 +133,6 @@ static struct pw *run_echo(const struct pw_config *config, struct echoes *all)
     w->client.context = all;
     (void)pw_connected(w);
     pw_until(w, all_are_back);
-    for (uint32_t i = 0; i < all->count; i++)
-        free(all->echo[i].data);
     return w;
 }
 
@@ -177,7 +172,7 @@ static void ten_megabytes_come_back_unchanged(void **state)
         assert_int_equal(stats.handshakes_done, 1);
 
         close_with(w, 42, "enough");
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -187,7 +182,6 @@ static void many_streams_at_once_do_not_mix(void **state)
     struct echoes all = {.count = ECHOES_MAX, .size = 10000};
     struct pw *w = run_echo(NULL, &all);
     close_with(w, 0, "");
-    pw_destroy(w);
 }
 
 static void an_empty_stream_is_echoed_as_one(void **state)
@@ -196,7 +190,6 @@ static void an_empty_stream_is_echoed_as_one(void **state)
     struct echoes all = {.count = 3, .size = 0};
     struct pw *w = run_echo(NULL, &all);
     close_with(w, 1, "x");
-    pw_destroy(w);
 }
 
 static void small_datagrams(struct spate_config *config)
@@ -213,7 +206,6 @@ static void it_works_with_the_fewest_slots(void **state)
     struct pw *w =
         run_echo(&(struct pw_config){.server = small_datagrams, .client = small_datagrams}, &all);
     close_with(w, 1, "x");
-    pw_destroy(w);
 }
 
 static void large_datagrams(struct spate_config *config)
@@ -228,7 +220,6 @@ static void datagrams_may_be_as_large_as_loopback_takes(void **state)
     struct pw *w =
         run_echo(&(struct pw_config){.server = large_datagrams, .client = large_datagrams}, &all);
     close_with(w, 1, "x");
-    pw_destroy(w);
 }
 
 static void what_was_negotiated_can_be_asked_for(void **state)
@@ -268,7 +259,6 @@ static void what_was_negotiated_can_be_asked_for(void **state)
     assert_int_equal(counters[QT_COUNT(counters) - 3], 0);
     assert_int_equal(counters[QT_COUNT(counters) - 2], 0);
     assert_int_equal(counters[QT_COUNT(counters) - 1], UINT64_C(0xaaaaaaaaaaaaaaaa));
-    pw_destroy(w);
 }
 
 /* ---- user pointers ---- */
@@ -318,19 +308,18 @@ static void user_pointers_are_in_every_event_after_the_one_that_introduced(void 
         assert_int_equal(spate_stream_send(conn, id, "abc", 3, true, 0), 0);
     }
     pw_until(w, all_marked_streams_ended);
-    pw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ten_megabytes_come_back_unchanged),
-        cmocka_unit_test(many_streams_at_once_do_not_mix),
-        cmocka_unit_test(an_empty_stream_is_echoed_as_one),
-        cmocka_unit_test(it_works_with_the_fewest_slots),
-        cmocka_unit_test(datagrams_may_be_as_large_as_loopback_takes),
-        cmocka_unit_test(user_pointers_are_in_every_event_after_the_one_that_introduced),
-        cmocka_unit_test(what_was_negotiated_can_be_asked_for),
+        QT_TEST(owned, ten_megabytes_come_back_unchanged),
+        QT_TEST(owned, many_streams_at_once_do_not_mix),
+        QT_TEST(owned, an_empty_stream_is_echoed_as_one),
+        QT_TEST(owned, it_works_with_the_fewest_slots),
+        QT_TEST(owned, datagrams_may_be_as_large_as_loopback_takes),
+        QT_TEST(owned, user_pointers_are_in_every_event_after_the_one_that_introduced),
+        QT_TEST(owned, what_was_negotiated_can_be_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

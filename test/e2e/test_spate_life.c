@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool client_is_closed(struct pw *w)
@@ -29,7 +28,7 @@ static void nobody_at_the_port_is_unreachable(void **state)
         assert_string_equal(w->client.close_reason, "Connection refused");
         assert_int_equal(w->client.connected_count, 0);
         assert_true(pw_now_ns() - begin_ns < UINT64_C(2000000000));
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -54,7 +53,6 @@ static void silence_ends_a_connection(void **state)
     pw_for(w, 20000000);
     assert_int_equal(pw_stats(&w->server).conns_now, 0);
     assert_int_equal(pw_stats(&w->client).conns_now, 0);
-    pw_destroy(w);
 }
 
 /* Nothing of a ring that is gone may keep the port: the kernel takes rings down late. */
@@ -77,7 +75,6 @@ static void a_server_can_take_the_port_of_the_one_before_at_once(void **state)
             fail_msg("%s", error.text);
         (void)pw_connected(w);
     }
-    pw_destroy(w);
 }
 
 static void a_port_that_is_taken_is_named(void **state)
@@ -95,7 +92,6 @@ static void a_port_that_is_taken_is_named(void **state)
     (void)snprintf(expected, sizeof(expected), "127.0.0.1:%u: bind failed: Address already in use",
                    ntohs(address->sin_port));
     assert_string_equal(error.text, expected);
-    pw_destroy(w);
 }
 
 static void wrong_arguments_are_refused_with_a_reason(void **state)
@@ -131,7 +127,6 @@ static void wrong_arguments_are_refused_with_a_reason(void **state)
     assert_null(conn);
     assert_null(listener);
     assert_int_equal(pw_stats(&w->client).conns_now, 0);
-    pw_destroy(w);
 }
 
 static void a_closed_listener_refuses_the_new_and_keeps_the_old(void **state)
@@ -151,7 +146,6 @@ static void a_closed_listener_refuses_the_new_and_keeps_the_old(void **state)
     while (w->server.bytes_in < 10 && pw_now_ns() < end_ns)
         pw_turn(w);
     assert_int_equal(w->server.bytes_in, 10);
-    pw_destroy(w);
 }
 
 /* ---- many addresses ---- */
@@ -195,7 +189,6 @@ static void a_client_connects_to_more_addresses_than_it_has_sockets(void **state
     for (uint32_t i = 0; i < ADDRESSES; i++)
         spate_conn_close(conns[i], 0, NULL);
     pw_until(w, all_are_closed);
-    pw_destroy(w);
 }
 
 /* ---- slices ---- */
@@ -244,17 +237,14 @@ static void small_window_few_slots(struct spate_config *config)
     config->receive_slots = 4;
 }
 
-static uint8_t *upload_begin(struct pw *w, struct spate_conn *conn)
+static void upload_begin(struct spate_conn *conn)
 {
-    uint8_t *data = malloc(UPLOAD_SIZE);
-    assert_non_null(data);
+    uint8_t *data = owned_alloc(UPLOAD_SIZE);
     for (size_t i = 0; i < UPLOAD_SIZE; i++)
         data[i] = pw_byte(5, i);
     uint64_t id;
     assert_int_equal(spate_stream_open(conn, true, &id), 0);
     assert_int_equal(spate_stream_send(conn, id, data, UPLOAD_SIZE, true, 7), 0);
-    (void)w;
-    return data;
 }
 
 static bool window_is_held(struct pw *w)
@@ -276,10 +266,10 @@ static bool upload_is_held(struct pw *w)
 static void hold_a_window(const struct pw_config *config)
 {
     struct pw *w = pw_create(config);
-    struct held *held = calloc(1, sizeof(*held));
+    struct held *held = owned_alloc(sizeof(*held));
     w->server.on_event = hold;
     w->server.context = held;
-    uint8_t *data = upload_begin(w, pw_connected(w));
+    upload_begin(pw_connected(w));
     pw_until(w, window_is_held);
     pw_for(w, 50000000);
     assert_int_equal(held->bytes, WINDOW);
@@ -291,9 +281,6 @@ static void hold_a_window(const struct pw_config *config)
 
     pw_until(w, upload_is_held);
     release_all(&w->server);
-    pw_destroy(w);
-    free(held);
-    free(data);
 }
 
 static void a_slow_reader_stops_its_own_stream_and_nobody_else(void **state)
@@ -323,11 +310,11 @@ static void slices_stay_valid_after_their_connection_is_gone(void **state)
 {
     (void)state;
     struct pw *w = pw_create(&(struct pw_config){.client = short_idle});
-    struct held *held = calloc(1, sizeof(*held));
+    struct held *held = owned_alloc(sizeof(*held));
     w->server.on_event = hold;
     w->server.context = held;
     struct spate_conn *conn = pw_connected(w);
-    uint8_t *data = upload_begin(w, conn);
+    upload_begin(conn);
     while (held->bytes < 100000)
         pw_turn(w);
     spate_conn_close(conn, 0, "bye");
@@ -341,9 +328,6 @@ static void slices_stay_valid_after_their_connection_is_gone(void **state)
     release_all(&w->server);
     pw_for(w, 10000000);
     assert_non_null(w->server.conn);
-    pw_destroy(w);
-    free(held);
-    free(data);
 }
 
 static void an_engine_can_be_destroyed_with_everything_in_flight(void **state)
@@ -351,19 +335,19 @@ static void an_engine_can_be_destroyed_with_everything_in_flight(void **state)
     (void)state;
     for (int turns = 0; turns < 30; turns++) {
         struct pw *w = pw_create(NULL);
-        struct held *held = calloc(1, sizeof(*held));
+        struct held *held = owned_alloc(sizeof(*held));
         w->server.on_event = hold;
         w->server.context = held;
-        uint8_t *data = NULL;
+        bool has_begun = false;
         (void)pw_connect(w);
         for (int i = 0; i < turns; i++) {
             pw_turn(w);
-            if (data == NULL && w->client.conn != NULL)
-                data = upload_begin(w, w->client.conn);
+            if (!has_begun && w->client.conn != NULL) {
+                upload_begin(w->client.conn);
+                has_begun = true;
+            }
         }
-        pw_destroy(w);
-        free(held);
-        free(data);
+        owned_end_all();
     }
 }
 
@@ -383,7 +367,7 @@ static void what_was_acknowledged_is_told_before_the_peers_close(void **state)
     struct pw *w = pw_create(NULL);
     struct spate_conn *conn = pw_connected(w);
     uint64_t id;
-    uint8_t *data = calloc(1, UPLOAD_SIZE / 8);
+    uint8_t *data = owned_alloc(UPLOAD_SIZE / 8);
     assert_int_equal(spate_stream_open(conn, true, &id), 0);
     assert_int_equal(spate_stream_send(conn, id, data, UPLOAD_SIZE / 8, true, 7), 0);
     struct spate_event event = {.kind = SPATE_EVENT_NONE};
@@ -410,8 +394,6 @@ static void what_was_acknowledged_is_told_before_the_peers_close(void **state)
     assert_int_equal(event.u.close.error, 9);
     assert_int_equal(bytes, UPLOAD_SIZE / 8);
     assert_true(has_fin);
-    free(data);
-    pw_destroy(w);
 }
 
 static bool client_got_its_bytes_back(struct pw *w)
@@ -424,30 +406,28 @@ static void lent_bytes_come_back_before_closed(void **state)
     (void)state;
     struct pw *w = pw_create(NULL);
     struct spate_conn *conn = pw_connected(w);
-    uint8_t *data = upload_begin(w, conn);
+    upload_begin(conn);
     spate_conn_close(conn, 1, "never mind");
     pw_until(w, client_got_its_bytes_back);
     assert_int_equal(w->client.sent_count, 1);
-    free(data);
-    pw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nobody_at_the_port_is_unreachable),
-        cmocka_unit_test(silence_ends_a_connection),
-        cmocka_unit_test(a_server_can_take_the_port_of_the_one_before_at_once),
-        cmocka_unit_test(a_port_that_is_taken_is_named),
-        cmocka_unit_test(wrong_arguments_are_refused_with_a_reason),
-        cmocka_unit_test(a_closed_listener_refuses_the_new_and_keeps_the_old),
-        cmocka_unit_test(a_client_connects_to_more_addresses_than_it_has_sockets),
-        cmocka_unit_test(a_slow_reader_stops_its_own_stream_and_nobody_else),
-        cmocka_unit_test(a_slow_reader_of_large_datagrams_starves_nobody),
-        cmocka_unit_test(slices_stay_valid_after_their_connection_is_gone),
-        cmocka_unit_test(an_engine_can_be_destroyed_with_everything_in_flight),
-        cmocka_unit_test(what_was_acknowledged_is_told_before_the_peers_close),
-        cmocka_unit_test(lent_bytes_come_back_before_closed),
+        QT_TEST(owned, nobody_at_the_port_is_unreachable),
+        QT_TEST(owned, silence_ends_a_connection),
+        QT_TEST(owned, a_server_can_take_the_port_of_the_one_before_at_once),
+        QT_TEST(owned, a_port_that_is_taken_is_named),
+        QT_TEST(owned, wrong_arguments_are_refused_with_a_reason),
+        QT_TEST(owned, a_closed_listener_refuses_the_new_and_keeps_the_old),
+        QT_TEST(owned, a_client_connects_to_more_addresses_than_it_has_sockets),
+        QT_TEST(owned, a_slow_reader_stops_its_own_stream_and_nobody_else),
+        QT_TEST(owned, a_slow_reader_of_large_datagrams_starves_nobody),
+        QT_TEST(owned, slices_stay_valid_after_their_connection_is_gone),
+        QT_TEST(owned, an_engine_can_be_destroyed_with_everything_in_flight),
+        QT_TEST(owned, what_was_acknowledged_is_told_before_the_peers_close),
+        QT_TEST(owned, lent_bytes_come_back_before_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 #include "test/support/spate_world.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,7 +42,6 @@ static void beyond_conns_max_a_client_is_refused(void **state)
     assert_true(stats.conns_refused >= 1);
     assert_int_equal(stats.conns_now, 2);
     assert_int_equal(stats.conns_accepted, 2);
-    pw_destroy(w);
 }
 
 static void beyond_conns_max_connect_says_enobufs(void **state)
@@ -61,7 +59,6 @@ static void beyond_conns_max_connect_says_enobufs(void **state)
     assert_null(conn);
     assert_string_equal(error.text, "at the limit of 2 connections");
     pw_until(w, client_has_two);
-    pw_destroy(w);
 }
 
 /* ---- handshakes_max ---- */
@@ -93,7 +90,9 @@ static void beyond_handshakes_max_a_client_waits(void **state)
 {
     (void)state;
     struct pw *w = pw_create(&(struct pw_config){.server = one_handshake});
-    struct pw silent = {.client.name = "silent"};
+    static struct pw silent;
+    silent = (struct pw){.client.name = "silent"};
+    (void)owned_add(&silent, pw_deinit);
     pw_make_tls(&silent);
     struct spate_config config;
     struct spate_error error = {""};
@@ -116,13 +115,6 @@ static void beyond_handshakes_max_a_client_waits(void **state)
     assert_int_equal(stats.handshakes_failed, 1);
     assert_int_equal(w->server.connected_count, 1);
     assert_int_equal(w->server.closed_count, 0); /* nobody was told of the silent one */
-
-    spate_engine_destroy(silent.client.engine);
-    spate_tls_destroy(silent.client.tls);
-    spate_tls_destroy(silent.server.tls);
-    spate_free(silent.cert_pem);
-    spate_free(silent.key_pem);
-    pw_destroy(w);
 }
 
 /* ---- memory_bytes_max ---- */
@@ -154,7 +146,6 @@ static void without_memory_new_connections_are_refused_and_old_ones_live(void **
     assert_true(stats.conns_now > 0);
     assert_true(stats.memory_bytes_peak <= UINT64_C(2) << 20);
     assert_int_equal(w->server.closed_count, 0);
-    pw_destroy(w);
 }
 
 /* ---- streams ---- */
@@ -207,7 +198,6 @@ static void beyond_the_peers_stream_limit_open_says_eagain_until_one_closes(void
     assert_int_equal(opened_count, 0);
     assert_int_equal(spate_stream_send(conn, id[0], NULL, 0, true, 0), 0);
     pw_until(w, one_more_is_open);
-    pw_destroy(w);
 }
 
 static void two_local(struct spate_config *config)
@@ -224,7 +214,6 @@ static void beyond_streams_local_max_open_says_eagain(void **state)
     assert_int_equal(spate_stream_open(conn, false, &id), 0);
     assert_int_equal(spate_stream_open(conn, true, &id), 0);
     assert_int_equal(spate_stream_open(conn, false, &id), -EAGAIN);
-    pw_destroy(w);
 }
 
 /* ---- receive slots ---- */
@@ -248,8 +237,7 @@ static void a_flood_that_empties_the_slots_loses_nothing(void **state)
     struct pw *w = pw_create(&(struct pw_config){.server = few_receive_slots});
     (void)pw_connected(w);
     struct spate_shard_stats before = pw_stats(&w->server);
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
+    int fd = owned_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     uint8_t data[40] = {0x40};
     for (int i = 0; i < 100; i++) { /* of different sizes, or GRO would join them */
         size_t size = 20 + (size_t)i % 3;
@@ -263,8 +251,6 @@ static void a_flood_that_empties_the_slots_loses_nothing(void **state)
     assert_int_equal(after.kernel_drops, before.kernel_drops);
     assert_true(after.receive_rearms > 0);
     assert_int_equal(w->server.closed_count, 0);
-    close(fd);
-    pw_destroy(w);
 }
 
 /* ---- events ---- */
@@ -282,10 +268,7 @@ static bool server_has_opened(struct pw *w)
 /* Returns how many events the server's application has not taken. */
 static int turn_with_a_busy_application(struct pw *w)
 {
-    struct spate_engine *engine = w->server.engine;
-    w->server.engine = NULL; /* pw_turn() leaves it alone, and its events where they are */
-    pw_turn(w);
-    w->server.engine = engine;
+    pw_wait(&w->client, 0);
     return spate_shard_turn(w->server.shard, 0);
 }
 
@@ -314,20 +297,19 @@ static void an_application_that_takes_no_events_costs_nobody_the_handshake(void 
     assert_int_equal(stats.handshakes_failed, 0);
     assert_int_equal(stats.unroutable, 0);
     pw_until(w, client_has_two);
-    pw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(beyond_conns_max_a_client_is_refused),
-        cmocka_unit_test(beyond_conns_max_connect_says_enobufs),
-        cmocka_unit_test(beyond_handshakes_max_a_client_waits),
-        cmocka_unit_test(without_memory_new_connections_are_refused_and_old_ones_live),
-        cmocka_unit_test(beyond_the_peers_stream_limit_open_says_eagain_until_one_closes),
-        cmocka_unit_test(beyond_streams_local_max_open_says_eagain),
-        cmocka_unit_test(a_flood_that_empties_the_slots_loses_nothing),
-        cmocka_unit_test(an_application_that_takes_no_events_costs_nobody_the_handshake),
+        QT_TEST(owned, beyond_conns_max_a_client_is_refused),
+        QT_TEST(owned, beyond_conns_max_connect_says_enobufs),
+        QT_TEST(owned, beyond_handshakes_max_a_client_waits),
+        QT_TEST(owned, without_memory_new_connections_are_refused_and_old_ones_live),
+        QT_TEST(owned, beyond_the_peers_stream_limit_open_says_eagain_until_one_closes),
+        QT_TEST(owned, beyond_streams_local_max_open_says_eagain),
+        QT_TEST(owned, a_flood_that_empties_the_slots_loses_nothing),
+        QT_TEST(owned, an_application_that_takes_no_events_costs_nobody_the_handshake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 #include "test/support/spate_world.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TOTAL_SIZE ((size_t)8 << 20)
@@ -134,9 +133,8 @@ struct run {
 static void begin(struct run *run, const struct pw_config *config, bool lends_late,
                   uint64_t stop_at)
 {
-    run->target = calloc(1, sizeof(*run->target));
-    run->data = malloc(TOTAL_SIZE);
-    assert_true(run->target != NULL && run->data != NULL);
+    run->target = owned_alloc(sizeof(*run->target));
+    run->data = owned_alloc(TOTAL_SIZE);
     for (size_t i = 0; i < TOTAL_SIZE; i++)
         run->data[i] = pw_byte(0, i);
     run->target->lends_late = lends_late;
@@ -147,13 +145,6 @@ static void begin(struct run *run, const struct pw_config *config, bool lends_la
     run->conn = pw_connected(run->w);
     assert_int_equal(spate_stream_open(run->conn, true, &run->id), 0);
     assert_int_equal(spate_stream_send(run->conn, run->id, run->data, TOTAL_SIZE, true, 0), 0);
-}
-
-static void end(struct run *run)
-{
-    pw_destroy(run->w);
-    free(run->data);
-    free(run->target);
 }
 
 static void datagrams_of_9000(struct spate_config *config)
@@ -184,7 +175,7 @@ static void a_stream_arrives_in_memory_that_is_lent_again_and_again(void **state
         assert_true(shard.copied_in_bytes < TOTAL_SIZE / 4); /* the cipher wrote the rest */
         assert_int_equal(
             spate_stream_receive_into(run.w->server.conn, run.id, run.data, 1, 0, NULL), -EPIPE);
-        end(&run);
+        owned_end_all();
     }
 }
 
@@ -197,7 +188,6 @@ static void memory_that_is_lent_late_gets_what_follows_the_slices(void **state)
     assert_int_equal(run.target->received, TOTAL_SIZE);
     assert_true(run.target->has_fin);
     assert_true(run.target->sliced > 0 && run.target->sliced < TOTAL_SIZE / 2);
-    end(&run);
 }
 
 static void stopping_gives_the_memory_back(void **state)
@@ -208,7 +198,6 @@ static void stopping_gives_the_memory_back(void **state)
     pw_until(run.w, stream_is_closed);
     assert_true(run.target->received < TOTAL_SIZE);
     assert_int_equal(run.target->lent_count, 0);
-    end(&run);
 }
 
 static void a_reset_gives_the_memory_back(void **state)
@@ -220,7 +209,6 @@ static void a_reset_gives_the_memory_back(void **state)
     assert_int_equal(spate_stream_reset(run.conn, run.id, 9), 0);
     pw_until(run.w, stream_is_closed);
     assert_true(run.target->has_reset && !run.target->has_fin);
-    end(&run);
 }
 
 static void the_end_of_the_connection_gives_the_memory_back(void **state)
@@ -234,7 +222,7 @@ static void the_end_of_the_connection_gives_the_memory_back(void **state)
         pw_until(run.w, stream_is_closed);
         assert_false(run.target->has_fin);
         assert_int_equal(run.target->lent_count, 0);
-        end(&run);
+        owned_end_all();
     }
 }
 
@@ -260,18 +248,17 @@ static void what_cannot_be_lent_is_refused(void **state)
     assert_int_equal(spate_stream_receive_into(conn, bidi, memory, 1, 0, &offset), -ENOBUFS);
     spate_conn_close(conn, 0, NULL);
     assert_int_equal(spate_stream_receive_into(conn, bidi, memory, 1, 0, &offset), -ENOTCONN);
-    pw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_stream_arrives_in_memory_that_is_lent_again_and_again),
-        cmocka_unit_test(memory_that_is_lent_late_gets_what_follows_the_slices),
-        cmocka_unit_test(stopping_gives_the_memory_back),
-        cmocka_unit_test(a_reset_gives_the_memory_back),
-        cmocka_unit_test(the_end_of_the_connection_gives_the_memory_back),
-        cmocka_unit_test(what_cannot_be_lent_is_refused),
+        QT_TEST(owned, a_stream_arrives_in_memory_that_is_lent_again_and_again),
+        QT_TEST(owned, memory_that_is_lent_late_gets_what_follows_the_slices),
+        QT_TEST(owned, stopping_gives_the_memory_back),
+        QT_TEST(owned, a_reset_gives_the_memory_back),
+        QT_TEST(owned, the_end_of_the_connection_gives_the_memory_back),
+        QT_TEST(owned, what_cannot_be_lent_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,11 @@ static void wait_for(atomic_bool *flag)
     assert_true(atomic_load(flag));
 }
 
+static void destroy(void *engine)
+{
+    spate_engine_destroy(engine);
+}
+
 static struct spate_engine *make_engine(const int *cpus)
 {
     struct spate_config config;
@@ -47,7 +52,7 @@ static struct spate_engine *make_engine(const int *cpus)
     config.cpus = cpus;
     if (spate_engine_create(&config, &engine, &error) != 0)
         fail_msg("%s", error.text);
-    return engine;
+    return owned_add(engine, destroy);
 }
 
 /* ---- echo between two engines ---- */
@@ -130,7 +135,8 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     static struct threads t;
     t.size = (size_t)10 << 20;
     static const int cpus[] = {0};
-    t.data = malloc(t.size);
+    (void)owned_add(&t.w, pw_deinit);
+    t.data = owned_alloc(t.size);
     for (size_t i = 0; i < t.size; i++)
         t.data[i] = pw_byte(9, i);
     pw_make_tls(&t.w);
@@ -149,17 +155,11 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     wait_for(&t.is_done);
     spate_engine_stop(client);
     spate_engine_stop(client); /* twice is harmless */
-    spate_engine_destroy(client);
-    spate_engine_destroy(server);
+    owned_end(client);
+    owned_end(server);
     assert_int_equal(t.received, t.size);
     assert_int_equal(t.server_bytes, t.size);
     assert_int_equal(atomic_load(&t.stops), 2);
-
-    spate_tls_destroy(t.w.server.tls);
-    spate_tls_destroy(t.w.client.tls);
-    spate_free(t.w.cert_pem);
-    spate_free(t.w.key_pem);
-    free(t.data);
 }
 
 /* ---- two shards ---- */
@@ -223,6 +223,7 @@ static struct spate_engine *make_shards(void)
     config.backend = pw_backend();
     config.shard_count = SHARDS;
     assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    (void)owned_add(engine, destroy);
     assert_int_equal(spate_engine_shard_count(engine), SHARDS);
     return engine;
 }
@@ -231,6 +232,7 @@ static void two_shards_share_a_port(void **state)
 {
     (void)state;
     static struct shards s;
+    (void)owned_add(&s.w, pw_deinit);
     pw_make_tls(&s.w);
     struct spate_engine *server = make_shards();
     struct spate_engine *client = make_shards();
@@ -246,12 +248,6 @@ static void two_shards_share_a_port(void **state)
         usleep(1000);
     assert_int_equal(atomic_load(&s.connected), SHARDS * EACH_OPENS);
     assert_int_equal(atomic_load(&s.accepted), SHARDS * EACH_OPENS);
-    spate_engine_destroy(client);
-    spate_engine_destroy(server);
-    spate_tls_destroy(s.w.server.tls);
-    spate_tls_destroy(s.w.client.tls);
-    spate_free(s.w.cert_pem);
-    spate_free(s.w.key_pem);
 }
 
 /* ---- posts ---- */
@@ -326,7 +322,7 @@ static void posts_of_several_threads_run_once_in_order_on_the_shards_thread(void
     assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
     atomic_store(&posts_run, 0);
 
-    struct poster posters[POSTERS] = {0};
+    static struct poster posters[POSTERS]; /* their threads are joined before it is looked at */
     for (uint32_t i = 0; i < POSTERS; i++) {
         posters[i].shard = spate_engine_shard(engine, 0);
         assert_int_equal(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]), 0);
@@ -337,7 +333,6 @@ static void posts_of_several_threads_run_once_in_order_on_the_shards_thread(void
     while (atomic_load(&posts_run) < POSTERS * POSTS_EACH && pw_now_ns() < end_ns)
         usleep(1000);
     assert_int_equal(atomic_load(&posts_run), POSTERS * POSTS_EACH);
-    spate_engine_destroy(engine);
 }
 
 static void count_post(struct spate_shard *shard, void *argument)
@@ -362,7 +357,6 @@ static void in_the_first_way_posts_run_in_the_turn_and_have_a_bound(void **state
     assert_int_equal(spate_shard_post(shard, count_post, &ran), 0);
     assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0); /* a post waits: no sleep */
     assert_int_equal(ran, 1025);
-    spate_engine_destroy(engine);
 }
 
 /* ---- wakes and failures ---- */
@@ -383,13 +377,13 @@ static void a_wake_ends_the_wait_now_or_the_next(void **state)
     for (int i = 0; i < 5; i++) {
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, wake_later, shard), 0);
-        assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0);
-        pthread_join(thread, NULL);
+        int result = spate_shard_turn(shard, SPATE_FOREVER);
+        pthread_join(thread, NULL); /* before anything can fail */
+        assert_int_equal(result, 0);
         spate_shard_wake(shard);
         assert_int_equal(spate_shard_turn(shard, SPATE_FOREVER), 0);
         assert_int_equal(spate_shard_turn(shard, 0), 0); /* a bell may be on its way still */
     }
-    spate_engine_destroy(engine);
 }
 
 static void a_turn_waits_as_long_as_it_was_told(void **state)
@@ -401,7 +395,6 @@ static void a_turn_waits_as_long_as_it_was_told(void **state)
     assert_int_equal(spate_shard_turn(shard, 30000000), 0);
     assert_true(pw_now_ns() - begin_ns >= 29000000);
     assert_true(spate_shard_now_ns(shard) >= begin_ns);
-    spate_engine_destroy(engine);
 }
 
 static int refuse_to_start(struct spate_shard *shard, void *user)
@@ -420,7 +413,7 @@ static void start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there(void **
     struct spate_engine *engine = make_engine(NULL);
     assert_int_equal(spate_engine_start(engine, &handlers, &error), -EXDEV);
     assert_string_equal(error.text, "shard 0 did not start: Invalid cross-device link");
-    spate_engine_destroy(engine);
+    owned_end(engine);
 
     static const int cpus[][1] = {{1023}, {5000}};
     for (size_t i = 0; i < QT_COUNT(cpus); i++) {
@@ -428,20 +421,20 @@ static void start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there(void **
         handlers.on_start = NULL;
         assert_int_equal(spate_engine_start(engine, &handlers, &error), -EINVAL);
         assert_non_null(strstr(error.text, "Invalid argument"));
-        spate_engine_destroy(engine);
+        owned_end(engine);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_engines_of_threads_echo_ten_megabytes),
-        cmocka_unit_test(two_shards_share_a_port),
-        cmocka_unit_test(posts_of_several_threads_run_once_in_order_on_the_shards_thread),
-        cmocka_unit_test(in_the_first_way_posts_run_in_the_turn_and_have_a_bound),
-        cmocka_unit_test(a_wake_ends_the_wait_now_or_the_next),
-        cmocka_unit_test(a_turn_waits_as_long_as_it_was_told),
-        cmocka_unit_test(start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there),
+        QT_TEST(owned, two_engines_of_threads_echo_ten_megabytes),
+        QT_TEST(owned, two_shards_share_a_port),
+        QT_TEST(owned, posts_of_several_threads_run_once_in_order_on_the_shards_thread),
+        QT_TEST(owned, in_the_first_way_posts_run_in_the_turn_and_have_a_bound),
+        QT_TEST(owned, a_wake_ends_the_wait_now_or_the_next),
+        QT_TEST(owned, a_turn_waits_as_long_as_it_was_told),
+        QT_TEST(owned, start_fails_as_on_start_says_and_for_a_cpu_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 
 #include "test/support/spate_world.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,8 +61,6 @@ static void an_unknown_version_is_answered_with_ours(void **state)
     assert_int_equal(ask(w, fd, data, long_header(data, 0xbabababa, 1199), answer), 0);
     assert_int_equal(ask(w, fd, data, long_header(data, 0, 1200), answer), 0);
     assert_int_equal(pw_stats(&w->server).conns_now, 0);
-    close(fd);
-    pw_destroy(w);
 }
 
 /* [RFC9000 10.3, 10.3.3] */
@@ -88,8 +85,6 @@ static void a_short_packet_for_nobody_is_answered_with_a_smaller_reset(void **st
     data[1] = 8;
     got_again = ask(w, fd, data, sizeof(data), again);
     assert_memory_not_equal(answer + got - 16, again + got_again - 16, 16);
-    close(fd);
-    pw_destroy(w);
 }
 
 static void answers_to_strangers_are_rationed(void **state)
@@ -110,8 +105,6 @@ static void answers_to_strangers_are_rationed(void **state)
     assert_true(stats.stateless_resets >= 100);
     assert_true(stats.stateless_resets <= 100 + passed_ms + 1); /* the burst, then 1,000 a second */
     assert_int_equal(stats.unroutable + stats.kernel_drops, 5000);
-    close(fd);
-    pw_destroy(w);
 }
 
 static void initials_that_begin_nothing_are_dropped(void **state)
@@ -136,8 +129,6 @@ static void initials_that_begin_nothing_are_dropped(void **state)
     data[22] = 0x98;
     assert_int_equal(ask(w, fd, data, size - 1, answer), 0);
     assert_int_equal(pw_stats(&w->server).handshakes_failed, 1);
-    close(fd);
-    pw_destroy(w);
 }
 
 /* ---- a connection that the server has forgotten ---- */
@@ -158,8 +149,7 @@ static void a_client_learns_that_the_server_has_forgotten_it(void **state)
 {
     (void)state;
     struct pw *w = pw_create(NULL);
-    struct pw_relay *r = calloc(1, sizeof(*r));
-    pw_relay_open(r, w);
+    struct pw_relay *r = pw_relay_create(w);
     struct spate_conn *conn = pw_connect_through(w, r);
     until(w, r, &w->client.connected_count, 1);
     until(w, r, &w->server.connected_count, 1);
@@ -188,19 +178,16 @@ static void a_client_learns_that_the_server_has_forgotten_it(void **state)
     assert_int_equal(w->client.close.kind, SPATE_CLOSE_STATELESS_RESET);
     assert_false(w->client.close.is_local);
     assert_true(pw_stats(&w->server).stateless_resets >= 1);
-    pw_relay_close(r);
-    free(r);
-    pw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_unknown_version_is_answered_with_ours),
-        cmocka_unit_test(a_short_packet_for_nobody_is_answered_with_a_smaller_reset),
-        cmocka_unit_test(answers_to_strangers_are_rationed),
-        cmocka_unit_test(initials_that_begin_nothing_are_dropped),
-        cmocka_unit_test(a_client_learns_that_the_server_has_forgotten_it),
+        QT_TEST(owned, an_unknown_version_is_answered_with_ours),
+        QT_TEST(owned, a_short_packet_for_nobody_is_answered_with_a_smaller_reset),
+        QT_TEST(owned, answers_to_strangers_are_rationed),
+        QT_TEST(owned, initials_that_begin_nothing_are_dropped),
+        QT_TEST(owned, a_client_learns_that_the_server_has_forgotten_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,30 @@ static struct pw *make_world(uint64_t mode)
     return w;
 }
 
+/* A thread that is joined after the test as well, where that failed. */
+struct helper {
+    pthread_t thread;
+    struct spate_shard *shard;
+    atomic_bool is_over;
+};
+
+static void helper_end(void *object)
+{
+    struct helper *helper = object;
+    atomic_store(&helper->is_over, true);
+    spate_shard_wake(helper->shard); /* if it turns it */
+    assert_int_equal(pthread_join(helper->thread, NULL), 0);
+}
+
+/* Starts main(argument).  The thread ends by itself, or soon after is_over. */
+static void helper_start(struct helper *helper, struct spate_shard *shard, void *(*main)(void *),
+                         void *argument)
+{
+    helper->shard = shard;
+    assert_int_equal(pthread_create(&helper->thread, NULL, main, argument), 0);
+    (void)owned_add(helper, helper_end);
+}
+
 /* With mmsg to look is a call. */
 static bool is_mmsg(void)
 {
@@ -61,7 +85,7 @@ static void a_wait_ends_at_its_time(void **state)
             else if (!is_mmsg()) /* one that spins for a while may be kept from its sleep */
                 assert_in_range(calls, 0, modes[i] == SPATE_FOREVER ? 0 : 1);
         }
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -75,7 +99,7 @@ static void a_loop_that_polls_makes_no_calls(void **state)
             assert_int_equal(spate_shard_turn(w->server.shard, 0), 0);
         assert_int_equal(syscalls_of(&w->server) - calls, is_mmsg() ? 1000 : 0);
         (void)pw_connected(w); /* and it sees what comes all the same */
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -95,7 +119,7 @@ static void a_wait_ends_when_a_timer_is_due(void **state)
         }
         assert_true(is_closed);
         assert_true(pw_now_ns() - start_ns < 5000 * MS);
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -132,11 +156,12 @@ static void a_wait_for_a_transmit_slot_ends_with_it(void **state)
         assert_true(is_all_there(&w->server));
         assert_int_equal(w->server.bytes_in, sizeof(data));
         assert_in_range(pw_stats(&w->client).turns, 1, 5000);
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
 struct caller {
+    struct helper helper;
     struct spate_shard *shard;
     bool posts;
     atomic_uint posts_run;
@@ -165,20 +190,21 @@ static void a_wait_ends_when_another_thread_calls(void **state)
     for (size_t i = 0; i < QT_COUNT(modes); i++) {
         struct pw *w = make_world(modes[i]);
         for (uint32_t posts = 0; posts < 2; posts++) {
-            struct caller caller = {.shard = w->server.shard, .posts = posts != 0};
-            pthread_t thread;
+            struct caller *caller = owned_alloc(sizeof(*caller));
+            caller->shard = w->server.shard;
+            caller->posts = posts != 0;
             uint64_t start_ns = pw_now_ns();
-            assert_int_equal(pthread_create(&thread, NULL, call, &caller), 0);
+            helper_start(&caller->helper, caller->shard, call, caller);
             do /* one that never sleeps ends its turns now and then */
                 assert_int_equal(spate_shard_turn(w->server.shard, 60000 * MS), 0);
             while (pw_now_ns() - start_ns < CALL_DELAY_NS);
             assert_int_equal(spate_shard_turn(w->server.shard, 0), 0);
             assert_true(pw_now_ns() - start_ns < PW_PATIENCE_NS);
-            assert_int_equal(pthread_join(thread, NULL), 0);
+            owned_end(&caller->helper);
             (void)spate_shard_turn(w->server.shard, 0);
-            assert_int_equal(atomic_load(&caller.posts_run), posts);
+            assert_int_equal(atomic_load(&caller->posts_run), posts);
         }
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -198,6 +224,7 @@ static void need_prompt_signals(void)
 
 static struct spate_shard *signalled_shard; /* that the handler wakes; NULL: none */
 static volatile sig_atomic_t signal_count;
+static struct sigaction caught_alarm, caught_user; /* what was in their place before */
 
 static void on_signal(int number)
 {
@@ -207,18 +234,30 @@ static void on_signal(int number)
         spate_shard_wake(signalled_shard);
 }
 
-static void catch_signal(int number, struct spate_shard *shard, struct sigaction *ret_before)
+static void release_signal(void *action)
 {
+    const struct itimerval never = {.it_value.tv_usec = 0};
+    int number = action == &caught_alarm ? SIGALRM : SIGUSR1;
+    (void)setitimer(ITIMER_REAL, &never, NULL);
+    assert_int_equal(sigaction(number, action, NULL), 0);
+    signalled_shard = NULL;
+}
+
+/* Until the end of the sample, or of the test. */
+static void catch_signal(int number, struct spate_shard *shard)
+{
+    struct sigaction *before = number == SIGALRM ? &caught_alarm : &caught_user;
     struct sigaction action = {.sa_handler = on_signal};
     signalled_shard = shard;
     signal_count = 0;
-    assert_int_equal(sigaction(number, &action, ret_before), 0);
+    assert_int_equal(sigaction(number, &action, before), 0);
+    (void)owned_add(before, release_signal);
 }
 
 struct signaller {
+    struct helper helper; /* is_over: the target has noticed */
     pthread_t target;
     struct spate_shard *shard;
-    atomic_bool is_done; /* the target has noticed */
     bool was_late;
 };
 
@@ -228,9 +267,9 @@ static void *send_signal(void *argument)
     struct signaller *signaller = argument;
     usleep(20000);
     assert_int_equal(pthread_kill(signaller->target, SIGUSR1), 0);
-    for (uint32_t i = 0; i < 2000 && !atomic_load(&signaller->is_done); i++)
+    for (uint32_t i = 0; i < 2000 && !atomic_load(&signaller->helper.is_over); i++)
         usleep(1000);
-    signaller->was_late = !atomic_load(&signaller->is_done);
+    signaller->was_late = !atomic_load(&signaller->helper.is_over);
     spate_shard_wake(signaller->shard);
     return NULL;
 }
@@ -241,18 +280,16 @@ static void a_signal_ends_a_turn_without_end(void **state)
     need_prompt_signals();
     for (size_t i = 0; i < QT_COUNT(modes); i++) {
         struct pw *w = make_world(modes[i]);
-        struct sigaction before;
-        catch_signal(SIGUSR1, NULL, &before);
-        struct signaller signaller = {.target = pthread_self(), .shard = w->server.shard};
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, send_signal, &signaller), 0);
+        catch_signal(SIGUSR1, NULL);
+        struct signaller *signaller = owned_alloc(sizeof(*signaller));
+        signaller->target = pthread_self();
+        signaller->shard = w->server.shard;
+        helper_start(&signaller->helper, signaller->shard, send_signal, signaller);
         while (signal_count == 0)
             assert_int_equal(spate_shard_turn(w->server.shard, SPATE_FOREVER), 0);
-        atomic_store(&signaller.is_done, true);
-        assert_int_equal(pthread_join(thread, NULL), 0);
-        assert_false(signaller.was_late);
-        assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
-        pw_destroy(w);
+        owned_end(&signaller->helper);
+        assert_false(signaller->was_late);
+        owned_end_all();
     }
 }
 
@@ -263,8 +300,7 @@ static void a_handler_may_wake_its_own_shard(void **state)
     need_prompt_signals();
     for (size_t i = 0; i < QT_COUNT(modes); i++) {
         struct pw *w = make_world(modes[i]);
-        struct sigaction before;
-        catch_signal(SIGALRM, w->server.shard, &before);
+        catch_signal(SIGALRM, w->server.shard);
         uint64_t start_ns = pw_now_ns();
         for (int round = 0; round < 300; round++) {
             const struct itimerval once = {.it_value.tv_usec = 1 + round * 37 % 250};
@@ -277,8 +313,7 @@ static void a_handler_may_wake_its_own_shard(void **state)
         assert_int_equal(errno, EXFULL);
         assert_int_equal(spate_shard_turn(w->server.shard, PW_PATIENCE_NS), 0);
         assert_true(pw_now_ns() - start_ns < PW_PATIENCE_NS);
-        assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -287,13 +322,17 @@ static void a_handler_may_wake_its_own_shard(void **state)
 #define ROUNDS 300
 
 /* The client counts the answers, the server's thread turns until it is told to stop. */
-static atomic_bool is_over;
+struct server {
+    struct helper helper;
+    struct pw *w;
+};
 
 static void *serve(void *argument)
 {
-    struct pw *w = argument;
+    struct server *server = argument;
+    struct pw *w = server->w;
     struct spate_event events[16];
-    while (!atomic_load(&is_over)) {
+    while (!atomic_load(&server->helper.is_over)) {
         assert_true(spate_shard_turn(w->server.shard, 20 * MS) >= 0);
         uint32_t count;
         while ((count = spate_shard_events(w->server.shard, events, 16)) > 0) {
@@ -350,33 +389,30 @@ static void requests_are_answered_in_every_mode(void **state)
         spin_ns = modes[i];
         struct pw *w = pw_create(&(struct pw_config){.client = configure});
         /* Made on this thread, turned on the other only. */
-        pthread_t thread;
-        atomic_store(&is_over, false);
-        assert_int_equal(pthread_create(&thread, NULL, serve, w), 0);
+        struct server *server = owned_alloc(sizeof(*server));
+        server->w = w;
+        helper_start(&server->helper, w->server.shard, serve, server);
         assert_int_equal(run_client(w), ROUNDS);
         if (modes[i] == 0) {
             /* The handshake, the acknowledgments at the end, and waits that were cut short. */
             uint64_t calls_max = is_mmsg() ? 3 : 1; /* to send, to wait, to receive */
             assert_true(syscalls_of(&w->client) < calls_max * (ROUNDS + ROUNDS / 5 + 50));
         }
-        atomic_store(&is_over, true);
-        spate_shard_wake(w->server.shard);
-        assert_int_equal(pthread_join(thread, NULL), 0);
-        pw_destroy(w);
+        owned_end_all();
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_wait_ends_at_its_time),
-        cmocka_unit_test(a_loop_that_polls_makes_no_calls),
-        cmocka_unit_test(a_wait_ends_when_a_timer_is_due),
-        cmocka_unit_test(a_wait_for_a_transmit_slot_ends_with_it),
-        cmocka_unit_test(a_wait_ends_when_another_thread_calls),
-        cmocka_unit_test(a_signal_ends_a_turn_without_end),
-        cmocka_unit_test(a_handler_may_wake_its_own_shard),
-        cmocka_unit_test(requests_are_answered_in_every_mode),
+        QT_TEST(owned, a_wait_ends_at_its_time),
+        QT_TEST(owned, a_loop_that_polls_makes_no_calls),
+        QT_TEST(owned, a_wait_ends_when_a_timer_is_due),
+        QT_TEST(owned, a_wait_for_a_transmit_slot_ends_with_it),
+        QT_TEST(owned, a_wait_ends_when_another_thread_calls),
+        QT_TEST(owned, a_signal_ends_a_turn_without_end),
+        QT_TEST(owned, a_handler_may_wake_its_own_shard),
+        QT_TEST(owned, requests_are_answered_in_every_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

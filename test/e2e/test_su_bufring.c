@@ -32,7 +32,6 @@ static void few_slots_go_round(void **state)
         send_singles(w, client, server, 1, 500);
     assert_int_equal(w->bufring.depth, 4);
     assert_int_equal(w->bufring.slab.clean_count, 60); /* never touched */
-    sw_destroy(w);
 }
 
 static void the_slot_that_came_home_last_is_shown_next(void **state)
@@ -54,7 +53,6 @@ static void the_slot_that_came_home_last_is_shown_next(void **state)
     w->held_count = 1;
     send_singles(w, client, server, 2, 500);
     assert_int_equal(slot_of(w->held[2])->index, last);
-    sw_destroy(w);
 }
 
 /* Slots that are lent do not thin out what the kernel has. */
@@ -74,7 +72,6 @@ static void held_slots_are_replaced_by_spare_ones(void **state)
     su_bufring_flush(&w->bufring);
     assert_int_equal(w->bufring.provided_count, 2); /* all the rest */
     assert_int_equal(w->receivers[server].counts.no_buffers, 0);
-    sw_destroy(w);
 }
 
 static void many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it(void **state)
@@ -99,7 +96,6 @@ static void many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it(void **
     send_singles(w, client, server, 3, 500);
     for (uint32_t i = 0; i < w->log_count; i++)
         assert_int_equal(w->log[i].size, 500);
-    sw_destroy(w);
 }
 
 /* The bytes wait in the socket as well as they would in more slots. */
@@ -116,7 +112,6 @@ static void full_slots_do_not_make_the_ring_grow(void **state)
     assert_int_equal(w->bufring.depth, 2);
     assert_true(w->receivers[server].counts.no_buffers > 0);
     assert_int_equal(w->receivers[server].counts.kernel_dropped, 0);
-    sw_destroy(w);
 }
 
 /* .. and shrink one that has grown for small datagrams. */
@@ -135,7 +130,6 @@ static void full_slots_shrink_a_ring_that_has_grown(void **state)
     }
     su_bufring_flush(&w->bufring);
     assert_int_equal(w->bufring.depth, 2);
-    sw_destroy(w);
 }
 
 /* Nothing but the slots that were shown may come back, or one would have two owners. */
@@ -154,19 +148,18 @@ static void a_slot_that_the_kernel_does_not_have_cannot_come_from_it(void **stat
             sb_buffer_unref(&slot->buffer);
     }
     assert_int_equal(provided_count, 2);
-    sw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(few_slots_go_round),
-        cmocka_unit_test(the_slot_that_came_home_last_is_shown_next),
-        cmocka_unit_test(held_slots_are_replaced_by_spare_ones),
-        cmocka_unit_test(many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it),
-        cmocka_unit_test(full_slots_do_not_make_the_ring_grow),
-        cmocka_unit_test(full_slots_shrink_a_ring_that_has_grown),
-        cmocka_unit_test(a_slot_that_the_kernel_does_not_have_cannot_come_from_it),
+        QT_TEST(owned, few_slots_go_round),
+        QT_TEST(owned, the_slot_that_came_home_last_is_shown_next),
+        QT_TEST(owned, held_slots_are_replaced_by_spare_ones),
+        QT_TEST(owned, many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it),
+        QT_TEST(owned, full_slots_do_not_make_the_ring_grow),
+        QT_TEST(owned, full_slots_shrink_a_ring_that_has_grown),
+        QT_TEST(owned, a_slot_that_the_kernel_does_not_have_cannot_come_from_it),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

@@ -91,7 +91,6 @@ static void echo(const struct ends *e)
     assert_int_equal(w->send.counts.sends, 2);
     assert_int_equal(w->send.counts.datagrams, 2 * TRAIN_COUNT);
     assert_int_equal(w->send.counts.bytes, 2 * TRAIN_SIZE);
-    sw_destroy(w);
 }
 
 static void trains_come_back_over_each_family(void **state)
@@ -133,7 +132,6 @@ static void many_trains_cost_one_system_call(void **state)
     for (uint32_t i = 0; i < 32; i++)
         sw_check_train(w, i * TRAIN_COUNT, &train, i * TRAIN_COUNT);
     assert_int_equal(w->receivers[server].counts.arms, 1);
-    sw_destroy(w);
 }
 
 static void sizes_at_the_limits_arrive_whole(void **state)
@@ -171,7 +169,6 @@ static void sizes_at_the_limits_arrive_whole(void **state)
     }
     assert_int_equal(w->log_count, at);
     assert_int_equal(w->send.counts.gso_refused, 0);
-    sw_destroy(w);
 }
 
 static void commit(struct sw *w, struct su_send_slot *slot, const struct su_train *train)
@@ -198,16 +195,15 @@ static void trains_past_the_limits_are_our_bug(void **state)
         expect_assert_failure(commit(w, slot, &train));
         su_send_abandon(&w->send, slot);
     }
-    sw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_come_back_over_each_family),
-        cmocka_unit_test(many_trains_cost_one_system_call),
-        cmocka_unit_test(sizes_at_the_limits_arrive_whole),
-        cmocka_unit_test(trains_past_the_limits_are_our_bug),
+        QT_TEST(owned, trains_come_back_over_each_family),
+        QT_TEST(owned, many_trains_cost_one_system_call),
+        QT_TEST(owned, sizes_at_the_limits_arrive_whole),
+        QT_TEST(owned, trains_past_the_limits_are_our_bug),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

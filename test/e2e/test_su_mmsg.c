@@ -48,7 +48,6 @@ static void a_batch_is_one_call_to_send_one_to_wait_and_one_to_receive(void **st
     uint64_t calls = w->ring.counts.calls;
     (void)sw_turn(w, 0);
     assert_int_equal(w->ring.counts.calls - calls, 1); /* nothing to do is one look */
-    sw_destroy(w);
 }
 
 /* A batch that was filled is followed by a larger one. */
@@ -70,7 +69,6 @@ static void many_datagrams_come_in_few_calls(void **state)
     sw_check_train(w, 0, &train, 0);
     /* A sendmmsg, and 4 + 8 + 16 + 32 datagrams with a wait each. */
     assert_true(w->ring.counts.calls - calls <= 1 + 2 * 4);
-    sw_destroy(w);
 }
 
 /* ---- waiting ---- */
@@ -110,17 +108,17 @@ static void a_socket_without_slots_does_not_wake(void **state)
     sw_until(w, 5, 5);
     for (uint32_t i = 0; i < 5; i++)
         assert_true(sw_is_filled(&w->log[i], i));
-    sw_destroy(w);
 }
 
 static void an_error_that_nobody_takes_does_not_wake(void **state)
 {
     (void)state;
     struct sw *w = sw_create((struct sw_config){0});
-    struct su_socket gone;
+    static struct su_socket gone;
     assert_int_equal(
         su_socket_open(&gone, &(struct su_socket_config){.local = sw_address("127.0.0.1:0")}, NULL),
         0);
+    (void)owned_add(&gone, sw_socket_end);
     uint32_t client = sw_open(
         w, &(struct su_socket_config){.local = sw_address("127.0.0.1:0"), .peer = gone.local});
     (void)sw_turn(w, 0);
@@ -138,7 +136,6 @@ static void an_error_that_nobody_takes_does_not_wake(void **state)
     assert_int_equal(su_recv_start(&w->receivers[client]), 0);
     (void)sw_turn(w, SB_S);
     assert_int_equal(w->socket_error, -ECONNREFUSED);
-    sw_destroy(w);
 }
 
 /* ---- operations by hand ---- */
@@ -152,27 +149,23 @@ struct narrow {
     struct msghdr messages[64];
 };
 
-static void narrow_open(struct narrow *n, uint32_t cq_count)
+static struct narrow *narrow_open(uint32_t cq_count)
 {
-    *n = (struct narrow){.fds = {-1, -1}};
+    struct narrow *n = owned_alloc(sizeof(*n));
     struct su_ring_config config = {.sq_count = 64, .cq_count = cq_count, .file_count = 1};
-    assert_int_equal(sw_ring_init(&n->ring, config), 0);
-    assert_int_equal(su_ring_enable(&n->ring), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, n->fds), 0);
+    (void)owned_fd(n->fds[0]);
+    (void)owned_fd(n->fds[1]);
+    assert_int_equal(sw_ring_init(&n->ring, config), 0);
+    (void)owned_add(&n->ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(&n->ring), 0);
     assert_int_equal(su_ring_file_add(&n->ring, n->fds[0]), 0);
     for (uint32_t i = 0; i < 64; i++) {
         n->bytes[i] = (uint8_t)i;
         n->parts[i] = (struct iovec){.iov_base = &n->bytes[i], .iov_len = 1};
         n->messages[i] = (struct msghdr){.msg_iov = &n->parts[i], .msg_iovlen = 1};
     }
-}
-
-static void narrow_close(struct narrow *n)
-{
-    assert_int_equal(su_ring_stop(&n->ring), 0);
-    su_ring_deinit(&n->ring);
-    (void)close(n->fds[0]);
-    (void)close(n->fds[1]);
+    return n;
 }
 
 static struct io_uring_sqe *narrow_send(struct narrow *n, uint32_t index)
@@ -189,13 +182,12 @@ static struct io_uring_sqe *narrow_send(struct narrow *n, uint32_t index)
 static void a_send_that_finds_no_room_waits_for_it(void **state)
 {
     (void)state;
-    struct narrow n;
     struct su_completion completion;
     uint8_t byte;
-    narrow_open(&n, 128);
+    struct narrow *n = narrow_open(128);
     for (uint32_t i = 0; i < 60; i++)
-        (void)narrow_send(&n, i);
-    struct io_uring_sqe *sqe = su_ring_sqe(&n.ring);
+        (void)narrow_send(n, i);
+    struct io_uring_sqe *sqe = su_ring_sqe(&n->ring);
     io_uring_prep_nop(sqe);
     sqe->user_data = su_op_pack((struct su_op){.index = 1000, .kind = SU_OP_APP});
 
@@ -203,8 +195,8 @@ static void a_send_that_finds_no_room_waits_for_it(void **state)
     uint32_t nops = 0;
     uint64_t calls_idle = 0;
     for (uint32_t arrived = 0; arrived < 60;) {
-        assert_int_equal(su_ring_enter(&n.ring, 0), 0);
-        while (su_ring_completions(&n.ring, &completion, 1) == 1) {
+        assert_int_equal(su_ring_enter(&n->ring, 0), 0);
+        while (su_ring_completions(&n->ring, &completion, 1) == 1) {
             if (completion.op.index == 1000) {
                 nops++;
                 continue;
@@ -214,87 +206,81 @@ static void a_send_that_finds_no_room_waits_for_it(void **state)
         }
         assert_int_equal(nops, 1); /* although the sends before it wait */
         if (done < 60) {           /* full: to look again costs one call and moves nothing */
-            uint64_t calls = n.ring.counts.calls;
-            assert_int_equal(su_ring_enter(&n.ring, SB_MS), 0);
-            calls_idle += n.ring.counts.calls - calls;
-            assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 0);
+            uint64_t calls = n->ring.counts.calls;
+            assert_int_equal(su_ring_enter(&n->ring, SB_MS), 0);
+            calls_idle += n->ring.counts.calls - calls;
+            assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 0);
             assert_true(calls_idle <= arrived + 1);
         }
-        while (recv(n.fds[1], &byte, 1, MSG_DONTWAIT) == 1)
+        while (recv(n->fds[1], &byte, 1, MSG_DONTWAIT) == 1)
             assert_int_equal(byte, arrived++);
     }
     assert_int_equal(done, 60);
-    narrow_close(&n);
 }
 
 static void a_send_that_fails_does_not_stop_those_behind_it(void **state)
 {
     (void)state;
-    struct narrow n;
     struct su_completion completion;
-    narrow_open(&n, 128);
+    struct narrow *n = narrow_open(128);
     for (uint32_t i = 0; i < 6; i++)
-        (void)narrow_send(&n, i);
-    n.parts[0].iov_base = NULL;
-    n.parts[3].iov_base = NULL;
-    n.parts[4].iov_base = NULL;
-    assert_int_equal(su_ring_enter(&n.ring, 0), 0);
+        (void)narrow_send(n, i);
+    n->parts[0].iov_base = NULL;
+    n->parts[3].iov_base = NULL;
+    n->parts[4].iov_base = NULL;
+    assert_int_equal(su_ring_enter(&n->ring, 0), 0);
     for (uint32_t i = 0; i < 6; i++) {
         bool is_bad = i == 0 || i == 3 || i == 4;
-        assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 1);
+        assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 1);
         assert_int_equal(completion.op.index, i);
         assert_int_equal(completion.result, is_bad ? -EFAULT : 1);
     }
     uint8_t byte;
     static const uint8_t good[] = {1, 2, 5};
     for (uint32_t i = 0; i < QT_COUNT(good); i++) {
-        assert_int_equal(recv(n.fds[1], &byte, 1, MSG_DONTWAIT), 1);
+        assert_int_equal(recv(n->fds[1], &byte, 1, MSG_DONTWAIT), 1);
         assert_int_equal(byte, good[i]);
     }
-    narrow_close(&n);
 }
 
 static void who_wants_no_completion_hears_of_failures_only(void **state)
 {
     (void)state;
-    struct narrow n;
     struct su_completion completion;
-    narrow_open(&n, 128);
+    struct narrow *n = narrow_open(128);
     for (uint32_t i = 0; i < 3; i++)
-        narrow_send(&n, i)->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    n.parts[1].iov_base = NULL;
-    assert_int_equal(su_ring_enter(&n.ring, 0), 0);
-    assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 1);
+        narrow_send(n, i)->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    n->parts[1].iov_base = NULL;
+    assert_int_equal(su_ring_enter(&n->ring, 0), 0);
+    assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 1);
     assert_int_equal(completion.op.index, 1);
     assert_int_equal(completion.result, -EFAULT);
-    assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 0);
-    narrow_close(&n);
+    assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 0);
 }
 
 /* Nothing overflows: what has no room for its completion is not begun. */
 static void submissions_wait_for_room_among_the_completions(void **state)
 {
     (void)state;
-    struct narrow n;
     struct su_completion completion;
-    narrow_open(&n, 64);
+    struct narrow *n = narrow_open(64);
     for (uint32_t i = 0; i < 64; i++)
-        (void)narrow_send(&n, i);
+        (void)narrow_send(n, i);
     uint8_t byte;
     uint32_t arrived = 0;
     uint32_t done = 0;
     for (uint32_t turn = 0; turn < 1000 && done < 64; turn++) {
         for (uint32_t i = 0; i < 20 && done == 0; i++) { /* completions are not taken at first */
-            int error = su_ring_enter(&n.ring, 0);
+            int error = su_ring_enter(&n->ring, 0);
             assert_true(error == 0 || error == -EBUSY);
-            while (recv(n.fds[1], &byte, 1, MSG_DONTWAIT) == 1)
+            while (recv(n->fds[1], &byte, 1, MSG_DONTWAIT) == 1)
                 assert_int_equal(byte, arrived++);
         }
-        if (su_ring_completions(&n.ring, &completion, 1) == 1)
+        if (su_ring_completions(&n->ring, &completion, 1) == 1)
             assert_int_equal(completion.op.index, done++);
-        int error = su_ring_enter(&n.ring, 0);
+        int error = su_ring_enter(&n->ring, 0);
         assert_true(error == 0 || error == -EBUSY);
-        while (recv(n.fds[1], &byte, 1, MSG_DONTWAIT) == 1)
+        while (recv(n->fds[1], &byte, 1, MSG_DONTWAIT) == 1)
             assert_int_equal(byte, arrived++);
     }
     assert_int_equal(done, 64);
@@ -302,37 +288,35 @@ static void submissions_wait_for_room_among_the_completions(void **state)
 
     /* Operations that complete at once fill the queue to the last place but one. */
     for (uint32_t i = 0; i < 64; i++) {
-        struct io_uring_sqe *sqe = su_ring_sqe(&n.ring);
+        struct io_uring_sqe *sqe = su_ring_sqe(&n->ring);
         io_uring_prep_nop(sqe);
         sqe->user_data = su_op_pack((struct su_op){.index = i, .kind = SU_OP_APP});
     }
-    assert_int_equal(su_ring_submit(&n.ring), -EBUSY);
-    assert_int_equal(su_ring_queued(&n.ring), 1);
+    assert_int_equal(su_ring_submit(&n->ring), -EBUSY);
+    assert_int_equal(su_ring_queued(&n->ring), 1);
     for (uint32_t i = 0; i < 64; i++) {
-        assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 1);
+        assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 1);
         assert_int_equal(completion.op.index, i);
-        assert_int_equal(su_ring_submit(&n.ring), 0);
+        assert_int_equal(su_ring_submit(&n->ring), 0);
     }
-    narrow_close(&n);
 }
 
 static void what_it_does_not_know_is_invalid(void **state)
 {
     (void)state;
-    struct narrow n;
     struct su_completion completion;
-    narrow_open(&n, 128);
+    struct narrow *n = narrow_open(128);
     static const struct msghdr asked;
     for (uint32_t i = 0; i < 6; i++) {
-        struct io_uring_sqe *sqe = su_ring_sqe(&n.ring);
+        struct io_uring_sqe *sqe = su_ring_sqe(&n->ring);
         if (i == 0)
             io_uring_prep_fsync(sqe, 0, 0);
         if (i == 1) /* no such group */
-            io_uring_prep_recvmsg_multishot(sqe, 0, &n.messages[0], 0);
+            io_uring_prep_recvmsg_multishot(sqe, 0, &n->messages[0], 0);
         if (i == 2) /* no such file */
             io_uring_prep_sendmsg(sqe, 1, &asked, 0);
         if (i == 3) /* not registered */
-            io_uring_prep_sendmsg(sqe, n.fds[0], &asked, 0);
+            io_uring_prep_sendmsg(sqe, n->fds[0], &asked, 0);
         if (i == 4) /* nothing to cancel */
             io_uring_prep_cancel64(sqe, 4711, 0);
         if (i == 5)
@@ -341,40 +325,37 @@ static void what_it_does_not_know_is_invalid(void **state)
         sqe->user_data = su_op_pack((struct su_op){.index = i, .kind = SU_OP_APP});
     }
     static const int32_t results[] = {-EINVAL, -EINVAL, -EBADF, -EBADF, -ENOENT, 0};
-    assert_int_equal(su_ring_enter(&n.ring, 0), 0);
+    assert_int_equal(su_ring_enter(&n->ring, 0), 0);
     for (uint32_t i = 0; i < 6; i++) {
-        assert_int_equal(su_ring_completions(&n.ring, &completion, 1), 1);
+        assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 1);
         assert_int_equal(completion.op.index, i);
         assert_int_equal(completion.result, results[i]);
     }
-    narrow_close(&n);
 }
 
 static void a_ring_that_ends_with_sends_that_wait_leaves_nothing(void **state)
 {
     (void)state;
-    struct narrow n;
-    narrow_open(&n, 128);
+    struct narrow *n = narrow_open(128);
     for (uint32_t i = 0; i < 60; i++)
-        (void)narrow_send(&n, i);
-    assert_int_equal(su_ring_submit(&n.ring), 0);
-    (void)narrow_send(&n, 60); /* queued only */
-    narrow_close(&n);
+        (void)narrow_send(n, i);
+    assert_int_equal(su_ring_submit(&n->ring), 0);
+    (void)narrow_send(n, 60); /* queued only */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_batch_is_one_call_to_send_one_to_wait_and_one_to_receive),
-        cmocka_unit_test(many_datagrams_come_in_few_calls),
-        cmocka_unit_test(a_socket_without_slots_does_not_wake),
-        cmocka_unit_test(an_error_that_nobody_takes_does_not_wake),
-        cmocka_unit_test(a_send_that_finds_no_room_waits_for_it),
-        cmocka_unit_test(a_send_that_fails_does_not_stop_those_behind_it),
-        cmocka_unit_test(who_wants_no_completion_hears_of_failures_only),
-        cmocka_unit_test(submissions_wait_for_room_among_the_completions),
-        cmocka_unit_test(what_it_does_not_know_is_invalid),
-        cmocka_unit_test(a_ring_that_ends_with_sends_that_wait_leaves_nothing),
+        QT_TEST(owned, a_batch_is_one_call_to_send_one_to_wait_and_one_to_receive),
+        QT_TEST(owned, many_datagrams_come_in_few_calls),
+        QT_TEST(owned, a_socket_without_slots_does_not_wake),
+        QT_TEST(owned, an_error_that_nobody_takes_does_not_wake),
+        QT_TEST(owned, a_send_that_finds_no_room_waits_for_it),
+        QT_TEST(owned, a_send_that_fails_does_not_stop_those_behind_it),
+        QT_TEST(owned, who_wants_no_completion_hears_of_failures_only),
+        QT_TEST(owned, submissions_wait_for_room_among_the_completions),
+        QT_TEST(owned, what_it_does_not_know_is_invalid),
+        QT_TEST(owned, a_ring_that_ends_with_sends_that_wait_leaves_nothing),
     };
     (void)setenv("SPATE_TEST_BACKEND", "mmsg", 1);
     sb_assert_handler = qt_on_assert;

@@ -38,7 +38,6 @@ static void a_datagram_above_the_mtu_is_too_large_and_never_fragmented(void **st
     sw_until(w, 1, 2);
     assert_true(sw_is_filled(&w->log[0], 1));
     assert_int_equal(w->last_sent.error, 0);
-    sw_destroy(w);
 }
 
 static void segments_above_the_mtu_do_not_turn_gso_off(void **state)
@@ -61,7 +60,6 @@ static void segments_above_the_mtu_do_not_turn_gso_off(void **state)
     sw_until(w, 5, 2);
     sw_check_train(w, 0, &train, 10);
     assert_int_equal(w->send.counts.sends, 1); /* as one */
-    sw_destroy(w);
 }
 
 static void a_full_send_buffer_holds_the_slots_back(void **state)
@@ -83,7 +81,6 @@ static void a_full_send_buffer_holds_the_slots_back(void **state)
     sw_until(w, 3 * 64, 64);
     assert_int_equal(w->send.counts.queue_full, 0); /* the kernel waited and nobody was told */
     assert_int_equal(w->send.counts.datagrams, 3 * 64);
-    sw_destroy(w);
 }
 
 /* Loopback is down in a new network. */
@@ -104,9 +101,9 @@ static bool network_make(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_datagram_above_the_mtu_is_too_large_and_never_fragmented),
-        cmocka_unit_test(segments_above_the_mtu_do_not_turn_gso_off),
-        cmocka_unit_test(a_full_send_buffer_holds_the_slots_back),
+        QT_TEST(owned, a_datagram_above_the_mtu_is_too_large_and_never_fragmented),
+        QT_TEST(owned, segments_above_the_mtu_do_not_turn_gso_off),
+        QT_TEST(owned, a_full_send_buffer_holds_the_slots_back),
     };
     sw_require_ring();
     if (!network_make()) {

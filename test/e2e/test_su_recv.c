@@ -36,7 +36,6 @@ static void a_flooded_buffer_ring_loses_nothing(void **state)
     assert_int_equal(counts->arms, counts->no_buffers + 1);
     assert_int_equal(counts->kernel_dropped, 0);
     assert_int_equal(w->bufring.held_count, 0);
-    sw_destroy(w);
 }
 
 static void it_is_not_armed_again_before_a_buffer_is_back(void **state)
@@ -74,7 +73,6 @@ static void it_is_not_armed_again_before_a_buffer_is_back(void **state)
     for (uint32_t i = 0; i < 10; i++)
         assert_true(sw_is_filled(&w->log[i], i));
     assert_int_equal(w->bufring.held_count_max, 4);
-    sw_destroy(w);
 }
 
 static void a_slice_keeps_its_slot_away_from_the_kernel(void **state)
@@ -106,7 +104,6 @@ static void a_slice_keeps_its_slot_away_from_the_kernel(void **state)
     }
     sb_buffer_unref(part.buffer);
     assert_int_equal(w->bufring.held_count, 0);
-    sw_destroy(w);
 }
 
 /* ---- injected ---- */
@@ -161,7 +158,7 @@ static void lengths_that_make_no_sense_drop_the_datagram(void **state)
         assert_true(sw_is_filled(&w->log[1], 2));
         assert_int_equal(w->receivers[server].counts.malformed, 1);
         assert_int_equal(w->bufring.held_count, 0); /* and the slot went home */
-        sw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -197,7 +194,7 @@ static void a_buffer_number_that_makes_no_sense_drops_the_datagram(void **state)
         assert_int_equal(w->log_count, 2);
         assert_int_equal(w->receivers[server].counts.malformed, 1);
         assert_int_equal(w->bufring.held_count, 2);
-        sw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -230,7 +227,6 @@ static void an_end_without_a_reason_is_armed_again(void **state)
     }
     assert_int_equal(recv->counts.no_buffers, 0);
     assert_int_equal(w->socket_error_count, 0);
-    sw_destroy(w);
 }
 
 static void a_completion_of_an_earlier_life_gives_its_slot_back(void **state)
@@ -260,7 +256,6 @@ static void a_completion_of_an_earlier_life_gives_its_slot_back(void **state)
     assert_int_equal(su_recv_take(recv, &late, &received), 0);
     assert_int_equal(recv->counts.stale, 2);
     assert_true(recv->is_armed);
-    sw_destroy(w);
 }
 
 /* ---- real ---- */
@@ -281,7 +276,6 @@ static void a_datagram_larger_than_its_slot_is_dropped(void **state)
     assert_true(sw_is_filled(&w->log[1], 3));
     assert_int_equal(w->receivers[server].counts.truncated, 2);
     assert_int_equal(w->bufring.held_count, 0);
-    sw_destroy(w);
 }
 
 static void what_the_kernel_drops_is_counted(void **state)
@@ -305,17 +299,17 @@ static void what_the_kernel_drops_is_counted(void **state)
     sw_until(w, before + 1, 300);
     assert_true(sw_is_filled(&w->log[before], 299));
     assert_int_equal(w->receivers[server].counts.kernel_dropped + w->log_count, 300);
-    sw_destroy(w);
 }
 
 static void a_refused_peer_is_told_and_receiving_goes_on(void **state)
 {
     (void)state;
     struct sw *w = sw_create((struct sw_config){0});
-    struct su_socket gone;
+    static struct su_socket gone;
     assert_int_equal(
         su_socket_open(&gone, &(struct su_socket_config){.local = sw_address("127.0.0.1:0")}, NULL),
         0);
+    (void)owned_add(&gone, sw_socket_end);
     struct su_address peer = gone.local;
     uint32_t client =
         sw_open(w, &(struct su_socket_config){.local = sw_address("127.0.0.1:0"), .peer = peer});
@@ -337,7 +331,6 @@ static void a_refused_peer_is_told_and_receiving_goes_on(void **state)
     commit_singles(w, back, client, 1, 5, 100);
     sw_until(w, 1, 2);
     assert_true(sw_is_filled(&w->log[0], 5));
-    sw_destroy(w);
 }
 
 static void a_stopped_receiver_ends_and_can_start_again(void **state)
@@ -364,7 +357,6 @@ static void a_stopped_receiver_ends_and_can_start_again(void **state)
     sw_until(w, 1, 1);
     assert_true(sw_is_filled(&w->log[0], 7));
     assert_int_equal(w->socket_error_count, 0);
-    sw_destroy(w);
 }
 
 static void without_gro_each_datagram_comes_alone(void **state)
@@ -382,24 +374,23 @@ static void without_gro_each_datagram_comes_alone(void **state)
     sw_until(w, 10, 1);
     sw_check_train(w, 0, &train, 0);
     assert_int_equal(w->receivers[server].counts.buffers, 10);
-    sw_destroy(w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_flooded_buffer_ring_loses_nothing),
-        cmocka_unit_test(it_is_not_armed_again_before_a_buffer_is_back),
-        cmocka_unit_test(a_slice_keeps_its_slot_away_from_the_kernel),
-        cmocka_unit_test(lengths_that_make_no_sense_drop_the_datagram),
-        cmocka_unit_test(a_buffer_number_that_makes_no_sense_drops_the_datagram),
-        cmocka_unit_test(an_end_without_a_reason_is_armed_again),
-        cmocka_unit_test(a_completion_of_an_earlier_life_gives_its_slot_back),
-        cmocka_unit_test(a_datagram_larger_than_its_slot_is_dropped),
-        cmocka_unit_test(what_the_kernel_drops_is_counted),
-        cmocka_unit_test(a_refused_peer_is_told_and_receiving_goes_on),
-        cmocka_unit_test(a_stopped_receiver_ends_and_can_start_again),
-        cmocka_unit_test(without_gro_each_datagram_comes_alone),
+        QT_TEST(owned, a_flooded_buffer_ring_loses_nothing),
+        QT_TEST(owned, it_is_not_armed_again_before_a_buffer_is_back),
+        QT_TEST(owned, a_slice_keeps_its_slot_away_from_the_kernel),
+        QT_TEST(owned, lengths_that_make_no_sense_drop_the_datagram),
+        QT_TEST(owned, a_buffer_number_that_makes_no_sense_drops_the_datagram),
+        QT_TEST(owned, an_end_without_a_reason_is_armed_again),
+        QT_TEST(owned, a_completion_of_an_earlier_life_gives_its_slot_back),
+        QT_TEST(owned, a_datagram_larger_than_its_slot_is_dropped),
+        QT_TEST(owned, what_the_kernel_drops_is_counted),
+        QT_TEST(owned, a_refused_peer_is_told_and_receiving_goes_on),
+        QT_TEST(owned, a_stopped_receiver_ends_and_can_start_again),
+        QT_TEST(owned, without_gro_each_datagram_comes_alone),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

@@ -30,41 +30,42 @@ static void nops(struct su_ring *ring, uint32_t first, uint32_t count)
 static void a_wait_ends_at_its_deadline_or_at_a_completion(void **state)
 {
     (void)state;
-    struct su_ring ring;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
     struct su_completion completion;
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8}), 0);
-    assert_int_equal(su_ring_enable(&ring), 0);
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(ring), 0);
 
     uint64_t start = now_ns();
-    assert_int_equal(su_ring_enter(&ring, 30 * SB_MS), 0);
+    assert_int_equal(su_ring_enter(ring, 30 * SB_MS), 0);
     uint64_t waited = now_ns() - start;
     assert_true(waited >= 30 * SB_MS);
-    assert_int_equal(su_ring_completions(&ring, &completion, 1), 0);
-    assert_int_equal(ring.counts.enters, 1);
+    assert_int_equal(su_ring_completions(ring, &completion, 1), 0);
+    assert_int_equal(ring->counts.enters, 1);
 
     start = now_ns();
-    assert_int_equal(su_ring_enter(&ring, 0), 0);
-    nops(&ring, 1, 1);
-    assert_int_equal(su_ring_enter(&ring, SB_NEVER), 0);
-    nops(&ring, 2, 1);
-    assert_int_equal(su_ring_enter(&ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_enter(ring, 0), 0);
+    nops(ring, 1, 1);
+    assert_int_equal(su_ring_enter(ring, SB_NEVER), 0);
+    nops(ring, 2, 1);
+    assert_int_equal(su_ring_enter(ring, 3600 * SB_S), 0);
     waited = now_ns() - start;
     assert_true(waited < 5 * SB_S);
-    assert_int_equal(ring.counts.enters, 4);
-    assert_int_equal(ring.counts.sqes, 2);
+    assert_int_equal(ring->counts.enters, 4);
+    assert_int_equal(ring->counts.sqes, 2);
     for (uint32_t i = 1; i <= 2; i++) {
-        assert_int_equal(su_ring_completions(&ring, &completion, 1), 1);
+        assert_int_equal(su_ring_completions(ring, &completion, 1), 1);
         assert_int_equal(completion.op.index, i);
         assert_int_equal(completion.op.kind, SU_OP_APP);
     }
-    assert_int_equal(ring.counts.cqes, 2);
+    assert_int_equal(ring->counts.cqes, 2);
 
-    assert_int_equal(su_ring_submit(&ring), 0); /* nothing to submit: no call */
-    assert_int_equal(ring.counts.enters, 4);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
-    su_ring_deinit(&ring);
+    assert_int_equal(su_ring_submit(ring), 0); /* nothing to submit: no call */
+    assert_int_equal(ring->counts.enters, 4);
+    assert_int_equal(su_ring_stop(ring), 0);
+    assert_int_equal(su_ring_stop(ring), 0);
+    su_ring_deinit(ring);
+    su_ring_deinit(ring);
 }
 
 /* Queues `count` operations that complete at once and are expected to. */
@@ -79,38 +80,36 @@ static void expected_nops(struct su_ring *ring, uint32_t count)
 static void expected_completions_do_not_end_a_wait(void **state)
 {
     (void)state;
-    struct su_ring ring;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
     struct su_completion completions[16];
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}),
-                     0);
-    assert_int_equal(su_ring_enable(&ring), 0);
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(ring), 0);
 
     /* Alone they are waited past, through a queue that fills up as well .. */
     uint64_t start = now_ns();
-    expected_nops(&ring, 11);
-    assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
+    expected_nops(ring, 11);
+    assert_int_equal(su_ring_wait(ring, SB_NEVER), 0);
     assert_true(now_ns() - start >= SU_RING_LATE_NS);
-    assert_true(!su_ring_needs_enter(&ring) || sw_backend() == SU_BACKEND_MMSG);
-    assert_int_equal(ring.counts.enters, 2);
-    assert_int_equal(su_ring_completions(&ring, completions, 16), 11);
+    assert_true(!su_ring_needs_enter(ring) || sw_backend() == SU_BACKEND_MMSG);
+    assert_int_equal(ring->counts.enters, 2);
+    assert_int_equal(su_ring_completions(ring, completions, 16), 11);
 
     /* .. together with something else they are taken along, in one call. */
     for (uint32_t i = 0; i < 100; i++) {
-        expected_nops(&ring, 3);
-        nops(&ring, 3, 1);
-        assert_int_equal(su_ring_wait(&ring, SB_NEVER), 0);
-        assert_true(su_ring_needs_enter(&ring));
-        assert_int_equal(su_ring_completions(&ring, completions, 16), 4);
-        assert_true(!su_ring_needs_enter(&ring) || sw_backend() == SU_BACKEND_MMSG);
+        expected_nops(ring, 3);
+        nops(ring, 3, 1);
+        assert_int_equal(su_ring_wait(ring, SB_NEVER), 0);
+        assert_true(su_ring_needs_enter(ring));
+        assert_int_equal(su_ring_completions(ring, completions, 16), 4);
+        assert_true(!su_ring_needs_enter(ring) || sw_backend() == SU_BACKEND_MMSG);
     }
-    assert_int_equal(ring.counts.enters, 102);
+    assert_int_equal(ring->counts.enters, 102);
 
     /* What su_ring_enter waits for is anything. */
-    expected_nops(&ring, 1);
-    assert_int_equal(su_ring_enter(&ring, 3600 * SB_S), 0);
-    assert_int_equal(su_ring_completions(&ring, completions, 16), 1);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
+    expected_nops(ring, 1);
+    assert_int_equal(su_ring_enter(ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_completions(ring, completions, 16), 1);
 }
 
 static void read_event(struct su_ring *ring, int event_fd, uint64_t *value)
@@ -125,96 +124,87 @@ static void read_event(struct su_ring *ring, int event_fd, uint64_t *value)
 static void an_expected_completion_that_is_late_hangs_nothing(void **state)
 {
     (void)state;
-    struct su_ring ring;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
     struct su_completion completions[4];
     uint64_t value = 0;
-    int event_fd = eventfd(0, EFD_CLOEXEC);
-    assert_true(event_fd >= 0);
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8}), 0);
-    assert_int_equal(su_ring_enable(&ring), 0);
+    int event_fd = owned_fd(eventfd(0, EFD_CLOEXEC));
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(ring), 0);
 
-    read_event(&ring, event_fd, &value);
-    su_ring_expect(&ring);
-    nops(&ring, 1, 1);
+    read_event(ring, event_fd, &value);
+    su_ring_expect(ring);
+    nops(ring, 1, 1);
     uint64_t start = now_ns();
-    assert_int_equal(su_ring_wait(&ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_wait(ring, 3600 * SB_S), 0);
     assert_true(now_ns() - start < SB_S);
-    assert_int_equal(su_ring_completions(&ring, completions, 4), 1);
+    assert_int_equal(su_ring_completions(ring, completions, 4), 1);
     assert_int_equal(completions[0].op.index, 1);
 
     uint64_t one = 1;
     assert_int_equal(write(event_fd, &one, sizeof(one)), sizeof(one));
-    assert_true(su_ring_needs_enter(&ring)); /* nobody has entered the kernel since */
-    expected_nops(&ring, 2);
-    assert_int_equal(su_ring_wait(&ring, 3600 * SB_S), 0);
-    assert_int_equal(su_ring_completions(&ring, completions, 4), 3);
-    assert_int_equal(close(event_fd), 0);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
+    assert_true(su_ring_needs_enter(ring)); /* nobody has entered the kernel since */
+    expected_nops(ring, 2);
+    assert_int_equal(su_ring_wait(ring, 3600 * SB_S), 0);
+    assert_int_equal(su_ring_completions(ring, completions, 4), 3);
 }
 
 static void a_full_submission_queue_is_submitted(void **state)
 {
     (void)state;
-    struct su_ring ring;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
     struct su_completion completions[64];
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}),
-                     0);
-    assert_int_equal(su_ring_enable(&ring), 0);
-    nops(&ring, 0, 20);
-    assert_int_equal(ring.counts.enters, 2);
-    assert_int_equal(su_ring_queued(&ring), 4);
-    assert_int_equal(su_ring_enter(&ring, 0), 0);
-    assert_int_equal(su_ring_completions(&ring, completions, 64), 20);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8, .cq_count = 64}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(ring), 0);
+    nops(ring, 0, 20);
+    assert_int_equal(ring->counts.enters, 2);
+    assert_int_equal(su_ring_queued(ring), 4);
+    assert_int_equal(su_ring_enter(ring, 0), 0);
+    assert_int_equal(su_ring_completions(ring, completions, 64), 20);
 }
 
 static void completions_that_do_not_fit_come_later(void **state)
 {
     (void)state;
-    struct su_ring ring;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
     struct su_completion completion;
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 8, .cq_count = 8}), 0);
-    assert_int_equal(su_ring_enable(&ring), 0);
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8, .cq_count = 8}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_ring_enable(ring), 0);
     uint32_t next = 0;
     for (uint32_t i = 0; i < 6; i++) {
-        nops(&ring, 8 * i, 8);
-        int error = su_ring_submit(&ring);
+        nops(ring, 8 * i, 8);
+        int error = su_ring_submit(ring);
         assert_true(error == 0 || error == -EBUSY);
     }
     for (uint32_t i = 0; i < 100 && next < 48; i++) {
-        int error = su_ring_enter(&ring, 0);
+        int error = su_ring_enter(ring, 0);
         assert_true(error == 0 || error == -EBUSY);
-        while (su_ring_completions(&ring, &completion, 1) == 1)
+        while (su_ring_completions(ring, &completion, 1) == 1)
             assert_int_equal(completion.op.index, next++);
     }
     assert_int_equal(next, 48);
-    assert_true(ring.counts.overflows > 0);
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
+    assert_true(ring->counts.overflows > 0);
 }
 
 static void the_file_table_has_an_end(void **state)
 {
     (void)state;
-    struct su_ring ring;
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4, .file_count = 2}),
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 4, .file_count = 2}),
                      0);
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(su_ring_file_add(&ring, fd), 0);
-    assert_int_equal(su_ring_enable(&ring), 0);
-    assert_int_equal(su_ring_file_add(&ring, fd), 1);
-    assert_int_equal(su_ring_file_add(&ring, fd), -ENFILE);
-    su_ring_file_remove(&ring, 0);
-    assert_int_equal(su_ring_file_add(&ring, -77), -EBADF);
-    assert_int_equal(su_ring_file_add(&ring, fd), 0);
-    expect_assert_failure(su_ring_file_remove(&ring, 2));
-    assert_int_equal(close(fd), 0);
-    expect_assert_failure(su_ring_deinit(&ring)); /* not stopped */
-    assert_int_equal(su_ring_stop(&ring), 0);
-    su_ring_deinit(&ring);
+    (void)owned_add(ring, sw_ring_end);
+    int fd = owned_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+    assert_int_equal(su_ring_file_add(ring, fd), 0);
+    assert_int_equal(su_ring_enable(ring), 0);
+    assert_int_equal(su_ring_file_add(ring, fd), 1);
+    assert_int_equal(su_ring_file_add(ring, fd), -ENFILE);
+    su_ring_file_remove(ring, 0);
+    assert_int_equal(su_ring_file_add(ring, -77), -EBADF);
+    assert_int_equal(su_ring_file_add(ring, fd), 0);
+    expect_assert_failure(su_ring_file_remove(ring, 2));
+    expect_assert_failure(su_ring_deinit(ring)); /* not stopped */
 }
 
 static void counts_out_of_range_are_refused(void **state)
@@ -227,41 +217,51 @@ static void counts_out_of_range_are_refused(void **state)
         {.sq_count = 8, .file_count = SU_RING_FILE_COUNT_MAX + 1},
     };
     for (size_t i = 0; i < QT_COUNT(configs); i++) {
-        struct su_ring ring;
-        assert_int_equal(sw_ring_init(&ring, configs[i]), -EINVAL);
-        su_ring_deinit(&ring);
+        struct su_ring refused;
+        assert_int_equal(sw_ring_init(&refused, configs[i]), -EINVAL);
+        su_ring_deinit(&refused);
     }
 
     static const struct su_bufring_config bufrings[] = {
         {.slot_count = 3}, {.slot_count = 65536}, {.slot_count = 2, .slot_size = 511}};
-    struct su_ring ring;
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4}), 0);
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 4}), 0);
+    (void)owned_add(ring, sw_ring_end);
     for (size_t i = 0; i < QT_COUNT(bufrings); i++) {
         struct su_bufring bufring;
-        assert_int_equal(su_bufring_init(&bufring, &ring, &bufrings[i]), -EINVAL);
+        assert_int_equal(su_bufring_init(&bufring, ring, &bufrings[i]), -EINVAL);
         su_bufring_deinit(&bufring);
     }
     struct su_send send;
-    assert_int_equal(su_send_init(&send, &ring, SU_SEND_SLOT_COUNT_MAX + 1, false), -EINVAL);
+    assert_int_equal(su_send_init(&send, ring, SU_SEND_SLOT_COUNT_MAX + 1, false), -EINVAL);
     su_send_deinit(&send);
-    su_ring_deinit(&ring); /* never enabled, so it needs no stop */
+}
+
+static void bufring_end(void *bufring)
+{
+    su_bufring_deinit(bufring);
 }
 
 static void a_group_can_be_used_once(void **state)
 {
     (void)state;
-    struct su_ring ring;
-    struct su_bufring a;
-    struct su_bufring b;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
+    static struct su_bufring a;
+    static struct su_bufring b;
     struct su_bufring_config config = {.slot_count = 2, .slot_size = 512, .group = 3};
-    assert_int_equal(sw_ring_init(&ring, (struct su_ring_config){.sq_count = 4}), 0);
-    assert_int_equal(su_bufring_init(&a, &ring, &config), 0);
-    assert_int_equal(su_bufring_init(&b, &ring, &config), -EEXIST);
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 4}), 0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_bufring_init(&a, ring, &config), 0);
+    (void)owned_add(&a, bufring_end);
+    assert_int_equal(su_bufring_init(&b, ring, &config), -EEXIST);
     config.group = 4;
-    assert_int_equal(su_bufring_init(&b, &ring, &config), 0);
-    su_bufring_deinit(&a);
-    su_bufring_deinit(&b);
-    su_ring_deinit(&ring);
+    assert_int_equal(su_bufring_init(&b, ring, &config), 0);
+    (void)owned_add(&b, bufring_end);
+}
+
+static void wake_end(void *wake)
+{
+    su_wake_deinit(wake);
 }
 
 /* A whole life with everything in flight: armed receivers, an armed wake, sends that nobody
@@ -278,7 +278,7 @@ static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
             const char *step = "";
             int error = su_socket_open(&w->sockets[0], &config, &step);
             if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT) { /* no IPv6 here */
-                sw_destroy(w);
+                owned_end_all();
                 break;
             }
             if (error != 0)
@@ -287,8 +287,9 @@ static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
             (void)sw_open(w, &config);
             local = w->sockets[0].local;
 
-            struct su_wake wake;
+            static struct su_wake wake;
             assert_int_equal(su_wake_init(&wake, &w->ring, 0), 0);
+            (void)owned_add(&wake, wake_end);
             su_wake_rearm(&wake);
             (void)sw_turn(w, 0);
             struct su_train train = {
@@ -298,8 +299,7 @@ static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
             assert_int_equal(su_ring_submit(&w->ring), 0);
             sw_commit(w, &train, 8); /* queued only */
             assert_int_equal(su_ring_stop(&w->ring), 0);
-            su_wake_deinit(&wake);
-            sw_destroy(w);
+            owned_end_all();
         }
     }
 }
@@ -307,11 +307,12 @@ static void a_port_is_free_as_soon_as_the_ring_is_stopped(void **state)
 static void the_step_that_failed_has_a_name(void **state)
 {
     (void)state;
-    struct su_socket first;
-    struct su_socket second;
+    static struct su_socket first;
+    static struct su_socket second;
     const char *step = "";
     struct su_socket_config config = {.local = sw_address("127.0.0.1:0")};
     assert_int_equal(su_socket_open(&first, &config, &step), 0);
+    (void)owned_add(&first, sw_socket_end);
     assert_true(first.receive_bytes > 0 && first.send_bytes > 0);
 
     config.local = first.local;
@@ -337,34 +338,34 @@ static void the_step_that_failed_has_a_name(void **state)
 static void shared_ports_are_asked_for(void **state)
 {
     (void)state;
-    struct su_socket first;
-    struct su_socket second;
+    static struct su_socket first;
+    static struct su_socket second;
     struct su_socket_config config = {.local = sw_address("127.0.0.1:0"), .is_port_shared = true};
     assert_int_equal(su_socket_open(&first, &config, NULL), 0);
+    (void)owned_add(&first, sw_socket_end);
     config.local = first.local;
     assert_int_equal(su_socket_open(&second, &config, NULL), 0);
+    (void)owned_add(&second, sw_socket_end);
     assert_int_equal(su_address_port(&second.local), su_address_port(&first.local));
-    su_socket_close(&first);
-    su_socket_close(&second);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_wait_ends_at_its_deadline_or_at_a_completion),
-        cmocka_unit_test(expected_completions_do_not_end_a_wait),
-        cmocka_unit_test(a_full_submission_queue_is_submitted),
-        cmocka_unit_test(the_file_table_has_an_end),
-        cmocka_unit_test(counts_out_of_range_are_refused),
-        cmocka_unit_test(a_group_can_be_used_once),
-        cmocka_unit_test(a_port_is_free_as_soon_as_the_ring_is_stopped),
-        cmocka_unit_test(the_step_that_failed_has_a_name),
-        cmocka_unit_test(shared_ports_are_asked_for),
+        QT_TEST(owned, a_wait_ends_at_its_deadline_or_at_a_completion),
+        QT_TEST(owned, expected_completions_do_not_end_a_wait),
+        QT_TEST(owned, a_full_submission_queue_is_submitted),
+        QT_TEST(owned, the_file_table_has_an_end),
+        QT_TEST(owned, counts_out_of_range_are_refused),
+        QT_TEST(owned, a_group_can_be_used_once),
+        QT_TEST(owned, a_port_is_free_as_soon_as_the_ring_is_stopped),
+        QT_TEST(owned, the_step_that_failed_has_a_name),
+        QT_TEST(owned, shared_ports_are_asked_for),
     };
     const struct CMUnitTest of_io_uring[] = {
-        cmocka_unit_test(an_expected_completion_that_is_late_hangs_nothing),
+        QT_TEST(owned, an_expected_completion_that_is_late_hangs_nothing),
         /* mmsg leaves the submissions where they are: test_su_mmsg.c */
-        cmocka_unit_test(completions_that_do_not_fit_come_later),
+        QT_TEST(owned, completions_that_do_not_fit_come_later),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

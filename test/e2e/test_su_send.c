@@ -99,7 +99,6 @@ static void a_route_without_gso_gets_single_datagrams(void **state)
     sw_check_train(w, 2 * TRAIN_COUNT, &other, 200);
     assert_int_equal(w->send.counts.gso_refused, 2);
     assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
-    sw_destroy(w);
 }
 
 static void both_errors_of_gso_split_the_train(void **state)
@@ -116,7 +115,7 @@ static void both_errors_of_gso_split_the_train(void **state)
         sw_check_train(p.w, TRAIN_COUNT, &p.train, 0);
         assert_true(p.w->last_sent.is_gso_refused);
         assert_int_equal(p.w->send.gso_off_count, 1);
-        sw_destroy(p.w);
+        owned_end_all();
     }
 }
 
@@ -136,7 +135,6 @@ static void a_single_datagram_is_not_sent_again_as_a_train(void **state)
     assert_int_equal(p.w->send.counts.gso_refused, 0);
     assert_int_equal(p.w->send.counts.other_errors, 2);
     assert_int_equal(p.w->send.gso_off_count, 0);
-    sw_destroy(p.w);
 }
 
 /* EINVAL is also what a train gets whose segments are larger than the MTU: then the single ones
@@ -157,7 +155,6 @@ static void gso_stays_on_if_the_single_datagrams_fail_too(void **state)
     assert_int_equal(p.w->send.counts.too_large, TRAIN_COUNT);
     assert_int_equal(p.w->send.counts.datagrams, 0);
     assert_int_equal(p.w->send.gso_off_count, 0);
-    sw_destroy(p.w);
 }
 
 static void some_of_the_single_datagrams_may_fail(void **state)
@@ -173,7 +170,6 @@ static void some_of_the_single_datagrams_may_fail(void **state)
     assert_int_equal(p.w->send.counts.queue_full, 2);
     assert_int_equal(p.w->send.counts.datagrams, TRAIN_COUNT - 2);
     assert_int_equal(p.w->send.gso_off_count, 1);
-    sw_destroy(p.w);
 }
 
 static void each_error_has_its_count_and_is_not_resent(void **state)
@@ -207,7 +203,7 @@ static void each_error_has_its_count_and_is_not_resent(void **state)
         memcpy(&count, (const char *)&p.w->send.counts + cases[i].offset, sizeof(count));
         assert_int_equal(count, TRAIN_COUNT);
         assert_int_equal(p.w->send.counts.datagrams, 0);
-        sw_destroy(p.w);
+        owned_end_all();
     }
 }
 
@@ -217,7 +213,7 @@ static void a_train_that_met_an_old_refusal_is_sent_once_more(void **state)
     (void)state;
     struct sw *w = sw_create((struct sw_config){0});
     uint32_t server = sw_open_at(w, "127.0.0.1:0");
-    struct su_socket client;
+    static struct su_socket client;
     assert_int_equal(su_socket_open(&client,
                                     &(struct su_socket_config){
                                         .local = sw_address("127.0.0.1:0"),
@@ -225,6 +221,7 @@ static void a_train_that_met_an_old_refusal_is_sent_once_more(void **state)
                                     },
                                     NULL),
                      0);
+    (void)owned_add(&client, sw_socket_end);
     assert_int_equal(su_socket_attach(&client, &w->ring), 0);
     struct su_train train = {.socket = &client, .size = 500, .segment_size = 500};
 
@@ -247,9 +244,6 @@ static void a_train_that_met_an_old_refusal_is_sent_once_more(void **state)
     assert_int_equal(w->send.counts.refused, 0);
     assert_int_equal(w->send.counts.sends, 2);
     assert_true(sw_is_filled(&w->log[0], 1));
-    su_ring_stop(&w->ring);
-    su_socket_close(&client);
-    sw_destroy(w);
 }
 
 static void a_completion_of_an_earlier_use_of_a_slot_is_ignored(void **state)
@@ -277,7 +271,6 @@ static void a_completion_of_an_earlier_use_of_a_slot_is_ignored(void **state)
     assert_int_equal(w->send.counts.stale, 4);
     sw_until(w, 2 * TRAIN_COUNT, 2);
     assert_int_equal(w->send.counts.stale, 4);
-    sw_destroy(w);
 }
 
 static void a_full_submission_queue_delays_and_loses_nothing(void **state)
@@ -320,7 +313,6 @@ static void a_full_submission_queue_delays_and_loses_nothing(void **state)
     sw_until(w, 4 * TRAIN_COUNT, 3);
     sw_check_train(w, 3 * TRAIN_COUNT, &p.train, 90);
     assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
-    sw_destroy(w);
 }
 
 static void slots_that_are_out_at_the_end_are_no_leak(void **state)
@@ -333,22 +325,21 @@ static void slots_that_are_out_at_the_end_are_no_leak(void **state)
     assert_int_equal(su_ring_submit(&p.w->ring), 0); /* submitted, completion never taken */
     assert_null(su_send_take(&p.w->send));
     assert_int_equal(p.w->send.counts.no_slots, 1);
-    sw_destroy(p.w);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_route_without_gso_gets_single_datagrams),
-        cmocka_unit_test(both_errors_of_gso_split_the_train),
-        cmocka_unit_test(a_single_datagram_is_not_sent_again_as_a_train),
-        cmocka_unit_test(gso_stays_on_if_the_single_datagrams_fail_too),
-        cmocka_unit_test(some_of_the_single_datagrams_may_fail),
-        cmocka_unit_test(each_error_has_its_count_and_is_not_resent),
-        cmocka_unit_test(a_train_that_met_an_old_refusal_is_sent_once_more),
-        cmocka_unit_test(a_completion_of_an_earlier_use_of_a_slot_is_ignored),
-        cmocka_unit_test(a_full_submission_queue_delays_and_loses_nothing),
-        cmocka_unit_test(slots_that_are_out_at_the_end_are_no_leak),
+        QT_TEST(owned, a_route_without_gso_gets_single_datagrams),
+        QT_TEST(owned, both_errors_of_gso_split_the_train),
+        QT_TEST(owned, a_single_datagram_is_not_sent_again_as_a_train),
+        QT_TEST(owned, gso_stays_on_if_the_single_datagrams_fail_too),
+        QT_TEST(owned, some_of_the_single_datagrams_may_fail),
+        QT_TEST(owned, each_error_has_its_count_and_is_not_resent),
+        QT_TEST(owned, a_train_that_met_an_old_refusal_is_sent_once_more),
+        QT_TEST(owned, a_completion_of_an_earlier_use_of_a_slot_is_ignored),
+        QT_TEST(owned, a_full_submission_queue_delays_and_loses_nothing),
+        QT_TEST(owned, slots_that_are_out_at_the_end_are_no_leak),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

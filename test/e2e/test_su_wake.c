@@ -17,22 +17,23 @@ struct sleeper {
     uint32_t lost;       /* sleeps that ended by their time, with something in the queue */
 };
 
+static void sleeper_end(void *object)
+{
+    struct sleeper *s = object;
+    int error = su_ring_stop(&s->ring);
+    su_wake_deinit(&s->wake);
+    su_ring_deinit(&s->ring);
+    assert_int_equal(error, 0);
+}
+
 static struct sleeper *sleeper_create(void)
 {
-    struct sleeper *s = calloc(1, sizeof(*s) + SB_CACHE_LINE);
-    assert_non_null(s);
+    struct sleeper *s = owned_alloc(sizeof(*s) + SB_CACHE_LINE);
+    (void)owned_add(s, sleeper_end);
     assert_int_equal(
         sw_ring_init(&s->ring, (struct su_ring_config){.sq_count = 8, .file_count = 1}), 0);
     assert_int_equal(su_wake_init(&s->wake, &s->ring, 5), 0);
     return s;
-}
-
-static void sleeper_destroy(struct sleeper *s)
-{
-    assert_int_equal(su_ring_stop(&s->ring), 0);
-    su_wake_deinit(&s->wake);
-    su_ring_deinit(&s->ring);
-    free(s);
 }
 
 static bool take_all(struct sleeper *s)
@@ -137,7 +138,6 @@ static void run(struct waker kind, uint32_t thread_count)
     /* One bell a sleep at most, and those that found something before they slept. */
     assert_true(rung <= thread_count * kind.count);
     assert_true(s->wake.rung_count <= rung);
-    sleeper_destroy(s);
 }
 
 static void nothing_is_left_in_the_queue_of_a_sleeper(void **state)
@@ -178,7 +178,6 @@ static void no_bell_rings_for_who_is_awake(void **state)
     assert_false(su_wake_ring(&s->wake));
     turn(s, 0);
     assert_int_equal(s->wake.rung_count, 1);
-    sleeper_destroy(s);
 }
 
 static void a_bell_before_the_read_is_armed_is_heard(void **state)
@@ -190,15 +189,15 @@ static void a_bell_before_the_read_is_armed_is_heard(void **state)
     assert_true(su_wake_ring(&s->wake));
     turn(s, SB_NEVER);
     assert_int_equal(s->wake.rung_count, 1);
-    sleeper_destroy(s);
 }
 
 static void a_full_ring_rings_the_other_bell(void **state)
 {
     (void)state;
     struct sleeper *s = sleeper_create();
-    struct su_ring from;
+    static struct su_ring from;
     assert_int_equal(sw_ring_init(&from, (struct su_ring_config){.sq_count = 8}), 0);
+    (void)owned_add(&from, sw_ring_end);
     assert_int_equal(su_ring_enable(&from), 0);
     assert_int_equal(su_ring_enable(&s->ring), 0);
     su_wake_sleep(&s->wake);
@@ -207,18 +206,16 @@ static void a_full_ring_rings_the_other_bell(void **state)
     assert_int_equal(su_ring_queued(&from), 0);
     turn(s, SB_NEVER);
     assert_int_equal(s->wake.rung_count, 1);
-    assert_int_equal(su_ring_stop(&from), 0);
-    su_ring_deinit(&from);
-    sleeper_destroy(s);
 }
 
 static void a_bell_that_the_kernel_refused_rings_again(void **state)
 {
     (void)state;
     struct sleeper *s = sleeper_create(); /* still disabled: MSG_RING fails with EBADFD */
-    struct su_ring from;
+    static struct su_ring from;
     struct su_completion completion;
     assert_int_equal(sw_ring_init(&from, (struct su_ring_config){.sq_count = 8}), 0);
+    (void)owned_add(&from, sw_ring_end);
     assert_int_equal(su_ring_enable(&from), 0);
     su_wake_sleep(&s->wake);
     assert_true(su_wake_ring_from(&s->wake, &from));
@@ -232,22 +229,19 @@ static void a_bell_that_the_kernel_refused_rings_again(void **state)
     assert_int_equal(su_ring_enable(&s->ring), 0);
     turn(s, SB_NEVER);
     assert_int_equal(s->wake.rung_count, 1);
-    assert_int_equal(su_ring_stop(&from), 0);
-    su_ring_deinit(&from);
-    sleeper_destroy(s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_left_in_the_queue_of_a_sleeper),
-        cmocka_unit_test(a_ring_wakes_a_ring),
-        cmocka_unit_test(no_bell_rings_for_who_is_awake),
-        cmocka_unit_test(a_bell_before_the_read_is_armed_is_heard),
-        cmocka_unit_test(a_full_ring_rings_the_other_bell),
+        QT_TEST(owned, nothing_is_left_in_the_queue_of_a_sleeper),
+        QT_TEST(owned, a_ring_wakes_a_ring),
+        QT_TEST(owned, no_bell_rings_for_who_is_awake),
+        QT_TEST(owned, a_bell_before_the_read_is_armed_is_heard),
+        QT_TEST(owned, a_full_ring_rings_the_other_bell),
     };
     const struct CMUnitTest of_io_uring[] = {
-        cmocka_unit_test(a_bell_that_the_kernel_refused_rings_again),
+        QT_TEST(owned, a_bell_that_the_kernel_refused_rings_again),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

@@ -65,10 +65,8 @@ static void find_the_way(struct pair *p)
     assert_int_equal(zero_copy->mode, SU_ZERO_COPY_FIXED);
     while (!zero_copy->is_proven && zero_copy->mode != SU_ZERO_COPY_OFF)
         send_trains(p, 1);
-    if (zero_copy->mode == SU_ZERO_COPY_OFF) {
-        sw_destroy(p->w);
+    if (zero_copy->mode == SU_ZERO_COPY_OFF)
         skip();
-    }
     su_send_on_attach(&p->w->send, p->train.socket);
     p->w->send.counts = (struct su_send_counts){0};
     p->w->log_count = 0;
@@ -117,7 +115,6 @@ static void where_the_kernel_copies_anyway_it_ends(void **state)
     su_send_on_attach(&w->send, p.train.socket);
     send_trains(&p, 1);
     assert_int_equal(w->send.counts.zero_copies, SU_ZERO_COPY_PATIENCE + 2);
-    sw_destroy(w);
 }
 
 static void small_trains_are_copied(void **state)
@@ -133,7 +130,6 @@ static void small_trains_are_copied(void **state)
     sw_commit(p.w, &p.train, 0);
     sw_until(p.w, 0, 2);
     assert_int_equal(p.w->send.counts.zero_copies, 1);
-    sw_destroy(p.w);
 }
 
 /* The result is there, the bytes have arrived, and the slot is not ours. */
@@ -171,7 +167,6 @@ static void a_slot_is_busy_until_its_notification_however_late(void **state)
     notices.is_held = false;
     send_trains(&p, 1); /* and as nothing was copied, it goes on */
     assert_int_equal(w->send.counts.zero_copies, slot_count + 1);
-    sw_destroy(w);
 }
 
 static void a_notification_may_come_before_the_result(void **state)
@@ -198,7 +193,6 @@ static void a_notification_may_come_before_the_result(void **state)
     /* What the kernel itself says about it now belongs to nobody. */
     sw_until(p.w, TRAIN_COUNT, 0);
     assert_int_equal(send->counts.stale, 1);
-    sw_destroy(p.w);
 }
 
 static void a_notification_that_never_comes_keeps_nobody_from_leaving(void **state)
@@ -209,7 +203,6 @@ static void a_notification_that_never_comes_keeps_nobody_from_leaving(void **sta
     sw_commit(p.w, &p.train, 0);
     sw_until(p.w, TRAIN_COUNT, 0);
     assert_int_equal(su_send_free_count(&p.w->send), p.w->send.slot_count - 1);
-    sw_destroy(p.w);
 }
 
 /* As kernels do that know less: each way is tried once, and its train goes all the same. */
@@ -239,7 +232,7 @@ static void ways_that_are_refused_are_left_one_by_one(void **state)
         uint64_t notified = w->send.counts.zero_copies;
         send_trains(&p, 1);
         assert_int_equal(w->send.counts.zero_copies, notified);
-        sw_destroy(w);
+        owned_end_all();
     }
 }
 
@@ -256,7 +249,6 @@ static void a_way_that_has_worked_leaves_einval_to_segmentation(void **state)
     assert_true(p.w->last_sent.is_gso_refused);
     assert_true(p.w->send.zero_copy.mode != SU_ZERO_COPY_OFF);
     assert_int_equal(su_send_free_count(&p.w->send), p.w->send.slot_count);
-    sw_destroy(p.w);
 }
 
 static void memory_that_cannot_be_pinned_counts_as_a_copy(void **state)
@@ -275,21 +267,21 @@ static void memory_that_cannot_be_pinned_counts_as_a_copy(void **state)
         assert_int_equal(sent.error, 0);
         assert_int_equal(p.w->send.counts.queue_full, 0);
         assert_int_equal(p.w->send.counts.zero_copies_refused, 1);
-        sw_destroy(p.w);
+        owned_end_all();
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(where_the_kernel_copies_anyway_it_ends),
-        cmocka_unit_test(small_trains_are_copied),
-        cmocka_unit_test(a_slot_is_busy_until_its_notification_however_late),
-        cmocka_unit_test(a_notification_may_come_before_the_result),
-        cmocka_unit_test(a_notification_that_never_comes_keeps_nobody_from_leaving),
-        cmocka_unit_test(ways_that_are_refused_are_left_one_by_one),
-        cmocka_unit_test(a_way_that_has_worked_leaves_einval_to_segmentation),
-        cmocka_unit_test(memory_that_cannot_be_pinned_counts_as_a_copy),
+        QT_TEST(owned, where_the_kernel_copies_anyway_it_ends),
+        QT_TEST(owned, small_trains_are_copied),
+        QT_TEST(owned, a_slot_is_busy_until_its_notification_however_late),
+        QT_TEST(owned, a_notification_may_come_before_the_result),
+        QT_TEST(owned, a_notification_that_never_comes_keeps_nobody_from_leaving),
+        QT_TEST(owned, ways_that_are_refused_are_left_one_by_one),
+        QT_TEST(owned, a_way_that_has_worked_leaves_einval_to_segmentation),
+        QT_TEST(owned, memory_that_cannot_be_pinned_counts_as_a_copy),
     };
     sw_require_ring();
     sb_assert_handler = qt_on_assert;

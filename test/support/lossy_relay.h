@@ -17,7 +17,7 @@ struct lossy_relay_config {
     uint64_t seed;
 };
 
-/* Starts it, or fails the test. */
+/* Starts it, or fails the test; owned by the test (test/support/owned.h). */
 struct lossy_relay *lossy_relay_start(const struct lossy_relay_config *config);
 
 /* Where the client is to connect to. */
@@ -25,7 +25,5 @@ struct sockaddr_storage lossy_relay_address(const struct lossy_relay *relay, soc
 
 /* How many datagrams were lost on purpose.  Threads: any. */
 uint64_t lossy_relay_lost(const struct lossy_relay *relay);
-
-void lossy_relay_stop(struct lossy_relay *relay);
 
 #endif

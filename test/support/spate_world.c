@@ -77,8 +77,8 @@ static void make_end(struct pw_end *end, const char *name, void (*change)(struct
 struct pw *pw_create(const struct pw_config *config)
 {
     static const struct pw_config plain;
-    struct pw *w = calloc(1, sizeof(*w));
-    assert_non_null(w);
+    struct pw *w = owned_alloc(sizeof(*w));
+    (void)owned_add(w, pw_deinit);
     config = config != NULL ? config : &plain;
     pw_make_tls(w);
     make_end(&w->server, "server", config->server);
@@ -101,13 +101,13 @@ static void destroy_end(struct pw_end *end)
     spate_tls_destroy(end->tls);
 }
 
-void pw_destroy(struct pw *w)
+void pw_deinit(void *object)
 {
+    struct pw *w = object;
     destroy_end(&w->client);
     destroy_end(&w->server);
     spate_free(w->cert_pem);
     spate_free(w->key_pem);
-    free(w);
 }
 
 struct spate_conn *pw_connect(struct pw *w)
@@ -223,25 +223,21 @@ struct spate_shard_stats pw_stats(const struct pw_end *end)
 
 int pw_udp_socket(void)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = owned_fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     socklen_t size;
     struct sockaddr_storage any = pw_loopback(false, 0, &size);
-    assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&any, size), 0);
     return fd;
 }
 
-void pw_relay_open(struct pw_relay *relay, const struct pw *w)
+struct pw_relay *pw_relay_create(const struct pw *w)
 {
-    *relay = (struct pw_relay){.to_client = pw_udp_socket(), .to_server = pw_udp_socket()};
+    struct pw_relay *relay = owned_alloc(sizeof(*relay));
+    relay->to_client = pw_udp_socket();
+    relay->to_server = pw_udp_socket();
     assert_int_equal(
         connect(relay->to_server, (const struct sockaddr *)&w->address, w->address_size), 0);
-}
-
-void pw_relay_close(struct pw_relay *relay)
-{
-    (void)close(relay->to_client);
-    (void)close(relay->to_server);
+    return relay;
 }
 
 static void keep_sample(struct pw_relay *relay, const uint8_t *data, size_t size)

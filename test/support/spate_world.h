@@ -2,7 +2,7 @@
 #ifndef SPATE_WORLD_H
 #define SPATE_WORLD_H
 
-#include "test/support/qt.h"
+#include "test/support/owned.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -60,8 +60,10 @@ struct pw {
 /* The back-end that SPATE_TEST_BACKEND names: each program is run over both. */
 enum spate_backend pw_backend(void);
 
+/* Makes both ends; owned by the test (test/support/owned.h). */
 struct pw *pw_create(const struct pw_config *config);
-void pw_destroy(struct pw *w);
+/* Frees what is in a struct pw that the test filled itself, for owned_add(). */
+void pw_deinit(void *w);
 
 /* Begins a connection to the server. */
 struct spate_conn *pw_connect(struct pw *w);
@@ -90,7 +92,7 @@ struct spate_shard_stats pw_stats(const struct pw_end *end);
 
 uint64_t pw_now_ns(void);
 
-/* A non-blocking UDP socket on 127.0.0.1. */
+/* Returns a non-blocking UDP socket on 127.0.0.1; owned by the test. */
 int pw_udp_socket(void);
 
 /* ---- A relay between a client and the server, as a network in the middle ---- */
@@ -113,8 +115,8 @@ struct pw_relay {
     uint32_t sample_count;
 };
 
-void pw_relay_open(struct pw_relay *relay, const struct pw *w);
-void pw_relay_close(struct pw_relay *relay);
+/* Owned by the test. */
+struct pw_relay *pw_relay_create(const struct pw *w);
 /* Passes on what has arrived. */
 void pw_relay_pass(struct pw_relay *relay);
 /* pw_connect() by way of the relay. */
