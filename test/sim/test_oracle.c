@@ -22,8 +22,19 @@ struct bench {
     uint8_t first; /* byte of the header: key phase, size of the packet number */
 };
 
+/* Asserts that every complaint was expected. */
+static void bench_end(struct bench *bench)
+{
+    qs_oracle_deinit(&bench->oracle);
+    qs_clock_deinit(&bench->clock);
+    assert_string_equal(bench->trace.failure, "");
+}
+
+QT_FIXTURE(bench, bench_end)
+
 static void bench_begin(struct bench *bench, enum sp_role role)
 {
+    bench_end(bench);
     memset(bench, 0, sizeof(*bench));
     qs_clock_init(&bench->clock, 0);
     qs_trace_init(&bench->trace, &bench->clock, false);
@@ -85,13 +96,6 @@ static void has_found(struct bench *bench, const char *what)
     bench->trace.failure[0] = '\0';
 }
 
-static void bench_end(struct bench *bench)
-{
-    is_content(bench);
-    qs_oracle_deinit(&bench->oracle);
-    qs_clock_deinit(&bench->clock);
-}
-
 static void write_stream(struct bench *bench, uint64_t id, uint64_t offset, size_t size, bool fin)
 {
     struct sp_stream_head head = {
@@ -110,276 +114,250 @@ static void write_ack(struct bench *bench, uint64_t smallest, uint64_t largest)
 
 static void packet_numbers_must_grow(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    bench.next_pn = 5;
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    is_content(&bench);
-    bench.next_pn = 5;
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    has_found(&bench, "after 5");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    bench->next_pn = 5;
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    is_content(bench);
+    bench->next_pn = 5;
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    has_found(bench, "after 5");
 }
 
 static void packets_must_be_well_formed(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    sends(&bench);
-    has_found(&bench, "without a frame");
-    sb_writer_u8(&bench.w, SP_FRAME_MAX_DATA);
-    sends(&bench);
-    has_found(&bench, "malformed");
-    sp_frame_write_handshake_done(&bench.w);
-    see(&bench, SP_PACKET_INITIAL, true);
-    has_found(&bench, "malformed"); /* not in this packet type */
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    sends(bench);
+    has_found(bench, "without a frame");
+    sb_writer_u8(&bench->w, SP_FRAME_MAX_DATA);
+    sends(bench);
+    has_found(bench, "malformed");
+    sp_frame_write_handshake_done(&bench->w);
+    see(bench, SP_PACKET_INITIAL, true);
+    has_found(bench, "malformed"); /* not in this packet type */
 }
 
 static void only_what_was_received_may_be_acknowledged(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
     for (int i = 0; i < 3; i++) {
-        sp_frame_write_ping(&bench.w);
-        receives(&bench);
+        sp_frame_write_ping(&bench->w);
+        receives(bench);
     }
-    write_ack(&bench, 0, 2);
-    sends(&bench);
-    is_content(&bench);
-    write_ack(&bench, 0, 3);
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    has_found(&bench, "acknowledges packet 3");
-    bench_end(&bench);
+    write_ack(bench, 0, 2);
+    sends(bench);
+    is_content(bench);
+    write_ack(bench, 0, 3);
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    has_found(bench, "acknowledges packet 3");
 }
 
 static void one_ack_alone_answers_a_batch_that_asked(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    qs_oracle_batch(&bench.oracle, 100);
-    sp_frame_write_ping(&bench.w);
-    receives(&bench);
-    write_ack(&bench, 0, 0);
-    sends(&bench);
-    is_content(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    qs_oracle_batch(&bench->oracle, 100);
+    sp_frame_write_ping(&bench->w);
+    receives(bench);
+    write_ack(bench, 0, 0);
+    sends(bench);
+    is_content(bench);
 
-    sp_frame_write_ping(&bench.w);
-    receives(&bench);
-    write_ack(&bench, 0, 0);
-    sends(&bench);
-    has_found(&bench, "second ACK alone");
+    sp_frame_write_ping(&bench->w);
+    receives(bench);
+    write_ack(bench, 0, 0);
+    sends(bench);
+    has_found(bench, "second ACK alone");
 
-    qs_oracle_batch(&bench.oracle, 100);
-    write_ack(&bench, 0, 0);
-    receives(&bench); /* an ACK asks for none */
-    write_ack(&bench, 0, 0);
-    sends(&bench);
-    has_found(&bench, "nothing asked");
-    bench_end(&bench);
+    qs_oracle_batch(&bench->oracle, 100);
+    write_ack(bench, 0, 0);
+    receives(bench); /* an ACK asks for none */
+    write_ack(bench, 0, 0);
+    sends(bench);
+    has_found(bench, "nothing asked");
 }
 
 static void flow_control_limits_bind_until_they_are_raised(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    write_stream(&bench, 0, 0, 1000, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 0, 1000, 1, false);
-    sends(&bench);
-    has_found(&bench, "its limit is 1000");
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    write_stream(bench, 0, 0, 1000, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 0, 1000, 1, false);
+    sends(bench);
+    has_found(bench, "its limit is 1000");
 
-    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1100);
-    receives(&bench);
-    write_stream(&bench, 0, 1001, 99, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 4, 0, 500, false);
-    sends(&bench);
-    has_found(&bench, "1600 bytes in all");
-    bench_end(&bench);
+    sp_frame_write_stream_limit(&bench->w, SP_FRAME_MAX_STREAM_DATA, 0, 1100);
+    receives(bench);
+    write_stream(bench, 0, 1001, 99, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 4, 0, 500, false);
+    sends(bench);
+    has_found(bench, "1600 bytes in all");
 }
 
 static void stream_limits_bind(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    write_stream(&bench, 4, 0, 1, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 8, 0, 1, false);
-    sends(&bench);
-    has_found(&bench, "the peer's limit is 2");
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_STREAMS_BIDI, 3);
-    receives(&bench);
-    write_stream(&bench, 8, 0, 1, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 3, 0, 1, false);
-    sends(&bench);
-    has_found(&bench, "the peer's own");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    write_stream(bench, 4, 0, 1, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 8, 0, 1, false);
+    sends(bench);
+    has_found(bench, "the peer's limit is 2");
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_STREAMS_BIDI, 3);
+    receives(bench);
+    write_stream(bench, 8, 0, 1, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 3, 0, 1, false);
+    sends(bench);
+    has_found(bench, "the peer's own");
 }
 
 static void credit_beyond_the_configured_window_is_too_much(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    write_stream(&bench, 0, 0, 300, false);
-    receives(&bench);
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1800);
-    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1300);
-    sends(&bench);
-    is_content(&bench);
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1801);
-    sends(&bench);
-    has_found(&bench, "gives credit up to 1801");
-    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1301);
-    sends(&bench);
-    has_found(&bench, "credit up to 1301");
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_STREAMS_BIDI, 3);
-    sends(&bench);
-    has_found(&bench, "allows 3 streams");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    write_stream(bench, 0, 0, 300, false);
+    receives(bench);
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_DATA, 1800);
+    sp_frame_write_stream_limit(&bench->w, SP_FRAME_MAX_STREAM_DATA, 0, 1300);
+    sends(bench);
+    is_content(bench);
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_DATA, 1801);
+    sends(bench);
+    has_found(bench, "gives credit up to 1801");
+    sp_frame_write_stream_limit(&bench->w, SP_FRAME_MAX_STREAM_DATA, 0, 1301);
+    sends(bench);
+    has_found(bench, "credit up to 1301");
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_STREAMS_BIDI, 3);
+    sends(bench);
+    has_found(bench, "allows 3 streams");
 }
 
 static void a_final_size_and_a_reset_are_final(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    write_stream(&bench, 0, 0, 10, true);
-    write_stream(&bench, 0, 0, 10, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 0, 5, 10, false);
-    sends(&bench);
-    has_found(&bench, "beyond its final size");
-    write_stream(&bench, 0, 5, 10, true);
-    sends(&bench);
-    has_found(&bench, "changes the final size");
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    write_stream(bench, 0, 0, 10, true);
+    write_stream(bench, 0, 0, 10, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 0, 5, 10, false);
+    sends(bench);
+    has_found(bench, "beyond its final size");
+    write_stream(bench, 0, 5, 10, true);
+    sends(bench);
+    has_found(bench, "changes the final size");
 
-    sp_frame_write_reset_stream(&bench.w, 4, 1, 0);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 4, 0, 0, false);
-    sends(&bench);
-    has_found(&bench, "after its reset");
-    bench_end(&bench);
+    sp_frame_write_reset_stream(&bench->w, 4, 1, 0);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 4, 0, 0, false);
+    sends(bench);
+    has_found(bench, "after its reset");
 }
 
 static void wrong_bytes_are_seen_when_they_are_sealed(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
-    write_stream(&bench, 0, 7, 100, false);
-    sends(&bench);
-    is_content(&bench);
-    write_stream(&bench, 0, 7, 100, false);
-    bench.payload[50] ^= 1;
-    sends(&bench);
-    has_found(&bench, "wrong bytes on stream 0");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
+    write_stream(bench, 0, 7, 100, false);
+    sends(bench);
+    is_content(bench);
+    write_stream(bench, 0, 7, 100, false);
+    bench->payload[50] ^= 1;
+    sends(bench);
+    has_found(bench, "wrong bytes on stream 0");
 }
 
 static void nothing_but_the_close_follows_the_close(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
     for (int i = 0; i < 2; i++) {
-        sp_frame_write_close(&bench.w, &(struct sp_frame_close){.is_app = true, .error = 3});
-        sends(&bench);
-        is_content(&bench);
+        sp_frame_write_close(&bench->w, &(struct sp_frame_close){.is_app = true, .error = 3});
+        sends(bench);
+        is_content(bench);
     }
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    has_found(&bench, "after the close");
-    bench_end(&bench);
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    has_found(bench, "after the close");
 }
 
 static void an_acknowledgment_is_not_put_off_for_too_long(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
-    bench.plan.side[SP_SERVER].config.ack_delay_ns_max = 25;
-    sp_frame_write_ping(&bench.w);
-    receives(&bench);
-    bench.clock.now_ns = 20;
-    sp_frame_write_ping(&bench.w);
-    receives(&bench);
-    bench.clock.now_ns = 30;
-    qs_oracle_check_acks(&bench.oracle, 5);
-    is_content(&bench);
-    bench.clock.now_ns = 31;
-    qs_oracle_check_acks(&bench.oracle, 5);
-    has_found(&bench, "acknowledges nothing");
-    write_ack(&bench, 0, 1);
-    sends(&bench);
-    qs_oracle_check_acks(&bench.oracle, 5);
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
+    bench->plan.side[SP_SERVER].config.ack_delay_ns_max = 25;
+    sp_frame_write_ping(&bench->w);
+    receives(bench);
+    bench->clock.now_ns = 20;
+    sp_frame_write_ping(&bench->w);
+    receives(bench);
+    bench->clock.now_ns = 30;
+    qs_oracle_check_acks(&bench->oracle, 5);
+    is_content(bench);
+    bench->clock.now_ns = 31;
+    qs_oracle_check_acks(&bench->oracle, 5);
+    has_found(bench, "acknowledges nothing");
+    write_ack(bench, 0, 1);
+    sends(bench);
+    qs_oracle_check_acks(&bench->oracle, 5);
 }
 
 static void a_key_phase_must_be_acked_before_the_next(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    bench.first |= SP_HEADER_KEY_PHASE;
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    has_found(&bench, "updates its key");
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    bench->first |= SP_HEADER_KEY_PHASE;
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    has_found(bench, "updates its key");
 
-    write_ack(&bench, 0, 1);
-    receives(&bench); /* with the new phase, and acks a packet of it */
-    bench.first = 3;
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    is_content(&bench);
-    bench.first |= SP_HEADER_KEY_PHASE; /* the peer's phase at hand */
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    bench_end(&bench);
+    write_ack(bench, 0, 1);
+    receives(bench); /* with the new phase, and acks a packet of it */
+    bench->first = 3;
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    is_content(bench);
+    bench->first |= SP_HEADER_KEY_PHASE; /* the peer's phase at hand */
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
 }
 
 static void packet_numbers_are_written_long_enough(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
-    bench.first = 0;
-    bench.next_pn = 127;
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    is_content(&bench);
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    has_found(&bench, "in 8 bits");
-    write_ack(&bench, 1, 1);
-    receives(&bench);
-    sp_frame_write_ping(&bench.w);
-    sends(&bench); /* 130, and 1 was acked */
-    has_found(&bench, "in 8 bits");
-    write_ack(&bench, 2, 130);
-    receives(&bench);
-    sp_frame_write_ping(&bench.w);
-    sends(&bench);
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
+    bench->first = 0;
+    bench->next_pn = 127;
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    is_content(bench);
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
+    has_found(bench, "in 8 bits");
+    write_ack(bench, 1, 1);
+    receives(bench);
+    sp_frame_write_ping(&bench->w);
+    sends(bench); /* 130, and 1 was acked */
+    has_found(bench, "in 8 bits");
+    write_ack(bench, 2, 130);
+    receives(bench);
+    sp_frame_write_ping(&bench->w);
+    sends(bench);
 }
 
 static uint64_t ten_unread(void *context, uint64_t id)
@@ -391,23 +369,21 @@ static uint64_t ten_unread(void *context, uint64_t id)
 
 static void what_the_application_sits_on_gives_no_credit(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    bench.oracle.unread = ten_unread;
-    write_stream(&bench, 0, 0, 300, false);
-    receives(&bench);
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1790);
-    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1290);
-    sends(&bench);
-    is_content(&bench);
-    sp_frame_write_number(&bench.w, SP_FRAME_MAX_DATA, 1791);
-    sends(&bench);
-    has_found(&bench, "not read 10");
-    sp_frame_write_stream_limit(&bench.w, SP_FRAME_MAX_STREAM_DATA, 0, 1291);
-    sends(&bench);
-    has_found(&bench, "credit up to 1291");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    bench->oracle.unread = ten_unread;
+    write_stream(bench, 0, 0, 300, false);
+    receives(bench);
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_DATA, 1790);
+    sp_frame_write_stream_limit(&bench->w, SP_FRAME_MAX_STREAM_DATA, 0, 1290);
+    sends(bench);
+    is_content(bench);
+    sp_frame_write_number(&bench->w, SP_FRAME_MAX_DATA, 1791);
+    sends(bench);
+    has_found(bench, "not read 10");
+    sp_frame_write_stream_limit(&bench->w, SP_FRAME_MAX_STREAM_DATA, 0, 1291);
+    sends(bench);
+    has_found(bench, "credit up to 1291");
 }
 
 /* Trains.  The packets' bytes do not matter, only where they stand. */
@@ -436,115 +412,107 @@ static void send_train(struct bench *bench, size_t size, size_t segment_size, ui
 
 static void trains_have_the_shape_that_gso_asks_for(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 80);
-    note_sealed(&bench, SP_PACKET_ONE_RTT, 120, 30);
-    send_train(&bench, 150, 100, 2);
-    is_content(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    note_sealed(bench, SP_PACKET_ONE_RTT, 20, 80);
+    note_sealed(bench, SP_PACKET_ONE_RTT, 120, 30);
+    send_train(bench, 150, 100, 2);
+    is_content(bench);
 
-    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 80);
-    send_train(&bench, 150, 100, 2);
-    has_found(&bench, "without a packet");
-    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 90);
-    send_train(&bench, 100, 100, 1);
-    has_found(&bench, "cut by its datagram");
-    note_sealed(&bench, SP_PACKET_ONE_RTT, 20, 30);
-    note_sealed(&bench, SP_PACKET_HANDSHAKE, 70, 30);
-    send_train(&bench, 100, 100, 1);
-    has_found(&bench, "behind a short header");
-    send_train(&bench, 150, 100, 1);
-    has_found(&bench, "makes a train");
-    send_train(&bench, 400, 100, 4);
-    has_found(&bench, "into a train of 3");
-    send_train(&bench, 1401, 1401, 1);
-    has_found(&bench, "1400 are allowed");
-    bench_end(&bench);
+    note_sealed(bench, SP_PACKET_ONE_RTT, 20, 80);
+    send_train(bench, 150, 100, 2);
+    has_found(bench, "without a packet");
+    note_sealed(bench, SP_PACKET_ONE_RTT, 20, 90);
+    send_train(bench, 100, 100, 1);
+    has_found(bench, "cut by its datagram");
+    note_sealed(bench, SP_PACKET_ONE_RTT, 20, 30);
+    note_sealed(bench, SP_PACKET_HANDSHAKE, 70, 30);
+    send_train(bench, 100, 100, 1);
+    has_found(bench, "behind a short header");
+    send_train(bench, 150, 100, 1);
+    has_found(bench, "makes a train");
+    send_train(bench, 400, 100, 4);
+    has_found(bench, "into a train of 3");
+    send_train(bench, 1401, 1401, 1);
+    has_found(bench, "1400 are allowed");
 }
 
 static void initials_fill_their_datagram(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_CLIENT);
-    note_sealed(&bench, SP_PACKET_INITIAL, 20, 1180);
-    send_train(&bench, 1200, 1200, 1);
-    is_content(&bench);
-    note_sealed(&bench, SP_PACKET_INITIAL, 20, 1179);
-    send_train(&bench, 1199, 1199, 1);
-    has_found(&bench, "an Initial in 1199 bytes");
-    bench_end(&bench);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    note_sealed(bench, SP_PACKET_INITIAL, 20, 1180);
+    send_train(bench, 1200, 1200, 1);
+    is_content(bench);
+    note_sealed(bench, SP_PACKET_INITIAL, 20, 1179);
+    send_train(bench, 1199, 1199, 1);
+    has_found(bench, "an Initial in 1199 bytes");
 }
 
 static void an_unproven_address_gets_three_times_what_it_sent(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
-    qs_oracle_batch(&bench.oracle, 1200);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
+    qs_oracle_batch(&bench->oracle, 1200);
     for (int i = 0; i < 3; i++) {
-        note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 1180);
-        send_train(&bench, 1200, 1200, 1);
+        note_sealed(bench, SP_PACKET_HANDSHAKE, 20, 1180);
+        send_train(bench, 1200, 1200, 1);
     }
-    is_content(&bench);
-    note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 10);
-    send_train(&bench, 30, 30, 1);
-    has_found(&bench, "unproven address");
+    is_content(bench);
+    note_sealed(bench, SP_PACKET_HANDSHAKE, 20, 10);
+    send_train(bench, 30, 30, 1);
+    has_found(bench, "unproven address");
 
-    sp_frame_write_ping(&bench.w);
-    see(&bench, SP_PACKET_HANDSHAKE, false);
-    note_sealed(&bench, SP_PACKET_HANDSHAKE, 20, 10);
-    send_train(&bench, 30, 30, 1);
-    bench_end(&bench);
+    sp_frame_write_ping(&bench->w);
+    see(bench, SP_PACKET_HANDSHAKE, false);
+    note_sealed(bench, SP_PACKET_HANDSHAKE, 20, 10);
+    send_train(bench, 30, 30, 1);
 }
 
 static void the_congestion_window_binds_but_for_probes(void **state)
 {
-    (void)state;
-    struct bench bench;
-    bench_begin(&bench, SP_SERVER);
+    struct bench *bench = *state;
+    bench_begin(bench, SP_SERVER);
     struct sp_stats stats = {.cwnd_bytes = 10000, .in_flight_bytes = 9000};
-    qs_oracle_note_stats(&bench.oracle, &stats);
+    qs_oracle_note_stats(&bench->oracle, &stats);
     stats.in_flight_bytes = 10000;
-    qs_oracle_check_window(&bench.oracle, &stats);
-    is_content(&bench);
+    qs_oracle_check_window(&bench->oracle, &stats);
+    is_content(bench);
 
     stats.in_flight_bytes = 10001;
-    qs_oracle_check_window(&bench.oracle, &stats);
-    has_found(&bench, "bytes in flight");
+    qs_oracle_check_window(&bench->oracle, &stats);
+    has_found(bench, "bytes in flight");
     stats.ptos++; /* now there are probes to send */
-    qs_oracle_note_stats(&bench.oracle, &stats);
+    qs_oracle_note_stats(&bench->oracle, &stats);
     stats.in_flight_bytes += 2 * 1400;
-    qs_oracle_check_window(&bench.oracle, &stats);
-    is_content(&bench);
+    qs_oracle_check_window(&bench->oracle, &stats);
+    is_content(bench);
     stats.in_flight_bytes += 5 * 1400; /* more than two probes */
-    qs_oracle_check_window(&bench.oracle, &stats);
-    has_found(&bench, "bytes in flight");
-    bench_end(&bench);
+    qs_oracle_check_window(&bench->oracle, &stats);
+    has_found(bench, "bytes in flight");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packet_numbers_must_grow),
-        cmocka_unit_test(packets_must_be_well_formed),
-        cmocka_unit_test(only_what_was_received_may_be_acknowledged),
-        cmocka_unit_test(one_ack_alone_answers_a_batch_that_asked),
-        cmocka_unit_test(flow_control_limits_bind_until_they_are_raised),
-        cmocka_unit_test(stream_limits_bind),
-        cmocka_unit_test(credit_beyond_the_configured_window_is_too_much),
-        cmocka_unit_test(a_final_size_and_a_reset_are_final),
-        cmocka_unit_test(wrong_bytes_are_seen_when_they_are_sealed),
-        cmocka_unit_test(nothing_but_the_close_follows_the_close),
-        cmocka_unit_test(an_acknowledgment_is_not_put_off_for_too_long),
-        cmocka_unit_test(a_key_phase_must_be_acked_before_the_next),
-        cmocka_unit_test(packet_numbers_are_written_long_enough),
-        cmocka_unit_test(what_the_application_sits_on_gives_no_credit),
-        cmocka_unit_test(trains_have_the_shape_that_gso_asks_for),
-        cmocka_unit_test(initials_fill_their_datagram),
-        cmocka_unit_test(an_unproven_address_gets_three_times_what_it_sent),
-        cmocka_unit_test(the_congestion_window_binds_but_for_probes),
+        QT_TEST(bench, packet_numbers_must_grow),
+        QT_TEST(bench, packets_must_be_well_formed),
+        QT_TEST(bench, only_what_was_received_may_be_acknowledged),
+        QT_TEST(bench, one_ack_alone_answers_a_batch_that_asked),
+        QT_TEST(bench, flow_control_limits_bind_until_they_are_raised),
+        QT_TEST(bench, stream_limits_bind),
+        QT_TEST(bench, credit_beyond_the_configured_window_is_too_much),
+        QT_TEST(bench, a_final_size_and_a_reset_are_final),
+        QT_TEST(bench, wrong_bytes_are_seen_when_they_are_sealed),
+        QT_TEST(bench, nothing_but_the_close_follows_the_close),
+        QT_TEST(bench, an_acknowledgment_is_not_put_off_for_too_long),
+        QT_TEST(bench, a_key_phase_must_be_acked_before_the_next),
+        QT_TEST(bench, packet_numbers_are_written_long_enough),
+        QT_TEST(bench, what_the_application_sits_on_gives_no_credit),
+        QT_TEST(bench, trains_have_the_shape_that_gso_asks_for),
+        QT_TEST(bench, initials_fill_their_datagram),
+        QT_TEST(bench, an_unproven_address_gets_three_times_what_it_sent),
+        QT_TEST(bench, the_congestion_window_binds_but_for_probes),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -30,17 +30,18 @@ static void happen(void *context, void *argument)
     list->what[list->count++] = (uintptr_t)argument;
 }
 
+QT_FIXTURE(qs_clock, qs_clock_deinit)
+
 static void things_happen_in_order_of_time_then_of_asking(void **state)
 {
-    (void)state;
-    struct qs_clock clock;
-    qs_clock_init(&clock, 5);
-    struct happened list = {.clock = &clock};
+    struct qs_clock *clock = *state;
+    qs_clock_init(clock, 5);
+    struct happened list = {.clock = clock};
     struct qs_random random;
     qs_random_init(&random, 1);
     for (uintptr_t i = 0; i < QT_COUNT(list.times); i++)
-        qs_clock_at(&clock, qs_random_below(&random, 30), happen, &list, (void *)(i + 1));
-    while (qs_clock_step(&clock))
+        qs_clock_at(clock, qs_random_below(&random, 30), happen, &list, (void *)(i + 1));
+    while (qs_clock_step(clock))
         continue;
 
     assert_int_equal(list.count, QT_COUNT(list.times));
@@ -50,7 +51,6 @@ static void things_happen_in_order_of_time_then_of_asking(void **state)
         if (list.times[i - 1] == list.times[i] && list.times[i] > 5)
             assert_true(list.what[i - 1] < list.what[i]);
     }
-    qs_clock_deinit(&clock);
 }
 
 /* The null cipher. */
@@ -95,10 +95,23 @@ struct keys {
     struct sp_key *write;
     struct sp_key *read;
     struct sp_key *unused[2];
+    struct sp_key *next; /* of `read` */
 };
+
+static void keys_deinit(struct keys *keys)
+{
+    qs_null_protect_ops.destroy(keys->write);
+    qs_null_protect_ops.destroy(keys->read);
+    qs_null_protect_ops.destroy(keys->unused[0]);
+    qs_null_protect_ops.destroy(keys->unused[1]);
+    qs_null_protect_ops.destroy(keys->next);
+    qs_null_protect_ops.destroy(NULL);
+    *keys = (struct keys){0};
+}
 
 static void keys_init(struct keys *keys)
 {
+    keys_deinit(keys); /* of the sample before */
     qs_null_plan_init(&keys->plan);
     struct sp_cid cid = sp_cid_of((const uint8_t *)"12345678", 8);
     assert_true(
@@ -107,54 +120,42 @@ static void keys_init(struct keys *keys)
         qs_null_protect_ops.initial(&keys->plan, &cid, SP_SERVER, &keys->read, &keys->unused[1]));
 }
 
-static void keys_deinit(struct keys *keys)
-{
-    qs_null_protect_ops.destroy(keys->write);
-    qs_null_protect_ops.destroy(keys->read);
-    qs_null_protect_ops.destroy(keys->unused[0]);
-    qs_null_protect_ops.destroy(keys->unused[1]);
-    qs_null_protect_ops.destroy(NULL);
-}
+QT_FIXTURE(keys, keys_deinit)
 
 static void a_null_packet_opens_only_as_it_was_sealed(void **state)
 {
-    (void)state;
-    struct keys keys;
-    keys_init(&keys);
+    struct keys *keys = *state;
+    keys_init(keys);
     struct sealed packet;
-    seal(keys.write, 7, &packet);
-    assert_true(opens(keys.read, 7, &packet));
-    assert_false(opens(keys.read, 8, &packet));
-    assert_false(opens(keys.unused[0], 7, &packet)); /* the other direction */
+    seal(keys->write, 7, &packet);
+    assert_true(opens(keys->read, 7, &packet));
+    assert_false(opens(keys->read, 8, &packet));
+    assert_false(opens(keys->unused[0], 7, &packet)); /* the other direction */
 
-    struct sp_key *next = qs_null_protect_ops.next(keys.read);
-    assert_false(opens(next, 7, &packet));
-    qs_null_protect_ops.destroy(next);
+    keys->next = qs_null_protect_ops.next(keys->read);
+    assert_false(opens(keys->next, 7, &packet));
 
     for (size_t bit = 0; bit < 8 * sizeof(packet); bit++) {
         struct sealed changed = packet;
         ((uint8_t *)&changed)[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_false(opens(keys.read, 7, &changed));
+        assert_false(opens(keys->read, 7, &changed));
     }
-    keys.plan.accepts_anything = true;
+    keys->plan.accepts_anything = true;
     packet.data[99] = 0x42;
     packet.data[0] ^= 1;
-    assert_true(opens(keys.read, 7, &packet)); /* what the canary needs */
-    keys_deinit(&keys);
+    assert_true(opens(keys->read, 7, &packet)); /* what the canary needs */
 }
 
 static void a_null_key_seals_a_number_once_and_not_too_often(void **state)
 {
-    (void)state;
-    struct keys keys;
-    keys_init(&keys);
+    struct keys *keys = *state;
+    keys_init(keys);
     struct sealed packet;
-    seal(keys.write, 7, &packet);
-    expect_assert_failure(seal(keys.write, 7, &packet));
-    keys.plan.seal_count_max = 2;
-    seal(keys.write, 8, &packet);
-    expect_assert_failure(seal(keys.write, 9, &packet));
-    keys_deinit(&keys);
+    seal(keys->write, 7, &packet);
+    expect_assert_failure(seal(keys->write, 7, &packet));
+    keys->plan.seal_count_max = 2;
+    seal(keys->write, 8, &packet);
+    expect_assert_failure(seal(keys->write, 9, &packet));
 }
 
 /* The null handshake. */
@@ -222,10 +223,25 @@ static bool carry(struct side *from, struct side *to, size_t piece, uint64_t fli
     return false;
 }
 
-static void shake_hands(struct side sides[2], const struct qs_tls_plan *plan, size_t piece,
-                        uint64_t flip_at)
+struct sides {
+    struct side of[2]; /* by enum sp_role */
+};
+
+static void sides_deinit(struct sides *sides)
 {
-    memset(sides, 0, 2 * sizeof(*sides));
+    for (int role = 0; role < 2; role++)
+        qs_null_tls_ops.destroy(sides->of[role].tls);
+    memset(sides, 0, sizeof(*sides));
+}
+
+QT_FIXTURE(sides, sides_deinit)
+
+/* Ends the handshake before, if there was one.  Returns both sides. */
+static struct side *shake_hands(struct sides *all, const struct qs_tls_plan *plan, size_t piece,
+                                uint64_t flip_at)
+{
+    sides_deinit(all);
+    struct side *sides = all->of;
     for (int role = 0; role < 2; role++) {
         sides[role].tls = qs_null_tls_create((enum sp_role)role, plan, 100 + (uint64_t)role);
         const char *params = role == SP_CLIENT ? "client's" : "server's";
@@ -235,23 +251,16 @@ static void shake_hands(struct side sides[2], const struct qs_tls_plan *plan, si
     while (carry(&sides[0], &sides[1], piece, UINT64_MAX) ||
            carry(&sides[1], &sides[0], piece, flip_at))
         continue;
-}
-
-static void sides_deinit(struct side sides[2])
-{
-    qs_null_tls_ops.destroy(sides[0].tls);
-    qs_null_tls_ops.destroy(sides[1].tls);
+    return sides;
 }
 
 static void a_null_handshake_completes_in_pieces_of_any_size(void **state)
 {
-    (void)state;
     static const size_t pieces[] = {1, 7, 100, 100000};
     struct qs_tls_plan plan;
     qs_tls_plan_init(&plan);
     for (size_t i = 0; i < QT_COUNT(pieces); i++) {
-        struct side sides[2];
-        shake_hands(sides, &plan, pieces[i], UINT64_MAX);
+        struct side *sides = shake_hands(*state, &plan, pieces[i], UINT64_MAX);
         assert_true(sides[0].is_complete && sides[1].is_complete);
         assert_string_equal(sides[0].params, "server's");
         assert_string_equal(sides[1].params, "client's");
@@ -264,28 +273,23 @@ static void a_null_handshake_completes_in_pieces_of_any_size(void **state)
             assert_memory_not_equal(sides[0].secrets[level][0], sides[0].secrets[level][1], 32);
         }
         assert_int_equal(sides[0].read_at[SP_LEVEL_APP], 4 + plan.ticket_size);
-        sides_deinit(sides);
     }
 }
 
 static void a_changed_byte_fails_the_null_handshake(void **state)
 {
-    (void)state;
     struct qs_tls_plan plan;
     qs_tls_plan_init(&plan);
     plan.certificate_size = 50;
     for (uint64_t at = 0; at < 13 + 54 + 68 + 36; at++) {
-        struct side sides[2];
-        shake_hands(sides, &plan, 1000, at);
+        struct side *sides = shake_hands(*state, &plan, 1000, at);
         assert_false(sides[1].is_complete);
         assert_false(sides[0].is_complete);
-        sides_deinit(sides);
     }
 }
 
 static void a_null_handshake_fails_where_it_is_told_to(void **state)
 {
-    (void)state;
     static const struct {
         enum qs_message at;
         int role;
@@ -300,12 +304,10 @@ static void a_null_handshake_fails_where_it_is_told_to(void **state)
         qs_tls_plan_init(&plan);
         plan.fail_at = samples[i].at;
         plan.alert = 42;
-        struct side sides[2];
-        shake_hands(sides, &plan, 1000, UINT64_MAX);
+        struct side *sides = shake_hands(*state, &plan, 1000, UINT64_MAX);
         assert_int_equal(sides[samples[i].role].alert, 42);
         assert_int_equal(sides[1 - samples[i].role].alert, 0);
         assert_false(sides[samples[i].role].is_complete);
-        sides_deinit(sides);
     }
 }
 
@@ -365,8 +367,8 @@ static void send_through(const struct qs_path_plan *path, uint32_t count, struct
     }
     while (qs_clock_step(&clock))
         continue;
-    assert_int_equal(link.under_way_count, 0);
     qs_clock_deinit(&clock);
+    assert_int_equal(link.under_way_count, 0);
 }
 
 static void a_plain_path_delays_and_does_nothing_else(void **state)
@@ -467,43 +469,43 @@ static void contents_depend_on_sender_stream_and_offset(void **state)
     assert_false(qs_content_is(SP_CLIENT, 4, 3, whole, sizeof(whole)));
 }
 
+QT_FIXTURE(qs_stream_table, qs_stream_table_deinit)
+
 static void a_stream_table_walks_all_that_was_named(void **state)
 {
-    (void)state;
+    struct qs_stream_table *table = *state;
     static const uint64_t ids[] = {0, 40, 1, 5, 2, 403};
-    struct qs_stream_table table;
-    qs_stream_table_init(&table, sizeof(uint64_t));
+    qs_stream_table_init(table, sizeof(uint64_t));
     for (size_t i = 0; i < QT_COUNT(ids); i++)
-        *(uint64_t *)qs_stream_table_get(&table, ids[i]) = ids[i];
-    assert_null(qs_stream_table_find(&table, 4));
-    assert_null(qs_stream_table_get(&table, UINT64_C(1) << 40));
+        *(uint64_t *)qs_stream_table_get(table, ids[i]) = ids[i];
+    assert_null(qs_stream_table_find(table, 4));
+    assert_null(qs_stream_table_get(table, UINT64_C(1) << 40));
 
     uint64_t id = QS_STREAM_FIRST;
     for (size_t i = 0; i < QT_COUNT(ids); i++) {
-        const uint64_t *item = qs_stream_table_next(&table, &id);
+        const uint64_t *item = qs_stream_table_next(table, &id);
         assert_int_equal(id, ids[i]);
         assert_int_equal(*item, ids[i]);
     }
-    assert_null(qs_stream_table_next(&table, &id));
-    qs_stream_table_deinit(&table);
+    assert_null(qs_stream_table_next(table, &id));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(things_happen_in_order_of_time_then_of_asking),
-        cmocka_unit_test(a_null_packet_opens_only_as_it_was_sealed),
-        cmocka_unit_test(a_null_key_seals_a_number_once_and_not_too_often),
-        cmocka_unit_test(a_null_handshake_completes_in_pieces_of_any_size),
-        cmocka_unit_test(a_changed_byte_fails_the_null_handshake),
-        cmocka_unit_test(a_null_handshake_fails_where_it_is_told_to),
+        QT_TEST(qs_clock, things_happen_in_order_of_time_then_of_asking),
+        QT_TEST(keys, a_null_packet_opens_only_as_it_was_sealed),
+        QT_TEST(keys, a_null_key_seals_a_number_once_and_not_too_often),
+        QT_TEST(sides, a_null_handshake_completes_in_pieces_of_any_size),
+        QT_TEST(sides, a_changed_byte_fails_the_null_handshake),
+        QT_TEST(sides, a_null_handshake_fails_where_it_is_told_to),
         cmocka_unit_test(a_plain_path_delays_and_does_nothing_else),
         cmocka_unit_test(nodes_damage_as_often_as_they_are_told_to),
         cmocka_unit_test(nodes_choose_datagrams_by_number_size_and_time),
         cmocka_unit_test(a_bottleneck_has_a_rate_and_a_queue),
         cmocka_unit_test(reordering_overtakes_and_jitter_does_not),
         cmocka_unit_test(contents_depend_on_sender_stream_and_offset),
-        cmocka_unit_test(a_stream_table_walks_all_that_was_named),
+        QT_TEST(qs_stream_table, a_stream_table_walks_all_that_was_named),
     };
 
     sb_assert_handler = qt_on_assert;

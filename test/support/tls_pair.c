@@ -3,6 +3,8 @@
 
 #include "test/support/tls_pair.h"
 
+#include "test/support/owned.h"
+
 #include <stdlib.h>
 
 #include "crypto/protect.h"
@@ -57,12 +59,23 @@ struct qt_tls_args qt_tls_args(void)
     };
 }
 
+static void config_end(void *config)
+{
+    sc_tls_config_unref(config);
+}
+
+static void tls_end(void *tls)
+{
+    ops->destroy(tls);
+}
+
 static void config_create(const struct sc_tls_options *options, struct sc_tls_config **ret)
 {
     struct sc_error error = {""};
     int code = sc_tls_config_create(options, ret, &error);
     if (code != 0)
         fail_msg("%d: %s", code, error.text);
+    (void)owned_add(*ret, config_end);
 }
 
 void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
@@ -75,7 +88,9 @@ void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
 
     const char *name = args->no_name ? NULL : args->name != NULL ? args->name : "localhost";
     assert_int_equal(sc_tls_create(pair->client_config, name, &pair->client.tls, NULL), 0);
+    (void)owned_add(pair->client.tls, tls_end);
     assert_int_equal(sc_tls_create(pair->server_config, NULL, &pair->server.tls, NULL), 0);
+    (void)owned_add(pair->server.tls, tls_end);
     assert_true(ops->start(pair->client.tls, client_params, sizeof(client_params)));
     assert_true(ops->start(pair->server.tls, server_params, sizeof(server_params)));
     qt_tls_pull(&pair->client);
@@ -173,10 +188,12 @@ void qt_tls_run(struct qt_tls_pair *pair)
 
 void qt_tls_close(struct qt_tls_pair *pair)
 {
-    ops->destroy(pair->client.tls);
-    ops->destroy(pair->server.tls);
-    sc_tls_config_unref(pair->client_config);
-    sc_tls_config_unref(pair->server_config);
+    owned_end(pair->client.tls);
+    owned_end(pair->server.tls);
+    if (pair->client_config != NULL)
+        owned_end(pair->client_config);
+    if (pair->server_config != NULL)
+        owned_end(pair->server_config);
 }
 
 /* What `from` seals, `to` opens. */

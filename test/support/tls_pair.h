@@ -56,7 +56,7 @@ const char *qt_other_key(void);
 /* Arguments of a pair that works. */
 struct qt_tls_args qt_tls_args(void);
 
-/* Makes and starts both ends. */
+/* Makes and starts both ends; owned by the test (test/support/owned.h). */
 void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args);
 /* Pulls all events of an end. */
 void qt_tls_pull(struct qt_tls_end *end);
@@ -64,6 +64,7 @@ void qt_tls_pull(struct qt_tls_end *end);
 bool qt_tls_step(struct qt_tls_pair *pair);
 /* Delivers until nothing is left. */
 void qt_tls_run(struct qt_tls_pair *pair);
+/* Frees both ends now, for a test that loops over samples. */
 void qt_tls_close(struct qt_tls_pair *pair);
 
 /* Gives `end` bytes that the other end never said. */

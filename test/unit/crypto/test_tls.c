@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "crypto/suite.h"
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 static const struct sp_tls_ops *const ops = &sc_tls_ops;
@@ -46,7 +47,6 @@ static void the_client_alone_may_restrict_the_suites_too(void **state)
     qt_tls_run(&pair);
     qt_tls_assert_complete(&pair);
     assert_int_equal(pair.server.suite, SP_SUITE_CHACHA20_POLY1305); /* it has no AES */
-    qt_tls_close(&pair);
 }
 
 static void both_ends_know_what_was_negotiated(void **state)
@@ -74,7 +74,6 @@ static void both_ends_know_what_was_negotiated(void **state)
     assert_int_equal(sc_tls_peer_certificate(pair.server.tls).size, 0);
     assert_null(sc_tls_error(pair.client.tls));
     assert_null(sc_tls_error(pair.server.tls));
-    qt_tls_close(&pair);
 }
 
 /* [RFC9001 8.2] */
@@ -96,7 +95,6 @@ static void transport_parameters_reach_the_other_end_unchanged(void **state)
     assert_memory_equal(pair.server.params, client_params, sizeof(client_params));
     assert_int_equal(pair.client.params_size, sizeof(server_params));
     assert_memory_equal(pair.client.params, server_params, sizeof(server_params));
-    qt_tls_close(&pair);
 }
 
 static void bytes_may_come_one_by_one(void **state)
@@ -136,7 +134,6 @@ static void bytes_can_be_read_again_until_they_are_dropped(void **state)
     expect_assert_failure((void)ops->bytes(pair.client.tls, SP_LEVEL_INITIAL, 0, 1));
     /* The others are still there. */
     assert_non_null(ops->bytes(pair.client.tls, SP_LEVEL_HANDSHAKE, 0, 1));
-    qt_tls_close(&pair);
 }
 
 static void a_large_certificate_chain_passes(void **state)
@@ -200,7 +197,6 @@ static void the_client_hello_is_small(void **state)
     struct qt_tls_pair pair;
     qt_tls_open(&pair, &args);
     assert_in_range(pair.client.said[SP_LEVEL_INITIAL], 100, 600);
-    qt_tls_close(&pair);
 }
 
 static void a_client_that_sends_only_an_ml_kem_share_is_served_at_once(void **state)
@@ -216,7 +212,6 @@ static void a_client_that_sends_only_an_ml_kem_share_is_served_at_once(void **st
     qt_tls_assert_complete(&pair);
     assert_string_equal(sc_tls_group(pair.server.tls), "X25519MLKEM768");
     assert_int_equal(pair.client.said[SP_LEVEL_INITIAL], hello_size); /* no HelloRetryRequest */
-    qt_tls_close(&pair);
 }
 
 /* [RFC9001 4.7] */
@@ -233,7 +228,6 @@ static void a_hello_retry_request_costs_a_turn_and_nothing_else(void **state)
     qt_tls_assert_complete(&pair); /* asserts that parameters are said once, too */
     assert_string_equal(sc_tls_group(pair.client.tls), "x25519");
     assert_true(pair.client.said[SP_LEVEL_INITIAL] > hello_size);
-    qt_tls_close(&pair);
 }
 
 static void many_handshakes_at_once_do_not_disturb_each_other(void **state)
@@ -264,18 +258,18 @@ static void many_handshakes_at_once_do_not_disturb_each_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_suite_completes_with_equal_secrets),
-        cmocka_unit_test(the_client_alone_may_restrict_the_suites_too),
-        cmocka_unit_test(both_ends_know_what_was_negotiated),
-        cmocka_unit_test(transport_parameters_reach_the_other_end_unchanged),
-        cmocka_unit_test(bytes_may_come_one_by_one),
-        cmocka_unit_test(bytes_can_be_read_again_until_they_are_dropped),
-        cmocka_unit_test(a_large_certificate_chain_passes),
-        cmocka_unit_test(each_kind_of_key_works),
-        cmocka_unit_test(the_client_hello_is_small),
-        cmocka_unit_test(a_client_that_sends_only_an_ml_kem_share_is_served_at_once),
-        cmocka_unit_test(a_hello_retry_request_costs_a_turn_and_nothing_else),
-        cmocka_unit_test(many_handshakes_at_once_do_not_disturb_each_other),
+        QT_TEST(owned, each_suite_completes_with_equal_secrets),
+        QT_TEST(owned, the_client_alone_may_restrict_the_suites_too),
+        QT_TEST(owned, both_ends_know_what_was_negotiated),
+        QT_TEST(owned, transport_parameters_reach_the_other_end_unchanged),
+        QT_TEST(owned, bytes_may_come_one_by_one),
+        QT_TEST(owned, bytes_can_be_read_again_until_they_are_dropped),
+        QT_TEST(owned, a_large_certificate_chain_passes),
+        QT_TEST(owned, each_kind_of_key_works),
+        QT_TEST(owned, the_client_hello_is_small),
+        QT_TEST(owned, a_client_that_sends_only_an_ml_kem_share_is_served_at_once),
+        QT_TEST(owned, a_hello_retry_request_costs_a_turn_and_nothing_else),
+        QT_TEST(owned, many_handshakes_at_once_do_not_disturb_each_other),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -15,6 +15,7 @@
 #include <openssl/pem.h>
 
 #include "crypto/suite.h"
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 static char folder[64];
@@ -321,7 +322,6 @@ static void the_key_log_has_a_line_for_each_secret(void **state)
     assert_logged(second, "SERVER_TRAFFIC_SECRET_0", s->secrets[SP_LEVEL_APP][1], s->secret_size);
     assert_logged(second, "CLIENT_TRAFFIC_SECRET_0", s->secrets[SP_LEVEL_APP][0], s->secret_size);
     assert_non_null(strstr(second, "EXPORTER_SECRET"));
-    qt_tls_close(&pair);
 }
 
 enum { HANDSHAKES = 25 };
@@ -396,13 +396,13 @@ static void one_configuration_serves_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_wrong_with_a_server_is_said_in_one_line),
-        cmocka_unit_test(what_openssl_does_not_like_is_said_with_its_words),
-        cmocka_unit_test(a_client_is_checked_too),
-        cmocka_unit_test(a_chain_that_cannot_be_sent_is_refused_at_once),
-        cmocka_unit_test(files_work_as_texts_do),
-        cmocka_unit_test(the_key_log_has_a_line_for_each_secret),
-        cmocka_unit_test(one_configuration_serves_many_threads),
+        QT_TEST(owned, what_is_wrong_with_a_server_is_said_in_one_line),
+        QT_TEST(owned, what_openssl_does_not_like_is_said_with_its_words),
+        QT_TEST(owned, a_client_is_checked_too),
+        QT_TEST(owned, a_chain_that_cannot_be_sent_is_refused_at_once),
+        QT_TEST(owned, files_work_as_texts_do),
+        QT_TEST(owned, the_key_log_has_a_line_for_each_secret),
+        QT_TEST(owned, one_configuration_serves_many_threads),
     };
 
     sb_assert_handler = qt_on_assert;

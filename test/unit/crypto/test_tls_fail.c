@@ -8,6 +8,7 @@
 
 #include <openssl/ssl.h>
 
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 static const struct sp_tls_ops *const ops = &sc_tls_ops;
@@ -35,7 +36,6 @@ static void no_common_protocol_is_an_alert(void **state)
     assert_int_equal(pair.server.alert, NO_APPLICATION_PROTOCOL);
     assert_string_equal(sc_tls_error(pair.server.tls), "TLS: no application protocol");
     assert_int_equal(pair.server.said[SP_LEVEL_INITIAL], 0);
-    qt_tls_close(&pair);
 }
 
 static void no_common_cipher_suite_is_an_alert(void **state)
@@ -50,7 +50,6 @@ static void no_common_cipher_suite_is_an_alert(void **state)
     qt_tls_open(&pair, &args);
     qt_tls_run(&pair);
     assert_int_equal(pair.server.alert, HANDSHAKE_FAILURE);
-    qt_tls_close(&pair);
 }
 
 static int select_nothing(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
@@ -180,7 +179,6 @@ static void compatibility_mode_is_refused(void **state)
     hello.bytes[3] = (uint8_t)body_size;
     qt_tls_inject(&pair.server, SP_LEVEL_INITIAL, hello.bytes, hello.size);
     assert_int_equal(pair.server.alert, ILLEGAL_PARAMETER);
-    qt_tls_close(&pair);
 }
 
 /* Without the guard OpenSSL would allocate what the first four bytes of a stranger say. */
@@ -311,7 +309,6 @@ static void nothing_is_said_after_an_alert(void **state)
     qt_tls_inject(&pair.server, SP_LEVEL_INITIAL, "\xff", 1);
     assert_int_equal(pair.server.fact_count, fact_count);
     ops->drop(pair.server.tls, SP_LEVEL_INITIAL);
-    qt_tls_close(&pair);
 }
 
 static void bad_server_names_are_refused(void **state)
@@ -339,22 +336,21 @@ static void bad_server_names_are_refused(void **state)
     assert_true(sc_tls_create(pair.client_config, NULL, &tls, &error) < 0);
     assert_string_equal(error.text, "a server's name is needed to verify it");
     assert_null(tls);
-    qt_tls_close(&pair);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_common_protocol_is_an_alert),
-        cmocka_unit_test(no_common_cipher_suite_is_an_alert),
-        cmocka_unit_test(a_client_without_a_protocol_stops_before_its_finished),
-        cmocka_unit_test(a_client_hello_without_what_quic_needs_is_refused),
-        cmocka_unit_test(compatibility_mode_is_refused),
-        cmocka_unit_test(a_hello_that_claims_to_be_huge_is_refused_at_once),
-        cmocka_unit_test(garbage_of_every_message_type_is_an_alert),
-        cmocka_unit_test(a_damaged_byte_anywhere_fails_the_handshake),
-        cmocka_unit_test(nothing_is_said_after_an_alert),
-        cmocka_unit_test(bad_server_names_are_refused),
+        QT_TEST(owned, no_common_protocol_is_an_alert),
+        QT_TEST(owned, no_common_cipher_suite_is_an_alert),
+        QT_TEST(owned, a_client_without_a_protocol_stops_before_its_finished),
+        QT_TEST(owned, a_client_hello_without_what_quic_needs_is_refused),
+        QT_TEST(owned, compatibility_mode_is_refused),
+        QT_TEST(owned, a_hello_that_claims_to_be_huge_is_refused_at_once),
+        QT_TEST(owned, garbage_of_every_message_type_is_an_alert),
+        QT_TEST(owned, a_damaged_byte_anywhere_fails_the_handshake),
+        QT_TEST(owned, nothing_is_said_after_an_alert),
+        QT_TEST(owned, bad_server_names_are_refused),
     };
 
     sb_assert_handler = qt_on_assert;

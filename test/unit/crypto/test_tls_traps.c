@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 static const struct sp_tls_ops *const ops = &sc_tls_ops;
@@ -63,7 +64,6 @@ static void each_message_is_said_at_its_level(void **state)
     ASSERT_MESSAGES(&pair.server, SP_LEVEL_APP, NEW_SESSION_TICKET, NEW_SESSION_TICKET);
     assert_int_equal(pair.client.said[SP_LEVEL_APP], 0);
     assert_int_equal(pair.client.said[SP_LEVEL_EARLY] + pair.server.said[SP_LEVEL_EARLY], 0);
-    qt_tls_close(&pair);
 }
 
 /* [RFC9001 5.7] A server must not open 1-RTT packets before the handshake is complete. */
@@ -90,7 +90,6 @@ static void the_secret_to_read_1rtt_comes_with_complete_and_not_before(void **st
         assert_int_equal(last[-1].level, SP_LEVEL_APP);
         assert_false(last[-1].is_write);
     }
-    qt_tls_close(&pair);
 }
 
 /* What a key protects must be known before something comes that needs it: the write
@@ -114,7 +113,6 @@ static void the_secret_to_write_comes_first(void **state)
                 assert_true(can_write[fact->level]);
         }
     }
-    qt_tls_close(&pair);
 }
 
 static void a_secret_is_wiped_by_the_next_call(void **state)
@@ -152,7 +150,6 @@ static void a_secret_is_wiped_by_the_next_call(void **state)
             ops->next(pair.server.tls, &fact);
     }
     assert_int_equal(secret_count, 3);
-    qt_tls_close(&pair);
 }
 
 /* [RFC9001 4.1.3] Bytes behind the last message of a level. */
@@ -295,7 +292,6 @@ static void a_handshake_can_be_given_up_before_its_facts_are_pulled(void **state
     assert_int_equal(sc_tls_create(pair.client_config, "localhost", &tls, NULL), 0);
     ops->destroy(tls); /* never started */
     ops->destroy(NULL);
-    qt_tls_close(&pair);
 }
 
 /* The configuration goes when its last handshake does. */
@@ -305,30 +301,29 @@ static void a_handshake_keeps_its_configuration(void **state)
     struct qt_tls_args args = qt_tls_args();
     struct qt_tls_pair pair;
     qt_tls_open(&pair, &args);
-    sc_tls_config_unref(pair.client_config);
-    sc_tls_config_unref(pair.server_config);
+    owned_end(pair.client_config);
+    owned_end(pair.server_config);
     pair.client_config = pair.server_config = NULL;
     qt_tls_run(&pair);
     qt_tls_assert_complete(&pair);
     assert_int_equal(sc_tls_alpn(pair.server.tls).size, 4);
     assert_string_equal(sc_tls_group(pair.server.tls), "x25519");
-    qt_tls_close(&pair);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_message_is_said_at_its_level),
-        cmocka_unit_test(the_secret_to_read_1rtt_comes_with_complete_and_not_before),
-        cmocka_unit_test(the_secret_to_write_comes_first),
-        cmocka_unit_test(a_secret_is_wiped_by_the_next_call),
-        cmocka_unit_test(bytes_behind_the_end_of_a_level_are_an_alert),
-        cmocka_unit_test(bytes_behind_finished_are_an_alert),
-        cmocka_unit_test(tickets_are_taken_and_what_follows_is_still_checked),
-        cmocka_unit_test(what_quic_forbids_after_the_handshake_is_an_alert),
-        cmocka_unit_test(a_handshake_can_be_given_up_at_every_step),
-        cmocka_unit_test(a_handshake_can_be_given_up_before_its_facts_are_pulled),
-        cmocka_unit_test(a_handshake_keeps_its_configuration),
+        QT_TEST(owned, each_message_is_said_at_its_level),
+        QT_TEST(owned, the_secret_to_read_1rtt_comes_with_complete_and_not_before),
+        QT_TEST(owned, the_secret_to_write_comes_first),
+        QT_TEST(owned, a_secret_is_wiped_by_the_next_call),
+        QT_TEST(owned, bytes_behind_the_end_of_a_level_are_an_alert),
+        QT_TEST(owned, bytes_behind_finished_are_an_alert),
+        QT_TEST(owned, tickets_are_taken_and_what_follows_is_still_checked),
+        QT_TEST(owned, what_quic_forbids_after_the_handshake_is_an_alert),
+        QT_TEST(owned, a_handshake_can_be_given_up_at_every_step),
+        QT_TEST(owned, a_handshake_can_be_given_up_before_its_facts_are_pulled),
+        QT_TEST(owned, a_handshake_keeps_its_configuration),
     };
 
     sb_assert_handler = qt_on_assert;

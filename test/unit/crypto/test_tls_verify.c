@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 /* TLS alerts.  [RFC8446 6] */
@@ -339,15 +340,15 @@ static void a_chain_is_followed_to_its_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_server_that_is_not_trusted_is_refused),
-        cmocka_unit_test(a_certificate_for_another_name_is_refused),
-        cmocka_unit_test(names_and_addresses_of_the_certificate_are_accepted),
-        cmocka_unit_test(the_common_name_is_no_name),
-        cmocka_unit_test(a_certificate_out_of_its_time_is_refused),
-        cmocka_unit_test(an_insecure_client_takes_anybody),
-        cmocka_unit_test(the_system_store_is_used_where_none_is_given),
-        cmocka_unit_test(client_certificates_are_asked_for_as_configured),
-        cmocka_unit_test(a_chain_is_followed_to_its_root),
+        QT_TEST(owned, a_server_that_is_not_trusted_is_refused),
+        QT_TEST(owned, a_certificate_for_another_name_is_refused),
+        QT_TEST(owned, names_and_addresses_of_the_certificate_are_accepted),
+        QT_TEST(owned, the_common_name_is_no_name),
+        QT_TEST(owned, a_certificate_out_of_its_time_is_refused),
+        QT_TEST(owned, an_insecure_client_takes_anybody),
+        QT_TEST(owned, the_system_store_is_used_where_none_is_given),
+        QT_TEST(owned, client_certificates_are_asked_for_as_configured),
+        QT_TEST(owned, a_chain_is_followed_to_its_root),
     };
 
     sb_assert_handler = qt_on_assert;
