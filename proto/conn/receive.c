@@ -349,6 +349,15 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
 
 /* ---- Datagrams ---- */
 
+/* [RFC9000 8.1] Each byte that comes from an unproven address allows three to it. */
+static void credit_path(struct sp_conn *conn, size_t size)
+{
+    if (conn->path.is_valid)
+        return;
+    conn->path.bytes_in += size;
+    conn->loss.is_amplification_blocked = false;
+}
+
 static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *datagram,
                              struct short_run *run, uint64_t now_ns)
 {
@@ -362,10 +371,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
         drop_packet(conn);
         return;
     }
-    if (!conn->path.is_valid) {
-        conn->path.bytes_in += left;
-        conn->loss.is_amplification_blocked = false;
-    }
+    credit_path(conn, left);
 
     while (left > 0 && conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
         if ((data[0] & SP_HEADER_LONG) == 0) {
@@ -445,6 +451,9 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {
+            /* A CONNECTION_CLOSE may wait for the amplification limit. */
+            if (sp_addr_equal(&datagrams[i].path.remote, &conn->path.path.remote))
+                credit_path(conn, datagrams[i].size);
             sp_conn_on_packet_while_closing(conn);
             continue;
         }

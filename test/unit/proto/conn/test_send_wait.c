@@ -136,6 +136,13 @@ static void use_up_the_amplification_limit(struct world *world)
     pair_carry(&world->pair, SP_SERVER);
 }
 
+static void close_without_budget(struct world *world)
+{
+    use_up_the_amplification_limit(world);
+    sp_conn_close(conn_of(world), 1, "", 0, world->pair.now_ns);
+    flush(world);
+}
+
 static void have_frames_before_keys(struct world *world)
 {
     pair_start(&world->pair);
@@ -253,6 +260,7 @@ static const struct row {
     {SP_WAIT_PACER, SP_CLIENT, empty_the_bucket, true, pass_time, SP_WAIT_NONE},
     {SP_WAIT_AMPLIFICATION, SP_SERVER, use_up_the_amplification_limit, false, get_acks,
      SP_WAIT_NONE},
+    {SP_WAIT_AMPLIFICATION, SP_SERVER, close_without_budget, false, get_acks, SP_WAIT_NONE},
     {SP_WAIT_CONN_CREDIT, SP_CLIENT, use_up_the_connections_credit, false, get_credit,
      SP_WAIT_NONE},
     {SP_WAIT_STREAM_CREDIT, SP_SERVER, use_up_the_streams_credit, false, get_credit, SP_WAIT_NONE},
