@@ -50,7 +50,7 @@ static void prepare(void)
 /* One more packet with `size` bytes of a stream from `offset`. */
 static void send_packet(struct sp_loss *loss, uint64_t offset, uint32_t size, uint64_t now_ns)
 {
-    struct sp_sent *sent = &loss->spaces[SP_SPACE_APP].sent;
+    struct sp_sent *sent = &loss->app.sent;
     struct sp_sent_frame *frame = sb_pool_take(&frames);
     micro_check(frame != NULL && sp_sent_reserve(sent), "memory");
     *frame = (struct sp_sent_frame){.offset = offset, .size = size, .type = SP_FRAME_STREAM};
@@ -82,7 +82,8 @@ static void take_ack(struct sp_loss *loss, const struct sp_frame_ack *ack, uint6
 
 static void loss_init(struct sp_loss *loss)
 {
-    sp_loss_init(loss, &blocks, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE, true);
+    static struct sp_loss_space handshake_spaces[SP_SPACE_APP];
+    sp_loss_init(loss, handshake_spaces, &blocks, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE, true);
     loss->is_confirmed = true;
 }
 
@@ -223,7 +224,7 @@ static void work_off(struct ranges_work *w, const struct sp_loss_outcome *outcom
 static void one_round(struct ranges_work *w)
 {
     uint32_t n = w->range_count;
-    uint64_t first_pn = w->loss.spaces[SP_SPACE_APP].sent.next_pn;
+    uint64_t first_pn = w->loss.app.sent.next_pn;
     uint64_t size = (uint64_t)n * 2 * PAYLOAD_SIZE;
     struct sp_loss_outcome outcome;
     uint32_t acked, lost;
@@ -246,7 +247,7 @@ static void one_round(struct ranges_work *w)
     micro_check(acked == n && lost == n - 1, "what an ACK of many ranges settles");
 
     send_pieces(w);
-    uint64_t last = w->loss.spaces[SP_SPACE_APP].sent.next_pn - 1;
+    uint64_t last = w->loss.app.sent.next_pn - 1;
     struct sp_frame_ack rest = {.largest = last, .first = {first_pn, last}};
     take_ack(&w->loss, &rest, w->now_ns + SB_US, &outcome);
     work_off(w, &outcome, &acked, &lost);

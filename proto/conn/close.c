@@ -58,7 +58,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
 static void end_streams(struct sp_conn *conn)
 {
     for (uint32_t i = 0; i < SP_SPACES; i++)
-        if (!conn->loss.spaces[i].is_discarded)
+        if (conn->loss.spaces[i] != NULL)
             sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
 
     SP_STREAM_MAP_EACH(stream, &conn->streams)

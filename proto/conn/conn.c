@@ -7,14 +7,16 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/handshake.h"
-#include "proto/conn/recovery.h"
+#include "proto/conn/space.h"
 #include "proto/conn/streams.h"
-#include "proto/conn/undecryptable.h"
 
 /* Objects that a pool adds at a time: large enough that a busy connection grows each
  * pool a few times only, small enough that an idle shard stays small. */
 #define SMALL_BLOCK 256
 #define LARGE_BLOCK 16
+
+/* [RFC9000 18.2] Of the peer, until its transport parameters say something else. */
+#define ACK_DELAY_EXPONENT 3
 
 void sp_config_init(struct sp_config *config)
 {
@@ -43,6 +45,8 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     pools->memory = memory;
     sb_pool_init(&pools->conns, "conns", sizeof(struct sp_conn), LARGE_BLOCK, limits->conns_max,
                  memory);
+    sb_pool_init(&pools->handshakes, "handshakes", sizeof(struct sp_handshake), LARGE_BLOCK,
+                 limits->conns_max, memory);
     sb_pool_init(&pools->streams, "streams", sizeof(struct sp_stream), LARGE_BLOCK,
                  limits->streams_max, memory);
     /* The rest follows what is in flight; `memory` bounds it. */
@@ -73,7 +77,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   7 * sizeof(struct sb_pool),
+                   8 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -94,6 +98,7 @@ uint64_t sp_pools_used(const struct sp_pools *pools)
 
 static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
 {
+    struct sp_handshake *handshake = conn->handshake;
     struct sp_cid own;
     conn->host.make_cid(conn->host.context, conn->config->cid_size, &own);
     sp_cid_local_init(&conn->local_ids, &own);
@@ -102,9 +107,9 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
     if (args->role == SP_SERVER) {
         conn->original_dcid = args->client_dcid;
         conn->original_dcid_is_routed = true;
-        conn->client_scid = args->client_scid;
-        conn->server_scid = own;
-        conn->server_cid_is_known = true;
+        handshake->client_scid = args->client_scid;
+        handshake->server_scid = own;
+        handshake->server_cid_is_known = true;
         sp_cid_remote_init(&conn->remote_ids, &args->client_scid);
         return;
     }
@@ -112,15 +117,15 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
     uint8_t bytes[SP_INITIAL_DCID_SIZE_MIN];
     conn->host.random(conn->host.context, bytes, sizeof(bytes));
     conn->original_dcid = sp_cid_of(bytes, sizeof(bytes));
-    conn->client_scid = own;
+    handshake->client_scid = own;
     sp_cid_remote_init(&conn->remote_ids, &conn->original_dcid);
 }
 
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-    sp_loss_init(&conn->loss, &conn->pools->packets, sp_cc_ops_of(conn->config->cc_kind),
-                 conn->datagram_size, conn->config->pacing);
+    sp_loss_init(&conn->loss, conn->handshake->loss, &conn->pools->packets,
+                 sp_cc_ops_of(conn->config->cc_kind), conn->datagram_size, conn->config->pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->path.path = args->path;
@@ -130,11 +135,13 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
                                            .count_reserve = SP_REASSEMBLY_PIECES_RESERVE,
                                            .lent_pool = &conn->pools->lent};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        sp_ack_init(&conn->spaces[i].ack);
-        sp_crypto_stream_init(&conn->spaces[i].crypto, &conn->pieces, &conn->pools->ranges);
+        struct sp_conn_space *s = i == SP_SPACE_APP ? &conn->app : &conn->handshake->spaces[i];
+        *s = (struct sp_conn_space){0};
+        sp_ack_init(&s->ack);
+        sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->pools->ranges);
+        conn->spaces[i] = s;
     }
     sp_keyphase_init(&conn->keys, conn->protect.ops);
-    sp_tparams_init(&conn->peer);
 }
 
 struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
@@ -145,6 +152,12 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     struct sp_conn *conn = sb_pool_take(&args->pools->conns);
     if (conn == NULL)
         return NULL;
+    struct sp_handshake *handshake = sb_pool_take(&args->pools->handshakes);
+    if (handshake == NULL) {
+        sb_pool_give(&args->pools->conns, conn);
+        return NULL;
+    }
+    *handshake = (struct sp_handshake){.start_ns = now_ns};
     *conn = (struct sp_conn){
         .role = args->role,
         .config = args->config,
@@ -153,7 +166,8 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .tls_ops = args->tls_ops,
         .host = args->host,
         .user = args->user,
-        .start_ns = now_ns,
+        .handshake = handshake,
+        .peer_ack_delay_exponent = ACK_DELAY_EXPONENT,
         .idle_from_ns = now_ns,
         .idle_timeout_ns = args->config->idle_timeout_ns,
     };
@@ -175,16 +189,8 @@ void sp_conn_destroy(struct sp_conn *conn)
     if (conn == NULL)
         return;
 
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
-        struct sp_conn_space *s = &conn->spaces[i];
-        sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, (enum sp_space)i));
-        if (s->is_discarded)
-            continue;
-        conn->protect.ops->destroy(s->read);
-        conn->protect.ops->destroy(s->write);
-        sp_crypto_stream_deinit(&s->crypto);
-    }
-    sp_conn_drop_undecryptable(conn);
+    sp_conn_end_handshake(conn);
+    sp_conn_free_space(conn, SP_SPACE_APP);
     sp_conn_streams_deinit(conn);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
     sp_keyphase_deinit(&conn->keys);
@@ -255,11 +261,14 @@ void sp_conn_check(const struct sp_conn *conn)
     SB_ASSERT(conn->window.consumed <= conn->window.received);
     SB_ASSERT(conn->window.received <= conn->window.limit);
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        sp_ack_check(&conn->spaces[i].ack);
-        if (conn->spaces[i].is_discarded)
+        const struct sp_conn_space *s = conn->spaces[i];
+        SB_ASSERT((s == NULL) == (conn->loss.spaces[i] == NULL));
+        SB_ASSERT(s == NULL || i == SP_SPACE_APP || conn->handshake != NULL);
+        if (s == NULL)
             continue;
-        sp_delivery_check(&conn->spaces[i].crypto.out);
-        sp_reassembly_check(&conn->spaces[i].crypto.in);
+        sp_ack_check(&s->ack);
+        sp_delivery_check(&s->crypto.out);
+        sp_reassembly_check(&s->crypto.in);
     }
     SP_STREAM_MAP_EACH(stream, &conn->streams)
         check_stream(conn, stream);

@@ -66,6 +66,7 @@ struct sp_pool_limits {
 struct sp_pools {
     struct sb_memory *memory;
     struct sb_pool conns;
+    struct sb_pool handshakes; /* what a connection needs until it is confirmed */
     struct sb_pool streams;
     struct sb_pool chunks; /* lent bytes */
     struct sb_pool pieces; /* received bytes that wait */

@@ -58,7 +58,7 @@ static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb
 
 void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
-    struct sp_ack *ack = &conn->spaces[build->space].ack;
+    struct sp_ack *ack = &conn->spaces[build->space]->ack;
     uint64_t delay_ns = sb_time_since(now_ns, ack->largest_at_ns);
     const struct sp_ecn_counts *ecn =
         ack->ecn.ect0 + ack->ecn.ect1 + ack->ecn.ce > 0 ? &ack->ecn : NULL;
@@ -243,7 +243,7 @@ static void add_crypto(struct sp_conn *conn, struct sp_build *build)
 {
     static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
                                                     SP_LEVEL_APP};
-    struct sp_crypto_stream *stream = &conn->spaces[build->space].crypto;
+    struct sp_crypto_stream *stream = &conn->spaces[build->space]->crypto;
     uint64_t offset, size;
 
     while (sp_crypto_stream_next(stream, &offset, &size)) {
@@ -371,7 +371,7 @@ bool sp_conn_wants_control(const struct sp_conn *conn)
 
 bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
 {
-    if (sp_crypto_stream_wants_send(&conn->spaces[space].crypto))
+    if (sp_crypto_stream_wants_send(&conn->spaces[space]->crypto))
         return true;
     return space == SP_SPACE_APP &&
            (!sb_list_is_empty(&conn->send_list) || sp_conn_wants_control(conn));
@@ -379,7 +379,7 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
 
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns)
 {
-    struct sp_conn_space *s = &conn->spaces[build->space];
+    struct sp_conn_space *s = conn->spaces[build->space];
     bool is_probe = s->probe_count > 0;
     bool is_app = build->space == SP_SPACE_APP;
 

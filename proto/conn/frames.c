@@ -19,7 +19,7 @@
 /* [RFC9000 19.3] The peer's delay in time. */
 static uint64_t ack_delay_ns(const struct sp_conn *conn, uint64_t delay)
 {
-    uint64_t exponent = conn->has_peer_params ? conn->peer.ack_delay_exponent : 3;
+    uint64_t exponent = conn->peer_ack_delay_exponent;
     /* A delay that would not fit is nonsense; it is limited by max_ack_delay later. */
     if (delay > (UINT64_MAX / SB_US) >> exponent)
         return conn->loss.peer_ack_delay_ns_max;
@@ -43,7 +43,7 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
     if (packet->space == SP_SPACE_HANDSHAKE && outcome.acked_any)
         conn->loss.peer_is_validating = false;
     if (outcome.acked_any)
-        conn->spaces[packet->space].probe_count = 0;
+        conn->spaces[packet->space]->probe_count = 0;
     sp_conn_on_outcome(conn, packet->space, &outcome);
     return SP_OK;
 }
@@ -51,7 +51,7 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
 static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
                              const struct sp_frame_crypto *frame, uint64_t now_ns)
 {
-    struct sp_crypto_stream *stream = &conn->spaces[packet->space].crypto;
+    struct sp_crypto_stream *stream = &conn->spaces[packet->space]->crypto;
     bool is_out_of_memory = false;
     enum sp_err err =
         sp_crypto_stream_receive(stream, frame, packet->datagram->buffer, &is_out_of_memory);
@@ -210,7 +210,7 @@ enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint6
         /* A frame may have ended the connection or thrown away this packet's keys. */
         if (conn->state != SP_CONN_OPEN)
             return SP_OK;
-        if (conn->spaces[packet->space].is_discarded)
+        if (conn->spaces[packet->space] == NULL)
             return SP_OK;
     }
     return SP_OK;

@@ -17,19 +17,19 @@
 static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_space space)
 {
     /* [RFC9000 17.1] A peer that acknowledges nothing could not tell the numbers apart. */
-    const struct sp_loss_space *s = &conn->loss.spaces[space];
+    const struct sp_loss_space *s = conn->loss.spaces[space];
     uint64_t known = s->largest_acked == UINT64_MAX ? 0 : s->largest_acked;
     if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
         return true;
     if (space == SP_SPACE_APP)
         return sp_keyphase_is_exhausted(&conn->keys);
-    struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space].write);
+    struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space]->write);
     return s->sent.next_pn >= limits.seal_count_max;
 }
 
 static inline bool sp_gate_has_key(const struct sp_conn *conn, enum sp_space space)
 {
-    return !conn->spaces[space].is_discarded && sp_conn_write_key(conn, space) != NULL;
+    return sp_conn_write_key(conn, space) != NULL;
 }
 
 /* A packet of `space` can be sealed. */
@@ -41,7 +41,7 @@ static inline bool sp_gate_can_seal(const struct sp_conn *conn, enum sp_space sp
 /* An ACK or a probe leaves whatever the congestion window and the pacer say. */
 static inline bool sp_gate_is_due(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
-    const struct sp_conn_space *s = &conn->spaces[space];
+    const struct sp_conn_space *s = conn->spaces[space];
     return sp_ack_is_due(&s->ack, now_ns) || s->probe_count > 0;
 }
 
@@ -65,7 +65,7 @@ static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64
  * one would not be needed: this one's acknowledgment or PTO brings the next. */
 static inline bool sp_gate_is_first_of_handshake(const struct sp_conn *conn, enum sp_space space)
 {
-    return space != SP_SPACE_APP && conn->loss.spaces[space].sent.eliciting_count == 0;
+    return space != SP_SPACE_APP && conn->loss.spaces[space]->sent.eliciting_count == 0;
 }
 
 /* Frames of `space` may leave: `congestion` is the result of sp_gate_congestion(). */
@@ -86,7 +86,7 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
 /* Bytes of streams are all that there is to send. */
 static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 {
-    const struct sp_conn_space *s = &conn->spaces[SP_SPACE_APP];
+    const struct sp_conn_space *s = &conn->app;
     return conn->is_confirmed && conn->path.is_valid && !conn->is_out_of_memory &&
            s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
            !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);

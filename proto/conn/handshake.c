@@ -8,8 +8,10 @@
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 #include "proto/wire/stateless.h"
+#include "proto/wire/tparam.h"
 
 /* ---- Our side ---- */
 
@@ -21,16 +23,17 @@ static uint64_t ms_of(uint64_t ns)
 static void write_params(struct sp_conn *conn, struct sb_writer *w)
 {
     const struct sp_config *config = conn->config;
+    const struct sp_handshake *handshake = conn->handshake;
     struct sp_tparams params;
 
     sp_tparams_init(&params);
     params.has_initial_scid = true;
-    params.initial_scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
+    params.initial_scid = sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
     if (sp_conn_is_server(conn)) {
         params.has_original_dcid = true;
         params.original_dcid = conn->original_dcid;
         params.has_reset_token = true;
-        conn->host.reset_token(conn->host.context, &conn->server_scid, params.reset_token);
+        conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
     }
     params.disable_active_migration = true;
     params.max_idle_timeout_ms = ms_of(config->idle_timeout_ns);
@@ -64,7 +67,7 @@ bool sp_conn_start_tls(struct sp_conn *conn)
 
 bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid)
 {
-    struct sp_conn_space *s = &conn->spaces[SP_SPACE_INITIAL];
+    struct sp_conn_space *s = conn->spaces[SP_SPACE_INITIAL];
     conn->protect.ops->destroy(s->read);
     conn->protect.ops->destroy(s->write);
     s->read = NULL;
@@ -86,19 +89,12 @@ void sp_conn_issue_cids(struct sp_conn *conn)
 
 void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
-    struct sp_conn_space *s = &conn->spaces[space];
-    if (s->is_discarded)
+    if (conn->spaces[space] == NULL)
         return;
 
     SB_ASSERT(space != SP_SPACE_APP);
-    sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, space));
+    sp_conn_free_space(conn, space);
     conn->loss.idle_since_ns = now_ns;
-    conn->protect.ops->destroy(s->read);
-    conn->protect.ops->destroy(s->write);
-    s->read = NULL;
-    s->write = NULL;
-    sp_crypto_stream_deinit(&s->crypto);
-    s->is_discarded = true;
     if (conn->tls != NULL)
         conn->tls_ops->drop(conn->tls,
                             space == SP_SPACE_INITIAL ? SP_LEVEL_INITIAL : SP_LEVEL_HANDSHAKE);
@@ -125,7 +121,8 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uin
             conn->is_out_of_memory = true;
         return;
     }
-    struct sp_conn_space *s = &conn->spaces[SP_SPACE_HANDSHAKE];
+    struct sp_conn_space *s = conn->spaces[SP_SPACE_HANDSHAKE];
+    SB_ASSERT(s != NULL);
     struct sp_key **slot = fact->is_write ? &s->write : &s->read;
     SB_ASSERT(*slot == NULL);
     *slot = key;
@@ -136,16 +133,17 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uin
 /* [RFC9000 7.3] What the packets' headers said must be what TLS has authenticated. */
 static bool cids_are_authentic(const struct sp_conn *conn, const struct sp_tparams *peer)
 {
+    const struct sp_handshake *handshake = conn->handshake;
     if (!peer->has_initial_scid)
         return false;
     if (sp_conn_is_server(conn))
-        return sp_cid_equal(&peer->initial_scid, &conn->client_scid);
-    if (!sp_cid_equal(&peer->initial_scid, &conn->server_scid) || !peer->has_original_dcid ||
+        return sp_cid_equal(&peer->initial_scid, &handshake->client_scid);
+    if (!sp_cid_equal(&peer->initial_scid, &handshake->server_scid) || !peer->has_original_dcid ||
         !sp_cid_equal(&peer->original_dcid, &conn->original_dcid))
         return false;
-    if (peer->has_retry_scid != conn->has_retry)
+    if (peer->has_retry_scid != handshake->has_retry)
         return false;
-    return !conn->has_retry || sp_cid_equal(&peer->retry_scid, &conn->retry_scid);
+    return !handshake->has_retry || sp_cid_equal(&peer->retry_scid, &handshake->retry_scid);
 }
 
 static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64_t now_ns)
@@ -163,8 +161,9 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         return;
     }
 
-    conn->peer = peer;
-    conn->has_peer_params = true;
+    conn->handshake->has_peer_params = true;
+    conn->handshake->peer_udp_payload_size_max = peer.max_udp_payload_size;
+    conn->peer_ack_delay_exponent = peer.ack_delay_exponent;
     conn->loss.peer_ack_delay_ns_max = peer.max_ack_delay_ms * SB_MS;
     conn->local_ids.count_max = SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
     if (peer.has_reset_token) {
@@ -176,7 +175,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         peer.max_idle_timeout_ms > UINT64_MAX / SB_MS ? 0 : peer.max_idle_timeout_ms * SB_MS;
     if (theirs_ns != 0 && (conn->idle_timeout_ns == 0 || theirs_ns < conn->idle_timeout_ns))
         conn->idle_timeout_ns = theirs_ns;
-    sp_conn_streams_on_params(conn);
+    sp_conn_streams_on_params(conn, &peer);
 }
 
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
@@ -196,7 +195,7 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
 
 static void on_complete(struct sp_conn *conn, uint64_t now_ns)
 {
-    if (!conn->has_peer_params) {
+    if (!conn->handshake->has_peer_params) {
         /* [RFC9001 8.2] */
         sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + SP_ALERT_MISSING_EXTENSION),
                      SP_FRAME_CRYPTO, "no transport parameters", now_ns);
@@ -204,7 +203,8 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     }
     conn->is_complete = true;
     conn->connected_pending = true;
-    conn->datagram_size = SB_MIN(conn->config->datagram_size_max, conn->peer.max_udp_payload_size);
+    conn->datagram_size =
+        SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
     sp_conn_issue_cids(conn);
     for (uint32_t i = 0; i < 2; i++) /* who asked too early is told */
@@ -217,11 +217,13 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
 
 static void on_fact(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
 {
+    struct sp_conn_space *s = conn->spaces[sp_space_of_level(fact->level)];
     switch (fact->kind) {
     case SP_TLS_NONE:
         break;
     case SP_TLS_CRYPTO:
-        conn->spaces[sp_space_of_level(fact->level)].crypto.out_end += fact->size;
+        if (s != NULL) /* otherwise nobody needs it any more */
+            s->crypto.out_end += fact->size;
         break;
     case SP_TLS_SECRET:
         on_secret(conn, fact, now_ns);
@@ -243,12 +245,12 @@ static void on_fact(struct sp_conn *conn, const struct sp_tls_event *fact, uint6
 /* Hands all CRYPTO bytes of `level` that are in order to TLS and works off what follows. */
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns)
 {
-    struct sp_conn_space *s = &conn->spaces[sp_space_of_level(level)];
+    struct sp_conn_space *s = conn->spaces[sp_space_of_level(level)];
     struct sb_slice slice;
 
     if (conn->tls == NULL)
         return;
-    while (!s->is_discarded && sp_reassembly_next(&s->crypto.in, &slice)) {
+    while (s != NULL && sp_reassembly_next(&s->crypto.in, &slice)) {
         conn->tls_ops->receive(conn->tls, level, slice.data, slice.size);
         sb_buffer_unref(slice.buffer);
     }
@@ -268,9 +270,10 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
                       uint64_t now_ns)
 {
     (void)now_ns;
-    bool is_expected = !sp_conn_is_server(conn) && !conn->server_cid_is_known && !conn->has_retry &&
-                       header->token.size > 0 &&
-                       header->token.size <= sizeof(conn->retry_token_bytes) &&
+    struct sp_handshake *handshake = conn->handshake;
+    bool is_expected = !sp_conn_is_server(conn) && !handshake->server_cid_is_known &&
+                       !handshake->has_retry && header->token.size > 0 &&
+                       header->token.size <= sizeof(handshake->retry_token_bytes) &&
                        !sp_cid_equal(&header->scid, sp_cid_remote_active(&conn->remote_ids));
     if (!is_expected || !conn->protect.ops->retry_is_authentic(
                             conn->protect.context, &conn->original_dcid, data, header->size)) {
@@ -278,11 +281,10 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
         return;
     }
 
-    conn->has_retry = true;
-    conn->retry_scid = header->scid;
-    memcpy(conn->retry_token_bytes, header->token.data, header->token.size);
-    conn->retry_token =
-        (struct sb_slice){.data = conn->retry_token_bytes, .size = header->token.size};
+    handshake->has_retry = true;
+    handshake->retry_scid = header->scid;
+    memcpy(handshake->retry_token_bytes, header->token.data, header->token.size);
+    handshake->retry_token_size = (uint32_t)header->token.size;
     sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     if (!sp_conn_make_initial_keys(conn, &header->scid))
         conn->is_out_of_memory = true;
@@ -294,9 +296,10 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
 void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header *header,
                                     uint64_t now_ns)
 {
-    if (sp_conn_is_server(conn) || conn->server_cid_is_known || conn->has_retry ||
+    const struct sp_handshake *handshake = conn->handshake;
+    if (sp_conn_is_server(conn) || handshake->server_cid_is_known || handshake->has_retry ||
         !sp_negotiation_is_refusal(header, SP_VERSION_1, &conn->original_dcid,
-                                   &conn->client_scid)) {
+                                   &handshake->client_scid)) {
         conn->stats.packets_dropped++;
         return;
     }

@@ -11,7 +11,6 @@
 #include "proto/recovery/loss.h"
 #include "proto/path/path.h"
 #include "proto/stream/stream_map.h"
-#include "proto/wire/tparam.h"
 #include "proto/stream/window.h"
 
 /* The inside of a connection: for the files of proto/conn/, and nobody else.
@@ -29,6 +28,7 @@
  *        gate.h           the conditions of sending
  *     3  close.c          the end
  *        fill.c           the frames of one packet
+ *        space.c          the end of a packet number space and of the handshake
  *     2  recovery.c       what an acknowledgment or a loss means for what was sent
  *        events.c         what is reported to the application
  *     1  streams.c        streams: operations, limits, flow control
@@ -51,13 +51,32 @@ struct sp_conn_space {
     struct sp_ack ack;
     struct sp_crypto_stream crypto;
     uint32_t probe_count; /* packets to send whatever the windows say */
-    bool is_discarded;
 };
 
 /* A packet that came before its keys.  [RFC9001 5.7] */
 struct sp_undecryptable {
     struct sp_datagram datagram; /* of this one packet; holds a reference */
     enum sp_space space;
+};
+
+/* What a connection needs for its handshake only, about half of its memory.  sp_conn_create() makes
+ * it.  Once the handshake is confirmed, or the connection is over, sp_conn_end_handshake() frees
+ * it: conn->handshake is NULL from then on, and so are the two spaces. */
+struct sp_handshake {
+    struct sp_conn_space spaces[SP_SPACE_APP]; /* Initial and Handshake */
+    struct sp_loss_space loss[SP_SPACE_APP];   /* of the same spaces */
+    struct sp_undecryptable undecryptable[SP_UNDECRYPTABLE_MAX];
+    uint32_t undecryptable_count;
+    bool has_peer_params;
+    bool has_retry;
+    bool server_cid_is_known; /* client: the server's first packet chose it */
+    struct sp_cid retry_scid;
+    struct sp_cid client_scid; /* as the peer must confirm it */
+    struct sp_cid server_scid;
+    uint8_t retry_token_bytes[SP_RETRY_TOKEN_SIZE_MAX];
+    uint32_t retry_token_size;
+    uint64_t peer_udp_payload_size_max; /* of its transport parameters */
+    uint64_t start_ns;
 };
 
 /* Streams of one kind (bidirectional or unidirectional). */
@@ -95,28 +114,20 @@ struct sp_conn {
     bool is_authenticated;
     bool is_complete;  /* [RFC9001 4.1.1] */
     bool is_confirmed; /* [RFC9001 4.1.2] */
-    bool has_peer_params;
     bool wants_handshake_done;
-    bool has_retry;
-    bool server_cid_is_known;    /* client: the server's first packet chose it */
-    bool is_out_of_memory;       /* noted deep inside, acted upon at the border */
-    struct sp_cid original_dcid; /* the client's first */
-    struct sp_cid retry_scid;
-    struct sp_cid client_scid; /* as the peer must confirm it */
-    struct sp_cid server_scid;
-    struct sp_tparams peer;
-    struct sb_slice retry_token;
-    uint8_t retry_token_bytes[256];
+    bool is_out_of_memory;          /* noted deep inside, acted upon at the border */
+    struct sp_cid original_dcid;    /* the client's first */
+    struct sp_handshake *handshake; /* NULL when it is over */
+    uint64_t peer_ack_delay_exponent;
 
     /* Packets. */
-    struct sp_conn_space spaces[SP_SPACES];
+    struct sp_conn_space *spaces[SP_SPACES]; /* NULL: discarded */
+    struct sp_conn_space app;                /* spaces[SP_SPACE_APP] */
     struct sp_keyphase keys;
     struct sp_loss loss;
     struct sp_conn_path path;
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
-    struct sp_undecryptable undecryptable[SP_UNDECRYPTABLE_MAX];
-    uint32_t undecryptable_count;
     struct sp_piece_store pieces;
 
     /* Streams. */
@@ -125,18 +136,20 @@ struct sp_conn {
     struct sb_link send_list;          /* streams that have something to send */
     struct sb_link credit_list;        /* .. but wait for connection credit */
     struct sb_link control_list;
-    struct sb_link opened_list; /* opened by the peer, not told yet */
-    struct sb_link event_list;  /* told, with something more to tell */
-    struct sb_link zombie_list; /* closed, but named by packets in flight */
-    struct sp_window window;    /* what we give */
-    uint64_t max_data;          /* what the peer gives */
-    uint64_t data_sent;         /* of it used */
-    uint64_t data_blocked_at;   /* the limit reported by DATA_BLOCKED; UINT64_MAX: none */
+    struct sb_link opened_list;            /* opened by the peer, not told yet */
+    struct sb_link event_list;             /* told, with something more to tell */
+    struct sb_link zombie_list;            /* closed, but named by packets in flight */
+    struct sp_window window;               /* what we give */
+    uint64_t peer_stream_data_bidi_local;  /* what the peer gives for a stream of its own .. */
+    uint64_t peer_stream_data_bidi_remote; /* .. for one of ours .. */
+    uint64_t peer_stream_data_uni;         /* .. and for a unidirectional one of ours */
+    uint64_t max_data;                     /* what the peer gives */
+    uint64_t data_sent;                    /* of it used */
+    uint64_t data_blocked_at; /* the limit reported by DATA_BLOCKED; UINT64_MAX: none */
     bool wants_max_data;
     bool wants_data_blocked;
 
     /* Timers. */
-    uint64_t start_ns;
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
     uint64_t idle_timeout_ns; /* the smaller of both sides' */
     bool sent_since_receive;
@@ -167,6 +180,14 @@ struct sp_conn {
     struct sp_stats stats;
 };
 
+/* The first space that is not discarded; the others follow it. */
+static inline enum sp_space sp_conn_first_space(const struct sp_conn *conn)
+{
+    return conn->spaces[SP_SPACE_INITIAL] != NULL     ? SP_SPACE_INITIAL
+           : conn->spaces[SP_SPACE_HANDSHAKE] != NULL ? SP_SPACE_HANDSHAKE
+                                                      : SP_SPACE_APP;
+}
+
 static inline bool sp_conn_is_server(const struct sp_conn *conn)
 {
     return conn->role == SP_SERVER;
@@ -181,12 +202,16 @@ static inline enum sp_space sp_space_of_level(enum sp_level level)
 
 static inline struct sp_key *sp_conn_read_key(const struct sp_conn *conn, enum sp_space space)
 {
-    return space == SP_SPACE_APP ? conn->keys.read : conn->spaces[space].read;
+    if (space == SP_SPACE_APP)
+        return conn->keys.read;
+    return conn->spaces[space] == NULL ? NULL : conn->spaces[space]->read;
 }
 
 static inline struct sp_key *sp_conn_write_key(const struct sp_conn *conn, enum sp_space space)
 {
-    return space == SP_SPACE_APP ? conn->keys.write : conn->spaces[space].write;
+    if (space == SP_SPACE_APP)
+        return conn->keys.write;
+    return conn->spaces[space] == NULL ? NULL : conn->spaces[space]->write;
 }
 
 #endif

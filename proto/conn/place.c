@@ -91,7 +91,7 @@ static void place(struct sp_conn *conn, struct sp_key *key, struct sp_open *open
                   struct claims *claims, struct sp_frame_stream *ret_frame)
 {
     uint64_t plain_size = open->size - SB_MIN(open->size, (size_t)SP_TAG_SIZE);
-    const struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
+    const struct sp_ack *ack = &conn->app.ack;
     if (plain_size < SP_PLACE_SIZE_MIN || sp_ack_is_known(ack, open->pn))
         return;
 

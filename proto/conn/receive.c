@@ -17,6 +17,7 @@
 #include "proto/conn/frames.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/place.h"
+#include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
 #include "proto/wire/stateless.h"
 
@@ -47,9 +48,10 @@ static bool can_read_app(const struct sp_conn *conn)
 static void on_first_authentic(struct sp_conn *conn, const struct sp_header *header)
 {
     /* [RFC9000 7.2] The client adopts the CID that the server chose for itself. */
-    if (!sp_conn_is_server(conn) && !conn->server_cid_is_known) {
-        conn->server_cid_is_known = true;
-        conn->server_scid = header->scid;
+    struct sp_handshake *handshake = conn->handshake;
+    if (!sp_conn_is_server(conn) && !handshake->server_cid_is_known) {
+        handshake->server_cid_is_known = true;
+        handshake->server_scid = header->scid;
         sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     }
     if (conn->is_authenticated)
@@ -72,10 +74,10 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
         sp_conn_fail(conn, err, packet->frame_type, "", now_ns);
         return;
     }
-    if (conn->spaces[packet->space].is_discarded)
+    struct sp_conn_space *s = conn->spaces[packet->space];
+    if (s == NULL)
         return;
-    sp_ack_on_packet(&conn->spaces[packet->space].ack, packet->pn, packet->is_eliciting,
-                     packet->datagram->ecn, now_ns);
+    sp_ack_on_packet(&s->ack, packet->pn, packet->is_eliciting, packet->datagram->ecn, now_ns);
     /* [RFC9000 10.1] */
     conn->idle_from_ns = now_ns;
     conn->sent_since_receive = false;
@@ -96,9 +98,9 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
                                    uint8_t *data, const struct sp_header *header, uint64_t now_ns)
 {
     enum sp_space space = header->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
-    struct sp_conn_space *s = &conn->spaces[space];
+    struct sp_conn_space *s = conn->spaces[space];
 
-    if (s->is_discarded) {
+    if (s == NULL) {
         drop_packet(conn);
         return;
     }
@@ -155,14 +157,19 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
  * connection.  [RFC9000 7.2] */
 static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header)
 {
+    const struct sp_handshake *handshake = conn->handshake;
     if (sp_conn_is_server(conn))
-        return sp_cid_equal(&header->scid, &conn->client_scid);
-    return !conn->server_cid_is_known || sp_cid_equal(&header->scid, &conn->server_scid);
+        return sp_cid_equal(&header->scid, &handshake->client_scid);
+    return !handshake->server_cid_is_known || sp_cid_equal(&header->scid, &handshake->server_scid);
 }
 
 static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                          const struct sp_header *header, uint64_t now_ns)
 {
+    if (conn->handshake == NULL) {
+        drop_packet(conn); /* it comes late */
+        return;
+    }
     switch (header->type) {
     case SP_PACKET_INITIAL:
         /* [RFC9000 14.1] A client's Initial in a small datagram is not answered.
@@ -224,7 +231,7 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
                           const struct sp_frame_stream *frame, uint64_t now_ns)
 {
     const uint8_t *packet = open->header;
-    struct sp_ack *ack = &conn->spaces[SP_SPACE_APP].ack;
+    struct sp_ack *ack = &conn->app.ack;
     if (!open->is_authentic) {
         struct sp_key_limits limits = conn->keys.limits;
         if (!end_if_reset(conn, packet, open->header_size + open->size, now_ns))
@@ -237,7 +244,7 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         return;
     }
 
-    uint64_t next_pn = conn->loss.spaces[SP_SPACE_APP].sent.next_pn;
+    uint64_t next_pn = conn->loss.app.sent.next_pn;
     uint64_t late_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
     switch (sp_keyphase_on_opened(&conn->keys, key, open->pn, next_pn, late_ns)) {
     case SP_KEYPHASE_SAME:
@@ -280,7 +287,7 @@ static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
     const uint8_t *samples[SP_BATCH_MAX];
     uint8_t masks[SP_BATCH_MAX][SP_MASK_SIZE];
     size_t pn_offset = 1 + (size_t)conn->config->cid_size;
-    uint64_t next_pn = sp_ack_next_pn(&conn->spaces[SP_SPACE_APP].ack);
+    uint64_t next_pn = sp_ack_next_pn(&conn->app.ack);
 
     for (uint32_t i = 0; i < run->count; i++)
         samples[i] = run->packets[i].data + pn_offset + SP_PN_SIZE_MAX;
@@ -400,10 +407,10 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
 static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_undecryptable waiting[SP_UNDECRYPTABLE_MAX];
-    uint32_t count = conn->undecryptable_count;
+    uint32_t count = conn->handshake->undecryptable_count;
 
-    memcpy(waiting, conn->undecryptable, sizeof(waiting[0]) * count);
-    conn->undecryptable_count = 0; /* what is still early is kept again */
+    memcpy(waiting, conn->handshake->undecryptable, sizeof(waiting[0]) * count);
+    conn->handshake->undecryptable_count = 0; /* what is still early is kept again */
     for (uint32_t i = 0; i < count; i++) {
         struct sp_datagram *datagram = &waiting[i].datagram;
         struct short_run run = {.count = 0};
@@ -422,22 +429,21 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
 
 static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
-        if (conn->spaces[i].is_discarded)
-            continue;
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         uint64_t delay_ns =
             i == SP_SPACE_APP && conn->is_confirmed ? conn->config->ack_delay_ns_max : 0;
         uint64_t rtt_ns = sp_rtt_has_sample(&conn->loss.rtt) ? conn->loss.rtt.smoothed_ns : 0;
-        sp_ack_decide(&conn->spaces[i].ack, delay_ns, rtt_ns, now_ns);
+        sp_ack_decide(&conn->spaces[i]->ack, delay_ns, rtt_ns, now_ns);
     }
 }
 
 /* Keys that came with one packet may open others that wait.  Every round takes at least one. */
 static bool has_decryptable(const struct sp_conn *conn)
 {
-    for (uint32_t i = 0; i < conn->undecryptable_count; i++) {
-        enum sp_space space = conn->undecryptable[i].space;
-        if (space == SP_SPACE_APP ? can_read_app(conn) : conn->spaces[space].read != NULL)
+    const struct sp_handshake *handshake = conn->handshake;
+    for (uint32_t i = 0; handshake != NULL && i < handshake->undecryptable_count; i++) {
+        enum sp_space space = handshake->undecryptable[i].space;
+        if (space == SP_SPACE_APP ? can_read_app(conn) : sp_conn_read_key(conn, space) != NULL)
             return true;
     }
     return false;
@@ -469,4 +475,6 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         decide_acks(conn, now_ns);
+    if (sp_conn_handshake_is_over(conn))
+        sp_conn_end_handshake(conn);
 }

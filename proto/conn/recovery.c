@@ -58,10 +58,10 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space,
 {
     switch (frame->type) {
     case SP_FRAME_ACK:
-        sp_ack_on_confirmed(&conn->spaces[space].ack, frame->offset);
+        sp_ack_on_confirmed(&conn->spaces[space]->ack, frame->offset);
         break;
     case SP_FRAME_CRYPTO:
-        if (!sp_delivery_on_acked(&conn->spaces[space].crypto.out, frame->offset, frame->size))
+        if (!sp_delivery_on_acked(&conn->spaces[space]->crypto.out, frame->offset, frame->size))
             conn->is_out_of_memory = true;
         break;
     case SP_FRAME_STREAM:
@@ -135,7 +135,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
 
     switch (frame->type) {
     case SP_FRAME_CRYPTO:
-        if (!sp_delivery_on_lost(&conn->spaces[space].crypto.out, frame->offset, frame->size))
+        if (!sp_delivery_on_lost(&conn->spaces[space]->crypto.out, frame->offset, frame->size))
             conn->is_out_of_memory = true;
         break;
     case SP_FRAME_STREAM:
@@ -205,7 +205,7 @@ void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space, struct sp
  * flight: an acknowledgment of them counts still. */
 void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
 {
-    struct sp_sent *sent = &conn->loss.spaces[space].sent;
+    struct sp_sent *sent = &conn->loss.spaces[space]->sent;
     uint64_t pn = 0;
     for (struct sp_sent_packet *packet;
          count > 0 && (packet = sp_sent_next(sent, pn, false, &pn)) != NULL; pn++) {

@@ -39,7 +39,7 @@ struct run {
 static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
                  struct run *run)
 {
-    const struct sp_loss_space *s = &conn->loss.spaces[SP_SPACE_APP];
+    const struct sp_loss_space *s = &conn->loss.app;
     struct sb_link *link = sb_list_first(&conn->send_list);
     if (link == NULL)
         return false;
@@ -74,7 +74,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
 static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t offset, bool is_ect,
                        uint64_t now_ns)
 {
-    struct sp_sent *sent = &conn->loss.spaces[SP_SPACE_APP].sent;
+    struct sp_sent *sent = &conn->loss.app.sent;
     struct sp_sent_frame *frame = sp_sent_reserve(sent) ? sb_pool_take(&conn->pools->frames) : NULL;
     if (frame == NULL) {
         conn->is_out_of_memory = true;

@@ -32,7 +32,7 @@
 static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                          struct sp_build *build)
 {
-    struct sp_loss_space *s = &conn->loss.spaces[space];
+    struct sp_loss_space *s = conn->loss.spaces[space];
     const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
@@ -48,9 +48,12 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
 
     if (!is_short) {
         long_header.dcid = *dcid;
-        long_header.scid = sp_conn_is_server(conn) ? conn->server_scid : conn->client_scid;
+        const struct sp_handshake *handshake = conn->handshake;
+        long_header.scid =
+            sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
         if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
-            long_header.token = (struct sb_bytes){conn->retry_token.data, conn->retry_token.size};
+            long_header.token =
+                (struct sb_bytes){handshake->retry_token_bytes, handshake->retry_token_size};
     }
     header_size =
         is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
@@ -81,13 +84,13 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
 static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct sp_mask_batch *masks,
                           enum sp_ecn ecn, uint64_t now_ns)
 {
-    struct sp_conn_space *s = &conn->spaces[build->space];
+    struct sp_conn_space *s = conn->spaces[build->space];
 
     conn->stats.copied_bytes += sp_build_seal(build, &conn->protect);
     const struct sp_masked masked = {build->packet, build->pn_at, build->pn_size};
     sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
 
-    const struct sp_sent *sent = &conn->loss.spaces[build->space].sent;
+    const struct sp_sent *sent = &conn->loss.spaces[build->space]->sent;
     bool is_kept =
         build->is_in_flight || sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
     if (!is_kept) {
@@ -127,8 +130,8 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
 
 static bool has_any_frames(const struct sp_conn *conn)
 {
-    for (uint32_t i = 0; i < SP_SPACES; i++)
-        if (!conn->spaces[i].is_discarded && sp_conn_has_frames(conn, (enum sp_space)i))
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++)
+        if (sp_conn_has_frames(conn, (enum sp_space)i))
             return true;
     return false;
 }
@@ -154,7 +157,7 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
     enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
     conn->is_pacer_blocked = congestion == SP_WAIT_PACER && has_any_frames(conn);
 
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         struct sp_build *build = &builds[count];
         bool may_fill = sp_gate_may_fill(conn, space, congestion);
@@ -205,7 +208,7 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
         return false;
     /* A server whose Handshake packets we read has Handshake keys. */
     if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
-        return conn->spaces[SP_SPACE_HANDSHAKE].write == NULL;
+        return sp_conn_write_key(conn, SP_SPACE_HANDSHAKE) == NULL;
     return space != SP_SPACE_APP || conn->is_complete;
 }
 
@@ -213,7 +216,7 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
  * CONNECTION_CLOSE stays. */
 static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
-    if (!sp_ack_is_pending(&conn->spaces[build->space].ack) ||
+    if (!sp_ack_is_pending(&conn->spaces[build->space]->ack) ||
         sp_build_left(build) <= CLOSE_SIZE_MAX)
         return;
     build->payload_max -= CLOSE_SIZE_MAX;
@@ -233,7 +236,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
         return 0;
     conn->has_close_to_send = false;
 
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         if (!may_carry_close(conn, space))
             continue;
@@ -272,8 +275,8 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
 static void after_send(struct sp_conn *conn, uint64_t now_ns)
 {
     /* [RFC9001 4.9.1] A client needs its Initial keys no longer then. */
-    if (!sp_conn_is_server(conn) && !conn->spaces[SP_SPACE_INITIAL].is_discarded &&
-        conn->loss.spaces[SP_SPACE_HANDSHAKE].sent.next_pn > 0)
+    if (!sp_conn_is_server(conn) && conn->spaces[SP_SPACE_INITIAL] != NULL &&
+        conn->loss.spaces[SP_SPACE_HANDSHAKE]->sent.next_pn > 0)
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     /* Memory comes back with the acknowledgments of other connections: nothing tells us of it. */
     if (conn->lacks_records)
@@ -284,7 +287,7 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
 static void update_key(struct sp_conn *conn, uint64_t now_ns)
 {
     if (sp_keyphase_wants_update(&conn->keys, conn->is_confirmed)) {
-        if (sp_keyphase_update_write(&conn->keys, conn->loss.spaces[SP_SPACE_APP].sent.next_pn))
+        if (sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn))
             conn->stats.key_updates++;
         else
             conn->is_out_of_memory = true;

@@ -39,8 +39,6 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
     enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
     bool may_fill = sp_gate_may_fill(conn, space, congestion);
 
-    if (conn->spaces[space].is_discarded)
-        return SP_WAIT_IDLE;
     if (!sp_gate_is_due(conn, space, now_ns) && !sp_conn_has_frames(conn, space))
         return SP_WAIT_IDLE;
     if (!sp_gate_has_key(conn, space))
@@ -81,7 +79,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
 
     /* Any space that could send makes the answer; otherwise the first one that has to wait. */
     reason = SP_WAIT_IDLE;
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_wait wait = space_wait(conn, (enum sp_space)i, now_ns);
         if (wait == SP_WAIT_NONE)
             return wait;
@@ -90,8 +88,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
     }
     if (reason != SP_WAIT_IDLE)
         return reason;
-    if (sp_ack_is_pending(&conn->spaces[SP_SPACE_APP].ack) &&
-        conn->spaces[SP_SPACE_APP].ack.deadline_ns != SB_NEVER)
+    if (sp_ack_is_pending(&conn->app.ack) && conn->app.ack.deadline_ns != SB_NEVER)
         return SP_WAIT_ACK_DELAY;
     return credit_wait(conn);
 }
@@ -107,7 +104,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
     case SP_WAIT_PACER:
         return sp_pacer_wake_at_ns(&conn->loss.pacer);
     case SP_WAIT_ACK_DELAY:
-        return conn->spaces[SP_SPACE_APP].ack.deadline_ns;
+        return conn->app.ack.deadline_ns;
     case SP_WAIT_MEMORY:
         return conn->retry_at_ns;
     case SP_WAIT_CLOSED:

@@ -58,10 +58,9 @@ void sp_conn_streams_deinit(struct sp_conn *conn)
 static uint64_t initial_max_data(const struct sp_conn *conn, uint64_t id)
 {
     if (sp_stream_is_uni(id))
-        return conn->peer.initial_max_stream_data_uni;
-    return sp_stream_is_local(id, sp_conn_is_server(conn))
-               ? conn->peer.initial_max_stream_data_bidi_remote
-               : conn->peer.initial_max_stream_data_bidi_local;
+        return conn->peer_stream_data_uni;
+    return sp_stream_is_local(id, sp_conn_is_server(conn)) ? conn->peer_stream_data_bidi_remote
+                                                           : conn->peer_stream_data_bidi_local;
 }
 
 static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
@@ -309,11 +308,14 @@ void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)
     limits->has_event = limits->was_refused;
 }
 
-void sp_conn_streams_on_params(struct sp_conn *conn)
+void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer)
 {
-    conn->limits[false].local_max = conn->peer.initial_max_streams_bidi;
-    conn->limits[true].local_max = conn->peer.initial_max_streams_uni;
-    sp_conn_on_max_data(conn, conn->peer.initial_max_data);
+    conn->limits[false].local_max = peer->initial_max_streams_bidi;
+    conn->limits[true].local_max = peer->initial_max_streams_uni;
+    conn->peer_stream_data_bidi_local = peer->initial_max_stream_data_bidi_local;
+    conn->peer_stream_data_bidi_remote = peer->initial_max_stream_data_bidi_remote;
+    conn->peer_stream_data_uni = peer->initial_max_stream_data_uni;
+    sp_conn_on_max_data(conn, peer->initial_max_data);
 }
 
 /* ---- The application's verbs ---- */

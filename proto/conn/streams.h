@@ -4,6 +4,7 @@
 
 #include "proto/conn/impl.h"
 #include "proto/wire/frame.h"
+#include "proto/wire/tparam.h"
 
 void sp_conn_streams_init(struct sp_conn *conn);
 void sp_conn_streams_deinit(struct sp_conn *conn);
@@ -26,6 +27,6 @@ enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64
 void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
 /* The peer's limits became known. */
-void sp_conn_streams_on_params(struct sp_conn *conn);
+void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer);
 
 #endif

@@ -6,6 +6,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/space.h"
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2
@@ -27,7 +28,7 @@ static uint64_t handshake_deadline(const struct sp_conn *conn)
 {
     if (conn->is_complete || conn->config->handshake_timeout_ns == 0)
         return SB_NEVER;
-    return sb_time_add(conn->start_ns, conn->config->handshake_timeout_ns);
+    return sb_time_add(conn->handshake->start_ns, conn->config->handshake_timeout_ns);
 }
 
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
@@ -38,7 +39,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         return conn->end_at_ns;
 
     uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
-    deadline_ns = sb_time_min(deadline_ns, conn->spaces[SP_SPACE_APP].ack.deadline_ns);
+    deadline_ns = sb_time_min(deadline_ns, conn->app.ack.deadline_ns);
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
@@ -52,7 +53,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
-    conn->spaces[space].probe_count = PROBES_PER_PTO;
+    conn->spaces[space]->probe_count = PROBES_PER_PTO;
     sp_conn_retransmit_oldest(conn, space, PROBES_PER_PTO);
     if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
         conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
@@ -70,7 +71,7 @@ static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
         sp_conn_on_outcome(conn, outcome.lost_space, &outcome);
 }
 
-void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
         return;
@@ -100,4 +101,11 @@ void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
         on_loss_deadline(conn, now_ns);
     sp_conn_check_memory(conn, now_ns);
+}
+
+void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    on_deadline(conn, now_ns);
+    if (sp_conn_handshake_is_over(conn))
+        sp_conn_end_handshake(conn);
 }

@@ -9,11 +9,12 @@
 void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
                                 uint8_t *data, size_t size, enum sp_space space)
 {
-    if (conn->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
+    struct sp_handshake *handshake = conn->handshake;
+    if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
         conn->stats.packets_dropped++;
         return;
     }
-    struct sp_undecryptable *kept = &conn->undecryptable[conn->undecryptable_count++];
+    struct sp_undecryptable *kept = &handshake->undecryptable[handshake->undecryptable_count++];
     *kept = (struct sp_undecryptable){.datagram = *datagram, .space = space};
     kept->datagram.data = data;
     kept->datagram.size = size;
@@ -22,7 +23,10 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
 
 void sp_conn_drop_undecryptable(struct sp_conn *conn)
 {
-    for (uint32_t i = 0; i < conn->undecryptable_count; i++)
-        sb_buffer_unref(conn->undecryptable[i].datagram.buffer);
-    conn->undecryptable_count = 0;
+    struct sp_handshake *handshake = conn->handshake;
+    if (handshake == NULL)
+        return;
+    for (uint32_t i = 0; i < handshake->undecryptable_count; i++)
+        sb_buffer_unref(handshake->undecryptable[i].datagram.buffer);
+    handshake->undecryptable_count = 0;
 }

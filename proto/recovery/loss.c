@@ -17,12 +17,15 @@
 
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 
-void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, const struct sp_cc_ops *cc_ops,
-                  uint64_t datagram_bytes, bool is_pacing)
+void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
+                  struct sb_pool *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
+                  bool is_pacing)
 {
     *loss = (struct sp_loss){.is_pacing = is_pacing};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        struct sp_loss_space *space = &loss->spaces[i];
+        struct sp_loss_space *space = i == SP_SPACE_APP ? &loss->app : &handshake_spaces[i];
+        *space = (struct sp_loss_space){0};
+        loss->spaces[i] = space;
         sp_sent_init(&space->sent, blocks);
         space->largest_acked = UINT64_MAX;
         space->loss_at_ns = SB_NEVER;
@@ -44,13 +47,13 @@ void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t b
                            uint64_t now_ns)
 {
     put_in_flight(loss, bytes, now_ns);
-    loss->spaces[space].last_eliciting_ns = now_ns;
+    loss->spaces[space]->last_eliciting_ns = now_ns;
 }
 
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet)
 {
-    struct sp_loss_space *s = &loss->spaces[space];
-    SB_ASSERT(!s->is_discarded);
+    struct sp_loss_space *s = loss->spaces[space];
+    SB_ASSERT(s != NULL);
 
     if (packet->size > 0)
         put_in_flight(loss, packet->size, packet->sent_ns);
@@ -264,8 +267,8 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                            const struct sp_frame_ack *ack, uint64_t ack_delay_ns, uint64_t now_ns,
                            struct sp_loss_outcome *ret)
 {
-    struct sp_loss_space *s = &loss->spaces[space];
-    SB_ASSERT(!s->is_discarded);
+    struct sp_loss_space *s = loss->spaces[space];
+    SB_ASSERT(s != NULL);
 
     *ret = (struct sp_loss_outcome){0};
     /* [RFC9000 13.1] */
@@ -339,8 +342,8 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
         return SB_NEVER;
 
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        const struct sp_loss_space *s = &loss->spaces[i];
-        if (s->is_discarded || s->sent.eliciting_count == 0)
+        const struct sp_loss_space *s = loss->spaces[i];
+        if (s == NULL || s->sent.eliciting_count == 0)
             continue;
         uint64_t at_ns = s->last_eliciting_ns + duration_ns;
         if (i == SP_SPACE_APP) {
@@ -367,8 +370,9 @@ static uint64_t loss_deadline(const struct sp_loss *loss, enum sp_space *ret_spa
     uint64_t deadline_ns = SB_NEVER;
     *ret_space = SP_SPACE_INITIAL;
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        if (!loss->spaces[i].is_discarded && loss->spaces[i].loss_at_ns < deadline_ns) {
-            deadline_ns = loss->spaces[i].loss_at_ns;
+        const struct sp_loss_space *s = loss->spaces[i];
+        if (s != NULL && s->loss_at_ns < deadline_ns) {
+            deadline_ns = s->loss_at_ns;
             *ret_space = (enum sp_space)i;
         }
     }
@@ -391,7 +395,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
     if (loss_at_ns != SB_NEVER) {
         ret->lost_space = space;
         if (loss_at_ns <= now_ns) {
-            detect(loss, &loss->spaces[space], now_ns, ret);
+            detect(loss, loss->spaces[space], now_ns, ret);
             update_pacer(loss);
         }
         return;
@@ -405,7 +409,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
     loss->pto_total++;
     loss->idle_since_ns = now_ns;
     /* The probe leaves now, or cannot: either way the next one waits from here on. */
-    loss->spaces[space].last_eliciting_ns = now_ns;
+    loss->spaces[space]->last_eliciting_ns = now_ns;
 }
 
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
@@ -433,27 +437,29 @@ static struct sp_sent_frame *settle_all(struct sp_loss *loss, struct sp_loss_spa
 
 struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
 {
-    struct sp_loss_space *s = &loss->spaces[space];
-    if (s->is_discarded)
+    struct sp_loss_space *s = loss->spaces[space];
+    if (s == NULL)
         return NULL;
 
     struct sp_sent_frame *frames = settle_all(loss, s);
     sp_sent_deinit(&s->sent);
-    s->is_discarded = true;
+    loss->spaces[space] = NULL;
     loss->pto_count = 0; /* [RFC9002 6.2.2] */
     return frames;
 }
 
 struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space)
 {
-    return settle_all(loss, &loss->spaces[space]);
+    return settle_all(loss, loss->spaces[space]);
 }
 
 void sp_loss_check(const struct sp_loss *loss)
 {
     uint64_t in_flight = 0;
     for (uint32_t i = 0; i < SP_SPACES; i++) {
-        const struct sp_loss_space *s = &loss->spaces[i];
+        const struct sp_loss_space *s = loss->spaces[i];
+        if (s == NULL)
+            continue;
         sp_sent_check(&s->sent);
         SB_ASSERT(s->largest_acked == UINT64_MAX || s->largest_acked < s->sent.next_pn);
         for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)

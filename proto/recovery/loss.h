@@ -23,11 +23,13 @@ struct sp_loss_space {
     uint64_t largest_acked;     /* UINT64_MAX: none yet */
     uint64_t last_eliciting_ns; /* when the last ack-eliciting packet left */
     uint64_t loss_at_ns;        /* SB_NEVER, or when the next packet counts as lost */
-    bool is_discarded;
 };
 
+/* The application space is here; those of the handshake are memory of the owner, who needs it
+ * until they are discarded only. */
 struct sp_loss {
-    struct sp_loss_space spaces[SP_SPACES];
+    struct sp_loss_space *spaces[SP_SPACES]; /* NULL: discarded */
+    struct sp_loss_space app;                /* spaces[SP_SPACE_APP] */
     struct sp_rtt rtt;
     struct sp_cc cc;
     struct sp_pacer pacer;
@@ -59,9 +61,11 @@ struct sp_loss_outcome {
     enum sp_space probe_space;
 };
 
-/* `blocks` and `cc_ops` are borrowed. */
-void sp_loss_init(struct sp_loss *loss, struct sb_pool *blocks, const struct sp_cc_ops *cc_ops,
-                  uint64_t datagram_bytes, bool is_pacing);
+/* `blocks` and `cc_ops` are borrowed.  `handshake_spaces`: memory for the Initial and the Handshake
+ * space, borrowed until these are discarded.  The loss must not be moved. */
+void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
+                  struct sb_pool *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
+                  bool is_pacing);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);

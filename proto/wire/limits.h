@@ -65,6 +65,10 @@ enum {
     /* Bytes of a reason phrase that are kept and sent. */
     SP_REASON_SIZE_MAX = 128,
 
+    /* Bytes of a Retry token that a client takes: a longer one would hardly leave room for the rest
+     * of its Initial. */
+    SP_RETRY_TOKEN_SIZE_MAX = 256,
+
     /* Datagrams opened together: one GRO buffer. */
     SP_BATCH_MAX = 64,
 

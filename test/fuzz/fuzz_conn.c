@@ -175,7 +175,7 @@ static void settle(struct attack *a)
 static void forge(struct attack *a, enum sp_space space, const uint8_t *payload, size_t size)
 {
     const struct sp_conn *peer = a->peer;
-    struct sp_key *key = space == SP_SPACE_APP ? a->key : peer->spaces[space].write;
+    struct sp_key *key = space == SP_SPACE_APP ? a->key : sp_conn_write_key(peer, space);
     if (key == NULL)
         return;
     struct sb_writer w =
@@ -274,7 +274,8 @@ static void send_ack(struct attack *a)
     a->is_held_back = false;
     a->datagram_size = 0;
     for (uint32_t i = SP_SPACE_INITIAL; i < SP_SPACES; i++) {
-        uint64_t next_pn = victim_of(a)->loss.spaces[i].sent.next_pn;
+        const struct sp_loss_space *s = victim_of(a)->loss.spaces[i];
+        uint64_t next_pn = s == NULL ? 0 : s->sent.next_pn;
         if (next_pn == 0)
             continue;
         struct sp_ack_range all = {.smallest = 0, .largest = next_pn - 1};
@@ -438,7 +439,8 @@ static bool shake_hands(struct attack *a, uint32_t count)
         return false;
     a->key = a->peer->keys.write;
     for (uint32_t i = 0; i < SP_SPACES; i++)
-        a->next_pn[i] = a->peer->loss.spaces[i].sent.next_pn;
+        if (a->peer->loss.spaces[i] != NULL)
+            a->next_pn[i] = a->peer->loss.spaces[i]->sent.next_pn;
     return true;
 }
 

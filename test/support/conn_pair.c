@@ -261,7 +261,7 @@ static uint64_t *pn_of(struct conn_pair *pair, enum sp_role from, enum sp_space 
 {
     struct pair_end *end = &pair->ends[from];
     if (end->next_pn[space] == 0)
-        end->next_pn[space] = end->conn->loss.spaces[space].sent.next_pn;
+        end->next_pn[space] = end->conn->loss.spaces[space]->sent.next_pn;
     return &end->next_pn[space];
 }
 
@@ -282,7 +282,8 @@ static size_t write_header(const struct sp_conn *from, enum sp_space space, uint
         struct sp_long_header full = {
             .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
             .dcid = *dcid,
-            .scid = from->role == SP_SERVER ? from->server_scid : from->client_scid,
+            .scid = from->role == SP_SERVER ? from->handshake->server_scid
+                                            : from->handshake->client_scid,
             .pn = pn,
             .pn_size = 4,
         };

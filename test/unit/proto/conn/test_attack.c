@@ -27,7 +27,7 @@ static void inject_text(struct conn_pair *pair, enum sp_role to, const char *tex
 /* How many frames of `type` are in packets in flight. */
 static uint32_t sent_count(struct conn_pair *pair, enum sp_role role, enum sp_frame_type type)
 {
-    struct sp_sent *sent = &pair_conn(pair, role)->loss.spaces[SP_SPACE_APP].sent;
+    struct sp_sent *sent = &pair_conn(pair, role)->loss.app.sent;
     uint32_t count = 0;
     uint64_t pn = 0;
     for (const struct sp_sent_packet *p; (p = sp_sent_next(sent, pn, false, &pn)) != NULL; pn++)
@@ -60,7 +60,7 @@ static void silence_over_two_to_the_31_packets_ends_the_connection(void **state)
     pair_init(pair);
     pair_connect(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    server->loss.spaces[SP_SPACE_APP].sent.next_pn += UINT64_C(1) << 31;
+    server->loss.app.sent.next_pn += UINT64_C(1) << 31;
     inject_text(pair, SP_SERVER,
                 "\x01\x1a"
                 "12345678",

@@ -342,7 +342,7 @@ static void a_key_update_in_the_middle_of_a_batch_changes_nothing(void **state)
     struct sp_conn *client = pair_conn(&world->pair, SP_CLIENT);
     place_make(world, 0, 1000, 0, PAIR_FAULT_NONE, &packets[0]);
     place_make(world, 1000, 1000, PLACE_LIES, PAIR_FAULT_TAG, &packets[1]);
-    assert_true(sp_keyphase_update_write(&client->keys, client->loss.spaces[2].sent.next_pn));
+    assert_true(sp_keyphase_update_write(&client->keys, client->loss.app.sent.next_pn));
     place_make(world, 1000, 1000, 0, PAIR_FAULT_NONE, &packets[2]);
     place_make(world, 2000, 1000, 0, PAIR_FAULT_NONE, &packets[3]);
     const struct pair_packet *const batch[] = {&packets[0], &packets[1], &packets[2], &packets[3]};

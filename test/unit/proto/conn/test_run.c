@@ -70,7 +70,7 @@ static struct world *world_create(void)
         write_bytes(world, i, FIRST, false);
     }
     settle(world);
-    sp_ack_on_sent(&client_of(world)->spaces[SP_SPACE_APP].ack, world->pair.now_ns);
+    sp_ack_on_sent(&client_of(world)->app.ack, world->pair.now_ns);
     client_of(world)->loss.cc.cwnd_bytes = BYTES;
     world->train = (struct sp_train){
         .data = world->data, .capacity = TRAIN_SIZE_MAX, .count_max = SP_TRAIN_COUNT_MAX};
@@ -185,7 +185,7 @@ static void train_ends_at_the_first_limit(void **state)
 
 static struct sp_sent *sent_of(struct world *world)
 {
-    return &client_of(world)->loss.spaces[SP_SPACE_APP].sent;
+    return &client_of(world)->loss.app.sent;
 }
 
 static void run_is_recorded_like_packets_of_the_general_way(void **state)

@@ -13,6 +13,7 @@ struct world {
     struct heap heap;
     struct sb_pool pool;
     struct sp_loss loss;
+    struct sp_loss_space handshake_spaces[SP_SPACE_APP];
     struct sp_sent_frame frames[SP_SPACES][100];
 };
 
@@ -33,7 +34,8 @@ static void world_init(struct world *world)
     *world = (struct world){0};
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
-    sp_loss_init(&world->loss, &world->pool, sp_cc_ops_of(SP_CC_NEWRENO), 1200, false);
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->pool, sp_cc_ops_of(SP_CC_NEWRENO),
+                 1200, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
 }
@@ -42,7 +44,7 @@ QT_FIXTURE(world, world_deinit)
 
 static void send_one(struct world *world, enum sp_space space, uint64_t now_ns, bool is_eliciting)
 {
-    struct sp_sent *sent = &world->loss.spaces[space].sent;
+    struct sp_sent *sent = &world->loss.spaces[space]->sent;
     assert_true(sp_sent_reserve(sent));
     struct sp_sent_frame *frame = &world->frames[space][sent->next_pn];
     *frame = (struct sp_sent_frame){.offset = sent->next_pn};
@@ -162,7 +164,7 @@ static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state
     bad.largest = bad.first.largest = UINT64_MAX >> 2;
     assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
                      SP_ERR_PROTOCOL_VIOLATION);
-    assert_int_equal(world->loss.spaces[SP_SPACE_APP].sent.out_count, 1);
+    assert_int_equal(world->loss.app.sent.out_count, 1);
 }
 
 /* [RFC9002 5.1, 5.3] */
@@ -304,7 +306,7 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
             send_one(world, SP_SPACE_APP, at_ns, true);
         if (samples[i].acked != 0) {
             /* Marks it without any loss: nothing larger is known yet but 0. */
-            struct sp_loss_space *space = &world->loss.spaces[SP_SPACE_APP];
+            struct sp_loss_space *space = &world->loss.app;
             struct sp_sent_packet *packet = sp_sent_find(&space->sent, samples[i].acked);
             sp_cc_on_removed(&world->loss.cc, packet->size);
             (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
@@ -387,7 +389,7 @@ static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacin
 {
     world_init(world);
     calls = (struct calls){.bytes_per_s = bytes_per_s};
-    sp_loss_init(&world->loss, &world->pool, &log_ops, 1200, is_pacing);
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->pool, &log_ops, 1200, is_pacing);
     world->loss.is_confirmed = true;
 }
 

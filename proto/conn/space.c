@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/space.h"
+
+/* The end of packet number spaces.
+ *
+ * A space is discarded deep inside a packet's frames, where others still hold a pointer to it:
+ * its memory, which is a part of the handshake's, goes only when the operation ends.  Until then
+ * conn->spaces[] tells that it is discarded. */
+
+#include "proto/base/assert.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/undecryptable.h"
+
+void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
+{
+    struct sp_conn_space *s = conn->spaces[space];
+    if (s == NULL)
+        return;
+    sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, space));
+    conn->protect.ops->destroy(s->read);
+    conn->protect.ops->destroy(s->write);
+    s->read = NULL;
+    s->write = NULL;
+    sp_crypto_stream_deinit(&s->crypto);
+    conn->spaces[space] = NULL;
+}
+
+bool sp_conn_handshake_is_over(const struct sp_conn *conn)
+{
+    return conn->handshake != NULL && (conn->is_confirmed || conn->state == SP_CONN_DRAINING ||
+                                       conn->state == SP_CONN_DRAINED);
+}
+
+void sp_conn_end_handshake(struct sp_conn *conn)
+{
+    if (conn->handshake == NULL)
+        return;
+    sp_conn_drop_undecryptable(conn);
+    sp_conn_free_space(conn, SP_SPACE_INITIAL);
+    sp_conn_free_space(conn, SP_SPACE_HANDSHAKE);
+    sb_pool_give(&conn->pools->handshakes, conn->handshake);
+    conn->handshake = NULL;
+}
