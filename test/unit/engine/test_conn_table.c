@@ -11,6 +11,8 @@
 static const struct se_siphash_key key = {
     {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)}};
 
+QT_FIXTURE(se_table, se_table_deinit)
+
 static void siphash_gives_the_values_of_its_authors(void **state)
 {
     (void)state;
@@ -32,59 +34,51 @@ static void siphash_gives_the_values_of_its_authors(void **state)
 
 static void what_was_inserted_is_found_and_nothing_else(void **state)
 {
-    (void)state;
-    struct se_table t;
-    assert_int_equal(se_table_init(&t, 100, key), 0);
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 100, key), 0);
     static const uint8_t a[] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const uint8_t b[] = {1, 2, 3, 4, 5, 6, 7, 9};
-    assert_int_equal(se_table_insert(&t, a, sizeof(a), 7), 0);
-    assert_int_equal(se_table_find(&t, a, sizeof(a)), 7);
-    assert_int_equal(se_table_find(&t, b, sizeof(b)), SE_TABLE_NONE);
-    assert_int_equal(se_table_find(&t, a, 7), SE_TABLE_NONE); /* a prefix is another key */
-    assert_int_equal(se_table_insert(&t, a, 0, 3), 0);        /* and so is the empty one */
-    assert_int_equal(se_table_find(&t, b, 0), 3);
-    se_table_check(&t);
-    se_table_deinit(&t);
+    assert_int_equal(se_table_insert(t, a, sizeof(a), 7), 0);
+    assert_int_equal(se_table_find(t, a, sizeof(a)), 7);
+    assert_int_equal(se_table_find(t, b, sizeof(b)), SE_TABLE_NONE);
+    assert_int_equal(se_table_find(t, a, 7), SE_TABLE_NONE); /* a prefix is another key */
+    assert_int_equal(se_table_insert(t, a, 0, 3), 0);        /* and so is the empty one */
+    assert_int_equal(se_table_find(t, b, 0), 3);
+    se_table_check(t);
 }
 
 static void a_key_over_the_longest_cid_is_in_no_table(void **state)
 {
-    (void)state;
-    struct se_table t;
-    assert_int_equal(se_table_init(&t, 4, key), 0);
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 4, key), 0);
     uint8_t large[255] = {0};
-    assert_int_equal(se_table_find(&t, large, sizeof(large)), SE_TABLE_NONE);
-    se_table_deinit(&t);
+    assert_int_equal(se_table_find(t, large, sizeof(large)), SE_TABLE_NONE);
 }
 
 static void a_key_that_is_taken_is_refused_and_stays(void **state)
 {
-    (void)state;
-    struct se_table t;
-    assert_int_equal(se_table_init(&t, 4, key), 0);
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 4, key), 0);
     static const uint8_t a[] = {9, 9, 9, 9};
-    assert_int_equal(se_table_insert(&t, a, sizeof(a), 1), 0);
-    assert_int_equal(se_table_insert(&t, a, sizeof(a), 2), -EEXIST);
-    assert_int_equal(se_table_find(&t, a, sizeof(a)), 1);
-    assert_false(se_table_remove(&t, a, sizeof(a), 2)); /* not 2's to remove */
-    assert_true(se_table_remove(&t, a, sizeof(a), 1));
-    assert_int_equal(se_table_find(&t, a, sizeof(a)), SE_TABLE_NONE);
-    se_table_deinit(&t);
+    assert_int_equal(se_table_insert(t, a, sizeof(a), 1), 0);
+    assert_int_equal(se_table_insert(t, a, sizeof(a), 2), -EEXIST);
+    assert_int_equal(se_table_find(t, a, sizeof(a)), 1);
+    assert_false(se_table_remove(t, a, sizeof(a), 2)); /* not 2's to remove */
+    assert_true(se_table_remove(t, a, sizeof(a), 1));
+    assert_int_equal(se_table_find(t, a, sizeof(a)), SE_TABLE_NONE);
 }
 
 static void a_full_table_refuses(void **state)
 {
-    (void)state;
-    struct se_table t;
-    assert_int_equal(se_table_init(&t, 3, key), 0);
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 3, key), 0);
     for (uint8_t i = 0; i < 3; i++)
-        assert_int_equal(se_table_insert(&t, &i, 1, i), 0);
+        assert_int_equal(se_table_insert(t, &i, 1, i), 0);
     uint8_t more = 3;
-    assert_int_equal(se_table_insert(&t, &more, 1, 3), -ENOSPC);
+    assert_int_equal(se_table_insert(t, &more, 1, 3), -ENOSPC);
     more = 1;
-    assert_true(se_table_remove(&t, &more, 1, 1));
-    assert_int_equal(se_table_insert(&t, &more, 1, 9), 0);
-    se_table_deinit(&t);
+    assert_true(se_table_remove(t, &more, 1, 1));
+    assert_int_equal(se_table_insert(t, &more, 1, 9), 0);
 }
 
 #define KEYS 500
@@ -92,9 +86,8 @@ static void a_full_table_refuses(void **state)
 /* Few keys in a small table and many steps: chains grow, merge, and are cut in their middle. */
 static void insertions_and_removals_agree_with_a_plain_array(void **state)
 {
-    (void)state;
-    struct se_table t;
-    assert_int_equal(se_table_init(&t, KEYS, key), 0);
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, KEYS, key), 0);
     uint32_t model[KEYS];
     for (uint32_t i = 0; i < KEYS; i++)
         model[i] = SE_TABLE_NONE;
@@ -107,33 +100,34 @@ static void insertions_and_removals_agree_with_a_plain_array(void **state)
         memcpy(bytes, &name, sizeof(name));
         size_t size = 4 + name % 5;
         if (model[name] == SE_TABLE_NONE) {
-            assert_int_equal(se_table_insert(&t, bytes, size, step), 0);
+            assert_int_equal(se_table_insert(t, bytes, size, step), 0);
             model[name] = step;
         } else {
-            assert_int_equal(se_table_find(&t, bytes, size), model[name]);
-            assert_true(se_table_remove(&t, bytes, size, model[name]));
+            assert_int_equal(se_table_find(t, bytes, size), model[name]);
+            assert_true(se_table_remove(t, bytes, size, model[name]));
             model[name] = SE_TABLE_NONE;
         }
         if (step % 500 == 0)
-            se_table_check(&t);
+            se_table_check(t);
     }
     for (uint32_t name = 0; name < KEYS; name++) {
         uint8_t bytes[8] = {0};
         memcpy(bytes, &name, sizeof(name));
-        assert_int_equal(se_table_find(&t, bytes, 4 + name % 5), model[name]);
+        assert_int_equal(se_table_find(t, bytes, 4 + name % 5), model[name]);
     }
-    se_table_deinit(&t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_gives_the_values_of_its_authors),
-        cmocka_unit_test(what_was_inserted_is_found_and_nothing_else),
-        cmocka_unit_test(a_key_over_the_longest_cid_is_in_no_table),
-        cmocka_unit_test(a_key_that_is_taken_is_refused_and_stays),
-        cmocka_unit_test(a_full_table_refuses),
-        cmocka_unit_test(insertions_and_removals_agree_with_a_plain_array),
+        QT_TEST(se_table, what_was_inserted_is_found_and_nothing_else),
+        QT_TEST(se_table, a_key_over_the_longest_cid_is_in_no_table),
+        QT_TEST(se_table, a_key_that_is_taken_is_refused_and_stays),
+        QT_TEST(se_table, a_full_table_refuses),
+        QT_TEST(se_table, insertions_and_removals_agree_with_a_plain_array),
     };
+
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
