@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rings between threads: items per second.
+/* The ring between threads: items per second.
  *
  * The consumer runs on the first CPU, producers on the second, the first, the second ... With more
  * threads than CPUs the figures contain their taking turns.  A side that finds the ring
@@ -13,20 +13,16 @@
 
 #include "bench/micro/benches.h"
 #include "engine/ring_mpsc.h"
-#include "engine/ring_spsc.h"
 #include "proto/base/compiler.h"
 
-enum { CELLS = 1024, PRODUCERS_MAX = 4, BATCH = 32, NUMBER_SHIFT = 40 };
+enum { CELLS = 1024, PRODUCERS_MAX = 4, NUMBER_SHIFT = 40 };
 
 struct work {
     uint32_t producer_count;
-    uint32_t batch; /* SPSC: items a call; 0: the MPSC ring */
     uint64_t count; /* items of each producer */
     _Atomic uint32_t ready_count;
     _Atomic bool is_started;
-    struct se_spsc spsc;
     struct se_mpsc mpsc;
-    void *items[CELLS];
     struct se_mpsc_cell cells[CELLS];
 };
 
@@ -43,21 +39,7 @@ static void pin(uint32_t cpu)
     (void)sched_setaffinity(0, sizeof(set), &set); /* where it is not allowed: unpinned */
 }
 
-static void produce_spsc(struct work *work)
-{
-    void *batch[BATCH];
-    for (uintptr_t next = 0; next < work->count;) {
-        uint32_t want = (uint32_t)SB_MIN((uint64_t)work->batch, work->count - next);
-        for (uint32_t i = 0; i < want; i++)
-            batch[i] = (void *)(next + i);
-        uint32_t pushed = se_spsc_push(&work->spsc, batch, want);
-        next += pushed;
-        if (pushed == 0)
-            sched_yield();
-    }
-}
-
-static void produce_mpsc(struct work *work, uintptr_t name)
+static void push_all(struct work *work, uintptr_t name)
 {
     for (uintptr_t i = 0; i < work->count; i++) {
         struct se_post post = {.argument = (void *)(name << NUMBER_SHIFT | i)};
@@ -73,28 +55,11 @@ static void *produce(void *argument)
     atomic_fetch_add(&p->work->ready_count, 1);
     while (!atomic_load(&p->work->is_started))
         sched_yield();
-    if (p->work->batch > 0)
-        produce_spsc(p->work);
-    else
-        produce_mpsc(p->work, p->name);
+    push_all(p->work, p->name);
     return NULL;
 }
 
-static void consume_spsc(struct work *work)
-{
-    void *batch[BATCH];
-    bool in_order = true;
-    for (uintptr_t next = 0; next < work->count;) {
-        uint32_t count = se_spsc_pop(&work->spsc, batch, work->batch);
-        for (uint32_t i = 0; i < count; i++)
-            in_order &= batch[i] == (void *)next++;
-        if (count == 0)
-            sched_yield();
-    }
-    micro_check(in_order, "SPSC: the order of items");
-}
-
-static void consume_mpsc(struct work *work)
+static void pop_all(struct work *work)
 {
     uintptr_t next[PRODUCERS_MAX] = {0};
     bool in_order = true;
@@ -114,7 +79,7 @@ static void consume_mpsc(struct work *work)
 }
 
 /* One run; returns nanoseconds an item. */
-static double run(uint32_t producer_count, uint32_t batch, uint64_t total)
+static double run(uint32_t producer_count, uint64_t total)
 {
     static struct work work;
     pthread_t threads[PRODUCERS_MAX];
@@ -122,11 +87,9 @@ static double run(uint32_t producer_count, uint32_t batch, uint64_t total)
     cpu_set_t before;
     (void)sched_getaffinity(0, sizeof(before), &before);
     work.producer_count = producer_count;
-    work.batch = batch;
     work.count = total / producer_count;
     atomic_store(&work.ready_count, 0);
     atomic_store(&work.is_started, false);
-    se_spsc_init(&work.spsc, work.items, CELLS);
     se_mpsc_init(&work.mpsc, work.cells, CELLS);
     for (uint32_t i = 0; i < producer_count; i++) {
         producers[i] = (struct producer){.work = &work, .name = i};
@@ -138,10 +101,7 @@ static double run(uint32_t producer_count, uint32_t batch, uint64_t total)
 
     uint64_t start_ns = micro_now_ns();
     atomic_store(&work.is_started, true);
-    if (batch > 0)
-        consume_spsc(&work);
-    else
-        consume_mpsc(&work);
+    pop_all(&work);
     uint64_t ns = micro_now_ns() - start_ns;
     for (uint32_t i = 0; i < producer_count; i++)
         (void)pthread_join(threads[i], NULL);
@@ -151,18 +111,15 @@ static double run(uint32_t producer_count, uint32_t batch, uint64_t total)
 
 static void check(void)
 {
-    (void)run(1, 1, 100000);
-    (void)run(1, BATCH, 100000);
     for (uint32_t producers = 1; producers <= PRODUCERS_MAX; producers++)
-        (void)run(producers, 0, 100000);
+        (void)run(producers, 100000);
 }
 
-static void time_one(struct micro *m, const char *name, uint32_t producers, uint32_t batch,
-                     double target)
+static void time_one(struct micro *m, const char *name, uint32_t producers, double target)
 {
     double ns[MICRO_REPETITIONS_MAX];
     for (uint32_t i = 0; i < m->repetitions; i++)
-        ns[i] = run(producers, batch, 1000000);
+        ns[i] = run(producers, 1000000);
     struct micro_sample sample = micro_sample_of(ns, m->repetitions);
     sample = micro_rate(&sample, 1000); /* ns to millions a second */
     micro_row(m, &(struct micro_row){.name = name,
@@ -176,17 +133,15 @@ static void time_all(struct micro *m)
 {
     if (m->is_counting)
         return; /* two threads have no repeatable count */
-    time_one(m, "SPSC, one at a time", 1, 1, 50);
-    time_one(m, "SPSC, batches of 32", 1, BATCH, 50);
-    time_one(m, "MPSC, 1 producer", 1, 0, 15);
-    time_one(m, "MPSC, 2 producers", 2, 0, 15);
-    time_one(m, "MPSC, 3 producers", 3, 0, 15);
-    time_one(m, "MPSC, 4 producers", 4, 0, 15);
+    time_one(m, "MPSC, 1 producer", 1, 15);
+    time_one(m, "MPSC, 2 producers", 2, 15);
+    time_one(m, "MPSC, 3 producers", 3, 15);
+    time_one(m, "MPSC, 4 producers", 4, 15);
 }
 
 const struct micro_bench micro_rings = {
     .name = "rings",
-    .what = "P4: rings between threads, in millions of items a second",
+    .what = "P4: the ring between threads, in millions of items a second",
     .check = check,
     .time = time_all,
 };
