@@ -62,7 +62,7 @@ static void negotiate(struct spate_shard *shard, const struct se_unmatched *unma
     se_entropy_fill(&shard->entropy, random, sizeof(random));
     sp_negotiation_write(&w, &unmatched->peek, random);
     answer(unmatched, &w);
-    shard->counts.version_negotiations++;
+    shard->counts.own.version_negotiations++;
 }
 
 static void reset(struct spate_shard *shard, const struct se_unmatched *unmatched)
@@ -76,7 +76,7 @@ static void reset(struct spate_shard *shard, const struct se_unmatched *unmatche
     se_entropy_fill(&shard->entropy, random, sizeof(random));
     sp_reset_write(&w, unmatched->size, token, random);
     answer(unmatched, &w);
-    shard->counts.stateless_resets++;
+    shard->counts.own.stateless_resets++;
 }
 
 /* Seals `payload` into an Initial packet behind the header that `w` has. */
@@ -133,11 +133,11 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
 {
     const struct spate_listener *listener = &unmatched->port->listener;
     if (!listener->is_open) {
-        shard->counts.unroutable++;
+        shard->counts.own.unroutable++;
         return NULL;
     }
     if (shard->handshake_count >= shard->config->handshakes_max) {
-        shard->counts.handshakes_dropped++;
+        shard->counts.own.handshakes_dropped++;
         return NULL;
     }
 
@@ -154,7 +154,7 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
     struct spate_conn *conn;
     if (se_conn_create(shard, &args, &conn) == 0)
         return conn;
-    shard->counts.conns_refused++;
+    shard->counts.own.conns_refused++;
     if (se_bucket_take(&shard->admit.answers, shard->now_ns))
         refuse(unmatched);
     return NULL;
@@ -174,13 +174,13 @@ struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched
             negotiate(shard, unmatched);
         return NULL;
     case SP_UNMATCHED_RESET:
-        shard->counts.unroutable++;
+        shard->counts.own.unroutable++;
         if (se_bucket_take(&shard->admit.answers, shard->now_ns))
             reset(shard, unmatched);
         return NULL;
     case SP_UNMATCHED_DROP:
         break;
     }
-    shard->counts.unroutable++;
+    shard->counts.own.unroutable++;
     return NULL;
 }

@@ -299,7 +299,9 @@ void se_conn_destroy(struct spate_conn *conn)
         se_conn_remove_cid(conn, &conn->cids[0]);
     while (conn->token_count > 0)
         se_conn_remove_token(conn, conn->tokens[0]);
-    se_stats_add(&shard->counts.conns_closed, conn->proto);
+    struct sp_stats stats;
+    sp_conn_stats(conn->proto, &stats);
+    sp_stats_add(&shard->counts.conns_closed, &stats);
     sp_conn_destroy(conn->proto);
     conn_free(conn);
 }
@@ -313,10 +315,10 @@ void se_conn_end_handshake(struct spate_conn *conn, bool is_done)
     shard->handshake_count--;
     conn->is_handshaking = false;
     if (is_done) {
-        shard->counts.handshakes_done++;
+        shard->counts.own.handshakes_done++;
         refund_tls(conn); /* a server gives OpenSSL back now: see crypto/tls.h */
     } else {
-        shard->counts.handshakes_failed++;
+        shard->counts.own.handshakes_failed++;
     }
 }
 
@@ -348,18 +350,4 @@ void se_conn_unreachable(struct spate_conn *conn, int error)
     sp_conn_close_transport(conn->proto, SP_ERR_NO_VIABLE_PATH, strerrordesc_np(error),
                             conn->shard->now_ns);
     se_conn_touch(conn);
-}
-
-void se_stats_add(struct sp_stats *sum, const struct sp_conn *proto)
-{
-    struct sp_stats stats;
-    sp_conn_stats(proto, &stats);
-    sum->packets_in += stats.packets_in;
-    sum->packets_out += stats.packets_out;
-    sum->packets_lost += stats.packets_lost;
-    sum->copied_bytes += stats.copied_bytes;
-    sum->placed_bytes += stats.placed_bytes;
-    sum->placed_copied_bytes += stats.placed_copied_bytes;
-    sum->acks_in += stats.acks_in;
-    sum->acks_out += stats.acks_out;
 }

@@ -75,29 +75,10 @@ void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_sta
                             size_t size)
 {
     struct sp_stats stats;
+    struct spate_conn_stats own;
     sp_conn_stats(conn->proto, &stats);
-    const struct spate_conn_stats own = {
-        .datagrams_in = stats.datagrams_in,
-        .bytes_in = stats.bytes_in,
-        .packets_in = stats.packets_in,
-        .packets_dropped = stats.packets_dropped,
-        .datagrams_out = stats.datagrams_out,
-        .bytes_out = stats.bytes_out,
-        .packets_out = stats.packets_out,
-        .packets_lost = stats.packets_lost,
-        .packets_spurious = stats.packets_spurious,
-        .acks_in = stats.acks_in,
-        .acks_out = stats.acks_out,
-        .ptos = stats.ptos,
-        .stream_bytes_in = stats.stream_bytes_in,
-        .stream_bytes_placed = stats.placed_bytes,
-        .stream_bytes_copied = stats.placed_copied_bytes,
-        .stream_bytes_out = stats.stream_bytes_out,
-        .stream_bytes_acked = stats.stream_bytes_acked,
-        .rtt_smoothed_ns = stats.rtt_smoothed_ns,
-        .rtt_min_ns = stats.rtt_min_ns,
-        .cwnd_bytes = stats.cwnd_bytes,
-        .in_flight_bytes = stats.in_flight_bytes,
-    };
+#define COPY(kind, name) own.name = stats.name;
+    SPATE_CONN_STATS(COPY)
+#undef COPY
     se_sized_give(&own, sizeof(own), ret, size);
 }

@@ -131,7 +131,7 @@ static void on_connected(struct spate_conn *conn)
     memcpy(conn->alpn, alpn.data, alpn.size);
     se_conn_end_handshake(conn, true);
     if (!conn->is_server)
-        conn->shard->counts.handshakes_done++;
+        conn->shard->counts.own.handshakes_done++;
     conn->is_connected = true;
     conn->is_announced = true;
     (void)push(conn, SPATE_EVENT_CONNECTED);
@@ -141,7 +141,7 @@ static void on_connected(struct spate_conn *conn)
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
 {
     if (!conn->is_connected && !conn->is_server)
-        conn->shard->counts.handshakes_failed++;
+        conn->shard->counts.own.handshakes_failed++;
     if (conn->is_announced)
         push_closed(conn, close);
 }

@@ -32,7 +32,7 @@ static void *take(void *context, size_t size)
         se_memory_refund(memory, size);
         return NULL;
     }
-    memory->taken_count++;
+    memory->allocations++;
     return block;
 }
 

@@ -18,7 +18,7 @@ struct se_memory {
     uint64_t limit_bytes;
     uint64_t now_bytes;
     uint64_t peak_bytes;
-    uint64_t taken_count; /* blocks that were taken from the heap so far */
+    uint64_t allocations; /* blocks that were taken from the heap so far */
 };
 
 void se_memory_init(struct se_memory *memory, uint64_t limit_bytes);

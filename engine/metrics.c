@@ -1,97 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/stats.h>
 
-/* What a shard has counted, gathered from those who counted it. */
+/* What a shard has counted, gathered from those who counted it.
+ *
+ * Each line of SPATE_SHARD_STATS names who counts; GATHER_ and that name is how its fields are
+ * read.  A field that nobody has does not compile. */
 
 #include "engine/shard.h"
 #include "engine/sized.h"
-#include "proto/base/assert.h"
 
-static void add_port(struct su_recv_counts *sum, const struct se_port *port)
-{
-    const struct su_recv_counts *counts = &port->recv.counts;
-    sum->buffers += counts->buffers;
-    sum->arms += counts->arms;
-    sum->no_buffers += counts->no_buffers;
-    sum->truncated += counts->truncated;
-    sum->kernel_dropped += counts->kernel_dropped;
-}
+struct sources {
+    const struct se_memory *memory;
+    const struct su_ring_counts *ring;
+    const struct su_send_counts *send;
+    struct su_recv_counts receive; /* of all ports, open and closed */
+    struct sp_stats conns;         /* of all connections, living and closed */
+};
 
-static void fill_receive(const struct spate_shard *shard, struct spate_shard_stats *ret)
+static struct sources sources_of(const struct spate_shard *shard)
 {
-    struct su_recv_counts sum = shard->counts.recv_closed;
-    uint64_t first_arms = shard->counts.ports_closed;
-    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
-        if (shard->ports[i].state == SE_PORT_FREE)
-            continue;
-        add_port(&sum, &shard->ports[i]);
-        first_arms += shard->ports[i].recv.counts.arms > 0;
+    struct sources sources = {
+        .memory = &shard->memory,
+        .ring = &shard->ring.counts,
+        .send = &shard->send.counts,
+        .receive = shard->counts.recv_closed,
+        .conns = shard->counts.conns_closed,
+    };
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++)
+        if (shard->ports[i].state != SE_PORT_FREE)
+            su_recv_counts_add(&sources.receive, &shard->ports[i].recv.counts);
+    SB_LIST_EACH(link, &shard->all) {
+        struct sp_stats stats;
+        sp_conn_stats(SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto, &stats);
+        sp_stats_add(&sources.conns, &stats);
     }
-    ret->datagrams_in = shard->counts.datagrams_in;
-    ret->bytes_in = shard->counts.bytes_in;
-    ret->receives = sum.buffers;
-    ret->receive_enobufs = sum.no_buffers;
-    ret->receive_rearms = sum.arms - SB_MIN(sum.arms, first_arms);
-    ret->receive_truncated = sum.truncated;
-    ret->kernel_drops = sum.kernel_dropped;
-    ret->datagrams_copied = shard->counts.datagrams_copied;
-    ret->copied_in_bytes = shard->counts.copied_bytes;
-    ret->receive_dropped = shard->counts.receive_dropped;
-    ret->unroutable = shard->counts.unroutable;
+    return sources;
 }
 
-static void fill_send(const struct spate_shard *shard, struct spate_shard_stats *ret)
+static uint64_t conns_now(const struct spate_shard *shard)
 {
-    const struct su_send_counts *counts = &shard->send.counts;
-    ret->datagrams_out = counts->datagrams;
-    ret->bytes_out = counts->bytes;
-    ret->sends = counts->sends;
-    ret->send_errors = counts->too_large + counts->queue_full + counts->refused +
-                       counts->unreachable + counts->forbidden + counts->other_errors;
-    ret->zero_copies = counts->zero_copies;
-    ret->zero_copies_copied = counts->zero_copies_copied;
-    ret->gso_fallbacks = counts->gso_refused;
+    return shard->conn_count;
 }
 
-static void fill_conns(const struct spate_shard *shard, struct spate_shard_stats *ret)
+static uint64_t handshakes_now(const struct spate_shard *shard)
 {
-    const struct se_counts *counts = &shard->counts;
-    ret->conns_accepted = counts->conns_accepted;
-    ret->conns_refused = counts->conns_refused;
-    ret->handshakes_dropped = counts->handshakes_dropped;
-    ret->handshakes_done = counts->handshakes_done;
-    ret->handshakes_failed = counts->handshakes_failed;
-    ret->conns_now = shard->conn_count;
-    ret->handshakes_now = shard->handshake_count;
-
-    struct sp_stats sum = counts->conns_closed;
-    SB_LIST_EACH(link, &shard->all)
-        se_stats_add(&sum, SB_CONTAINER_OF(link, struct spate_conn, all_link)->proto);
-    ret->packets_in = sum.packets_in;
-    ret->packets_out = sum.packets_out;
-    ret->packets_lost = sum.packets_lost;
-    ret->placed_in_bytes = sum.placed_bytes;
-    ret->copied_in_bytes += sum.placed_copied_bytes;
-    ret->copied_out_bytes = sum.copied_bytes;
-    ret->acks_in = sum.acks_in;
-    ret->acks_out = sum.acks_out;
+    return shard->handshake_count;
 }
+
+static uint64_t memory_bytes_now(const struct spate_shard *shard)
+{
+    return shard->memory.now_bytes;
+}
+
+static uint64_t memory_bytes_peak(const struct spate_shard *shard)
+{
+    return shard->memory.peak_bytes;
+}
+
+/* The shard itself may have counted a part of what its connections count: copied_in_bytes. */
+#define GATHER_SHARD(name)
+#define GATHER_RING(name)    own.name += sources.ring->name;
+#define GATHER_RECEIVE(name) own.name += sources.receive.name;
+#define GATHER_SEND(name)    own.name += sources.send->name;
+#define GATHER_CONNS(name)   own.name += sources.conns.name;
+#define GATHER_MEMORY(name)  own.name += sources.memory->name;
+#define GATHER_GAUGE(name)   own.name = name(shard);
+#define GATHER(kind, name)   GATHER_##kind(name)
 
 void spate_shard_stats_sized(struct spate_shard *shard, struct spate_shard_stats *ret, size_t size)
 {
-    struct spate_shard_stats own = {
-        .turns = shard->counts.turns,
-        .syscalls = shard->ring.counts.calls,
-        .version_negotiations = shard->counts.version_negotiations,
-        .stateless_resets = shard->counts.stateless_resets,
-        .memory_bytes_now = shard->memory.now_bytes,
-        .memory_bytes_peak = shard->memory.peak_bytes,
-        .memory_blocks = shard->memory.taken_count,
-        .sleeps = shard->counts.sleeps,
-        .spun_ns = shard->counts.spun_ns,
-    };
-    fill_receive(shard, &own);
-    fill_send(shard, &own);
-    fill_conns(shard, &own);
+    struct sources sources = sources_of(shard);
+    struct spate_shard_stats own = shard->counts.own;
+    SPATE_SHARD_STATS(GATHER)
     se_sized_give(&own, sizeof(own), ret, size);
 }

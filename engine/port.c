@@ -179,19 +179,7 @@ void se_port_close(struct se_port *port)
 
 static void close_finished(struct se_port *port)
 {
-    struct su_recv_counts *sum = &port->shard->counts.recv_closed;
-    const struct su_recv_counts *counts = &port->recv.counts;
-    sum->buffers += counts->buffers;
-    sum->bytes += counts->bytes;
-    sum->arms += counts->arms;
-    sum->no_buffers += counts->no_buffers;
-    sum->ends += counts->ends;
-    sum->truncated += counts->truncated;
-    sum->malformed += counts->malformed;
-    sum->socket_errors += counts->socket_errors;
-    sum->stale += counts->stale;
-    sum->kernel_dropped += counts->kernel_dropped;
-    port->shard->counts.ports_closed += counts->arms > 0;
+    su_recv_counts_add(&port->shard->counts.recv_closed, &port->recv.counts);
     port->recv.counts = (struct su_recv_counts){0};
     su_socket_close(&port->socket);
     port->state = SE_PORT_FREE;

@@ -66,7 +66,7 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched)
 {
     struct spate_shard *shard = unmatched->port->shard;
     if (!sp_peek_read(unmatched->data, unmatched->size, SE_CID_SIZE, &unmatched->peek)) {
-        shard->counts.unroutable++;
+        shard->counts.own.unroutable++;
         return NULL;
     }
     const struct sb_bytes *dcid = &unmatched->peek.dcid;
@@ -126,7 +126,7 @@ static bool is_garbage(struct spate_conn *conn)
     conn->is_new = false;
     if (!sp_conn_is_authenticated(conn->proto))
         return true;
-    conn->shard->counts.conns_accepted++;
+    conn->shard->counts.own.conns_accepted++;
     return false;
 }
 
@@ -181,8 +181,8 @@ static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
     item->copy = se_buffers_copy(&shard->copies, item->data, item->size, &item->data);
     if (item->copy == NULL)
         return false;
-    shard->counts.datagrams_copied++;
-    shard->counts.copied_bytes += item->size;
+    shard->counts.own.datagrams_copied++;
+    shard->counts.own.copied_in_bytes += item->size;
     return true;
 }
 
@@ -217,13 +217,13 @@ static void on_received(struct se_port *port, const struct su_received *received
         struct se_rx_item *item = &rx->items[rx->item_count];
         *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
         if (is_copied && !copy_out(shard, item) && rule == COPY_ALL) {
-            shard->counts.receive_dropped++;
+            shard->counts.own.receive_dropped++;
             continue;
         }
         chain(rx, conn, rx->item_count++);
     }
-    shard->counts.datagrams_in += count;
-    shard->counts.bytes_in += received->size;
+    shard->counts.own.datagrams_in += count;
+    shard->counts.own.bytes_in += received->size;
 }
 
 /* Handles an ICMP error of a client's socket.  Only client connections still in their handshake act

@@ -226,7 +226,7 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(shard->error != 0))
         return shard->error;
 
-    shard->counts.turns++;
+    shard->counts.own.turns++;
     se_events_processed(&shard->events);
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
      * reads the clock once, in se_shard_wait(). */

@@ -42,27 +42,11 @@ enum {
     SE_SEND_BYTES_PER_TURN = 1 << 20, /* see shard_tx.c */
 };
 
-/* The config's bounds in force for this shard's life, counted. */
+/* Event counters since the shard started. */
 struct se_counts {
-    uint64_t turns;
-    uint64_t sleeps;
-    uint64_t spun_ns;
-    uint64_t datagrams_in;
-    uint64_t bytes_in;
-    uint64_t datagrams_copied;
-    uint64_t copied_bytes; /* .. in those */
-    uint64_t receive_dropped;
-    uint64_t unroutable;
-    uint64_t version_negotiations;
-    uint64_t stateless_resets;
-    uint64_t conns_accepted;
-    uint64_t conns_refused;
-    uint64_t handshakes_dropped;
-    uint64_t handshakes_done;
-    uint64_t handshakes_failed;
-    struct su_recv_counts recv_closed; /* of ports that were closed .. */
-    uint64_t ports_closed;             /* .. and that had been armed */
-    struct sp_stats conns_closed;
+    struct spate_shard_stats own;      /* what the shard counts itself; the other fields stay 0 */
+    struct su_recv_counts recv_closed; /* sum over ports that were closed */
+    struct sp_stats conns_closed;      /* sum over connections that were freed */
 };
 
 struct spate_shard {
@@ -151,8 +135,5 @@ void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 /* True if there were any. */
 bool se_shard_run_posts(struct spate_shard *shard);
 void se_shard_run_timers(struct spate_shard *shard);
-
-/* Adds what `proto` has counted to `sum`. */
-void se_stats_add(struct sp_stats *sum, const struct sp_conn *proto);
 
 #endif

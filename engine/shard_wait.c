@@ -143,8 +143,8 @@ static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool i
 {
     uint64_t start_ns = shard->now_ns;
     uint64_t wait_ns = until_ns == SB_NEVER ? SB_NEVER : sb_time_since(until_ns, start_ns);
-    bool is_measured =
-        shard->counts.sleeps++ % SLEEPS_PER_CPU_MEASURE == 0 && se_spin_is_adaptive(&shard->spin);
+    bool is_measured = shard->counts.own.sleeps++ % SLEEPS_PER_CPU_MEASURE == 0 &&
+                       se_spin_is_adaptive(&shard->spin);
     uint64_t cpu_ns = is_measured ? se_clock_thread_cpu_ns() : 0;
     su_wake_sleep(&shard->wake);
     if (is_called(shard))
@@ -186,7 +186,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
         uint64_t spin_until_ns = sb_time_add(start_ns, window_ns);
         error = spin(shard, sb_time_min(spin_until_ns, until_ns), &result.has_work);
         result.spun_ns = sb_time_since(shard->now_ns, start_ns);
-        shard->counts.spun_ns += result.spun_ns;
+        shard->counts.own.spun_ns += result.spun_ns;
     }
     bool may_sleep = window_ns != SB_NEVER || is_short_of_slots;
     bool is_over = result.has_work || shard->now_ns >= until_ns || !may_sleep ||

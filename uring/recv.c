@@ -70,6 +70,7 @@ static int arm(struct su_recv *recv)
     sqe->user_data = su_op_pack(op_of(recv));
     recv->is_armed = true;
     recv->is_starved = false;
+    recv->counts.receive_rearms += recv->counts.arms > 0;
     recv->counts.arms++;
     return 0;
 }
@@ -147,7 +148,7 @@ static int on_end(struct su_recv *recv, int32_t result)
     if (result == -ENOBUFS) {
         recv->is_starved = true;
         su_bufring_starved(recv->bufring);
-        recv->counts.no_buffers++;
+        recv->counts.receive_enobufs++;
         return 0;
     }
     if (result == -ECANCELED && recv->is_cancelled)
@@ -161,7 +162,7 @@ static int on_end(struct su_recv *recv, int32_t result)
 
 static void count_dropped(struct su_recv *recv, uint32_t dropped_count)
 {
-    recv->counts.kernel_dropped += (uint32_t)(dropped_count - recv->dropped_count_seen);
+    recv->counts.kernel_drops += (uint32_t)(dropped_count - recv->dropped_count_seen);
     recv->dropped_count_seen = dropped_count;
 }
 
@@ -176,7 +177,7 @@ static bool fill(struct su_recv *recv, uint8_t *data, uint32_t size, struct su_r
         return false;
     }
     if ((layout.flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-        recv->counts.truncated++;
+        recv->counts.receive_truncated++;
         return false;
     }
     struct su_received received = {.payload = layout.payload, .size = layout.payload_size};
@@ -232,7 +233,7 @@ int su_recv_take(struct su_recv *recv, const struct su_completion *completion,
         return 0;
     }
     received.buffer = &slot->buffer;
-    recv->counts.buffers++;
+    recv->counts.receives++;
     recv->counts.bytes += received.size;
     *ret = received;
     return 1;

@@ -24,7 +24,7 @@
  *
  * The multishot ends with each completion that lacks F_MORE.  With -ENOBUFS it ended because no
  * slot was provided.  Nothing is lost by that: the datagrams wait in the socket, and su_recv_rearm
- * arms the multishot again as soon as a slot is free.  Only `kernel_dropped` of su_recv_counts
+ * arms the multishot again as soon as a slot is free.  Only `kernel_drops` of su_recv_counts
  * counts lost datagrams. */
 
 /* One GRO buffer, or a single datagram. */
@@ -38,18 +38,33 @@ struct su_received {
     struct sb_buffer *buffer; /* the slot; one reference belongs to the receiver of this struct */
 };
 
+/* clang-format off */
+#define SU_RECV_COUNTS(X) \
+    X(receives)          /* su_received handed out */ \
+    X(bytes)             /* payload in them */ \
+    X(arms)              /* multishots started: 1 is the ideal */ \
+    X(receive_rearms)    /* those of them that followed an earlier one */ \
+    X(receive_enobufs)   /* multishots that ended with -ENOBUFS */ \
+    X(ends)              /* multishots that ended for another reason than ENOBUFS or stop */ \
+    X(receive_truncated) /* datagrams or control that did not fit: dropped */ \
+    X(malformed)         /* completions with inconsistent lengths: dropped */ \
+    X(socket_errors)     /* ICMP errors of a connected socket and the like */ \
+    X(stale)             /* completions of an earlier receiver at this index: dropped */ \
+    X(kernel_drops)      /* datagrams that the kernel dropped (SO_RXQ_OVFL) */
+/* clang-format on */
+
+#define SU_RECV_COUNTS_FIELD(name) uint64_t name;
+#define SU_RECV_COUNTS_ADD(name)   sum->name += counts->name;
+
 struct su_recv_counts {
-    uint64_t buffers;        /* su_received handed out */
-    uint64_t bytes;          /* payload in them */
-    uint64_t arms;           /* multishots started: 1 is the ideal */
-    uint64_t no_buffers;     /* ended with -ENOBUFS */
-    uint64_t ends;           /* ended for another reason than ENOBUFS or stop */
-    uint64_t truncated;      /* datagrams or control that did not fit: dropped */
-    uint64_t malformed;      /* completions with inconsistent lengths: dropped */
-    uint64_t socket_errors;  /* ICMP errors of a connected socket and the like */
-    uint64_t stale;          /* completions of an earlier receiver at this index: dropped */
-    uint64_t kernel_dropped; /* datagrams that the kernel dropped (SO_RXQ_OVFL) */
+    SU_RECV_COUNTS(SU_RECV_COUNTS_FIELD)
 };
+
+static inline void su_recv_counts_add(struct su_recv_counts *sum,
+                                      const struct su_recv_counts *counts)
+{
+    SU_RECV_COUNTS(SU_RECV_COUNTS_ADD)
+}
 
 struct su_recv {
     struct su_ring *ring;

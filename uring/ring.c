@@ -176,7 +176,7 @@ static int enter_uring(struct su_ring *ring, uint32_t wait_count, uint32_t flags
     uint32_t queued = publish(&ring->uring);
     if (io_uring_cq_has_overflow(&ring->uring))
         ring->counts.overflows++;
-    ring->counts.calls++;
+    ring->counts.syscalls++;
     return io_uring_enter2((unsigned)ring->uring.enter_ring_fd, queued, wait_count,
                            flags | IORING_ENTER_EXT_ARG, (void *)&argument, sizeof(argument));
 }
@@ -186,7 +186,7 @@ static int enter_mmsg(struct su_ring *ring, uint32_t wait_count, uint32_t flags,
 {
     (void)publish(&ring->uring);
     return su_mmsg_enter(ring->mmsg, wait_count, (flags & IORING_ENTER_GETEVENTS) != 0, timeout_ns,
-                         &ring->counts.calls);
+                         &ring->counts.syscalls);
 }
 
 /* 0 or -errno; a time-out and a signal are no errors. */

@@ -44,7 +44,7 @@ struct su_ring_config {
 
 struct su_ring_counts {
     uint64_t enters;    /* of the ring: io_uring_enter calls */
-    uint64_t calls;     /* system calls: = enters, but for the mmsg back-end */
+    uint64_t syscalls;  /* system calls: = enters, but for the mmsg back-end */
     uint64_t sqes;      /* operations handed to the kernel */
     uint64_t cqes;      /* completions taken */
     uint64_t overflows; /* times the kernel reported that completions did not fit the ring */

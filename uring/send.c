@@ -325,6 +325,7 @@ void su_send_maintain(struct su_send *send)
 
 static void count_error(struct su_send_counts *counts, int error, uint32_t count)
 {
+    counts->send_errors += count;
     switch (-error) {
     case EMSGSIZE:
         counts->too_large += count;
@@ -357,8 +358,8 @@ static void on_result(struct su_send *send, struct su_send_slot *slot, int32_t r
     uint32_t count = slot->state == SLOT_WHOLE ? datagram_count(slot) : 1;
     if (result >= 0) {
         send->counts.sends++;
-        send->counts.datagrams += count;
-        send->counts.bytes += (uint32_t)result;
+        send->counts.datagrams_out += count;
+        send->counts.bytes_out += (uint32_t)result;
         return;
     }
     slot->error = result;
@@ -376,7 +377,7 @@ static bool on_whole_error(struct su_send *send, struct su_send_slot *slot, int3
         return true;
     }
     if ((result == -EIO || result == -EINVAL) && slot->segment_size < slot->size) {
-        send->counts.gso_refused++;
+        send->counts.gso_fallbacks++;
         slot->is_gso_refused = true;
         split(slot);
         push(send, slot);

@@ -69,21 +69,23 @@ struct su_sent {
 };
 
 struct su_send_counts {
-    uint64_t trains;       /* committed */
-    uint64_t datagrams;    /* sent, as the kernel said */
-    uint64_t bytes;        /* sent */
-    uint64_t sends;        /* sendmsg operations completed well */
-    uint64_t gso_refused;  /* trains that came back with EIO or EINVAL and were split */
-    uint64_t split;        /* trains that were split at commit, GSO being off for the address */
-    uint64_t too_large;    /* datagrams: EMSGSIZE */
-    uint64_t queue_full;   /* datagrams: EAGAIN, ENOBUFS */
-    uint64_t refused;      /* datagrams: ECONNREFUSED twice */
-    uint64_t unreachable;  /* datagrams: ENETUNREACH, EHOSTUNREACH, ENETDOWN */
-    uint64_t forbidden;    /* datagrams: EPERM, EACCES */
-    uint64_t other_errors; /* datagrams: anything else */
-    uint64_t stale;        /* completions of an earlier use of a slot */
-    uint64_t no_slots;     /* su_send_take that found none */
-    uint64_t zero_copies;  /* notifications of zero-copy sendmsg operations */
+    uint64_t trains;        /* committed */
+    uint64_t datagrams_out; /* sent, as the kernel said */
+    uint64_t bytes_out;     /* sent */
+    uint64_t sends;         /* sendmsg operations completed well */
+    uint64_t gso_fallbacks; /* trains that came back with EIO or EINVAL and were split */
+    uint64_t split;         /* trains that were split at commit, GSO being off for the address */
+    /* Datagrams that were not sent: the sum, and each reason. */
+    uint64_t send_errors;
+    uint64_t too_large;           /* EMSGSIZE */
+    uint64_t queue_full;          /* EAGAIN, ENOBUFS */
+    uint64_t refused;             /* ECONNREFUSED twice */
+    uint64_t unreachable;         /* ENETUNREACH, EHOSTUNREACH, ENETDOWN */
+    uint64_t forbidden;           /* EPERM, EACCES */
+    uint64_t other_errors;        /* anything else */
+    uint64_t stale;               /* completions of an earlier use of a slot */
+    uint64_t no_slots;            /* su_send_take that found none */
+    uint64_t zero_copies;         /* notifications of zero-copy sendmsg operations */
     uint64_t zero_copies_copied;  /* notifications that report a copy */
     uint64_t zero_copies_refused; /* trains that were sent again with a copy */
 };

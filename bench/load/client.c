@@ -83,13 +83,9 @@ static void take_sample(struct client *c, struct sample *ret)
     sample_take(ret, c->shard);
     ret->payload_in_bytes = c->payload_in_bytes;
     ret->payload_out_bytes = c->payload_out_bytes;
-    for (uint32_t i = 0; i < c->conn_count; i++) {
-        struct spate_conn_stats stats;
-        if (!c->conns[i].is_open)
-            continue;
-        spate_conn_stats(c->conns[i].conn, &stats);
-        ret->acked_bytes += stats.stream_bytes_acked;
-    }
+    for (uint32_t i = 0; i < c->conn_count; i++)
+        if (c->conns[i].is_open)
+            sample_add_conn(ret, c->conns[i].conn);
 }
 
 static bool receive_server_sample(struct client *c, struct sample *ret)

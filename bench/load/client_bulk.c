@@ -289,7 +289,7 @@ static void bulk_finish(struct client *c, uint64_t now_ns)
     } else if (bulk_is_done(c)) {
         r->bytes = c->options->bytes;
     } else {
-        r->bytes = r->client[1].acked_bytes - r->client[0].acked_bytes;
+        r->bytes = r->client[1].conns.stream_bytes_acked - r->client[0].conns.stream_bytes_acked;
         r->is_measured_by_sender = true;
     }
 }

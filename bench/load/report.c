@@ -98,44 +98,42 @@ double report_percentile_us(const struct result *r, double percentile)
 
 /* ---- JSON ---- */
 
+/* Every field of the public structs: counters as the difference of two samples, gauges as they are
+ * in the later one, which has the sum of `count`: the mean. */
+#define VALUE_GAUGE(name)   (after->name / count)
+#define VALUE_COUNTER(name) (after->name - before->name)
+#define VALUE_SHARD         VALUE_COUNTER
+#define VALUE_RING          VALUE_COUNTER
+#define VALUE_RECEIVE       VALUE_COUNTER
+#define VALUE_SEND          VALUE_COUNTER
+#define VALUE_CONNS         VALUE_COUNTER
+#define VALUE_MEMORY        VALUE_COUNTER
+#define WRITE(kind, name)   json_integer(j, #name, VALUE_##kind(name));
+
+/* A side's connections: the sums of counters, the means of gauges; null where they come and go. */
+static void write_conns(struct json *j, const struct options *o, const struct sample samples[2])
+{
+    bool keeps_conns = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_RR;
+    const struct spate_conn_stats *before = &samples[0].conns;
+    const struct spate_conn_stats *after = &samples[1].conns;
+    uint32_t count = samples[1].conn_count;
+    if (!keeps_conns || count == 0 || count < samples[0].conn_count) {
+        json_null(j, "conns");
+        return;
+    }
+    json_begin(j, "conns");
+    json_integer(j, "count", count);
+    SPATE_CONN_STATS(WRITE)
+    json_end(j);
+}
+
 static void write_side(struct json *j, const char *key, const struct options *o,
                        const struct result *r, const struct sample samples[2])
 {
-    /* Counters that go out as the difference of the two samples. */
-    const struct {
-        const char *name;
-        size_t offset;
-    } counters[] = {
-        {"packets_in", offsetof(struct spate_shard_stats, packets_in)},
-        {"packets_out", offsetof(struct spate_shard_stats, packets_out)},
-        {"packets_lost", offsetof(struct spate_shard_stats, packets_lost)},
-        {"acks_in", offsetof(struct spate_shard_stats, acks_in)},
-        {"acks_out", offsetof(struct spate_shard_stats, acks_out)},
-        {"datagrams_in", offsetof(struct spate_shard_stats, datagrams_in)},
-        {"datagrams_out", offsetof(struct spate_shard_stats, datagrams_out)},
-        {"receives", offsetof(struct spate_shard_stats, receives)},
-        {"sends", offsetof(struct spate_shard_stats, sends)},
-        {"send_errors", offsetof(struct spate_shard_stats, send_errors)},
-        {"zero_copies", offsetof(struct spate_shard_stats, zero_copies)},
-        {"zero_copies_copied", offsetof(struct spate_shard_stats, zero_copies_copied)},
-        {"gso_fallbacks", offsetof(struct spate_shard_stats, gso_fallbacks)},
-        {"turns", offsetof(struct spate_shard_stats, turns)},
-        {"syscalls", offsetof(struct spate_shard_stats, syscalls)},
-        {"sleeps", offsetof(struct spate_shard_stats, sleeps)},
-        {"spun_ns", offsetof(struct spate_shard_stats, spun_ns)},
-        {"kernel_drops", offsetof(struct spate_shard_stats, kernel_drops)},
-        {"enobufs", offsetof(struct spate_shard_stats, receive_enobufs)},
-        {"rearms", offsetof(struct spate_shard_stats, receive_rearms)},
-        {"copied", offsetof(struct spate_shard_stats, datagrams_copied)},
-        {"placed_in_bytes", offsetof(struct spate_shard_stats, placed_in_bytes)},
-        {"copied_in_bytes", offsetof(struct spate_shard_stats, copied_in_bytes)},
-        {"copied_out_bytes", offsetof(struct spate_shard_stats, copied_out_bytes)},
-        {"receive_dropped", offsetof(struct spate_shard_stats, receive_dropped)},
-        {"allocations", offsetof(struct spate_shard_stats, memory_blocks)},
-        {"unroutable", offsetof(struct spate_shard_stats, unroutable)},
-        {"handshakes_dropped", offsetof(struct spate_shard_stats, handshakes_dropped)},
-    };
     struct side side = side_of(r, samples);
+    const struct spate_shard_stats *before = &samples[0].shard;
+    const struct spate_shard_stats *after = &samples[1].shard;
+    const uint32_t count = 1;
     bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
 
     json_begin(j, key);
@@ -149,16 +147,12 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     json_number(j, "packets_per_ack", side.packets_per_ack);
     json_number(j, "packets_per_call", side.packets_per_call);
     json_number(j, "enters_per_packet", ratio(1, side.packets_per_call));
-    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-        const char *a = (const char *)&samples[0].shard + counters[i].offset;
-        const char *b = (const char *)&samples[1].shard + counters[i].offset;
-        json_integer(j, counters[i].name, *(const uint64_t *)b - *(const uint64_t *)a);
-    }
+    SPATE_SHARD_STATS(WRITE)
+    write_conns(j, o, samples);
     json_integer(j, "payload_in_bytes", side.delta.payload_in_bytes);
     json_integer(j, "payload_out_bytes", side.delta.payload_out_bytes);
     json_integer(j, "rss_bytes", side.end->rss_bytes);
     json_integer(j, "rss_peak_bytes", side.end->rss_peak_bytes);
-    json_integer(j, "memory_bytes_peak", side.end->shard.memory_bytes_peak);
     json_end(j);
 }
 
@@ -280,7 +274,7 @@ static void print_waste(FILE *file, const char *name, const struct sample sample
     print_number(file, 14, 1, (double)(y->copied_in_bytes - x->copied_in_bytes) / 1e6);
     print_number(file, 14, 1, (double)(y->copied_out_bytes - x->copied_out_bytes) / 1e6);
     fprintf(file, " %11" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 "\n",
-            y->memory_blocks - x->memory_blocks, y->kernel_drops - x->kernel_drops,
+            y->allocations - x->allocations, y->kernel_drops - x->kernel_drops,
             y->receive_enobufs - x->receive_enobufs, y->receive_rearms - x->receive_rearms,
             y->packets_lost - x->packets_lost);
 }

@@ -48,3 +48,13 @@ void sample_take(struct sample *ret, struct spate_shard *shard)
     spate_shard_stats(shard, &ret->shard);
     read_memory(ret);
 }
+
+void sample_add_conn(struct sample *sample, const struct spate_conn *conn)
+{
+    struct spate_conn_stats stats;
+    spate_conn_stats(conn, &stats);
+    sample->conn_count++;
+#define ADD(kind, name) sample->conns.name += stats.name;
+    SPATE_CONN_STATS(ADD)
+#undef ADD
+}

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <spate/conn.h>
 #include <spate/stats.h>
 
 /* What one process has used and moved up to a moment; results are differences of two. */
@@ -13,11 +14,11 @@ struct sample {
     uint64_t cpu_sys_ns;
     uint64_t rss_bytes;
     uint64_t rss_peak_bytes;
-    uint64_t payload_in_bytes; /* stream data received from the library */
-    uint64_t
-        payload_out_bytes; /* stream data given to it, without the 8 bytes of a request's head */
-    uint64_t acked_bytes;  /* client: payload that the server has acknowledged */
+    uint64_t payload_in_bytes;  /* stream data received from the library */
+    uint64_t payload_out_bytes; /* stream data given to it, without the heads of requests */
     struct spate_shard_stats shard;
+    uint32_t conn_count;           /* open connections that are in .. */
+    struct spate_conn_stats conns; /* .. the sum of their fields, gauges too */
 };
 
 /* Fills in the clock and the CPU time, and clears all other fields. */
@@ -26,5 +27,8 @@ void sample_usage(struct sample *ret);
 /* Fills in the clock, the process's own usage and the shard's counters; the payload
  * is the caller's to add.  Costs about 50 us: it reads /proc/self/status. */
 void sample_take(struct sample *ret, struct spate_shard *shard);
+
+/* Adds what one open connection has counted. */
+void sample_add_conn(struct sample *sample, const struct spate_conn *conn);
 
 #endif

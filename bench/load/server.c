@@ -307,6 +307,8 @@ void server_sample(struct server *s, struct sample *ret)
     sample_take(ret, s->shard);
     ret->payload_in_bytes = s->payload_in_bytes;
     ret->payload_out_bytes = s->payload_out_bytes;
+    for (const struct server_conn *c = s->conns; c != NULL; c = c->next)
+        sample_add_conn(ret, c->conn);
 }
 
 static bool open_tls(struct server *s, struct failure *failure)

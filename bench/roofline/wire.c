@@ -252,8 +252,8 @@ void wire_sample(const struct wire *wire, struct sample *ret)
     ret->cpu_user_ns = 0;
     ret->cpu_sys_ns = wire->busy_ns;
     ret->shard.datagrams_in = wire->datagrams_in;
-    ret->shard.datagrams_out = wire->send.counts.datagrams;
-    ret->shard.kernel_drops = wire->recv.counts.kernel_dropped;
+    ret->shard.datagrams_out = wire->send.counts.datagrams_out;
+    ret->shard.kernel_drops = wire->recv.counts.kernel_drops;
 }
 
 bool wire_say_ready(const struct wire *wire, struct failure *failure)

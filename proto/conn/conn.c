@@ -229,7 +229,7 @@ struct sp_tls *sp_conn_tls(struct sp_conn *conn)
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
 {
     *ret = conn->stats;
-    ret->placed_copied_bytes = conn->pieces.copied_bytes;
+    ret->copied_in_bytes = conn->pieces.copied_bytes;
     ret->packets_lost = conn->loss.lost_count;
     ret->packets_spurious = conn->loss.spurious_count;
     ret->persistent_congestions = conn->loss.persistent_count;

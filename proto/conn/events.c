@@ -142,7 +142,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
         return false;
     if (received.is_placed) {
         tell_placed(&received, ret);
-        conn->stats.placed_bytes += received.slice.size;
+        conn->stats.placed_in_bytes += received.slice.size;
         sp_conn_consume(conn, stream->id, received.slice.size);
         return true;
     }

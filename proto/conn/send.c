@@ -86,7 +86,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
 {
     struct sp_conn_space *s = conn->spaces[build->space];
 
-    conn->stats.copied_bytes += sp_build_seal(build, &conn->protect);
+    conn->stats.copied_out_bytes += sp_build_seal(build, &conn->protect);
     const struct sp_masked masked = {build->packet, build->pn_at, build->pn_size};
     sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
 

@@ -4,36 +4,24 @@
 
 #include <stdint.h>
 
-/* What a connection counts.  Monotonic since its start unless said otherwise. */
+/* A list of names and nothing else, so that what a connection counts and what the public API shows
+ * of it are one list. */
+#include "engine/include/spate/counters.h"
+
+/* What a connection counts since its start, and its gauges, which sp_conn_stats() fills in. */
 struct sp_stats {
-    uint64_t datagrams_in;
-    uint64_t bytes_in;          /* UDP payload */
-    uint64_t packets_in;        /* opened and processed */
-    uint64_t packets_dropped;   /* duplicates, undecryptable, malformed */
-    uint64_t packets_duplicate; /* .. of which seen before */
-    uint64_t datagrams_out;
-    uint64_t bytes_out;
-    uint64_t packets_out;
-    uint64_t copied_bytes;     /* of packets before they were sealed: see sp_protect_ops.seal */
-    uint64_t packets_lost;     /* declared lost by us */
-    uint64_t packets_spurious; /* declared lost, acknowledged later */
-    uint64_t acks_in;
-    uint64_t acks_out;
-    uint64_t ptos;
-    uint64_t persistent_congestions;
-    uint64_t key_updates;
-    uint64_t stream_bytes_in;     /* first receipt only */
-    uint64_t placed_bytes;        /* .. and told in lent memory */
-    uint64_t placed_copied_bytes; /* copied to lent memory; the cipher wrote the others there */
-    uint64_t stream_bytes_out;    /* repeats included */
-    uint64_t stream_bytes_acked;
-    uint64_t streams_opened; /* by either side */
-    /* Now. */
-    uint64_t rtt_smoothed_ns;
-    uint64_t rtt_min_ns;
-    uint64_t rtt_variance_ns;
-    uint64_t cwnd_bytes;
-    uint64_t in_flight_bytes;
+    SPATE_CONN_STATS(SPATE_STATS_FIELD)
 };
+
+#define SP_STATS_ADD_COUNTER(name) sum->name += stats->name;
+#define SP_STATS_ADD_GAUGE(name)
+#define SP_STATS_ADD(kind, name) SP_STATS_ADD_##kind(name)
+
+/* Adds the counters of a connection to `sum`.  A sum of gauges has no meaning: they stay as they
+ * are. */
+static inline void sp_stats_add(struct sp_stats *sum, const struct sp_stats *stats)
+{
+    SPATE_CONN_STATS(SP_STATS_ADD)
+}
 
 #endif

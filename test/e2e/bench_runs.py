@@ -17,8 +17,8 @@ TOP = ('scenario seconds bytes gbps requests_per_s p50_us p90_us p99_us p999_us 
        'handshakes_per_s lost_packets config').split()
 SIDE = ('cpu_user_s cpu_sys_s cpu_s_per_gb cpu_us_per_request packets_in packets_out '
         'datagrams_per_send datagrams_per_receive packets_per_ack packets_per_call '
-        'enters_per_packet syscalls sleeps spun_ns copied placed_in_bytes copied_in_bytes '
-        'copied_out_bytes allocations enobufs rearms kernel_drops packets_lost rss_bytes').split()
+        'enters_per_packet syscalls sleeps spun_ns placed_in_bytes copied_in_bytes '
+        'copied_out_bytes allocations kernel_drops packets_lost rss_bytes').split()
 
 
 class Runs(support.BenchTest):

@@ -71,7 +71,7 @@ static void held_slots_are_replaced_by_spare_ones(void **state)
     send_singles(w, client, server, 2, 500);
     su_bufring_flush(&w->bufring);
     assert_int_equal(w->bufring.provided_count, 2); /* all the rest */
-    assert_int_equal(w->receivers[server].counts.no_buffers, 0);
+    assert_int_equal(w->receivers[server].counts.receive_enobufs, 0);
 }
 
 static void many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it(void **state)
@@ -83,7 +83,7 @@ static void many_small_datagrams_make_the_ring_grow_and_quiet_shrinks_it(void **
     for (uint32_t i = 0; i < 4; i++)
         send_singles(w, client, server, 64, 500);
     assert_int_equal(w->bufring.depth, 32);
-    assert_true(w->receivers[server].counts.no_buffers >= 4);
+    assert_true(w->receivers[server].counts.receive_enobufs >= 4);
 
     for (uint32_t i = 0; i < 10 * 16384; i++)
         su_bufring_flush(&w->bufring);
@@ -110,8 +110,8 @@ static void full_slots_do_not_make_the_ring_grow(void **state)
         send_singles(w, client, server, 8, 60000);
     }
     assert_int_equal(w->bufring.depth, 2);
-    assert_true(w->receivers[server].counts.no_buffers > 0);
-    assert_int_equal(w->receivers[server].counts.kernel_dropped, 0);
+    assert_true(w->receivers[server].counts.receive_enobufs > 0);
+    assert_int_equal(w->receivers[server].counts.kernel_drops, 0);
 }
 
 /* .. and shrink one that has grown for small datagrams. */

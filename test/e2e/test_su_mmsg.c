@@ -34,20 +34,20 @@ static void a_batch_is_one_call_to_send_one_to_wait_and_one_to_receive(void **st
 
     uint32_t trains = 0;
     for (uint32_t round = 0; round < 20; round++) {
-        uint64_t calls = w->ring.counts.calls;
+        uint64_t calls = w->ring.counts.syscalls;
         for (uint32_t i = 0; i < 4; i++)
             sw_commit(w, &train, 100 * i);
         (void)sw_turn(w, SB_S);
         trains += 4;
-        assert_int_equal(w->ring.counts.calls - calls, 3);
+        assert_int_equal(w->ring.counts.syscalls - calls, 3);
         assert_int_equal(w->sent_count, trains);
-        assert_int_equal(w->receivers[server].counts.buffers, trains);
+        assert_int_equal(w->receivers[server].counts.receives, trains);
         w->log_count = 0;
         w->log_size = 0;
     }
-    uint64_t calls = w->ring.counts.calls;
+    uint64_t calls = w->ring.counts.syscalls;
     (void)sw_turn(w, 0);
-    assert_int_equal(w->ring.counts.calls - calls, 1); /* nothing to do is one look */
+    assert_int_equal(w->ring.counts.syscalls - calls, 1); /* nothing to do is one look */
 }
 
 /* A batch that was filled is followed by a larger one. */
@@ -64,11 +64,11 @@ static void many_datagrams_come_in_few_calls(void **state)
                              .size = 60 * 100,
                              .segment_size = 100};
     sw_commit(w, &train, 0);
-    uint64_t calls = w->ring.counts.calls;
+    uint64_t calls = w->ring.counts.syscalls;
     sw_until(w, 60, 1);
     sw_check_train(w, 0, &train, 0);
     /* A sendmmsg, and 4 + 8 + 16 + 32 datagrams with a wait each. */
-    assert_true(w->ring.counts.calls - calls <= 1 + 2 * 4);
+    assert_true(w->ring.counts.syscalls - calls <= 1 + 2 * 4);
 }
 
 /* ---- waiting ---- */
@@ -101,7 +101,7 @@ static void a_socket_without_slots_does_not_wake(void **state)
     sw_until(w, 2, 5);
     assert_true(count_idle_turns(w, 10) <= 1); /* the one in which epoll is told */
     assert_true(w->receivers[server].is_starved);
-    assert_int_equal(w->receivers[server].counts.no_buffers, 1);
+    assert_int_equal(w->receivers[server].counts.receive_enobufs, 1);
 
     w->is_holding = false;
     sw_let_go(w);
@@ -206,9 +206,9 @@ static void a_send_that_finds_no_room_waits_for_it(void **state)
         }
         assert_int_equal(nops, 1); /* although the sends before it wait */
         if (done < 60) {           /* full: to look again costs one call and moves nothing */
-            uint64_t calls = n->ring.counts.calls;
+            uint64_t calls = n->ring.counts.syscalls;
             assert_int_equal(su_ring_enter(&n->ring, SB_MS), 0);
-            calls_idle += n->ring.counts.calls - calls;
+            calls_idle += n->ring.counts.syscalls - calls;
             assert_int_equal(su_ring_completions(&n->ring, &completion, 1), 0);
             assert_true(calls_idle <= arrived + 1);
         }

@@ -80,7 +80,7 @@ static void a_full_send_buffer_holds_the_slots_back(void **state)
     assert_true(w->send.busy_count > 0);
     sw_until(w, 3 * 64, 64);
     assert_int_equal(w->send.counts.queue_full, 0); /* the kernel waited and nobody was told */
-    assert_int_equal(w->send.counts.datagrams, 3 * 64);
+    assert_int_equal(w->send.counts.datagrams_out, 3 * 64);
 }
 
 /* Loopback is down in a new network. */

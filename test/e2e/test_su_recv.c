@@ -32,9 +32,9 @@ static void a_flooded_buffer_ring_loses_nothing(void **state)
     for (uint32_t i = 0; i < 200; i++)
         assert_true(sw_is_filled(&w->log[i], i)); /* all of them, in order */
     const struct su_recv_counts *counts = &w->receivers[server].counts;
-    assert_true(counts->no_buffers > 0);
-    assert_int_equal(counts->arms, counts->no_buffers + 1);
-    assert_int_equal(counts->kernel_dropped, 0);
+    assert_true(counts->receive_enobufs > 0);
+    assert_int_equal(counts->arms, counts->receive_enobufs + 1);
+    assert_int_equal(counts->kernel_drops, 0);
     assert_int_equal(w->bufring.held_count, 0);
 }
 
@@ -57,7 +57,7 @@ static void it_is_not_armed_again_before_a_buffer_is_back(void **state)
     assert_true(recv->is_starved);
     assert_false(recv->is_armed);
     assert_int_equal(recv->counts.arms, 1);
-    assert_int_equal(recv->counts.no_buffers, 1);
+    assert_int_equal(recv->counts.receive_enobufs, 1);
 
     /* One buffer back: one datagram more, and starved again. */
     sb_buffer_unref(w->held[--w->held_count]);
@@ -65,7 +65,7 @@ static void it_is_not_armed_again_before_a_buffer_is_back(void **state)
         (void)sw_turn(w, SB_MS);
     assert_int_equal(w->log_count, 5);
     assert_int_equal(recv->counts.arms, 2);
-    assert_int_equal(recv->counts.no_buffers, 2);
+    assert_int_equal(recv->counts.receive_enobufs, 2);
 
     w->is_holding = false;
     sw_let_go(w);
@@ -225,7 +225,7 @@ static void an_end_without_a_reason_is_armed_again(void **state)
         assert_true(sw_is_filled(&w->log[i], i));
         assert_int_equal(recv->counts.arms, i + 2);
     }
-    assert_int_equal(recv->counts.no_buffers, 0);
+    assert_int_equal(recv->counts.receive_enobufs, 0);
     assert_int_equal(w->socket_error_count, 0);
 }
 
@@ -274,7 +274,7 @@ static void a_datagram_larger_than_its_slot_is_dropped(void **state)
     assert_int_equal(w->log_count, 2);
     assert_true(sw_is_filled(&w->log[0], 1));
     assert_true(sw_is_filled(&w->log[1], 3));
-    assert_int_equal(w->receivers[server].counts.truncated, 2);
+    assert_int_equal(w->receivers[server].counts.receive_truncated, 2);
     assert_int_equal(w->bufring.held_count, 0);
 }
 
@@ -298,7 +298,7 @@ static void what_the_kernel_drops_is_counted(void **state)
     commit_singles(w, client, server, 1, 299, 1200);
     sw_until(w, before + 1, 300);
     assert_true(sw_is_filled(&w->log[before], 299));
-    assert_int_equal(w->receivers[server].counts.kernel_dropped + w->log_count, 300);
+    assert_int_equal(w->receivers[server].counts.kernel_drops + w->log_count, 300);
 }
 
 static void a_refused_peer_is_told_and_receiving_goes_on(void **state)
@@ -373,7 +373,7 @@ static void without_gro_each_datagram_comes_alone(void **state)
     sw_commit(w, &train, 0);
     sw_until(w, 10, 1);
     sw_check_train(w, 0, &train, 0);
-    assert_int_equal(w->receivers[server].counts.buffers, 10);
+    assert_int_equal(w->receivers[server].counts.receives, 10);
 }
 
 int main(void)

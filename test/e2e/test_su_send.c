@@ -77,16 +77,16 @@ static void a_route_without_gso_gets_single_datagrams(void **state)
     assert_int_equal(w->last_sent.failed_count, 0);
     assert_int_equal(w->last_sent.error, 0);
     assert_true(w->last_sent.is_gso_refused);
-    assert_int_equal(w->send.counts.gso_refused, 1);
+    assert_int_equal(w->send.counts.gso_fallbacks, 1);
     assert_int_equal(w->send.counts.split, 0);
-    assert_int_equal(w->send.counts.datagrams, TRAIN_COUNT);
-    assert_int_equal(w->send.counts.bytes, TRAIN_SIZE);
+    assert_int_equal(w->send.counts.datagrams_out, TRAIN_COUNT);
+    assert_int_equal(w->send.counts.bytes_out, TRAIN_SIZE);
 
     /* From now on it is not even tried for this address, whatever the port. */
     sw_commit(w, &p.train, 100);
     sw_until(w, 2 * TRAIN_COUNT, 2);
     sw_check_train(w, TRAIN_COUNT, &p.train, 100);
-    assert_int_equal(w->send.counts.gso_refused, 1);
+    assert_int_equal(w->send.counts.gso_fallbacks, 1);
     assert_int_equal(w->send.counts.split, 1);
     assert_false(w->last_sent.is_gso_refused);
 
@@ -97,7 +97,7 @@ static void a_route_without_gso_gets_single_datagrams(void **state)
     sw_commit(w, &other, 200);
     sw_until(w, 3 * TRAIN_COUNT, 3);
     sw_check_train(w, 2 * TRAIN_COUNT, &other, 200);
-    assert_int_equal(w->send.counts.gso_refused, 2);
+    assert_int_equal(w->send.counts.gso_fallbacks, 2);
     assert_int_equal(su_send_free_count(&w->send), w->send.slot_count);
 }
 
@@ -132,7 +132,7 @@ static void a_single_datagram_is_not_sent_again_as_a_train(void **state)
         assert_int_equal(p.w->last_sent.error, errors[i]);
         assert_int_equal(p.w->last_sent.failed_count, 1);
     }
-    assert_int_equal(p.w->send.counts.gso_refused, 0);
+    assert_int_equal(p.w->send.counts.gso_fallbacks, 0);
     assert_int_equal(p.w->send.counts.other_errors, 2);
     assert_int_equal(p.w->send.gso_off_count, 0);
 }
@@ -153,7 +153,7 @@ static void gso_stays_on_if_the_single_datagrams_fail_too(void **state)
     assert_int_equal(p.w->last_sent.failed_count, TRAIN_COUNT);
     assert_int_equal(p.w->last_sent.error, -EMSGSIZE);
     assert_int_equal(p.w->send.counts.too_large, TRAIN_COUNT);
-    assert_int_equal(p.w->send.counts.datagrams, 0);
+    assert_int_equal(p.w->send.counts.datagrams_out, 0);
     assert_int_equal(p.w->send.gso_off_count, 0);
 }
 
@@ -168,7 +168,7 @@ static void some_of_the_single_datagrams_may_fail(void **state)
     assert_int_equal(p.w->last_sent.failed_count, 2);
     assert_int_equal(p.w->last_sent.error, -EAGAIN);
     assert_int_equal(p.w->send.counts.queue_full, 2);
-    assert_int_equal(p.w->send.counts.datagrams, TRAIN_COUNT - 2);
+    assert_int_equal(p.w->send.counts.datagrams_out, TRAIN_COUNT - 2);
     assert_int_equal(p.w->send.gso_off_count, 1);
 }
 
@@ -202,7 +202,7 @@ static void each_error_has_its_count_and_is_not_resent(void **state)
         uint64_t count;
         memcpy(&count, (const char *)&p.w->send.counts + cases[i].offset, sizeof(count));
         assert_int_equal(count, TRAIN_COUNT);
-        assert_int_equal(p.w->send.counts.datagrams, 0);
+        assert_int_equal(p.w->send.counts.datagrams_out, 0);
         owned_end_all();
     }
 }

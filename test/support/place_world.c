@@ -151,5 +151,5 @@ uint64_t place_copied(struct place_world *world)
 {
     struct sp_stats stats;
     sp_conn_stats(place_server(world), &stats);
-    return stats.placed_copied_bytes;
+    return stats.copied_in_bytes;
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <spate/base.h>
+#include <spate/counters.h>
 #include <spate/event.h>
 #include <spate/engine.h>
 
@@ -68,30 +69,9 @@ SPATE_API const char *spate_conn_server_name(const struct spate_conn *conn);
 SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
                                       socklen_t *ret_size);
 
-/* Counters of a connection since its start, and some of its present values. */
+/* What a connection counts since its start, and its gauges: counters.h explains each field. */
 struct spate_conn_stats {
-    uint64_t datagrams_in;        /* UDP datagrams received */
-    uint64_t bytes_in;            /* UDP payload received */
-    uint64_t packets_in;          /* QUIC packets decrypted and processed */
-    uint64_t packets_dropped;     /* QUIC packets that were duplicate, undecryptable or malformed */
-    uint64_t datagrams_out;       /* UDP datagrams sent */
-    uint64_t bytes_out;           /* UDP payload sent */
-    uint64_t packets_out;         /* QUIC packets sent */
-    uint64_t packets_lost;        /* sent packets that were declared lost */
-    uint64_t packets_spurious;    /* sent packets that were declared lost and acknowledged later */
-    uint64_t acks_in;             /* ACK frames received */
-    uint64_t acks_out;            /* ACK frames sent */
-    uint64_t ptos;                /* probe timeouts.  [RFC9002 6.2] */
-    uint64_t stream_bytes_in;     /* received on streams; each byte counts once */
-    uint64_t stream_bytes_placed; /* reported by SPATE_EVENT_STREAM_PLACED */
-    uint64_t stream_bytes_copied; /* copied by memcpy into lent buffers, reported or not */
-    uint64_t stream_bytes_out;    /* sent on streams, retransmissions included */
-    uint64_t stream_bytes_acked;  /* acknowledged on streams */
-    /* Present values: */
-    uint64_t rtt_smoothed_ns; /* smoothed round-trip time.  [RFC9002 5.3] */
-    uint64_t rtt_min_ns;      /* smallest round-trip time so far */
-    uint64_t cwnd_bytes;      /* congestion window.  [RFC9002 7] */
-    uint64_t in_flight_bytes; /* bytes in flight.  [RFC9002 2] */
+    SPATE_CONN_STATS(SPATE_STATS_FIELD)
 };
 
 /* Writes the first `size` bytes of the counters that spate_conn_stats() describes, and zeroes for

@@ -6,6 +6,7 @@
 
 #include <spate/base.h>
 #include <spate/conn.h>
+#include <spate/counters.h>
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/stats.h>

@@ -3,55 +3,16 @@
 #define SPATE_STATS_H
 
 #include <spate/base.h>
+#include <spate/counters.h>
 #include <spate/engine.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* What a shard counts since its start. */
+/* What a shard counts since its start, and its gauges: counters.h explains each field. */
 struct spate_shard_stats {
-    uint64_t turns;
-    uint64_t syscalls; /* io_uring_enter calls; with mmsg epoll, recvmmsg, sendmmsg .. */
-    uint64_t datagrams_in;
-    uint64_t bytes_in; /* UDP payload */
-    uint64_t receives; /* completions: GRO puts many datagrams in one */
-    uint64_t datagrams_out;
-    uint64_t bytes_out;
-    uint64_t sends; /* sendmsg requests: one a train */
-    uint64_t send_errors;
-    uint64_t zero_copies;        /* trains sent without a copy, or meant to be .. */
-    uint64_t zero_copies_copied; /* .. but the kernel did copy */
-    uint64_t gso_fallbacks;
-    uint64_t receive_enobufs; /* the kernel found no free slot; nothing is lost by it */
-    uint64_t receive_rearms;
-    uint64_t kernel_drops; /* the socket's buffer was full (SO_RXQ_OVFL) */
-    uint64_t receive_truncated;
-    uint64_t datagrams_copied; /* copied out of a slot because slots ran low .. */
-    uint64_t receive_dropped;  /* .. or dropped, because there was no memory for that */
-    uint64_t placed_in_bytes;  /* told in memory of spate_stream_receive_into() */
-    uint64_t copied_in_bytes;  /* copied by memcpy: in those datagrams, and to that memory */
-    uint64_t copied_out_bytes; /* copied by memcpy on the way to the cipher */
-    uint64_t unroutable;       /* datagrams for no connection, dropped */
-    uint64_t version_negotiations;
-    uint64_t stateless_resets;
-    uint64_t conns_accepted;
-    uint64_t conns_refused;      /* conns_max or memory */
-    uint64_t handshakes_dropped; /* handshakes_max */
-    uint64_t handshakes_done;
-    uint64_t handshakes_failed;
-    uint64_t conns_now;
-    uint64_t handshakes_now;
-    uint64_t memory_bytes_now;
-    uint64_t memory_bytes_peak;
-    uint64_t memory_blocks; /* taken from the heap so far; steady once it is warm */
-    uint64_t packets_lost;  /* of all connections, living and gone, like the rest below */
-    uint64_t packets_in;
-    uint64_t packets_out;
-    uint64_t acks_in;
-    uint64_t acks_out;
-    uint64_t sleeps;  /* waits in which the shard went to sleep */
-    uint64_t spun_ns; /* spent spinning in waits: see spin_ns of spate_config */
+    SPATE_SHARD_STATS(SPATE_STATS_FIELD)
 };
 
 /* Writes the first `size` bytes of what spate_shard_stats() writes, and zeroes for what this

@@ -282,7 +282,7 @@ static void every_byte_comes_once_whatever_the_network_does(void **state)
         let_it_rage(storm);
         assert_true(world->fin);
         assert_int_equal(world->returned_count, world->lent_count);
-        placed_bytes += place_server(world)->stats.placed_bytes;
+        placed_bytes += place_server(world)->stats.placed_in_bytes;
         copied_bytes += place_copied(world);
         sliced_bytes += world->sliced_bytes;
     }

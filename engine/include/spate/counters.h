@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_COUNTERS_H
+#define SPATE_COUNTERS_H
+
+/* The fields of struct spate_shard_stats and struct spate_conn_stats, one line each.  All are
+ * uint64_t.  The end of a name is its unit: _bytes or _ns; all others are plain numbers.
+ *
+ * A program can go through them by name, and so also prints what a later version adds:
+ *
+ *     #define PRINT(kind, name) printf("%s %" PRIu64 "\n", #name, stats.name);
+ *     SPATE_SHARD_STATS(PRINT)
+ *
+ * `kind` says who counts.  A program only needs to know GAUGE:
+ *
+ *     GAUGE  A present value: it rises and falls.
+ *     other  A counter: it only rises.  The difference of two readings is what happened between
+ *            them.  CONNS is the sum over all connections of the shard, open and closed.
+ *
+ * A release adds lines at the end of a list, gauges and counters mixed.  This file has no types and
+ * no functions. */
+
+/* clang-format off */
+
+#define SPATE_SHARD_STATS(X) \
+    /* The loop. */ \
+    X(SHARD, turns)                 /* loop iterations */ \
+    X(RING, syscalls)               /* io_uring_enter; with mmsg epoll_wait, recvmmsg, sendmmsg */ \
+    X(SHARD, sleeps)                /* waits in which the shard went to sleep */ \
+    X(SHARD, spun_ns)               /* time spent spinning in waits (spate_config.spin_ns) */ \
+    /* Receiving. */ \
+    X(SHARD, datagrams_in)          /* UDP datagrams received, for a connection or not */ \
+    X(SHARD, bytes_in)              /* UDP payload received */ \
+    X(RECEIVE, receives)            /* completed receives: with GRO one has many datagrams */ \
+    X(RECEIVE, receive_enobufs)     /* receives that found no free slot; no datagram is lost */ \
+    X(RECEIVE, receive_rearms)      /* multishot receives that had to be started again */ \
+    X(RECEIVE, receive_truncated)   /* datagrams larger than a slot, dropped */ \
+    X(RECEIVE, kernel_drops)        /* datagrams lost to a full socket buffer (SO_RXQ_OVFL) */ \
+    X(SHARD, datagrams_copied)      /* copied out of a slot because slots ran low */ \
+    X(SHARD, receive_dropped)       /* dropped because there was no memory for such a copy */ \
+    X(SHARD, unroutable)            /* datagrams for no connection, dropped */ \
+    X(SHARD, version_negotiations)  /* Version Negotiation packets sent */ \
+    X(SHARD, stateless_resets)      /* Stateless Resets sent */ \
+    /* Sending. */ \
+    X(SEND, datagrams_out)          /* UDP datagrams sent */ \
+    X(SEND, bytes_out)              /* UDP payload sent */ \
+    X(SEND, sends)                  /* sendmsg operations: one per train */ \
+    X(SEND, send_errors)            /* datagrams that the kernel refused to send */ \
+    X(SEND, gso_fallbacks)          /* trains sent as single datagrams after UDP_SEGMENT failed */ \
+    X(SEND, zero_copies)            /* trains sent with SENDMSG_ZC */ \
+    X(SEND, zero_copies_copied)     /* those of them that the kernel copied nevertheless */ \
+    /* Connections. */ \
+    X(SHARD, conns_accepted)        /* accepted from a listener */ \
+    X(SHARD, conns_refused)         /* refused because of conns_max or memory */ \
+    X(SHARD, handshakes_dropped)    /* first packets dropped because of handshakes_max */ \
+    X(SHARD, handshakes_done)       /* completed, as client or server */ \
+    X(SHARD, handshakes_failed)     /* ended before they were complete */ \
+    X(CONNS, packets_in)            /* QUIC packets decrypted and processed */ \
+    X(CONNS, packets_out)           /* QUIC packets sent */ \
+    X(CONNS, packets_lost)          /* sent packets that were declared lost */ \
+    X(CONNS, acks_in)               /* ACK frames received */ \
+    X(CONNS, acks_out)              /* ACK frames sent */ \
+    X(CONNS, placed_in_bytes)       /* reported by SPATE_EVENT_STREAM_PLACED */ \
+    X(CONNS, copied_in_bytes)       /* copied by memcpy: datagrams_copied, and into lent memory */ \
+    X(CONNS, copied_out_bytes)      /* copied on the way to the cipher */ \
+    /* Memory. */ \
+    X(MEMORY, allocations)          /* blocks taken from the heap; constant after warm-up */ \
+    /* Present values. */ \
+    X(GAUGE, conns_now)             /* connections */ \
+    X(GAUGE, handshakes_now)        /* handshakes that count against handshakes_max */ \
+    X(GAUGE, memory_bytes_now)      /* memory that counts against memory_bytes_max */ \
+    X(GAUGE, memory_bytes_peak)     /* highest memory_bytes_now so far */
+
+#define SPATE_CONN_STATS(X) \
+    /* Receiving. */ \
+    X(COUNTER, datagrams_in)           /* UDP datagrams received */ \
+    X(COUNTER, bytes_in)               /* UDP payload received */ \
+    X(COUNTER, packets_in)             /* QUIC packets decrypted and processed */ \
+    X(COUNTER, packets_dropped)        /* duplicate, undecryptable or malformed QUIC packets */ \
+    X(COUNTER, packets_duplicate)      /* those of them that were received before */ \
+    X(COUNTER, acks_in)                /* ACK frames received */ \
+    /* Sending. */ \
+    X(COUNTER, datagrams_out)          /* UDP datagrams sent */ \
+    X(COUNTER, bytes_out)              /* UDP payload sent */ \
+    X(COUNTER, packets_out)            /* QUIC packets sent */ \
+    X(COUNTER, packets_lost)           /* sent packets that were declared lost */ \
+    X(COUNTER, packets_spurious)       /* those of them that were acknowledged later */ \
+    X(COUNTER, acks_out)               /* ACK frames sent */ \
+    X(COUNTER, ptos)                   /* probe timeouts [RFC9002 6.2] */ \
+    X(COUNTER, persistent_congestions) /* [RFC9002 7.6] */ \
+    X(COUNTER, key_updates)            /* by either side [RFC9001 6] */ \
+    /* Streams. */ \
+    X(COUNTER, streams_opened)         /* by either side */ \
+    X(COUNTER, stream_bytes_in)        /* received; each byte counts once */ \
+    X(COUNTER, stream_bytes_out)       /* sent, retransmissions included */ \
+    X(COUNTER, stream_bytes_acked)     /* acknowledged by the peer */ \
+    X(COUNTER, placed_in_bytes)        /* reported by SPATE_EVENT_STREAM_PLACED */ \
+    X(COUNTER, copied_in_bytes)        /* copied by memcpy into lent memory, reported or not */ \
+    X(COUNTER, copied_out_bytes)       /* copied on the way to the cipher */ \
+    /* Present values. */ \
+    X(GAUGE, rtt_smoothed_ns)          /* smoothed round-trip time [RFC9002 5.3] */ \
+    X(GAUGE, rtt_min_ns)               /* smallest round-trip time so far */ \
+    X(GAUGE, rtt_variance_ns)          /* [RFC9002 5.3] */ \
+    X(GAUGE, cwnd_bytes)               /* congestion window [RFC9002 7] */ \
+    X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */
+
+/* clang-format on */
+
+/* Declares one field. */
+#define SPATE_STATS_FIELD(kind, name) uint64_t name;
+
+#endif
