@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/config.h"
 
-/* The ranges are a table, so that each field of spate_config has its bounds, and a bad value
- * its message, in one line. */
+/* The configuration is one list.  From it come the defaults, the ranges with their messages, and
+ * the copy for proto/. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +13,7 @@
 #include "engine/sized.h"
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/conn.h"
 #include "proto/wire/quic.h"
 
 #define KIB UINT64_C(1024)
@@ -24,53 +25,59 @@
 /* Offsets and windows go on the wire as varints of 62 bits. */
 #define WINDOW_MAX (UINT64_C(1) << 60)
 
-struct range {
-    const char *name;
-    size_t offset;
-    size_t size; /* of the field: 4 or 8 */
-    uint64_t min;
-    uint64_t max;
-    bool zero_is_none;
-};
+/* clang-format off */
 
-#define RANGE(field, from, to) \
+/* X(who uses it, field, default, least, most, whether 0 is allowed too and stands for "none").
+ * The fields that PROTO uses have the same name in struct sp_config.  The comments in
+ * <spate/engine.h> repeat defaults and ranges; test_config.c holds them to this. */
+#define FIELDS(X) \
+    X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
+    X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG, RANGE) \
+    X(ENGINE, crypto, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_FUSED, RANGE) \
+    X(ENGINE, conns_max, 10000, 1, SE_CONNS_MAX, RANGE) \
+    X(ENGINE, handshakes_max, 1000, 1, SE_CONNS_MAX, RANGE) \
+    X(ENGINE, memory_bytes_max, GIB, MIB, 64 * 1024 * GIB, RANGE) \
+    X(ENGINE, receive_slots, 256, 2, SE_RECEIVE_SLOTS_MAX, RANGE) \
+    X(ENGINE, transmit_slots, 256, 1, SE_TRANSMIT_SLOTS_MAX, RANGE) \
+    X(ENGINE, socket_buffer_bytes, 4 * MIB, 64 * KIB, GIB, RANGE) \
+    X(PROTO, idle_timeout_ns, 30 * SB_S, SB_MS, DURATION_MAX, RANGE_OR_NONE) \
+    X(PROTO, handshake_timeout_ns, 10 * SB_S, SB_MS, DURATION_MAX, RANGE_OR_NONE) \
+    /* [RFC9000 18.2] max_ack_delay is below 2^14 ms. */ \
+    X(PROTO, ack_delay_ns_max, 25 * SB_MS, 0, ((1 << 14) - 1) * SB_MS, RANGE) \
+    /* Ethernet's 1,500 minus the headers of IPv6 and UDP; the most that IPv4 can carry. */ \
+    X(PROTO, datagram_size_max, 1452, SP_DATAGRAM_SIZE_MIN, 65507, RANGE) \
+    X(PROTO, stream_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, stream_window_bytes_max, 16 * MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, conn_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, conn_window_bytes_max, 16 * MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, streams_bidi_max, 100, 0, 1 << 20, RANGE) \
+    X(PROTO, streams_uni_max, 100, 0, 1 << 20, RANGE) \
+    X(PROTO, streams_local_max, 1000, 0, 1 << 20, RANGE) \
+    X(ENGINE, spin_ns, 500 * SB_US, 0, SPATE_FOREVER, RANGE) \
+    X(PROTO, pacing, true, false, true, RANGE) \
+    X(PROTO, ecn, true, false, true, RANGE) \
+    X(ENGINE, zero_copy, false, false, true, RANGE) \
+    X(ENGINE, gso, true, false, true, RANGE)
+
+/* clang-format on */
+
+enum { RANGE = false, RANGE_OR_NONE = true };
+
+#define TABLE_ROW(user, field, initial, least, most, none) \
     {#field, \
      offsetof(struct spate_config, field), \
      sizeof(((struct spate_config *)NULL)->field), \
-     from, \
-     to, \
-     false}
-#define RANGE_OR_NONE(field, from, to) \
-    {#field, \
-     offsetof(struct spate_config, field), \
-     sizeof(((struct spate_config *)NULL)->field), \
-     from, \
-     to, \
-     true}
+     initial, \
+     least, \
+     most, \
+     none},
+#define INITIAL(user, field, initial, least, most, none) .field = (initial),
+#define COPY_PROTO(field)                                ret->field = config->field;
+#define COPY_ENGINE(field)
+#define COPY(user, field, initial, least, most, none) COPY_##user(field)
 
-static const struct range ranges[] = {
-    RANGE(shard_count, 1, SE_SHARDS_MAX),
-    RANGE(backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG),
-    RANGE(crypto, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_FUSED),
-    RANGE(conns_max, 1, SE_CONNS_MAX),
-    RANGE(handshakes_max, 1, SE_CONNS_MAX),
-    RANGE(memory_bytes_max, MIB, UINT64_C(1) << 46),
-    RANGE(receive_slots, 2, SE_RECEIVE_SLOTS_MAX),
-    RANGE(transmit_slots, 1, SE_TRANSMIT_SLOTS_MAX),
-    RANGE(socket_buffer_bytes, 64 * KIB, GIB),
-    RANGE_OR_NONE(idle_timeout_ns, SB_MS, DURATION_MAX),
-    RANGE_OR_NONE(handshake_timeout_ns, SB_MS, DURATION_MAX),
-    /* [RFC9000 18.2] max_ack_delay is below 2^14 ms. */
-    RANGE(ack_delay_ns_max, 0, ((1 << 14) - 1) * SB_MS),
-    RANGE(datagram_size_max, SP_DATAGRAM_SIZE_MIN, 65507),
-    RANGE(stream_window_bytes, KIB, WINDOW_MAX),
-    RANGE(stream_window_bytes_max, KIB, WINDOW_MAX),
-    RANGE(conn_window_bytes, KIB, WINDOW_MAX),
-    RANGE(conn_window_bytes_max, KIB, WINDOW_MAX),
-    RANGE(streams_bidi_max, 0, 1 << 20),
-    RANGE(streams_uni_max, 0, 1 << 20),
-    RANGE(streams_local_max, 0, 1 << 20),
-};
+const struct se_config_field se_config_fields[] = {FIELDS(TABLE_ROW)};
+const size_t se_config_field_count = SB_COUNT(se_config_fields);
 
 void se_error_set(struct spate_error *error, const char *format, ...)
 {
@@ -84,31 +91,7 @@ void se_error_set(struct spate_error *error, const char *format, ...)
 
 void spate_config_init_sized(struct spate_config *config, size_t size)
 {
-    const struct spate_config defaults = {
-        .size = size,
-        .shard_count = 1,
-        .conns_max = 10000,
-        .handshakes_max = 1000,
-        .memory_bytes_max = GIB,
-        .receive_slots = 256,
-        .transmit_slots = 256,
-        .socket_buffer_bytes = 4 * MIB,
-        .idle_timeout_ns = 30 * SB_S,
-        .handshake_timeout_ns = 10 * SB_S,
-        .ack_delay_ns_max = 25 * SB_MS,
-        .datagram_size_max = 1452, /* Ethernet's 1,500 minus the headers of IPv6 and UDP */
-        .stream_window_bytes = MIB,
-        .stream_window_bytes_max = 16 * MIB,
-        .conn_window_bytes = MIB,
-        .conn_window_bytes_max = 16 * MIB,
-        .streams_bidi_max = 100,
-        .streams_uni_max = 100,
-        .streams_local_max = 1000,
-        .spin_ns = 500 * SB_US,
-        .pacing = true,
-        .ecn = true,
-        .gso = true,
-    };
+    const struct spate_config defaults = {.size = size, FIELDS(INITIAL)};
     se_sized_give(&defaults, sizeof(defaults), config, size);
 }
 
@@ -130,18 +113,23 @@ int se_config_take(const struct spate_config *given, struct spate_config *ret,
     return result;
 }
 
-static uint64_t value_of(const struct spate_config *config, const struct range *range)
+uint64_t se_config_value(const struct spate_config *config, const struct se_config_field *field)
 {
-    const char *at = (const char *)config + range->offset;
-    if (range->size == sizeof(uint32_t)) {
-        uint32_t value;
-        memcpy(&value, at, sizeof(value));
-        return value;
+    const char *at = (const char *)config + field->offset;
+    uint64_t value8;
+    uint32_t value4;
+    switch (field->size) {
+    case sizeof(value8):
+        memcpy(&value8, at, sizeof(value8));
+        return value8;
+    case sizeof(value4):
+        memcpy(&value4, at, sizeof(value4));
+        return value4;
+    default:
+        /* A bool, whatever another language has put there. */
+        SB_ASSERT(field->size == sizeof(uint8_t));
+        return *(const uint8_t *)at != 0;
     }
-    uint64_t value;
-    SB_ASSERT(range->size == sizeof(value));
-    memcpy(&value, at, sizeof(value));
-    return value;
 }
 
 static int window_check(const char *name, uint64_t first, uint64_t max, struct spate_error *error)
@@ -156,13 +144,13 @@ static int window_check(const char *name, uint64_t first, uint64_t max, struct s
 
 int se_config_check(const struct spate_config *config, struct spate_error *error)
 {
-    for (size_t i = 0; i < SB_COUNT(ranges); i++) {
-        const struct range *range = &ranges[i];
-        uint64_t value = value_of(config, range);
-        if ((value >= range->min && value <= range->max) || (value == 0 && range->zero_is_none))
+    for (size_t i = 0; i < SB_COUNT(se_config_fields); i++) {
+        const struct se_config_field *field = &se_config_fields[i];
+        uint64_t value = se_config_value(config, field);
+        if ((value >= field->min && value <= field->max) || (value == 0 && field->zero_is_none))
             continue;
-        se_error_set(error, "%s is %" PRIu64 ", must be %" PRIu64 " to %" PRIu64 "%s", range->name,
-                     value, range->min, range->max, range->zero_is_none ? ", or 0 for none" : "");
+        se_error_set(error, "%s is %" PRIu64 ", must be %" PRIu64 " to %" PRIu64 "%s", field->name,
+                     value, field->min, field->max, field->zero_is_none ? ", or 0 for none" : "");
         return -EINVAL;
     }
     for (uint32_t i = 0; config->cpus != NULL && i < config->shard_count; i++) {
@@ -177,4 +165,11 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
         result =
             window_check("conn", config->conn_window_bytes, config->conn_window_bytes_max, error);
     return result;
+}
+
+void se_config_to_proto(const struct spate_config *config, struct sp_config *ret)
+{
+    sp_config_init(ret);
+    FIELDS(COPY)
+    ret->cid_size = SE_CID_SIZE;
 }

@@ -15,6 +15,23 @@ enum {
     SE_TRANSMIT_SLOTS_MAX = 16384,
 };
 
+struct sp_config;
+
+/* What there is to know about a field of struct spate_config. */
+struct se_config_field {
+    const char *name;
+    size_t offset;
+    size_t size; /* 8, 4, or 1: a bool */
+    uint64_t initial;
+    uint64_t min;
+    uint64_t max;
+    bool zero_is_none; /* 0 is allowed although it is less than min */
+};
+
+/* All but size, cpus and reserved, in the order of the struct. */
+extern const struct se_config_field se_config_fields[];
+extern const size_t se_config_field_count;
+
 /* Copies what a program gives, of its own size, and checks it.  Returns 0, or what
  * spate_engine_create() returns for it, with one line in `error`. */
 SB_MUST_USE int se_config_take(const struct spate_config *given, struct spate_config *ret,
@@ -22,6 +39,12 @@ SB_MUST_USE int se_config_take(const struct spate_config *given, struct spate_co
 
 /* Returns 0, or -EINVAL with one line in `error` about the first value that is out of range. */
 SB_MUST_USE int se_config_check(const struct spate_config *config, struct spate_error *error);
+
+/* Returns the value of a field. */
+uint64_t se_config_value(const struct spate_config *config, const struct se_config_field *field);
+
+/* Writes what the connections of a shard need to know. */
+void se_config_to_proto(const struct spate_config *config, struct sp_config *ret);
 
 /* Writes a line for a person; `error` may be NULL. */
 __attribute__((format(printf, 2, 3))) void se_error_set(struct spate_error *error,

@@ -121,33 +121,11 @@ static void init_lists(struct spate_shard *shard)
     se_ports_init(shard);
 }
 
-/* Fills in the configuration of this shard's connections. */
-static void init_proto_config(struct spate_shard *shard)
-{
-    const struct spate_config *config = shard->config;
-    struct sp_config *proto = &shard->proto_config;
-    sp_config_init(proto);
-    proto->idle_timeout_ns = config->idle_timeout_ns;
-    proto->handshake_timeout_ns = config->handshake_timeout_ns;
-    proto->ack_delay_ns_max = config->ack_delay_ns_max;
-    proto->datagram_size_max = config->datagram_size_max;
-    proto->stream_window_bytes = config->stream_window_bytes;
-    proto->stream_window_bytes_max = config->stream_window_bytes_max;
-    proto->conn_window_bytes = config->conn_window_bytes;
-    proto->conn_window_bytes_max = config->conn_window_bytes_max;
-    proto->streams_bidi_max = config->streams_bidi_max;
-    proto->streams_uni_max = config->streams_uni_max;
-    proto->streams_local_max = config->streams_local_max;
-    proto->ecn = config->ecn;
-    proto->pacing = config->pacing;
-    proto->cid_size = SE_CID_SIZE;
-}
-
 int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
 {
     shard->now_ns = se_clock_now_ns();
     init_lists(shard);
-    init_proto_config(shard);
+    se_config_to_proto(shard->config, &shard->proto_config);
     init_pools(shard);
     int result = se_entropy_init(&shard->entropy);
     if (result == 0)

@@ -40,47 +40,88 @@ enum spate_crypto {
     SPATE_CRYPTO_FUSED,   /* Spate's own code; needs x86-64 with VAES and AVX2 or AVX-512 */
 };
 
-/* Everything that is bounded, and what happens at each bound.  Sizes are per shard. */
+/* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
+ * with the default and the range.  Limits are per shard. */
 struct spate_config {
-    size_t size; /* sizeof(struct spate_config): set by spate_config_init() */
+    size_t size; /* sizeof(struct spate_config): spate_config_init() sets it */
 
-    uint32_t shard_count; /* 1 to 64 */
-    const int *cpus;      /* shard_count of them, for spate_engine_start(); NULL: not pinned */
+    /* Shards, and threads of spate_engine_start().  Default 1; 1 to 64. */
+    uint32_t shard_count;
+    /* CPUs that spate_engine_start() pins its threads to, shard_count of them.  Default NULL: the
+     * threads are not pinned. */
+    const int *cpus;
 
+    /* Default SPATE_BACKEND_AUTO. */
     enum spate_backend backend;
+    /* Default SPATE_CRYPTO_AUTO. */
     enum spate_crypto crypto;
 
-    uint32_t conns_max;           /* beyond: a client's first packet is answered with
-                                     CONNECTION_REFUSED, spate_shard_connect() says -ENOBUFS */
-    uint32_t handshakes_max;      /* unfinished handshakes of strangers; beyond: their first
-                                     packet is dropped, and they try again */
-    uint64_t memory_bytes_max;    /* of connection state, without the slots below; beyond: like
-                                     conns_max for new connections; existing ones close with
-                                     INTERNAL_ERROR */
-    uint32_t receive_slots;       /* at most, 64 KiB each; as many as the L2 cache holds circulate,
-                                     more as they are needed; when they run low, small datagrams are
-                                     copied out, when none is left packets wait in the socket's
-                                     buffer */
-    uint32_t transmit_slots;      /* 64 KiB each; when none is free, sending waits */
-    uint32_t socket_buffer_bytes; /* asked of the kernel, each way */
+    /* Connections at a time.  At the limit a client's first packet is answered with
+     * CONNECTION_REFUSED, and spate_shard_connect() returns -ENOBUFS.
+     * Default 10,000; 1 to 1,000,000. */
+    uint32_t conns_max;
+    /* Unfinished handshakes of clients that connect to us.  At the limit their first packet is
+     * dropped, and they try again.  Default 1,000; 1 to 1,000,000. */
+    uint32_t handshakes_max;
+    /* Memory for the state of connections; the slots below are not part of it.  At the limit new
+     * connections are refused as by conns_max, and existing ones close with INTERNAL_ERROR.
+     * Default 1 GiB; 1 MiB to 64 TiB. */
+    uint64_t memory_bytes_max;
+    /* Receive buffers of 64 KiB.  As many as the L2 cache holds circulate, more when they are
+     * needed.  When few are free, small datagrams are copied out of them; when none is free,
+     * packets wait in the socket's buffer.  Default 256; 2 to 32,768. */
+    uint32_t receive_slots;
+    /* Transmit buffers of 64 KiB.  When none is free, sending waits.  Default 256; 1 to 16,384. */
+    uint32_t transmit_slots;
+    /* Size that is asked of the kernel for each socket's receive buffer and for its send buffer.
+     * Default 4 MiB; 64 KiB to 1 GiB. */
+    uint32_t socket_buffer_bytes;
 
-    uint64_t idle_timeout_ns; /* 0: none */
+    /* A connection that is idle for so long is closed; the smaller value of both ends counts
+     * [RFC9000 10.1].  Default 30 s; 1 ms to 365 days, or 0 for none. */
+    uint64_t idle_timeout_ns;
+    /* A handshake that takes longer fails.  Default 10 s; 1 ms to 365 days, or 0 for none. */
     uint64_t handshake_timeout_ns;
+    /* The most that an ACK is delayed: max_ack_delay [RFC9000 18.2].
+     * Default 25 ms; 0 to 16,383 ms. */
     uint64_t ack_delay_ns_max;
-    uint32_t datagram_size_max;   /* UDP payload bytes that we send, 1200 to 65507; the path must
-                                     take it: there is no discovery in this version */
-    uint64_t stream_window_bytes; /* flow control credit given to the peer at the start .. */
-    uint64_t stream_window_bytes_max; /* .. and what it may grow to; beyond: the peer waits */
+    /* UDP payload bytes of the datagrams that we send.  The path must take them: this version does
+     * not discover what it takes.  Default 1,452; 1,200 to 65,507. */
+    uint32_t datagram_size_max;
+    /* Flow control credit that the peer gets for each stream at the start.
+     * Default 1 MiB; 1 KiB to 1 EiB, and at most stream_window_bytes_max. */
+    uint64_t stream_window_bytes;
+    /* The most that this credit grows to.  At the limit the peer waits.
+     * Default 16 MiB; 1 KiB to 1 EiB. */
+    uint64_t stream_window_bytes_max;
+    /* Flow control credit that the peer gets for a whole connection at the start.
+     * Default 1 MiB; 1 KiB to 1 EiB, and at most conn_window_bytes_max. */
     uint64_t conn_window_bytes;
+    /* The most that this credit grows to.  At the limit the peer waits.
+     * Default 16 MiB; 1 KiB to 1 EiB. */
     uint64_t conn_window_bytes_max;
-    uint32_t streams_bidi_max; /* that a peer may have open a connection; beyond: it waits */
+    /* Bidirectional streams that a peer may have open per connection.  At the limit it waits.
+     * Default 100; 0 to 1,048,576. */
+    uint32_t streams_bidi_max;
+    /* Unidirectional streams that a peer may have open per connection.  At the limit it waits.
+     * Default 100; 0 to 1,048,576. */
     uint32_t streams_uni_max;
-    uint32_t streams_local_max; /* that we may have open a connection; beyond: -EAGAIN */
-    uint64_t spin_ns;           /* the most that a waiting turn spins before it sleeps: see below */
+    /* Streams of both kinds that we may have open per connection.  At the limit
+     * spate_stream_open() returns -EAGAIN.  Default 1,000; 0 to 1,048,576. */
+    uint32_t streams_local_max;
+    /* The most that a waiting turn spins before it sleeps: see below.
+     * Default 500 us; 0 to SPATE_FOREVER. */
+    uint64_t spin_ns;
+    /* Spread what is sent over the round trip instead of sending it in bursts.  Default true. */
     bool pacing;
+    /* Mark packets ECT(0), so that routers can report congestion without dropping them
+     * [RFC9000 13.4].  Default true. */
     bool ecn;
-    bool zero_copy; /* let the network card read the transmit slots: see below */
-    bool gso; /* many datagrams a send (UDP_SEGMENT); without, a capture shows each by itself */
+    /* Let the network card read the transmit slots: see below.  Default false. */
+    bool zero_copy;
+    /* Send many datagrams in one operation (UDP_SEGMENT).  Without it, a capture shows each
+     * datagram by itself.  Default true. */
+    bool gso;
     uint8_t reserved[4]; /* no padding at the end; ignored */
 };
 
@@ -124,9 +165,8 @@ struct spate_config {
  * Threads: any. */
 SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size);
 
-/* Fills in defaults: 1 shard, 10,000 connections, 1,000 unfinished handshakes, 1 GiB of memory,
- * windows of 1 MiB that grow to 16 MiB, 30 s idle timeout, 10 s handshake timeout, adaptive
- * spinning.  It is inline, so that the size is the one that the program was compiled with.
+/* Fills in the defaults.  It is inline, so that the size is the one that the program was compiled
+ * with.
  *
  *   config  In any state; every field is overwritten.
  *

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration: each bad value is named in one clear line. */
+/* The configuration: each bad value is named in one clear line, and <spate/engine.h> has the
+ * defaults and ranges of the list. */
 
 #include "test/support/qt.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/config.h"
+#include "proto/base/time.h"
+#include "proto/conn/conn.h"
 
 struct bad_value {
     void (*spoil)(struct spate_config *config);
@@ -121,12 +125,178 @@ static void each_bad_value_gives_one_clear_line(void **state)
     }
 }
 
+static void proto_gets_its_fields(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    struct sp_config proto;
+    spate_config_init(&config);
+    config.idle_timeout_ns = 1;
+    config.handshake_timeout_ns = 2;
+    config.ack_delay_ns_max = 3;
+    config.datagram_size_max = 4;
+    config.stream_window_bytes = 5;
+    config.stream_window_bytes_max = 6;
+    config.conn_window_bytes = 7;
+    config.conn_window_bytes_max = 8;
+    config.streams_bidi_max = 9;
+    config.streams_uni_max = 10;
+    config.streams_local_max = 11;
+    config.pacing = false;
+    config.ecn = false;
+    se_config_to_proto(&config, &proto);
+    assert_int_equal(proto.idle_timeout_ns, 1);
+    assert_int_equal(proto.handshake_timeout_ns, 2);
+    assert_int_equal(proto.ack_delay_ns_max, 3);
+    assert_int_equal(proto.datagram_size_max, 4);
+    assert_int_equal(proto.stream_window_bytes, 5);
+    assert_int_equal(proto.stream_window_bytes_max, 6);
+    assert_int_equal(proto.conn_window_bytes, 7);
+    assert_int_equal(proto.conn_window_bytes_max, 8);
+    assert_int_equal(proto.streams_bidi_max, 9);
+    assert_int_equal(proto.streams_uni_max, 10);
+    assert_int_equal(proto.streams_local_max, 11);
+    assert_int_equal(proto.cid_size, SE_CID_SIZE);
+    assert_false(proto.pacing);
+    assert_false(proto.ecn);
+}
+
+/* ---- what the header says ---- */
+
+/* Writes 16383000000 of a field in ns as "16,383 ms": the largest unit that divides it. */
+static void write_value(const struct se_config_field *field, uint64_t value, char *ret, size_t size)
+{
+    static const struct {
+        uint64_t size;
+        const char *suffix;
+        const char *name;
+    } units[] = {
+        {86400 * SB_S, "_ns", " days"},
+        {SB_S, "_ns", " s"},
+        {SB_MS, "_ns", " ms"},
+        {SB_US, "_ns", " us"},
+        {UINT64_C(1) << 60, "_bytes", " EiB"},
+        {UINT64_C(1) << 40, "_bytes", " TiB"},
+        {1 << 30, "_bytes", " GiB"},
+        {1 << 20, "_bytes", " MiB"},
+        {1 << 10, "_bytes", " KiB"},
+    };
+    if (value == SPATE_FOREVER) {
+        (void)snprintf(ret, size, "SPATE_FOREVER");
+        return;
+    }
+    const char *unit = "";
+    for (size_t i = 0; i < QT_COUNT(units) && value > 0; i++) {
+        if (strstr(field->name, units[i].suffix) == NULL || value % units[i].size != 0)
+            continue;
+        value /= units[i].size;
+        unit = units[i].name;
+        break;
+    }
+    assert_true(value < 1000000000);
+    unsigned number = (unsigned)value;
+    if (number >= 1000000)
+        (void)snprintf(ret, size, "%u,%03u,%03u%s", number / 1000000, number / 1000 % 1000,
+                       number % 1000, unit);
+    else if (number >= 1000)
+        (void)snprintf(ret, size, "%u,%03u%s", number / 1000, number % 1000, unit);
+    else
+        (void)snprintf(ret, size, "%u%s", number, unit);
+}
+
+static void write_words(const struct se_config_field *field, char *ret, size_t size)
+{
+    char initial[32], min[32], max[32];
+    write_value(field, field->initial, initial, sizeof(initial));
+    write_value(field, field->min, min, sizeof(min));
+    write_value(field, field->max, max, sizeof(max));
+    if (field->size == sizeof(bool))
+        (void)snprintf(ret, size, " Default %s", field->initial != 0 ? "true" : "false");
+    else if (strcmp(field->name, "backend") == 0)
+        (void)snprintf(ret, size, " Default SPATE_BACKEND_AUTO");
+    else if (strcmp(field->name, "crypto") == 0)
+        (void)snprintf(ret, size, " Default SPATE_CRYPTO_AUTO");
+    else
+        (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
+                       field->zero_is_none ? ", or 0 for none" : "");
+}
+
+/* Copies the comment above `field` with one space between words.  `text` begins with the struct. */
+static void find_comment(const char *text, const char *name, char *ret, size_t size)
+{
+    char end[64];
+    (void)snprintf(end, sizeof(end), " %s;", name);
+    const char *field = strstr(text, end);
+    assert_non_null(field);
+    const char *comment = NULL;
+    for (const char *at = text; (at = strstr(at, "/*")) != NULL && at < field; at++)
+        comment = at;
+    assert_non_null(comment);
+    size_t used = 0;
+    for (const char *at = comment + 2; strncmp(at, "*/", 2) != 0; at++) {
+        bool is_gap = strchr(" *\n", *at) != NULL;
+        assert_true(used + 1 < size);
+        if (!is_gap || used == 0 || ret[used - 1] != ' ')
+            ret[used++] = is_gap ? ' ' : *at;
+    }
+    ret[used] = '\0';
+}
+
+static void the_header_has_the_default_and_the_range_of_each_field(void **state)
+{
+    (void)state;
+    static char text[64 * 1024];
+    FILE *file = fopen(QT_SOURCE_ROOT "/engine/include/spate/engine.h", "r");
+    assert_non_null(file);
+    size_t size = fread(text, 1, sizeof(text) - 1, file);
+    assert_int_equal(fclose(file), 0);
+    assert_true(size > 0 && size < sizeof(text) - 1);
+    char *body = strstr(text, "\nstruct spate_config {");
+    assert_non_null(body);
+    *strstr(body, "\n};") = '\0';
+
+    for (size_t i = 0; i < se_config_field_count; i++) {
+        char comment[1024];
+        char words[128];
+        find_comment(body, se_config_fields[i].name, comment, sizeof(comment));
+        write_words(&se_config_fields[i], words, sizeof(words));
+        const char *found = strstr(comment, words);
+        const char *after = found != NULL ? found + strlen(words) : "";
+        bool is_whole = strncmp(after, ". ", 2) == 0 || strncmp(after, ", ", 2) == 0;
+        if (!is_whole)
+            print_error("%s: no \"%s\" in \"%s\"\n", se_config_fields[i].name, words, comment);
+        assert_true(is_whole);
+    }
+    size_t field_count = 0;
+    for (const char *at = body; (at = strstr(at, ";\n")) != NULL; at++)
+        field_count++;
+    /* size and reserved have a comment on their line; cpus is the other one without a range. */
+    assert_int_equal(field_count, se_config_field_count + 1);
+}
+
+static void defaults_are_those_of_the_list(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    spate_config_init(&config);
+    for (size_t i = 0; i < se_config_field_count; i++)
+        assert_int_equal(se_config_value(&config, &se_config_fields[i]),
+                         se_config_fields[i].initial);
+    assert_int_equal(config.conns_max, 10000);
+    assert_int_equal(config.spin_ns, 500000);
+    assert_true(config.gso && !config.zero_copy);
+    assert_null(config.cpus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_initial_values_are_accepted),
         cmocka_unit_test(no_timeout_at_all_is_accepted),
         cmocka_unit_test(each_bad_value_gives_one_clear_line),
+        cmocka_unit_test(defaults_are_those_of_the_list),
+        cmocka_unit_test(proto_gets_its_fields),
+        cmocka_unit_test(the_header_has_the_default_and_the_range_of_each_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
