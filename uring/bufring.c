@@ -99,7 +99,7 @@ static void unregister_group(const struct su_bufring *bufring)
 int su_bufring_init(struct su_bufring *bufring, struct su_ring *ring,
                     const struct su_bufring_config *config)
 {
-    SB_ASSERT(bufring != NULL && ring != NULL && ring->is_open && config != NULL);
+    SB_ASSERT(bufring != NULL && ring != NULL && ring->state != SU_RING_NONE && config != NULL);
     uint32_t slot_count =
         config->slot_count != 0 ? config->slot_count : SU_BUFRING_SLOT_COUNT_DEFAULT;
     uint32_t slot_size = config->slot_size != 0 ? config->slot_size : SU_BUFRING_SLOT_SIZE_DEFAULT;

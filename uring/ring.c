@@ -34,6 +34,13 @@ static const uint32_t setup_flags[] = {
 #define STOP_ROUND_COUNT 100
 #define STOP_WAIT_NS     (10 * SB_MS)
 
+static void advance(struct su_ring *ring, enum su_ring_state next)
+{
+    SB_ASSERT(next > ring->state);
+    SB_ASSERT(next != SU_RING_ENABLED || ring->state == SU_RING_DISABLED);
+    ring->state = next;
+}
+
 bool su_ring_is_refusal(int error)
 {
     return error == -ENOSYS || error == -EPERM || error == -EACCES || error == -EINVAL;
@@ -87,14 +94,14 @@ int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
         *ring = (struct su_ring){0};
         return error;
     }
-    ring->is_open = true;
+    advance(ring, SU_RING_DISABLED);
     ring->file_count = config->file_count;
     return 0;
 }
 
 int su_ring_enable(struct su_ring *ring)
 {
-    SB_ASSERT(ring->is_open && !ring->is_enabled);
+    SB_ASSERT(ring->state == SU_RING_DISABLED);
 
     if (ring->mmsg == NULL) {
         int error = io_uring_enable_rings(&ring->uring);
@@ -103,7 +110,7 @@ int su_ring_enable(struct su_ring *ring)
         /* Saves the look-up of the descriptor at each enter; works without. */
         ring->has_registered_fd = io_uring_register_ring_fd(&ring->uring) == 1;
     }
-    ring->is_enabled = true;
+    advance(ring, SU_RING_ENABLED);
     return 0;
 }
 
@@ -119,7 +126,7 @@ static int file_set(struct su_ring *ring, uint32_t index, int fd)
 
 int su_ring_file_add(struct su_ring *ring, int fd)
 {
-    SB_ASSERT(ring->is_open && !ring->is_stopped);
+    SB_ASSERT(ring->state == SU_RING_DISABLED || ring->state == SU_RING_ENABLED);
     for (uint32_t i = 0; i < ring->file_count; i++) {
         if ((ring->files_used >> i & 1) != 0)
             continue;
@@ -134,7 +141,7 @@ int su_ring_file_add(struct su_ring *ring, int fd)
 
 void su_ring_file_remove(struct su_ring *ring, uint32_t index)
 {
-    if (ring->is_stopped)
+    if (ring->state == SU_RING_STOPPED)
         return; /* the whole table is gone */
     SB_ASSERT(index < ring->file_count && (ring->files_used >> index & 1) != 0);
 
@@ -206,7 +213,7 @@ static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint
 
 int su_ring_submit(struct su_ring *ring)
 {
-    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    SB_ASSERT(ring->state == SU_RING_ENABLED);
     if (su_ring_queued(ring) == 0)
         return 0;
     return enter(ring, 0, 0, SB_NEVER);
@@ -214,7 +221,7 @@ int su_ring_submit(struct su_ring *ring)
 
 int su_ring_enter(struct su_ring *ring, uint64_t timeout_ns)
 {
-    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    SB_ASSERT(ring->state == SU_RING_ENABLED);
     uint32_t wait_count = timeout_ns == 0 ? 0 : 1;
     return enter(ring, wait_count, IORING_ENTER_GETEVENTS, timeout_ns);
 }
@@ -224,7 +231,7 @@ int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns)
     uint32_t expected_count = ring->expected_count + ring->expected_queued;
     if (timeout_ns == 0 || expected_count == 0)
         return su_ring_enter(ring, timeout_ns);
-    SB_ASSERT(ring->is_enabled && !ring->is_stopped);
+    SB_ASSERT(ring->state == SU_RING_ENABLED);
     return enter(ring, expected_count + 1, IORING_ENTER_GETEVENTS,
                  sb_time_min(timeout_ns, SU_RING_LATE_NS));
 }
@@ -307,7 +314,7 @@ static int cancel_everything(struct su_ring *ring)
 static int stop_uring(struct su_ring *ring)
 {
     int error = 0;
-    if (ring->is_enabled)
+    if (ring->state == SU_RING_ENABLED)
         error = cancel_everything(ring);
     if (ring->file_count != 0)
         (void)io_uring_unregister_files(&ring->uring);
@@ -320,7 +327,7 @@ static int stop_uring(struct su_ring *ring)
 
 int su_ring_stop(struct su_ring *ring)
 {
-    if (!ring->is_open || ring->is_stopped)
+    if (ring->state == SU_RING_NONE || ring->state == SU_RING_STOPPED)
         return 0;
 
     int error = 0;
@@ -329,15 +336,15 @@ int su_ring_stop(struct su_ring *ring)
     else
         error = stop_uring(ring);
     ring->files_used = 0;
-    ring->is_stopped = true;
+    advance(ring, SU_RING_STOPPED);
     return error;
 }
 
 void su_ring_deinit(struct su_ring *ring)
 {
-    if (!ring->is_open)
+    if (ring->state == SU_RING_NONE)
         return;
-    SB_ASSERT(!ring->is_enabled || ring->is_stopped);
+    SB_ASSERT(ring->state != SU_RING_ENABLED);
 
     if (ring->mmsg != NULL)
         su_mmsg_destroy(ring->mmsg);

@@ -40,6 +40,14 @@ struct su_ring_config {
     uint32_t file_count; /* size of the registered file table: 0 .. SU_RING_FILE_COUNT_MAX */
 };
 
+/* In the order of a ring's life: it only moves forward, until su_ring_deinit. */
+enum su_ring_state {
+    SU_RING_NONE,     /* all zero: never initialised, or deinitialised */
+    SU_RING_DISABLED, /* made, without an owner */
+    SU_RING_ENABLED,  /* its owner submits and takes completions */
+    SU_RING_STOPPED,  /* nothing in flight, no file; only su_ring_deinit is left */
+};
+
 #define SU_RING_FILE_COUNT_MAX 64 /* sockets and an eventfd; a shard has a handful */
 
 struct su_ring_counts {
@@ -54,9 +62,7 @@ struct su_ring {
     struct io_uring uring;
     struct su_mmsg *mmsg; /* the mmsg back-end, or NULL: io_uring */
     uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
-    bool is_open;
-    bool is_enabled;
-    bool is_stopped;
+    enum su_ring_state state;
     bool has_registered_fd; /* the ring's own descriptor is registered */
     uint32_t file_count;
     uint64_t files_used; /* bit i: the registered file i is taken */

@@ -15,7 +15,7 @@
 
 int su_wake_init(struct su_wake *wake, struct su_ring *ring, uint32_t index)
 {
-    SB_ASSERT(wake != NULL && ring != NULL && ring->is_open);
+    SB_ASSERT(wake != NULL && ring != NULL && ring->state != SU_RING_NONE);
     *wake = (struct su_wake){.ring = ring, .event_fd = -1, .file = -1, .index = index};
     atomic_init(&wake->is_asleep, false);
 

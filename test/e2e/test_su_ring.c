@@ -207,6 +207,35 @@ static void the_file_table_has_an_end(void **state)
     expect_assert_failure(su_ring_deinit(ring)); /* not stopped */
 }
 
+static void a_ring_lives_through_its_states_in_order(void **state)
+{
+    (void)state;
+    const struct su_ring_config config = {.sq_count = 8, .file_count = 1};
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
+    *ring = (struct su_ring){0};
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(ring->state, SU_RING_NONE);
+    assert_int_equal(su_ring_stop(ring), 0);
+    assert_int_equal(sw_ring_init(ring, config), 0);
+    assert_int_equal(ring->state, SU_RING_DISABLED);
+    expect_assert_failure((void)!su_ring_enter(ring, 0));
+    assert_int_equal(su_ring_enable(ring), 0);
+    assert_int_equal(ring->state, SU_RING_ENABLED);
+    expect_assert_failure((void)!su_ring_enable(ring));
+    assert_int_equal(su_ring_stop(ring), 0);
+    assert_int_equal(ring->state, SU_RING_STOPPED);
+    assert_int_equal(su_ring_stop(ring), 0);
+    expect_assert_failure((void)!su_ring_enter(ring, 0));
+    expect_assert_failure((void)!su_ring_file_add(ring, 0));
+    su_ring_deinit(ring);
+    assert_int_equal(ring->state, SU_RING_NONE);
+
+    assert_int_equal(sw_ring_init(ring, config), 0);
+    assert_int_equal(su_ring_stop(ring), 0); /* nobody ever owned it */
+    expect_assert_failure((void)!su_ring_enable(ring));
+    su_ring_deinit(ring);
+}
+
 static void counts_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -356,6 +385,7 @@ int main(void)
         QT_TEST(owned, expected_completions_do_not_end_a_wait),
         QT_TEST(owned, a_full_submission_queue_is_submitted),
         QT_TEST(owned, the_file_table_has_an_end),
+        QT_TEST(owned, a_ring_lives_through_its_states_in_order),
         QT_TEST(owned, counts_out_of_range_are_refused),
         QT_TEST(owned, a_group_can_be_used_once),
         QT_TEST(owned, a_port_is_free_as_soon_as_the_ring_is_stopped),
