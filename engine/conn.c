@@ -229,10 +229,8 @@ static void join(struct spate_conn *conn)
     sb_list_push_back(&conn->port->conns, &conn->port_link);
     conn->port->conn_count++;
     shard->conn_count++;
-    if (conn->is_server) {
-        conn->is_handshaking = true;
+    if (se_conn_is_budgeted(conn))
         shard->handshake_count++;
-    }
 }
 
 int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
@@ -254,8 +252,8 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->tls = sc_tls_config_ref(args->tls);
     conn->user = args->user;
     conn->is_server = args->role == SP_SERVER;
-    conn->is_new = conn->is_server;
-    conn->is_announced = !conn->is_server;
+    conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
+    conn->cipher = "";
     conn->rx_first = SE_RX_NONE;
     conn->timer_ns = SB_NEVER;
     int result = make_inside(conn, args);
@@ -270,6 +268,12 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     se_conn_touch(conn);
     *ret = conn;
     return 0;
+}
+
+static void end_handshake(struct spate_shard *shard)
+{
+    SB_ASSERT(shard->handshake_count > 0);
+    shard->handshake_count--;
 }
 
 static void leave(struct spate_conn *conn)
@@ -288,7 +292,10 @@ static void leave(struct spate_conn *conn)
     port->conn_count--;
     port->idle_since_ns = shard->now_ns;
     shard->conn_count--;
-    se_conn_end_handshake(conn, false);
+    if (se_conn_is_budgeted(conn)) {
+        end_handshake(shard);
+        shard->counts.own.handshakes_failed++;
+    }
 }
 
 void se_conn_destroy(struct spate_conn *conn)
@@ -306,20 +313,41 @@ void se_conn_destroy(struct spate_conn *conn)
     conn_free(conn);
 }
 
-void se_conn_end_handshake(struct spate_conn *conn, bool is_done)
+static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
 {
-    if (!conn->is_handshaking)
-        return;
-    struct spate_shard *shard = conn->shard;
-    SB_ASSERT(shard->handshake_count > 0);
-    shard->handshake_count--;
-    conn->is_handshaking = false;
-    if (is_done) {
-        shard->counts.own.handshakes_done++;
-        refund_tls(conn); /* a server gives OpenSSL back now: see crypto/tls.h */
-    } else {
-        shard->counts.own.handshakes_failed++;
+    switch (next) {
+    case SE_CONN_NEW:
+        return false;
+    case SE_CONN_HANDSHAKING:
+        return conn->state == SE_CONN_NEW;
+    case SE_CONN_CONNECTED:
+        return conn->state == SE_CONN_HANDSHAKING;
+    case SE_CONN_CLOSED:
+        return conn->state == SE_CONN_CONNECTED ||
+               (conn->state == SE_CONN_HANDSHAKING && !conn->is_server);
+    case SE_CONN_TAKEN:
+        return conn->state == SE_CONN_CLOSED;
     }
+    return false;
+}
+
+void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
+{
+    struct spate_shard *shard = conn->shard;
+    SB_ASSERT(can_advance(conn, next));
+    bool was_budgeted = se_conn_is_budgeted(conn);
+    enum se_conn_state before = conn->state;
+    conn->state = next;
+    if (was_budgeted && !se_conn_is_budgeted(conn)) {
+        end_handshake(shard);
+        refund_tls(conn); /* a server gives OpenSSL back now: see crypto/tls.h */
+    }
+    if (next == SE_CONN_HANDSHAKING)
+        shard->counts.own.conns_accepted++;
+    else if (next == SE_CONN_CONNECTED)
+        shard->counts.own.handshakes_done++;
+    else if (next == SE_CONN_CLOSED && before == SE_CONN_HANDSHAKING)
+        shard->counts.own.handshakes_failed++;
 }
 
 void se_conn_touch(struct spate_conn *conn)

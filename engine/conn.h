@@ -24,6 +24,23 @@ enum {
     SE_TLS_BYTES = 48 * 1024,
 };
 
+/* The life of a connection, in order.  se_conn_advance() is the only one that changes it.
+ *
+ *     server:  NEW -> HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
+ *     client:         HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
+ *                     HANDSHAKING --------------> CLOSED
+ *
+ * The application knows a client's connection from the start and a server's from CONNECTED on.  A
+ * server's that ends before stays where it is, as there is nobody to report to; se_conn_destroy()
+ * ends it from any state. */
+enum se_conn_state {
+    SE_CONN_NEW,         /* its first datagram was not processed yet, and may be garbage */
+    SE_CONN_HANDSHAKING, /* the peer is real; the handshake is not complete */
+    SE_CONN_CONNECTED,   /* SPATE_EVENT_CONNECTED was queued */
+    SE_CONN_CLOSED,      /* SPATE_EVENT_CLOSED was queued: no event follows */
+    SE_CONN_TAKEN,       /* the application has taken SPATE_EVENT_CLOSED and may not use it */
+};
+
 /* A connection as the engine sees it: what proto/ does not know. */
 struct spate_conn {
     struct spate_shard *shard;
@@ -55,20 +72,15 @@ struct spate_conn {
     uint32_t index;
     uint32_t generation;
     int unreachable; /* errno that ended it, or 0 */
+    enum se_conn_state state;
     bool is_server;
-    bool is_new;           /* server: its first datagram was not looked at yet */
-    bool is_handshaking;   /* counts against the budget: server */
-    bool is_connected;     /* the handshake is complete */
-    bool is_announced;     /* the application knows it */
-    bool is_closed_queued; /* SPATE_EVENT_CLOSED is in the queue .. */
-    bool is_closed_taken;  /* .. or was taken */
-    bool is_drained;
-    bool is_tls_charged;
+    bool is_tls_charged; /* SE_TLS_BYTES are charged to the shard's memory */
 
     uint8_t cid_count;
     uint8_t token_count;
     struct sp_cid cids[SE_CONN_CIDS_MAX];
     uint8_t tokens[SE_CONN_TOKENS_MAX][SP_RESET_TOKEN_SIZE];
+    const char *cipher;                  /* its TLS name, once connected; "" before */
     char alpn[SE_ALPN_SIZE_MAX + 1];     /* as text, once connected */
     char reason[SP_REASON_SIZE_MAX + 1]; /* why it was closed, as text */
 };
@@ -127,7 +139,20 @@ void se_conn_remove_cid(struct spate_conn *conn, const struct sp_cid *cid);
 void se_conn_add_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE]);
 void se_conn_remove_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE]);
 
-/* The handshake is over, well or not: it leaves the budget. */
-void se_conn_end_handshake(struct spate_conn *conn, bool is_done);
+/* Moves on to `next`, which must be possible from here. */
+void se_conn_advance(struct spate_conn *conn, enum se_conn_state next);
+
+/* Returns whether the application knows the connection, and SPATE_EVENT_CLOSED is owed to it. */
+static inline bool se_conn_is_announced(const struct spate_conn *conn)
+{
+    return !conn->is_server || conn->state >= SE_CONN_CONNECTED;
+}
+
+/* Returns whether the connection counts against handshakes_max: a server's whose handshake is not
+ * complete. */
+static inline bool se_conn_is_budgeted(const struct spate_conn *conn)
+{
+    return conn->is_server && conn->state < SE_CONN_CONNECTED;
+}
 
 #endif

@@ -45,23 +45,13 @@ const char *spate_conn_alpn(const struct spate_conn *conn)
 
 const char *spate_conn_cipher(const struct spate_conn *conn)
 {
-    enum sp_suite suite = conn->is_connected ? sc_tls_suite(sp_conn_tls(conn->proto)) : 0;
-    switch (suite) {
-    case SP_SUITE_AES_128_GCM:
-        return "TLS_AES_128_GCM_SHA256";
-    case SP_SUITE_AES_256_GCM:
-        return "TLS_AES_256_GCM_SHA384";
-    case SP_SUITE_CHACHA20_POLY1305:
-        return "TLS_CHACHA20_POLY1305_SHA256";
-    case SP_SUITE_NONE:
-        break;
-    }
-    return "";
+    return conn->cipher;
 }
 
 const char *spate_conn_server_name(const struct spate_conn *conn)
 {
-    const char *name = conn->is_connected ? sc_tls_server_name(sp_conn_tls(conn->proto)) : NULL;
+    bool was_connected = conn->cipher[0] != '\0';
+    const char *name = was_connected ? sc_tls_server_name(sp_conn_tls(conn->proto)) : NULL;
     return name != NULL ? name : "";
 }
 

@@ -121,7 +121,21 @@ static void push_closed(struct spate_conn *conn, const struct sp_close *close)
     else
         (void)snprintf(conn->reason, sizeof(conn->reason), "%.*s", (int)close->reason_size,
                        close->reason);
-    conn->is_closed_queued = true;
+}
+
+static const char *cipher_name(enum sp_suite suite)
+{
+    switch (suite) {
+    case SP_SUITE_AES_128_GCM:
+        return "TLS_AES_128_GCM_SHA256";
+    case SP_SUITE_AES_256_GCM:
+        return "TLS_AES_256_GCM_SHA384";
+    case SP_SUITE_CHACHA20_POLY1305:
+        return "TLS_CHACHA20_POLY1305_SHA256";
+    case SP_SUITE_NONE:
+        break;
+    }
+    return "";
 }
 
 static void on_connected(struct spate_conn *conn)
@@ -129,26 +143,22 @@ static void on_connected(struct spate_conn *conn)
     struct sb_bytes alpn = sc_tls_alpn(sp_conn_tls(conn->proto));
     SB_ASSERT(alpn.size < sizeof(conn->alpn));
     memcpy(conn->alpn, alpn.data, alpn.size);
-    se_conn_end_handshake(conn, true);
-    if (!conn->is_server)
-        conn->shard->counts.own.handshakes_done++;
-    conn->is_connected = true;
-    conn->is_announced = true;
+    conn->cipher = cipher_name(sc_tls_suite(sp_conn_tls(conn->proto)));
+    se_conn_advance(conn, SE_CONN_CONNECTED);
     (void)push(conn, SPATE_EVENT_CONNECTED);
     conn->intro_number = conn->shard->events.pushed_count;
 }
 
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
 {
-    if (!conn->is_connected && !conn->is_server)
-        conn->shard->counts.own.handshakes_failed++;
-    if (conn->is_announced)
-        push_closed(conn, close);
+    if (!se_conn_is_announced(conn))
+        return;
+    push_closed(conn, close);
+    se_conn_advance(conn, SE_CONN_CLOSED);
 }
 
 static void on_drained(struct spate_conn *conn)
 {
-    conn->is_drained = true;
     if (!sb_link_is_in(&conn->drained_link))
         sb_list_push_back(&conn->shard->drained, &conn->drained_link);
 }
@@ -278,7 +288,7 @@ const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t cou
     const struct spate_event *first = &events->ring[events->head];
     for (uint32_t i = 0; i < count; i++)
         if (first[i].kind == SPATE_EVENT_CLOSED)
-            first[i].conn->is_closed_taken = true;
+            se_conn_advance(first[i].conn, SE_CONN_TAKEN);
     events->head += count;
     *ret_count = count;
     return first;

@@ -118,18 +118,6 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
     return count;
 }
 
-/* Frees a server's connection whose first datagram did not authenticate. */
-static bool is_garbage(struct spate_conn *conn)
-{
-    if (!conn->is_new)
-        return false;
-    conn->is_new = false;
-    if (!sp_conn_is_authenticated(conn->proto))
-        return true;
-    conn->shard->counts.own.conns_accepted++;
-    return false;
-}
-
 static void deliver(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -138,9 +126,12 @@ static void deliver(struct spate_conn *conn)
         uint32_t count = gather(&shard->rx, conn, batch);
         sp_conn_receive(conn->proto, batch, count, shard->now_ns);
     }
-    if (is_garbage(conn)) {
-        se_conn_destroy(conn);
-        return;
+    if (conn->state == SE_CONN_NEW) {
+        if (!sp_conn_is_authenticated(conn->proto)) {
+            se_conn_destroy(conn); /* its first datagram was garbage: it costs nothing any more */
+            return;
+        }
+        se_conn_advance(conn, SE_CONN_HANDSHAKING);
     }
     se_conn_touch(conn);
     se_conn_drain(conn);

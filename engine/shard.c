@@ -192,7 +192,7 @@ static void reap(struct spate_shard *shard)
 {
     SB_LIST_EACH(link, &shard->drained) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, drained_link);
-        if (!conn->is_announced || conn->is_closed_taken)
+        if (!se_conn_is_announced(conn) || conn->state == SE_CONN_TAKEN)
             se_conn_destroy(conn);
     }
 }

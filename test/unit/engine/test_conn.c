@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a connection in a shard: each pair of states, and what is counted on the way. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+
+#include "engine/shard.h"
+
+enum { STATES = SE_CONN_TAKEN + 1 };
+
+static struct spate_shard *make_shard(void)
+{
+    struct spate_shard *shard = calloc(1, sizeof(*shard));
+    assert_non_null(shard);
+    shard->handshake_count = 1;
+    return shard;
+}
+
+static void a_connection_moves_forward_only(void **state)
+{
+    (void)state;
+    static const bool server[STATES][STATES] = {
+        [SE_CONN_NEW] = {[SE_CONN_HANDSHAKING] = true},
+        [SE_CONN_HANDSHAKING] = {[SE_CONN_CONNECTED] = true},
+        [SE_CONN_CONNECTED] = {[SE_CONN_CLOSED] = true},
+        [SE_CONN_CLOSED] = {[SE_CONN_TAKEN] = true},
+    };
+    static const bool client[STATES][STATES] = {
+        [SE_CONN_NEW] = {[SE_CONN_HANDSHAKING] = true},
+        [SE_CONN_HANDSHAKING] = {[SE_CONN_CONNECTED] = true, [SE_CONN_CLOSED] = true},
+        [SE_CONN_CONNECTED] = {[SE_CONN_CLOSED] = true},
+        [SE_CONN_CLOSED] = {[SE_CONN_TAKEN] = true},
+    };
+    struct spate_shard *shard = make_shard();
+    for (uint32_t i = 0; i < 2 * STATES * STATES; i++) {
+        bool is_server = i < STATES * STATES;
+        enum se_conn_state from = i / STATES % STATES;
+        enum se_conn_state to = i % STATES;
+        struct spate_conn conn = {.shard = shard, .is_server = is_server, .state = from};
+        shard->handshake_count = 1;
+        if ((is_server ? server : client)[from][to]) {
+            se_conn_advance(&conn, to);
+            assert_int_equal(conn.state, to);
+        } else {
+            expect_assert_failure(se_conn_advance(&conn, to));
+            assert_int_equal(conn.state, from);
+        }
+    }
+    free(shard);
+}
+
+static void a_server_is_in_the_budget_until_it_is_connected(void **state)
+{
+    (void)state;
+    struct spate_shard *shard = make_shard();
+    struct spate_conn conn = {.shard = shard, .is_server = true, .state = SE_CONN_NEW};
+    assert_true(se_conn_is_budgeted(&conn) && !se_conn_is_announced(&conn));
+    se_conn_advance(&conn, SE_CONN_HANDSHAKING);
+    assert_true(se_conn_is_budgeted(&conn) && !se_conn_is_announced(&conn));
+    assert_int_equal(shard->counts.own.conns_accepted, 1);
+    assert_int_equal(shard->handshake_count, 1);
+    se_conn_advance(&conn, SE_CONN_CONNECTED);
+    assert_true(!se_conn_is_budgeted(&conn) && se_conn_is_announced(&conn));
+    assert_int_equal(shard->handshake_count, 0);
+    se_conn_advance(&conn, SE_CONN_CLOSED);
+    se_conn_advance(&conn, SE_CONN_TAKEN);
+    assert_int_equal(shard->counts.own.handshakes_done, 1);
+    assert_int_equal(shard->counts.own.handshakes_failed, 0);
+    free(shard);
+}
+
+static void a_client_that_is_closed_early_has_failed(void **state)
+{
+    (void)state;
+    struct spate_shard *shard = make_shard();
+    struct spate_conn conn = {.shard = shard, .state = SE_CONN_HANDSHAKING};
+    assert_true(!se_conn_is_budgeted(&conn) && se_conn_is_announced(&conn));
+    se_conn_advance(&conn, SE_CONN_CLOSED);
+    assert_int_equal(shard->counts.own.handshakes_failed, 1);
+    assert_int_equal(shard->counts.own.handshakes_done, 0);
+    assert_int_equal(shard->counts.own.conns_accepted, 0);
+    assert_int_equal(shard->handshake_count, 1); /* of somebody else */
+    free(shard);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connection_moves_forward_only),
+        cmocka_unit_test(a_server_is_in_the_budget_until_it_is_connected),
+        cmocka_unit_test(a_client_that_is_closed_early_has_failed),
+    };
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
