@@ -118,7 +118,7 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
     return count;
 }
 
-static void deliver(struct spate_conn *conn)
+static void deliver_to(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
     struct sp_datagram batch[SP_BATCH_MAX];
@@ -137,12 +137,12 @@ static void deliver(struct spate_conn *conn)
     se_conn_drain(conn);
 }
 
-static void flush(struct spate_shard *shard)
+void se_rx_deliver(struct spate_shard *shard)
 {
     struct se_rx *rx = &shard->rx;
     struct sb_link *link;
     while ((link = sb_list_pop_front(&rx->conns)) != NULL)
-        deliver(SB_CONTAINER_OF(link, struct spate_conn, rx_link));
+        deliver_to(SB_CONTAINER_OF(link, struct spate_conn, rx_link));
 
     for (uint32_t i = 0; i < rx->item_count; i++)
         sb_buffer_unref(rx->items[i].copy);
@@ -177,14 +177,13 @@ static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
     return true;
 }
 
-/* Cuts one buffer and routes what is in it.  Takes over the reference to the buffer. */
-static void on_received(struct se_port *port, const struct su_received *received)
+void se_rx_take(struct se_port *port, const struct su_received *received)
 {
     struct spate_shard *shard = port->shard;
     struct se_rx *rx = &shard->rx;
     uint32_t count = SB_MIN(su_received_count(received), (uint32_t)SE_RX_ITEMS);
     if (rx->source_count == SE_RX_SOURCES || rx->item_count + count > SE_RX_ITEMS)
-        flush(shard);
+        se_rx_deliver(shard);
 
     uint32_t at = rx->source_count++;
     struct se_rx_source *source = &rx->sources[at];
@@ -239,7 +238,7 @@ static void on_receive(struct spate_shard *shard, const struct su_completion *co
     struct su_received received;
     int result = su_recv_take(&port->recv, completion, &received);
     if (result == 1 && port->state == SE_PORT_OPEN)
-        on_received(port, &received);
+        se_rx_take(port, &received);
     else if (result == 1)
         sb_buffer_unref(received.buffer);
     else if (result < 0)
@@ -277,5 +276,5 @@ void se_rx_run(struct spate_shard *shard)
             on_completion(shard, &batch[i]);
         taken += count;
     } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
-    flush(shard);
+    se_rx_deliver(shard);
 }

@@ -43,6 +43,13 @@ struct se_rx {
     struct se_rx_item items[SE_RX_ITEMS];
 };
 
+/* Cuts one buffer into datagrams, routes them and chains them by connection.  Takes over the
+ * reference to the buffer.  Delivers first what was gathered before if there is no room. */
+void se_rx_take(struct se_port *port, const struct su_received *received);
+
+/* Gives each connection its datagrams, and gives the references to buffers back. */
+void se_rx_deliver(struct spate_shard *shard);
+
 /* Takes the turn's completions and delivers what they brought. */
 void se_rx_run(struct spate_shard *shard);
 

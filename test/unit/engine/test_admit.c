@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The small limits under the large ones: answers a second, the memory budget, copies. */
+/* The small limits under the large ones: answers a second, the memory budget. */
 
 #include "test/support/qt.h"
 
 #include <string.h>
 
 #include "engine/admit.h"
-#include "engine/buffers.h"
 #include "engine/entropy.h"
 #include "engine/memory.h"
 #include "engine/path.h"
@@ -50,53 +49,6 @@ static void memory_is_counted_up_to_its_limit(void **state)
     assert_int_equal(m.now_bytes, 0);
     assert_int_equal(m.peak_bytes, 10000);
     assert_false(se_memory_charge(&m, UINT64_MAX));
-    se_memory_deinit(&m);
-}
-
-static void a_copy_lives_until_its_last_reference(void **state)
-{
-    (void)state;
-    struct se_memory m;
-    struct se_buffers buffers;
-    uint8_t data[SE_SMALL_SIZE];
-    uint8_t *at;
-    memset(data, 0x5c, sizeof(data));
-    se_memory_init(&m, 10 << 20);
-    se_buffers_init(&buffers, 2, &m.interface);
-
-    struct sb_buffer *a = se_buffers_copy(&buffers, data, sizeof(data), &at);
-    assert_non_null(a);
-    assert_memory_equal(at, data, sizeof(data));
-    assert_non_null(se_buffers_copy(&buffers, data, 0, &at));
-    assert_null(se_buffers_copy(&buffers, data, 1, &at)); /* at the limit */
-    sb_buffer_ref(a);
-    sb_buffer_unref(a);
-    assert_null(se_buffers_copy(&buffers, data, 1, &at));
-    sb_buffer_unref(a);
-    assert_non_null(se_buffers_copy(&buffers, data, 1, &at));
-    se_buffers_deinit(&buffers); /* with both still held */
-    se_memory_deinit(&m);
-}
-
-static void a_large_copy_is_of_the_memory_budget(void **state)
-{
-    (void)state;
-    struct se_memory m;
-    struct se_buffers buffers;
-    static uint8_t data[65507];
-    uint8_t *at;
-    memset(data, 0x5c, sizeof(data));
-    se_memory_init(&m, 150000);
-    se_buffers_init(&buffers, 2, &m.interface);
-
-    struct sb_buffer *a = se_buffers_copy(&buffers, data, sizeof(data), &at);
-    assert_non_null(a);
-    assert_memory_equal(at, data, sizeof(data));
-    assert_non_null(se_buffers_copy(&buffers, data, sizeof(data), &at));
-    assert_null(se_buffers_copy(&buffers, data, sizeof(data), &at)); /* at the limit */
-    sb_buffer_unref(a);
-    assert_non_null(se_buffers_copy(&buffers, data, SE_SMALL_SIZE + 1, &at));
-    se_buffers_deinit(&buffers); /* with two still held */
     se_memory_deinit(&m);
 }
 
@@ -152,8 +104,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bucket_gives_its_burst_and_then_its_rate),
         cmocka_unit_test(memory_is_counted_up_to_its_limit),
-        cmocka_unit_test(a_copy_lives_until_its_last_reference),
-        cmocka_unit_test(a_large_copy_is_of_the_memory_budget),
         cmocka_unit_test(entropy_gives_other_bytes_each_time_and_wipes_the_old),
         cmocka_unit_test(addresses_survive_the_way_to_proto_and_back),
     };

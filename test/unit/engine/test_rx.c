@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Received buffers on their way to connections: cut, routed, chained, copied, given back.  There
+ * is no socket: buffers are made by hand, and so is the shard, as far as they need one. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/config.h"
+#include "engine/shard.h"
+#include "test/support/conn_pair.h"
+
+enum { SLOTS = 16, DATAGRAM_SIZE = 40, DATAGRAMS_MAX = 64, UNKNOWN = 9 };
+
+struct world {
+    struct conn_pair pair;
+    struct spate_shard *shard;
+    struct spate_conn conns[2];
+    struct se_port port;
+    struct sb_buffer buffer;
+    uint32_t released_count;
+    uint8_t payload[DATAGRAMS_MAX * DATAGRAM_SIZE];
+};
+
+static struct world w;
+
+static void on_release(struct sb_buffer *buffer)
+{
+    assert_ptr_equal(buffer, &w.buffer);
+    w.released_count++;
+}
+
+static void write_cid(uint8_t *ret, uint8_t who)
+{
+    memset(ret, 0xc0 + who, SE_CID_SIZE);
+}
+
+static void add_conn(uint32_t index, enum sp_role role)
+{
+    struct spate_conn *conn = &w.conns[index];
+    *conn = (struct spate_conn){
+        .shard = w.shard,
+        .proto = pair_conn(&w.pair, role),
+        .port = &w.port,
+        .state = SE_CONN_CONNECTED,
+        .rx_first = SE_RX_NONE,
+        .index = index,
+    };
+    sb_list_init(&conn->rx_link);
+    sb_list_init(&conn->send_pending_link);
+    sb_list_init(&conn->event_pending_link);
+    w.shard->slots[index].conn = conn;
+    uint8_t cid[SE_CID_SIZE];
+    write_cid(cid, (uint8_t)index);
+    assert_int_equal(se_table_insert(&w.shard->cids, cid, sizeof(cid), index), 0);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&w, 0, sizeof(w));
+    pair_init(&w.pair);
+    pair_connect(&w.pair);
+    w.shard = calloc(1, sizeof(*w.shard));
+    assert_non_null(w.shard);
+    w.shard->slots = calloc(2, sizeof(w.shard->slots[0]));
+    w.shard->bufring.slot_count = SLOTS;
+    w.shard->now_ns = w.pair.now_ns;
+    sb_list_init(&w.shard->rx.conns);
+    sb_list_init(&w.shard->send_pending);
+    sb_list_init(&w.shard->event_pending);
+    se_memory_init(&w.shard->memory, 1 << 20);
+    se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
+    const struct se_siphash_key key = {0};
+    assert_int_equal(se_table_init(&w.shard->cids, 4, key), 0);
+    assert_int_equal(se_table_init(&w.shard->tokens, 4, key), 0);
+    w.port.shard = w.shard;
+    w.port.is_client = true; /* what leads nowhere is dropped without an answer */
+    w.buffer.release = on_release;
+    add_conn(0, SP_CLIENT);
+    add_conn(1, SP_SERVER);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    se_buffers_deinit(&w.shard->copies);
+    se_memory_deinit(&w.shard->memory);
+    se_table_deinit(&w.shard->cids);
+    se_table_deinit(&w.shard->tokens);
+    free(w.shard->slots);
+    free(w.shard);
+    pair_deinit(&w.pair);
+    return 0;
+}
+
+/* One buffer with a datagram for each of `who`, the last of which is shorter.  No connection can
+ * open them; that they came is counted. */
+static struct su_received received(const uint8_t *who, uint32_t count)
+{
+    assert_true(count <= DATAGRAMS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *datagram = w.payload + i * DATAGRAM_SIZE;
+        memset(datagram, 0, DATAGRAM_SIZE);
+        datagram[0] = 0x40; /* a short header */
+        write_cid(datagram + 1, who[i]);
+    }
+    w.buffer.ref_count++;
+    return (struct su_received){
+        .payload = w.payload,
+        .size = count * DATAGRAM_SIZE - 3,
+        .segment_size = DATAGRAM_SIZE,
+        .buffer = &w.buffer,
+    };
+}
+
+static void take(const uint8_t *who, uint32_t count)
+{
+    struct su_received one = received(who, count);
+    se_rx_take(&w.port, &one);
+}
+
+static uint64_t arrived(uint32_t index)
+{
+    struct sp_stats stats;
+    sp_conn_stats(w.conns[index].proto, &stats);
+    return stats.datagrams_in;
+}
+
+/* Which datagrams of the payload are in the chain of a connection, as bits. */
+static uint64_t chain_of(uint32_t index)
+{
+    const struct se_rx *rx = &w.shard->rx;
+    uint64_t bits = 0;
+    for (uint32_t at = w.conns[index].rx_first; at != SE_RX_NONE; at = rx->items[at].next) {
+        ptrdiff_t offset = rx->items[at].data - w.payload;
+        assert_int_equal(offset % DATAGRAM_SIZE, 0);
+        uint64_t bit = UINT64_C(1) << offset / DATAGRAM_SIZE;
+        assert_true(bit > bits); /* in order, none twice */
+        bits |= bit;
+    }
+    return bits;
+}
+
+static void datagrams_are_chained_by_connection_in_their_order(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {1, 0, 1, 1, UNKNOWN, 0};
+    take(who, 6);
+    assert_int_equal(chain_of(1), 0x0d);
+    assert_int_equal(chain_of(0), 0x22);
+    assert_ptr_equal(sb_list_first(&w.shard->rx.conns), &w.conns[1].rx_link);
+    const struct se_rx_item *last = &w.shard->rx.items[w.conns[0].rx_last];
+    assert_int_equal(last->size, DATAGRAM_SIZE - 3);
+    assert_int_equal(w.shard->counts.own.datagrams_in, 6);
+    assert_int_equal(w.shard->counts.own.bytes_in, 6 * DATAGRAM_SIZE - 3);
+    assert_int_equal(w.shard->counts.own.unroutable, 1);
+    se_rx_deliver(w.shard);
+}
+
+static void each_connection_gets_its_datagrams_and_the_buffer_goes_home(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {0, 1, 0, 0};
+    uint64_t before[] = {arrived(0), arrived(1)};
+    take(who, 4);
+    take(who, 2);
+    assert_int_equal(w.released_count, 0);
+    se_rx_deliver(w.shard);
+    assert_int_equal(arrived(0) - before[0], 4);
+    assert_int_equal(arrived(1) - before[1], 2);
+    assert_int_equal(w.released_count, 1);
+    assert_int_equal(w.buffer.ref_count, 0);
+    assert_int_equal(w.shard->rx.item_count, 0);
+    assert_int_equal(w.shard->rx.source_count, 0);
+    assert_int_equal(w.conns[0].rx_first, SE_RX_NONE);
+    /* They may have something to send now. */
+    assert_true(sb_link_is_in(&w.conns[0].send_pending_link));
+    se_rx_deliver(w.shard); /* with nothing gathered */
+    assert_int_equal(w.released_count, 1);
+}
+
+static void more_than_one_batch_of_a_connection_is_delivered(void **state)
+{
+    (void)state;
+    static const uint8_t who[DATAGRAMS_MAX]; /* connection 0 */
+    uint64_t before = arrived(0);
+    for (uint32_t i = 0; i < 3; i++)
+        take(who, DATAGRAMS_MAX);
+    assert_true(3 * DATAGRAMS_MAX > SP_BATCH_MAX);
+    se_rx_deliver(w.shard);
+    assert_int_equal(arrived(0) - before, 3 * DATAGRAMS_MAX);
+}
+
+static void what_there_is_no_room_for_waits_for_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t who[DATAGRAMS_MAX];
+    /* By buffers, and by datagrams. */
+    for (uint32_t i = 0; i < SE_RX_SOURCES; i++)
+        take(who, 1);
+    assert_int_equal(w.shard->rx.source_count, SE_RX_SOURCES);
+    take(who, 1);
+    assert_int_equal(w.shard->rx.source_count, 1);
+    for (uint32_t i = 0; i < SE_RX_ITEMS / DATAGRAMS_MAX; i++)
+        take(who, DATAGRAMS_MAX);
+    assert_int_equal(w.shard->rx.source_count, 1);
+    assert_int_equal(w.shard->rx.item_count, DATAGRAMS_MAX);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.buffer.ref_count, 0);
+}
+
+static void copies_are_made_when_few_slots_are_free(void **state)
+{
+    (void)state;
+    static const uint8_t who[DATAGRAMS_MAX] = {0, UNKNOWN};
+    static const struct {
+        uint32_t free_count;
+        uint32_t datagrams;
+        uint32_t copied;
+    } cases[] = {
+        {SLOTS, 2, 0},
+        {SLOTS / 2, 2, 0},
+        {SLOTS / 2 - 1, 2, 1},             /* of a small buffer, and only what is for somebody */
+        {SLOTS / 2 - 1, DATAGRAMS_MAX, 0}, /* of a large one not yet */
+        {SLOTS / 4, DATAGRAMS_MAX, 0},
+        {SLOTS / 4 - 1, DATAGRAMS_MAX, DATAGRAMS_MAX - 1},
+    };
+    assert_true(DATAGRAMS_MAX * DATAGRAM_SIZE > SE_SMALL_SIZE);
+    for (size_t i = 0; i < QT_COUNT(cases); i++) {
+        struct spate_shard_stats before = w.shard->counts.own;
+        w.shard->bufring.held_count = SLOTS - cases[i].free_count;
+        take(who, cases[i].datagrams);
+        assert_int_equal(w.shard->counts.own.datagrams_copied - before.datagrams_copied,
+                         cases[i].copied);
+        const struct se_rx_item *first = &w.shard->rx.items[0];
+        assert_true((first->copy != NULL) == (cases[i].copied > 0));
+        assert_memory_equal(first->data, w.payload, DATAGRAM_SIZE - 3);
+        se_rx_deliver(w.shard);
+        assert_int_equal(w.shard->copies.small.used_count, 0);
+    }
+    assert_int_equal(w.shard->counts.own.receive_dropped, 0);
+}
+
+static void without_memory_for_copies_the_last_slots_are_not_pinned(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {0, 0};
+    w.shard->memory.limit_bytes = 0;
+    w.shard->bufring.held_count = SLOTS / 2 + 1;
+    take(who, 2); /* slots enough to keep them where they are */
+    assert_int_equal(w.shard->rx.item_count, 2);
+    assert_int_equal(w.shard->counts.own.receive_dropped, 0);
+    se_rx_deliver(w.shard);
+
+    w.shard->bufring.held_count = SLOTS;
+    take(who, 2);
+    assert_int_equal(w.shard->rx.item_count, 0);
+    assert_int_equal(w.shard->counts.own.receive_dropped, 2);
+    assert_int_equal(w.shard->counts.own.datagrams_copied, 0);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.buffer.ref_count, 0);
+}
+
+static void a_stateless_reset_finds_its_connection(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {UNKNOWN};
+    uint8_t token[SP_RESET_TOKEN_SIZE];
+    memset(token, 0x77, sizeof(token));
+    assert_int_equal(se_table_insert(&w.shard->tokens, token, sizeof(token), 1), 0);
+    struct su_received one = received(who, 1);
+    memcpy(w.payload + one.size - sizeof(token), token, sizeof(token));
+    se_rx_take(&w.port, &one);
+    assert_true(sp_conn_is_closed(w.conns[1].proto));
+    assert_false(sp_conn_is_closed(w.conns[0].proto));
+    assert_int_equal(w.shard->rx.item_count, 0);
+    assert_int_equal(w.shard->counts.own.unroutable, 0);
+    se_rx_deliver(w.shard);
+}
+
+static void what_has_no_header_is_counted_and_dropped(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {0};
+    struct su_received one = received(who, 1);
+    one.size = SE_CID_SIZE; /* a byte less than a short header */
+    se_rx_take(&w.port, &one);
+    one = received(who, 1);
+    one.size = 0;
+    se_rx_take(&w.port, &one);
+    assert_int_equal(w.shard->rx.item_count, 0);
+    assert_int_equal(w.shard->counts.own.unroutable, 1);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.buffer.ref_count, 0);
+}
+
+#define RX_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RX_TEST(datagrams_are_chained_by_connection_in_their_order),
+        RX_TEST(each_connection_gets_its_datagrams_and_the_buffer_goes_home),
+        RX_TEST(more_than_one_batch_of_a_connection_is_delivered),
+        RX_TEST(what_there_is_no_room_for_waits_for_nothing),
+        RX_TEST(copies_are_made_when_few_slots_are_free),
+        RX_TEST(without_memory_for_copies_the_last_slots_are_not_pinned),
+        RX_TEST(a_stateless_reset_finds_its_connection),
+        RX_TEST(what_has_no_header_is_counted_and_dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
