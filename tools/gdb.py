@@ -77,8 +77,6 @@ def ranges_text(ack):
 
 
 def space_line(space):
-    if number(space, 'is_discarded') == '1':
-        return 'discarded'
     return (f'received {ranges_text(field(space, "ack"))};'
             f' ack_pending={number(space, "ack.is_pending")}'
             f' probes={number(space, "probe_count")}')
@@ -230,8 +228,13 @@ class Conn(gdb.Command):
               f' received {number(conn, "window.received")} of {number(conn, "window.limit")}')
         spaces, sent = field(conn, 'spaces'), field(conn, 'loss.spaces')
         for i, name in enumerate(SPACES):
-            print(f'  {name}: ' + ('?' if spaces is None or sent is None else
-                                   f'{space_line(spaces[i])}; {sent_line(sent[i])}'))
+            if spaces is None or sent is None:
+                print(f'  {name}: ?')
+            elif int(spaces[i]) == 0:
+                print(f'  {name}: discarded')
+            else:
+                print(f'  {name}: {space_line(spaces[i].dereference())};'
+                      f' {sent_line(sent[i].dereference())}')
         for stream in streams_of(conn):
             print(f'  stream {stream_line(stream)}')
 
