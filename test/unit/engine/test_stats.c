@@ -177,17 +177,18 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
     free(shard);
 }
 
+QT_FIXTURE(conn_pair, pair_deinit)
+
 static void a_shard_reports_its_connections_living_and_closed(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    pair_init(&pair);
-    pair_connect(&pair);
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
     struct spate_shard *shard = make_shard();
     struct spate_conn conns[2];
     struct sp_stats stats[2];
     for (uint32_t i = 0; i < 2; i++) {
-        conns[i].proto = pair_conn(&pair, i == 0 ? SP_CLIENT : SP_SERVER);
+        conns[i].proto = pair_conn(pair, i == 0 ? SP_CLIENT : SP_SERVER);
         sb_list_init(&conns[i].all_link);
         sb_list_push_back(&shard->all, &conns[i].all_link);
         sp_conn_stats(conns[i].proto, &stats[i]);
@@ -201,16 +202,14 @@ static void a_shard_reports_its_connections_living_and_closed(void **state)
     assert_int_equal(sum.packets_in, 1000 + stats[0].packets_in + stats[1].packets_in);
     assert_int_equal(sum.acks_out, 2000 + stats[0].acks_out + stats[1].acks_out);
     free(shard);
-    pair_deinit(&pair);
 }
 
 static void each_field_of_a_connection_is_reported(void **state)
 {
-    (void)state;
-    struct conn_pair pair;
-    pair_init(&pair);
-    pair_connect(&pair);
-    struct sp_conn *proto = pair_conn(&pair, SP_CLIENT);
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *proto = pair_conn(pair, SP_CLIENT);
     next_value = 1;
     fill(&proto->stats, sizeof(proto->stats));
     struct sp_stats stats;
@@ -227,7 +226,6 @@ static void each_field_of_a_connection_is_reported(void **state)
     assert_int_equal(sizeof(reported), sizeof(stats));
     for (size_t i = 0; i < WORDS(struct sp_stats); i++)
         assert_int_equal(word(&reported, i), word(&stats, i));
-    pair_deinit(&pair);
 }
 
 int main(void)
@@ -237,8 +235,8 @@ int main(void)
         cmocka_unit_test(each_counter_of_a_connection_is_in_the_sum_and_no_gauge),
         cmocka_unit_test(a_shard_reports_what_its_parts_have_counted),
         cmocka_unit_test(each_field_of_a_shard_comes_from_somebody_who_counts),
-        cmocka_unit_test(a_shard_reports_its_connections_living_and_closed),
-        cmocka_unit_test(each_field_of_a_connection_is_reported),
+        QT_TEST(conn_pair, a_shard_reports_its_connections_living_and_closed),
+        QT_TEST(conn_pair, each_field_of_a_connection_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
