@@ -26,7 +26,7 @@ static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build
     struct sp_sent_frame *frame = sb_pool_take(&conn->pools->frames);
     if (frame == NULL)
         return NULL;
-    *frame = (struct sp_sent_frame){.type = (uint8_t)type, .offset = number};
+    *frame = (struct sp_sent_frame){.type = (uint16_t)type, .offset = number};
     *build->frames_tail = frame;
     build->frames_tail = &frame->next;
     return frame;

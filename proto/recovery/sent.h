@@ -21,7 +21,7 @@ struct sp_sent_frame {
     struct sp_stream *stream; /* holds a reference (stream->sent_refs) */
     uint64_t offset;          /* STREAM, CRYPTO; ACK: the largest acknowledged; else a number */
     uint32_t size;            /* STREAM, CRYPTO */
-    uint8_t type;             /* enum sp_frame_type, STREAM without its flags */
+    uint16_t type;            /* enum sp_frame_type, STREAM without its flags */
     bool fin;
 };
 

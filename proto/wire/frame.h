@@ -27,7 +27,14 @@ enum sp_frame_type {
     SP_FRAME_STOP_SENDING = 0x05,
     SP_FRAME_CRYPTO = 0x06,
     SP_FRAME_NEW_TOKEN = 0x07,
-    SP_FRAME_STREAM = 0x08, /* 0x08 to 0x0f; the low bits are flags */
+    SP_FRAME_STREAM = 0x08, /* to 0x0f: each set of flags (SP_STREAM_FLAGS) is a type */
+    SP_FRAME_STREAM_FIN = 0x09,
+    SP_FRAME_STREAM_LEN = 0x0a,
+    SP_FRAME_STREAM_LEN_FIN = 0x0b,
+    SP_FRAME_STREAM_OFF = 0x0c,
+    SP_FRAME_STREAM_OFF_FIN = 0x0d,
+    SP_FRAME_STREAM_OFF_LEN = 0x0e,
+    SP_FRAME_STREAM_OFF_LEN_FIN = 0x0f,
     SP_FRAME_MAX_DATA = 0x10,
     SP_FRAME_MAX_STREAM_DATA = 0x11,
     SP_FRAME_MAX_STREAMS_BIDI = 0x12,
@@ -43,7 +50,6 @@ enum sp_frame_type {
     SP_FRAME_CONNECTION_CLOSE = 0x1c,
     SP_FRAME_CONNECTION_CLOSE_APP = 0x1d,
     SP_FRAME_HANDSHAKE_DONE = 0x1e,
-    SP_FRAME_TYPES,
 };
 
 enum {

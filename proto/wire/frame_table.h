@@ -20,17 +20,39 @@ enum {
 };
 
 struct sp_frame_rule {
-    const char *name;
-    uint8_t flags; /* 0: not a frame type */
+    const char *name; /* NULL where there is no such type */
+    uint8_t flags;    /* 0: not a frame type */
 };
 
-/* By type; what stands behind the last type is for all others. */
-extern const struct sp_frame_rule sp_frame_rules[SP_FRAME_TYPES + 1];
+/* Types below this are one byte on the wire. */
+#define SP_FRAME_SHORT_TYPES 0x40
 
-/* The rule of `type`; its flags are 0 for types that are not of version 1. */
+/* By type, with holes. */
+extern const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES];
+
+/* All longer types.  The last row has flags of 0 and stands for every type without a row. */
+struct sp_frame_long_rule {
+    uint64_t type;
+    struct sp_frame_rule rule;
+};
+extern const struct sp_frame_long_rule sp_frame_long_rules[];
+
+/* Walks sp_frame_long_rules: extensions have few types, and their frames are few. */
+const struct sp_frame_rule *sp_frame_long_rule_of(uint64_t type);
+
+/* The rule of `type`; its flags are 0 where the type is unknown. */
 static inline const struct sp_frame_rule *sp_frame_rule_of(uint64_t type)
 {
-    return &sp_frame_rules[SB_MIN(type, (uint64_t)SP_FRAME_TYPES)];
+    if (SB_UNLIKELY(type >= SP_FRAME_SHORT_TYPES))
+        return sp_frame_long_rule_of(type);
+    return &sp_frame_rules[type];
+}
+
+/* For people. */
+static inline const char *sp_frame_name(uint64_t type)
+{
+    const char *name = sp_frame_rule_of(type)->name;
+    return name != NULL ? name : "unknown";
 }
 
 static inline bool sp_frame_is_eliciting(uint64_t type)

@@ -156,7 +156,7 @@ void sp_frame_write_number(struct sb_writer *w, enum sp_frame_type type, uint64_
                            type == SP_FRAME_STREAMS_BLOCKED_BIDI ||
                            type == SP_FRAME_STREAMS_BLOCKED_UNI;
     SB_ASSERT(!is_stream_count || number <= SP_STREAM_COUNT_MAX);
-    sb_writer_u8(w, (uint8_t)type);
+    sb_writer_varint(w, type);
     sb_writer_varint(w, number);
 }
 

@@ -126,7 +126,7 @@ static void print_frame(const struct sp_frame *frame)
                frame->stream.offset, frame->stream.size, frame->stream.fin ? " fin" : "");
         return;
     }
-    printf(" [%s", sp_frame_rule_of(frame->type)->name);
+    printf(" [%s", sp_frame_name(frame->type));
     print_fields(frame);
     printf("]");
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "test/support/conn_pair.h"
+#include "test/support/frame_samples.h"
 
 #define TOKEN  "TTTTTTTTTTTTTTTT"
 #define CID    "CCCCCCCC"
@@ -191,6 +192,21 @@ static void each_fault_ends_the_connection_with_its_error(void **state)
     assert_int_equal(fault_count, 0);
 }
 
+/* Every type has a sample (test_frame_samples), and each sample a handler. */
+static void every_type_has_a_handler(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (size_t i = 0; i < 2 * frame_sample_count; i++) {
+        const struct frame_sample *sample = &frame_samples[i / 2];
+        enum sp_role to = i % 2 == 0 ? SP_SERVER : SP_CLIENT;
+        connect_with_streams(pair);
+        pair_inject(pair, to, SP_SPACE_APP, sample->bytes, sample->size, PAIR_FAULT_NONE);
+        const struct sp_conn *conn = pair_conn(pair, to);
+        if (conn->state != SP_CONN_OPEN)
+            assert_int_not_equal(conn->close.error, SP_ERR_INTERNAL);
+    }
+}
+
 /* What the first wrong frame did counts, whatever stands behind it. */
 static void nothing_behind_a_fault_is_worked_off(void **state)
 {
@@ -311,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, each_fault_ends_the_connection_with_its_error),
+        QT_TEST(conn_pair, every_type_has_a_handler),
         QT_TEST(conn_pair, nothing_behind_a_fault_is_worked_off),
         QT_TEST(conn_pair, reserved_bits_are_refused_in_every_space),
         QT_TEST(conn_pair, application_frames_are_refused_in_handshake_packets),

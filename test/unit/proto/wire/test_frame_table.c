@@ -60,15 +60,31 @@ static void the_table_is_that_of_the_rfc(void **state)
             assert_int_equal(sp_frame_is_eliciting(next), strchr(row->spec, 'N') == NULL);
         }
     }
-    assert_int_equal(next, SP_FRAME_TYPES);
+    for (; next < SP_FRAME_SHORT_TYPES; next++)
+        assert_int_equal(sp_frame_rule_of(next)->flags, 0);
 }
 
 static void other_types_have_no_rule(void **state)
 {
     (void)state;
     static const uint64_t types[] = {0x1f, 0x20, 0x3f, 0x40, 0xff, 0x100, UINT32_MAX, UINT64_MAX};
-    for (size_t i = 0; i < QT_COUNT(types); i++)
+    for (size_t i = 0; i < QT_COUNT(types); i++) {
         assert_int_equal(sp_frame_rule_of(types[i])->flags, 0);
+        assert_string_equal(sp_frame_name(types[i]), "unknown");
+    }
+}
+
+/* A row of the wrong part of the table would never be found. */
+static void long_types_are_in_the_long_table(void **state)
+{
+    (void)state;
+    const struct sp_frame_long_rule *row = sp_frame_long_rules;
+    for (; row->rule.flags != 0; row++) {
+        assert_true(row->type >= SP_FRAME_SHORT_TYPES && row->type <= SB_VARINT_MAX);
+        assert_ptr_equal(sp_frame_rule_of(row->type), &row->rule);
+        assert_non_null(row->rule.name);
+    }
+    assert_int_equal(row->type, UINT64_MAX); /* the end */
 }
 
 int main(void)
@@ -76,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_that_of_the_rfc),
         cmocka_unit_test(other_types_have_no_rule),
+        cmocka_unit_test(long_types_are_in_the_long_table),
     };
 
     sb_assert_handler = qt_on_assert;
