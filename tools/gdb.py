@@ -56,9 +56,9 @@ def cid_text(cid):
 
 
 def conn_line(conn):
-    flags = [name for name in ('is_complete', 'is_confirmed', 'is_pacer_blocked')
-             if number(conn, name) not in ('0', '?')]
+    flags = [name for name in ('is_pacer_blocked',) if number(conn, name) not in ('0', '?')]
     return (f'{constant(conn, "role", "SP_").lower()} {constant(conn, "state", "SP_CONN_")}'
+            f' handshake={constant(conn, "handshake_state", "SP_HANDSHAKE_")}'
             f' streams={number(conn, "streams.count")}'
             f' cwnd={number(conn, "loss.cc.cwnd_bytes")}'
             f' in_flight={number(conn, "loss.cc.in_flight_bytes")}'

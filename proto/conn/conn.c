@@ -208,12 +208,12 @@ void *sp_conn_user(const struct sp_conn *conn)
 
 bool sp_conn_is_authenticated(const struct sp_conn *conn)
 {
-    return conn->is_authenticated;
+    return conn->handshake_state >= SP_HANDSHAKE_AUTHENTICATED;
 }
 
 bool sp_conn_is_handshaking(const struct sp_conn *conn)
 {
-    return conn->state == SP_CONN_OPEN && !conn->is_complete;
+    return conn->state == SP_CONN_OPEN && conn->handshake_state < SP_HANDSHAKE_COMPLETE;
 }
 
 bool sp_conn_is_closed(const struct sp_conn *conn)

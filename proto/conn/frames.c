@@ -127,7 +127,7 @@ static enum sp_err on_handshake_done(struct sp_conn *conn, uint64_t now_ns)
     /* [RFC9000 19.20] */
     if (sp_conn_is_server(conn))
         return SP_ERR_PROTOCOL_VIOLATION;
-    if (conn->is_complete)
+    if (conn->handshake_state >= SP_HANDSHAKE_COMPLETE)
         sp_conn_confirm(conn, now_ns);
     return SP_OK;
 }

@@ -87,8 +87,8 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
 static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 {
     const struct sp_conn_space *s = &conn->app;
-    return conn->is_confirmed && conn->path.is_valid && !conn->is_out_of_memory &&
-           s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
+    return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && conn->path.is_valid &&
+           !conn->is_out_of_memory && s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
            !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
 }
 

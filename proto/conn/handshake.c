@@ -180,9 +180,10 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
 
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
 {
-    if (conn->is_confirmed)
+    if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
         return;
-    conn->is_confirmed = true;
+    SB_ASSERT(conn->handshake_state == SP_HANDSHAKE_COMPLETE);
+    conn->handshake_state = SP_HANDSHAKE_CONFIRMED;
     conn->confirmed_pending = true;
     conn->loss.is_confirmed = true;
     conn->loss.peer_is_validating = false;
@@ -201,7 +202,8 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
                      SP_FRAME_CRYPTO, "no transport parameters", now_ns);
         return;
     }
-    conn->is_complete = true;
+    SB_ASSERT(conn->handshake_state == SP_HANDSHAKE_AUTHENTICATED);
+    conn->handshake_state = SP_HANDSHAKE_COMPLETE;
     conn->connected_pending = true;
     conn->datagram_size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);

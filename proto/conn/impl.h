@@ -59,6 +59,14 @@ struct sp_undecryptable {
     enum sp_space space;
 };
 
+/* How far the handshake has come.  The order counts: each state includes those before it. */
+enum sp_handshake_state {
+    SP_HANDSHAKE_STARTED,       /* no packet of the peer has been opened yet */
+    SP_HANDSHAKE_AUTHENTICATED, /* a packet of the peer has been opened */
+    SP_HANDSHAKE_COMPLETE,      /* TLS has verified the peer's Finished.  [RFC9001 4.1.1] */
+    SP_HANDSHAKE_CONFIRMED,     /* both sides know that it is complete.  [RFC9001 4.1.2] */
+};
+
 /* What a connection needs for its handshake only, about half of its memory.  sp_conn_create() makes
  * it.  Once the handshake is confirmed, or the connection is over, sp_conn_end_handshake() frees
  * it: conn->handshake is NULL from then on, and so are the two spaces. */
@@ -111,9 +119,7 @@ struct sp_conn {
     void *user;
 
     /* Handshake. */
-    bool is_authenticated;
-    bool is_complete;  /* [RFC9001 4.1.1] */
-    bool is_confirmed; /* [RFC9001 4.1.2] */
+    enum sp_handshake_state handshake_state;
     bool wants_handshake_done;
     bool is_out_of_memory;          /* noted deep inside, acted upon at the border */
     struct sp_cid original_dcid;    /* the client's first */

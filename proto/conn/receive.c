@@ -40,7 +40,8 @@ static void drop_packet(struct sp_conn *conn)
 /* [RFC9001 5.7] A server reads no 1-RTT packet before the handshake is complete. */
 static bool can_read_app(const struct sp_conn *conn)
 {
-    return conn->keys.read != NULL && (!sp_conn_is_server(conn) || conn->is_complete);
+    return conn->keys.read != NULL &&
+           (!sp_conn_is_server(conn) || conn->handshake_state >= SP_HANDSHAKE_COMPLETE);
 }
 
 /* ---- One opened packet ---- */
@@ -54,9 +55,9 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
         handshake->server_scid = header->scid;
         sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     }
-    if (conn->is_authenticated)
+    if (conn->handshake_state >= SP_HANDSHAKE_AUTHENTICATED)
         return;
-    conn->is_authenticated = true;
+    conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
     if (sp_conn_is_server(conn) && !sp_conn_start_tls(conn))
         conn->is_out_of_memory = true;
 }
@@ -430,8 +431,9 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
 static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
 {
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
-        uint64_t delay_ns =
-            i == SP_SPACE_APP && conn->is_confirmed ? conn->config->ack_delay_ns_max : 0;
+        uint64_t delay_ns = i == SP_SPACE_APP && conn->handshake_state >= SP_HANDSHAKE_CONFIRMED
+                                ? conn->config->ack_delay_ns_max
+                                : 0;
         uint64_t rtt_ns = sp_rtt_has_sample(&conn->loss.rtt) ? conn->loss.rtt.smoothed_ns : 0;
         sp_ack_decide(&conn->spaces[i]->ack, delay_ns, rtt_ns, now_ns);
     }

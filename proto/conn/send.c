@@ -209,7 +209,7 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
     /* A server whose Handshake packets we read has Handshake keys. */
     if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
         return sp_conn_write_key(conn, SP_SPACE_HANDSHAKE) == NULL;
-    return space != SP_SPACE_APP || conn->is_complete;
+    return space != SP_SPACE_APP || conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
 }
 
 /* The peer may be waiting to hear that its last bytes have arrived.  Room for the
@@ -286,7 +286,7 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
 
 static void update_key(struct sp_conn *conn, uint64_t now_ns)
 {
-    if (sp_keyphase_wants_update(&conn->keys, conn->is_confirmed)) {
+    if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)) {
         if (sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn))
             conn->stats.key_updates++;
         else
@@ -323,7 +323,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
         return 0;
 
     /* Only 1-RTT packets are marked: their counts come back in one space. */
-    if (conn->is_confirmed)
+    if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
         train->ecn = sp_ecn_mark(&conn->loss.ecn);
     size_t room = conn->datagram_size;
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);

@@ -27,8 +27,9 @@ void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
 
 bool sp_conn_handshake_is_over(const struct sp_conn *conn)
 {
-    return conn->handshake != NULL && (conn->is_confirmed || conn->state == SP_CONN_DRAINING ||
-                                       conn->state == SP_CONN_DRAINED);
+    return conn->handshake != NULL &&
+           (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED || conn->state == SP_CONN_DRAINING ||
+            conn->state == SP_CONN_DRAINED);
 }
 
 void sp_conn_end_handshake(struct sp_conn *conn)

@@ -331,10 +331,12 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
         local_now -=
             SB_MIN(local_now, conn->limits[i].remote_opened - conn->limits[i].remote_closed);
-    if (!conn->is_complete || at_peer_limit || local_now >= conn->config->streams_local_max) {
+    if (conn->handshake_state < SP_HANDSHAKE_COMPLETE || at_peer_limit ||
+        local_now >= conn->config->streams_local_max) {
         limits->was_refused = true;
         limits->has_event = false;
-        if (at_peer_limit && conn->is_complete && limits->blocked_at != limits->local_max)
+        if (at_peer_limit && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
+            limits->blocked_at != limits->local_max)
             limits->wants_blocked = true;
         return SP_AGAIN;
     }

@@ -26,7 +26,7 @@ static uint64_t idle_deadline(const struct sp_conn *conn)
 
 static uint64_t handshake_deadline(const struct sp_conn *conn)
 {
-    if (conn->is_complete || conn->config->handshake_timeout_ns == 0)
+    if (conn->handshake_state >= SP_HANDSHAKE_COMPLETE || conn->config->handshake_timeout_ns == 0)
         return SB_NEVER;
     return sb_time_add(conn->handshake->start_ns, conn->config->handshake_timeout_ns);
 }

@@ -11,8 +11,8 @@ import sys
 GDB, SCRIPT, TARGET = sys.argv[1:]
 STREAM = (r'0: send (OPEN|READY) acked=0 sent=0 queued=5 limit=[1-9]\d*;'
           r' receive OPEN read=0 received=0 limit=[1-9]\d*; refs=0')
-CONN = (r'%s OPEN streams=%d cwnd=[1-9]\d* in_flight=\d+ rtt=\d+\.\d{3} ms lost=0'
-        r' is_complete is_confirmed')
+CONN = (r'%s OPEN handshake=CONFIRMED streams=%d cwnd=[1-9]\d* in_flight=\d+'
+        r' rtt=\d+\.\d{3} ms lost=0')
 SENT = r'next_pn=[1-9]\d* out=\d+ largest_acked=(never|\d+) loss_at=(never|\d+)'
 SPACE = r'received 0-\d+; ack_pending=[01] probes=0; ' + SENT
 # command -> the lines that it prints, as patterns

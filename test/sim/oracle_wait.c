@@ -80,7 +80,8 @@ static bool will_get_credit(const struct qs_end *end)
 static bool has_forgotten(const struct qs_end *end)
 {
     const struct sp_conn *conn = end->conn;
-    return end->app.lent_out > 0 && !has_armed(conn) && conn->is_confirmed;
+    return end->app.lent_out > 0 && !has_armed(conn) &&
+           conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
 }
 
 static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
@@ -92,7 +93,8 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_CWND:
     case SP_WAIT_TRAIN:
         return conn->loss.cc.in_flight_bytes > 0 &&
-               (wait->at_ns != SB_NEVER || (!conn->is_confirmed && will_hear(end)));
+               (wait->at_ns != SB_NEVER ||
+                (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && will_hear(end)));
     case SP_WAIT_PACER:
     case SP_WAIT_ACK_DELAY:
     case SP_WAIT_MEMORY:
@@ -103,9 +105,9 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end);
     case SP_WAIT_KEY:
-        return !conn->is_complete && will_hear(end);
+        return conn->handshake_state < SP_HANDSHAKE_COMPLETE && will_hear(end);
     case SP_WAIT_EXHAUSTED:
-        return !conn->is_confirmed;
+        return conn->handshake_state < SP_HANDSHAKE_CONFIRMED;
     case SP_WAIT_IDLE:
         return !has_forgotten(end);
     case SP_WAIT_CLOSED:

@@ -226,8 +226,8 @@ void pair_connect(struct conn_pair *pair)
 {
     pair_start(pair);
     pair_shuttle(pair);
-    SB_ASSERT(pair->ends[SP_CLIENT].conn->is_confirmed);
-    SB_ASSERT(pair->ends[SP_SERVER].conn->is_confirmed);
+    SB_ASSERT(pair->ends[SP_CLIENT].conn->handshake_state >= SP_HANDSHAKE_CONFIRMED);
+    SB_ASSERT(pair->ends[SP_SERVER].conn->handshake_state >= SP_HANDSHAKE_CONFIRMED);
 }
 
 uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_max)

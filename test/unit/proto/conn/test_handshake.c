@@ -25,7 +25,7 @@ static void memory_halves_when_the_handshake_is_confirmed(void **state)
     assert_int_equal(handshakes(pair), 0);
     for (uint32_t role = 0; role < 2; role++) {
         const struct sp_conn *conn = pair_conn(pair, (enum sp_role)role);
-        assert_true(conn->is_confirmed);
+        assert_true(conn->handshake_state >= SP_HANDSHAKE_CONFIRMED);
         assert_null(conn->handshake);
         assert_null(conn->spaces[SP_SPACE_INITIAL]);
         assert_null(conn->spaces[SP_SPACE_HANDSHAKE]);
