@@ -11,6 +11,7 @@
 #include "proto/base/compiler.h"
 
 #define SB_VARINT_MAX      ((UINT64_C(1) << 62) - 1)
+#define SB_VARINT_NONE     UINT64_MAX /* no number: above all of them */
 #define SB_VARINT_SIZE_MAX 8
 
 /* A range of bytes, borrowed from its owner. */

@@ -18,7 +18,7 @@ static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_spac
 {
     /* [RFC9000 17.1] A peer that acknowledges nothing could not tell the numbers apart. */
     const struct sp_loss_space *s = conn->loss.spaces[space];
-    uint64_t known = s->largest_acked == UINT64_MAX ? 0 : s->largest_acked;
+    uint64_t known = s->largest_acked == SB_VARINT_NONE ? 0 : s->largest_acked;
     if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
         return true;
     if (space == SP_SPACE_APP)

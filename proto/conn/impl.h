@@ -96,7 +96,7 @@ struct sp_stream_limits {
     uint64_t remote_max;    /* what we have allowed */
     bool wants_max_streams; /* MAX_STREAMS is to be sent */
     bool wants_blocked;     /* STREAMS_BLOCKED is to be sent */
-    uint64_t blocked_at;    /* the limit reported by it; UINT64_MAX: none */
+    uint64_t blocked_at;    /* the limit reported by it; SB_VARINT_NONE: none */
     bool was_refused;       /* sp_conn_open() said AGAIN: tell when that changes */
     bool has_event;         /* .. it has */
 };
@@ -151,7 +151,7 @@ struct sp_conn {
     uint64_t peer_stream_data_uni;         /* .. and for a unidirectional one of ours */
     uint64_t max_data;                     /* what the peer gives */
     uint64_t data_sent;                    /* of it used */
-    uint64_t data_blocked_at; /* the limit reported by DATA_BLOCKED; UINT64_MAX: none */
+    uint64_t data_blocked_at; /* the limit reported by DATA_BLOCKED; SB_VARINT_NONE: none */
     bool wants_max_data;
     bool wants_data_blocked;
 

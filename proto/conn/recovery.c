@@ -121,7 +121,7 @@ static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
         break;
     case SP_FRAME_STREAM_DATA_BLOCKED:
-        stream->send.blocked_at = UINT64_MAX;
+        stream->send.blocked_at = SB_VARINT_NONE;
         sp_conn_stream_schedule(conn, stream);
         break;
     default:
@@ -157,7 +157,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         break;
     }
     case SP_FRAME_DATA_BLOCKED:
-        conn->data_blocked_at = UINT64_MAX;
+        conn->data_blocked_at = SB_VARINT_NONE;
         conn->wants_data_blocked |= !sb_list_is_empty(&conn->credit_list);
         break;
     case SP_FRAME_STREAMS_BLOCKED_BIDI:

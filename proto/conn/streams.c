@@ -21,11 +21,11 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sb_list_init(&conn->event_list);
     sb_list_init(&conn->zombie_list);
     sp_window_init(&conn->window, config->conn_window_bytes, config->conn_window_bytes_max);
-    conn->data_blocked_at = UINT64_MAX;
+    conn->data_blocked_at = SB_VARINT_NONE;
     conn->limits[false].remote_max = config->streams_bidi_max;
     conn->limits[true].remote_max = config->streams_uni_max;
-    conn->limits[false].blocked_at = UINT64_MAX;
-    conn->limits[true].blocked_at = UINT64_MAX;
+    conn->limits[false].blocked_at = SB_VARINT_NONE;
+    conn->limits[true].blocked_at = SB_VARINT_NONE;
     sp_stream_map_init(&conn->streams, conn->pools->memory);
 }
 

@@ -52,7 +52,7 @@ static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)
     const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
     if (active->is_used && active->sequence == old_sequence)
         return;
-    uint64_t lowest = UINT64_MAX;
+    uint64_t lowest = SB_VARINT_NONE;
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         if (ids->entries[i].is_used && ids->entries[i].sequence < lowest) {
             lowest = ids->entries[i].sequence;
@@ -60,7 +60,7 @@ static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)
         }
     }
     /* The frame that asked to retire all others brought one: see the caller. */
-    SB_ASSERT(lowest != UINT64_MAX);
+    SB_ASSERT(lowest != SB_VARINT_NONE);
 }
 
 /* What we hold already with this sequence or CID must be the very same.  [RFC9000 19.15] */

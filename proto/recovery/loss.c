@@ -27,7 +27,7 @@ void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP
         *space = (struct sp_loss_space){0};
         loss->spaces[i] = space;
         sp_sent_init(&space->sent, blocks);
-        space->largest_acked = UINT64_MAX;
+        space->largest_acked = SB_VARINT_NONE;
         space->loss_at_ns = SB_NEVER;
     }
     sp_rtt_init(&loss->rtt);
@@ -221,7 +221,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
     uint64_t delay_ns = sp_rtt_loss_delay_ns(&loss->rtt);
 
     space->loss_at_ns = SB_NEVER;
-    if (space->largest_acked == UINT64_MAX)
+    if (space->largest_acked == SB_VARINT_NONE)
         return;
 
     uint64_t pn = 0;
@@ -275,7 +275,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     if (ack->largest >= s->sent.next_pn)
         return SP_ERR_PROTOCOL_VIOLATION;
 
-    bool has_moved = s->largest_acked == UINT64_MAX || ack->largest > s->largest_acked;
+    bool has_moved = s->largest_acked == SB_VARINT_NONE || ack->largest > s->largest_acked;
     if (has_moved)
         s->largest_acked = ack->largest;
 
@@ -461,7 +461,7 @@ void sp_loss_check(const struct sp_loss *loss)
         if (s == NULL)
             continue;
         sp_sent_check(&s->sent);
-        SB_ASSERT(s->largest_acked == UINT64_MAX || s->largest_acked < s->sent.next_pn);
+        SB_ASSERT(s->largest_acked == SB_VARINT_NONE || s->largest_acked < s->sent.next_pn);
         for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)
             for (uint32_t k = 0; k < SP_SENT_BLOCK_PACKETS; k++)
                 if (b->packets[k].state == SP_SENT_OUT)

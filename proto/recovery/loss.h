@@ -20,7 +20,7 @@
  * frames in those packets comes out as two lists, to be worked off by the caller. */
 struct sp_loss_space {
     struct sp_sent sent;
-    uint64_t largest_acked;     /* UINT64_MAX: none yet */
+    uint64_t largest_acked;     /* SB_VARINT_NONE: none yet */
     uint64_t last_eliciting_ns; /* when the last ack-eliciting packet left */
     uint64_t loss_at_ns;        /* SB_NEVER, or when the next packet counts as lost */
 };

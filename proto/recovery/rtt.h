@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/time.h"
+
 /* Round-trip time estimation.  [RFC9002 5]  All in nanoseconds. */
 struct sp_rtt {
     uint64_t latest_ns;
@@ -21,7 +23,7 @@ void sp_rtt_init(struct sp_rtt *rtt);
 
 static inline bool sp_rtt_has_sample(const struct sp_rtt *rtt)
 {
-    return rtt->first_sample_at_ns != UINT64_MAX;
+    return rtt->first_sample_at_ns != SB_NEVER;
 }
 
 /* `ack_delay_ns` is the peer's, already limited to its max_ack_delay where the handshake

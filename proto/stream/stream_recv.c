@@ -12,7 +12,7 @@
 void sp_stream_recv_init(struct sp_stream_recv *recv, struct sp_piece_store *store,
                          uint64_t window_bytes, uint64_t window_bytes_max)
 {
-    *recv = (struct sp_stream_recv){.state = SP_RECV_OPEN, .final_size = UINT64_MAX};
+    *recv = (struct sp_stream_recv){.state = SP_RECV_OPEN, .final_size = SB_VARINT_NONE};
     sp_reassembly_init(&recv->reassembly, store);
     sp_window_init(&recv->window, window_bytes, window_bytes_max);
 }
@@ -44,7 +44,7 @@ static enum sp_err charge(struct sp_stream_recv *recv, uint64_t end, struct sp_w
 /* [RFC9000 4.5] The final size cannot change, nor can data lie beyond it. */
 static enum sp_err check_size(const struct sp_stream_recv *recv, uint64_t end, bool is_final)
 {
-    bool is_known = recv->final_size != UINT64_MAX;
+    bool is_known = recv->final_size != SB_VARINT_NONE;
     if (is_known && (end > recv->final_size || (is_final && end != recv->final_size)))
         return SP_ERR_FINAL_SIZE;
     if (!is_known && is_final && end < recv->window.received)
@@ -67,7 +67,7 @@ static uint64_t discard_rest(struct sp_stream_recv *recv)
 static void discard_stopped(struct sp_stream_recv *recv, struct sp_recv_effect *ret)
 {
     ret->discarded += discard_rest(recv);
-    if (recv->final_size == UINT64_MAX || recv->state != SP_RECV_SIZE_KNOWN)
+    if (recv->final_size == SB_VARINT_NONE || recv->state != SP_RECV_SIZE_KNOWN)
         return;
     /* All that could be missing is not wanted: the part is finished. */
     recv->state = sp_recv_next(recv->state, SP_RECV_ON_ALL_BYTES);
@@ -246,5 +246,5 @@ void sp_stream_recv_check(const struct sp_stream_recv *recv)
     SB_ASSERT(recv->window.received <= recv->window.limit);
     SB_ASSERT(recv->window.consumed <= recv->reassembly.read_end);
     SB_ASSERT(recv->reassembly.received_bytes <= recv->window.received);
-    SB_ASSERT(recv->final_size == UINT64_MAX || recv->window.received <= recv->final_size);
+    SB_ASSERT(recv->final_size == SB_VARINT_NONE || recv->window.received <= recv->final_size);
 }

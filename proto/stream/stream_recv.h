@@ -16,7 +16,7 @@ struct sp_stream_recv {
     enum sp_recv_state state; /* SP_RECV_NONE: the stream has no such part */
     struct sp_reassembly reassembly;
     struct sp_window window;
-    uint64_t final_size; /* UINT64_MAX: unknown */
+    uint64_t final_size; /* SB_VARINT_NONE: unknown */
     uint64_t reset_error;
     uint64_t stop_error;
     bool is_stopped; /* STOP_SENDING was asked for: bytes are discarded */

@@ -9,6 +9,7 @@
  * reset. */
 
 #include "proto/base/assert.h"
+#include "proto/base/bytes.h"
 
 void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
                          struct sb_pool *ranges, uint64_t max_data)
@@ -17,7 +18,7 @@ void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
         .state = SP_SEND_READY,
         .chunks = chunks,
         .max_data = max_data,
-        .blocked_at = UINT64_MAX,
+        .blocked_at = SB_VARINT_NONE,
     };
     sp_delivery_init(&send->delivery, ranges);
 }

@@ -38,8 +38,9 @@ struct sp_stream_send {
     struct sp_chunk *done_first; /* to be given back */
     struct sp_chunk *done_last;
     uint64_t queued_end;
-    uint64_t max_data;   /* the peer's limit */
-    uint64_t blocked_at; /* the limit that was reported by STREAM_DATA_BLOCKED; UINT64_MAX: none */
+    uint64_t max_data; /* the peer's limit */
+    uint64_t
+        blocked_at; /* the limit that was reported by STREAM_DATA_BLOCKED; SB_VARINT_NONE: none */
     uint64_t reset_error;
     bool fin_queued;
     bool fin_is_out; /* sent, and not known to be lost */

@@ -54,7 +54,7 @@ const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES] = {
 };
 
 const struct sp_frame_long_rule sp_frame_long_rules[] = {
-    {UINT64_MAX, {NULL, 0}}, /* no type: see frame_table.h */
+    {SB_VARINT_NONE, {NULL, 0}}, /* no type: see frame_table.h */
 };
 
 const struct sp_frame_rule *sp_frame_long_rule_of(uint64_t type)

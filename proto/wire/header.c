@@ -189,11 +189,11 @@ void sp_header_set_length(uint8_t *length_at, size_t length)
 uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked)
 {
     SB_ASSERT(pn <= SP_PN_MAX);
-    SB_ASSERT(largest_acked == UINT64_MAX || largest_acked < pn);
+    SB_ASSERT(largest_acked == SB_VARINT_NONE || largest_acked < pn);
 
     /* [RFC9000 17.1] The numbers that can be told apart must be more than twice those that
      * are open.  Before the first acknowledgment that also means the whole number. */
-    uint64_t open_count = largest_acked == UINT64_MAX ? pn + 1 : pn - largest_acked;
+    uint64_t open_count = largest_acked == SB_VARINT_NONE ? pn + 1 : pn - largest_acked;
     if (open_count < UINT64_C(1) << 7)
         return 1;
     if (open_count < UINT64_C(1) << 15)

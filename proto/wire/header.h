@@ -152,7 +152,7 @@ static inline void sp_header_write_short(struct sb_writer *w, const struct sp_sh
 }
 
 /* [RFC9000 17.1, A.2] Bytes in which `pn` must be sent when the peer has acknowledged
- * up to `largest_acked`, UINT64_MAX if nothing yet. */
+ * up to `largest_acked`, SB_VARINT_NONE if nothing yet. */
 uint32_t sp_pn_size(uint64_t pn, uint64_t largest_acked);
 
 static inline uint32_t sp_pn_read(const uint8_t *at, uint32_t pn_size)

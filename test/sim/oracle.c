@@ -126,7 +126,7 @@ static void check_pn_size(struct qs_oracle *oracle, const struct qs_packet *pack
     uint32_t bits = 8 * ((packet->header.data[0] & SP_HEADER_PN_SIZE) + 1u);
     bool is_known = space->largest_acked < packet->pn; /* a liar may ack what never was */
     uint64_t under_way = is_known ? packet->pn - space->largest_acked : packet->pn + 1;
-    if (space->largest_acked != UINT64_MAX && !is_known)
+    if (space->largest_acked != SB_VARINT_NONE && !is_known)
         return;
     if (2 * under_way > UINT64_C(1) << bits)
         qs_fail(oracle->trace, "%s writes packet number %" PRIu64 " in %u bits", oracle->who,

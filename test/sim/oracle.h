@@ -29,12 +29,12 @@ struct qs_oracle_space {
     uint64_t largest_sent;
     uint8_t *received;       /* a bit for each packet number that was opened */
     uint64_t received_count; /* bits that there is room for */
-    uint64_t
-        largest_acked;  /* largest of our numbers that the peer has acknowledged; or UINT64_MAX */
-    uint64_t ack_floor; /* packets below may be refused: the smallest in the last ACK */
-    bool owes_ack;      /* opened an ack-eliciting packet since the last ACK frame */
-    uint64_t owes_since_ns; /* when the first of those was opened */
-    uint32_t lone_acks;     /* ACK-only packets since the last batch */
+    uint64_t largest_acked;  /* largest of our numbers that the peer has acknowledged; or
+                                SB_VARINT_NONE */
+    uint64_t ack_floor;      /* packets below may be refused: the smallest in the last ACK */
+    bool owes_ack;           /* opened an ack-eliciting packet since the last ACK frame */
+    uint64_t owes_since_ns;  /* when the first of those was opened */
+    uint32_t lone_acks;      /* ACK-only packets since the last batch */
 };
 
 /* A packet of the train that is being made. */

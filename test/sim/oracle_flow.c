@@ -33,7 +33,7 @@ void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char
     };
     qs_stream_table_init(&oracle->streams, sizeof(struct oracle_stream));
     for (int space = 0; space < SP_SPACES; space++)
-        oracle->spaces[space].largest_acked = UINT64_MAX;
+        oracle->spaces[space].largest_acked = SB_VARINT_NONE;
     oracle->conn_limit = oracle->peer->conn_window_bytes;
     oracle->open_limit[0] = oracle->peer->streams_bidi_max;
     oracle->open_limit[1] = oracle->peer->streams_uni_max;
