@@ -283,7 +283,8 @@ def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
         else:
             assert status == 1, f'allocation {number}: {status}, {said}'
             assert re.fullmatch(r'spate_\w+: \S.*\n', said), f'allocation {number}: {said!r}'
-    assert number > 50, number
+    # With a shared OpenSSL about 15 are ours; a merged one brings more that are counted.
+    assert number > 10, number
     print(f'{number - 1} allocations until it listens')
 
 
