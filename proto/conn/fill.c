@@ -299,8 +299,15 @@ static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, u
     return true;
 }
 
-/* Adds one STREAM frame.  False when the packet is full. */
-static bool add_stream(struct sp_conn *conn, struct sp_build *build, struct sp_stream *stream)
+enum stream_result {
+    STREAM_ADDED,   /* a frame is in the packet */
+    STREAM_WAITING, /* no frame: the stream needs credit, and is not in conn->send_list any more */
+    STREAM_STOP,    /* the packet is full, or memory is lacking: no further stream is tried */
+};
+
+/* Adds one STREAM frame of a stream in conn->send_list. */
+static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *build,
+                                     struct sp_stream *stream)
 {
     struct sp_send_piece piece;
     struct sp_stream_head head;
@@ -309,16 +316,17 @@ static bool add_stream(struct sp_conn *conn, struct sp_build *build, struct sp_s
     uint64_t credit = conn->max_data - conn->data_sent;
     if (!sp_stream_send_next(&stream->send, left, credit, &piece)) {
         sp_conn_stream_schedule(conn, stream); /* to where it waits for credit */
-        return sp_stream_send_want(&stream->send, credit) != SP_WANT_SEND;
+        return sp_stream_send_want(&stream->send, credit) == SP_WANT_SEND ? STREAM_STOP
+                                                                          : STREAM_WAITING;
     }
     if (!fit_piece(&piece, left, build->payload_size == 0, stream->id, &head) ||
         !sp_build_has_data_room(build, sp_frame_stream_head_size(&head) - (piece.size == 0)))
-        return false;
+        return STREAM_STOP;
 
     struct sb_writer w = sp_build_writer(build);
     sp_frame_write_stream_head(&w, &head);
     if (!commit(conn, build, &w, SP_FRAME_STREAM, piece.offset, stream))
-        return false;
+        return STREAM_STOP;
     struct sp_sent_frame *frame = SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next);
     frame->size = (uint32_t)piece.size;
     frame->fin = piece.fin;
@@ -328,18 +336,20 @@ static bool add_stream(struct sp_conn *conn, struct sp_build *build, struct sp_s
     conn->stats.stream_bytes_out += piece.size;
     if (!sp_stream_send_on_sent(&stream->send, &piece)) {
         conn->is_out_of_memory = true;
-        return false;
+        return STREAM_STOP;
     }
     sp_conn_stream_schedule(conn, stream);
-    return true;
+    return STREAM_ADDED;
 }
 
 static void add_streams(struct sp_conn *conn, struct sp_build *build)
 {
     struct sb_link *link;
-    while (sp_build_left(build) > 0 && (link = sb_list_first(&conn->send_list)) != NULL)
-        if (!add_stream(conn, build, SB_CONTAINER_OF(link, struct sp_stream, send_link)))
+    while (sp_build_left(build) > 0 && (link = sb_list_first(&conn->send_list)) != NULL) {
+        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+        if (add_stream(conn, build, stream) == STREAM_STOP)
             return;
+    }
 }
 
 static void add_ping(struct sp_build *build)
