@@ -47,21 +47,20 @@ static enum copy_rule copy_rule_of(const struct su_bufring *bufring)
 
 /* ---- routing ---- */
 
-/* [RFC9000 10.3.1] A datagram that leads nowhere may be a Stateless Reset. */
-static bool take_reset(struct spate_shard *shard, const uint8_t *data, size_t size)
+/* Returns the connection that a datagram without a known CID resets, NULL if it is no Stateless
+ * Reset for any.  [RFC9000 10.3.1] */
+static struct spate_conn *conn_of_reset(const struct spate_shard *shard, const uint8_t *data,
+                                        size_t size)
 {
     const uint8_t *token = sp_reset_token_in(data, size);
     if (token == NULL)
-        return false;
+        return NULL;
     uint32_t index = se_table_find(&shard->tokens, token, SP_RESET_TOKEN_SIZE);
-    if (index == SE_TABLE_NONE)
-        return false;
-    struct spate_conn *conn = shard->slots[index].conn;
-    sp_conn_on_stateless_reset(conn->proto, shard->now_ns);
-    se_conn_touch(conn);
-    return true;
+    return index == SE_TABLE_NONE ? NULL : shard->slots[index].conn;
 }
 
+/* Routes a datagram by its header.  Returns NULL for one that is handled or dropped: a Stateless
+ * Reset ends its connection here, because no CID leads to that. */
 static struct spate_conn *route_slow(struct se_unmatched *unmatched)
 {
     struct spate_shard *shard = unmatched->port->shard;
@@ -73,9 +72,15 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched)
     uint32_t index = se_table_find(&shard->cids, dcid->data, dcid->size);
     if (index != SE_TABLE_NONE)
         return shard->slots[index].conn;
-    if (!unmatched->peek.is_long && take_reset(shard, unmatched->data, unmatched->size))
-        return NULL;
-    return se_admit(shard, unmatched);
+
+    struct spate_conn *reset = NULL;
+    if (!unmatched->peek.is_long)
+        reset = conn_of_reset(shard, unmatched->data, unmatched->size);
+    if (reset == NULL)
+        return se_admit(shard, unmatched);
+    sp_conn_on_stateless_reset(reset->proto, shard->now_ns);
+    se_conn_touch(reset);
+    return NULL;
 }
 
 static bool is_short(const uint8_t *data, size_t size)

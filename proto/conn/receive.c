@@ -215,15 +215,12 @@ struct short_run {
     } packets[SP_BATCH_MAX];
 };
 
-/* [RFC9000 10.3.1] What is no packet of ours may be a Stateless Reset.  The token stands where the
- * tag of a packet would, which opening in place leaves as it was. */
-static bool end_if_reset(struct sp_conn *conn, const uint8_t *data, size_t size, uint64_t now_ns)
+/* Returns true if `data`, which is no packet of ours, is a Stateless Reset.  The token stands where
+ * the tag of a packet would, which opening in place leaves as it was.  [RFC9000 10.3.1] */
+static bool is_reset(const struct sp_conn *conn, const uint8_t *data, size_t size)
 {
     const uint8_t *token = sp_reset_token_in(data, size);
-    if (token == NULL || !sp_cid_remote_has_token(&conn->remote_ids, token))
-        return false;
-    sp_conn_on_stateless_reset(conn, now_ns);
-    return true;
+    return token != NULL && sp_cid_remote_has_token(&conn->remote_ids, token);
 }
 
 /* A packet that was opened, or was not. */
@@ -235,7 +232,9 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
     struct sp_ack *ack = &conn->app.ack;
     if (!open->is_authentic) {
         struct sp_key_limits limits = conn->keys.limits;
-        if (!end_if_reset(conn, packet, open->header_size + open->size, now_ns))
+        if (is_reset(conn, packet, open->header_size + open->size))
+            sp_conn_on_stateless_reset(conn, now_ns);
+        else
             on_open_failed(conn, &limits, now_ns);
         return;
     }
@@ -339,7 +338,9 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
 {
     if (!sp_header_is_short(data, size, conn->config->cid_size) ||
         !is_our_cid(conn, data + 1, conn->config->cid_size)) {
-        if (!end_if_reset(conn, data, size, now_ns))
+        if (is_reset(conn, data, size))
+            sp_conn_on_stateless_reset(conn, now_ns);
+        else
             drop_packet(conn);
         return;
     }
