@@ -26,6 +26,7 @@
  *     4  handshake.c      TLS, keys, transport parameters
  *        timers.c         deadlines
  *        gate.h           the conditions of sending
+ *        account.h        what is counted when packets leave
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake

@@ -14,6 +14,7 @@
  * All packets of a run have a number and an offset of the same encoded size. */
 
 #include "proto/base/assert.h"
+#include "proto/conn/account.h"
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/streams.h"
@@ -133,7 +134,8 @@ static void seal(struct sp_conn *conn, const struct run *run, uint32_t i, uint8_
 }
 
 /* What `count` packets have changed. */
-static void account(struct sp_conn *conn, struct run *run, uint32_t count, uint64_t now_ns)
+static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum sp_ecn ecn,
+                    uint64_t now_ns)
 {
     struct sp_stream *stream = run->stream;
     run->piece.size = run->piece.fresh = count * run->payload_size;
@@ -143,11 +145,9 @@ static void account(struct sp_conn *conn, struct run *run, uint32_t count, uint6
     stream->sent_refs += count;
     conn->data_sent += run->piece.size;
     conn->stats.stream_bytes_out += run->piece.size;
-    conn->stats.packets_out += count;
-    conn->path.bytes_out += count * run->room;
     sp_loss_on_sent_bytes(&conn->loss, SP_SPACE_APP, count * run->room, now_ns);
-    conn->keys.write_count += count;
-    conn->acks_alone = 0;
+    const struct sp_account what = {SP_SPACE_APP, ecn, count, true};
+    sp_conn_account(conn, &what, now_ns);
     sp_conn_stream_schedule(conn, stream);
 }
 
@@ -177,10 +177,9 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
         seal(conn, &run, i, packet);
         const struct sp_masked masked = {packet, packet + pn_at, run.pn_size};
         sp_mask_batch_add(masks, conn->keys.write, &masked, &conn->protect);
-        sp_ecn_on_sent(&conn->loss.ecn, train->ecn);
         train->size += run.room;
     }
     if (i > 0)
-        account(conn, &run, i, now_ns);
+        account(conn, &run, i, train->ecn, now_ns);
     train->count += i;
 }

@@ -13,6 +13,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/account.h"
 #include "proto/conn/close.h"
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
@@ -106,25 +107,11 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
         .is_ect = ecn != SP_ECN_NOT,
     };
     sp_loss_on_sent(&conn->loss, build->space, &packet);
-    sp_ecn_on_sent(&conn->loss.ecn, ecn);
-    conn->stats.packets_out++;
-
+    const struct sp_account what = {build->space, ecn, 1, build->is_eliciting};
+    sp_conn_account(conn, &what, now_ns);
     if (build->has_ack) {
         sp_ack_on_sent(&s->ack, now_ns);
         conn->stats.acks_out++;
-    }
-    if (build->space == SP_SPACE_APP) {
-        conn->keys.write_count++;
-        conn->acks_alone = build->is_eliciting ? 0 : conn->acks_alone + 1;
-    }
-    if (!build->is_eliciting)
-        return;
-    if (s->probe_count > 0)
-        s->probe_count--;
-    /* [RFC9000 10.1] */
-    if (!conn->sent_since_receive) {
-        conn->sent_since_receive = true;
-        conn->idle_from_ns = now_ns;
     }
 }
 
@@ -338,13 +325,15 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             build_datagram(conn, train->data + train->size, room, &masks, train->ecn, now_ns);
         if (size == 0)
             break;
+        size_t size_before = train->size;
         train->segment_size = SB_MAX(train->segment_size, size);
         train->size += size;
         train->count++;
-        conn->path.bytes_out += size;
+        if (size == room)
+            sp_conn_send_run(conn, train, &masks, now_ns);
+        conn->path.bytes_out += train->size - size_before;
         if (size < room)
             break; /* only the last datagram of a train may be shorter */
-        sp_conn_send_run(conn, train, &masks, now_ns);
     }
     sp_mask_batch_apply(&masks, &conn->protect);
     conn->stats.datagrams_out += train->count;

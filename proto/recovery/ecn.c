@@ -24,12 +24,15 @@ enum sp_ecn sp_ecn_mark(const struct sp_ecn_path *path)
     return marks ? SP_ECN_ECT0 : SP_ECN_NOT;
 }
 
-void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark)
+void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark, uint32_t count)
 {
     if (mark == SP_ECN_NOT)
         return;
-    path->marked_count++;
-    if (path->state == SP_ECN_TESTING && ++path->tested_count == TEST_PACKETS)
+    path->marked_count += count;
+    if (path->state != SP_ECN_TESTING)
+        return;
+    path->tested_count += count;
+    if (path->tested_count >= TEST_PACKETS)
         path->state = SP_ECN_UNKNOWN;
 }
 

@@ -30,7 +30,8 @@ void sp_ecn_init(struct sp_ecn_path *path, bool is_wanted);
 /* How the next packet is to be marked. */
 enum sp_ecn sp_ecn_mark(const struct sp_ecn_path *path);
 
-void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark);
+/* `count` packets left with `mark`. */
+void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark, uint32_t count);
 void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked);
 
 /* An ACK that moved the largest acknowledged number; `marked_count` of the packets that it

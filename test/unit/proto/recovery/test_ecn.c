@@ -12,7 +12,7 @@ static struct sp_ecn_path path_with_sent(uint32_t count)
     struct sp_ecn_path path;
     sp_ecn_init(&path, true);
     for (uint32_t i = 0; i < count; i++)
-        sp_ecn_on_sent(&path, sp_ecn_mark(&path));
+        sp_ecn_on_sent(&path, sp_ecn_mark(&path), 1);
     return path;
 }
 
@@ -27,7 +27,7 @@ static void a_path_that_is_not_asked_marks_nothing(void **state)
     struct sp_ecn_path path;
     sp_ecn_init(&path, false);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
-    sp_ecn_on_sent(&path, SP_ECN_NOT);
+    sp_ecn_on_sent(&path, SP_ECN_NOT, 1);
     struct sp_frame_ack ack = ack_of(5, 5, 5);
     assert_false(sp_ecn_on_ack(&path, &ack, 0));
     assert_int_equal(path.state, SP_ECN_OFF);
@@ -39,7 +39,7 @@ static void only_the_first_packets_are_marked_until_there_is_a_verdict(void **st
     (void)state;
     struct sp_ecn_path path = path_with_sent(TEST_PACKETS - 1);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
-    sp_ecn_on_sent(&path, SP_ECN_ECT0);
+    sp_ecn_on_sent(&path, SP_ECN_ECT0, 1);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
 
@@ -47,6 +47,15 @@ static void only_the_first_packets_are_marked_until_there_is_a_verdict(void **st
     assert_false(sp_ecn_on_ack(&path, &ack, 3));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+}
+
+static void the_test_ends_within_a_run_of_packets(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path = path_with_sent(TEST_PACKETS - 1);
+    sp_ecn_on_sent(&path, SP_ECN_ECT0, 3);
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    assert_int_equal(path.marked_count, TEST_PACKETS + 2);
 }
 
 /* [RFC9000 13.4.2.1] Ten marked packets were sent; two acknowledged, both as ECT(0). */
@@ -123,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_that_is_not_asked_marks_nothing),
         cmocka_unit_test(only_the_first_packets_are_marked_until_there_is_a_verdict),
+        cmocka_unit_test(the_test_ends_within_a_run_of_packets),
         cmocka_unit_test(counts_that_cannot_be_true_end_the_marking),
         cmocka_unit_test(losing_all_test_packets_ends_the_marking),
         cmocka_unit_test(losses_on_a_capable_path_say_nothing_of_marks),
