@@ -26,9 +26,12 @@ static void begin(struct copies *c, uint32_t small_max, uint64_t budget)
 
 static void end(struct copies *c)
 {
-    se_buffers_deinit(&c->buffers);
+    if (c->memory.limit_bytes > 0)
+        se_buffers_deinit(&c->buffers);
     se_memory_deinit(&c->memory); /* asserts that all of it has come back */
 }
+
+QT_FIXTURE(copies, end)
 
 static struct sb_buffer *copy(struct copies *c, size_t size, uint8_t **ret_data)
 {
@@ -37,96 +40,89 @@ static struct sb_buffer *copy(struct copies *c, size_t size, uint8_t **ret_data)
 
 static void a_copy_has_the_bytes_and_does_not_share_them(void **state)
 {
-    (void)state;
     static const size_t sizes[] = {
         0, 1, SE_SMALL_SIZE - 1, SE_SMALL_SIZE, SE_SMALL_SIZE + 1, DATAGRAM_SIZE_MAX,
     };
-    static struct copies c;
-    begin(&c, 2, BUDGET);
+    struct copies *c = *state;
+    begin(c, 2, BUDGET);
     for (size_t i = 0; i < QT_COUNT(sizes); i++) {
         uint8_t *data = NULL;
-        struct sb_buffer *buffer = copy(&c, sizes[i], &data);
+        struct sb_buffer *buffer = copy(c, sizes[i], &data);
         assert_non_null(buffer);
         assert_int_equal(buffer->ref_count, 1);
-        assert_memory_equal(data, c.data, sizes[i]);
-        assert_true(data + sizes[i] <= c.data || data >= c.data + sizeof(c.data));
+        assert_memory_equal(data, c->data, sizes[i]);
+        assert_true(data + sizes[i] <= c->data || data >= c->data + sizeof(c->data));
         memset(data, 0, sizes[i]); /* decrypted in place */
         sb_buffer_unref(buffer);
     }
-    end(&c);
 }
 
 static void a_copy_lives_until_its_last_reference(void **state)
 {
-    (void)state;
-    static struct copies c;
+    struct copies *c = *state;
     uint8_t *at;
-    begin(&c, 2, BUDGET);
-    struct sb_buffer *a = copy(&c, SE_SMALL_SIZE, &at);
+    begin(c, 2, BUDGET);
+    struct sb_buffer *a = copy(c, SE_SMALL_SIZE, &at);
     assert_non_null(a);
-    assert_non_null(copy(&c, 0, &at));
-    assert_null(copy(&c, 1, &at)); /* at the limit */
+    assert_non_null(copy(c, 0, &at));
+    assert_null(copy(c, 1, &at)); /* at the limit */
     sb_buffer_ref(a);
     sb_buffer_unref(a);
-    assert_null(copy(&c, 1, &at));
+    assert_null(copy(c, 1, &at));
     sb_buffer_unref(a);
-    assert_non_null(copy(&c, 1, &at));
-    end(&c); /* with both still held */
+    assert_non_null(copy(c, 1, &at));
+    /* .. and with both still held it ends. */
 }
 
 static void a_large_copy_is_of_the_memory_budget(void **state)
 {
-    (void)state;
-    static struct copies c;
+    struct copies *c = *state;
     uint8_t *at;
-    begin(&c, 2, 150000);
-    struct sb_buffer *a = copy(&c, DATAGRAM_SIZE_MAX, &at);
+    begin(c, 2, 150000);
+    struct sb_buffer *a = copy(c, DATAGRAM_SIZE_MAX, &at);
     assert_non_null(a);
-    assert_true(c.memory.now_bytes >= DATAGRAM_SIZE_MAX);
-    assert_non_null(copy(&c, DATAGRAM_SIZE_MAX, &at));
-    assert_null(copy(&c, DATAGRAM_SIZE_MAX, &at)); /* at the limit */
-    uint64_t before = c.memory.now_bytes;
+    assert_true(c->memory.now_bytes >= DATAGRAM_SIZE_MAX);
+    assert_non_null(copy(c, DATAGRAM_SIZE_MAX, &at));
+    assert_null(copy(c, DATAGRAM_SIZE_MAX, &at)); /* at the limit */
+    uint64_t before = c->memory.now_bytes;
     sb_buffer_unref(a);
-    assert_true(c.memory.now_bytes <= before - DATAGRAM_SIZE_MAX);
-    assert_non_null(copy(&c, SE_SMALL_SIZE + 1, &at));
-    end(&c); /* with two still held */
+    assert_true(c->memory.now_bytes <= before - DATAGRAM_SIZE_MAX);
+    assert_non_null(copy(c, SE_SMALL_SIZE + 1, &at));
+    /* .. and with two still held it ends. */
 }
 
 static void without_memory_there_is_no_copy_and_nothing_is_written(void **state)
 {
-    (void)state;
-    static struct copies c;
-    uint8_t *at = c.data;
-    begin(&c, 2, 1000);
-    assert_null(copy(&c, 1, &at)); /* not even one block of small ones */
-    assert_null(copy(&c, SE_SMALL_SIZE + 1, &at));
-    assert_ptr_equal(at, c.data);
-    assert_int_equal(c.memory.now_bytes, 0);
-    end(&c);
+    struct copies *c = *state;
+    uint8_t *at = c->data;
+    begin(c, 2, 1000);
+    assert_null(copy(c, 1, &at)); /* not even one block of small ones */
+    assert_null(copy(c, SE_SMALL_SIZE + 1, &at));
+    assert_ptr_equal(at, c->data);
+    assert_int_equal(c->memory.now_bytes, 0);
 }
 
 static void small_copies_use_their_memory_again(void **state)
 {
-    (void)state;
-    static struct copies c;
+    struct copies *c = *state;
     uint8_t *at;
-    begin(&c, 1000, BUDGET);
-    sb_buffer_unref(copy(&c, 100, &at));
-    uint64_t allocations = c.memory.allocations;
+    begin(c, 1000, BUDGET);
+    sb_buffer_unref(copy(c, 100, &at));
+    uint64_t allocations = c->memory.allocations;
     for (uint32_t i = 0; i < 1000; i++)
-        sb_buffer_unref(copy(&c, 100, &at));
-    assert_int_equal(c.memory.allocations, allocations);
-    end(&c);
+        sb_buffer_unref(copy(c, 100, &at));
+    assert_int_equal(c->memory.allocations, allocations);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_copy_has_the_bytes_and_does_not_share_them),
-        cmocka_unit_test(a_copy_lives_until_its_last_reference),
-        cmocka_unit_test(a_large_copy_is_of_the_memory_budget),
-        cmocka_unit_test(without_memory_there_is_no_copy_and_nothing_is_written),
-        cmocka_unit_test(small_copies_use_their_memory_again),
+        QT_TEST(copies, a_copy_has_the_bytes_and_does_not_share_them),
+        QT_TEST(copies, a_copy_lives_until_its_last_reference),
+        QT_TEST(copies, a_large_copy_is_of_the_memory_budget),
+        QT_TEST(copies, without_memory_there_is_no_copy_and_nothing_is_written),
+        QT_TEST(copies, small_copies_use_their_memory_again),
     };
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

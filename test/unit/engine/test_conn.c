@@ -3,16 +3,14 @@
 
 #include "test/support/qt.h"
 
-#include <stdlib.h>
-
 #include "engine/shard.h"
+#include "test/support/owned.h"
 
 enum { STATES = SE_CONN_TAKEN + 1 };
 
 static struct spate_shard *make_shard(void)
 {
-    struct spate_shard *shard = calloc(1, sizeof(*shard));
-    assert_non_null(shard);
+    struct spate_shard *shard = owned_alloc(sizeof(*shard));
     shard->handshake_count = 1;
     return shard;
 }
@@ -47,7 +45,6 @@ static void a_connection_moves_forward_only(void **state)
             assert_int_equal(conn.state, from);
         }
     }
-    free(shard);
 }
 
 static void a_server_is_in_the_budget_until_it_is_connected(void **state)
@@ -67,7 +64,6 @@ static void a_server_is_in_the_budget_until_it_is_connected(void **state)
     se_conn_advance(&conn, SE_CONN_TAKEN);
     assert_int_equal(shard->counts.own.handshakes_done, 1);
     assert_int_equal(shard->counts.own.handshakes_failed, 0);
-    free(shard);
 }
 
 static void a_client_that_is_closed_early_has_failed(void **state)
@@ -81,15 +77,14 @@ static void a_client_that_is_closed_early_has_failed(void **state)
     assert_int_equal(shard->counts.own.handshakes_done, 0);
     assert_int_equal(shard->counts.own.conns_accepted, 0);
     assert_int_equal(shard->handshake_count, 1); /* of somebody else */
-    free(shard);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_connection_moves_forward_only),
-        cmocka_unit_test(a_server_is_in_the_budget_until_it_is_connected),
-        cmocka_unit_test(a_client_that_is_closed_early_has_failed),
+        QT_TEST(owned, a_connection_moves_forward_only),
+        QT_TEST(owned, a_server_is_in_the_budget_until_it_is_connected),
+        QT_TEST(owned, a_client_that_is_closed_early_has_failed),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
