@@ -6,8 +6,14 @@
 #include "crypto/protect.h"
 #include "crypto/suite.h"
 #include "test/support/ciphers.h"
+#include "test/support/owned.h"
 
 static const struct sp_protect_ops *const ops = &sc_protect_ops;
+
+static void key_end(void *key)
+{
+    ops->destroy(key);
+}
 
 static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
 {
@@ -15,7 +21,7 @@ static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
     memset(secret, seed, sizeof(secret));
     struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
     assert_non_null(key);
-    return key;
+    return owned_add(key, key_end);
 }
 
 static const uint8_t header[] = {0x43, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9};
@@ -55,7 +61,7 @@ static void parts_are_sealed_as_if_they_were_one(void **state)
             seal(key, a, parts, QT_COUNT(parts), many);
             assert_memory_equal(one, many, sizeof(one));
         }
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -80,7 +86,7 @@ static void parts_that_stand_in_the_output_are_sealed_in_place(void **state)
         size_t copied = seal(key, 3, mixed, 2, out);
         assert_true(copied == 0 || copied == mixed[1].size); /* as the cipher has it */
         assert_memory_equal(out, want, sizeof(want));
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -111,8 +117,8 @@ static void packets_of_every_size_open_again_and_bad_ones_do_not(void **state)
         seal(ours, 7, &part, 1, packet);
         assert_true(sp_open_in_place(ops, theirs, 7, (struct sb_bytes){header, sizeof(header)},
                                      packet, 50 + SP_TAG_SIZE));
-        ops->destroy(ours);
-        ops->destroy(theirs);
+        owned_end(ours);
+        owned_end(theirs);
     }
 }
 
@@ -153,7 +159,7 @@ static void a_batch_is_opened_with_its_bodies_elsewhere(void **state)
             assert_memory_equal(packets[i], plain, i);
             assert_memory_equal(bodies[i], plain + i, SIZE - i);
         }
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -179,7 +185,7 @@ static void every_flipped_bit_is_noticed_with_every_suite(void **state)
             assert_false(sp_open_in_place(ops, key, 5, (struct sb_bytes){bad, sizeof(bad)}, packet,
                                           sizeof(packet)));
         }
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -204,7 +210,7 @@ static void a_batch_of_masks_is_the_same_as_one_by_one(void **state)
             assert_true(i == 0 || memcmp(batch[i], batch[i - 1], SP_MASK_SIZE) != 0);
         }
         ops->masks(key, samples, 0, batch); /* none is fine */
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -219,8 +225,8 @@ static void a_key_update_changes_the_packet_key_and_keeps_the_header_key(void **
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         struct sp_key *first = key_of(sc_suite_at(s), 6);
         struct sp_key *peers = key_of(sc_suite_at(s), 6);
-        struct sp_key *second = ops->next(first);
-        struct sp_key *peers_second = ops->next(peers);
+        struct sp_key *second = owned_add(ops->next(first), key_end);
+        struct sp_key *peers_second = owned_add(ops->next(peers), key_end);
         uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
         uint8_t before[1][SP_MASK_SIZE], after[1][SP_MASK_SIZE];
 
@@ -233,13 +239,11 @@ static void a_key_update_changes_the_packet_key_and_keeps_the_header_key(void **
                                      sizeof(packet)));
 
         ops->masks(first, &sample, 1, before);
-        ops->destroy(first); /* the header key outlives the first that had it */
+        owned_end(first); /* the header key outlives the first that had it */
         ops->masks(second, &sample, 1, after);
         assert_memory_equal(before[0], after[0], SP_MASK_SIZE);
         assert_int_equal(sc_protect_suite(second), sc_suite_at(s)->id);
-        ops->destroy(second);
-        ops->destroy(peers);
-        ops->destroy(peers_second);
+        owned_end_all();
     }
 }
 
@@ -260,7 +264,7 @@ static void the_limits_are_those_of_the_rfc(void **state)
         struct sp_key_limits limits = ops->limits(key);
         assert_int_equal(limits.seal_count_max, UINT64_C(1) << want[i].seal_log2);
         assert_int_equal(limits.fail_count_max, UINT64_C(1) << want[i].fail_log2);
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -273,6 +277,14 @@ static void an_unknown_suite_has_no_key(void **state)
     ops->destroy(NULL);
 }
 
+static void make_initial(const struct sp_cid *dcid, enum sp_role role, struct sp_key **ret_read,
+                         struct sp_key **ret_write)
+{
+    assert_true(ops->initial(qt_cipher, dcid, role, ret_read, ret_write));
+    (void)owned_add(*ret_read, key_end);
+    (void)owned_add(*ret_write, key_end);
+}
+
 static void initial_keys_work_for_cids_of_every_size(void **state)
 {
     (void)state;
@@ -283,34 +295,31 @@ static void initial_keys_work_for_cids_of_every_size(void **state)
         struct sp_cid dcid = sp_cid_of(bytes, size);
         struct sp_key *client_read, *client_write, *server_read, *server_write;
         uint8_t packet[sizeof(plain) + SP_TAG_SIZE];
-        assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client_read, &client_write));
-        assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server_read, &server_write));
+        make_initial(&dcid, SP_CLIENT, &client_read, &client_write);
+        make_initial(&dcid, SP_SERVER, &server_read, &server_write);
         seal(client_write, 0, &part, 1, packet);
         assert_true(sp_open_in_place(ops, server_read, 0, (struct sb_bytes){header, sizeof(header)},
                                      packet, sizeof(packet)));
         seal(server_write, 0, &part, 1, packet);
         assert_true(sp_open_in_place(ops, client_read, 0, (struct sb_bytes){header, sizeof(header)},
                                      packet, sizeof(packet)));
-        ops->destroy(client_read);
-        ops->destroy(client_write);
-        ops->destroy(server_read);
-        ops->destroy(server_write);
+        owned_end_all();
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_are_sealed_as_if_they_were_one),
-        cmocka_unit_test(parts_that_stand_in_the_output_are_sealed_in_place),
-        cmocka_unit_test(packets_of_every_size_open_again_and_bad_ones_do_not),
-        cmocka_unit_test(a_batch_is_opened_with_its_bodies_elsewhere),
-        cmocka_unit_test(every_flipped_bit_is_noticed_with_every_suite),
-        cmocka_unit_test(a_batch_of_masks_is_the_same_as_one_by_one),
-        cmocka_unit_test(a_key_update_changes_the_packet_key_and_keeps_the_header_key),
-        cmocka_unit_test(the_limits_are_those_of_the_rfc),
-        cmocka_unit_test(an_unknown_suite_has_no_key),
-        cmocka_unit_test(initial_keys_work_for_cids_of_every_size),
+        QT_TEST(owned, parts_are_sealed_as_if_they_were_one),
+        QT_TEST(owned, parts_that_stand_in_the_output_are_sealed_in_place),
+        QT_TEST(owned, packets_of_every_size_open_again_and_bad_ones_do_not),
+        QT_TEST(owned, a_batch_is_opened_with_its_bodies_elsewhere),
+        QT_TEST(owned, every_flipped_bit_is_noticed_with_every_suite),
+        QT_TEST(owned, a_batch_of_masks_is_the_same_as_one_by_one),
+        QT_TEST(owned, a_key_update_changes_the_packet_key_and_keeps_the_header_key),
+        QT_TEST(owned, the_limits_are_those_of_the_rfc),
+        QT_TEST(owned, an_unknown_suite_has_no_key),
+        QT_TEST(owned, initial_keys_work_for_cids_of_every_size),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -5,8 +5,21 @@
 
 #include "crypto/reset.h"
 #include "test/support/hex.h"
+#include "test/support/owned.h"
 
 static const uint8_t key[SC_RESET_KEY_SIZE] = {1, 2, 3};
+
+static void reset_end(void *reset)
+{
+    sc_reset_destroy(reset);
+}
+
+static struct sc_reset *make_reset(const uint8_t bytes[SC_RESET_KEY_SIZE])
+{
+    struct sc_reset *reset = sc_reset_create(bytes);
+    assert_non_null(reset);
+    return owned_add(reset, reset_end);
+}
 
 static void a_token_is_the_start_of_the_hmac_of_the_cid(void **state)
 {
@@ -15,13 +28,12 @@ static void a_token_is_the_start_of_the_hmac_of_the_cid(void **state)
      * HMAC, so it serves for our key of 32. */
     uint8_t rfc_key[SC_RESET_KEY_SIZE] = {0};
     memset(rfc_key, 0x0b, 20);
-    struct sc_reset *reset = sc_reset_create(rfc_key);
+    struct sc_reset *reset = make_reset(rfc_key);
     struct sp_cid cid = sp_cid_of((const uint8_t *)"Hi There", 8);
     uint8_t token[SP_RESET_TOKEN_SIZE];
     sc_reset_token(reset, &cid, token);
     struct qt_hex want = qt_hex("b0344c61d8db38535ca8afceaf0bf12b");
     assert_memory_equal(token, want.bytes, want.size);
-    sc_reset_destroy(reset);
 }
 
 static void the_same_key_gives_the_same_token_after_a_restart(void **state)
@@ -30,9 +42,9 @@ static void the_same_key_gives_the_same_token_after_a_restart(void **state)
     struct sp_cid cid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
     uint8_t before[SP_RESET_TOKEN_SIZE], after[SP_RESET_TOKEN_SIZE];
     for (int i = 0; i < 2; i++) {
-        struct sc_reset *reset = sc_reset_create(key);
+        struct sc_reset *reset = make_reset(key);
         sc_reset_token(reset, &cid, i == 0 ? before : after);
-        sc_reset_destroy(reset);
+        owned_end(reset);
     }
     assert_true(sc_reset_token_equal(before, after));
     after[15] ^= 1;
@@ -42,7 +54,7 @@ static void the_same_key_gives_the_same_token_after_a_restart(void **state)
 static void every_cid_has_a_token_of_its_own(void **state)
 {
     (void)state;
-    struct sc_reset *reset = sc_reset_create(key);
+    struct sc_reset *reset = make_reset(key);
     uint8_t tokens[SP_CID_SIZE_MAX + 1][SP_RESET_TOKEN_SIZE];
     static const uint8_t zeros[SP_CID_SIZE_MAX];
     for (size_t size = 0; size <= SP_CID_SIZE_MAX; size++) {
@@ -51,16 +63,15 @@ static void every_cid_has_a_token_of_its_own(void **state)
         for (size_t other = 0; other < size; other++)
             assert_false(sc_reset_token_equal(tokens[size], tokens[other]));
     }
-    sc_reset_destroy(reset);
     sc_reset_destroy(NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_token_is_the_start_of_the_hmac_of_the_cid),
-        cmocka_unit_test(the_same_key_gives_the_same_token_after_a_restart),
-        cmocka_unit_test(every_cid_has_a_token_of_its_own),
+        QT_TEST(owned, a_token_is_the_start_of_the_hmac_of_the_cid),
+        QT_TEST(owned, the_same_key_gives_the_same_token_after_a_restart),
+        QT_TEST(owned, every_cid_has_a_token_of_its_own),
     };
 
     sb_assert_handler = qt_on_assert;
