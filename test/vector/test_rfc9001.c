@@ -10,9 +10,23 @@
 #include "crypto/retry_tag.h"
 #include "test/support/ciphers.h"
 #include "test/support/hex.h"
+#include "test/support/owned.h"
 #include "test/vector/rfc9001.h"
 
 static const struct sp_protect_ops *const ops = &sc_protect_ops;
+
+static void key_end(void *key)
+{
+    ops->destroy(key);
+}
+
+static struct sp_key *chacha_key(void)
+{
+    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
+    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    assert_non_null(key);
+    return owned_add(key, key_end);
+}
 
 static void assert_hex(const uint8_t *bytes, const char *hex)
 {
@@ -131,6 +145,18 @@ static const struct sample chacha_short = {
     .packet = RFC9001_CHACHA_PACKET,
 };
 
+/* Makes the keys of both ends, {read, write}. */
+static void make_initial(struct sp_key *ret_client[2], struct sp_key *ret_server[2])
+{
+    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &ret_client[0], &ret_client[1]));
+    (void)owned_add(ret_client[0], key_end);
+    (void)owned_add(ret_client[1], key_end);
+    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &ret_server[0], &ret_server[1]));
+    (void)owned_add(ret_server[0], key_end);
+    (void)owned_add(ret_server[1], key_end);
+}
+
 static void initial_secrets_and_keys_are_those_of_a1(void **state)
 {
     (void)state;
@@ -172,31 +198,19 @@ static void the_common_initial_secret_is_that_of_a1(void **state)
 static void the_client_initial_is_that_of_a2(void **state)
 {
     (void)state;
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
-    struct sp_key *client[2], *server[2]; /* read, write */
-    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client[0], &client[1]));
-    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server[0], &server[1]));
+    struct sp_key *client[2], *server[2];
+    make_initial(client, server);
     assert_sealed(client[1], &client_initial);
     assert_opened(server[0], &client_initial);
-    for (size_t i = 0; i < 2; i++) {
-        ops->destroy(client[i]);
-        ops->destroy(server[i]);
-    }
 }
 
 static void the_server_initial_is_that_of_a3(void **state)
 {
     (void)state;
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
     struct sp_key *client[2], *server[2];
-    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &client[0], &client[1]));
-    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &server[0], &server[1]));
+    make_initial(client, server);
     assert_sealed(server[1], &server_initial);
     assert_opened(client[0], &server_initial);
-    for (size_t i = 0; i < 2; i++) {
-        ops->destroy(client[i]);
-        ops->destroy(server[i]);
-    }
 }
 
 static void the_retry_tag_is_that_of_a4(void **state)
@@ -213,12 +227,9 @@ static void the_retry_tag_is_that_of_a4(void **state)
 static void the_chacha20_packet_is_that_of_a5(void **state)
 {
     (void)state;
-    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
-    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
-    assert_non_null(key);
+    struct sp_key *key = chacha_key();
     assert_sealed(key, &chacha_short);
     assert_opened(key, &chacha_short);
-    ops->destroy(key);
 }
 
 static void the_chacha20_keys_and_the_next_secret_are_those_of_a5(void **state)
@@ -239,8 +250,7 @@ static void the_chacha20_keys_and_the_next_secret_are_those_of_a5(void **state)
 static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void **state)
 {
     (void)state;
-    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
-    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    struct sp_key *key = chacha_key();
     struct qt_hex header = qt_hex(RFC9001_CHACHA_HEADER);
     struct qt_hex cipher = qt_hex(RFC9001_CHACHA_CIPHER);
     uint64_t pn = chacha_short.pn;
@@ -269,7 +279,6 @@ static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void *
     }
     assert_true(sp_open_in_place(ops, key, pn, (struct sb_bytes){header.bytes, header.size},
                                  cipher.bytes, cipher.size));
-    ops->destroy(key);
 }
 
 static void every_flipped_bit_and_every_truncation_of_a_retry_is_noticed(void **state)
@@ -293,12 +302,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_common_initial_secret_is_that_of_a1),
         cmocka_unit_test(initial_secrets_and_keys_are_those_of_a1),
-        cmocka_unit_test(the_client_initial_is_that_of_a2),
-        cmocka_unit_test(the_server_initial_is_that_of_a3),
+        QT_TEST(owned, the_client_initial_is_that_of_a2),
+        QT_TEST(owned, the_server_initial_is_that_of_a3),
         cmocka_unit_test(the_retry_tag_is_that_of_a4),
-        cmocka_unit_test(the_chacha20_packet_is_that_of_a5),
+        QT_TEST(owned, the_chacha20_packet_is_that_of_a5),
         cmocka_unit_test(the_chacha20_keys_and_the_next_secret_are_those_of_a5),
-        cmocka_unit_test(every_flipped_bit_and_every_truncation_of_a_packet_is_noticed),
+        QT_TEST(owned, every_flipped_bit_and_every_truncation_of_a_packet_is_noticed),
         cmocka_unit_test(every_flipped_bit_and_every_truncation_of_a_retry_is_noticed),
     };
 

@@ -9,6 +9,7 @@
 #include "crypto/suite.h"
 #include "test/support/fused_variants.h"
 #include "test/support/gcm_reference.h"
+#include "test/support/owned.h"
 
 enum { SIZE_MAX_TRIED = 300 };
 
@@ -199,6 +200,11 @@ static void the_best_is_the_first_without_a_reason_against_it(void **state)
     assert_ptr_equal(sc_fused_best(), first);
 }
 
+static void key_end(void *key)
+{
+    sc_protect_ops.destroy(key);
+}
+
 /* A packet that one seals opens with the other, so nothing on the wire tells them apart. */
 static void fused_and_openssl_open_what_the_other_seals(void **state)
 {
@@ -209,12 +215,13 @@ static void fused_and_openssl_open_what_the_other_seals(void **state)
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         const struct sc_suite *suite = sc_suite_at(s);
         for (size_t from = 0; from < 2; from++) {
-            struct sp_key *one = ops->key(contexts[from], suite->id, secret, suite->secret_size);
-            struct sp_key *other =
-                ops->key(contexts[1 - from], suite->id, secret, suite->secret_size);
-            struct sp_key *one_next = ops->next(one);
-            struct sp_key *other_next = ops->next(other);
-            struct sp_key *pairs[][2] = {{one, other}, {one_next, other_next}};
+            struct sp_key *pairs[2][2]; /* the first keys and the next ones */
+            for (size_t i = 0; i < 2; i++) {
+                void *context = contexts[i == 0 ? from : 1 - from];
+                pairs[0][i] = ops->key(context, suite->id, secret, suite->secret_size);
+                (void)owned_add(pairs[0][i], key_end);
+                pairs[1][i] = owned_add(ops->next(pairs[0][i]), key_end);
+            }
             for (size_t i = 0; i < QT_COUNT(pairs); i++) {
                 uint8_t packet[SIZE_MAX_TRIED + SP_TAG_SIZE];
                 const struct sb_bytes part = {.data = plain, .size = sizeof(plain)};
@@ -229,8 +236,7 @@ static void fused_and_openssl_open_what_the_other_seals(void **state)
                 assert_true(sp_open_in_place(ops, pairs[i][1], 8, head, packet, sizeof(packet)));
                 assert_memory_equal(packet, plain, sizeof(plain));
             }
-            for (size_t i = 0; i < 4; i++)
-                ops->destroy(pairs[i / 2][i % 2]);
+            owned_end_all();
         }
     }
 }
@@ -244,7 +250,7 @@ int main(void)
         cmocka_unit_test(an_iv_of_ones_is_like_any_other),
         cmocka_unit_test(the_self_test_passes_what_is_right_and_nothing_else),
         cmocka_unit_test(the_best_is_the_first_without_a_reason_against_it),
-        cmocka_unit_test(fused_and_openssl_open_what_the_other_seals),
+        QT_TEST(owned, fused_and_openssl_open_what_the_other_seals),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -7,6 +7,7 @@
 
 #include "proto/packet/build.h"
 #include "test/sim/null_protect.h"
+#include "test/support/owned.h"
 
 enum { HEADER_SIZE = 13, PN_SIZE = 4, ROOM = 200 };
 
@@ -30,6 +31,11 @@ static bool add_control(struct sp_build *build, const void *bytes, size_t size)
     return sp_build_commit(build, &w);
 }
 
+static void key_end(void *key)
+{
+    qs_null_protect_ops.destroy(key);
+}
+
 /* Control bytes, data, control bytes, padding: one plaintext in that order. */
 static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
 {
@@ -41,6 +47,7 @@ static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
     struct sp_key *key =
         qs_null_protect_ops.key(&plan, SP_SUITE_AES_128_GCM, secret, sizeof(secret));
     assert_non_null(key);
+    (void)owned_add(key, key_end);
 
     uint8_t packet[ROOM];
     struct sp_build build;
@@ -74,7 +81,6 @@ static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
                                  (struct sb_bytes){packet, HEADER_SIZE}, packet + HEADER_SIZE,
                                  size - HEADER_SIZE));
     assert_memory_equal(packet + HEADER_SIZE, "ABCthe aDE\0\0\0", 13);
-    qs_null_protect_ops.destroy(key);
 }
 
 static void a_frame_that_does_not_fit_changes_nothing(void **state)
@@ -118,7 +124,7 @@ static void data_frames_are_bounded_by_the_list_of_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_are_sealed_in_the_order_in_which_they_came),
+        QT_TEST(owned, parts_are_sealed_in_the_order_in_which_they_came),
         cmocka_unit_test(a_frame_that_does_not_fit_changes_nothing),
         cmocka_unit_test(data_frames_are_bounded_by_the_list_of_parts),
     };
