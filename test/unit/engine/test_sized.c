@@ -5,12 +5,12 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <spate/spate.h>
 
 #include "engine/sized.h"
+#include "test/support/owned.h"
 
 static void the_library_knows_the_version_of_its_headers(void **state)
 {
@@ -92,6 +92,11 @@ static void what_is_given_back_is_cut_or_filled_up_with_zeroes(void **state)
 
 /* ---- each struct of the public API ---- */
 
+static void engine_end(void *engine)
+{
+    spate_engine_destroy(engine);
+}
+
 /* Returns what the function returns that takes the struct, and undoes its effect. */
 static int give_config(const void *given, struct spate_error *error)
 {
@@ -134,6 +139,7 @@ static int give_handlers(const void *given, struct spate_error *error)
     config.transmit_slots = 1;
     struct spate_engine *engine;
     assert_int_equal(spate_engine_create(&config, &engine, error), 0);
+    (void)owned_add(engine, engine_end);
     int result = spate_engine_start(engine, given, error);
     if (result == -EINVAL || result == -E2BIG) { /* which must not count as a start */
         struct spate_handlers handlers;
@@ -141,7 +147,7 @@ static int give_handlers(const void *given, struct spate_error *error)
         handlers.on_events = no_events;
         assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
     }
-    spate_engine_destroy(engine);
+    owned_end(engine);
     return result;
 }
 
@@ -226,13 +232,12 @@ static int give(const struct public_struct *s, size_t size, uint8_t extra,
     assert_true(s->size <= sizeof(full));
     s->fill(full);
     assert_int_equal(full[0], s->size); /* the initialiser sets it, and it is the first */
-    uint8_t *block = malloc(size);
-    assert_non_null(block);
+    uint8_t *block = owned_alloc(size);
     memset(block, extra, size);
     memcpy(block, full, size < s->size ? size : s->size);
     memcpy(block, &size, sizeof(size));
     int result = s->give(block, error);
-    free(block);
+    owned_end(block);
     return result;
 }
 
@@ -354,6 +359,7 @@ static void counters_of_a_shard_come_in_the_size_that_is_asked_for(void **state)
     struct spate_engine *engine;
     fill_config(&config);
     assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    (void)owned_add(engine, engine_end);
     struct spate_shard *shard = spate_engine_shard(engine, 0);
     assert_true(spate_shard_turn(shard, 0) >= 0);
 
@@ -370,7 +376,6 @@ static void counters_of_a_shard_come_in_the_size_that_is_asked_for(void **state)
     assert_memory_equal(counters, &stats, sizeof(stats));
     assert_int_equal(counters[QT_COUNT(counters) - 2], 0);
     assert_int_equal(counters[QT_COUNT(counters) - 1], UINT64_C(0xaaaaaaaaaaaaaaaa));
-    spate_engine_destroy(engine);
 }
 
 static void capabilities_come_in_entries_of_the_size_that_is_asked_for(void **state)
@@ -432,14 +437,15 @@ int main(void)
         cmocka_unit_test(an_older_struct_leaves_the_new_fields_at_their_defaults),
         cmocka_unit_test(a_newer_struct_is_taken_if_it_sets_nothing_new),
         cmocka_unit_test(what_is_given_back_is_cut_or_filled_up_with_zeroes),
-        cmocka_unit_test(every_struct_may_be_older_as_long_as_it_has_the_first_fields),
-        cmocka_unit_test(every_struct_may_be_newer_as_long_as_the_rest_is_zero),
+        QT_TEST(owned, every_struct_may_be_older_as_long_as_it_has_the_first_fields),
+        QT_TEST(owned, every_struct_may_be_newer_as_long_as_the_rest_is_zero),
         cmocka_unit_test(reserved_bytes_are_zero_and_ignored),
-        cmocka_unit_test(a_struct_that_nobody_initialised_is_refused),
-        cmocka_unit_test(handlers_without_on_events_are_refused),
+        QT_TEST(owned, a_struct_that_nobody_initialised_is_refused),
+        QT_TEST(owned, handlers_without_on_events_are_refused),
         cmocka_unit_test(an_older_program_gets_only_the_defaults_that_it_has_room_for),
-        cmocka_unit_test(counters_of_a_shard_come_in_the_size_that_is_asked_for),
+        QT_TEST(owned, counters_of_a_shard_come_in_the_size_that_is_asked_for),
         cmocka_unit_test(capabilities_come_in_entries_of_the_size_that_is_asked_for),
     };
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, make_certificate, free_certificate);
 }
