@@ -15,6 +15,7 @@
 #include "crypto/retry_tag.h"
 #include "crypto/suite.h"
 #include "test/support/ciphers.h"
+#include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
 static uint64_t asked_count;          /* requests so far, of those that count */
@@ -85,6 +86,40 @@ static void counting_free(void *old, const char *file, int line)
 
 static const struct sp_protect_ops *const ops = &sc_protect_ops;
 
+static int memory_setup(void **state)
+{
+    return owned_setup(state);
+}
+
+/* Grants each request again, and releases what the test owns. */
+static int memory_teardown(void **state)
+{
+    fail_at = UINT64_MAX;
+    only_from = NULL;
+    is_watching = false;
+    return owned_teardown(state);
+}
+
+static void key_end(void *key)
+{
+    ops->destroy(key);
+}
+
+static void reset_end(void *reset)
+{
+    sc_reset_destroy(reset);
+}
+
+static void text_end(void *text)
+{
+    sc_self_signed_free(text);
+}
+
+static void config_end(void *config)
+{
+    sc_tls_config_unref(config);
+}
+
 static void a_packet_asks_for_no_memory(void **state)
 {
     (void)state;
@@ -93,6 +128,7 @@ static void a_packet_asks_for_no_memory(void **state)
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         const struct sc_suite *suite = sc_suite_at(s);
         struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
+        (void)owned_add(key, key_end);
         uint8_t packet[100 + SP_TAG_SIZE] = {0};
         const uint8_t *sample = packet;
         uint8_t mask[1][SP_MASK_SIZE];
@@ -114,7 +150,7 @@ static void a_packet_asks_for_no_memory(void **state)
             assert_int_equal(opened, pn % 2 == 0);
         }
         assert_int_equal(asked_count, before);
-        ops->destroy(key);
+        owned_end(key);
     }
 }
 
@@ -139,13 +175,12 @@ static void a_reset_token_asks_for_no_memory(void **state)
 {
     (void)state;
     static const uint8_t key[SC_RESET_KEY_SIZE];
-    struct sc_reset *reset = sc_reset_create(key);
+    struct sc_reset *reset = owned_add(sc_reset_create(key), reset_end);
     struct sp_cid cid = sp_cid_of(key, 8);
     uint8_t token[SP_RESET_TOKEN_SIZE];
     uint64_t before = asked_count;
     sc_reset_token(reset, &cid, token);
     assert_int_equal(asked_count, before);
-    sc_reset_destroy(reset);
 }
 
 static bool try_key(void)
@@ -164,10 +199,12 @@ static bool try_initial(void)
     struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
     struct sp_key *read = NULL, *write = NULL;
     bool done = ops->initial(qt_cipher, &dcid, SP_SERVER, &read, &write);
+    (void)owned_add(read, key_end);
+    (void)owned_add(write, key_end);
     assert_int_equal(read != NULL, done);
     assert_int_equal(write != NULL, done);
-    ops->destroy(read);
-    ops->destroy(write);
+    owned_end(write);
+    owned_end(read);
     return done;
 }
 
@@ -192,10 +229,12 @@ static bool try_self_signed(void)
     char *cert = NULL, *key = NULL;
     struct sc_error error = {""};
     int code = sc_self_signed(&(struct sc_self_signed_options){0}, &cert, &key, &error);
+    (void)owned_add(cert, text_end);
+    (void)owned_add(key, text_end);
     assert_int_equal(code == 0, cert != NULL && key != NULL);
     assert_true(code == 0 || error.text[0] != '\0');
-    sc_self_signed_free(cert);
-    sc_self_signed_free(key);
+    owned_end(key);
+    owned_end(cert);
     return code == 0;
 }
 
@@ -207,9 +246,11 @@ static bool try_config(void)
     int code = sc_tls_config_create(&args.server, &server, &error);
     if (code == 0)
         code = sc_tls_config_create(&args.client, &client, &error);
+    (void)owned_add(server, config_end);
+    (void)owned_add(client, config_end);
     assert_true(code == 0 || error.text[0] != '\0');
-    sc_tls_config_unref(server);
-    sc_tls_config_unref(client);
+    owned_end(client);
+    owned_end(server);
     return code == 0;
 }
 
@@ -289,8 +330,6 @@ static void every_request_of_a_handshake_may_be_refused(void **state)
     qt_tls_open(&configs, &args);
     only_from = "crypto/tls";
     refuse_each(try_handshake);
-    only_from = NULL;
-    qt_tls_close(&configs);
 }
 
 int main(void)
@@ -299,11 +338,11 @@ int main(void)
     if (CRYPTO_set_mem_functions(counting_malloc, counting_realloc, counting_free) != 1)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_packet_asks_for_no_memory),
-        cmocka_unit_test(fused_keys_are_wiped),
-        cmocka_unit_test(a_reset_token_asks_for_no_memory),
-        cmocka_unit_test(every_request_for_memory_may_be_refused),
-        cmocka_unit_test(every_request_of_a_handshake_may_be_refused),
+        QT_TEST(memory, a_packet_asks_for_no_memory),
+        QT_TEST(memory, fused_keys_are_wiped),
+        QT_TEST(memory, a_reset_token_asks_for_no_memory),
+        QT_TEST(memory, every_request_for_memory_may_be_refused),
+        QT_TEST(memory, every_request_of_a_handshake_may_be_refused),
     };
 
     sb_assert_handler = qt_on_assert;

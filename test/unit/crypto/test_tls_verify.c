@@ -26,17 +26,62 @@ struct identity {
     char *cert, *key;
 };
 
+static void text_end(void *text)
+{
+    sc_self_signed_free(text);
+}
+
+static void cert_end(void *cert)
+{
+    X509_free(cert);
+}
+
+static void key_end(void *key)
+{
+    EVP_PKEY_free(key);
+}
+
+static void bio_end(void *bio)
+{
+    BIO_free(bio);
+}
+
 static struct identity make(const struct sc_self_signed_options *options)
 {
     struct identity id;
     assert_int_equal(sc_self_signed(options, &id.cert, &id.key, NULL), 0);
+    (void)owned_add(id.cert, text_end);
+    (void)owned_add(id.key, text_end);
     return id;
 }
 
-static void drop(struct identity *id)
+static X509 *cert_of(const struct identity *id)
 {
-    sc_self_signed_free(id->cert);
-    sc_self_signed_free(id->key);
+    BIO *bio = BIO_new_mem_buf(id->cert, -1);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    assert_non_null(cert);
+    return owned_add(cert, cert_end);
+}
+
+static EVP_PKEY *key_of(const struct identity *id)
+{
+    BIO *bio = BIO_new_mem_buf(id->key, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    assert_non_null(key);
+    return owned_add(key, key_end);
+}
+
+/* Appends the PEM of `cert` to the string `pem`. */
+static void append(char *pem, size_t capacity, X509 *cert)
+{
+    BIO *bio = owned_add(BIO_new(BIO_s_mem()), bio_end);
+    assert_int_equal(PEM_write_bio_X509(bio, cert), 1);
+    size_t used = strlen(pem);
+    int size = BIO_read(bio, pem + used, (int)(capacity - used - 1));
+    assert_true(size > 0);
+    pem[used + (size_t)size] = '\0';
 }
 
 static void assert_client_refuses(const struct qt_tls_args *args, int alert, const char *error)
@@ -114,31 +159,19 @@ static void the_common_name_is_no_name(void **state)
     /* The subject of the first is its first name; take that out of the alternative names. */
     static const char *const names[] = {"common.example", "other.example"};
     struct identity id = make(&(struct sc_self_signed_options){.names = names, .name_count = 2});
-    BIO *bio = BIO_new_mem_buf(id.cert, -1);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(id.key, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
+    X509 *cert = cert_of(&id);
+    EVP_PKEY *key = key_of(&id);
     int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
     X509_EXTENSION_free(X509_delete_ext(cert, at));
     assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-    char pem[4096];
-    bio = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_X509(bio, cert), 1);
-    int size = BIO_read(bio, pem, sizeof(pem) - 1);
-    assert_true(size > 0);
-    pem[size] = '\0';
-    BIO_free(bio);
+    char pem[4096] = "";
+    append(pem, sizeof(pem), cert);
 
     struct qt_tls_args args = qt_tls_args();
     args.client.ca_pem = args.server.cert_pem = pem;
     args.server.key_pem = id.key;
     args.name = "common.example";
     assert_client_refuses(&args, BAD_CERTIFICATE, "the peer's certificate: hostname mismatch");
-    X509_free(cert);
-    EVP_PKEY_free(key);
-    drop(&id);
 }
 
 static void a_certificate_out_of_its_time_is_refused(void **state)
@@ -159,7 +192,6 @@ static void a_certificate_out_of_its_time_is_refused(void **state)
         args.client.ca_pem = args.server.cert_pem = id.cert;
         args.server.key_pem = id.key;
         assert_client_refuses(&args, cases[i].alert, cases[i].error);
-        drop(&id);
     }
 }
 
@@ -176,17 +208,23 @@ static void an_insecure_client_takes_anybody(void **state)
     assert_completes(&args);
     args.no_name = true;
     assert_completes(&args);
-    drop(&id);
+}
+
+/* Takes back what the_system_store_is_used_where_none_is_given() has set up. */
+static void store_end(void *file)
+{
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+    unlink(file);
 }
 
 static void the_system_store_is_used_where_none_is_given(void **state)
 {
     (void)state;
-    char file[] = "/tmp/spate-test-XXXXXX";
-    int fd = mkstemp(file);
-    assert_true(fd >= 0);
+    static char file[] = "/tmp/spate-test-XXXXXX"; /* its end comes after this frame's */
+    int fd = owned_fd(mkstemp(file));
+    (void)owned_add(file, store_end);
     assert_int_equal(write(fd, qt_cert(), strlen(qt_cert())), strlen(qt_cert()));
-    close(fd);
     assert_int_equal(setenv("SSL_CERT_FILE", file, 1), 0);
     assert_int_equal(setenv("SSL_CERT_DIR", "/nowhere", 1), 0);
 
@@ -196,9 +234,6 @@ static void the_system_store_is_used_where_none_is_given(void **state)
     args.server.cert_pem = qt_other_cert();
     args.server.key_pem = qt_other_key();
     assert_client_refuses(&args, UNKNOWN_CA, "the peer's certificate: self-signed certificate");
-    unsetenv("SSL_CERT_FILE");
-    unsetenv("SSL_CERT_DIR");
-    unlink(file);
 }
 
 /* Whether the client has the one that the server trusts, one it does not, or none. */
@@ -246,7 +281,6 @@ static void client_certificates_are_asked_for_as_configured(void **state)
             assert_int_equal(sc_tls_peer_certificate(pair.server.tls).size > 0, cases[i].is_seen);
         qt_tls_close(&pair);
     }
-    drop(&good);
 }
 
 /* A certificate that `issuer` signed; a CA or not. */
@@ -255,9 +289,7 @@ static X509 *issue(struct identity *id, const char *name, X509 *issuer, EVP_PKEY
 {
     const char *const names[] = {name};
     *id = make(&(struct sc_self_signed_options){.names = names, .name_count = 1});
-    BIO *bio = BIO_new_mem_buf(id->cert, -1);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    BIO_free(bio);
+    X509 *cert = cert_of(id);
     static const int replaced[] = {NID_basic_constraints, NID_key_usage, NID_ext_key_usage};
     for (size_t i = 0; i < QT_COUNT(replaced) && is_ca; i++) {
         int at = X509_get_ext_by_NID(cert, replaced[i], -1);
@@ -266,35 +298,13 @@ static X509 *issue(struct identity *id, const char *name, X509 *issuer, EVP_PKEY
     if (is_ca) {
         X509_EXTENSION *ca =
             X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-        assert_int_equal(X509_add_ext(cert, ca, -1), 1);
+        int added = X509_add_ext(cert, ca, -1); /* a copy */
         X509_EXTENSION_free(ca);
+        assert_int_equal(added, 1);
     }
     assert_int_equal(X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)), 1);
-    bio = BIO_new_mem_buf(id->key, -1);
-    EVP_PKEY *own_key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    assert_true(X509_sign(cert, issuer_key ? issuer_key : own_key, EVP_sha256()) > 0);
-    EVP_PKEY_free(own_key);
+    assert_true(X509_sign(cert, issuer_key ? issuer_key : key_of(id), EVP_sha256()) > 0);
     return cert;
-}
-
-static EVP_PKEY *key_of(const struct identity *id)
-{
-    BIO *bio = BIO_new_mem_buf(id->key, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    return key;
-}
-
-static void append(char *pem, size_t capacity, X509 *cert)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_X509(bio, cert), 1);
-    size_t used = strlen(pem);
-    int size = BIO_read(bio, pem + used, (int)(capacity - used - 1));
-    assert_true(size > 0);
-    pem[used + (size_t)size] = '\0';
-    BIO_free(bio);
 }
 
 static void a_chain_is_followed_to_its_root(void **state)
@@ -326,15 +336,6 @@ static void a_chain_is_followed_to_its_root(void **state)
     /* .. unless that one is what is trusted. */
     args.client.ca_pem = middle_pem;
     assert_completes(&args);
-
-    X509_free(root);
-    X509_free(middle);
-    X509_free(leaf);
-    EVP_PKEY_free(root_key);
-    EVP_PKEY_free(middle_key);
-    drop(&root_id);
-    drop(&middle_id);
-    drop(&leaf_id);
 }
 
 int main(void)
