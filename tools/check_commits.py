@@ -54,7 +54,11 @@ def since_this_check(root):
         return None
     first = git(root, 'log', '--diff-filter=A', '--format=%H', '-1', '--',
                 'tools/check_commits.py')
-    return f'{first}^..HEAD' if first else None
+    if not first:
+        return None
+    # A tree that was imported as one commit: its message is not ours.
+    has_parent = git(root, 'rev-parse', '--verify', '--quiet', f'{first}^') is not None
+    return f'{first}^..HEAD' if has_parent else f'{first}..HEAD'
 
 
 def check_range(root, commits):

@@ -109,6 +109,16 @@ def commits_since_the_check_are_checked():
         assert run(root, root)[0] == 1
 
 
+def a_tree_that_was_imported_as_one_commit_is_not_checked():
+    with tempfile.TemporaryDirectory() as folder:
+        root = made_tree(f'{folder}/imported')
+        git(root, 'init', '-q')
+        commit(root, 'Import')
+        assert run(root) == (0, '0 commits, 0 findings\n')
+        commit(root, 'no colon\n\nWhy.\n')
+        assert run(root)[0] == 1
+
+
 def without_a_history_there_is_nothing_to_check():
     nothing = (0, 'no history here: nothing to check\n')
     with tempfile.TemporaryDirectory() as folder:
@@ -169,6 +179,7 @@ def main():
     tests = [
         messages_are_judged_by_title_and_body,
         commits_since_the_check_are_checked,
+        a_tree_that_was_imported_as_one_commit_is_not_checked,
         without_a_history_there_is_nothing_to_check,
         the_hook_reads_what_git_will_keep,
         the_hooks_refuse_what_tidy_or_the_message_check_finds,
