@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/admit.h"
 
-/* Strangers: datagrams that lead to no connection.
+/* Unmatched datagrams: those that belong to no connection.
  *
- * Each costs a look into the table and at most one answer; answers share a bucket, so that
- * nobody can make us shout at a spoofed address.  All of them are smaller than what they
- * answer.  State is made for a well-formed Initial only, within the budgets of handshakes,
- * connections and memory; and it is dropped again in the same turn if the packet does not
- * authenticate.
+ * Each costs a look-up in the table and at most one answer.  All answers share a token bucket, and
+ * each is smaller than the datagram that causes it, so nobody can flood a spoofed address.
+ * A connection is made for a well-formed Initial packet only, within the budgets of handshakes,
+ * connections and memory.  It is freed in the same turn if the packet does not authenticate.
  *
- * At conns_max and without memory a client is told CONNECTION_REFUSED.  The packet that says so
- * is written here, from the client's own first CID, as it needs no connection at all. */
+ * At conns_max, and without memory, a client is answered with CONNECTION_REFUSED.  That packet
+ * needs no connection: it is written here with the keys of the client's first CID. */
 
 #include <errno.h>
 #include <string.h>
@@ -79,7 +78,7 @@ static void reset(struct spate_shard *shard, const struct se_unmatched *unmatche
     shard->counts.own.stateless_resets++;
 }
 
-/* Seals `payload` into an Initial packet behind the header that `w` has. */
+/* Seals `payload` into an Initial packet, after the header that `w` already holds. */
 static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct sb_bytes payload)
 {
     uint8_t *out = sb_writer_room(w, payload.size + SP_TAG_SIZE);
@@ -99,8 +98,8 @@ static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct
     sp_header_mask(w->start, pn_at, 1, mask[0]);
 }
 
-/* [RFC9000 5.2.2, 10.2.3] An Initial with CONNECTION_CLOSE.  It asks for no ACK, so it needs no
- * padding. */
+/* Sends an Initial packet with CONNECTION_CLOSE.  The frame is not ack-eliciting, so the datagram
+ * needs no padding.  [RFC9000 5.2.2, 10.2.3, 14.1] */
 static void refuse(const struct se_unmatched *unmatched)
 {
     static const uint8_t close[] = {0x1c, SP_ERR_CONNECTION_REFUSED, 0, 0};

@@ -12,25 +12,26 @@ struct se_port;
 struct spate_conn;
 struct spate_shard;
 
-/* What a shard does with datagrams that belong to no connection. */
+/* Handles datagrams that belong to no connection: answers, drops or admits them. */
 
-/* A token bucket: `rate` a second, `burst` at once. */
+/* A token bucket: `rate` tokens per second, `burst` of them at once. */
 struct se_bucket {
     uint64_t interval_ns; /* between two tokens */
-    uint64_t burst_ns;
-    uint64_t full_at_ns; /* when it will be full again */
+    uint64_t burst_ns;    /* time to fill an empty bucket */
+    uint64_t full_at_ns;  /* when it will be full again */
 };
 
 void se_bucket_init(struct se_bucket *bucket, uint32_t rate, uint32_t burst);
-/* True if there was a token. */
+/* Takes a token.  Returns false if there is none. */
 bool se_bucket_take(struct se_bucket *bucket, uint64_t now_ns);
 
 struct se_admit {
-    struct se_bucket answers; /* of all kinds that are sent without a connection */
+    struct se_bucket answers; /* limits all packets that are sent without a connection */
 };
 
 void se_admit_init(struct se_admit *admit);
 
+/* A datagram that belongs to no connection. */
 struct se_unmatched {
     struct se_port *port;
     const struct sp_path *path;
@@ -39,7 +40,8 @@ struct se_unmatched {
     struct sp_peek peek;
 };
 
-/* A new connection for the datagram, or NULL: it was answered without one, or dropped. */
+/* Returns a new connection for the datagram.  Returns NULL if the datagram was answered without a
+ * connection, or dropped. */
 struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched *unmatched);
 
 #endif

@@ -20,16 +20,16 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-/* Long enough for any use, short enough that now + duration never gets near UINT64_MAX. */
+/* Long enough for any use, and short enough that now + duration cannot overflow. */
 #define DURATION_MAX (UINT64_C(86400) * 365 * SB_S)
 /* Offsets and windows go on the wire as varints of 62 bits. */
 #define WINDOW_MAX (UINT64_C(1) << 60)
 
 /* clang-format off */
 
-/* X(who uses it, field, default, least, most, whether 0 is allowed too and stands for "none").
- * The fields that PROTO uses have the same name in struct sp_config.  The comments in
- * <spate/engine.h> repeat defaults and ranges; test_config.c holds them to this. */
+/* X(user, field, default, smallest, largest, range).  `user`: ENGINE, or PROTO for a field that has
+ * the same name in struct sp_config.  RANGE_OR_NONE: 0 is also allowed and means "none".  The
+ * comments in <spate/engine.h> repeat defaults and ranges; test_config.c compares them. */
 #define FIELDS(X) \
     X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
     X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG, RANGE) \
@@ -126,7 +126,7 @@ uint64_t se_config_value(const struct spate_config *config, const struct se_conf
         memcpy(&value4, at, sizeof(value4));
         return value4;
     default:
-        /* A bool, whatever another language has put there. */
+        /* A bool: a program in another language may have stored any byte. */
         SB_ASSERT(field->size == sizeof(uint8_t));
         return *(const uint8_t *)at != 0;
     }

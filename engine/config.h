@@ -6,10 +6,10 @@
 
 #include "proto/base/compiler.h"
 
-/* Bounds of the configuration that others build upon. */
+/* Bounds of the configuration that other files use. */
 enum {
     SE_SHARDS_MAX = 64,
-    SE_CID_SIZE = 8, /* of the CIDs that we issue: nobody guesses or repeats 8 random bytes */
+    SE_CID_SIZE = 8, /* bytes of the CIDs that we issue: random, too many to guess or collide */
     SE_CONNS_MAX = 1000000,
     SE_RECEIVE_SLOTS_MAX = 32768,
     SE_TRANSMIT_SLOTS_MAX = 16384,
@@ -17,23 +17,23 @@ enum {
 
 struct sp_config;
 
-/* What there is to know about a field of struct spate_config. */
+/* Describes a field of struct spate_config. */
 struct se_config_field {
     const char *name;
     size_t offset;
-    size_t size; /* 8, 4, or 1: a bool */
+    size_t size; /* bytes: 8, 4, or 1 for a bool */
     uint64_t initial;
     uint64_t min;
     uint64_t max;
     bool zero_is_none; /* 0 is allowed although it is less than min */
 };
 
-/* All but size, cpus and reserved, in the order of the struct. */
+/* All fields except size, cpus and reserved, in the order of the struct. */
 extern const struct se_config_field se_config_fields[];
 extern const size_t se_config_field_count;
 
-/* Copies what a program gives, of its own size, and checks it.  Returns 0, or what
- * spate_engine_create() returns for it, with one line in `error`. */
+/* Copies a program's configuration, which may be shorter or longer than ours, and checks it.
+ * Returns 0, or the error that spate_engine_create() returns, with one line in `error`. */
 SB_MUST_USE int se_config_take(const struct spate_config *given, struct spate_config *ret,
                                struct spate_error *error);
 
@@ -43,10 +43,10 @@ SB_MUST_USE int se_config_check(const struct spate_config *config, struct spate_
 /* Returns the value of a field. */
 uint64_t se_config_value(const struct spate_config *config, const struct se_config_field *field);
 
-/* Writes what the connections of a shard need to know. */
+/* Writes the part of the configuration that the connections of a shard use. */
 void se_config_to_proto(const struct spate_config *config, struct sp_config *ret);
 
-/* Writes a line for a person; `error` may be NULL. */
+/* Writes one line of text to `error`, which may be NULL. */
 __attribute__((format(printf, 2, 3))) void se_error_set(struct spate_error *error,
                                                         const char *format, ...);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/conn.h"
 
-/* The life of a connection in a shard, and what it asks of its host.
+/* The life of a connection in a shard, and the host functions that proto/ calls.
  *
- * A spate_conn lives as long as its sp_conn.  What the application holds of it can outlive
- * it only in slices, which name it by index and generation. */
+ * A spate_conn lives as long as its sp_conn.  Only slices can outlive it: they name it by index and
+ * generation, not by pointer. */
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
-/* ---- what proto/ asks of its host ---- */
+/* ---- the host of proto/ ---- */
 
 static void host_random(void *context, void *out, size_t size)
 {
@@ -92,13 +92,13 @@ struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref)
     return slot->generation == (uint32_t)(ref >> 32) ? slot->conn : NULL;
 }
 
-/* ---- the ways to a connection ---- */
+/* ---- CIDs and tokens ---- */
 
 void se_conn_add_cid(struct spate_conn *conn, const struct sp_cid *cid)
 {
     SB_ASSERT(conn->cid_count < SE_CONN_CIDS_MAX);
-    /* A CID that is taken stays with its owner: the client's own choice was looked up before the
-     * connection was made, and ours are made unique. */
+    /* The CID is not in the table: the client's choice was looked up before the connection was
+     * made, and host_make_cid() makes ours unique. */
     int error = se_table_insert(&conn->shard->cids, cid->bytes, cid->size, conn->index);
     SB_ASSERT(error == 0);
     conn->cids[conn->cid_count++] = *cid;
@@ -119,8 +119,8 @@ void se_conn_remove_cid(struct spate_conn *conn, const struct sp_cid *cid)
 void se_conn_add_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE])
 {
     SB_ASSERT(conn->token_count < SE_CONN_TOKENS_MAX);
-    /* The peer chooses its tokens.  One that somebody has already given us resets only the first
-     * connection: whoever repeats tokens gets less, not more. */
+    /* The peer chooses its tokens.  A token that the table has already stays with its first
+     * connection, so a peer that repeats the token of another one gains nothing. */
     if (se_table_insert(&conn->shard->tokens, token, SP_RESET_TOKEN_SIZE, conn->index) == 0)
         memcpy(conn->tokens[conn->token_count++], token, SP_RESET_TOKEN_SIZE);
 }
@@ -159,7 +159,7 @@ static void refund_tls(struct spate_conn *conn)
     conn->is_tls_charged = false;
 }
 
-/* Gives back what does not need `proto`. */
+/* Frees everything but `proto`. */
 static void conn_free(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -171,7 +171,8 @@ static void conn_free(struct spate_conn *conn)
     sb_pool_give(&shard->conn_pool, conn);
 }
 
-/* Not with what the last connections need to live at all. */
+/* Reserves objects for rare moments, but not from the last half of the memory: connections need
+ * that half to work at all. */
 static void reserve(struct spate_shard *shard)
 {
     if (shard->memory.now_bytes < shard->memory.limit_bytes / 2)
@@ -203,8 +204,9 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
     return sp_conn_create(&proto_args, shard->now_ns);
 }
 
-/* Room for OpenSSL's part of the handshake is taken at once, so that a connection that was
- * admitted gets through.  A client's TLS is made now, so that a bad name has its own error. */
+/* Makes the TLS and proto/ parts.  Memory for OpenSSL's part of the handshake is charged at once,
+ * so that an admitted connection does not lack it later.  A client's TLS is made now, so that a bad
+ * server name has its own error. */
 static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
 {
     if (!se_memory_charge(&conn->shard->memory, SE_TLS_BYTES))
@@ -340,7 +342,7 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
     conn->state = next;
     if (was_budgeted && !se_conn_is_budgeted(conn)) {
         end_handshake(shard);
-        refund_tls(conn); /* a server gives OpenSSL back now: see crypto/tls.h */
+        refund_tls(conn); /* a server frees its OpenSSL objects now: see crypto/tls.h */
     }
     if (next == SE_CONN_HANDSHAKING)
         shard->counts.own.conns_accepted++;

@@ -12,66 +12,66 @@ struct sc_tls_config;
 struct se_port;
 
 enum {
-    /* CIDs that lead to a connection at a time: what it may issue, the client's first
-     * one, and those that are being retired. */
+    /* CIDs per connection in the table: those that it may issue, the client's first one, and those
+     * that are being retired. */
     SE_CONN_CIDS_MAX = SP_CIDS_MAX + 4,
-    /* Reset tokens of the peer, likewise. */
+    /* Reset tokens of the peer per connection in the table. */
     SE_CONN_TOKENS_MAX = SP_CIDS_MAX + 4,
 
     SE_ALPN_SIZE_MAX = 255, /* [RFC7301 3.1] */
 
-    /* What the TLS part of a handshake is charged with: OpenSSL allocates it by itself. */
+    /* Charged to the memory budget for the TLS part of a handshake, which OpenSSL allocates. */
     SE_TLS_BYTES = 48 * 1024,
 };
 
-/* The life of a connection, in order.  se_conn_advance() is the only one that changes it.
+/* The life of a connection, in order.  Only se_conn_advance() changes it.
  *
  *     server:  NEW -> HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
  *     client:         HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
  *                     HANDSHAKING --------------> CLOSED
  *
- * The application knows a client's connection from the start and a server's from CONNECTED on.  A
- * server's that ends before stays where it is, as there is nobody to report to; se_conn_destroy()
- * ends it from any state. */
+ * The application knows a client's connection from the start, and a server's from CONNECTED on.  A
+ * server's connection that ends before CONNECTED keeps its state, because no event reports its end.
+ * se_conn_destroy() frees a connection in any state. */
 enum se_conn_state {
-    SE_CONN_NEW,         /* its first datagram was not processed yet, and may be garbage */
-    SE_CONN_HANDSHAKING, /* the peer is real; the handshake is not complete */
+    SE_CONN_NEW,         /* no packet has authenticated yet: the first one may be garbage */
+    SE_CONN_HANDSHAKING, /* a packet has authenticated; the handshake is not complete */
     SE_CONN_CONNECTED,   /* SPATE_EVENT_CONNECTED was queued */
     SE_CONN_CLOSED,      /* SPATE_EVENT_CLOSED was queued: no event follows */
     SE_CONN_TAKEN,       /* the application has taken SPATE_EVENT_CLOSED and may not use it */
 };
 
-/* A connection as the engine sees it: what proto/ does not know. */
+/* The engine's part of a connection.  proto/ does not know it. */
 struct spate_conn {
     struct spate_shard *shard;
     struct sp_conn *proto;
     struct se_port *port;
-    struct sp_addr remote;     /* where it was first heard from, or connects to */
-    struct sc_tls_config *tls; /* a reference */
+    struct sp_addr remote;     /* the client's first address, or the server's */
+    struct sc_tls_config *tls; /* holds a reference */
     void *user;
-    struct sp_tls *client_tls; /* until proto takes it over */
+    struct sp_tls *client_tls; /* owned until `proto` takes it over */
 
     struct sb_link all_link;
     struct sb_link port_link;
     struct sb_link send_pending_link;  /* may have something to send */
-    struct sb_link event_pending_link; /* may have something to say */
-    struct sb_link drained_link;       /* to be freed */
+    struct sb_link event_pending_link; /* may have events */
+    struct sb_link drained_link;       /* waits to be freed */
 
     struct se_timer timer;
-    uint64_t timer_ns; /* what the timer was set to: at or before proto's deadline */
+    uint64_t timer_ns; /* the time that the timer is set to: at or before proto's deadline */
 
-    /* The datagrams of this turn: a chain in the shard's se_rx. */
+    /* The datagrams of this turn, as a chain in the shard's se_rx. */
     struct sb_link rx_link;
     uint32_t rx_first;
     uint32_t rx_last;
 
-    /* Of the events that introduced it, and the last of its streams: see events.h. */
-    uint64_t intro_number;
-    uint64_t stream_intro_number;
+    /* Positions among the shard's events (se_events.pushed_count), 0 before: see events.h. */
+    uint64_t intro_number;        /* of CONNECTED */
+    uint64_t stream_intro_number; /* of the last STREAM_OPENED */
 
     uint32_t index;
     uint32_t generation;
-    int unreachable; /* errno that ended it, or 0 */
+    int unreachable; /* errno of the ICMP error that ended it, or 0 */
     enum se_conn_state state;
     bool is_server;
     bool is_tls_charged; /* SE_TLS_BYTES are charged to the shard's memory */
@@ -85,11 +85,11 @@ struct spate_conn {
     char reason[SP_REASON_SIZE_MAX + 1]; /* why it was closed, as text */
 };
 
-/* Who lives at an index, and how many have lived there.  A slice names its connection by
- * both, so that giving it back after the connection's end is seen as that. */
+/* One index of a shard.  A slice names its connection by index and generation, so a slice that is
+ * released after the connection's end does not affect the next connection at the index. */
 struct se_conn_slot {
     struct spate_conn *conn; /* NULL: free */
-    uint32_t generation;
+    uint32_t generation;     /* changes whenever the index is reused */
     uint32_t next_free;
 };
 
@@ -100,7 +100,7 @@ static inline uint64_t se_conn_ref(const struct spate_conn *conn)
     return (uint64_t)conn->generation << 32 | conn->index;
 }
 
-/* NULL if that connection is gone. */
+/* Returns the connection of a reference, or NULL if it was freed. */
 struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref);
 
 struct se_conn_args {
@@ -115,41 +115,43 @@ struct se_conn_args {
     struct spate_error *error; /* may be NULL */
 };
 
-/* 0, -ENOBUFS (conns_max), -ENOMEM, or -EINVAL (server_name). */
+/* Makes a connection.  Returns 0, -ENOBUFS at conns_max, -ENOMEM, or -EINVAL for a bad
+ * `server_name`. */
 SB_MUST_USE int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
                                struct spate_conn **ret);
 
-/* Forgets the connection at once. */
+/* Frees the connection at once, without a packet to the peer. */
 void se_conn_destroy(struct spate_conn *conn);
 
-/* It may have something to send and to say. */
+/* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);
 
-/* Sets the timer to proto's deadline, if that is earlier than what it is set to: a deadline
- * that moved away is found out when the timer pops, which is rarer. */
+/* Moves the timer to proto's deadline if that is earlier.  A later deadline is not followed: the
+ * timer pops early then and is armed again, which is cheaper than moving it each time. */
 void se_conn_rearm(struct spate_conn *conn);
 
-/* The network says that nobody is there: ends a client's handshake.  Later reports are ignored:
- * anyone could have forged them. */
+/* Ends a client's handshake because of an ICMP error.  After the handshake such reports are
+ * ignored, because they are not authenticated. */
 void se_conn_unreachable(struct spate_conn *conn, int error);
 
-/* CIDs and tokens that lead to it. */
+/* Add and remove CIDs and reset tokens by which the shard finds the connection. */
 void se_conn_add_cid(struct spate_conn *conn, const struct sp_cid *cid);
 void se_conn_remove_cid(struct spate_conn *conn, const struct sp_cid *cid);
 void se_conn_add_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE]);
 void se_conn_remove_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOKEN_SIZE]);
 
-/* Moves on to `next`, which must be possible from here. */
+/* Moves to state `next`, which must be allowed after the present one. */
 void se_conn_advance(struct spate_conn *conn, enum se_conn_state next);
 
-/* Returns whether the application knows the connection, and SPATE_EVENT_CLOSED is owed to it. */
+/* Returns whether the application knows the connection, so that its end must be reported by
+ * SPATE_EVENT_CLOSED. */
 static inline bool se_conn_is_announced(const struct spate_conn *conn)
 {
     return !conn->is_server || conn->state >= SE_CONN_CONNECTED;
 }
 
-/* Returns whether the connection counts against handshakes_max: a server's whose handshake is not
- * complete. */
+/* Returns whether the connection counts against handshakes_max: it is a server's, and its handshake
+ * is not complete. */
 static inline bool se_conn_is_budgeted(const struct spate_conn *conn)
 {
     return conn->is_server && conn->state < SE_CONN_CONNECTED;

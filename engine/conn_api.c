@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/conn.h>
 
-/* The application's verbs on a connection. */
+/* The application's operations on a connection. */
 
 #include <string.h>
 

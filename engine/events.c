@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/events.h"
 
-/* From the facts of connections to the application's events. */
+/* Translates the events of connections (struct sp_event) to those of the application. */
 
 #include <stdio.h>
 #include <string.h>
@@ -20,10 +20,10 @@ static bool is_full(const struct se_events *events)
     return events->tail == SE_EVENTS_MAX;
 }
 
-/* What an event that the application has not answered to yet holds back. */
+/* Which events must wait until the application has processed an earlier one. */
 enum hold {
     HOLD_NOTHING,
-    HOLD_STREAMS, /* all but more of the same: streams that were opened */
+    HOLD_STREAMS, /* all but STREAM_OPENED */
     HOLD_ALL,
 };
 
@@ -113,7 +113,7 @@ static void push_closed(struct spate_conn *conn, const struct sp_close *close)
         event->u.close.kind = SPATE_CLOSE_UNREACHABLE;
         event->u.close.error = (uint64_t)conn->unreachable;
     }
-    /* Where it was our TLS that refused, it knows better than the connection why. */
+    /* If our TLS refused the handshake, its reason is more exact than the connection's. */
     const struct sp_tls *tls = sp_conn_tls(conn->proto);
     const char *why = close->is_local && tls != NULL ? sc_tls_error(tls) : NULL;
     if (why != NULL)
@@ -163,7 +163,7 @@ static void on_drained(struct spate_conn *conn)
         sb_list_push_back(&conn->shard->drained, &conn->drained_link);
 }
 
-/* What is for the application. */
+/* Translates an event that is for the application. */
 static void translate_for_app(struct spate_conn *conn, const struct sp_event *fact)
 {
     struct spate_event *event;
@@ -247,7 +247,7 @@ static void translate(struct spate_conn *conn, const struct sp_event *fact)
 void se_conn_drain(struct spate_conn *conn)
 {
     struct sp_event fact;
-    /* Routes need no room and wait for nobody: the next datagram may come by them. */
+    /* Routes need no room in the queue and are not held back: the next datagram may need them. */
     while (sp_conn_next_route(conn->proto, &fact))
         translate_route(conn, &fact);
     for (enum hold hold; !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {

@@ -37,14 +37,15 @@ static inline uint32_t se_events_count(const struct se_events *events)
 /* Records that the application has called again: the events that it has taken are processed. */
 void se_events_processed(struct se_events *events);
 
-/* Pulls all changed routes of one connection, and its pending events as far as there is room. */
+/* Applies all changes to the routes of one connection, and queues its events while there is room.
+ */
 void se_conn_drain(struct spate_conn *conn);
 
-/* Pulls the pending events of all connections as far as there is room. */
+/* Queues the events of all connections while there is room. */
 void se_shard_drain(struct spate_shard *shard);
 
-/* Takes the next events in place: up to `count_max`, `*ret_count` of them, which stay where
- * they are until the next call of anything here. */
+/* Takes up to `count_max` events and returns a pointer to the first of `*ret_count`.  They stay
+ * valid until the next call of a function of this header. */
 const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t count_max,
                                          uint32_t *ret_count);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/stats.h>
 
-/* What a shard has counted, gathered from those who counted it.
+/* Collects a shard's statistics from the modules that count them.
  *
- * Each line of SPATE_SHARD_STATS names who counts; GATHER_ and that name is how its fields are
- * read.  A field that nobody has does not compile. */
+ * Each line of SPATE_SHARD_STATS names the kind of its field; the macro GATHER_<kind> reads it.
+ * A field that its source does not have is a compile error. */
 
 #include "engine/shard.h"
 #include "engine/sized.h"
@@ -14,7 +14,7 @@ struct sources {
     const struct su_ring_counts *ring;
     const struct su_send_counts *send;
     struct su_recv_counts receive; /* of all ports, open and closed */
-    struct sp_stats conns;         /* of all connections, living and closed */
+    struct sp_stats conns;         /* of all connections, open and freed */
 };
 
 static struct sources sources_of(const struct spate_shard *shard)
@@ -57,7 +57,8 @@ static uint64_t memory_bytes_peak(const struct spate_shard *shard)
     return shard->memory.peak_bytes;
 }
 
-/* The shard itself may have counted a part of what its connections count: copied_in_bytes. */
+/* All but GAUGE add, because a field may have two sources: the shard and its connections both count
+ * copied_in_bytes. */
 #define GATHER_SHARD(name)
 #define GATHER_RING(name)    own.name += sources.ring->name;
 #define GATHER_RECEIVE(name) own.name += sources.receive.name;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/port.h"
 
-/* Sockets are opened on behalf of the application (listen, connect) and closed in the turn:
- * a multishot receive that is in flight must have ended and every train must have left before
- * the socket may go, or the port would stay taken. */
+/* Sockets are opened when the application listens or connects, and are closed in the turn.  The
+ * multishot receive and all trains of a socket must have ended before it is closed, because each
+ * operation in flight keeps the UDP port in use. */
 
 #include <errno.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static int open_failed(struct se_port *port, int result, const struct su_address
     return result;
 }
 
-/* `named` is the address that an error is about. */
+/* Opens the socket of a free port.  `named`: the address for error messages. */
 static int port_open(struct se_port *port, const struct su_socket_config *config,
                      const struct su_address *named, struct spate_error *error)
 {
@@ -121,7 +121,8 @@ static bool is_stale(const struct se_port *port, uint64_t now_ns)
     return port->conn_count == 0 && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
 }
 
-/* A client's port that is connected to `peer`.  On the way, old ones that nobody uses go. */
+/* Returns a client's port that is connected to `peer`, or NULL.  Closes stale client ports on the
+ * way. */
 static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer)
 {
     struct se_port *found = NULL;
@@ -200,7 +201,7 @@ static void tend(struct se_port *port)
 
 void se_ports_maintain(struct spate_shard *shard)
 {
-    /* The others are not even looked at: a port is some cache lines. */
+    /* A bit mask finds the ports in use, because each port occupies several cache lines. */
     for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
         tend(&shard->ports[__builtin_ctzll(left)]);
 }

@@ -15,14 +15,13 @@ struct sc_tls_config;
 struct spate_error;
 struct spate_shard;
 
-/* A UDP socket of a shard, its receiver, and its users.
+/* A UDP socket of a shard, its receiver, and its connections.
  *
- * A listener owns one.  Clients share: all connections of a shard to one address
- * leave from one socket that is connected to it.  Then the kernel looks up the route
- * once and not per send, and an ICMP "port unreachable" is reported as ECONNREFUSED on a
- * socket that has only connections to that address.  The file table has room for a few
- * dozen such sockets.  Further connections share one unconnected socket per address family, and
- * detect an absent server only by their timeout.
+ * A listener owns one.  Clients share: all connections of a shard to one address use one socket
+ * that is connected to it.  Then the kernel looks up the route once and not per send, and an ICMP
+ * "port unreachable" is reported as ECONNREFUSED on a socket that has only connections to that
+ * address. The file table has room for a few dozen such sockets.  Further connections share one
+ * unconnected socket per address family, and detect an absent server only by their timeout.
  *
  *     FREE --open--> OPEN --close--> CLOSING --nothing in flight--> FREE
  *
@@ -35,10 +34,9 @@ enum se_port_state {
 };
 
 enum {
-    /* Sockets of a shard: the ring's file table without the place of the eventfd. */
+    /* Sockets per shard: the ring's file table without the entry of the eventfd. */
     SE_PORTS_MAX = SU_RING_FILE_COUNT_MAX - 1,
-    /* The last ones are for unconnected clients, IPv4 and IPv6, so that a client can always
-     * get one. */
+    /* The last two are reserved for unconnected clients, so that a client always gets a port. */
     SE_PORT_SHARED_V4 = SE_PORTS_MAX - 1,
     SE_PORT_SHARED_V6 = SE_PORTS_MAX - 2,
     SE_PORTS_ORDINARY = SE_PORTS_MAX - 2,
@@ -46,15 +44,15 @@ enum {
 
 _Static_assert(SE_PORTS_MAX <= 64, "a bit each in spate_shard.ports_used");
 
-/* A client's socket without connections is kept this long for the next connection to the same
- * address.  Not longer: the route may have changed. */
+/* A client's socket without connections is kept for this time, for the next connection to that
+ * address.  Not longer, because the route may have changed. */
 #define SE_PORT_KEEP_NS (2 * SB_S)
 
 struct spate_listener {
     struct se_port *port;
-    struct sc_tls_config *tls; /* a reference */
+    struct sc_tls_config *tls; /* holds a reference */
     void *user;
-    bool is_open; /* false: refuses new connections */
+    bool is_open; /* false: first packets of new connections are dropped */
 };
 
 struct se_port {
@@ -69,23 +67,24 @@ struct se_port {
     uint32_t index;
     enum se_port_state state;
     bool is_client;
-    uint64_t idle_since_ns; /* conn_count is 0 since then */
+    uint64_t idle_since_ns; /* when conn_count became 0 */
     struct spate_listener listener;
 };
 
 void se_ports_init(struct spate_shard *shard);
 
-/* Opens a listener's port.  0 or a negative errno, `error` names the address. */
+/* Opens a listener's port.  Returns 0, -EMFILE without a free port, or the negative errno of the
+ * kernel, with one line in `error`. */
 SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
 
-/* Finds a port for a client's connection to `peer`: one that is open already, or a new one.
- * Returns 0 or a negative errno, with one line in `error`. */
+/* Finds a port for a client's connection to `peer`, or opens one.  Returns 0 or the negative errno
+ * of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
                                    struct se_port **ret, struct spate_error *error);
 
-/* Arms receivers that must be armed, and closes ports that have nothing in flight.  Once per turn,
- * before the wait. */
+/* Arms receivers, closes listeners that are no longer open and have no connections, and frees ports
+ * that have nothing in flight.  Call once per turn, before the wait. */
 void se_ports_maintain(struct spate_shard *shard);
 
 /* Begins to close a port.  It must have no connections. */

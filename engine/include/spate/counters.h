@@ -5,15 +5,15 @@
 /* The fields of struct spate_shard_stats and struct spate_conn_stats, one line each.  All are
  * uint64_t.  The end of a name is its unit: _bytes or _ns; all others are plain numbers.
  *
- * A program can go through them by name, and so also prints what a later version adds:
+ * A program can go through the fields by name.  It then also prints those that later versions add:
  *
  *     #define PRINT(kind, name) printf("%s %" PRIu64 "\n", #name, stats.name);
  *     SPATE_SHARD_STATS(PRINT)
  *
- * `kind` says who counts.  A program only needs to know GAUGE:
+ * `kind` names the part of the library that counts.  A program only needs to know GAUGE:
  *
  *     GAUGE  A present value: it rises and falls.
- *     other  A counter: it only rises.  The difference of two readings is what happened between
+ *     other  A counter: it only rises.  The difference of two readings counts the events between
  *            them.  CONNS is the sum over all connections of the shard, open and closed.
  *
  * A release adds lines at the end of a list, gauges and counters mixed.  This file has no types and
@@ -30,13 +30,13 @@
     /* Receiving. */ \
     X(SHARD, datagrams_in)          /* UDP datagrams received, for a connection or not */ \
     X(SHARD, bytes_in)              /* UDP payload received */ \
-    X(RECEIVE, receives)            /* completed receives: with GRO one has many datagrams */ \
+    X(RECEIVE, receives)            /* completed receives; with GRO each brings many datagrams */ \
     X(RECEIVE, receive_enobufs)     /* receives that found no free slot; no datagram is lost */ \
     X(RECEIVE, receive_rearms)      /* multishot receives that had to be started again */ \
     X(RECEIVE, receive_truncated)   /* datagrams larger than a slot, dropped */ \
     X(RECEIVE, kernel_drops)        /* datagrams lost to a full socket buffer (SO_RXQ_OVFL) */ \
-    X(SHARD, datagrams_copied)      /* copied out of a slot because slots ran low */ \
-    X(SHARD, receive_dropped)       /* dropped because there was no memory for such a copy */ \
+    X(SHARD, datagrams_copied)      /* copied out of a slot because few slots were free */ \
+    X(SHARD, receive_dropped)       /* dropped because there was no memory for that copy */ \
     X(SHARD, unroutable)            /* datagrams for no connection, dropped */ \
     X(SHARD, version_negotiations)  /* Version Negotiation packets sent */ \
     X(SHARD, stateless_resets)      /* Stateless Resets sent */ \
@@ -47,21 +47,21 @@
     X(SEND, send_errors)            /* datagrams that the kernel refused to send */ \
     X(SEND, gso_fallbacks)          /* trains sent as single datagrams after UDP_SEGMENT failed */ \
     X(SEND, zero_copies)            /* trains sent with SENDMSG_ZC */ \
-    X(SEND, zero_copies_copied)     /* those of them that the kernel copied nevertheless */ \
+    X(SEND, zero_copies_copied)     /* of zero_copies: trains that the kernel copied after all */ \
     /* Connections. */ \
-    X(SHARD, conns_accepted)        /* accepted from a listener */ \
-    X(SHARD, conns_refused)         /* refused because of conns_max or memory */ \
+    X(SHARD, conns_accepted)        /* connections accepted by a listener */ \
+    X(SHARD, conns_refused)         /* connections refused because of conns_max or memory */ \
     X(SHARD, handshakes_dropped)    /* first packets dropped because of handshakes_max */ \
-    X(SHARD, handshakes_done)       /* completed, as client or server */ \
-    X(SHARD, handshakes_failed)     /* ended before they were complete */ \
+    X(SHARD, handshakes_done)       /* handshakes completed, as client or server */ \
+    X(SHARD, handshakes_failed)     /* handshakes that ended before they were complete */ \
     X(CONNS, packets_in)            /* QUIC packets decrypted and processed */ \
     X(CONNS, packets_out)           /* QUIC packets sent */ \
     X(CONNS, packets_lost)          /* sent packets that were declared lost */ \
     X(CONNS, acks_in)               /* ACK frames received */ \
     X(CONNS, acks_out)              /* ACK frames sent */ \
-    X(CONNS, placed_in_bytes)       /* reported by SPATE_EVENT_STREAM_PLACED */ \
+    X(CONNS, placed_in_bytes)       /* bytes reported by SPATE_EVENT_STREAM_PLACED */ \
     X(CONNS, copied_in_bytes)       /* copied by memcpy: datagrams_copied, and into lent memory */ \
-    X(CONNS, copied_out_bytes)      /* copied on the way to the cipher */ \
+    X(CONNS, copied_out_bytes)      /* bytes to send that were copied before encryption */ \
     /* Memory. */ \
     X(MEMORY, allocations)          /* blocks taken from the heap; constant after warm-up */ \
     /* Present values. */ \
@@ -76,30 +76,30 @@
     X(COUNTER, bytes_in)               /* UDP payload received */ \
     X(COUNTER, packets_in)             /* QUIC packets decrypted and processed */ \
     X(COUNTER, packets_dropped)        /* duplicate, undecryptable or malformed QUIC packets */ \
-    X(COUNTER, packets_duplicate)      /* those of them that were received before */ \
+    X(COUNTER, packets_duplicate)      /* of packets_dropped: packets that were received before */ \
     X(COUNTER, acks_in)                /* ACK frames received */ \
     /* Sending. */ \
     X(COUNTER, datagrams_out)          /* UDP datagrams sent */ \
     X(COUNTER, bytes_out)              /* UDP payload sent */ \
     X(COUNTER, packets_out)            /* QUIC packets sent */ \
     X(COUNTER, packets_lost)           /* sent packets that were declared lost */ \
-    X(COUNTER, packets_spurious)       /* those of them that were acknowledged later */ \
+    X(COUNTER, packets_spurious)       /* of packets_lost: packets that were acknowledged later */ \
     X(COUNTER, acks_out)               /* ACK frames sent */ \
     X(COUNTER, ptos)                   /* probe timeouts [RFC9002 6.2] */ \
-    X(COUNTER, persistent_congestions) /* [RFC9002 7.6] */ \
-    X(COUNTER, key_updates)            /* by either side [RFC9001 6] */ \
+    X(COUNTER, persistent_congestions) /* periods of persistent congestion [RFC9002 7.6] */ \
+    X(COUNTER, key_updates)            /* key updates, by either side [RFC9001 6] */ \
     /* Streams. */ \
-    X(COUNTER, streams_opened)         /* by either side */ \
-    X(COUNTER, stream_bytes_in)        /* received; each byte counts once */ \
-    X(COUNTER, stream_bytes_out)       /* sent, retransmissions included */ \
-    X(COUNTER, stream_bytes_acked)     /* acknowledged by the peer */ \
-    X(COUNTER, placed_in_bytes)        /* reported by SPATE_EVENT_STREAM_PLACED */ \
+    X(COUNTER, streams_opened)         /* streams opened, by either side */ \
+    X(COUNTER, stream_bytes_in)        /* stream bytes received; each byte counts once */ \
+    X(COUNTER, stream_bytes_out)       /* stream bytes sent, retransmissions included */ \
+    X(COUNTER, stream_bytes_acked)     /* stream bytes acknowledged by the peer */ \
+    X(COUNTER, placed_in_bytes)        /* bytes reported by SPATE_EVENT_STREAM_PLACED */ \
     X(COUNTER, copied_in_bytes)        /* copied by memcpy into lent memory, reported or not */ \
-    X(COUNTER, copied_out_bytes)       /* copied on the way to the cipher */ \
+    X(COUNTER, copied_out_bytes)       /* bytes to send that were copied before encryption */ \
     /* Present values. */ \
     X(GAUGE, rtt_smoothed_ns)          /* smoothed round-trip time [RFC9002 5.3] */ \
     X(GAUGE, rtt_min_ns)               /* smallest round-trip time so far */ \
-    X(GAUGE, rtt_variance_ns)          /* [RFC9002 5.3] */ \
+    X(GAUGE, rtt_variance_ns)          /* variation of the round-trip time [RFC9002 5.3] */ \
     X(GAUGE, cwnd_bytes)               /* congestion window [RFC9002 7] */ \
     X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */
 
