@@ -6,8 +6,8 @@
 
 #include "uring/ring.h"
 
-/* Which back-end an engine gets that asks for `asked`: never SPATE_BACKEND_AUTO.  If AUTO ends at
- * mmsg, `warning` is one line that says why, else it is untouched. */
+/* Returns the back-end for a configuration of `asked`: never SPATE_BACKEND_AUTO.  If AUTO falls
+ * back to mmsg, writes one line with the reason to `warning`; otherwise leaves it untouched. */
 enum spate_backend se_backend_choose(enum spate_backend asked, struct spate_error *warning);
 
 enum su_backend se_backend_of_ring(enum spate_backend backend);

@@ -18,16 +18,16 @@
 struct se_buffers {
     struct sb_pool small;
     struct sb_memory *memory;
-    struct sb_link large; /* struct se_large.link: those that are held */
+    struct sb_link large; /* struct se_large.link: large buffers in use */
 };
 
 void se_buffers_init(struct se_buffers *buffers, uint32_t small_max, struct sb_memory *memory);
 
-/* What is still held becomes invalid. */
+/* Frees all copies: those that are still referenced become invalid. */
 void se_buffers_deinit(struct se_buffers *buffers);
 
-/* A copy of `size` bytes: `*ret_data` is where it stands, the result owns it and has one
- * reference, the caller's.  NULL at the limit or without memory. */
+/* Copies `size` bytes to `*ret_data`.  Returns the buffer that owns them, with one reference, the
+ * caller's.  Returns NULL at the limit or without memory. */
 SB_MUST_USE struct sb_buffer *se_buffers_copy(struct se_buffers *buffers, const uint8_t *data,
                                               size_t size, uint8_t **ret_data);
 

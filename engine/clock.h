@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-/* Nanoseconds of the monotonic clock: the only place that reads it.  Threads: any. */
+/* Returns nanoseconds of the monotonic clock.  No other function reads it.  Threads: any. */
 uint64_t se_clock_now_ns(void);
 
-/* Nanoseconds of CPU that the calling thread has used.  A system call, unlike the other.
- * Threads: any. */
+/* Returns the nanoseconds of CPU time that the calling thread has used.  This is a system call,
+ * unlike se_clock_now_ns().  Threads: any. */
 uint64_t se_clock_thread_cpu_ns(void);
 
 #endif

@@ -68,7 +68,7 @@ static bool key_is(const struct se_table_entry *entry, const uint8_t *key, size_
     return difference == 0;
 }
 
-/* Where the key is, or the free entry where it would go. */
+/* Returns the index of the entry with the key, or of the free entry where it would be inserted. */
 static uint32_t probe(const struct se_table *table, const uint8_t *key, size_t size, uint32_t hash)
 {
     uint32_t at = hash & table->mask;

@@ -6,8 +6,8 @@
 
 #include "crypto/aead_fused.h"
 
-/* Which AES-GCM an engine gets that asks for `asked`: `*ret` is what sc_protect() takes, NULL for
- * OpenSSL.  Returns 0, or -ENOTSUP with its reason in `error`. */
+/* Chooses the AES-GCM for a configuration of `asked`.  `*ret` is the argument for sc_protect():
+ * NULL for OpenSSL.  Returns 0, or -ENOTSUP with the reason in `error`. */
 int se_crypto_choose(enum spate_crypto asked, const struct sc_fused **ret,
                      struct spate_error *error);
 

@@ -5,7 +5,7 @@
 #include "proto/wire/types.h"
 #include "uring/address.h"
 
-/* Between the socket's addresses and those that proto/ compares. */
+/* Converts between socket addresses and those of proto/. */
 
 void se_addr_from(const struct su_address *address, struct sp_addr *ret);
 

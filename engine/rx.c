@@ -3,19 +3,19 @@
 
 /* Receive: completions -> datagrams -> connections.
  *
- * First all datagrams of a batch of completions are routed and chained by connection,
- * then each connection gets its chain at once.  Datagrams of one buffer come from one peer
- * and mostly go to one connection, so the table is asked once a run of equal CIDs.
+ * First all datagrams of a batch of completions are routed and chained by connection, then each
+ * connection receives its chain at once.  Datagrams of one buffer come from one peer and mostly
+ * belong to one connection, so there is one look-up per run of equal CIDs.
  *
- * A connection keeps slices of what it cannot hand out yet, and the application keeps
- * them as long as it likes, each of which pins its receive slot.  So as slots run low,
+ * A slice pins the receive slot that it points into.  A connection keeps slices that it cannot
+ * deliver yet, and the application keeps slices for any time.  So when few slots are free,
  * datagrams are copied into buffers of their own size:
  *
- *     fewer than 1/2 of the slots are free   buffers that hold little (up to 2 KiB) are copied:
- *                                            a few bytes shall not pin 64 KiB
- *     fewer than 1/4                         all datagrams are copied; without memory for it
- *                                            they are dropped: to pin the last slots could
- *                                            leave none for the repeat that would free them
+ *     fewer than 1/2 of the slots are free   buffers that hold up to 2 KiB are copied, because a
+ *                                            few bytes must not pin 64 KiB
+ *     fewer than 1/4                         all datagrams are copied; without memory for the copy
+ *                                            they are dropped, because the last slots are needed
+ *                                            for the retransmissions that free the others
  *     none                                   packets wait in the socket's buffer */
 
 #include <string.h>
@@ -25,7 +25,7 @@
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
-/* The CID of the datagram before, and where it led. */
+/* The CID of the previous datagram, and its connection. */
 struct run {
     const uint8_t *cid;
     struct spate_conn *conn;
@@ -133,7 +133,7 @@ static void deliver_to(struct spate_conn *conn)
     }
     if (conn->state == SE_CONN_NEW) {
         if (!sp_conn_is_authenticated(conn->proto)) {
-            se_conn_destroy(conn); /* its first datagram was garbage: it costs nothing any more */
+            se_conn_destroy(conn); /* its first datagram did not authenticate */
             return;
         }
         se_conn_advance(conn, SE_CONN_HANDSHAKING);
@@ -171,7 +171,7 @@ static void chain(struct se_rx *rx, struct spate_conn *conn, uint32_t at)
     conn->rx_last = at;
 }
 
-/* False without memory. */
+/* Copies a datagram out of its slot.  Returns false without memory. */
 static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
 {
     item->copy = se_buffers_copy(&shard->copies, item->data, item->size, &item->data);

@@ -14,7 +14,7 @@
 #include "proto/base/assert.h"
 
 enum {
-    CONN_BLOCK_COUNT = 32, /* spate_conn a block of its pool */
+    CONN_BLOCK_COUNT = 32, /* spate_conn per block of their pool */
     STREAMS_MAX = 1 << 24, /* per shard; the memory budget is reached earlier */
     WAKE_INDEX = 0,
 };

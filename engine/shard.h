@@ -27,24 +27,24 @@
 
 /* A shard: one ring, its sockets, its connections, and the turn that moves them.
  *
- *     turn:  posts -> send what connections have -> one io_uring_enter
+ *     turn:  posts -> trains of connections -> one io_uring_enter
  *            -> completions, cut and routed -> connections, a batch each
  *            -> timers -> events to the application
  *
- * Everything here belongs to the thread that runs the turns, except what says otherwise. */
+ * The thread that runs the turns owns all fields, except those marked "Any thread". */
 
 enum {
-    SE_POSTS_MAX = 1024,              /* that wait; beyond: spate_shard_post() says -EAGAIN */
+    SE_POSTS_MAX = 1024,              /* waiting posts; spate_shard_post() returns -EAGAIN above */
     SE_POSTS_PER_TURN = 256,          /* so that a chain of posts cannot stop the network */
-    SE_COMPLETIONS_BATCH = 64,        /* copied off the ring at a time .. */
-    SE_COMPLETIONS_PER_TURN = 512,    /* .. and handled before timers and events get their turn */
-    SE_TRAINS_PER_TURN = 8,           /* of one connection, so that one cannot take all slots */
-    SE_SEND_BYTES_PER_TURN = 1 << 20, /* see shard_tx.c */
+    SE_COMPLETIONS_BATCH = 64,        /* completions that are copied off the ring at once */
+    SE_COMPLETIONS_PER_TURN = 512,    /* so that completions cannot delay timers and events */
+    SE_TRAINS_PER_TURN = 8,           /* per connection, so that one cannot take all slots */
+    SE_SEND_BYTES_PER_TURN = 1 << 20, /* of all connections: see shard_tx.c */
 };
 
 /* Event counters since the shard started. */
 struct se_counts {
-    struct spate_shard_stats own;      /* what the shard counts itself; the other fields stay 0 */
+    struct spate_shard_stats own;      /* counters of the shard itself; the other fields stay 0 */
     struct su_recv_counts recv_closed; /* sum over ports that were closed */
     struct sp_stats conns_closed;      /* sum over connections that were freed */
 };
@@ -52,9 +52,9 @@ struct se_counts {
 struct spate_shard {
     struct spate_engine *engine;
     const struct spate_config *config;
-    const struct sc_fused *fused; /* the engine's */
+    const struct sc_fused *fused; /* borrowed from the engine */
     uint32_t index;
-    int error; /* of the ring: the shard is dead */
+    int error; /* the ring's error that ended the shard, or 0 */
     bool is_bound;
     uint64_t now_ns;
 
@@ -73,9 +73,9 @@ struct spate_shard {
 
     struct se_table cids;
     struct se_table tokens;
-    struct se_conn_slot *slots; /* conns_max of them */
-    uint32_t slots_made;        /* from here on never used */
-    uint32_t slot_free;         /* a chain, or SE_CONN_NONE */
+    struct se_conn_slot *slots; /* an array of conns_max */
+    uint32_t slots_made;        /* slots from this index on were never used */
+    uint32_t slot_free;         /* head of the chain of free slots, or SE_CONN_NONE */
     uint32_t conn_count;
     uint32_t handshake_count;
     struct sb_link all;
@@ -85,9 +85,9 @@ struct spate_shard {
     struct se_wheel wheel;
     struct se_spin spin;
     uint64_t waited_trains;  /* send.counts.trains at the last wait */
-    bool is_wait_cut;        /* the last wait ended, and nothing had come */
-    uint64_t timer_slack_ns; /* that time-outs of sleeps are late by design */
-    long preempted_count;    /* ru_nivcsw of getrusage() when last asked */
+    bool is_wait_cut;        /* the last wait ended without work: the next one continues it */
+    uint64_t timer_slack_ns; /* delay that the kernel adds to the time-outs of sleeps */
+    long preempted_count;    /* the last reading of ru_nivcsw of getrusage() */
 
     struct se_admit admit;
     struct se_rx rx;
@@ -102,37 +102,39 @@ struct spate_shard {
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];
 };
 
-/* Makes a shard in `*shard`, which is zeroed.  On failure se_shard_deinit() is still needed.
- * `reset_key` is the engine's, 32 bytes. */
+/* Makes a shard in `*shard`, which is zeroed.  Call se_shard_deinit() also after a failure.
+ * `reset_key`: the engine's key of 32 bytes for reset tokens.  Returns 0 or a negative errno, with
+ * one line in `error`. */
 SB_MUST_USE int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key,
                               struct spate_error *error);
 void se_shard_deinit(struct spate_shard *shard);
 
-/* Makes the calling thread the shard's.  0 or a negative errno. */
+/* Makes the calling thread the owner of the shard.  Returns 0 or a negative errno. */
 SB_MUST_USE int se_shard_bind(struct spate_shard *shard);
 
-/* Lets go of everything that the kernel holds: from the shard's thread, once. */
+/* Ends all operations in the kernel.  Call once, on the shard's thread. */
 void se_shard_stop(struct spate_shard *shard);
 
-/* Sends what connections have.  True if there is more and slots for it. */
+/* Sends the trains of connections.  Returns true if there is more to send and a free slot. */
 bool se_shard_send(struct spate_shard *shard);
 
-/* Hands the queue to the kernel and waits for completions and calls, for at most `wait_ns` and not
- * beyond the next timer; then reads the clock.  Returns 0, or an errno that ends the shard. */
+/* Submits the queue and waits for completions, posts and wakes, for at most `wait_ns` and not
+ * beyond the next timer; then reads the clock.  Returns 0, or a negative errno that ends the shard.
+ */
 SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
 
-/* Measures what a sleep costs here, with some short ones: about a millisecond, once. */
+/* Measures the cost of a sleep with some short ones.  Takes about a millisecond; called once. */
 void se_shard_calibrate(struct spate_shard *shard);
 
-/* Sends one datagram that belongs to no connection, back to where one came from; dropped if no
+/* Sends one datagram without a connection, in answer to one that came by `path`.  Drops it if no
  * slot is free. */
 void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
                          size_t size);
 
-/* A train is over. */
+/* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 
-/* True if there were any. */
+/* Runs the waiting posts, at most SE_POSTS_PER_TURN.  Returns true if there were any. */
 bool se_shard_run_posts(struct spate_shard *shard);
 void se_shard_run_timers(struct spate_shard *shard);
 

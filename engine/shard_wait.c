@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* The end of a turn: hand over what was queued, wait for completions or calls, read the clock.
+/* The end of a turn: submit the queue, wait for completions, posts or wakes, read the clock.
  *
  * A send completes while it is submitted, so a wait for just any completion would end with the
- * turn's own sends: su_ring_wait() looks past them, and a request and its answer cost
- * one system call per side.  Where a connection waits for a transmit slot, though, the completion
- * of a send is what is waited for.
+ * turn's own sends.  su_ring_wait() ignores those, so a request and its answer cost one system call
+ * per side.  A connection that waits for a transmit slot is the exception: then the completion of
+ * a send ends the wait.
  *
  * A shard that spins looks at two words: a flag that the kernel sets in the ring's memory when it
  * has something to complete, and the queue of posts.  That takes no system call, and as the
@@ -261,7 +261,7 @@ void se_shard_calibrate(struct spate_shard *shard)
         uint64_t end_ns = se_clock_now_ns();
         uint64_t until_ns = start_ns + CALIBRATION_SLEEP_NS;
         if (error != 0 || su_ring_is_ready(&shard->ring))
-            break; /* the first turn sees to it */
+            break; /* the first turn handles it */
         if (end_ns < until_ns)
             continue; /* a signal */
         insert_sorted(cpu_ns, count, used_ns);

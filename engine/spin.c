@@ -17,7 +17,7 @@ enum {
     CYCLE_SMOOTHING = 32,
     CYCLE_COSTS_MAX = 16,   /* so that an hour of silence is forgotten after some waits */
     CREDIT_WINDOWS_MAX = 4, /* credit is kept for so many windows in vain */
-    SHARE_RARE = 10,        /* where waits are rare, one such part */
+    SHARE_RARE = 10,        /* where waits are rare, spinning adds at most 1/10 */
     HOLD_REPEAT = 2,        /* a loss within this many holds after a hold causes another one */
     BUCKET_FIRST_LOG = 9,   /* the first bucket ends at 2^9 ns */
 };

@@ -78,8 +78,8 @@ struct se_spin {
     uint64_t cycle_ns;      /* from one wait to the next, smoothed */
     uint64_t credit_ns;     /* what spinning may still cost */
 
-    uint64_t spun_ns; /* lately, with what of it was lost to other threads */
-    uint64_t lost_ns;
+    uint64_t spun_ns; /* recent time spent spinning, for the rule "hold" */
+    uint64_t lost_ns; /* the part of spun_ns that other threads took */
     uint64_t hold_ns;
     uint64_t hold_until_ns;
     uint32_t probe_left; /* waits of the probe in progress */

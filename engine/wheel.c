@@ -67,7 +67,7 @@ void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer)
         wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
 }
 
-/* The level with the first occupied slot, and the tick at which that begins. */
+/* Returns the level with the first occupied slot, and the tick at which that slot begins. */
 static uint32_t first_occupied(const struct se_wheel *wheel, uint64_t *ret_tick)
 {
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++) {

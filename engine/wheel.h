@@ -58,8 +58,8 @@ void se_wheel_set(struct se_wheel *wheel, struct se_timer *timer, uint64_t deadl
 /* Disarms it, if it is armed. */
 void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer);
 
-/* The next timer whose deadline has passed, disarmed; NULL if there is none.  `now_ns` does
- * not go backwards. */
+/* Disarms and returns the next timer whose deadline has passed, or returns NULL.  `now_ns` never
+ * goes backwards. */
 struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns);
 
 /* Returns a time before which se_wheel_pop() returns nothing; SB_NEVER if nothing is armed.  It may
