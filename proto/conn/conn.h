@@ -22,38 +22,38 @@
  * called back.  Usage order, on one thread:
  *
  *     sp_conn_create()
- *     loop:  sp_conn_receive() | a stream verb | sp_conn_on_deadline()
- *            sp_conn_next_event() until none
- *            sp_conn_send() until it gives 0
+ *     loop:  sp_conn_receive() | an operation on a stream | sp_conn_on_deadline()
+ *            sp_conn_next_event() until it returns false
+ *            sp_conn_send() until it returns 0
  *            sleep until sp_conn_deadline_ns()
  *     sp_conn_destroy()      after SP_EVENT_DRAINED, or at any time
  *
- * `now_ns` never goes backwards.  Received bytes are handed out as slices of
- * the datagrams, or put into memory that was lent for them; bytes to send are lent and read
- * again when they were lost. */
+ * `now_ns` never goes backwards.  Received bytes are handed out as slices of the datagrams, or
+ * written into memory that was lent for them.  Bytes to send are lent, and read again when a packet
+ * with them was lost. */
 
 struct sp_conn;
 
-/* What the application decides; shared by connections, constant. */
+/* The configuration: constant, shared by connections. */
 struct sp_config {
     uint64_t idle_timeout_ns;         /* 0: none */
     uint64_t handshake_timeout_ns;    /* 0: none */
     uint64_t ack_delay_ns_max;        /* we delay an ACK by at most this; < 2^14 ms */
     size_t datagram_size_max;         /* UDP payload bytes we send once it is safe; >= 1200 */
-    uint64_t stream_window_bytes;     /* receive window at the start .. */
-    uint64_t stream_window_bytes_max; /* .. and what auto-tuning may make of it */
+    uint64_t stream_window_bytes;     /* receive window at the start */
+    uint64_t stream_window_bytes_max; /* receive window up to which auto-tuning goes */
     uint64_t conn_window_bytes;
     uint64_t conn_window_bytes_max;
-    uint64_t streams_bidi_max; /* that the peer may have open at a time */
-    uint64_t streams_uni_max;
-    uint64_t streams_local_max; /* that we may have open at a time, both kinds */
+    uint64_t streams_bidi_max;  /* bidirectional streams that the peer may have open */
+    uint64_t streams_uni_max;   /* unidirectional streams that the peer may have open */
+    uint64_t streams_local_max; /* streams that we may have open at a time, both kinds together */
     uint8_t cid_size;           /* of the CIDs that we issue: 4 to 20 */
     bool ecn;                   /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
     enum sp_cc_kind cc_kind; /* the congestion controller */
 };
 
-/* Values that work: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
+/* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
 void sp_config_init(struct sp_config *config);
 
 /* Bounds for the pools that the connections of one shard share. */
@@ -62,42 +62,43 @@ struct sp_pool_limits {
     uint32_t streams_max;
 };
 
-/* Where all memory of connections comes from: one of these a shard. */
+/* The pools for all memory of connections: one set per shard. */
 struct sp_pools {
     struct sb_memory *memory;
     struct sb_pool conns;
-    struct sb_pool handshakes; /* what a connection needs until it is confirmed */
+    struct sb_pool handshakes; /* state that a connection needs until it is confirmed */
     struct sb_pool streams;
-    struct sb_pool chunks; /* lent bytes */
-    struct sb_pool pieces; /* received bytes that wait */
-    struct sb_pool lent;   /* memory for received bytes */
+    struct sb_pool chunks; /* references to lent bytes to send */
+    struct sb_pool pieces; /* references to received bytes that wait */
+    struct sb_pool lent;   /* references to memory lent for received bytes */
     struct sb_pool ranges;
     struct sb_pool packets; /* blocks of sent packets */
-    struct sb_pool frames;  /* what was in them */
+    struct sb_pool frames;  /* records of the frames in sent packets */
 };
 
 /* `memory` is borrowed until sp_pools_deinit(). */
 void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                    struct sb_memory *memory);
-/* Has a few objects free of each kind that a connection needs at rare moments (a loss, a packet
- * out of order), for those are no time to allocate.  As far as there is memory. */
+/* Allocates a few free objects of each kind that a connection needs at rare moments (a loss, a
+ * packet out of order), as far as there is memory: allocating then would delay recovery. */
 void sp_pools_reserve(struct sp_pools *pools);
-/* All connections must be gone. */
+/* Frees the pools.  All connections must have been destroyed. */
 void sp_pools_deinit(struct sp_pools *pools);
-/* Objects in use, over all pools: 0 when all connections are gone. */
+/* Returns the objects in use, over all pools: 0 after all connections were destroyed. */
 uint64_t sp_pools_used(const struct sp_pools *pools);
 
-/* What a connection asks of its host. */
+/* Functions that a connection calls in its host. */
 struct sp_host {
     /* Fills `out` with bytes that nobody can predict. */
     void (*random)(void *context, void *out, size_t size);
-    /* The Stateless Reset token of a CID that we issue.  [RFC9000 10.3.2] */
+    /* Writes the Stateless Reset token of a CID that we issue.  [RFC9000 10.3.2] */
     void (*reset_token)(void *context, const struct sp_cid *cid,
                         uint8_t ret_token[SP_RESET_TOKEN_SIZE]);
-    /* Makes the CID: random, or one that carries a route.  `size` bytes. */
+    /* Makes a CID of `size` bytes: random, or one that encodes a route. */
     void (*make_cid)(void *context, size_t size, struct sp_cid *ret);
-    /* Makes the handshake: for a server only after the first packet authenticated, so
-     * that a stranger's garbage costs no TLS state.  NULL without memory or budget. */
+    /* Makes the TLS handshake.  Called for a server only after the first packet authenticated, so
+     * that garbage of an unauthenticated peer costs no TLS state.  Returns NULL without memory or
+     * budget. */
     struct sp_tls *(*make_tls)(void *context);
     void *context;
 };
@@ -110,16 +111,16 @@ struct sp_conn_args {
     const struct sp_tls_ops *tls_ops;
     struct sp_host host;
     struct sp_path path;
-    /* Server: both CIDs of the client's first Initial.  Client: unused, chosen. */
+    /* Server: both CIDs of the client's first Initial.  Client: ignored, it chooses its own. */
     struct sp_cid client_dcid;
     struct sp_cid client_scid;
-    bool address_is_valid; /* server: the client's address proved itself by a token */
-    void *user;            /* given back by sp_conn_user() */
+    bool address_is_valid; /* server: a token has proved the client's address */
+    void *user;            /* returned by sp_conn_user() */
 };
 
-/* Makes a connection.  A client then has its first flight to send; a server
- * waits for sp_conn_receive() with the datagram that it was made for.
- * NULL without memory: nothing is owned then. */
+/* Makes a connection.  A client then has its first flight to send.  A server waits for
+ * sp_conn_receive() with the datagram that it was made for.  Returns NULL without memory, and owns
+ * nothing then. */
 SB_MUST_USE struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns);
 
 /* Frees all.  Held slices stay valid; lent bytes are the caller's again.  NULL is accepted. */
@@ -127,23 +128,23 @@ void sp_conn_destroy(struct sp_conn *conn);
 
 void *sp_conn_user(const struct sp_conn *conn);
 
-/* Takes a batch of datagrams, in the order of arrival, and decides once
- * behind them about acknowledging.  The datagrams' bytes are overwritten. */
+/* Processes a batch of datagrams, in the order of arrival, and then decides once whether to send an
+ * ACK.  Overwrites the bytes of the datagrams. */
 void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, uint32_t count,
                      uint64_t now_ns);
 
-/* True once a packet of the peer has been opened.  A server's connection for
- * which this is false after its first datagram was made for garbage: destroy it. */
+/* Returns true once a packet of the peer has authenticated.  Destroy a server's connection for
+ * which this is false after its first datagram: it was made for garbage. */
 bool sp_conn_is_authenticated(const struct sp_conn *conn);
-/* True while the handshake is not complete: it counts against the handshake budget. */
+/* Returns true while the handshake is not complete, and counts against the handshake budget. */
 bool sp_conn_is_handshaking(const struct sp_conn *conn);
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
 
-/* Fills one train: up to `count_max` datagrams.  Returns how many, 0 if there is
- * nothing that may be sent now.  Call again until 0. */
+/* Fills one train of up to `count_max` datagrams.  Returns their number; 0 if nothing may be sent
+ * now.  Call it until it returns 0. */
 SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
 
-/* Why sp_conn_send() gives 0, and what makes it give more. */
+/* Why sp_conn_send() returns 0.  Each comment names what ends that wait. */
 enum sp_wait {
     SP_WAIT_NONE,          /* nothing: sp_conn_send() has something to do now */
     SP_WAIT_IDLE,          /* nothing to send: an application's call or a datagram of the peer */
@@ -174,32 +175,32 @@ struct sp_send_wait {
 };
 
 /* Explains why sp_conn_send() with a train of `train_count` datagrams sends nothing at `now_ns`.
- * Changes nothing.  Where several things keep it from sending, names the one that it meets first.
- * After sp_conn_send() gave 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier.  Costs
- * a look at each stream of an idle connection. */
+ * Changes nothing.  If there are several reasons, returns the one that the sender checks first.
+ * After sp_conn_send() returned 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier.
+ * Walks all streams of an idle connection. */
 SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
                                                   uint64_t now_ns);
 
 /* Returns a few words for people. */
 const char *sp_wait_name(enum sp_wait reason);
 
-/* When sp_conn_on_deadline() wants to be called next; SB_NEVER if not at all.  A time that
- * has passed means now.  After the call, sp_conn_send() may have something. */
+/* Returns when to call sp_conn_on_deadline() next; SB_NEVER if no timer is armed.  A time that has
+ * passed means now.  After that call, sp_conn_send() may have something to send. */
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn);
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
 
-/* The next fact.  False, and `*ret` untouched, when there is none. */
+/* Takes the next event.  Returns false, and leaves `*ret` untouched, if there is none. */
 SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
 
-/* The same for routes alone: CID_ and TOKEN_ADDED and _REMOVED.  For a holder that has no room
- * for more news and yet must know whose the next datagram is. */
+/* Takes the next event about routes: CID_ADDED, CID_REMOVED, TOKEN_ADDED or TOKEN_REMOVED.  For a
+ * caller that has no room for other events but must route the next datagram. */
 SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
 
-/* The same for SP_EVENT_STREAM_OPENED alone.  For a holder that must hear its application's answer
- * to that before it goes on. */
+/* Takes the next SP_EVENT_STREAM_OPENED.  For a caller whose application must process these events
+ * before it gets others. */
 SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret);
 
-/* What a stream verb answers. */
+/* The result of an operation on a stream. */
 enum sp_result {
     SP_DONE,
     SP_AGAIN,   /* not now: the peer's stream limit (open), or memory (write) */
@@ -208,65 +209,66 @@ enum sp_result {
     SP_CLOSED,  /* the connection is closed */
 };
 
-/* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration;
- * SP_EVENT_STREAMS_AVAILABLE will tell. */
+/* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration.
+ * SP_EVENT_STREAMS_AVAILABLE follows when that has changed. */
 SB_MUST_USE enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
 
 struct sp_write {
-    const void *data; /* lent until SP_EVENT_STREAM_SENT brings `tag` back */
+    const void *data; /* lent until the SP_EVENT_STREAM_SENT with `tag` */
     size_t size;      /* may be 0 with `fin` */
-    uint64_t tag;     /* comes back once a write, also for an empty one */
+    uint64_t tag;     /* returned once per write, also for an empty one */
     bool fin;
 };
 
-/* Queues bytes.  They stay the caller's unless SP_DONE. */
+/* Queues bytes.  They are lent only if the result is SP_DONE. */
 SB_MUST_USE enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id,
                                          const struct sp_write *write);
 
-/* Abandons the sending part.  [RFC9000 19.4]  Lent bytes come back. */
+/* Abandons the sending part.  [RFC9000 19.4]  SP_EVENT_STREAM_SENT returns the lent bytes. */
 SB_MUST_USE enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
 
 /* Asks the peer to stop; what still arrives is discarded.  [RFC9000 19.5] */
 SB_MUST_USE enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);
 
-/* The application is done with `size` received bytes of stream `id`: gives the
- * peer that much credit again.  The stream may be closed already.  Giving back more than was
- * handed out is the caller's bug, and asserted. */
+/* Gives the peer credit for `size` received bytes of stream `id`, which the application no longer
+ * needs.  The stream may be closed already.  Asserts that no more is returned than was handed
+ * out. */
 void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size);
 
 struct sp_lend {
-    uint8_t *data; /* lent until an SP_EVENT_STREAM_PLACED says is_returned */
+    uint8_t *data; /* lent until an SP_EVENT_STREAM_PLACED with is_returned */
     uint64_t size; /* at least 1, below 2^62 */
-    uint64_t tag;  /* comes back in each event of these bytes */
+    uint64_t tag;  /* repeated in each event about these bytes */
 };
 
-/* Lends memory to receive into: for the next `size` bytes of the stream that have not been told,
- * behind those for which memory has been lent before.  They arrive there, by the cipher
- * itself where it can, otherwise by a copy, and are told by SP_EVENT_STREAM_PLACED; they
- * count as consumed then.  What has not been told is undefined: a packet that turned out to
- * be forged may have been there.  From the first time on the stream has no SP_EVENT_STREAM_DATA any
- * more: without memory lent its bytes wait.  `*ret_offset`: of the first of them in the stream.
- * SP_AGAIN: too many buffers, or no memory. */
+/* Lends memory for the next `size` bytes of the stream that have not been delivered, after those
+ * for which memory was lent before.  The cipher writes the bytes there if it can; otherwise they
+ * are copied.  SP_EVENT_STREAM_PLACED reports them, and they count as consumed then.  Bytes that
+ * were not reported are undefined, because a forged packet may have overwritten them.  After the
+ * first call the stream has no SP_EVENT_STREAM_DATA: its bytes wait until memory is lent.
+ * `*ret_offset`: the offset of the memory's first byte in the stream.  SP_AGAIN: too many buffers,
+ * or no memory. */
 SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
                                                 const struct sp_lend *lend, uint64_t *ret_offset);
 
 SB_MUST_USE enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
 
-/* Starts to close with an application's error.  [RFC9000 10.2]  Repeats are ignored.
+/* Closes with an application's error.  [RFC9000 10.2]  Later calls are ignored.
  * `error` is below 2^62.  `reason` is copied, cut at SP_REASON_SIZE_MAX. */
 void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,
                    uint64_t now_ns);
-/* The same as a transport: for hosts that shut down or run out of memory. */
+/* Closes with a transport error: for hosts that shut down or run out of memory. */
 void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char *reason,
                              uint64_t now_ns);
 
-/* A datagram that ends in one of the peer's reset tokens arrived.  [RFC9000 10.3.1] */
+/* Ends the connection: a datagram that ends in one of the peer's reset tokens arrived.
+ * [RFC9000 10.3.1] */
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
 
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made */
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
 
-/* Walks everything and asserts every invariant; for tests. */
+/* Walks the whole connection and asserts its invariants; for tests. */
 void sp_conn_check(const struct sp_conn *conn);
 
 #endif

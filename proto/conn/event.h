@@ -9,37 +9,37 @@
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
 
-/* What a connection has to say to the one who holds it; pulled by sp_conn_next_event(). */
+/* Events of a connection, taken by sp_conn_next_event(). */
 
 enum sp_event_kind {
     SP_EVENT_NONE,
     SP_EVENT_CID_ADDED,   /* packets to `cid` are this connection's from now on */
-    SP_EVENT_CID_REMOVED, /* .. and no longer */
-    SP_EVENT_TOKEN_ADDED, /* a datagram that ends in `token` is a Stateless Reset of it */
+    SP_EVENT_CID_REMOVED, /* packets to `cid` are no longer this connection's */
+    SP_EVENT_TOKEN_ADDED, /* a datagram that ends in `token` is this connection's Stateless Reset */
     SP_EVENT_TOKEN_REMOVED,
     SP_EVENT_CONNECTED,         /* the handshake is complete: streams may be used */
-    SP_EVENT_CONFIRMED,         /* .. and confirmed. [RFC9001 4.1.2] */
+    SP_EVENT_CONFIRMED,         /* the handshake is confirmed. [RFC9001 4.1.2] */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
     SP_EVENT_STREAM_DATA,       /* the next bytes in order */
-    SP_EVENT_STREAM_PLACED,     /* the next bytes in order, in lent memory; or that comes back */
+    SP_EVENT_STREAM_PLACED,     /* the next bytes in order, in lent memory; or its return */
     SP_EVENT_STREAM_RESET,      /* the peer abandoned its sending part */
     SP_EVENT_STREAM_STOPPED,    /* the peer does not want our bytes (STOP_SENDING) */
-    SP_EVENT_STREAM_SENT,       /* lent bytes come back */
-    SP_EVENT_STREAM_CLOSED,     /* both parts are done: the ID is dead */
-    SP_EVENT_CLOSED,  /* no more events of streams; why: see `close`.  If the peer ended it,
-                         what it had sent before has been told */
-    SP_EVENT_DRAINED, /* nothing is left to send or to wait for: destroy it */
+    SP_EVENT_STREAM_SENT,       /* lent bytes are returned */
+    SP_EVENT_STREAM_CLOSED,     /* both parts are finished: the ID is no longer valid */
+    SP_EVENT_CLOSED,  /* no more events of streams; `close` has the reason.  If the peer closed,
+                         bytes that it had sent before have been delivered */
+    SP_EVENT_DRAINED, /* nothing is left to send or to wait for: destroy the connection */
 };
 
 enum sp_close_kind {
     SP_CLOSE_NONE,
     SP_CLOSE_TRANSPORT, /* a CONNECTION_CLOSE of type 0x1c */
-    SP_CLOSE_APP,       /* .. of type 0x1d */
+    SP_CLOSE_APP,       /* a CONNECTION_CLOSE of type 0x1d */
     SP_CLOSE_IDLE,      /* silence for the idle timeout */
     SP_CLOSE_HANDSHAKE_TIMEOUT,
     SP_CLOSE_STATELESS_RESET,
-    SP_CLOSE_VERSION, /* the server speaks no version that we do */
+    SP_CLOSE_VERSION, /* the server supports no version that we support */
 };
 
 struct sp_close {
@@ -60,7 +60,7 @@ struct sp_event {
         uint8_t token[SP_RESET_TOKEN_SIZE]; /* TOKEN_* */
         bool is_uni;                        /* STREAMS_AVAILABLE */
         struct {
-            struct sb_slice slice; /* the reference is the receiver's; may be empty with fin */
+            struct sb_slice slice; /* the reference becomes the caller's; may be empty with fin */
             uint64_t offset;
             bool fin;
         } data;
@@ -70,7 +70,7 @@ struct sp_event {
             uint64_t offset;     /* of data[0] in the stream */
             uint64_t tag;
             bool fin;
-            bool is_returned; /* it is full, or nothing more will come: not lent any more */
+            bool is_returned; /* full, or nothing more will come: the memory is no longer lent */
         } placed;
         uint64_t error; /* STREAM_RESET, STREAM_STOPPED: the application's code */
         struct {

@@ -8,7 +8,7 @@
  * of it are one list. */
 #include "engine/include/spate/counters.h"
 
-/* What a connection counts since its start, and its gauges, which sp_conn_stats() fills in. */
+/* The counters of a connection since its start, and its gauges, which sp_conn_stats() fills in. */
 struct sp_stats {
     SPATE_CONN_STATS(SPATE_STATS_FIELD)
 };
