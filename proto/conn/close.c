@@ -7,9 +7,9 @@
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence, reset--> DRAINED
  *
- * The first reason wins.  At the end all that was lent comes back, and only then the end is told.
- * If the peer ended it, what it had said before is told first: it may have closed because all
- * of that was acknowledged.  If we did, received bytes that were not taken are dropped. */
+ * The first reason wins.  All lent memory is returned before SP_EVENT_CLOSED is reported.  If the
+ * peer closed, events about what it had sent before come first, because it may have closed after we
+ * acknowledged all of that.  If we closed, received bytes that were not taken are dropped. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -24,8 +24,8 @@ static void set_reason(struct sp_close *close, const char *reason, size_t size)
         memcpy(close->reason, reason, close->reason_size);
 }
 
-/* At most what is kept.  Not a plain loop: a compiler makes strlen() of that, and proto/
- * links against nothing. */
+/* Returns the length of `text`, at most SP_REASON_SIZE_MAX.  Without that bound a compiler would
+ * turn the loop into strlen(), and proto/ links against nothing. */
 static size_t text_size(const char *text)
 {
     size_t size = 0;
@@ -54,7 +54,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
         sb_list_remove(&stream->event_link);
 }
 
-/* Gives everything back that the streams hold. */
+/* Releases everything that the streams hold. */
 static void end_streams(struct sp_conn *conn)
 {
     for (uint32_t i = 0; i < SP_SPACES; i++)
@@ -125,7 +125,8 @@ void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *fr
     sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }
 
-/* [RFC9000 10.2.1] Answers become rarer: to the 1st, 2nd, 4th, 8th packet .. */
+/* Answers the 1st, 2nd, 4th, 8th packet and so on, so that answers become rarer.
+ * [RFC9000 10.2.1] */
 void sp_conn_on_packet_while_closing(struct sp_conn *conn)
 {
     conn->close_packets_in++;

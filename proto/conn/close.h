@@ -6,14 +6,15 @@
 
 void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
                   uint64_t now_ns);
-/* Ends an open connection: the first reason wins.  `state`: how it goes on. */
+/* Ends an open connection; does nothing later, because the first reason wins.  `state`: the state
+ * that follows. */
 void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
                  uint64_t now_ns);
 void sp_conn_set_drained(struct sp_conn *conn);
 void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *frame,
                            uint64_t now_ns);
 void sp_conn_on_packet_while_closing(struct sp_conn *conn);
-/* Acts upon `is_out_of_memory`. */
+/* Closes the connection if `is_out_of_memory` is set. */
 void sp_conn_check_memory(struct sp_conn *conn, uint64_t now_ns);
 
 #endif

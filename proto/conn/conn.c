@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/impl.h"
 
-/* The life of a connection, and what is asked of it.  The map of the other files is in
- * conn/impl.h. */
+/* Creates and destroys connections, and answers queries.  conn/impl.h lists the other files. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -15,7 +14,7 @@
 #define SMALL_BLOCK 256
 #define LARGE_BLOCK 16
 
-/* [RFC9000 18.2] Of the peer, until its transport parameters say something else. */
+/* The peer's exponent until its transport parameters arrive.  [RFC9000 18.2] */
 #define ACK_DELAY_EXPONENT 3
 
 void sp_config_init(struct sp_config *config)
@@ -49,7 +48,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                  limits->conns_max, memory);
     sb_pool_init(&pools->streams, "streams", sizeof(struct sp_stream), LARGE_BLOCK,
                  limits->streams_max, memory);
-    /* The rest follows what is in flight; `memory` bounds it. */
+    /* The other pools grow with the bytes in flight; `memory` bounds them. */
     sb_pool_init(&pools->chunks, "chunks", sizeof(struct sp_chunk), SMALL_BLOCK, UINT32_MAX,
                  memory);
     sb_pool_init(&pools->pieces, "pieces", sizeof(struct sp_piece), SMALL_BLOCK, UINT32_MAX,

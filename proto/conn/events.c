@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/impl.h"
 
-/* What is told to the holder, one fact at a time.
+/* Events for the caller, one per call.
  *
- * There is no queue of events: every fact is a flag or a list entry where it arose, and is
- * turned into an event when it is asked for.  So nothing can overflow, and a holder that
- * asks late gets the newest state.
+ * There is no queue of events: each is a flag or a list entry where it arose, and becomes an event
+ * when the caller takes it.  So nothing can overflow, and a late caller gets the newest state.
  *
- * The order: routes first, because the next datagram may need them; then the connection's
- * own news; then streams, all that were opened first, so that a holder who answers to that has
- * many to answer at once, and each with CLOSED last; the end last of all. */
+ * The order: routes first, because the next datagram may need them; then events of the connection;
+ * then all STREAM_OPENED, so that the application can process many at once; then the other events
+ * of streams, STREAM_CLOSED last of each stream; then the end of the connection. */
 
 #include "proto/base/assert.h"
 #include "proto/conn/streams.h"
 
 /* ---- Routes ---- */
 
-/* Finds a difference between what is told and what holds.  Entries are few. */
+/* Finds a difference between the announced entries and the present ones.  There are few. */
 static bool diff_announced(struct sp_announced *announced, uint32_t announced_count,
                            const struct sp_cid *current, uint32_t count, bool *ret_is_added,
                            struct sp_cid *ret)
@@ -153,7 +152,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     return true;
 }
 
-/* Lent memory comes back when nothing more can come. */
+/* Returns lent memory for which no more bytes can arrive. */
 static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_received received;
@@ -163,7 +162,7 @@ static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct s
     return true;
 }
 
-/* One fact about this stream, or false. */
+/* Takes one event of this stream.  Returns false if there is none. */
 static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_stream_recv *recv = &stream->recv;
@@ -194,7 +193,7 @@ bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
     if (link == NULL)
         return false;
     const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
-    /* Whether there is more about it is seen when that is asked for. */
+    /* The stream may have no further event: next_of_stream() finds out. */
     sb_list_push_back(&conn->event_list, link);
     *ret = (struct sp_event){
         .kind = SP_EVENT_STREAM_OPENED, .stream_id = stream->id, .stream_user = stream->user};

@@ -3,23 +3,23 @@
 
 /* The frames of one packet: which ones, in which order, and the record of each.
  *
- * The order: ACK, what the handshake and the path want, limits, CIDs, controls of streams,
- * CRYPTO, then bytes of streams, one frame a stream in turn.  A frame is only added together
- * with its record, so that nothing leaves whose loss would go unnoticed. */
+ * The order: ACK, frames of the handshake and the path, limits, CIDs, control frames of streams,
+ * CRYPTO, then STREAM frames of one stream after the other.  A frame is only added together with
+ * its record, so that every loss is noticed. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 
-/* Data frames smaller than this are not squeezed in behind others. */
+/* Data frames smaller than this are not added after other frames. */
 #define DATA_SIZE_MIN 32
 
-/* [RFC9000 13.2.4] So often a lonely ACK asks for an acknowledgment of its own, or
- * its record would stay forever. */
+/* After so many ACK-only packets, one is made ack-eliciting: otherwise the records of ACKs would
+ * never be freed.  [RFC9000 13.2.4] */
 #define ACKS_ALONE_MAX 32
 
-/* Adds a record to the packet.  NULL, and the frame must not be added, without memory. */
+/* Adds a record to the packet.  Returns NULL without memory: the frame must not be added then. */
 static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
                                     enum sp_frame_type type, uint64_t number)
 {
@@ -32,7 +32,8 @@ static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build
     return frame;
 }
 
-/* Commits an ack-eliciting control frame with its record; false if either has no room. */
+/* Commits an ack-eliciting control frame with its record.  Returns false without room for either.
+ */
 static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb_writer *writer,
                    enum sp_frame_type type, uint64_t number, struct sp_stream *stream)
 {
@@ -69,8 +70,8 @@ void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now
         sp_frame_write_ack(&w, ack->ranges, ack->range_count, delay_ns / SB_US >> 3, ecn);
     if (count == 0)
         return;
-    /* The record lets ranges be forgotten once the peer knows of them: of all, or it would be
-     * wrong.  Without memory they are only said once more than necessary. */
+    /* When this packet is acknowledged, its record lets all ranges be forgotten.  So there is one
+     * only if the frame has all ranges.  Without memory ranges are only sent longer than needed. */
     if (count == ack->range_count)
         (void)record(conn, build, SP_FRAME_ACK, ack->ranges[0].largest);
     build->has_ack = sp_build_commit(build, &w);
@@ -152,7 +153,7 @@ static void add_cids(struct sp_conn *conn, struct sp_build *build)
 
 static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
 {
-    /* Not repeated when lost: the peer asks again.  [RFC9000 8.2.2] */
+    /* Not retransmitted: the peer sends a new PATH_CHALLENGE.  [RFC9000 8.2.2] */
     while (conn->path.response_count > 0) {
         struct sb_writer w = sp_build_writer(build);
         sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE,
@@ -225,7 +226,7 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
             stream->control &= (uint8_t)~SP_CONTROL_MAX_DATA;
         if (stream->send.state != SP_SEND_RESET)
             stream->control &= (uint8_t)~SP_CONTROL_RESET;
-        /* [RFC9000 3.3] What must not be said any more. */
+        /* Drop frames that the state no longer allows.  [RFC9000 3.3] */
         if (stream->recv.state >= SP_RECV_RESET)
             stream->control &= (uint8_t)~SP_CONTROL_STOP;
         if (stream->send.state >= SP_SEND_DATA_DONE)
@@ -267,8 +268,8 @@ static void add_crypto(struct sp_conn *conn, struct sp_build *build)
     }
 }
 
-/* Cuts `piece` to what fits behind its head into `left` bytes and decides whether the
- * frame runs to the end of the packet.  False if it is not worth it. */
+/* Cuts `piece` so that it and its head fit into `left` bytes, and decides whether the frame runs to
+ * the end of the packet.  Returns false if too little fits. */
 static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, uint64_t id,
                       struct sp_stream_head *ret)
 {
@@ -315,7 +316,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
 
     uint64_t credit = conn->max_data - conn->data_sent;
     if (!sp_stream_send_next(&stream->send, left, credit, &piece)) {
-        sp_conn_stream_schedule(conn, stream); /* to where it waits for credit */
+        sp_conn_stream_schedule(conn, stream); /* moves it to credit_list if it needs credit */
         return sp_stream_send_want(&stream->send, credit) == SP_WANT_SEND ? STREAM_STOP
                                                                           : STREAM_WAITING;
     }

@@ -5,13 +5,13 @@
 #include "proto/conn/impl.h"
 #include "proto/packet/build.h"
 
-/* Something beside ACKs waits to be sent in `space`. */
+/* Returns whether frames other than ACKs wait to be sent in `space`. */
 bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
-/* Fills a packet that has been begun.  `may_send`: the windows allow more than ACKs.  False,
- * and nothing has happened, if it would be empty. */
+/* Fills a packet that was begun.  `may_send`: congestion window and pacer allow more than ACKs.
+ * Returns false, and changes nothing, if the packet would be empty. */
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns);
 
-/* A control frame of the connection or of a stream waits. */
+/* Returns whether a control frame of the connection or of a stream waits. */
 bool sp_conn_wants_control(const struct sp_conn *conn);
 
 /* Adds an ACK of all that was received, if it fits. */

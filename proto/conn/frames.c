@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/frames.h"
 
-/* What each frame means for the connection.
+/* Handles each frame of an opened packet.
  *
- * Frames are worked off in order.  A frame that is refused ends the connection; a frame for
- * which there is no memory makes the whole packet one that never came: it is not
- * acknowledged, and since every frame may be repeated, what was done already does no harm
- * when the packet comes again. */
+ * Frames are handled in order.  A frame that is refused ends the connection.  Without memory for a
+ * frame the whole packet is dropped: it is not acknowledged, and the peer retransmits its frames.
+ * Frames that were handled already do no harm, because every frame may arrive twice. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -5,7 +5,7 @@
 #include "proto/conn/impl.h"
 #include "proto/wire/frame.h"
 
-/* An opened packet on its way through its frames. */
+/* An opened packet whose frames are being handled. */
 struct sp_packet {
     enum sp_packet_type type;
     enum sp_space space;
@@ -19,7 +19,7 @@ struct sp_packet {
     uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
 };
 
-/* Works off all frames.  Returns SP_OK, SP_DROP, or the error to close with. */
+/* Handles all frames of a packet.  Returns SP_OK, SP_DROP, or the error to close with. */
 enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
 
 #endif

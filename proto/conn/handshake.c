@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/handshake.h"
 
-/* The handshake: CRYPTO bytes to TLS, and what TLS says to keys, parameters and states.
- * [RFC9001 4, RFC9000 7] */
+/* The handshake: hands CRYPTO bytes to TLS, and turns events of TLS into keys, parameters and
+ * states. [RFC9001 4, RFC9000 7] */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -100,7 +100,7 @@ void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t n
                             space == SP_SPACE_INITIAL ? SP_LEVEL_INITIAL : SP_LEVEL_HANDSHAKE);
 }
 
-/* ---- What TLS says ---- */
+/* ---- Events of TLS ---- */
 
 static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
 {
@@ -209,7 +209,7 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
     sp_conn_issue_cids(conn);
-    for (uint32_t i = 0; i < 2; i++) /* who asked too early is told */
+    for (uint32_t i = 0; i < 2; i++) /* sp_conn_open() may have failed before the limits came */
         conn->limits[i].has_event = conn->limits[i].was_refused && conn->limits[i].local_max > 0;
     if (sp_conn_is_server(conn)) {
         conn->wants_handshake_done = true;

@@ -13,16 +13,16 @@
 #include "proto/stream/stream_map.h"
 #include "proto/stream/window.h"
 
-/* The inside of a connection: for the files of proto/conn/, and nobody else.
+/* The internals of a connection: only for the files of proto/conn/.
  *
- * A file calls only those of lower layers; tools/tidy.py holds them to it.
+ * A file calls only files of lower layers; tools/tidy.py checks that.
  *
- *     8  conn.c           life, and what is asked of it
+ *     8  conn.c           creation, destruction, queries
  *     7  receive.c        datagrams to packets to frames
- *     6  frames.c         what each frame means
+ *     6  frames.c         the handling of each frame
  *        send.c           packets to datagrams to trains
  *     5  send_wait.c      why nothing is sent
- *        run.c            many packets of one stream's bytes
+ *        run.c            runs of packets with one stream's bytes
  *     4  handshake.c      TLS, keys, transport parameters
  *        timers.c         deadlines
  *        gate.h           the conditions of sending
@@ -30,8 +30,8 @@
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake
- *     2  recovery.c       what an acknowledgment or a loss means for what was sent
- *        events.c         what is reported to the application
+ *     2  recovery.c       acknowledged and lost frames
+ *        events.c         events for the application
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
@@ -40,7 +40,7 @@
 enum sp_conn_state {
     SP_CONN_OPEN,     /* handshake included */
     SP_CONN_CLOSING,  /* we closed: answer with CONNECTION_CLOSE. [RFC9000 10.2.1] */
-    SP_CONN_DRAINING, /* the peer closed: say nothing. [RFC9000 10.2.2] */
+    SP_CONN_DRAINING, /* the peer closed: send nothing. [RFC9000 10.2.2] */
     SP_CONN_DRAINED,
 };
 
@@ -51,7 +51,7 @@ struct sp_conn_space {
     struct sp_key *write;
     struct sp_ack ack;
     struct sp_crypto_stream crypto;
-    uint32_t probe_count; /* packets to send whatever the windows say */
+    uint32_t probe_count; /* packets to send regardless of congestion window and pacer */
 };
 
 /* A packet that came before its keys.  [RFC9001 5.7] */
@@ -98,11 +98,11 @@ struct sp_stream_limits {
     bool wants_max_streams; /* MAX_STREAMS is to be sent */
     bool wants_blocked;     /* STREAMS_BLOCKED is to be sent */
     uint64_t blocked_at;    /* the limit reported by it; SB_VARINT_NONE: none */
-    bool was_refused;       /* sp_conn_open() said AGAIN: tell when that changes */
-    bool has_event;         /* .. it has */
+    bool was_refused;       /* sp_conn_open() returned SP_AGAIN since the last event */
+    bool has_event;         /* SP_EVENT_STREAMS_AVAILABLE is due */
 };
 
-/* A CID or token that the holder was told of. */
+/* A CID or token that was announced to the caller. */
 struct sp_announced {
     struct sp_cid cid; /* a token is a CID of 16 bytes here */
     bool is_used;
@@ -122,9 +122,9 @@ struct sp_conn {
     /* Handshake. */
     enum sp_handshake_state handshake_state;
     bool wants_handshake_done;
-    bool is_out_of_memory;          /* noted deep inside, acted upon at the border */
+    bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
     struct sp_cid original_dcid;    /* the client's first */
-    struct sp_handshake *handshake; /* NULL when it is over */
+    struct sp_handshake *handshake; /* NULL after it was confirmed */
     uint64_t peer_ack_delay_exponent;
 
     /* Packets. */
@@ -141,17 +141,17 @@ struct sp_conn {
     struct sp_stream_map streams;
     struct sp_stream_limits limits[2]; /* [is_uni] */
     struct sb_link send_list;          /* streams that have something to send */
-    struct sb_link credit_list;        /* .. but wait for connection credit */
+    struct sb_link credit_list;        /* streams that wait for connection credit to send */
     struct sb_link control_list;
-    struct sb_link opened_list;            /* opened by the peer, not told yet */
-    struct sb_link event_list;             /* told, with something more to tell */
+    struct sb_link opened_list;            /* opened by the peer, STREAM_OPENED not taken yet */
+    struct sb_link event_list;             /* streams that may have further events */
     struct sb_link zombie_list;            /* closed, but named by packets in flight */
-    struct sp_window window;               /* what we give */
-    uint64_t peer_stream_data_bidi_local;  /* what the peer gives for a stream of its own .. */
-    uint64_t peer_stream_data_bidi_remote; /* .. for one of ours .. */
-    uint64_t peer_stream_data_uni;         /* .. and for a unidirectional one of ours */
-    uint64_t max_data;                     /* what the peer gives */
-    uint64_t data_sent;                    /* of it used */
+    struct sp_window window;               /* receive window of the connection */
+    uint64_t peer_stream_data_bidi_local;  /* initial send limit, streams opened by the peer */
+    uint64_t peer_stream_data_bidi_remote; /* initial send limit, bidirectional streams of ours */
+    uint64_t peer_stream_data_uni;         /* initial send limit, unidirectional streams of ours */
+    uint64_t max_data;                     /* send limit of the connection */
+    uint64_t data_sent;                    /* bytes sent that count against max_data */
     uint64_t data_blocked_at; /* the limit reported by DATA_BLOCKED; SB_VARINT_NONE: none */
     bool wants_max_data;
     bool wants_data_blocked;
@@ -160,17 +160,17 @@ struct sp_conn {
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
     uint64_t idle_timeout_ns; /* the smaller of both sides' */
     bool sent_since_receive;
-    uint64_t end_at_ns;    /* of closing or draining */
-    bool is_pacer_blocked; /* something could leave if the pacer let it */
-    bool lacks_records;    /* something could leave if there were memory to record it .. */
-    uint64_t retry_at_ns;  /* .. which is tried again then */
-    uint32_t acks_alone;   /* packets with nothing but an ACK since the last eliciting one */
-    size_t datagram_size;  /* that we send: 1200 until the handshake is complete */
+    uint64_t end_at_ns;    /* end of closing or draining */
+    bool is_pacer_blocked; /* the pacer alone prevents sending */
+    bool lacks_records;    /* missing memory for records alone prevents sending */
+    uint64_t retry_at_ns;  /* when sending is tried again after lacks_records */
+    uint32_t acks_alone;   /* ACK-only packets since the last ack-eliciting one */
+    size_t datagram_size;  /* size of datagrams that we send: 1200 during the handshake */
 
     /* The end. */
     struct sp_close close;
     uint64_t close_packets_in; /* received while closing */
-    uint64_t close_answer_at;  /* .. at which count the next answer leaves */
+    uint64_t close_answer_at;  /* value of close_packets_in at which the next answer is sent */
     bool has_close_to_send;
     bool tells_received; /* what came before the end is told still */
 
@@ -178,7 +178,7 @@ struct sp_conn {
     struct sp_announced announced_cids[SP_CIDS_MAX + 1];
     struct sp_announced announced_tokens[SP_CIDS_MAX];
     bool ids_changed;
-    bool original_dcid_is_routed; /* server: packets to it are ours still */
+    bool original_dcid_is_routed; /* server: packets to original_dcid still belong to us */
     bool connected_pending;
     bool confirmed_pending;
     bool closed_pending;

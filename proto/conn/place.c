@@ -3,23 +3,22 @@
 
 /* Which packets the cipher may open straight into the application's memory.
  *
- * The first bytes of a packet's plaintext say what it brings; nobody has authenticated them.  If
- * it is one STREAM frame and nothing else, and all of its bytes belong into lent memory for which
- * nothing has been received, the cipher writes them there.  Only when the tag was right does
- * the frame count, by the same way as any other; that the bytes are in their place already is
- * all that distinguishes it.
+ * The first bytes of a packet's plaintext show its frames before anything is authenticated.  If the
+ * packet is one STREAM frame and nothing else, and all of its bytes belong into lent memory for
+ * which nothing was received, the cipher writes them there.  The frame counts only if the tag is
+ * right.  It is then handled like any other, except that its bytes need no copy.
  *
- * What can be attacked: who changes packets on their way chooses what stands in those bytes, too.
- * Such a packet is written to lent memory and then refused, so
+ * What can be attacked: an attacker who modifies packets also chooses those first bytes.  Such a
+ * packet is written to lent memory and then refused, so
  *
- *   - it never gets to where received bytes are, told or not;
- *   - of several packets of one batch that claim the same bytes only the first is opened there.
- *     The others are opened in place; if the first one was forged, one of them is copied over
- *     what it has left behind.  So no packet can destroy another's bytes before both are judged,
- *     and frames are worked off, with their copies, only when the cipher has written all;
- *   - it costs a look at one or two blocks of the cipher, and few steps among received pieces.
+ *   - it is never written where received bytes are, delivered or not;
+ *   - of several packets of one batch that claim the same bytes, only the first is opened there.
+ *     The others are opened in place; if the first one was forged, one of them is copied over its
+ *     bytes.  So no packet can destroy another's bytes before both are authenticated.  Frames are
+ *     handled, with their copies, only after the cipher has written all packets of the batch;
+ *   - it costs the decryption of one or two blocks, and few steps among received pieces.
  *
- * All other packets are opened in place, and what they bring for lent memory is copied. */
+ * All other packets are opened in place, and their bytes for lent memory are copied. */
 
 #include "proto/base/assert.h"
 
@@ -29,7 +28,7 @@
 _Static_assert(HEAD_SIZE_MAX <= SP_PEEK_SIZE_MAX, "a look shows the whole head");
 _Static_assert(HEAD_SIZE_MAX < SP_PLACE_SIZE_MIN, "and there is something behind it");
 
-/* Bytes that packets of this batch will be written to.  Those in order grow together. */
+/* Ranges that packets of this batch will be written to.  Adjacent ranges are merged. */
 struct claims {
     uint32_t count;
     struct {
@@ -39,7 +38,7 @@ struct claims {
     } items[SP_BATCH_MAX];
 };
 
-/* False if a part of it is claimed already. */
+/* Claims the range of a frame.  Returns false if a part of it is claimed already. */
 static bool claim(struct claims *claims, const struct sp_frame_stream *frame)
 {
     uint64_t end = frame->offset + frame->size;
@@ -63,8 +62,8 @@ static bool claim(struct claims *claims, const struct sp_frame_stream *frame)
 }
 
 /* Reads the head of a STREAM frame that fills `size` bytes exactly.  Returns the head's size, 0 if
- * this is something else.  Its rules are those of sp_frame_read_stream(); whatever breaks
- * them is left to it. */
+ * this is something else.  Its rules are those of sp_frame_read_stream(), which later reports the
+ * error if a frame breaks them. */
 static size_t read_head(const uint8_t *bytes, uint64_t size, struct sp_frame_stream *ret)
 {
     struct sb_reader r = sb_reader_of(bytes, HEAD_SIZE_MAX);

@@ -3,13 +3,12 @@
 
 /* Datagrams to packets to frames.
  *
- * Short-header packets, which are nearly all there are, go through in runs: their header
- * protection masks are made in one cipher call, they are opened in another, in place or as
- * conn/place.c decides, and then the frames of each are worked off.  Long-header packets are
- * taken one by one.
+ * Short-header packets, which are nearly all packets, are handled in runs: one cipher call makes
+ * their header protection masks, another opens them, in place or as conn/place.c decides, and then
+ * the frames of each are handled.  Long-header packets are handled one by one.
  *
- * What can be attacked: everything here works on bytes that anybody may have sent until a
- * packet has been opened.  Before that nothing of the connection changes but counters. */
+ * What can be attacked: anybody may have sent the bytes of a packet that is not opened yet.  Until
+ * then nothing of the connection changes but counters. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -62,7 +61,7 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
         conn->is_out_of_memory = true;
 }
 
-/* Works off the frames of an opened packet and counts it. */
+/* Handles the frames of an opened packet and counts it. */
 static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
 {
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
@@ -223,7 +222,7 @@ static bool is_reset(const struct sp_conn *conn, const uint8_t *data, size_t siz
     return token != NULL && sp_cid_remote_has_token(&conn->remote_ids, token);
 }
 
-/* A packet that was opened, or was not. */
+/* Handles a packet after the attempt to open it. */
 static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram,
                           const struct sp_key *key, const struct sp_open *open,
                           const struct sp_frame_stream *frame, uint64_t now_ns)
@@ -279,8 +278,8 @@ static struct sp_key *key_of_short(const struct sp_conn *conn, const struct sp_o
                                 open->pn);
 }
 
-/* Takes the header protection off.  All numbers of a run are expanded with what was known before
- * it: the sender made them long enough for that, and what a forged packet claims has no say. */
+/* Removes the header protection.  All packet numbers of a run are decoded from the largest number
+ * known before the run: the sender makes them long enough, and a forged one has no influence. */
 static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
                              struct sp_open opens[SP_BATCH_MAX])
 {
@@ -324,7 +323,7 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
             end++;
         if (key != NULL && conn->pieces.lent_count > 0)
             sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
-        if (key != NULL) /* otherwise too late: none of them is authentic */
+        if (key != NULL) /* otherwise the keys of that phase were discarded */
             conn->protect.ops->open(key, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++)
             receive_short(conn, run->packets[at].datagram, key, &opens[at], &frames[at], now_ns);
@@ -412,7 +411,7 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
     uint32_t count = conn->handshake->undecryptable_count;
 
     memcpy(waiting, conn->handshake->undecryptable, sizeof(waiting[0]) * count);
-    conn->handshake->undecryptable_count = 0; /* what is still early is kept again */
+    conn->handshake->undecryptable_count = 0; /* packets that still lack keys are kept again */
     for (uint32_t i = 0; i < count; i++) {
         struct sp_datagram *datagram = &waiting[i].datagram;
         struct short_run run = {.count = 0};

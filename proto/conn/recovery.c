@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/recovery.h"
 
-/* What an acknowledgment or a loss means for what was sent.
+/* Handles the frames of packets that were acknowledged or lost.
  *
- * A packet is never sent again; what it carried is, if it still matters: bytes of streams
- * and CRYPTO by their ranges, limits by their newest value, states by their state.
+ * A packet is never sent again.  Its frames are retransmitted in new packets if they still matter:
+ * bytes of streams and CRYPTO by their ranges, limits with their newest value.
  * [RFC9000 13.3] */
 
 #include "proto/base/assert.h"
@@ -47,7 +47,7 @@ static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame
     conn->stats.stream_bytes_acked += stream->send.delivery.acked_end - before;
     if (stream->send.done_first != NULL || sp_stream_is_done(stream))
         sp_conn_stream_add_event(conn, stream);
-    /* What was thought lost may need no repeat any more. */
+    /* Bytes that were declared lost may need no retransmission now. */
     if (sb_link_is_in(&stream->send_link) &&
         sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_NOTHING)
         sb_list_remove(&stream->send_link);
@@ -94,7 +94,7 @@ static void stream_lost(struct sp_conn *conn, const struct sp_sent_frame *frame)
         return;
     }
     if (sp_stream_send_want(&stream->send, 0) == SP_WANT_SEND) {
-        /* Before all new data: somebody is waiting for it. */
+        /* Before all new data: the peer's application waits for these bytes. */
         sb_list_remove(&stream->send_link);
         sb_list_push_front(&conn->send_list, &stream->send_link);
     }
@@ -116,7 +116,7 @@ static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
         break;
     case SP_FRAME_MAX_STREAM_DATA:
-        /* Repeated with the newest value, unless a newer one is out already. */
+        /* Retransmitted with the newest value, unless a newer one was sent already. */
         if (stream->recv.state == SP_RECV_OPEN && frame->offset == stream->recv.window.limit)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_MAX_DATA);
         break;
@@ -179,7 +179,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         conn->wants_handshake_done = true;
         break;
     default:
-        break; /* ACK: a newer one will say more */
+        break; /* ACK: a newer one has all ranges */
     }
 }
 
@@ -201,8 +201,8 @@ void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space, struct sp
     sp_conn_free_frames(conn, frames);
 }
 
-/* [RFC9002 6.2.4] A probe should carry what has waited longest.  The packets stay in
- * flight: an acknowledgment of them counts still. */
+/* Queues the oldest frames in flight for a probe.  Their packets stay in flight, and can still be
+ * acknowledged.  [RFC9002 6.2.4] */
 void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
 {
     struct sp_sent *sent = &conn->loss.spaces[space]->sent;

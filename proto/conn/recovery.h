@@ -7,7 +7,7 @@
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome);
 void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
-/* Queues again what the oldest packets in flight of `space` carried. */
+/* Queues the frames of the oldest `count` packets in flight of `space` for retransmission. */
 void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count);
 void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space,
                             struct sp_sent_frame *frames);

@@ -3,11 +3,10 @@
 
 /* A run: full packets that carry nothing but fresh bytes of one stream.
  *
- * Nearly all packets of a transfer are such.  What the general way of a packet asks each time
- * (which spaces, which frames, which limits) has one answer for all of a run, so it is asked once,
- * and a packet costs its header, its record and its seal.  The general way comes first in
- * each train: what must be said beside the bytes is said there, and a run begins only when
- * nothing of it is left.
+ * Nearly all packets of a transfer are such.  The checks of the general path (which spaces, which
+ * frames, which limits) have one result for all packets of a run, so they are made once, and a
+ * packet costs its header, its record and its seal.  Each train begins with the general path, which
+ * sends all other frames; a run begins only when none of them is left.
  *
  *     packet = flags, CID, number | STREAM type, id, offset | bytes | tag
  *
@@ -26,17 +25,17 @@
 
 struct run {
     struct sp_stream *stream;
-    struct sp_send_piece piece; /* all that could go */
-    size_t room;                /* of a datagram */
+    struct sp_send_piece piece; /* all bytes that could be sent */
+    size_t room;                /* size of a datagram */
     size_t header_size;
     size_t head_size;    /* of the frame, without the bytes */
-    size_t payload_size; /* bytes of the stream a packet */
+    size_t payload_size; /* bytes of the stream per packet */
     uint32_t count;
     uint32_t pn_size;
     uint64_t pn;
 };
 
-/* False if there is nothing to run with. */
+/* Plans a run.  Returns false if none is possible. */
 static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
                  struct run *run)
 {
@@ -45,7 +44,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
     if (link == NULL)
         return false;
     run->stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
-    /* Lost bytes go the general way, and so does the end of what is lent: it may bring a FIN. */
+    /* The general path sends lost bytes, and the end of the lent bytes, which may have a FIN. */
     if (!sp_stream_send_next(&run->stream->send, UINT64_MAX, conn->max_data - conn->data_sent,
                              &run->piece) ||
         run->piece.fresh < 2)
@@ -71,7 +70,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
     return run->count > 0 && sp_frame_stream_head_size(&head) == run->head_size;
 }
 
-/* Records the packet with the bytes from `offset`.  False without memory. */
+/* Records the packet with the bytes from `offset`.  Returns false without memory. */
 static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t offset, bool is_ect,
                        uint64_t now_ns)
 {
@@ -99,7 +98,7 @@ static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t off
     return true;
 }
 
-/* Writes everything before the bytes of the stream into `first`: what all packets begin with. */
+/* Writes everything before the bytes of the stream into `first`: all packets begin with it. */
 static void write_first(const struct sp_conn *conn, const struct run *run, uint8_t *first)
 {
     struct sb_writer w = sb_writer_of(first, run->header_size + run->head_size);
@@ -119,7 +118,7 @@ static void write_first(const struct sp_conn *conn, const struct run *run, uint8
 static void seal(struct sp_conn *conn, const struct run *run, uint32_t i, uint8_t *packet)
 {
     const struct sb_bytes parts[] = {
-        {.data = packet + run->header_size, .size = run->head_size}, /* stands where it belongs */
+        {.data = packet + run->header_size, .size = run->head_size}, /* in place already */
         {.data = run->piece.data + i * run->payload_size, .size = run->payload_size},
     };
     const struct sp_seal seal = {
@@ -133,7 +132,7 @@ static void seal(struct sp_conn *conn, const struct run *run, uint32_t i, uint8_
     conn->protect.ops->seal(conn->keys.write, &seal);
 }
 
-/* What `count` packets have changed. */
+/* Updates the state of the connection for `count` packets. */
 static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum sp_ecn ecn,
                     uint64_t now_ns)
 {

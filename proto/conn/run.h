@@ -5,8 +5,8 @@
 #include "proto/conn/impl.h"
 #include "proto/packet/build.h"
 
-/* Adds full packets to the train that carry fresh bytes of the stream whose turn it is; none if
- * there is anything else to say. */
+/* Adds full packets with fresh bytes of the first stream in send_list to the train.  Adds none if
+ * other frames wait. */
 void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
                       uint64_t now_ns);
 
