@@ -7,16 +7,18 @@
 
 /* The conditions of sending, each written once.
  *
- * conn/send.c and conn/run.c decide by them what leaves.  conn/send_wait.c explains by them why
- * nothing does.  All are questions: none changes the connection. */
+ * conn/send.c and conn/run.c decide by them what to send.  conn/send_wait.c explains by them why
+ * nothing is sent.  No function here changes the connection. */
 
-/* Packets in a row without an acknowledgment: half of what four bytes can tell apart. */
+/* Packets in a row without an acknowledgment: a quarter of the numbers that four bytes can encode.
+ */
 #define SP_GATE_PN_OPEN_MAX (UINT64_C(1) << 30)
 
-/* [RFC9001 6.6] Keys of the handshake seal as many packets as there are numbers used. */
+/* Returns whether the keys of `space` may seal no more packets.  Keys of the handshake are never
+ * updated, so the next packet number counts their packets.  [RFC9001 6.6] */
 static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_space space)
 {
-    /* [RFC9000 17.1] A peer that acknowledges nothing could not tell the numbers apart. */
+    /* [RFC9000 17.1] A peer that acknowledges nothing could not decode the numbers. */
     const struct sp_loss_space *s = conn->loss.spaces[space];
     uint64_t known = s->largest_acked == SB_VARINT_NONE ? 0 : s->largest_acked;
     if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
@@ -32,27 +34,27 @@ static inline bool sp_gate_has_key(const struct sp_conn *conn, enum sp_space spa
     return sp_conn_write_key(conn, space) != NULL;
 }
 
-/* A packet of `space` can be sealed. */
+/* Returns whether a packet of `space` can be sealed. */
 static inline bool sp_gate_can_seal(const struct sp_conn *conn, enum sp_space space)
 {
     return sp_gate_has_key(conn, space) && !sp_gate_is_exhausted(conn, space);
 }
 
-/* An ACK or a probe leaves whatever the congestion window and the pacer say. */
+/* Returns whether an ACK or a probe is due: these ignore the congestion window and the pacer. */
 static inline bool sp_gate_is_due(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
     const struct sp_conn_space *s = conn->spaces[space];
     return sp_ack_is_due(&s->ack, now_ns) || s->probe_count > 0;
 }
 
-/* [RFC9000 8.1] A datagram of `size` bytes would exceed what the peer's unproven address may
- * get. */
+/* Returns whether a datagram of `size` bytes would exceed the amplification limit of an address
+ * that is not validated.  [RFC9000 8.1] */
 static inline bool sp_gate_is_amplifying(const struct sp_conn *conn, size_t size)
 {
     return sp_path_budget(&conn->path) < size;
 }
 
-/* What holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
+/* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
 static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64_t now_ns)
 {
     if (sp_cc_room(&conn->loss.cc) < conn->datagram_size)
@@ -68,14 +70,15 @@ static inline bool sp_gate_is_first_of_handshake(const struct sp_conn *conn, enu
     return space != SP_SPACE_APP && conn->loss.spaces[space]->sent.eliciting_count == 0;
 }
 
-/* Frames of `space` may leave: `congestion` is the result of sp_gate_congestion(). */
+/* Returns whether frames of `space` may be sent.  `congestion`: the result of
+ * sp_gate_congestion(). */
 static inline bool sp_gate_may_fill(const struct sp_conn *conn, enum sp_space space,
                                     enum sp_wait congestion)
 {
     return congestion == SP_WAIT_NONE || sp_gate_is_first_of_handshake(conn, space);
 }
 
-/* `space` has a packet to send now, but for the amplification limit. */
+/* Returns whether `space` has a packet to send now, apart from the amplification limit. */
 static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_space space,
                                         bool may_fill, uint64_t now_ns)
 {
@@ -83,7 +86,7 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
            (sp_gate_is_due(conn, space, now_ns) || (may_fill && sp_conn_has_frames(conn, space)));
 }
 
-/* Bytes of streams are all that there is to send. */
+/* Returns whether only bytes of streams are to be sent. */
 static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 {
     const struct sp_conn_space *s = &conn->app;
@@ -92,18 +95,19 @@ static inline bool sp_gate_is_plain(const struct sp_conn *conn)
            !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
 }
 
-/* Full datagrams of 1-RTT packets that the congestion window, the pacer and the key let through. */
+/* Returns how many full datagrams of 1-RTT packets the congestion window, the pacer and the key
+ * allow. */
 static inline uint64_t sp_gate_run_count(const struct sp_conn *conn, uint64_t now_ns)
 {
     size_t size = conn->datagram_size;
     uint64_t count = sp_cc_room(&conn->loss.cc) / size;
     uint64_t credit = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns);
-    /* The last one may overdraw it. */
+    /* The last datagram may exceed the credit. */
     count = SB_MIN(count, credit / size + (credit % size != 0));
     return SB_MIN(count, conn->keys.limits.seal_count_max - conn->keys.write_count);
 }
 
-/* Datagrams of full size that still fit into `train`. */
+/* Returns how many datagrams of full size still fit into `train`. */
 static inline uint32_t sp_gate_room_count(const struct sp_conn *conn, const struct sp_train *train)
 {
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);

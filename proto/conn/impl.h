@@ -124,7 +124,7 @@ struct sp_conn {
     bool wants_handshake_done;
     bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
     struct sp_cid original_dcid;    /* the client's first */
-    struct sp_handshake *handshake; /* NULL after it was confirmed */
+    struct sp_handshake *handshake; /* NULL after its end: see sp_conn_end_handshake() */
     uint64_t peer_ack_delay_exponent;
 
     /* Packets. */

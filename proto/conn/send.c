@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/impl.h"
 
-/* What goes into the next packets.
+/* Fills trains with packets.
  *
- * A train is filled datagram by datagram; a datagram holds one packet of each space that
- * has something to say.  Packets are put together first and sealed when the whole
- * datagram is known, because only then it is clear which one is padded.  Header protection
- * comes last, for all packets of a train at once.
+ * A train is filled datagram by datagram.  A datagram holds one packet of each space that has
+ * something to send.  Its packets are sealed after all of them are built, because only then it is
+ * known which one is padded.  Header protection comes last, for all packets of a train at once.
  *
- * What may leave: ACKs always; everything else if the congestion window and the pacer
- * agree, or as a probe; nothing beyond the amplification limit. */
+ * ACKs may always be sent.  Other frames need the consent of the congestion window and the pacer,
+ * except in a probe.  Nothing is sent beyond the amplification limit. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -23,13 +22,13 @@
 #include "proto/conn/send_wait.h"
 #include "proto/packet/build.h"
 
-/* Less than this is not worth beginning a packet for: it could carry hardly a frame. */
+/* A packet with less room than this is not begun: it could carry hardly a frame. */
 #define PAYLOAD_SIZE_MIN 32
 
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
 
-/* Writes the header and readies `build`.  False if there is no room or memory. */
+/* Writes the header and prepares `build`.  Returns false without room or memory. */
 static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                          struct sp_build *build)
 {
@@ -81,7 +80,7 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
     return true;
 }
 
-/* Seals a packet and records that it left. */
+/* Seals a packet and records it as sent. */
 static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct sp_mask_batch *masks,
                           enum sp_ecn ecn, uint64_t now_ns)
 {
@@ -169,7 +168,8 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
 
 /* ---- Closing ---- */
 
-/* [RFC9000 10.2.3] An application's reason is not told before the handshake protects it. */
+/* Adds CONNECTION_CLOSE.  An application's error is replaced by APPLICATION_ERROR in packets of the
+ * handshake, which do not protect it.  [RFC9000 10.2.3] */
 static void add_close(const struct sp_conn *conn, struct sp_build *build)
 {
     const struct sp_close *close = &conn->close;
@@ -188,7 +188,7 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build)
     SB_ASSERT(fits);
 }
 
-/* Whether a CONNECTION_CLOSE in `space` can be sent, and may be what the peer can read. */
+/* Returns whether `space` can carry a CONNECTION_CLOSE that the peer may be able to read. */
 static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
 {
     if (!sp_gate_can_seal(conn, space))
@@ -199,8 +199,8 @@ static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
     return space != SP_SPACE_APP || conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
 }
 
-/* The peer may be waiting to hear that its last bytes have arrived.  Room for the
- * CONNECTION_CLOSE stays. */
+/* Adds an ACK before the CONNECTION_CLOSE, because the peer may wait for the acknowledgment of its
+ * last bytes.  Leaves room for the CONNECTION_CLOSE. */
 static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     if (!sp_ack_is_pending(&conn->spaces[build->space]->ack) ||
@@ -211,7 +211,7 @@ static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t 
     build->payload_max += CLOSE_SIZE_MAX;
 }
 
-/* One datagram with a CONNECTION_CLOSE for every level that the peer may be able to read. */
+/* Sends one datagram with a CONNECTION_CLOSE for each level that the peer may be able to read. */
 static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
     struct sp_build builds[SP_SPACES];
@@ -258,14 +258,14 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
 
 /* ---- The train ---- */
 
-/* What follows from Handshake packets having been sent. */
+/* Acts on packets that were sent: discards a client's Initial keys, and sets retry_at_ns. */
 static void after_send(struct sp_conn *conn, uint64_t now_ns)
 {
-    /* [RFC9001 4.9.1] A client needs its Initial keys no longer then. */
+    /* [RFC9001 4.9.1] A client that has sent a Handshake packet needs no Initial keys. */
     if (!sp_conn_is_server(conn) && conn->spaces[SP_SPACE_INITIAL] != NULL &&
         conn->loss.spaces[SP_SPACE_HANDSHAKE]->sent.next_pn > 0)
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
-    /* Memory comes back with the acknowledgments of other connections: nothing tells us of it. */
+    /* Acknowledgments of other connections free memory, and no event reports that. */
     if (conn->lacks_records)
         conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
     sp_conn_check_memory(conn, now_ns);
@@ -279,7 +279,7 @@ static void update_key(struct sp_conn *conn, uint64_t now_ns)
         else
             conn->is_out_of_memory = true;
     } else if (conn->keys.write != NULL && sp_gate_is_exhausted(conn, SP_SPACE_APP)) {
-        /* [RFC9001 6.6] Without a fresh key there is nothing more to say. */
+        /* [RFC9001 6.6] Without a fresh key nothing more can be sent. */
         struct sp_close close = {
             .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
         sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
@@ -316,7 +316,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&
            conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
-        /* [RFC9000 8.1] Whole datagrams only: a rest of the budget is no use. */
+        /* [RFC9000 8.1] Whole datagrams only: less than that is left unused. */
         if (sp_gate_is_amplifying(conn, room)) {
             conn->loss.is_amplification_blocked = true;
             break;
@@ -342,7 +342,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     if (train->count > 0)
         return train->count;
     if (conn->state == SP_CONN_CLOSING) {
-        /* It ran out of memory just now: a host that is given 0 asks again only when something
+        /* Memory ran out in this call.  A host that gets 0 does not call again until something
          * happens. */
         train->ecn = SP_ECN_NOT;
         return send_close(conn, train, now_ns);

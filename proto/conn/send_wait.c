@@ -3,19 +3,19 @@
 
 /* Why a connection sends nothing, and what ends that.
  *
- * The conditions themselves are in conn/gate.h and are the sender's own, so that this answer and
- * what is sent cannot differ.  conn/send.c asserts in debug builds that it ends with a reason
- * and that the connection's deadline covers its timer; test/sim/oracle_wait.c checks that the
- * event which a reason waits for can still come. */
+ * The conditions are in conn/gate.h, and the sender uses them too, so that the reason and the sent
+ * packets cannot differ.  conn/send.c asserts in debug builds that there is a reason whenever it
+ * stops, and that the connection's deadline covers its timer.  test/sim/oracle_wait.c checks that
+ * the event that a reason waits for can still come. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/gate.h"
 
-/* A train that is cut short by the window costs as much as a full one, and the next ACK frees
- * room for more: with bytes of streams alone to send, and most of the window in flight, it is worth
- * waiting for.  The same holds for the pacer's credit, which grows by itself.  (As TCP does for
- * its segmentation offload.) */
+/* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
+ * more.  So if only bytes of streams are to be sent, and most of the window is in flight, waiting
+ * for that ACK pays.  Waiting for credit of the pacer pays too, because it grows by itself.  TCP
+ * does this for its segmentation offload. */
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns)
 {
     const struct sp_cc *cc = &conn->loss.cc;
@@ -33,7 +33,7 @@ enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint
     return is_paced ? SP_WAIT_PACER : SP_WAIT_NONE;
 }
 
-/* What keeps a packet of `space` from leaving.  SP_WAIT_IDLE: there is none. */
+/* Returns the reason why no packet of `space` is sent.  SP_WAIT_IDLE: there is none to send. */
 static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
     enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
@@ -49,11 +49,11 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
         return SP_WAIT_AMPLIFICATION;
     if (!sp_gate_wants_packet(conn, space, may_fill, now_ns))
         return congestion;
-    /* What could leave and did not lacked the memory to be recorded. */
+    /* Nothing else prevents sending: if a packet was not sent, it lacked memory for its record. */
     return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
 }
 
-/* What keeps bytes of streams back that are not even listed for sending. */
+/* Returns which flow control limit holds back bytes of streams, or SP_WAIT_IDLE. */
 static enum sp_wait credit_wait(const struct sp_conn *conn)
 {
     if (!sb_list_is_empty(&conn->credit_list))
@@ -77,7 +77,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
     if (reason != SP_WAIT_NONE)
         return reason;
 
-    /* Any space that could send makes the answer; otherwise the first one that has to wait. */
+    /* A space that can send decides; otherwise the first one that has to wait. */
     reason = SP_WAIT_IDLE;
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_wait wait = space_wait(conn, (enum sp_space)i, now_ns);

@@ -4,12 +4,12 @@
 
 #include "proto/conn/impl.h"
 
-/* Whether it is better to send nothing now and a full train of `room_count`
- * datagrams a little later.  Returns SP_WAIT_TRAIN, SP_WAIT_PACER or SP_WAIT_NONE. */
+/* Decides whether to send nothing now, and a full train of `room_count` datagrams a little later.
+ * Returns SP_WAIT_TRAIN or SP_WAIT_PACER to wait, SP_WAIT_NONE to send. */
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns);
 
-/* For the sender to assert when it leaves `train` empty: sp_conn_send_wait() has a reason for that,
- * and the connection's deadline covers its timer. */
+/* Returns whether sp_conn_send_wait() has a reason for an empty `train`, and the connection's
+ * deadline covers its timer.  The sender asserts that. */
 bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *train,
                           uint64_t now_ns);
 

@@ -3,9 +3,9 @@
 
 /* The end of packet number spaces.
  *
- * A space is discarded deep inside a packet's frames, where others still hold a pointer to it:
- * its memory, which is a part of the handshake's, goes only when the operation ends.  Until then
- * conn->spaces[] tells that it is discarded. */
+ * A space may be discarded while a packet's frames are handled, and callers still have a pointer to
+ * it.  So its memory, a part of struct sp_handshake, is freed only when the operation ends.  Until
+ * then a NULL in conn->spaces[] marks it as discarded. */
 
 #include "proto/base/assert.h"
 #include "proto/conn/recovery.h"

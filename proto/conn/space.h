@@ -4,7 +4,7 @@
 
 #include "proto/conn/impl.h"
 
-/* The end of packet number spaces, and of what only the handshake needs. */
+/* The end of packet number spaces, and of struct sp_handshake. */
 
 /* Frees all that belongs to `space`: keys, CRYPTO bytes, sent packets.  Accepts one that is
  * discarded. */
@@ -14,8 +14,8 @@ void sp_conn_free_space(struct sp_conn *conn, enum sp_space space);
  * connection sends nothing any more. */
 bool sp_conn_handshake_is_over(const struct sp_conn *conn);
 
-/* Gives conn->handshake back to its pool, with what it holds.  Called where nothing on the stack
- * points into it: at the end of an operation.  Accepts that it is gone. */
+/* Frees conn->handshake with everything that it holds.  Call it at the end of an operation, when
+ * nothing on the stack points into it.  Does nothing if it was freed before. */
 void sp_conn_end_handshake(struct sp_conn *conn);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/streams.h"
 
-/* The streams of a connection: the application's verbs, the peer's frames, limits and
- * flow control.  What a part of a stream does is in stream_send.c and stream_recv.c.
+/* The streams of a connection: the application's operations, the peer's frames, limits and flow
+ * control.  The two parts of a stream are in stream_send.c and stream_recv.c.
  *
- * What can be attacked: a peer opens streams up to our limit, all at once by naming the
- * highest ID; that is bounded by the configuration and by the pool.  A frame for a stream that
- * is gone is ignored, for one that never was an error. */
+ * What can be attacked: a peer may open all streams up to our limit at once, by a frame with the
+ * highest ID.  The configuration and the pool bound that.  A frame for a closed stream is ignored;
+ * a frame for a stream that we never opened is an error. */
 
 #include "proto/base/assert.h"
 
@@ -40,7 +40,7 @@ static void free_stream(struct sp_conn *conn, struct sp_stream *stream)
     sb_pool_give(&conn->pools->streams, stream);
 }
 
-/* All packets in flight have been forgotten before. */
+/* Frees all streams.  Call it after all packets in flight were forgotten. */
 void sp_conn_streams_deinit(struct sp_conn *conn)
 {
     if (conn->streams.buckets == NULL)
@@ -111,7 +111,7 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
             conn->wants_data_blocked = true;
         break;
     case SP_WANT_SEND:
-        /* Behind the others: that makes it a round robin. */
+        /* To the end of the list, so that streams send round robin. */
         sb_list_remove(&stream->send_link);
         sb_list_push_back(&conn->send_list, &stream->send_link);
         break;
@@ -131,7 +131,7 @@ void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream)
         sb_list_push_back(&conn->event_list, &stream->event_link);
 }
 
-/* Called when the application has been told all that there is. */
+/* Called when the application has taken all events of the stream. */
 void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
 {
     if (!stream->is_closed) {
@@ -159,7 +159,7 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
         free_stream(conn, stream);
 }
 
-/* Bytes that the application will never see are used at once. */
+/* Gives credit at once for bytes that the application will never get. */
 void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes)
 {
     if (bytes == 0)
@@ -318,7 +318,7 @@ void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *pe
     sp_conn_on_max_data(conn, peer->initial_max_data);
 }
 
-/* ---- The application's verbs ---- */
+/* ---- The application's operations ---- */
 
 enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
 {
@@ -352,7 +352,8 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     return SP_DONE;
 }
 
-/* The stream of a verb, or the result why there is none. */
+/* Finds the stream of an operation.  Returns SP_DONE, or the result of the operation if there is no
+ * such stream. */
 static enum sp_result find_for_operation(struct sp_conn *conn, uint64_t id, struct sp_stream **ret)
 {
     if (conn->state != SP_CONN_OPEN)
@@ -408,7 +409,7 @@ enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
         stream->recv.state >= SP_RECV_RESET)
         return SP_GONE;
 
-    /* [RFC9000 3.5] Only worth saying while something may still come. */
+    /* [RFC9000 3.5] Only useful while bytes may still arrive. */
     if (stream->recv.state != SP_RECV_ARRIVED)
         sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
     sp_conn_discarded(conn, sp_stream_recv_stop(&stream->recv, error));
@@ -451,7 +452,7 @@ enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const str
 
 enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)
 {
-    /* Also behind the end: events of the stream may still be told. */
+    /* Allowed after the end of the connection too, because events of the stream may follow. */
     struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
     if (stream == NULL)
         return SP_GONE;

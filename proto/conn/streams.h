@@ -15,7 +15,8 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
 void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream);
 void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control);
 void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream);
-/* Frees the stream if it is finished, told and forgotten. */
+/* Frees the stream if it is finished, all its events were taken, and no packet in flight names it.
+ */
 void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream);
 void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/impl.h"
 
-/* Deadlines: one function that tells the next, one that acts upon what has passed. */
+/* Deadlines: sp_conn_deadline_ns() returns the next, sp_conn_on_deadline() acts on those that have
+ * passed. */
 
 #include "proto/base/time.h"
 #include "proto/conn/close.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/undecryptable.h"
 
-/* Packets that came before their keys: bounded, and each holds its buffer.
+/* Packets that came before their keys.  Their number is bounded, and each keeps its buffer alive.
  *
  * What can be attacked: anybody may send such packets.  SP_UNDECRYPTABLE_MAX of them are kept per
  * connection, the first ones; receive.c opens them when there are keys. */

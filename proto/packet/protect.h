@@ -20,7 +20,7 @@
  * A key belongs to one direction of one connection at one level and holds both
  * the packet key and the header key. */
 
-struct sp_key; /* opaque; owned by whoever created it until destroy() */
+struct sp_key; /* opaque; owned by the caller of initial(), key() or next() until destroy() */
 
 /* AEADs by their TLS cipher suite.  [RFC8446 B.4] */
 enum sp_suite {

@@ -24,13 +24,13 @@
  *
  * Losses that a timer finds come as on_lost() alone.
  *
- * The needs of other controllers are met without a change of these operations:
+ * Other controllers need no change of these operations:
  *
  *     CUBIC         the time and the round trip of each call
  *     HyStart++     on_ack_end(): one sample of the round trip for each ACK
- *     BBR           on_ack_end() for one step per ACK; `rate_bytes_per_s` for its pacing rate.
- *                   A sample of the delivery rate becomes fields of struct sp_cc_ack: loss.c fills
- *                   them, because it has the packets; no operation changes
+ *     BBR           on_ack_end() for one step per ACK; `rate_bytes_per_s` for its pacing rate;
+ *                   a sample of the delivery rate as new fields of struct sp_cc_ack, which loss.c
+ *                   fills, because it has the packets
  *     fixed rate    `rate_bytes_per_s`
  *
  * An operation that only some controllers have is optional (NULL), so that the others stay as
@@ -62,7 +62,7 @@ struct sp_cc_ops {
     const char *name;
     /* Sets the first window and the state; all else is set already, the state is zero. */
     void (*init)(struct sp_cc *cc);
-    /* How packets that left at one time are divided into calls must make no difference. */
+    /* The result must not depend on how packets that left at one time are divided into calls. */
     void (*on_acked)(struct sp_cc *cc, const struct sp_cc_ack *ack);
     void (*on_lost)(struct sp_cc *cc, const struct sp_cc_loss *loss);
     /* The sums of one ACK.  NULL: not needed. */

@@ -3,10 +3,9 @@
 
 /* NewReno.  [RFC9002 7, appendix B]
  *
- * Slow start doubles the window every round trip; congestion avoidance adds one
- * datagram a round trip; one reduction by half for each round trip with loss.
- * Congestion avoidance counts acknowledged bytes instead of dividing for every
- * acknowledgment, so that rounding does not starve large windows. */
+ * Slow start doubles the window per round trip.  Congestion avoidance adds one datagram per round
+ * trip.  A round trip with loss halves the window once.  Congestion avoidance counts acknowledged
+ * bytes instead of dividing per acknowledgment, so that rounding does not starve large windows. */
 
 #include "proto/base/compiler.h"
 
@@ -15,7 +14,8 @@ static void init(struct sp_cc *cc)
     cc->cwnd_bytes = sp_cc_cwnd_initial(cc);
 }
 
-/* Packets that left at `sent_ns` belong to the round trip that has paid already. */
+/* Returns whether packets that left at `sent_ns` belong to the round trip that was reduced already.
+ */
 static bool is_in_recovery(const struct sp_cc_newreno *reno, uint64_t sent_ns)
 {
     return reno->recovery_start_ns != 0 && sent_ns <= reno->recovery_start_ns;

@@ -13,7 +13,7 @@
 
 /* Frames.  [RFC9000 12.4, 19]
  *
- *     frame_table.h   what holds for a type: where it may stand, what it asks for
+ *     frame_table.h   the rules of each type: allowed packets, ack-eliciting or not
  *     frame_read.c    bytes to struct sp_frame
  *     frame_write.c   values to bytes
  */
@@ -133,8 +133,8 @@ struct sp_frame {
 SB_MUST_USE enum sp_err sp_frame_read_stream_tight(struct sb_reader *reader, uint64_t type,
                                                    struct sp_frame_stream *ret);
 
-/* The same with one look at what is left, which is ample in nearly all packets: this is the frame
- * that transfers are made of. */
+/* Reads a STREAM frame whose type byte has been taken already.  Checks once that ample bytes are
+ * left, as in nearly all packets; otherwise calls sp_frame_read_stream_tight(). */
 SB_MUST_USE static inline enum sp_err sp_frame_read_stream(struct sb_reader *reader, uint64_t type,
                                                            struct sp_frame_stream *ret)
 {
@@ -173,7 +173,8 @@ SB_MUST_USE static inline enum sp_err sp_frame_read_stream(struct sb_reader *rea
 SB_MUST_USE enum sp_err sp_frame_read_any(struct sb_reader *reader, uint32_t packet_type,
                                           struct sp_frame *ret);
 
-/* The same; STREAM frames of 1-RTT packets straight away. */
+/* Reads a frame as sp_frame_read_any() does, with a fast path for STREAM frames of 1-RTT packets.
+ */
 SB_MUST_USE static inline enum sp_err sp_frame_read(struct sb_reader *reader, uint32_t packet_type,
                                                     struct sp_frame *ret)
 {
@@ -215,8 +216,8 @@ struct sp_ecn_counts {
     uint64_t ce;
 };
 
-/* Writes as many of `ranges` (largest first, disjoint, not adjacent) as fit, at least the
- * first, and returns how many; 0 and nothing written if not even one fits.
+/* Writes as many of `ranges` (largest first, disjoint, not adjacent) as fit, and returns how many.
+ * Returns 0, and writes nothing, if not even the first fits.
  * `ecn` may be NULL.  `delay` is already scaled.  [RFC9000 19.3] */
 uint32_t sp_frame_write_ack(struct sb_writer *w, const struct sp_ack_range *ranges,
                             uint32_t range_count, uint64_t delay, const struct sp_ecn_counts *ecn);
@@ -249,11 +250,11 @@ static inline uint8_t sp_stream_head_type(const struct sp_stream_head *head)
                      (head->has_length ? SP_STREAM_LEN : 0) | (head->fin ? SP_STREAM_FIN : 0));
 }
 
-/* The same where the room may be too small. */
+/* Writes the head of a STREAM frame where the room may be too small. */
 void sp_frame_write_stream_head_tight(struct sb_writer *w, const struct sp_stream_head *head);
 
-/* One look at the room where it is ample, as it is in nearly all packets: this is the frame that
- * transfers are made of. */
+/* Writes the head of a STREAM frame.  Checks once that the room is ample, as in nearly all packets;
+ * otherwise calls sp_frame_write_stream_head_tight(). */
 static inline void sp_frame_write_stream_head(struct sb_writer *w,
                                               const struct sp_stream_head *head)
 {

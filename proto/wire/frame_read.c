@@ -7,9 +7,9 @@
  * once, check the limits that the RFC sets for that frame alone, then hand the result out.
  * What a frame means for the connection is decided in conn/frames.c.
  *
- * The bytes have been authenticated, but the peer may be hostile: no field may make us loop,
- * add up or compare beyond what its packet has paid for.  So the number of ACK ranges is held
- * against the bytes that are left before the first one is read. */
+ * The bytes have been authenticated, but the peer may be hostile: the work per frame must be
+ * bounded by the size of its packet.  So the number of ACK ranges is compared with the bytes that
+ * are left before the first range is read. */
 
 #include "proto/wire/frame_table.h"
 #include "proto/wire/header.h"
@@ -210,7 +210,7 @@ static enum sp_err read_close(struct sb_reader *r, uint64_t type, struct sp_fram
     return SP_OK;
 }
 
-/* The frame behind its type, which is known and allowed here. */
+/* Reads the fields after the type, which is known and allowed in this packet. */
 static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame *ret)
 {
     switch (type) {
@@ -267,7 +267,7 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
     }
 }
 
-/* A type of two bytes or more. */
+/* Reads a type of two bytes or more. */
 static enum sp_err read_long_type(struct sb_reader *r, uint64_t *ret)
 {
     size_t left = sb_reader_left(r);

@@ -25,11 +25,11 @@ static uint64_t gap_of(const struct sp_ack_range *previous, const struct sp_ack_
     return previous->smallest - 2 - range->largest;
 }
 
-/* How many ranges fit into `room`, 0 if not even one does. */
+/* Returns how many ranges fit into `room`, 0 if not even one does. */
 static uint32_t count_fitting(size_t room, const struct sp_ack_range *ranges, uint32_t range_count,
                               uint64_t delay, const struct sp_ecn_counts *ecn)
 {
-    /* All but the field with the count, which grows with it. */
+    /* The size without the field of the count, whose size depends on the count. */
     size_t size = 1 + (size_t)sb_varint_size(ranges[0].largest) + sb_varint_size(delay) +
                   sb_varint_size(ranges[0].largest - ranges[0].smallest);
     if (ecn != NULL)
@@ -74,7 +74,7 @@ uint32_t sp_frame_write_ack(struct sb_writer *w, const struct sp_ack_range *rang
         sb_writer_varint(w, ecn->ect1);
         sb_writer_varint(w, ecn->ce);
     }
-    SB_ASSERT(!w->failed); /* as count_fitting() said */
+    SB_ASSERT(!w->failed); /* count_fitting() has checked it */
     return count;
 }
 
@@ -198,7 +198,8 @@ void sp_frame_write_close(struct sb_writer *w, const struct sp_frame_close *fram
     if (!frame->is_app)
         sb_writer_varint(w, frame->frame_type);
 
-    /* What is left goes to the reason and its length; that of what is left is long enough. */
+    /* The reason and its length get the remaining bytes.  A length field that could encode all of
+     * them is large enough. */
     size_t left = w->failed ? 0 : sb_writer_left(w);
     size_t length_size = sb_varint_size(SB_MIN(frame->reason.size, left));
     size_t size = left > length_size ? SB_MIN(frame->reason.size, left - length_size) : 0;

@@ -208,7 +208,7 @@ void sp_header_mask(uint8_t *first, uint8_t *pn_at, uint32_t pn_size,
                     const uint8_t mask[SP_MASK_SIZE])
 {
     SB_ASSERT(pn_size <= SP_PN_SIZE_MAX);
-    /* [RFC9001 5.4.1] The form bit is outside of the mask: it tells which one. */
+    /* [RFC9001 5.4.1] The form bit is not masked: it selects the mask. */
     unsigned masked =
         (*first & SP_HEADER_LONG) != 0 ? SP_HEADER_LONG_MASKED : SP_HEADER_SHORT_MASKED;
     *first ^= (uint8_t)(mask[0] & masked);
