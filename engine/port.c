@@ -187,7 +187,7 @@ static void close_finished(struct se_port *port)
     port->shard->ports_used &= ~(UINT64_C(1) << port->index);
 }
 
-static void tend(struct se_port *port)
+static void maintain(struct se_port *port)
 {
     bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
     if (is_listener && !port->listener.is_open && port->conn_count == 0)
@@ -203,7 +203,7 @@ void se_ports_maintain(struct spate_shard *shard)
 {
     /* A bit mask finds the ports in use, because each port occupies several cache lines. */
     for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
-        tend(&shard->ports[__builtin_ctzll(left)]);
+        maintain(&shard->ports[__builtin_ctzll(left)]);
 }
 
 void se_ports_deinit(struct spate_shard *shard)
