@@ -96,6 +96,16 @@ REPLACED = {
     r'(\w+_)?lonely(_\w+)?': 'ack_only',
     r'(?-i:[A-Z0-9_]+_A_[A-Z0-9_]+)': 'PER, as in EVENTS_PER_BATCH',
 }
+# The same, for the library alone: elsewhere these words are in use.
+REPLACED_IN_LIBRARY = {
+    r'(\w+_)?told(_\w+)?': 'announced, delivered, or reported',
+    r'(\w+_)?strangers?(_\w+)?': 'unmatched',
+    r'(\w+_)?judges?(_\w+)?': 'classify',
+    r'(\w+_)?shown(_\w+)?': 'provided',
+    r'(\w+_)?tend(_\w+)?': 'rearm, or maintain',
+    r'(\w+_)?meet(_\w+)?': 'on_attach',
+    r'(\w+_)?verbs?(_\w+)?': 'operation',
+}
 ANY_REPLACED = re.compile('|'.join(f'(?:{old})' for old in REPLACED), re.I)
 CALL = re.compile(r'(?<![\w.>])(%s)\s*\(' % '|'.join([*HOMES, *BANNED]))
 
@@ -112,13 +122,21 @@ def check_calls(path, lines):
                 yield number, f'{call}() belongs to {HOMES[call][0]}: use {HOMES[call][1]}'
 
 
+def replacement_of(path, name):
+    if ANY_REPLACED.fullmatch(name):
+        return next(use for old, use in REPLACED.items() if re.fullmatch(old, name, re.I))
+    if path.startswith(LIBRARY):
+        return next((use for old, use in REPLACED_IN_LIBRARY.items()
+                     if re.fullmatch(old, name, re.I)), None)
+    return None
+
+
 def check_replaced(path, lines):
     if not is_c(path):
         return
     code, _ = split_c('\n'.join(lines))
     for number, line in enumerate(code.split('\n'), 1):
         for name in re.findall(r'[A-Za-z_]\w*', line):
-            if ANY_REPLACED.fullmatch(name):
-                use = next(use for old, use in REPLACED.items()
-                           if re.fullmatch(old, name, re.I))
+            use = replacement_of(path, name)
+            if use is not None:
                 yield number, f'{name}: the word is {use}'

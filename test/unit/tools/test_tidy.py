@@ -164,8 +164,14 @@ def names_that_were_replaced_are_found():
         ('SP_EARLY_PACKETS_MAX', True),
         ('EVENTS_A_BATCH', True),
         ('calm', True),
+        ('was_told', True),
+        ('is_shown_now', True),
+        ('tend', True),
+        ('use_verb', True),
         ('SP_LEVEL_EARLY', False),
         ('newsletter', False),
+        ('extend', False),
+        ('intend_to', False),
         ('a_b_a_c', False),
         ('DATA_ACK', False),
         ('SP_GONE', False),
@@ -177,6 +183,7 @@ def names_that_were_replaced_are_found():
         assert findings('proto/wire/x.c', f'/* {name} */\n') == [], name
     assert findings('test/unit/x.c', 'int sp_told;\n') == [
         'sp_told: the word is announced, or delivered']
+    assert findings('test/unit/x.c', 'int was_told, tend;\n') == []
 
 
 def an_abstract_has_one_place():
