@@ -141,7 +141,11 @@ bool sp_conn_is_handshaking(const struct sp_conn *conn);
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
 
 /* Fills one train of up to `count_max` datagrams.  Returns their number; 0 if nothing may be sent
- * now.  Call it until it returns 0. */
+ * now.  Call it until it returns 0.
+ *
+ * Ends the connection in two cases, with events that report it: before anything is written, if the
+ * key may seal no more packets (SP_ERR_AEAD_LIMIT_REACHED, and nothing is sent); and after the
+ * train is written, if memory ran out (SP_ERR_INTERNAL). */
 SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
 
 /* Why sp_conn_send() returns 0.  Each comment names what ends that wait. */

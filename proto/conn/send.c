@@ -268,46 +268,47 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
     /* Acknowledgments of other connections free memory, and no event reports that. */
     if (conn->lacks_records)
         conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
-    sp_conn_check_memory(conn, now_ns);
 }
 
-static void update_key(struct sp_conn *conn, uint64_t now_ns)
+static void update_key(struct sp_conn *conn)
 {
-    if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)) {
-        if (sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn))
-            conn->stats.key_updates++;
-        else
-            conn->is_out_of_memory = true;
-    } else if (conn->keys.write != NULL && sp_gate_is_exhausted(conn, SP_SPACE_APP)) {
-        /* [RFC9001 6.6] Without a fresh key nothing more can be sent. */
-        struct sp_close close = {
-            .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
-        sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
-    }
+    if (sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn))
+        conn->stats.key_updates++;
+    else
+        conn->is_out_of_memory = true;
 }
 
-uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+/* [RFC9001 6.6] Without a fresh key nothing more can be sent. */
+static void end_if_exhausted(struct sp_conn *conn, uint64_t now_ns)
 {
-    struct sp_mask_batch masks;
-    masks.count = 0;
+    if (conn->keys.write == NULL || !sp_gate_is_exhausted(conn, SP_SPACE_APP))
+        return;
+    struct sp_close close = {
+        .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
+    sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
+}
 
+static void begin_train(const struct sp_conn *conn, struct sp_train *train)
+{
     SB_ASSERT(train->data != NULL && train->count_max > 0);
     train->size = 0;
     train->segment_size = 0;
     train->count = 0;
     train->path = conn->path.path;
     train->ecn = SP_ECN_NOT;
-    if (conn->state == SP_CONN_CLOSING)
-        return send_close(conn, train, now_ns);
-    if (conn->state != SP_CONN_OPEN)
-        return 0;
-    update_key(conn, now_ns);
+}
+
+/* Fills the train with what an open connection may send now.  Leaves the connection open. */
+static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_mask_batch masks;
+    masks.count = 0;
 
     conn->lacks_records = false;
     enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
     conn->is_pacer_blocked = wait == SP_WAIT_PACER;
     if (wait != SP_WAIT_NONE)
-        return 0;
+        return;
 
     /* Only 1-RTT packets are marked: their counts come back in one space. */
     if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
@@ -315,7 +316,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     size_t room = conn->datagram_size;
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&
-           conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
+           !conn->is_out_of_memory) {
         /* [RFC9000 8.1] Whole datagrams only: less than that is left unused. */
         if (sp_gate_is_amplifying(conn, room)) {
             conn->loss.is_amplification_blocked = true;
@@ -339,10 +340,25 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     conn->stats.datagrams_out += train->count;
     conn->stats.bytes_out += train->size;
     after_send(conn, now_ns);
+}
+
+uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    begin_train(conn, train);
+    if (conn->state == SP_CONN_OPEN) {
+        if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED))
+            update_key(conn);
+        else
+            end_if_exhausted(conn, now_ns);
+    }
+    if (conn->state == SP_CONN_OPEN) {
+        fill_train(conn, train, now_ns);
+        sp_conn_check_memory(conn, now_ns);
+    }
     if (train->count > 0)
         return train->count;
     if (conn->state == SP_CONN_CLOSING) {
-        /* Memory ran out in this call.  A host that gets 0 does not call again until something
+        /* Perhaps since the line before.  A host that gets 0 does not call again until something
          * happens. */
         train->ecn = SP_ECN_NOT;
         return send_close(conn, train, now_ns);
