@@ -26,6 +26,7 @@ static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build
     struct sp_sent_frame *frame = sb_pool_take(&conn->pools->frames);
     if (frame == NULL)
         return NULL;
+    SB_DEBUG_ASSERT((unsigned)type <= UINT16_MAX);
     *frame = (struct sp_sent_frame){.type = (uint16_t)type, .offset = number};
     *build->frames_tail = frame;
     build->frames_tail = &frame->next;
