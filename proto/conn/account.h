@@ -36,4 +36,24 @@ static inline void sp_conn_account(struct sp_conn *conn, const struct sp_account
     }
 }
 
+/* Counts the bytes of `piece` as sent, in the connection and in its stream.  Returns false without
+ * memory: the connection ends then. */
+static inline bool sp_conn_account_bytes(struct sp_conn *conn, struct sp_stream *stream,
+                                         const struct sp_send_piece *piece)
+{
+    conn->data_sent += piece->fresh;
+    conn->stats.stream_bytes_out += piece->size;
+    if (sp_stream_send_on_sent(&stream->send, piece))
+        return true;
+    conn->is_out_of_memory = true;
+    return false;
+}
+
+/* Counts the datagrams of a finished train. */
+static inline void sp_conn_account_train(struct sp_conn *conn, const struct sp_train *train)
+{
+    conn->stats.datagrams_out += train->count;
+    conn->stats.bytes_out += train->size;
+}
+
 #endif

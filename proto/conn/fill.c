@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/account.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 
@@ -334,12 +335,8 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
     frame->fin = piece.fin;
     sp_build_data(build, piece.data, (size_t)piece.size);
 
-    conn->data_sent += piece.fresh;
-    conn->stats.stream_bytes_out += piece.size;
-    if (!sp_stream_send_on_sent(&stream->send, &piece)) {
-        conn->is_out_of_memory = true;
+    if (!sp_conn_account_bytes(conn, stream, &piece))
         return STREAM_STOP;
-    }
     sp_conn_stream_schedule(conn, stream);
     return STREAM_ADDED;
 }

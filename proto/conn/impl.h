@@ -26,7 +26,6 @@
  *     4  handshake.c      TLS, keys, transport parameters
  *        timers.c         deadlines
  *        gate.h           the conditions of sending
- *        account.h        what is counted when packets leave
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake
@@ -35,6 +34,7 @@
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
+ *        account.h        what is counted when packets leave
  */
 
 enum sp_conn_state {

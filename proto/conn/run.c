@@ -139,11 +139,8 @@ static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum 
     struct sp_stream *stream = run->stream;
     run->piece.size = run->piece.fresh = count * run->payload_size;
     run->piece.fin = false;
-    if (!sp_stream_send_on_sent(&stream->send, &run->piece))
-        conn->is_out_of_memory = true;
+    (void)sp_conn_account_bytes(conn, stream, &run->piece);
     stream->sent_refs += count;
-    conn->data_sent += run->piece.size;
-    conn->stats.stream_bytes_out += run->piece.size;
     sp_loss_on_sent_bytes(&conn->loss, SP_SPACE_APP, count * run->room, now_ns);
     const struct sp_account what = {SP_SPACE_APP, ecn, count, true};
     sp_conn_account(conn, &what, now_ns);

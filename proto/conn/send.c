@@ -251,8 +251,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
     train->segment_size = train->size;
     train->count = 1;
     conn->path.bytes_out += train->size;
-    conn->stats.datagrams_out++;
-    conn->stats.bytes_out += train->size;
+    sp_conn_account_train(conn, train);
     return 1;
 }
 
@@ -337,8 +336,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
             break; /* only the last datagram of a train may be shorter */
     }
     sp_mask_batch_apply(&masks, &conn->protect);
-    conn->stats.datagrams_out += train->count;
-    conn->stats.bytes_out += train->size;
+    sp_conn_account_train(conn, train);
     after_send(conn, now_ns);
 }
 
