@@ -15,6 +15,7 @@ TOOLS = pathlib.Path(sys.argv[1])
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TOOLS))
 import check_commits  # noqa: E402
+import tap  # noqa: E402
 
 GOOD = 'proto/loss: arm the timer\n\nIt was late.\n'
 
@@ -176,23 +177,14 @@ def the_hooks_refuse_what_tidy_or_the_message_check_finds():
 
 
 def main():
-    tests = [
+    return tap.run([
         messages_are_judged_by_title_and_body,
         commits_since_the_check_are_checked,
         a_tree_that_was_imported_as_one_commit_is_not_checked,
         without_a_history_there_is_nothing_to_check,
         the_hook_reads_what_git_will_keep,
         the_hooks_refuse_what_tidy_or_the_message_check_finds,
-    ]
-    failed = 0
-    for test in tests:
-        try:
-            test()
-            print(f'ok - {test.__name__}')
-        except AssertionError as error:
-            print(f'not ok - {test.__name__}: {error}')
-            failed += 1
-    return 1 if failed else 0
+    ])
 
 
 if __name__ == '__main__':

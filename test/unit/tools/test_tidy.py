@@ -12,6 +12,7 @@ import tempfile
 TOOLS = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(TOOLS))
 sys.dont_write_bytecode = True
+import tap  # noqa: E402
 import tidy  # noqa: E402
 import tidy_names  # noqa: E402
 import tidy_words  # noqa: E402
@@ -404,7 +405,7 @@ def a_header_that_no_build_file_lists_is_found():
 
 
 def main():
-    tests = [
+    return tap.run([
         a_file_of_the_library_is_in_a_room,
         files_of_the_connection_use_lower_layers_only,
         includes_go_downwards_only,
@@ -423,16 +424,7 @@ def main():
         exceptions_bind_to_their_number,
         a_bad_tree_and_an_empty_tree_fail,
         a_header_that_no_build_file_lists_is_found,
-    ]
-    failed = 0
-    for test in tests:
-        try:
-            test()
-            print(f'ok - {test.__name__}')
-        except AssertionError as error:
-            print(f'not ok - {test.__name__}: {error}')
-            failed += 1
-    return 1 if failed else 0
+    ])
 
 
 if __name__ == '__main__':

@@ -13,8 +13,10 @@ import tempfile
 TOOLS = pathlib.Path(sys.argv[1])
 CC = sys.argv[2:]
 sys.path.insert(0, str(TOOLS))
+sys.dont_write_bytecode = True
 import archive  # noqa: E402
 import lint_findings  # noqa: E402
+import tap  # noqa: E402
 import test_report  # noqa: E402
 
 def archive_of(root, body):
@@ -215,7 +217,7 @@ def the_demo_shows_what_was_measured():
 
 
 def main():
-    tests = [
+    return tap.run([
         impure_archives_are_found,
         a_finding_is_shown_once_and_an_exception_not,
         names_are_read_from_a_version_script_and_nodes_are_not,
@@ -223,16 +225,7 @@ def main():
         the_report_counts_single_tests,
         the_report_fails_when_it_should,
         the_demo_shows_what_was_measured,
-    ]
-    failed = 0
-    for test in tests:
-        try:
-            test()
-            print(f'ok - {test.__name__}')
-        except AssertionError as error:
-            print(f'not ok - {test.__name__}: {error}')
-            failed += 1
-    return 1 if failed else 0
+    ])
 
 
 if __name__ == '__main__':
