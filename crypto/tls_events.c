@@ -75,24 +75,24 @@ void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
     *ret = (struct sp_tls_event){.kind = SP_TLS_NONE};
     if (events->count == 0)
         return;
-    const struct sc_tls_event *fact = &events->queue[events->head];
+    const struct sc_tls_event *event = &events->queue[events->head];
     events->head = (events->head + 1) % SC_TLS_EVENTS_MAX;
     events->count--;
 
-    ret->kind = (enum sp_tls_event_kind)fact->kind;
-    ret->level = (enum sp_level)fact->level;
-    ret->size = fact->size;
-    ret->alert = fact->alert;
+    ret->kind = (enum sp_tls_event_kind)event->kind;
+    ret->level = (enum sp_level)event->level;
+    ret->size = event->size;
+    ret->alert = event->alert;
     if (ret->kind == SP_TLS_SECRET) {
-        ret->is_write = fact->is_write;
+        ret->is_write = event->is_write;
         ret->suite = events->suite;
         ret->secret = (struct sb_bytes){
-            .data = events->secrets[fact->level][fact->is_write],
+            .data = events->secrets[event->level][event->is_write],
             .size = events->secret_size,
         };
         events->is_secret_lent = true;
-        events->lent_level = fact->level;
-        events->lent_write = fact->is_write;
+        events->lent_level = event->level;
+        events->lent_write = event->is_write;
     }
 }
 

@@ -46,37 +46,37 @@ static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind k
 }
 
 static struct spate_event *push_of_stream(struct spate_conn *conn, enum spate_event_kind kind,
-                                          const struct sp_event *fact)
+                                          const struct sp_event *reported)
 {
     struct spate_event *event = push(conn, kind);
-    event->stream_id = fact->stream_id;
-    event->stream_user = fact->stream_user;
+    event->stream_id = reported->stream_id;
+    event->stream_user = reported->stream_user;
     return event;
 }
 
-static void push_data(struct spate_conn *conn, const struct sp_event *fact)
+static void push_data(struct spate_conn *conn, const struct sp_event *reported)
 {
-    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_DATA, fact);
+    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_DATA, reported);
     event->u.data.slice = (struct spate_slice){
-        .data = fact->data.slice.data,
-        .size = fact->data.slice.size,
-        .buffer = fact->data.slice.buffer,
+        .data = reported->data.slice.data,
+        .size = reported->data.slice.size,
+        .buffer = reported->data.slice.buffer,
         .conn_ref = se_conn_ref(conn),
-        .stream_id = fact->stream_id,
+        .stream_id = reported->stream_id,
     };
-    event->u.data.offset = fact->data.offset;
-    event->u.data.fin = fact->data.fin;
+    event->u.data.offset = reported->data.offset;
+    event->u.data.fin = reported->data.fin;
 }
 
-static void push_placed(struct spate_conn *conn, const struct sp_event *fact)
+static void push_placed(struct spate_conn *conn, const struct sp_event *reported)
 {
-    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_PLACED, fact);
-    event->u.placed.data = fact->placed.data;
-    event->u.placed.size = fact->placed.size;
-    event->u.placed.offset = fact->placed.offset;
-    event->u.placed.tag = fact->placed.tag;
-    event->u.placed.fin = fact->placed.fin;
-    event->u.placed.is_returned = fact->placed.is_returned;
+    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_PLACED, reported);
+    event->u.placed.data = reported->placed.data;
+    event->u.placed.size = reported->placed.size;
+    event->u.placed.offset = reported->placed.offset;
+    event->u.placed.tag = reported->placed.tag;
+    event->u.placed.fin = reported->placed.fin;
+    event->u.placed.is_returned = reported->placed.is_returned;
     se_conn_touch(conn); /* the peer may get credit for them */
 }
 
@@ -164,101 +164,101 @@ static void on_drained(struct spate_conn *conn)
 }
 
 /* Translates an event that is for the application. */
-static void translate_for_app(struct spate_conn *conn, const struct sp_event *fact)
+static void translate_for_app(struct spate_conn *conn, const struct sp_event *reported)
 {
     struct spate_event *event;
-    switch (fact->kind) {
+    switch (reported->kind) {
     case SP_EVENT_STREAMS_AVAILABLE:
         event = push(conn, SPATE_EVENT_STREAMS_AVAILABLE);
-        event->u.is_uni = fact->is_uni;
+        event->u.is_uni = reported->is_uni;
         break;
     case SP_EVENT_STREAM_OPENED:
-        (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, fact);
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, reported);
         conn->stream_intro_number = conn->shard->events.pushed_count;
         break;
     case SP_EVENT_STREAM_DATA:
-        push_data(conn, fact);
+        push_data(conn, reported);
         break;
     case SP_EVENT_STREAM_PLACED:
-        push_placed(conn, fact);
+        push_placed(conn, reported);
         break;
     case SP_EVENT_STREAM_RESET:
-        event = push_of_stream(conn, SPATE_EVENT_STREAM_RESET, fact);
-        event->u.error = fact->error;
+        event = push_of_stream(conn, SPATE_EVENT_STREAM_RESET, reported);
+        event->u.error = reported->error;
         break;
     case SP_EVENT_STREAM_STOPPED:
-        event = push_of_stream(conn, SPATE_EVENT_STREAM_STOPPED, fact);
-        event->u.error = fact->error;
+        event = push_of_stream(conn, SPATE_EVENT_STREAM_STOPPED, reported);
+        event->u.error = reported->error;
         break;
     case SP_EVENT_STREAM_SENT:
-        event = push_of_stream(conn, SPATE_EVENT_SENT, fact);
-        event->u.sent.tag = fact->sent.tag;
-        event->u.sent.size = fact->sent.size;
-        event->u.sent.is_acked = fact->sent.is_acked;
+        event = push_of_stream(conn, SPATE_EVENT_SENT, reported);
+        event->u.sent.tag = reported->sent.tag;
+        event->u.sent.size = reported->sent.size;
+        event->u.sent.is_acked = reported->sent.is_acked;
         break;
     case SP_EVENT_STREAM_CLOSED:
-        (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, fact);
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, reported);
         break;
     default:
-        SB_ASSERT(fact->kind == SP_EVENT_NONE);
+        SB_ASSERT(reported->kind == SP_EVENT_NONE);
         break;
     }
 }
 
-static void translate_route(struct spate_conn *conn, const struct sp_event *fact)
+static void translate_route(struct spate_conn *conn, const struct sp_event *reported)
 {
-    switch (fact->kind) {
+    switch (reported->kind) {
     case SP_EVENT_CID_ADDED:
-        se_conn_add_cid(conn, &fact->cid);
+        se_conn_add_cid(conn, &reported->cid);
         break;
     case SP_EVENT_CID_REMOVED:
-        se_conn_remove_cid(conn, &fact->cid);
+        se_conn_remove_cid(conn, &reported->cid);
         break;
     case SP_EVENT_TOKEN_ADDED:
-        se_conn_add_token(conn, fact->token);
+        se_conn_add_token(conn, reported->token);
         break;
     default:
-        SB_ASSERT(fact->kind == SP_EVENT_TOKEN_REMOVED);
-        se_conn_remove_token(conn, fact->token);
+        SB_ASSERT(reported->kind == SP_EVENT_TOKEN_REMOVED);
+        se_conn_remove_token(conn, reported->token);
         break;
     }
 }
 
-static void translate(struct spate_conn *conn, const struct sp_event *fact)
+static void translate(struct spate_conn *conn, const struct sp_event *reported)
 {
-    switch (fact->kind) {
+    switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
         break;
     case SP_EVENT_CONNECTED:
         on_connected(conn);
         break;
     case SP_EVENT_CLOSED:
-        on_closed(conn, fact->close);
+        on_closed(conn, reported->close);
         break;
     case SP_EVENT_DRAINED:
         on_drained(conn);
         break;
     default:
-        translate_for_app(conn, fact);
+        translate_for_app(conn, reported);
         break;
     }
 }
 
 void se_conn_drain(struct spate_conn *conn)
 {
-    struct sp_event fact;
+    struct sp_event reported;
     /* Routes need no room in the queue and are not held back: the next datagram may need them. */
-    while (sp_conn_next_route(conn->proto, &fact))
-        translate_route(conn, &fact);
+    while (sp_conn_next_route(conn->proto, &reported))
+        translate_route(conn, &reported);
     for (enum hold hold; !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
-            if (!sp_conn_next_opened(conn->proto, &fact))
+            if (!sp_conn_next_opened(conn->proto, &reported))
                 break;
-        } else if (!sp_conn_next_event(conn->proto, &fact)) {
+        } else if (!sp_conn_next_event(conn->proto, &reported)) {
             sb_list_remove(&conn->event_pending_link);
             return;
         }
-        translate(conn, &fact);
+        translate(conn, &reported);
     }
     if (!sb_link_is_in(&conn->event_pending_link))
         sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);

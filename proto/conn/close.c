@@ -36,11 +36,11 @@ static size_t text_size(const char *text)
 
 static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
 {
-    bool has_event = conn->tells_received && sb_link_is_in(&stream->event_link);
+    bool has_event = conn->reports_received && sb_link_is_in(&stream->event_link);
 
     if (stream->send.state != SP_SEND_NONE)
         (void)sp_stream_send_reset(&stream->send, 0);
-    if (!conn->tells_received) {
+    if (!conn->reports_received) {
         if (stream->recv.state != SP_RECV_NONE)
             sp_reassembly_clear(&stream->recv.reassembly);
         stream->pending_events = 0;
@@ -75,7 +75,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->close = *close;
     conn->closed_pending = true;
     conn->state = state;
-    conn->tells_received = !close->is_local;
+    conn->reports_received = !close->is_local;
     conn->has_close_to_send = state == SP_CONN_CLOSING;
     conn->close_answer_at = 1;
     /* [RFC9000 10.2] */

@@ -123,7 +123,7 @@ static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_
     return true;
 }
 
-static void tell_placed(const struct sp_received *received, struct sp_event *ret)
+static void report_placed(const struct sp_received *received, struct sp_event *ret)
 {
     ret->kind = SP_EVENT_STREAM_PLACED;
     ret->placed.data = received->slice.data;
@@ -140,7 +140,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     if (!sp_stream_recv_next(&stream->recv, &received))
         return false;
     if (received.is_placed) {
-        tell_placed(&received, ret);
+        report_placed(&received, ret);
         conn->stats.placed_in_bytes += received.slice.size;
         sp_conn_consume(conn, stream->id, received.slice.size);
         return true;
@@ -158,7 +158,7 @@ static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct s
     struct sp_received received;
     if (!sp_stream_recv_unlend(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
-    tell_placed(&received, ret);
+    report_placed(&received, ret);
     return true;
 }
 
@@ -169,7 +169,7 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
 
     if (next_sent(conn, stream, ret))
         return true;
-    if (conn->state != SP_CONN_OPEN && !conn->tells_received)
+    if (conn->state != SP_CONN_OPEN && !conn->reports_received)
         return next_unlent(conn, stream, ret);
     if (next_received(conn, stream, ret) || next_unlent(conn, stream, ret))
         return true;

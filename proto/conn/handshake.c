@@ -102,20 +102,20 @@ void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t n
 
 /* ---- Events of TLS ---- */
 
-static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
+static void on_secret(struct sp_conn *conn, const struct sp_tls_event *event, uint64_t now_ns)
 {
-    if (fact->level == SP_LEVEL_EARLY)
+    if (event->level == SP_LEVEL_EARLY)
         return; /* no 0-RTT in this version */
-    SB_ASSERT(fact->level == SP_LEVEL_HANDSHAKE || fact->level == SP_LEVEL_APP);
+    SB_ASSERT(event->level == SP_LEVEL_HANDSHAKE || event->level == SP_LEVEL_APP);
 
-    struct sp_key *key = conn->protect.ops->key(conn->protect.context, fact->suite,
-                                                fact->secret.data, fact->secret.size);
+    struct sp_key *key = conn->protect.ops->key(conn->protect.context, event->suite,
+                                                event->secret.data, event->secret.size);
     if (key == NULL) {
         sp_conn_fail(conn, SP_ERR_INTERNAL, SP_FRAME_CRYPTO, "no key", now_ns);
         return;
     }
-    if (fact->level == SP_LEVEL_APP) {
-        if (fact->is_write)
+    if (event->level == SP_LEVEL_APP) {
+        if (event->is_write)
             sp_keyphase_set_write(&conn->keys, key);
         else if (!sp_keyphase_set_read(&conn->keys, key))
             conn->is_out_of_memory = true;
@@ -123,10 +123,10 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *fact, uin
     }
     struct sp_conn_space *s = conn->spaces[SP_SPACE_HANDSHAKE];
     SB_ASSERT(s != NULL);
-    struct sp_key **slot = fact->is_write ? &s->write : &s->read;
+    struct sp_key **slot = event->is_write ? &s->write : &s->read;
     SB_ASSERT(*slot == NULL);
     *slot = key;
-    if (fact->is_write)
+    if (event->is_write)
         conn->loss.has_handshake_keys = true;
 }
 
@@ -217,28 +217,28 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     }
 }
 
-static void on_fact(struct sp_conn *conn, const struct sp_tls_event *fact, uint64_t now_ns)
+static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event, uint64_t now_ns)
 {
-    struct sp_conn_space *s = conn->spaces[sp_space_of_level(fact->level)];
-    switch (fact->kind) {
+    struct sp_conn_space *s = conn->spaces[sp_space_of_level(event->level)];
+    switch (event->kind) {
     case SP_TLS_NONE:
         break;
     case SP_TLS_CRYPTO:
         if (s != NULL) /* otherwise nobody needs it any more */
-            s->crypto.out_end += fact->size;
+            s->crypto.out_end += event->size;
         break;
     case SP_TLS_SECRET:
-        on_secret(conn, fact, now_ns);
+        on_secret(conn, event, now_ns);
         break;
     case SP_TLS_PEER_PARAMS:
-        on_peer_params(conn, fact->params, now_ns);
+        on_peer_params(conn, event->params, now_ns);
         break;
     case SP_TLS_COMPLETE:
         on_complete(conn, now_ns);
         break;
     case SP_TLS_ALERT:
         /* [RFC9001 4.8] */
-        sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + fact->alert), SP_FRAME_CRYPTO,
+        sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + event->alert), SP_FRAME_CRYPTO,
                      "the TLS handshake failed", now_ns);
         break;
     }
@@ -257,11 +257,11 @@ void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now
         sb_buffer_unref(slice.buffer);
     }
     for (;;) {
-        struct sp_tls_event fact = {.kind = SP_TLS_NONE};
-        conn->tls_ops->next(conn->tls, &fact);
-        if (fact.kind == SP_TLS_NONE || conn->state != SP_CONN_OPEN)
+        struct sp_tls_event event = {.kind = SP_TLS_NONE};
+        conn->tls_ops->next(conn->tls, &event);
+        if (event.kind == SP_TLS_NONE || conn->state != SP_CONN_OPEN)
             return;
-        on_fact(conn, &fact, now_ns);
+        on_tls_event(conn, &event, now_ns);
     }
 }
 

@@ -312,7 +312,8 @@ uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offs
 
 /* Returns the next `size` bytes of the oldest buffer as delivered, with `is_returned` if it is no
  * longer lent. */
-static struct sp_placed tell_lent(struct sp_reassembly *reassembly, uint64_t size, bool is_returned)
+static struct sp_placed report_lent(struct sp_reassembly *reassembly, uint64_t size,
+                                    bool is_returned)
 {
     struct sp_lent *lent = reassembly->lent;
     struct sp_placed placed = {
@@ -346,7 +347,7 @@ bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_place
     reassembly->read_end += size;
     if (piece->slice.size == 0)
         unlink_piece(reassembly, piece);
-    *ret = tell_lent(reassembly, size, lent->delivered_bytes + size == lent->size);
+    *ret = report_lent(reassembly, size, lent->delivered_bytes + size == lent->size);
     return true;
 }
 
@@ -355,7 +356,7 @@ bool sp_reassembly_unlend(struct sp_reassembly *reassembly, struct sp_placed *re
     if (reassembly->lent == NULL)
         return false;
     sp_reassembly_clear(reassembly);
-    *ret = tell_lent(reassembly, 0, true);
+    *ret = report_lent(reassembly, 0, true);
     return true;
 }
 
