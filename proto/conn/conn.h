@@ -141,11 +141,9 @@ bool sp_conn_is_handshaking(const struct sp_conn *conn);
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
 
 /* Fills one train of up to `count_max` datagrams.  Returns their number; 0 if nothing may be sent
- * now.  Call it until it returns 0.
- *
- * Ends the connection in two cases, with events that report it: before anything is written, if the
- * key may seal no more packets (SP_ERR_AEAD_LIMIT_REACHED, and nothing is sent); and after the
- * train is written, if memory ran out (SP_ERR_INTERNAL). */
+ * now.  Call it until it returns 0.  It never ends the connection: if memory has run out, or the
+ * key may seal no more packets, it returns 0, the deadline has passed, and sp_conn_on_deadline()
+ * ends the connection. */
 SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
 
 /* Why sp_conn_send() returns 0.  Each comment names what ends that wait. */
@@ -165,6 +163,7 @@ enum sp_wait {
                               peer gets on without us.  [RFC9001 6.6] */
     SP_WAIT_MEMORY,        /* no memory to record a packet: tried again at `at_ns`, or when other
                               connections have given some back */
+    SP_WAIT_ENDING,        /* the connection cannot go on: sp_conn_on_deadline() ends it, now */
     SP_WAIT_CLOSED,        /* a packet of the peer that is answered with CONNECTION_CLOSE, if we
                               closed; the connection is drained at `at_ns` */
 };

@@ -29,6 +29,16 @@ static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_spac
     return s->sent.next_pn >= limits.seal_count_max;
 }
 
+/* Returns whether an open connection cannot go on: memory has run out, or its key may seal no more
+ * packets and cannot be updated yet.  [RFC9001 6.6]  sp_conn_on_deadline() ends it. */
+static inline bool sp_gate_is_ending(const struct sp_conn *conn)
+{
+    if (conn->is_out_of_memory)
+        return true;
+    return conn->keys.write != NULL && sp_gate_is_exhausted(conn, SP_SPACE_APP) &&
+           !sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED);
+}
+
 static inline bool sp_gate_has_key(const struct sp_conn *conn, enum sp_space space)
 {
     return sp_conn_write_key(conn, space) != NULL;

@@ -17,14 +17,14 @@
  *
  * A file calls only files of lower layers; tools/tidy.py checks that.
  *
- *     8  conn.c           creation, destruction, queries
- *     7  receive.c        datagrams to packets to frames
- *     6  frames.c         the handling of each frame
+ *     9  conn.c           creation, destruction, queries
+ *     8  receive.c        datagrams to packets to frames
+ *     7  frames.c         the handling of each frame
  *        send.c           packets to datagrams to trains
- *     5  send_wait.c      why nothing is sent
- *        run.c            runs of packets with one stream's bytes
- *     4  handshake.c      TLS, keys, transport parameters
+ *     6  send_wait.c      why nothing is sent
+ *     5  run.c            runs of packets with one stream's bytes
  *        timers.c         deadlines
+ *     4  handshake.c      TLS, keys, transport parameters
  *        gate.h           the conditions of sending
  *     3  close.c          the end
  *        fill.c           the frames of one packet

@@ -211,8 +211,9 @@ static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t 
     build->payload_max += CLOSE_SIZE_MAX;
 }
 
-/* Sends one datagram with a CONNECTION_CLOSE for each level that the peer may be able to read. */
-static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+/* Fills the train with one datagram that has a CONNECTION_CLOSE for each level that the peer may be
+ * able to read. */
+static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
     struct sp_build builds[SP_SPACES];
     struct sp_mask_batch masks;
@@ -220,7 +221,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
     size_t room = SP_DATAGRAM_SIZE_MIN;
 
     if (!conn->has_close_to_send || train->capacity < room || sp_gate_is_amplifying(conn, room))
-        return 0;
+        return;
     conn->has_close_to_send = false;
 
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
@@ -236,7 +237,7 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
         count++;
     }
     if (count == 0)
-        return 0;
+        return;
 
     if (train->size < room && builds[0].space == SP_SPACE_INITIAL) {
         sp_build_pad(&builds[count - 1], room - train->size);
@@ -252,7 +253,6 @@ static uint32_t send_close(struct sp_conn *conn, struct sp_train *train, uint64_
     train->count = 1;
     conn->path.bytes_out += train->size;
     sp_conn_account_train(conn, train);
-    return 1;
 }
 
 /* ---- The train ---- */
@@ -275,16 +275,6 @@ static void update_key(struct sp_conn *conn)
         conn->stats.key_updates++;
     else
         conn->is_out_of_memory = true;
-}
-
-/* [RFC9001 6.6] Without a fresh key nothing more can be sent. */
-static void end_if_exhausted(struct sp_conn *conn, uint64_t now_ns)
-{
-    if (conn->keys.write == NULL || !sp_gate_is_exhausted(conn, SP_SPACE_APP))
-        return;
-    struct sp_close close = {
-        .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
-    sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }
 
 static void begin_train(const struct sp_conn *conn, struct sp_train *train)
@@ -346,21 +336,13 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     if (conn->state == SP_CONN_OPEN) {
         if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED))
             update_key(conn);
-        else
-            end_if_exhausted(conn, now_ns);
-    }
-    if (conn->state == SP_CONN_OPEN) {
-        fill_train(conn, train, now_ns);
-        sp_conn_check_memory(conn, now_ns);
+        if (!sp_gate_is_ending(conn))
+            fill_train(conn, train, now_ns);
+    } else if (conn->state == SP_CONN_CLOSING) {
+        send_close(conn, train, now_ns);
     }
     if (train->count > 0)
         return train->count;
-    if (conn->state == SP_CONN_CLOSING) {
-        /* Perhaps since the line before.  A host that gets 0 does not call again until something
-         * happens. */
-        train->ecn = SP_ECN_NOT;
-        return send_close(conn, train, now_ns);
-    }
     SB_DEBUG_ASSERT(sp_gate_is_explained(conn, train, now_ns));
     return 0;
 }

@@ -43,7 +43,7 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
         return SP_WAIT_IDLE;
     if (!sp_gate_has_key(conn, space))
         return SP_WAIT_KEY;
-    if (sp_gate_is_exhausted(conn, space)) /* in APP the next sp_conn_send() ends all */
+    if (sp_gate_is_exhausted(conn, space)) /* in APP the next sp_conn_send() updates the key */
         return space == SP_SPACE_APP ? SP_WAIT_NONE : SP_WAIT_EXHAUSTED;
     if (sp_gate_is_amplifying(conn, conn->datagram_size))
         return SP_WAIT_AMPLIFICATION;
@@ -73,6 +73,8 @@ static enum sp_wait closing_wait(const struct sp_conn *conn)
 
 static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, uint64_t now_ns)
 {
+    if (sp_gate_is_ending(conn))
+        return SP_WAIT_ENDING;
     enum sp_wait reason = sp_gate_train(conn, train_count, now_ns);
     if (reason != SP_WAIT_NONE)
         return reason;
@@ -97,6 +99,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
 {
     switch (reason) {
     case SP_WAIT_NONE:
+    case SP_WAIT_ENDING:
         return now_ns;
     case SP_WAIT_CWND:
     case SP_WAIT_TRAIN:
@@ -153,6 +156,7 @@ const char *sp_wait_name(enum sp_wait reason)
         [SP_WAIT_KEY] = "key",
         [SP_WAIT_EXHAUSTED] = "exhausted key",
         [SP_WAIT_MEMORY] = "memory",
+        [SP_WAIT_ENDING] = "ending",
         [SP_WAIT_CLOSED] = "closed",
     };
     return names[reason];

@@ -6,6 +6,7 @@
 
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/gate.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 
@@ -38,6 +39,8 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         return SB_NEVER;
     if (conn->state != SP_CONN_OPEN)
         return conn->end_at_ns;
+    if (sp_gate_is_ending(conn))
+        return 0;
 
     uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
     deadline_ns = sb_time_min(deadline_ns, conn->app.ack.deadline_ns);
@@ -72,6 +75,15 @@ static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
         sp_conn_on_outcome(conn, outcome.lost_space, &outcome);
 }
 
+/* Ends a connection that cannot go on.  An exhausted key cannot even seal a CONNECTION_CLOSE. */
+static void end_now(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_close close = {
+        .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_AEAD_LIMIT_REACHED};
+    sp_conn_check_memory(conn, now_ns);
+    sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
+}
+
 static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
@@ -101,7 +113,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         conn->lacks_records = false;
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
         on_loss_deadline(conn, now_ns);
-    sp_conn_check_memory(conn, now_ns);
+    if (sp_gate_is_ending(conn))
+        end_now(conn, now_ns);
 }
 
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)

@@ -95,6 +95,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
         return conn->loss.cc.in_flight_bytes > 0 &&
                (wait->at_ns != SB_NEVER ||
                 (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && will_hear(end)));
+    case SP_WAIT_ENDING:
     case SP_WAIT_PACER:
     case SP_WAIT_ACK_DELAY:
     case SP_WAIT_MEMORY:

@@ -65,7 +65,8 @@ static void silence_over_two_to_the_31_packets_ends_the_connection(void **state)
                 "\x01\x1a"
                 "12345678",
                 10);
-    (void)pair_flush(pair, SP_SERVER, &size);
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 0);
+    sp_conn_on_deadline(server, pair->now_ns);
     assert_true(sp_conn_is_closed(server));
 }
 

@@ -153,7 +153,7 @@ static const struct row {
     {"size of a train", set_nothing, SP_TRAIN_COUNT_MAX, SP_WAIT_NONE},
     {"congestion window", set_window, 7, SP_WAIT_TRAIN},
     {"pacer", set_pacer, 6, SP_WAIT_PACER},
-    {"key", set_key, 5, SP_WAIT_NONE}, /* the next call ends the connection */
+    {"key", set_key, 5, SP_WAIT_ENDING},
     {"datagrams", set_count, 3, SP_WAIT_NONE},
     {"room", set_capacity, 4, SP_WAIT_NONE},
     {"amplification limit", set_amplification, 2, SP_WAIT_AMPLIFICATION},
@@ -317,6 +317,8 @@ static void run_without_memory_for_its_records_ends_the_connection(void **state)
     for (int i = 0; i < 5; i++)
         sb_pool_give(&world->pair.pools.frames, world->taken[--world->taken_count]);
     assert_int_equal(send_train(world), 5); /* what could be recorded */
+    assert_false(sp_conn_is_closed(client_of(world)));
+    sp_conn_on_deadline(client_of(world), world->pair.now_ns);
     assert_true(sp_conn_is_closed(client_of(world)));
     assert_int_equal(send_train(world), 1);
     assert_int_equal(client_of(world)->close.error, SP_ERR_INTERNAL);
