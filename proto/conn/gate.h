@@ -50,7 +50,8 @@ static inline bool sp_gate_can_seal(const struct sp_conn *conn, enum sp_space sp
     return sp_gate_has_key(conn, space) && !sp_gate_is_exhausted(conn, space);
 }
 
-/* Returns whether an ACK or a probe is due: these ignore the congestion window and the pacer. */
+/* Returns whether an ACK or a probe is due: these ignore the congestion window and the pacer.
+ * [RFC9002 7.5] */
 static inline bool sp_gate_is_due(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
     const struct sp_conn_space *s = conn->spaces[space];

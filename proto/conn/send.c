@@ -97,6 +97,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
         sp_conn_free_frames(conn, build->frames);
         build->frames = NULL;
     }
+    /* Probes count as bytes in flight like other packets.  [RFC9002 7.5] */
     struct sp_sent_packet packet = {
         .frames = build->frames,
         .sent_ns = now_ns,

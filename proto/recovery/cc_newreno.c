@@ -39,13 +39,14 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
     reno->acked_bytes += bytes;
     while (reno->acked_bytes >= cc->cwnd_bytes) {
         reno->acked_bytes -= cc->cwnd_bytes;
-        cc->cwnd_bytes += cc->datagram_bytes;
+        cc->cwnd_bytes += cc->datagram_bytes; /* [RFC9002 7.3.3] */
     }
 }
 
 static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     struct sp_cc_newreno *reno = &cc->newreno;
+    /* [RFC9002 7.3.1, 7.3.2] */
     if (!is_in_recovery(reno, loss->sent_ns)) {
         reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
         cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes / 2, sp_cc_cwnd_min(cc));

@@ -213,7 +213,7 @@ static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struc
     append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
 }
 
-/* [RFC9002 A.10] */
+/* [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
 static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
                    struct sp_loss_outcome *ret)
 {
@@ -296,7 +296,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     struct sp_cc_ack sums =
         cc_ack_of(loss, &work, in_flight_bytes - loss->cc.in_flight_bytes, work.largest_sent_ns);
 
-    /* [RFC9002 5.1] */
+    /* [RFC9002 5.1, 5.3] */
     if (work.largest_pn == ack->largest && work.any_eliciting) {
         uint64_t delay_ns = space == SP_SPACE_INITIAL ? 0 : ack_delay_ns;
         if (loss->is_confirmed)
@@ -403,6 +403,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
 
     if (pto_deadline(loss, &space) > now_ns)
         return;
+    /* [RFC9002 6.2] No packet counts as lost because of it. */
     ret->probe = true;
     ret->probe_space = space;
     loss->pto_count++;

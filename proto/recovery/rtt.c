@@ -26,6 +26,7 @@ void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay
         return;
     }
 
+    /* [RFC9002 5.2] */
     rtt->min_ns = SB_MIN(rtt->min_ns, latest_ns);
 
     /* [RFC9002 5.3] The peer's delay must not bring a sample below the minimum. */
