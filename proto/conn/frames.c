@@ -28,6 +28,10 @@ static uint64_t ack_delay_ns(const struct sp_conn *conn, uint64_t delay)
 static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
                           const struct sp_frame_ack *ack, uint64_t now_ns)
 {
+    if (packet->space == SP_SPACE_APP &&
+        !sp_keyphase_may_ack(&conn->keys, packet->key, ack->largest))
+        return SP_ERR_KEY_UPDATE;
+
     struct sp_loss_outcome outcome;
     enum sp_err err = sp_loss_on_ack(&conn->loss, packet->space, ack,
                                      ack_delay_ns(conn, ack->delay), now_ns, &outcome);

@@ -13,6 +13,7 @@ struct sp_packet {
     const uint8_t *payload;
     size_t payload_size;
     const struct sp_datagram *datagram;
+    const struct sp_key *key;             /* which has opened it; 1-RTT packets only */
     const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
                                              `payload` has the frame's head alone */
     bool is_eliciting;                    /* found out on the way */

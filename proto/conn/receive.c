@@ -222,6 +222,32 @@ static bool is_reset(const struct sp_conn *conn, const uint8_t *data, size_t siz
     return token != NULL && sp_cid_remote_has_token(&conn->remote_ids, token);
 }
 
+/* Acts on the key that has opened packet `pn`.  Returns false if the packet must not be handled. */
+static bool on_key_phase(struct sp_conn *conn, const struct sp_key *key, uint64_t pn,
+                         uint64_t now_ns)
+{
+    const struct sp_keyphase_opened opened = {
+        .key = key,
+        .pn = pn,
+        .next_pn_known = sp_ack_next_pn(&conn->app.ack),
+    };
+    uint64_t late_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
+    switch (sp_keyphase_on_opened(&conn->keys, &opened, conn->loss.app.sent.next_pn, late_ns)) {
+    case SP_KEYPHASE_SAME:
+        return true;
+    case SP_KEYPHASE_UPDATED:
+        conn->stats.key_updates++;
+        return true;
+    case SP_KEYPHASE_NO_MEMORY:
+        conn->is_out_of_memory = true;
+        return false;
+    case SP_KEYPHASE_VIOLATION:
+        sp_conn_fail(conn, SP_ERR_KEY_UPDATE, 0, "keys updated out of order", now_ns);
+        return false;
+    }
+    return false;
+}
+
 /* Handles a packet after the attempt to open it. */
 static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram,
                           const struct sp_key *key, const struct sp_open *open,
@@ -243,18 +269,8 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         return;
     }
 
-    uint64_t next_pn = conn->loss.app.sent.next_pn;
-    uint64_t late_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
-    switch (sp_keyphase_on_opened(&conn->keys, key, open->pn, next_pn, late_ns)) {
-    case SP_KEYPHASE_SAME:
-        break;
-    case SP_KEYPHASE_UPDATED:
-        conn->stats.key_updates++;
-        break;
-    case SP_KEYPHASE_NO_MEMORY:
-        conn->is_out_of_memory = true;
+    if (!on_key_phase(conn, key, open->pn, now_ns))
         return;
-    }
 
     struct sp_packet opened = {
         .type = SP_PACKET_ONE_RTT,
@@ -264,6 +280,7 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         .payload_size = open->body != NULL ? open->head_size : open->size - SP_TAG_SIZE,
         .placed = open->body != NULL ? frame : NULL,
         .datagram = datagram,
+        .key = key,
     };
     /* [RFC9000 17.3.1] */
     if ((packet[0] & SP_HEADER_SHORT_RESERVED) != 0)
@@ -321,10 +338,9 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
         uint32_t end = at + 1;
         while (end < count && key_of_short(conn, &opens[end]) == key)
             end++;
-        if (key != NULL && conn->pieces.lent_count > 0)
+        if (conn->pieces.lent_count > 0)
             sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
-        if (key != NULL) /* otherwise the keys of that phase were discarded */
-            conn->protect.ops->open(key, &opens[at], end - at);
+        conn->protect.ops->open(key, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++)
             receive_short(conn, run->packets[at].datagram, key, &opens[at], &frames[at], now_ns);
     }

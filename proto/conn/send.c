@@ -110,6 +110,8 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     const struct sp_account what = {build->space, ecn, 1, build->is_eliciting};
     sp_conn_account(conn, &what, now_ns);
     if (build->has_ack) {
+        if (build->space == SP_SPACE_APP)
+            sp_keyphase_on_ack_sent(&conn->keys, s->ack.ranges[0].largest);
         sp_ack_on_sent(&s->ack, now_ns);
         conn->stats.acks_out++;
     }

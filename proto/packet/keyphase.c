@@ -13,7 +13,8 @@
 
 void sp_keyphase_init(struct sp_keyphase *keys, const struct sp_protect_ops *ops)
 {
-    *keys = (struct sp_keyphase){.ops = ops, .prev_until_ns = SB_NEVER};
+    /* [RFC9001 6.1] The first update needs a confirmed handshake, but no acknowledgment. */
+    *keys = (struct sp_keyphase){.ops = ops, .prev_until_ns = SB_NEVER, .read_is_acked = true};
 }
 
 void sp_keyphase_deinit(struct sp_keyphase *keys)
@@ -47,22 +48,29 @@ struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_b
 {
     if (phase_bit == (keys->read_phase & 1))
         return keys->read;
-    if (keys->read_phase > 0 && pn < keys->read_first_pn)
+    /* The next key stands in for a discarded one: an honest peer seals nothing with it there. */
+    if (keys->read_prev != NULL && pn < keys->read_first_pn)
         return keys->read_prev;
     return keys->read_next;
 }
 
-enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const struct sp_key *key,
-                                              uint64_t pn, uint64_t next_pn_to_send,
-                                              uint64_t prev_until_ns)
+enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys,
+                                              const struct sp_keyphase_opened *opened,
+                                              uint64_t next_pn_to_send, uint64_t prev_until_ns)
 {
-    if (key == keys->read) {
-        keys->read_first_pn = SB_MIN(keys->read_first_pn, pn);
+    if (opened->key == keys->read) {
+        keys->read_first_pn = SB_MIN(keys->read_first_pn, opened->pn);
         return SP_KEYPHASE_SAME;
     }
-    if (key != keys->read_next)
+    if (opened->key != keys->read_next)
         return SP_KEYPHASE_SAME;
 
+    /* [RFC9001 6.4] All packets so far have older keys. */
+    if (opened->pn < opened->next_pn_known)
+        return SP_KEYPHASE_VIOLATION;
+    /* [RFC9001 6.1, 6.2] If we have updated first, this is the peer's answer. */
+    if (keys->write_phase == keys->read_phase && !keys->read_is_acked)
+        return SP_KEYPHASE_VIOLATION;
     struct sp_key *next = keys->ops->next(keys->read_next);
     if (next == NULL)
         return SP_KEYPHASE_NO_MEMORY;
@@ -71,13 +79,20 @@ enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const st
     keys->read = keys->read_next;
     keys->read_next = next;
     keys->read_phase++;
-    keys->read_first_pn = pn;
+    keys->read_first_pn = opened->pn;
+    keys->read_is_acked = false;
     keys->prev_until_ns = prev_until_ns;
 
     /* [RFC9001 6.2] Answer with the same phase before anything else is sent. */
     if (keys->write_phase < keys->read_phase && !sp_keyphase_update_write(keys, next_pn_to_send))
         return SP_KEYPHASE_NO_MEMORY;
     return SP_KEYPHASE_UPDATED;
+}
+
+bool sp_keyphase_may_ack(const struct sp_keyphase *keys, const struct sp_key *key, uint64_t largest)
+{
+    bool is_newest = key == keys->read && keys->read_phase == keys->write_phase;
+    return is_newest || largest < keys->write_first_pn;
 }
 
 bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed)

@@ -31,6 +31,8 @@ struct sp_keyphase {
     uint64_t failed_count;   /* packets that did not open, over all keys */
     struct sp_key_limits limits;
     bool write_is_acked; /* a packet of write_phase was acknowledged */
+    bool read_is_acked;  /* the peer may update its keys: we have acknowledged a packet of
+                            read_phase, or that is the first phase */
 };
 
 void sp_keyphase_init(struct sp_keyphase *keys, const struct sp_protect_ops *ops);
@@ -40,21 +42,46 @@ void sp_keyphase_deinit(struct sp_keyphase *keys);
 SB_MUST_USE bool sp_keyphase_set_read(struct sp_keyphase *keys, struct sp_key *key);
 void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key);
 
-/* Returns the key for a packet with this key phase bit and number, or NULL if the key has been
- * discarded already. */
+/* Returns the key for a packet with this key phase bit and number.  If the key was discarded
+ * already, returns another one in its place, with which no such packet is authentic: refusing the
+ * packet takes as long as for any other.  [RFC9001 6.3, 9.5] */
 struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn);
 
 enum sp_keyphase_result {
     SP_KEYPHASE_SAME,
     SP_KEYPHASE_UPDATED, /* the peer's update was taken, ours follows */
     SP_KEYPHASE_NO_MEMORY,
+    SP_KEYPHASE_VIOLATION, /* KEY_UPDATE_ERROR: see sp_keyphase_on_opened() */
 };
 
-/* Records that a packet was opened with `key`.  Late packets of the previous phase are still read
- * until `prev_until_ns`. */
-enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys, const struct sp_key *key,
-                                              uint64_t pn, uint64_t next_pn_to_send,
-                                              uint64_t prev_until_ns);
+/* A packet that was opened. */
+struct sp_keyphase_opened {
+    const struct sp_key *key; /* the result of sp_keyphase_read_key() */
+    uint64_t pn;
+    uint64_t next_pn_known; /* one more than the largest number of a packet opened before */
+};
+
+/* Records that a packet was opened.  If the peer has updated its keys, late packets of the previous
+ * phase are still read until `prev_until_ns`.
+ *
+ * Returns VIOLATION for a second update before we acknowledged a packet of the first one
+ * [RFC9001 6.2], which bounds the keys that a peer can make us derive to a pair for each ACK of
+ * ours, and for newer keys at a lower number than older ones [RFC9001 6.4]. */
+enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys,
+                                              const struct sp_keyphase_opened *opened,
+                                              uint64_t next_pn_to_send, uint64_t prev_until_ns);
+
+/* Records that an ACK frame whose largest number is `largest` is sent now. */
+static inline void sp_keyphase_on_ack_sent(struct sp_keyphase *keys, uint64_t largest)
+{
+    keys->read_is_acked |= largest >= keys->read_first_pn;
+}
+
+/* Returns whether an ACK frame may acknowledge `largest` in a packet that was opened with `key`: a
+ * peer that has seen our new keys answers with its own new keys.  [RFC9001 6.2]  Call it after
+ * sp_keyphase_on_opened(). */
+bool sp_keyphase_may_ack(const struct sp_keyphase *keys, const struct sp_key *key,
+                         uint64_t largest);
 
 /* True if the write key is near its limit and may be updated now.  [RFC9001 6.1, 6.6] */
 bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed);

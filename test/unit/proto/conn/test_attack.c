@@ -239,6 +239,98 @@ static void refused_open_is_reported_once_and_answered_when_it_may_work(void **s
     assert_int_equal(sent_count(pair, SP_CLIENT, SP_FRAME_STREAMS_BLOCKED_UNI), 1);
 }
 
+/* The peer of the server updates its keys, and gives it a packet with the new ones. */
+static void inject_updated(struct conn_pair *pair)
+{
+    struct sp_keyphase *keys = &pair_conn(pair, SP_CLIENT)->keys;
+    keys->read_phase = keys->write_phase; /* as if the server had answered */
+    assert_true(sp_keyphase_update_write(keys, 0));
+    inject_text(pair, SP_SERVER, "\x01", 1);
+}
+
+/* [RFC9001 6.1, 6.2] Each update makes us derive two keys. */
+static void keys_are_updated_no_faster_than_we_acknowledge(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    for (uint32_t i = 0; i < 5; i++) {
+        inject_updated(pair);
+        pair->now_ns += pair->config.ack_delay_ns_max;
+        assert_true(pair_flush(pair, SP_SERVER, &size) > 0);
+    }
+    assert_int_equal(server->stats.key_updates, 5);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+
+    inject_updated(pair);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+    inject_updated(pair);
+    assert_int_equal(server->stats.key_updates, 6);
+    assert_int_equal(server->state, SP_CONN_CLOSING);
+    assert_int_equal(server->close.error, SP_ERR_KEY_UPDATE);
+}
+
+/* [RFC9001 6.2] */
+static void an_ack_with_old_keys_of_a_packet_with_new_ones_is_an_error(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    uint64_t pn = server->loss.app.sent.next_pn;
+    assert_in_range(pn, 1, 60);
+    assert_true(sp_keyphase_update_write(&server->keys, pn));
+    server->app.probe_count = 1;
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+
+    uint8_t frame[] = {SP_FRAME_ACK, (uint8_t)(pn - 1), 0, 0, 0};
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+    frame[1]++;
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE);
+    assert_int_equal(server->state, SP_CONN_CLOSING);
+    assert_int_equal(server->close.error, SP_ERR_KEY_UPDATE);
+}
+
+/* How often the cipher opens something. */
+static uint64_t opened_count;
+
+static void open_and_count(struct sp_key *key, struct sp_open *packets, size_t count)
+{
+    opened_count += count;
+    qs_null_protect_ops.open(key, packets, count);
+}
+
+/* [RFC9001 9.5] Otherwise the time would tell the key phase. */
+static void a_packet_of_a_dropped_key_phase_costs_the_same_work(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet late;
+    const struct pair_packet *packets[] = {&late};
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE, &late);
+    inject_updated(pair);
+    pair->now_ns = server->keys.prev_until_ns;
+    sp_conn_on_deadline(server, pair->now_ns);
+    assert_null(server->keys.read_prev);
+
+    struct sp_protect_ops ops = qs_null_protect_ops;
+    ops.open = open_and_count;
+    server->protect.ops = &ops;
+    opened_count = 0;
+    uint64_t failed_count = server->keys.failed_count;
+    pair_give(pair, SP_SERVER, packets, 1);
+    server->protect.ops = &qs_null_protect_ops;
+    assert_int_equal(opened_count, 1);
+    assert_int_equal(server->keys.failed_count, failed_count + 1);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +342,9 @@ int main(void)
         QT_TEST(conn_pair, full_store_of_pieces_still_takes_what_fills_the_first_gap),
         QT_TEST(conn_pair, tiny_frame_deep_among_pieces_is_dropped),
         QT_TEST(conn_pair, ack_leaves_without_memory_for_its_record),
+        QT_TEST(conn_pair, keys_are_updated_no_faster_than_we_acknowledge),
+        QT_TEST(conn_pair, an_ack_with_old_keys_of_a_packet_with_new_ones_is_an_error),
+        QT_TEST(conn_pair, a_packet_of_a_dropped_key_phase_costs_the_same_work),
         QT_TEST(conn_pair, refused_open_is_reported_once_and_answered_when_it_may_work),
     };
 

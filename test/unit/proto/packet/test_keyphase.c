@@ -18,6 +18,7 @@ struct world {
     struct sp_keyphase keys;
     struct sp_key *peer_write;
     struct sp_key *more[2]; /* what a test makes besides */
+    uint64_t next_pn_known;
 };
 
 static struct sp_key *make_key(struct world *world, const char *secret)
@@ -42,6 +43,7 @@ static void world_init(struct world *world)
 {
     world_deinit(world); /* of the sample before */
     qs_null_plan_init(&world->plan);
+    world->next_pn_known = 0;
     sp_keyphase_init(&world->keys, &qs_null_protect_ops);
     assert_true(sp_keyphase_set_read(&world->keys, make_key(world, "peer")));
     sp_keyphase_set_write(&world->keys, make_key(world, "ours"));
@@ -83,6 +85,14 @@ static bool opens(struct sp_key *key, uint64_t pn, const struct sealed *packet)
                                            copy.data, sizeof(copy.data));
 }
 
+/* Packet `pn` was opened with `key`. */
+static enum sp_keyphase_result on_opened(struct world *world, const struct sp_key *key, uint64_t pn)
+{
+    const struct sp_keyphase_opened opened = {key, pn, world->next_pn_known};
+    world->next_pn_known = SB_MAX(world->next_pn_known, pn + 1);
+    return sp_keyphase_on_opened(&world->keys, &opened, FIRST_PN, SB_S);
+}
+
 /* The peer sends packet `pn`; it is opened with the key that is chosen for it. */
 static enum sp_keyphase_result receive(struct world *world, uint64_t pn, bool phase_bit)
 {
@@ -90,7 +100,7 @@ static enum sp_keyphase_result receive(struct world *world, uint64_t pn, bool ph
     seal(world->peer_write, pn, &packet);
     struct sp_key *key = sp_keyphase_read_key(&world->keys, phase_bit, pn);
     assert_true(opens(key, pn, &packet));
-    return sp_keyphase_on_opened(&world->keys, key, pn, FIRST_PN, SB_S);
+    return on_opened(world, key, pn);
 }
 
 /* [RFC9001 6.2] */
@@ -129,19 +139,101 @@ static void late_packets_open_with_the_key_before_until_it_is_dropped(void **sta
     assert_int_equal(receive(world, 7, true), SP_KEYPHASE_UPDATED);
     struct sp_key *key = sp_keyphase_read_key(&world->keys, true, 5);
     assert_true(opens(key, 5, &overtaken));
-    assert_int_equal(sp_keyphase_on_opened(&world->keys, key, 5, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
+    assert_int_equal(on_opened(world, key, 5), SP_KEYPHASE_SAME);
     assert_int_equal(world->keys.read_first_pn, 5);
 
     key = sp_keyphase_read_key(&world->keys, false, 3);
     assert_ptr_equal(key, world->keys.read_prev);
     assert_true(opens(key, 3, &late));
-    assert_int_equal(sp_keyphase_on_opened(&world->keys, key, 3, FIRST_PN, SB_S), SP_KEYPHASE_SAME);
+    assert_int_equal(on_opened(world, key, 3), SP_KEYPHASE_SAME);
     assert_int_equal(world->keys.read_phase, 1);
 
     sp_keyphase_drop_prev(&world->keys);
     assert_int_equal(world->keys.prev_until_ns, SB_NEVER);
-    assert_null(sp_keyphase_read_key(&world->keys, false, 3));
     assert_ptr_equal(sp_keyphase_read_key(&world->keys, true, 3), world->keys.read);
+}
+
+/* [RFC9001 6.3, 9.5] A packet whose key was dropped costs the cipher's work like any other. */
+static void another_key_stands_in_for_a_dropped_one(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    struct sealed late;
+    seal(world->peer_write, 3, &late);
+    update_peer(world);
+    assert_int_equal(receive(world, 7, true), SP_KEYPHASE_UPDATED);
+    sp_keyphase_drop_prev(&world->keys);
+    struct sp_key *key = sp_keyphase_read_key(&world->keys, false, 3);
+    assert_non_null(key);
+    assert_false(opens(key, 3, &late));
+
+    /* [RFC9001 6.4] Only a peer that is wrong seals with that key there. */
+    update_peer(world);
+    assert_int_equal(receive(world, 3, false), SP_KEYPHASE_VIOLATION);
+    assert_int_equal(world->keys.read_phase, 1);
+}
+
+/* [RFC9001 6.4] */
+static void newer_keys_at_a_lower_number_are_an_error(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    assert_int_equal(receive(world, 9, false), SP_KEYPHASE_SAME);
+    update_peer(world);
+    assert_int_equal(receive(world, 8, true), SP_KEYPHASE_VIOLATION);
+    assert_int_equal(world->keys.read_phase, 0);
+    assert_int_equal(world->keys.write_phase, 0);
+}
+
+/* [RFC9001 6.2] */
+static void a_second_update_before_our_ack_is_an_error(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        const char *what;
+        bool sends_ack;
+        uint64_t largest; /* of that ACK */
+        bool is_ours_first;
+        enum sp_keyphase_result want;
+    } samples[] = {
+        {"no ACK", false, 0, false, SP_KEYPHASE_VIOLATION},
+        {"an ACK of the old phase alone", true, 6, false, SP_KEYPHASE_VIOLATION},
+        {"an ACK of the first packet", true, 7, false, SP_KEYPHASE_UPDATED},
+        {"an ACK of a later one", true, 8, false, SP_KEYPHASE_UPDATED},
+        {"the answer to our update", false, 0, true, SP_KEYPHASE_UPDATED},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        print_message("    %s\n", samples[i].what);
+        world_init(world);
+        assert_int_equal(receive(world, 6, false), SP_KEYPHASE_SAME);
+        update_peer(world);
+        assert_int_equal(receive(world, 7, true), SP_KEYPHASE_UPDATED); /* the first is free */
+        assert_int_equal(receive(world, 8, true), SP_KEYPHASE_SAME);
+        if (samples[i].sends_ack)
+            sp_keyphase_on_ack_sent(&world->keys, samples[i].largest);
+        if (samples[i].is_ours_first)
+            assert_true(sp_keyphase_update_write(&world->keys, FIRST_PN));
+        update_peer(world);
+        assert_int_equal(receive(world, 9, false), samples[i].want);
+        assert_int_equal(world->keys.read_phase, samples[i].want == SP_KEYPHASE_UPDATED ? 2 : 1);
+    }
+}
+
+/* [RFC9001 6.2] */
+static void old_keys_may_not_acknowledge_new_ones(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    struct sp_keyphase *keys = &world->keys;
+    assert_true(sp_keyphase_may_ack(keys, keys->read, 5));
+    assert_true(sp_keyphase_update_write(keys, FIRST_PN)); /* the peer has not seen it yet */
+    assert_true(sp_keyphase_may_ack(keys, keys->read, FIRST_PN - 1));
+    assert_false(sp_keyphase_may_ack(keys, keys->read, FIRST_PN));
+    update_peer(world);
+    assert_int_equal(receive(world, 7, true), SP_KEYPHASE_UPDATED);
+    assert_true(sp_keyphase_may_ack(keys, keys->read, FIRST_PN));
+    assert_true(sp_keyphase_may_ack(keys, keys->read_prev, FIRST_PN - 1));
+    assert_false(sp_keyphase_may_ack(keys, keys->read_prev, FIRST_PN));
 }
 
 /* [RFC9001 6.4] An old key is never tried above the number where the new one began. */
@@ -170,6 +262,7 @@ static void many_updates_of_both_sides_stay_in_step(void **state)
         update_peer(world);
         assert_int_equal(receive(world, pn++, phase % 2 == 1), SP_KEYPHASE_UPDATED);
         assert_int_equal(receive(world, pn++, phase % 2 == 1), SP_KEYPHASE_SAME);
+        sp_keyphase_on_ack_sent(&world->keys, pn - 1);
         assert_int_equal(world->keys.read_phase, phase);
         assert_int_equal(world->keys.write_phase, phase);
     }
@@ -247,6 +340,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(world, an_update_of_the_peer_is_followed_at_once),
         QT_TEST(world, late_packets_open_with_the_key_before_until_it_is_dropped),
+        QT_TEST(world, another_key_stands_in_for_a_dropped_one),
+        QT_TEST(world, newer_keys_at_a_lower_number_are_an_error),
+        QT_TEST(world, a_second_update_before_our_ack_is_an_error),
+        QT_TEST(world, old_keys_may_not_acknowledge_new_ones),
         QT_TEST(world, old_keys_do_not_open_newer_packets),
         QT_TEST(world, many_updates_of_both_sides_stay_in_step),
         QT_TEST(world, an_update_is_wanted_near_the_limit_when_it_is_allowed),
