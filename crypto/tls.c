@@ -69,7 +69,8 @@ struct sc_tls {
     bool has_app_read; /* the 1-RTT read secret is kept, not yet said */
     bool is_complete;
     bool is_failed;
-    int alert; /* the first one, or NO_ALERT */
+    bool is_excess; /* it failed by bytes after the last message of a level */
+    int alert;      /* the first one, or NO_ALERT */
     struct out out[SP_LEVELS];
     struct sc_tls_events events;
 
@@ -100,6 +101,13 @@ static void note_alert(struct sc_tls *tls, int alert, const char *error)
     tls->alert = alert;
     if (error != NULL && tls->error == NULL)
         tls->error = OPENSSL_strdup(error);
+}
+
+/* [RFC9001 4.1.3] Not an error of TLS. */
+static void note_excess(struct sc_tls *tls)
+{
+    tls->is_excess = tls->alert == NO_ALERT;
+    note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data after the end of its level");
 }
 
 /* [RFC9001 8.1, 8.2] What the server's EncryptedExtensions must have had. */
@@ -283,6 +291,13 @@ static void let_go_of_openssl(struct sc_tls *tls)
     tls->params = NULL;
 }
 
+static void push_failed(struct sc_tls *tls)
+{
+    tls->is_failed = true;
+    enum sp_tls_event_kind kind = tls->is_excess ? SP_TLS_EXCESS : SP_TLS_ALERT;
+    sc_tls_events_push(&tls->events, kind, (uint8_t)tls->alert);
+}
+
 static void fail(struct sc_tls *tls)
 {
     if (tls->error == NULL) {
@@ -297,8 +312,7 @@ static void fail(struct sc_tls *tls)
         tls->error = OPENSSL_strdup(text);
     }
     note_alert(tls, SSL_AD_INTERNAL_ERROR, NULL);
-    tls->is_failed = true;
-    sc_tls_events_push(&tls->events, SP_TLS_ALERT, (uint8_t)tls->alert);
+    push_failed(tls);
     learn_server_name(tls);
     let_go_of_openssl(tls);
     ERR_clear_error();
@@ -325,9 +339,11 @@ static void drive(struct sc_tls *tls)
         result = SSL_read(tls->ssl, NULL, 0);
     }
     bool is_fine = result == 1 || SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ;
-    /* Bytes that are left had no place at this level. [RFC9001 4.1.3] */
+    /* OpenSSL looks at the bytes that it has taken when the level changes. */
+    if (!is_fine && ERR_GET_REASON(ERR_peek_error()) == SSL_R_NOT_ON_RECORD_BOUNDARY)
+        tls->is_excess = true;
     if (is_fine && tls->in.size > 0)
-        note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data behind the end of its level");
+        note_excess(tls);
     if (!is_fine || tls->alert != NO_ALERT)
         fail(tls);
     else if (tls->is_complete && sc_tls_config_role(tls->config) == SP_SERVER)
@@ -378,8 +394,7 @@ static bool guard_lets_pass(struct guard *guard, const uint8_t *data, size_t siz
 static void fail_without_openssl(struct sc_tls *tls)
 {
     note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data after the handshake");
-    tls->is_failed = true;
-    sc_tls_events_push(&tls->events, SP_TLS_ALERT, (uint8_t)tls->alert);
+    push_failed(tls);
 }
 
 static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t *data, size_t size)
@@ -388,17 +403,16 @@ static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t
     sc_tls_events_settle(&tls->events);
     if (tls->is_failed || size == 0)
         return;
-    if (tls->ssl == NULL) {
-        fail_without_openssl(tls);
-        return;
-    }
-    SB_ASSERT(tls->params != NULL);      /* started */
     SB_ASSERT(level <= tls->read_level); /* we never said the key for more */
-    if (level < tls->read_level) {
-        note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data behind the end of its level");
+    if (level < tls->read_level)
+        note_excess(tls);
+    if (tls->ssl == NULL)
+        fail_without_openssl(tls);
+    else if (tls->is_excess)
         fail(tls);
+    if (tls->is_failed)
         return;
-    }
+    SB_ASSERT(tls->params != NULL); /* started */
     if (level == SP_LEVEL_INITIAL && !guard_lets_pass(&tls->guard, data, size)) {
         note_alert(tls, SSL_AD_ILLEGAL_PARAMETER, "the peer's hello is too large");
         fail(tls);

@@ -42,7 +42,7 @@ void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level
                                struct sb_bytes secret);
 /* Says a secret that is kept. */
 void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write);
-/* PEER_PARAMS, COMPLETE, ALERT. */
+/* PEER_PARAMS, COMPLETE, ALERT, EXCESS. */
 void sc_tls_events_push(struct sc_tls_events *events, enum sp_tls_event_kind kind, uint8_t alert);
 
 /* Wipes what the last event lent.  Every function of struct sp_tls_ops calls it first. */

@@ -51,10 +51,19 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
     return SP_OK;
 }
 
+/* Returns whether TLS reads a later level than that of `space` now. */
+static bool is_level_over(const struct sp_conn *conn, enum sp_space space)
+{
+    return space != SP_SPACE_APP && sp_conn_read_key(conn, (enum sp_space)(space + 1)) != NULL;
+}
+
 static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
                              const struct sp_frame_crypto *frame, uint64_t now_ns)
 {
     struct sp_crypto_stream *stream = &conn->spaces[packet->space]->crypto;
+    /* [RFC9001 4.1.3] */
+    if (frame->offset + frame->size > stream->in.read_end && is_level_over(conn, packet->space))
+        return SP_ERR_PROTOCOL_VIOLATION;
     bool is_out_of_memory = false;
     enum sp_err err =
         sp_crypto_stream_receive(stream, frame, packet->datagram->buffer, &is_out_of_memory);

@@ -13,6 +13,8 @@
 #include "proto/wire/stateless.h"
 #include "proto/wire/tparam.h"
 
+#define EXCESS_REASON "CRYPTO after the end of its level"
+
 /* ---- Our side ---- */
 
 static uint64_t ms_of(uint64_t ns)
@@ -108,6 +110,13 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *event, ui
         return; /* no 0-RTT in this version */
     SB_ASSERT(event->level == SP_LEVEL_HANDSHAKE || event->level == SP_LEVEL_APP);
 
+    /* [RFC9001 4.1.3] Bytes of the level before that wait for a gap will never fit. */
+    const struct sp_conn_space *before =
+        conn->spaces[event->level == SP_LEVEL_APP ? SP_SPACE_HANDSHAKE : SP_SPACE_INITIAL];
+    if (!event->is_write && before != NULL && sp_crypto_stream_has_gap(&before->crypto)) {
+        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
+        return;
+    }
     struct sp_key *key = conn->protect.ops->key(conn->protect.context, event->suite,
                                                 event->secret.data, event->secret.size);
     if (key == NULL) {
@@ -240,6 +249,9 @@ static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event,
         /* [RFC9001 4.8] */
         sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + event->alert), SP_FRAME_CRYPTO,
                      "the TLS handshake failed", now_ns);
+        break;
+    case SP_TLS_EXCESS:
+        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
         break;
     }
 }

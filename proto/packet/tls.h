@@ -28,6 +28,8 @@ enum sp_tls_event_kind {
     SP_TLS_PEER_PARAMS, /* the peer's transport parameters, still encoded */
     SP_TLS_COMPLETE,    /* the handshake is complete. [RFC9001 4.1.1] */
     SP_TLS_ALERT,       /* the handshake failed; nothing follows */
+    SP_TLS_EXCESS,      /* the peer's bytes go on after its last message of a level: it failed, and
+                           nothing follows.  [RFC9001 4.1.3] */
 };
 
 struct sp_tls_event {

@@ -35,6 +35,12 @@ static inline bool sp_crypto_stream_wants_send(const struct sp_crypto_stream *st
     return !sp_ranges_is_empty(&stream->out.lost) || stream->out.sent_end < stream->out_end;
 }
 
+/* Returns whether received bytes wait for others before them. */
+static inline bool sp_crypto_stream_has_gap(const struct sp_crypto_stream *stream)
+{
+    return stream->in.received_bytes > stream->in.read_end;
+}
+
 /* The next range to send, lost ones first.  False if there is none. */
 bool sp_crypto_stream_next(const struct sp_crypto_stream *stream, uint64_t *ret_offset,
                            uint64_t *ret_size);

@@ -148,10 +148,15 @@ static void raise_fact(struct sp_tls *tls, struct sp_tls_event fact)
     tls->facts[(tls->fact_first + tls->fact_count++) % FACTS_MAX] = fact;
 }
 
-static void fail(struct sp_tls *tls, uint8_t alert)
+static void fail_by(struct sp_tls *tls, enum sp_tls_event_kind kind, uint8_t alert)
 {
     tls->has_failed = true;
-    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_ALERT, .alert = alert});
+    raise_fact(tls, (struct sp_tls_event){.kind = kind, .alert = alert});
+}
+
+static void fail(struct sp_tls *tls, uint8_t alert)
+{
+    fail_by(tls, SP_TLS_ALERT, alert);
 }
 
 static void raise_secret(struct sp_tls *tls, enum sp_level level, bool is_write)
@@ -393,7 +398,7 @@ static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t 
     if (tls->has_failed || size == 0)
         return;
     if (level != tls->level_in) {
-        fail(tls, SP_ALERT_UNEXPECTED_MESSAGE);
+        fail_by(tls, SP_TLS_EXCESS, 0); /* [RFC9001 4.1.3] */
         return;
     }
 
@@ -402,7 +407,7 @@ static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t 
     while (!tls->has_failed && tls->level_in == level && take_message(tls, &offset))
         continue;
     if (!tls->has_failed && tls->level_in != level && offset < tls->in.size)
-        fail(tls, SP_ALERT_UNEXPECTED_MESSAGE); /* a level ends with a message. [RFC9001 4.1.3] */
+        fail_by(tls, SP_TLS_EXCESS, 0); /* a level ends with a message.  [RFC9001 4.1.3] */
     memmove(tls->in.data, tls->in.data + offset, tls->in.size - offset);
     tls->in.size -= offset;
 }

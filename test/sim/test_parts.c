@@ -168,6 +168,7 @@ struct side {
     bool has_secret[SP_LEVELS][2];
     char params[16];
     bool is_complete;
+    bool is_excess;
     uint8_t alert;
 };
 
@@ -194,6 +195,9 @@ static void pull_facts(struct side *side)
             break;
         case SP_TLS_COMPLETE:
             side->is_complete = true;
+            break;
+        case SP_TLS_EXCESS:
+            side->is_excess = true;
             break;
         case SP_TLS_ALERT:
             side->alert = fact.alert;

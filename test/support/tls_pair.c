@@ -138,6 +138,10 @@ void qt_tls_pull(struct qt_tls_end *end)
             assert_false(end->is_complete);
             end->is_complete = true;
             break;
+        case SP_TLS_EXCESS:
+            end->is_excess = true;
+            end->alert = fact.alert;
+            break;
         case SP_TLS_ALERT:
             end->alert = fact.alert;
             break;

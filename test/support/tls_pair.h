@@ -16,6 +16,7 @@ struct qt_tls_end {
     struct sp_tls *tls;
     bool is_complete;
     int alert;                     /* -1: none */
+    bool is_excess;                /* SP_TLS_EXCESS came, not SP_TLS_ALERT */
     uint64_t said[SP_LEVELS];      /* CRYPTO bytes to send */
     uint64_t delivered[SP_LEVELS]; /* CRYPTO bytes that the other end has received */
     bool has_secret[SP_LEVELS][2]; /* [level][is_write] */

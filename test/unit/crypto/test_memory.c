@@ -265,7 +265,7 @@ static void pump(struct sp_tls *from, struct sp_tls *to, int *completed)
         if (fact.kind == SP_TLS_CRYPTO)
             said[fact.level] += fact.size;
         *completed += fact.kind == SP_TLS_COMPLETE;
-        if (fact.kind == SP_TLS_ALERT)
+        if (fact.kind == SP_TLS_ALERT || fact.kind == SP_TLS_EXCESS)
             return;
     }
     for (unsigned l = 0; l < SP_LEVELS; l++) {

@@ -89,12 +89,103 @@ static void late_packets_of_the_handshake_are_dropped(void **state)
     }
 }
 
+/* Gives `to` a CRYPTO frame of one byte at `offset`. */
+static void inject_crypto(struct conn_pair *pair, enum sp_role to, enum sp_space space,
+                          uint64_t offset)
+{
+    uint8_t bytes[32];
+    struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
+    sp_frame_write_crypto_head(&w, offset, 1);
+    sb_writer_u8(&w, 'x');
+    assert_false(w.failed);
+    pair_inject(pair, to, space, bytes, sb_writer_used(&w), PAIR_FAULT_NONE);
+}
+
+static void assert_violation(const struct sp_conn *conn)
+{
+    assert_int_equal(conn->state, SP_CONN_CLOSING);
+    assert_int_equal(conn->close.kind, SP_CLOSE_TRANSPORT);
+    assert_int_equal(conn->close.error, SP_ERR_PROTOCOL_VIOLATION);
+    assert_int_equal(conn->close.frame_type, SP_FRAME_CRYPTO);
+}
+
+/* [RFC9001 4.1.3] A repeat is no new data. */
+static void new_crypto_of_a_level_that_is_over_is_a_violation(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const struct {
+        const char *what;
+        enum sp_role to;
+        enum sp_space space;
+    } samples[] = {
+        {"Initial, to the server", SP_SERVER, SP_SPACE_INITIAL},
+        {"Initial, to the client", SP_CLIENT, SP_SPACE_INITIAL},
+        {"Handshake, to the client", SP_CLIENT, SP_SPACE_HANDSHAKE},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        print_message("    %s\n", samples[i].what);
+        pair_init(pair);
+        pair_start(pair);
+        pair_carry(pair, SP_CLIENT);
+        if (samples[i].to == SP_CLIENT)
+            pair_carry(pair, SP_SERVER);
+        struct sp_conn *conn = pair_conn(pair, samples[i].to);
+        uint64_t end = conn->spaces[samples[i].space]->crypto.in.read_end;
+        assert_true(end > 0);
+        inject_crypto(pair, samples[i].to, samples[i].space, end - 1);
+        assert_int_equal(conn->state, SP_CONN_OPEN);
+        inject_crypto(pair, samples[i].to, samples[i].space, end);
+        assert_violation(conn);
+    }
+}
+
+/* Takes all datagrams that the server has to send.  Returns how many. */
+static uint32_t take_flight(struct conn_pair *pair, struct pair_packet *packets, uint32_t count_max)
+{
+    uint32_t count = 0;
+    for (; count < count_max; count++) {
+        struct sp_train train = {
+            .data = packets[count].data, .capacity = PAIR_DATAGRAM_SIZE_MAX, .count_max = 1};
+        if (sp_conn_send(pair_conn(pair, SP_SERVER), &train, pair->now_ns) == 0)
+            break;
+        packets[count].size = train.size;
+    }
+    return count;
+}
+
+/* [RFC9001 4.1.3] */
+static void crypto_that_waits_for_a_gap_when_its_level_ends_is_a_violation(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (uint32_t space = 0; space < SP_SPACE_APP; space++) {
+        struct pair_packet packets[8];
+        pair_init(pair);
+        pair->tls_plan.certificate_size = 2000; /* the Finished is in a later datagram */
+        pair_start(pair);
+        pair_carry(pair, SP_CLIENT);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        uint32_t count = take_flight(pair, packets, 8);
+        assert_in_range(count, 2, 7);
+        for (uint32_t i = 0; i < count && client->state == SP_CONN_OPEN; i++) {
+            const struct pair_packet *const packet = &packets[i];
+            if (i == space)
+                inject_crypto(pair, SP_CLIENT, (enum sp_space)space, 20000);
+            assert_int_equal(client->state, SP_CONN_OPEN);
+            pair_give(pair, SP_CLIENT, &packet, 1);
+        }
+        assert_violation(client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, memory_halves_when_the_handshake_is_confirmed),
         QT_TEST(conn_pair, end_before_that_gives_it_back),
         QT_TEST(conn_pair, late_packets_of_the_handshake_are_dropped),
+        QT_TEST(conn_pair, new_crypto_of_a_level_that_is_over_is_a_violation),
+        QT_TEST(conn_pair, crypto_that_waits_for_a_gap_when_its_level_ends_is_a_violation),
     };
+    sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
