@@ -244,12 +244,18 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
     }
 }
 
+void se_conn_route(struct spate_conn *conn)
+{
+    struct sp_event reported;
+    while (sp_conn_next_route(conn->proto, &reported))
+        translate_route(conn, &reported);
+}
+
 void se_conn_drain(struct spate_conn *conn)
 {
     struct sp_event reported;
     /* Routes need no room in the queue and are not held back: the next datagram may need them. */
-    while (sp_conn_next_route(conn->proto, &reported))
-        translate_route(conn, &reported);
+    se_conn_route(conn);
     for (enum hold hold; !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
             if (!sp_conn_next_opened(conn->proto, &reported))

@@ -37,8 +37,10 @@ static inline uint32_t se_events_count(const struct se_events *events)
 /* Records that the application has called again: the events that it has taken are processed. */
 void se_events_processed(struct se_events *events);
 
-/* Applies all changes to the routes of one connection, and queues its events while there is room.
- */
+/* Applies all changes to the routes of one connection. */
+void se_conn_route(struct spate_conn *conn);
+
+/* Calls se_conn_route(), and queues the connection's events while there is room. */
 void se_conn_drain(struct spate_conn *conn);
 
 /* Queues the events of all connections while there is room. */

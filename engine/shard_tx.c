@@ -114,6 +114,7 @@ bool se_shard_send(struct spate_shard *shard)
         }
         if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
+        se_conn_route(conn); /* the first packet to a CID makes its reset token count */
         se_conn_rearm(conn);
     }
     /* Connections that were not served in this turn go first in the next. */

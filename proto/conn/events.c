@@ -78,7 +78,7 @@ static bool next_token(struct sp_conn *conn, struct sp_event *ret)
 
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         const struct sp_cid_remote_entry *entry = &conn->remote_ids.entries[i];
-        if (entry->is_used && entry->has_token)
+        if (sp_cid_remote_token_counts(entry))
             current[count++] = sp_cid_of(entry->reset_token, SP_RESET_TOKEN_SIZE);
     }
     if (!diff_announced(conn->announced_tokens, SP_CIDS_MAX, current, count, &is_added, &token))

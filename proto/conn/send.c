@@ -107,6 +107,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
         .is_ect = ecn != SP_ECN_NOT,
     };
     sp_loss_on_sent(&conn->loss, build->space, &packet);
+    conn->ids_changed |= sp_cid_remote_on_sent(&conn->remote_ids);
     const struct sp_account what = {build->space, ecn, 1, build->is_eliciting};
     sp_conn_account(conn, &what, now_ns);
     if (build->has_ack) {

@@ -18,6 +18,7 @@ void sp_cid_remote_replace_first(struct sp_cid_remote *ids, const struct sp_cid 
 {
     SB_ASSERT(ids->entries[0].is_used && ids->entries[0].sequence == 0);
     ids->entries[0].cid = *cid;
+    ids->entries[0].was_sent_to = false;
 }
 
 void sp_cid_remote_set_first_token(struct sp_cid_remote *ids,
@@ -167,7 +168,7 @@ bool sp_cid_remote_has_token(const struct sp_cid_remote *ids,
         uint8_t difference = 0;
         for (uint32_t k = 0; k < SP_RESET_TOKEN_SIZE; k++)
             difference |= (uint8_t)(entry->reset_token[k] ^ token[k]);
-        found |= entry->is_used && entry->has_token && difference == 0;
+        found |= sp_cid_remote_token_counts(entry) && difference == 0;
     }
     return found;
 }

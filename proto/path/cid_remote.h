@@ -18,6 +18,7 @@ struct sp_cid_remote_entry {
     uint64_t sequence;
     bool is_used;
     bool has_token;
+    bool was_sent_to; /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
 };
 
 struct sp_cid_retired {
@@ -47,6 +48,16 @@ static inline const struct sp_cid *sp_cid_remote_active(const struct sp_cid_remo
     return &ids->entries[ids->active].cid;
 }
 
+/* Records that a packet leaves for the active CID.  Returns true if it is the first one: the CID's
+ * reset token counts from now on. */
+static inline bool sp_cid_remote_on_sent(struct sp_cid_remote *ids)
+{
+    struct sp_cid_remote_entry *entry = &ids->entries[ids->active];
+    bool is_first = !entry->was_sent_to;
+    entry->was_sent_to = true;
+    return is_first;
+}
+
 /* Takes a NEW_CONNECTION_ID frame: adds the CID, retires what it asks for.  Returns SP_OK,
  * PROTOCOL_VIOLATION or CONNECTION_ID_LIMIT_ERROR.  [RFC9000 19.15] */
 SB_MUST_USE enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids,
@@ -57,7 +68,14 @@ struct sp_cid_retired *sp_cid_remote_next_retired(struct sp_cid_remote *ids);
 void sp_cid_remote_on_retired_lost(struct sp_cid_remote *ids, uint64_t sequence);
 void sp_cid_remote_on_retired_acked(struct sp_cid_remote *ids, uint64_t sequence);
 
-/* True if `token` is one of the peer's.  Takes the same time whichever it is. */
+/* Returns whether the entry has a reset token that counts: the peer gave one, and its CID was sent
+ * to and is not retired.  [RFC9000 10.3.1] */
+static inline bool sp_cid_remote_token_counts(const struct sp_cid_remote_entry *entry)
+{
+    return entry->is_used && entry->has_token && entry->was_sent_to;
+}
+
+/* Returns whether `token` is one of the peer's that count.  Takes the same time for any token. */
 bool sp_cid_remote_has_token(const struct sp_cid_remote *ids,
                              const uint8_t token[SP_RESET_TOKEN_SIZE]);
 

@@ -177,8 +177,8 @@ static void more_retirements_than_the_bound_end_the_connection(void **state)
     assert_int_equal(add(&late, SP_RETIRED_CIDS_MAX + 1, 0), SP_OK);
 }
 
-/* [RFC9000 10.3.1] Only tokens of CIDs that are in use. */
-static void tokens_are_known_while_their_cid_is(void **state)
+/* [RFC9000 10.3.1] Only tokens of CIDs that were sent to and are in use. */
+static void tokens_count_while_their_cid_is_used(void **state)
 {
     (void)state;
     struct sp_cid_remote ids = ids_of_first();
@@ -186,6 +186,9 @@ static void tokens_are_known_while_their_cid_is(void **state)
     assert_false(sp_cid_remote_has_token(&ids, token)); /* the first has none yet */
     memset(token, 0x40, sizeof(token));
     sp_cid_remote_set_first_token(&ids, token);
+    assert_false(sp_cid_remote_has_token(&ids, token)); /* nothing was sent to the CID */
+    assert_true(sp_cid_remote_on_sent(&ids));
+    assert_false(sp_cid_remote_on_sent(&ids));
     assert_true(sp_cid_remote_has_token(&ids, token));
     for (size_t i = 0; i < sizeof(token) * 8; i++) {
         token[i / 8] ^= (uint8_t)(1u << i % 8);
@@ -197,7 +200,13 @@ static void tokens_are_known_while_their_cid_is(void **state)
     sp_cid_remote_set_first_token(&ids, token); /* too late */
     assert_false(sp_cid_remote_has_token(&ids, token));
     memset(token, 0x41, sizeof(token));
+    assert_false(sp_cid_remote_has_token(&ids, token));
+    assert_true(sp_cid_remote_on_sent(&ids));
     assert_true(sp_cid_remote_has_token(&ids, token));
+    assert_int_equal(add(&ids, 2, 0), SP_OK); /* a spare one */
+    assert_false(sp_cid_remote_on_sent(&ids));
+    memset(token, 0x42, sizeof(token));
+    assert_false(sp_cid_remote_has_token(&ids, token));
 }
 
 /* [RFC9000 7.2, 17.2.5.2] */
@@ -220,7 +229,7 @@ int main(void)
         cmocka_unit_test(a_peer_without_cids_must_not_issue_any),
         cmocka_unit_test(retired_cids_are_told_until_the_peer_knows),
         cmocka_unit_test(more_retirements_than_the_bound_end_the_connection),
-        cmocka_unit_test(tokens_are_known_while_their_cid_is),
+        cmocka_unit_test(tokens_count_while_their_cid_is_used),
         cmocka_unit_test(the_first_cid_may_be_replaced),
     };
 
