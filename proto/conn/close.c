@@ -5,7 +5,8 @@
  *
  *     OPEN --we close-->      CLOSING  --3 PTO-->  DRAINED
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
- *     OPEN --silence, reset--> DRAINED
+ *     OPEN --reset-->         DRAINING --3 PTO-->  DRAINED
+ *     OPEN --silence-->       DRAINED
  *
  * The first reason wins.  All lent memory is returned before SP_EVENT_CLOSED is reported.  If the
  * peer closed, events about what it had sent before come first, because it may have closed after we
@@ -65,6 +66,16 @@ static void end_streams(struct sp_conn *conn)
         end_stream(conn, stream);
 }
 
+/* Returns how long a connection closes or drains: three PTOs [RFC9000 10.2].  The peer decides what
+ * a PTO is: it claims a max_ack_delay, and acknowledges late for a long round trip.  Neither may
+ * make us remember a closed connection for long, so both count up to a bound. */
+static uint64_t end_time_ns(const struct sp_conn *conn)
+{
+    uint64_t ack_delay_ns = SB_MIN(conn->loss.peer_ack_delay_ns_max, SP_END_ACK_DELAY_NS_MAX);
+    uint64_t pto_ns = sb_time_add(sp_rtt_pto_ns(&conn->loss.rtt), ack_delay_ns);
+    return 3 * SB_MIN(pto_ns, SP_END_PTO_NS_MAX);
+}
+
 void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
                  uint64_t now_ns)
 {
@@ -78,8 +89,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->reports_received = !close->is_local;
     conn->has_close_to_send = state == SP_CONN_CLOSING;
     conn->close_answer_at = 1;
-    /* [RFC9000 10.2] */
-    conn->end_at_ns = sb_time_add(now_ns, 3 * sp_loss_pto_ns(&conn->loss));
+    conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));
     end_streams(conn);
     sp_conn_drop_undecryptable(conn);
     if (state == SP_CONN_DRAINED)
@@ -139,7 +149,11 @@ void sp_conn_on_packet_while_closing(struct sp_conn *conn)
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_close close = {.kind = SP_CLOSE_STATELESS_RESET};
-    sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+    if (conn->state == SP_CONN_CLOSING) {
+        conn->state = SP_CONN_DRAINING; /* the peer has lost its state: it needs no answer */
+        conn->has_close_to_send = false;
+    }
+    sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }
 
 void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,

@@ -2,6 +2,8 @@
 #ifndef SP_LIMITS_H
 #define SP_LIMITS_H
 
+#include "proto/base/time.h"
+
 /* Every bound of proto/ that the configuration does not set, each with its reason.
  * What happens at a bound stands beside it. */
 
@@ -81,5 +83,14 @@ enum {
     /* Packet threshold before a packet counts as lost.  [RFC9002 6.1.1] */
     SP_LOSS_PACKET_THRESHOLD = 3,
 };
+
+/* The peer's max_ack_delay, as far as it counts for the time that a connection closes or drains:
+ * ten times the default.  Beyond: a packet of the peer may find the connection forgotten and be
+ * answered with a Stateless Reset.  [RFC9000 10.2] */
+#define SP_END_ACK_DELAY_NS_MAX (250 * SB_MS)
+
+/* A PTO, as far as it counts for that time: that of a path via a satellite whose round trip
+ * varies a lot.  Beyond: as for SP_END_ACK_DELAY_NS_MAX. */
+#define SP_END_PTO_NS_MAX (3 * SB_S)
 
 #endif

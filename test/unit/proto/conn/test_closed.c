@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a connection: who may reset it, how long it is remembered, and what is left of it. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/base/time.h"
+#include "test/support/conn_pair.h"
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+/* Gives `to` a datagram that ends in `token` and begins like a packet to another CID. */
+static void give_reset(struct conn_pair *pair, enum sp_role to, const uint8_t *token)
+{
+    struct pair_packet packet = {.size = 40};
+    memset(packet.data, 0x5a, packet.size);
+    memcpy(packet.data + packet.size - SP_RESET_TOKEN_SIZE, token, SP_RESET_TOKEN_SIZE);
+    const struct pair_packet *one = &packet;
+    pair_give(pair, to, &one, 1);
+}
+
+static bool is_announced(const struct sp_conn *conn, const uint8_t *token)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        found |= conn->announced_tokens[i].is_used &&
+                 memcmp(conn->announced_tokens[i].cid.bytes, token, SP_RESET_TOKEN_SIZE) == 0;
+    return found;
+}
+
+/* [RFC9000 10.3.1] The peer issues spare CIDs with tokens; nothing was ever sent to those. */
+static void a_token_of_a_cid_that_was_never_sent_to_resets_nothing(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint32_t spare_count = 0;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_remote_entry *entry = &client->remote_ids.entries[i];
+        if (!entry->is_used || i == client->remote_ids.active)
+            continue;
+        assert_true(entry->has_token);
+        give_reset(pair, SP_CLIENT, entry->reset_token);
+        assert_false(sp_conn_is_closed(client));
+        assert_false(is_announced(client, entry->reset_token));
+        spare_count++;
+    }
+    assert_int_equal(spare_count, SP_CIDS_MAX - 1);
+
+    const struct sp_cid_remote_entry *used = &client->remote_ids.entries[0];
+    assert_true(is_announced(client, used->reset_token));
+    give_reset(pair, SP_CLIENT, used->reset_token);
+    assert_true(sp_conn_is_closed(client));
+}
+
+/* [RFC9000 10.3.1] The peer asks for a move to a spare one: from the first packet to it on, its
+ * token counts, and that of the retired one does not. */
+static void a_token_counts_from_the_first_packet_to_its_cid(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint8_t move[] = {0x18, 4,   4,   8,   'a', 'n', 'o', 't', 'h', 'e',
+                                   'r',  '1', 't', 't', 't', 't', 't', 't', 't', 't',
+                                   't',  't', 't', 't', 't', 't', 't', 't'};
+    size_t size;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint8_t old[SP_RESET_TOKEN_SIZE];
+    memcpy(old, client->remote_ids.entries[0].reset_token, sizeof(old));
+    pair_inject(pair, SP_CLIENT, SP_SPACE_APP, move, sizeof(move), PAIR_FAULT_NONE);
+    const uint8_t *token = client->remote_ids.entries[client->remote_ids.active].reset_token;
+    assert_memory_equal(token, "tttttttttttttttt", SP_RESET_TOKEN_SIZE);
+
+    give_reset(pair, SP_CLIENT, token); /* nothing was sent to it yet */
+    give_reset(pair, SP_CLIENT, old);   /* retired */
+    assert_false(sp_conn_is_closed(client));
+    assert_true(pair_flush(pair, SP_CLIENT, &size) > 0);
+    pair_pull(pair, SP_CLIENT);
+    assert_true(is_announced(client, token));
+    assert_false(is_announced(client, old));
+    give_reset(pair, SP_CLIENT, old);
+    assert_false(sp_conn_is_closed(client));
+    give_reset(pair, SP_CLIENT, token);
+    assert_true(sp_conn_is_closed(client));
+}
+
+/* [RFC9000 10.3.1] */
+static void after_a_reset_a_connection_drains_in_silence(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int closes_first = 0; closes_first < 2; closes_first++) {
+        size_t size;
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        if (closes_first)
+            sp_conn_close(client, 7, NULL, 0, pair->now_ns);
+        sp_conn_on_stateless_reset(client, pair->now_ns);
+        pair_pull(pair, SP_CLIENT);
+        assert_int_equal(client->state, SP_CONN_DRAINING);
+        assert_int_equal(client->close.kind,
+                         closes_first ? SP_CLOSE_APP : SP_CLOSE_STATELESS_RESET);
+        pair_inject(pair, SP_CLIENT, SP_SPACE_APP, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
+        assert_int_equal(pair_flush(pair, SP_CLIENT, &size), 0);
+        assert_in_range(sp_conn_deadline_ns(client) - pair->now_ns, 3 * SP_RTT_GRANULARITY_NS,
+                        3 * SP_END_PTO_NS_MAX);
+        pair->now_ns = sp_conn_deadline_ns(client);
+        sp_conn_on_deadline(client, pair->now_ns);
+        assert_int_equal(client->state, SP_CONN_DRAINED);
+    }
+}
+
+/* [RFC9000 10.2] Three PTOs, but the peer's claims have no say beyond a bound. */
+static void the_peer_cannot_make_us_remember_it_for_long(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const struct {
+        uint64_t ack_delay_ns, rtt_ns, want_ns;
+    } rows[] = {
+        {25 * SB_MS, 100 * SB_MS, 3 * (100 + 25 + 1) * SB_MS},
+        {250 * SB_MS, 100 * SB_MS, 3 * (100 + 250 + 1) * SB_MS},
+        {251 * SB_MS, 100 * SB_MS, 3 * (100 + 250 + 1) * SB_MS},
+        {16383 * SB_MS, 100 * SB_MS, 3 * (100 + 250 + 1) * SB_MS},
+        {16383 * SB_MS, 20000 * SB_MS, 9 * SB_S},
+    };
+    for (size_t i = 0; i < SB_COUNT(rows); i++) {
+        for (int is_local = 0; is_local < 2; is_local++) {
+            pair_init(pair);
+            pair->config.ack_delay_ns_max = rows[i].ack_delay_ns;
+            pair_connect(pair);
+            struct sp_conn *server = pair_conn(pair, SP_SERVER);
+            server->loss.rtt.smoothed_ns = rows[i].rtt_ns;
+            server->loss.rtt.variance_ns = 0;
+            if (is_local)
+                sp_conn_close(server, 0, NULL, 0, pair->now_ns);
+            else
+                pair_inject(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\x1d\0\0", 3,
+                            PAIR_FAULT_NONE);
+            assert_int_equal(server->state, is_local ? SP_CONN_CLOSING : SP_CONN_DRAINING);
+            assert_int_equal(sp_conn_deadline_ns(server) - pair->now_ns, rows[i].want_ns);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, a_token_of_a_cid_that_was_never_sent_to_resets_nothing),
+        QT_TEST(conn_pair, a_token_counts_from_the_first_packet_to_its_cid),
+        QT_TEST(conn_pair, after_a_reset_a_connection_drains_in_silence),
+        QT_TEST(conn_pair, the_peer_cannot_make_us_remember_it_for_long),
+    };
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
