@@ -16,6 +16,9 @@
 /* Data frames smaller than this are not added after other frames. */
 #define DATA_SIZE_MIN 32
 
+/* The head of a CRYPTO frame: type, offset and size. */
+#define CRYPTO_HEAD_SIZE_MAX (1 + 2 * SB_VARINT_SIZE_MAX)
+
 /* After so many ACK-only packets, one is made ack-eliciting: otherwise the records of ACKs would
  * never be freed.  [RFC9000 13.2.4] */
 #define ACKS_ALONE_MAX 32
@@ -270,6 +273,19 @@ static void add_crypto(struct sp_conn *conn, struct sp_build *build)
     }
 }
 
+/* Adds the oldest CRYPTO bytes in flight to a probe that would carry none.  A PING would tell a
+ * server that has not seen the ClientHello nothing.  [RFC9000 17.2.2, RFC9002 6.2.3, 6.2.4] */
+static void add_probe_crypto(struct sp_conn *conn, struct sp_build *build)
+{
+    if (build->space == SP_SPACE_APP || build->is_eliciting ||
+        sp_build_left(build) <= CRYPTO_HEAD_SIZE_MAX)
+        return;
+    /* Without memory a PING has to do. */
+    if (sp_crypto_stream_retransmit(&conn->spaces[build->space]->crypto,
+                                    sp_build_left(build) - CRYPTO_HEAD_SIZE_MAX))
+        add_crypto(conn, build);
+}
+
 /* Cuts `piece` so that it and its head fit into `left` bytes, and decides whether the frame runs to
  * the end of the packet.  Returns false if too little fits. */
 static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, uint64_t id,
@@ -408,6 +424,8 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
         if (is_app && !build->is_eliciting && conn->acks_alone >= ACKS_ALONE_MAX)
             add_ping(build);
     }
+    if (is_probe)
+        add_probe_crypto(conn, build);
     if (is_probe && !build->is_eliciting)
         add_ping(build);
     if (!build->is_eliciting && !(build->has_ack && sp_ack_is_due(&s->ack, now_ns))) {

@@ -65,12 +65,15 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
     if (frame->offset + frame->size > stream->in.read_end && is_level_over(conn, packet->space))
         return SP_ERR_PROTOCOL_VIOLATION;
     bool is_out_of_memory = false;
+    bool is_repeated = frame->size > 0 && frame->offset + frame->size <= stream->in.read_end;
     enum sp_err err =
         sp_crypto_stream_receive(stream, frame, packet->datagram->buffer, &is_out_of_memory);
     if (err != SP_OK)
         return err;
     if (is_out_of_memory)
         return SP_DROP;
+    if (is_repeated && packet->space == SP_SPACE_INITIAL && sp_conn_is_server(conn))
+        sp_conn_resend_flight(conn, now_ns);
 
     static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
                                                     SP_LEVEL_APP};

@@ -86,6 +86,7 @@ struct sp_handshake {
     uint32_t retry_token_size;
     uint64_t peer_udp_payload_size_max; /* of its transport parameters */
     uint64_t start_ns;
+    uint32_t flight_resends; /* server: after a repeated ClientHello */
 };
 
 /* Streams of one kind (bidirectional or unidirectional). */

@@ -8,7 +8,12 @@
  * [RFC9000 13.3] */
 
 #include "proto/base/assert.h"
+#include "proto/base/time.h"
 #include "proto/conn/streams.h"
+
+/* A ClientHello that comes again sooner after our flight is a duplicate of the network's, or has
+ * crossed it. */
+#define FLIGHT_PAUSE_NS (25 * SB_MS)
 
 static void unref_stream(struct sp_conn *conn, struct sp_sent_frame *frame)
 {
@@ -215,4 +220,20 @@ void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32
             frame_lost(conn, space, f);
         count--;
     }
+}
+
+/* [RFC9002 6.2.3] The client has not got our flight, or sends faster than that takes: so not for
+ * every repeated ClientHello, and the second time only after twice the time. */
+void sp_conn_resend_flight(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_handshake *handshake = conn->handshake;
+    uint64_t pause_ns = FLIGHT_PAUSE_NS << handshake->flight_resends;
+    const struct sp_loss_space *initial = conn->loss.spaces[SP_SPACE_INITIAL];
+    if (initial->sent.eliciting_count == 0 || handshake->flight_resends == SP_FLIGHT_RESENDS_MAX ||
+        now_ns < sb_time_add(initial->last_eliciting_ns, pause_ns))
+        return;
+    handshake->flight_resends++;
+    for (uint32_t i = SP_SPACE_INITIAL; i < SP_SPACE_APP; i++)
+        if (!sp_crypto_stream_retransmit(&conn->spaces[i]->crypto, UINT64_MAX))
+            conn->is_out_of_memory = true;
 }

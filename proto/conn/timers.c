@@ -54,11 +54,21 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     return deadline_ns;
 }
 
+static void probe(struct sp_conn *conn, enum sp_space space)
+{
+    conn->spaces[space]->probe_count = PROBES_PER_PTO;
+    sp_conn_retransmit_oldest(conn, space, PROBES_PER_PTO);
+}
+
 static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
-    conn->spaces[space]->probe_count = PROBES_PER_PTO;
-    sp_conn_retransmit_oldest(conn, space, PROBES_PER_PTO);
+    probe(conn, space);
+    /* [RFC9002 6.2.4] The peer may lack the keys of one of the two, or have lost a datagram with
+     * packets of both. */
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES && space != SP_SPACE_APP; i++)
+        if (i != (uint32_t)space && conn->loss.spaces[i]->sent.eliciting_count > 0)
+            probe(conn, (enum sp_space)i);
     if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
         conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
         sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);

@@ -39,3 +39,10 @@ bool sp_crypto_stream_next(const struct sp_crypto_stream *stream, uint64_t *ret_
     *ret_size = stream->out_end - stream->out.sent_end;
     return *ret_size > 0;
 }
+
+bool sp_crypto_stream_retransmit(struct sp_crypto_stream *stream, uint64_t size_max)
+{
+    struct sp_delivery *out = &stream->out;
+    uint64_t size = SB_MIN(size_max, out->sent_end - out->acked_end);
+    return sp_delivery_on_lost(out, out->acked_end, size);
+}

@@ -41,6 +41,10 @@ static inline bool sp_crypto_stream_has_gap(const struct sp_crypto_stream *strea
     return stream->in.received_bytes > stream->in.read_end;
 }
 
+/* Queues bytes in flight once more, the oldest first, at most `size_max` of them.  Returns false
+ * without memory: fewer are queued then. */
+SB_MUST_USE bool sp_crypto_stream_retransmit(struct sp_crypto_stream *stream, uint64_t size_max);
+
 /* The next range to send, lost ones first.  False if there is none. */
 bool sp_crypto_stream_next(const struct sp_crypto_stream *stream, uint64_t *ret_offset,
                            uint64_t *ret_size);

@@ -54,6 +54,10 @@ enum {
      * sends them again.  [RFC9001 5.7] */
     SP_UNDECRYPTABLE_MAX = 8,
 
+    /* Times that a server answers a repeated ClientHello with its whole flight: a client that lost
+     * it once may lose it again.  Beyond: the PTO alone sends it.  [RFC9002 6.2.3] */
+    SP_FLIGHT_RESENDS_MAX = 3,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

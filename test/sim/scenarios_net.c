@@ -54,6 +54,17 @@ static void late_server(struct qs_plan *plan, uint32_t number)
     plan->path[SP_SERVER].late_ns = 25 * SB_MS;
 }
 
+/* The first n datagrams of the client or of the server: one PTO later all of it comes, whichever
+ * probe arrives first. */
+static void lost_flight(struct qs_plan *plan, uint32_t member)
+{
+    enum sp_role role = member % 2 == 1 ? SP_CLIENT : SP_SERVER;
+    plan->path[role].drop_first = 1;
+    plan->path[role].drop_count = (member + 1) / 2;
+    plan->tls.certificate_size = 2000;
+    plan->work_ns = 1500 * SB_MS;
+}
+
 /* The client's Finished arrives after its first data, and the server's flight is so
  * large that it takes several datagrams. */
 static void early(struct qs_plan *plan, uint32_t number)
@@ -259,6 +270,7 @@ static const struct qs_scenario rows[] = {
     {"drop-server", "exactly the n-th datagram of the server is lost", drop_server, NULL, 40},
     {"late-client", "the client's n-th datagram comes a round trip late", late_client, NULL, 15},
     {"late-server", "the server's n-th datagram comes a round trip late", late_server, NULL, 15},
+    {"lost-flight", "the client's or the server's first datagrams are lost", lost_flight, NULL, 4},
     {"early", "data comes before the handshake's end", early, NULL, 12},
     {"reorder", "a fifth of the datagrams is overtaken", reorder, NULL, 0},
     {"duplicate", "many datagrams come twice, some much later", duplicate, NULL, 0},

@@ -193,6 +193,17 @@ static enum sp_role other(enum sp_role role)
     return role == SP_CLIENT ? SP_SERVER : SP_CLIENT;
 }
 
+bool pair_take(struct conn_pair *pair, enum sp_role from, struct pair_packet *ret)
+{
+    ret->size = send_one(pair, from, ret->data);
+    return ret->size > 0;
+}
+
+void pair_deliver(struct conn_pair *pair, enum sp_role to, const struct pair_packet *packet)
+{
+    deliver(pair, to, packet->data, packet->size);
+}
+
 static bool carry(struct conn_pair *pair, enum sp_role from)
 {
     uint8_t out[DATAGRAM_SIZE_MAX];

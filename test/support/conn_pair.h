@@ -84,6 +84,12 @@ void pair_make(struct conn_pair *pair, enum sp_role to, enum sp_space space, con
 void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet *const *packets,
                uint32_t count);
 
+/* Takes the next datagram that `from` sends now; it is lost unless pair_deliver() brings it.
+ * Returns false if there is none. */
+bool pair_take(struct conn_pair *pair, enum sp_role from, struct pair_packet *ret);
+/* Delivers a copy of a datagram; makes the server for its first. */
+void pair_deliver(struct conn_pair *pair, enum sp_role to, const struct pair_packet *packet);
+
 /* Makes one and delivers it. */
 void pair_inject(struct conn_pair *pair, enum sp_role to, enum sp_space space,
                  const uint8_t *frames, size_t size, enum pair_fault fault);
