@@ -33,8 +33,9 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
         return SP_ERR_KEY_UPDATE;
 
     struct sp_loss_outcome outcome;
-    enum sp_err err = sp_loss_on_ack(&conn->loss, packet->space, ack,
-                                     ack_delay_ns(conn, ack->delay), now_ns, &outcome);
+    enum sp_err err =
+        sp_loss_on_ack(&conn->loss, packet->space, ack, ack_delay_ns(conn, ack->delay),
+                       sp_packet_arrived_ns(packet, now_ns), &outcome);
     if (err != SP_OK)
         return err;
     conn->stats.acks_in++;

@@ -20,6 +20,14 @@ struct sp_packet {
     uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
 };
 
+/* Returns when the packet arrived.  One that waited for its keys is handled at `now_ns`, but that
+ * wait is not the network's: neither a sample of the round trip nor the delay that an ACK reports
+ * may miss it.  [RFC9000 13.2.5] */
+static inline uint64_t sp_packet_arrived_ns(const struct sp_packet *packet, uint64_t now_ns)
+{
+    return sb_time_since(now_ns, packet->datagram->waited_ns);
+}
+
 /* Handles all frames of a packet.  Returns SP_OK, SP_DROP, or the error to close with. */
 enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns);
 

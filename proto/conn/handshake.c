@@ -195,6 +195,7 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     conn->handshake_state = SP_HANDSHAKE_CONFIRMED;
     conn->confirmed_pending = true;
     conn->loss.is_confirmed = true;
+    conn->loss.confirmed_at_ns = now_ns;
     conn->loss.peer_is_validating = false;
     sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     sp_conn_discard_space(conn, SP_SPACE_HANDSHAKE, now_ns); /* [RFC9001 4.9.2] */

@@ -58,6 +58,7 @@ struct sp_conn_space {
 struct sp_undecryptable {
     struct sp_datagram datagram; /* of this one packet; holds a reference */
     enum sp_space space;
+    uint64_t arrived_ns;
 };
 
 /* How far the handshake has come.  The order counts: each state includes those before it. */

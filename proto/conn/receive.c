@@ -77,7 +77,8 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
     struct sp_conn_space *s = conn->spaces[packet->space];
     if (s == NULL)
         return;
-    sp_ack_on_packet(&s->ack, packet->pn, packet->is_eliciting, packet->datagram->ecn, now_ns);
+    sp_ack_on_packet(&s->ack, packet->pn, packet->is_eliciting, packet->datagram->ecn,
+                     sp_packet_arrived_ns(packet, now_ns));
     /* [RFC9000 10.1] */
     conn->idle_from_ns = now_ns;
     conn->sent_since_receive = false;
@@ -105,7 +106,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         return;
     }
     if (s->read == NULL) {
-        sp_conn_keep_undecryptable(conn, datagram, data, header->size, space);
+        sp_conn_keep_undecryptable(conn, datagram, data, header->size, space, now_ns);
         return;
     }
 
@@ -360,7 +361,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
         return;
     }
     if (!can_read_app(conn)) {
-        sp_conn_keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP);
+        sp_conn_keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP, now_ns);
         return;
     }
     if (run->count == SP_BATCH_MAX)
@@ -433,6 +434,7 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
         struct short_run run = {.count = 0};
         struct sp_header header;
 
+        datagram->waited_ns = sb_time_since(now_ns, waiting[i].arrived_ns);
         if (conn->state == SP_CONN_OPEN && waiting[i].space == SP_SPACE_APP) {
             add_short(conn, &run, datagram, datagram->data, datagram->size, now_ns);
             flush_short_run(conn, &run, now_ns);

@@ -6,8 +6,10 @@
  * What can be attacked: anybody may send such packets.  SP_UNDECRYPTABLE_MAX of them are kept per
  * connection, the first ones; receive.c opens them when there are keys. */
 
+#include "proto/base/time.h"
+
 void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
-                                uint8_t *data, size_t size, enum sp_space space)
+                                uint8_t *data, size_t size, enum sp_space space, uint64_t now_ns)
 {
     struct sp_handshake *handshake = conn->handshake;
     if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
@@ -15,7 +17,11 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
         return;
     }
     struct sp_undecryptable *kept = &handshake->undecryptable[handshake->undecryptable_count++];
-    *kept = (struct sp_undecryptable){.datagram = *datagram, .space = space};
+    *kept = (struct sp_undecryptable){
+        .datagram = *datagram,
+        .space = space,
+        .arrived_ns = sb_time_since(now_ns, datagram->waited_ns),
+    };
     kept->datagram.data = data;
     kept->datagram.size = size;
     sb_buffer_ref(datagram->buffer);

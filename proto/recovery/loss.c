@@ -264,8 +264,8 @@ static void update_pacer(struct sp_loss *loss)
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
-                           const struct sp_frame_ack *ack, uint64_t ack_delay_ns, uint64_t now_ns,
-                           struct sp_loss_outcome *ret)
+                           const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
+                           uint64_t arrived_ns, struct sp_loss_outcome *ret)
 {
     struct sp_loss_space *s = loss->spaces[space];
     SB_ASSERT(s != NULL);
@@ -283,7 +283,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     struct ack_work work = {
         .space = s,
         .tail = &ret->acked,
-        .now_ns = now_ns,
+        .now_ns = arrived_ns,
         .is_app_limited = loss->cc.in_flight_bytes * 2 < loss->cc.cwnd_bytes,
     };
     uint64_t in_flight_bytes = loss->cc.in_flight_bytes;
@@ -299,28 +299,30 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     /* [RFC9002 5.1, 5.3] */
     if (work.largest_pn == ack->largest && work.any_eliciting) {
         uint64_t delay_ns = space == SP_SPACE_INITIAL ? 0 : ack_delay_ns;
-        if (loss->is_confirmed)
+        /* What was sent before that may have waited for the peer's keys.  [RFC9000 13.2.5] */
+        if (loss->is_confirmed && work.largest_sent_ns > loss->confirmed_at_ns)
             delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
-        sp_rtt_on_sample(&loss->rtt, sb_time_since(now_ns, work.largest_sent_ns), delay_ns, now_ns);
+        sp_rtt_on_sample(&loss->rtt, sb_time_since(arrived_ns, work.largest_sent_ns), delay_ns,
+                         arrived_ns);
     }
     if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count)) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,
-            .now_ns = now_ns,
+            .now_ns = arrived_ns,
             .rtt = &loss->rtt,
             .is_ecn = true,
         };
         sp_cc_on_lost(&loss->cc, &mark);
     }
 
-    detect(loss, s, now_ns, ret);
+    detect(loss, s, arrived_ns, ret);
     sp_cc_on_ack_end(&loss->cc, &sums);
     update_pacer(loss);
 
     /* [RFC9002 6.2.1] */
     if (!loss->peer_is_validating)
         loss->pto_count = 0;
-    loss->idle_since_ns = now_ns;
+    loss->idle_since_ns = SB_MAX(loss->idle_since_ns, arrived_ns);
     return SP_OK;
 }
 

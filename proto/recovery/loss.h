@@ -36,7 +36,8 @@ struct sp_loss {
     struct sp_ecn_path ecn;
     uint32_t pto_count;
     bool is_pacing;
-    bool is_confirmed;       /* the handshake: the application space gets a PTO */
+    bool is_confirmed; /* the handshake: the application space gets a PTO */
+    uint64_t confirmed_at_ns;
     bool peer_is_validating; /* the server may be stuck at its amplification limit: a client
                                 keeps a PTO armed without anything in flight */
     bool has_handshake_keys;
@@ -76,11 +77,11 @@ void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t b
                            uint64_t now_ns);
 
 /* Processes an ACK frame.  Returns SP_OK, or PROTOCOL_VIOLATION for a packet that was never sent.
- * [RFC9000 13.1]  `ack_delay_ns`: the delay that the peer reported.  Fills `*ret` in either
- * case. */
+ * [RFC9000 13.1]  `ack_delay_ns`: the delay that the peer reported.  `arrived_ns`: when the packet
+ * with the frame arrived.  Fills `*ret` in either case. */
 SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                                        const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
-                                       uint64_t now_ns, struct sp_loss_outcome *ret);
+                                       uint64_t arrived_ns, struct sp_loss_outcome *ret);
 
 /* [RFC9002 6.2.1, A.8]  SB_NEVER without anything to wait for. */
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);

@@ -88,6 +88,7 @@ struct sp_datagram {
     struct sb_buffer *buffer; /* NULL: the bytes outlive the connection */
     struct sp_path path;
     enum sp_ecn ecn;
+    uint64_t waited_ns; /* 0 from the host; of one that was kept: how long it waited for its keys */
 };
 
 /* Datagrams of one size to send, back to back in one transmit slot: every

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/compiler.h"
+#include "proto/base/time.h"
 #include "test/sim/world.h"
 
 static bool is_timeout(enum sp_close_kind kind)
@@ -139,6 +140,14 @@ static void judge_drops(struct qs_world *world, const struct qs_end *end)
         qs_fail(&world->trace, "%s dropped %" PRIu64 " packets", end->who, dropped);
 }
 
+static void judge_rtt(struct qs_world *world, const struct qs_end *end)
+{
+    uint64_t max_ns = world->plan->rtt_ns_max[end->host->role];
+    if (max_ns > 0 && end->stats.rtt_smoothed_ns > max_ns)
+        qs_fail(&world->trace, "%s takes the round trip for %" PRIu64 " us", end->who,
+                end->stats.rtt_smoothed_ns / SB_US);
+}
+
 static void judge_pair(struct qs_world *world, uint64_t index)
 {
     const struct qs_end *client = qs_host_end_of(&world->hosts[SP_CLIENT], index);
@@ -170,6 +179,8 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     judge_streams(world, server, client);
     judge_drops(world, client);
     judge_drops(world, server);
+    judge_rtt(world, client);
+    judge_rtt(world, server);
     if (world->plan->judges_control && (client->oracle.cids_sent != server->oracle.cids_received ||
                                         server->oracle.cids_sent != client->oracle.cids_received))
         qs_fail(&world->trace, "a CID never arrived");

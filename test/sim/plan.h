@@ -127,7 +127,9 @@ struct qs_plan {
     bool may_time_out;    /* ends by timeouts are no failure */
     bool may_lack_memory; /* ends for lack of memory are no failure */
     struct qs_expect expect[QS_SIDES];
-    uint64_t lost_max;   /* datagrams that may get lost; 0: any number */
+    uint64_t lost_max;             /* datagrams that may get lost; 0: any number */
+    uint64_t rtt_ns_max[QS_SIDES]; /* the smoothed round trip that an end may have at last; 0: any
+                                    */
     uint64_t over_ns;    /* everything is freed by this time; 0: the latest allowed time */
     bool opens_all;      /* there is a key for every packet that comes */
     bool keeps_all;      /* only duplicate packets are dropped */

@@ -65,6 +65,17 @@ static void lost_flight(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 1500 * SB_MS;
 }
 
+/* The server's first datagram is lost, and the others wait for the keys that were in it: for a
+ * whole PTO, which is no part of the round trip. */
+static void late_keys(struct qs_plan *plan, uint32_t member)
+{
+    plan->path[SP_SERVER].drop_first = 1;
+    plan->path[SP_SERVER].drop_count = 1;
+    plan->tls.certificate_size = 1000 + 500 * member;
+    qs_plan_set_bytes(plan, 100, 100);
+    plan->rtt_ns_max[SP_CLIENT] = plan->rtt_ns_max[SP_SERVER] = 30 * SB_MS;
+}
+
 /* The client's Finished arrives after its first data, and the server's flight is so
  * large that it takes several datagrams. */
 static void early(struct qs_plan *plan, uint32_t number)
@@ -271,6 +282,7 @@ static const struct qs_scenario rows[] = {
     {"late-client", "the client's n-th datagram comes a round trip late", late_client, NULL, 15},
     {"late-server", "the server's n-th datagram comes a round trip late", late_server, NULL, 15},
     {"lost-flight", "the client's or the server's first datagrams are lost", lost_flight, NULL, 4},
+    {"late-keys", "packets wait for keys that come late", late_keys, NULL, 6},
     {"early", "data comes before the handshake's end", early, NULL, 12},
     {"reorder", "a fifth of the datagrams is overtaken", reorder, NULL, 0},
     {"duplicate", "many datagrams come twice, some much later", duplicate, NULL, 0},

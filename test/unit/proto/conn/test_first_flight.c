@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What gets a handshake over the loss of its first flights. */
+/* What gets a handshake over the loss of its first flights, and what packets that wait for their
+ * keys do to the round trip. */
 
 #include "test/support/qt.h"
 
@@ -113,6 +114,106 @@ static void the_flight_is_not_sent_for_each_client_hello(void **state)
     assert_int_equal(resends, SP_FLIGHT_RESENDS_MAX);
 }
 
+/* [RFC9000 13.2.5] The first datagram of the server's flight comes 100 ms after the others, which
+ * wait for its keys. */
+static void the_wait_for_keys_is_no_part_of_the_round_trip(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct flight flight;
+    pair_init(pair);
+    pair->tls_plan.certificate_size = 2000;
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    take_flight(pair, SP_SERVER, &flight);
+    assert_true(flight.count > 1);
+    pair->now_ns += 20 * SB_MS;
+    for (uint32_t i = 1; i < flight.count; i++)
+        pair_deliver(pair, SP_CLIENT, &flight.packets[i]);
+    assert_true(pair_conn(pair, SP_CLIENT)->handshake->undecryptable_count > 0);
+    pair->now_ns += 100 * SB_MS;
+    pair_deliver(pair, SP_CLIENT, &flight.packets[0]);
+
+    const struct sp_ack *ack = &pair_conn(pair, SP_CLIENT)->spaces[SP_SPACE_HANDSHAKE]->ack;
+    assert_int_equal(pair->now_ns - ack->largest_at_ns, 100 * SB_MS);
+}
+
+/* The client's Finished comes 100 ms after its 1-RTT packets, which the server acknowledges then.
+ */
+static void the_wait_for_the_peers_keys_is_none_either(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct flight flight;
+    pair_init(pair);
+    pair_start(pair);
+    pair->now_ns += 10 * SB_MS;
+    pair_carry(pair, SP_CLIENT);
+    pair->now_ns += 10 * SB_MS;
+    pair_carry(pair, SP_SERVER);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(client->handshake_state, SP_HANDSHAKE_COMPLETE);
+    uint64_t before_ns = client->loss.rtt.smoothed_ns;
+
+    take_flight(pair, SP_CLIENT, &flight); /* the Finished, with the first 1-RTT packet */
+    uint64_t id;
+    struct sp_write write = {.data = "x", .size = 1};
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    struct flight early;
+    take_flight(pair, SP_CLIENT, &early);
+    assert_true(early.count > 0);
+    pair->now_ns += 10 * SB_MS;
+    for (uint32_t i = 0; i < early.count; i++)
+        pair_deliver(pair, SP_SERVER, &early.packets[i]);
+    pair->now_ns += 200 * SB_MS;
+    for (uint32_t i = 0; i < flight.count; i++)
+        pair_deliver(pair, SP_SERVER, &flight.packets[i]);
+    pair->now_ns += 10 * SB_MS;
+    pair_carry(pair, SP_SERVER);
+    assert_int_equal(client->loss.app.sent.eliciting_count, 0); /* acknowledged */
+    assert_in_range(client->loss.rtt.smoothed_ns, 1, before_ns + 5 * SB_MS);
+}
+
+/* The ACKs in such packets are older than they look, too. */
+static void an_ack_that_waited_for_keys_counts_from_its_arrival(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct flight flight, answers;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    pair->now_ns += 10 * SB_MS;
+    pair_carry(pair, SP_SERVER);
+    take_flight(pair, SP_CLIENT, &flight); /* the Finished is late */
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    pair->now_ns += 10 * SB_MS;
+    for (uint32_t i = 0; i < flight.count; i++)
+        pair_deliver(pair, SP_SERVER, &flight.packets[i]);
+    take_flight(pair, SP_SERVER, &answers);
+    assert_true(answers.count > 0);
+    uint64_t sent_ns = pair->now_ns;
+    pair->now_ns += 20 * SB_MS;
+    for (uint32_t i = 0; i < answers.count; i++)
+        pair_deliver(pair, SP_CLIENT, &answers.packets[i]);
+
+    /* By hand: a packet of the client that waits for 300 ms at the server. */
+    pair->now_ns += 5 * SB_MS;
+    struct pair_packet ack;
+    size_t size;
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    uint8_t frame[] = {0x02, (uint8_t)(server->loss.app.sent.next_pn - 1), 0, 0, 0};
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE, &ack);
+    uint64_t arrived_ns = pair->now_ns;
+    pair->now_ns += 300 * SB_MS;
+    struct sp_datagram datagram = {
+        .data = ack.data,
+        .size = ack.size,
+        .path = {.local = server->path.path.local, .remote = server->path.path.remote},
+        .waited_ns = pair->now_ns - arrived_ns,
+    };
+    sp_conn_receive(server, &datagram, 1, pair->now_ns);
+    assert_int_equal(server->loss.rtt.latest_ns, arrived_ns - sent_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +221,9 @@ int main(void)
         QT_TEST(conn_pair, each_probe_of_the_server_carries_its_flight),
         QT_TEST(conn_pair, a_repeated_client_hello_brings_the_flight_again),
         QT_TEST(conn_pair, the_flight_is_not_sent_for_each_client_hello),
+        QT_TEST(conn_pair, the_wait_for_keys_is_no_part_of_the_round_trip),
+        QT_TEST(conn_pair, the_wait_for_the_peers_keys_is_none_either),
+        QT_TEST(conn_pair, an_ack_that_waited_for_keys_counts_from_its_arrival),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
