@@ -106,6 +106,9 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
     if (args->role == SP_SERVER) {
         conn->original_dcid = args->client_dcid;
         conn->original_dcid_is_routed = true;
+        handshake->has_retry = args->has_retry;
+        handshake->original_dcid = args->has_retry ? args->original_dcid : args->client_dcid;
+        handshake->retry_scid = args->client_dcid;
         handshake->client_scid = args->client_scid;
         handshake->server_scid = own;
         handshake->server_cid_is_known = true;
@@ -220,9 +223,22 @@ bool sp_conn_is_closed(const struct sp_conn *conn)
     return conn->state != SP_CONN_OPEN;
 }
 
+bool sp_conn_is_address_valid(const struct sp_conn *conn)
+{
+    return conn->path.is_valid;
+}
+
 struct sp_tls *sp_conn_tls(struct sp_conn *conn)
 {
     return conn->tls;
+}
+
+void sp_conn_release_tls(struct sp_conn *conn)
+{
+    SB_ASSERT(conn->state != SP_CONN_OPEN);
+    if (conn->tls != NULL)
+        conn->tls_ops->destroy(conn->tls);
+    conn->tls = NULL;
 }
 
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)

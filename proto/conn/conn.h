@@ -115,7 +115,12 @@ struct sp_conn_args {
     struct sp_cid client_dcid;
     struct sp_cid client_scid;
     bool address_is_valid; /* server: a token has proved the client's address */
-    void *user;            /* returned by sp_conn_user() */
+    /* Server: the client repeats its Initial with the token of a Retry packet.  `client_dcid` is
+     * the source CID of that Retry, and `original_dcid` the destination CID of the Initial before
+     * it. [RFC9000 7.3] */
+    bool has_retry;
+    struct sp_cid original_dcid;
+    void *user; /* returned by sp_conn_user() */
 };
 
 /* Makes a connection.  A client then has its first flight to send.  A server waits for
@@ -133,12 +138,16 @@ void *sp_conn_user(const struct sp_conn *conn);
 void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, uint32_t count,
                      uint64_t now_ns);
 
-/* Returns true once a packet of the peer has authenticated.  Destroy a server's connection for
- * which this is false after its first datagram: it was made for garbage. */
+/* Returns true once a packet of the peer has authenticated, and at a server only if a ClientHello
+ * has begun.  Destroy a server's connection for which this is false after its first batch: it was
+ * made for garbage, or for an Initial that begins nothing, and has sent nothing. */
 bool sp_conn_is_authenticated(const struct sp_conn *conn);
 /* Returns true while the handshake is not complete, and counts against the handshake budget. */
 bool sp_conn_is_handshaking(const struct sp_conn *conn);
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
+/* Returns true if the peer has proved that it receives what is sent to its address: by a token or a
+ * Handshake packet.  Always true at a client.  [RFC9000 8.1] */
+bool sp_conn_is_address_valid(const struct sp_conn *conn);
 
 /* Fills one train of up to `count_max` datagrams.  Returns their number; 0 if nothing may be sent
  * now.  Call it until it returns 0.  It never ends the connection: if memory has run out, or the
@@ -268,7 +277,9 @@ void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char
  * [RFC9000 10.3.1] */
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
 
-struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made */
+struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
+/* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */
+void sp_conn_release_tls(struct sp_conn *conn);
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
 
 /* Walks the whole connection and asserts its invariants; for tests. */

@@ -58,6 +58,21 @@ static bool is_level_over(const struct sp_conn *conn, enum sp_space space)
     return space != SP_SPACE_APP && sp_conn_read_key(conn, (enum sp_space)(space + 1)) != NULL;
 }
 
+/* Starts a server's TLS with the first byte of a ClientHello.  Initial packets that bring none,
+ * such as a PING, leave the connection without state: see sp_conn_is_authenticated().  The other
+ * bytes of a ClientHello may come before its first one.  [RFC8446 4] */
+static void begin_tls(struct sp_conn *conn, const struct sp_frame_crypto *frame)
+{
+    enum { CLIENT_HELLO = 1 };
+    if (conn->tls != NULL || frame->offset != 0 || frame->size == 0 ||
+        frame->data[0] != CLIENT_HELLO)
+        return;
+    SB_ASSERT(sp_conn_is_server(conn));
+    conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
+    if (!sp_conn_start_tls(conn))
+        conn->is_out_of_memory = true;
+}
+
 static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
                              const struct sp_frame_crypto *frame, uint64_t now_ns)
 {
@@ -75,6 +90,9 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
         return SP_DROP;
     if (is_repeated && packet->space == SP_SPACE_INITIAL && sp_conn_is_server(conn))
         sp_conn_resend_flight(conn, now_ns);
+    begin_tls(conn, frame);
+    if (conn->is_out_of_memory)
+        return SP_DROP;
 
     static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
                                                     SP_LEVEL_APP};

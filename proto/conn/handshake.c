@@ -33,7 +33,9 @@ static void write_params(struct sp_conn *conn, struct sb_writer *w)
     params.initial_scid = sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
     if (sp_conn_is_server(conn)) {
         params.has_original_dcid = true;
-        params.original_dcid = conn->original_dcid;
+        params.original_dcid = handshake->original_dcid;
+        params.has_retry_scid = handshake->has_retry;
+        params.retry_scid = handshake->retry_scid;
         params.has_reset_token = true;
         conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
     }

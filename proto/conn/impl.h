@@ -63,8 +63,8 @@ struct sp_undecryptable {
 
 /* How far the handshake has come.  The order counts: each state includes those before it. */
 enum sp_handshake_state {
-    SP_HANDSHAKE_STARTED,       /* no packet of the peer has been opened yet */
-    SP_HANDSHAKE_AUTHENTICATED, /* a packet of the peer has been opened */
+    SP_HANDSHAKE_STARTED,       /* nothing came that deserves state: see the next */
+    SP_HANDSHAKE_AUTHENTICATED, /* a packet of the peer was opened; server: a ClientHello began */
     SP_HANDSHAKE_COMPLETE,      /* TLS has verified the peer's Finished.  [RFC9001 4.1.1] */
     SP_HANDSHAKE_CONFIRMED,     /* both sides know that it is complete.  [RFC9001 4.1.2] */
 };
@@ -81,7 +81,8 @@ struct sp_handshake {
     bool has_retry;
     bool server_cid_is_known; /* client: the server's first packet chose it */
     struct sp_cid retry_scid;
-    struct sp_cid client_scid; /* as the peer must confirm it */
+    struct sp_cid original_dcid; /* server: of the client's first Initial, before a Retry */
+    struct sp_cid client_scid;   /* as the peer must confirm it */
     struct sp_cid server_scid;
     uint8_t retry_token_bytes[SP_RETRY_TOKEN_SIZE_MAX];
     uint32_t retry_token_size;
@@ -125,7 +126,7 @@ struct sp_conn {
     enum sp_handshake_state handshake_state;
     bool wants_handshake_done;
     bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
-    struct sp_cid original_dcid;    /* the client's first */
+    struct sp_cid original_dcid;    /* client: its first; server: of the Initial that made this */
     struct sp_handshake *handshake; /* NULL after its end: see sp_conn_end_handshake() */
     uint64_t peer_ack_delay_exponent;
 

@@ -54,11 +54,9 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
         handshake->server_scid = header->scid;
         sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     }
-    if (conn->handshake_state >= SP_HANDSHAKE_AUTHENTICATED)
-        return;
-    conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
-    if (sp_conn_is_server(conn) && !sp_conn_start_tls(conn))
-        conn->is_out_of_memory = true;
+    /* A server waits for a ClientHello: see begin_tls() in conn/frames.c. */
+    if (!sp_conn_is_server(conn) && conn->handshake_state < SP_HANDSHAKE_AUTHENTICATED)
+        conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
 }
 
 /* Handles the frames of an opened packet and counts it. */
@@ -130,8 +128,6 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
     }
 
     on_first_authentic(conn, header);
-    if (conn->is_out_of_memory)
-        return;
     /* [RFC9000 8.1] A Handshake packet proves that the client can read what we send there. */
     if (space == SP_SPACE_HANDSHAKE && sp_conn_is_server(conn)) {
         conn->path.is_valid = true;

@@ -3,6 +3,8 @@
 
 #include "test/sim/scenarios.h"
 
+#include <string.h>
+
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "test/sim/violations.h"
@@ -116,6 +118,28 @@ static void large_hello(struct qs_plan *plan, uint32_t number)
     plan->path[SP_CLIENT].late_ns = 30 * SB_MS;
 }
 
+/* The client's first packet has only such frames.  The server keeps nothing for it, and the
+ * ClientHello of the client's next packet completes the handshake. */
+static void no_hello(struct qs_plan *plan, uint32_t number)
+{
+    static const struct {
+        const char *frames;
+        size_t size;
+    } first[] = {
+        {"\x01", 1},              /* PING */
+        {"\x06\x05\x02zz", 5},    /* CRYPTO with an offset */
+        {"\x06\x00\x02\x02z", 5}, /* CRYPTO that begins another message */
+        {"\x0a\x00\x01z", 4},     /* STREAM, which is forbidden here */
+    };
+    plan->forgery = (struct qs_forgery){
+        .is_wanted = true,
+        .role = SP_CLIENT,
+        .type = SP_PACKET_INITIAL,
+        .size = first[number - 1].size,
+    };
+    memcpy(plan->forgery.frames, first[number - 1].frames, first[number - 1].size);
+}
+
 static void large_certificate(struct qs_plan *plan, uint32_t percent)
 {
     plan->needs_null = true;
@@ -186,6 +210,7 @@ static const struct qs_scenario rows[] = {
     {"key-update", "keys that last for 200 packets, with loss", key_update, EACH_OF(some_percents)},
     {"forgery-limit", "five packets that do not open are too many", forgery_limit, NULL, 0},
     {"large-hello", "a ClientHello of two datagrams, one of them late", large_hello, NULL, 3},
+    {"no-hello", "a first Initial without the beginning of a ClientHello", no_hello, NULL, 4},
     {"large-certificate", "40 KB of certificate, 16 KB of tickets", large_certificate,
      EACH_OF(some_percents)},
     {"handshake-timeout", "the server's answers get lost", handshake_timeout, NULL, 0},

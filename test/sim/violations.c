@@ -110,8 +110,8 @@ static const struct violation violations[] = {
             "\x18\x07\x00\x04"
             "ijkl0123456789abcdef\x18\x08\x00\x04"
             "mnop0123456789abcdef")},
-    {"STREAM in an Initial", SP_CLIENT, SP_PACKET_INITIAL, SP_ERR_PROTOCOL_VIOLATION,
-     FRAMES("\x0a\x00\x01z")},
+    {"STREAM in an Initial that begins a ClientHello", SP_CLIENT, SP_PACKET_INITIAL,
+     SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x06\x00\x01\x01\x0a\x00\x01z")},
     {"MAX_DATA in a Handshake packet", SP_SERVER, SP_PACKET_HANDSHAKE, SP_ERR_PROTOCOL_VIOLATION,
      FRAMES("\x10\x01")},
     {"CRYPTO far ahead", SP_CLIENT, SP_PACKET_ONE_RTT, SP_ERR_CRYPTO_BUFFER_EXCEEDED,

@@ -177,6 +177,74 @@ static void crypto_that_waits_for_a_gap_when_its_level_ends_is_a_violation(void 
     }
 }
 
+/* A server keeps nothing for an Initial that begins no ClientHello; TLS is not even made. */
+static void an_initial_without_a_client_hello_begins_nothing(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const struct {
+        const char *frames;
+        size_t size;
+    } initials[] = {
+#define F(text) {text, sizeof(text) - 1}
+        F("\x01"),                        /* PING */
+        F("\0\0\0"),                      /* PADDING */
+        F("\x06\x01\x02zz"),              /* CRYPTO that begins at 1 */
+        F("\x06\0\0"),                    /* CRYPTO without a byte */
+        F("\x06\0\x04\x02\0\0\0"),        /* a ServerHello */
+        F("\x01\x06\x01\x01z\x06\x05\0"), /* several of them */
+        F("\x02\0\0\0\0"),                /* ACK of what was never sent */
+        F("\x1c\0\0\0"),                  /* CONNECTION_CLOSE */
+        F("\x08\0z"),                     /* STREAM */
+        F("\x21"),                        /* a frame that there is not */
+#undef F
+    };
+    for (uint32_t i = 0; i < QT_COUNT(initials); i++) {
+        pair_init(pair);
+        pair_start(pair);
+        pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)initials[i].frames,
+                    initials[i].size, PAIR_FAULT_NONE);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        assert_false(sp_conn_is_authenticated(server));
+        assert_null(sp_conn_tls(server));
+    }
+}
+
+/* A ClientHello of several Initials may come in any order, as long as one batch brings its
+ * start.
+ */
+static void the_end_of_a_client_hello_may_come_before_its_start(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x06\x02\x03xyz", 6,
+                PAIR_FAULT_NONE);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_false(sp_conn_is_authenticated(server));
+    pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01\x06\0\x02\x01z", 6,
+                PAIR_FAULT_NONE);
+    assert_true(sp_conn_is_authenticated(server));
+    assert_non_null(sp_conn_tls(server));
+    assert_int_equal(server->spaces[SP_SPACE_INITIAL]->crypto.in.read_end, 5);
+}
+
+/* A closed connection needs its keys to answer, and no TLS. */
+static void tls_can_be_released_once_the_connection_is_closed(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    sp_conn_close_transport(server, SP_ERR_INTERNAL, "", pair->now_ns);
+    sp_conn_release_tls(server);
+    assert_null(sp_conn_tls(server));
+    sp_conn_release_tls(server); /* again does nothing */
+    pair_carry(pair, SP_SERVER);
+    assert_true(sp_conn_is_closed(pair_conn(pair, SP_CLIENT)));
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->close.error, SP_ERR_INTERNAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +253,9 @@ int main(void)
         QT_TEST(conn_pair, late_packets_of_the_handshake_are_dropped),
         QT_TEST(conn_pair, new_crypto_of_a_level_that_is_over_is_a_violation),
         QT_TEST(conn_pair, crypto_that_waits_for_a_gap_when_its_level_ends_is_a_violation),
+        QT_TEST(conn_pair, an_initial_without_a_client_hello_begins_nothing),
+        QT_TEST(conn_pair, the_end_of_a_client_hello_may_come_before_its_start),
+        QT_TEST(conn_pair, tls_can_be_released_once_the_connection_is_closed),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
