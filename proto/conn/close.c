@@ -8,9 +8,13 @@
  *     OPEN --reset-->         DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence-->       DRAINED
  *
- * The first reason wins.  All lent memory is returned before SP_EVENT_CLOSED is reported.  If the
- * peer closed, events about what it had sent before come first, because it may have closed after we
- * acknowledged all of that.  If we closed, received bytes that were not taken are dropped. */
+ * The first reason wins.  All lent memory is returned, and each stream that the application knows
+ * is reported as closed, before SP_EVENT_CLOSED.
+ *
+ * Received bytes have been acknowledged, so the peer does not send them again.  Therefore those
+ * that were not taken are still reported, with the streams that were opened for them.  Bytes that
+ * wait for memory to be lent are handed out as slices.  Only if we closed, received bytes are
+ * dropped: the application does not want them, or the peer's last packet broke the protocol. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -37,8 +41,6 @@ static size_t text_size(const char *text)
 
 static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
 {
-    bool has_event = conn->reports_received && sb_link_is_in(&stream->event_link);
-
     if (stream->send.state != SP_SEND_NONE)
         (void)sp_stream_send_reset(&stream->send, 0);
     if (!conn->reports_received) {
@@ -49,10 +51,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
     stream->control = 0;
     sb_list_remove(&stream->send_link);
     sb_list_remove(&stream->control_link);
-    if (has_event || stream->send.done_first != NULL || stream->recv.reassembly.lent != NULL)
-        sp_conn_stream_add_event(conn, stream);
-    else
-        sb_list_remove(&stream->event_link);
+    sp_conn_stream_add_event(conn, stream); /* STREAM_CLOSED at least */
 }
 
 /* Releases everything that the streams hold. */
@@ -62,6 +61,10 @@ static void end_streams(struct sp_conn *conn)
         if (conn->loss.spaces[i] != NULL)
             sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
 
+    /* Streams that the application will never hear of. */
+    for (struct sb_link *link;
+         !conn->reports_received && (link = sb_list_first(&conn->opened_list)) != NULL;)
+        sp_conn_stream_reap(conn, SB_CONTAINER_OF(link, struct sp_stream, event_link));
     SP_STREAM_MAP_EACH(stream, &conn->streams)
         end_stream(conn, stream);
 }
@@ -86,7 +89,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->close = *close;
     conn->closed_pending = true;
     conn->state = state;
-    conn->reports_received = !close->is_local;
+    conn->reports_received = state != SP_CONN_CLOSING;
     conn->has_close_to_send = state == SP_CONN_CLOSING;
     conn->close_answer_at = 1;
     conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));

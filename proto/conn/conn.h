@@ -257,7 +257,8 @@ struct sp_lend {
  * for which memory was lent before.  The cipher writes the bytes there if it can; otherwise they
  * are copied.  SP_EVENT_STREAM_PLACED reports them, and they count as consumed then.  Bytes that
  * were not reported are undefined, because a forged packet may have overwritten them.  After the
- * first call the stream has no SP_EVENT_STREAM_DATA: its bytes wait until memory is lent.
+ * first call the stream has no SP_EVENT_STREAM_DATA: its bytes wait until memory is lent.  When the
+ * connection ends, bytes that still wait come by SP_EVENT_STREAM_DATA.
  * `*ret_offset`: the offset of the memory's first byte in the stream.  SP_AGAIN: too many buffers,
  * or no memory. */
 SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id,
@@ -265,8 +266,9 @@ SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t i
 
 SB_MUST_USE enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
 
-/* Closes with an application's error.  [RFC9000 10.2]  Later calls are ignored.
- * `error` is below 2^62.  `reason` is copied, cut at SP_REASON_SIZE_MAX. */
+/* Closes with an application's error.  [RFC9000 10.2]  Later calls are ignored.  Received bytes
+ * that no event has delivered are dropped. `error` is below 2^62.  `reason` is copied, cut at
+ * SP_REASON_SIZE_MAX. */
 void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, size_t reason_size,
                    uint64_t now_ns);
 /* Closes with a transport error: for hosts that shut down or run out of memory. */

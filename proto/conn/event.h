@@ -26,10 +26,11 @@ enum sp_event_kind {
     SP_EVENT_STREAM_RESET,      /* the peer abandoned its sending part */
     SP_EVENT_STREAM_STOPPED,    /* the peer does not want our bytes (STOP_SENDING) */
     SP_EVENT_STREAM_SENT,       /* lent bytes are returned */
-    SP_EVENT_STREAM_CLOSED,     /* both parts are finished: the ID is no longer valid */
-    SP_EVENT_CLOSED,  /* no more events of streams; `close` has the reason.  If the peer closed,
-                         bytes that it had sent before have been delivered */
-    SP_EVENT_DRAINED, /* nothing is left to send or to wait for: destroy the connection */
+    SP_EVENT_STREAM_CLOSED,     /* both parts are finished, or the connection ends: the ID is no
+                                   longer valid */
+    SP_EVENT_CLOSED,            /* no more events of streams; `close` has the reason.  Unless
+                                   we closed, received bytes have been delivered */
+    SP_EVENT_DRAINED,           /* nothing is left to send or to wait for: destroy the connection */
 };
 
 enum sp_close_kind {

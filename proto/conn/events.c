@@ -137,7 +137,7 @@ static void report_placed(const struct sp_received *received, struct sp_event *r
 static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_received received;
-    if (!sp_stream_recv_next(&stream->recv, &received))
+    if (!sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
     if (received.is_placed) {
         report_placed(&received, ret);
@@ -210,7 +210,7 @@ static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
             return true;
 
         sb_list_remove(link);
-        if (conn->state == SP_CONN_OPEN && sp_stream_is_done(stream)) {
+        if (conn->state != SP_CONN_OPEN || sp_stream_is_done(stream)) {
             ret->kind = SP_EVENT_STREAM_CLOSED;
             sp_conn_stream_reap(conn, stream);
             return true;

@@ -175,7 +175,7 @@ struct sp_conn {
     uint64_t close_packets_in; /* received while closing */
     uint64_t close_answer_at;  /* value of close_packets_in at which the next answer is sent */
     bool has_close_to_send;
-    bool reports_received; /* what came before the end is told still */
+    bool reports_received; /* events about what came before the end are still due */
 
     /* Events. */
     struct sp_announced announced_cids[SP_CIDS_MAX + 1];

@@ -190,7 +190,7 @@ static struct sp_received received_of(const struct sp_placed *placed)
     };
 }
 
-bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret)
+bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret)
 {
     if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
         return false;
@@ -201,12 +201,13 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret)
     };
     struct sp_placed placed;
     bool has_bytes;
-    if (recv->is_placing) {
+    if (recv->is_placing && (recv->reassembly.lent != NULL || !is_over)) {
         has_bytes = sp_reassembly_next_placed(&recv->reassembly, &placed);
         if (has_bytes)
             received = received_of(&placed);
     } else {
         has_bytes = sp_reassembly_next(&recv->reassembly, &received.slice);
+        received.is_placed = recv->is_placing && !has_bytes;
     }
     bool is_end = recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size;
     if (!has_bytes && !is_end)

@@ -50,7 +50,7 @@ SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64
 uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
 
 /* Lends memory for what comes next: see sp_reassembly_lend().  From then on no slices are handed
- * out: bytes for which no memory is lent wait. */
+ * out: bytes for which no memory is lent wait, until the connection is over. */
 SB_MUST_USE bool sp_stream_recv_lend(struct sp_stream_recv *recv, uint8_t *data, uint64_t size,
                                      uint64_t tag, uint64_t *ret_offset);
 
@@ -70,8 +70,9 @@ struct sp_received {
     uint64_t tag;     /* the tag of that memory */
 };
 
-/* False, and `*ret` untouched, if there are none. */
-bool sp_stream_recv_next(struct sp_stream_recv *recv, struct sp_received *ret);
+/* False, and `*ret` untouched, if there are none.  With `is_over` no more memory can be lent: bytes
+ * for which none is lent are handed out as slices then, so that none is lost. */
+bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret);
 
 /* Gives lent memory back that nothing will be written to any more; all of it with `is_over`.
  * False: there is none. */

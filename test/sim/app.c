@@ -174,13 +174,16 @@ static void on_stream_closed(struct qs_app *app, struct qs_stream *stream)
     if (stream->target_count > 0)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is closed and has %u memories lent", app->who,
                 stream->id, stream->target_count);
+    stream->is_closed = true;
+    stream->is_cut = sp_conn_is_closed(app->conn);
+    if (stream->is_cut)
+        return;
     if (stream->has_send && !stream->fin_is_written && !stream->was_reset && !stream->was_stopped)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is closed before all was sent", app->who,
                 stream->id);
     if (stream->has_recv && !stream->fin_seen && !stream->reset_seen && !stream->stop_asked)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is closed before all was received", app->who,
                 stream->id);
-    stream->is_closed = true;
     app->closed_count++;
 }
 
@@ -218,6 +221,16 @@ static void on_stream_event(struct qs_app *app, const struct sp_event *event)
     }
 }
 
+/* What a stream's user pointer leads to is freed with the stream. */
+static void check_streams_are_closed(const struct qs_app *app)
+{
+    uint64_t id = QS_STREAM_FIRST;
+    const struct qs_stream *stream;
+    while ((stream = qs_stream_table_next(&app->streams, &id)) != NULL)
+        if (stream->is_known && !stream->is_closed)
+            qs_fail(app->trace, "%s is closed before stream %" PRIu64, app->who, stream->id);
+}
+
 static void on_closed(struct qs_app *app, const struct sp_close *close)
 {
     static const char *const kinds[] = {
@@ -233,6 +246,7 @@ static void on_closed(struct qs_app *app, const struct sp_close *close)
         qs_fail(app->trace, "%s is closed twice", app->who);
     if (!sb_list_is_empty(&app->targets))
         qs_fail(app->trace, "%s is closed and holds memory of the application", app->who);
+    check_streams_are_closed(app);
     app->is_closed = true;
     app->close = *close;
     qs_note(app->trace, "%s closed: %s, %s %#" PRIx64 " \"%.*s\"", app->who, kinds[close->kind],

@@ -30,6 +30,7 @@ struct qs_stream {
     uint64_t id;
     bool is_known; /* opened by either side */
     bool is_closed;
+    bool is_cut; /* closed by the connection's end */
 
     bool has_send;
     bool fin_is_alone; /* the FIN comes in a write without bytes */

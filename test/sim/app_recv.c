@@ -139,7 +139,7 @@ void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct s
     };
     size_t size = slice.slice.size;
     qs_app_note_received(app, stream, slice.offset, size, event->data.fin);
-    if (stream->has_lent)
+    if (stream->has_lent && !sp_conn_is_closed(app->conn))
         qs_fail(app->trace, "%s: stream %" PRIu64 " has a slice, and memory was lent", app->who,
                 stream->id);
     if (!content_is_right(app, &slice))

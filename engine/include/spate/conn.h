@@ -35,8 +35,10 @@ SPATE_API struct spate_shard *spate_conn_shard(const struct spate_conn *conn);
 SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
 
 /* Starts to close the connection with an application error code.  [RFC9000 10.2]  Lent bytes come
- * back with SPATE_EVENT_SENT and SPATE_EVENT_STREAM_PLACED, then SPATE_EVENT_CLOSED follows.  Data
- * that the peer has not acknowledged may be lost.  Calls after the first are ignored.
+ * back with SPATE_EVENT_SENT and SPATE_EVENT_STREAM_PLACED, each open stream gets its
+ * SPATE_EVENT_STREAM_CLOSED, then SPATE_EVENT_CLOSED follows.  Data that the peer has not
+ * acknowledged may be lost, and received bytes that no event has delivered are dropped.  Calls
+ * after the first are ignored.
  *
  *   error   Below 2^62; higher bits are cut off.
  *   reason  Text for a person.  Copied, at most 128 bytes of it; may be NULL.

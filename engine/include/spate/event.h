@@ -30,7 +30,9 @@ enum spate_event_kind {
     SPATE_EVENT_STREAM_STOPPED,    /* the peer asked us to stop sending; the stream is reset.
                                       [RFC9000 19.5] */
     SPATE_EVENT_SENT,              /* bytes that spate_stream_send() lent come back */
-    SPATE_EVENT_STREAM_CLOSED,     /* both directions are finished; the last event of the stream */
+    SPATE_EVENT_STREAM_CLOSED,     /* both directions are finished, or the connection ends; the last
+                                      event of the stream.  Every stream that the application has
+                                      opened, or heard of by STREAM_OPENED, gets it */
     SPATE_EVENT_STREAMS_AVAILABLE, /* spate_stream_open() returned -EAGAIN before and may succeed
                                       now */
     SPATE_EVENT_CLOSED,            /* the connection has ended; its last event */

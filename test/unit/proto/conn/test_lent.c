@@ -98,8 +98,7 @@ static void an_end_in_the_middle_of_a_batch_leaves_nothing_behind(void **state)
         pair_give(&world->pair, SP_SERVER, batch, 3);
         place_pull(world);
         assert_int_equal(world->returned_count, 1);
-        assert_int_equal(world->delivered_end,
-                         i == 1 ? 1000 : 0); /* what came before its end is told */
+        assert_int_equal(world->delivered_end, i == 1 ? 1000 : 0); /* what came before its end */
         assert_int_equal(world->is_closed, i > 0);
     }
 }

@@ -62,7 +62,7 @@ static uint64_t read_all(struct world *world, bool *ret_fin)
 {
     uint64_t sum = 0;
     struct sp_received received = {.fin = false};
-    while (sp_stream_recv_next(&world->recv, &received))
+    while (sp_stream_recv_next(&world->recv, false, &received))
         sum += received.slice.size;
     *ret_fin = received.fin;
     return sum;

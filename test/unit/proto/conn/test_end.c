@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* How a connection ends: nothing acknowledged is lost, and every stream is reported as closed. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/time.h"
+#include "test/support/place_world.h"
+
+QT_FIXTURE(place_world, place_end)
+
+/* ---- Bytes that wait for memory ---- */
+
+enum ending {
+    ENDING_PEER_CLOSE,
+    ENDING_IDLE,
+    ENDING_STATELESS_RESET,
+    ENDING_PEER_ERROR, /* the peer breaks the protocol */
+    ENDING_OWN_CLOSE,
+    ENDINGS,
+};
+
+static bool is_ours(enum ending ending)
+{
+    return ending == ENDING_PEER_ERROR || ending == ENDING_OWN_CLOSE;
+}
+
+static void end_it(struct place_world *world, enum ending ending)
+{
+    static const uint8_t close[] = {SP_FRAME_CONNECTION_CLOSE_APP, 1, 0};
+    static const uint8_t no_frame[] = {0x1f};
+    struct sp_conn *server = place_server(world);
+    switch (ending) {
+    case ENDING_PEER_CLOSE:
+        pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, close, sizeof(close), PAIR_FAULT_NONE);
+        break;
+    case ENDING_IDLE:
+        world->pair.now_ns += 1000 * SB_S;
+        sp_conn_on_deadline(server, world->pair.now_ns);
+        break;
+    case ENDING_STATELESS_RESET:
+        sp_conn_on_stateless_reset(server, world->pair.now_ns);
+        break;
+    case ENDING_PEER_ERROR:
+        pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, no_frame, sizeof(no_frame),
+                    PAIR_FAULT_NONE);
+        break;
+    case ENDING_OWN_CLOSE:
+    case ENDINGS:
+        sp_conn_close(server, 0, NULL, 0, world->pair.now_ns);
+        break;
+    }
+    size_t size;
+    (void)pair_flush(&world->pair, SP_SERVER, &size); /* a CONNECTION_CLOSE, if there is one */
+}
+
+static void bytes_that_wait_for_memory_come_before_the_end(void **state)
+{
+    struct place_world *world = *state;
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        place_begin(world);
+        assert_int_equal(place_lend(world, 1000), SP_DONE);
+        place_inject(world, 0, 1500, 0);
+        place_inject(world, 1500, 1500, PLACE_FIN);
+        place_pull(world);
+        assert_int_equal(world->delivered_end, 1000);
+
+        end_it(world, ending);
+        place_pull(world);
+        assert_true(world->is_closed);
+        bool is_kept = !is_ours(ending);
+        assert_int_equal(world->delivered_end, is_kept ? 3000 : 1000);
+        assert_int_equal(world->sliced_bytes, is_kept ? 2000 : 0);
+        assert_int_equal(world->fin, is_kept);
+        assert_int_equal(place_server(world)->pieces.count, 0);
+    }
+}
+
+/* Memory that is lent and not full comes back first, then slices would follow: but only bytes in
+ * order are delivered. */
+static void bytes_behind_a_gap_stay_undelivered(void **state)
+{
+    struct place_world *world = *state;
+    place_begin(world);
+    assert_int_equal(place_lend(world, 1000), SP_DONE);
+    place_inject(world, 0, 900, 0);
+    place_inject(world, 1000, 500, 0);
+    end_it(world, ENDING_PEER_CLOSE);
+    place_pull(world);
+    assert_true(world->is_closed);
+    assert_int_equal(world->returned_count, 1);
+    assert_int_equal(world->delivered_end, 900);
+    assert_int_equal(world->sliced_bytes, 0);
+}
+
+/* ---- Streams ---- */
+
+enum { STREAMS = 5 };
+
+struct seen {
+    uint32_t opened;
+    uint32_t closed;
+    bool conn_closed;
+};
+
+static void take(struct conn_pair *pair, struct seen *seen)
+{
+    struct sp_event event;
+    while (sp_conn_next_event(pair_conn(pair, SP_SERVER), &event)) {
+        switch (event.kind) {
+        case SP_EVENT_STREAM_OPENED:
+            seen->opened++;
+            break;
+        case SP_EVENT_STREAM_DATA:
+            sb_buffer_unref(event.data.slice.buffer);
+            break;
+        case SP_EVENT_STREAM_CLOSED:
+            assert_false(seen->conn_closed);
+            seen->closed++;
+            break;
+        case SP_EVENT_CLOSED:
+            seen->conn_closed = true;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void open_by_peer(struct place_world *world, uint32_t index)
+{
+    const uint8_t frame[] = {SP_FRAME_STREAM | SP_STREAM_LEN, (uint8_t)(index * 4), 1, 'x'};
+    pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE);
+}
+
+static void every_open_stream_is_closed_before_the_connection(void **state)
+{
+    struct place_world *world = *state;
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        struct seen seen = {0};
+        uint64_t id;
+        place_begin(world); /* the peer's stream 0 has been announced */
+        open_by_peer(world, STREAMS - 1);
+        take(&world->pair, &seen);
+        assert_int_equal(seen.opened, STREAMS - 1);
+        assert_int_equal(sp_conn_open(place_server(world), true, &id), SP_DONE);
+        assert_int_equal(seen.closed, 0);
+
+        end_it(world, ending);
+        take(&world->pair, &seen);
+        assert_true(seen.conn_closed);
+        assert_int_equal(seen.closed, STREAMS + 1);
+        assert_int_equal(world->pair.pools.streams.used_count, 0);
+        assert_int_equal(sp_conn_stream_set_user(place_server(world), id, world), SP_GONE);
+    }
+}
+
+/* Streams that came with the end are announced with their bytes; after our own close they never
+ * were there. */
+static void a_stream_that_was_never_announced_is_not_closed_either(void **state)
+{
+    struct place_world *world = *state;
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        struct seen seen = {0};
+        place_begin(world);
+        open_by_peer(world, STREAMS - 1);
+        end_it(world, ending);
+        take(&world->pair, &seen);
+        assert_true(seen.conn_closed);
+        uint32_t more = is_ours(ending) ? 0 : STREAMS - 1;
+        assert_int_equal(seen.opened, more);
+        assert_int_equal(seen.closed, 1 + more);
+        assert_int_equal(world->pair.pools.streams.used_count, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(place_world, bytes_that_wait_for_memory_come_before_the_end),
+        QT_TEST(place_world, bytes_behind_a_gap_stay_undelivered),
+        QT_TEST(place_world, every_open_stream_is_closed_before_the_connection),
+        QT_TEST(place_world, a_stream_that_was_never_announced_is_not_closed_either),
+    };
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
