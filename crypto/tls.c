@@ -6,7 +6,7 @@
  * SSL_do_handshake() and SSL_read() call the callbacks, which only record what OpenSSL reports:
  * bytes in `out`, everything else in `events`.  The connection pulls them.  OpenSSL's rules:
  *
- *   - on_send() has no level: bytes belong to the level of the last write secret.
+ *   - on_send() has no level: bytes belong to the level of the last write secret.  [RFC9001 4.9]
  *   - on_receive() lends a buffer that must stay until on_release().  OpenSSL copies what it
  *     takes, so the caller's bytes are lent as they are.  If it still holds them at
  *     the end of a call, the handshake fails, and SSL_free() releases them before the

@@ -363,6 +363,7 @@ static int set_up_context(struct sc_tls_config *config, const struct sc_tls_opti
                           struct sc_error *error)
 {
     bool is_server = config->role == SP_SERVER;
+    /* [RFC9001 4.2] */
     SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
     config->context = context;
     if (context == NULL || SSL_CTX_set_app_data(context, config) != 1 ||

@@ -245,6 +245,7 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
 
 /* ---- Data ---- */
 
+/* [RFC9001 4.9] The bytes of each level go in packets of its own space, again if they are lost. */
 static void add_crypto(struct sp_conn *conn, struct sp_build *build)
 {
     static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,

@@ -86,7 +86,7 @@ static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *lim
                            uint64_t now_ns)
 {
     drop_packet(conn);
-    /* [RFC9001 6.6] */
+    /* [RFC9001 5.5, 6.6] */
     if (++conn->keys.failed_count >= limits->fail_count_max)
         sp_conn_fail(conn, SP_ERR_AEAD_LIMIT_REACHED, 0, "too many forged packets", now_ns);
 }
@@ -191,7 +191,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
     case SP_PACKET_VERSION_NEGOTIATION:
         sp_conn_on_version_negotiation(conn, header, now_ns);
         return;
-    case SP_PACKET_ZERO_RTT: /* we never offered it */
+    case SP_PACKET_ZERO_RTT: /* [RFC9001 5.6] we never offered it */
     case SP_PACKET_ONE_RTT:
     case SP_PACKET_UNKNOWN_VERSION:
         break;

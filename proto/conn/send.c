@@ -126,8 +126,8 @@ static bool has_any_frames(const struct sp_conn *conn)
     return false;
 }
 
-/* [RFC9000 14.1, 8.2.2] Datagrams that carry such Initials, or a PATH_RESPONSE, have at least
- * 1200 bytes. */
+/* [RFC9000 14.1, 8.2.2, RFC9001 9.3] Datagrams that carry such Initials, or a PATH_RESPONSE, have
+ * at least 1200 bytes. */
 static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds, uint32_t count)
 {
     if (builds[0].space == SP_SPACE_INITIAL && (!sp_conn_is_server(conn) || builds[0].is_eliciting))

@@ -44,7 +44,7 @@ void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key);
 
 /* Returns the key for a packet with this key phase bit and number.  If the key was discarded
  * already, returns another one in its place, with which no such packet is authentic: refusing the
- * packet takes as long as for any other.  [RFC9001 6.3, 9.5] */
+ * packet takes as long as for any other.  [RFC9001 5.5, 6.3, 9.5] */
 struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn);
 
 enum sp_keyphase_result {
@@ -83,7 +83,7 @@ static inline void sp_keyphase_on_ack_sent(struct sp_keyphase *keys, uint64_t la
 bool sp_keyphase_may_ack(const struct sp_keyphase *keys, const struct sp_key *key,
                          uint64_t largest);
 
-/* True if the write key is near its limit and may be updated now.  [RFC9001 6.1, 6.6] */
+/* True if the write key is near its limit and may be updated now.  [RFC9001 5.3, 6.1, 6.6] */
 bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed);
 /* True if the write key must not seal anything more. */
 bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys);
