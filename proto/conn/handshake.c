@@ -157,6 +157,21 @@ static bool cids_are_authentic(const struct sp_conn *conn, const struct sp_tpara
     return !handshake->has_retry || sp_cid_equal(&peer->retry_scid, &handshake->retry_scid);
 }
 
+/* [RFC9000 5.1.1, 9.6] The CID of a preferred address is one like others, on any path: it counts
+ * against our limit, and is retired when the server asks for it.  Returns false if it was refused.
+ */
+static bool add_preferred_cid(struct sp_conn *conn, const struct sp_tparams *peer, uint64_t now_ns)
+{
+    struct sp_frame_new_cid frame = {.sequence = 1, .cid = peer->preferred_cid};
+    memcpy(frame.reset_token, peer->preferred_token, SP_RESET_TOKEN_SIZE);
+    enum sp_err err = sp_cid_remote_add(&conn->remote_ids, &frame);
+    conn->ids_changed = true;
+    if (err != SP_OK)
+        sp_conn_fail(conn, SP_ERR_TRANSPORT_PARAMETER, SP_FRAME_CRYPTO,
+                     "preferred_address with a CID in use", now_ns);
+    return err == SP_OK;
+}
+
 static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64_t now_ns)
 {
     struct sp_tparams peer;
@@ -181,6 +196,8 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         sp_cid_remote_set_first_token(&conn->remote_ids, peer.reset_token);
         conn->ids_changed = true;
     }
+    if (peer.has_preferred_cid && !add_preferred_cid(conn, &peer, now_ns))
+        return;
     /* [RFC9000 10.1] The smaller of the two that exist. */
     uint64_t theirs_ns =
         peer.max_idle_timeout_ms > UINT64_MAX / SB_MS ? 0 : peer.max_idle_timeout_ms * SB_MS;

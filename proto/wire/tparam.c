@@ -143,15 +143,21 @@ static bool read_cid(struct sb_bytes value, struct sp_cid *ret, bool *ret_has)
     return true;
 }
 
-/* [RFC9000 18.2] Two addresses with ports, then a CID and its token as in NEW_CONNECTION_ID. */
-static bool preferred_address_is_valid(struct sb_bytes value)
+/* [RFC9000 18.2] Two addresses with ports, which are skipped, because this version does not
+ * migrate; then a CID and its token as in NEW_CONNECTION_ID. */
+static bool read_preferred_address(struct sb_bytes value, struct sp_tparams *ret)
 {
     struct sb_reader r = sb_reader_of(value.data, value.size);
     (void)sb_reader_take(&r, 4 + 2 + 16 + 2);
     uint8_t cid_size = sb_reader_u8(&r);
-    (void)sb_reader_take(&r, cid_size);
-    (void)sb_reader_take(&r, SP_RESET_TOKEN_SIZE);
-    return !r.failed && sb_reader_left(&r) == 0 && cid_size >= 1 && cid_size <= SP_CID_SIZE_MAX;
+    const uint8_t *cid = sb_reader_take(&r, cid_size);
+    const uint8_t *token = sb_reader_take(&r, SP_RESET_TOKEN_SIZE);
+    if (r.failed || sb_reader_left(&r) > 0 || cid_size == 0 || cid_size > SP_CID_SIZE_MAX)
+        return false;
+    ret->has_preferred_cid = true;
+    ret->preferred_cid = sp_cid_of(cid, cid_size);
+    memcpy(ret->preferred_token, token, SP_RESET_TOKEN_SIZE);
+    return true;
 }
 
 static bool read_number(const struct number *number, struct sb_bytes value, struct sp_tparams *ret)
@@ -185,7 +191,7 @@ static bool read_value(uint64_t id, struct sb_bytes value, struct sp_tparams *re
         ret->disable_active_migration = true;
         return value.size == 0;
     case ID_PREFERRED_ADDRESS:
-        return preferred_address_is_valid(value);
+        return read_preferred_address(value, ret);
     default:
         return read_number(number_of(id), value, ret);
     }

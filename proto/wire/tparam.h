@@ -19,8 +19,13 @@ struct sp_tparams {
     bool has_initial_scid;
     bool has_retry_scid;
     bool has_reset_token; /* server only */
+    bool has_preferred_cid;
     bool disable_active_migration;
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
+    /* The CID of preferred_address, which has the sequence number 1, and its token; server only.
+     * Read, never written. */
+    struct sp_cid preferred_cid;
+    uint8_t preferred_token[SP_RESET_TOKEN_SIZE];
 
     uint64_t max_idle_timeout_ms; /* 0: none */
     uint64_t max_udp_payload_size;
@@ -52,7 +57,5 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
  * Whether the CIDs in it are the right ones is checked by the connection. [RFC9000 7.3] */
 SB_MUST_USE enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender,
                                         struct sp_tparams *ret);
-
-/* preferred_address is parsed for its form and not kept. */
 
 #endif

@@ -67,6 +67,7 @@ void pair_init(struct conn_pair *pair)
     sp_config_init(&pair->config);
     qs_null_plan_init(&pair->protect_plan);
     qs_tls_plan_init(&pair->tls_plan);
+    pair->tls_ops = &qs_null_tls_ops;
     struct sp_pool_limits limits = {.conns_max = 2, .streams_max = 4000};
     sp_pools_init(&pair->pools, &limits, &pair->memory);
     for (uint32_t i = 0; i < 2; i++)
@@ -91,7 +92,7 @@ static void make_end(struct conn_pair *pair, enum sp_role role, const struct sp_
         .config = &pair->config,
         .pools = &pair->pools,
         .protect = {&qs_null_protect_ops, &pair->protect_plan},
-        .tls_ops = &qs_null_tls_ops,
+        .tls_ops = pair->tls_ops,
         .host = {make_random, make_token, make_cid, make_tls, &pair->ends[role]},
         .path = path_of(role),
     };

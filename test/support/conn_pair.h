@@ -36,7 +36,8 @@ struct conn_pair {
     struct sp_pools pools;
     struct qs_null_plan protect_plan;
     struct qs_tls_plan tls_plan;
-    struct pair_end ends[2]; /* [enum sp_role] */
+    const struct sp_tls_ops *tls_ops; /* qs_null_tls_ops, unless a test puts another one here */
+    struct pair_end ends[2];          /* [enum sp_role] */
     uint64_t now_ns;
 };
 

@@ -3,7 +3,10 @@
 
 #include "test/support/qt.h"
 
+#include <string.h>
+
 #include "proto/base/time.h"
+#include "proto/wire/tparam.h"
 #include "test/support/conn_pair.h"
 
 static uint32_t handshakes(const struct conn_pair *pair)
@@ -245,6 +248,112 @@ static void tls_can_be_released_once_the_connection_is_closed(void **state)
     assert_int_equal(pair_conn(pair, SP_CLIENT)->close.error, SP_ERR_INTERNAL);
 }
 
+/* What the server's TLS adds to the transport parameters; nothing for the client's. */
+static struct sb_bytes more_params;
+
+static bool start_with_more(struct sp_tls *tls, const uint8_t *params, size_t params_size)
+{
+    uint8_t bytes[1000];
+    struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
+    sb_writer_bytes(&w, params, params_size);
+    struct sp_tparams own;
+    bool is_server =
+        sp_tparams_read((struct sb_bytes){params, params_size}, SP_SERVER, &own) == SP_OK &&
+        own.has_original_dcid;
+    if (is_server)
+        sb_writer_bytes(&w, more_params.data, more_params.size);
+    assert_false(w.failed);
+    return qs_null_tls_ops.start(tls, bytes, sb_writer_used(&w));
+}
+
+/* Connects with a server that has a preferred address. */
+static void connect_preferred(struct conn_pair *pair)
+{
+    static const char preferred[] = "\x0d\x31"
+                                    "\x0a\0\0\x02\x01\xbb" /* IPv4 and a port, no IPv6 */
+                                    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                    "\x08"
+                                    "CCCCCCCC"
+                                    "TTTTTTTTTTTTTTTT";
+    static struct sp_tls_ops ops;
+    ops = qs_null_tls_ops;
+    ops.start = start_with_more;
+    pair_init(pair);
+    more_params = (struct sb_bytes){(const uint8_t *)preferred, sizeof(preferred) - 1};
+    pair->tls_ops = &ops;
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    /* The server knows that it has issued a CID of the sequence number 1. */
+    struct sp_cid_local *issued = &pair_conn(pair, SP_SERVER)->local_ids;
+    issued->next_sequence++;
+    issued->count_max = 2;
+    pair_shuttle(pair);
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->handshake_state, SP_HANDSHAKE_CONFIRMED);
+}
+
+static uint32_t remote_cids(const struct sp_conn *conn)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        count += conn->remote_ids.entries[i].is_used;
+    return count;
+}
+
+/* [RFC9000 5.1.1, 5.1.2] */
+static void cid_of_a_preferred_address_is_kept_and_retired_when_asked(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    connect_preferred(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const struct sp_cid_remote_entry *entry = &client->remote_ids.entries[1];
+    assert_true(entry->is_used && entry->has_token);
+    assert_int_equal(entry->sequence, 1);
+    assert_memory_equal(entry->cid.bytes, "CCCCCCCC", 8);
+    assert_memory_equal(entry->reset_token, "TTTTTTTTTTTTTTTT", SP_RESET_TOKEN_SIZE);
+
+    /* The server replaces 0 and 1. */
+    pair_inject(pair, SP_CLIENT, SP_SPACE_APP,
+                (const uint8_t *)"\x18\x09\x02\x08"
+                                 "DDDDDDDDUUUUUUUUUUUUUUUU",
+                28, PAIR_FAULT_NONE);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    assert_false(entry->is_used && entry->sequence == 1);
+    uint32_t retired = 0;
+    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++)
+        if (client->remote_ids.retired[i].is_used)
+            retired |= 1u << client->remote_ids.retired[i].sequence;
+    assert_int_equal(retired, 3);
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    assert_null(sp_cid_remote_next_retired(&client->remote_ids)); /* both were sent */
+}
+
+/* [RFC9000 18.2, 19.15] */
+static void cid_of_a_preferred_address_counts_like_others(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint32_t count = remote_cids(client);
+    assert_in_range(count, 2, SP_CIDS_MAX);
+    for (uint8_t i = 0; count + i <= SP_CIDS_MAX; i++) {
+        uint8_t frame[28] = {0x18, (uint8_t)(0x20 + i), 0, 8, (uint8_t)i};
+        frame[12] = i; /* a token of its own */
+        assert_int_equal(client->state, SP_CONN_OPEN);
+        pair_inject(pair, SP_CLIENT, SP_SPACE_APP, frame, sizeof(frame), PAIR_FAULT_NONE);
+    }
+    assert_int_equal(client->close.error, SP_ERR_CONNECTION_ID_LIMIT);
+
+    /* Another CID with its sequence number. */
+    connect_preferred(pair);
+    client = pair_conn(pair, SP_CLIENT);
+    pair_inject(pair, SP_CLIENT, SP_SPACE_APP,
+                (const uint8_t *)"\x18\x01\0\x08"
+                                 "DDDDDDDDTTTTTTTTTTTTTTTT",
+                28, PAIR_FAULT_NONE);
+    assert_int_equal(client->close.error, SP_ERR_PROTOCOL_VIOLATION);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,7 +365,10 @@ int main(void)
         QT_TEST(conn_pair, an_initial_without_a_client_hello_begins_nothing),
         QT_TEST(conn_pair, the_end_of_a_client_hello_may_come_before_its_start),
         QT_TEST(conn_pair, tls_can_be_released_once_the_connection_is_closed),
+        QT_TEST(conn_pair, cid_of_a_preferred_address_is_kept_and_retired_when_asked),
+        QT_TEST(conn_pair, cid_of_a_preferred_address_counts_like_others),
     };
+
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,10 +239,15 @@ static void the_longest_and_shortest_cids_are_accepted(void **state)
     struct sp_tparams got;
     assert_int_equal(read_exactly(longest, sizeof(longest) - 1, SP_SERVER, &got), SP_OK);
     assert_int_equal(got.initial_scid.size, 20);
+    assert_true(got.has_preferred_cid);
+    assert_int_equal(got.preferred_cid.size, 20);
+    assert_memory_equal(got.preferred_cid.bytes, TEN TEN, 20);
+    assert_memory_equal(got.preferred_token, TEN "abcdef", SP_RESET_TOKEN_SIZE);
     static const char none[] = {0x0f, 0};
     assert_int_equal(read_exactly(none, sizeof(none), SP_SERVER, &got), SP_OK);
     assert_true(got.has_initial_scid);
     assert_int_equal(got.initial_scid.size, 0);
+    assert_false(got.has_preferred_cid);
 }
 
 /* [RFC9000 7.4.2, 18.1] */
