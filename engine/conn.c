@@ -357,8 +357,13 @@ void se_conn_touch(struct spate_conn *conn)
     struct spate_shard *shard = conn->shard;
     if (!sb_link_is_in(&conn->send_pending_link))
         sb_list_push_back(&shard->send_pending, &conn->send_pending_link);
+    se_conn_raise(conn);
+}
+
+void se_conn_raise(struct spate_conn *conn)
+{
     if (!sb_link_is_in(&conn->event_pending_link))
-        sb_list_push_back(&shard->event_pending, &conn->event_pending_link);
+        sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);
 }
 
 void se_conn_rearm(struct spate_conn *conn)

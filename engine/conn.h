@@ -125,6 +125,8 @@ void se_conn_destroy(struct spate_conn *conn);
 
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);
+/* Marks the connection: it may have events. */
+void se_conn_raise(struct spate_conn *conn);
 
 /* Moves the timer to proto's deadline if that is earlier.  A later deadline is not followed: the
  * timer pops early then and is armed again, which is cheaper than moving it each time. */

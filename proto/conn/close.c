@@ -9,7 +9,9 @@
  *     OPEN --silence-->       DRAINED
  *
  * The first reason wins.  All lent memory is returned, and each stream that the application knows
- * is reported as closed, before SP_EVENT_CLOSED.
+ * is reported as closed, before SP_EVENT_CLOSED.  If we closed, SP_EVENT_CLOSED also waits until
+ * the first CONNECTION_CLOSE has been handed out: a caller that destroys everything then does not
+ * leave the peer to its idle timeout.  That wait ends with the connection at the latest.
  *
  * Received bytes have been acknowledged, so the peer does not send them again.  Therefore those
  * that were not taken are still reported, with the streams that were opened for them.  Bytes that
@@ -90,7 +92,8 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->closed_pending = true;
     conn->state = state;
     conn->reports_received = state != SP_CONN_CLOSING;
-    conn->has_close_to_send = state == SP_CONN_CLOSING;
+    conn->close_packet = state == SP_CONN_CLOSING ? SP_CLOSE_PACKET_FIRST : SP_CLOSE_PACKET_NONE;
+    conn->lacks_records = false;
     conn->close_answer_at = 1;
     conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));
     end_streams(conn);
@@ -146,7 +149,8 @@ void sp_conn_on_packet_while_closing(struct sp_conn *conn)
     if (conn->close_packets_in < conn->close_answer_at)
         return;
     conn->close_answer_at *= 2;
-    conn->has_close_to_send = true;
+    if (conn->close_packet == SP_CLOSE_PACKET_NONE)
+        conn->close_packet = SP_CLOSE_PACKET_ANSWER;
 }
 
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns)
@@ -154,7 +158,8 @@ void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns)
     struct sp_close close = {.kind = SP_CLOSE_STATELESS_RESET};
     if (conn->state == SP_CONN_CLOSING) {
         conn->state = SP_CONN_DRAINING; /* the peer has lost its state: it needs no answer */
-        conn->has_close_to_send = false;
+        conn->close_packet = SP_CLOSE_PACKET_NONE;
+        conn->lacks_records = false;
     }
     sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }

@@ -29,7 +29,8 @@ enum sp_event_kind {
     SP_EVENT_STREAM_CLOSED,     /* both parts are finished, or the connection ends: the ID is no
                                    longer valid */
     SP_EVENT_CLOSED,            /* no more events of streams; `close` has the reason.  Unless
-                                   we closed, received bytes have been delivered */
+                                   we closed, received bytes have been delivered.  If we closed,
+                                   the CONNECTION_CLOSE has been handed out by sp_conn_send() */
     SP_EVENT_DRAINED,           /* nothing is left to send or to wait for: destroy the connection */
 };
 

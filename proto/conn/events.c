@@ -256,6 +256,8 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
         return true;
     }
     if (conn->closed_pending) {
+        if (conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_FIRST)
+            return false; /* until it has been sent */
         conn->closed_pending = false;
         event.kind = SP_EVENT_CLOSED;
         event.close = &conn->close;

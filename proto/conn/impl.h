@@ -44,6 +44,13 @@ enum sp_conn_state {
     SP_CONN_DRAINED,
 };
 
+/* The CONNECTION_CLOSE that a closing connection has to send.  [RFC9000 10.2.1] */
+enum sp_close_packet {
+    SP_CLOSE_PACKET_NONE,   /* none, until the peer sends again */
+    SP_CLOSE_PACKET_FIRST,  /* the first: SP_EVENT_CLOSED waits until it has been handed out */
+    SP_CLOSE_PACKET_ANSWER, /* a further one, because the peer still sends */
+};
+
 /* A packet number space with its keys.  The application space has its keys in
  * conn->keys instead. */
 struct sp_conn_space {
@@ -174,7 +181,7 @@ struct sp_conn {
     struct sp_close close;
     uint64_t close_packets_in; /* received while closing */
     uint64_t close_answer_at;  /* value of close_packets_in at which the next answer is sent */
-    bool has_close_to_send;
+    enum sp_close_packet close_packet;
     bool reports_received; /* events about what came before the end are still due */
 
     /* Events. */

@@ -215,19 +215,13 @@ static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t 
     build->payload_max += CLOSE_SIZE_MAX;
 }
 
-/* Fills the train with one datagram that has a CONNECTION_CLOSE for each level that the peer may be
- * able to read. */
-static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+/* Builds a CONNECTION_CLOSE for each level that the peer may be able to read.  Returns the number
+ * of packets.  If it is 0, the close either waits for memory, or cannot be sent at all. */
+static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t room,
+                            struct sp_build *builds, uint64_t now_ns)
 {
-    struct sp_build builds[SP_SPACES];
-    struct sp_mask_batch masks;
     uint32_t count = 0;
-    size_t room = SP_DATAGRAM_SIZE_MIN;
-
-    if (!conn->has_close_to_send || train->capacity < room || sp_gate_is_amplifying(conn, room))
-        return;
-    conn->has_close_to_send = false;
-
+    conn->is_out_of_memory = false; /* it may have ended the connection */
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         if (!may_carry_close(conn, space))
@@ -240,6 +234,26 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
         train->size += sp_build_size(&builds[count]);
         count++;
     }
+    if (count == 0 && conn->is_out_of_memory) {
+        conn->lacks_records = true;
+        conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
+    } else {
+        conn->close_packet = SP_CLOSE_PACKET_NONE;
+    }
+    return count;
+}
+
+/* Fills the train with one datagram that has a CONNECTION_CLOSE. */
+static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_build builds[SP_SPACES];
+    struct sp_mask_batch masks;
+    size_t room = SP_DATAGRAM_SIZE_MIN;
+
+    if (conn->close_packet == SP_CLOSE_PACKET_NONE || conn->lacks_records ||
+        train->capacity < room || sp_gate_is_amplifying(conn, room))
+        return;
+    uint32_t count = build_close(conn, train, room, builds, now_ns);
     if (count == 0)
         return;
 

@@ -66,9 +66,11 @@ static enum sp_wait credit_wait(const struct sp_conn *conn)
 
 static enum sp_wait closing_wait(const struct sp_conn *conn)
 {
-    if (conn->state != SP_CONN_CLOSING || !conn->has_close_to_send)
+    if (conn->state != SP_CONN_CLOSING || conn->close_packet == SP_CLOSE_PACKET_NONE)
         return SP_WAIT_CLOSED;
-    return sp_gate_is_amplifying(conn, SP_DATAGRAM_SIZE_MIN) ? SP_WAIT_AMPLIFICATION : SP_WAIT_NONE;
+    if (sp_gate_is_amplifying(conn, SP_DATAGRAM_SIZE_MIN))
+        return SP_WAIT_AMPLIFICATION;
+    return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
 }
 
 static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, uint64_t now_ns)

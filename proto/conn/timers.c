@@ -38,7 +38,8 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     if (conn->state == SP_CONN_DRAINED)
         return SB_NEVER;
     if (conn->state != SP_CONN_OPEN)
-        return conn->end_at_ns;
+        return conn->lacks_records ? sb_time_min(conn->end_at_ns, conn->retry_at_ns)
+                                   : conn->end_at_ns;
     if (sp_gate_is_ending(conn))
         return 0;
 
@@ -101,6 +102,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     if (conn->state != SP_CONN_OPEN) {
         if (conn->end_at_ns <= now_ns)
             sp_conn_set_drained(conn);
+        else if (conn->retry_at_ns <= now_ns)
+            conn->lacks_records = false;
         return;
     }
 

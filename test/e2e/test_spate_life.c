@@ -412,11 +412,53 @@ static void lent_bytes_come_back_before_closed(void **state)
     assert_int_equal(w->client.sent_count, 1);
 }
 
+/* ---- The close of this side ---- */
+
+static bool client_has_a_stream(struct pw *w)
+{
+    return w->client.stream_closed_count > 0;
+}
+
+/* A program that ends when it hears CLOSED must not leave its peer to the idle timeout. */
+static void a_close_has_left_before_closed_is_reported(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct pw *w = pw_create(NULL);
+        struct spate_conn *conn = pw_connected(w);
+        uint64_t id;
+        assert_int_equal(spate_stream_open(conn, false, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, "x", 1, false, 1), 0);
+        struct spate_event event = {.kind = SPATE_EVENT_NONE};
+        uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+        while (event.kind != SPATE_EVENT_CLOSED) {
+            assert_true(pw_now_ns() < end_ns);
+            pw_wait(&w->client, 0);
+            assert_true(spate_shard_turn(w->server.shard, 0) >= 0);
+            while (event.kind != SPATE_EVENT_CLOSED &&
+                   spate_shard_events(w->server.shard, &event, 1) > 0) {
+                if (event.kind == SPATE_EVENT_STREAM_DATA) {
+                    spate_slice_release(w->server.shard, &event.u.data.slice);
+                    spate_conn_close(event.conn, 7, "that will do");
+                }
+            }
+        }
+        spate_engine_destroy(w->server.engine);
+        w->server.engine = NULL;
+        pw_until(w, client_is_closed);
+        assert_int_equal(w->client.close.kind, SPATE_CLOSE_APP);
+        assert_int_equal(w->client.close.error, 7);
+        assert_true(client_has_a_stream(w));
+        owned_end_all();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, nobody_at_the_port_is_unreachable),
         QT_TEST(owned, silence_ends_a_connection),
+        QT_TEST(owned, a_close_has_left_before_closed_is_reported),
         QT_TEST(owned, a_server_can_take_the_port_of_the_one_before_at_once),
         QT_TEST(owned, a_port_that_is_taken_is_named),
         QT_TEST(owned, wrong_arguments_are_refused_with_a_reason),

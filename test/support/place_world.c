@@ -42,6 +42,9 @@ static void on_placed(struct place_world *world, const struct sp_event *event)
 void place_pull(struct place_world *world)
 {
     struct sp_event event;
+    size_t size;
+    if (sp_conn_is_closed(place_server(world)))
+        (void)pair_flush(&world->pair, SP_SERVER, &size); /* CLOSED waits for it */
     while (sp_conn_next_event(place_server(world), &event)) {
         switch (event.kind) {
         case SP_EVENT_STREAM_PLACED:

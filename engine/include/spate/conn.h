@@ -40,6 +40,10 @@ SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
  * acknowledged may be lost, and received bytes that no event has delivered are dropped.  Calls
  * after the first are ignored.
  *
+ * SPATE_EVENT_CLOSED comes in one of the next turns, after the CONNECTION_CLOSE was handed to the
+ * kernel: the engine may be destroyed then.  If no CONNECTION_CLOSE can be sent for three probe
+ * timeouts, the event comes without it.
+ *
  *   error   Below 2^62; higher bits are cut off.
  *   reason  Text for a person.  Copied, at most 128 bytes of it; may be NULL.
  *

@@ -49,8 +49,6 @@ static void end_it(struct place_world *world, enum ending ending)
         sp_conn_close(server, 0, NULL, 0, world->pair.now_ns);
         break;
     }
-    size_t size;
-    (void)pair_flush(&world->pair, SP_SERVER, &size); /* a CONNECTION_CLOSE, if there is one */
 }
 
 static void bytes_that_wait_for_memory_come_before_the_end(void **state)
@@ -100,7 +98,14 @@ struct seen {
     uint32_t opened;
     uint32_t closed;
     bool conn_closed;
+    bool conn_drained;
 };
+
+static void flush(struct conn_pair *pair)
+{
+    size_t size;
+    (void)pair_flush(pair, SP_SERVER, &size);
+}
 
 static void take(struct conn_pair *pair, struct seen *seen)
 {
@@ -119,6 +124,9 @@ static void take(struct conn_pair *pair, struct seen *seen)
             break;
         case SP_EVENT_CLOSED:
             seen->conn_closed = true;
+            break;
+        case SP_EVENT_DRAINED:
+            seen->conn_drained = true;
             break;
         default:
             break;
@@ -146,6 +154,7 @@ static void every_open_stream_is_closed_before_the_connection(void **state)
         assert_int_equal(seen.closed, 0);
 
         end_it(world, ending);
+        flush(&world->pair); /* a CONNECTION_CLOSE, if there is one */
         take(&world->pair, &seen);
         assert_true(seen.conn_closed);
         assert_int_equal(seen.closed, STREAMS + 1);
@@ -164,6 +173,7 @@ static void a_stream_that_was_never_announced_is_not_closed_either(void **state)
         place_begin(world);
         open_by_peer(world, STREAMS - 1);
         end_it(world, ending);
+        flush(&world->pair); /* a CONNECTION_CLOSE, if there is one */
         take(&world->pair, &seen);
         assert_true(seen.conn_closed);
         uint32_t more = is_ours(ending) ? 0 : STREAMS - 1;
@@ -173,6 +183,40 @@ static void a_stream_that_was_never_announced_is_not_closed_either(void **state)
     }
 }
 
+/* ---- The CONNECTION_CLOSE ---- */
+
+static void our_end_is_reported_after_the_close_has_left(void **state)
+{
+    struct place_world *world = *state;
+    for (enum ending ending = 0; ending < ENDINGS; ending++) {
+        struct seen seen = {0};
+        place_begin(world);
+        end_it(world, ending);
+        take(&world->pair, &seen);
+        assert_int_equal(seen.closed, 1); /* this need not wait */
+        assert_int_equal(seen.conn_closed, !is_ours(ending));
+        flush(&world->pair);
+        take(&world->pair, &seen);
+        assert_true(seen.conn_closed);
+    }
+}
+
+/* A host that never lets it out learns of the end when the connection has drained. */
+static void a_close_that_never_leaves_is_reported_at_last(void **state)
+{
+    struct place_world *world = *state;
+    struct seen seen = {0};
+    place_begin(world);
+    end_it(world, ENDING_OWN_CLOSE);
+    take(&world->pair, &seen);
+    assert_false(seen.conn_closed);
+    world->pair.now_ns = sp_conn_deadline_ns(place_server(world));
+    sp_conn_on_deadline(place_server(world), world->pair.now_ns);
+    take(&world->pair, &seen);
+    assert_true(seen.conn_closed);
+    assert_true(seen.conn_drained);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +224,8 @@ int main(void)
         QT_TEST(place_world, bytes_behind_a_gap_stay_undelivered),
         QT_TEST(place_world, every_open_stream_is_closed_before_the_connection),
         QT_TEST(place_world, a_stream_that_was_never_announced_is_not_closed_either),
+        QT_TEST(place_world, our_end_is_reported_after_the_close_has_left),
+        QT_TEST(place_world, a_close_that_never_leaves_is_reported_at_last),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -391,12 +391,44 @@ static void a_drained_connection_waits_for_nothing(void **state)
     pair_deinit(&world.pair);
 }
 
+static bool take_closed(struct world *world)
+{
+    struct sp_event event = {.kind = SP_EVENT_NONE};
+    while (event.kind != SP_EVENT_CLOSED && sp_conn_next_event(conn_of(world), &event))
+        continue;
+    return event.kind == SP_EVENT_CLOSED;
+}
+
+/* The CONNECTION_CLOSE waits for memory, and the report of the end waits for it. */
+static void the_close_of_a_connection_without_memory_waits_for_some(void **state)
+{
+    (void)state;
+    struct world world = {.role = SP_CLIENT};
+    struct sp_event event;
+    pair_init(&world.pair);
+    run_out_of_memory(&world);
+    sp_conn_on_deadline(conn_of(&world), world.pair.now_ns);
+    assert_int_equal(conn_of(&world)->close.error, SP_ERR_INTERNAL);
+    flush(&world);
+    assert_int_equal(ask(&world).reason, SP_WAIT_MEMORY);
+    assert_false(take_closed(&world));
+    give_all(&world);
+    pass_time(&world);
+    assert_int_equal(ask(&world).reason, SP_WAIT_NONE);
+    flush(&world);
+    assert_int_equal(ask(&world).reason, SP_WAIT_CLOSED);
+    assert_true(take_closed(&world));
+    assert_false(sp_conn_next_event(conn_of(&world), &event));
+    pair_deinit(&world.pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_has_a_reason_and_an_end),
         cmocka_unit_test(the_question_changes_nothing),
         cmocka_unit_test(a_drained_connection_waits_for_nothing),
+        cmocka_unit_test(the_close_of_a_connection_without_memory_waits_for_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
