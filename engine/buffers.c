@@ -12,9 +12,6 @@
 
 #include "proto/base/assert.h"
 
-/* Blocks of 128 KiB: a shard that always has enough slots takes none. */
-#define BLOCK_COUNT 63
-
 struct se_small {
     struct sb_buffer buffer;
     struct sb_pool *pool;
@@ -33,7 +30,7 @@ void se_buffers_init(struct se_buffers *buffers, uint32_t small_max, struct sb_m
 {
     buffers->memory = memory;
     sb_list_init(&buffers->large);
-    sb_pool_init(&buffers->small, "small buffers", sizeof(struct se_small), BLOCK_COUNT, small_max,
+    sb_pool_init(&buffers->small, "small buffers", sizeof(struct se_small), UINT32_MAX, small_max,
                  memory);
 }
 
@@ -49,8 +46,17 @@ void se_buffers_deinit(struct se_buffers *buffers)
     /* The application loses what it kept: see spate_engine_destroy(). */
     for (struct sb_link *link; (link = sb_list_first(&buffers->large)) != NULL;)
         large_free(SB_CONTAINER_OF(link, struct se_large, link));
-    buffers->small.used_count = 0;
-    sb_pool_deinit(&buffers->small);
+    sb_pool_abandon(&buffers->small);
+}
+
+bool se_buffers_trim(struct se_buffers *buffers)
+{
+    return sb_pool_trim(&buffers->small);
+}
+
+void se_buffers_release(struct se_buffers *buffers)
+{
+    sb_pool_release(&buffers->small);
 }
 
 static void on_small_release(struct sb_buffer *buffer)
@@ -68,6 +74,8 @@ static struct sb_buffer *copy_large(struct se_buffers *buffers, const uint8_t *d
                                     uint8_t **ret_data)
 {
     size_t size_all = sizeof(struct se_large) + size;
+    if (!buffers->memory->has_room(buffers->memory->context, size_all))
+        return NULL;
     struct se_large *large = buffers->memory->take(buffers->memory->context, size_all);
     if (large == NULL)
         return NULL;
@@ -89,7 +97,7 @@ struct sb_buffer *se_buffers_copy(struct se_buffers *buffers, const uint8_t *dat
     if (size > SE_SMALL_SIZE)
         return copy_large(buffers, data, size, ret_data);
 
-    struct se_small *small = sb_pool_take(&buffers->small);
+    struct se_small *small = sb_pool_take_ordinary(&buffers->small);
     if (small == NULL)
         return NULL;
     small->buffer = (struct sb_buffer){.ref_count = 1, .release = on_small_release};

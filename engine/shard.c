@@ -14,7 +14,6 @@
 #include "proto/base/assert.h"
 
 enum {
-    CONN_BLOCK_COUNT = 32, /* spate_conn per block of their pool */
     STREAMS_MAX = 1 << 24, /* per shard; the memory budget is reached earlier */
     WAKE_INDEX = 0,
 };
@@ -84,9 +83,9 @@ static void init_pools(struct spate_shard *shard)
     /* Copies of datagrams may take up to half of the memory. */
     uint64_t small_max = config->memory_bytes_max / 2 / SE_SMALL_SIZE;
 
-    se_memory_init(&shard->memory, config->memory_bytes_max);
+    se_memory_init(&shard->memory, config->memory_bytes_max, se_shard_reclaim, shard);
     sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
-    sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), CONN_BLOCK_COUNT,
+    sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), UINT32_MAX,
                  config->conns_max, &shard->memory.interface);
     se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
                     &shard->memory.interface);
@@ -114,6 +113,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->drained);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
+    se_timer_init(&shard->memory_timer);
     se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     atomic_init(&shard->is_wake_wanted, false);
@@ -227,5 +227,6 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_run_timers(shard);
     se_shard_drain(shard);
     reap(shard);
+    se_shard_maintain_memory(shard);
     return (int)se_events_count(&shard->events);
 }

@@ -83,6 +83,8 @@ struct spate_shard {
     struct sb_link event_pending;
     struct sb_link drained;
     struct se_wheel wheel;
+    struct se_timer memory_timer; /* armed while pools may have something to give back */
+    uint64_t trimmed_empty_count; /* memory.interface.empty_count after the last trim */
     struct se_spin spin;
     uint64_t waited_trains;  /* send.counts.trains at the last wait */
     bool is_wait_cut;        /* the last wait ended without work: the next one continues it */
@@ -133,6 +135,12 @@ void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const
 
 /* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
+
+/* Gives back what no connection uses, because memory ran out.  `context` is the shard. */
+void se_shard_reclaim(void *context);
+/* Arms the timer of memory if there is something for it to do.  Call once per turn. */
+void se_shard_maintain_memory(struct spate_shard *shard);
+void se_shard_on_memory_timer(struct spate_shard *shard);
 
 /* Runs the waiting posts, at most SE_POSTS_PER_TURN.  Returns true if there were any. */
 bool se_shard_run_posts(struct spate_shard *shard);

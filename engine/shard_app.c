@@ -40,6 +40,10 @@ void se_shard_run_timers(struct spate_shard *shard)
 {
     struct se_timer *timer;
     while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
+        if (timer == &shard->memory_timer) {
+            se_shard_on_memory_timer(shard);
+            continue;
+        }
         struct spate_conn *conn = SB_CONTAINER_OF(timer, struct spate_conn, timer);
         if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
             se_conn_rearm(conn); /* its deadline is later now */

@@ -1,24 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/base/pool.h"
 
-/* Blocks of objects, and a list of free objects through the objects themselves.
+/* Blocks of objects, and in each block a list of its free objects through the objects themselves.
  *
- * A block begins with a head of one cache line, by which sb_pool_deinit() finds it.  Objects
- * never move and never go back to their block one by one: they stay in the free list, poisoned,
- * until the pool ends.  With SB_DEBUG an object is overwritten when it is given back. */
+ * A block begins with a head of one cache line.  It is aligned to its size, so an object finds its
+ * head by a mask.  Objects never move.  A block is in one of three lists:
+ *
+ *     full --give--> open --last one given--> empty --trim, release--> memory
+ *          <--take--      <------refill-----       <------refill-----
+ *
+ * Objects are taken from the first open block until it is full.  A block that was full comes first
+ * when an object of it is given back: that object is in the cache.  With SB_DEBUG an object is
+ * overwritten when it is given back. */
 
 #include <string.h>
 
 #include "proto/base/assert.h"
 #include "proto/base/poison.h"
 
-struct sb_pool_block {
-    struct sb_pool_block *next;
-    size_t size;
-};
-
 #define BLOCK_HEAD_SIZE ((size_t)SB_CACHE_LINE)
 _Static_assert(sizeof(struct sb_pool_block) <= BLOCK_HEAD_SIZE, "objects start on a line");
+
+/* A block may leave this part of itself unused, or the next size is taken: 1/16. */
+#define WASTE_SHIFT 4
+
+static void choose_block(struct sb_pool *pool, uint32_t block_count)
+{
+    size_t size = SB_BLOCK_SIZE_MIN;
+    size_t object_size = pool->object_size;
+    for (; size < SB_BLOCK_SIZE_MAX; size *= 2) {
+        size_t room = size - BLOCK_HEAD_SIZE;
+        if (room / object_size >= block_count || room % object_size <= size >> WASTE_SHIFT)
+            break;
+    }
+    size_t count = (size - BLOCK_HEAD_SIZE) / object_size;
+    SB_ASSERT(count > 0);
+    pool->block_size = (uint32_t)size;
+    pool->block_count = (uint32_t)SB_MIN(count, (size_t)block_count);
+}
 
 void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, uint32_t block_count,
                   uint32_t count_max, struct sb_memory *memory)
@@ -31,45 +50,124 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, ui
         .name = name,
         .memory = memory,
         .object_size = (uint32_t)((object_size + 15) & ~(size_t)15),
-        .block_count = block_count,
         .count_max = count_max,
     };
+    sb_list_init(&pool->open);
+    sb_list_init(&pool->full);
+    sb_list_init(&pool->empty);
+    choose_block(pool, block_count);
 }
 
-static void item_push(struct sb_pool *pool, struct sb_pool_item *item)
+static struct sb_pool_block *block_of_link(struct sb_link *link)
 {
-    item->next = pool->free;
-    pool->free = item;
-    SB_POISON(item, pool->object_size);
+    return SB_CONTAINER_OF(link, struct sb_pool_block, link);
 }
 
-bool sb_pool_grow(struct sb_pool *pool)
+static void item_push(struct sb_pool_block *block, struct sb_pool_item *item, size_t size)
+{
+    item->next = block->free;
+    block->free = item;
+    SB_POISON(item, size);
+}
+
+static void count_empty(struct sb_pool *pool, int32_t change)
+{
+    pool->empty_count += (uint32_t)change;
+    pool->memory->empty_count += (uint64_t)change;
+    pool->empty_min = SB_MIN(pool->empty_min, pool->empty_count);
+}
+
+/* Adds an empty block.  Returns false at the limit or without memory. */
+static bool grow(struct sb_pool *pool)
 {
     uint32_t count = SB_MIN(pool->block_count, pool->count_max - pool->made_count);
     if (count == 0)
         return false;
 
-    size_t size = BLOCK_HEAD_SIZE + (size_t)count * pool->object_size;
-    struct sb_pool_block *block = pool->memory->take(pool->memory->context, size);
+    struct sb_pool_block *block = pool->memory->take(pool->memory->context, pool->block_size);
     if (block == NULL)
         return false;
+    SB_ASSERT(((uintptr_t)block & (pool->block_size - 1)) == 0);
 
-    *block = (struct sb_pool_block){.next = pool->blocks, .size = size};
-    pool->blocks = block;
+    *block = (struct sb_pool_block){.pool = pool, .made_count = count};
+    sb_list_init(&block->link);
+    sb_list_push_back(&pool->empty, &block->link);
+    count_empty(pool, 1);
+    pool->total_count++;
+    pool->made_count += count;
     char *objects = (char *)block + BLOCK_HEAD_SIZE;
     for (uint32_t i = count; i-- > 0;)
-        item_push(pool, (struct sb_pool_item *)(void *)(objects + (size_t)i * pool->object_size));
-    pool->made_count += count;
+        item_push(block, (struct sb_pool_item *)(void *)(objects + (size_t)i * pool->object_size),
+                  pool->object_size);
     return true;
+}
+
+static void give_block(struct sb_pool *pool, struct sb_pool_block *block)
+{
+    sb_list_remove(&block->link);
+    pool->made_count -= block->made_count;
+    pool->total_count--;
+    SB_UNPOISON(block, pool->block_size);
+    pool->memory->give(pool->memory->context, block, pool->block_size);
+}
+
+static void give_empty(struct sb_pool *pool, uint32_t count)
+{
+    for (; count > 0; count--) {
+        give_block(pool, block_of_link(pool->empty.prev));
+        count_empty(pool, -1);
+    }
+}
+
+static bool has_room(const struct sb_pool *pool)
+{
+    const struct sb_memory *memory = pool->memory;
+    return memory->has_room == NULL || memory->has_room(memory->context, pool->block_size);
+}
+
+bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary)
+{
+    SB_ASSERT(sb_list_is_empty(&pool->open));
+    if (pool->empty_count == 0 && ((is_ordinary && !has_room(pool)) || !grow(pool)))
+        return false;
+    sb_list_push_front(&pool->open, sb_list_pop_front(&pool->empty));
+    count_empty(pool, -1);
+    return true;
+}
+
+void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block)
+{
+    sb_list_remove(&block->link);
+    sb_list_push_back(&pool->full, &block->link);
 }
 
 bool sb_pool_reserve(struct sb_pool *pool, uint32_t count)
 {
-    while (pool->made_count - pool->used_count < count) {
-        if (!sb_pool_grow(pool))
+    uint32_t free_count = pool->made_count - pool->used_count;
+    uint32_t missing = count > free_count ? count - free_count : 0;
+    /* Counted before: memory that runs out may take back what was made here. */
+    for (uint32_t blocks = (missing + pool->block_count - 1) / pool->block_count; blocks > 0;
+         blocks--)
+        if (!grow(pool))
             return false;
-    }
-    return true;
+    return pool->made_count - pool->used_count >= count;
+}
+
+static void close_empty(struct sb_pool *pool, struct sb_pool_block *block)
+{
+    sb_list_remove(&block->link);
+    sb_list_push_front(&pool->empty, &block->link);
+    count_empty(pool, 1);
+}
+
+/* Opens a block that was full.  Only the last open block may be empty. */
+static void reopen(struct sb_pool *pool, struct sb_pool_block *block)
+{
+    struct sb_link *first = sb_list_first(&pool->open);
+    if (first != NULL && block_of_link(first)->used_count == 0)
+        close_empty(pool, block_of_link(first));
+    sb_list_remove(&block->link);
+    sb_list_push_front(&pool->open, &block->link);
 }
 
 void sb_pool_give(struct sb_pool *pool, void *object)
@@ -77,38 +175,111 @@ void sb_pool_give(struct sb_pool *pool, void *object)
     if (object == NULL)
         return;
     SB_ASSERT(pool->used_count > 0);
+    struct sb_pool_block *block =
+        (struct sb_pool_block *)(void *)((char *)object -
+                                         ((uintptr_t)object & (pool->block_size - 1)));
+    SB_ASSERT(block->pool == pool && block->used_count > 0);
     pool->used_count--;
+    block->used_count--;
 #ifdef SB_DEBUG
     memset(object, 0xdd, pool->object_size); /* a use after this is seen at once */
 #endif
-    item_push(pool, object);
+    if (SB_UNLIKELY(block->free == NULL))
+        reopen(pool, block);
+    item_push(block, object, pool->object_size);
+    if (SB_UNLIKELY(block->used_count == 0) && pool->open.next != pool->open.prev)
+        close_empty(pool, block);
+}
+
+/* Returns how many of `empty_count` empty blocks are more than enough. */
+static uint32_t surplus_of(const struct sb_pool *pool, uint32_t empty_count)
+{
+    uint32_t kept = SB_MAX((pool->total_count - empty_count) / 2, 1u);
+    return empty_count > kept ? empty_count - kept : 0;
+}
+
+bool sb_pool_trim(struct sb_pool *pool)
+{
+    if (pool->memory == NULL)
+        return false;
+    give_empty(pool, surplus_of(pool, pool->empty_min));
+    pool->empty_min = pool->empty_count;
+    return surplus_of(pool, pool->empty_count) > 0;
+}
+
+void sb_pool_release(struct sb_pool *pool)
+{
+    if (pool->memory == NULL)
+        return;
+    give_empty(pool, pool->empty_count);
+    struct sb_link *last = sb_list_first(&pool->open);
+    if (last != NULL && block_of_link(last)->used_count == 0)
+        give_block(pool, block_of_link(last));
+}
+
+static void give_all(struct sb_pool *pool, struct sb_link *list)
+{
+    struct sb_link *link;
+    while ((link = sb_list_first(list)) != NULL)
+        give_block(pool, block_of_link(link));
+}
+
+void sb_pool_abandon(struct sb_pool *pool)
+{
+    if (pool->memory == NULL)
+        return; /* never initialised */
+    give_all(pool, &pool->open);
+    give_all(pool, &pool->full);
+    give_empty(pool, pool->empty_count);
+    SB_ASSERT(pool->made_count == 0 && pool->total_count == 0);
+    *pool = (struct sb_pool){0};
 }
 
 void sb_pool_deinit(struct sb_pool *pool)
 {
-    if (pool->memory == NULL)
-        return; /* never initialised */
     SB_ASSERT(pool->used_count == 0);
-
-    for (struct sb_pool_block *block = pool->blocks, *next; block != NULL; block = next) {
-        next = block->next;
-        size_t size = block->size;
-        SB_UNPOISON(block, size);
-        pool->memory->give(pool->memory->context, block, size);
-    }
-    *pool = (struct sb_pool){0};
+    sb_pool_abandon(pool);
 }
 
-void sb_pool_check(const struct sb_pool *pool)
+/* ---- Checking ---- */
+
+enum kind { OPEN, FULL, EMPTY };
+
+static void check_block(const struct sb_pool *pool, const struct sb_pool_block *block,
+                        enum kind kind)
 {
     uint32_t free_count = 0;
-    for (struct sb_pool_item *item = pool->free; item != NULL; free_count++) {
+    SB_ASSERT(block->pool == pool);
+    for (struct sb_pool_item *item = block->free; item != NULL; free_count++) {
         SB_UNPOISON(item, sizeof(*item));
         struct sb_pool_item *next = item->next;
         SB_POISON(item, sizeof(*item));
         item = next;
     }
+    SB_ASSERT(free_count == block->made_count - block->used_count);
+    SB_ASSERT((kind == FULL) == (free_count == 0));
+    SB_ASSERT(kind != EMPTY || block->used_count == 0);
+}
+
+void sb_pool_check(const struct sb_pool *pool)
+{
+    const struct sb_link *lists[] = {[OPEN] = &pool->open, &pool->full, &pool->empty};
+    uint32_t counts[SB_COUNT(lists)] = {0};
+    uint32_t used_count = 0;
+    uint32_t made_count = 0;
+    for (enum kind kind = OPEN; kind <= EMPTY; kind++) {
+        for (struct sb_link *link = lists[kind]->next; link != lists[kind]; link = link->next) {
+            const struct sb_pool_block *block = block_of_link(link);
+            check_block(pool, block, kind);
+            counts[kind]++;
+            used_count += block->used_count;
+            made_count += block->made_count;
+            bool is_last = link->next == link->prev;
+            SB_ASSERT(kind != OPEN || block->used_count > 0 || is_last);
+        }
+    }
     SB_ASSERT(pool->made_count <= pool->count_max);
-    SB_ASSERT(pool->used_count <= pool->made_count);
-    SB_ASSERT(free_count == pool->made_count - pool->used_count);
+    SB_ASSERT(made_count == pool->made_count && used_count == pool->used_count);
+    SB_ASSERT(counts[EMPTY] == pool->empty_count && pool->empty_min <= pool->empty_count);
+    SB_ASSERT(counts[OPEN] + counts[FULL] + counts[EMPTY] == pool->total_count);
 }

@@ -8,73 +8,148 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/list.h"
 #include "proto/base/poison.h"
+
+/* The smallest and the largest block of a pool, in bytes.  Every block is a power of two and is
+ * aligned to its size, so that an object's address leads to its block. */
+#define SB_BLOCK_SIZE_MIN ((size_t)16 * 1024)
+#define SB_BLOCK_SIZE_MAX ((size_t)64 * 1024)
 
 /* The source of a pool's blocks.  The owner of the memory passes it in: the
  * engine gives blocks from its budget, a test uses malloc. */
 struct sb_memory {
-    /* `size` bytes aligned to a cache line, or NULL if the budget is spent. */
+    /* `size` bytes aligned to sb_memory_alignment(size), or NULL if the budget is spent. */
     void *(*take)(void *context, size_t size);
     void (*give)(void *context, void *block, size_t size);
     void *context;
+    /* Returns whether `size` bytes more leave the reserve untouched, which is for what frees memory
+     * or ends connections.  NULL: there is no reserve. */
+    bool (*has_room)(void *context, size_t size);
+    /* Blocks of all pools that are empty and wait, counted by the pools.  After it has changed,
+     * sb_pool_trim() may have something to give back. */
+    uint64_t empty_count;
 };
+
+/* Returns the alignment that take() owes to `size` bytes: the size itself for that of a block,
+ * otherwise a cache line. */
+static inline size_t sb_memory_alignment(size_t size)
+{
+    bool is_block =
+        size >= SB_BLOCK_SIZE_MIN && size <= SB_BLOCK_SIZE_MAX && (size & (size - 1)) == 0;
+    return is_block ? size : SB_CACHE_LINE;
+}
 
 struct sb_pool_item {
     struct sb_pool_item *next;
 };
-struct sb_pool_block;
+
+struct sb_pool;
+
+/* The head of a block, at its start.  A block without a free object is full, one without a used
+ * object is empty, any other is open. */
+struct sb_pool_block {
+    struct sb_link link;       /* in one of the pool's lists */
+    struct sb_pool *pool;      /* its owner */
+    struct sb_pool_item *free; /* NULL: the block is full */
+    uint32_t used_count;
+    uint32_t made_count;
+};
 
 /* Objects of one size, taken and given back in O(1).
  *
- * A pool grows by blocks up to `count_max` objects and never shrinks before
- * its end.  Freed objects are poisoned for AddressSanitizer.
+ * A pool grows by blocks up to `count_max` objects.  Blocks that became empty wait in a list, so
+ * that a pool whose use goes up and down takes no memory for that, until sb_pool_trim() or
+ * sb_pool_release() gives them back.  Freed objects are poisoned for AddressSanitizer.  A pool may
+ * not be moved.
  *
  *     used_count <= made_count <= count_max
- *     made_count - used_count == length of the free list */
+ *     used_count, made_count = sums over the blocks
+ *     empty_min <= empty_count = length of the list of empty blocks
+ *
+ * The last open block stays in its list when it becomes empty: the next object comes from it. */
 struct sb_pool {
     const char *name;
     struct sb_memory *memory;
-    struct sb_pool_item *free;
-    struct sb_pool_block *blocks;
+    struct sb_link open;
+    struct sb_link full;
+    struct sb_link empty;
     uint32_t object_size; /* rounded up to 16 */
-    uint32_t block_count; /* objects a block */
+    uint32_t block_size;
+    uint32_t block_count; /* objects per block */
     uint32_t made_count;
     uint32_t used_count;
     uint32_t count_max;
+    uint32_t total_count; /* blocks */
+    uint32_t empty_count; /* blocks in the list of empty ones */
+    uint32_t empty_min;   /* the lowest empty_count since the last trim */
 };
 
-/* `memory` is borrowed and must outlive the pool.  Nothing is allocated yet. */
+/* `memory` is borrowed and must outlive the pool.  Nothing is allocated yet.
+ *
+ *   block_count  The most objects per block: there are as many as fit well into a block, and not
+ *                more than that. */
 void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, uint32_t block_count,
                   uint32_t count_max, struct sb_memory *memory);
 
 /* Every object must have come back. */
 void sb_pool_deinit(struct sb_pool *pool);
 
+/* Frees all blocks, whether or not their objects have come back. */
+void sb_pool_abandon(struct sb_pool *pool);
+
 /* Makes objects until `count` of them are free, so that a pool need not grow at a busy moment.
  * Returns false at the limit or without memory; objects that were made until then stay. */
 bool sb_pool_reserve(struct sb_pool *pool, uint32_t count);
 
-/* Adds one block of objects.  False at the limit or without memory. */
-SB_MUST_USE bool sb_pool_grow(struct sb_pool *pool);
+/* Gives back empty blocks that were not needed since the last call, but keeps half as many as were
+ * needed, at least one.  So a load that goes up and down between two calls allocates nothing.
+ * Returns true if the next call will give back more unless that is needed until then. */
+bool sb_pool_trim(struct sb_pool *pool);
+
+/* Gives back all blocks that are empty now. */
+void sb_pool_release(struct sb_pool *pool);
+
+/* For sb_pool_take(): opens an empty block or a new one.  `is_ordinary`: not a new one out of the
+ * reserve.  Returns false at the limit or without memory. */
+SB_MUST_USE bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary);
+/* For sb_pool_take(): the block has no free object any more. */
+void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block);
+
+static inline void *sb_pool_take_as(struct sb_pool *pool, bool is_ordinary)
+{
+    if (SB_UNLIKELY(pool->open.next == &pool->open) && !sb_pool_refill(pool, is_ordinary))
+        return NULL;
+
+    struct sb_pool_block *block = SB_CONTAINER_OF(pool->open.next, struct sb_pool_block, link);
+    struct sb_pool_item *item = block->free;
+    SB_ASSERT(item != NULL);
+    SB_UNPOISON(item, pool->object_size);
+    block->free = item->next;
+    block->used_count++;
+    pool->used_count++;
+    if (SB_UNLIKELY(block->free == NULL))
+        sb_pool_on_full(pool, block);
+    return item;
+}
 
 /* An object of undefined content, or NULL at the limit or without memory. */
 SB_MUST_USE static inline void *sb_pool_take(struct sb_pool *pool)
 {
-    if (SB_UNLIKELY(pool->free == NULL) && !sb_pool_grow(pool))
-        return NULL;
+    return sb_pool_take_as(pool, false);
+}
 
-    SB_ASSERT(pool->used_count < pool->made_count);
-    pool->used_count++;
-    struct sb_pool_item *item = pool->free;
-    SB_UNPOISON(item, pool->object_size);
-    pool->free = item->next;
-    return item;
+/* As sb_pool_take(), but the pool does not grow into the reserve: for what only brings more data
+ * into the shard. */
+SB_MUST_USE static inline void *sb_pool_take_ordinary(struct sb_pool *pool)
+{
+    return sb_pool_take_as(pool, true);
 }
 
 /* NULL is accepted. */
 void sb_pool_give(struct sb_pool *pool, void *object);
 
-/* Asserts the equations above by walking the free list. */
+/* Asserts the equations above by walking all blocks. */
 void sb_pool_check(const struct sb_pool *pool);
 
 #endif

@@ -9,10 +9,9 @@
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 
-/* Objects that a pool adds at a time: large enough that a busy connection grows each
- * pool a few times only, small enough that an idle shard stays small. */
-#define SMALL_BLOCK 256
-#define LARGE_BLOCK 16
+/* Free objects of each kind that sp_pools_reserve() makes: small ones, and blocks of packets. */
+#define RESERVE_SMALL 64
+#define RESERVE_LARGE 4
 
 /* The peer's exponent until its transport parameters arrive.  [RFC9000 18.2] */
 #define ACK_DELAY_EXPONENT 3
@@ -42,33 +41,28 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                    struct sb_memory *memory)
 {
     pools->memory = memory;
-    sb_pool_init(&pools->conns, "conns", sizeof(struct sp_conn), LARGE_BLOCK, limits->conns_max,
-                 memory);
-    sb_pool_init(&pools->handshakes, "handshakes", sizeof(struct sp_handshake), LARGE_BLOCK,
-                 limits->conns_max, memory);
-    sb_pool_init(&pools->streams, "streams", sizeof(struct sp_stream), LARGE_BLOCK,
-                 limits->streams_max, memory);
+#define INIT(pool, type, count_max) \
+    sb_pool_init(&pools->pool, #pool, sizeof(type), UINT32_MAX, (count_max), memory)
+    INIT(conns, struct sp_conn, limits->conns_max);
+    INIT(handshakes, struct sp_handshake, limits->conns_max);
+    INIT(streams, struct sp_stream, limits->streams_max);
     /* The other pools grow with the bytes in flight; `memory` bounds them. */
-    sb_pool_init(&pools->chunks, "chunks", sizeof(struct sp_chunk), SMALL_BLOCK, UINT32_MAX,
-                 memory);
-    sb_pool_init(&pools->pieces, "pieces", sizeof(struct sp_piece), SMALL_BLOCK, UINT32_MAX,
-                 memory);
-    sb_pool_init(&pools->lent, "lent", sizeof(struct sp_lent), SMALL_BLOCK, UINT32_MAX, memory);
-    sb_pool_init(&pools->ranges, "ranges", sizeof(struct sp_range), SMALL_BLOCK, UINT32_MAX,
-                 memory);
-    sb_pool_init(&pools->packets, "packets", sizeof(struct sp_sent_block), LARGE_BLOCK, UINT32_MAX,
-                 memory);
-    sb_pool_init(&pools->frames, "frames", sizeof(struct sp_sent_frame), SMALL_BLOCK, UINT32_MAX,
-                 memory);
+    INIT(chunks, struct sp_chunk, UINT32_MAX);
+    INIT(pieces, struct sp_piece, UINT32_MAX);
+    INIT(lent, struct sp_lent, UINT32_MAX);
+    INIT(ranges, struct sp_range, UINT32_MAX);
+    INIT(packets, struct sp_sent_block, UINT32_MAX);
+    INIT(frames, struct sp_sent_frame, UINT32_MAX);
+#undef INIT
 }
 
 void sp_pools_reserve(struct sp_pools *pools)
 {
-    (void)sb_pool_reserve(&pools->chunks, SMALL_BLOCK / 4);
-    (void)sb_pool_reserve(&pools->pieces, SMALL_BLOCK / 4);
-    (void)sb_pool_reserve(&pools->ranges, SMALL_BLOCK / 4);
-    (void)sb_pool_reserve(&pools->packets, LARGE_BLOCK / 4);
-    (void)sb_pool_reserve(&pools->frames, SMALL_BLOCK / 4);
+    (void)sb_pool_reserve(&pools->chunks, RESERVE_SMALL);
+    (void)sb_pool_reserve(&pools->pieces, RESERVE_SMALL);
+    (void)sb_pool_reserve(&pools->ranges, RESERVE_SMALL);
+    (void)sb_pool_reserve(&pools->packets, RESERVE_LARGE);
+    (void)sb_pool_reserve(&pools->frames, RESERVE_SMALL);
 }
 
 #define EACH_POOL(pool, pools) \
@@ -78,6 +72,20 @@ void sp_pools_reserve(struct sp_pools *pools)
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
                    8 * sizeof(struct sb_pool),
                "the pools stand side by side");
+
+bool sp_pools_trim(struct sp_pools *pools)
+{
+    bool is_more = false;
+    EACH_POOL(pool, pools)
+        is_more |= sb_pool_trim(pool);
+    return is_more;
+}
+
+void sp_pools_release(struct sp_pools *pools)
+{
+    EACH_POOL(pool, pools)
+        sb_pool_release(pool);
+}
 
 void sp_pools_deinit(struct sp_pools *pools)
 {

@@ -27,8 +27,8 @@ static void *take_memory(void *context, size_t size)
     uint64_t max = host->side->memory_bytes_max;
     if (max > 0 && host->memory_bytes + size > max)
         return NULL;
-    size_t rounded = (size + SB_CACHE_LINE - 1) / SB_CACHE_LINE * SB_CACHE_LINE;
-    void *block = aligned_alloc(SB_CACHE_LINE, rounded);
+    size_t alignment = sb_memory_alignment(size);
+    void *block = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (block != NULL)
         host->memory_bytes += size;
     return block;

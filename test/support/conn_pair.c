@@ -63,7 +63,7 @@ void pair_init(struct conn_pair *pair)
     pair_deinit(pair);
     *pair = (struct conn_pair){.memory_left = UINT64_MAX, .now_ns = SB_S};
     heap_init(&pair->heap);
-    pair->memory = (struct sb_memory){take_memory, give_memory, pair};
+    pair->memory = (struct sb_memory){.take = take_memory, .give = give_memory, .context = pair};
     sp_config_init(&pair->config);
     qs_null_plan_init(&pair->protect_plan);
     qs_tls_plan_init(&pair->tls_plan);

@@ -33,7 +33,7 @@ static inline void *heap_take(void *context, size_t size)
         heap->blocks = blocks;
         heap->block_capacity = capacity;
     }
-    if (posix_memalign(&block, SB_CACHE_LINE, size) != 0)
+    if (posix_memalign(&block, sb_memory_alignment(size), size) != 0)
         return NULL;
     memset(block, 0x77, size);
     heap->blocks[heap->block_count++] = block;
@@ -54,7 +54,7 @@ static inline void heap_give(void *context, void *block, size_t size)
 
 static inline void heap_init(struct heap *heap)
 {
-    *heap = (struct heap){.memory = {heap_take, heap_give, heap}};
+    *heap = (struct heap){.memory = {.take = heap_take, .give = heap_give, .context = heap}};
 }
 
 static inline bool heap_is_open(const struct heap *heap)

@@ -7,7 +7,6 @@
 
 #include "engine/admit.h"
 #include "engine/entropy.h"
-#include "engine/memory.h"
 #include "engine/path.h"
 #include "proto/base/time.h"
 
@@ -30,43 +29,6 @@ static void a_bucket_gives_its_burst_and_then_its_rate(void **state)
     assert_int_equal(take_all(&b, now + SB_MS - 1), 0);
     assert_int_equal(take_all(&b, now + 10 * SB_MS), 10);
     assert_int_equal(take_all(&b, now + 3600 * SB_S), 50); /* no more than the burst is saved */
-}
-
-struct counted {
-    struct se_memory memory;
-    void *block; /* of `block_size`, or NULL */
-    size_t block_size;
-};
-
-static void counted_deinit(struct counted *c)
-{
-    if (c->block != NULL)
-        c->memory.interface.give(c->memory.interface.context, c->block, c->block_size);
-    c->block = NULL;
-    se_memory_deinit(&c->memory);
-}
-
-QT_FIXTURE(counted, counted_deinit)
-
-static void memory_is_counted_up_to_its_limit(void **state)
-{
-    struct counted *c = *state;
-    struct se_memory *m = &c->memory;
-    se_memory_init(m, 10000);
-    c->block_size = 6000;
-    c->block = m->interface.take(m->interface.context, c->block_size);
-    assert_non_null(c->block);
-    assert_int_equal((uintptr_t)c->block % SB_CACHE_LINE, 0);
-    assert_null(m->interface.take(m->interface.context, 4001));
-    assert_false(se_memory_charge(m, 4001));
-    assert_true(se_memory_charge(m, 4000));
-    assert_int_equal(m->now_bytes, 10000);
-    se_memory_refund(m, 4000);
-    m->interface.give(m->interface.context, c->block, c->block_size);
-    c->block = NULL;
-    assert_int_equal(m->now_bytes, 0);
-    assert_int_equal(m->peak_bytes, 10000);
-    assert_false(se_memory_charge(m, UINT64_MAX));
 }
 
 static void entropy_gives_other_bytes_each_time_and_wipes_the_old(void **state)
@@ -120,7 +82,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bucket_gives_its_burst_and_then_its_rate),
-        QT_TEST(counted, memory_is_counted_up_to_its_limit),
         cmocka_unit_test(entropy_gives_other_bytes_each_time_and_wipes_the_old),
         cmocka_unit_test(addresses_survive_the_way_to_proto_and_back),
     };

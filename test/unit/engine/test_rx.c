@@ -70,7 +70,7 @@ static int begin(void **state)
     sb_list_init(&w.shard->rx.conns);
     sb_list_init(&w.shard->send_pending);
     sb_list_init(&w.shard->event_pending);
-    se_memory_init(&w.shard->memory, 1 << 20);
+    se_memory_init(&w.shard->memory, 1 << 20, NULL, NULL);
     se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
     const struct se_siphash_key key = {0};
     assert_int_equal(se_table_init(&w.shard->cids, 4, key), 0);
@@ -248,7 +248,7 @@ static void without_memory_for_copies_the_last_slots_are_not_pinned(void **state
 {
     (void)state;
     static const uint8_t who[] = {0, 0};
-    w.shard->memory.limit_bytes = 0;
+    assert_true(se_memory_charge(&w.shard->memory, 1 << 20)); /* all of it */
     w.shard->bufring.held_count = SLOTS / 2 + 1;
     take(who, 2); /* slots enough to keep them where they are */
     assert_int_equal(w.shard->rx.item_count, 2);
@@ -262,6 +262,7 @@ static void without_memory_for_copies_the_last_slots_are_not_pinned(void **state
     assert_int_equal(w.shard->counts.own.datagrams_copied, 0);
     se_rx_deliver(w.shard);
     assert_int_equal(w.buffer.ref_count, 0);
+    se_memory_refund(&w.shard->memory, 1 << 20);
 }
 
 static void a_stateless_reset_finds_its_connection(void **state)

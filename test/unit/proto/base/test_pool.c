@@ -40,7 +40,8 @@ static void budget_init(struct budget *budget, uint64_t blocks_max)
 {
     heap_init(&budget->heap);
     budget->blocks_max = blocks_max;
-    budget->memory = (struct sb_memory){budget_take, budget_give, budget};
+    budget->memory =
+        (struct sb_memory){.take = budget_take, .give = budget_give, .context = budget};
 }
 
 static void budget_deinit(struct budget *budget)
@@ -121,7 +122,11 @@ static void a_pool_grows_by_blocks_up_to_its_limit(void **state)
         sb_pool_check(pool);
     }
     assert_int_equal(pool->used_count, 0);
-    assert_int_equal(budget->heap.block_count, 3); /* kept until the end */
+    assert_int_equal(budget->heap.block_count, 3); /* kept until they are asked for */
+    sb_pool_release(pool);
+    assert_int_equal(budget->heap.block_count, 0);
+    assert_int_equal(pool->made_count, 0);
+    sb_pool_check(pool);
     sb_pool_deinit(pool);
     assert_int_equal(budget->heap.block_count, 0);
     assert_int_equal(budget->bytes, 0);
@@ -180,11 +185,121 @@ static void any_order_of_takes_and_gives_is_fine(void **state)
         }
         assert_int_equal(pool->used_count, count);
         sb_pool_check(pool);
+        if (seed % 61 == 0)
+            sb_pool_trim(pool);
+        if (seed % 127 == 0)
+            sb_pool_release(pool);
+        sb_pool_check(pool);
     }
     while (count > 0)
         sb_pool_give(pool, held[--count]);
     sb_pool_deinit(pool);
     assert_int_equal(budget->bytes, 0);
+}
+
+static void blocks_that_are_empty_go_back_when_they_are_asked_for(void **state)
+{
+    enum { COUNT = 40, PER_BLOCK = 4 };
+    struct budget *budget = *state;
+    struct sb_pool *pool = &budget->pool;
+    budget_init(budget, 100);
+    sb_pool_init(pool, "test", 24, PER_BLOCK, 1000, &budget->memory);
+    void *objects[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++)
+        objects[i] = sb_pool_take(pool);
+    assert_int_equal(budget->heap.block_count, COUNT / PER_BLOCK);
+    for (uint32_t i = 1; i < COUNT; i++)
+        sb_pool_give(pool, objects[i]);
+    sb_pool_release(pool);
+    sb_pool_check(pool);
+    assert_int_equal(budget->heap.block_count, 1); /* of objects[0] */
+    sb_pool_give(pool, objects[0]);
+    assert_int_equal(budget->heap.block_count, 1);
+    sb_pool_release(pool);
+    assert_int_equal(budget->heap.block_count, 0);
+    sb_pool_release(pool); /* and once more is harmless */
+    sb_pool_trim(pool);
+    sb_pool_check(pool);
+}
+
+/* A load that rises and falls to half as much again takes no block; after a peak the blocks go. */
+static void a_trim_keeps_what_the_load_needs_and_half_as_much_again(void **state)
+{
+    enum { PEAK = 400, LOAD = 40, MORE = 60, PER_BLOCK = 4, KEPT = MORE / PER_BLOCK + 1 };
+    struct budget *budget = *state;
+    struct sb_pool *pool = &budget->pool;
+    budget_init(budget, 1000);
+    sb_pool_init(pool, "test", 24, PER_BLOCK, 1000, &budget->memory);
+    void *objects[PEAK];
+    for (uint32_t i = 0; i < PEAK; i++)
+        objects[i] = sb_pool_take(pool);
+    for (uint32_t i = LOAD; i < PEAK; i++)
+        sb_pool_give(pool, objects[i]);
+    sb_pool_trim(pool); /* the peak was since the last one */
+    assert_int_equal(budget->heap.block_count, PEAK / PER_BLOCK);
+    sb_pool_trim(pool);
+    sb_pool_check(pool);
+    assert_int_equal(budget->heap.block_count, KEPT);
+
+    budget->blocks_max = KEPT;
+    for (uint32_t round = 0; round < 10; round++) {
+        for (uint32_t i = LOAD; i < MORE; i++) {
+            objects[i] = sb_pool_take(pool);
+            assert_non_null(objects[i]);
+        }
+        for (uint32_t i = LOAD; i < MORE; i++)
+            sb_pool_give(pool, objects[i]);
+        sb_pool_trim(pool);
+        assert_int_equal(budget->heap.block_count, KEPT);
+    }
+    for (uint32_t i = 0; i < LOAD; i++)
+        sb_pool_give(pool, objects[i]);
+    for (uint32_t i = 0; i < 10; i++)
+        sb_pool_trim(pool);
+    assert_int_equal(budget->heap.block_count, 2); /* one open, one to go on with */
+}
+
+static bool has_no_room(void *context, size_t size)
+{
+    const struct budget *budget = context;
+    return budget->bytes + size <= SB_BLOCK_SIZE_MIN;
+}
+
+static void what_is_ordinary_does_not_grow_into_the_reserve(void **state)
+{
+    struct budget *budget = *state;
+    struct sb_pool *pool = &budget->pool;
+    budget_init(budget, 100);
+    budget->memory.has_room = has_no_room;
+    sb_pool_init(pool, "test", 24, 2, 1000, &budget->memory);
+    void *a = sb_pool_take_ordinary(pool);
+    void *b = sb_pool_take_ordinary(pool);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_null(sb_pool_take_ordinary(pool));
+    void *c = sb_pool_take(pool);
+    void *d = sb_pool_take_ordinary(pool); /* of the block that is there */
+    assert_non_null(c);
+    assert_non_null(d);
+    sb_pool_give(pool, a);
+    sb_pool_give(pool, b);
+    sb_pool_give(pool, c);
+    sb_pool_give(pool, d);
+}
+
+static void large_objects_waste_little_of_their_blocks(void **state)
+{
+    struct budget *budget = *state;
+    budget_init(budget, 100);
+    for (uint32_t size = 16; size <= 9000; size += 16) {
+        struct sb_pool *pool = &budget->pool;
+        sb_pool_init(pool, "test", size, UINT32_MAX, 1000, &budget->memory);
+        assert_true(pool->block_size >= SB_BLOCK_SIZE_MIN && pool->block_size <= SB_BLOCK_SIZE_MAX);
+        assert_true(size * pool->block_count + 64 <= pool->block_size);
+        uint32_t wasted = pool->block_size - size * pool->block_count;
+        assert_true(wasted <= pool->block_size / 16 + 64 || pool->block_size == SB_BLOCK_SIZE_MAX);
+        sb_pool_deinit(pool);
+    }
 }
 
 /* An inlined one would have its variables beside a setjmp(). */
@@ -220,6 +335,10 @@ int main(void)
         QT_TEST(budget, a_pool_grows_by_blocks_up_to_its_limit),
         QT_TEST(budget, a_pool_without_memory_says_so_and_recovers),
         QT_TEST(budget, any_order_of_takes_and_gives_is_fine),
+        QT_TEST(budget, blocks_that_are_empty_go_back_when_they_are_asked_for),
+        QT_TEST(budget, a_trim_keeps_what_the_load_needs_and_half_as_much_again),
+        QT_TEST(budget, what_is_ordinary_does_not_grow_into_the_reserve),
+        QT_TEST(budget, large_objects_waste_little_of_their_blocks),
         QT_TEST(budget, misuse_is_our_bug),
     };
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* A shard's budget: its limit, its reserve, and that the pages of blocks go back to the kernel. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/memory.h"
+
+#define KIB ((uint64_t)1024)
+#define MIB (1024 * KIB)
+
+enum { BLOCKS_MAX = 200 };
+
+struct counted {
+    struct se_memory memory;
+    void *blocks[BLOCKS_MAX]; /* what is out, or NULL */
+    size_t sizes[BLOCKS_MAX];
+    uint32_t reclaim_count;
+};
+
+static void *counted_take(struct counted *c, uint32_t at, size_t size)
+{
+    c->blocks[at] = c->memory.interface.take(c->memory.interface.context, size);
+    c->sizes[at] = size;
+    return c->blocks[at];
+}
+
+static void counted_give(struct counted *c, uint32_t at)
+{
+    if (c->blocks[at] != NULL)
+        c->memory.interface.give(c->memory.interface.context, c->blocks[at], c->sizes[at]);
+    c->blocks[at] = NULL;
+}
+
+static void counted_deinit(struct counted *c)
+{
+    if (c->memory.limit_bytes == 0)
+        return;
+    for (uint32_t i = 0; i < BLOCKS_MAX; i++)
+        counted_give(c, i);
+    se_memory_deinit(&c->memory);
+}
+
+QT_FIXTURE(counted, counted_deinit)
+
+static void memory_is_counted_up_to_its_limit(void **state)
+{
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    se_memory_init(m, 10000, NULL, NULL);
+    assert_non_null(counted_take(c, 0, 6000));
+    assert_int_equal((uintptr_t)c->blocks[0] % SB_CACHE_LINE, 0);
+    uint64_t left = m->limit_bytes - m->now_bytes;
+    assert_true(left < 4000 && left > 3800); /* the heap's own part counts */
+    assert_null(counted_take(c, 1, left));
+    assert_false(se_memory_charge(m, left + 1));
+    assert_true(se_memory_charge(m, left));
+    assert_int_equal(m->now_bytes, 10000);
+    se_memory_refund(m, left);
+    counted_give(c, 0);
+    assert_int_equal(m->now_bytes, 0);
+    assert_int_equal(m->peak_bytes, 10000);
+    assert_false(se_memory_charge(m, UINT64_MAX));
+}
+
+static void the_reserve_is_for_what_ends_a_shortage(void **state)
+{
+    static const struct {
+        uint64_t limit;
+        uint64_t reserve;
+    } cases[] = {
+        {MIB, 256 * KIB},
+        {4 * MIB, 256 * KIB},
+        {64 * MIB, 4 * MIB},
+        {1024 * MIB, 64 * MIB},
+    };
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    for (size_t i = 0; i < QT_COUNT(cases); i++) {
+        uint64_t limit = cases[i].limit;
+        uint64_t reserve = cases[i].reserve;
+        se_memory_init(m, limit, NULL, NULL);
+        assert_int_equal(se_memory_bound(m, SE_NEED_ORDINARY), limit - reserve);
+        assert_int_equal(se_memory_bound(m, SE_NEED_CONN), limit - reserve / 4);
+        assert_int_equal(se_memory_bound(m, SE_NEED_ESSENTIAL), limit);
+
+        assert_true(se_memory_charge(m, limit - reserve));
+        assert_false(m->interface.has_room(m->interface.context, 1));
+        assert_true(se_memory_has_room(m, reserve / 4 * 3, SE_NEED_CONN));
+        assert_false(se_memory_has_room(m, reserve / 4 * 3 + 1, SE_NEED_CONN));
+        assert_int_equal(m->refusals, 1); /* newcomers do not count */
+        assert_true(se_memory_charge(m, reserve));
+        assert_false(se_memory_has_room(m, 0, SE_NEED_ORDINARY)); /* beyond its bound already */
+        assert_false(se_memory_charge(m, 1));
+        assert_int_equal(m->refusals, 3);
+        se_memory_refund(m, limit);
+        se_memory_deinit(m);
+    }
+}
+
+static void give_one(void *context)
+{
+    struct counted *c = context;
+    c->reclaim_count++;
+    counted_give(c, 0);
+}
+
+static void what_is_not_used_goes_back_before_a_request_is_refused(void **state)
+{
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    se_memory_init(m, 4 * SB_BLOCK_SIZE_MIN, give_one, c);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_non_null(counted_take(c, i, SB_BLOCK_SIZE_MIN));
+    assert_int_equal(c->reclaim_count, 0);
+    assert_non_null(counted_take(c, 4, SB_BLOCK_SIZE_MIN));
+    assert_int_equal(c->reclaim_count, 1);
+    assert_int_equal(m->refusals, 0);
+    assert_null(counted_take(c, 5, SB_BLOCK_SIZE_MIN));
+    assert_int_equal(m->refusals, 1);
+}
+
+static uint32_t resident_pages(void *at, size_t size)
+{
+    unsigned char pages[SB_BLOCK_SIZE_MAX / 4096];
+    uint32_t count = 0;
+    assert_int_equal(mincore(at, size, pages), 0);
+    for (size_t i = 0; i < size / 4096; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+/* Blocks of all sizes side by side: aligned, apart, and gone from the process when given back. */
+static void blocks_come_from_the_kernel_and_go_back_to_it(void **state)
+{
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    se_memory_init(m, 64 * MIB, NULL, NULL);
+    for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
+        size_t size = SB_BLOCK_SIZE_MIN << i % 3;
+        assert_non_null(counted_take(c, i, size));
+        assert_int_equal((uintptr_t)c->blocks[i] % size, 0);
+        memset(c->blocks[i], (int)i, size);
+    }
+    for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
+        const uint8_t *bytes = c->blocks[i];
+        for (size_t at = 0; at < c->sizes[i]; at += 512)
+            assert_int_equal(bytes[at], (uint8_t)i);
+    }
+    uint32_t region_count = m->blocks.region_count;
+    assert_true(region_count * MIB < m->now_bytes + 2 * MIB);
+
+    void *given = c->blocks[1];
+    counted_give(c, 1);
+    assert_int_equal(resident_pages(given, c->sizes[1]), 0);
+    assert_non_null(counted_take(c, 1, c->sizes[1]));
+    for (uint32_t i = 0; i < BLOCKS_MAX; i++)
+        counted_give(c, BLOCKS_MAX - 1 - i);
+    assert_int_equal(m->now_bytes, 0);
+    assert_int_equal(m->blocks.region_count, 1); /* kept for the next */
+    assert_non_null(counted_take(c, 0, SB_BLOCK_SIZE_MAX));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(counted, memory_is_counted_up_to_its_limit),
+        QT_TEST(counted, the_reserve_is_for_what_ends_a_shortage),
+        QT_TEST(counted, what_is_not_used_goes_back_before_a_request_is_refused),
+        QT_TEST(counted, blocks_come_from_the_kernel_and_go_back_to_it),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
