@@ -39,13 +39,37 @@ def canary():
     assert not text.endswith(' 0 failed\n'), text
 
 
+def monkey_canary():
+    """Monkeys that change honest packets, and costs beyond the bounds, are found out."""
+    code, _, errors = run('--monkey', '20', '--meddle')
+    assert code == 1 and 'honest packets are others' in errors, (code, errors)
+    assert 'replay: sim --monkey 1 --first-seed' in errors, errors
+    code, text, errors = run('--monkey', '20', '--tighten', '100000')
+    assert code == 1 and 'pinned by a connection' in errors, (code, errors)
+    assert not text.endswith(' 0 failed\n'), text
+
+
+def counted():
+    """The counted build counts: every kind of datagram takes steps in proto/."""
+    code, text, errors = run('--monkey', '60')
+    assert code == 0, errors
+    means = re.findall(r'^([a-z-]+) +(\d+) +(\d+) +\d+ +\d+ +\d+$', text, re.MULTILINE)
+    assert len(means) > 15, text
+    idle = [kind for kind, count, mean in means if int(count) > 0 and int(mean) == 0]
+    assert not idle, text
+    code, _, errors = run('--monkey', '20', '--tighten', '3000')
+    assert code == 1 and ' steps' in errors, errors
+
+
 def usage():
     """What it does not understand it does not run."""
-    for args in [], ['--nonsense'], ['--swarm', 'x'], ['--scenario', 'clean', 'more']:
+    for args in [], ['--nonsense'], ['--swarm', 'x'], ['--monkey', '-'],\
+            ['--scenario', 'clean', 'more']:
         code, _, errors = run(*args)
         assert code == 2 and 'usage' in errors, (args, code, errors)
     code, _, errors = run('--scenario', 'no-such')
     assert code == 1 and 'no-such' in errors, (code, errors)
 
 
-{'same-twice': same_twice, 'canary': canary, 'usage': usage}[what]()
+{'same-twice': same_twice, 'canary': canary, 'usage': usage, 'monkey-canary': monkey_canary,
+ 'counted': counted}[what]()

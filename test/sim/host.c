@@ -31,6 +31,7 @@ static void *take_memory(void *context, size_t size)
     void *block = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (block != NULL)
         host->memory_bytes += size;
+    host->memory_bytes_max = SB_MAX(host->memory_bytes_max, host->memory_bytes);
     return block;
 }
 

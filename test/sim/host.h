@@ -27,7 +27,8 @@ struct qs_host {
     struct qs_random random;
     struct qs_crypto crypto;
     struct sb_memory memory;
-    uint64_t memory_bytes; /* taken and not given back */
+    uint64_t memory_bytes;     /* taken and not given back */
+    uint64_t memory_bytes_max; /* largest memory_bytes so far */
     struct sp_pools pools;
     uint64_t buffer_count; /* receive buffers that someone holds */
 

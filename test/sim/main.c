@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/assert.h"
+#include "test/sim/monkey_run.h"
 #include "test/sim/scenarios.h"
 #include "test/sim/world.h"
 
@@ -15,6 +17,7 @@ struct options {
     const char *scenario;
     uint64_t seed;
     uint64_t swarm_count;
+    uint64_t monkey_count;
     uint64_t first_seed;
     bool wants_list;
     bool wants_hash; /* prints it, and runs everything twice to compare */
@@ -23,6 +26,9 @@ struct options {
     bool accepts_anything;
     bool forgets_timers;
     bool wants_real_crypto;
+    bool is_scarce;
+    bool meddles;
+    uint64_t tighten;
 };
 
 static struct qs_plan running; /* for on_assert() */
@@ -31,8 +37,13 @@ static void print_replay(FILE *out, const struct qs_plan *plan)
 {
     if (strcmp(plan->name, "swarm") == 0)
         fprintf(out, "  replay: sim --swarm 1 --first-seed %" PRIu64, plan->seed);
+    else if (strncmp(plan->name, "monkey", 6) == 0)
+        fprintf(out, "  replay: sim --monkey 1 --first-seed %" PRIu64 "%s", plan->seed,
+                strcmp(plan->name, "monkey-scarce") == 0 ? " --scarce" : "");
     else
         fprintf(out, "  replay: sim --scenario %s --seed %" PRIu64, plan->name, plan->seed);
+    if (plan->monkeys.meddles)
+        fprintf(out, " --meddle");
     if (plan->real_crypto)
         fprintf(out, " --real-crypto");
     if (plan->lies_to_the_reader)
@@ -59,6 +70,13 @@ static void run_once(const struct qs_plan *plan, struct qs_result *ret)
     qs_world_run(plan, ret);
 }
 
+static void print_failure(const struct qs_plan *plan, const char *text)
+{
+    fflush(stdout);
+    fprintf(stderr, "FAILED %s, seed %" PRIu64 ": %s\n", plan->name, plan->seed, text);
+    print_replay(stderr, plan);
+}
+
 static bool run(struct qs_plan *plan, const struct options *options)
 {
     plan->verbose = options->is_verbose;
@@ -81,9 +99,7 @@ static bool run(struct qs_plan *plan, const struct options *options)
     }
     fflush(stdout);
     if (result.has_failed) {
-        fprintf(stderr, "FAILED %s, seed %" PRIu64 ": %s\n", plan->name, plan->seed,
-                result.failure);
-        print_replay(stderr, plan);
+        print_failure(plan, result.failure);
         return false;
     }
     if (options->wants_hash)
@@ -99,6 +115,7 @@ static bool run(struct qs_plan *plan, const struct options *options)
 static bool run_swarm(const struct options *options)
 {
     uint64_t failed_count = 0;
+    printf("first seed %" PRIu64 "\n", options->first_seed);
     for (uint64_t i = 0; i < options->swarm_count; i++) {
         struct qs_plan plan;
         qs_swarm_plan(options->first_seed + i, &plan);
@@ -106,6 +123,21 @@ static bool run_swarm(const struct options *options)
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", options->swarm_count, failed_count);
     return failed_count == 0;
+}
+
+static bool run_monkeys(const struct options *options)
+{
+    return qs_monkey_run(&(struct qs_monkey_options){
+        .seed_count = options->monkey_count,
+        .first_seed = options->first_seed,
+        .is_verbose = options->is_verbose,
+        .real_crypto = options->wants_real_crypto,
+        .is_scarce = options->is_scarce,
+        .meddles = options->meddles,
+        .tighten = options->tighten,
+        .run = run_once,
+        .fail = print_failure,
+    });
 }
 
 /* Runs what `name` names: a scenario, a family, one of its members, or "all". */
@@ -150,11 +182,16 @@ static void print_usage(FILE *out)
         out,
         "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
         "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
+        "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
         "       sim --list\n"
         "NAME is a scenario, a family of them, one of its members, or all.\n"
+        "--monkey puts hostile clients beside honest ones; with --scarce the server has twice\n"
+        "the memory that the honest ones need.  sim_counted also counts the steps in proto/.\n"
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
-        "--lie, --accept-anything and --forget-timers break the simulator: such runs must fail.\n");
+        "--first-seed fresh: other seeds in every second; the first one is printed.\n"
+        "--lie, --accept-anything, --forget-timers, --meddle and --tighten N break the simulator\n"
+        "or its bounds: such runs must fail.\n");
 }
 
 static bool parse_number(const char *text, uint64_t *ret)
@@ -164,7 +201,17 @@ static bool parse_number(const char *text, uint64_t *ret)
     return *text != '\0' && *end == '\0';
 }
 
-enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_FORGET, OPTION_REAL };
+/* "fresh": seeds that no run had before this second. */
+static bool parse_first_seed(const char *text, uint64_t *ret)
+{
+    enum { SEEDS_PER_SECOND = 100000 };
+    if (strcmp(text, "fresh") != 0)
+        return parse_number(text, ret);
+    *ret = (uint64_t)time(NULL) * SEEDS_PER_SECOND;
+    return true;
+}
+
+enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_FORGET, OPTION_REAL, OPTION_SCARCE, OPTION_MEDDLE };
 
 static bool parse(int argc, char **argv, struct options *options)
 {
@@ -173,6 +220,10 @@ static bool parse(int argc, char **argv, struct options *options)
         {"seed", required_argument, NULL, 'n'},
         {"swarm", required_argument, NULL, 'w'},
         {"first-seed", required_argument, NULL, 'f'},
+        {"monkey", required_argument, NULL, 'm'},
+        {"meddle", no_argument, NULL, OPTION_MEDDLE},
+        {"tighten", required_argument, NULL, 't'},
+        {"scarce", no_argument, NULL, OPTION_SCARCE},
         {"list", no_argument, NULL, 'l'},
         {"hash", no_argument, NULL, 'x'},
         {"verbose", no_argument, NULL, 'v'},
@@ -195,8 +246,20 @@ static bool parse(int argc, char **argv, struct options *options)
         case 'w':
             ok = parse_number(optarg, &options->swarm_count) && ok;
             break;
+        case 'm':
+            ok = parse_number(optarg, &options->monkey_count) && ok;
+            break;
+        case OPTION_MEDDLE:
+            options->meddles = true;
+            break;
+        case 't':
+            ok = parse_number(optarg, &options->tighten) && options->tighten > 0 && ok;
+            break;
+        case OPTION_SCARCE:
+            options->is_scarce = true;
+            break;
         case 'f':
-            ok = parse_number(optarg, &options->first_seed) && ok;
+            ok = parse_first_seed(optarg, &options->first_seed) && ok;
             break;
         case 'l':
             options->wants_list = true;
@@ -229,10 +292,10 @@ static bool parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1, .first_seed = 1};
+    struct options options = {.seed = 1, .first_seed = 1, .tighten = 1};
     sb_assert_handler = on_assert;
-    if (!parse(argc, argv, &options) ||
-        (options.scenario == NULL && options.swarm_count == 0 && !options.wants_list)) {
+    if (!parse(argc, argv, &options) || (options.scenario == NULL && options.swarm_count == 0 &&
+                                         options.monkey_count == 0 && !options.wants_list)) {
         print_usage(stderr);
         return 2;
     }
@@ -243,6 +306,8 @@ int main(int argc, char **argv)
         passed = run_named(options.scenario, &options) && passed;
     if (options.swarm_count > 0)
         passed = run_swarm(&options) && passed;
+    if (options.monkey_count > 0)
+        passed = run_monkeys(&options) && passed;
     qs_crypto_real_deinit();
     return passed ? 0 : 1;
 }

@@ -101,6 +101,14 @@ struct qs_forgery {
     size_t size;
 };
 
+/* Hostile clients beside the others: see monkey.h.  No count: none. */
+struct qs_monkeys_plan {
+    uint32_t count;
+    uint32_t datagrams_max; /* that one of them sends, at least 1 */
+    uint64_t start_ns_max;  /* when the last one begins */
+    bool meddles;           /* the canary: a victim takes a random number of its host */
+};
+
 /* How the connections of one side must end.  TRANSPORT and APP with their error. */
 struct qs_expect {
     enum sp_close_kind kind; /* NONE: no matter how */
@@ -135,6 +143,7 @@ struct qs_plan {
     bool keeps_all;      /* only duplicate packets are dropped */
     bool judges_control; /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
+    struct qs_monkeys_plan monkeys;
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
     bool lies_to_the_reader;  /* the canary: the application expects other bytes */

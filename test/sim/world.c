@@ -73,6 +73,8 @@ static void world_init(struct qs_world *world, const struct qs_plan *plan)
             qs_clock_at(&world->clock, host->side->crash_at_ns, crash, host, NULL);
     }
     qs_clock_at(&world->clock, START_NS, connect_next, world, NULL);
+    if (plan->monkeys.count > 0)
+        world->monkeys = qs_monkeys_create(plan, &world->hosts[SP_SERVER]);
     qs_clock_at(&world->clock, plan->faults_end_ns + plan->work_ns, check_work, world, NULL);
 }
 
@@ -96,15 +98,26 @@ static bool is_over(const struct qs_world *world)
         over = over && world->links[role].under_way_count == 0 && host->arrived_count == 0 &&
                qs_host_live_count(host) == 0;
     }
-    return over;
+    return over && (world->monkeys == NULL || qs_monkeys_are_gone(world->monkeys));
 }
 
-/* Frees first the datagrams in flight, then the ends and their hosts. */
-static void world_deinit(struct qs_world *world)
+/* All clients have begun, and have seen the end of all their streams. */
+static bool is_done(const struct qs_world *world)
+{
+    const struct qs_host *host = &world->hosts[SP_CLIENT];
+    bool done = world->connected_count == world->plan->conn_count;
+    for (uint32_t i = 0; i < host->end_count && done; i++)
+        done = qs_app_is_complete(&host->ends[i]->app);
+    return done;
+}
+
+/* Frees first the datagrams in flight, then the monkeys, then the ends and their hosts. */
+static void world_deinit(struct qs_world *world, struct qs_monkey_report *ret_monkeys)
 {
     struct qs_due due;
     while (qs_clock_pop(&world->clock, &due))
         (void)qs_link_take_back(&due);
+    qs_monkeys_destroy(world->monkeys, ret_monkeys);
     for (int role = 0; role < QS_SIDES; role++)
         qs_host_deinit(&world->hosts[role]);
     qs_clock_deinit(&world->clock);
@@ -130,19 +143,23 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
                     qs_host_live_count(&world.hosts[SP_CLIENT]),
                     qs_host_live_count(&world.hosts[SP_SERVER]));
         check_silence(&world);
+        if (world.done_ns == 0 && is_done(&world))
+            world.done_ns = world.clock.now_ns;
     }
     if (!world.trace.has_failed)
         qs_judge_end(&world);
 
     *ret = (struct qs_result){.hash = world.trace.hash,
                               .packet_count = world.trace.packet_count,
-                              .ended_ns = world.clock.now_ns - START_NS};
+                              .ended_ns = world.clock.now_ns - START_NS,
+                              .done_ns = world.done_ns > 0 ? world.done_ns - START_NS : 0,
+                              .memory_bytes_max = world.hosts[SP_SERVER].memory_bytes_max};
     for (int role = 0; role < QS_SIDES; role++) {
         ret->lost_count += world.links[role].damaged_count;
         for (uint32_t i = 0; i < world.hosts[role].end_count; i++)
             ret->bytes_received += world.hosts[role].ends[i]->app.bytes_received;
     }
-    world_deinit(&world);
+    world_deinit(&world, &ret->monkeys);
     ret->has_failed = world.trace.has_failed;
     memcpy(ret->failure, world.trace.failure, sizeof(ret->failure));
 }

@@ -7,6 +7,7 @@
 
 #include "test/sim/clock.h"
 #include "test/sim/host.h"
+#include "test/sim/monkey.h"
 #include "test/sim/net.h"
 #include "test/sim/plan.h"
 #include "test/sim/trace.h"
@@ -18,8 +19,10 @@ struct qs_world {
     struct qs_trace trace;
     struct qs_link links[QS_SIDES]; /* by sender */
     struct qs_host hosts[QS_SIDES];
-    uint32_t connected_count; /* connections that the client has begun */
-    bool is_silent;           /* no datagram is under way or waits to be read */
+    struct qs_monkeys *monkeys; /* NULL: none */
+    uint64_t done_ns;           /* when the last honest client had all it wanted; 0: not yet */
+    uint32_t connected_count;   /* connections that the client has begun */
+    bool is_silent;             /* no datagram is under way or waits to be read */
     uint64_t key_updates;
 };
 
@@ -29,9 +32,12 @@ struct qs_result {
     char failure[512];
     uint64_t hash;
     uint64_t packet_count;
-    uint64_t bytes_received; /* by the applications */
-    uint64_t lost_count;     /* datagrams that the network lost or damaged */
-    uint64_t ended_ns;       /* virtual time */
+    uint64_t bytes_received;   /* by the applications */
+    uint64_t lost_count;       /* datagrams that the network lost or damaged */
+    uint64_t ended_ns;         /* virtual time */
+    uint64_t done_ns;          /* when the last client had all that it wanted; 0: one never had */
+    uint64_t memory_bytes_max; /* of the server's pools */
+    struct qs_monkey_report monkeys;
 };
 
 /* Runs `plan` from its beginning to its end. */

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* Hostile clients: what they send, and when.
+ *
+ * A monkey has a seed.  From it come its favourite kinds of packet, the share of others, its
+ * pace, the size of its batches, how much it sends, and how it ends.  It acknowledges what comes
+ * back only if it feels like it. */
+
+#include "test/sim/monkey.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "proto/wire/frame.h"
+#include "test/sim/victim.h"
+
+enum {
+    BATCH_MAX = 16,
+    ROUNDS_MAX = 100, /* of a handshake that is carried at one moment */
+    INBOX_MAX = 64,   /* datagrams to the monkey; it never misses those beyond */
+    FRAMES_SIZE_MAX = 1350,
+    PATIENCE_NS = 100 * SB_MS, /* for a handshake that gets no further */
+};
+
+enum ending {
+    ENDING_CLOSE,   /* a CONNECTION_CLOSE */
+    ENDING_SILENCE, /* nothing: the victim's idle timeout */
+    ENDINGS,
+};
+
+struct monkey {
+    struct qs_monkeys *owner;
+    struct qs_random random;
+    struct hostile *hostile; /* NULL: it has ended */
+    struct qs_victim victim;
+    enum hostile_kind favourites[2]; /* in the first half of its life, in the second */
+    uint32_t other_ppm;              /* packets of any other kind */
+    uint32_t damage_ppm;             /* datagrams that are garbage */
+    uint32_t replay_ppm;             /* datagrams that were sent before */
+    uint32_t ack_ppm;                /* packets that acknowledge what came */
+    uint32_t batch_max;              /* datagrams that arrive together */
+    uint64_t pause_ns_max;           /* between batches */
+    uint32_t left;                   /* datagrams to send */
+    uint32_t half;                   /* of all of them */
+    uint32_t rounds_left;            /* of the handshake, before it is abandoned */
+    enum ending ending;
+    struct qs_victim_datagram kept; /* for a replay */
+    struct qs_victim_datagram inbox[INBOX_MAX];
+    uint32_t inbox_count;
+};
+
+struct qs_monkeys {
+    const struct qs_plan *plan;
+    struct qs_host *server;
+    struct hostile_host host;
+    struct qs_monkey_report report;
+    uint32_t count;
+    struct monkey *all;
+};
+
+static void take_answer(void *context, const uint8_t *data, size_t size)
+{
+    struct monkey *m = context;
+    if (m->inbox_count == INBOX_MAX)
+        return;
+    struct qs_victim_datagram *slot = &m->inbox[m->inbox_count++];
+    SB_ASSERT(size <= sizeof(slot->data));
+    memcpy(slot->data, data, size);
+    slot->size = size;
+}
+
+static uint64_t now_of(const struct monkey *m)
+{
+    return m->owner->server->clock->now_ns;
+}
+
+static void read_inbox(struct monkey *m)
+{
+    for (uint32_t i = 0; i < m->inbox_count; i++)
+        hostile_receive(m->hostile, m->inbox[i].data, m->inbox[i].size, now_of(m));
+    m->inbox_count = 0;
+}
+
+static void leave(struct monkey *m)
+{
+    hostile_destroy(m->hostile);
+    m->hostile = NULL;
+    m->inbox_count = 0;
+}
+
+/* ---- The handshake ---- */
+
+/* One round: what the monkey has to send, and the answers.  False if nothing moved. */
+static bool carry(struct monkey *m)
+{
+    struct qs_victim_datagram out;
+    bool any = false;
+    while ((out.size = hostile_send(m->hostile, out.data, sizeof(out.data), now_of(m))) > 0) {
+        any = true;
+        if (m->victim.conn == NULL && !m->victim.is_closed &&
+            !qs_victim_start(&m->victim, out.data, out.size))
+            return false;
+        qs_victim_receive(&m->victim, HOSTILE_ORDINARY, &out, 1);
+    }
+    any = any || m->inbox_count > 0;
+    read_inbox(m);
+    return any;
+}
+
+static void tick(void *context, void *argument);
+
+static void tick_later(struct monkey *m, uint64_t wait_ns)
+{
+    qs_clock_at(m->owner->server->clock, now_of(m) + wait_ns, tick, m, NULL);
+}
+
+static void shake_hands(struct monkey *m)
+{
+    hostile_on_time(m->hostile, now_of(m));
+    for (uint32_t i = 0; i < ROUNDS_MAX && m->hostile->state == HOSTILE_HANDSHAKE; i++) {
+        if (m->rounds_left-- == 0) {
+            leave(m);
+            return;
+        }
+        if (!carry(m))
+            break;
+    }
+    if (m->hostile->state == HOSTILE_READY)
+        m->owner->report.ready_count++;
+    if (m->hostile->state == HOSTILE_CLOSED || m->victim.conn == NULL)
+        leave(m);
+    else
+        tick_later(m, m->hostile->state == HOSTILE_HANDSHAKE ? PATIENCE_NS : 0);
+}
+
+/* ---- Attacks ---- */
+
+static enum hostile_kind choose_kind(struct monkey *m)
+{
+    if (qs_random_chance(&m->random, m->ack_ppm))
+        return HOSTILE_ACK_RANGES;
+    if (!qs_random_chance(&m->random, m->other_ppm))
+        return m->favourites[m->left < m->half];
+    return (enum hostile_kind)qs_random_below(&m->random, HOSTILE_KINDS_LEGAL);
+}
+
+static void make_datagram(struct monkey *m, enum hostile_kind kind, struct qs_victim_datagram *ret)
+{
+    if (m->kept.size > 0 && qs_random_chance(&m->random, m->replay_ppm)) {
+        *ret = m->kept;
+        return;
+    }
+    uint8_t frames[FRAMES_SIZE_MAX];
+    size_t room = 1000 + (size_t)qs_random_below(&m->random, sizeof(frames) - 999);
+    size_t size = hostile_fill(m->hostile, kind, frames, room);
+    ret->size = hostile_seal(m->hostile, frames, size, ret->data, sizeof(ret->data));
+    if (qs_random_chance(&m->random, m->damage_ppm)) {
+        size_t at = (size_t)qs_random_below(&m->random, ret->size);
+        qs_random_bytes(&m->random, ret->data + at, ret->size - at);
+    }
+    if (m->kept.size == 0 || qs_random_chance(&m->random, 100000))
+        m->kept = *ret;
+}
+
+static void end(struct monkey *m)
+{
+    if (m->ending == ENDING_CLOSE && m->hostile->state == HOSTILE_READY) {
+        uint8_t frames[64];
+        struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+        sp_frame_write_close(&w, &(struct sp_frame_close){.is_app = true, .error = 1});
+        struct qs_victim_datagram out;
+        out.size = hostile_seal(m->hostile, frames, sb_writer_used(&w), out.data, sizeof(out.data));
+        qs_victim_receive(&m->victim, HOSTILE_ANY, &out, 1);
+    }
+    leave(m);
+}
+
+static void attack(struct monkey *m)
+{
+    struct qs_victim_datagram batch[BATCH_MAX];
+    uint32_t count = 1 + (uint32_t)qs_random_below(&m->random, m->batch_max);
+    count = SB_MIN(count, m->left);
+    enum hostile_kind kind = choose_kind(m);
+    for (uint32_t i = 0; i < count; i++)
+        make_datagram(m, kind, &batch[i]);
+    m->left -= count;
+    if (count > 0)
+        qs_victim_receive(&m->victim, kind, batch, count);
+    read_inbox(m);
+    if (m->left == 0 || m->victim.conn == NULL || m->hostile->state == HOSTILE_CLOSED)
+        end(m);
+    else
+        tick_later(m, qs_random_below(&m->random, m->pause_ns_max + 1));
+}
+
+static void tick(void *context, void *argument)
+{
+    (void)argument;
+    struct monkey *m = context;
+    if (m->hostile == NULL || m->owner->server->trace->has_failed)
+        return;
+    if (m->hostile->state == HOSTILE_HANDSHAKE)
+        shake_hands(m);
+    else
+        attack(m);
+}
+
+/* ---- All of them ---- */
+
+static struct sp_tls *make_tls(void *context, uint64_t seed)
+{
+    const struct qs_monkeys *monkeys = context;
+    const struct qs_crypto *crypto = &monkeys->server->crypto;
+    return crypto->make_tls(crypto, SP_CLIENT, seed);
+}
+
+static uint32_t sometimes(struct qs_random *random, uint64_t ppm_max)
+{
+    return qs_random_below(random, 3) == 0 ? (uint32_t)qs_random_below(random, ppm_max) : 0;
+}
+
+static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t index)
+{
+    m->owner = owner;
+    struct qs_random *random = &m->random;
+    qs_random_init(random, qs_hash(owner->plan->seed, "monkey", 6) + index);
+    for (uint32_t i = 0; i < SB_COUNT(m->favourites); i++)
+        m->favourites[i] = (enum hostile_kind)qs_random_below(random, HOSTILE_KINDS_LEGAL);
+    /* Kinds that break the protocol end their connection soon: less often. */
+    if (qs_random_below(random, 16) == 0)
+        m->favourites[1] =
+            (enum hostile_kind)qs_random_between(random, HOSTILE_KINDS_LEGAL, HOSTILE_KINDS - 1);
+    m->other_ppm = sometimes(random, 500000);
+    m->damage_ppm = sometimes(random, 200000);
+    m->replay_ppm = sometimes(random, 200000);
+    m->ack_ppm = sometimes(random, 300000);
+    m->batch_max = 1 + (uint32_t)qs_random_below(random, BATCH_MAX);
+    m->pause_ns_max = qs_random_below(random, 4 * SB_MS);
+    m->left = 1 + (uint32_t)qs_random_below(random, owner->plan->monkeys.datagrams_max);
+    m->half = m->left / 2;
+    m->rounds_left =
+        qs_random_below(random, 8) == 0 ? (uint32_t)qs_random_below(random, 4) : UINT32_MAX;
+    m->ending = (enum ending)qs_random_below(random, ENDINGS);
+
+    struct qs_victim *v = &m->victim;
+    v->host = owner->server;
+    v->report = &owner->report;
+    v->mode = (enum qs_victim_mode)qs_random_below(random, QS_VICTIM_MODES);
+    v->answer = take_answer;
+    v->context = m;
+    qs_random_init(&v->random, qs_random_next(random));
+    snprintf(v->who, sizeof(v->who), "M%u", index);
+
+    struct sp_path path = {.local = qs_addr_of(SP_CLIENT), .remote = qs_addr_of(SP_SERVER)};
+    uint64_t now_ns = owner->server->clock->now_ns;
+    m->hostile = hostile_create(&owner->host, &path, qs_random_next(random), now_ns);
+    SB_ASSERT(m->hostile != NULL);
+    qs_note(owner->server->trace, "%s likes %s, then %s; mode %d, %u datagrams", v->who,
+            hostile_kind_name(m->favourites[0]), hostile_kind_name(m->favourites[1]), (int)v->mode,
+            m->left);
+    tick_later(m, qs_random_below(random, owner->plan->monkeys.start_ns_max + 1));
+}
+
+struct qs_monkeys *qs_monkeys_create(const struct qs_plan *plan, struct qs_host *server)
+{
+    struct qs_monkeys *monkeys = calloc(1, sizeof(*monkeys));
+    SB_ASSERT(monkeys != NULL);
+    monkeys->plan = plan;
+    monkeys->server = server;
+    monkeys->count = plan->monkeys.count;
+    monkeys->all = calloc(SB_MAX(monkeys->count, 1), sizeof(*monkeys->all));
+    SB_ASSERT(monkeys->all != NULL);
+    hostile_host_init(&monkeys->host, &server->crypto.protect, server->crypto.tls_ops, make_tls,
+                      monkeys);
+    for (uint32_t i = 0; i < monkeys->count; i++)
+        monkey_init(&monkeys->all[i], monkeys, i);
+    return monkeys;
+}
+
+bool qs_monkeys_are_gone(const struct qs_monkeys *monkeys)
+{
+    for (uint32_t i = 0; i < monkeys->count; i++)
+        if (monkeys->all[i].hostile != NULL || monkeys->all[i].victim.conn != NULL)
+            return false;
+    return true;
+}
+
+void qs_monkeys_destroy(struct qs_monkeys *monkeys, struct qs_monkey_report *ret)
+{
+    if (monkeys == NULL)
+        return;
+    for (uint32_t i = 0; i < monkeys->count; i++) {
+        leave(&monkeys->all[i]);
+        qs_victim_end(&monkeys->all[i].victim);
+    }
+    hostile_host_deinit(&monkeys->host);
+    *ret = monkeys->report;
+    free(monkeys->all);
+    free(monkeys);
+}

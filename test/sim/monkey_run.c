@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* Honest clients with and without monkeys beside them, and what the monkeys may cost.
+ *
+ * For each seed there is a run without monkeys.  The run with them must then give the same trace
+ * of honest packets, to the byte: nothing but the pools is shared, and there is memory for all.
+ * With scarce memory the honest clients must be done within a multiple of their time.
+ *
+ * The bounds are what holds today, with some room; `target` is what they are to become. */
+
+#include "test/sim/monkey_run.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "test/sim/random.h"
+
+enum {
+    /* Honest clients are done within this multiple of their time alone, and a PTO or two. */
+    SLOWER_MAX = 3,
+    /* Seeds of a hundred with scarce memory in which an honest client may starve. */
+    STARVED_PERCENT_MAX = 100,
+};
+
+#define SLACK_NS (2 * SB_S)
+
+/* One row per measure of struct qs_monkey_report.  0 for `max`: only reported. */
+static const struct bound {
+    const char *name;
+    size_t offset;
+    uint64_t max;
+    uint64_t target;
+} bounds[] = {
+#define ROW(text, field, most, wanted) \
+    {text, offsetof(struct qs_monkey_report, field), most, wanted}
+    ROW("bytes of receive buffers pinned by a connection", pinned_bytes_max, 30 << 20, 8 << 20),
+    ROW("bytes of objects of a connection", pool_bytes_max, 8 << 20, 2 << 20),
+    ROW("both, in percent of its window", held_percent_max, 60000, 800),
+    ROW("objects taken for a datagram", objects_max, 3000, 200),
+    ROW("keys made for a datagram", keys_max, 1, 1),
+    ROW("datagrams without data sent for a datagram", answers_max, 4, 2),
+    ROW("steps of a call that takes no datagram", call_steps_max, 20000000, 30000),
+#undef ROW
+};
+
+/* Steps for one datagram: see steps.h.  An ordinary full one takes 200 to 500 in proto/.  The time
+ * that it takes with cipher and kernel, 5 us, is that of 5,000 steps; the target is 4 times that.
+ */
+static const uint64_t datagram_steps_max = 400000;
+static const uint64_t datagram_steps_target = 20000;
+
+static bool one_in(struct qs_random *random, uint64_t n)
+{
+    return qs_random_below(random, n) == 0;
+}
+
+static void make_plan(const struct qs_monkey_options *options, uint64_t seed, struct qs_plan *ret)
+{
+    qs_plan_init(ret, seed);
+    snprintf(ret->name, sizeof(ret->name), "%s", options->is_scarce ? "monkey-scarce" : "monkey");
+    struct qs_random random;
+    qs_random_init(&random, qs_hash(seed, "monkeys", 7));
+    ret->verbose = options->is_verbose;
+    ret->real_crypto = options->real_crypto;
+    ret->conn_count = 1 + (uint32_t)qs_random_below(&random, 3);
+    ret->conn_interval_ns = qs_random_below(&random, 100 * SB_MS);
+    ret->check_interval = 16;
+    qs_plan_set_timeouts(ret, 20 * SB_S, 20 * SB_S);
+    qs_plan_set_bytes(ret, 1000, 1000 + qs_random_below(&random, 100000));
+    ret->faults_end_ns = 2 * SB_S;
+    ret->work_ns = 60 * SB_S;
+    for (int role = 0; role < QS_SIDES; role++)
+        ret->path[role].loss_ppm = one_in(&random, 4) ? 20000 : 0;
+    ret->side[SP_CLIENT].app.bidi_count = 1 + (uint32_t)qs_random_below(&random, 6);
+    struct sp_config *server = &ret->side[SP_SERVER].config;
+    if (one_in(&random, 3)) {
+        server->streams_bidi_max = 1 + qs_random_below(&random, 1000);
+        server->streams_uni_max = 1 + qs_random_below(&random, 100);
+    }
+    if (one_in(&random, 3)) {
+        server->conn_window_bytes = server->conn_window_bytes_max =
+            20000 + qs_random_below(&random, 2000000);
+        server->stream_window_bytes = server->stream_window_bytes_max =
+            20000 + qs_random_below(&random, 2000000);
+    }
+    ret->monkeys = (struct qs_monkeys_plan){
+        .count = 1 + (uint32_t)qs_random_below(&random, 3),
+        .datagrams_max = one_in(&random, 4)    ? 1500
+                         : one_in(&random, 16) ? 5000
+                                               : 150,
+        .start_ns_max = 200 * SB_MS,
+        .meddles = options->meddles,
+    };
+}
+
+struct totals {
+    struct qs_monkey_report report;
+    uint64_t failed_count;
+    uint64_t starved_count;
+};
+
+static void add_report(struct qs_monkey_report *sum, const struct qs_monkey_report *r)
+{
+    for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
+        sum->costs[kind].datagram_count += r->costs[kind].datagram_count;
+        sum->costs[kind].steps += r->costs[kind].steps;
+        sum->costs[kind].steps_max = SB_MAX(sum->costs[kind].steps_max, r->costs[kind].steps_max);
+    }
+    sum->ready_count += r->ready_count;
+    sum->closed_count += r->closed_count;
+    for (size_t i = 0; i < SB_COUNT(bounds); i++) {
+        uint64_t now;
+        uint64_t *most = (uint64_t *)(void *)((char *)sum + bounds[i].offset);
+        memcpy(&now, (const char *)r + bounds[i].offset, sizeof(now));
+        *most = SB_MAX(*most, now);
+    }
+}
+
+/* Writes into `ret_text` the first bound that was passed; an empty text: none. */
+static void check_bounds(const struct qs_monkey_report *r, uint64_t tighten, char *ret_text,
+                         size_t size)
+{
+    *ret_text = '\0';
+    for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
+        if (r->costs[kind].steps_max <= datagram_steps_max / tighten)
+            continue;
+        snprintf(ret_text, size, "a datagram of %s took %" PRIu64 " steps, at most %" PRIu64,
+                 hostile_kind_name((enum hostile_kind)kind), r->costs[kind].steps_max,
+                 datagram_steps_max / tighten);
+        return;
+    }
+    for (size_t i = 0; i < SB_COUNT(bounds); i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)r + bounds[i].offset, sizeof(value));
+        if (value <= bounds[i].max / tighten)
+            continue;
+        snprintf(ret_text, size, "%s: %" PRIu64 ", at most %" PRIu64, bounds[i].name, value,
+                 bounds[i].max / tighten);
+        return;
+    }
+}
+
+/* Runs with memory for all.  False after a failure, which it reports. */
+static bool run_ample(const struct qs_monkey_options *options, const struct qs_plan *plan,
+                      const struct qs_result *alone, struct totals *totals)
+{
+    struct qs_result result;
+    char text[200];
+    options->run(plan, &result);
+    add_report(&totals->report, &result.monkeys);
+    check_bounds(&result.monkeys, options->tighten, text, sizeof(text));
+    if (result.has_failed)
+        options->fail(plan, result.failure);
+    else if (!plan->real_crypto && result.hash != alone->hash)
+        options->fail(plan, "honest packets are others than without monkeys");
+    else if (text[0] != '\0')
+        options->fail(plan, text);
+    else
+        return true;
+    return false;
+}
+
+/* Runs with memory for the honest clients and little more. */
+static bool run_scarce(const struct qs_monkey_options *options, struct qs_plan *plan,
+                       const struct qs_result *alone, struct totals *totals)
+{
+    struct qs_result result;
+    plan->side[SP_SERVER].memory_bytes_max = 2 * alone->memory_bytes_max;
+    plan->must_complete = false;
+    plan->may_lack_memory = true;
+    plan->may_time_out = true;
+    plan->expect[SP_CLIENT].kind = plan->expect[SP_SERVER].kind = SP_CLOSE_NONE;
+    options->run(plan, &result);
+    add_report(&totals->report, &result.monkeys);
+    if (result.has_failed) {
+        options->fail(plan, result.failure);
+        return false;
+    }
+    if (result.done_ns == 0 || result.done_ns > SLOWER_MAX * alone->done_ns + SLACK_NS)
+        totals->starved_count++;
+    return true;
+}
+
+static void run_seed(const struct qs_monkey_options *options, uint64_t seed, struct totals *totals)
+{
+    struct qs_plan plan;
+    make_plan(options, seed, &plan);
+    struct qs_plan alone_plan = plan;
+    alone_plan.monkeys.count = 0;
+    alone_plan.verbose = false;
+    struct qs_result alone;
+    options->run(&alone_plan, &alone);
+    if (alone.has_failed) {
+        options->fail(&alone_plan, alone.failure);
+        totals->failed_count++;
+    } else {
+        bool passed = options->is_scarce ? run_scarce(options, &plan, &alone, totals)
+                                         : run_ample(options, &plan, &alone, totals);
+        totals->failed_count += !passed;
+    }
+}
+
+static void print_table(const struct qs_monkey_report *r)
+{
+    printf("%" PRIu64 " monkeys connected, %" PRIu64 " were closed by their server\n",
+           r->ready_count, r->closed_count);
+    printf("%-48s %12s %12s %12s\n", "measure", "largest", "bound", "target");
+    for (size_t i = 0; i < SB_COUNT(bounds); i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)r + bounds[i].offset, sizeof(value));
+        printf("%-48s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n", bounds[i].name, value,
+               bounds[i].max, bounds[i].target);
+    }
+    printf("\n%-16s %12s %12s %12s %12s %12s\n", "steps per datagram", "datagrams", "mean",
+           "largest", "bound", "target");
+    for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
+        const struct qs_monkey_cost *cost = &r->costs[kind];
+        printf("%-18s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n",
+               hostile_kind_name((enum hostile_kind)kind), cost->datagram_count,
+               cost->datagram_count > 0 ? cost->steps / cost->datagram_count : 0, cost->steps_max,
+               datagram_steps_max, datagram_steps_target);
+    }
+}
+
+bool qs_monkey_run(const struct qs_monkey_options *options)
+{
+    struct totals totals = {0};
+    printf("first seed %" PRIu64 "\n", options->first_seed);
+    for (uint64_t i = 0; i < options->seed_count; i++)
+        run_seed(options, options->first_seed + i, &totals);
+    print_table(&totals.report);
+    if (options->is_scarce)
+        printf("\nan honest client starved in %" PRIu64 " of %" PRIu64
+               " seeds with scarce memory\n",
+               totals.starved_count, options->seed_count);
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", options->seed_count, totals.failed_count);
+    return totals.failed_count == 0 &&
+           totals.starved_count * 100 <= STARVED_PERCENT_MAX * options->seed_count;
+}

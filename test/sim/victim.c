@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/* The server's side of a monkey's connection, and what it costs.
+ *
+ * Everything that belongs to the connection is measured around its calls: objects and bytes of the
+ * shared pools as the difference that a call makes, receive buffers by a count of each, steps by
+ * the counter of steps.h. */
+
+#include "test/sim/victim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/assert.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "proto/conn/impl.h"
+#include "test/sim/steps.h"
+
+enum {
+    SPINS_MAX = 100,     /* as in end.c */
+    TRAINS_MAX = 1000,   /* in one turn */
+    ANSWERS_MAX = 4,     /* streams that the application answers with many bytes */
+    CHECK_INTERVAL = 64, /* calls from one sp_conn_check() to the next */
+    HOLD_NS = 100 * SB_MS,
+    BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/buffers.c */
+};
+
+/* What the application sends: lent until the end of the run, and never changed. */
+static const uint8_t content[60000];
+
+struct qs_held_slice {
+    struct qs_held_slice *next;
+    struct sb_slice slice;
+    uint64_t stream_id;
+    uint64_t until_ns;
+};
+
+struct buffer {
+    struct sb_buffer base;
+    struct qs_victim *victim;
+    size_t size;
+    uint8_t data[];
+};
+
+/* ---- What the connection asks of its host ---- */
+
+static void host_random(void *context, void *out, size_t size)
+{
+    struct qs_victim *v = context;
+    qs_random_bytes(&v->random, out, size);
+}
+
+static void host_reset_token(void *context, const struct sp_cid *cid,
+                             uint8_t ret_token[SP_RESET_TOKEN_SIZE])
+{
+    const struct qs_victim *v = context;
+    qs_host_reset_token(v->host, cid, ret_token);
+}
+
+static void host_make_cid(void *context, size_t size, struct sp_cid *ret)
+{
+    uint8_t bytes[SP_CID_SIZE_MAX];
+    host_random(context, bytes, size);
+    *ret = sp_cid_of(bytes, size);
+}
+
+static struct sp_tls *host_make_tls(void *context)
+{
+    struct qs_victim *v = context;
+    const struct qs_crypto *crypto = &v->host->crypto;
+    return crypto->make_tls(crypto, SP_SERVER, qs_random_next(&v->random));
+}
+
+/* ---- Measures ---- */
+
+/* One call into the connection: begun, then ended, which charges its cost. */
+struct call {
+    uint64_t steps;
+    uint64_t objects;
+    uint64_t bytes;
+};
+
+static uint64_t pools_bytes(const struct sp_pools *p)
+{
+    const struct sb_pool *pools[] = {&p->conns, &p->handshakes, &p->streams, &p->chunks, &p->pieces,
+                                     &p->lent,  &p->ranges,     &p->packets, &p->frames};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < SB_COUNT(pools); i++)
+        bytes += (uint64_t)pools[i]->used_count * pools[i]->object_size;
+    return bytes;
+}
+
+static struct call call_begin(const struct qs_victim *v)
+{
+    return (struct call){
+        .steps = qs_steps,
+        .objects = sp_pools_used(&v->host->pools),
+        .bytes = pools_bytes(&v->host->pools),
+    };
+}
+
+/* Turns `call` into what it cost; objects that came back count as none. */
+static void call_end(struct qs_victim *v, struct call *call)
+{
+    uint64_t objects = sp_pools_used(&v->host->pools);
+    v->object_count += objects - call->objects;
+    v->pool_bytes += pools_bytes(&v->host->pools) - call->bytes;
+    call->objects = objects > call->objects ? objects - call->objects : 0;
+    call->steps = qs_steps - call->steps;
+}
+
+/* A call that takes no datagram. */
+static void call_end_alone(struct qs_victim *v, struct call *call)
+{
+    call_end(v, call);
+    v->report->call_steps_max = SB_MAX(v->report->call_steps_max, call->steps);
+}
+
+static void note_memory(struct qs_victim *v)
+{
+    struct qs_monkey_report *r = v->report;
+    r->pinned_bytes_max = SB_MAX(r->pinned_bytes_max, v->pinned_bytes);
+    r->pool_bytes_max = SB_MAX(r->pool_bytes_max, v->pool_bytes);
+    if (v->conn == NULL)
+        return;
+    uint64_t percent = (v->pinned_bytes + v->pool_bytes) * 100 / v->conn->window.size;
+    r->held_percent_max = SB_MAX(r->held_percent_max, percent);
+}
+
+/* ---- The application ---- */
+
+static void release_held(struct qs_victim *v, uint64_t now_ns)
+{
+    struct qs_held_slice **at = &v->held;
+    while (*at != NULL) {
+        struct qs_held_slice *held = *at;
+        if (held->until_ns > now_ns) {
+            at = &held->next;
+            continue;
+        }
+        *at = held->next;
+        if (v->conn != NULL && held->slice.size > 0)
+            sp_conn_consume(v->conn, held->stream_id, held->slice.size);
+        sb_buffer_unref(held->slice.buffer);
+        free(held);
+        v->held_count--;
+    }
+}
+
+/* The stream may be gone, reset or short of memory; that it has no such part is our mistake. */
+static void check_result(struct qs_victim *v, enum sp_result result)
+{
+    if (result == SP_INVALID)
+        qs_fail(v->host->trace, "%s: an operation on a stream is invalid", v->who);
+}
+
+static void on_data(struct qs_victim *v, const struct sp_event *event)
+{
+    const struct sb_slice *slice = &event->data.slice;
+    if (v->mode != QS_VICTIM_READS && slice->buffer != NULL) {
+        struct qs_held_slice *held = malloc(sizeof(*held));
+        SB_ASSERT(held != NULL);
+        *held = (struct qs_held_slice){
+            .next = v->held,
+            .slice = *slice,
+            .stream_id = event->stream_id,
+            .until_ns = v->mode == QS_VICTIM_HOLDS ? v->host->clock->now_ns + HOLD_NS : SB_NEVER,
+        };
+        v->held = held;
+        v->held_count++;
+    } else {
+        if (slice->size > 0)
+            sp_conn_consume(v->conn, event->stream_id, slice->size);
+        sb_buffer_unref(slice->buffer);
+    }
+    if (event->data.fin && (event->stream_id & SP_STREAM_IS_UNI) == 0)
+        check_result(v, sp_conn_write(v->conn, event->stream_id, &(struct sp_write){.fin = true}));
+}
+
+static void on_opened(struct qs_victim *v, uint64_t id)
+{
+    if ((id & SP_STREAM_IS_UNI) != 0)
+        return;
+    size_t size = v->answer_count++ < ANSWERS_MAX ? sizeof(content) : 1;
+    struct sp_write bytes = {.data = content, .size = size};
+    check_result(v, sp_conn_write(v->conn, id, &bytes));
+}
+
+static void on_event(struct qs_victim *v, const struct sp_event *event)
+{
+    switch (event->kind) {
+    case SP_EVENT_STREAM_OPENED:
+        on_opened(v, event->stream_id);
+        break;
+    case SP_EVENT_STREAM_DATA:
+        on_data(v, event);
+        break;
+    case SP_EVENT_STREAM_RESET:
+        if ((event->stream_id & SP_STREAM_IS_UNI) == 0)
+            check_result(v, sp_conn_reset(v->conn, event->stream_id, 1));
+        break;
+    case SP_EVENT_CLOSED:
+        v->is_closed = true;
+        v->report->closed_count += event->close->kind == SP_CLOSE_TRANSPORT;
+        qs_note(v->host->trace, "%s closed: %d %#" PRIx64 " %.*s", v->who, (int)event->close->kind,
+                event->close->error, (int)event->close->reason_size, event->close->reason);
+        break;
+    case SP_EVENT_DRAINED:
+        v->is_drained = true;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Turns ---- */
+
+static void pull_events(struct qs_victim *v)
+{
+    struct sp_event event;
+    bool any = true;
+    while (any) {
+        struct call call = call_begin(v);
+        any = sp_conn_next_event(v->conn, &event);
+        if (any)
+            on_event(v, &event);
+        call_end_alone(v, &call);
+    }
+}
+
+/* Returns the number of datagrams that carried no bytes of streams. */
+static uint64_t send_all(struct qs_victim *v)
+{
+    uint8_t data[2048];
+    uint64_t answers = 0;
+    for (uint32_t i = 0;; i++) {
+        struct sp_train train = {.data = data, .capacity = sizeof(data), .count_max = 1};
+        struct sp_stats before, after;
+        struct call call = call_begin(v);
+        sp_conn_stats(v->conn, &before);
+        uint32_t count = sp_conn_send(v->conn, &train, v->host->clock->now_ns);
+        sp_conn_stats(v->conn, &after);
+        call_end_alone(v, &call);
+        if (count == 0)
+            return answers;
+        answers += after.stream_bytes_out == before.stream_bytes_out;
+        if (i == TRAINS_MAX) {
+            qs_fail(v->host->trace, "%s sends without an end", v->who);
+            return answers;
+        }
+        v->answer(v->context, train.data, train.size);
+    }
+}
+
+static void on_time(void *context, void *argument);
+
+static void set_timer(struct qs_victim *v)
+{
+    uint64_t now_ns = v->host->clock->now_ns;
+    uint64_t deadline_ns = sp_conn_deadline_ns(v->conn);
+    if (v->held != NULL && v->mode == QS_VICTIM_HOLDS)
+        deadline_ns = SB_MIN(deadline_ns, now_ns + HOLD_NS);
+    v->spin_count = deadline_ns <= now_ns ? v->spin_count + 1 : 0;
+    if (v->spin_count > SPINS_MAX)
+        qs_fail(v->host->trace, "%s wants its deadline again and again", v->who);
+    if (deadline_ns == SB_NEVER || deadline_ns >= v->timer_ns)
+        return;
+    v->timer_ns = SB_MAX(deadline_ns, now_ns);
+    qs_clock_at(v->host->clock, v->timer_ns, on_time, v, NULL);
+}
+
+/* Lets the connection do all that it wants.  Returns what send_all() does. */
+static uint64_t step(struct qs_victim *v)
+{
+    release_held(v, v->is_closed ? SB_NEVER : v->host->clock->now_ns);
+    pull_events(v);
+    uint64_t answers = send_all(v);
+    pull_events(v);
+    if (v->call_count++ % CHECK_INTERVAL == 0)
+        sp_conn_check(v->conn);
+    note_memory(v);
+    if (v->is_drained)
+        qs_victim_end(v);
+    else
+        set_timer(v);
+    return answers;
+}
+
+static void on_time(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_victim *v = context;
+    uint64_t now_ns = v->host->clock->now_ns;
+    if (v->conn == NULL || v->timer_ns > now_ns)
+        return;
+    v->timer_ns = SB_NEVER;
+    if (sp_conn_deadline_ns(v->conn) <= now_ns) {
+        struct call call = call_begin(v);
+        sp_conn_on_deadline(v->conn, now_ns);
+        call_end_alone(v, &call);
+    }
+    (void)step(v);
+}
+
+static void release(struct sb_buffer *base)
+{
+    struct buffer *buffer = SB_CONTAINER_OF(base, struct buffer, base);
+    SB_ASSERT(buffer->victim->pinned_bytes >= BUFFER_BYTES);
+    buffer->victim->pinned_bytes -= BUFFER_BYTES;
+    memset(buffer->data, 0xdd, buffer->size);
+    free(buffer);
+}
+
+static struct sp_datagram datagram_of(struct qs_victim *v, const uint8_t *data, size_t size)
+{
+    struct buffer *buffer = malloc(sizeof(*buffer) + size);
+    SB_ASSERT(buffer != NULL);
+    *buffer =
+        (struct buffer){.base = {.ref_count = 1, .release = release}, .victim = v, .size = size};
+    memcpy(buffer->data, data, size);
+    v->pinned_bytes += BUFFER_BYTES;
+    return (struct sp_datagram){
+        .data = buffer->data,
+        .size = size,
+        .buffer = &buffer->base,
+        .path = {.local = qs_addr_of(SP_SERVER), .remote = qs_addr_of(SP_CLIENT)},
+    };
+}
+
+void qs_victim_receive(struct qs_victim *v, enum hostile_kind kind,
+                       const struct qs_victim_datagram *datagrams, uint32_t count)
+{
+    SB_ASSERT(count > 0 && count <= SP_BATCH_MAX);
+    if (v->conn == NULL)
+        return;
+    struct sp_datagram batch[SP_BATCH_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        batch[i] = datagram_of(v, datagrams[i].data, datagrams[i].size);
+    uint64_t keys = v->conn->keys.read_phase;
+    struct call call = call_begin(v);
+    sp_conn_receive(v->conn, batch, count, v->host->clock->now_ns);
+    call_end(v, &call);
+    keys = v->conn->keys.read_phase - keys;
+    for (uint32_t i = 0; i < count; i++)
+        sb_buffer_unref(batch[i].buffer);
+
+    struct qs_monkey_report *r = v->report;
+    struct qs_monkey_cost *cost = &r->costs[kind];
+    cost->datagram_count += count;
+    cost->steps += call.steps;
+    cost->steps_max = SB_MAX(cost->steps_max, call.steps / count);
+    r->objects_max = SB_MAX(r->objects_max, call.objects / count);
+    r->keys_max = SB_MAX(r->keys_max, (keys + count - 1) / count);
+    uint64_t answers = step(v);
+    r->answers_max = SB_MAX(r->answers_max, answers / count);
+}
+
+bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
+{
+    struct qs_host *host = v->host;
+    struct sp_header header;
+    if (!sp_header_read(data, size, host->side->config.cid_size, &header))
+        return false;
+    v->timer_ns = SB_NEVER;
+    if (host->plan->monkeys.meddles)
+        (void)qs_random_next(&host->random);
+    struct sp_conn_args args = {
+        .role = SP_SERVER,
+        .config = &host->side->config,
+        .pools = &host->pools,
+        .protect = host->crypto.protect,
+        .tls_ops = host->crypto.tls_ops,
+        .host = {host_random, host_reset_token, host_make_cid, host_make_tls, v},
+        .path = {.local = qs_addr_of(SP_SERVER), .remote = qs_addr_of(SP_CLIENT)},
+        .client_dcid = header.dcid,
+        .client_scid = header.scid,
+        .user = v,
+    };
+    struct call call = call_begin(v);
+    v->conn = sp_conn_create(&args, host->clock->now_ns);
+    call_end(v, &call);
+    return v->conn != NULL;
+}
+
+void qs_victim_end(struct qs_victim *v)
+{
+    release_held(v, SB_NEVER);
+    if (v->conn == NULL)
+        return;
+    struct call call = call_begin(v);
+    sp_conn_destroy(v->conn);
+    v->conn = NULL;
+    call_end_alone(v, &call);
+    if (v->object_count > 0)
+        qs_fail(v->host->trace, "%s leaves %" PRIu64 " objects in pools", v->who, v->object_count);
+    if (v->pinned_bytes > 0)
+        qs_fail(v->host->trace, "%s leaves %" PRIu64 " bytes of receive buffers", v->who,
+                v->pinned_bytes);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QS_VICTIM_H
+#define QS_VICTIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/conn/conn.h"
+#include "test/sim/host.h"
+#include "test/sim/monkey.h"
+
+/* What the victim's application does with the bytes that it gets. */
+enum qs_victim_mode {
+    QS_VICTIM_READS,   /* takes them and gives credit at once */
+    QS_VICTIM_HOLDS,   /* keeps the slices for a while */
+    QS_VICTIM_IGNORES, /* keeps the slices until the connection ends, and gives no credit */
+    QS_VICTIM_MODES,
+};
+
+struct qs_held_slice;
+
+/* A server's connection whose peer is a monkey. */
+struct qs_victim {
+    struct qs_host *host;
+    struct sp_conn *conn; /* NULL: freed */
+    struct qs_random random;
+    char who[16];
+    enum qs_victim_mode mode;
+    struct qs_monkey_report *report;
+    struct qs_held_slice *held;
+    uint64_t held_count;
+    uint32_t answer_count;
+    uint64_t pinned_bytes; /* of receive buffers that the connection or its application keeps */
+    uint64_t object_count; /* of the host's pools that are this connection's */
+    uint64_t pool_bytes;
+    uint64_t key_count; /* that were made for this connection */
+    uint64_t timer_ns;
+    uint32_t spin_count;
+    uint64_t call_count;
+    bool is_closed;
+    bool is_drained;
+    /* Takes a datagram that the victim sends; borrowed during the call. */
+    void (*answer)(void *context, const uint8_t *data, size_t size);
+    void *context;
+};
+
+/* Makes the connection for a client's first datagram.  The fields `host`, `report`, `mode`,
+ * `answer`, `context` and `random` are set before.  Returns false if there is none. */
+bool qs_victim_start(struct qs_victim *victim, const uint8_t *data, size_t size);
+
+struct qs_victim_datagram {
+    uint8_t data[2048];
+    size_t size;
+};
+
+/* Receives a batch, whose kind is for the report, and lets the connection do all that it wants. */
+void qs_victim_receive(struct qs_victim *victim, enum hostile_kind kind,
+                       const struct qs_victim_datagram *datagrams, uint32_t count);
+
+/* Frees the connection and what its application holds. */
+void qs_victim_end(struct qs_victim *victim);
+
+#endif
