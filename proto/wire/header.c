@@ -238,3 +238,16 @@ void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, str
     for (size_t i = 0; i < version_count; i++)
         sb_writer_u32(w, versions[i]);
 }
+
+void sp_header_write_retry(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
+                           const struct sp_cid *scid, struct sb_bytes token)
+{
+    enum { UNUSED = 0x0f };
+    unsigned type = SP_HEADER_LONG | SP_HEADER_FIXED | (unsigned)SP_PACKET_RETRY << TYPE_SHIFT;
+    SB_ASSERT(token.size > 0);
+    sb_writer_u8(w, (uint8_t)(type | (first & UNUSED)));
+    sb_writer_u32(w, SP_VERSION_1);
+    write_cid(w, dcid.data, dcid.size);
+    write_cid(w, scid->bytes, scid->size);
+    sb_writer_bytes(w, token.data, token.size);
+}

@@ -204,4 +204,9 @@ void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, str
                                          struct sb_bytes scid, const uint32_t *versions,
                                          size_t version_count);
 
+/* Writes a Retry packet without its integrity tag.  The low bits of `first` supply the unused bits.
+ * [RFC9000 17.2.5] */
+void sp_header_write_retry(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
+                           const struct sp_cid *scid, struct sb_bytes token);
+
 #endif

@@ -7,7 +7,8 @@
  * reply is never larger than its trigger.  Two endpoints that reply to each other soon stop:
  * Version Negotiation gets no reply, and each Stateless Reset is smaller than the one before it. */
 
-_Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
+_Static_assert((int)SP_NEGOTIATION_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN &&
+                   (int)SP_RETRY_SIZE_MAX < (int)SP_DATAGRAM_SIZE_MIN,
                "an answer does not amplify");
 
 /* [RFC9000 10.3] Up to this size a reset is made one byte shorter than its trigger; above, it
@@ -106,6 +107,16 @@ bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
             return false; /* [RFC9000 6.2] */
     }
     return true;
+}
+
+void sp_retry_write(struct sb_writer *w, const struct sp_peek *peek, const struct sp_cid *scid,
+                    struct sb_bytes token, uint8_t random)
+{
+    SB_ASSERT(peek->is_long && peek->version == SP_VERSION_1);
+    SB_ASSERT(peek->scid.size <= SP_CID_SIZE_MAX);
+    SB_ASSERT(token.size > 0 && token.size <= SP_RETRY_TOKEN_SIZE_MAX);
+    SB_ASSERT(!is_cid(peek->dcid, scid)); /* [RFC9000 17.2.5.1] */
+    sp_header_write_retry(w, random, peek->scid, scid, token);
 }
 
 /* [RFC9000 10.3, 10.3.3] */

@@ -9,6 +9,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/wire/header.h"
+#include "proto/wire/limits.h"
 #include "proto/wire/types.h"
 
 /* Handling of datagrams that belong to no connection.  Usage order on a server:
@@ -61,6 +62,20 @@ void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
  * discarded.  [RFC9000 6.2]  Call it only until another packet has been processed. */
 bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
                                const struct sp_cid *dcid, const struct sp_cid *scid);
+
+enum {
+    SP_RETRY_SIZE_MAX = 1 + 4 + 2 * (1 + SP_CID_SIZE_MAX) + SP_RETRY_TOKEN_SIZE_MAX + SP_TAG_SIZE,
+};
+
+/* Writes a Retry packet in reply to the Initial `peek`, except for its integrity tag, which the
+ * caller appends.  [RFC9000 17.2.5, RFC9001 5.8]
+ *
+ *   scid    What the client must send its next Initial to: unpredictable, and not the `dcid` of
+ *           `peek`.
+ *   token   1 to SP_RETRY_TOKEN_SIZE_MAX bytes.
+ *   random  Supplies the unused bits of the first byte. */
+void sp_retry_write(struct sb_writer *w, const struct sp_peek *peek, const struct sp_cid *scid,
+                    struct sb_bytes token, uint8_t random);
 
 enum {
     SP_RESET_SIZE_MIN = 5 + SP_RESET_TOKEN_SIZE, /* [RFC9000 10.3] */

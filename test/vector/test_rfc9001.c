@@ -8,6 +8,7 @@
 #include "crypto/keys.h"
 #include "crypto/protect.h"
 #include "crypto/retry_tag.h"
+#include "proto/wire/stateless.h"
 #include "test/support/ciphers.h"
 #include "test/support/hex.h"
 #include "test/support/owned.h"
@@ -224,6 +225,29 @@ static void the_retry_tag_is_that_of_a4(void **state)
     assert_true(ops->retry_is_authentic(NULL, &dcid, packet.bytes, packet.size));
 }
 
+/* The whole packet, as a server writes it. */
+static void the_retry_packet_is_that_of_a4(void **state)
+{
+    (void)state;
+    struct qt_hex want = qt_hex(RFC9001_RETRY_PACKET);
+    struct sp_cid original_dcid = cid_of(RFC9001_DCID);
+    struct sp_cid scid = cid_of("f067a5502a4262b5");
+    const struct sp_peek initial = {
+        .is_long = true,
+        .version = SP_VERSION_1,
+        .dcid = {original_dcid.bytes, original_dcid.size},
+    };
+    uint8_t packet[SP_RETRY_SIZE_MAX];
+    uint8_t tag[SP_TAG_SIZE];
+    struct sb_writer w = sb_writer_of(packet, sizeof(packet));
+    sp_retry_write(&w, &initial, &scid, (struct sb_bytes){(const uint8_t *)"token", 5}, 0xff);
+    assert_true(sc_retry_tag_make(&original_dcid, packet, sb_writer_used(&w), tag));
+    sb_writer_bytes(&w, tag, sizeof(tag));
+    assert_false(w.failed);
+    assert_int_equal(sb_writer_used(&w), want.size);
+    assert_memory_equal(packet, want.bytes, want.size);
+}
+
 static void the_chacha20_packet_is_that_of_a5(void **state)
 {
     (void)state;
@@ -305,6 +329,7 @@ int main(void)
         QT_TEST(owned, the_client_initial_is_that_of_a2),
         QT_TEST(owned, the_server_initial_is_that_of_a3),
         cmocka_unit_test(the_retry_tag_is_that_of_a4),
+        cmocka_unit_test(the_retry_packet_is_that_of_a4),
         QT_TEST(owned, the_chacha20_packet_is_that_of_a5),
         cmocka_unit_test(the_chacha20_keys_and_the_next_secret_are_those_of_a5),
         QT_TEST(owned, every_flipped_bit_and_every_truncation_of_a_packet_is_noticed),

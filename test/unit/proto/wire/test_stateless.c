@@ -384,6 +384,48 @@ static void the_token_is_what_ends_the_datagram(void **state)
     }
 }
 
+/* [RFC9000 17.2.5] */
+static void a_retry_sends_back_the_clients_cid_and_is_small(void **state)
+{
+    (void)state;
+    static const uint8_t token[SP_RETRY_TOKEN_SIZE_MAX] = "token";
+    static const size_t sizes[] = {1, 84, SP_RETRY_TOKEN_SIZE_MAX};
+    const struct sp_cid scid = sp_cid_of((const uint8_t *)"ourchoice", 9);
+    for (size_t i = 0; i < QT_COUNT(sizes) * (SP_CID_SIZE_MAX + 1u); i++) {
+        size_t token_size = sizes[i % QT_COUNT(sizes)];
+        const struct sp_peek initial = {
+            .is_long = true,
+            .version = SP_VERSION_1,
+            .dcid = {(const uint8_t *)"theirchoice", 11},
+            .scid = {(const uint8_t *)TEN TEN, i / QT_COUNT(sizes)},
+        };
+        uint8_t out[SP_RETRY_SIZE_MAX];
+        struct sb_writer w = sb_writer_of(out, sizeof(out));
+        sp_retry_write(&w, &initial, &scid, (struct sb_bytes){token, token_size}, (uint8_t)i);
+        (void)sb_writer_room(&w, SP_TAG_SIZE);
+        assert_false(w.failed);
+        struct sp_header header;
+        assert_true(sp_header_read(out, sb_writer_used(&w), 8, &header));
+        assert_int_equal(header.type, SP_PACKET_RETRY);
+        assert_bytes_equal(header.raw_dcid, initial.scid);
+        assert_true(sp_cid_equal(&header.scid, &scid));
+        assert_bytes_equal(header.token, (struct sb_bytes){token, token_size});
+    }
+}
+
+/* [RFC9000 17.2.5.1] */
+static void a_retry_with_the_clients_own_choice_is_our_bug(void **state)
+{
+    (void)state;
+    const struct sp_cid scid = sp_cid_of((const uint8_t *)"theirchoice", 11);
+    const struct sp_peek initial = {
+        .is_long = true, .version = SP_VERSION_1, .dcid = {scid.bytes, scid.size}};
+    uint8_t out[SP_RETRY_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    const struct sb_bytes token = {(const uint8_t *)"t", 1};
+    expect_assert_failure(sp_retry_write(&w, &initial, &scid, token, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +440,8 @@ int main(void)
         cmocka_unit_test(resets_that_answer_each_other_come_to_an_end),
         cmocka_unit_test(a_reset_of_what_is_too_small_is_our_bug),
         cmocka_unit_test(the_token_is_what_ends_the_datagram),
+        cmocka_unit_test(a_retry_sends_back_the_clients_cid_and_is_small),
+        cmocka_unit_test(a_retry_with_the_clients_own_choice_is_our_bug),
     };
 
     sb_assert_handler = qt_on_assert;
