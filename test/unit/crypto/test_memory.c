@@ -13,6 +13,7 @@
 #include "crypto/protect.h"
 #include "crypto/reset.h"
 #include "crypto/retry_tag.h"
+#include "crypto/token.h"
 #include "crypto/suite.h"
 #include "test/support/ciphers.h"
 #include "test/support/owned.h"
@@ -224,6 +225,25 @@ static bool try_reset(void)
     return done;
 }
 
+static bool try_token(void)
+{
+    static const uint8_t key[SC_TOKEN_KEY_SIZE];
+    static const uint8_t nonce[SC_TOKEN_NONCE_SIZE];
+    static const struct sp_addr address = {.family = 4};
+    const struct sc_token token = {.kind = SC_TOKEN_RETRY};
+    uint8_t bytes[SC_TOKEN_SIZE];
+    struct sc_token got;
+    struct sc_tokens *sealer = sc_tokens_create(key);
+    struct sc_tokens *opener = sc_tokens_create(key);
+    bool done = sealer != NULL && opener != NULL &&
+                sc_token_seal(sealer, &token, &address, nonce, bytes) &&
+                sc_token_open(opener, (struct sb_bytes){bytes, sizeof(bytes)}, &address, 0, &got) ==
+                    SC_TOKEN_VALID;
+    sc_tokens_destroy(sealer);
+    sc_tokens_destroy(opener);
+    return done;
+}
+
 static bool try_self_signed(void)
 {
     char *cert = NULL, *key = NULL;
@@ -315,7 +335,7 @@ static void every_request_for_memory_may_be_refused(void **state)
 {
     (void)state;
     static bool (*const attempts[])(void) = {
-        try_key, try_initial, try_retry, try_reset, try_self_signed, try_config,
+        try_key, try_initial, try_retry, try_reset, try_token, try_self_signed, try_config,
     };
     for (size_t i = 0; i < QT_COUNT(attempts); i++)
         refuse_each(attempts[i]);
