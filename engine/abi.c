@@ -3,13 +3,13 @@
 
 /* What must not change while the library is libspate.so.0: a change does not compile.
  *
- * Events and slices are handed out in arrays, some of them millions of times a second, so they
- * have no size member: their layout is frozen instead.  A later fact about an event that does
- * not fit into the 56 bytes of its union is reached through a pointer in it.
+ * Events and slices come in arrays, some of them millions of times per second.  So they have no
+ * size member, and their layout is frozen.  If a later field of an event does not fit into the 56
+ * bytes of its union, the union will hold a pointer to it.
  *
- * Other structs grow at their end (engine/sized.h).  What they have stays where it is and as large
- * as it is, and the last field ends with the struct.  A new field or enumerator gets its line here
- * in the release that brings it; test/unit/engine/test_public_api.py asks for it. */
+ * Other structs grow at their end (engine/sized.h).  Their fields keep their offsets and sizes, and
+ * the last field ends with the struct.  A new field or enumerator gets its line here in the release
+ * that adds it; test/unit/engine/test_public_api.py checks that. */
 
 /* On LP64, which is every 64-bit Linux. */
 #if __SIZEOF_POINTER__ == 8

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard.h"
 
-/* The end of a turn: submit the queue, wait for completions, posts or wakes, read the clock.
+/* The end of a turn: submits the queue, waits for completions, posts or wakes, reads the clock.
  *
- * A send completes while it is submitted, so a wait for just any completion would end with the
- * turn's own sends.  su_ring_wait() ignores those, so a request and its answer cost one system call
- * per side.  A connection that waits for a transmit slot is the exception: then the completion of
- * a send ends the wait.
+ * A send completes while it is submitted, so a wait for any completion would end with the turn's
+ * own sends.  su_ring_wait() ignores their completions, so a request and its answer cost one system
+ * call per side.  If a connection waits for a transmit slot, the completion of a send also ends the
+ * wait.
  *
- * A shard that spins looks at two words: a flag that the kernel sets in the ring's memory when it
- * has something to complete, and the queue of posts.  That takes no system call, and as the
- * spinner does not say that it sleeps, nobody makes one to wake it.
+ * A shard that spins reads two words: a flag that the kernel sets in the ring's memory when a
+ * completion is due, and the queue of posts.  Reading them takes no system call.  A shard that
+ * spins is not marked as asleep, so no other thread makes a system call to wake it.
  *
- * How long to spin is decided by spin.h.  This file measures what the decision needs: what a sleep
- * costs, and whether other threads want this CPU.  The latter shows in how often the kernel has
- * taken the CPU away (ru_nivcsw), which is asked only after a look that took long.  A spinner
- * that finds nothing offers the CPU now and then (sched_yield), so that a peer on the same CPU can
- * answer; if the peer takes it, the next look takes long. */
+ * spin.h decides how long to spin.  This file measures what the decision needs: the cost of a
+ * sleep, and whether other threads want this CPU.  The kernel counts how often it takes the CPU
+ * away (ru_nivcsw); this file reads that count only after a look at the clock that took long.  A
+ * shard that spins in vain offers the CPU now and then (sched_yield), so that a peer on this CPU
+ * can answer; if the peer runs, the next look takes long. */
 
 #include <errno.h>
 #include <sched.h>
@@ -27,9 +27,9 @@
 
 enum {
     LOOKS_PER_CLOCK = 8,         /* between two looks at the clock: a few hundred nanoseconds */
-    SLEEPS_PER_CPU_MEASURE = 32, /* to measure takes two system calls */
+    SLEEPS_PER_CPU_MEASURE = 32, /* a measurement takes two system calls */
     CALIBRATION_SLEEPS = 5,
-    CALIBRATION_RANK = 1, /* the second least counts: others may have been disturbed */
+    CALIBRATION_RANK = 1, /* takes the second least value: longer sleeps may have been disturbed */
 };
 
 #define CALIBRATION_SLEEP_NS (100 * SB_US)
@@ -38,8 +38,8 @@ enum {
 #define YIELD_FIRST_NS       (10 * SB_US) /* most answers of a peer that spins come earlier */
 #define YIELD_INTERVAL_NS    (20 * SB_US)
 #define LOOK_NS_MAX          (5 * SB_US) /* a look that takes longer was interrupted */
-/* A shard that never sleeps ends a turn in which nothing happens after this time, so that the
- * program sees what its signal handlers have set. */
+/* A shard that never sleeps ends a turn without work after this time, so that the program sees what
+ * its signal handlers have set. */
 #define SPIN_TURN_NS (10 * SB_MS)
 
 static inline void relax(void)
@@ -92,14 +92,14 @@ static void look_at_clock(struct spate_shard *shard, uint64_t *yield_ns)
         se_spin_on_loss(&shard->spin, shard->now_ns, look_ns);
 }
 
-/* Hands the queue over and spins until there is work (`*ret_has_work`), until `until_ns`, or
- * until spinning is found to cost others their time. */
+/* Submits the queue and spins until there is work (`*ret_has_work`), until `until_ns`, or until
+ * the rule "hold" of spin.h forbids spinning. */
 static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work)
 {
     struct su_ring *ring = &shard->ring;
     uint64_t yield_ns = shard->now_ns + YIELD_FIRST_NS;
     int error = su_ring_queued(ring) > 0 ? su_ring_enter(ring, 0) : 0;
-    if (ring->expected_count > 0) /* as su_ring_wait: one of them may be late and hide work */
+    if (ring->expected_count > 0) /* as in su_ring_wait(): a late completion may hide work */
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SU_RING_LATE_NS));
     while (error == 0) {
         for (uint32_t i = 0; i < LOOKS_PER_CLOCK && error == 0; i++) {
@@ -120,14 +120,14 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
 
 /* ---- sleeping ---- */
 
-/* Returns how late a sleep ended that should have ended at `until_ns`, without what the kernel adds
- * to the time-outs of epoll on purpose, and not to other wake-ups. */
+/* Returns how late a sleep ended that should have ended at `until_ns`.  Leaves out the timer slack,
+ * which the kernel adds on purpose to the time-outs of epoll, but not to other wake-ups. */
 static uint64_t lateness_ns(const struct spate_shard *shard, uint64_t until_ns, uint64_t now_ns)
 {
     return SB_MAX(sb_time_since(now_ns, sb_time_add(until_ns, shard->timer_slack_ns)), 1);
 }
 
-/* A short sleep whose time was up shows how late sleeps end. */
+/* Records how late a short sleep ended, if its time-out ended it. */
 static void measure_lateness(struct spate_shard *shard, uint64_t start_ns, uint64_t until_ns)
 {
     uint64_t late_ns = lateness_ns(shard, until_ns, shard->now_ns);
@@ -136,8 +136,8 @@ static void measure_lateness(struct spate_shard *shard, uint64_t start_ns, uint6
         se_spin_measure(&shard->spin, 0, late_ns);
 }
 
-/* Sleeps until there is work (`*ret_has_work`) or until `until_ns`.  `is_any_completion`: that of a
- * send is work, too.  The CPU time that is measured has what the call submits in it. */
+/* Sleeps until there is work (`*ret_has_work`) or until `until_ns`.  `is_any_completion`: the
+ * completion of a send counts as work.  The measured CPU time includes the call's submissions. */
 static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool is_any_completion,
                             bool *ret_has_work)
 {
@@ -172,9 +172,9 @@ static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
                          shard->now_ns, until_ns);
 }
 
-/* Spins for as long as that seems to pay, then sleeps.  `may_pause`: the turn may end in between,
- * and the next one sleeps; then a signal that came while the shard spun is not slept over.  For
- * a transmit slot every shard sleeps: the kernel is busy with what was sent. */
+/* Spins for the window that spin.h chooses, then sleeps.  `may_pause`: the turn may end after the
+ * spinning, and the next turn sleeps; so the program sees a signal that came while the shard spun.
+ * A shard that waits for a transmit slot always sleeps, because the kernel is busy sending. */
 static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
 {
     bool is_short_of_slots = !sb_list_is_empty(&shard->send_pending);
@@ -205,7 +205,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
     return error;
 }
 
-/* A loop that polls makes no call for nothing. */
+/* Looks for completions without waiting.  Makes a system call only if there is a reason for one. */
 static int poll_once(struct spate_shard *shard)
 {
     int error = 0;
@@ -224,11 +224,12 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
     int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)
                                          : poll_once(shard);
-    /* Not a plain store: a wake that comes just now must not be overwritten by it after the program
-     * has looked at what the waker had set before. */
+    /* An exchange, not a plain store: a store could overwrite a wake that comes at this moment, and
+     * the program would not look again at what that waker has set. */
     if (atomic_load(&shard->is_wake_wanted))
         (void)atomic_exchange(&shard->is_wake_wanted, false);
-    /* These two are no failures: completions must be taken first, which happens next. */
+    /* -EBUSY and -EAGAIN are no failures: the shard must take completions first, and does so next.
+     */
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 
@@ -249,7 +250,7 @@ void se_shard_calibrate(struct spate_shard *shard)
     uint32_t count = 0;
     if (!se_spin_is_adaptive(&shard->spin))
         return;
-    (void)take_preemption(shard); /* what was before does not count */
+    (void)take_preemption(shard); /* earlier preemptions do not count */
     int slack_ns = prctl(PR_GET_TIMERSLACK);
     if (su_ring_backend(&shard->ring) == SU_BACKEND_MMSG && slack_ns > 0)
         shard->timer_slack_ns = (uint64_t)slack_ns;

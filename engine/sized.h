@@ -8,22 +8,22 @@
 
 #include "proto/base/compiler.h"
 
-/* A struct of the public API whose first member is a size_t: its size in the headers of the
- * program that fills it in.
+/* Describes a struct of the public API.  Its first member is a size_t that the program sets to the
+ * size of the struct in its own headers.
  *
- * A release adds fields so that there is no padding between them or after the last one: explicit
- * `reserved` bytes instead.  An older library looks at every byte that it does not know, and what
- * a program leaves in padding would be a field that is set. */
+ * A release adds fields without padding between them or after the last one; it adds explicit
+ * `reserved` bytes instead.  An older library checks that every byte that it does not know is zero,
+ * and bytes that a program leaves in padding would look like a field that is set. */
 struct se_sized {
     const char *name;  /* "spate_config": the function that sets `size` is this and _init */
     size_t size_first; /* up to the last field of the first release: SE_SIZE_THROUGH() */
-    size_t size;       /* in these headers */
+    size_t size;       /* of the struct in this library */
 };
 
 #define SE_SIZE_THROUGH(type, field) (offsetof(type, field) + sizeof(((type *)NULL)->field))
 
 enum {
-    SE_SIZED_MAX = 4096, /* a larger size was never set by a program: it is garbage */
+    SE_SIZED_MAX = 4096, /* no program sets a larger size: it is garbage */
 };
 
 /* Copies the struct that a program filled in to `own`, which holds the defaults: a field that the

@@ -3,29 +3,29 @@
 
 /* The rules of spin.h.
  *
- * Learning costs some nanoseconds per wait.  The window is chosen anew after CHOOSE_INTERVAL
- * waits of its kind, which walks the counts once. */
+ * Recording a wait takes some nanoseconds.  choose_window() runs after every CHOOSE_INTERVAL waits
+ * of a kind, and walks the counts once. */
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 
 enum {
-    MEMORY = 64, /* so many waits, and all counts are halved */
+    MEMORY = 64, /* after this number of waits all counts are halved */
     CHOOSE_INTERVAL = 8,
     COST_SMOOTHING = 8, /* a smoothed cost takes in 1/8 of each sample */
     CYCLE_SMOOTHING = 32,
-    CYCLE_COSTS_MAX = 16,   /* so that an hour of silence is forgotten after some waits */
-    CREDIT_WINDOWS_MAX = 4, /* credit is kept for so many windows in vain */
-    SHARE_RARE = 10,        /* where waits are rare, spinning adds at most 1/10 */
+    CYCLE_COSTS_MAX = 16,   /* so that some waits outweigh an hour of silence */
+    CREDIT_WINDOWS_MAX = 4, /* the most credit, in windows that end without work */
+    SHARE_RARE = 10,        /* if waits are rare, spinning adds at most 1/10 */
     HOLD_REPEAT = 2,        /* a loss within this many holds after a hold causes another one */
     BUCKET_FIRST_LOG = 9,   /* the first bucket ends at 2^9 ns */
 };
 
-/* Bounds of what is measured, for clocks that jump and CPUs that are taken away. */
+/* Bounds of a measured cost: a clock may jump, and a hypervisor may take the CPU away. */
 #define COST_NS_MIN (1 * SB_US)
 #define COST_NS_MAX (200 * SB_US)
-/* Until something is measured. */
+/* Used until a sleep is measured. */
 #define SLEEP_CPU_NS  (5 * SB_US)
 #define SLEEP_LATE_NS (10 * SB_US)
 
@@ -65,7 +65,7 @@ void se_spin_calibrate(struct se_spin *spin, uint64_t cpu_ns, uint64_t late_ns)
 {
     spin->sleep_cpu_ns = bounded_cost(cpu_ns);
     spin->sleep_late_ns = bounded_cost(late_ns);
-    /* On the brink of rare: the first wait decides. */
+    /* At the limit of "rare", so that the first wait decides. */
     spin->cycle_ns = SE_SPIN_RARE * se_spin_cost_ns(spin);
     spin->credit_ns = CREDIT_WINDOWS_MAX * window_ns_max(spin);
 }
@@ -170,7 +170,7 @@ void se_spin_init(struct se_spin *spin, uint64_t limit_ns, uint64_t now_ns)
         .active_ns = now_ns,
         .end_ns = now_ns,
     };
-    /* The first waits are those of a handshake, with a peer that is there. */
+    /* The first waits belong to a handshake, and its peer answers soon. */
     for (uint32_t i = 0; i < SE_WAIT_KINDS; i++)
         spin->past[i].window_ns = SB_NEVER;
     se_spin_calibrate(spin, SLEEP_CPU_NS, SLEEP_LATE_NS);
@@ -195,14 +195,14 @@ static bool is_probing(const struct se_spin *spin)
     return spin->kind == SE_WAIT_SENT && spin->probe_left > 0;
 }
 
-/* The rules "limit" and "probe"; a wait costs a window once, however often it is resumed. */
+/* Applies the rules "limit" and "probe".  A wait has one window, however often it is resumed. */
 static uint64_t window_left_ns(const struct se_spin *spin, uint64_t elapsed_ns, uint64_t left_ns)
 {
     uint64_t window_ns = spin->past[spin->kind].window_ns;
     window_ns = is_probing(spin) ? SB_MIN(spin->limit_ns, PROBE_NS_MAX)
                                  : SB_MIN(window_ns, window_ns_max(spin));
     window_ns = sb_time_since(window_ns, elapsed_ns);
-    /* A sleep would end later than the wait. */
+    /* For such a short wait a sleep would end too late. */
     if (sb_time_add(elapsed_ns, left_ns) <= se_spin_cost_ns(spin))
         window_ns = SB_MAX(window_ns, SB_MIN(left_ns, spin->limit_ns));
     return window_ns;
@@ -224,13 +224,13 @@ uint64_t se_spin_begin(struct se_spin *spin, enum se_wait_kind kind, bool is_res
     return is_probing(spin) || spin->credit_ns >= window_ns ? window_ns : 0;
 }
 
-/* Keeps the account of the rule "share".  Probes have their own. */
+/* Updates the credit of the rule "share".  Probes have their own bounds. */
 static void settle(struct se_spin *spin, const struct se_wait_result *result)
 {
     uint64_t worked_ns = sb_time_since(spin->start_ns, spin->end_ns);
     uint64_t spent_ns = is_probing(spin) ? 0 : result->spun_ns;
     if (!result->has_slept)
-        spent_ns = sb_time_since(spent_ns, spin->sleep_cpu_ns); /* it saved a sleep */
+        spent_ns = sb_time_since(spent_ns, spin->sleep_cpu_ns); /* spinning saved a sleep */
     uint64_t asleep_ns = SB_MIN(worked_ns, SB_S) + spin->sleep_cpu_ns;
     spin->credit_ns += are_waits_rare(spin) ? asleep_ns / SHARE_RARE : SE_SPIN_SHARE * asleep_ns;
     spin->credit_ns = SB_MIN(spin->credit_ns, CREDIT_WINDOWS_MAX * window_ns_max(spin));
@@ -250,19 +250,19 @@ void se_spin_end(struct se_spin *spin, const struct se_wait_result *result)
     if (is_probing(spin))
         spin->probe_left--;
 
-    /* What ended a sleep came before the sleep ended. */
+    /* The work came before the sleep ended. */
     if (result->has_work && result->has_slept)
         waited_ns = SB_MAX(sb_time_since(waited_ns, spin->sleep_late_ns), result->spun_ns);
     bool is_long = result->is_call && waited_ns > se_spin_cost_ns(spin);
     if (result->has_work)
         remember(past, is_long ? SB_NEVER : waited_ns);
     else if (result->is_timeup && !is_resumed && waited_ns > se_spin_cost_ns(spin))
-        remember(past, SB_NEVER); /* how long it would have been is not known */
+        remember(past, SB_NEVER); /* its full length is not known */
     if (past->unseen >= CHOOSE_INTERVAL)
         choose_window(spin, past);
 }
 
-/* Returns true once enough was lost to be no accident, and a large enough part of the time. */
+/* Returns true once the lost time is too long for an accident, and a large part of the time. */
 static bool is_cpu_shared(const struct se_spin *spin)
 {
     return spin->lost_ns >= LOST_NS_MIN && SE_SPIN_LOSS * spin->lost_ns > spin->spun_ns;
