@@ -8,7 +8,8 @@
  * A connection is made for a well-formed Initial packet only, within the budgets of handshakes,
  * connections and memory.  It is freed in the same turn if the packet does not authenticate.
  *
- * At conns_max, and without memory, a client is answered with CONNECTION_REFUSED.  That packet
+ * At conns_max, without memory, and where nobody listens any more, a client is answered with
+ * CONNECTION_REFUSED.  That packet
  * needs no connection: it is written here with the keys of the client's first CID. */
 
 #include <errno.h>
@@ -128,13 +129,19 @@ static void refuse(const struct se_unmatched *unmatched)
     sc_protect_ops.destroy(write_key);
 }
 
+static struct spate_conn *turn_away(struct spate_shard *shard, const struct se_unmatched *unmatched)
+{
+    shard->counts.own.conns_refused++;
+    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+        refuse(unmatched);
+    return NULL;
+}
+
 static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     const struct spate_listener *listener = &unmatched->port->listener;
-    if (!listener->is_open) {
-        shard->counts.own.unroutable++;
-        return NULL;
-    }
+    if (!listener->is_open || se_shutdown_has_begun(&shard->shutdown))
+        return turn_away(shard, unmatched);
     if (shard->handshake_count >= shard->config->handshakes_max) {
         shard->counts.own.handshakes_dropped++;
         return NULL;
@@ -151,12 +158,7 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
         .client_scid = sp_cid_of(peek->scid.data, peek->scid.size),
     };
     struct spate_conn *conn;
-    if (se_conn_create(shard, &args, &conn) == 0)
-        return conn;
-    shard->counts.own.conns_refused++;
-    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
-        refuse(unmatched);
-    return NULL;
+    return se_conn_create(shard, &args, &conn) == 0 ? conn : turn_away(shard, unmatched);
 }
 
 struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched *unmatched)

@@ -31,7 +31,8 @@ enum thread_state {
     THREAD_NONE,
     THREAD_STARTING,
     THREAD_RUNS,
-    THREAD_FAILED, /* on_start, or the ring */
+    THREAD_SHUT_DOWN, /* after spate_engine_shutdown(), no connection is left */
+    THREAD_FAILED,    /* on_start, or the ring */
 };
 
 struct se_thread {
@@ -175,21 +176,22 @@ struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t ind
 
 /* ---- threads ---- */
 
-static void report(struct se_thread *thread, int result)
+static void report(struct se_thread *thread, enum thread_state state, int result)
 {
     struct spate_engine *engine = thread->engine;
     (void)pthread_mutex_lock(&engine->lock);
-    thread->state = result == 0 ? THREAD_RUNS : THREAD_FAILED;
+    thread->state = state;
     thread->result = result;
     (void)pthread_cond_signal(&engine->changed);
     (void)pthread_mutex_unlock(&engine->lock);
 }
 
-static int wait_for_report(struct se_thread *thread)
+/* Waits until the thread is no longer in `state`, and returns its result. */
+static int wait_while(struct se_thread *thread, enum thread_state state)
 {
     struct spate_engine *engine = thread->engine;
     (void)pthread_mutex_lock(&engine->lock);
-    while (thread->state == THREAD_STARTING)
+    while (thread->state == state)
         (void)pthread_cond_wait(&engine->changed, &engine->lock);
     int result = thread->result;
     (void)pthread_mutex_unlock(&engine->lock);
@@ -207,6 +209,25 @@ static void hand_out_events(struct spate_shard *shard, const struct spate_handle
     }
 }
 
+/* Runs turns until the engine is stopped, or the ring fails. */
+static void run_turns(struct se_thread *thread)
+{
+    struct spate_shard *shard = thread->shard;
+    bool is_shut_down = false;
+    while (!atomic_load(&thread->engine->is_stopping)) {
+        int result = spate_shard_turn(shard, SPATE_FOREVER);
+        if (result < 0) {
+            report(thread, THREAD_FAILED, result);
+            return;
+        }
+        hand_out_events(shard, &thread->engine->handlers);
+        if (SB_UNLIKELY(shard->shutdown.state == SE_SHUTDOWN_DONE) && !is_shut_down) {
+            is_shut_down = true;
+            report(thread, THREAD_SHUT_DOWN, 0);
+        }
+    }
+}
+
 static void *run(void *argument)
 {
     struct se_thread *thread = argument;
@@ -216,12 +237,10 @@ static void *run(void *argument)
     int result = se_shard_bind(shard);
     if (result == 0 && handlers->on_start != NULL)
         result = handlers->on_start(shard, handlers->user);
-    report(thread, result);
+    report(thread, result == 0 ? THREAD_RUNS : THREAD_FAILED, result);
 
     if (result == 0) {
-        while (!atomic_load(&thread->engine->is_stopping) &&
-               spate_shard_turn(shard, SPATE_FOREVER) >= 0)
-            hand_out_events(shard, handlers);
+        run_turns(thread);
         if (handlers->on_stop != NULL)
             handlers->on_stop(shard, handlers->user);
     }
@@ -301,7 +320,7 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     engine->was_started = true;
     result = start_threads(engine, error);
     for (uint32_t i = 0; i < engine->thread_count; i++) {
-        int started = wait_for_report(&engine->threads[i]);
+        int started = wait_while(&engine->threads[i], THREAD_STARTING);
         if (started != 0 && result == 0) {
             result = started;
             se_error_set(error, "shard %u did not start: %s", i,
@@ -310,6 +329,29 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     }
     if (result != 0)
         spate_engine_stop(engine);
+    return result;
+}
+
+int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns, uint64_t error,
+                          const char *reason)
+{
+    struct se_shutdown_args args;
+    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    if (result != 0)
+        return result;
+    if (engine->thread_count == 0)
+        return -EINVAL;
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        struct spate_shard *shard = &engine->shards[i];
+        shard->shutdown_wanted = args;
+        atomic_store_explicit(&shard->is_shutdown_wanted, true, memory_order_release);
+        spate_shard_wake(shard);
+    }
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        int ended = wait_while(&engine->threads[i], THREAD_RUNS);
+        result = result == 0 ? ended : result;
+    }
+    spate_engine_stop(engine);
     return result;
 }
 

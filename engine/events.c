@@ -45,6 +45,15 @@ static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind k
     return event;
 }
 
+bool se_events_push_shutdown(struct se_events *events)
+{
+    if (is_full(events))
+        return false;
+    events->ring[events->tail++] = (struct spate_event){.kind = SPATE_EVENT_SHUTDOWN};
+    events->pushed_count++;
+    return true;
+}
+
 static struct spate_event *push_of_stream(struct spate_conn *conn, enum spate_event_kind kind,
                                           const struct sp_event *reported)
 {

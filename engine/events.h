@@ -43,6 +43,9 @@ void se_conn_route(struct spate_conn *conn);
 /* Calls se_conn_route(), and queues the connection's events while there is room. */
 void se_conn_drain(struct spate_conn *conn);
 
+/* Queues SPATE_EVENT_SHUTDOWN.  Returns false if there is no room. */
+SB_MUST_USE bool se_events_push_shutdown(struct se_events *events);
+
 /* Queues the events of all connections while there is room. */
 void se_shard_drain(struct spate_shard *shard);
 

@@ -35,6 +35,10 @@ int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address
         se_error_set(error, "a listener needs the TLS options of a server");
         return -EINVAL;
     }
+    if (se_shutdown_has_begun(&shard->shutdown)) {
+        se_error_set(error, "the shard is shutting down");
+        return -ESHUTDOWN;
+    }
 
     struct se_port *port;
     result = se_port_listen(shard, &local, &port, error);
@@ -73,6 +77,10 @@ int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *addres
     if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_CLIENT) {
         se_error_set(error, "a connection needs the TLS options of a client");
         return -EINVAL;
+    }
+    if (se_shutdown_has_begun(&shard->shutdown)) {
+        se_error_set(error, "the shard is shutting down");
+        return -ESHUTDOWN;
     }
     if (shard->conn_count >= shard->config->conns_max) {
         se_error_set(error, "at the limit of %u connections", shard->config->conns_max);

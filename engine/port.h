@@ -52,7 +52,7 @@ struct spate_listener {
     struct se_port *port;
     struct sc_tls_config *tls; /* holds a reference */
     void *user;
-    bool is_open; /* false: first packets of new connections are dropped */
+    bool is_open; /* false: new connections are refused */
 };
 
 struct se_port {

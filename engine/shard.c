@@ -117,6 +117,7 @@ static void init_lists(struct spate_shard *shard)
     se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     atomic_init(&shard->is_wake_wanted, false);
+    atomic_init(&shard->is_shutdown_wanted, false);
     se_admit_init(&shard->admit);
     se_ports_init(shard);
 }
@@ -197,6 +198,15 @@ static void reap(struct spate_shard *shard)
     }
 }
 
+/* Takes the request of spate_engine_shutdown(), if there is one. */
+static void take_shutdown(struct spate_shard *shard)
+{
+    if (SB_LIKELY(!atomic_load_explicit(&shard->is_shutdown_wanted, memory_order_acquire)))
+        return;
+    se_shutdown_begin(shard, &shard->shutdown_wanted);
+    atomic_store_explicit(&shard->is_shutdown_wanted, false, memory_order_relaxed);
+}
+
 int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
 {
     if (SB_UNLIKELY(!shard->is_bound) && shard->error == 0)
@@ -211,11 +221,13 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
         shard->now_ns = se_clock_now_ns();
     bool had_posts = se_shard_run_posts(shard);
+    take_shutdown(shard);
+    bool is_closing = se_shutdown_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     /* A post that already ran in this turn must also prevent waiting. */
-    bool is_busy = had_posts || is_more || se_events_count(&shard->events) > 0;
+    bool is_busy = had_posts || is_more || is_closing || se_events_count(&shard->events) > 0;
 
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);
@@ -228,5 +240,6 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_drain(shard);
     reap(shard);
     se_shard_maintain_memory(shard);
+    se_shutdown_finish(shard);
     return (int)se_events_count(&shard->events);
 }

@@ -17,6 +17,7 @@
 #include "engine/port.h"
 #include "engine/ring_mpsc.h"
 #include "engine/rx.h"
+#include "engine/shutdown.h"
 #include "engine/spin.h"
 #include "engine/wheel.h"
 #include "proto/conn/conn.h"
@@ -95,11 +96,16 @@ struct spate_shard {
     struct se_rx rx;
     struct se_events events;
     struct se_counts counts;
+    struct se_shutdown shutdown;
     struct se_port ports[SE_PORTS_MAX];
     uint64_t ports_used; /* bit i: ports[i] is not free */
 
     /* Any thread. */
     atomic_bool is_wake_wanted; /* set by spate_shard_wake(), cleared by the turn */
+    /* P1: set, with release, by spate_engine_shutdown() after it wrote shutdown_wanted; C1: read
+     * with acquire and cleared by the turn. */
+    atomic_bool is_shutdown_wanted;
+    struct se_shutdown_args shutdown_wanted;
     struct se_mpsc posts;
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];
 };

@@ -17,6 +17,18 @@ int spate_shard_post(struct spate_shard *shard,
     return 0;
 }
 
+int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
+                         const char *reason)
+{
+    struct se_shutdown_args args;
+    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    if (result != 0)
+        return result;
+    args.wants_event = true;
+    se_shutdown_begin(shard, &args);
+    return 0;
+}
+
 void spate_shard_wake(struct spate_shard *shard)
 {
     int error = errno; /* the caller may be a signal handler */

@@ -277,6 +277,7 @@ static void on_event(struct server *s, const struct spate_event *e)
         break;
     case SPATE_EVENT_NONE:
     case SPATE_EVENT_STREAMS_AVAILABLE:
+    case SPATE_EVENT_SHUTDOWN:
         break;
     }
 }

@@ -135,9 +135,13 @@ static void a_closed_listener_refuses_the_new_and_keeps_the_old(void **state)
     struct pw *w = pw_create(NULL);
     struct spate_conn *conn = pw_connected(w);
     spate_listener_close(w->listener);
+    uint64_t begin_ns = pw_now_ns();
     (void)pw_connect(w);
-    pw_for(w, 50000000);
+    pw_until(w, client_is_closed);
+    assert_true(pw_now_ns() - begin_ns < UINT64_C(1000000000)); /* not left to its timeout */
     assert_int_equal(w->client.connected_count, 1);
+    assert_int_equal(w->client.close.kind, SPATE_CLOSE_TRANSPORT);
+    assert_int_equal(w->client.close.error, 2); /* CONNECTION_REFUSED [RFC9000 20.1] */
 
     uint64_t id;
     assert_int_equal(spate_stream_open(conn, false, &id), 0);

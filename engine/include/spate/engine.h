@@ -304,8 +304,31 @@ static inline void spate_handlers_init(struct spate_handlers *handlers)
 SPATE_API int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
                                  struct spate_error *error);
 
+/* Ends the engine's threads in order.  New connections are refused at once with CONNECTION_REFUSED,
+ * and so are those whose handshake with us as a server is not complete.  Other connections may
+ * finish.  After `timeout_ns` the rest is closed with `error` [RFC9000 10.2].  When all connections
+ * have drained, spate_engine_stop() is called.  The handlers run as before until then.
+ *
+ *   timeout_ns  Nanoseconds that connections may take to finish.  0: close them at once.
+ *               SPATE_FOREVER: never close them.
+ *   error       An application error code below 2^62.
+ *   reason      Text for a person.  Copied, at most 128 bytes of it; may be NULL.
+ *
+ * Returns when that is done.  Draining a connection takes three probe timeouts: some milliseconds
+ * in a data centre, some seconds where the round trip is not known yet.
+ *
+ * Returns 0, or:
+ *   -EINVAL  `error` is 2^62 or more.  Or no engine threads run: use spate_shard_shutdown().
+ * If the ring of a shard fails meanwhile, its negative errno is returned after the other shards
+ * have ended.
+ *
+ * Threads: any but the engine's own; one at a time. */
+SPATE_API int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns,
+                                    uint64_t error, const char *reason);
+
 /* Stops the engine's threads: drops the connections without notifying their peers, closes the
- * sockets, and joins the threads.  Further calls have no effect.
+ * sockets, and joins the threads.  Further calls have no effect.  spate_engine_shutdown() lets
+ * connections finish and notifies their peers.
  *
  * Threads: any but the engine's own; one at a time. */
 SPATE_API void spate_engine_stop(struct spate_engine *engine);
@@ -362,6 +385,27 @@ SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret,
                                       uint32_t count_max);
 
+/* Begins to end a shard in order.  From now on new connections are refused with CONNECTION_REFUSED,
+ * and so are those whose handshake with us as a server is not complete.  spate_shard_listen() and
+ * spate_shard_connect() return -ESHUTDOWN.  Other connections may finish.  After `timeout_ns` the
+ * rest is closed with `error` [RFC9000 10.2].  SPATE_EVENT_SHUTDOWN follows when all connections
+ * have drained and each SPATE_EVENT_CLOSED was taken.  Continue to run turns until then, and
+ * destroy the engine afterwards.
+ *
+ *   timeout_ns  Nanoseconds from now that connections may take to finish.  0: close them in the
+ * next turn.  SPATE_FOREVER: never close them. error       An application error code below 2^62.
+ *   reason      Text for a person.  Copied, at most 128 bytes of it; may be NULL.
+ *
+ * A later call replaces the three arguments for connections that are still open.  After
+ * SPATE_EVENT_SHUTDOWN a call causes one more of them.
+ *
+ * Returns 0, or:
+ *   -EINVAL  `error` is 2^62 or more.
+ *
+ * Threads: shard. */
+SPATE_API int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
+                                   const char *reason);
+
 /* Ends the wait of the turn in progress.  If no turn is in progress, the next turn does not wait.
  * Does not change errno and is async-signal-safe.
  *
@@ -395,6 +439,7 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
  *   -EMFILE         The shard has no free socket (61 per shard), or the process has no file
  *                   descriptor left.
  *   -ENOMEM         The kernel has no memory for a socket.
+ *   -ESHUTDOWN      The shard is shutting down.
  * Other negative errnos of the kernel are passed on; `error` names the step that failed.
  *
  * Threads: shard. */
@@ -414,8 +459,9 @@ SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockadd
 SPATE_API int spate_listener_address(const struct spate_listener *listener,
                                      struct sockaddr_storage *ret, socklen_t *ret_size);
 
-/* Stops accepting connections: drops the first packets of new ones.  Existing connections continue.
- * The port is released after the last of them has ended.
+/* Stops accepting connections.  The first packets of new ones are answered with CONNECTION_REFUSED,
+ * so that clients do not wait for their timeout.  Existing connections continue.  The port is
+ * released after the last of them has ended.
  *
  *   listener  Must not be used after this call.
  *
@@ -451,6 +497,7 @@ SPATE_API void spate_listener_close(struct spate_listener *listener);
  *   -EAFNOSUPPORT  The system does not support this address family.
  *   -EMFILE        The process has no file descriptor left.
  *   -ENOMEM        The kernel has no memory for a socket.
+ *   -ESHUTDOWN     The shard is shutting down.
  * Other negative errnos of the kernel are passed on; `error` names the step that failed.
  *
  * Threads: shard. */

@@ -36,6 +36,8 @@ enum spate_event_kind {
     SPATE_EVENT_STREAMS_AVAILABLE, /* spate_stream_open() returned -EAGAIN before and may succeed
                                       now */
     SPATE_EVENT_CLOSED,            /* the connection has ended; its last event */
+    SPATE_EVENT_SHUTDOWN,          /* spate_shard_shutdown() is complete: no connection is left.
+                                      `conn` is NULL, and the union is not used */
 };
 
 /* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
