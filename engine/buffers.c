@@ -49,16 +49,6 @@ void se_buffers_deinit(struct se_buffers *buffers)
     sb_pool_abandon(&buffers->small);
 }
 
-bool se_buffers_trim(struct se_buffers *buffers)
-{
-    return sb_pool_trim(&buffers->small);
-}
-
-void se_buffers_release(struct se_buffers *buffers)
-{
-    sb_pool_release(&buffers->small);
-}
-
 static void on_small_release(struct sb_buffer *buffer)
 {
     struct se_small *small = SB_CONTAINER_OF(buffer, struct se_small, buffer);

@@ -23,10 +23,6 @@ struct se_buffers {
 
 void se_buffers_init(struct se_buffers *buffers, uint32_t small_max, struct sb_memory *memory);
 
-/* sb_pool_trim() and sb_pool_release() for the pool of the small ones. */
-bool se_buffers_trim(struct se_buffers *buffers);
-void se_buffers_release(struct se_buffers *buffers);
-
 /* Frees all copies: those that are still referenced become invalid. */
 void se_buffers_deinit(struct se_buffers *buffers);
 

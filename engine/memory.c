@@ -37,8 +37,7 @@ bool se_memory_has_room(struct se_memory *memory, uint64_t size, enum se_need ne
 {
     if (fits(memory, size, need))
         return true;
-    if (memory->reclaim != NULL)
-        memory->reclaim(memory->reclaim_context);
+    sb_memory_release(&memory->interface);
     if (fits(memory, size, need))
         return true;
     memory->refusals += need != SE_NEED_CONN;
@@ -105,16 +104,13 @@ static bool has_room(void *context, size_t size)
     return se_memory_has_room(context, size, SE_NEED_ORDINARY);
 }
 
-void se_memory_init(struct se_memory *memory, uint64_t limit_bytes, void (*reclaim)(void *context),
-                    void *reclaim_context)
+void se_memory_init(struct se_memory *memory, uint64_t limit_bytes)
 {
     uint64_t reserve_bytes = SB_MAX(limit_bytes >> RESERVE_SHIFT, RESERVE_BYTES_MIN);
     *memory = (struct se_memory){
         .interface = {.take = take, .give = give, .context = memory, .has_room = has_room},
         .limit_bytes = limit_bytes,
         .reserve_bytes = SB_MIN(reserve_bytes, limit_bytes / 4),
-        .reclaim = reclaim,
-        .reclaim_context = reclaim_context,
     };
     se_blocks_init(&memory->blocks);
 }

@@ -23,7 +23,7 @@
  *     |---------------- SE_NEED_CONN ---------------------|
  *     |--------------------------- SE_NEED_ESSENTIAL ----------------------------|
  *
- * Before a request is refused, `reclaim` gives back what no one uses. */
+ * Before a request is refused, the pools give back their empty blocks. */
 
 enum se_need {
     SE_NEED_ORDINARY,  /* streams, bytes to send, received bytes, copies of datagrams */
@@ -40,14 +40,9 @@ struct se_memory {
     uint64_t peak_bytes;
     uint64_t allocations; /* blocks that were taken from the kernel or the heap so far */
     uint64_t refusals;    /* requests of ordinary and essential memory that were refused */
-    void (*reclaim)(void *context);
-    void *reclaim_context;
 };
 
-/* `reclaim` is called when a request does not fit; it may call give() of the interface.  NULL:
- * there is nothing to give back. */
-void se_memory_init(struct se_memory *memory, uint64_t limit_bytes, void (*reclaim)(void *context),
-                    void *reclaim_context);
+void se_memory_init(struct se_memory *memory, uint64_t limit_bytes);
 
 /* Everything must have come back. */
 void se_memory_deinit(struct se_memory *memory);

@@ -83,7 +83,7 @@ static void init_pools(struct spate_shard *shard)
     /* Copies of datagrams may take up to half of the memory. */
     uint64_t small_max = config->memory_bytes_max / 2 / SE_SMALL_SIZE;
 
-    se_memory_init(&shard->memory, config->memory_bytes_max, se_shard_reclaim, shard);
+    se_memory_init(&shard->memory, config->memory_bytes_max);
     sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
     sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), UINT32_MAX,
                  config->conns_max, &shard->memory.interface);

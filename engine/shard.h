@@ -142,8 +142,6 @@ void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const
 /* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 
-/* Gives back what no connection uses, because memory ran out.  `context` is the shard. */
-void se_shard_reclaim(void *context);
 /* Arms the timer of memory if there is something for it to do.  Call once per turn. */
 void se_shard_maintain_memory(struct spate_shard *shard);
 void se_shard_on_memory_timer(struct spate_shard *shard);

@@ -11,25 +11,9 @@
 /* Between two trims: longer than the ups and downs of a load, which must not allocate. */
 #define TRIM_NS SB_S
 
-void se_shard_reclaim(void *context)
-{
-    struct spate_shard *shard = context;
-    sp_pools_release(&shard->pools);
-    sb_pool_release(&shard->conn_pool);
-    se_buffers_release(&shard->copies);
-}
-
-static bool trim(struct spate_shard *shard)
-{
-    bool is_more = sp_pools_trim(&shard->pools);
-    is_more |= sb_pool_trim(&shard->conn_pool);
-    is_more |= se_buffers_trim(&shard->copies);
-    return is_more;
-}
-
 void se_shard_on_memory_timer(struct spate_shard *shard)
 {
-    bool is_more = trim(shard);
+    bool is_more = sb_memory_trim(&shard->memory.interface);
     shard->trimmed_empty_count = shard->memory.interface.empty_count;
     if (is_more)
         se_wheel_set(&shard->wheel, &shard->memory_timer, sb_time_add(shard->now_ns, TRIM_NS));

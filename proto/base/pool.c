@@ -51,7 +51,9 @@ void sb_pool_init(struct sb_pool *pool, const char *name, size_t object_size, ui
         .memory = memory,
         .object_size = (uint32_t)((object_size + 15) & ~(size_t)15),
         .count_max = count_max,
+        .next = memory->pools,
     };
+    memory->pools = pool;
     sb_list_init(&pool->open);
     sb_list_init(&pool->full);
     sb_list_init(&pool->empty);
@@ -200,8 +202,6 @@ static uint32_t surplus_of(const struct sb_pool *pool, uint32_t empty_count)
 
 bool sb_pool_trim(struct sb_pool *pool)
 {
-    if (pool->memory == NULL)
-        return false;
     give_empty(pool, surplus_of(pool, pool->empty_min));
     pool->empty_min = pool->empty_count;
     return surplus_of(pool, pool->empty_count) > 0;
@@ -209,12 +209,24 @@ bool sb_pool_trim(struct sb_pool *pool)
 
 void sb_pool_release(struct sb_pool *pool)
 {
-    if (pool->memory == NULL)
-        return;
     give_empty(pool, pool->empty_count);
     struct sb_link *last = sb_list_first(&pool->open);
     if (last != NULL && block_of_link(last)->used_count == 0)
         give_block(pool, block_of_link(last));
+}
+
+bool sb_memory_trim(struct sb_memory *memory)
+{
+    bool is_more = false;
+    for (struct sb_pool *pool = memory->pools; pool != NULL; pool = pool->next)
+        is_more |= sb_pool_trim(pool);
+    return is_more;
+}
+
+void sb_memory_release(struct sb_memory *memory)
+{
+    for (struct sb_pool *pool = memory->pools; pool != NULL; pool = pool->next)
+        sb_pool_release(pool);
 }
 
 static void give_all(struct sb_pool *pool, struct sb_link *list)
@@ -232,6 +244,10 @@ void sb_pool_abandon(struct sb_pool *pool)
     give_all(pool, &pool->full);
     give_empty(pool, pool->empty_count);
     SB_ASSERT(pool->made_count == 0 && pool->total_count == 0);
+    struct sb_pool **link = &pool->memory->pools;
+    while (*link != pool)
+        link = &(*link)->next;
+    *link = pool->next;
     *pool = (struct sb_pool){0};
 }
 

@@ -16,6 +16,8 @@
 #define SB_BLOCK_SIZE_MIN ((size_t)16 * 1024)
 #define SB_BLOCK_SIZE_MAX ((size_t)64 * 1024)
 
+struct sb_pool;
+
 /* The source of a pool's blocks.  The owner of the memory passes it in: the
  * engine gives blocks from its budget, a test uses malloc. */
 struct sb_memory {
@@ -26,8 +28,9 @@ struct sb_memory {
     /* Returns whether `size` bytes more leave the reserve untouched, which is for what frees memory
      * or ends connections.  NULL: there is no reserve. */
     bool (*has_room)(void *context, size_t size);
-    /* Blocks of all pools that are empty and wait, counted by the pools.  After it has changed,
-     * sb_pool_trim() may have something to give back. */
+    struct sb_pool *pools; /* those that take from it */
+    /* Their blocks that are empty and wait.  After it has changed, sb_memory_trim() may have
+     * something to give back. */
     uint64_t empty_count;
 };
 
@@ -43,8 +46,6 @@ static inline size_t sb_memory_alignment(size_t size)
 struct sb_pool_item {
     struct sb_pool_item *next;
 };
-
-struct sb_pool;
 
 /* The head of a block, at its start.  A block without a free object is full, one without a used
  * object is empty, any other is open. */
@@ -71,6 +72,7 @@ struct sb_pool_block {
 struct sb_pool {
     const char *name;
     struct sb_memory *memory;
+    struct sb_pool *next; /* in memory->pools */
     struct sb_link open;
     struct sb_link full;
     struct sb_link empty;
@@ -109,6 +111,11 @@ bool sb_pool_trim(struct sb_pool *pool);
 
 /* Gives back all blocks that are empty now. */
 void sb_pool_release(struct sb_pool *pool);
+
+/* The same for all pools of a memory.  Call sb_memory_trim() now and then, seconds apart, and
+ * sb_memory_release() when memory runs out. */
+bool sb_memory_trim(struct sb_memory *memory);
+void sb_memory_release(struct sb_memory *memory);
 
 /* For sb_pool_take(): opens an empty block or a new one.  `is_ordinary`: not a new one out of the
  * reserve.  Returns false at the limit or without memory. */

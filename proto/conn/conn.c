@@ -73,20 +73,6 @@ _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, con
                    8 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
-bool sp_pools_trim(struct sp_pools *pools)
-{
-    bool is_more = false;
-    EACH_POOL(pool, pools)
-        is_more |= sb_pool_trim(pool);
-    return is_more;
-}
-
-void sp_pools_release(struct sp_pools *pools)
-{
-    EACH_POOL(pool, pools)
-        sb_pool_release(pool);
-}
-
 void sp_pools_deinit(struct sp_pools *pools)
 {
     EACH_POOL(pool, pools)

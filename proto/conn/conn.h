@@ -82,11 +82,6 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
 /* Allocates a few free objects of each kind that a connection needs at rare moments (a loss, a
  * packet out of order), as far as there is memory: allocating then would delay recovery. */
 void sp_pools_reserve(struct sp_pools *pools);
-/* sb_pool_trim() for all pools: call it now and then, seconds apart.  Returns true if the next call
- * will give back more. */
-bool sp_pools_trim(struct sp_pools *pools);
-/* sb_pool_release() for all pools: call it when memory runs out. */
-void sp_pools_release(struct sp_pools *pools);
 /* Frees the pools.  All connections must have been destroyed. */
 void sp_pools_deinit(struct sp_pools *pools);
 /* Returns the objects in use, over all pools: 0 after all connections were destroyed. */

@@ -18,7 +18,7 @@ struct copies {
 
 static void begin(struct copies *c, uint32_t small_max, uint64_t budget)
 {
-    se_memory_init(&c->memory, budget, NULL, NULL);
+    se_memory_init(&c->memory, budget);
     se_buffers_init(&c->buffers, small_max, &c->memory.interface);
     for (size_t i = 0; i < sizeof(c->data); i++)
         c->data[i] = (uint8_t)(i * 7);

@@ -17,7 +17,7 @@ struct counted {
     struct se_memory memory;
     void *blocks[BLOCKS_MAX]; /* what is out, or NULL */
     size_t sizes[BLOCKS_MAX];
-    uint32_t reclaim_count;
+    struct sb_pool pool;
 };
 
 static void *counted_take(struct counted *c, uint32_t at, size_t size)
@@ -40,6 +40,7 @@ static void counted_deinit(struct counted *c)
         return;
     for (uint32_t i = 0; i < BLOCKS_MAX; i++)
         counted_give(c, i);
+    sb_pool_abandon(&c->pool);
     se_memory_deinit(&c->memory);
 }
 
@@ -49,7 +50,7 @@ static void memory_is_counted_up_to_its_limit(void **state)
 {
     struct counted *c = *state;
     struct se_memory *m = &c->memory;
-    se_memory_init(m, 10000, NULL, NULL);
+    se_memory_init(m, 10000);
     assert_non_null(counted_take(c, 0, 6000));
     assert_int_equal((uintptr_t)c->blocks[0] % SB_CACHE_LINE, 0);
     uint64_t left = m->limit_bytes - m->now_bytes;
@@ -81,7 +82,7 @@ static void the_reserve_is_for_what_ends_a_shortage(void **state)
     for (size_t i = 0; i < QT_COUNT(cases); i++) {
         uint64_t limit = cases[i].limit;
         uint64_t reserve = cases[i].reserve;
-        se_memory_init(m, limit, NULL, NULL);
+        se_memory_init(m, limit);
         assert_int_equal(se_memory_bound(m, SE_NEED_ORDINARY), limit - reserve);
         assert_int_equal(se_memory_bound(m, SE_NEED_CONN), limit - reserve / 4);
         assert_int_equal(se_memory_bound(m, SE_NEED_ESSENTIAL), limit);
@@ -100,25 +101,20 @@ static void the_reserve_is_for_what_ends_a_shortage(void **state)
     }
 }
 
-static void give_one(void *context)
-{
-    struct counted *c = context;
-    c->reclaim_count++;
-    counted_give(c, 0);
-}
-
 static void what_is_not_used_goes_back_before_a_request_is_refused(void **state)
 {
     struct counted *c = *state;
     struct se_memory *m = &c->memory;
-    se_memory_init(m, 4 * SB_BLOCK_SIZE_MIN, give_one, c);
-    for (uint32_t i = 0; i < 4; i++)
+    se_memory_init(m, 4 * SB_BLOCK_SIZE_MIN);
+    sb_pool_init(&c->pool, "test", 1024, UINT32_MAX, 1000, &m->interface);
+    sb_pool_give(&c->pool, sb_pool_take(&c->pool));
+    for (uint32_t i = 0; i < 3; i++)
         assert_non_null(counted_take(c, i, SB_BLOCK_SIZE_MIN));
-    assert_int_equal(c->reclaim_count, 0);
-    assert_non_null(counted_take(c, 4, SB_BLOCK_SIZE_MIN));
-    assert_int_equal(c->reclaim_count, 1);
+    assert_int_equal(c->pool.made_count, c->pool.block_count);
+    assert_non_null(counted_take(c, 3, SB_BLOCK_SIZE_MIN));
+    assert_int_equal(c->pool.made_count, 0);
     assert_int_equal(m->refusals, 0);
-    assert_null(counted_take(c, 5, SB_BLOCK_SIZE_MIN));
+    assert_null(counted_take(c, 4, SB_BLOCK_SIZE_MIN));
     assert_int_equal(m->refusals, 1);
 }
 
@@ -137,7 +133,7 @@ static void blocks_come_from_the_kernel_and_go_back_to_it(void **state)
 {
     struct counted *c = *state;
     struct se_memory *m = &c->memory;
-    se_memory_init(m, 64 * MIB, NULL, NULL);
+    se_memory_init(m, 64 * MIB);
     for (uint32_t i = 0; i < BLOCKS_MAX; i++) {
         size_t size = SB_BLOCK_SIZE_MIN << i % 3;
         assert_non_null(counted_take(c, i, size));

@@ -70,7 +70,7 @@ static int begin(void **state)
     sb_list_init(&w.shard->rx.conns);
     sb_list_init(&w.shard->send_pending);
     sb_list_init(&w.shard->event_pending);
-    se_memory_init(&w.shard->memory, 1 << 20, NULL, NULL);
+    se_memory_init(&w.shard->memory, 1 << 20);
     se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
     const struct se_siphash_key key = {0};
     assert_int_equal(se_table_init(&w.shard->cids, 4, key), 0);
