@@ -299,15 +299,29 @@ void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now
 
 /* ---- Retry and Version Negotiation: before the server has said anything else ---- */
 
-/* [RFC9000 17.2.5] */
-void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp_header *header,
-                      uint64_t now_ns)
+/* Returns the bytes of an Initial with this CID and token beside its frames. */
+static size_t initial_overhead(const struct sp_conn *conn, const struct sp_header *retry)
 {
-    (void)now_ns;
+    const struct sp_long_header header = {
+        .type = SP_PACKET_INITIAL,
+        .dcid = retry->scid,
+        .scid = conn->handshake->client_scid,
+        .token = retry->token,
+        .pn_size = SP_PN_SIZE_MAX,
+    };
+    return sp_header_long_size(&header) + SP_TAG_SIZE;
+}
+
+/* [RFC9000 17.2.5]  The token may have any size that an Initial can carry. */
+void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, const uint8_t *data,
+                      const struct sp_header *header)
+{
     struct sp_handshake *handshake = conn->handshake;
+    size_t overhead = initial_overhead(conn, header);
+    size_t size_max = conn->config->datagram_size_max;
     bool is_expected = !sp_conn_is_server(conn) && !handshake->server_cid_is_known &&
                        !handshake->has_retry && header->token.size > 0 &&
-                       header->token.size <= sizeof(handshake->retry_token_bytes) &&
+                       overhead + SP_RETRY_ROOM_BYTES_MIN <= size_max &&
                        !sp_cid_equal(&header->scid, sp_cid_remote_active(&conn->remote_ids));
     if (!is_expected || !conn->protect.ops->retry_is_authentic(
                             conn->protect.context, &conn->original_dcid, data, header->size)) {
@@ -317,8 +331,11 @@ void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp
 
     handshake->has_retry = true;
     handshake->retry_scid = header->scid;
-    memcpy(handshake->retry_token_bytes, header->token.data, header->token.size);
-    handshake->retry_token_size = (uint32_t)header->token.size;
+    sb_buffer_ref(datagram->buffer);
+    handshake->retry_token = (struct sb_slice){
+        .data = header->token.data, .size = header->token.size, .buffer = datagram->buffer};
+    size_t size = SB_MIN(overhead + SP_RETRY_ROOM_BYTES, size_max);
+    conn->datagram_size = SB_MAX(conn->datagram_size, size);
     sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     if (!sp_conn_make_initial_keys(conn, &header->scid))
         conn->is_out_of_memory = true;

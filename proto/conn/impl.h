@@ -91,8 +91,7 @@ struct sp_handshake {
     struct sp_cid original_dcid; /* server: of the client's first Initial, before a Retry */
     struct sp_cid client_scid;   /* as the peer must confirm it */
     struct sp_cid server_scid;
-    uint8_t retry_token_bytes[SP_RETRY_TOKEN_SIZE_MAX];
-    uint32_t retry_token_size;
+    struct sb_slice retry_token;        /* of the Retry's datagram; holds a reference */
     uint64_t peer_udp_payload_size_max; /* of its transport parameters */
     uint64_t start_ns;
     uint32_t flight_resends; /* server: after a repeated ClientHello */

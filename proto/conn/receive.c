@@ -186,7 +186,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
         }
         break;
     case SP_PACKET_RETRY:
-        sp_conn_on_retry(conn, data, header, now_ns);
+        sp_conn_on_retry(conn, datagram, data, header);
         return;
     case SP_PACKET_VERSION_NEGOTIATION:
         sp_conn_on_version_negotiation(conn, header, now_ns);

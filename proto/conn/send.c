@@ -53,7 +53,7 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
             sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
         if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
             long_header.token =
-                (struct sb_bytes){handshake->retry_token_bytes, handshake->retry_token_size};
+                (struct sb_bytes){handshake->retry_token.data, handshake->retry_token.size};
     }
     header_size =
         is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
@@ -248,7 +248,9 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
 {
     struct sp_build builds[SP_SPACES];
     struct sp_mask_batch masks;
-    size_t room = SP_DATAGRAM_SIZE_MIN;
+    /* More than that only during the handshake, for a long Retry token. */
+    size_t room = conn->handshake_state < SP_HANDSHAKE_COMPLETE ? conn->datagram_size
+                                                                : (size_t)SP_DATAGRAM_SIZE_MIN;
 
     if (conn->close_packet == SP_CLOSE_PACKET_NONE || conn->lacks_records ||
         train->capacity < room || sp_gate_is_amplifying(conn, room))

@@ -70,7 +70,9 @@ static void on_probe(struct sp_conn *conn, enum sp_space space)
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES && space != SP_SPACE_APP; i++)
         if (i != (uint32_t)space && conn->loss.spaces[i]->sent.eliciting_count > 0)
             probe(conn, (enum sp_space)i);
-    if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN) {
+    /* Before the end of the handshake a long Retry token may need large datagrams. */
+    if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN &&
+        conn->handshake_state >= SP_HANDSHAKE_COMPLETE) {
         conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
         sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);
     }

@@ -71,9 +71,14 @@ enum {
     /* Bytes of a reason phrase that are kept and sent. */
     SP_REASON_SIZE_MAX = 128,
 
-    /* Bytes of a Retry token that a client takes: a longer one would hardly leave room for the rest
-     * of its Initial. */
-    SP_RETRY_TOKEN_SIZE_MAX = 256,
+    /* Bytes for frames that an Initial should have beside a Retry token.  A token that leaves less
+     * in a datagram of 1200 bytes makes the datagrams of the handshake longer, up to
+     * datagram_size_max. */
+    SP_RETRY_ROOM_BYTES = 256,
+
+    /* Bytes for frames below which a Retry token is too long for our datagrams.  Such a Retry is
+     * dropped. */
+    SP_RETRY_ROOM_BYTES_MIN = 64,
 
     /* Datagrams opened together: one GRO buffer. */
     SP_BATCH_MAX = 64,

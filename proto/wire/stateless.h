@@ -64,6 +64,7 @@ bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
                                const struct sp_cid *dcid, const struct sp_cid *scid);
 
 enum {
+    SP_RETRY_TOKEN_SIZE_MAX = 256, /* of the tokens that we write */
     SP_RETRY_SIZE_MAX = 1 + 4 + 2 * (1 + SP_CID_SIZE_MAX) + SP_RETRY_TOKEN_SIZE_MAX + SP_TAG_SIZE,
 };
 
