@@ -160,7 +160,8 @@ enum sp_wait {
     SP_WAIT_NONE,          /* nothing: sp_conn_send() has something to do now */
     SP_WAIT_IDLE,          /* nothing to send: an application's call or a datagram of the peer */
     SP_WAIT_ACK_DELAY,     /* an ACK alone: it leaves at `at_ns`, or with whatever leaves before */
-    SP_WAIT_CWND,          /* the congestion window is full: an ACK, or the loss timer at `at_ns` */
+    SP_WAIT_CWND,          /* the congestion window is full, or without pacing a burst has left: an
+                              ACK, or the loss timer at `at_ns` */
     SP_WAIT_PACER,         /* time: more credit at `at_ns` */
     SP_WAIT_TRAIN,         /* a train would be cut short by the congestion window: as for CWND */
     SP_WAIT_AMPLIFICATION, /* an unproven address got enough: a datagram of the peer, whose PTO is

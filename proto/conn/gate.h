@@ -68,7 +68,7 @@ static inline bool sp_gate_is_amplifying(const struct sp_conn *conn, size_t size
 /* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
 static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64_t now_ns)
 {
-    if (sp_cc_room(&conn->loss.cc) < conn->datagram_size)
+    if (sp_loss_room(&conn->loss, now_ns) < conn->datagram_size)
         return SP_WAIT_CWND;
     return sp_pacer_is_open(&conn->loss.pacer, now_ns) ? SP_WAIT_NONE : SP_WAIT_PACER;
 }
@@ -111,7 +111,7 @@ static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 static inline uint64_t sp_gate_run_count(const struct sp_conn *conn, uint64_t now_ns)
 {
     size_t size = conn->datagram_size;
-    uint64_t count = sp_cc_room(&conn->loss.cc) / size;
+    uint64_t count = sp_loss_room(&conn->loss, now_ns) / size;
     uint64_t credit = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns);
     /* The last datagram may exceed the credit. */
     count = SB_MIN(count, credit / size + (credit % size != 0));

@@ -36,8 +36,34 @@ void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP
     sp_ecn_init(&loss->ecn, false);
 }
 
+/* Grants a burst after `acked_bytes` were acknowledged.  What several ACKs of one time acknowledge
+ * adds up; what an earlier burst has left does not. */
+static void grant_burst(struct sp_loss *loss, uint64_t acked_bytes, uint64_t now_ns)
+{
+    uint64_t left = loss->burst_at_ns == now_ns ? loss->burst_bytes : 0;
+    loss->burst_bytes = SB_MAX(left + 2 * acked_bytes, sp_cc_cwnd_initial(&loss->cc));
+    loss->burst_at_ns = now_ns;
+}
+
+uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns)
+{
+    if (loss->cc.in_flight_bytes > 0)
+        return loss->burst_bytes;
+    /* No ACK will come that could grant one. */
+    uint64_t left = loss->burst_at_ns == now_ns ? loss->burst_bytes : 0;
+    return SB_MAX(left, sp_cc_cwnd_initial(&loss->cc));
+}
+
+static void take_burst(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
+{
+    uint64_t left = sp_loss_burst(loss, now_ns);
+    loss->burst_bytes = left - SB_MIN(bytes, left);
+}
+
 static void put_in_flight(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
 {
+    if (!loss->is_pacing)
+        take_burst(loss, bytes, now_ns);
     sp_cc_on_sent(&loss->cc, bytes);
     if (loss->is_pacing)
         sp_pacer_on_sent(&loss->pacer, bytes, now_ns);
@@ -315,6 +341,8 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         sp_cc_on_lost(&loss->cc, &mark);
     }
 
+    if (!loss->is_pacing)
+        grant_burst(loss, sums.bytes, arrived_ns);
     detect(loss, s, arrived_ns, ret);
     sp_cc_on_ack_end(&loss->cc, &sums);
     update_pacer(loss);

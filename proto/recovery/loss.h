@@ -45,6 +45,9 @@ struct sp_loss {
     uint64_t idle_since_ns;        /* the last ACK, PTO or discarded space: what the PTO of a client
                                       without anything in flight counts from */
     uint64_t peer_ack_delay_ns_max;
+    /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
+    uint64_t burst_bytes;
+    uint64_t burst_at_ns;
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;
@@ -82,6 +85,24 @@ void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t b
 SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                                        const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
                                        uint64_t arrived_ns, struct sp_loss_outcome *ret);
+
+/* Returns what is left of the burst without pacing. */
+uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns);
+
+/* Returns the bytes that may be sent now: those that the congestion window has room for, and
+ * without pacing no more than one burst.  [RFC9002 7.7]
+ *
+ *     burst = max(initial window, 2 * bytes that the last ACKs have acknowledged)
+ *
+ * The path has taken as much as they acknowledge a round trip ago, and slow start sends twice that.
+ * After silence a burst is the initial window. */
+static inline uint64_t sp_loss_room(const struct sp_loss *loss, uint64_t now_ns)
+{
+    uint64_t room = sp_cc_room(&loss->cc);
+    if (loss->is_pacing)
+        return room;
+    return SB_MIN(room, sp_loss_burst(loss, now_ns));
+}
 
 /* [RFC9002 6.2.1, A.8]  SB_NEVER without anything to wait for. */
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);

@@ -112,7 +112,9 @@ struct spate_config {
     /* The most that a waiting turn spins before it sleeps: see below.
      * Default 500 us; 0 to SPATE_FOREVER. */
     uint64_t spin_ns;
-    /* Spread what is sent over the round trip instead of sending it in bursts.  Default true. */
+    /* Spread what is sent over the round trip.  Without it bytes leave in bursts, as ACKs arrive:
+     * at most the initial window (10 datagrams) at once, or twice what the last ACKs acknowledged
+     * if that is more [RFC9002 7.7].  Default true. */
     bool pacing;
     /* Mark packets ECT(0), so that routers can report congestion without dropping them
      * [RFC9000 13.4].  Default true. */

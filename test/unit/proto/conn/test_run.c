@@ -54,8 +54,8 @@ static void settle(struct world *world)
     }
 }
 
-/* Two connected ends with nothing to send; the client's window is too large to matter, and
- * it has nothing to acknowledge. */
+/* Two connected ends with nothing to send; the client's window and burst are too large to
+ * matter, and it has nothing to acknowledge. */
 static struct world *world_create(void)
 {
     struct world *world = calloc(1, sizeof(*world));
@@ -72,6 +72,8 @@ static struct world *world_create(void)
     settle(world);
     sp_ack_on_sent(&client_of(world)->app.ack, world->pair.now_ns);
     client_of(world)->loss.cc.cwnd_bytes = BYTES;
+    client_of(world)->loss.burst_bytes = BYTES;
+    client_of(world)->loss.burst_at_ns = world->pair.now_ns;
     world->train = (struct sp_train){
         .data = world->data, .capacity = TRAIN_SIZE_MAX, .count_max = SP_TRAIN_COUNT_MAX};
     return world;

@@ -422,6 +422,36 @@ static void the_close_of_a_connection_without_memory_waits_for_some(void **state
     pair_deinit(&world.pair);
 }
 
+/* [RFC9002 7.7] A large window and no pacing: what the last ACKs have acknowledged, twice, or the
+ * initial window leaves at once.  Any loss of it leaves a PTO armed. */
+static void a_burst_without_pacing_waits_for_an_ack(void **state)
+{
+    (void)state;
+    struct world world = {.role = SP_CLIENT};
+    pair_init(&world.pair);
+    world.pair.config.pacing = false;
+    connect_pair(&world);
+    struct sp_cc *cc = &conn_of(&world)->loss.cc;
+    uint64_t burst_max = sp_cc_cwnd_initial(cc);
+    cc->cwnd_bytes = cc->ssthresh_bytes = 4 * BYTES;
+    write_bytes(&world, BYTES);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint64_t before = cc->in_flight_bytes;
+        assert_int_equal(before, 0);
+        pair_carry(&world.pair, SP_CLIENT);
+        uint64_t sent = cc->in_flight_bytes;
+        assert_in_range(sent, burst_max - cc->datagram_bytes, burst_max);
+        struct sp_send_wait wait = ask(&world);
+        assert_int_equal(wait.reason, SP_WAIT_CWND);
+        assert_true(wait.at_ns != SB_NEVER);
+        world.pair.now_ns += SB_MS;
+        pair_carry(&world.pair, SP_SERVER);
+        burst_max = 2 * sent;
+    }
+    assert_in_range(burst_max, 100000, 300000);
+    pair_deinit(&world.pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +459,7 @@ int main(void)
         cmocka_unit_test(the_question_changes_nothing),
         cmocka_unit_test(a_drained_connection_waits_for_nothing),
         cmocka_unit_test(the_close_of_a_connection_without_memory_waits_for_some),
+        cmocka_unit_test(a_burst_without_pacing_waits_for_an_ack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

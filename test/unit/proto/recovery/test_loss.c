@@ -439,6 +439,43 @@ static void a_controller_may_set_the_rate(void **state)
     }
 }
 
+/* [RFC9002 7.7] Only with pacing does the window alone decide. */
+static void a_burst_without_pacing_is_bounded(void **state)
+{
+    struct world *world = *state;
+    for (uint32_t is_pacing = 0; is_pacing < 2; is_pacing++) {
+        world_init(world);
+        struct sp_loss *loss = &world->loss;
+        loss->is_pacing = is_pacing;
+        loss->cc.cwnd_bytes = 1000000;
+        assert_int_equal(sp_loss_room(loss, SB_S), is_pacing ? 1000000 : 12000);
+        for (uint64_t i = 0; i < 10; i++)
+            send_one(world, SP_SPACE_APP, SB_S, true);
+        assert_int_equal(sp_loss_room(loss, SB_S), is_pacing ? 988000 : 0);
+        if (is_pacing)
+            continue;
+        uint64_t now_ns = SB_S + RTT_NS;
+        (void)ack(world, 0, 1, now_ns); /* at least the initial window again */
+        assert_int_equal(sp_loss_room(loss, now_ns), 12000);
+        (void)ack(world, 2, 6, now_ns); /* two ACKs of one time add up */
+        assert_int_equal(sp_loss_room(loss, now_ns), 24000);
+        send_one(world, SP_SPACE_APP, now_ns, true);
+        assert_int_equal(sp_loss_room(loss, now_ns), 22800);
+        now_ns += RTT_NS;
+        (void)ack(world, 7, 7, now_ns); /* what was left of them is forgotten */
+        assert_int_equal(sp_loss_room(loss, now_ns), 12000);
+        for (uint64_t i = 0; i < 10; i++)
+            send_one(world, SP_SPACE_APP, now_ns, true);
+        now_ns += RTT_NS;
+        (void)ack(world, 8, 20, now_ns);
+        assert_int_equal(loss->cc.in_flight_bytes, 0);
+        assert_int_equal(sp_loss_room(loss, now_ns), 2 * 13 * 1200);
+        assert_int_equal(sp_loss_room(loss, now_ns + 1), 12000); /* after silence */
+        send_one(world, SP_SPACE_APP, now_ns + 1, true);
+        assert_int_equal(sp_loss_room(loss, now_ns + 1), 10800);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +491,7 @@ int main(void)
         QT_TEST(world, a_discarded_space_leaves_nothing_in_flight),
         QT_TEST(world, a_controller_gets_trains_then_losses_then_the_sums),
         QT_TEST(world, a_controller_may_set_the_rate),
+        QT_TEST(world, a_burst_without_pacing_is_bounded),
     };
 
     sb_assert_handler = qt_on_assert;
