@@ -92,7 +92,10 @@ FROZEN_FIELD(struct spate_config, ecn, 153, 1);
 FROZEN_FIELD(struct spate_config, zero_copy, 154, 1);
 FROZEN_FIELD(struct spate_config, gso, 155, 1);
 FROZEN_FIELD(struct spate_config, reserved, 156, 4);
-LAST_FIELD(struct spate_config, reserved);
+FROZEN_FIELD(struct spate_config, retry, 160, 4);
+FROZEN_FIELD(struct spate_config, token_key, 164, 32);
+FROZEN_FIELD(struct spate_config, reserved_2, 196, 4);
+LAST_FIELD(struct spate_config, reserved_2);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -194,7 +197,12 @@ FROZEN_FIELD(struct spate_shard_stats, conns_now, 296, 8);
 FROZEN_FIELD(struct spate_shard_stats, handshakes_now, 304, 8);
 FROZEN_FIELD(struct spate_shard_stats, memory_bytes_now, 312, 8);
 FROZEN_FIELD(struct spate_shard_stats, memory_bytes_peak, 320, 8);
-LAST_FIELD(struct spate_shard_stats, memory_bytes_peak);
+FROZEN_FIELD(struct spate_shard_stats, retries_sent, 328, 8);
+FROZEN_FIELD(struct spate_shard_stats, tokens_accepted, 336, 8);
+FROZEN_FIELD(struct spate_shard_stats, tokens_refused, 344, 8);
+FROZEN_FIELD(struct spate_shard_stats, handshakes_evicted, 352, 8);
+FROZEN_FIELD(struct spate_shard_stats, initials_without_hello, 360, 8);
+LAST_FIELD(struct spate_shard_stats, initials_without_hello);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);
@@ -215,6 +223,10 @@ FROZEN_VALUE(SPATE_BACKEND_MMSG, 2);
 FROZEN_VALUE(SPATE_CRYPTO_AUTO, 0);
 FROZEN_VALUE(SPATE_CRYPTO_OPENSSL, 1);
 FROZEN_VALUE(SPATE_CRYPTO_FUSED, 2);
+
+FROZEN_VALUE(SPATE_RETRY_AUTO, 0);
+FROZEN_VALUE(SPATE_RETRY_ALWAYS, 1);
+FROZEN_VALUE(SPATE_RETRY_NEVER, 2);
 
 FROZEN_VALUE(SPATE_CLIENT_AUTH_NONE, 0);
 FROZEN_VALUE(SPATE_CLIENT_AUTH_OPTIONAL, 1);

@@ -3,10 +3,13 @@
 
 /* Unmatched datagrams: those that belong to no connection.
  *
- * Each costs a look-up in the table and at most one answer.  All answers share a token bucket, and
- * each is smaller than the datagram that causes it, so nobody can flood a spoofed address.
+ * Each costs a look-up in the table and at most one answer.  Answers share a token bucket, and
+ * each is smaller than the datagram that causes it, so nobody can flood a spoofed address.  Retry
+ * has a larger bucket of its own: it is what lets clients in while others flood us.
  * A connection is made for a well-formed Initial packet only, within the budgets of handshakes,
- * connections and memory.  It is freed in the same turn if the packet does not authenticate.
+ * connections and memory.  engine/budget.c decides whether the client must prove its address first,
+ * and who gives way.  It is freed in the same turn if the packet does not authenticate, or begins
+ * no ClientHello.
  *
  * At conns_max, without memory, and where nobody listens any more, a client is answered with
  * CONNECTION_REFUSED.  That packet
@@ -24,6 +27,8 @@
 enum {
     ANSWERS_PER_SECOND = 1000,
     ANSWERS_AT_ONCE = 100,
+    RETRIES_PER_SECOND = 50000, /* 1/8 of the bytes that come in, and a few percent of a CPU */
+    RETRIES_AT_ONCE = 5000,
     REFUSAL_SIZE_MAX = 128,
 };
 
@@ -46,6 +51,7 @@ bool se_bucket_take(struct se_bucket *bucket, uint64_t now_ns)
 void se_admit_init(struct se_admit *admit)
 {
     se_bucket_init(&admit->answers, ANSWERS_PER_SECOND, ANSWERS_AT_ONCE);
+    se_bucket_init(&admit->retries, RETRIES_PER_SECOND, RETRIES_AT_ONCE);
 }
 
 static void answer(const struct se_unmatched *unmatched, const struct sb_writer *w)
@@ -101,9 +107,10 @@ static void seal(struct sp_key *key, struct sb_writer *w, uint8_t *pn_at, struct
 
 /* Sends an Initial packet with CONNECTION_CLOSE.  The frame is not ack-eliciting, so the datagram
  * needs no padding.  [RFC9000 5.2.2, 10.2.3, 14.1] */
-static void refuse(const struct se_unmatched *unmatched)
+static void refuse(const struct se_unmatched *unmatched, enum sp_err error)
 {
-    static const uint8_t close[] = {0x1c, SP_ERR_CONNECTION_REFUSED, 0, 0};
+    const uint8_t close[] = {0x1c, (uint8_t)error, 0, 0};
+    SB_ASSERT((unsigned)error < 0x40); /* a varint of one byte */
     const struct sp_peek *peek = &unmatched->peek;
     struct sp_cid dcid = sp_cid_of(peek->dcid.data, peek->dcid.size);
     struct sp_key *read_key;
@@ -133,8 +140,92 @@ static struct spate_conn *turn_away(struct spate_shard *shard, const struct se_u
 {
     shard->counts.own.conns_refused++;
     if (se_bucket_take(&shard->admit.answers, shard->now_ns))
-        refuse(unmatched);
+        refuse(unmatched, SP_ERR_CONNECTION_REFUSED);
     return NULL;
+}
+
+static void retry(struct spate_shard *shard, const struct se_unmatched *unmatched)
+{
+    const struct se_retry_args args = {
+        .initial = &unmatched->peek,
+        .client = &unmatched->path->remote,
+        .cids = &shard->cids,
+        .entropy = &shard->entropy,
+    };
+    uint8_t packet[SE_RETRY_SIZE];
+    size_t size = se_retry_write(&shard->retry, &args, packet);
+    if (size == 0)
+        return;
+    se_shard_send_stray(unmatched->port, unmatched->path, packet, size);
+    shard->counts.own.retries_sent++;
+}
+
+/* Frees a handshake that gives way to another one.  It may have datagrams of this turn. */
+static void evict(struct spate_shard *shard, struct se_budget_entry *entry)
+{
+    struct spate_conn *conn = SB_CONTAINER_OF(entry, struct spate_conn, handshake);
+    sb_list_remove(&conn->rx_link);
+    se_conn_destroy(conn);
+    shard->counts.own.handshakes_evicted++;
+}
+
+/* Returns whether there is a place for a connection now.  If not, the Initial was handled. */
+static bool has_place(struct spate_shard *shard, const struct se_unmatched *unmatched,
+                      bool is_proven)
+{
+    bool lacks_conn = shard->conn_count >= shard->config->conns_max;
+    const struct se_newcomer newcomer = {
+        .address = &unmatched->path->remote,
+        .is_proven = is_proven,
+        .lacks_conn = lacks_conn,
+        .retry = shard->config->retry,
+        .now_ns = shard->now_ns,
+    };
+    struct se_budget_entry *victim = NULL;
+    switch (se_budget_ask(&shard->budget, &newcomer, &victim)) {
+    case SE_ADMISSION_ACCEPT:
+        return true;
+    case SE_ADMISSION_EVICT:
+        evict(shard, victim);
+        return true;
+    case SE_ADMISSION_RETRY:
+        if (se_bucket_take(&shard->admit.retries, shard->now_ns))
+            retry(shard, unmatched);
+        return false;
+    case SE_ADMISSION_DROP:
+        break;
+    }
+    if (lacks_conn)
+        return true; /* to be refused */
+    shard->counts.own.handshakes_dropped++;
+    return false;
+}
+
+/* Reads the token of an Initial.  Returns false if the Initial was refused for it: that client
+ * would ignore a second Retry.  [RFC9000 8.1.2] */
+static bool read_token(struct spate_shard *shard, const struct se_unmatched *unmatched,
+                       struct se_conn_args *args)
+{
+    struct sp_header header;
+    struct sc_token token;
+    bool is_read = sp_header_read(unmatched->data, unmatched->size, SE_CID_SIZE, &header);
+    SB_ASSERT(is_read); /* sp_unmatched_classify() has read it */
+    switch (se_retry_open(&shard->retry, header.token, &unmatched->path->remote,
+                          &unmatched->peek.dcid, &token)) {
+    case SC_TOKEN_VALID:
+        args->token_mark = se_retry_mark_of(header.token);
+        args->original_dcid = token.original_dcid;
+        shard->counts.own.tokens_accepted++;
+        return true;
+    case SC_TOKEN_FOREIGN:
+        return true;
+    case SC_TOKEN_INVALID:
+        break;
+    }
+    shard->counts.own.tokens_refused++;
+    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+        refuse(unmatched, SP_ERR_INVALID_TOKEN);
+    return false;
 }
 
 static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
@@ -142,13 +233,9 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
     const struct spate_listener *listener = &unmatched->port->listener;
     if (!listener->is_open || se_shutdown_has_begun(&shard->shutdown))
         return turn_away(shard, unmatched);
-    if (shard->handshake_count >= shard->config->handshakes_max) {
-        shard->counts.own.handshakes_dropped++;
-        return NULL;
-    }
 
     const struct sp_peek *peek = &unmatched->peek;
-    const struct se_conn_args args = {
+    struct se_conn_args args = {
         .port = unmatched->port,
         .tls = listener->tls,
         .user = listener->user,
@@ -157,6 +244,8 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
         .client_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),
         .client_scid = sp_cid_of(peek->scid.data, peek->scid.size),
     };
+    if (!read_token(shard, unmatched, &args) || !has_place(shard, unmatched, args.token_mark != 0))
+        return NULL;
     struct spate_conn *conn;
     return se_conn_create(shard, &args, &conn) == 0 ? conn : turn_away(shard, unmatched);
 }

@@ -26,7 +26,8 @@ void se_bucket_init(struct se_bucket *bucket, uint32_t rate, uint32_t burst);
 bool se_bucket_take(struct se_bucket *bucket, uint64_t now_ns);
 
 struct se_admit {
-    struct se_bucket answers; /* limits all packets that are sent without a connection */
+    struct se_bucket answers; /* limits the packets that are sent without a connection, but Retry */
+    struct se_bucket retries; /* limits Retry packets */
 };
 
 void se_admit_init(struct se_admit *admit);

@@ -19,6 +19,11 @@ uint64_t se_clock_now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t se_clock_wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
 uint64_t se_clock_thread_cpu_ns(void)
 {
     return read_clock(CLOCK_THREAD_CPUTIME_ID);

@@ -57,7 +57,8 @@
     X(PROTO, pacing, true, false, true, RANGE) \
     X(PROTO, ecn, true, false, true, RANGE) \
     X(ENGINE, zero_copy, false, false, true, RANGE) \
-    X(ENGINE, gso, true, false, true, RANGE)
+    X(ENGINE, gso, true, false, true, RANGE) \
+    X(ENGINE, retry, SPATE_RETRY_AUTO, SPATE_RETRY_AUTO, SPATE_RETRY_NEVER, RANGE)
 
 /* clang-format on */
 

@@ -149,6 +149,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->drained_link);
     sb_list_init(&conn->rx_link);
+    sb_list_init(&conn->handshake.link);
     se_timer_init(&conn->timer);
 }
 
@@ -199,6 +200,9 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
         .path = args->path,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
+        .address_is_valid = args->token_mark != 0,
+        .has_retry = args->token_mark != 0,
+        .original_dcid = args->original_dcid,
         .user = conn,
     };
     return sp_conn_create(&proto_args, shard->now_ns);
@@ -231,8 +235,9 @@ static void join(struct spate_conn *conn)
     sb_list_push_back(&conn->port->conns, &conn->port_link);
     conn->port->conn_count++;
     shard->conn_count++;
-    if (se_conn_is_budgeted(conn))
-        shard->handshake_count++;
+    if (conn->is_server)
+        se_budget_join(&shard->budget, &conn->handshake, &conn->remote, conn->token_mark != 0,
+                       shard->now_ns);
 }
 
 int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
@@ -253,6 +258,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->remote = args->path.remote;
     conn->tls = sc_tls_config_ref(args->tls);
     conn->user = args->user;
+    conn->token_mark = args->token_mark;
     conn->is_server = args->role == SP_SERVER;
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";
@@ -272,12 +278,6 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     return 0;
 }
 
-static void end_handshake(struct spate_shard *shard)
-{
-    SB_ASSERT(shard->handshake_count > 0);
-    shard->handshake_count--;
-}
-
 static void leave(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -294,10 +294,9 @@ static void leave(struct spate_conn *conn)
     port->conn_count--;
     port->idle_since_ns = shard->now_ns;
     shard->conn_count--;
-    if (se_conn_is_budgeted(conn)) {
-        end_handshake(shard);
+    if (se_conn_is_budgeted(conn))
         shard->counts.own.handshakes_failed++;
-    }
+    se_budget_leave(&shard->budget, &conn->handshake);
 }
 
 void se_conn_destroy(struct spate_conn *conn)
@@ -322,6 +321,8 @@ static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
         return false;
     case SE_CONN_HANDSHAKING:
         return conn->state == SE_CONN_NEW;
+    case SE_CONN_FAILED:
+        return conn->state == SE_CONN_HANDSHAKING && conn->is_server;
     case SE_CONN_CONNECTED:
         return conn->state == SE_CONN_HANDSHAKING;
     case SE_CONN_CLOSED:
@@ -337,18 +338,17 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
 {
     struct spate_shard *shard = conn->shard;
     SB_ASSERT(can_advance(conn, next));
-    bool was_budgeted = se_conn_is_budgeted(conn);
     enum se_conn_state before = conn->state;
     conn->state = next;
-    if (was_budgeted && !se_conn_is_budgeted(conn)) {
-        end_handshake(shard);
+    if (conn->is_server && (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED)) {
+        se_budget_leave(&shard->budget, &conn->handshake);
         refund_tls(conn); /* a server frees its OpenSSL objects now: see crypto/tls.h */
     }
     if (next == SE_CONN_HANDSHAKING)
         shard->counts.own.conns_accepted++;
     else if (next == SE_CONN_CONNECTED)
         shard->counts.own.handshakes_done++;
-    else if (next == SE_CONN_CLOSED && before == SE_CONN_HANDSHAKING)
+    else if (next == SE_CONN_FAILED || (next == SE_CONN_CLOSED && before == SE_CONN_HANDSHAKING))
         shard->counts.own.handshakes_failed++;
 }
 

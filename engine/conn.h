@@ -4,6 +4,7 @@
 
 #include <spate/conn.h>
 
+#include "engine/budget.h"
 #include "engine/wheel.h"
 #include "proto/base/list.h"
 #include "proto/conn/conn.h"
@@ -27,15 +28,18 @@ enum {
 /* The life of a connection, in order.  Only se_conn_advance() changes it.
  *
  *     server:  NEW -> HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
+ *                     HANDSHAKING -> FAILED
  *     client:         HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
  *                     HANDSHAKING --------------> CLOSED
  *
  * The application knows a client's connection from the start, and a server's from CONNECTED on.  A
- * server's connection that ends before CONNECTED keeps its state, because no event reports its end.
- * se_conn_destroy() frees a connection in any state. */
+ * server's connection that ends before CONNECTED becomes FAILED: no event reports its end, and it
+ * gives its handshake place and its TLS back at once.  se_conn_destroy() frees a connection in any
+ * state. */
 enum se_conn_state {
     SE_CONN_NEW,         /* no packet has authenticated yet: the first one may be garbage */
-    SE_CONN_HANDSHAKING, /* a packet has authenticated; the handshake is not complete */
+    SE_CONN_HANDSHAKING, /* sp_conn_is_authenticated(); the handshake is not complete */
+    SE_CONN_FAILED,      /* server: closed before it was connected; it only answers now */
     SE_CONN_CONNECTED,   /* SPATE_EVENT_CONNECTED was queued */
     SE_CONN_CLOSED,      /* SPATE_EVENT_CLOSED was queued: no event follows */
     SE_CONN_TAKEN,       /* the application has taken SPATE_EVENT_CLOSED and may not use it */
@@ -56,6 +60,10 @@ struct spate_conn {
     struct sb_link send_pending_link;  /* may have something to send */
     struct sb_link event_pending_link; /* may have events */
     struct sb_link drained_link;       /* waits to be freed */
+
+    struct se_budget_entry
+        handshake;       /* server: in the budget from its making to CONNECTED or FAILED */
+    uint64_t token_mark; /* se_retry_mark_of() the token that it came with; 0: none */
 
     struct se_timer timer;
     uint64_t timer_ns; /* the time that the timer is set to: at or before proto's deadline */
@@ -112,7 +120,9 @@ struct se_conn_args {
     struct sp_path path;
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
-    struct spate_error *error; /* may be NULL */
+    struct sp_cid original_dcid; /* server, with `token_mark`: see struct sp_conn_args */
+    uint64_t token_mark;         /* server: of the Retry token that proved the address; 0: none */
+    struct spate_error *error;   /* may be NULL */
 };
 
 /* Makes a connection.  Returns 0, -ENOBUFS at conns_max, -ENOMEM, or -EINVAL for a bad
@@ -153,10 +163,10 @@ static inline bool se_conn_is_announced(const struct spate_conn *conn)
 }
 
 /* Returns whether the connection counts against handshakes_max: it is a server's, and its handshake
- * is not complete. */
+ * is neither complete nor over. */
 static inline bool se_conn_is_budgeted(const struct spate_conn *conn)
 {
-    return conn->is_server && conn->state < SE_CONN_CONNECTED;
+    return sb_link_is_in(&conn->handshake.link);
 }
 
 #endif

@@ -80,6 +80,9 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     if (result != 0)
         return result;
     se_entropy_fill(&entropy, reset_key, sizeof(reset_key));
+    static const uint8_t unset[sizeof(engine->config.token_key)];
+    if (memcmp(engine->config.token_key, unset, sizeof(unset)) == 0)
+        se_entropy_fill(&entropy, engine->config.token_key, sizeof(engine->config.token_key));
     se_entropy_deinit(&entropy);
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
@@ -143,6 +146,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     for (uint32_t i = 0; i < engine->shards_made; i++)
         se_shard_deinit(&engine->shards[i]);
     free(engine->shards);
+    explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);

@@ -160,8 +160,11 @@ static void on_connected(struct spate_conn *conn)
 
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
 {
-    if (!se_conn_is_announced(conn))
+    if (!se_conn_is_announced(conn)) {
+        se_conn_advance(conn, SE_CONN_FAILED);
+        sp_conn_release_tls(conn->proto);
         return;
+    }
     push_closed(conn, close);
     se_conn_advance(conn, SE_CONN_CLOSED);
 }

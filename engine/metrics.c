@@ -44,7 +44,7 @@ static uint64_t conns_now(const struct spate_shard *shard)
 
 static uint64_t handshakes_now(const struct spate_shard *shard)
 {
-    return shard->handshake_count;
+    return shard->budget.count;
 }
 
 static uint64_t memory_bytes_now(const struct spate_shard *shard)

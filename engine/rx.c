@@ -123,6 +123,25 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
     return count;
 }
 
+/* Decides on a server's new connection after its first batch.  Returns false if it was destroyed.
+ */
+static bool begin(struct spate_conn *conn)
+{
+    struct spate_shard *shard = conn->shard;
+    if (!sp_conn_is_authenticated(conn->proto)) {
+        struct sp_stats stats;
+        sp_conn_stats(conn->proto, &stats);
+        if (stats.packets_in > 0)
+            shard->counts.own.initials_without_hello++;
+        se_conn_destroy(conn);
+        return false;
+    }
+    if (conn->token_mark != 0)
+        se_retry_use(&shard->retry, conn->token_mark);
+    se_conn_advance(conn, SE_CONN_HANDSHAKING);
+    return true;
+}
+
 static void deliver_to(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -131,13 +150,11 @@ static void deliver_to(struct spate_conn *conn)
         uint32_t count = gather(&shard->rx, conn, batch);
         sp_conn_receive(conn->proto, batch, count, shard->now_ns);
     }
-    if (conn->state == SE_CONN_NEW) {
-        if (!sp_conn_is_authenticated(conn->proto)) {
-            se_conn_destroy(conn); /* its first datagram did not authenticate */
-            return;
-        }
-        se_conn_advance(conn, SE_CONN_HANDSHAKING);
-    }
+    if (conn->state == SE_CONN_NEW && !begin(conn))
+        return;
+    if (conn->state == SE_CONN_HANDSHAKING && se_conn_is_budgeted(conn) &&
+        sp_conn_is_address_valid(conn->proto))
+        se_budget_prove(&shard->budget, &conn->handshake);
     se_conn_touch(conn);
     se_conn_drain(conn);
 }

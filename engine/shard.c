@@ -100,6 +100,14 @@ static int init_tables(struct spate_shard *shard)
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
     if (error == 0)
         error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX, key);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    const struct se_budget_limits limits = {
+        .handshakes_max = shard->config->handshakes_max,
+        .conns_max = conns_max,
+        .memory_max = (uint32_t)SB_MIN(shard->config->memory_bytes_max / 2 / SE_TLS_BYTES,
+                                       (uint64_t)UINT32_MAX),
+    };
+    se_budget_init(&shard->budget, &limits, key);
     shard->slots = calloc(conns_max, sizeof(shard->slots[0]));
     shard->slot_free = SE_CONN_NONE;
     return error != 0 || shard->slots != NULL ? error : -ENOMEM;
@@ -131,6 +139,8 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
     int result = se_entropy_init(&shard->entropy);
     if (result == 0)
         result = init_tables(shard);
+    if (result == 0)
+        result = se_retry_init(&shard->retry, shard->config->token_key);
     if (result == 0) {
         shard->reset = sc_reset_create(reset_key);
         result = shard->reset != NULL ? 0 : -ENOMEM;
@@ -164,6 +174,7 @@ void se_shard_deinit(struct spate_shard *shard)
     su_ring_deinit(&shard->ring);
 
     sc_reset_destroy(shard->reset);
+    se_retry_deinit(&shard->retry);
     se_table_deinit(&shard->cids);
     se_table_deinit(&shard->tokens);
     free(shard->slots);

@@ -8,6 +8,7 @@
 #include <spate/stats.h>
 
 #include "engine/admit.h"
+#include "engine/budget.h"
 #include "engine/buffers.h"
 #include "engine/conn.h"
 #include "engine/conn_table.h"
@@ -15,6 +16,7 @@
 #include "engine/events.h"
 #include "engine/memory.h"
 #include "engine/port.h"
+#include "engine/retry.h"
 #include "engine/ring_mpsc.h"
 #include "engine/rx.h"
 #include "engine/shutdown.h"
@@ -78,7 +80,8 @@ struct spate_shard {
     uint32_t slots_made;        /* slots from this index on were never used */
     uint32_t slot_free;         /* head of the chain of free slots, or SE_CONN_NONE */
     uint32_t conn_count;
-    uint32_t handshake_count;
+    struct se_budget budget; /* of handshakes */
+    struct se_retry retry;
     struct sb_link all;
     struct sb_link send_pending;
     struct sb_link event_pending;

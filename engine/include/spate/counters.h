@@ -68,7 +68,13 @@
     X(GAUGE, conns_now)             /* connections */ \
     X(GAUGE, handshakes_now)        /* handshakes that count against handshakes_max */ \
     X(GAUGE, memory_bytes_now)      /* memory that counts against memory_bytes_max */ \
-    X(GAUGE, memory_bytes_peak)     /* highest memory_bytes_now so far */
+    X(GAUGE, memory_bytes_peak)     /* highest memory_bytes_now so far */ \
+    /* Clients that are not proven. */ \
+    X(SHARD, retries_sent)          /* Retry packets sent (spate_config.retry) */ \
+    X(SHARD, tokens_accepted)       /* Retry tokens that proved a client's address */ \
+    X(SHARD, tokens_refused)        /* Retry tokens that were expired, used, altered or stolen */ \
+    X(SHARD, handshakes_evicted)    /* handshakes that gave way at handshakes_max or conns_max */ \
+    X(SHARD, initials_without_hello) /* first packets that began no ClientHello, dropped */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -40,6 +40,15 @@ enum spate_crypto {
     SPATE_CRYPTO_FUSED,   /* Spate's own code; needs x86-64 with VAES and AVX2 or AVX-512 */
 };
 
+/* When a server makes a client prove its address by a Retry packet, before it keeps anything for it
+ * or sends it more than 3 times what it got [RFC9000 8.1].  A Retry costs the client a round trip.
+ */
+enum spate_retry {
+    SPATE_RETRY_AUTO,   /* while unproven handshakes take more than a share: see handshakes_max */
+    SPATE_RETRY_ALWAYS, /* every client */
+    SPATE_RETRY_NEVER,  /* no client */
+};
+
 /* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
  * with the default and the range.  Limits are per shard. */
 struct spate_config {
@@ -60,8 +69,14 @@ struct spate_config {
      * CONNECTION_REFUSED, and spate_shard_connect() returns -ENOBUFS.
      * Default 10,000; 1 to 1,000,000. */
     uint32_t conns_max;
-    /* Unfinished handshakes of clients that connect to us.  At the limit their first packet is
-     * dropped, and they try again.  Default 1,000; 1 to 1,000,000. */
+    /* Unfinished handshakes of clients that connect to us.  One is unproven until a Retry token or
+     * the client's second flight has proved its address.  At the limit the oldest unproven one
+     * gives way to a newcomer, and after those the oldest of an address prefix (IPv4 /24, IPv6 /56)
+     * that has more than a quarter of them; but none within its first 250 ms.  Otherwise the
+     * newcomer's packet is dropped, and it tries again.  A prefix holds at most an eighth with
+     * unproven ones. SPATE_RETRY_AUTO sends Retry beyond that eighth, and to all prefixes from a
+     * quarter of this limit on (or of conns_max, or of half the memory) until unproven ones are
+     * half as many. Default 1,000; 1 to 1,000,000. */
     uint32_t handshakes_max;
     /* Memory for the state of connections; the slots below are not part of it.  At the limit new
      * connections are refused as by conns_max, and existing ones close with INTERNAL_ERROR.
@@ -124,7 +139,16 @@ struct spate_config {
     /* Send many datagrams in one operation (UDP_SEGMENT).  Without it, a capture shows each
      * datagram by itself.  Default true. */
     bool gso;
-    uint8_t reserved[4]; /* no padding at the end; ignored */
+    uint8_t reserved[4]; /* no padding; ignored */
+
+    /* When clients must prove their address first.  Default SPATE_RETRY_AUTO. */
+    enum spate_retry retry;
+    /* Seals the tokens of Retry packets.  Give processes that share an address, and a restarted
+     * one, the same secret random bytes, so that they accept each other's tokens.  Their clocks may
+     * differ by 10 s.  Keys that follow from it rotate every hour.  Default all zero: random for
+     * each engine. */
+    uint8_t token_key[32];
+    uint8_t reserved_2[4]; /* no padding at the end; ignored */
 };
 
 /* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on

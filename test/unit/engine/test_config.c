@@ -30,6 +30,7 @@ SPOIL(many_shards, c->shard_count = 65)
 SPOIL(bad_cpu, c->cpus = negative_cpu)
 SPOIL(no_backend, c->backend = (enum spate_backend)3)
 SPOIL(no_crypto, c->crypto = (enum spate_crypto)3)
+SPOIL(no_retry, c->retry = (enum spate_retry)3)
 SPOIL(no_conns, c->conns_max = 0)
 SPOIL(many_conns, c->conns_max = 1000001)
 SPOIL(no_handshakes, c->handshakes_max = 0)
@@ -60,6 +61,7 @@ static const struct bad_value bad_values[] = {
     {bad_cpu, "cpus[0] is -3, must not be negative"},
     {no_backend, "backend is 3, must be 0 to 2"},
     {no_crypto, "crypto is 3, must be 0 to 2"},
+    {no_retry, "retry is 3, must be 0 to 2"},
     {no_conns, "conns_max is 0, must be 1 to 1000000"},
     {many_conns, "conns_max is 1000001, must be 1 to 1000000"},
     {no_handshakes, "handshakes_max is 0, must be 1 to 1000000"},
@@ -216,6 +218,8 @@ static void write_words(const struct se_config_field *field, char *ret, size_t s
         (void)snprintf(ret, size, " Default SPATE_BACKEND_AUTO");
     else if (strcmp(field->name, "crypto") == 0)
         (void)snprintf(ret, size, " Default SPATE_CRYPTO_AUTO");
+    else if (strcmp(field->name, "retry") == 0)
+        (void)snprintf(ret, size, " Default SPATE_RETRY_AUTO");
     else
         (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
                        field->zero_is_none ? ", or 0 for none" : "");
@@ -270,8 +274,8 @@ static void the_header_has_the_default_and_the_range_of_each_field(void **state)
     size_t field_count = 0;
     for (const char *at = body; (at = strstr(at, ";\n")) != NULL; at++)
         field_count++;
-    /* size and reserved have a comment on their line; cpus is the other one without a range. */
-    assert_int_equal(field_count, se_config_field_count + 1);
+    /* size and reserved have a comment on their line; cpus and token_key have no range. */
+    assert_int_equal(field_count, se_config_field_count + 2);
 }
 
 static void defaults_are_those_of_the_list(void **state)

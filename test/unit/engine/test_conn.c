@@ -11,8 +11,19 @@ enum { STATES = SE_CONN_TAKEN + 1 };
 static struct spate_shard *make_shard(void)
 {
     struct spate_shard *shard = owned_alloc(sizeof(*shard));
-    shard->handshake_count = 1;
+    const struct se_budget_limits limits = {10, 10, 10};
+    se_budget_init(&shard->budget, &limits, (struct se_siphash_key){{1, 2}});
     return shard;
+}
+
+/* A connection that holds a place in the budget, as se_conn_create() makes it for a server. */
+static void join(struct spate_conn *conn)
+{
+    static const struct sp_addr address = {.family = 4};
+    if (conn->is_server)
+        se_budget_join(&conn->shard->budget, &conn->handshake, &address, false, 0);
+    else
+        sb_list_init(&conn->handshake.link);
 }
 
 static void a_connection_moves_forward_only(void **state)
@@ -20,7 +31,7 @@ static void a_connection_moves_forward_only(void **state)
     (void)state;
     static const bool server[STATES][STATES] = {
         [SE_CONN_NEW] = {[SE_CONN_HANDSHAKING] = true},
-        [SE_CONN_HANDSHAKING] = {[SE_CONN_CONNECTED] = true},
+        [SE_CONN_HANDSHAKING] = {[SE_CONN_CONNECTED] = true, [SE_CONN_FAILED] = true},
         [SE_CONN_CONNECTED] = {[SE_CONN_CLOSED] = true},
         [SE_CONN_CLOSED] = {[SE_CONN_TAKEN] = true},
     };
@@ -36,7 +47,7 @@ static void a_connection_moves_forward_only(void **state)
         enum se_conn_state from = i / STATES % STATES;
         enum se_conn_state to = i % STATES;
         struct spate_conn conn = {.shard = shard, .is_server = is_server, .state = from};
-        shard->handshake_count = 1;
+        join(&conn);
         if ((is_server ? server : client)[from][to]) {
             se_conn_advance(&conn, to);
             assert_int_equal(conn.state, to);
@@ -44,6 +55,7 @@ static void a_connection_moves_forward_only(void **state)
             expect_assert_failure(se_conn_advance(&conn, to));
             assert_int_equal(conn.state, from);
         }
+        se_budget_leave(&shard->budget, &conn.handshake);
     }
 }
 
@@ -52,31 +64,53 @@ static void a_server_is_in_the_budget_until_it_is_connected(void **state)
     (void)state;
     struct spate_shard *shard = make_shard();
     struct spate_conn conn = {.shard = shard, .is_server = true, .state = SE_CONN_NEW};
+    join(&conn);
     assert_true(se_conn_is_budgeted(&conn) && !se_conn_is_announced(&conn));
     se_conn_advance(&conn, SE_CONN_HANDSHAKING);
     assert_true(se_conn_is_budgeted(&conn) && !se_conn_is_announced(&conn));
     assert_int_equal(shard->counts.own.conns_accepted, 1);
-    assert_int_equal(shard->handshake_count, 1);
+    assert_int_equal(shard->budget.count, 1);
     se_conn_advance(&conn, SE_CONN_CONNECTED);
     assert_true(!se_conn_is_budgeted(&conn) && se_conn_is_announced(&conn));
-    assert_int_equal(shard->handshake_count, 0);
+    assert_int_equal(shard->budget.count, 0);
     se_conn_advance(&conn, SE_CONN_CLOSED);
     se_conn_advance(&conn, SE_CONN_TAKEN);
     assert_int_equal(shard->counts.own.handshakes_done, 1);
     assert_int_equal(shard->counts.own.handshakes_failed, 0);
 }
 
+/* What it charged for TLS is free for others, although it still answers its peer. */
+static void a_server_that_is_closed_early_gives_its_place_back(void **state)
+{
+    (void)state;
+    struct spate_shard *shard = make_shard();
+    struct spate_conn conn = {
+        .shard = shard, .is_server = true, .state = SE_CONN_HANDSHAKING, .is_tls_charged = true};
+    join(&conn);
+    se_memory_init(&shard->memory, SE_TLS_BYTES);
+    assert_true(se_memory_charge(&shard->memory, SE_TLS_BYTES));
+    se_conn_advance(&conn, SE_CONN_FAILED);
+    assert_true(!se_conn_is_budgeted(&conn) && !se_conn_is_announced(&conn));
+    assert_int_equal(shard->budget.count, 0);
+    assert_int_equal(shard->memory.now_bytes, 0);
+    assert_int_equal(shard->counts.own.handshakes_failed, 1);
+    assert_int_equal(shard->counts.own.handshakes_done, 0);
+}
+
 static void a_client_that_is_closed_early_has_failed(void **state)
 {
     (void)state;
     struct spate_shard *shard = make_shard();
+    struct spate_conn other = {.shard = shard, .is_server = true, .state = SE_CONN_HANDSHAKING};
     struct spate_conn conn = {.shard = shard, .state = SE_CONN_HANDSHAKING};
+    join(&other);
+    join(&conn);
     assert_true(!se_conn_is_budgeted(&conn) && se_conn_is_announced(&conn));
     se_conn_advance(&conn, SE_CONN_CLOSED);
     assert_int_equal(shard->counts.own.handshakes_failed, 1);
     assert_int_equal(shard->counts.own.handshakes_done, 0);
     assert_int_equal(shard->counts.own.conns_accepted, 0);
-    assert_int_equal(shard->handshake_count, 1); /* of somebody else */
+    assert_int_equal(shard->budget.count, 1); /* of somebody else */
 }
 
 int main(void)
@@ -84,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_connection_moves_forward_only),
         QT_TEST(owned, a_server_is_in_the_budget_until_it_is_connected),
+        QT_TEST(owned, a_server_that_is_closed_early_gives_its_place_back),
         QT_TEST(owned, a_client_that_is_closed_early_has_failed),
     };
     sb_assert_handler = qt_on_assert;

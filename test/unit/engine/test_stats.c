@@ -91,7 +91,7 @@ static void fill_sources(struct spate_shard *shard)
     shard->memory.now_bytes = 12;
     shard->memory.peak_bytes = 13;
     shard->conn_count = 14;
-    shard->handshake_count = 15;
+    shard->budget.count = 15;
 }
 
 static void a_shard_reports_what_its_parts_have_counted(void **state)
