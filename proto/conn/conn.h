@@ -26,13 +26,15 @@
  *            sp_conn_next_event() until it returns false
  *            sp_conn_send() until it returns 0
  *            sleep until sp_conn_deadline_ns()
- *     sp_conn_destroy()      after SP_EVENT_DRAINED, or at any time
+ *     sp_conn_bury()         after SP_EVENT_CLOSED: a tombstone takes its place
+ *     sp_conn_destroy()      after that, after SP_EVENT_DRAINED, or at any time
  *
  * `now_ns` never goes backwards.  Received bytes are handed out as slices of the datagrams, or
  * written into memory that was lent for them.  Bytes to send are lent, and read again when a packet
  * with them was lost. */
 
 struct sp_conn;
+struct sp_tombstone;
 
 /* The configuration: constant, shared by connections. */
 struct sp_config {
@@ -279,6 +281,13 @@ void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char
 /* Ends the connection: a datagram that ends in one of the peer's reset tokens arrived.
  * [RFC9000 10.3.1] */
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
+
+/* Writes what must stay of a closed connection (conn/tombstone.h).  Returns true if it did: the
+ * connection sends nothing more and can only be destroyed.  Returns false, and changes nothing, if
+ * SP_EVENT_CLOSED was not taken, the CONNECTION_CLOSE waits to be sent, the connection is drained,
+ * or its answer is too large to be kept: that of a client before it has Handshake keys, whose
+ * datagrams have at least 1200 bytes [RFC9000 14.1].  Then it stays until SP_EVENT_DRAINED. */
+SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
 
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */

@@ -35,6 +35,7 @@
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
+ *     0  tombstone.c      what is left of a closed connection
  */
 
 enum sp_conn_state {

@@ -20,19 +20,24 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
+#include "proto/conn/tombstone.h"
 #include "proto/packet/build.h"
 
 /* A packet with less room than this is not begun: it could carry hardly a frame. */
 #define PAYLOAD_SIZE_MIN 32
 
+/* A packet with a CONNECTION_CLOSE that has no reason: a long header with two CIDs of 20 bytes, the
+ * frame, and the tag. */
+#define CLOSE_PACKET_SIZE ((1 + 4 + 21 + 21 + 1 + 2 + 4) + (1 + 8 + 8 + 1) + SP_TAG_SIZE)
+
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
 
-/* Writes the header and prepares `build`.  Returns false without room or memory. */
-static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
-                         struct sp_build *build)
+/* Writes the header and prepares `build`.  Returns false without room. */
+static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
+                             struct sp_build *build)
 {
-    struct sp_loss_space *s = conn->loss.spaces[space];
+    const struct sp_loss_space *s = conn->loss.spaces[space];
     const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
@@ -59,10 +64,6 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
         is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
     if (room < header_size + PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
         return false;
-    if (!sp_sent_reserve(&s->sent)) {
-        conn->is_out_of_memory = true;
-        return false;
-    }
 
     struct sb_writer w = sb_writer_of(out, room);
     build->length_at = NULL;
@@ -80,16 +81,34 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
     return true;
 }
 
+/* begin_unrecorded() for a packet that finish_packet() will record.  Returns false without room or
+ * memory. */
+static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
+                         struct sp_build *build)
+{
+    if (!begin_unrecorded(conn, space, out, room, build))
+        return false;
+    if (sp_sent_reserve(&conn->loss.spaces[space]->sent))
+        return true;
+    conn->is_out_of_memory = true;
+    return false;
+}
+
+/* Seals a packet into its place.  `masks` protects the header later. */
+static void seal(struct sp_conn *conn, struct sp_build *build, struct sp_mask_batch *masks)
+{
+    conn->stats.copied_out_bytes += sp_build_seal(build, &conn->protect);
+    const struct sp_masked masked = {build->packet, build->pn_at, build->pn_size};
+    sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
+}
+
 /* Seals a packet and records it as sent. */
 static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct sp_mask_batch *masks,
                           enum sp_ecn ecn, uint64_t now_ns)
 {
     struct sp_conn_space *s = conn->spaces[build->space];
 
-    conn->stats.copied_out_bytes += sp_build_seal(build, &conn->protect);
-    const struct sp_masked masked = {build->packet, build->pn_at, build->pn_size};
-    sp_mask_batch_add(masks, build->key, &masked, &conn->protect);
-
+    seal(conn, build, masks);
     const struct sp_sent *sent = &conn->loss.spaces[build->space]->sent;
     bool is_kept =
         build->is_in_flight || sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
@@ -174,14 +193,14 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
 
 /* Adds CONNECTION_CLOSE.  An application's error is replaced by APPLICATION_ERROR in packets of the
  * handshake, which do not protect it.  [RFC9000 10.2.3] */
-static void add_close(const struct sp_conn *conn, struct sp_build *build)
+static void add_close(const struct sp_conn *conn, struct sp_build *build, bool has_reason)
 {
     const struct sp_close *close = &conn->close;
     struct sp_frame_close frame = {
         .is_app = close->kind == SP_CLOSE_APP,
         .error = close->error,
         .frame_type = close->frame_type,
-        .reason = {(const uint8_t *)close->reason, close->reason_size},
+        .reason = {(const uint8_t *)close->reason, has_reason ? close->reason_size : 0},
     };
     if (frame.is_app && build->space != SP_SPACE_APP)
         frame = (struct sp_frame_close){.error = SP_ERR_APPLICATION};
@@ -230,7 +249,7 @@ static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t
                           &builds[count]))
             continue;
         add_last_ack(conn, &builds[count], now_ns);
-        add_close(conn, &builds[count]);
+        add_close(conn, &builds[count], true);
         train->size += sp_build_size(&builds[count]);
         count++;
     }
@@ -273,6 +292,66 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     train->count = 1;
     conn->path.bytes_out += train->size;
     sp_conn_account_train(conn, train);
+}
+
+/* Writes the datagram with which a tombstone answers: a CONNECTION_CLOSE for each level, without
+ * ACKs, and with the reason if that fits into all of them.  Returns its size.  Its packet numbers
+ * are not recorded as sent, so nothing else may be sealed afterwards. */
+static size_t write_last_close(struct sp_conn *conn, uint8_t *out, size_t room)
+{
+    struct sp_build build;
+    struct sp_mask_batch masks = {.count = 0};
+    uint32_t level_count = 0;
+    size_t used = 0;
+
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++)
+        level_count += may_carry_close(conn, (enum sp_space)i);
+    bool has_reason = level_count * (CLOSE_PACKET_SIZE + conn->close.reason_size) <= room;
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
+        enum sp_space space = (enum sp_space)i;
+        if (!may_carry_close(conn, space) ||
+            !begin_unrecorded(conn, space, out + used, room - used, &build))
+            continue;
+        add_close(conn, &build, has_reason);
+        used += sp_build_size(&build);
+        seal(conn, &build, &masks);
+    }
+    sp_mask_batch_apply(&masks, &conn->protect);
+    return used;
+}
+
+static bool may_be_buried(const struct sp_conn *conn)
+{
+    if (conn->closed_pending)
+        return false;
+    if (conn->state == SP_CONN_DRAINING)
+        return true;
+    bool has_full_datagrams = !sp_conn_is_server(conn) &&
+                              sp_conn_first_space(conn) == SP_SPACE_INITIAL &&
+                              may_carry_close(conn, SP_SPACE_INITIAL);
+    return conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_NONE &&
+           !has_full_datagrams;
+}
+
+bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
+{
+    if (!may_be_buried(conn))
+        return false;
+    const struct sp_cid_remote *ids = &conn->remote_ids;
+    const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
+    *ret = (struct sp_tombstone){
+        .path = conn->path.path,
+        .end_at_ns = conn->end_at_ns,
+        .budget_bytes = sp_path_budget(&conn->path),
+        .datagrams_in = conn->close_packets_in,
+        .answer_at = conn->close_answer_at,
+        .has_token = sp_cid_remote_token_counts(active),
+    };
+    memcpy(ret->token, active->reset_token, sizeof(ret->token));
+    if (conn->state == SP_CONN_CLOSING)
+        ret->packet_size = (uint32_t)write_last_close(conn, ret->packet, sizeof(ret->packet));
+    conn->state = SP_CONN_DRAINED;
+    return true;
 }
 
 /* ---- The train ---- */

@@ -9,13 +9,14 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
+#include "test/sim/bury.h"
 #include "test/sim/host.h"
 #include "test/sim/oracle_wait.h"
 
 enum {
     SPINS_MAX = 100,    /* a connection that asks for more deadlines at one time hangs */
     TRAINS_MAX = 5000,  /* a connection that has more trains to send at one time hangs */
-    FORGOTTEN_FROM = 5, /* the canary's host keeps so many timers */
+    FORGOTTEN_FROM = 3, /* the canary's host keeps so many timers */
 };
 
 /* What the connection asks of its host. */
@@ -181,7 +182,8 @@ void qs_end_drop_conn(struct qs_end *end)
     qs_app_conn_gone(&end->app);
     sp_conn_destroy(end->conn);
     end->conn = NULL;
-    end->cid_count = 0;
+    if (!end->is_buried)
+        end->cid_count = 0;
     end->token_count = 0;
     qs_note(end->host->trace, "%s is gone", end->who);
 }
@@ -425,8 +427,10 @@ void qs_end_step(struct qs_end *end)
     if (interval > 0 && end->step_count++ % interval == 0)
         sp_conn_check(end->conn);
     check_answers(end);
-    if (host_is_patient(end))
+    if (host_is_patient(end) && !sp_conn_is_closed(end->conn))
         qs_oracle_check_acks(&end->oracle, end->host->side->timer_slack_ns_max);
+    if (qs_end_bury(end))
+        end->app.is_drained = true;
     if (end->app.is_drained)
         qs_end_drop_conn(end);
     else

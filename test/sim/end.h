@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "proto/conn/conn.h"
+#include "proto/conn/tombstone.h"
 #include "test/sim/app.h"
 #include "test/sim/oracle.h"
 #include "test/sim/random.h"
@@ -39,6 +40,13 @@ struct qs_end {
     struct sp_datagram inbox[SP_BATCH_MAX];
     uint32_t inbox_count;
     bool has_dropped_close;
+
+    struct sp_tombstone tombstone; /* of a closed connection, while is_buried */
+    bool is_buried;
+    bool has_died; /* it was decided whether it is buried */
+    bool is_never_buried;
+    uint64_t answer_count; /* datagrams of the tombstone */
+
     bool has_received; /* a full inbox, in this turn: a step is due */
 
     uint64_t timer_ns;      /* when the clock will look at the deadline; SB_NEVER: not */

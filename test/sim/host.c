@@ -8,6 +8,7 @@
 #include "proto/base/assert.h"
 #include "proto/wire/header.h"
 #include "proto/wire/stateless.h"
+#include "test/sim/bury.h"
 
 enum {
     CONNS_MAX = 256,
@@ -93,7 +94,7 @@ uint32_t qs_host_live_count(const struct qs_host *host)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < host->end_count; i++)
-        count += host->ends[i]->conn != NULL;
+        count += host->ends[i]->conn != NULL || host->ends[i]->is_buried;
     return count;
 }
 
@@ -110,7 +111,8 @@ struct qs_end *qs_host_end_of(const struct qs_host *host, uint64_t conn_index)
 static struct qs_end *end_by_cid(const struct qs_host *host, const struct sp_cid *cid)
 {
     for (uint32_t i = 0; i < host->end_count; i++) {
-        if (host->ends[i]->conn != NULL && qs_end_has_cid(host->ends[i], cid))
+        const struct qs_end *end = host->ends[i];
+        if ((end->conn != NULL || end->is_buried) && qs_end_has_cid(end, cid))
             return host->ends[i];
     }
     return NULL;
@@ -146,6 +148,7 @@ void qs_host_crash(struct qs_host *host)
     for (uint32_t i = 0; i < host->end_count; i++) {
         host->ends[i]->was_dropped = true;
         qs_end_drop_conn(host->ends[i]);
+        qs_end_dig_up(host->ends[i]);
     }
 }
 
@@ -274,6 +277,13 @@ static bool take_reset(struct qs_host *host, const struct qs_wire *wire)
     const uint8_t *token = sp_reset_token_in(wire->data, wire->size);
     for (uint32_t i = 0; token != NULL && i < host->end_count; i++) {
         struct qs_end *end = host->ends[i];
+        const struct sp_tombstone *tombstone = &end->tombstone;
+        if (end->is_buried && tombstone->has_token &&
+            memcmp(tombstone->token, token, SP_RESET_TOKEN_SIZE) == 0) {
+            qs_note(host->trace, "%s gets a Stateless Reset in its grave", end->who);
+            sp_tombstone_on_stateless_reset(&end->tombstone);
+            return true;
+        }
         if (end->conn == NULL || !qs_end_has_token(end, token))
             continue;
         qs_note(host->trace, "%s gets a Stateless Reset", end->who);
@@ -319,6 +329,11 @@ static void route(struct qs_host *host, struct qs_wire *wire)
     }
     if (end == NULL) {
         on_unmatched(host, wire, &peek);
+        return;
+    }
+    if (end->is_buried) {
+        qs_end_knock(end, wire);
+        qs_wire_destroy(wire);
         return;
     }
     end->inbox[end->inbox_count++] = datagram_of(host, wire);

@@ -109,6 +109,11 @@ void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn)
 void qs_oracle_after_send(struct qs_oracle *oracle, const struct sp_conn *conn,
                           const struct sp_train *train);
 
+/* Checks a datagram that sp_conn_bury() has sealed and that may be sent later. */
+void qs_oracle_check_shape(struct qs_oracle *oracle, const struct sp_train *train);
+/* `size` bytes leave. */
+void qs_oracle_check_bytes(struct qs_oracle *oracle, uint64_t size);
+
 /* What the two are made of. */
 void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now);
 void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train);

@@ -99,15 +99,23 @@ static void check_datagram(struct qs_oracle *oracle, const struct sp_train *trai
         qs_fail(oracle->trace, "%s sends an Initial in %zu bytes", oracle->who, size);
 }
 
-void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train)
+void qs_oracle_check_shape(struct qs_oracle *oracle, const struct sp_train *train)
 {
     check_train_shape(oracle, train);
-    if (oracle->trace->has_failed)
-        return;
-    for (uint32_t i = 0; i < train->count; i++)
+    for (uint32_t i = 0; i < train->count && !oracle->trace->has_failed; i++)
         check_datagram(oracle, train, i);
+}
 
-    oracle->bytes_out += train->size;
+void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train)
+{
+    qs_oracle_check_shape(oracle, train);
+    if (!oracle->trace->has_failed)
+        qs_oracle_check_bytes(oracle, train->size);
+}
+
+void qs_oracle_check_bytes(struct qs_oracle *oracle, uint64_t size)
+{
+    oracle->bytes_out += size;
     if (!oracle->address_is_valid && oracle->bytes_out > SP_AMPLIFICATION_FACTOR * oracle->bytes_in)
         qs_fail(oracle->trace,
                 "%s has sent %" PRIu64 " bytes to an unproven address that sent %" PRIu64,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/tombstone.h"
 #include "test/support/conn_pair.h"
 
 QT_FIXTURE(conn_pair, pair_deinit)
@@ -144,6 +145,192 @@ static void the_peer_cannot_make_us_remember_it_for_long(void **state)
     }
 }
 
+/* ---- Tombstones ---- */
+
+_Static_assert(sizeof(struct sp_tombstone) <= 400, "a few hundred bytes");
+
+/* Closes `role`, takes its events and sends its CONNECTION_CLOSE into nowhere. */
+static void close_end(struct conn_pair *pair, enum sp_role role)
+{
+    size_t size;
+    sp_conn_close(pair_conn(pair, role), 7, "why not", 7, pair->now_ns);
+    pair_pull(pair, role);
+    assert_int_equal(pair_flush(pair, role, &size), 1);
+}
+
+/* Frees the connection, which is buried. */
+static void destroy_end(struct conn_pair *pair, enum sp_role role)
+{
+    struct sp_conn *conn = pair_conn(pair, role);
+    struct sp_event event;
+    size_t size;
+    assert_false(sp_conn_next_event(conn, &event) && event.kind >= SP_EVENT_CONNECTED);
+    assert_int_equal(pair_flush(pair, role, &size), 0);
+    assert_int_equal(sp_conn_deadline_ns(conn), SB_NEVER);
+    sp_conn_destroy(conn);
+    pair->ends[role].conn = NULL;
+}
+
+static void give_answer(struct conn_pair *pair, enum sp_role to, const struct sp_tombstone *from)
+{
+    struct pair_packet packet = {.size = from->packet_size};
+    memcpy(packet.data, from->packet, from->packet_size);
+    const struct pair_packet *one = &packet;
+    pair_give(pair, to, &one, 1);
+}
+
+static void a_connection_is_buried_once_its_close_is_taken_and_sent(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (uint32_t i = 0; i < 2; i++) {
+        enum sp_role role = (enum sp_role)i;
+        struct sp_tombstone tombstone;
+        size_t size;
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *conn = pair_conn(pair, role);
+        assert_false(sp_conn_bury(conn, &tombstone)); /* it is open */
+        sp_conn_close(conn, 7, "why not", 7, pair->now_ns);
+        uint64_t end_at_ns = sp_conn_deadline_ns(conn);
+        assert_false(sp_conn_bury(conn, &tombstone)); /* nobody knows of the end */
+        pair_pull(pair, role);
+        assert_false(sp_conn_bury(conn, &tombstone)); /* the peer does not know */
+        assert_int_equal(pair_flush(pair, role, &size), 1);
+        assert_true(sp_conn_bury(conn, &tombstone));
+        assert_false(sp_conn_bury(conn, &tombstone)); /* once */
+        assert_int_equal(tombstone.end_at_ns, end_at_ns);
+        destroy_end(pair, role);
+
+        enum sp_role peer = (enum sp_role)(1 - role);
+        const struct sp_close *close = &pair_conn(pair, peer)->close;
+        give_answer(pair, peer, &tombstone);
+        assert_int_equal(close->kind, SP_CLOSE_APP);
+        assert_int_equal(close->error, 7);
+        assert_int_equal(close->reason_size, 7);
+        assert_memory_equal(close->reason, "why not", 7);
+        pair_pull(pair, peer);
+        assert_true(sp_conn_bury(pair_conn(pair, peer), &tombstone)); /* it drains */
+        assert_int_equal(tombstone.packet_size, 0);
+        destroy_end(pair, peer);
+    }
+}
+
+static void a_tombstone_answers_more_and_more_rarely_and_its_peer_alone(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_tombstone tombstone;
+    pair_init(pair);
+    pair_connect(pair);
+    close_end(pair, SP_SERVER);
+    assert_true(sp_conn_bury(pair_conn(pair, SP_SERVER), &tombstone));
+    struct sp_addr other = tombstone.path.remote;
+    other.port++;
+    uint32_t answer_count = 0;
+    for (uint32_t i = 1; i <= 1024; i++) {
+        assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
+        bool is_power = (i & (i - 1)) == 0;
+        assert_int_equal(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 30), is_power);
+        answer_count += is_power;
+    }
+    assert_int_equal(answer_count, 11);
+
+    sp_tombstone_on_stateless_reset(&tombstone);
+    for (uint32_t i = 0; i < 4096; i++)
+        assert_false(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 1200));
+}
+
+/* [RFC9000 8.1] A server closes before it knows that its client is where it says. */
+static void a_tombstone_sends_three_bytes_for_one_until_the_address_is_valid(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_tombstone tombstone;
+    size_t size;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    while (pair_flush(pair, SP_SERVER, &size) > 0)
+        continue;
+    sp_conn_close_transport(server, SP_ERR_INTERNAL, "", pair->now_ns);
+    pair_pull(pair, SP_SERVER);
+    (void)pair_flush(pair, SP_SERVER, &size);
+    if (server->has_close_to_send) { /* the limit was reached by the first flight */
+        pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
+        server->path.bytes_in += SP_DATAGRAM_SIZE_MIN;
+        assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+    }
+    assert_false(server->path.is_valid);
+    assert_true(sp_conn_bury(server, &tombstone));
+    assert_true(tombstone.packet_size > 3 && tombstone.packet_size < 200);
+    assert_int_equal(tombstone.budget_bytes, sp_path_budget(&server->path));
+
+    tombstone.budget_bytes = 0;
+    tombstone.datagrams_in = 0;
+    tombstone.answer_at = 1;
+    uint64_t bytes_in = 0;
+    uint64_t bytes_out = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        bytes_in += 10;
+        if (sp_tombstone_receive(&tombstone, &tombstone.path.remote, 10))
+            bytes_out += tombstone.packet_size;
+        assert_true(bytes_out <= 3 * bytes_in);
+        assert_int_equal(bytes_out > 0, 3 * bytes_in >= tombstone.packet_size);
+    }
+}
+
+/* [RFC9000 14.1] The answer would have to fill 1200 bytes. */
+static void a_client_without_handshake_keys_is_not_buried(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_tombstone tombstone;
+    size_t size;
+    pair_init(pair);
+    pair_start(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    close_end(pair, SP_CLIENT);
+    assert_false(sp_conn_bury(client, &tombstone));
+    pair->now_ns = sp_conn_deadline_ns(client);
+    sp_conn_on_deadline(client, pair->now_ns);
+    assert_int_equal(client->state, SP_CONN_DRAINED);
+    assert_false(sp_conn_bury(client, &tombstone));
+}
+
+/* With the longest reason in one packet, and with none in two. */
+static void the_answer_fits_whatever_the_reason_is(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int is_early = 0; is_early < 2; is_early++) {
+        struct sp_tombstone tombstone;
+        char reason[SP_REASON_SIZE_MAX + 1];
+        size_t size;
+        pair_init(pair);
+        pair->config.cid_size = SP_CID_SIZE_MAX;
+        memset(reason, 'r', SP_REASON_SIZE_MAX);
+        reason[SP_REASON_SIZE_MAX] = '\0';
+        if (is_early) {
+            pair_start(pair);
+            pair_carry(pair, SP_CLIENT);
+        } else {
+            pair_connect(pair);
+        }
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        while (pair_flush(pair, SP_SERVER, &size) > 0)
+            continue;
+        server->path.is_valid = true;
+        sp_conn_close_transport(server, SP_ERR_INTERNAL, reason, pair->now_ns);
+        pair_pull(pair, SP_SERVER);
+        assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+        assert_true(sp_conn_bury(server, &tombstone));
+        assert_in_range(tombstone.packet_size, is_early ? 100 : SP_REASON_SIZE_MAX,
+                        sizeof(tombstone.packet));
+        if (!is_early)
+            give_answer(pair, SP_CLIENT, &tombstone);
+        assert_int_equal(pair_conn(pair, SP_CLIENT)->close.reason_size,
+                         is_early ? 0 : SP_REASON_SIZE_MAX);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +338,11 @@ int main(void)
         QT_TEST(conn_pair, a_token_counts_from_the_first_packet_to_its_cid),
         QT_TEST(conn_pair, after_a_reset_a_connection_drains_in_silence),
         QT_TEST(conn_pair, the_peer_cannot_make_us_remember_it_for_long),
+        QT_TEST(conn_pair, a_connection_is_buried_once_its_close_is_taken_and_sent),
+        QT_TEST(conn_pair, a_tombstone_answers_more_and_more_rarely_and_its_peer_alone),
+        QT_TEST(conn_pair, a_tombstone_sends_three_bytes_for_one_until_the_address_is_valid),
+        QT_TEST(conn_pair, a_client_without_handshake_keys_is_not_buried),
+        QT_TEST(conn_pair, the_answer_fits_whatever_the_reason_is),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
