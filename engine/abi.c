@@ -95,7 +95,8 @@ FROZEN_FIELD(struct spate_config, reserved, 156, 4);
 FROZEN_FIELD(struct spate_config, retry, 160, 4);
 FROZEN_FIELD(struct spate_config, token_key, 164, 32);
 FROZEN_FIELD(struct spate_config, reserved_2, 196, 4);
-LAST_FIELD(struct spate_config, reserved_2);
+FROZEN_FIELD(struct spate_config, keep_alive_ns, 200, 8);
+LAST_FIELD(struct spate_config, keep_alive_ns);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);

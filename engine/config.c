@@ -58,7 +58,8 @@
     X(PROTO, ecn, true, false, true, RANGE) \
     X(ENGINE, zero_copy, false, false, true, RANGE) \
     X(ENGINE, gso, true, false, true, RANGE) \
-    X(ENGINE, retry, SPATE_RETRY_AUTO, SPATE_RETRY_AUTO, SPATE_RETRY_NEVER, RANGE)
+    X(ENGINE, retry, SPATE_RETRY_AUTO, SPATE_RETRY_AUTO, SPATE_RETRY_NEVER, RANGE) \
+    X(PROTO, keep_alive_ns, 0, SB_MS, DURATION_MAX, RANGE_OR_NONE)
 
 /* clang-format on */
 

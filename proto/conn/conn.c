@@ -259,8 +259,7 @@ static void check_stream(const struct sp_conn *conn, const struct sp_stream *str
         return;
     /* Nothing that could be sent is forgotten. */
     enum sp_send_want want = sp_stream_send_want(&stream->send, conn->max_data - conn->data_sent);
-    SB_ASSERT(want == SP_WANT_NOTHING || want == SP_WANT_CREDIT ||
-              sb_link_is_in(&stream->send_link));
+    SB_ASSERT(want == SP_WANT_NOTHING || sb_link_is_in(&stream->send_link));
 }
 
 void sp_conn_check(const struct sp_conn *conn)

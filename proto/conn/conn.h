@@ -39,6 +39,7 @@ struct sp_tombstone;
 /* The configuration: constant, shared by connections. */
 struct sp_config {
     uint64_t idle_timeout_ns;         /* 0: none */
+    uint64_t keep_alive_ns;           /* silence after which a PING is sent; 0: none */
     uint64_t handshake_timeout_ns;    /* 0: none */
     uint64_t ack_delay_ns_max;        /* we delay an ACK by at most this; < 2^14 ms */
     size_t datagram_size_max;         /* UDP payload bytes we send once it is safe; >= 1200 */
@@ -160,7 +161,8 @@ SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, 
 /* Why sp_conn_send() returns 0.  Each comment names what ends that wait. */
 enum sp_wait {
     SP_WAIT_NONE,          /* nothing: sp_conn_send() has something to do now */
-    SP_WAIT_IDLE,          /* nothing to send: an application's call or a datagram of the peer */
+    SP_WAIT_IDLE,          /* nothing to send: an application's call or a datagram of the peer; a
+                              keep-alive at `at_ns` */
     SP_WAIT_ACK_DELAY,     /* an ACK alone: it leaves at `at_ns`, or with whatever leaves before */
     SP_WAIT_CWND,          /* the congestion window is full, or without pacing a burst has left: an
                               ACK, or the loss timer at `at_ns` */
@@ -168,8 +170,9 @@ enum sp_wait {
     SP_WAIT_TRAIN,         /* a train would be cut short by the congestion window: as for CWND */
     SP_WAIT_AMPLIFICATION, /* an unproven address got enough: a datagram of the peer, whose PTO is
                               armed.  [RFC9000 8.1, RFC9002 6.2.2.1] */
-    SP_WAIT_CONN_CREDIT,   /* flow control: MAX_DATA of the peer */
-    SP_WAIT_STREAM_CREDIT, /* flow control: MAX_STREAM_DATA of the peer, of at least one stream */
+    SP_WAIT_CONN_CREDIT,   /* flow control: MAX_DATA of the peer; DATA_BLOCKED again at `at_ns` */
+    SP_WAIT_STREAM_CREDIT, /* flow control: MAX_STREAM_DATA of the peer, of at least one stream;
+                              STREAM_DATA_BLOCKED again at `at_ns` */
     SP_WAIT_KEY,           /* a key that does not exist yet: a handshake message of the peer */
     SP_WAIT_EXHAUSTED,     /* the handshake's keys may seal nothing more: its timeout, unless the
                               peer gets on without us.  [RFC9001 6.6] */
@@ -191,8 +194,7 @@ struct sp_send_wait {
 
 /* Explains why sp_conn_send() with a train of `train_count` datagrams sends nothing at `now_ns`.
  * Changes nothing.  If there are several reasons, returns the one that the sender checks first.
- * After sp_conn_send() returned 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier.
- * Walks all streams of an idle connection. */
+ * After sp_conn_send() returned 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier. */
 SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
                                                   uint64_t now_ns);
 

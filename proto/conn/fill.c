@@ -335,7 +335,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
 
     uint64_t credit = conn->max_data - conn->data_sent;
     if (!sp_stream_send_next(&stream->send, left, credit, &piece)) {
-        sp_conn_stream_schedule(conn, stream); /* moves it to credit_list if it needs credit */
+        sp_conn_stream_schedule(conn, stream); /* to another list if it needs credit */
         return sp_stream_send_want(&stream->send, credit) == SP_WANT_SEND ? STREAM_STOP
                                                                           : STREAM_WAITING;
     }

@@ -31,6 +31,7 @@
  *        space.c          the end of a packet number space and of the handshake
  *     2  recovery.c       acknowledged and lost frames
  *        events.c         events for the application
+ *        alive.c          what keeps a quiet connection from its idle timeout
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
@@ -152,6 +153,7 @@ struct sp_conn {
     struct sp_stream_limits limits[2]; /* [is_uni] */
     struct sb_link send_list;          /* streams that have something to send */
     struct sb_link credit_list;        /* streams that wait for connection credit to send */
+    struct sb_link blocked_list;       /* streams that wait for credit of their own to send */
     struct sb_link control_list;
     struct sb_link opened_list;            /* opened by the peer, STREAM_OPENED not taken yet */
     struct sb_link event_list;             /* streams that may have further events */
@@ -169,6 +171,7 @@ struct sp_conn {
     /* Timers. */
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
     uint64_t idle_timeout_ns; /* the smaller of both sides' */
+    uint64_t alive_from_ns;   /* when sp_conn_stay_alive() acted last */
     bool sent_since_receive;
     uint64_t end_at_ns;    /* end of closing or draining */
     bool is_pacer_blocked; /* the pacer alone prevents sending */

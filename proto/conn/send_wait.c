@@ -10,6 +10,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/alive.h"
 #include "proto/conn/gate.h"
 
 /* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
@@ -58,10 +59,7 @@ static enum sp_wait credit_wait(const struct sp_conn *conn)
 {
     if (!sb_list_is_empty(&conn->credit_list))
         return SP_WAIT_CONN_CREDIT;
-    SP_STREAM_MAP_EACH(stream, &conn->streams)
-        if (sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_CREDIT)
-            return SP_WAIT_STREAM_CREDIT;
-    return SP_WAIT_IDLE;
+    return sb_list_is_empty(&conn->blocked_list) ? SP_WAIT_IDLE : SP_WAIT_STREAM_CREDIT;
 }
 
 static enum sp_wait closing_wait(const struct sp_conn *conn)
@@ -114,12 +112,13 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
         return conn->retry_at_ns;
     case SP_WAIT_CLOSED:
         return conn->state == SP_CONN_DRAINED ? SB_NEVER : conn->end_at_ns;
-    case SP_WAIT_AMPLIFICATION:
-    case SP_WAIT_KEY:
-    case SP_WAIT_EXHAUSTED:
     case SP_WAIT_CONN_CREDIT:
     case SP_WAIT_STREAM_CREDIT:
     case SP_WAIT_IDLE:
+        return sp_conn_alive_deadline_ns(conn);
+    case SP_WAIT_AMPLIFICATION:
+    case SP_WAIT_KEY:
+    case SP_WAIT_EXHAUSTED:
         return SB_NEVER;
     }
     SB_ASSERT(false);

@@ -16,6 +16,7 @@ void sp_conn_streams_init(struct sp_conn *conn)
 
     sb_list_init(&conn->send_list);
     sb_list_init(&conn->credit_list);
+    sb_list_init(&conn->blocked_list);
     sb_list_init(&conn->control_list);
     sb_list_init(&conn->opened_list);
     sb_list_init(&conn->event_list);
@@ -101,6 +102,7 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
         break;
     case SP_WANT_CREDIT:
         sb_list_remove(&stream->send_link);
+        sb_list_push_back(&conn->blocked_list, &stream->send_link);
         if (stream->send.blocked_at != stream->send.max_data)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_BLOCKED);
         break;

@@ -5,6 +5,7 @@
  * passed. */
 
 #include "proto/base/time.h"
+#include "proto/conn/alive.h"
 #include "proto/conn/close.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/recovery.h"
@@ -48,6 +49,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
+    deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.pacer));
     if (conn->lacks_records)
@@ -126,6 +128,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         conn->is_pacer_blocked = false;
     if (conn->retry_at_ns <= now_ns)
         conn->lacks_records = false;
+    if (sp_conn_alive_deadline_ns(conn) <= now_ns)
+        sp_conn_stay_alive(conn, now_ns);
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
         on_loss_deadline(conn, now_ns);
     if (sp_gate_is_ending(conn))

@@ -30,7 +30,7 @@ struct sp_stream {
     uint64_t id;
     void *user;
     struct sp_stream *hash_next;
-    struct sb_link send_link;    /* in the schedule, if it has bytes to send */
+    struct sb_link send_link;    /* in the schedule, if it has bytes to send or waits for credit */
     struct sb_link control_link; /* in the list of those with `control` set */
     struct sb_link event_link;   /* in the list of those with pending events */
     struct sp_stream_send send;

@@ -58,6 +58,11 @@ enum {
      * it once may lose it again.  Beyond: the PTO alone sends it.  [RFC9002 6.2.3] */
     SP_FLIGHT_RESENDS_MAX = 3,
 
+    /* Streams whose STREAM_DATA_BLOCKED is sent again when a connection has been quiet: one frame
+     * keeps the connection alive, and a peer that has forgotten one credit may have forgotten
+     * some.  Beyond: the others wait for their turn in the next round.  [RFC9000 4.1] */
+    SP_BLOCKED_RESENDS_MAX = 16,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

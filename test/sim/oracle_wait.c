@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/alive.h"
 #include "proto/conn/impl.h"
 #include "test/sim/host.h"
 
@@ -73,7 +74,16 @@ static bool will_get_credit(const struct qs_end *end)
         return true;
     struct sp_send_wait wait =
         sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, end->host->clock->now_ns);
-    return wait.at_ns != SB_NEVER;
+    return wait.at_ns != SB_NEVER && wait.at_ns != sp_conn_alive_deadline_ns(peer->conn);
+}
+
+/* While it waits for credit, the idle timeout does not end it: packets are in flight, or it says
+ * again in time that it is blocked.  [RFC9000 4.1] */
+static bool stays_alive(const struct qs_end *end, const struct sp_send_wait *wait)
+{
+    const struct sp_conn *conn = end->conn;
+    return conn->idle_timeout_ns == 0 || conn->handshake_state < SP_HANDSHAKE_CONFIRMED ||
+           has_armed(conn) || wait->at_ns <= sb_time_add(conn->idle_from_ns, conn->idle_timeout_ns);
 }
 
 /* Bytes that were written and not acknowledged must be on their way, or nobody remembers them. */
@@ -104,7 +114,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
         return sp_conn_is_server(conn) && !conn->path.is_valid && will_hear(end);
     case SP_WAIT_CONN_CREDIT:
     case SP_WAIT_STREAM_CREDIT:
-        return will_get_credit(end);
+        return will_get_credit(end) && stays_alive(end, wait);
     case SP_WAIT_KEY:
         return conn->handshake_state < SP_HANDSHAKE_COMPLETE && will_hear(end);
     case SP_WAIT_EXHAUSTED:

@@ -22,6 +22,18 @@ static void idle(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 2 * SB_S;
 }
 
+/* Nothing to say for ten times the idle timeout, and one side that wants to stay. */
+static void keep_alive(struct qs_plan *plan, uint32_t member)
+{
+    idle(plan, member);
+    struct qs_side_plan *side = &plan->side[member % 2 == 0];
+    side->config.keep_alive_ns = member <= 2 ? SB_S : 3600 * SB_S; /* soon enough anyway */
+    side->app.close_when = QS_CLOSE_AT;
+    side->app.close_at_ns = 50 * SB_S;
+    qs_plan_expect(plan, SP_CLOSE_APP, 0);
+    plan->over_ns = 60 * SB_S;
+}
+
 static void amplification(struct qs_plan *plan, uint32_t number)
 {
     plan->tls.certificate_size = 12000;
@@ -200,6 +212,7 @@ static const uint32_t messages[] = {QS_CLIENT_HELLO, QS_SERVER_HELLO,       QS_E
 
 static const struct qs_scenario rows[] = {
     {"idle", "nobody closes", idle, NULL, 0},
+    {"keep-alive", "nothing to say for ten times the idle timeout", keep_alive, NULL, 4},
     {"amplification", "a large certificate, with the client's n-th datagrams lost", amplification,
      NULL, 5},
     {"close-both", "both sides close at the same time", close_both, NULL, 0},

@@ -70,6 +70,21 @@ static void slow_reader(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 60 * SB_S;
 }
 
+/* The readers pause for twice the idle timeout, again and again. */
+static void paused_reader(struct qs_plan *plan, uint32_t member)
+{
+    qs_plan_set_bytes(plan, 40000, 40000);
+    qs_plan_set_timeouts(plan, 5 * SB_S, 5 * SB_S);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        uint64_t *window = member == 1 ? &config->conn_window_bytes : &config->stream_window_bytes;
+        window[0] = window[1] = 10000; /* and its maximum */
+        plan->side[role].app.read_bytes = 10000;
+        plan->side[role].app.read_ns = 10 * SB_S;
+    }
+    plan->work_ns = 120 * SB_S;
+}
+
 static void small_windows(struct qs_plan *plan, uint32_t member)
 {
     slow_reader(plan, member);
@@ -223,6 +238,8 @@ static const struct qs_scenario rows[] = {
     {"stream-limit-lossy", "one stream at a time, and percent lost", stream_limit_lossy,
      EACH_OF(some_percents)},
     {"slow-reader", "the applications read slowly", slow_reader, NULL, 0},
+    {"paused-reader", "readers pause for longer than the idle timeout: of a connection, a stream",
+     paused_reader, NULL, 2},
     {"small-windows", "windows of less than two datagrams", small_windows, NULL, 0},
     {"held-slices", "received bytes are kept beyond the connection's end", held_slices, NULL, 0},
     {"uni-streams", "unidirectional streams both ways", uni_streams, NULL, 0},

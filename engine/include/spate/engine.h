@@ -148,7 +148,14 @@ struct spate_config {
      * differ by 10 s.  Keys that follow from it rotate every hour.  Default all zero: random for
      * each engine. */
     uint8_t token_key[32];
-    uint8_t reserved_2[4]; /* no padding at the end; ignored */
+    uint8_t reserved_2[4]; /* no padding; ignored */
+
+    /* Silence after which a PING is sent, so that the connection is not closed as idle: nothing was
+     * received, and nothing that asks for an answer was sent.  It is sent earlier if necessary:
+     * after a third of the smaller idle timeout of both ends [RFC9000 10.1.2].  A connection whose
+     * bytes wait for the peer's flow control stays alive without it.  Default 0; 1 ms to 365 days,
+     * or 0 for none. */
+    uint64_t keep_alive_ns;
 };
 
 /* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on

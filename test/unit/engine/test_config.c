@@ -41,6 +41,7 @@ SPOIL(no_transmit_slot, c->transmit_slots = 0)
 SPOIL(many_transmit_slots, c->transmit_slots = 16385)
 SPOIL(small_socket_buffer, c->socket_buffer_bytes = 1)
 SPOIL(short_idle, c->idle_timeout_ns = 30)
+SPOIL(short_keep_alive, c->keep_alive_ns = 1)
 SPOIL(long_handshake, c->handshake_timeout_ns = UINT64_MAX)
 SPOIL(long_ack_delay, c->ack_delay_ns_max = UINT64_C(16384000000))
 SPOIL(small_datagrams, c->datagram_size_max = 1199)
@@ -71,6 +72,7 @@ static const struct bad_value bad_values[] = {
     {no_transmit_slot, "transmit_slots is 0, must be 1 to 16384"},
     {many_transmit_slots, "transmit_slots is 16385, must be 1 to 16384"},
     {small_socket_buffer, "socket_buffer_bytes is 1, must be 65536 to 1073741824"},
+    {short_keep_alive, "keep_alive_ns is 1, must be 1000000 to 31536000000000000, or 0 for none"},
     {short_idle, "idle_timeout_ns is 30, must be 1000000 to 31536000000000000, or 0 for none"},
     {long_handshake, "handshake_timeout_ns is 18446744073709551615, must be 1000000 to "
                      "31536000000000000, or 0 for none"},
@@ -146,6 +148,7 @@ static void proto_gets_its_fields(void **state)
     config.streams_local_max = 11;
     config.pacing = false;
     config.ecn = false;
+    config.keep_alive_ns = 12;
     se_config_to_proto(&config, &proto);
     assert_int_equal(proto.idle_timeout_ns, 1);
     assert_int_equal(proto.handshake_timeout_ns, 2);
@@ -161,6 +164,7 @@ static void proto_gets_its_fields(void **state)
     assert_int_equal(proto.cid_size, SE_CID_SIZE);
     assert_false(proto.pacing);
     assert_false(proto.ecn);
+    assert_int_equal(proto.keep_alive_ns, 12);
 }
 
 /* ---- what the header says ---- */
@@ -257,7 +261,7 @@ static void the_header_has_the_default_and_the_range_of_each_field(void **state)
     assert_true(size > 0 && size < sizeof(text) - 1);
     char *body = strstr(text, "\nstruct spate_config {");
     assert_non_null(body);
-    *strstr(body, "\n};") = '\0';
+    strstr(body, "\n};")[1] = '\0';
 
     for (size_t i = 0; i < se_config_field_count; i++) {
         char comment[1024];

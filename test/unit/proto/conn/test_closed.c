@@ -254,7 +254,8 @@ static void a_tombstone_sends_three_bytes_for_one_until_the_address_is_valid(voi
     sp_conn_close_transport(server, SP_ERR_INTERNAL, "", pair->now_ns);
     pair_pull(pair, SP_SERVER);
     (void)pair_flush(pair, SP_SERVER, &size);
-    if (server->has_close_to_send) { /* the limit was reached by the first flight */
+    if (server->close_packet !=
+        SP_CLOSE_PACKET_NONE) { /* the limit was reached by the first flight */
         pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
         server->path.bytes_in += SP_DATAGRAM_SIZE_MIN;
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/alive.h"
+
+/* What keeps a quiet connection from its idle timeout.
+ *
+ * A sender that the peer's flow control holds back has nothing in flight, and a reader may pause
+ * for longer than the idle timeout: so the sender says again that it is blocked, three times in
+ * that time.  [RFC9000 4.1]  And an application may ask for PINGs.  [RFC9000 10.1.2]
+ *
+ * Packets in flight keep the connection alive by themselves: they are acknowledged, or their PTO
+ * sends others. */
+
+#include "proto/base/time.h"
+#include "proto/conn/streams.h"
+
+/* Signs of life per idle timeout: one or two of them may get lost. */
+#define PER_IDLE_TIMEOUT 3
+
+/* Returns whether the application wants a stream that the peer does not allow. */
+static bool is_short_of_streams(const struct sp_stream_limits *limits)
+{
+    return limits->was_refused && limits->local_opened >= limits->local_max;
+}
+
+static bool is_blocked(const struct sp_conn *conn)
+{
+    return !sb_list_is_empty(&conn->credit_list) || !sb_list_is_empty(&conn->blocked_list) ||
+           is_short_of_streams(&conn->limits[false]) || is_short_of_streams(&conn->limits[true]);
+}
+
+uint64_t sp_conn_alive_deadline_ns(const struct sp_conn *conn)
+{
+    if (conn->state != SP_CONN_OPEN || conn->handshake_state < SP_HANDSHAKE_COMPLETE ||
+        conn->loss.app.sent.eliciting_count > 0)
+        return SB_NEVER;
+    uint64_t keep_ns = conn->config->keep_alive_ns;
+    if (keep_ns == 0 && (conn->idle_timeout_ns == 0 || !is_blocked(conn)))
+        return SB_NEVER;
+
+    uint64_t quiet_ns = keep_ns == 0 ? SB_NEVER : keep_ns;
+    if (conn->idle_timeout_ns != 0)
+        quiet_ns = SB_MIN(quiet_ns, SB_MAX(conn->idle_timeout_ns / PER_IDLE_TIMEOUT,
+                                           sp_loss_pto_ns(&conn->loss)));
+    return sb_time_add(SB_MAX(conn->idle_from_ns, conn->alive_from_ns), quiet_ns);
+}
+
+void sp_conn_stay_alive(struct sp_conn *conn, uint64_t now_ns)
+{
+    conn->alive_from_ns = now_ns;
+    if (!is_blocked(conn)) {
+        conn->app.probe_count = 1;
+        return;
+    }
+    conn->wants_data_blocked |= !sb_list_is_empty(&conn->credit_list);
+    for (uint32_t i = 0; i < 2; i++)
+        conn->limits[i].wants_blocked |= is_short_of_streams(&conn->limits[i]);
+    for (uint32_t i = 0; i < SP_BLOCKED_RESENDS_MAX; i++) {
+        struct sb_link *link = sb_list_pop_front(&conn->blocked_list);
+        if (link == NULL)
+            return;
+        /* To the end: the next round begins with others. */
+        sb_list_push_back(&conn->blocked_list, link);
+        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_BLOCKED);
+    }
+}
