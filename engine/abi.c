@@ -203,7 +203,9 @@ FROZEN_FIELD(struct spate_shard_stats, tokens_accepted, 336, 8);
 FROZEN_FIELD(struct spate_shard_stats, tokens_refused, 344, 8);
 FROZEN_FIELD(struct spate_shard_stats, handshakes_evicted, 352, 8);
 FROZEN_FIELD(struct spate_shard_stats, initials_without_hello, 360, 8);
-LAST_FIELD(struct spate_shard_stats, initials_without_hello);
+FROZEN_FIELD(struct spate_shard_stats, draining_now, 368, 8);
+FROZEN_FIELD(struct spate_shard_stats, draining_evicted, 376, 8);
+LAST_FIELD(struct spate_shard_stats, draining_evicted);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

@@ -147,7 +147,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->port_link);
     sb_list_init(&conn->send_pending_link);
     sb_list_init(&conn->event_pending_link);
-    sb_list_init(&conn->drained_link);
+    sb_list_init(&conn->ended_link);
     sb_list_init(&conn->rx_link);
     sb_list_init(&conn->handshake.link);
     se_timer_init(&conn->timer);
@@ -284,7 +284,7 @@ static void leave(struct spate_conn *conn)
     sb_list_remove(&conn->all_link);
     sb_list_remove(&conn->send_pending_link);
     sb_list_remove(&conn->event_pending_link);
-    sb_list_remove(&conn->drained_link);
+    sb_list_remove(&conn->ended_link);
     SB_ASSERT(!sb_link_is_in(&conn->rx_link));
     se_wheel_remove(&shard->wheel, &conn->timer);
 
@@ -350,6 +350,12 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
         shard->counts.own.handshakes_done++;
     else if (next == SE_CONN_FAILED || (next == SE_CONN_CLOSED && before == SE_CONN_HANDSHAKING))
         shard->counts.own.handshakes_failed++;
+}
+
+void se_conn_end(struct spate_conn *conn)
+{
+    if (!sb_link_is_in(&conn->ended_link))
+        sb_list_push_back(&conn->shard->ended, &conn->ended_link);
 }
 
 void se_conn_touch(struct spate_conn *conn)

@@ -59,7 +59,7 @@ struct spate_conn {
     struct sb_link port_link;
     struct sb_link send_pending_link;  /* may have something to send */
     struct sb_link event_pending_link; /* may have events */
-    struct sb_link drained_link;       /* waits to be freed */
+    struct sb_link ended_link;         /* has closed, and may have to be freed or buried */
 
     struct se_budget_entry
         handshake;       /* server: in the budget from its making to CONNECTED or FAILED */
@@ -132,6 +132,9 @@ SB_MUST_USE int se_conn_create(struct spate_shard *shard, const struct se_conn_a
 
 /* Frees the connection at once, without a packet to the peer. */
 void se_conn_destroy(struct spate_conn *conn);
+
+/* Marks a closed connection: the turn looks whether it is to be freed or buried. */
+void se_conn_end(struct spate_conn *conn);
 
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);

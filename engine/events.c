@@ -160,6 +160,7 @@ static void on_connected(struct spate_conn *conn)
 
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
 {
+    se_conn_end(conn);
     if (!se_conn_is_announced(conn)) {
         se_conn_advance(conn, SE_CONN_FAILED);
         sp_conn_release_tls(conn->proto);
@@ -167,12 +168,6 @@ static void on_closed(struct spate_conn *conn, const struct sp_close *close)
     }
     push_closed(conn, close);
     se_conn_advance(conn, SE_CONN_CLOSED);
-}
-
-static void on_drained(struct spate_conn *conn)
-{
-    if (!sb_link_is_in(&conn->drained_link))
-        sb_list_push_back(&conn->shard->drained, &conn->drained_link);
 }
 
 /* Translates an event that is for the application. */
@@ -248,7 +243,7 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
         on_closed(conn, reported->close);
         break;
     case SP_EVENT_DRAINED:
-        on_drained(conn);
+        se_conn_end(conn);
         break;
     default:
         translate_for_app(conn, reported);
@@ -304,9 +299,12 @@ const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t cou
 
     uint32_t count = SB_MIN(count_max, se_events_count(events));
     const struct spate_event *first = &events->ring[events->head];
-    for (uint32_t i = 0; i < count; i++)
-        if (first[i].kind == SPATE_EVENT_CLOSED)
-            se_conn_advance(first[i].conn, SE_CONN_TAKEN);
+    for (uint32_t i = 0; i < count; i++) {
+        if (first[i].kind != SPATE_EVENT_CLOSED)
+            continue;
+        se_conn_advance(first[i].conn, SE_CONN_TAKEN);
+        se_conn_end(first[i].conn);
+    }
     events->head += count;
     *ret_count = count;
     return first;

@@ -47,6 +47,11 @@ static uint64_t handshakes_now(const struct spate_shard *shard)
     return shard->budget.count;
 }
 
+static uint64_t draining_now(const struct spate_shard *shard)
+{
+    return shard->tombstones.count;
+}
+
 static uint64_t memory_bytes_now(const struct spate_shard *shard)
 {
     return shard->memory.now_bytes;

@@ -59,6 +59,7 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     port->state = SE_PORT_OPEN;
     shard->ports_used |= UINT64_C(1) << port->index;
     port->conn_count = 0;
+    port->tombstone_count = 0;
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
     port->is_client = false;
@@ -116,9 +117,14 @@ static struct su_address any_address(sa_family_t family)
     return any;
 }
 
+static bool is_unused(const struct se_port *port)
+{
+    return port->conn_count == 0 && port->tombstone_count == 0;
+}
+
 static bool is_stale(const struct se_port *port, uint64_t now_ns)
 {
-    return port->conn_count == 0 && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
+    return is_unused(port) && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
 }
 
 /* Returns a client's port that is connected to `peer`, or NULL.  Closes stale client ports on the
@@ -169,7 +175,7 @@ int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
 
 void se_port_close(struct se_port *port)
 {
-    SB_ASSERT(port->state == SE_PORT_OPEN && port->conn_count == 0);
+    SB_ASSERT(port->state == SE_PORT_OPEN && is_unused(port));
     port->state = SE_PORT_CLOSING;
     port->listener.is_open = false;
     sc_tls_config_unref(port->listener.tls);
@@ -190,7 +196,7 @@ static void close_finished(struct se_port *port)
 static void maintain(struct se_port *port)
 {
     bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
-    if (is_listener && !port->listener.is_open && port->conn_count == 0)
+    if (is_listener && !port->listener.is_open && is_unused(port))
         se_port_close(port);
     if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
         (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_rearm() tries again */

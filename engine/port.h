@@ -25,7 +25,7 @@ struct spate_shard;
  *
  *     FREE --open--> OPEN --close--> CLOSING --nothing in flight--> FREE
  *
- * conn_count == length of conns. */
+ * conn_count == length of conns.  A port with connections or tombstones is not closed. */
 
 enum se_port_state {
     SE_PORT_FREE,
@@ -63,11 +63,12 @@ struct se_port {
     struct su_address peer; /* AF_UNSPEC: not connected */
     struct sb_link conns;   /* spate_conn.port_link */
     uint32_t conn_count;
+    uint32_t tombstone_count;
     uint32_t send_count; /* trains in flight */
     uint32_t index;
     enum se_port_state state;
     bool is_client;
-    uint64_t idle_since_ns; /* when conn_count became 0 */
+    uint64_t idle_since_ns; /* when the last connection or tombstone left */
     struct spate_listener listener;
 };
 
@@ -87,7 +88,7 @@ SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_ad
  * that have nothing in flight.  Call once per turn, before the wait. */
 void se_ports_maintain(struct spate_shard *shard);
 
-/* Begins to close a port.  It must have no connections. */
+/* Begins to close a port.  It must have no connections and no tombstones. */
 void se_port_close(struct se_port *port);
 
 /* Closes all sockets.  The ring must have been stopped. */

@@ -47,20 +47,31 @@ static enum copy_rule copy_rule_of(const struct su_bufring *bufring)
 
 /* ---- routing ---- */
 
-/* Returns the connection that a datagram without a known CID resets, NULL if it is no Stateless
- * Reset for any.  [RFC9000 10.3.1] */
-static struct spate_conn *conn_of_reset(const struct spate_shard *shard, const uint8_t *data,
-                                        size_t size)
+/* Returns the connection or tombstone that a datagram without a known CID resets, SE_TABLE_NONE if
+ * it is no Stateless Reset for any.  [RFC9000 10.3.1] */
+static uint32_t find_reset(const struct spate_shard *shard, const uint8_t *data, size_t size)
 {
     const uint8_t *token = sp_reset_token_in(data, size);
     if (token == NULL)
-        return NULL;
-    uint32_t index = se_table_find(&shard->tokens, token, SP_RESET_TOKEN_SIZE);
-    return index == SE_TABLE_NONE ? NULL : shard->slots[index].conn;
+        return SE_TABLE_NONE;
+    return se_table_find(&shard->tokens, token, SP_RESET_TOKEN_SIZE);
 }
 
-/* Routes a datagram by its header.  Returns NULL for one that is handled or dropped: a Stateless
- * Reset ends its connection here, because no CID leads to that. */
+static void on_reset(struct spate_shard *shard, uint32_t value)
+{
+    struct se_tombstone *tombstone = se_tombstone_of(&shard->tombstones, value);
+    if (tombstone != NULL) {
+        sp_tombstone_on_stateless_reset(&tombstone->proto);
+        return;
+    }
+    struct spate_conn *conn = shard->slots[value].conn;
+    sp_conn_on_stateless_reset(conn->proto, shard->now_ns);
+    se_conn_touch(conn);
+}
+
+/* Routes a datagram by its header.  Returns NULL for one that is handled or dropped: by a
+ * tombstone, or as a Stateless Reset, which ends its connection here, because no CID leads to that.
+ */
 static struct spate_conn *route_slow(struct se_unmatched *unmatched)
 {
     struct spate_shard *shard = unmatched->port->shard;
@@ -69,17 +80,21 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched)
         return NULL;
     }
     const struct sb_bytes *dcid = &unmatched->peek.dcid;
-    uint32_t index = se_table_find(&shard->cids, dcid->data, dcid->size);
-    if (index != SE_TABLE_NONE)
-        return shard->slots[index].conn;
+    uint32_t value = se_table_find(&shard->cids, dcid->data, dcid->size);
+    if (value != SE_TABLE_NONE) {
+        struct se_tombstone *tombstone = se_tombstone_of(&shard->tombstones, value);
+        if (tombstone == NULL)
+            return shard->slots[value].conn;
+        se_tombstone_receive(tombstone, &unmatched->path->remote, unmatched->size);
+        return NULL;
+    }
 
-    struct spate_conn *reset = NULL;
+    uint32_t reset = SE_TABLE_NONE;
     if (!unmatched->peek.is_long)
-        reset = conn_of_reset(shard, unmatched->data, unmatched->size);
-    if (reset == NULL)
+        reset = find_reset(shard, unmatched->data, unmatched->size);
+    if (reset == SE_TABLE_NONE)
         return se_admit(shard, unmatched);
-    sp_conn_on_stateless_reset(reset->proto, shard->now_ns);
-    se_conn_touch(reset);
+    on_reset(shard, reset);
     return NULL;
 }
 

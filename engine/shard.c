@@ -94,12 +94,16 @@ static void init_pools(struct spate_shard *shard)
 static int init_tables(struct spate_shard *shard)
 {
     uint32_t conns_max = shard->config->conns_max;
+    uint32_t tombstones_max = se_tombstones_max(conns_max);
     struct se_siphash_key key;
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
-    int error = se_table_init(&shard->cids, conns_max * SE_CONN_CIDS_MAX, key);
+    int error = se_table_init(
+        &shard->cids, conns_max * SE_CONN_CIDS_MAX + tombstones_max * SE_TOMBSTONE_CIDS_MAX, key);
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
     if (error == 0)
-        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX, key);
+        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX + tombstones_max, key);
+    if (error == 0)
+        error = se_tombstones_init(&shard->tombstones, conns_max);
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
     const struct se_budget_limits limits = {
         .handshakes_max = shard->config->handshakes_max,
@@ -118,10 +122,11 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->all);
     sb_list_init(&shard->send_pending);
     sb_list_init(&shard->event_pending);
-    sb_list_init(&shard->drained);
+    sb_list_init(&shard->ended);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
     se_timer_init(&shard->memory_timer);
+    shard->memory_timer.kind = SE_TIMER_MEMORY;
     se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     atomic_init(&shard->is_wake_wanted, false);
@@ -177,6 +182,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_retry_deinit(&shard->retry);
     se_table_deinit(&shard->cids);
     se_table_deinit(&shard->tokens);
+    se_tombstones_deinit(&shard->tombstones);
     free(shard->slots);
     se_buffers_deinit(&shard->copies);
     sb_pool_deinit(&shard->conn_pool);
@@ -199,13 +205,20 @@ int se_shard_bind(struct spate_shard *shard)
     return 0;
 }
 
-/* Frees connections that have ended, once the application has taken their CLOSED event. */
+/* Frees closed connections once the application has taken their CLOSED event, and leaves tombstones
+ * of those that are not drained.  One that is not ready is marked again when that changes: when
+ * CLOSED is taken, when its packets have been sent, and when it is drained. */
 static void reap(struct spate_shard *shard)
 {
-    SB_LIST_EACH(link, &shard->drained) {
-        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, drained_link);
-        if (!se_conn_is_announced(conn) || conn->state == SE_CONN_TAKEN)
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(&shard->ended)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, ended_link);
+        if (se_conn_is_announced(conn) && conn->state != SE_CONN_TAKEN)
+            continue;
+        if (sp_conn_is_drained(conn->proto))
             se_conn_destroy(conn);
+        else
+            (void)se_conn_bury(conn);
     }
 }
 

@@ -21,6 +21,7 @@
 #include "engine/rx.h"
 #include "engine/shutdown.h"
 #include "engine/spin.h"
+#include "engine/tombstone.h"
 #include "engine/wheel.h"
 #include "proto/conn/conn.h"
 #include "uring/bufring.h"
@@ -85,7 +86,8 @@ struct spate_shard {
     struct sb_link all;
     struct sb_link send_pending;
     struct sb_link event_pending;
-    struct sb_link drained;
+    struct sb_link ended; /* closed connections that reap() has to look at */
+    struct se_tombstones tombstones;
     struct se_wheel wheel;
     struct se_timer memory_timer; /* armed while pools may have something to give back */
     uint64_t trimmed_empty_count; /* memory.interface.empty_count after the last trim */

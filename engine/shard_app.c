@@ -48,24 +48,34 @@ bool se_shard_run_posts(struct spate_shard *shard)
     return count > 0;
 }
 
+static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
+{
+    if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
+        se_conn_rearm(conn); /* its deadline is later now */
+        return;
+    }
+    sp_conn_on_deadline(conn->proto, shard->now_ns);
+    se_conn_touch(conn);
+    se_conn_drain(conn);
+    if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)
+        se_conn_rearm(conn); /* otherwise it is armed after sending, which is due now */
+}
+
 void se_shard_run_timers(struct spate_shard *shard)
 {
     struct se_timer *timer;
     while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
-        if (timer == &shard->memory_timer) {
+        switch (timer->kind) {
+        case SE_TIMER_CONN:
+            on_conn_timer(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer));
+            break;
+        case SE_TIMER_TOMBSTONE:
+            se_tombstone_remove(shard, SB_CONTAINER_OF(timer, struct se_tombstone, timer));
+            break;
+        case SE_TIMER_MEMORY:
             se_shard_on_memory_timer(shard);
-            continue;
+            break;
         }
-        struct spate_conn *conn = SB_CONTAINER_OF(timer, struct spate_conn, timer);
-        if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
-            se_conn_rearm(conn); /* its deadline is later now */
-            continue;
-        }
-        sp_conn_on_deadline(conn->proto, shard->now_ns);
-        se_conn_touch(conn);
-        se_conn_drain(conn);
-        if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)
-            se_conn_rearm(conn); /* otherwise it is armed after sending, which is due now */
     }
 }
 

@@ -22,11 +22,19 @@
 #define SE_WHEEL_SLOT_SHIFT 6
 #define SE_WHEEL_SLOTS      (1 << SE_WHEEL_SLOT_SHIFT)
 
+/* What contains a timer: for its owner, the wheel does not look at it. */
+enum se_timer_kind {
+    SE_TIMER_CONN,
+    SE_TIMER_TOMBSTONE,
+    SE_TIMER_MEMORY, /* of the shard */
+};
+
 struct se_timer {
     struct sb_link link;
     uint64_t due_tick;
     uint8_t level; /* SE_WHEEL_LEVELS: it is in the list of the due ones */
     uint8_t slot;
+    enum se_timer_kind kind;
 };
 
 /* Of all timers in slot s of level l: due_tick and now_tick agree above level l, and in

@@ -222,6 +222,11 @@ bool sp_conn_is_address_valid(const struct sp_conn *conn)
     return conn->path.is_valid;
 }
 
+bool sp_conn_is_drained(const struct sp_conn *conn)
+{
+    return conn->state == SP_CONN_DRAINED;
+}
+
 struct sp_tls *sp_conn_tls(struct sp_conn *conn)
 {
     return conn->tls;

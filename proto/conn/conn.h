@@ -148,6 +148,7 @@ bool sp_conn_is_authenticated(const struct sp_conn *conn);
 /* Returns true while the handshake is not complete, and counts against the handshake budget. */
 bool sp_conn_is_handshaking(const struct sp_conn *conn);
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
+bool sp_conn_is_drained(const struct sp_conn *conn);
 /* Returns true if the peer has proved that it receives what is sent to its address: by a token or a
  * Handshake packet.  Always true at a client.  [RFC9000 8.1] */
 bool sp_conn_is_address_valid(const struct sp_conn *conn);

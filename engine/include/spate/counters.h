@@ -74,7 +74,10 @@
     X(SHARD, tokens_accepted)       /* Retry tokens that proved a client's address */ \
     X(SHARD, tokens_refused)        /* Retry tokens that were expired, used, altered or stolen */ \
     X(SHARD, handshakes_evicted)    /* handshakes that gave way at handshakes_max or conns_max */ \
-    X(SHARD, initials_without_hello) /* first packets that began no ClientHello, dropped */
+    X(SHARD, initials_without_hello) /* first packets that began no ClientHello, dropped */ \
+    /* Closed connections. */ \
+    X(GAUGE, draining_now)          /* closed connections whose late packets are recognised */ \
+    X(SHARD, draining_evicted)      /* of those: forgotten early, to make room for newer ones */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -66,7 +66,11 @@ struct spate_config {
     enum spate_crypto crypto;
 
     /* Connections at a time.  At the limit a client's first packet is answered with
-     * CONNECTION_REFUSED, and spate_shard_connect() returns -ENOBUFS.
+     * CONNECTION_REFUSED, and spate_shard_connect() returns -ENOBUFS.  A closed connection whose
+     * SPATE_EVENT_CLOSED was taken does not count: about 550 bytes of it answer late packets for
+     * three probe timeouts, at most 9 s.  Up to 64 + 4 * conns_max of those are kept, but no more
+     * than 8,192; then the oldest one goes, and its packets are answered with Stateless Resets.
+     * Only a client that closes before the server has answered counts for those probe timeouts.
      * Default 10,000; 1 to 1,000,000. */
     uint32_t conns_max;
     /* Unfinished handshakes of clients that connect to us.  One is unproven until a Retry token or
@@ -78,8 +82,9 @@ struct spate_config {
      * quarter of this limit on (or of conns_max, or of half the memory) until unproven ones are
      * half as many. Default 1,000; 1 to 1,000,000. */
     uint32_t handshakes_max;
-    /* Memory for the state of connections; the slots below are not part of it.  At the limit new
-     * connections are refused as by conns_max, and existing ones close with INTERNAL_ERROR.
+    /* Memory for the state of connections; neither the slots below nor what is kept of closed
+     * connections (see conns_max) is part of it.  At the limit new connections are refused as by
+     * conns_max, and existing ones close with INTERNAL_ERROR.
      * Default 1 GiB; 1 MiB to 64 TiB. */
     uint64_t memory_bytes_max;
     /* Receive buffers of 64 KiB.  As many as the L2 cache holds circulate, more when they are
@@ -494,7 +499,8 @@ SPATE_API int spate_listener_address(const struct spate_listener *listener,
 
 /* Stops accepting connections.  The first packets of new ones are answered with CONNECTION_REFUSED,
  * so that clients do not wait for their timeout.  Existing connections continue.  The port is
- * released after the last of them has ended.
+ * released after the last of them has ended and its late packets need no answer any more, which
+ * takes at most 9 s.
  *
  *   listener  Must not be used after this call.
  *

@@ -92,6 +92,7 @@ static void fill_sources(struct spate_shard *shard)
     shard->memory.peak_bytes = 13;
     shard->conn_count = 14;
     shard->budget.count = 15;
+    shard->tombstones.count = 16;
 }
 
 static void a_shard_reports_what_its_parts_have_counted(void **state)
@@ -121,6 +122,7 @@ static void a_shard_reports_what_its_parts_have_counted(void **state)
     assert_int_equal(stats.memory_bytes_peak, 13);
     assert_int_equal(stats.conns_now, 14);
     assert_int_equal(stats.handshakes_now, 15);
+    assert_int_equal(stats.draining_now, 16);
     free(shard);
 }
 
@@ -172,6 +174,7 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
             assert_int_equal(changes(shard, &shard->counts.own, at, is_changed), 1);
     is_changed[offsetof(struct spate_shard_stats, conns_now) / sizeof(uint64_t)] = true;
     is_changed[offsetof(struct spate_shard_stats, handshakes_now) / sizeof(uint64_t)] = true;
+    is_changed[offsetof(struct spate_shard_stats, draining_now) / sizeof(uint64_t)] = true;
     for (size_t i = 0; i < SHARD_WORDS; i++)
         assert_true(is_changed[i]);
     free(shard);
