@@ -115,11 +115,11 @@ bool se_shard_send(struct spate_shard *shard)
         if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
         se_conn_route(conn); /* the first packet to a CID makes its reset token count */
-        if (SB_UNLIKELY(sp_conn_is_closed(conn->proto)))
-            se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */
         se_conn_rearm(conn);
-        if (SB_UNLIKELY(sp_conn_is_closed(conn->proto)))
+        if (SB_UNLIKELY(sp_conn_is_closed(conn->proto))) {
+            se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */
             se_conn_end(conn);
+        }
     }
     /* Connections that were not served in this turn go first in the next. */
     move_all(&line, &shard->send_pending);

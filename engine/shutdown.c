@@ -6,7 +6,7 @@
  * New connections are refused at once, and so are those that have not finished their handshake: the
  * application does not know them yet, and strangers could otherwise hold up the end.  The others
  * may finish until the deadline.  Then they are closed.  A shard is done when the last connection
- * has drained, so that a CONNECTION_CLOSE that was lost is sent again.
+ * has drained, tombstones included, so that a CONNECTION_CLOSE that was lost is sent again.
  *
  * Looking at many connections takes long: a turn looks at VISITS_PER_TURN of them.  Each visit
  * moves the connection to the end of the shard's list, so a walk of visits_left steps sees all. */
@@ -90,7 +90,7 @@ void se_shutdown_finish(struct spate_shard *shard)
     struct se_shutdown *shutdown = &shard->shutdown;
     bool is_ending =
         shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->state == SE_SHUTDOWN_CLOSING;
-    if (!is_ending || shard->conn_count > 0)
+    if (!is_ending || shard->conn_count > 0 || shard->tombstones.count > 0)
         return;
     if (shutdown->args.wants_event && !se_events_push_shutdown(&shard->events))
         return; /* no room: after the application has taken some */

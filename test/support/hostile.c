@@ -21,8 +21,8 @@ enum { CONNS_MAX = 65536, STREAMS_MAX = 65536, PN_SIZE = 4 };
 static void *take_memory(void *context, size_t size)
 {
     (void)context;
-    size_t rounded = (size + SB_CACHE_LINE - 1) / SB_CACHE_LINE * SB_CACHE_LINE;
-    return aligned_alloc(SB_CACHE_LINE, rounded);
+    size_t alignment = sb_memory_alignment(size);
+    return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }
 
 static void give_memory(void *context, void *block, size_t size)

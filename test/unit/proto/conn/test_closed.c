@@ -154,8 +154,8 @@ static void close_end(struct conn_pair *pair, enum sp_role role)
 {
     size_t size;
     sp_conn_close(pair_conn(pair, role), 7, "why not", 7, pair->now_ns);
-    pair_pull(pair, role);
     assert_int_equal(pair_flush(pair, role, &size), 1);
+    pair_pull(pair, role);
 }
 
 /* Frees the connection, which is buried. */
@@ -196,6 +196,7 @@ static void a_connection_is_buried_once_its_close_is_taken_and_sent(void **state
         pair_pull(pair, role);
         assert_false(sp_conn_bury(conn, &tombstone)); /* the peer does not know */
         assert_int_equal(pair_flush(pair, role, &size), 1);
+        pair_pull(pair, role);
         assert_true(sp_conn_bury(conn, &tombstone));
         assert_false(sp_conn_bury(conn, &tombstone)); /* once */
         assert_int_equal(tombstone.end_at_ns, end_at_ns);
@@ -252,14 +253,13 @@ static void a_tombstone_sends_three_bytes_for_one_until_the_address_is_valid(voi
     while (pair_flush(pair, SP_SERVER, &size) > 0)
         continue;
     sp_conn_close_transport(server, SP_ERR_INTERNAL, "", pair->now_ns);
-    pair_pull(pair, SP_SERVER);
     (void)pair_flush(pair, SP_SERVER, &size);
-    if (server->close_packet !=
-        SP_CLOSE_PACKET_NONE) { /* the limit was reached by the first flight */
+    if (server->close_packet != SP_CLOSE_PACKET_NONE) { /* the first flight reached the limit */
         pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
         server->path.bytes_in += SP_DATAGRAM_SIZE_MIN;
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
     }
+    pair_pull(pair, SP_SERVER);
     assert_false(server->path.is_valid);
     assert_true(sp_conn_bury(server, &tombstone));
     assert_true(tombstone.packet_size > 3 && tombstone.packet_size < 200);
@@ -320,8 +320,8 @@ static void the_answer_fits_whatever_the_reason_is(void **state)
             continue;
         server->path.is_valid = true;
         sp_conn_close_transport(server, SP_ERR_INTERNAL, reason, pair->now_ns);
-        pair_pull(pair, SP_SERVER);
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+        pair_pull(pair, SP_SERVER);
         assert_true(sp_conn_bury(server, &tombstone));
         assert_in_range(tombstone.packet_size, is_early ? 100 : SP_REASON_SIZE_MAX,
                         sizeof(tombstone.packet));
