@@ -14,7 +14,7 @@ static bool is_error_code(uint64_t error)
     return error <= SB_VARINT_MAX;
 }
 
-/* Converts the result of an operation to an errno.  SP_AGAIN is a lack of memory. */
+/* Converts the result of an operation to an errno.  SP_AGAIN: too many buffers are lent. */
 static int errno_of(struct spate_conn *conn, enum sp_result result)
 {
     switch (result) {
@@ -22,6 +22,7 @@ static int errno_of(struct spate_conn *conn, enum sp_result result)
         se_conn_touch(conn);
         return 0;
     case SP_AGAIN:
+    case SP_NO_MEMORY:
         return -ENOBUFS;
     case SP_GONE:
         return -EPIPE;
@@ -43,6 +44,8 @@ int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id)
     case SP_AGAIN:
         se_conn_touch(conn); /* to send STREAMS_BLOCKED */
         return -EAGAIN;
+    case SP_NO_MEMORY:
+        return -ENOBUFS;
     default:
         return -ENOTCONN;
     }

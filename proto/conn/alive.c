@@ -19,7 +19,7 @@
 /* Returns whether the application wants a stream that the peer does not allow. */
 static bool is_short_of_streams(const struct sp_stream_limits *limits)
 {
-    return limits->was_refused && limits->local_opened >= limits->local_max;
+    return limits->open_wait == SP_OPEN_WAIT_REFUSED && !sp_stream_limits_has_room(limits);
 }
 
 static bool is_blocked(const struct sp_conn *conn)
@@ -44,6 +44,13 @@ uint64_t sp_conn_alive_deadline_ns(const struct sp_conn *conn)
     return sb_time_add(SB_MAX(conn->idle_from_ns, conn->alive_from_ns), quiet_ns);
 }
 
+/* Makes a *_BLOCKED frame due again, as if it was lost. */
+static void say_again(enum sp_blocked *blocked)
+{
+    *blocked = sp_blocked_next(*blocked, SP_BLOCKED_ON_LOST);
+    *blocked = sp_blocked_next(*blocked, SP_BLOCKED_ON_BLOCK);
+}
+
 void sp_conn_stay_alive(struct sp_conn *conn, uint64_t now_ns)
 {
     conn->alive_from_ns = now_ns;
@@ -51,9 +58,11 @@ void sp_conn_stay_alive(struct sp_conn *conn, uint64_t now_ns)
         conn->app.probe_count = 1;
         return;
     }
-    conn->wants_data_blocked |= !sb_list_is_empty(&conn->credit_list);
+    if (!sb_list_is_empty(&conn->credit_list))
+        say_again(&conn->data_blocked);
     for (uint32_t i = 0; i < 2; i++)
-        conn->limits[i].wants_blocked |= is_short_of_streams(&conn->limits[i]);
+        if (is_short_of_streams(&conn->limits[i]))
+            say_again(&conn->limits[i].blocked);
     for (uint32_t i = 0; i < SP_BLOCKED_RESENDS_MAX; i++) {
         struct sb_link *link = sb_list_pop_front(&conn->blocked_list);
         if (link == NULL)

@@ -273,6 +273,8 @@ void sp_conn_check(const struct sp_conn *conn)
     SB_ASSERT(conn->data_sent <= conn->max_data);
     SB_ASSERT(conn->window.consumed <= conn->window.received);
     SB_ASSERT(conn->window.received <= conn->window.limit);
+    sp_stream_limits_check(&conn->limits[false]);
+    sp_stream_limits_check(&conn->limits[true]);
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         const struct sp_conn_space *s = conn->spaces[i];
         SB_ASSERT((s == NULL) == (conn->loss.spaces[i] == NULL));

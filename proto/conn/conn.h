@@ -221,14 +221,15 @@ SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
 /* The result of an operation on a stream. */
 enum sp_result {
     SP_DONE,
-    SP_AGAIN,   /* not now: the peer's stream limit (open), or memory (write) */
-    SP_GONE,    /* no such stream, or that part of it is closed */
-    SP_INVALID, /* the stream has no such part, or an argument is out of range */
-    SP_CLOSED,  /* the connection is closed */
+    SP_AGAIN,     /* not now: a limit of streams (open), or of lent buffers (receive_into) */
+    SP_GONE,      /* no such stream, or that part of it is closed */
+    SP_INVALID,   /* the stream has no such part, or an argument is out of range */
+    SP_CLOSED,    /* the connection is closed */
+    SP_NO_MEMORY, /* try again later: no event reports that there is memory */
 };
 
 /* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration.
- * SP_EVENT_STREAMS_AVAILABLE follows when that has changed. */
+ * SP_EVENT_STREAMS_AVAILABLE follows when that has changed.  It does not after SP_NO_MEMORY. */
 SB_MUST_USE enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
 
 struct sp_write {

@@ -235,10 +235,9 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
     }
     for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
-        if (!limits->has_event)
+        if (limits->open_wait != SP_OPEN_WAIT_AVAILABLE)
             continue;
-        limits->has_event = false;
-        limits->was_refused = false;
+        limits->open_wait = sp_open_wait_next(limits->open_wait, SP_OPEN_WAIT_ON_TAKE);
         ret->kind = SP_EVENT_STREAMS_AVAILABLE;
         ret->is_uni = is_uni;
         return true;

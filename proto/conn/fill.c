@@ -109,28 +109,20 @@ static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t no
         if (add_number(conn, build, SP_FRAME_MAX_DATA, limit))
             conn->wants_max_data = false;
     }
-    if (conn->wants_data_blocked &&
-        add_number(conn, build, SP_FRAME_DATA_BLOCKED, conn->max_data)) {
-        conn->wants_data_blocked = false;
-        conn->data_blocked_at = conn->max_data;
-    }
+    if (conn->data_blocked == SP_BLOCKED_DUE &&
+        add_number(conn, build, SP_FRAME_DATA_BLOCKED, conn->max_data))
+        conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_SENT);
     for (uint32_t is_uni = 0; is_uni < 2; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
-        if (limits->wants_max_streams) {
-            uint64_t max = is_uni ? conn->config->streams_uni_max : conn->config->streams_bidi_max;
-            limits->remote_max = SB_MAX(limits->remote_max, limits->remote_closed + max);
-            if (add_number(conn, build,
-                           is_uni ? SP_FRAME_MAX_STREAMS_UNI : SP_FRAME_MAX_STREAMS_BIDI,
-                           limits->remote_max))
-                limits->wants_max_streams = false;
-        }
-        if (limits->wants_blocked &&
+        if (limits->grant == SP_GRANT_DUE &&
+            add_number(conn, build, is_uni ? SP_FRAME_MAX_STREAMS_UNI : SP_FRAME_MAX_STREAMS_BIDI,
+                       sp_stream_limits_grant(limits)))
+            limits->grant = sp_grant_next(limits->grant, SP_GRANT_ON_SENT);
+        if (limits->blocked == SP_BLOCKED_DUE &&
             add_number(conn, build,
                        is_uni ? SP_FRAME_STREAMS_BLOCKED_UNI : SP_FRAME_STREAMS_BLOCKED_BIDI,
-                       limits->local_max)) {
-            limits->wants_blocked = false;
-            limits->blocked_at = limits->local_max;
-        }
+                       limits->local_max))
+            limits->blocked = sp_blocked_next(limits->blocked, SP_BLOCKED_ON_SENT);
     }
 }
 
@@ -380,11 +372,12 @@ static void add_ping(struct sp_build *build)
 
 bool sp_conn_wants_control(const struct sp_conn *conn)
 {
-    if (conn->wants_handshake_done || conn->wants_max_data || conn->wants_data_blocked ||
-        conn->path.response_count > 0 || !sb_list_is_empty(&conn->control_list))
+    if (conn->wants_handshake_done || conn->wants_max_data ||
+        conn->data_blocked == SP_BLOCKED_DUE || conn->path.response_count > 0 ||
+        !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)
-        if (conn->limits[i].wants_max_streams || conn->limits[i].wants_blocked)
+        if (conn->limits[i].grant == SP_GRANT_DUE || conn->limits[i].blocked == SP_BLOCKED_DUE)
             return true;
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
         if (conn->local_ids.entries[i].is_used && conn->local_ids.entries[i].wants_send)

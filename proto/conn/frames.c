@@ -173,8 +173,6 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_PADDING:
     case SP_FRAME_PING:
     case SP_FRAME_DATA_BLOCKED:
-    case SP_FRAME_STREAMS_BLOCKED_BIDI:
-    case SP_FRAME_STREAMS_BLOCKED_UNI:
         return SP_OK;
     case SP_FRAME_ACK:
     case SP_FRAME_ACK_ECN:
@@ -204,6 +202,10 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_MAX_STREAMS_BIDI:
     case SP_FRAME_MAX_STREAMS_UNI:
         sp_conn_on_max_streams(conn, frame->type == SP_FRAME_MAX_STREAMS_UNI, frame->limit);
+        return SP_OK;
+    case SP_FRAME_STREAMS_BLOCKED_BIDI:
+    case SP_FRAME_STREAMS_BLOCKED_UNI:
+        sp_conn_on_streams_blocked(conn, frame->type == SP_FRAME_STREAMS_BLOCKED_UNI, frame->limit);
         return SP_OK;
     case SP_FRAME_NEW_CONNECTION_ID:
         return on_new_cid(conn, &frame->new_cid);

@@ -239,7 +239,7 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
     sp_conn_issue_cids(conn);
     for (uint32_t i = 0; i < 2; i++) /* sp_conn_open() may have failed before the limits came */
-        conn->limits[i].has_event = conn->limits[i].was_refused && conn->limits[i].local_max > 0;
+        sp_stream_limits_on_room(&conn->limits[i]);
     if (sp_conn_is_server(conn)) {
         conn->wants_handshake_done = true;
         sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */

@@ -10,6 +10,7 @@
 #include "proto/packet/keyphase.h"
 #include "proto/recovery/loss.h"
 #include "proto/path/path.h"
+#include "proto/stream/stream_limits.h"
 #include "proto/stream/stream_map.h"
 #include "proto/stream/window.h"
 
@@ -99,20 +100,6 @@ struct sp_handshake {
     uint32_t flight_resends; /* server: after a repeated ClientHello */
 };
 
-/* Streams of one kind (bidirectional or unidirectional). */
-struct sp_stream_limits {
-    uint64_t local_opened;
-    uint64_t local_max;     /* what the peer allows */
-    uint64_t remote_opened; /* by the peer */
-    uint64_t remote_closed;
-    uint64_t remote_max;    /* what we have allowed */
-    bool wants_max_streams; /* MAX_STREAMS is to be sent */
-    bool wants_blocked;     /* STREAMS_BLOCKED is to be sent */
-    uint64_t blocked_at;    /* the limit reported by it; SB_VARINT_NONE: none */
-    bool was_refused;       /* sp_conn_open() returned SP_AGAIN since the last event */
-    bool has_event;         /* SP_EVENT_STREAMS_AVAILABLE is due */
-};
-
 /* A CID or token that was announced to the caller. */
 struct sp_announced {
     struct sp_cid cid; /* a token is a CID of 16 bytes here */
@@ -164,9 +151,8 @@ struct sp_conn {
     uint64_t peer_stream_data_uni;         /* initial send limit, unidirectional streams of ours */
     uint64_t max_data;                     /* send limit of the connection */
     uint64_t data_sent;                    /* bytes sent that count against max_data */
-    uint64_t data_blocked_at; /* the limit reported by DATA_BLOCKED; SB_VARINT_NONE: none */
-    bool wants_max_data;
-    bool wants_data_blocked;
+    enum sp_blocked data_blocked;          /* DATA_BLOCKED about max_data */
+    bool wants_max_data;                   /* MAX_DATA is to be sent */
 
     /* Timers. */
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */

@@ -156,22 +156,22 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         conn->wants_max_data |= frame->offset == conn->window.limit;
         break;
     case SP_FRAME_MAX_STREAMS_BIDI:
-    case SP_FRAME_MAX_STREAMS_UNI: {
-        struct sp_stream_limits *limits = &conn->limits[frame->type == SP_FRAME_MAX_STREAMS_UNI];
-        limits->wants_max_streams |= frame->offset == limits->remote_max;
+    case SP_FRAME_MAX_STREAMS_UNI:
+        sp_stream_limits_on_grant_lost(&conn->limits[frame->type == SP_FRAME_MAX_STREAMS_UNI],
+                                       frame->offset);
         break;
-    }
     case SP_FRAME_DATA_BLOCKED:
-        conn->data_blocked_at = SB_VARINT_NONE;
-        conn->wants_data_blocked |= !sb_list_is_empty(&conn->credit_list);
+        if (frame->offset != conn->max_data)
+            break;
+        conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_LOST);
+        if (!sb_list_is_empty(&conn->credit_list))
+            conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_BLOCK);
         break;
     case SP_FRAME_STREAMS_BLOCKED_BIDI:
-    case SP_FRAME_STREAMS_BLOCKED_UNI: {
-        struct sp_stream_limits *limits =
-            &conn->limits[frame->type == SP_FRAME_STREAMS_BLOCKED_UNI];
-        limits->wants_blocked |= frame->offset == limits->local_max;
+    case SP_FRAME_STREAMS_BLOCKED_UNI:
+        sp_stream_limits_on_blocked_lost(&conn->limits[frame->type == SP_FRAME_STREAMS_BLOCKED_UNI],
+                                         frame->offset);
         break;
-    }
     case SP_FRAME_NEW_CONNECTION_ID:
         entry = sp_cid_local_find(&conn->local_ids, frame->offset);
         if (entry != NULL)

@@ -22,11 +22,8 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sb_list_init(&conn->event_list);
     sb_list_init(&conn->zombie_list);
     sp_window_init(&conn->window, config->conn_window_bytes, config->conn_window_bytes_max);
-    conn->data_blocked_at = SB_VARINT_NONE;
-    conn->limits[false].remote_max = config->streams_bidi_max;
-    conn->limits[true].remote_max = config->streams_uni_max;
-    conn->limits[false].blocked_at = SB_VARINT_NONE;
-    conn->limits[true].blocked_at = SB_VARINT_NONE;
+    sp_stream_limits_init(&conn->limits[false], config->streams_bidi_max);
+    sp_stream_limits_init(&conn->limits[true], config->streams_uni_max);
     sp_stream_map_init(&conn->streams, conn->pools->memory);
 }
 
@@ -109,8 +106,7 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
     case SP_WANT_CONN_CREDIT:
         sb_list_remove(&stream->send_link);
         sb_list_push_back(&conn->credit_list, &stream->send_link);
-        if (conn->data_blocked_at != conn->max_data)
-            conn->wants_data_blocked = true;
+        conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_BLOCK);
         break;
     case SP_WANT_SEND:
         /* To the end of the list, so that streams send round robin. */
@@ -140,17 +136,11 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
         stream->is_closed = true;
         sp_stream_map_remove(&conn->streams, stream);
         if (!sp_stream_is_local(stream->id, sp_conn_is_server(conn))) {
-            struct sp_stream_limits *limits = &conn->limits[sp_stream_is_uni(stream->id)];
-            uint64_t max = sp_stream_is_uni(stream->id) ? conn->config->streams_uni_max
-                                                        : conn->config->streams_bidi_max;
-            limits->remote_closed++;
-            /* Give a quarter at a time: one frame for many streams. */
-            if (limits->remote_closed + max - limits->remote_max >= SB_MAX(max / 4, 1))
-                limits->wants_max_streams = true;
+            sp_stream_limits_on_remote_closed(&conn->limits[sp_stream_is_uni(stream->id)]);
         } else {
             /* Room under streams_local_max, whichever kind waits for it. */
-            conn->limits[false].has_event = conn->limits[false].was_refused;
-            conn->limits[true].has_event = conn->limits[true].was_refused;
+            sp_stream_limits_on_room(&conn->limits[false]);
+            sp_stream_limits_on_room(&conn->limits[true]);
         }
         sb_list_remove(&stream->send_link);
         sb_list_remove(&stream->control_link);
@@ -206,7 +196,7 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
         struct sp_stream *stream = make_stream(conn, next);
         if (stream == NULL)
             return SP_DROP;
-        limits->remote_opened++;
+        sp_stream_limits_on_remote_opened(limits);
         sb_list_push_back(&conn->opened_list, &stream->event_link);
         *ret = stream;
     }
@@ -292,7 +282,7 @@ void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
     if (limit <= conn->max_data)
         return;
     conn->max_data = limit;
-    conn->wants_data_blocked = false;
+    conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_RAISE);
     for (struct sb_link *link; (link = sb_list_first(&conn->credit_list)) != NULL;) {
         struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
         sp_conn_stream_schedule(conn, stream);
@@ -302,12 +292,12 @@ void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
 
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)
 {
-    struct sp_stream_limits *limits = &conn->limits[is_uni];
-    if (limit <= limits->local_max)
-        return;
-    limits->local_max = limit;
-    limits->wants_blocked = false;
-    limits->has_event = limits->was_refused;
+    sp_stream_limits_on_raise(&conn->limits[is_uni], limit);
+}
+
+void sp_conn_on_streams_blocked(struct sp_conn *conn, bool is_uni, uint64_t limit)
+{
+    sp_stream_limits_on_remote_blocked(&conn->limits[is_uni], limit);
 }
 
 void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer)
@@ -328,27 +318,21 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
         return SP_CLOSED;
 
     struct sp_stream_limits *limits = &conn->limits[is_uni];
-    bool at_peer_limit = limits->local_opened >= limits->local_max;
+    bool may_open = conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
     uint64_t local_now = conn->streams.count;
     for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
         local_now -=
             SB_MIN(local_now, conn->limits[i].remote_opened - conn->limits[i].remote_closed);
-    if (conn->handshake_state < SP_HANDSHAKE_COMPLETE || at_peer_limit ||
+    if (!may_open || !sp_stream_limits_has_room(limits) ||
         local_now >= conn->config->streams_local_max) {
-        limits->was_refused = true;
-        limits->has_event = false;
-        if (at_peer_limit && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
-            limits->blocked_at != limits->local_max)
-            limits->wants_blocked = true;
+        sp_stream_limits_on_refused(limits, may_open);
         return SP_AGAIN;
     }
 
     uint64_t id = limits->local_opened << 2 | (is_uni ? SP_STREAM_IS_UNI : 0) |
                   (sp_conn_is_server(conn) ? SP_STREAM_BY_SERVER : 0);
-    if (make_stream(conn, id) == NULL) {
-        limits->was_refused = true;
-        return SP_AGAIN;
-    }
+    if (make_stream(conn, id) == NULL)
+        return SP_NO_MEMORY;
     limits->local_opened++;
     *ret_id = id;
     return SP_DONE;
@@ -376,7 +360,7 @@ enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_
     if (!sp_stream_send_is_open(&stream->send))
         return SP_GONE;
     if (!sp_stream_send_queue(&stream->send, write->data, write->size, write->tag, write->fin))
-        return SP_AGAIN;
+        return SP_NO_MEMORY;
     if (!sb_link_is_in(&stream->send_link))
         sp_conn_stream_schedule(conn, stream);
     return SP_DONE;

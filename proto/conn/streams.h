@@ -27,6 +27,7 @@ enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t 
 enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit);
 void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
+void sp_conn_on_streams_blocked(struct sp_conn *conn, bool is_uni, uint64_t limit);
 /* The peer's limits became known. */
 void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer);
 

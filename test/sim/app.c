@@ -7,6 +7,8 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
+enum { RETRY_MS = 50 };
+
 static void close_at(void *context, void *argument)
 {
     (void)argument;
@@ -101,6 +103,26 @@ static struct qs_stream *stream_begin(struct qs_app *app, uint64_t id)
     return stream;
 }
 
+static void open_again(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_app *app = context;
+    app->is_opening_later = false;
+    if (app->conn != NULL && !app->is_closed)
+        app->wake(app->wake_context); /* and qs_app_work() tries again */
+}
+
+/* No event says that there is memory again. */
+static void open_later(struct qs_app *app)
+{
+    if (!app->plan->may_lack_memory)
+        qs_fail(app->trace, "%s: there is no memory for a stream", app->who);
+    if (app->is_opening_later)
+        return;
+    app->is_opening_later = true;
+    qs_clock_at(app->clock, app->clock->now_ns + RETRY_MS * SB_MS, open_again, app, NULL);
+}
+
 static void open_streams(struct qs_app *app, bool is_uni)
 {
     uint32_t count = is_uni ? app->own->uni_count : app->own->bidi_count;
@@ -111,6 +133,10 @@ static void open_streams(struct qs_app *app, bool is_uni)
             return;
         if (result == SP_AGAIN) {
             app->must_wait[is_uni] = true;
+            return;
+        }
+        if (result == SP_NO_MEMORY) {
+            open_later(app);
             return;
         }
         uint64_t want = (uint64_t)app->opened[is_uni] * 4 + (is_uni ? SP_STREAM_IS_UNI : 0) +

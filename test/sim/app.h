@@ -103,6 +103,7 @@ struct qs_app {
     uint32_t opened_by_peer[2];
     uint32_t closed_count;
     bool must_wait[2]; /* for STREAMS_AVAILABLE */
+    bool is_opening_later;
 
     struct qs_lent *lent; /* by tag */
     uint32_t lent_size;

@@ -71,7 +71,8 @@ static bool lend_one(struct qs_app *app, struct qs_stream *stream)
     struct sp_lend lend = {.data = target->data, .size = size, .tag = tag_of(target)};
     enum sp_result result = sp_conn_receive_into(app->conn, stream->id, &lend, &target->offset);
     if (result != SP_DONE) {
-        if (result == SP_INVALID || (result == SP_AGAIN && !app->plan->may_lack_memory))
+        if (result == SP_INVALID ||
+            ((result == SP_AGAIN || result == SP_NO_MEMORY) && !app->plan->may_lack_memory))
             qs_fail(app->trace, "%s: lending memory to stream %" PRIu64 " gives %d", app->who,
                     stream->id, (int)result);
         free(target);

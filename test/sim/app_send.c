@@ -141,7 +141,7 @@ static bool write_some(struct qs_app *app, struct qs_stream *stream)
         return !fin;
     }
     take_back(lent);
-    if (result == SP_AGAIN)
+    if (result == SP_NO_MEMORY)
         qs_clock_at(app->clock, app->clock->now_ns + RETRY_MS * SB_MS, write_again, app, stream);
     else if (result == SP_GONE && !stream->was_stopped)
         qs_fail(app->trace, "%s: stream %" PRIu64 " is gone before it was stopped", app->who,

@@ -19,8 +19,9 @@ extern "C" {
  *   *ret_id  The stream's ID.  Untouched on failure.
  *
  * Returns 0, or:
- *   -EAGAIN    As many streams are open as the peer or streams_local_max allows, or
- *              memory_bytes_max is reached.  SPATE_EVENT_STREAMS_AVAILABLE reports a free place.
+ *   -EAGAIN    As many streams are open as the peer or streams_local_max allows.
+ *              SPATE_EVENT_STREAMS_AVAILABLE reports a free place.
+ *   -ENOBUFS   memory_bytes_max is reached: process events and try again later.
  *   -ENOTCONN  The connection is closed, or its handshake is not complete.
  *
  * Threads: shard. */
