@@ -32,6 +32,8 @@ static struct record records[RECORDS_MAX];
 static struct heap heap;
 static struct sb_pool chunks;
 static struct sb_pool ranges;
+static struct sb_store chunk_store = {.pool = &chunks};
+static struct sb_store range_store = {.pool = &ranges};
 static struct sp_stream_send stream;
 
 static bool queue(uint32_t size)
@@ -44,7 +46,7 @@ static void settle(uint64_t start, uint32_t size)
 {
     bool acked = sp_stream_send_on_acked(&stream, start, size, false);
     micro_check(acked, "memory");
-    sb_pool_give(&chunks, sp_stream_send_pop_done(&stream));
+    sb_store_give(&chunk_store, sp_stream_send_pop_done(&stream));
 }
 
 static uint32_t split_by_trains(uint32_t size)
@@ -124,7 +126,7 @@ static void check(void)
     heap_init(&heap);
     sb_pool_init(&chunks, "chunks", sizeof(struct sp_chunk), 16, 16, &heap.memory);
     sb_pool_init(&ranges, "ranges", sizeof(struct sp_range), 16, 16, &heap.memory);
-    sp_stream_send_init(&stream, &chunks, &ranges, UINT64_MAX);
+    sp_stream_send_init(&stream, &chunk_store, &range_store, UINT64_MAX);
     for (uint32_t i = 0; i < MESSAGE_MAX; i++)
         message[i] = (uint8_t)(i * 7 + (i >> 8) * 13);
     for (size_t i = 0; i < SB_COUNT(sizes); i++) {

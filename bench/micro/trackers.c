@@ -36,6 +36,9 @@ enum {
 
 static struct heap heap;
 static struct sb_pool blocks, frames, chunks, ranges;
+static struct sb_store block_store = {.pool = &blocks};
+static struct sb_store chunk_store = {.pool = &chunks};
+static struct sb_store range_store = {.pool = &ranges};
 static uint8_t bytes[1]; /* lent, never looked at */
 
 static void prepare(void)
@@ -83,7 +86,8 @@ static void take_ack(struct sp_loss *loss, const struct sp_frame_ack *ack, uint6
 static void loss_init(struct sp_loss *loss)
 {
     static struct sp_loss_space handshake_spaces[SP_SPACE_APP];
-    sp_loss_init(loss, handshake_spaces, &blocks, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE, true);
+    sp_loss_init(loss, handshake_spaces, &block_store, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE,
+                 true);
     loss->is_confirmed = true;
 }
 
@@ -254,7 +258,7 @@ static void one_round(struct ranges_work *w)
     micro_check(acked == n && lost == 0, "what the last ACK settles");
     struct sp_chunk *chunk = sp_stream_send_pop_done(&w->stream);
     micro_check(chunk != NULL, "the bytes come back");
-    sb_pool_give(&chunks, chunk);
+    sb_store_give(&chunk_store, chunk);
 }
 
 static void run_ranges(void *context, uint64_t count)
@@ -268,7 +272,7 @@ static void check_ranges(void)
     for (uint32_t i = 0; i < 2; i++) {
         struct ranges_work *w = &ranges_works[i];
         loss_init(&w->loss);
-        sp_stream_send_init(&w->stream, &chunks, &ranges, UINT64_MAX);
+        sp_stream_send_init(&w->stream, &chunk_store, &range_store, UINT64_MAX);
         w->now_ns = SB_S;
         memset(w->wire, 0, sizeof(w->wire)); /* gaps of one, ranges of one */
         run_ranges(w, 3);

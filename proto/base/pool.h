@@ -156,6 +156,40 @@ SB_MUST_USE static inline void *sb_pool_take_ordinary(struct sb_pool *pool)
 /* NULL is accepted. */
 void sb_pool_give(struct sb_pool *pool, void *object);
 
+/* What one owner has taken from a pool: so each owner's part of the memory is known. */
+struct sb_store {
+    struct sb_pool *pool; /* borrowed */
+    uint32_t count;       /* objects that were taken and not given back */
+};
+
+static inline uint64_t sb_store_bytes(const struct sb_store *store)
+{
+    return (uint64_t)store->count * store->pool->object_size;
+}
+
+/* sb_pool_take() for the owner. */
+SB_MUST_USE static inline void *sb_store_take(struct sb_store *store)
+{
+    void *object = sb_pool_take(store->pool);
+    store->count += object != NULL;
+    return object;
+}
+
+/* sb_pool_take_ordinary() for the owner. */
+SB_MUST_USE static inline void *sb_store_take_ordinary(struct sb_store *store)
+{
+    void *object = sb_pool_take_ordinary(store->pool);
+    store->count += object != NULL;
+    return object;
+}
+
+/* NULL is accepted. */
+static inline void sb_store_give(struct sb_store *store, void *object)
+{
+    store->count -= object != NULL;
+    sb_pool_give(store->pool, object);
+}
+
 /* Asserts the equations above by walking all blocks. */
 void sb_pool_check(const struct sb_pool *pool);
 

@@ -117,10 +117,21 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
     sp_cid_remote_init(&conn->remote_ids, &conn->original_dcid);
 }
 
+static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
+{
+    conn->stores = (struct sp_stores){
+        .streams = {.pool = &pools->streams},
+        .chunks = {.pool = &pools->chunks},
+        .ranges = {.pool = &pools->ranges},
+        .packets = {.pool = &pools->packets},
+        .frames = {.pool = &pools->frames},
+    };
+}
+
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-    sp_loss_init(&conn->loss, conn->handshake->loss, &conn->pools->packets,
+    sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets,
                  sp_cc_ops_of(conn->config->cc_kind), conn->datagram_size, conn->config->pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
@@ -134,7 +145,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
         struct sp_conn_space *s = i == SP_SPACE_APP ? &conn->app : &conn->handshake->spaces[i];
         *s = (struct sp_conn_space){0};
         sp_ack_init(&s->ack);
-        sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->pools->ranges);
+        sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->stores.ranges);
         conn->spaces[i] = s;
     }
     sp_keyphase_init(&conn->keys, conn->protect.ops);
@@ -167,6 +178,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .idle_from_ns = now_ns,
         .idle_timeout_ns = args->config->idle_timeout_ns,
     };
+    init_stores(conn, args->pools);
     init_packets(conn, args, now_ns);
     init_cids(conn, args);
     sp_conn_streams_init(conn);
@@ -188,6 +200,9 @@ void sp_conn_destroy(struct sp_conn *conn)
     sp_conn_end_handshake(conn);
     sp_conn_free_space(conn, SP_SPACE_APP);
     sp_conn_streams_deinit(conn);
+    SB_ASSERT(conn->stores.streams.count == 0 && conn->stores.chunks.count == 0);
+    SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
+    SB_ASSERT(conn->stores.frames.count == 0);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
     sp_keyphase_deinit(&conn->keys);
     if (conn->tls != NULL)
@@ -227,6 +242,25 @@ bool sp_conn_is_drained(const struct sp_conn *conn)
     return conn->state == SP_CONN_DRAINED;
 }
 
+/* Pieces of received bytes, and references to lent memory. */
+static uint64_t received_bytes(const struct sp_conn *conn)
+{
+    return (uint64_t)conn->pieces.count * conn->pools->pieces.object_size +
+           (uint64_t)conn->pieces.lent_count * conn->pools->lent.object_size;
+}
+
+uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
+{
+    const struct sp_stores *stores = &conn->stores;
+    uint64_t own = conn->pools->conns.object_size;
+    if (conn->handshake != NULL)
+        own += conn->pools->handshakes.object_size;
+    return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
+           sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
+           sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
+           received_bytes(conn);
+}
+
 struct sp_tls *sp_conn_tls(struct sp_conn *conn)
 {
     return conn->tls;
@@ -252,6 +286,7 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->rtt_variance_ns = conn->loss.rtt.variance_ns;
     ret->cwnd_bytes = conn->loss.cc.cwnd_bytes;
     ret->in_flight_bytes = conn->loss.cc.in_flight_bytes;
+    ret->memory_bytes = sp_conn_memory_bytes(conn);
 }
 
 static void check_stream(const struct sp_conn *conn, const struct sp_stream *stream)

@@ -296,6 +296,10 @@ SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */
 void sp_conn_release_tls(struct sp_conn *conn);
+/* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of
+ * what it has queued, sent and received.  What TLS and the keys take is not among them.  O(1). */
+uint64_t sp_conn_memory_bytes(const struct sp_conn *conn);
+
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
 
 /* Walks the whole connection and asserts its invariants; for tests. */

@@ -119,7 +119,7 @@ static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_
     ret->sent.tag = chunk->tag;
     ret->sent.size = chunk->size;
     ret->sent.is_acked = chunk->is_acked;
-    sb_pool_give(&conn->pools->chunks, chunk);
+    sb_store_give(&conn->stores.chunks, chunk);
     return true;
 }
 

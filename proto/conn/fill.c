@@ -27,7 +27,7 @@
 static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
                                     enum sp_frame_type type, uint64_t number)
 {
-    struct sp_sent_frame *frame = sb_pool_take(&conn->pools->frames);
+    struct sp_sent_frame *frame = sb_store_take(&conn->stores.frames);
     if (frame == NULL)
         return NULL;
     SB_DEBUG_ASSERT((unsigned)type <= UINT16_MAX);

@@ -106,11 +106,21 @@ struct sp_announced {
     bool is_used;
 };
 
+/* What the connection has taken from the pools that it shares. */
+struct sp_stores {
+    struct sb_store streams;
+    struct sb_store chunks;
+    struct sb_store ranges;
+    struct sb_store packets;
+    struct sb_store frames;
+};
+
 struct sp_conn {
     enum sp_role role;
     enum sp_conn_state state;
     const struct sp_config *config;
     struct sp_pools *pools;
+    struct sp_stores stores;
     struct sp_protect protect;
     const struct sp_tls_ops *tls_ops;
     struct sp_tls *tls;

@@ -31,7 +31,7 @@ void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames)
     while (frames != NULL) {
         struct sp_sent_frame *next = frames->next;
         unref_stream(conn, frames);
-        sb_pool_give(&conn->pools->frames, frames);
+        sb_store_give(&conn->stores.frames, frames);
         frames = next;
     }
 }

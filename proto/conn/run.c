@@ -75,7 +75,8 @@ static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t off
                        uint64_t now_ns)
 {
     struct sp_sent *sent = &conn->loss.app.sent;
-    struct sp_sent_frame *frame = sp_sent_reserve(sent) ? sb_pool_take(&conn->pools->frames) : NULL;
+    struct sp_sent_frame *frame =
+        sp_sent_reserve(sent) ? sb_store_take_ordinary(&conn->stores.frames) : NULL;
     if (frame == NULL) {
         conn->is_out_of_memory = true;
         return false;

@@ -35,7 +35,7 @@ static void free_stream(struct sp_conn *conn, struct sp_stream *stream)
     sb_list_remove(&stream->event_link);
     sp_stream_send_deinit(&stream->send);
     sp_stream_recv_deinit(&stream->recv);
-    sb_pool_give(&conn->pools->streams, stream);
+    sb_store_give(&conn->stores.streams, stream);
 }
 
 /* Frees all streams.  Call it after all packets in flight were forgotten. */
@@ -63,7 +63,7 @@ static uint64_t initial_max_data(const struct sp_conn *conn, uint64_t id)
 
 static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
 {
-    struct sp_stream *stream = sb_pool_take(&conn->pools->streams);
+    struct sp_stream *stream = sb_store_take_ordinary(&conn->stores.streams);
     if (stream == NULL)
         return NULL;
 
@@ -73,7 +73,7 @@ static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
     sb_list_init(&stream->control_link);
     sb_list_init(&stream->event_link);
     if (is_local || !sp_stream_is_uni(id))
-        sp_stream_send_init(&stream->send, &conn->pools->chunks, &conn->pools->ranges,
+        sp_stream_send_init(&stream->send, &conn->stores.chunks, &conn->stores.ranges,
                             initial_max_data(conn, id));
     if (!is_local || !sp_stream_is_uni(id))
         sp_stream_recv_init(&stream->recv, &conn->pieces, conn->config->stream_window_bytes,

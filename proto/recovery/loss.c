@@ -18,7 +18,7 @@
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 
 void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
-                  struct sb_pool *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
+                  struct sb_store *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
                   bool is_pacing)
 {
     *loss = (struct sp_loss){.is_pacing = is_pacing};

@@ -68,7 +68,7 @@ struct sp_loss_outcome {
 /* `blocks` and `cc_ops` are borrowed.  `handshake_spaces`: memory for the Initial and the Handshake
  * space, borrowed until these are discarded.  The loss must not be moved. */
 void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
-                  struct sb_pool *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
+                  struct sb_store *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
                   bool is_pacing);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */

@@ -9,10 +9,10 @@
 
 #include "proto/base/assert.h"
 
-void sp_ranges_init(struct sp_ranges *ranges, struct sb_pool *pool)
+void sp_ranges_init(struct sp_ranges *ranges, struct sb_store *store)
 {
-    SB_ASSERT(pool != NULL);
-    *ranges = (struct sp_ranges){.pool = pool};
+    SB_ASSERT(store != NULL);
+    *ranges = (struct sp_ranges){.store = store};
 }
 
 static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
@@ -30,14 +30,14 @@ static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
 
     SB_ASSERT(ranges->count > 0);
     ranges->count--;
-    sb_pool_give(ranges->pool, range);
+    sb_store_give(ranges->store, range);
 }
 
 /* Inserts a new range after `after`, or first if that is NULL. */
 static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_t start,
                        uint64_t end)
 {
-    struct sp_range *range = sb_pool_take(ranges->pool);
+    struct sp_range *range = sb_store_take(ranges->store);
     if (range == NULL)
         return false;
 

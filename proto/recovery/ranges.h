@@ -24,14 +24,14 @@ struct sp_range {
 };
 
 struct sp_ranges {
-    struct sb_pool *pool; /* of struct sp_range, borrowed */
+    struct sb_store *store; /* of struct sp_range, borrowed */
     struct sp_range *first;
     struct sp_range *last;
     struct sp_range *cursor; /* where work happened last; NULL if there are no ranges */
     uint32_t count;
 };
 
-void sp_ranges_init(struct sp_ranges *ranges, struct sb_pool *pool);
+void sp_ranges_init(struct sp_ranges *ranges, struct sb_store *store);
 void sp_ranges_clear(struct sp_ranges *ranges);
 
 /* Adds [start, end); an empty one changes nothing.  False without memory: the set is

@@ -12,7 +12,7 @@
 
 #include "proto/base/assert.h"
 
-void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks)
+void sp_sent_init(struct sp_sent *sent, struct sb_store *blocks)
 {
     SB_ASSERT(blocks != NULL);
     *sent = (struct sp_sent){.blocks = blocks};
@@ -30,13 +30,13 @@ static void unlink_block(struct sp_sent *sent, struct sp_sent_block *block)
         sent->last = block->prev;
     if (sent->cursor == block)
         sent->cursor = block->next != NULL ? block->next : block->prev;
-    sb_pool_give(sent->blocks, block);
+    sb_store_give(sent->blocks, block);
 }
 
 bool sp_sent_grow(struct sp_sent *sent)
 {
     uint64_t first_pn = sp_sent_block_of(sent->next_pn);
-    struct sp_sent_block *block = sb_pool_take(sent->blocks);
+    struct sp_sent_block *block = sb_store_take(sent->blocks);
     if (block == NULL)
         return false;
 

@@ -54,7 +54,7 @@ struct sp_sent_block {
  *     out_count = sum of the blocks' out_count
  *     first block's out_count > 0, or it is the only one */
 struct sp_sent {
-    struct sb_pool *blocks; /* borrowed */
+    struct sb_store *blocks; /* borrowed */
     struct sp_sent_block *first;
     struct sp_sent_block *last;
     struct sp_sent_block *cursor; /* the block of the last lookup, or NULL */
@@ -63,7 +63,7 @@ struct sp_sent {
     uint32_t eliciting_count; /* of the outstanding */
 };
 
-void sp_sent_init(struct sp_sent *sent, struct sb_pool *blocks);
+void sp_sent_init(struct sp_sent *sent, struct sb_store *blocks);
 
 _Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
 

@@ -4,7 +4,7 @@
 #include "proto/wire/limits.h"
 
 void sp_crypto_stream_init(struct sp_crypto_stream *stream, struct sp_piece_store *store,
-                           struct sb_pool *ranges)
+                           struct sb_store *ranges)
 {
     *stream = (struct sp_crypto_stream){0};
     sp_delivery_init(&stream->out, ranges);

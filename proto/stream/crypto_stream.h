@@ -20,7 +20,7 @@ struct sp_crypto_stream {
 };
 
 void sp_crypto_stream_init(struct sp_crypto_stream *stream, struct sp_piece_store *store,
-                           struct sb_pool *ranges);
+                           struct sb_store *ranges);
 void sp_crypto_stream_deinit(struct sp_crypto_stream *stream);
 
 /* Takes a CRYPTO frame whose bytes `buffer` owns.  Returns SP_OK or CRYPTO_BUFFER_EXCEEDED.

@@ -9,7 +9,7 @@
 
 #include "proto/base/assert.h"
 
-void sp_delivery_init(struct sp_delivery *delivery, struct sb_pool *ranges)
+void sp_delivery_init(struct sp_delivery *delivery, struct sb_store *ranges)
 {
     *delivery = (struct sp_delivery){0};
     sp_ranges_init(&delivery->acked, ranges);

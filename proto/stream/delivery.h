@@ -24,7 +24,7 @@ struct sp_delivery {
     struct sp_ranges lost;
 };
 
-void sp_delivery_init(struct sp_delivery *delivery, struct sb_pool *ranges);
+void sp_delivery_init(struct sp_delivery *delivery, struct sb_store *ranges);
 void sp_delivery_clear(struct sp_delivery *delivery);
 
 /* Records that [offset, offset + size) was sent, for the first time or again.  Returns false

@@ -33,6 +33,14 @@ struct sp_stream *sp_stream_map_find(const struct sp_stream_map *map, uint64_t i
 void sp_stream_map_add(struct sp_stream_map *map, struct sp_stream *stream);
 void sp_stream_map_remove(struct sp_stream_map *map, struct sp_stream *stream);
 
+/* Bytes of buckets outside of the map. */
+static inline uint64_t sp_stream_map_bytes(const struct sp_stream_map *map)
+{
+    return map->buckets == map->few || map->buckets == NULL
+               ? 0
+               : ((uint64_t)map->mask + 1) * sizeof(map->buckets[0]);
+}
+
 /* Any stream, or NULL: for taking the map apart. */
 struct sp_stream *sp_stream_map_any(const struct sp_stream_map *map);
 

@@ -11,8 +11,8 @@
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 
-void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
-                         struct sb_pool *ranges, uint64_t max_data)
+void sp_stream_send_init(struct sp_stream_send *send, struct sb_store *chunks,
+                         struct sb_store *ranges, uint64_t max_data)
 {
     *send = (struct sp_stream_send){
         .state = SP_SEND_READY,
@@ -35,7 +35,7 @@ void sp_stream_send_deinit(struct sp_stream_send *send)
     (void)sp_stream_send_reset(send, 0);
     struct sp_chunk *chunk;
     while ((chunk = sp_stream_send_pop_done(send)) != NULL)
-        sb_pool_give(send->chunks, chunk);
+        sb_store_give(send->chunks, chunk);
     sp_delivery_clear(&send->delivery);
 }
 
@@ -45,7 +45,7 @@ bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_
     SB_ASSERT(sp_stream_send_is_open(send));
     SB_ASSERT(size > 0 || fin);
 
-    struct sp_chunk *chunk = sb_pool_take(send->chunks);
+    struct sp_chunk *chunk = sb_store_take_ordinary(send->chunks);
     if (chunk == NULL)
         return false;
     *chunk = (struct sp_chunk){

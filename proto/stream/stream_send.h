@@ -28,7 +28,7 @@ struct sp_chunk {
 /* delivery.acked_end <= delivery.sent_end <= queued_end;  sent_end <= max_data */
 struct sp_stream_send {
     enum sp_send_state state; /* SP_SEND_NONE: the stream has no such part */
-    struct sb_pool *chunks;   /* borrowed */
+    struct sb_store *chunks;  /* borrowed */
     struct sp_delivery delivery;
     struct sp_chunk *first; /* lent, the oldest first */
     struct sp_chunk *last;
@@ -57,8 +57,8 @@ struct sp_send_piece {
     bool fin;
 };
 
-void sp_stream_send_init(struct sp_stream_send *send, struct sb_pool *chunks,
-                         struct sb_pool *ranges, uint64_t max_data);
+void sp_stream_send_init(struct sp_stream_send *send, struct sb_store *chunks,
+                         struct sb_store *ranges, uint64_t max_data);
 /* Gives everything up; lent bytes are forgotten. */
 void sp_stream_send_deinit(struct sp_stream_send *send);
 

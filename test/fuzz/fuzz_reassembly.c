@@ -31,6 +31,7 @@ struct world {
     struct heap heap;
     struct sb_pool piece_pool;
     struct sb_pool range_pool;
+    struct sb_store range_store;
     struct sb_pool lent_pool;
     struct sp_piece_store store;
     struct sp_reassembly reassembly;
@@ -173,7 +174,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world.store = (struct sp_piece_store){
         .pool = &world.piece_pool, .count_max = PIECES_MAX, .lent_pool = &world.lent_pool};
     sp_reassembly_init(&world.reassembly, &world.store);
-    sp_ranges_init(&world.ranges, &world.range_pool);
+    world.range_store = (struct sb_store){.pool = &world.range_pool};
+    sp_ranges_init(&world.ranges, &world.range_store);
 
     for (; size >= 3; data += 3, size -= 3) {
         uint64_t offset = (uint64_t)(data[1] << 8 | data[2]) % BYTES;

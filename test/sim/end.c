@@ -424,8 +424,10 @@ void qs_end_step(struct qs_end *end)
         return;
 
     uint32_t interval = end->host->plan->check_interval;
-    if (interval > 0 && end->step_count++ % interval == 0)
+    if (interval > 0 && end->step_count++ % interval == 0) {
         sp_conn_check(end->conn);
+        qs_host_check_stores(end->host);
+    }
     check_answers(end);
     if (host_is_patient(end) && !sp_conn_is_closed(end->conn))
         qs_oracle_check_acks(&end->oracle, end->host->side->timer_slack_ns_max);

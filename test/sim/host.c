@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "proto/conn/impl.h"
 #include "proto/wire/header.h"
 #include "proto/wire/stateless.h"
 #include "test/sim/bury.h"
@@ -79,6 +80,29 @@ void qs_host_deinit(struct qs_host *host)
         qs_fail(host->trace, "%" PRIu64 " bytes of memory were not given back", host->memory_bytes);
     if (host->buffer_count > 0)
         qs_fail(host->trace, "%" PRIu64 " receive buffers were not given back", host->buffer_count);
+}
+
+void qs_host_check_stores(struct qs_host *host)
+{
+    struct sp_stores sum = {0};
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        const struct sp_conn *conn = host->ends[i]->conn;
+        if (conn == NULL)
+            continue;
+        sum.streams.count += conn->stores.streams.count;
+        sum.chunks.count += conn->stores.chunks.count;
+        sum.ranges.count += conn->stores.ranges.count;
+        sum.packets.count += conn->stores.packets.count;
+        sum.frames.count += conn->stores.frames.count;
+    }
+    const struct sp_pools *pools = &host->pools;
+    if (sum.streams.count != pools->streams.used_count ||
+        sum.chunks.count != pools->chunks.used_count ||
+        sum.ranges.count != pools->ranges.used_count ||
+        sum.packets.count != pools->packets.used_count ||
+        sum.frames.count != pools->frames.used_count)
+        qs_fail(host->trace, "objects of the %s's pools belong to no connection",
+                host->role == SP_CLIENT ? "client" : "server");
 }
 
 void qs_host_reset_token(const struct qs_host *host, const struct sp_cid *cid,

@@ -45,6 +45,8 @@ struct qs_host {
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
                   struct qs_clock *clock, struct qs_trace *trace);
 /* Everything must have come back; what has not fails the run. */
+/* Every object in use belongs to a connection. */
+void qs_host_check_stores(struct qs_host *host);
 void qs_host_deinit(struct qs_host *host);
 
 /* Takes a datagram for this host, and owns it from then on.  The `deliver` of a link. */

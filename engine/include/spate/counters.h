@@ -110,7 +110,8 @@
     X(GAUGE, rtt_min_ns)               /* smallest round-trip time so far */ \
     X(GAUGE, rtt_variance_ns)          /* variation of the round-trip time [RFC9002 5.3] */ \
     X(GAUGE, cwnd_bytes)               /* congestion window [RFC9002 7] */ \
-    X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */
+    X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */ \
+    X(GAUGE, memory_bytes)             /* its part of memory_bytes_max; TLS is not included */
 
 /* clang-format on */
 

@@ -12,6 +12,7 @@
 struct world {
     struct heap heap;
     struct sb_pool pool;
+    struct sb_store store;
     struct sp_loss loss;
     struct sp_loss_space handshake_spaces[SP_SPACE_APP];
     struct sp_sent_frame frames[SP_SPACES][100];
@@ -34,7 +35,8 @@ static void world_init(struct world *world)
     *world = (struct world){0};
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
-    sp_loss_init(&world->loss, world->handshake_spaces, &world->pool, sp_cc_ops_of(SP_CC_NEWRENO),
+    world->store = (struct sb_store){.pool = &world->pool};
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, sp_cc_ops_of(SP_CC_NEWRENO),
                  1200, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
@@ -389,7 +391,7 @@ static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacin
 {
     world_init(world);
     calls = (struct calls){.bytes_per_s = bytes_per_s};
-    sp_loss_init(&world->loss, world->handshake_spaces, &world->pool, &log_ops, 1200, is_pacing);
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &log_ops, 1200, is_pacing);
     world->loss.is_confirmed = true;
 }
 

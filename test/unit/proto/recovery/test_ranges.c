@@ -14,6 +14,7 @@ enum { NUMBERS = 200 };
 struct world {
     struct heap heap;
     struct sb_pool pool;
+    struct sb_store store;
     struct sp_ranges ranges;
 };
 
@@ -33,7 +34,8 @@ static void world_init(struct world *world, uint32_t count_max)
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "ranges", sizeof(struct sp_range), 4, count_max,
                  &world->heap.memory);
-    sp_ranges_init(&world->ranges, &world->pool);
+    world->store = (struct sb_store){.pool = &world->pool};
+    sp_ranges_init(&world->ranges, &world->store);
 }
 
 QT_FIXTURE(world, world_deinit)

@@ -12,6 +12,7 @@ enum { PACKETS = 1000 };
 struct world {
     struct heap heap;
     struct sb_pool pool;
+    struct sb_store store;
     struct sp_sent sent;
     enum sp_sent_state states[PACKETS];
     struct sp_sent_frame frames[PACKETS];
@@ -56,7 +57,8 @@ static void world_init(struct world *world, uint32_t blocks_max)
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, blocks_max,
                  &world->heap.memory);
-    sp_sent_init(&world->sent, &world->pool);
+    world->store = (struct sb_store){.pool = &world->pool};
+    sp_sent_init(&world->sent, &world->store);
 }
 
 QT_FIXTURE(world, world_deinit)

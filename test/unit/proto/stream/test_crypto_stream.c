@@ -11,6 +11,7 @@ struct world {
     struct heap heap;
     struct sb_pool pieces;
     struct sb_pool ranges;
+    struct sb_store range_store;
     struct sp_piece_store store;
     struct sp_crypto_stream stream;
 };
@@ -32,7 +33,8 @@ static void world_init(struct world *world)
     sb_pool_init(&world->pieces, "pieces", sizeof(struct sp_piece), 8, 8, &world->heap.memory);
     sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 8, &world->heap.memory);
     world->store = (struct sp_piece_store){.pool = &world->pieces, .count_max = 2};
-    sp_crypto_stream_init(&world->stream, &world->store, &world->ranges);
+    world->range_store = (struct sb_store){.pool = &world->ranges};
+    sp_crypto_stream_init(&world->stream, &world->store, &world->range_store);
 }
 
 QT_FIXTURE(world, world_deinit)

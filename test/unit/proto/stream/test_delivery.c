@@ -12,6 +12,7 @@ enum { BYTES = 300 };
 struct world {
     struct heap heap;
     struct sb_pool pool;
+    struct sb_store store;
     struct sp_delivery delivery;
 };
 
@@ -30,7 +31,8 @@ static void world_init(struct world *world, uint32_t count_max)
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "ranges", sizeof(struct sp_range), 8, count_max,
                  &world->heap.memory);
-    sp_delivery_init(&world->delivery, &world->pool);
+    world->store = (struct sb_store){.pool = &world->pool};
+    sp_delivery_init(&world->delivery, &world->store);
 }
 
 QT_FIXTURE(world, world_deinit)

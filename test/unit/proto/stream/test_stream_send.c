@@ -15,6 +15,8 @@ struct world {
     struct heap heap;
     struct sb_pool chunks;
     struct sb_pool ranges;
+    struct sb_store chunk_store;
+    struct sb_store range_store;
     struct sp_stream_send send;
     uint8_t bytes[BYTES]; /* what the application lends */
 };
@@ -35,7 +37,9 @@ static void world_init(struct world *world, uint64_t max_data)
     heap_init(&world->heap);
     sb_pool_init(&world->chunks, "chunks", sizeof(struct sp_chunk), 8, 100, &world->heap.memory);
     sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 500, &world->heap.memory);
-    sp_stream_send_init(&world->send, &world->chunks, &world->ranges, max_data);
+    world->chunk_store = (struct sb_store){.pool = &world->chunks};
+    world->range_store = (struct sb_store){.pool = &world->ranges};
+    sp_stream_send_init(&world->send, &world->chunk_store, &world->range_store, max_data);
     for (size_t i = 0; i < BYTES; i++)
         world->bytes[i] = (uint8_t)(i * 7);
 }
@@ -47,7 +51,7 @@ static uint32_t pop_all(struct world *world, bool want_acked)
     uint32_t count = 0;
     for (struct sp_chunk *chunk; (chunk = sp_stream_send_pop_done(&world->send)) != NULL;) {
         assert_int_equal(chunk->is_acked, want_acked);
-        sb_pool_give(&world->chunks, chunk);
+        sb_store_give(&world->chunk_store, chunk);
         count++;
     }
     return count;
