@@ -41,6 +41,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
                    struct sb_memory *memory)
 {
     pools->memory = memory;
+    pools->share_bytes = UINT64_MAX;
 #define INIT(pool, type, count_max) \
     sb_pool_init(&pools->pool, #pool, sizeof(type), UINT32_MAX, (count_max), memory)
     INIT(conns, struct sp_conn, limits->conns_max);
@@ -178,6 +179,8 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .idle_from_ns = now_ns,
         .idle_timeout_ns = args->config->idle_timeout_ns,
     };
+    for (uint32_t i = 0; i < SP_SHORTAGES; i++)
+        conn->short_since_ns[i] = SB_NEVER;
     init_stores(conn, args->pools);
     init_packets(conn, args, now_ns);
     init_cids(conn, args);
@@ -240,25 +243,6 @@ bool sp_conn_is_address_valid(const struct sp_conn *conn)
 bool sp_conn_is_drained(const struct sp_conn *conn)
 {
     return conn->state == SP_CONN_DRAINED;
-}
-
-/* Pieces of received bytes, and references to lent memory. */
-static uint64_t received_bytes(const struct sp_conn *conn)
-{
-    return (uint64_t)conn->pieces.count * conn->pools->pieces.object_size +
-           (uint64_t)conn->pieces.lent_count * conn->pools->lent.object_size;
-}
-
-uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
-{
-    const struct sp_stores *stores = &conn->stores;
-    uint64_t own = conn->pools->conns.object_size;
-    if (conn->handshake != NULL)
-        own += conn->pools->handshakes.object_size;
-    return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
-           sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
-           sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
-           received_bytes(conn);
 }
 
 struct sp_tls *sp_conn_tls(struct sp_conn *conn)

@@ -68,6 +68,9 @@ struct sp_pool_limits {
 /* The pools for all memory of connections: one set per shard. */
 struct sp_pools {
     struct sb_memory *memory;
+    /* Connections that hold more than so many bytes give no more credit: the caller sets it while
+     * memory is short.  UINT64_MAX: it is not. */
+    uint64_t share_bytes;
     struct sb_pool conns;
     struct sb_pool handshakes; /* state that a connection needs until it is confirmed */
     struct sb_pool streams;
@@ -177,8 +180,8 @@ enum sp_wait {
     SP_WAIT_KEY,           /* a key that does not exist yet: a handshake message of the peer */
     SP_WAIT_EXHAUSTED,     /* the handshake's keys may seal nothing more: its timeout, unless the
                               peer gets on without us.  [RFC9001 6.6] */
-    SP_WAIT_MEMORY,        /* no memory to record a packet: tried again at `at_ns`, or when other
-                              connections have given some back */
+    SP_WAIT_MEMORY,        /* no memory to record a packet, or credit is held back: tried again at
+                              `at_ns`, or when other connections have given some back */
     SP_WAIT_ENDING,        /* the connection cannot go on: sp_conn_on_deadline() ends it, now */
     SP_WAIT_CLOSED,        /* a packet of the peer that is answered with CONNECTION_CLOSE, if we
                               closed; the connection is drained at `at_ns` */

@@ -10,6 +10,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/account.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 
@@ -27,9 +28,13 @@
 static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
                                     enum sp_frame_type type, uint64_t number)
 {
-    struct sp_sent_frame *frame = sb_store_take(&conn->stores.frames);
+    struct sb_store *frames = &conn->stores.frames;
+    struct sp_sent_frame *frame =
+        type == SP_FRAME_STREAM ? sb_store_take_ordinary(frames) : sb_store_take(frames);
     if (frame == NULL)
         return NULL;
+    if (type == SP_FRAME_STREAM)
+        sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
     SB_DEBUG_ASSERT((unsigned)type <= UINT16_MAX);
     *frame = (struct sp_sent_frame){.type = (uint16_t)type, .offset = number};
     *build->frames_tail = frame;
@@ -102,7 +107,7 @@ static uint64_t window_rtt_ns(const struct sp_conn *conn)
 
 static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
-    if (conn->wants_max_data) {
+    if (conn->wants_max_data && !conn->holds_credit) {
         uint64_t limit = sp_window_wants_update(&conn->window)
                              ? sp_window_update(&conn->window, window_rtt_ns(conn), now_ns)
                              : conn->window.limit;
@@ -114,7 +119,7 @@ static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t no
         conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_SENT);
     for (uint32_t is_uni = 0; is_uni < 2; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
-        if (limits->grant == SP_GRANT_DUE &&
+        if (limits->grant == SP_GRANT_DUE && !conn->holds_credit &&
             add_number(conn, build, is_uni ? SP_FRAME_MAX_STREAMS_UNI : SP_FRAME_MAX_STREAMS_BIDI,
                        sp_stream_limits_grant(limits)))
             limits->grant = sp_grant_next(limits->grant, SP_GRANT_ON_SENT);
@@ -228,10 +233,17 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
             stream->control &= (uint8_t)~SP_CONTROL_STOP;
         if (stream->send.state >= SP_SEND_DATA_DONE)
             stream->control &= (uint8_t)~SP_CONTROL_BLOCKED;
-        while (stream->control != 0)
-            if (!add_stream_control(conn, build, stream, now_ns))
-                return;
+        uint8_t held = conn->holds_credit ? stream->control & SP_CONTROL_MAX_DATA : 0;
+        stream->control &= (uint8_t)~held;
+        bool is_added = true;
+        while (stream->control != 0 && is_added)
+            is_added = add_stream_control(conn, build, stream, now_ns);
+        stream->control |= held;
+        if (!is_added)
+            return;
         sb_list_remove(&stream->control_link);
+        if (held != 0)
+            sb_list_push_back(&conn->held_list, &stream->control_link);
     }
 }
 
@@ -372,12 +384,13 @@ static void add_ping(struct sp_build *build)
 
 bool sp_conn_wants_control(const struct sp_conn *conn)
 {
-    if (conn->wants_handshake_done || conn->wants_max_data ||
+    if (conn->wants_handshake_done || (conn->wants_max_data && !conn->holds_credit) ||
         conn->data_blocked == SP_BLOCKED_DUE || conn->path.response_count > 0 ||
         !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)
-        if (conn->limits[i].grant == SP_GRANT_DUE || conn->limits[i].blocked == SP_BLOCKED_DUE)
+        if ((conn->limits[i].grant == SP_GRANT_DUE && !conn->holds_credit) ||
+            conn->limits[i].blocked == SP_BLOCKED_DUE)
             return true;
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
         if (conn->local_ids.entries[i].is_used && conn->local_ids.entries[i].wants_send)

@@ -73,6 +73,22 @@ static void begin_tls(struct sp_conn *conn, const struct sp_frame_crypto *frame)
         conn->is_out_of_memory = true;
 }
 
+/* Returns whether the bytes of a frame may be dropped only: they would have to wait in a buffer
+ * that is wanted back. */
+static bool must_drop_stream(const struct sp_conn *conn, const struct sp_packet *packet,
+                             const struct sp_frame_stream *frame)
+{
+    return packet->datagram->is_transient && frame->size > 0 &&
+           !sp_conn_is_lent(conn, frame->id, frame->offset + frame->size);
+}
+
+static bool must_drop_crypto(const struct sp_crypto_stream *stream, const struct sp_packet *packet,
+                             const struct sp_frame_crypto *frame)
+{
+    /* What is in order goes to TLS at once. */
+    return packet->datagram->is_transient && frame->offset > stream->in.read_end;
+}
+
 static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
                              const struct sp_frame_crypto *frame, uint64_t now_ns)
 {
@@ -82,6 +98,8 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
         return SP_ERR_PROTOCOL_VIOLATION;
     bool is_out_of_memory = false;
     bool is_repeated = frame->size > 0 && frame->offset + frame->size <= stream->in.read_end;
+    if (must_drop_crypto(stream, packet, frame))
+        return SP_DROP;
     enum sp_err err =
         sp_crypto_stream_receive(stream, frame, packet->datagram->buffer, &is_out_of_memory);
     if (err != SP_OK)
@@ -190,6 +208,8 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_STREAM_OFF_FIN:
     case SP_FRAME_STREAM_OFF_LEN:
     case SP_FRAME_STREAM_OFF_LEN_FIN:
+        if (must_drop_stream(conn, packet, &frame->stream))
+            return SP_DROP;
         return sp_conn_on_stream(conn, &frame->stream, packet->datagram->buffer);
     case SP_FRAME_RESET_STREAM:
     case SP_FRAME_STOP_SENDING:

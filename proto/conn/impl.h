@@ -37,6 +37,7 @@
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
+ *        memory.c         what the connection holds, and how a lack of memory ends
  *     0  tombstone.c      what is left of a closed connection
  */
 
@@ -106,6 +107,9 @@ struct sp_announced {
     bool is_used;
 };
 
+/* What can wait for memory: see conn/memory.c. */
+enum sp_shortage { SP_SHORT_OF_RECORDS, SP_SHORT_OF_ROOM, SP_SHORT_OF_CREDIT, SP_SHORTAGES };
+
 /* What the connection has taken from the pools that it shares. */
 struct sp_stores {
     struct sb_store streams;
@@ -152,6 +156,7 @@ struct sp_conn {
     struct sb_link credit_list;        /* streams that wait for connection credit to send */
     struct sb_link blocked_list;       /* streams that wait for credit of their own to send */
     struct sb_link control_list;
+    struct sb_link held_list;              /* streams whose MAX_STREAM_DATA is held back */
     struct sb_link opened_list;            /* opened by the peer, STREAM_OPENED not taken yet */
     struct sb_link event_list;             /* streams that may have further events */
     struct sb_link zombie_list;            /* closed, but named by packets in flight */
@@ -168,13 +173,15 @@ struct sp_conn {
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
     uint64_t idle_timeout_ns; /* the smaller of both sides' */
     uint64_t alive_from_ns;   /* when sp_conn_stay_alive() acted last */
+    uint64_t end_at_ns;       /* end of closing or draining */
+    uint64_t retry_at_ns;     /* when sending is tried again after lacks_records or holds_credit */
+    uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
+    size_t datagram_size; /* size of datagrams that we send: 1200 during the handshake */
+    uint32_t acks_alone;  /* ACK-only packets since the last ack-eliciting one */
     bool sent_since_receive;
-    uint64_t end_at_ns;    /* end of closing or draining */
     bool is_pacer_blocked; /* the pacer alone prevents sending */
     bool lacks_records;    /* missing memory for records alone prevents sending */
-    uint64_t retry_at_ns;  /* when sending is tried again after lacks_records */
-    uint32_t acks_alone;   /* ACK-only packets since the last ack-eliciting one */
-    size_t datagram_size;  /* size of datagrams that we send: 1200 during the handshake */
+    bool holds_credit;     /* no more credit for the peer: see conn/memory.c */
 
     /* The end. */
     struct sp_close close;

@@ -15,6 +15,7 @@
 #include "proto/conn/close.h"
 #include "proto/conn/frames.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/place.h"
 #include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
@@ -65,6 +66,7 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
     if (err == SP_DROP) {
         drop_packet(conn);
+        sp_conn_note_shortage(conn, SP_SHORT_OF_ROOM, now_ns);
         return;
     }
     conn->stats.packets_in++;

@@ -16,6 +16,7 @@
 #include "proto/conn/account.h"
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/streams.h"
 
 /* Packets in a row while other streams wait for their turn. */
@@ -78,7 +79,7 @@ static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t off
     struct sp_sent_frame *frame =
         sp_sent_reserve(sent) ? sb_store_take_ordinary(&conn->stores.frames) : NULL;
     if (frame == NULL) {
-        conn->is_out_of_memory = true;
+        conn->lacks_records = true;
         return false;
     }
     *frame = (struct sp_sent_frame){
@@ -176,6 +177,8 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
         sp_mask_batch_add(masks, conn->keys.write, &masked, &conn->protect);
         train->size += run.room;
     }
+    if (i > 0)
+        sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
     if (i > 0)
         account(conn, &run, i, train->ecn, now_ns);
     train->count += i;

@@ -17,6 +17,7 @@
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
@@ -90,7 +91,7 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
         return false;
     if (sp_sent_reserve(&conn->loss.spaces[space]->sent))
         return true;
-    conn->is_out_of_memory = true;
+    conn->lacks_records = true;
     return false;
 }
 
@@ -240,7 +241,7 @@ static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t
                             struct sp_build *builds, uint64_t now_ns)
 {
     uint32_t count = 0;
-    conn->is_out_of_memory = false; /* it may have ended the connection */
+    conn->lacks_records = false;
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
         if (!may_carry_close(conn, space))
@@ -253,12 +254,10 @@ static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t
         train->size += sp_build_size(&builds[count]);
         count++;
     }
-    if (count == 0 && conn->is_out_of_memory) {
-        conn->lacks_records = true;
+    if (count == 0 && conn->lacks_records)
         conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
-    } else {
+    else
         conn->close_packet = SP_CLOSE_PACKET_NONE;
-    }
     return count;
 }
 
@@ -364,8 +363,14 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
         conn->loss.spaces[SP_SPACE_HANDSHAKE]->sent.next_pn > 0)
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     /* Acknowledgments of other connections free memory, and no event reports that. */
-    if (conn->lacks_records)
+    if (conn->lacks_records) {
+        sp_conn_note_shortage(conn, SP_SHORT_OF_RECORDS, now_ns);
         conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
+    } else {
+        sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
+    }
+    if (conn->holds_credit)
+        sp_conn_hold_credit(conn, now_ns);
 }
 
 static void update_key(struct sp_conn *conn)
@@ -393,6 +398,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     masks.count = 0;
 
     conn->lacks_records = false;
+    sp_conn_decide_credit(conn);
     enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
     conn->is_pacer_blocked = wait == SP_WAIT_PACER;
     if (wait != SP_WAIT_NONE)

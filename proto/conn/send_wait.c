@@ -12,6 +12,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/alive.h"
 #include "proto/conn/gate.h"
+#include "proto/conn/memory.h"
 
 /* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
  * more.  So if only bytes of streams are to be sent, and most of the window is in flight, waiting
@@ -92,7 +93,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
         return reason;
     if (sp_ack_is_pending(&conn->app.ack) && conn->app.ack.deadline_ns != SB_NEVER)
         return SP_WAIT_ACK_DELAY;
-    return credit_wait(conn);
+    return sp_conn_is_credit_held(conn) ? SP_WAIT_MEMORY : credit_wait(conn);
 }
 
 static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64_t now_ns)

@@ -9,6 +9,7 @@
  * a frame for a stream that we never opened is an error. */
 
 #include "proto/base/assert.h"
+#include "proto/base/time.h"
 
 void sp_conn_streams_init(struct sp_conn *conn)
 {
@@ -18,6 +19,7 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sb_list_init(&conn->credit_list);
     sb_list_init(&conn->blocked_list);
     sb_list_init(&conn->control_list);
+    sb_list_init(&conn->held_list);
     sb_list_init(&conn->opened_list);
     sb_list_init(&conn->event_list);
     sb_list_init(&conn->zombie_list);
@@ -118,6 +120,10 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
 
 void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control)
 {
+    /* One whose credit is held back may have other frames to send. */
+    if (conn->holds_credit && (stream->control & SP_CONTROL_MAX_DATA) != 0 &&
+        control != SP_CONTROL_MAX_DATA)
+        sb_list_remove(&stream->control_link);
     stream->control |= control;
     if (!sb_link_is_in(&stream->control_link))
         sb_list_push_back(&conn->control_list, &stream->control_link);
@@ -226,8 +232,21 @@ enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream
     err = sp_stream_recv_data(&stream->recv, frame, buffer, &conn->window, &effect);
     if (err != SP_OK)
         return err;
+    if (!effect.is_out_of_memory)
+        conn->short_since_ns[SP_SHORT_OF_ROOM] = SB_NEVER;
     conn->stats.stream_bytes_in += stream->recv.reassembly.received_bytes - received;
     return after_receive(conn, stream, &effect);
+}
+
+bool sp_conn_is_lent(const struct sp_conn *conn, uint64_t id, uint64_t end)
+{
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    if (stream == NULL || stream->recv.state == SP_RECV_NONE)
+        return false;
+    uint64_t lent_end = 0;
+    for (const struct sp_lent *lent = stream->recv.reassembly.lent; lent != NULL; lent = lent->next)
+        lent_end = sp_lent_end(lent);
+    return end <= lent_end;
 }
 
 enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,

@@ -21,6 +21,8 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream);
 void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
                               struct sb_buffer *buffer);
+/* Returns whether the stream's bytes up to `end` go into memory that is lent for them. */
+bool sp_conn_is_lent(const struct sp_conn *conn, uint64_t id, uint64_t end);
 enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
                                     uint64_t final_size);
 enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error);

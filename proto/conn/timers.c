@@ -8,6 +8,7 @@
 #include "proto/conn/alive.h"
 #include "proto/conn/close.h"
 #include "proto/conn/gate.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 
@@ -52,7 +53,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.pacer));
-    if (conn->lacks_records)
+    if (conn->lacks_records || sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
 }
@@ -126,8 +127,12 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         sp_keyphase_drop_prev(&conn->keys);
     if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.pacer, now_ns))
         conn->is_pacer_blocked = false;
-    if (conn->retry_at_ns <= now_ns)
+    if (conn->retry_at_ns <= now_ns) {
         conn->lacks_records = false;
+        sp_conn_decide_credit(conn);
+        if (conn->holds_credit)
+            sp_conn_hold_credit(conn, now_ns);
+    }
     if (sp_conn_alive_deadline_ns(conn) <= now_ns)
         sp_conn_stay_alive(conn, now_ns);
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)

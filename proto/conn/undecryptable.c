@@ -12,7 +12,8 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
                                 uint8_t *data, size_t size, enum sp_space space, uint64_t now_ns)
 {
     struct sp_handshake *handshake = conn->handshake;
-    if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX) {
+    if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX ||
+        datagram->is_transient) {
         conn->stats.packets_dropped++;
         return;
     }

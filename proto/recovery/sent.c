@@ -33,9 +33,21 @@ static void unlink_block(struct sp_sent *sent, struct sp_sent_block *block)
     sb_store_give(sent->blocks, block);
 }
 
+/* Uses the last block, in which nothing is outstanding, for new numbers: so a connection without
+ * anything in flight can always send. */
+static void reuse_last(struct sp_sent *sent, uint64_t first_pn)
+{
+    struct sp_sent_block *last = sent->last;
+    *last = (struct sp_sent_block){.first_pn = first_pn, .prev = last->prev};
+}
+
 bool sp_sent_grow(struct sp_sent *sent)
 {
     uint64_t first_pn = sp_sent_block_of(sent->next_pn);
+    if (sent->last != NULL && sent->last->out_count == 0) {
+        reuse_last(sent, first_pn);
+        return true;
+    }
     struct sp_sent_block *block = sb_store_take(sent->blocks);
     if (block == NULL)
         return false;
@@ -47,9 +59,6 @@ bool sp_sent_grow(struct sp_sent *sent)
     else
         sent->first = block;
     sent->last = block;
-    /* The old last one was kept only because it was being filled. */
-    if (old != NULL && old->out_count == 0)
-        unlink_block(sent, old);
     return true;
 }
 

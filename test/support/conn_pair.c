@@ -151,7 +151,12 @@ static struct sp_datagram datagram_of(struct conn_pair *pair, enum sp_role to, c
     bytes->heap = &pair->heap;
     memcpy(bytes->data, data, size);
     return (struct sp_datagram){
-        .data = bytes->data, .size = size, .buffer = &bytes->buffer, .path = path_of(to)};
+        .data = bytes->data,
+        .size = size,
+        .buffer = &bytes->buffer,
+        .path = path_of(to),
+        .is_transient = pair->is_transient,
+    };
 }
 
 static void deliver(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size)

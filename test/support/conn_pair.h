@@ -39,6 +39,7 @@ struct conn_pair {
     const struct sp_tls_ops *tls_ops; /* qs_null_tls_ops, unless a test puts another one here */
     struct pair_end ends[2];          /* [enum sp_role] */
     uint64_t now_ns;
+    bool is_transient; /* of datagrams that are delivered now */
 };
 
 /* Ends what an earlier call began: `pair` is zero before the first. */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/memory.h"
+
+/* What a connection holds, and how a lack of memory ends.
+ *
+ * While memory is short, a connection that holds more than its share gives the peer no more credit,
+ * so that what it holds cannot grow.  It looks again once per PTO.  What waits for memory may wait
+ * for SP_MEMORY_PATIENCE_NS: then the connection ends with INTERNAL_ERROR.  So nothing waits in
+ * silence until the idle timeout:
+ *
+ *     SP_SHORT_OF_RECORDS  packets cannot be recorded, and so not sent
+ *     SP_SHORT_OF_ROOM     packets of the peer are dropped: no room for their frames
+ *     SP_SHORT_OF_CREDIT   the peer has used up all its credit and gets none */
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+
+/* Pieces of received bytes, and references to lent memory. */
+static uint64_t received_bytes(const struct sp_conn *conn)
+{
+    return (uint64_t)conn->pieces.count * conn->pools->pieces.object_size +
+           (uint64_t)conn->pieces.lent_count * conn->pools->lent.object_size;
+}
+
+uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
+{
+    const struct sp_stores *stores = &conn->stores;
+    uint64_t own = conn->pools->conns.object_size;
+    if (conn->handshake != NULL)
+        own += conn->pools->handshakes.object_size;
+    return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
+           sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
+           sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
+           received_bytes(conn);
+}
+
+void sp_conn_note_shortage(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)
+{
+    uint64_t *since_ns = &conn->short_since_ns[what];
+    if (*since_ns == SB_NEVER)
+        *since_ns = now_ns;
+    else if (sb_time_since(now_ns, *since_ns) >= SP_MEMORY_PATIENCE_NS)
+        conn->is_out_of_memory = true;
+}
+
+/* ---- Credit ---- */
+
+void sp_conn_decide_credit(struct sp_conn *conn)
+{
+    uint64_t share_bytes = conn->pools->share_bytes;
+    bool was_held = conn->holds_credit;
+    conn->holds_credit = share_bytes != UINT64_MAX && sp_conn_memory_bytes(conn) > share_bytes;
+    if (!was_held || conn->holds_credit)
+        return;
+    sp_conn_end_shortage(conn, SP_SHORT_OF_CREDIT);
+    for (struct sb_link *link; (link = sb_list_pop_front(&conn->held_list)) != NULL;)
+        sb_list_push_back(&conn->control_list, link);
+}
+
+bool sp_conn_is_credit_held(const struct sp_conn *conn)
+{
+    return conn->holds_credit &&
+           (conn->wants_max_data || conn->limits[false].grant == SP_GRANT_DUE ||
+            conn->limits[true].grant == SP_GRANT_DUE || !sb_list_is_empty(&conn->held_list));
+}
+
+/* Returns whether the peer may be unable to send for lack of the credit that is held back. */
+static bool is_peer_blocked(const struct sp_conn *conn)
+{
+    if (conn->wants_max_data && conn->window.received == conn->window.limit)
+        return true;
+    for (uint32_t i = 0; i < 2; i++)
+        if (conn->limits[i].grant == SP_GRANT_DUE &&
+            conn->limits[i].remote_opened == conn->limits[i].remote_max)
+            return true;
+    for (struct sb_link *link = conn->held_list.next; link != &conn->held_list; link = link->next) {
+        const struct sp_stream_recv *recv =
+            &SB_CONTAINER_OF(link, struct sp_stream, control_link)->recv;
+        if (recv->state == SP_RECV_OPEN && recv->window.received == recv->window.limit)
+            return true;
+    }
+    return false;
+}
+
+void sp_conn_hold_credit(struct sp_conn *conn, uint64_t now_ns)
+{
+    SB_ASSERT(conn->holds_credit);
+    if (is_peer_blocked(conn))
+        sp_conn_note_shortage(conn, SP_SHORT_OF_CREDIT, now_ns);
+    else
+        sp_conn_end_shortage(conn, SP_SHORT_OF_CREDIT);
+    conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
+}
