@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "crypto/protect.h"
+#include "crypto/retry_tag.h"
 #include "crypto/self_signed.h"
 #include "crypto/tls.h"
 #include "proto/base/assert.h"
@@ -72,6 +73,7 @@ struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
         .protect = sc_protect(sc_fused_best()),
         .tls_ops = &sc_tls_ops,
         .make_tls = make_real_tls,
+        .retry_tag = sc_retry_tag_make,
         .plan = plan,
     };
 }

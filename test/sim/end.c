@@ -110,6 +110,7 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
     if (host->plan->forgery.is_wanted && host->plan->forgery.role == host->role)
         end->tap.forgery = &host->plan->forgery;
     qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
+    end->oracle.address_is_valid |= args->has_retry;
     end->oracle.unread = unread;
     end->oracle.unread_context = end;
     qs_app_init(&end->app, &(struct qs_app_args){
@@ -147,6 +148,9 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
         .path = args->path,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
+        .address_is_valid = args->has_retry,
+        .has_retry = args->has_retry,
+        .original_dcid = args->original_dcid,
         .user = end,
     };
     end->conn = sp_conn_create(&conn_args, host->clock->now_ns);

@@ -68,6 +68,8 @@ struct qs_end_args {
     struct sp_path path;
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
+    bool has_retry; /* server: see struct sp_conn_args */
+    struct sp_cid original_dcid;
 };
 
 /* Makes an end and its connection.  NULL if the connection could not be made. */

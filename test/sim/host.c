@@ -10,6 +10,7 @@
 #include "proto/wire/header.h"
 #include "proto/wire/stateless.h"
 #include "test/sim/bury.h"
+#include "test/sim/retry.h"
 
 enum {
     CONNS_MAX = 256,
@@ -58,6 +59,12 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
         .memory = {.take = take_memory, .give = give_memory, .context = host},
     };
     qs_random_init(&host->random, qs_hash(plan->seed, "host", 4) + (uint64_t)role);
+    if (host->side->sends_retry) {
+        uint8_t key[SC_TOKEN_KEY_SIZE];
+        qs_random_bytes(&host->random, key, sizeof(key));
+        host->tokens = sc_tokens_create(key);
+        SB_ASSERT(host->tokens != NULL);
+    }
     struct sp_pool_limits limits = {.conns_max = CONNS_MAX, .streams_max = STREAMS_MAX};
     sp_pools_init(&host->pools, &limits, &host->memory);
 }
@@ -69,6 +76,7 @@ void qs_host_deinit(struct qs_host *host)
     for (uint32_t i = 0; i < host->arrived_count; i++)
         qs_wire_destroy(host->arrived[i]);
     free(host->arrived);
+    sc_tokens_destroy(host->tokens);
 
     uint64_t used = sp_pools_used(&host->pools);
     if (used > 0) {
@@ -85,10 +93,12 @@ void qs_host_deinit(struct qs_host *host)
 void qs_host_check_stores(struct qs_host *host)
 {
     struct sp_stores sum = {0};
+    uint64_t conn_count = 0;
     for (uint32_t i = 0; i < host->end_count; i++) {
         const struct sp_conn *conn = host->ends[i]->conn;
         if (conn == NULL)
             continue;
+        conn_count++;
         sum.streams.count += conn->stores.streams.count;
         sum.chunks.count += conn->stores.chunks.count;
         sum.ranges.count += conn->stores.ranges.count;
@@ -96,6 +106,8 @@ void qs_host_check_stores(struct qs_host *host)
         sum.frames.count += conn->stores.frames.count;
     }
     const struct sp_pools *pools = &host->pools;
+    if (pools->conns.used_count != conn_count)
+        return; /* the victims of monkeys take objects as well */
     if (sum.streams.count != pools->streams.used_count ||
         sum.chunks.count != pools->chunks.used_count ||
         sum.ranges.count != pools->ranges.used_count ||
@@ -256,6 +268,9 @@ static void send_reset(struct qs_host *host, const struct qs_wire *wire, const s
 static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire *wire,
                                      const struct sp_header *header)
 {
+    struct sp_cid original_dcid = {0};
+    if (host->tokens != NULL && !qs_retry_open(host, header, &wire->from, &original_dcid))
+        return NULL;
     const struct qs_end *client = end_by_cid(host->peer, &header->scid);
     uint64_t conn_index = client != NULL ? client->conn_index : 0;
     struct qs_end *partner = qs_host_end_of(host, conn_index);
@@ -271,15 +286,30 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
         .path = {.local = wire->to, .remote = wire->from},
         .client_dcid = header->dcid,
         .client_scid = header->scid,
+        .has_retry = host->tokens != NULL,
+        .original_dcid = original_dcid,
     });
 }
 
-static void on_initial(struct qs_host *host, struct qs_wire *wire)
+/* [RFC9000 8.1.2] */
+static void send_retry(struct qs_host *host, const struct qs_wire *wire, const struct sp_peek *peek)
+{
+    uint8_t out[SP_RETRY_SIZE_MAX];
+    size_t size = qs_retry_write(host, peek, &wire->from, out);
+    qs_note(host->trace, "server sends a Retry");
+    reply(host, wire, out, size);
+}
+
+static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
 {
     struct sp_header header;
     struct qs_end *end = NULL;
-    if (sp_header_read(wire->data, wire->size, host->side->config.cid_size, &header) &&
-        header.type == SP_PACKET_INITIAL && host->end_count < QS_ENDS_MAX)
+    bool is_initial =
+        sp_header_read(wire->data, wire->size, host->side->config.cid_size, &header) &&
+        header.type == SP_PACKET_INITIAL;
+    if (is_initial && host->tokens != NULL && header.token.size == 0)
+        send_retry(host, wire, peek);
+    else if (is_initial && host->end_count < QS_ENDS_MAX)
         end = accept_initial(host, wire, &header);
     if (end == NULL) {
         qs_wire_destroy(wire);
@@ -328,7 +358,7 @@ static void on_unmatched(struct qs_host *host, struct qs_wire *wire, const struc
         verdict = SP_UNMATCHED_NEGOTIATE;
 
     if (verdict == SP_UNMATCHED_ACCEPT) {
-        on_initial(host, wire);
+        on_initial(host, wire, peek);
         return;
     }
     if (verdict == SP_UNMATCHED_NEGOTIATE)

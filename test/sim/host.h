@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "crypto/token.h"
 #include "proto/conn/conn.h"
 #include "test/sim/crypto.h"
 #include "test/sim/end.h"
@@ -30,7 +31,8 @@ struct qs_host {
     uint64_t memory_bytes;     /* taken and not given back */
     uint64_t memory_bytes_max; /* largest memory_bytes so far */
     struct sp_pools pools;
-    uint64_t buffer_count; /* receive buffers that someone holds */
+    struct sc_tokens *tokens; /* server that sends Retry */
+    uint64_t buffer_count;    /* receive buffers that someone holds */
 
     struct qs_end *ends[QS_ENDS_MAX];
     uint32_t end_count;
@@ -44,9 +46,9 @@ struct qs_host {
 
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
                   struct qs_clock *clock, struct qs_trace *trace);
-/* Everything must have come back; what has not fails the run. */
 /* Every object in use belongs to a connection. */
 void qs_host_check_stores(struct qs_host *host);
+/* Everything must have come back; what has not fails the run. */
 void qs_host_deinit(struct qs_host *host);
 
 /* Takes a datagram for this host, and owns it from then on.  The `deliver` of a link. */

@@ -187,16 +187,23 @@ static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t
     }
 }
 
+bool qs_null_retry_tag(const struct sp_cid *original_dcid, const uint8_t *packet, size_t size,
+                       uint8_t ret[SP_TAG_SIZE])
+{
+    struct sp_key key = {.packet = {1, 2}};
+    tag_of(&key, 0, (struct sb_bytes){original_dcid->bytes, original_dcid->size},
+           (struct sb_bytes){packet, size}, ret);
+    return true;
+}
+
 static bool null_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
                                     const uint8_t *packet, size_t size)
 {
     (void)context;
+    uint8_t tag[SP_TAG_SIZE];
     if (size < SP_TAG_SIZE)
         return false;
-    struct sp_key key = {.packet = {1, 2}};
-    uint8_t tag[SP_TAG_SIZE];
-    tag_of(&key, 0, (struct sb_bytes){original_dcid->bytes, original_dcid->size},
-           (struct sb_bytes){packet, size - SP_TAG_SIZE}, tag);
+    (void)qs_null_retry_tag(original_dcid, packet, size - SP_TAG_SIZE, tag);
     return memcmp(tag, packet + size - SP_TAG_SIZE, SP_TAG_SIZE) == 0;
 }
 

@@ -84,6 +84,7 @@ struct qs_side_plan {
     uint32_t queue_max;        /* datagrams that the socket keeps meanwhile; 0: any number */
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
+    bool sends_retry;          /* server: demands a token of every client */
     bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
     bool drops_first_close;    /* its first CONNECTION_CLOSE gets lost */
     uint64_t crash_at_ns;      /* loses all its connections then; 0: never */

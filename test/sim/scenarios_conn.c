@@ -152,6 +152,35 @@ static void no_hello(struct qs_plan *plan, uint32_t number)
     memcpy(plan->forgery.frames, first[number - 1].frames, first[number - 1].size);
 }
 
+/* [RFC9000 8.1.2] The server demands a token of each client. */
+static void retry(struct qs_plan *plan, uint32_t member)
+{
+    plan->side[SP_SERVER].sends_retry = true;
+    switch (member) {
+    case 1:
+        plan->tls.certificate_size =
+            12000; /* the address is valid: nothing holds the flight back */
+        break;
+    case 2:
+        plan->path[SP_SERVER].drop_first = plan->path[SP_SERVER].drop_count = 1; /* the Retry */
+        break;
+    case 3:
+        plan->path[SP_CLIENT].drop_first = 2; /* the answer to it */
+        plan->path[SP_CLIENT].drop_count = 1;
+        break;
+    case 4:
+        plan->needs_null = true;
+        plan->tls.hello_size = 1800; /* two Initials, each gets a Retry */
+        break;
+    case 5:
+        plan->path[SP_SERVER].duplicate_ppm = plan->path[SP_CLIENT].duplicate_ppm = 500000;
+        break;
+    default:
+        qs_plan_set_loss(plan, 10);
+        break;
+    }
+}
+
 static void large_certificate(struct qs_plan *plan, uint32_t percent)
 {
     plan->needs_null = true;
@@ -224,6 +253,7 @@ static const struct qs_scenario rows[] = {
     {"forgery-limit", "five packets that do not open are too many", forgery_limit, NULL, 0},
     {"large-hello", "a ClientHello of two datagrams, one of them late", large_hello, NULL, 3},
     {"no-hello", "a first Initial without the beginning of a ClientHello", no_hello, NULL, 4},
+    {"retry", "a server that demands a token, and losses on the way to it", retry, NULL, 6},
     {"large-certificate", "40 KB of certificate, 16 KB of tickets", large_certificate,
      EACH_OF(some_percents)},
     {"handshake-timeout", "the server's answers get lost", handshake_timeout, NULL, 0},

@@ -221,6 +221,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         app->lends_max = (uint32_t)qs_random_between(&random, 1, SP_LENT_BUFFERS_MAX);
         app->lend_pause_ppm = chance(&random, 2, 500000);
     }
+    ret->side[SP_SERVER].sends_retry = one_in(&random, 8);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S;
     ret->check_interval = 8;
