@@ -13,6 +13,12 @@
 void se_events_processed(struct se_events *events)
 {
     events->processed_count = events->pushed_count - se_events_count(events);
+    /* The places of events that were taken are free from now on.  Without this a turn could wait
+     * with events pending, because the application took exactly those that there were. */
+    if (events->head == events->tail) {
+        events->head = 0;
+        events->tail = 0;
+    }
 }
 
 static bool is_full(const struct se_events *events)
@@ -291,11 +297,8 @@ const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t cou
 {
     struct se_events *events = &shard->events;
     se_events_processed(events);
-    if (events->head == events->tail) {
-        events->head = 0;
-        events->tail = 0;
+    if (events->head == events->tail)
         se_shard_drain(shard);
-    }
 
     uint32_t count = SB_MIN(count_max, se_events_count(events));
     const struct spate_event *first = &events->ring[events->head];

@@ -299,6 +299,33 @@ static void an_application_that_takes_no_events_costs_nobody_the_handshake(void 
     pw_until(w, client_has_two);
 }
 
+/* An application that takes as many events as there are places, once per turn, is not left waiting:
+ * the connection has more of them. */
+static void events_that_had_no_place_do_not_wait_for_a_packet(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(&(struct pw_config){0});
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t id;
+    assert_int_equal(spate_stream_open(conn, false, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, untaken, 1, false, 0), 0);
+    pw_until(w, server_has_opened);
+    assert_int_equal(spate_stream_send(conn, id, untaken, UNTAKEN_BYTES, false, 1), 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (turn_with_a_busy_application(w) < 256)
+        assert_true(pw_now_ns() < end_ns);
+    for (int i = 0; i < 20; i++)
+        (void)turn_with_a_busy_application(w);
+
+    struct spate_event events[256];
+    assert_int_equal(spate_shard_events(w->server.shard, events, 256), 256);
+    for (int i = 0; i < 256; i++)
+        pw_default(&w->server, &events[i]);
+    uint64_t begin_ns = pw_now_ns();
+    assert_true(spate_shard_turn(w->server.shard, UINT64_C(5000000000)) > 0);
+    assert_true(pw_now_ns() - begin_ns < UINT64_C(4000000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +337,7 @@ int main(void)
         QT_TEST(owned, beyond_streams_local_max_open_says_eagain),
         QT_TEST(owned, a_flood_that_empties_the_slots_loses_nothing),
         QT_TEST(owned, an_application_that_takes_no_events_costs_nobody_the_handshake),
+        QT_TEST(owned, events_that_had_no_place_do_not_wait_for_a_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
