@@ -27,7 +27,31 @@ static inline void ng_set_original_dcid(ngtcp2_transport_params *params, const n
     params->original_dcid = *cid;
 }
 
+/* The token of a client's Initial; size 0 if there is none. */
+static inline const uint8_t *ng_token_of(const ngtcp2_pkt_hd *hd, size_t *ret_size)
+{
+    *ret_size = hd->token.len;
+    return hd->token.base;
+}
+
+static inline void ng_set_token(ngtcp2_settings *settings, const ngtcp2_pkt_hd *hd)
+{
+    settings->token = hd->token;
+}
+
 #else
+
+static inline const uint8_t *ng_token_of(const ngtcp2_pkt_hd *hd, size_t *ret_size)
+{
+    *ret_size = hd->tokenlen;
+    return hd->token;
+}
+
+static inline void ng_set_token(ngtcp2_settings *settings, const ngtcp2_pkt_hd *hd)
+{
+    settings->token = hd->token;
+    settings->tokenlen = hd->tokenlen;
+}
 
 static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)
 {

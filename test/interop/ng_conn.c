@@ -142,9 +142,51 @@ struct ng_conn *ng_conn_connect(struct ng_endpoint *endpoint, uint64_t now_ns)
     return conn_made(conn, e);
 }
 
+/* Of this process: what seals its tokens. */
+static const uint8_t retry_secret[] = "not secret, as nobody attacks it";
+
+static void send_retry(struct ng_endpoint *endpoint, const ngtcp2_pkt_hd *hd,
+                       const struct peer_datagram *d, uint64_t now_ns)
+{
+    uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN];
+    uint8_t packet[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN + 100];
+    ngtcp2_cid scid;
+    random_cid(&scid, NG_CID_SIZE);
+    ngtcp2_ssize size = ngtcp2_crypto_generate_retry_token(
+        token, retry_secret, sizeof(retry_secret), hd->version, (const ngtcp2_sockaddr *)&d->remote,
+        d->remote_size, &scid, &hd->dcid, now_ns);
+    if (size > 0)
+        size = ngtcp2_crypto_write_retry(packet, sizeof(packet), hd->version, &hd->scid, &scid,
+                                         &hd->dcid, token, (size_t)size);
+    const struct peer_datagram answer = {
+        .data = packet, .size = (size_t)size, .remote = d->remote, .remote_size = d->remote_size};
+    if (size < 0 || peer_udp_send(&endpoint->udp, &answer) < 0)
+        ng_endpoint_fail(endpoint, "a Retry could not be sent");
+}
+
+/* Returns whether the client has a token of ours; sends it a Retry if it has none. */
+static bool is_proven(struct ng_endpoint *endpoint, const ngtcp2_pkt_hd *hd,
+                      const struct peer_datagram *d, uint64_t now_ns, ngtcp2_cid *ret_original)
+{
+    size_t size;
+    const uint8_t *token = ng_token_of(hd, &size);
+    if (size == 0) {
+        send_retry(endpoint, hd, d, now_ns);
+        return false;
+    }
+    return ngtcp2_crypto_verify_retry_token(ret_original, token, size, retry_secret,
+                                            sizeof(retry_secret), hd->version,
+                                            (const ngtcp2_sockaddr *)&d->remote, d->remote_size,
+                                            &hd->dcid, 10 * NGTCP2_SECONDS, now_ns) == 0;
+}
+
 struct ng_conn *ng_conn_accept(struct ng_endpoint *endpoint, const ngtcp2_pkt_hd *hd,
                                const struct peer_datagram *d, uint64_t now_ns)
 {
+    ngtcp2_cid original = hd->dcid;
+    bool has_retry = endpoint->options->sends_retry;
+    if (has_retry && !is_proven(endpoint, hd, d, now_ns, &original))
+        return NULL;
     struct ng_conn *conn = conn_alloc(endpoint);
     if (conn == NULL)
         return NULL;
@@ -157,7 +199,12 @@ struct ng_conn *ng_conn_accept(struct ng_endpoint *endpoint, const ngtcp2_pkt_hd
     ngtcp2_transport_params params;
     write_settings(endpoint, &settings, now_ns);
     write_params(endpoint, &params);
-    ng_set_original_dcid(&params, &hd->dcid);
+    ng_set_original_dcid(&params, &original);
+    if (has_retry) {
+        ng_set_token(&settings, hd);
+        params.retry_scid = hd->dcid;
+        params.retry_scid_present = 1;
+    }
     ngtcp2_callbacks callbacks = ng_callbacks(true);
     struct sockaddr_storage remote = d->remote;
     ngtcp2_path path = path_of(endpoint, &remote, d->remote_size);

@@ -42,6 +42,7 @@ static const struct option_row {
     {"keylog", KIND_TEXT, ROLE_BOTH, FIELD(keylog_path), 0, 0},
     {"listen", KIND_TEXT, ROLE_SERVER, FIELD(listen_text), 0, 0},
     {"max-streams", KIND_NUMBER, ROLE_SERVER, FIELD(stream_count_max), 1, 1000},
+    {"retry", KIND_FLAG, ROLE_SERVER, FIELD(sends_retry), 0, 0},
     {"seconds", KIND_NUMBER, ROLE_BOTH, FIELD(seconds_max), 1, 3600},
     {"sni", KIND_TEXT, ROLE_CLIENT, FIELD(sni), 0, 0},
     {"streams", KIND_NUMBER, ROLE_CLIENT, FIELD(stream_count), 1, 1000},

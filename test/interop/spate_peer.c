@@ -441,10 +441,21 @@ static int create_engine(struct peer *peer, struct spate_error *error)
     config.conn_window_bytes = o->window_bytes;
     config.conn_window_bytes_max = o->window_bytes * WINDOW_GROWTH;
     config.streams_bidi_max = (uint32_t)o->stream_count_max;
+    config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     int e = spate_engine_create(&config, &peer->engine, error);
     if (e == 0)
         peer->shard = spate_engine_shard(peer->engine, 0);
     return e;
+}
+
+/* Every client that got in has come by a Retry. */
+static void check_retries(struct peer *peer)
+{
+    struct spate_shard_stats stats;
+    spate_shard_stats(peer->shard, &stats);
+    if (peer->options->sends_retry &&
+        (stats.tokens_accepted < stats.handshakes_done || stats.tokens_refused > 0))
+        fail(peer, "a client got in without a Retry, or its token was refused");
 }
 
 /* Starts to listen or to connect. */
@@ -497,6 +508,8 @@ int main(int argc, char **argv)
         e = begin(&peer, &error);
     if (e == 0)
         run(&peer, &signals);
+    if (e == 0)
+        check_retries(&peer);
     else
         fail(&peer, "%s: %s", strerror(-e), error.text);
 
