@@ -259,6 +259,8 @@ static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t ind
     uint64_t now_ns = owner->server->clock->now_ns;
     m->hostile = hostile_create(&owner->host, &path, qs_random_next(random), now_ns);
     SB_ASSERT(m->hostile != NULL);
+    if (qs_random_below(random, 2) == 0)
+        m->hostile->repeat_depth = 1 + qs_random_below(random, 500);
     qs_note(owner->server->trace, "%s likes %s, then %s; mode %d, %u datagrams", v->who,
             hostile_kind_name(m->favourites[0]), hostile_kind_name(m->favourites[1]), (int)v->mode,
             m->left);

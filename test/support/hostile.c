@@ -137,7 +137,7 @@ static void take_over(struct hostile *h)
     uint64_t next_in = sp_ack_next_pn(&conn->app.ack);
     h->largest_in = next_in > 0 ? next_in - 1 : SB_VARINT_NONE;
     h->dcid = *sp_cid_remote_active(&conn->remote_ids);
-    h->conn_limit = conn->max_data;
+    h->conn_limit = h->conn_start = conn->max_data;
     h->stream_limit = h->stream_start = conn->peer_stream_data_bidi_remote;
     h->streams_limit[0] = conn->limits[0].local_max;
     h->streams_limit[1] = conn->limits[1].local_max;

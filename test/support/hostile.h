@@ -50,10 +50,12 @@ enum hostile_state {
 /* What hostile_fill() puts into a packet. */
 enum hostile_kind {
     HOSTILE_ORDINARY,    /* one STREAM frame, in order, as large as fits: the measure */
+    HOSTILE_MESSAGE,     /* one STREAM frame of 50 bytes, in order */
     HOSTILE_FRAGMENT,    /* one STREAM frame of one byte, every second byte */
     HOSTILE_FRAGMENTS,   /* .. as many of them as fit */
     HOSTILE_REPEAT,      /* one-byte STREAM frames that were sent before, at random places */
     HOSTILE_ACKS,        /* many ACK frames, valid */
+    HOSTILE_ACK_ALL,     /* one ACK frame of everything that came lately */
     HOSTILE_ACK_RANGES,  /* one ACK frame with as many ranges as fit */
     HOSTILE_KEY_UPDATE,  /* a PING in a packet of the next key phase */
     HOSTILE_NEW_CIDS,    /* NEW_CONNECTION_ID that retire what came before */
@@ -98,6 +100,7 @@ struct hostile {
 
     /* As far as the peer has allowed. */
     uint64_t conn_limit;
+    uint64_t conn_start;       /* the first conn_limit: stream 0 gets half of it and all growth */
     uint64_t stream_limit;     /* of stream 0 */
     uint64_t stream_start;     /* of any other bidirectional stream */
     uint64_t streams_limit[2]; /* bidirectional, unidirectional */
@@ -106,6 +109,8 @@ struct hostile {
     /* What hostile_fill() has done so far. */
     uint64_t stream_offset; /* HOSTILE_ORDINARY, on stream 0 */
     uint64_t odd_offset;    /* HOSTILE_FRAGMENT(S), on stream 4 */
+    uint64_t odd_count;     /* fragments of it that were sent at least once */
+    uint64_t repeat_depth;  /* HOSTILE_REPEAT: how many fragments before the last; 0: any */
     uint64_t crypto_offset;
     uint64_t cid_sequence;
     uint64_t retire_sequence;

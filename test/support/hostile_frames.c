@@ -14,11 +14,12 @@
 #include "test/support/hostile.h"
 
 enum {
-    FRAME_SIZE_MAX = 48,   /* of any frame here except a STREAM frame that fills the packet */
+    FRAME_SIZE_MAX = 80,   /* of any frame here except a STREAM frame that fills the packet */
     BULK_STREAM = 0,       /* of HOSTILE_ORDINARY */
     ODD_STREAM = 4,        /* of the fragments */
     FREE_STREAMS_FROM = 2, /* index of the first stream that only OPEN and RESETS use */
     CRYPTO_END = SP_CRYPTO_BUFFER_BYTES_MAX - 100,
+    ODD_END = 2 * SP_REASSEMBLY_PIECES_MAX - 100, /* beyond, a full store only drops packets */
     RANGES_MAX = 128,
 };
 
@@ -40,11 +41,10 @@ static void write_stream(struct sb_writer *w, uint64_t id, uint64_t offset, size
     sb_writer_bytes(w, text, size);
 }
 
-/* In order; at the limit it starts again: then all bytes are old. */
-static void write_ordinary(struct hostile *h, struct sb_writer *w)
+/* The next bytes in order; a PING at the limit. */
+static void write_next(struct hostile *h, struct sb_writer *w, size_t size)
 {
-    size_t size = sb_writer_left(w) - 20;
-    uint64_t limit = SB_MIN(h->stream_limit, h->conn_limit / 2);
+    uint64_t limit = SB_MIN(h->stream_limit, h->conn_limit - h->conn_start / 2);
     if (h->stream_offset + size > limit)
         size = (size_t)(limit - h->stream_offset);
     if (size == 0) {
@@ -55,9 +55,20 @@ static void write_ordinary(struct hostile *h, struct sb_writer *w)
     h->stream_offset += size;
 }
 
+static void write_ordinary(struct hostile *h, struct sb_writer *w)
+{
+    write_next(h, w, sb_writer_left(w) - 20);
+}
+
+static void write_message(struct hostile *h, struct sb_writer *w)
+{
+    write_next(h, w, 50);
+}
+
 static void write_fragment(struct hostile *h, struct sb_writer *w)
 {
-    uint64_t limit = SB_MIN(h->stream_start, h->conn_limit / 4);
+    uint64_t limit = SB_MIN(h->stream_start, h->conn_start / 4);
+    limit = SB_MIN(limit, ODD_END);
     if (h->odd_offset + 1 >= limit)
         h->odd_offset = 1;
     if (h->odd_offset + 1 < limit)
@@ -65,11 +76,15 @@ static void write_fragment(struct hostile *h, struct sb_writer *w)
     else
         sp_frame_write_ping(w);
     h->odd_offset += 2;
+    h->odd_count = SB_MAX(h->odd_count, h->odd_offset / 2);
 }
 
 static void write_repeat(struct hostile *h, struct sb_writer *w)
 {
-    write_stream(w, ODD_STREAM, 1 + 2 * below(h, h->odd_offset / 2), 1);
+    uint64_t index = below(h, h->odd_count);
+    if (h->repeat_depth > 0 && h->odd_count > h->repeat_depth)
+        index = h->odd_count - 1 - h->repeat_depth;
+    write_stream(w, ODD_STREAM, 1 + 2 * index, 1);
 }
 
 /* One packet number that was seen; false if there is none. */
@@ -98,8 +113,8 @@ static int compare_falling(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* Ranges of one packet each, with a gap between any two. */
-static void write_ack_ranges(struct hostile *h, struct sb_writer *w)
+/* Acknowledges what was seen: all of it, or with gaps so that each range has one packet. */
+static void write_ranges(struct hostile *h, struct sb_writer *w, bool with_gaps)
 {
     uint64_t sorted[HOSTILE_SEEN_MAX];
     size_t count = (size_t)SB_MIN(h->seen_count, HOSTILE_SEEN_MAX);
@@ -108,14 +123,26 @@ static void write_ack_ranges(struct hostile *h, struct sb_writer *w)
     struct sp_ack_range ranges[RANGES_MAX];
     uint32_t range_count = 0;
     for (size_t i = 0; i < count && range_count < RANGES_MAX; i++) {
-        if (range_count > 0 && sorted[i] + 2 > ranges[range_count - 1].smallest)
-            continue;
-        ranges[range_count++] = (struct sp_ack_range){sorted[i], sorted[i]};
+        uint64_t smallest = range_count > 0 ? ranges[range_count - 1].smallest : UINT64_MAX;
+        if (sorted[i] + 1 < smallest)
+            ranges[range_count++] = (struct sp_ack_range){sorted[i], sorted[i]};
+        else if (!with_gaps)
+            ranges[range_count - 1].smallest = SB_MIN(sorted[i], smallest);
     }
     if (range_count == 0)
         sp_frame_write_ping(w);
     else
         (void)sp_frame_write_ack(w, ranges, range_count, 0, NULL);
+}
+
+static void write_ack_ranges(struct hostile *h, struct sb_writer *w)
+{
+    write_ranges(h, w, true);
+}
+
+static void write_ack_all(struct hostile *h, struct sb_writer *w)
+{
+    write_ranges(h, w, false);
 }
 
 static void write_new_cid(struct hostile *h, struct sb_writer *w)
@@ -247,10 +274,12 @@ static const struct {
     bool is_alone; /* one call fills the packet */
 } kinds[HOSTILE_KINDS] = {
     [HOSTILE_ORDINARY] = {"ordinary", write_ordinary, true},
+    [HOSTILE_MESSAGE] = {"message", write_message, true},
     [HOSTILE_FRAGMENT] = {"fragment", write_fragment, true},
     [HOSTILE_FRAGMENTS] = {"fragments", write_fragment, false},
     [HOSTILE_REPEAT] = {"repeat", write_repeat, false},
     [HOSTILE_ACKS] = {"acks", write_ack, false},
+    [HOSTILE_ACK_ALL] = {"ack-all", write_ack_all, true},
     [HOSTILE_ACK_RANGES] = {"ack-ranges", write_ack_ranges, true},
     [HOSTILE_KEY_UPDATE] = {"key-update", write_ping, true},
     [HOSTILE_NEW_CIDS] = {"new-cids", write_new_cid, true},
@@ -269,13 +298,15 @@ static const struct {
     [HOSTILE_GARBAGE] = {"garbage", write_garbage, true},
 };
 
+/* Kinds that may take a whole packet, or that soon end the connection, are replaced. */
 static void write_any(struct hostile *h, struct sb_writer *w)
 {
-    uint64_t kind = HOSTILE_FRAGMENT + below(h, HOSTILE_ANY - HOSTILE_FRAGMENT);
-    if (kind != HOSTILE_ACK_RANGES) /* may take a whole packet */
-        kinds[kind].write(h, w);
-    else
-        write_ack(h, w);
+    uint64_t kind = HOSTILE_MESSAGE + below(h, HOSTILE_ANY - HOSTILE_MESSAGE);
+    if (kind == HOSTILE_ACK_RANGES || kind == HOSTILE_ACK_ALL)
+        kind = HOSTILE_ACKS;
+    if (kind == HOSTILE_NEW_CIDS)
+        kind = HOSTILE_REPEAT;
+    kinds[kind].write(h, w);
 }
 
 const char *hostile_kind_name(enum hostile_kind kind)
