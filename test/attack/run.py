@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Attacks a server with honest clients beside each attack, and prints one table.
+
+usage: run.py [OPTION...] BUILD [ATTACK...]
+
+BUILD is a build folder with spate-bench and the programs of test/attack.  Without names all attacks
+run.  Each one gets a fresh server on loopback, twice: alone, for the CPU time of a datagram and the
+memory, and beside honest clients.  One of those is connected and transfers in bulk before the
+attack begins; one connects during the attack and measures round trips; one connects afterwards.
+
+  --seconds S        how long each part of a measurement takes (2)
+  --backend B        of the server: io_uring, mmsg or auto; may be given more than once (auto)
+  --short            the form for the test suite: 0.3 s, honest clients beside some attacks only
+  --strict           exit with 1 if a target is missed, not only if today's bounds are
+  --canary           with bounds of 0, and an attack that does not pass them is the failure
+  --json FILE        write all figures there
+
+Sources are the addresses 127.0.0.1 to 127.0.0.200: nothing leaves this machine.  Exit status: 0
+done, 1 a bound was passed (one line on standard error for each), 2 bad command line.
+"""
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+SILENCE_S = 3    # after which an honest client gives up
+PATIENCE_S = 20  # for a process that should end by itself
+
+
+@dataclasses.dataclass
+class Attack:
+    """One row: what attack.c calls it, and the server that it is for."""
+    name: str
+    holds: bool = False  # the server's application keeps what it gets: holder
+    shards: int = 1      # of holder
+    counts_conns: bool = False  # CPU time is per connection, and compared with `connect`
+    in_short: bool = False  # honest clients beside it in the short form too
+    # What --short asserts of it: less than of the others where a fault is known.
+    newcomers_later: bool = True  # a client that comes after the attack gets in
+    found_max: float = 0
+
+
+ATTACKS = [
+    Attack('ordinary', in_short=True),
+    Attack('fragments'),
+    Attack('fragments-packed', in_short=True),
+    Attack('repeat', in_short=True),
+    Attack('connect', counts_conns=True),
+    Attack('open-close', counts_conns=True, in_short=True),
+    Attack('acks', in_short=True),
+    Attack('key-update'),
+    Attack('crypto'),
+    Attack('pings'),
+    Attack('resets'),
+    Attack('challenges'),
+    Attack('any', in_short=True),
+    Attack('messages', holds=True),
+    # Its handshakes hold their slots until they have drained: newcomers may wait.
+    Attack('refuse', counts_conns=True, newcomers_later=False),
+    # The connections hold theirs for the 49 s that the client's max_ack_delay makes of it.
+    Attack('drain', counts_conns=True),
+    # 1,000 slots are taken for the handshake timeout.
+    Attack('ping-initials', newcomers_later=False),
+    Attack('crypto-initials', newcomers_later=False),
+    Attack('reset-oracle', holds=True),
+    # Each shard knows its own connections only and answers for those of the others.
+    Attack('reset-oracle', holds=True, shards=2, found_max=float('inf')),
+]
+
+# What the server must come to, for every attack: see `missed()`.
+TARGETS = {
+    'cpu_ratio_max': 4,      # CPU of a datagram or connection, to that of an ordinary one
+    'bulk_ratio_min': 0.5,   # of an honest transfer, to that beside `ordinary`
+    'p99_ratio_max': 3,
+    'rss_mb_max': 64,        # beyond that of a server without clients
+}
+# What holds today, on any machine.
+TODAY = {
+    'cpu_us_max': 50000,
+    'rss_mb_max': 900,
+}
+# For the canary: bounds that every attack passes.
+NOTHING = {'cpu_us_max': 0, 'rss_mb_max': 0}
+
+
+class Failed(Exception):
+    """A program did not do what it should; the text is for people."""
+
+
+class Server:
+    """A server process, and what it has used."""
+
+    def __init__(self, programs, attack, backend):
+        if attack.holds:
+            words = [programs['holder'], '--shards', str(attack.shards), '--backend', backend]
+        else:
+            words = [programs['bench'], 'serve', '--listen', '127.0.0.1:0', '--spin', '0',
+                     '--backend', backend]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True)
+        line = self.process.stdout.readline()
+        found = re.search(r'listening at (\S+)', line)
+        while found is None and line:
+            line = self.process.stdout.readline()
+            found = re.search(r'listening at (\S+)', line)
+        if found is None:
+            raise Failed(f'the server did not start: {" ".join(map(str, words))}')
+        self.address = found.group(1)
+        self.rss_at_start = self.rss_mb()
+
+    def rss_mb(self):
+        status = pathlib.Path(f'/proc/{self.process.pid}/status').read_text(encoding='ascii')
+        return int(re.search(r'VmHWM:\s+(\d+)', status).group(1)) / 1024
+
+    def cpu_s(self):
+        """Of all threads, from the scheduler: utime and stime come in ticks of 10 ms."""
+        tasks = pathlib.Path(f'/proc/{self.process.pid}/task')
+        return sum(int((task / 'schedstat').read_text(encoding='ascii').split()[0])
+                   for task in tasks.iterdir()) / 1e9
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        """Ends it in order.  Returns its exit status."""
+        if self.is_alive():
+            self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            return None
+        return self.process.returncode
+
+
+class Measurement:
+    """Runs one attack against fresh servers and keeps the figures."""
+
+    def __init__(self, programs, attack, backend, seconds):
+        self.programs = programs
+        self.attack = attack
+        self.backend = backend
+        self.seconds = seconds
+        self.figures = {'attack': attack.name, 'backend': backend, 'shards': attack.shards,
+                        'measure': 'connect' if attack.counts_conns else 'ordinary',
+                        'server': 'holder' if attack.holds else 'spate-bench', 'is_alive': True}
+
+    def start_attack(self, server, seconds):
+        return subprocess.Popen(
+            [self.programs['attack'], self.attack.name, '--connect', server.address,
+             '--seconds', f'{seconds:.2f}'],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end_attack(self, process):
+        try:
+            text, errors = process.communicate(timeout=self.seconds * 10 + PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise Failed(f'attack {self.attack.name} does not end') from None
+        if process.returncode != 0:
+            raise Failed(f'attack {self.attack.name} failed: {errors.strip()}')
+        return json.loads(text)
+
+    def start_bench(self, server, *words):
+        return subprocess.Popen(
+            [self.programs['bench'], *words, '--connect', server.address, '--insecure', '--json',
+             '-', '--timeout', str(SILENCE_S)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end_bench(self, process):
+        """The figures of an honest client, or None if it failed: `failures` has its words."""
+        try:
+            text, errors = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            errors = f'spate-bench did not end within {PATIENCE_S} s'
+        if process.returncode == 0:
+            return json.loads(text)
+        self.figures.setdefault('failures', []).append(errors.strip())
+        return None
+
+    def stop(self, server):
+        if server.stop() != 0:
+            self.figures['is_alive'] = False
+
+    def alone(self):
+        server = Server(self.programs, self.attack, self.backend)
+        try:
+            cpu_s = server.cpu_s()
+            done = self.end_attack(self.start_attack(server, self.seconds))
+            figures = self.figures
+            figures['is_alive'] = server.is_alive()
+            if not figures['is_alive']:
+                return
+            cpu_s = server.cpu_s() - cpu_s
+            figures['datagrams'] = done['datagrams']
+            figures['datagrams_per_s'] = done['datagrams'] / done['seconds']
+            figures['mbit_per_s'] = done['bytes'] * 8 / done['seconds'] / 1e6
+            units = done['begun'] if self.attack.counts_conns else done['datagrams']
+            figures['cpu_us'] = cpu_s * 1e6 / units if units > 0 else None
+            figures['rss_mb'] = server.rss_mb() - server.rss_at_start
+            figures['ready'] = done['ready']
+            figures['closed'] = done['closed']
+            figures['found'] = done['found']
+        finally:
+            self.stop(server)
+
+    def beside_honest(self):
+        seconds = self.seconds
+        server = Server(self.programs, self.attack, self.backend)
+        bulk = attack = None
+        try:
+            if not self.attack.holds:
+                bulk = self.start_bench(server, 'bulk', '--seconds', f'{seconds:.2f}',
+                                        '--warmup', '0.3')
+                time.sleep(0.2)
+            attack = self.start_attack(server, 2 * seconds + 1)
+            figures = self.figures
+            if bulk is not None:
+                result = self.end_bench(bulk)
+                figures['bulk_gbps'] = result['gbps'] if result else 0
+            result = self.end_bench(self.start_bench(
+                server, 'rr', '--seconds', f'{seconds:.2f}', '--warmup', '0.05'))
+            figures['requests_per_s'] = result['requests_per_s'] if result else 0
+            figures['p99_us'] = result['p99_us'] if result else None
+            self.end_attack(attack)
+            result = self.end_bench(self.start_bench(
+                server, 'rr', '--seconds', '0.3', '--warmup', '0'))
+            figures['later_requests_per_s'] = result['requests_per_s'] if result else 0
+        finally:
+            for process in bulk, attack:
+                if process is not None and process.poll() is None:
+                    process.kill()
+                    process.communicate()
+            self.stop(server)
+
+
+def ratio(value, to):
+    return value / to if value is not None and to else None
+
+
+def row_of(rows, name, backend):
+    return next((r for r in rows if r['attack'] == name and r['backend'] == backend), {})
+
+
+def add_ratios(rows):
+    """To the row `ordinary` of the same back-end; CPU per connection to that of `connect`."""
+    for row in rows:
+        measure = row_of(rows, 'ordinary', row['backend'])
+        cpu_us = row_of(rows, row['measure'], row['backend']).get('cpu_us')
+        row['cpu_ratio'] = ratio(row.get('cpu_us'), cpu_us)
+        row['bulk_ratio'] = ratio(row.get('bulk_gbps'), measure.get('bulk_gbps'))
+        row['p99_ratio'] = ratio(row.get('p99_us'), measure.get('p99_us'))
+
+
+def missed(row):
+    """The targets that this row misses, each as a few words."""
+    words = []
+    if (row.get('cpu_ratio') or 0) > TARGETS['cpu_ratio_max']:
+        unit = 'connection' if row['measure'] == 'connect' else 'datagram'
+        words.append(f'CPU of a {unit} {row["cpu_ratio"]:.1f} x')
+    if row.get('bulk_ratio') is not None and row['bulk_ratio'] < TARGETS['bulk_ratio_min']:
+        words.append(f'honest transfer {row["bulk_ratio"]:.2f} x')
+    if (row.get('p99_ratio') or 0) > TARGETS['p99_ratio_max']:
+        words.append(f'honest p99 {row["p99_ratio"]:.1f} x')
+    if row.get('requests_per_s') == 0:
+        words.append('nobody gets in meanwhile')
+    if row.get('later_requests_per_s') == 0:
+        words.append('nobody gets in afterwards')
+    if row.get('rss_mb', 0) > TARGETS['rss_mb_max']:
+        words.append(f'{row["rss_mb"]:.0f} MB')
+    if row.get('found', 0) > 0:
+        words.append(f'{row["found"]} reset tokens')
+    return words
+
+
+def broken(attack, row, bounds):
+    """Today's bounds that this row passes."""
+    words = []
+    if not row['is_alive']:
+        words.append('the server ended, or did not end in order')
+    if (row.get('cpu_us') or 0) > bounds['cpu_us_max']:
+        words.append(f'{row["cpu_us"]:.0f} us of CPU for a datagram or a connection')
+    if row.get('rss_mb', 0) > bounds['rss_mb_max']:
+        words.append(f'{row["rss_mb"]:.0f} MB')
+    if row.get('found', 0) > attack.found_max:
+        words.append(f'{row["found"]} reset tokens')
+    if row.get('datagrams') == 0:
+        words.append('the attack sent nothing')
+    if attack.newcomers_later and row.get('later_requests_per_s') == 0:
+        words.append('nobody gets in afterwards')
+    return words
+
+
+def text_of(value, form):
+    return '-' if value is None else format(value, form)
+
+
+TITLES = ('dgram/s', 'Mbit/s', 'CPU us', 'ratio', 'RSS MB', 'bulk Gb/s', 'ratio', 'p99 us',
+          'ratio', 'later/s')
+COLUMNS = (('datagrams_per_s', '.0f', 9), ('mbit_per_s', '.1f', 8), ('cpu_us', '.1f', 8),
+           ('cpu_ratio', '.1f', 7), ('rss_mb', '.0f', 8), ('bulk_gbps', '.2f', 10),
+           ('bulk_ratio', '.2f', 7), ('p99_us', '.0f', 9), ('p99_ratio', '.1f', 7),
+           ('later_requests_per_s', '.0f', 9))
+
+
+def print_table(rows):
+    print(f'{"attack":17}{"backend":>9}{"shards":>7}' +
+          ''.join(f'{title:>{width}}' for title, (_, _, width) in zip(TITLES, COLUMNS)))
+    for row in rows:
+        print(f'{row["attack"]:17}{row["backend"]:>9}{row["shards"]:7}' +
+              ''.join(f'{text_of(row.get(name), form):>{width}}' for name, form, width in COLUMNS))
+
+
+def parse():
+    if '--help' in sys.argv[1:]:
+        print(__doc__.strip())
+        sys.exit(0)
+    parser = argparse.ArgumentParser(usage='run.py [OPTION...] BUILD [ATTACK...]; see --help',
+                                     add_help=False)
+    parser.add_argument('build')
+    parser.add_argument('names', nargs='*')
+    parser.add_argument('--seconds', type=float, default=2)
+    parser.add_argument('--backend', action='append', choices=['auto', 'io_uring', 'mmsg'])
+    parser.add_argument('--short', action='store_true')
+    parser.add_argument('--strict', action='store_true')
+    parser.add_argument('--canary', action='store_true')
+    parser.add_argument('--json')
+    options = parser.parse_intermixed_args()
+    known = {attack.name for attack in ATTACKS}
+    unknown = [name for name in options.names if name not in known]
+    if unknown:
+        parser.error(f'no attack {", ".join(unknown)}; there are {", ".join(sorted(known))}')
+    options.seconds = 0.3 if options.short else options.seconds
+    return options
+
+
+def main():
+    options = parse()
+    build = pathlib.Path(options.build)
+    programs = {'bench': build / 'bench/load/spate-bench', 'attack': build / 'test/attack/attack',
+                'holder': build / 'test/attack/holder'}
+    for program in programs.values():
+        if not program.exists():
+            sys.exit(f'run.py: {program} is missing: build it first')
+    # The measures come first, so that each row can be compared with one.
+    named = [attack for attack in ATTACKS if not options.names or attack.name in options.names]
+    measures = {'ordinary'} | ({'connect'} if any(a.counts_conns for a in named) else set())
+    chosen = [attack for attack in ATTACKS if attack in named or attack.name in measures]
+    rows, faults = [], []
+    for backend in options.backend or ['auto']:
+        for attack in chosen:
+            measurement = Measurement(programs, attack, backend, options.seconds)
+            try:
+                measurement.alone()
+                if attack.in_short or not options.short:
+                    measurement.beside_honest()
+            except Failed as error:
+                faults.append(f'{attack.name}, {backend}: {error}')
+            rows.append(measurement.figures)
+            bounds = NOTHING if options.canary else TODAY
+            faults += [f'{attack.name}, {backend}: {words}'
+                       for words in broken(attack, measurement.figures, bounds)]
+    add_ratios(rows)
+    print_table(rows)
+    misses = [f'{row["attack"]}, {row["backend"]}, shards: {row["shards"]}: {", ".join(words)}'
+              for row in rows if (words := missed(row))]
+    print('\ntargets that are missed:' if misses else '\nall targets are met')
+    for line in misses:
+        print(f'  {line}')
+    for row in rows:
+        for words in row.get('failures', []):
+            print(f'honest client beside {row["attack"]}, {row["backend"]}: {words}')
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rows, indent=2), encoding='ascii')
+    if options.canary:
+        found = all(any(line.startswith(f'{row["attack"]}, ') and ' us of CPU ' in line
+                        for line in faults) for row in rows)
+        print('the canary was found out' if found else 'the canary was not found out')
+        return 0 if found else 1
+    for line in faults:
+        print(f'FAILED {line}', file=sys.stderr)
+    return 1 if faults or (options.strict and misses) else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
