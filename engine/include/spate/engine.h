@@ -87,11 +87,15 @@ struct spate_config {
      * conns_max, and existing ones close with INTERNAL_ERROR.
      * Default 1 GiB; 1 MiB to 64 TiB. */
     uint64_t memory_bytes_max;
-    /* Receive buffers of 64 KiB.  As many as the L2 cache holds circulate, more when they are
-     * needed.  When few are free, small datagrams are copied out of them; when none is free,
-     * packets wait in the socket's buffer.  Default 256; 2 to 32,768. */
+    /* Receive buffers of 64 KiB, rounded up to a power of two.  As many as the L2 cache holds
+     * circulate, more when they are needed.  A slice that is not released keeps its whole buffer.
+     * When fewer than half are free, datagrams are copied out of buffers that hold up to 2 KiB.
+     * When fewer than a quarter are free, they are copied out of all buffers.  The copies count
+     * against memory_bytes_max.  When none is free, packets wait in the socket's buffer, and the
+     * kernel drops those that do not fit.  Default 256; 2 to 32,768. */
     uint32_t receive_slots;
-    /* Transmit buffers of 64 KiB.  When none is free, sending waits.  Default 256; 1 to 16,384. */
+    /* Transmit buffers of 64 KiB: one for each train that the kernel has not taken.  When none is
+     * free, all connections of the shard wait to send.  Default 256; 1 to 16,384. */
     uint32_t transmit_slots;
     /* Size that is asked of the kernel for each socket's receive buffer and for its send buffer.
      * Default 4 MiB; 64 KiB to 1 GiB. */
@@ -108,26 +112,30 @@ struct spate_config {
     /* UDP payload bytes of the datagrams that we send.  The path must take them: this version does
      * not discover what it takes.  Default 1,452; 1,200 to 65,507. */
     uint32_t datagram_size_max;
-    /* Flow control credit that the peer gets for each stream at the start.
+    /* Flow control credit that the peer gets for each stream at the start.  A peer that has used it
+     * up waits; one that sends more is closed with FLOW_CONTROL_ERROR [RFC9000 4.1].
      * Default 1 MiB; 1 KiB to 1 EiB, and at most stream_window_bytes_max. */
     uint64_t stream_window_bytes;
-    /* The most that this credit grows to.  At the limit the peer waits.
-     * Default 16 MiB; 1 KiB to 1 EiB. */
+    /* The most that this credit grows to, for a peer that would otherwise wait for it.  At the
+     * limit the peer gets one window per round trip.  Default 16 MiB; 1 KiB to 1 EiB. */
     uint64_t stream_window_bytes_max;
-    /* Flow control credit that the peer gets for a whole connection at the start.
+    /* Flow control credit that the peer gets for a whole connection at the start: for the bytes of
+     * all streams together that have not been released.  At the limit as for stream_window_bytes.
      * Default 1 MiB; 1 KiB to 1 EiB, and at most conn_window_bytes_max. */
     uint64_t conn_window_bytes;
-    /* The most that this credit grows to.  At the limit the peer waits.
+    /* The most that this credit grows to.  At the limit as for stream_window_bytes_max.
      * Default 16 MiB; 1 KiB to 1 EiB. */
     uint64_t conn_window_bytes_max;
-    /* Bidirectional streams that a peer may have open per connection.  At the limit it waits.
+    /* Bidirectional streams that a peer may have open per connection.  At the limit it waits until
+     * one is closed; a peer that opens more is closed with STREAM_LIMIT_ERROR [RFC9000 4.6].
      * Default 100; 0 to 1,048,576. */
     uint32_t streams_bidi_max;
-    /* Unidirectional streams that a peer may have open per connection.  At the limit it waits.
-     * Default 100; 0 to 1,048,576. */
+    /* Unidirectional streams that a peer may have open per connection.  At the limit as for
+     * streams_bidi_max.  Default 100; 0 to 1,048,576. */
     uint32_t streams_uni_max;
-    /* Streams of both kinds that we may have open per connection.  At the limit
-     * spate_stream_open() returns -EAGAIN.  Default 1,000; 0 to 1,048,576. */
+    /* Streams of both kinds that we may have open per connection.  The peer may allow fewer.  At
+     * the limit spate_stream_open() returns -EAGAIN, and SPATE_EVENT_STREAMS_AVAILABLE follows when
+     * one is closed.  Default 1,000; 0 to 1,048,576. */
     uint32_t streams_local_max;
     /* The most that a waiting turn spins before it sleeps: see below.
      * Default 500 us; 0 to SPATE_FOREVER. */
