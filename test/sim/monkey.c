@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Hostile clients: what they send, and when.
  *
+ * One in eight is a stranger, whose Initials bring no ClientHello.  The others are authenticated.
+ *
  * A monkey has a seed.  From it come its favourite kinds of packet, the share of others, its
  * pace, the size of its batches, how much it sends, and how it ends.  It acknowledges what comes
  * back only if it feels like it. */
@@ -35,7 +37,8 @@ enum ending {
 struct monkey {
     struct qs_monkeys *owner;
     struct qs_random random;
-    struct hostile *hostile; /* NULL: it has ended */
+    bool has_ended;
+    struct hostile *hostile; /* NULL: it has ended, or is a stranger */
     struct qs_victim victim;
     enum hostile_kind favourites[2]; /* in the first half of its life, in the second */
     uint32_t other_ppm;              /* packets of any other kind */
@@ -48,6 +51,11 @@ struct monkey {
     uint32_t half;                   /* of all of them */
     uint32_t rounds_left;            /* of the handshake, before it is abandoned */
     enum ending ending;
+    bool is_stranger; /* sends Initials and never completes a handshake */
+    struct sp_cid dcid;
+    struct sp_cid scid;
+    uint64_t next_pn;
+    uint64_t crypto_offset;
     struct qs_victim_datagram kept; /* for a replay */
     struct qs_victim_datagram inbox[INBOX_MAX];
     uint32_t inbox_count;
@@ -89,6 +97,7 @@ static void leave(struct monkey *m)
 {
     hostile_destroy(m->hostile);
     m->hostile = NULL;
+    m->has_ended = true;
     m->inbox_count = 0;
 }
 
@@ -135,6 +144,56 @@ static void shake_hands(struct monkey *m)
         leave(m);
     else
         tick_later(m, m->hostile->state == HOSTILE_HANDSHAKE ? PATIENCE_NS : 0);
+}
+
+/* ---- Strangers ---- */
+
+/* Frames of an Initial that bring no ClientHello. */
+static size_t fill_initial(struct monkey *m, enum hostile_kind kind, uint8_t *out, size_t room)
+{
+    struct sb_writer w = sb_writer_of(out, room);
+    if (kind == HOSTILE_PINGS)
+        sp_frame_write_ping(&w);
+    if (kind == HOSTILE_GARBAGE) {
+        uint8_t bytes[32];
+        qs_random_bytes(&m->random, bytes, sizeof(bytes));
+        sb_writer_bytes(&w, bytes, sizeof(bytes));
+    }
+    while (kind == HOSTILE_CRYPTO && sb_writer_left(&w) > 16) {
+        sp_frame_write_crypto_head(&w, m->crypto_offset, 1);
+        sb_writer_bytes(&w, (const uint8_t *)"x", 1);
+        m->crypto_offset += 2;
+    }
+    SB_ASSERT(!w.failed);
+    return sb_writer_used(&w);
+}
+
+static void send_initial(struct monkey *m)
+{
+    static const enum hostile_kind kinds[] = {HOSTILE_PINGS, HOSTILE_CRYPTO, HOSTILE_CRYPTO,
+                                              HOSTILE_CRYPTO, HOSTILE_GARBAGE};
+    uint64_t choices = qs_random_below(&m->random, 16) == 0 ? SB_COUNT(kinds) : 4;
+    enum hostile_kind kind = kinds[qs_random_below(&m->random, choices)];
+    uint8_t frames[1000];
+    size_t size = fill_initial(m, kind, frames, sizeof(frames));
+    struct qs_victim_datagram out;
+    out.size = hostile_initial(&m->owner->host.protect, &m->dcid, &m->scid, m->next_pn++, frames,
+                               size, out.data);
+    SB_ASSERT(out.size > 0);
+    if (m->next_pn == 1 && !qs_victim_start(&m->victim, out.data, out.size))
+        return;
+    qs_victim_receive(&m->victim, kind, &out, 1);
+    m->inbox_count = 0;
+}
+
+static void be_strange(struct monkey *m)
+{
+    m->left--;
+    send_initial(m);
+    if (m->left == 0 || m->victim.conn == NULL)
+        leave(m);
+    else
+        tick_later(m, qs_random_below(&m->random, m->pause_ns_max + 1));
 }
 
 /* ---- Attacks ---- */
@@ -201,9 +260,11 @@ static void tick(void *context, void *argument)
 {
     (void)argument;
     struct monkey *m = context;
-    if (m->hostile == NULL || m->owner->server->trace->has_failed)
+    if (m->has_ended || m->owner->server->trace->has_failed)
         return;
-    if (m->hostile->state == HOSTILE_HANDSHAKE)
+    if (m->is_stranger)
+        be_strange(m);
+    else if (m->hostile->state == HOSTILE_HANDSHAKE)
         shake_hands(m);
     else
         attack(m);
@@ -221,6 +282,24 @@ static struct sp_tls *make_tls(void *context, uint64_t seed)
 static uint32_t sometimes(struct qs_random *random, uint64_t ppm_max)
 {
     return qs_random_below(random, 3) == 0 ? (uint32_t)qs_random_below(random, ppm_max) : 0;
+}
+
+static struct sp_cid random_cid(struct qs_random *random)
+{
+    uint8_t bytes[8];
+    qs_random_bytes(random, bytes, sizeof(bytes));
+    return sp_cid_of(bytes, sizeof(bytes));
+}
+
+static void client_init(struct monkey *m)
+{
+    struct qs_monkeys *owner = m->owner;
+    struct sp_path path = {.local = qs_addr_of(SP_CLIENT), .remote = qs_addr_of(SP_SERVER)};
+    uint64_t now_ns = owner->server->clock->now_ns;
+    m->hostile = hostile_create(&owner->host, &path, qs_random_next(&m->random), now_ns);
+    SB_ASSERT(m->hostile != NULL);
+    if (qs_random_below(&m->random, 2) == 0)
+        m->hostile->repeat_depth = 1 + qs_random_below(&m->random, 500);
 }
 
 static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t index)
@@ -250,17 +329,18 @@ static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t ind
     v->host = owner->server;
     v->report = &owner->report;
     v->mode = (enum qs_victim_mode)qs_random_below(random, QS_VICTIM_MODES);
+    v->acts_ppm = sometimes(random, 50000);
     v->answer = take_answer;
     v->context = m;
     qs_random_init(&v->random, qs_random_next(random));
     snprintf(v->who, sizeof(v->who), "M%u", index);
 
-    struct sp_path path = {.local = qs_addr_of(SP_CLIENT), .remote = qs_addr_of(SP_SERVER)};
-    uint64_t now_ns = owner->server->clock->now_ns;
-    m->hostile = hostile_create(&owner->host, &path, qs_random_next(random), now_ns);
-    SB_ASSERT(m->hostile != NULL);
-    if (qs_random_below(random, 2) == 0)
-        m->hostile->repeat_depth = 1 + qs_random_below(random, 500);
+    m->dcid = random_cid(random);
+    m->scid = random_cid(random);
+    m->crypto_offset = 1;
+    m->is_stranger = qs_random_below(random, 8) == 0;
+    if (!m->is_stranger)
+        client_init(m);
     qs_note(owner->server->trace, "%s likes %s, then %s; mode %d, %u datagrams", v->who,
             hostile_kind_name(m->favourites[0]), hostile_kind_name(m->favourites[1]), (int)v->mode,
             m->left);
@@ -286,7 +366,7 @@ struct qs_monkeys *qs_monkeys_create(const struct qs_plan *plan, struct qs_host 
 bool qs_monkeys_are_gone(const struct qs_monkeys *monkeys)
 {
     for (uint32_t i = 0; i < monkeys->count; i++)
-        if (monkeys->all[i].hostile != NULL || monkeys->all[i].victim.conn != NULL)
+        if (!monkeys->all[i].has_ended || monkeys->all[i].victim.conn != NULL)
             return false;
     return true;
 }

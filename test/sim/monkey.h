@@ -14,7 +14,8 @@
  * pace, until it has enough: it closes, falls silent or was closed.
  *
  *     monkey.c     the clients: what they send, and when
- *     victim.c     the servers' side: an application that reads, holds or ignores; the measures
+ *     victim.c     the servers' side, and the measures
+ *     victim_app.c its application: reads, holds, ignores or lends
  *     monkey_run.c plans, runs with and without monkeys, bounds, the table
  *
  * A monkey and its victim exchange datagrams directly.  So the honest connections meet them in

@@ -21,20 +21,8 @@
 enum {
     SPINS_MAX = 100,     /* as in end.c */
     TRAINS_MAX = 1000,   /* in one turn */
-    ANSWERS_MAX = 4,     /* streams that the application answers with many bytes */
     CHECK_INTERVAL = 64, /* calls from one sp_conn_check() to the next */
-    HOLD_NS = 100 * SB_MS,
     BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/buffers.c */
-};
-
-/* What the application sends: lent until the end of the run, and never changed. */
-static const uint8_t content[60000];
-
-struct qs_held_slice {
-    struct qs_held_slice *next;
-    struct sb_slice slice;
-    uint64_t stream_id;
-    uint64_t until_ns;
 };
 
 struct buffer {
@@ -129,92 +117,6 @@ static void note_memory(struct qs_victim *v)
     r->held_percent_max = SB_MAX(r->held_percent_max, percent);
 }
 
-/* ---- The application ---- */
-
-static void release_held(struct qs_victim *v, uint64_t now_ns)
-{
-    struct qs_held_slice **at = &v->held;
-    while (*at != NULL) {
-        struct qs_held_slice *held = *at;
-        if (held->until_ns > now_ns) {
-            at = &held->next;
-            continue;
-        }
-        *at = held->next;
-        if (v->conn != NULL && held->slice.size > 0)
-            sp_conn_consume(v->conn, held->stream_id, held->slice.size);
-        sb_buffer_unref(held->slice.buffer);
-        free(held);
-        v->held_count--;
-    }
-}
-
-/* The stream may be gone, reset or short of memory; that it has no such part is our mistake. */
-static void check_result(struct qs_victim *v, enum sp_result result)
-{
-    if (result == SP_INVALID)
-        qs_fail(v->host->trace, "%s: an operation on a stream is invalid", v->who);
-}
-
-static void on_data(struct qs_victim *v, const struct sp_event *event)
-{
-    const struct sb_slice *slice = &event->data.slice;
-    if (v->mode != QS_VICTIM_READS && slice->buffer != NULL) {
-        struct qs_held_slice *held = malloc(sizeof(*held));
-        SB_ASSERT(held != NULL);
-        *held = (struct qs_held_slice){
-            .next = v->held,
-            .slice = *slice,
-            .stream_id = event->stream_id,
-            .until_ns = v->mode == QS_VICTIM_HOLDS ? v->host->clock->now_ns + HOLD_NS : SB_NEVER,
-        };
-        v->held = held;
-        v->held_count++;
-    } else {
-        if (slice->size > 0)
-            sp_conn_consume(v->conn, event->stream_id, slice->size);
-        sb_buffer_unref(slice->buffer);
-    }
-    if (event->data.fin && (event->stream_id & SP_STREAM_IS_UNI) == 0)
-        check_result(v, sp_conn_write(v->conn, event->stream_id, &(struct sp_write){.fin = true}));
-}
-
-static void on_opened(struct qs_victim *v, uint64_t id)
-{
-    if ((id & SP_STREAM_IS_UNI) != 0)
-        return;
-    size_t size = v->answer_count++ < ANSWERS_MAX ? sizeof(content) : 1;
-    struct sp_write bytes = {.data = content, .size = size};
-    check_result(v, sp_conn_write(v->conn, id, &bytes));
-}
-
-static void on_event(struct qs_victim *v, const struct sp_event *event)
-{
-    switch (event->kind) {
-    case SP_EVENT_STREAM_OPENED:
-        on_opened(v, event->stream_id);
-        break;
-    case SP_EVENT_STREAM_DATA:
-        on_data(v, event);
-        break;
-    case SP_EVENT_STREAM_RESET:
-        if ((event->stream_id & SP_STREAM_IS_UNI) == 0)
-            check_result(v, sp_conn_reset(v->conn, event->stream_id, 1));
-        break;
-    case SP_EVENT_CLOSED:
-        v->is_closed = true;
-        v->report->closed_count += event->close->kind == SP_CLOSE_TRANSPORT;
-        qs_note(v->host->trace, "%s closed: %d %#" PRIx64 " %.*s", v->who, (int)event->close->kind,
-                event->close->error, (int)event->close->reason_size, event->close->reason);
-        break;
-    case SP_EVENT_DRAINED:
-        v->is_drained = true;
-        break;
-    default:
-        break;
-    }
-}
-
 /* ---- Turns ---- */
 
 static void pull_events(struct qs_victim *v)
@@ -225,7 +127,7 @@ static void pull_events(struct qs_victim *v)
         struct call call = call_begin(v);
         any = sp_conn_next_event(v->conn, &event);
         if (any)
-            on_event(v, &event);
+            qs_victim_event(v, &event);
         call_end_alone(v, &call);
     }
 }
@@ -260,8 +162,7 @@ static void set_timer(struct qs_victim *v)
 {
     uint64_t now_ns = v->host->clock->now_ns;
     uint64_t deadline_ns = sp_conn_deadline_ns(v->conn);
-    if (v->held != NULL && v->mode == QS_VICTIM_HOLDS)
-        deadline_ns = SB_MIN(deadline_ns, now_ns + HOLD_NS);
+    deadline_ns = SB_MIN(deadline_ns, qs_victim_app_deadline_ns(v));
     v->spin_count = deadline_ns <= now_ns ? v->spin_count + 1 : 0;
     if (v->spin_count > SPINS_MAX)
         qs_fail(v->host->trace, "%s wants its deadline again and again", v->who);
@@ -274,7 +175,9 @@ static void set_timer(struct qs_victim *v)
 /* Lets the connection do all that it wants.  Returns what send_all() does. */
 static uint64_t step(struct qs_victim *v)
 {
-    release_held(v, v->is_closed ? SB_NEVER : v->host->clock->now_ns);
+    struct call call = call_begin(v);
+    qs_victim_work(v);
+    call_end_alone(v, &call);
     pull_events(v);
     uint64_t answers = send_all(v);
     pull_events(v);
@@ -364,6 +267,7 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
     if (!sp_header_read(data, size, host->side->config.cid_size, &header))
         return false;
     v->timer_ns = SB_NEVER;
+    qs_stream_table_init(&v->streams, sizeof(struct qs_victim_stream));
     if (host->plan->monkeys.meddles)
         (void)qs_random_next(&host->random);
     struct sp_conn_args args = {
@@ -386,13 +290,13 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
 
 void qs_victim_end(struct qs_victim *v)
 {
-    release_held(v, SB_NEVER);
-    if (v->conn == NULL)
-        return;
-    struct call call = call_begin(v);
-    sp_conn_destroy(v->conn);
-    v->conn = NULL;
-    call_end_alone(v, &call);
+    if (v->conn != NULL) {
+        struct call call = call_begin(v);
+        sp_conn_destroy(v->conn);
+        v->conn = NULL;
+        call_end_alone(v, &call);
+    }
+    qs_victim_app_end(v);
     if (v->object_count > 0)
         qs_fail(v->host->trace, "%s leaves %" PRIu64 " objects in pools", v->who, v->object_count);
     if (v->pinned_bytes > 0)
