@@ -38,7 +38,8 @@ struct attack_client_plan {
     const char *name;
     const char *what;
     uint32_t conn_count;
-    uint64_t rate;
+    uint64_t rate;       /* of datagrams */
+    uint64_t begin_rate; /* of connections per second; 0: as many as go */
     enum hostile_kind prepare;
     uint32_t prepare_count;
     enum hostile_kind kind;
@@ -58,6 +59,7 @@ static const struct attack_client_plan plans[] = {
      .kind = HOSTILE_ORDINARY},
     {.name = "connect",
      .what = "connects and closes in order: the measure for those that do so otherwise",
+     .begin_rate = 1000,
      .conn_count = 50,
      .kind = HOSTILE_TINY,
      .repeat_count = 1,
@@ -87,6 +89,7 @@ static const struct attack_client_plan plans[] = {
      .repeat_depth = 255},
     {.name = "open-close",
      .what = "opens all streams with one packet, closes, begins again",
+     .begin_rate = 1000,
      .conn_count = 50,
      .rate = 10000,
      .kind = HOSTILE_OPEN,
@@ -133,10 +136,12 @@ static const struct attack_client_plan plans[] = {
      .kind = HOSTILE_ANY},
     {.name = "refuse",
      .what = "refuses the certificate before the handshake is complete, again and again",
+     .begin_rate = 1000,
      .conn_count = 100,
      .ending = ENDING_REFUSE},
     {.name = "drain",
      .what = "connects and closes, and claims a max_ack_delay of 16 s",
+     .begin_rate = 1000,
      .conn_count = 50,
      .kind = HOSTILE_TINY,
      .repeat_count = 1,
@@ -172,6 +177,7 @@ struct clients {
     struct hostile_host host;
     struct attack_result *result;
     struct attack_pace pace;
+    struct attack_pace begin_pace;
     struct client *all;
     uint32_t count;
     uint32_t handshake_count; /* under way */
@@ -179,7 +185,8 @@ struct clients {
 
 static void client_begin(struct clients *s, struct client *c, uint64_t now_ns)
 {
-    if (s->handshake_count >= HANDSHAKES_AT_ONCE)
+    if (s->handshake_count >= HANDSHAKES_AT_ONCE ||
+        attack_pace_take(&s->begin_pace, 1, now_ns) == 0)
         return;
     c->fd = attack_socket(s->options, c->host);
     struct sp_path path = {.local = {.family = 4}, .remote = {.family = 4, .port = 1}};
@@ -358,6 +365,7 @@ void attack_clients(const struct attack_client_plan *plan, const struct attack_o
     uint64_t start_ns = attack_now_ns();
     s.pace = (struct attack_pace){.start_ns = start_ns,
                                   .rate = options->rate > 0 ? options->rate : plan->rate};
+    s.begin_pace = (struct attack_pace){.start_ns = start_ns, .rate = plan->begin_rate};
 
     uint64_t now_ns = start_ns;
     while (now_ns - start_ns < options->duration_ns) {
