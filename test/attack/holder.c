@@ -32,19 +32,24 @@ struct stream {
 };
 
 struct conn {
-    struct stream *streams;
+    struct conn *next;
+    struct conn *previous;
+    struct stream *streams; /* of the shard's thread */
 };
 
 static struct spate_tls *tls;
-static pthread_mutex_t port_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint16_t port; /* 0: not chosen yet; guarded by port_lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the next two */
+static uint16_t port;                                    /* 0: not chosen yet */
+static struct conn conns = {.next = &conns, .previous = &conns};
 
+/* `shard` is NULL once the engine is gone, and the slices with it. */
 static void release_all(struct spate_shard *shard, struct stream *stream)
 {
     while (stream->held != NULL) {
         struct held *held = stream->held;
         stream->held = held->next;
-        spate_slice_release(shard, &held->slice);
+        if (shard != NULL)
+            spate_slice_release(shard, &held->slice);
         free(held);
     }
 }
@@ -103,9 +108,28 @@ static void drop_stream(struct spate_shard *shard, const struct spate_event *e)
     free(stream);
 }
 
+static void on_connected(const struct spate_event *e)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+    spate_conn_set_user(e->conn, conn);
+    if (conn == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    *conn = (struct conn){.next = conns.next, .previous = &conns};
+    conns.next->previous = conn;
+    conns.next = conn;
+    pthread_mutex_unlock(&lock);
+}
+
 static void on_closed(struct spate_shard *shard, struct conn *conn)
 {
-    while (conn != NULL && conn->streams != NULL) {
+    if (conn == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    conn->previous->next = conn->next;
+    conn->next->previous = conn->previous;
+    pthread_mutex_unlock(&lock);
+    while (conn->streams != NULL) {
         struct stream *stream = conn->streams;
         conn->streams = stream->next;
         release_all(shard, stream);
@@ -118,7 +142,7 @@ static void on_event(struct spate_shard *shard, struct spate_event *e)
 {
     switch (e->kind) {
     case SPATE_EVENT_CONNECTED:
-        spate_conn_set_user(e->conn, calloc(1, sizeof(struct conn)));
+        on_connected(e);
         break;
     case SPATE_EVENT_STREAM_OPENED:
         on_opened(e);
@@ -157,7 +181,7 @@ static int on_start(struct spate_shard *shard, void *user)
     struct spate_listener *listener;
     struct sockaddr_storage bound;
     socklen_t bound_size;
-    pthread_mutex_lock(&port_lock);
+    pthread_mutex_lock(&lock);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int result = spate_shard_listen(shard, (const struct sockaddr *)&address, sizeof(address), tls,
@@ -168,7 +192,7 @@ static int on_start(struct spate_shard *shard, void *user)
         memcpy(&address, &bound, sizeof(address));
         port = ntohs(address.sin_port);
     }
-    pthread_mutex_unlock(&port_lock);
+    pthread_mutex_unlock(&lock);
     return result;
 }
 
@@ -240,6 +264,8 @@ int main(int argc, char **argv)
     int signal;
     (void)sigwait(&signals, &signal);
     spate_engine_destroy(engine);
+    while (conns.next != &conns)
+        on_closed(NULL, conns.next);
     spate_tls_destroy(tls);
     return 0;
 }

@@ -40,10 +40,16 @@ class Attack:
     holds: bool = False  # the server's application keeps what it gets: holder
     shards: int = 1      # of holder
     counts_conns: bool = False  # CPU time is per connection, and `connect` is the measure
+    has_measure: bool = True    # a datagram or connection of it can be compared at all
     in_short: bool = False  # honest clients beside it in the short form too
     # What --short asserts of it: less than of the others where a fault is known.
     newcomers_later: bool = True  # a client that comes after the attack gets in
     found_max: float = 0
+
+    def measure(self):
+        if not self.has_measure:
+            return None
+        return 'connect' if self.counts_conns else 'ordinary'
 
 
 ATTACKS = [
@@ -68,9 +74,9 @@ ATTACKS = [
     # 1,000 slots are taken for the handshake timeout.
     Attack('ping-initials', newcomers_later=False),
     Attack('crypto-initials', newcomers_later=False),
-    Attack('reset-oracle', holds=True, counts_conns=True),
+    Attack('reset-oracle', holds=True, has_measure=False),
     # Each shard knows its own connections only and answers for those of the others.
-    Attack('reset-oracle', holds=True, counts_conns=True, shards=2, found_max=float('inf')),
+    Attack('reset-oracle', holds=True, has_measure=False, shards=2, found_max=float('inf')),
 ]
 
 # What the server must come to, for every attack: see `missed()`.
@@ -149,7 +155,7 @@ class Measurement:
         self.backend = backend
         self.seconds = seconds
         self.figures = {'attack': attack.name, 'backend': backend, 'shards': attack.shards,
-                        'measure': 'connect' if attack.counts_conns else 'ordinary',
+                        'measure': attack.measure(),
                         'server': 'holder' if attack.holds else 'spate-bench', 'is_alive': True}
 
     def start_attack(self, server, seconds):
@@ -364,10 +370,10 @@ def main():
                 if attack.in_short or not options.short:
                     measurement.beside_honest()
             except Failed as error:
-                faults.append(f'{attack.name}, {backend}: {error}')
+                faults.append(f'{attack.name}, {backend}, shards: {attack.shards}: {error}')
             rows.append(measurement.figures)
             bounds = NOTHING if options.canary else TODAY
-            faults += [f'{attack.name}, {backend}: {words}'
+            faults += [f'{attack.name}, {backend}, shards: {attack.shards}: {words}'
                        for words in broken(attack, measurement.figures, bounds)]
     add_ratios(rows)
     print_table(rows)
