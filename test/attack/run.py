@@ -7,7 +7,8 @@ usage: run.py [OPTION...] BUILD [ATTACK...]
 BUILD is a build folder with spate-bench and the programs of test/attack.  Without names all attacks
 run.  Each one gets a fresh server on loopback, twice: alone, for the CPU time of a datagram and the
 memory, and beside honest clients.  One of those is connected and transfers in bulk before the
-attack begins; one connects during the attack and measures round trips; one connects afterwards.
+attack begins; one connects during the attack and measures round trips; one connects again and again
+where the attack is about that; one connects afterwards.
 
   --seconds S        how long each part of a measurement takes (2)
   --backend B        of the server: io_uring, mmsg or auto; may be given more than once (auto)
@@ -41,6 +42,7 @@ class Attack:
     shards: int = 1      # of holder
     counts_conns: bool = False  # CPU time is per connection, and `connect` is the measure
     has_measure: bool = True    # a datagram or connection of it can be compared at all
+    tries_connects: bool = False  # it is about who gets in: handshakes beside it are measured
     in_short: bool = False  # honest clients beside it in the short form too
     # What --short asserts of it: less than of the others where a fault is known.
     newcomers_later: bool = True  # a client that comes after the attack gets in
@@ -57,7 +59,7 @@ ATTACKS = [
     Attack('fragments'),
     Attack('fragments-packed', in_short=True),
     Attack('repeat', in_short=True),
-    Attack('connect', counts_conns=True, in_short=True),
+    Attack('connect', counts_conns=True, tries_connects=True, in_short=True),
     Attack('open-close', counts_conns=True, in_short=True),
     Attack('acks', in_short=True),
     Attack('key-update'),
@@ -68,12 +70,12 @@ ATTACKS = [
     Attack('any', in_short=True),
     Attack('messages', holds=True),
     # Its handshakes hold their slots until they have drained: newcomers may wait.
-    Attack('refuse', counts_conns=True, newcomers_later=False),
+    Attack('refuse', counts_conns=True, tries_connects=True, newcomers_later=False),
     # The connections hold theirs for the 49 s that the client's max_ack_delay makes of it.
-    Attack('drain', counts_conns=True),
+    Attack('drain', counts_conns=True, tries_connects=True),
     # 1,000 slots are taken for the handshake timeout.
-    Attack('ping-initials', newcomers_later=False),
-    Attack('crypto-initials', newcomers_later=False),
+    Attack('ping-initials', tries_connects=True, newcomers_later=False),
+    Attack('crypto-initials', tries_connects=True, newcomers_later=False),
     Attack('reset-oracle', holds=True, has_measure=False),
     # Each shard knows its own connections only and answers for those of the others.
     Attack('reset-oracle', holds=True, has_measure=False, shards=2, found_max=float('inf')),
@@ -84,6 +86,7 @@ TARGETS = {
     'cpu_ratio_max': 4,      # CPU of a datagram or connection, to that of an ordinary one
     'bulk_ratio_min': 0.5,   # of an honest transfer, to that beside its measure
     'p99_ratio_max': 3,
+    'connect_p99_ms_max': 50,
     'rss_mb_max': 64,        # beyond that of a server without clients
 }
 # What holds today, on any machine.
@@ -194,6 +197,11 @@ class Measurement:
         self.figures.setdefault('failures', []).append(errors.strip())
         return None
 
+    @staticmethod
+    def kill(process):
+        process.kill()
+        process.communicate()
+
     def stop(self, server):
         if server.stop() != 0:
             self.figures['is_alive'] = False
@@ -229,24 +237,33 @@ class Measurement:
                 bulk = self.start_bench(server, 'bulk', '--seconds', f'{seconds:.2f}',
                                         '--warmup', '0.3')
                 time.sleep(0.2)
-            attack = self.start_attack(server, 2 * seconds + 1)
+            # Until it is ended here: an honest client may have to wait until it gives up.
+            attack = self.start_attack(server, 100 * PATIENCE_S)
             figures = self.figures
             if bulk is not None:
                 result = self.end_bench(bulk)
                 figures['bulk_gbps'] = result['gbps'] if result else 0
+            if self.attack.tries_connects:
+                result = self.end_bench(self.start_bench(
+                    server, 'handshake', '--seconds', f'{seconds:.2f}', '--warmup', '0',
+                    '--inflight', '1'))
+                figures['connect_p99_ms'] = result['p99_us'] / 1000 if result else None
+                figures['connects_per_s'] = result['handshakes_per_s'] if result else 0
             result = self.end_bench(self.start_bench(
                 server, 'rr', '--seconds', f'{seconds:.2f}', '--warmup', '0.05'))
             figures['requests_per_s'] = result['requests_per_s'] if result else 0
             figures['p99_us'] = result['p99_us'] if result else None
-            self.end_attack(attack)
+            if attack.poll() is not None:
+                self.end_attack(attack)
+                raise Failed('the attack ended too early')
+            self.kill(attack)
             result = self.end_bench(self.start_bench(
                 server, 'rr', '--seconds', '0.3', '--warmup', '0'))
             figures['later_requests_per_s'] = result['requests_per_s'] if result else 0
         finally:
             for process in bulk, attack:
                 if process is not None and process.poll() is None:
-                    process.kill()
-                    process.communicate()
+                    self.kill(process)
             self.stop(server)
 
 
@@ -277,7 +294,9 @@ def missed(row):
         words.append(f'honest transfer {row["bulk_ratio"]:.2f} x')
     if (row.get('p99_ratio') or 0) > TARGETS['p99_ratio_max']:
         words.append(f'honest p99 {row["p99_ratio"]:.1f} x')
-    if row.get('requests_per_s') == 0:
+    if (row.get('connect_p99_ms') or 0) > TARGETS['connect_p99_ms_max']:
+        words.append(f'{row["connect_p99_ms"]:.0f} ms to connect')
+    if row.get('requests_per_s') == 0 or row.get('connects_per_s') == 0:
         words.append('nobody gets in meanwhile')
     if row.get('later_requests_per_s') == 0:
         words.append('nobody gets in afterwards')
@@ -311,11 +330,11 @@ def text_of(value, form):
 
 
 TITLES = ('dgram/s', 'Mbit/s', 'CPU us', 'ratio', 'RSS MB', 'bulk Gb/s', 'ratio', 'p99 us',
-          'ratio', 'later/s')
+          'ratio', 'conn ms', 'later/s')
 COLUMNS = (('datagrams_per_s', '.0f', 9), ('mbit_per_s', '.1f', 8), ('cpu_us', '.1f', 8),
            ('cpu_ratio', '.1f', 7), ('rss_mb', '.0f', 8), ('bulk_gbps', '.2f', 10),
            ('bulk_ratio', '.2f', 7), ('p99_us', '.0f', 9), ('p99_ratio', '.1f', 7),
-           ('later_requests_per_s', '.0f', 9))
+           ('connect_p99_ms', '.1f', 8), ('later_requests_per_s', '.0f', 9))
 
 
 def print_table(rows):
