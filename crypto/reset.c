@@ -8,12 +8,25 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+#include "crypto/hkdf.h"
 #include "crypto/suite.h"
 #include "proto/base/assert.h"
 
 struct sc_reset {
     EVP_MAC_CTX *mac;
 };
+
+void sc_reset_derive_key(const uint8_t key[SC_RESET_KEY_SIZE], uint32_t index,
+                         uint8_t ret[SC_RESET_KEY_SIZE])
+{
+    uint8_t salt[32];
+    struct sb_writer w = sb_writer_of(salt, sizeof(salt));
+    sb_writer_bytes(&w, (const uint8_t *)"spate stateless reset", 21);
+    sb_writer_u32(&w, index);
+    SB_ASSERT(!w.failed);
+    sc_hkdf_extract(SC_RESET_KEY_SIZE, (struct sb_bytes){salt, sb_writer_used(&w)},
+                    (struct sb_bytes){key, SC_RESET_KEY_SIZE}, ret);
+}
 
 struct sc_reset *sc_reset_create(const uint8_t key[SC_RESET_KEY_SIZE])
 {

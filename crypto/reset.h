@@ -16,8 +16,16 @@ struct sc_reset;
 
 enum { SC_RESET_KEY_SIZE = 32 };
 
-/* `key` stays the caller's.  NULL without memory.  One owner, one thread: make one
- * for each shard from the same key. */
+/* Writes the key of shard `index`, derived from the engine's `key`.
+ *
+ * Shards must not share a key.  Anyone may send a packet with the CID of another's connection, and
+ * from another port it may reach a shard that does not know the connection.  That shard answers
+ * with a Stateless Reset, which must not be the one that ends the connection.
+ * [RFC9000 10.3.2, 21.11] */
+void sc_reset_derive_key(const uint8_t key[SC_RESET_KEY_SIZE], uint32_t index,
+                         uint8_t ret[SC_RESET_KEY_SIZE]);
+
+/* `key` is a shard's, and stays the caller's.  NULL without memory.  One owner, one thread. */
 struct sc_reset *sc_reset_create(const uint8_t key[SC_RESET_KEY_SIZE]);
 
 void sc_reset_token(struct sc_reset *reset, const struct sp_cid *cid,

@@ -147,7 +147,10 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
     if (result == 0)
         result = se_retry_init(&shard->retry, shard->config->token_key);
     if (result == 0) {
-        shard->reset = sc_reset_create(reset_key);
+        uint8_t own_key[SC_RESET_KEY_SIZE];
+        sc_reset_derive_key(reset_key, shard->index, own_key);
+        shard->reset = sc_reset_create(own_key);
+        explicit_bzero(own_key, sizeof(own_key));
         result = shard->reset != NULL ? 0 : -ENOMEM;
     }
     if (result != 0) {

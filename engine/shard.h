@@ -116,7 +116,8 @@ struct spate_shard {
 };
 
 /* Makes a shard in `*shard`, which is zeroed.  Call se_shard_deinit() also after a failure.
- * `reset_key`: the engine's key of 32 bytes for reset tokens.  Returns 0 or a negative errno, with
+ * `reset_key`: the engine's key of 32 bytes for reset tokens, from which the shard's is derived.
+ * Returns 0 or a negative errno, with
  * one line in `error`. */
 SB_MUST_USE int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key,
                               struct spate_error *error);

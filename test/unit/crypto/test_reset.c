@@ -66,12 +66,33 @@ static void every_cid_has_a_token_of_its_own(void **state)
     sc_reset_destroy(NULL);
 }
 
+/* [RFC9000 21.11] */
+static void every_shard_has_a_key_of_its_own(void **state)
+{
+    (void)state;
+    enum { SHARDS = 64 };
+    uint8_t keys[SHARDS][SC_RESET_KEY_SIZE];
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        uint8_t again[SC_RESET_KEY_SIZE];
+        sc_reset_derive_key(key, i, keys[i]);
+        sc_reset_derive_key(key, i, again);
+        assert_memory_equal(keys[i], again, sizeof(again));
+        assert_memory_not_equal(keys[i], key, sizeof(key));
+        for (uint32_t other = 0; other < i; other++)
+            assert_memory_not_equal(keys[i], keys[other], sizeof(keys[i]));
+    }
+    /* A change would make the resets of a restarted server meaningless to its old clients. */
+    struct qt_hex want = qt_hex("de0ae52fb23afb75d468a8164d97382d");
+    assert_memory_equal(keys[1], want.bytes, want.size);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_token_is_the_start_of_the_hmac_of_the_cid),
         QT_TEST(owned, the_same_key_gives_the_same_token_after_a_restart),
         QT_TEST(owned, every_cid_has_a_token_of_its_own),
+        QT_TEST(owned, every_shard_has_a_key_of_its_own),
     };
 
     sb_assert_handler = qt_on_assert;
