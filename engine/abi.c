@@ -96,7 +96,8 @@ FROZEN_FIELD(struct spate_config, retry, 160, 4);
 FROZEN_FIELD(struct spate_config, token_key, 164, 32);
 FROZEN_FIELD(struct spate_config, reserved_2, 196, 4);
 FROZEN_FIELD(struct spate_config, keep_alive_ns, 200, 8);
-LAST_FIELD(struct spate_config, keep_alive_ns);
+FROZEN_FIELD(struct spate_config, reset_key, 208, 32);
+LAST_FIELD(struct spate_config, reset_key);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);

@@ -28,7 +28,7 @@ struct se_config_field {
     bool zero_is_none; /* 0 is allowed although it is less than min */
 };
 
-/* All fields except size, cpus, token_key and reserved ones, in the order of the struct. */
+/* All fields except size, cpus, the keys and reserved ones, in the order of the struct. */
 extern const struct se_config_field se_config_fields[];
 extern const size_t se_config_field_count;
 

@@ -72,17 +72,24 @@ uint32_t spate_version_number(void)
 
 /* ---- life ---- */
 
+_Static_assert((int)SC_RESET_KEY_SIZE == SPATE_KEY_SIZE, "one key");
+
+/* A key of zeros means that the engine makes one of its own. */
+static void fill_if_unset(uint8_t key[SPATE_KEY_SIZE], struct se_entropy *entropy)
+{
+    static const uint8_t unset[SPATE_KEY_SIZE];
+    if (memcmp(key, unset, sizeof(unset)) == 0)
+        se_entropy_fill(entropy, key, SPATE_KEY_SIZE);
+}
+
 static int make_shards(struct spate_engine *engine, struct spate_error *error)
 {
     struct se_entropy entropy;
-    uint8_t reset_key[SC_RESET_KEY_SIZE];
     int result = se_entropy_init(&entropy);
     if (result != 0)
         return result;
-    se_entropy_fill(&entropy, reset_key, sizeof(reset_key));
-    static const uint8_t unset[sizeof(engine->config.token_key)];
-    if (memcmp(engine->config.token_key, unset, sizeof(unset)) == 0)
-        se_entropy_fill(&entropy, engine->config.token_key, sizeof(engine->config.token_key));
+    fill_if_unset(engine->config.token_key, &entropy);
+    fill_if_unset(engine->config.reset_key, &entropy);
     se_entropy_deinit(&entropy);
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
@@ -92,9 +99,9 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
         shard->fused = engine->fused;
         shard->index = i;
         engine->shards_made++;
-        result = se_shard_init(shard, reset_key, error);
+        result = se_shard_init(shard, engine->config.reset_key, error);
     }
-    explicit_bzero(reset_key, sizeof(reset_key));
+    explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
     return result;
 }
 

@@ -49,6 +49,8 @@ enum spate_retry {
     SPATE_RETRY_NEVER,  /* no client */
 };
 
+#define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
+
 /* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
  * with the default and the range.  Limits are per shard. */
 struct spate_config {
@@ -160,7 +162,7 @@ struct spate_config {
      * one, the same secret random bytes, so that they accept each other's tokens.  Their clocks may
      * differ by 10 s.  Keys that follow from it rotate every hour.  Default all zero: random for
      * each engine. */
-    uint8_t token_key[32];
+    uint8_t token_key[SPATE_KEY_SIZE];
     uint8_t reserved_2[4]; /* no padding; ignored */
 
     /* Silence after which a PING is sent, so that the connection is not closed as idle: nothing was
@@ -169,7 +171,20 @@ struct spate_config {
      * bytes wait for the peer's flow control stays alive without it.  Default 0; 1 ms to 365 days,
      * or 0 for none. */
     uint64_t keep_alive_ns;
+
+    /* Key of Stateless Resets: secret random bytes, see below.  Default all zero: random for each
+     * engine. */
+    uint8_t reset_key[SPATE_KEY_SIZE];
 };
+
+/* reset_key lets a server that was restarted end the connections of its former process
+ * [RFC9000 10.3].  Their clients' next packet is answered with a Stateless Reset that they
+ * recognise, so they get SPATE_CLOSE_STATELESS_RESET at once instead of waiting for their idle
+ * timeout.  Keep the key in a file that only the server can read: whoever has it can end
+ * connections.  Processes that use one port at the same time must not share it, because each would
+ * end the connections of the others.  Each shard derives a key of its own.  So with shard_count
+ * above 1 a former client is only told if its packets reach the shard with the former index; the
+ * others wait for their timeouts. */
 
 /* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on
  * a virtual CPU tens of them: longer than a request takes.  A spinning thread sees a packet

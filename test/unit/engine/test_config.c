@@ -278,8 +278,8 @@ static void the_header_has_the_default_and_the_range_of_each_field(void **state)
     size_t field_count = 0;
     for (const char *at = body; (at = strstr(at, ";\n")) != NULL; at++)
         field_count++;
-    /* size and reserved have a comment on their line; cpus and token_key have no range. */
-    assert_int_equal(field_count, se_config_field_count + 2);
+    /* size and reserved have a comment on their line; cpus and the keys have no range. */
+    assert_int_equal(field_count, se_config_field_count + 3);
 }
 
 static void defaults_are_those_of_the_list(void **state)
@@ -294,6 +294,9 @@ static void defaults_are_those_of_the_list(void **state)
     assert_int_equal(config.spin_ns, 500000);
     assert_true(config.gso && !config.zero_copy);
     assert_null(config.cpus);
+    static const uint8_t unset[SPATE_KEY_SIZE];
+    assert_memory_equal(config.token_key, unset, sizeof(unset));
+    assert_memory_equal(config.reset_key, unset, sizeof(unset));
 }
 
 int main(void)
