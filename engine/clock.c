@@ -28,3 +28,10 @@ uint64_t se_clock_thread_cpu_ns(void)
 {
     return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
+
+void se_clock_sleep(uint64_t ns)
+{
+    SB_ASSERT(ns < SB_S);
+    const struct timespec pause = {.tv_nsec = (long)ns};
+    (void)nanosleep(&pause, NULL);
+}

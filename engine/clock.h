@@ -15,4 +15,8 @@ uint64_t se_clock_wall_ns(void);
  * unlike se_clock_now_ns().  Threads: any. */
 uint64_t se_clock_thread_cpu_ns(void);
 
+/* Blocks the thread for about `ns`, less than a second; a signal ends it early.  Only for functions
+ * whose documentation says that they block.  Threads: any. */
+void se_clock_sleep(uint64_t ns);
+
 #endif

@@ -74,8 +74,8 @@ struct se_port {
 
 void se_ports_init(struct spate_shard *shard);
 
-/* Opens a listener's port.  Returns 0, -EMFILE without a free port, or the negative errno of the
- * kernel, with one line in `error`. */
+/* Opens a listener's port.  Blocks for up to a second if the address is in use.  Returns 0, -EMFILE
+ * without a free port, or the negative errno of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
 

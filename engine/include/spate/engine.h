@@ -482,6 +482,10 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
 /* Listens on a UDP address and accepts connections.  SPATE_EVENT_CONNECTED reports each connection
  * whose handshake is complete.
  *
+ * If another socket uses the address, tries again for up to a second, and blocks the thread that
+ * long: with io_uring the kernel releases the port of a process that was killed some tens of
+ * milliseconds after its end, and later on a busy machine.
+ *
  *   address       IPv4 or IPv6.  Port 0 selects a free port.  "::" accepts IPv4 too.
  *   address_size  Bytes in `address`.
  *   tls           From spate_tls_server_create().  The listener keeps a reference: the caller may
@@ -493,7 +497,7 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
  *
  * Returns 0, or:
  *   -EINVAL         `address` is neither IPv4 nor IPv6, or `tls` is NULL or a client's.
- *   -EADDRINUSE     Another socket uses the address.
+ *   -EADDRINUSE     Another socket still used the address after a second.
  *   -EACCES         The process may not bind to this port.
  *   -EADDRNOTAVAIL  The host does not have this address.
  *   -EAFNOSUPPORT   The system does not support this address family.
