@@ -108,6 +108,9 @@ const struct option_spec option_specs[] = {
      "do not verify the server's certificate"},
     {"cert-out", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(cert_out), 0, 0, NULL,
      "write the fresh self-signed certificate there, for --ca of clients"},
+    {"reset-key", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(reset_key), 0, 0, NULL,
+     "32 secret random bytes: a server that is started again with them ends the connections of "
+     "the former one at once"},
     {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
      "append TLS secrets, so that Wireshark can decrypt a capture"},
     {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS | FOR_LIMIT, FIELD(timeout_ns), 0.1, 3600, NULL,

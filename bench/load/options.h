@@ -77,6 +77,7 @@ struct options {
     const char *ca;
     bool insecure;
     const char *cert_out;
+    const char *reset_key; /* a file */
     const char *keylog;
 
     const char *json;

@@ -169,6 +169,29 @@ class ServerGoesAway(support.BenchTest):
             server.kill()
             self.fails(client, address)
 
+    def test_a_server_that_was_killed_and_started_again_says_so(self):
+        key = self.path('key', 'x' * 32)
+        for backend in 'auto', 'mmsg':
+            words = '--reset-key', key, '--backend', backend
+            server, address = self.start_server(*words)
+            client = self.start_bench('rr', '--connect', address, '--insecure', '--seconds', '60',
+                                      '--timeout', '30')
+            self.wait_for_load(client)
+            server.kill()
+            self.start_server(*words, listen=address)
+            begin = time.monotonic()
+            self.fails(client, address, 'was it restarted?')
+            self.assertLess(time.monotonic() - begin, 10)
+
+    def test_a_reset_key_of_another_size_is_refused(self):
+        for size in 0, 31, 33:
+            key = self.path('key', 'x' * size)
+            self.assert_fails(['serve', '--listen', '127.0.0.1:0', '--reset-key', key],
+                              '--reset-key', '32 bytes')
+        missing = self.path('missing')
+        self.assert_fails(['serve', '--listen', '127.0.0.1:0', '--reset-key', missing], missing)
+        self.assert_fails(['bulk', '--reset-key', missing], '--reset-key is for serve', code=2)
+
     def test_a_foreign_server_that_stops_says_so(self):
         server, address = self.start_server()
         client = self.start_bench('bulk', '--connect', address, '--insecure', '--seconds', '30')

@@ -71,9 +71,9 @@ class BenchTest(unittest.TestCase):
             process.kill()
         process.communicate()
 
-    def start_server(self, *words):
+    def start_server(self, *words, listen='127.0.0.1:0'):
         """A server alone; returns its process and its address."""
-        process = self.start_bench('serve', '--listen', '127.0.0.1:0', *words)
+        process = self.start_bench('serve', '--listen', listen, *words)
         line = process.stdout.readline()
         match = re.match(r'listening at (\S+)', line)
         self.assertTrue(match, f'{line!r}: {process.stderr.read() if not line else ""}')
