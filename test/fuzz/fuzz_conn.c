@@ -12,6 +12,7 @@
 
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
+#include "proto/conn/tombstone.h"
 #include "test/support/null_pair.h"
 #include "test/support/fuzz.h"
 
@@ -444,6 +445,28 @@ static bool shake_hands(struct attack *a, uint32_t count)
     return true;
 }
 
+/* Whatever has happened, the victim can be closed and buried, unless it is drained or a client that
+ * had no answer. */
+static void bury(struct attack *a)
+{
+    struct sp_conn *victim = victim_of(a);
+    struct sp_tombstone tombstone;
+    if (victim == NULL)
+        return;
+    sp_conn_close_transport(victim, SP_ERR_INTERNAL, "the end", a->pair.now_ns);
+    settle(a);
+    if (!sp_conn_bury(victim, &tombstone))
+        return;
+    SB_ASSERT(tombstone.packet_size <= sizeof(tombstone.packet));
+    SB_ASSERT(sp_conn_is_drained(victim));
+    uint64_t budget = tombstone.budget_bytes;
+    for (uint32_t i = 0; i < 16; i++) {
+        bool is_sent = sp_tombstone_receive(&tombstone, &tombstone.path.remote, 0);
+        SB_ASSERT(!is_sent || (tombstone.packet_size > 0 && tombstone.packet_size <= budget));
+        budget = tombstone.budget_bytes;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -461,6 +484,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             settle(a);
         }
     }
+    bury(a);
     for (uint32_t i = 0; i < a->held_count; i++)
         sb_buffer_unref(a->held[i].buffer);
     if (a->key_is_own)

@@ -282,6 +282,42 @@ static void a_stateless_reset_finds_its_connection(void **state)
     se_rx_deliver(w.shard);
 }
 
+/* A hand-made tombstone with a CID of its own, which answers no more for a long time. */
+static void tombstones_get_what_is_for_them_and_for_no_connection(void **state)
+{
+    (void)state;
+    enum { BURIED = 5 };
+    static const uint8_t who[] = {BURIED, 0, BURIED, BURIED};
+    uint8_t cid[SE_CID_SIZE];
+    assert_int_equal(se_tombstones_init(&w.shard->tombstones, 1), 0);
+    struct sp_tombstone *proto = &w.shard->tombstones.entries[2].proto;
+    *proto = (struct sp_tombstone){.budget_bytes = UINT64_MAX,
+                                   .answer_at = 1000,
+                                   .packet_size = 40,
+                                   .token = "this is a token"};
+    write_cid(cid, BURIED);
+    assert_int_equal(se_table_insert(&w.shard->cids, cid, sizeof(cid), 2 | SE_TOMBSTONE_BIT), 0);
+    assert_int_equal(
+        se_table_insert(&w.shard->tokens, proto->token, SP_RESET_TOKEN_SIZE, 2 | SE_TOMBSTONE_BIT),
+        0);
+    take(who, 4);
+    assert_int_equal(proto->datagrams_in, 3);
+    assert_int_equal(chain_of(0), 0x02);
+    assert_int_equal(w.shard->counts.own.unroutable, 0);
+    se_rx_deliver(w.shard);
+
+    static const uint8_t reset[] = {UNKNOWN};
+    struct su_received one = received(reset, 1);
+    memcpy(w.payload + one.size - SP_RESET_TOKEN_SIZE, proto->token, SP_RESET_TOKEN_SIZE);
+    assert_int_equal(proto->packet_size, 40);
+    se_rx_take(&w.port, &one);
+    assert_int_equal(proto->packet_size, 0); /* it has fallen silent */
+    assert_int_equal(w.shard->counts.own.unroutable, 0);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.buffer.ref_count, 0);
+    se_tombstones_deinit(&w.shard->tombstones);
+}
+
 static void what_has_no_header_is_counted_and_dropped(void **state)
 {
     (void)state;
@@ -310,6 +346,7 @@ int main(void)
         RX_TEST(copies_are_made_when_few_slots_are_free),
         RX_TEST(without_memory_for_copies_the_last_slots_are_not_pinned),
         RX_TEST(a_stateless_reset_finds_its_connection),
+        RX_TEST(tombstones_get_what_is_for_them_and_for_no_connection),
         RX_TEST(what_has_no_header_is_counted_and_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
