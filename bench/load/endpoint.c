@@ -67,10 +67,9 @@ static uint32_t at_least(uint32_t a, uint64_t b)
 }
 
 /* Reads the key of Stateless Resets.  Without a path there is none. */
-static bool read_reset_key(const char *path, uint8_t ret[SPATE_RESET_KEY_SIZE],
-                           struct failure *failure)
+static bool read_reset_key(const char *path, uint8_t ret[SPATE_KEY_SIZE], struct failure *failure)
 {
-    uint8_t bytes[SPATE_RESET_KEY_SIZE + 1];
+    uint8_t bytes[SPATE_KEY_SIZE + 1];
     if (path == NULL)
         return true;
     FILE *file = fopen(path, "re");
@@ -78,11 +77,11 @@ static bool read_reset_key(const char *path, uint8_t ret[SPATE_RESET_KEY_SIZE],
         return failure_set(failure, "cannot read --reset-key %s: %s", path, strerror(errno));
     size_t size = fread(bytes, 1, sizeof(bytes), file);
     (void)fclose(file);
-    if (size != SPATE_RESET_KEY_SIZE)
+    if (size != SPATE_KEY_SIZE)
         return failure_set(failure,
                            "--reset-key %s wants %d bytes: head -c %d /dev/urandom makes some",
-                           path, SPATE_RESET_KEY_SIZE, SPATE_RESET_KEY_SIZE);
-    memcpy(ret, bytes, SPATE_RESET_KEY_SIZE);
+                           path, SPATE_KEY_SIZE, SPATE_KEY_SIZE);
+    memcpy(ret, bytes, SPATE_KEY_SIZE);
     return true;
 }
 
@@ -90,11 +89,9 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
                    struct failure *failure)
 {
     struct spate_config config;
-    uint8_t reset_key[SPATE_RESET_KEY_SIZE];
-    if (!read_reset_key(o->reset_key, reset_key, failure))
-        return false;
     spate_config_init(&config);
-    config.reset_key = o->reset_key != NULL ? reset_key : NULL;
+    if (!read_reset_key(o->reset_key, config.reset_key, failure))
+        return false;
     config.shard_count = 1;
     config.backend = (enum spate_backend)o->backend;
     config.crypto = (enum spate_crypto)o->crypto;

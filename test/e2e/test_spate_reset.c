@@ -157,7 +157,8 @@ static void serve(const struct pw *w, const uint8_t *key, uint16_t port, int to)
     struct sockaddr_storage address = pw_loopback(false, port, &size);
     spate_config_init(&config);
     config.backend = pw_backend();
-    config.reset_key = key;
+    if (key != NULL)
+        memcpy(config.reset_key, key, SPATE_KEY_SIZE);
     if (spate_engine_create(&config, &engine, NULL) != 0)
         _exit(2);
     struct spate_shard *shard = spate_engine_shard(engine, 0);
