@@ -159,4 +159,9 @@ void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent)
                      sent->error == -EHOSTUNREACH || sent->error == -ENETDOWN;
     if (conn != NULL && is_absent)
         se_conn_unreachable(conn, -sent->error);
+    if (conn != NULL && sent->error == -EMSGSIZE) {
+        /* Of the interface: ICMP is not listened to, because anyone can forge it. */
+        sp_conn_on_too_large(conn->proto, sent->segment_size, shard->now_ns);
+        se_conn_touch(conn);
+    }
 }

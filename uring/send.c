@@ -438,12 +438,15 @@ bool su_send_done(struct su_send *send, const struct su_completion *completion, 
         return false;
 
     uint32_t count = datagram_count(slot);
-    if (slot->is_gso_refused && slot->failed_count < count)
+    /* Where datagrams are too large, only a short last one gets through: smaller ones will be
+     * segmented again. */
+    if (slot->is_gso_refused && slot->failed_count < count && slot->error != -EMSGSIZE)
         gso_turn_off(send, &slot->peer);
     *ret = (struct su_sent){
         .tag = slot->tag,
         .datagram_count = count,
         .failed_count = slot->failed_count,
+        .segment_size = slot->segment_size,
         .error = slot->error,
         .is_gso_refused = slot->is_gso_refused,
     };

@@ -31,8 +31,9 @@
  *   EIO, EINVAL with several segments: this route cannot segment (or one segment
  *       is larger than its MTU).  The same slot is sent again as single
  *       datagrams, all of them in order; the slot stays busy until the last is
- *       done.  If one of those gets through, GSO is off for this destination
- *       address from now on: later trains to it are split at commit.
+ *       done.  If one of those gets through, and the others were not too large,
+ *       GSO is off for this destination address from now on: later trains to it
+ *       are split at commit.
  *   EMSGSIZE: larger than the path MTU.  Counted, reported to the caller, not resent.
  *   EAGAIN does not normally come up: sockets block, so the kernel itself waits
  *       for room in the send buffer and the slot stays busy meanwhile; running
@@ -64,6 +65,7 @@ struct su_sent {
     uint64_t tag;
     uint32_t datagram_count; /* in the train */
     uint32_t failed_count;   /* of those, not sent */
+    uint32_t segment_size;   /* bytes of each datagram but the last */
     int error;               /* 0, or the errno (negative) of the last that failed */
     bool is_gso_refused;     /* it had to be sent in single datagrams */
 };

@@ -137,6 +137,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->path.path = args->path;
+    sp_pmtu_init(&conn->path.pmtu);
     conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .count_max = SP_REASSEMBLY_PIECES_MAX,

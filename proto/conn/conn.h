@@ -210,6 +210,10 @@ const char *sp_wait_name(enum sp_wait reason);
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn);
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
 
+/* The system refused to send a datagram of `size` bytes, because it is larger than the path takes
+ * (EMSGSIZE).  Call sp_conn_send() afterwards. */
+void sp_conn_on_too_large(struct sp_conn *conn, size_t size, uint64_t now_ns);
+
 /* Takes the next event.  Returns false, and leaves `*ret` untouched, if there is none. */
 SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
 

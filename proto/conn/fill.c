@@ -444,3 +444,13 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
         sp_build_pad(build, SP_PN_SIZE_MAX - build->pn_size - build->payload_size);
     return true;
 }
+
+bool sp_conn_fill_mtu_probe(struct sp_conn *conn, struct sp_build *build, size_t size)
+{
+    if (record(conn, build, SP_FRAME_PING, size) == NULL) {
+        conn->lacks_records = true;
+        return false;
+    }
+    sp_build_padded_ping(build);
+    return true;
+}

@@ -11,6 +11,10 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space);
  * Returns false, and changes nothing, if the packet would be empty. */
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns);
 
+/* Fills a packet that was begun with a PMTU probe of `size` bytes.  Returns false without memory
+ * for its record. */
+bool sp_conn_fill_mtu_probe(struct sp_conn *conn, struct sp_build *build, size_t size);
+
 /* Returns whether a control frame of the connection or of a stream waits. */
 bool sp_conn_wants_control(const struct sp_conn *conn);
 

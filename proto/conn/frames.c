@@ -48,7 +48,7 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
         conn->loss.peer_is_validating = false;
     if (outcome.acked_any)
         conn->spaces[packet->space]->probe_count = 0;
-    sp_conn_on_outcome(conn, packet->space, &outcome);
+    sp_conn_on_outcome(conn, packet->space, &outcome, now_ns);
     return SP_OK;
 }
 

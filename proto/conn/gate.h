@@ -97,6 +97,24 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
            (sp_gate_is_due(conn, space, now_ns) || (may_fill && sp_conn_has_frames(conn, space)));
 }
 
+/* Returns whether a PMTU probe is to be sent.  It ignores the congestion window and the pacer: it
+ * is one datagram, and its loss says nothing about congestion.  [RFC9000 14.4] */
+static inline bool sp_gate_wants_mtu_probe(const struct sp_conn *conn)
+{
+    const struct sp_sent *sent = &conn->loss.app.sent;
+    return sp_pmtu_is_due(&conn->path.pmtu) && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
+           conn->path.is_valid && sp_gate_can_seal(conn, SP_SPACE_APP) &&
+           sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX; /* its record is kept */
+}
+
+/* Returns the size of the datagrams to send now.  After the first PTO probes are small: the path
+ * may have ceased to take large ones, and their acknowledgment shows that.  [RFC9000 14.3] */
+static inline size_t sp_gate_datagram_size(const struct sp_conn *conn)
+{
+    bool is_probing = conn->loss.pto_count > 1 && conn->app.probe_count > 0;
+    return is_probing ? SP_DATAGRAM_SIZE_MIN : conn->datagram_size;
+}
+
 /* Returns whether only bytes of streams are to be sent. */
 static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 {

@@ -7,6 +7,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
@@ -234,9 +235,7 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     SB_ASSERT(conn->handshake_state == SP_HANDSHAKE_AUTHENTICATED);
     conn->handshake_state = SP_HANDSHAKE_COMPLETE;
     conn->connected_pending = true;
-    conn->datagram_size =
-        SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
-    sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
+    sp_conn_mtu_start(conn, now_ns);
     sp_conn_issue_cids(conn);
     for (uint32_t i = 0; i < 2; i++) /* sp_conn_open() may have failed before the limits came */
         sp_stream_limits_on_room(&conn->limits[i]);

@@ -38,6 +38,7 @@
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
  *        memory.c         what the connection holds, and how a lack of memory ends
+ *        mtu.c            the size of datagrams
  *     0  tombstone.c      what is left of a closed connection
  */
 
@@ -176,7 +177,7 @@ struct sp_conn {
     uint64_t end_at_ns;       /* end of closing or draining */
     uint64_t retry_at_ns;     /* when sending is tried again after lacks_records or holds_credit */
     uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
-    size_t datagram_size; /* size of datagrams that we send: 1200 during the handshake */
+    size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */
     uint32_t acks_alone;  /* ACK-only packets since the last ack-eliciting one */
     bool sent_since_receive;
     bool is_pacer_blocked; /* the pacer alone prevents sending */

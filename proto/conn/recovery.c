@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/mtu.h"
 #include "proto/conn/streams.h"
 
 /* A ClientHello that comes again sooner after our flight is a duplicate of the network's, or has
@@ -78,6 +79,9 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space,
                 sp_send_next(frame->stream->send.state, SP_SEND_ON_RESET_ACKED);
             sp_conn_stream_add_event(conn, frame->stream);
         }
+        break;
+    case SP_FRAME_PING:
+        sp_conn_mtu_acked(conn, frame->offset);
         break;
     case SP_FRAME_RETIRE_CONNECTION_ID:
         sp_cid_remote_on_retired_acked(&conn->remote_ids, frame->offset);
@@ -189,12 +193,17 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
 }
 
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
-                        const struct sp_loss_outcome *outcome)
+                        const struct sp_loss_outcome *outcome, uint64_t now_ns)
 {
     for (const struct sp_sent_frame *f = outcome->acked; f != NULL; f = f->next)
         frame_acked(conn, space, f);
-    for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next)
+    for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next) {
         frame_lost(conn, space, f);
+        if (f->type == SP_FRAME_PING)
+            sp_conn_mtu_lost(conn, f->offset, now_ns);
+    }
+    if (space == SP_SPACE_APP)
+        sp_conn_mtu_check(conn, now_ns);
     sp_conn_free_frames(conn, outcome->acked);
     sp_conn_free_frames(conn, outcome->lost);
 }

@@ -5,7 +5,7 @@
 #include "proto/conn/impl.h"
 
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
-                        const struct sp_loss_outcome *outcome);
+                        const struct sp_loss_outcome *outcome, uint64_t now_ns);
 void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
 /* Queues the frames of the oldest `count` packets in flight of `space` for retransmission. */
 void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count);

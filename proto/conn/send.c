@@ -18,6 +18,7 @@
 #include "proto/conn/gate.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
@@ -407,7 +408,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     /* Only 1-RTT packets are marked: their counts come back in one space. */
     if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
         train->ecn = sp_ecn_mark(&conn->loss.ecn);
-    size_t room = conn->datagram_size;
+    size_t room = sp_gate_datagram_size(conn);
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&
            !conn->is_out_of_memory) {
@@ -424,7 +425,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
         train->segment_size = SB_MAX(train->segment_size, size);
         train->size += size;
         train->count++;
-        if (size == room)
+        if (size == conn->datagram_size)
             sp_conn_send_run(conn, train, &masks, now_ns);
         conn->path.bytes_out += train->size - size_before;
         if (size < room)
@@ -432,6 +433,32 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     }
     sp_mask_batch_apply(&masks, &conn->protect);
     sp_conn_account_train(conn, train);
+    after_send(conn, now_ns);
+}
+
+/* Fills the train with one PMTU probe, if one is due: a train of its own, because its size is that
+ * of no other datagram.  It is not marked, so that its loss is no hint about ECN either. */
+static void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_pmtu *pmtu = &conn->path.pmtu;
+    struct sp_build build;
+    struct sp_mask_batch masks = {.count = 0};
+
+    sp_conn_mtu_fit(conn, train->capacity, now_ns);
+    size_t size = pmtu->probe_size;
+    if (!sp_gate_wants_mtu_probe(conn) ||
+        !begin_packet(conn, SP_SPACE_APP, train->data, size, &build))
+        return;
+    if (sp_conn_fill_mtu_probe(conn, &build, size)) {
+        finish_packet(conn, &build, &masks, SP_ECN_NOT, now_ns);
+        sp_mask_batch_apply(&masks, &conn->protect);
+        sp_pmtu_on_sent(pmtu);
+        train->ecn = SP_ECN_NOT;
+        train->size = train->segment_size = size;
+        train->count = 1;
+        conn->path.bytes_out += size;
+        sp_conn_account_train(conn, train);
+    }
     after_send(conn, now_ns);
 }
 
@@ -443,6 +470,8 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             update_key(conn);
         if (!sp_gate_is_ending(conn))
             fill_train(conn, train, now_ns);
+        if (train->count == 0 && !sp_gate_is_ending(conn))
+            fill_mtu_probe(conn, train, now_ns);
     } else if (conn->state == SP_CONN_CLOSING) {
         send_close(conn, train, now_ns);
     }

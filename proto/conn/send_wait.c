@@ -76,6 +76,8 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
 {
     if (sp_gate_is_ending(conn))
         return SP_WAIT_ENDING;
+    if (sp_gate_wants_mtu_probe(conn))
+        return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
     enum sp_wait reason = sp_gate_train(conn, train_count, now_ns);
     if (reason != SP_WAIT_NONE)
         return reason;

@@ -9,15 +9,12 @@
 #include "proto/conn/close.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2
-
-/* After so many PTOs in a row the path may not take large datagrams (any more): go
- * back to what every path takes.  [RFC9000 14.3] */
-#define PTOS_BEFORE_SMALL 3
 
 static uint64_t idle_deadline(const struct sp_conn *conn)
 {
@@ -73,12 +70,6 @@ static void on_probe(struct sp_conn *conn, enum sp_space space)
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES && space != SP_SPACE_APP; i++)
         if (i != (uint32_t)space && conn->loss.spaces[i]->sent.eliciting_count > 0)
             probe(conn, (enum sp_space)i);
-    /* Before the end of the handshake a long Retry token may need large datagrams. */
-    if (conn->loss.pto_count >= PTOS_BEFORE_SMALL && conn->datagram_size > SP_DATAGRAM_SIZE_MIN &&
-        conn->handshake_state >= SP_HANDSHAKE_COMPLETE) {
-        conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-        sp_cc_set_datagram_bytes(&conn->loss.cc, SP_DATAGRAM_SIZE_MIN);
-    }
 }
 
 static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
@@ -88,7 +79,7 @@ static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
     if (outcome.probe)
         on_probe(conn, outcome.probe_space);
     else
-        sp_conn_on_outcome(conn, outcome.lost_space, &outcome);
+        sp_conn_on_outcome(conn, outcome.lost_space, &outcome, now_ns);
 }
 
 /* Ends a connection that cannot go on.  An exhausted key cannot even seal a CONNECTION_CLOSE. */
@@ -146,4 +137,14 @@ void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
     on_deadline(conn, now_ns);
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
+}
+
+/* What the system has refused got lost for certain: probes show how much of it at once. */
+void sp_conn_on_too_large(struct sp_conn *conn, size_t size, uint64_t now_ns)
+{
+    if (conn->state != SP_CONN_OPEN || !sp_conn_mtu_refused(conn, size, now_ns))
+        return;
+    if (conn->loss.app.sent.eliciting_count > 0)
+        probe(conn, SP_SPACE_APP);
+    sp_conn_check_memory(conn, now_ns);
 }

@@ -94,6 +94,16 @@ void sp_build_pad(struct sp_build *build, size_t size)
     build->is_in_flight = true; /* [RFC9000 12.4] */
 }
 
+void sp_build_padded_ping(struct sp_build *build)
+{
+    uint8_t *payload = build->packet + build->header_size;
+    SB_ASSERT(build->payload_size == 0 && build->part_count == 0);
+    memset(payload, SP_FRAME_PADDING, build->payload_max);
+    payload[0] = SP_FRAME_PING;
+    build->parts[build->part_count++] = (struct sb_bytes){payload, build->payload_max};
+    build->payload_size = build->payload_max;
+}
+
 size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
 {
     close_part(build);

@@ -72,6 +72,10 @@ void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size);
 /* Adds PADDING of `size` bytes. */
 void sp_build_pad(struct sp_build *build, size_t size);
 
+/* Makes a packet that has nothing yet one PING and PADDING, up to its room.  The bytes are written
+ * where they will be sealed, because PADDING may be longer than any constant. */
+void sp_build_padded_ping(struct sp_build *build);
+
 /* Bytes of the packet when it is sealed. */
 static inline size_t sp_build_size(const struct sp_build *build)
 {

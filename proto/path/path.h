@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/path/pmtu.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
 
@@ -17,6 +18,7 @@ struct sp_conn_path {
     uint64_t bytes_out;
     uint8_t responses[SP_PATH_RESPONSES_MAX][SP_PATH_DATA_SIZE]; /* to send, once each */
     uint32_t response_count;
+    struct sp_pmtu pmtu;
 };
 
 /* Bytes that may be sent now: UINT64_MAX on a valid path. */

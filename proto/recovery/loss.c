@@ -138,10 +138,23 @@ static void ack_bytes_flush(struct sp_loss *loss, const struct ack_work *work,
     sp_cc_on_acked(&loss->cc, &ack);
 }
 
-static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet)
+/* A packet of more than 1,200 bytes got through: the newest has the number `end` - 1.  Those of the
+ * handshake have no more than that. */
+static void large_acked(struct sp_loss *loss, uint64_t end)
 {
-    if (packet->state == SP_SENT_LOST)
+    if (end <= loss->large_acked_end)
+        return;
+    loss->large_acked_end = end;
+    loss->large_lost_count = 0;
+}
+
+static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet, uint64_t pn)
+{
+    if (packet->state == SP_SENT_LOST) {
         loss->spurious_count++;
+        if (packet->size > SP_DATAGRAM_SIZE_MIN)
+            large_acked(loss, pn + 1);
+    }
     packet->state = SP_SENT_SKIPPED;
 }
 
@@ -152,14 +165,15 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
     struct ack_bytes acked = {0};
     struct sp_sent_frame **tail = work->tail; /* a register: what it points to is stored to */
     uint32_t count = 0, eliciting_count = 0, marked_count = 0;
-    uint64_t newest = from;
+    uint64_t newest = from, large_end = 0;
     for (uint64_t i = from; i <= to; i++) {
         struct sp_sent_packet *packet = &block->packets[i];
         if (packet->state != SP_SENT_OUT) {
-            ack_late(loss, packet);
+            ack_late(loss, packet, block->first_pn + i);
             continue;
         }
         newest = i;
+        large_end = packet->size > SP_DATAGRAM_SIZE_MIN ? i + 1 : large_end;
         count++;
         eliciting_count += packet->is_eliciting;
         marked_count += packet->is_ect;
@@ -176,6 +190,8 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
     work->tail = tail;
     work->marked_count += marked_count;
     work->any_eliciting |= eliciting_count > 0;
+    if (large_end > 0)
+        large_acked(loss, block->first_pn + large_end);
     /* Ranges come in falling order: the first packet that is found is not always the largest. */
     uint64_t newest_pn = block->first_pn + newest;
     if (count > 0 && (!work->any || newest_pn > work->largest_pn)) {
@@ -231,6 +247,8 @@ static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struc
     loss->lost_count++;
     sp_ecn_on_lost(&loss->ecn, packet->is_ect);
     extend_run(loss, work, pn, packet);
+    if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= loss->large_acked_end)
+        loss->large_lost_count++;
     if (packet->size > 0) {
         sp_cc_on_removed(&loss->cc, packet->size);
         work->bytes += packet->size;

@@ -34,6 +34,9 @@ struct sp_loss {
     struct sp_cc cc;
     struct sp_pacer pacer;
     struct sp_ecn_path ecn;
+    /* Packets of more than 1,200 bytes in the application space: see conn/mtu.h. */
+    uint64_t large_acked_end;  /* one more than the newest that was acknowledged; 0: none */
+    uint32_t large_lost_count; /* lost ones that were sent after that one */
     uint32_t pto_count;
     bool is_pacing;
     bool is_confirmed; /* the handshake: the application space gets a PTO */

@@ -15,11 +15,12 @@ struct sp_stream;
 /* What was in the packets of one number space that are not settled yet. */
 
 /* A frame whose loss or acknowledgment matters.  Frames that are not retransmitted when lost
- * (PADDING, PATH_RESPONSE, PING) are not recorded. */
+ * (PADDING, PATH_RESPONSE, PING) are not recorded, but for the PING of a PMTU probe. */
 struct sp_sent_frame {
     struct sp_sent_frame *next;
     struct sp_stream *stream; /* holds a reference (stream->sent_refs) */
-    uint64_t offset;          /* STREAM, CRYPTO; ACK: the largest acknowledged; else a number */
+    uint64_t offset;          /* STREAM, CRYPTO; ACK: the largest acknowledged; PING: the bytes
+                                 of the probe; else a number */
     uint32_t size;            /* STREAM, CRYPTO */
     uint16_t type;            /* enum sp_frame_type, STREAM without its flags */
     bool fin;

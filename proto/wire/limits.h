@@ -63,6 +63,11 @@ enum {
      * some.  Beyond: the others wait for their turn in the next round.  [RFC9000 4.1] */
     SP_BLOCKED_RESENDS_MAX = 16,
 
+    /* Datagrams of more than 1,200 bytes that may be lost while smaller ones come through.  Beyond:
+     * 1,200 bytes, until a probe shows that the path takes more.  More than chance takes, and few
+     * enough for a sender that has two packets in flight.  [RFC9000 14.3] */
+    SP_PMTU_HOLE_LOSSES = 6,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

@@ -62,6 +62,30 @@ static void segments_above_the_mtu_do_not_turn_gso_off(void **state)
     assert_int_equal(w->send.counts.sends, 1); /* as one */
 }
 
+/* Where the kernel refuses a train for its large segments, it goes out one by one, and the short
+ * one at its end gets through: that says nothing about segmentation. */
+static void a_short_last_segment_does_not_turn_gso_off(void **state)
+{
+    (void)state;
+    struct su_train train;
+    struct sw *w = world_create(0, &train);
+    train.size = 4 * 1473 + 100;
+    train.segment_size = 1473;
+    sw_commit(w, &train, 0);
+    sw_until(w, 0, 1);
+    assert_int_equal(w->last_sent.error, -EMSGSIZE);
+    assert_int_equal(w->last_sent.segment_size, 1473);
+    assert_true(w->last_sent.failed_count >= 4);
+    assert_int_equal(w->send.gso_off_count, 0);
+    uint64_t sends = w->send.counts.sends;
+
+    train.size = 5 * 1472;
+    train.segment_size = 1472;
+    sw_commit(w, &train, 10);
+    sw_until(w, 5, 2);
+    assert_int_equal(w->send.counts.sends, sends + 1); /* as one */
+}
+
 static void a_full_send_buffer_holds_the_slots_back(void **state)
 {
     (void)state;
@@ -103,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_datagram_above_the_mtu_is_too_large_and_never_fragmented),
         QT_TEST(owned, segments_above_the_mtu_do_not_turn_gso_off),
+        QT_TEST(owned, a_short_last_segment_does_not_turn_gso_off),
         QT_TEST(owned, a_full_send_buffer_holds_the_slots_back),
     };
     sw_require_ring();

@@ -25,10 +25,10 @@ def same_twice():
 
 def canary():
     """A broken simulator is found out, and says how to see that again."""
-    for broken, scenario in ('--lie', 'clean'), ('--accept-anything', 'corrupt'):
-        code, _, errors = run('--scenario', scenario, '--seed', '7', broken)
+    for broken, scenario, seed in ('--lie', 'clean', 7), ('--accept-anything', 'corrupt', 8):
+        code, _, errors = run('--scenario', scenario, '--seed', str(seed), broken)
         assert code == 1 and 'wrong bytes' in errors, (code, errors)
-        replay = f'replay: sim --scenario {scenario} --seed 7 {broken} --verbose'
+        replay = f'replay: sim --scenario {scenario} --seed {seed} {broken} --verbose'
         assert replay in errors, errors
         code, text, _ = run(*replay.split()[2:])
         assert code == 1 and 'FAILED' in text and 'STREAM' in text, text

@@ -141,7 +141,8 @@ static void take_bleach(struct qs_node *node, struct qs_wire *wire)
 
 static void take_mtu(struct qs_node *node, struct qs_wire *wire)
 {
-    if (wire->size > node->link->path->mtu)
+    const struct qs_path_plan *path = node->link->path;
+    if (wire->size > path->mtu && node->link->clock->now_ns >= path->mtu_from_ns)
         drop(node, wire, "too large");
     else
         qs_node_pass(node, wire);

@@ -37,6 +37,7 @@ struct qs_path_plan {
     uint64_t queue_bytes;        /* bytes that may wait at the bottleneck */
     uint64_t mark_bytes;         /* waiting bytes from which on it marks CE; 0: never */
     size_t mtu;                  /* UDP payload that passes; 0: any */
+    uint64_t mtu_from_ns;        /* any passes before */
     uint64_t blackhole_from_ns;  /* nothing passes from this time on */
     uint64_t blackhole_until_ns; /* end of that, possibly after the faults' end */
 };

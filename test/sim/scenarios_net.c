@@ -267,6 +267,25 @@ static void one_way(struct qs_plan *plan, uint32_t number)
     plan->work_ns = 60 * SB_S;
 }
 
+/* A path that takes 1,400 bytes, from the start (1, 2) or after a while (3, 4): much to send at
+ * once (1, 3), or many messages of a large and a small packet each (2, 4), whose small packets get
+ * through.  Either must find out within some PTOs. */
+static void mtu_hole(struct qs_plan *plan, uint32_t member)
+{
+    qs_plan_set_bytes(plan, 1000000, 1000000);
+    if (member % 2 == 0) {
+        qs_plan_set_bytes(plan, 2000, 2000);
+        plan->side[SP_CLIENT].app.bidi_count = 400;
+        plan->side[SP_SERVER].config.streams_bidi_max = 8;
+    }
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].mtu = 1400;
+        plan->path[role].mtu_from_ns = member > 2 ? 1200 * SB_MS : 0; /* runs begin at 1 s */
+    }
+    plan->lost_max = 200;
+    plan->work_ns = 5 * SB_S;
+}
+
 static const uint32_t loss_percents[] = {1, 5, 10, 30};
 static const uint32_t some_percents[] = {0, 5, 20};
 
@@ -296,6 +315,8 @@ static const struct qs_scenario rows[] = {
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
     {"rebinding", "the client's address changes", rebinding, NULL, 0},
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},
+    {"mtu-hole", "the path takes 1,400 bytes: from the start or later; bulk or messages", mtu_hole,
+     NULL, 4},
     {"bulk", "10 MB each way", bulk, NULL, 0},
     {"long-fat", "150 MB over 1 Gbit/s with 100 ms of round trip", long_fat, NULL, 0},
 };

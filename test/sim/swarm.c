@@ -222,6 +222,11 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         app->lend_pause_ppm = chance(&random, 2, 500000);
     }
     ret->side[SP_SERVER].sends_retry = one_in(&random, 8);
+    for (int role = 0; role < QS_SIDES; role++)
+        if (one_in(&random, 8)) {
+            ret->path[role].mtu = (size_t)qs_random_between(&random, 1200, 1472);
+            ret->path[role].mtu_from_ns = one_in(&random, 2) ? any_size(&random, 2 * SB_S) : 0;
+        }
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S;
     ret->check_interval = 8;

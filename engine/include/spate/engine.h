@@ -111,8 +111,10 @@ struct spate_config {
     /* The most that an ACK is delayed: max_ack_delay [RFC9000 18.2].
      * Default 25 ms; 0 to 16,383 ms. */
     uint64_t ack_delay_ns_max;
-    /* UDP payload bytes of the datagrams that we send.  The path must take them: this version does
-     * not discover what it takes.  Default 1,452; 1,200 to 65,507. */
+    /* UDP payload bytes of the largest datagrams that we send.  A connection begins with 1,200.  It
+     * sends larger ones once a probe of this size, or of 1,452, was acknowledged.  It falls back to
+     * 1,200 where the path takes no more, or the interface (EMSGSIZE), and tries again from time to
+     * time [RFC9000 14].  Default 1,452; 1,200 to 65,507. */
     uint32_t datagram_size_max;
     /* Flow control credit that the peer gets for each stream at the start.  A peer that has used it
      * up waits; one that sends more is closed with FLOW_CONTROL_ERROR [RFC9000 4.1].

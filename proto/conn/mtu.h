@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_MTU_H
+#define SP_CONN_MTU_H
+
+#include "proto/conn/impl.h"
+
+/* The size of datagrams: what the connection knows about path.pmtu.  [RFC9000 14]
+ *
+ * After the handshake a probe of the largest size allowed is sent: a PING and PADDING (send.c). Its
+ * record is a PING frame with its size.  It counts neither as in flight nor for the PTO, so that
+ * its loss is no sign of congestion and delays nothing.  [RFC9000 14.4] */
+
+void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns);
+void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size);
+void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
+
+/* After an ACK or a loss: finds out that the path has ceased to take large datagrams, and begins
+ * the next attempt when it is time. */
+void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns);
+
+/* Gives up the probes that would not fit into `capacity` bytes. */
+void sp_conn_mtu_fit(struct sp_conn *conn, size_t capacity, uint64_t now_ns);
+
+/* The system refused a datagram of `size` bytes.  Returns whether datagrams are smaller now. */
+SB_MUST_USE bool sp_conn_mtu_refused(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* How a connection finds out what datagrams the path takes, and what it does when that changes:
+ * RFC 9000, Sections 14.2 to 14.4. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/time.h"
+#include "test/support/conn_pair.h"
+
+enum { LARGE = 1452, SMALL = 1200, ROUNDS_MAX = 400 };
+
+static const uint8_t bytes[100000];
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+static struct sp_conn *client_of(struct conn_pair *pair)
+{
+    return pair_conn(pair, SP_CLIENT);
+}
+
+static void start(struct conn_pair *pair)
+{
+    pair_init(pair);
+    pair->config.datagram_size_max = LARGE;
+    pair_start(pair);
+}
+
+/* Carries datagrams of up to `mtu` bytes for `duration_ns`, on a path of 20 ms.  Returns the size
+ * of the largest that was sent. */
+static size_t run(struct conn_pair *pair, size_t mtu, uint64_t duration_ns)
+{
+    uint64_t end_ns = pair->now_ns + duration_ns;
+    size_t largest = 0;
+    while (pair->now_ns < end_ns) {
+        for (uint32_t role = 0; role < 2; role++) {
+            struct sp_conn *conn = pair_conn(pair, (enum sp_role)role);
+            struct pair_packet packet;
+            if (conn == NULL)
+                continue;
+            if (sp_conn_deadline_ns(conn) <= pair->now_ns)
+                sp_conn_on_deadline(conn, pair->now_ns);
+            pair_pull(pair, (enum sp_role)role);
+            while (pair_take(pair, (enum sp_role)role, &packet)) {
+                largest = SB_MAX(largest, packet.size);
+                if (packet.size <= mtu)
+                    pair_deliver(pair, role == SP_CLIENT ? SP_SERVER : SP_CLIENT, &packet);
+            }
+            pair->now_ns += 10 * SB_MS;
+        }
+    }
+    return largest;
+}
+
+static void connect_pair(struct conn_pair *pair)
+{
+    start(pair);
+    run(pair, LARGE, SB_S);
+    assert_true(client_of(pair)->handshake_state >= SP_HANDSHAKE_CONFIRMED);
+    assert_int_equal(client_of(pair)->datagram_size, LARGE);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->datagram_size, LARGE);
+}
+
+static void write_on_new_stream(struct conn_pair *pair, size_t size)
+{
+    uint64_t id;
+    struct sp_write write = {.data = bytes, .size = size, .fin = true};
+    assert_int_equal(sp_conn_open(client_of(pair), true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(client_of(pair), id, &write), SP_DONE);
+}
+
+/* [RFC9000 14.2] */
+static void large_datagrams_wait_for_a_proof(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet packet;
+    start(pair);
+    pair_carry(pair, SP_CLIENT);
+    pair_carry(pair, SP_SERVER);
+    write_on_new_stream(pair, sizeof(bytes));
+    uint32_t large_count = 0;
+    while (pair_take(pair, SP_CLIENT, &packet)) {
+        large_count += packet.size > SMALL;
+        pair_deliver(pair, SP_SERVER, &packet);
+    }
+    assert_int_equal(large_count, 1); /* the probe */
+    assert_int_equal(client_of(pair)->datagram_size, SMALL);
+    pair_carry(pair, SP_SERVER);
+    assert_int_equal(client_of(pair)->datagram_size, LARGE);
+    assert_int_equal(client_of(pair)->loss.cc.datagram_bytes, LARGE);
+}
+
+/* [RFC9000 14.4] */
+static void the_loss_of_a_probe_is_no_congestion(void **state)
+{
+    struct conn_pair *pair = *state;
+    start(pair);
+    run(pair, SMALL, SB_S);
+    uint64_t cwnd = client_of(pair)->loss.cc.cwnd_bytes;
+    for (int i = 0; i < 50; i++) {
+        write_on_new_stream(pair, 100);
+        run(pair, SMALL, 100 * SB_MS);
+    }
+    const struct sp_conn *client = client_of(pair);
+    assert_true(client->loss.lost_count >= 3);
+    assert_int_equal(client->path.pmtu.size, SMALL);
+    assert_true(client->loss.cc.cwnd_bytes >= cwnd);
+    assert_int_equal(client->loss.pto_total, 0);
+    assert_true(sp_cc_is_in_slow_start(&client->loss.cc));
+}
+
+/* Each message is a large packet and a small one, and the small ones are acknowledged: neither the
+ * idle timeout nor a count of PTOs would ever notice. */
+static void messages_get_through_a_path_that_shrinks(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    for (int i = 0; i < 20; i++) {
+        write_on_new_stream(pair, 2000);
+        run(pair, 1300, 20 * SB_MS);
+    }
+    run(pair, 1300, 2 * SB_S);
+    assert_int_equal(client_of(pair)->datagram_size, SMALL);
+    assert_int_equal(client_of(pair)->loss.cc.in_flight_bytes, 0);
+    assert_int_equal(client_of(pair)->stats.stream_bytes_acked, 20 * 2000);
+}
+
+static void a_transfer_gets_through_a_path_that_shrinks(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    write_on_new_stream(pair, sizeof(bytes));
+    run(pair, 1300, 3 * SB_S);
+    assert_int_equal(client_of(pair)->datagram_size, SMALL);
+    assert_int_equal(client_of(pair)->stats.stream_bytes_acked, sizeof(bytes));
+}
+
+/* One message at a time: two packets in flight are all that there is to find it out with. */
+static void a_single_message_gets_through_as_well(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    write_on_new_stream(pair, 2000);
+    run(pair, 1300, 3 * SB_S);
+    assert_int_equal(client_of(pair)->stats.stream_bytes_acked, 2000);
+}
+
+/* [RFC9000 14.3] The first PTO may mean an ordinary loss, the second may not. */
+static void probes_after_the_first_pto_are_small(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    write_on_new_stream(pair, sizeof(bytes));
+    struct sp_conn *client = client_of(pair);
+    size_t largest;
+    (void)pair_flush(pair, SP_CLIENT, &largest);
+    for (uint32_t pto = 1; pto <= 4; pto++) {
+        pair->now_ns = sp_conn_deadline_ns(client);
+        sp_conn_on_deadline(client, pair->now_ns);
+        assert_int_equal(client->loss.pto_count, pto);
+        assert_true(pair_flush(pair, SP_CLIENT, &largest) >= 1);
+        assert_int_equal(largest, pto == 1 ? LARGE : SMALL);
+    }
+    assert_int_equal(client->datagram_size, LARGE); /* a dead path proves nothing */
+}
+
+static void a_larger_path_is_found_later(void **state)
+{
+    struct conn_pair *pair = *state;
+    start(pair);
+    run(pair, SMALL, SB_S);
+    for (int i = 0; i < 20 && client_of(pair)->path.pmtu.state != SP_PMTU_BASE; i++) {
+        write_on_new_stream(pair, 100);
+        run(pair, SMALL, 100 * SB_MS);
+    }
+    assert_int_equal(client_of(pair)->path.pmtu.state, SP_PMTU_BASE);
+    for (int i = 0; i < 20; i++) {
+        write_on_new_stream(pair, 100);
+        run(pair, LARGE, 100 * SB_MS);
+    }
+    assert_int_equal(client_of(pair)->datagram_size, LARGE);
+}
+
+/* What was refused is sent again at once, not after a PTO. */
+static void datagrams_that_the_system_refuses_get_smaller_at_once(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    write_on_new_stream(pair, 5000);
+    struct sp_conn *client = client_of(pair);
+    size_t largest;
+    (void)pair_flush(pair, SP_CLIENT, &largest);
+    assert_int_equal(largest, LARGE);
+    sp_conn_on_too_large(client, LARGE, pair->now_ns);
+    assert_int_equal(client->datagram_size, SMALL);
+    assert_true(pair_flush(pair, SP_CLIENT, &largest) >= 2);
+    assert_in_range(largest, 1, SMALL);
+    assert_int_equal(client->loss.pto_count, 0);
+
+    sp_conn_on_too_large(client, SMALL, pair->now_ns); /* nothing smaller is left to try */
+    assert_int_equal(client->datagram_size, SMALL);
+    assert_int_equal(pair_flush(pair, SP_CLIENT, &largest), 0);
+    sp_conn_close(client, 1, NULL, 0, pair->now_ns);
+    sp_conn_on_too_large(client, LARGE, pair->now_ns);
+}
+
+/* [RFC9000 18.2] max_udp_payload_size, and a train that has no room for it. */
+static void a_probe_is_as_large_as_both_ends_and_the_train_allow(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->config.datagram_size_max = 9000; /* a train of the pair takes 2,048 */
+    pair_start(pair);
+    assert_int_equal(run(pair, 9000, SB_S), LARGE);
+    assert_int_equal(client_of(pair)->datagram_size, LARGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, large_datagrams_wait_for_a_proof),
+        QT_TEST(conn_pair, the_loss_of_a_probe_is_no_congestion),
+        QT_TEST(conn_pair, messages_get_through_a_path_that_shrinks),
+        QT_TEST(conn_pair, a_transfer_gets_through_a_path_that_shrinks),
+        QT_TEST(conn_pair, a_single_message_gets_through_as_well),
+        QT_TEST(conn_pair, probes_after_the_first_pto_are_small),
+        QT_TEST(conn_pair, a_larger_path_is_found_later),
+        QT_TEST(conn_pair, datagrams_that_the_system_refuses_get_smaller_at_once),
+        QT_TEST(conn_pair, a_probe_is_as_large_as_both_ends_and_the_train_allow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
