@@ -1,41 +1,56 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/backend.h"
 
-/* AUTO is decided by making a ring, not by the kernel's version: mostly a filter refuses io_uring,
- * and filters differ.  A failure that mmsg would share, such as a lack of memory or of descriptors,
- * does not count: it occurs again, with its name, when the shards are made. */
+/* AUTO is decided by making what a shard makes, and undoing it, not by the kernel's version: a
+ * filter refuses io_uring, or a limit of the process is too small for its rings, and both differ
+ * from one system to the next.  Where the limits are enough for one shard and not for all of them,
+ * spate_engine_create() falls back. */
+
+#include <errno.h>
 
 #include "engine/config.h"
+#include "engine/shard.h"
 #include "uring/caps.h"
 
-static int try_ring(void)
+void se_backend_explain(int error, struct spate_error *ret)
 {
-    struct su_ring ring;
-    int error = su_ring_init(&ring, &(struct su_ring_config){.sq_count = 4, .file_count = 1});
-    su_ring_deinit(&ring);
-    return error;
+    char why[128];
+    su_caps_explain_ring(error, why, sizeof(why));
+    se_error_set(ret, "%s", why);
+}
+
+void se_backend_warn(const struct spate_error *reason, struct spate_error *ret)
+{
+    se_error_set(ret, "io_uring cannot be used, epoll and recvmmsg take its place: %.120s",
+                 reason->text);
+}
+
+static enum spate_backend probe(const struct spate_config *config, struct spate_error *reason)
+{
+    struct spate_config uring = *config;
+    uring.backend = SPATE_BACKEND_IO_URING;
+    int error = se_shard_try(&uring);
+    if (error == 0)
+        return SPATE_BACKEND_IO_URING;
+    se_backend_explain(error, reason);
+    return SPATE_BACKEND_MMSG;
 }
 
 enum spate_backend spate_backend_probe(struct spate_error *reason)
 {
-    int error = try_ring();
-    if (!su_ring_is_refusal(error))
-        return SPATE_BACKEND_IO_URING;
-    char why[128];
-    su_caps_explain_ring(error, why, sizeof(why));
-    se_error_set(reason, "%s", why);
-    return SPATE_BACKEND_MMSG;
+    struct spate_config config;
+    spate_config_init(&config);
+    return probe(&config, reason);
 }
 
-enum spate_backend se_backend_choose(enum spate_backend asked, struct spate_error *warning)
+enum spate_backend se_backend_choose(const struct spate_config *config, struct spate_error *warning)
 {
-    if (asked != SPATE_BACKEND_AUTO)
-        return asked;
+    if (config->backend != SPATE_BACKEND_AUTO)
+        return config->backend;
     struct spate_error reason = {""};
-    enum spate_backend backend = spate_backend_probe(&reason);
+    enum spate_backend backend = probe(config, &reason);
     if (backend == SPATE_BACKEND_MMSG)
-        se_error_set(warning, "io_uring cannot be used, epoll and recvmmsg take its place: %s",
-                     reason.text);
+        se_backend_warn(&reason, warning);
     return backend;
 }
 

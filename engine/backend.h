@@ -6,9 +6,16 @@
 
 #include "uring/ring.h"
 
-/* Returns the back-end for a configuration of `asked`: never SPATE_BACKEND_AUTO.  If AUTO falls
- * back to mmsg, writes one line with the reason to `warning`; otherwise leaves it untouched. */
-enum spate_backend se_backend_choose(enum spate_backend asked, struct spate_error *warning);
+/* Returns the back-end for `config`: never SPATE_BACKEND_AUTO.  If AUTO falls back to mmsg, writes
+ * one line with the reason to `warning`; otherwise leaves it untouched. */
+enum spate_backend se_backend_choose(const struct spate_config *config,
+                                     struct spate_error *warning);
+
+/* Writes why a ring could not be made: the limit that is too small, or what forbids it. */
+void se_backend_explain(int error, struct spate_error *ret);
+
+/* Writes the warning of an engine that falls back to mmsg for `reason`. */
+void se_backend_warn(const struct spate_error *reason, struct spate_error *ret);
 
 enum su_backend se_backend_of_ring(enum spate_backend backend);
 

@@ -105,6 +105,40 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     return result;
 }
 
+static void unmake_shards(struct spate_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->shards_made; i++)
+        se_shard_deinit(&engine->shards[i]);
+    engine->shards_made = 0;
+}
+
+/* Makes the shards.  If only some of them fit into the limits of this process with io_uring, and
+ * the configuration leaves the choice to us, makes all of them with mmsg. */
+static int choose_and_make_shards(struct spate_engine *engine, struct spate_error *error)
+{
+    size_t size = engine->config.shard_count * sizeof(struct spate_shard);
+    bool may_choose = engine->config.backend == SPATE_BACKEND_AUTO;
+    engine->config.backend = se_backend_choose(&engine->config, &engine->warning);
+    engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
+    if (engine->shards == NULL)
+        return -ENOMEM;
+
+    memset(engine->shards, 0, size);
+    bool is_last = !may_choose || engine->config.backend == SPATE_BACKEND_MMSG;
+    int result = make_shards(engine, is_last ? error : NULL);
+    if (result == 0 || is_last)
+        return result;
+    struct spate_error reason = {""};
+    se_backend_explain(result, &reason);
+    unmake_shards(engine);
+    memset(engine->shards, 0, size);
+    engine->config.backend = SPATE_BACKEND_MMSG;
+    result = make_shards(engine, error);
+    if (result == 0)
+        se_backend_warn(&reason, &engine->warning);
+    return result;
+}
+
 int spate_engine_create(const struct spate_config *given, struct spate_engine **ret,
                         struct spate_error *error)
 {
@@ -121,7 +155,6 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
         return -ENOMEM;
     engine->config = config;
     engine->fused = fused;
-    engine->config.backend = se_backend_choose(config.backend, &engine->warning);
     if (config.cpus != NULL)
         memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
     engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
@@ -129,14 +162,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     (void)pthread_cond_init(&engine->changed, NULL);
     atomic_init(&engine->is_stopping, false);
 
-    size_t size = config.shard_count * sizeof(struct spate_shard);
-    engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
-    if (engine->shards == NULL) {
-        result = -ENOMEM;
-    } else {
-        memset(engine->shards, 0, size);
-        result = make_shards(engine, error);
-    }
+    result = choose_and_make_shards(engine, error);
     if (result != 0) {
         spate_engine_destroy(engine);
         return result;
@@ -150,8 +176,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     if (engine == NULL)
         return;
     spate_engine_stop(engine);
-    for (uint32_t i = 0; i < engine->shards_made; i++)
-        se_shard_deinit(&engine->shards[i]);
+    unmake_shards(engine);
     free(engine->shards);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);

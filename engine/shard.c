@@ -171,15 +171,35 @@ void se_shard_stop(struct spate_shard *shard)
     se_ports_deinit(shard);
 }
 
+static void deinit_ring(struct spate_shard *shard)
+{
+    su_bufring_reclaim(&shard->bufring);
+    su_bufring_deinit(&shard->bufring);
+    su_send_deinit(&shard->send);
+    su_ring_deinit(&shard->ring);
+}
+
+int se_shard_try(const struct spate_config *config)
+{
+    struct spate_shard *shard = aligned_alloc(_Alignof(struct spate_shard), sizeof(*shard));
+    if (shard == NULL)
+        return -ENOMEM;
+    memset(shard, 0, sizeof(*shard));
+    shard->config = config;
+    int result = init_ring(shard, NULL);
+    (void)su_ring_stop(&shard->ring);
+    su_wake_deinit(&shard->wake);
+    deinit_ring(shard);
+    free(shard);
+    return result;
+}
+
 void se_shard_deinit(struct spate_shard *shard)
 {
     se_shard_stop(shard);
     su_wake_deinit(&shard->wake); /* other threads could still ring until here */
     se_events_discard(shard);
-    su_bufring_reclaim(&shard->bufring);
-    su_bufring_deinit(&shard->bufring);
-    su_send_deinit(&shard->send);
-    su_ring_deinit(&shard->ring);
+    deinit_ring(shard);
 
     sc_reset_destroy(shard->reset);
     se_retry_deinit(&shard->retry);

@@ -123,6 +123,10 @@ SB_MUST_USE int se_shard_init(struct spate_shard *shard, const uint8_t *reset_ke
                               struct spate_error *error);
 void se_shard_deinit(struct spate_shard *shard);
 
+/* Makes the ring, the slots and the doorbell of a shard for `config`, and frees them.  Returns 0,
+ * or the negative errno with which se_shard_init() would fail. */
+SB_MUST_USE int se_shard_try(const struct spate_config *config);
+
 /* Makes the calling thread the owner of the shard.  Returns 0 or a negative errno. */
 SB_MUST_USE int se_shard_bind(struct spate_shard *shard);
 

@@ -469,6 +469,7 @@ void su_caps_explain_ring(int error, char *ret, size_t size)
     bool is_denied = error == -EPERM || error == -EACCES;
     long disabled = read_number("/proc/sys/kernel/io_uring_disabled", "");
     bool is_filtered = read_number("/proc/self/status", "Seccomp:") > 0;
+    struct rlimit limit;
 
     if (error == -EPERM && disabled == 2)
         (void)snprintf(ret, size, "sysctl kernel.io_uring_disabled is 2: nobody may");
@@ -482,8 +483,14 @@ void su_caps_explain_ring(int error, char *ret, size_t size)
     else if (error == -ENOSYS)
         (void)snprintf(ret, size,
                        "ENOSYS: the kernel is built without io_uring, or older than 5.1");
-    else if (error == -ENOMEM)
-        (void)snprintf(ret, size, "ENOMEM: out of memory, or RLIMIT_MEMLOCK (ulimit -l)");
+    else if (error == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+             limit.rlim_cur != RLIM_INFINITY)
+        (void)snprintf(ret, size,
+                       "ENOMEM: out of memory, or RLIMIT_MEMLOCK, which is %llu KB (ulimit -l)",
+                       (unsigned long long)limit.rlim_cur / 1024);
+    else if (error == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        (void)snprintf(ret, size, "EMFILE: RLIMIT_NOFILE is %llu (ulimit -n)",
+                       (unsigned long long)limit.rlim_cur);
     else if (error == -EINVAL)
         (void)snprintf(ret, size, "EINVAL: this kernel's io_uring is too old (before 5.19)");
     else

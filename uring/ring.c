@@ -41,11 +41,6 @@ static void advance(struct su_ring *ring, enum su_ring_state next)
     ring->state = next;
 }
 
-bool su_ring_is_refusal(int error)
-{
-    return error == -ENOSYS || error == -EPERM || error == -EACCES || error == -EINVAL;
-}
-
 /* Some filters allow io_uring_setup and not io_uring_enter.  The ring is disabled, so this call
  * does nothing, and the kernel's answer to it is EBADFD. */
 static int check_enter(const struct su_ring *ring)

@@ -88,10 +88,6 @@ struct su_ring {
  * A ring must not be moved.  Threads: any. */
 SB_MUST_USE int su_ring_init(struct su_ring *ring, const struct su_ring_config *config);
 
-/* True if `error`, from su_ring_init, says that io_uring itself is not to be had here: then
- * SU_BACKEND_MMSG may do. */
-bool su_ring_is_refusal(int error);
-
 /* Makes the calling thread the owner.  0 or -errno.  Threads: the one that will own it. */
 SB_MUST_USE int su_ring_enable(struct su_ring *ring);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -180,6 +181,105 @@ static void auto_falls_back_with_one_warning_where_io_uring_is_refused(void **st
     }
 }
 
+/* ---- Limits of the process ---- */
+
+struct limit {
+    int resource; /* RLIMIT_MEMLOCK, RLIMIT_NOFILE */
+    rlim_t value;
+    const char *says; /* in the warning, where io_uring does not fit */
+};
+
+static const struct limit limits[] = {
+    {RLIMIT_MEMLOCK, 64 << 10, "RLIMIT_MEMLOCK, which is 64 KB"},
+    {RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK, which is 0 KB"},
+    {RLIMIT_NOFILE, 40, "RLIMIT_NOFILE is 40"},
+};
+
+/* The limits of memory are not for root: an ordinary user from here on. */
+static void lower(const struct limit *limit)
+{
+    struct rlimit value = {.rlim_cur = limit->value, .rlim_max = limit->value};
+    assert_int_equal(setrlimit((__rlimit_resource_t)limit->resource, &value), 0);
+    enum { NOBODY = 65534 };
+    if (geteuid() == 0)
+        assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
+}
+
+static void check_limited(const void *argument)
+{
+    const struct limit *limit = argument;
+    lower(limit);
+    struct spate_engine *engine = NULL;
+    struct spate_error error = {""};
+    if (create(SPATE_BACKEND_AUTO, &engine, &error) != 0)
+        fail_msg("%s", error.text);
+    const char *warning = spate_engine_warning(engine);
+    if (spate_engine_backend(engine) == SPATE_BACKEND_IO_URING) {
+        /* Kernels before 6.14 do not count rings. */
+        assert_null(warning);
+        print_message("io_uring fits into limit %d of %llu\n", limit->resource,
+                      (unsigned long long)limit->value);
+        return;
+    }
+    assert_non_null(warning);
+    assert_non_null(strstr(warning, "io_uring cannot be used"));
+    if (strstr(warning, limit->says) == NULL)
+        fail_msg("no \"%s\" in \"%s\"", limit->says, warning);
+    assert_string_equal(error.text, ""); /* it is no failure */
+    owned_end(engine);
+
+    /* The probe tries one shard. */
+    if (spate_backend_probe(&error) == SPATE_BACKEND_MMSG) {
+        assert_non_null(strstr(error.text, limit->says));
+        check_world(SPATE_BACKEND_MMSG);
+        engine = NULL;
+        assert_true(create(SPATE_BACKEND_IO_URING, &engine, &error) < 0);
+        assert_null(engine);
+    }
+}
+
+static void auto_falls_back_where_a_limit_is_too_small(void **state)
+{
+    (void)state;
+    if (!is_uring_allowed())
+        skip();
+    for (size_t i = 0; i < QT_COUNT(limits); i++)
+        in_a_child(check_limited, &limits[i]);
+}
+
+/* Returns whether one shard fits, in a process of its own. */
+static bool fits_once(const struct limit *limit)
+{
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        lower(limit);
+        _exit(spate_backend_probe(NULL) == SPATE_BACKEND_IO_URING ? 1 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 1;
+}
+
+/* The limit is enough for one shard, and not for the two that create() asks for. */
+static void auto_falls_back_where_some_shards_do_not_fit(void **state)
+{
+    (void)state;
+    if (!is_uring_allowed())
+        skip();
+    char says[64];
+    struct limit limit = {.resource = RLIMIT_MEMLOCK, .says = says};
+    while (!fits_once(&limit)) {
+        limit.value += 16 << 10;
+        assert_true(limit.value < 16 << 20);
+    }
+    (void)snprintf(says, sizeof(says), "RLIMIT_MEMLOCK, which is %llu KB",
+                   (unsigned long long)limit.value >> 10);
+    in_a_child(check_limited, &limit);
+}
+
 /* Filters that are older than epoll_pwait2. */
 static void check_coarse(const void *argument)
 {
@@ -203,6 +303,8 @@ int main(void)
         QT_TEST(owned, who_asks_for_mmsg_is_not_warned),
         QT_TEST(owned, each_backend_has_a_name),
         QT_TEST(owned, auto_falls_back_with_one_warning_where_io_uring_is_refused),
+        QT_TEST(owned, auto_falls_back_where_a_limit_is_too_small),
+        QT_TEST(owned, auto_falls_back_where_some_shards_do_not_fit),
         QT_TEST(owned, it_runs_without_epoll_pwait2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

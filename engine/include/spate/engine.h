@@ -27,7 +27,7 @@ struct spate_listener;
 
 /* How shards talk to the kernel. */
 enum spate_backend {
-    SPATE_BACKEND_AUTO,     /* io_uring; mmsg where the system refuses io_uring */
+    SPATE_BACKEND_AUTO,     /* io_uring; mmsg where the system or a limit refuses io_uring */
     SPATE_BACKEND_IO_URING, /* io_uring only */
     SPATE_BACKEND_MMSG,     /* epoll, recvmmsg and sendmmsg */
 };
@@ -285,9 +285,12 @@ SPATE_API enum spate_backend spate_engine_backend(const struct spate_engine *eng
  * spate_engine_destroy().  Threads: any. */
 SPATE_API const char *spate_engine_warning(const struct spate_engine *engine);
 
-/* Returns the backend that SPATE_BACKEND_AUTO would choose here.  Creates a small ring to find out.
+/* Returns the backend that SPATE_BACKEND_AUTO would choose here for an engine of one shard with the
+ * default configuration.  Creates that shard's ring and slots to find out, and frees them.
  *
- *   reason  Filled in with the reason if io_uring cannot be used, otherwise untouched; may be NULL.
+ *   reason  Filled in with the reason if io_uring cannot be used, for example the limit of the
+ *           process that is too small (RLIMIT_MEMLOCK, RLIMIT_NOFILE); otherwise untouched.  May be
+ *           NULL.
  *
  * Threads: any. */
 SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
