@@ -157,7 +157,9 @@ FROZEN_FIELD(struct spate_conn_stats, rtt_variance_ns, 192, 8);
 FROZEN_FIELD(struct spate_conn_stats, cwnd_bytes, 200, 8);
 FROZEN_FIELD(struct spate_conn_stats, in_flight_bytes, 208, 8);
 FROZEN_FIELD(struct spate_conn_stats, memory_bytes, 216, 8);
-LAST_FIELD(struct spate_conn_stats, memory_bytes);
+FROZEN_FIELD(struct spate_conn_stats, datagram_bytes, 224, 8);
+FROZEN_FIELD(struct spate_conn_stats, mtu_fallbacks, 232, 8);
+LAST_FIELD(struct spate_conn_stats, mtu_fallbacks);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);

@@ -272,6 +272,7 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->cwnd_bytes = conn->loss.cc.cwnd_bytes;
     ret->in_flight_bytes = conn->loss.cc.in_flight_bytes;
     ret->memory_bytes = sp_conn_memory_bytes(conn);
+    ret->datagram_bytes = conn->datagram_size;
 }
 
 static void check_stream(const struct sp_conn *conn, const struct sp_stream *stream)

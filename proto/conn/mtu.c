@@ -7,6 +7,7 @@
 
 static void use_size(struct sp_conn *conn)
 {
+    conn->stats.mtu_fallbacks += conn->path.pmtu.size < conn->datagram_size;
     conn->datagram_size = conn->path.pmtu.size;
     conn->loss.large_lost_count = 0;
     sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);

@@ -111,7 +111,10 @@
     X(GAUGE, rtt_variance_ns)          /* variation of the round-trip time [RFC9002 5.3] */ \
     X(GAUGE, cwnd_bytes)               /* congestion window [RFC9002 7] */ \
     X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */ \
-    X(GAUGE, memory_bytes)             /* its part of memory_bytes_max; TLS is not included */
+    /* Later additions. */ \
+    X(GAUGE, memory_bytes)             /* its part of memory_bytes_max; TLS is not included */ \
+    X(GAUGE, datagram_bytes)           /* UDP payload of the largest datagrams sent now */ \
+    X(COUNTER, mtu_fallbacks)          /* times that the path ceased to take such datagrams */
 
 /* clang-format on */
 

@@ -121,7 +121,11 @@ static void messages_get_through_a_path_that_shrinks(void **state)
     run(pair, 1300, 2 * SB_S);
     assert_int_equal(client_of(pair)->datagram_size, SMALL);
     assert_int_equal(client_of(pair)->loss.cc.in_flight_bytes, 0);
-    assert_int_equal(client_of(pair)->stats.stream_bytes_acked, 20 * 2000);
+    struct sp_stats stats;
+    sp_conn_stats(client_of(pair), &stats);
+    assert_int_equal(stats.stream_bytes_acked, 20 * 2000);
+    assert_int_equal(stats.datagram_bytes, SMALL);
+    assert_int_equal(stats.mtu_fallbacks, 1);
 }
 
 static void a_transfer_gets_through_a_path_that_shrinks(void **state)
