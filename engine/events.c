@@ -6,19 +6,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <spate/stream.h>
+
 #include "crypto/tls.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
 void se_events_processed(struct se_events *events)
 {
-    events->processed_count = events->pushed_count - se_events_count(events);
-    /* The places of events that were taken are free from now on.  Without this a turn could wait
-     * with events pending, because the application took exactly those that there were. */
-    if (events->head == events->tail) {
+    /* The places of events that were taken, or dropped, are free from now on.  Without this a turn
+     * could wait with events pending, because the application took exactly those that there were.
+     */
+    if (se_events_count(events) == 0) {
         events->head = 0;
         events->tail = 0;
+        events->dropped_count = 0;
     }
+    events->processed_count = events->pushed_count - (events->tail - events->head);
 }
 
 static bool is_full(const struct se_events *events)
@@ -292,15 +296,61 @@ void se_shard_drain(struct spate_shard *shard)
     }
 }
 
+/* Drops one event with received bytes, unless it returns lent memory: then it says no more. */
+static void drop_received(struct spate_conn *conn, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_STREAM_DATA) {
+        spate_slice_release(conn->shard, &event->u.data.slice);
+    } else if (event->u.placed.is_returned) {
+        event->u.placed.size = 0;
+        event->u.placed.fin = false;
+        return;
+    }
+    *event = (struct spate_event){.kind = SPATE_EVENT_NONE};
+    conn->shard->events.dropped_count++;
+}
+
+bool se_events_drop_received(struct spate_conn *conn, uint64_t stream_id)
+{
+    struct se_events *events = &conn->shard->events;
+    bool has_dropped = false;
+    for (uint32_t i = events->head; i < events->tail; i++) {
+        struct spate_event *event = &events->ring[i];
+        if (event->conn != conn || event->stream_id != stream_id ||
+            (event->kind != SPATE_EVENT_STREAM_DATA && event->kind != SPATE_EVENT_STREAM_PLACED))
+            continue;
+        drop_received(conn, event);
+        has_dropped = true;
+    }
+    return has_dropped;
+}
+
+/* Skips dropped events: moves the others of the next `count_max` together, to where the dropped
+ * ones were. */
+static void skip_dropped(struct se_events *events, uint32_t count_max)
+{
+    uint32_t end = events->head;
+    for (uint32_t found = 0; end < events->tail && found < count_max; end++)
+        found += events->ring[end].kind != SPATE_EVENT_NONE;
+    uint32_t begin = end;
+    for (uint32_t i = end; i-- > events->head;)
+        if (events->ring[i].kind != SPATE_EVENT_NONE)
+            events->ring[--begin] = events->ring[i];
+    events->dropped_count -= begin - events->head;
+    events->head = begin;
+}
+
 const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t count_max,
                                          uint32_t *ret_count)
 {
     struct se_events *events = &shard->events;
     se_events_processed(events);
-    if (events->head == events->tail)
+    if (se_events_count(events) == 0)
         se_shard_drain(shard);
 
     uint32_t count = SB_MIN(count_max, se_events_count(events));
+    if (SB_UNLIKELY(events->dropped_count > 0))
+        skip_dropped(events, count);
     const struct spate_event *first = &events->ring[events->head];
     for (uint32_t i = 0; i < count; i++) {
         if (first[i].kind != SPATE_EVENT_CLOSED)

@@ -13,8 +13,12 @@
  * STREAM_OPENED events are queued until then.  So the user pointers that the application sets while
  * handling them are in all later events, and queued events never change.
  *
+ * An event that became untrue while it was queued becomes SPATE_EVENT_NONE, and is skipped when it
+ * is its turn.  It keeps its place, because events are known by their number.
+ *
  *     0 <= head <= tail <= SE_EVENTS_MAX
- *     pushed_count - (tail - head) == taken_count >= processed_count */
+ *     pushed_count - (tail - head) == taken_count >= processed_count
+ *     dropped_count == events of kind NONE between head and tail */
 
 struct spate_shard;
 
@@ -23,15 +27,17 @@ enum { SE_EVENTS_MAX = 256 };
 struct se_events {
     uint32_t head; /* the next to be taken */
     uint32_t tail;
+    uint32_t dropped_count;
     uint64_t pushed_count;    /* events queued since the start */
     uint64_t processed_count; /* events taken before the last call: the application has processed
                                  them */
     struct spate_event ring[SE_EVENTS_MAX];
 };
 
+/* Returns the number of events that can be taken. */
 static inline uint32_t se_events_count(const struct se_events *events)
 {
-    return events->tail - events->head;
+    return events->tail - events->head - events->dropped_count;
 }
 
 /* Records that the application has called again: the events that it has taken are processed. */
@@ -53,6 +59,10 @@ void se_shard_drain(struct spate_shard *shard);
  * valid until the next call of a function of this header. */
 const struct spate_event *se_events_take(struct spate_shard *shard, uint32_t count_max,
                                          uint32_t *ret_count);
+
+/* Drops the queued events with received bytes of one stream, and releases their slices.  Memory
+ * that was lent for it still comes back.  Returns true if there were any. */
+bool se_events_drop_received(struct spate_conn *conn, uint64_t stream_id);
 
 /* Discards events that were never taken, and releases their slices. */
 void se_events_discard(struct spate_shard *shard);

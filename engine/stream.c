@@ -82,7 +82,12 @@ int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t erro
 {
     if (!is_error_code(error))
         return -EINVAL;
-    return errno_of(conn, sp_conn_stop(conn->proto, stream_id, error));
+    enum sp_result result = sp_conn_stop(conn->proto, stream_id, error);
+    bool is_stopped = result == SP_DONE || result == SP_GONE;
+    /* The end may be among the events that the application has not taken. */
+    if (is_stopped && se_events_drop_received(conn, stream_id))
+        result = SP_DONE;
+    return errno_of(conn, result);
 }
 
 int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *user)

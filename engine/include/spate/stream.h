@@ -110,8 +110,11 @@ SPATE_API int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream
  * Threads: shard. */
 SPATE_API int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error);
 
-/* Asks the peer to stop sending on a stream with STOP_SENDING.  [RFC9000 19.5]  No event delivers
- * further bytes of the stream, and buffers of spate_stream_receive_into() come back.
+/* Asks the peer to stop sending on a stream with STOP_SENDING.  [RFC9000 19.5]  Buffers of
+ * spate_stream_receive_into() come back.  No event that is taken after this call delivers bytes of
+ * the stream: those that are queued are dropped, and the peer gets credit for their bytes.  Events
+ * that were taken before, in one batch with the event that is being handled, may still hold some:
+ * release their slices.
  *
  *   error  An application error code below 2^62.
  *

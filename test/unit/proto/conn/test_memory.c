@@ -194,6 +194,7 @@ static void bytes_that_would_have_to_wait_in_a_transient_datagram_are_dropped(vo
 static void drop_until(struct conn_pair *pair, uint64_t until_ns)
 {
     pair->is_transient = true;
+    pair_shuttle(pair);
     pass_until(pair, until_ns);
     pair->is_transient = false;
 }
