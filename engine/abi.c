@@ -104,7 +104,8 @@ FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
 FROZEN_FIELD(struct spate_handlers, on_events, 16, 8);
 FROZEN_FIELD(struct spate_handlers, on_stop, 24, 8);
 FROZEN_FIELD(struct spate_handlers, user, 32, 8);
-LAST_FIELD(struct spate_handlers, user);
+FROZEN_FIELD(struct spate_handlers, on_error, 40, 8);
+LAST_FIELD(struct spate_handlers, on_error);
 
 FROZEN_FIELD(struct spate_tls_options, size, 0, 8);
 FROZEN_FIELD(struct spate_tls_options, cert_file, 8, 8);

@@ -206,8 +206,7 @@ uint32_t spate_engine_shard_count(const struct spate_engine *engine)
 
 struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index)
 {
-    SB_ASSERT(index < engine->config.shard_count);
-    return &engine->shards[index];
+    return index < engine->config.shard_count ? &engine->shards[index] : NULL;
 }
 
 /* ---- threads ---- */
@@ -249,14 +248,17 @@ static void hand_out_events(struct spate_shard *shard, const struct spate_handle
 static void run_turns(struct se_thread *thread)
 {
     struct spate_shard *shard = thread->shard;
+    const struct spate_handlers *handlers = &thread->engine->handlers;
     bool is_shut_down = false;
     while (!atomic_load(&thread->engine->is_stopping)) {
-        int result = spate_shard_turn(shard, SPATE_FOREVER);
+        int result = se_shard_turn(shard, SPATE_FOREVER);
         if (result < 0) {
+            if (handlers->on_error != NULL)
+                handlers->on_error(shard, result, handlers->user);
             report(thread, THREAD_FAILED, result);
             return;
         }
-        hand_out_events(shard, &thread->engine->handlers);
+        hand_out_events(shard, handlers);
         if (SB_UNLIKELY(shard->shutdown.state == SE_SHUTDOWN_DONE) && !is_shut_down) {
             is_shut_down = true;
             report(thread, THREAD_SHUT_DOWN, 0);
@@ -277,9 +279,11 @@ static void *run(void *argument)
 
     if (result == 0) {
         run_turns(thread);
+        se_shard_close_posts(shard);
         if (handlers->on_stop != NULL)
             handlers->on_stop(shard, handlers->user);
     }
+    se_shard_close_posts(shard); /* if it did not start */
     se_shard_stop(shard);
     return NULL;
 }
@@ -319,6 +323,7 @@ static int start_threads(struct spate_engine *engine, struct spate_error *error)
         const int *cpu = engine->config.cpus != NULL ? &engine->cpus[i] : NULL;
         thread->engine = engine;
         thread->shard = &engine->shards[i];
+        atomic_store(&thread->shard->is_threaded, true);
         result = start_thread(thread, cpu);
         if (result == 0)
             engine->thread_count++;
@@ -337,6 +342,12 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
 {
     if (engine->was_started) {
         se_error_set(error, "the engine was started before");
+        return -EBUSY;
+    }
+    for (uint32_t i = 0; i < engine->config.shard_count; i++) {
+        if (atomic_load(&engine->shards[i].owner_tid) == 0)
+            continue;
+        se_error_set(error, "spate_shard_turn() was called on shard %u before", i);
         return -EBUSY;
     }
     static const struct se_sized shape = {

@@ -5,8 +5,12 @@
  *
  * A producer takes a number by a compare-and-swap of `tail`, fills the cell of that number and
  * publishes it by the cell's sequence.  The consumer owns `head`, and gives a cell back by the
- * same sequence.  P1, P2 and C1, C2 in the comments name the acquire and release that pair up. */
+ * same sequence.  P1, P2 and C1, C2 in the comments name the acquire and release that pair up.
+ *
+ * Closing sets a bit of `tail`: from then on every compare-and-swap fails, so no producer gets a
+ * number, and those that have one still fill their cells. */
 
+#include <errno.h>
 #include <stddef.h>
 
 #include "proto/base/assert.h"
@@ -27,12 +31,14 @@ void se_mpsc_init(struct se_mpsc *q, struct se_mpsc_cell *cells, uint32_t cell_c
         atomic_init(&cells[i].sequence, i);
 }
 
-bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
+int se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
 {
     uint64_t number = atomic_load_explicit(&q->tail, memory_order_relaxed);
     struct se_mpsc_cell *cell;
 
     for (;;) {
+        if (number & SE_MPSC_CLOSED)
+            return -ESHUTDOWN;
         cell = &q->cells[number & q->mask];
         /* P1 acquire, pairs with C2: the consumer has copied the post out before the cell is
          * seen as free. */
@@ -43,7 +49,7 @@ bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
                                                       memory_order_relaxed, memory_order_relaxed))
                 break;
         } else if (sequence < number) {
-            return false; /* the cell still holds the post from one lap ago */
+            return -EAGAIN; /* the cell still holds the post from one lap ago */
         } else {
             number = atomic_load_explicit(&q->tail, memory_order_relaxed);
         }
@@ -52,7 +58,18 @@ bool se_mpsc_push(struct se_mpsc *q, const struct se_post *post)
     cell->post = *post;
     /* P2 release, pairs with C1: the post is in the cell before its sequence says so. */
     atomic_store_explicit(&cell->sequence, number + 1, memory_order_release);
-    return true;
+    return 0;
+}
+
+void se_mpsc_close(struct se_mpsc *q)
+{
+    /* Relaxed: `tail` only gives numbers away; the cells are published by P2. */
+    (void)atomic_fetch_or_explicit(&q->tail, SE_MPSC_CLOSED, memory_order_relaxed);
+}
+
+bool se_mpsc_is_drained(const struct se_mpsc *q)
+{
+    return atomic_load_explicit(&q->tail, memory_order_relaxed) == (q->head | SE_MPSC_CLOSED);
 }
 
 bool se_mpsc_pop(struct se_mpsc *q, struct se_post *ret)

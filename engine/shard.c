@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "crypto/reset.h"
 #include "engine/backend.h"
@@ -129,6 +130,8 @@ static void init_lists(struct spate_shard *shard)
     shard->memory_timer.kind = SE_TIMER_MEMORY;
     se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
+    atomic_init(&shard->owner_tid, 0);
+    atomic_init(&shard->is_threaded, false);
     atomic_init(&shard->is_wake_wanted, false);
     atomic_init(&shard->is_shutdown_wanted, false);
     se_admit_init(&shard->admit);
@@ -216,16 +219,32 @@ void se_shard_deinit(struct spate_shard *shard)
 
 /* ---- the turn ---- */
 
+/* Returns the kernel's number of the calling thread.  Unlike an address, a thread that is made
+ * later does not get the number of one that has ended. */
+static pid_t own_tid(void)
+{
+    static _Thread_local pid_t tid;
+    if (SB_UNLIKELY(tid == 0))
+        tid = gettid();
+    return tid;
+}
+
+bool se_shard_is_mine(const struct spate_shard *shard)
+{
+    /* Relaxed: only the owner finds its own number there. */
+    pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
+    return owner == 0 || owner == own_tid();
+}
+
 int se_shard_bind(struct spate_shard *shard)
 {
-    if (shard->is_bound)
-        return 0;
-    int error = su_ring_enable(&shard->ring);
-    if (error != 0)
-        return error;
-    shard->is_bound = true;
-    se_shard_calibrate(shard);
-    return 0;
+    pid_t nobody = 0;
+    if (!atomic_compare_exchange_strong(&shard->owner_tid, &nobody, own_tid()))
+        return nobody == own_tid() ? shard->error : -EPERM;
+    shard->error = su_ring_enable(&shard->ring);
+    if (shard->error == 0)
+        se_shard_calibrate(shard);
+    return shard->error;
 }
 
 /* Frees closed connections once the application has taken their CLOSED event, and leaves tombstones
@@ -254,13 +273,8 @@ static void take_shutdown(struct spate_shard *shard)
     atomic_store_explicit(&shard->is_shutdown_wanted, false, memory_order_relaxed);
 }
 
-int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+static int turn(struct spate_shard *shard, uint64_t wait_ns)
 {
-    if (SB_UNLIKELY(!shard->is_bound) && shard->error == 0)
-        shard->error = se_shard_bind(shard);
-    if (SB_UNLIKELY(shard->error != 0))
-        return shard->error;
-
     shard->counts.own.turns++;
     se_events_processed(&shard->events);
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
@@ -279,9 +293,9 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);
     se_ports_maintain(shard);
-    shard->error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
-    if (SB_UNLIKELY(shard->error != 0))
-        return shard->error;
+    int error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
+    if (SB_UNLIKELY(error != 0))
+        return error;
     se_rx_run(shard);
     se_shard_run_timers(shard);
     se_shard_drain(shard);
@@ -289,4 +303,34 @@ int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);
     return (int)se_events_count(&shard->events);
+}
+
+int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    if (SB_UNLIKELY(shard->is_in_turn))
+        return -EBUSY;
+    if (SB_UNLIKELY(shard->error != 0))
+        return shard->error;
+    shard->is_in_turn = true;
+    int result = turn(shard, wait_ns);
+    if (SB_UNLIKELY(result < 0)) {
+        shard->error = result;
+        se_shard_close_posts(shard);
+    }
+    shard->is_in_turn = false;
+    return result;
+}
+
+int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
+    if (SB_UNLIKELY(owner == 0) && !atomic_load(&shard->is_threaded)) {
+        int result = se_shard_bind(shard);
+        if (result != 0)
+            return result;
+    } else if (SB_UNLIKELY(owner != own_tid() ||
+                           atomic_load_explicit(&shard->is_threaded, memory_order_relaxed))) {
+        return -EPERM;
+    }
+    return se_shard_turn(shard, wait_ns);
 }

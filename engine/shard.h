@@ -3,6 +3,7 @@
 #define SE_SHARD_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include <spate/engine.h>
 #include <spate/stats.h>
@@ -59,7 +60,7 @@ struct spate_shard {
     const struct sc_fused *fused; /* borrowed from the engine */
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
-    bool is_bound;
+    bool is_in_turn;
     uint64_t now_ns;
 
     struct su_ring ring;
@@ -106,6 +107,8 @@ struct spate_shard {
     uint64_t ports_used; /* bit i: ports[i] is not free */
 
     /* Any thread. */
+    _Atomic pid_t owner_tid;    /* the thread that runs the turns; 0 before the first */
+    atomic_bool is_threaded;    /* an engine thread runs the turns: set before it exists */
     atomic_bool is_wake_wanted; /* set by spate_shard_wake(), cleared by the turn */
     /* P1: set, with release, by spate_engine_shutdown() after it wrote shutdown_wanted; C1: read
      * with acquire and cleared by the turn. */
@@ -127,8 +130,19 @@ void se_shard_deinit(struct spate_shard *shard);
  * or the negative errno with which se_shard_init() would fail. */
 SB_MUST_USE int se_shard_try(const struct spate_config *config);
 
-/* Makes the calling thread the owner of the shard.  Returns 0 or a negative errno. */
+/* Makes the calling thread the owner of the shard.  Returns 0, -EPERM if another thread is, or a
+ * negative errno of the ring, which ends the shard. */
 SB_MUST_USE int se_shard_bind(struct spate_shard *shard);
+
+/* Returns true if the calling thread owns the shard, or no thread does. */
+bool se_shard_is_mine(const struct spate_shard *shard);
+
+/* Runs a turn, on the thread that owns the shard: see spate_shard_turn(). */
+SB_MUST_USE int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Refuses further posts, and runs those that wait.  Call it on the shard's thread, when the shard
+ * has ended.  Further calls do nothing. */
+void se_shard_close_posts(struct spate_shard *shard);
 
 /* Ends all operations in the kernel.  Call once, on the shard's thread. */
 void se_shard_stop(struct spate_shard *shard);

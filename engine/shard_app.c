@@ -4,17 +4,23 @@
 /* What the application and other threads call: posts, wakes, events. */
 
 #include <errno.h>
+#include <sched.h>
 
 #include "proto/base/assert.h"
+
+static int push(struct spate_shard *shard, const struct se_post *post)
+{
+    int result = se_mpsc_push(&shard->posts, post);
+    if (result == 0)
+        (void)su_wake_ring(&shard->wake);
+    return result;
+}
 
 int spate_shard_post(struct spate_shard *shard,
                      void (*function)(struct spate_shard *shard, void *argument), void *argument)
 {
     const struct se_post post = {.function = function, .argument = argument};
-    if (!se_mpsc_push(&shard->posts, &post))
-        return -EAGAIN;
-    (void)su_wake_ring(&shard->wake);
-    return 0;
+    return push(shard, &post);
 }
 
 int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
@@ -39,13 +45,30 @@ void spate_shard_wake(struct spate_shard *shard)
     errno = error;
 }
 
+static void run_post(struct spate_shard *shard, const struct se_post *post)
+{
+    post->function(shard, post->argument);
+}
+
 bool se_shard_run_posts(struct spate_shard *shard)
 {
     struct se_post post;
     uint32_t count = 0;
     for (; count < SE_POSTS_PER_TURN && se_mpsc_pop(&shard->posts, &post); count++)
-        post.function(shard, post.argument);
+        run_post(shard, &post);
     return count > 0;
+}
+
+void se_shard_close_posts(struct spate_shard *shard)
+{
+    struct se_post post;
+    se_mpsc_close(&shard->posts);
+    while (!se_mpsc_is_drained(&shard->posts)) {
+        if (se_mpsc_pop(&shard->posts, &post))
+            run_post(shard, &post);
+        else
+            (void)sched_yield(); /* a thread is between its number and its cell */
+    }
 }
 
 static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
@@ -82,6 +105,8 @@ void se_shard_run_timers(struct spate_shard *shard)
 uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret, uint32_t count_max)
 {
     uint32_t count;
+    if (SB_UNLIKELY(!se_shard_is_mine(shard)) || SB_UNLIKELY(atomic_load(&shard->is_threaded)))
+        return 0;
     const struct spate_event *events = se_events_take(shard, count_max, &count);
     for (uint32_t i = 0; i < count; i++)
         ret[i] = events[i];

@@ -43,7 +43,7 @@ static void push_all(struct work *work, uintptr_t name)
 {
     for (uintptr_t i = 0; i < work->count; i++) {
         struct se_post post = {.argument = (void *)(name << NUMBER_SHIFT | i)};
-        while (!se_mpsc_push(&work->mpsc, &post))
+        while (se_mpsc_push(&work->mpsc, &post) != 0)
             sched_yield();
     }
 }

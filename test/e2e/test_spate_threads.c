@@ -142,10 +142,16 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
     pw_make_tls(&t.w);
     struct spate_engine *server = make_engine(NULL);
     struct spate_engine *client = make_engine(cpus);
-    const struct spate_handlers server_handlers = {sizeof(server_handlers), server_start,
-                                                   server_events, count_stop, &t};
-    const struct spate_handlers client_handlers = {sizeof(client_handlers), client_start,
-                                                   client_events, count_stop, &t};
+    const struct spate_handlers server_handlers = {.size = sizeof(server_handlers),
+                                                   .on_start = server_start,
+                                                   .on_events = server_events,
+                                                   .on_stop = count_stop,
+                                                   .user = &t};
+    const struct spate_handlers client_handlers = {.size = sizeof(client_handlers),
+                                                   .on_start = client_start,
+                                                   .on_events = client_events,
+                                                   .on_stop = count_stop,
+                                                   .user = &t};
     struct spate_error error = {""};
 
     if (spate_engine_start(server, &server_handlers, &error) != 0 ||
@@ -236,9 +242,12 @@ static void two_shards_share_a_port(void **state)
     pw_make_tls(&s.w);
     struct spate_engine *server = make_shards();
     struct spate_engine *client = make_shards();
-    const struct spate_handlers serve = {sizeof(serve), listen_at_one_port, count_connected, NULL,
-                                         &s};
-    const struct spate_handlers ask = {sizeof(ask), connect_many, count_connected, NULL, &s};
+    const struct spate_handlers serve = {.size = sizeof(serve),
+                                         .on_start = listen_at_one_port,
+                                         .on_events = count_connected,
+                                         .user = &s};
+    const struct spate_handlers ask = {
+        .size = sizeof(ask), .on_start = connect_many, .on_events = count_connected, .user = &s};
     assert_int_equal(spate_engine_start(server, &serve, NULL), 0);
     assert_int_equal(spate_engine_start(client, &ask, NULL), 0);
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;

@@ -317,7 +317,7 @@ SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
 
 /* Returns a shard of the engine.  It is valid until spate_engine_destroy().
  *
- *   index  0 to shard_count - 1; a larger one ends the program with an assertion.
+ *   index  0 to shard_count - 1.  Returns NULL for a larger one.
  *
  * Threads: any. */
 SPATE_API struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index);
@@ -336,7 +336,11 @@ struct spate_handlers {
                       void *user);
     /* Called on the shard's thread after its last turn.  May be NULL. */
     void (*on_stop)(struct spate_shard *shard, void *user);
-    void *user; /* passed to the three functions; the library does not use it */
+    void *user; /* passed to these functions; the library does not use it */
+    /* Called on the shard's thread when its ring has failed, before on_stop: no further turn runs,
+     * and the shard's connections are dropped.  `error` is the negative errno that
+     * spate_shard_turn() would return.  May be NULL. */
+    void (*on_error)(struct spate_shard *shard, int error, void *user);
 };
 
 /* Sets `size`, and every other field to zero.
@@ -357,7 +361,7 @@ static inline void spate_handlers_init(struct spate_handlers *handlers)
  *   error     Filled in on failure; may be NULL.
  *
  * Returns 0, or a non-zero value of on_start, or:
- *   -EBUSY   The engine was started before.
+ *   -EBUSY   The engine was started before.  Or spate_shard_turn() has bound a shard to a thread.
  *   -EINVAL  on_events is NULL, or spate_handlers_init() was not called.  Or a CPU of `cpus` does
  *            not exist or is not available to this process.
  *   -E2BIG   A field of `handlers` is set that this library is too old to know.
@@ -403,11 +407,17 @@ SPATE_API void spate_engine_stop(struct spate_engine *engine);
  * run in the order in which they were posted.  It also ends the wait of the turn, as
  * spate_shard_wake() does.  Does not block.
  *
+ * When an engine thread ends, because of spate_engine_stop() or because its ring has failed, the
+ * posts that wait run before on_stop.  When the ring of a shard of your own thread fails, they run
+ * in the turn that fails.  Posts that wait in spate_engine_destroy() of an engine without threads
+ * are discarded.
+ *
  *   argument  Passed to `function`; the library does not use it.  On failure `function` is not
  *             called, so `argument` stays the caller's.
  *
  * Returns 0, or:
- *   -EAGAIN  1,024 posts are waiting already.
+ *   -EAGAIN     1,024 posts are waiting already.
+ *   -ESHUTDOWN  The shard has ended: the engine was stopped, or the shard's ring has failed.
  *
  * Threads: any. */
 SPATE_API int spate_shard_post(struct spate_shard *shard,
@@ -436,13 +446,16 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  * `wait_ns` is over, for example after a signal.  Or returns a negative errno of the ring: the
  * shard cannot be used any more, and every later call returns the same errno.
  *
- * The first call binds the shard to the calling thread.
+ * The first call binds the shard to the calling thread.  Two errors leave the shard as it is:
+ *
+ *   -EPERM  Another thread runs the shard: the one that ran the first turn, or an engine thread.
+ *   -EBUSY  A turn is in progress: the caller is a function that was posted.
  *
  * Threads: shard. */
 SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 
 /* Moves events to `ret`, the oldest first, and returns their number.  Each event documents how long
- * its memory stays valid.
+ * its memory stays valid.  Returns 0 where spate_shard_turn() returns -EPERM.
  *
  *   *ret       Room for `count_max` events.
  *   count_max  The most events to move.
