@@ -3,8 +3,8 @@
 
 /* The life of a connection in a shard, and the host functions that proto/ calls.
  *
- * A spate_conn lives as long as its sp_conn.  Only slices can outlive it: they name it by index and
- * generation, not by pointer. */
+ * A spate_conn lives as long as its sp_conn.  Slices and the application's handles can outlive it:
+ * they name it by se_id_pack(), not by pointer. */
 
 #include <errno.h>
 #include <string.h>
@@ -16,6 +16,11 @@
 #include "engine/config.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
+
+_Static_assert(SE_CONNS_MAX <= 1 << SE_ID_INDEX_BITS, "an index fits a handle");
+_Static_assert(SE_SHARDS_MAX <= 1 << SE_ID_SHARD_BITS, "a shard fits a handle");
+_Static_assert(SE_ID_INDEX_BITS + SE_ID_GENERATION_BITS + SE_ID_SHARD_BITS == 64,
+               "a handle has 64 bits");
 
 /* ---- the host of proto/ ---- */
 
@@ -68,9 +73,9 @@ static bool index_take(struct spate_shard *shard, struct spate_conn *conn)
     struct se_conn_slot *slot = &shard->slots[index];
     SB_ASSERT(slot->conn == NULL);
     slot->conn = conn;
-    slot->generation++;
+    slot->generation = se_id_next_generation(slot->generation);
     conn->index = index;
-    conn->generation = slot->generation;
+    conn->id = se_id_pack(shard->index, slot->generation, index);
     return true;
 }
 
@@ -83,13 +88,13 @@ static void index_give(struct spate_shard *shard, uint32_t index)
     shard->slot_free = index;
 }
 
-struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref)
+struct spate_conn *se_conn_of_id(const struct spate_shard *shard, uint64_t id)
 {
-    uint32_t index = (uint32_t)ref;
-    if (index >= shard->slots_made)
+    uint32_t index = se_id_index(id);
+    if (se_id_shard(id) != shard->index || index >= shard->slots_made)
         return NULL;
     const struct se_conn_slot *slot = &shard->slots[index];
-    return slot->generation == (uint32_t)(ref >> 32) ? slot->conn : NULL;
+    return slot->generation == se_id_generation(id) ? slot->conn : NULL;
 }
 
 /* ---- CIDs and tokens ---- */

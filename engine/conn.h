@@ -77,8 +77,8 @@ struct spate_conn {
     uint64_t intro_number;        /* of CONNECTED */
     uint64_t stream_intro_number; /* of the last STREAM_OPENED */
 
+    uint64_t id; /* se_id_pack(): what spate_conn_id() returns and slices name */
     uint32_t index;
-    uint32_t generation;
     int unreachable; /* errno of the ICMP error that ended it, or 0 */
     enum se_conn_state state;
     bool is_server;
@@ -93,23 +93,62 @@ struct spate_conn {
     char reason[SP_REASON_SIZE_MAX + 1]; /* why it was closed, as text */
 };
 
-/* One index of a shard.  A slice names its connection by index and generation, so a slice that is
- * released after the connection's end does not affect the next connection at the index. */
+/* The handle of a connection, which any thread may keep: what it names is never mistaken for a
+ * later connection at the same index.
+ *
+ *      63    58 57                  20 19        0
+ *     +--------+----------------------+-----------+
+ *     | shard  |      generation      |   index   |
+ *     +--------+----------------------+-----------+
+ *
+ * A generation comes back after 2^38 connections at one index: a month of 100,000 a second.  It is
+ * not 0, so no handle is 0. */
+enum {
+    SE_ID_INDEX_BITS = 20,
+    SE_ID_GENERATION_BITS = 38,
+    SE_ID_SHARD_BITS = 6,
+};
+
+#define SE_ID_GENERATION_MASK ((UINT64_C(1) << SE_ID_GENERATION_BITS) - 1)
+
+static inline uint64_t se_id_pack(uint32_t shard, uint64_t generation, uint32_t index)
+{
+    return (uint64_t)shard << (SE_ID_INDEX_BITS + SE_ID_GENERATION_BITS) |
+           generation << SE_ID_INDEX_BITS | index;
+}
+
+static inline uint32_t se_id_index(uint64_t id)
+{
+    return (uint32_t)id & ((1u << SE_ID_INDEX_BITS) - 1);
+}
+
+static inline uint64_t se_id_generation(uint64_t id)
+{
+    return id >> SE_ID_INDEX_BITS & SE_ID_GENERATION_MASK;
+}
+
+static inline uint32_t se_id_shard(uint64_t id)
+{
+    return (uint32_t)(id >> (SE_ID_INDEX_BITS + SE_ID_GENERATION_BITS));
+}
+
+/* Returns the generation that follows at an index. */
+static inline uint64_t se_id_next_generation(uint64_t generation)
+{
+    return generation == SE_ID_GENERATION_MASK ? 1 : generation + 1;
+}
+
+/* One index of a shard. */
 struct se_conn_slot {
     struct spate_conn *conn; /* NULL: free */
-    uint32_t generation;     /* changes whenever the index is reused */
+    uint64_t generation;     /* changes whenever the index is reused */
     uint32_t next_free;
 };
 
 #define SE_CONN_NONE UINT32_MAX
 
-static inline uint64_t se_conn_ref(const struct spate_conn *conn)
-{
-    return (uint64_t)conn->generation << 32 | conn->index;
-}
-
-/* Returns the connection of a reference, or NULL if it was freed. */
-struct spate_conn *se_conn_of_ref(const struct spate_shard *shard, uint64_t ref);
+/* Returns the connection of a handle, or NULL if it was freed or belongs to another shard. */
+struct spate_conn *se_conn_of_id(const struct spate_shard *shard, uint64_t id);
 
 struct se_conn_args {
     struct se_port *port;

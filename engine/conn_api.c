@@ -21,6 +21,18 @@ void *spate_conn_user(const struct spate_conn *conn)
     return conn->user;
 }
 
+uint64_t spate_conn_id(const struct spate_conn *conn)
+{
+    return conn->id;
+}
+
+struct spate_conn *spate_shard_conn(struct spate_shard *shard, uint64_t conn_id)
+{
+    struct spate_conn *conn = se_conn_of_id(shard, conn_id);
+    bool is_known = conn != NULL && se_conn_is_announced(conn) && conn->state != SE_CONN_TAKEN;
+    return is_known ? conn : NULL;
+}
+
 struct spate_shard *spate_conn_shard(const struct spate_conn *conn)
 {
     return conn->shard;

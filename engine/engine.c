@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <spate/conn.h>
+
 #include "crypto/reset.h"
 #include "engine/backend.h"
 #include "engine/config.h"
@@ -207,6 +209,18 @@ uint32_t spate_engine_shard_count(const struct spate_engine *engine)
 struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index)
 {
     return index < engine->config.shard_count ? &engine->shards[index] : NULL;
+}
+
+int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_id,
+                           void (*function)(struct spate_shard *shard, struct spate_conn *conn,
+                                            void *argument),
+                           void *argument)
+{
+    uint32_t index = se_id_shard(conn_id);
+    if (index >= engine->config.shard_count || se_id_generation(conn_id) == 0)
+        return -EINVAL;
+    const struct se_post post = {.on_conn = function, .argument = argument, .conn_id = conn_id};
+    return se_shard_push_post(&engine->shards[index], &post);
 }
 
 /* ---- threads ---- */

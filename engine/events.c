@@ -80,7 +80,7 @@ static void push_data(struct spate_conn *conn, const struct sp_event *reported)
         .data = reported->data.slice.data,
         .size = reported->data.slice.size,
         .buffer = reported->data.slice.buffer,
-        .conn_ref = se_conn_ref(conn),
+        .conn_ref = conn->id,
         .stream_id = reported->stream_id,
     };
     event->u.data.offset = reported->data.offset;

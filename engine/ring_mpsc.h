@@ -9,12 +9,17 @@
 
 #include "proto/base/compiler.h"
 
+struct spate_conn;
 struct spate_shard;
 
 /* A function that another thread posts to a shard. */
 struct se_post {
-    void (*function)(struct spate_shard *shard, void *argument);
+    union {
+        void (*function)(struct spate_shard *shard, void *argument);
+        void (*on_conn)(struct spate_shard *shard, struct spate_conn *conn, void *argument);
+    };
     void *argument;
+    uint64_t conn_id; /* the handle for `on_conn`; 0: `function` */
 };
 
 /* `sequence` is the state of a cell.  With n = the count of posts since the start, and the cell

@@ -170,6 +170,9 @@ void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 void se_shard_maintain_memory(struct spate_shard *shard);
 void se_shard_on_memory_timer(struct spate_shard *shard);
 
+/* Queues a post and wakes the shard.  Returns 0, -EAGAIN or -ESHUTDOWN.  Threads: any. */
+SB_MUST_USE int se_shard_push_post(struct spate_shard *shard, const struct se_post *post);
+
 /* Runs the waiting posts, at most SE_POSTS_PER_TURN.  Returns true if there were any. */
 bool se_shard_run_posts(struct spate_shard *shard);
 void se_shard_run_timers(struct spate_shard *shard);

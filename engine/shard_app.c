@@ -8,7 +8,7 @@
 
 #include "proto/base/assert.h"
 
-static int push(struct spate_shard *shard, const struct se_post *post)
+int se_shard_push_post(struct spate_shard *shard, const struct se_post *post)
 {
     int result = se_mpsc_push(&shard->posts, post);
     if (result == 0)
@@ -20,7 +20,7 @@ int spate_shard_post(struct spate_shard *shard,
                      void (*function)(struct spate_shard *shard, void *argument), void *argument)
 {
     const struct se_post post = {.function = function, .argument = argument};
-    return push(shard, &post);
+    return se_shard_push_post(shard, &post);
 }
 
 int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
@@ -47,7 +47,10 @@ void spate_shard_wake(struct spate_shard *shard)
 
 static void run_post(struct spate_shard *shard, const struct se_post *post)
 {
-    post->function(shard, post->argument);
+    if (post->conn_id == 0)
+        post->function(shard, post->argument);
+    else
+        post->on_conn(shard, spate_shard_conn(shard, post->conn_id), post->argument);
 }
 
 bool se_shard_run_posts(struct spate_shard *shard)

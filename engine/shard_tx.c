@@ -27,9 +27,17 @@
 _Static_assert(SE_CONNS_MAX < NO_INDEX, "an index fits the tag");
 _Static_assert(SE_PORTS_MAX <= 0xff, "a port fits the tag");
 
-static uint64_t tag_of(const struct se_port *port, uint32_t index, uint32_t generation)
+static uint64_t tag_of(const struct se_port *port, uint32_t index, uint64_t generation)
 {
-    return (uint64_t)generation << 32 | port->index << 24 | index;
+    return generation << 32 | port->index << 24 | index; /* the generation's low 32 bits */
+}
+
+/* Returns the connection of a train, or NULL if it was freed. */
+static struct spate_conn *conn_of_tag(const struct spate_shard *shard, uint64_t tag)
+{
+    struct spate_conn *conn = shard->slots[(uint32_t)tag & NO_INDEX].conn;
+    bool is_it = conn != NULL && (uint32_t)se_id_generation(conn->id) == (uint32_t)(tag >> 32);
+    return is_it ? conn : NULL;
 }
 
 static bool commit(struct se_port *port, struct su_send_slot *slot, const struct sp_train *built,
@@ -63,7 +71,7 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
                                 uint64_t *bytes)
 {
     struct spate_shard *shard = conn->shard;
-    uint64_t tag = tag_of(conn->port, conn->index, conn->generation);
+    uint64_t tag = tag_of(conn->port, conn->index, se_id_generation(conn->id));
     for (uint32_t i = 0; i < SE_TRAINS_PER_TURN && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
@@ -153,8 +161,7 @@ void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent)
     if (SB_LIKELY(sent->error == 0) || index == NO_INDEX)
         return;
 
-    uint64_t ref = (sent->tag & ~(uint64_t)UINT32_MAX) | index;
-    struct spate_conn *conn = se_conn_of_ref(shard, ref);
+    struct spate_conn *conn = conn_of_tag(shard, sent->tag);
     bool is_absent = sent->error == -ECONNREFUSED || sent->error == -ENETUNREACH ||
                      sent->error == -EHOSTUNREACH || sent->error == -ENETDOWN;
     if (conn != NULL && is_absent)

@@ -97,7 +97,7 @@ int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *use
 
 void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
 {
-    struct spate_conn *conn = se_conn_of_ref(shard, slice->conn_ref);
+    struct spate_conn *conn = se_conn_of_id(shard, slice->conn_ref);
     if (conn != NULL && slice->size > 0) {
         sp_conn_consume(conn->proto, slice->stream_id, slice->size);
         se_conn_touch(conn);

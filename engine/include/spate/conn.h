@@ -14,7 +14,46 @@ extern "C" {
 #endif
 
 /* A connection belongs to the engine.  Do not use its pointer after SPATE_EVENT_CLOSED has been
- * taken. */
+ * taken: it may belong to another connection then.  Where that cannot be known, keep the ID.  A
+ * thread that works for a connection keeps its ID too, and answers with spate_engine_post_conn().
+ */
+
+/* Returns the ID of the connection: a number that no other connection of the engine has, before or
+ * after it.  It is not 0.  Any thread may keep it, also beyond the connection's end.
+ *
+ * An ID is used again after 2^38 connections at one place of a shard: a month of 100,000
+ * connections a second that all close before the next one comes.
+ *
+ * Threads: shard. */
+SPATE_API uint64_t spate_conn_id(const struct spate_conn *conn);
+
+/* Returns the connection that has the ID, or NULL if its SPATE_EVENT_CLOSED has been taken, if it
+ * belongs to another shard, or if there was none.
+ *
+ *   conn_id  From spate_conn_id(); any other number is accepted.
+ *
+ * Threads: shard. */
+SPATE_API struct spate_conn *spate_shard_conn(struct spate_shard *shard, uint64_t conn_id);
+
+/* Queues a call of `function` on the thread of the shard that owns a connection, as
+ * spate_shard_post() does.  For worker threads: what they hold cannot become another client's.
+ *
+ *   conn_id   From spate_conn_id().
+ *   function  Gets what spate_shard_conn() returns for `conn_id` at the time of the call: `conn` is
+ *             NULL if the connection has gone.
+ *   argument  Passed to `function`; the library does not use it.  On failure `function` is not
+ *             called, so `argument` stays the caller's.
+ *
+ * Returns 0, or:
+ *   -EINVAL     `conn_id` is not the ID of a connection of this engine.
+ *   -EAGAIN     1,024 posts are waiting already.
+ *   -ESHUTDOWN  The shard has ended: the engine was stopped, or the shard's ring has failed.
+ *
+ * Threads: any. */
+SPATE_API int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_id,
+                                     void (*function)(struct spate_shard *shard,
+                                                      struct spate_conn *conn, void *argument),
+                                     void *argument);
 
 /* Sets the pointer that events of this connection carry as conn_user.
  *

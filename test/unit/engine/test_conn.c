@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include "engine/config.h"
 #include "engine/shard.h"
 #include "test/support/owned.h"
 
@@ -113,6 +114,42 @@ static void a_client_that_is_closed_early_has_failed(void **state)
     assert_int_equal(shard->budget.count, 1); /* of somebody else */
 }
 
+/* ---- Handles ---- */
+
+static void a_handle_holds_the_largest_of_each_part(void **state)
+{
+    (void)state;
+    const uint64_t generations[] = {1, UINT32_MAX, SE_ID_GENERATION_MASK};
+    for (size_t i = 0; i < QT_COUNT(generations); i++) {
+        for (uint32_t shard = 0; shard < SE_SHARDS_MAX; shard++) {
+            uint64_t id = se_id_pack(shard, generations[i], SE_CONNS_MAX - 1);
+            assert_int_equal(se_id_shard(id), shard);
+            assert_int_equal(se_id_generation(id), generations[i]);
+            assert_int_equal(se_id_index(id), SE_CONNS_MAX - 1);
+        }
+    }
+    assert_int_equal(se_id_next_generation(0), 1);
+    assert_int_equal(se_id_next_generation(SE_ID_GENERATION_MASK), 1); /* never 0 */
+}
+
+static void a_handle_finds_its_generation_alone(void **state)
+{
+    (void)state;
+    struct spate_shard *shard = make_shard();
+    struct spate_conn conn = {.shard = shard};
+    struct se_conn_slot slots[2] = {{.generation = 1}, {.conn = &conn}};
+    shard->index = 3;
+    shard->slots = slots;
+    shard->slots_made = 2;
+    slots[1].generation = (UINT64_C(1) << 32) + 7; /* more than 32 bits count */
+    assert_ptr_equal(se_conn_of_id(shard, se_id_pack(3, slots[1].generation, 1)), &conn);
+    assert_null(se_conn_of_id(shard, se_id_pack(3, 7, 1)));
+    assert_null(se_conn_of_id(shard, se_id_pack(2, slots[1].generation, 1)));
+    assert_null(se_conn_of_id(shard, se_id_pack(3, slots[1].generation, 2)));
+    assert_null(se_conn_of_id(shard, se_id_pack(3, 1, 0))); /* it was freed */
+    assert_null(se_conn_of_id(shard, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +157,8 @@ int main(void)
         QT_TEST(owned, a_server_is_in_the_budget_until_it_is_connected),
         QT_TEST(owned, a_server_that_is_closed_early_gives_its_place_back),
         QT_TEST(owned, a_client_that_is_closed_early_has_failed),
+        QT_TEST(owned, a_handle_holds_the_largest_of_each_part),
+        QT_TEST(owned, a_handle_finds_its_generation_alone),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
