@@ -160,7 +160,7 @@ static void each_post_is_refused_or_comes_out_whenever_it_is_closed(void **state
                 taken++;
             else
                 sched_yield();
-            if (taken == 100 * round)
+            if (taken >= 100 * round)
                 se_mpsc_close(&c.q);
         }
         for (uint32_t i = 0; i < THREADS; i++)
