@@ -146,7 +146,7 @@ static void *produce_until_closed(void *argument)
 static void each_post_is_refused_or_comes_out_whenever_it_is_closed(void **state)
 {
     (void)state;
-    for (uint32_t round = 0; round < 50; round++) {
+    for (uint32_t round = 0; round < 20; round++) {
         static struct closing c;
         se_mpsc_init(&c.q, c.cells, 64);
         atomic_init(&c.accepted_count, 0);
