@@ -61,10 +61,6 @@ struct spate_conn {
     struct sb_link event_pending_link; /* may have events */
     struct sb_link ended_link;         /* has closed, and may have to be freed or buried */
 
-    struct se_budget_entry
-        handshake;       /* server: in the budget from its making to CONNECTED or FAILED */
-    uint64_t token_mark; /* se_retry_mark_of() the token that it came with; 0: none */
-
     struct se_timer timer;
     uint64_t timer_ns; /* the time that the timer is set to: at or before proto's deadline */
 
@@ -88,8 +84,11 @@ struct spate_conn {
     uint8_t token_count;
     struct sp_cid cids[SE_CONN_CIDS_MAX];
     uint8_t tokens[SE_CONN_TOKENS_MAX][SP_RESET_TOKEN_SIZE];
-    const char *cipher;                  /* its TLS name, once connected; "" before */
-    char alpn[SE_ALPN_SIZE_MAX + 1];     /* as text, once connected */
+    /* Server: in the budget from its making to CONNECTED or FAILED. */
+    struct se_budget_entry handshake;
+    uint64_t token_mark;             /* se_retry_mark_of() the token that it came with; 0: none */
+    const char *cipher;              /* its TLS name, once connected; "" before */
+    char alpn[SE_ALPN_SIZE_MAX + 1]; /* as text, once connected */
     char reason[SP_REASON_SIZE_MAX + 1]; /* why it was closed, as text */
 };
 

@@ -95,6 +95,7 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.shard_count = 1;
     config.backend = (enum spate_backend)o->backend;
     config.crypto = (enum spate_crypto)o->crypto;
+    config.retry = (enum spate_retry)o->retry;
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;

@@ -36,6 +36,13 @@ static const char *const cryptos[] = {
     NULL,
 };
 
+static const char *const retries[] = {
+    [SPATE_RETRY_AUTO] = "auto",
+    [SPATE_RETRY_ALWAYS] = "always",
+    [SPATE_RETRY_NEVER] = "never",
+    NULL,
+};
+
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
@@ -98,6 +105,10 @@ const struct option_spec option_specs[] = {
      "aes-128-gcm, aes-256-gcm or chacha20-poly1305 (what the TLS library prefers)"},
     {"crypto", "C", OPTION_CHOICE, FOR_ALL | FOR_LIMIT, FIELD(crypto), 0, 0, cryptos,
      "what does AES-GCM: openssl; fused: our own; auto: fused, where the CPU has VAES (auto)"},
+    {"retry", "R", OPTION_CHOICE, FOR_ALL, FIELD(retry), 0, 0, retries,
+     "whom the server makes prove its address first: always; never; auto: clients beyond a share "
+     "of "
+     "the unfinished handshakes (auto)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
      "PEM certificate chain of the server, or with --connect of the client (a fresh "
      "self-signed one)"},

@@ -61,6 +61,7 @@ struct options {
 
     uint32_t backend; /* enum spate_backend */
     uint32_t crypto;  /* enum spate_crypto */
+    uint32_t retry;   /* enum spate_retry */
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;

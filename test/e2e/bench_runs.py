@@ -170,6 +170,18 @@ class Runs(support.BenchTest):
                 self.assertEqual(result['config']['spin_us'],
                                  int(words[1]) if len(words) > 1 else None)
 
+    def test_retry_makes_every_client_prove_its_address(self):
+        for retry in ('always', 'never'):
+            result = self.run_json('handshake', '--seconds', '0.3', '--warmup', '0.1', '--retry',
+                                   retry)
+            self.check(result, 'handshake')
+            server = result['server']
+            self.assertGreater(server['handshakes_done'], 0)
+            if retry == 'always':
+                self.assertGreater(server['tokens_accepted'], 0.9 * server['handshakes_done'])
+            self.assertEqual(server['retries_sent'] > 0, retry == 'always')
+            self.assertEqual(server['tokens_refused'], 0)
+
     def test_ends_that_share_a_cpu_do_not_spin(self):
         for inflight in ('1', '10'):
             result = self.run_json('rr', '--inflight', inflight, '--server-cpu', '0',
