@@ -46,6 +46,23 @@ static void check_reset(const uint8_t *random, size_t size)
     SB_ASSERT(was_read && header.type == SP_PACKET_ONE_RTT);
 }
 
+static void check_retry(const struct sp_peek *peek, const uint8_t *random, size_t size)
+{
+    static const uint8_t token[SP_RETRY_TOKEN_SIZE_MAX] = "token";
+    struct sp_cid scid =
+        sp_cid_of(random, HEAD_SIZE - 2); /* shorter than any DCID that comes here */
+    uint8_t out[SP_RETRY_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    sp_retry_write(&w, peek, &scid, (struct sb_bytes){token, sizeof(token)}, random[0]);
+    (void)sb_writer_room(&w, SP_TAG_SIZE);
+    SB_ASSERT(!w.failed && sb_writer_used(&w) < size);
+    struct sp_header header;
+    bool was_read = sp_header_read(out, sb_writer_used(&w), 0, &header);
+    SB_ASSERT(was_read && header.type == SP_PACKET_RETRY && sp_cid_equal(&header.scid, &scid));
+    SB_ASSERT(header.token.size == sizeof(token));
+    SB_ASSERT(header.raw_dcid.size == peek->scid.size);
+}
+
 static void check_stranger(const uint8_t *data, size_t size, uint8_t cid_size,
                            const uint8_t *random)
 {
@@ -67,6 +84,7 @@ static void check_stranger(const uint8_t *data, size_t size, uint8_t cid_size,
     case SP_UNMATCHED_ACCEPT:
         SB_ASSERT(is_header && header.type == SP_PACKET_INITIAL);
         SB_ASSERT(size >= SP_DATAGRAM_SIZE_MIN && header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN);
+        check_retry(&peek, random, size);
         break;
     case SP_UNMATCHED_NEGOTIATE:
         SB_ASSERT(size >= SP_DATAGRAM_SIZE_MIN);
