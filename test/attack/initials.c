@@ -545,12 +545,17 @@ int main(int argc, char **argv)
     start(transfer);
     start(attack);
     wait_until("the transfer or the attacker", 2);
-    (void)make_engine(&own_shard);
+    struct spate_engine *engine = make_engine(&own_shard);
     struct spate_tls *tls = make_client_tls();
     for (uint32_t i = 0; i < 2 * options.rounds; i++) {
         atomic_store(&shared->is_attack, i % 2 == 1);
         run_round(&samples[i % 2], tls);
     }
     atomic_store(&shared->is_attack, false);
-    return report() ? 0 : 1;
+    bool is_held = report();
+    spate_engine_destroy(engine);
+    spate_tls_destroy(tls);
+    spate_free(cert_pem);
+    spate_free(key_pem);
+    return is_held ? 0 : 1;
 }
