@@ -112,6 +112,7 @@ int se_config_take(const struct spate_config *given, struct spate_config *ret,
         result = se_config_check(&own, error);
     if (result == 0)
         *ret = own;
+    explicit_bzero(own.token_key, sizeof(own.token_key));
     return result;
 }
 

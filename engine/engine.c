@@ -156,6 +156,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     if (engine == NULL)
         return -ENOMEM;
     engine->config = config;
+    explicit_bzero(config.token_key, sizeof(config.token_key));
     engine->fused = fused;
     if (config.cpus != NULL)
         memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
