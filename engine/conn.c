@@ -327,7 +327,7 @@ static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
     case SE_CONN_HANDSHAKING:
         return conn->state == SE_CONN_NEW;
     case SE_CONN_FAILED:
-        return conn->state == SE_CONN_HANDSHAKING && conn->is_server;
+        return conn->state <= SE_CONN_HANDSHAKING && conn->is_server;
     case SE_CONN_CONNECTED:
         return conn->state == SE_CONN_HANDSHAKING;
     case SE_CONN_CLOSED:

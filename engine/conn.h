@@ -28,14 +28,15 @@ enum {
 /* The life of a connection, in order.  Only se_conn_advance() changes it.
  *
  *     server:  NEW -> HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
- *                     HANDSHAKING -> FAILED
+ *                     HANDSHAKING -> FAILED, or NEW -> FAILED
  *     client:         HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
  *                     HANDSHAKING --------------> CLOSED
  *
  * The application knows a client's connection from the start, and a server's from CONNECTED on.  A
  * server's connection that ends before CONNECTED becomes FAILED: no event reports its end, and it
- * gives its handshake place and its TLS back at once.  se_conn_destroy() frees a connection in any
- * state. */
+ * gives its handshake place and its TLS back at once.  One that stays NEW, because there was no
+ * memory for a copy of its first datagram, does so when its handshake times out.  se_conn_destroy()
+ * frees a connection in any state. */
 enum se_conn_state {
     SE_CONN_NEW,         /* no packet has authenticated yet: the first one may be garbage */
     SE_CONN_HANDSHAKING, /* sp_conn_is_authenticated(); the handshake is not complete */
