@@ -66,9 +66,11 @@ static void on_probe(struct sp_conn *conn, enum sp_space space)
     conn->stats.ptos++;
     probe(conn, space);
     /* [RFC9002 6.2.4] The peer may lack the keys of one of the two, or have lost a datagram with
-     * packets of both. */
+     * packets of both.  1-RTT packets go along once only: the peer cannot use them alone, and until
+     * the handshake is confirmed no key replaces the one that they use up. */
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES && space != SP_SPACE_APP; i++)
-        if (i != (uint32_t)space && conn->loss.spaces[i]->sent.eliciting_count > 0)
+        if (i != (uint32_t)space && conn->loss.spaces[i]->sent.eliciting_count > 0 &&
+            (i != SP_SPACE_APP || conn->loss.pto_count == 1))
             probe(conn, (enum sp_space)i);
 }
 
