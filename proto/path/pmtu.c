@@ -74,8 +74,8 @@ void sp_pmtu_init(struct sp_pmtu *pmtu)
 void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, uint64_t now_ns)
 {
     SB_ASSERT(pmtu->state == SP_PMTU_BASE && size_max >= SP_DATAGRAM_SIZE_MIN);
-    pmtu->size_max = size_max;
-    pmtu->next_from_ns = size_max > pmtu->size ? now_ns : SB_NEVER;
+    pmtu->size_max = (uint32_t)SB_MIN(size_max, (size_t)SP_UDP_PAYLOAD_SIZE_MAX);
+    pmtu->next_from_ns = pmtu->size_max > pmtu->size ? now_ns : SB_NEVER;
     if (sp_pmtu_is_time(pmtu, now_ns))
         sp_pmtu_on_time(pmtu);
 }
@@ -103,13 +103,13 @@ bool sp_pmtu_on_acked(struct sp_pmtu *pmtu, size_t size)
 {
     if (pmtu->state != SP_PMTU_PROBING || size != pmtu->probe_size)
         return false; /* of an earlier attempt */
-    pmtu->size = size;
+    pmtu->size = pmtu->probe_size;
     advance(pmtu, SP_PMTU_ON_ACKED);
     return true;
 }
 
 /* Returns the next smaller size to try, or 0. */
-static size_t next_size(const struct sp_pmtu *pmtu)
+static uint32_t next_size(const struct sp_pmtu *pmtu)
 {
     bool is_between = SP_PMTU_SIZE_COMMON < pmtu->probe_size && SP_PMTU_SIZE_COMMON > pmtu->size;
     return is_between ? SP_PMTU_SIZE_COMMON : 0;
@@ -118,7 +118,7 @@ static size_t next_size(const struct sp_pmtu *pmtu)
 /* The path does not take `probe_size`. */
 static void fail(struct sp_pmtu *pmtu, uint64_t now_ns)
 {
-    size_t size = next_size(pmtu);
+    uint32_t size = next_size(pmtu);
     if (size != 0) {
         pmtu->probe_size = size;
         pmtu->probe_count = 0;

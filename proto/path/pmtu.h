@@ -51,9 +51,9 @@ enum sp_pmtu_state sp_pmtu_next(enum sp_pmtu_state state, enum sp_pmtu_event eve
 
 struct sp_pmtu {
     enum sp_pmtu_state state;
-    size_t size;           /* of the datagrams to send */
-    size_t size_max;       /* that both ends allow */
-    size_t probe_size;     /* in DUE and PROBING */
+    uint32_t size;         /* of the datagrams to send */
+    uint32_t size_max;     /* that both ends allow */
+    uint32_t probe_size;   /* in DUE and PROBING */
     uint32_t probe_count;  /* probes of that size that were lost */
     uint64_t pause_ns;     /* between two attempts; doubles */
     uint64_t next_from_ns; /* when the next attempt may begin; SB_NEVER: size_max is reached */

@@ -39,14 +39,14 @@ struct sp_loss {
     uint32_t large_lost_count; /* lost ones that were sent after that one */
     uint32_t pto_count;
     bool is_pacing;
-    bool is_confirmed; /* the handshake: the application space gets a PTO */
-    uint64_t confirmed_at_ns;
+    bool is_confirmed;       /* the handshake: the application space gets a PTO */
     bool peer_is_validating; /* the server may be stuck at its amplification limit: a client
                                 keeps a PTO armed without anything in flight */
     bool has_handshake_keys;
     bool is_amplification_blocked; /* a server that may not send: no PTO until it may */
     uint64_t idle_since_ns;        /* the last ACK, PTO or discarded space: what the PTO of a client
                                       without anything in flight counts from */
+    uint64_t confirmed_at_ns;      /* with is_confirmed */
     uint64_t peer_ack_delay_ns_max;
     /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
     uint64_t burst_bytes;
