@@ -220,24 +220,43 @@ static void make_tls(void)
     }
 }
 
+static bool parse(int argc, char **argv, struct spate_config *config)
+{
+    static const struct option known[] = {
+        {"shards", required_argument, NULL, 's'},    {"backend", required_argument, NULL, 'b'},
+        {"memory-mb", required_argument, NULL, 'm'}, {"idle-ms", required_argument, NULL, 'i'},
+        {"conns", required_argument, NULL, 'c'},     {NULL, 0, NULL, 0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        uint64_t number = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
+        if (option == 's')
+            config->shard_count = (uint32_t)number;
+        else if (option == 'm')
+            config->memory_bytes_max = number << 20;
+        else if (option == 'i')
+            config->idle_timeout_ns = number * 1000000;
+        else if (option == 'c')
+            config->conns_max = (uint32_t)number;
+        else if (option == 'b')
+            config->backend = strcmp(optarg, "mmsg") == 0       ? SPATE_BACKEND_MMSG
+                              : strcmp(optarg, "io_uring") == 0 ? SPATE_BACKEND_IO_URING
+                                                                : SPATE_BACKEND_AUTO;
+        else
+            return false;
+    }
+    return optind == argc;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"shards", required_argument, NULL, 's'},
-                                          {"backend", required_argument, NULL, 'b'},
-                                          {NULL, 0, NULL, 0}};
     struct spate_config config;
     spate_config_init(&config);
     config.spin_ns = 0;
-    int option;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        if (option == 's')
-            config.shard_count = (uint32_t)strtoul(optarg, NULL, 10);
-        else if (option == 'b')
-            config.backend = strcmp(optarg, "mmsg") == 0       ? SPATE_BACKEND_MMSG
-                             : strcmp(optarg, "io_uring") == 0 ? SPATE_BACKEND_IO_URING
-                                                               : SPATE_BACKEND_AUTO;
-        else
-            return 2;
+    if (!parse(argc, argv, &config)) {
+        fprintf(stderr, "usage: holder [--shards N] [--backend B] [--memory-mb N] [--idle-ms N]\n"
+                        "              [--conns N]\n");
+        return 2;
     }
     sigset_t signals;
     sigemptyset(&signals);

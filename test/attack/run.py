@@ -30,8 +30,9 @@ import subprocess
 import sys
 import time
 
-SILENCE_S = 3    # after which an honest client gives up
-PATIENCE_S = 20  # for a process that should end by itself
+SILENCE_S = 3       # after which an honest client gives up
+TO_THE_LIMIT_S = 1  # that an attack needs to take all of what `limits` leaves
+PATIENCE_S = 20     # for a process that should end by itself
 
 
 @dataclasses.dataclass
@@ -40,6 +41,9 @@ class Attack:
     name: str
     holds: bool = False  # the server's application keeps what it gets: holder
     shards: int = 1      # of holder
+    limits: tuple = ()   # further options of holder
+    note: str = ''       # in a few letters, for the table
+    recovers_s: float = 0  # after the attack, before another client must get in
     counts_conns: bool = False  # CPU time is per connection, and `connect` is the measure
     has_measure: bool = True    # a datagram or connection of it can be compared at all
     tries_connects: bool = False  # it is about who gets in: handshakes beside it are measured
@@ -69,6 +73,12 @@ ATTACKS = [
     Attack('challenges'),
     Attack('any', in_short=True),
     Attack('messages', holds=True),
+    # With 32 MB for all: what the attackers took must be back once they have timed out.
+    Attack('fragments', holds=True, limits=('--memory-mb', '32', '--idle-ms', '1000'), note='32 MB',
+           recovers_s=1.5, in_short=True, newcomers_later=False),
+    # With room for 500 connections, which those that drain must not take.
+    Attack('drain', holds=True, counts_conns=True, limits=('--conns', '500'), note='500 conns',
+           in_short=True, newcomers_later=False),
     # Its handshakes hold their slots until they have drained: newcomers may wait.
     Attack('refuse', counts_conns=True, tries_connects=True, newcomers_later=False),
     # The connections hold theirs for the 49 s that the client's max_ack_delay makes of it.
@@ -78,7 +88,8 @@ ATTACKS = [
     Attack('crypto-initials', tries_connects=True, newcomers_later=False),
     Attack('reset-oracle', holds=True, has_measure=False),
     # Each shard knows its own connections only and answers for those of the others.
-    Attack('reset-oracle', holds=True, has_measure=False, shards=2, found_max=float('inf')),
+    Attack('reset-oracle', holds=True, has_measure=False, shards=2, note='2 shards',
+           found_max=float('inf')),
 ]
 
 # What the server must come to, for every attack: see `missed()`.
@@ -107,7 +118,8 @@ class Server:
 
     def __init__(self, programs, attack, backend):
         if attack.holds:
-            words = [programs['holder'], '--shards', str(attack.shards), '--backend', backend]
+            words = [programs['holder'], '--shards', str(attack.shards), '--backend', backend,
+                     *attack.limits]
         else:
             words = [programs['bench'], 'serve', '--listen', '127.0.0.1:0', '--spin', '0',
                      '--backend', backend]
@@ -157,9 +169,12 @@ class Measurement:
         self.attack = attack
         self.backend = backend
         self.seconds = seconds
-        self.figures = {'attack': attack.name, 'backend': backend, 'shards': attack.shards,
+        self.figures = {'attack': attack.name, 'note': attack.note, 'backend': backend,
+                        'shards': attack.shards,
                         'measure': attack.measure(),
-                        'server': 'holder' if attack.holds else 'spate-bench', 'is_alive': True}
+                        'server': ' '.join(['holder', *attack.limits]) if attack.holds
+                                  else 'spate-bench',
+                        'is_alive': True}
 
     def start_attack(self, server, seconds):
         return subprocess.Popen(
@@ -243,6 +258,8 @@ class Measurement:
             if bulk is not None:
                 result = self.end_bench(bulk)
                 figures['bulk_gbps'] = result['gbps'] if result else 0
+            if self.attack.limits:
+                time.sleep(TO_THE_LIMIT_S)
             if self.attack.tries_connects:
                 result = self.end_bench(self.start_bench(
                     server, 'handshake', '--seconds', f'{seconds:.2f}', '--warmup', '0',
@@ -257,6 +274,7 @@ class Measurement:
                 self.end_attack(attack)
                 raise Failed('the attack ended too early')
             self.kill(attack)
+            time.sleep(self.attack.recovers_s)
             result = self.end_bench(self.start_bench(
                 server, 'rr', '--seconds', '0.3', '--warmup', '0'))
             figures['later_requests_per_s'] = result['requests_per_s'] if result else 0
@@ -325,6 +343,10 @@ def broken(attack, row, bounds):
     return words
 
 
+def of_server(row):
+    return row['server'] + (f' --shards {row["shards"]}' if row['shards'] > 1 else '')
+
+
 def text_of(value, form):
     return '-' if value is None else format(value, form)
 
@@ -338,10 +360,11 @@ COLUMNS = (('datagrams_per_s', '.0f', 9), ('mbit_per_s', '.1f', 8), ('cpu_us', '
 
 
 def print_table(rows):
-    print(f'{"attack":17}{"backend":>9}{"shards":>7}' +
+    print(f'{"attack":26}{"backend":>9}' +
           ''.join(f'{title:>{width}}' for title, (_, _, width) in zip(TITLES, COLUMNS)))
     for row in rows:
-        print(f'{row["attack"]:17}{row["backend"]:>9}{row["shards"]:7}' +
+        name = row['attack'] + (f' ({row["note"]})' if row['note'] else '')
+        print(f'{name:26}{row["backend"]:>9}' +
               ''.join(f'{text_of(row.get(name), form):>{width}}' for name, form, width in COLUMNS))
 
 
@@ -396,14 +419,15 @@ def main():
                        for words in broken(attack, measurement.figures, bounds)]
     add_ratios(rows)
     print_table(rows)
-    misses = [f'{row["attack"]}, {row["backend"]}, shards: {row["shards"]}: {", ".join(words)}'
+    misses = [f'{row["attack"]}, {row["backend"]}, {of_server(row)}: {", ".join(words)}'
               for row in rows if (words := missed(row))]
     print('\ntargets that are missed:' if misses else '\nall targets are met')
     for line in misses:
         print(f'  {line}')
     for row in rows:
         for words in row.get('failures', []):
-            print(f'honest client beside {row["attack"]}, {row["backend"]}: {words}')
+            print(f'honest client beside {row["attack"]}, {row["backend"]}, {of_server(row)}: '
+                  f'{words}')
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(rows, indent=2), encoding='ascii')
     if options.canary:
