@@ -210,7 +210,8 @@ FROZEN_FIELD(struct spate_shard_stats, handshakes_evicted, 352, 8);
 FROZEN_FIELD(struct spate_shard_stats, initials_without_hello, 360, 8);
 FROZEN_FIELD(struct spate_shard_stats, draining_now, 368, 8);
 FROZEN_FIELD(struct spate_shard_stats, draining_evicted, 376, 8);
-LAST_FIELD(struct spate_shard_stats, draining_evicted);
+FROZEN_FIELD(struct spate_shard_stats, conns_shed, 384, 8);
+LAST_FIELD(struct spate_shard_stats, conns_shed);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

@@ -103,7 +103,7 @@ void se_conn_add_cid(struct spate_conn *conn, const struct sp_cid *cid)
 {
     SB_ASSERT(conn->cid_count < SE_CONN_CIDS_MAX);
     /* The CID is not in the table: the client's choice was looked up before the connection was
-     * made, and host_make_cid() makes ours unique. */
+     * made, and host_make_cid() makes ours unique.  reserve_routes() has made room. */
     int error = se_table_insert(&conn->shard->cids, cid->bytes, cid->size, conn->index);
     SB_ASSERT(error == 0);
     conn->cids[conn->cid_count++] = *cid;
@@ -158,11 +158,12 @@ static void links_init(struct spate_conn *conn)
     se_timer_init(&conn->timer);
 }
 
-static void refund_tls(struct spate_conn *conn)
+/* Lowers what is charged for OpenSSL's objects to `bytes`. */
+static void lower_tls(struct spate_conn *conn, uint32_t bytes)
 {
-    if (conn->is_tls_charged)
-        se_memory_refund(&conn->shard->memory, SE_TLS_BYTES);
-    conn->is_tls_charged = false;
+    uint32_t lower = SB_MIN(bytes, conn->tls_bytes);
+    se_memory_refund(&conn->shard->memory, conn->tls_bytes - lower);
+    conn->tls_bytes = lower;
 }
 
 /* Frees everything but `proto`. */
@@ -173,7 +174,7 @@ static void conn_free(struct spate_conn *conn)
     sc_tls_config_unref(conn->tls);
     if (conn->client_tls != NULL)
         sc_tls_ops.destroy(conn->client_tls);
-    refund_tls(conn);
+    lower_tls(conn, 0);
     sb_pool_give(&shard->conn_pool, conn);
 }
 
@@ -220,7 +221,7 @@ static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
 {
     if (!se_memory_charge(&conn->shard->memory, SE_TLS_BYTES))
         return -ENOMEM;
-    conn->is_tls_charged = true;
+    conn->tls_bytes = SE_TLS_BYTES;
     if (!conn->is_server) {
         struct sc_error reason = {.text = ""};
         int result = sc_tls_create(conn->tls, args->server_name, &conn->client_tls, &reason);
@@ -245,9 +246,22 @@ static void join(struct spate_conn *conn)
                        shard->now_ns);
 }
 
+/* Makes room in the tables for everything by which one connection more can be found. */
+static bool reserve_routes(struct spate_shard *shard)
+{
+    uint32_t count = shard->conn_count + 1;
+    uint32_t closed_count = shard->tombstones.count;
+    return se_table_reserve(&shard->cids,
+                            count * SE_CONN_CIDS_MAX + closed_count * SE_TOMBSTONE_CIDS_MAX) &&
+           se_table_reserve(&shard->tokens, count * SE_CONN_TOKENS_MAX + closed_count);
+}
+
 int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
                    struct spate_conn **ret)
 {
+    if (shard->conn_count < shard->config->conns_max &&
+        (!se_memory_has_room(&shard->memory, SE_TLS_BYTES, SE_NEED_CONN) || !reserve_routes(shard)))
+        return -ENOMEM;
     struct spate_conn *conn = sb_pool_take(&shard->conn_pool);
     if (conn == NULL)
         return shard->conn_count == shard->config->conns_max ? -ENOBUFS : -ENOMEM;
@@ -317,6 +331,10 @@ void se_conn_destroy(struct spate_conn *conn)
     sp_stats_add(&shard->counts.conns_closed, &stats);
     sp_conn_destroy(conn->proto);
     conn_free(conn);
+    if (shard->conn_count == 0) {
+        se_table_shrink(&shard->cids);
+        se_table_shrink(&shard->tokens);
+    }
 }
 
 static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
@@ -345,10 +363,10 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
     SB_ASSERT(can_advance(conn, next));
     enum se_conn_state before = conn->state;
     conn->state = next;
-    if (conn->is_server && (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED)) {
+    if (conn->is_server && (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED))
         se_budget_leave(&shard->budget, &conn->handshake);
-        refund_tls(conn); /* a server frees its OpenSSL objects now: see crypto/tls.h */
-    }
+    if (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED) /* see crypto/tls.h */
+        lower_tls(conn, conn->is_server ? SE_TLS_SERVER_BYTES : SE_TLS_CLIENT_BYTES);
     if (next == SE_CONN_HANDSHAKING)
         shard->counts.own.conns_accepted++;
     else if (next == SE_CONN_CONNECTED)

@@ -21,8 +21,11 @@ enum {
 
     SE_ALPN_SIZE_MAX = 255, /* [RFC7301 3.1] */
 
-    /* Charged to the memory budget for the TLS part of a handshake, which OpenSSL allocates. */
+    /* Charged to the memory budget for what OpenSSL allocates: during the handshake, and for the
+     * keys and the rest of TLS after it.  test_spate_rss.c compares them with the process. */
     SE_TLS_BYTES = 48 * 1024,
+    SE_TLS_SERVER_BYTES = 5 * 1024 + 512,
+    SE_TLS_CLIENT_BYTES = 21 * 1024,
 };
 
 /* The life of a connection, in order.  Only se_conn_advance() changes it.
@@ -79,7 +82,7 @@ struct spate_conn {
     int unreachable; /* errno of the ICMP error that ended it, or 0 */
     enum se_conn_state state;
     bool is_server;
-    bool is_tls_charged; /* SE_TLS_BYTES are charged to the shard's memory */
+    uint32_t tls_bytes; /* charged to the shard's memory for OpenSSL's objects */
 
     uint8_t cid_count;
     uint8_t token_count;

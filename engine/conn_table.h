@@ -9,11 +9,13 @@
 #include "engine/siphash.h"
 #include "proto/base/compiler.h"
 
+struct se_memory;
+
 /* Maps a connection ID, or a stateless reset token, to a connection's index.
  *
- * Open addressing with linear probing, a keyed hash, and removal that closes the gap, so
- * that there are no tombstones.  The table is allocated for its largest count and is at
- * most half full; memory that is never touched is never committed.
+ * Open addressing with linear probing, a keyed hash, and removal that closes the gap.  The table is
+ * at most half full.  It doubles as it fills: the entries of the old array move to the new one a
+ * few at a time, so that no insertion takes long, and until then both are searched.
  *
  * The key of the hash is random: unauthenticated peers choose the CIDs of their first packets and
  * must not be able to choose their places in the table.  A stored token is compared in constant
@@ -29,21 +31,36 @@ struct se_table_entry {
     uint8_t key[SE_TABLE_KEY_SIZE_MAX];
 };
 
-struct se_table {
+struct se_table_array {
     struct se_table_entry *entries;
-    struct se_siphash_key hash_key;
     uint32_t mask;
-    uint32_t count;
-    uint32_t count_max;
 };
 
-/* 0 or -ENOMEM.  `hash_key` is random. */
+/* count <= count_max, count <= capacity of `now` / 2 */
+struct se_table {
+    struct se_table_array now;
+    struct se_table_array old; /* entries before `moved` are in `now`; NULL: there is no old one */
+    uint32_t moved;
+    uint32_t count;
+    uint32_t count_max;
+    struct se_siphash_key hash_key;
+    struct se_memory *memory; /* is charged for the arrays; may be NULL */
+};
+
+/* 0 or -ENOMEM.  `hash_key` is random.  `memory` is borrowed; NULL: nothing is charged. */
 SB_MUST_USE int se_table_init(struct se_table *table, uint32_t count_max,
-                              struct se_siphash_key hash_key);
+                              struct se_siphash_key hash_key, struct se_memory *memory);
 void se_table_deinit(struct se_table *table); /* accepts all zero */
 
+/* Makes room for `count` keys in all, so that insertions up to that cannot fail.  Returns false
+ * without memory. */
+SB_MUST_USE bool se_table_reserve(struct se_table *table, uint32_t count);
+
+/* Gives back what an empty table does not need. */
+void se_table_shrink(struct se_table *table);
+
 /* Inserts a key.  Returns 0, -EEXIST (the table has the key already, with this or another value),
- * or -ENOSPC.  Changes nothing on failure. */
+ * or -ENOSPC (at count_max, or without memory to grow).  Changes nothing on failure. */
 SB_MUST_USE int se_table_insert(struct se_table *table, const uint8_t *key, size_t size,
                                 uint32_t value);
 

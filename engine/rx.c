@@ -14,8 +14,9 @@
  *     fewer than 1/2 of the slots are free   buffers that hold up to 2 KiB are copied, because a
  *                                            few bytes must not pin 64 KiB
  *     fewer than 1/4                         all datagrams are copied; without memory for the copy
- *                                            they are dropped, because the last slots are needed
- *                                            for the retransmissions that free the others
+ *                                            they are processed, but bytes that would have to wait
+ *                                            in the slot are dropped: acknowledgments, credit and
+ *                                            closes are what frees the other slots
  *     none                                   packets wait in the socket's buffer */
 
 #include <string.h>
@@ -132,6 +133,7 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
             .buffer = item->copy != NULL ? item->copy : source->buffer,
             .path = source->path,
             .ecn = source->ecn,
+            .is_transient = item->is_transient,
         };
     }
     conn->rx_first = at;
@@ -245,7 +247,7 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
         *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
         if (is_copied && !copy_out(shard, item) && rule == COPY_ALL) {
             shard->counts.own.receive_dropped++;
-            continue;
+            item->is_transient = true;
         }
         chain(rx, conn, rx->item_count++);
     }

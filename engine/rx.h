@@ -2,6 +2,7 @@
 #ifndef SE_RX_H
 #define SE_RX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/list.h"
@@ -32,7 +33,8 @@ struct se_rx_item {
     struct sb_buffer *copy; /* holds a reference; NULL: the bytes are in the source's buffer */
     uint32_t size;
     uint16_t source;
-    uint16_t next; /* next item of this connection, or SE_RX_NONE */
+    uint16_t next;     /* next item of this connection, or SE_RX_NONE */
+    bool is_transient; /* its slot is wanted back */
 };
 
 struct se_rx {

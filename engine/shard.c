@@ -98,11 +98,13 @@ static int init_tables(struct spate_shard *shard)
     uint32_t tombstones_max = se_tombstones_max(conns_max);
     struct se_siphash_key key;
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
-    int error = se_table_init(
-        &shard->cids, conns_max * SE_CONN_CIDS_MAX + tombstones_max * SE_TOMBSTONE_CIDS_MAX, key);
+    int error = se_table_init(&shard->cids,
+                              conns_max * SE_CONN_CIDS_MAX + tombstones_max * SE_TOMBSTONE_CIDS_MAX,
+                              key, &shard->memory);
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
     if (error == 0)
-        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX + tombstones_max, key);
+        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX + tombstones_max, key,
+                              &shard->memory);
     if (error == 0)
         error = se_tombstones_init(&shard->tombstones, conns_max);
     se_entropy_fill(&shard->entropy, &key, sizeof(key));

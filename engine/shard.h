@@ -54,6 +54,14 @@ struct se_counts {
     struct sp_stats conns_closed;      /* sum over connections that were freed */
 };
 
+/* What is done when memory runs out: see shard_memory.c. */
+struct se_relief {
+    uint64_t refusals;   /* memory.refusals that were seen */
+    uint64_t victim;     /* se_conn_ref() of the last connection that was closed */
+    uint64_t next_at_ns; /* no other one is closed before, while the victim still lives */
+    bool is_short;       /* memory is short: pools.share_bytes is set */
+};
+
 struct spate_shard {
     struct spate_engine *engine;
     const struct spate_config *config;
@@ -91,7 +99,8 @@ struct spate_shard {
     struct se_tombstones tombstones;
     struct se_wheel wheel;
     struct se_timer memory_timer; /* armed while pools may have something to give back */
-    uint64_t trimmed_empty_count; /* memory.interface.empty_count after the last trim */
+    uint64_t trimmed_empty_bytes; /* memory.interface.empty_bytes after the last trim */
+    struct se_relief relief;
     struct se_spin spin;
     uint64_t waited_trains;  /* send.counts.trains at the last wait */
     bool is_wait_cut;        /* the last wait ended without work: the next one continues it */
@@ -166,7 +175,8 @@ void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const
 /* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 
-/* Arms the timer of memory if there is something for it to do.  Call once per turn. */
+/* Looks at how memory is used, and acts when it is short: see shard_memory.c.  Call once per turn.
+ */
 void se_shard_maintain_memory(struct spate_shard *shard);
 void se_shard_on_memory_timer(struct spate_shard *shard);
 

@@ -75,7 +75,7 @@ static void item_push(struct sb_pool_block *block, struct sb_pool_item *item, si
 static void count_empty(struct sb_pool *pool, int32_t change)
 {
     pool->empty_count += (uint32_t)change;
-    pool->memory->empty_count += (uint64_t)change;
+    pool->memory->empty_bytes += (uint64_t)change * pool->block_size;
     pool->empty_min = SB_MIN(pool->empty_min, pool->empty_count);
 }
 

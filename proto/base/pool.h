@@ -29,9 +29,9 @@ struct sb_memory {
      * or ends connections.  NULL: there is no reserve. */
     bool (*has_room)(void *context, size_t size);
     struct sb_pool *pools; /* those that take from it */
-    /* Their blocks that are empty and wait.  After it has changed, sb_memory_trim() may have
-     * something to give back. */
-    uint64_t empty_count;
+    /* Bytes of their blocks that are empty and wait.  After it has changed, sb_memory_trim() may
+     * have something to give back. */
+    uint64_t empty_bytes;
 };
 
 /* Returns the alignment that take() owes to `size` bytes: the size itself for that of a block,

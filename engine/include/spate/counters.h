@@ -36,7 +36,7 @@
     X(RECEIVE, receive_truncated)   /* datagrams larger than a slot, dropped */ \
     X(RECEIVE, kernel_drops)        /* datagrams lost to a full socket buffer (SO_RXQ_OVFL) */ \
     X(SHARD, datagrams_copied)      /* copied out of a slot because few slots were free */ \
-    X(SHARD, receive_dropped)       /* dropped because there was no memory for that copy */ \
+    X(SHARD, receive_dropped)       /* not copied for lack of memory: stream bytes dropped */ \
     X(SHARD, unroutable)            /* datagrams for no connection, dropped */ \
     X(SHARD, version_negotiations)  /* Version Negotiation packets sent */ \
     X(SHARD, stateless_resets)      /* Stateless Resets sent */ \
@@ -77,7 +77,9 @@
     X(SHARD, initials_without_hello) /* first packets that began no ClientHello, dropped */ \
     /* Closed connections. */ \
     X(GAUGE, draining_now)          /* closed connections whose late packets are recognised */ \
-    X(SHARD, draining_evicted)      /* of those: forgotten early, to make room for newer ones */
+    X(SHARD, draining_evicted)      /* of those: forgotten early, to make room for newer ones */ \
+    /* Memory. */ \
+    X(SHARD, conns_shed)            /* closed because memory ran out and they held most of it */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \
@@ -112,7 +114,7 @@
     X(GAUGE, cwnd_bytes)               /* congestion window [RFC9002 7] */ \
     X(GAUGE, in_flight_bytes)          /* bytes in flight [RFC9002 2] */ \
     /* Later additions. */ \
-    X(GAUGE, memory_bytes)             /* its part of memory_bytes_max; TLS is not included */ \
+    X(GAUGE, memory_bytes)             /* its part of memory_bytes_max, TLS and keys left out */ \
     X(GAUGE, datagram_bytes)           /* UDP payload of the largest datagrams sent now */ \
     X(COUNTER, mtu_fallbacks)          /* times that the path ceased to take such datagrams */
 

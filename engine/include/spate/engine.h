@@ -84,10 +84,10 @@ struct spate_config {
      * quarter of this limit on (or of conns_max, or of half the memory) until unproven ones are
      * half as many. Default 1,000; 1 to 1,000,000. */
     uint32_t handshakes_max;
-    /* Memory for the state of connections; neither the slots below nor what is kept of closed
-     * connections (see conns_max) is part of it.  At the limit new connections are refused as by
-     * conns_max, and existing ones close with INTERNAL_ERROR.
-     * Default 1 GiB; 1 MiB to 64 TiB. */
+    /* Memory for the state of connections, TLS and routing included.  The slots below, the rings
+     * and what is kept of closed connections (see conns_max) are not part of it.  See
+     * "memory_bytes_max" below for what happens on the way to the limit. Default 1 GiB; 1 MiB to 64
+     * TiB. */
     uint64_t memory_bytes_max;
     /* Receive buffers of 64 KiB, rounded up to a power of two.  As many as the L2 cache holds
      * circulate, more when they are needed.  A slice that is not released keeps its whole buffer.
@@ -178,6 +178,22 @@ struct spate_config {
      * engine. */
     uint8_t reset_key[SPATE_KEY_SIZE];
 };
+
+/* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
+ * less than 4 MiB, is a reserve from which handshakes, acknowledgments and closes are served.
+ *
+ *   - 3/4 used: connections that hold more than an equal share of the memory give their peers no
+ *     more credit until they hold less: release slices.  [RFC9000 4]
+ *   - The reserve is reached: spate_stream_send(), spate_stream_receive_into() and
+ *     spate_stream_open() return -ENOBUFS, and packets that would need memory for their bytes are
+ *     dropped.  The connection that holds most is closed with INTERNAL_ERROR, if it holds more than
+ *     an equal share, so that the others go on.
+ *   - The reserve is used too: new connections are refused as by conns_max.
+ *
+ * A connection that waits for memory, or whose peer waits for credit that is held back, is closed
+ * with INTERNAL_ERROR after 3 seconds.  SPATE_EVENT_CLOSED reports these closes as local ones.
+ * Memory that is no longer needed goes back to the system after a few seconds; memory_bytes_now
+ * follows it. */
 
 /* reset_key lets a server that was restarted end the connections of its former process
  * [RFC9000 10.3].  Their clients' next packet is answered with a Stateless Reset that they

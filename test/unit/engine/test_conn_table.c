@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/conn_table.h"
+#include "engine/memory.h"
 
 static const struct se_siphash_key key = {
     {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)}};
@@ -35,7 +36,7 @@ static void siphash_gives_the_values_of_its_authors(void **state)
 static void what_was_inserted_is_found_and_nothing_else(void **state)
 {
     struct se_table *t = *state;
-    assert_int_equal(se_table_init(t, 100, key), 0);
+    assert_int_equal(se_table_init(t, 100, key, NULL), 0);
     static const uint8_t a[] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const uint8_t b[] = {1, 2, 3, 4, 5, 6, 7, 9};
     assert_int_equal(se_table_insert(t, a, sizeof(a), 7), 0);
@@ -50,7 +51,7 @@ static void what_was_inserted_is_found_and_nothing_else(void **state)
 static void a_key_over_the_longest_cid_is_in_no_table(void **state)
 {
     struct se_table *t = *state;
-    assert_int_equal(se_table_init(t, 4, key), 0);
+    assert_int_equal(se_table_init(t, 4, key, NULL), 0);
     uint8_t large[255] = {0};
     assert_int_equal(se_table_find(t, large, sizeof(large)), SE_TABLE_NONE);
 }
@@ -58,7 +59,7 @@ static void a_key_over_the_longest_cid_is_in_no_table(void **state)
 static void a_key_that_is_taken_is_refused_and_stays(void **state)
 {
     struct se_table *t = *state;
-    assert_int_equal(se_table_init(t, 4, key), 0);
+    assert_int_equal(se_table_init(t, 4, key, NULL), 0);
     static const uint8_t a[] = {9, 9, 9, 9};
     assert_int_equal(se_table_insert(t, a, sizeof(a), 1), 0);
     assert_int_equal(se_table_insert(t, a, sizeof(a), 2), -EEXIST);
@@ -71,7 +72,7 @@ static void a_key_that_is_taken_is_refused_and_stays(void **state)
 static void a_full_table_refuses(void **state)
 {
     struct se_table *t = *state;
-    assert_int_equal(se_table_init(t, 3, key), 0);
+    assert_int_equal(se_table_init(t, 3, key, NULL), 0);
     for (uint8_t i = 0; i < 3; i++)
         assert_int_equal(se_table_insert(t, &i, 1, i), 0);
     uint8_t more = 3;
@@ -81,13 +82,52 @@ static void a_full_table_refuses(void **state)
     assert_int_equal(se_table_insert(t, &more, 1, 9), 0);
 }
 
+/* Room that was reserved is there, also while the entries of the old array are moving. */
+static void a_table_grows_with_its_keys_and_shrinks_when_it_is_empty(void **state)
+{
+    enum { MANY = 20000 };
+    struct se_table *t = *state;
+    static struct se_memory memory;
+    se_memory_init(&memory, UINT64_C(1) << 30);
+    assert_int_equal(se_table_init(t, MANY, key, &memory), 0);
+    uint64_t at_start = memory.now_bytes;
+    uint64_t bytes_max = 0;
+    for (uint32_t i = 0; i < MANY; i++) {
+        assert_true(se_table_reserve(t, i + 1));
+        memory.limit_bytes = memory.now_bytes; /* the insertion takes no more */
+        assert_int_equal(se_table_insert(t, (const uint8_t *)&i, sizeof(i), i), 0);
+        memory.limit_bytes = UINT64_C(1) << 30;
+        if (i % 3 == 2) { /* one of those that may be on their way */
+            uint32_t before = i / 2;
+            bool is_there = se_table_find(t, (uint8_t *)&before, sizeof(before)) == before;
+            assert_int_equal(se_table_remove(t, (uint8_t *)&before, sizeof(before), before),
+                             is_there);
+            assert_int_equal(se_table_find(t, (uint8_t *)&before, sizeof(before)), SE_TABLE_NONE);
+        }
+        if (i % 997 == 0)
+            se_table_check(t);
+        bytes_max = memory.now_bytes > bytes_max ? memory.now_bytes : bytes_max;
+        assert_true(memory.now_bytes <= 6 * sizeof(struct se_table_entry) * (i + 64));
+    }
+    for (uint32_t i = 0; i < MANY; i++)
+        (void)se_table_remove(t, (const uint8_t *)&i, sizeof(i), i);
+    assert_int_equal(t->count, 0);
+    se_table_shrink(t);
+    assert_int_equal(memory.now_bytes, at_start);
+    se_table_check(t);
+    memory.limit_bytes = memory.now_bytes;
+    assert_false(se_table_reserve(t, MANY));
+    se_table_deinit(t);
+    assert_int_equal(memory.now_bytes, 0);
+}
+
 #define KEYS 500
 
 /* Few keys in a small table and many steps: chains grow, merge, and are cut in their middle. */
 static void insertions_and_removals_agree_with_a_plain_array(void **state)
 {
     struct se_table *t = *state;
-    assert_int_equal(se_table_init(t, KEYS, key), 0);
+    assert_int_equal(se_table_init(t, KEYS, key, NULL), 0);
     uint32_t model[KEYS];
     for (uint32_t i = 0; i < KEYS; i++)
         model[i] = SE_TABLE_NONE;
@@ -125,6 +165,7 @@ int main(void)
         QT_TEST(se_table, a_key_over_the_longest_cid_is_in_no_table),
         QT_TEST(se_table, a_key_that_is_taken_is_refused_and_stays),
         QT_TEST(se_table, a_full_table_refuses),
+        QT_TEST(se_table, a_table_grows_with_its_keys_and_shrinks_when_it_is_empty),
         QT_TEST(se_table, insertions_and_removals_agree_with_a_plain_array),
     };
 

@@ -73,8 +73,8 @@ static int begin(void **state)
     se_memory_init(&w.shard->memory, 1 << 20);
     se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
     const struct se_siphash_key key = {0};
-    assert_int_equal(se_table_init(&w.shard->cids, 4, key), 0);
-    assert_int_equal(se_table_init(&w.shard->tokens, 4, key), 0);
+    assert_int_equal(se_table_init(&w.shard->cids, 4, key, NULL), 0);
+    assert_int_equal(se_table_init(&w.shard->tokens, 4, key, NULL), 0);
     w.port.shard = w.shard;
     w.port.is_client = true; /* what leads nowhere is dropped without an answer */
     w.buffer.release = on_release;
@@ -252,12 +252,14 @@ static void without_memory_for_copies_the_last_slots_are_not_pinned(void **state
     w.shard->bufring.held_count = SLOTS / 2 + 1;
     take(who, 2); /* slots enough to keep them where they are */
     assert_int_equal(w.shard->rx.item_count, 2);
+    assert_false(w.shard->rx.items[0].is_transient);
     assert_int_equal(w.shard->counts.own.receive_dropped, 0);
     se_rx_deliver(w.shard);
 
     w.shard->bufring.held_count = SLOTS;
     take(who, 2);
-    assert_int_equal(w.shard->rx.item_count, 0);
+    assert_int_equal(w.shard->rx.item_count, 2);
+    assert_true(w.shard->rx.items[0].is_transient && w.shard->rx.items[1].is_transient);
     assert_int_equal(w.shard->counts.own.receive_dropped, 2);
     assert_int_equal(w.shard->counts.own.datagrams_copied, 0);
     se_rx_deliver(w.shard);
