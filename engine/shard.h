@@ -57,7 +57,7 @@ struct se_counts {
 /* What is done when memory runs out: see shard_memory.c. */
 struct se_relief {
     uint64_t refusals;   /* memory.refusals that were seen */
-    uint64_t victim;     /* se_conn_ref() of the last connection that was closed */
+    uint64_t victim;     /* id of the last connection that was closed */
     uint64_t next_at_ns; /* no other one is closed before, while the victim still lives */
     bool is_short;       /* memory is short: pools.share_bytes is set */
 };

@@ -77,6 +77,11 @@ static void wake(void *context)
     qs_clock_at(end->host->clock, end->host->clock->now_ns, step_now, end, NULL);
 }
 
+void qs_end_wake(struct qs_end *end)
+{
+    wake(end);
+}
+
 static uint64_t unread(void *context, uint64_t id)
 {
     const struct qs_end *end = context;
@@ -416,6 +421,7 @@ static bool host_is_patient(const struct qs_end *end)
 void qs_end_step(struct qs_end *end)
 {
     struct qs_trace *trace = end->host->trace;
+    qs_host_share_memory(end->host);
     pull_events(end);
     if (!trace->has_failed) {
         qs_app_work(&end->app);

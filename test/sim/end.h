@@ -83,6 +83,9 @@ void qs_end_receive(struct qs_end *end);
 /* Pulls events, lets the application work, sends, and sets the timer. */
 void qs_end_step(struct qs_end *end);
 
+/* Has the end step soon. */
+void qs_end_wake(struct qs_end *end);
+
 /* Destroys the connection at once, whatever its state. */
 void qs_end_drop_conn(struct qs_end *end);
 

@@ -15,6 +15,7 @@
 enum {
     CONNS_MAX = 256,
     STREAMS_MAX = 8192,
+    TRIM_STEPS = 50, /* of all ends */
 };
 
 /* A datagram as the connection gets it: in memory of its own, so that overruns are found. */
@@ -24,12 +25,36 @@ struct rx_buffer {
     struct qs_wire *wire;
 };
 
+/* Empty blocks go back before anything is refused. */
+static bool fits(struct qs_host *host, uint64_t size, uint64_t max)
+{
+    if (host->side->memory_bytes_max == 0 || host->memory_bytes + size <= max)
+        return true;
+    sb_memory_release(&host->memory);
+    return host->memory_bytes + size <= max;
+}
+
+/* What is left when the reserve is taken away. */
+static uint64_t ordinary_max(const struct qs_host *host)
+{
+    return host->side->memory_bytes_max / 4 * 3;
+}
+
+static bool has_room(void *context, size_t size)
+{
+    struct qs_host *host = context;
+    bool has = fits(host, size, ordinary_max(host));
+    host->was_refused |= !has;
+    return has;
+}
+
 static void *take_memory(void *context, size_t size)
 {
     struct qs_host *host = context;
-    uint64_t max = host->side->memory_bytes_max;
-    if (max > 0 && host->memory_bytes + size > max)
+    if (!fits(host, size, host->side->memory_bytes_max)) {
+        host->was_refused = true;
         return NULL;
+    }
     size_t alignment = sb_memory_alignment(size);
     void *block = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (block != NULL)
@@ -56,7 +81,7 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
         .clock = clock,
         .trace = trace,
         .crypto = plan->real_crypto ? qs_crypto_real(plan) : qs_crypto_null(plan),
-        .memory = {.take = take_memory, .give = give_memory, .context = host},
+        .memory = {.take = take_memory, .give = give_memory, .context = host, .has_room = has_room},
     };
     qs_random_init(&host->random, qs_hash(plan->seed, "host", 4) + (uint64_t)role);
     if (host->side->sends_retry) {
@@ -83,11 +108,42 @@ void qs_host_deinit(struct qs_host *host)
         qs_fail(host->trace, "%" PRIu64 " objects of pools are in use at the end", used);
         return; /* the pools would assert it */
     }
+    sb_memory_release(&host->memory);
+    if (host->memory_bytes > 0)
+        qs_fail(host->trace, "%" PRIu64 " bytes are in blocks when all objects are back",
+                host->memory_bytes);
     sp_pools_deinit(&host->pools);
     if (host->memory_bytes > 0)
         qs_fail(host->trace, "%" PRIu64 " bytes of memory were not given back", host->memory_bytes);
     if (host->buffer_count > 0)
         qs_fail(host->trace, "%" PRIu64 " receive buffers were not given back", host->buffer_count);
+}
+
+void qs_host_share_memory(struct qs_host *host)
+{
+    uint64_t share_bytes = ordinary_max(host) / SB_MAX(qs_host_live_count(host), 1u);
+    bool is_short = host->side->memory_bytes_max > 0 &&
+                    host->memory_bytes - host->memory.empty_bytes > ordinary_max(host) / 4 * 3;
+    host->pools.share_bytes = is_short ? share_bytes : UINT64_MAX;
+    if (host->step_count++ % TRIM_STEPS == 0)
+        (void)sb_memory_trim(&host->memory);
+    if (!host->was_refused)
+        return;
+    host->was_refused = false;
+    struct qs_end *worst = NULL;
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        struct qs_end *end = host->ends[i];
+        if (end->conn == NULL || sp_conn_is_closed(end->conn) ||
+            sp_conn_memory_bytes(end->conn) <= share_bytes)
+            continue;
+        share_bytes = sp_conn_memory_bytes(end->conn);
+        worst = end;
+    }
+    if (worst != NULL) {
+        qs_note(host->trace, "%s holds most of the memory", worst->who);
+        sp_conn_close_transport(worst->conn, SP_ERR_INTERNAL, "", host->clock->now_ns);
+        qs_end_wake(worst);
+    }
 }
 
 void qs_host_check_stores(struct qs_host *host)

@@ -30,6 +30,8 @@ struct qs_host {
     struct sb_memory memory;
     uint64_t memory_bytes;     /* taken and not given back */
     uint64_t memory_bytes_max; /* largest memory_bytes so far */
+    bool was_refused;          /* memory, since the last qs_host_share_memory() */
+    uint64_t step_count;
     struct sp_pools pools;
     struct sc_tokens *tokens; /* server that sends Retry */
     uint64_t buffer_count;    /* receive buffers that someone holds */
@@ -46,6 +48,9 @@ struct qs_host {
 
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
                   struct qs_clock *clock, struct qs_trace *trace);
+/* Divides memory between the connections, as the engine does once per turn: see
+ * engine/shard_memory.c. */
+void qs_host_share_memory(struct qs_host *host);
 /* Every object in use belongs to a connection. */
 void qs_host_check_stores(struct qs_host *host);
 /* Everything must have come back; what has not fails the run. */

@@ -227,6 +227,23 @@ static void little_memory(struct qs_plan *plan, uint32_t member)
         plan->side[role].memory_bytes_max = 120000 + member * UINT64_C(4096);
 }
 
+/* Many connections over a path that loses nothing, and memory for some of their streams: each gets
+ * on or is closed, and none ends in silence. */
+static void shared_memory(struct qs_plan *plan, uint32_t member)
+{
+    plan->conn_count = 20;
+    plan->conn_interval_ns = 3 * SB_MS;
+    qs_plan_set_bytes(plan, 0, 20000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.bidi_count = role == SP_CLIENT ? 100 : 0;
+        plan->side[role].config.streams_bidi_max = 100;
+    }
+    plan->side[SP_SERVER].memory_bytes_max = 500000 + member * UINT64_C(32768);
+    plan->must_complete = false;
+    plan->may_lack_memory = true;
+    plan->work_ns = 60 * SB_S;
+}
+
 static const uint32_t some_percents[] = {0, 5, 20};
 
 #define EACH_OF(array) (array), SB_COUNT(array)
@@ -246,6 +263,8 @@ static const struct qs_scenario rows[] = {
     {"empty-streams", "streams of no byte or one", empty_streams, NULL, 0},
     {"stop-sending", "the client stops every stream halfway", stop_sending, NULL, 0},
     {"little-memory", "120 KB and n times 4 KB for everything", little_memory, NULL, 50},
+    {"shared-memory", "half a megabyte and n times 32 KB for 20 connections", shared_memory, NULL,
+     40},
     {"lent-memory", "memory to receive into, and percent of everything that goes wrong",
      lent_memory, EACH_OF(some_percents)},
     {"lent-crumbs", "the same with memory of the size of packets", lent_crumbs,

@@ -41,7 +41,7 @@ static struct fixture *make(void)
     struct fixture *f = owned_alloc(sizeof(*f));
     (void)owned_add(f, fixture_end);
     assert_int_equal(se_retry_init(&f->retry, key), 0);
-    assert_int_equal(se_table_init(&f->cids, 10, (struct se_siphash_key){{1, 2}}), 0);
+    assert_int_equal(se_table_init(&f->cids, 10, (struct se_siphash_key){{1, 2}}, NULL), 0);
     assert_int_equal(se_entropy_init(&f->entropy), 0);
     return f;
 }
