@@ -63,7 +63,7 @@
     X(CONNS, copied_in_bytes)       /* copied by memcpy: datagrams_copied, and into lent memory */ \
     X(CONNS, copied_out_bytes)      /* bytes to send that were copied before encryption */ \
     /* Memory. */ \
-    X(MEMORY, allocations)          /* blocks taken from the heap; constant after warm-up */ \
+    X(MEMORY, allocations)          /* blocks taken so far; constant under a steady load */ \
     /* Present values. */ \
     X(GAUGE, conns_now)             /* connections */ \
     X(GAUGE, handshakes_now)        /* handshakes that count against handshakes_max */ \

@@ -20,12 +20,18 @@ static uint64_t open_and_write(struct sp_conn *conn, const void *data, size_t si
     return id;
 }
 
-/* The bytes in use in the pools, and in the maps of streams, which are taken beside them. */
+/* The bytes of both connections in the pools, but for received bytes, and in the maps of streams,
+ * which are taken beside the pools. */
 static uint64_t used_bytes(const struct conn_pair *pair)
 {
+    const struct sp_pools *pools = &pair->pools;
+    const struct sb_pool *own[] = {
+        &pools->conns,  &pools->handshakes, &pools->streams, &pools->chunks,
+        &pools->ranges, &pools->packets,    &pools->frames,
+    };
     uint64_t bytes = 0;
-    for (const struct sb_pool *pool = pair->memory.pools; pool != NULL; pool = pool->next)
-        bytes += (uint64_t)pool->used_count * pool->object_size;
+    for (size_t i = 0; i < QT_COUNT(own); i++)
+        bytes += (uint64_t)own[i]->used_count * own[i]->object_size;
     for (int role = 0; role < 2; role++)
         bytes += sp_stream_map_bytes(&pair->ends[role].conn->streams);
     return bytes;
@@ -54,9 +60,8 @@ static void what_is_taken_is_charged_to_the_connection_that_takes_it(void **stat
     assert_true(sp_conn_memory_bytes(client) >= client_before + COUNT * stream_bytes);
     assert_int_equal(sp_conn_memory_bytes(server), server_before);
     pair_carry(pair, SP_CLIENT);
-    assert_int_equal(sp_conn_memory_bytes(client) + sp_conn_memory_bytes(server), used_bytes(pair));
     assert_true(sp_conn_memory_bytes(server) > server_before);
-    pair_shuttle(pair);
+    pair_shuttle(pair); /* nothing waits to be read after it */
     assert_int_equal(sp_conn_memory_bytes(client) + sp_conn_memory_bytes(server), used_bytes(pair));
 
     struct sp_stats stats;
