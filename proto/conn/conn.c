@@ -261,7 +261,8 @@ void sp_conn_release_tls(struct sp_conn *conn)
 
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
 {
-    *ret = conn->stats;
+    *ret = (struct sp_stats){0};
+    sp_stats_copy(ret, &conn->stats);
     ret->copied_in_bytes = conn->pieces.copied_bytes;
     ret->packets_lost = conn->loss.lost_count;
     ret->packets_spurious = conn->loss.spurious_count;

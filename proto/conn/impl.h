@@ -201,7 +201,7 @@ struct sp_conn {
     bool closed_pending;
     bool drained_pending;
 
-    struct sp_stats stats;
+    struct sp_counters stats;
 };
 
 /* The first space that is not discarded; the others follow it. */

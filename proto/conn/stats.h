@@ -13,6 +13,25 @@ struct sp_stats {
     SPATE_CONN_STATS(SPATE_STATS_FIELD)
 };
 
+/* The counters alone: what a connection keeps. */
+#define SP_COUNTERS_COUNTER(name) uint64_t name;
+#define SP_COUNTERS_GAUGE(name)
+#define SP_COUNTERS(kind, name) SP_COUNTERS_##kind(name)
+
+struct sp_counters {
+    SPATE_CONN_STATS(SP_COUNTERS)
+};
+
+#define SP_STATS_COPY_COUNTER(name) ret->name = counters->name;
+#define SP_STATS_COPY_GAUGE(name)
+#define SP_STATS_COPY(kind, name) SP_STATS_COPY_##kind(name)
+
+/* Copies the counters, and leaves the gauges as they are. */
+static inline void sp_stats_copy(struct sp_stats *ret, const struct sp_counters *counters)
+{
+    SPATE_CONN_STATS(SP_STATS_COPY)
+}
+
 #define SP_STATS_ADD_COUNTER(name) sum->name += stats->name;
 #define SP_STATS_ADD_GAUGE(name)
 #define SP_STATS_ADD(kind, name) SP_STATS_ADD_##kind(name)

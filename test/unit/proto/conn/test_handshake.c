@@ -85,7 +85,7 @@ static void late_packets_of_the_handshake_are_dropped(void **state)
         pair_shuttle(pair);
         struct sp_conn *client = pair_conn(pair, SP_CLIENT);
         assert_null(client->handshake);
-        const struct sp_stats before = client->stats;
+        const struct sp_counters before = client->stats;
         pair_give(pair, SP_CLIENT, packets, 1);
         assert_true(client->stats.packets_dropped > before.packets_dropped);
         assert_int_equal(client->stats.packets_in, before.packets_in);

@@ -196,7 +196,7 @@ static void run_is_recorded_like_packets_of_the_general_way(void **state)
     struct world *world = world_create();
     struct sp_conn *conn = client_of(world);
     uint64_t first_pn = sent_of(world)->next_pn;
-    struct sp_stats before = conn->stats;
+    struct sp_counters before = conn->stats;
     uint64_t in_flight = conn->loss.cc.in_flight_bytes;
     uint64_t data_sent = conn->data_sent;
     uint64_t sealed_count = conn->keys.write_count;
