@@ -70,9 +70,12 @@ static struct sp_piece *link_piece(struct sp_reassembly *reassembly, struct sp_p
                                    uint64_t offset, struct sb_slice slice)
 {
     struct sp_piece_store *store = reassembly->store;
-    uint32_t count_max =
-        store->count_max + (offset == reassembly->read_end ? store->count_reserve : 0);
-    struct sp_piece *piece = store->count < count_max ? sb_pool_take(store->pool) : NULL;
+    /* What is next in order frees memory: it, and what waits after it, is handed out at once. */
+    bool is_next = offset == reassembly->read_end;
+    uint32_t count_max = store->count_max + (is_next ? store->count_reserve : 0);
+    struct sp_piece *piece = NULL;
+    if (store->count < count_max)
+        piece = is_next ? sb_pool_take(store->pool) : sb_pool_take_ordinary(store->pool);
     if (piece == NULL)
         return NULL;
     store->count++;

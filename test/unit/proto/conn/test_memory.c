@@ -195,6 +195,41 @@ static void bytes_that_would_have_to_wait_in_a_transient_datagram_are_dropped(vo
     assert_int_equal(server->close.error, 7);
 }
 
+static bool has_no_room(void *context, size_t size)
+{
+    (void)context, (void)size;
+    return false;
+}
+
+/* Bytes out of order may not take the reserve.  Those that are next may: they free memory. */
+static void bytes_in_order_find_room_in_the_reserve(void **state)
+{
+    static const uint8_t later[] = "\x0e\x00\x40\x64\x01x"; /* offset 100, one byte */
+    static const uint8_t next[] = "\x0e\x00\x01\x01x";
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    (void)open_and_write(pair_conn(pair, SP_CLIENT), message, 1); /* stream 0 exists */
+    pair_carry(pair, SP_CLIENT);
+    pair_pull(pair, SP_SERVER);
+    struct sb_pool *pieces = &pair->pools.pieces;
+    void *taken[1000];
+    uint32_t taken_count = 0;
+    for (; pieces->used_count < pieces->made_count; taken_count++) {
+        assert_true(taken_count < QT_COUNT(taken));
+        taken[taken_count] = sb_pool_take(pieces);
+    }
+    pair->memory.has_room = has_no_room;
+    const struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    uint64_t dropped = server->stats.packets_dropped;
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, later, sizeof(later) - 1, PAIR_FAULT_NONE);
+    assert_int_equal(server->stats.packets_dropped, dropped + 1);
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, next, sizeof(next) - 1, PAIR_FAULT_NONE);
+    assert_int_equal(server->stats.packets_dropped, dropped + 1);
+    while (taken_count > 0)
+        sb_pool_give(pieces, taken[--taken_count]);
+}
+
 /* Drops all packets with bytes of streams until `until_ns`. */
 static void drop_until(struct conn_pair *pair, uint64_t until_ns)
 {
@@ -232,6 +267,7 @@ int main(void)
         QT_TEST(conn_pair, a_peer_without_credit_is_not_kept_waiting_for_ever),
         QT_TEST(conn_pair, a_peer_with_credit_left_may_be_idle),
         QT_TEST(conn_pair, bytes_that_would_have_to_wait_in_a_transient_datagram_are_dropped),
+        QT_TEST(conn_pair, bytes_in_order_find_room_in_the_reserve),
         QT_TEST(conn_pair, a_peer_whose_packets_find_no_room_is_not_kept_waiting_for_ever),
     };
 
