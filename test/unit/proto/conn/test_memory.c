@@ -206,7 +206,7 @@ static bool has_no_room(void *context, size_t size)
 /* Bytes out of order may not take the reserve.  Those that are next may: they free memory. */
 static void bytes_in_order_find_room_in_the_reserve(void **state)
 {
-    static const uint8_t later[] = "\x0e\x00\x40\x64\x01x"; /* offset 100, one byte */
+    static const uint8_t later[] = "\x0e\x00\x53\x88\x01x"; /* offset 5000, one byte */
     static const uint8_t next[] = "\x0e\x00\x01\x01x";
     struct conn_pair *pair = *state;
     pair_init(pair);
