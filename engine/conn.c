@@ -331,10 +331,8 @@ void se_conn_destroy(struct spate_conn *conn)
     sp_stats_add(&shard->counts.conns_closed, &stats);
     sp_conn_destroy(conn->proto);
     conn_free(conn);
-    if (shard->conn_count == 0) {
-        se_table_shrink(&shard->cids);
-        se_table_shrink(&shard->tokens);
-    }
+    se_table_shrink(&shard->cids);
+    se_table_shrink(&shard->tokens);
 }
 
 static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)

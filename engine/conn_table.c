@@ -177,7 +177,8 @@ bool se_table_reserve(struct se_table *table, uint32_t count)
 
 void se_table_shrink(struct se_table *table)
 {
-    SB_ASSERT(table->count == 0);
+    if (table->count > 0)
+        return;
     array_free(table, &table->old);
     if (table->now.mask + 1 > CAPACITY_MIN) {
         struct se_table_array larger = table->now;

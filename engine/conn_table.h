@@ -56,7 +56,7 @@ void se_table_deinit(struct se_table *table); /* accepts all zero */
  * without memory. */
 SB_MUST_USE bool se_table_reserve(struct se_table *table, uint32_t count);
 
-/* Gives back what an empty table does not need. */
+/* Gives back what the table does not need, if it is empty. */
 void se_table_shrink(struct se_table *table);
 
 /* Inserts a key.  Returns 0, -EEXIST (the table has the key already, with this or another value),
