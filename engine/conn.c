@@ -166,11 +166,10 @@ static void lower_tls(struct spate_conn *conn, uint32_t bytes)
     conn->tls_bytes = lower;
 }
 
-/* Frees everything but `proto`. */
+/* Frees everything but `proto` and the index. */
 static void conn_free(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
-    index_give(shard, conn->index);
     sc_tls_config_unref(conn->tls);
     if (conn->client_tls != NULL)
         sc_tls_ops.destroy(conn->client_tls);
@@ -285,6 +284,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->timer_ns = SB_NEVER;
     int result = make_inside(conn, args);
     if (result != 0) {
+        index_give(shard, conn->index);
         conn_free(conn);
         return result;
     }
@@ -309,10 +309,9 @@ static void leave(struct spate_conn *conn)
 
     struct se_port *port = conn->port;
     sb_list_remove(&conn->port_link);
-    SB_ASSERT(port->conn_count > 0 && shard->conn_count > 0);
+    SB_ASSERT(port->conn_count > 0);
     port->conn_count--;
     port->idle_since_ns = shard->now_ns;
-    shard->conn_count--;
     if (se_conn_is_budgeted(conn))
         shard->counts.own.handshakes_failed++;
     se_budget_leave(&shard->budget, &conn->handshake);
@@ -322,6 +321,7 @@ void se_conn_destroy(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
     leave(conn);
+    index_give(shard, conn->index); /* no slice finds it any more */
     while (conn->cid_count > 0)
         se_conn_remove_cid(conn, &conn->cids[0]);
     while (conn->token_count > 0)
@@ -329,10 +329,25 @@ void se_conn_destroy(struct spate_conn *conn)
     struct sp_stats stats;
     sp_conn_stats(conn->proto, &stats);
     sp_stats_add(&shard->counts.conns_closed, &stats);
-    sp_conn_destroy(conn->proto);
-    conn_free(conn);
     se_table_shrink(&shard->cids);
     se_table_shrink(&shard->tokens);
+    sb_list_push_back(&shard->unwinding, &conn->ended_link);
+    (void)se_conns_unwind(shard); /* in order: after those that wait already */
+}
+
+bool se_conns_unwind(struct spate_shard *shard)
+{
+    struct sb_link *link;
+    while ((link = sb_list_first(&shard->unwinding)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, ended_link);
+        if (!sp_conn_destroy_some(conn->proto, &shard->unwind_steps))
+            return false;
+        sb_list_remove(link);
+        SB_ASSERT(shard->conn_count > 0);
+        shard->conn_count--;
+        conn_free(conn);
+    }
+    return true;
 }
 
 static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)

@@ -63,7 +63,8 @@ struct spate_conn {
     struct sb_link port_link;
     struct sb_link send_pending_link;  /* may have something to send */
     struct sb_link event_pending_link; /* may have events */
-    struct sb_link ended_link;         /* has closed, and may have to be freed or buried */
+    struct sb_link
+        ended_link; /* has closed, and may have to be freed or buried; or is being freed */
 
     struct se_timer timer;
     uint64_t timer_ns; /* the time that the timer is set to: at or before proto's deadline */
@@ -172,11 +173,18 @@ struct se_conn_args {
 SB_MUST_USE int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
                                struct spate_conn **ret);
 
-/* Frees the connection at once, without a packet to the peer. */
+/* Ends the connection without a packet to the peer: nothing leads to it any more.  Its memory stays
+ * accounted, and it counts as a connection, until the steps of this turn or of later ones have
+ * freed all of it. */
 void se_conn_destroy(struct spate_conn *conn);
 
 /* Marks a closed connection: the turn looks whether it is to be freed or buried. */
 void se_conn_end(struct spate_conn *conn);
+
+/* Frees destroyed connections as long as steps of this turn are left.  Returns true if none is
+ * left.
+ */
+bool se_conns_unwind(struct spate_shard *shard);
 
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);

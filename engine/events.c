@@ -273,7 +273,10 @@ void se_conn_drain(struct spate_conn *conn)
     struct sp_event reported;
     /* Routes need no room in the queue and are not held back: the next datagram may need them. */
     se_conn_route(conn);
-    for (enum hold hold; !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
+    /* Events of an ended connection follow when all that it held is released, in later turns. */
+    bool is_unwound = sp_conn_unwind(conn->proto, &conn->shard->unwind_steps);
+    for (enum hold hold;
+         is_unwound && !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
             if (!sp_conn_next_opened(conn->proto, &reported))
                 break;

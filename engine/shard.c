@@ -126,6 +126,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->send_pending);
     sb_list_init(&shard->event_pending);
     sb_list_init(&shard->ended);
+    sb_list_init(&shard->unwinding);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
     se_timer_init(&shard->memory_timer);
@@ -172,6 +173,9 @@ void se_shard_stop(struct spate_shard *shard)
     struct sb_link *link;
     while ((link = sb_list_first(&shard->all)) != NULL)
         se_conn_destroy(SB_CONTAINER_OF(link, struct spate_conn, all_link));
+    do
+        shard->unwind_steps = UINT32_MAX;
+    while (!se_conns_unwind(shard));
     (void)su_ring_stop(&shard->ring);
     se_ports_deinit(shard);
 }
@@ -249,11 +253,13 @@ int se_shard_bind(struct spate_shard *shard)
     return shard->error;
 }
 
-/* Frees closed connections once the application has taken their CLOSED event, and leaves tombstones
- * of those that are not drained.  One that is not ready is marked again when that changes: when
- * CLOSED is taken, when its packets have been sent, and when it is drained. */
+/* Frees what is left of destroyed connections.  Frees closed connections once the application has
+ * taken their CLOSED event, and leaves tombstones of those that are not drained.  One that is not
+ * ready is marked again when that changes: when CLOSED is taken, when its packets have been sent,
+ * and when it is drained. */
 static void reap(struct spate_shard *shard)
 {
+    (void)se_conns_unwind(shard);
     struct sb_link *link;
     while ((link = sb_list_pop_front(&shard->ended)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, ended_link);
@@ -278,6 +284,7 @@ static void take_shutdown(struct spate_shard *shard)
 static int turn(struct spate_shard *shard, uint64_t wait_ns)
 {
     shard->counts.own.turns++;
+    shard->unwind_steps = SE_UNWIND_STEPS_PER_TURN;
     se_events_processed(&shard->events);
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
      * reads the clock once, in se_shard_wait(). */
@@ -290,7 +297,8 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool is_more = se_shard_send(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     /* A post that already ran in this turn must also prevent waiting. */
-    bool is_busy = had_posts || is_more || is_closing || se_events_count(&shard->events) > 0;
+    bool is_busy = had_posts || is_more || is_closing || se_events_count(&shard->events) > 0 ||
+                   shard->unwind_steps == 0 || !sb_list_is_empty(&shard->unwinding);
 
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);

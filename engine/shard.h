@@ -45,6 +45,9 @@ enum {
     SE_COMPLETIONS_PER_TURN = 512,    /* so that completions cannot delay timers and events */
     SE_TRAINS_PER_TURN = 8,           /* per connection, so that one cannot take all slots */
     SE_SEND_BYTES_PER_TURN = 1 << 20, /* of all connections: see shard_tx.c */
+    /* Steps of releasing what ended connections hold, of all connections, about 50 ns each.  The
+     * others wait for their next turns. */
+    SE_UNWIND_STEPS_PER_TURN = 2048,
 };
 
 /* Event counters since the shard started. */
@@ -97,6 +100,8 @@ struct spate_shard {
     struct sb_link event_pending;
     struct sb_link ended; /* closed connections that reap() has to look at */
     struct se_tombstones tombstones;
+    struct sb_link unwinding; /* se_conn_destroy() was called; not all is freed yet */
+    uint32_t unwind_steps;    /* left of SE_UNWIND_STEPS_PER_TURN in this turn */
     struct se_wheel wheel;
     struct se_timer memory_timer; /* armed while pools may have something to give back */
     uint64_t trimmed_empty_bytes; /* memory.interface.empty_bytes after the last trim */

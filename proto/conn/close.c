@@ -8,6 +8,9 @@
  *     OPEN --reset-->         DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence-->       DRAINED
  *
+ * sp_conn_end() only takes note.  Packets in flight and what streams hold is released afterwards,
+ * by sp_conn_unwind(): a peer can have made us hold so much that others would wait for it.
+ *
  * The first reason wins.  All lent memory is returned, and each stream that the application knows
  * is reported as closed, before SP_EVENT_CLOSED.  If we closed, SP_EVENT_CLOSED also waits until
  * the first CONNECTION_CLOSE has been handed out: a caller that destroys everything then does not
@@ -56,19 +59,43 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
     sp_conn_stream_add_event(conn, stream); /* STREAM_CLOSED at least */
 }
 
-/* Releases everything that the streams hold. */
-static void end_streams(struct sp_conn *conn)
+static bool end_packets(struct sp_conn *conn, uint32_t *steps)
 {
-    for (uint32_t i = 0; i < SP_SPACES; i++)
+    for (uint32_t i = 0; i < SP_SPACES && *steps > 0; i++)
         if (conn->loss.spaces[i] != NULL)
-            sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, (enum sp_space)i));
+            sp_conn_forget_packets(conn, (enum sp_space)i, steps);
+    return *steps > 0;
+}
 
+/* Releases what the streams hold, bucket by bucket. */
+static bool end_streams(struct sp_conn *conn, uint32_t *steps)
+{
+    const struct sp_stream_map *map = &conn->streams;
+    struct sb_link *link;
     /* Streams that the application will never hear of. */
-    for (struct sb_link *link;
-         !conn->reports_received && (link = sb_list_first(&conn->opened_list)) != NULL;)
+    while (*steps > 0 && !conn->reports_received &&
+           (link = sb_list_first(&conn->opened_list)) != NULL) {
         sp_conn_stream_reap(conn, SB_CONTAINER_OF(link, struct sp_stream, event_link));
-    SP_STREAM_MAP_EACH(stream, &conn->streams)
-        end_stream(conn, stream);
+        *steps -= SB_MIN(*steps, SP_UNWIND_STREAM_STEPS);
+    }
+    for (; *steps > 0 && conn->unwind_bucket <= map->mask; conn->unwind_bucket++) {
+        *steps -= 1;
+        for (struct sp_stream *stream = map->buckets[conn->unwind_bucket]; stream != NULL;
+             stream = stream->hash_next) {
+            end_stream(conn, stream);
+            *steps -= SB_MIN(*steps, SP_UNWIND_STREAM_STEPS);
+        }
+    }
+    return conn->unwind_bucket > map->mask;
+}
+
+bool sp_conn_unwind(struct sp_conn *conn, uint32_t *steps)
+{
+    if (conn->unwind == SP_UNWIND_PACKETS && end_packets(conn, steps))
+        conn->unwind = SP_UNWIND_STREAMS;
+    if (conn->unwind == SP_UNWIND_STREAMS && end_streams(conn, steps))
+        conn->unwind = SP_UNWIND_NOTHING;
+    return conn->unwind == SP_UNWIND_NOTHING;
 }
 
 /* Returns how long a connection closes or drains: three PTOs [RFC9000 10.2].  The peer decides what
@@ -96,7 +123,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->lacks_records = false;
     conn->close_answer_at = 1;
     conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));
-    end_streams(conn);
+    conn->unwind = SP_UNWIND_PACKETS;
     sp_conn_drop_undecryptable(conn);
     if (state == SP_CONN_DRAINED)
         conn->drained_pending = true;

@@ -6,6 +6,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 
@@ -198,12 +199,23 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
 
 void sp_conn_destroy(struct sp_conn *conn)
 {
+    uint32_t steps = UINT32_MAX;
     if (conn == NULL)
         return;
+    while (!sp_conn_destroy_some(conn, &steps))
+        steps = UINT32_MAX;
+}
+
+bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
+{
+    for (uint32_t i = 0; i < SP_SPACES; i++)
+        if (conn->loss.spaces[i] != NULL)
+            sp_conn_forget_packets(conn, (enum sp_space)i, steps);
+    if (!sp_conn_streams_deinit(conn, steps))
+        return false;
 
     sp_conn_end_handshake(conn);
     sp_conn_free_space(conn, SP_SPACE_APP);
-    sp_conn_streams_deinit(conn);
     SB_ASSERT(conn->stores.streams.count == 0 && conn->stores.chunks.count == 0);
     SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
     SB_ASSERT(conn->stores.frames.count == 0);
@@ -212,6 +224,7 @@ void sp_conn_destroy(struct sp_conn *conn)
     if (conn->tls != NULL)
         conn->tls_ops->destroy(conn->tls);
     sb_pool_give(&conn->pools->conns, conn);
+    return true;
 }
 
 /* ---- Questions ---- */

@@ -248,6 +248,8 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
 {
     struct sp_event event = {.kind = SP_EVENT_NONE};
+    for (uint32_t steps = UINT32_MAX; !sp_conn_unwind(conn, &steps);)
+        steps = UINT32_MAX;
 
     if (sp_conn_next_route(conn, &event) || next_of_conn(conn, &event) ||
         sp_conn_next_opened(conn, &event) || next_stream_event(conn, &event)) {

@@ -26,12 +26,12 @@
  *     5  run.c            runs of packets with one stream's bytes
  *        timers.c         deadlines
  *     4  handshake.c      TLS, keys, transport parameters
+ *        events.c         events for the application
  *        gate.h           the conditions of sending
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake
  *     2  recovery.c       acknowledged and lost frames
- *        events.c         events for the application
  *        alive.c          what keeps a quiet connection from its idle timeout
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
@@ -71,6 +71,14 @@ struct sp_undecryptable {
     struct sp_datagram datagram; /* of this one packet; holds a reference */
     enum sp_space space;
     uint64_t arrived_ns;
+};
+
+/* What a connection that ended has to release still, in this order.  There may be much of it, so
+ * sp_conn_unwind() works it off in parts. */
+enum sp_unwind {
+    SP_UNWIND_NOTHING, /* the connection is open, or all was released */
+    SP_UNWIND_PACKETS, /* packets in flight */
+    SP_UNWIND_STREAMS, /* bytes to send, and received bytes that nobody gets */
 };
 
 /* How far the handshake has come.  The order counts: each state includes those before it. */
@@ -186,6 +194,8 @@ struct sp_conn {
 
     /* The end. */
     struct sp_close close;
+    enum sp_unwind unwind;
+    uint32_t unwind_bucket;    /* of `streams`: those before it were released */
     uint64_t close_packets_in; /* received while closing */
     uint64_t close_answer_at;  /* value of close_packets_in at which the next answer is sent */
     enum sp_close_packet close_packet;

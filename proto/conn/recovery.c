@@ -37,6 +37,22 @@ void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames)
     }
 }
 
+void sp_conn_forget_packets(struct sp_conn *conn, enum sp_space space, uint32_t *steps)
+{
+    while (*steps > 0) {
+        /* A few at a time: how many frames they have shows only then. */
+        uint32_t count_max = SB_MIN(*steps / 4 + 1, (uint32_t)SP_SENT_BLOCK_PACKETS), count;
+        struct sp_sent_frame *frames = sp_loss_forget_some(&conn->loss, space, count_max, &count);
+        uint32_t frame_count = 0;
+        for (const struct sp_sent_frame *f = frames; f != NULL; f = f->next)
+            frame_count++;
+        sp_conn_free_frames(conn, frames);
+        *steps -= SB_MIN(*steps, count + frame_count);
+        if (count < count_max)
+            return;
+    }
+}
+
 /* ---- Acknowledged ---- */
 
 static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame)

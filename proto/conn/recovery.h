@@ -6,6 +6,9 @@
 
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome, uint64_t now_ns);
+/* Takes packets of `space` out of flight and frees their frames.  Ends when none is left, or when
+ * `*steps`, which counts packets and frames down, is 0. */
+void sp_conn_forget_packets(struct sp_conn *conn, enum sp_space space, uint32_t *steps);
 void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
 /* Queues the frames of the oldest `count` packets in flight of `space` for retransmission. */
 void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count);

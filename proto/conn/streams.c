@@ -40,18 +40,23 @@ static void free_stream(struct sp_conn *conn, struct sp_stream *stream)
     sb_store_give(&conn->stores.streams, stream);
 }
 
-/* Frees all streams.  Call it after all packets in flight were forgotten. */
-void sp_conn_streams_deinit(struct sp_conn *conn)
+bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps)
 {
     if (conn->streams.buckets == NULL)
-        return;
-    for (struct sp_stream *s; (s = sp_stream_map_any(&conn->streams)) != NULL;) {
-        sp_stream_map_remove(&conn->streams, s);
-        free_stream(conn, s);
+        return true;
+    while (*steps > 0) {
+        struct sp_stream *stream = sp_stream_map_pop(&conn->streams);
+        struct sb_link *zombie = sb_list_first(&conn->zombie_list);
+        if (stream == NULL && zombie != NULL)
+            stream = SB_CONTAINER_OF(zombie, struct sp_stream, event_link);
+        if (stream == NULL) {
+            sp_stream_map_deinit(&conn->streams);
+            return true;
+        }
+        free_stream(conn, stream);
+        *steps -= SB_MIN(*steps, SP_UNWIND_STREAM_STEPS);
     }
-    for (struct sb_link *link; (link = sb_list_first(&conn->zombie_list)) != NULL;)
-        free_stream(conn, SB_CONTAINER_OF(link, struct sp_stream, event_link));
-    sp_stream_map_deinit(&conn->streams);
+    return false;
 }
 
 /* [RFC9000 18.2] The peer's initial limit for what we send on `id`. */

@@ -7,7 +7,9 @@
 #include "proto/wire/tparam.h"
 
 void sp_conn_streams_init(struct sp_conn *conn);
-void sp_conn_streams_deinit(struct sp_conn *conn);
+/* Frees the streams, after all packets in flight were forgotten.  Returns false when `*steps`,
+ * which it counts down, is 0 before all are freed. */
+bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps);
 /* Finds or opens the stream that a frame of the peer names.  `*ret` is NULL for one that is
  * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */
 enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,

@@ -468,20 +468,31 @@ uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
 
 /* ---- The end of a space ---- */
 
-/* Takes all outstanding packets of a space out of flight and returns their frames. */
-static struct sp_sent_frame *settle_all(struct sp_loss *loss, struct sp_loss_space *space)
+/* Takes the oldest packets of a space out of flight, at most `count_max`, and returns their frames
+ * and their number. */
+static struct sp_sent_frame *settle_some(struct sp_loss *loss, struct sp_loss_space *space,
+                                         uint32_t count_max, uint32_t *ret_count)
 {
     struct sp_sent_frame *frames = NULL;
     struct sp_sent_frame **tail = &frames;
     uint64_t pn = 0;
+    uint32_t count = 0;
     for (struct sp_sent_packet *packet;
-         (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
+         count < count_max && (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
         if (packet->size > 0)
             sp_cc_on_removed(&loss->cc, packet->size);
         append(&tail, sp_sent_settle(&space->sent, pn, SP_SENT_SKIPPED));
+        count++;
     }
     space->loss_at_ns = SB_NEVER;
+    *ret_count = count;
     return frames;
+}
+
+static struct sp_sent_frame *settle_all(struct sp_loss *loss, struct sp_loss_space *space)
+{
+    uint32_t count;
+    return settle_some(loss, space, UINT32_MAX, &count);
 }
 
 struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
@@ -500,6 +511,12 @@ struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
 struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space)
 {
     return settle_all(loss, loss->spaces[space]);
+}
+
+struct sp_sent_frame *sp_loss_forget_some(struct sp_loss *loss, enum sp_space space,
+                                          uint32_t count_max, uint32_t *ret_count)
+{
+    return settle_some(loss, loss->spaces[space], count_max, ret_count);
 }
 
 void sp_loss_check(const struct sp_loss *loss)

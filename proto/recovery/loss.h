@@ -122,6 +122,11 @@ struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
  * or Version Negotiation, which say that the server has kept nothing. */
 struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space);
 
+/* Does a part of sp_loss_forget(): at most `count_max` packets, the oldest.  Returns their frames,
+ * and their number in `*ret_count`: less than `count_max` if there are no more. */
+struct sp_sent_frame *sp_loss_forget_some(struct sp_loss *loss, enum sp_space space,
+                                          uint32_t count_max, uint32_t *ret_count);
+
 void sp_loss_check(const struct sp_loss *loss);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 
 #define BUCKETS_MAX 65536 /* beyond, chains grow: 512 KiB per connection is enough */
 #define GROWTH      8     /* large, so that there are few steps */
@@ -72,8 +73,10 @@ static void grow(struct sp_stream_map *map)
 struct sp_stream *sp_stream_map_find(const struct sp_stream_map *map, uint64_t id)
 {
     struct sp_stream *stream = map->buckets[bucket_of(map, id)];
-    while (stream != NULL && stream->id != id)
+    while (stream != NULL && stream->id != id) {
+        SB_STEP();
         stream = stream->hash_next;
+    }
     return stream;
 }
 
@@ -86,13 +89,16 @@ void sp_stream_map_add(struct sp_stream_map *map, struct sp_stream *stream)
     stream->hash_next = *bucket;
     *bucket = stream;
     map->count++;
+    map->popped_count = 0;
 }
 
 void sp_stream_map_remove(struct sp_stream_map *map, struct sp_stream *stream)
 {
     struct sp_stream **link = &map->buckets[bucket_of(map, stream->id)];
-    while (*link != NULL && *link != stream)
+    while (*link != NULL && *link != stream) {
+        SB_STEP();
         link = &(*link)->hash_next;
+    }
     SB_ASSERT(*link == stream);
     *link = stream->hash_next;
     stream->hash_next = NULL;
@@ -100,10 +106,18 @@ void sp_stream_map_remove(struct sp_stream_map *map, struct sp_stream *stream)
     map->count--;
 }
 
-struct sp_stream *sp_stream_map_any(const struct sp_stream_map *map)
+struct sp_stream *sp_stream_map_pop(struct sp_stream_map *map)
 {
-    for (uint32_t i = 0; map->count > 0 && i <= map->mask; i++)
-        if (map->buckets[i] != NULL)
-            return map->buckets[i];
-    return NULL;
+    if (map->count == 0)
+        return NULL;
+    while (map->buckets[map->popped_count] == NULL) {
+        SB_STEP();
+        map->popped_count++;
+        SB_ASSERT(map->popped_count <= map->mask);
+    }
+    struct sp_stream *stream = map->buckets[map->popped_count];
+    map->buckets[map->popped_count] = stream->hash_next;
+    stream->hash_next = NULL;
+    map->count--;
+    return stream;
 }

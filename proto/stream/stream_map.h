@@ -21,6 +21,7 @@ struct sp_stream_map {
     struct sp_stream **buckets;
     uint32_t mask;
     uint32_t count;
+    uint32_t popped_count; /* buckets from the first on that sp_stream_map_pop() has found empty */
     struct sp_stream *few[SP_STREAM_MAP_FEW];
 };
 
@@ -41,8 +42,9 @@ static inline uint64_t sp_stream_map_bytes(const struct sp_stream_map *map)
                : ((uint64_t)map->mask + 1) * sizeof(map->buckets[0]);
 }
 
-/* Any stream, or NULL: for taking the map apart. */
-struct sp_stream *sp_stream_map_any(const struct sp_stream_map *map);
+/* Removes and returns any stream, or returns NULL: for taking the map apart.  Takes all of them in
+ * one walk over the buckets, if none is added meanwhile. */
+struct sp_stream *sp_stream_map_pop(struct sp_stream_map *map);
 
 /* Walks all streams; the stream at hand may not be removed in the body. */
 #define SP_STREAM_MAP_EACH(stream, map) \

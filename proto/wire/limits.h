@@ -68,6 +68,10 @@ enum {
      * enough for a sender that has two packets in flight.  [RFC9000 14.3] */
     SP_PMTU_HOLE_LOSSES = 6,
 
+    /* Steps that releasing a stream counts for, where a packet or a frame in flight is one step:
+     * about its cost beside theirs. */
+    SP_UNWIND_STREAM_STEPS = 4,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

@@ -4,7 +4,11 @@
 #include "test/support/qt.h"
 
 #include "engine/config.h"
+#include <stdlib.h>
+
 #include "engine/shard.h"
+#include "proto/conn/streams.h"
+#include "test/support/conn_pair.h"
 #include "test/support/owned.h"
 
 enum { STATES = SE_CONN_TAKEN + 1 };
@@ -150,6 +154,57 @@ static void a_handle_finds_its_generation_alone(void **state)
     assert_null(se_conn_of_id(shard, 0));
 }
 
+QT_FIXTURE(conn_pair, pair_deinit)
+
+/* One end of `pair` with `count` streams, as a destroyed connection of the shard. */
+static void add_unwinding(struct spate_shard *shard, struct conn_pair *pair, enum sp_role role,
+                          uint64_t count)
+{
+    struct spate_conn *conn = sb_pool_take(&shard->conn_pool);
+    assert_non_null(conn);
+    *conn = (struct spate_conn){.shard = shard, .proto = pair_conn(pair, role)};
+    pair->ends[role].conn = NULL;
+    sb_list_init(&conn->ended_link);
+    sb_list_push_back(&shard->unwinding, &conn->ended_link);
+    shard->conn_count++;
+    uint64_t last_id = (count - 1) << 2 | (role == SP_CLIENT ? SP_STREAM_BY_SERVER : 0);
+    struct sp_stream *stream;
+    assert_int_equal(sp_conn_stream_of_frame(conn->proto, last_id, false, &stream), SP_OK);
+    assert_int_equal(conn->proto->streams.count, count);
+}
+
+/* Many connections end at once: each turn does its share, and nobody loses sight of the memory. */
+static void destroyed_connections_are_freed_over_turns(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct spate_shard *shard = calloc(1, sizeof(*shard));
+    assert_non_null(shard);
+    pair_init(pair);
+    pair->config.streams_bidi_max = 1000;
+    sb_list_init(&shard->unwinding);
+    sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), 2, 10, &pair->memory);
+    pair_connect(pair);
+    add_unwinding(shard, pair, SP_CLIENT, 1000);
+    add_unwinding(shard, pair, SP_SERVER, 1000);
+
+    uint32_t turns = 0;
+    for (bool is_done = false; !is_done; turns++) {
+        uint32_t streams = pair->pools.streams.used_count;
+        uint32_t conns = shard->conn_pool.used_count;
+        shard->unwind_steps = 500;
+        is_done = se_conns_unwind(shard);
+        assert_true(streams - pair->pools.streams.used_count <= 500 / SP_UNWIND_STREAM_STEPS);
+        assert_int_equal(shard->conn_count, shard->conn_pool.used_count);
+        assert_true(conns - shard->conn_count <= 1);
+        assert_true(is_done || shard->unwind_steps == 0);
+    }
+    assert_in_range(turns, 2 * 1000 * SP_UNWIND_STREAM_STEPS / 500, 30);
+    assert_int_equal(shard->conn_count, 0);
+    assert_int_equal(pair->pools.streams.used_count, 0);
+    sb_pool_deinit(&shard->conn_pool);
+    free(shard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +214,7 @@ int main(void)
         QT_TEST(owned, a_client_that_is_closed_early_has_failed),
         QT_TEST(owned, a_handle_holds_the_largest_of_each_part),
         QT_TEST(owned, a_handle_finds_its_generation_alone),
+        QT_TEST(conn_pair, destroyed_connections_are_freed_over_turns),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);

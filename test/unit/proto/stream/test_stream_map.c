@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include "proto/base/steps.h"
 #include "proto/stream/stream_map.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
@@ -20,8 +21,8 @@ static void world_deinit(struct world *world)
 {
     if (!heap_is_open(&world->heap))
         return; /* never begun, or ended already */
-    for (struct sp_stream *stream; (stream = sp_stream_map_any(&world->map)) != NULL;)
-        sp_stream_map_remove(&world->map, stream);
+    while (sp_stream_map_pop(&world->map) != NULL)
+        continue;
     sp_stream_map_deinit(&world->map);
     sp_stream_map_deinit(&world->map); /* once more is harmless */
     heap_deinit(&world->heap);
@@ -76,9 +77,13 @@ static void any_order_of_adding_and_removing_finds_what_is_there(void **state)
             walked++;
         }
         assert_int_equal(walked, count);
-        for (struct sp_stream *stream; (stream = sp_stream_map_any(map)) != NULL; count--)
-            sp_stream_map_remove(map, stream);
+        uint64_t steps = SB_STEPS_COUNT();
+        for (struct sp_stream *stream; (stream = sp_stream_map_pop(map)) != NULL; count--) {
+            assert_true(is_in[stream->id]);
+            is_in[stream->id] = false;
+        }
         assert_int_equal(count, 0);
+        assert_in_range(SB_STEPS_COUNT() - steps, 0, map->mask); /* one walk over the buckets */
     }
 }
 
