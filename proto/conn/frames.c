@@ -5,7 +5,12 @@
  *
  * Frames are handled in order.  A frame that is refused ends the connection.  Without memory for a
  * frame the whole packet is dropped: it is not acknowledged, and the peer retransmits its frames.
- * Frames that were handled already do no harm, because every frame may arrive twice. */
+ * Frames that were handled already do no harm, because every frame may arrive twice.
+ *
+ * What can be attacked: a packet has room for hundreds of small frames.  Each costs a few steps,
+ * but for two kinds: ACK frames, whose lookups may walk over all packets in flight, are bounded per
+ * packet; CRYPTO frames only collect bytes, and TLS is called once per packet.  What an ACK frame
+ * acknowledges or declares lost costs a step per packet that we have sent. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -25,9 +30,22 @@ static uint64_t ack_delay_ns(const struct sp_conn *conn, uint64_t delay)
     return (delay << exponent) * SB_US;
 }
 
+/* Returns whether another ACK frame of the packet is within what one packet may cost. */
+static bool may_handle_ack(const struct sp_conn *conn, struct sp_packet *packet)
+{
+    uint64_t walk_count = conn->loss.spaces[packet->space]->sent.walk_count;
+    if (packet->ack_count++ == 0)
+        return true;
+    if (packet->ack_count == 2)
+        packet->ack_walk_max = walk_count + SP_ACK_WALK_PER_PACKET_MAX;
+    return packet->ack_count <= SP_ACK_FRAMES_PER_PACKET_MAX && walk_count <= packet->ack_walk_max;
+}
+
 static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
                           const struct sp_frame_ack *ack, uint64_t now_ns)
 {
+    if (!may_handle_ack(conn, packet))
+        return SP_DROP;
     if (packet->space == SP_SPACE_APP &&
         !sp_keyphase_may_ack(&conn->keys, packet->key, ack->largest))
         return SP_ERR_KEY_UPDATE;
@@ -111,10 +129,7 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
     begin_tls(conn, frame);
     if (conn->is_out_of_memory)
         return SP_DROP;
-
-    static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
-                                                    SP_LEVEL_APP};
-    sp_conn_advance_tls(conn, levels[packet->space], now_ns);
+    packet->has_crypto = true;
     return SP_OK;
 }
 
@@ -249,7 +264,16 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     }
 }
 
-enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
+/* Hands what the CRYPTO frames of the packet have brought to TLS. */
+static void after_crypto(struct sp_conn *conn, const struct sp_packet *packet, uint64_t now_ns)
+{
+    static const enum sp_level levels[SP_SPACES] = {SP_LEVEL_INITIAL, SP_LEVEL_HANDSHAKE,
+                                                    SP_LEVEL_APP};
+    if (packet->has_crypto && conn->state == SP_CONN_OPEN && conn->spaces[packet->space] != NULL)
+        sp_conn_advance_tls(conn, levels[packet->space], now_ns);
+}
+
+static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
 {
     /* [RFC9000 12.4] A packet without frames is an error. */
     if (packet->payload_size == 0)
@@ -280,4 +304,12 @@ enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint6
             return SP_OK;
     }
     return SP_OK;
+}
+
+enum sp_err sp_conn_frames(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
+{
+    enum sp_err err = handle_all(conn, packet, now_ns);
+    if (err == SP_OK || err == SP_DROP) /* dropped: what was taken is in order all the same */
+        after_crypto(conn, packet, now_ns);
+    return err;
 }

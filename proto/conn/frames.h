@@ -17,6 +17,9 @@ struct sp_packet {
     const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
                                              `payload` has the frame's head alone */
     bool is_eliciting;                    /* found out on the way */
+    bool has_crypto;                      /* bytes that TLS has not got yet */
+    uint32_t ack_count;                   /* ACK frames so far */
+    uint64_t ack_walk_max;                /* walk_count of sp_sent up to which more are handled */
     uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
 };
 

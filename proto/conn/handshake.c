@@ -275,6 +275,33 @@ static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event,
     }
 }
 
+/* Small slices, put together: a call of TLS costs about as much as a packet, and a peer can cut its
+ * messages into bytes. */
+struct gathered {
+    size_t size;
+    uint8_t bytes[1024];
+};
+
+static void flush_tls(struct sp_conn *conn, enum sp_level level, struct gathered *gathered)
+{
+    if (gathered->size > 0)
+        conn->tls_ops->receive(conn->tls, level, gathered->bytes, gathered->size);
+    gathered->size = 0;
+}
+
+static void give_tls(struct sp_conn *conn, enum sp_level level, const struct sb_slice *slice,
+                     struct gathered *gathered)
+{
+    if (slice->size > sizeof(gathered->bytes) - gathered->size)
+        flush_tls(conn, level, gathered);
+    if (slice->size > sizeof(gathered->bytes)) {
+        conn->tls_ops->receive(conn->tls, level, slice->data, slice->size);
+        return;
+    }
+    memcpy(gathered->bytes + gathered->size, slice->data, slice->size);
+    gathered->size += slice->size;
+}
+
 /* Hands all CRYPTO bytes of `level` that are in order to TLS and works off what follows. */
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns)
 {
@@ -283,10 +310,12 @@ void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now
 
     if (conn->tls == NULL)
         return;
+    struct gathered gathered = {.size = 0};
     while (s != NULL && sp_reassembly_next(&s->crypto.in, &slice)) {
-        conn->tls_ops->receive(conn->tls, level, slice.data, slice.size);
+        give_tls(conn, level, &slice, &gathered);
         sb_buffer_unref(slice.buffer);
     }
+    flush_tls(conn, level, &gathered);
     for (;;) {
         struct sp_tls_event event = {.kind = SP_TLS_NONE};
         conn->tls_ops->next(conn->tls, &event);

@@ -7,8 +7,9 @@
  * outstanding move slowly: so packets stand in blocks of 32 in a list, and a
  * cursor remembers where the last lookup ended.  A run of lookups then costs one
  * step a block.  What can be attacked: a peer that acknowledges single packets far
- * apart makes the cursor walk; the walk is bounded by the packets in flight, which our
- * own congestion controller bounds. */
+ * apart makes lookups walk.  A walk begins at the cursor or at the nearer end, and the ranges of an
+ * ACK frame fall, so one frame passes over each block at most twice.  How far the frames of one
+ * packet may walk is bounded in conn/frames.c. */
 
 #include "proto/base/assert.h"
 
@@ -68,11 +69,19 @@ static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
 {
     struct sp_sent_block *block = sent->cursor != NULL ? sent->cursor : sent->first;
     uint64_t first_pn = sp_sent_block_of(pn);
+    if (block == NULL)
+        return NULL;
 
-    while (block != NULL && block->first_pn < first_pn && block->next != NULL)
-        block = block->next;
-    while (block != NULL && block->first_pn > first_pn && block->prev != NULL)
-        block = block->prev;
+    /* From an end, if that is nearer. */
+    if (first_pn > block->first_pn && sent->last->first_pn <= first_pn)
+        block = sent->last;
+    else if (first_pn < block->first_pn &&
+             first_pn - sent->first->first_pn < block->first_pn - first_pn)
+        block = sent->first;
+    for (; block->first_pn < first_pn && block->next != NULL; block = block->next)
+        sent->walk_count++;
+    for (; block->first_pn > first_pn && block->prev != NULL; block = block->prev)
+        sent->walk_count++;
     sent->cursor = block;
     return block;
 }

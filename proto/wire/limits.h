@@ -34,6 +34,12 @@ enum {
      * reading its head first would cost more than the copy. */
     SP_PLACE_SIZE_MIN = 256,
 
+    /* ACK frames of one packet that are handled, and blocks of sent packets that those after the
+     * first may pass over: a sender needs one frame per packet, and each may walk over all packets
+     * in flight.  Beyond: the packet is dropped and not acknowledged. */
+    SP_ACK_FRAMES_PER_PACKET_MAX = 16,
+    SP_ACK_WALK_PER_PACKET_MAX = 1024,
+
     /* CIDs of the peer that we keep, and CIDs of ours that we give out, at a time:
      * enough for a path change, few enough to walk. Beyond: CONNECTION_ID_LIMIT. */
     SP_CIDS_MAX = 4,

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/frames.h"
+#include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 #include "test/support/conn_pair.h"
 
@@ -331,6 +333,146 @@ static void a_packet_of_a_dropped_key_phase_costs_the_same_work(void **state)
     assert_int_equal(server->state, SP_CONN_OPEN);
 }
 
+/* Puts 4 MB of a stream's bytes in flight, from packet number `*ret_first` on. */
+static struct sp_conn *put_much_in_flight(struct conn_pair *pair, uint64_t *ret_first)
+{
+    enum { FLIGHT_BYTES = 4000000 };
+    static const uint8_t data[FLIGHT_BYTES];
+    struct sp_write write = {.data = data, .size = sizeof(data)};
+    uint64_t id;
+    size_t size;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_int_equal(sp_conn_open(server, true, &id), SP_DONE);
+    struct sp_stream *stream = sp_stream_map_find(&server->streams, id);
+    server->max_data = stream->send.max_data = 2 * FLIGHT_BYTES;
+    server->loss.cc.cwnd_bytes = 2 * FLIGHT_BYTES;
+    server->loss.pacer.rate_bytes_per_s = 0;
+    *ret_first = server->loss.app.sent.next_pn;
+    assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
+    (void)pair_flush(pair, SP_SERVER, &size);
+    assert_true(server->loss.app.sent.out_count > 2000);
+    return server;
+}
+
+static void write_ack(struct sb_writer *w, uint64_t pn)
+{
+    sb_writer_u8(w, SP_FRAME_ACK);
+    sb_writer_varint(w, pn);
+    for (int i = 0; i < 3; i++) /* delay, further ranges, numbers below */
+        sb_writer_varint(w, 0);
+}
+
+/* Each ACK frame may walk over all packets in flight, but the frames of one packet together only
+ * about once. */
+static void ack_frames_of_one_packet_are_bounded(void **state)
+{
+    struct conn_pair *pair = *state;
+    uint64_t first;
+    struct sp_conn *server = put_much_in_flight(pair, &first);
+    struct sp_sent *sent = &server->loss.app.sent;
+    uint64_t block_count = (sent->next_pn - first) / SP_SENT_BLOCK_PACKETS + 2;
+    /* In the middle, and at the beginning: both are acknowledged already. */
+    uint64_t pns[] = {first, first + (sent->next_pn - first) / 2};
+    for (int i = 0; i < 2; i++) {
+        struct sp_sent_packet *packet = sp_sent_find(sent, pns[i]);
+        server->loss.cc.in_flight_bytes -= packet->size;
+        sp_conn_free_frames(server, sp_sent_settle(sent, pns[i], SP_SENT_SKIPPED));
+    }
+
+    static const uint32_t counts[] = {1, SP_ACK_FRAMES_PER_PACKET_MAX, 200};
+    for (size_t i = 0; i < QT_COUNT(counts); i++) {
+        uint8_t frames[1400];
+        struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+        for (uint32_t k = 0; k < counts[i]; k++)
+            write_ack(&w, pns[k % 2]);
+        uint64_t walked = sent->walk_count;
+        uint64_t dropped = server->stats.packets_dropped;
+        inject(pair, SP_SERVER, SP_SPACE_APP, &w);
+        bool is_over = counts[i] > SP_ACK_FRAMES_PER_PACKET_MAX;
+        assert_int_equal(server->stats.packets_dropped, dropped + is_over);
+        assert_in_range(sent->walk_count - walked, 0,
+                        2 * block_count + SP_ACK_WALK_PER_PACKET_MAX + block_count);
+        assert_int_equal(server->state, SP_CONN_OPEN);
+    }
+}
+
+/* The second bound, with more packets in flight than the first one would keep short. */
+static void ack_frames_that_walk_far_are_dropped(void **state)
+{
+    struct conn_pair *pair = *state;
+    uint64_t first;
+    struct sp_conn *server = put_much_in_flight(pair, &first);
+    uint8_t frames[64];
+    struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+    struct sp_packet packet = {
+        .type = SP_PACKET_ONE_RTT,
+        .space = SP_SPACE_APP,
+        .key = server->keys.read,
+        .payload = frames,
+    };
+    write_ack(&w, 0);
+    packet.payload_size = sb_writer_used(&w);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(sp_conn_frames(server, &packet, pair->now_ns), SP_OK);
+    server->loss.app.sent.walk_count += SP_ACK_WALK_PER_PACKET_MAX + 1;
+    assert_int_equal(sp_conn_frames(server, &packet, pair->now_ns), SP_DROP);
+}
+
+static uint32_t receive_count;
+static size_t received_bytes;
+
+static void receive_and_count(struct sp_tls *tls, enum sp_level level, const uint8_t *data,
+                              size_t size)
+{
+    (void)tls;
+    (void)level;
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(data[i], (uint8_t)(received_bytes + i));
+    receive_count++;
+    received_bytes += size;
+}
+
+/* TLS costs as much for a byte as for a message: single bytes are put together. */
+static void crypto_in_single_bytes_is_one_call_of_tls(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t offset = client->app.crypto.in.read_end;
+    struct sp_tls_ops ops = qs_null_tls_ops;
+    ops.receive = receive_and_count;
+    client->tls_ops = &ops;
+    receive_count = 0;
+    received_bytes = 0;
+    uint8_t frames[1200];
+    struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+    uint32_t count = 0;
+    for (; sb_writer_left(&w) > 8; count++) {
+        sp_frame_write_crypto_head(&w, offset + count, 1);
+        sb_writer_u8(&w, (uint8_t)count);
+    }
+    inject(pair, SP_CLIENT, SP_SPACE_APP, &w);
+    assert_true(count > 200);
+    assert_int_equal(received_bytes, count);
+    assert_int_equal(receive_count, 1);
+
+    /* Out of order it waits, and then comes at once as well. */
+    uint64_t next = offset + count;
+    for (int i = 1; i >= 0; i--) {
+        w = sb_writer_of(frames, sizeof(frames));
+        sp_frame_write_crypto_head(&w, next + 500 * (uint64_t)i, 500);
+        for (uint32_t k = 0; k < 500; k++)
+            sb_writer_u8(&w, (uint8_t)(count + 500 * (uint32_t)i + k));
+        inject(pair, SP_CLIENT, SP_SPACE_APP, &w);
+    }
+    client->tls_ops = &qs_null_tls_ops;
+    assert_int_equal(received_bytes, count + 1000);
+    assert_int_equal(receive_count, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +487,9 @@ int main(void)
         QT_TEST(conn_pair, keys_are_updated_no_faster_than_we_acknowledge),
         QT_TEST(conn_pair, an_ack_with_old_keys_of_a_packet_with_new_ones_is_an_error),
         QT_TEST(conn_pair, a_packet_of_a_dropped_key_phase_costs_the_same_work),
+        QT_TEST(conn_pair, ack_frames_of_one_packet_are_bounded),
+        QT_TEST(conn_pair, ack_frames_that_walk_far_are_dropped),
+        QT_TEST(conn_pair, crypto_in_single_bytes_is_one_call_of_tls),
         QT_TEST(conn_pair, refused_open_is_reported_once_and_answered_when_it_may_work),
     };
 
