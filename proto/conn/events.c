@@ -189,12 +189,21 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
 
 bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
 {
-    struct sb_link *link = sb_list_pop_front(&conn->opened_list);
-    if (link == NULL)
+    struct sp_stream *stream = NULL;
+    if (conn->state != SP_CONN_OPEN) {
+        /* Streams that no frame of their own has opened are not worth making any more. */
+        struct sb_link *link = sb_list_pop_front(&conn->opened_list);
+        if (link != NULL)
+            stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
+    } else {
+        stream = sp_conn_announce_stream(conn, false);
+        if (stream == NULL)
+            stream = sp_conn_announce_stream(conn, true);
+    }
+    if (stream == NULL)
         return false;
-    const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
     /* The stream may have no further event: next_of_stream() finds out. */
-    sb_list_push_back(&conn->event_list, link);
+    sb_list_push_back(&conn->event_list, &stream->event_link);
     *ret = (struct sp_event){
         .kind = SP_EVENT_STREAM_OPENED, .stream_id = stream->id, .stream_user = stream->user};
     return true;

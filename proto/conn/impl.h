@@ -166,7 +166,7 @@ struct sp_conn {
     struct sb_link blocked_list;       /* streams that wait for credit of their own to send */
     struct sb_link control_list;
     struct sb_link held_list;              /* streams whose MAX_STREAM_DATA is held back */
-    struct sb_link opened_list;            /* opened by the peer, STREAM_OPENED not taken yet */
+    struct sb_link opened_list;            /* made, but STREAM_OPENED not taken yet */
     struct sb_link event_list;             /* streams that may have further events */
     struct sb_link zombie_list;            /* closed, but named by packets in flight */
     struct sp_window window;               /* receive window of the connection */

@@ -5,8 +5,9 @@
  * control.  The two parts of a stream are in stream_send.c and stream_recv.c.
  *
  * What can be attacked: a peer may open all streams up to our limit at once, by a frame with the
- * highest ID.  The configuration and the pool bound that.  A frame for a closed stream is ignored;
- * a frame for a stream that we never opened is an error. */
+ * highest ID.  That frame makes one stream, and the events make the others, as fast as the
+ * application takes them.  A frame for a closed stream is ignored; a frame for a stream that we
+ * never opened is an error. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -194,24 +195,41 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
         return SP_OK;
     }
 
-    if (index < limits->remote_opened) {
-        *ret = sp_stream_map_find(&conn->streams, id);
-        return SP_OK;
-    }
     if (index >= limits->remote_max)
         return SP_ERR_STREAM_LIMIT; /* [RFC9000 4.6] */
-
-    /* [RFC9000 3.2] A stream opens all lower ones of its kind. */
-    while (limits->remote_opened <= index) {
-        uint64_t next = limits->remote_opened << 2 | (id & 3);
-        struct sp_stream *stream = make_stream(conn, next);
+    struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    if (stream == NULL && index >= limits->remote_announced) {
+        stream = make_stream(conn, id);
         if (stream == NULL)
             return SP_DROP;
-        sp_stream_limits_on_remote_opened(limits);
+        limits->remote_made++;
+        /* [RFC9000 3.2] A stream opens all lower ones of its kind. */
+        sp_stream_limits_on_remote_opened(limits, SB_MAX(limits->remote_opened, index + 1));
         sb_list_push_back(&conn->opened_list, &stream->event_link);
-        *ret = stream;
     }
+    *ret = stream;
     return SP_OK;
+}
+
+struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni)
+{
+    struct sp_stream_limits *limits = &conn->limits[is_uni];
+    if (limits->remote_announced == limits->remote_opened)
+        return NULL;
+    uint64_t id = limits->remote_announced << 2 | (is_uni ? SP_STREAM_IS_UNI : 0) |
+                  (sp_conn_is_server(conn) ? 0 : SP_STREAM_BY_SERVER);
+    struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    if (stream == NULL) {
+        stream = make_stream(conn, id);
+        if (stream == NULL) {
+            conn->is_out_of_memory = true; /* the frame that opened it is acknowledged */
+            return NULL;
+        }
+        limits->remote_made++;
+    }
+    limits->remote_announced++;
+    sb_list_remove(&stream->event_link);
+    return stream;
 }
 
 /* After the receiving part changed. */
@@ -345,8 +363,7 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     bool may_open = conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
     uint64_t local_now = conn->streams.count;
     for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
-        local_now -=
-            SB_MIN(local_now, conn->limits[i].remote_opened - conn->limits[i].remote_closed);
+        local_now -= SB_MIN(local_now, conn->limits[i].remote_made - conn->limits[i].remote_closed);
     if (!may_open || !sp_stream_limits_has_room(limits) ||
         local_now >= conn->config->streams_local_max) {
         sp_stream_limits_on_refused(limits, may_open);

@@ -14,6 +14,9 @@ bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps);
  * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */
 enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
                                     struct sp_stream **ret);
+/* Returns the next stream of a kind that the peer opened and the application does not know yet, or
+ * NULL.  Makes it if no frame of its own did; without memory the connection ends. */
+struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni);
 void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream);
 void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control);
 void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream);

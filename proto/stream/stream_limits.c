@@ -120,10 +120,10 @@ static void review(struct sp_stream_limits *limits)
         limits->grant = sp_grant_next(limits->grant, SP_GRANT_ON_WORTH);
 }
 
-void sp_stream_limits_on_remote_opened(struct sp_stream_limits *limits)
+void sp_stream_limits_on_remote_opened(struct sp_stream_limits *limits, uint64_t opened)
 {
-    SB_ASSERT(limits->remote_opened < limits->remote_max);
-    limits->remote_opened++;
+    SB_ASSERT(opened >= limits->remote_opened && opened <= limits->remote_max);
+    limits->remote_opened = opened;
     review(limits);
 }
 

@@ -70,7 +70,14 @@ struct sp_stream_limits {
     uint64_t local_max;          /* what the peer allows */
     enum sp_blocked blocked;     /* STREAMS_BLOCKED about local_max */
     enum sp_open_wait open_wait; /* what our application waits for */
-    uint64_t remote_opened;      /* by the peer */
+    /* Opened by the peer.  A frame opens all lower streams of its kind too; an object is made for a
+     * stream by its own first frame, or when it is announced.
+     *
+     *     remote_announced <= remote_opened
+     *     remote_made >= remote_announced; all below remote_announced were made */
+    uint64_t remote_opened;
+    uint64_t remote_announced; /* STREAM_OPENED was taken */
+    uint64_t remote_made;
     uint64_t remote_closed;
     uint64_t remote_max;    /* what we have allowed */
     uint64_t remote_window; /* streams that the peer may have open at a time */
@@ -99,7 +106,7 @@ void sp_stream_limits_on_blocked_lost(struct sp_stream_limits *limits, uint64_t 
 
 /* ---- The peer's streams ---- */
 
-void sp_stream_limits_on_remote_opened(struct sp_stream_limits *limits);
+void sp_stream_limits_on_remote_opened(struct sp_stream_limits *limits, uint64_t opened);
 void sp_stream_limits_on_remote_closed(struct sp_stream_limits *limits);
 /* STREAMS_BLOCKED with this limit. */
 void sp_stream_limits_on_remote_blocked(struct sp_stream_limits *limits, uint64_t max);

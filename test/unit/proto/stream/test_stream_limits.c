@@ -81,7 +81,7 @@ static void a_grant_is_sent_until_it_has_arrived(void **state)
 static void open_remote(struct sp_stream_limits *limits, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        sp_stream_limits_on_remote_opened(limits);
+        sp_stream_limits_on_remote_opened(limits, limits->remote_opened + 1);
     sp_stream_limits_check(limits);
 }
 
