@@ -13,6 +13,7 @@
  * acknowledges or declares lost costs a step per packet that we have sent. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
 #include "proto/conn/handshake.h"
@@ -286,6 +287,7 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
 
     struct sb_reader reader = sb_reader_of(packet->payload, packet->payload_size);
     while (sb_reader_left(&reader) > 0) {
+        SB_STEP();
         struct sp_frame frame;
         enum sp_err err = sp_frame_read(&reader, packet->type, &frame);
         if (err != SP_OK) {

@@ -10,6 +10,7 @@
  * never opened is an error. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 #include "proto/base/time.h"
 
 void sp_conn_streams_init(struct sp_conn *conn)
@@ -71,6 +72,7 @@ static uint64_t initial_max_data(const struct sp_conn *conn, uint64_t id)
 
 static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
 {
+    SB_STEP();
     struct sp_stream *stream = sb_store_take_ordinary(&conn->stores.streams);
     if (stream == NULL)
         return NULL;
@@ -327,6 +329,7 @@ void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
     conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_RAISE);
     for (struct sb_link *link; (link = sb_list_first(&conn->credit_list)) != NULL;) {
         struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+        SB_STEP();
         sp_conn_stream_schedule(conn, stream);
         SB_ASSERT(sb_list_first(&conn->credit_list) != link);
     }

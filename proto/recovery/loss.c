@@ -12,6 +12,7 @@
  * sent is an error of the connection. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 #include "proto/base/time.h"
 #include "proto/wire/limits.h"
 
@@ -150,6 +151,7 @@ static void large_acked(struct sp_loss *loss, uint64_t end)
 
 static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet, uint64_t pn)
 {
+    SB_STEP();
     if (packet->state == SP_SENT_LOST) {
         loss->spurious_count++;
         if (packet->size > SP_DATAGRAM_SIZE_MIN)

@@ -12,6 +12,7 @@
  * packet may walk is bounded in conn/frames.c. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 
 void sp_sent_init(struct sp_sent *sent, struct sb_store *blocks)
 {
@@ -78,10 +79,14 @@ static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
     else if (first_pn < block->first_pn &&
              first_pn - sent->first->first_pn < block->first_pn - first_pn)
         block = sent->first;
-    for (; block->first_pn < first_pn && block->next != NULL; block = block->next)
+    for (; block->first_pn < first_pn && block->next != NULL; block = block->next) {
+        SB_STEP();
         sent->walk_count++;
-    for (; block->first_pn > first_pn && block->prev != NULL; block = block->prev)
+    }
+    for (; block->first_pn > first_pn && block->prev != NULL; block = block->prev) {
+        SB_STEP();
         sent->walk_count++;
+    }
     sent->cursor = block;
     return block;
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* No packet of an authenticated peer costs much more than an ordinary one, whatever is in it: each
+ * kind of frame fills a packet, in the form that costs most, and the steps are counted.
+ *
+ * A step is a frame, a stream that is made or walked over, or a block of sent packets that a lookup
+ * passes over: 2 to 20 ns.  An ordinary packet costs about 5 us with its share of system calls, so
+ * STEPS_MAX steps stay within four times that. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/steps.h"
+#include "proto/conn/recovery.h"
+#include "proto/conn/streams.h"
+#include "test/support/conn_pair.h"
+
+enum { STEPS_MAX = 1500, PAYLOAD_SIZE = 1380, STREAMS = 1000, FLIGHT_BYTES = 8000000 };
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+static uint64_t number; /* counts up, over the frames of all packets */
+static const struct sp_conn *server;
+
+static void ping(struct sb_writer *w)
+{
+    sp_frame_write_ping(w);
+}
+
+static void max_data(struct sb_writer *w)
+{
+    sp_frame_write_number(w, SP_FRAME_MAX_DATA, (UINT64_C(1) << 40) + number++);
+}
+
+static void max_streams(struct sb_writer *w)
+{
+    sp_frame_write_number(w, SP_FRAME_MAX_STREAMS_BIDI, 100000 + number++);
+}
+
+static void max_stream_data(struct sb_writer *w)
+{
+    sp_frame_write_stream_limit(w, SP_FRAME_MAX_STREAM_DATA, 0, (UINT64_C(1) << 40) + number++);
+}
+
+static void data_blocked(struct sb_writer *w)
+{
+    sp_frame_write_number(w, SP_FRAME_DATA_BLOCKED, 5);
+}
+
+static void stream_data_blocked(struct sb_writer *w)
+{
+    sp_frame_write_stream_limit(w, SP_FRAME_STREAM_DATA_BLOCKED, number++ % STREAMS << 2, 5);
+}
+
+static void streams_blocked(struct sb_writer *w)
+{
+    sp_frame_write_number(w, SP_FRAME_STREAMS_BLOCKED_UNI, 5);
+}
+
+static void path_challenge(struct sb_writer *w)
+{
+    sp_frame_write_path(w, SP_FRAME_PATH_CHALLENGE, (const uint8_t *)"12345678");
+}
+
+static void path_response(struct sb_writer *w)
+{
+    sp_frame_write_path(w, SP_FRAME_PATH_RESPONSE, (const uint8_t *)"12345678");
+}
+
+static void new_cid_again(struct sb_writer *w)
+{
+    const struct sp_cid_remote_entry *entry = &server->remote_ids.entries[SP_CIDS_MAX - 1];
+    struct sp_frame_new_cid frame = {.sequence = entry->sequence, .cid = entry->cid};
+    memcpy(frame.reset_token, entry->reset_token, SP_RESET_TOKEN_SIZE);
+    sp_frame_write_new_cid(w, &frame);
+}
+
+static void retire_cid_again(struct sb_writer *w)
+{
+    sp_frame_write_number(w, SP_FRAME_RETIRE_CONNECTION_ID, 1);
+}
+
+static void reset_streams(struct sb_writer *w)
+{
+    sp_frame_write_reset_stream(w, number++ % STREAMS << 2, 1, 0);
+}
+
+static void stop_streams(struct sb_writer *w)
+{
+    sp_frame_write_stop_sending(w, number++ % STREAMS << 2, 1);
+}
+
+static void empty_stream(struct sb_writer *w)
+{
+    struct sp_stream_head head = {.id = number++ % STREAMS << 2, .has_length = true};
+    sp_frame_write_stream_head(w, &head);
+}
+
+static void last_streams(struct sb_writer *w)
+{
+    struct sp_stream_head head = {.id = (STREAMS - 1 - number++ % 10) << 2 | SP_STREAM_IS_UNI,
+                                  .has_length = true,
+                                  .fin = true};
+    sp_frame_write_stream_head(w, &head);
+}
+
+/* Packets of no frames that count: nothing is acknowledged, and each lookup begins elsewhere. */
+static void ack_far_apart(struct sb_writer *w)
+{
+    uint64_t half = server->loss.app.sent.next_pn / 2;
+    sb_writer_u8(w, SP_FRAME_ACK);
+    sb_writer_varint(w, number++ % 2 == 0 ? 1 : half);
+    for (int i = 0; i < 3; i++)
+        sb_writer_varint(w, 0);
+}
+
+static const struct {
+    const char *name;
+    void (*write)(struct sb_writer *w);
+    bool is_dropped; /* the packet is above a bound */
+} floods[] = {
+    {"PING", ping, false},
+    {"MAX_DATA", max_data, false},
+    {"MAX_STREAMS", max_streams, false},
+    {"MAX_STREAM_DATA", max_stream_data, false},
+    {"DATA_BLOCKED", data_blocked, false},
+    {"STREAM_DATA_BLOCKED", stream_data_blocked, false},
+    {"STREAMS_BLOCKED", streams_blocked, false},
+    {"PATH_CHALLENGE", path_challenge, false},
+    {"PATH_RESPONSE", path_response, false},
+    {"NEW_CONNECTION_ID", new_cid_again, false},
+    {"RETIRE_CONNECTION_ID", retire_cid_again, false},
+    {"RESET_STREAM", reset_streams, false},
+    {"STOP_SENDING", stop_streams, false},
+    {"STREAM without bytes", empty_stream, false},
+    {"STREAM that opens all", last_streams, false},
+    {"ACK", ack_far_apart, true},
+};
+
+/* The server has STREAMS streams of the client, and much in flight. */
+static struct sp_conn *prepare(struct conn_pair *pair)
+{
+    static const uint8_t bytes[FLIGHT_BYTES];
+    size_t size;
+    uint64_t id;
+    pair_init(pair);
+    pair->config.streams_bidi_max = pair->config.streams_uni_max = STREAMS;
+    pair_connect(pair);
+    struct sp_conn *conn = pair_conn(pair, SP_SERVER);
+    struct sp_stream *stream;
+    assert_int_equal(sp_conn_stream_of_frame(conn, (STREAMS - 1) << 2, false, &stream), SP_OK);
+    pair_pull(pair, SP_SERVER);
+    assert_int_equal(conn->streams.count, STREAMS);
+
+    assert_int_equal(sp_conn_open(conn, true, &id), SP_DONE);
+    stream = sp_stream_map_find(&conn->streams, id);
+    conn->max_data = stream->send.max_data = conn->loss.cc.cwnd_bytes = 2 * FLIGHT_BYTES;
+    conn->loss.pacer.rate_bytes_per_s = 0;
+    const struct sp_write write = {.data = bytes, .size = sizeof(bytes)};
+    assert_int_equal(sp_conn_write(conn, id, &write), SP_DONE);
+    (void)pair_flush(pair, SP_SERVER, &size);
+    /* One in the middle is settled, so that an ACK of it brings nothing new. */
+    struct sp_sent *sent = &conn->loss.app.sent;
+    uint64_t pn = sent->next_pn / 2;
+    conn->loss.cc.in_flight_bytes -= sp_sent_find(sent, pn)->size;
+    sp_conn_free_frames(conn, sp_sent_settle(sent, pn, SP_SENT_SKIPPED));
+    server = conn;
+    return conn;
+}
+
+static void no_packet_takes_many_steps(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (size_t i = 0; i < QT_COUNT(floods); i++) {
+        struct sp_conn *conn = prepare(pair);
+        number = 0;
+        for (uint32_t k = 0; k < 3; k++) {
+            uint8_t payload[PAYLOAD_SIZE];
+            struct pair_packet packet;
+            const struct pair_packet *const packets[] = {&packet};
+            struct sb_writer w = sb_writer_of(payload, sizeof(payload));
+            size_t used = 0;
+            for (; !w.failed; floods[i].write(&w))
+                used = sb_writer_used(&w);
+            pair_make(pair, SP_SERVER, SP_SPACE_APP, payload, used, PAIR_FAULT_NONE, &packet);
+            uint64_t dropped = conn->stats.packets_dropped;
+            uint64_t before = SB_STEPS_COUNT();
+            pair_give(pair, SP_SERVER, packets, 1);
+            uint64_t steps = SB_STEPS_COUNT() - before;
+            if (k == 2)
+                print_message("    %-22s %4u steps\n", floods[i].name, (unsigned)steps);
+            assert_int_equal(conn->state, SP_CONN_OPEN);
+            assert_int_equal(conn->stats.packets_dropped - dropped, floods[i].is_dropped);
+            assert_in_range(steps, SB_STEPS_ARE_COUNTED, STEPS_MAX);
+        }
+    }
+}
+
+/* All streams wait for credit, and the connection gets it byte by byte. */
+static void credit_by_the_byte_costs_a_step_per_blocked_stream(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    struct sp_conn *conn = prepare(pair);
+    conn->max_data = conn->data_sent;
+    const struct sp_write write = {.data = "0123456789", .size = 10};
+    for (uint64_t i = 0; i < STREAMS; i++)
+        assert_int_equal(sp_conn_write(conn, i << 2, &write), SP_DONE);
+    for (uint32_t k = 0; k < 3; k++) {
+        uint8_t payload[16];
+        struct sb_writer w = sb_writer_of(payload, sizeof(payload));
+        sp_frame_write_number(&w, SP_FRAME_MAX_DATA, conn->max_data + 1);
+        uint64_t before = SB_STEPS_COUNT();
+        pair_inject(pair, SP_SERVER, SP_SPACE_APP, payload, sb_writer_used(&w), PAIR_FAULT_NONE);
+        (void)pair_flush(pair, SP_SERVER, &size);
+        assert_in_range(SB_STEPS_COUNT() - before, SB_STEPS_ARE_COUNTED, STREAMS + 10);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, no_packet_takes_many_steps),
+        QT_TEST(conn_pair, credit_by_the_byte_costs_a_step_per_blocked_stream),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
