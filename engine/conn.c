@@ -317,6 +317,14 @@ static void leave(struct spate_conn *conn)
     se_budget_leave(&shard->budget, &conn->handshake);
 }
 
+/* Frees what is left after `proto`. */
+static void conn_end(struct spate_conn *conn)
+{
+    SB_ASSERT(conn->shard->conn_count > 0);
+    conn->shard->conn_count--;
+    conn_free(conn);
+}
+
 void se_conn_destroy(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -331,6 +339,12 @@ void se_conn_destroy(struct spate_conn *conn)
     sp_stats_add(&shard->counts.conns_closed, &stats);
     se_table_shrink(&shard->cids);
     se_table_shrink(&shard->tokens);
+    if (!se_conn_is_announced(conn)) {
+        /* It has no streams, and garbage may come faster than turns. */
+        sp_conn_destroy(conn->proto);
+        conn_end(conn);
+        return;
+    }
     sb_list_push_back(&shard->unwinding, &conn->ended_link);
     (void)se_conns_unwind(shard); /* in order: after those that wait already */
 }
@@ -343,9 +357,7 @@ bool se_conns_unwind(struct spate_shard *shard)
         if (!sp_conn_destroy_some(conn->proto, &shard->unwind_steps))
             return false;
         sb_list_remove(link);
-        SB_ASSERT(shard->conn_count > 0);
-        shard->conn_count--;
-        conn_free(conn);
+        conn_end(conn);
     }
     return true;
 }

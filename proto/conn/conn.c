@@ -211,9 +211,10 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     for (uint32_t i = 0; i < SP_SPACES; i++)
         if (conn->loss.spaces[i] != NULL)
             sp_conn_forget_packets(conn, (enum sp_space)i, steps);
-    if (!sp_conn_streams_deinit(conn, steps))
+    if (!sp_conn_streams_deinit(conn, steps) || *steps == 0)
         return false;
 
+    *steps -= SB_MIN(*steps, SP_UNWIND_CONN_STEPS);
     sp_conn_end_handshake(conn);
     sp_conn_free_space(conn, SP_SPACE_APP);
     SB_ASSERT(conn->stores.streams.count == 0 && conn->stores.chunks.count == 0);

@@ -78,6 +78,9 @@ enum {
      * about its cost beside theirs. */
     SP_UNWIND_STREAM_STEPS = 4,
 
+    /* Steps for what every connection has: its keys and its TLS object. */
+    SP_UNWIND_CONN_STEPS = 200,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

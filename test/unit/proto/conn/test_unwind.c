@@ -64,7 +64,8 @@ static void the_end_is_linear_in_streams(void **state)
         assert_true(sp_conn_destroy_some(server, &steps));
         pair->ends[SP_SERVER].conn = NULL;
         assert_in_range(UINT32_MAX - steps, 2 * SP_UNWIND_STREAM_STEPS * counts[i],
-                        2 * SP_UNWIND_STREAM_STEPS * counts[i] + buckets + 8 * packets + 8);
+                        SP_UNWIND_CONN_STEPS + 2 * SP_UNWIND_STREAM_STEPS * counts[i] + buckets +
+                            8 * packets + 8);
         assert_in_range(SB_STEPS_COUNT() - before, 0, counts[i] + buckets);
     }
 }
