@@ -187,9 +187,20 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
     return false;
 }
 
+/* Returns whether the application does not know all streams of the peer. */
+static bool has_unannounced(const struct sp_conn *conn)
+{
+    const struct sp_stream_limits *bidi = &conn->limits[false];
+    const struct sp_stream_limits *uni = &conn->limits[true];
+    return bidi->remote_announced != bidi->remote_opened ||
+           uni->remote_announced != uni->remote_opened;
+}
+
 bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
 {
     struct sp_stream *stream = NULL;
+    if (!has_unannounced(conn))
+        return false;
     if (conn->state != SP_CONN_OPEN) {
         /* Streams that no frame of their own has opened are not worth making any more. */
         struct sb_link *link = sb_list_pop_front(&conn->opened_list);
@@ -257,11 +268,13 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
 {
     struct sp_event event = {.kind = SP_EVENT_NONE};
-    for (uint32_t steps = UINT32_MAX; !sp_conn_unwind(conn, &steps);)
+    uint32_t steps = UINT32_MAX;
+    while (SB_UNLIKELY(conn->unwind != SP_UNWIND_NOTHING) && !sp_conn_unwind(conn, &steps))
         steps = UINT32_MAX;
 
     if (sp_conn_next_route(conn, &event) || next_of_conn(conn, &event) ||
-        sp_conn_next_opened(conn, &event) || next_stream_event(conn, &event)) {
+        (has_unannounced(conn) && sp_conn_next_opened(conn, &event)) ||
+        next_stream_event(conn, &event)) {
         *ret = event;
         return true;
     }
