@@ -364,8 +364,14 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
 
 static void add_streams(struct sp_conn *conn, struct sp_build *build)
 {
-    struct sb_link *link;
-    while (sp_build_left(build) > 0 && (link = sb_list_first(&conn->send_list)) != NULL) {
+    while (sp_build_left(build) > 0) {
+        struct sb_link *link = sb_list_first(&conn->send_list);
+        if (link == NULL) {
+            /* Those that got credit may need no more: it is for others. */
+            if (!sp_conn_wake_blocked(conn, 1))
+                return;
+            continue;
+        }
         struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
         if (add_stream(conn, build, stream) == STREAM_STOP)
             return;
@@ -405,8 +411,11 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
 {
     if (sp_crypto_stream_wants_send(&conn->spaces[space]->crypto))
         return true;
-    return space == SP_SPACE_APP &&
-           (!sb_list_is_empty(&conn->send_list) || sp_conn_wants_control(conn));
+    if (space != SP_SPACE_APP)
+        return false;
+    bool has_credit = conn->max_data > conn->data_sent;
+    return !sb_list_is_empty(&conn->send_list) ||
+           (has_credit && !sb_list_is_empty(&conn->credit_list)) || sp_conn_wants_control(conn);
 }
 
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns)

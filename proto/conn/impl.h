@@ -162,7 +162,8 @@ struct sp_conn {
     struct sp_stream_map streams;
     struct sp_stream_limits limits[2]; /* [is_uni] */
     struct sb_link send_list;          /* streams that have something to send */
-    struct sb_link credit_list;        /* streams that wait for connection credit to send */
+    struct sb_link credit_list;        /* streams that wait for connection credit to send, or for
+                                          others that got it first */
     struct sb_link blocked_list;       /* streams that wait for credit of their own to send */
     struct sb_link control_list;
     struct sb_link held_list;              /* streams whose MAX_STREAM_DATA is held back */

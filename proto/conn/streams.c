@@ -327,12 +327,23 @@ void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
         return;
     conn->max_data = limit;
     conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_RAISE);
-    for (struct sb_link *link; (link = sb_list_first(&conn->credit_list)) != NULL;) {
-        struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+    /* Each can send a byte at least.  One more than that is still blocked afterwards, and says so;
+     * for the others it would be work without an effect. */
+    (void)sp_conn_wake_blocked(conn, conn_credit(conn) + 1);
+}
+
+bool sp_conn_wake_blocked(struct sp_conn *conn, uint64_t count_max)
+{
+    uint64_t count = 0;
+    struct sb_link *link;
+    for (; count < count_max && conn_credit(conn) > 0 &&
+           (link = sb_list_first(&conn->credit_list)) != NULL;
+         count++) {
         SB_STEP();
-        sp_conn_stream_schedule(conn, stream);
+        sp_conn_stream_schedule(conn, SB_CONTAINER_OF(link, struct sp_stream, send_link));
         SB_ASSERT(sb_list_first(&conn->credit_list) != link);
     }
+    return count > 0;
 }
 
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)

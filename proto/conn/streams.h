@@ -33,6 +33,9 @@ enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t 
 enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error);
 enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit);
 void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
+/* Lets at most `count_max` streams of conn->credit_list send, as far as there is credit.  Returns
+ * whether there were any. */
+bool sp_conn_wake_blocked(struct sp_conn *conn, uint64_t count_max);
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
 void sp_conn_on_streams_blocked(struct sp_conn *conn, bool is_uni, uint64_t limit);
 /* The peer's limits became known. */

@@ -195,31 +195,55 @@ static void no_packet_takes_many_steps(void **state)
 }
 
 /* All streams wait for credit, and the connection gets it byte by byte. */
-static void credit_by_the_byte_costs_a_step_per_blocked_stream(void **state)
+static void credit_costs_no_more_steps_than_it_has_bytes(void **state)
 {
     struct conn_pair *pair = *state;
+    static const uint64_t credits[] = {1, 10, 100};
     size_t size;
     struct sp_conn *conn = prepare(pair);
     conn->max_data = conn->data_sent;
     const struct sp_write write = {.data = "0123456789", .size = 10};
     for (uint64_t i = 0; i < STREAMS; i++)
         assert_int_equal(sp_conn_write(conn, i << 2, &write), SP_DONE);
-    for (uint32_t k = 0; k < 3; k++) {
+    for (size_t i = 0; i < QT_COUNT(credits); i++) {
         uint8_t payload[16];
+        uint64_t sent = conn->data_sent;
         struct sb_writer w = sb_writer_of(payload, sizeof(payload));
-        sp_frame_write_number(&w, SP_FRAME_MAX_DATA, conn->max_data + 1);
+        sp_frame_write_number(&w, SP_FRAME_MAX_DATA, conn->max_data + credits[i]);
         uint64_t before = SB_STEPS_COUNT();
         pair_inject(pair, SP_SERVER, SP_SPACE_APP, payload, sb_writer_used(&w), PAIR_FAULT_NONE);
         (void)pair_flush(pair, SP_SERVER, &size);
-        assert_in_range(SB_STEPS_COUNT() - before, SB_STEPS_ARE_COUNTED, STREAMS + 10);
+        assert_int_equal(conn->data_sent - sent, credits[i]); /* all of it was used */
+        assert_int_equal(conn->data_blocked, SP_BLOCKED_SENT); /* and the peer hears of it */
+        assert_in_range(SB_STEPS_COUNT() - before, SB_STEPS_ARE_COUNTED, credits[i] + 10);
     }
+}
+
+/* What got credit and does not need it any more leaves it to the others. */
+static void credit_that_a_reset_stream_leaves_is_used(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    struct sp_conn *conn = prepare(pair);
+    conn->max_data = conn->data_sent;
+    const struct sp_write write = {.data = "0123456789", .size = 10};
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal(sp_conn_write(conn, i << 2, &write), SP_DONE);
+    uint64_t sent = conn->data_sent;
+    sp_conn_on_max_data(conn, conn->max_data + 3); /* four wake up */
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(sp_conn_reset(conn, i << 2, 1), SP_DONE);
+    assert_true(sb_list_is_empty(&conn->send_list));
+    (void)pair_flush(pair, SP_SERVER, &size);
+    assert_int_equal(conn->data_sent - sent, 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, no_packet_takes_many_steps),
-        QT_TEST(conn_pair, credit_by_the_byte_costs_a_step_per_blocked_stream),
+        QT_TEST(conn_pair, credit_costs_no_more_steps_than_it_has_bytes),
+        QT_TEST(conn_pair, credit_that_a_reset_stream_leaves_is_used),
     };
 
     sb_assert_handler = qt_on_assert;
