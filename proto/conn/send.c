@@ -35,6 +35,9 @@
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
 
+/* Steps of sp_conn_unwind() before a CONNECTION_CLOSE: enough for a block of sent packets. */
+#define CLOSE_UNWIND_STEPS 128
+
 /* Writes the header and prepares `build`.  Returns false without room. */
 static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                              struct sp_build *build)
@@ -274,6 +277,9 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     if (conn->close_packet == SP_CLOSE_PACKET_NONE || conn->lacks_records ||
         train->capacity < room || sp_gate_is_amplifying(conn, room))
         return;
+    /* Packets that were in flight give their memory for the record of this one. */
+    uint32_t steps = CLOSE_UNWIND_STEPS;
+    (void)!sp_conn_unwind(conn, &steps);
     uint32_t count = build_close(conn, train, room, builds, now_ns);
     if (count == 0)
         return;

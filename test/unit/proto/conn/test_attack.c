@@ -406,7 +406,9 @@ static void ack_frames_that_walk_far_are_dropped(void **state)
     struct sp_conn *server = put_much_in_flight(pair, &first);
     uint8_t frames[64];
     struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+    struct sp_datagram datagram = {.data = frames, .size = sizeof(frames)};
     struct sp_packet packet = {
+        .datagram = &datagram,
         .type = SP_PACKET_ONE_RTT,
         .space = SP_SPACE_APP,
         .key = server->keys.read,

@@ -213,7 +213,7 @@ static void credit_costs_no_more_steps_than_it_has_bytes(void **state)
         uint64_t before = SB_STEPS_COUNT();
         pair_inject(pair, SP_SERVER, SP_SPACE_APP, payload, sb_writer_used(&w), PAIR_FAULT_NONE);
         (void)pair_flush(pair, SP_SERVER, &size);
-        assert_int_equal(conn->data_sent - sent, credits[i]); /* all of it was used */
+        assert_int_equal(conn->data_sent - sent, credits[i]);  /* all of it was used */
         assert_int_equal(conn->data_blocked, SP_BLOCKED_SENT); /* and the peer hears of it */
         assert_in_range(SB_STEPS_COUNT() - before, SB_STEPS_ARE_COUNTED, credits[i] + 10);
     }

@@ -122,6 +122,8 @@ static void events_follow_when_all_is_released(void **state)
     sp_conn_close(server, 1, NULL, 0, pair->now_ns);
     uint32_t steps = 20;
     assert_false(sp_conn_unwind(server, &steps));
+    size_t size;
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1); /* CLOSED waits for this */
     struct sp_event event;
     uint32_t sent_count = 0;
     bool is_closed = false;
