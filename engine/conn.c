@@ -337,8 +337,6 @@ void se_conn_destroy(struct spate_conn *conn)
     struct sp_stats stats;
     sp_conn_stats(conn->proto, &stats);
     sp_stats_add(&shard->counts.conns_closed, &stats);
-    se_table_shrink(&shard->cids);
-    se_table_shrink(&shard->tokens);
     if (!se_conn_is_announced(conn)) {
         /* It has no streams, and garbage may come faster than turns. */
         sp_conn_destroy(conn->proto);

@@ -24,7 +24,7 @@ enum {
     /* Charged to the memory budget for what OpenSSL allocates: during the handshake, and for the
      * keys and the rest of TLS after it.  test_spate_rss.c compares them with the process. */
     SE_TLS_BYTES = 48 * 1024,
-    SE_TLS_SERVER_BYTES = 5 * 1024 + 512,
+    SE_TLS_SERVER_BYTES = 5 * 1024,
     SE_TLS_CLIENT_BYTES = 21 * 1024,
 };
 

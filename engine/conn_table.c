@@ -175,16 +175,19 @@ bool se_table_reserve(struct se_table *table, uint32_t count)
     return capacity <= table->now.mask + 1 || grow(table, capacity);
 }
 
+bool se_table_can_shrink(const struct se_table *table)
+{
+    return table->count == 0 && table->now.mask + 1 > CAPACITY_MIN;
+}
+
 void se_table_shrink(struct se_table *table)
 {
-    if (table->count > 0)
+    if (!se_table_can_shrink(table))
         return;
     array_free(table, &table->old);
-    if (table->now.mask + 1 > CAPACITY_MIN) {
-        struct se_table_array larger = table->now;
-        if (array_make(table, CAPACITY_MIN, &table->now))
-            array_free(table, &larger);
-    }
+    struct se_table_array larger = table->now;
+    if (array_make(table, CAPACITY_MIN, &table->now))
+        array_free(table, &larger);
 }
 
 /* ---- Operations ---- */

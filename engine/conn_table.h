@@ -56,7 +56,9 @@ void se_table_deinit(struct se_table *table); /* accepts all zero */
  * without memory. */
 SB_MUST_USE bool se_table_reserve(struct se_table *table, uint32_t count);
 
-/* Gives back what the table does not need, if it is empty. */
+/* Returns true if the table is empty and larger than an empty table has to be. */
+bool se_table_can_shrink(const struct se_table *table);
+/* Gives back what such a table does not need. */
 void se_table_shrink(struct se_table *table);
 
 /* Inserts a key.  Returns 0, -EEXIST (the table has the key already, with this or another value),

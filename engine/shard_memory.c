@@ -93,18 +93,36 @@ static void relieve(struct spate_shard *shard)
 
 /* ---- Once per turn ---- */
 
+/* Returns true if there are no connections, and nothing is left of closed ones: with one of them
+ * the tables keep the room that it was promised. */
+static bool is_unused(const struct spate_shard *shard)
+{
+    return shard->conn_count == 0 && shard->tombstones.count == 0;
+}
+
 void se_shard_on_memory_timer(struct spate_shard *shard)
 {
     bool is_more = sb_memory_trim(&shard->memory.interface);
     shard->trimmed_empty_bytes = shard->memory.interface.empty_bytes;
+    if (is_unused(shard)) {
+        se_table_shrink(&shard->cids);
+        se_table_shrink(&shard->tokens);
+    }
     if (is_more)
         se_wheel_set(&shard->wheel, &shard->memory_timer, sb_time_add(shard->now_ns, TRIM_NS));
 }
 
+/* Returns true if there may be memory to give back that is not known to be of use. */
+static bool has_spare(const struct spate_shard *shard)
+{
+    return shard->memory.interface.empty_bytes != shard->trimmed_empty_bytes ||
+           (is_unused(shard) &&
+            (se_table_can_shrink(&shard->cids) || se_table_can_shrink(&shard->tokens)));
+}
+
 void se_shard_maintain_memory(struct spate_shard *shard)
 {
-    if (shard->memory.interface.empty_bytes != shard->trimmed_empty_bytes &&
-        !se_timer_is_armed(&shard->memory_timer))
+    if (has_spare(shard) && !se_timer_is_armed(&shard->memory_timer))
         se_wheel_set(&shard->wheel, &shard->memory_timer, sb_time_add(shard->now_ns, TRIM_NS));
     update_share(shard);
     if (SB_UNLIKELY(shard->memory.refusals != shard->relief.refusals))

@@ -121,8 +121,6 @@ void se_tombstone_remove(struct spate_shard *shard, struct se_tombstone *tombsto
     tombstones->count--;
     tombstone->next_free = tombstones->free;
     tombstones->free = index;
-    se_table_shrink(&shard->cids);
-    se_table_shrink(&shard->tokens);
 }
 
 void se_tombstone_receive(struct se_tombstone *tombstone, const struct sp_addr *remote, size_t size)

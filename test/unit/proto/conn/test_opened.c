@@ -156,7 +156,8 @@ static void a_stream_that_cannot_be_made_ends_the_connection(void **state)
     struct sp_event event;
     while (sp_conn_next_event(server, &event))
         assert_int_equal(event.kind, SP_EVENT_STREAM_OPENED);
-    (void)pair_flush(pair, SP_SERVER, &size);
+    sp_conn_on_deadline(server, pair->now_ns);
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
     assert_int_equal(server->state, SP_CONN_CLOSING);
     assert_int_equal(server->close.error, SP_ERR_INTERNAL);
 }
