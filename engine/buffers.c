@@ -70,7 +70,7 @@ static struct sb_buffer *copy_large(struct se_buffers *buffers, const uint8_t *d
     if (large == NULL)
         return NULL;
     *large = (struct se_large){
-        .buffer = {.ref_count = 1, .release = on_large_release},
+        .buffer = {.ref_count = 1, .release = on_large_release, .size = (uint32_t)size_all},
         .owner = buffers,
         .size = size_all,
     };
@@ -90,7 +90,8 @@ struct sb_buffer *se_buffers_copy(struct se_buffers *buffers, const uint8_t *dat
     struct se_small *small = sb_pool_take_ordinary(&buffers->small);
     if (small == NULL)
         return NULL;
-    small->buffer = (struct sb_buffer){.ref_count = 1, .release = on_small_release};
+    small->buffer =
+        (struct sb_buffer){.ref_count = 1, .release = on_small_release, .size = sizeof(*small)};
     small->pool = &buffers->small;
     memcpy(small->data, data, size);
     *ret_data = small->data;

@@ -183,6 +183,7 @@ void se_rx_deliver(struct spate_shard *shard)
     while ((link = sb_list_pop_front(&rx->conns)) != NULL)
         deliver_to(SB_CONTAINER_OF(link, struct spate_conn, rx_link));
 
+    sp_pools_compact(&shard->pools, copy_rule_of(&shard->bufring) != COPY_NONE);
     for (uint32_t i = 0; i < rx->item_count; i++)
         sb_buffer_unref(rx->items[i].copy);
     for (uint32_t i = 0; i < rx->source_count; i++)

@@ -217,6 +217,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_tombstones_deinit(&shard->tombstones);
     free(shard->slots);
     se_buffers_deinit(&shard->copies);
+    sp_pools_reclaim(&shard->pools);
     sb_pool_deinit(&shard->conn_pool);
     sp_pools_deinit(&shard->pools);
     se_memory_deinit(&shard->memory);

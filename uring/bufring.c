@@ -70,7 +70,7 @@ static int init_memory(struct su_bufring *bufring, bool huge_pages)
         return -ENOMEM;
     for (uint32_t i = 0; i < bufring->slot_count; i++)
         bufring->slots[i] = (struct su_bufring_slot){
-            .buffer = {.release = on_release},
+            .buffer = {.release = on_release, .size = bufring->slot_size},
             .bufring = bufring,
             .index = i,
         };

@@ -11,10 +11,15 @@
  *
  * The count is plain, not atomic: a buffer and all slices of it belong to one
  * shard.  A new buffer has one reference; the last unref calls `release`,
- * which frees the memory. */
+ * which frees the memory.
+ *
+ * `queued_bytes` counts the bytes of those slices that wait in reassembly queues.  If they are few
+ * against `size`, they are copied, so that the buffer is freed: see proto/stream/compact.h. */
 struct sb_buffer {
     uint32_t ref_count;
+    uint32_t queued_bytes;
     void (*release)(struct sb_buffer *buffer);
+    uint32_t size; /* bytes of memory that the buffer occupies; 0: its slices are never copied */
 };
 
 /* A part of a buffer.  The owner of a slice owns one reference to its buffer;

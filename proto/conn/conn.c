@@ -9,10 +9,15 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/stream/compact.h"
 
 /* Free objects of each kind that sp_pools_reserve() makes: small ones, and blocks of packets. */
 #define RESERVE_SMALL 64
 #define RESERVE_LARGE 4
+
+/* Old pieces that are looked at per batch while buffers are scarce: about as many as a batch adds,
+ * and few enough to take less time than it. */
+#define COMPACT_COUNT 64
 
 /* The peer's exponent until its transport parameters arrive.  [RFC9000 18.2] */
 #define ACK_DELAY_EXPONENT 3
@@ -56,6 +61,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(packets, struct sp_sent_block, UINT32_MAX);
     INIT(frames, struct sp_sent_frame, UINT32_MAX);
 #undef INIT
+    sp_copies_init(&pools->copies, memory);
 }
 
 void sp_pools_reserve(struct sp_pools *pools)
@@ -65,6 +71,7 @@ void sp_pools_reserve(struct sp_pools *pools)
     (void)sb_pool_reserve(&pools->ranges, RESERVE_SMALL);
     (void)sb_pool_reserve(&pools->packets, RESERVE_LARGE);
     (void)sb_pool_reserve(&pools->frames, RESERVE_SMALL);
+    sp_copies_reserve(&pools->copies);
 }
 
 #define EACH_POOL(pool, pools) \
@@ -79,11 +86,24 @@ void sp_pools_deinit(struct sp_pools *pools)
 {
     EACH_POOL(pool, pools)
         sb_pool_deinit(pool);
+    sp_copies_deinit(&pools->copies);
+}
+
+void sp_pools_reclaim(struct sp_pools *pools)
+{
+    sp_copies_reclaim(&pools->copies);
+}
+
+void sp_pools_compact(struct sp_pools *pools, bool is_scarce)
+{
+    sp_compact_fresh(&pools->copies);
+    if (is_scarce)
+        sp_compact_old(&pools->copies, COMPACT_COUNT);
 }
 
 uint64_t sp_pools_used(const struct sp_pools *pools)
 {
-    uint64_t used = 0;
+    uint64_t used = sp_copies_used(&pools->copies);
     for (const struct sb_pool *pool = &pools->conns; pool <= &pools->frames; pool++)
         used += pool->used_count;
     return used;
@@ -141,14 +161,19 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     sp_pmtu_init(&conn->path.pmtu);
     conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
+                                           .copies = &conn->pools->copies,
+                                           .holding = conn->pieces.holding,
                                            .count_max = SP_REASSEMBLY_PIECES_MAX,
                                            .count_reserve = SP_REASSEMBLY_PIECES_RESERVE,
                                            .lent_pool = &conn->pools->lent};
+    conn->host.random(conn->host.context, &conn->pieces.random, sizeof(conn->pieces.random));
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         struct sp_conn_space *s = i == SP_SPACE_APP ? &conn->app : &conn->handshake->spaces[i];
         *s = (struct sp_conn_space){0};
         sp_ack_init(&s->ack);
-        sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->stores.ranges);
+        sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->stores.ranges,
+                              i == SP_SPACE_INITIAL ? SP_CRYPTO_INITIAL_BYTES_MAX
+                                                    : SP_CRYPTO_BUFFER_BYTES_MAX);
         conn->spaces[i] = s;
     }
     sp_keyphase_init(&conn->keys, conn->protect.ops);
@@ -163,7 +188,10 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     if (conn == NULL)
         return NULL;
     struct sp_handshake *handshake = sb_pool_take(&args->pools->handshakes);
-    if (handshake == NULL) {
+    struct sp_holding *holding = sp_holding_open(&args->pools->copies);
+    if (handshake == NULL || holding == NULL) {
+        sp_holding_unref(holding);
+        sb_pool_give(&args->pools->handshakes, handshake);
         sb_pool_give(&args->pools->conns, conn);
         return NULL;
     }
@@ -177,6 +205,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .host = args->host,
         .user = args->user,
         .handshake = handshake,
+        .pieces = {.holding = holding},
         .peer_ack_delay_exponent = ACK_DELAY_EXPONENT,
         .idle_from_ns = now_ns,
         .idle_timeout_ns = args->config->idle_timeout_ns,
@@ -224,6 +253,7 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     sp_keyphase_deinit(&conn->keys);
     if (conn->tls != NULL)
         conn->tls_ops->destroy(conn->tls);
+    sp_holding_unref(conn->pieces.holding);
     sb_pool_give(&conn->pools->conns, conn);
     return true;
 }
@@ -277,7 +307,7 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
 {
     *ret = (struct sp_stats){0};
     sp_stats_copy(ret, &conn->stats);
-    ret->copied_in_bytes = conn->pieces.copied_bytes;
+    ret->copied_in_bytes = conn->pieces.copied_bytes + conn->pieces.packed_bytes;
     ret->packets_lost = conn->loss.lost_count;
     ret->packets_spurious = conn->loss.spurious_count;
     ret->persistent_congestions = conn->loss.persistent_count;

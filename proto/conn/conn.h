@@ -14,6 +14,7 @@
 #include "proto/conn/stats.h"
 #include "proto/packet/tls.h"
 #include "proto/recovery/cc.h"
+#include "proto/stream/copies.h"
 #include "proto/wire/types.h"
 
 /* A QUIC connection, either role, without I/O.  [RFC9000]
@@ -78,8 +79,9 @@ struct sp_pools {
     struct sb_pool pieces; /* references to received bytes that wait */
     struct sb_pool lent;   /* references to memory lent for received bytes */
     struct sb_pool ranges;
-    struct sb_pool packets; /* blocks of sent packets */
-    struct sb_pool frames;  /* records of the frames in sent packets */
+    struct sb_pool packets;  /* blocks of sent packets */
+    struct sb_pool frames;   /* records of the frames in sent packets */
+    struct sp_copies copies; /* of received bytes */
 };
 
 /* `memory` is borrowed until sp_pools_deinit(). */
@@ -88,8 +90,16 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
 /* Allocates a few free objects of each kind that a connection needs at rare moments (a loss, a
  * packet out of order), as far as there is memory: allocating then would delay recovery. */
 void sp_pools_reserve(struct sp_pools *pools);
-/* Frees the pools.  All connections must have been destroyed. */
+/* Frees the pools.  All connections must have been destroyed, and all slices of copies released. */
 void sp_pools_deinit(struct sp_pools *pools);
+/* Takes back the copies that the application still holds: slices of them become invalid.  For a
+ * caller that ends without waiting for them.  All connections must have been destroyed. */
+void sp_pools_reclaim(struct sp_pools *pools);
+/* Copies received bytes that wait in buffers of which they use a small part, so that those buffers
+ * are released.  Call it after each batch of sp_conn_receive(), with `is_scarce` if there are few
+ * buffers left: then it looks also at some bytes that have waited for longer.  A buffer whose
+ * `size` is 0 is left alone. */
+void sp_pools_compact(struct sp_pools *pools, bool is_scarce);
 /* Returns the objects in use, over all pools: 0 after all connections were destroyed. */
 uint64_t sp_pools_used(const struct sp_pools *pools);
 
@@ -314,6 +324,14 @@ SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */
 void sp_conn_release_tls(struct sp_conn *conn);
+/* Returns the bytes that the connection holds because of what the peer has sent: received bytes
+ * that wait, with their administration; copies, those in slices that the application holds
+ * included; and the bytes of all slices that the application has not returned by
+ * sp_conn_consume().  Whatever the fragments, at most SP_HELD_BYTES_PER_CREDIT_MAX bytes per byte
+ * of credit that the peer has used and the application has not returned, and
+ * SP_HELD_BYTES_PER_STREAM_MAX per stream, as long as slices of a stream are released in order. */
+uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
+
 /* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of
  * what it has queued, sent and received.  What TLS and the keys take is not among them.  O(1). */
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn);

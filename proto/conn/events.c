@@ -139,6 +139,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     struct sp_received received;
     if (!sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
+    conn->handed_bytes += received.slice.size;
     if (received.is_placed) {
         report_placed(&received, ret);
         conn->stats.placed_in_bytes += received.slice.size;

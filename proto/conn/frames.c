@@ -279,6 +279,7 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
     /* [RFC9000 12.4] A packet without frames is an error. */
     if (packet->payload_size == 0)
         return SP_ERR_PROTOCOL_VIOLATION;
+    conn->pieces.steps = 0;
     if (packet->placed != NULL) {
         packet->frame_type = packet->payload[0];
         packet->is_eliciting = true;

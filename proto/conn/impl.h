@@ -171,6 +171,7 @@ struct sp_conn {
     struct sb_link event_list;             /* streams that may have further events */
     struct sb_link zombie_list;            /* closed, but named by packets in flight */
     struct sp_window window;               /* receive window of the connection */
+    uint64_t handed_bytes;                 /* in slices that the application has not returned */
     uint64_t peer_stream_data_bidi_local;  /* initial send limit, streams opened by the peer */
     uint64_t peer_stream_data_bidi_remote; /* initial send limit, bidirectional streams of ours */
     uint64_t peer_stream_data_uni;         /* initial send limit, unidirectional streams of ours */

@@ -15,11 +15,9 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
-/* Pieces of received bytes, and references to lent memory. */
-static uint64_t received_bytes(const struct sp_conn *conn)
+uint64_t sp_conn_held_bytes(const struct sp_conn *conn)
 {
-    return (uint64_t)conn->pieces.count * conn->pools->pieces.object_size +
-           (uint64_t)conn->pieces.lent_count * conn->pools->lent.object_size;
+    return conn->pieces.holding->held_bytes + conn->handed_bytes;
 }
 
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
@@ -31,7 +29,7 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
-           received_bytes(conn);
+           sp_conn_held_bytes(conn);
 }
 
 void sp_conn_note_shortage(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)

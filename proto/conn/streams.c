@@ -460,6 +460,8 @@ enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
 
 void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size)
 {
+    SB_ASSERT(size <= conn->handed_bytes);
+    conn->handed_bytes -= size;
     if (conn->state != SP_CONN_OPEN)
         return;
     sp_conn_discarded(conn, size);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/crypto_stream.h"
 
+#include "proto/base/assert.h"
 #include "proto/wire/limits.h"
 
 void sp_crypto_stream_init(struct sp_crypto_stream *stream, struct sp_piece_store *store,
-                           struct sb_store *ranges)
+                           struct sb_store *ranges, uint32_t ahead_max)
 {
-    *stream = (struct sp_crypto_stream){0};
+    SB_ASSERT(ahead_max <= SP_CRYPTO_BUFFER_BYTES_MAX);
+    *stream = (struct sp_crypto_stream){.ahead_max = ahead_max};
     sp_delivery_init(&stream->out, ranges);
     sp_reassembly_init(&stream->in, store);
 }
@@ -22,8 +24,13 @@ enum sp_err sp_crypto_stream_receive(struct sp_crypto_stream *stream,
                                      bool *ret_is_out_of_memory)
 {
     /* [RFC9000 7.5] */
-    if (frame->offset + frame->size > stream->in.read_end + SP_CRYPTO_BUFFER_BYTES_MAX)
+    uint64_t end = frame->offset + frame->size;
+    if (end > stream->in.read_end + SP_CRYPTO_BUFFER_BYTES_MAX)
         return SP_ERR_CRYPTO_BUFFER_EXCEEDED;
+    if (frame->offset > stream->in.read_end && end > stream->in.read_end + stream->ahead_max) {
+        *ret_is_out_of_memory = true;
+        return SP_OK;
+    }
 
     struct sb_slice slice = {.data = frame->data, .size = frame->size, .buffer = buffer};
     *ret_is_out_of_memory = !sp_reassembly_insert(&stream->in, frame->offset, &slice);

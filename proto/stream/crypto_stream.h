@@ -17,10 +17,12 @@ struct sp_crypto_stream {
     struct sp_delivery out;
     uint64_t out_end; /* bytes that TLS has given */
     struct sp_reassembly in;
+    uint32_t ahead_max; /* bytes beyond those that TLS has got that are kept */
 };
 
+/* `ahead_max`: SP_CRYPTO_BUFFER_BYTES_MAX, or less; what lies beyond it finds no memory. */
 void sp_crypto_stream_init(struct sp_crypto_stream *stream, struct sp_piece_store *store,
-                           struct sb_store *ranges);
+                           struct sb_store *ranges, uint32_t ahead_max);
 void sp_crypto_stream_deinit(struct sp_crypto_stream *stream);
 
 /* Takes a CRYPTO frame whose bytes `buffer` owns.  Returns SP_OK or CRYPTO_BUFFER_EXCEEDED.

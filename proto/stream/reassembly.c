@@ -1,161 +1,159 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/reassembly.h"
 
-/* Reassembly by slices, and in lent memory.
+/* Reassembly by slices and pages.  What belongs into lent memory is in reassembly_lent.c.
  *
- * Bytes in lent memory are pieces like others, without a slice, and grow together: bytes in
- * order are one piece, however many packets brought them.
+ * A page covers a range of at most SP_PAGE_SIZE offsets, aligned to that size as far as its
+ * neighbours allow.  All bytes of the range belong to the page, whenever and however they come.  So
+ * the number of pieces is bounded by the range of offsets that the peer has used: there is at most
+ * one page per SP_PAGE_SIZE offsets, and one more beside each slice, which has at least that many
+ * bytes.
  *
- * The first copy of a byte wins: a later frame that covers it adds only what is missing.
- * RFC 9000 lets a receiver treat different contents at the same offset as an error, but
- * does not ask for it [RFC9000 2.2]; comparing would touch bytes twice.
+ * A page for bytes in order begins where they do.  The application may hold slices of it while the
+ * next bytes are added.  Once it holds none, the page is used again from its start.  So small
+ * messages of a stream lie side by side, and cost no allocation if they are released at once.
  *
- * What can be attacked: tiny frames with gaps cost a piece each; a connection's pieces are
- * bounded by its store.  Tiny frames into the middle of them cost a walk each: the length of the
- * walk is bounded in proportion to the frame's size. */
+ * What can be attacked: memory, by fragments: see above.  Time, by fragments among many pieces: a
+ * frame costs a descent in a tree and a visit per SP_PAGE_SIZE bytes; the visits of a packet are
+ * counted and bounded.  Different contents for one offset: RFC 9000 lets a receiver treat them as
+ * an error, but does not ask for it [RFC9000 2.2]; comparing would touch bytes twice. */
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/stream/reassembly_impl.h"
 #include "proto/wire/limits.h"
-
-/* A full frame may pass as many pieces as a connection can have; a packet of the smallest
- * ones takes not much longer than the cipher took for it. */
-#define STEPS_FREE     256
-#define STEPS_PER_BYTE 16
-
-static uint64_t end_of(const struct sp_piece *piece)
-{
-    return piece->offset + piece->slice.size;
-}
-
-static bool is_placed(const struct sp_piece *piece)
-{
-    return piece->slice.data == NULL;
-}
 
 void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store *store)
 {
     SB_ASSERT(store != NULL);
-    *reassembly = (struct sp_reassembly){.store = store};
+    *reassembly = (struct sp_reassembly){.store = store, .pieces = {.random = &store->random}};
 }
 
-static void unlink_piece(struct sp_reassembly *reassembly, struct sp_piece *piece)
-{
-    if (piece->prev != NULL)
-        piece->prev->next = piece->next;
-    else
-        reassembly->first = piece->next;
-    if (piece->next != NULL)
-        piece->next->prev = piece->prev;
-    else
-        reassembly->last = piece->prev;
-
-    SB_ASSERT(reassembly->store->count > 0);
-    reassembly->store->count--;
-    sb_pool_give(reassembly->store->pool, piece);
-}
-
-void sp_reassembly_clear(struct sp_reassembly *reassembly)
-{
-    while (reassembly->first != NULL) {
-        struct sp_piece *piece = reassembly->first;
-        reassembly->received_bytes -= piece->slice.size;
-        sb_buffer_unref(piece->slice.buffer);
-        unlink_piece(reassembly, piece);
-    }
-}
-
-/* Links a new piece after `after`, or first if that is NULL; takes over `slice`'s reference. */
-static struct sp_piece *link_piece(struct sp_reassembly *reassembly, struct sp_piece *after,
-                                   uint64_t offset, struct sb_slice slice)
+struct sp_piece *sp_reassembly_link(struct sp_reassembly *reassembly, struct sp_piece *after,
+                                    uint64_t offset, enum sp_piece_kind kind,
+                                    struct sb_buffer *buffer)
 {
     struct sp_piece_store *store = reassembly->store;
     /* What is next in order frees memory: it, and what waits after it, is handed out at once. */
     bool is_next = offset == reassembly->read_end;
-    uint32_t count_max = store->count_max + (is_next ? store->count_reserve : 0);
-    struct sp_piece *piece = NULL;
-    if (store->count < count_max)
-        piece = is_next ? sb_pool_take(store->pool) : sb_pool_take_ordinary(store->pool);
+    uint32_t reserve = is_next ? store->count_reserve : 0;
+    if (store->count >= store->count_max + reserve) {
+        sb_buffer_unref(buffer);
+        return NULL;
+    }
+    struct sp_piece *piece = sp_piece_take(store, kind, buffer, !is_next);
     if (piece == NULL)
         return NULL;
-    store->count++;
-
-    struct sp_piece *before = after != NULL ? after->next : reassembly->first;
-    *piece = (struct sp_piece){.next = before, .prev = after, .offset = offset, .slice = slice};
-    if (after != NULL)
-        after->next = piece;
-    else
-        reassembly->first = piece;
-    if (before != NULL)
-        before->prev = piece;
-    else
-        reassembly->last = piece;
-    reassembly->received_bytes += slice.size;
+    piece->owner = reassembly;
+    piece->offset = offset;
+    sp_pieces_insert(&reassembly->pieces, after, piece);
     return piece;
 }
 
-/* Finds the last piece that begins at or before `at`, NULL if none does, in at most `steps`
- * steps from the nearer end.  False if those are not enough. */
-static bool find(const struct sp_reassembly *reassembly, uint64_t at, uint64_t steps,
-                 struct sp_piece **ret)
+void sp_reassembly_unlink(struct sp_reassembly *reassembly, struct sp_piece *piece)
 {
-    struct sp_piece *first = reassembly->first;
-    struct sp_piece *piece = reassembly->last;
-
-    /* New bytes mostly come after all others, retransmitted ones before them. */
-    if (first == NULL || first->offset > at) {
-        *ret = NULL;
-        return true;
-    }
-    if (piece->offset > at && at - first->offset < piece->offset - at) {
-        for (piece = first; piece->next->offset <= at; piece = piece->next)
-            if (steps-- == 0)
-                return false;
-    } else {
-        for (; piece->offset > at; piece = piece->prev)
-            if (steps-- == 0)
-                return false;
-    }
-    *ret = piece;
-    return true;
+    if (piece->kind == SP_PIECE_SLICE)
+        sp_piece_unpin(reassembly->store, piece);
+    sp_pieces_remove(&reassembly->pieces, piece);
+    sb_buffer_unref(piece->buffer);
+    sp_piece_give(reassembly->store, piece);
 }
 
-/* Records bytes in lent memory that fill (a part of) the gap after `after`.  Returns the piece that
- * holds them now, or NULL at the bound. */
-static struct sp_piece *place(struct sp_reassembly *reassembly, struct sp_piece *after, uint64_t at,
-                              uint64_t size)
+void sp_reassembly_clear(struct sp_reassembly *reassembly)
 {
-    struct sp_piece *before = after != NULL ? after->next : reassembly->first;
-    bool joins_before = before != NULL && is_placed(before) && before->offset == at + size;
-
-    if (after != NULL && is_placed(after) && end_of(after) == at) {
-        after->slice.size += size;
-        reassembly->received_bytes += size;
-        if (joins_before) {
-            after->slice.size += before->slice.size;
-            unlink_piece(reassembly, before);
-        }
-        return after;
+    for (struct sp_piece *piece; (piece = reassembly->pieces.first) != NULL;) {
+        reassembly->received_bytes -= piece->size - piece->missing;
+        sp_reassembly_unlink(reassembly, piece);
     }
-    if (joins_before) {
-        before->offset = at;
-        before->slice.size += size;
-        reassembly->received_bytes += size;
-        return before;
-    }
-    return link_piece(reassembly, after, at, (struct sb_slice){.size = size});
 }
 
-/* Brings bytes to where they belong in lent memory, unless the cipher wrote them there. */
-static void bring(struct sp_reassembly *reassembly, const struct sp_lent *lent, uint64_t offset,
-                  const uint8_t *data, uint64_t size)
+/* ---- Inserting ---- */
+
+static struct sp_piece *next_of(const struct sp_reassembly *reassembly,
+                                const struct sp_piece *after)
 {
-    SB_ASSERT(offset >= lent->offset && size <= sp_lent_end(lent) - offset);
-    uint8_t *to = lent->data + (offset - lent->offset);
-    if (to == data)
-        return;
-    memcpy(to, data, size);
-    reassembly->store->copied_bytes += size;
+    return after != NULL ? after->next : reassembly->pieces.first;
+}
+
+struct sp_page_range sp_reassembly_page_range(const struct sp_reassembly *reassembly,
+                                              const struct sp_piece *after, uint64_t at,
+                                              uint64_t least, uint64_t most)
+{
+    const struct sp_piece *next = next_of(reassembly, after);
+    struct sp_page_range range = {.start = at - at % SP_PAGE_SIZE};
+    range.end = range.start + SP_PAGE_SIZE;
+    least = SB_MAX(least, reassembly->read_end);
+    range.start = SB_MAX(range.start, least);
+    range.end = SB_MIN(range.end, most);
+    if (after != NULL)
+        range.start = SB_MAX(range.start, sp_piece_end(after));
+    if (next != NULL)
+        range.end = SB_MIN(range.end, next->offset);
+    SB_ASSERT(range.start <= at && at < range.end);
+    return range;
+}
+
+/* Returns where lent memory ends, 0 if there is none. */
+static uint64_t lent_end(const struct sp_reassembly *reassembly)
+{
+    uint64_t end = 0;
+    for (const struct sp_lent *lent = reassembly->lent; lent != NULL; lent = lent->next)
+        end = sp_lent_end(lent);
+    return end;
+}
+
+/* Copies bytes into a page. */
+static void copy_into(struct sp_reassembly *reassembly, struct sp_piece *page, uint64_t at,
+                      const uint8_t *data, uint64_t size)
+{
+    uint8_t *memory = sp_copy_data(page->buffer);
+    memcpy(memory + (page->data - memory) + (at - page->offset), data, size);
+    reassembly->store->packed_bytes += size;
+    reassembly->received_bytes += sp_page_add(page, at, size);
+}
+
+/* Makes a page in the gap after `after` and copies bytes into it, as many as it takes.  Returns
+ * NULL without memory. */
+static struct sp_piece *fill_page(struct sp_reassembly *reassembly, struct sp_piece *after,
+                                  uint64_t at, const uint8_t *data, uint64_t size)
+{
+    const struct sp_piece *next = next_of(reassembly, after);
+    struct sp_page_range range = {.start = at, .end = at + SP_PAGE_SIZE};
+    if (at == reassembly->read_end)
+        range.end = next != NULL ? SB_MIN(range.end, next->offset) : range.end;
+    else
+        range = sp_reassembly_page_range(reassembly, after, at, lent_end(reassembly), UINT64_MAX);
+
+    struct sp_piece_store *store = reassembly->store;
+    struct sb_buffer *buffer =
+        sp_copies_take(store->copies, store->holding, SP_PAGE_SIZE, at != reassembly->read_end);
+    if (buffer == NULL)
+        return NULL;
+    struct sp_piece *page =
+        sp_reassembly_link(reassembly, after, range.start, SP_PIECE_COPY, buffer);
+    if (page == NULL)
+        return NULL;
+    page->size = range.end - range.start;
+    page->data = sp_copy_data(buffer);
+    sp_page_init(page);
+    copy_into(reassembly, page, at, data, SB_MIN(size, range.end - at));
+    return page;
+}
+
+static struct sp_piece *fill_slice(struct sp_reassembly *reassembly, struct sp_piece *after,
+                                   uint64_t at, const struct sb_slice *slice, uint64_t skip,
+                                   uint64_t size)
+{
+    sb_buffer_ref(slice->buffer);
+    struct sp_piece *piece =
+        sp_reassembly_link(reassembly, after, at, SP_PIECE_SLICE, slice->buffer);
+    if (piece == NULL)
+        return NULL;
+    piece->size = size;
+    piece->data = slice->data + skip;
+    sp_piece_pin(reassembly->store, piece);
+    reassembly->received_bytes += size;
+    return piece;
 }
 
 /* Takes over the bytes of `slice` from `skip` on, at most `size` and as many as fit.  They fill the
@@ -164,240 +162,169 @@ static struct sp_piece *fill(struct sp_reassembly *reassembly, struct sp_piece *
                              const struct sb_slice *slice, uint64_t skip, uint64_t size)
 {
     const struct sp_lent *lent = sp_lent_find(reassembly->lent, at);
-    struct sp_piece *piece;
-    if (lent == NULL) {
-        struct sb_slice part = sb_slice_part(slice, skip, size);
-        piece = link_piece(reassembly, after, at, part);
-        if (piece == NULL)
-            sb_buffer_unref(part.buffer);
+    if (lent != NULL)
+        return sp_reassembly_place(reassembly, lent, after, at, slice->data + skip, size);
+    if (size < SP_PAGE_SIZE)
+        return fill_page(reassembly, after, at, slice->data + skip, size);
+    return fill_slice(reassembly, after, at, slice, skip, size);
+}
+
+/* Takes over bytes in the range of a piece.  Returns the piece that holds them. */
+static struct sp_piece *add_to(struct sp_reassembly *reassembly, struct sp_piece *piece,
+                               uint64_t at, const uint8_t *data, uint64_t size)
+{
+    if (sp_piece_is_full(piece))
         return piece;
-    }
-    size = SB_MIN(size, sp_lent_end(lent) - at);
-    piece = place(reassembly, after, at, size);
-    if (piece != NULL)
-        bring(reassembly, lent, at, slice->data + skip, size);
+    if (piece->kind == SP_PIECE_LENT)
+        return sp_reassembly_place_in_page(reassembly, piece, at, data, size);
+    copy_into(reassembly, piece, at, data, size);
     return piece;
+}
+
+/* If `page` is one, takes its end away from `at` on, unless a byte has arrived there: so that bytes
+ * which need no copy are not cut in two.  Returns the piece that begins before `at`. */
+static struct sp_piece *clip(struct sp_reassembly *reassembly, struct sp_piece *page, uint64_t at)
+{
+    if (at >= sp_piece_end(page) || sp_piece_is_full(page))
+        return page;
+    uint64_t cut = sp_piece_end(page) - at;
+    if (sp_page_count(page, at, cut) > 0)
+        return page;
+    if (at == page->offset) {
+        struct sp_piece *prev = page->prev;
+        sp_reassembly_unlink(reassembly, page);
+        return prev;
+    }
+    page->size -= cut;
+    page->missing = (uint16_t)(page->missing - cut);
+    return page;
+}
+
+/* The first page has been handed out, and nobody holds a slice of it: it begins anew. */
+static void rewind_page(struct sp_piece *page)
+{
+    page->size = SP_PAGE_SIZE;
+    if (page->next != NULL)
+        page->size = SB_MIN(page->size, page->next->offset - page->offset);
+    page->data = sp_copy_data(page->buffer);
+    sp_page_init(page);
+}
+
+static bool can_rewind(const struct sp_piece *first)
+{
+    return first != NULL && first->missing == first->size && first->kind == SP_PIECE_COPY &&
+           first->buffer->ref_count == 1;
+}
+
+/* The ordinary case: bytes of a full datagram come after all others. */
+static bool is_appended(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size)
+{
+    const struct sp_piece *last = reassembly->pieces.last;
+    uint64_t end = last != NULL ? sp_piece_end(last) : reassembly->read_end;
+    return offset >= end && size >= SP_PAGE_SIZE && reassembly->lent == NULL;
 }
 
 bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                           const struct sb_slice *slice)
 {
+    uint32_t *steps = &reassembly->store->steps;
+    if (is_appended(reassembly, offset, slice->size)) {
+        ++*steps;
+        return fill_slice(reassembly, reassembly->pieces.last, offset, slice, 0, slice->size) !=
+               NULL;
+    }
     uint64_t end = offset + slice->size;
     uint64_t at = SB_MAX(offset, reassembly->read_end);
-
-    struct sp_piece *after;
     if (at >= end)
         return true;
-    if (!find(reassembly, at, STEPS_FREE + STEPS_PER_BYTE * slice->size, &after))
+    if (at == reassembly->read_end && can_rewind(reassembly->pieces.first))
+        rewind_page(reassembly->pieces.first);
+    else if (at > reassembly->read_end && *steps > SP_REASSEMBLY_STEPS_MAX)
         return false;
-    if (after != NULL)
-        at = SB_MAX(at, end_of(after));
 
-    while (at < end) {
-        struct sp_piece *next = after != NULL ? after->next : reassembly->first;
+    sp_pieces_settle(&reassembly->pieces, at);
+    struct sp_piece *piece = sp_pieces_find(&reassembly->pieces, at, steps);
+    for (; at < end; ++*steps) {
+        if (piece != NULL && end - at >= SP_PAGE_SIZE)
+            piece = clip(reassembly, piece, at);
+        if (piece != NULL && at < sp_piece_end(piece)) {
+            uint64_t part_end = SB_MIN(end, sp_piece_end(piece));
+            piece = add_to(reassembly, piece, at, slice->data + (at - offset), part_end - at);
+            at = part_end;
+            continue;
+        }
+        struct sp_piece *next = next_of(reassembly, piece);
         uint64_t gap_end = next != NULL ? SB_MIN(end, next->offset) : end;
-        if (gap_end > at)
-            next = fill(reassembly, after, at, slice, at - offset, gap_end - at);
-        if (next == NULL)
+        if (gap_end == at) {
+            piece = next;
+            continue;
+        }
+        piece = fill(reassembly, piece, at, slice, at - offset, gap_end - at);
+        if (piece == NULL)
             return false;
-        at = SB_MAX(at, end_of(next));
-        after = next;
+        at = SB_MIN(gap_end, sp_piece_end(piece));
     }
     return true;
 }
 
-/* ---- Lent memory ---- */
-
-/* Makes two pieces of a slice that goes across `at`.  False at the bound. */
-static bool split(struct sp_reassembly *reassembly, struct sp_piece *piece, uint64_t at)
-{
-    uint64_t size = at - piece->offset;
-    struct sb_slice rest = sb_slice_part(&piece->slice, size, piece->slice.size - size);
-    if (link_piece(reassembly, piece, at, rest) == NULL) {
-        sb_buffer_unref(rest.buffer);
-        return false;
-    }
-    piece->slice.size = size;
-    reassembly->received_bytes -= rest.size; /* they were counted before */
-    return true;
-}
-
-/* Moves what has arrived for `lent` there. */
-static void collect(struct sp_reassembly *reassembly, const struct sp_lent *lent)
-{
-    struct sp_piece *piece = reassembly->first;
-    while (piece != NULL && piece->offset < sp_lent_end(lent)) {
-        struct sp_piece *next = piece->next;
-        if (!is_placed(piece)) {
-            bring(reassembly, lent, piece->offset, piece->slice.data, piece->slice.size);
-            sb_buffer_unref(piece->slice.buffer);
-            piece->slice = (struct sb_slice){.size = piece->slice.size};
-        }
-        struct sp_piece *prev = piece->prev;
-        if (prev != NULL && end_of(prev) == piece->offset) {
-            prev->slice.size += piece->slice.size;
-            unlink_piece(reassembly, piece);
-        }
-        piece = next;
-    }
-}
-
-static struct sp_lent *take_lent(struct sp_piece_store *store)
-{
-    struct sp_lent *lent = store->lent_pool != NULL ? sb_pool_take(store->lent_pool) : NULL;
-    if (lent != NULL)
-        store->lent_count++;
-    return lent;
-}
-
-static void give_lent(struct sp_piece_store *store, struct sp_lent *lent)
-{
-    SB_ASSERT(store->lent_count > 0);
-    store->lent_count--;
-    sb_pool_give(store->lent_pool, lent);
-}
-
-bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *data, uint64_t size,
-                        uint64_t tag, uint64_t *ret_offset)
-{
-    SB_ASSERT(data != NULL && size > 0);
-    struct sp_lent **link = &reassembly->lent;
-    uint64_t offset = reassembly->read_end;
-    uint32_t count = 0;
-    for (; *link != NULL; link = &(*link)->next, count++)
-        offset = sp_lent_end(*link);
-    SB_ASSERT(size <= UINT64_MAX - offset);
-    if (count == SP_LENT_BUFFERS_MAX)
-        return false;
-
-    uint64_t end = offset + size;
-    struct sp_piece *piece = reassembly->first;
-    while (piece != NULL && end_of(piece) <= end)
-        piece = piece->next;
-    struct sp_lent *lent = take_lent(reassembly->store);
-    if (lent == NULL)
-        return false;
-    if (piece != NULL && piece->offset < end && !split(reassembly, piece, end)) {
-        give_lent(reassembly->store, lent);
-        return false;
-    }
-    *lent = (struct sp_lent){.data = data, .size = size, .offset = offset, .tag = tag};
-    *link = lent;
-    collect(reassembly, lent);
-    *ret_offset = offset;
-    return true;
-}
-
-/* Returns the bytes from `offset` to the end of its buffer, plus those of the following buffers
- * that are adjacent in memory: a ring that is lent in parts counts as one range. */
-static uint64_t room_of(const struct sp_lent *lent, uint64_t offset)
-{
-    uint64_t room = sp_lent_end(lent) - offset;
-    for (; lent->next != NULL && lent->next->data == lent->data + lent->size; lent = lent->next)
-        room += lent->next->size;
-    return room;
-}
-
-uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size)
-{
-    const struct sp_lent *lent = sp_lent_find(reassembly->lent, offset);
-    struct sp_piece *after;
-
-    if (lent == NULL || offset < reassembly->read_end || size > room_of(lent, offset))
-        return NULL;
-    if (!find(reassembly, offset, STEPS_FREE, &after))
-        return NULL;
-    const struct sp_piece *next = after != NULL ? after->next : reassembly->first;
-    if ((after != NULL && end_of(after) > offset) || (next != NULL && next->offset - offset < size))
-        return NULL;
-    return lent->data + (offset - lent->offset);
-}
-
-/* Returns the next `size` bytes of the oldest buffer as delivered, with `is_returned` if it is no
- * longer lent. */
-static struct sp_placed report_lent(struct sp_reassembly *reassembly, uint64_t size,
-                                    bool is_returned)
-{
-    struct sp_lent *lent = reassembly->lent;
-    struct sp_placed placed = {
-        .data = lent->data + lent->delivered_bytes,
-        .size = size,
-        .offset = lent->offset + lent->delivered_bytes,
-        .tag = lent->tag,
-        .is_returned = is_returned,
-    };
-    lent->delivered_bytes += size;
-    SB_ASSERT(lent->delivered_bytes <= lent->size);
-    if (is_returned) {
-        reassembly->lent = lent->next;
-        give_lent(reassembly->store, lent);
-    }
-    return placed;
-}
-
-bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_placed *ret)
-{
-    const struct sp_lent *lent = reassembly->lent;
-    if (lent == NULL || !sp_reassembly_is_readable(reassembly))
-        return false;
-    SB_ASSERT(reassembly->read_end == lent->offset + lent->delivered_bytes);
-
-    struct sp_piece *piece = reassembly->first;
-    SB_ASSERT(is_placed(piece));
-    uint64_t size = SB_MIN(piece->slice.size, lent->size - lent->delivered_bytes);
-    piece->offset += size;
-    piece->slice.size -= size;
-    reassembly->read_end += size;
-    if (piece->slice.size == 0)
-        unlink_piece(reassembly, piece);
-    *ret = report_lent(reassembly, size, lent->delivered_bytes + size == lent->size);
-    return true;
-}
-
-bool sp_reassembly_unlend(struct sp_reassembly *reassembly, struct sp_placed *ret)
-{
-    if (reassembly->lent == NULL)
-        return false;
-    sp_reassembly_clear(reassembly);
-    *ret = report_lent(reassembly, 0, true);
-    return true;
-}
-
-/* ---- Slices ---- */
+/* ---- Handing out ---- */
 
 bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret)
 {
     if (reassembly->lent != NULL || !sp_reassembly_is_readable(reassembly))
         return false;
-    struct sp_piece *piece = reassembly->first;
-    SB_ASSERT(!is_placed(piece));
-    *ret = piece->slice;
-    reassembly->read_end += piece->slice.size;
-    unlink_piece(reassembly, piece);
+    struct sp_piece *piece = reassembly->pieces.first;
+    SB_ASSERT(piece->kind != SP_PIECE_LENT);
+    uint64_t size = sp_piece_run(piece);
+    *ret = (struct sb_slice){.data = piece->data, .size = size, .buffer = piece->buffer};
+    reassembly->read_end += size;
+    if (size == piece->size) {
+        if (piece->kind == SP_PIECE_SLICE)
+            sp_piece_unpin(reassembly->store, piece);
+        sp_pieces_remove(&reassembly->pieces, piece);
+        sp_piece_give(reassembly->store, piece); /* `ret` has taken its reference over */
+        return true;
+    }
+    sb_buffer_ref(piece->buffer);
+    piece->offset += size;
+    piece->data += size;
+    piece->size -= size;
     return true;
+}
+
+static void check_piece(const struct sp_piece *piece, uint64_t lent_end)
+{
+    const struct sp_piece *prev = piece->prev;
+    SB_ASSERT(piece->size > 0 && piece->missing <= piece->size);
+    SB_ASSERT(piece->missing < piece->size || prev == NULL);
+    SB_ASSERT(sp_piece_is_full(piece) || piece->size <= SP_PAGE_SIZE);
+    SB_ASSERT(sp_page_count(piece, piece->offset, piece->size) == piece->size - piece->missing);
+    SB_ASSERT(piece->buffer == NULL || piece->buffer->ref_count > 0);
+    SB_ASSERT((piece->kind == SP_PIECE_LENT) == (piece->data == NULL));
+    if (piece->kind != SP_PIECE_LENT) {
+        SB_ASSERT(piece->offset >= lent_end);
+        return;
+    }
+    SB_ASSERT(sp_piece_end(piece) <= lent_end);
+    /* Full ones side by side had grown together. */
+    SB_ASSERT(prev == NULL || !sp_piece_is_full(prev) || !sp_piece_is_full(piece) ||
+              sp_piece_end(prev) < piece->offset);
 }
 
 void sp_reassembly_check(const struct sp_reassembly *reassembly)
 {
     uint64_t received = reassembly->read_end;
-    uint64_t at = reassembly->read_end;
-    uint64_t lent_end = 0;
+    uint64_t end = 0;
     for (const struct sp_lent *lent = reassembly->lent; lent != NULL; lent = lent->next) {
         SB_ASSERT(lent->delivered_bytes <= lent->size);
-        SB_ASSERT(lent_end == 0 || lent->offset == lent_end);
-        lent_end = sp_lent_end(lent);
+        SB_ASSERT(end == 0 || lent->offset == end);
+        end = sp_lent_end(lent);
     }
-    const struct sp_piece *prev = NULL;
-    for (const struct sp_piece *p = reassembly->first; p != NULL; prev = p, p = p->next) {
-        SB_ASSERT(p->prev == prev);
-        SB_ASSERT(p->slice.size > 0);
-        SB_ASSERT(p->offset >= at);
-        SB_ASSERT(p->slice.buffer == NULL || p->slice.buffer->ref_count > 0);
-        SB_ASSERT(is_placed(p) ? end_of(p) <= lent_end : p->offset >= lent_end);
-        SB_ASSERT(prev == NULL || !is_placed(p) || p->offset > at); /* or they had grown together */
-        at = end_of(p);
-        received += p->slice.size;
+    sp_pieces_check(&reassembly->pieces);
+    for (const struct sp_piece *p = reassembly->pieces.first; p != NULL; p = p->next) {
+        SB_ASSERT(p->owner == reassembly && p->offset >= reassembly->read_end);
+        check_piece(p, end);
+        received += p->size - p->missing;
     }
-    SB_ASSERT(reassembly->last == prev);
     SB_ASSERT(reassembly->received_bytes == received);
 }

@@ -6,43 +6,29 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/base/pool.h"
 #include "proto/base/slice.h"
 #include "proto/stream/lent.h"
+#include "proto/stream/pieces.h"
 
-/* Received bytes of a stream, put in order without copying them.
+/* Received bytes of a stream, put in order.
+ *
+ * Runs of SP_PAGE_SIZE bytes or more stay in the buffer that brought them.  Shorter ones are copied
+ * into pages, so that the memory in use is a small multiple of the range of offsets that the peer
+ * has used, in whatever fragments the bytes come.
  *
  * Where the application has lent memory, the bytes are there: the cipher wrote them there, or they
  * were copied from the packet that brought them. */
 
-/* A run of bytes: a slice of the packet that brought it; or, without data, bytes in lent memory. */
-struct sp_piece {
-    struct sp_piece *next;
-    struct sp_piece *prev;
-    uint64_t offset;
-    struct sb_slice slice;
-};
-
-/* Where the pieces of one connection come from, with a bound over all its streams. */
-struct sp_piece_store {
-    struct sb_pool *pool;
-    uint32_t count;
-    uint32_t count_max;
-    uint32_t count_reserve;    /* extra pieces for the first gap; else a full store stays full */
-    struct sb_pool *lent_pool; /* NULL if no memory is ever lent */
-    uint32_t lent_count;       /* buffers, over all streams */
-    uint64_t copied_bytes;     /* into lent memory, since the start */
-};
-
 /* Pieces in rising order, disjoint, not empty, all at or above `read_end`.
  *
- *     received_bytes = read_end + sum of the pieces' sizes    (each byte counts once)
+ *     received_bytes = read_end + sum of the pieces' bytes that have arrived
  *     a piece is in lent memory, all of it, or beyond all lent memory
+ *     an SP_PIECE_SLICE had SP_PAGE_SIZE bytes or more when it came; lend() may have cut it
+ *     a page without bytes is the first piece: what was in it has been handed out
  */
 struct sp_reassembly {
     struct sp_piece_store *store; /* borrowed */
-    struct sp_piece *first;
-    struct sp_piece *last;
+    struct sp_pieces pieces;
     struct sp_lent *lent; /* the oldest buffer first */
     uint64_t read_end;    /* bytes handed out */
     uint64_t received_bytes;
@@ -53,10 +39,12 @@ void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store 
 /* Drops all pieces; lent memory stays lent. */
 void sp_reassembly_clear(struct sp_reassembly *reassembly);
 
-/* Takes bytes that start at `offset`; what is known already is left out.  New references to
- * the slice's buffer are taken as needed: the caller keeps its own.  False at the bound of
- * pieces, or when a small slice lands deep among many: some of the bytes may have been
- * taken, none wrongly.  What begins at `read_end` is never too deep. */
+/* Takes bytes that start at `offset`.  If a byte comes twice, one copy of it is kept, either one.
+ * New references to the slice's buffer are taken as needed: the caller keeps its own.  Visits
+ * O(log(pieces) + size / SP_PAGE_SIZE) pieces.  Returns false without memory, at the bound of
+ * pieces, or when SP_REASSEMBLY_STEPS_MAX were visited since store->steps was 0: some of the bytes
+ * may have been taken, none wrongly.  What begins at `read_end` is never refused because of
+ * steps. */
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
 
@@ -67,8 +55,8 @@ SB_MUST_USE bool sp_reassembly_lend(struct sp_reassembly *reassembly, uint8_t *d
                                     uint64_t tag, uint64_t *ret_offset);
 
 /* Where `size` bytes from `offset` on belong, if that is lent memory in one piece and none of them
- * has been received; otherwise NULL, also where it would take long to find out.  Bytes that are
- * written there become received by sp_reassembly_insert() with that very place as its slice. */
+ * has been received; otherwise NULL.  Bytes that are written there become received by
+ * sp_reassembly_insert() with that very place as its slice. */
 uint8_t *sp_reassembly_gap(const struct sp_reassembly *reassembly, uint64_t offset, uint64_t size);
 
 /* Bytes in lent memory. */
@@ -93,7 +81,8 @@ bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret);
 
 static inline bool sp_reassembly_is_readable(const struct sp_reassembly *reassembly)
 {
-    return reassembly->first != NULL && reassembly->first->offset == reassembly->read_end;
+    const struct sp_piece *first = reassembly->pieces.first;
+    return first != NULL && first->offset == reassembly->read_end && sp_piece_run(first) > 0;
 }
 
 void sp_reassembly_check(const struct sp_reassembly *reassembly);

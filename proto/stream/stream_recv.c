@@ -215,6 +215,8 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_re
 
     if (is_end)
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+    if (is_end && !recv->is_placing)
+        sp_reassembly_clear(&recv->reassembly); /* a page that was to take more */
     received.fin = is_end;
     /* What is not full is given back with the end. */
     if (is_end && !received.is_returned && sp_reassembly_unlend(&recv->reassembly, &placed)) {

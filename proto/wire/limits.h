@@ -18,6 +18,11 @@ enum {
      * for a certificate chain that arrives backwards. */
     SP_CRYPTO_BUFFER_BYTES_MAX = 65536,
 
+    /* Bytes of CRYPTO data that are kept out of order before the handshake has proved anything
+     * about the peer: more than any first flight that is in common use.  Beyond: the packet is
+     * dropped, so that a larger one must arrive in order.  At least 4,096.  [RFC9000 7.5] */
+    SP_CRYPTO_INITIAL_BYTES_MAX = 8192,
+
     /* Pieces of out-of-order data that one connection may hold.  Beyond: the
      * packet that brought one more is dropped and not acknowledged. */
     SP_REASSEMBLY_PIECES_MAX = 16384,
@@ -25,6 +30,17 @@ enum {
     /* Pieces beyond those, for bytes that can be handed out at once.  Without them a full
      * store would refuse the very bytes that would empty it. */
     SP_REASSEMBLY_PIECES_RESERVE = 64,
+
+    /* Bytes that a connection holds for a byte of credit that the peer has used, and for a stream:
+     * see sp_conn_held_bytes().  No decision depends on them: tests hold the code to them. */
+    SP_HELD_BYTES_PER_CREDIT_MAX = 8,
+    SP_HELD_BYTES_PER_STREAM_MAX = 1024,
+
+    /* Pieces that the STREAM and CRYPTO frames of one packet may visit: 16 frames, which is more
+     * than a full packet of any sender that we know needs, deep among all pieces of a connection.
+     * Beyond: the packet is dropped and not acknowledged, unless its frames continue what was
+     * handed out. */
+    SP_REASSEMBLY_STEPS_MAX = 1024,
 
     /* Buffers that the application may have lent to one stream: one is being filled while the
      * next ones wait, and for each packet they are walked.  Beyond: SP_AGAIN. */

@@ -11,6 +11,7 @@
 #include "proto/conn/impl.h"
 #include "test/sim/bury.h"
 #include "test/sim/host.h"
+#include "test/sim/oracle_held.h"
 #include "test/sim/oracle_wait.h"
 
 enum {
@@ -290,6 +291,9 @@ void qs_end_receive(struct qs_end *end)
         bytes += end->inbox[i].size;
     qs_oracle_batch(&end->oracle, bytes);
     sp_conn_receive(end->conn, end->inbox, end->inbox_count, end->host->clock->now_ns);
+    /* Old pieces of monkeys' victims are copied in the victims' own turns, which count them. */
+    bool is_scarce = end->inbox_count == 1 && end->host->plan->monkeys.count == 0;
+    sp_pools_compact(&end->host->pools, is_scarce);
     for (uint32_t i = 0; i < end->inbox_count; i++)
         sb_buffer_unref(end->inbox[i].buffer);
     end->inbox_count = 0;
@@ -438,6 +442,8 @@ void qs_end_step(struct qs_end *end)
         sp_conn_check(end->conn);
         qs_host_check_stores(end->host);
     }
+    if (end->app.held_count == 0)
+        qs_oracle_check_held(trace, end->who, end->conn);
     check_answers(end);
     if (host_is_patient(end) && !sp_conn_is_closed(end->conn))
         qs_oracle_check_acks(&end->oracle, end->host->side->timer_slack_ns_max);

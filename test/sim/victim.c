@@ -220,8 +220,9 @@ static struct sp_datagram datagram_of(struct qs_victim *v, const uint8_t *data, 
 {
     struct buffer *buffer = malloc(sizeof(*buffer) + size);
     SB_ASSERT(buffer != NULL);
-    *buffer =
-        (struct buffer){.base = {.ref_count = 1, .release = release}, .victim = v, .size = size};
+    *buffer = (struct buffer){.base = {.ref_count = 1, .release = release, .size = BUFFER_BYTES},
+                              .victim = v,
+                              .size = size};
     memcpy(buffer->data, data, size);
     v->pinned_bytes += BUFFER_BYTES;
     return (struct sp_datagram){
@@ -244,6 +245,7 @@ void qs_victim_receive(struct qs_victim *v, enum hostile_kind kind,
     uint64_t keys = v->conn->keys.read_phase;
     struct call call = call_begin(v);
     sp_conn_receive(v->conn, batch, count, v->host->clock->now_ns);
+    sp_pools_compact(&v->host->pools, false);
     call_end(v, &call);
     keys = v->conn->keys.read_phase - keys;
     for (uint32_t i = 0; i < count; i++)
@@ -290,13 +292,11 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
 
 void qs_victim_end(struct qs_victim *v)
 {
-    if (v->conn != NULL) {
-        struct call call = call_begin(v);
-        sp_conn_destroy(v->conn);
-        v->conn = NULL;
-        call_end_alone(v, &call);
-    }
-    qs_victim_app_end(v);
+    struct call call = call_begin(v);
+    sp_conn_destroy(v->conn);
+    v->conn = NULL;
+    qs_victim_app_end(v); /* slices that it holds may be copies */
+    call_end_alone(v, &call);
     if (v->object_count > 0)
         qs_fail(v->host->trace, "%s leaves %" PRIu64 " objects in pools", v->who, v->object_count);
     if (v->pinned_bytes > 0)

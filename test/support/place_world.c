@@ -153,7 +153,5 @@ void place_inject(struct place_world *world, uint64_t offset, uint64_t size, int
 
 uint64_t place_copied(struct place_world *world)
 {
-    struct sp_stats stats;
-    sp_conn_stats(place_server(world), &stats);
-    return stats.copied_in_bytes;
+    return place_server(world)->pieces.copied_bytes;
 }

@@ -60,7 +60,7 @@
     X(CONNS, acks_in)               /* ACK frames received */ \
     X(CONNS, acks_out)              /* ACK frames sent */ \
     X(CONNS, placed_in_bytes)       /* bytes reported by SPATE_EVENT_STREAM_PLACED */ \
-    X(CONNS, copied_in_bytes)       /* copied by memcpy: datagrams_copied, and into lent memory */ \
+    X(CONNS, copied_in_bytes)       /* received bytes copied by memcpy, for any reason */ \
     X(CONNS, copied_out_bytes)      /* bytes to send that were copied before encryption */ \
     /* Memory. */ \
     X(MEMORY, allocations)          /* blocks taken so far; constant under a steady load */ \
@@ -105,7 +105,7 @@
     X(COUNTER, stream_bytes_out)       /* stream bytes sent, retransmissions included */ \
     X(COUNTER, stream_bytes_acked)     /* stream bytes acknowledged by the peer */ \
     X(COUNTER, placed_in_bytes)        /* bytes reported by SPATE_EVENT_STREAM_PLACED */ \
-    X(COUNTER, copied_in_bytes)        /* copied by memcpy into lent memory, reported or not */ \
+    X(COUNTER, copied_in_bytes)        /* stream bytes copied by memcpy, for any reason */ \
     X(COUNTER, copied_out_bytes)       /* bytes to send that were copied before encryption */ \
     /* Present values. */ \
     X(GAUGE, rtt_smoothed_ns)          /* smoothed round-trip time [RFC9002 5.3] */ \

@@ -72,6 +72,8 @@ static int begin(void **state)
     sb_list_init(&w.shard->event_pending);
     se_memory_init(&w.shard->memory, 1 << 20);
     se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
+    const struct sp_pool_limits limits = {.conns_max = 1, .streams_max = 1};
+    sp_pools_init(&w.shard->pools, &limits, &w.shard->memory.interface);
     const struct se_siphash_key key = {0};
     assert_int_equal(se_table_init(&w.shard->cids, 4, key, NULL), 0);
     assert_int_equal(se_table_init(&w.shard->tokens, 4, key, NULL), 0);
@@ -87,6 +89,7 @@ static int end(void **state)
 {
     (void)state;
     se_buffers_deinit(&w.shard->copies);
+    sp_pools_deinit(&w.shard->pools);
     se_memory_deinit(&w.shard->memory);
     se_table_deinit(&w.shard->cids);
     se_table_deinit(&w.shard->tokens);

@@ -136,21 +136,25 @@ static void write_stream_byte(struct sb_writer *w, uint64_t id, uint64_t offset)
     sb_writer_bytes(w, (const uint8_t *)"x", 1);
 }
 
-/* Fills the store of pieces: single bytes with a gap behind each, from `first` on. */
-static void fill_store(struct conn_pair *pair, uint64_t first)
+/* Sends single bytes with `step` - 1 missing ones after each, from `at` up to `end`, as many as fit
+ * into each packet.  Returns where the first packet began that was dropped, or `end`. */
+static uint64_t send_bytes(struct conn_pair *pair, uint64_t at, uint64_t end, uint64_t step)
 {
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    uint64_t offset = first;
-    for (uint32_t before = UINT32_MAX; before != server->pieces.count;) {
+    while (at < end) {
+        uint64_t first = at;
+        uint64_t dropped_count = server->stats.packets_dropped;
         uint8_t frames[1200];
         struct sb_writer w = sb_writer_of(frames, sizeof(frames));
-        for (; sb_writer_left(&w) > 16; offset += 2)
-            write_stream_byte(&w, 0, offset);
-        before = server->pieces.count;
+        for (; at < end && sb_writer_left(&w) > 16; at += step)
+            write_stream_byte(&w, 0, at);
         inject(pair, SP_SERVER, SP_SPACE_APP, &w);
         pair_pull(pair, SP_SERVER);
+        if (server->stats.packets_dropped > dropped_count)
+            return first;
     }
     assert_int_equal(server->state, SP_CONN_OPEN);
+    return end;
 }
 
 static void full_store_of_pieces_still_takes_what_fills_the_first_gap(void **state)
@@ -158,35 +162,58 @@ static void full_store_of_pieces_still_takes_what_fills_the_first_gap(void **sta
     struct conn_pair *pair = *state;
     pair_init(pair);
     pair_connect(pair);
-    fill_store(pair, 1);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    server->pieces.count_max = 500;
+    uint64_t end = send_bytes(pair, 1, 1000 * SP_PAGE_SIZE, SP_PAGE_SIZE);
     uint32_t count = server->pieces.count;
-    assert_true(count >= SP_REASSEMBLY_PIECES_MAX);
-    /* Each byte that was missing frees itself and the one behind it. */
-    for (uint64_t offset = 0; offset < 10; offset += 2) {
-        uint8_t frames[32];
+    assert_true(end < 1000 * SP_PAGE_SIZE && count == 500);
+    uint8_t frames[1200] = {0};
+    for (uint64_t at = 0; at < 10 * SP_PAGE_SIZE; at += 1000) {
         struct sb_writer w = sb_writer_of(frames, sizeof(frames));
-        write_stream_byte(&w, 0, offset);
+        struct sp_stream_head head = {.offset = at, .size = 1000, .has_length = true};
+        sp_frame_write_stream_head(&w, &head);
+        (void)sb_writer_room(&w, 1000);
         inject(pair, SP_SERVER, SP_SPACE_APP, &w);
         pair_pull(pair, SP_SERVER);
     }
-    assert_true(server->pieces.count <= count - 5);
+    assert_true(server->pieces.count <= count - 10);
 }
 
-/* The walk to the middle of many pieces is paid for by bytes. */
-static void tiny_frame_deep_among_pieces_is_dropped(void **state)
+/* Every second byte, which needs one page per SP_PAGE_SIZE bytes of credit. */
+static void memory_for_fragments_follows_the_credit_that_they_use(void **state)
 {
     struct conn_pair *pair = *state;
     pair_init(pair);
     pair_connect(pair);
-    fill_store(pair, 1);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    uint64_t dropped_count = server->stats.packets_dropped;
-    uint8_t frames[32];
-    struct sb_writer w = sb_writer_of(frames, sizeof(frames));
-    write_stream_byte(&w, 0, SP_REASSEMBLY_PIECES_MAX + 1);
-    inject(pair, SP_SERVER, SP_SPACE_APP, &w);
-    assert_int_equal(server->stats.packets_dropped, dropped_count + 1);
+    const uint64_t end = server->config->stream_window_bytes;
+    assert_int_equal(send_bytes(pair, 1, end, 2), end);
+    assert_true(sp_conn_held_bytes(server) <= 2 * end);
+    sp_conn_check(server);
+    assert_int_equal(server->pieces.count, end / SP_PAGE_SIZE);
+}
+
+/* The visits of a packet are paid for by what an ordinary one costs. */
+static void steps_of_a_packet_of_fragments_are_bounded(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const uint64_t end = server->config->stream_window_bytes - 1;
+    for (uint64_t at = end - SP_PAGE_SIZE; at >= SP_PAGE_SIZE; at -= SP_PAGE_SIZE)
+        assert_int_equal(send_bytes(pair, at, at + 1, SP_PAGE_SIZE), at + 1);
+    /* More than a hundred frames, each deep among 4,096 pages. */
+    assert_int_equal(send_bytes(pair, 3 * SP_PAGE_SIZE + 1, end, 13 * SP_PAGE_SIZE),
+                     3 * SP_PAGE_SIZE + 1);
+    assert_in_range(server->pieces.steps, SP_REASSEMBLY_STEPS_MAX, SP_REASSEMBLY_STEPS_MAX + 64);
+    /* As many as a sender that is not hostile may send are taken. */
+    for (uint64_t i = 0; i < 100; i++) {
+        uint64_t at = i * 10 * SP_PAGE_SIZE + 2;
+        assert_int_equal(send_bytes(pair, at, at + 16 * 37 * SP_PAGE_SIZE, 37 * SP_PAGE_SIZE),
+                         at + 16 * 37 * SP_PAGE_SIZE);
+    }
+    assert_int_equal(send_bytes(pair, 0, 1, 1), 1);
     assert_int_equal(server->state, SP_CONN_OPEN);
 }
 
@@ -484,7 +511,8 @@ int main(void)
         QT_TEST(conn_pair, reset_stream_is_not_said_to_be_blocked),
         QT_TEST(conn_pair, stream_that_was_reset_is_not_asked_to_stop),
         QT_TEST(conn_pair, full_store_of_pieces_still_takes_what_fills_the_first_gap),
-        QT_TEST(conn_pair, tiny_frame_deep_among_pieces_is_dropped),
+        QT_TEST(conn_pair, memory_for_fragments_follows_the_credit_that_they_use),
+        QT_TEST(conn_pair, steps_of_a_packet_of_fragments_are_bounded),
         QT_TEST(conn_pair, ack_leaves_without_memory_for_its_record),
         QT_TEST(conn_pair, keys_are_updated_no_faster_than_we_acknowledge),
         QT_TEST(conn_pair, an_ack_with_old_keys_of_a_packet_with_new_ones_is_an_error),

@@ -8,8 +8,9 @@
 #include "proto/stream/reassembly.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
+#include "test/support/piece_store.h"
 
-enum { BYTES = 400 };
+enum { BYTES = 3000, COUNT_MAX = 1000 };
 
 /* A packet whose bytes tell their offset in the stream, in memory of its own. */
 struct packet {
@@ -48,8 +49,7 @@ static struct packet *packet_create(struct heap *heap, uint64_t offset, size_t s
 
 struct world {
     struct heap heap;
-    struct sb_pool pool;
-    struct sp_piece_store store;
+    struct test_store all;
     struct sp_reassembly reassembly;
 };
 
@@ -58,18 +58,17 @@ static void world_deinit(struct world *world)
     if (!heap_is_open(&world->heap))
         return; /* never begun, or ended already */
     sp_reassembly_clear(&world->reassembly);
-    heap_pool_deinit(&world->pool);
+    assert_int_equal(world->all.store.count, 0);
+    test_store_deinit(&world->all);
     heap_deinit(&world->heap); /* asserts that no piece and no packet is left */
-    assert_int_equal(world->store.count, 0);
 }
 
 static void world_init(struct world *world, uint32_t count_max)
 {
     world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
-    sb_pool_init(&world->pool, "pieces", sizeof(struct sp_piece), 8, 1000, &world->heap.memory);
-    world->store = (struct sp_piece_store){.pool = &world->pool, .count_max = count_max};
-    sp_reassembly_init(&world->reassembly, &world->store);
+    test_store_init(&world->all, count_max, &world->heap);
+    sp_reassembly_init(&world->reassembly, &world->all.store);
     packet_count = 0;
 }
 
@@ -78,28 +77,37 @@ QT_FIXTURE(world, world_deinit)
 static bool insert(struct world *world, uint64_t offset, size_t size)
 {
     struct packet *packet = packet_create(&world->heap, offset, size);
+    world->all.store.steps = 0;
     bool ok = sp_reassembly_insert(&world->reassembly, offset, &packet->slice);
     sb_buffer_unref(&packet->buffer);
     sp_reassembly_check(&world->reassembly);
     return ok;
 }
 
-/* Takes the next slice, looks at each of its bytes and gives it back.  0: a gap. */
-static size_t take(struct world *world)
+/* Takes the next slice and looks at each of its bytes.  Returns its size, 0 for a gap. */
+static size_t take_slice(struct world *world, struct sb_slice *ret)
 {
     uint64_t at = world->reassembly.read_end;
-    struct sb_slice slice;
     bool is_readable = sp_reassembly_is_readable(&world->reassembly);
-    assert_int_equal(sp_reassembly_next(&world->reassembly, &slice), is_readable);
+    assert_int_equal(sp_reassembly_next(&world->reassembly, ret), is_readable);
     if (!is_readable)
         return 0;
-    assert_true(slice.size > 0);
-    for (size_t i = 0; i < slice.size; i++)
-        assert_int_equal(slice.data[i], byte_at(at + i));
-    assert_int_equal(world->reassembly.read_end, at + slice.size);
-    sb_buffer_unref(slice.buffer);
+    assert_true(ret->size > 0);
+    for (size_t i = 0; i < ret->size; i++)
+        assert_int_equal(ret->data[i], byte_at(at + i));
+    assert_int_equal(world->reassembly.read_end, at + ret->size);
     sp_reassembly_check(&world->reassembly);
-    return slice.size;
+    return ret->size;
+}
+
+/* .. and gives it back. */
+static size_t take(struct world *world)
+{
+    struct sb_slice slice;
+    size_t size = take_slice(world, &slice);
+    if (size > 0)
+        sb_buffer_unref(slice.buffer);
+    return size;
 }
 
 static void assert_as_map(const struct sp_reassembly *reassembly, const bool map[BYTES])
@@ -116,14 +124,15 @@ static void assert_as_map(const struct sp_reassembly *reassembly, const bool map
 static void bytes_come_out_in_order_once_however_they_came_in(void **state)
 {
     struct world *world = *state;
-    for (uint64_t seed = 0; seed < 30; seed++) {
+    static const size_t sizes[] = {5, 50, 300, 900};
+    for (uint64_t seed = 0; seed < 40; seed++) {
         struct qs_random random;
         qs_random_init(&random, seed);
-        world_init(world, 1000);
+        world_init(world, COUNT_MAX);
         bool map[BYTES] = {false};
         for (int step = 0; step < 300; step++) {
             uint64_t offset = qs_random_below(&random, BYTES);
-            size_t size = qs_random_below(&random, seed % 2 == 0 ? 5 : 50);
+            size_t size = qs_random_below(&random, sizes[seed % QT_COUNT(sizes)]);
             size = SB_MIN(size, BYTES - offset);
             assert_true(insert(world, offset, size));
             memset(map + offset, true, size);
@@ -135,35 +144,97 @@ static void bytes_come_out_in_order_once_however_they_came_in(void **state)
         while (take(world) > 0)
             continue;
         assert_int_equal(world->reassembly.read_end, BYTES);
-        assert_int_equal(world->store.count, 0);
+        assert_int_equal(packet_count, 0);
     }
 }
 
-/* The first copy of a byte wins: what was not taken over keeps no packet alive. */
+/* What was not taken over keeps no packet alive. */
 static void a_copy_of_known_bytes_takes_no_reference(void **state)
 {
     struct world *world = *state;
     world_init(world, 10);
-    assert_true(insert(world, 10, 10));
-    assert_true(insert(world, 30, 10));
+    assert_true(insert(world, 1000, 1000));
+    assert_true(insert(world, 3000, 1000));
     assert_int_equal(packet_count, 2);
-    assert_true(insert(world, 10, 10));
-    assert_true(insert(world, 32, 5));
-    assert_true(insert(world, 50, 0));
+    assert_true(insert(world, 1000, 1000));
+    assert_true(insert(world, 3200, 500));
+    assert_true(insert(world, 5000, 0));
     assert_int_equal(packet_count, 2);
-    assert_int_equal(world->store.count, 2);
-    assert_true(insert(world, 5, 40)); /* in front, between and behind */
+    assert_int_equal(world->all.store.count, 2);
+    assert_true(insert(world, 500, 4000)); /* in front, between and behind */
     assert_int_equal(packet_count, 3);
-    assert_int_equal(world->store.count, 5);
+    assert_int_equal(world->all.store.count, 5);
 
     assert_int_equal(take(world), 0); /* nothing at 0 yet */
-    assert_true(insert(world, 0, 5));
+    assert_true(insert(world, 0, 500));
     size_t sum = 0;
     for (size_t size; (size = take(world)) > 0;)
         sum += size;
-    assert_int_equal(sum, 45);
-    assert_true(insert(world, 0, 45)); /* all of it was read: nothing happens */
+    assert_int_equal(sum, 4500);
+    assert_true(insert(world, 0, 4500)); /* all of it was read: nothing happens */
     assert_int_equal(packet_count, 0);
+}
+
+/* Each of them would pin the buffer that brought it. */
+static void short_runs_keep_no_packet_alive(void **state)
+{
+    struct world *world = *state;
+    world_init(world, 10);
+    assert_true(insert(world, 0, SP_PAGE_SIZE - 1)); /* in order */
+    assert_true(insert(world, 1000, 1));
+    assert_int_equal(packet_count, 0);
+    assert_true(insert(world, 2000, SP_PAGE_SIZE));
+    assert_int_equal(packet_count, 1);
+    assert_true(insert(world, 1990, SP_PAGE_SIZE + 20)); /* what is new of it is short */
+    assert_int_equal(packet_count, 1);
+}
+
+static void bytes_in_order_fill_one_page_after_the_other(void **state)
+{
+    struct world *world = *state;
+    enum { SIZE = 60, COUNT = 100 };
+    struct sb_slice held[COUNT];
+    world_init(world, 10);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_true(insert(world, world->reassembly.read_end, SIZE));
+        size_t size = take_slice(world, &held[i]);
+        if (size < SIZE) { /* the others came into the next page */
+            sb_buffer_unref(held[i].buffer);
+            assert_int_equal(take_slice(world, &held[i]), SIZE - size);
+        }
+    }
+    uint64_t page_count = world->all.copies.small.used_count;
+    assert_in_range(page_count, SIZE * COUNT / SP_PAGE_SIZE, SIZE * COUNT / SP_PAGE_SIZE + 2);
+    for (uint32_t i = 0; i < COUNT; i++)
+        sb_buffer_unref(held[i].buffer);
+    assert_int_equal(world->all.copies.small.used_count, 1);
+}
+
+static void a_page_that_nobody_holds_is_used_again(void **state)
+{
+    struct world *world = *state;
+    world_init(world, 10);
+    assert_true(insert(world, 0, 64));
+    assert_int_equal(take(world), 64);
+    for (uint64_t i = 1; i < 1000; i++) {
+        assert_true(insert(world, 64 * i, 64));
+        assert_int_equal(take(world), 64); /* in one slice, at any offset */
+    }
+    assert_int_equal(world->all.copies.small.made_count,
+                     world->all.copies.small.block_count); /* one block of the pool */
+    assert_int_equal(world->all.copies.small.used_count, 1);
+    /* Full datagrams after a message need no copy. */
+    uint64_t packed_bytes = world->all.store.packed_bytes;
+    assert_true(insert(world, 64000, 1200));
+    assert_int_equal(take(world), 1200);
+    assert_int_equal(world->all.store.packed_bytes, packed_bytes);
+    assert_int_equal(world->all.copies.small.used_count, 0);
+    /* .. nor directly behind one. */
+    assert_true(insert(world, 65200, 64));
+    assert_true(insert(world, 65264, 1200));
+    assert_int_equal(take(world), 64);
+    assert_int_equal(take(world), 1200);
+    assert_int_equal(world->all.store.packed_bytes, packed_bytes + 64);
 }
 
 /* What a peer that sends tiny pieces can cost is bounded, over all streams. */
@@ -172,30 +243,30 @@ static void the_bound_of_pieces_refuses_and_damages_nothing(void **state)
     struct world *world = *state;
     world_init(world, 3);
     struct sp_reassembly other;
-    sp_reassembly_init(&other, &world->store);
-    struct packet *packet = packet_create(&world->heap, 100, 10);
-    assert_true(sp_reassembly_insert(&other, 100, &packet->slice));
+    sp_reassembly_init(&other, &world->all.store);
+    struct packet *packet = packet_create(&world->heap, 1000, 10);
+    assert_true(sp_reassembly_insert(&other, 1000, &packet->slice));
     sb_buffer_unref(&packet->buffer);
 
-    assert_true(insert(world, 2, 1));
-    assert_true(insert(world, 4, 1));
-    assert_false(insert(world, 6, 1));
+    assert_true(insert(world, 300, 1));
+    assert_true(insert(world, 600, 1));
+    assert_false(insert(world, 900, 1));
     assert_false(insert(world, 0, 2));
     assert_int_equal(world->reassembly.received_bytes, 2);
     sp_reassembly_clear(&other);
     assert_true(insert(world, 0, 2)); /* one was free again */
     assert_int_equal(take(world), 2);
-    assert_int_equal(take(world), 1);
-    assert_true(insert(world, 0, 10)); /* 3, and 5 to 9 */
-    assert_false(insert(world, 20, 1));
+    assert_true(insert(world, 0, 302));
+    assert_int_equal(world->reassembly.received_bytes, 303);
+    assert_false(insert(world, 900, 1));
 }
 
 static void bytes_that_nobody_owns_need_no_giving_back(void **state)
 {
     struct world *world = *state;
     world_init(world, 3);
-    static const uint8_t data[] = "abc";
-    struct sb_slice slice = {.data = data, .size = 3};
+    static const uint8_t data[SP_PAGE_SIZE] = "abc";
+    struct sb_slice slice = {.data = data, .size = sizeof(data)};
     assert_true(sp_reassembly_insert(&world->reassembly, 0, &slice));
     struct sb_slice got;
     assert_true(sp_reassembly_next(&world->reassembly, &got));
@@ -208,6 +279,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(world, bytes_come_out_in_order_once_however_they_came_in),
         QT_TEST(world, a_copy_of_known_bytes_takes_no_reference),
+        QT_TEST(world, short_runs_keep_no_packet_alive),
+        QT_TEST(world, bytes_in_order_fill_one_page_after_the_other),
+        QT_TEST(world, a_page_that_nobody_holds_is_used_again),
         QT_TEST(world, the_bound_of_pieces_refuses_and_damages_nothing),
         QT_TEST(world, bytes_that_nobody_owns_need_no_giving_back),
     };
