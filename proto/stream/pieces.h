@@ -113,7 +113,7 @@ SB_MUST_USE static inline struct sp_piece *sp_piece_take(struct sp_piece_store *
 /* Gives back a piece that is not linked, without its reference to the buffer. */
 static inline void sp_piece_give(struct sp_piece_store *store, struct sp_piece *piece)
 {
-    SB_ASSERT(store->count > 0);
+    SB_DEBUG_ASSERT(store->count > 0);
     store->count--;
     store->holding->held_bytes -= sizeof(*piece);
     sb_pool_give(store->pool, piece);
@@ -122,24 +122,27 @@ static inline void sp_piece_give(struct sp_piece_store *store, struct sp_piece *
 /* Counts the bytes of a slice as queued in its buffer, and lists it as one that pins that. */
 static inline void sp_piece_pin(struct sp_piece_store *store, struct sp_piece *piece)
 {
-    SB_ASSERT(piece->kind == SP_PIECE_SLICE);
-    sb_list_init(&piece->pin_link);
+    SB_DEBUG_ASSERT(piece->kind == SP_PIECE_SLICE);
     if (piece->buffer == NULL)
         return;
     piece->buffer->queued_bytes += (uint32_t)piece->size;
     store->holding->held_bytes += piece->size;
-    sb_list_push_back(&store->copies->pinned, &piece->pin_link);
+    struct sb_link *end = &store->copies->pinned;
+    piece->pin_link = (struct sb_link){.next = end, .prev = end->prev};
+    end->prev->next = &piece->pin_link;
+    end->prev = &piece->pin_link;
 }
 
 static inline void sp_piece_unpin(struct sp_piece_store *store, struct sp_piece *piece)
 {
-    SB_ASSERT(piece->kind == SP_PIECE_SLICE);
+    SB_DEBUG_ASSERT(piece->kind == SP_PIECE_SLICE);
     if (piece->buffer == NULL)
         return;
-    SB_ASSERT(piece->buffer->queued_bytes >= piece->size);
+    SB_DEBUG_ASSERT(piece->buffer->queued_bytes >= piece->size);
     piece->buffer->queued_bytes -= (uint32_t)piece->size;
     store->holding->held_bytes -= piece->size;
-    sb_list_remove(&piece->pin_link);
+    piece->pin_link.prev->next = piece->pin_link.next;
+    piece->pin_link.next->prev = piece->pin_link.prev;
 }
 
 /* Moves a few pieces into the tree if sp_pieces_find() would have to walk for `at`.  So a walk of
@@ -152,6 +155,25 @@ struct sp_piece *sp_pieces_find(const struct sp_pieces *pieces, uint64_t at, uin
 /* Links a piece after `after`, or first if that is NULL. */
 void sp_pieces_insert(struct sp_pieces *pieces, struct sp_piece *after, struct sp_piece *piece);
 void sp_pieces_remove(struct sp_pieces *pieces, struct sp_piece *piece);
+
+/* Unlinks the first piece. */
+static inline void sp_pieces_remove_first(struct sp_pieces *pieces)
+{
+    struct sp_piece *piece = pieces->first;
+    struct sp_piece *next = piece->next;
+    if (SB_UNLIKELY(piece->is_in_tree)) {
+        sp_pieces_remove(pieces, piece);
+        return;
+    }
+    pieces->tail_count--;
+    pieces->tail = next;
+    pieces->first = next;
+    if (next != NULL)
+        next->prev = NULL;
+    else
+        pieces->last = NULL;
+}
+
 void sp_pieces_check(const struct sp_pieces *pieces);
 
 /* ---- Bits of pages: `at` and `size` are a range within the piece's. ---- */

@@ -136,6 +136,7 @@ static struct sp_piece *fill_page(struct sp_reassembly *reassembly, struct sp_pi
     page->size = range.end - range.start;
     page->data = sp_copy_data(buffer);
     sp_page_init(page);
+    store->steps += SP_PAGE_STEPS;
     copy_into(reassembly, page, at, data, SB_MIN(size, range.end - at));
     return page;
 }
@@ -281,7 +282,7 @@ bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret)
     if (size == piece->size) {
         if (piece->kind == SP_PIECE_SLICE)
             sp_piece_unpin(reassembly->store, piece);
-        sp_pieces_remove(&reassembly->pieces, piece);
+        sp_pieces_remove_first(&reassembly->pieces);
         sp_piece_give(reassembly->store, piece); /* `ret` has taken its reference over */
         return true;
     }

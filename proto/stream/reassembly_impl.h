@@ -6,6 +6,10 @@
 
 /* What reassembly.c and reassembly_lent.c share: only for them. */
 
+/* What making a page counts as: about the time of so many visits, with memory that is not in the
+ * cache. */
+#define SP_PAGE_STEPS 16
+
 /* Links a new piece after `after`, or first if that is NULL, with one reference to `buffer`.
  * Returns NULL without memory or at the bound of pieces, and drops the reference.  Does not count
  * received bytes. */

@@ -69,8 +69,10 @@ static struct sp_piece *link_run(struct sp_reassembly *reassembly, const struct 
     if (piece == NULL)
         return NULL;
     piece->size = range.end - range.start;
-    if (is_page)
+    if (is_page) {
         sp_page_init(piece);
+        reassembly->store->steps += SP_PAGE_STEPS;
+    }
     return piece;
 }
 

@@ -36,10 +36,10 @@ enum {
     SP_HELD_BYTES_PER_CREDIT_MAX = 8,
     SP_HELD_BYTES_PER_STREAM_MAX = 1024,
 
-    /* Pieces that the STREAM and CRYPTO frames of one packet may visit: 16 frames, which is more
-     * than a full packet of any sender that we know needs, deep among all pieces of a connection.
-     * Beyond: the packet is dropped and not acknowledged, unless its frames continue what was
-     * handed out. */
+    /* Steps that the STREAM and CRYPTO frames of one packet may take among received pieces: a
+     * visit to a piece is one, a new page 16.  Enough for 16 frames deep among all pieces of a
+     * connection, each with a new page.  Beyond: the packet is dropped and not acknowledged,
+     * unless its frames continue what was handed out. */
     SP_REASSEMBLY_STEPS_MAX = 1024,
 
     /* Buffers that the application may have lent to one stream: one is being filled while the

@@ -136,9 +136,11 @@ static void write_stream_byte(struct sb_writer *w, uint64_t id, uint64_t offset)
     sb_writer_bytes(w, (const uint8_t *)"x", 1);
 }
 
-/* Sends single bytes with `step` - 1 missing ones after each, from `at` up to `end`, as many as fit
- * into each packet.  Returns where the first packet began that was dropped, or `end`. */
-static uint64_t send_bytes(struct conn_pair *pair, uint64_t at, uint64_t end, uint64_t step)
+/* Sends single bytes with `step` - 1 missing ones after each, from `at` up to `end`, in packets of
+ * `count_max` frames, or as many as fit.  Returns where the first packet began that was dropped, or
+ * `end`. */
+static uint64_t send_bytes(struct conn_pair *pair, uint64_t at, uint64_t end, uint64_t step,
+                           uint32_t count_max)
 {
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     while (at < end) {
@@ -146,8 +148,10 @@ static uint64_t send_bytes(struct conn_pair *pair, uint64_t at, uint64_t end, ui
         uint64_t dropped_count = server->stats.packets_dropped;
         uint8_t frames[1200];
         struct sb_writer w = sb_writer_of(frames, sizeof(frames));
-        for (; at < end && sb_writer_left(&w) > 16; at += step)
+        for (uint32_t i = 0; i < count_max && at < end && sb_writer_left(&w) > 16; i++) {
             write_stream_byte(&w, 0, at);
+            at += step;
+        }
         inject(pair, SP_SERVER, SP_SPACE_APP, &w);
         pair_pull(pair, SP_SERVER);
         if (server->stats.packets_dropped > dropped_count)
@@ -164,7 +168,7 @@ static void full_store_of_pieces_still_takes_what_fills_the_first_gap(void **sta
     pair_connect(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     server->pieces.count_max = 500;
-    uint64_t end = send_bytes(pair, 1, 1000 * SP_PAGE_SIZE, SP_PAGE_SIZE);
+    uint64_t end = send_bytes(pair, 1, 1000 * SP_PAGE_SIZE, SP_PAGE_SIZE, 16);
     uint32_t count = server->pieces.count;
     assert_true(end < 1000 * SP_PAGE_SIZE && count == 500);
     uint8_t frames[1200] = {0};
@@ -187,13 +191,24 @@ static void memory_for_fragments_follows_the_credit_that_they_use(void **state)
     pair_connect(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     const uint64_t end = server->config->stream_window_bytes;
-    assert_int_equal(send_bytes(pair, 1, end, 2), end);
+    assert_int_equal(send_bytes(pair, 1, end, 2, UINT32_MAX), end);
     assert_true(sp_conn_held_bytes(server) <= 2 * end);
     sp_conn_check(server);
     assert_int_equal(server->pieces.count, end / SP_PAGE_SIZE);
 }
 
 /* The visits of a packet are paid for by what an ordinary one costs. */
+static void new_pages_of_a_packet_are_bounded(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_int_equal(send_bytes(pair, 1, 100 * SP_PAGE_SIZE, SP_PAGE_SIZE, UINT32_MAX), 1);
+    assert_in_range(server->pieces.count, 32, 64);
+    assert_int_equal(send_bytes(pair, 1, 100 * SP_PAGE_SIZE, SP_PAGE_SIZE, 32), 100 * SP_PAGE_SIZE);
+}
+
 static void steps_of_a_packet_of_fragments_are_bounded(void **state)
 {
     struct conn_pair *pair = *state;
@@ -202,18 +217,18 @@ static void steps_of_a_packet_of_fragments_are_bounded(void **state)
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     const uint64_t end = server->config->stream_window_bytes - 1;
     for (uint64_t at = end - SP_PAGE_SIZE; at >= SP_PAGE_SIZE; at -= SP_PAGE_SIZE)
-        assert_int_equal(send_bytes(pair, at, at + 1, SP_PAGE_SIZE), at + 1);
+        assert_int_equal(send_bytes(pair, at, at + 1, 1, 1), at + 1);
     /* More than a hundred frames, each deep among 4,096 pages. */
-    assert_int_equal(send_bytes(pair, 3 * SP_PAGE_SIZE + 1, end, 13 * SP_PAGE_SIZE),
+    assert_int_equal(send_bytes(pair, 3 * SP_PAGE_SIZE + 1, end, 13 * SP_PAGE_SIZE, UINT32_MAX),
                      3 * SP_PAGE_SIZE + 1);
     assert_in_range(server->pieces.steps, SP_REASSEMBLY_STEPS_MAX, SP_REASSEMBLY_STEPS_MAX + 64);
     /* As many as a sender that is not hostile may send are taken. */
     for (uint64_t i = 0; i < 100; i++) {
         uint64_t at = i * 10 * SP_PAGE_SIZE + 2;
-        assert_int_equal(send_bytes(pair, at, at + 16 * 37 * SP_PAGE_SIZE, 37 * SP_PAGE_SIZE),
+        assert_int_equal(send_bytes(pair, at, at + 16 * 37 * SP_PAGE_SIZE, 37 * SP_PAGE_SIZE, 16),
                          at + 16 * 37 * SP_PAGE_SIZE);
     }
-    assert_int_equal(send_bytes(pair, 0, 1, 1), 1);
+    assert_int_equal(send_bytes(pair, 0, 1, 1, 1), 1);
     assert_int_equal(server->state, SP_CONN_OPEN);
 }
 
@@ -512,6 +527,7 @@ int main(void)
         QT_TEST(conn_pair, stream_that_was_reset_is_not_asked_to_stop),
         QT_TEST(conn_pair, full_store_of_pieces_still_takes_what_fills_the_first_gap),
         QT_TEST(conn_pair, memory_for_fragments_follows_the_credit_that_they_use),
+        QT_TEST(conn_pair, new_pages_of_a_packet_are_bounded),
         QT_TEST(conn_pair, steps_of_a_packet_of_fragments_are_bounded),
         QT_TEST(conn_pair, ack_leaves_without_memory_for_its_record),
         QT_TEST(conn_pair, keys_are_updated_no_faster_than_we_acknowledge),

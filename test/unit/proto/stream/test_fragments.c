@@ -19,7 +19,8 @@ enum {
     /* The bound of sp_conn_held_bytes(). */
     BYTES_PER_CREDIT_MAX = SP_HELD_BYTES_PER_CREDIT_MAX,
     BYTES_PER_STREAM_MAX = SP_HELD_BYTES_PER_STREAM_MAX,
-    DESCENT_MAX = 64, /* visits to find a place in a treap of some thousand pieces */
+    NEW_PAGE_MAX = 20, /* steps that count for a page, its making included */
+    DESCENT_MAX = 64,  /* visits to find a place in a treap of some thousand pieces */
 };
 
 /* A receive buffer.  Its bytes tell their offset in the stream. */
@@ -240,7 +241,7 @@ static void memory_follows_credit_for_any_fragments(void **state)
         sp_reassembly_check(&w.reassembly);
         print_message("    %s: %.2f bytes per byte of credit, %u steps\n", patterns[i].what,
                       (double)used_bytes() / (double)w.highest, w.steps_max);
-        assert_true(w.steps_max <= DESCENT_MAX + 2 * FULL_SIZE / SP_PAGE_SIZE + 4);
+        assert_true(w.steps_max <= DESCENT_MAX + (FULL_SIZE / SP_PAGE_SIZE + 2) * NEW_PAGE_MAX);
         while (w.reassembly.read_end < w.highest) {
             insert(w.reassembly.read_end, SB_MIN(FULL_SIZE, w.highest - w.reassembly.read_end));
             read_all();
