@@ -8,8 +8,10 @@
  * belong to one connection, so there is one look-up per run of equal CIDs.
  *
  * A slice pins the receive slot that it points into.  A connection keeps slices that it cannot
- * deliver yet, and the application keeps slices for any time.  So when few slots are free,
- * datagrams are copied into buffers of their own size:
+ * deliver yet, and the application keeps slices for any time.  Slots of which connections keep
+ * little are freed after each batch, by sp_pools_compact(); the application gets no slices of less
+ * than SP_PAGE_SIZE bytes in a slot.  When few slots are free all the same, datagrams are copied
+ * into buffers of their own size:
  *
  *     fewer than 1/2 of the slots are free   buffers that hold up to 2 KiB are copied, because a
  *                                            few bytes must not pin 64 KiB

@@ -324,12 +324,16 @@ SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */
 void sp_conn_release_tls(struct sp_conn *conn);
-/* Returns the bytes that the connection holds because of what the peer has sent: received bytes
- * that wait, with their administration; copies, those in slices that the application holds
- * included; and the bytes of all slices that the application has not returned by
- * sp_conn_consume().  Whatever the fragments, at most SP_HELD_BYTES_PER_CREDIT_MAX bytes per byte
- * of credit that the peer has used and the application has not returned, and
- * SP_HELD_BYTES_PER_STREAM_MAX per stream, as long as slices of a stream are released in order. */
+/* Returns the bytes that the connection holds because of what the peer has sent:
+ *
+ *   - received bytes that wait, with their administration;
+ *   - copies, those in slices that the application holds included;
+ *   - the bytes of all slices that the application has not returned by sp_conn_consume();
+ *   - packets that wait for their keys, at most SP_UNDECRYPTABLE_MAX.
+ *
+ * Without the last, at most SP_HELD_BYTES_PER_CREDIT_MAX bytes per byte of credit that the peer
+ * has used and the application has not returned, and SP_HELD_BYTES_PER_STREAM_MAX per stream,
+ * whatever the fragments, as long as slices of a stream are released in order. */
 uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
 
 /* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of

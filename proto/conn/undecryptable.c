@@ -1,31 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/undecryptable.h"
 
-/* Packets that came before their keys.  Their number is bounded, and each keeps its buffer alive.
+/* Packets that came before their keys.  Their number is bounded.  They are copied, because a packet
+ * would keep a buffer of 64 KiB alive; one that is too large for a copy does.
  *
  * What can be attacked: anybody may send such packets.  SP_UNDECRYPTABLE_MAX of them are kept per
  * connection, the first ones; receive.c opens them when there are keys. */
 
 #include "proto/base/time.h"
 
+/* Moves a packet into a copy.  Returns false without memory. */
+static bool copy(struct sp_conn *conn, struct sp_datagram *packet)
+{
+    uint64_t size = packet->size > SP_PAGE_SIZE ? SP_COPY_SIZE_MAX : SP_PAGE_SIZE;
+    struct sb_buffer *buffer =
+        sp_copies_take(conn->pieces.copies, conn->pieces.holding, size, true);
+    if (buffer == NULL)
+        return false;
+    memcpy(sp_copy_data(buffer), packet->data, packet->size);
+    conn->pieces.packed_bytes += packet->size;
+    packet->data = sp_copy_data(buffer);
+    packet->buffer = buffer;
+    return true;
+}
+
 void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
                                 uint8_t *data, size_t size, enum sp_space space, uint64_t now_ns)
 {
     struct sp_handshake *handshake = conn->handshake;
     if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX ||
-        datagram->is_transient) {
+        (datagram->is_transient && size > SP_COPY_SIZE_MAX)) {
         conn->stats.packets_dropped++;
         return;
     }
-    struct sp_undecryptable *kept = &handshake->undecryptable[handshake->undecryptable_count++];
-    *kept = (struct sp_undecryptable){
+    struct sp_undecryptable kept = {
         .datagram = *datagram,
         .space = space,
         .arrived_ns = sb_time_since(now_ns, datagram->waited_ns),
     };
-    kept->datagram.data = data;
-    kept->datagram.size = size;
-    sb_buffer_ref(datagram->buffer);
+    kept.datagram.data = data;
+    kept.datagram.size = size;
+    if (size > SP_COPY_SIZE_MAX) {
+        sb_buffer_ref(datagram->buffer);
+    } else if (!copy(conn, &kept.datagram)) {
+        conn->stats.packets_dropped++;
+        return;
+    }
+    handshake->undecryptable[handshake->undecryptable_count++] = kept;
 }
 
 void sp_conn_drop_undecryptable(struct sp_conn *conn)

@@ -197,7 +197,7 @@ static void a_client_connects_to_more_addresses_than_it_has_sockets(void **state
 
 /* ---- slices ---- */
 
-#define HELD_MAX 20000
+#define HELD_MAX 25000
 
 struct held {
     struct spate_slice slices[HELD_MAX];
@@ -291,6 +291,42 @@ static void a_slow_reader_stops_its_own_stream_and_nobody_else(void **state)
 {
     (void)state;
     hold_a_window(&(struct pw_config){.server = small_window_few_slots});
+}
+
+#define MESSAGES     20000
+#define MESSAGE_SIZE ((size_t)50)
+
+/* Each message leaves alone, and is held: what that costs follows its bytes, not the packets and
+ * not the receive slots. */
+static void small_messages_that_are_held_cost_what_they_are(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(&(struct pw_config){0});
+    struct held *held = owned_alloc(sizeof(*held));
+    w->server.on_event = hold;
+    w->server.context = held;
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t before = pw_stats(&w->server).memory_bytes_now;
+    uint8_t *data = owned_alloc(MESSAGES * MESSAGE_SIZE);
+    for (size_t i = 0; i < MESSAGES * MESSAGE_SIZE; i++)
+        data[i] = pw_byte(5, i);
+    uint64_t id;
+    assert_int_equal(spate_stream_open(conn, true, &id), 0);
+    for (size_t i = 0; i < MESSAGES; i++) {
+        assert_int_equal(spate_stream_send(conn, id, data + i * MESSAGE_SIZE, MESSAGE_SIZE,
+                                           i == MESSAGES - 1, i),
+                         0);
+        pw_turn(w);
+    }
+    uint64_t give_up_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (held->bytes < MESSAGES * MESSAGE_SIZE) {
+        pw_turn(w);
+        assert_true(pw_now_ns() < give_up_ns);
+    }
+    check_held(held);
+    assert_true(pw_stats(&w->server).memory_bytes_now - before <= 8 * MESSAGES * MESSAGE_SIZE);
+    assert_int_equal(pw_stats(&w->server).datagrams_copied, 0); /* slots are not pinned */
+    release_all(&w->server);
 }
 
 static void large_datagrams(struct spate_config *config)
@@ -468,6 +504,7 @@ int main(void)
         QT_TEST(owned, wrong_arguments_are_refused_with_a_reason),
         QT_TEST(owned, a_closed_listener_refuses_the_new_and_keeps_the_old),
         QT_TEST(owned, a_client_connects_to_more_addresses_than_it_has_sockets),
+        QT_TEST(owned, small_messages_that_are_held_cost_what_they_are),
         QT_TEST(owned, a_slow_reader_stops_its_own_stream_and_nobody_else),
         QT_TEST(owned, a_slow_reader_of_large_datagrams_starves_nobody),
         QT_TEST(owned, slices_stay_valid_after_their_connection_is_gone),

@@ -9,6 +9,7 @@
 
 #include "engine/config.h"
 #include "engine/shard.h"
+#include "proto/stream/reassembly.h"
 #include "test/support/conn_pair.h"
 
 enum { SLOTS = 16, DATAGRAM_SIZE = 40, DATAGRAMS_MAX = 64, UNKNOWN = 9 };
@@ -270,6 +271,45 @@ static void without_memory_for_copies_the_last_slots_are_not_pinned(void **state
     se_memory_refund(&w.shard->memory, 1 << 20);
 }
 
+/* What waits in a queue of the shard lies in two buffers: one pins little, the other more. */
+static void after_a_batch_buffers_are_freed_that_hold_little(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {0};
+    struct sp_pools *pools = &w.shard->pools;
+    struct sp_piece_store store = {
+        .pool = &pools->pieces,
+        .copies = &pools->copies,
+        .holding = sp_holding_open(&pools->copies),
+        .count_max = UINT32_MAX,
+    };
+    assert_non_null(store.holding);
+    struct sp_reassembly reassembly;
+    sp_reassembly_init(&reassembly, &store);
+    const struct sb_slice slice = {.data = w.payload, .size = 500, .buffer = &w.buffer};
+
+    for (uint32_t i = 0; i < 2; i++) {
+        w.buffer.size = i == 0 ? 8 * 500 + 1 : 8 * 500; /* just too little, just enough */
+        w.buffer.ref_count = 1;
+        w.released_count = 0;
+        assert_true(sp_reassembly_insert(&reassembly, 1 + 1000 * i, &slice));
+        sb_buffer_unref(&w.buffer);
+        take(who, 1);
+        se_rx_deliver(w.shard);
+        assert_int_equal(w.released_count, i == 0);
+    }
+    w.shard->bufring.held_count = SLOTS / 2;
+    take(who, 1);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.released_count, 0); /* half of the slots are free */
+    w.shard->bufring.held_count++;
+    take(who, 1);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.released_count, 1);
+    sp_reassembly_clear(&reassembly);
+    sp_holding_unref(store.holding);
+}
+
 static void a_stateless_reset_finds_its_connection(void **state)
 {
     (void)state;
@@ -350,6 +390,7 @@ int main(void)
         RX_TEST(what_there_is_no_room_for_waits_for_nothing),
         RX_TEST(copies_are_made_when_few_slots_are_free),
         RX_TEST(without_memory_for_copies_the_last_slots_are_not_pinned),
+        RX_TEST(after_a_batch_buffers_are_freed_that_hold_little),
         RX_TEST(a_stateless_reset_finds_its_connection),
         RX_TEST(tombstones_get_what_is_for_them_and_for_no_connection),
         RX_TEST(what_has_no_header_is_counted_and_dropped),

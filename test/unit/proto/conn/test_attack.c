@@ -232,6 +232,31 @@ static void steps_of_a_packet_of_fragments_are_bounded(void **state)
     assert_int_equal(server->state, SP_CONN_OPEN);
 }
 
+/* [RFC9001 5.7] Anybody may send packets that wait for keys: they may not hold receive buffers. */
+static void packets_that_wait_for_keys_are_copied(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_cid *cid = &server->local_ids.entries[0].cid;
+    uint64_t held = sp_conn_held_bytes(server);
+    static const size_t sizes[] = {60, SP_PAGE_SIZE, SP_PAGE_SIZE + 1, 1200, SP_COPY_SIZE_MAX};
+    for (size_t i = 0; i < QT_COUNT(sizes); i++) {
+        uint8_t data[SP_COPY_SIZE_MAX] = {0x40};
+        memcpy(data + 1, cid->bytes, cid->size);
+        struct sb_buffer buffer = {.ref_count = 1};
+        const struct sp_datagram datagram = {
+            .data = data, .size = sizes[i], .buffer = &buffer, .path = server->path.path};
+        sp_conn_receive(server, &datagram, 1, pair->now_ns);
+        assert_int_equal(server->handshake->undecryptable_count, i + 1);
+        assert_int_equal(buffer.ref_count, 1);
+        assert_true(sp_conn_held_bytes(server) - held >= sizes[i]);
+        held = sp_conn_held_bytes(server);
+    }
+}
+
 /* Memory has run out, but not for what is on the stack. */
 static void ack_leaves_without_memory_for_its_record(void **state)
 {
@@ -529,6 +554,7 @@ int main(void)
         QT_TEST(conn_pair, memory_for_fragments_follows_the_credit_that_they_use),
         QT_TEST(conn_pair, new_pages_of_a_packet_are_bounded),
         QT_TEST(conn_pair, steps_of_a_packet_of_fragments_are_bounded),
+        QT_TEST(conn_pair, packets_that_wait_for_keys_are_copied),
         QT_TEST(conn_pair, ack_leaves_without_memory_for_its_record),
         QT_TEST(conn_pair, keys_are_updated_no_faster_than_we_acknowledge),
         QT_TEST(conn_pair, an_ack_with_old_keys_of_a_packet_with_new_ones_is_an_error),
