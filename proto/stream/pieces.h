@@ -187,12 +187,21 @@ uint32_t sp_page_add(struct sp_piece *piece, uint64_t at, uint64_t size);
 /* Returns how many bytes of the range have arrived. */
 uint32_t sp_page_count(const struct sp_piece *piece, uint64_t at, uint64_t size);
 
+/* Returns whether the first byte has arrived. */
+static inline bool sp_piece_has_first(const struct sp_piece *piece)
+{
+    uint64_t word = piece->bits[piece->offset % SP_PAGE_SIZE / 64];
+    return sp_piece_is_full(piece) || (word >> piece->offset % 64 & 1) != 0;
+}
+
 /* Returns how many bytes from the page's first on have arrived without a gap. */
 uint64_t sp_page_run(const struct sp_piece *piece);
 
 static inline uint64_t sp_piece_run(const struct sp_piece *piece)
 {
-    return sp_piece_is_full(piece) ? piece->size : sp_page_run(piece);
+    if (sp_piece_is_full(piece))
+        return piece->size;
+    return sp_piece_has_first(piece) ? sp_page_run(piece) : 0;
 }
 
 #endif

@@ -272,11 +272,13 @@ bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
 
 bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret)
 {
-    if (reassembly->lent != NULL || !sp_reassembly_is_readable(reassembly))
-        return false;
     struct sp_piece *piece = reassembly->pieces.first;
-    SB_ASSERT(piece->kind != SP_PIECE_LENT);
+    if (reassembly->lent != NULL || piece == NULL || piece->offset != reassembly->read_end)
+        return false;
     uint64_t size = sp_piece_run(piece);
+    if (size == 0)
+        return false;
+    SB_ASSERT(piece->kind != SP_PIECE_LENT);
     *ret = (struct sb_slice){.data = piece->data, .size = size, .buffer = piece->buffer};
     reassembly->read_end += size;
     if (size == piece->size) {

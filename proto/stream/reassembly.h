@@ -82,7 +82,7 @@ bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret);
 static inline bool sp_reassembly_is_readable(const struct sp_reassembly *reassembly)
 {
     const struct sp_piece *first = reassembly->pieces.first;
-    return first != NULL && first->offset == reassembly->read_end && sp_piece_run(first) > 0;
+    return first != NULL && first->offset == reassembly->read_end && sp_piece_has_first(first);
 }
 
 void sp_reassembly_check(const struct sp_reassembly *reassembly);
