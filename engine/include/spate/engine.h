@@ -91,11 +91,13 @@ struct spate_config {
      * Default 1 GiB; 1 MiB to 64 TiB. */
     uint64_t memory_bytes_max;
     /* Receive buffers of 64 KiB, rounded up to a power of two.  As many as the L2 cache holds
-     * circulate, more when they are needed.  A slice that is not released keeps its whole buffer.
-     * When fewer than half are free, datagrams are copied out of buffers that hold up to 2 KiB.
-     * When fewer than a quarter are free, they are copied out of all buffers.  The copies count
-     * against memory_bytes_max.  When none is free, packets wait in the socket's buffer, and the
-     * kernel drops those that do not fit.  Default 256; 2 to 32,768. */
+     * circulate, more when they are needed.  A slice of 256 bytes or more keeps its whole buffer
+     * until it is released; fewer bytes are copied out, and so are bytes out of order that are less
+     * than 1/8 of their buffer.  When fewer than half are free, datagrams are copied out of buffers
+     * that hold up to 2 KiB.  When fewer than a quarter are free, they are copied out of all
+     * buffers.  The copies count against memory_bytes_max.  When none is free, packets wait in the
+     * socket's buffer, and the kernel drops those that do not fit.
+     * Default 256; 2 to 32,768. */
     uint32_t receive_slots;
     /* Transmit buffers of 64 KiB: one for each train that the kernel has not taken.  When none is
      * free, all connections of the shard wait to send.  Default 256; 1 to 16,384. */

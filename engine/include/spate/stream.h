@@ -141,6 +141,9 @@ SPATE_API int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id,
  * Call it exactly once for each SPATE_EVENT_STREAM_DATA, also for an empty slice.  Any order is
  * allowed, also after the stream or the connection has closed.  [RFC9000 4.2]
  *
+ * Short slices of a stream share memory, up to 256 bytes of it: that is freed with the last of
+ * them.  So copy a few bytes that you keep for long.
+ *
  *   shard  The shard that delivered the slice.
  *   slice  Its bytes must not be used after this call.  The struct is set to zero.
  *
