@@ -29,7 +29,7 @@
 
 /* X(user, field, default, smallest, largest, range).  `user`: ENGINE, or PROTO for a field that has
  * the same name in struct sp_config.  RANGE_OR_NONE: 0 is also allowed and means "none".  The
- * comments in <spate/engine.h> repeat defaults and ranges; test_config.c compares them. */
+ * comments in <spate/config.h> repeat defaults and ranges; test_config.c compares them. */
 #define FIELDS(X) \
     X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
     X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG, RANGE) \

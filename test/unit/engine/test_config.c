@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration: each bad value is named in one clear line, and <spate/engine.h> has the
+/* The configuration: each bad value is named in one clear line, and <spate/config.h> has the
  * defaults and ranges of the list. */
 
 #include "test/support/qt.h"
@@ -254,7 +254,7 @@ static void the_header_has_the_default_and_the_range_of_each_field(void **state)
 {
     (void)state;
     static char text[64 * 1024];
-    FILE *file = fopen(QT_SOURCE_ROOT "/engine/include/spate/engine.h", "r");
+    FILE *file = fopen(QT_SOURCE_ROOT "/engine/include/spate/config.h", "r");
     assert_non_null(file);
     size_t size = fread(text, 1, sizeof(text) - 1, file);
     assert_int_equal(fclose(file), 0);

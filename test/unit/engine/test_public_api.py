@@ -150,11 +150,11 @@ def what_is_moved_or_made_larger_does_not_compile():
     said = compile_abi(HEADERS.parent)
     assert said == '', said
     for name, old, new in (
-            ('engine.h', r'\bpacing;(.*?)\becn;', r'ecn;\1pacing;'),
-            ('engine.h', r'uint32_t shard_count;', 'uint64_t shard_count;'),
-            ('engine.h', r'(SPATE_CRYPTO_OPENSSL,)(.*?)(SPATE_CRYPTO_FUSED,)', r'\3\2\1'),
+            ('config.h', r'\bpacing;(.*?)\becn;', r'ecn;\1pacing;'),
+            ('config.h', r'uint32_t shard_count;', 'uint64_t shard_count;'),
+            ('config.h', r'(SPATE_CRYPTO_OPENSSL,)(.*?)(SPATE_CRYPTO_FUSED,)', r'\3\2\1'),
             ('tls.h', r'(\*ca_)file;(.*?\*ca_)pem;', r'\1pem;\2file;'),
-            ('engine.h', r'(uint8_t reserved\[4\];)', r'\1 bool more;'),
+            ('config.h', r'(uint8_t reserved\[4\];)', r'\1 bool more;'),
             ('tls.h', r'1 << 1', '1 << 3'),
             ('counters.h', r'(COUNTER, acks_)in(.*?acks_)out', r'\1out\2in'),
             ('event.h', r'SPATE_CLOSE_TRANSPORT = 1', 'SPATE_CLOSE_TRANSPORT'),

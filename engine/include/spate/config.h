@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_CONFIG_H
+#define SPATE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <spate/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The configuration of an engine: spate_engine_create() takes it. */
+
+/* How shards talk to the kernel. */
+enum spate_backend {
+    SPATE_BACKEND_AUTO,     /* io_uring; mmsg where the system or a limit refuses io_uring */
+    SPATE_BACKEND_IO_URING, /* io_uring only */
+    SPATE_BACKEND_MMSG,     /* epoll, recvmmsg and sendmmsg */
+};
+
+/* Which AES-GCM code encrypts and decrypts packets.  ChaCha20-Poly1305 and TLS always use OpenSSL.
+ * The choice changes nothing on the wire. */
+enum spate_crypto {
+    SPATE_CRYPTO_AUTO,    /* fused where the CPU supports it, otherwise OpenSSL */
+    SPATE_CRYPTO_OPENSSL, /* OpenSSL only */
+    SPATE_CRYPTO_FUSED,   /* Spate's own code; needs x86-64 with VAES and AVX2 or AVX-512 */
+};
+
+/* When a server makes a client prove its address by a Retry packet, before it keeps anything for it
+ * or sends it more than 3 times what it got [RFC9000 8.1].  A Retry costs the client a round trip.
+ */
+enum spate_retry {
+    SPATE_RETRY_AUTO,   /* while unproven handshakes take more than a share: see handshakes_max */
+    SPATE_RETRY_ALWAYS, /* every client */
+    SPATE_RETRY_NEVER,  /* no client */
+};
+
+#define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
+
+/* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
+ * with the default and the range.  Limits are per shard. */
+struct spate_config {
+    size_t size; /* sizeof(struct spate_config): spate_config_init() sets it */
+
+    /* Shards, and threads of spate_engine_start().  Default 1; 1 to 64. */
+    uint32_t shard_count;
+    /* CPUs that spate_engine_start() pins its threads to, shard_count of them.  Default NULL: the
+     * threads are not pinned. */
+    const int *cpus;
+
+    /* Default SPATE_BACKEND_AUTO. */
+    enum spate_backend backend;
+    /* Default SPATE_CRYPTO_AUTO. */
+    enum spate_crypto crypto;
+
+    /* Connections at a time.  At the limit a client's first packet is answered with
+     * CONNECTION_REFUSED, and spate_shard_connect() returns -ENOBUFS.  A closed connection whose
+     * SPATE_EVENT_CLOSED was taken does not count: about 550 bytes of it answer late packets for
+     * three probe timeouts, at most 9 s.  Up to 64 + 4 * conns_max of those are kept, but no more
+     * than 8,192; then the oldest one goes, and its packets are answered with Stateless Resets.
+     * Only a client that closes before the server has answered counts for those probe timeouts.
+     * An idle connection takes about 14 KiB of memory_bytes_max as a server and 30 KiB as a client.
+     * Default 10,000; 1 to 1,000,000. */
+    uint32_t conns_max;
+    /* Unfinished handshakes of clients that connect to us.  One is unproven until a Retry token or
+     * the client's second flight has proved its address.  At the limit the oldest unproven one
+     * gives way to a newcomer, and after those the oldest of an address prefix (IPv4 /24, IPv6 /56)
+     * that has more than a quarter of them; but none within its first 250 ms.  Otherwise the
+     * newcomer's packet is dropped, and it tries again.  A prefix holds at most an eighth with
+     * unproven ones. SPATE_RETRY_AUTO sends Retry beyond that eighth, and to all prefixes from a
+     * quarter of this limit on (or of conns_max, or of half the memory) until unproven ones are
+     * half as many. Default 1,000; 1 to 1,000,000. */
+    uint32_t handshakes_max;
+    /* Memory for the state of connections, TLS and routing included.  The slots below, the rings
+     * and what is kept of closed connections (see conns_max) are not part of it.  See
+     * "memory_bytes_max" below for what happens on the way to the limit.
+     * Default 1 GiB; 1 MiB to 64 TiB. */
+    uint64_t memory_bytes_max;
+    /* Receive buffers of 64 KiB, rounded up to a power of two.  As many as the L2 cache holds
+     * circulate, more when they are needed.  A slice of 256 bytes or more keeps its whole buffer
+     * until it is released; fewer bytes are copied out, and so are bytes out of order that are less
+     * than 1/8 of their buffer.  When fewer than half are free, datagrams are copied out of buffers
+     * that hold up to 2 KiB.  When fewer than a quarter are free, they are copied out of all
+     * buffers.  The copies count against memory_bytes_max.  When none is free, packets wait in the
+     * socket's buffer, and the kernel drops those that do not fit.
+     * Default 256; 2 to 32,768. */
+    uint32_t receive_slots;
+    /* Transmit buffers of 64 KiB: one for each train that the kernel has not taken.  When none is
+     * free, all connections of the shard wait to send.  Default 256; 1 to 16,384. */
+    uint32_t transmit_slots;
+    /* Size that is asked of the kernel for each socket's receive buffer and for its send buffer.
+     * Default 4 MiB; 64 KiB to 1 GiB. */
+    uint32_t socket_buffer_bytes;
+
+    /* A connection that is idle for so long is closed; the smaller value of both ends counts
+     * [RFC9000 10.1].  Default 30 s; 1 ms to 365 days, or 0 for none. */
+    uint64_t idle_timeout_ns;
+    /* A handshake that takes longer fails.  Default 10 s; 1 ms to 365 days, or 0 for none. */
+    uint64_t handshake_timeout_ns;
+    /* The most that an ACK is delayed: max_ack_delay [RFC9000 18.2].
+     * Default 25 ms; 0 to 16,383 ms. */
+    uint64_t ack_delay_ns_max;
+    /* UDP payload bytes of the largest datagrams that we send.  A connection begins with 1,200.  It
+     * sends larger ones once a probe of this size, or of 1,452, was acknowledged.  It falls back to
+     * 1,200 where the path takes no more, or the interface (EMSGSIZE), and tries again from time to
+     * time [RFC9000 14].  Default 1,452; 1,200 to 65,507. */
+    uint32_t datagram_size_max;
+    /* Flow control credit that the peer gets for each stream at the start.  A peer that has used it
+     * up waits; one that sends more is closed with FLOW_CONTROL_ERROR [RFC9000 4.1].
+     * Default 1 MiB; 1 KiB to 1 EiB, and at most stream_window_bytes_max. */
+    uint64_t stream_window_bytes;
+    /* The most that this credit grows to, for a peer that would otherwise wait for it.  At the
+     * limit the peer gets one window per round trip.  Default 16 MiB; 1 KiB to 1 EiB. */
+    uint64_t stream_window_bytes_max;
+    /* Flow control credit that the peer gets for a whole connection at the start: for the bytes of
+     * all streams together that have not been released.  At the limit as for stream_window_bytes.
+     * Default 1 MiB; 1 KiB to 1 EiB, and at most conn_window_bytes_max. */
+    uint64_t conn_window_bytes;
+    /* The most that this credit grows to.  At the limit as for stream_window_bytes_max.
+     * Default 16 MiB; 1 KiB to 1 EiB. */
+    uint64_t conn_window_bytes_max;
+    /* Bidirectional streams that a peer may have open per connection.  At the limit it waits until
+     * one is closed; a peer that opens more is closed with STREAM_LIMIT_ERROR [RFC9000 4.6].
+     * Default 100; 0 to 1,048,576. */
+    uint32_t streams_bidi_max;
+    /* Unidirectional streams that a peer may have open per connection.  At the limit as for
+     * streams_bidi_max.  Default 100; 0 to 1,048,576. */
+    uint32_t streams_uni_max;
+    /* Streams of both kinds that we may have open per connection.  The peer may allow fewer.  At
+     * the limit spate_stream_open() returns -EAGAIN, and SPATE_EVENT_STREAMS_AVAILABLE follows when
+     * one is closed.  Default 1,000; 0 to 1,048,576. */
+    uint32_t streams_local_max;
+    /* The most that a waiting turn spins before it sleeps: see below.
+     * Default 500 us; 0 to SPATE_FOREVER. */
+    uint64_t spin_ns;
+    /* Spread what is sent over the round trip.  Without it bytes leave in bursts, as ACKs arrive:
+     * at most the initial window (10 datagrams) at once, or twice what the last ACKs acknowledged
+     * if that is more [RFC9002 7.7].  Default true. */
+    bool pacing;
+    /* Mark packets ECT(0), so that routers can report congestion without dropping them
+     * [RFC9000 13.4].  Default true. */
+    bool ecn;
+    /* Let the network card read the transmit slots: see below.  Default false. */
+    bool zero_copy;
+    /* Send many datagrams in one operation (UDP_SEGMENT).  Without it, a capture shows each
+     * datagram by itself.  Default true. */
+    bool gso;
+    uint8_t reserved[4]; /* no padding; ignored */
+
+    /* When clients must prove their address first.  Default SPATE_RETRY_AUTO. */
+    enum spate_retry retry;
+    /* Seals the tokens of Retry packets.  Give processes that share an address, and a restarted
+     * one, the same secret random bytes, so that they accept each other's tokens.  Their clocks may
+     * differ by 10 s.  Keys that follow from it rotate every hour.  Default all zero: random for
+     * each engine. */
+    uint8_t token_key[SPATE_KEY_SIZE];
+    uint8_t reserved_2[4]; /* no padding; ignored */
+
+    /* Silence after which a PING is sent, so that the connection is not closed as idle: nothing was
+     * received, and nothing that asks for an answer was sent.  It is sent earlier if necessary:
+     * after a third of the smaller idle timeout of both ends [RFC9000 10.1.2].  A connection whose
+     * bytes wait for the peer's flow control stays alive without it.  Default 0; 1 ms to 365 days,
+     * or 0 for none. */
+    uint64_t keep_alive_ns;
+
+    /* Key of Stateless Resets: secret random bytes, see below.  Default all zero: random for each
+     * engine. */
+    uint8_t reset_key[SPATE_KEY_SIZE];
+};
+
+/* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
+ * less than 4 MiB, is a reserve from which handshakes, acknowledgments and closes are served.
+ *
+ *   - 3/4 used: connections that hold more than an equal share of the memory give their peers no
+ *     more credit until they hold less: release slices.  [RFC9000 4]
+ *   - The reserve is reached: spate_stream_send(), spate_stream_receive_into() and
+ *     spate_stream_open() return -ENOBUFS, and packets that would need memory for their bytes are
+ *     dropped.  The connection that holds most is closed with INTERNAL_ERROR, if it holds more than
+ *     an equal share, so that the others go on.
+ *   - The reserve is used too: new connections are refused as by conns_max.
+ *
+ * A connection that waits for memory, or whose peer waits for credit that is held back, is closed
+ * with INTERNAL_ERROR after 3 seconds.  SPATE_EVENT_CLOSED reports these closes as local ones.
+ * Memory that is no longer needed goes back to the system after a few seconds, and memory_bytes_now
+ * follows it.  What OpenSSL frees after a burst of handshakes may stay with the C library, which
+ * uses it for the next ones; memory_bytes_now does not count that. */
+
+/* reset_key lets a server that was restarted end the connections of its former process
+ * [RFC9000 10.3].  Their clients' next packet is answered with a Stateless Reset that they
+ * recognise, so they get SPATE_CLOSE_STATELESS_RESET at once instead of waiting for their idle
+ * timeout.  Keep the key in a file that only the server can read: whoever has it can end
+ * connections.  Processes that use one port at the same time must not share it, because each would
+ * end the connections of the others.  Each shard derives a key of its own.  So with shard_count
+ * above 1 a former client is only told if its packets reach the shard with the former index; the
+ * others wait for their timeouts. */
+
+/* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on
+ * a virtual CPU tens of them: longer than a request takes.  A spinning thread sees a packet
+ * immediately.
+ *
+ *   0              A waiting turn sleeps at once.
+ *   SPATE_FOREVER  A waiting turn never sleeps.  Use it for a CPU that has no other work.
+ *   between        Adaptive: the shard spins where that is cheaper than sleeping, for at most this
+ *                  many nanoseconds.  The default is 500,000.
+ *
+ * An adaptive shard measures the cost of a sleep on this machine.  It does so in the first turn or
+ * in spate_engine_start(), which take about a millisecond longer.  It also records the lengths of
+ * its waits.  It spins for short waits and sleeps for long ones: busy connections get the latency
+ * of SPATE_FOREVER, and an idle shard uses no CPU.  A sleep counts as six times its cost, because a
+ * peer may be waiting for the answer.  So a shard whose waits are some tens of microseconds long
+ * may use a whole CPU.  Choose a smaller spin_ns where CPU time matters more than latency.  A shard
+ * whose CPU is wanted by other threads (pinned to it, or in a container with less than one CPU)
+ * detects that and sleeps.
+ *
+ * The setting applies to spate_shard_turn() and to engine threads.  With io_uring a spinning turn
+ * makes no system call to look for packets; with mmsg it makes one per look.  A spinning turn ends
+ * like a sleeping one: on completions, when its time is up, by spate_shard_wake() and by
+ * spate_shard_post(). */
+
+/* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
+ * saves one copy per byte where the network card can gather and compute checksums.  It costs a
+ * second completion per train, and a slot stays busy until the card has read it: configure more
+ * transmit_slots.  Where the kernel reports that it copies anyway, as on loopback, the socket
+ * returns to ordinary sends after some trains.  It also does so on a kernel without SENDMSG_ZC.
+ * The slots count against RLIMIT_MEMLOCK; where that limit is too small, the kernel pins the memory
+ * of each train instead. */
+
+/* Fills in the first `size` bytes of the defaults that spate_config_init() describes.  For
+ * languages other than C and C++, whose programs call spate_config_init().
+ *
+ *   config  At least `size` bytes, in any state.
+ *   size    Bytes that the program knows: its sizeof(struct spate_config).
+ *
+ * Threads: any. */
+SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size);
+
+/* Fills in the defaults.  It is inline, so that the size is the one that the program was compiled
+ * with.
+ *
+ *   config  In any state; every field is overwritten.
+ *
+ * Threads: any. */
+static inline void spate_config_init(struct spate_config *config)
+{
+    spate_config_init_sized(config, sizeof(*config));
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
