@@ -97,6 +97,22 @@ static void one_that_has_nothing_to_say_falls_idle(void **state)
     assert_true(sp_conn_is_closed(pair_conn(pair, SP_CLIENT)));
 }
 
+/* [RFC9000 10.1] A timeout that is shorter than a round trip ends nothing. */
+static void an_idle_timeout_is_never_below_three_ptos(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    connect_pair(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const uint64_t timeout_ns = 3 * sp_loss_pto_ns(&client->loss);
+    client->idle_timeout_ns = 1;
+    assert_int_equal(sp_conn_deadline_ns(client), client->idle_from_ns + timeout_ns);
+    sp_conn_on_deadline(client, client->idle_from_ns + timeout_ns - 1);
+    assert_false(sp_conn_is_closed(client));
+    sp_conn_on_deadline(client, client->idle_from_ns + timeout_ns);
+    assert_int_equal(client->close.kind, SP_CLOSE_IDLE);
+}
+
 /* [RFC9000 10.1.2] Whatever the application has asked for, it is soon enough. */
 static void a_ping_keeps_alive_who_asked_for_it(void **state)
 {
@@ -154,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, a_blocked_sender_says_so_again_and_stays),
         QT_TEST(conn_pair, one_that_has_nothing_to_say_falls_idle),
+        QT_TEST(conn_pair, an_idle_timeout_is_never_below_three_ptos),
         QT_TEST(conn_pair, a_ping_keeps_alive_who_asked_for_it),
         QT_TEST(conn_pair, nothing_is_sent_while_packets_are_in_flight),
     };

@@ -89,6 +89,33 @@ static void path_response_comes_in_a_full_datagram(void **state)
     }
 }
 
+/* [RFC9000 8.2.2] The bytes come back at once, and once: a loss brings no second answer. */
+static void path_challenge_is_answered_once_with_its_bytes(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (uint32_t role = 0; role < 2; role++) {
+        struct pair_packet packet;
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *conn = pair_conn(pair, (enum sp_role)role);
+        inject_text(pair, (enum sp_role)role,
+                    "\x1a"
+                    "12345678",
+                    9);
+        assert_true(pair_take(pair, (enum sp_role)role, &packet));
+        uint32_t count = 0;
+        for (size_t i = 0; i + 9 <= packet.size; i++) /* the null cipher leaves frames readable */
+            count += memcmp(&packet.data[i],
+                            "\x1b"
+                            "12345678",
+                            9) == 0;
+        assert_int_equal(count, 1);
+        assert_int_equal(conn->path.response_count, 0);
+        assert_false(pair_take(pair, (enum sp_role)role, &packet));
+        assert_int_equal(sent_count(pair, (enum sp_role)role, SP_FRAME_PATH_RESPONSE), 0);
+    }
+}
+
 /* [RFC9000 3.3] */
 static void reset_stream_is_not_said_to_be_blocked(void **state)
 {
@@ -548,6 +575,7 @@ int main(void)
         QT_TEST(conn_pair, acks_that_are_never_acknowledged_take_bounded_memory),
         QT_TEST(conn_pair, silence_over_two_to_the_31_packets_ends_the_connection),
         QT_TEST(conn_pair, path_response_comes_in_a_full_datagram),
+        QT_TEST(conn_pair, path_challenge_is_answered_once_with_its_bytes),
         QT_TEST(conn_pair, reset_stream_is_not_said_to_be_blocked),
         QT_TEST(conn_pair, stream_that_was_reset_is_not_asked_to_stop),
         QT_TEST(conn_pair, full_store_of_pieces_still_takes_what_fills_the_first_gap),

@@ -95,12 +95,113 @@ static void a_stream_that_lacks_memory_is_not_refused_by_a_limit(void **state)
     assert_int_equal(id, 6);
 }
 
+/* [RFC9000 2.1] */
+static void the_id_of_a_stream_is_never_used_again(void **state)
+{
+    struct world *world = *state;
+    uint64_t ids[2 * STREAMS];
+    begin(world);
+    for (uint64_t i = 0; i < 2 * STREAMS; i++) {
+        assert_int_equal(sp_conn_open(pair_conn(&world->pair, SP_CLIENT), true, &ids[i]), SP_DONE);
+        assert_int_equal(ids[i], 4 * i + 2);
+        write_byte(world, ids[i], true);
+        pair_shuttle(&world->pair);
+    }
+}
+
+/* [RFC9000 3.2] */
+static void a_stream_opens_all_of_its_kind_below_it(void **state)
+{
+    struct world *world = *state;
+    begin(world);
+    struct sp_conn *server = pair_conn(&world->pair, SP_SERVER);
+    pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\x08\x16z", 3,
+                PAIR_FAULT_NONE); /* a byte on the sixth */
+    assert_int_equal(server->limits[true].remote_opened, 6);
+    assert_int_equal(server->limits[false].remote_opened, 0);
+    for (uint64_t id = 2; id <= 22; id += 4)
+        assert_non_null(sp_stream_map_find(&server->streams, id));
+    assert_int_equal(server->streams.count, 6);
+}
+
+/* [RFC9000 4.1, 4.6] */
+static void a_lower_limit_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    uint64_t id;
+    begin(world);
+    struct sp_conn *client = pair_conn(&world->pair, SP_CLIENT);
+    assert_int_equal(sp_conn_open(client, false, &id), SP_DONE);
+    struct sp_stream *stream = sp_stream_map_find(&client->streams, id);
+    const uint64_t limits[] = {client->max_data, stream->send.max_data,
+                               client->limits[false].local_max, client->limits[true].local_max};
+    static const uint8_t frames[] = "\x10\x01\x11\x00\x01\x12\x01\x13\x01";
+    pair_inject(&world->pair, SP_CLIENT, SP_SPACE_APP, frames, sizeof(frames) - 1, PAIR_FAULT_NONE);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    assert_int_equal(client->max_data, limits[0]);
+    assert_int_equal(stream->send.max_data, limits[1]);
+    assert_int_equal(client->limits[false].local_max, limits[2]);
+    assert_int_equal(client->limits[true].local_max, limits[3]);
+}
+
+/* [RFC9000 4.4] One direction ends, and the other one still gets credit. */
+static void a_direction_keeps_its_credit_after_the_other_has_ended(void **state)
+{
+    struct world *world = *state;
+    static const uint8_t data[10000];
+    const struct sp_write write = {.data = data, .size = sizeof(data)};
+    const struct sp_write end = {.data = data, .size = 1, .fin = true};
+    for (uint32_t is_reset = 0; is_reset < 2; is_reset++) {
+        uint64_t id;
+        pair_init(&world->pair);
+        world->pair.config.stream_window_bytes = world->pair.config.stream_window_bytes_max = 1000;
+        pair_connect(&world->pair);
+        struct sp_conn *client = pair_conn(&world->pair, SP_CLIENT);
+        struct sp_conn *server = pair_conn(&world->pair, SP_SERVER);
+        assert_int_equal(sp_conn_open(client, false, &id), SP_DONE);
+        assert_int_equal(sp_conn_write(client, id, &end), SP_DONE);
+        if (is_reset)
+            assert_int_equal(sp_conn_reset(client, id, 7), SP_DONE);
+        pair_shuttle(&world->pair);
+        assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
+        pair_shuttle(&world->pair);
+        assert_int_equal(client->stats.stream_bytes_in, sizeof(data));
+        assert_true(sp_conn_write(client, id, &write) == SP_GONE);
+    }
+}
+
+/* [RFC9000 3.5] */
+static void a_stop_is_answered_with_a_reset(void **state)
+{
+    struct world *world = *state;
+    uint64_t id;
+    begin(world);
+    struct sp_conn *client = pair_conn(&world->pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(&world->pair, SP_SERVER);
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    write_byte(world, id, false);
+    pair_shuttle(&world->pair);
+    assert_int_equal(sp_conn_stop(server, id, 9), SP_DONE);
+    pair_carry(&world->pair, SP_SERVER);
+    struct sp_stream *stream = sp_stream_map_find(&client->streams, id);
+    assert_int_equal(stream->send.state, SP_SEND_RESET);
+    assert_int_equal(stream->send.reset_error, 9);
+    pair_carry(&world->pair, SP_CLIENT);
+    stream = sp_stream_map_find(&server->streams, id);
+    assert_true(stream == NULL || stream->recv.state >= SP_RECV_RESET);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(world, streams_that_stay_open_do_not_starve_the_others),
         QT_TEST(world, streams_without_bytes_do_not_starve_the_others),
         QT_TEST(world, a_stream_that_lacks_memory_is_not_refused_by_a_limit),
+        QT_TEST(world, the_id_of_a_stream_is_never_used_again),
+        QT_TEST(world, a_stream_opens_all_of_its_kind_below_it),
+        QT_TEST(world, a_lower_limit_changes_nothing),
+        QT_TEST(world, a_direction_keeps_its_credit_after_the_other_has_ended),
+        QT_TEST(world, a_stop_is_answered_with_a_reset),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
