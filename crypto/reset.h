@@ -21,7 +21,7 @@ enum { SC_RESET_KEY_SIZE = 32 };
  * Shards must not share a key.  Anyone may send a packet with the CID of another's connection, and
  * from another port it may reach a shard that does not know the connection.  That shard answers
  * with a Stateless Reset, which must not be the one that ends the connection.
- * [RFC9000 10.3.2, 21.11] */
+ * [RFC9000 5.2.3, 10.3.2, 21.11] */
 void sc_reset_derive_key(const uint8_t key[SC_RESET_KEY_SIZE], uint32_t index,
                          uint8_t ret[SC_RESET_KEY_SIZE]);
 

@@ -110,7 +110,7 @@ static void note_excess(struct sc_tls *tls)
     note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data after the end of its level");
 }
 
-/* [RFC9001 8.1, 8.2] What the server's EncryptedExtensions must have had. */
+/* [RFC9000 7, RFC9001 8.1, 8.2] What the server's EncryptedExtensions must have had. */
 static bool client_may_go_on(struct sc_tls *tls)
 {
     const unsigned char *name;

@@ -72,7 +72,7 @@ struct sb_bytes sc_tls_config_alpn(const struct sc_tls_config *config, struct sb
     return (struct sb_bytes){0};
 }
 
-/* [RFC9001 8.1] The first of ours that the client has too, or the alert. */
+/* [RFC9000 7, RFC9001 8.1] The first of ours that the client has too, or the alert. */
 static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
                        const unsigned char *offered, unsigned int offered_size, void *arg)
 {

@@ -13,6 +13,8 @@
  * Its key is HKDF-Extract(epoch, token key), so a key seals far fewer tokens than the 2^32 that
  * random nonces allow.  Tokens of the epoch before and after the present one are opened as well.
  *
+ * The kind says how the client got the token.  [RFC9000 8.1.1]
+ *
  * The key id follows from the token key.  It tells a token that is broken from one of other
  * software or with another key, which counts as absent.  [RFC9000 8.1.3]  Anybody may copy kind and
  * id: a forged token costs one key derivation at most, and is refused. */

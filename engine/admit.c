@@ -202,7 +202,7 @@ static bool has_place(struct spate_shard *shard, const struct se_unmatched *unma
 }
 
 /* Reads the token of an Initial.  Returns false if the Initial was refused for it: that client
- * would ignore a second Retry.  [RFC9000 8.1.2] */
+ * would ignore a second Retry.  [RFC9000 8.1.2, 8.1.3] */
 static bool read_token(struct spate_shard *shard, const struct se_unmatched *unmatched,
                        struct se_conn_args *args)
 {

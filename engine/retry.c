@@ -5,7 +5,7 @@
  *
  * A Retry keeps nothing: both connection IDs travel in the token.  A token that was used once is
  * refused while it is remembered, so whoever has seen it on its way cannot use it to have our first
- * flight sent to its owner.  Shards and processes do not share that memory. */
+ * flight sent to its owner.  Shards and processes do not share that memory.  [RFC9000 8.1.4] */
 
 #include <errno.h>
 #include <string.h>

@@ -59,7 +59,7 @@ static inline bool sp_gate_is_due(const struct sp_conn *conn, enum sp_space spac
 }
 
 /* Returns whether a datagram of `size` bytes would exceed the amplification limit of an address
- * that is not validated.  [RFC9000 8.1] */
+ * that is not validated.  [RFC9000 8, 8.1] */
 static inline bool sp_gate_is_amplifying(const struct sp_conn *conn, size_t size)
 {
     return sp_path_budget(&conn->path) < size;

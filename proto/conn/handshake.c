@@ -340,7 +340,8 @@ static size_t initial_overhead(const struct sp_conn *conn, const struct sp_heade
     return sp_header_long_size(&header) + SP_TAG_SIZE;
 }
 
-/* [RFC9000 17.2.5]  The token may have any size that an Initial can carry. */
+/* [RFC9000 17.2.5]  The token may have any size that an Initial can carry.  It belongs to this
+ * handshake, and is freed with it.  [RFC9000 8.1.3] */
 void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, const uint8_t *data,
                       const struct sp_header *header)
 {

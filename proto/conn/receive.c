@@ -21,6 +21,7 @@
 #include "proto/conn/undecryptable.h"
 #include "proto/wire/stateless.h"
 
+/* [RFC9000 5.1.1] Each CID that we issued is ours until the peer retires it. */
 static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
 {
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
@@ -60,7 +61,8 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
         conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
 }
 
-/* Handles the frames of an opened packet and counts it. */
+/* Handles the frames of an opened packet and counts it.  A fault ends the connection, because
+ * frames before it have been handled.  [RFC9000 5.2] */
 static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
 {
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
@@ -410,7 +412,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
             header.type == SP_PACKET_UNKNOWN_VERSION ||
             !is_our_cid(conn, header.dcid.bytes, header.dcid.size)) {
             drop_packet(conn);
-            return; /* [RFC9000 12.2] */
+            return; /* [RFC9000 5.2.1, 12.2] */
         }
         receive_long(conn, datagram, data, &header, now_ns);
         SB_ASSERT(header.size > 0 && header.size <= left);

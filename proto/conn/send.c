@@ -61,7 +61,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
         const struct sp_handshake *handshake = conn->handshake;
         long_header.scid =
             sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
-        if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
+        if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn)) /* [RFC9000 8.1.2] */
             long_header.token =
                 (struct sb_bytes){handshake->retry_token.data, handshake->retry_token.size};
     }
@@ -418,7 +418,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&
            !conn->is_out_of_memory) {
-        /* [RFC9000 8.1] Whole datagrams only: less than that is left unused. */
+        /* [RFC9000 8.1, 8.2.2] Whole datagrams only: less than that is left unused. */
         if (sp_gate_is_amplifying(conn, room)) {
             conn->loss.is_amplification_blocked = true;
             break;

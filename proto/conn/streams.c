@@ -321,6 +321,7 @@ enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64
     return SP_OK;
 }
 
+/* [RFC9000 4.1] Limits only rise. */
 void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit)
 {
     if (limit <= conn->max_data)
@@ -384,6 +385,7 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
         return SP_AGAIN;
     }
 
+    /* [RFC9000 2.1] Counted up, so that no ID comes twice. */
     uint64_t id = limits->local_opened << 2 | (is_uni ? SP_STREAM_IS_UNI : 0) |
                   (sp_conn_is_server(conn) ? SP_STREAM_BY_SERVER : 0);
     if (make_stream(conn, id) == NULL)

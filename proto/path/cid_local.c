@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/path/cid_local.h"
 
+/* Our connection IDs, numbered in the order in which they are issued, and no more of them at a time
+ * than the peer takes.  [RFC9000 5.1.1] */
+
 #include "proto/base/assert.h"
 
 void sp_cid_local_init(struct sp_cid_local *ids, const struct sp_cid *first)

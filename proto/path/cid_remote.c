@@ -93,6 +93,7 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
         is_known |= entry->sequence == frame->sequence;
     }
 
+    /* [RFC9000 5.1.2] First what is to be retired, then the new one. */
     uint64_t old_sequence = ids->entries[ids->active].sequence;
     ids->retire_prior_to = SB_MAX(ids->retire_prior_to, frame->retire_prior_to);
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
@@ -112,7 +113,7 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
         uint32_t i = 0;
         while (i < SP_CIDS_MAX && ids->entries[i].is_used)
             i++;
-        if (i == SP_CIDS_MAX)
+        if (i == SP_CIDS_MAX) /* [RFC9000 5.1.1] */
             return SP_ERR_CONNECTION_ID_LIMIT;
         ids->entries[i] = (struct sp_cid_remote_entry){
             .cid = frame->cid, .sequence = frame->sequence, .is_used = true, .has_token = true};

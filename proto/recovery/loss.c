@@ -409,8 +409,8 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
     if (deadline_ns != SB_NEVER || !loss->peer_is_validating)
         return deadline_ns;
 
-    /* [RFC9002 6.2.2.1] The server may be waiting for us to prove our address.  0-RTT packets
-     * in flight do not help it: they have no PTO of their own yet. */
+    /* [RFC9000 8.1, RFC9002 6.2.2.1] The server may be waiting for us to prove our address.  0-RTT
+     * packets in flight do not help it: they have no PTO of their own yet. */
     *ret_space = loss->has_handshake_keys ? SP_SPACE_HANDSHAKE : SP_SPACE_INITIAL;
     return loss->idle_since_ns + duration_ns;
 }

@@ -52,7 +52,8 @@ static inline bool sp_stream_is_local(uint64_t id, bool is_server)
     return ((id & SP_STREAM_BY_SERVER) != 0) == is_server;
 }
 
-/* A part that does not exist counts as done. */
+/* A part that does not exist counts as done.  One that is not done keeps the stream, and with it
+ * the state of flow control.  [RFC9000 4.4] */
 static inline bool sp_stream_is_done(const struct sp_stream *stream)
 {
     return (stream->send.state == SP_SEND_NONE || sp_send_is_done(stream->send.state)) &&

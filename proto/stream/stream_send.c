@@ -6,7 +6,10 @@
  * `cursor` is the chunk of the next fresh byte and `retransmit` the chunk of the last byte that
  * was sent again, so that neither is searched from the start.  Lost bytes go out before fresh
  * ones.  A chunk moves to the list `done` when all of it is acknowledged, or when the stream is
- * reset. */
+ * reset.
+ *
+ * Lent bytes do not change, so a byte that is sent again is the same.  [RFC9000 2.2]  The FIN fixes
+ * the end: nothing is queued after it.  [RFC9000 4.5] */
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
@@ -108,6 +111,7 @@ bool sp_stream_send_next(const struct sp_stream_send *send, uint64_t room, uint6
         return ret->size > 0;
     }
 
+    /* [RFC9000 2.2, 4.1] Within both limits. */
     offset = send->delivery.sent_end;
     if (offset < send->queued_end) {
         size = SB_MIN(send->max_data - offset, conn_credit);

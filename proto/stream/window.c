@@ -4,7 +4,8 @@
 /* When a receive window is offered again, and how large it is.
  *
  * The limit is raised when a quarter of the window is consumed.  The window then grows, up to
- * its maximum, to twice what was consumed per round trip; it never shrinks. */
+ * its maximum, to twice what was consumed per round trip; it never shrinks.  A peer need not say
+ * that it is blocked.  [RFC9000 4.2] */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -248,7 +248,7 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
     case SP_FRAME_MAX_STREAMS_UNI:
     case SP_FRAME_STREAMS_BLOCKED_BIDI:
     case SP_FRAME_STREAMS_BLOCKED_UNI:
-        /* [RFC9000 19.11, 19.14] */
+        /* [RFC9000 4.6, 19.11, 19.14] */
         return read_number(r, SP_STREAM_COUNT_MAX, &ret->limit);
     case SP_FRAME_NEW_CONNECTION_ID:
         return read_new_cid(r, &ret->new_cid);

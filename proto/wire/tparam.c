@@ -110,6 +110,7 @@ static void write_grease(struct sb_writer *w, uint64_t grease)
                 grease % (sizeof(value) + 1));
 }
 
+/* [RFC9000 7.4] Each at most once; the reserved one has an ID of its own. */
 void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint64_t grease)
 {
     for (size_t i = 0; i < SB_COUNT(numbers); i++) {
