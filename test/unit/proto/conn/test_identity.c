@@ -291,6 +291,37 @@ static void parameters_must_name_the_cids_of_the_packets(void **state)
     }
 }
 
+static void empty_initial_scid(struct sp_tparams *params)
+{
+    params->initial_scid.size = 0;
+}
+
+/* [RFC9000 7.3] A parameter that is absent is not an empty one. */
+static void an_empty_cid_is_named_as_well(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const struct parameters samples[] = {
+        {"an empty source CID", SP_CLIENT, empty_initial_scid, false},
+        {"none", SP_CLIENT, leave_out_initial_scid, true},
+    };
+    static struct sp_tls_ops ops;
+    ops = qs_null_tls_ops;
+    ops.start = start_changed;
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        changed = &samples[i];
+        pair_init(pair);
+        pair->tls_ops = &ops;
+        pair_start(pair);
+        pair_conn(pair, SP_CLIENT)->handshake->client_scid.size = 0; /* of its packets */
+        pair_carry(pair, SP_CLIENT);
+        const struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        if (changed->is_refused)
+            assert_int_equal(server->close.error, SP_ERR_TRANSPORT_PARAMETER);
+        else
+            assert_int_equal(server->state, SP_CONN_OPEN);
+    }
+}
+
 /* [RFC9000 7.3] A client that was sent a Retry hears of it in the parameters too. */
 static void a_retry_must_be_confirmed(void **state)
 {
@@ -332,6 +363,7 @@ int main(void)
         QT_TEST(conn_pair, packets_to_an_issued_cid_are_taken_until_it_is_retired),
         QT_TEST(conn_pair, a_datagram_from_another_address_is_dropped),
         QT_TEST(conn_pair, parameters_must_name_the_cids_of_the_packets),
+        QT_TEST(conn_pair, an_empty_cid_is_named_as_well),
         QT_TEST(conn_pair, a_retry_must_be_confirmed),
     };
 
