@@ -122,6 +122,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     conn->close_packet = state == SP_CONN_CLOSING ? SP_CLOSE_PACKET_FIRST : SP_CLOSE_PACKET_NONE;
     conn->lacks_records = false;
     conn->close_answer_at = 1;
+    conn->close_size_bytes = conn->close_budget_bytes = 0;
     conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));
     conn->unwind = SP_UNWIND_PACKETS;
     sp_conn_drop_undecryptable(conn);
@@ -168,14 +169,18 @@ void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *fr
     sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }
 
-/* Answers the 1st, 2nd, 4th, 8th packet and so on, so that answers become rarer.
- * [RFC9000 10.2.1] */
-void sp_conn_on_packet_while_closing(struct sp_conn *conn)
+/* Answers the 1st, 2nd, 4th, 8th datagram and so on, so that answers become rarer.  Nothing is
+ * opened any more, so anybody may have sent the datagram: all answers together have at most three
+ * times the bytes that came since the end.  [RFC9000 10.2.1] */
+void sp_conn_on_datagram_while_closing(struct sp_conn *conn, size_t size)
 {
     conn->close_packets_in++;
-    if (conn->close_packets_in < conn->close_answer_at)
+    conn->close_budget_bytes += (uint64_t)size * SP_AMPLIFICATION_FACTOR;
+    if (conn->close_packets_in < conn->close_answer_at ||
+        conn->close_size_bytes > conn->close_budget_bytes)
         return;
-    conn->close_answer_at *= 2;
+    while (conn->close_answer_at <= conn->close_packets_in)
+        conn->close_answer_at *= 2;
     if (conn->close_packet == SP_CLOSE_PACKET_NONE)
         conn->close_packet = SP_CLOSE_PACKET_ANSWER;
 }

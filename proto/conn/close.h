@@ -13,7 +13,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
 void sp_conn_set_drained(struct sp_conn *conn);
 void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *frame,
                            uint64_t now_ns);
-void sp_conn_on_packet_while_closing(struct sp_conn *conn);
+void sp_conn_on_datagram_while_closing(struct sp_conn *conn, size_t size);
 /* Closes the connection if `is_out_of_memory` is set. */
 void sp_conn_check_memory(struct sp_conn *conn, uint64_t now_ns);
 

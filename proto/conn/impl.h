@@ -197,9 +197,11 @@ struct sp_conn {
     /* The end. */
     struct sp_close close;
     enum sp_unwind unwind;
-    uint32_t unwind_bucket;    /* of `streams`: those before it were released */
-    uint64_t close_packets_in; /* received while closing */
-    uint64_t close_answer_at;  /* value of close_packets_in at which the next answer is sent */
+    uint32_t unwind_bucket;      /* of `streams`: those before it were released */
+    uint64_t close_packets_in;   /* datagrams that came while closing */
+    uint64_t close_answer_at;    /* value of close_packets_in at which the next answer is sent */
+    uint64_t close_size_bytes;   /* of the last datagram that had a CONNECTION_CLOSE */
+    uint64_t close_budget_bytes; /* that answers may still take. [RFC9000 10.2.1] */
     enum sp_close_packet close_packet;
     bool reports_received; /* events about what came before the end are still due */
 

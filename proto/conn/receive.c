@@ -477,10 +477,11 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {
-            /* A CONNECTION_CLOSE may wait for the amplification limit. */
-            if (sp_addr_equal(&datagrams[i].path.remote, &conn->path.path.remote))
-                credit_path(conn, datagrams[i].size);
-            sp_conn_on_packet_while_closing(conn);
+            /* A datagram from elsewhere is not answered there, and so not at all. */
+            if (!sp_addr_equal(&datagrams[i].path.remote, &conn->path.path.remote))
+                continue;
+            credit_path(conn, datagrams[i].size); /* a CONNECTION_CLOSE may wait for it */
+            sp_conn_on_datagram_while_closing(conn, datagrams[i].size);
             continue;
         }
         if (conn->state != SP_CONN_OPEN)

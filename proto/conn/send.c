@@ -280,6 +280,7 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     /* Packets that were in flight give their memory for the record of this one. */
     uint32_t steps = CLOSE_UNWIND_STEPS;
     (void)!sp_conn_unwind(conn, &steps);
+    bool is_answer = conn->close_packet == SP_CLOSE_PACKET_ANSWER;
     uint32_t count = build_close(conn, train, room, builds, now_ns);
     if (count == 0)
         return;
@@ -296,6 +297,9 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     sp_mask_batch_apply(&masks, &conn->protect);
     train->segment_size = train->size;
     train->count = 1;
+    conn->close_size_bytes = train->size;
+    if (is_answer)
+        conn->close_budget_bytes -= SB_MIN(conn->close_budget_bytes, train->size);
     conn->path.bytes_out += train->size;
     sp_conn_account_train(conn, train);
 }
@@ -348,7 +352,7 @@ bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
     *ret = (struct sp_tombstone){
         .path = conn->path.path,
         .end_at_ns = conn->end_at_ns,
-        .budget_bytes = sp_path_budget(&conn->path),
+        .budget_bytes = SB_MIN(sp_path_budget(&conn->path), conn->close_budget_bytes),
         .datagrams_in = conn->close_packets_in,
         .answer_at = conn->close_answer_at,
         .has_token = sp_cid_remote_token_counts(active),

@@ -9,16 +9,15 @@ bool sp_tombstone_receive(struct sp_tombstone *tombstone, const struct sp_addr *
     /* Whoever sends from elsewhere may have forged it.  [RFC9000 9] */
     if (!sp_addr_equal(remote, &tombstone->path.remote))
         return false;
-    if (tombstone->budget_bytes != UINT64_MAX)
-        tombstone->budget_bytes += (uint64_t)size * SP_AMPLIFICATION_FACTOR;
+    /* [RFC9000 10.2.1] Nothing is opened here: anybody may have sent it. */
+    tombstone->budget_bytes += (uint64_t)size * SP_AMPLIFICATION_FACTOR;
     tombstone->datagrams_in++;
     if (tombstone->datagrams_in < tombstone->answer_at || tombstone->packet_size == 0 ||
         tombstone->packet_size > tombstone->budget_bytes)
         return false;
     while (tombstone->answer_at <= tombstone->datagrams_in)
         tombstone->answer_at *= 2;
-    if (tombstone->budget_bytes != UINT64_MAX)
-        tombstone->budget_bytes -= tombstone->packet_size;
+    tombstone->budget_bytes -= tombstone->packet_size;
     return true;
 }
 

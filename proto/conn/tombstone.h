@@ -28,7 +28,7 @@ enum {
 struct sp_tombstone {
     struct sp_path path;
     uint64_t end_at_ns;
-    uint64_t budget_bytes; /* that may be sent; UINT64_MAX: the peer's address is validated */
+    uint64_t budget_bytes; /* that may be sent: three times what came, less what was sent */
     uint64_t datagrams_in; /* since the connection closed */
     uint64_t answer_at;    /* value of datagrams_in from which on the next answer is sent */
     uint32_t packet_size;  /* 0: draining */
@@ -38,8 +38,9 @@ struct sp_tombstone {
 };
 
 /* Takes note of a datagram of `size` bytes that came from `remote`.  Returns true if `packet` is
- * to be sent to `path` now: for the 1st, 2nd, 4th, 8th datagram and so on [RFC9000 10.2.1], within
- * the amplification limit [RFC9000 8.1], and never to another address than the connection's. */
+ * to be sent to `path` now: for the 1st, 2nd, 4th, 8th datagram and so on, with three bytes for
+ * each that came at most [RFC9000 8.1, 10.2.1], and never to another address than the connection's.
+ */
 SB_MUST_USE bool sp_tombstone_receive(struct sp_tombstone *tombstone, const struct sp_addr *remote,
                                       size_t size);
 

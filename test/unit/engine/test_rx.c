@@ -336,10 +336,8 @@ static void tombstones_get_what_is_for_them_and_for_no_connection(void **state)
     uint8_t cid[SE_CID_SIZE];
     assert_int_equal(se_tombstones_init(&w.shard->tombstones, 1), 0);
     struct sp_tombstone *proto = &w.shard->tombstones.entries[2].proto;
-    *proto = (struct sp_tombstone){.budget_bytes = UINT64_MAX,
-                                   .answer_at = 1000,
-                                   .packet_size = 40,
-                                   .token = "this is a token"};
+    *proto = (struct sp_tombstone){
+        .budget_bytes = 1000, .answer_at = 1000, .packet_size = 40, .token = "this is a token"};
     write_cid(cid, BURIED);
     assert_int_equal(se_table_insert(&w.shard->cids, cid, sizeof(cid), 2 | SE_TOMBSTONE_BIT), 0);
     assert_int_equal(
