@@ -371,6 +371,24 @@ static void the_answer_fits_whatever_the_reason_is(void **state)
     }
 }
 
+/* [RFC9000 10.2.3] Packets of the handshake do not protect what the application has to say. */
+static void an_early_close_hides_the_application(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_true(server->handshake_state < SP_HANDSHAKE_COMPLETE);
+    sp_conn_close(server, 7, "why not", 7, pair->now_ns);
+    pair_carry(pair, SP_SERVER);
+    const struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(client->state, SP_CONN_DRAINING);
+    assert_int_equal(client->close.kind, SP_CLOSE_TRANSPORT);
+    assert_int_equal(client->close.error, SP_ERR_APPLICATION);
+    assert_int_equal(client->close.reason_size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +402,7 @@ int main(void)
         QT_TEST(conn_pair, answers_to_small_datagrams_do_not_amplify),
         QT_TEST(conn_pair, a_client_without_handshake_keys_is_not_buried),
         QT_TEST(conn_pair, the_answer_fits_whatever_the_reason_is),
+        QT_TEST(conn_pair, an_early_close_hides_the_application),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);

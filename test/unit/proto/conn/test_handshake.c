@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "proto/base/time.h"
-#include "proto/conn/fill.h"
 #include "proto/wire/tparam.h"
 #include "test/support/conn_pair.h"
 
@@ -355,104 +354,101 @@ static void cid_of_a_preferred_address_counts_like_others(void **state)
     assert_int_equal(client->close.error, SP_ERR_PROTOCOL_VIOLATION);
 }
 
-static bool is_authentic_retry(void *context, const struct sp_cid *original_dcid,
-                               const uint8_t *packet, size_t size)
-{
-    (void)context;
-    (void)original_dcid;
-    (void)packet;
-    (void)size;
-    return true;
-}
-
-/* Gives the client a Retry with a token of this size. */
-static void give_retry(struct conn_pair *pair, size_t token_size)
-{
-    static struct sp_protect_ops ops;
-    static uint8_t token[PAIR_DATAGRAM_SIZE_MAX];
-    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-    struct pair_packet packet;
-    const struct pair_packet *const packets[] = {&packet};
-    struct sb_writer w = sb_writer_of(packet.data, sizeof(packet.data));
-    sb_writer_u8(&w, SP_HEADER_LONG | SP_HEADER_FIXED | SP_PACKET_RETRY << 4);
-    sb_writer_u32(&w, SP_VERSION_1);
-    sb_writer_u8(&w, client->handshake->client_scid.size);
-    sb_writer_bytes(&w, client->handshake->client_scid.bytes, client->handshake->client_scid.size);
-    sb_writer_u8(&w, 8);
-    sb_writer_bytes(&w, (const uint8_t *)"RETRYCID", 8);
-    memset(token, 'T', sizeof(token));
-    sb_writer_bytes(&w, token, token_size);
-    sb_writer_bytes(&w, (const uint8_t *)"0123456789abcdef", SP_TAG_SIZE);
-    assert_false(w.failed);
-    packet.size = sb_writer_used(&w);
-    ops = qs_null_protect_ops;
-    ops.retry_is_authentic = is_authentic_retry;
-    client->protect.ops = &ops;
-    pair_give(pair, SP_CLIENT, packets, 1);
-    client->protect.ops = &qs_null_protect_ops;
-}
-
-/* Takes the client's next Initial and asserts that it has a token of this size. */
-static void assert_token_sent(struct conn_pair *pair, size_t token_size, size_t datagram_size_max)
-{
-    uint8_t out[PAIR_DATAGRAM_SIZE_MAX];
-    struct sp_train train = {.data = out, .capacity = sizeof(out), .count_max = 1};
-    struct sp_header header;
-    assert_int_equal(sp_conn_send(pair_conn(pair, SP_CLIENT), &train, pair->now_ns), 1);
-    assert_in_range(train.size, SP_DATAGRAM_SIZE_MIN, datagram_size_max);
-    assert_true(sp_header_read(out, train.size, pair->config.cid_size, &header));
-    assert_int_equal(header.type, SP_PACKET_INITIAL);
-    assert_memory_equal(header.dcid.bytes, "RETRYCID", 8);
-    assert_int_equal(header.token.size, token_size);
-    for (size_t i = 0; i < token_size; i++)
-        assert_int_equal(header.token.data[i], 'T');
-    assert_int_equal(header.size, train.size);
-}
-
-/* [RFC9000 17.2.5] There is no limit to the size of a token but the datagram. */
-static void retry_token_may_have_any_size_that_fits(void **state)
+/* [RFC9000 14, 14.1, 17.2.2] A server's Initial that has a token, and a client's in a datagram that
+ * is not full. */
+static void initials_that_may_not_be_so_are_dropped(void **state)
 {
     struct conn_pair *pair = *state;
-    static const size_t sizes[] = {1, 256, 257, 800, 900, 1100, 1320};
-    size_t size;
-    for (size_t i = 0; i < QT_COUNT(sizes); i++) {
-        pair_init(pair);
-        pair->config.datagram_size_max = 1452;
-        pair->config.handshake_timeout_ns = 0;
-        pair_start(pair);
-        (void)pair_flush(pair, SP_CLIENT, &size);
-        give_retry(pair, sizes[i]);
-        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-        assert_true(client->handshake->has_retry);
-        assert_token_sent(pair, sizes[i], 1452);
+    struct pair_packet good, bad;
+    const struct pair_packet *const one = &bad;
+    pair_init(pair);
+    pair->protect_plan.accepts_anything = true; /* the token is not part of what was sealed */
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    uint64_t packets_in = server->stats.packets_in;
+    pair_make(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE, &bad);
+    bad.size = SP_DATAGRAM_SIZE_MIN - 1;
+    pair_give(pair, SP_SERVER, &one, 1);
+    assert_int_equal(server->stats.packets_in, packets_in);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+    bad.size++;
+    pair_give(pair, SP_SERVER, &one, 1);
+    assert_int_equal(server->stats.packets_in, packets_in + 1);
 
-        /* The whole ClientHello leaves, also once more after silence: with the token. */
-        (void)pair_flush(pair, SP_CLIENT, &size);
-        assert_false(sp_conn_has_frames(client, SP_SPACE_INITIAL));
-        for (uint32_t k = 0; k < 4; k++) {
-            pair->now_ns = sp_conn_deadline_ns(client);
-            sp_conn_on_deadline(client, pair->now_ns);
-            assert_token_sent(pair, sizes[i], 1452);
-            (void)pair_flush(pair, SP_CLIENT, &size);
-        }
-        sp_conn_close(client, 1, NULL, 0, pair->now_ns);
-        assert_token_sent(pair, sizes[i], 1452);
+    assert_true(pair_take(pair, SP_SERVER, &good));
+    size_t token_at = 1 + 4;
+    token_at += 1 + good.data[token_at]; /* after the one CID, and the other */
+    token_at += 1 + good.data[token_at];
+    assert_int_equal(good.data[token_at], 0);
+    bad = good;
+    bad.size = good.size + 1;
+    bad.data[token_at] = 1;
+    bad.data[token_at + 1] = 'T';
+    memcpy(bad.data + token_at + 2, good.data + token_at + 1, good.size - token_at - 1);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    pair_give(pair, SP_CLIENT, &one, 1);
+    assert_false(client->handshake->server_cid_is_known);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    bad = good;
+    pair_give(pair, SP_CLIENT, &one, 1);
+    assert_true(client->handshake->server_cid_is_known);
+}
+
+/* [RFC9000 12.2] An Initial and a Handshake packet in one datagram. */
+static void a_damaged_packet_does_not_hide_the_one_behind_it(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int is_damaged = 0; is_damaged < 2; is_damaged++) {
+        struct pair_packet both, second;
+        const struct pair_packet *const one = &both;
+        struct sp_header header;
+        pair_init(pair);
+        pair_start(pair);
+        pair_carry(pair, SP_CLIENT);
+        pair_carry(pair, SP_SERVER);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        const struct sp_stats before = client->stats;
+        pair_make(pair, SP_CLIENT, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1,
+                  is_damaged ? PAIR_FAULT_TAG : PAIR_FAULT_NONE, &both);
+        pair_make(pair, SP_CLIENT, SP_SPACE_HANDSHAKE, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE,
+                  &second);
+        uint64_t pn = pair->ends[SP_SERVER].next_pn[SP_SPACE_HANDSHAKE] - 1;
+        assert_true(sp_header_read(both.data, both.size, pair->config.cid_size, &header));
+        memcpy(both.data + header.size, second.data, second.size);
+        both.size = header.size + second.size;
+        pair_give(pair, SP_CLIENT, &one, 1);
+        assert_int_equal(client->stats.packets_in - before.packets_in, is_damaged ? 1 : 2);
+        assert_int_equal(client->stats.packets_dropped - before.packets_dropped, is_damaged);
+        for (uint32_t space = is_damaged ? SP_SPACE_HANDSHAKE : 0; space < SP_SPACE_APP; space++)
+            assert_true(client->spaces[space]->ack.is_wanted);
+        assert_true(sp_ack_is_known(&client->spaces[SP_SPACE_HANDSHAKE]->ack, pn));
     }
 }
 
-static void retry_token_that_leaves_no_room_is_dropped(void **state)
+/* [RFC9000 13.3, 19.20] Not before the handshake is complete, and until it has arrived. */
+static void handshake_done_is_sent_until_it_has_arrived(void **state)
 {
     struct conn_pair *pair = *state;
     size_t size;
     pair_init(pair);
-    pair->config.datagram_size_max = 1452;
     pair_start(pair);
-    (void)pair_flush(pair, SP_CLIENT, &size);
-    give_retry(pair, 1350);
+    pair_carry(pair, SP_CLIENT);
+    pair_carry(pair, SP_SERVER);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_false(server->wants_handshake_done);
+    pair_carry(pair, SP_CLIENT);
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-    assert_false(client->handshake->has_retry);
-    assert_int_equal(client->stats.packets_dropped, 1);
-    assert_int_equal(client->datagram_size, SP_DATAGRAM_SIZE_MIN);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_true(server->wants_handshake_done);
+        assert_true(pair_flush(pair, SP_SERVER, &size) > 0);
+        assert_false(server->wants_handshake_done);
+        assert_int_equal(client->handshake_state, SP_HANDSHAKE_COMPLETE);
+        pair->now_ns = sp_conn_deadline_ns(server);
+        sp_conn_on_deadline(server, pair->now_ns);
+    }
+    pair_carry(pair, SP_SERVER);
+    assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
 }
 
 int main(void)
@@ -468,8 +464,9 @@ int main(void)
         QT_TEST(conn_pair, tls_can_be_released_once_the_connection_is_closed),
         QT_TEST(conn_pair, cid_of_a_preferred_address_is_kept_and_retired_when_asked),
         QT_TEST(conn_pair, cid_of_a_preferred_address_counts_like_others),
-        QT_TEST(conn_pair, retry_token_may_have_any_size_that_fits),
-        QT_TEST(conn_pair, retry_token_that_leaves_no_room_is_dropped),
+        QT_TEST(conn_pair, initials_that_may_not_be_so_are_dropped),
+        QT_TEST(conn_pair, a_damaged_packet_does_not_hide_the_one_behind_it),
+        QT_TEST(conn_pair, handshake_done_is_sent_until_it_has_arrived),
     };
 
     sb_assert_handler = qt_on_assert;
