@@ -3,13 +3,13 @@
 
 /* Unmatched datagrams: those that belong to no connection.
  *
- * Each costs a look-up in the table and at most one answer.  Answers share a token bucket, and
- * each is smaller than the datagram that causes it, so nobody can flood a spoofed address.  Retry
- * has a larger bucket of its own: it is what lets clients in while others flood us.
- * A connection is made for a well-formed Initial packet only, within the budgets of handshakes,
- * connections and memory.  engine/budget.c decides whether the client must prove its address first,
- * and who gives way.  It is freed in the same turn if the packet does not authenticate, or begins
- * no ClientHello.
+ * Each costs a look-up in the table and at most one answer [RFC9000 17.2.1, 17.2.5.1].  Answers
+ * share a token bucket, and each is smaller than the datagram that causes it, so nobody can flood a
+ * spoofed address.  Retry has a larger bucket of its own: it is what lets clients in while others
+ * flood us. A connection is made for a well-formed Initial packet only, within the budgets of
+ * handshakes, connections and memory.  engine/budget.c decides whether the client must prove its
+ * address first, and who gives way.  It is freed in the same turn if the packet does not
+ * authenticate, or begins no ClientHello.
  *
  * At conns_max, without memory, and where nobody listens any more, a client is answered with
  * CONNECTION_REFUSED.  That packet

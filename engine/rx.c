@@ -72,7 +72,8 @@ static void on_reset(struct spate_shard *shard, uint32_t value)
     se_conn_touch(conn);
 }
 
-/* Routes a datagram by its header.  Returns NULL for one that is handled or dropped: by a
+/* Routes a datagram by its header: with a connection or a tombstone there is no Stateless Reset
+ * [RFC9000 11].  Returns NULL for one that is handled or dropped: by a
  * tombstone, or as a Stateless Reset, which ends its connection here, because no CID leads to that.
  */
 static struct spate_conn *route_slow(struct se_unmatched *unmatched)

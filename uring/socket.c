@@ -6,7 +6,7 @@
  * of the families.
  *
  * PMTUDISC_PROBE sets DF and ignores what ICMP claims about the path: path MTU
- * is found by our own probes [RFC9000 14.3], and a forged "too big" does
+ * is found by our own probes [RFC9000 14, 14.2.1, 14.3], and a forged "too big" does
  * nothing. */
 
 #include <errno.h>

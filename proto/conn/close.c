@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/close.h"
 
-/* The end of a connection.  [RFC9000 10]
+/* The end of a connection.  [RFC9000 10, 11.1]
  *
  *     OPEN --we close-->      CLOSING  --3 PTO-->  DRAINED
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED

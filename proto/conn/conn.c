@@ -182,6 +182,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
 struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
 {
     SB_ASSERT(args->config->datagram_size_max >= SP_DATAGRAM_SIZE_MIN);
+    /* [RFC9000 19.15] With CIDs of no bytes there could be no NEW_CONNECTION_ID. */
     SB_ASSERT(args->config->cid_size >= 4 && args->config->cid_size <= SP_CID_SIZE_MAX);
 
     struct sp_conn *conn = sb_pool_take(&args->pools->conns);

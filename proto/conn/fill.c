@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/fill.h"
 
-/* The frames of one packet: which ones, in which order, and the record of each.
+/* The frames of one packet: which ones, in which order, and the record of each.  [RFC9000 12.5]
  *
  * The order: ACK, frames of the handshake and the path, limits, CIDs, control frames of streams,
  * CRYPTO, then STREAM frames of one stream after the other.  A frame is only added together with
@@ -21,7 +21,8 @@
 #define CRYPTO_HEAD_SIZE_MAX (1 + 2 * SB_VARINT_SIZE_MAX)
 
 /* After so many ACK-only packets, one is made ack-eliciting: otherwise the records of ACKs would
- * never be freed.  [RFC9000 13.2.4] */
+ * never be freed.  Not each of them: two ends would answer each other for ever.
+ * [RFC9000 13.2.1, 13.2.4] */
 #define ACKS_ALONE_MAX 32
 
 /* Adds a record to the packet.  Returns NULL without memory: the frame must not be added then. */
@@ -67,6 +68,8 @@ static bool commit(struct sp_conn *conn, struct sp_build *build, const struct sb
 
 /* ---- ACK ---- */
 
+/* Acknowledges packets of the space that `build` is in [RFC9000 13.2.6, 17.2.3], and reports the
+ * marks that came with them whether or not we mark ours [RFC9000 13.4.1]. */
 void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     struct sp_ack *ack = &conn->spaces[build->space]->ack;
@@ -155,7 +158,7 @@ static void add_cids(struct sp_conn *conn, struct sp_build *build)
 
 static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
 {
-    /* Not retransmitted: the peer sends a new PATH_CHALLENGE.  [RFC9000 8.2.2] */
+    /* Not retransmitted: the peer sends a new PATH_CHALLENGE.  [RFC9000 8.2.2, 19.17] */
     while (conn->path.response_count > 0) {
         struct sb_writer w = sp_build_writer(build);
         sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE,
@@ -337,7 +340,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
     struct sp_stream_head head;
     size_t left = sp_build_left(build);
 
-    uint64_t credit = conn->max_data - conn->data_sent;
+    uint64_t credit = conn->max_data - conn->data_sent; /* [RFC9000 19.9] */
     if (!sp_stream_send_next(&stream->send, left, credit, &piece)) {
         sp_conn_stream_schedule(conn, stream); /* to another list if it needs credit */
         return sp_stream_send_want(&stream->send, credit) == SP_WANT_SEND ? STREAM_STOP

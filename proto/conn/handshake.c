@@ -32,7 +32,7 @@ static void write_params(struct sp_conn *conn, struct sb_writer *w)
     sp_tparams_init(&params);
     params.has_initial_scid = true;
     params.initial_scid = sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
-    if (sp_conn_is_server(conn)) {
+    if (sp_conn_is_server(conn)) { /* [RFC9000 18.2] a client sends none of these */
         params.has_original_dcid = true;
         params.original_dcid = handshake->original_dcid;
         params.has_retry_scid = handshake->has_retry;
@@ -240,8 +240,8 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     for (uint32_t i = 0; i < 2; i++) /* sp_conn_open() may have failed before the limits came */
         sp_stream_limits_on_room(&conn->limits[i]);
     if (sp_conn_is_server(conn)) {
-        conn->wants_handshake_done = true;
-        sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */
+        conn->wants_handshake_done = true; /* [RFC9000 19.20] */
+        sp_conn_confirm(conn, now_ns);     /* [RFC9001 4.1.2] */
     }
 }
 
@@ -340,8 +340,8 @@ static size_t initial_overhead(const struct sp_conn *conn, const struct sp_heade
     return sp_header_long_size(&header) + SP_TAG_SIZE;
 }
 
-/* [RFC9000 17.2.5]  The token may have any size that an Initial can carry.  It belongs to this
- * handshake, and is freed with it.  [RFC9000 8.1.3] */
+/* [RFC9000 17.2.5, 17.2.5.1, 17.2.5.2]  The token may have any size that an Initial can carry.  It
+ * belongs to this handshake, and is freed with it.  [RFC9000 8.1.3] */
 void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, const uint8_t *data,
                       const struct sp_header *header)
 {
@@ -368,7 +368,7 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
     sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);
     if (!sp_conn_make_initial_keys(conn, &header->scid))
         conn->is_out_of_memory = true;
-    /* The server has kept nothing of what was sent. */
+    /* [RFC9000 17.2.5.3] The server has kept nothing of what was sent.  The numbers go on. */
     sp_conn_retransmit_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
 }
 

@@ -61,8 +61,9 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
         conn->handshake_state = SP_HANDSHAKE_AUTHENTICATED;
 }
 
-/* Handles the frames of an opened packet and counts it.  A fault ends the connection, because
- * frames before it have been handled.  [RFC9000 5.2] */
+/* Handles the frames of an opened packet and counts it.  It is acknowledged only after that
+ * [RFC9000 13.1].  A fault ends the connection, because frames before it have been handled.
+ * [RFC9000 5.2] */
 static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
 {
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
@@ -173,7 +174,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
     }
     switch (header->type) {
     case SP_PACKET_INITIAL:
-        /* [RFC9000 14.1] A client's Initial in a small datagram is not answered.
+        /* [RFC9000 14, 14.1] A client's Initial in a small datagram is not answered.
          * [RFC9000 17.2.2] A server's Initial has no token. */
         if (sp_conn_is_server(conn) ? datagram->size < SP_DATAGRAM_SIZE_MIN
                                     : header->token.size != 0)
@@ -264,6 +265,7 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
             on_open_failed(conn, &limits, now_ns);
         return;
     }
+    /* [RFC9000 12.3] Only what is opened can be a duplicate. */
     if (sp_ack_is_known(ack, open->pn)) {
         conn->stats.packets_duplicate++;
         drop_packet(conn);
@@ -446,6 +448,7 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
     }
 }
 
+/* [RFC9000 13.2.1] Initial and Handshake packets are acknowledged at once. */
 static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
 {
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
@@ -477,7 +480,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {
-            /* A datagram from elsewhere is not answered there, and so not at all. */
+            /* [RFC9000 10.2.1] A datagram from elsewhere is not answered, there or here. */
             if (!sp_addr_equal(&datagrams[i].path.remote, &conn->path.path.remote))
                 continue;
             credit_path(conn, datagrams[i].size); /* a CONNECTION_CLOSE may wait for it */

@@ -38,7 +38,9 @@
 /* Steps of sp_conn_unwind() before a CONNECTION_CLOSE: enough for a block of sent packets. */
 #define CLOSE_UNWIND_STEPS 128
 
-/* Writes the header and prepares `build`.  Returns false without room. */
+/* Writes the header and prepares `build`.  Returns false without room.  All packets of a datagram
+ * go to the CID in use [RFC9000 12.2], a server's Initial has no token [RFC9000 17.2.2], and the
+ * spin bit is disabled [RFC9000 17.4]. */
 static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                              struct sp_build *build)
 {
@@ -197,7 +199,7 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
 /* ---- Closing ---- */
 
 /* Adds CONNECTION_CLOSE.  An application's error is replaced by APPLICATION_ERROR in packets of the
- * handshake, which do not protect it.  [RFC9000 10.2.3] */
+ * handshake, which do not protect it.  [RFC9000 10.2.3, 12.5] */
 static void add_close(const struct sp_conn *conn, struct sp_build *build, bool has_reason)
 {
     const struct sp_close *close = &conn->close;
@@ -482,7 +484,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             fill_train(conn, train, now_ns);
         if (train->count == 0 && !sp_gate_is_ending(conn))
             fill_mtu_probe(conn, train, now_ns);
-    } else if (conn->state == SP_CONN_CLOSING) {
+    } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);
     }
     if (train->count > 0)

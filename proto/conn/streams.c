@@ -175,7 +175,9 @@ void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes)
         conn->wants_max_data = true;
 }
 
-/* ---- The peer's frames ---- */
+/* ---- The peer's frames ----
+ *
+ * Frames that are out of date change nothing.  [RFC9000 13.3] */
 
 enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
                                     struct sp_stream **ret)
@@ -198,7 +200,7 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
     }
 
     if (index >= limits->remote_max)
-        return SP_ERR_STREAM_LIMIT; /* [RFC9000 4.6] */
+        return SP_ERR_STREAM_LIMIT; /* [RFC9000 4.6, 19.11] */
     struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
     if (stream == NULL && index >= limits->remote_announced) {
         stream = make_stream(conn, id);
@@ -291,7 +293,7 @@ enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t 
     return after_receive(conn, stream, &effect);
 }
 
-/* [RFC9000 3.5] Answers with a RESET_STREAM that carries the peer's code. */
+/* [RFC9000 3.5, 11.2] Answers with a RESET_STREAM that carries the peer's code. */
 enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;

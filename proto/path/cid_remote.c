@@ -45,7 +45,8 @@ static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
     return true;
 }
 
-/* Moves away from `old_sequence` if that was retired, to the lowest that is left: the CIDs of a
+/* Moves away from `old_sequence` if that was retired, before RETIRE_CONNECTION_ID is sent
+ * [RFC9000 19.16], to the lowest that is left: the CIDs of a
  * peer are used in the order in which it issued them.  The old one's place may have been
  * taken meanwhile. */
 static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)

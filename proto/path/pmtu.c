@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/path/pmtu.h"
 
-/* The size of datagrams that the path has proved to take: one machine, and how long it pauses.
+/* The size of datagrams that the path has proved to take: one machine, and how long it pauses.  It
+ * is never below 1,200 bytes.  [RFC9000 14]
  *
  * What can be attacked: whoever drops large datagrams of a path can keep it at 1,200 bytes.  He
  * could drop all of them as well.  ICMP is not listened to. */

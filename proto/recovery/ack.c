@@ -19,7 +19,7 @@
  * round trip are enough.)
  *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
- * forgotten numbers count as received, so no packet is ever processed twice. */
+ * forgotten numbers count as received, so no packet is ever processed twice.  [RFC9000 13.2.3] */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/ecn.h"
 
-/* ECN validation of one path.  [RFC9000 13.4.2, A.4]
+/* ECN validation of one path.  [RFC9000 13.4.2, 13.4.2.2, A.4]
  *
  * The first packets are marked as a test.  Validation fails for good when the peer's counts
  * shrink, miss what was acknowledged, exceed what was marked or name ECT(1), or when all test

@@ -293,7 +293,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
         .rtt = &loss->rtt,
         .is_persistent = work.run_longest_ns > persistent_ns,
     };
-    sp_cc_on_lost(&loss->cc, &lost);
+    sp_cc_on_lost(&loss->cc, &lost); /* [RFC9000 13.3] */
     loss->persistent_count += lost.is_persistent;
 }
 
@@ -351,6 +351,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         sp_rtt_on_sample(&loss->rtt, sb_time_since(arrived_ns, work.largest_sent_ns), delay_ns,
                          arrived_ns);
     }
+    /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
     if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count)) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,

@@ -59,8 +59,8 @@ struct sp_sent {
     struct sp_sent_block *first;
     struct sp_sent_block *last;
     struct sp_sent_block *cursor; /* the block of the last lookup, or NULL */
-    uint64_t next_pn;
-    uint64_t walk_count; /* blocks that lookups have passed over so far */
+    uint64_t next_pn;             /* grows with each packet. [RFC9000 12.3, 17.2.3] */
+    uint64_t walk_count;          /* blocks that lookups have passed over so far */
     uint32_t out_count;
     uint32_t eliciting_count; /* of the outstanding */
 };

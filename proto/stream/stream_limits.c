@@ -89,6 +89,7 @@ void sp_stream_limits_on_room(struct sp_stream_limits *limits)
         limits->open_wait = sp_open_wait_next(limits->open_wait, SP_OPEN_WAIT_ON_ROOM);
 }
 
+/* [RFC9000 19.11] */
 void sp_stream_limits_on_raise(struct sp_stream_limits *limits, uint64_t max)
 {
     if (max <= limits->local_max)

@@ -28,7 +28,7 @@ void sp_stream_recv_deinit(struct sp_stream_recv *recv)
 }
 
 /* Charges both windows for a stream that reaches to `end` now.  Nothing is charged on
- * failure.  [RFC9000 4.1] */
+ * failure.  [RFC9000 4.1, 19.9, 19.10] */
 static enum sp_err charge(struct sp_stream_recv *recv, uint64_t end, struct sp_window *conn_window)
 {
     if (end <= recv->window.received)

@@ -73,7 +73,7 @@ enum sp_send_want sp_stream_send_want(const struct sp_stream_send *send, uint64_
     if (!sp_ranges_is_empty(&send->delivery.lost))
         return SP_WANT_SEND;
     if (send->delivery.sent_end < send->queued_end) {
-        if (send->delivery.sent_end >= send->max_data)
+        if (send->delivery.sent_end >= send->max_data) /* [RFC9000 19.10] */
             return SP_WANT_CREDIT;
         return conn_credit > 0 ? SP_WANT_SEND : SP_WANT_CONN_CREDIT;
     }
@@ -207,7 +207,7 @@ bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error)
     while (send->first != NULL)
         push_done(send, pop_first(send), false);
     send->cursor = NULL;
-    if (was_open) {
+    if (was_open) { /* it stays as it was sent. [RFC9000 13.3] */
         send->reset_error = error;
         sp_delivery_clear(&send->delivery);
     }

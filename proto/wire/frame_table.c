@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/wire/frame_table.h"
 
-/* Table 3 of RFC 9000, Section 12.4.  ACK, STREAM and the others with flags in their
- * type stand once for each value, so that a type of one byte is an index.
+/* Table 3 of RFC 9000, Section 12.4 [RFC9000 12.4, 12.5, 17.2.4].  ACK, STREAM and the others with
+ * flags in their type stand once for each value, so that a type of one byte is an index.
  *
  * A row needs a case in frame_read.c and in conn/frames.c: test_frame_samples and
  * test_frames fail without. */

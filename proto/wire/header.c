@@ -64,7 +64,7 @@ static bool read_versions(struct sb_reader *r, struct sp_header *h)
     return true;
 }
 
-/* [RFC9000 17.2.5] The token runs up to the integrity tag, and it must not be empty. */
+/* [RFC9000 17.2.5, 17.2.5.2] The token runs up to the integrity tag, and it must not be empty. */
 static bool read_retry(struct sb_reader *r, struct sp_header *h)
 {
     size_t left = sb_reader_left(r);

@@ -28,7 +28,7 @@ enum sp_packet_type {
 enum {
     SP_HEADER_LONG = 0x80,
     SP_HEADER_FIXED = 0x40,
-    SP_HEADER_SPIN = 0x20,      /* short */
+    SP_HEADER_SPIN = 0x20,      /* short; never read. [RFC9000 17.4] */
     SP_HEADER_KEY_PHASE = 0x04, /* short */
     SP_HEADER_LONG_RESERVED = 0x0c,
     SP_HEADER_SHORT_RESERVED = 0x18,

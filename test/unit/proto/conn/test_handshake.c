@@ -408,7 +408,7 @@ static void a_damaged_packet_does_not_hide_the_one_behind_it(void **state)
         pair_carry(pair, SP_CLIENT);
         pair_carry(pair, SP_SERVER);
         struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-        const struct sp_stats before = client->stats;
+        const struct sp_counters before = client->stats;
         pair_make(pair, SP_CLIENT, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1,
                   is_damaged ? PAIR_FAULT_TAG : PAIR_FAULT_NONE, &both);
         pair_make(pair, SP_CLIENT, SP_SPACE_HANDSHAKE, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE,

@@ -15,7 +15,7 @@ static enum sp_role peer_of(uint32_t role)
     return role == SP_CLIENT ? SP_SERVER : SP_CLIENT;
 }
 
-static void assert_dropped(const struct sp_conn *conn, const struct sp_stats *before)
+static void assert_dropped(const struct sp_conn *conn, const struct sp_counters *before)
 {
     assert_int_equal(conn->state, SP_CONN_OPEN);
     assert_int_equal(conn->stats.packets_in, before->packets_in);
@@ -55,7 +55,7 @@ static void a_version_negotiation_counts_before_any_other_packet(void **state)
     pair_carry(pair, SP_CLIENT);
     assert_true(pair_take(pair, SP_SERVER, &packet));
     pair_deliver(pair, SP_CLIENT, &packet);
-    const struct sp_stats before = pair_conn(pair, SP_CLIENT)->stats;
+    const struct sp_counters before = pair_conn(pair, SP_CLIENT)->stats;
     give_negotiation(pair);
     assert_dropped(pair_conn(pair, SP_CLIENT), &before);
 
@@ -76,7 +76,7 @@ static void a_packet_of_another_version_is_dropped(void **state)
     pair_carry(pair, SP_CLIENT);
     assert_true(pair_take(pair, SP_SERVER, &packet));
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-    const struct sp_stats before = client->stats;
+    const struct sp_counters before = client->stats;
     packet.data[4] = 2;
     pair_deliver(pair, SP_CLIENT, &packet);
     assert_dropped(client, &before);
@@ -136,7 +136,7 @@ static void a_second_source_cid_is_not_believed(void **state)
         scid->bytes[0] ^= 1;
         pair_make(pair, (enum sp_role)role, space, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE,
                   &packets[1]);
-        const struct sp_stats before = conn->stats;
+        const struct sp_counters before = conn->stats;
         pair_deliver(pair, (enum sp_role)role, &packets[1]);
         assert_dropped(conn, &before);
         assert_true(sp_cid_equal(&old, sp_cid_remote_active(&conn->remote_ids)));
@@ -157,7 +157,7 @@ static void packets_to_an_issued_cid_are_taken_until_it_is_retired(void **state)
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         assert_true(known->entries[i].is_used);
         known->active = i;
-        const struct sp_stats before = server->stats;
+        const struct sp_counters before = server->stats;
         pair_inject(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE);
         assert_int_equal(server->stats.packets_in, before.packets_in + 1);
     }
@@ -165,7 +165,7 @@ static void packets_to_an_issued_cid_are_taken_until_it_is_retired(void **state)
     pair_inject(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\x19\x01", 2, PAIR_FAULT_NONE);
     while (known->entries[known->active].sequence != 1)
         known->active++;
-    const struct sp_stats before = server->stats;
+    const struct sp_counters before = server->stats;
     pair_inject(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE);
     assert_dropped(server, &before);
 }
@@ -190,7 +190,7 @@ static void a_datagram_from_another_address_is_dropped(void **state)
         else
             datagram.path.remote.ip[3]++;
         const struct sp_path path = conn->path.path;
-        const struct sp_stats before = conn->stats;
+        const struct sp_counters before = conn->stats;
         sp_conn_receive(conn, &datagram, 1, pair->now_ns);
         assert_dropped(conn, &before);
         assert_true(sp_addr_equal(&conn->path.path.remote, &path.remote));
