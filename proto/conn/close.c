@@ -137,6 +137,7 @@ void sp_conn_set_drained(struct sp_conn *conn)
     conn->drained_pending = true;
 }
 
+/* [RFC9000 10.3] */
 void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
                   uint64_t now_ns)
 {
@@ -185,6 +186,7 @@ void sp_conn_on_datagram_while_closing(struct sp_conn *conn, size_t size)
         conn->close_packet = SP_CLOSE_PACKET_ANSWER;
 }
 
+/* [RFC9000 10.3.1] */
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_close close = {.kind = SP_CLOSE_STATELESS_RESET};

@@ -54,44 +54,6 @@ static void acks_that_are_never_acknowledged_take_bounded_memory(void **state)
     assert_in_range(pair->pools.packets.used_count, 1, 100);
 }
 
-/* [RFC9000 17.1] A number that far ahead could not be told apart any more. */
-static void silence_over_two_to_the_31_packets_ends_the_connection(void **state)
-{
-    struct conn_pair *pair = *state;
-    size_t size;
-    pair_init(pair);
-    pair_connect(pair);
-    struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    server->loss.app.sent.next_pn += UINT64_C(1) << 31;
-    inject_text(pair, SP_SERVER,
-                "\x01\x1a"
-                "12345678",
-                10);
-    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 0);
-    sp_conn_on_deadline(server, pair->now_ns);
-    assert_true(sp_conn_is_closed(server));
-}
-
-/* [RFC9000 12.3] Not even a CONNECTION_CLOSE has a number left. */
-static void the_last_packet_number_ends_the_connection_in_silence(void **state)
-{
-    struct conn_pair *pair = *state;
-    size_t size;
-    pair_init(pair);
-    pair_connect(pair);
-    struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    server->loss.app.sent.next_pn = SP_PN_MAX - SP_TRAIN_COUNT_MAX;
-    server->loss.app.largest_acked = server->loss.app.sent.next_pn - 1;
-    inject_text(pair, SP_SERVER,
-                "\x01\x1a"
-                "12345678",
-                10);
-    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 0);
-    sp_conn_on_deadline(server, pair->now_ns);
-    assert_true(sp_conn_is_closed(server));
-    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 0);
-}
-
 /* [RFC9000 8.2.2] */
 static void path_response_comes_in_a_full_datagram(void **state)
 {
@@ -593,8 +555,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, acks_that_are_never_acknowledged_take_bounded_memory),
-        QT_TEST(conn_pair, silence_over_two_to_the_31_packets_ends_the_connection),
-        QT_TEST(conn_pair, the_last_packet_number_ends_the_connection_in_silence),
         QT_TEST(conn_pair, path_response_comes_in_a_full_datagram),
         QT_TEST(conn_pair, path_challenge_is_answered_once_with_its_bytes),
         QT_TEST(conn_pair, reset_stream_is_not_said_to_be_blocked),

@@ -119,6 +119,7 @@ static void a_stream_opens_all_of_its_kind_below_it(void **state)
                 PAIR_FAULT_NONE); /* a byte on the sixth */
     assert_int_equal(server->limits[true].remote_opened, 6);
     assert_int_equal(server->limits[false].remote_opened, 0);
+    pair_pull(&world->pair, SP_SERVER); /* each is made when it is reported */
     for (uint64_t id = 2; id <= 22; id += 4)
         assert_non_null(sp_stream_map_find(&server->streams, id));
     assert_int_equal(server->streams.count, 6);
