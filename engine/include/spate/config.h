@@ -194,8 +194,8 @@ struct spate_config {
  * timeout.  Keep the key in a file that only the server can read: whoever has it can end
  * connections.  Processes that use one port at the same time must not share it, because each would
  * end the connections of the others.  Each shard derives a key of its own.  So with shard_count
- * above 1 a former client is only told if its packets reach the shard with the former index; the
- * others wait for their timeouts. */
+ * above 1 a former client gets a reset only if its packets reach the shard with the former index;
+ * the others wait for their timeouts. */
 
 /* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on
  * a virtual CPU tens of them: longer than a request takes.  A spinning thread sees a packet

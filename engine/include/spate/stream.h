@@ -61,10 +61,9 @@ SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, con
  * them without spate_slice_release().  If no memory is lent, the peer runs out of credit and stops.
  *
  * When the connection ends, memory can no longer be lent.  Bytes that were received in order and
- * wait for memory then come by SPATE_EVENT_STREAM_DATA, before SPATE_EVENT_CLOSED, because the peer
- * has been told that they arrived.  Release their slices.  They are only dropped after
- * spate_conn_close(), and after an error that this side has found (SPATE_CLOSE_TRANSPORT with
- * is_local).
+ * wait for memory then come by SPATE_EVENT_STREAM_DATA, before SPATE_EVENT_CLOSED, because they
+ * were acknowledged.  Release their slices.  They are dropped only after spate_conn_close(),
+ * and after an error that this side has found (SPATE_CLOSE_TRANSPORT with is_local).
  *
  *   buffer       Lent on success until an event with `tag` has is_returned set.  That happens when
  *                the buffer is full, at the end of the stream, after a reset by the peer or
