@@ -440,6 +440,11 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
         add_crypto(conn, build);
         if (is_app)
             add_streams(conn, build);
+        /* What was queued may wait for credit now, and has to say so: no later packet may come. */
+        if (is_app && !build->is_eliciting && sp_conn_wants_control(conn)) {
+            add_limits(conn, build, now_ns);
+            add_streams_control(conn, build, now_ns);
+        }
         if (is_app && !build->is_eliciting && conn->acks_alone >= ACKS_ALONE_MAX)
             add_ping(build);
     }

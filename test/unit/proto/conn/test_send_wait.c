@@ -453,6 +453,29 @@ static void a_burst_without_pacing_waits_for_an_ack(void **state)
     pair_deinit(&world.pair);
 }
 
+/* The bytes that the stream was to send again have been acknowledged late.  What is left waits for
+ * credit, and the frame that said so was lost.  [RFC9000 4.1]  Swarm seed 950012946. */
+static void a_stream_that_turns_out_to_be_blocked_says_so_at_once(void **state)
+{
+    (void)state;
+    struct world world = {.role = SP_SERVER};
+    pair_init(&world.pair);
+    use_up_the_streams_credit(&world);
+    get_credit(&world);
+    flush(&world);
+    struct sp_conn *conn = conn_of(&world);
+    struct sp_stream *stream = sp_stream_map_find(&conn->streams, world.stream);
+    stream->send.max_data = stream->send.delivery.sent_end;
+    stream->send.blocked_at = SB_VARINT_NONE;
+    sb_list_remove(&stream->send_link);
+    sb_list_push_back(&conn->send_list, &stream->send_link);
+    size_t size;
+    assert_int_equal(pair_flush(&world.pair, SP_SERVER, &size), 1);
+    assert_int_equal(stream->send.blocked_at, stream->send.max_data);
+    assert_int_equal(ask(&world).reason, SP_WAIT_STREAM_CREDIT);
+    pair_deinit(&world.pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_drained_connection_waits_for_nothing),
         cmocka_unit_test(a_connection_that_gets_no_memory_ends_in_time),
         cmocka_unit_test(a_burst_without_pacing_waits_for_an_ack),
+        cmocka_unit_test(a_stream_that_turns_out_to_be_blocked_says_so_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
