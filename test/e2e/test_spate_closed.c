@@ -36,16 +36,25 @@ static void until_drained(struct pw *w, struct pw_relay *relay, struct pw_end *e
     assert_int_equal(pw_stats(end).draining_now, 0);
 }
 
+/* Connects by way of a relay, until both ends know. */
+static struct spate_conn *connect_through(struct pw *w, struct pw_relay **ret_relay)
+{
+    struct pw_relay *relay = pw_relay_create(w);
+    struct spate_conn *conn = pw_connect_through(w, relay);
+    until(w, relay, &w->client.connected_count, 1);
+    until(w, relay, &w->server.connected_count, 1);
+    *ret_relay = relay;
+    return conn;
+}
+
 /* The server's close is lost; the client's next packet finds the connection freed, and what is
  * left of it says why. */
 static void a_late_packet_is_answered_with_the_close(void **state)
 {
     (void)state;
     struct pw *w = pw_create(NULL);
-    struct pw_relay *relay = pw_relay_create(w);
-    struct spate_conn *conn = pw_connect_through(w, relay);
-    until(w, relay, &w->client.connected_count, 1);
-    until(w, relay, &w->server.connected_count, 1);
+    struct pw_relay *relay;
+    struct spate_conn *conn = connect_through(w, &relay);
     for (int i = 0; i < 100; i++)
         run(w, relay);
 
@@ -203,10 +212,8 @@ static void a_listener_that_closes_still_answers_late_packets(void **state)
 {
     (void)state;
     struct pw *w = pw_create(NULL);
-    struct pw_relay *relay = pw_relay_create(w);
-    struct spate_conn *conn = pw_connect_through(w, relay);
-    until(w, relay, &w->client.connected_count, 1);
-    until(w, relay, &w->server.connected_count, 1);
+    struct pw_relay *relay;
+    struct spate_conn *conn = connect_through(w, &relay);
     relay->drops_to_client = true;
     spate_conn_close(w->server.conn, 6, "");
     spate_listener_close(w->listener);

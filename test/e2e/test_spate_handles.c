@@ -155,7 +155,6 @@ enum { SHARDS = 2, CONNS = 16 };
 
 struct shards {
     struct pw w; /* its ends are not turned */
-    atomic_bool has_port;
     atomic_uint id_count;
     atomic_uint_least64_t ids[2 * CONNS];
     atomic_uint right_count;
@@ -165,18 +164,7 @@ struct shards {
 static int listen_at_one_port(struct spate_shard *shard, void *user)
 {
     struct shards *s = user;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    struct spate_listener *listener;
-    (void)pthread_mutex_lock(&lock);
-    if (!atomic_load(&s->has_port))
-        s->w.address = pw_loopback(false, 0, &s->w.address_size);
-    int result = spate_shard_listen(shard, (struct sockaddr *)&s->w.address, s->w.address_size,
-                                    s->w.server.tls, NULL, &listener, NULL);
-    if (result == 0)
-        result = spate_listener_address(listener, &s->w.address, &s->w.address_size);
-    atomic_store(&s->has_port, true);
-    (void)pthread_mutex_unlock(&lock);
-    return result;
+    return pw_listen_at_one_port(&s->w, shard);
 }
 
 static int connect_many(struct spate_shard *shard, void *user)

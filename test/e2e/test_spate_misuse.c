@@ -17,14 +17,7 @@ static void destroy(void *engine)
 
 static struct spate_engine *make_engine(void)
 {
-    struct spate_config config;
-    struct spate_engine *engine = NULL;
-    struct spate_error error = {""};
-    spate_config_init(&config);
-    config.backend = pw_backend();
-    if (spate_engine_create(&config, &engine, &error) != 0)
-        fail_msg("%s", error.text);
-    return owned_add(engine, destroy);
+    return owned_add(pw_make_engine(), destroy);
 }
 
 static void no_events(struct spate_shard *shard, const struct spate_event *events, uint32_t count,

@@ -229,18 +229,6 @@ static void destroy(void *engine)
     spate_engine_destroy(engine);
 }
 
-static struct spate_engine *make_engine(void)
-{
-    struct spate_config config;
-    struct spate_engine *engine = NULL;
-    struct spate_error error = {""};
-    spate_config_init(&config);
-    config.backend = pw_backend();
-    if (spate_engine_create(&config, &engine, &error) != 0)
-        fail_msg("%s", error.text);
-    return engine;
-}
-
 static bool both_are_connected(struct pw *w)
 {
     struct server *s = (struct server *)w; /* its first member */
@@ -255,9 +243,9 @@ static void engine_threads_shut_down_in_order(void **state)
     (void)owned_add(&s.w, pw_deinit);
     pw_make_tls(&s.w);
     s.w.client.name = "client";
-    s.w.client.engine = make_engine();
+    s.w.client.engine = pw_make_engine();
     s.w.client.shard = spate_engine_shard(s.w.client.engine, 0);
-    struct spate_engine *engine = owned_add(make_engine(), destroy);
+    struct spate_engine *engine = owned_add(pw_make_engine(), destroy);
     assert_int_equal(spate_engine_shutdown(engine, 0, 0, NULL), -EINVAL); /* it does not run */
 
     const struct spate_handlers handlers = {.size = sizeof(handlers),

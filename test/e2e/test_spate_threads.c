@@ -175,27 +175,14 @@ static void two_engines_of_threads_echo_ten_megabytes(void **state)
 
 struct shards {
     struct pw w;
-    atomic_bool has_port;
     atomic_uint accepted;
     atomic_uint connected;
 };
 
-/* The first to come chooses the port, the other shares it. */
 static int listen_at_one_port(struct spate_shard *shard, void *user)
 {
     struct shards *s = user;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    struct spate_listener *listener;
-    (void)pthread_mutex_lock(&lock);
-    if (!atomic_load(&s->has_port))
-        s->w.address = pw_loopback(false, 0, &s->w.address_size);
-    int result = spate_shard_listen(shard, (struct sockaddr *)&s->w.address, s->w.address_size,
-                                    s->w.server.tls, NULL, &listener, NULL);
-    if (result == 0)
-        result = spate_listener_address(listener, &s->w.address, &s->w.address_size);
-    atomic_store(&s->has_port, true);
-    (void)pthread_mutex_unlock(&lock);
-    return result;
+    return pw_listen_at_one_port(&s->w, shard);
 }
 
 static int connect_many(struct spate_shard *shard, void *user)

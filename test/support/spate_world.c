@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/support/spate_world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,33 @@ uint64_t pw_now_ns(void)
     struct timespec now;
     assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct spate_engine *pw_make_engine(void)
+{
+    struct spate_config config;
+    struct spate_engine *engine = NULL;
+    struct spate_error error = {""};
+    spate_config_init(&config);
+    config.backend = pw_backend();
+    if (spate_engine_create(&config, &engine, &error) != 0)
+        fail_msg("%s", error.text);
+    return engine;
+}
+
+int pw_listen_at_one_port(struct pw *w, struct spate_shard *shard)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct spate_listener *listener;
+    (void)pthread_mutex_lock(&lock);
+    if (w->address_size == 0)
+        w->address = pw_loopback(false, 0, &w->address_size);
+    int result = spate_shard_listen(shard, (struct sockaddr *)&w->address, w->address_size,
+                                    w->server.tls, NULL, &listener, NULL);
+    if (result == 0)
+        result = spate_listener_address(listener, &w->address, &w->address_size);
+    (void)pthread_mutex_unlock(&lock);
+    return result;
 }
 
 struct sockaddr_storage pw_loopback(bool is_v6, uint16_t port, socklen_t *ret_size)

@@ -85,6 +85,13 @@ void pw_default(struct pw_end *end, struct spate_event *event);
 /* A server's and a client's TLS, from the same fresh certificate. */
 void pw_make_tls(struct pw *w);
 
+/* Makes an engine with the defaults and the backend of this run, and nothing else. */
+struct spate_engine *pw_make_engine(void);
+
+/* Listens on the port of the world, for several shards: the first one chooses it.  Returns what
+ * spate_shard_listen() does.  Threads: any. */
+int pw_listen_at_one_port(struct pw *w, struct spate_shard *shard);
+
 /* 127.0.0.1 or ::1. */
 struct sockaddr_storage pw_loopback(bool is_v6, uint16_t port, socklen_t *ret_size);
 

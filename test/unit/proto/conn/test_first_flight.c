@@ -70,17 +70,23 @@ static void each_probe_of_the_server_carries_its_flight(void **state)
     }
 }
 
+/* The server has answered with a flight of several datagrams, which are in `*ret`. */
+static void begin_with_long_flight(struct conn_pair *pair, struct flight *ret)
+{
+    pair_init(pair);
+    pair->tls_plan.certificate_size = 2000;
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    take_flight(pair, SP_SERVER, ret);
+    assert_true(ret->count > 1);
+}
+
 /* [RFC9002 6.2.3] The client's PTO is enough, the server's need not come. */
 static void a_repeated_client_hello_brings_the_flight_again(void **state)
 {
     struct conn_pair *pair = *state;
     struct flight flight;
-    pair_init(pair);
-    pair->tls_plan.certificate_size = 2000;
-    pair_start(pair);
-    pair_carry(pair, SP_CLIENT);
-    take_flight(pair, SP_SERVER, &flight);
-    assert_true(flight.count > 1);
+    begin_with_long_flight(pair, &flight);
 
     to_deadline(pair, SP_CLIENT);
     pair_carry(pair, SP_CLIENT);
@@ -120,12 +126,7 @@ static void the_wait_for_keys_is_no_part_of_the_round_trip(void **state)
 {
     struct conn_pair *pair = *state;
     struct flight flight;
-    pair_init(pair);
-    pair->tls_plan.certificate_size = 2000;
-    pair_start(pair);
-    pair_carry(pair, SP_CLIENT);
-    take_flight(pair, SP_SERVER, &flight);
-    assert_true(flight.count > 1);
+    begin_with_long_flight(pair, &flight);
     pair->now_ns += 20 * SB_MS;
     for (uint32_t i = 1; i < flight.count; i++)
         pair_deliver(pair, SP_CLIENT, &flight.packets[i]);
