@@ -434,7 +434,7 @@ void se_conn_unreachable(struct spate_conn *conn, int error)
         sp_conn_is_closed(conn->proto))
         return;
     conn->unreachable = error;
-    sp_conn_close_transport(conn->proto, SP_ERR_NO_VIABLE_PATH, strerrordesc_np(error),
-                            conn->shard->now_ns);
+    sp_conn_abandon(conn->proto, SP_ERR_NO_VIABLE_PATH, strerrordesc_np(error),
+                    conn->shard->now_ns);
     se_conn_touch(conn);
 }

@@ -7,6 +7,7 @@
  *     OPEN --peer closes-->   DRAINING --3 PTO-->  DRAINED
  *     OPEN --reset-->         DRAINING --3 PTO-->  DRAINED
  *     OPEN --silence-->       DRAINED
+ *     OPEN --unreachable-->   DRAINED
  *
  * sp_conn_end() only takes note.  Packets in flight and what streams hold is released afterwards,
  * by sp_conn_unwind(): a peer can have made us hold so much that others would wait for it.
@@ -137,9 +138,8 @@ void sp_conn_set_drained(struct sp_conn *conn)
     conn->drained_pending = true;
 }
 
-/* [RFC9000 10.3] */
-void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
-                  uint64_t now_ns)
+static void end_with_error(struct sp_conn *conn, enum sp_err error, uint64_t frame_type,
+                           const char *reason, enum sp_conn_state state, uint64_t now_ns)
 {
     SB_ASSERT(error != SP_OK && error != SP_DROP);
     struct sp_close close = {
@@ -149,7 +149,19 @@ void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, 
         .frame_type = frame_type,
     };
     set_reason(&close, reason, text_size(reason));
-    sp_conn_end(conn, &close, SP_CONN_CLOSING, now_ns);
+    sp_conn_end(conn, &close, state, now_ns);
+}
+
+/* [RFC9000 10.3] */
+void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, const char *reason,
+                  uint64_t now_ns)
+{
+    end_with_error(conn, error, frame_type, reason, SP_CONN_CLOSING, now_ns);
+}
+
+void sp_conn_abandon(struct sp_conn *conn, enum sp_err error, const char *reason, uint64_t now_ns)
+{
+    end_with_error(conn, error, 0, reason, SP_CONN_DRAINED, now_ns);
 }
 
 void sp_conn_check_memory(struct sp_conn *conn, uint64_t now_ns)

@@ -310,6 +310,10 @@ void sp_conn_close(struct sp_conn *conn, uint64_t error, const char *reason, siz
 void sp_conn_close_transport(struct sp_conn *conn, enum sp_err error, const char *reason,
                              uint64_t now_ns);
 
+/* Ends a connection whose peer cannot be reached: nothing more is sent, and as no answer can come
+ * that would need one, it is drained at once. */
+void sp_conn_abandon(struct sp_conn *conn, enum sp_err error, const char *reason, uint64_t now_ns);
+
 /* Ends the connection: a datagram that ends in one of the peer's reset tokens arrived.
  * [RFC9000 10.3.1] */
 void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);

@@ -32,6 +32,26 @@ static void nobody_at_the_port_is_unreachable(void **state)
     }
 }
 
+static void two_conns(struct spate_config *config)
+{
+    config->conns_max = 2;
+}
+
+/* A program that starts before its server tries again and again. */
+static void refused_connections_do_not_count_against_conns_max(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(&(struct pw_config){.client = two_conns});
+    spate_engine_destroy(w->server.engine);
+    w->server.engine = NULL;
+    for (uint32_t i = 1; i <= 20; i++) {
+        (void)pw_connect(w); /* fails if there is no room */
+        while (w->client.closed_count < i)
+            pw_turn(w);
+        assert_int_equal(w->client.close.kind, SPATE_CLOSE_UNREACHABLE);
+    }
+}
+
 static void short_idle(struct spate_config *config)
 {
     config->idle_timeout_ns = UINT64_C(100000000);
@@ -497,6 +517,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, nobody_at_the_port_is_unreachable),
+        QT_TEST(owned, refused_connections_do_not_count_against_conns_max),
         QT_TEST(owned, silence_ends_a_connection),
         QT_TEST(owned, a_close_has_left_before_closed_is_reported),
         QT_TEST(owned, a_server_can_take_the_port_of_the_one_before_at_once),
