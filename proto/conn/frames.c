@@ -227,6 +227,9 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
         if (must_drop_stream(conn, packet, &frame->stream))
             return SP_DROP;
         return sp_conn_on_stream(conn, &frame->stream, packet->datagram->buffer);
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN:
+        return SP_ERR_PROTOCOL_VIOLATION; /* [RFC9221 3] not announced */
     case SP_FRAME_RESET_STREAM:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:

@@ -50,6 +50,8 @@ enum sp_frame_type {
     SP_FRAME_CONNECTION_CLOSE = 0x1c,
     SP_FRAME_CONNECTION_CLOSE_APP = 0x1d,
     SP_FRAME_HANDSHAKE_DONE = 0x1e,
+    SP_FRAME_DATAGRAM = 0x30,     /* to the end of the packet.  [RFC9221 4] */
+    SP_FRAME_DATAGRAM_LEN = 0x31, /* with a length */
 };
 
 enum {
@@ -91,6 +93,12 @@ struct sp_frame_crypto {
     uint64_t size;
 };
 
+struct sp_frame_datagram {
+    const uint8_t *data; /* borrowed from the packet */
+    uint64_t size;
+    uint64_t frame_size; /* with type and length: what max_datagram_frame_size limits */
+};
+
 struct sp_frame_new_cid {
     uint64_t sequence;
     uint64_t retire_prior_to;
@@ -112,6 +120,7 @@ struct sp_frame {
         struct sp_frame_ack ack;
         struct sp_frame_stream stream;
         struct sp_frame_crypto crypto;
+        struct sp_frame_datagram datagram;
         struct sp_frame_new_cid new_cid;
         struct sp_frame_close close;
         struct sb_bytes token; /* NEW_TOKEN */
@@ -229,6 +238,11 @@ void sp_frame_write_stop_sending(struct sb_writer *w, uint64_t id, uint64_t erro
 /* Writes the head of a CRYPTO frame; the caller writes `size` bytes after it. */
 void sp_frame_write_crypto_head(struct sb_writer *w, uint64_t offset, uint64_t size);
 size_t sp_frame_crypto_head_size(uint64_t offset, uint64_t size);
+
+/* Writes the head of a DATAGRAM frame; the caller writes `size` bytes after it.  Without a length
+ * the data runs to the end of the packet.  [RFC9221 4] */
+void sp_frame_write_datagram_head(struct sb_writer *w, uint64_t size, bool has_length);
+size_t sp_frame_datagram_head_size(uint64_t size, bool has_length);
 
 void sp_frame_write_new_token(struct sb_writer *w, struct sb_bytes token);
 

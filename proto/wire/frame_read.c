@@ -110,6 +110,20 @@ static enum sp_err read_crypto(struct sb_reader *r, struct sp_frame_crypto *ret)
     return SP_OK;
 }
 
+/* [RFC9221 4] Without a length the data runs to the end of the packet.  It may be empty. */
+static enum sp_err read_datagram(struct sb_reader *r, uint64_t type, struct sp_frame_datagram *ret)
+{
+    size_t left = sb_reader_left(r);
+    struct sp_frame_datagram f = {.size =
+                                      type == SP_FRAME_DATAGRAM_LEN ? sb_reader_varint(r) : left};
+    f.data = sb_reader_take(r, f.size);
+    if (r->failed)
+        return SP_ERR_FRAME_ENCODING;
+    f.frame_size = 1 + (left - sb_reader_left(r));
+    *ret = f;
+    return SP_OK;
+}
+
 /* [RFC9000 19.7] */
 static enum sp_err read_new_token(struct sb_reader *r, struct sb_bytes *ret)
 {
@@ -230,6 +244,9 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
         return read_on_stream(r, type, ret);
     case SP_FRAME_CRYPTO:
         return read_crypto(r, &ret->crypto);
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN:
+        return read_datagram(r, type, &ret->datagram);
     case SP_FRAME_NEW_TOKEN:
         return read_new_token(r, &ret->token);
     case SP_FRAME_STREAM:

@@ -51,6 +51,9 @@ const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES] = {
     [SP_FRAME_CONNECTION_CLOSE] = {"CONNECTION_CLOSE", IN_IH01 | N},
     [SP_FRAME_CONNECTION_CLOSE_APP] = {"CONNECTION_CLOSE", IN_01 | N},
     [SP_FRAME_HANDSHAKE_DONE] = {"HANDSHAKE_DONE", IN_1},
+    /* [RFC9221 3, 5] */
+    [SP_FRAME_DATAGRAM] = {"DATAGRAM", IN_01},
+    [SP_FRAME_DATAGRAM_LEN] = {"DATAGRAM", IN_01},
 };
 
 const struct sp_frame_long_rule sp_frame_long_rules[] = {

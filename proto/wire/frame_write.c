@@ -107,6 +107,19 @@ size_t sp_frame_crypto_head_size(uint64_t offset, uint64_t size)
     return 1 + (size_t)sb_varint_size(offset) + sb_varint_size(size);
 }
 
+void sp_frame_write_datagram_head(struct sb_writer *w, uint64_t size, bool has_length)
+{
+    SB_ASSERT(size <= SB_VARINT_MAX);
+    sb_writer_u8(w, has_length ? SP_FRAME_DATAGRAM_LEN : SP_FRAME_DATAGRAM);
+    if (has_length)
+        sb_writer_varint(w, size);
+}
+
+size_t sp_frame_datagram_head_size(uint64_t size, bool has_length)
+{
+    return 1 + (has_length ? (size_t)sb_varint_size(size) : 0);
+}
+
 void sp_frame_write_new_token(struct sb_writer *w, struct sb_bytes token)
 {
     SB_ASSERT(token.size > 0); /* [RFC9000 19.7] */

@@ -28,13 +28,16 @@ enum {
     ID_ACTIVE_CID_LIMIT = 0x0e,
     ID_INITIAL_SCID = 0x0f,
     ID_RETRY_SCID = 0x10,
+    ID_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* [RFC9221 3] */
     ID_COUNT,
 };
 
+/* One for each ID below ID_COUNT. */
+#define BIT(id) (UINT64_C(1) << (id))
+
 /* [RFC9000 18.2] A client must not send these. */
 #define SERVER_ONLY \
-    (1u << ID_ORIGINAL_DCID | 1u << ID_RESET_TOKEN | 1u << ID_PREFERRED_ADDRESS | \
-     1u << ID_RETRY_SCID)
+    (BIT(ID_ORIGINAL_DCID) | BIT(ID_RESET_TOKEN) | BIT(ID_PREFERRED_ADDRESS) | BIT(ID_RETRY_SCID))
 
 /* [RFC9000 18.1] Reserved: 31 * N + 27. */
 #define GREASE_STEP  UINT64_C(31)
@@ -63,6 +66,7 @@ static const struct number {
     NUMBER(ID_ACK_DELAY_EXPONENT, ack_delay_exponent, 3, 0, 20),
     NUMBER(ID_MAX_ACK_DELAY, max_ack_delay_ms, 25, 0, (1 << 14) - 1),
     NUMBER(ID_ACTIVE_CID_LIMIT, active_cid_limit, 2, 2, SB_VARINT_MAX),
+    NUMBER(ID_MAX_DATAGRAM_FRAME_SIZE, max_datagram_frame_size, 0, 0, SB_VARINT_MAX),
 #undef NUMBER
 };
 
@@ -85,6 +89,12 @@ static const struct number *number_of(uint64_t id)
             return &numbers[i];
     }
     return NULL;
+}
+
+/* The IDs up to ID_RETRY_SCID are all in use; those of extensions have gaps between them. */
+static bool is_known(uint64_t id)
+{
+    return id <= ID_RETRY_SCID || number_of(id) != NULL;
 }
 
 void sp_tparams_init(struct sp_tparams *params)
@@ -203,8 +213,8 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
     struct sp_tparams params;
     sp_tparams_init(&params);
 
-    uint32_t seen = 0;
-    _Static_assert(ID_COUNT <= 32, "one bit each");
+    uint64_t seen = 0;
+    _Static_assert(ID_COUNT <= 64, "one bit each");
     struct sb_reader r = sb_reader_of(encoded.data, encoded.size);
     while (sb_reader_left(&r) > 0) {
         uint64_t id = sb_reader_varint(&r);
@@ -212,18 +222,18 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
         value.data = sb_reader_take(&r, value.size);
         if (r.failed)
             return SP_ERR_TRANSPORT_PARAMETER;
-        if (id >= ID_COUNT) /* [RFC9000 7.4.2] Unknown ones are ignored. */
+        if (!is_known(id)) /* [RFC9000 7.4.2] Unknown ones are ignored. */
             continue;
-        if ((seen & 1u << id) != 0) /* [RFC9000 7.4] */
+        if ((seen & BIT(id)) != 0) /* [RFC9000 7.4] */
             return SP_ERR_TRANSPORT_PARAMETER;
-        seen |= 1u << id;
+        seen |= BIT(id);
         if (!read_value(id, value, &params))
             return SP_ERR_TRANSPORT_PARAMETER;
     }
     if (sender == SP_CLIENT && (seen & SERVER_ONLY) != 0) /* [RFC9000 18.2] */
         return SP_ERR_TRANSPORT_PARAMETER;
     /* [RFC9000 18.2] No preferred address from a server without CIDs. */
-    if ((seen & 1u << ID_PREFERRED_ADDRESS) != 0 && params.has_initial_scid &&
+    if ((seen & BIT(ID_PREFERRED_ADDRESS)) != 0 && params.has_initial_scid &&
         params.initial_scid.size == 0)
         return SP_ERR_TRANSPORT_PARAMETER;
     *ret = params;

@@ -38,6 +38,7 @@ struct sp_tparams {
     uint64_t ack_delay_exponent;
     uint64_t max_ack_delay_ms;
     uint64_t active_cid_limit;
+    uint64_t max_datagram_frame_size; /* 0: no DATAGRAM frames.  [RFC9221 3] */
 };
 
 enum {

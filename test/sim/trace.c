@@ -89,6 +89,10 @@ static void print_fields(const struct sp_frame *frame)
     case SP_FRAME_CRYPTO:
         printf(" %" PRIu64 "+%" PRIu64, frame->crypto.offset, frame->crypto.size);
         break;
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN:
+        printf(" %" PRIu64, frame->datagram.size);
+        break;
     case SP_FRAME_MAX_STREAM_DATA:
     case SP_FRAME_STREAM_DATA_BLOCKED:
         printf(" %" PRIu64 " %" PRIu64, frame->on_stream.id, frame->on_stream.limit);

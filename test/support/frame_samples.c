@@ -107,6 +107,14 @@ const struct frame_sample frame_samples[] = {
      .want = {.type = 0x1d,
               .close = {.is_app = true, .error = SB_VARINT_MAX, .reason = {DATA("bye")}}}},
     {"handshake_done", BYTES("\x1e"), .want = {.type = 0x1e}},
+
+    {"datagram, empty", BYTES("\x30"), .want = {.type = 0x30, .datagram = {.frame_size = 1}}},
+    {"datagram to the end", BYTES("\x30" "abc"), .has_no_end = true,
+     .want = {.type = 0x30, .datagram = {DATA("abc"), .frame_size = 4}}},
+    {"datagram with length, empty", BYTES("\x31\0"),
+     .want = {.type = 0x31, .datagram = {.frame_size = 2}}},
+    {"datagram with length", BYTES("\x31\x03" "abc"),
+     .want = {.type = 0x31, .datagram = {DATA("abc"), .frame_size = 5}}},
 };
 /* clang-format on */
 const size_t frame_sample_count = sizeof(frame_samples) / sizeof(frame_samples[0]);
@@ -155,6 +163,10 @@ bool frame_equal(const struct sp_frame *a, const struct sp_frame *b)
     case SP_FRAME_CRYPTO:
         return a->crypto.offset == b->crypto.offset &&
                bytes_equal(a->crypto.data, a->crypto.size, b->crypto.data, b->crypto.size);
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN:
+        return a->datagram.frame_size == b->datagram.frame_size &&
+               bytes_equal(a->datagram.data, a->datagram.size, b->datagram.data, b->datagram.size);
     case SP_FRAME_NEW_TOKEN:
         return bytes_equal(a->token.data, a->token.size, b->token.data, b->token.size);
     case SP_FRAME_RETIRE_CONNECTION_ID:
@@ -237,6 +249,11 @@ void frame_write(struct sb_writer *w, const struct sp_frame *frame)
     case SP_FRAME_CRYPTO:
         sp_frame_write_crypto_head(w, frame->crypto.offset, frame->crypto.size);
         sb_writer_bytes(w, frame->crypto.data, frame->crypto.size);
+        break;
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN:
+        sp_frame_write_datagram_head(w, frame->datagram.size, frame->type == SP_FRAME_DATAGRAM_LEN);
+        sb_writer_bytes(w, frame->datagram.data, frame->datagram.size);
         break;
     case SP_FRAME_NEW_TOKEN:
         sp_frame_write_new_token(w, frame->token);

@@ -106,6 +106,10 @@ static const struct sample samples[] = {
     S("data beyond a RESET_STREAM", "\x04\x04\0\x01\x0c\x04\x01x", FINAL_SIZE),
     S("data below a RESET_STREAM", "\x04\x04\0\x01\x0a\x04\x01x", NONE),
 
+    S("[RFC9221 3] DATAGRAM, which we did not announce", "\x30x", PROTOCOL_VIOLATION),
+    C("[RFC9221 3] DATAGRAM, which we did not announce", "\x31\x01x", PROTOCOL_VIOLATION),
+    S("[RFC9221 3] an empty one", "\x31\0", PROTOCOL_VIOLATION),
+
     /* What only a server says. */
     S("[RFC9000 19.7] NEW_TOKEN to a server", "\x07\x01t", PROTOCOL_VIOLATION),
     C("[RFC9000 19.7] NEW_TOKEN to a client", "\x07\x01t", NONE),

@@ -34,6 +34,9 @@ static const struct {
     BAD("[RFC9000 12.4] unknown type, longer than necessary", "\x40\x3f", PROTOCOL_VIOLATION),
 
     BAD("[RFC9000 19.7] empty token", "\x07\0", FRAME_ENCODING),
+    BAD("[RFC9221 4] DATAGRAM without its length", "\x31", FRAME_ENCODING),
+    BAD("[RFC9221 4] DATAGRAM longer than its packet", "\x31\x02x", FRAME_ENCODING),
+    BAD("the largest DATAGRAM", "\x31" MAX_TEXT "x", FRAME_ENCODING),
     BAD("the largest token", "\x07" MAX_TEXT "t", FRAME_ENCODING),
     BAD("[RFC9000 19.11] MAX_STREAMS, bidirectional", "\x12" TWO_TO_60_AND_1, FRAME_ENCODING),
     BAD("[RFC9000 19.11] MAX_STREAMS, unidirectional", "\x13" TWO_TO_60_AND_1, FRAME_ENCODING),
@@ -96,8 +99,8 @@ static void every_first_byte_has_an_answer(void **state)
         struct sb_reader r = sb_reader_of(&byte, 1);
         struct sp_frame got;
         enum sp_err err = sp_frame_read(&r, SP_PACKET_ONE_RTT, &got);
-        bool is_whole =
-            first == SP_FRAME_PADDING || first == SP_FRAME_PING || first == SP_FRAME_HANDSHAKE_DONE;
+        bool is_whole = first == SP_FRAME_PADDING || first == SP_FRAME_PING ||
+                        first == SP_FRAME_HANDSHAKE_DONE || first == SP_FRAME_DATAGRAM;
         assert_int_equal(err, is_whole ? SP_OK : SP_ERR_FRAME_ENCODING);
     }
 }

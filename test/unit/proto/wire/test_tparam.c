@@ -47,6 +47,7 @@ static void assert_params_equal(const struct sp_tparams *got, const struct sp_tp
     assert_int_equal(got->ack_delay_exponent, want->ack_delay_exponent);
     assert_int_equal(got->max_ack_delay_ms, want->max_ack_delay_ms);
     assert_int_equal(got->active_cid_limit, want->active_cid_limit);
+    assert_int_equal(got->max_datagram_frame_size, want->max_datagram_frame_size);
 }
 
 /* Every parameter, each with a value of its own. */
@@ -74,6 +75,7 @@ static struct sp_tparams all_params(void)
     p.ack_delay_exponent = 20;
     p.max_ack_delay_ms = (1 << 14) - 1;
     p.active_cid_limit = 8;
+    p.max_datagram_frame_size = 65535;
     return p;
 }
 
@@ -127,6 +129,8 @@ static void each_parameter_is_read_into_its_place(void **state)
         GOOD("\x0a\x01\0", ack_delay_exponent, 0),
         GOOD("\x0b\x02\x7f\xff", max_ack_delay_ms, 16383),
         GOOD("\x0e\x01\x02", active_cid_limit, 2),
+        GOOD("\x20\x01\x01", max_datagram_frame_size, 1), /* [RFC9221 3] */
+        GOOD("\x20\x04\x80\0\xff\xff", max_datagram_frame_size, 65535),
         GOOD("\x40\x0e\x40\x04\x80\0\0\x02", active_cid_limit, 2), /* long forms */
 #undef GOOD
     };
@@ -183,6 +187,9 @@ static void forbidden_parameters_are_refused(void **state)
         BAD("[RFC9000 7.4] number without a value", "\x04\0"),
         BAD("[RFC9000 7.4] number cut in its value", "\x04\x01\x40"),
         BAD("[RFC9000 7.4] number with more behind it", "\x04\x02\x01\0"),
+        BAD("[RFC9221 3] max_datagram_frame_size without a value", "\x20\0"),
+        BAD("[RFC9221 3] max_datagram_frame_size with more behind it", "\x20\x02\x01\0"),
+        BAD("[RFC9000 7.4] max_datagram_frame_size twice", "\x20\x01\x01\x20\x01\x01"),
         BAD("[RFC9000 7.4] twice", "\x04\x01\x01\x04\x01\x01"),
         BAD("[RFC9000 7.4] twice, without a value", "\x0c\0\x0c\0"),
         BAD("length over the end", "\x04\x02\x01"),
@@ -258,7 +265,7 @@ static void unknown_parameters_are_skipped(void **state)
                                 "abc"    /* reserved */
                                 "\x11\0" /* one past those that we know */
                                 "\xff\xff\xff\xff\xff\xff\xff\xff\x01z"
-                                "\x20\x02\x45\xdc" /* max_datagram_frame_size [RFC9221 3] */
+                                "\x1f\0\x21\x02\x45\xdc" /* beside max_datagram_frame_size */
                                 "\x04\x01\x2a";
     struct sp_tparams got;
     assert_int_equal(read_exactly(bytes, sizeof(bytes) - 1, SP_CLIENT, &got), SP_OK);
