@@ -21,6 +21,7 @@
 
 /* The definition of struct sp_key, which proto/ only declares. */
 struct sc_key {
+    uint32_t version;
     const struct sc_suite *suite;
     const struct sc_fused *fused; /* NULL: OpenSSL */
     struct sc_aead aead;
@@ -50,18 +51,20 @@ static void key_destroy(struct sp_key *opaque)
 
 /* Makes a key from `secret`.  Uses `mask` for header protection, or makes a new one if it is
  * NULL. */
-static struct sp_key *key_create(const struct sc_fused *fused, const struct sc_suite *suite,
-                                 const uint8_t *secret, struct sc_mask *mask)
+static struct sp_key *key_create(const struct sc_fused *fused, uint32_t version,
+                                 const struct sc_suite *suite, const uint8_t *secret,
+                                 struct sc_mask *mask)
 {
     struct sc_key *key = OPENSSL_zalloc(sizeof(*key));
     if (key == NULL)
         return NULL;
+    key->version = version;
     key->suite = suite;
     key->fused = fused;
     memcpy(key->secret, secret, suite->secret_size);
 
     struct sc_keys keys;
-    sc_keys_derive(suite, secret, &keys);
+    sc_keys_derive(version, suite, secret, &keys);
     key->mask = mask != NULL ? sc_mask_ref(mask) : sc_mask_create(suite, keys.hp, fused);
     bool done = sc_aead_init(&key->aead, suite, &keys, fused) && key->mask != NULL;
     sc_keys_wipe(&keys);
@@ -73,17 +76,17 @@ static struct sp_key *key_create(const struct sc_fused *fused, const struct sc_s
     return opaque;
 }
 
-static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
-                       struct sp_key **ret_read, struct sp_key **ret_write)
+static bool op_initial(void *context, uint32_t version, const struct sp_cid *dcid,
+                       enum sp_role role, struct sp_key **ret_read, struct sp_key **ret_write)
 {
     uint8_t secrets[2][SC_INITIAL_SECRET_SIZE]; /* by the role that sends */
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
     if (suite == NULL)
         return false;
-    sc_keys_initial_secrets(dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
+    sc_keys_initial_secrets(version, dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
     const uint8_t *read_secret = secrets[role == SP_CLIENT ? SP_SERVER : SP_CLIENT];
-    struct sp_key *read = key_create(context, suite, read_secret, NULL);
-    struct sp_key *write = key_create(context, suite, secrets[role], NULL);
+    struct sp_key *read = key_create(context, version, suite, read_secret, NULL);
+    struct sp_key *write = key_create(context, version, suite, secrets[role], NULL);
     OPENSSL_cleanse(secrets, sizeof(secrets));
     if (read == NULL || write == NULL) {
         key_destroy(read);
@@ -95,22 +98,22 @@ static bool op_initial(void *context, const struct sp_cid *dcid, enum sp_role ro
     return true;
 }
 
-static struct sp_key *op_key(void *context, enum sp_suite suite_id, const uint8_t *secret,
-                             size_t secret_size)
+static struct sp_key *op_key(void *context, uint32_t version, enum sp_suite suite_id,
+                             const uint8_t *secret, size_t secret_size)
 {
     const struct sc_suite *suite = sc_suite_find(suite_id);
     if (suite == NULL)
         return NULL;
     SB_ASSERT(secret_size == suite->secret_size);
-    return key_create(context, suite, secret, NULL);
+    return key_create(context, version, suite, secret, NULL);
 }
 
 static struct sp_key *op_next(const struct sp_key *opaque)
 {
     const struct sc_key *key = key_of_const(opaque);
     uint8_t secret[SP_SECRET_SIZE_MAX];
-    sc_keys_next_secret(key->suite, key->secret, secret);
-    struct sp_key *next = key_create(key->fused, key->suite, secret, key->mask);
+    sc_keys_next_secret(key->version, key->suite, key->secret, secret);
+    struct sp_key *next = key_create(key->fused, key->version, key->suite, secret, key->mask);
     OPENSSL_cleanse(secret, sizeof(secret));
     return next;
 }
@@ -141,11 +144,12 @@ static void op_masks(struct sp_key *key, const uint8_t *const *samples, size_t c
     sc_mask_make(key_of(key)->mask, samples, count, ret_masks);
 }
 
-static bool op_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
-                                  const uint8_t *packet, size_t size)
+static bool op_retry_is_authentic(void *context, uint32_t version,
+                                  const struct sp_cid *original_dcid, const uint8_t *packet,
+                                  size_t size)
 {
     (void)context;
-    return sc_retry_tag_is_authentic(original_dcid, packet, size);
+    return sc_retry_tag_is_authentic(version, original_dcid, packet, size);
 }
 
 enum sp_suite sc_protect_suite(const struct sp_key *key)

@@ -13,18 +13,11 @@
 #include <openssl/params.h>
 
 #include "crypto/suite.h"
+#include "crypto/version.h"
 #include "proto/base/assert.h"
 
-/* [RFC9001 5.8] */
-static const uint8_t retry_key[16] = {
-    0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76, 0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e,
-};
-static const uint8_t retry_nonce[12] = {
-    0x46, 0x15, 0x99, 0xd3, 0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb,
-};
-
-bool sc_retry_tag_make(const struct sp_cid *original_dcid, const uint8_t *packet, size_t size,
-                       uint8_t ret[SP_TAG_SIZE])
+bool sc_retry_tag_make(uint32_t version, const struct sp_cid *original_dcid, const uint8_t *packet,
+                       size_t size, uint8_t ret[SP_TAG_SIZE])
 {
     SB_ASSERT(original_dcid->size <= SP_CID_SIZE_MAX && size <= INT_MAX);
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
@@ -32,6 +25,7 @@ bool sc_retry_tag_make(const struct sp_cid *original_dcid, const uint8_t *packet
     if (cipher == NULL)
         return false;
 
+    const struct sc_version *row = sc_version_of(version);
     /* The pseudo-packet: the CID with its size before the packet. */
     uint8_t head[1 + SP_CID_SIZE_MAX];
     head[0] = original_dcid->size;
@@ -44,24 +38,25 @@ bool sc_retry_tag_make(const struct sp_cid *original_dcid, const uint8_t *packet
     };
     uint8_t end[EVP_MAX_BLOCK_LENGTH];
     int out_size = 0;
-    bool done = EVP_EncryptInit_ex2(cipher, suite->aead, retry_key, retry_nonce, NULL) == 1 &&
-                EVP_EncryptUpdate(cipher, NULL, &out_size, head, 1 + original_dcid->size) == 1 &&
-                EVP_EncryptUpdate(cipher, NULL, &out_size, packet, (int)size) == 1 &&
-                EVP_EncryptFinal_ex(cipher, end, &out_size) == 1 &&
-                EVP_CIPHER_CTX_get_params(cipher, tag_params) == 1;
+    bool done =
+        EVP_EncryptInit_ex2(cipher, suite->aead, row->retry_key, row->retry_nonce, NULL) == 1 &&
+        EVP_EncryptUpdate(cipher, NULL, &out_size, head, 1 + original_dcid->size) == 1 &&
+        EVP_EncryptUpdate(cipher, NULL, &out_size, packet, (int)size) == 1 &&
+        EVP_EncryptFinal_ex(cipher, end, &out_size) == 1 &&
+        EVP_CIPHER_CTX_get_params(cipher, tag_params) == 1;
     EVP_CIPHER_CTX_free(cipher);
     if (done)
         memcpy(ret, tag, sizeof(tag));
     return done;
 }
 
-bool sc_retry_tag_is_authentic(const struct sp_cid *original_dcid, const uint8_t *packet,
-                               size_t size)
+bool sc_retry_tag_is_authentic(uint32_t version, const struct sp_cid *original_dcid,
+                               const uint8_t *packet, size_t size)
 {
     uint8_t tag[SP_TAG_SIZE];
     if (size < sizeof(tag) || size > INT_MAX)
         return false;
     size_t tag_at = size - sizeof(tag);
-    return sc_retry_tag_make(original_dcid, packet, tag_at, tag) &&
+    return sc_retry_tag_make(version, original_dcid, packet, tag_at, tag) &&
            CRYPTO_memcmp(tag, packet + tag_at, sizeof(tag)) == 0;
 }

@@ -3,10 +3,10 @@
 
 /* Tokens of address validation.
  *
- *      0      1         5       6          18                                    68     84
- *     +------+---------+-------+----------+-------------------------------------+------+
- *     | kind | key id  | epoch |  nonce   | time, original DCID, Retry's SCID   | tag  |
- *     +------+---------+-------+----------+-------------------------------------+------+
+ *      0      1         5       6          18                                           72     88
+ *     +------+---------+-------+----------+--------------------------------------------+------+
+ *     | kind | key id  | epoch |  nonce   | time, version, original DCID, Retry's SCID | tag  |
+ *     +------+---------+-------+----------+--------------------------------------------+------+
  *      in clear, authenticated             encrypted
  *
  * The cipher is AES-256-GCM, and the client's address is associated data too.  An epoch is an hour.
@@ -37,7 +37,7 @@ enum {
     EPOCH_AT = 1 + KEY_ID_SIZE,
     NONCE_AT = EPOCH_AT + 1,
     BODY_AT = NONCE_AT + SC_TOKEN_NONCE_SIZE,
-    BODY_SIZE = 8 + 2 * (1 + SP_CID_SIZE_MAX),
+    BODY_SIZE = 8 + 4 + 2 * (1 + SP_CID_SIZE_MAX),
     TAG_AT = BODY_AT + BODY_SIZE,
     ADDRESS_SIZE = 1 + 16 + 2,
     EPOCH_KEYS = 4, /* the present epoch's and its neighbours', by the last two bits */
@@ -171,6 +171,7 @@ bool sc_token_seal(struct sc_tokens *tokens, const struct sc_token *token,
     struct sb_writer w = sb_writer_of(body, sizeof(body));
     sb_store_u64(time, token->issued_ns);
     sb_writer_bytes(&w, time, sizeof(time));
+    sb_writer_u32(&w, token->version);
     write_cid(&w, &token->original_dcid);
     write_cid(&w, &token->retry_scid);
     SB_ASSERT(!w.failed && sb_writer_used(&w) == BODY_SIZE);
@@ -220,6 +221,7 @@ enum sc_token_result sc_token_open(struct sc_tokens *tokens, struct sb_bytes byt
     struct sc_token token = {.kind = SC_TOKEN_RETRY};
     struct sb_reader r = sb_reader_of(body, sizeof(body));
     token.issued_ns = sb_load_u64(sb_reader_take(&r, sizeof(token.issued_ns)));
+    token.version = sb_reader_u32(&r);
     token.original_dcid = read_cid(&r);
     token.retry_scid = read_cid(&r);
     uint64_t age_ns =

@@ -15,13 +15,14 @@
  *
  * A token is sealed with a key that follows from the engine's token key and the hour.  Any process
  * that has the token key can open it.  It is bound to the client's IP address and port, and it
- * names both connection IDs that a server must confirm after a Retry. [RFC9000 7.3] */
+ * names both connection IDs that a server must confirm after a Retry [RFC9000 7.3], and the version
+ * of QUIC that it was given for.  A token of another version must not be accepted.  [RFC9369 5] */
 struct sc_tokens;
 
 enum {
     SC_TOKEN_KEY_SIZE = 32,
     SC_TOKEN_NONCE_SIZE = 12,
-    SC_TOKEN_SIZE = 84, /* of every token; well below SP_RETRY_TOKEN_SIZE_MAX */
+    SC_TOKEN_SIZE = 88, /* of every token; well below SP_RETRY_TOKEN_SIZE_MAX */
 };
 
 /* A Retry token is good for this time: a client answers a Retry at once, and sends its answer again
@@ -35,6 +36,7 @@ enum sc_token_kind {
 
 struct sc_token {
     enum sc_token_kind kind;
+    uint32_t version;   /* of QUIC, of the connection that got it */
     uint64_t issued_ns; /* of the wall clock, which processes share */
     struct sp_cid original_dcid;
     struct sp_cid retry_scid;

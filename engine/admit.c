@@ -66,7 +66,7 @@ static void negotiate(struct spate_shard *shard, const struct se_unmatched *unma
     uint8_t packet[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     se_entropy_fill(&shard->entropy, random, sizeof(random));
-    sp_negotiation_write(&w, &unmatched->peek, random);
+    sp_negotiation_write(&w, &unmatched->peek, &shard->proto_config.versions, random);
     answer(unmatched, &w);
     shard->counts.own.version_negotiations++;
 }
@@ -115,10 +115,11 @@ static void refuse(const struct se_unmatched *unmatched, enum sp_err error)
     struct sp_cid dcid = sp_cid_of(peek->dcid.data, peek->dcid.size);
     struct sp_key *read_key;
     struct sp_key *write_key;
-    if (!sc_protect_ops.initial(NULL, &dcid, SP_SERVER, &read_key, &write_key))
+    if (!sc_protect_ops.initial(NULL, peek->version, &dcid, SP_SERVER, &read_key, &write_key))
         return;
 
     const struct sp_long_header header = {
+        .version = peek->version,
         .type = SP_PACKET_INITIAL,
         .dcid = sp_cid_of(peek->scid.data, peek->scid.size),
         .scid = dcid,
@@ -210,8 +211,8 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
     struct sc_token token;
     bool is_read = sp_header_read(unmatched->data, unmatched->size, SE_CID_SIZE, &header);
     SB_ASSERT(is_read); /* sp_unmatched_classify() has read it */
-    switch (se_retry_open(&shard->retry, header.token, &unmatched->path->remote,
-                          &unmatched->peek.dcid, &token)) {
+    switch (se_retry_open(&shard->retry, header.token, &unmatched->path->remote, &unmatched->peek,
+                          &token)) {
     case SC_TOKEN_VALID:
         args->token_mark = se_retry_mark_of(header.token);
         args->original_dcid = token.original_dcid;
@@ -241,6 +242,7 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
         .user = listener->user,
         .role = SP_SERVER,
         .path = *unmatched->path,
+        .version = peek->version,
         .client_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),
         .client_scid = sp_cid_of(peek->scid.data, peek->scid.size),
     };
@@ -254,7 +256,8 @@ struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched
 {
     enum sp_unmatched verdict = SP_UNMATCHED_DROP;
     if (!unmatched->port->is_client)
-        verdict = sp_unmatched_classify(unmatched->data, unmatched->size, &unmatched->peek);
+        verdict = sp_unmatched_classify(unmatched->data, unmatched->size, &unmatched->peek,
+                                        &unmatched->port->shard->proto_config.versions);
 
     switch (verdict) {
     case SP_UNMATCHED_ACCEPT:

@@ -203,6 +203,7 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
                 .context = conn,
             },
         .path = args->path,
+        .version = args->version,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
         .address_is_valid = args->token_mark != 0,

@@ -159,6 +159,7 @@ struct se_conn_args {
     void *user;
     const char *server_name; /* client */
     enum sp_role role;
+    uint32_t version; /* of QUIC: see struct sp_conn_args */
     struct sp_path path;
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;

@@ -39,6 +39,7 @@ size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
     const struct sb_bytes *dcid = &args->initial->dcid;
     struct sc_token token = {
         .kind = SC_TOKEN_RETRY,
+        .version = args->initial->version,
         .issued_ns = se_clock_wall_ns(),
         .original_dcid = sp_cid_of(dcid->data, dcid->size),
         .retry_scid.size = SE_CID_SIZE,
@@ -61,7 +62,9 @@ size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
     size_t size = sb_writer_used(&w);
     uint8_t *tag = sb_writer_room(&w, SP_TAG_SIZE);
     SB_ASSERT(!w.failed);
-    return sc_retry_tag_make(&token.original_dcid, ret, size, tag) ? size + SP_TAG_SIZE : 0;
+    return sc_retry_tag_make(token.version, &token.original_dcid, ret, size, tag)
+               ? size + SP_TAG_SIZE
+               : 0;
 }
 
 uint64_t se_retry_mark_of(struct sb_bytes token)
@@ -83,7 +86,7 @@ void se_retry_use(struct se_retry *retry, uint64_t mark)
 }
 
 enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token,
-                                   const struct sp_addr *client, const struct sb_bytes *dcid,
+                                   const struct sp_addr *client, const struct sp_peek *initial,
                                    struct sc_token *ret)
 {
     struct sc_token got;
@@ -92,8 +95,9 @@ enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token
     if (result != SC_TOKEN_VALID)
         return result;
     uint64_t mark = se_retry_mark_of(token);
-    /* [RFC9000 7.3] The client sends to the CID of the Retry. */
-    if (!is_cid(dcid, &got.retry_scid) || *row_of(retry, mark) == mark)
+    /* [RFC9000 7.3] The client sends to the CID of the Retry, in its version.  [RFC9369 4.1] */
+    if (got.version != initial->version || !is_cid(&initial->dcid, &got.retry_scid) ||
+        *row_of(retry, mark) == mark)
         return SC_TOKEN_INVALID;
     *ret = got;
     return SC_TOKEN_VALID;

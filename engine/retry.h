@@ -47,11 +47,11 @@ struct se_retry_args {
 size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
                       uint8_t ret[SE_RETRY_SIZE]);
 
-/* Opens the token of an Initial for `dcid`.  A token that has made a connection before, or whose
- * Retry named another CID, is SC_TOKEN_INVALID.  [RFC9000 8.1.4] */
+/* Opens the token of an `initial`.  A token that has made a connection before, or whose Retry named
+ * another CID or had another version, is SC_TOKEN_INVALID.  [RFC9000 8.1.4, RFC9369 4.1] */
 SB_MUST_USE enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token,
                                                const struct sp_addr *client,
-                                               const struct sb_bytes *dcid, struct sc_token *ret);
+                                               const struct sp_peek *initial, struct sc_token *ret);
 
 /* Returns what tells a token from all others; not 0.  `token` was SC_TOKEN_VALID. */
 uint64_t se_retry_mark_of(struct sb_bytes token);

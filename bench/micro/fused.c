@@ -143,11 +143,12 @@ static void work_resize(struct work *w, size_t size)
 static struct work work_create(const struct sc_suite *suite, const struct sc_fused *fused)
 {
     const struct sp_protect protect = sc_protect(fused);
-    struct work w = {.key = ops->key(protect.context, suite->id, secret, suite->secret_size),
-                     .cipher = EVP_CIPHER_CTX_new()};
+    struct work w = {
+        .key = ops->key(protect.context, SP_VERSION_1, suite->id, secret, suite->secret_size),
+        .cipher = EVP_CIPHER_CTX_new()};
     struct sc_keys keys;
     micro_check(w.key != NULL && w.cipher != NULL, "a key");
-    sc_keys_derive(suite, secret, &keys);
+    sc_keys_derive(SP_VERSION_1, suite, secret, &keys);
     micro_check(EVP_EncryptInit_ex2(w.cipher, suite->aead, keys.key, NULL, NULL) == 1, "a cipher");
     memcpy(w.nonce, keys.iv, sizeof(w.nonce));
     w.nonce[SC_IV_SIZE - 1] ^= PN;

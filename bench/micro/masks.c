@@ -54,7 +54,8 @@ static void reference_mask(const struct sc_suite *suite, const uint8_t *hp, cons
 static struct sp_key *key_of(const struct sc_suite *suite, const struct sc_fused *fused)
 {
     void *context = sc_protect(fused).context;
-    struct sp_key *key = sc_protect_ops.key(context, suite->id, secret, suite->secret_size);
+    struct sp_key *key =
+        sc_protect_ops.key(context, SP_VERSION_1, suite->id, secret, suite->secret_size);
     micro_check(key != NULL, "a key");
     return key;
 }
@@ -62,7 +63,7 @@ static struct sp_key *key_of(const struct sc_suite *suite, const struct sc_fused
 static void check_suite(const struct sc_suite *suite, const struct sc_fused *fused)
 {
     struct sc_keys keys;
-    sc_keys_derive(suite, secret, &keys);
+    sc_keys_derive(SP_VERSION_1, suite, secret, &keys);
     struct sp_key *key = key_of(suite, fused);
     for (size_t b = 0; b < SB_COUNT(batches); b++) {
         memset(masks, 0, sizeof(masks));

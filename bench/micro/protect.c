@@ -135,11 +135,11 @@ static void run_open_forged(void *context, uint64_t count)
 static struct work work_create(const struct sc_suite *suite)
 {
     void *context = sc_protect(NULL).context;
-    struct work w = {.key = ops->key(context, suite->id, secret, suite->secret_size),
+    struct work w = {.key = ops->key(context, SP_VERSION_1, suite->id, secret, suite->secret_size),
                      .cipher = EVP_CIPHER_CTX_new()};
     struct sc_keys keys;
     micro_check(w.key != NULL && w.cipher != NULL, "a key");
-    sc_keys_derive(suite, secret, &keys);
+    sc_keys_derive(SP_VERSION_1, suite, secret, &keys);
     micro_check(EVP_EncryptInit_ex2(w.cipher, suite->aead, keys.key, NULL, NULL) == 1, "a cipher");
     memcpy(w.nonce, keys.iv, sizeof(w.nonce));
     w.nonce[SC_IV_SIZE - 1] ^= PN;

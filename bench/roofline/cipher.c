@@ -126,7 +126,7 @@ static bool prepare(struct bench *b, const struct cipher_setup *setup)
     if (suite == NULL || (setup->crypto == SPATE_CRYPTO_FUSED && fused == NULL))
         return false;
     const struct sp_protect protect = sc_protect(fused);
-    b->key = protect.ops->key(protect.context, suite->id, secret, suite->secret_size);
+    b->key = protect.ops->key(protect.context, SP_VERSION_1, suite->id, secret, suite->secret_size);
     b->memory = aligned_alloc(PAGE_SIZE, 4 * TRAIN_ROOM);
     if (b->key == NULL || b->memory == NULL)
         return false;

@@ -40,6 +40,7 @@ void sp_config_init(struct sp_config *config)
         .ecn = true,
         .pacing = true,
         .cc_kind = SP_CC_NEWRENO,
+        .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
     };
 }
 
@@ -196,9 +197,12 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         sb_pool_give(&args->pools->conns, conn);
         return NULL;
     }
+    uint32_t version = args->version != 0 ? args->version : args->config->versions.list[0];
+    SB_ASSERT(sp_versions_has(&args->config->versions, version));
     *handshake = (struct sp_handshake){.start_ns = now_ns};
     *conn = (struct sp_conn){
         .role = args->role,
+        .version = version,
         .config = args->config,
         .pools = args->pools,
         .protect = args->protect,

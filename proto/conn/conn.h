@@ -54,7 +54,8 @@ struct sp_config {
     uint8_t cid_size;           /* of the CIDs that we issue: 4 to 20 */
     bool ecn;                   /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
-    enum sp_cc_kind cc_kind; /* the congestion controller */
+    enum sp_cc_kind cc_kind;     /* the congestion controller */
+    struct sp_versions versions; /* of QUIC that we speak, the preferred one first */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
@@ -130,6 +131,9 @@ struct sp_conn_args {
     /* Server: both CIDs of the client's first Initial.  Client: ignored, it chooses its own. */
     struct sp_cid client_dcid;
     struct sp_cid client_scid;
+    /* Of QUIC, one of those in `config`.  Server: that of the client's first Initial.  Client: of
+     * its first flight; 0: the preferred one. */
+    uint32_t version;
     bool address_is_valid; /* server: a token has proved the client's address */
     /* Server: the client repeats its Initial with the token of a Retry packet.  `client_dcid` is
      * the source CID of that Retry, and `original_dcid` the destination CID of the Initial before

@@ -77,7 +77,8 @@ bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid)
     conn->protect.ops->destroy(s->write);
     s->read = NULL;
     s->write = NULL;
-    return conn->protect.ops->initial(conn->protect.context, dcid, conn->role, &s->read, &s->write);
+    return conn->protect.ops->initial(conn->protect.context, conn->version, dcid, conn->role,
+                                      &s->read, &s->write);
 }
 
 void sp_conn_issue_cids(struct sp_conn *conn)
@@ -120,7 +121,7 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *event, ui
         sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
         return;
     }
-    struct sp_key *key = conn->protect.ops->key(conn->protect.context, event->suite,
+    struct sp_key *key = conn->protect.ops->key(conn->protect.context, conn->version, event->suite,
                                                 event->secret.data, event->secret.size);
     if (key == NULL) {
         sp_conn_fail(conn, SP_ERR_INTERNAL, SP_FRAME_CRYPTO, "no key", now_ns);
@@ -332,6 +333,7 @@ static size_t initial_overhead(const struct sp_conn *conn, const struct sp_heade
 {
     const struct sp_long_header header = {
         .type = SP_PACKET_INITIAL,
+        .version = conn->version,
         .dcid = retry->scid,
         .scid = conn->handshake->client_scid,
         .token = retry->token,
@@ -352,8 +354,9 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
                        !handshake->has_retry && header->token.size > 0 &&
                        overhead + SP_RETRY_ROOM_BYTES_MIN <= size_max &&
                        !sp_cid_equal(&header->scid, sp_cid_remote_active(&conn->remote_ids));
-    if (!is_expected || !conn->protect.ops->retry_is_authentic(
-                            conn->protect.context, &conn->original_dcid, data, header->size)) {
+    if (!is_expected ||
+        !conn->protect.ops->retry_is_authentic(conn->protect.context, conn->version,
+                                               &conn->original_dcid, data, header->size)) {
         conn->stats.packets_dropped++;
         return;
     }
@@ -378,7 +381,7 @@ void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header
 {
     const struct sp_handshake *handshake = conn->handshake;
     if (sp_conn_is_server(conn) || handshake->server_cid_is_known || handshake->has_retry ||
-        !sp_negotiation_is_refusal(header, SP_VERSION_1, &conn->original_dcid,
+        !sp_negotiation_is_refusal(header, conn->version, &conn->original_dcid,
                                    &handshake->client_scid)) {
         conn->stats.packets_dropped++;
         return;

@@ -142,6 +142,7 @@ struct sp_conn {
 
     /* Handshake. */
     enum sp_handshake_state handshake_state;
+    uint32_t version; /* of QUIC, in our long headers */
     bool wants_handshake_done;
     bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
     struct sp_cid original_dcid;    /* client: its first; server: of the Initial that made this */

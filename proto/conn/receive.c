@@ -168,8 +168,9 @@ static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header
 static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                          const struct sp_header *header, uint64_t now_ns)
 {
-    if (conn->handshake == NULL) {
-        drop_packet(conn); /* it comes late */
+    bool is_negotiation = header->type == SP_PACKET_VERSION_NEGOTIATION;
+    if (conn->handshake == NULL || (header->version != conn->version && !is_negotiation)) {
+        drop_packet(conn); /* it comes late, or is of another version.  [RFC9000 5.2] */
         return;
     }
     switch (header->type) {

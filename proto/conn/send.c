@@ -52,6 +52,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
         .dcid = dcid, .pn = pn, .pn_size = pn_size, .key_phase = conn->keys.write_phase & 1};
     struct sp_long_header long_header = {
         .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
+        .version = conn->version,
         .pn = pn,
         .pn_size = pn_size,
     };

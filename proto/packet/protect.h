@@ -70,15 +70,15 @@ struct sp_open {
 enum { SP_PEEK_SIZE_MAX = 64 };
 
 struct sp_protect_ops {
-    /* Makes both Initial keys for the client's first destination CID.
+    /* Makes both Initial keys of `version` for the client's first destination CID.
      * [RFC9001 5.2]  False, and nothing made, without memory. */
-    bool (*initial)(void *context, const struct sp_cid *dcid, enum sp_role role,
+    bool (*initial)(void *context, uint32_t version, const struct sp_cid *dcid, enum sp_role role,
                     struct sp_key **ret_read, struct sp_key **ret_write);
 
-    /* Makes a key from a TLS traffic secret.  NULL for an unknown suite or
+    /* Makes a key of `version` from a TLS traffic secret.  NULL for an unknown suite or
      * without memory.  The secret stays the caller's. */
-    struct sp_key *(*key)(void *context, enum sp_suite suite, const uint8_t *secret,
-                          size_t secret_size);
+    struct sp_key *(*key)(void *context, uint32_t version, enum sp_suite suite,
+                          const uint8_t *secret, size_t secret_size);
 
     /* Makes the key of the next key phase; `key` stays valid.  The header key
      * is not updated.  [RFC9001 6.1]  NULL without memory. */
@@ -105,8 +105,8 @@ struct sp_protect_ops {
     void (*masks)(struct sp_key *key, const uint8_t *const *samples, size_t count,
                   uint8_t (*ret_masks)[SP_MASK_SIZE]);
 
-    /* [RFC9001 5.8] Checks the integrity tag at the end of a Retry packet. */
-    bool (*retry_is_authentic)(void *context, const struct sp_cid *original_dcid,
+    /* [RFC9001 5.8] Checks the integrity tag at the end of a Retry packet of `version`. */
+    bool (*retry_is_authentic)(void *context, uint32_t version, const struct sp_cid *original_dcid,
                                const uint8_t *packet, size_t size);
 };
 

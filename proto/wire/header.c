@@ -19,7 +19,24 @@ enum {
 };
 _Static_assert(SP_PACKET_INITIAL == 0 && SP_PACKET_ZERO_RTT == 1 && SP_PACKET_HANDSHAKE == 2 &&
                    SP_PACKET_RETRY == 3,
-               "long packet types stand on the wire as they are numbered");
+               "long packet types of version 1 stand on the wire as they are numbered");
+
+/* Those of version 2 stand one higher.  [RFC9369 3.2] */
+static unsigned type_shift(uint32_t version)
+{
+    return version == SP_VERSION_2 ? 1 : 0;
+}
+
+enum sp_packet_type sp_header_long_type(uint32_t version, uint8_t first)
+{
+    unsigned bits = (unsigned)first >> TYPE_SHIFT;
+    return (enum sp_packet_type)((bits - type_shift(version)) & TYPE_MASK);
+}
+
+static unsigned type_bits(uint32_t version, enum sp_packet_type type)
+{
+    return (((unsigned)type + type_shift(version)) & TYPE_MASK) << TYPE_SHIFT;
+}
 
 /* [RFC9001 5.4.2] A packet without a whole sample must be discarded. */
 #define PROTECTED_SIZE_MIN ((uint64_t)SP_PN_SIZE_MAX + SP_SAMPLE_SIZE)
@@ -110,13 +127,13 @@ static bool read_long(const uint8_t *data, size_t size, struct sp_header *ret)
     if (h.version == 0) {
         if (!read_versions(&r, &h))
             return false;
-    } else if (h.version != SP_VERSION_1) {
+    } else if (!sp_version_is_known(h.version)) {
         h.type = SP_PACKET_UNKNOWN_VERSION;
     } else {
-        /* [RFC9000 17.2] Both make it an invalid packet of version 1. */
+        /* [RFC9000 17.2] Both make it an invalid packet of version 1 or 2. */
         if (!fits || (h.first & SP_HEADER_FIXED) == 0)
             return false;
-        h.type = (enum sp_packet_type)(h.first >> TYPE_SHIFT & TYPE_MASK);
+        h.type = sp_header_long_type(h.version, h.first);
         bool read = h.type == SP_PACKET_RETRY ? read_retry(&r, &h) : read_protected(&r, data, &h);
         if (!read)
             return false;
@@ -158,12 +175,13 @@ void sp_header_write_long(struct sb_writer *w, const struct sp_long_header *head
     /* [RFC9000 17.2] */
     SB_ASSERT(header->dcid.size <= SP_CID_SIZE_MAX && header->scid.size <= SP_CID_SIZE_MAX);
     SB_ASSERT(header->token.size == 0 || header->type == SP_PACKET_INITIAL);
+    SB_ASSERT(sp_version_is_known(header->version));
 
     /* [RFC9000 17.2] The reserved bits are 0 before protection. */
-    unsigned first = SP_HEADER_LONG | SP_HEADER_FIXED | (unsigned)header->type << TYPE_SHIFT |
+    unsigned first = SP_HEADER_LONG | SP_HEADER_FIXED | type_bits(header->version, header->type) |
                      (header->pn_size - 1);
     sb_writer_u8(w, (uint8_t)first);
-    sb_writer_u32(w, SP_VERSION_1);
+    sb_writer_u32(w, header->version);
     write_cid(w, header->dcid.bytes, header->dcid.size);
     write_cid(w, header->scid.bytes, header->scid.size);
     if (header->type == SP_PACKET_INITIAL) {
@@ -239,14 +257,14 @@ void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, str
         sb_writer_u32(w, versions[i]);
 }
 
-void sp_header_write_retry(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
-                           const struct sp_cid *scid, struct sb_bytes token)
+void sp_header_write_retry(struct sb_writer *w, uint8_t first, uint32_t version,
+                           struct sb_bytes dcid, const struct sp_cid *scid, struct sb_bytes token)
 {
     enum { UNUSED = 0x0f };
-    unsigned type = SP_HEADER_LONG | SP_HEADER_FIXED | (unsigned)SP_PACKET_RETRY << TYPE_SHIFT;
-    SB_ASSERT(token.size > 0);
+    unsigned type = SP_HEADER_LONG | SP_HEADER_FIXED | type_bits(version, SP_PACKET_RETRY);
+    SB_ASSERT(token.size > 0 && sp_version_is_known(version));
     sb_writer_u8(w, (uint8_t)(type | (first & UNUSED)));
-    sb_writer_u32(w, SP_VERSION_1);
+    sb_writer_u32(w, version);
     write_cid(w, dcid.data, dcid.size);
     write_cid(w, scid->bytes, scid->size);
     sb_writer_bytes(w, token.data, token.size);

@@ -9,8 +9,9 @@
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/wire/types.h"
+#include "proto/wire/version.h"
 
-/* Packet headers.  [RFC9000 17]  Usage order on receive:
+/* Packet headers of versions 1 and 2.  [RFC9000 17, RFC9369 3.2]  Usage order on receive:
  *
  *     sp_header_read() -> sp_header_unmask() -> sp_pn_read() -> sp_pn_expand()
  */
@@ -74,14 +75,19 @@ static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t 
  *
  * Checks lengths only: it guarantees that pn_offset + 4 + SP_SAMPLE_SIZE <= size for
  * types with a packet number, and that CIDs fit.  A fixed bit of 0 is
- * refused for version 1.  [RFC9000 17.2, 17.3] */
+ * refused for versions 1 and 2.  [RFC9000 17.2, 17.3] */
 SB_MUST_USE bool sp_header_read(const uint8_t *data, size_t size, uint8_t short_cid_size,
                                 struct sp_header *ret);
+
+/* Returns the type of a packet of `version`, 1 or 2, whose long header begins with `first`.  The
+ * type is not under header protection.  [RFC9000 17.2, RFC9369 3.2] */
+enum sp_packet_type sp_header_long_type(uint32_t version, uint8_t first);
 
 /* A long header to write.  Its length field is written in 2 bytes, so that it can
  * be filled in when the payload is known: see sp_header_set_length(). */
 struct sp_long_header {
     enum sp_packet_type type; /* INITIAL, ZERO_RTT or HANDSHAKE */
+    uint32_t version;         /* 1 or 2 */
     struct sp_cid dcid;
     struct sp_cid scid;
     struct sb_bytes token; /* INITIAL */
@@ -204,9 +210,9 @@ void sp_header_write_version_negotiation(struct sb_writer *w, uint8_t first, str
                                          struct sb_bytes scid, const uint32_t *versions,
                                          size_t version_count);
 
-/* Writes a Retry packet without its integrity tag.  The low bits of `first` supply the unused bits.
- * [RFC9000 17.2.5] */
-void sp_header_write_retry(struct sb_writer *w, uint8_t first, struct sb_bytes dcid,
-                           const struct sp_cid *scid, struct sb_bytes token);
+/* Writes a Retry packet of `version` without its integrity tag.  The low bits of `first` supply the
+ * unused bits.  [RFC9000 17.2.5] */
+void sp_header_write_retry(struct sb_writer *w, uint8_t first, uint32_t version,
+                           struct sb_bytes dcid, const struct sp_cid *scid, struct sb_bytes token);
 
 #endif

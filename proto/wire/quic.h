@@ -4,9 +4,10 @@
 
 #include <stdint.h>
 
-/* The numbers of QUIC version 1 as they go on the wire. */
+/* The numbers of QUIC as they go on the wire: the same in versions 1 and 2. */
 
 #define SP_VERSION_1 UINT32_C(0x00000001)
+#define SP_VERSION_2 UINT32_C(0x6b3343cf) /* [RFC9369 3.1] */
 /* [RFC9000 15] Versions of this form ask the other side to negotiate. */
 #define SP_VERSION_IS_GREASE(version) (((version) & UINT32_C(0x0f0f0f0f)) == UINT32_C(0x0a0a0a0a))
 
@@ -50,7 +51,8 @@ enum sp_err {
     SP_ERR_KEY_UPDATE = 0x0e,
     SP_ERR_AEAD_LIMIT_REACHED = 0x0f,
     SP_ERR_NO_VIABLE_PATH = 0x10,
-    SP_ERR_CRYPTO = 0x0100, /* plus the TLS alert, 0x00 to 0xff. [RFC9001 4.8] */
+    SP_ERR_VERSION_NEGOTIATION = 0x11, /* [RFC9368 10.2] */
+    SP_ERR_CRYPTO = 0x0100,            /* plus the TLS alert, 0x00 to 0xff. [RFC9001 4.8] */
     SP_ERR_CRYPTO_MAX = 0x01ff,
 
     /* Not an error and never on the wire: ignore this packet, do not acknowledge it. */

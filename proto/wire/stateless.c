@@ -37,11 +37,12 @@ bool sp_peek_read(const uint8_t *data, size_t size, uint8_t short_cid_size, stru
 }
 
 enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
-                                        const struct sp_peek *peek)
+                                        const struct sp_peek *peek,
+                                        const struct sp_versions *versions)
 {
     SB_ASSERT(size > 0);
     if (!peek->is_long) {
-        /* [RFC9000 17.3.1] Without the fixed bit it is not a packet of version 1. */
+        /* [RFC9000 17.3.1] Without the fixed bit it is not a packet of version 1 or 2. */
         if ((data[0] & SP_HEADER_FIXED) == 0)
             return SP_UNMATCHED_DROP;
         /* [RFC9000 10.3.3] The answer must be smaller, and a valid packet. */
@@ -52,7 +53,7 @@ enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
     /* [RFC9000 5.2.2, 14.1] Too small to begin a connection with, in whatever version. */
     if (size < SP_DATAGRAM_SIZE_MIN)
         return SP_UNMATCHED_DROP;
-    if (peek->version != SP_VERSION_1)
+    if (!sp_versions_has(versions, peek->version))
         return SP_UNMATCHED_NEGOTIATE;
 
     struct sp_header header;
@@ -63,14 +64,16 @@ enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
 }
 
 void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
+                          const struct sp_versions *versions,
                           const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE])
 {
     SB_ASSERT(peek->is_long);
-    SB_ASSERT(peek->version != 0 && peek->version != SP_VERSION_1);
+    SB_ASSERT(peek->version != 0 && !sp_versions_has(versions, peek->version));
+    SB_ASSERT(versions->count > 0 && versions->count <= SP_VERSIONS_MAX);
 
     struct sb_reader r = sb_reader_of(random, SP_NEGOTIATION_RANDOM_SIZE);
     uint8_t first = sb_reader_u8(&r);
-    bool is_reserved_first = (sb_reader_u8(&r) & 1) != 0;
+    uint32_t reserved_at = sb_reader_u8(&r) % (versions->count + 1);
     uint32_t reserved = (sb_reader_u32(&r) & UINT32_C(0xf0f0f0f0)) | UINT32_C(0x0a0a0a0a);
     SB_ASSERT(SP_VERSION_IS_GREASE(reserved));
     /* [RFC9000 6.2] A client that came with a reserved version, to be refused, discards what
@@ -78,13 +81,12 @@ void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
     if (reserved == peek->version)
         reserved ^= UINT32_C(0x10101010);
 
-    const uint32_t versions[] = {
-        is_reserved_first ? reserved : SP_VERSION_1,
-        is_reserved_first ? SP_VERSION_1 : reserved,
-    };
+    uint32_t list[SP_VERSIONS_MAX + 1];
+    for (uint32_t i = 0; i <= versions->count; i++)
+        list[i] = i == reserved_at ? reserved : versions->list[i - (i > reserved_at)];
     /* [RFC9000 17.2.1] Each CID is sent back in the place of the other. */
-    sp_header_write_version_negotiation(w, first, peek->scid, peek->dcid, versions,
-                                        SB_COUNT(versions));
+    sp_header_write_version_negotiation(w, first, peek->scid, peek->dcid, list,
+                                        versions->count + 1);
 }
 
 static bool is_cid(struct sb_bytes bytes, const struct sp_cid *cid)
@@ -112,11 +114,11 @@ bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
 void sp_retry_write(struct sb_writer *w, const struct sp_peek *peek, const struct sp_cid *scid,
                     struct sb_bytes token, uint8_t random)
 {
-    SB_ASSERT(peek->is_long && peek->version == SP_VERSION_1);
+    SB_ASSERT(peek->is_long && sp_version_is_known(peek->version));
     SB_ASSERT(peek->scid.size <= SP_CID_SIZE_MAX);
     SB_ASSERT(token.size > 0 && token.size <= SP_RETRY_TOKEN_SIZE_MAX);
     SB_ASSERT(!is_cid(peek->dcid, scid)); /* [RFC9000 17.2.5.1] */
-    sp_header_write_retry(w, random, peek->scid, scid, token);
+    sp_header_write_retry(w, random, peek->version, peek->scid, scid, token);
 }
 
 /* [RFC9000 10.3, 10.3.3] */

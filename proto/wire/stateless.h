@@ -42,19 +42,21 @@ enum sp_unmatched {
     SP_UNMATCHED_RESET,     /* answer with sp_reset_write() */
 };
 
-/* Classifies a datagram whose first packet belongs to no connection: what a server does with it.
- * [RFC9000 5.2.2] */
+/* Classifies a datagram whose first packet belongs to no connection: what a server that speaks
+ * `versions` does with it.  [RFC9000 5.2.2] */
 enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
-                                        const struct sp_peek *peek);
+                                        const struct sp_peek *peek,
+                                        const struct sp_versions *versions);
 
 enum {
     SP_NEGOTIATION_RANDOM_SIZE = 6,
-    SP_NEGOTIATION_SIZE_MAX = 1 + 4 + 2 * (1 + 255) + 2 * 4,
+    SP_NEGOTIATION_SIZE_MAX = 1 + 4 + 2 * (1 + 255) + (SP_VERSIONS_MAX + 1) * 4,
 };
 
-/* Writes a Version Negotiation packet in reply to `peek`: our version and a reserved one.
+/* Writes a Version Negotiation packet in reply to `peek`: our `versions` and a reserved one.
  * [RFC9000 6.1, 17.2.1] */
 void sp_negotiation_write(struct sb_writer *w, const struct sp_peek *peek,
+                          const struct sp_versions *versions,
                           const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE]);
 
 /* Client: returns true if a VERSION_NEGOTIATION packet ends the attempt that was made with
@@ -68,8 +70,8 @@ enum {
     SP_RETRY_SIZE_MAX = 1 + 4 + 2 * (1 + SP_CID_SIZE_MAX) + SP_RETRY_TOKEN_SIZE_MAX + SP_TAG_SIZE,
 };
 
-/* Writes a Retry packet in reply to the Initial `peek`, except for its integrity tag, which the
- * caller appends.  [RFC9000 17.2.5, RFC9001 5.8]
+/* Writes a Retry packet in reply to the Initial `peek`, in its version, except for its integrity
+ * tag, which the caller appends.  [RFC9000 17.2.5, RFC9001 5.8]
  *
  *   scid    What the client must send its next Initial to: unpredictable, and not the `dcid` of
  *           `peek`.

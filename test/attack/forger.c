@@ -41,7 +41,7 @@ bool forger_take(struct forger *forger, uint8_t *data, size_t size)
     struct sp_key *write_key;
     if (size > FORGER_DATAGRAM_MAX || !sp_header_read(data, size, 8, &header) ||
         header.type != SP_PACKET_INITIAL ||
-        !sc_protect_ops.initial(NULL, &header.dcid, SP_SERVER, &read_key, &write_key))
+        !sc_protect_ops.initial(NULL, SP_VERSION_1, &header.dcid, SP_SERVER, &read_key, &write_key))
         return false;
     bool done = open_packet(forger, data, &header, read_key);
     sc_protect_ops.destroy(read_key);
@@ -60,6 +60,7 @@ size_t forger_make(struct forger *forger, uint8_t out[FORGER_DATAGRAM_MAX])
 {
     uint64_t dcid = forger_random(forger);
     const struct sp_long_header header = {
+        .version = SP_VERSION_1,
         .type = SP_PACKET_INITIAL,
         .dcid = sp_cid_of((const uint8_t *)&dcid, sizeof(dcid)),
         .scid = forger->scid,
@@ -67,7 +68,7 @@ size_t forger_make(struct forger *forger, uint8_t out[FORGER_DATAGRAM_MAX])
     };
     struct sp_key *read_key;
     struct sp_key *write_key;
-    if (!sc_protect_ops.initial(NULL, &header.dcid, SP_CLIENT, &read_key, &write_key))
+    if (!sc_protect_ops.initial(NULL, SP_VERSION_1, &header.dcid, SP_CLIENT, &read_key, &write_key))
         return 0;
     uint8_t *length_at;
     uint8_t *pn_at;

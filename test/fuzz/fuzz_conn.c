@@ -195,6 +195,7 @@ static void forge(struct attack *a, enum sp_space space, const uint8_t *payload,
         sp_header_write_short(&w, &header, &pn_at);
     } else {
         struct sp_long_header header = {
+            .version = SP_VERSION_1,
             .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
             .dcid = *sp_cid_remote_active(&peer->remote_ids),
             .scid = peer->local_ids.entries[0].cid,

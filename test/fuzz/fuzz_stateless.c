@@ -7,19 +7,22 @@
 #include "proto/wire/stateless.h"
 #include "test/support/fuzz.h"
 
+static const struct sp_versions versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}};
+
 enum { HEAD_SIZE = 6, DATAGRAM_SIZE_MAX = 4096 };
 
 static void check_negotiation(const struct sp_peek *peek, const uint8_t *random, size_t size)
 {
     uint8_t out[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(out, sizeof(out));
-    sp_negotiation_write(&w, peek, random);
+    sp_negotiation_write(&w, peek, &versions, random);
     SB_ASSERT(!w.failed && sb_writer_used(&w) < size);
 
     struct sp_peek back;
     bool was_read = sp_peek_read(out, sb_writer_used(&w), 0, &back);
     SB_ASSERT(was_read && back.is_long && back.version == 0);
-    SB_ASSERT(sp_unmatched_classify(out, sb_writer_used(&w), &back) == SP_UNMATCHED_DROP);
+    SB_ASSERT(sp_unmatched_classify(out, sb_writer_used(&w), &back, &versions) ==
+              SP_UNMATCHED_DROP);
 
     struct sp_header header;
     was_read = sp_header_read(out, sb_writer_used(&w), 0, &header);
@@ -30,6 +33,7 @@ static void check_negotiation(const struct sp_peek *peek, const uint8_t *random,
     struct sp_cid scid = sp_cid_of(peek->scid.data, peek->scid.size);
     SB_ASSERT(sp_negotiation_is_refusal(&header, peek->version, &dcid, &scid));
     SB_ASSERT(!sp_negotiation_is_refusal(&header, SP_VERSION_1, &dcid, &scid));
+    SB_ASSERT(!sp_negotiation_is_refusal(&header, SP_VERSION_2, &dcid, &scid));
 }
 
 static void check_reset(const uint8_t *random, size_t size)
@@ -78,7 +82,7 @@ static void check_stranger(const uint8_t *data, size_t size, uint8_t cid_size,
         SB_ASSERT(peek.dcid.size == (peek.is_long ? header.raw_dcid.size : header.dcid.size));
         SB_ASSERT(peek.scid.size == header.raw_scid.size && peek.version == header.version);
     }
-    switch (sp_unmatched_classify(data, size, &peek)) {
+    switch (sp_unmatched_classify(data, size, &peek, &versions)) {
     case SP_UNMATCHED_DROP:
         break;
     case SP_UNMATCHED_ACCEPT:

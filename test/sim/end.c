@@ -152,6 +152,7 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
                 .context = end,
             },
         .path = args->path,
+        .version = args->version,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
         .address_is_valid = args->has_retry,

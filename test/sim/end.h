@@ -66,6 +66,7 @@ struct qs_end_args {
     uint64_t serial; /* in this host */
     bool is_stray;
     struct sp_path path;
+    uint32_t version;          /* server */
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
     bool has_retry; /* server: see struct sp_conn_args */

@@ -291,7 +291,7 @@ static void reply(struct qs_host *host, const struct qs_wire *to, const uint8_t 
 /* [RFC9000 6.1] */
 static void negotiate(struct qs_host *host, const struct qs_wire *wire, const struct sp_peek *peek)
 {
-    static const uint32_t others[] = {UINT32_C(0x1a2a3a4a), UINT32_C(0x6b3343cf)};
+    static const uint32_t others[] = {UINT32_C(0x1a2a3a4a), UINT32_C(0x709a50c4)};
     uint8_t out[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(out, sizeof(out));
     uint8_t random[SP_NEGOTIATION_RANDOM_SIZE];
@@ -300,7 +300,7 @@ static void negotiate(struct qs_host *host, const struct qs_wire *wire, const st
         sp_header_write_version_negotiation(&w, random[0], peek->scid, peek->dcid, others,
                                             SB_COUNT(others));
     else
-        sp_negotiation_write(&w, peek, random);
+        sp_negotiation_write(&w, peek, &host->side->config.versions, random);
     SB_ASSERT(!w.failed);
     qs_note(host->trace, "server negotiates the version");
     reply(host, wire, out, sb_writer_used(&w));
@@ -346,6 +346,7 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
         .serial = host->serial++,
         .is_stray = is_stray,
         .path = {.local = wire->to, .remote = wire->from},
+        .version = header->version,
         .client_dcid = header->dcid,
         .client_scid = header->scid,
         .has_retry = host->tokens != NULL,
@@ -415,7 +416,7 @@ static void on_unmatched(struct qs_host *host, struct qs_wire *wire, const struc
 {
     enum sp_unmatched verdict = SP_UNMATCHED_DROP;
     if (!take_reset(host, wire) && host->role == SP_SERVER)
-        verdict = sp_unmatched_classify(wire->data, wire->size, peek);
+        verdict = sp_unmatched_classify(wire->data, wire->size, peek, &host->side->config.versions);
     if (verdict == SP_UNMATCHED_ACCEPT && host->side->speaks_other_version)
         verdict = SP_UNMATCHED_NEGOTIATE;
 

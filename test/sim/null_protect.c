@@ -36,10 +36,10 @@ static struct sp_key *key_of(const struct qs_null_plan *plan, uint64_t seed)
     return key;
 }
 
-static bool null_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
-                         struct sp_key **ret_read, struct sp_key **ret_write)
+static bool null_initial(void *context, uint32_t version, const struct sp_cid *dcid,
+                         enum sp_role role, struct sp_key **ret_read, struct sp_key **ret_write)
 {
-    uint64_t seed = qs_hash(UINT64_C(0x38762cf7f55934b3), dcid->bytes, dcid->size);
+    uint64_t seed = qs_hash(UINT64_C(0x38762cf7f55934b3) ^ version, dcid->bytes, dcid->size);
     struct sp_key *from_client = key_of(context, seed);
     struct sp_key *from_server = key_of(context, ~seed);
     if (from_client == NULL || from_server == NULL) {
@@ -52,12 +52,12 @@ static bool null_initial(void *context, const struct sp_cid *dcid, enum sp_role 
     return true;
 }
 
-static struct sp_key *null_key(void *context, enum sp_suite suite, const uint8_t *secret,
-                               size_t secret_size)
+static struct sp_key *null_key(void *context, uint32_t version, enum sp_suite suite,
+                               const uint8_t *secret, size_t secret_size)
 {
     if (suite == SP_SUITE_NONE)
         return NULL;
-    return key_of(context, qs_hash((uint64_t)suite, secret, secret_size));
+    return key_of(context, qs_hash((uint64_t)suite ^ (uint64_t)version << 32, secret, secret_size));
 }
 
 static struct sp_key *null_next(const struct sp_key *key)
@@ -187,23 +187,24 @@ static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t
     }
 }
 
-bool qs_null_retry_tag(const struct sp_cid *original_dcid, const uint8_t *packet, size_t size,
-                       uint8_t ret[SP_TAG_SIZE])
+bool qs_null_retry_tag(uint32_t version, const struct sp_cid *original_dcid, const uint8_t *packet,
+                       size_t size, uint8_t ret[SP_TAG_SIZE])
 {
-    struct sp_key key = {.packet = {1, 2}};
+    struct sp_key key = {.packet = {version, 2}};
     tag_of(&key, 0, (struct sb_bytes){original_dcid->bytes, original_dcid->size},
            (struct sb_bytes){packet, size}, ret);
     return true;
 }
 
-static bool null_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
-                                    const uint8_t *packet, size_t size)
+static bool null_retry_is_authentic(void *context, uint32_t version,
+                                    const struct sp_cid *original_dcid, const uint8_t *packet,
+                                    size_t size)
 {
     (void)context;
     uint8_t tag[SP_TAG_SIZE];
     if (size < SP_TAG_SIZE)
         return false;
-    (void)qs_null_retry_tag(original_dcid, packet, size - SP_TAG_SIZE, tag);
+    (void)qs_null_retry_tag(version, original_dcid, packet, size - SP_TAG_SIZE, tag);
     return memcmp(tag, packet + size - SP_TAG_SIZE, SP_TAG_SIZE) == 0;
 }
 

@@ -24,8 +24,8 @@ void qs_null_plan_init(struct qs_null_plan *plan);
 
 /* Makes the integrity tag of a Retry packet that answers an Initial for `original_dcid`.  Never
  * fails. */
-bool qs_null_retry_tag(const struct sp_cid *original_dcid, const uint8_t *packet, size_t size,
-                       uint8_t ret[SP_TAG_SIZE]);
+bool qs_null_retry_tag(uint32_t version, const struct sp_cid *original_dcid, const uint8_t *packet,
+                       size_t size, uint8_t ret[SP_TAG_SIZE]);
 
 /* `context` of sp_protect is a const struct qs_null_plan *, borrowed by all keys. */
 extern const struct sp_protect_ops qs_null_protect_ops;

@@ -12,6 +12,7 @@ size_t qs_retry_write(struct qs_host *host, const struct sp_peek *peek,
     qs_random_bytes(&host->random, random, sizeof(random));
     const struct sc_token token = {
         .kind = SC_TOKEN_RETRY,
+        .version = peek->version,
         .issued_ns = WALL_NS,
         .original_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),
         .retry_scid = sp_cid_of(random + SC_TOKEN_NONCE_SIZE, SP_INITIAL_DCID_SIZE_MIN),
@@ -25,7 +26,8 @@ size_t qs_retry_write(struct qs_host *host, const struct sp_peek *peek,
                    random[sizeof(random) - 1]);
     size_t size = sb_writer_used(&w);
     uint8_t *tag = sb_writer_room(&w, SP_TAG_SIZE);
-    done = tag != NULL && host->crypto.retry_tag(&token.original_dcid, ret, size, tag);
+    done =
+        tag != NULL && host->crypto.retry_tag(peek->version, &token.original_dcid, ret, size, tag);
     SB_ASSERT(done);
     return size + SP_TAG_SIZE;
 }
@@ -35,7 +37,7 @@ bool qs_retry_open(struct qs_host *host, const struct sp_header *header,
 {
     struct sc_token token;
     if (sc_token_open(host->tokens, header->token, client, WALL_NS, &token) != SC_TOKEN_VALID ||
-        !sp_cid_equal(&header->dcid, &token.retry_scid))
+        token.version != header->version || !sp_cid_equal(&header->dcid, &token.retry_scid))
         return false;
     *ret_original_dcid = token.original_dcid;
     return true;

@@ -186,6 +186,17 @@ static void random_end(struct qs_random *random, struct qs_plan *plan)
     }
 }
 
+/* The first version of the client's list is the one of its first flight. */
+static void random_versions(struct qs_random *random, struct qs_plan *plan)
+{
+    static const struct sp_versions lists[] = {
+        {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
+        {.count = 2, .list = {SP_VERSION_2, SP_VERSION_1}},
+    };
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].config.versions = lists[one_in(random, 3)];
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -227,6 +238,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
             ret->path[role].mtu = (size_t)qs_random_between(&random, 1200, 1472);
             ret->path[role].mtu_from_ns = one_in(&random, 2) ? any_size(&random, 2 * SB_S) : 0;
         }
+    random_versions(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S;
     ret->check_interval = 8;

@@ -25,24 +25,24 @@ static struct sp_key *wrap(struct qs_tap *tap, struct sp_key *inner)
     return key;
 }
 
-static bool tap_initial(void *context, const struct sp_cid *dcid, enum sp_role role,
-                        struct sp_key **ret_read, struct sp_key **ret_write)
+static bool tap_initial(void *context, uint32_t version, const struct sp_cid *dcid,
+                        enum sp_role role, struct sp_key **ret_read, struct sp_key **ret_write)
 {
     struct qs_tap *tap = context;
     struct sp_key *read;
     struct sp_key *write;
-    if (!tap->inner.ops->initial(tap->inner.context, dcid, role, &read, &write))
+    if (!tap->inner.ops->initial(tap->inner.context, version, dcid, role, &read, &write))
         return false;
     *ret_read = wrap(tap, read);
     *ret_write = wrap(tap, write);
     return true;
 }
 
-static struct sp_key *tap_key(void *context, enum sp_suite suite, const uint8_t *secret,
-                              size_t secret_size)
+static struct sp_key *tap_key(void *context, uint32_t version, enum sp_suite suite,
+                              const uint8_t *secret, size_t secret_size)
 {
     struct qs_tap *tap = context;
-    return wrap(tap, tap->inner.ops->key(tap->inner.context, suite, secret, secret_size));
+    return wrap(tap, tap->inner.ops->key(tap->inner.context, version, suite, secret, secret_size));
 }
 
 static struct sp_key *tap_next(const struct sp_key *key)
@@ -87,7 +87,7 @@ static struct qs_packet packet_of(struct sb_bytes header, uint64_t pn, struct sb
         .payload = payload,
     };
     if (header.data[0] & SP_HEADER_LONG) {
-        int form = (header.data[0] >> 4) & 3;
+        int form = (int)sp_header_long_type(sb_load_u32(header.data + 1), header.data[0]);
         SB_ASSERT(form < 3); /* a Retry is not protected like this */
         packet.type = forms[form].type;
         packet.space = forms[form].space;
@@ -182,11 +182,13 @@ static void tap_masks(struct sp_key *key, const uint8_t *const *samples, size_t 
     key->tap->inner.ops->masks(key->inner, samples, count, ret_masks);
 }
 
-static bool tap_retry_is_authentic(void *context, const struct sp_cid *original_dcid,
-                                   const uint8_t *packet, size_t size)
+static bool tap_retry_is_authentic(void *context, uint32_t version,
+                                   const struct sp_cid *original_dcid, const uint8_t *packet,
+                                   size_t size)
 {
     struct qs_tap *tap = context;
-    return tap->inner.ops->retry_is_authentic(tap->inner.context, original_dcid, packet, size);
+    return tap->inner.ops->retry_is_authentic(tap->inner.context, version, original_dcid, packet,
+                                              size);
 }
 
 static const struct sp_protect_ops tap_ops = {

@@ -114,10 +114,10 @@ static void keys_init(struct keys *keys)
     keys_deinit(keys); /* of the sample before */
     qs_null_plan_init(&keys->plan);
     struct sp_cid cid = sp_cid_of((const uint8_t *)"12345678", 8);
-    assert_true(
-        qs_null_protect_ops.initial(&keys->plan, &cid, SP_CLIENT, &keys->unused[0], &keys->write));
-    assert_true(
-        qs_null_protect_ops.initial(&keys->plan, &cid, SP_SERVER, &keys->read, &keys->unused[1]));
+    assert_true(qs_null_protect_ops.initial(&keys->plan, SP_VERSION_1, &cid, SP_CLIENT,
+                                            &keys->unused[0], &keys->write));
+    assert_true(qs_null_protect_ops.initial(&keys->plan, SP_VERSION_1, &cid, SP_SERVER, &keys->read,
+                                            &keys->unused[1]));
 }
 
 QT_FIXTURE(keys, keys_deinit)

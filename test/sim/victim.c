@@ -281,6 +281,7 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
         .tls_ops = host->crypto.tls_ops,
         .host = {host_random, host_reset_token, host_make_cid, host_make_tls, v},
         .path = {.local = qs_addr_of(SP_SERVER), .remote = qs_addr_of(SP_CLIENT)},
+        .version = header.version,
         .client_dcid = header.dcid,
         .client_scid = header.scid,
         .user = v,

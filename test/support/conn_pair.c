@@ -297,6 +297,7 @@ static size_t write_header(const struct sp_conn *from, enum sp_space space, uint
         sp_header_write_short(w, &brief, ret_pn_at);
     } else {
         struct sp_long_header full = {
+            .version = SP_VERSION_1,
             .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
             .dcid = *dcid,
             .scid = from->role == SP_SERVER ? from->handshake->server_scid

@@ -355,10 +355,14 @@ size_t hostile_initial(const struct sp_protect *protect, const struct sp_cid *dc
                        uint8_t out[SP_DATAGRAM_SIZE_MIN])
 {
     struct sp_key *read, *write;
-    if (!protect->ops->initial(protect->context, dcid, SP_CLIENT, &read, &write))
+    if (!protect->ops->initial(protect->context, SP_VERSION_1, dcid, SP_CLIENT, &read, &write))
         return 0;
-    struct sp_long_header header = {
-        .type = SP_PACKET_INITIAL, .dcid = *dcid, .scid = *scid, .pn = pn, .pn_size = PN_SIZE};
+    struct sp_long_header header = {.version = SP_VERSION_1,
+                                    .type = SP_PACKET_INITIAL,
+                                    .dcid = *dcid,
+                                    .scid = *scid,
+                                    .pn = pn,
+                                    .pn_size = PN_SIZE};
     struct packet packet = {.key = write, .pn = pn, .data = out};
     uint8_t *length_at;
     struct sb_writer w = sb_writer_of(out, SP_DATAGRAM_SIZE_MIN);

@@ -4,6 +4,7 @@
 #define BYTES(text) .bytes = (const uint8_t *)(text), .size = sizeof(text) - 1
 #define DATA(text)  {.data = (const uint8_t *)(text), .size = sizeof(text) - 1}
 #define V1          "\0\0\0\1"
+#define V2          "\x6b\x33\x43\xcf"
 #define DCID \
     "\x04" \
     "dcid"
@@ -138,5 +139,39 @@ const struct packet_sample packet_samples[] = {
       .dcid = {.size = 4, .bytes = "dcid"},
       .pn_offset = 5,
       .size = 32}},
+    {"initial of version 2", /* [RFC9369 3.2] this type and the next three */
+     BYTES("\xd1" V2 DCID SCID "\x03tok\x14" PN_AND_SAMPLE),
+     {.type = SP_PACKET_INITIAL,
+      .first = 0xd1,
+      .version = SP_VERSION_2,
+      BOTH_CIDS,
+      .token = DATA("tok"),
+      .pn_offset = 21,
+      .size = 41}},
+    {"0-rtt of version 2",
+     BYTES("\xe0" V2 DCID SCID "\x14" PN_AND_SAMPLE),
+     {.type = SP_PACKET_ZERO_RTT,
+      .first = 0xe0,
+      .version = SP_VERSION_2,
+      BOTH_CIDS,
+      .pn_offset = 17,
+      .size = 37}},
+    {"handshake of version 2",
+     BYTES("\xf3" V2 DCID SCID "\x14" PN_AND_SAMPLE),
+     {.type = SP_PACKET_HANDSHAKE,
+      .first = 0xf3,
+      .version = SP_VERSION_2,
+      BOTH_CIDS,
+      .pn_offset = 17,
+      .size = 37}},
+    {"retry of version 2",
+     BYTES("\xcf" V2 DCID SCID "token"
+           "0123456789abcdef"),
+     {.type = SP_PACKET_RETRY,
+      .first = 0xcf,
+      .version = SP_VERSION_2,
+      BOTH_CIDS,
+      .token = DATA("token"),
+      .size = 37}},
 };
 const size_t packet_sample_count = sizeof(packet_samples) / sizeof(packet_samples[0]);

@@ -206,9 +206,10 @@ static void assert_same_keys(const struct qt_tls_end *from, const struct qt_tls_
 {
     const struct sp_protect_ops *protect = &sc_protect_ops;
     assert_true(from->has_secret[level][true] && to->has_secret[level][false]);
-    struct sp_key *write =
-        protect->key(NULL, from->suite, from->secrets[level][true], from->secret_size);
-    struct sp_key *read = protect->key(NULL, to->suite, to->secrets[level][false], to->secret_size);
+    struct sp_key *write = protect->key(NULL, SP_VERSION_1, from->suite, from->secrets[level][true],
+                                        from->secret_size);
+    struct sp_key *read =
+        protect->key(NULL, SP_VERSION_1, to->suite, to->secrets[level][false], to->secret_size);
     static const uint8_t header[] = {0x40, 0};
     uint8_t packet[30 + SP_TAG_SIZE] = {5, 4, 3};
     const struct sb_bytes part = {.data = packet, .size = 30};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The sample packets of RFC 9001, appendix A, through the keys that crypto/ gives to
- * proto/, bit for bit in both directions. */
+/* The sample packets of RFC 9001 and of RFC 9369, appendix A of each, through the keys that crypto/
+ * gives to proto/, bit for bit in both directions.  One program for each version of QUIC. */
 
 #include "test/support/qt.h"
 
@@ -12,7 +12,15 @@
 #include "test/support/ciphers.h"
 #include "test/support/hex.h"
 #include "test/support/owned.h"
+#ifdef QT_VERSION_2
+#include "test/vector/rfc9369.h"
+#define V(name) RFC9369_##name
+#define VERSION SP_VERSION_2
+#else
 #include "test/vector/rfc9001.h"
+#define V(name) RFC9001_##name
+#define VERSION SP_VERSION_1
+#endif
 
 static const struct sp_protect_ops *const ops = &sc_protect_ops;
 
@@ -23,8 +31,9 @@ static void key_end(void *key)
 
 static struct sp_key *chacha_key(void)
 {
-    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
-    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
+    struct qt_hex secret = qt_hex(V(CHACHA_SECRET));
+    struct sp_key *key =
+        ops->key(qt_cipher, VERSION, SP_SUITE_CHACHA20_POLY1305, secret.bytes, secret.size);
     assert_non_null(key);
     return owned_add(key, key_end);
 }
@@ -114,46 +123,46 @@ static void assert_opened(struct sp_key *key, const struct sample *s)
 }
 
 static const struct sample client_initial = {
-    .header = RFC9001_CLIENT_HEADER,
-    .payload = RFC9001_CLIENT_CRYPTO_FRAME,
+    .header = V(CLIENT_HEADER),
+    .payload = V(CLIENT_CRYPTO_FRAME),
     .payload_size = 1162,
     .pn = 2,
     .pn_size = 4,
-    .sample = RFC9001_CLIENT_SAMPLE,
-    .mask = RFC9001_CLIENT_MASK,
-    .packet = RFC9001_CLIENT_PACKET,
+    .sample = V(CLIENT_SAMPLE),
+    .mask = V(CLIENT_MASK),
+    .packet = V(CLIENT_PACKET),
 };
 
 static const struct sample server_initial = {
-    .header = RFC9001_SERVER_HEADER,
-    .payload = RFC9001_SERVER_PAYLOAD,
+    .header = V(SERVER_HEADER),
+    .payload = V(SERVER_PAYLOAD),
     .payload_size = 99,
     .pn = 1,
     .pn_size = 2,
-    .sample = RFC9001_SERVER_SAMPLE,
-    .mask = RFC9001_SERVER_MASK,
-    .packet = RFC9001_SERVER_PACKET,
+    .sample = V(SERVER_SAMPLE),
+    .mask = V(SERVER_MASK),
+    .packet = V(SERVER_PACKET),
 };
 
 static const struct sample chacha_short = {
-    .header = RFC9001_CHACHA_HEADER,
-    .payload = RFC9001_CHACHA_PLAIN,
+    .header = V(CHACHA_HEADER),
+    .payload = V(CHACHA_PLAIN),
     .payload_size = 1,
     .pn = 654360564,
     .pn_size = 3,
-    .sample = RFC9001_CHACHA_SAMPLE,
-    .mask = RFC9001_CHACHA_MASK,
-    .packet = RFC9001_CHACHA_PACKET,
+    .sample = V(CHACHA_SAMPLE),
+    .mask = V(CHACHA_MASK),
+    .packet = V(CHACHA_PACKET),
 };
 
 /* Makes the keys of both ends, {read, write}. */
 static void make_initial(struct sp_key *ret_client[2], struct sp_key *ret_server[2])
 {
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
-    assert_true(ops->initial(qt_cipher, &dcid, SP_CLIENT, &ret_client[0], &ret_client[1]));
+    struct sp_cid dcid = cid_of(V(DCID));
+    assert_true(ops->initial(qt_cipher, VERSION, &dcid, SP_CLIENT, &ret_client[0], &ret_client[1]));
     (void)owned_add(ret_client[0], key_end);
     (void)owned_add(ret_client[1], key_end);
-    assert_true(ops->initial(qt_cipher, &dcid, SP_SERVER, &ret_server[0], &ret_server[1]));
+    assert_true(ops->initial(qt_cipher, VERSION, &dcid, SP_SERVER, &ret_server[0], &ret_server[1]));
     (void)owned_add(ret_server[0], key_end);
     (void)owned_add(ret_server[1], key_end);
 }
@@ -165,20 +174,18 @@ static void initial_secrets_and_keys_are_those_of_a1(void **state)
         enum sp_role sender;
         const char *secret, *key, *iv, *hp;
     } sides[] = {
-        {SP_CLIENT, RFC9001_CLIENT_SECRET, RFC9001_CLIENT_KEY, RFC9001_CLIENT_IV,
-         RFC9001_CLIENT_HP},
-        {SP_SERVER, RFC9001_SERVER_SECRET, RFC9001_SERVER_KEY, RFC9001_SERVER_IV,
-         RFC9001_SERVER_HP},
+        {SP_CLIENT, V(CLIENT_SECRET), V(CLIENT_KEY), V(CLIENT_IV), V(CLIENT_HP)},
+        {SP_SERVER, V(SERVER_SECRET), V(SERVER_KEY), V(SERVER_IV), V(SERVER_HP)},
     };
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
+    struct sp_cid dcid = cid_of(V(DCID));
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_AES_128_GCM);
     uint8_t secrets[2][SC_INITIAL_SECRET_SIZE];
-    sc_keys_initial_secrets(&dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
+    sc_keys_initial_secrets(VERSION, &dcid, secrets[SP_CLIENT], secrets[SP_SERVER]);
     for (size_t i = 0; i < QT_COUNT(sides); i++) {
         struct sc_keys keys;
         const uint8_t *secret = secrets[sides[i].sender];
         assert_hex(secret, sides[i].secret);
-        sc_keys_derive(suite, secret, &keys);
+        sc_keys_derive(VERSION, suite, secret, &keys);
         assert_hex(keys.key, sides[i].key);
         assert_hex(keys.iv, sides[i].iv);
         assert_hex(keys.hp, sides[i].hp);
@@ -188,12 +195,12 @@ static void initial_secrets_and_keys_are_those_of_a1(void **state)
 static void the_common_initial_secret_is_that_of_a1(void **state)
 {
     (void)state;
-    struct qt_hex salt = qt_hex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a");
-    struct qt_hex dcid = qt_hex(RFC9001_DCID);
+    struct qt_hex salt = qt_hex(V(INITIAL_SALT));
+    struct qt_hex dcid = qt_hex(V(DCID));
     uint8_t secret[32];
     sc_hkdf_extract(sizeof(secret), (struct sb_bytes){salt.bytes, salt.size},
                     (struct sb_bytes){dcid.bytes, dcid.size}, secret);
-    assert_hex(secret, RFC9001_INITIAL_SECRET);
+    assert_hex(secret, V(INITIAL_SECRET));
 }
 
 static void the_client_initial_is_that_of_a2(void **state)
@@ -217,31 +224,31 @@ static void the_server_initial_is_that_of_a3(void **state)
 static void the_retry_tag_is_that_of_a4(void **state)
 {
     (void)state;
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
-    struct qt_hex packet = qt_hex(RFC9001_RETRY_PACKET);
+    struct sp_cid dcid = cid_of(V(DCID));
+    struct qt_hex packet = qt_hex(V(RETRY_PACKET));
     uint8_t tag[SP_TAG_SIZE];
-    assert_true(sc_retry_tag_make(&dcid, packet.bytes, packet.size - sizeof(tag), tag));
+    assert_true(sc_retry_tag_make(VERSION, &dcid, packet.bytes, packet.size - sizeof(tag), tag));
     assert_memory_equal(tag, packet.bytes + packet.size - sizeof(tag), sizeof(tag));
-    assert_true(ops->retry_is_authentic(NULL, &dcid, packet.bytes, packet.size));
+    assert_true(ops->retry_is_authentic(NULL, VERSION, &dcid, packet.bytes, packet.size));
 }
 
 /* The whole packet, as a server writes it. */
 static void the_retry_packet_is_that_of_a4(void **state)
 {
     (void)state;
-    struct qt_hex want = qt_hex(RFC9001_RETRY_PACKET);
-    struct sp_cid original_dcid = cid_of(RFC9001_DCID);
+    struct qt_hex want = qt_hex(V(RETRY_PACKET));
+    struct sp_cid original_dcid = cid_of(V(DCID));
     struct sp_cid scid = cid_of("f067a5502a4262b5");
     const struct sp_peek initial = {
         .is_long = true,
-        .version = SP_VERSION_1,
+        .version = VERSION,
         .dcid = {original_dcid.bytes, original_dcid.size},
     };
     uint8_t packet[SP_RETRY_SIZE_MAX];
     uint8_t tag[SP_TAG_SIZE];
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     sp_retry_write(&w, &initial, &scid, (struct sb_bytes){(const uint8_t *)"token", 5}, 0xff);
-    assert_true(sc_retry_tag_make(&original_dcid, packet, sb_writer_used(&w), tag));
+    assert_true(sc_retry_tag_make(VERSION, &original_dcid, packet, sb_writer_used(&w), tag));
     sb_writer_bytes(&w, tag, sizeof(tag));
     assert_false(w.failed);
     assert_int_equal(sb_writer_used(&w), want.size);
@@ -260,23 +267,23 @@ static void the_chacha20_keys_and_the_next_secret_are_those_of_a5(void **state)
 {
     (void)state;
     const struct sc_suite *suite = sc_suite_find(SP_SUITE_CHACHA20_POLY1305);
-    struct qt_hex secret = qt_hex(RFC9001_CHACHA_SECRET);
+    struct qt_hex secret = qt_hex(V(CHACHA_SECRET));
     struct sc_keys keys;
-    sc_keys_derive(suite, secret.bytes, &keys);
-    assert_hex(keys.key, RFC9001_CHACHA_KEY);
-    assert_hex(keys.iv, RFC9001_CHACHA_IV);
-    assert_hex(keys.hp, RFC9001_CHACHA_HP);
+    sc_keys_derive(VERSION, suite, secret.bytes, &keys);
+    assert_hex(keys.key, V(CHACHA_KEY));
+    assert_hex(keys.iv, V(CHACHA_IV));
+    assert_hex(keys.hp, V(CHACHA_HP));
 
-    sc_keys_next_secret(suite, secret.bytes, secret.bytes); /* in place */
-    assert_hex(secret.bytes, RFC9001_CHACHA_KU);
+    sc_keys_next_secret(VERSION, suite, secret.bytes, secret.bytes); /* in place */
+    assert_hex(secret.bytes, V(CHACHA_KU));
 }
 
 static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void **state)
 {
     (void)state;
     struct sp_key *key = chacha_key();
-    struct qt_hex header = qt_hex(RFC9001_CHACHA_HEADER);
-    struct qt_hex cipher = qt_hex(RFC9001_CHACHA_CIPHER);
+    struct qt_hex header = qt_hex(V(CHACHA_HEADER));
+    struct qt_hex cipher = qt_hex(V(CHACHA_CIPHER));
     uint64_t pn = chacha_short.pn;
 
     for (size_t bit = 0; bit < 8 * (header.size + cipher.size); bit++) {
@@ -308,17 +315,19 @@ static void every_flipped_bit_and_every_truncation_of_a_packet_is_noticed(void *
 static void every_flipped_bit_and_every_truncation_of_a_retry_is_noticed(void **state)
 {
     (void)state;
-    struct sp_cid dcid = cid_of(RFC9001_DCID);
-    const struct qt_hex packet = qt_hex(RFC9001_RETRY_PACKET);
+    struct sp_cid dcid = cid_of(V(DCID));
+    const struct qt_hex packet = qt_hex(V(RETRY_PACKET));
     for (size_t bit = 0; bit < 8 * packet.size; bit++) {
         struct qt_hex bad = packet;
         bad.bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_false(ops->retry_is_authentic(NULL, &dcid, bad.bytes, bad.size));
+        assert_false(ops->retry_is_authentic(NULL, VERSION, &dcid, bad.bytes, bad.size));
     }
     for (size_t size = 0; size < packet.size; size++)
-        assert_false(ops->retry_is_authentic(NULL, &dcid, packet.bytes, size));
+        assert_false(ops->retry_is_authentic(NULL, VERSION, &dcid, packet.bytes, size));
+    const uint32_t other = SP_VERSION_1 + SP_VERSION_2 - VERSION;
+    assert_false(ops->retry_is_authentic(NULL, other, &dcid, packet.bytes, packet.size));
     dcid.bytes[7] ^= 1;
-    assert_false(ops->retry_is_authentic(NULL, &dcid, packet.bytes, packet.size));
+    assert_false(ops->retry_is_authentic(NULL, VERSION, &dcid, packet.bytes, packet.size));
 }
 
 int main(void)

@@ -218,7 +218,8 @@ static void fused_and_openssl_open_what_the_other_seals(void **state)
             struct sp_key *pairs[2][2]; /* the first keys and the next ones */
             for (size_t i = 0; i < 2; i++) {
                 void *context = contexts[i == 0 ? from : 1 - from];
-                pairs[0][i] = ops->key(context, suite->id, secret, suite->secret_size);
+                pairs[0][i] =
+                    ops->key(context, SP_VERSION_1, suite->id, secret, suite->secret_size);
                 (void)owned_add(pairs[0][i], key_end);
                 pairs[1][i] = owned_add(ops->next(pairs[0][i]), key_end);
             }

@@ -128,7 +128,8 @@ static void a_packet_asks_for_no_memory(void **state)
     static const uint8_t header[] = {0x40, 1, 2, 3};
     for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
         const struct sc_suite *suite = sc_suite_at(s);
-        struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
+        struct sp_key *key =
+            ops->key(qt_cipher, SP_VERSION_1, suite->id, secret, suite->secret_size);
         (void)owned_add(key, key_end);
         uint8_t packet[100 + SP_TAG_SIZE] = {0};
         const uint8_t *sample = packet;
@@ -163,7 +164,7 @@ static void fused_keys_are_wiped(void **state)
         return; /* OpenSSL's are its own affair */
     watched_count = wiped_count = 0;
     is_watching = true;
-    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_AES_128_GCM, secret, 32);
+    struct sp_key *key = ops->key(qt_cipher, SP_VERSION_1, SP_SUITE_AES_128_GCM, secret, 32);
     struct sp_key *next = ops->next(key);
     ops->destroy(key);
     ops->destroy(next);
@@ -187,7 +188,7 @@ static void a_reset_token_asks_for_no_memory(void **state)
 static bool try_key(void)
 {
     static const uint8_t secret[SP_SECRET_SIZE_MAX];
-    struct sp_key *key = ops->key(qt_cipher, SP_SUITE_AES_256_GCM, secret, 48);
+    struct sp_key *key = ops->key(qt_cipher, SP_VERSION_1, SP_SUITE_AES_256_GCM, secret, 48);
     struct sp_key *next = key == NULL ? NULL : ops->next(key);
     bool done = next != NULL;
     ops->destroy(key);
@@ -199,7 +200,7 @@ static bool try_initial(void)
 {
     struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
     struct sp_key *read = NULL, *write = NULL;
-    bool done = ops->initial(qt_cipher, &dcid, SP_SERVER, &read, &write);
+    bool done = ops->initial(qt_cipher, SP_VERSION_1, &dcid, SP_SERVER, &read, &write);
     (void)owned_add(read, key_end);
     (void)owned_add(write, key_end);
     assert_int_equal(read != NULL, done);
@@ -213,7 +214,7 @@ static bool try_retry(void)
 {
     struct sp_cid dcid = sp_cid_of((const uint8_t *)"abcdefgh", 8);
     uint8_t tag[SP_TAG_SIZE];
-    return sc_retry_tag_make(&dcid, (const uint8_t *)"packet", 6, tag);
+    return sc_retry_tag_make(SP_VERSION_1, &dcid, (const uint8_t *)"packet", 6, tag);
 }
 
 static bool try_reset(void)

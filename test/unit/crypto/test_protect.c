@@ -19,7 +19,7 @@ static struct sp_key *key_of(const struct sc_suite *suite, uint8_t seed)
 {
     uint8_t secret[SP_SECRET_SIZE_MAX];
     memset(secret, seed, sizeof(secret));
-    struct sp_key *key = ops->key(qt_cipher, suite->id, secret, suite->secret_size);
+    struct sp_key *key = ops->key(qt_cipher, SP_VERSION_1, suite->id, secret, suite->secret_size);
     assert_non_null(key);
     return owned_add(key, key_end);
 }
@@ -272,15 +272,16 @@ static void an_unknown_suite_has_no_key(void **state)
 {
     (void)state;
     static const uint8_t secret[32];
-    assert_null(ops->key(qt_cipher, SP_SUITE_NONE, secret, sizeof(secret)));
-    assert_null(ops->key(qt_cipher, (enum sp_suite)0x1304, secret, sizeof(secret))); /* AES-CCM */
+    assert_null(ops->key(qt_cipher, SP_VERSION_1, SP_SUITE_NONE, secret, sizeof(secret)));
+    assert_null(ops->key(qt_cipher, SP_VERSION_1, (enum sp_suite)0x1304, secret,
+                         sizeof(secret))); /* AES-CCM */
     ops->destroy(NULL);
 }
 
 static void make_initial(const struct sp_cid *dcid, enum sp_role role, struct sp_key **ret_read,
                          struct sp_key **ret_write)
 {
-    assert_true(ops->initial(qt_cipher, dcid, role, ret_read, ret_write));
+    assert_true(ops->initial(qt_cipher, SP_VERSION_1, dcid, role, ret_read, ret_write));
     (void)owned_add(*ret_read, key_end);
     (void)owned_add(*ret_write, key_end);
 }

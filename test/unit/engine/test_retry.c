@@ -46,19 +46,24 @@ static struct fixture *make(void)
     return f;
 }
 
-static void answer(struct fixture *f)
+static void answer_to(struct fixture *f, const struct sp_peek *peek)
 {
-    const struct se_retry_args args = {&initial, &client, &f->cids, &f->entropy};
+    const struct se_retry_args args = {peek, &client, &f->cids, &f->entropy};
     f->size = se_retry_write(&f->retry, &args, f->packet);
     assert_true(f->size > 0 && f->size <= sizeof(f->packet));
     assert_true(sp_header_read(f->packet, f->size, SE_CID_SIZE, &f->header));
     assert_int_equal(f->header.type, SP_PACKET_RETRY);
 }
 
+static void answer(struct fixture *f)
+{
+    answer_to(f, &initial);
+}
+
 static enum sc_token_result open_for(struct fixture *f, struct sp_cid dcid, struct sc_token *ret)
 {
-    struct sb_bytes bytes = {dcid.bytes, dcid.size};
-    return se_retry_open(&f->retry, f->header.token, &client, &bytes, ret);
+    const struct sp_peek peek = {.version = f->header.version, .dcid = {dcid.bytes, dcid.size}};
+    return se_retry_open(&f->retry, f->header.token, &client, &peek, ret);
 }
 
 static void a_retry_names_a_fresh_cid_and_is_authentic(void **state)
@@ -68,7 +73,7 @@ static void a_retry_names_a_fresh_cid_and_is_authentic(void **state)
     answer(f);
     struct sp_cid original = sp_cid_of(initial.dcid.data, initial.dcid.size);
     struct sp_cid scid = sp_cid_of(initial.scid.data, initial.scid.size);
-    assert_true(sc_retry_tag_is_authentic(&original, f->packet, f->size));
+    assert_true(sc_retry_tag_is_authentic(SP_VERSION_1, &original, f->packet, f->size));
     assert_true(sp_cid_equal(&f->header.dcid, &scid));
     assert_int_equal(f->header.scid.size, SE_CID_SIZE);
     struct sp_cid first = f->header.scid;
@@ -113,6 +118,24 @@ static void it_is_good_for_the_cid_of_its_retry_only(void **state)
     assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_VALID);
 }
 
+/* [RFC9369 4.1, 5] */
+static void it_is_good_for_the_version_of_its_retry_only(void **state)
+{
+    (void)state;
+    struct fixture *f = make();
+    struct sc_token token;
+    for (int is_2 = 0; is_2 < 2; is_2++) {
+        struct sp_peek peek = initial;
+        peek.version = is_2 ? SP_VERSION_2 : SP_VERSION_1;
+        answer_to(f, &peek);
+        assert_int_equal(f->header.version, peek.version);
+        assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_VALID);
+        assert_int_equal(token.version, peek.version);
+        f->header.version = is_2 ? SP_VERSION_1 : SP_VERSION_2;
+        assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_INVALID);
+    }
+}
+
 static void no_token_is_no_fault(void **state)
 {
     (void)state;
@@ -127,6 +150,7 @@ int main(void)
         QT_TEST(owned, a_retry_names_a_fresh_cid_and_is_authentic),
         QT_TEST(owned, its_token_proves_the_address_once),
         QT_TEST(owned, it_is_good_for_the_cid_of_its_retry_only),
+        QT_TEST(owned, it_is_good_for_the_version_of_its_retry_only),
         QT_TEST(owned, no_token_is_no_fault),
     };
     sb_assert_handler = qt_on_assert;

@@ -10,10 +10,11 @@
 
 QT_FIXTURE(conn_pair, pair_deinit)
 
-static bool is_authentic_retry(void *context, const struct sp_cid *original_dcid,
+static bool is_authentic_retry(void *context, uint32_t version, const struct sp_cid *original_dcid,
                                const uint8_t *packet, size_t size)
 {
     (void)context;
+    (void)version;
     (void)original_dcid;
     (void)packet;
     (void)size;

@@ -45,7 +45,7 @@ static void parts_are_sealed_in_the_order_in_which_they_came(void **state)
     struct sp_protect protect = {.ops = &qs_null_protect_ops, .context = &plan};
     static const uint8_t secret[4] = {1, 2, 3, 4};
     struct sp_key *key =
-        qs_null_protect_ops.key(&plan, SP_SUITE_AES_128_GCM, secret, sizeof(secret));
+        qs_null_protect_ops.key(&plan, SP_VERSION_1, SP_SUITE_AES_128_GCM, secret, sizeof(secret));
     assert_non_null(key);
     (void)owned_add(key, key_end);
 

@@ -23,8 +23,8 @@ struct world {
 
 static struct sp_key *make_key(struct world *world, const char *secret)
 {
-    struct sp_key *key =
-        qs_null_protect_ops.key(&world->plan, SP_SUITE_AES_128_GCM, (const uint8_t *)secret, 4);
+    struct sp_key *key = qs_null_protect_ops.key(&world->plan, SP_VERSION_1, SP_SUITE_AES_128_GCM,
+                                                 (const uint8_t *)secret, 4);
     assert_non_null(key);
     return key;
 }

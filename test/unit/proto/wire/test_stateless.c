@@ -72,6 +72,9 @@ static void a_truncated_peek_is_refused(void **state)
     }
 }
 
+static const struct sp_versions both = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}};
+static const struct sp_versions only_1 = {.count = 1, .list = {SP_VERSION_1}};
+
 static enum sp_unmatched judge(const char *head, size_t head_size, size_t size)
 {
     uint8_t *datagram = calloc(1, size);
@@ -80,7 +83,7 @@ static enum sp_unmatched judge(const char *head, size_t head_size, size_t size)
     memcpy(datagram, head, head_size);
     struct sp_peek peek;
     assert_true(sp_peek_read(datagram, size, 8, &peek));
-    enum sp_unmatched verdict = sp_unmatched_classify(datagram, size, &peek);
+    enum sp_unmatched verdict = sp_unmatched_classify(datagram, size, &peek, &only_1);
     free(datagram);
     return verdict;
 }
@@ -171,11 +174,12 @@ static void strangers_are_judged_by_the_rules(void **state)
 }
 
 /* The versions that a Version Negotiation in `datagram` lists. */
-static struct sp_header negotiation_for(const struct sp_peek *peek, const uint8_t *random,
+static struct sp_header negotiation_for(const struct sp_peek *peek,
+                                        const struct sp_versions *versions, const uint8_t *random,
                                         uint8_t out[SP_NEGOTIATION_SIZE_MAX])
 {
     struct sb_writer w = sb_writer_of(out, SP_NEGOTIATION_SIZE_MAX);
-    sp_negotiation_write(&w, peek, random);
+    sp_negotiation_write(&w, peek, versions, random);
     assert_false(w.failed);
     struct sp_header header;
     assert_true(sp_header_read(out, sb_writer_used(&w), 8, &header));
@@ -184,31 +188,33 @@ static struct sp_header negotiation_for(const struct sp_peek *peek, const uint8_
 }
 
 /* [RFC9000 6.1, 17.2.1] */
-static void negotiation_swaps_the_cids_and_lists_our_version(void **state)
+#define R_0 "\x1a\x3a\x5a\x7a"
+
+static void negotiation_swaps_the_cids_and_lists_our_versions(void **state)
 {
     (void)state;
     static const uint8_t cids[2][255] = {{1, 2, 3}, {4, 5, 6}};
     struct sp_peek peek = {
         .is_long = true,
-        .version = 0x6b3343cf,
+        .version = 0x709a50c4,
         .dcid = {.data = cids[0], .size = sizeof(cids[0])},
         .scid = {.data = cids[1], .size = sizeof(cids[1])},
     };
-    for (unsigned order = 0; order < 2; order++) {
+    static const char *const orders[] = {R_0 V1 V2, V1 R_0 V2, V1 V2 R_0};
+    for (unsigned order = 0; order < QT_COUNT(orders); order++) {
         uint8_t random[SP_NEGOTIATION_RANDOM_SIZE] = {0x2f, (uint8_t)order, 0x12, 0x34, 0x56, 0x78};
         uint8_t out[SP_NEGOTIATION_SIZE_MAX];
-        struct sp_header header = negotiation_for(&peek, random, out);
+        struct sp_header header = negotiation_for(&peek, &both, random, out);
         assert_int_equal(header.size, SP_NEGOTIATION_SIZE_MAX);
         assert_bytes_equal(header.raw_dcid, peek.scid);
         assert_bytes_equal(header.raw_scid, peek.dcid);
         assert_int_equal(header.first, 0xef);
-        assert_int_equal(header.versions.size, 8);
-        assert_memory_equal(header.versions.data,
-                            order == 0 ? V1 "\x1a\x3a\x5a\x7a" : "\x1a\x3a\x5a\x7a" V1, 8);
+        assert_int_equal(header.versions.size, 12);
+        assert_memory_equal(header.versions.data, orders[order], 12);
 
         for (size_t size = 0; size < SP_NEGOTIATION_SIZE_MAX; size++) {
             struct sb_writer w = sb_writer_of(out, size);
-            sp_negotiation_write(&w, &peek, random);
+            sp_negotiation_write(&w, &peek, &both, random);
             assert_true(w.failed);
         }
     }
@@ -219,9 +225,9 @@ static void negotiation_never_lists_the_version_it_refuses(void **state)
 {
     (void)state;
     struct sp_peek peek = {.is_long = true, .version = 0x1a3a5a7a};
-    static const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE] = {0, 0, 0x1f, 0x3f, 0x5f, 0x7f};
+    static const uint8_t random[SP_NEGOTIATION_RANDOM_SIZE] = {0, 1, 0x1f, 0x3f, 0x5f, 0x7f};
     uint8_t out[SP_NEGOTIATION_SIZE_MAX];
-    struct sp_header header = negotiation_for(&peek, random, out);
+    struct sp_header header = negotiation_for(&peek, &only_1, random, out);
     struct sp_cid none = {0};
     assert_true(sp_negotiation_is_refusal(&header, peek.version, &none, &none));
     assert_true(SP_VERSION_IS_GREASE(sb_load_u32(header.versions.data + 4)));
@@ -234,11 +240,11 @@ static void negotiation_of_what_we_speak_is_our_bug(void **state)
     uint8_t out[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(out, sizeof(out));
     struct sp_peek peek = {.is_long = true, .version = SP_VERSION_1};
-    expect_assert_failure(sp_negotiation_write(&w, &peek, random));
+    expect_assert_failure(sp_negotiation_write(&w, &peek, &both, random));
     peek.version = 0; /* [RFC9000 6.1] */
-    expect_assert_failure(sp_negotiation_write(&w, &peek, random));
+    expect_assert_failure(sp_negotiation_write(&w, &peek, &both, random));
     peek = (struct sp_peek){.is_long = false, .version = 2};
-    expect_assert_failure(sp_negotiation_write(&w, &peek, random));
+    expect_assert_failure(sp_negotiation_write(&w, &peek, &both, random));
 }
 
 /* [RFC9000 6.2, 17.2.1] */
@@ -354,7 +360,7 @@ static void resets_that_answer_each_other_come_to_an_end(void **state)
     unsigned count = 0;
     memset(out, 0x40, sizeof(out));
     struct sp_peek peek = {.is_long = false};
-    while (sp_unmatched_classify(out, size, &peek) == SP_UNMATCHED_RESET) {
+    while (sp_unmatched_classify(out, size, &peek, &both) == SP_UNMATCHED_RESET) {
         size = write_reset(size, random, out);
         assert_true(++count < 100);
     }
@@ -432,7 +438,7 @@ int main(void)
         cmocka_unit_test(a_peek_agrees_with_the_header),
         cmocka_unit_test(a_truncated_peek_is_refused),
         cmocka_unit_test(strangers_are_judged_by_the_rules),
-        cmocka_unit_test(negotiation_swaps_the_cids_and_lists_our_version),
+        cmocka_unit_test(negotiation_swaps_the_cids_and_lists_our_versions),
         cmocka_unit_test(negotiation_never_lists_the_version_it_refuses),
         cmocka_unit_test(negotiation_of_what_we_speak_is_our_bug),
         cmocka_unit_test(only_the_answer_to_our_packet_refuses_us),
