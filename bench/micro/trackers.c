@@ -86,8 +86,9 @@ static void take_ack(struct sp_loss *loss, const struct sp_frame_ack *ack, uint6
 static void loss_init(struct sp_loss *loss)
 {
     static struct sp_loss_space handshake_spaces[SP_SPACE_APP];
-    sp_loss_init(loss, handshake_spaces, &block_store, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE,
-                 true);
+    static struct sp_loss_path path;
+    sp_loss_path_init(&path, 0, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE);
+    sp_loss_init(loss, handshake_spaces, &block_store, &path, true);
     loss->is_confirmed = true;
 }
 
@@ -131,7 +132,7 @@ static void check_sent(void)
     run_sent(&sent_work, 1000);
     sp_loss_check(&sent_work.loss);
     micro_check(sent_work.acked_count == 1000 * ACKED_AT_ONCE, "how many were acknowledged");
-    micro_check(sent_work.loss.cc.in_flight_bytes == (uint64_t)IN_FLIGHT * PACKET_SIZE,
+    micro_check(sent_work.loss.path->cc.in_flight_bytes == (uint64_t)IN_FLIGHT * PACKET_SIZE,
                 "bytes in flight");
     micro_check(sent_work.loss.lost_count == 0, "nothing is lost");
 }
@@ -278,7 +279,7 @@ static void check_ranges(void)
         run_ranges(w, 3);
         sp_loss_check(&w->loss);
         sp_stream_send_check(&w->stream);
-        micro_check(w->loss.cc.in_flight_bytes == 0, "bytes in flight");
+        micro_check(w->loss.path->cc.in_flight_bytes == 0, "bytes in flight");
     }
 }
 

@@ -105,7 +105,7 @@ bool sp_conn_unwind(struct sp_conn *conn, uint32_t *steps)
 static uint64_t end_time_ns(const struct sp_conn *conn)
 {
     uint64_t ack_delay_ns = SB_MIN(conn->loss.peer_ack_delay_ns_max, SP_END_ACK_DELAY_NS_MAX);
-    uint64_t pto_ns = sb_time_add(sp_rtt_pto_ns(&conn->loss.rtt), ack_delay_ns);
+    uint64_t pto_ns = sb_time_add(sp_rtt_pto_ns(&conn->loss.path->rtt), ack_delay_ns);
     return 3 * SB_MIN(pto_ns, SP_END_PTO_NS_MAX);
 }
 

@@ -154,13 +154,17 @@ static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-    sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets,
-                 sp_cc_ops_of(conn->config->cc_kind), conn->datagram_size, conn->config->pacing);
+    const struct sp_conn_path_args path = {
+        .path = &args->path,
+        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
+        .is_valid = args->role == SP_CLIENT || args->address_is_valid,
+    };
+    sp_path_init(&conn->first_path, &path);
+    conn->path = conn->paths[0] = &conn->first_path;
+    sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets, &conn->path->loss,
+                 conn->config->pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
-    conn->path.path = args->path;
-    sp_pmtu_init(&conn->path.pmtu);
-    conn->path.is_valid = args->role == SP_CLIENT || args->address_is_valid;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .copies = &conn->pools->copies,
                                            .holding = conn->pieces.holding,
@@ -287,7 +291,7 @@ bool sp_conn_is_closed(const struct sp_conn *conn)
 
 bool sp_conn_is_address_valid(const struct sp_conn *conn)
 {
-    return conn->path.is_valid;
+    return conn->path->is_valid;
 }
 
 bool sp_conn_is_drained(const struct sp_conn *conn)
@@ -316,11 +320,11 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->packets_lost = conn->loss.lost_count;
     ret->packets_spurious = conn->loss.spurious_count;
     ret->persistent_congestions = conn->loss.persistent_count;
-    ret->rtt_smoothed_ns = conn->loss.rtt.smoothed_ns;
-    ret->rtt_min_ns = conn->loss.rtt.min_ns;
-    ret->rtt_variance_ns = conn->loss.rtt.variance_ns;
-    ret->cwnd_bytes = conn->loss.cc.cwnd_bytes;
-    ret->in_flight_bytes = conn->loss.cc.in_flight_bytes;
+    ret->rtt_smoothed_ns = conn->loss.path->rtt.smoothed_ns;
+    ret->rtt_min_ns = conn->loss.path->rtt.min_ns;
+    ret->rtt_variance_ns = conn->loss.path->rtt.variance_ns;
+    ret->cwnd_bytes = conn->loss.path->cc.cwnd_bytes;
+    ret->in_flight_bytes = conn->loss.path->cc.in_flight_bytes;
     ret->memory_bytes = sp_conn_memory_bytes(conn);
     ret->datagram_bytes = conn->datagram_size;
 }

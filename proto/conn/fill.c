@@ -104,7 +104,7 @@ static bool add_number(struct sp_conn *conn, struct sp_build *build, enum sp_fra
  * beyond that they are rather the window's own work, which more window would only make longer. */
 static uint64_t window_rtt_ns(const struct sp_conn *conn)
 {
-    const struct sp_rtt *rtt = &conn->loss.rtt;
+    const struct sp_rtt *rtt = &conn->loss.path->rtt;
     return SB_MIN(rtt->smoothed_ns, 2 * rtt->min_ns);
 }
 
@@ -159,16 +159,16 @@ static void add_cids(struct sp_conn *conn, struct sp_build *build)
 static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
 {
     /* Not retransmitted: the peer sends a new PATH_CHALLENGE.  [RFC9000 8.2.2, 19.17] */
-    while (conn->path.response_count > 0) {
+    while (conn->path->response_count > 0) {
         struct sb_writer w = sp_build_writer(build);
         sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE,
-                            conn->path.responses[conn->path.response_count - 1]);
+                            conn->path->responses[conn->path->response_count - 1]);
         if (!sp_build_commit(build, &w))
             return;
         build->is_eliciting = true;
         build->is_in_flight = true;
         build->wants_full_datagram = true; /* [RFC9000 8.2.2] */
-        conn->path.response_count--;
+        conn->path->response_count--;
     }
 }
 
@@ -394,7 +394,7 @@ static void add_ping(struct sp_build *build)
 bool sp_conn_wants_control(const struct sp_conn *conn)
 {
     if (conn->wants_handshake_done || (conn->wants_max_data && !conn->holds_credit) ||
-        conn->data_blocked == SP_BLOCKED_DUE || conn->path.response_count > 0 ||
+        conn->data_blocked == SP_BLOCKED_DUE || conn->path->response_count > 0 ||
         !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)

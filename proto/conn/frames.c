@@ -251,7 +251,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_RETIRE_CONNECTION_ID:
         return on_retire_cid(conn, packet, frame->sequence);
     case SP_FRAME_PATH_CHALLENGE: /* [RFC9000 8.2.1, 8.2.2] Whatever size its datagram has. */
-        sp_path_on_challenge(&conn->path, frame->path_data);
+        sp_path_on_challenge(conn->path, frame->path_data);
         return SP_OK;
     case SP_FRAME_PATH_RESPONSE:
         return SP_OK; /* we never challenge: it answers nothing. [RFC9000 19.18] */

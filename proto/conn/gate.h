@@ -65,7 +65,7 @@ static inline bool sp_gate_is_due(const struct sp_conn *conn, enum sp_space spac
  * that is not validated.  [RFC9000 8, 8.1] */
 static inline bool sp_gate_is_amplifying(const struct sp_conn *conn, size_t size)
 {
-    return sp_path_budget(&conn->path) < size;
+    return sp_path_budget(conn->path) < size;
 }
 
 /* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
@@ -73,7 +73,7 @@ static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64
 {
     if (sp_loss_room(&conn->loss, now_ns) < conn->datagram_size)
         return SP_WAIT_CWND;
-    return sp_pacer_is_open(&conn->loss.pacer, now_ns) ? SP_WAIT_NONE : SP_WAIT_PACER;
+    return sp_pacer_is_open(&conn->loss.path->pacer, now_ns) ? SP_WAIT_NONE : SP_WAIT_PACER;
 }
 
 /* One packet of the handshake may always be in flight: the window may be full of packets of
@@ -105,8 +105,8 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
 static inline bool sp_gate_wants_mtu_probe(const struct sp_conn *conn)
 {
     const struct sp_sent *sent = &conn->loss.app.sent;
-    return sp_pmtu_is_due(&conn->path.pmtu) && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
-           conn->path.is_valid && sp_gate_can_seal(conn, SP_SPACE_APP) &&
+    return sp_pmtu_is_due(&conn->path->pmtu) && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
+           conn->path->is_valid && sp_gate_can_seal(conn, SP_SPACE_APP) &&
            sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX; /* its record is kept */
 }
 
@@ -122,7 +122,7 @@ static inline size_t sp_gate_datagram_size(const struct sp_conn *conn)
 static inline bool sp_gate_is_plain(const struct sp_conn *conn)
 {
     const struct sp_conn_space *s = &conn->app;
-    return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && conn->path.is_valid &&
+    return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && conn->path->is_valid &&
            !conn->is_out_of_memory && s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
            !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
 }
@@ -133,7 +133,7 @@ static inline uint64_t sp_gate_run_count(const struct sp_conn *conn, uint64_t no
 {
     size_t size = conn->datagram_size;
     uint64_t count = sp_loss_room(&conn->loss, now_ns) / size;
-    uint64_t credit = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns);
+    uint64_t credit = sp_pacer_credit_bytes(&conn->loss.path->pacer, now_ns);
     /* The last datagram may exceed the credit. */
     count = SB_MIN(count, credit / size + (credit % size != 0));
     return SB_MIN(count, conn->keys.limits.seal_count_max - conn->keys.write_count);

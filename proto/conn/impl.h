@@ -154,7 +154,9 @@ struct sp_conn {
     struct sp_conn_space app;                /* spaces[SP_SPACE_APP] */
     struct sp_keyphase keys;
     struct sp_loss loss;
-    struct sp_conn_path path;
+    struct sp_conn_path *path;                /* in use; loss.path is a part of it */
+    struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */
+    struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
     struct sp_piece_store pieces;

@@ -7,10 +7,10 @@
 
 static void use_size(struct sp_conn *conn)
 {
-    conn->stats.mtu_fallbacks += conn->path.pmtu.size < conn->datagram_size;
-    conn->datagram_size = conn->path.pmtu.size;
-    conn->loss.large_lost_count = 0;
-    sp_cc_set_datagram_bytes(&conn->loss.cc, conn->datagram_size);
+    conn->stats.mtu_fallbacks += conn->path->pmtu.size < conn->datagram_size;
+    conn->datagram_size = conn->path->pmtu.size;
+    conn->loss.path->large_lost_count = 0;
+    sp_cc_set_datagram_bytes(&conn->loss.path->cc, conn->datagram_size);
 }
 
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
@@ -18,25 +18,25 @@ void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
     SB_ASSERT(conn->handshake != NULL && conn->handshake->has_peer_params);
     size_t size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
-    sp_pmtu_start(&conn->path.pmtu, size, now_ns);
+    sp_pmtu_start(&conn->path->pmtu, size, now_ns);
     use_size(conn); /* a long Retry token may have made the first datagrams larger */
 }
 
 void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size)
 {
-    if (sp_pmtu_on_acked(&conn->path.pmtu, size))
+    if (sp_pmtu_on_acked(&conn->path->pmtu, size))
         use_size(conn);
 }
 
 void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
 {
-    sp_pmtu_on_lost(&conn->path.pmtu, size, now_ns);
+    sp_pmtu_on_lost(&conn->path->pmtu, size, now_ns);
 }
 
 void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns)
 {
-    struct sp_pmtu *pmtu = &conn->path.pmtu;
-    if (conn->loss.large_lost_count >= SP_PMTU_HOLE_LOSSES && sp_pmtu_on_hole(pmtu, now_ns))
+    struct sp_pmtu *pmtu = &conn->path->pmtu;
+    if (conn->loss.path->large_lost_count >= SP_PMTU_HOLE_LOSSES && sp_pmtu_on_hole(pmtu, now_ns))
         use_size(conn);
     else if (sp_pmtu_is_time(pmtu, now_ns))
         sp_pmtu_on_time(pmtu);
@@ -44,7 +44,7 @@ void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns)
 
 void sp_conn_mtu_fit(struct sp_conn *conn, size_t capacity, uint64_t now_ns)
 {
-    struct sp_pmtu *pmtu = &conn->path.pmtu;
+    struct sp_pmtu *pmtu = &conn->path->pmtu;
     while (sp_pmtu_is_due(pmtu) && pmtu->probe_size > capacity) {
         bool is_smaller = sp_pmtu_on_too_large(pmtu, pmtu->probe_size, now_ns);
         SB_ASSERT(!is_smaller); /* what is in use is not affected */
@@ -53,7 +53,7 @@ void sp_conn_mtu_fit(struct sp_conn *conn, size_t capacity, uint64_t now_ns)
 
 bool sp_conn_mtu_refused(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
 {
-    if (!sp_pmtu_on_too_large(&conn->path.pmtu, size, now_ns))
+    if (!sp_pmtu_on_too_large(&conn->path->pmtu, size, now_ns))
         return false;
     use_size(conn);
     return true;

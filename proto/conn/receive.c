@@ -135,7 +135,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
     on_first_authentic(conn, header);
     /* [RFC9000 8.1] A Handshake packet proves that the client can read what we send there. */
     if (space == SP_SPACE_HANDSHAKE && sp_conn_is_server(conn)) {
-        conn->path.is_valid = true;
+        conn->path->is_valid = true;
         conn->loss.is_amplification_blocked = false;
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns); /* [RFC9001 4.9.1] */
     }
@@ -380,9 +380,9 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
 /* [RFC9000 8.1] Each byte that comes from an unproven address allows three to it. */
 static void credit_path(struct sp_conn *conn, size_t size)
 {
-    if (conn->path.is_valid)
+    if (conn->path->is_valid)
         return;
-    conn->path.bytes_in += size;
+    conn->path->bytes_in += size;
     conn->loss.is_amplification_blocked = false;
 }
 
@@ -395,7 +395,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
     conn->stats.datagrams_in++;
     conn->stats.bytes_in += left;
     /* [RFC9000 9] No migration in this version: what comes from elsewhere is dropped. */
-    if (!sp_addr_equal(&datagram->path.remote, &conn->path.path.remote)) {
+    if (!sp_addr_equal(&datagram->path.remote, &conn->path->path.remote)) {
         drop_packet(conn);
         return;
     }
@@ -456,7 +456,8 @@ static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
         uint64_t delay_ns = i == SP_SPACE_APP && conn->handshake_state >= SP_HANDSHAKE_CONFIRMED
                                 ? conn->config->ack_delay_ns_max
                                 : 0;
-        uint64_t rtt_ns = sp_rtt_has_sample(&conn->loss.rtt) ? conn->loss.rtt.smoothed_ns : 0;
+        uint64_t rtt_ns =
+            sp_rtt_has_sample(&conn->loss.path->rtt) ? conn->loss.path->rtt.smoothed_ns : 0;
         sp_ack_decide(&conn->spaces[i]->ack, delay_ns, rtt_ns, now_ns);
     }
 }
@@ -482,7 +483,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {
             /* [RFC9000 10.2.1] A datagram from elsewhere is not answered, there or here. */
-            if (!sp_addr_equal(&datagrams[i].path.remote, &conn->path.path.remote))
+            if (!sp_addr_equal(&datagrams[i].path.remote, &conn->path->path.remote))
                 continue;
             credit_path(conn, datagrams[i].size); /* a CONNECTION_CLOSE may wait for it */
             sp_conn_on_datagram_while_closing(conn, datagrams[i].size);

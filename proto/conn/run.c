@@ -95,6 +95,7 @@ static bool add_record(struct sp_conn *conn, const struct run *run, uint64_t off
         .state = SP_SENT_OUT,
         .is_eliciting = true,
         .is_ect = is_ect,
+        .path = conn->loss.path->index,
     };
     sp_sent_add(sent, &packet);
     return true;

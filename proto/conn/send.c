@@ -132,6 +132,7 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
         .state = is_kept ? SP_SENT_OUT : SP_SENT_SKIPPED,
         .is_eliciting = build->is_eliciting,
         .is_ect = ecn != SP_ECN_NOT,
+        .path = (uint8_t)conn->path->index,
     };
     sp_loss_on_sent(&conn->loss, build->space, &packet);
     conn->ids_changed |= sp_cid_remote_on_sent(&conn->remote_ids);
@@ -303,7 +304,7 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     conn->close_size_bytes = train->size;
     if (is_answer)
         conn->close_budget_bytes -= SB_MIN(conn->close_budget_bytes, train->size);
-    conn->path.bytes_out += train->size;
+    conn->path->bytes_out += train->size;
     sp_conn_account_train(conn, train);
 }
 
@@ -353,9 +354,9 @@ bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
     const struct sp_cid_remote *ids = &conn->remote_ids;
     const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
     *ret = (struct sp_tombstone){
-        .path = conn->path.path,
+        .path = conn->path->path,
         .end_at_ns = conn->end_at_ns,
-        .budget_bytes = SB_MIN(sp_path_budget(&conn->path), conn->close_budget_bytes),
+        .budget_bytes = SB_MIN(sp_path_budget(conn->path), conn->close_budget_bytes),
         .datagrams_in = conn->close_packets_in,
         .answer_at = conn->close_answer_at,
         .has_token = sp_cid_remote_token_counts(active),
@@ -401,7 +402,7 @@ static void begin_train(const struct sp_conn *conn, struct sp_train *train)
     train->size = 0;
     train->segment_size = 0;
     train->count = 0;
-    train->path = conn->path.path;
+    train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
 }
 
@@ -420,7 +421,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
 
     /* Only 1-RTT packets are marked: their counts come back in one space. */
     if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
-        train->ecn = sp_ecn_mark(&conn->loss.ecn);
+        train->ecn = sp_ecn_mark(&conn->loss.path->ecn);
     size_t room = sp_gate_datagram_size(conn);
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&
@@ -440,7 +441,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
         train->count++;
         if (size == conn->datagram_size)
             sp_conn_send_run(conn, train, &masks, now_ns);
-        conn->path.bytes_out += train->size - size_before;
+        conn->path->bytes_out += train->size - size_before;
         if (size < room)
             break; /* only the last datagram of a train may be shorter */
     }
@@ -453,7 +454,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
  * of no other datagram.  It is not marked, so that its loss is no hint about ECN either. */
 static void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
-    struct sp_pmtu *pmtu = &conn->path.pmtu;
+    struct sp_pmtu *pmtu = &conn->path->pmtu;
     struct sp_build build;
     struct sp_mask_batch masks = {.count = 0};
 
@@ -469,7 +470,7 @@ static void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train, uint64_
         train->ecn = SP_ECN_NOT;
         train->size = train->segment_size = size;
         train->count = 1;
-        conn->path.bytes_out += size;
+        conn->path->bytes_out += size;
         sp_conn_account_train(conn, train);
     }
     after_send(conn, now_ns);

@@ -20,7 +20,7 @@
  * does this for its segmentation offload. */
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns)
 {
-    const struct sp_cc *cc = &conn->loss.cc;
+    const struct sp_cc *cc = &conn->loss.path->cc;
     struct sb_link *link = sb_list_first(&conn->send_list);
     if (link == NULL || !sp_gate_is_plain(conn))
         return SP_WAIT_NONE;
@@ -30,8 +30,8 @@ enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint
 
     if (sp_cc_room(cc) < SB_MIN(full, cc->cwnd_bytes / 4))
         return SP_WAIT_TRAIN;
-    bool is_paced = sp_pacer_credit_bytes(&conn->loss.pacer, now_ns) < full &&
-                    sp_pacer_wake_at_ns(&conn->loss.pacer) > now_ns;
+    bool is_paced = sp_pacer_credit_bytes(&conn->loss.path->pacer, now_ns) < full &&
+                    sp_pacer_wake_at_ns(&conn->loss.path->pacer) > now_ns;
     return is_paced ? SP_WAIT_PACER : SP_WAIT_NONE;
 }
 
@@ -108,7 +108,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
     case SP_WAIT_TRAIN:
         return sp_loss_deadline_ns(&conn->loss);
     case SP_WAIT_PACER:
-        return sp_pacer_wake_at_ns(&conn->loss.pacer);
+        return sp_pacer_wake_at_ns(&conn->loss.path->pacer);
     case SP_WAIT_ACK_DELAY:
         return conn->app.ack.deadline_ns;
     case SP_WAIT_MEMORY:

@@ -49,7 +49,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     if (conn->is_pacer_blocked)
-        deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.pacer));
+        deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
     if (conn->lacks_records || sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
@@ -118,7 +118,7 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     }
     if (conn->keys.prev_until_ns <= now_ns)
         sp_keyphase_drop_prev(&conn->keys);
-    if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.pacer, now_ns))
+    if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.path->pacer, now_ns))
         conn->is_pacer_blocked = false;
     if (conn->retry_at_ns <= now_ns) {
         conn->lacks_records = false;

@@ -18,11 +18,22 @@
 
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 
-void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
-                  struct sb_store *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
-                  bool is_pacing)
+void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
+                       uint64_t datagram_bytes)
 {
-    *loss = (struct sp_loss){.is_pacing = is_pacing};
+    SB_ASSERT(index < SP_PATHS_MAX);
+    *path = (struct sp_loss_path){.index = (uint8_t)index};
+    sp_rtt_init(&path->rtt);
+    sp_cc_init(&path->cc, cc_ops, datagram_bytes);
+    sp_pacer_init(&path->pacer);
+    sp_ecn_init(&path->ecn, false);
+}
+
+void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
+                  struct sb_store *blocks, struct sp_loss_path *path, bool is_pacing)
+{
+    *loss = (struct sp_loss){.is_pacing = is_pacing, .path = path};
+    loss->paths[path->index] = path;
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         struct sp_loss_space *space = i == SP_SPACE_APP ? &loss->app : &handshake_spaces[i];
         *space = (struct sp_loss_space){0};
@@ -31,43 +42,39 @@ void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP
         space->largest_acked = SB_VARINT_NONE;
         space->loss_at_ns = SB_NEVER;
     }
-    sp_rtt_init(&loss->rtt);
-    sp_cc_init(&loss->cc, cc_ops, datagram_bytes);
-    sp_pacer_init(&loss->pacer);
-    sp_ecn_init(&loss->ecn, false);
 }
 
 /* Grants a burst after `acked_bytes` were acknowledged.  What several ACKs of one time acknowledge
  * adds up; what an earlier burst has left does not. */
 static void grant_burst(struct sp_loss *loss, uint64_t acked_bytes, uint64_t now_ns)
 {
-    uint64_t left = loss->burst_at_ns == now_ns ? loss->burst_bytes : 0;
-    loss->burst_bytes = SB_MAX(left + 2 * acked_bytes, sp_cc_cwnd_initial(&loss->cc));
-    loss->burst_at_ns = now_ns;
+    uint64_t left = loss->path->burst_at_ns == now_ns ? loss->path->burst_bytes : 0;
+    loss->path->burst_bytes = SB_MAX(left + 2 * acked_bytes, sp_cc_cwnd_initial(&loss->path->cc));
+    loss->path->burst_at_ns = now_ns;
 }
 
 uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns)
 {
-    if (loss->cc.in_flight_bytes > 0)
-        return loss->burst_bytes;
+    if (loss->path->cc.in_flight_bytes > 0)
+        return loss->path->burst_bytes;
     /* No ACK will come that could grant one. */
-    uint64_t left = loss->burst_at_ns == now_ns ? loss->burst_bytes : 0;
-    return SB_MAX(left, sp_cc_cwnd_initial(&loss->cc));
+    uint64_t left = loss->path->burst_at_ns == now_ns ? loss->path->burst_bytes : 0;
+    return SB_MAX(left, sp_cc_cwnd_initial(&loss->path->cc));
 }
 
 static void take_burst(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
 {
     uint64_t left = sp_loss_burst(loss, now_ns);
-    loss->burst_bytes = left - SB_MIN(bytes, left);
+    loss->path->burst_bytes = left - SB_MIN(bytes, left);
 }
 
 static void put_in_flight(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
 {
     if (!loss->is_pacing)
         take_burst(loss, bytes, now_ns);
-    sp_cc_on_sent(&loss->cc, bytes);
+    sp_cc_on_sent(&loss->path->cc, bytes);
     if (loss->is_pacing)
-        sp_pacer_on_sent(&loss->pacer, bytes, now_ns);
+        sp_pacer_on_sent(&loss->path->pacer, bytes, now_ns);
 }
 
 void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t bytes,
@@ -108,6 +115,7 @@ struct ack_work {
     uint32_t marked_count;
     uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
     uint64_t largest_sent_ns; /* when largest_pn was sent */
+    bool is_own_path;         /* largest_pn went the path in use */
     bool any;
 };
 
@@ -116,7 +124,15 @@ struct ack_work {
 struct ack_bytes {
     uint64_t bytes;
     uint64_t sent_ns;
+    uint32_t path; /* index */
 };
+
+/* Returns the path of packets in flight: it is kept as long as there are any. */
+static struct sp_loss_path *path_of(const struct sp_loss *loss, uint32_t index)
+{
+    SB_ASSERT(index < SP_PATHS_MAX && loss->paths[index] != NULL);
+    return loss->paths[index];
+}
 
 static struct sp_cc_ack cc_ack_of(const struct sp_loss *loss, const struct ack_work *work,
                                   uint64_t bytes, uint64_t sent_ns)
@@ -125,7 +141,7 @@ static struct sp_cc_ack cc_ack_of(const struct sp_loss *loss, const struct ack_w
         .bytes = bytes,
         .sent_ns = sent_ns,
         .now_ns = work->now_ns,
-        .rtt = &loss->rtt,
+        .rtt = &loss->path->rtt,
         .is_app_limited = work->is_app_limited,
     };
 }
@@ -135,18 +151,22 @@ static void ack_bytes_flush(struct sp_loss *loss, const struct ack_work *work,
 {
     if (acked->bytes == 0)
         return;
+    if (SB_UNLIKELY(acked->path != loss->path->index)) {
+        sp_cc_on_removed(&path_of(loss, acked->path)->cc, acked->bytes); /* [RFC9000 9.4] */
+        return;
+    }
     struct sp_cc_ack ack = cc_ack_of(loss, work, acked->bytes, acked->sent_ns);
-    sp_cc_on_acked(&loss->cc, &ack);
+    sp_cc_on_acked(&loss->path->cc, &ack);
 }
 
 /* A packet of more than 1,200 bytes got through: the newest has the number `end` - 1.  Those of the
  * handshake have no more than that. */
 static void large_acked(struct sp_loss *loss, uint64_t end)
 {
-    if (end <= loss->large_acked_end)
+    if (end <= loss->path->large_acked_end)
         return;
-    loss->large_acked_end = end;
-    loss->large_lost_count = 0;
+    loss->path->large_acked_end = end;
+    loss->path->large_lost_count = 0;
 }
 
 static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet, uint64_t pn)
@@ -168,6 +188,7 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
     struct sp_sent_frame **tail = work->tail; /* a register: what it points to is stored to */
     uint32_t count = 0, eliciting_count = 0, marked_count = 0;
     uint64_t newest = from, large_end = 0;
+    uint32_t own_path = loss->path->index;
     for (uint64_t i = from; i <= to; i++) {
         struct sp_sent_packet *packet = &block->packets[i];
         if (packet->state != SP_SENT_OUT) {
@@ -175,13 +196,14 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
             continue;
         }
         newest = i;
-        large_end = packet->size > SP_DATAGRAM_SIZE_MIN ? i + 1 : large_end;
+        if (packet->size > SP_DATAGRAM_SIZE_MIN && packet->path == own_path)
+            large_end = i + 1;
         count++;
         eliciting_count += packet->is_eliciting;
         marked_count += packet->is_ect;
-        if (packet->sent_ns != acked.sent_ns) {
+        if (packet->sent_ns != acked.sent_ns || packet->path != acked.path) {
             ack_bytes_flush(loss, work, &acked);
-            acked = (struct ack_bytes){.sent_ns = packet->sent_ns};
+            acked = (struct ack_bytes){.sent_ns = packet->sent_ns, .path = packet->path};
         }
         acked.bytes += packet->size;
         append(&tail, packet->frames);
@@ -199,6 +221,7 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
     if (count > 0 && (!work->any || newest_pn > work->largest_pn)) {
         work->largest_pn = newest_pn;
         work->largest_sent_ns = block->packets[newest].sent_ns;
+        work->is_own_path = block->packets[newest].path == own_path;
         work->any = true;
     }
     return sp_sent_block_settled(&work->space->sent, block, count, eliciting_count);
@@ -234,8 +257,9 @@ static void extend_run(struct sp_loss *loss, struct loss_work *work, uint64_t pn
     work->run_next_pn = pn + 1;
 
     /* Only what was sent after the first RTT sample counts. */
-    if (!packet->is_eliciting || !sp_rtt_has_sample(&loss->rtt) ||
-        packet->sent_ns <= loss->rtt.first_sample_at_ns)
+    if (!packet->is_eliciting || packet->path != loss->path->index ||
+        !sp_rtt_has_sample(&loss->path->rtt) ||
+        packet->sent_ns <= loss->path->rtt.first_sample_at_ns)
         return;
     if (work->run_first_ns == SB_NEVER)
         work->run_first_ns = packet->sent_ns;
@@ -243,19 +267,29 @@ static void extend_run(struct sp_loss *loss, struct loss_work *work, uint64_t pn
         SB_MAX(work->run_longest_ns, sb_time_since(packet->sent_ns, work->run_first_ns));
 }
 
+/* The loss of what went another path is no sign of congestion on this one.  [RFC9000 9.4] */
+static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn,
+                       const struct sp_sent_packet *packet)
+{
+    struct sp_loss_path *path = path_of(loss, packet->path);
+    sp_cc_on_removed(&path->cc, packet->size);
+    if (path != loss->path)
+        return;
+    if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= path->large_acked_end)
+        path->large_lost_count++;
+    work->bytes += packet->size;
+    work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
+}
+
 static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struct loss_work *work,
                         uint64_t pn, const struct sp_sent_packet *packet)
 {
     loss->lost_count++;
-    sp_ecn_on_lost(&loss->ecn, packet->is_ect);
+    if (packet->path == loss->path->index)
+        sp_ecn_on_lost(&loss->path->ecn, packet->is_ect);
     extend_run(loss, work, pn, packet);
-    if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= loss->large_acked_end)
-        loss->large_lost_count++;
-    if (packet->size > 0) {
-        sp_cc_on_removed(&loss->cc, packet->size);
-        work->bytes += packet->size;
-        work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
-    }
+    if (packet->size > 0)
+        lose_bytes(loss, work, pn, packet);
     append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
 }
 
@@ -264,7 +298,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
                    struct sp_loss_outcome *ret)
 {
     struct loss_work work = {.tail = &ret->lost, .run_first_ns = SB_NEVER};
-    uint64_t delay_ns = sp_rtt_loss_delay_ns(&loss->rtt);
+    uint64_t delay_ns = sp_rtt_loss_delay_ns(&loss->path->rtt);
 
     space->loss_at_ns = SB_NEVER;
     if (space->largest_acked == SB_VARINT_NONE)
@@ -284,28 +318,29 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
 
     if (work.bytes == 0)
         return;
-    uint64_t persistent_ns =
-        (sp_rtt_pto_ns(&loss->rtt) + loss->peer_ack_delay_ns_max) * PERSISTENT_CONGESTION_PTOS;
+    uint64_t persistent_ns = (sp_rtt_pto_ns(&loss->path->rtt) + loss->peer_ack_delay_ns_max) *
+                             PERSISTENT_CONGESTION_PTOS;
     struct sp_cc_loss lost = {
         .bytes = work.bytes,
         .sent_ns = work.newest_sent_ns,
         .now_ns = now_ns,
-        .rtt = &loss->rtt,
+        .rtt = &loss->path->rtt,
         .is_persistent = work.run_longest_ns > persistent_ns,
     };
-    sp_cc_on_lost(&loss->cc, &lost); /* [RFC9000 13.3] */
+    sp_cc_on_lost(&loss->path->cc, &lost); /* [RFC9000 13.3] */
     loss->persistent_count += lost.is_persistent;
 }
 
 static void update_pacer(struct sp_loss *loss)
 {
-    const struct sp_cc *cc = &loss->cc;
-    if (!loss->is_pacing || !sp_rtt_has_sample(&loss->rtt))
+    const struct sp_cc *cc = &loss->path->cc;
+    if (!loss->is_pacing || !sp_rtt_has_sample(&loss->path->rtt))
         return;
     if (cc->rate_bytes_per_s != 0)
-        sp_pacer_set_rate(&loss->pacer, cc->rate_bytes_per_s, &loss->rtt, cc->datagram_bytes);
+        sp_pacer_set_rate(&loss->path->pacer, cc->rate_bytes_per_s, &loss->path->rtt,
+                          cc->datagram_bytes);
     else
-        sp_pacer_update(&loss->pacer, cc->cwnd_bytes, &loss->rtt, cc->datagram_bytes,
+        sp_pacer_update(&loss->path->pacer, cc->cwnd_bytes, &loss->path->rtt, cc->datagram_bytes,
                         sp_cc_is_in_slow_start(cc));
 }
 
@@ -330,42 +365,43 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         .space = s,
         .tail = &ret->acked,
         .now_ns = arrived_ns,
-        .is_app_limited = loss->cc.in_flight_bytes * 2 < loss->cc.cwnd_bytes,
+        .is_app_limited = loss->path->cc.in_flight_bytes * 2 < loss->path->cc.cwnd_bytes,
     };
-    uint64_t in_flight_bytes = loss->cc.in_flight_bytes;
+    uint64_t in_flight_bytes = loss->path->cc.in_flight_bytes;
     struct sp_ack_range range;
     for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)
         ack_range(loss, &work, range);
     if (!work.any)
         return SP_OK;
     ret->acked_any = true;
-    struct sp_cc_ack sums =
-        cc_ack_of(loss, &work, in_flight_bytes - loss->cc.in_flight_bytes, work.largest_sent_ns);
+    struct sp_cc_ack sums = cc_ack_of(loss, &work, in_flight_bytes - loss->path->cc.in_flight_bytes,
+                                      work.largest_sent_ns);
 
     /* [RFC9002 5.1, 5.3] */
-    if (work.largest_pn == ack->largest && work.any_eliciting) {
+    if (work.largest_pn == ack->largest && work.any_eliciting && work.is_own_path) {
         uint64_t delay_ns = space == SP_SPACE_INITIAL ? 0 : ack_delay_ns;
         /* What was sent before that may have waited for the peer's keys.  [RFC9000 13.2.5] */
         if (loss->is_confirmed && work.largest_sent_ns > loss->confirmed_at_ns)
             delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
-        sp_rtt_on_sample(&loss->rtt, sb_time_since(arrived_ns, work.largest_sent_ns), delay_ns,
-                         arrived_ns);
+        sp_rtt_on_sample(&loss->path->rtt, sb_time_since(arrived_ns, work.largest_sent_ns),
+                         delay_ns, arrived_ns);
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
-    if (space == SP_SPACE_APP && has_moved && sp_ecn_on_ack(&loss->ecn, ack, work.marked_count)) {
+    if (space == SP_SPACE_APP && has_moved &&
+        sp_ecn_on_ack(&loss->path->ecn, ack, work.marked_count)) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,
             .now_ns = arrived_ns,
-            .rtt = &loss->rtt,
+            .rtt = &loss->path->rtt,
             .is_ecn = true,
         };
-        sp_cc_on_lost(&loss->cc, &mark);
+        sp_cc_on_lost(&loss->path->cc, &mark);
     }
 
     if (!loss->is_pacing)
         grant_burst(loss, sums.bytes, arrived_ns);
     detect(loss, s, arrived_ns, ret);
-    sp_cc_on_ack_end(&loss->cc, &sums);
+    sp_cc_on_ack_end(&loss->path->cc, &sums);
     update_pacer(loss);
 
     /* [RFC9002 6.2.1] */
@@ -385,7 +421,7 @@ static uint64_t backoff(const struct sp_loss *loss, uint64_t duration_ns)
 /* [RFC9002 A.8] When the next PTO fires and in which space. */
 static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_space)
 {
-    uint64_t duration_ns = backoff(loss, sp_rtt_pto_ns(&loss->rtt));
+    uint64_t duration_ns = backoff(loss, sp_rtt_pto_ns(&loss->path->rtt));
     uint64_t deadline_ns = SB_NEVER;
 
     *ret_space = SP_SPACE_INITIAL;
@@ -466,7 +502,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
 
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
 {
-    return sp_rtt_pto_ns(&loss->rtt) + loss->peer_ack_delay_ns_max;
+    return sp_rtt_pto_ns(&loss->path->rtt) + loss->peer_ack_delay_ns_max;
 }
 
 /* ---- The end of a space ---- */
@@ -483,7 +519,7 @@ static struct sp_sent_frame *settle_some(struct sp_loss *loss, struct sp_loss_sp
     for (struct sp_sent_packet *packet;
          count < count_max && (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
         if (packet->size > 0)
-            sp_cc_on_removed(&loss->cc, packet->size);
+            sp_cc_on_removed(&path_of(loss, packet->path)->cc, packet->size);
         append(&tail, sp_sent_settle(&space->sent, pn, SP_SENT_SKIPPED));
         count++;
     }
@@ -524,7 +560,7 @@ struct sp_sent_frame *sp_loss_forget_some(struct sp_loss *loss, enum sp_space sp
 
 void sp_loss_check(const struct sp_loss *loss)
 {
-    uint64_t in_flight = 0;
+    uint64_t in_flight[SP_PATHS_MAX] = {0};
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         const struct sp_loss_space *s = loss->spaces[i];
         if (s == NULL)
@@ -534,7 +570,10 @@ void sp_loss_check(const struct sp_loss *loss)
         for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)
             for (uint32_t k = 0; k < SP_SENT_BLOCK_PACKETS; k++)
                 if (b->packets[k].state == SP_SENT_OUT)
-                    in_flight += b->packets[k].size;
+                    in_flight[b->packets[k].path] += b->packets[k].size;
     }
-    SB_ASSERT(in_flight == loss->cc.in_flight_bytes);
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        SB_ASSERT(in_flight[i] ==
+                  (loss->paths[i] == NULL ? 0 : loss->paths[i]->cc.in_flight_bytes));
+    SB_ASSERT(loss->paths[loss->path->index] == loss->path);
 }

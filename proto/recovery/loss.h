@@ -14,7 +14,7 @@
 #include "proto/recovery/sent.h"
 #include "proto/wire/types.h"
 
-/* Loss detection and recovery of one connection: all spaces, one path.  [RFC9002]
+/* Loss detection and recovery of one connection: all spaces, and one path at a time.  [RFC9002]
  *
  * Packets go in as they are sent; ACK frames and time go in; what became of the
  * frames in those packets comes out as two lists, to be worked off by the caller. */
@@ -25,11 +25,9 @@ struct sp_loss_space {
     uint64_t loss_at_ns;        /* SB_NEVER, or when the next packet counts as lost */
 };
 
-/* The application space is here; those of the handshake are memory of the owner, who needs it
- * until they are discarded only. */
-struct sp_loss {
-    struct sp_loss_space *spaces[SP_SPACES]; /* NULL: discarded */
-    struct sp_loss_space app;                /* spaces[SP_SPACE_APP] */
+/* What recovery knows about one path: packets that went another way say nothing about it.
+ * [RFC9000 9.4] */
+struct sp_loss_path {
     struct sp_rtt rtt;
     struct sp_cc cc;
     struct sp_pacer pacer;
@@ -37,6 +35,19 @@ struct sp_loss {
     /* Packets of more than 1,200 bytes in the application space: see conn/mtu.h. */
     uint64_t large_acked_end;  /* one more than the newest that was acknowledged; 0: none */
     uint32_t large_lost_count; /* lost ones that were sent after that one */
+    /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
+    uint64_t burst_bytes;
+    uint64_t burst_at_ns;
+    uint8_t index; /* in sp_loss.paths, and sp_sent_packet.path of what was sent on it */
+};
+
+/* The application space is here; those of the handshake are memory of the owner, who needs it
+ * until they are discarded only. */
+struct sp_loss {
+    struct sp_loss_space *spaces[SP_SPACES];  /* NULL: discarded */
+    struct sp_loss_space app;                 /* spaces[SP_SPACE_APP] */
+    struct sp_loss_path *path;                /* in use: packets leave on it */
+    struct sp_loss_path *paths[SP_PATHS_MAX]; /* all that packets in flight name; or NULL */
     uint32_t pto_count;
     bool is_pacing;
     bool is_confirmed;       /* the handshake: the application space gets a PTO */
@@ -48,9 +59,6 @@ struct sp_loss {
                                       without anything in flight counts from */
     uint64_t confirmed_at_ns;      /* with is_confirmed */
     uint64_t peer_ack_delay_ns_max;
-    /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
-    uint64_t burst_bytes;
-    uint64_t burst_at_ns;
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;
@@ -68,11 +76,15 @@ struct sp_loss_outcome {
     enum sp_space probe_space;
 };
 
-/* `blocks` and `cc_ops` are borrowed.  `handshake_spaces`: memory for the Initial and the Handshake
- * space, borrowed until these are discarded.  The loss must not be moved. */
+/* Makes a path of which nothing is known.  `cc_ops` is borrowed.  `index` is below SP_PATHS_MAX. */
+void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
+                       uint64_t datagram_bytes);
+
+/* `blocks` and `path`, which is the first path in use, are borrowed.  `handshake_spaces`: memory
+ * for the Initial and the Handshake space, borrowed until these are discarded.  The loss must not
+ * be moved. */
 void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
-                  struct sb_store *blocks, const struct sp_cc_ops *cc_ops, uint64_t datagram_bytes,
-                  bool is_pacing);
+                  struct sb_store *blocks, struct sp_loss_path *path, bool is_pacing);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);
@@ -101,7 +113,7 @@ uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns);
  * After silence a burst is the initial window. */
 static inline uint64_t sp_loss_room(const struct sp_loss *loss, uint64_t now_ns)
 {
-    uint64_t room = sp_cc_room(&loss->cc);
+    uint64_t room = sp_cc_room(&loss->path->cc);
     if (loss->is_pacing)
         return room;
     return SB_MIN(room, sp_loss_burst(loss, now_ns));

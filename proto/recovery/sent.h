@@ -38,7 +38,8 @@ struct sp_sent_packet {
     uint32_t size; /* bytes that it counts in flight; 0 if it does not */
     uint8_t state; /* enum sp_sent_state */
     bool is_eliciting;
-    bool is_ect; /* sent with an ECT mark */
+    bool is_ect;  /* sent with an ECT mark */
+    uint8_t path; /* sp_loss_path.index of the path that it went */
 };
 
 struct sp_sent_block {
@@ -106,6 +107,7 @@ static inline void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet
     slot->state = packet->state;
     slot->is_eliciting = packet->is_eliciting;
     slot->is_ect = packet->is_ect;
+    slot->path = packet->path;
     sent->next_pn++;
     if (packet->state == SP_SENT_SKIPPED)
         return;

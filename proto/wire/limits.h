@@ -69,6 +69,11 @@ enum {
      * acknowledges none would make us remember all.  Beyond: they are sent and forgotten. */
     SP_ACKS_SENT_MAX = 256,
 
+    /* Paths of a connection at a time: the one in use, the one that was used before it while its
+     * packets are in flight, and two that are being validated.  Beyond: what comes by another path
+     * is handled, but the connection does not follow it.  [RFC9000 9.3] */
+    SP_PATHS_MAX = 4,
+
     /* PATH_CHALLENGEs of one batch that are answered.  Beyond: dropped, because the peer
      * retransmits a challenge anyway.  [RFC9000 8.2.2] */
     SP_PATH_RESPONSES_MAX = 4,

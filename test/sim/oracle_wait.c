@@ -102,7 +102,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
         return false;
     case SP_WAIT_CWND:
     case SP_WAIT_TRAIN:
-        return conn->loss.cc.in_flight_bytes > 0 &&
+        return conn->loss.path->cc.in_flight_bytes > 0 &&
                (wait->at_ns != SB_NEVER ||
                 (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && will_hear(end)));
     case SP_WAIT_ENDING:
@@ -111,7 +111,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_MEMORY:
         return wait->at_ns != SB_NEVER;
     case SP_WAIT_AMPLIFICATION:
-        return sp_conn_is_server(conn) && !conn->path.is_valid && will_hear(end);
+        return sp_conn_is_server(conn) && !conn->path->is_valid && will_hear(end);
     case SP_WAIT_CONN_CREDIT:
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end) && stays_alive(end, wait);

@@ -285,7 +285,7 @@ void hostile_receive(struct hostile *h, const uint8_t *data, size_t size, uint64
             .data = bytes->data,
             .size = size,
             .buffer = &bytes->buffer,
-            .path = h->conn->path.path,
+            .path = h->conn->path->path,
         };
         sp_conn_receive(h->conn, &datagram, 1, now_ns);
         pull_events(h);

@@ -69,7 +69,7 @@ def includes_go_downwards_only():
         ('proto/recovery/x.c', '"proto/wire/frame.h"', True),
         ('proto/recovery/x.c', '"proto/path/path.h"', False),
         ('proto/path/x.c', '"proto/wire/frame.h"', True),
-        ('proto/path/x.c', '"proto/recovery/rtt.h"', False),
+        ('proto/path/x.c', '"proto/stream/window.h"', False),
         ('proto/stream/x.c', '"proto/recovery/ranges.h"', True),
         ('proto/stream/x.c', '"proto/packet/build.h"', False),
         ('proto/packet/x.c', '"proto/recovery/sent.h"', True),

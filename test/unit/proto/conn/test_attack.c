@@ -92,7 +92,7 @@ static void path_challenge_is_answered_once_with_its_bytes(void **state)
                             "12345678",
                             9) == 0;
         assert_int_equal(count, 1);
-        assert_int_equal(conn->path.response_count, 0);
+        assert_int_equal(conn->path->response_count, 0);
         assert_false(pair_take(pair, (enum sp_role)role, &packet));
         assert_int_equal(sent_count(pair, (enum sp_role)role, SP_FRAME_PATH_RESPONSE), 0);
     }
@@ -257,7 +257,7 @@ static void packets_that_wait_for_keys_are_copied(void **state)
         memcpy(data + 1, cid->bytes, cid->size);
         struct sb_buffer buffer = {.ref_count = 1};
         const struct sp_datagram datagram = {
-            .data = data, .size = sizes[i], .buffer = &buffer, .path = server->path.path};
+            .data = data, .size = sizes[i], .buffer = &buffer, .path = server->path->path};
         sp_conn_receive(server, &datagram, 1, pair->now_ns);
         assert_int_equal(server->handshake->undecryptable_count, i + 1);
         assert_int_equal(buffer.ref_count, 1);
@@ -423,8 +423,8 @@ static struct sp_conn *put_much_in_flight(struct conn_pair *pair, uint64_t *ret_
     assert_int_equal(sp_conn_open(server, true, &id), SP_DONE);
     struct sp_stream *stream = sp_stream_map_find(&server->streams, id);
     server->max_data = stream->send.max_data = 2 * FLIGHT_BYTES;
-    server->loss.cc.cwnd_bytes = 2 * FLIGHT_BYTES;
-    server->loss.pacer.rate_bytes_per_s = 0;
+    server->loss.path->cc.cwnd_bytes = 2 * FLIGHT_BYTES;
+    server->loss.path->pacer.rate_bytes_per_s = 0;
     *ret_first = server->loss.app.sent.next_pn;
     assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
     (void)pair_flush(pair, SP_SERVER, &size);
@@ -453,7 +453,7 @@ static void ack_frames_of_one_packet_are_bounded(void **state)
     uint64_t pns[] = {first, first + (sent->next_pn - first) / 2};
     for (int i = 0; i < 2; i++) {
         struct sp_sent_packet *packet = sp_sent_find(sent, pns[i]);
-        server->loss.cc.in_flight_bytes -= packet->size;
+        server->loss.path->cc.in_flight_bytes -= packet->size;
         sp_conn_free_frames(server, sp_sent_settle(sent, pns[i], SP_SENT_SKIPPED));
     }
 

@@ -132,8 +132,8 @@ static void the_peer_cannot_make_us_remember_it_for_long(void **state)
             pair->config.ack_delay_ns_max = rows[i].ack_delay_ns;
             pair_connect(pair);
             struct sp_conn *server = pair_conn(pair, SP_SERVER);
-            server->loss.rtt.smoothed_ns = rows[i].rtt_ns;
-            server->loss.rtt.variance_ns = 0;
+            server->loss.path->rtt.smoothed_ns = rows[i].rtt_ns;
+            server->loss.path->rtt.variance_ns = 0;
             if (is_local)
                 sp_conn_close(server, 0, NULL, 0, pair->now_ns);
             else
@@ -256,14 +256,14 @@ static void a_tombstone_sends_three_bytes_for_one(void **state)
     (void)pair_flush(pair, SP_SERVER, &size);
     if (server->close_packet != SP_CLOSE_PACKET_NONE) { /* the first flight reached the limit */
         pair_inject(pair, SP_SERVER, SP_SPACE_INITIAL, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
-        server->path.bytes_in += SP_DATAGRAM_SIZE_MIN;
+        server->path->bytes_in += SP_DATAGRAM_SIZE_MIN;
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
     }
     pair_pull(pair, SP_SERVER);
-    assert_false(server->path.is_valid);
+    assert_false(server->path->is_valid);
     assert_true(sp_conn_bury(server, &tombstone));
     assert_true(tombstone.packet_size > 3 && tombstone.packet_size < 200);
-    assert_true(tombstone.budget_bytes <= sp_path_budget(&server->path));
+    assert_true(tombstone.budget_bytes <= sp_path_budget(server->path));
 
     tombstone.budget_bytes = 0;
     tombstone.datagrams_in = 0;
@@ -296,7 +296,7 @@ static void answers_to_small_datagrams_do_not_amplify(void **state)
         pair_init(pair);
         pair_connect(pair);
         struct sp_conn *server = pair_conn(pair, SP_SERVER);
-        assert_true(server->path.is_valid);
+        assert_true(server->path->is_valid);
         sp_conn_close(server, 7, reason, sizeof(reason), pair->now_ns);
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
         pair_pull(pair, SP_SERVER);
@@ -357,7 +357,7 @@ static void the_answer_fits_whatever_the_reason_is(void **state)
         struct sp_conn *server = pair_conn(pair, SP_SERVER);
         while (pair_flush(pair, SP_SERVER, &size) > 0)
             continue;
-        server->path.is_valid = true;
+        server->path->is_valid = true;
         sp_conn_close_transport(server, SP_ERR_INTERNAL, reason, pair->now_ns);
         assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
         pair_pull(pair, SP_SERVER);

@@ -152,15 +152,15 @@ static struct sp_conn *prepare(struct conn_pair *pair)
 
     assert_int_equal(sp_conn_open(conn, true, &id), SP_DONE);
     stream = sp_stream_map_find(&conn->streams, id);
-    conn->max_data = stream->send.max_data = conn->loss.cc.cwnd_bytes = 2 * FLIGHT_BYTES;
-    conn->loss.pacer.rate_bytes_per_s = 0;
+    conn->max_data = stream->send.max_data = conn->loss.path->cc.cwnd_bytes = 2 * FLIGHT_BYTES;
+    conn->loss.path->pacer.rate_bytes_per_s = 0;
     const struct sp_write write = {.data = bytes, .size = sizeof(bytes)};
     assert_int_equal(sp_conn_write(conn, id, &write), SP_DONE);
     (void)pair_flush(pair, SP_SERVER, &size);
     /* One in the middle is settled, so that an ACK of it brings nothing new. */
     struct sp_sent *sent = &conn->loss.app.sent;
     uint64_t pn = sent->next_pn / 2;
-    conn->loss.cc.in_flight_bytes -= sp_sent_find(sent, pn)->size;
+    conn->loss.path->cc.in_flight_bytes -= sp_sent_find(sent, pn)->size;
     sp_conn_free_frames(conn, sp_sent_settle(sent, pn, SP_SENT_SKIPPED));
     server = conn;
     return conn;

@@ -152,7 +152,7 @@ static void the_wait_for_the_peers_keys_is_none_either(void **state)
     pair_carry(pair, SP_SERVER);
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
     assert_int_equal(client->handshake_state, SP_HANDSHAKE_COMPLETE);
-    uint64_t before_ns = client->loss.rtt.smoothed_ns;
+    uint64_t before_ns = client->loss.path->rtt.smoothed_ns;
 
     take_flight(pair, SP_CLIENT, &flight); /* the Finished, with the first 1-RTT packet */
     uint64_t id;
@@ -171,7 +171,7 @@ static void the_wait_for_the_peers_keys_is_none_either(void **state)
     pair->now_ns += 10 * SB_MS;
     pair_carry(pair, SP_SERVER);
     assert_int_equal(client->loss.app.sent.eliciting_count, 0); /* acknowledged */
-    assert_in_range(client->loss.rtt.smoothed_ns, 1, before_ns + 5 * SB_MS);
+    assert_in_range(client->loss.path->rtt.smoothed_ns, 1, before_ns + 5 * SB_MS);
 }
 
 /* The ACKs in such packets are older than they look, too. */
@@ -209,11 +209,11 @@ static void an_ack_that_waited_for_keys_counts_from_its_arrival(void **state)
     struct sp_datagram datagram = {
         .data = ack.data,
         .size = ack.size,
-        .path = {.local = server->path.path.local, .remote = server->path.path.remote},
+        .path = {.local = server->path->path.local, .remote = server->path->path.remote},
         .waited_ns = pair->now_ns - arrived_ns,
     };
     sp_conn_receive(server, &datagram, 1, pair->now_ns);
-    assert_int_equal(server->loss.rtt.latest_ns, arrived_ns - sent_ns);
+    assert_int_equal(server->loss.path->rtt.latest_ns, arrived_ns - sent_ns);
 }
 
 int main(void)

@@ -184,16 +184,16 @@ static void a_datagram_from_another_address_is_dropped(void **state)
         struct sp_conn *conn = pair_conn(pair, role);
         pair_make(pair, role, SP_SPACE_APP, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE, &packet);
         struct sp_datagram datagram = {
-            .data = packet.data, .size = packet.size, .path = conn->path.path};
+            .data = packet.data, .size = packet.size, .path = conn->path->path};
         if (i < 2)
             datagram.path.remote.port++;
         else
             datagram.path.remote.ip[3]++;
-        const struct sp_path path = conn->path.path;
+        const struct sp_path path = conn->path->path;
         const struct sp_counters before = conn->stats;
         sp_conn_receive(conn, &datagram, 1, pair->now_ns);
         assert_dropped(conn, &before);
-        assert_true(sp_addr_equal(&conn->path.path.remote, &path.remote));
+        assert_true(sp_addr_equal(&conn->path->path.remote, &path.remote));
         datagram.path = path;
         sp_conn_receive(conn, &datagram, 1, pair->now_ns);
         assert_int_equal(conn->stats.packets_in, before.packets_in + 1);

@@ -86,7 +86,7 @@ static void large_datagrams_wait_for_a_proof(void **state)
     assert_int_equal(client_of(pair)->datagram_size, SMALL);
     pair_carry(pair, SP_SERVER);
     assert_int_equal(client_of(pair)->datagram_size, LARGE);
-    assert_int_equal(client_of(pair)->loss.cc.datagram_bytes, LARGE);
+    assert_int_equal(client_of(pair)->loss.path->cc.datagram_bytes, LARGE);
 }
 
 /* [RFC9000 14.4] */
@@ -95,17 +95,17 @@ static void the_loss_of_a_probe_is_no_congestion(void **state)
     struct conn_pair *pair = *state;
     start(pair);
     run(pair, SMALL, SB_S);
-    uint64_t cwnd = client_of(pair)->loss.cc.cwnd_bytes;
+    uint64_t cwnd = client_of(pair)->loss.path->cc.cwnd_bytes;
     for (int i = 0; i < 50; i++) {
         write_on_new_stream(pair, 100);
         run(pair, SMALL, 100 * SB_MS);
     }
     const struct sp_conn *client = client_of(pair);
     assert_true(client->loss.lost_count >= 3);
-    assert_int_equal(client->path.pmtu.size, SMALL);
-    assert_true(client->loss.cc.cwnd_bytes >= cwnd);
+    assert_int_equal(client->path->pmtu.size, SMALL);
+    assert_true(client->loss.path->cc.cwnd_bytes >= cwnd);
     assert_int_equal(client->loss.pto_total, 0);
-    assert_true(sp_cc_is_in_slow_start(&client->loss.cc));
+    assert_true(sp_cc_is_in_slow_start(&client->loss.path->cc));
 }
 
 /* Each message is a large packet and a small one, and the small ones are acknowledged: neither the
@@ -120,7 +120,7 @@ static void messages_get_through_a_path_that_shrinks(void **state)
     }
     run(pair, 1300, 2 * SB_S);
     assert_int_equal(client_of(pair)->datagram_size, SMALL);
-    assert_int_equal(client_of(pair)->loss.cc.in_flight_bytes, 0);
+    assert_int_equal(client_of(pair)->loss.path->cc.in_flight_bytes, 0);
     struct sp_stats stats;
     sp_conn_stats(client_of(pair), &stats);
     assert_int_equal(stats.stream_bytes_acked, 20 * 2000);
@@ -172,11 +172,11 @@ static void a_larger_path_is_found_later(void **state)
     struct conn_pair *pair = *state;
     start(pair);
     run(pair, SMALL, SB_S);
-    for (int i = 0; i < 20 && client_of(pair)->path.pmtu.state != SP_PMTU_BASE; i++) {
+    for (int i = 0; i < 20 && client_of(pair)->path->pmtu.state != SP_PMTU_BASE; i++) {
         write_on_new_stream(pair, 100);
         run(pair, SMALL, 100 * SB_MS);
     }
-    assert_int_equal(client_of(pair)->path.pmtu.state, SP_PMTU_BASE);
+    assert_int_equal(client_of(pair)->path->pmtu.state, SP_PMTU_BASE);
     for (int i = 0; i < 20; i++) {
         write_on_new_stream(pair, 100);
         run(pair, LARGE, 100 * SB_MS);

@@ -71,9 +71,9 @@ static struct world *world_create(void)
     }
     settle(world);
     sp_ack_on_sent(&client_of(world)->app.ack, world->pair.now_ns);
-    client_of(world)->loss.cc.cwnd_bytes = BYTES;
-    client_of(world)->loss.burst_bytes = BYTES;
-    client_of(world)->loss.burst_at_ns = world->pair.now_ns;
+    client_of(world)->loss.path->cc.cwnd_bytes = BYTES;
+    client_of(world)->loss.path->burst_bytes = BYTES;
+    client_of(world)->loss.path->burst_at_ns = world->pair.now_ns;
     world->train = (struct sp_train){
         .data = world->data, .capacity = TRAIN_SIZE_MAX, .count_max = SP_TRAIN_COUNT_MAX};
     return world;
@@ -102,14 +102,14 @@ static void set_nothing(struct world *world)
 
 static void set_window(struct world *world)
 {
-    client_of(world)->loss.cc.cwnd_bytes = 7 * client_of(world)->datagram_size + 100;
+    client_of(world)->loss.path->cc.cwnd_bytes = 7 * client_of(world)->datagram_size + 100;
 }
 
 /* The last datagram may overdraw the credit. */
 static void set_pacer(struct world *world)
 {
     client_of(world)->loss.is_pacing = true;
-    client_of(world)->loss.pacer = (struct sp_pacer){
+    client_of(world)->loss.path->pacer = (struct sp_pacer){
         .rate_bytes_per_s = 1000000,
         .burst_bytes = 5 * client_of(world)->datagram_size + 100,
     };
@@ -134,7 +134,7 @@ static void set_capacity(struct world *world)
 
 static void set_amplification(struct world *world)
 {
-    struct sp_conn_path *path = &client_of(world)->path;
+    struct sp_conn_path *path = client_of(world)->path;
     path->is_valid = false;
     path->bytes_in = client_of(world)->datagram_size;
     path->bytes_out = 100;
@@ -197,7 +197,7 @@ static void run_is_recorded_like_packets_of_the_general_way(void **state)
     struct sp_conn *conn = client_of(world);
     uint64_t first_pn = sent_of(world)->next_pn;
     struct sp_counters before = conn->stats;
-    uint64_t in_flight = conn->loss.cc.in_flight_bytes;
+    uint64_t in_flight = conn->loss.path->cc.in_flight_bytes;
     uint64_t data_sent = conn->data_sent;
     uint64_t sealed_count = conn->keys.write_count;
     write_bytes(world, 0, BYTES / 2, false);
@@ -208,7 +208,7 @@ static void run_is_recorded_like_packets_of_the_general_way(void **state)
     assert_int_equal(world->train.segment_size, size);
     assert_int_equal(world->train.size, 20 * size);
     assert_int_equal(sent_of(world)->next_pn, first_pn + 20);
-    assert_int_equal(conn->loss.cc.in_flight_bytes, in_flight + 20 * size);
+    assert_int_equal(conn->loss.path->cc.in_flight_bytes, in_flight + 20 * size);
     assert_int_equal(conn->keys.write_count, sealed_count + 20);
     assert_int_equal(conn->stats.packets_out, before.packets_out + 20);
     assert_int_equal(conn->stats.datagrams_out, before.datagrams_out + 20);

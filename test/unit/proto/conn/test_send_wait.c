@@ -120,10 +120,10 @@ static void get_acks(struct world *world)
 static void empty_the_bucket(struct world *world)
 {
     connect_pair(world);
-    conn_of(world)->loss.cc.cwnd_bytes = BYTES;
+    conn_of(world)->loss.path->cc.cwnd_bytes = BYTES;
     /* Its own rate is that of the pair's round trip, which takes no time. */
-    conn_of(world)->loss.pacer.rate_bytes_per_s = 1000000;
-    conn_of(world)->loss.pacer.burst_bytes = 20000;
+    conn_of(world)->loss.path->pacer.rate_bytes_per_s = 1000000;
+    conn_of(world)->loss.path->pacer.burst_bytes = 20000;
     write_bytes(world, 200000);
     flush(world);
 }
@@ -432,7 +432,7 @@ static void a_burst_without_pacing_waits_for_an_ack(void **state)
     pair_init(&world.pair);
     world.pair.config.pacing = false;
     connect_pair(&world);
-    struct sp_cc *cc = &conn_of(&world)->loss.cc;
+    struct sp_cc *cc = &conn_of(&world)->loss.path->cc;
     uint64_t burst_max = sp_cc_cwnd_initial(cc);
     cc->cwnd_bytes = cc->ssthresh_bytes = 4 * BYTES;
     write_bytes(&world, BYTES);

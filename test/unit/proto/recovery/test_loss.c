@@ -14,6 +14,7 @@ struct world {
     struct sb_pool pool;
     struct sb_store store;
     struct sp_loss loss;
+    struct sp_loss_path path;
     struct sp_loss_space handshake_spaces[SP_SPACE_APP];
     struct sp_sent_frame frames[SP_SPACES][100];
 };
@@ -26,7 +27,7 @@ static void world_deinit(struct world *world)
         (void)sp_loss_discard(&world->loss, (enum sp_space)i);
     heap_pool_deinit(&world->pool);
     heap_deinit(&world->heap);
-    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
+    assert_int_equal(world->path.cc.in_flight_bytes, 0);
 }
 
 static void world_init(struct world *world)
@@ -36,8 +37,8 @@ static void world_init(struct world *world)
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
     world->store = (struct sb_store){.pool = &world->pool};
-    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, sp_cc_ops_of(SP_CC_NEWRENO),
-                 1200, false);
+    sp_loss_path_init(&world->path, 0, sp_cc_ops_of(SP_CC_NEWRENO), 1200);
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
 }
@@ -92,7 +93,7 @@ static void take_a_sample(struct world *world)
 {
     send_one(world, SP_SPACE_APP, 0, true);
     assert_frames(ack(world, 0, 0, RTT_NS).acked, 0, 0);
-    assert_int_equal(sp_rtt_pto_ns(&world->loss.rtt), 300 * SB_MS);
+    assert_int_equal(sp_rtt_pto_ns(&world->loss.path->rtt), 300 * SB_MS);
 }
 
 /* [RFC9002 6.1.1] */
@@ -111,7 +112,7 @@ static void a_packet_three_numbers_behind_is_lost(void **state)
     outcome = ack(world, 5, 5, SB_S + 3);
     assert_frames(outcome.lost, 2, 2);
     assert_int_equal(world->loss.lost_count, 2);
-    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
+    assert_int_equal(world->loss.path->cc.in_flight_bytes, 0);
 }
 
 /* [RFC9002 6.1.2] */
@@ -176,11 +177,11 @@ static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
     world_init(world);
     send_one(world, SP_SPACE_APP, 0, false);
     ack(world, 0, 0, 40 * SB_MS);
-    assert_false(sp_rtt_has_sample(&world->loss.rtt)); /* nothing elicited it */
+    assert_false(sp_rtt_has_sample(&world->loss.path->rtt)); /* nothing elicited it */
     send_one(world, SP_SPACE_APP, SB_S, true);
     send_one(world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
     ack(world, 1, 2, SB_S + 60 * SB_MS);
-    assert_int_equal(world->loss.rtt.latest_ns, 50 * SB_MS);
+    assert_int_equal(world->loss.path->rtt.latest_ns, 50 * SB_MS);
 
     send_one(world, SP_SPACE_APP, 2 * SB_S, true);
     struct sp_frame_ack delayed = {.largest = 3, .first = {3, 3}};
@@ -189,7 +190,7 @@ static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
     assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &delayed, 30 * SB_MS,
                                     2 * SB_S + 75 * SB_MS, &outcome),
                      SP_OK);
-    assert_int_equal(world->loss.rtt.smoothed_ns, 50 * SB_MS);
+    assert_int_equal(world->loss.path->rtt.smoothed_ns, 50 * SB_MS);
 }
 
 /* [RFC9002 6.2.1] smoothed + 4 * variance + max_ack_delay, doubled each time. */
@@ -310,13 +311,13 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
             /* Marks it without any loss: nothing larger is known yet but 0. */
             struct sp_loss_space *space = &world->loss.app;
             struct sp_sent_packet *packet = sp_sent_find(&space->sent, samples[i].acked);
-            sp_cc_on_removed(&world->loss.cc, packet->size);
+            sp_cc_on_removed(&world->loss.path->cc, packet->size);
             (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
         }
         print_message("    %s\n", samples[i].what);
         assert_non_null(ack(world, 6, 8, at_ns + RTT_NS).lost);
         assert_int_equal(world->loss.persistent_count, samples[i].want);
-        assert_int_equal(world->loss.cc.cwnd_bytes == 2400, samples[i].want);
+        assert_int_equal(world->loss.path->cc.cwnd_bytes == 2400, samples[i].want);
     }
 }
 
@@ -325,21 +326,21 @@ static void a_discarded_space_leaves_nothing_in_flight(void **state)
 {
     struct world *world = *state;
     world_init(world);
-    uint64_t window_bytes = world->loss.cc.cwnd_bytes;
+    uint64_t window_bytes = world->loss.path->cc.cwnd_bytes;
     for (int i = 0; i < 5; i++)
         send_one(world, SP_SPACE_INITIAL, 1, true);
     world->loss.pto_count = 3;
     assert_frames(sp_loss_discard(&world->loss, SP_SPACE_INITIAL), 0, 4);
     assert_null(sp_loss_discard(&world->loss, SP_SPACE_INITIAL));
-    assert_int_equal(world->loss.cc.in_flight_bytes, 0);
-    assert_int_equal(world->loss.cc.cwnd_bytes, window_bytes);
+    assert_int_equal(world->loss.path->cc.in_flight_bytes, 0);
+    assert_int_equal(world->loss.path->cc.cwnd_bytes, window_bytes);
     assert_int_equal(world->loss.pto_count, 0); /* [RFC9002 6.2.2] */
     assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
 
     send_one(world, SP_SPACE_HANDSHAKE, 1, true);
     assert_frames(sp_loss_forget(&world->loss, SP_SPACE_HANDSHAKE), 0, 0);
     send_one(world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
-    assert_int_equal(world->loss.cc.in_flight_bytes, 1200);
+    assert_int_equal(world->loss.path->cc.in_flight_bytes, 1200);
 }
 
 /* ---- What a controller gets ---- */
@@ -391,7 +392,8 @@ static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacin
 {
     world_init(world);
     calls = (struct calls){.bytes_per_s = bytes_per_s};
-    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &log_ops, 1200, is_pacing);
+    sp_loss_path_init(&world->path, 0, &log_ops, 1200);
+    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, is_pacing);
     world->loss.is_confirmed = true;
 }
 
@@ -433,7 +435,7 @@ static void a_controller_may_set_the_rate(void **state)
     for (size_t i = 0; i < QT_COUNT(rates); i++) {
         calls_begin(world, rates[i], true);
         take_a_sample(world);
-        uint64_t got = world->loss.pacer.rate_bytes_per_s;
+        uint64_t got = world->loss.path->pacer.rate_bytes_per_s;
         if (rates[i] == 0) /* of ten datagrams in 100 ms: twice that in slow start */
             assert_int_equal(got, 240000);
         else
@@ -449,7 +451,7 @@ static void a_burst_without_pacing_is_bounded(void **state)
         world_init(world);
         struct sp_loss *loss = &world->loss;
         loss->is_pacing = is_pacing;
-        loss->cc.cwnd_bytes = 1000000;
+        loss->path->cc.cwnd_bytes = 1000000;
         assert_int_equal(sp_loss_room(loss, SB_S), is_pacing ? 1000000 : 12000);
         for (uint64_t i = 0; i < 10; i++)
             send_one(world, SP_SPACE_APP, SB_S, true);
@@ -470,7 +472,7 @@ static void a_burst_without_pacing_is_bounded(void **state)
             send_one(world, SP_SPACE_APP, now_ns, true);
         now_ns += RTT_NS;
         (void)ack(world, 8, 20, now_ns);
-        assert_int_equal(loss->cc.in_flight_bytes, 0);
+        assert_int_equal(loss->path->cc.in_flight_bytes, 0);
         assert_int_equal(sp_loss_room(loss, now_ns), 2 * 13 * 1200);
         assert_int_equal(sp_loss_room(loss, now_ns + 1), 12000); /* after silence */
         send_one(world, SP_SPACE_APP, now_ns + 1, true);
