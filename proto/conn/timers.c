@@ -43,14 +43,16 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         return 0;
 
     uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
-    deadline_ns = sb_time_min(deadline_ns, conn->app.ack.deadline_ns);
+    /* An ACK that is due but lacks memory for its record has a deadline that has passed. */
+    deadline_ns = sb_time_min(deadline_ns,
+                              conn->lacks_records ? conn->retry_at_ns : conn->app.ack.deadline_ns);
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
-    if (conn->lacks_records || sp_conn_is_credit_held(conn))
+    if (sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
 }

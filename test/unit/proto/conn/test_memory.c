@@ -261,6 +261,43 @@ static void a_peer_whose_packets_find_no_room_is_not_kept_waiting_for_ever(void 
     }
 }
 
+/* An ACK that is due but finds no memory for its record is tried again after a PTO, not at once:
+ * its own deadline has passed.  Found by the swarm, seed 7311127421. */
+static void an_ack_that_lacks_memory_does_not_spin(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    (void)open_and_write(pair_conn(pair, SP_CLIENT), message, 1000);
+    pair_carry(pair, SP_CLIENT);
+    struct sb_pool *packets = &pair->pools.packets;
+    void *taken[1000];
+    uint32_t taken_count = 0;
+    pair->memory_left = 0;
+    for (void *object; (object = sb_pool_take(packets)) != NULL; taken_count++) {
+        assert_true(taken_count < QT_COUNT(taken));
+        taken[taken_count] = object;
+    }
+    /* The last block of records may have room: ACKs of these fill it. */
+    size_t size;
+    for (uint32_t i = 0; i < 200 && !server->lacks_records; i++) {
+        pair_inject(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\x01", 1, PAIR_FAULT_NONE);
+        pair->now_ns += pair->config.ack_delay_ns_max;
+        (void)pair_flush(pair, SP_SERVER, &size);
+    }
+    assert_true(server->lacks_records);
+    assert_true(sp_ack_is_due(&server->app.ack, pair->now_ns));
+    assert_true(sp_conn_deadline_ns(server) > pair->now_ns);
+
+    while (taken_count > 0)
+        sb_pool_give(packets, taken[--taken_count]);
+    pair->now_ns = sp_conn_deadline_ns(server);
+    sp_conn_on_deadline(server, pair->now_ns);
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+    assert_false(sp_ack_is_pending(&server->app.ack));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +308,7 @@ int main(void)
         QT_TEST(conn_pair, bytes_that_would_have_to_wait_in_a_transient_datagram_are_dropped),
         QT_TEST(conn_pair, bytes_in_order_find_room_in_the_reserve),
         QT_TEST(conn_pair, a_peer_whose_packets_find_no_room_is_not_kept_waiting_for_ever),
+        QT_TEST(conn_pair, an_ack_that_lacks_memory_does_not_spin),
     };
 
     sb_assert_handler = qt_on_assert;
