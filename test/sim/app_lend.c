@@ -10,8 +10,6 @@
 
 enum { UNTOLD = 0xa5, POISON = 0x5a };
 
-#define PAUSE_NS_MAX (20 * SB_MS)
-
 /* Memory of exactly the size that is lent, so that a sanitizer sees each byte beyond it. */
 struct qs_target {
     struct sb_link link; /* in qs_app.targets */
@@ -109,7 +107,7 @@ void qs_app_lend(struct qs_app *app, struct qs_stream *stream)
     if (qs_random_chance(&app->random, app->own->lend_pause_ppm)) {
         /* Bytes that come meanwhile are delivered as slices, or wait. */
         stream->is_lending_again = true;
-        uint64_t at_ns = app->clock->now_ns + qs_random_below(&app->random, PAUSE_NS_MAX);
+        uint64_t at_ns = app->clock->now_ns + qs_random_below(&app->random, QS_LEND_PAUSE_NS_MAX);
         qs_clock_at(app->clock, at_ns, lend_again, app, stream);
         return;
     }

@@ -5,6 +5,8 @@
 
 #include "proto/base/time.h"
 
+enum { PPM = 1000000 };
+
 static void side_init(struct qs_side_plan *side)
 {
     sp_config_init(&side->config);
@@ -80,6 +82,47 @@ void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t erro
 {
     for (int role = 0; role < QS_SIDES; role++)
         plan->expect[role] = (struct qs_expect){.kind = kind, .error = error};
+}
+
+/* From credit that is given to the next that can be: a round trip, and what both ends add. */
+static uint64_t round_ns(const struct qs_plan *plan)
+{
+    uint64_t ns = SB_MS;
+    for (int role = 0; role < QS_SIDES; role++) {
+        const struct qs_side_plan *side = &plan->side[role];
+        ns += plan->path[role].delay_ns + plan->path[role].jitter_ns;
+        ns += side->batch_ns_max + side->timer_slack_ns_max;
+        ns += side->stall_ns * side->stall_ppm / PPM;
+        ns += side->socket_full_ns * side->socket_full_ppm / PPM;
+    }
+    return ns;
+}
+
+/* For all that `role` sends on one connection.  Windows of streams are used at the same time, what
+ * an application does with the bytes takes its time one after the other. */
+static uint64_t credit_ns(const struct qs_plan *plan, int role)
+{
+    const struct qs_app_plan *from = &plan->side[role].app;
+    const struct qs_app_plan *to = &plan->side[1 - role].app;
+    const struct sp_config *peer = &plan->side[1 - role].config;
+    uint64_t stream_count = (uint64_t)from->bidi_count + from->uni_count + to->bidi_count;
+    uint64_t bytes = stream_count * from->bytes_max;
+    uint64_t rounds = bytes / peer->conn_window_bytes + from->bytes_max / peer->stream_window_bytes;
+    uint64_t ns = rounds * round_ns(plan);
+    if (to->read_ns > 0)
+        ns += bytes / to->read_bytes * to->read_ns;
+    if (to->lend_ppm > 0) /* on average half of the largest buffer, half of the longest pause */
+        ns += bytes / (to->lend_bytes_max / 2 + 1) * (QS_LEND_PAUSE_NS_MAX / 2) / PPM *
+              to->lend_pause_ppm;
+    if (plan->path[role].rate_bytes_per_s > 0)
+        ns += bytes * plan->conn_count * SB_MS / plan->path[role].rate_bytes_per_s * 1000;
+    return ns;
+}
+
+uint64_t qs_plan_credit_ns(const struct qs_plan *plan)
+{
+    /* Credit comes when a quarter of a window can be given, and chance may be against it. */
+    return 2 * (credit_ns(plan, SP_CLIENT) + credit_ns(plan, SP_SERVER));
 }
 
 uint64_t qs_plan_end_ns(const struct qs_plan *plan)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/time.h"
 #include "proto/conn/conn.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
@@ -14,6 +15,9 @@
  * swarm fills one from its seed.  Chances are in parts per million. */
 
 enum { QS_SIDES = 2 }; /* indexed by enum sp_role */
+
+/* The longest pause before memory is lent again. */
+#define QS_LEND_PAUSE_NS_MAX (20 * SB_MS)
 
 /* One direction of the network, named after its sender.  Datagrams are damaged until
  * `faults_end_ns` of the run. */
@@ -163,6 +167,10 @@ void qs_plan_set_timeouts(struct qs_plan *plan, uint64_t handshake_ns, uint64_t 
 void qs_plan_set_faults(struct qs_plan *plan);
 void qs_plan_set_loss(struct qs_plan *plan, uint32_t percent); /* and set_faults() */
 void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t error);
+
+/* Returns how long the credit of slow readers and small windows may take for all bytes of a
+ * connection, after the faults' end and with nothing else in the way. */
+uint64_t qs_plan_credit_ns(const struct qs_plan *plan);
 
 /* Returns the time by which everything must be freed, closing and draining included. */
 uint64_t qs_plan_end_ns(const struct qs_plan *plan);

@@ -240,6 +240,6 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         }
     random_versions(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
-    ret->work_ns = 250 * SB_S;
+    ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;
 }

@@ -11,6 +11,7 @@
 #include "test/sim/net.h"
 #include "test/sim/null_protect.h"
 #include "test/sim/null_tls.h"
+#include "test/sim/plan.h"
 #include "test/sim/random.h"
 #include "test/sim/stream_table.h"
 
@@ -494,6 +495,40 @@ static void a_stream_table_walks_all_that_was_named(void **state)
     assert_null(qs_stream_table_next(table, &id));
 }
 
+/* A plan: how long its credit may take. */
+
+static void the_time_for_credit_follows_windows_readers_and_rates(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t window, read_ns, lend_bytes, rate;
+        uint64_t min_ns, max_ns; /* for 1,000,000 bytes */
+    } samples[] = {
+        {1000000, 0, 0, 0, 0, SB_S},
+        {1000, 0, 0, 0, 1000 * 20 * SB_MS, 100 * SB_S},
+        {1000000, SB_MS, 0, 0, 100 * SB_S, 210 * SB_S}, /* 10 bytes per ms */
+        {1000000, 0, 1, 0, 5000 * SB_S, 11000 * SB_S},  /* 5 ms per byte */
+        {1000000, 0, 0, 1000, 1000 * SB_S, 2100 * SB_S},
+    };
+    for (uint32_t i = 0; i < QT_COUNT(samples); i++) {
+        struct qs_plan plan;
+        qs_plan_init(&plan, 1);
+        plan.side[SP_CLIENT].app.bytes_max = 1000000;
+        plan.side[SP_CLIENT].app.bidi_count = 1;
+        plan.side[SP_SERVER].app.bytes_max = 0;
+        struct sp_config *config = &plan.side[SP_SERVER].config;
+        config->conn_window_bytes = samples[i].window;
+        config->stream_window_bytes = 1000000;
+        plan.side[SP_SERVER].app.read_bytes = 10;
+        plan.side[SP_SERVER].app.read_ns = samples[i].read_ns;
+        plan.side[SP_SERVER].app.lend_ppm = samples[i].lend_bytes > 0 ? 1000 : 0;
+        plan.side[SP_SERVER].app.lend_bytes_max = samples[i].lend_bytes;
+        plan.side[SP_SERVER].app.lend_pause_ppm = 500000;
+        plan.path[SP_CLIENT].rate_bytes_per_s = samples[i].rate;
+        assert_in_range(qs_plan_credit_ns(&plan), samples[i].min_ns, samples[i].max_ns);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +545,7 @@ int main(void)
         cmocka_unit_test(reordering_overtakes_and_jitter_does_not),
         cmocka_unit_test(contents_depend_on_sender_stream_and_offset),
         QT_TEST(qs_stream_table, a_stream_table_walks_all_that_was_named),
+        cmocka_unit_test(the_time_for_credit_follows_windows_readers_and_rates),
     };
 
     sb_assert_handler = qt_on_assert;
