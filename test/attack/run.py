@@ -67,6 +67,8 @@ ATTACKS = [
     Attack('open-close', counts_conns=True, in_short=True),
     Attack('acks', in_short=True),
     Attack('key-update'),
+    # The server closes each of them, so its cost is one of a connection.
+    Attack('key-rush', counts_conns=True),
     Attack('crypto'),
     Attack('pings'),
     Attack('resets'),

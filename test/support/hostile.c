@@ -134,6 +134,7 @@ static void take_over(struct hostile *h)
     h->read = conn->keys.read;
     h->write = conn->keys.write;
     h->next_pn = conn->loss.spaces[SP_SPACE_APP]->sent.next_pn;
+    h->write_is_acked = true;
     uint64_t next_in = sp_ack_next_pn(&conn->app.ack);
     h->largest_in = next_in > 0 ? next_in - 1 : SB_VARINT_NONE;
     h->dcid = *sp_cid_remote_active(&conn->remote_ids);
@@ -195,6 +196,10 @@ static void free_bytes(struct sb_buffer *buffer)
 static void on_frame(struct hostile *h, const struct sp_frame *frame)
 {
     switch (frame->type) {
+    case SP_FRAME_ACK:
+    case SP_FRAME_ACK_ECN:
+        h->write_is_acked |= frame->ack.largest >= h->write_first_pn;
+        break;
     case SP_FRAME_MAX_DATA:
         h->conn_limit = SB_MAX(h->conn_limit, frame->limit);
         break;
@@ -303,6 +308,8 @@ void hostile_update_key(struct hostile *h)
     drop_own_key(h, h->write);
     h->write = next;
     h->write_phase++;
+    h->write_first_pn = h->next_pn;
+    h->write_is_acked = false;
 }
 
 struct packet {

@@ -57,7 +57,7 @@ enum hostile_kind {
     HOSTILE_ACKS,        /* many ACK frames, valid */
     HOSTILE_ACK_ALL,     /* one ACK frame of everything that came lately */
     HOSTILE_ACK_RANGES,  /* one ACK frame with as many ranges as fit */
-    HOSTILE_KEY_UPDATE,  /* a PING in a packet of the next key phase */
+    HOSTILE_KEY_UPDATE,  /* a PING, in the next key phase as soon as the last one is acknowledged */
     HOSTILE_NEW_CIDS,    /* NEW_CONNECTION_ID that retire what came before */
     HOSTILE_RETIRE,      /* RETIRE_CONNECTION_ID of everything */
     HOSTILE_OPEN,        /* one STREAM frame that opens all streams that are allowed */
@@ -72,6 +72,7 @@ enum hostile_kind {
     HOSTILE_ANY,         /* frames of all kinds with random fields, most of them legal */
     HOSTILE_KINDS_LEGAL, /* the kinds above do not break the protocol by themselves */
     HOSTILE_ACK_UNSENT = HOSTILE_KINDS_LEGAL, /* an ACK of packets that were never sent */
+    HOSTILE_KEY_RUSH,                         /* a PING in a packet of the next key phase */
     HOSTILE_GARBAGE,                          /* random bytes for frames */
     HOSTILE_KINDS,
 };
@@ -92,6 +93,8 @@ struct hostile {
     struct sp_key *write;
     uint64_t read_phase;
     uint64_t write_phase;
+    uint64_t write_first_pn; /* first number sent in write_phase */
+    bool write_is_acked;     /* the peer has seen write_phase, or it is the first one */
     uint64_t next_pn;
     uint64_t largest_in; /* largest packet number that was opened; SB_VARINT_NONE: none */
     uint64_t seen[HOSTILE_SEEN_MAX]; /* a ring of opened numbers, which may be acknowledged */
@@ -142,7 +145,8 @@ size_t hostile_fill(struct hostile *hostile, enum hostile_kind kind, uint8_t *ou
 size_t hostile_seal(struct hostile *hostile, const uint8_t *frames, size_t size, uint8_t *out,
                     size_t room);
 
-/* HOSTILE_READY: the packets that follow have the next key phase. */
+/* HOSTILE_READY: the packets that follow have the next key phase.  If the peer has not acknowledged
+ * a packet of the current one, that is an error.  [RFC9001 6.1] */
 void hostile_update_key(struct hostile *hostile);
 
 /* Makes a datagram of 1,200 bytes with one Initial of a client that nobody has authenticated: these

@@ -295,6 +295,7 @@ static const struct {
     [HOSTILE_TINY] = {"tiny", write_ping, true},
     [HOSTILE_ANY] = {"any", write_any, false},
     [HOSTILE_ACK_UNSENT] = {"ack-unsent", write_unsent, true},
+    [HOSTILE_KEY_RUSH] = {"key-rush", write_ping, true},
     [HOSTILE_GARBAGE] = {"garbage", write_garbage, true},
 };
 
@@ -319,7 +320,7 @@ size_t hostile_fill(struct hostile *h, enum hostile_kind kind, uint8_t *out, siz
 {
     SB_ASSERT(h->state != HOSTILE_HANDSHAKE && kind < HOSTILE_KINDS && room >= 1000);
     struct sb_writer w = sb_writer_of(out, room);
-    if (kind == HOSTILE_KEY_UPDATE)
+    if (kind == HOSTILE_KEY_RUSH || (kind == HOSTILE_KEY_UPDATE && h->write_is_acked))
         hostile_update_key(h);
     do
         kinds[kind].write(h, &w);
