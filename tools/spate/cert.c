@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* spate cert: a self-signed certificate, for trying things. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <spate/spate.h>
+
+#include "tools/spate/commands.h"
+#include "tools/spate/message.h"
+
+enum { NAMES_MAX = 64, DAYS_MAX = 36500 };
+
+static const char usage_text[] =
+    "usage: spate cert --out-cert FILE --out-key FILE [OPTIONS]\n"
+    "\n"
+    "  --out-cert FILE   where to write the certificate, PEM (required)\n"
+    "  --out-key FILE    where to write its key, PEM (required)\n"
+    "  --name NAME       a DNS name or IP address it is for; may be repeated\n"
+    "                    (default: localhost, 127.0.0.1 and ::1)\n"
+    "  --days N          valid from now on, 1 to 36500 (default: 30)\n"
+    "  --type TYPE       p256, ed25519 or rsa (default: p256)\n";
+
+struct cert_options {
+    const char *out_cert;
+    const char *out_key;
+    const char *names[NAMES_MAX];
+    struct spate_self_signed_options self_signed;
+};
+
+static bool parse_type(const char *text, enum spate_key_type *ret)
+{
+    static const struct {
+        const char *name;
+        enum spate_key_type type;
+    } types[] = {
+        {"p256", SPATE_KEY_P256}, {"ed25519", SPATE_KEY_ED25519}, {"rsa", SPATE_KEY_RSA2048}};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(text, types[i].name) == 0) {
+            *ret = types[i].type;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_days(const char *text, uint32_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long days = strtoul(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || days < 1 || days > DAYS_MAX)
+        return false;
+    *ret = (uint32_t)days;
+    return true;
+}
+
+/* 0, or the exit status after one line on stderr. */
+static int parse_cert(int argc, char **argv, struct cert_options *ret)
+{
+    static const struct option options[] = {
+        {"out-cert", required_argument, NULL, 'c'},
+        {"out-key", required_argument, NULL, 'k'},
+        {"name", required_argument, NULL, 'n'},
+        {"days", required_argument, NULL, 'd'},
+        {"type", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            ret->out_cert = optarg;
+            break;
+        case 'k':
+            ret->out_key = optarg;
+            break;
+        case 'n':
+            if (ret->self_signed.name_count == NAMES_MAX)
+                return message_usage("cert", "takes at most 64 names, one too many is", optarg);
+            ret->names[ret->self_signed.name_count++] = optarg;
+            break;
+        case 'd':
+            if (!parse_days(optarg, &ret->self_signed.days))
+                return message_usage("cert", "--days must be 1 to 36500, not", optarg);
+            break;
+        case 't':
+            if (!parse_type(optarg, &ret->self_signed.key_type))
+                return message_usage("cert", "--type must be p256, ed25519 or rsa, not", optarg);
+            break;
+        case 'h':
+            fputs(usage_text, stdout);
+            exit(EXIT_SUCCESS);
+        case ':':
+            return message_usage("cert", "a value is missing after", argv[optind - 1]);
+        default:
+            return message_usage("cert", "unknown option", argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return message_usage("cert", "unexpected argument", argv[optind]);
+    if (ret->out_cert == NULL)
+        return message_usage("cert", "--out-cert is missing", NULL);
+    if (ret->out_key == NULL)
+        return message_usage("cert", "--out-key is missing", NULL);
+    ret->self_signed.names = ret->names;
+    return 0;
+}
+
+/* A file that was there before may have been open to others.  Devices stay as they are. */
+static bool restrict_mode(FILE *file, mode_t mode)
+{
+    struct stat status;
+    if (fstat(fileno(file), &status) != 0)
+        return false;
+    return !S_ISREG(status.st_mode) || fchmod(fileno(file), mode) == 0;
+}
+
+static bool write_file(const char *path, const char *text, mode_t mode)
+{
+    mode_t before = umask(0777 & ~mode);
+    FILE *file = fopen(path, "w");
+    (void)umask(before);
+    bool is_written = file != NULL && restrict_mode(file, mode) && fputs(text, file) >= 0;
+    if (file != NULL && fclose(file) != 0)
+        is_written = false;
+    if (!is_written)
+        message("cert", "%s: %s", path, strerror(errno));
+    return is_written;
+}
+
+int cert_run(int argc, char **argv)
+{
+    struct cert_options options = {0};
+    spate_self_signed_options_init(&options.self_signed);
+    int status = parse_cert(argc, argv, &options);
+    if (status != 0)
+        return status;
+
+    struct spate_error error = {"no reason given"};
+    char *cert_pem;
+    char *key_pem;
+    if (spate_self_signed(&options.self_signed, &cert_pem, &key_pem, &error) != 0) {
+        message("cert", "%s", error.text);
+        return EXIT_FAILURE;
+    }
+    bool is_written =
+        write_file(options.out_key, key_pem, 0600) && write_file(options.out_cert, cert_pem, 0644);
+    spate_free(key_pem);
+    spate_free(cert_pem);
+    return is_written ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_COMMANDS_H
+#define SPATE_COMMANDS_H
+
+/* The commands of the program.  Each gets its own name as argv[0], and returns the exit status. */
+
+enum {
+    EXIT_USAGE = 2, /* the command line is wrong */
+};
+
+int caps_run(int argc, char **argv);
+int cert_run(int argc, char **argv);
+
+#endif

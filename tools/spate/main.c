@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The spate command: helpers around the library, on its public API alone.  Each command has a file
+ * of its own.  Every failure is one line on stderr and a non-zero exit: 2 for a wrong command line,
+ * 130 after SIGINT or SIGTERM, 1 for everything else. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <spate/spate.h>
+
+#include "tools/spate/commands.h"
+#include "tools/spate/message.h"
+
+static const char usage_text[] =
+    "usage: spate COMMAND [OPTIONS]\n"
+    "\n"
+    "  spate caps        what this kernel and this build can do, and why not; and which\n"
+    "                    OpenSSL and liburing are in it\n"
+    "  spate cert        makes a self-signed certificate, for trying things\n"
+    "  spate version\n"
+    "  spate help\n"
+    "\n"
+    "\"spate COMMAND --help\" describes the options.\n";
+
+static int version_run(int argc, char **argv)
+{
+    if (argc > 1)
+        return message_usage(argv[0], "takes no arguments, got", argv[1]);
+    printf("spate %s\n", spate_version());
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int help_run(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    fputs(usage_text, stdout);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"caps", caps_run},         {"cert", cert_run}, {"version", version_run},
+        {"--version", version_run}, {"help", help_run}, {"--help", help_run},
+    };
+    if (argc < 2)
+        return message_usage("", "a command is missing", NULL);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return message_usage("", "unknown command", argv[1]);
+}
