@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/get_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/spate/commands.h"
+#include "tools/spate/message.h"
+#include "tools/spate/number.h"
+
+enum { PARALLEL_DEFAULT = 100, PARALLEL_MAX = 1000, TIMEOUT_S_DEFAULT = 30 };
+
+#define NS_PER_S    UINT64_C(1000000000)
+#define TIMEOUT_MAX UINT64_C(86400)
+#define WINDOW_MIN  UINT64_C(1024)
+#define WINDOW_MAX  (UINT64_C(1) << 30)
+
+static const char usage_text[] =
+    "usage: spate get [OPTIONS] https://HOST[:PORT]/PATH... -o DIR\n"
+    "\n"
+    "Fetches files by HTTP/0.9 over QUIC (ALPN hq-interop), all files of a server over one\n"
+    "connection.  A file has its final name once it is complete.\n"
+    "\n"
+    "  -o DIR, --output DIR  where to put the files; it is made if it does not exist\n"
+    "  --ca FILE             the CA certificates to trust, PEM (default: the system's)\n"
+    "  --insecure            does not verify the server\n"
+    "  --separate            a connection for each file\n"
+    "  --parallel N          files of a connection, or connections, at a time (default: 100)\n"
+    "  --cipher NAMES        aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between\n"
+    "                        them (default: all)\n"
+    "  --window BYTES        credit for a stream and for a connection at the start, such as 64Ki\n"
+    "  --timeout SECONDS     gives up if the handshake takes longer, or if nothing comes for so\n"
+    "                        long (default: 30)\n"
+    "\n"
+    "Exits with 0 if all files are there, 1 if one is missing, 2 for a wrong command line, and "
+    "130\n"
+    "after SIGINT or SIGTERM.  If the environment has SSLKEYLOGFILE, the secrets of connections "
+    "are\n"
+    "appended to that file.\n";
+
+static const struct option long_options[] = {
+    {"output", required_argument, NULL, 'o'},   {"ca", required_argument, NULL, 'a'},
+    {"insecure", no_argument, NULL, 'i'},       {"separate", no_argument, NULL, 's'},
+    {"parallel", required_argument, NULL, 'p'}, {"cipher", required_argument, NULL, 'C'},
+    {"window", required_argument, NULL, 'w'},   {"timeout", required_argument, NULL, 't'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+};
+
+/* Returns 0, or the exit status after one line on stderr. */
+static int take_number(struct get_options *o, int option, const char *value)
+{
+    uint64_t number;
+    if (option == 'p') {
+        if (!number_parse(value, 1, PARALLEL_MAX, &number))
+            return message_usage("get", "--parallel must be 1 to 1000, not", value);
+        o->parallel = (uint32_t)number;
+    } else if (option == 'w') {
+        if (!number_parse(value, WINDOW_MIN, WINDOW_MAX, &o->window_bytes))
+            return message_usage("get", "--window must be 1Ki to 1Gi, not", value);
+    } else {
+        if (!number_parse(value, 1, TIMEOUT_MAX, &number))
+            return message_usage("get", "--timeout must be 1 to 86400 seconds, not", value);
+        o->timeout_ns = number * NS_PER_S;
+    }
+    return 0;
+}
+
+static int take(struct get_options *o, int option, const char *value)
+{
+    switch (option) {
+    case 'o':
+        o->folder = value;
+        return 0;
+    case 'a':
+        o->ca = value;
+        return 0;
+    case 'i':
+        o->is_insecure = true;
+        return 0;
+    case 's':
+        o->is_separate = true;
+        return 0;
+    case 'C':
+        if (!number_parse_ciphers(value, &o->ciphers))
+            return message_usage("get",
+                                 "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, "
+                                 "not",
+                                 value);
+        return 0;
+    default:
+        return take_number(o, option, value);
+    }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct hq_url *const *left = a;
+    const struct hq_url *const *right = b;
+    return strcmp((*left)->name, (*right)->name);
+}
+
+/* Two URLs must not become one file. */
+static int check_names(const struct get_options *o)
+{
+    const struct hq_url **sorted = calloc(o->url_count, sizeof(const struct hq_url *));
+    int status = 0;
+    if (sorted == NULL) {
+        message("get", "out of memory");
+        return EXIT_FAILURE;
+    }
+    for (uint32_t i = 0; i < o->url_count; i++)
+        sorted[i] = &o->urls[i];
+    qsort(sorted, o->url_count, sizeof(const struct hq_url *), compare_names);
+    for (uint32_t i = 1; i < o->url_count && status == 0; i++) {
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            status = message_usage("get", "two URLs have the same file name,", sorted[i]->name);
+    }
+    free(sorted);
+    return status;
+}
+
+static int take_urls(struct get_options *o, int count, char **texts)
+{
+    if (count == 0)
+        return message_usage("get", "a URL is missing", NULL);
+    if (o->folder == NULL)
+        return message_usage("get", "-o is missing", NULL);
+    if (o->ca != NULL && o->is_insecure)
+        return message_usage("get", "--ca and --insecure exclude each other", NULL);
+    o->urls = calloc((size_t)count, sizeof(*o->urls));
+    if (o->urls == NULL) {
+        message("get", "out of memory");
+        return EXIT_FAILURE;
+    }
+    for (int i = 0; i < count; i++) {
+        const char *wrong = hq_url_parse(texts[i], &o->urls[i]);
+        if (wrong != NULL) {
+            message("get", "the URL %s %s", texts[i], wrong);
+            return EXIT_USAGE;
+        }
+    }
+    o->url_count = (uint32_t)count;
+    return check_names(o);
+}
+
+bool get_options_parse(struct get_options *ret, int argc, char **argv, int *ret_status)
+{
+    int option;
+    *ret_status = 0;
+    *ret = (struct get_options){.parallel = PARALLEL_DEFAULT,
+                                .timeout_ns = TIMEOUT_S_DEFAULT * NS_PER_S};
+    opterr = 0;
+    while (*ret_status == 0 &&
+           (option = getopt_long(argc, argv, ":o:", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage_text, stdout);
+            return false;
+        }
+        if (option == ':')
+            *ret_status = message_usage("get", "a value is missing after", argv[optind - 1]);
+        else if (option == '?')
+            *ret_status = message_usage("get", "unknown option", argv[optind - 1]);
+        else
+            *ret_status = take(ret, option, optarg);
+    }
+    if (*ret_status == 0)
+        *ret_status = take_urls(ret, argc - optind, argv + optind);
+    if (*ret_status != 0)
+        get_options_deinit(ret);
+    return *ret_status == 0;
+}
+
+void get_options_deinit(struct get_options *options)
+{
+    free(options->urls);
+    options->urls = NULL;
+}

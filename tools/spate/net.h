@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_NET_H
+#define SPATE_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { NET_ADDRESSES_MAX = 8, NET_TEXT_SIZE = 64 };
+
+struct net_address {
+    struct sockaddr_storage storage;
+    socklen_t size;
+};
+
+/* All addresses of a host, in the order in which to try them. */
+struct net_addresses {
+    struct net_address items[NET_ADDRESSES_MAX];
+    uint32_t count;
+};
+
+/* Resolves a name, or an address as text.  Returns NULL, or why it does not: a static string. */
+const char *net_resolve(const char *host, uint16_t port, struct net_addresses *ret);
+
+/* Reads "ADDR:PORT", "[V6ADDR]:PORT" or "HOST:PORT".  Returns NULL, or what is wrong: a static
+ * string. */
+const char *net_parse(const char *text, struct net_address *ret);
+
+/* Writes "127.0.0.1:4433" or "[::1]:4433". */
+void net_format(const struct net_address *address, char ret[NET_TEXT_SIZE]);
+
+#endif

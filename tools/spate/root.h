@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_ROOT_H
+#define SPATE_ROOT_H
+
+#include <stdint.h>
+
+/* The folder whose files are served.  No request leaves it: the kernel resolves each path below it,
+ * and follows no symbolic link. */
+
+/* Opens the folder.  Returns its descriptor or a negative errno. */
+int root_open(const char *path);
+
+/* Opens a file below the root for reading.
+ *
+ *   path       From hq_request_parse().
+ *   *ret_size  Its size in bytes.
+ *
+ * Returns its descriptor, or a negative errno.  Beside those of the system call openat2:
+ *   -EACCES  The path has a symbolic link, or does not name a regular file. */
+int root_open_file(int root, const char *path, uint64_t *ret_size);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* spate serve: serves the files of a folder by HTTP/0.9 over QUIC. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <spate/spate.h>
+
+#include "tools/spate/commands.h"
+#include "tools/spate/hq.h"
+#include "tools/spate/message.h"
+#include "tools/spate/root.h"
+#include "tools/spate/serve_options.h"
+#include "tools/spate/serve_stream.h"
+#include "tools/spate/stop.h"
+
+enum { EVENTS_MAX = 256 };
+
+#define RETRY_NS    UINT64_C(20000000)   /* streams that wait for memory try again after it */
+#define SHUTDOWN_NS UINT64_C(1000000000) /* that connections may take to finish */
+
+struct server {
+    struct serve_files files;
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+    bool has_ended;
+};
+
+static bool write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    bool is_written = file != NULL && fputs(text, file) >= 0;
+    if (file != NULL && fclose(file) != 0)
+        is_written = false;
+    if (!is_written)
+        message("serve", "--cert-out %s: %s", path, strerror(errno));
+    return is_written;
+}
+
+static bool create_tls(struct server *server, const struct serve_options *o)
+{
+    static const char *const alpn[] = {HQ_ALPN};
+    struct spate_error error = {""};
+    struct spate_tls_options tls;
+    char *cert_pem = NULL;
+    char *key_pem = NULL;
+    spate_tls_options_init(&tls);
+    tls.cert_file = o->cert;
+    tls.key_file = o->key;
+    tls.alpn = alpn;
+    tls.alpn_count = 1;
+    tls.ciphers = o->ciphers;
+    tls.keylog_file = getenv("SSLKEYLOGFILE");
+    int e = 0;
+    if (o->cert == NULL) {
+        struct spate_self_signed_options self_signed;
+        spate_self_signed_options_init(&self_signed);
+        self_signed.names = o->names;
+        self_signed.name_count = o->name_count;
+        e = spate_self_signed(&self_signed, &cert_pem, &key_pem, &error);
+        tls.cert_pem = cert_pem;
+        tls.key_pem = key_pem;
+    }
+    if (e == 0)
+        e = spate_tls_server_create(&tls, &server->tls, &error);
+    if (e != 0)
+        message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+    bool is_good = e == 0 && (o->cert_out == NULL || write_text(o->cert_out, cert_pem));
+    spate_free(cert_pem);
+    spate_free(key_pem);
+    return is_good;
+}
+
+static bool create_engine(struct server *server, const struct serve_options *o)
+{
+    struct spate_error error = {""};
+    struct spate_config config;
+    spate_config_init(&config);
+    config.conns_max = o->conns_max;
+    config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
+    config.streams_uni_max = 0;
+    int e = spate_engine_create(&config, &server->engine, &error);
+    if (e != 0) {
+        message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        return false;
+    }
+    if (spate_engine_warning(server->engine) != NULL)
+        message("serve", "%s", spate_engine_warning(server->engine));
+    server->shard = spate_engine_shard(server->engine, 0);
+    return true;
+}
+
+static bool listen_all(struct server *server, const struct serve_options *o)
+{
+    for (uint32_t i = 0; i < o->listen_count; i++) {
+        struct spate_error error = {""};
+        struct spate_listener *listener;
+        int e = spate_shard_listen(server->shard, (const struct sockaddr *)&o->listen[i].storage,
+                                   o->listen[i].size, server->tls, NULL, &listener, &error);
+        struct net_address bound;
+        if (e == 0)
+            e = spate_listener_address(listener, &bound.storage, &bound.size);
+        char text[NET_TEXT_SIZE];
+        net_format(e == 0 ? &bound : &o->listen[i], text);
+        if (e != 0) {
+            message("serve", "--listen %s: %s", text,
+                    error.text[0] != 0 ? error.text : strerror(-e));
+            return false;
+        }
+        printf("listening at %s\n", text);
+    }
+    return fflush(stdout) == 0;
+}
+
+static void handle_events(struct server *server)
+{
+    struct spate_event events[EVENTS_MAX];
+    uint32_t count = spate_shard_events(server->shard, events, EVENTS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        if (events[i].kind == SPATE_EVENT_SHUTDOWN)
+            server->has_ended = true;
+        else
+            serve_stream_event(&server->files, &events[i]);
+    }
+}
+
+/* Runs until the first signal, and then until connections have ended, or the second signal. */
+static int run(struct server *server)
+{
+    bool is_ending = false;
+    bool is_retrying = false;
+    while (!server->has_ended && stop_count() < 2) {
+        if (stop_count() > 0 && !is_ending) {
+            is_ending = true;
+            (void)spate_shard_shutdown(server->shard, SHUTDOWN_NS, 0, "the server stops");
+        }
+        int e = spate_shard_turn(server->shard, is_retrying ? RETRY_NS : SPATE_FOREVER);
+        if (e < 0) {
+            message("serve", "%s", strerror(-e));
+            return EXIT_FAILURE;
+        }
+        handle_events(server);
+        is_retrying = serve_files_retry(&server->files);
+    }
+    return EXIT_SUCCESS;
+}
+
+/* A descriptor for each file that is sent: as many as the system allows. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int serve_run(int argc, char **argv)
+{
+    struct serve_options options;
+    struct server server = {.engine = NULL};
+    int status;
+    if (!serve_options_parse(&options, argc, argv, &status))
+        return status;
+
+    int root = root_open(options.root);
+    if (root < 0) {
+        message("serve", "--root %s: %s", options.root, strerror(-root));
+        return EXIT_FAILURE;
+    }
+    serve_files_init(&server.files, root, options.is_verbose);
+    raise_descriptors();
+    status = EXIT_FAILURE;
+    if (create_tls(&server, &options) && create_engine(&server, &options)) {
+        stop_watch(server.shard);
+        if (listen_all(&server, &options))
+            status = run(&server);
+        stop_forget();
+    }
+    spate_engine_destroy(server.engine);
+    spate_tls_destroy(server.tls);
+    (void)close(root);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/serve_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/spate/commands.h"
+#include "tools/spate/message.h"
+#include "tools/spate/number.h"
+
+enum { CONNS_DEFAULT = 1000, CONNS_MAX = 1000000 };
+
+static const char usage_text[] =
+    "usage: spate serve --listen ADDR:PORT --root DIR [OPTIONS]\n"
+    "\n"
+    "Serves the files of a folder by HTTP/0.9 over QUIC (ALPN hq-interop).  A request never "
+    "leaves\n"
+    "the folder, and follows no symbolic link.\n"
+    "\n"
+    "  --listen ADDR:PORT  where to listen; may be repeated.  Port 0: any free port\n"
+    "  --root DIR          the folder\n"
+    "  --cert FILE         the certificate and its chain, PEM, with --key FILE.  Without them a\n"
+    "  --key FILE          self-signed certificate is made\n"
+    "  --name NAME         a DNS name or IP address that the self-signed certificate is for; may\n"
+    "                      be repeated (default: localhost, 127.0.0.1 and ::1)\n"
+    "  --cert-out FILE     writes the self-signed certificate: clients need it as --ca\n"
+    "  --cipher NAMES      aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between them\n"
+    "                      (default: all)\n"
+    "  --conns N           connections at a time (default: 1000)\n"
+    "  --retry             makes every client prove its address by a Retry packet\n"
+    "  --verbose           prints a line for each request: status, bytes, path\n"
+    "\n"
+    "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
+    "the\n"
+    "environment has SSLKEYLOGFILE, the secrets of connections are appended to that file.\n";
+
+static const struct option long_options[] = {
+    {"listen", required_argument, NULL, 'l'},   {"root", required_argument, NULL, 'r'},
+    {"cert", required_argument, NULL, 'c'},     {"key", required_argument, NULL, 'k'},
+    {"cert-out", required_argument, NULL, 'o'}, {"name", required_argument, NULL, 'n'},
+    {"cipher", required_argument, NULL, 'C'},   {"conns", required_argument, NULL, 'm'},
+    {"retry", no_argument, NULL, 'R'},          {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+};
+
+static int add_listen(struct serve_options *o, const char *text)
+{
+    if (o->listen_count == SERVE_LISTEN_MAX)
+        return message_usage("serve", "takes at most 8 addresses, one too many is", text);
+    const char *wrong = net_parse(text, &o->listen[o->listen_count]);
+    if (wrong != NULL) {
+        message("serve", "--listen %s: %s", text, wrong);
+        return EXIT_USAGE;
+    }
+    o->listen_count++;
+    return 0;
+}
+
+/* Returns 0, or the exit status after one line on stderr. */
+static int take(struct serve_options *o, int option, const char *value)
+{
+    uint64_t number;
+    switch (option) {
+    case 'l':
+        return add_listen(o, value);
+    case 'r':
+        o->root = value;
+        return 0;
+    case 'c':
+        o->cert = value;
+        return 0;
+    case 'k':
+        o->key = value;
+        return 0;
+    case 'o':
+        o->cert_out = value;
+        return 0;
+    case 'n':
+        if (o->name_count == SERVE_NAMES_MAX)
+            return message_usage("serve", "takes at most 64 names, one too many is", value);
+        o->names[o->name_count++] = value;
+        return 0;
+    case 'C':
+        if (!number_parse_ciphers(value, &o->ciphers))
+            return message_usage("serve",
+                                 "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, "
+                                 "not",
+                                 value);
+        return 0;
+    case 'm':
+        if (!number_parse(value, 1, CONNS_MAX, &number))
+            return message_usage("serve", "--conns must be 1 to 1000000, not", value);
+        o->conns_max = (uint32_t)number;
+        return 0;
+    case 'R':
+        o->sends_retry = true;
+        return 0;
+    default: /* 'v' */
+        o->is_verbose = true;
+        return 0;
+    }
+}
+
+static int check(const struct serve_options *o)
+{
+    if (o->listen_count == 0)
+        return message_usage("serve", "--listen is missing", NULL);
+    if (o->root == NULL)
+        return message_usage("serve", "--root is missing", NULL);
+    if ((o->cert == NULL) != (o->key == NULL))
+        return message_usage("serve", "--cert and --key go together", NULL);
+    if (o->cert != NULL && (o->cert_out != NULL || o->name_count > 0))
+        return message_usage("serve", "--cert-out and --name are for a self-signed certificate",
+                             NULL);
+    return 0;
+}
+
+bool serve_options_parse(struct serve_options *ret, int argc, char **argv, int *ret_status)
+{
+    int option;
+    *ret_status = 0;
+    memset(ret, 0, sizeof(*ret));
+    ret->conns_max = CONNS_DEFAULT;
+    opterr = 0;
+    while (*ret_status == 0 && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage_text, stdout);
+            return false;
+        }
+        if (option == ':')
+            *ret_status = message_usage("serve", "a value is missing after", argv[optind - 1]);
+        else if (option == '?')
+            *ret_status = message_usage("serve", "unknown option", argv[optind - 1]);
+        else
+            *ret_status = take(ret, option, optarg);
+    }
+    if (*ret_status == 0 && optind < argc)
+        *ret_status = message_usage("serve", "unexpected argument", argv[optind]);
+    if (*ret_status == 0)
+        *ret_status = check(ret);
+    return *ret_status == 0;
+}

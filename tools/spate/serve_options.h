@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_SERVE_OPTIONS_H
+#define SPATE_SERVE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tools/spate/net.h"
+
+enum { SERVE_NAMES_MAX = 64, SERVE_LISTEN_MAX = 8 };
+
+/* The command line of "spate serve". */
+struct serve_options {
+    struct net_address listen[SERVE_LISTEN_MAX];
+    uint32_t listen_count;
+    const char *root;
+    const char *cert; /* NULL: a self-signed certificate is made */
+    const char *key;
+    const char *cert_out;
+    const char *names[SERVE_NAMES_MAX]; /* of the self-signed certificate */
+    uint32_t name_count;
+    uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
+    uint32_t conns_max;
+    bool sends_retry;
+    bool is_verbose;
+};
+
+/* Returns true, or false and the exit status of the program, after one line on stderr or the help
+ * text on stdout. */
+bool serve_options_parse(struct serve_options *ret, int argc, char **argv, int *ret_status);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_SERVE_STREAM_H
+#define SPATE_SERVE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <spate/spate.h>
+
+struct serve_stream;
+
+/* What the streams of a server share.  Invariant: the chunks of all streams have
+ * SERVE_MEMORY - memory_left bytes. */
+struct serve_files {
+    int root;             /* from root_open() */
+    uint64_t memory_left; /* bytes that may still be read ahead */
+    uint32_t sending_count;
+    uint32_t partial_count; /* streams that hold a part of their request */
+    /* Streams that have a request, and no memory or descriptor to answer it, the oldest first. */
+    TAILQ_HEAD(serve_waiting, serve_stream) waiting;
+    bool is_verbose; /* print a line for each request */
+};
+
+void serve_files_init(struct serve_files *files, int root, bool is_verbose);
+
+/* Handles an event of a stream.  Releases its slice. */
+void serve_stream_event(struct serve_files *files, struct spate_event *event);
+
+/* Goes on with streams that wait.  Returns true if some still do: try again soon. */
+bool serve_files_retry(struct serve_files *files);
+
+#endif
