@@ -169,6 +169,9 @@ static void deliver_to(struct spate_conn *conn)
     while (conn->rx_first != SE_RX_NONE) {
         uint32_t count = gather(&shard->rx, conn, batch);
         sp_conn_receive(conn->proto, batch, count, shard->now_ns);
+        /* What came is taken while it is in the cache, and never much waits in reassembly. */
+        if (conn->rx_first != SE_RX_NONE && conn->state == SE_CONN_CONNECTED)
+            se_conn_drain(conn);
     }
     if (conn->state == SE_CONN_NEW && !begin(conn))
         return;

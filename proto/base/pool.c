@@ -162,8 +162,8 @@ static void close_empty(struct sb_pool *pool, struct sb_pool_block *block)
     count_empty(pool, 1);
 }
 
-/* Opens a block that was full.  Only the last open block may be empty. */
-static void reopen(struct sb_pool *pool, struct sb_pool_block *block)
+/* Only the last open block may be empty. */
+void sb_pool_on_open(struct sb_pool *pool, struct sb_pool_block *block)
 {
     struct sb_link *first = sb_list_first(&pool->open);
     if (first != NULL && block_of_link(first)->used_count == 0)
@@ -172,24 +172,9 @@ static void reopen(struct sb_pool *pool, struct sb_pool_block *block)
     sb_list_push_front(&pool->open, &block->link);
 }
 
-void sb_pool_give(struct sb_pool *pool, void *object)
+void sb_pool_on_empty(struct sb_pool *pool, struct sb_pool_block *block)
 {
-    if (object == NULL)
-        return;
-    SB_ASSERT(pool->used_count > 0);
-    struct sb_pool_block *block =
-        (struct sb_pool_block *)(void *)((char *)object -
-                                         ((uintptr_t)object & (pool->block_size - 1)));
-    SB_ASSERT(block->pool == pool && block->used_count > 0);
-    pool->used_count--;
-    block->used_count--;
-#ifdef SB_DEBUG
-    memset(object, 0xdd, pool->object_size); /* a use after this is seen at once */
-#endif
-    if (SB_UNLIKELY(block->free == NULL))
-        reopen(pool, block);
-    item_push(block, object, pool->object_size);
-    if (SB_UNLIKELY(block->used_count == 0) && pool->open.next != pool->open.prev)
+    if (pool->open.next != pool->open.prev)
         close_empty(pool, block);
 }
 

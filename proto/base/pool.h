@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
@@ -153,8 +154,34 @@ SB_MUST_USE static inline void *sb_pool_take_ordinary(struct sb_pool *pool)
     return sb_pool_take_as(pool, true);
 }
 
+/* For sb_pool_give(): the block was full, or has no used object any more. */
+void sb_pool_on_open(struct sb_pool *pool, struct sb_pool_block *block);
+void sb_pool_on_empty(struct sb_pool *pool, struct sb_pool_block *block);
+
 /* NULL is accepted. */
-void sb_pool_give(struct sb_pool *pool, void *object);
+static inline void sb_pool_give(struct sb_pool *pool, void *object)
+{
+    if (object == NULL)
+        return;
+    SB_ASSERT(pool->used_count > 0);
+    uintptr_t offset = (uintptr_t)object & (pool->block_size - 1);
+    struct sb_pool_block *block = (struct sb_pool_block *)(void *)((char *)object - offset);
+    SB_ASSERT(block->pool == pool && block->used_count > 0);
+#ifdef SB_DEBUG
+    memset(object, 0xdd, pool->object_size); /* a use after this is seen at once */
+#endif
+    struct sb_pool_item *item = (struct sb_pool_item *)object;
+    struct sb_pool_item *next = block->free;
+    item->next = next;
+    block->free = item;
+    pool->used_count--;
+    block->used_count--;
+    SB_POISON(item, pool->object_size);
+    if (SB_UNLIKELY(next == NULL))
+        sb_pool_on_open(pool, block);
+    if (SB_UNLIKELY(block->used_count == 0))
+        sb_pool_on_empty(pool, block);
+}
 
 /* What one owner has taken from a pool: so each owner's part of the memory is known. */
 struct sb_store {

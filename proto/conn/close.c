@@ -90,13 +90,18 @@ static bool end_streams(struct sp_conn *conn, uint32_t *steps)
     return conn->unwind_bucket > map->mask;
 }
 
-bool sp_conn_unwind(struct sp_conn *conn, uint32_t *steps)
+static SB_NEVER_INLINE bool unwind(struct sp_conn *conn, uint32_t *steps)
 {
     if (conn->unwind == SP_UNWIND_PACKETS && end_packets(conn, steps))
         conn->unwind = SP_UNWIND_STREAMS;
     if (conn->unwind == SP_UNWIND_STREAMS && end_streams(conn, steps))
         conn->unwind = SP_UNWIND_NOTHING;
     return conn->unwind == SP_UNWIND_NOTHING;
+}
+
+bool sp_conn_unwind(struct sp_conn *conn, uint32_t *steps)
+{
+    return SB_LIKELY(conn->unwind == SP_UNWIND_NOTHING) || unwind(conn, steps);
 }
 
 /* Returns how long a connection closes or drains: three PTOs [RFC9000 10.2].  The peer decides what

@@ -88,17 +88,17 @@ static bool next_token(struct sp_conn *conn, struct sp_event *ret)
     return true;
 }
 
-bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret)
+static SB_NEVER_INLINE bool next_route(struct sp_conn *conn, struct sp_event *ret)
 {
-    struct sp_event event = {.kind = SP_EVENT_NONE};
-    if (!conn->ids_changed)
-        return false;
-    if (next_cid(conn, &event) || next_token(conn, &event)) {
-        *ret = event;
+    if (next_cid(conn, ret) || next_token(conn, ret))
         return true;
-    }
     conn->ids_changed = false;
     return false;
+}
+
+bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret)
+{
+    return SB_UNLIKELY(conn->ids_changed) && next_route(conn, ret);
 }
 
 /* ---- Streams ---- */
@@ -157,7 +157,8 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
 static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_received received;
-    if (!sp_stream_recv_unlend(&stream->recv, conn->state != SP_CONN_OPEN, &received))
+    if (SB_LIKELY(stream->recv.reassembly.lent == NULL) ||
+        !sp_stream_recv_unlend(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
     report_placed(&received, ret);
     return true;
@@ -216,8 +217,9 @@ bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
         return false;
     /* The stream may have no further event: next_of_stream() finds out. */
     sb_list_push_back(&conn->event_list, &stream->event_link);
-    *ret = (struct sp_event){
-        .kind = SP_EVENT_STREAM_OPENED, .stream_id = stream->id, .stream_user = stream->user};
+    ret->kind = SP_EVENT_STREAM_OPENED;
+    ret->stream_id = stream->id;
+    ret->stream_user = stream->user;
     return true;
 }
 
@@ -268,29 +270,25 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 
 bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
 {
-    struct sp_event event = {.kind = SP_EVENT_NONE};
     uint32_t steps = UINT32_MAX;
     while (SB_UNLIKELY(conn->unwind != SP_UNWIND_NOTHING) && !sp_conn_unwind(conn, &steps))
         steps = UINT32_MAX;
 
-    if (sp_conn_next_route(conn, &event) || next_of_conn(conn, &event) ||
-        (has_unannounced(conn) && sp_conn_next_opened(conn, &event)) ||
-        next_stream_event(conn, &event)) {
-        *ret = event;
+    if (sp_conn_next_route(conn, ret) || next_of_conn(conn, ret) ||
+        (has_unannounced(conn) && sp_conn_next_opened(conn, ret)) || next_stream_event(conn, ret))
         return true;
-    }
     if (conn->closed_pending) {
         if (conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_FIRST)
             return false; /* until it has been sent */
         conn->closed_pending = false;
-        event.kind = SP_EVENT_CLOSED;
-        event.close = &conn->close;
-    } else if (conn->drained_pending) {
-        conn->drained_pending = false;
-        event.kind = SP_EVENT_DRAINED;
-    } else {
-        return false;
+        ret->kind = SP_EVENT_CLOSED;
+        ret->close = &conn->close;
+        return true;
     }
-    *ret = event;
-    return true;
+    if (conn->drained_pending) {
+        conn->drained_pending = false;
+        ret->kind = SP_EVENT_DRAINED;
+        return true;
+    }
+    return false;
 }

@@ -452,16 +452,14 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
 
 /* Fills the train with one PMTU probe, if one is due: a train of its own, because its size is that
  * of no other datagram.  It is not marked, so that its loss is no hint about ECN either. */
-static void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+static SB_NEVER_INLINE void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train,
+                                           uint64_t now_ns)
 {
     struct sp_pmtu *pmtu = &conn->path->pmtu;
     struct sp_build build;
     struct sp_mask_batch masks = {.count = 0};
-
-    sp_conn_mtu_fit(conn, train->capacity, now_ns);
     size_t size = pmtu->probe_size;
-    if (!sp_gate_wants_mtu_probe(conn) ||
-        !begin_packet(conn, SP_SPACE_APP, train->data, size, &build))
+    if (!begin_packet(conn, SP_SPACE_APP, train->data, size, &build))
         return;
     if (sp_conn_fill_mtu_probe(conn, &build, size)) {
         finish_packet(conn, &build, &masks, SP_ECN_NOT, now_ns);
@@ -476,6 +474,12 @@ static void fill_mtu_probe(struct sp_conn *conn, struct sp_train *train, uint64_
     after_send(conn, now_ns);
 }
 
+static bool wants_mtu_probe(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    sp_conn_mtu_fit(conn, train->capacity, now_ns);
+    return sp_gate_wants_mtu_probe(conn);
+}
+
 uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
     begin_train(conn, train);
@@ -484,7 +488,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             update_key(conn);
         if (!sp_gate_is_ending(conn))
             fill_train(conn, train, now_ns);
-        if (train->count == 0 && !sp_gate_is_ending(conn))
+        if (train->count == 0 && !sp_gate_is_ending(conn) && wants_mtu_probe(conn, train, now_ns))
             fill_mtu_probe(conn, train, now_ns);
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);

@@ -156,10 +156,12 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
             sp_stream_limits_on_room(&conn->limits[false]);
             sp_stream_limits_on_room(&conn->limits[true]);
         }
-        sb_list_remove(&stream->send_link);
-        sb_list_remove(&stream->control_link);
-        sb_list_remove(&stream->event_link);
-        sb_list_push_back(&conn->zombie_list, &stream->event_link);
+        if (stream->sent_refs > 0) {
+            sb_list_remove(&stream->send_link);
+            sb_list_remove(&stream->control_link);
+            sb_list_remove(&stream->event_link);
+            sb_list_push_back(&conn->zombie_list, &stream->event_link);
+        }
     }
     if (stream->sent_refs == 0)
         free_stream(conn, stream);
@@ -222,7 +224,12 @@ struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni)
         return NULL;
     uint64_t id = limits->remote_announced << 2 | (is_uni ? SP_STREAM_IS_UNI : 0) |
                   (sp_conn_is_server(conn) ? 0 : SP_STREAM_BY_SERVER);
-    struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    /* Usually that of the first frame that has opened one. */
+    struct sb_link *first = sb_list_first(&conn->opened_list);
+    struct sp_stream *stream =
+        first != NULL ? SB_CONTAINER_OF(first, struct sp_stream, event_link) : NULL;
+    if (stream == NULL || stream->id != id)
+        stream = sp_stream_map_find(&conn->streams, id);
     if (stream == NULL) {
         stream = make_stream(conn, id);
         if (stream == NULL) {

@@ -59,7 +59,7 @@ void sp_reassembly_unlink(struct sp_reassembly *reassembly, struct sp_piece *pie
     sp_piece_give(reassembly->store, piece);
 }
 
-void sp_reassembly_clear(struct sp_reassembly *reassembly)
+void sp_reassembly_clear_pieces(struct sp_reassembly *reassembly)
 {
     for (struct sp_piece *piece; (piece = reassembly->pieces.first) != NULL;) {
         reassembly->received_bytes -= piece->size - piece->missing;
@@ -223,6 +223,36 @@ static bool is_appended(const struct sp_reassembly *reassembly, uint64_t offset,
     const struct sp_piece *last = reassembly->pieces.last;
     uint64_t end = last != NULL ? sp_piece_end(last) : reassembly->read_end;
     return offset >= end && size >= SP_PAGE_SIZE && reassembly->lent == NULL;
+}
+
+/* Copies a short message, or the rest of one: in order, while nothing waits. */
+static bool fill_copy(struct sp_reassembly *reassembly, const struct sb_slice *slice)
+{
+    struct sp_piece_store *store = reassembly->store;
+    struct sb_buffer *buffer = sp_copies_take(store->copies, store->holding, SP_PAGE_SIZE, false);
+    if (buffer == NULL)
+        return false;
+    struct sp_piece *piece =
+        sp_reassembly_link(reassembly, NULL, reassembly->read_end, SP_PIECE_COPY, buffer);
+    if (piece == NULL)
+        return false;
+    uint8_t *memory = sp_copy_data(buffer);
+    memcpy(memory, slice->data, slice->size);
+    piece->data = memory;
+    piece->size = slice->size;
+    store->packed_bytes += slice->size;
+    store->steps += SP_PAGE_STEPS;
+    reassembly->received_bytes += slice->size;
+    return true;
+}
+
+bool sp_reassembly_insert_last(struct sp_reassembly *reassembly, uint64_t offset,
+                               const struct sb_slice *slice)
+{
+    if (offset == reassembly->read_end && slice->size < SP_PAGE_SIZE && slice->size > 0 &&
+        reassembly->pieces.first == NULL && reassembly->lent == NULL)
+        return fill_copy(reassembly, slice);
+    return sp_reassembly_insert(reassembly, offset, slice);
 }
 
 bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,

@@ -37,7 +37,12 @@ struct sp_reassembly {
 void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store *store);
 
 /* Drops all pieces; lent memory stays lent. */
-void sp_reassembly_clear(struct sp_reassembly *reassembly);
+void sp_reassembly_clear_pieces(struct sp_reassembly *reassembly);
+static inline void sp_reassembly_clear(struct sp_reassembly *reassembly)
+{
+    if (reassembly->pieces.first != NULL)
+        sp_reassembly_clear_pieces(reassembly);
+}
 
 /* Takes bytes that start at `offset`.  If a byte comes twice, one copy of it is kept, either one.
  * New references to the slice's buffer are taken as needed: the caller keeps its own.  Visits
@@ -47,6 +52,10 @@ void sp_reassembly_clear(struct sp_reassembly *reassembly);
  * steps. */
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
+
+/* The same for bytes that end the stream: a short message needs no page that could take more. */
+SB_MUST_USE bool sp_reassembly_insert_last(struct sp_reassembly *reassembly, uint64_t offset,
+                                           const struct sb_slice *slice);
 
 /* Lends memory for the bytes after those for which memory is lent already, or that were handed
  * out.  Those that have arrived are copied there.  `*ret_offset`: of data[0] in the stream.

@@ -23,7 +23,7 @@ void sp_stream_recv_deinit(struct sp_stream_recv *recv)
     if (recv->state == SP_RECV_NONE)
         return;
     sp_reassembly_clear(&recv->reassembly);
-    while (sp_stream_recv_unlend(recv, true, &received))
+    while (recv->reassembly.lent != NULL && sp_stream_recv_unlend(recv, true, &received))
         continue;
 }
 
@@ -101,7 +101,9 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
     }
 
     struct sb_slice slice = {.data = frame->data, .size = frame->size, .buffer = buffer};
-    if (!sp_reassembly_insert(&recv->reassembly, frame->offset, &slice)) {
+    bool is_taken = frame->fin ? sp_reassembly_insert_last(&recv->reassembly, frame->offset, &slice)
+                               : sp_reassembly_insert(&recv->reassembly, frame->offset, &slice);
+    if (!is_taken) {
         ret->is_out_of_memory = true;
         return SP_OK;
     }

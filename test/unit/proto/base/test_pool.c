@@ -318,8 +318,8 @@ static void misuse_is_our_bug(void **state)
     expect_assert_failure(sb_pool_init(pool, "test", 16, 1, 1, NULL));
 
     sb_pool_init(pool, "test", 16, 1, 1, &budget->memory);
-    uint64_t stranger[2];
-    expect_assert_failure(sb_pool_give(pool, stranger)); /* nothing is out */
+    static _Alignas(SB_BLOCK_SIZE_MIN) char foreign[SB_BLOCK_SIZE_MIN];
+    expect_assert_failure(sb_pool_give(pool, foreign + SB_CACHE_LINE)); /* nothing is out */
     void *object = take_out_of_line(pool);
     expect_assert_failure(sb_pool_deinit(pool)); /* one is still out */
     sb_pool_give(pool, object);

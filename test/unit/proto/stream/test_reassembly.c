@@ -74,14 +74,26 @@ static void world_init(struct world *world, uint32_t count_max)
 
 QT_FIXTURE(world, world_deinit)
 
-static bool insert(struct world *world, uint64_t offset, size_t size)
+static bool insert_by(struct world *world, uint64_t offset, size_t size,
+                      bool (*by)(struct sp_reassembly *reassembly, uint64_t offset,
+                                 const struct sb_slice *slice))
 {
     struct packet *packet = packet_create(&world->heap, offset, size);
     world->all.store.steps = 0;
-    bool ok = sp_reassembly_insert(&world->reassembly, offset, &packet->slice);
+    bool ok = by(&world->reassembly, offset, &packet->slice);
     sb_buffer_unref(&packet->buffer);
     sp_reassembly_check(&world->reassembly);
     return ok;
+}
+
+static bool insert(struct world *world, uint64_t offset, size_t size)
+{
+    return insert_by(world, offset, size, sp_reassembly_insert);
+}
+
+static bool insert_last(struct world *world, uint64_t offset, size_t size)
+{
+    return insert_by(world, offset, size, sp_reassembly_insert_last);
 }
 
 /* Takes the next slice and looks at each of its bytes.  Returns its size, 0 for a gap. */
@@ -237,6 +249,30 @@ static void a_page_that_nobody_holds_is_used_again(void **state)
     assert_int_equal(world->all.store.packed_bytes, packed_bytes + 64);
 }
 
+static void the_last_bytes_come_as_all_others(void **state)
+{
+    struct world *world = *state;
+    static const size_t sizes[] = {0, 1, 64, SP_PAGE_SIZE - 1, SP_PAGE_SIZE, 1200};
+    for (uint32_t i = 0; i < QT_COUNT(sizes); i++) {
+        world_init(world, 10);
+        assert_true(insert(world, 0, 300));
+        assert_int_equal(take(world), 300);
+        assert_true(insert_last(world, 300, sizes[i])); /* in order, and nothing waits */
+        assert_true(insert_last(world, 300, sizes[i])); /* again */
+        assert_int_equal(take(world), sizes[i]);
+        assert_int_equal(take(world), 0);
+        assert_int_equal(world->all.store.count, 0); /* no page that waits for more */
+
+        world_init(world, 10);
+        assert_true(insert_last(world, 100, sizes[i])); /* after a gap */
+        assert_true(insert_last(world, 0, 100 + sizes[i]));
+        size_t sum = 0;
+        for (size_t size; (size = take(world)) > 0;)
+            sum += size;
+        assert_int_equal(sum, 100 + sizes[i]);
+    }
+}
+
 /* What a peer that sends tiny pieces can cost is bounded, over all streams. */
 static void the_bound_of_pieces_refuses_and_damages_nothing(void **state)
 {
@@ -282,6 +318,7 @@ int main(void)
         QT_TEST(world, short_runs_keep_no_packet_alive),
         QT_TEST(world, bytes_in_order_fill_one_page_after_the_other),
         QT_TEST(world, a_page_that_nobody_holds_is_used_again),
+        QT_TEST(world, the_last_bytes_come_as_all_others),
         QT_TEST(world, the_bound_of_pieces_refuses_and_damages_nothing),
         QT_TEST(world, bytes_that_nobody_owns_need_no_giving_back),
     };
