@@ -349,7 +349,7 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
 {
     struct sp_handshake *handshake = conn->handshake;
     size_t overhead = initial_overhead(conn, header);
-    size_t size_max = conn->config->datagram_size_max;
+    size_t size_max = SB_MIN(conn->config->datagram_size_max, (size_t)SP_PMTU_UNPROVED_MAX);
     bool is_expected = !sp_conn_is_server(conn) && !handshake->server_cid_is_known &&
                        !handshake->has_retry && header->token.size > 0 &&
                        overhead + SP_RETRY_ROOM_BYTES_MIN <= size_max &&

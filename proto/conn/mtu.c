@@ -18,13 +18,15 @@ void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
     SB_ASSERT(conn->handshake != NULL && conn->handshake->has_peer_params);
     size_t size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
-    sp_pmtu_start(&conn->path->pmtu, size, now_ns);
+    bool is_v4 = conn->path->path.remote.family == 4;
+    sp_pmtu_start(&conn->path->pmtu, size, is_v4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6,
+                  now_ns);
     use_size(conn); /* a long Retry token may have made the first datagrams larger */
 }
 
-void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size)
+void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
 {
-    if (sp_pmtu_on_acked(&conn->path->pmtu, size))
+    if (sp_pmtu_on_acked(&conn->path->pmtu, size, now_ns))
         use_size(conn);
 }
 

@@ -6,12 +6,12 @@
 
 /* The size of datagrams: what the connection knows about path.pmtu.  [RFC9000 14]
  *
- * After the handshake a probe of the largest size allowed is sent: a PING and PADDING (send.c). Its
- * record is a PING frame with its size.  It counts neither as in flight nor for the PTO, so that
- * its loss is no sign of congestion and delays nothing.  [RFC9000 14.4] */
+ * From the end of the handshake on the path is probed for larger sizes.  A probe is a PING and
+ * PADDING (send.c).  Its record is a PING frame with its size.  It counts neither as in flight nor
+ * for the PTO, so that its loss is no sign of congestion and delays nothing.  [RFC9000 14.4] */
 
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns);
-void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size);
+void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 
 /* After an ACK or a loss: finds out that the path has ceased to take large datagrams, and begins

@@ -76,7 +76,7 @@ static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame
 }
 
 static void frame_acked(struct sp_conn *conn, enum sp_space space,
-                        const struct sp_sent_frame *frame)
+                        const struct sp_sent_frame *frame, uint64_t now_ns)
 {
     switch (frame->type) {
     case SP_FRAME_ACK:
@@ -97,7 +97,7 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space,
         }
         break;
     case SP_FRAME_PING:
-        sp_conn_mtu_acked(conn, frame->offset);
+        sp_conn_mtu_acked(conn, frame->offset, now_ns);
         break;
     case SP_FRAME_RETIRE_CONNECTION_ID:
         sp_cid_remote_on_retired_acked(&conn->remote_ids, frame->offset);
@@ -212,7 +212,7 @@ void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome, uint64_t now_ns)
 {
     for (const struct sp_sent_frame *f = outcome->acked; f != NULL; f = f->next)
-        frame_acked(conn, space, f);
+        frame_acked(conn, space, f, now_ns);
     for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next) {
         frame_lost(conn, space, f);
         if (f->type == SP_FRAME_PING)

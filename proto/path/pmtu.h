@@ -18,13 +18,22 @@
  *      |                  sent                      |
  *      |                   v                        |
  *      +-----given up-- PROBING --------------------+        size = 1,200 in BASE and HOLE
- *                          |                                 size <= size_max
+ *                          |                                 size <= size_max, size < limit
  *                         acked
  *                          v
  *                        PROVED --hole--> HOLE --later--> DUE
  *
- * A probe that failed is tried again after a while, each time after twice as long.  The sizes to
- * try are size_max and SP_PMTU_SIZE_COMMON: a search in steps would begin in next_size(). */
+ * One probe is in flight at a time.  Between two sizes of a search the state is BASE or PROVED.  A
+ * search goes on, and a later one begins, only when the connection sends full datagrams: smaller
+ * ones would not gain by it.  The first probe alone does not wait for that.
+ *
+ * The order of a search: Ethernet's size, then the sizes of usual links, from small to large.  The
+ * next size above a usual one is tried early, because most paths have an MTU that is usual: if that
+ * probe fails, the search is over.  Otherwise it halves the range that is left, down to 1/128.
+ *
+ * A search that ended below size_max is repeated after 1 s, and then after twice the pause each
+ * time.  After a hole the former size is tried once more, at once, because an outage looks like a
+ * hole.  The second such hole and later ones wait first, for twice the time of the hole before. */
 enum sp_pmtu_state {
     SP_PMTU_NONE,    /* no state: marks impossible pairs */
     SP_PMTU_BASE,    /* 1,200 bytes */
@@ -36,12 +45,12 @@ enum sp_pmtu_state {
 };
 
 enum sp_pmtu_event {
-    SP_PMTU_ON_START,    /* the handshake is complete, or it is time to try again */
+    SP_PMTU_ON_START,    /* the handshake is complete, or it is time for the next size */
     SP_PMTU_ON_SENT,     /* the probe left */
     SP_PMTU_ON_ACKED,    /* the probe was acknowledged */
-    SP_PMTU_ON_FAILED,   /* the probe was lost, and another one is to follow */
-    SP_PMTU_ON_GIVEN_UP, /* .. and none is to follow; 1,200 bytes stay */
-    SP_PMTU_ON_KEPT,     /* .. and none is to follow; a larger size that was proved stays */
+    SP_PMTU_ON_FAILED,   /* the probe was lost or refused, and another one is to follow at once */
+    SP_PMTU_ON_GIVEN_UP, /* none is to follow at once; 1,200 bytes stay */
+    SP_PMTU_ON_KEPT,     /* none is to follow at once; a larger size that was proved stays */
     SP_PMTU_ON_HOLE,     /* the path does not take `size` any more */
     SP_PMTU_EVENTS,
 };
@@ -49,20 +58,41 @@ enum sp_pmtu_event {
 /* Returns the state after `event`.  Asserts that the pair is possible. */
 enum sp_pmtu_state sp_pmtu_next(enum sp_pmtu_state state, enum sp_pmtu_event event);
 
+/* The largest datagrams that may be sent before a proof, where 1,200 bytes are not enough for a
+ * long Retry token: Ethernet's 1,500 bytes without the headers of IPv6 and UDP. */
+#define SP_PMTU_UNPROVED_MAX 1452
+
+/* Bytes of the headers of IP and UDP. */
+#define SP_PMTU_OVERHEAD_V4 (20 + 8)
+#define SP_PMTU_OVERHEAD_V6 (40 + 8)
+
 struct sp_pmtu {
     enum sp_pmtu_state state;
     uint32_t size;         /* of the datagrams to send */
     uint32_t size_max;     /* that both ends allow */
-    uint32_t probe_size;   /* in DUE and PROBING */
-    uint32_t probe_count;  /* probes of that size that were lost */
-    uint64_t pause_ns;     /* between two attempts; doubles */
-    uint64_t next_from_ns; /* when the next attempt may begin; SB_NEVER: size_max is reached */
+    uint32_t limit;        /* the smallest size that has failed, or size_max + 1 */
+    uint32_t probe_size;   /* in DUE and PROBING; in HOLE what to try first, 0: a new search */
+    uint8_t probe_count;   /* probes of that size that were lost */
+    uint8_t overhead;      /* of the path: SP_PMTU_OVERHEAD_V4 or _V6 */
+    uint8_t raise_count;   /* searches that ended below size_max: 2^count s until the next */
+    uint8_t hole_count;    /* holes of late: the next one waits 2^(count - 1) s */
+    bool is_raising;       /* the next search repeats one */
+    bool is_wanted;        /* a full datagram was sent since the last probe */
+    uint64_t changed_ns;   /* when `size` changed last */
+    uint64_t next_from_ns; /* when the next probe may begin; SB_NEVER: size_max is reached */
 };
 
 void sp_pmtu_init(struct sp_pmtu *pmtu);
 
-/* Begins to probe for `size_max`: the handshake is complete. */
-void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, uint64_t now_ns);
+/* Begins to probe for sizes up to `size_max`: the handshake is complete.  `overhead`:
+ * SP_PMTU_OVERHEAD_V4 or _V6. */
+void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns);
+
+/* A datagram of `size` bytes was sent, the size in use: larger ones would be of use. */
+static inline void sp_pmtu_on_full(struct sp_pmtu *pmtu)
+{
+    pmtu->is_wanted = true;
+}
 
 /* Returns whether a probe of `probe_size` bytes is to be sent. */
 static inline bool sp_pmtu_is_due(const struct sp_pmtu *pmtu)
@@ -73,7 +103,7 @@ static inline bool sp_pmtu_is_due(const struct sp_pmtu *pmtu)
 void sp_pmtu_on_sent(struct sp_pmtu *pmtu);
 
 /* A probe of `size` bytes was acknowledged.  Returns whether `size` of the path changed. */
-SB_MUST_USE bool sp_pmtu_on_acked(struct sp_pmtu *pmtu, size_t size);
+SB_MUST_USE bool sp_pmtu_on_acked(struct sp_pmtu *pmtu, size_t size, uint64_t now_ns);
 
 /* A probe of `size` bytes was lost: by the path, which may have lost it for other reasons. */
 void sp_pmtu_on_lost(struct sp_pmtu *pmtu, size_t size, uint64_t now_ns);
@@ -86,11 +116,11 @@ SB_MUST_USE bool sp_pmtu_on_too_large(struct sp_pmtu *pmtu, size_t size, uint64_
  * `size` changed. */
 SB_MUST_USE bool sp_pmtu_on_hole(struct sp_pmtu *pmtu, uint64_t now_ns);
 
-/* Something was acknowledged: the next attempt begins if it is time for it.  So a silent connection
- * does not probe. */
+/* Something was acknowledged: returns whether the next probe begins.  So a silent connection does
+ * not probe, and one whose datagrams are not full does not either. */
 static inline bool sp_pmtu_is_time(const struct sp_pmtu *pmtu, uint64_t now_ns)
 {
-    return now_ns >= pmtu->next_from_ns;
+    return now_ns >= pmtu->next_from_ns && pmtu->is_wanted;
 }
 void sp_pmtu_on_time(struct sp_pmtu *pmtu);
 

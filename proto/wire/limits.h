@@ -118,7 +118,7 @@ enum {
 
     /* Bytes for frames that an Initial should have beside a Retry token.  A token that leaves less
      * in a datagram of 1200 bytes makes the datagrams of the handshake longer, up to
-     * datagram_size_max. */
+     * SP_PMTU_UNPROVED_MAX. */
     SP_RETRY_ROOM_BYTES = 256,
 
     /* Bytes for frames below which a Retry token is too long for our datagrams.  Such a Retry is
