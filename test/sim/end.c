@@ -15,7 +15,8 @@
 #include "test/sim/oracle_wait.h"
 
 enum {
-    SPINS_MAX = 100,    /* a connection that asks for more deadlines at one time hangs */
+    SPINS_MAX = 100, /* a connection that asks for more deadlines at one time hangs */
+    TRAIN_SIZE_MAX = 65507,
     TRAINS_MAX = 5000,  /* a connection that has more trains to send at one time hangs */
     FORGOTTEN_FROM = 3, /* the canary's host keeps so many timers */
 };
@@ -300,6 +301,14 @@ void qs_end_receive(struct qs_end *end)
     end->inbox_count = 0;
 }
 
+/* Returns whether the interface refuses a datagram of `size` bytes. */
+static bool is_refused(const struct qs_end *end, size_t size)
+{
+    const struct qs_side_plan *side = end->host->side;
+    return side->interface_size_max != 0 && size > side->interface_size_max &&
+           end->host->clock->now_ns >= side->interface_from_ns;
+}
+
 static void launch(struct qs_end *end, const struct sp_train *train)
 {
     if (end->host->side->drops_first_close && sp_conn_is_closed(end->conn) &&
@@ -311,6 +320,8 @@ static void launch(struct qs_end *end, const struct sp_train *train)
     for (uint32_t i = 0; i < train->count; i++) {
         size_t begin = i * train->segment_size;
         size_t size = SB_MIN(train->segment_size, train->size - begin);
+        if (is_refused(end, size))
+            continue;
         struct qs_wire *wire = qs_wire_create(train->data + begin, size);
         wire->from = train->path.local;
         wire->to = train->path.remote;
@@ -327,7 +338,7 @@ static bool send_train(struct qs_end *end)
     struct qs_host *host = end->host;
     uint32_t count = (uint32_t)qs_random_between(&host->random, 1, host->side->train_count_max);
     struct sp_train train = {
-        .capacity = count * host->side->config.datagram_size_max,
+        .capacity = SB_MIN(count * host->side->config.datagram_size_max, (size_t)TRAIN_SIZE_MAX),
         .count_max = count,
     };
     train.data = malloc(train.capacity);
@@ -340,6 +351,8 @@ static bool send_train(struct qs_end *end)
     qs_oracle_after_send(&end->oracle, end->conn, &train);
     if (!host->trace->has_failed)
         launch(end, &train);
+    if (train.count > 0 && is_refused(end, train.segment_size))
+        sp_conn_on_too_large(end->conn, train.segment_size, host->clock->now_ns);
     free(train.data);
     return sent > 0;
 }

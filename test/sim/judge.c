@@ -148,6 +148,14 @@ static void judge_rtt(struct qs_world *world, const struct qs_end *end)
                 end->stats.rtt_smoothed_ns / SB_US);
 }
 
+static void judge_datagrams(struct qs_world *world, const struct qs_end *end)
+{
+    uint64_t min = world->plan->datagram_bytes_min[end->host->role];
+    if (end->stats.datagram_bytes < min)
+        qs_fail(&world->trace, "%s sends datagrams of %" PRIu64 " bytes, less than %" PRIu64,
+                end->who, end->stats.datagram_bytes, min);
+}
+
 static void judge_pair(struct qs_world *world, uint64_t index)
 {
     const struct qs_end *client = qs_host_end_of(&world->hosts[SP_CLIENT], index);
@@ -180,7 +188,9 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     judge_drops(world, client);
     judge_drops(world, server);
     judge_rtt(world, client);
+    judge_datagrams(world, client);
     judge_rtt(world, server);
+    judge_datagrams(world, server);
     if (world->plan->judges_control && (client->oracle.cids_sent != server->oracle.cids_received ||
                                         server->oracle.cids_sent != client->oracle.cids_received))
         qs_fail(&world->trace, "a CID never arrived");

@@ -142,7 +142,10 @@ static void take_bleach(struct qs_node *node, struct qs_wire *wire)
 static void take_mtu(struct qs_node *node, struct qs_wire *wire)
 {
     const struct qs_path_plan *path = node->link->path;
-    if (wire->size > path->mtu && node->link->clock->now_ns >= path->mtu_from_ns)
+    uint64_t now_ns = node->link->clock->now_ns;
+    bool is_then = path->mtu_then_from_ns != 0 && now_ns >= path->mtu_then_from_ns;
+    size_t mtu = is_then ? path->mtu_then : now_ns >= path->mtu_from_ns ? path->mtu : SIZE_MAX;
+    if (wire->size > mtu)
         drop(node, wire, "too large");
     else
         qs_node_pass(node, wire);

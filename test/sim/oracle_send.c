@@ -10,9 +10,11 @@
 void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now)
 {
     /* [RFC9002 6.2.4, 7.3.2] What may go over the window: two datagrams a space for each
-     * probe timeout, and one when a loss was found. */
+     * probe timeout, and for each time that the path took no more large datagrams, and one when a
+     * loss was found. */
     uint64_t size = oracle->config->datagram_size_max;
-    uint64_t ptos = now->ptos - oracle->stats.ptos;
+    uint64_t ptos =
+        now->ptos - oracle->stats.ptos + now->mtu_fallbacks - oracle->stats.mtu_fallbacks;
     oracle->probe_bytes += ptos * 2 * SP_SPACES * size;
     if (now->packets_lost > oracle->stats.packets_lost)
         oracle->probe_bytes += size;

@@ -42,6 +42,8 @@ struct qs_path_plan {
     uint64_t mark_bytes;         /* waiting bytes from which on it marks CE; 0: never */
     size_t mtu;                  /* UDP payload that passes; 0: any */
     uint64_t mtu_from_ns;        /* any passes before */
+    size_t mtu_then;             /* what passes from mtu_then_from_ns on, instead of `mtu` */
+    uint64_t mtu_then_from_ns;   /* 0: never */
     uint64_t blackhole_from_ns;  /* nothing passes from this time on */
     uint64_t blackhole_until_ns; /* end of that, possibly after the faults' end */
 };
@@ -84,7 +86,9 @@ struct qs_side_plan {
     uint32_t socket_full_ppm;    /* sends that are delayed */
     uint64_t socket_full_ns;     /* longest delay of such a send */
     uint32_t train_count_max;
-    uint32_t stall_ppm; /* reads that are delayed, by at most stall_ns */
+    size_t interface_size_max;  /* larger datagrams are refused, as with EMSGSIZE; 0: none */
+    uint64_t interface_from_ns; /* any are taken before */
+    uint32_t stall_ppm;         /* reads that are delayed, by at most stall_ns */
     uint64_t stall_ns;
     uint32_t queue_max;        /* datagrams that the socket keeps meanwhile; 0: any number */
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
@@ -144,6 +148,7 @@ struct qs_plan {
     uint64_t lost_max;             /* datagrams that may get lost; 0: any number */
     uint64_t rtt_ns_max[QS_SIDES]; /* the smoothed round trip that an end may have at last; 0: any
                                     */
+    uint64_t datagram_bytes_min[QS_SIDES]; /* the size that an end's datagrams must have at last */
     uint64_t over_ns;    /* everything is freed by this time; 0: the latest allowed time */
     bool opens_all;      /* there is a key for every packet that comes */
     bool keeps_all;      /* only duplicate packets are dropped */

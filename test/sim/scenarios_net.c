@@ -286,8 +286,67 @@ static void mtu_hole(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 5 * SB_S;
 }
 
+/* Much to send through a path that does not change, and a ceiling far above what it takes.  Each
+ * lost datagram is a probe: the search costs no other. */
+static void mtu_search(struct qs_plan *plan, uint32_t mtu)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->path[role].mtu = mtu;
+        plan->side[role].config.datagram_size_max = 65507;
+        plan->side[role].app.write_bytes_max = 200000;
+        plan->datagram_bytes_min[role] = mtu * 97 / 100;
+    }
+    qs_plan_set_bytes(plan, 8000000, 8000000);
+    plan->lost_max = 60;
+    plan->work_ns = 10 * SB_S;
+    plan->check_interval = 100;
+}
+
+/* A path that changes while it is busy, with a queue: smaller (1), larger (2), smaller and much
+ * later larger again (3), an interface that refuses (4); the same with loss and reordering (5 to
+ * 8).
+ */
+static void mtu_change(struct qs_plan *plan, uint32_t member)
+{
+    uint32_t what = (member - 1) % 4 + 1;
+    bool is_rough = member > 4;
+    qs_plan_set_bytes(plan, 5000000, 5000000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_path_plan *path = &plan->path[role];
+        struct qs_side_plan *side = &plan->side[role];
+        side->config.datagram_size_max = 65507;
+        side->app.write_bytes_max = 200000;
+        path->rate_bytes_per_s = 2000000;
+        path->queue_bytes = 150000;
+        path->mtu = what == 2 ? 1472 : 8972; /* runs begin at 1 s */
+        path->mtu_then = what == 2 ? 8972 : 1472;
+        path->mtu_then_from_ns = 1500 * SB_MS;
+        if (what == 3) {
+            path->mtu = 1400;
+            path->mtu_from_ns = 1300 * SB_MS;
+            path->mtu_then = 8972;
+            path->mtu_then_from_ns = 1700 * SB_MS;
+        }
+        if (what == 4) {
+            path->mtu = 0;
+            side->interface_size_max = 1472;
+            side->interface_from_ns = 1500 * SB_MS;
+        }
+        path->loss_ppm = is_rough ? 1 * PERCENT : 0;
+        path->reorder_ppm = is_rough ? 5 * PERCENT : 0;
+        path->reorder_ns = 15 * SB_MS;
+        plan->datagram_bytes_min[role] = is_rough ? 0 : what == 1 || what == 4 ? 1460 : 8900;
+    }
+    if (is_rough)
+        qs_plan_set_faults(plan);
+    else
+        plan->work_ns = 10 * SB_S;
+    plan->check_interval = 100;
+}
+
 static const uint32_t loss_percents[] = {1, 5, 10, 30};
 static const uint32_t some_percents[] = {0, 5, 20};
+static const uint32_t mtus[] = {1232, 1252, 1372, 1392, 1452, 1472, 3972, 8972, 65507};
 
 #define EACH_OF(array) (array), SB_COUNT(array)
 
@@ -317,6 +376,8 @@ static const struct qs_scenario rows[] = {
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},
     {"mtu-hole", "the path takes 1,400 bytes: from the start or later; bulk or messages", mtu_hole,
      NULL, 4},
+    {"mtu-search", "bytes of UDP payload that the path takes", mtu_search, EACH_OF(mtus)},
+    {"mtu-change", "smaller, larger, both, refused; the same with loss", mtu_change, NULL, 8},
     {"bulk", "10 MB each way", bulk, NULL, 0},
     {"long-fat", "150 MB over 1 Gbit/s with 100 ms of round trip", long_fat, NULL, 0},
 };

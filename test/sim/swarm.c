@@ -61,12 +61,29 @@ static void random_path(struct qs_random *random, struct qs_path_plan *path)
     }
 }
 
+static size_t any_datagram_size(struct qs_random *random)
+{
+    if (one_in(random, 2))
+        return (size_t)qs_random_between(random, 1200, 1472);
+    return 1200 + (size_t)any_size(random, 65507 - 1200);
+}
+
+static void random_mtu(struct qs_random *random, struct qs_path_plan *path)
+{
+    path->mtu = any_datagram_size(random);
+    path->mtu_from_ns = one_in(random, 2) ? any_size(random, 2 * SB_S) : 0;
+    if (one_in(random, 2)) {
+        path->mtu_then = any_datagram_size(random);
+        path->mtu_then_from_ns = path->mtu_from_ns + 1 + any_size(random, 3 * SB_S);
+    }
+}
+
 static void random_config(struct qs_random *random, struct sp_config *config)
 {
     config->handshake_timeout_ns = 300 * SB_S;
     config->idle_timeout_ns = 300 * SB_S;
     config->ack_delay_ns_max = qs_random_between(random, 1, 50) * SB_MS;
-    config->datagram_size_max = (size_t)qs_random_between(random, 1200, 1472);
+    config->datagram_size_max = any_datagram_size(random);
     config->cid_size = (uint8_t)qs_random_between(random, 4, 20);
     config->ecn = one_in(random, 2);
     config->pacing = !one_in(random, 3);
@@ -234,9 +251,12 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     }
     ret->side[SP_SERVER].sends_retry = one_in(&random, 8);
     for (int role = 0; role < QS_SIDES; role++)
-        if (one_in(&random, 8)) {
-            ret->path[role].mtu = (size_t)qs_random_between(&random, 1200, 1472);
-            ret->path[role].mtu_from_ns = one_in(&random, 2) ? any_size(&random, 2 * SB_S) : 0;
+        if (one_in(&random, 6)) {
+            random_mtu(&random, &ret->path[role]);
+            if (one_in(&random, 3)) {
+                ret->side[role].interface_size_max = any_datagram_size(&random);
+                ret->side[role].interface_from_ns = any_size(&random, 2 * SB_S);
+            }
         }
     random_versions(&random, ret);
     ret->faults_end_ns = 5 * SB_S;

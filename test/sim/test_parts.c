@@ -420,6 +420,10 @@ static void nodes_choose_datagrams_by_number_size_and_time(void **state)
     send_through(&(struct qs_path_plan){.mtu = 999}, 6, &arrivals);
     assert_int_equal(arrivals.count, 0);
     send_through(
+        &(struct qs_path_plan){.mtu = 999, .mtu_then = 1500, .mtu_then_from_ns = 10 * SB_MS}, 30,
+        &arrivals);
+    assert_in_range(arrivals.count, 20, 21);
+    send_through(
         &(struct qs_path_plan){.blackhole_from_ns = 10 * SB_MS, .blackhole_until_ns = 20 * SB_MS},
         30, &arrivals);
     assert_int_equal(arrivals.count, 20);
