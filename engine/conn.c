@@ -405,11 +405,15 @@ void se_conn_end(struct spate_conn *conn)
         sb_list_push_back(&conn->shard->ended, &conn->ended_link);
 }
 
+void se_conn_want_send(struct spate_conn *conn)
+{
+    if (!sb_link_is_in(&conn->send_pending_link))
+        sb_list_push_back(&conn->shard->send_pending, &conn->send_pending_link);
+}
+
 void se_conn_touch(struct spate_conn *conn)
 {
-    struct spate_shard *shard = conn->shard;
-    if (!sb_link_is_in(&conn->send_pending_link))
-        sb_list_push_back(&shard->send_pending, &conn->send_pending_link);
+    se_conn_want_send(conn);
     se_conn_raise(conn);
 }
 

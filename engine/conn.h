@@ -186,6 +186,8 @@ void se_conn_end(struct spate_conn *conn);
  */
 bool se_conns_unwind(struct spate_shard *shard);
 
+/* Marks the connection: it may have something to send. */
+void se_conn_want_send(struct spate_conn *conn);
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);
 /* Marks the connection: it may have events. */

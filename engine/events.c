@@ -96,7 +96,7 @@ static void push_placed(struct spate_conn *conn, const struct sp_event *reported
     event->u.placed.tag = reported->placed.tag;
     event->u.placed.fin = reported->placed.fin;
     event->u.placed.is_returned = reported->placed.is_returned;
-    se_conn_touch(conn); /* the peer may get credit for them */
+    se_conn_want_send(conn); /* the peer may get credit for them */
 }
 
 static enum spate_close_kind close_kind_of(enum sp_close_kind kind)

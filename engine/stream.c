@@ -57,7 +57,11 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
     if (size > SPATE_SEND_SIZE_MAX || (size == 0 && !fin) || (size > 0 && data == NULL))
         return -EINVAL;
     const struct sp_write write = {.data = data, .size = size, .tag = tag, .fin = fin};
-    return errno_of(conn, sp_conn_write(conn->proto, stream_id, &write));
+    enum sp_result result = sp_conn_write(conn->proto, stream_id, &write);
+    if (SB_UNLIKELY(result != SP_DONE))
+        return errno_of(conn, result);
+    se_conn_want_send(conn); /* bytes that are only queued cause no event */
+    return 0;
 }
 
 int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void *buffer,
@@ -100,7 +104,7 @@ void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
     struct spate_conn *conn = se_conn_of_id(shard, slice->conn_ref);
     if (conn != NULL && slice->size > 0) {
         sp_conn_consume(conn->proto, slice->stream_id, slice->size);
-        se_conn_touch(conn);
+        se_conn_want_send(conn); /* the peer may get credit */
     }
     sb_buffer_unref(slice->buffer);
     *slice = (struct spate_slice){0};
