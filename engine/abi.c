@@ -160,7 +160,13 @@ FROZEN_FIELD(struct spate_conn_stats, in_flight_bytes, 208, 8);
 FROZEN_FIELD(struct spate_conn_stats, memory_bytes, 216, 8);
 FROZEN_FIELD(struct spate_conn_stats, datagram_bytes, 224, 8);
 FROZEN_FIELD(struct spate_conn_stats, mtu_fallbacks, 232, 8);
-LAST_FIELD(struct spate_conn_stats, mtu_fallbacks);
+FROZEN_FIELD(struct spate_conn_stats, messages_in, 240, 8);
+FROZEN_FIELD(struct spate_conn_stats, messages_dropped, 248, 8);
+FROZEN_FIELD(struct spate_conn_stats, messages_out, 256, 8);
+FROZEN_FIELD(struct spate_conn_stats, messages_acked, 264, 8);
+FROZEN_FIELD(struct spate_conn_stats, messages_lost, 272, 8);
+FROZEN_FIELD(struct spate_conn_stats, messages_expired, 280, 8);
+LAST_FIELD(struct spate_conn_stats, messages_expired);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
@@ -211,7 +217,10 @@ FROZEN_FIELD(struct spate_shard_stats, initials_without_hello, 360, 8);
 FROZEN_FIELD(struct spate_shard_stats, draining_now, 368, 8);
 FROZEN_FIELD(struct spate_shard_stats, draining_evicted, 376, 8);
 FROZEN_FIELD(struct spate_shard_stats, conns_shed, 384, 8);
-LAST_FIELD(struct spate_shard_stats, conns_shed);
+FROZEN_FIELD(struct spate_shard_stats, messages_in, 392, 8);
+FROZEN_FIELD(struct spate_shard_stats, messages_dropped, 400, 8);
+FROZEN_FIELD(struct spate_shard_stats, messages_out, 408, 8);
+LAST_FIELD(struct spate_shard_stats, messages_out);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

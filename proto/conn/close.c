@@ -24,6 +24,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/undecryptable.h"
@@ -73,6 +74,8 @@ static bool end_streams(struct sp_conn *conn, uint32_t *steps)
 {
     const struct sp_stream_map *map = &conn->streams;
     struct sb_link *link;
+    if (!conn->reports_received && !sp_conn_drop_received_messages(conn, steps))
+        return false;
     /* Streams that the application will never hear of. */
     while (*steps > 0 && !conn->reports_received &&
            (link = sb_list_first(&conn->opened_list)) != NULL) {

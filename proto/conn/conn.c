@@ -6,6 +6,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
@@ -41,6 +42,8 @@ void sp_config_init(struct sp_config *config)
         .pacing = true,
         .cc_kind = SP_CC_NEWRENO,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
+        .message_count_max = 1024,
+        .message_bytes_max = UINT64_C(1) << 20,
     };
 }
 
@@ -58,6 +61,8 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(chunks, struct sp_chunk, UINT32_MAX);
     INIT(pieces, struct sp_piece, UINT32_MAX);
     INIT(lent, struct sp_lent, UINT32_MAX);
+    INIT(messages, struct sp_message, UINT32_MAX);
+    INIT(message_states, struct sp_messages, limits->conns_max);
     INIT(ranges, struct sp_range, UINT32_MAX);
     INIT(packets, struct sp_sent_block, UINT32_MAX);
     INIT(frames, struct sp_sent_frame, UINT32_MAX);
@@ -80,7 +85,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   8 * sizeof(struct sb_pool),
+                   10 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -249,7 +254,8 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     for (uint32_t i = 0; i < SP_SPACES; i++)
         if (conn->loss.spaces[i] != NULL)
             sp_conn_forget_packets(conn, (enum sp_space)i, steps);
-    if (!sp_conn_streams_deinit(conn, steps) || *steps == 0)
+    if (!sp_conn_streams_deinit(conn, steps) || !sp_conn_messages_deinit(conn, steps) ||
+        *steps == 0)
         return false;
 
     *steps -= SB_MIN(*steps, SP_UNWIND_CONN_STEPS);
@@ -345,6 +351,7 @@ static void check_stream(const struct sp_conn *conn, const struct sp_stream *str
 void sp_conn_check(const struct sp_conn *conn)
 {
     sp_loss_check(&conn->loss);
+    sp_conn_messages_check(conn);
     SB_ASSERT(conn->data_sent <= conn->max_data);
     SB_ASSERT(conn->window.consumed <= conn->window.received);
     SB_ASSERT(conn->window.received <= conn->window.limit);

@@ -56,6 +56,11 @@ struct sp_config {
     bool pacing;
     enum sp_cc_kind cc_kind;     /* the congestion controller */
     struct sp_versions versions; /* of QUIC that we speak, the preferred one first */
+    /* Bytes of the largest DATAGRAM frame that we accept, with its type and length; 0: none.
+     * [RFC9221 3] */
+    uint32_t message_frame_size_max;
+    uint32_t message_count_max; /* messages that wait to be sent; and those that wait to be taken */
+    uint64_t message_bytes_max; /* bytes in them */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
@@ -76,9 +81,11 @@ struct sp_pools {
     struct sb_pool conns;
     struct sb_pool handshakes; /* state that a connection needs until it is confirmed */
     struct sb_pool streams;
-    struct sb_pool chunks; /* references to lent bytes to send */
-    struct sb_pool pieces; /* references to received bytes that wait */
-    struct sb_pool lent;   /* references to memory lent for received bytes */
+    struct sb_pool chunks;         /* references to lent bytes to send */
+    struct sb_pool pieces;         /* references to received bytes that wait */
+    struct sb_pool lent;           /* references to memory lent for received bytes */
+    struct sb_pool messages;       /* payloads of DATAGRAM frames, sent or received */
+    struct sb_pool message_states; /* of connections that have any */
     struct sb_pool ranges;
     struct sb_pool packets;  /* blocks of sent packets */
     struct sb_pool frames;   /* records of the frames in sent packets */

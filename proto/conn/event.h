@@ -19,6 +19,9 @@ enum sp_event_kind {
     SP_EVENT_TOKEN_REMOVED,
     SP_EVENT_CONNECTED,         /* the handshake is complete: streams may be used */
     SP_EVENT_CONFIRMED,         /* the handshake is confirmed. [RFC9001 4.1.2] */
+    SP_EVENT_MESSAGE,           /* a message was received: see conn/message.h */
+    SP_EVENT_MESSAGES_DONE,     /* what became of messages that were sent */
+    SP_EVENT_MESSAGE_ROOM,      /* after SP_AGAIN: messages can be queued again */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
     SP_EVENT_STREAM_DATA,       /* the next bytes in order */
@@ -53,6 +56,22 @@ struct sp_close {
     char reason[SP_REASON_SIZE_MAX];
 };
 
+/* What became of a message: exactly one, after which its memory is no longer lent. */
+enum sp_message_fate {
+    SP_MESSAGE_ACKED,   /* the peer has it */
+    SP_MESSAGE_LOST,    /* sent, and declared lost or not acknowledged at the end of the connection.
+                           It may have arrived all the same */
+    SP_MESSAGE_EXPIRED, /* not sent before its deadline */
+    SP_MESSAGE_DROPPED, /* not sent: the connection has ended, or the path ceased to take datagrams
+                           of that size */
+};
+
+struct sp_message_result {
+    uint64_t tag;
+    uint32_t size;
+    enum sp_message_fate fate;
+};
+
 struct sp_event {
     enum sp_event_kind kind;
     uint64_t stream_id; /* STREAM_* */
@@ -74,6 +93,11 @@ struct sp_event {
             bool fin;
             bool is_returned; /* full, or nothing more will come: the memory is no longer lent */
         } placed;
+        struct sb_slice message; /* MESSAGE: the reference becomes the caller's; may be empty */
+        struct {
+            const struct sp_message_result *results; /* valid until the next sp_conn_next_event() */
+            uint32_t count;
+        } messages_done;
         uint64_t error; /* STREAM_RESET, STREAM_STOPPED: the application's code */
         struct {
             uint64_t tag;

@@ -7,10 +7,12 @@
  * when the caller takes it.  So nothing can overflow, and a late caller gets the newest state.
  *
  * The order: routes first, because the next datagram may need them; then events of the connection;
- * then all STREAM_OPENED, so that the application can process many at once; then the other events
- * of streams, STREAM_CLOSED last of each stream; then the end of the connection. */
+ * then those of messages, unless events of streams have waited for too many of them; then all
+ * STREAM_OPENED, so that the application can process many at once; then the other events of
+ * streams, STREAM_CLOSED last of each stream; then the end of the connection. */
 
 #include "proto/base/assert.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/streams.h"
 
 /* ---- Routes ---- */
@@ -274,8 +276,14 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
     while (SB_UNLIKELY(conn->unwind != SP_UNWIND_NOTHING) && !sp_conn_unwind(conn, &steps))
         steps = UINT32_MAX;
 
+    bool has_messages = SB_UNLIKELY(conn->messages != NULL);
+    bool yields =
+        has_messages &&
+        sp_conn_messages_yield(conn, !sb_list_is_empty(&conn->event_list) || has_unannounced(conn));
     if (sp_conn_next_route(conn, ret) || next_of_conn(conn, ret) ||
-        (has_unannounced(conn) && sp_conn_next_opened(conn, ret)) || next_stream_event(conn, ret))
+        (has_messages && !yields && sp_conn_next_message_event(conn, ret)) ||
+        (has_unannounced(conn) && sp_conn_next_opened(conn, ret)) || next_stream_event(conn, ret) ||
+        (yields && sp_conn_next_message_event(conn, ret)))
         return true;
     if (conn->closed_pending) {
         if (conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_FIRST)

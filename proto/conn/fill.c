@@ -4,13 +4,15 @@
 /* The frames of one packet: which ones, in which order, and the record of each.  [RFC9000 12.5]
  *
  * The order: ACK, frames of the handshake and the path, limits, CIDs, control frames of streams,
- * CRYPTO, then STREAM frames of one stream after the other.  A frame is only added together with
- * its record, so that every loss is noticed. */
+ * CRYPTO, then DATAGRAM frames and STREAM frames of one stream after the other, in turns.  A frame
+ * is only added together with its record, so that every loss is noticed. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/account.h"
+#include "proto/conn/fill_messages.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 
@@ -82,6 +84,10 @@ void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now
     uint32_t count =
         sp_frame_write_ack(&w, ack->ranges, ack->range_count, delay_ns / SB_US >> 3, ecn);
     if (count == 0)
+        return;
+    /* An ACK that can wait does not take the place of a message, which cannot be cut. */
+    if (SB_UNLIKELY(sp_conn_is_message_crowded(conn, sp_build_left(build), sb_writer_used(&w))) &&
+        build->space == SP_SPACE_APP && !sp_ack_is_due(ack, now_ns))
         return;
     /* When this packet is acknowledged, its record lets all ranges be forgotten.  So there is one
      * only if the frame has all ranges.  Without memory ranges are only sent longer than needed. */
@@ -381,6 +387,23 @@ static void add_streams(struct sp_conn *conn, struct sp_build *build)
     }
 }
 
+/* Adds messages and bytes of streams.  While both wait, each gets half. */
+static void add_data(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
+{
+    if (SB_LIKELY(!sp_conn_wants_message(conn))) {
+        add_streams(conn, build);
+        return;
+    }
+    bool is_first = conn->messages->lead_bytes <= 0;
+    size_t message_bytes = is_first ? sp_conn_fill_messages(conn, build, now_ns) : 0;
+    size_t before = build->payload_size;
+    add_streams(conn, build);
+    size_t stream_bytes = build->payload_size - before;
+    if (!is_first)
+        message_bytes = sp_conn_fill_messages(conn, build, now_ns);
+    sp_conn_share_with_messages(conn, message_bytes, stream_bytes);
+}
+
 static void add_ping(struct sp_build *build)
 {
     struct sb_writer w = sp_build_writer(build);
@@ -418,7 +441,8 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
         return false;
     bool has_credit = conn->max_data > conn->data_sent;
     return !sb_list_is_empty(&conn->send_list) ||
-           (has_credit && !sb_list_is_empty(&conn->credit_list)) || sp_conn_wants_control(conn);
+           (has_credit && !sb_list_is_empty(&conn->credit_list)) || sp_conn_wants_message(conn) ||
+           sp_conn_wants_control(conn);
 }
 
 bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, uint64_t now_ns)
@@ -439,7 +463,7 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
         }
         add_crypto(conn, build);
         if (is_app)
-            add_streams(conn, build);
+            add_data(conn, build, now_ns);
         /* What was queued may wait for credit now, and has to say so: no later packet may come. */
         if (is_app && !build->is_eliciting && sp_conn_wants_control(conn)) {
             add_limits(conn, build, now_ns);

@@ -17,6 +17,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 #include "proto/wire/frame_table.h"
@@ -229,7 +230,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
         return sp_conn_on_stream(conn, &frame->stream, packet->datagram->buffer);
     case SP_FRAME_DATAGRAM:
     case SP_FRAME_DATAGRAM_LEN:
-        return SP_ERR_PROTOCOL_VIOLATION; /* [RFC9221 3] not announced */
+        return sp_conn_on_message(conn, &frame->datagram, packet->datagram);
     case SP_FRAME_RESET_STREAM:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:

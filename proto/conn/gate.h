@@ -4,6 +4,7 @@
 
 #include "proto/conn/fill.h"
 #include "proto/conn/impl.h"
+#include "proto/conn/messages.h"
 
 /* The conditions of sending, each written once.
  *
@@ -124,7 +125,8 @@ static inline bool sp_gate_is_plain(const struct sp_conn *conn)
     const struct sp_conn_space *s = &conn->app;
     return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && conn->path->is_valid &&
            !conn->is_out_of_memory && s->probe_count == 0 && !sp_ack_is_pending(&s->ack) &&
-           !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_control(conn);
+           !sp_crypto_stream_wants_send(&s->crypto) && !sp_conn_wants_message(conn) &&
+           !sp_conn_wants_control(conn);
 }
 
 /* Returns how many full datagrams of 1-RTT packets the congestion window, the pacer and the key

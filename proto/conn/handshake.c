@@ -7,6 +7,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
@@ -50,6 +51,7 @@ static void write_params(struct sp_conn *conn, struct sb_writer *w)
     params.initial_max_streams_uni = config->streams_uni_max;
     params.max_ack_delay_ms = ms_of(config->ack_delay_ns_max);
     params.active_cid_limit = SP_CIDS_MAX;
+    params.max_datagram_frame_size = config->message_frame_size_max;
 
     uint64_t grease;
     conn->host.random(conn->host.context, &grease, sizeof(grease));
@@ -205,6 +207,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         peer.max_idle_timeout_ms > UINT64_MAX / SB_MS ? 0 : peer.max_idle_timeout_ms * SB_MS;
     if (theirs_ns != 0 && (conn->idle_timeout_ns == 0 || theirs_ns < conn->idle_timeout_ns))
         conn->idle_timeout_ns = theirs_ns;
+    sp_conn_messages_on_params(conn, peer.max_datagram_frame_size);
     sp_conn_streams_on_params(conn, &peer);
 }
 

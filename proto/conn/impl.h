@@ -33,13 +33,15 @@
  *        space.c          the end of a packet number space and of the handshake
  *     2  recovery.c       acknowledged and lost frames
  *        alive.c          what keeps a quiet connection from its idle timeout
+ *        fill_messages.c  DATAGRAM frames of one packet
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
  *        memory.c         what the connection holds, and how a lack of memory ends
  *        mtu.c            the size of datagrams
- *     0  tombstone.c      what is left of a closed connection
+ *     0  messages.c       DATAGRAM frames: queued, reported, received
+ *        tombstone.c      what is left of a closed connection
  */
 
 enum sp_conn_state {
@@ -182,6 +184,10 @@ struct sp_conn {
     uint64_t data_sent;                    /* bytes sent that count against max_data */
     enum sp_blocked data_blocked;          /* DATA_BLOCKED about max_data */
     bool wants_max_data;                   /* MAX_DATA is to be sent */
+
+    /* Messages: DATAGRAM frames.  [RFC9221] */
+    struct sp_messages *messages;    /* NULL: there was none yet */
+    uint32_t peer_message_frame_max; /* max_datagram_frame_size of the peer */
 
     /* Timers. */
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */

@@ -16,6 +16,7 @@
 #include "proto/conn/frames.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/place.h"
 #include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
@@ -498,6 +499,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
         flush_short_run(conn, &run, now_ns);
     while (conn->state == SP_CONN_OPEN && has_decryptable(conn))
         receive_undecryptable(conn, now_ns);
+    sp_conn_messages_end_batch(conn);
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         decide_acks(conn, now_ns);

@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
 #include "proto/conn/streams.h"
 
@@ -16,11 +17,16 @@
  * crossed it. */
 #define FLIGHT_PAUSE_NS (25 * SB_MS)
 
-static void unref_stream(struct sp_conn *conn, struct sp_sent_frame *frame)
+static void unref(struct sp_conn *conn, struct sp_sent_frame *frame)
 {
     struct sp_stream *stream = frame->stream;
     if (stream == NULL)
         return;
+    if (SB_UNLIKELY(frame->type == SP_FRAME_DATAGRAM)) {
+        /* Not acknowledged: lost, or forgotten at the connection's end.  [RFC9221 5.2] */
+        sp_conn_messages_lost(conn, frame->messages);
+        return;
+    }
     SB_ASSERT(stream->sent_refs > 0);
     stream->sent_refs--;
     if (stream->is_closed)
@@ -31,7 +37,7 @@ void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames)
 {
     while (frames != NULL) {
         struct sp_sent_frame *next = frames->next;
-        unref_stream(conn, frames);
+        unref(conn, frames);
         sb_store_give(&conn->stores.frames, frames);
         frames = next;
     }
@@ -45,7 +51,7 @@ void sp_conn_forget_packets(struct sp_conn *conn, enum sp_space space, uint32_t 
         struct sp_sent_frame *frames = sp_loss_forget_some(&conn->loss, space, count_max, &count);
         uint32_t frame_count = 0;
         for (const struct sp_sent_frame *f = frames; f != NULL; f = f->next)
-            frame_count++;
+            frame_count += f->type == SP_FRAME_DATAGRAM ? 1 + f->size : 1;
         sp_conn_free_frames(conn, frames);
         *steps -= SB_MIN(*steps, count + frame_count);
         if (count < count_max)
@@ -75,8 +81,8 @@ static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame
         sb_list_remove(&stream->send_link);
 }
 
-static void frame_acked(struct sp_conn *conn, enum sp_space space,
-                        const struct sp_sent_frame *frame, uint64_t now_ns)
+static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frame,
+                        uint64_t now_ns)
 {
     switch (frame->type) {
     case SP_FRAME_ACK:
@@ -88,6 +94,10 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space,
         break;
     case SP_FRAME_STREAM:
         stream_acked(conn, frame);
+        break;
+    case SP_FRAME_DATAGRAM:
+        sp_conn_messages_acked(conn, frame->messages);
+        frame->messages = NULL;
         break;
     case SP_FRAME_RESET_STREAM:
         if (!frame->stream->is_closed) {
@@ -204,14 +214,14 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         conn->wants_handshake_done = true;
         break;
     default:
-        break; /* ACK: a newer one has all ranges */
+        break; /* ACK: a newer one has all ranges.  DATAGRAM: never sent again.  [RFC9221 5.2] */
     }
 }
 
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome, uint64_t now_ns)
 {
-    for (const struct sp_sent_frame *f = outcome->acked; f != NULL; f = f->next)
+    for (struct sp_sent_frame *f = outcome->acked; f != NULL; f = f->next)
         frame_acked(conn, space, f, now_ns);
     for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next) {
         frame_lost(conn, space, f);

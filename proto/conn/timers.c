@@ -9,6 +9,7 @@
 #include "proto/conn/close.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
@@ -50,6 +51,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
+    deadline_ns = sb_time_min(deadline_ns, sp_conn_messages_expire_ns(conn));
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
     if (sp_conn_is_credit_held(conn))
@@ -128,6 +130,7 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         if (conn->holds_credit)
             sp_conn_hold_credit(conn, now_ns);
     }
+    sp_conn_expire_messages(conn, now_ns);
     if (sp_conn_alive_deadline_ns(conn) <= now_ns)
         sp_conn_stay_alive(conn, now_ns);
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)

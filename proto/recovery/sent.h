@@ -10,6 +10,7 @@
 #include "proto/base/pool.h"
 #include "proto/wire/limits.h"
 
+struct sp_message;
 struct sp_stream;
 
 /* What was in the packets of one number space that are not settled yet. */
@@ -18,11 +19,14 @@ struct sp_stream;
  * (PADDING, PATH_RESPONSE, PING) are not recorded, but for the PING of a PMTU probe. */
 struct sp_sent_frame {
     struct sp_sent_frame *next;
-    struct sp_stream *stream; /* holds a reference (stream->sent_refs) */
-    uint64_t offset;          /* STREAM, CRYPTO; ACK: the largest acknowledged; PING: the bytes
-                                 of the probe; else a number */
-    uint32_t size;            /* STREAM, CRYPTO */
-    uint16_t type;            /* enum sp_frame_type, STREAM without its flags */
+    union {
+        struct sp_stream *stream;    /* holds a reference (stream->sent_refs) */
+        struct sp_message *messages; /* DATAGRAM: all of the packet, owned */
+    };
+    uint64_t offset; /* STREAM, CRYPTO; ACK: the largest acknowledged; PING: the bytes
+                        of the probe; else a number */
+    uint32_t size;   /* STREAM, CRYPTO; DATAGRAM: the number of messages */
+    uint16_t type;   /* enum sp_frame_type, STREAM without its flags */
     bool fin;
 };
 

@@ -7,6 +7,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "proto/conn/message.h"
 #include "test/sim/random.h"
 
 enum { DATAGRAM_SIZE_MAX = PAIR_DATAGRAM_SIZE_MAX, ROUNDS_MAX = 1000 };
@@ -119,6 +120,10 @@ void pair_pull(struct conn_pair *pair, enum sp_role role)
     struct sp_conn *conn = pair->ends[role].conn;
     struct sp_event event;
     while (sp_conn_next_event(conn, &event)) {
+        if (event.kind == SP_EVENT_MESSAGE) {
+            sp_conn_release_message(conn, event.message.size);
+            sb_buffer_unref(event.message.buffer);
+        }
         if (event.kind != SP_EVENT_STREAM_DATA)
             continue;
         sp_conn_consume(conn, event.stream_id, event.data.slice.size);

@@ -79,7 +79,11 @@
     X(GAUGE, draining_now)          /* closed connections whose late packets are recognised */ \
     X(SHARD, draining_evicted)      /* of those: forgotten early, to make room for newer ones */ \
     /* Memory. */ \
-    X(SHARD, conns_shed)            /* closed because memory ran out and they held most of it */
+    X(SHARD, conns_shed)            /* closed because memory ran out and they held most of it */ \
+    /* Messages (DATAGRAM frames). */ \
+    X(CONNS, messages_in)           /* messages received */ \
+    X(CONNS, messages_dropped)      /* of messages_in: not delivered, see spate_conn_stats */ \
+    X(CONNS, messages_out)          /* messages sent */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \
@@ -116,7 +120,14 @@
     /* Later additions. */ \
     X(GAUGE, memory_bytes)             /* its part of memory_bytes_max, TLS and keys left out */ \
     X(GAUGE, datagram_bytes)           /* UDP payload of the largest datagrams sent now */ \
-    X(COUNTER, mtu_fallbacks)          /* times that the path ceased to take such datagrams */
+    X(COUNTER, mtu_fallbacks)          /* times that the path ceased to take such datagrams */ \
+    /* Messages (DATAGRAM frames) [RFC9221]. */ \
+    X(COUNTER, messages_in)            /* messages received */ \
+    X(COUNTER, messages_dropped)       /* of messages_in: the queue was full, or memory short */ \
+    X(COUNTER, messages_out)           /* messages sent */ \
+    X(COUNTER, messages_acked)         /* of messages_out: acknowledged */ \
+    X(COUNTER, messages_lost)          /* of messages_out: declared lost, or unknown at the end */ \
+    X(COUNTER, messages_expired)       /* messages whose deadline passed before they were sent */
 
 /* clang-format on */
 

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* Received messages, their bounds, and what becomes of messages when a connection ends. */
+
+#include "test/support/qt.h"
+
+#include "test/support/message_world.h"
+
+QT_FIXTURE(message_world, message_world_deinit)
+
+static struct sp_conn *client_of(struct message_world *world)
+{
+    return pair_conn(&world->pair, SP_CLIENT);
+}
+
+static struct sp_conn *server_of(struct message_world *world)
+{
+    return pair_conn(&world->pair, SP_SERVER);
+}
+
+static void connect_with(struct message_world *world, uint32_t count_max, uint64_t bytes_max)
+{
+    message_world_init(world);
+    world->pair.config.message_count_max = count_max;
+    world->pair.config.message_bytes_max = bytes_max;
+    message_world_connect(world);
+}
+
+/* Carries what the client has to send, and lets the server's application sleep. */
+static void carry_unseen(struct message_world *world)
+{
+    for (struct pair_packet packet; pair_take(&world->pair, SP_CLIENT, &packet);)
+        pair_deliver(&world->pair, SP_SERVER, &packet);
+}
+
+/* [RFC9221 5.3] */
+static void the_oldest_message_gives_way(void **state)
+{
+    static const struct {
+        uint32_t count_max;
+        uint64_t bytes_max;
+        uint32_t kept; /* of the last sizes */
+    } rows[] = {{4, 1 << 20, 4}, {1024, 1000, 2}, {1, 1 << 20, 1}, {1024, 1, 1}};
+    static const uint32_t sizes[] = {300, 10, 400, 0, 300, 500, 20, 200, 800};
+    struct message_world *world = *state;
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        connect_with(world, 1024, 1 << 20);
+        uint64_t memory = sp_conn_memory_bytes(server_of(world));
+        for (uint32_t k = 0; k < QT_COUNT(sizes); k++)
+            assert_int_equal(message_world_send(world, SP_CLIENT, sizes[k], k), SP_DONE);
+        world->pair.config.message_count_max = rows[i].count_max;
+        world->pair.config.message_bytes_max = rows[i].bytes_max;
+        carry_unseen(world);
+        assert_true(sp_conn_memory_bytes(server_of(world)) > memory);
+        message_world_pull(world, SP_SERVER);
+        assert_int_equal(world->arrived_count, rows[i].kept);
+        for (uint32_t k = 0; k < rows[i].kept; k++)
+            assert_int_equal(world->sizes[k], sizes[QT_COUNT(sizes) - rows[i].kept + k]);
+        assert_int_equal(server_of(world)->stats.messages_in, QT_COUNT(sizes));
+        assert_int_equal(server_of(world)->stats.messages_dropped, QT_COUNT(sizes) - rows[i].kept);
+        message_world_run(world); /* acknowledged all the same */
+        assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], QT_COUNT(sizes));
+    }
+}
+
+/* A few bytes must not keep a receive buffer; from SP_PAGE_SIZE bytes on nothing is copied. */
+static void short_messages_do_not_keep_their_buffer(void **state)
+{
+    static const struct {
+        size_t size;
+        uint32_t count;
+        bool is_copied;
+    } rows[] = {{1, 1, true}, {100, 13, true}, {255, 5, true}, {256, 5, false}, {1400, 1, false}};
+    struct message_world *world = *state;
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        struct sp_stats stats;
+        connect_with(world, 1024, 1 << 20);
+        world->holds = true;
+        sp_conn_stats(server_of(world), &stats);
+        uint64_t before = stats.copied_in_bytes;
+        for (uint32_t k = 0; k < rows[i].count; k++)
+            assert_int_equal(message_world_send(world, SP_CLIENT, rows[i].size, k), SP_DONE);
+        assert_int_equal(message_world_carry(world, SP_CLIENT), 1);
+        assert_int_equal(world->arrived_count, rows[i].count);
+        sp_conn_stats(server_of(world), &stats);
+        assert_int_equal(stats.copied_in_bytes - before,
+                         rows[i].is_copied ? rows[i].size * rows[i].count : 0);
+        message_world_deinit(world);
+    }
+}
+
+/* Memory that is short is for streams and acknowledgments. */
+static void without_memory_a_message_is_dropped_and_acknowledged(void **state)
+{
+    struct message_world *world = *state;
+    for (uint32_t what = 0; what < 4; what++) {
+        connect_with(world, 1024, 1 << 20);
+        struct sp_pools *pools = &world->pair.pools;
+        /* The client's own objects are there already. */
+        assert_int_equal(message_world_send(world, SP_CLIENT, what == 3 ? 300 : 100, 1), SP_DONE);
+        struct sb_pool *const lacking[] = {&pools->message_states, &pools->messages,
+                                           &pools->copies.small};
+        if (what < QT_COUNT(lacking))
+            message_world_drain(world, lacking[what]);
+        world->pair.is_transient = what == 3;
+        message_world_run(world);
+        assert_int_equal(world->arrived_count, 0);
+        assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], 1);
+        assert_int_equal(server_of(world)->stats.messages_dropped, 1);
+        assert_int_equal(server_of(world)->stats.packets_dropped, 0);
+        message_world_refill(world);
+        world->pair.is_transient = false;
+        assert_int_equal(message_world_send(world, SP_CLIENT, 100, 2), SP_DONE);
+        message_world_run(world);
+        assert_int_equal(world->arrived_count, 1);
+    }
+}
+
+/* While memory is short, who holds more than a share gets none. */
+static void a_connection_above_its_share_receives_no_messages(void **state)
+{
+    struct message_world *world = *state;
+    connect_with(world, 1024, 1 << 20);
+    world->pair.pools.share_bytes = 1;
+    message_world_run(world);
+    assert_int_equal(message_world_send(world, SP_CLIENT, 100, 1), SP_DONE);
+    (void)message_world_carry(world, SP_SERVER); /* it decides when it sends */
+    message_world_run(world);
+    assert_int_equal(world->arrived_count, 0);
+    assert_int_equal(server_of(world)->stats.messages_dropped, 1);
+    world->pair.pools.share_bytes = UINT64_MAX;
+    message_world_run(world);
+    assert_int_equal(message_world_send(world, SP_CLIENT, 100, 2), SP_DONE);
+    message_world_run(world);
+    assert_int_equal(world->arrived_count, 1);
+}
+
+/* What the application holds counts as the connection's memory until it is released. */
+static void held_messages_are_accounted_until_they_are_released(void **state)
+{
+    struct message_world *world = *state;
+    connect_with(world, 1024, 1 << 20);
+    assert_int_equal(message_world_send(world, SP_CLIENT, 1000, 1), SP_DONE);
+    message_world_run(world);
+    uint64_t before = sp_conn_memory_bytes(server_of(world));
+    world->holds = true;
+    world->arrived_count = 0;
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(message_world_send(world, SP_CLIENT, i % 2 == 0 ? 1000 : 100, i), SP_DONE);
+    message_world_run(world);
+    assert_int_equal(world->arrived_count, 20);
+    assert_true(sp_conn_memory_bytes(server_of(world)) >= before + 20000 / 2);
+    for (uint32_t i = 0; i < 20; i++) {
+        sp_conn_release_message(server_of(world), world->held[i].size);
+        sb_buffer_unref(world->held[i].buffer);
+    }
+    world->holds = false;
+    assert_int_equal(sp_conn_memory_bytes(server_of(world)), before);
+}
+
+/* A flood of messages does not hide a stream, nor a flood of streams a message. */
+static void events_of_messages_and_streams_take_turns(void **state)
+{
+    struct message_world *world = *state;
+    connect_with(world, 1024, 1 << 20);
+    for (uint32_t i = 0; i < 100; i++) {
+        uint64_t id;
+        struct sp_write write = {.data = "x", .size = 1, .fin = true};
+        assert_int_equal(sp_conn_open(client_of(world), true, &id), SP_DONE);
+        assert_int_equal(sp_conn_write(client_of(world), id, &write), SP_DONE);
+        assert_int_equal(message_world_send(world, SP_CLIENT, 10, i), SP_DONE);
+        assert_int_equal(message_world_send(world, SP_CLIENT, 10, i), SP_DONE);
+    }
+    carry_unseen(world);
+    struct sp_event event;
+    uint32_t run[2] = {0}, longest[2] = {0}, count[2] = {0};
+    bool are_opened = false;
+    while (sp_conn_next_event(server_of(world), &event)) {
+        message_world_on_event(world, server_of(world), &event);
+        are_opened |= event.kind == SP_EVENT_STREAM_DATA;
+        if (!are_opened)
+            continue; /* STREAM_OPENED come in a row: the others follow */
+        bool is_message = event.kind == SP_EVENT_MESSAGE;
+        run[is_message]++;
+        run[!is_message] = 0;
+        count[is_message]++;
+        if (count[0] < 100 && count[1] < 50)
+            longest[is_message] = SB_MAX(longest[is_message], run[is_message]);
+    }
+    assert_int_equal(world->arrived_count, 200);
+    assert_in_range(longest[false], 1, 20);
+    assert_in_range(longest[true], 1, 20);
+}
+
+/* All lent memory is back before CLOSED, with one result for each message. */
+static void the_end_returns_every_message(void **state)
+{
+    struct message_world *world = *state;
+    for (uint32_t how = 0; how < 3; how++) {
+        struct sp_event event;
+        size_t size;
+        message_world_init(world);
+        world->pair.config.pacing = false;
+        message_world_connect(world);
+        for (uint32_t i = 0; i < 50; i++)
+            assert_int_equal(message_world_send(world, SP_CLIENT, 1400, i), SP_DONE);
+        const struct sp_message_args silent = {
+            .data = "x", .size = 1, .deadline_ns = SB_NEVER, .is_silent = true};
+        assert_int_equal(sp_conn_send_message(client_of(world), &silent), SP_DONE);
+        uint32_t sent = pair_flush(&world->pair, SP_CLIENT, &size);
+        assert_in_range(sent, 5, 45);
+        if (how == 0)
+            sp_conn_close(client_of(world), 0, "", 0, world->pair.now_ns);
+        else if (how == 1)
+            sp_conn_on_stateless_reset(client_of(world), world->pair.now_ns);
+        else
+            sp_conn_abandon(client_of(world), SP_ERR_INTERNAL, "", world->pair.now_ns);
+        assert_int_equal(message_world_send(world, SP_CLIENT, 1, 1), SP_CLOSED);
+        (void)pair_flush(&world->pair, SP_CLIENT, &size);
+        while (sp_conn_next_event(client_of(world), &event)) {
+            if (event.kind == SP_EVENT_CLOSED)
+                assert_int_equal(world->result_count, 50);
+            message_world_on_event(world, client_of(world), &event);
+        }
+        assert_int_equal(world->result_counts[SP_MESSAGE_LOST], sent);
+        assert_int_equal(world->result_counts[SP_MESSAGE_DROPPED], 50 - sent);
+        uint64_t tags = 0;
+        for (uint32_t i = 0; i < 50; i++)
+            tags |= UINT64_C(1) << world->results[i].tag;
+        assert_int_equal(tags, (UINT64_C(1) << 50) - 1);
+        assert_null(client_of(world)->messages->out.first);
+    }
+}
+
+/* Received messages have been acknowledged: they are delivered, unless we closed. */
+static void received_messages_outlive_the_peers_end(void **state)
+{
+    struct message_world *world = *state;
+    for (uint32_t is_ours = 0; is_ours < 2; is_ours++) {
+        connect_with(world, 1024, 1 << 20);
+        for (uint32_t i = 0; i < 20; i++)
+            assert_int_equal(message_world_send(world, SP_CLIENT, 300, i), SP_DONE);
+        carry_unseen(world);
+        sp_conn_close(is_ours ? server_of(world) : client_of(world), 0, "", 0, world->pair.now_ns);
+        carry_unseen(world);
+        message_world_pull(world, SP_SERVER);
+        assert_int_equal(world->arrived_count, is_ours ? 0 : 20);
+    }
+}
+
+/* Destroyed at any moment, nothing is left behind: pair_deinit() looks. */
+static void a_connection_can_be_destroyed_with_messages_everywhere(void **state)
+{
+    struct message_world *world = *state;
+    for (uint32_t steps_at_once = 1; steps_at_once < 400; steps_at_once += 133) {
+        struct pair_packet packet;
+        connect_with(world, 1024, 1 << 20);
+        for (uint32_t i = 0; i < 60; i++) {
+            assert_int_equal(message_world_send(world, SP_CLIENT, 300, i), SP_DONE);
+            assert_int_equal(message_world_send(world, SP_SERVER, 30, i), SP_DONE);
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_true(pair_take(&world->pair, SP_CLIENT, &packet));
+            pair_deliver(&world->pair, SP_SERVER, &packet);
+        }
+        for (uint32_t role = 0; role < 2; role++) {
+            uint32_t rounds = 0;
+            for (uint32_t steps = 0; !sp_conn_destroy_some(pair_conn(&world->pair, role), &steps);
+                 rounds++)
+                steps = steps_at_once;
+            world->pair.ends[role].conn = NULL;
+            assert_true(rounds > 50 / steps_at_once);
+        }
+        assert_int_equal(sp_pools_used(&world->pair.pools), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(message_world, the_oldest_message_gives_way),
+        QT_TEST(message_world, short_messages_do_not_keep_their_buffer),
+        QT_TEST(message_world, without_memory_a_message_is_dropped_and_acknowledged),
+        QT_TEST(message_world, a_connection_above_its_share_receives_no_messages),
+        QT_TEST(message_world, held_messages_are_accounted_until_they_are_released),
+        QT_TEST(message_world, events_of_messages_and_streams_take_turns),
+        QT_TEST(message_world, the_end_returns_every_message),
+        QT_TEST(message_world, received_messages_outlive_the_peers_end),
+        QT_TEST(message_world, a_connection_can_be_destroyed_with_messages_everywhere),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
