@@ -239,6 +239,30 @@ static void op_drop(struct sp_tls *opaque, enum sp_level level)
     *out = (struct sc_tls_out){.is_dropped = true};
 }
 
+static void op_set_answer(struct sp_tls *opaque, sp_tls_answer answer, void *context)
+{
+    struct sc_tls *tls = sc_tls_of(opaque);
+    SB_ASSERT(tls->params == NULL && sc_tls_config_role(tls->config) == SP_SERVER);
+    tls->answer = answer;
+    tls->answer_context = context;
+}
+
+static bool op_restart(struct sp_tls *opaque)
+{
+    struct sc_tls *tls = sc_tls_of(opaque);
+    SB_ASSERT(sc_tls_config_role(tls->config) == SP_CLIENT && tls->peer_params == NULL);
+    if (tls->is_failed)
+        return false;
+    sc_tls_events_wipe(&tls->events);
+    let_go_of_openssl(tls);
+    for (size_t i = 0; i < SP_LEVELS; i++) {
+        OPENSSL_free(tls->out[i].data);
+        tls->out[i] = (struct sc_tls_out){0};
+    }
+    tls->guard = (struct sc_tls_guard){0};
+    return sc_tls_open(tls, NULL) == 0;
+}
+
 /* The one exit: of secrets, and of everything else, also if half built. */
 static void op_destroy(struct sp_tls *opaque)
 {
@@ -250,6 +274,7 @@ static void op_destroy(struct sp_tls *opaque)
         OPENSSL_free(tls->out[i].data);
     OPENSSL_free(tls->peer_params);
     OPENSSL_free(tls->server_name);
+    OPENSSL_free(tls->peer_name);
     OPENSSL_free(tls->peer_cert);
     OPENSSL_free(tls->error);
     sc_tls_events_wipe(&tls->events);
@@ -258,6 +283,8 @@ static void op_destroy(struct sp_tls *opaque)
 }
 
 const struct sp_tls_ops sc_tls_ops = {
+    .set_answer = op_set_answer,
+    .restart = op_restart,
     .start = op_start,
     .receive = op_receive,
     .next = op_next,

@@ -59,33 +59,37 @@ static int set_server_name(const struct sc_tls *tls, const char *server_name,
     return 0;
 }
 
+int sc_tls_open(struct sc_tls *tls, struct sc_error *error)
+{
+    bool is_client = sc_tls_config_role(tls->config) == SP_CLIENT;
+    tls->ssl = SSL_new(sc_tls_config_context(tls->config));
+    bool done = tls->ssl != NULL && SSL_set_app_data(tls->ssl, &tls->alert) == 1;
+    if (done && is_client)
+        SSL_set_connect_state(tls->ssl);
+    else if (done)
+        SSL_set_accept_state(tls->ssl);
+    if (!done || SSL_set_quic_tls_cbs(tls->ssl, sc_tls_callbacks, tls) != 1)
+        return sc_error_set(error, -ENOMEM, "no TLS: %s", sc_ossl_reason());
+    return is_client ? set_server_name(tls, tls->peer_name, error) : 0;
+}
+
 int sc_tls_create(struct sc_tls_config *config, const char *server_name, struct sp_tls **ret,
                   struct sc_error *error)
 {
-    bool is_client = sc_tls_config_role(config) == SP_CLIENT;
-    SB_ASSERT(is_client || server_name == NULL);
+    SB_ASSERT(sc_tls_config_role(config) == SP_CLIENT || server_name == NULL);
     struct sc_tls *tls = OPENSSL_zalloc(sizeof(*tls));
     if (tls == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
     tls->config = sc_tls_config_ref(config);
     tls->alert = SC_TLS_NO_ALERT;
-    tls->ssl = SSL_new(sc_tls_config_context(config));
-
     int code = 0;
-    if (tls->ssl == NULL || SSL_set_app_data(tls->ssl, &tls->alert) != 1) {
-        code = -ENOMEM;
-    } else {
-        if (is_client)
-            SSL_set_connect_state(tls->ssl);
-        else
-            SSL_set_accept_state(tls->ssl);
-        if (SSL_set_quic_tls_cbs(tls->ssl, sc_tls_callbacks, tls) != 1)
-            code = -ENOMEM;
+    if (server_name != NULL) {
+        tls->peer_name = OPENSSL_strdup(server_name);
+        if (tls->peer_name == NULL)
+            code = sc_error_set(error, -ENOMEM, "no memory");
     }
-    if (code != 0)
-        (void)sc_error_set(error, code, "no TLS: %s", sc_ossl_reason());
-    else if (is_client)
-        code = set_server_name(tls, server_name, error);
+    if (code == 0)
+        code = sc_tls_open(tls, error);
 
     struct sp_tls *opaque = (struct sp_tls *)(void *)tls;
     if (code != 0) {

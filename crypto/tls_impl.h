@@ -46,6 +46,9 @@ struct sc_tls {
     int alert;      /* the first one, or SC_TLS_NO_ALERT */
     struct sc_tls_out out[SP_LEVELS];
     struct sc_tls_events events;
+    sp_tls_answer answer; /* server: or NULL */
+    void *answer_context;
+    char *peer_name; /* client: to connect to; or NULL */
 
     struct sb_bytes alpn; /* points into the configuration */
     const char *group;    /* points into its SSL_CTX */
@@ -64,6 +67,9 @@ static inline const struct sc_tls *sc_tls_of_const(const struct sp_tls *tls)
 {
     return (const struct sc_tls *)(const void *)tls;
 }
+
+/* Makes `ssl`, for the beginning of a handshake.  Returns 0 or what sc_tls_create() does. */
+SB_MUST_USE int sc_tls_open(struct sc_tls *tls, struct sc_error *error);
 
 /* For SSL_set_quic_tls_cbs(), with a struct sc_tls as its argument. */
 extern const OSSL_DISPATCH sc_tls_callbacks[];

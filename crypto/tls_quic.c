@@ -130,6 +130,27 @@ static int on_secret(SSL *ssl, uint32_t protection, int is_write, const unsigned
     return 1;
 }
 
+/* Replaces our parameters by those that answer the client's.  OpenSSL reads them later. */
+static bool answer(struct sc_tls *tls)
+{
+    enum { PARAMS_SIZE_MAX = 1024 };
+    uint8_t *params = OPENSSL_malloc(PARAMS_SIZE_MAX);
+    if (params == NULL)
+        return false;
+    size_t size =
+        tls->answer(tls->answer_context, (struct sb_bytes){tls->peer_params, tls->peer_params_size},
+                    params, PARAMS_SIZE_MAX);
+    if (size == 0) {
+        OPENSSL_free(params);
+        return true;
+    }
+    uint8_t *before = tls->params;
+    tls->params = params;
+    bool done = SSL_set_quic_tls_transport_params(tls->ssl, params, size) == 1;
+    OPENSSL_free(before);
+    return done;
+}
+
 static int on_params(SSL *ssl, const unsigned char *data, size_t size, void *arg)
 {
     (void)ssl;
@@ -150,7 +171,7 @@ static int on_params(SSL *ssl, const unsigned char *data, size_t size, void *arg
         memcpy(tls->peer_params, data, size);
     tls->peer_params_size = size;
     sc_tls_events_push(&tls->events, SP_TLS_PEER_PARAMS, 0);
-    return 1;
+    return tls->answer == NULL || answer(tls);
 }
 
 static int on_alert(SSL *ssl, unsigned char alert, void *arg)

@@ -10,6 +10,7 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/version.h"
 #include "proto/stream/compact.h"
 
 /* Free objects of each kind that sp_pools_reserve() makes: small ones, and blocks of packets. */
@@ -134,15 +135,11 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
         handshake->client_scid = args->client_scid;
         handshake->server_scid = own;
         handshake->server_cid_is_known = true;
-        sp_cid_remote_init(&conn->remote_ids, &args->client_scid);
+        sp_cid_remote_init(&conn->remote_ids, &args->client_scid); /* [RFC9000 7.2] */
         return;
     }
-    /* [RFC9000 7.2] At least 8 bytes that nobody can predict. */
-    uint8_t bytes[SP_INITIAL_DCID_SIZE_MIN];
-    conn->host.random(conn->host.context, bytes, sizeof(bytes));
-    conn->original_dcid = sp_cid_of(bytes, sizeof(bytes));
     handshake->client_scid = own;
-    sp_cid_remote_init(&conn->remote_ids, &conn->original_dcid);
+    sp_conn_choose_dcid(conn);
 }
 
 static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
@@ -206,12 +203,9 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         sb_pool_give(&args->pools->conns, conn);
         return NULL;
     }
-    uint32_t version = args->version != 0 ? args->version : args->config->versions.list[0];
-    SB_ASSERT(sp_versions_has(&args->config->versions, version));
     *handshake = (struct sp_handshake){.start_ns = now_ns};
     *conn = (struct sp_conn){
         .role = args->role,
-        .version = version,
         .config = args->config,
         .pools = args->pools,
         .protect = args->protect,
@@ -226,6 +220,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     };
     for (uint32_t i = 0; i < SP_SHORTAGES; i++)
         conn->short_since_ns[i] = SB_NEVER;
+    sp_conn_version_init(conn, &args->versions, args->version);
     init_stores(conn, args->pools);
     init_packets(conn, args, now_ns);
     init_cids(conn, args);

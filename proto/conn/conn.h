@@ -61,6 +61,8 @@ struct sp_config {
     uint32_t message_frame_size_max;
     uint32_t message_count_max; /* messages that wait to be sent; and those that wait to be taken */
     uint64_t message_bytes_max; /* bytes in them */
+    uint32_t first_version;     /* client: of its first flight; 0: the preferred one */
+    bool orders_versions;       /* server: our order of preference decides, not the client's */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
@@ -138,9 +140,12 @@ struct sp_conn_args {
     /* Server: both CIDs of the client's first Initial.  Client: ignored, it chooses its own. */
     struct sp_cid client_dcid;
     struct sp_cid client_scid;
-    /* Of QUIC, one of those in `config`.  Server: that of the client's first Initial.  Client: of
-     * its first flight; 0: the preferred one. */
+    /* Of QUIC.  Server: of the client's first Initial.  Client: of its first flight.  0: the
+     * preferred one. */
     uint32_t version;
+    /* Versions of QUIC that this connection may have, the preferred one first.  Without any: those
+     * of `config`, and a `version` of 0 is config->first_version. */
+    struct sp_versions versions;
     bool address_is_valid; /* server: a token has proved the client's address */
     /* Server: the client repeats its Initial with the token of a Retry packet.  `client_dcid` is
      * the source CID of that Retry, and `original_dcid` the destination CID of the Initial before

@@ -20,6 +20,7 @@
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/version.h"
 #include "proto/wire/frame_table.h"
 
 /* [RFC9000 19.3] The peer's delay in time. */
@@ -126,6 +127,8 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
         return err;
     if (is_out_of_memory)
         return SP_DROP;
+    if (packet->space == SP_SPACE_INITIAL)
+        sp_conn_version_on_crypto(conn);
     if (is_repeated && packet->space == SP_SPACE_INITIAL && sp_conn_is_server(conn))
         sp_conn_resend_flight(conn, now_ns);
     begin_tls(conn, frame);

@@ -12,6 +12,7 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
 #include "proto/wire/tparam.h"
 
@@ -24,13 +25,15 @@ static uint64_t ms_of(uint64_t ns)
     return (ns + SB_MS - 1) / SB_MS;
 }
 
-static void write_params(struct sp_conn *conn, struct sb_writer *w)
+static void write_params(struct sp_conn *conn, uint32_t version, struct sb_writer *w)
 {
     const struct sp_config *config = conn->config;
     const struct sp_handshake *handshake = conn->handshake;
     struct sp_tparams params;
+    uint8_t versions[SP_VERSION_INFO_SIZE_MAX];
 
     sp_tparams_init(&params);
+    sp_conn_version_write(conn, version, versions, &params);
     params.has_initial_scid = true;
     params.initial_scid = sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
     if (sp_conn_is_server(conn)) { /* [RFC9000 18.2] a client sends none of these */
@@ -58,29 +61,43 @@ static void write_params(struct sp_conn *conn, struct sb_writer *w)
     sp_tparams_write(w, &params, grease);
 }
 
-bool sp_conn_start_tls(struct sp_conn *conn)
+/* Starts TLS, which is there, with our parameters. */
+static bool start(struct sp_conn *conn)
 {
     uint8_t bytes[SP_TPARAMS_SIZE_MAX];
     struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
-
-    SB_ASSERT(conn->tls == NULL);
-    conn->tls = conn->host.make_tls(conn->host.context);
-    if (conn->tls == NULL)
-        return false;
-    write_params(conn, &w);
+    write_params(conn, conn->version, &w);
     SB_ASSERT(!w.failed);
     return conn->tls_ops->start(conn->tls, bytes, sb_writer_used(&w));
 }
 
-bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid)
+/* Server: writes the parameters anew if the client's make us choose another version than that of
+ * its first flight, which those of start() name.  Changes nothing of the connection: TLS calls it.
+ */
+static size_t answer_params(void *context, struct sb_bytes encoded, uint8_t *ret, size_t room)
 {
-    struct sp_conn_space *s = conn->spaces[SP_SPACE_INITIAL];
-    conn->protect.ops->destroy(s->read);
-    conn->protect.ops->destroy(s->write);
-    s->read = NULL;
-    s->write = NULL;
-    return conn->protect.ops->initial(conn->protect.context, conn->version, dcid, conn->role,
-                                      &s->read, &s->write);
+    struct sp_conn *conn = context;
+    struct sp_tparams peer;
+    if (sp_tparams_read(encoded, SP_CLIENT, &peer) != SP_OK)
+        return 0; /* on_peer_params() closes */
+    uint32_t version = sp_conn_version_choose(conn, &peer);
+    if (version == conn->version)
+        return 0;
+    struct sb_writer w = sb_writer_of(ret, room);
+    write_params(conn, version, &w);
+    SB_ASSERT(!w.failed);
+    return sb_writer_used(&w);
+}
+
+bool sp_conn_start_tls(struct sp_conn *conn)
+{
+    SB_ASSERT(conn->tls == NULL);
+    conn->tls = conn->host.make_tls(conn->host.context);
+    if (conn->tls == NULL)
+        return false;
+    if (sp_conn_is_server(conn))
+        conn->tls_ops->set_answer(conn->tls, answer_params, conn);
+    return start(conn);
 }
 
 void sp_conn_issue_cids(struct sp_conn *conn)
@@ -188,6 +205,17 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
     if (!cids_are_authentic(conn, &peer)) {
         sp_conn_fail(conn, SP_ERR_TRANSPORT_PARAMETER, SP_FRAME_CRYPTO,
                      "connection IDs do not match", now_ns);
+        return;
+    }
+
+    err = sp_conn_version_check(conn, &peer);
+    if (err != SP_OK) {
+        sp_conn_fail(conn, err, SP_FRAME_CRYPTO, "version information does not match", now_ns);
+        return;
+    }
+    if (sp_conn_is_server(conn) &&
+        !sp_conn_version_move(conn, sp_conn_version_choose(conn, &peer))) {
+        conn->is_out_of_memory = true;
         return;
     }
 
@@ -378,15 +406,55 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
     sp_conn_retransmit_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
 }
 
-/* [RFC9000 6.2] */
+/* Begins again with another version: a new connection, but for what the application sees of it.
+ * What it has queued is sent then.  [RFC9368 2.1, 2.4] */
+static void begin_again(struct sp_conn *conn, uint32_t version, uint64_t now_ns)
+{
+    struct sp_handshake *handshake = conn->handshake;
+    struct sp_conn_space *s = conn->spaces[SP_SPACE_INITIAL];
+    handshake->has_negotiated = true;
+    handshake->first_version = version;
+    conn->version = version;
+
+    sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
+    conn->loss.pto_count = 0;
+    s->probe_count = 0;
+    sp_crypto_stream_deinit(&s->crypto);
+    sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->stores.ranges,
+                          SP_CRYPTO_INITIAL_BYTES_MAX);
+    sp_conn_choose_dcid(conn);
+    if (!sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
+        !conn->tls_ops->restart(conn->tls) || !start(conn)) {
+        conn->is_out_of_memory = true;
+        return;
+    }
+    sp_conn_advance_tls(conn, SP_LEVEL_INITIAL, now_ns);
+}
+
+void sp_conn_choose_dcid(struct sp_conn *conn)
+{
+    /* [RFC9000 7.2] At least 8 bytes that nobody can predict. */
+    uint8_t bytes[SP_INITIAL_DCID_SIZE_MIN];
+    conn->host.random(conn->host.context, bytes, sizeof(bytes));
+    conn->original_dcid = sp_cid_of(bytes, sizeof(bytes));
+    sp_cid_remote_init(&conn->remote_ids, &conn->original_dcid);
+}
+
+/* [RFC9000 6.2, RFC9368 2.1, 4]  Only the first one counts. */
 void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header *header,
                                     uint64_t now_ns)
 {
     const struct sp_handshake *handshake = conn->handshake;
     if (sp_conn_is_server(conn) || handshake->server_cid_is_known || handshake->has_retry ||
+        handshake->has_negotiated ||
         !sp_negotiation_is_refusal(header, conn->version, &conn->original_dcid,
                                    &handshake->client_scid)) {
         conn->stats.packets_dropped++;
+        return;
+    }
+    uint32_t version = sp_conn_version_of_negotiation(conn, header->versions);
+    if (version != 0) {
+        begin_again(conn, version, now_ns);
         return;
     }
     struct sp_close close = {.kind = SP_CLOSE_VERSION};

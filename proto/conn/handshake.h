@@ -8,7 +8,8 @@ bool sp_conn_start_tls(struct sp_conn *conn);
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns);
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns);
 void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t now_ns);
-bool sp_conn_make_initial_keys(struct sp_conn *conn, const struct sp_cid *dcid);
+/* Client: chooses the destination CID of the first Initial. */
+void sp_conn_choose_dcid(struct sp_conn *conn);
 void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, const uint8_t *data,
                       const struct sp_header *header);
 void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header *header,

@@ -40,6 +40,7 @@
  *        account.h        what is counted when packets leave
  *        memory.c         what the connection holds, and how a lack of memory ends
  *        mtu.c            the size of datagrams
+ *        version.c        which version of QUIC it is
  *     0  messages.c       DATAGRAM frames: queued, reported, received
  *        tombstone.c      what is left of a closed connection
  */
@@ -91,6 +92,13 @@ enum sp_handshake_state {
     SP_HANDSHAKE_CONFIRMED,     /* both sides know that it is complete.  [RFC9001 4.1.2] */
 };
 
+/* The Initial keys of a version that is not the connection's own: see conn/version.c. */
+struct sp_other_version {
+    uint32_t version; /* 0: there are no keys */
+    struct sp_key *read;
+    struct sp_key *write;
+};
+
 /* What a connection needs for its handshake only, about half of its memory.  sp_conn_create() makes
  * it.  Once the handshake is confirmed, or the connection is over, sp_conn_end_handshake() frees
  * it: conn->handshake is NULL from then on, and so are the two spaces. */
@@ -102,6 +110,12 @@ struct sp_handshake {
     bool has_peer_params;
     bool has_retry;
     bool server_cid_is_known; /* client: the server's first packet chose it */
+    bool has_negotiated;      /* client: this is the attempt after a Version Negotiation packet */
+    bool version_is_settled;  /* client: the server's CRYPTO frames have shown it */
+    uint32_t first_version;   /* of the client's first flight */
+    struct sp_versions versions; /* that the connection may have, the preferred one first */
+    struct sp_other_version other;
+    struct sp_cid keys_dcid; /* that the Initial keys were made from */
     struct sp_cid retry_scid;
     struct sp_cid original_dcid; /* server: of the client's first Initial, before a Retry */
     struct sp_cid client_scid;   /* as the peer must confirm it */

@@ -20,6 +20,7 @@
 #include "proto/conn/place.h"
 #include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
+#include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
 
 /* [RFC9000 5.1.1] Each CID that we issued is ours until the peer retires it. */
@@ -109,20 +110,26 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         drop_packet(conn);
         return;
     }
-    if (s->read == NULL) {
+    bool may_come;
+    struct sp_key *key = sp_conn_long_key(conn, space, header->version, &may_come);
+    if (key == NULL && !may_come) {
+        drop_packet(conn); /* [RFC9369 4.1] of another version */
+        return;
+    }
+    if (key == NULL) {
         sp_conn_keep_undecryptable(conn, datagram, data, header->size, space, now_ns);
         return;
     }
 
     const uint8_t *sample = data + header->pn_offset + SP_PN_SIZE_MAX;
     uint8_t mask[1][SP_MASK_SIZE];
-    conn->protect.ops->masks(s->read, &sample, 1, mask);
+    conn->protect.ops->masks(key, &sample, 1, mask);
     uint32_t pn_size = sp_header_unmask(data, data + header->pn_offset, mask[0]);
     uint32_t truncated = sp_pn_read(data + header->pn_offset, pn_size);
     uint64_t pn = sp_pn_expand(sp_ack_next_pn(&s->ack), truncated, pn_size);
     size_t header_size = header->pn_offset + pn_size;
-    struct sp_key_limits limits = conn->protect.ops->limits(s->read);
-    if (!sp_open_in_place(conn->protect.ops, s->read, pn, (struct sb_bytes){data, header_size},
+    struct sp_key_limits limits = conn->protect.ops->limits(key);
+    if (!sp_open_in_place(conn->protect.ops, key, pn, (struct sb_bytes){data, header_size},
                           data + header_size, header->size - header_size)) {
         on_open_failed(conn, &limits, now_ns);
         return;
@@ -134,6 +141,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
     }
 
     on_first_authentic(conn, header);
+    sp_conn_version_on_opened(conn, header->version);
     /* [RFC9000 8.1] A Handshake packet proves that the client can read what we send there. */
     if (space == SP_SPACE_HANDSHAKE && sp_conn_is_server(conn)) {
         conn->path->is_valid = true;
@@ -169,9 +177,8 @@ static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header
 static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                          const struct sp_header *header, uint64_t now_ns)
 {
-    bool is_negotiation = header->type == SP_PACKET_VERSION_NEGOTIATION;
-    if (conn->handshake == NULL || (header->version != conn->version && !is_negotiation)) {
-        drop_packet(conn); /* it comes late, or is of another version.  [RFC9000 5.2] */
+    if (conn->handshake == NULL) {
+        drop_packet(conn); /* it comes late */
         return;
     }
     switch (header->type) {
@@ -193,6 +200,8 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
         }
         break;
     case SP_PACKET_RETRY:
+        if (header->version != conn->version)
+            break; /* [RFC9369 4.1] */
         sp_conn_on_retry(conn, datagram, data, header);
         return;
     case SP_PACKET_VERSION_NEGOTIATION:

@@ -10,6 +10,7 @@
 #include "proto/base/assert.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/undecryptable.h"
+#include "proto/conn/version.h"
 
 void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
 {
@@ -17,6 +18,8 @@ void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
     if (s == NULL)
         return;
     sp_conn_free_frames(conn, sp_loss_discard(&conn->loss, space));
+    if (space == SP_SPACE_INITIAL)
+        sp_conn_version_free(conn);
     conn->protect.ops->destroy(s->read);
     conn->protect.ops->destroy(s->write);
     s->read = NULL;

@@ -43,10 +43,24 @@ struct sp_tls_event {
     uint8_t alert;          /* ALERT: a TLS alert description */
 };
 
+/* Server: makes parameters that depend on the client's.  Writes them to `ret`, at most `room`
+ * bytes, and returns their size; returns 0 if those that start() got shall be sent. */
+typedef size_t (*sp_tls_answer)(void *context, struct sb_bytes peer_params, uint8_t *ret,
+                                size_t room);
+
 struct sp_tls_ops {
     /* Begins: a client then has its ClientHello to say.  `params` are our
      * encoded transport parameters, copied.  False without memory. */
     bool (*start)(struct sp_tls *tls, const uint8_t *params, size_t params_size);
+
+    /* Server, before start(): `answer` is called once, by receive(), when the client's parameters
+     * have come and before ours are sent: the one call that goes back into the connection.  It
+     * calls no function of this table. */
+    void (*set_answer)(struct sp_tls *tls, sp_tls_answer answer, void *context);
+
+    /* Client: forgets the handshake so far, of which no byte of the server has come.  start()
+     * begins another one.  False without memory. */
+    bool (*restart)(struct sp_tls *tls);
 
     /* Takes the next bytes of the CRYPTO stream of `level`, in order, without
      * gaps.  All are consumed or buffered; what follows from them is pulled. */

@@ -28,6 +28,7 @@ enum {
     ID_ACTIVE_CID_LIMIT = 0x0e,
     ID_INITIAL_SCID = 0x0f,
     ID_RETRY_SCID = 0x10,
+    ID_VERSION_INFORMATION = 0x11,     /* [RFC9368 10.1] */
     ID_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* [RFC9221 3] */
     ID_COUNT,
 };
@@ -91,10 +92,11 @@ static const struct number *number_of(uint64_t id)
     return NULL;
 }
 
-/* The IDs up to ID_RETRY_SCID are all in use; those of extensions have gaps between them. */
+/* The IDs up to ID_VERSION_INFORMATION are all in use; those of extensions have gaps between them.
+ */
 static bool is_known(uint64_t id)
 {
-    return id <= ID_RETRY_SCID || number_of(id) != NULL;
+    return id <= ID_VERSION_INFORMATION || number_of(id) != NULL;
 }
 
 void sp_tparams_init(struct sp_tparams *params)
@@ -142,6 +144,12 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
         write_bytes(w, ID_RESET_TOKEN, params->reset_token, sizeof(params->reset_token));
     if (params->disable_active_migration)
         write_bytes(w, ID_DISABLE_ACTIVE_MIGRATION, NULL, 0);
+    if (params->chosen_version != 0) {
+        sb_writer_varint(w, ID_VERSION_INFORMATION);
+        sb_writer_varint(w, 4 + params->available_versions.size);
+        sb_writer_u32(w, params->chosen_version);
+        sb_writer_bytes(w, params->available_versions.data, params->available_versions.size);
+    }
     write_grease(w, grease);
 }
 
@@ -169,6 +177,31 @@ static bool read_preferred_address(struct sb_bytes value, struct sp_tparams *ret
     ret->preferred_cid = sp_cid_of(cid, cid_size);
     memcpy(ret->preferred_token, token, SP_RESET_TOKEN_SIZE);
     return true;
+}
+
+/* [RFC9368 3, 4] */
+static bool read_versions(struct sb_bytes value, struct sp_tparams *ret)
+{
+    struct sb_reader r = sb_reader_of(value.data, value.size);
+    ret->chosen_version = sb_reader_u32(&r);
+    ret->available_versions = (struct sb_bytes){r.at, sb_reader_left(&r)};
+    if (r.failed || value.size % 4 != 0)
+        return false;
+    for (r = sb_reader_of(value.data, value.size); sb_reader_left(&r) > 0;)
+        if (sb_reader_u32(&r) == 0)
+            return false;
+    return true;
+}
+
+/* [RFC9368 4] A client's list has the version that it has chosen. */
+static bool lists_its_choice(const struct sp_tparams *params)
+{
+    struct sb_bytes list = params->available_versions;
+    struct sb_reader r = sb_reader_of(list.data, list.size);
+    bool has = params->chosen_version == 0;
+    while (sb_reader_left(&r) > 0)
+        has |= sb_reader_u32(&r) == params->chosen_version;
+    return has;
 }
 
 static bool read_number(const struct number *number, struct sb_bytes value, struct sp_tparams *ret)
@@ -203,6 +236,8 @@ static bool read_value(uint64_t id, struct sb_bytes value, struct sp_tparams *re
         return value.size == 0;
     case ID_PREFERRED_ADDRESS:
         return read_preferred_address(value, ret);
+    case ID_VERSION_INFORMATION:
+        return read_versions(value, ret);
     default:
         return read_number(number_of(id), value, ret);
     }
@@ -231,6 +266,8 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
             return SP_ERR_TRANSPORT_PARAMETER;
     }
     if (sender == SP_CLIENT && (seen & SERVER_ONLY) != 0) /* [RFC9000 18.2] */
+        return SP_ERR_TRANSPORT_PARAMETER;
+    if (sender == SP_CLIENT && !lists_its_choice(&params))
         return SP_ERR_TRANSPORT_PARAMETER;
     /* [RFC9000 18.2] No preferred address from a server without CIDs. */
     if ((seen & BIT(ID_PREFERRED_ADDRESS)) != 0 && params.has_initial_scid &&

@@ -27,6 +27,11 @@ struct sp_tparams {
     struct sp_cid preferred_cid;
     uint8_t preferred_token[SP_RESET_TOKEN_SIZE];
 
+    /* version_information [RFC9368 3]: the version in use, 0 without the parameter, and the
+     * versions that the sender has, 4 bytes each.  Read: they stand in the encoded parameters. */
+    uint32_t chosen_version;
+    struct sb_bytes available_versions;
+
     uint64_t max_idle_timeout_ms; /* 0: none */
     uint64_t max_udp_payload_size;
     uint64_t initial_max_data;
@@ -54,7 +59,8 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
 
 /* Reads the parameters that an endpoint of role `sender` sent.  SP_OK, or
  * SP_ERR_TRANSPORT_PARAMETER for a duplicate, a malformed or forbidden value, or a server-only
- * parameter from a client; `*ret` is then untouched.  Unknown ones are skipped.
+ * parameter from a client; `*ret` is then untouched.  Unknown ones are skipped.  `*ret` points into
+ * `encoded`.
  * Whether the CIDs in it are the right ones is checked by the connection. [RFC9000 7.3] */
 SB_MUST_USE enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender,
                                         struct sp_tparams *ret);

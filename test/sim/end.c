@@ -191,6 +191,7 @@ void qs_end_drop_conn(struct qs_end *end)
         sb_buffer_unref(end->inbox[i].buffer);
     end->inbox_count = 0;
     sp_conn_stats(end->conn, &end->stats);
+    end->version = end->conn->version;
     qs_app_conn_gone(&end->app);
     sp_conn_destroy(end->conn);
     end->conn = NULL;

@@ -30,6 +30,7 @@ struct qs_end {
     struct qs_oracle oracle;
     struct qs_app app;
     struct qs_random random; /* of the connection: TLS, CIDs */
+    uint32_t version;        /* of QUIC */
     struct sp_stats stats;   /* as they were at its end */
 
     struct sp_cid cids[QS_END_CIDS_MAX];

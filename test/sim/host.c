@@ -306,6 +306,22 @@ static void negotiate(struct qs_host *host, const struct qs_wire *wire, const st
     reply(host, wire, out, sb_writer_used(&w));
 }
 
+/* An attacker's Version Negotiation: it lists the version that the client has not tried. */
+static void forge_negotiation(struct qs_host *host, const struct qs_wire *wire,
+                              const struct sp_peek *peek)
+{
+    const uint32_t versions[] = {UINT32_C(0x1a2a3a4a),
+                                 peek->version == SP_VERSION_1 ? SP_VERSION_2 : SP_VERSION_1};
+    uint8_t out[SP_NEGOTIATION_SIZE_MAX];
+    struct sb_writer w = sb_writer_of(out, sizeof(out));
+    sp_header_write_version_negotiation(&w, 0, peek->scid, peek->dcid, versions,
+                                        SB_COUNT(versions));
+    SB_ASSERT(!w.failed);
+    qs_note(host->trace, "somebody forges a Version Negotiation");
+    host->negotiations_forged++;
+    reply(host, wire, out, sb_writer_used(&w));
+}
+
 /* [RFC9000 10.3] */
 static void send_reset(struct qs_host *host, const struct qs_wire *wire, const struct sp_peek *peek)
 {
@@ -417,6 +433,12 @@ static void on_unmatched(struct qs_host *host, struct qs_wire *wire, const struc
     enum sp_unmatched verdict = SP_UNMATCHED_DROP;
     if (!take_reset(host, wire) && host->role == SP_SERVER)
         verdict = sp_unmatched_classify(wire->data, wire->size, peek, &host->side->config.versions);
+    if (verdict == SP_UNMATCHED_ACCEPT &&
+        host->negotiations_forged < host->side->forged_negotiations) {
+        forge_negotiation(host, wire, peek);
+        qs_wire_destroy(wire);
+        return;
+    }
     if (verdict == SP_UNMATCHED_ACCEPT && host->side->speaks_other_version)
         verdict = SP_UNMATCHED_NEGOTIATE;
 

@@ -28,6 +28,7 @@ struct qs_host {
     struct qs_random random;
     struct qs_crypto crypto;
     struct sb_memory memory;
+    uint32_t negotiations_forged;
     uint64_t memory_bytes;     /* taken and not given back */
     uint64_t memory_bytes_max; /* largest memory_bytes so far */
     bool was_refused;          /* memory, since the last qs_host_share_memory() */

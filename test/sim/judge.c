@@ -140,6 +140,19 @@ static void judge_drops(struct qs_world *world, const struct qs_end *end)
         qs_fail(&world->trace, "%s dropped %" PRIu64 " packets", end->who, dropped);
 }
 
+/* Both sides speak the version that the plan says.  [RFC9368] */
+static void judge_version(struct qs_world *world, const struct qs_end *client,
+                          const struct qs_end *server)
+{
+    uint32_t version = world->plan->version;
+    if (client->version != server->version)
+        qs_fail(&world->trace, "%s has version %#x, %s has %#x", client->who, client->version,
+                server->who, server->version);
+    else if (version != 0 && client->version != version)
+        qs_fail(&world->trace, "%s has version %#x, not %#x", client->who, client->version,
+                version);
+}
+
 static void judge_rtt(struct qs_world *world, const struct qs_end *end)
 {
     uint64_t max_ns = world->plan->rtt_ns_max[end->host->role];
@@ -187,6 +200,7 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     judge_streams(world, server, client);
     judge_drops(world, client);
     judge_drops(world, server);
+    judge_version(world, client, server);
     judge_rtt(world, client);
     judge_datagrams(world, client);
     judge_rtt(world, server);

@@ -33,6 +33,8 @@ struct flight {
 struct sp_tls {
     enum sp_role role;
     const struct qs_tls_plan *plan;
+    sp_tls_answer answer;
+    void *answer_context;
     struct qs_random random;
     bool is_started;
     bool is_complete;
@@ -266,6 +268,16 @@ static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
     size_t own_params_size = tls->params_size;
     tls->params = NULL;
     keep_params(tls, params, params_size);
+    uint8_t answer[1024];
+    size_t answer_size = 0;
+    if (tls->answer != NULL)
+        answer_size = tls->answer(tls->answer_context, (struct sb_bytes){params, params_size},
+                                  answer, sizeof(answer));
+    if (answer_size > 0) {
+        free(own_params);
+        own_params = copy_of(answer, answer_size);
+        own_params_size = answer_size;
+    }
 
     say(tls, SP_LEVEL_INITIAL, QS_SERVER_HELLO,
         &(struct sb_bytes){tls->randoms[SP_SERVER], RANDOM_SIZE}, 1);
@@ -460,7 +472,31 @@ static void null_drop(struct sp_tls *tls, enum sp_level level)
     tls->out[level] = (struct flight){.is_dropped = true};
 }
 
+static void null_set_answer(struct sp_tls *tls, sp_tls_answer answer, void *context)
+{
+    SB_ASSERT(!tls->is_started && tls->role == SP_SERVER);
+    tls->answer = answer;
+    tls->answer_context = context;
+}
+
+static bool null_restart(struct sp_tls *tls)
+{
+    settle(tls);
+    SB_ASSERT(tls->role == SP_CLIENT && tls->next_in == QS_SERVER_HELLO && tls->in.size == 0);
+    if (tls->has_failed)
+        return false;
+    free(tls->out[SP_LEVEL_INITIAL].data);
+    tls->out[SP_LEVEL_INITIAL] = (struct flight){0};
+    qs_random_bytes(&tls->random, tls->randoms[SP_CLIENT], RANDOM_SIZE);
+    tls->transcript = 0;
+    tls->fact_count = 0;
+    tls->is_started = false;
+    return true;
+}
+
 const struct sp_tls_ops qs_null_tls_ops = {
+    .set_answer = null_set_answer,
+    .restart = null_restart,
     .start = null_start,
     .receive = null_receive,
     .next = null_next,

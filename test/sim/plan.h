@@ -95,8 +95,11 @@ struct qs_side_plan {
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
     bool sends_retry;          /* server: demands a token of every client */
     bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
-    bool drops_first_close;    /* its first CONNECTION_CLOSE gets lost */
-    uint64_t crash_at_ns;      /* loses all its connections then; 0: never */
+    /* Server: somebody on the way answers so many of the client's first Initials, in its place,
+     * with a Version Negotiation that lists the other version that we know. */
+    uint32_t forged_negotiations;
+    bool drops_first_close; /* its first CONNECTION_CLOSE gets lost */
+    uint64_t crash_at_ns;   /* loses all its connections then; 0: never */
     struct qs_app_plan app;
 };
 
@@ -155,6 +158,7 @@ struct qs_plan {
     bool judges_control; /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     struct qs_monkeys_plan monkeys;
+    uint32_t version;         /* that connections which complete must have; 0: any */
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
     bool lies_to_the_reader;  /* the canary: the application expects other bytes */

@@ -11,6 +11,7 @@ const struct qs_scenario *qs_scenario_at(uint32_t index)
         &qs_scenarios_net,
         &qs_scenarios_streams,
         &qs_scenarios_conn,
+        &qs_scenarios_version,
     };
     for (size_t i = 0; i < SB_COUNT(groups); i++) {
         if (index < groups[i]->count)

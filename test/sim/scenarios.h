@@ -26,6 +26,7 @@ struct qs_scenario_group {
 extern const struct qs_scenario_group qs_scenarios_net;
 extern const struct qs_scenario_group qs_scenarios_streams;
 extern const struct qs_scenario_group qs_scenarios_conn;
+extern const struct qs_scenario_group qs_scenarios_version;
 
 /* Returns scenario `index` of all, or NULL after the last. */
 const struct qs_scenario *qs_scenario_at(uint32_t index);

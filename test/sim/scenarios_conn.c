@@ -233,27 +233,6 @@ static void close_lost(struct qs_plan *plan, uint32_t number)
     qs_plan_expect(plan, SP_CLOSE_APP, 5);
 }
 
-/* The client begins with version 2.  [RFC9369] */
-static void version_2(struct qs_plan *plan, uint32_t member)
-{
-    for (int role = 0; role < QS_SIDES; role++)
-        plan->side[role].config.versions =
-            (struct sp_versions){.count = 2, .list = {SP_VERSION_2, SP_VERSION_1}};
-    switch (member) {
-    case 1:
-        break;
-    case 2:
-        plan->side[SP_SERVER].sends_retry = true;
-        break;
-    case 3:
-        key_update(plan, 5);
-        break;
-    default:
-        qs_plan_set_loss(plan, 20);
-        break;
-    }
-}
-
 static const uint32_t some_percents[] = {0, 5, 20};
 static const uint32_t messages[] = {QS_CLIENT_HELLO, QS_SERVER_HELLO,       QS_ENCRYPTED_EXTENSIONS,
                                     QS_CERTIFICATE,  QS_CERTIFICATE_VERIFY, QS_FINISHED};
@@ -280,8 +259,6 @@ static const struct qs_scenario rows[] = {
     {"handshake-timeout", "the server's answers get lost", handshake_timeout, NULL, 0},
     {"tls-alert", "the handshake fails at the n-th type of message", tls_alert, EACH_OF(messages)},
     {"many-connections", "30 connections between the same hosts", many_connections, NULL, 0},
-    {"version-2", "a client that begins with version 2: retry, key updates, loss", version_2, NULL,
-     4},
     {"close-lost", "the CONNECTION_CLOSE of the client or the server is lost", close_lost, NULL, 2},
     {"violation", "a peer breaks the n-th rule", qs_violation_fill, NULL, QS_VIOLATIONS},
 };

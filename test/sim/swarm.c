@@ -203,7 +203,7 @@ static void random_end(struct qs_random *random, struct qs_plan *plan)
     }
 }
 
-/* The first version of the client's list is the one of its first flight. */
+/* Any lists that have a version in common, and any way to it. */
 static void random_versions(struct qs_random *random, struct qs_plan *plan)
 {
     static const struct sp_versions lists[] = {
@@ -212,6 +212,15 @@ static void random_versions(struct qs_random *random, struct qs_plan *plan)
     };
     for (int role = 0; role < QS_SIDES; role++)
         plan->side[role].config.versions = lists[one_in(random, 3)];
+    struct sp_config *client = &plan->side[SP_CLIENT].config;
+    struct sp_config *server = &plan->side[SP_SERVER].config;
+    server->orders_versions = one_in(random, 2);
+    if (one_in(random, 4))
+        client->first_version = client->versions.list[1];
+    if (one_in(random, 8))
+        plan->side[qs_random_below(random, QS_SIDES)].config.versions.count = 1;
+    if (client->versions.count == 1)
+        client->first_version = 0;
 }
 
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)

@@ -98,6 +98,7 @@ static void make_end(struct conn_pair *pair, enum sp_role role, const struct sp_
         .path = path_of(role),
     };
     if (first != NULL) {
+        args.version = first->version;
         args.client_dcid = first->dcid;
         args.client_scid = first->scid;
     }

@@ -8,6 +8,8 @@
 
 #include "proto/wire/tparam.h"
 
+#define V1       "\0\0\0\1"
+#define V2       "\x6b\x33\x43\xcf"
 #define TEN      "0123456789"
 #define MAX_TEXT "\xff\xff\xff\xff\xff\xff\xff\xff"
 
@@ -18,6 +20,9 @@ static enum sp_err read_exactly(const char *bytes, size_t size, enum sp_role sen
     assert_non_null(copy);
     memcpy(copy, bytes, size);
     enum sp_err err = sp_tparams_read((struct sb_bytes){.data = copy, .size = size}, sender, ret);
+    if (err == SP_OK && ret->available_versions.data != NULL) /* the same bytes of the original */
+        ret->available_versions.data =
+            (const uint8_t *)bytes + (ret->available_versions.data - copy);
     free(copy);
     return err;
 }
@@ -48,6 +53,11 @@ static void assert_params_equal(const struct sp_tparams *got, const struct sp_tp
     assert_int_equal(got->max_ack_delay_ms, want->max_ack_delay_ms);
     assert_int_equal(got->active_cid_limit, want->active_cid_limit);
     assert_int_equal(got->max_datagram_frame_size, want->max_datagram_frame_size);
+    assert_int_equal(got->chosen_version, want->chosen_version);
+    assert_int_equal(got->available_versions.size, want->available_versions.size);
+    if (want->available_versions.size > 0)
+        assert_memory_equal(got->available_versions.data, want->available_versions.data,
+                            want->available_versions.size);
 }
 
 /* Every parameter, each with a value of its own. */
@@ -76,6 +86,8 @@ static struct sp_tparams all_params(void)
     p.max_ack_delay_ms = (1 << 14) - 1;
     p.active_cid_limit = 8;
     p.max_datagram_frame_size = 65535;
+    p.chosen_version = SP_VERSION_2;
+    p.available_versions = (struct sb_bytes){(const uint8_t *)V2 V1, 8};
     return p;
 }
 
@@ -190,6 +202,12 @@ static void forbidden_parameters_are_refused(void **state)
         BAD("[RFC9221 3] max_datagram_frame_size without a value", "\x20\0"),
         BAD("[RFC9221 3] max_datagram_frame_size with more behind it", "\x20\x02\x01\0"),
         BAD("[RFC9000 7.4] max_datagram_frame_size twice", "\x20\x01\x01\x20\x01\x01"),
+        BAD("[RFC9368 4] version_information without a version", "\x11\0"),
+        BAD("[RFC9368 4] version_information cut in a version", "\x11\x07" V1 "\0\0\0"),
+        BAD("[RFC9368 4] version_information with half a byte more", "\x11\x05" V1 "\0"),
+        BAD("[RFC9368 4] version_information that chooses 0", "\x11\x08\0\0\0\0" V1),
+        BAD("[RFC9368 4] version_information that has 0", "\x11\x0c" V1 V1 "\0\0\0\0"),
+        BAD("[RFC9000 7.4] version_information twice", "\x11\x04" V1 "\x11\x04" V1),
         BAD("[RFC9000 7.4] twice", "\x04\x01\x01\x04\x01\x01"),
         BAD("[RFC9000 7.4] twice, without a value", "\x0c\0\x0c\0"),
         BAD("length over the end", "\x04\x02\x01"),
@@ -207,6 +225,31 @@ static void forbidden_parameters_are_refused(void **state)
         assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_SERVER, &got),
                          SP_ERR_TRANSPORT_PARAMETER);
         assert_memory_equal(&got, &before, sizeof(got)); /* untouched */
+    }
+}
+
+/* [RFC9368 3, 4] A server may be about to give up the version that it has chosen. */
+static void a_clients_versions_have_the_chosen_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        enum sp_err of_client;
+    } samples[] = {
+#define SAMPLE(text, err) {text, sizeof(text) - 1, err}
+        SAMPLE("\x11\x0c" V1 V2 V1, SP_OK),
+        SAMPLE("\x11\x10" V2 "\x0a\x1a\x2a\x3a" V2 V1, SP_OK),
+        SAMPLE("\x11\x04" V1, SP_ERR_TRANSPORT_PARAMETER),
+        SAMPLE("\x11\x08" V1 V2, SP_ERR_TRANSPORT_PARAMETER),
+#undef SAMPLE
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_SERVER, &got), SP_OK);
+        assert_int_equal(got.available_versions.size, samples[i].size - 6);
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_CLIENT, &got),
+                         samples[i].of_client);
     }
 }
 
@@ -263,7 +306,7 @@ static void unknown_parameters_are_skipped(void **state)
     (void)state;
     static const char bytes[] = "\x1b\x03"
                                 "abc"    /* reserved */
-                                "\x11\0" /* one past those that we know */
+                                "\x12\0" /* one past those that we know */
                                 "\xff\xff\xff\xff\xff\xff\xff\xff\x01z"
                                 "\x1f\0\x21\x02\x45\xdc" /* beside max_datagram_frame_size */
                                 "\x04\x01\x2a";
@@ -360,6 +403,7 @@ int main(void)
         cmocka_unit_test(absent_parameters_have_the_defaults),
         cmocka_unit_test(each_parameter_is_read_into_its_place),
         cmocka_unit_test(forbidden_parameters_are_refused),
+        cmocka_unit_test(a_clients_versions_have_the_chosen_one),
         cmocka_unit_test(a_client_may_not_send_what_is_the_servers),
         cmocka_unit_test(the_longest_and_shortest_cids_are_accepted),
         cmocka_unit_test(unknown_parameters_are_skipped),
