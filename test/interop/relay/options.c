@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/interop/relay/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "usage: relay --map LISTEN=SERVER [OPTIONS]\n"
+    "\n"
+    "Passes UDP datagrams between clients and a server, as a NAT and a path that is not perfect.\n"
+    "\n"
+    "  --map LISTEN=SERVER   clients send to LISTEN, for example 127.0.0.1:0=127.0.0.1:4433; up "
+    "to\n"
+    "                        4 of them\n"
+    "  --up LINK             what happens on the way to the server, --down LINK: to the client,\n"
+    "  --both LINK           or both.  LINK is KEY=VALUE,KEY=VALUE...:\n"
+    "      delay=15ms        one way\n"
+    "      jitter=2ms        0 to this, added to the delay of each datagram by itself\n"
+    "      rate=10mbit       of UDP payload\n"
+    "      queue=30k         bytes that may wait for their turn at that rate\n"
+    "      loss=2%           of all datagrams; corrupt=, duplicate=, reorder=, ce= take a share "
+    "too\n"
+    "      reorder-by=5ms    by how much those are late\n"
+    "      first=2           the first 2 datagrams are lost; every=10: each tenth; drop=2+3+7: "
+    "these\n"
+    "      corrupt-list=1+3  one byte of these is changed\n"
+    "      ce-queue=20k      ECN-capable datagrams are marked behind so many bytes\n"
+    "      ecn=clear         removes all ECN marks\n"
+    "      mtu=1300          larger datagrams are lost\n"
+    "      outage=5s+2s/10s  nothing passes from 5 s for 2 s, and again every 10 s (without: "
+    "once)\n"
+    "  --via ADDR            where the sockets to the server are bound; may be repeated, for\n"
+    "  --rebind-addr         rebinding to the next of them\n"
+    "  --rebind TIME[/PERIOD]  every client gets another port then, after its first datagram\n"
+    "  --gso off, --gro off  breaks trains apart, when they are sent or before they are received\n"
+    "  --memory BYTES        of datagrams on their way (default: 268435456)\n"
+    "  --seed N              chance (default: 1)\n"
+    "\n"
+    "It prints \"listening at ADDR:PORT\" for each map, \"rebound N\" when it rebinds, and "
+    "counters as\n"
+    "a line of JSON when SIGINT or SIGTERM end it.\n";
+
+static int fail(const char *what, const char *value)
+{
+    fprintf(stderr, "relay: %s %s (see --help)\n", what, value);
+    return EXIT_USAGE;
+}
+
+static int add_map(struct relay_options *o, const char *text)
+{
+    char listen[80];
+    const char *server = strchr(text, '=');
+    size_t size = server != NULL ? (size_t)(server - text) : sizeof(listen);
+    if (size >= sizeof(listen) || o->door_count == FLOWS_DOORS_MAX)
+        return fail("--map wants LISTEN=SERVER, at most 4 times, not", text);
+    memcpy(listen, text, size);
+    listen[size] = 0;
+    struct flows_door *door = &o->doors[o->door_count];
+    if (!batch_parse_address(listen, &door->listen) ||
+        !batch_parse_address(server + 1, &door->server))
+        return fail("--map wants addresses, not", text);
+    o->door_count++;
+    return 0;
+}
+
+static int set_link(const char *text, struct link_config *a, struct link_config *b)
+{
+    const char *wrong = link_parse(text, a);
+    if (wrong == NULL && b != NULL)
+        wrong = link_parse(text, b);
+    if (wrong == NULL)
+        return 0;
+    fprintf(stderr, "relay: the link %s %s (see --help)\n", text, wrong);
+    return EXIT_USAGE;
+}
+
+static int set_rebind(struct relay_options *o, const char *text)
+{
+    char copy[64];
+    if (strlen(text) >= sizeof(copy))
+        return fail("--rebind wants TIME[/PERIOD], not", text);
+    memcpy(copy, text, strlen(text) + 1);
+    char *period = strchr(copy, '/');
+    if (period != NULL)
+        *period++ = 0;
+    if (!link_parse_time(copy, &o->rebind_ns) ||
+        (period != NULL && !link_parse_time(period, &o->rebind_period_ns)))
+        return fail("--rebind wants TIME[/PERIOD], not", text);
+    return 0;
+}
+
+static int set_number(const char *option, const char *text, uint64_t *ret)
+{
+    char *end;
+    *ret = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == 0 ? 0 : fail(option, text);
+}
+
+static int set_off(const char *option, const char *text, bool *ret)
+{
+    *ret = false;
+    return strcmp(text, "off") == 0 ? 0 : fail(option, text);
+}
+
+static int take(struct relay_options *o, int option, const char *value)
+{
+    switch (option) {
+    case 'm':
+        return add_map(o, value);
+    case 'u':
+        return set_link(value, &o->up, NULL);
+    case 'd':
+        return set_link(value, &o->down, NULL);
+    case 'b':
+        return set_link(value, &o->up, &o->down);
+    case 'v':
+        if (o->via_count == FLOWS_VIA_MAX || !batch_parse_address(value, &o->via[o->via_count]))
+            return fail("--via wants an address, at most 8 times, not", value);
+        o->via_count++;
+        return 0;
+    case 'r':
+        return set_rebind(o, value);
+    case 'a':
+        o->rebinds_address = true;
+        return 0;
+    case 'g':
+        return set_off("--gso takes off only, not", value, &o->gso);
+    case 'G':
+        return set_off("--gro takes off only, not", value, &o->gro);
+    case 'M':
+        return set_number("--memory wants bytes, not", value, &o->memory_bytes);
+    default: /* 's' */
+        return set_number("--seed wants a number, not", value, &o->seed);
+    }
+}
+
+bool relay_options_parse(struct relay_options *ret, int argc, char **argv, int *ret_status)
+{
+    static const struct option options[] = {
+        {"map", required_argument, NULL, 'm'},
+        {"up", required_argument, NULL, 'u'},
+        {"down", required_argument, NULL, 'd'},
+        {"both", required_argument, NULL, 'b'},
+        {"via", required_argument, NULL, 'v'},
+        {"rebind", required_argument, NULL, 'r'},
+        {"rebind-addr", no_argument, NULL, 'a'},
+        {"gso", required_argument, NULL, 'g'},
+        {"gro", required_argument, NULL, 'G'},
+        {"memory", required_argument, NULL, 'M'},
+        {"seed", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    *ret_status = 0;
+    memset(ret, 0, sizeof(*ret));
+    ret->gro = ret->gso = true;
+    ret->memory_bytes = UINT64_C(256) << 20;
+    ret->seed = 1;
+    opterr = 0;
+    while (*ret_status == 0 && (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage_text, stdout);
+            return false;
+        }
+        if (option == '?' || option == ':')
+            *ret_status = fail("unknown option, or one without its value:", argv[optind - 1]);
+        else
+            *ret_status = take(ret, option, optarg);
+    }
+    if (*ret_status == 0 && optind < argc)
+        *ret_status = fail("unexpected argument", argv[optind]);
+    if (*ret_status == 0 && ret->door_count == 0)
+        *ret_status = fail("--map is missing", "");
+    return *ret_status == 0;
+}

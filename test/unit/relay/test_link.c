@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* The relay's invented path, in virtual time. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+
+#include "test/interop/relay/link.h"
+#include "test/interop/relay/parcels.h"
+
+enum { ECT_0 = 2, ECT_1 = 1, CE = 3, SIZE = 1000 };
+
+#define MS UINT64_C(1000000)
+#define S  UINT64_C(1000000000)
+
+static struct link link_of(const char *text)
+{
+    struct link_config config = {0};
+    struct link link;
+    const char *wrong = text[0] != 0 ? link_parse(text, &config) : NULL;
+    if (wrong != NULL)
+        fail_msg("%s %s", text, wrong);
+    link_init(&link, &config, 1, 10 * S);
+    return link;
+}
+
+/* Passes `count` datagrams at one time, and returns which were dropped: one bit each. */
+static uint64_t dropped(struct link *link, uint32_t count)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint64_t)link_pass(link, 10 * S, SIZE, 0).is_dropped << i;
+    return bits;
+}
+
+static void a_link_without_faults_changes_nothing(void **state)
+{
+    (void)state;
+    struct link link = link_of("");
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct link_verdict verdict = link_pass(&link, 10 * S + i, SIZE, (uint8_t)(i % 4));
+        assert_false(verdict.is_dropped || verdict.is_corrupted || verdict.is_duplicated);
+        assert_int_equal(verdict.due_ns, 10 * S + i);
+        assert_int_equal(verdict.ecn, i % 4);
+    }
+    assert_int_equal(link.counts.seen, 1000);
+    assert_int_equal(link.counts.bytes, 1000 * SIZE);
+}
+
+static void patterns_drop_the_datagrams_that_they_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bits; /* of 16 datagrams, the first one lowest */
+    } table[] = {
+        {"first=3", 0x0007},         {"every=4", 0x8888},   {"drop=2+3+16", 0x8006},
+        {"drop=1,every=16", 0x8001}, {"loss=100%", 0xffff}, {"loss=1", 0xffff},
+        {"loss=0", 0x0000},          {"mtu=999", 0xffff},   {"mtu=1000", 0x0000},
+    };
+    for (size_t i = 0; i < QT_COUNT(table); i++) {
+        struct link link = link_of(table[i].text);
+        uint64_t bits = dropped(&link, 16);
+        if (bits != table[i].bits)
+            fail_msg("%s: %#lx", table[i].text, (unsigned long)bits);
+        assert_int_equal(link.counts.lost + link.counts.oversized,
+                         (uint64_t)__builtin_popcountll(bits));
+    }
+}
+
+static void shares_are_kept_and_depend_on_the_seed_only(void **state)
+{
+    (void)state;
+    struct link link = link_of("loss=10%,corrupt=5%,duplicate=2%,ce=20%,reorder=1%,reorder-by=5ms");
+    struct link twin = link;
+    for (uint32_t i = 0; i < 100000; i++) {
+        struct link_verdict a = link_pass(&link, 10 * S, SIZE, ECT_0);
+        struct link_verdict b = link_pass(&twin, 10 * S, SIZE, ECT_0);
+        assert_true(a.is_dropped == b.is_dropped && a.is_corrupted == b.is_corrupted &&
+                    a.corrupt_at == b.corrupt_at && a.due_ns == b.due_ns && a.ecn == b.ecn);
+        assert_true(!a.is_corrupted || (a.corrupt_at < SIZE && a.corrupt_with != 0));
+    }
+    assert_in_range(link.counts.lost, 9500, 10500);
+    assert_in_range(link.counts.corrupted, 4200, 4800);
+    assert_in_range(link.counts.duplicated, 1600, 2000);
+    assert_in_range(link.counts.marked, 17500, 18500);
+    assert_in_range(link.counts.reordered, 800, 1000);
+}
+
+static void only_datagrams_that_can_be_marked_are_marked(void **state)
+{
+    (void)state;
+    struct link link = link_of("ce=100%");
+    assert_int_equal(link_pass(&link, 10 * S, SIZE, 0).ecn, 0);
+    assert_int_equal(link_pass(&link, 10 * S, SIZE, ECT_0).ecn, CE);
+    assert_int_equal(link_pass(&link, 10 * S, SIZE, ECT_1).ecn, CE);
+    assert_int_equal(link_pass(&link, 10 * S, SIZE, CE).ecn, CE);
+    assert_int_equal(link.counts.marked, 2);
+    link = link_of("ce=100%,ecn=clear");
+    assert_int_equal(link_pass(&link, 10 * S, SIZE, CE).ecn, 0);
+}
+
+static void a_rate_spreads_datagrams_and_its_queue_drops_what_is_too_much(void **state)
+{
+    (void)state;
+    struct link link = link_of("rate=8mbit,queue=5k,delay=20ms,ce-queue=2k");
+    for (uint64_t i = 1; i <= 5; i++) { /* 1 ms for each */
+        struct link_verdict verdict = link_pass(&link, 10 * S, SIZE, ECT_0);
+        assert_false(verdict.is_dropped);
+        assert_int_equal(verdict.due_ns, 10 * S + i * MS + 20 * MS);
+        assert_int_equal(verdict.ecn, i > 3 ? CE : ECT_0);
+    }
+    assert_true(link_pass(&link, 10 * S, SIZE, ECT_0).is_dropped);
+    assert_int_equal(link.counts.overflowed, 1);
+    assert_false(link_pass(&link, 10 * S + MS, SIZE, ECT_0).is_dropped); /* one has left */
+    assert_true(link_pass(&link, 10 * S + MS, SIZE, ECT_0).is_dropped);
+    struct link_verdict later = link_pass(&link, 11 * S, SIZE, ECT_0); /* the queue is empty */
+    assert_int_equal(later.due_ns, 11 * S + MS + 20 * MS);
+}
+
+static void outages_come_when_they_are_due(void **state)
+{
+    (void)state;
+    struct link once = link_of("outage=2s+1s");
+    struct link again = link_of("outage=2s+1s/5s");
+    for (uint64_t ms = 0; ms < 20000; ms += 100) {
+        bool is_out = ms >= 2000 && ms < 3000;
+        bool is_out_again = ms >= 2000 && (ms - 2000) % 5000 < 1000;
+        assert_true(link_pass(&once, 10 * S + ms * MS, SIZE, 0).is_dropped == is_out);
+        assert_true(link_pass(&again, 10 * S + ms * MS, SIZE, 0).is_dropped == is_out_again);
+    }
+}
+
+static void jitter_and_reordering_delay_some_datagrams_only(void **state)
+{
+    (void)state;
+    struct link link = link_of("delay=10ms,jitter=2ms");
+    struct link reordering = link_of("delay=10ms,reorder=50%,reorder-by=7ms");
+    uint32_t late = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_in_range(link_pass(&link, 0, SIZE, 0).due_ns, 10 * MS, 12 * MS);
+        uint64_t due_ns = link_pass(&reordering, 0, SIZE, 0).due_ns;
+        assert_true(due_ns == 10 * MS || due_ns == 17 * MS);
+        late += due_ns == 17 * MS;
+    }
+    assert_in_range(late, 450, 550);
+}
+
+static void what_is_no_link_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const table[] = {
+        "",           "delay",        "delay=",          "delay=5",   "delay=-5ms", "delay=5 ms",
+        "delay=0x5s", "speed=5mbit",  "rate=5",          "loss=101%", "loss=1.5",   "loss=x",
+        "drop=",      "drop=0",       "drop=2+2",        "drop=3+2",  "drop=1+",    "drop=a",
+        "outage=1s",  "outage=1s+0s", "outage=1s+2s/1s", "ecn=on",    "delay=5ms,", "first=1.x",
+    };
+    struct link_config config = {.delay_ns = 77};
+    for (size_t i = 0; i < QT_COUNT(table); i++) {
+        if (link_parse(table[i], &config) == NULL)
+            fail_msg("accepted: %s", table[i]);
+        assert_int_equal(config.delay_ns, 77);
+    }
+    assert_null(link_parse("loss=1%", &config)); /* beside what it has */
+    assert_int_equal(config.delay_ns, 77);
+    assert_int_equal(config.loss_share, 10000);
+}
+
+static void parcels_come_out_by_time_and_then_in_their_order(void **state)
+{
+    (void)state;
+    struct parcels parcels;
+    parcels_init(&parcels, 1000000);
+    uint64_t random = 1;
+    for (uint32_t i = 0; i < 5000; i++) {
+        struct parcel *parcel = parcel_create(10);
+        assert_non_null(parcel);
+        random = random * UINT64_C(6364136223846793005) + 1;
+        parcel->due_ns = (random >> 33) % 50;
+        parcel->flow = i;
+        assert_true(parcels_add(&parcels, parcel));
+    }
+    uint64_t due_ns = 0;
+    uint32_t flow = 0;
+    for (uint32_t i = 0; i < 5000; i++) {
+        struct parcel *parcel = parcels_take(&parcels);
+        assert_true(parcel->due_ns > due_ns || (parcel->due_ns == due_ns && parcel->flow >= flow));
+        due_ns = parcel->due_ns;
+        flow = parcel->flow;
+        free(parcel);
+    }
+    assert_null(parcels_first(&parcels));
+    assert_int_equal(parcels.bytes, 0);
+    parcels_deinit(&parcels);
+}
+
+static void parcels_beyond_the_memory_are_not_taken(void **state)
+{
+    (void)state;
+    struct parcels parcels;
+    parcels_init(&parcels, 100);
+    assert_true(parcels_add(&parcels, parcel_create(60)));
+    assert_false(parcels_add(&parcels, parcel_create(41)));
+    assert_true(parcels_add(&parcels, parcel_create(40)));
+    assert_int_equal(parcels.bytes, 100);
+    parcels_deinit(&parcels);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_link_without_faults_changes_nothing),
+        cmocka_unit_test(patterns_drop_the_datagrams_that_they_name),
+        cmocka_unit_test(shares_are_kept_and_depend_on_the_seed_only),
+        cmocka_unit_test(only_datagrams_that_can_be_marked_are_marked),
+        cmocka_unit_test(a_rate_spreads_datagrams_and_its_queue_drops_what_is_too_much),
+        cmocka_unit_test(outages_come_when_they_are_due),
+        cmocka_unit_test(jitter_and_reordering_delay_some_datagrams_only),
+        cmocka_unit_test(what_is_no_link_is_refused_and_changes_nothing),
+        cmocka_unit_test(parcels_come_out_by_time_and_then_in_their_order),
+        cmocka_unit_test(parcels_beyond_the_memory_are_not_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
