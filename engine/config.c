@@ -44,8 +44,8 @@
     X(PROTO, handshake_timeout_ns, 10 * SB_S, SB_MS, DURATION_MAX, RANGE_OR_NONE) \
     /* [RFC9000 18.2] max_ack_delay is below 2^14 ms. */ \
     X(PROTO, ack_delay_ns_max, 25 * SB_MS, 0, ((1 << 14) - 1) * SB_MS, RANGE) \
-    /* Ethernet's 1,500 minus the headers of IPv6 and UDP; the most that IPv4 can carry. */ \
-    X(PROTO, datagram_size_max, 1452, SP_DATAGRAM_SIZE_MIN, 65507, RANGE) \
+    /* Jumbo frames minus the headers of IPv4 and UDP; the most that IPv4 can carry. */ \
+    X(PROTO, datagram_size_max, 8972, SP_DATAGRAM_SIZE_MIN, 65507, RANGE) \
     X(PROTO, stream_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \
     X(PROTO, stream_window_bytes_max, 16 * MIB, KIB, WINDOW_MAX, RANGE) \
     X(PROTO, conn_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \

@@ -93,7 +93,8 @@ const struct option_spec option_specs[] = {
     {"client-cpu", "N|any", OPTION_CPU, FOR_CLIENTS | FOR_LIMIT, FIELD(client_cpu), 0, 4095, NULL,
      "CPU of the client (the second, if there are two)"},
     {"mtu", "N", OPTION_NUMBER, FOR_ALL | FOR_LIMIT, FIELD(mtu), 1200, 65507, NULL,
-     "bytes of UDP payload in a full datagram (1472, over IPv6 1452)"},
+     "at most so many bytes of UDP payload in a datagram (what fits 1500 bytes of IP: 1472, over "
+     "IPv6 1452; the library's own default is 8972)"},
     {"busy-poll", NULL, OPTION_FLAG, FOR_ALL, FIELD(busy_poll), 0, 0, NULL,
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,

@@ -5,7 +5,9 @@
 Requests of which each answer is a dozen large packets and a small one, 100 a second: the small one
 gets through, so that neither the idle timeout nor a count of probe timeouts ends the silence.  The
 narrow side of a veth pair drops in silence what its peer sends; the wide side of a narrow link
-refuses it (EMSGSIZE)."""
+refuses it (EMSGSIZE).
+
+And transfers of which nobody knows the MTU: soon their datagrams are as large as the link takes."""
 import json
 import os
 import re
@@ -19,6 +21,10 @@ import bench_support as support
 RATE = 100
 SECONDS = 3
 SERVER, CLIENT = 0, 1
+ADDRESSES = '10.77.9.1:0', '[fd77:9::1]:0'
+OVERHEADS = 28, 48  # of IP and UDP
+WIDE = '9500'
+SEARCH_SECONDS = 0.5
 
 
 def sh(*words, check=True):
@@ -40,6 +46,8 @@ class Link:
             self.set(i, 'gso_max_segs', '1')
             sh('ip', '-n', self.names[i], 'addr', 'add', f'10.77.9.{i + 1}/24', 'dev',
                self.devices[i])
+            sh('ip', '-n', self.names[i], 'addr', 'add', f'fd77:9::{i + 1}/64', 'dev',
+               self.devices[i], 'nodad')
             self.set(i, 'up')
 
     def set(self, side, *words):
@@ -89,6 +97,45 @@ class Mtu(support.BenchTest):
     def check(self, result):
         # A few seconds of silence would show: nearly all requests have their answer.
         self.assertGreater(result['requests'], RATE * SECONDS * 0.7)
+
+    def upload(self, family, *words):
+        """Sends for a while as fast as the link takes it.  Returns the client's part of the JSON,
+        and the Gbit/s."""
+        server = self.start(SERVER, ['serve', '--listen', ADDRESSES[family], '--server-cpu', 'any'])
+        address = re.match(r'listening at ([^\s,]+)', server.stdout.readline())[1]
+        path = self.path('result.json')
+        client = self.start(CLIENT, ['bulk', '--connect', address, '--insecure', '--json', path,
+                                     '--direction', 'up', '--seconds', str(SEARCH_SECONDS),
+                                     '--warmup', '0', '--client-cpu', 'any', *words])
+        _, errors = client.communicate(timeout=support.HANG_S)
+        self.end(server)
+        self.assertEqual((client.returncode, errors), (0, ''))
+        with open(path, encoding='utf-8') as file:
+            result = json.load(file)
+        return result['client']['conns'], result['gbps']
+
+    def check_search(self, family, mtu):
+        conns, _ = self.upload(family, '--mtu', '65507')
+        best = mtu - OVERHEADS[family]
+        self.assertLessEqual(conns['datagram_bytes'], best)
+        self.assertGreaterEqual(conns['datagram_bytes'], best * 0.97)
+        self.assertEqual(conns['mtu_fallbacks'], 0)
+
+    def test_a_transfer_finds_what_a_link_drops(self):
+        self.link.set(CLIENT, 'mtu', WIDE)
+        for mtu in 1280, 1400, 1420, 1500, 4000, 9000:
+            for family in range(2):
+                with self.subTest(mtu=mtu, family=family):
+                    self.link.set(SERVER, 'mtu', str(mtu))
+                    self.check_search(family, mtu)
+
+    def test_a_transfer_finds_what_an_interface_refuses(self):
+        self.link.set(SERVER, 'mtu', WIDE)
+        for mtu in 1280, 1420, 1500, 4000, 9000:
+            for family in range(2):
+                with self.subTest(mtu=mtu, family=family):
+                    self.link.set(CLIENT, 'mtu', str(mtu))
+                    self.check_search(family, mtu)
 
     def test_a_link_that_drops_from_the_start(self):
         for backend in 'io_uring', 'mmsg':

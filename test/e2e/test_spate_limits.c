@@ -272,10 +272,15 @@ static int turn_with_a_busy_application(struct pw *w)
     return spate_shard_turn(w->server.shard, 0);
 }
 
+static void many_datagrams(struct spate_config *config)
+{
+    config->datagram_size_max = 1452;
+}
+
 static void an_application_that_takes_no_events_costs_nobody_the_handshake(void **state)
 {
     (void)state;
-    struct pw *w = pw_create(&(struct pw_config){0});
+    struct pw *w = pw_create(&(struct pw_config){.client = many_datagrams});
     struct spate_conn *first = pw_connected(w);
     uint64_t id;
     assert_int_equal(spate_stream_open(first, false, &id), 0);
@@ -304,7 +309,7 @@ static void an_application_that_takes_no_events_costs_nobody_the_handshake(void 
 static void events_that_had_no_place_do_not_wait_for_a_packet(void **state)
 {
     (void)state;
-    struct pw *w = pw_create(&(struct pw_config){0});
+    struct pw *w = pw_create(&(struct pw_config){.client = many_datagrams});
     struct spate_conn *conn = pw_connected(w);
     uint64_t id;
     assert_int_equal(spate_stream_open(conn, false, &id), 0);

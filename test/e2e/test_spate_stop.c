@@ -22,7 +22,8 @@ static void small_window(struct spate_config *config)
 
 static void no_gso(struct spate_config *config)
 {
-    config->gso = false; /* an event for each packet */
+    config->gso = false;              /* an event for each packet, */
+    config->datagram_size_max = 1452; /* of which there are many */
 }
 
 static struct pw *begin(struct spate_conn **ret)
