@@ -2,6 +2,7 @@
 #include "test/sim/app.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/assert.h"
@@ -56,6 +57,8 @@ void qs_app_deinit(struct qs_app *app)
     qs_app_release_held(app, SB_NEVER);
     qs_app_forget_lent(app);
     qs_app_forget_targets(app);
+    qs_app_forget_messages(app);
+    free(app->arrived);
     qs_stream_table_deinit(&app->streams);
     *app = (struct qs_app){0};
 }
@@ -161,17 +164,20 @@ bool qs_app_is_complete(const struct qs_app *app)
             return false;
         count += own + peer;
     }
-    return app->is_connected && app->closed_count == count;
+    return app->is_connected && app->closed_count == count && qs_app_messages_are_done(app);
 }
 
 void qs_app_work(struct qs_app *app)
 {
     qs_app_release_held(app, app->clock->now_ns);
+    if (app->conn != NULL)
+        qs_app_note_message_size(app);
     if (!app->is_connected || app->is_closed || app->conn == NULL || app->has_asked_close)
         return;
     open_streams(app, false);
     open_streams(app, true);
     qs_app_send_work(app);
+    qs_app_message_work(app);
 
     if (app->own->close_when == QS_CLOSE_WHEN_DONE && qs_app_is_complete(app)) {
         static const char reason[] = "all is done";
@@ -272,6 +278,8 @@ static void on_closed(struct qs_app *app, const struct sp_close *close)
         qs_fail(app->trace, "%s is closed twice", app->who);
     if (!sb_list_is_empty(&app->targets))
         qs_fail(app->trace, "%s is closed and holds memory of the application", app->who);
+    if (app->messages_out > 0)
+        qs_fail(app->trace, "%s is closed and owes %u results", app->who, app->messages_out);
     check_streams_are_closed(app);
     app->is_closed = true;
     app->close = *close;
@@ -283,7 +291,7 @@ static void on_closed(struct qs_app *app, const struct sp_close *close)
 /* Which events may come in which state of the connection. */
 static void check_order(struct qs_app *app, enum sp_event_kind kind)
 {
-    bool is_stream = kind >= SP_EVENT_STREAMS_AVAILABLE && kind <= SP_EVENT_STREAM_CLOSED;
+    bool is_stream = kind >= SP_EVENT_MESSAGE && kind <= SP_EVENT_STREAM_CLOSED;
     bool ok = !app->is_drained;
     if (is_stream)
         ok = ok && app->is_connected && !app->is_closed;
@@ -307,6 +315,17 @@ void qs_app_event(struct qs_app *app, const struct sp_event *event)
         break;
     case SP_EVENT_CONFIRMED:
         app->is_confirmed = true;
+        break;
+    case SP_EVENT_MESSAGE:
+        qs_app_on_message(app, event);
+        break;
+    case SP_EVENT_MESSAGES_DONE:
+        qs_app_on_messages_done(app, event);
+        break;
+    case SP_EVENT_MESSAGE_ROOM:
+        if (!app->waits_for_room)
+            qs_fail(app->trace, "%s: room for messages, which nobody waits for", app->who);
+        app->waits_for_room = false;
         break;
     case SP_EVENT_STREAMS_AVAILABLE:
         app->must_wait[event->is_uni] = false;
@@ -341,4 +360,5 @@ void qs_app_conn_gone(struct qs_app *app)
     app->conn = NULL;
     qs_app_forget_targets(app);
     qs_app_forget_lent(app);
+    qs_app_forget_messages(app);
 }

@@ -21,6 +21,7 @@
  *   app_send.c   lent memory and the sending parts
  *   app_recv.c   slices, credit and the receiving parts
  *   app_lend.c   memory to receive into
+ *   app_message.c  messages: DATAGRAM frames
  *
  * What it lends is overwritten and freed as soon as it comes back, so that bytes which
  * the connection still uses are wrong on the wire (and a use after free). */
@@ -75,6 +76,14 @@ struct qs_held {
     uint64_t until_ns;
 };
 
+struct qs_app_message {
+    uint8_t *data; /* NULL: it came back */
+    uint32_t size;
+    uint64_t deadline_ns;
+    bool is_out; /* its result is due */
+    bool is_copied;
+};
+
 struct qs_app {
     struct qs_trace *trace;
     struct qs_clock *clock;
@@ -116,6 +125,16 @@ struct qs_app {
     uint64_t bytes_received;
     uint64_t unread;
     bool is_reading; /* a tick of the slow reader is due */
+
+    struct qs_app_message *messages; /* by number, which is the tag; NULL: none was sent */
+    uint32_t message_next;
+    uint32_t messages_out; /* without a result */
+    uint64_t messages_acked;
+    uint64_t messages_arrived;
+    int64_t message_size_min; /* the smallest limit so far */
+    uint8_t *arrived;         /* how often a message of the peer has arrived */
+    bool waits_for_room;
+    bool is_messaging_later; /* a timer will send the next ones */
 };
 
 struct qs_app_args {
@@ -171,8 +190,18 @@ void qs_app_on_reset(struct qs_app *app, struct qs_stream *stream, uint64_t erro
 void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t offset,
                           uint64_t size, bool fin);
 void qs_app_maybe_stop(struct qs_app *app, struct qs_stream *stream);
+/* Keeps a slice for a while. */
+void qs_app_hold(struct qs_app *app, const struct qs_held *slice);
 /* Gives back slices whose time is up; all of them with SB_NEVER. */
 void qs_app_release_held(struct qs_app *app, uint64_t now_ns);
+
+/* Of app_message.c. */
+void qs_app_message_work(struct qs_app *app);
+void qs_app_note_message_size(struct qs_app *app);
+void qs_app_on_message(struct qs_app *app, const struct sp_event *event);
+void qs_app_on_messages_done(struct qs_app *app, const struct sp_event *event);
+bool qs_app_messages_are_done(const struct qs_app *app);
+void qs_app_forget_messages(struct qs_app *app);
 
 /* Of app_lend.c. */
 void qs_app_lend(struct qs_app *app, struct qs_stream *stream);

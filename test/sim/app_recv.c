@@ -40,7 +40,7 @@ void qs_app_release_held(struct qs_app *app, uint64_t now_ns)
     }
 }
 
-static void hold(struct qs_app *app, const struct qs_held *slice)
+void qs_app_hold(struct qs_app *app, const struct qs_held *slice)
 {
     struct qs_held *held = malloc(sizeof(*held));
     SB_ASSERT(held != NULL);
@@ -147,7 +147,7 @@ void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct s
                 stream->id, slice.offset);
 
     if (slice.slice.buffer != NULL && qs_random_chance(&app->random, app->own->hold_ppm))
-        hold(app, &slice);
+        qs_app_hold(app, &slice);
     else
         sb_buffer_unref(slice.slice.buffer);
     give_credit(app, stream, size);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "proto/base/assert.h"
-#include "proto/conn/impl.h"
+#include "proto/conn/messages.h"
 #include "proto/wire/header.h"
 #include "proto/wire/stateless.h"
 #include "test/sim/bury.h"
@@ -152,7 +152,7 @@ void qs_host_share_memory(struct qs_host *host)
 void qs_host_check_stores(struct qs_host *host)
 {
     struct sp_stores sum = {0};
-    uint64_t conn_count = 0;
+    uint64_t conn_count = 0, message_count = 0;
     for (uint32_t i = 0; i < host->end_count; i++) {
         const struct sp_conn *conn = host->ends[i]->conn;
         if (conn == NULL)
@@ -163,6 +163,7 @@ void qs_host_check_stores(struct qs_host *host)
         sum.ranges.count += conn->stores.ranges.count;
         sum.packets.count += conn->stores.packets.count;
         sum.frames.count += conn->stores.frames.count;
+        message_count += conn->messages == NULL ? 0 : conn->messages->store.count;
     }
     const struct sp_pools *pools = &host->pools;
     if (pools->conns.used_count != conn_count)
@@ -171,7 +172,7 @@ void qs_host_check_stores(struct qs_host *host)
         sum.chunks.count != pools->chunks.used_count ||
         sum.ranges.count != pools->ranges.used_count ||
         sum.packets.count != pools->packets.used_count ||
-        sum.frames.count != pools->frames.used_count)
+        sum.frames.count != pools->frames.used_count || message_count != pools->messages.used_count)
         qs_fail(host->trace, "objects of the %s's pools belong to no connection",
                 host->role == SP_CLIENT ? "client" : "server");
 }

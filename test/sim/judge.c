@@ -169,6 +169,18 @@ static void judge_datagrams(struct qs_world *world, const struct qs_end *end)
                 end->who, end->stats.datagram_bytes, min);
 }
 
+/* What is acknowledged was delivered, or dropped by a receiver that says so. */
+static void judge_messages(struct qs_world *world, const struct qs_end *from,
+                           const struct qs_end *to)
+{
+    if (from->app.messages_acked > to->app.messages_arrived + to->stats.messages_dropped)
+        qs_fail(&world->trace, "%s has %" PRIu64 " messages acknowledged, %s got %" PRIu64,
+                from->who, from->app.messages_acked, to->who, to->app.messages_arrived);
+    if (world->plan->delivers_messages &&
+        to->app.messages_arrived != world->plan->side[from->host->role].app.message_count)
+        qs_fail(&world->trace, "%s got %" PRIu64 " messages", to->who, to->app.messages_arrived);
+}
+
 static void judge_pair(struct qs_world *world, uint64_t index)
 {
     const struct qs_end *client = qs_host_end_of(&world->hosts[SP_CLIENT], index);
@@ -198,6 +210,8 @@ static void judge_pair(struct qs_world *world, uint64_t index)
                 server->who);
     judge_streams(world, client, server);
     judge_streams(world, server, client);
+    judge_messages(world, client, server);
+    judge_messages(world, server, client);
     judge_drops(world, client);
     judge_drops(world, server);
     judge_version(world, client, server);

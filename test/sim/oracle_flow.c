@@ -177,6 +177,12 @@ void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame)
     case SP_FRAME_RESET_STREAM:
         reset_sent(oracle, frame->on_stream.id, frame->on_stream.final_size);
         break;
+    case SP_FRAME_DATAGRAM:
+    case SP_FRAME_DATAGRAM_LEN: /* [RFC9221 3] */
+        if (frame->datagram.frame_size > oracle->peer->message_frame_size_max)
+            qs_fail(oracle->trace, "%s sends a DATAGRAM frame of %" PRIu64 " bytes", oracle->who,
+                    frame->datagram.frame_size);
+        break;
     case SP_FRAME_MAX_DATA:
         conn_credit_sent(oracle, frame->limit);
         break;

@@ -90,7 +90,7 @@ static bool stays_alive(const struct qs_end *end, const struct sp_send_wait *wai
 static bool has_forgotten(const struct qs_end *end)
 {
     const struct sp_conn *conn = end->conn;
-    return end->app.lent_out > 0 && !has_armed(conn) &&
+    return end->app.lent_out + end->app.messages_out > 0 && !has_armed(conn) &&
            conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
 }
 

@@ -22,6 +22,7 @@ static void side_init(struct qs_side_plan *side)
         .writes_max = 4,
         .lend_bytes_max = 20000,
         .lends_max = 2,
+        .message_burst = 1,
     };
 }
 

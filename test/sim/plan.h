@@ -71,8 +71,15 @@ struct qs_app_plan {
     uint64_t lend_bytes_max; /* largest buffer that it lends */
     uint32_t lends_max;      /* buffers lent at a time, up to SP_LENT_BUFFERS_MAX */
     uint32_t lend_pause_ppm; /* how often no buffer is lent for a while */
-    uint64_t read_bytes;     /* credit given back each time */
-    uint64_t read_ns;        /* time between two of those; 0: all at once */
+    uint32_t message_count;  /* messages that this side sends in all */
+    uint32_t message_size_max;
+    uint32_t message_burst;       /* sent at a time, at least 1 */
+    uint64_t message_ns;          /* time between two bursts */
+    uint64_t message_deadline_ns; /* longest time to be sent in; 0: any */
+    uint32_t message_copy_ppm;    /* messages that are copied, not lent */
+    uint32_t message_silent_ppm;  /* of those: without a result */
+    uint64_t read_bytes;          /* credit given back each time */
+    uint64_t read_ns;             /* time between two of those; 0: all at once */
     enum qs_close_when close_when;
     uint64_t close_at_ns;
     uint64_t close_error;
@@ -152,10 +159,11 @@ struct qs_plan {
     uint64_t rtt_ns_max[QS_SIDES]; /* the smoothed round trip that an end may have at last; 0: any
                                     */
     uint64_t datagram_bytes_min[QS_SIDES]; /* the size that an end's datagrams must have at last */
-    uint64_t over_ns;    /* everything is freed by this time; 0: the latest allowed time */
-    bool opens_all;      /* there is a key for every packet that comes */
-    bool keeps_all;      /* only duplicate packets are dropped */
-    bool judges_control; /* in the end both sides know all of each other's CIDs */
+    uint64_t over_ns;       /* everything is freed by this time; 0: the latest allowed time */
+    bool opens_all;         /* there is a key for every packet that comes */
+    bool keeps_all;         /* only duplicate packets are dropped */
+    bool delivers_messages; /* every message arrives */
+    bool judges_control;    /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     struct qs_monkeys_plan monkeys;
     uint32_t version;         /* that connections which complete must have; 0: any */

@@ -223,6 +223,31 @@ static void random_versions(struct qs_random *random, struct qs_plan *plan)
         client->first_version = 0;
 }
 
+/* Messages in one run of two, in both directions or one. */
+static void random_messages(struct qs_random *random, struct qs_plan *plan)
+{
+    if (one_in(random, 2))
+        return;
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        struct qs_app_plan *app = &side->app;
+        if (!one_in(random, 4))
+            side->config.message_frame_size_max =
+                one_in(random, 3) ? 2 + (uint32_t)any_size(random, 2000) : 65535;
+        if (one_in(random, 3)) {
+            side->config.message_count_max = 1 + (uint32_t)any_size(random, 100);
+            side->config.message_bytes_max = 1 + any_size(random, 20000);
+        }
+        app->message_count = (uint32_t)any_size(random, 400);
+        app->message_size_max = (uint32_t)any_size(random, 1500);
+        app->message_burst = 1 + (uint32_t)any_size(random, 100);
+        app->message_ns = any_size(random, 20 * SB_MS);
+        app->message_deadline_ns = one_in(random, 3) ? 1 + any_size(random, 500 * SB_MS) : 0;
+        app->message_copy_ppm = chance(random, 2, 1000000);
+        app->message_silent_ppm = chance(random, 2, 1000000);
+    }
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -268,6 +293,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
             }
         }
     random_versions(&random, ret);
+    random_messages(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

@@ -118,6 +118,10 @@ static const struct violation violations[] = {
      FRAMES("\x06\xbf\xff\xff\xff\x01z")},
     {"CRYPTO that is no message which belongs there", SP_SERVER, SP_PACKET_HANDSHAKE,
      SP_ERR_CRYPTO + SP_ALERT_UNEXPECTED_MESSAGE, FRAMES("\x06\x00\x04zzzz")},
+    {"DATAGRAM that the server did not announce", SP_CLIENT, SP_PACKET_ONE_RTT,
+     SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x31\x01z")},
+    {"DATAGRAM that the client did not announce, empty", SP_SERVER, SP_PACKET_ONE_RTT,
+     SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x31\x00")},
 };
 _Static_assert(SB_COUNT(violations) == QS_VIOLATIONS, "one member of the scenario a row");
 
