@@ -6,6 +6,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
@@ -41,6 +42,8 @@ void sp_config_init(struct sp_config *config)
         .cid_size = 8,
         .ecn = true,
         .pacing = true,
+        .grease = true,
+        .spin = true,
         .cc_kind = SP_CC_NEWRENO,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
@@ -220,6 +223,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     };
     for (uint32_t i = 0; i < SP_SHORTAGES; i++)
         conn->short_since_ns[i] = SB_NEVER;
+    sp_header_bits_init(conn);
     sp_conn_version_init(conn, &args->versions, args->version);
     init_stores(conn, args->pools);
     init_packets(conn, args, now_ns);

@@ -61,8 +61,10 @@ struct sp_config {
     uint32_t message_frame_size_max;
     uint32_t message_count_max; /* messages that wait to be sent; and those that wait to be taken */
     uint64_t message_bytes_max; /* bytes in them */
-    uint32_t first_version;     /* client: of its first flight; 0: the preferred one */
-    bool orders_versions;       /* server: our order of preference decides, not the client's */
+    bool grease; /* accept packets without the fixed bit, and use reserved values.  [RFC9287] */
+    bool spin;   /* use the spin bit, on 15 of 16 connections.  [RFC9000 17.4] */
+    uint32_t first_version; /* client: of its first flight; 0: the preferred one */
+    bool orders_versions;   /* server: our order of preference decides, not the client's */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */

@@ -7,6 +7,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
@@ -45,6 +46,7 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
         conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
     }
     params.disable_active_migration = true;
+    params.grease_quic_bit = config->grease;
     params.max_idle_timeout_ms = ms_of(config->idle_timeout_ns);
     params.initial_max_data = config->conn_window_bytes;
     params.initial_max_stream_data_bidi_local = config->stream_window_bytes;
@@ -219,6 +221,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         return;
     }
 
+    sp_header_bits_on_params(conn, peer.grease_quic_bit);
     conn->handshake->has_peer_params = true;
     conn->handshake->peer_udp_payload_size_max = peer.max_udp_payload_size;
     conn->peer_ack_delay_exponent = peer.ack_delay_exponent;

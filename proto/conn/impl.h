@@ -39,6 +39,7 @@
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
  *        memory.c         what the connection holds, and how a lack of memory ends
+ *        header_bits.h    the fixed bit and the spin bit
  *        mtu.c            the size of datagrams
  *        version.c        which version of QUIC it is
  *     0  messages.c       DATAGRAM frames: queued, reported, received
@@ -126,6 +127,15 @@ struct sp_handshake {
     uint32_t flight_resends; /* server: after a repeated ClientHello */
 };
 
+/* See conn/header_bits.h. */
+struct sp_header_bits {
+    uint32_t fixed;
+    uint32_t random_fixed;
+    uint32_t spin;
+    uint32_t cid; /* index in remote_ids that `spin` belongs to */
+    bool spins;   /* `spin` follows the peer's; otherwise it is random */
+};
+
 /* A CID or token that was announced to the caller. */
 struct sp_announced {
     struct sp_cid cid; /* a token is a CID of 16 bytes here */
@@ -173,6 +183,7 @@ struct sp_conn {
     struct sp_conn_path *path;                /* in use; loss.path is a part of it */
     struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */
     struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
+    struct sp_header_bits bits;
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
     struct sp_piece_store pieces;

@@ -15,6 +15,7 @@
 #include "proto/conn/close.h"
 #include "proto/conn/frames.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/place.h"
@@ -33,6 +34,13 @@ static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t 
     }
     return sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
            conn->original_dcid.size == size && memcmp(conn->original_dcid.bytes, bytes, size) == 0;
+}
+
+/* [RFC9000 17.2, 17.3.1] Without the fixed bit it is no packet, unless we have said that we accept
+ * it.  [RFC9287 3] */
+static bool may_have_bits(const struct sp_conn *conn, uint8_t first)
+{
+    return (first & SP_HEADER_FIXED) != 0 || conn->config->grease;
 }
 
 static void drop_packet(struct sp_conn *conn)
@@ -337,6 +345,17 @@ static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
     }
 }
 
+/* The spin bit follows the packet with the largest number: mostly the last one.  [RFC9000 17.4] */
+static void follow_spin(struct sp_conn *conn, const struct sp_open *opens, uint32_t count)
+{
+    uint64_t largest = sp_ack_next_pn(&conn->app.ack) - 1;
+    for (uint32_t i = count; i-- > 0;)
+        if (opens[i].is_authentic && opens[i].pn == largest) {
+            sp_header_bits_on_received(conn, opens[i].header[0]);
+            return;
+        }
+}
+
 /* Masks for the whole run in one cipher call, then all packets of one key in another. */
 static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
 {
@@ -358,6 +377,8 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
         for (; at < end && conn->state == SP_CONN_OPEN; at++)
             receive_short(conn, run->packets[at].datagram, key, &opens[at], &frames[at], now_ns);
     }
+    if (conn->state == SP_CONN_OPEN && conn->bits.spins)
+        follow_spin(conn, opens, count);
     run->count = 0;
 }
 
@@ -365,7 +386,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
                       const struct sp_datagram *datagram, uint8_t *data, size_t size,
                       uint64_t now_ns)
 {
-    if (!sp_header_is_short(data, size, conn->config->cid_size) ||
+    if (!sp_header_is_short(data, size, conn->config->cid_size) || !may_have_bits(conn, data[0]) ||
         !is_our_cid(conn, data + 1, conn->config->cid_size)) {
         if (is_reset(conn, data, size))
             sp_conn_on_stateless_reset(conn, now_ns);
@@ -423,6 +444,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
         struct sp_header header;
         if (!sp_header_read(data, left, conn->config->cid_size, &header) ||
             header.type == SP_PACKET_UNKNOWN_VERSION ||
+            (header.version != 0 && !may_have_bits(conn, data[0])) ||
             !is_our_cid(conn, header.dcid.bytes, header.dcid.size)) {
             drop_packet(conn);
             return; /* [RFC9000 5.2.1, 12.2] */

@@ -16,6 +16,7 @@
 #include "proto/conn/account.h"
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
+#include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/streams.h"
 
@@ -111,6 +112,7 @@ static void write_first(const struct sp_conn *conn, const struct run *run, uint8
         .pn = run->pn,
         .pn_size = run->pn_size,
         .key_phase = conn->keys.write_phase & 1,
+        .lacks_fixed_bit = true, /* added to each packet */
     };
     struct sp_stream_head head = {.id = run->stream->id, .offset = run->piece.offset};
     sp_header_write_short(&w, &header, &pn_at);
@@ -170,6 +172,7 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
             break;
         uint8_t *packet = train->data + train->size;
         memcpy(packet, first, first_size);
+        packet[0] |= sp_header_bits_of(conn, run.pn + i);
         sp_pn_write(packet + pn_at, run.pn + i, run.pn_size);
         struct sb_writer w = sb_writer_of(packet + first_size - offset_size, offset_size);
         sb_writer_varint_sized(&w, offset, offset_size);

@@ -17,6 +17,7 @@
 #include "proto/conn/fill.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/handshake.h"
+#include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/mtu.h"
 #include "proto/conn/recovery.h"
@@ -39,8 +40,8 @@
 #define CLOSE_UNWIND_STEPS 128
 
 /* Writes the header and prepares `build`.  Returns false without room.  All packets of a datagram
- * go to the CID in use [RFC9000 12.2], a server's Initial has no token [RFC9000 17.2.2], and the
- * spin bit is disabled [RFC9000 17.4]. */
+ * go to the CID in use [RFC9000 12.2], and a server's Initial has no token [RFC9000 17.2.2].  An
+ * Initial has the fixed bit, because who reads it may not know yet that it need not. */
 static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                              struct sp_build *build)
 {
@@ -48,11 +49,17 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
     const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
-    struct sp_short_header short_header = {
-        .dcid = dcid, .pn = pn, .pn_size = pn_size, .key_phase = conn->keys.write_phase & 1};
+    uint8_t bits = sp_header_bits_of(conn, pn);
+    struct sp_short_header short_header = {.lacks_fixed_bit = (bits & SP_HEADER_FIXED) == 0,
+                                           .spin = (bits & SP_HEADER_SPIN) != 0,
+                                           .dcid = dcid,
+                                           .pn = pn,
+                                           .pn_size = pn_size,
+                                           .key_phase = conn->keys.write_phase & 1};
     struct sp_long_header long_header = {
         .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
         .version = conn->version,
+        .lacks_fixed_bit = space == SP_SPACE_HANDSHAKE && (bits & SP_HEADER_FIXED) == 0,
         .pn = pn,
         .pn_size = pn_size,
     };
@@ -413,6 +420,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     masks.count = 0;
 
     conn->lacks_records = false;
+    sp_header_bits_on_train(conn);
     sp_conn_decide_credit(conn);
     enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
     conn->is_pacer_blocked = wait == SP_WAIT_PACER;

@@ -126,8 +126,15 @@ void sp_conn_version_write(const struct sp_conn *conn, uint32_t chosen,
 {
     const struct sp_versions *versions = &conn->handshake->versions;
     struct sb_writer w = sb_writer_of(room, SP_VERSION_INFO_SIZE_MAX);
-    for (uint32_t i = 0; i < versions->count; i++)
-        sb_writer_u32(&w, versions->list[i]);
+    uint32_t random[2];
+    conn->host.random(conn->host.context, random, sizeof(random));
+    uint32_t reserved_at = random[0] % (versions->count + 1);
+    for (uint32_t i = 0; i <= versions->count; i++) {
+        if (i == reserved_at && conn->config->grease) /* [RFC9368 3] */
+            sb_writer_u32(&w, (random[1] & UINT32_C(0xf0f0f0f0)) | UINT32_C(0x0a0a0a0a));
+        if (i < versions->count)
+            sb_writer_u32(&w, versions->list[i]);
+    }
     SB_ASSERT(!w.failed);
     params->chosen_version = chosen;
     params->available_versions = (struct sb_bytes){room, sb_writer_used(&w)};

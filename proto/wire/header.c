@@ -130,8 +130,7 @@ static bool read_long(const uint8_t *data, size_t size, struct sp_header *ret)
     } else if (!sp_version_is_known(h.version)) {
         h.type = SP_PACKET_UNKNOWN_VERSION;
     } else {
-        /* [RFC9000 17.2] Both make it an invalid packet of version 1 or 2. */
-        if (!fits || (h.first & SP_HEADER_FIXED) == 0)
+        if (!fits) /* [RFC9000 17.2] */
             return false;
         h.type = sp_header_long_type(h.version, h.first);
         bool read = h.type == SP_PACKET_RETRY ? read_retry(&r, &h) : read_protected(&r, data, &h);
@@ -178,8 +177,8 @@ void sp_header_write_long(struct sb_writer *w, const struct sp_long_header *head
     SB_ASSERT(sp_version_is_known(header->version));
 
     /* [RFC9000 17.2] The reserved bits are 0 before protection. */
-    unsigned first = SP_HEADER_LONG | SP_HEADER_FIXED | type_bits(header->version, header->type) |
-                     (header->pn_size - 1);
+    unsigned first = SP_HEADER_LONG | (header->lacks_fixed_bit ? 0 : SP_HEADER_FIXED) |
+                     type_bits(header->version, header->type) | (header->pn_size - 1);
     sb_writer_u8(w, (uint8_t)first);
     sb_writer_u32(w, header->version);
     write_cid(w, header->dcid.bytes, header->dcid.size);

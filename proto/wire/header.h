@@ -29,7 +29,7 @@ enum sp_packet_type {
 enum {
     SP_HEADER_LONG = 0x80,
     SP_HEADER_FIXED = 0x40,
-    SP_HEADER_SPIN = 0x20,      /* short; never read. [RFC9000 17.4] */
+    SP_HEADER_SPIN = 0x20,      /* short.  [RFC9000 17.4] */
     SP_HEADER_KEY_PHASE = 0x04, /* short */
     SP_HEADER_LONG_RESERVED = 0x0c,
     SP_HEADER_SHORT_RESERVED = 0x18,
@@ -59,14 +59,13 @@ enum {
     SP_CID_SIZE_USUAL = 8,
 };
 
-/* Returns true if `data` can be a packet with a short header.  Then its packet number is at
- * 1 + `cid_size`, with a whole sample after it. */
+/* Returns true if `data` can be a packet with a short header, whatever its fixed bit.  Then its
+ * packet number is at 1 + `cid_size`, with a whole sample after it. */
 static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t cid_size)
 {
-    /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes.
-     * [RFC9000 17.3.1] Without the fixed bit it is not a valid packet. */
+    /* [RFC9000 10.3] [RFC9001 5.4.2] This also refuses all that is below 21 bytes. */
     return size >= 1 + (size_t)cid_size + SP_PN_SIZE_MAX + SP_SAMPLE_SIZE &&
-           (data[0] & (SP_HEADER_LONG | SP_HEADER_FIXED)) == SP_HEADER_FIXED;
+           (data[0] & SP_HEADER_LONG) == 0;
 }
 
 /* Reads the header at the start of `data`.  `short_cid_size` is the size of the
@@ -74,8 +73,8 @@ static inline bool sp_header_is_short(const uint8_t *data, size_t size, uint8_t 
  * a QUIC packet that we can read: drop them; `*ret` is then untouched.
  *
  * Checks lengths only: it guarantees that pn_offset + 4 + SP_SAMPLE_SIZE <= size for
- * types with a packet number, and that CIDs fit.  A fixed bit of 0 is
- * refused for versions 1 and 2.  [RFC9000 17.2, 17.3] */
+ * types with a packet number, and that CIDs fit.  [RFC9000 17.2, 17.3]  The caller decides about
+ * packets without the fixed bit, which may have been agreed on.  [RFC9287 3] */
 SB_MUST_USE bool sp_header_read(const uint8_t *data, size_t size, uint8_t short_cid_size,
                                 struct sp_header *ret);
 
@@ -88,6 +87,7 @@ enum sp_packet_type sp_header_long_type(uint32_t version, uint8_t first);
 struct sp_long_header {
     enum sp_packet_type type; /* INITIAL, ZERO_RTT or HANDSHAKE */
     uint32_t version;         /* 1 or 2 */
+    bool lacks_fixed_bit;
     struct sp_cid dcid;
     struct sp_cid scid;
     struct sb_bytes token; /* INITIAL */
@@ -110,6 +110,7 @@ struct sp_short_header {
     const struct sp_cid *dcid;
     uint64_t pn;
     uint32_t pn_size;
+    bool lacks_fixed_bit;
     bool spin;
     bool key_phase;
 };
@@ -142,7 +143,8 @@ static inline void sp_header_write_short(struct sb_writer *w, const struct sp_sh
     SB_ASSERT(cid_size <= SP_CID_SIZE_MAX);
 
     /* [RFC9000 17.3.1] The reserved bits are 0 before protection. */
-    unsigned first = SP_HEADER_FIXED | (header->spin ? SP_HEADER_SPIN : 0) |
+    unsigned first = (header->lacks_fixed_bit ? 0 : SP_HEADER_FIXED) |
+                     (header->spin ? SP_HEADER_SPIN : 0) |
                      (header->key_phase ? SP_HEADER_KEY_PHASE : 0) | (pn_size - 1);
     uint8_t *at = sb_writer_room(w, 1 + cid_size + pn_size);
     if (at == NULL)

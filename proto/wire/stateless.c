@@ -59,6 +59,10 @@ enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
     struct sp_header header;
     if (!sp_header_read(data, size, 0, &header) || header.type != SP_PACKET_INITIAL)
         return SP_UNMATCHED_DROP;
+    /* [RFC9000 17.2] But a client that has a token of ours may know that we accept it.
+     * [RFC9287 3.1] */
+    if ((data[0] & SP_HEADER_FIXED) == 0 && header.token.size == 0)
+        return SP_UNMATCHED_DROP;
     /* [RFC9000 7.2] */
     return header.dcid.size >= SP_INITIAL_DCID_SIZE_MIN ? SP_UNMATCHED_ACCEPT : SP_UNMATCHED_DROP;
 }

@@ -30,8 +30,33 @@ enum {
     ID_RETRY_SCID = 0x10,
     ID_VERSION_INFORMATION = 0x11,     /* [RFC9368 10.1] */
     ID_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* [RFC9221 3] */
+    /* Our numbers for those whose own would be too large for a bit: see long_ids. */
+    ID_LONG = 0x30,
+    ID_GREASE_QUIC_BIT = ID_LONG,
+    ID_MIN_ACK_DELAY,
+    ID_RESET_STREAM_AT,
     ID_COUNT,
 };
+
+static const uint64_t long_ids[] = {
+    [ID_GREASE_QUIC_BIT - ID_LONG] = 0x2ab2,                     /* [RFC9287 3] */
+    [ID_MIN_ACK_DELAY - ID_LONG] = 0xff04de1b,                   /* [ack-frequency 3] */
+    [ID_RESET_STREAM_AT - ID_LONG] = UINT64_C(0x17f7586d2cb571), /* [reliable-reset 3] */
+};
+
+static uint64_t wire_id(uint64_t id)
+{
+    return id < ID_LONG ? id : long_ids[id - ID_LONG];
+}
+
+/* Returns our number of a parameter, ID_COUNT for one that we do not know. */
+static uint64_t own_id(uint64_t wire)
+{
+    for (size_t i = 0; i < SB_COUNT(long_ids); i++)
+        if (long_ids[i] == wire)
+            return ID_LONG + i;
+    return wire < ID_LONG ? wire : (uint64_t)ID_COUNT;
+}
 
 /* One for each ID below ID_COUNT. */
 #define BIT(id) (UINT64_C(1) << (id))
@@ -68,6 +93,7 @@ static const struct number {
     NUMBER(ID_MAX_ACK_DELAY, max_ack_delay_ms, 25, 0, (1 << 14) - 1),
     NUMBER(ID_ACTIVE_CID_LIMIT, active_cid_limit, 2, 2, SB_VARINT_MAX),
     NUMBER(ID_MAX_DATAGRAM_FRAME_SIZE, max_datagram_frame_size, 0, 0, SB_VARINT_MAX),
+    NUMBER(ID_MIN_ACK_DELAY, min_ack_delay_us, SP_MIN_ACK_DELAY_NONE, 0, SP_MIN_ACK_DELAY_NONE),
 #undef NUMBER
 };
 
@@ -96,7 +122,8 @@ static const struct number *number_of(uint64_t id)
  */
 static bool is_known(uint64_t id)
 {
-    return id <= ID_VERSION_INFORMATION || number_of(id) != NULL;
+    return id <= ID_VERSION_INFORMATION || (id >= ID_LONG && id < ID_COUNT) ||
+           number_of(id) != NULL;
 }
 
 void sp_tparams_init(struct sp_tparams *params)
@@ -130,7 +157,7 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
         SB_ASSERT(value >= numbers[i].min && value <= numbers[i].max);
         if (value == numbers[i].absent)
             continue;
-        sb_writer_varint(w, numbers[i].id);
+        sb_writer_varint(w, wire_id(numbers[i].id));
         sb_writer_varint(w, sb_varint_size(value));
         sb_writer_varint(w, value);
     }
@@ -144,6 +171,10 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
         write_bytes(w, ID_RESET_TOKEN, params->reset_token, sizeof(params->reset_token));
     if (params->disable_active_migration)
         write_bytes(w, ID_DISABLE_ACTIVE_MIGRATION, NULL, 0);
+    if (params->grease_quic_bit)
+        write_bytes(w, wire_id(ID_GREASE_QUIC_BIT), NULL, 0);
+    if (params->reset_stream_at)
+        write_bytes(w, wire_id(ID_RESET_STREAM_AT), NULL, 0);
     if (params->chosen_version != 0) {
         sb_writer_varint(w, ID_VERSION_INFORMATION);
         sb_writer_varint(w, 4 + params->available_versions.size);
@@ -236,6 +267,12 @@ static bool read_value(uint64_t id, struct sb_bytes value, struct sp_tparams *re
         return value.size == 0;
     case ID_PREFERRED_ADDRESS:
         return read_preferred_address(value, ret);
+    case ID_GREASE_QUIC_BIT:
+        ret->grease_quic_bit = true;
+        return value.size == 0;
+    case ID_RESET_STREAM_AT:
+        ret->reset_stream_at = true;
+        return value.size == 0;
     case ID_VERSION_INFORMATION:
         return read_versions(value, ret);
     default:
@@ -252,7 +289,7 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
     _Static_assert(ID_COUNT <= 64, "one bit each");
     struct sb_reader r = sb_reader_of(encoded.data, encoded.size);
     while (sb_reader_left(&r) > 0) {
-        uint64_t id = sb_reader_varint(&r);
+        uint64_t id = own_id(sb_reader_varint(&r));
         struct sb_bytes value = {.size = sb_reader_varint(&r)};
         value.data = sb_reader_take(&r, value.size);
         if (r.failed)
@@ -266,6 +303,10 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
             return SP_ERR_TRANSPORT_PARAMETER;
     }
     if (sender == SP_CLIENT && (seen & SERVER_ONLY) != 0) /* [RFC9000 18.2] */
+        return SP_ERR_TRANSPORT_PARAMETER;
+    /* [ack-frequency 3] */
+    if (params.min_ack_delay_us != SP_MIN_ACK_DELAY_NONE &&
+        params.min_ack_delay_us > params.max_ack_delay_ms * 1000)
         return SP_ERR_TRANSPORT_PARAMETER;
     if (sender == SP_CLIENT && !lists_its_choice(&params))
         return SP_ERR_TRANSPORT_PARAMETER;

@@ -9,6 +9,9 @@
 #include "proto/base/compiler.h"
 #include "proto/wire/types.h"
 
+/* min_ack_delay_us of who does not understand ACK_FREQUENCY frames. */
+#define SP_MIN_ACK_DELAY_NONE SB_VARINT_MAX
+
 /* Transport parameters.  [RFC9000 18.2]  Durations stay in the wire's units here
  * (ms) and are converted by the connection. */
 struct sp_tparams {
@@ -21,6 +24,8 @@ struct sp_tparams {
     bool has_reset_token; /* server only */
     bool has_preferred_cid;
     bool disable_active_migration;
+    bool grease_quic_bit; /* packets may lack the fixed bit.  [RFC9287 3] */
+    bool reset_stream_at; /* RESET_STREAM_AT frames are understood.  [reliable-reset 3] */
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
     /* The CID of preferred_address, which has the sequence number 1, and its token; server only.
      * Read, never written. */
@@ -43,6 +48,7 @@ struct sp_tparams {
     uint64_t ack_delay_exponent;
     uint64_t max_ack_delay_ms;
     uint64_t active_cid_limit;
+    uint64_t min_ack_delay_us;        /* SP_MIN_ACK_DELAY_NONE: none.  [ack-frequency 3] */
     uint64_t max_datagram_frame_size; /* 0: no DATAGRAM frames.  [RFC9221 3] */
 };
 

@@ -72,6 +72,7 @@ static void check_long(const struct sp_header *h)
     struct sb_writer w = sb_writer_of(out, sizeof(out));
     struct sp_long_header header = {
         .version = h->version,
+        .lacks_fixed_bit = (h->first & SP_HEADER_FIXED) == 0,
         .type = h->type,
         .dcid = h->dcid,
         .scid = h->scid,
@@ -98,6 +99,7 @@ static void check_short(const struct sp_header *h)
     struct sb_writer w = sb_writer_of(out, sizeof(out));
     struct sp_short_header header = {
         .dcid = &h->dcid,
+        .lacks_fixed_bit = (h->first & SP_HEADER_FIXED) == 0,
         .pn_size = (h->first & SP_HEADER_PN_SIZE) + 1u,
         .spin = (h->first & SP_HEADER_SPIN) != 0,
         .key_phase = (h->first & SP_HEADER_KEY_PHASE) != 0,
