@@ -70,6 +70,20 @@ static bool copy_out(struct sp_piece *piece)
     return false;
 }
 
+void sp_compact_rest(struct sp_piece *piece)
+{
+    if (piece->kind != SP_PIECE_COPY || piece->size > SP_PAGE_SIZE ||
+        !sp_copy_is_large(piece->buffer))
+        return;
+    struct sb_buffer *large = piece->buffer;
+    struct sb_buffer *copy;
+    if (copy_first(piece, &copy) == 0)
+        return;
+    piece->buffer = copy;
+    piece->data = sp_copy_data(copy);
+    sb_buffer_unref(large);
+}
+
 void sp_compact_fresh(struct sp_copies *copies)
 {
     struct sb_link *link = copies->mark.next;

@@ -5,9 +5,10 @@
 #include <stdint.h>
 
 #include "proto/stream/copies.h"
+#include "proto/stream/pieces.h"
 
-/* Frees receive buffers of which few bytes are queued, by copying those.  Without memory for the
- * copies everything stays as it is. */
+/* Frees receive buffers and large copies of which few bytes are queued, by copying those.  Without
+ * memory for the copies everything stays as it is. */
 
 enum {
     /* A buffer is badly used if less than this part of it is queued: directly after a batch, .. */
@@ -22,5 +23,8 @@ void sp_compact_fresh(struct sp_copies *copies);
 /* Looks at the `count_max` pieces that have not been looked at for longest, and copies those that
  * are in badly used buffers. */
 void sp_compact_old(struct sp_copies *copies, uint32_t count_max);
+
+/* Moves what is left of a piece into a small copy, if that is enough and it keeps a large one. */
+void sp_compact_rest(struct sp_piece *piece);
 
 #endif

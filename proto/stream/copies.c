@@ -105,6 +105,13 @@ struct sb_buffer *sp_copies_take(struct sp_copies *copies, struct sp_holding *ho
     return &copy->buffer;
 }
 
+bool sp_copy_is_large(struct sb_buffer *buffer)
+{
+    SB_ASSERT(buffer->release == on_release);
+    struct copy *copy = SB_CONTAINER_OF(buffer, struct copy, buffer);
+    return copy->pool->object_size == sizeof(struct copy) + SP_COPY_SIZE_MAX;
+}
+
 uint8_t *sp_copy_data(struct sb_buffer *buffer)
 {
     SB_ASSERT(buffer->release == on_release);

@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/stream/compact.h"
 #include "proto/stream/reassembly_impl.h"
 #include "proto/wire/limits.h"
 
@@ -123,6 +124,7 @@ static bool split(struct sp_reassembly *reassembly, struct sp_piece *piece, uint
             sp_piece_pin(reassembly->store, rest);
         else
             memcpy(rest->bits, piece->bits, sizeof(rest->bits));
+        sp_compact_rest(rest);
     }
     if (piece->kind == SP_PIECE_SLICE)
         sp_piece_unpin(reassembly->store, piece);

@@ -32,10 +32,10 @@ enum {
     SP_REASSEMBLY_PIECES_RESERVE = 64,
 
     /* Bytes that a connection holds for a byte of credit that the peer has used, and for a stream:
-     * see sp_conn_held_bytes().  No decision depends on them: tests hold the code to them.  A large
-     * copy stays until all of it has been read, so each stream may keep one, and some pages. */
+     * see sp_conn_held_bytes().  No decision depends on them: tests hold the code to them.  A page
+     * stays until all of it has been read, so each stream may keep one or two. */
     SP_HELD_BYTES_PER_CREDIT_MAX = 8,
-    SP_HELD_BYTES_PER_STREAM_MAX = 3072,
+    SP_HELD_BYTES_PER_STREAM_MAX = 1024,
 
     /* Steps that the STREAM and CRYPTO frames of one packet may take among received pieces: a
      * visit to a piece is one, a new page 16.  Enough for 16 frames deep among all pieces of a

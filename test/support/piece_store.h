@@ -2,12 +2,14 @@
 #ifndef PIECE_STORE_H
 #define PIECE_STORE_H
 
+#include "proto/stream/lent.h"
 #include "proto/stream/pieces.h"
 #include "test/support/heap.h"
 
 /* What a connection gives its reassembly queues, on a heap. */
 struct test_store {
     struct sb_pool pieces;
+    struct sb_pool lent; /* not lent from, but where a test sets store.lent_pool */
     struct sp_copies copies;
     struct sp_piece_store store;
 };
@@ -15,6 +17,7 @@ struct test_store {
 static inline void test_store_init(struct test_store *all, uint32_t count_max, struct heap *heap)
 {
     sb_pool_init(&all->pieces, "pieces", sizeof(struct sp_piece), 8, UINT32_MAX, &heap->memory);
+    sb_pool_init(&all->lent, "lent", sizeof(struct sp_lent), 8, UINT32_MAX, &heap->memory);
     sp_copies_init(&all->copies, &heap->memory);
     all->store = (struct sp_piece_store){
         .pool = &all->pieces,
@@ -31,6 +34,7 @@ static inline void test_store_deinit(struct test_store *all)
     if (all->store.holding->held_bytes == 0)
         sp_holding_unref(all->store.holding);
     heap_pool_deinit(&all->pieces);
+    heap_pool_deinit(&all->lent);
     heap_pool_deinit(&all->copies.small);
     heap_pool_deinit(&all->copies.large);
     heap_pool_deinit(&all->copies.holdings);

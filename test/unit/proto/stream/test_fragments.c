@@ -264,6 +264,33 @@ static uint32_t hold(struct sp_reassembly *reassembly, uint32_t count)
     return count;
 }
 
+/* A large copy that is read through memory of the application does not stay for its last byte. */
+static void the_rest_of_a_large_copy_moves_into_a_page(void **state)
+{
+    (void)state;
+    static uint8_t memory[FULL_SIZE];
+    struct sp_placed placed;
+    uint64_t offset;
+    begin();
+    w.all.store.lent_pool = &w.all.lent;
+    insert(1, FULL_SIZE);
+    assert_int_equal(w.all.copies.large.used_count, 1);
+    assert_true(sp_reassembly_lend(&w.reassembly, memory, FULL_SIZE, 0, &offset));
+    assert_bound();
+    insert(0, 1);
+    assert_true(sp_reassembly_next_placed(&w.reassembly, &placed));
+    assert_int_equal(placed.size, FULL_SIZE);
+    assert_bound();
+    assert_int_equal(w.all.copies.large.used_count, 0);
+    sp_reassembly_check(&w.reassembly);
+
+    struct sb_slice slice;
+    assert_true(sp_reassembly_next(&w.reassembly, &slice));
+    assert_int_equal(slice.size, 1);
+    assert_int_equal(slice.data[0], byte_at(FULL_SIZE));
+    sb_buffer_unref(slice.buffer);
+}
+
 static void messages_that_the_application_holds_are_dense(void **state)
 {
     (void)state;
@@ -465,6 +492,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(memory_follows_credit_for_any_fragments, end),
         cmocka_unit_test_teardown(messages_that_the_application_holds_are_dense, end),
+        cmocka_unit_test_teardown(the_rest_of_a_large_copy_moves_into_a_page, end),
         cmocka_unit_test_teardown(one_message_per_stream_is_dense_too, end),
         cmocka_unit_test_teardown(a_byte_per_stream_costs_a_page_each, end),
         cmocka_unit_test_teardown(a_buffer_that_is_well_used_is_kept_without_a_copy, end),
