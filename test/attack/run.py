@@ -65,6 +65,7 @@ ATTACKS = [
     Attack('repeat', in_short=True),
     Attack('connect', counts_conns=True, tries_connects=True, in_short=True),
     Attack('open-close', counts_conns=True, in_short=True),
+    Attack('open-each', counts_conns=True),
     Attack('acks', in_short=True),
     Attack('key-update'),
     # The server closes each of them, so its cost is one of a connection.

@@ -98,16 +98,23 @@ static void make_plan(const struct qs_monkey_options *options, uint64_t seed, st
 
 struct totals {
     struct qs_monkey_report report;
+    uint64_t bound_seeds[SB_COUNT(bounds)]; /* with the largest value of each */
+    uint64_t kind_seeds[HOSTILE_KINDS];
     uint64_t failed_count;
     uint64_t starved_count;
 };
 
-static void add_report(struct qs_monkey_report *sum, const struct qs_monkey_report *r)
+static void add_report(struct totals *totals, const struct qs_monkey_report *r, uint64_t seed)
 {
+    struct qs_monkey_report *sum = &totals->report;
     for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
-        sum->costs[kind].datagram_count += r->costs[kind].datagram_count;
-        sum->costs[kind].steps += r->costs[kind].steps;
-        sum->costs[kind].steps_max = SB_MAX(sum->costs[kind].steps_max, r->costs[kind].steps_max);
+        struct qs_monkey_cost *cost = &sum->costs[kind];
+        cost->datagram_count += r->costs[kind].datagram_count;
+        cost->steps += r->costs[kind].steps;
+        if (r->costs[kind].steps_max > cost->steps_max) {
+            cost->steps_max = r->costs[kind].steps_max;
+            totals->kind_seeds[kind] = seed;
+        }
     }
     sum->ready_count += r->ready_count;
     sum->closed_count += r->closed_count;
@@ -115,7 +122,10 @@ static void add_report(struct qs_monkey_report *sum, const struct qs_monkey_repo
         uint64_t now;
         uint64_t *most = (uint64_t *)(void *)((char *)sum + bounds[i].offset);
         memcpy(&now, (const char *)r + bounds[i].offset, sizeof(now));
-        *most = SB_MAX(*most, now);
+        if (now > *most) {
+            *most = now;
+            totals->bound_seeds[i] = seed;
+        }
     }
 }
 
@@ -150,7 +160,7 @@ static bool run_ample(const struct qs_monkey_options *options, const struct qs_p
     struct qs_result result;
     char text[200];
     options->run(plan, &result);
-    add_report(&totals->report, &result.monkeys);
+    add_report(totals, &result.monkeys, plan->seed);
     check_bounds(&result.monkeys, options->tighten, text, sizeof(text));
     if (result.has_failed)
         options->fail(plan, result.failure);
@@ -174,7 +184,7 @@ static bool run_scarce(const struct qs_monkey_options *options, struct qs_plan *
     plan->may_time_out = true;
     plan->expect[SP_CLIENT].kind = plan->expect[SP_SERVER].kind = SP_CLOSE_NONE;
     options->run(plan, &result);
-    add_report(&totals->report, &result.monkeys);
+    add_report(totals, &result.monkeys, plan->seed);
     if (result.has_failed) {
         options->fail(plan, result.failure);
         return false;
@@ -203,25 +213,28 @@ static void run_seed(const struct qs_monkey_options *options, uint64_t seed, str
     }
 }
 
-static void print_table(const struct qs_monkey_report *r)
+/* With the seed that has the largest value. */
+static void print_table(const struct totals *totals)
 {
+    const struct qs_monkey_report *r = &totals->report;
     printf("%" PRIu64 " monkeys connected, %" PRIu64 " were closed by their server\n",
            r->ready_count, r->closed_count);
-    printf("%-48s %12s %12s %12s\n", "measure", "largest", "bound", "target");
+    printf("%-48s %12s %12s %12s %12s\n", "measure", "largest", "bound", "target", "seed");
     for (size_t i = 0; i < SB_COUNT(bounds); i++) {
         uint64_t value;
         memcpy(&value, (const char *)r + bounds[i].offset, sizeof(value));
-        printf("%-48s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n", bounds[i].name, value,
-               bounds[i].max, bounds[i].target);
+        printf("%-48s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n", bounds[i].name,
+               value, bounds[i].max, bounds[i].target, totals->bound_seeds[i]);
     }
-    printf("\n%-16s %12s %12s %12s %12s %12s\n", "steps per datagram", "datagrams", "mean",
-           "largest", "bound", "target");
+    printf("\n%-18s %12s %12s %12s %12s %12s %12s\n", "steps per datagram", "datagrams", "mean",
+           "largest", "bound", "target", "seed");
     for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
         const struct qs_monkey_cost *cost = &r->costs[kind];
-        printf("%-18s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n",
+        printf("%-18s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64
+               " %12" PRIu64 "\n",
                hostile_kind_name((enum hostile_kind)kind), cost->datagram_count,
                cost->datagram_count > 0 ? cost->steps / cost->datagram_count : 0, cost->steps_max,
-               datagram_steps_max, datagram_steps_target);
+               datagram_steps_max, datagram_steps_target, totals->kind_seeds[kind]);
     }
 }
 
@@ -231,7 +244,7 @@ bool qs_monkey_run(const struct qs_monkey_options *options)
     printf("first seed %" PRIu64 "\n", options->first_seed);
     for (uint64_t i = 0; i < options->seed_count; i++)
         run_seed(options, options->first_seed + i, &totals);
-    print_table(&totals.report);
+    print_table(&totals);
     if (options->is_scarce)
         printf("\nan honest client starved in %" PRIu64 " of %" PRIu64
                " seeds with scarce memory\n",
