@@ -91,14 +91,22 @@ static int source_open(const struct sc_pem *pem, const char *what, struct source
     return 0;
 }
 
+struct asked {
+    const char *password; /* or NULL */
+    bool was_asked;
+};
+
 /* Never asks on the terminal, which is what OpenSSL does by itself. */
-static int no_passphrase(char *buffer, int size, int is_writing, void *was_asked)
+static int give_password(char *buffer, int size, int is_writing, void *opaque)
 {
-    (void)buffer;
-    (void)size;
+    struct asked *asked = opaque;
     (void)is_writing;
-    *(bool *)was_asked = true;
-    return -1;
+    asked->was_asked = true;
+    size_t password_size = asked->password == NULL ? 0 : strlen(asked->password);
+    if (asked->password == NULL || size < 0 || password_size > (size_t)size)
+        return -1;
+    memcpy(buffer, asked->password, password_size);
+    return (int)password_size;
 }
 
 int sc_pem_read_certs(const struct sc_pem *pem, const char *what, STACK_OF(X509) * *ret,
@@ -109,14 +117,14 @@ int sc_pem_read_certs(const struct sc_pem *pem, const char *what, STACK_OF(X509)
     if (code != 0)
         return code;
 
-    bool was_asked = false;
+    struct asked asked = {.password = NULL};
     X509 *cert;
     STACK_OF(X509) *certs = sk_X509_new_null();
     if (certs == NULL)
         code = sc_error_set(error, -ENOMEM, "no memory to read %s", what);
     ERR_clear_error();
     while (code == 0 &&
-           (cert = PEM_read_bio_X509(source.bio, NULL, no_passphrase, &was_asked)) != NULL) {
+           (cert = PEM_read_bio_X509(source.bio, NULL, give_password, &asked)) != NULL) {
         if (sk_X509_push(certs, cert) <= 0) {
             X509_free(cert);
             code = sc_error_set(error, -ENOMEM, "no memory to read %s", what);
@@ -152,18 +160,18 @@ int sc_pem_read_key(const struct sc_pem *pem, EVP_PKEY **ret, struct sc_error *e
     if (code != 0)
         return code;
 
-    bool was_asked = false;
+    struct asked asked = {.password = pem->password};
     ERR_clear_error();
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(source.bio, NULL, no_passphrase, &was_asked);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(source.bio, NULL, give_password, &asked);
     /* OpenSSL's reason for both would be "unsupported". */
     static const char mark[] = "PRIVATE KEY-----";
     bool has_key = memmem(source.text, source.size, mark, sizeof(mark) - 1) != NULL;
     if (key != NULL) {
         *ret = key;
-    } else if (was_asked) {
-        code = sc_error_set(error, -EINVAL,
-                            "private key %s: it is encrypted; it must be without a passphrase",
-                            sc_pem_name(pem));
+    } else if (asked.was_asked) {
+        code = sc_error_set(error, -EINVAL, "private key %s: it is encrypted; %s", sc_pem_name(pem),
+                            pem->password != NULL ? "the password is wrong"
+                                                  : "it must be without a passphrase");
     } else if (!has_key) {
         code = sc_error_set(error, -EINVAL,
                             "private key %s: there is no private key in PEM form in it",

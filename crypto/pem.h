@@ -12,6 +12,7 @@
 struct sc_pem {
     const char *file; /* one of the two */
     const char *text;
+    const char *password; /* of an encrypted key; NULL: none */
 };
 
 /* Where it comes from, for messages: the file's name. */
@@ -24,7 +25,8 @@ const char *sc_pem_name(const struct sc_pem *pem);
 SB_MUST_USE int sc_pem_read_certs(const struct sc_pem *pem, const char *what, STACK_OF(X509) * *ret,
                                   struct sc_error *error);
 
-/* Reads the first private key, which must not need a passphrase; the caller frees it. */
+/* Reads the first private key; the caller frees it.  -EINVAL too if it is encrypted and the
+ * password is wrong or not given. */
 SB_MUST_USE int sc_pem_read_key(const struct sc_pem *pem, EVP_PKEY **ret, struct sc_error *error);
 
 #endif

@@ -58,16 +58,15 @@ static void learn(struct sc_tls *tls)
     tls->group = SSL_get0_group_name(tls->ssl);
 
     learn_server_name(tls);
-    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
-    if (cert != NULL && tls->peer_cert == NULL) {
-        int size = i2d_X509(cert, &tls->peer_cert);
-        tls->peer_cert_size = size > 0 ? (size_t)size : 0;
-    }
+    sc_tls_learn_peer(tls);
 }
 
 static void let_go_of_openssl(struct sc_tls *tls)
 {
     SSL_free(tls->ssl); /* may call on_release() */
+    sc_tls_asking_free(tls);
+    sc_cert_table_unref(tls->certs);
+    tls->certs = NULL;
     tls->ssl = NULL;
     OPENSSL_free(tls->params);
     tls->params = NULL;
@@ -80,7 +79,7 @@ static void push_failed(struct sc_tls *tls)
     sc_tls_events_push(&tls->events, kind, (uint8_t)tls->alert);
 }
 
-static void fail(struct sc_tls *tls)
+void sc_tls_fail(struct sc_tls *tls)
 {
     if (tls->error == NULL) {
         bool verifies = SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE;
@@ -108,28 +107,41 @@ static void complete(struct sc_tls *tls)
     sc_tls_events_push(&tls->events, SP_TLS_COMPLETE, 0);
 }
 
+/* Whether OpenSSL goes on when there is more to read, or an answer. */
+static bool is_fine(const struct sc_tls *tls, int result)
+{
+    if (result == 1)
+        return true;
+    int why = SSL_get_error(tls->ssl, result);
+    return why == SSL_ERROR_WANT_READ || (sc_tls_waits(tls) && (why == SSL_ERROR_WANT_X509_LOOKUP ||
+                                                                why == SSL_ERROR_WANT_WRITE));
+}
+
 /* Lets OpenSSL do what it can with `in`. */
-static void drive(struct sc_tls *tls)
+void sc_tls_drive(struct sc_tls *tls)
 {
     ERR_clear_error(); /* SSL_get_error() looks at the queue, also at what others left */
     int result;
     if (!tls->is_complete) {
-        result = SSL_do_handshake(tls->ssl);
-        if (result == 1 && tls->has_app_read)
+        result = sc_tls_call_openssl(tls);
+        if (result == 1 && tls->has_app_read && !sc_tls_holds_completion(tls))
             complete(tls);
     } else {
         result = SSL_read(tls->ssl, NULL, 0);
     }
-    bool is_fine = result == 1 || SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ;
+    bool goes_on = is_fine(tls, result);
     /* OpenSSL looks at the bytes that it has taken when the level changes. */
-    if (!is_fine && ERR_GET_REASON(ERR_peek_error()) == SSL_R_NOT_ON_RECORD_BOUNDARY)
+    if (!goes_on && ERR_GET_REASON(ERR_peek_error()) == SSL_R_NOT_ON_RECORD_BOUNDARY)
         tls->is_excess = true;
-    if (is_fine && tls->in.size > 0)
+    bool is_kept = sc_tls_keeps_input(tls) && sc_tls_waits(tls);
+    if (goes_on && tls->in.size > 0 && !is_kept)
         note_excess(tls);
-    if (!is_fine || tls->alert != SC_TLS_NO_ALERT)
-        fail(tls);
+    if (!goes_on || tls->alert != SC_TLS_NO_ALERT)
+        sc_tls_fail(tls);
     else if (tls->is_complete && sc_tls_config_role(tls->config) == SP_SERVER)
         let_go_of_openssl(tls);
+    else if (tls->is_complete)
+        sc_tls_asking_free(tls);
 }
 
 static bool op_start(struct sp_tls *opaque, const uint8_t *params, size_t params_size)
@@ -144,7 +156,7 @@ static bool op_start(struct sp_tls *opaque, const uint8_t *params, size_t params
     if (SSL_set_quic_tls_transport_params(tls->ssl, tls->params, params_size) != 1)
         return false;
     if (sc_tls_config_role(tls->config) == SP_CLIENT)
-        drive(tls);
+        sc_tls_drive(tls);
     return true;
 }
 
@@ -179,6 +191,17 @@ static void fail_without_openssl(struct sc_tls *tls)
     push_failed(tls);
 }
 
+/* Receives bytes that OpenSSL may hold beyond this call. */
+static void receive_kept(struct sc_tls *tls, struct sb_bytes data)
+{
+    if (!sc_tls_keep_input(tls, data)) {
+        sc_tls_note_alert(tls, SSL_AD_INTERNAL_ERROR, "too much handshake data to keep");
+        sc_tls_fail(tls);
+    } else if (!sc_tls_waits(tls)) {
+        sc_tls_drive(tls);
+    }
+}
+
 static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t *data, size_t size)
 {
     struct sc_tls *tls = sc_tls_of(opaque);
@@ -186,22 +209,27 @@ static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t
     if (tls->is_failed || size == 0)
         return;
     SB_ASSERT(level <= tls->read_level); /* we never said the key for more */
-    if (level < tls->read_level)
+    if (level < tls->read_level || (sc_tls_waits(tls) && !sc_tls_keeps_input(tls)))
         note_excess(tls);
     if (tls->ssl == NULL)
         fail_without_openssl(tls);
     else if (tls->is_excess)
-        fail(tls);
+        sc_tls_fail(tls);
     if (tls->is_failed)
         return;
     SB_ASSERT(tls->params != NULL); /* started */
     if (level == SP_LEVEL_INITIAL && !guard_lets_pass(&tls->guard, data, size)) {
         sc_tls_note_alert(tls, SSL_AD_ILLEGAL_PARAMETER, "the peer's hello is too large");
-        fail(tls);
+        sc_tls_fail(tls);
         return;
     }
-    tls->in = (struct sb_bytes){.data = data, .size = size};
-    drive(tls);
+    const struct sb_bytes in = {.data = data, .size = size};
+    if (sc_tls_keeps_input(tls)) {
+        receive_kept(tls, in);
+        return;
+    }
+    tls->in = in;
+    sc_tls_drive(tls);
     SB_ASSERT(!tls->in_is_lent);
     tls->in = (struct sb_bytes){0};
 }
@@ -275,7 +303,7 @@ static void op_destroy(struct sp_tls *opaque)
     OPENSSL_free(tls->peer_params);
     OPENSSL_free(tls->server_name);
     OPENSSL_free(tls->peer_name);
-    OPENSSL_free(tls->peer_cert);
+    OPENSSL_free(tls->peer_chain);
     OPENSSL_free(tls->error);
     sc_tls_events_wipe(&tls->events);
     sc_tls_config_unref(tls->config);

@@ -44,6 +44,18 @@ const char *sc_tls_server_name(const struct sp_tls *tls); /* what the client sai
 /* The peer's own certificate as DER; size 0 if it gave none. */
 struct sb_bytes sc_tls_peer_certificate(const struct sp_tls *tls);
 
+/* A certificate of the peer's chain as DER, the leaf at index 0; size 0 if there is none.  Others
+ * than the leaf are kept with `keeps_peer_chain` only. */
+struct sb_bytes sc_tls_peer_chain(const struct sp_tls *tls, size_t index);
+
+enum { SC_EXPORT_BYTES_MAX = 8160 }; /* 255 blocks of SHA-256 [RFC5869 2.3] */
+
+/* Derives `size` bytes, which both sides can and nobody else, from the handshake.  [RFC8446 7.5]
+ * Valid from COMPLETE on.  Returns 0, or -EINVAL if `label` is empty or has more than 249 bytes or
+ * if `size` is 0 or above SC_EXPORT_BYTES_MAX; -ENOTCONN before; -ENOMEM. */
+SB_MUST_USE int sc_tls_export(const struct sp_tls *tls, struct sb_bytes label,
+                              struct sb_bytes context, uint8_t *ret, size_t size);
+
 /* After ALERT: why, in one line; NULL otherwise. */
 const char *sc_tls_error(const struct sp_tls *tls);
 

@@ -19,27 +19,36 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+#include "crypto/cert.h"
 #include "crypto/keylog.h"
 #include "crypto/pem.h"
 #include "crypto/suite.h"
 #include "proto/base/assert.h"
 
 struct sc_tls_config {
-    atomic_uint ref_count; /* the only field that changes */
+    atomic_uint ref_count; /* of what follows, only `certs` changes */
     enum sp_role role;
     bool insecure;
+    bool asks_cert;
+    bool refuses_unknown;
+    bool keeps_peer_chain;
+    bool has_trust;
+    enum sc_verify verify;
+    void *app[SC_TLS_APP_WORDS];
     SSL_CTX *context;
     uint8_t *alpn; /* as on the wire: size and bytes of each */
     size_t alpn_size;
     struct sc_keylog *keylog;
+    /* False as long as the certificate of `context` is the only one.  Relaxed: it only saves the
+     * lock, which orders the rest. */
+    atomic_bool has_certs;
+    CRYPTO_RWLOCK *certs_lock;   /* guards `certs`; held for a reference only */
+    struct sc_cert_table *certs; /* what new handshakes take; NULL before `has_certs` */
 };
 
 /* "?": take it where this OpenSSL has it.  The first group gets the client's key share. */
 static const char server_groups[] = "X25519:P-256:P-384:?X25519MLKEM768";
 static const char client_groups[] = "X25519:P-256:P-384";
-
-/* Bytes of the other handshake messages beside the chain. */
-enum { HANDSHAKE_ROOM = 8192 };
 
 static struct sb_reader alpn_reader(const struct sc_tls_config *config)
 {
@@ -128,7 +137,9 @@ static int check_client_hello(SSL *ssl, int *ret_alert, void *arg)
 static void write_keylog(const SSL *ssl, const char *line)
 {
     const struct sc_tls_config *config = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    sc_keylog_write(config->keylog, line);
+    sc_tls_on_keylog(ssl, line);
+    if (config->keylog != NULL)
+        sc_keylog_write(config->keylog, line);
 }
 
 static int set_up_alpn(struct sc_tls_config *config, const struct sc_tls_options *options,
@@ -211,69 +222,67 @@ static int set_up_groups(struct sc_tls_config *config, const struct sc_tls_optio
     return 0;
 }
 
-/* Gives the chain, which has the leaf first, and the key to the context. */
-static int use_identity(SSL_CTX *context, STACK_OF(X509) * chain, EVP_PKEY *key,
-                        const struct sc_pem *pems, struct sc_error *error)
+/* Makes the certificate that the options give in PEM; `*ret` stays NULL if they give none. */
+static int read_identity(const struct sc_tls_options *options, enum sp_role role,
+                         struct sc_cert **ret, struct sc_error *error)
 {
-    const char *cert_name = sc_pem_name(&pems[0]);
-    size_t size = 0;
-    for (int i = 0; i < sk_X509_num(chain); i++)
-        size += (size_t)i2d_X509(sk_X509_value(chain, i), NULL);
-    if (size > SC_TLS_SEND_BYTES_MAX - HANDSHAKE_ROOM)
-        return sc_error_set(error, -EINVAL,
-                            "certificate %s: the chain has %zu bytes, at most %d are possible",
-                            cert_name, size, SC_TLS_SEND_BYTES_MAX - HANDSHAKE_ROOM);
-
-    X509 *leaf = sk_X509_value(chain, 0);
-    if (X509_check_private_key(leaf, key) != 1) {
-        ERR_clear_error();
-        return sc_error_set(error, -EINVAL, "the private key %s does not match the certificate %s",
-                            sc_pem_name(&pems[1]), cert_name);
+    const struct sc_cert_options inner = {
+        .cert_file = options->cert_file,
+        .cert_pem = options->cert_pem,
+        .key_file = options->key_file,
+        .key_pem = options->key_pem,
+    };
+    bool has_cert = inner.cert_file != NULL || inner.cert_pem != NULL;
+    bool has_key = inner.key_file != NULL || inner.key_pem != NULL;
+    if (options->cert != NULL) {
+        if (has_cert || has_key)
+            return sc_error_set(error, -EINVAL, "the certificate is given twice");
+        *ret = sc_cert_ref(options->cert);
+        return 0;
     }
-    if (SSL_CTX_use_certificate(context, leaf) != 1)
-        return sc_error_set(error, -EINVAL, "certificate %s: %s", cert_name, sc_ossl_reason());
-    if (SSL_CTX_use_PrivateKey(context, key) != 1)
-        return sc_error_set(error, -EINVAL, "private key %s: %s", sc_pem_name(&pems[1]),
-                            sc_ossl_reason());
-    X509_free(sk_X509_shift(chain)); /* the context has a reference of its own */
-    if (SSL_CTX_set1_chain(context, chain) != 1)
-        return sc_error_set(error, -EINVAL, "certificate %s: %s", cert_name, sc_ossl_reason());
-    return 0;
+    bool needs_one = role == SP_SERVER && options->cert_count == 0 && !options->asks_cert;
+    if (!has_cert && needs_one)
+        return sc_error_set(error, -EINVAL, "a server needs a certificate");
+    return has_cert || has_key ? sc_cert_create(&inner, ret, error) : 0;
+}
+
+/* All certificates as one table: those with names, and `others`, which may be NULL. */
+static int make_table(const struct sc_tls_options *options, struct sc_cert *others,
+                      struct sc_cert_table **ret, struct sc_error *error)
+{
+    size_t count = options->cert_count + (others != NULL);
+    struct sc_cert_entry *entries = OPENSSL_malloc((count + 1) * sizeof(entries[0]));
+    if (entries == NULL)
+        return sc_error_set(error, -ENOMEM, "no memory");
+    for (size_t i = 0; i < options->cert_count; i++)
+        entries[i] = options->certs[i];
+    if (others != NULL)
+        entries[count - 1] = (struct sc_cert_entry){.cert = others};
+    int code = sc_cert_table_create(entries, count, ret, error);
+    OPENSSL_free(entries);
+    return code;
 }
 
 static int set_up_identity(struct sc_tls_config *config, const struct sc_tls_options *options,
                            struct sc_error *error)
 {
-    const struct sc_pem pems[2] = {
-        {.file = options->cert_file, .text = options->cert_pem},
-        {.file = options->key_file, .text = options->key_pem},
-    };
-    bool given[2];
-    for (int i = 0; i < 2; i++) {
-        given[i] = pems[i].file != NULL || pems[i].text != NULL;
-        if (pems[i].file != NULL && pems[i].text != NULL)
-            return sc_error_set(error, -EINVAL, "the %s is given both as a file and as text",
-                                i == 0 ? "certificate" : "private key");
-    }
-    if (!given[0] && !given[1] && config->role == SP_CLIENT)
-        return 0;
-    if (!given[0])
-        return sc_error_set(error, -EINVAL,
-                            config->role == SP_SERVER ? "a server needs a certificate"
-                                                      : "a private key without its certificate");
-    if (!given[1])
-        return sc_error_set(error, -EINVAL, "certificate %s: its private key is not given",
-                            sc_pem_name(&pems[0]));
-
-    STACK_OF(X509) *chain = NULL;
-    EVP_PKEY *key = NULL;
-    int code = sc_pem_read_certs(&pems[0], "certificate", &chain, error);
-    if (code == 0)
-        code = sc_pem_read_key(&pems[1], &key, error);
-    if (code == 0)
-        code = use_identity(config->context, chain, key, pems, error);
-    EVP_PKEY_free(key);
-    sk_X509_pop_free(chain, X509_free);
+    bool is_server = config->role == SP_SERVER;
+    if (!is_server && (options->cert_count > 0 || options->refuses_unknown))
+        return sc_error_set(error, -EINVAL, "certificates by name are for servers");
+    struct sc_cert *cert = NULL;
+    int code = read_identity(options, config->role, &cert, error);
+    if (code != 0)
+        return code;
+    /* One that is in the context costs a handshake nothing. */
+    bool is_plain = options->cert_count == 0 && !options->asks_cert && !options->refuses_unknown &&
+                    (cert == NULL || !sc_cert_is_remote(cert));
+    if (is_plain && cert != NULL && !sc_cert_use_for_all(cert, config->context))
+        code = sc_error_set(error, -EINVAL, "the certificate: %s", sc_ossl_reason());
+    else if (!is_plain)
+        code = make_table(options, cert, &config->certs, error);
+    atomic_init(&config->has_certs, config->certs != NULL);
+    SSL_CTX_set_cert_cb(config->context, sc_tls_on_cert, NULL);
+    sc_cert_unref(cert);
     return code;
 }
 
@@ -336,6 +345,9 @@ static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_option
         return sc_error_set(error, -EINVAL, "client certificates are demanded by servers");
 
     bool verifies = is_server ? options->client_auth != SC_CLIENT_AUTH_NONE : !options->insecure;
+    if (!verifies && options->verify != SC_VERIFY_CHAIN)
+        return sc_error_set(error, -EINVAL, "a function is to verify the peer, which %s",
+                            is_server ? "needs no certificate" : "'insecure' accepts unseen");
     if (!verifies) {
         SSL_CTX_set_verify(config->context, SSL_VERIFY_NONE, NULL);
         return 0;
@@ -344,18 +356,26 @@ static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_option
     if (options->client_auth == SC_CLIENT_AUTH_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(config->context, mode, NULL);
+    if (options->verify != SC_VERIFY_CHAIN)
+        SSL_CTX_set_cert_verify_callback(config->context, sc_tls_on_chain, NULL);
+    config->has_trust = given || options->verify != SC_VERIFY_ASK_INSTEAD;
+    if (!config->has_trust)
+        return 0;
+    /* Anybody gets a certificate from one of the CAs that a system trusts for servers' names. */
+    if (is_server && !given)
+        return sc_error_set(error, -EINVAL,
+                            "a server that asks for client certificates needs the CA certificates "
+                            "to trust: give a CA file");
     return given ? trust_given(config, &pem, error) : trust_system(config->context, error);
 }
 
 static int set_up_keylog(struct sc_tls_config *config, const struct sc_tls_options *options,
                          struct sc_error *error)
 {
-    if (options->keylog_file == NULL)
-        return 0;
-    int code = sc_keylog_open(options->keylog_file, &config->keylog, error);
-    if (code == 0)
-        SSL_CTX_set_keylog_callback(config->context, write_keylog);
-    return code;
+    SSL_CTX_set_keylog_callback(config->context, write_keylog); /* also for the exporter */
+    return options->keylog_file == NULL
+               ? 0
+               : sc_keylog_open(options->keylog_file, &config->keylog, error);
 }
 
 /* Sets up everything for which there is no option. */
@@ -406,6 +426,16 @@ int sc_tls_config_create(const struct sc_tls_options *options, struct sc_tls_con
     atomic_init(&config->ref_count, 1);
     config->role = options->role;
     config->insecure = options->insecure;
+    config->asks_cert = options->asks_cert;
+    config->refuses_unknown = options->refuses_unknown;
+    config->keeps_peer_chain = options->keeps_peer_chain;
+    config->verify = options->verify;
+    memcpy(config->app, options->app, sizeof(config->app));
+    config->certs_lock = CRYPTO_THREAD_lock_new();
+    if (config->certs_lock == NULL) {
+        OPENSSL_free(config);
+        return sc_error_set(error, -ENOMEM, "no memory");
+    }
 
     int code = 0;
     ERR_clear_error();
@@ -438,6 +468,8 @@ void sc_tls_config_unref(struct sc_tls_config *config)
         return;
     SSL_CTX_free(config->context); /* wipes the private key */
     sc_keylog_close(config->keylog);
+    sc_cert_table_unref(config->certs);
+    CRYPTO_THREAD_lock_free(config->certs_lock);
     OPENSSL_free(config->alpn);
     OPENSSL_free(config);
 }
@@ -455,4 +487,68 @@ SSL_CTX *sc_tls_config_context(const struct sc_tls_config *config)
 bool sc_tls_config_is_insecure(const struct sc_tls_config *config)
 {
     return config->insecure;
+}
+
+void *const *sc_tls_config_app(const struct sc_tls_config *config)
+{
+    return config->app;
+}
+
+int sc_tls_config_set_certs(struct sc_tls_config *config, const struct sc_cert_entry *entries,
+                            size_t count, struct sc_error *error)
+{
+    struct sc_cert_table *table = NULL;
+    int code = sc_cert_table_create(entries, count, &table, error);
+    if (code != 0)
+        return code;
+    if (config->role == SP_CLIENT && sc_cert_table_has_names(table))
+        code = sc_error_set(error, -EINVAL, "certificates by name are for servers");
+    else if (config->role == SP_SERVER && count == 0 && !config->asks_cert)
+        code = sc_error_set(error, -EINVAL, "a server needs a certificate");
+    if (code != 0) {
+        sc_cert_table_unref(table);
+        return code;
+    }
+    (void)CRYPTO_THREAD_write_lock(config->certs_lock);
+    struct sc_cert_table *before = config->certs;
+    config->certs = table;
+    atomic_store_explicit(&config->has_certs, true, memory_order_relaxed);
+    (void)CRYPTO_THREAD_unlock(config->certs_lock);
+    sc_cert_table_unref(before);
+    return 0;
+}
+
+struct sc_cert_table *sc_tls_config_certs(struct sc_tls_config *config)
+{
+    if (!atomic_load_explicit(&config->has_certs, memory_order_relaxed))
+        return NULL;
+    (void)CRYPTO_THREAD_read_lock(config->certs_lock);
+    struct sc_cert_table *table = sc_cert_table_ref(config->certs);
+    (void)CRYPTO_THREAD_unlock(config->certs_lock);
+    return table;
+}
+
+bool sc_tls_config_asks_cert(const struct sc_tls_config *config)
+{
+    return config->asks_cert;
+}
+
+bool sc_tls_config_refuses_unknown(const struct sc_tls_config *config)
+{
+    return config->refuses_unknown;
+}
+
+bool sc_tls_config_keeps_peer_chain(const struct sc_tls_config *config)
+{
+    return config->keeps_peer_chain;
+}
+
+bool sc_tls_config_has_trust(const struct sc_tls_config *config)
+{
+    return config->has_trust;
+}
+
+enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config)
+{
+    return config->verify;
 }

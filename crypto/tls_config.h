@@ -8,6 +8,7 @@
 
 #include <openssl/types.h>
 
+#include "crypto/cert_table.h"
 #include "crypto/ossl_error.h"
 #include "proto/base/compiler.h"
 #include "proto/packet/protect.h"
@@ -24,6 +25,15 @@ enum sc_client_auth {
     SC_CLIENT_AUTH_OPTIONAL, /* asked for; verified where given */
     SC_CLIENT_AUTH_REQUIRED, /* without: alert certificate_required */
 };
+
+/* What decides about a peer's chain. */
+enum sc_verify {
+    SC_VERIFY_CHAIN,       /* the CA certificates, and the server's name */
+    SC_VERIFY_ASK_AFTER,   /* the same, and then the answer to SC_ASK_VERIFY */
+    SC_VERIFY_ASK_INSTEAD, /* the answer alone; with CA certificates it gets their verdict */
+};
+
+enum { SC_TLS_APP_WORDS = 4 };
 
 /* Everything is copied.  Zero, then set what is needed. */
 struct sc_tls_options {
@@ -59,6 +69,16 @@ struct sc_tls_options {
      * A server accepts X25519MLKEM768 from clients that prefer it. */
     const char *groups;
 
+    /* Instead of cert_file and so on; a reference is taken.  It may be of a key elsewhere. */
+    struct sc_cert *cert;
+    const struct sc_cert_entry *certs; /* server: by name */
+    size_t cert_count;
+    bool refuses_unknown; /* server: a name without certificate fails; else it gets `cert` */
+    bool asks_cert;       /* SC_ASK_CERT; then no certificate is needed here */
+    enum sc_verify verify;
+    bool keeps_peer_chain;       /* for sc_tls_peer_chain() */
+    void *app[SC_TLS_APP_WORDS]; /* kept for the caller */
+
     const char *keylog_file; /* NULL: none */
     uint32_t ticket_count;   /* server: session tickets after a handshake */
 };
@@ -86,8 +106,31 @@ void sc_tls_config_unref(struct sc_tls_config *config); /* NULL is accepted */
 
 enum sp_role sc_tls_config_role(const struct sc_tls_config *config);
 
-/* For crypto/tls.c.  Each SSL made of it must have an int as its app data, which is -1, and
- * takes the alert with which a ClientHello is refused. */
+void *const *sc_tls_config_app(const struct sc_tls_config *config);
+
+/* Replaces all certificates, for handshakes that begin from now on.  A server's entries may be any;
+ * a client's is one without a name, or none.  On failure nothing has changed.  Returns 0, -EINVAL,
+ * -ENOMEM.  Threads: any. */
+SB_MUST_USE int sc_tls_config_set_certs(struct sc_tls_config *config,
+                                        const struct sc_cert_entry *entries, size_t count,
+                                        struct sc_error *error);
+
+/* The present certificates, with a reference for the caller; NULL: that of the context. */
+struct sc_cert_table *sc_tls_config_certs(struct sc_tls_config *config);
+
+bool sc_tls_config_asks_cert(const struct sc_tls_config *config);
+bool sc_tls_config_refuses_unknown(const struct sc_tls_config *config);
+bool sc_tls_config_keeps_peer_chain(const struct sc_tls_config *config);
+bool sc_tls_config_has_trust(const struct sc_tls_config *config); /* CA certificates */
+enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config);
+
+/* In crypto/tls_ask.c, for the context: SSL_CTX_set_cert_cb() and the like. */
+int sc_tls_on_cert(SSL *ssl, void *arg);
+int sc_tls_on_chain(X509_STORE_CTX *store, void *arg);
+void sc_tls_on_keylog(const SSL *ssl, const char *line);
+
+/* For crypto/tls*.c.  Each SSL made of it must have sc_tls.alert as its app data, which
+ * is -1, and takes the alert with which a ClientHello is refused. */
 SSL_CTX *sc_tls_config_context(const struct sc_tls_config *config);
 bool sc_tls_config_is_insecure(const struct sc_tls_config *config);
 /* Our copy of the protocol that is equal to `name`; NULL data if it is none of ours. */

@@ -68,7 +68,9 @@ int sc_tls_open(struct sc_tls *tls, struct sc_error *error)
         SSL_set_connect_state(tls->ssl);
     else if (done)
         SSL_set_accept_state(tls->ssl);
-    if (!done || SSL_set_quic_tls_cbs(tls->ssl, sc_tls_callbacks, tls) != 1)
+    tls->certs = sc_tls_config_certs(tls->config);
+    if (!done || SSL_set_quic_tls_cbs(tls->ssl, sc_tls_callbacks, tls) != 1 ||
+        !sc_tls_asking_init(tls))
         return sc_error_set(error, -ENOMEM, "no TLS: %s", sc_ossl_reason());
     return is_client ? set_server_name(tls, tls->peer_name, error) : 0;
 }
@@ -119,12 +121,6 @@ const char *sc_tls_group(const struct sp_tls *tls)
 const char *sc_tls_server_name(const struct sp_tls *tls)
 {
     return sc_tls_of_const(tls)->server_name;
-}
-
-struct sb_bytes sc_tls_peer_certificate(const struct sp_tls *tls)
-{
-    const struct sc_tls *t = sc_tls_of_const(tls);
-    return (struct sb_bytes){.data = t->peer_cert, .size = t->peer_cert_size};
 }
 
 const char *sc_tls_error(const struct sp_tls *tls)

@@ -10,6 +10,12 @@
 
 #include "proto/base/assert.h"
 
+static uint8_t *secret_of(struct sc_tls_events *events, unsigned level, bool is_write)
+{
+    SB_ASSERT(level > SP_LEVEL_INITIAL && level < SP_LEVELS);
+    return events->secrets[level - 1][is_write];
+}
+
 static struct sc_tls_event *append(struct sc_tls_events *events)
 {
     SB_ASSERT(events->count < SC_TLS_EVENTS_MAX);
@@ -39,11 +45,10 @@ void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level
 void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
                                struct sb_bytes secret)
 {
-    SB_ASSERT(level < SP_LEVELS);
     SB_ASSERT(secret.size > 0 && secret.size <= SP_SECRET_SIZE_MAX);
     SB_ASSERT(events->secret_size == 0 || events->secret_size == secret.size);
     events->secret_size = (uint8_t)secret.size;
-    memcpy(events->secrets[level][is_write], secret.data, secret.size);
+    memcpy(secret_of(events, level, is_write), secret.data, secret.size);
 }
 
 void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write)
@@ -65,7 +70,7 @@ void sc_tls_events_settle(struct sc_tls_events *events)
 {
     if (!events->is_secret_lent)
         return;
-    OPENSSL_cleanse(events->secrets[events->lent_level][events->lent_write], SP_SECRET_SIZE_MAX);
+    OPENSSL_cleanse(secret_of(events, events->lent_level, events->lent_write), SP_SECRET_SIZE_MAX);
     events->is_secret_lent = false;
 }
 
@@ -87,7 +92,7 @@ void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
         ret->is_write = event->is_write;
         ret->suite = events->suite;
         ret->secret = (struct sb_bytes){
-            .data = events->secrets[event->level][event->is_write],
+            .data = secret_of(events, event->level, event->is_write),
             .size = events->secret_size,
         };
         events->is_secret_lent = true;

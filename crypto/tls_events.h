@@ -13,7 +13,7 @@
  *
  * The queue cannot overflow: a handshake raises each secret at most once, and COMPLETE,
  * PEER_PARAMS and ALERT at most once, and CRYPTO events of one level merge where they follow
- * each other.  So there are at most 2 * (2 * 4 + 3) + 1 events. */
+ * each other; one WAIT can be the last.  So there are at most 2 * (2 * 4 + 3) + 2 events. */
 enum { SC_TLS_EVENTS_MAX = 24 };
 
 struct sc_tls_event {
@@ -33,7 +33,10 @@ struct sc_tls_events {
     bool is_secret_lent; /* the secret said last must be wiped */
     uint8_t lent_level;
     uint8_t lent_write;
-    uint8_t secrets[SP_LEVELS][2][SP_SECRET_SIZE_MAX]; /* [level][is_write]; zeros if none */
+    /* [level - 1][is_write]; zeros if none.  There is none of SP_LEVEL_INITIAL. */
+    uint8_t secrets[SP_LEVELS - 1][2][SP_SECRET_SIZE_MAX];
+    /* Not an event: kept for the life of the connection, as long as `secrets`.  [RFC8446 7.5] */
+    uint8_t exporter[SP_SECRET_SIZE_MAX];
 };
 
 void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size);
@@ -42,7 +45,7 @@ void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level
                                struct sb_bytes secret);
 /* Says a secret that is kept. */
 void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write);
-/* PEER_PARAMS, COMPLETE, ALERT, EXCESS. */
+/* PEER_PARAMS, COMPLETE, ALERT, EXCESS, WAIT. */
 void sc_tls_events_push(struct sc_tls_events *events, enum sp_tls_event_kind kind, uint8_t alert);
 
 /* Wipes what the last event lent.  Every function of struct sp_tls_ops calls it first. */

@@ -7,6 +7,7 @@
 #include <openssl/core.h>
 #include <openssl/types.h>
 
+#include "crypto/cert_table.h"
 #include "crypto/tls.h"
 #include "crypto/tls_events.h"
 
@@ -39,6 +40,7 @@ struct sc_tls {
     struct sc_tls_guard guard;
     enum sp_level read_level;
     enum sp_level write_level;
+    bool has_exporter;
     bool has_app_read; /* the 1-RTT read secret is kept, not yet said */
     bool is_complete;
     bool is_failed;
@@ -48,13 +50,15 @@ struct sc_tls {
     struct sc_tls_events events;
     sp_tls_answer answer; /* server: or NULL */
     void *answer_context;
-    char *peer_name; /* client: to connect to; or NULL */
+    char *peer_name;              /* client: to connect to; or NULL */
+    struct sc_cert_table *certs;  /* as they were at the start; NULL: that of the SSL_CTX */
+    struct sc_tls_asking *asking; /* NULL if this handshake never asks, and after it */
 
     struct sb_bytes alpn; /* points into the configuration */
     const char *group;    /* points into its SSL_CTX */
     char *server_name;
-    uint8_t *peer_cert;
-    size_t peer_cert_size;
+    uint8_t *peer_chain; /* see sc_tls_peer_chain_write() */
+    size_t peer_chain_size;
     char *error;
 };
 
@@ -77,5 +81,45 @@ extern const OSSL_DISPATCH sc_tls_callbacks[];
 /* The first alert wins: those that OpenSSL raises because a callback failed are
  * only echoes.  `error` is copied. */
 void sc_tls_note_alert(struct sc_tls *tls, int alert, const char *error);
+
+/* Lets OpenSSL do what it can. */
+void sc_tls_drive(struct sc_tls *tls);
+/* Ends the handshake by the alert that was noted, or internal_error. */
+void sc_tls_fail(struct sc_tls *tls);
+
+/* ---- crypto/tls_ask.c ---- */
+
+/* Makes `asking` if this handshake may ask.  False without memory. */
+SB_MUST_USE bool sc_tls_asking_init(struct sc_tls *tls);
+void sc_tls_asking_free(struct sc_tls *tls);
+/* SSL_do_handshake(). */
+int sc_tls_call_openssl(struct sc_tls *tls);
+/* Whether OpenSSL may hold what it was lent for longer than a call, so that the bytes of the peer
+ * have to be copied: a client that is asked for a certificate in the middle of the server's
+ * messages. */
+bool sc_tls_keeps_input(const struct sc_tls *tls);
+/* Copies bytes of the peer; on_receive() and on_release() use the next two.  False without memory,
+ * or if they are too many. */
+SB_MUST_USE bool sc_tls_keep_input(struct sc_tls *tls, struct sb_bytes data);
+void sc_tls_lend_kept(struct sc_tls *tls);
+void sc_tls_free_kept(struct sc_tls *tls);
+/* Whether a question waits. */
+bool sc_tls_waits(const struct sc_tls *tls);
+/* Whether the handshake may not go on yet to where it accepts the peer; then a question waits. */
+bool sc_tls_holds_completion(struct sc_tls *tls);
+/* Whether bytes for the present write level may go out now.  Otherwise OpenSSL offers them again
+ * when it is called again, and a question waits or an alert was noted. */
+bool sc_tls_may_send(struct sc_tls *tls, struct sb_bytes data);
+
+/* ---- crypto/tls_peer.c ---- */
+
+/* A chain is kept as one piece of memory: the size of each certificate in 3 bytes, then its DER,
+ * the leaf first.  Gives the bytes that this takes, and the number of certificates. */
+void sc_tls_peer_chain_size(SSL *ssl, size_t *ret_size, size_t *ret_count);
+void sc_tls_peer_chain_write(SSL *ssl, uint8_t *ret);
+/* The certificate at `*at`, which moves on; NULL data at the end. */
+struct sb_bytes sc_tls_chain_next(const uint8_t *chain, size_t size, size_t *at);
+/* Keeps the chain of the peer, or its leaf, for the life of the connection. */
+void sc_tls_learn_peer(struct sc_tls *tls);
 
 #endif

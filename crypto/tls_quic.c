@@ -51,6 +51,11 @@ static int on_send(SSL *ssl, const unsigned char *data, size_t size, size_t *ret
     if (is_client && tls->write_level == SP_LEVEL_HANDSHAKE && out->size == 0 &&
         !client_may_go_on(tls))
         return 0;
+    if (tls->asking != NULL &&
+        !sc_tls_may_send(tls, (struct sb_bytes){.data = data, .size = size})) {
+        *ret_consumed = 0;
+        return 1;
+    }
     if (out->is_dropped || size > SC_TLS_SEND_BYTES_MAX - out->size) {
         sc_tls_note_alert(tls, SSL_AD_INTERNAL_ERROR, "too much handshake data to send");
         return 0;
@@ -76,6 +81,8 @@ static int on_receive(SSL *ssl, const unsigned char **ret_data, size_t *ret_size
 {
     (void)ssl;
     struct sc_tls *tls = arg;
+    if (!tls->in_is_lent)
+        sc_tls_lend_kept(tls);
     if (tls->in_is_lent || tls->in.size == 0) {
         *ret_size = 0; /* asks to be called again when there is more */
         return 1;
@@ -93,6 +100,7 @@ static int on_release(SSL *ssl, size_t size, void *arg)
     struct sc_tls *tls = arg;
     tls->in = (struct sb_bytes){0};
     tls->in_is_lent = false;
+    sc_tls_free_kept(tls);
     return 1;
 }
 

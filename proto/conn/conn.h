@@ -343,6 +343,11 @@ void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
  * datagrams have at least 1200 bytes [RFC9000 14.1].  Then it stays until SP_EVENT_DRAINED. */
 SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
 
+/* TLS has got the answer for which SP_EVENT_TLS_WAIT asked: works off what follows from it.  The
+ * answer may come at any time, also from a call of this connection's owner that TLS does not know.
+ * Does nothing once the connection is closed. */
+void sp_conn_resume_tls(struct sp_conn *conn, uint64_t now_ns);
+
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */
 void sp_conn_release_tls(struct sp_conn *conn);

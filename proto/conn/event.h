@@ -22,6 +22,8 @@ enum sp_event_kind {
     SP_EVENT_MESSAGE,           /* a message was received: see conn/message.h */
     SP_EVENT_MESSAGES_DONE,     /* what became of messages that were sent */
     SP_EVENT_MESSAGE_ROOM,      /* after SP_AGAIN: messages can be queued again */
+    SP_EVENT_TLS_WAIT,          /* TLS waits for an answer that only the caller has: give it, then
+                                   call sp_conn_resume_tls() */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
     SP_EVENT_STREAM_DATA,       /* the next bytes in order */

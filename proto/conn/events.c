@@ -258,6 +258,11 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
         ret->kind = SP_EVENT_CONFIRMED;
         return true;
     }
+    if (SB_UNLIKELY(conn->tls_wait_pending)) {
+        conn->tls_wait_pending = false;
+        ret->kind = SP_EVENT_TLS_WAIT;
+        return conn->state == SP_CONN_OPEN;
+    }
     for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
         if (limits->open_wait != SP_OPEN_WAIT_AVAILABLE)

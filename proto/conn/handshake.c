@@ -304,6 +304,9 @@ static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event,
         sp_conn_fail(conn, (enum sp_err)(SP_ERR_CRYPTO + event->alert), SP_FRAME_CRYPTO,
                      "the TLS handshake failed", now_ns);
         break;
+    case SP_TLS_WAIT:
+        conn->tls_wait_pending = true;
+        break;
     case SP_TLS_EXCESS:
         sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
         break;
@@ -351,6 +354,11 @@ void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now
         sb_buffer_unref(slice.buffer);
     }
     flush_tls(conn, level, &gathered);
+    sp_conn_pull_tls(conn, now_ns);
+}
+
+void sp_conn_pull_tls(struct sp_conn *conn, uint64_t now_ns)
+{
     for (;;) {
         struct sp_tls_event event = {.kind = SP_TLS_NONE};
         conn->tls_ops->next(conn->tls, &event);

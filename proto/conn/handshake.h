@@ -6,6 +6,8 @@
 
 bool sp_conn_start_tls(struct sp_conn *conn);
 void sp_conn_advance_tls(struct sp_conn *conn, enum sp_level level, uint64_t now_ns);
+/* Works off what TLS has to report. */
+void sp_conn_pull_tls(struct sp_conn *conn, uint64_t now_ns);
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns);
 void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t now_ns);
 /* Client: chooses the destination CID of the first Initial. */

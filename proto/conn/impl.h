@@ -246,6 +246,7 @@ struct sp_conn {
     bool original_dcid_is_routed; /* server: packets to original_dcid still belong to us */
     bool connected_pending;
     bool confirmed_pending;
+    bool tls_wait_pending;
     bool closed_pending;
     bool drained_pending;
 

@@ -537,3 +537,11 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
 }
+
+void sp_conn_resume_tls(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->state != SP_CONN_OPEN || conn->tls == NULL)
+        return;
+    sp_conn_pull_tls(conn, now_ns);
+    sp_conn_receive(conn, NULL, 0, now_ns); /* new keys may open packets that wait */
+}

@@ -30,6 +30,8 @@ enum sp_tls_event_kind {
     SP_TLS_ALERT,       /* the handshake failed; nothing follows */
     SP_TLS_EXCESS,      /* the peer's bytes go on after its last message of a level: it failed, and
                            nothing follows.  [RFC9001 4.1.3] */
+    SP_TLS_WAIT,        /* the handshake waits for an answer that only its owner has; then more
+                           events can be pulled: see sp_conn_resume_tls() */
 };
 
 struct sp_tls_event {

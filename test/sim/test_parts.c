@@ -203,6 +203,9 @@ static void pull_facts(struct side *side)
         case SP_TLS_ALERT:
             side->alert = fact.alert;
             break;
+        case SP_TLS_WAIT:
+            fail_msg("the null handshake waits");
+            break;
         }
     }
 }

@@ -59,6 +59,49 @@ struct qt_tls_args qt_tls_args(void)
     };
 }
 
+struct qt_tls_args qt_tls_args_without_cert(void)
+{
+    struct qt_tls_args args = qt_tls_args();
+    args.server.cert_pem = NULL;
+    args.server.key_pem = NULL;
+    return args;
+}
+
+static void text_end(void *text)
+{
+    sc_self_signed_free(text);
+}
+
+static void cert_end(void *cert)
+{
+    sc_cert_unref(cert);
+}
+
+struct qt_identity qt_identity(enum sc_key_type type, const char *name)
+{
+    struct qt_identity id;
+    const struct sc_self_signed_options options = {
+        .key_type = type, .names = &name, .name_count = name != NULL};
+    assert_int_equal(sc_self_signed(&options, &id.cert, &id.key, NULL), 0);
+    (void)owned_add(id.cert, text_end);
+    (void)owned_add(id.key, text_end);
+    return id;
+}
+
+struct sc_cert *qt_identity_cert(const struct qt_identity *id, bool is_remote)
+{
+    const struct sc_cert_options options = {
+        .cert_pem = id->cert,
+        .key_pem = is_remote ? NULL : id->key,
+        .is_remote = is_remote,
+    };
+    struct sc_cert *cert;
+    struct sc_error error = {""};
+    if (sc_cert_create(&options, &cert, &error) != 0)
+        fail_msg("%s", error.text);
+    return owned_add(cert, cert_end);
+}
+
 static void config_end(void *config)
 {
     sc_tls_config_unref(config);
@@ -144,6 +187,9 @@ void qt_tls_pull(struct qt_tls_end *end)
             break;
         case SP_TLS_ALERT:
             end->alert = fact.alert;
+            break;
+        case SP_TLS_WAIT:
+            end->wait_count++;
             break;
         }
     }

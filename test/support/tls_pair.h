@@ -2,6 +2,7 @@
 #ifndef QT_TLS_PAIR_H
 #define QT_TLS_PAIR_H
 
+#include "crypto/cert.h"
 #include "crypto/self_signed.h"
 #include "crypto/tls.h"
 #include "crypto/tls_config.h"
@@ -28,6 +29,7 @@ struct qt_tls_end {
     bool has_params;
     struct sp_tls_event facts[QT_FACTS_MAX]; /* in order; their pointers are stale */
     size_t fact_count;
+    size_t wait_count; /* SP_TLS_WAIT */
 };
 
 struct qt_tls_pair {
@@ -56,6 +58,18 @@ const char *qt_other_key(void);
 
 /* Arguments of a pair that works. */
 struct qt_tls_args qt_tls_args(void);
+
+/* Those of a server without certificate, which does not work. */
+struct qt_tls_args qt_tls_args_without_cert(void);
+
+/* A certificate for `name` (NULL: localhost), signed by itself, and its key, as PEM; owned by the
+ * test. */
+struct qt_identity {
+    char *cert, *key;
+};
+struct qt_identity qt_identity(enum sc_key_type type, const char *name);
+/* The same for our own use, owned by the test.  Remote: without the key. */
+struct sc_cert *qt_identity_cert(const struct qt_identity *id, bool is_remote);
 
 /* Makes and starts both ends; owned by the test (test/support/owned.h). */
 void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args);
