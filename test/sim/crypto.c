@@ -20,6 +20,7 @@ struct qs_crypto qs_crypto_null(const struct qs_plan *plan)
         .protect = {.ops = &qs_null_protect_ops, .context = context.to},
         .tls_ops = &qs_null_tls_ops,
         .make_tls = make_null_tls,
+        .answer = qs_null_tls_answer,
         .retry_tag = qs_null_retry_tag,
         .plan = plan,
     };

@@ -15,6 +15,8 @@ struct qs_crypto {
     const struct sp_tls_ops *tls_ops;
     /* NULL without memory. */
     struct sp_tls *(*make_tls)(const struct qs_crypto *crypto, enum sp_role role, uint64_t seed);
+    /* Gives a handshake the answer for which it waits. */
+    void (*answer)(struct sp_tls *tls);
     /* Makes the integrity tag of a Retry packet.  False without memory. */
     bool (*retry_tag)(uint32_t version, const struct sp_cid *original_dcid, const uint8_t *packet,
                       size_t size, uint8_t ret[SP_TAG_SIZE]);

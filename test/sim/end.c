@@ -259,6 +259,33 @@ static void remove_token(struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_
     qs_fail(end->host->trace, "%s removes a reset token that it does not have", end->who);
 }
 
+static void answer_tls(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_end *end = context;
+    end->waits_for_tls = false;
+    /* The connection may have ended meanwhile. */
+    if (end->conn == NULL || sp_conn_is_closed(end->conn) || sp_conn_tls(end->conn) == NULL)
+        return;
+    qs_note(end->host->trace, "%s gets the answer for which TLS waits", end->who);
+    end->host->crypto.answer(sp_conn_tls(end->conn));
+    sp_conn_resume_tls(end->conn, end->host->clock->now_ns);
+    qs_end_step(end);
+}
+
+/* The answer comes at once, soon, or never. */
+static void on_tls_wait(struct qs_end *end)
+{
+    uint64_t wait_ns = end->host->plan->tls.wait_ns;
+    if (end->waits_for_tls)
+        qs_fail(end->host->trace, "%s waits for two answers", end->who);
+    end->waits_for_tls = true;
+    if (wait_ns != SB_NEVER)
+        qs_clock_at(end->host->clock,
+                    end->host->clock->now_ns + qs_random_between(&end->random, 0, wait_ns),
+                    answer_tls, end, NULL);
+}
+
 static void take_event(struct qs_end *end, const struct sp_event *event)
 {
     switch (event->kind) {
@@ -273,6 +300,9 @@ static void take_event(struct qs_end *end, const struct sp_event *event)
         break;
     case SP_EVENT_TOKEN_REMOVED:
         remove_token(end, event->token);
+        break;
+    case SP_EVENT_TLS_WAIT:
+        on_tls_wait(end);
         break;
     default:
         qs_app_event(&end->app, event);

@@ -53,6 +53,7 @@ struct qs_end {
     uint64_t timer_ns;      /* when the clock will look at the deadline; SB_NEVER: not */
     uint64_t full_until_ns; /* the socket takes nothing before */
     bool must_wake;         /* a step is due */
+    bool waits_for_tls;     /* for the answer to SP_EVENT_TLS_WAIT */
     uint32_t spin_count;    /* steps in a row with a deadline that has passed */
     uint64_t step_count;
 

@@ -39,6 +39,8 @@ struct sp_tls {
     bool is_started;
     bool is_complete;
     bool has_failed;
+    bool is_waiting; /* for an answer; the message about which it is comes first in `in` */
+    uint32_t waited; /* bits as of qs_tls_plan.waits: answered */
     enum qs_message next_in;
     enum sp_level level_in;          /* at which it must come */
     uint8_t randoms[2][RANDOM_SIZE]; /* of client and server */
@@ -397,10 +399,38 @@ static bool take_message(struct sp_tls *tls, size_t *offset)
     }
     if (sb_reader_left(&r) < size)
         return false;
+    if ((tls->plan->waits & ~tls->waited) >> type & 1) {
+        tls->is_waiting = true;
+        tls->waited |= UINT32_C(1) << type;
+        raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_WAIT});
+        return false;
+    }
     struct sb_bytes message = {tls->in.data + *offset, HEAD_SIZE + size};
     *offset += message.size;
     on_message(tls, type, message);
     return true;
+}
+
+/* Works off the messages of one level that are there. */
+static void work_off(struct sp_tls *tls)
+{
+    enum sp_level level = tls->level_in;
+    size_t offset = 0;
+    while (!tls->has_failed && tls->level_in == level && take_message(tls, &offset))
+        continue;
+    if (!tls->has_failed && tls->level_in != level && offset < tls->in.size)
+        fail_by(tls, SP_TLS_EXCESS, 0); /* a level ends with a message.  [RFC9001 4.1.3] */
+    memmove(tls->in.data, tls->in.data + offset, tls->in.size - offset);
+    tls->in.size -= offset;
+}
+
+void qs_null_tls_answer(struct sp_tls *tls)
+{
+    settle(tls);
+    SB_ASSERT(tls->is_waiting);
+    tls->is_waiting = false;
+    if (!tls->has_failed)
+        work_off(tls);
 }
 
 static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t *data, size_t size)
@@ -415,13 +445,8 @@ static void null_receive(struct sp_tls *tls, enum sp_level level, const uint8_t 
     }
 
     flight_add(&tls->in, data, size);
-    size_t offset = 0;
-    while (!tls->has_failed && tls->level_in == level && take_message(tls, &offset))
-        continue;
-    if (!tls->has_failed && tls->level_in != level && offset < tls->in.size)
-        fail_by(tls, SP_TLS_EXCESS, 0); /* a level ends with a message.  [RFC9001 4.1.3] */
-    memmove(tls->in.data, tls->in.data + offset, tls->in.size - offset);
-    tls->in.size -= offset;
+    if (!tls->is_waiting)
+        work_off(tls);
 }
 
 static void make_secret(struct sp_tls *tls, const struct sp_tls_event *fact)

@@ -45,6 +45,8 @@ struct qs_tls_plan {
     enum qs_message fail_at; /* the side that receives this message fails with `alert` */
     uint8_t alert;           /* TLS alert for fail_at */
     bool write_secret_first; /* the order of the two secrets of a level */
+    uint32_t waits;   /* a bit per enum qs_message: the side that receives it waits for an answer */
+    uint64_t wait_ns; /* at most, until the answer; SB_NEVER: there is none */
 };
 
 void qs_tls_plan_init(struct qs_tls_plan *plan);
@@ -52,6 +54,9 @@ void qs_tls_plan_init(struct qs_tls_plan *plan);
 /* `plan` is borrowed until the end; `seed` gives this side's random number.  NULL without
  * memory. */
 struct sp_tls *qs_null_tls_create(enum sp_role role, const struct qs_tls_plan *plan, uint64_t seed);
+
+/* The answer for which the handshake waits. */
+void qs_null_tls_answer(struct sp_tls *tls);
 
 extern const struct sp_tls_ops qs_null_tls_ops;
 

@@ -38,7 +38,7 @@ static bool is_something_under_way(const struct qs_host *host)
 /* The host of `end` will have it step without anything that comes from outside. */
 static bool will_step(const struct qs_end *end)
 {
-    return end->must_wake || end->inbox_count > 0 || end->has_received ||
+    return end->must_wake || end->inbox_count > 0 || end->has_received || end->waits_for_tls ||
            end->host->clock->now_ns < end->full_until_ns;
 }
 

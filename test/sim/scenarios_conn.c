@@ -210,6 +210,28 @@ static void tls_alert(struct qs_plan *plan, uint32_t message)
     qs_plan_expect(plan, SP_CLOSE_TRANSPORT, SP_ERR_CRYPTO + 40);
 }
 
+/* The side that receives the n-th message waits for an answer from outside, for up to a second; the
+ * last member waits at every message.  Packets that nobody can read yet come meanwhile. */
+static void tls_wait(struct qs_plan *plan, uint32_t message)
+{
+    plan->tls.waits = message == QS_MESSAGE_NONE ? UINT32_MAX : UINT32_C(1) << message;
+    plan->tls.wait_ns = SB_S;
+    plan->tls.certificate_size = 4000;
+    plan->path[SP_CLIENT].loss_ppm = plan->path[SP_SERVER].loss_ppm = 5 * PERCENT;
+    plan->path[SP_CLIENT].duplicate_ppm = 100000;
+}
+
+/* The answer for which the server, then the client, waits never comes. */
+static void tls_wait_never(struct qs_plan *plan, uint32_t member)
+{
+    plan->needs_null = true;
+    plan->tls.waits = UINT32_C(1) << (member == 1 ? QS_CLIENT_HELLO : QS_CERTIFICATE);
+    plan->tls.wait_ns = SB_NEVER;
+    qs_plan_set_timeouts(plan, 5 * SB_S, 30 * SB_S);
+    plan->must_complete = false;
+    qs_plan_expect(plan, SP_CLOSE_HANDSHAKE_TIMEOUT, 0);
+}
+
 static void many_connections(struct qs_plan *plan, uint32_t member)
 {
     (void)member;
@@ -237,6 +259,8 @@ static const uint32_t some_percents[] = {0, 5, 20};
 static const uint32_t messages[] = {QS_CLIENT_HELLO, QS_SERVER_HELLO,       QS_ENCRYPTED_EXTENSIONS,
                                     QS_CERTIFICATE,  QS_CERTIFICATE_VERIFY, QS_FINISHED};
 
+static const uint32_t waits[] = {QS_CLIENT_HELLO, QS_CERTIFICATE, QS_FINISHED, QS_MESSAGE_NONE};
+
 #define EACH_OF(array) (array), SB_COUNT(array)
 
 static const struct qs_scenario rows[] = {
@@ -258,6 +282,10 @@ static const struct qs_scenario rows[] = {
      EACH_OF(some_percents)},
     {"handshake-timeout", "the server's answers get lost", handshake_timeout, NULL, 0},
     {"tls-alert", "the handshake fails at the n-th type of message", tls_alert, EACH_OF(messages)},
+    {"tls-wait", "a side waits for an answer at the n-th type of message, or at all", tls_wait,
+     EACH_OF(waits)},
+    {"tls-wait-never", "the answer for which the server or the client waits never comes",
+     tls_wait_never, NULL, 2},
     {"many-connections", "30 connections between the same hosts", many_connections, NULL, 0},
     {"close-lost", "the CONNECTION_CLOSE of the client or the server is lost", close_lost, NULL, 2},
     {"violation", "a peer breaks the n-th rule", qs_violation_fill, NULL, QS_VIOLATIONS},

@@ -174,6 +174,19 @@ static void random_tls(struct qs_random *random, struct qs_plan *plan)
         limit_keys(plan, qs_random_between(random, 100, 3000));
 }
 
+/* Handshakes that wait for answers from outside, long before they time out. */
+static void random_waits(struct qs_random *random, struct qs_plan *plan)
+{
+    static const enum qs_message messages[] = {QS_CLIENT_HELLO, QS_SERVER_HELLO, QS_CERTIFICATE,
+                                               QS_FINISHED};
+    if (!one_in(random, 6))
+        return;
+    for (size_t i = 0; i < SB_COUNT(messages); i++)
+        if (one_in(random, 2))
+            plan->tls.waits |= UINT32_C(1) << messages[i];
+    plan->tls.wait_ns = any_size(random, 2 * SB_S);
+}
+
 /* Chooses the side that ends the connection, and how. */
 static void random_end(struct qs_random *random, struct qs_plan *plan)
 {
@@ -296,6 +309,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         }
     random_versions(&random, ret);
     random_messages(&random, ret);
+    random_waits(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;
