@@ -33,6 +33,11 @@ FROZEN(struct spate_slice, buffer, 16);
 FROZEN(struct spate_slice, conn_ref, 24);
 FROZEN(struct spate_slice, stream_id, 32);
 
+FROZEN_SIZE(struct spate_datagram_result, 16);
+FROZEN(struct spate_datagram_result, tag, 0);
+FROZEN(struct spate_datagram_result, size, 8);
+FROZEN(struct spate_datagram_result, fate, 12);
+
 FROZEN_SIZE(struct spate_close, 24);
 FROZEN(struct spate_close, kind, 0);
 FROZEN(struct spate_close, is_local, 4);
@@ -59,6 +64,9 @@ FROZEN(struct spate_event, u.placed.is_returned, 73);
 FROZEN(struct spate_event, u.sent.tag, 40);
 FROZEN(struct spate_event, u.sent.size, 48);
 FROZEN(struct spate_event, u.sent.is_acked, 56);
+FROZEN(struct spate_event, u.datagram.slice, 40);
+FROZEN(struct spate_event, u.datagrams_sent.results, 40);
+FROZEN(struct spate_event, u.datagrams_sent.count, 48);
 FROZEN(struct spate_event, u.error, 40);
 FROZEN(struct spate_event, u.is_uni, 40);
 FROZEN(struct spate_event, u.close, 40);
@@ -97,7 +105,10 @@ FROZEN_FIELD(struct spate_config, token_key, 164, 32);
 FROZEN_FIELD(struct spate_config, reserved_2, 196, 4);
 FROZEN_FIELD(struct spate_config, keep_alive_ns, 200, 8);
 FROZEN_FIELD(struct spate_config, reset_key, 208, 32);
-LAST_FIELD(struct spate_config, reset_key);
+FROZEN_FIELD(struct spate_config, message_frame_size_max, 240, 4);
+FROZEN_FIELD(struct spate_config, message_count_max, 244, 4);
+FROZEN_FIELD(struct spate_config, message_bytes_max, 248, 8);
+LAST_FIELD(struct spate_config, message_bytes_max);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -270,6 +281,17 @@ FROZEN_VALUE(SPATE_EVENT_STREAM_CLOSED, 8);
 FROZEN_VALUE(SPATE_EVENT_STREAMS_AVAILABLE, 9);
 FROZEN_VALUE(SPATE_EVENT_CLOSED, 10);
 FROZEN_VALUE(SPATE_EVENT_SHUTDOWN, 11);
+FROZEN_VALUE(SPATE_EVENT_DATAGRAM, 12);
+FROZEN_VALUE(SPATE_EVENT_DATAGRAMS_SENT, 13);
+FROZEN_VALUE(SPATE_EVENT_DATAGRAM_ROOM, 14);
+
+FROZEN_VALUE(SPATE_DATAGRAM_ACKED, 1);
+FROZEN_VALUE(SPATE_DATAGRAM_LOST, 2);
+FROZEN_VALUE(SPATE_DATAGRAM_EXPIRED, 3);
+FROZEN_VALUE(SPATE_DATAGRAM_DROPPED, 4);
+
+FROZEN_VALUE(SPATE_DATAGRAM_COPY, 1);
+FROZEN_VALUE(SPATE_DATAGRAM_SILENT, 2);
 
 FROZEN_VALUE(SPATE_CLOSE_TRANSPORT, 1);
 FROZEN_VALUE(SPATE_CLOSE_APP, 2);

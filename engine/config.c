@@ -59,7 +59,10 @@
     X(ENGINE, zero_copy, false, false, true, RANGE) \
     X(ENGINE, gso, true, false, true, RANGE) \
     X(ENGINE, retry, SPATE_RETRY_AUTO, SPATE_RETRY_AUTO, SPATE_RETRY_NEVER, RANGE) \
-    X(PROTO, keep_alive_ns, 0, SB_MS, DURATION_MAX, RANGE_OR_NONE)
+    X(PROTO, keep_alive_ns, 0, SB_MS, DURATION_MAX, RANGE_OR_NONE) \
+    X(PROTO, message_frame_size_max, 0, 0, UINT16_MAX, RANGE) \
+    X(PROTO, message_count_max, 1024, 1, 1 << 16, RANGE) \
+    X(PROTO, message_bytes_max, MIB, KIB, GIB, RANGE)
 
 /* clang-format on */
 

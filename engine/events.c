@@ -21,13 +21,15 @@ void se_events_processed(struct se_events *events)
         events->head = 0;
         events->tail = 0;
         events->dropped_count = 0;
+        events->results_count = 0;
     }
     events->processed_count = events->pushed_count - (events->tail - events->head);
 }
 
 static bool is_full(const struct se_events *events)
 {
-    return events->tail == SE_EVENTS_MAX;
+    return events->tail == SE_EVENTS_MAX ||
+           events->results_count > SE_RESULTS_MAX - SP_MESSAGE_RESULTS_MAX;
 }
 
 /* Which events must wait until the application has processed an earlier one. */
@@ -97,6 +99,52 @@ static void push_placed(struct spate_conn *conn, const struct sp_event *reported
     event->u.placed.fin = reported->placed.fin;
     event->u.placed.is_returned = reported->placed.is_returned;
     se_conn_want_send(conn); /* the peer may get credit for them */
+}
+
+static void push_message(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct spate_event *event = push(conn, SPATE_EVENT_DATAGRAM);
+    event->u.datagram.slice = (struct spate_slice){
+        .data = reported->message.data,
+        .size = reported->message.size,
+        .buffer = reported->message.buffer,
+        .conn_ref = conn->id,
+        .stream_id = SE_NO_STREAM,
+    };
+}
+
+static enum spate_datagram_fate fate_of(enum sp_message_fate fate)
+{
+    switch (fate) {
+    case SP_MESSAGE_ACKED:
+        return SPATE_DATAGRAM_ACKED;
+    case SP_MESSAGE_LOST:
+        return SPATE_DATAGRAM_LOST;
+    case SP_MESSAGE_EXPIRED:
+        return SPATE_DATAGRAM_EXPIRED;
+    case SP_MESSAGE_DROPPED:
+        break;
+    }
+    return SPATE_DATAGRAM_DROPPED;
+}
+
+/* Adds the results to the connection's event before, if that is the last one and not taken yet. */
+static void push_results(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct se_events *events = &conn->shard->events;
+    struct spate_event *event =
+        events->tail > events->head ? &events->ring[events->tail - 1] : NULL;
+    if (event == NULL || event->kind != SPATE_EVENT_DATAGRAMS_SENT || event->conn != conn) {
+        event = push(conn, SPATE_EVENT_DATAGRAMS_SENT);
+        event->u.datagrams_sent.results = &events->results[events->results_count];
+    }
+    for (uint32_t i = 0; i < reported->messages_done.count; i++) {
+        const struct sp_message_result *from = &reported->messages_done.results[i];
+        SB_ASSERT(events->results_count < SE_RESULTS_MAX);
+        events->results[events->results_count++] = (struct spate_datagram_result){
+            .tag = from->tag, .size = from->size, .fate = fate_of(from->fate)};
+    }
+    event->u.datagrams_sent.count += reported->messages_done.count;
 }
 
 static enum spate_close_kind close_kind_of(enum sp_close_kind kind)
@@ -212,6 +260,15 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         event->u.sent.tag = reported->sent.tag;
         event->u.sent.size = reported->sent.size;
         event->u.sent.is_acked = reported->sent.is_acked;
+        break;
+    case SP_EVENT_MESSAGE:
+        push_message(conn, reported);
+        break;
+    case SP_EVENT_MESSAGES_DONE:
+        push_results(conn, reported);
+        break;
+    case SP_EVENT_MESSAGE_ROOM:
+        (void)push(conn, SPATE_EVENT_DATAGRAM_ROOM);
         break;
     case SP_EVENT_STREAM_CLOSED:
         (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, reported);
@@ -373,5 +430,7 @@ void se_events_discard(struct spate_shard *shard)
         struct spate_event *event = &events->ring[events->head];
         if (event->kind == SPATE_EVENT_STREAM_DATA)
             sb_buffer_unref(event->u.data.slice.buffer);
+        else if (event->kind == SPATE_EVENT_DATAGRAM)
+            sb_buffer_unref(event->u.datagram.slice.buffer);
     }
 }

@@ -18,11 +18,18 @@
  *
  *     0 <= head <= tail <= SE_EVENTS_MAX
  *     pushed_count - (tail - head) == taken_count >= processed_count
- *     dropped_count == events of kind NONE between head and tail */
+ *     dropped_count == events of kind NONE between head and tail
+ *     results_count == results of all events up to tail */
 
 struct spate_shard;
 
-enum { SE_EVENTS_MAX = 256 };
+enum {
+    SE_EVENTS_MAX = 256,
+    SE_RESULTS_MAX = 1024, /* of messages, in all queued events: 16 KiB */
+};
+
+/* The stream_id of a slice that belongs to a message. */
+#define SE_NO_STREAM UINT64_MAX
 
 struct se_events {
     uint32_t head; /* the next to be taken */
@@ -32,6 +39,8 @@ struct se_events {
     uint64_t processed_count; /* events taken before the last call: the application has processed
                                  them */
     struct spate_event ring[SE_EVENTS_MAX];
+    uint32_t results_count;
+    struct spate_datagram_result results[SE_RESULTS_MAX]; /* of DATAGRAMS_SENT */
 };
 
 /* Returns the number of events that can be taken. */

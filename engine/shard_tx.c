@@ -16,6 +16,7 @@
 #include "engine/config.h"
 #include "engine/path.h"
 #include "proto/base/assert.h"
+#include "proto/conn/message.h"
 
 /* A train's tag names its connection and its port.
  *
@@ -123,6 +124,8 @@ bool se_shard_send(struct spate_shard *shard)
         if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
         se_conn_route(conn); /* the first packet to a CID makes its reset token count */
+        if (SB_UNLIKELY(sp_conn_has_message_result(conn->proto)))
+            se_conn_raise(conn);
         se_conn_rearm(conn);
         if (SB_UNLIKELY(sp_conn_is_closed(conn->proto))) {
             se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */

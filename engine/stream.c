@@ -7,6 +7,7 @@
 
 #include "engine/shard.h"
 #include "proto/base/assert.h"
+#include "proto/conn/message.h"
 
 /* [RFC9000 16] Application error codes are varints. */
 static bool is_error_code(uint64_t error)
@@ -102,7 +103,10 @@ int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *use
 void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
 {
     struct spate_conn *conn = se_conn_of_id(shard, slice->conn_ref);
-    if (conn != NULL && slice->size > 0) {
+    if (SB_UNLIKELY(slice->stream_id == SE_NO_STREAM)) {
+        if (conn != NULL)
+            sp_conn_release_message(conn->proto, slice->size);
+    } else if (conn != NULL && slice->size > 0) {
         sp_conn_consume(conn->proto, slice->stream_id, slice->size);
         se_conn_want_send(conn); /* the peer may get credit */
     }

@@ -223,6 +223,16 @@ static void on_placed(struct server *s, const struct spate_event *e)
         landing_lend(&stream->landing, e->conn, e->stream_id);
 }
 
+/* The shard counts them. */
+static void on_datagram(struct server *s, const struct spate_event *e)
+{
+    struct spate_slice slice = e->u.datagram.slice;
+    if (s->options->verify && !payload_matches(0, slice.data, slice.size))
+        spate_conn_close(e->conn, PERF_BAD_PAYLOAD, "a message differs from the pattern");
+    s->payload_in_bytes += slice.size;
+    spate_slice_release(s->shard, &slice);
+}
+
 static void on_stream_opened(struct server *s, const struct spate_event *e)
 {
     struct server_conn *c = e->conn_user;
@@ -272,12 +282,17 @@ static void on_event(struct server *s, const struct spate_event *e)
     case SPATE_EVENT_STREAM_CLOSED:
         on_stream_event(s, e);
         break;
+    case SPATE_EVENT_DATAGRAM:
+        on_datagram(s, e);
+        break;
     case SPATE_EVENT_CLOSED:
         on_closed(s, e->conn_user);
         break;
     case SPATE_EVENT_NONE:
     case SPATE_EVENT_STREAMS_AVAILABLE:
     case SPATE_EVENT_SHUTDOWN:
+    case SPATE_EVENT_DATAGRAMS_SENT:
+    case SPATE_EVENT_DATAGRAM_ROOM:
         break;
     }
 }

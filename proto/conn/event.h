@@ -68,6 +68,8 @@ enum sp_message_fate {
                            of that size */
 };
 
+enum { SP_MESSAGE_RESULTS_MAX = 32 }; /* in one event */
+
 struct sp_message_result {
     uint64_t tag;
     uint32_t size;

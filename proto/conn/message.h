@@ -38,6 +38,9 @@ SB_MUST_USE enum sp_result sp_conn_send_message(struct sp_conn *conn,
  * follows the size of the path's datagrams. */
 int64_t sp_conn_message_size_max(const struct sp_conn *conn);
 
+/* Returns whether sp_conn_send() has caused SP_EVENT_MESSAGES_DONE or SP_EVENT_MESSAGE_ROOM. */
+bool sp_conn_has_message_result(const struct sp_conn *conn);
+
 /* The application no longer needs `size` bytes of received messages. */
 void sp_conn_release_message(struct sp_conn *conn, uint64_t size);
 

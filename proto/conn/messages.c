@@ -393,6 +393,12 @@ void sp_conn_release_message(struct sp_conn *conn, uint64_t size)
 
 /* ---- Events ---- */
 
+bool sp_conn_has_message_result(const struct sp_conn *conn)
+{
+    const struct sp_messages *state = conn->messages;
+    return state != NULL && (state->done.first != NULL || state->room == SP_MESSAGE_ROOM_DUE);
+}
+
 /* Fills the results of one event.  Returns how many. */
 static uint32_t take_results(struct sp_conn *conn)
 {

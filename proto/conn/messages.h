@@ -31,8 +31,6 @@ enum sp_message_room {
     SP_MESSAGE_ROOM_DUE,    /* SP_EVENT_MESSAGE_ROOM is to be taken */
 };
 
-enum { SP_MESSAGE_RESULTS_MAX = 32 }; /* in one event */
-
 /* Allocated with the first message, and freed with the connection.
  *
  *     out_count, out_bytes = those of the list `out`

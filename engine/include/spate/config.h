@@ -175,6 +175,20 @@ struct spate_config {
     /* Key of Stateless Resets: secret random bytes, see below.  Default all zero: random for each
      * engine. */
     uint8_t reset_key[SPATE_KEY_SIZE];
+
+    /* Bytes of the largest DATAGRAM frame that the peer may send: max_datagram_frame_size
+     * [RFC9221 3].  Its messages come by SPATE_EVENT_DATAGRAM.  0 allows none, 65,535 whatever fits
+     * into a packet.  A peer that sends a larger frame is closed with PROTOCOL_VIOLATION.
+     * Default 0; 0 to 65,535. */
+    uint32_t message_frame_size_max;
+    /* Messages per connection that may wait to be sent, and received ones that may wait until their
+     * events are taken.  At the limit spate_conn_datagram_send() returns -EAGAIN, and a message
+     * that arrives takes the place of the oldest, which messages_dropped counts.
+     * Default 1,024; 1 to 65,536. */
+    uint32_t message_count_max;
+    /* Bytes in these messages, for each of the two.  At the limit as for message_count_max; a
+     * single message may be larger.  Default 1 MiB; 1 KiB to 1 GiB. */
+    uint64_t message_bytes_max;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of

@@ -38,6 +38,11 @@ enum spate_event_kind {
     SPATE_EVENT_CLOSED,            /* the connection has ended; its last event */
     SPATE_EVENT_SHUTDOWN,          /* spate_shard_shutdown() is complete: no connection is left.
                                       `conn` is NULL, and the union is not used */
+    SPATE_EVENT_DATAGRAM,          /* a message was received, as a slice that must be released.
+                                      Only with message_frame_size_max of struct spate_config */
+    SPATE_EVENT_DATAGRAMS_SENT,    /* what became of messages of spate_conn_datagram_send() */
+    SPATE_EVENT_DATAGRAM_ROOM,     /* spate_conn_datagram_send() returned -EAGAIN before and may
+                                      succeed now */
 };
 
 /* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
@@ -49,6 +54,24 @@ struct spate_slice {
     void *buffer;
     uint64_t conn_ref;
     uint64_t stream_id;
+};
+
+/* What became of a message.  Each message that was queued without SPATE_DATAGRAM_SILENT gets one
+ * result, before SPATE_EVENT_CLOSED at the latest. */
+enum spate_datagram_fate {
+    SPATE_DATAGRAM_ACKED = 1, /* the peer's QUIC has it; its application may not have seen it */
+    SPATE_DATAGRAM_LOST,      /* sent and declared lost, or not acknowledged when the connection
+                                 ended.  It may have arrived all the same */
+    SPATE_DATAGRAM_EXPIRED,   /* not sent: its deadline has passed */
+    SPATE_DATAGRAM_DROPPED,   /* not sent: the connection has ended, or the path has ceased to take
+                                 datagrams of that size */
+};
+
+/* The layout is frozen: 16 bytes. */
+struct spate_datagram_result {
+    uint64_t tag;  /* from spate_conn_datagram_send() */
+    uint32_t size; /* from spate_conn_datagram_send() */
+    enum spate_datagram_fate fate;
 };
 
 /* Why a connection ended. */
@@ -109,6 +132,15 @@ struct spate_event {
             bool is_acked; /* the peer has all bytes; false: a reset or the connection's end came
                               first */
         } sent;
+        /* DATAGRAM */
+        struct {
+            struct spate_slice slice; /* must be released; empty for an empty message */
+        } datagram;
+        /* DATAGRAMS_SENT */
+        struct {
+            const struct spate_datagram_result *results; /* valid as long as the event is */
+            size_t count;                                /* at least 1 */
+        } datagrams_sent;
         uint64_t error;           /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
         bool is_uni;              /* STREAMS_AVAILABLE: of unidirectional streams */
         struct spate_close close; /* CLOSED */

@@ -7,6 +7,7 @@
 #include <spate/base.h>
 #include <spate/conn.h>
 #include <spate/counters.h>
+#include <spate/datagram.h>
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/stats.h>

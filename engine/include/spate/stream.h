@@ -136,12 +136,14 @@ SPATE_API int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uin
  * Threads: shard. */
 SPATE_API int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *user);
 
-/* Releases received bytes: frees the memory that holds them, and gives the peer credit for as many.
- * Call it exactly once for each SPATE_EVENT_STREAM_DATA, also for an empty slice.  Any order is
+/* Releases received bytes: frees the memory that holds them, and gives the peer credit for as many
+ * bytes of a stream.  Call it exactly once for each SPATE_EVENT_STREAM_DATA and for each
+ * SPATE_EVENT_DATAGRAM, also for an empty slice.  Any order is
  * allowed, also after the stream or the connection has closed.  [RFC9000 4.2]
  *
  * Short slices of a stream share memory, up to 256 bytes of it: that is freed with the last of
- * them.  So copy a few bytes that you keep for long.
+ * them.  Messages of less than 256 bytes share up to 2 KiB.  So copy a few bytes that you keep for
+ * long.
  *
  *   shard  The shard that delivered the slice.
  *   slice  Its bytes must not be used after this call.  The struct is set to zero.
