@@ -18,6 +18,7 @@
  *
  * An ACK becomes these calls, in this order:
  *
+ *     undo          if it proves the losses of the last reduction spurious
  *     on_acked      for the packets that left at one time; so once for a train or a part of it
  *     on_lost       for a CE mark, and then for all packets that the ACK declares lost
  *     on_ack_end    once, when the round-trip time has the sample of this ACK
@@ -67,12 +68,17 @@ struct sp_cc_ops {
     void (*on_lost)(struct sp_cc *cc, const struct sp_cc_loss *loss);
     /* The sums of one ACK.  NULL: not needed. */
     void (*on_ack_end)(struct sp_cc *cc, const struct sp_cc_ack *ack);
+    /* All losses since the last reduction have proved spurious: takes the reduction back.  NULL:
+     * there is nothing to take back. */
+    void (*undo)(struct sp_cc *cc);
 };
 
 /* The state of NewReno: cc_newreno.c. */
 struct sp_cc_newreno {
     uint64_t acked_bytes;       /* in congestion avoidance, towards the next increase */
     uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
+    uint64_t cwnd_before_bytes; /* the last reduction */
+    uint64_t ssthresh_before_bytes;
 };
 
 /* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
@@ -146,6 +152,13 @@ static inline void sp_cc_on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
 static inline void sp_cc_on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     cc->ops->on_lost(cc, loss);
+    SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
+}
+
+static inline void sp_cc_undo(struct sp_cc *cc)
+{
+    if (cc->ops->undo != NULL)
+        cc->ops->undo(cc);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 

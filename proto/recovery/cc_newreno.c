@@ -49,6 +49,8 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
     /* [RFC9002 7.3.1, 7.3.2] */
     if (!is_in_recovery(reno, loss->sent_ns)) {
         reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+        reno->cwnd_before_bytes = cc->cwnd_bytes;
+        reno->ssthresh_before_bytes = cc->ssthresh_bytes;
         cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes / 2, sp_cc_cwnd_min(cc));
         cc->ssthresh_bytes = cc->cwnd_bytes;
         reno->acked_bytes = 0;
@@ -61,9 +63,18 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
     }
 }
 
+static void undo(struct sp_cc *cc)
+{
+    struct sp_cc_newreno *reno = &cc->newreno;
+    cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, reno->cwnd_before_bytes);
+    cc->ssthresh_bytes = SB_MAX(cc->ssthresh_bytes, reno->ssthresh_before_bytes);
+    reno->recovery_start_ns = 0; /* what is in flight may grow the window again */
+}
+
 const struct sp_cc_ops sp_cc_newreno_ops = {
     .name = "newreno",
     .init = init,
     .on_acked = on_acked,
     .on_lost = on_lost,
+    .undo = undo,
 };

@@ -4,8 +4,8 @@
 /* Loss detection, the probe timeout and persistent congestion.  [RFC9002 6, 7.6, appendix A]
  *
  * A packet is lost when one sent at least three numbers or 9/8 of a round trip later has
- * been acknowledged.  When nothing is acknowledged at all, the PTO asks for probes; it
- * declares nothing lost.
+ * been acknowledged; on a path that reorders more than that, later: see reorder.h.  When nothing is
+ * acknowledged at all, the PTO asks for probes; it declares nothing lost.
  *
  * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  It
  * then only harms itself: it never gets that data.  An ACK of a number that was never
@@ -96,14 +96,6 @@ void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_p
     sp_sent_add(&s->sent, packet);
 }
 
-/* Appends the list `frames` to the list whose last link is `*tail`. */
-static void append(struct sp_sent_frame ***tail, struct sp_sent_frame *frames)
-{
-    **tail = frames;
-    while (**tail != NULL)
-        *tail = &(**tail)->next;
-}
-
 /* ---- Acknowledgments ---- */
 
 struct ack_work {
@@ -113,6 +105,7 @@ struct ack_work {
     bool is_app_limited;
     bool any_eliciting;
     uint32_t marked_count;
+    uint64_t late_end;        /* packets of lower numbers come late; 0: not looked at */
     uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
     uint64_t largest_sent_ns; /* when largest_pn was sent */
     bool is_own_path;         /* largest_pn went the path in use */
@@ -126,13 +119,6 @@ struct ack_bytes {
     uint64_t sent_ns;
     uint32_t path; /* index */
 };
-
-/* Returns the path of packets in flight: it is kept as long as there are any. */
-static struct sp_loss_path *path_of(const struct sp_loss *loss, uint32_t index)
-{
-    SB_ASSERT(index < SP_PATHS_MAX && loss->paths[index] != NULL);
-    return loss->paths[index];
-}
 
 static struct sp_cc_ack cc_ack_of(const struct sp_loss *loss, const struct ack_work *work,
                                   uint64_t bytes, uint64_t sent_ns)
@@ -152,7 +138,7 @@ static void ack_bytes_flush(struct sp_loss *loss, const struct ack_work *work,
     if (acked->bytes == 0)
         return;
     if (SB_UNLIKELY(acked->path != loss->path->index)) {
-        sp_cc_on_removed(&path_of(loss, acked->path)->cc, acked->bytes); /* [RFC9000 9.4] */
+        sp_cc_on_removed(&sp_loss_path_of(loss, acked->path)->cc, acked->bytes); /* [RFC9000 9.4] */
         return;
     }
     struct sp_cc_ack ack = cc_ack_of(loss, work, acked->bytes, acked->sent_ns);
@@ -172,12 +158,24 @@ static void large_acked(struct sp_loss *loss, uint64_t end)
 static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet, uint64_t pn)
 {
     SB_STEP();
-    if (packet->state == SP_SENT_LOST) {
-        loss->spurious_count++;
-        if (packet->size > SP_DATAGRAM_SIZE_MIN)
-            large_acked(loss, pn + 1);
-    }
+    if (packet->state == SP_SENT_LOST && packet->size > SP_DATAGRAM_SIZE_MIN)
+        large_acked(loss, pn + 1);
     packet->state = SP_SENT_SKIPPED;
+}
+
+/* Looks for the oldest packet in flight of `from` to `to` that later ones have overtaken. */
+static SB_NEVER_INLINE void look_for_late(struct sp_loss *loss, const struct ack_work *work,
+                                          const struct sp_sent_block *block, uint64_t from,
+                                          uint64_t to)
+{
+    to = SB_MIN(to, work->late_end - 1 - block->first_pn);
+    while (from <= to && block->packets[from].state != SP_SENT_OUT)
+        from++;
+    const struct sp_sent_packet *packet = &block->packets[from];
+    if (from <= to && packet->path == loss->path->index)
+        sp_reorder_on_late(&loss->path->reorder, packet->sent_ns,
+                           work->late_end - 1 - (block->first_pn + from), &loss->path->rtt,
+                           work->now_ns);
 }
 
 /* Works off the packets `from` to `to` of a block and returns the next block. */
@@ -189,6 +187,8 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
     uint32_t count = 0, eliciting_count = 0, marked_count = 0;
     uint64_t newest = from, large_end = 0;
     uint32_t own_path = loss->path->index;
+    if (SB_UNLIKELY(block->first_pn + from < work->late_end))
+        look_for_late(loss, work, block, from, to);
     for (uint64_t i = from; i <= to; i++) {
         struct sp_sent_packet *packet = &block->packets[i];
         if (packet->state != SP_SENT_OUT) {
@@ -206,7 +206,7 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
             acked = (struct ack_bytes){.sent_ns = packet->sent_ns, .path = packet->path};
         }
         acked.bytes += packet->size;
-        append(&tail, packet->frames);
+        sp_sent_append(&tail, packet->frames);
         packet->frames = NULL;
         packet->state = SP_SENT_SKIPPED;
     }
@@ -237,10 +237,32 @@ static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack
     }
 }
 
+/* Takes losses back that this ACK proves spurious: before new ones are detected, and before the
+ * controller learns of what is acknowledged. */
+static SB_NEVER_INLINE void take_losses_back(struct sp_loss *loss, const struct sp_frame_ack *ack,
+                                             const struct ack_work *work)
+{
+    struct sp_loss_path *path = loss->path;
+    struct sp_ack_range range;
+    uint64_t pn, sent_ns;
+    for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);) {
+        uint32_t count =
+            sp_reorder_on_acked(&path->reorder, range.smallest, range.largest, &pn, &sent_ns);
+        if (count == 0)
+            continue;
+        loss->spurious_count += count;
+        sp_reorder_on_late(&path->reorder, sent_ns, loss->app.largest_acked - pn, &path->rtt,
+                           work->now_ns);
+    }
+    if (sp_reorder_take_undo(&path->reorder))
+        sp_cc_undo(&path->cc);
+}
+
 /* ---- Losses ---- */
 
 struct loss_work {
     struct sp_sent_frame **tail;
+    uint64_t now_ns;
     uint64_t newest_sent_ns; /* of the lost packets in flight; 0: none */
     uint64_t bytes;          /* of the lost packets in flight */
     /* The run of consecutive lost packets at hand.  [RFC9002 7.6.2] */
@@ -271,7 +293,7 @@ static void extend_run(struct sp_loss *loss, struct loss_work *work, uint64_t pn
 static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn,
                        const struct sp_sent_packet *packet)
 {
-    struct sp_loss_path *path = path_of(loss, packet->path);
+    struct sp_loss_path *path = sp_loss_path_of(loss, packet->path);
     sp_cc_on_removed(&path->cc, packet->size);
     if (path != loss->path)
         return;
@@ -287,18 +309,23 @@ static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struc
     loss->lost_count++;
     if (packet->path == loss->path->index)
         sp_ecn_on_lost(&loss->path->ecn, packet->is_ect);
+    if (packet->path == loss->path->index && packet->size > 0 && space == &loss->app)
+        sp_reorder_on_lost(&loss->path->reorder, pn, packet->sent_ns, work->now_ns);
     extend_run(loss, work, pn, packet);
     if (packet->size > 0)
         lose_bytes(loss, work, pn, packet);
-    append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
+    sp_sent_append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
 }
 
 /* [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
 static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
                    struct sp_loss_outcome *ret)
 {
-    struct loss_work work = {.tail = &ret->lost, .run_first_ns = SB_NEVER};
-    uint64_t delay_ns = sp_rtt_loss_delay_ns(&loss->path->rtt);
+    struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
+    struct sp_reorder *reorder = &loss->path->reorder;
+    sp_reorder_update(reorder, &loss->path->rtt, now_ns);
+    uint64_t delay_ns = sp_reorder_delay_ns(reorder, &loss->path->rtt);
+    uint64_t distance = sp_reorder_is_wide(reorder) ? UINT64_MAX : SP_LOSS_PACKET_THRESHOLD;
 
     space->loss_at_ns = SB_NEVER;
     if (space->largest_acked == SB_VARINT_NONE)
@@ -310,7 +337,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
         if (pn > space->largest_acked)
             break;
         uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
-        if (lost_at_ns <= now_ns || space->largest_acked >= pn + SP_LOSS_PACKET_THRESHOLD)
+        if (lost_at_ns <= now_ns || space->largest_acked - pn >= distance)
             lose_packet(loss, space, &work, pn, packet);
         else
             space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
@@ -329,6 +356,8 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
     };
     sp_cc_on_lost(&loss->path->cc, &lost); /* [RFC9000 13.3] */
     loss->persistent_count += lost.is_persistent;
+    if (lost.is_persistent)
+        sp_reorder_on_final(reorder, now_ns);
 }
 
 static void update_pacer(struct sp_loss *loss)
@@ -356,7 +385,8 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     if (ack->largest >= s->sent.next_pn)
         return SP_ERR_PROTOCOL_VIOLATION;
 
-    bool has_moved = s->largest_acked == SB_VARINT_NONE || ack->largest > s->largest_acked;
+    uint64_t largest_before = s->largest_acked;
+    bool has_moved = largest_before == SB_VARINT_NONE || ack->largest > largest_before;
     if (has_moved)
         s->largest_acked = ack->largest;
 
@@ -367,6 +397,10 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         .now_ns = arrived_ns,
         .is_app_limited = loss->path->cc.in_flight_bytes * 2 < loss->path->cc.cwnd_bytes,
     };
+    if (space == SP_SPACE_APP && largest_before != SB_VARINT_NONE)
+        work.late_end = largest_before;
+    if (space == SP_SPACE_APP && sp_reorder_has_runs(&loss->path->reorder))
+        take_losses_back(loss, ack, &work);
     uint64_t in_flight_bytes = loss->path->cc.in_flight_bytes;
     struct sp_ack_range range;
     for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)
@@ -396,6 +430,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
             .is_ecn = true,
         };
         sp_cc_on_lost(&loss->path->cc, &mark);
+        sp_reorder_on_final(&loss->path->reorder, arrived_ns);
     }
 
     if (!loss->is_pacing)
@@ -503,77 +538,4 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss)
 {
     return sp_rtt_pto_ns(&loss->path->rtt) + loss->peer_ack_delay_ns_max;
-}
-
-/* ---- The end of a space ---- */
-
-/* Takes the oldest packets of a space out of flight, at most `count_max`, and returns their frames
- * and their number. */
-static struct sp_sent_frame *settle_some(struct sp_loss *loss, struct sp_loss_space *space,
-                                         uint32_t count_max, uint32_t *ret_count)
-{
-    struct sp_sent_frame *frames = NULL;
-    struct sp_sent_frame **tail = &frames;
-    uint64_t pn = 0;
-    uint32_t count = 0;
-    for (struct sp_sent_packet *packet;
-         count < count_max && (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
-        if (packet->size > 0)
-            sp_cc_on_removed(&path_of(loss, packet->path)->cc, packet->size);
-        append(&tail, sp_sent_settle(&space->sent, pn, SP_SENT_SKIPPED));
-        count++;
-    }
-    space->loss_at_ns = SB_NEVER;
-    *ret_count = count;
-    return frames;
-}
-
-static struct sp_sent_frame *settle_all(struct sp_loss *loss, struct sp_loss_space *space)
-{
-    uint32_t count;
-    return settle_some(loss, space, UINT32_MAX, &count);
-}
-
-struct sp_sent_frame *sp_loss_discard(struct sp_loss *loss, enum sp_space space)
-{
-    struct sp_loss_space *s = loss->spaces[space];
-    if (s == NULL)
-        return NULL;
-
-    struct sp_sent_frame *frames = settle_all(loss, s);
-    sp_sent_deinit(&s->sent);
-    loss->spaces[space] = NULL;
-    loss->pto_count = 0; /* [RFC9002 6.2.2] */
-    return frames;
-}
-
-struct sp_sent_frame *sp_loss_forget(struct sp_loss *loss, enum sp_space space)
-{
-    return settle_all(loss, loss->spaces[space]);
-}
-
-struct sp_sent_frame *sp_loss_forget_some(struct sp_loss *loss, enum sp_space space,
-                                          uint32_t count_max, uint32_t *ret_count)
-{
-    return settle_some(loss, loss->spaces[space], count_max, ret_count);
-}
-
-void sp_loss_check(const struct sp_loss *loss)
-{
-    uint64_t in_flight[SP_PATHS_MAX] = {0};
-    for (uint32_t i = 0; i < SP_SPACES; i++) {
-        const struct sp_loss_space *s = loss->spaces[i];
-        if (s == NULL)
-            continue;
-        sp_sent_check(&s->sent);
-        SB_ASSERT(s->largest_acked == SB_VARINT_NONE || s->largest_acked < s->sent.next_pn);
-        for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)
-            for (uint32_t k = 0; k < SP_SENT_BLOCK_PACKETS; k++)
-                if (b->packets[k].state == SP_SENT_OUT)
-                    in_flight[b->packets[k].path] += b->packets[k].size;
-    }
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        SB_ASSERT(in_flight[i] ==
-                  (loss->paths[i] == NULL ? 0 : loss->paths[i]->cc.in_flight_bytes));
-    SB_ASSERT(loss->paths[loss->path->index] == loss->path);
 }

@@ -5,11 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/recovery/cc.h"
 #include "proto/recovery/ecn.h"
 #include "proto/wire/frame.h"
 #include "proto/recovery/pacer.h"
+#include "proto/recovery/reorder.h"
 #include "proto/recovery/rtt.h"
 #include "proto/recovery/sent.h"
 #include "proto/wire/types.h"
@@ -32,6 +34,7 @@ struct sp_loss_path {
     struct sp_cc cc;
     struct sp_pacer pacer;
     struct sp_ecn_path ecn;
+    struct sp_reorder reorder; /* packets of the application space */
     /* Packets of more than 1,200 bytes in the application space: see conn/mtu.h. */
     uint64_t large_acked_end;  /* one more than the newest that was acknowledged; 0: none */
     uint32_t large_lost_count; /* lost ones that were sent after that one */
@@ -65,6 +68,13 @@ struct sp_loss {
     uint64_t pto_total;
     uint64_t persistent_count;
 };
+
+/* Returns the path of packets in flight: it is kept as long as there are any. */
+static inline struct sp_loss_path *sp_loss_path_of(const struct sp_loss *loss, uint32_t index)
+{
+    SB_ASSERT(index < SP_PATHS_MAX && loss->paths[index] != NULL);
+    return loss->paths[index];
+}
 
 /* What an event settled.  Frames are the receiver's. */
 struct sp_loss_outcome {

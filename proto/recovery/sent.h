@@ -74,6 +74,14 @@ void sp_sent_init(struct sp_sent *sent, struct sb_store *blocks);
 
 _Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
 
+/* Appends the list `frames` to the list whose last link is `*tail`. */
+static inline void sp_sent_append(struct sp_sent_frame ***tail, struct sp_sent_frame *frames)
+{
+    **tail = frames;
+    while (**tail != NULL)
+        *tail = &(**tail)->next;
+}
+
 /* The first number of the block that `pn` belongs to. */
 static inline uint64_t sp_sent_block_of(uint64_t pn)
 {

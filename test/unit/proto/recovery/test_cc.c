@@ -193,8 +193,8 @@ static void too_small_by_loss(struct sp_cc *cc, const struct sp_cc_loss *loss)
 static void a_window_below_the_floor_is_our_bug(void **state)
 {
     (void)state;
-    static const struct sp_cc_ops bad = {"bad", too_small, too_small_by_ack, too_small_by_loss,
-                                         too_small_by_ack};
+    static const struct sp_cc_ops bad = {
+        "bad", too_small, too_small_by_ack, too_small_by_loss, too_small_by_ack, too_small};
     struct walk walk;
     begin(&walk, SP_CC_NEWRENO, 1);
     struct sp_cc_ack ack = {0, 1, 2, &rtt, false};
@@ -204,6 +204,7 @@ static void a_window_below_the_floor_is_our_bug(void **state)
     expect_assert_failure(sp_cc_on_acked(&walk.cc, &ack));
     expect_assert_failure(sp_cc_on_lost(&walk.cc, &loss));
     expect_assert_failure(sp_cc_on_ack_end(&walk.cc, &ack));
+    expect_assert_failure(sp_cc_undo(&walk.cc));
 }
 
 int main(void)

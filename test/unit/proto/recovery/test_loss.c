@@ -153,6 +153,90 @@ static void a_late_acknowledgment_of_a_lost_packet_is_counted(void **state)
     assert_int_equal(world->loss.spurious_count, 1);
 }
 
+/* Sends packets 1 to `count`, 1 ms apart, of which the first comes `late_ns` later than the others:
+ * each has a round trip of 100 ms, and an ACK of its own.  Returns the losses. */
+static uint64_t send_with_the_first_late(struct world *world, uint64_t count, uint64_t late_ns)
+{
+    uint64_t first = world->loss.app.sent.next_pn;
+    uint64_t begin_ns = SB_S + first * 10 * SB_MS;
+    uint64_t lost_before = world->loss.lost_count;
+    for (uint64_t i = 0; i < count; i++)
+        send_one(world, SP_SPACE_APP, begin_ns + i * SB_MS, true);
+    uint64_t late_at_ns = begin_ns + RTT_NS + late_ns;
+    for (uint64_t i = 1; i < count; i++) {
+        uint64_t at_ns = begin_ns + i * SB_MS + RTT_NS;
+        if (late_at_ns < at_ns && late_at_ns + SB_MS >= at_ns)
+            (void)ack(world, first, first, late_at_ns);
+        struct sp_loss_outcome outcome;
+        if (sp_loss_deadline_ns(&world->loss) < at_ns)
+            sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        (void)ack(world, first + i, first + i, at_ns);
+    }
+    if (late_at_ns > begin_ns + (count - 1) * SB_MS + RTT_NS)
+        (void)ack(world, first, first, late_at_ns);
+    return world->loss.lost_count - lost_before;
+}
+
+/* [RFC9002 6.1, RFC8985 6.2] */
+static void a_path_that_reorders_has_one_spurious_loss(void **state)
+{
+    struct world *world = *state;
+    static const uint64_t late_ms[] = {5, 12, 30, 60};
+    for (uint32_t i = 0; i < QT_COUNT(late_ms); i++) {
+        world_init(world);
+        take_a_sample(world);
+        assert_int_equal(send_with_the_first_late(world, 80, late_ms[i] * SB_MS), 1);
+        assert_int_equal(world->loss.spurious_count, 1);
+        assert_int_equal(send_with_the_first_late(world, 10, late_ms[i] * SB_MS), 0);
+    }
+}
+
+static void later_than_two_round_trips_is_lost_on_any_path(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
+    assert_int_equal(send_with_the_first_late(world, 80, 300 * SB_MS), 1);
+    assert_int_equal(world->loss.spurious_count, 1);
+    assert_true(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt) <= 2 * RTT_NS);
+}
+
+/* What was learned is forgotten when nothing is late for a while. */
+static void a_path_that_no_longer_reorders_is_as_before(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
+    (void)send_with_the_first_late(world, 20, 12 * SB_MS);
+    assert_true(sp_reorder_is_wide(&world->path.reorder));
+    for (int i = 1; i <= 5; i++) {
+        uint64_t now_ns = 40 * SB_S + (uint64_t)i * 3 * SB_S;
+        send_one(world, SP_SPACE_APP, now_ns, true);
+        uint64_t pn = world->loss.app.sent.next_pn - 1;
+        (void)ack(world, pn, pn, now_ns + RTT_NS);
+    }
+    assert_false(sp_reorder_is_wide(&world->path.reorder));
+    assert_int_equal(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt),
+                     sp_rtt_loss_delay_ns(&world->path.rtt));
+}
+
+static void the_window_is_restored_when_all_losses_prove_spurious(void **state)
+{
+    struct world *world = *state;
+    world_init(world);
+    take_a_sample(world);
+    uint64_t cwnd_bytes = world->path.cc.cwnd_bytes;
+    for (int i = 1; i <= 8; i++)
+        send_one(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(ack(world, 6, 6, SB_S + 1).lost, 1, 3);
+    assert_true(world->path.cc.cwnd_bytes < cwnd_bytes);
+    (void)ack(world, 1, 2, SB_S + 2);
+    assert_true(world->path.cc.cwnd_bytes < cwnd_bytes); /* one may be lost */
+    (void)ack(world, 3, 3, SB_S + 3);
+    assert_true(world->path.cc.cwnd_bytes >= cwnd_bytes);
+    assert_int_equal(world->loss.spurious_count, 3);
+}
+
 /* [RFC9000 13.1] */
 static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state)
 {
@@ -386,7 +470,7 @@ static void log_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
     calls.end_rtt_ns = ack->rtt->latest_ns;
 }
 
-static const struct sp_cc_ops log_ops = {"log", log_init, log_acked, log_lost, log_ack_end};
+static const struct sp_cc_ops log_ops = {"log", log_init, log_acked, log_lost, log_ack_end, NULL};
 
 static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacing)
 {
@@ -486,6 +570,10 @@ int main(void)
         QT_TEST(world, a_packet_three_numbers_behind_is_lost),
         QT_TEST(world, a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
         QT_TEST(world, a_late_acknowledgment_of_a_lost_packet_is_counted),
+        QT_TEST(world, a_path_that_reorders_has_one_spurious_loss),
+        QT_TEST(world, later_than_two_round_trips_is_lost_on_any_path),
+        QT_TEST(world, a_path_that_no_longer_reorders_is_as_before),
+        QT_TEST(world, the_window_is_restored_when_all_losses_prove_spurious),
         QT_TEST(world, an_acknowledgment_of_what_was_never_sent_is_a_violation),
         QT_TEST(world, a_sample_is_taken_from_the_largest_if_any_elicits),
         QT_TEST(world, the_pto_backs_off_and_an_ack_resets_it),

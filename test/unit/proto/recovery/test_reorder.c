@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Losses that prove spurious, and those that do not count as such. */
+
+#include "test/support/qt.h"
+
+#include "proto/base/time.h"
+#include "proto/recovery/reorder.h"
+
+#define LOST_AT_NS (SB_S + 10 * SB_MS)
+
+/* Packets that are `step` numbers apart are lost, `count` of them, sent at the same time. */
+static struct sp_reorder lost(uint64_t count, uint64_t step)
+{
+    struct sp_reorder reorder = {0};
+    for (uint64_t i = 0; i < count; i++)
+        sp_reorder_on_lost(&reorder, 1000 + i * step, SB_S, LOST_AT_NS);
+    return reorder;
+}
+
+static uint32_t acked(struct sp_reorder *reorder, uint64_t smallest, uint64_t largest)
+{
+    uint64_t pn = 0, sent_ns = 0;
+    uint32_t count = sp_reorder_on_acked(reorder, smallest, largest, &pn, &sent_ns);
+    if (count > 0) {
+        assert_in_range(pn, smallest, largest);
+        assert_int_equal(sent_ns, SB_S);
+    }
+    return count;
+}
+
+static void each_lost_packet_is_taken_back_once(void **state)
+{
+    (void)state;
+    static const uint64_t steps[] = {1, 2, 63, 64};
+    for (uint32_t i = 0; i < QT_COUNT(steps); i++) {
+        struct sp_reorder reorder = lost(SP_REORDER_RUNS, steps[i]);
+        uint64_t end = 1000 + SP_REORDER_RUNS * steps[i];
+        assert_int_equal(acked(&reorder, 0, 999), 0);
+        assert_int_equal(acked(&reorder, end, UINT64_MAX >> 2), 0);
+        assert_int_equal(acked(&reorder, 1000, 1000), 1);
+        assert_int_equal(acked(&reorder, 1000, 1000), 0);
+        assert_false(sp_reorder_take_undo(&reorder));
+        assert_int_equal(acked(&reorder, 0, end), SP_REORDER_RUNS - 1);
+        assert_true(sp_reorder_take_undo(&reorder));
+        assert_false(sp_reorder_take_undo(&reorder));
+        assert_false(sp_reorder_has_runs(&reorder));
+    }
+}
+
+static void more_losses_than_are_remembered_are_not_undone(void **state)
+{
+    (void)state;
+    struct sp_reorder reorder = lost(SP_REORDER_RUNS + 1, 64);
+    assert_int_equal(acked(&reorder, 0, 100000), SP_REORDER_RUNS);
+    assert_false(sp_reorder_take_undo(&reorder));
+}
+
+static void only_losses_since_the_last_reduction_count(void **state)
+{
+    (void)state;
+    struct sp_reorder reorder = lost(SP_REORDER_RUNS + 1, 64);
+    sp_reorder_on_lost(&reorder, 5000, LOST_AT_NS + 1, LOST_AT_NS + SB_MS);
+    uint64_t pn, sent_ns;
+    assert_int_equal(sp_reorder_on_acked(&reorder, 0, 10000, &pn, &sent_ns), 1);
+    assert_int_equal(pn, 5000);
+    assert_int_equal(sent_ns, LOST_AT_NS + 1);
+    assert_true(sp_reorder_take_undo(&reorder));
+}
+
+/* Persistent congestion and CE marks are no mistake. */
+static void what_cannot_be_spurious_is_not_undone(void **state)
+{
+    (void)state;
+    struct sp_reorder reorder = lost(1, 1);
+    sp_reorder_on_final(&reorder, LOST_AT_NS);
+    assert_int_equal(acked(&reorder, 0, 10000), 0);
+    assert_false(sp_reorder_take_undo(&reorder));
+    sp_reorder_on_lost(&reorder, 2000, SB_S, LOST_AT_NS); /* of the same round trip */
+    assert_int_equal(acked(&reorder, 0, 10000), 1);
+    assert_false(sp_reorder_take_undo(&reorder));
+}
+
+static void what_was_lost_long_ago_is_forgotten(void **state)
+{
+    (void)state;
+    struct sp_rtt rtt;
+    sp_rtt_init(&rtt);
+    sp_rtt_on_sample(&rtt, 100 * SB_MS, 0, SB_S);
+    struct sp_reorder reorder = lost(2, 1);
+    sp_reorder_update(&reorder, &rtt, LOST_AT_NS + 400 * SB_MS);
+    assert_true(sp_reorder_has_runs(&reorder));
+    sp_reorder_update(&reorder, &rtt, LOST_AT_NS + 400 * SB_MS + 1);
+    assert_false(sp_reorder_has_runs(&reorder));
+    assert_false(sp_reorder_take_undo(&reorder));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_lost_packet_is_taken_back_once),
+        cmocka_unit_test(more_losses_than_are_remembered_are_not_undone),
+        cmocka_unit_test(only_losses_since_the_last_reduction_count),
+        cmocka_unit_test(what_cannot_be_spurious_is_not_undone),
+        cmocka_unit_test(what_was_lost_long_ago_is_forgotten),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
