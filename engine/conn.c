@@ -153,6 +153,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->send_pending_link);
     sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->ended_link);
+    sb_list_init(&conn->ask_link);
     sb_list_init(&conn->rx_link);
     sb_list_init(&conn->handshake.link);
     se_timer_init(&conn->timer);
@@ -305,6 +306,7 @@ static void leave(struct spate_conn *conn)
     sb_list_remove(&conn->send_pending_link);
     sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->ended_link);
+    sb_list_remove(&conn->ask_link);
     SB_ASSERT(!sb_link_is_in(&conn->rx_link));
     se_wheel_remove(&shard->wheel, &conn->timer);
 

@@ -64,6 +64,7 @@ struct spate_conn {
     struct sb_link send_pending_link;  /* may have something to send */
     struct sb_link event_pending_link; /* may have events */
     struct sb_link ended_link;         /* has to be freed or buried, or is being freed */
+    struct sb_link ask_link;           /* its handshake has a question: engine/ask.h */
 
     struct se_timer timer;
     uint64_t timer_ns; /* the time that the timer is set to: at or before proto's deadline */

@@ -3,6 +3,7 @@
 
 /* The application's operations on a connection. */
 
+#include <errno.h>
 #include <string.h>
 
 #include "crypto/tls.h"
@@ -65,6 +66,28 @@ const char *spate_conn_server_name(const struct spate_conn *conn)
     bool was_connected = conn->cipher[0] != '\0';
     const char *name = was_connected ? sc_tls_server_name(sp_conn_tls(conn->proto)) : NULL;
     return name != NULL ? name : "";
+}
+
+const uint8_t *spate_conn_peer_certificate(const struct spate_conn *conn, size_t index,
+                                           size_t *ret_size)
+{
+    const struct sp_tls *tls = sp_conn_tls(conn->proto);
+    if (tls == NULL || conn->cipher[0] == '\0')
+        return NULL;
+    struct sb_bytes cert = sc_tls_peer_chain(tls, index);
+    if (cert.data != NULL)
+        *ret_size = cert.size;
+    return cert.data;
+}
+
+int spate_conn_export(const struct spate_conn *conn, const char *label, const void *context,
+                      size_t context_size, void *ret, size_t size)
+{
+    const struct sp_tls *tls = sp_conn_tls(conn->proto);
+    if (tls == NULL || conn->cipher[0] == '\0')
+        return -ENOTCONN;
+    return sc_tls_export(tls, (struct sb_bytes){(const uint8_t *)label, strlen(label)},
+                         (struct sb_bytes){context, context_size}, ret, size);
 }
 
 int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,

@@ -9,6 +9,7 @@
 #include <spate/stream.h>
 
 #include "crypto/tls.h"
+#include "engine/ask.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -305,6 +306,9 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
         break;
     case SP_EVENT_CONNECTED:
         on_connected(conn);
+        break;
+    case SP_EVENT_TLS_WAIT:
+        se_ask_raise(conn);
         break;
     case SP_EVENT_CLOSED:
         on_closed(conn, reported->close);

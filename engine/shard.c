@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto/reset.h"
+#include "engine/ask.h"
 #include "engine/backend.h"
 #include "engine/clock.h"
 #include "engine/config.h"
@@ -126,6 +127,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->send_pending);
     sb_list_init(&shard->event_pending);
     sb_list_init(&shard->ended);
+    sb_list_init(&shard->asking);
     sb_list_init(&shard->unwinding);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
@@ -298,8 +300,10 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool is_more = se_shard_send(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     /* A post that already ran in this turn must also prevent waiting. */
-    bool is_busy = had_posts || is_more || is_closing || se_events_count(&shard->events) > 0 ||
-                   shard->unwind_steps == 0 || !sb_list_is_empty(&shard->unwinding);
+    bool had_asks = se_asks_run(shard);
+    bool is_busy = had_posts || had_asks || is_more || is_closing ||
+                   se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
+                   !sb_list_is_empty(&shard->unwinding);
 
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);
@@ -310,6 +314,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_rx_run(shard);
     se_shard_run_timers(shard);
     se_shard_drain(shard);
+    (void)se_asks_run(shard);
     reap(shard);
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);

@@ -98,7 +98,8 @@ struct spate_shard {
     struct sb_link all;
     struct sb_link send_pending;
     struct sb_link event_pending;
-    struct sb_link ended; /* closed connections that reap() has to look at */
+    struct sb_link ended;  /* closed connections that reap() has to look at */
+    struct sb_link asking; /* connections whose handshakes have questions */
     struct se_tombstones tombstones;
     struct sb_link unwinding; /* se_conn_destroy() was called; not all is freed yet */
     uint32_t unwind_steps;    /* left of SE_UNWIND_STEPS_PER_TURN in this turn */

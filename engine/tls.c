@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "crypto/cert_table.h"
 #include "crypto/self_signed.h"
 #include "crypto/tls_config.h"
 #include "engine/config.h"
@@ -34,6 +35,51 @@ struct sc_tls_config *se_tls_config(const struct spate_tls *tls)
     return tls->config;
 }
 
+struct se_ask_callback se_tls_on_cert(const struct sc_tls_config *config)
+{
+    void *const *app = sc_tls_config_app(config);
+    return (struct se_ask_callback){(spate_ask_function)(uintptr_t)app[0], app[2]};
+}
+
+struct se_ask_callback se_tls_on_verify(const struct sc_tls_config *config)
+{
+    void *const *app = sc_tls_config_app(config);
+    return (struct se_ask_callback){(spate_ask_function)(uintptr_t)app[1], app[2]};
+}
+
+/* The options about certificates and the application's functions. */
+static int translate_certs(const struct spate_tls_options *options, struct sc_tls_options *ret,
+                           struct spate_error *error)
+{
+    bool asks = options->on_verify != NULL;
+    if ((unsigned)options->unknown_name > SPATE_UNKNOWN_NAME_REFUSE ||
+        (unsigned)options->verify > SPATE_VERIFY_INSTEAD) {
+        se_error_set(error, "unknown_name or verify has a value that does not exist");
+        return -EINVAL;
+    }
+    if (options->verify != SPATE_VERIFY_AFTER_CHAIN && !asks) {
+        se_error_set(error, "the peer is to be verified by on_verify, which is not set");
+        return -EINVAL;
+    }
+    struct sc_cert_entry *entries;
+    int result = se_cert_entries(options->certs, options->cert_count, &entries);
+    if (result != 0)
+        return result;
+    ret->cert = options->cert != NULL ? se_cert_inner(options->cert) : NULL;
+    ret->certs = entries;
+    ret->cert_count = options->cert_count;
+    ret->refuses_unknown = options->unknown_name == SPATE_UNKNOWN_NAME_REFUSE;
+    ret->asks_cert = options->on_cert != NULL;
+    ret->verify = !asks                                     ? SC_VERIFY_CHAIN
+                  : options->verify == SPATE_VERIFY_INSTEAD ? SC_VERIFY_ASK_INSTEAD
+                                                            : SC_VERIFY_ASK_AFTER;
+    ret->keeps_peer_chain = options->keep_peer_chain;
+    ret->app[0] = (void *)(uintptr_t)options->on_cert;
+    ret->app[1] = (void *)(uintptr_t)options->on_verify;
+    ret->app[2] = options->ask_user;
+    return 0;
+}
+
 static int create(const struct spate_tls_options *given, enum sp_role role, struct spate_tls **ret,
                   struct spate_error *error)
 {
@@ -57,7 +103,7 @@ static int create(const struct spate_tls_options *given, enum sp_role role, stru
         if ((options->ciphers >> i & 1) != 0)
             chosen[chosen_count++] = suites[i];
 
-    const struct sc_tls_options inner = {
+    struct sc_tls_options inner = {
         .role = role,
         .cert_file = options->cert_file,
         .cert_pem = options->cert_pem,
@@ -76,8 +122,14 @@ static int create(const struct spate_tls_options *given, enum sp_role role, stru
     struct spate_tls *tls = malloc(sizeof(*tls));
     if (tls == NULL)
         return -ENOMEM;
+    result = translate_certs(options, &inner, error);
+    if (result != 0) {
+        free(tls);
+        return result;
+    }
     struct sc_error reason = {.text = ""};
     result = sc_tls_config_create(&inner, &tls->config, &reason);
+    free((void *)(uintptr_t)inner.certs);
     if (result != 0) {
         se_error_set(error, "%s", reason.text);
         free(tls);

@@ -102,6 +102,36 @@ SPATE_API const char *spate_conn_cipher(const struct spate_conn *conn);
  * Threads: shard. */
 SPATE_API const char *spate_conn_server_name(const struct spate_conn *conn);
 
+/* Returns a certificate of the peer in the encoding DER, or NULL if there is none at `index`.
+ * [RFC8446 4.4.2]  The bytes are valid as long as the connection.
+ *
+ *   index      0: the peer's own certificate.  Above: the others of its chain, in its order, if
+ *              keep_peer_chain of the TLS options is set.
+ *   *ret_size  Set to the size in bytes; untouched if there is none.
+ *
+ * Threads: shard. */
+SPATE_API const uint8_t *spate_conn_peer_certificate(const struct spate_conn *conn, size_t index,
+                                                     size_t *ret_size);
+
+/* Derives bytes from the secrets of the handshake, which only the peer can derive too: keys for
+ * another protocol, or a proof that something belongs to this connection.  [RFC8446 7.5]
+ *
+ *   label         Text that nobody else uses for another purpose, of 1 to 249 bytes, like
+ *                 "EXPORTER-example".
+ *   context       Bytes that the result depends on; may be NULL if context_size is 0.
+ *   context_size  Bytes at `context`.
+ *   *ret          Room for `size` bytes.
+ *   size          1 to 8,160.
+ *
+ * Returns 0, or:
+ *   -EINVAL    The label or `size` is out of range.
+ *   -ENOTCONN  SPATE_EVENT_CONNECTED has not come yet.
+ *   -ENOMEM    There is not enough memory.
+ *
+ * Threads: shard. */
+SPATE_API int spate_conn_export(const struct spate_conn *conn, const char *label,
+                                const void *context, size_t context_size, void *ret, size_t size);
+
 /* Writes the peer's address.
  *
  *   *ret       All bytes are written; those after the address are zero.

@@ -5,6 +5,7 @@
 /* Includes the whole public API of libspate. */
 
 #include <spate/base.h>
+#include <spate/cert.h>
 #include <spate/conn.h>
 #include <spate/counters.h>
 #include <spate/datagram.h>

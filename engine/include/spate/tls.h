@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include <spate/base.h>
+#include <spate/cert.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Keys, certificates and rules for the peer.  Created once, shared by connections, never changed.
- * [RFC9001 4] */
+/* Keys, certificates and rules for the peer.  Created once, shared by connections, never changed
+ * but by spate_tls_set_certs().  [RFC9001 4] */
 struct spate_tls;
 
 /* Whether a server asks clients for a certificate. */
@@ -19,6 +20,20 @@ enum spate_client_auth {
     SPATE_CLIENT_AUTH_NONE,     /* does not ask */
     SPATE_CLIENT_AUTH_OPTIONAL, /* asks; a certificate that the client sends is verified */
     SPATE_CLIENT_AUTH_REQUIRED, /* asks; refuses clients without a valid certificate */
+};
+
+/* What a server does for a client whose server name (SNI) has no certificate.  [RFC6066 3] */
+enum spate_unknown_name {
+    SPATE_UNKNOWN_NAME_DEFAULT, /* uses the certificate without a name; without one, refuses */
+    SPATE_UNKNOWN_NAME_REFUSE,  /* refuses with the alert unrecognized_name.  A client without a
+                                   name still gets the certificate without a name */
+};
+
+/* What on_verify is asked about. */
+enum spate_verify {
+    SPATE_VERIFY_AFTER_CHAIN, /* peers whose chain, and for a client whose name, was accepted */
+    SPATE_VERIFY_INSTEAD,     /* all peers: on_verify alone decides.  CA certificates are not
+                                 needed; if they are given, chain_error has their verdict */
 };
 
 /* Bits for `ciphers` of spate_tls_options.  [RFC9001 5.3] */
@@ -41,8 +56,9 @@ struct spate_tls_options {
     const char *cert_pem;  /* PEM text */
     const char *key_pem;   /* PEM text */
 
-    /* The CA certificates to trust, as a file or as text, not both.  With neither, the system's
-     * certificate store is used. */
+    /* The CA certificates to trust, as a file or as text, not both.  With neither, a client uses
+     * the system's certificate store.  A server that asks for certificates needs them, because the
+     * system's CAs give one to everybody. */
     const char *ca_file; /* path of a PEM file */
     const char *ca_pem;  /* PEM text */
 
@@ -57,6 +73,24 @@ struct spate_tls_options {
     uint32_t ciphers;        /* SPATE_CIPHER_* bits; 0 allows all */
     const char *keylog_file; /* path; secrets are appended in clear text, in NSS format.  NULL: no
                                 file */
+
+    /* More about certificates: <spate/cert.h>. */
+    struct spate_cert *cert; /* instead of cert_file and the three others; a reference is taken */
+    const struct spate_cert_entry *certs; /* server: by name; copied */
+    size_t cert_count;                    /* entries in `certs` */
+    enum spate_unknown_name unknown_name; /* server */
+    enum spate_verify verify;             /* with on_verify only */
+    /* Is asked which certificate to use: on a server for clients whose server name is not in
+     * `certs`, on a client when the server asks for a certificate.  NULL: nobody is asked. */
+    spate_ask_function on_cert;
+    /* Is asked whether the peer is the right one, after it has proved that the certificate is its
+     * own, and before it gets anything.  Not asked about a client without certificate, and not
+     * again when a handshake resumes an earlier one.  NULL: nobody is asked. */
+    spate_ask_function on_verify;
+    void *ask_user;       /* passed to on_cert and on_verify; not used by the library */
+    bool keep_peer_chain; /* for spate_conn_peer_certificate(); otherwise the peer's own certificate
+                             alone is kept */
+    uint8_t reserved[7];  /* ignored */
 };
 
 /* Sets `size`, and every other field to zero.
