@@ -11,7 +11,8 @@
  *
  * The cipher is AES-256-GCM, and the client's address is associated data too.  An epoch is an hour.
  * Its key is HKDF-Extract(epoch, token key), so a key seals far fewer tokens than the 2^32 that
- * random nonces allow.  Tokens of the epoch before and after the present one are opened as well.
+ * random nonces allow.  Tokens of the epochs of the last day, and of the next one, are opened as
+ * well.
  *
  * The kind says how the client got the token.  [RFC9000 8.1.1]
  *
@@ -40,8 +41,10 @@ enum {
     BODY_SIZE = 8 + 4 + 2 * (1 + SP_CID_SIZE_MAX),
     TAG_AT = BODY_AT + BODY_SIZE,
     ADDRESS_SIZE = 1 + 16 + 2,
-    EPOCH_KEYS = 4, /* the present epoch's and its neighbours', by the last two bits */
+    EPOCHS_BEFORE = 25, /* as many as a token of NEW_TOKEN lives through */
+    EPOCH_KEYS = 32,    /* those, the present epoch's and the next one's, by the last bits */
 };
+_Static_assert(EPOCH_KEYS >= EPOCHS_BEFORE + 2, "no two of them share a place");
 _Static_assert(TAG_AT + SP_TAG_SIZE == SC_TOKEN_SIZE, "the drawing above");
 
 struct epoch_key {
@@ -115,7 +118,7 @@ static EVP_CIPHER_CTX *cipher_of(struct sc_tokens *tokens, uint64_t epoch)
 
 /* [RFC9000 8.1.4] A Retry token is bound to the port too: only the client of that attempt uses it.
  * An IPv4 address that came by an IPv6 socket is bound as itself. */
-static void write_address(const struct sp_addr *address, uint8_t ret[ADDRESS_SIZE])
+static void write_address(const struct sp_addr *address, bool with_port, uint8_t ret[ADDRESS_SIZE])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
     bool is_mapped = memcmp(address->ip, mapped, sizeof(mapped)) == 0;
@@ -123,7 +126,7 @@ static void write_address(const struct sp_addr *address, uint8_t ret[ADDRESS_SIZ
     memset(ret, 0, ADDRESS_SIZE);
     ret[0] = is_v4 ? 4 : 6;
     memcpy(ret + 1, address->ip + (is_mapped ? sizeof(mapped) : 0), is_v4 ? 4 : 16);
-    sb_store_u16(ret + 17, address->port);
+    sb_store_u16(ret + 17, with_port ? address->port : 0);
 }
 
 /* Encrypts or decrypts the body of a token.  The head of the token is in place. */
@@ -137,7 +140,7 @@ static bool run_cipher(EVP_CIPHER_CTX *cipher, bool is_seal, const struct sp_add
         OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, SP_TAG_SIZE),
         OSSL_PARAM_construct_end(),
     };
-    write_address(address, bound);
+    write_address(address, head[0] == SC_TOKEN_RETRY, bound);
     bool done = EVP_CipherInit_ex2(cipher, NULL, NULL, head + NONCE_AT, is_seal, NULL) == 1 &&
                 EVP_CipherUpdate(cipher, NULL, &size, head, NONCE_AT) == 1 &&
                 EVP_CipherUpdate(cipher, NULL, &size, bound, sizeof(bound)) == 1 &&
@@ -191,12 +194,12 @@ static struct sp_cid read_cid(struct sb_reader *r)
     return sp_cid_of(bytes, size);
 }
 
-/* Returns the epoch whose last byte is `low`, among the present one and its neighbours; UINT64_MAX
- * if there is none. */
+/* Returns the epoch whose last byte is `low`, among those whose tokens can be valid; UINT64_MAX if
+ * there is none. */
 static uint64_t epoch_from(uint64_t wall_ns, uint8_t low)
 {
     uint64_t now = wall_ns / EPOCH_NS;
-    for (uint64_t epoch = now == 0 ? 0 : now - 1; epoch <= now + 1; epoch++)
+    for (uint64_t epoch = now - SB_MIN(now, EPOCHS_BEFORE); epoch <= now + 1; epoch++)
         if ((uint8_t)epoch == low)
             return epoch;
     return UINT64_MAX;
@@ -206,7 +209,8 @@ enum sc_token_result sc_token_open(struct sc_tokens *tokens, struct sb_bytes byt
                                    const struct sp_addr *address, uint64_t wall_ns,
                                    struct sc_token *ret)
 {
-    if (bytes.size != SC_TOKEN_SIZE || bytes.data[0] != SC_TOKEN_RETRY ||
+    if (bytes.size != SC_TOKEN_SIZE ||
+        (bytes.data[0] != SC_TOKEN_RETRY && bytes.data[0] != SC_TOKEN_NEW) ||
         memcmp(bytes.data + 1, tokens->id, sizeof(tokens->id)) != 0)
         return SC_TOKEN_FOREIGN;
     uint64_t epoch = epoch_from(wall_ns, bytes.data[EPOCH_AT]);
@@ -218,15 +222,15 @@ enum sc_token_result sc_token_open(struct sc_tokens *tokens, struct sb_bytes byt
         !run_cipher(cipher, false, address, bytes.data, bytes.data + BODY_AT, body, tag))
         return SC_TOKEN_INVALID;
 
-    struct sc_token token = {.kind = SC_TOKEN_RETRY};
+    struct sc_token token = {.kind = (enum sc_token_kind)bytes.data[0]};
     struct sb_reader r = sb_reader_of(body, sizeof(body));
     token.issued_ns = sb_load_u64(sb_reader_take(&r, sizeof(token.issued_ns)));
     token.version = sb_reader_u32(&r);
     token.original_dcid = read_cid(&r);
     token.retry_scid = read_cid(&r);
-    uint64_t age_ns =
-        wall_ns > token.issued_ns ? wall_ns - token.issued_ns : token.issued_ns - wall_ns;
-    if (age_ns > SC_TOKEN_RETRY_NS)
+    uint64_t age_ns_max = token.kind == SC_TOKEN_RETRY ? SC_TOKEN_RETRY_NS : SC_TOKEN_NEW_NS;
+    if (wall_ns > sb_time_add(token.issued_ns, age_ns_max) ||
+        token.issued_ns > sb_time_add(wall_ns, SC_TOKEN_RETRY_NS)) /* clocks differ */
         return SC_TOKEN_INVALID;
     *ret = token;
     return SC_TOKEN_VALID;

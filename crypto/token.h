@@ -14,9 +14,10 @@
 /* Address validation tokens that need no state at the server.  [RFC9000 8.1.2, 8.1.4]
  *
  * A token is sealed with a key that follows from the engine's token key and the hour.  Any process
- * that has the token key can open it.  It is bound to the client's IP address and port, and it
- * names both connection IDs that a server must confirm after a Retry [RFC9000 7.3], and the version
- * of QUIC that it was given for.  A token of another version must not be accepted.  [RFC9369 5] */
+ * that has the token key can open it.  That of a Retry is bound to the client's IP address and
+ * port, and names both connection IDs that a server must confirm after a Retry [RFC9000 7.3].  Both
+ * kinds name the version of QUIC that they were given for.  A token of another version must not be
+ * accepted.  [RFC9369 5] */
 struct sc_tokens;
 
 enum {
@@ -29,16 +30,21 @@ enum {
  * when that gets lost. */
 #define SC_TOKEN_RETRY_NS (10 * SB_S)
 
+/* A token of NEW_TOKEN is good for a day.  [RFC9000 8.1.3] */
+#define SC_TOKEN_NEW_NS (24 * 3600 * SB_S)
+
 /* What a token was given for.  It is the first byte of the token. */
 enum sc_token_kind {
     SC_TOKEN_RETRY = 0xa1, /* in a Retry packet */
+    SC_TOKEN_NEW = 0xa2,   /* in a NEW_TOKEN frame: bound to the address without the port, because a
+                              later connection comes from another one */
 };
 
 struct sc_token {
     enum sc_token_kind kind;
-    uint32_t version;   /* of QUIC, of the connection that got it */
-    uint64_t issued_ns; /* of the wall clock, which processes share */
-    struct sp_cid original_dcid;
+    uint32_t version;            /* of QUIC, of the connection that got it */
+    uint64_t issued_ns;          /* of the wall clock, which processes share */
+    struct sp_cid original_dcid; /* RETRY */
     struct sp_cid retry_scid;
 };
 

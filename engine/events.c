@@ -303,6 +303,12 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
+    case SP_EVENT_EARLY:
+    case SP_EVENT_EARLY_REJECTED:
+    case SP_EVENT_TICKET:
+        break;
+    case SP_EVENT_NEW_TOKEN:
+        sb_buffer_unref(reported->new_token.buffer);
         break;
     case SP_EVENT_CONNECTED:
         on_connected(conn);

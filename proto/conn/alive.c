@@ -16,10 +16,12 @@
 /* Signs of life per idle timeout: one or two of them may get lost. */
 #define PER_IDLE_TIMEOUT 3
 
-/* Returns whether the application wants a stream that the peer does not allow. */
+/* Returns whether the application wants a stream that the peer does not allow, or has one of 0-RTT
+ * that the peer does not allow any more. */
 static bool is_short_of_streams(const struct sp_stream_limits *limits)
 {
-    return limits->open_wait == SP_OPEN_WAIT_REFUSED && !sp_stream_limits_has_room(limits);
+    return (limits->open_wait == SP_OPEN_WAIT_REFUSED && !sp_stream_limits_has_room(limits)) ||
+           limits->local_opened > limits->local_max;
 }
 
 static bool is_blocked(const struct sp_conn *conn)

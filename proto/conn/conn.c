@@ -5,12 +5,14 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/early.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/token.h"
 #include "proto/conn/version.h"
 #include "proto/stream/compact.h"
 
@@ -60,6 +62,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     sb_pool_init(&pools->pool, #pool, sizeof(type), UINT32_MAX, (count_max), memory)
     INIT(conns, struct sp_conn, limits->conns_max);
     INIT(handshakes, struct sp_handshake, limits->conns_max);
+    INIT(earlies, struct sp_early, limits->conns_max);
     INIT(streams, struct sp_stream, limits->streams_max);
     /* The other pools grow with the bytes in flight; `memory` bounds them. */
     INIT(chunks, struct sp_chunk, UINT32_MAX);
@@ -89,7 +92,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   10 * sizeof(struct sb_pool),
+                   11 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -229,6 +232,11 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     init_packets(conn, args, now_ns);
     init_cids(conn, args);
     sp_conn_streams_init(conn);
+    if (args->role == SP_CLIENT) {
+        (void)!sp_conn_copy_token(conn, args->token, &handshake->token);
+        if (args->early_params.size > 0)
+            sp_conn_early_prepare(conn, args->early_params);
+    }
     if (!sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
         (args->role == SP_CLIENT && !sp_conn_start_tls(conn))) {
         sp_conn_destroy(conn);
@@ -259,6 +267,8 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
 
     *steps -= SB_MIN(*steps, SP_UNWIND_CONN_STEPS);
     sp_conn_end_handshake(conn);
+    sp_conn_early_free(conn);
+    sb_buffer_unref(conn->new_token.buffer);
     sp_conn_free_space(conn, SP_SPACE_APP);
     SB_ASSERT(conn->stores.streams.count == 0 && conn->stores.chunks.count == 0);
     SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
@@ -339,12 +349,12 @@ static void check_stream(const struct sp_conn *conn, const struct sp_stream *str
     sp_stream_send_check(&stream->send);
     sp_stream_recv_check(&stream->recv);
     SB_ASSERT(!stream->is_closed);
-    SB_ASSERT(stream->control == 0 || sb_link_is_in(&stream->control_link));
+    SB_ASSERT(stream->control == 0 || stream->is_held || sb_link_is_in(&stream->control_link));
     if (conn->state != SP_CONN_OPEN || stream->send.state == SP_SEND_NONE)
         return;
     /* Nothing that could be sent is forgotten. */
     enum sp_send_want want = sp_stream_send_want(&stream->send, conn->max_data - conn->data_sent);
-    SB_ASSERT(want == SP_WANT_NOTHING || sb_link_is_in(&stream->send_link));
+    SB_ASSERT(want == SP_WANT_NOTHING || stream->is_held || sb_link_is_in(&stream->send_link));
 }
 
 void sp_conn_check(const struct sp_conn *conn)

@@ -84,6 +84,7 @@ struct sp_pools {
     uint64_t share_bytes;
     struct sb_pool conns;
     struct sb_pool handshakes; /* state that a connection needs until it is confirmed */
+    struct sb_pool earlies;    /* state of connections with 0-RTT */
     struct sb_pool streams;
     struct sb_pool chunks;         /* references to lent bytes to send */
     struct sb_pool pieces;         /* references to received bytes that wait */
@@ -129,6 +130,9 @@ struct sp_host {
      * budget. */
     struct sp_tls *(*make_tls)(void *context);
     void *context;
+    /* Server: makes the token of a NEW_TOKEN frame.  Returns its size, 0 for none.  NULL: none is
+     * sent.  [RFC9000 8.1.3] */
+    size_t (*new_token)(void *context, uint8_t ret_token[SP_NEW_TOKEN_SIZE_MAX]);
 };
 
 struct sp_conn_args {
@@ -154,6 +158,12 @@ struct sp_conn_args {
      * it. [RFC9000 7.3] */
     bool has_retry;
     struct sp_cid original_dcid;
+    /* Client, both copied and empty if there is none.  `early_params`: the server's transport
+     * parameters in the connection that TLS resumes, encoded; if TLS offers 0-RTT.  If they cannot
+     * be read, no 0-RTT packets are sent.  `token`: of a NEW_TOKEN frame; a longer one than
+     * SP_NEW_TOKEN_SIZE_MAX is ignored.  [RFC9000 7.4.1, 8.1.3] */
+    struct sb_bytes early_params;
+    struct sb_bytes token;
     void *user; /* returned by sp_conn_user() */
 };
 
@@ -184,6 +194,19 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 bool sp_conn_is_authenticated(const struct sp_conn *conn);
 /* Returns true while the handshake is not complete, and counts against the handshake budget. */
 bool sp_conn_is_handshaking(const struct sp_conn *conn);
+
+/* What became of 0-RTT.  [RFC9001 4.6.2] */
+enum sp_early_state {
+    SP_EARLY_NONE,    /* client: not offered; server: not offered, or not decided yet */
+    SP_EARLY_OFFERED, /* client: it may be sent, and the server has not answered */
+    SP_EARLY_ACCEPTED,
+    SP_EARLY_REJECTED,
+};
+enum sp_early_state sp_conn_early(const struct sp_conn *conn);
+/* Returns whether bytes or the end of a peer's stream came in 0-RTT packets; false if there is no
+ * such stream. */
+bool sp_conn_stream_is_early(const struct sp_conn *conn, uint64_t id);
+
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
 bool sp_conn_is_drained(const struct sp_conn *conn);
 /* Returns true if the peer has proved that it receives what is sent to its address: by a token or a
@@ -356,9 +379,10 @@ void sp_conn_release_tls(struct sp_conn *conn);
  *   - received bytes that wait, with their administration;
  *   - copies, those in slices that the application holds included;
  *   - the bytes of all slices that the application has not returned by sp_conn_consume();
- *   - packets that wait for their keys, at most SP_UNDECRYPTABLE_MAX.
+ *   - packets that wait for their keys, at most SP_UNDECRYPTABLE_MAX;
+ *   - a client's tokens of NEW_TOKEN frames, at most two: the one in use, and one not taken.
  *
- * Without the last, at most SP_HELD_BYTES_PER_CREDIT_MAX bytes per byte of credit that the peer
+ * Without the last two, at most SP_HELD_BYTES_PER_CREDIT_MAX bytes per byte of credit that the peer
  * has used and the application has not returned, and SP_HELD_BYTES_PER_STREAM_MAX per stream,
  * whatever the fragments, as long as slices of a stream are released in order. */
 uint64_t sp_conn_held_bytes(const struct sp_conn *conn);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/bytes.h"
 #include "proto/base/slice.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
@@ -17,13 +18,22 @@ enum sp_event_kind {
     SP_EVENT_CID_REMOVED, /* packets to `cid` are no longer this connection's */
     SP_EVENT_TOKEN_ADDED, /* a datagram that ends in `token` is this connection's Stateless Reset */
     SP_EVENT_TOKEN_REMOVED,
-    SP_EVENT_CONNECTED,         /* the handshake is complete: streams may be used */
-    SP_EVENT_CONFIRMED,         /* the handshake is confirmed. [RFC9001 4.1.2] */
-    SP_EVENT_MESSAGE,           /* a message was received: see conn/message.h */
-    SP_EVENT_MESSAGES_DONE,     /* what became of messages that were sent */
-    SP_EVENT_MESSAGE_ROOM,      /* after SP_AGAIN: messages can be queued again */
-    SP_EVENT_TLS_WAIT,          /* TLS waits for an answer that only the caller has: give it, then
-                                   call sp_conn_resume_tls() */
+    SP_EVENT_EARLY,          /* 0-RTT: streams may be used from now on, before CONNECTED.  Client:
+                                what is sent may be rejected.  Server: what comes before
+                                CONNECTED may be a replay.  [RFC9001 4.6, 9.2] */
+    SP_EVENT_EARLY_REJECTED, /* client: the server kept nothing of 0-RTT; all of it is sent again
+                                after the handshake */
+    SP_EVENT_CONNECTED,      /* the handshake is complete: streams may be used */
+    SP_EVENT_CONFIRMED,      /* the handshake is confirmed. [RFC9001 4.1.2] */
+    SP_EVENT_TICKET,         /* client: for a later connection; `ticket` is valid until the next
+                                SP_EVENT_TICKET is taken, or the connection destroyed */
+    SP_EVENT_NEW_TOKEN,      /* client: proves our address to the server in a later connection.
+                                [RFC9000 8.1.3] */
+    SP_EVENT_MESSAGE,        /* a message was received: see conn/message.h */
+    SP_EVENT_MESSAGES_DONE,  /* what became of messages that were sent */
+    SP_EVENT_MESSAGE_ROOM,   /* after SP_AGAIN: messages can be queued again */
+    SP_EVENT_TLS_WAIT,       /* TLS waits for an answer that only the caller has: give it, then
+                                call sp_conn_resume_tls() */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
     SP_EVENT_STREAM_DATA,       /* the next bytes in order */
@@ -84,6 +94,8 @@ struct sp_event {
         struct sp_cid cid;                  /* CID_* */
         uint8_t token[SP_RESET_TOKEN_SIZE]; /* TOKEN_* */
         bool is_uni;                        /* STREAMS_AVAILABLE */
+        struct sb_bytes ticket;             /* TICKET */
+        struct sb_slice new_token;          /* NEW_TOKEN: the reference becomes the caller's */
         struct {
             struct sb_slice slice; /* the reference becomes the caller's; may be empty with fin */
             uint64_t offset;

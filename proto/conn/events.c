@@ -246,8 +246,40 @@ static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
 
 /* ---- All ---- */
 
+/* 0-RTT before CONNECTED; tickets and tokens after it. */
+static bool next_of_resumption(struct sp_conn *conn, struct sp_event *ret)
+{
+    if (conn->early_pending) {
+        conn->early_pending = false;
+        ret->kind = SP_EVENT_EARLY;
+        return true;
+    }
+    if (conn->early_rejected_pending) {
+        conn->early_rejected_pending = false;
+        ret->kind = SP_EVENT_EARLY_REJECTED;
+        return true;
+    }
+    if (conn->connected_pending)
+        return false;
+    if (conn->ticket_pending && conn->state == SP_CONN_OPEN) {
+        conn->ticket_pending = conn->tls_ops->ticket(conn->tls, &ret->ticket);
+        ret->kind = SP_EVENT_TICKET;
+        if (conn->ticket_pending)
+            return true;
+    }
+    conn->resumption_pending = false;
+    if (conn->new_token.buffer == NULL)
+        return false;
+    ret->kind = SP_EVENT_NEW_TOKEN;
+    ret->new_token = conn->new_token;
+    conn->new_token = (struct sb_slice){0};
+    return true;
+}
+
 static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 {
+    if (SB_UNLIKELY(conn->resumption_pending) && next_of_resumption(conn, ret))
+        return true;
     if (conn->connected_pending) {
         conn->connected_pending = false;
         ret->kind = SP_EVENT_CONNECTED;

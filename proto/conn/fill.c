@@ -188,6 +188,22 @@ static void add_handshake_done(struct sp_conn *conn, struct sp_build *build)
         conn->wants_handshake_done = false;
 }
 
+/* A token is made for each frame: one that gets lost is not sent again, a newer one is. */
+static void add_new_token(struct sp_conn *conn, struct sp_build *build)
+{
+    uint8_t token[SP_NEW_TOKEN_SIZE_MAX];
+    if (!conn->wants_new_token)
+        return;
+    size_t size = conn->host.new_token(conn->host.context, token);
+    if (size > 0) {
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_new_token(&w, (struct sb_bytes){.data = token, .size = size});
+        if (!commit(conn, build, &w, SP_FRAME_NEW_TOKEN, 0, NULL))
+            return;
+    }
+    conn->wants_new_token = false;
+}
+
 /* ---- Control frames of streams ---- */
 
 static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
@@ -416,9 +432,9 @@ static void add_ping(struct sp_build *build)
 
 bool sp_conn_wants_control(const struct sp_conn *conn)
 {
-    if (conn->wants_handshake_done || (conn->wants_max_data && !conn->holds_credit) ||
-        conn->data_blocked == SP_BLOCKED_DUE || conn->path->response_count > 0 ||
-        !sb_list_is_empty(&conn->control_list))
+    if (conn->wants_handshake_done || conn->wants_new_token ||
+        (conn->wants_max_data && !conn->holds_credit) || conn->data_blocked == SP_BLOCKED_DUE ||
+        conn->path->response_count > 0 || !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)
         if ((conn->limits[i].grant == SP_GRANT_DUE && !conn->holds_credit) ||
@@ -456,6 +472,7 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     if (may_send || is_probe) {
         if (is_app) {
             add_handshake_done(conn, build);
+            add_new_token(conn, build);
             add_path_responses(conn, build);
             add_limits(conn, build, now_ns);
             add_cids(conn, build);

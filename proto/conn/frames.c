@@ -16,10 +16,12 @@
 #include "proto/base/steps.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/early.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/token.h"
 #include "proto/conn/version.h"
 #include "proto/wire/frame_table.h"
 
@@ -52,6 +54,8 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
     if (packet->space == SP_SPACE_APP &&
         !sp_keyphase_may_ack(&conn->keys, packet->key, ack->largest))
         return SP_ERR_KEY_UPDATE;
+    if (packet->space == SP_SPACE_APP && !sp_conn_early_may_ack(conn, ack))
+        return SP_ERR_PROTOCOL_VIOLATION;
 
     struct sp_loss_outcome outcome;
     enum sp_err err =
@@ -138,6 +142,24 @@ static enum sp_err on_crypto(struct sp_conn *conn, struct sp_packet *packet,
     return SP_OK;
 }
 
+static enum sp_err on_stream(struct sp_conn *conn, const struct sp_packet *packet,
+                             const struct sp_frame_stream *frame)
+{
+    enum sp_err err = sp_conn_on_stream(conn, frame, packet->datagram->buffer);
+    struct sp_stream *stream =
+        packet->type == SP_PACKET_ZERO_RTT ? sp_stream_map_find(&conn->streams, frame->id) : NULL;
+    if (stream != NULL)
+        stream->is_early = true;
+    return err;
+}
+
+static void on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit)
+{
+    uint64_t before = conn->limits[is_uni].local_max;
+    sp_conn_on_max_streams(conn, is_uni, limit);
+    sp_conn_early_on_max_streams(conn, is_uni, before);
+}
+
 static enum sp_err on_stream_control(struct sp_conn *conn, const struct sp_frame *frame)
 {
     struct sp_stream *stream;
@@ -169,8 +191,8 @@ static enum sp_err on_new_cid(struct sp_conn *conn, const struct sp_frame_new_ci
 static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *packet,
                                  uint64_t sequence)
 {
-    /* [RFC9000 19.16] */
-    if (sequence >= conn->local_ids.next_sequence)
+    /* [RFC9000 19.16, 12.5] In 0-RTT the client knows none. */
+    if (packet->type == SP_PACKET_ZERO_RTT || sequence >= conn->local_ids.next_sequence)
         return SP_ERR_PROTOCOL_VIOLATION;
     struct sp_cid_local_entry *entry = sp_cid_local_find(&conn->local_ids, sequence);
     if (entry == NULL)
@@ -191,6 +213,21 @@ static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *p
     entry->is_used = false;
     conn->ids_changed = true;
     sp_conn_issue_cids(conn);
+    return SP_OK;
+}
+
+/* [RFC9000 19.7, 8.1.3] Only a server gives tokens.  A newer one replaces one that was not taken.
+ * It is copied: it would pin a receive buffer.  Without memory it is ignored. */
+static enum sp_err on_new_token(struct sp_conn *conn, struct sb_bytes token)
+{
+    if (sp_conn_is_server(conn))
+        return SP_ERR_PROTOCOL_VIOLATION;
+    struct sb_slice copy;
+    if (token.size > SP_NEW_TOKEN_SIZE_MAX || !sp_conn_copy_token(conn, token, &copy))
+        return SP_OK;
+    sb_buffer_unref(conn->new_token.buffer);
+    conn->new_token = copy;
+    conn->resumption_pending = true;
     return SP_OK;
 }
 
@@ -218,8 +255,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_CRYPTO:
         return on_crypto(conn, packet, &frame->crypto, now_ns);
     case SP_FRAME_NEW_TOKEN:
-        /* [RFC9000 19.7] Only a server gives tokens.  This client does not use them. */
-        return sp_conn_is_server(conn) ? SP_ERR_PROTOCOL_VIOLATION : SP_OK;
+        return on_new_token(conn, frame->token);
     case SP_FRAME_STREAM:
     case SP_FRAME_STREAM_FIN:
     case SP_FRAME_STREAM_LEN:
@@ -230,7 +266,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_STREAM_OFF_LEN_FIN:
         if (must_drop_stream(conn, packet, &frame->stream))
             return SP_DROP;
-        return sp_conn_on_stream(conn, &frame->stream, packet->datagram->buffer);
+        return on_stream(conn, packet, &frame->stream);
     case SP_FRAME_DATAGRAM:
     case SP_FRAME_DATAGRAM_LEN:
         return sp_conn_on_message(conn, &frame->datagram, packet->datagram);
@@ -244,7 +280,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
         return SP_OK;
     case SP_FRAME_MAX_STREAMS_BIDI:
     case SP_FRAME_MAX_STREAMS_UNI:
-        sp_conn_on_max_streams(conn, frame->type == SP_FRAME_MAX_STREAMS_UNI, frame->limit);
+        on_max_streams(conn, frame->type == SP_FRAME_MAX_STREAMS_UNI, frame->limit);
         return SP_OK;
     case SP_FRAME_STREAMS_BLOCKED_BIDI:
     case SP_FRAME_STREAMS_BLOCKED_UNI:

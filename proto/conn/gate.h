@@ -27,9 +27,9 @@ static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_spac
     uint64_t known = s->largest_acked == SB_VARINT_NONE ? 0 : s->largest_acked;
     if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
         return true;
-    if (space == SP_SPACE_APP)
+    if (space == SP_SPACE_APP && !sp_conn_sends_early(conn))
         return sp_keyphase_is_exhausted(&conn->keys);
-    struct sp_key_limits limits = conn->protect.ops->limits(conn->spaces[space]->write);
+    struct sp_key_limits limits = conn->protect.ops->limits(sp_conn_write_key(conn, space));
     return s->sent.next_pn >= limits.seal_count_max;
 }
 

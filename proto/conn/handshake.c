@@ -7,6 +7,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/early.h"
 #include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
@@ -131,9 +132,7 @@ void sp_conn_discard_space(struct sp_conn *conn, enum sp_space space, uint64_t n
 
 static void on_secret(struct sp_conn *conn, const struct sp_tls_event *event, uint64_t now_ns)
 {
-    if (event->level == SP_LEVEL_EARLY)
-        return; /* no 0-RTT in this version */
-    SB_ASSERT(event->level == SP_LEVEL_HANDSHAKE || event->level == SP_LEVEL_APP);
+    SB_ASSERT(event->level != SP_LEVEL_INITIAL);
 
     /* [RFC9001 4.1.3] Bytes of the level before that wait for a gap will never fit. */
     const struct sp_conn_space *before =
@@ -142,16 +141,25 @@ static void on_secret(struct sp_conn *conn, const struct sp_tls_event *event, ui
         sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
         return;
     }
-    struct sp_key *key = conn->protect.ops->key(conn->protect.context, conn->version, event->suite,
+    /* [RFC9369 4.1] 0-RTT packets have the version of the client's first flight. */
+    uint32_t version =
+        event->level == SP_LEVEL_EARLY ? conn->handshake->first_version : conn->version;
+    struct sp_key *key = conn->protect.ops->key(conn->protect.context, version, event->suite,
                                                 event->secret.data, event->secret.size);
     if (key == NULL) {
         sp_conn_fail(conn, SP_ERR_INTERNAL, SP_FRAME_CRYPTO, "no key", now_ns);
         return;
     }
+    if (event->level == SP_LEVEL_EARLY) {
+        sp_conn_early_begin(conn, key);
+        return;
+    }
     if (event->level == SP_LEVEL_APP) {
-        if (event->is_write)
+        if (event->is_write) {
             sp_keyphase_set_write(&conn->keys, key);
-        else if (!sp_keyphase_set_read(&conn->keys, key))
+            if (!sp_conn_is_server(conn))
+                sp_conn_early_end(conn);
+        } else if (!sp_keyphase_set_read(&conn->keys, key))
             conn->is_out_of_memory = true;
         return;
     }
@@ -238,8 +246,9 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         peer.max_idle_timeout_ms > UINT64_MAX / SB_MS ? 0 : peer.max_idle_timeout_ms * SB_MS;
     if (theirs_ns != 0 && (conn->idle_timeout_ns == 0 || theirs_ns < conn->idle_timeout_ns))
         conn->idle_timeout_ns = theirs_ns;
-    sp_conn_messages_on_params(conn, peer.max_datagram_frame_size);
-    sp_conn_streams_on_params(conn, &peer);
+    err = sp_conn_early_on_params(conn, &peer);
+    if (err != SP_OK)
+        sp_conn_fail(conn, err, SP_FRAME_CRYPTO, "0-RTT accepted under lower limits", now_ns);
 }
 
 void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
@@ -255,7 +264,7 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     sp_conn_discard_space(conn, SP_SPACE_HANDSHAKE, now_ns); /* [RFC9001 4.9.2] */
     sp_ecn_init(&conn->loss.path->ecn, conn->config->ecn);
-    conn->original_dcid_is_routed = false;
+    conn->original_dcid_is_routed = sp_conn_is_server(conn) && conn->early != NULL; /* late ones */
     conn->ids_changed = true;
 }
 
@@ -276,7 +285,9 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
         sp_stream_limits_on_room(&conn->limits[i]);
     if (sp_conn_is_server(conn)) {
         conn->wants_handshake_done = true; /* [RFC9000 19.20] */
-        sp_conn_confirm(conn, now_ns);     /* [RFC9001 4.1.2] */
+        conn->wants_new_token = conn->host.new_token != NULL;
+        sp_conn_early_complete(conn, now_ns);
+        sp_conn_confirm(conn, now_ns); /* [RFC9001 4.1.2] */
     }
 }
 
@@ -295,6 +306,15 @@ static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event,
         break;
     case SP_TLS_PEER_PARAMS:
         on_peer_params(conn, event->params, now_ns);
+        break;
+    case SP_TLS_EARLY_ACCEPTED:
+        sp_conn_early_accepted(conn);
+        break;
+    case SP_TLS_EARLY_REJECTED:
+        sp_conn_early_rejected(conn);
+        break;
+    case SP_TLS_TICKET:
+        conn->resumption_pending = conn->ticket_pending = true;
         break;
     case SP_TLS_COMPLETE:
         on_complete(conn, now_ns);
@@ -406,7 +426,8 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
     handshake->has_retry = true;
     handshake->retry_scid = header->scid;
     sb_buffer_ref(datagram->buffer);
-    handshake->retry_token = (struct sb_slice){
+    sb_buffer_unref(handshake->token.buffer);
+    handshake->token = (struct sb_slice){
         .data = header->token.data, .size = header->token.size, .buffer = datagram->buffer};
     size_t size = SB_MIN(overhead + SP_RETRY_ROOM_BYTES, size_max);
     conn->datagram_size = SB_MAX(conn->datagram_size, size);
@@ -415,6 +436,8 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
         conn->is_out_of_memory = true;
     /* [RFC9000 17.2.5.3] The server has kept nothing of what was sent.  The numbers go on. */
     sp_conn_retransmit_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
+    /* [RFC9000 17.2.3] .. and of 0-RTT packets. */
+    sp_conn_retransmit_all(conn, SP_SPACE_APP, sp_loss_forget(&conn->loss, SP_SPACE_APP));
 }
 
 /* Begins again with another version: a new connection, but for what the application sees of it.
@@ -428,6 +451,7 @@ static void begin_again(struct sp_conn *conn, uint32_t version, uint64_t now_ns)
     conn->version = version;
 
     sp_conn_free_frames(conn, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
+    sp_conn_early_rejected(conn); /* [RFC9369 5] the ticket is of the other version */
     conn->loss.pto_count = 0;
     s->probe_count = 0;
     sp_crypto_stream_deinit(&s->crypto);

@@ -13,6 +13,7 @@
 #include "proto/stream/stream_limits.h"
 #include "proto/stream/stream_map.h"
 #include "proto/stream/window.h"
+#include "proto/wire/tparam.h"
 
 /* The internals of a connection: only for the files of proto/conn/.
  *
@@ -31,6 +32,7 @@
  *     3  close.c          the end
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake
+ *        early.c          0-RTT
  *     2  recovery.c       acknowledged and lost frames
  *        alive.c          what keeps a quiet connection from its idle timeout
  *        fill_messages.c  DATAGRAM frames of one packet
@@ -73,8 +75,23 @@ struct sp_conn_space {
 /* A packet that came before its keys.  [RFC9001 5.7] */
 struct sp_undecryptable {
     struct sp_datagram datagram; /* of this one packet; holds a reference */
-    enum sp_space space;
+    enum sp_packet_type type;
     uint64_t arrived_ns;
+};
+
+/* What a connection needs for 0-RTT.  A client has it from its start until the handshake is
+ * complete, and for ever if 0-RTT was rejected: no packet of it may be acknowledged then.  A server
+ * has it from accepting 0-RTT until late packets of it are not to be expected any more. */
+struct sp_early {
+    struct sp_key *key; /* client: seals 0-RTT packets; server: opens them; NULL: discarded */
+    uint32_t version;   /* of 0-RTT packets: of the client's first flight */
+    struct sp_tparams remembered; /* client: the limits of 0-RTT packets */
+    /* Client, if 0-RTT was accepted: the server's parameters, which 0-RTT packets do not use.
+     * [RFC9000 7.4.1] */
+    struct sp_tparams fresh;
+    bool has_fresh;
+    uint64_t pn_end;   /* client, after the rejection: packets with lower numbers were 0-RTT */
+    uint64_t until_ns; /* server: when the key is discarded.  [RFC9001 4.9.3] */
 };
 
 /* What a connection that ended has to release still, in this order.  There may be much of it, so
@@ -121,7 +138,8 @@ struct sp_handshake {
     struct sp_cid original_dcid; /* server: of the client's first Initial, before a Retry */
     struct sp_cid client_scid;   /* as the peer must confirm it */
     struct sp_cid server_scid;
-    struct sb_slice retry_token;        /* of the Retry's datagram; holds a reference */
+    struct sb_slice token; /* client: of a Retry, in its datagram, or of a NEW_TOKEN in an earlier
+                              connection, in a copy; holds a reference */
     uint64_t peer_udp_payload_size_max; /* of its transport parameters */
     uint64_t start_ns;
     uint32_t flight_resends; /* server: after a repeated ClientHello */
@@ -170,9 +188,12 @@ struct sp_conn {
     enum sp_handshake_state handshake_state;
     uint32_t version; /* of QUIC, in our long headers */
     bool wants_handshake_done;
+    bool wants_new_token;
     bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
     struct sp_cid original_dcid;    /* client: its first; server: of the Initial that made this */
     struct sp_handshake *handshake; /* NULL after its end: see sp_conn_end_handshake() */
+    struct sp_early *early;         /* NULL: none */
+    enum sp_early_state early_state;
     uint64_t peer_ack_delay_exponent;
 
     /* Packets. */
@@ -244,6 +265,11 @@ struct sp_conn {
     struct sp_announced announced_tokens[SP_CIDS_MAX];
     bool ids_changed;
     bool original_dcid_is_routed; /* server: packets to original_dcid still belong to us */
+    bool resumption_pending;      /* one of the next four may be */
+    bool early_pending;
+    bool early_rejected_pending;
+    bool ticket_pending;       /* TLS may have tickets */
+    struct sb_slice new_token; /* client: the newest that was not taken; holds a reference */
     bool connected_pending;
     bool confirmed_pending;
     bool tls_wait_pending;
@@ -282,9 +308,26 @@ static inline struct sp_key *sp_conn_read_key(const struct sp_conn *conn, enum s
 
 static inline struct sp_key *sp_conn_write_key(const struct sp_conn *conn, enum sp_space space)
 {
-    if (space == SP_SPACE_APP)
+    if (space != SP_SPACE_APP)
+        return conn->spaces[space] == NULL ? NULL : conn->spaces[space]->write;
+    if (SB_LIKELY(conn->keys.write != NULL))
         return conn->keys.write;
-    return conn->spaces[space] == NULL ? NULL : conn->spaces[space]->write;
+    /* [RFC9001 4.6.2] A client's 0-RTT packets, until it can send others. */
+    return conn->early == NULL || sp_conn_is_server(conn) ? NULL : conn->early->key;
+}
+
+/* Returns whether packets of the application space are 0-RTT packets now. */
+static inline bool sp_conn_sends_early(const struct sp_conn *conn)
+{
+    return conn->keys.write == NULL;
+}
+
+/* Returns whether streams may be opened and used. */
+static inline bool sp_conn_has_streams(const struct sp_conn *conn)
+{
+    return conn->handshake_state >= SP_HANDSHAKE_COMPLETE ||
+           conn->early_state == SP_EARLY_ACCEPTED ||
+           (!sp_conn_is_server(conn) && conn->early_state != SP_EARLY_NONE);
 }
 
 #endif

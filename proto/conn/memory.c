@@ -27,6 +27,8 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
     uint64_t own = conn->pools->conns.object_size;
     if (conn->handshake != NULL)
         own += conn->pools->handshakes.object_size;
+    if (conn->early != NULL)
+        own += conn->pools->earlies.object_size;
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +

@@ -13,6 +13,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/close.h"
+#include "proto/conn/early.h"
 #include "proto/conn/frames.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/header_bits.h"
@@ -108,27 +109,19 @@ static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *lim
 
 /* ---- Long headers ---- */
 
-static void receive_protected_long(struct sp_conn *conn, const struct sp_datagram *datagram,
-                                   uint8_t *data, const struct sp_header *header, uint64_t now_ns)
+static enum sp_space space_of_long(const struct sp_header *header)
 {
-    enum sp_space space = header->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
+    return header->type == SP_PACKET_INITIAL     ? SP_SPACE_INITIAL
+           : header->type == SP_PACKET_HANDSHAKE ? SP_SPACE_HANDSHAKE
+                                                 : SP_SPACE_APP;
+}
+
+static void receive_with_key(struct sp_conn *conn, const struct sp_datagram *datagram,
+                             uint8_t *data, const struct sp_header *header, struct sp_key *key,
+                             uint64_t now_ns)
+{
+    enum sp_space space = space_of_long(header);
     struct sp_conn_space *s = conn->spaces[space];
-
-    if (s == NULL) {
-        drop_packet(conn);
-        return;
-    }
-    bool may_come;
-    struct sp_key *key = sp_conn_long_key(conn, space, header->version, &may_come);
-    if (key == NULL && !may_come) {
-        drop_packet(conn); /* [RFC9369 4.1] of another version */
-        return;
-    }
-    if (key == NULL) {
-        sp_conn_keep_undecryptable(conn, datagram, data, header->size, space, now_ns);
-        return;
-    }
-
     const uint8_t *sample = data + header->pn_offset + SP_PN_SIZE_MAX;
     uint8_t mask[1][SP_MASK_SIZE];
     conn->protect.ops->masks(key, &sample, 1, mask);
@@ -148,8 +141,10 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         return;
     }
 
-    on_first_authentic(conn, header);
-    sp_conn_version_on_opened(conn, header->version);
+    if (space != SP_SPACE_APP) {
+        on_first_authentic(conn, header);
+        sp_conn_version_on_opened(conn, header->version);
+    }
     /* [RFC9000 8.1] A Handshake packet proves that the client can read what we send there. */
     if (space == SP_SPACE_HANDSHAKE && sp_conn_is_server(conn)) {
         conn->path->is_valid = true;
@@ -172,6 +167,36 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
         process(conn, &packet, now_ns);
 }
 
+static void receive_protected_long(struct sp_conn *conn, const struct sp_datagram *datagram,
+                                   uint8_t *data, const struct sp_header *header, uint64_t now_ns)
+{
+    enum sp_space space = space_of_long(header);
+    if (conn->spaces[space] == NULL) {
+        drop_packet(conn);
+        return;
+    }
+    bool may_come;
+    struct sp_key *key = sp_conn_long_key(conn, space, header->version, &may_come);
+    if (key != NULL)
+        receive_with_key(conn, datagram, data, header, key, now_ns);
+    else if (may_come)
+        sp_conn_keep_undecryptable(conn, datagram, data, header->size, header->type, now_ns);
+    else
+        drop_packet(conn); /* [RFC9369 4.1] of another version */
+}
+
+/* A client's 0-RTT packet.  It may come late, after the handshake.  [RFC9001 4.9.3, 5.6, 5.7] */
+static void receive_zero_rtt(struct sp_conn *conn, const struct sp_datagram *datagram,
+                             uint8_t *data, const struct sp_header *header, uint64_t now_ns)
+{
+    if (sp_conn_is_server(conn) && conn->early != NULL && conn->early->version == header->version)
+        receive_with_key(conn, datagram, data, header, conn->early->key, now_ns);
+    else if (sp_conn_is_server(conn) && sp_conn_early_may_come(conn, header->version))
+        sp_conn_keep_undecryptable(conn, datagram, data, header->size, header->type, now_ns);
+    else
+        drop_packet(conn);
+}
+
 /* A client learns the server's CID once; later packets with another one are not of this
  * connection.  [RFC9000 7.2] */
 static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header)
@@ -185,6 +210,11 @@ static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header
 static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                          const struct sp_header *header, uint64_t now_ns)
 {
+    if (header->type == SP_PACKET_ZERO_RTT &&
+        (conn->handshake == NULL || scid_fits(conn, header))) {
+        receive_zero_rtt(conn, datagram, data, header, now_ns);
+        return;
+    }
     if (conn->handshake == NULL) {
         drop_packet(conn); /* it comes late */
         return;
@@ -215,7 +245,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
     case SP_PACKET_VERSION_NEGOTIATION:
         sp_conn_on_version_negotiation(conn, header, now_ns);
         return;
-    case SP_PACKET_ZERO_RTT: /* [RFC9001 5.6] we never offered it */
+    case SP_PACKET_ZERO_RTT:
     case SP_PACKET_ONE_RTT:
     case SP_PACKET_UNKNOWN_VERSION:
         break;
@@ -395,7 +425,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
         return;
     }
     if (!can_read_app(conn)) {
-        sp_conn_keep_undecryptable(conn, datagram, data, size, SP_SPACE_APP, now_ns);
+        sp_conn_keep_undecryptable(conn, datagram, data, size, SP_PACKET_ONE_RTT, now_ns);
         return;
     }
     if (run->count == SP_BATCH_MAX)
@@ -470,12 +500,12 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
         struct sp_header header;
 
         datagram->waited_ns = sb_time_since(now_ns, waiting[i].arrived_ns);
-        if (conn->state == SP_CONN_OPEN && waiting[i].space == SP_SPACE_APP) {
+        if (conn->state == SP_CONN_OPEN && waiting[i].type == SP_PACKET_ONE_RTT) {
             add_short(conn, &run, datagram, datagram->data, datagram->size, now_ns);
             flush_short_run(conn, &run, now_ns);
         } else if (conn->state == SP_CONN_OPEN && sp_header_read(datagram->data, datagram->size,
                                                                  conn->config->cid_size, &header)) {
-            receive_protected_long(conn, datagram, datagram->data, &header, now_ns);
+            receive_long(conn, datagram, datagram->data, &header, now_ns);
         }
         sb_buffer_unref(datagram->buffer);
     }
@@ -499,8 +529,10 @@ static bool has_decryptable(const struct sp_conn *conn)
 {
     const struct sp_handshake *handshake = conn->handshake;
     for (uint32_t i = 0; handshake != NULL && i < handshake->undecryptable_count; i++) {
-        enum sp_space space = handshake->undecryptable[i].space;
-        if (space == SP_SPACE_APP ? can_read_app(conn) : sp_conn_read_key(conn, space) != NULL)
+        enum sp_packet_type type = handshake->undecryptable[i].type;
+        if (type == SP_PACKET_ONE_RTT    ? can_read_app(conn)
+            : type == SP_PACKET_ZERO_RTT ? conn->early != NULL
+                                         : sp_conn_read_key(conn, SP_SPACE_HANDSHAKE) != NULL)
             return true;
     }
     return false;

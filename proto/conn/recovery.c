@@ -202,6 +202,9 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         sp_stream_limits_on_blocked_lost(&conn->limits[frame->type == SP_FRAME_STREAMS_BLOCKED_UNI],
                                          frame->offset);
         break;
+    case SP_FRAME_NEW_TOKEN:
+        conn->wants_new_token = true;
+        break;
     case SP_FRAME_NEW_CONNECTION_ID:
         entry = sp_cid_local_find(&conn->local_ids, frame->offset);
         if (entry != NULL)

@@ -49,6 +49,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
     const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
+    bool is_short = space == SP_SPACE_APP && !sp_conn_sends_early(conn);
     uint8_t bits = sp_header_bits_of(conn, pn);
     struct sp_short_header short_header = {.lacks_fixed_bit = (bits & SP_HEADER_FIXED) == 0,
                                            .spin = (bits & SP_HEADER_SPIN) != 0,
@@ -57,13 +58,14 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
                                            .pn_size = pn_size,
                                            .key_phase = conn->keys.write_phase & 1};
     struct sp_long_header long_header = {
-        .type = space == SP_SPACE_INITIAL ? SP_PACKET_INITIAL : SP_PACKET_HANDSHAKE,
-        .version = conn->version,
+        .type = space == SP_SPACE_INITIAL     ? SP_PACKET_INITIAL
+                : space == SP_SPACE_HANDSHAKE ? SP_PACKET_HANDSHAKE
+                                              : SP_PACKET_ZERO_RTT,
+        .version = is_short || space != SP_SPACE_APP ? conn->version : conn->early->version,
         .lacks_fixed_bit = space == SP_SPACE_HANDSHAKE && (bits & SP_HEADER_FIXED) == 0,
         .pn = pn,
         .pn_size = pn_size,
     };
-    bool is_short = space == SP_SPACE_APP;
     size_t header_size;
 
     if (!is_short) {
@@ -72,8 +74,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
         long_header.scid =
             sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
         if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn)) /* [RFC9000 8.1.2] */
-            long_header.token =
-                (struct sb_bytes){handshake->retry_token.data, handshake->retry_token.size};
+            long_header.token = (struct sb_bytes){handshake->token.data, handshake->token.size};
     }
     header_size =
         is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);

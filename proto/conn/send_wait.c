@@ -45,8 +45,9 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
         return SP_WAIT_IDLE;
     if (!sp_gate_has_key(conn, space))
         return SP_WAIT_KEY;
-    if (sp_gate_is_exhausted(conn, space)) /* in APP the next sp_conn_send() updates the key */
-        return space == SP_SPACE_APP ? SP_WAIT_NONE : SP_WAIT_EXHAUSTED;
+    if (sp_gate_is_exhausted(conn, space)) /* the next sp_conn_send() updates a 1-RTT key */
+        return space == SP_SPACE_APP && !sp_conn_sends_early(conn) ? SP_WAIT_NONE
+                                                                   : SP_WAIT_EXHAUSTED;
     if (sp_gate_is_amplifying(conn, conn->datagram_size))
         return SP_WAIT_AMPLIFICATION;
     if (!sp_gate_wants_packet(conn, space, may_fill, now_ns))

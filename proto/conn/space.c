@@ -40,7 +40,7 @@ void sp_conn_end_handshake(struct sp_conn *conn)
     if (conn->handshake == NULL)
         return;
     sp_conn_drop_undecryptable(conn);
-    sb_buffer_unref(conn->handshake->retry_token.buffer);
+    sb_buffer_unref(conn->handshake->token.buffer);
     sp_conn_free_space(conn, SP_SPACE_INITIAL);
     sp_conn_free_space(conn, SP_SPACE_HANDSHAKE);
     sb_pool_give(&conn->pools->handshakes, conn->handshake);

@@ -61,8 +61,7 @@ bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps)
     return false;
 }
 
-/* [RFC9000 18.2] The peer's initial limit for what we send on `id`. */
-static uint64_t initial_max_data(const struct sp_conn *conn, uint64_t id)
+uint64_t sp_conn_initial_max_data(const struct sp_conn *conn, uint64_t id)
 {
     if (sp_stream_is_uni(id))
         return conn->peer_stream_data_uni;
@@ -84,7 +83,7 @@ static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
     sb_list_init(&stream->event_link);
     if (is_local || !sp_stream_is_uni(id))
         sp_stream_send_init(&stream->send, &conn->stores.chunks, &conn->stores.ranges,
-                            initial_max_data(conn, id));
+                            sp_conn_initial_max_data(conn, id));
     if (!is_local || !sp_stream_is_uni(id))
         sp_stream_recv_init(&stream->recv, &conn->pieces, conn->config->stream_window_bytes,
                             conn->config->stream_window_bytes_max);
@@ -103,6 +102,8 @@ static uint64_t conn_credit(const struct sp_conn *conn)
 
 void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
 {
+    if (SB_UNLIKELY(stream->is_held))
+        return;
     switch (sp_stream_send_want(&stream->send, conn_credit(conn))) {
     case SP_WANT_NOTHING:
         sb_list_remove(&stream->send_link);
@@ -133,7 +134,7 @@ void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, 
         control != SP_CONTROL_MAX_DATA)
         sb_list_remove(&stream->control_link);
     stream->control |= control;
-    if (!sb_link_is_in(&stream->control_link))
+    if (!stream->is_held && !sb_link_is_in(&stream->control_link))
         sb_list_push_back(&conn->control_list, &stream->control_link);
 }
 
@@ -368,8 +369,13 @@ void sp_conn_on_streams_blocked(struct sp_conn *conn, bool is_uni, uint64_t limi
 
 void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer)
 {
-    conn->limits[false].local_max = peer->initial_max_streams_bidi;
-    conn->limits[true].local_max = peer->initial_max_streams_uni;
+    const uint64_t max[2] = {peer->initial_max_streams_bidi, peer->initial_max_streams_uni};
+    for (uint32_t i = 0; i < 2; i++) {
+        if (sp_conn_has_streams(conn)) /* of 0-RTT */
+            sp_stream_limits_on_raise(&conn->limits[i], max[i]);
+        else
+            conn->limits[i].local_max = max[i];
+    }
     conn->peer_stream_data_bidi_local = peer->initial_max_stream_data_bidi_local;
     conn->peer_stream_data_bidi_remote = peer->initial_max_stream_data_bidi_remote;
     conn->peer_stream_data_uni = peer->initial_max_stream_data_uni;
@@ -384,7 +390,7 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
         return SP_CLOSED;
 
     struct sp_stream_limits *limits = &conn->limits[is_uni];
-    bool may_open = conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
+    bool may_open = sp_conn_has_streams(conn);
     uint64_t local_now = conn->streams.count;
     for (uint32_t i = 0; i < 2; i++) /* the rest of the map is ours */
         local_now -= SB_MIN(local_now, conn->limits[i].remote_made - conn->limits[i].remote_closed);
@@ -502,6 +508,12 @@ enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const str
         return SP_AGAIN;
     sp_conn_stream_add_event(conn, stream); /* what has waited for it */
     return SP_DONE;
+}
+
+bool sp_conn_stream_is_early(const struct sp_conn *conn, uint64_t id)
+{
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    return stream != NULL && stream->is_early;
 }
 
 enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user)

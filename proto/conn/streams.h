@@ -38,7 +38,9 @@ void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
 bool sp_conn_wake_blocked(struct sp_conn *conn, uint64_t count_max);
 void sp_conn_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t limit);
 void sp_conn_on_streams_blocked(struct sp_conn *conn, bool is_uni, uint64_t limit);
-/* The peer's limits became known. */
+/* Returns the peer's initial limit for what we send on `id`.  [RFC9000 18.2] */
+uint64_t sp_conn_initial_max_data(const struct sp_conn *conn, uint64_t id);
+/* The peer's limits became known.  The caller raises those of streams that are open. */
 void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *peer);
 
 #endif

@@ -7,6 +7,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/alive.h"
 #include "proto/conn/close.h"
+#include "proto/conn/early.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
@@ -44,10 +45,13 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         return 0;
 
     uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
-    /* An ACK that is due but lacks memory for its record has a deadline that has passed. */
-    deadline_ns = sb_time_min(deadline_ns,
-                              conn->lacks_records ? conn->retry_at_ns : conn->app.ack.deadline_ns);
+    /* An ACK that is due but lacks memory for its record has a deadline that has passed; and one of
+     * 0-RTT packets may have to wait for a datagram of the peer.  [RFC9000 8.1] */
+    if (SB_LIKELY(conn->path->is_valid) || !sp_gate_is_amplifying(conn, conn->datagram_size))
+        deadline_ns = sb_time_min(deadline_ns, conn->lacks_records ? conn->retry_at_ns
+                                                                   : conn->app.ack.deadline_ns);
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
+    deadline_ns = sb_time_min(deadline_ns, sp_conn_early_deadline_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
@@ -122,6 +126,7 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     }
     if (conn->keys.prev_until_ns <= now_ns)
         sp_keyphase_drop_prev(&conn->keys);
+    sp_conn_early_on_deadline(conn, now_ns);
     if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.path->pacer, now_ns))
         conn->is_pacer_blocked = false;
     if (conn->retry_at_ns <= now_ns) {

@@ -25,7 +25,8 @@ static bool copy(struct sp_conn *conn, struct sp_datagram *packet)
 }
 
 void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *datagram,
-                                uint8_t *data, size_t size, enum sp_space space, uint64_t now_ns)
+                                uint8_t *data, size_t size, enum sp_packet_type type,
+                                uint64_t now_ns)
 {
     struct sp_handshake *handshake = conn->handshake;
     if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX ||
@@ -35,7 +36,7 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
     }
     struct sp_undecryptable kept = {
         .datagram = *datagram,
-        .space = space,
+        .type = type,
         .arrived_ns = sb_time_since(now_ns, datagram->waited_ns),
     };
     kept.datagram.data = data;
@@ -57,4 +58,21 @@ void sp_conn_drop_undecryptable(struct sp_conn *conn)
     for (uint32_t i = 0; i < handshake->undecryptable_count; i++)
         sb_buffer_unref(handshake->undecryptable[i].datagram.buffer);
     handshake->undecryptable_count = 0;
+}
+
+void sp_conn_drop_early_undecryptable(struct sp_conn *conn)
+{
+    struct sp_handshake *handshake = conn->handshake;
+    uint32_t kept_count = 0;
+    for (uint32_t i = 0; handshake != NULL && i < handshake->undecryptable_count; i++) {
+        struct sp_undecryptable *packet = &handshake->undecryptable[i];
+        if (packet->type != SP_PACKET_ZERO_RTT) {
+            handshake->undecryptable[kept_count++] = *packet;
+            continue;
+        }
+        conn->stats.packets_dropped++;
+        sb_buffer_unref(packet->datagram.buffer);
+    }
+    if (handshake != NULL)
+        handshake->undecryptable_count = kept_count;
 }

@@ -17,21 +17,27 @@
  * calls back into the connection.  Usage order:
  *
  *     start() -> { receive() -> next() until NONE } ... -> destroy()
- */
+ *
+ * 0-RTT: a client that offers it reports the SECRET of SP_LEVEL_EARLY from start() on; a server
+ * reports it if it accepts, after PEER_PARAMS and before the secrets of other levels.  No CRYPTO
+ * data belongs to that level.  [RFC9001 4.6, 8.3] */
 
 struct sp_tls; /* opaque: one handshake of one connection */
 
 enum sp_tls_event_kind {
-    SP_TLS_NONE,        /* nothing more to say for now */
-    SP_TLS_CRYPTO,      /* `size` more bytes to send at `level`: see bytes() */
-    SP_TLS_SECRET,      /* a traffic secret for `level` */
-    SP_TLS_PEER_PARAMS, /* the peer's transport parameters, still encoded */
-    SP_TLS_COMPLETE,    /* the handshake is complete. [RFC9001 4.1.1] */
-    SP_TLS_ALERT,       /* the handshake failed; nothing follows */
-    SP_TLS_EXCESS,      /* the peer's bytes go on after its last message of a level: it failed, and
-                           nothing follows.  [RFC9001 4.1.3] */
-    SP_TLS_WAIT,        /* the handshake waits for an answer that only its owner has; then more
-                           events can be pulled: see sp_conn_resume_tls() */
+    SP_TLS_NONE,           /* nothing more to say for now */
+    SP_TLS_CRYPTO,         /* `size` more bytes to send at `level`: see bytes() */
+    SP_TLS_SECRET,         /* a traffic secret for `level` */
+    SP_TLS_PEER_PARAMS,    /* the peer's transport parameters, still encoded */
+    SP_TLS_EARLY_ACCEPTED, /* client: the server has accepted 0-RTT; before PEER_PARAMS */
+    SP_TLS_EARLY_REJECTED, /* the server rejects 0-RTT; at a client before PEER_PARAMS */
+    SP_TLS_TICKET,         /* client: ticket() has one more */
+    SP_TLS_COMPLETE,       /* the handshake is complete. [RFC9001 4.1.1] */
+    SP_TLS_ALERT,          /* the handshake failed; nothing follows */
+    SP_TLS_EXCESS, /* the peer's bytes go on after its last message of a level: it failed, and
+                      nothing follows.  [RFC9001 4.1.3] */
+    SP_TLS_WAIT,   /* the handshake waits for an answer that only its owner has; then more
+                      events can be pulled: see sp_conn_resume_tls() */
 };
 
 struct sp_tls_event {
@@ -76,6 +82,11 @@ struct sp_tls_ops {
      * pointer is valid until the next call of another function of this table, so that a datagram
      * can be built from several pieces. */
     const uint8_t *(*bytes)(struct sp_tls *tls, enum sp_level level, uint64_t offset, size_t size);
+
+    /* Takes the oldest ticket that the server gave, in a form that can be stored, and with which a
+     * later handshake can be made.  It is valid until the next call of this function or destroy().
+     * Returns false if there is none. */
+    bool (*ticket)(struct sp_tls *tls, struct sb_bytes *ret);
 
     /* The keys of `level` are discarded: its bytes are not asked for again. */
     void (*drop)(struct sp_tls *tls, enum sp_level level);

@@ -99,12 +99,21 @@ void sp_stream_limits_on_raise(struct sp_stream_limits *limits, uint64_t max)
     sp_stream_limits_on_room(limits);
 }
 
+void sp_stream_limits_rewind(struct sp_stream_limits *limits)
+{
+    limits->early_max = limits->local_max;
+    limits->local_max = 0;
+    limits->blocked = SP_BLOCKED_NOT;
+}
+
 void sp_stream_limits_on_blocked_lost(struct sp_stream_limits *limits, uint64_t max)
 {
     if (max != limits->local_max)
         return;
     limits->blocked = sp_blocked_next(limits->blocked, SP_BLOCKED_ON_LOST);
-    if (limits->open_wait == SP_OPEN_WAIT_REFUSED && !sp_stream_limits_has_room(limits))
+    bool is_wanted = limits->open_wait == SP_OPEN_WAIT_REFUSED ||
+                     limits->local_opened > limits->local_max; /* of 0-RTT */
+    if (is_wanted && !sp_stream_limits_has_room(limits))
         block(limits);
 }
 
@@ -158,7 +167,7 @@ void sp_stream_limits_on_grant_lost(struct sp_stream_limits *limits, uint64_t ma
 
 void sp_stream_limits_check(const struct sp_stream_limits *limits)
 {
-    SB_ASSERT(limits->local_opened <= limits->local_max);
+    SB_ASSERT(limits->local_opened <= SB_MAX(limits->local_max, limits->early_max));
     SB_ASSERT(limits->remote_closed <= limits->remote_opened);
     SB_ASSERT(limits->remote_opened <= limits->remote_max);
     SB_ASSERT(limits->remote_max <= limits->remote_closed + limits->remote_window);

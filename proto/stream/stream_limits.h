@@ -63,11 +63,12 @@ enum sp_grant sp_grant_next(enum sp_grant state, enum sp_grant_event event);
 
 /* Streams of one kind.
  *
- *     local_opened <= local_max
+ *     local_opened <= max(local_max, early_max)
  *     remote_closed <= remote_opened <= remote_max <= remote_closed + remote_window */
 struct sp_stream_limits {
     uint64_t local_opened;
     uint64_t local_max;          /* what the peer allows */
+    uint64_t early_max;          /* what a rejected 0-RTT had allowed; 0: nothing */
     enum sp_blocked blocked;     /* STREAMS_BLOCKED about local_max */
     enum sp_open_wait open_wait; /* what our application waits for */
     /* Opened by the peer.  A frame opens all lower streams of its kind too; an object is made for a
@@ -99,6 +100,8 @@ static inline bool sp_stream_limits_has_room(const struct sp_stream_limits *limi
 void sp_stream_limits_on_refused(struct sp_stream_limits *limits, bool may_say);
 /* MAX_STREAMS, or the peer's transport parameter.  A lower limit changes nothing. */
 void sp_stream_limits_on_raise(struct sp_stream_limits *limits, uint64_t max);
+/* The peer has rejected 0-RTT: its limit is not known, and it knows no stream of ours. */
+void sp_stream_limits_rewind(struct sp_stream_limits *limits);
 /* A stream of ours has closed, or the handshake is complete. */
 void sp_stream_limits_on_room(struct sp_stream_limits *limits);
 /* A STREAMS_BLOCKED with this limit was lost. */

@@ -215,6 +215,23 @@ bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error)
     return was_open;
 }
 
+void sp_stream_send_rewind(struct sp_stream_send *send, uint64_t max_data)
+{
+    if (send->state == SP_SEND_NONE)
+        return;
+    SB_ASSERT(send->delivery.acked_end == 0 && !sp_send_is_done(send->state));
+    sp_delivery_clear(&send->delivery);
+    send->delivery.sent_end = 0;
+    send->max_data = max_data;
+    send->blocked_at = SB_VARINT_NONE;
+    if (send->state == SP_SEND_RESET)
+        return;
+    send->state = SP_SEND_READY;
+    send->fin_is_out = false;
+    send->retransmit = NULL;
+    send->cursor = send->first != NULL && send->first->size > 0 ? send->first : NULL;
+}
+
 struct sp_chunk *sp_stream_send_pop_done(struct sp_stream_send *send)
 {
     struct sp_chunk *chunk = send->done_first;

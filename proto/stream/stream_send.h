@@ -106,6 +106,10 @@ SB_MUST_USE bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t of
 /* Abandons: all lent chunks move to `done`.  Returns whether a RESET_STREAM is to be sent. */
 bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error);
 
+/* Makes all that was sent unsent, under the limit `max_data`: the peer has rejected 0-RTT, and kept
+ * nothing of it.  No packet in flight may refer to the stream.  [RFC9001 4.6.2] */
+void sp_stream_send_rewind(struct sp_stream_send *send, uint64_t max_data);
+
 /* Takes the next chunk to give back, or NULL.  The caller returns it to the pool. */
 struct sp_chunk *sp_stream_send_pop_done(struct sp_stream_send *send);
 

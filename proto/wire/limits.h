@@ -82,6 +82,11 @@ enum {
      * sends them again.  [RFC9001 5.7] */
     SP_UNDECRYPTABLE_MAX = 8,
 
+    /* Bytes of a NEW_TOKEN token that a client keeps and uses, and that a server makes at most.
+     * With it an Initial has half of its datagram for frames still.  Beyond: ignored.
+     * [RFC9000 8.1.3] */
+    SP_NEW_TOKEN_SIZE_MAX = 512,
+
     /* Times that a server answers a repeated ClientHello with its whole flight: a client that lost
      * it once may lose it again.  Beyond: the PTO alone sends it.  [RFC9002 6.2.3] */
     SP_FLIGHT_RESENDS_MAX = 3,

@@ -65,6 +65,12 @@ static uint64_t own_id(uint64_t wire)
 #define SERVER_ONLY \
     (BIT(ID_ORIGINAL_DCID) | BIT(ID_RESET_TOKEN) | BIT(ID_PREFERRED_ADDRESS) | BIT(ID_RETRY_SCID))
 
+/* [RFC9000 7.4.1] A server that accepts 0-RTT must not lower these. */
+#define EARLY_LIMITS \
+    (1u << ID_MAX_DATA | 1u << ID_MAX_STREAM_DATA_BIDI_LOCAL | \
+     1u << ID_MAX_STREAM_DATA_BIDI_REMOTE | 1u << ID_MAX_STREAM_DATA_UNI | \
+     1u << ID_MAX_STREAMS_BIDI | 1u << ID_MAX_STREAMS_UNI | 1u << ID_ACTIVE_CID_LIMIT)
+
 /* [RFC9000 18.1] Reserved: 31 * N + 27. */
 #define GREASE_STEP  UINT64_C(31)
 #define GREASE_FIRST UINT64_C(27)
@@ -316,4 +322,14 @@ enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender, struct
         return SP_ERR_TRANSPORT_PARAMETER;
     *ret = params;
     return SP_OK;
+}
+
+bool sp_tparams_cover(const struct sp_tparams *now, const struct sp_tparams *remembered)
+{
+    for (size_t i = 0; i < SB_COUNT(numbers); i++) {
+        bool is_limit = numbers[i].id < 32 && (EARLY_LIMITS & 1u << numbers[i].id) != 0;
+        if (is_limit && number_get(now, &numbers[i]) < number_get(remembered, &numbers[i]))
+            return false;
+    }
+    return now->max_datagram_frame_size >= remembered->max_datagram_frame_size; /* [RFC9221 3] */
 }

@@ -140,6 +140,8 @@ static void take_event(struct attack *a, const struct sp_event *event)
         } else {
             sb_buffer_unref(event->data.slice.buffer);
         }
+    } else if (event->kind == SP_EVENT_NEW_TOKEN) {
+        sb_buffer_unref(event->new_token.buffer);
     } else if (event->kind == SP_EVENT_STREAM_SENT) {
         SB_ASSERT(a->written > 0);
         a->written--;

@@ -170,9 +170,10 @@ bool qs_app_is_complete(const struct qs_app *app)
 void qs_app_work(struct qs_app *app)
 {
     qs_app_release_held(app, app->clock->now_ns);
+    bool may_work = app->is_connected || app->is_early;
     if (app->conn != NULL)
         qs_app_note_message_size(app);
-    if (!app->is_connected || app->is_closed || app->conn == NULL || app->has_asked_close)
+    if (!may_work || app->is_closed || app->conn == NULL || app->has_asked_close)
         return;
     open_streams(app, false);
     open_streams(app, true);
@@ -294,7 +295,13 @@ static void check_order(struct qs_app *app, enum sp_event_kind kind)
     bool is_stream = kind >= SP_EVENT_MESSAGE && kind <= SP_EVENT_STREAM_CLOSED;
     bool ok = !app->is_drained;
     if (is_stream)
-        ok = ok && app->is_connected && !app->is_closed;
+        ok = ok && (app->is_connected || app->is_early) && !app->is_closed;
+    if (kind == SP_EVENT_EARLY)
+        ok = ok && !app->is_connected && !app->is_early && !app->is_closed;
+    if (kind == SP_EVENT_EARLY_REJECTED)
+        ok = ok && !app->is_connected && app->is_early && !app->is_closed;
+    if (kind == SP_EVENT_TICKET || kind == SP_EVENT_NEW_TOKEN)
+        ok = ok && app->is_connected && !app->is_closed && app->role == SP_CLIENT;
     if (kind == SP_EVENT_CONNECTED)
         ok = ok && !app->is_connected && !app->is_closed;
     if (kind == SP_EVENT_CONFIRMED)
@@ -312,6 +319,16 @@ void qs_app_event(struct qs_app *app, const struct sp_event *event)
     case SP_EVENT_CONNECTED:
         app->is_connected = true;
         qs_note(app->trace, "%s connected", app->who);
+        break;
+    case SP_EVENT_EARLY:
+        app->is_early = true;
+        qs_note(app->trace, "%s may use 0-RTT", app->who);
+        break;
+    case SP_EVENT_EARLY_REJECTED:
+        qs_note(app->trace, "%s: 0-RTT is rejected", app->who);
+        break;
+    case SP_EVENT_TICKET:
+    case SP_EVENT_NEW_TOKEN:
         break;
     case SP_EVENT_CONFIRMED:
         app->is_confirmed = true;

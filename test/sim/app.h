@@ -99,6 +99,7 @@ struct qs_app {
     void (*wake)(void *context);
     void *wake_context;
 
+    bool is_early; /* SP_EVENT_EARLY came */
     bool is_connected;
     bool is_confirmed;
     bool is_closed;

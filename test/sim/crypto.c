@@ -21,6 +21,9 @@ struct qs_crypto qs_crypto_null(const struct qs_plan *plan)
         .tls_ops = &qs_null_tls_ops,
         .make_tls = make_null_tls,
         .answer = qs_null_tls_answer,
+        .resume = qs_null_tls_resume,
+        .early_params = qs_null_tls_early_params,
+        .is_resumed = qs_null_tls_is_resumed,
         .retry_tag = qs_null_retry_tag,
         .plan = plan,
     };

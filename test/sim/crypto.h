@@ -17,6 +17,12 @@ struct qs_crypto {
     struct sp_tls *(*make_tls)(const struct qs_crypto *crypto, enum sp_role role, uint64_t seed);
     /* Gives a handshake the answer for which it waits. */
     void (*answer)(struct sp_tls *tls);
+    /* Client, before its start: resumes with a ticket of SP_EVENT_TICKET, with 0-RTT or not.  False
+     * if it cannot. */
+    bool (*resume)(struct sp_tls *tls, struct sb_bytes ticket, bool wants_early);
+    /* The parameters for 0-RTT; empty: none. */
+    struct sb_bytes (*early_params)(const struct sp_tls *tls);
+    bool (*is_resumed)(const struct sp_tls *tls);
     /* Makes the integrity tag of a Retry packet.  False without memory. */
     bool (*retry_tag)(uint32_t version, const struct sp_cid *original_dcid, const uint8_t *packet,
                       size_t size, uint8_t ret[SP_TAG_SIZE]);

@@ -135,6 +135,26 @@ static struct sp_tls *make_real_tls(const struct qs_crypto *crypto, enum sp_role
     return res == 0 ? tls : NULL;
 }
 
+static bool resume_real(struct sp_tls *tls, struct sb_bytes ticket, bool wants_early)
+{
+    (void)tls;
+    (void)ticket;
+    (void)wants_early;
+    return true;
+}
+
+static struct sb_bytes early_params_real(const struct sp_tls *tls)
+{
+    (void)tls;
+    return (struct sb_bytes){0};
+}
+
+static bool is_resumed_real(const struct sp_tls *tls)
+{
+    (void)tls;
+    return false;
+}
+
 struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
 {
     if (configs[0][SP_CLIENT] == NULL)
@@ -144,6 +164,9 @@ struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
         .tls_ops = &sc_tls_ops,
         .make_tls = make_real_tls,
         .answer = answer_real,
+        .resume = resume_real,
+        .early_params = early_params_real,
+        .is_resumed = is_resumed_real,
         .retry_tag = sc_retry_tag_make,
         .plan = plan,
     };

@@ -13,6 +13,7 @@
 #include "test/sim/host.h"
 #include "test/sim/oracle_held.h"
 #include "test/sim/oracle_wait.h"
+#include "test/sim/retry.h"
 
 enum {
     SPINS_MAX = 100, /* a connection that asks for more deadlines at one time hangs */
@@ -49,7 +50,44 @@ static struct sp_tls *host_make_tls(void *context)
 {
     struct qs_end *end = context;
     const struct qs_crypto *crypto = &end->host->crypto;
+    struct sp_tls *tls = end->made;
+    end->made = NULL;
+    if (tls != NULL)
+        return tls;
     return crypto->make_tls(crypto, end->host->role, qs_random_next(&end->random));
+}
+
+static size_t host_new_token(void *context, uint8_t ret_token[SP_NEW_TOKEN_SIZE_MAX])
+{
+    struct qs_end *end = context;
+    return qs_token_write(end->host, end->conn->version, &end->path.remote, ret_token);
+}
+
+/* Uses up the host's ticket and token. */
+static void resume(struct qs_end *end, struct sp_conn_args *args)
+{
+    struct qs_host *host = end->host;
+    const struct qs_crypto *crypto = &host->crypto;
+    if (host->role != SP_CLIENT || !host->plan->resumes)
+        return;
+    end->made = crypto->make_tls(crypto, SP_CLIENT, qs_random_next(&end->random));
+    /* [RFC9369 5] */
+    const struct sp_config *config = &host->side->config;
+    uint32_t version =
+        config->first_version != 0 ? config->first_version : config->versions.list[0];
+    if (host->token_version == version)
+        args->token = (struct sb_bytes){host->token, host->token_size};
+    host->token_size = 0;
+    if (end->made == NULL || host->ticket == NULL || host->ticket_version != version)
+        return;
+    struct sb_bytes ticket = {host->ticket, host->ticket_size};
+    if (!crypto->resume(end->made, ticket, host->plan->wants_early))
+        qs_fail(host->trace, "%s cannot use its ticket", end->who);
+    args->early_params = crypto->early_params(end->made);
+    if (host->ticket_is_later)
+        qs_oracle_on_limits(&end->oracle, &host->plan->later, true);
+    free(host->ticket);
+    host->ticket = NULL;
 }
 
 static void on_packet(void *context, const struct qs_packet *packet)
@@ -93,6 +131,12 @@ static uint64_t unread(void *context, uint64_t id)
     return stream != NULL ? stream->unread : 0;
 }
 
+static const struct sp_config *config_of(const struct qs_host *host, uint64_t conn_index)
+{
+    bool is_later = host->role == SP_SERVER && host->plan->has_later && conn_index > 0;
+    return is_later ? &host->plan->later : &host->side->config;
+}
+
 static void end_init(struct qs_end *end, const struct qs_end_args *args)
 {
     struct qs_host *host = args->host;
@@ -117,7 +161,9 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
     if (host->plan->forgery.is_wanted && host->plan->forgery.role == host->role)
         end->tap.forgery = &host->plan->forgery;
     qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
-    end->oracle.address_is_valid |= args->has_retry;
+    end->oracle.address_is_valid |= args->has_retry || args->is_proven;
+    end->is_proven = args->is_proven;
+    end->oracle.config = config_of(host, args->conn_index);
     end->oracle.unread = unread;
     end->oracle.unread_context = end;
     qs_app_init(&end->app, &(struct qs_app_args){
@@ -140,7 +186,7 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
     end_init(end, args);
     struct sp_conn_args conn_args = {
         .role = host->role,
-        .config = &host->side->config,
+        .config = config_of(host, args->conn_index),
         .pools = &host->pools,
         .protect = qs_tap_protect(&end->tap),
         .tls_ops = host->crypto.tls_ops,
@@ -151,16 +197,18 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
                 .make_cid = host_make_cid,
                 .make_tls = host_make_tls,
                 .context = end,
+                .new_token = host->side->sends_new_token ? host_new_token : NULL,
             },
         .path = args->path,
         .version = args->version,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
-        .address_is_valid = args->has_retry,
+        .address_is_valid = args->has_retry || args->is_proven,
         .has_retry = args->has_retry,
         .original_dcid = args->original_dcid,
         .user = end,
     };
+    resume(end, &conn_args);
     end->conn = sp_conn_create(&conn_args, host->clock->now_ns);
     if (end->conn == NULL) {
         qs_end_destroy(end);
@@ -176,11 +224,21 @@ void qs_end_destroy(struct qs_end *end)
     if (end == NULL)
         return;
     qs_end_drop_conn(end);
+    if (end->made != NULL)
+        end->host->crypto.tls_ops->destroy(end->made);
     if (end->tap.key_count > 0)
         qs_fail(end->host->trace, "%s leaves %" PRIu64 " keys", end->who, end->tap.key_count);
     qs_app_deinit(&end->app);
     qs_oracle_deinit(&end->oracle);
     free(end);
+}
+
+static void note_early(struct qs_end *end)
+{
+    struct sp_tls *tls = sp_conn_tls(end->conn);
+    end->early = sp_conn_early(end->conn);
+    if (tls != NULL)
+        end->was_resumed |= end->host->crypto.is_resumed(tls);
 }
 
 void qs_end_drop_conn(struct qs_end *end)
@@ -192,6 +250,7 @@ void qs_end_drop_conn(struct qs_end *end)
     end->inbox_count = 0;
     sp_conn_stats(end->conn, &end->stats);
     end->version = end->conn->version;
+    note_early(end);
     qs_app_conn_gone(&end->app);
     sp_conn_destroy(end->conn);
     end->conn = NULL;
@@ -286,9 +345,27 @@ static void on_tls_wait(struct qs_end *end)
                     answer_tls, end, NULL);
 }
 
+static const struct sp_config *peer_config_of(const struct qs_end *end)
+{
+    const struct qs_plan *plan = end->host->plan;
+    bool is_later = end->host->role == SP_CLIENT && plan->has_later && end->conn_index > 0;
+    return is_later ? &plan->later : &plan->side[1 - end->host->role].config;
+}
+
 static void take_event(struct qs_end *end, const struct sp_event *event)
 {
+    if (event->kind == SP_EVENT_EARLY_REJECTED || event->kind == SP_EVENT_CONNECTED)
+        qs_oracle_on_limits(&end->oracle, peer_config_of(end),
+                            event->kind == SP_EVENT_EARLY_REJECTED);
     switch (event->kind) {
+    case SP_EVENT_TICKET:
+        qs_token_take_ticket(end, event->ticket);
+        qs_app_event(&end->app, event);
+        break;
+    case SP_EVENT_NEW_TOKEN:
+        qs_token_take(end, &event->new_token);
+        qs_app_event(&end->app, event);
+        break;
     case SP_EVENT_CID_ADDED:
         add_cid(end, &event->cid);
         break;

@@ -32,6 +32,10 @@ struct qs_end {
     struct qs_random random; /* of the connection: TLS, CIDs */
     uint32_t version;        /* of QUIC */
     struct sp_stats stats;   /* as they were at its end */
+    enum sp_early_state early;
+    bool was_resumed;
+    bool is_proven;      /* server: by a token of NEW_TOKEN */
+    struct sp_tls *made; /* client: until the connection takes it */
 
     struct sp_cid cids[QS_END_CIDS_MAX];
     uint32_t cid_count;
@@ -72,6 +76,7 @@ struct qs_end_args {
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
     bool has_retry; /* server: see struct sp_conn_args */
+    bool is_proven; /* server: by a token of NEW_TOKEN */
     struct sp_cid original_dcid;
 };
 

@@ -87,7 +87,7 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
         .memory = {.take = take_memory, .give = give_memory, .context = host, .has_room = has_room},
     };
     qs_random_init(&host->random, qs_hash(plan->seed, "host", 4) + (uint64_t)role);
-    if (host->side->sends_retry) {
+    if (host->side->sends_retry || host->side->sends_new_token) {
         uint8_t key[SC_TOKEN_KEY_SIZE];
         qs_random_bytes(&host->random, key, sizeof(key));
         host->tokens = sc_tokens_create(key);
@@ -104,6 +104,7 @@ void qs_host_deinit(struct qs_host *host)
     for (uint32_t i = 0; i < host->arrived_count; i++)
         qs_wire_destroy(host->arrived[i]);
     free(host->arrived);
+    free(host->ticket);
     sc_tokens_destroy(host->tokens);
 
     uint64_t used = sp_pools_used(&host->pools);
@@ -348,7 +349,8 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
                                      const struct sp_header *header)
 {
     struct sp_cid original_dcid = {0};
-    if (host->tokens != NULL && !qs_retry_open(host, header, &wire->from, &original_dcid))
+    enum qs_token token = qs_token_open(host, header, &wire->from, &original_dcid);
+    if (host->side->sends_retry && token == QS_TOKEN_NONE)
         return NULL;
     const struct qs_end *client = end_by_cid(host->peer, &header->scid);
     uint64_t conn_index = client != NULL ? client->conn_index : 0;
@@ -366,7 +368,8 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
         .version = header->version,
         .client_dcid = header->dcid,
         .client_scid = header->scid,
-        .has_retry = host->tokens != NULL,
+        .has_retry = token == QS_TOKEN_RETRY,
+        .is_proven = token == QS_TOKEN_NEW,
         .original_dcid = original_dcid,
     });
 }
@@ -380,6 +383,13 @@ static void send_retry(struct qs_host *host, const struct qs_wire *wire, const s
     reply(host, wire, out, size);
 }
 
+static bool is_proven(struct qs_host *host, const struct qs_wire *wire,
+                      const struct sp_header *header)
+{
+    struct sp_cid original_dcid;
+    return qs_token_open(host, header, &wire->from, &original_dcid) == QS_TOKEN_NEW;
+}
+
 static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
 {
     struct sp_header header;
@@ -387,7 +397,8 @@ static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct 
     bool is_initial =
         sp_header_read(wire->data, wire->size, host->side->config.cid_size, &header) &&
         header.type == SP_PACKET_INITIAL;
-    if (is_initial && host->tokens != NULL && header.token.size == 0)
+    if (is_initial && host->side->sends_retry && !qs_token_is_from_retry(&header) &&
+        !is_proven(host, wire, &header))
         send_retry(host, wire, peek);
     else if (is_initial && host->end_count < QS_ENDS_MAX)
         end = accept_initial(host, wire, &header);

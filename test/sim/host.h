@@ -34,8 +34,14 @@ struct qs_host {
     bool was_refused;          /* memory, since the last qs_host_share_memory() */
     uint64_t step_count;
     struct sp_pools pools;
-    struct sc_tokens *tokens; /* server that sends Retry */
-    uint64_t buffer_count;    /* receive buffers that someone holds */
+    struct sc_tokens *tokens; /* server that sends Retry or NEW_TOKEN */
+    uint8_t *ticket;          /* client: the newest that was not used; NULL: none */
+    size_t ticket_size;
+    bool ticket_is_later;                 /* of a connection with the later configuration */
+    uint8_t token[SP_NEW_TOKEN_SIZE_MAX]; /* client: likewise */
+    size_t token_size;
+    uint32_t ticket_version, token_version; /* of the connections that they came from */
+    uint64_t buffer_count;                  /* receive buffers that someone holds */
 
     struct qs_end *ends[QS_ENDS_MAX];
     uint32_t end_count;

@@ -224,6 +224,29 @@ static void judge_pair(struct qs_world *world, uint64_t index)
         qs_fail(&world->trace, "a CID never arrived");
 }
 
+/* As many connections as the plan wants were resumed, and their 0-RTT was answered as it wants. */
+static void judge_resumption(struct qs_world *world)
+{
+    const struct qs_plan *plan = world->plan;
+    uint32_t resumed = 0, accepted = 0, rejected = 0, proven = 0;
+    for (uint32_t i = 0; i < world->hosts[SP_SERVER].end_count; i++) {
+        const struct qs_end *end = world->hosts[SP_SERVER].ends[i];
+        proven += end->is_proven && !end->is_stray;
+    }
+    for (uint32_t i = 0; i < world->hosts[SP_CLIENT].end_count; i++) {
+        const struct qs_end *end = world->hosts[SP_CLIENT].ends[i];
+        resumed += end->was_resumed;
+        accepted += end->early == SP_EARLY_ACCEPTED;
+        rejected += end->early == SP_EARLY_REJECTED;
+    }
+    if (resumed < plan->resumed_min || accepted < plan->accepted_min ||
+        rejected < plan->rejected_min || proven < plan->proven_min)
+        qs_fail(&world->trace,
+                "%u connections were resumed, 0-RTT of %u accepted, of %u rejected, "
+                "%u were proven by a token",
+                resumed, accepted, rejected, proven);
+}
+
 void qs_judge_end(struct qs_world *world)
 {
     for (uint64_t i = 0; i < world->plan->conn_count && !world->trace.has_failed; i++)
@@ -233,6 +256,7 @@ void qs_judge_end(struct qs_world *world)
     if (world->plan->lost_max > 0 && damaged_count(world) > world->plan->lost_max)
         qs_fail(&world->trace, "%" PRIu64 " datagrams lost, %" PRIu64 " are to be expected",
                 damaged_count(world), world->plan->lost_max);
+    judge_resumption(world);
     if (world->key_updates < world->plan->key_updates_min)
         qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
                 world->plan->key_updates_min);

@@ -8,62 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/wire/tparam.h"
+#include "test/sim/null_tls_impl.h"
+#include "test/sim/null_ticket.h"
 #include "test/sim/random.h"
-
-enum {
-    RANDOM_SIZE = 32,
-    SECRET_SIZE = 32,
-    VERIFY_SIZE = 64,
-    HEAD_SIZE = 4,
-    FACTS_MAX = 32,
-    MESSAGE_SIZE_MAX = 1 << 17,
-    ALERT_DECODE_ERROR = 50,
-    ALERT_DECRYPT_ERROR = 51,
-};
-
-struct flight {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-    bool is_dropped;
-};
-
-struct sp_tls {
-    enum sp_role role;
-    const struct qs_tls_plan *plan;
-    sp_tls_answer answer;
-    void *answer_context;
-    struct qs_random random;
-    bool is_started;
-    bool is_complete;
-    bool has_failed;
-    bool is_waiting; /* for an answer; the message about which it is comes first in `in` */
-    uint32_t waited; /* bits as of qs_tls_plan.waits: answered */
-    enum qs_message next_in;
-    enum sp_level level_in;          /* at which it must come */
-    uint8_t randoms[2][RANDOM_SIZE]; /* of client and server */
-    uint64_t transcript;
-    struct flight in; /* of one level: the next begins when it is used up */
-    struct flight out[SP_LEVELS];
-    uint8_t *params; /* ours until they are written, then the peer's */
-    size_t params_size;
-
-    struct sp_tls_event facts[FACTS_MAX];
-    uint32_t fact_first;
-    uint32_t fact_count;
-
-    /* Handed out until the next call; of bytes() until that of another function. */
-    uint8_t secret[SECRET_SIZE];
-    struct lent *lent;
-};
-
-struct lent {
-    struct lent *next;
-    uint8_t *bytes;
-    size_t size;
-};
 
 void qs_tls_plan_init(struct qs_tls_plan *plan)
 {
@@ -73,37 +22,6 @@ void qs_tls_plan_init(struct qs_tls_plan *plan)
         .ticket_size = 200,
         .ticket_count = 1,
     };
-}
-
-static void *copy_of(const void *data, size_t size)
-{
-    void *copy = malloc(size > 0 ? size : 1);
-    SB_ASSERT(copy != NULL);
-    if (size > 0)
-        memcpy(copy, data, size);
-    return copy;
-}
-
-/* Ends the life of what the call before handed out. */
-static void settle(struct sp_tls *tls)
-{
-    memset(tls->secret, 0xdd, sizeof(tls->secret));
-    while (tls->lent != NULL) {
-        struct lent *lent = tls->lent;
-        tls->lent = lent->next;
-        memset(lent->bytes, 0xdd, lent->size);
-        free(lent->bytes);
-        free(lent);
-    }
-}
-
-static const uint8_t *lend(struct sp_tls *tls, uint8_t *bytes, size_t size)
-{
-    struct lent *lent = malloc(sizeof(*lent));
-    SB_ASSERT(lent != NULL);
-    *lent = (struct lent){.next = tls->lent, .bytes = bytes, .size = size};
-    tls->lent = lent;
-    return bytes;
 }
 
 struct sp_tls *qs_null_tls_create(enum sp_role role, const struct qs_tls_plan *plan, uint64_t seed)
@@ -120,6 +38,46 @@ struct sp_tls *qs_null_tls_create(enum sp_role role, const struct qs_tls_plan *p
     return tls;
 }
 
+static void free_bytes(struct sb_bytes *bytes)
+{
+    union {
+        const uint8_t *from;
+        void *to;
+    } memory = {.from = bytes->data};
+    free(memory.to);
+    *bytes = (struct sb_bytes){0};
+}
+
+/* ---- Tickets ---- */
+
+bool qs_null_tls_resume(struct sp_tls *tls, struct sb_bytes ticket, bool wants_early)
+{
+    struct qs_ticket parts;
+    SB_ASSERT(tls->role == SP_CLIENT && !tls->is_started && tls->ticket.data == NULL);
+    if (!qs_ticket_read(ticket, &parts))
+        return false;
+    tls->ticket = (struct sb_bytes){copy_of(ticket.data, ticket.size), ticket.size};
+    (void)qs_ticket_read(tls->ticket, &tls->parts);
+    tls->offers_early = wants_early && parts.allows_early;
+    return true;
+}
+
+struct sb_bytes qs_null_tls_early_params(const struct sp_tls *tls)
+{
+    return tls->offers_early ? tls->parts.params : (struct sb_bytes){0};
+}
+
+static bool null_ticket(struct sp_tls *tls, struct sb_bytes *ret)
+{
+    free_bytes(&tls->taken);
+    if (tls->ticket_count == 0)
+        return false;
+    tls->taken = tls->tickets[0];
+    memmove(tls->tickets, tls->tickets + 1, --tls->ticket_count * sizeof(tls->tickets[0]));
+    *ret = tls->taken;
+    return true;
+}
+
 static void null_destroy(struct sp_tls *tls)
 {
     if (tls == NULL)
@@ -129,21 +87,13 @@ static void null_destroy(struct sp_tls *tls)
     for (int level = 0; level < SP_LEVELS; level++)
         free(tls->out[level].data);
     free(tls->params);
+    free_bytes(&tls->own);
+    free_bytes(&tls->ticket);
+    free_bytes(&tls->taken);
+    while (tls->ticket_count > 0)
+        free_bytes(&tls->tickets[--tls->ticket_count]);
     memset(tls, 0xdd, sizeof(*tls));
     free(tls);
-}
-
-static void flight_add(struct flight *flight, const void *data, size_t size)
-{
-    SB_ASSERT(!flight->is_dropped);
-    if (flight->size + size > flight->capacity) {
-        flight->capacity = 2 * (flight->size + size);
-        flight->data = realloc(flight->data, flight->capacity);
-        SB_ASSERT(flight->data != NULL);
-    }
-    if (size > 0)
-        memcpy(flight->data + flight->size, data, size);
-    flight->size += size;
 }
 
 static void raise_fact(struct sp_tls *tls, struct sp_tls_event fact)
@@ -226,11 +176,16 @@ static bool null_start(struct sp_tls *tls, const uint8_t *params, size_t params_
     if (tls->role == SP_SERVER) {
         tls->params = copy_of(params, params_size);
         tls->params_size = params_size;
+        tls->own = (struct sb_bytes){copy_of(params, params_size), params_size};
         return true;
     }
 
     const uint8_t size_bytes[2] = {(uint8_t)(params_size >> 8), (uint8_t)params_size};
-    size_t fixed = HEAD_SIZE + RANDOM_SIZE + sizeof(size_bytes) + params_size;
+    size_t ticket_size = tls->ticket.size;
+    const uint8_t ticket_bytes[2] = {(uint8_t)(ticket_size >> 8), (uint8_t)ticket_size};
+    const uint8_t early = tls->offers_early;
+    size_t fixed = HEAD_SIZE + RANDOM_SIZE + sizeof(size_bytes) + params_size +
+                   sizeof(ticket_bytes) + ticket_size + sizeof(early);
     size_t padding_size = tls->plan->hello_size > fixed ? tls->plan->hello_size - fixed : 0;
     uint8_t *padding = malloc(padding_size + 1);
     SB_ASSERT(padding != NULL);
@@ -239,10 +194,15 @@ static bool null_start(struct sp_tls *tls, const uint8_t *params, size_t params_
         {tls->randoms[SP_CLIENT], RANDOM_SIZE},
         {size_bytes, sizeof(size_bytes)},
         {params, params_size},
+        {ticket_bytes, sizeof(ticket_bytes)},
+        tls->ticket,
+        {&early, sizeof(early)},
         {padding, padding_size},
     };
     say(tls, SP_LEVEL_INITIAL, QS_CLIENT_HELLO, parts, SB_COUNT(parts));
     free(padding);
+    if (tls->offers_early)
+        raise_secret(tls, SP_LEVEL_EARLY, true);
     return true;
 }
 
@@ -255,6 +215,29 @@ static void keep_params(struct sp_tls *tls, const uint8_t *params, size_t size)
     raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_PEER_PARAMS});
 }
 
+/* Reads what follows the parameters in a ClientHello: a hand-made one may have nothing there. */
+static void read_resumption(struct sp_tls *tls, struct sb_reader *body)
+{
+    uint16_t size = sb_reader_u16(body);
+    const uint8_t *ticket = sb_reader_take(body, size);
+    tls->offers_early = sb_reader_u8(body) == 1 && !body->failed;
+    if (body->failed || size == 0)
+        return;
+    tls->ticket = (struct sb_bytes){copy_of(ticket, size), size};
+    tls->is_resumed = qs_ticket_read(tls->ticket, &tls->parts) && !tls->plan->forgets_tickets;
+}
+
+static bool accepts_early(const struct sp_tls *tls)
+{
+    struct sp_tparams now, then;
+    if (!tls->is_resumed || !tls->offers_early || !tls->parts.allows_early ||
+        tls->plan->early < QS_EARLY_ACCEPT || tls->plan->early == QS_EARLY_REJECT)
+        return false;
+    bool can_read = sp_tparams_read(tls->own, SP_SERVER, &now) == SP_OK &&
+                    sp_tparams_read(tls->parts.params, SP_SERVER, &then) == SP_OK;
+    return can_read && (tls->plan->early == QS_EARLY_FORCE || sp_tparams_cover(&now, &then));
+}
+
 static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
 {
     const uint8_t *random = sb_reader_take(body, RANDOM_SIZE);
@@ -265,6 +248,7 @@ static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
         return;
     }
     memcpy(tls->randoms[SP_CLIENT], random, RANDOM_SIZE);
+    read_resumption(tls, body);
 
     uint8_t *own_params = tls->params;
     size_t own_params_size = tls->params_size;
@@ -279,16 +263,26 @@ static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
         free(own_params);
         own_params = copy_of(answer, answer_size);
         own_params_size = answer_size;
+        free_bytes(&tls->own);
+        tls->own = (struct sb_bytes){copy_of(answer, answer_size), answer_size};
     }
 
-    say(tls, SP_LEVEL_INITIAL, QS_SERVER_HELLO,
-        &(struct sb_bytes){tls->randoms[SP_SERVER], RANDOM_SIZE}, 1);
+    const uint8_t is_resumed = tls->is_resumed;
+    const uint8_t is_early = accepts_early(tls);
+    if (is_early)
+        raise_secret(tls, SP_LEVEL_EARLY, false);
+    else if (tls->offers_early)
+        raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_EARLY_REJECTED});
+    const struct sb_bytes hello[] = {{tls->randoms[SP_SERVER], RANDOM_SIZE}, {&is_resumed, 1}};
+    say(tls, SP_LEVEL_INITIAL, QS_SERVER_HELLO, hello, SB_COUNT(hello));
     raise_secrets(tls, SP_LEVEL_HANDSHAKE);
-    say(tls, SP_LEVEL_HANDSHAKE, QS_ENCRYPTED_EXTENSIONS,
-        &(struct sb_bytes){own_params, own_params_size}, 1);
+    const struct sb_bytes extensions[] = {{&is_early, 1}, {own_params, own_params_size}};
+    say(tls, SP_LEVEL_HANDSHAKE, QS_ENCRYPTED_EXTENSIONS, extensions, SB_COUNT(extensions));
     free(own_params);
-    say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE, tls->plan->certificate_size);
-    say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE_VERIFY, VERIFY_SIZE);
+    if (!is_resumed) {
+        say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE, tls->plan->certificate_size);
+        say_filler(tls, SP_LEVEL_HANDSHAKE, QS_CERTIFICATE_VERIFY, VERIFY_SIZE);
+    }
     say_finished(tls);
     raise_secret(tls, SP_LEVEL_APP, true);
     tls->next_in = QS_FINISHED;
@@ -298,7 +292,8 @@ static void on_client_hello(struct sp_tls *tls, struct sb_reader *body)
 static void on_server_hello(struct sp_tls *tls, struct sb_reader *body)
 {
     const uint8_t *random = sb_reader_take(body, RANDOM_SIZE);
-    if (body->failed) {
+    tls->is_resumed = sb_reader_u8(body) == 1;
+    if (body->failed || (tls->is_resumed && tls->ticket.data == NULL)) {
         fail(tls, ALERT_DECODE_ERROR);
         return;
     }
@@ -317,6 +312,45 @@ static bool finished_is_right(const struct sp_tls *tls, struct sb_reader *body)
     return got != NULL && memcmp(got, verify, sizeof(verify)) == 0;
 }
 
+static void say_ticket(struct sp_tls *tls)
+{
+    struct qs_ticket parts = {
+        .allows_early = tls->plan->early != QS_EARLY_OFF,
+        .params = tls->own,
+    };
+    size_t size = SB_MAX(qs_ticket_size(&parts), tls->plan->ticket_size);
+    uint8_t *ticket = malloc(size);
+    SB_ASSERT(ticket != NULL);
+    qs_random_bytes(&tls->random, ticket, size);
+    qs_ticket_write(&parts, ticket, size);
+    say(tls, SP_LEVEL_APP, QS_SESSION_TICKET, &(struct sb_bytes){ticket, size}, 1);
+    free(ticket);
+}
+
+static void on_ticket(struct sp_tls *tls, struct sb_reader *body)
+{
+    size_t size = sb_reader_left(body);
+    if (tls->ticket_count == TICKETS_MAX)
+        return;
+    tls->tickets[tls->ticket_count++] = (struct sb_bytes){copy_of(body->at, size), size};
+    raise_fact(tls, (struct sp_tls_event){.kind = SP_TLS_TICKET});
+}
+
+/* The server's answer comes before its parameters: see packet/tls.h. */
+static void on_extensions(struct sp_tls *tls, struct sb_reader *body)
+{
+    uint8_t is_early = sb_reader_u8(body);
+    if (body->failed || is_early > tls->offers_early) {
+        fail(tls, ALERT_DECODE_ERROR);
+        return;
+    }
+    if (tls->offers_early)
+        raise_fact(tls, (struct sp_tls_event){.kind = is_early ? SP_TLS_EARLY_ACCEPTED
+                                                               : SP_TLS_EARLY_REJECTED});
+    keep_params(tls, body->at, sb_reader_left(body));
+    tls->next_in = tls->is_resumed ? QS_FINISHED : QS_CERTIFICATE;
+}
+
 static void complete(struct sp_tls *tls)
 {
     tls->is_complete = true;
@@ -326,7 +360,7 @@ static void complete(struct sp_tls *tls)
     if (tls->role == SP_CLIENT)
         return;
     for (uint32_t i = 0; i < tls->plan->ticket_count; i++)
-        say_filler(tls, SP_LEVEL_APP, QS_SESSION_TICKET, tls->plan->ticket_size);
+        say_ticket(tls);
 }
 
 /* `tls->transcript` has everything before the peer's Finished, as it had when the peer
@@ -369,8 +403,7 @@ static void on_message(struct sp_tls *tls, enum qs_message type, struct sb_bytes
         on_server_hello(tls, &body);
         break;
     case QS_ENCRYPTED_EXTENSIONS:
-        keep_params(tls, body.at, sb_reader_left(&body));
-        tls->next_in = QS_CERTIFICATE;
+        on_extensions(tls, &body);
         break;
     case QS_CERTIFICATE:
         tls->next_in = QS_CERTIFICATE_VERIFY;
@@ -380,6 +413,7 @@ static void on_message(struct sp_tls *tls, enum qs_message type, struct sb_bytes
         break;
     default:
         SB_ASSERT(type == QS_SESSION_TICKET); /* any number of them may come */
+        on_ticket(tls, &body);
         break;
     }
 }
@@ -454,6 +488,10 @@ static void make_secret(struct sp_tls *tls, const struct sp_tls_event *fact)
     bool from_client = fact->is_write == (tls->role == SP_CLIENT);
     uint64_t seed =
         qs_hash(fact->level * 2 + (uint64_t)from_client, tls->randoms, sizeof(tls->randoms));
+    if (fact->level == SP_LEVEL_EARLY) { /* of the ticket and the ClientHello */
+        seed = qs_hash(0, tls->parts.secret, SECRET_SIZE);
+        seed = qs_hash(seed, tls->randoms[SP_CLIENT], RANDOM_SIZE);
+    }
     struct qs_random random;
     qs_random_init(&random, seed);
     qs_random_bytes(&random, tls->secret, sizeof(tls->secret));
@@ -512,6 +550,8 @@ static bool null_restart(struct sp_tls *tls)
         return false;
     free(tls->out[SP_LEVEL_INITIAL].data);
     tls->out[SP_LEVEL_INITIAL] = (struct flight){0};
+    free_bytes(&tls->ticket); /* it is of the other version */
+    tls->offers_early = false;
     qs_random_bytes(&tls->random, tls->randoms[SP_CLIENT], RANDOM_SIZE);
     tls->transcript = 0;
     tls->fact_count = 0;
@@ -526,6 +566,12 @@ const struct sp_tls_ops qs_null_tls_ops = {
     .receive = null_receive,
     .next = null_next,
     .bytes = null_bytes,
+    .ticket = null_ticket,
     .drop = null_drop,
     .destroy = null_destroy,
 };
+
+bool qs_null_tls_is_resumed(const struct sp_tls *tls)
+{
+    return tls->is_resumed;
+}

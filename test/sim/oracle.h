@@ -114,6 +114,10 @@ void qs_oracle_check_shape(struct qs_oracle *oracle, const struct sp_train *trai
 /* `size` bytes leave. */
 void qs_oracle_check_bytes(struct qs_oracle *oracle, uint64_t size);
 
+/* Client: the limits of the peer's `config` count from now on.  With `restarts` nothing of what was
+ * sent before counts. */
+void qs_oracle_on_limits(struct qs_oracle *oracle, const struct sp_config *config, bool restarts);
+
 /* What the two are made of. */
 void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now);
 void qs_oracle_check_train(struct qs_oracle *oracle, const struct sp_train *train);

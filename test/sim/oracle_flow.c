@@ -39,6 +39,25 @@ void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char
     oracle->open_limit[1] = oracle->peer->streams_uni_max;
 }
 
+void qs_oracle_on_limits(struct qs_oracle *oracle, const struct sp_config *config, bool restarts)
+{
+    oracle->peer = config;
+    if (restarts) {
+        qs_stream_table_deinit(&oracle->streams);
+        qs_stream_table_init(&oracle->streams, sizeof(struct oracle_stream));
+        oracle->conn_sent = 0;
+        oracle->conn_limit = 0;
+        oracle->open_limit[0] = oracle->open_limit[1] = 0;
+    }
+    oracle->conn_limit = SB_MAX(oracle->conn_limit, config->conn_window_bytes);
+    oracle->open_limit[0] = SB_MAX(oracle->open_limit[0], config->streams_bidi_max);
+    oracle->open_limit[1] = SB_MAX(oracle->open_limit[1], config->streams_uni_max);
+    uint64_t id = QS_STREAM_FIRST;
+    struct oracle_stream *stream;
+    while ((stream = qs_stream_table_next(&oracle->streams, &id)) != NULL)
+        stream->limit = SB_MAX(stream->limit, config->stream_window_bytes);
+}
+
 static bool is_ours(const struct qs_oracle *oracle, uint64_t id)
 {
     return (id & SP_STREAM_BY_SERVER) == (uint64_t)(oracle->role == SP_SERVER);

@@ -23,6 +23,9 @@ void qs_oracle_check_held(struct qs_trace *trace, const char *who, const struct 
         streams++;
     }
     uint64_t packets = conn->handshake != NULL ? conn->handshake->undecryptable_count : 0;
+    /* Tokens of NEW_TOKEN are copies too. */
+    packets += conn->handshake != NULL && conn->handshake->token.buffer != NULL;
+    packets += conn->new_token.buffer != NULL;
     uint64_t held_max = credit * SP_HELD_BYTES_PER_CREDIT_MAX +
                         streams * SP_HELD_BYTES_PER_STREAM_MAX + packets * COPY_SIZE;
     uint64_t held = sp_conn_held_bytes(conn);

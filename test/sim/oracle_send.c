@@ -33,7 +33,8 @@ void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now
         /* .. and one packet at a time with what the peer needs to acknowledge the others. */
         enum sp_space space =
             sealed->type == SP_PACKET_INITIAL ? SP_SPACE_INITIAL : SP_SPACE_HANDSHAKE;
-        bool is_first = sealed->type != SP_PACKET_ONE_RTT && !has_first[space];
+        bool is_first = sealed->type != SP_PACKET_ONE_RTT && sealed->type != SP_PACKET_ZERO_RTT &&
+                        !has_first[space];
         if (!sealed->is_eliciting || is_first)
             allowed += SP_DATAGRAM_SIZE_MIN;
         has_first[space] |= is_first;

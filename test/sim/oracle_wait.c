@@ -86,11 +86,18 @@ static bool stays_alive(const struct qs_end *end, const struct sp_send_wait *wai
            has_armed(conn) || wait->at_ns <= sb_time_add(conn->idle_from_ns, conn->idle_timeout_ns);
 }
 
+/* Streams of rejected 0-RTT wait for MAX_STREAMS. */
+static bool is_held(const struct sp_conn *conn)
+{
+    return conn->limits[false].local_opened > conn->limits[false].local_max ||
+           conn->limits[true].local_opened > conn->limits[true].local_max;
+}
+
 /* Bytes that were written and not acknowledged must be on their way, or nobody remembers them. */
 static bool has_forgotten(const struct qs_end *end)
 {
     const struct sp_conn *conn = end->conn;
-    return end->app.lent_out + end->app.messages_out > 0 && !has_armed(conn) &&
+    return !is_held(conn) && end->app.lent_out + end->app.messages_out > 0 && !has_armed(conn) &&
            conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
 }
 

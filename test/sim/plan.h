@@ -100,6 +100,7 @@ struct qs_side_plan {
     uint32_t queue_max;        /* datagrams that the socket keeps meanwhile; 0: any number */
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
+    bool sends_new_token;      /* server: gives each client a token for its next connection */
     bool sends_retry;          /* server: demands a token of every client */
     bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
     /* Server: somebody on the way answers so many of the client's first Initials, in its place,
@@ -144,6 +145,12 @@ struct qs_plan {
     bool needs_null;     /* means nothing with the real handshake */
     uint32_t conn_count; /* connections that the client opens */
     uint64_t conn_interval_ns;
+    /* The client's connections after the first use the tickets and tokens that it has got, once. */
+    bool resumes;
+    bool wants_early; /* with 0-RTT, where the ticket allows it */
+    /* The server's configuration for the connections after the first. */
+    bool has_later;
+    struct sp_config later;
     struct qs_path_plan path[QS_SIDES];
     struct qs_side_plan side[QS_SIDES];
     struct qs_tls_plan tls;
@@ -167,6 +174,10 @@ struct qs_plan {
     struct qs_forgery forgery;
     struct qs_monkeys_plan monkeys;
     uint32_t version;         /* that connections which complete must have; 0: any */
+    uint32_t resumed_min;     /* connections that must have been resumed, .. */
+    uint32_t accepted_min;    /* .. whose 0-RTT must have been accepted, .. */
+    uint32_t rejected_min;    /* .. and rejected */
+    uint32_t proven_min;      /* .. that a token of NEW_TOKEN must have proved */
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
     bool lies_to_the_reader;  /* the canary: the application expects other bytes */

@@ -28,6 +28,7 @@ extern const struct qs_scenario_group qs_scenarios_streams;
 extern const struct qs_scenario_group qs_scenarios_conn;
 extern const struct qs_scenario_group qs_scenarios_version;
 extern const struct qs_scenario_group qs_scenarios_messages;
+extern const struct qs_scenario_group qs_scenarios_early;
 
 /* Returns scenario `index` of all, or NULL after the last. */
 const struct qs_scenario *qs_scenario_at(uint32_t index);

@@ -263,6 +263,36 @@ static void random_messages(struct qs_random *random, struct qs_plan *plan)
     }
 }
 
+/* Later connections that resume, some with 0-RTT, and a server whose limits change meanwhile. */
+static void random_resumption(struct qs_random *random, struct qs_plan *plan)
+{
+    plan->side[SP_SERVER].sends_new_token = one_in(random, 4);
+    if (!one_in(random, 4))
+        return;
+    plan->resumes = true;
+    plan->wants_early = !one_in(random, 4);
+    plan->tls.early = (enum qs_early)qs_random_below(random, QS_EARLY_FORCE);
+    plan->tls.ticket_count = 1 + plan->tls.ticket_count;
+    plan->tls.forgets_tickets = one_in(random, 8);
+    plan->conn_count = SB_MAX(plan->conn_count, 2 + (uint32_t)any_size(random, 3));
+    plan->conn_interval_ns = any_size(random, 2 * SB_S);
+    plan->later = plan->side[SP_SERVER].config;
+    plan->has_later = one_in(random, 2);
+    if (plan->has_later && one_in(random, 2)) {
+        plan->later.streams_bidi_max = 1 + any_size(random, 40);
+        plan->later.streams_uni_max = 1 + any_size(random, 40);
+    }
+    if (plan->has_later && one_in(random, 2)) {
+        plan->later.stream_window_bytes = 200 + any_size(random, 100000);
+        plan->later.conn_window_bytes = 200 + any_size(random, 200000);
+        plan->later.stream_window_bytes_max =
+            SB_MAX(plan->later.stream_window_bytes_max, plan->later.stream_window_bytes);
+        plan->later.conn_window_bytes_max =
+            SB_MAX(plan->later.conn_window_bytes_max, plan->later.conn_window_bytes);
+    }
+    fit_window(&plan->side[SP_CLIENT].app, &plan->later);
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -310,6 +340,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_versions(&random, ret);
     random_messages(&random, ret);
     random_waits(&random, ret);
+    random_resumption(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

@@ -179,6 +179,9 @@ static void pull_facts(struct side *side)
     for (;;) {
         qs_null_tls_ops.next(side->tls, &fact);
         switch (fact.kind) {
+        case SP_TLS_EARLY_ACCEPTED:
+        case SP_TLS_EARLY_REJECTED:
+        case SP_TLS_TICKET:
         case SP_TLS_NONE:
             return;
         case SP_TLS_CRYPTO:

@@ -56,7 +56,32 @@ static enum sp_role role_of(const struct pair_end *end)
 static struct sp_tls *make_tls(void *context)
 {
     struct pair_end *end = context;
-    return qs_null_tls_create(role_of(end), &end->pair->tls_plan, qs_mix(++end->random));
+    struct sp_tls *tls = end->tls;
+    end->tls = NULL;
+    return tls != NULL
+               ? tls
+               : qs_null_tls_create(role_of(end), &end->pair->tls_plan, qs_mix(++end->random));
+}
+
+static size_t new_token(void *context, uint8_t ret_token[SP_NEW_TOKEN_SIZE_MAX])
+{
+    const struct pair_end *end = context;
+    memset(ret_token, 'n', sizeof(end->pair->token));
+    return sizeof(end->pair->token);
+}
+
+/* Resumes with the pair's ticket, and proves the address with its token. */
+static void resume(struct conn_pair *pair, struct sp_conn_args *args)
+{
+    struct pair_end *end = &pair->ends[SP_CLIENT];
+    args->token = (struct sb_bytes){pair->token, pair->token_size};
+    if (pair->ticket_size == 0)
+        return;
+    end->tls = qs_null_tls_create(SP_CLIENT, &pair->tls_plan, qs_mix(++end->random));
+    bool done =
+        qs_null_tls_resume(end->tls, (struct sb_bytes){pair->ticket, pair->ticket_size}, true);
+    SB_ASSERT(done);
+    args->early_params = qs_null_tls_early_params(end->tls);
 }
 
 void pair_init(struct conn_pair *pair)
@@ -97,6 +122,10 @@ static void make_end(struct conn_pair *pair, enum sp_role role, const struct sp_
         .host = {make_random, make_token, make_cid, make_tls, &pair->ends[role]},
         .path = path_of(role),
     };
+    if (role == SP_CLIENT)
+        resume(pair, &args);
+    if (role == SP_SERVER && pair->sends_new_token)
+        args.host.new_token = new_token;
     if (first != NULL) {
         args.version = first->version;
         args.client_dcid = first->dcid;
@@ -116,6 +145,21 @@ struct sp_conn *pair_conn(struct conn_pair *pair, enum sp_role role)
     return pair->ends[role].conn;
 }
 
+static void take_of_early(struct conn_pair *pair, const struct sp_event *event)
+{
+    if (event->kind == SP_EVENT_EARLY_REJECTED) {
+        pair->early_rejected_count++;
+    } else if (event->kind == SP_EVENT_TICKET) {
+        SB_ASSERT(event->ticket.size <= sizeof(pair->ticket));
+        memcpy(pair->ticket, event->ticket.data, event->ticket.size);
+        pair->ticket_size = event->ticket.size;
+    } else if (event->kind == SP_EVENT_NEW_TOKEN) {
+        pair->token_size = SB_MIN(event->new_token.size, sizeof(pair->token));
+        memcpy(pair->token, event->new_token.data, pair->token_size);
+        sb_buffer_unref(event->new_token.buffer);
+    }
+}
+
 void pair_pull(struct conn_pair *pair, enum sp_role role)
 {
     struct sp_conn *conn = pair->ends[role].conn;
@@ -125,6 +169,7 @@ void pair_pull(struct conn_pair *pair, enum sp_role role)
             sp_conn_release_message(conn, event.message.size);
             sb_buffer_unref(event.message.buffer);
         }
+        take_of_early(pair, &event);
         if (event.kind != SP_EVENT_STREAM_DATA)
             continue;
         sp_conn_consume(conn, event.stream_id, event.data.slice.size);
@@ -265,14 +310,20 @@ uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_
     return count;
 }
 
+void pair_end(struct conn_pair *pair)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        sp_conn_destroy(pair->ends[i].conn);
+        pair->ends[i].conn = NULL;
+        memset(pair->ends[i].next_pn, 0, sizeof(pair->ends[i].next_pn));
+    }
+}
+
 void pair_deinit(struct conn_pair *pair)
 {
     if (!heap_is_open(&pair->heap))
         return;
-    for (uint32_t i = 0; i < 2; i++) {
-        sp_conn_destroy(pair->ends[i].conn);
-        pair->ends[i].conn = NULL;
-    }
+    pair_end(pair);
     if (sp_pools_used(&pair->pools) == 0)
         sp_pools_deinit(&pair->pools);
     heap_deinit(&pair->heap); /* asserts that pools and datagrams have left nothing */

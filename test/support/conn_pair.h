@@ -24,6 +24,7 @@
 struct pair_end {
     struct conn_pair *pair;
     struct sp_conn *conn;
+    struct sp_tls *tls; /* made for the next connection; NULL: not */
     uint64_t random;
     uint64_t next_pn[SP_SPACES]; /* of hand-made packets; 0: none yet */
 };
@@ -39,13 +40,23 @@ struct conn_pair {
     const struct sp_tls_ops *tls_ops; /* qs_null_tls_ops, unless a test puts another one here */
     struct pair_end ends[2];          /* [enum sp_role] */
     uint64_t now_ns;
-    bool is_transient; /* of datagrams that are delivered now */
+    /* The client's ticket, which the next pair_start() uses with 0-RTT; size 0: none.  And whether
+     * the server gives tokens, and the last one that the client got. */
+    uint8_t ticket[1024];
+    size_t ticket_size;
+    bool sends_new_token;
+    uint8_t token[64];
+    size_t token_size;
+    uint32_t early_rejected_count; /* SP_EVENT_EARLY_REJECTED */
+    bool is_transient;             /* of datagrams that are delivered now */
 };
 
 /* Ends what an earlier call began: `pair` is zero before the first. */
 void pair_init(struct conn_pair *pair);
 /* Makes the client; the server is made for its first datagram. */
 void pair_start(struct conn_pair *pair);
+/* Destroys both ends; tickets stay.  pair_start() may follow. */
+void pair_end(struct conn_pair *pair);
 /* Carries datagrams in both directions until neither side has anything to send.  Events are taken,
  * and received bytes are consumed at once. */
 void pair_shuttle(struct conn_pair *pair);

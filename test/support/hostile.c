@@ -156,6 +156,8 @@ static void pull_events(struct hostile *h)
     while (sp_conn_next_event(h->conn, &event)) {
         if (event.kind == SP_EVENT_STREAM_DATA)
             sb_buffer_unref(event.data.slice.buffer);
+        if (event.kind == SP_EVENT_NEW_TOKEN)
+            sb_buffer_unref(event.new_token.buffer);
         if (event.kind == SP_EVENT_CLOSED)
             h->state = HOSTILE_CLOSED;
         else if (event.kind == SP_EVENT_CONFIRMED && h->state == HOSTILE_HANDSHAKE)

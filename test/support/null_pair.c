@@ -178,6 +178,8 @@ static void drop_events(struct sp_conn *conn)
     while (sp_conn_next_event(conn, &event)) {
         if (event.kind == SP_EVENT_STREAM_DATA)
             sb_buffer_unref(event.data.slice.buffer);
+        if (event.kind == SP_EVENT_NEW_TOKEN)
+            sb_buffer_unref(event.new_token.buffer);
     }
 }
 

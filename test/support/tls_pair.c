@@ -177,6 +177,14 @@ void qt_tls_pull(struct qt_tls_end *end)
             end->params_size = fact.params.size;
             end->has_params = true;
             break;
+        case SP_TLS_EARLY_ACCEPTED:
+        case SP_TLS_EARLY_REJECTED:
+            assert_false(end->has_params && end->is_client);
+            end->early = fact.kind;
+            break;
+        case SP_TLS_TICKET:
+            end->ticket_count++;
+            break;
         case SP_TLS_COMPLETE:
             assert_false(end->is_complete);
             end->is_complete = true;

@@ -27,6 +27,9 @@ struct qt_tls_end {
     uint8_t params[256];
     size_t params_size;
     bool has_params;
+    bool is_client;
+    enum sp_tls_event_kind early;            /* EARLY_ACCEPTED or EARLY_REJECTED, if it came */
+    uint32_t ticket_count;                   /* TICKET events */
     struct sp_tls_event facts[QT_FACTS_MAX]; /* in order; their pointers are stale */
     size_t fact_count;
     size_t wait_count; /* SP_TLS_WAIT */

@@ -168,6 +168,36 @@ static void a_token_expires(void **state)
             rows[i].want);
 }
 
+/* [RFC9000 8.1.3] A token of NEW_TOKEN lives for a day and is for any port of the address. */
+static void a_token_for_later_connections_lasts_a_day(void **state)
+{
+    (void)state;
+    struct sc_tokens *tokens = make(key);
+    struct sc_token token = {.kind = SC_TOKEN_NEW, .issued_ns = WALL_NS};
+    struct sc_token got;
+    uint8_t bytes[SC_TOKEN_SIZE];
+    struct sb_bytes all = {bytes, sizeof(bytes)};
+    assert_true(sc_token_seal(tokens, &token, &client, nonce, bytes));
+    for (uint64_t hour = 0; hour <= 24; hour++) {
+        struct sp_addr later = client;
+        later.port = (uint16_t)(1 + hour);
+        assert_int_equal(sc_token_open(tokens, all, &later, WALL_NS + hour * HOUR_NS, &got),
+                         SC_TOKEN_VALID);
+        assert_int_equal(got.kind, SC_TOKEN_NEW);
+    }
+    assert_int_equal(sc_token_open(tokens, all, &client, WALL_NS + 24 * HOUR_NS + 1, &got),
+                     SC_TOKEN_INVALID);
+    struct sp_addr other = client;
+    other.ip[3]++;
+    assert_int_equal(sc_token_open(tokens, all, &other, WALL_NS, &got), SC_TOKEN_INVALID);
+    bytes[0] = SC_TOKEN_RETRY; /* the kind is authenticated */
+    assert_int_equal(sc_token_open(tokens, all, &client, WALL_NS, &got), SC_TOKEN_INVALID);
+    for (size_t size = 0; size < sizeof(bytes); size++)
+        assert_int_equal(
+            sc_token_open(tokens, (struct sb_bytes){bytes, size}, &client, WALL_NS, &got),
+            SC_TOKEN_FOREIGN);
+}
+
 /* A token that was sealed at the end of an hour is opened in the next one, also by a process that
  * has not lived in the hour before. */
 static void keys_rotate_and_the_last_one_still_opens(void **state)
@@ -237,6 +267,7 @@ int main(void)
         QT_TEST(owned, every_truncation_and_every_flipped_bit_is_noticed),
         QT_TEST(owned, the_connection_ids_cannot_be_read),
         QT_TEST(owned, a_token_of_another_address_or_port_is_invalid),
+        QT_TEST(owned, a_token_for_later_connections_lasts_a_day),
         QT_TEST(owned, a_token_expires),
         QT_TEST(owned, keys_rotate_and_the_last_one_still_opens),
         QT_TEST(owned, one_owner_seals_and_opens_for_many_hours),

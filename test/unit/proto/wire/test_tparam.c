@@ -381,6 +381,38 @@ static void a_writer_without_room_fails(void **state)
     }
 }
 
+/* [RFC9000 7.4.1] */
+static void lower_limits_do_not_cover_remembered_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at;
+        bool counts;
+    } rows[] = {
+        {offsetof(struct sp_tparams, initial_max_data), true},
+        {offsetof(struct sp_tparams, initial_max_stream_data_bidi_local), true},
+        {offsetof(struct sp_tparams, initial_max_stream_data_bidi_remote), true},
+        {offsetof(struct sp_tparams, initial_max_stream_data_uni), true},
+        {offsetof(struct sp_tparams, initial_max_streams_bidi), true},
+        {offsetof(struct sp_tparams, initial_max_streams_uni), true},
+        {offsetof(struct sp_tparams, active_cid_limit), true},
+        {offsetof(struct sp_tparams, max_idle_timeout_ms), false},
+        {offsetof(struct sp_tparams, max_ack_delay_ms), false},
+        {offsetof(struct sp_tparams, ack_delay_exponent), false},
+    };
+    struct sp_tparams remembered = all_params();
+    assert_true(sp_tparams_cover(&remembered, &remembered));
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        struct sp_tparams now = remembered;
+        uint64_t value;
+        memcpy(&value, (char *)&now + rows[i].at, sizeof(value));
+        value--;
+        memcpy((char *)&now + rows[i].at, &value, sizeof(value));
+        assert_int_equal(sp_tparams_cover(&now, &remembered), !rows[i].counts);
+        assert_true(sp_tparams_cover(&remembered, &now));
+    }
+}
+
 static void forbidden_values_of_ours_are_our_bugs(void **state)
 {
     (void)state;
@@ -411,6 +443,7 @@ int main(void)
         cmocka_unit_test(defaults_are_not_written_but_grease_is),
         cmocka_unit_test(truncated_parameters_are_refused),
         cmocka_unit_test(a_writer_without_room_fails),
+        cmocka_unit_test(lower_limits_do_not_cover_remembered_ones),
         cmocka_unit_test(forbidden_values_of_ours_are_our_bugs),
     };
 
