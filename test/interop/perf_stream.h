@@ -39,6 +39,7 @@ struct perf_stream {
     uint64_t mismatch_count;
     bool fin_received;
     gnutls_hash_hd_t hash; /* SHA-256 of the payload received */
+    struct hq_file *file;  /* of hq_stream.c, which speaks HTTP/0.9 behind the same functions */
 };
 
 /* A run of bytes to send; they stay as they are for as long as the stream and the pattern live. */
