@@ -143,6 +143,15 @@ FROZEN_FIELD(struct spate_tls_options, keep_peer_chain, 152, 1);
 FROZEN_FIELD(struct spate_tls_options, reserved, 153, 7);
 LAST_FIELD(struct spate_tls_options, reserved);
 
+FROZEN_FIELD(struct spate_stream_progress, queued_bytes, 0, 8);
+FROZEN_FIELD(struct spate_stream_progress, credit_bytes, 8, 8);
+FROZEN_FIELD(struct spate_stream_progress, sent_bytes, 16, 8);
+FROZEN_FIELD(struct spate_stream_progress, acked_bytes, 24, 8);
+FROZEN_FIELD(struct spate_stream_progress, fin_queued, 32, 1);
+FROZEN_FIELD(struct spate_stream_progress, fin_acked, 33, 1);
+FROZEN_FIELD(struct spate_stream_progress, reserved, 34, 6);
+LAST_FIELD(struct spate_stream_progress, reserved);
+
 FROZEN_FIELD(struct spate_cert_options, size, 0, 8);
 FROZEN_FIELD(struct spate_cert_options, cert_file, 8, 8);
 FROZEN_FIELD(struct spate_cert_options, cert_pem, 16, 8);

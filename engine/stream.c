@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "engine/shard.h"
+#include "engine/sized.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
 
@@ -62,6 +63,54 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
     if (SB_UNLIKELY(result != SP_DONE))
         return errno_of(conn, result);
     se_conn_want_send(conn); /* bytes that are only queued cause no event */
+    return 0;
+}
+
+int spate_stream_sendv(struct spate_conn *conn, uint64_t stream_id, const struct iovec *pieces,
+                       size_t count, bool fin, uint64_t tag)
+{
+    struct sb_bytes ranges[SPATE_SENDV_COUNT_MAX];
+    size_t size = 0;
+    if (count > SPATE_SENDV_COUNT_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        ranges[i] = (struct sb_bytes){.data = pieces[i].iov_base, .size = pieces[i].iov_len};
+        if (ranges[i].size > SPATE_SEND_SIZE_MAX - size ||
+            (ranges[i].size > 0 && ranges[i].data == NULL))
+            return -EINVAL;
+        size += ranges[i].size;
+    }
+    const struct sp_writev write = {.ranges = ranges, .count = count, .tag = tag, .fin = fin};
+    enum sp_result result = sp_conn_writev(conn->proto, stream_id, &write);
+    if (SB_UNLIKELY(result != SP_DONE))
+        return errno_of(conn, result);
+    se_conn_want_send(conn);
+    return 0;
+}
+
+int spate_stream_progress_sized(const struct spate_conn *conn, uint64_t stream_id,
+                                struct spate_stream_progress *ret, size_t size)
+{
+    struct sp_progress progress;
+    switch (sp_conn_progress(conn->proto, stream_id, &progress)) {
+    case SP_DONE:
+        break;
+    case SP_INVALID:
+        return -EINVAL;
+    case SP_CLOSED:
+        return -ENOTCONN;
+    default:
+        return -EPIPE;
+    }
+    const struct spate_stream_progress own = {
+        .queued_bytes = progress.queued_bytes,
+        .credit_bytes = progress.credit_bytes,
+        .sent_bytes = progress.sent_bytes,
+        .acked_bytes = progress.acked_bytes,
+        .fin_queued = progress.fin_queued,
+        .fin_acked = progress.fin_acked,
+    };
+    se_sized_give(&own, sizeof(own), ret, size);
     return 0;
 }
 

@@ -312,6 +312,31 @@ struct sp_write {
 SB_MUST_USE enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id,
                                          const struct sp_write *write);
 
+struct sp_writev {
+    const struct sb_bytes *ranges; /* each lent as by sp_write; the list itself is not */
+    size_t count;
+    uint64_t tag; /* returned once for all of them */
+    bool fin;
+};
+
+/* Queues several ranges in order, which come back by one SP_EVENT_STREAM_SENT.  All of them are
+ * lent if the result is SP_DONE, otherwise none. */
+SB_MUST_USE enum sp_result sp_conn_writev(struct sp_conn *conn, uint64_t id,
+                                          const struct sp_writev *write);
+
+/* How far the sending part of a stream has come, in bytes from its start. */
+struct sp_progress {
+    uint64_t queued_bytes; /* by the application */
+    uint64_t credit_bytes; /* that the peer allows */
+    uint64_t sent_bytes;   /* at least once */
+    uint64_t acked_bytes;  /* without a gap; after a reset as before it */
+    bool fin_queued;
+    bool fin_acked;
+};
+
+SB_MUST_USE enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id,
+                                            struct sp_progress *ret);
+
 /* Abandons the sending part.  [RFC9000 19.4]  SP_EVENT_STREAM_SENT returns the lent bytes. */
 SB_MUST_USE enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
 

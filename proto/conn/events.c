@@ -119,7 +119,7 @@ static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_
         return false;
     ret->kind = SP_EVENT_STREAM_SENT;
     ret->sent.tag = chunk->tag;
-    ret->sent.size = chunk->size;
+    ret->sent.size = chunk->size + chunk->before_bytes;
     ret->sent.is_acked = chunk->is_acked;
     sb_store_give(&conn->stores.chunks, chunk);
     return true;

@@ -438,6 +438,61 @@ enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_
     return SP_DONE;
 }
 
+/* Returns the sum of the sizes, or SB_VARINT_NONE if it is too large for a stream at `offset`. */
+static uint64_t sum_of(const struct sp_writev *write, uint64_t offset)
+{
+    uint64_t size_max = SB_MIN((UINT64_C(1) << 48) - 1, SB_VARINT_MAX - offset);
+    uint64_t size = 0;
+    for (size_t i = 0; i < write->count; i++) {
+        if (write->ranges[i].size > size_max - size)
+            return SB_VARINT_NONE;
+        size += write->ranges[i].size;
+    }
+    return size;
+}
+
+enum sp_result sp_conn_writev(struct sp_conn *conn, uint64_t id, const struct sp_writev *write)
+{
+    struct sp_stream *stream;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
+    uint64_t size = sum_of(write, stream->send.queued_end);
+    if (stream->send.state == SP_SEND_NONE || size == SB_VARINT_NONE || (size == 0 && !write->fin))
+        return SP_INVALID;
+    if (size == 0)
+        return sp_conn_write(conn, id, &(struct sp_write){.tag = write->tag, .fin = true});
+    if (!sp_stream_send_is_open(&stream->send))
+        return SP_GONE;
+    if (!sp_stream_send_queue_all(&stream->send, write->ranges, write->count, write->tag,
+                                  write->fin))
+        return SP_NO_MEMORY;
+    if (!sb_link_is_in(&stream->send_link))
+        sp_conn_stream_schedule(conn, stream);
+    return SP_DONE;
+}
+
+enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id, struct sp_progress *ret)
+{
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    if (conn->state != SP_CONN_OPEN)
+        return SP_CLOSED;
+    if (stream == NULL)
+        return SP_GONE;
+    const struct sp_stream_send *send = &stream->send;
+    if (send->state == SP_SEND_NONE)
+        return SP_INVALID;
+    *ret = (struct sp_progress){
+        .queued_bytes = send->queued_end,
+        .credit_bytes = send->max_data,
+        .sent_bytes = send->delivery.sent_end,
+        .acked_bytes = send->delivery.acked_end,
+        .fin_queued = send->fin_queued,
+        .fin_acked = send->fin_acked,
+    };
+    return SP_DONE;
+}
+
 enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;

@@ -42,6 +42,28 @@ void sp_stream_send_deinit(struct sp_stream_send *send)
     sp_delivery_clear(&send->delivery);
 }
 
+static void give_all(struct sp_stream_send *send, struct sp_chunk *first)
+{
+    while (first != NULL) {
+        struct sp_chunk *chunk = first;
+        first = chunk->next;
+        sb_store_give(send->chunks, chunk);
+    }
+}
+
+static void append(struct sp_stream_send *send, struct sp_chunk *chunk)
+{
+    if (send->last != NULL)
+        send->last->next = chunk;
+    else
+        send->first = chunk;
+    send->last = chunk;
+    if (send->cursor == NULL && chunk->size > 0)
+        send->cursor = chunk;
+    send->queued_end += chunk->size;
+    send->fin_queued = chunk->fin;
+}
+
 bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_t size,
                           uint64_t tag, bool fin)
 {
@@ -54,15 +76,45 @@ bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_
     *chunk = (struct sp_chunk){
         .data = data, .size = size, .offset = send->queued_end, .tag = tag, .fin = fin};
 
-    if (send->last != NULL)
-        send->last->next = chunk;
-    else
-        send->first = chunk;
-    send->last = chunk;
-    if (send->cursor == NULL && size > 0)
-        send->cursor = chunk;
-    send->queued_end += size;
-    send->fin_queued = fin;
+    append(send, chunk);
+    return true;
+}
+
+bool sp_stream_send_queue_all(struct sp_stream_send *send, const struct sb_bytes *ranges,
+                              size_t count, uint64_t tag, bool fin)
+{
+    SB_ASSERT(sp_stream_send_is_open(send));
+    struct sp_chunk *first = NULL;
+    struct sp_chunk **link = &first;
+    struct sp_chunk *last = NULL;
+    uint64_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ranges[i].size == 0)
+            continue;
+        struct sp_chunk *chunk = sb_store_take_ordinary(send->chunks);
+        if (chunk == NULL) {
+            *link = NULL;
+            give_all(send, first);
+            return false;
+        }
+        *chunk = (struct sp_chunk){.data = ranges[i].data,
+                                   .size = ranges[i].size,
+                                   .offset = send->queued_end + size,
+                                   .is_part = true};
+        size += chunk->size;
+        *link = chunk;
+        link = &chunk->next;
+        last = chunk;
+    }
+    SB_ASSERT(last != NULL && size < UINT64_C(1) << 48);
+    last->tag = tag;
+    last->fin = fin;
+    last->is_part = false;
+    last->before_bytes = (size - last->size) & ((UINT64_C(1) << 48) - 1);
+    for (struct sp_chunk *chunk = first, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        append(send, chunk);
+    }
     return true;
 }
 
@@ -144,6 +196,10 @@ bool sp_stream_send_on_sent(struct sp_stream_send *send, const struct sp_send_pi
 
 static void push_done(struct sp_stream_send *send, struct sp_chunk *chunk, bool is_acked)
 {
+    if (SB_UNLIKELY(chunk->is_part)) { /* the last one speaks for it */
+        sb_store_give(send->chunks, chunk);
+        return;
+    }
     chunk->next = NULL;
     chunk->is_acked = is_acked;
     if (send->done_last != NULL)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
 #include "proto/stream/delivery.h"
@@ -14,15 +15,18 @@
 /* The sending part of a stream.  [RFC9000 3.1]
  *
  * The bytes stay the application's: a chunk is one lent range with its tag, and
- * comes back in `done` when all of it is acknowledged, or given up. */
+ * comes back in `done` when all of it is acknowledged, or given up.  Ranges that were queued
+ * together come back together: only the last has the tag, and stands for all of them. */
 struct sp_chunk {
     struct sp_chunk *next;
     const uint8_t *data;
     uint64_t size;
     uint64_t offset; /* of data[0] in the stream */
     uint64_t tag;
-    bool fin;
-    bool is_acked;
+    uint64_t before_bytes : 48; /* of the ranges before it that come back with it */
+    bool fin : 1;
+    bool is_acked : 1;
+    bool is_part : 1; /* comes back with the range after it */
 };
 
 /* delivery.acked_end <= delivery.sent_end <= queued_end;  sent_end <= max_data */
@@ -65,6 +69,12 @@ void sp_stream_send_deinit(struct sp_stream_send *send);
 /* Queues lent bytes.  False without memory: nothing is lent then. */
 SB_MUST_USE bool sp_stream_send_queue(struct sp_stream_send *send, const void *data, uint64_t size,
                                       uint64_t tag, bool fin);
+
+/* Queues ranges that come back together, without those of size 0.  Their sum is below 2^48, and at
+ * least one has bytes.  False without memory: nothing is lent then. */
+SB_MUST_USE bool sp_stream_send_queue_all(struct sp_stream_send *send,
+                                          const struct sb_bytes *ranges, size_t count, uint64_t tag,
+                                          bool fin);
 
 /* True if new bytes or a FIN may still be queued. */
 static inline bool sp_stream_send_is_open(const struct sp_stream_send *send)

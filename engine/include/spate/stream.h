@@ -2,6 +2,8 @@
 #ifndef SPATE_STREAM_H
 #define SPATE_STREAM_H
 
+#include <sys/socket.h>
+
 #include <spate/base.h>
 #include <spate/event.h>
 #include <spate/engine.h>
@@ -10,8 +12,12 @@
 extern "C" {
 #endif
 
-/* The largest `size` of one spate_stream_send(): 1 TiB. */
+/* The largest `size` of one spate_stream_send(), and of all pieces of one spate_stream_sendv():
+ * 1 TiB. */
 #define SPATE_SEND_SIZE_MAX ((size_t)1 << 40)
+
+/* The largest `count` of one spate_stream_sendv(). */
+#define SPATE_SENDV_COUNT_MAX 256
 
 /* Opens a stream.  [RFC9000 2]
  *
@@ -48,6 +54,66 @@ SPATE_API int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *
  * Threads: shard. */
 SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *data,
                                 size_t size, bool fin, uint64_t tag);
+
+/* Queues several pieces on a stream without copying them, as one write: one event returns all of
+ * them.  They are sent in their order, and packets do not end where pieces end.  [RFC9000 2.2] Does
+ * not block and makes no system call.
+ *
+ *   pieces  On success each piece is lent until SPATE_EVENT_SENT returns `tag`, whose size is the
+ * sum of all: do not change or free them before.  The array itself may be freed at once.  On
+ *           failure all stays the caller's.  Pieces of 0 bytes are allowed.
+ *   count   Entries in `pieces`: 0 to SPATE_SENDV_COUNT_MAX.
+ *   fin     True: the sending side ends after these bytes.
+ *   tag     Returned in exactly one SPATE_EVENT_SENT; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -ENOBUFS   memory_bytes_max is reached: process events and try again later.
+ *   -EPIPE     The sending side is closed, by `fin`, by spate_stream_reset() or by the peer's
+ *              STOP_SENDING.  Or there is no such stream.
+ *   -EINVAL    There are too many pieces, or no bytes without `fin`, or more than
+ *              SPATE_SEND_SIZE_MAX.  Or a piece with bytes is NULL.  Or the stream is a
+ *              unidirectional one of the peer, or would be longer than 2^62 bytes.
+ *   -ENOTCONN  The connection is closed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_stream_sendv(struct spate_conn *conn, uint64_t stream_id,
+                                 const struct iovec *pieces, size_t count, bool fin, uint64_t tag);
+
+/* How far the sending side of a stream has come.  Counts are from the start of the stream. */
+struct spate_stream_progress {
+    uint64_t queued_bytes; /* passed to spate_stream_send() and spate_stream_sendv() */
+    uint64_t credit_bytes; /* that the peer allows.  [RFC9000 4.1] */
+    uint64_t sent_bytes;   /* sent at least once */
+    uint64_t acked_bytes;  /* acknowledged without a gap: the peer has the stream up to here */
+    bool fin_queued;       /* `fin` was passed */
+    bool fin_acked;        /* the peer knows the end */
+    uint8_t reserved[6];   /* zero */
+};
+
+/* Writes the first `size` bytes of the progress that spate_stream_progress() describes, and zeroes
+ * for fields that this library does not have.  For languages other than C and C++, whose programs
+ * call spate_stream_progress().
+ *
+ *   *ret  Room for `size` bytes; untouched on failure.
+ *   size  Bytes that the program knows: its sizeof(struct spate_stream_progress).
+ *
+ * Returns 0, or:
+ *   -EPIPE     There is no such stream: it may be closed.
+ *   -EINVAL    The stream is a unidirectional one of the peer.
+ *   -ENOTCONN  The connection is closed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_stream_progress_sized(const struct spate_conn *conn, uint64_t stream_id,
+                                          struct spate_stream_progress *ret, size_t size);
+
+/* Writes how far the sending side of a stream has come.  It costs a look-up and no more.  It is
+ * inline, so that a program gets the fields that it was compiled with.  Returns the result of
+ * spate_stream_progress_sized(); `*ret` is untouched on failure.  Threads: shard. */
+static inline int spate_stream_progress(const struct spate_conn *conn, uint64_t stream_id,
+                                        struct spate_stream_progress *ret)
+{
+    return spate_stream_progress_sized(conn, stream_id, ret, sizeof(*ret));
+}
 
 /* Lends memory to receive a stream into, without slices.  buffer[0] is for the first byte of the
  * stream that has not been delivered as a slice and for which no memory was lent before.

@@ -111,6 +111,61 @@ static void everything_arrives_whatever_is_lost(void **state)
     }
 }
 
+static bool queue_two(struct world *world, uint64_t tag)
+{
+    const struct sb_bytes ranges[] = {
+        {world->bytes, 10}, {world->bytes, 0}, {world->bytes + 100, 20}, {NULL, 0}};
+    return sp_stream_send_queue_all(&world->send, ranges, QT_COUNT(ranges), tag, false);
+}
+
+/* The ranges before the last give their memory back as they are acknowledged. */
+static void ranges_that_were_queued_together_come_back_together(void **state)
+{
+    struct world *world = *state;
+    for (int is_reset = 0; is_reset < 2; is_reset++) {
+        world_init(world, 100);
+        struct sp_stream_send *send = &world->send;
+        assert_true(queue_two(world, 7));
+        assert_int_equal(send->queued_end, 30);
+        assert_int_equal(world->chunk_store.count, 2);
+        struct sp_send_piece piece;
+        while (sp_stream_send_next(send, 1000, 1000, &piece)) {
+            const uint8_t *wanted = piece.offset < 10 ? world->bytes : world->bytes + 100;
+            assert_ptr_equal(piece.data, wanted);
+            assert_true(sp_stream_send_on_sent(send, &piece));
+        }
+        assert_true(sp_stream_send_on_acked(send, 0, 15, false));
+        sp_stream_send_check(send);
+        assert_null(sp_stream_send_pop_done(send));
+        assert_int_equal(world->chunk_store.count, 1);
+        if (is_reset != 0)
+            assert_true(sp_stream_send_reset(send, 1));
+        else
+            assert_true(sp_stream_send_on_acked(send, 15, 15, false));
+        struct sp_chunk *chunk = sp_stream_send_pop_done(send);
+        assert_non_null(chunk);
+        assert_int_equal(chunk->tag, 7);
+        assert_int_equal(chunk->size + chunk->before_bytes, 30);
+        assert_int_equal(chunk->is_acked, !is_reset);
+        sb_store_give(&world->chunk_store, chunk);
+        assert_null(sp_stream_send_pop_done(send));
+        assert_int_equal(world->chunk_store.count, 0);
+    }
+}
+
+static void without_memory_none_of_the_ranges_is_queued(void **state)
+{
+    struct world *world = *state;
+    world_init(world, 100);
+    struct sp_stream_send *send = &world->send;
+    world->chunks.count_max = 3;
+    assert_true(queue_two(world, 1));
+    assert_false(queue_two(world, 2));
+    assert_int_equal(send->queued_end, 30);
+    assert_int_equal(world->chunk_store.count, 2);
+    sp_stream_send_check(send);
+}
+
 /* [RFC9000 4.1] */
 static void credit_of_stream_and_connection_hold_back_new_bytes(void **state)
 {
@@ -178,6 +233,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(world, everything_arrives_whatever_is_lost),
+        QT_TEST(world, ranges_that_were_queued_together_come_back_together),
+        QT_TEST(world, without_memory_none_of_the_ranges_is_queued),
         QT_TEST(world, credit_of_stream_and_connection_hold_back_new_bytes),
         QT_TEST(world, a_reset_gives_back_what_was_lent_once),
         QT_TEST(world, nothing_is_queued_behind_the_end),
