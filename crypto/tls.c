@@ -59,6 +59,7 @@ static void learn(struct sc_tls *tls)
 
     learn_server_name(tls);
     sc_tls_learn_peer(tls);
+    tls->is_resumed = SSL_session_reused(tls->ssl) == 1;
 }
 
 static void let_go_of_openssl(struct sc_tls *tls)
@@ -117,15 +118,31 @@ static bool is_fine(const struct sc_tls *tls, int result)
                                                                 why == SSL_ERROR_WANT_WRITE));
 }
 
+/* Server: reports that 0-RTT was offered and rejected. */
+static void report_early(struct sc_tls *tls)
+{
+    bool is_server = sc_tls_config_role(tls->config) == SP_SERVER;
+    if (!is_server || tls->has_reported_early || tls->peer_params == NULL ||
+        SSL_get_early_data_status(tls->ssl) != SSL_EARLY_DATA_REJECTED)
+        return;
+    tls->has_reported_early = true;
+    sc_tls_events_push(&tls->events, SP_TLS_EARLY_REJECTED, 0);
+}
+
 /* Lets OpenSSL do what it can with `in`. */
 void sc_tls_drive(struct sc_tls *tls)
 {
     ERR_clear_error(); /* SSL_get_error() looks at the queue, also at what others left */
     int result;
     if (!tls->is_complete) {
-        result = sc_tls_call_openssl(tls);
-        if (result == 1 && tls->has_app_read && !sc_tls_holds_completion(tls))
+        result = tls->is_paused ? SSL_read(tls->ssl, NULL, 0) : sc_tls_call_openssl(tls);
+        /* A server that accepts 0-RTT is done before the client's Finished; then only SSL_read()
+         * goes on. */
+        tls->is_paused |= result == 1 && !tls->has_app_read;
+        bool is_done = tls->is_paused ? SSL_is_init_finished(tls->ssl) == 1 : result == 1;
+        if (is_done && tls->has_app_read && !sc_tls_holds_completion(tls))
             complete(tls);
+        report_early(tls);
     } else {
         result = SSL_read(tls->ssl, NULL, 0);
     }
@@ -153,6 +170,7 @@ static bool op_start(struct sp_tls *opaque, const uint8_t *params, size_t params
         return false;
     if (params_size > 0)
         memcpy(tls->params, params, params_size);
+    tls->params_size = params_size;
     if (SSL_set_quic_tls_transport_params(tls->ssl, tls->params, params_size) != 1)
         return false;
     if (sc_tls_config_role(tls->config) == SP_CLIENT)
@@ -258,6 +276,11 @@ static const uint8_t *op_bytes(struct sp_tls *opaque, enum sp_level level, uint6
     return out->data + offset;
 }
 
+static bool op_ticket(struct sp_tls *opaque, struct sb_bytes *ret)
+{
+    return sc_tls_take_ticket(sc_tls_of(opaque), ret);
+}
+
 static void op_drop(struct sp_tls *opaque, enum sp_level level)
 {
     struct sc_tls *tls = sc_tls_of(opaque);
@@ -288,6 +311,7 @@ static bool op_restart(struct sp_tls *opaque)
         tls->out[i] = (struct sc_tls_out){0};
     }
     tls->guard = (struct sc_tls_guard){0};
+    tls->offers_early = false; /* [RFC9369 5] the ticket is of the other version */
     return sc_tls_open(tls, NULL) == 0;
 }
 
@@ -298,6 +322,7 @@ static void op_destroy(struct sp_tls *opaque)
     if (tls == NULL)
         return;
     let_go_of_openssl(tls);
+    sc_tls_free_tickets(tls);
     for (size_t i = 0; i < SP_LEVELS; i++)
         OPENSSL_free(tls->out[i].data);
     OPENSSL_free(tls->peer_params);
@@ -317,6 +342,7 @@ const struct sp_tls_ops sc_tls_ops = {
     .receive = op_receive,
     .next = op_next,
     .bytes = op_bytes,
+    .ticket = op_ticket,
     .drop = op_drop,
     .destroy = op_destroy,
 };

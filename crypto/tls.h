@@ -35,6 +35,21 @@ extern const struct sp_tls_ops sc_tls_ops;
 SB_MUST_USE int sc_tls_create(struct sc_tls_config *config, const char *server_name,
                               struct sp_tls **ret, struct sc_error *error);
 
+/* Client, before start(): resumes with a ticket of sp_tls_ops.ticket(), and offers 0-RTT if the
+ * ticket allows it and `wants_early`.  Then only the application protocol of the ticket is offered.
+ * `ticket` is copied.  Returns 0, or with nothing changed:
+ *   -EINVAL  It is no ticket of ours, or cut.
+ *   -ESTALE  It has expired, or is for another server name, version or application protocol, or
+ *            was given to an insecure configuration and this one is not. */
+SB_MUST_USE int sc_tls_resume(struct sp_tls *tls, struct sb_bytes ticket, bool wants_early);
+/* The server's encoded transport parameters that 0-RTT keeps to; empty if none is offered. */
+struct sb_bytes sc_tls_early_params(const struct sp_tls *tls);
+/* Sets the version of QUIC that the connection begins with: tickets of others are not used.
+ * [RFC9369 5]  Before start() and sc_tls_resume(). */
+void sc_tls_set_version(struct sp_tls *tls, uint32_t version);
+/* Whether a ticket was used; valid from COMPLETE on. */
+bool sc_tls_is_resumed(const struct sp_tls *tls);
+
 /* What was negotiated.  Valid from COMPLETE until destroy(); before, and after a failed
  * handshake, empty or NULL, but for what the client said. */
 struct sb_bytes sc_tls_alpn(const struct sp_tls *tls);

@@ -23,6 +23,7 @@
 #include "crypto/keylog.h"
 #include "crypto/pem.h"
 #include "crypto/suite.h"
+#include "crypto/tls_resume.h"
 #include "proto/base/assert.h"
 
 struct sc_tls_config {
@@ -39,6 +40,8 @@ struct sc_tls_config {
     uint8_t *alpn; /* as on the wire: size and bytes of each */
     size_t alpn_size;
     struct sc_keylog *keylog;
+    struct sc_resumption *resumption;
+    bool has_tickets;
     /* False as long as the certificate of `context` is the only one.  Relaxed: it only saves the
      * lock, which orders the rest. */
     atomic_bool has_certs;
@@ -378,6 +381,33 @@ static int set_up_keylog(struct sc_tls_config *config, const struct sc_tls_optio
                : sc_keylog_open(options->keylog_file, &config->keylog, error);
 }
 
+static int set_up_resumption(struct sc_tls_config *config, const struct sc_tls_options *options,
+                             struct sc_error *error)
+{
+    config->has_tickets = config->role == SP_SERVER && options->ticket_count > 0;
+    return sc_resumption_create(config->context, options, &config->resumption, error);
+}
+
+int sc_tls_config_set_ticket_keys(struct sc_tls_config *config, const uint8_t *keys, size_t count)
+{
+    return sc_resumption_set_keys(config->resumption, keys, count);
+}
+
+bool sc_tls_config_accepts_early(const struct sc_tls_config *config)
+{
+    return sc_resumption_accepts_early(config->resumption);
+}
+
+bool sc_tls_config_has_tickets(const struct sc_tls_config *config)
+{
+    return config->has_tickets;
+}
+
+const struct sc_resumption *sc_tls_config_resumption(const struct sc_tls_config *config)
+{
+    return config->resumption;
+}
+
 /* Sets up everything for which there is no option. */
 static int set_up_context(struct sc_tls_config *config, const struct sc_tls_options *options,
                           struct sc_error *error)
@@ -418,7 +448,7 @@ int sc_tls_config_create(const struct sc_tls_options *options, struct sc_tls_con
     static int (*const steps[])(struct sc_tls_config *, const struct sc_tls_options *,
                                 struct sc_error *) = {
         set_up_context,  set_up_alpn,  set_up_suites, set_up_groups,
-        set_up_identity, set_up_trust, set_up_keylog,
+        set_up_identity, set_up_trust, set_up_keylog, set_up_resumption,
     };
     struct sc_tls_config *config = OPENSSL_zalloc(sizeof(*config));
     if (config == NULL)
@@ -467,6 +497,7 @@ void sc_tls_config_unref(struct sc_tls_config *config)
     if (before > 1)
         return;
     SSL_CTX_free(config->context); /* wipes the private key */
+    sc_resumption_destroy(config->resumption);
     sc_keylog_close(config->keylog);
     sc_cert_table_unref(config->certs);
     CRYPTO_THREAD_lock_free(config->certs_lock);

@@ -35,6 +35,12 @@ enum sc_verify {
 
 enum { SC_TLS_APP_WORDS = 4 };
 
+struct sc_resumption;
+
+/* Returns whether 0-RTT of a client may be accepted.  `server_name`: what it asked for, or NULL.
+ * Threads: that of the handshake. */
+typedef bool (*sc_allow_early)(void *context, const char *server_name, struct sb_bytes alpn);
+
 /* Everything is copied.  Zero, then set what is needed. */
 struct sc_tls_options {
     enum sp_role role;
@@ -81,6 +87,19 @@ struct sc_tls_options {
 
     const char *keylog_file; /* NULL: none */
     uint32_t ticket_count;   /* server: session tickets after a handshake */
+
+    /* Server with tickets.  Their life in seconds, 0: a day, 7 days at most; the keys that seal
+     * them, 32 bytes each, the one that seals first, 0: a random one that is replaced once in a
+     * life of a ticket. */
+    uint32_t ticket_lifetime_s;
+    const uint8_t *ticket_keys;
+    size_t ticket_key_count;
+    /* Server with tickets: accepts 0-RTT.  ClientHellos that are remembered against replays, 0:
+     * 65,536; and who may refuse, or NULL. */
+    bool accepts_early;
+    uint32_t strike_count;
+    sc_allow_early allow_early;
+    void *allow_early_context;
 };
 
 enum {
@@ -103,6 +122,15 @@ SB_MUST_USE int sc_tls_config_create(const struct sc_tls_options *options,
 /* Threads: any. */
 struct sc_tls_config *sc_tls_config_ref(struct sc_tls_config *config);
 void sc_tls_config_unref(struct sc_tls_config *config); /* NULL is accepted */
+
+/* Replaces the keys of tickets; see sc_tls_options.ticket_keys.  Returns 0, -EINVAL for a bad
+ * count, or -ENOTSUP without tickets.  Threads: any. */
+SB_MUST_USE int sc_tls_config_set_ticket_keys(struct sc_tls_config *config, const uint8_t *keys,
+                                              size_t count);
+bool sc_tls_config_accepts_early(const struct sc_tls_config *config);
+bool sc_tls_config_has_tickets(const struct sc_tls_config *config); /* server */
+/* For crypto/tls_resume.c. */
+const struct sc_resumption *sc_tls_config_resumption(const struct sc_tls_config *config);
 
 enum sp_role sc_tls_config_role(const struct sc_tls_config *config);
 

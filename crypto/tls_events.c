@@ -43,17 +43,23 @@ void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level
 }
 
 void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
-                               struct sb_bytes secret)
+                               enum sp_suite suite, struct sb_bytes secret)
 {
     SB_ASSERT(secret.size > 0 && secret.size <= SP_SECRET_SIZE_MAX);
-    SB_ASSERT(events->secret_size == 0 || events->secret_size == secret.size);
-    events->secret_size = (uint8_t)secret.size;
+    if (level == SP_LEVEL_EARLY) {
+        events->early_suite = suite;
+        events->early_size = (uint8_t)secret.size;
+    } else {
+        SB_ASSERT(events->secret_size == 0 || events->secret_size == secret.size);
+        events->suite = suite;
+        events->secret_size = (uint8_t)secret.size;
+    }
     memcpy(secret_of(events, level, is_write), secret.data, secret.size);
 }
 
 void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write)
 {
-    SB_ASSERT(level < SP_LEVELS && events->secret_size > 0);
+    SB_ASSERT(level < SP_LEVELS);
     *append(events) = (struct sc_tls_event){
         .kind = SP_TLS_SECRET,
         .level = (uint8_t)level,
@@ -90,10 +96,11 @@ void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
     ret->alert = event->alert;
     if (ret->kind == SP_TLS_SECRET) {
         ret->is_write = event->is_write;
-        ret->suite = events->suite;
+        bool is_early = event->level == SP_LEVEL_EARLY;
+        ret->suite = is_early ? events->early_suite : events->suite;
         ret->secret = (struct sb_bytes){
             .data = secret_of(events, event->level, event->is_write),
-            .size = events->secret_size,
+            .size = is_early ? events->early_size : events->secret_size,
         };
         events->is_secret_lent = true;
         events->lent_level = event->level;

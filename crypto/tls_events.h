@@ -13,8 +13,9 @@
  *
  * The queue cannot overflow: a handshake raises each secret at most once, and COMPLETE,
  * PEER_PARAMS and ALERT at most once, and CRYPTO events of one level merge where they follow
- * each other; one WAIT can be the last.  So there are at most 2 * (2 * 4 + 3) + 2 events. */
-enum { SC_TLS_EVENTS_MAX = 24 };
+ * each other; one WAIT can be the last, and there is one event about 0-RTT.  So there are at most
+ * 2 * (2 * 4 + 3) + 3 events.  A TICKET comes after all these were pulled. */
+enum { SC_TLS_EVENTS_MAX = 28 };
 
 struct sc_tls_event {
     uint8_t kind; /* enum sp_tls_event_kind */
@@ -28,8 +29,10 @@ struct sc_tls_events {
     struct sc_tls_event queue[SC_TLS_EVENTS_MAX];
     uint32_t head;
     uint32_t count;
-    enum sp_suite suite; /* of all secrets */
+    enum sp_suite suite; /* of all secrets but that of 0-RTT */
+    enum sp_suite early_suite;
     uint8_t secret_size;
+    uint8_t early_size;
     bool is_secret_lent; /* the secret said last must be wiped */
     uint8_t lent_level;
     uint8_t lent_write;
@@ -40,9 +43,10 @@ struct sc_tls_events {
 };
 
 void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size);
-/* Keeps a secret without reporting it; the size must be the same for all secrets. */
+/* Keeps a secret without reporting it.  The size must be the same for all secrets but that of
+ * 0-RTT, whose suite is that of the ticket. */
 void sc_tls_events_keep_secret(struct sc_tls_events *events, enum sp_level level, bool is_write,
-                               struct sb_bytes secret);
+                               enum sp_suite suite, struct sb_bytes secret);
 /* Says a secret that is kept. */
 void sc_tls_events_push_secret(struct sc_tls_events *events, enum sp_level level, bool is_write);
 /* PEER_PARAMS, COMPLETE, ALERT, EXCESS, WAIT. */

@@ -21,6 +21,14 @@ struct sc_tls_out {
     bool is_dropped;
 };
 
+/* A ticket for the application: owned. */
+struct sc_tls_ticket {
+    uint8_t *data;
+    size_t size;
+};
+
+enum { SC_TLS_TICKETS_MAX = 4 }; /* that a client keeps; beyond: the oldest is dropped */
+
 /* Follows the framing of handshake messages. */
 struct sc_tls_guard {
     uint8_t head[4]; /* type, 24 bits of size */
@@ -33,7 +41,8 @@ struct sc_tls {
     struct sc_tls_config *config; /* one reference */
     SSL *ssl;                     /* NULL once it is not needed any more */
     uint8_t *params;              /* ours; OpenSSL reads them from here */
-    uint8_t *peer_params;         /* until `ssl` is freed */
+    size_t params_size;
+    uint8_t *peer_params; /* until `ssl` is freed */
     size_t peer_params_size;
     struct sb_bytes in; /* lent by the caller of receive(), during it */
     bool in_is_lent;    /* `in` is lent to OpenSSL */
@@ -50,7 +59,19 @@ struct sc_tls {
     struct sc_tls_events events;
     sp_tls_answer answer; /* server: or NULL */
     void *answer_context;
-    char *peer_name;              /* client: to connect to; or NULL */
+    char *peer_name; /* client: to connect to; or NULL */
+
+    /* Resumption: see crypto/tls_resume.c. */
+    uint32_t version;        /* of QUIC that the handshake begins with; 0: it does not matter */
+    bool offers_early;       /* client */
+    bool has_reported_early; /* what became of 0-RTT */
+    bool is_paused; /* server: SSL_do_handshake() is done, the client's Finished is missing */
+    bool is_resumed;
+    uint8_t *early_params; /* client: of the ticket */
+    size_t early_params_size;
+    struct sc_tls_ticket tickets[SC_TLS_TICKETS_MAX]; /* not taken, the oldest first */
+    size_t ticket_count;
+    struct sc_tls_ticket taken;   /* lent until the next is taken */
     struct sc_cert_table *certs;  /* as they were at the start; NULL: that of the SSL_CTX */
     struct sc_tls_asking *asking; /* NULL if this handshake never asks, and after it */
 
@@ -74,6 +95,11 @@ static inline const struct sc_tls *sc_tls_of_const(const struct sp_tls *tls)
 
 /* Makes `ssl`, for the beginning of a handshake.  Returns 0 or what sc_tls_create() does. */
 SB_MUST_USE int sc_tls_open(struct sc_tls *tls, struct sc_error *error);
+
+/* Takes the oldest ticket; it is lent until the next call.  False if there is none. */
+bool sc_tls_take_ticket(struct sc_tls *tls, struct sb_bytes *ret);
+/* Frees all of resumption. */
+void sc_tls_free_tickets(struct sc_tls *tls);
 
 /* For SSL_set_quic_tls_cbs(), with a struct sc_tls as its argument. */
 extern const OSSL_DISPATCH sc_tls_callbacks[];

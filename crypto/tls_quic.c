@@ -121,14 +121,13 @@ static int on_secret(SSL *ssl, uint32_t protection, int is_write, const unsigned
     const struct sc_suite *suite = sc_suite_find(id);
     if (suite == NULL || suite->secret_size != size || protection >= SP_LEVELS)
         return 0;
-    tls->events.suite = id;
-
     enum sp_level level = (enum sp_level)protection;
-    sc_tls_events_keep_secret(&tls->events, level, is_write != 0,
+    sc_tls_events_keep_secret(&tls->events, level, is_write != 0, id,
                               (struct sb_bytes){.data = secret, .size = size});
-    if (is_write)
+    /* [RFC9001 8.3] No CRYPTO data goes in 0-RTT packets: a second ClientHello is an Initial. */
+    if (is_write && level != SP_LEVEL_EARLY)
         tls->write_level = level;
-    else
+    if (!is_write && level != SP_LEVEL_EARLY)
         tls->read_level = level;
 
     if (level == SP_LEVEL_APP && !is_write)
@@ -154,6 +153,7 @@ static bool answer(struct sc_tls *tls)
     }
     uint8_t *before = tls->params;
     tls->params = params;
+    tls->params_size = size;
     bool done = SSL_set_quic_tls_transport_params(tls->ssl, params, size) == 1;
     OPENSSL_free(before);
     return done;
@@ -178,6 +178,13 @@ static int on_params(SSL *ssl, const unsigned char *data, size_t size, void *arg
     if (size > 0)
         memcpy(tls->peer_params, data, size);
     tls->peer_params_size = size;
+    /* OpenSSL reads the extension of 0-RTT before this one. */
+    if (tls->offers_early) {
+        bool is_accepted = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
+        sc_tls_events_push(&tls->events,
+                           is_accepted ? SP_TLS_EARLY_ACCEPTED : SP_TLS_EARLY_REJECTED, 0);
+        tls->has_reported_early = true;
+    }
     sc_tls_events_push(&tls->events, SP_TLS_PEER_PARAMS, 0);
     return tls->answer == NULL || answer(tls);
 }

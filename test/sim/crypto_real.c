@@ -95,6 +95,7 @@ static void make_configs(void)
         .alpn = alpn,
         .alpn_count = 1,
         .ticket_count = 2,
+        .accepts_early = true,
     };
     struct sc_tls_options client = {
         .role = SP_CLIENT,
@@ -137,22 +138,7 @@ static struct sp_tls *make_real_tls(const struct qs_crypto *crypto, enum sp_role
 
 static bool resume_real(struct sp_tls *tls, struct sb_bytes ticket, bool wants_early)
 {
-    (void)tls;
-    (void)ticket;
-    (void)wants_early;
-    return true;
-}
-
-static struct sb_bytes early_params_real(const struct sp_tls *tls)
-{
-    (void)tls;
-    return (struct sb_bytes){0};
-}
-
-static bool is_resumed_real(const struct sp_tls *tls)
-{
-    (void)tls;
-    return false;
+    return sc_tls_resume(tls, ticket, wants_early) == 0;
 }
 
 struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
@@ -165,8 +151,8 @@ struct qs_crypto qs_crypto_real(const struct qs_plan *plan)
         .make_tls = make_real_tls,
         .answer = answer_real,
         .resume = resume_real,
-        .early_params = early_params_real,
-        .is_resumed = is_resumed_real,
+        .early_params = sc_tls_early_params,
+        .is_resumed = sc_tls_is_resumed,
         .retry_tag = sc_retry_tag_make,
         .plan = plan,
     };

@@ -10,7 +10,6 @@
 /* Three connections, far enough apart that each has a ticket of the one before. */
 static void resume(struct qs_plan *plan, uint32_t percent)
 {
-    plan->needs_null = true;
     plan->conn_count = 3;
     plan->conn_interval_ns = 500 * SB_MS;
     plan->resumes = true;
@@ -95,7 +94,6 @@ static void early_lower(struct qs_plan *plan, uint32_t percent)
     plan->conn_count = 2;
     plan->resumed_min = plan->proven_min = percent == 0;
     plan->rejected_min = percent == 0;
-    plan->needs_null = true;
 }
 
 /* .. streams too: those above the new limit wait. */
@@ -117,7 +115,6 @@ static void early_higher(struct qs_plan *plan, uint32_t percent)
     plan->has_later = true;
     plan->conn_count = 2;
     plan->resumed_min = plan->accepted_min = plan->proven_min = percent == 0;
-    plan->needs_null = true;
 }
 
 /* A Retry: 0-RTT packets are sent again after it. */

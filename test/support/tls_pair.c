@@ -125,17 +125,27 @@ void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
 {
     static const uint8_t client_params[] = {1, 2, 3, 4, 5};
     static const uint8_t server_params[] = {9, 8, 7};
-    *pair = (struct qt_tls_pair){.client = {.alert = -1}, .server = {.alert = -1}};
-    config_create(&args->client, &pair->client_config);
-    config_create(&args->server, &pair->server_config);
+    const struct sb_bytes default_params = {server_params, sizeof(server_params)};
+    const struct sb_bytes *params = args->params.data != NULL ? &args->params : &default_params;
+    *pair =
+        (struct qt_tls_pair){.client = {.alert = -1, .is_client = true}, .server = {.alert = -1}};
+    pair->client_config = args->client_config;
+    pair->server_config = args->server_config;
+    if (pair->client_config == NULL)
+        config_create(&args->client, &pair->client_config);
+    if (pair->server_config == NULL)
+        config_create(&args->server, &pair->server_config);
 
     const char *name = args->no_name ? NULL : args->name != NULL ? args->name : "localhost";
     assert_int_equal(sc_tls_create(pair->client_config, name, &pair->client.tls, NULL), 0);
     (void)owned_add(pair->client.tls, tls_end);
     assert_int_equal(sc_tls_create(pair->server_config, NULL, &pair->server.tls, NULL), 0);
     (void)owned_add(pair->server.tls, tls_end);
+    if (args->ticket.data != NULL)
+        assert_int_equal(sc_tls_resume(pair->client.tls, args->ticket, args->wants_early),
+                         args->resume_result);
     assert_true(ops->start(pair->client.tls, client_params, sizeof(client_params)));
-    assert_true(ops->start(pair->server.tls, server_params, sizeof(server_params)));
+    assert_true(ops->start(pair->server.tls, params->data, params->size));
     qt_tls_pull(&pair->client);
     qt_tls_pull(&pair->server);
 }

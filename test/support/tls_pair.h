@@ -50,6 +50,13 @@ struct qt_tls_args {
     struct sc_tls_options server;
     const char *name; /* the client's idea of the server's; NULL: localhost */
     bool no_name;
+    struct sb_bytes params; /* the server's transport parameters; no data: three bytes */
+    struct sb_bytes ticket; /* that the client resumes with; no data: none */
+    bool wants_early;
+    int resume_result; /* what sc_tls_resume() must return */
+    /* Configurations to use in the place of those above; NULL: none. */
+    struct sc_tls_config *client_config;
+    struct sc_tls_config *server_config;
 };
 
 /* A certificate for localhost and its key, the same in a whole process. */
