@@ -171,6 +171,23 @@ static bool needs_padding(const struct sp_conn *conn, const struct sp_build *bui
     return builds[count - 1].wants_full_datagram;
 }
 
+/* Messages cannot be cut, so they rarely fill a datagram, and a train ends with one that is shorter
+ * than the first.  So where more of them wait, the first datagram of a train may be shorter than
+ * others, and the next ones as long as that: a little PADDING is cheaper than a send. */
+static bool may_shrink(const struct sp_conn *conn, const struct sp_train *train)
+{
+    return SB_UNLIKELY(sp_conn_wants_message(conn)) && train->count == 1 &&
+           conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && conn->app.probe_count == 0 &&
+           !sp_conn_wants_control(conn);
+}
+
+/* Returns the size of a datagram of a train that was shrunk to `room` bytes. */
+static size_t padded_size(const struct sp_conn *conn, size_t used, size_t room)
+{
+    size_t padding_max = SB_MIN(room / 8, (size_t)SP_DATAGRAM_SIZE_MIN);
+    return sp_conn_wants_message(conn) && room - used <= padding_max ? room : used;
+}
+
 /* Builds one datagram of at most `room` bytes at `out`.  Returns its size, 0 if there is
  * nothing to send. */
 static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
@@ -197,10 +214,13 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
     if (count == 0)
         return 0;
 
-    if (used < SP_DATAGRAM_SIZE_MIN && needs_padding(conn, builds, count)) {
-        sp_build_pad(&builds[count - 1], SP_DATAGRAM_SIZE_MIN - used);
-        used = SP_DATAGRAM_SIZE_MIN;
-    }
+    size_t size = used;
+    if (used < SP_DATAGRAM_SIZE_MIN && needs_padding(conn, builds, count))
+        size = SP_DATAGRAM_SIZE_MIN;
+    else if (SB_UNLIKELY(room < conn->datagram_size))
+        size = padded_size(conn, used, room);
+    sp_build_pad(&builds[count - 1], size - used);
+    used = size;
     for (uint32_t i = 0; i < count; i++)
         finish_packet(conn, &builds[i], masks, ecn, now_ns);
     return used;
@@ -451,8 +471,9 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
         if (size == conn->datagram_size)
             sp_conn_send_run(conn, train, &masks, now_ns);
         conn->path->bytes_out += train->size - size_before;
-        if (size < room)
+        if (size < room && !may_shrink(conn, train))
             break; /* only the last datagram of a train may be shorter */
+        room = SB_MIN(room, size);
     }
     if (train->segment_size == conn->datagram_size &&
         conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)

@@ -75,6 +75,42 @@ static void messages_share_packets_and_records(void **state)
     assert_int_equal(world->arrived_count, 300);
 }
 
+/* A train needs datagrams of one size, and messages rarely fill one.  Sizes of messages, and the
+ * least datagrams of the first train. */
+static void messages_leave_in_trains(void **state)
+{
+    static const struct {
+        size_t smallest;
+        size_t largest;
+        uint32_t want;
+    } rows[] = {{100, 100, 8}, {800, 800, 8}, {1400, 1400, 8}, {60, 140, 4}, {0, 5, 1}};
+    struct message_world *world = *state;
+    static uint8_t out[65536];
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        connect_with(world, 4000, 1 << 20);
+        for (uint32_t k = 0; k < 1000; k++) {
+            size_t size = rows[i].smallest + k * 7 % (rows[i].largest - rows[i].smallest + 1);
+            if (message_world_send(world, SP_CLIENT, size, k) != SP_DONE)
+                break;
+        }
+        struct sp_train train = {.data = out, .capacity = sizeof(out), .count_max = 64};
+        uint32_t count = sp_conn_send(client_of(world), &train, world->pair.now_ns);
+        assert_true(count >= rows[i].want);
+        assert_true(train.segment_size <= client_of(world)->datagram_size);
+        assert_true(train.size > (size_t)(count - 1) * train.segment_size);
+        assert_true(train.size <= (size_t)count * train.segment_size);
+        uint64_t sent = client_of(world)->stats.messages_out;
+        for (uint32_t k = 0; k < count; k++) {
+            struct pair_packet packet = {
+                .size = SB_MIN(train.segment_size, train.size - k * train.segment_size)};
+            memcpy(packet.data, out + k * train.segment_size, packet.size);
+            pair_deliver(&world->pair, SP_SERVER, &packet);
+            message_world_pull(world, SP_SERVER);
+        }
+        assert_int_equal(world->arrived_count, sent);
+    }
+}
+
 /* [RFC9221 4, 5] The last sizes before the limit have no length, some have PADDING before them. */
 static void the_largest_message_fills_a_datagram(void **state)
 {
@@ -409,6 +445,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(message_world, a_message_arrives_whole_and_is_reported_once),
         QT_TEST(message_world, messages_share_packets_and_records),
+        QT_TEST(message_world, messages_leave_in_trains),
         QT_TEST(message_world, the_largest_message_fills_a_datagram),
         QT_TEST(message_world, nothing_is_sent_that_the_peer_did_not_allow),
         QT_TEST(message_world, a_frame_above_the_limit_is_a_violation),
