@@ -158,7 +158,10 @@ static void check_result(struct client *c)
     bool is_empty = r->bytes + r->requests + r->handshakes + r->unfinished == 0;
     if (is_empty && *c->setup->stop == 0)
         (void)client_fail(c, "nothing has %s in %.3g s of measuring",
-                          c->options->scenario == SCENARIO_BULK ? "arrived" : "finished",
+                          r->bytes + r->datagrams == 0 && c->options->scenario != SCENARIO_RR &&
+                                  c->options->scenario != SCENARIO_HANDSHAKE
+                              ? "arrived"
+                              : "finished",
                           (double)r->duration_ns / (double)NS_PER_S);
 }
 
@@ -449,6 +452,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
         [SCENARIO_BULK] = &client_bulk_ops,
         [SCENARIO_RR] = &client_rr_ops,
         [SCENARIO_HANDSHAKE] = &client_handshake_ops,
+        [SCENARIO_DATAGRAM] = &client_datagram_ops,
     };
     struct client c = {
         .setup = setup,

@@ -28,7 +28,7 @@ enum phase {
 struct client_conn {
     struct spate_conn *conn;
     uint32_t index;
-    uint32_t running_count; /* rr, closed loop: requests on it */
+    uint32_t running_count; /* rr, closed loop: requests on it; datagram: without a result */
     bool is_open;           /* from CONNECTED to CLOSED */
     bool is_blocked;        /* spate_stream_open() said -EAGAIN and nothing has changed since */
 };
@@ -57,6 +57,7 @@ struct client_ops {
 extern const struct client_ops client_bulk_ops;
 extern const struct client_ops client_rr_ops;
 extern const struct client_ops client_handshake_ops;
+extern const struct client_ops client_datagram_ops;
 
 struct client {
     const struct client_setup *setup;

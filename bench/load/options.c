@@ -55,7 +55,7 @@ const struct option_spec option_specs[] = {
      "down: the server sends; up: the client sends (down)"},
     {"streams", "N", OPTION_NUMBER, FOR_BULK, FIELD(streams), 1, 10000, NULL,
      "streams at once on each connection (1)"},
-    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR, FIELD(conns), 1, 10000, NULL,
+    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_DATAGRAM, FIELD(conns), 1, 10000, NULL,
      "connections (1)"},
     {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE, FIELD(inflight), 1, 10000, NULL,
      "requests at once on each connection (1), or handshakes at once (16)"},
@@ -63,9 +63,11 @@ const struct option_spec option_specs[] = {
      "bytes of a request, with the 8 that ask for the answer (64)"},
     {"response", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
      "bytes of a response (64)"},
-    {"rate", "R", OPTION_DECIMAL, FOR_RR, FIELD(rate), 1, 1e8, NULL,
+    {"size", "N", OPTION_SIZE, FOR_DATAGRAM, FIELD(message_bytes), 1, 65000, NULL,
+     "bytes of a message (100)"},
+    {"rate", "R", OPTION_DECIMAL, FOR_RR | FOR_DATAGRAM, FIELD(rate), 1, 1e8, NULL,
      "open loop: start R requests a second in all, however fast the answers come, and count "
-     "latency from when each was meant to start"},
+     "latency from when each was meant to start; datagram: send R messages a second in all"},
     {"arrivals", "A", OPTION_CHOICE, FOR_RR, FIELD(arrivals), 0, 0, arrival_kinds,
      "of --rate: poisson or uniform (poisson)"},
     {"vs-limit", NULL, OPTION_FLAG, FOR_BULK | FOR_RR, FIELD(vs_limit), 0, 0, NULL,
@@ -152,6 +154,7 @@ static const char *const scenario_names[] = {
     [SCENARIO_BULK] = "bulk",
     [SCENARIO_RR] = "rr",
     [SCENARIO_HANDSHAKE] = "handshake",
+    [SCENARIO_DATAGRAM] = "datagram",
     [SCENARIO_LIMIT] = "limit",
     [SCENARIO_SERVE] = "serve",
 };
@@ -302,10 +305,11 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
             o->scenario = (enum scenario)i;
     }
     if (o->scenario == SCENARIO_NONE)
-        return failure_set(failure,
-                           "no scenario '%s': it must be bulk, rr, handshake, limit or serve; "
-                           "see spate-bench --help",
-                           word);
+        return failure_set(
+            failure,
+            "no scenario '%s': it must be bulk, rr, handshake, datagram, limit or serve; "
+            "see spate-bench --help",
+            word);
     return true;
 }
 
@@ -342,6 +346,7 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .conns = 1,
         .request_bytes = 64,
         .response_bytes = 64,
+        .message_bytes = 100,
         .timeout_ns = 5 * NS_PER_S,
         .runs = 5,
         .spin_us = SPIN_DEFAULT,

@@ -13,6 +13,7 @@ enum scenario {
     SCENARIO_BULK,
     SCENARIO_RR,
     SCENARIO_HANDSHAKE,
+    SCENARIO_DATAGRAM,
     SCENARIO_LIMIT,
     SCENARIO_SERVE,
 };
@@ -50,6 +51,7 @@ struct options {
     uint64_t inflight;
     uint64_t request_bytes;
     uint64_t response_bytes;
+    uint64_t message_bytes;
     double rate; /* 0: closed loop */
     uint32_t arrivals;
     bool verify;

@@ -44,7 +44,7 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
             continue;
         if (ret[0] != 0)
             strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
-        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 35 in all */
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 47 in all */
     }
 }
 
@@ -87,8 +87,9 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
 bool options_check(struct options *o, uint64_t given, struct failure *failure)
 {
     if (o->scenario == SCENARIO_NONE)
-        return failure_set(failure, "the scenario is missing: bulk, rr, handshake, limit or serve; "
-                                    "see spate-bench --help");
+        return failure_set(
+            failure, "the scenario is missing: bulk, rr, handshake, datagram, limit or serve; "
+                     "see spate-bench --help");
     if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
         return false;
 
@@ -196,7 +197,8 @@ void options_print_help(FILE *file)
 {
     fputs("spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
           "\n"
-          "  spate-bench bulk|rr|handshake [options]   server and client as two processes\n"
+          "  spate-bench bulk|rr|handshake|datagram [options]\n"
+          "                                            server and client as two processes\n"
           "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
           "  spate-bench limit [options]               the limit of this machine\n"
           "  spate-bench serve --listen ADDR:PORT      the server alone\n"
@@ -204,6 +206,7 @@ void options_print_help(FILE *file)
           "  bulk       streams full of data one way: throughput\n"
           "  rr         requests and responses, each on a stream of its own: latency\n"
           "  handshake  full handshakes, one connection after the other\n"
+          "  datagram   unreliable messages, as many as pass: messages per second\n"
           "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
           "             --direction --request --response --listen --server-cpu --client-cpu\n"
           "             --mtu --cipher --crypto --timeout --json\n",

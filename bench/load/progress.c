@@ -32,7 +32,9 @@ void progress_show(struct progress *p, bool is_measuring, uint64_t bytes, uint64
                 (double)(now_ns - p->start_ns) / (double)NS_PER_S,
                 is_measuring ? "measuring" : "warming up",
                 (double)(count - p->shown_count) / passed_s,
-                p->scenario == SCENARIO_RR ? "requests" : "handshakes");
+                p->scenario == SCENARIO_RR         ? "requests"
+                : p->scenario == SCENARIO_DATAGRAM ? "messages"
+                                                   : "handshakes");
     (void)fflush(stderr);
     p->shown_ns = now_ns;
     p->shown_bytes = bytes;

@@ -47,7 +47,7 @@ static struct side side_of(const struct result *r, const struct sample samples[2
     const struct spate_shard_stats *y = &b->shard;
     struct side side = {.end = b};
     uint64_t cpu_ns = b->cpu_user_ns - a->cpu_user_ns + b->cpu_sys_ns - a->cpu_sys_ns;
-    uint64_t operations = r->requests > 0 ? r->requests : r->handshakes;
+    uint64_t operations = r->requests + r->handshakes + r->datagrams; /* a run has one kind */
 
     side.cpu_user_s = seconds(b->cpu_user_ns - a->cpu_user_ns);
     side.cpu_sys_s = seconds(b->cpu_sys_ns - a->cpu_sys_ns);
@@ -71,6 +71,11 @@ static uint64_t lost_packets(const struct result *r)
 {
     return r->client[1].shard.packets_lost - r->client[0].shard.packets_lost +
            r->server[1].shard.packets_lost - r->server[0].shard.packets_lost;
+}
+
+static double delivered_share(const struct result *r)
+{
+    return ratio((double)r->datagrams, (double)(r->datagrams + r->datagrams_failed));
 }
 
 double report_gbps(const struct result *r)
@@ -113,7 +118,8 @@ double report_percentile_us(const struct result *r, double percentile)
 /* A side's connections: the sums of counters, the means of gauges; null where they come and go. */
 static void write_conns(struct json *j, const struct options *o, const struct sample samples[2])
 {
-    bool keeps_conns = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_RR;
+    bool keeps_conns = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_RR ||
+                       o->scenario == SCENARIO_DATAGRAM;
     const struct spate_conn_stats *before = &samples[0].conns;
     const struct spate_conn_stats *after = &samples[1].conns;
     uint32_t count = samples[1].conn_count;
@@ -174,6 +180,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
     json_integer(j, "request_bytes", o->request_bytes);
     json_integer(j, "response_bytes", o->response_bytes);
+    json_integer(j, "message_bytes", o->message_bytes);
     json_number(j, "rate", is_open_loop ? o->rate : NAN);
     json_text(j, "arrivals",
               !is_open_loop                     ? ""
@@ -196,6 +203,7 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
 {
     bool is_rr = o->scenario == SCENARIO_RR;
     bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
+    bool is_datagram = o->scenario == SCENARIO_DATAGRAM;
     double duration_s = seconds(r->duration_ns);
     struct json j = json_of(file);
 
@@ -213,6 +221,8 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_number(&j, "max_us", report_percentile_us(r, 100));
     json_number(&j, "handshakes_per_s",
                 is_handshake ? ratio((double)r->handshakes, duration_s) : NAN);
+    json_number(&j, "datagrams_per_s", is_datagram ? ratio((double)r->datagrams, duration_s) : NAN);
+    json_number(&j, "delivered_share", is_datagram ? delivered_share(r) : NAN);
     json_integer(&j, "lost_packets", lost_packets(r));
     json_integer(&j, "requests", r->requests);
     json_integer(&j, "requests_unfinished", r->unfinished);
@@ -248,7 +258,8 @@ static void print_side(FILE *file, const char *name, const struct options *o,
                        const struct result *r, const struct sample samples[2])
 {
     struct side side = side_of(r, samples);
-    bool is_by_bytes = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_SERVE;
+    bool is_by_bytes = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_SERVE ||
+                       o->scenario == SCENARIO_DATAGRAM;
 
     fprintf(file, "  %-6s", name);
     print_number(file, 9, 2, side.cpu_user_s);
@@ -294,6 +305,9 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
                 o->conns == 1 ? "" : "s each");
     else if (o->scenario == SCENARIO_HANDSHAKE)
         fprintf(file, ", %" PRIu64 " at once", o->inflight);
+    else if (o->scenario == SCENARIO_DATAGRAM)
+        fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
+                o->conns, o->conns == 1 ? "" : "s");
     fprintf(file, ", %" PRIu32 "-byte datagrams", r->mtu);
     if (r->cipher[0] != 0)
         fprintf(file, ", %s by %s", r->cipher,
@@ -323,6 +337,9 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
     else if (o->scenario == SCENARIO_HANDSHAKE)
         fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
                 ratio((double)r->handshakes, duration_s), r->handshakes_failed);
+    else if (o->scenario == SCENARIO_DATAGRAM)
+        fprintf(file, "  %.0f messages/s, %.2f %% delivered, ",
+                ratio((double)r->datagrams, duration_s), 100 * delivered_share(r));
     else
         fprintf(file, "  %.3f Gbit/s, %.3f GB in ", report_gbps(r), (double)r->bytes / 1e9);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),

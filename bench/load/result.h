@@ -19,6 +19,8 @@ struct result {
     uint64_t bytes; /* payload that has arrived; rr: both ways */
     uint64_t requests;
     uint64_t handshakes;
+    uint64_t datagrams;        /* messages that have arrived */
+    uint64_t datagrams_failed; /* lost, dropped by the receiver, or given up by the sender */
     uint64_t handshakes_failed;
     uint64_t unfinished;        /* open loop: meant to start in the measured part, never answered */
     bool is_measured_by_sender; /* bulk up to a foreign server: counted by its acknowledgements */

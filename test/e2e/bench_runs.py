@@ -259,6 +259,29 @@ class Runs(support.BenchTest):
                                result['bare_server_us'], delta=0.01)
         self.assertLessEqual(result['of_bare_min'], result['of_bare_max'])
 
+    def test_datagrams_as_many_as_pass(self):
+        for size in (10, 100, 1400):
+            result = self.run_json('datagram', '--seconds', '0.5', '--warmup', '0.3', '--size',
+                                   str(size), '--verify')
+            self.check(result, 'datagram')
+            self.assertEqual(result['config']['message_bytes'], size)
+            self.assertGreater(result['datagrams_per_s'], 10000)
+            self.assertAlmostEqual(result['bytes'] / result['datagrams_per_s'] / size,
+                                   result['seconds'], delta=0.05)
+            self.assertTrue(0.5 < result['delivered_share'] <= 1, result['delivered_share'])
+            # In trains; as many messages in a packet as fit; received many at a time.
+            self.assertGreater(result['client']['datagrams_per_send'], 4)
+            per_packet = result['client']['messages_out'] / result['client']['packets_out']
+            self.assertGreater(per_packet, {10: 80, 100: 10, 1400: 0.9}[size])
+            self.assertGreater(result['server']['datagrams_per_receive'], 2)
+
+    def test_datagrams_at_a_rate(self):
+        result = self.run_json('datagram', '--seconds', '0.5', '--warmup', '0.1', '--rate', '20000',
+                               '--conns', '4')
+        self.check(result, 'datagram')
+        self.assertAlmostEqual(result['datagrams_per_s'], 20000, delta=4000)
+        self.assertGreater(result['delivered_share'], 0.9)
+
     def test_json_on_standard_output_is_alone_there(self):
         done = self.run_bench('bulk', '--bytes', '1M', '--json', '-')
         self.assertEqual((done.returncode, done.stderr), (0, ''))

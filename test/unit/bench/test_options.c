@@ -185,9 +185,9 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake, limit or serve; "
+        {"", "the scenario is missing: bulk, rr, handshake, datagram, limit or serve; "
              "see spate-bench --help"},
-        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, limit or serve; "
+        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, datagram, limit or serve; "
                   "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
@@ -216,7 +216,8 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"serve", "serve wants --listen ADDR:PORT, such as --listen [::]:4433"},
         {"rr --streams 2", "--streams is for bulk, not for rr"},
         {"bulk --inflight 2", "--inflight is for rr and handshake, not for bulk"},
-        {"serve --listen a:1 --ca x", "--ca is for bulk, rr and handshake, not for serve"},
+        {"serve --listen a:1 --ca x",
+         "--ca is for bulk, rr, handshake and datagram, not for serve"},
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
         {"rr --busy-poll --spin 50", "--busy-poll and --spin exclude each other: it never sleeps"},
@@ -228,7 +229,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"handshake --vs-bare --connect a:1",
          "--connect and --vs-bare exclude each other: the server is not ours"},
         {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
-        {"limit --conns 2", "--conns is for bulk and rr, not for limit"},
+        {"limit --conns 2", "--conns is for bulk, rr and datagram, not for limit"},
         {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
         {"bulk --vs-limit --connect a:1",
          "--connect and --vs-limit exclude each other: the limit needs both sides"},
