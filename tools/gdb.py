@@ -60,9 +60,9 @@ def conn_line(conn):
     return (f'{constant(conn, "role", "SP_").lower()} {constant(conn, "state", "SP_CONN_")}'
             f' handshake={constant(conn, "handshake_state", "SP_HANDSHAKE_")}'
             f' streams={number(conn, "streams.count")}'
-            f' cwnd={number(conn, "loss.cc.cwnd_bytes")}'
-            f' in_flight={number(conn, "loss.cc.in_flight_bytes")}'
-            f' rtt={milliseconds(conn, "loss.rtt.smoothed_ns")}'
+            f' cwnd={number(conn, "loss.path.cc.cwnd_bytes")}'
+            f' in_flight={number(conn, "loss.path.cc.in_flight_bytes")}'
+            f' rtt={milliseconds(conn, "loss.path.rtt.smoothed_ns")}'
             f' lost={number(conn, "loss.lost_count")} {" ".join(flags)}').rstrip()
 
 

@@ -49,12 +49,19 @@ static void an_unknown_version_is_answered_with_ours(void **state)
     uint8_t data[PW_DATAGRAM_MAX];
     uint8_t answer[PW_DATAGRAM_MAX];
     size_t size = ask(w, fd, data, long_header(data, 0xbabababa, 1200), answer);
-    assert_int_equal(size, 1 + 4 + 1 + 5 + 1 + 8 + 8);
+    assert_int_equal(size, 1 + 4 + 1 + 5 + 1 + 8 + 4 * 3);
     assert_true((answer[0] & 0x80) != 0);
     assert_memory_equal(answer + 1, "\0\0\0\0", 4);
     assert_memory_equal(answer + 5, "\5\13\14\15\16\17", 6); /* the CIDs have changed places */
     assert_memory_equal(answer + 11, data + 5, 9);
-    assert_true(memcmp(answer + 20, "\0\0\0\1", 4) == 0 || memcmp(answer + 24, "\0\0\0\1", 4) == 0);
+    uint32_t known = 0, reserved = 0;
+    for (const uint8_t *version = answer + 20; version < answer + size; version += 4) {
+        known += memcmp(version, "\0\0\0\1", 4) == 0;
+        known += memcmp(version, "\x6b\x33\x43\xcf", 4) == 0; /* [RFC9369 3.1] */
+        reserved += (version[0] & version[1] & version[2] & version[3] & 0x0f) == 0x0a;
+    }
+    assert_int_equal(known, 2);
+    assert_int_equal(reserved, 1); /* [RFC9000 15] */
     assert_int_equal(pw_stats(&w->server).version_negotiations, 1);
 
     /* [RFC9000 14.1] Nothing for a small one, nothing for a Version Negotiation. */
