@@ -303,6 +303,7 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
+    case SP_EVENT_PATH:
     case SP_EVENT_EARLY:
     case SP_EVENT_EARLY_REJECTED:
     case SP_EVENT_TICKET:

@@ -29,6 +29,7 @@ static inline void sp_conn_account(struct sp_conn *conn, const struct sp_account
         return;
     struct sp_conn_space *s = conn->spaces[what->space];
     s->probe_count -= SB_MIN(s->probe_count, what->count);
+    conn->is_hidden = false;
     /* [RFC9000 10.1] */
     if (!conn->sent_since_receive) {
         conn->sent_since_receive = true;

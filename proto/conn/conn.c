@@ -9,6 +9,7 @@
 #include "proto/conn/handshake.h"
 #include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
@@ -42,6 +43,7 @@ void sp_config_init(struct sp_config *config)
         .streams_uni_max = 100,
         .streams_local_max = 1000,
         .cid_size = 8,
+        .migration = true,
         .ecn = true,
         .pacing = true,
         .grease = true,
@@ -63,6 +65,8 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(conns, struct sp_conn, limits->conns_max);
     INIT(handshakes, struct sp_handshake, limits->conns_max);
     INIT(earlies, struct sp_early, limits->conns_max);
+    INIT(paths, struct sp_conn_path, UINT32_MAX);
+    INIT(validations, struct sp_validation, UINT32_MAX);
     INIT(streams, struct sp_stream, limits->streams_max);
     /* The other pools grow with the bytes in flight; `memory` bounds them. */
     INIT(chunks, struct sp_chunk, UINT32_MAX);
@@ -92,7 +96,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   11 * sizeof(struct sb_pool),
+                   13 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -162,13 +166,7 @@ static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
-    const struct sp_conn_path_args path = {
-        .path = &args->path,
-        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
-        .is_valid = args->role == SP_CLIENT || args->address_is_valid,
-    };
-    sp_path_init(&conn->first_path, &path);
-    conn->path = conn->paths[0] = &conn->first_path;
+    sp_conn_paths_init(conn, &args->path, args->role == SP_CLIENT || args->address_is_valid);
     sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets, &conn->path->loss,
                  conn->config->pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
@@ -274,6 +272,7 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
     SB_ASSERT(conn->stores.frames.count == 0);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
+    sp_conn_paths_deinit(conn);
     sp_keyphase_deinit(&conn->keys);
     if (conn->tls != NULL)
         conn->tls_ops->destroy(conn->tls);

@@ -52,7 +52,9 @@ struct sp_config {
     uint64_t streams_uni_max;   /* unidirectional streams that the peer may have open */
     uint64_t streams_local_max; /* streams that we may have open at a time, both kinds together */
     uint8_t cid_size;           /* of the CIDs that we issue: 4 to 20 */
-    bool ecn;                   /* mark our packets ECT(0) while the path passes it on */
+    bool migration; /* we allow the peer to move to another address (disable_active_migration).  A
+                       rebinding of its NAT is followed in any case */
+    bool ecn;       /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
     enum sp_cc_kind cc_kind;     /* the congestion controller */
     struct sp_versions versions; /* of QUIC that we speak, the preferred one first */
@@ -83,8 +85,10 @@ struct sp_pools {
      * memory is short.  UINT64_MAX: it is not. */
     uint64_t share_bytes;
     struct sb_pool conns;
-    struct sb_pool handshakes; /* state that a connection needs until it is confirmed */
-    struct sb_pool earlies;    /* state of connections with 0-RTT */
+    struct sb_pool handshakes;  /* state that a connection needs until it is confirmed */
+    struct sb_pool earlies;     /* state of connections with 0-RTT */
+    struct sb_pool paths;       /* those beside the first of a connection */
+    struct sb_pool validations; /* of paths */
     struct sb_pool streams;
     struct sb_pool chunks;         /* references to lent bytes to send */
     struct sb_pool pieces;         /* references to received bytes that wait */
@@ -230,7 +234,8 @@ enum sp_wait {
     SP_WAIT_PACER,         /* time: more credit at `at_ns` */
     SP_WAIT_TRAIN,         /* a train would be cut short by the congestion window: as for CWND */
     SP_WAIT_AMPLIFICATION, /* an unproven address got enough: a datagram of the peer, whose PTO is
-                              armed.  [RFC9000 8.1, RFC9002 6.2.2.1] */
+                              armed.  [RFC9000 8.1, RFC9002 6.2.2.1]  After the handshake also the
+                              end of the path's validation, or of the connection, at `at_ns` */
     SP_WAIT_CONN_CREDIT,   /* flow control: MAX_DATA of the peer; DATA_BLOCKED again at `at_ns` */
     SP_WAIT_STREAM_CREDIT, /* flow control: MAX_STREAM_DATA of the peer, of at least one stream;
                               STREAM_DATA_BLOCKED again at `at_ns` */
@@ -395,6 +400,21 @@ SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
  * answer may come at any time, also from a call of this connection's owner that TLS does not know.
  * Does nothing once the connection is closed. */
 void sp_conn_resume_tls(struct sp_conn *conn, uint64_t now_ns);
+
+/* Client: moves the connection to path `to`, whose `remote` is the peer's address, once
+ * PATH_RESPONSE has proved that it works.  [RFC9000 9.2]  SP_EVENT_PATH reports the outcome; until
+ * then, and if it fails, the present path is used.  SP_INVALID: a server, or the peer forbids it
+ * (disable_active_migration).  SP_AGAIN: the handshake is not confirmed, another move goes on, `to`
+ * is in use, or the peer has issued no CID for another path. */
+SB_MUST_USE enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to,
+                                           uint64_t now_ns);
+
+/* Returns the path in use. */
+const struct sp_path *sp_conn_path(const struct sp_conn *conn);
+
+/* Returns whether a path of the connection has this `socket`: the host must keep it then.  Look
+ * again after the events about routes. */
+bool sp_conn_uses_socket(const struct sp_conn *conn, uint64_t socket);
 
 struct sp_tls *sp_conn_tls(struct sp_conn *conn); /* NULL before it is made, and once released */
 /* Frees the TLS handshake of a closed connection, which needs it no more: its keys stay. */

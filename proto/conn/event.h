@@ -34,6 +34,7 @@ enum sp_event_kind {
     SP_EVENT_MESSAGE_ROOM,   /* after SP_AGAIN: messages can be queued again */
     SP_EVENT_TLS_WAIT,       /* TLS waits for an answer that only the caller has: give it, then
                                 call sp_conn_resume_tls() */
+    SP_EVENT_PATH,           /* the path in use changed, or a move failed: see `path` */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
     SP_EVENT_STREAM_DATA,       /* the next bytes in order */
@@ -86,6 +87,12 @@ struct sp_message_result {
     enum sp_message_fate fate;
 };
 
+enum sp_path_change {
+    SP_PATH_PEER_MOVED, /* the peer has another address, which it has proved */
+    SP_PATH_MIGRATED,   /* sp_conn_migrate() has succeeded */
+    SP_PATH_FAILED,     /* sp_conn_migrate() has failed: the path in use did not change */
+};
+
 struct sp_event {
     enum sp_event_kind kind;
     uint64_t stream_id; /* STREAM_* */
@@ -96,6 +103,7 @@ struct sp_event {
         bool is_uni;                        /* STREAMS_AVAILABLE */
         struct sb_bytes ticket;             /* TICKET */
         struct sb_slice new_token;          /* NEW_TOKEN: the reference becomes the caller's */
+        enum sp_path_change path;           /* PATH */
         struct {
             struct sb_slice slice; /* the reference becomes the caller's; may be empty with fin */
             uint64_t offset;

@@ -295,6 +295,15 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
         ret->kind = SP_EVENT_TLS_WAIT;
         return conn->state == SP_CONN_OPEN;
     }
+    if (SB_UNLIKELY(conn->path_events != 0)) {
+        uint8_t bit = conn->path_events & (uint8_t)-conn->path_events; /* the lowest */
+        conn->path_events &= (uint8_t)~bit;
+        ret->kind = SP_EVENT_PATH;
+        ret->path = bit == SP_PATH_EVENT_PEER_MOVED ? SP_PATH_PEER_MOVED
+                    : bit == SP_PATH_EVENT_MIGRATED ? SP_PATH_MIGRATED
+                                                    : SP_PATH_FAILED;
+        return true;
+    }
     for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {
         struct sp_stream_limits *limits = &conn->limits[is_uni];
         if (limits->open_wait != SP_OPEN_WAIT_AVAILABLE)

@@ -162,20 +162,38 @@ static void add_cids(struct sp_conn *conn, struct sp_build *build)
     }
 }
 
-static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
+static void add_ping(struct sp_build *build)
 {
-    /* Not retransmitted: the peer sends a new PATH_CHALLENGE.  [RFC9000 8.2.2, 19.17] */
-    while (conn->path->response_count > 0) {
-        struct sb_writer w = sp_build_writer(build);
-        sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE,
-                            conn->path->responses[conn->path->response_count - 1]);
-        if (!sp_build_commit(build, &w))
-            return;
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_ping(&w);
+    if (sp_build_commit(build, &w)) {
         build->is_eliciting = true;
         build->is_in_flight = true;
-        build->wants_full_datagram = true; /* [RFC9000 8.2.2] */
-        conn->path->response_count--;
     }
+}
+
+/* Adds the PATH_RESPONSEs of a path.  They are not retransmitted: the peer sends a new
+ * PATH_CHALLENGE.  [RFC9000 8.2.2, 19.17] */
+static void add_responses(struct sp_build *build, struct sp_conn_path *path)
+{
+    while (path->response_count > 0) {
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE, path->responses[path->response_count - 1]);
+        if (!sp_build_commit(build, &w))
+            return;
+        path->response_count--;
+    }
+}
+
+/* .. and of the one in use, in a packet that is more than a probe: the peer sees that we are here.
+ * [RFC9000 9.3.3] */
+static void add_path_responses(struct sp_conn *conn, struct sp_build *build)
+{
+    if (conn->path->response_count == 0)
+        return;
+    add_responses(build, conn->path);
+    build->wants_full_datagram = true; /* [RFC9000 8.2.2] */
+    add_ping(build);
 }
 
 static void add_handshake_done(struct sp_conn *conn, struct sp_build *build)
@@ -420,16 +438,6 @@ static void add_data(struct sp_conn *conn, struct sp_build *build, uint64_t now_
     sp_conn_share_with_messages(conn, message_bytes, stream_bytes);
 }
 
-static void add_ping(struct sp_build *build)
-{
-    struct sb_writer w = sp_build_writer(build);
-    sp_frame_write_ping(&w);
-    if (sp_build_commit(build, &w)) {
-        build->is_eliciting = true;
-        build->is_in_flight = true;
-    }
-}
-
 bool sp_conn_wants_control(const struct sp_conn *conn)
 {
     if (conn->wants_handshake_done || conn->wants_new_token ||
@@ -503,12 +511,28 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     return true;
 }
 
+void sp_conn_fill_path_probe(struct sp_build *build, struct sp_conn_path *path,
+                             const uint8_t *challenge)
+{
+    if (challenge != NULL) {
+        struct sb_writer w = sp_build_writer(build);
+        sp_frame_write_path(&w, SP_FRAME_PATH_CHALLENGE, challenge);
+        bool fits = sp_build_commit(build, &w);
+        SB_ASSERT(fits);
+    }
+    add_responses(build, path);
+    if (sp_build_left(build) > 0)
+        sp_build_pad(build, sp_build_left(build));
+}
+
 bool sp_conn_fill_mtu_probe(struct sp_conn *conn, struct sp_build *build, size_t size)
 {
-    if (record(conn, build, SP_FRAME_PING, size) == NULL) {
+    struct sp_sent_frame *frame = record(conn, build, SP_FRAME_PING, size);
+    if (frame == NULL) {
         conn->lacks_records = true;
         return false;
     }
+    frame->size = conn->path->loss.number;
     sp_build_padded_ping(build);
     return true;
 }

@@ -15,6 +15,11 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
  * for its record. */
 bool sp_conn_fill_mtu_probe(struct sp_conn *conn, struct sp_build *build, size_t size);
 
+/* Fills a packet that was begun with PATH_CHALLENGE `challenge`, unless that is NULL, with the
+ * PATH_RESPONSEs of `path`, and with PADDING.  Nothing of it is recorded. */
+void sp_conn_fill_path_probe(struct sp_build *build, struct sp_conn_path *path,
+                             const uint8_t *challenge);
+
 /* Returns whether a control frame of the connection or of a stream waits. */
 bool sp_conn_wants_control(const struct sp_conn *conn);
 

@@ -19,6 +19,7 @@
 #include "proto/conn/early.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/token.h"
@@ -185,6 +186,8 @@ static enum sp_err on_new_cid(struct sp_conn *conn, const struct sp_frame_new_ci
 {
     enum sp_err err = sp_cid_remote_add(&conn->remote_ids, frame);
     conn->ids_changed = true;
+    if (err == SP_OK)
+        sp_conn_on_remote_cids(conn);
     return err;
 }
 
@@ -291,10 +294,11 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_RETIRE_CONNECTION_ID:
         return on_retire_cid(conn, packet, frame->sequence);
     case SP_FRAME_PATH_CHALLENGE: /* [RFC9000 8.2.1, 8.2.2] Whatever size its datagram has. */
-        sp_path_on_challenge(conn->path, frame->path_data);
+        sp_conn_on_path_challenge(conn, packet->path, frame->path_data, now_ns);
         return SP_OK;
-    case SP_FRAME_PATH_RESPONSE:
-        return SP_OK; /* we never challenge: it answers nothing. [RFC9000 19.18] */
+    case SP_FRAME_PATH_RESPONSE: /* [RFC9000 19.18] One that answers nothing is ignored. */
+        sp_conn_on_path_response(conn, frame->path_data, now_ns);
+        return SP_OK;
     case SP_FRAME_CONNECTION_CLOSE:
     case SP_FRAME_CONNECTION_CLOSE_APP:
         sp_conn_on_peer_close(conn, &frame->close, now_ns);
@@ -325,7 +329,7 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
     conn->pieces.steps = 0;
     if (packet->placed != NULL) {
         packet->frame_type = packet->payload[0];
-        packet->is_eliciting = true;
+        packet->is_eliciting = packet->is_nonprobing = true;
         return sp_conn_on_stream(conn, packet->placed, NULL);
     }
 
@@ -340,6 +344,7 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
         }
         packet->frame_type = frame.type;
         packet->is_eliciting |= sp_frame_is_eliciting(frame.type);
+        packet->is_nonprobing |= !sp_frame_is_probing(frame.type);
         err = on_frame(conn, packet, &frame, now_ns);
         if (err != SP_OK)
             return err;

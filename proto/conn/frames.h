@@ -13,10 +13,12 @@ struct sp_packet {
     const uint8_t *payload;
     size_t payload_size;
     const struct sp_datagram *datagram;
-    const struct sp_key *key;             /* which has opened it; 1-RTT packets only */
+    struct sp_conn_path *path; /* by which it came; NULL: one that the connection does not follow */
+    const struct sp_key *key;  /* which has opened it; 1-RTT packets only */
     const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
                                              `payload` has the frame's head alone */
     bool is_eliciting;                    /* found out on the way */
+    bool is_nonprobing;                   /* found out on the way: more than probes a path */
     bool has_crypto;                      /* bytes that TLS has not got yet */
     uint32_t ack_count;                   /* ACK frames so far */
     uint64_t ack_walk_max;                /* walk_count of sp_sent up to which more are handled */

@@ -5,6 +5,7 @@
 #include "proto/conn/fill.h"
 #include "proto/conn/impl.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/paths.h"
 
 /* The conditions of sending, each written once.
  *
@@ -14,6 +15,9 @@
 /* Packets in a row without an acknowledgment: a quarter of the numbers that four bytes can encode.
  */
 #define SP_GATE_PN_OPEN_MAX (UINT64_C(1) << 30)
+
+/* A datagram that has room for a CONNECTION_CLOSE without its reason. */
+#define SP_GATE_CLOSE_SIZE_MIN 128
 
 /* Returns whether the keys of `space` may seal no more packets.  Keys of the handshake are never
  * updated, so the next packet number counts their packets.  [RFC9001 6.6] */
@@ -69,6 +73,16 @@ static inline bool sp_gate_is_amplifying(const struct sp_conn *conn, size_t size
     return sp_path_budget(conn->path) < size;
 }
 
+/* Returns the size of the datagram with a CONNECTION_CLOSE, at most.  After the handshake it may be
+ * small, for an address to which little may be sent. */
+static inline size_t sp_gate_close_size(const struct sp_conn *conn)
+{
+    if (conn->handshake_state < SP_HANDSHAKE_COMPLETE)
+        return conn->datagram_size; /* more than 1,200 bytes only for a long Retry token */
+    uint64_t budget = SB_MAX(sp_path_budget(conn->path), (uint64_t)SP_GATE_CLOSE_SIZE_MIN);
+    return (size_t)SB_MIN(budget, (uint64_t)SP_DATAGRAM_SIZE_MIN);
+}
+
 /* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
 static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64_t now_ns)
 {
@@ -109,6 +123,14 @@ static inline bool sp_gate_wants_mtu_probe(const struct sp_conn *conn)
     return sp_pmtu_is_due(&conn->path->pmtu) && conn->handshake_state >= SP_HANDSHAKE_COMPLETE &&
            conn->path->is_valid && sp_gate_can_seal(conn, SP_SPACE_APP) &&
            sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX; /* its record is kept */
+}
+
+/* Returns whether a datagram that validates a path is to be sent.  It ignores the congestion window
+ * and the pacer, which are of another path mostly, but no address gets more than it may. */
+static inline bool sp_gate_wants_path_probe(const struct sp_conn *conn)
+{
+    return conn->wants_path_probe && sp_gate_can_seal(conn, SP_SPACE_APP) &&
+           !sp_gate_is_ending(conn) && sp_conn_path_to_probe(conn) != NULL;
 }
 
 /* Returns the size of the datagrams to send now.  After the first PTO probes are small: the path

@@ -46,7 +46,7 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
         params.has_reset_token = true;
         conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
     }
-    params.disable_active_migration = true;
+    params.disable_active_migration = !config->migration;
     params.grease_quic_bit = config->grease;
     params.max_idle_timeout_ms = ms_of(config->idle_timeout_ns);
     params.initial_max_data = config->conn_window_bytes;
@@ -233,6 +233,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
     conn->handshake->has_peer_params = true;
     conn->handshake->peer_udp_payload_size_max = peer.max_udp_payload_size;
     conn->peer_ack_delay_exponent = peer.ack_delay_exponent;
+    conn->peer_stays = peer.disable_active_migration;
     conn->loss.peer_ack_delay_ns_max = peer.max_ack_delay_ms * SB_MS;
     conn->local_ids.count_max = SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
     if (peer.has_reset_token) {
@@ -263,7 +264,8 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     conn->loss.peer_is_validating = false;
     sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     sp_conn_discard_space(conn, SP_SPACE_HANDSHAKE, now_ns); /* [RFC9001 4.9.2] */
-    sp_ecn_init(&conn->loss.path->ecn, conn->config->ecn);
+    sp_ecn_init(&conn->loss.path->ecn,
+                conn->config->ecn ? sp_cc_mark(&conn->loss.path->cc) : SP_ECN_NOT);
     conn->original_dcid_is_routed = sp_conn_is_server(conn) && conn->early != NULL; /* late ones */
     conn->ids_changed = true;
 }

@@ -36,6 +36,7 @@
  *     2  recovery.c       acknowledged and lost frames
  *        alive.c          what keeps a quiet connection from its idle timeout
  *        fill_messages.c  DATAGRAM frames of one packet
+ *        paths.c          which paths there are, which one is used
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
  *        undecryptable.c  packets that came before their keys
@@ -160,6 +161,13 @@ struct sp_announced {
     bool is_used;
 };
 
+/* What SP_EVENT_PATH is to report. */
+enum sp_path_event {
+    SP_PATH_EVENT_PEER_MOVED = 1 << 0,
+    SP_PATH_EVENT_MIGRATED = 1 << 1,
+    SP_PATH_EVENT_FAILED = 1 << 2,
+};
+
 /* What can wait for memory: see conn/memory.c. */
 enum sp_shortage { SP_SHORT_OF_RECORDS, SP_SHORT_OF_ROOM, SP_SHORT_OF_CREDIT, SP_SHORTAGES };
 
@@ -205,6 +213,14 @@ struct sp_conn {
     struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */
     struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
     struct sp_header_bits bits;
+    struct sp_conn_path *out_path; /* of the train that is made */
+    uint32_t path_count;           /* of `paths` */
+    uint32_t paths_made;           /* so far */
+    uint64_t paths_at_ns;          /* when a validation has something to do */
+    uint64_t nonprobing_pn;        /* the largest number of a packet with more than probes */
+    uint8_t path_events;           /* enum sp_path_event: reported by SP_EVENT_PATH */
+    bool wants_path_probe;         /* of some path */
+    bool peer_stays;               /* disable_active_migration: the peer does not want us to move */
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
     struct sp_piece_store pieces;
@@ -245,6 +261,7 @@ struct sp_conn {
     size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */
     uint32_t acks_alone;  /* ACK-only packets since the last ack-eliciting one */
     bool sent_since_receive;
+    bool is_hidden;        /* no ack-eliciting packet was sent after the last one that came */
     bool is_pacer_blocked; /* the pacer alone prevents sending */
     bool lacks_records;    /* missing memory for records alone prevents sending */
     bool holds_credit;     /* no more credit for the peer: see conn/memory.c */

@@ -29,6 +29,13 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
         own += conn->pools->handshakes.object_size;
     if (conn->early != NULL)
         own += conn->pools->earlies.object_size;
+    for (uint32_t i = 0; i < SP_PATHS_MAX && conn->path_count > 1; i++) {
+        const struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path != &conn->first_path)
+            own += conn->pools->paths.object_size;
+        if (path != NULL && path->validation != NULL)
+            own += conn->pools->validations.object_size;
+    }
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +

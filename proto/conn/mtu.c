@@ -18,10 +18,14 @@ void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
     SB_ASSERT(conn->handshake != NULL && conn->handshake->has_peer_params);
     size_t size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
-    bool is_v4 = conn->path->path.remote.family == 4;
-    sp_pmtu_start(&conn->path->pmtu, size, is_v4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6,
-                  now_ns);
+    sp_conn_mtu_start_path(conn->path, size, now_ns);
     use_size(conn); /* a long Retry token may have made the first datagrams larger */
+}
+
+void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t now_ns)
+{
+    bool is_v4 = path->path.remote.family == 4;
+    sp_pmtu_start(&path->pmtu, size_max, is_v4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6, now_ns);
 }
 
 void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns)

@@ -11,6 +11,8 @@
  * for the PTO, so that its loss is no sign of congestion and delays nothing.  [RFC9000 14.4] */
 
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns);
+/* Begins to probe a path that the connection has moved to. */
+void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t now_ns);
 void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 

@@ -19,23 +19,12 @@
 #include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/paths.h"
 #include "proto/conn/place.h"
 #include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
 #include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
-
-/* [RFC9000 5.1.1] Each CID that we issued is ours until the peer retires it. */
-static bool is_our_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
-{
-    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
-        const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
-        if (entry->is_used && entry->cid.size == size && memcmp(entry->cid.bytes, bytes, size) == 0)
-            return true;
-    }
-    return sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
-           conn->original_dcid.size == size && memcmp(conn->original_dcid.bytes, bytes, size) == 0;
-}
 
 /* [RFC9000 17.2, 17.3.1] Without the fixed bit it is no packet, unless we have said that we accept
  * it.  [RFC9287 3] */
@@ -96,6 +85,13 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
     /* [RFC9000 10.1] */
     conn->idle_from_ns = now_ns;
     conn->sent_since_receive = false;
+    conn->is_hidden |= packet->is_eliciting;
+    if (packet->is_nonprobing && packet->type == SP_PACKET_ONE_RTT &&
+        packet->pn >= conn->nonprobing_pn) {
+        conn->nonprobing_pn = packet->pn;
+        if (SB_UNLIKELY(packet->path != conn->path) && packet->path != NULL)
+            sp_conn_path_follow(conn, packet->path, now_ns);
+    }
 }
 
 static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *limits,
@@ -159,6 +155,7 @@ static void receive_with_key(struct sp_conn *conn, const struct sp_datagram *dat
         .payload = data + header_size,
         .payload_size = header->size - header_size - SP_TAG_SIZE,
         .datagram = datagram,
+        .path = conn->path,
     };
     /* [RFC9000 17.2] */
     if ((data[0] & SP_HEADER_LONG_RESERVED) != 0)
@@ -255,14 +252,18 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
 
 /* ---- Short headers ---- */
 
+struct short_packet {
+    const struct sp_datagram *datagram;
+    uint8_t *data;
+    size_t size;
+    uint32_t lcid;   /* index of its CID */
+    bool is_foreign; /* came by another path than the one in use */
+};
+
 /* Packets of one run: each reaches to the end of its datagram. */
 struct short_run {
     uint32_t count;
-    struct {
-        const struct sp_datagram *datagram;
-        uint8_t *data;
-        size_t size;
-    } packets[SP_BATCH_MAX];
+    struct short_packet packets[SP_BATCH_MAX];
 };
 
 /* Returns true if `data`, which is no packet of ours, is a Stateless Reset.  The token stands where
@@ -299,8 +300,18 @@ static bool on_key_phase(struct sp_conn *conn, const struct sp_key *key, uint64_
     return false;
 }
 
+/* Returns the path of an authentic packet, or NULL. */
+static struct sp_conn_path *path_of(struct sp_conn *conn, const struct short_packet *packet)
+{
+    if (SB_UNLIKELY(packet->is_foreign || conn->path_count > 1) &&
+        !sp_path_equal(&packet->datagram->path, &conn->path->path))
+        return sp_conn_path_of_packet(conn, packet->datagram, packet->lcid);
+    conn->path->lcid = packet->lcid;
+    return conn->path;
+}
+
 /* Handles a packet after the attempt to open it. */
-static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagram,
+static void receive_short(struct sp_conn *conn, const struct short_packet *received,
                           const struct sp_key *key, const struct sp_open *open,
                           const struct sp_frame_stream *frame, uint64_t now_ns)
 {
@@ -331,7 +342,8 @@ static void receive_short(struct sp_conn *conn, const struct sp_datagram *datagr
         .payload = open->data,
         .payload_size = open->body != NULL ? open->head_size : open->size - SP_TAG_SIZE,
         .placed = open->body != NULL ? frame : NULL,
-        .datagram = datagram,
+        .datagram = received->datagram,
+        .path = path_of(conn, received),
         .key = key,
     };
     /* [RFC9000 17.3.1] */
@@ -404,8 +416,10 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
         if (conn->pieces.lent_count > 0)
             sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
         conn->protect.ops->open(key, &opens[at], end - at);
-        for (; at < end && conn->state == SP_CONN_OPEN; at++)
-            receive_short(conn, run->packets[at].datagram, key, &opens[at], &frames[at], now_ns);
+        for (; at < end && conn->state == SP_CONN_OPEN; at++) {
+            const struct short_packet *packet = &run->packets[at];
+            receive_short(conn, packet, key, &opens[at], &frames[at], now_ns);
+        }
     }
     if (conn->state == SP_CONN_OPEN && conn->bits.spins)
         follow_spin(conn, opens, count);
@@ -416,8 +430,10 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
                       const struct sp_datagram *datagram, uint8_t *data, size_t size,
                       uint64_t now_ns)
 {
-    if (!sp_header_is_short(data, size, conn->config->cid_size) || !may_have_bits(conn, data[0]) ||
-        !is_our_cid(conn, data + 1, conn->config->cid_size)) {
+    uint32_t lcid = SP_CID_NONE;
+    if (sp_header_is_short(data, size, conn->config->cid_size) && may_have_bits(conn, data[0]))
+        lcid = sp_conn_find_cid(conn, data + 1, conn->config->cid_size);
+    if (lcid == SP_CID_NONE) {
         if (is_reset(conn, data, size))
             sp_conn_on_stateless_reset(conn, now_ns);
         else
@@ -433,19 +449,12 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
     run->packets[run->count].datagram = datagram;
     run->packets[run->count].data = data;
     run->packets[run->count].size = size;
+    run->packets[run->count].lcid = lcid;
+    run->packets[run->count].is_foreign = !sp_path_equal(&datagram->path, &conn->path->path);
     run->count++;
 }
 
 /* ---- Datagrams ---- */
-
-/* [RFC9000 8.1] Each byte that comes from an unproven address allows three to it. */
-static void credit_path(struct sp_conn *conn, size_t size)
-{
-    if (conn->path->is_valid)
-        return;
-    conn->path->bytes_in += size;
-    conn->loss.is_amplification_blocked = false;
-}
 
 static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *datagram,
                              struct short_run *run, uint64_t now_ns)
@@ -455,12 +464,12 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
 
     conn->stats.datagrams_in++;
     conn->stats.bytes_in += left;
-    /* [RFC9000 9] No migration in this version: what comes from elsewhere is dropped. */
-    if (!sp_addr_equal(&datagram->path.remote, &conn->path->path.remote)) {
+    if (SB_UNLIKELY(!sp_path_equal(&datagram->path, &conn->path->path)) &&
+        !sp_conn_may_come_by(conn, &datagram->path)) {
         drop_packet(conn);
         return;
     }
-    credit_path(conn, left);
+    sp_conn_path_credit(conn, &datagram->path, left);
 
     while (left > 0 && conn->state == SP_CONN_OPEN && !conn->is_out_of_memory) {
         if ((data[0] & SP_HEADER_LONG) == 0) {
@@ -475,7 +484,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
         if (!sp_header_read(data, left, conn->config->cid_size, &header) ||
             header.type == SP_PACKET_UNKNOWN_VERSION ||
             (header.version != 0 && !may_have_bits(conn, data[0])) ||
-            !is_our_cid(conn, header.dcid.bytes, header.dcid.size)) {
+            sp_conn_find_cid(conn, header.dcid.bytes, header.dcid.size) == SP_CID_NONE) {
             drop_packet(conn);
             return; /* [RFC9000 5.2.1, 12.2] */
         }
@@ -549,7 +558,8 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
             /* [RFC9000 10.2.1] A datagram from elsewhere is not answered, there or here. */
             if (!sp_addr_equal(&datagrams[i].path.remote, &conn->path->path.remote))
                 continue;
-            credit_path(conn, datagrams[i].size); /* a CONNECTION_CLOSE may wait for it */
+            sp_conn_path_credit(conn, &datagrams[i].path,
+                                datagrams[i].size); /* a CONNECTION_CLOSE may wait for it */
             sp_conn_on_datagram_while_closing(conn, datagrams[i].size);
             continue;
         }
@@ -566,6 +576,8 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         decide_acks(conn, now_ns);
+    if (SB_UNLIKELY(conn->path_count > 1))
+        sp_conn_paths_sweep(conn);
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
 }

@@ -20,6 +20,7 @@
 #include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/mtu.h"
+#include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
@@ -46,7 +47,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
                              struct sp_build *build)
 {
     const struct sp_loss_space *s = conn->loss.spaces[space];
-    const struct sp_cid *dcid = sp_cid_remote_active(&conn->remote_ids);
+    const struct sp_cid *dcid = &conn->remote_ids.entries[conn->out_path->dcid].cid;
     uint64_t pn = s->sent.next_pn;
     uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
     bool is_short = space == SP_SPACE_APP && !sp_conn_sends_early(conn);
@@ -140,10 +141,10 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
         .state = is_kept ? SP_SENT_OUT : SP_SENT_SKIPPED,
         .is_eliciting = build->is_eliciting,
         .is_ect = ecn != SP_ECN_NOT,
-        .path = (uint8_t)conn->path->index,
+        .path = (uint8_t)conn->out_path->index,
     };
     sp_loss_on_sent(&conn->loss, build->space, &packet);
-    conn->ids_changed |= sp_cid_remote_on_sent(&conn->remote_ids);
+    conn->ids_changed |= sp_cid_remote_on_sent(&conn->remote_ids, conn->out_path->dcid);
     const struct sp_account what = {build->space, ecn, 1, build->is_eliciting};
     sp_conn_account(conn, &what, now_ns);
     if (build->has_ack) {
@@ -286,7 +287,7 @@ static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t
                           &builds[count]))
             continue;
         add_last_ack(conn, &builds[count], now_ns);
-        add_close(conn, &builds[count], true);
+        add_close(conn, &builds[count], sp_build_left(&builds[count]) >= CLOSE_SIZE_MAX);
         train->size += sp_build_size(&builds[count]);
         count++;
     }
@@ -302,9 +303,7 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
 {
     struct sp_build builds[SP_SPACES];
     struct sp_mask_batch masks;
-    /* More than that only during the handshake, for a long Retry token. */
-    size_t room = conn->handshake_state < SP_HANDSHAKE_COMPLETE ? conn->datagram_size
-                                                                : (size_t)SP_DATAGRAM_SIZE_MIN;
+    size_t room = sp_gate_close_size(conn);
 
     if (conn->close_packet == SP_CLOSE_PACKET_NONE || conn->lacks_records ||
         train->capacity < room || sp_gate_is_amplifying(conn, room))
@@ -379,6 +378,7 @@ bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
 {
     if (!may_be_buried(conn))
         return false;
+    conn->out_path = conn->path;
     const struct sp_cid_remote *ids = &conn->remote_ids;
     const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
     *ret = (struct sp_tombstone){
@@ -424,7 +424,7 @@ static void update_key(struct sp_conn *conn)
         conn->is_out_of_memory = true;
 }
 
-static void begin_train(const struct sp_conn *conn, struct sp_train *train)
+static void begin_train(struct sp_conn *conn, struct sp_train *train)
 {
     SB_ASSERT(train->data != NULL && train->count_max > 0);
     train->size = 0;
@@ -432,6 +432,7 @@ static void begin_train(const struct sp_conn *conn, struct sp_train *train)
     train->count = 0;
     train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
+    conn->out_path = conn->path;
 }
 
 /* Fills the train with what an open connection may send now.  Leaves the connection open. */
@@ -513,13 +514,45 @@ static bool wants_mtu_probe(struct sp_conn *conn, const struct sp_train *train, 
     return sp_gate_wants_mtu_probe(conn);
 }
 
+/* Fills the train with one datagram that validates a path, or answers the peer's validation: a
+ * train of its own, because it may go another way than all others.  It counts neither as in flight
+ * nor for the PTO, and is not marked, like a PMTU probe.  [RFC9000 9.1] */
+static void fill_path_probe(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
+{
+    struct sp_conn_path *path = sp_conn_path_to_probe(conn);
+    size_t size = sp_conn_path_probe_size(path);
+    struct sp_build build;
+    struct sp_mask_batch masks = {.count = 0};
+
+    conn->lacks_records = false;
+    conn->out_path = path;
+    if (train->capacity < size || !begin_packet(conn, SP_SPACE_APP, train->data, size, &build))
+        return;
+    bool is_due = path->validation != NULL && path->validation->state == SP_VALIDATION_DUE;
+    uint8_t challenge[SP_PATH_DATA_SIZE]; /* [RFC9000 8.2.1] unpredictable, another one each time */
+    if (is_due)
+        conn->host.random(conn->host.context, challenge, sizeof(challenge));
+    sp_conn_fill_path_probe(&build, path, is_due ? challenge : NULL);
+    build.is_in_flight = false;
+    finish_packet(conn, &build, &masks, SP_ECN_NOT, now_ns);
+    sp_mask_batch_apply(&masks, &conn->protect);
+    train->path = path->path;
+    train->size = train->segment_size = sp_build_size(&build);
+    train->count = 1;
+    sp_conn_path_on_probed(conn, path, train->size, is_due ? challenge : NULL, now_ns);
+    sp_conn_account_train(conn, train);
+    after_send(conn, now_ns);
+}
+
 uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
     begin_train(conn, train);
     if (conn->state == SP_CONN_OPEN) {
         if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED))
             update_key(conn);
-        if (!sp_gate_is_ending(conn))
+        if (SB_UNLIKELY(sp_gate_wants_path_probe(conn)))
+            fill_path_probe(conn, train, now_ns);
+        else if (!sp_gate_is_ending(conn))
             fill_train(conn, train, now_ns);
         if (train->count == 0 && !sp_gate_is_ending(conn) && wants_mtu_probe(conn, train, now_ns))
             fill_mtu_probe(conn, train, now_ns);

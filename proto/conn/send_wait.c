@@ -68,7 +68,7 @@ static enum sp_wait closing_wait(const struct sp_conn *conn)
 {
     if (conn->state != SP_CONN_CLOSING || conn->close_packet == SP_CLOSE_PACKET_NONE)
         return SP_WAIT_CLOSED;
-    if (sp_gate_is_amplifying(conn, SP_DATAGRAM_SIZE_MIN))
+    if (sp_gate_is_amplifying(conn, sp_gate_close_size(conn)))
         return SP_WAIT_AMPLIFICATION;
     return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
 }
@@ -77,6 +77,8 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
 {
     if (sp_gate_is_ending(conn))
         return SP_WAIT_ENDING;
+    if (sp_gate_wants_path_probe(conn))
+        return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
     if (sp_gate_wants_mtu_probe(conn))
         return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
     enum sp_wait reason = sp_gate_train(conn, train_count, now_ns);
@@ -95,7 +97,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
     if (reason != SP_WAIT_IDLE)
         return reason;
     if (sp_ack_is_pending(&conn->app.ack) && conn->app.ack.deadline_ns != SB_NEVER)
-        return SP_WAIT_ACK_DELAY;
+        return conn->loss.is_amplification_blocked ? SP_WAIT_AMPLIFICATION : SP_WAIT_ACK_DELAY;
     return sp_conn_is_credit_held(conn) ? SP_WAIT_MEMORY : credit_wait(conn);
 }
 
@@ -121,6 +123,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
     case SP_WAIT_IDLE:
         return sp_conn_alive_deadline_ns(conn);
     case SP_WAIT_AMPLIFICATION:
+        return conn->state == SP_CONN_OPEN ? conn->paths_at_ns : conn->end_at_ns;
     case SP_WAIT_KEY:
     case SP_WAIT_EXHAUSTED:
         return SB_NEVER;

@@ -12,6 +12,7 @@
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
+#include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 
@@ -34,6 +35,17 @@ static uint64_t handshake_deadline(const struct sp_conn *conn)
     return sb_time_add(conn->handshake->start_ns, conn->config->handshake_timeout_ns);
 }
 
+/* An ACK that is due but lacks memory for its record, or may not be sent to an address that is not
+ * proven, has a deadline that has passed.  [RFC9000 8.1] */
+static uint64_t ack_deadline(const struct sp_conn *conn)
+{
+    bool is_blocked = conn->loss.is_amplification_blocked ||
+                      (!conn->path->is_valid && sp_gate_is_amplifying(conn, conn->datagram_size));
+    if (is_blocked)
+        return SB_NEVER;
+    return conn->lacks_records ? conn->retry_at_ns : conn->app.ack.deadline_ns;
+}
+
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 {
     if (conn->state == SP_CONN_DRAINED)
@@ -45,17 +57,14 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         return 0;
 
     uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
-    /* An ACK that is due but lacks memory for its record has a deadline that has passed; and one of
-     * 0-RTT packets may have to wait for a datagram of the peer.  [RFC9000 8.1] */
-    if (SB_LIKELY(conn->path->is_valid) || !sp_gate_is_amplifying(conn, conn->datagram_size))
-        deadline_ns = sb_time_min(deadline_ns, conn->lacks_records ? conn->retry_at_ns
-                                                                   : conn->app.ack.deadline_ns);
+    deadline_ns = sb_time_min(deadline_ns, ack_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
     deadline_ns = sb_time_min(deadline_ns, sp_conn_early_deadline_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_messages_expire_ns(conn));
+    deadline_ns = sb_time_min(deadline_ns, conn->paths_at_ns);
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
     if (sp_conn_is_credit_held(conn))
@@ -136,6 +145,13 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
             sp_conn_hold_credit(conn, now_ns);
     }
     sp_conn_expire_messages(conn, now_ns);
+    if (conn->paths_at_ns <= now_ns && !sp_conn_paths_on_time(conn, now_ns)) {
+        /* [RFC9000 9.3.2] There is nobody to send a CONNECTION_CLOSE to. */
+        close.kind = SP_CLOSE_TRANSPORT;
+        close.error = SP_ERR_NO_VIABLE_PATH;
+        sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+        return;
+    }
     if (sp_conn_alive_deadline_ns(conn) <= now_ns)
         sp_conn_stay_alive(conn, now_ns);
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
@@ -147,6 +163,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
     on_deadline(conn, now_ns);
+    if (SB_UNLIKELY(conn->path_count > 1))
+        sp_conn_paths_sweep(conn);
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
 }

@@ -11,7 +11,8 @@
 void sp_cid_remote_init(struct sp_cid_remote *ids, const struct sp_cid *first)
 {
     *ids = (struct sp_cid_remote){0};
-    ids->entries[0] = (struct sp_cid_remote_entry){.cid = *first, .is_used = true};
+    ids->entries[0] =
+        (struct sp_cid_remote_entry){.cid = *first, .is_used = true, .is_taken = true};
 }
 
 void sp_cid_remote_replace_first(struct sp_cid_remote *ids, const struct sp_cid *cid)
@@ -45,6 +46,51 @@ static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
     return true;
 }
 
+/* Returns the index of the oldest CID that is left, or SP_CID_NONE. */
+static uint32_t oldest(const struct sp_cid_remote *ids, bool or_taken)
+{
+    uint32_t found = SP_CID_NONE;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_remote_entry *entry = &ids->entries[i];
+        if (entry->is_used && (or_taken || !entry->is_taken) &&
+            (found == SP_CID_NONE || entry->sequence < ids->entries[found].sequence))
+            found = i;
+    }
+    return found;
+}
+
+uint32_t sp_cid_remote_take(struct sp_cid_remote *ids)
+{
+    uint32_t index = oldest(ids, false);
+    if (index != SP_CID_NONE)
+        ids->entries[index].is_taken = true;
+    return index;
+}
+
+void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index)
+{
+    struct sp_cid_remote_entry *entry = &ids->entries[index];
+    SB_ASSERT(index != ids->active && entry->is_taken);
+    if (!entry->is_used || !retire(ids, entry->sequence))
+        return;
+    entry->is_used = false;
+    ids->retired_bits |= UINT64_C(1) << entry->sequence % 64;
+}
+
+/* Returns whether a NEW_CONNECTION_ID is a repeat that comes after we have retired its CID. */
+static bool was_retired(struct sp_cid_remote *ids, uint64_t sequence)
+{
+    uint64_t bit = UINT64_C(1) << sequence % 64;
+    if (sequence <= ids->sequence_max)
+        return ids->sequence_max - sequence >= 64 || (ids->retired_bits & bit) != 0;
+    if (sequence - ids->sequence_max >= 64)
+        ids->retired_bits = 0;
+    for (uint64_t s = ids->sequence_max + 1; s <= sequence && s <= ids->sequence_max + 64; s++)
+        ids->retired_bits &= ~(UINT64_C(1) << s % 64);
+    ids->sequence_max = sequence;
+    return false;
+}
+
 /* Moves away from `old_sequence` if that was retired, before RETIRE_CONNECTION_ID is sent
  * [RFC9000 19.16], to the lowest that is left: the CIDs of a
  * peer are used in the order in which it issued them.  The old one's place may have been
@@ -54,15 +100,11 @@ static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)
     const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
     if (active->is_used && active->sequence == old_sequence)
         return;
-    uint64_t lowest = SB_VARINT_NONE;
-    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
-        if (ids->entries[i].is_used && ids->entries[i].sequence < lowest) {
-            lowest = ids->entries[i].sequence;
-            ids->active = i;
-        }
-    }
+    uint32_t index = sp_cid_remote_take(ids);
+    /* Rather another path's than none: that one has to stop. */
+    ids->active = index != SP_CID_NONE ? index : oldest(ids, true);
     /* The frame that asked to retire all others brought one: see the caller. */
-    SB_ASSERT(lowest != SB_VARINT_NONE);
+    SB_ASSERT(ids->active != SP_CID_NONE);
 }
 
 /* What we hold already with this sequence or CID must be the very same.  [RFC9000 19.15] */
@@ -110,7 +152,7 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
         /* Came late: retired before it was ever used. */
         if (!retire(ids, frame->sequence))
             return SP_ERR_CONNECTION_ID_LIMIT;
-    } else if (!is_known) {
+    } else if (!is_known && !was_retired(ids, frame->sequence)) {
         uint32_t i = 0;
         while (i < SP_CIDS_MAX && ids->entries[i].is_used)
             i++;

@@ -18,6 +18,7 @@ struct sp_cid_remote_entry {
     uint64_t sequence;
     bool is_used;
     bool has_token;
+    bool is_taken;    /* a path uses it, or has used it: no other one may [RFC9000 9.5] */
     bool was_sent_to; /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
 };
 
@@ -30,8 +31,11 @@ struct sp_cid_retired {
 struct sp_cid_remote {
     struct sp_cid_remote_entry entries[SP_CIDS_MAX];
     struct sp_cid_retired retired[SP_RETIRED_CIDS_MAX];
-    uint32_t active;          /* index of the entry in use */
+    uint32_t active;          /* index of the entry that the path in use takes */
     uint64_t retire_prior_to; /* the largest seen */
+    /* Bit `sequence % 64`: we have retired it.  For the 64 sequences up to the largest seen. */
+    uint64_t retired_bits;
+    uint64_t sequence_max;
 };
 
 /* The CID of the handshake: sequence 0. */
@@ -48,15 +52,25 @@ static inline const struct sp_cid *sp_cid_remote_active(const struct sp_cid_remo
     return &ids->entries[ids->active].cid;
 }
 
-/* Records that a packet leaves for the active CID.  Returns true if it is the first one: the CID's
+/* Records that a packet leaves for CID `index`.  Returns true if it is the first one: the CID's
  * reset token counts from now on. */
-static inline bool sp_cid_remote_on_sent(struct sp_cid_remote *ids)
+static inline bool sp_cid_remote_on_sent(struct sp_cid_remote *ids, uint32_t index)
 {
-    struct sp_cid_remote_entry *entry = &ids->entries[ids->active];
+    struct sp_cid_remote_entry *entry = &ids->entries[index];
     bool is_first = !entry->was_sent_to;
     entry->was_sent_to = true;
     return is_first;
 }
+
+#define SP_CID_NONE UINT32_MAX
+
+/* Takes a CID that no path has used, the oldest, for another path.  Returns its index, or
+ * SP_CID_NONE if there is none.  [RFC9000 9.5] */
+SB_MUST_USE uint32_t sp_cid_remote_take(struct sp_cid_remote *ids);
+
+/* Retires a CID that sp_cid_remote_take() has returned, so that the peer issues another one.
+ * Without room for its RETIRE_CONNECTION_ID it only stays unused.  [RFC9000 5.1.2] */
+void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index);
 
 /* Takes a NEW_CONNECTION_ID frame: adds the CID, retires what it asks for.  Returns SP_OK,
  * PROTOCOL_VIOLATION or CONNECTION_ID_LIMIT_ERROR.  [RFC9000 19.15] */

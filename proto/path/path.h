@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "proto/path/pmtu.h"
+#include "proto/path/validation.h"
 #include "proto/recovery/loss.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
@@ -14,14 +15,28 @@
  *
  * A connection has an array of them and uses one.  proto/path/path.c says how multipath would use
  * several. */
+enum sp_path_state {
+    SP_PATH_CANDIDATE, /* is being validated; the peer may have moved here already [RFC9000 9.3] */
+    SP_PATH_PROVEN,    /* validated: by the handshake, or by a PATH_RESPONSE */
+    SP_PATH_LEFT,      /* given up; freed when nothing is in flight on it */
+};
+
 struct sp_conn_path {
     struct sp_path path;
-    uint32_t index;    /* in the connection's array */
-    bool is_valid;     /* the peer's address proved itself: no amplification limit */
-    uint64_t bytes_in; /* counted until it is valid. [RFC9000 8.1] */
+    enum sp_path_state state;
+    uint32_t index;         /* in the connection's array */
+    uint32_t dcid;          /* index in sp_cid_remote of the CID that packets go to */
+    uint64_t dcid_sequence; /* of that CID: another one may take its place */
+    uint32_t lcid;          /* index in sp_cid_local of the CID that the last packet came to */
+    bool is_ours;           /* sp_conn_migrate() made it: its validation moves the connection */
+    uint32_t made_number;   /* of the connection's paths, in the order of their making */
+    bool was_left;          /* while it was a candidate: the peer returned to another path */
+    bool is_valid;          /* the peer's address proved itself: no amplification limit */
+    uint64_t bytes_in;      /* counted until it is valid. [RFC9000 8.1] */
     uint64_t bytes_out;
     uint8_t responses[SP_PATH_RESPONSES_MAX][SP_PATH_DATA_SIZE]; /* to send, once each */
     uint32_t response_count;
+    struct sp_validation *validation; /* of a pool; NULL: none goes on */
     struct sp_pmtu pmtu;
     struct sp_loss_path loss; /* RTT, congestion control, pacer, ECN */
 };
@@ -30,11 +45,19 @@ struct sp_conn_path_args {
     const struct sp_path *path;
     const struct sp_cc_ops *cc_ops; /* borrowed */
     uint32_t index;                 /* below SP_PATHS_MAX */
+    enum sp_path_state state;
     bool is_valid;
 };
 
 /* Makes a path of which nothing is known: datagrams of 1,200 bytes, the initial window. */
 void sp_path_init(struct sp_conn_path *path, const struct sp_conn_path_args *args);
+
+/* Exchanges the addresses of two paths, with their validation and CIDs.  The peer has another port
+ * on the same way: what is known about that stays where it is.  [RFC9000 9.4] */
+void sp_path_exchange(struct sp_conn_path *a, struct sp_conn_path *b);
+
+/* Returns whether `a` and `b` differ in nothing but the port of the peer. */
+bool sp_path_is_same_way(const struct sp_path *a, const struct sp_path *b);
 
 /* Bytes that may be sent now: UINT64_MAX on a valid path. */
 static inline uint64_t sp_path_budget(const struct sp_conn_path *path)

@@ -8,6 +8,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/recovery/rtt.h"
+#include "proto/wire/types.h"
 
 /* Congestion control: how many bytes may be in flight.  [RFC9002 7]
  *
@@ -71,6 +72,9 @@ struct sp_cc_ops {
     /* All losses since the last reduction have proved spurious: takes the reduction back.  NULL:
      * there is nothing to take back. */
     void (*undo)(struct sp_cc *cc);
+    /* The controller is scalable: its packets are marked ECT(1), so that L4S queues give it short
+     * delays and many marks.  Others mark ECT(0).  [RFC9331 4.1, 4.3] */
+    bool is_l4s;
 };
 
 /* The state of NewReno: cc_newreno.c. */
@@ -173,6 +177,12 @@ static inline void sp_cc_on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ac
 static inline bool sp_cc_is_in_slow_start(const struct sp_cc *cc)
 {
     return cc->cwnd_bytes < cc->ssthresh_bytes;
+}
+
+/* Returns the mark that the controller's packets carry, where marks are wanted. */
+static inline enum sp_ecn sp_cc_mark(const struct sp_cc *cc)
+{
+    return cc->ops->is_l4s ? SP_ECN_ECT1 : SP_ECN_ECT0;
 }
 
 /* Bytes that may still be sent. */

@@ -18,17 +18,6 @@
 
 #define PERSISTENT_CONGESTION_PTOS 3 /* [RFC9002 7.6.1] */
 
-void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
-                       uint64_t datagram_bytes)
-{
-    SB_ASSERT(index < SP_PATHS_MAX);
-    *path = (struct sp_loss_path){.index = (uint8_t)index};
-    sp_rtt_init(&path->rtt);
-    sp_cc_init(&path->cc, cc_ops, datagram_bytes);
-    sp_pacer_init(&path->pacer);
-    sp_ecn_init(&path->ecn, false);
-}
-
 void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
                   struct sb_store *blocks, struct sp_loss_path *path, bool is_pacing)
 {
@@ -109,6 +98,7 @@ struct ack_work {
     uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
     uint64_t largest_sent_ns; /* when largest_pn was sent */
     bool is_own_path;         /* largest_pn went the path in use */
+    bool is_mixed;            /* some of them went another path */
     bool any;
 };
 
@@ -203,6 +193,7 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
         marked_count += packet->is_ect;
         if (packet->sent_ns != acked.sent_ns || packet->path != acked.path) {
             ack_bytes_flush(loss, work, &acked);
+            work->is_mixed |= packet->path != own_path;
             acked = (struct ack_bytes){.sent_ns = packet->sent_ns, .path = packet->path};
         }
         acked.bytes += packet->size;
@@ -295,7 +286,7 @@ static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn
 {
     struct sp_loss_path *path = sp_loss_path_of(loss, packet->path);
     sp_cc_on_removed(&path->cc, packet->size);
-    if (path != loss->path)
+    if (path != loss->path || pn < path->first_pn)
         return;
     if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= path->large_acked_end)
         path->large_lost_count++;
@@ -317,6 +308,18 @@ static void lose_packet(struct sp_loss *loss, struct sp_loss_space *space, struc
     sp_sent_append(&work->tail, sp_sent_settle(&space->sent, pn, SP_SENT_LOST));
 }
 
+/* Returns how long a packet may be overtaken, at least `delay_ns`: packets of one path overtake
+ * those of another by the difference of their delays. */
+static uint64_t loss_delay_ns(const struct sp_loss *loss, uint64_t delay_ns)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        const struct sp_loss_path *path = loss->paths[i];
+        if (path != NULL && path != loss->path && path->cc.in_flight_bytes > 0)
+            delay_ns = SB_MAX(delay_ns, sp_rtt_loss_delay_ns(&path->rtt));
+    }
+    return delay_ns;
+}
+
 /* [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
 static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
                    struct sp_loss_outcome *ret)
@@ -324,7 +327,7 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
     struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
     struct sp_reorder *reorder = &loss->path->reorder;
     sp_reorder_update(reorder, &loss->path->rtt, now_ns);
-    uint64_t delay_ns = sp_reorder_delay_ns(reorder, &loss->path->rtt);
+    uint64_t delay_ns = loss_delay_ns(loss, sp_reorder_delay_ns(reorder, &loss->path->rtt));
     uint64_t distance = sp_reorder_is_wide(reorder) ? UINT64_MAX : SP_LOSS_PACKET_THRESHOLD;
 
     space->loss_at_ns = SB_NEVER;
@@ -371,6 +374,16 @@ static void update_pacer(struct sp_loss *loss)
     else
         sp_pacer_update(&loss->path->pacer, cc->cwnd_bytes, &loss->path->rtt, cc->datagram_bytes,
                         sp_cc_is_in_slow_start(cc));
+}
+
+/* Returns whether the ACK reports congestion on the path in use. */
+static bool on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
+                          const struct sp_frame_ack *ack)
+{
+    if (!work->is_mixed)
+        return sp_ecn_on_ack(&loss->path->ecn, ack, work->marked_count);
+    sp_ecn_on_mixed_ack(&loss->path->ecn, ack);
+    return false;
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
@@ -421,8 +434,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                          delay_ns, arrived_ns);
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
-    if (space == SP_SPACE_APP && has_moved &&
-        sp_ecn_on_ack(&loss->path->ecn, ack, work.marked_count)) {
+    if (space == SP_SPACE_APP && has_moved && on_ecn_counts(loss, &work, ack)) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,
             .now_ns = arrived_ns,

@@ -41,7 +41,9 @@ struct sp_loss_path {
     /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
     uint64_t burst_bytes;
     uint64_t burst_at_ns;
-    uint8_t index; /* in sp_loss.paths, and sp_sent_packet.path of what was sent on it */
+    uint64_t first_pn; /* packets before it went another path, or to another port of the peer */
+    uint32_t number;   /* no other path of the connection has it, before or after */
+    uint8_t index;     /* in sp_loss.paths, and sp_sent_packet.path of what was sent on it */
 };
 
 /* The application space is here; those of the handshake are memory of the owner, who needs it
@@ -135,6 +137,14 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
 
 /* Returns the PTO of the application space, for timeouts that are multiples of it. */
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss);
+
+/* Makes `path` the one in use.  What is in flight on the one before goes on to count there. */
+void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path);
+/* The path in use leads to another port of the peer from now on.  Losses of earlier packets are no
+ * sign of congestion: they went to the old one. */
+void sp_loss_on_moved(struct sp_loss *loss);
+/* Forgets a path on which nothing is in flight any more. */
+void sp_loss_remove(struct sp_loss *loss, const struct sp_loss_path *path);
 
 /* Forgets a space: its keys are gone.  The frames come out as neither acked nor
  * lost; the caller only frees them.  [RFC9002 6.4] */

@@ -25,7 +25,8 @@ struct sp_sent_frame {
     };
     uint64_t offset; /* STREAM, CRYPTO; ACK: the largest acknowledged; PING: the bytes
                         of the probe; else a number */
-    uint32_t size;   /* STREAM, CRYPTO; DATAGRAM: the number of messages */
+    uint32_t size;   /* STREAM, CRYPTO; DATAGRAM: the number of messages; PING:
+                        sp_loss_path.number of the probe's path */
     uint16_t type;   /* enum sp_frame_type, STREAM without its flags */
     bool fin;
 };

@@ -60,4 +60,11 @@ static inline bool sp_frame_is_eliciting(uint64_t type)
     return (sp_frame_rule_of(type)->flags & SP_FRAME_NOT_ELICITING) == 0;
 }
 
+/* Returns whether a packet of such frames alone leaves the connection where it is.  [RFC9000 9.1]
+ */
+static inline bool sp_frame_is_probing(uint64_t type)
+{
+    return (sp_frame_rule_of(type)->flags & SP_FRAME_PROBING) != 0;
+}
+
 #endif

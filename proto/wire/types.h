@@ -73,9 +73,16 @@ _Static_assert(sizeof(struct sp_addr) == 24, "no padding: it is compared as byte
 struct sp_path {
     struct sp_addr local;
     struct sp_addr remote;
+    uint64_t socket; /* of the host: proto/ compares it and gives it back */
 };
+_Static_assert(sizeof(struct sp_path) == 56, "no padding: it is compared as bytes");
 
 static inline bool sp_addr_equal(const struct sp_addr *a, const struct sp_addr *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static inline bool sp_path_equal(const struct sp_path *a, const struct sp_path *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
 }

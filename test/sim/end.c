@@ -381,6 +381,10 @@ static void take_event(struct qs_end *end, const struct sp_event *event)
     case SP_EVENT_TLS_WAIT:
         on_tls_wait(end);
         break;
+    case SP_EVENT_PATH:
+        end->path_counts[event->path]++;
+        qs_note(end->host->trace, "%s path event %d", end->who, (int)event->path);
+        break;
     default:
         qs_app_event(&end->app, event);
         break;
@@ -567,6 +571,7 @@ void qs_end_step(struct qs_end *end)
     if (end->app.held_count == 0)
         qs_oracle_check_held(trace, end->who, end->conn);
     check_answers(end);
+    end->oracle.is_path_limited = end->conn->loss.is_amplification_blocked;
     if (host_is_patient(end) && !sp_conn_is_closed(end->conn))
         qs_oracle_check_acks(&end->oracle, end->host->side->timer_slack_ns_max);
     if (qs_end_bury(end))

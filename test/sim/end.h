@@ -28,6 +28,7 @@ struct qs_end {
     struct sp_path path;
     struct qs_tap tap;
     struct qs_oracle oracle;
+    uint32_t path_counts[3]; /* SP_EVENT_PATH, by enum sp_path_change */
     struct qs_app app;
     struct qs_random random; /* of the connection: TLS, CIDs */
     uint32_t version;        /* of QUIC */

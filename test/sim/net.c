@@ -34,9 +34,9 @@ struct sp_addr qs_addr_of(enum sp_role role)
     };
 }
 
-uint16_t qs_rebound_port(void)
+bool qs_addr_is_client(const struct sp_addr *addr)
 {
-    return 5000;
+    return addr->ip[3] == 1;
 }
 
 static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path,
@@ -70,7 +70,7 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
     case QS_NODE_REORDER:
         return path->reorder_ppm > 0;
     case QS_NODE_REBIND:
-        return plan->rebind_at_ns > 0;
+        return plan->rebind.count > 0;
     case QS_NODE_DELAY:
     case QS_NODE_KINDS:
         break;

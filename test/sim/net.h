@@ -98,8 +98,8 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire);
 /* Frees a datagram that an action of the clock still owned, at the end of a run. */
 bool qs_link_take_back(const struct qs_due *due);
 
-/* The client's other address, which a rebinding gives it. */
 struct sp_addr qs_addr_of(enum sp_role role);
-uint16_t qs_rebound_port(void);
+/* Returns whether `addr` is on the client's side, behind its NAT or before it. */
+bool qs_addr_is_client(const struct sp_addr *addr);
 
 #endif

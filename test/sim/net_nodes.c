@@ -208,21 +208,37 @@ static void take_reorder(struct qs_node *node, struct qs_wire *wire)
     qs_node_pass_at(node, wire, link->clock->now_ns + more_ns);
 }
 
-/* The client's side of a NAT that forgets: other packets then come from another port, and
- * what goes to the old one gets lost. */
+/* Returns how often the NAT has forgotten the client. */
+static uint32_t rebind_count(const struct qs_plan *plan, uint64_t now_ns)
+{
+    if (now_ns < plan->rebind.at_ns)
+        return 0;
+    uint64_t count = plan->rebind.count;
+    if (plan->rebind.every_ns > 0)
+        count = SB_MIN(count, 1 + (now_ns - plan->rebind.at_ns) / plan->rebind.every_ns);
+    return (uint32_t)count;
+}
+
+/* The client's NAT: after the n-th rebinding the client has other ports outside, or another
+ * address, and what goes to those before gets lost. */
 static void take_rebind(struct qs_node *node, struct qs_wire *wire)
 {
-    struct qs_link *link = node->link;
-    struct sp_addr client = qs_addr_of(SP_CLIENT);
-    if (link->clock->now_ns >= link->plan->rebind_at_ns) {
-        if (sp_addr_equal(&wire->from, &client)) {
-            wire->from.port = qs_rebound_port();
-        } else if (sp_addr_equal(&wire->to, &client)) {
+    enum { PORTS = 1000 };
+    const struct qs_plan *plan = node->link->plan;
+    uint32_t count = rebind_count(plan, node->link->clock->now_ns);
+    if (qs_addr_is_client(&wire->from)) {
+        wire->from.port = (uint16_t)(wire->from.port + PORTS * count);
+        wire->from.ip[2] = plan->rebind.changes_ip ? (uint8_t)count : 0;
+    } else if (qs_addr_is_client(&wire->to)) {
+        uint32_t first_port = qs_addr_of(SP_CLIENT).port + PORTS * count;
+        uint8_t ip = plan->rebind.changes_ip ? (uint8_t)count : 0;
+        if (wire->to.port < first_port || wire->to.port >= first_port + PORTS ||
+            wire->to.ip[2] != ip) {
             drop(node, wire, "to an address that was rebound");
             return;
-        } else {
-            wire->to.port = client.port; /* the NAT translates back */
         }
+        wire->to.port = (uint16_t)(wire->to.port - PORTS * count);
+        wire->to.ip[2] = 0;
     }
     qs_node_pass(node, wire);
 }

@@ -228,6 +228,8 @@ void qs_oracle_check_acks(struct qs_oracle *oracle, uint64_t late_ns)
     const struct qs_oracle_space *space = &oracle->spaces[SP_SPACE_APP];
     if (!space->owes_ack || oracle->has_closed || space->owes_since_ns == SB_NEVER)
         return;
+    if (oracle->is_path_limited)
+        return; /* not even an ACK may be sent to an address that is not proven */
     uint64_t until_ns = space->owes_since_ns + oracle->config->ack_delay_ns_max + late_ns;
     if (oracle->trace->clock->now_ns > until_ns)
         qs_fail(oracle->trace, "%s acknowledges nothing for %" PRIu64 " us", oracle->who,

@@ -81,6 +81,7 @@ struct qs_oracle {
     uint64_t bytes_in;
     uint64_t bytes_out;
     bool address_is_valid;
+    bool is_path_limited; /* the path in use is not proven, or was not until now */
 
     struct qs_sealed sealed[QS_SEALED_MAX];
     uint32_t sealed_count;

@@ -14,9 +14,12 @@
 #include "proto/conn/impl.h"
 #include "test/sim/host.h"
 
+/* On a path that is not proven the challenges have timers, and end the wait one way or the other.
+ */
 static bool has_armed(const struct sp_conn *conn)
 {
-    return sp_loss_deadline_ns(&conn->loss) != SB_NEVER;
+    return sp_loss_deadline_ns(&conn->loss) != SB_NEVER ||
+           (!conn->path->is_valid && conn->paths_at_ns != SB_NEVER);
 }
 
 /* The other side's connection; NULL if it is gone or closed: then the idle timeout decides. */
@@ -118,7 +121,8 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_MEMORY:
         return wait->at_ns != SB_NEVER;
     case SP_WAIT_AMPLIFICATION:
-        return sp_conn_is_server(conn) && !conn->path->is_valid && will_hear(end);
+        return sp_conn_is_server(conn) && !conn->path->is_valid &&
+               (wait->at_ns != SB_NEVER || will_hear(end));
     case SP_WAIT_CONN_CREDIT:
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end) && stays_alive(end, wait);

@@ -155,7 +155,12 @@ struct qs_plan {
     struct qs_side_plan side[QS_SIDES];
     struct qs_tls_plan tls;
     struct qs_null_plan protect;
-    uint64_t rebind_at_ns; /* the client's address changes then; 0: never */
+    struct {
+        uint64_t at_ns;    /* after the handshakes the client's NAT forgets it */
+        uint64_t every_ns; /* .. and again */
+        uint32_t count;    /* in all; 0: never */
+        bool changes_ip;   /* and not the port alone */
+    } rebind;
     uint64_t faults_end_ns;
     uint64_t work_ns;     /* all streams are done at most this long after the faults' end */
     bool must_complete;   /* every byte of every stream must get through */

@@ -232,15 +232,17 @@ static void rough_ring(struct qs_plan *plan, uint32_t member)
     }
 }
 
-/* This version drops what comes from elsewhere, so the connection may end in silence. */
+/* 1 to 4: the port, the address, the port often, the address often; 5 to 8: with loss. */
 static void rebinding(struct qs_plan *plan, uint32_t member)
 {
-    (void)member;
-    qs_plan_set_bytes(plan, 300000, 300000);
-    plan->rebind_at_ns = 60 * SB_MS;
-    qs_plan_set_timeouts(plan, 10 * SB_S, 10 * SB_S);
-    plan->must_complete = false;
-    plan->may_time_out = true;
+    qs_plan_set_bytes(plan, 3000000, 3000000);
+    if (member > 4)
+        qs_plan_set_loss(plan, 5);
+    plan->rebind.at_ns = 90 * SB_MS;
+    plan->rebind.every_ns = 200 * SB_MS;
+    plan->rebind.count = (member - 1) % 4 < 2 ? 1 : 5;
+    plan->rebind.changes_ip = member % 2 == 0;
+    plan->check_interval = 100;
 }
 
 static void bulk(struct qs_plan *plan, uint32_t member)
@@ -403,7 +405,7 @@ static const struct qs_scenario rows[] = {
     {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
     {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
-    {"rebinding", "the client's address changes", rebinding, NULL, 0},
+    {"rebinding", "the client's NAT gives it another port or address", rebinding, NULL, 8},
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},
     {"mtu-hole", "the path takes 1,400 bytes: from the start or later; bulk or messages", mtu_hole,
      NULL, 4},

@@ -293,6 +293,19 @@ static void random_resumption(struct qs_random *random, struct qs_plan *plan)
     fit_window(&plan->side[SP_CLIENT].app, &plan->later);
 }
 
+/* The client's NAT gives it other ports or addresses. */
+static void random_moves(struct qs_random *random, struct qs_plan *plan)
+{
+    if (!one_in(random, 4))
+        return;
+    plan->rebind.at_ns = 1 + any_size(random, SB_S);
+    plan->rebind.every_ns = 1 + any_size(random, SB_S);
+    plan->rebind.count = (uint32_t)qs_random_between(random, 1, 6);
+    plan->rebind.changes_ip = one_in(random, 2);
+    /* The server may begin to speak when its client's NAT has just forgotten it. */
+    plan->side[SP_CLIENT].config.keep_alive_ns = SB_S + any_size(random, SB_S);
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -341,6 +354,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_messages(&random, ret);
     random_waits(&random, ret);
     random_resumption(&random, ret);
+    random_moves(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

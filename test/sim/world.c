@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/impl.h"
 #include "test/sim/oracle_wait.h"
 
 /* Not 0, so that a time that was never set is in the past. */
@@ -48,8 +49,7 @@ static void plan_shift(struct qs_plan *plan)
         if (side->crash_at_ns > 0)
             side->crash_at_ns += START_NS;
     }
-    if (plan->rebind_at_ns > 0)
-        plan->rebind_at_ns += START_NS;
+    plan->rebind.at_ns = SB_NEVER; /* see begin_rebinding() */
     plan->faults_end_ns += START_NS;
     if (plan->over_ns > 0)
         plan->over_ns += START_NS;
@@ -123,6 +123,24 @@ static void world_deinit(struct qs_world *world, struct qs_monkey_report *ret_mo
     qs_clock_deinit(&world->clock);
 }
 
+/* [RFC9000 9] A client that moves before the handshake is confirmed is lost, so the NAT forgets it
+ * later.  Returns whether that has begun. */
+static bool begin_rebinding(struct qs_world *world, struct qs_plan *shifted, uint64_t after_ns)
+{
+    if (shifted->rebind.count == 0)
+        return true;
+    if (world->connected_count < shifted->conn_count)
+        return false;
+    const struct qs_host *host = &world->hosts[SP_CLIENT];
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        const struct sp_conn *conn = host->ends[i]->conn;
+        if (conn != NULL && conn->handshake_state < SP_HANDSHAKE_CONFIRMED)
+            return false;
+    }
+    shifted->rebind.at_ns = world->clock.now_ns + after_ns;
+    return true;
+}
+
 void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
 {
     struct qs_world world;
@@ -131,6 +149,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
     world_init(&world, &shifted);
 
     uint64_t end_ns = qs_plan_end_ns(&shifted);
+    bool has_begun = false;
     if (plan->note != NULL)
         qs_note(&world.trace, "%s", plan->note);
     while (!world.trace.has_failed && !is_over(&world)) {
@@ -143,6 +162,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
                     qs_host_live_count(&world.hosts[SP_CLIENT]),
                     qs_host_live_count(&world.hosts[SP_SERVER]));
         check_silence(&world);
+        has_begun = has_begun || begin_rebinding(&world, &shifted, plan->rebind.at_ns);
         if (world.done_ns == 0 && is_done(&world))
             world.done_ns = world.clock.now_ns;
     }

@@ -172,12 +172,13 @@ static void packets_to_an_issued_cid_are_taken_until_it_is_retired(void **state)
 
 /* ---- Addresses ---- */
 
-/* [RFC9000 9] */
-static void a_datagram_from_another_address_is_dropped(void **state)
+/* [RFC9000 9] "If a client receives packets from an unknown server address, the client MUST discard
+ * these packets." */
+static void a_client_drops_datagrams_from_another_address(void **state)
 {
     struct conn_pair *pair = *state;
     for (uint32_t i = 0; i < 4; i++) {
-        const enum sp_role role = i % 2 == 0 ? SP_CLIENT : SP_SERVER;
+        const enum sp_role role = SP_CLIENT;
         struct pair_packet packet;
         pair_init(pair);
         pair_connect(pair);
@@ -361,7 +362,7 @@ int main(void)
         QT_TEST(conn_pair, a_client_keeps_its_first_destination_until_the_server_answers),
         QT_TEST(conn_pair, a_second_source_cid_is_not_believed),
         QT_TEST(conn_pair, packets_to_an_issued_cid_are_taken_until_it_is_retired),
-        QT_TEST(conn_pair, a_datagram_from_another_address_is_dropped),
+        QT_TEST(conn_pair, a_client_drops_datagrams_from_another_address),
         QT_TEST(conn_pair, parameters_must_name_the_cids_of_the_packets),
         QT_TEST(conn_pair, an_empty_cid_is_named_as_well),
         QT_TEST(conn_pair, a_retry_must_be_confirmed),

@@ -187,8 +187,8 @@ static void tokens_count_while_their_cid_is_used(void **state)
     memset(token, 0x40, sizeof(token));
     sp_cid_remote_set_first_token(&ids, token);
     assert_false(sp_cid_remote_has_token(&ids, token)); /* nothing was sent to the CID */
-    assert_true(sp_cid_remote_on_sent(&ids));
-    assert_false(sp_cid_remote_on_sent(&ids));
+    assert_true(sp_cid_remote_on_sent(&ids, ids.active));
+    assert_false(sp_cid_remote_on_sent(&ids, ids.active));
     assert_true(sp_cid_remote_has_token(&ids, token));
     for (size_t i = 0; i < sizeof(token) * 8; i++) {
         token[i / 8] ^= (uint8_t)(1u << i % 8);
@@ -201,10 +201,10 @@ static void tokens_count_while_their_cid_is_used(void **state)
     assert_false(sp_cid_remote_has_token(&ids, token));
     memset(token, 0x41, sizeof(token));
     assert_false(sp_cid_remote_has_token(&ids, token));
-    assert_true(sp_cid_remote_on_sent(&ids));
+    assert_true(sp_cid_remote_on_sent(&ids, ids.active));
     assert_true(sp_cid_remote_has_token(&ids, token));
     assert_int_equal(add(&ids, 2, 0), SP_OK); /* a spare one */
-    assert_false(sp_cid_remote_on_sent(&ids));
+    assert_false(sp_cid_remote_on_sent(&ids, ids.active));
     memset(token, 0x42, sizeof(token));
     assert_false(sp_cid_remote_has_token(&ids, token));
 }

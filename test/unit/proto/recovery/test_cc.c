@@ -194,7 +194,7 @@ static void a_window_below_the_floor_is_our_bug(void **state)
 {
     (void)state;
     static const struct sp_cc_ops bad = {
-        "bad", too_small, too_small_by_ack, too_small_by_loss, too_small_by_ack, too_small};
+        "bad", too_small, too_small_by_ack, too_small_by_loss, too_small_by_ack, too_small, false};
     struct walk walk;
     begin(&walk, SP_CC_NEWRENO, 1);
     struct sp_cc_ack ack = {0, 1, 2, &rtt, false};

@@ -10,7 +10,7 @@ enum { TEST_PACKETS = 10 };
 static struct sp_ecn_path path_with_sent(uint32_t count)
 {
     struct sp_ecn_path path;
-    sp_ecn_init(&path, true);
+    sp_ecn_init(&path, SP_ECN_ECT0);
     for (uint32_t i = 0; i < count; i++)
         sp_ecn_on_sent(&path, sp_ecn_mark(&path), 1);
     return path;
@@ -25,7 +25,7 @@ static void a_path_that_is_not_asked_marks_nothing(void **state)
 {
     (void)state;
     struct sp_ecn_path path;
-    sp_ecn_init(&path, false);
+    sp_ecn_init(&path, SP_ECN_NOT);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
     sp_ecn_on_sent(&path, SP_ECN_NOT, 1);
     struct sp_frame_ack ack = ack_of(5, 5, 5);
@@ -127,6 +127,44 @@ static void losses_on_a_capable_path_say_nothing_of_marks(void **state)
     assert_int_equal(path.state, SP_ECN_CAPABLE);
 }
 
+/* [RFC9331 4.1] */
+static void a_scalable_controller_marks_the_other_codepoint(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path;
+    sp_ecn_init(&path, SP_ECN_ECT1);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT1);
+    sp_ecn_on_sent(&path, SP_ECN_ECT1, TEST_PACKETS);
+    struct sp_frame_ack ack = ack_of(0, 4, 1);
+    assert_true(sp_ecn_on_ack(&path, &ack, 5));
+    assert_int_equal(path.state, SP_ECN_CAPABLE);
+    ack = ack_of(1, 5, 1); /* remarked to ECT(0) */
+    assert_false(sp_ecn_on_ack(&path, &ack, 1));
+    assert_int_equal(path.state, SP_ECN_FAILED);
+}
+
+/* [RFC9000 13.4.2] Each path is validated, and the peer's counts go on. */
+static void a_new_path_is_tested_from_the_counts_of_the_one_before(void **state)
+{
+    (void)state;
+    struct sp_ecn_path old = path_with_sent(TEST_PACKETS), path;
+    struct sp_frame_ack ack = ack_of(5, 0, 1);
+    assert_true(sp_ecn_on_ack(&old, &ack, 6));
+    sp_ecn_move(&path, &old);
+    assert_int_equal(path.state, SP_ECN_TESTING);
+    sp_ecn_on_sent(&path, sp_ecn_mark(&path), TEST_PACKETS);
+    assert_int_equal(path.marked_count, 2 * TEST_PACKETS);
+    ack = ack_of(8, 0, 2); /* of both paths: no verdict, no congestion here */
+    sp_ecn_on_mixed_ack(&path, &ack);
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    ack = ack_of(8, 0, 2); /* the new path clears the marks */
+    assert_false(sp_ecn_on_ack(&path, &ack, 3));
+    assert_int_equal(path.state, SP_ECN_FAILED);
+    ack = ack_of(9, 0, 4);
+    assert_false(sp_ecn_on_ack(&path, &ack, 0));
+    assert_int_equal(path.reported.ce, 4); /* for the next path */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +174,8 @@ int main(void)
         cmocka_unit_test(counts_that_cannot_be_true_end_the_marking),
         cmocka_unit_test(losing_all_test_packets_ends_the_marking),
         cmocka_unit_test(losses_on_a_capable_path_say_nothing_of_marks),
+        cmocka_unit_test(a_scalable_controller_marks_the_other_codepoint),
+        cmocka_unit_test(a_new_path_is_tested_from_the_counts_of_the_one_before),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -470,7 +470,8 @@ static void log_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
     calls.end_rtt_ns = ack->rtt->latest_ns;
 }
 
-static const struct sp_cc_ops log_ops = {"log", log_init, log_acked, log_lost, log_ack_end, NULL};
+static const struct sp_cc_ops log_ops = {"log",       log_init, log_acked, log_lost,
+                                         log_ack_end, NULL,     false};
 
 static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacing)
 {

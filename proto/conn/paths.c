@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/paths.h"
+
+/* Paths: made, validated, used, left.  [RFC9000 8.2, 9]
+ *
+ *     server   a packet comes from another address -> CANDIDATE; PATH_CHALLENGE there
+ *              .. and it is the newest and no probe -> it is used at once, within the amplification
+ *                 limit, and the path before it gets a PATH_CHALLENGE too
+ *              PATH_RESPONSE -> PROVEN; the path before it is left
+ *              no PATH_RESPONSE -> back to the path before it
+ *     client   sp_conn_migrate() -> CANDIDATE; PATH_CHALLENGE there; the other path is used
+ *              PATH_RESPONSE -> PROVEN, used; the path before it is left
+ *              no PATH_RESPONSE -> left
+ *
+ * Where only the port of the peer changed, what is known about the way stays: the two paths
+ * exchange their addresses instead of their places.  [RFC9000 9.4]
+ *
+ * What can be attacked: whoever sees packets can send copies from another address, faster than the
+ * originals.  A server then follows, and sends three times those bytes there.  The true peer
+ * answers the PATH_CHALLENGE on the path before, with the newest packet, and so brings the
+ * connection back; an unproven path that was left so is not followed again.  [RFC9000 9.3.3]  All
+ * tables are bounded; addresses beyond SP_PATHS_MAX are not followed. */
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/conn/mtu.h"
+
+/* A datagram with less room than this is not begun: header, PATH_CHALLENGE, tag. */
+#define PROBE_SIZE_MIN (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 1 + SP_PATH_DATA_SIZE + SP_TAG_SIZE)
+
+/* ---- The table ---- */
+
+static bool wants_probe(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    if (path->state == SP_PATH_LEFT)
+        return false;
+    bool is_due = path->validation != NULL && path->validation->state == SP_VALIDATION_DUE;
+    return is_due || (path != conn->path && path->response_count > 0);
+}
+
+/* Keeps what follows from the paths. */
+static void update(struct sp_conn *conn)
+{
+    conn->path_count = 0;
+    conn->paths_at_ns = SB_NEVER;
+    conn->wants_path_probe = false;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        const struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL)
+            continue;
+        conn->path_count++;
+        conn->wants_path_probe |= wants_probe(conn, path);
+        if (path->validation != NULL)
+            conn->paths_at_ns =
+                sb_time_min(conn->paths_at_ns, sp_validation_deadline_ns(path->validation));
+    }
+}
+
+static void end_validation(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    sb_pool_give(&conn->pools->validations, path->validation);
+    path->validation = NULL;
+}
+
+static void use_cid(struct sp_conn *conn, struct sp_conn_path *path, uint32_t index)
+{
+    path->dcid = index;
+    path->dcid_sequence = conn->remote_ids.entries[index].sequence;
+}
+
+static bool has_cid(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    if (path->dcid == SP_CID_NONE)
+        return false;
+    const struct sp_cid_remote_entry *entry = &conn->remote_ids.entries[path->dcid];
+    return entry->is_used && entry->sequence == path->dcid_sequence;
+}
+
+/* Gives back the CID that packets on `path` went to, unless another path has it too. */
+static void give_cid(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    bool is_own = has_cid(conn, path) && path->dcid != conn->remote_ids.active;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        is_own &=
+            conn->paths[i] == NULL || conn->paths[i] == path || conn->paths[i]->dcid != path->dcid;
+    if (is_own)
+        sp_cid_remote_retire(&conn->remote_ids, path->dcid);
+    conn->ids_changed |= is_own;
+    path->dcid = SP_CID_NONE;
+}
+
+static void leave(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    SB_ASSERT(path != conn->path);
+    end_validation(conn, path);
+    path->response_count = 0;
+    path->state = SP_PATH_LEFT;
+    give_cid(conn, path);
+}
+
+static void remove_path(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    SB_ASSERT(path != conn->path);
+    leave(conn, path);
+    conn->paths[path->index] = NULL;
+    sp_loss_remove(&conn->loss, &path->loss);
+    conn->ids_changed = true; /* the host may close the socket */
+    if (path != &conn->first_path)
+        sb_pool_give(&conn->pools->paths, path);
+}
+
+void sp_conn_paths_sweep(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path->state == SP_PATH_LEFT && path->loss.cc.in_flight_bytes == 0)
+            remove_path(conn, path);
+    }
+    update(conn);
+}
+
+void sp_conn_paths_init(struct sp_conn *conn, const struct sp_path *path, bool is_valid)
+{
+    const struct sp_conn_path_args args = {
+        .path = path,
+        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
+        .state = SP_PATH_PROVEN, /* by the handshake, and not used for more before */
+        .is_valid = is_valid,
+    };
+    sp_path_init(&conn->first_path, &args);
+    conn->path = conn->paths[0] = &conn->first_path;
+    update(conn);
+}
+
+void sp_conn_paths_deinit(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL)
+            continue;
+        end_validation(conn, path);
+        if (path != &conn->first_path)
+            sb_pool_give(&conn->pools->paths, path);
+        conn->paths[i] = NULL;
+    }
+}
+
+/* Returns whether a path can make room for another: it has carried nothing that is in flight, and
+ * the connection does not need it to fall back to. */
+static bool can_go(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    bool is_spare = path->state != SP_PATH_PROVEN || conn->path->state == SP_PATH_PROVEN;
+    return path != conn->path && !path->is_ours && is_spare && path->loss.cc.in_flight_bytes == 0;
+}
+
+/* Returns the index of a free place, SP_PATHS_MAX if there is none.  The path that was made first
+ * gives way. */
+static uint32_t make_place(struct sp_conn *conn)
+{
+    struct sp_conn_path *oldest = NULL;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL)
+            return i;
+        if (can_go(conn, path) && (oldest == NULL || path->made_number < oldest->made_number))
+            oldest = path;
+    }
+    if (oldest == NULL)
+        return SP_PATHS_MAX;
+    uint32_t index = oldest->index;
+    remove_path(conn, oldest);
+    return index;
+}
+
+/* Makes a candidate whose packets go to CID `dcid`.  Returns NULL without memory or a place. */
+static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *where, uint32_t dcid)
+{
+    uint32_t index = make_place(conn);
+    if (index == SP_PATHS_MAX)
+        return NULL;
+    bool is_first_used = false;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        is_first_used |= conn->paths[i] == &conn->first_path;
+    struct sp_conn_path *path =
+        is_first_used ? sb_pool_take(&conn->pools->paths) : &conn->first_path;
+    if (path == NULL)
+        return NULL;
+    const struct sp_conn_path_args args = {
+        .path = where,
+        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
+        .index = index,
+        .state = SP_PATH_CANDIDATE,
+        .is_valid = !sp_conn_is_server(conn), /* a client sends probes only */
+    };
+    sp_path_init(path, &args);
+    path->made_number = path->loss.number = ++conn->paths_made;
+    use_cid(conn, path, dcid);
+    conn->paths[index] = path;
+    conn->loss.paths[index] = &path->loss;
+    return path;
+}
+
+/* Begins a validation, unless one goes on.  Without memory there is none. */
+static bool validate(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
+{
+    if (path->validation == NULL) {
+        path->validation = sb_pool_take(&conn->pools->validations);
+        if (path->validation == NULL)
+            return false;
+        sp_validation_begin(path->validation, sp_rtt_pto_ns(&conn->path->loss.rtt), now_ns);
+    }
+    return true;
+}
+
+/* ---- Received ---- */
+
+uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
+{
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
+        if (entry->is_used && entry->cid.size == size && memcmp(entry->cid.bytes, bytes, size) == 0)
+            return i;
+    }
+    bool is_first = sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
+                    conn->original_dcid.size == size &&
+                    memcmp(conn->original_dcid.bytes, bytes, size) == 0;
+    return is_first ? SP_CIDS_MAX : SP_CID_NONE;
+}
+
+struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn, const struct sp_path *path)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && sp_path_equal(&conn->paths[i]->path, path))
+            return conn->paths[i];
+    return NULL;
+}
+
+bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path)
+{
+    if (sp_addr_equal(&path->remote, &conn->path->path.remote))
+        return true;
+    if (sp_conn_is_server(conn))
+        return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
+    /* [RFC9000 9] A server does not move. */
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && sp_addr_equal(&conn->paths[i]->path.remote, &path->remote))
+            return true;
+    return false;
+}
+
+void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size_t size)
+{
+    struct sp_conn_path *path = conn->path;
+    if (SB_UNLIKELY(!sp_path_equal(where, &path->path)) && conn->handshake == NULL)
+        path = sp_conn_path_find(conn, where);
+    if (path == NULL || path->is_valid)
+        return;
+    path->bytes_in += size;
+    if (path == conn->path)
+        conn->loss.is_amplification_blocked = false;
+}
+
+/* Returns the CID for a new path of a server.  The peer may be at a new address without knowing it:
+ * then it uses the same CID of ours, and we of theirs.  [RFC9000 9.5] */
+static uint32_t cid_for(struct sp_conn *conn, uint32_t lcid)
+{
+    bool is_unwitting = lcid == conn->path->lcid;
+    if (is_unwitting || sp_cid_remote_active(&conn->remote_ids)->size == 0)
+        return conn->path->dcid;
+    return sp_cid_remote_take(&conn->remote_ids);
+}
+
+struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
+                                            const struct sp_datagram *datagram, uint32_t lcid)
+{
+    struct sp_conn_path *path = sp_conn_path_find(conn, &datagram->path);
+    if (path != NULL || !sp_conn_is_server(conn) ||
+        conn->handshake_state < SP_HANDSHAKE_CONFIRMED) {
+        if (path != NULL)
+            path->lcid = lcid;
+        return path;
+    }
+    uint32_t dcid = cid_for(conn, lcid);
+    if (dcid == SP_CID_NONE)
+        return NULL;
+    path = add(conn, &datagram->path, dcid);
+    if (path == NULL) {
+        if (dcid != conn->path->dcid)
+            sp_cid_remote_retire(&conn->remote_ids, dcid);
+        return NULL;
+    }
+    path->lcid = lcid;
+    path->bytes_in = datagram->size;
+    conn->ids_changed = true; /* the host learns the socket */
+    update(conn);
+    return path;
+}
+
+void sp_conn_on_path_challenge(struct sp_conn *conn, struct sp_conn_path *path,
+                               const uint8_t data[SP_PATH_DATA_SIZE], uint64_t now_ns)
+{
+    if (path == NULL || path->state == SP_PATH_LEFT)
+        return;
+    sp_path_on_challenge(path, data);
+    /* The peer will move here: its address is validated meanwhile. */
+    if (sp_conn_is_server(conn) && path->state == SP_PATH_CANDIDATE)
+        (void)validate(conn, path, now_ns);
+    update(conn);
+}
+
+/* ---- Used ---- */
+
+static void use(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    struct sp_conn_path *before = conn->path;
+    if (sp_path_is_same_way(&before->path, &path->path) && path->loss.cc.in_flight_bytes == 0) {
+        sp_path_exchange(before, path);
+        sp_loss_on_moved(&conn->loss);
+    } else {
+        conn->path = path;
+        sp_loss_use(&conn->loss, &path->loss);
+        conn->datagram_size = path->pmtu.size;
+    }
+    conn->remote_ids.active = conn->path->dcid;
+    conn->is_pacer_blocked = false;
+}
+
+/* Leaves all paths but the one in use, which is proven, and those that are validated for a move of
+ * ours. */
+static void settle(struct sp_conn *conn, uint64_t now_ns)
+{
+    uint32_t size_max = SP_DATAGRAM_SIZE_MIN;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL || path == conn->path)
+            continue;
+        size_max = SB_MAX(size_max, path->pmtu.size_max);
+        if (path->state == SP_PATH_PROVEN)
+            leave(conn, path);
+    }
+    if (conn->path->pmtu.size_max < size_max)
+        sp_conn_mtu_start_path(conn->path, size_max, now_ns);
+    sp_conn_paths_sweep(conn);
+}
+
+/* [RFC9000 9.3] */
+void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
+{
+    bool was_tried = path->was_left && path->state == SP_PATH_CANDIDATE;
+    if (path == conn->path || path->state == SP_PATH_LEFT || was_tried || !sp_conn_is_server(conn))
+        return;
+    if (path->state == SP_PATH_CANDIDATE && !validate(conn, path, now_ns))
+        return; /* without memory: the next packet brings us here again */
+    conn->path->was_left = true;
+    if (conn->path->state == SP_PATH_PROVEN) /* [RFC9000 9.3.3] */
+        (void)validate(conn, conn->path, now_ns);
+    use(conn, path);
+    if (conn->path->state == SP_PATH_PROVEN) {
+        conn->path_events |= SP_PATH_EVENT_PEER_MOVED;
+        end_validation(conn, conn->path);
+        settle(conn, now_ns);
+    }
+    update(conn);
+}
+
+/* ---- Validated, or not ---- */
+
+static void prove(struct sp_conn *conn, struct sp_conn_path *path, uint64_t delay_ns,
+                  uint64_t now_ns)
+{
+    struct sp_rtt *rtt = &path->loss.rtt;
+    bool was_proven = path->state == SP_PATH_PROVEN;
+    path->state = SP_PATH_PROVEN;
+    path->is_valid = true;
+    if (!sp_rtt_has_sample(rtt)) { /* [RFC9002 6.2.2] no sample, but better than none */
+        rtt->smoothed_ns = delay_ns;
+        rtt->variance_ns = delay_ns / 2;
+    }
+    if (was_proven)
+        return;
+    if (path->is_ours) {
+        path->is_ours = false;
+        use(conn, path);
+        conn->path_events |= SP_PATH_EVENT_MIGRATED;
+        settle(conn, now_ns);
+    } else if (path == conn->path) {
+        conn->loss.is_amplification_blocked = false;
+        conn->path_events |= SP_PATH_EVENT_PEER_MOVED;
+        settle(conn, now_ns);
+    }
+}
+
+void sp_conn_on_path_response(struct sp_conn *conn, const uint8_t data[SP_PATH_DATA_SIZE],
+                              uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        uint64_t delay_ns;
+        if (path == NULL || path->validation == NULL)
+            continue;
+        enum sp_validation_result result =
+            sp_validation_on_response(path->validation, data, now_ns, &delay_ns);
+        if (result == SP_VALIDATED_NONE)
+            continue;
+        if (result == SP_VALIDATED_PATH)
+            end_validation(conn, path);
+        prove(conn, path, delay_ns, now_ns);
+        break;
+    }
+    update(conn);
+}
+
+/* Returns a path to fall back to, the newest, or NULL. */
+static struct sp_conn_path *fallback(const struct sp_conn *conn, const struct sp_conn_path *failed)
+{
+    struct sp_conn_path *found = NULL;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path != failed && path->state == SP_PATH_PROVEN &&
+            (found == NULL || path->made_number > found->made_number))
+            found = path;
+    }
+    return found;
+}
+
+/* The validation of `path` has failed.  Returns false if no path is left.  [RFC9000 8.2.4, 9.3.2]
+ */
+static bool fail(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    end_validation(conn, path);
+    if (path != conn->path) {
+        if (path->state != SP_PATH_CANDIDATE)
+            return true; /* the one before: something to fall back to is better than nothing */
+        if (path->is_ours)
+            conn->path_events |= SP_PATH_EVENT_FAILED;
+        leave(conn, path);
+        return true;
+    }
+    struct sp_conn_path *other = fallback(conn, path);
+    if (other == NULL)
+        return path->state == SP_PATH_PROVEN;
+    const struct sp_path where = path->path;
+    use(conn, other);
+    leave(conn, sp_conn_path_find(conn, &where)); /* its place may be another one now */
+    return true;
+}
+
+bool sp_conn_paths_on_time(struct sp_conn *conn, uint64_t now_ns)
+{
+    bool is_left = true;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path->validation != NULL &&
+            !sp_validation_on_time(path->validation, now_ns))
+            is_left &= fail(conn, path);
+    }
+    sp_conn_paths_sweep(conn);
+    return is_left;
+}
+
+/* ---- CIDs ---- */
+
+void sp_conn_on_remote_cids(struct sp_conn *conn)
+{
+    use_cid(conn, conn->path, conn->remote_ids.active);
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL || path == conn->path || path->state == SP_PATH_LEFT ||
+            (has_cid(conn, path) && path->dcid != conn->path->dcid))
+            continue;
+        uint32_t index = sp_cid_remote_take(&conn->remote_ids);
+        if (index != SP_CID_NONE)
+            use_cid(conn, path, index);
+        else if (!has_cid(conn, path))
+            (void)fail(conn, path);
+    }
+    update(conn);
+}
+
+/* ---- Probes ---- */
+
+struct sp_conn_path *sp_conn_path_to_probe(const struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX && conn->wants_path_probe; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL || !wants_probe(conn, path))
+            continue;
+        bool needs_full = path->validation != NULL && path->validation->wants_full;
+        size_t size_min = needs_full ? SP_DATAGRAM_SIZE_MIN : (size_t)PROBE_SIZE_MIN;
+        if (sp_path_budget(path) >= size_min)
+            return path;
+    }
+    return NULL;
+}
+
+/* [RFC9000 8.2.1] 1,200 bytes, unless the amplification limit forbids it. */
+size_t sp_conn_path_probe_size(const struct sp_conn_path *path)
+{
+    return (size_t)SB_MIN(sp_path_budget(path), (uint64_t)SP_DATAGRAM_SIZE_MIN);
+}
+
+void sp_conn_path_on_probed(struct sp_conn *conn, struct sp_conn_path *path, size_t size,
+                            const uint8_t *challenge, uint64_t now_ns)
+{
+    path->bytes_out += size;
+    if (challenge != NULL)
+        sp_validation_on_sent(path->validation, challenge, size, now_ns);
+    update(conn);
+}
+
+/* ---- The application's move ---- */
+
+enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to, uint64_t now_ns)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return SP_CLOSED;
+    if (sp_conn_is_server(conn) || conn->peer_stays)
+        return SP_INVALID;
+    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED) /* [RFC9000 9] */
+        return SP_AGAIN;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL &&
+            (conn->paths[i]->is_ours || sp_path_equal(&conn->paths[i]->path, to)))
+            return SP_AGAIN;
+    uint32_t dcid = sp_cid_remote_take(&conn->remote_ids); /* [RFC9000 9.5] */
+    if (dcid == SP_CID_NONE)
+        return SP_AGAIN;
+    struct sp_conn_path *path = add(conn, to, dcid);
+    if (path == NULL) {
+        sp_cid_remote_retire(&conn->remote_ids, dcid);
+        return conn->path_count == SP_PATHS_MAX ? SP_AGAIN : SP_NO_MEMORY;
+    }
+    if (!validate(conn, path, now_ns)) {
+        remove_path(conn, path);
+        update(conn);
+        return SP_NO_MEMORY;
+    }
+    path->is_ours = true;
+    update(conn);
+    return SP_DONE;
+}
+
+const struct sp_path *sp_conn_path(const struct sp_conn *conn)
+{
+    return &conn->path->path;
+}
+
+bool sp_conn_uses_socket(const struct sp_conn *conn, uint64_t socket)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && conn->paths[i]->path.socket == socket)
+            return true;
+    return false;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/recovery/loss.h"
+
+/* The paths that packets in flight name, and the change from one to another. */
+
+#include "proto/base/assert.h"
+
+void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
+                       uint64_t datagram_bytes)
+{
+    SB_ASSERT(index < SP_PATHS_MAX);
+    *path = (struct sp_loss_path){.index = (uint8_t)index};
+    sp_rtt_init(&path->rtt);
+    sp_cc_init(&path->cc, cc_ops, datagram_bytes);
+    sp_pacer_init(&path->pacer);
+    sp_ecn_init(&path->ecn, SP_ECN_NOT);
+}
+
+void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path)
+{
+    SB_ASSERT(loss->paths[path->index] == NULL || loss->paths[path->index] == path);
+    loss->paths[path->index] = path;
+    if (path == loss->path)
+        return;
+    if (loss->path->ecn.mark != SP_ECN_NOT)
+        sp_ecn_move(&path->ecn, &loss->path->ecn);
+    loss->path = path;
+    sp_loss_on_moved(loss);
+}
+
+void sp_loss_on_moved(struct sp_loss *loss)
+{
+    loss->path->first_pn = loss->app.sent.next_pn;
+    loss->pto_count = 0;
+    loss->is_amplification_blocked = false;
+}
+
+void sp_loss_remove(struct sp_loss *loss, const struct sp_loss_path *path)
+{
+    SB_ASSERT(path != loss->path && path->cc.in_flight_bytes == 0);
+    loss->paths[path->index] = NULL;
+}

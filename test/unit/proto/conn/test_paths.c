@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* Paths: rebinding, migration and their attacks: RFC 9000, Sections 8.2 and 9. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/base/time.h"
+#include "proto/conn/paths.h"
+#include "test/support/conn_pair.h"
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+static const uint8_t ping[] = {0x01};
+static const uint8_t bytes[100000];
+
+static struct sp_path path_of(const struct conn_pair *pair, enum sp_role role)
+{
+    return pair->ends[role].conn->path->path;
+}
+
+/* A datagram that one end has sent. */
+struct sent {
+    uint8_t data[PAIR_DATAGRAM_SIZE_MAX];
+    size_t size;
+    struct sp_path path;
+};
+
+static bool take(struct conn_pair *pair, enum sp_role from, struct sent *ret)
+{
+    struct sp_train train = {.data = ret->data, .capacity = sizeof(ret->data), .count_max = 1};
+    if (sp_conn_send(pair_conn(pair, from), &train, pair->now_ns) == 0)
+        return false;
+    ret->size = train.size;
+    ret->path = train.path;
+    return true;
+}
+
+/* Delivers `size` bytes to `to`, which come by `path` as `to` sees it. */
+static void give(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size,
+                 const struct sp_path *path)
+{
+    static uint8_t copies[64][PAIR_DATAGRAM_SIZE_MAX]; /* no buffer: they outlive the call */
+    static uint32_t next;
+    uint8_t *copy = copies[next++ % 64];
+    memcpy(copy, data, size);
+    const struct sp_datagram datagram = {.data = copy, .size = size, .path = *path};
+    sp_conn_receive(pair_conn(pair, to), &datagram, 1, pair->now_ns);
+    sp_conn_check(pair_conn(pair, to));
+}
+
+static void give_ping(struct conn_pair *pair, const struct sp_path *path)
+{
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, path);
+}
+
+/* The server's view of a client at another port, or at another address. */
+static struct sp_path other_port(const struct conn_pair *pair)
+{
+    struct sp_path path = path_of(pair, SP_SERVER);
+    path.remote.port++;
+    return path;
+}
+
+static struct sp_path other_address(const struct conn_pair *pair)
+{
+    struct sp_path path = path_of(pair, SP_SERVER);
+    path.remote.ip[3] += 100;
+    return path;
+}
+
+static bool server_is_at(const struct conn_pair *pair, const struct sp_path *path)
+{
+    return sp_path_equal(&pair->ends[SP_SERVER].conn->path->path, path);
+}
+
+/* Carries everything between the client and the server, whose packets to `path` reach the client.
+ * Others are lost. */
+static void shuttle_by(struct conn_pair *pair, const struct sp_path *path)
+{
+    struct sent sent;
+    for (bool any = true; any;) {
+        any = false;
+        while (take(pair, SP_CLIENT, &sent)) {
+            any = true;
+            give(pair, SP_SERVER, sent.data, sent.size, path);
+        }
+        while (take(pair, SP_SERVER, &sent)) {
+            any = true;
+            const struct sp_path client = path_of(pair, SP_CLIENT);
+            if (sp_path_equal(&sent.path, path))
+                give(pair, SP_CLIENT, sent.data, sent.size, &client);
+        }
+        pair_pull(pair, SP_CLIENT);
+    }
+}
+
+static uint32_t take_path_events(struct conn_pair *pair, enum sp_role role,
+                                 enum sp_path_change want)
+{
+    struct sp_event event;
+    uint32_t count = 0;
+    while (sp_conn_next_event(pair_conn(pair, role), &event))
+        count += event.kind == SP_EVENT_PATH && event.path == want;
+    return count;
+}
+
+/* ---- A server follows ---- */
+
+/* [RFC9000 9.3] "only in response to the highest-numbered non-probing packet" */
+static void a_server_follows_the_newest_packet_that_is_no_probe(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint8_t challenge[] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t padded_ping[] = {0x00, 0x01};
+    static const struct {
+        const char *what;
+        const uint8_t *frames;
+        size_t size;
+        bool is_late, want;
+    } samples[] = {
+        {"PING", ping, sizeof(ping), false, true},
+        {"PADDING and PING", padded_ping, sizeof(padded_ping), false, true},
+        {"PATH_CHALLENGE", challenge, sizeof(challenge), false, false},
+        {"an older PING", ping, sizeof(ping), true, false},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        print_message("    %s\n", samples[i].what);
+        pair_init(pair);
+        pair_connect(pair);
+        const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+        struct pair_packet packet;
+        pair_make(pair, SP_SERVER, SP_SPACE_APP, samples[i].frames, samples[i].size,
+                  PAIR_FAULT_NONE, &packet);
+        if (samples[i].is_late)
+            give_ping(pair, &before);
+        give(pair, SP_SERVER, packet.data, packet.size, &path);
+        assert_true(server_is_at(pair, samples[i].want ? &path : &before));
+    }
+}
+
+/* [RFC9000 9.3, 8.1] Three times what came, until a PATH_RESPONSE comes. */
+static void a_new_address_gets_three_times_its_bytes_until_it_is_proven(void **state)
+{
+    struct conn_pair *pair = *state;
+    uint64_t id;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_int_equal(sp_conn_open(server, true, &id), SP_DONE);
+    const struct sp_write write = {.data = bytes, .size = sizeof(bytes)};
+    const struct sp_path path = other_address(pair);
+    uint64_t came = 0, left = 0;
+    for (int i = 0; i < 50; i++) {
+        struct pair_packet packet;
+        pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+        give(pair, SP_SERVER, packet.data, packet.size, &path);
+        came += packet.size;
+        if (i == 0)
+            assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
+        struct sent sent;
+        while (take(pair, SP_SERVER, &sent))
+            left += sp_path_equal(&sent.path, &path) ? sent.size : 0;
+        assert_true(left <= 3 * came);
+    }
+    assert_true(left > 0);
+    assert_true(server_is_at(pair, &path));
+}
+
+static void a_move_that_is_proven_is_reported_and_gets_all_bytes(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int i = 0; i < 2; i++) {
+        uint64_t id;
+        pair_init(pair);
+        pair->config.pacing = false;
+        pair_connect(pair);
+        pair_pull(pair, SP_SERVER);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const struct sp_write write = {.data = bytes, .size = sizeof(bytes)};
+        const struct sp_path path = i == 0 ? other_port(pair) : other_address(pair);
+        assert_int_equal(sp_conn_open(server, true, &id), SP_DONE);
+        assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
+        assert_int_equal(sp_conn_open(pair_conn(pair, SP_CLIENT), true, &id), SP_DONE);
+        assert_int_equal(sp_conn_write(pair_conn(pair, SP_CLIENT), id, &write), SP_DONE);
+        shuttle_by(pair, &path);
+        assert_true(server_is_at(pair, &path));
+        assert_int_equal(server->path->state, SP_PATH_PROVEN);
+        assert_int_equal(server->path_count, 1);
+        assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
+        assert_int_equal(server->stats.stream_bytes_acked, sizeof(bytes));
+    }
+}
+
+/* [RFC9000 9.4] */
+static void what_is_known_stays_if_only_the_port_changed(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int i = 0; i < 2; i++) {
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const struct sp_path path = i == 0 ? other_port(pair) : other_address(pair);
+        server->loss.path->cc.cwnd_bytes = 77777;
+        server->loss.path->rtt.smoothed_ns = 5 * SB_MS;
+        size_t size = server->datagram_size;
+        assert_true(size > SP_DATAGRAM_SIZE_MIN);
+        give_ping(pair, &path);
+        assert_true(server_is_at(pair, &path));
+        bool is_kept = i == 0;
+        assert_int_equal(server->loss.path->cc.cwnd_bytes == 77777, is_kept);
+        assert_int_equal(server->loss.path->rtt.smoothed_ns == 5 * SB_MS, is_kept);
+        assert_int_equal(server->datagram_size, is_kept ? size : (size_t)SP_DATAGRAM_SIZE_MIN);
+    }
+}
+
+/* ---- It comes back ---- */
+
+/* [RFC9000 9.3.3] The copy of a packet comes first, from elsewhere. */
+static void an_attacker_who_copies_packets_moves_a_connection_once(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+    struct sent sent;
+    give_ping(pair, &path);
+    assert_true(server_is_at(pair, &path));
+
+    bool was_old_challenged = false, was_new_challenged = false;
+    while (take(pair, SP_SERVER, &sent)) {
+        bool is_old = sp_path_equal(&sent.path, &before);
+        was_old_challenged |= is_old;
+        was_new_challenged |= !is_old;
+        const struct sp_path client = path_of(pair, SP_CLIENT);
+        if (is_old) /* the other never arrives */
+            give(pair, SP_CLIENT, sent.data, sent.size, &client);
+    }
+    assert_true(was_old_challenged && was_new_challenged);
+    pair_conn(pair, SP_CLIENT)->loss.app.sent.next_pn += 10; /* those that were made by hand */
+    while (take(pair, SP_CLIENT, &sent))
+        give(pair, SP_SERVER, sent.data, sent.size, &before);
+    assert_true(server_is_at(pair, &before));
+
+    pair->ends[SP_CLIENT].next_pn[SP_SPACE_APP] += 20;
+    give_ping(pair, &path);
+    assert_true(server_is_at(pair, &before));
+}
+
+/* [RFC9000 9.3.2] */
+static void a_server_returns_when_the_new_address_does_not_answer(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int i = 0; i < 2; i++) {
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const struct sp_path before = path_of(pair, SP_SERVER);
+        const struct sp_path path = i == 0 ? other_port(pair) : other_address(pair);
+        give_ping(pair, &path);
+        uint64_t end_ns = pair->now_ns + 4 * SB_S;
+        while (pair->now_ns < end_ns) {
+            struct sent sent;
+            while (take(pair, SP_SERVER, &sent))
+                continue;
+            pair->now_ns = SB_MIN(SB_MAX(pair->now_ns, sp_conn_deadline_ns(server)), end_ns);
+            sp_conn_on_deadline(server, pair->now_ns);
+        }
+        assert_true(server_is_at(pair, &before));
+        assert_int_equal(server->state, SP_CONN_OPEN);
+        assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 0);
+    }
+}
+
+/* ---- Floods ---- */
+
+/* The table is full: the packets are handled, and their addresses are not followed. */
+static void challenges_from_many_addresses_take_no_more_than_the_table(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint8_t challenge[] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_path before = path_of(pair, SP_SERVER);
+    for (uint32_t i = 0; i < 200; i++) {
+        struct sp_path path = before;
+        path.remote.ip[2] = (uint8_t)(i + 1);
+        struct pair_packet packet;
+        pair_make(pair, SP_SERVER, SP_SPACE_APP, challenge, sizeof(challenge), PAIR_FAULT_NONE,
+                  &packet);
+        give(pair, SP_SERVER, packet.data, packet.size, &path);
+        assert_true(server->path_count <= SP_PATHS_MAX);
+        struct sent sent;
+        uint64_t left = 0;
+        while (take(pair, SP_SERVER, &sent))
+            left += sp_path_equal(&sent.path, &path) ? sent.size : 0;
+        assert_true(left <= 3 * packet.size);
+    }
+    assert_true(server_is_at(pair, &before));
+    assert_int_equal(server->state, SP_CONN_OPEN);
+}
+
+/* ---- A client moves ---- */
+
+static struct sp_path moved_client(const struct conn_pair *pair)
+{
+    struct sp_path path = path_of(pair, SP_CLIENT);
+    path.local.ip[3] += 50;
+    path.socket = 9;
+    return path;
+}
+
+static struct sp_path server_view_of(const struct sp_path *path)
+{
+    return (struct sp_path){.local = path->remote, .remote = path->local};
+}
+
+/* Carries everything; each datagram goes the path that its sender has chosen.  Counts the CIDs of
+ * the server that get packets from both addresses. */
+static uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
+{
+    const struct sp_path first = path_of(pair, SP_CLIENT);
+    struct {
+        uint8_t cid[8];
+        bool is_first;
+    } seen[100];
+    uint32_t seen_count = 0, shared_count = 0;
+    struct sent sent;
+    for (bool any = true; any;) {
+        any = false;
+        while (take(pair, SP_CLIENT, &sent)) {
+            any = true;
+            bool is_first = sp_path_equal(&sent.path, &first);
+            for (uint32_t i = 0; i < seen_count; i++)
+                shared_count +=
+                    memcmp(seen[i].cid, sent.data + 1, 8) == 0 && seen[i].is_first != is_first;
+            assert_true(seen_count < QT_COUNT(seen));
+            memcpy(seen[seen_count].cid, sent.data + 1, 8);
+            seen[seen_count++].is_first = is_first;
+            const struct sp_path path = server_view_of(&sent.path);
+            if (is_first || !loses_new)
+                give(pair, SP_SERVER, sent.data, sent.size, &path);
+        }
+        while (take(pair, SP_SERVER, &sent)) {
+            any = true;
+            struct sp_path path = server_view_of(&sent.path);
+            path.socket = sp_addr_equal(&path.local, &first.local) ? 0 : 9;
+            give(pair, SP_CLIENT, sent.data, sent.size, &path);
+        }
+    }
+    return shared_count;
+}
+
+/* [RFC9000 9.2, 9.5] */
+static void a_client_moves_with_another_cid_once_the_new_path_is_proven(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const struct sp_path path = moved_client(pair);
+    assert_int_equal(sp_conn_migrate(client, &path, pair->now_ns), SP_DONE);
+    assert_int_equal(sp_conn_migrate(client, &path, pair->now_ns), SP_AGAIN);
+    assert_true(sp_conn_uses_socket(client, 9));
+    assert_int_equal(shuttle_all(pair, false), 0);
+    assert_true(sp_path_equal(sp_conn_path(client), &path));
+    assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_MIGRATED), 1);
+    assert_false(sp_conn_uses_socket(client, 0));
+
+    uint64_t id;
+    const struct sp_write write = {.data = bytes, .size = 10000, .fin = true};
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    (void)shuttle_all(pair, false);
+    const struct sp_path view = server_view_of(&path);
+    assert_true(server_is_at(pair, &view));
+    assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
+}
+
+static void a_client_stays_where_it_is_if_the_new_path_does_not_work(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const struct sp_path before = path_of(pair, SP_CLIENT), path = moved_client(pair);
+    assert_int_equal(sp_conn_migrate(client, &path, pair->now_ns), SP_DONE);
+    uint64_t end_ns = pair->now_ns + 4 * SB_S;
+    while (pair->now_ns < end_ns) {
+        (void)shuttle_all(pair, true);
+        pair->now_ns = SB_MIN(sp_conn_deadline_ns(client), end_ns);
+        sp_conn_on_deadline(client, pair->now_ns);
+    }
+    assert_true(sp_path_equal(sp_conn_path(client), &before));
+    assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_FAILED), 1);
+    assert_int_equal(client->path_count, 1);
+    assert_int_equal(sp_conn_migrate(client, &path, pair->now_ns), SP_DONE); /* once more */
+}
+
+/* [RFC9000 9] */
+static void who_may_not_move_is_told_so(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->config.migration = false;
+    pair_connect(pair);
+    struct sp_path path = moved_client(pair);
+    assert_int_equal(sp_conn_migrate(pair_conn(pair, SP_CLIENT), &path, pair->now_ns), SP_INVALID);
+    assert_int_equal(sp_conn_migrate(pair_conn(pair, SP_SERVER), &path, pair->now_ns), SP_INVALID);
+    sp_conn_close(pair_conn(pair, SP_CLIENT), 0, NULL, 0, pair->now_ns);
+    assert_int_equal(sp_conn_migrate(pair_conn(pair, SP_CLIENT), &path, pair->now_ns), SP_CLOSED);
+
+    pair_init(pair);
+    pair_start(pair);
+    path = moved_client(pair);
+    assert_int_equal(sp_conn_migrate(pair_conn(pair, SP_CLIENT), &path, pair->now_ns), SP_AGAIN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, a_server_follows_the_newest_packet_that_is_no_probe),
+        QT_TEST(conn_pair, a_new_address_gets_three_times_its_bytes_until_it_is_proven),
+        QT_TEST(conn_pair, a_move_that_is_proven_is_reported_and_gets_all_bytes),
+        QT_TEST(conn_pair, what_is_known_stays_if_only_the_port_changed),
+        QT_TEST(conn_pair, an_attacker_who_copies_packets_moves_a_connection_once),
+        QT_TEST(conn_pair, a_server_returns_when_the_new_address_does_not_answer),
+        QT_TEST(conn_pair, challenges_from_many_addresses_take_no_more_than_the_table),
+        QT_TEST(conn_pair, a_client_moves_with_another_cid_once_the_new_path_is_proven),
+        QT_TEST(conn_pair, a_client_stays_where_it_is_if_the_new_path_does_not_work),
+        QT_TEST(conn_pair, who_may_not_move_is_told_so),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
