@@ -6,12 +6,13 @@ from captures of both sides of the relay, with the runner's own criteria.
 
     cases.py --list
     cases.py CASE --relay PROGRAM --spate PROGRAM [--client ENDPOINT] [--server ENDPOINT]
-    cases.py --table --relay PROGRAM --spate PROGRAM [--ngtcp2 PROGRAM]
+    cases.py --table --relay PROGRAM --spate PROGRAM [--ngtcp2 PROGRAM --pairs A-to-B...]
 
 An endpoint is "spate", "ngtcp2", or a program that takes the environment of endpoint.sh.  Exit
 codes: 0 passed, or not supported where that is known; 1 failed; 77 this machine cannot run the case
 (never with CI=true)."""
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -94,10 +95,14 @@ CASES = {
 ENDPOINTS = {'spate': HERE / 'endpoint.sh', 'ngtcp2': HERE / 'endpoint_ngtcp2.sh'}
 # What an endpoint answers with 127, and may.
 NOT_YET = {
-    'spate': {'resumption', 'zerortt', 'keyupdate', 'rebind-port', 'rebind-addr',
-              'connectionmigration', 'v2', 'versionnegotiation'},
-    'ngtcp2': {'resumption', 'zerortt', 'keyupdate', 'connectionmigration', 'v2',
-               'versionnegotiation'},
+    ('spate', 'client'): {'resumption', 'zerortt', 'rebind-port', 'rebind-addr', 'keyupdate', 'v2',
+                          'versionnegotiation', 'connectionmigration'},
+    ('spate', 'server'): {'resumption', 'zerortt', 'rebind-port', 'rebind-addr', 'v2',
+                          'versionnegotiation', 'connectionmigration'},
+    ('ngtcp2', 'client'): {'resumption', 'zerortt', 'keyupdate', 'connectionmigration', 'v2',
+                           'versionnegotiation'},
+    ('ngtcp2', 'server'): {'resumption', 'zerortt', 'connectionmigration', 'v2',
+                           'versionnegotiation'},
 }
 
 
@@ -292,12 +297,12 @@ def run_case(name, options):
     with tempfile.TemporaryDirectory(prefix='interop-') as folder:
         run = Run(name, options, pathlib.Path(folder))
         run.run()
-        endpoints = {'client': options.client, 'server': options.server}
+        ends = {'client': (options.client, 'client'), 'server': (options.server, 'server')}
         if run.unsupported:
-            known = all(name in NOT_YET.get(endpoints[side], CASES) for side in run.unsupported)
+            known = all(name in NOT_YET.get(ends[side], CASES) for side in run.unsupported)
             print(f'{name}: not supported by the {" and the ".join(sorted(run.unsupported))}')
             return 'not supported' if known else 'FAILED'
-        if not run.problems and any(name in NOT_YET.get(one, ()) for one in endpoints.values()):
+        if not run.problems and any(name in NOT_YET.get(one, ()) for one in ends.values()):
             run.problems.append('it is supported: take it out of NOT_YET')
         if run.problems:
             for process in run.processes:
@@ -313,17 +318,35 @@ def run_case(name, options):
     return 'passed'
 
 
+def run_apart(name, client, server, options):
+    """Runs a case as a process, which has a namespace of its own: most of the time they wait."""
+    words = [sys.executable, __file__, name, '--relay', options.relay, '--spate', options.spate,
+             '--client', client, '--server', server]
+    words += ['--ngtcp2', options.ngtcp2] if options.ngtcp2 else []
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode == SKIP:
+        return 'skipped', done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith((name, 'passed'))]
+    if done.returncode == 0 and lines:
+        return ('passed' if lines[-1].startswith('passed') else 'not supported'), done.stdout
+    return 'FAILED', done.stdout + done.stderr
+
+
 def print_table(options):
-    pairs = [('spate', 'spate')]
-    if options.ngtcp2 is not None:
-        pairs += [('spate', 'ngtcp2'), ('ngtcp2', 'spate')]
+    """All cases of all pairs, a few at a time, and a table of the results."""
+    pairs = [pair.split('-to-') for pair in options.pairs]
+    rows = [(name, *pair) for name in CASES for pair in pairs]
     results = {}
-    for name in CASES:
-        for client, server in pairs:
-            options.client, options.server = client, server
-            results[name, client, server] = run_case(name, options)
-    titles = [f'{client} to {server}' for client, server in pairs]
-    print('\n| case | ' + ' | '.join(titles) + ' |')
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for row, (result, text) in zip(rows, pool.map(lambda row: run_apart(*row, options), rows)):
+            results[row] = result
+            print(f'{"not ok" if result == "FAILED" else "ok"} - {row[1]} to {row[2]}: {row[0]}, '
+                  f'{result}', flush=True)
+            if result in ('FAILED', 'skipped'):
+                print(text)
+            if result == 'skipped':
+                os._exit(SKIP)
+    print('\n| case | ' + ' | '.join(' to '.join(pair) for pair in pairs) + ' |')
     print('|---' * (len(pairs) + 1) + '|')
     for name in CASES:
         print(f'| {name} | ' + ' | '.join(results[name, *pair] for pair in pairs) + ' |')
@@ -340,6 +363,9 @@ def main():
     parser.add_argument('--client', default='spate', help='"spate", or a program')
     parser.add_argument('--server', default='spate')
     parser.add_argument('--ngtcp2', help='the program hq_ngtcp2 of test/interop')
+    parser.add_argument('--pairs', nargs='+', default=['spate-to-spate'],
+                        help='with --table: "spate-to-ngtcp2" and so on')
+    parser.add_argument('--jobs', type=int, default=6, help='with --table: cases at a time')
     parser.add_argument('--keep', help='a folder for what a failed run leaves')
     options = parser.parse_args()
     if options.list:
@@ -349,12 +375,12 @@ def main():
         parser.error('CASE or --table, --relay and --spate are needed')
     options.relay, options.spate = map(os.path.abspath, (options.relay, options.spate))
     options.ngtcp2 = options.ngtcp2 and os.path.abspath(options.ngtcp2)
+    if options.table:
+        return print_table(options)
     reason = capture.enter_namespace()
     if reason is not None:
         print(f'cannot capture: {reason}')
         return 1 if os.environ.get('CI') == 'true' else SKIP
-    if options.table:
-        return print_table(options)
     return 1 if run_case(options.case, options) == 'FAILED' else 0
 
 
