@@ -289,21 +289,27 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *co
     return 1;
 }
 
-static OSSL_LIB_CTX *library; /* made once per process; NULL without memory */
+/* Made once per process; NULL without memory. */
+static OSSL_LIB_CTX *library;
+static OSSL_PROVIDER *provider_in_library; /* the reference that loading it has given */
 
 static void library_free(void)
 {
-    OSSL_LIB_CTX_free(library); /* and its provider */
+    (void)OSSL_PROVIDER_unload(provider_in_library);
+    OSSL_LIB_CTX_free(library);
 }
 
 static void library_make(void)
 {
     OSSL_LIB_CTX *made = OSSL_LIB_CTX_new();
-    if (made != NULL && OSSL_PROVIDER_add_builtin(made, "spate", provider_init) == 1 &&
-        OSSL_PROVIDER_load(made, "spate") != NULL && OPENSSL_atexit(library_free) == 1)
-        library = made;
-    else
+    if (made != NULL && OSSL_PROVIDER_add_builtin(made, "spate", provider_init) == 1)
+        provider_in_library = OSSL_PROVIDER_load(made, "spate");
+    if (provider_in_library == NULL) {
         OSSL_LIB_CTX_free(made);
+        return;
+    }
+    library = made;
+    (void)OPENSSL_atexit(library_free); /* without memory for that, it stays until the end */
 }
 
 /* ---- for the others ---- */
