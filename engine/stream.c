@@ -132,6 +132,13 @@ int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t err
     return errno_of(conn, sp_conn_reset(conn->proto, stream_id, error));
 }
 
+int spate_stream_set_priority(struct spate_conn *conn, uint64_t stream_id, uint32_t urgency,
+                              bool is_incremental)
+{
+    return errno_of(conn,
+                    sp_conn_stream_set_priority(conn->proto, stream_id, urgency, is_incremental));
+}
+
 int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t error)
 {
     if (!is_error_code(error))

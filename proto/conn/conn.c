@@ -10,6 +10,7 @@
 #include "proto/conn/header_bits.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/paths.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
@@ -74,6 +75,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(lent, struct sp_lent, UINT32_MAX);
     INIT(messages, struct sp_message, UINT32_MAX);
     INIT(message_states, struct sp_messages, limits->conns_max);
+    INIT(priorities, struct sp_priorities, limits->conns_max);
     INIT(ranges, struct sp_range, UINT32_MAX);
     INIT(packets, struct sp_sent_block, UINT32_MAX);
     INIT(frames, struct sp_sent_frame, UINT32_MAX);
@@ -96,7 +98,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   13 * sizeof(struct sb_pool),
+                   14 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -264,6 +266,7 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
         return false;
 
     *steps -= SB_MIN(*steps, SP_UNWIND_CONN_STEPS);
+    sp_schedule_deinit(conn);
     sp_conn_end_handshake(conn);
     sp_conn_early_free(conn);
     sb_buffer_unref(conn->new_token.buffer);
@@ -360,6 +363,7 @@ void sp_conn_check(const struct sp_conn *conn)
 {
     sp_loss_check(&conn->loss);
     sp_conn_messages_check(conn);
+    sp_schedule_check(conn);
     SB_ASSERT(conn->data_sent <= conn->max_data);
     SB_ASSERT(conn->window.consumed <= conn->window.received);
     SB_ASSERT(conn->window.received <= conn->window.limit);

@@ -95,6 +95,7 @@ struct sp_pools {
     struct sb_pool lent;           /* references to memory lent for received bytes */
     struct sb_pool messages;       /* payloads of DATAGRAM frames, sent or received */
     struct sb_pool message_states; /* of connections that have any */
+    struct sb_pool priorities;     /* of connections that use any */
     struct sb_pool ranges;
     struct sb_pool packets;  /* blocks of sent packets */
     struct sb_pool frames;   /* records of the frames in sent packets */
@@ -341,6 +342,14 @@ struct sp_progress {
 
 SB_MUST_USE enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id,
                                             struct sp_progress *ret);
+
+/* Urgencies, 0 is the most urgent, and the one that streams begin with.  [RFC9218 4.1] */
+enum { SP_URGENCY_FIRST = 3, SP_URGENCY_MAX = 7 };
+
+/* Changes the priority of the sending part: conn/schedule.h says what it means.  Streams begin with
+ * SP_URGENCY_FIRST, incremental. */
+SB_MUST_USE enum sp_result sp_conn_stream_set_priority(struct sp_conn *conn, uint64_t id,
+                                                       uint32_t urgency, bool is_incremental);
 
 /* Abandons the sending part.  [RFC9000 19.4]  SP_EVENT_STREAM_SENT returns the lent bytes. */
 SB_MUST_USE enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);

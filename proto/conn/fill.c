@@ -14,6 +14,7 @@
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 
 /* Data frames smaller than this are not added after other frames. */
@@ -368,11 +369,11 @@ static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, u
 
 enum stream_result {
     STREAM_ADDED,   /* a frame is in the packet */
-    STREAM_WAITING, /* no frame: the stream needs credit, and is not in conn->send_list any more */
+    STREAM_WAITING, /* no frame: the stream needs credit, and is not in the schedule any more */
     STREAM_STOP,    /* the packet is full, or memory is lacking: no further stream is tried */
 };
 
-/* Adds one STREAM frame of a stream in conn->send_list. */
+/* Adds one STREAM frame of a stream in the schedule. */
 static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *build,
                                      struct sp_stream *stream)
 {
@@ -401,6 +402,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
 
     if (!sp_conn_account_bytes(conn, stream, &piece))
         return STREAM_STOP;
+    sp_schedule_on_served(conn, stream, piece.size);
     sp_conn_stream_schedule(conn, stream);
     return STREAM_ADDED;
 }
@@ -408,7 +410,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
 static void add_streams(struct sp_conn *conn, struct sp_build *build)
 {
     while (sp_build_left(build) > 0) {
-        struct sb_link *link = sb_list_first(&conn->send_list);
+        struct sb_link *link = sp_schedule_first(conn);
         if (link == NULL) {
             /* Those that got credit may need no more: it is for others. */
             if (!sp_conn_wake_blocked(conn, 1))
@@ -464,7 +466,7 @@ bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
     if (space != SP_SPACE_APP)
         return false;
     bool has_credit = conn->max_data > conn->data_sent;
-    return !sb_list_is_empty(&conn->send_list) ||
+    return sp_schedule_first(conn) != NULL ||
            (has_credit && !sb_list_is_empty(&conn->credit_list)) || sp_conn_wants_message(conn) ||
            sp_conn_wants_control(conn);
 }

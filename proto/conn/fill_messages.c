@@ -13,6 +13,7 @@
 #include "proto/base/assert.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/schedule.h"
 
 /* Messages of at most so many bytes are copied. */
 #define COPY_SIZE_MAX 64
@@ -98,7 +99,7 @@ void sp_conn_share_with_messages(struct sp_conn *conn, size_t message_bytes, siz
 {
     struct sp_messages *state = conn->messages;
     int64_t max = 2 * (int64_t)conn->datagram_size;
-    bool has_streams = !sb_list_is_empty(&conn->send_list);
+    bool has_streams = sp_schedule_first(conn) != NULL;
     if (!has_streams || state->out.first == NULL) {
         state->lead_bytes = 0;
         return;

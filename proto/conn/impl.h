@@ -46,6 +46,7 @@
  *        mtu.c            the size of datagrams
  *        version.c        which version of QUIC it is
  *     0  messages.c       DATAGRAM frames: queued, reported, received
+ *        schedule.c       which stream sends next
  *        tombstone.c      what is left of a closed connection
  */
 
@@ -228,7 +229,7 @@ struct sp_conn {
     /* Streams. */
     struct sp_stream_map streams;
     struct sp_stream_limits limits[2]; /* [is_uni] */
-    struct sb_link send_list;          /* streams that have something to send */
+    struct sb_link send_list;          /* streams that have something to send: schedule.h */
     struct sb_link credit_list;        /* streams that wait for connection credit to send, or for
                                           others that got it first */
     struct sb_link blocked_list;       /* streams that wait for credit of their own to send */
@@ -248,8 +249,9 @@ struct sp_conn {
     bool wants_max_data;                   /* MAX_DATA is to be sent */
 
     /* Messages: DATAGRAM frames.  [RFC9221] */
-    struct sp_messages *messages;    /* NULL: there was none yet */
-    uint32_t peer_message_frame_max; /* max_datagram_frame_size of the peer */
+    struct sp_messages *messages;     /* NULL: there was none yet */
+    struct sp_priorities *priorities; /* NULL: all streams have the one they began with */
+    uint32_t peer_message_frame_max;  /* max_datagram_frame_size of the peer */
 
     /* Timers. */
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */

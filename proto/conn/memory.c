@@ -15,6 +15,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/schedule.h"
 
 uint64_t sp_conn_held_bytes(const struct sp_conn *conn)
 {
@@ -39,7 +40,7 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
-           sp_conn_held_bytes(conn) + sp_conn_messages_bytes(conn);
+           sp_conn_held_bytes(conn) + sp_conn_messages_bytes(conn) + sp_schedule_bytes(conn);
 }
 
 void sp_conn_note_shortage(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)

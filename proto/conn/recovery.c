@@ -11,6 +11,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/mtu.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 
 /* A ClientHello that comes again sooner after our flight is a duplicate of the network's, or has
@@ -78,7 +79,7 @@ static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame
     /* Bytes that were declared lost may need no retransmission now. */
     if (sb_link_is_in(&stream->send_link) &&
         sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_NOTHING)
-        sb_list_remove(&stream->send_link);
+        sp_schedule_remove(stream);
 }
 
 static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frame,
@@ -131,8 +132,7 @@ static void stream_lost(struct sp_conn *conn, const struct sp_sent_frame *frame)
     }
     if (sp_stream_send_want(&stream->send, 0) == SP_WANT_SEND) {
         /* Before all new data: the peer's application waits for these bytes. */
-        sb_list_remove(&stream->send_link);
-        sb_list_push_front(&conn->send_list, &stream->send_link);
+        sp_schedule_add_lost(conn, stream);
     }
 }
 

@@ -18,6 +18,7 @@
 #include "proto/conn/gate.h"
 #include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 
 /* Packets in a row while other streams wait for their turn. */
@@ -42,7 +43,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
                  struct run *run)
 {
     const struct sp_loss_space *s = &conn->loss.app;
-    struct sb_link *link = sb_list_first(&conn->send_list);
+    struct sb_link *link = sp_schedule_first(conn);
     if (link == NULL)
         return false;
     run->stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
@@ -54,7 +55,7 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
 
     uint64_t count =
         SB_MIN(sp_gate_run_count(conn, now_ns), (uint64_t)sp_gate_room_count(conn, train));
-    if (link->next != &conn->send_list)
+    if (sp_schedule_is_shared(conn, run->stream))
         count = SB_MIN(count, (uint64_t)SHARED_COUNT_MAX);
     if (count == 0)
         return false;
@@ -145,6 +146,7 @@ static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum 
     run->piece.size = run->piece.fresh = count * run->payload_size;
     run->piece.fin = false;
     (void)sp_conn_account_bytes(conn, stream, &run->piece);
+    sp_schedule_on_served(conn, stream, run->piece.size);
     stream->sent_refs += count;
     sp_loss_on_sent_bytes(&conn->loss, SP_SPACE_APP, count * run->room, now_ns);
     const struct sp_account what = {SP_SPACE_APP, ecn, count, true};

@@ -13,6 +13,7 @@
 #include "proto/conn/alive.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/schedule.h"
 
 /* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
  * more.  So if only bytes of streams are to be sent, and most of the window is in flight, waiting
@@ -21,7 +22,7 @@
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns)
 {
     const struct sp_cc *cc = &conn->loss.path->cc;
-    struct sb_link *link = sb_list_first(&conn->send_list);
+    struct sb_link *link = sp_schedule_first(conn);
     if (link == NULL || !sp_gate_is_plain(conn))
         return SP_WAIT_NONE;
     const struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);

@@ -12,6 +12,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/steps.h"
 #include "proto/base/time.h"
+#include "proto/conn/schedule.h"
 
 void sp_conn_streams_init(struct sp_conn *conn)
 {
@@ -77,7 +78,7 @@ static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
         return NULL;
 
     bool is_local = sp_stream_is_local(id, sp_conn_is_server(conn));
-    *stream = (struct sp_stream){.id = id};
+    *stream = (struct sp_stream){.id = id, .priority = SP_PRIORITY_FIRST};
     sb_list_init(&stream->send_link);
     sb_list_init(&stream->control_link);
     sb_list_init(&stream->event_link);
@@ -106,23 +107,21 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
         return;
     switch (sp_stream_send_want(&stream->send, conn_credit(conn))) {
     case SP_WANT_NOTHING:
-        sb_list_remove(&stream->send_link);
+        sp_schedule_remove(stream);
         break;
     case SP_WANT_CREDIT:
-        sb_list_remove(&stream->send_link);
+        sp_schedule_remove(stream);
         sb_list_push_back(&conn->blocked_list, &stream->send_link);
         if (stream->send.blocked_at != stream->send.max_data)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_BLOCKED);
         break;
     case SP_WANT_CONN_CREDIT:
-        sb_list_remove(&stream->send_link);
+        sp_schedule_remove(stream);
         sb_list_push_back(&conn->credit_list, &stream->send_link);
         conn->data_blocked = sp_blocked_next(conn->data_blocked, SP_BLOCKED_ON_BLOCK);
         break;
     case SP_WANT_SEND:
-        /* To the end of the list, so that streams send round robin. */
-        sb_list_remove(&stream->send_link);
-        sb_list_push_back(&conn->send_list, &stream->send_link);
+        sp_schedule_add(conn, stream);
         break;
     }
 }
@@ -491,6 +490,19 @@ enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id, struct 
         .fin_acked = send->fin_acked,
     };
     return SP_DONE;
+}
+
+enum sp_result sp_conn_stream_set_priority(struct sp_conn *conn, uint64_t id, uint32_t urgency,
+                                           bool is_incremental)
+{
+    struct sp_stream *stream;
+    enum sp_result result = find_for_operation(conn, id, &stream);
+    bool was_in = result == SP_DONE && sb_link_is_in(&stream->send_link);
+    if (result == SP_DONE)
+        result = sp_schedule_set_priority(conn, stream, urgency, is_incremental);
+    if (was_in && !sb_link_is_in(&stream->send_link))
+        sp_conn_stream_schedule(conn, stream);
+    return result;
 }
 
 enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)

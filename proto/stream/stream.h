@@ -39,10 +39,11 @@ struct sp_stream {
     uint32_t sent_refs; /* frames in flight that point here */
     uint8_t control;
     uint8_t pending_events;
-    bool is_early;  /* bytes or a reset of it came in 0-RTT packets */
-    bool is_held;   /* opened in 0-RTT that was rejected, above the limit that counts now: in no
-                       list of what is to be sent until MAX_STREAMS allows it */
-    bool is_closed; /* STREAM_CLOSED was reported: out of the map, waits for sent_refs */
+    uint8_t priority; /* see conn/schedule.h */
+    bool is_early;    /* bytes or a reset of it came in 0-RTT packets */
+    bool is_held;     /* opened in 0-RTT that was rejected, above the limit that counts now: in no
+                         list of what is to be sent until MAX_STREAMS allows it */
+    bool is_closed;   /* STREAM_CLOSED was reported: out of the map, waits for sent_refs */
 };
 
 static inline bool sp_stream_is_uni(uint64_t id)

@@ -87,6 +87,10 @@ enum {
      * [RFC9000 8.1.3] */
     SP_NEW_TOKEN_SIZE_MAX = 512,
 
+    /* Bytes of the most urgent streams for each byte of those below.  Less would cost what is
+     * urgent more than a sixteenth; with more, a stream that waits looks dead to its reader. */
+    SP_SCHEDULE_SHARE = 16,
+
     /* Times that a server answers a repeated ClientHello with its whole flight: a client that lost
      * it once may lose it again.  Beyond: the PTO alone sends it.  [RFC9002 6.2.3] */
     SP_FLIGHT_RESENDS_MAX = 3,

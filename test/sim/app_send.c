@@ -143,12 +143,26 @@ static void check_progress(struct qs_app *app, const struct qs_lent *lent)
         qs_fail(app->trace, "%s: the progress of stream %" PRIu64 " is wrong", app->who, lent->id);
 }
 
+/* Gives the stream any priority, or the one that it has. */
+static void prioritize(struct qs_app *app, struct qs_stream *stream)
+{
+    uint32_t urgency = (uint32_t)qs_random_between(&app->random, 0, SP_URGENCY_MAX);
+    bool is_incremental = qs_random_below(&app->random, 2) == 0;
+    enum sp_result result =
+        sp_conn_stream_set_priority(app->conn, stream->id, urgency, is_incremental);
+    if (result == SP_INVALID)
+        qs_fail(app->trace, "%s: priority of stream %" PRIu64 " gives %d", app->who, stream->id,
+                (int)result);
+}
+
 /* One write.  False when the stream has to wait or has nothing more. */
 static bool write_some(struct qs_app *app, struct qs_stream *stream)
 {
     uint64_t left = stream->send_total - stream->send_offset;
     if (stream->is_resetting)
         return false;
+    if (app->own->prioritize_ppm > 0 && qs_random_chance(&app->random, app->own->prioritize_ppm))
+        prioritize(app, stream);
     if (stream->will_reset && stream->send_offset >= stream->reset_at) {
         abandon_soon(app, stream);
         return false;

@@ -67,6 +67,7 @@ struct qs_app_plan {
     uint64_t stop_at_max;     /* most bytes received before that; 0: halfway */
     uint32_t hold_ppm;        /* slices that are kept for a while */
     uint64_t hold_ns;
+    uint32_t prioritize_ppm; /* writes before which the stream gets another priority */
     uint32_t lend_ppm;       /* streams for which it lends memory to receive into */
     uint64_t lend_bytes_max; /* largest buffer that it lends */
     uint32_t lends_max;      /* buffers lent at a time, up to SP_LENT_BUFFERS_MAX */

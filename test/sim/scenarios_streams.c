@@ -248,9 +248,23 @@ static const uint32_t some_percents[] = {0, 5, 20};
 
 #define EACH_OF(array) (array), SB_COUNT(array)
 
+/* Priorities that change with every other write, alone and with percent lost both ways. */
+static void priorities(struct qs_plan *plan, uint32_t percent)
+{
+    many_streams(plan, 0);
+    if (percent > 0) {
+        qs_plan_set_loss(plan, percent);
+        qs_plan_set_bytes(plan, 0, 20000);
+    }
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].app.prioritize_ppm = 500000;
+}
+
 static const struct qs_scenario rows[] = {
     {"many-streams", "over 100 streams at once, many abandoned", many_streams, NULL, 0},
     {"many-streams-lossy", "the same with loss", many_streams_lossy, NULL, 0},
+    {"priorities", "over 100 streams whose priorities change, percent lost", priorities,
+     EACH_OF(some_percents)},
     {"stream-limit", "more streams than may be open", stream_limit, NULL, 0},
     {"stream-limit-lossy", "one stream at a time, and percent lost", stream_limit_lossy,
      EACH_OF(some_percents)},

@@ -340,6 +340,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         app->lend_bytes_max = 1 + any_size(&random, 100000);
         app->lends_max = (uint32_t)qs_random_between(&random, 1, SP_LENT_BUFFERS_MAX);
         app->lend_pause_ppm = chance(&random, 2, 500000);
+        app->prioritize_ppm = chance(&random, 3, 1000000);
     }
     ret->side[SP_SERVER].sends_retry = one_in(&random, 8);
     for (int role = 0; role < QS_SIDES; role++)

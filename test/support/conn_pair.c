@@ -94,7 +94,7 @@ void pair_init(struct conn_pair *pair)
     qs_null_plan_init(&pair->protect_plan);
     qs_tls_plan_init(&pair->tls_plan);
     pair->tls_ops = &qs_null_tls_ops;
-    struct sp_pool_limits limits = {.conns_max = 2, .streams_max = 4000};
+    struct sp_pool_limits limits = {.conns_max = 2, .streams_max = 12000};
     sp_pools_init(&pair->pools, &limits, &pair->memory);
     for (uint32_t i = 0; i < 2; i++)
         pair->ends[i] = (struct pair_end){.pair = pair, .random = 1000 * (uint64_t)i};

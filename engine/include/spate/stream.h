@@ -161,6 +161,36 @@ static inline int spate_stream_progress(const struct spate_conn *conn, uint64_t 
 SPATE_API int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void *buffer,
                                         size_t size, uint64_t tag, uint64_t *ret_offset);
 
+/* Urgencies of streams: 0 is the most urgent.  [RFC9218 4.1] */
+#define SPATE_URGENCY_DEFAULT 3
+#define SPATE_URGENCY_MAX     7
+
+/* Changes the priority of the sending side of a stream, at any time.  It takes effect with the next
+ * packet, for bytes that were queued before as well, and for their retransmission.  Costs the same
+ * however many streams there are.  [RFC9218 4, 10]
+ *
+ *   urgency         0, the most urgent, to SPATE_URGENCY_MAX.  Streams with a smaller number are
+ *                   sent first.  A stream begins with SPATE_URGENCY_DEFAULT.
+ *   is_incremental  True: streams of this urgency take turns; a stream begins with that.  False:
+ *                   those of this urgency are sent one after the other, in the order of their IDs,
+ *                   and before the ones that take turns.
+ *
+ * Nobody starves: while more urgent streams take all that the connection can send, the others
+ * together get a byte for each 16 of these.  Datagrams are not affected.  The priority concerns our
+ * own bytes and is not sent to the peer; the peer's bytes come in the order that it chooses.
+ * Setting the priority that a stream has already changes nothing, so repeating it is harmless.
+ *
+ * Returns 0, or:
+ *   -ENOBUFS   memory_bytes_max is reached: the priority is as before; try again later.
+ *   -EPIPE     The sending side has been reset, or the peer has acknowledged all of it.  Or there
+ *              is no such stream.
+ *   -EINVAL    `urgency` is too large.  Or the stream is a unidirectional one of the peer.
+ *   -ENOTCONN  The connection is closed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_stream_set_priority(struct spate_conn *conn, uint64_t stream_id,
+                                        uint32_t urgency, bool is_incremental);
+
 /* Abandons the sending side of a stream with RESET_STREAM.  [RFC9000 19.4]  Lent bytes come back
  * with SPATE_EVENT_SENT, and its is_acked is false for those that the peer has not acknowledged.
  *
