@@ -108,7 +108,12 @@ FROZEN_FIELD(struct spate_config, reset_key, 208, 32);
 FROZEN_FIELD(struct spate_config, message_frame_size_max, 240, 4);
 FROZEN_FIELD(struct spate_config, message_count_max, 244, 4);
 FROZEN_FIELD(struct spate_config, message_bytes_max, 248, 8);
-LAST_FIELD(struct spate_config, message_bytes_max);
+FROZEN_FIELD(struct spate_config, versions, 256, 4);
+FROZEN_FIELD(struct spate_config, grease, 260, 1);
+FROZEN_FIELD(struct spate_config, spin_bit, 261, 1);
+FROZEN_FIELD(struct spate_config, reserved_3, 262, 2);
+FROZEN_FIELD(struct spate_config, key_update_packets, 264, 8);
+LAST_FIELD(struct spate_config, key_update_packets);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -310,6 +315,12 @@ FROZEN_VALUE(SPATE_CRYPTO_FUSED, 2);
 FROZEN_VALUE(SPATE_RETRY_AUTO, 0);
 FROZEN_VALUE(SPATE_RETRY_ALWAYS, 1);
 FROZEN_VALUE(SPATE_RETRY_NEVER, 2);
+
+FROZEN_VALUE(SPATE_VERSIONS_BOTH, 0);
+FROZEN_VALUE(SPATE_VERSIONS_PREFER_2, 1);
+FROZEN_VALUE(SPATE_VERSIONS_BEGIN_2, 2);
+FROZEN_VALUE(SPATE_VERSIONS_ONLY_1, 3);
+FROZEN_VALUE(SPATE_VERSIONS_ONLY_2, 4);
 
 FROZEN_VALUE(SPATE_CLIENT_AUTH_NONE, 0);
 FROZEN_VALUE(SPATE_CLIENT_AUTH_OPTIONAL, 1);

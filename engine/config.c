@@ -62,7 +62,11 @@
     X(PROTO, keep_alive_ns, 0, SB_MS, DURATION_MAX, RANGE_OR_NONE) \
     X(PROTO, message_frame_size_max, 0, 0, UINT16_MAX, RANGE) \
     X(PROTO, message_count_max, 1024, 1, 1 << 16, RANGE) \
-    X(PROTO, message_bytes_max, MIB, KIB, GIB, RANGE)
+    X(PROTO, message_bytes_max, MIB, KIB, GIB, RANGE) \
+    X(ENGINE, versions, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_ONLY_2, RANGE) \
+    X(PROTO, grease, true, false, true, RANGE) \
+    X(PROTO, spin_bit, true, false, true, RANGE) \
+    X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE)
 
 /* clang-format on */
 
@@ -173,9 +177,24 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
     return result;
 }
 
+static void versions_to_proto(enum spate_versions versions, struct sp_config *ret)
+{
+    static const struct sp_versions lists[] = {
+        [SPATE_VERSIONS_BOTH] = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
+        [SPATE_VERSIONS_PREFER_2] = {.count = 2, .list = {SP_VERSION_2, SP_VERSION_1}},
+        [SPATE_VERSIONS_BEGIN_2] = {.count = 2, .list = {SP_VERSION_2, SP_VERSION_1}},
+        [SPATE_VERSIONS_ONLY_1] = {.count = 1, .list = {SP_VERSION_1}},
+        [SPATE_VERSIONS_ONLY_2] = {.count = 1, .list = {SP_VERSION_2}},
+    };
+    ret->versions = lists[versions];
+    ret->first_version = versions == SPATE_VERSIONS_PREFER_2 ? SP_VERSION_1 : 0;
+    ret->orders_versions = versions != SPATE_VERSIONS_BOTH;
+}
+
 void se_config_to_proto(const struct spate_config *config, struct sp_config *ret)
 {
     sp_config_init(ret);
     FIELDS(COPY)
+    versions_to_proto(config->versions, ret);
     ret->cid_size = SE_CID_SIZE;
 }

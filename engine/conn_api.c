@@ -61,6 +61,20 @@ const char *spate_conn_cipher(const struct spate_conn *conn)
     return conn->cipher;
 }
 
+uint32_t spate_conn_version(const struct spate_conn *conn)
+{
+    bool was_connected = conn->cipher[0] != '\0';
+    return was_connected ? sp_conn_version(conn->proto) : 0;
+}
+
+int spate_conn_update_keys(struct spate_conn *conn)
+{
+    if (sp_conn_update_keys(conn->proto) != SP_DONE)
+        return -ENOTCONN;
+    se_conn_touch(conn);
+    return 0;
+}
+
 const char *spate_conn_server_name(const struct spate_conn *conn)
 {
     bool was_connected = conn->cipher[0] != '\0';

@@ -48,7 +48,7 @@ void sp_config_init(struct sp_config *config)
         .ecn = true,
         .pacing = true,
         .grease = true,
-        .spin = true,
+        .spin_bit = true,
         .cc_kind = SP_CC_NEWRENO,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
@@ -190,6 +190,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
         conn->spaces[i] = s;
     }
     sp_keyphase_init(&conn->keys, conn->protect.ops);
+    conn->keys.update_packets = conn->config->key_update_packets;
 }
 
 struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
@@ -344,6 +345,19 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->in_flight_bytes = conn->loss.path->cc.in_flight_bytes;
     ret->memory_bytes = sp_conn_memory_bytes(conn);
     ret->datagram_bytes = conn->datagram_size;
+}
+
+enum sp_result sp_conn_update_keys(struct sp_conn *conn)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return SP_CLOSED;
+    conn->keys.update_at = 0;
+    return SP_DONE;
+}
+
+uint32_t sp_conn_version(const struct sp_conn *conn)
+{
+    return conn->version;
 }
 
 static void check_stream(const struct sp_conn *conn, const struct sp_stream *stream)

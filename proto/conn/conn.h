@@ -64,9 +64,10 @@ struct sp_config {
     uint32_t message_count_max; /* messages that wait to be sent; and those that wait to be taken */
     uint64_t message_bytes_max; /* bytes in them */
     bool grease; /* accept packets without the fixed bit, and use reserved values.  [RFC9287] */
-    bool spin;   /* use the spin bit, on 15 of 16 connections.  [RFC9000 17.4] */
-    uint32_t first_version; /* client: of its first flight; 0: the preferred one */
-    bool orders_versions;   /* server: our order of preference decides, not the client's */
+    uint64_t key_update_packets; /* packets sent with one key; 0: up to the cipher's limit */
+    bool spin_bit;               /* use the spin bit, on 15 of 16 connections.  [RFC9000 17.4] */
+    uint32_t first_version;      /* client: of its first flight; 0: the preferred one */
+    bool orders_versions;        /* server: our order of preference decides, not the client's */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
@@ -380,6 +381,14 @@ SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t i
                                                 const struct sp_lend *lend, uint64_t *ret_offset);
 
 SB_MUST_USE enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
+
+/* Updates the 1-RTT keys as soon as the peer may follow: the handshake is confirmed, and it has
+ * acknowledged a packet of the update before.  The next packet to be sent has the new ones.
+ * [RFC9001 6]  SP_CLOSED, or SP_DONE: also if an update waits already. */
+SB_MUST_USE enum sp_result sp_conn_update_keys(struct sp_conn *conn);
+
+/* Returns the version of QUIC.  It is final once the handshake is complete. */
+uint32_t sp_conn_version(const struct sp_conn *conn);
 
 /* Closes with an application's error.  [RFC9000 10.2]  Later calls are ignored.  Received bytes
  * that no event has delivered are dropped. `error` is below 2^62.  `reason` is copied, cut at

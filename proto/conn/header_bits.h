@@ -25,7 +25,7 @@ static inline void sp_header_bits_init(struct sp_conn *conn)
     uint32_t random[3];
     conn->host.random(conn->host.context, random, sizeof(random));
     conn->bits = (struct sp_header_bits){.fixed = UINT32_MAX, .random_fixed = random[0]};
-    conn->bits.spins = conn->config->spin && random[2] % SP_SPIN_OFF_ONE_IN != 0;
+    conn->bits.spins = conn->config->spin_bit && random[2] % SP_SPIN_OFF_ONE_IN != 0;
     conn->bits.spin = conn->bits.spins ? 0 : random[1];
 }
 

@@ -28,6 +28,15 @@ void sp_keyphase_deinit(struct sp_keyphase *keys)
     *keys = (struct sp_keyphase){0};
 }
 
+/* Sets when a new write key is updated: early enough that a lost round trip does not reach the
+ * limit. */
+static void plan_update(struct sp_keyphase *keys)
+{
+    uint64_t limit = keys->limits.seal_count_max - keys->limits.seal_count_max / 8;
+    bool is_earlier = keys->update_packets != 0 && keys->update_packets < limit;
+    keys->update_at = is_earlier ? keys->update_packets : limit;
+}
+
 bool sp_keyphase_set_read(struct sp_keyphase *keys, struct sp_key *key)
 {
     SB_ASSERT(keys->read == NULL);
@@ -42,6 +51,7 @@ void sp_keyphase_set_write(struct sp_keyphase *keys, struct sp_key *key)
     SB_ASSERT(keys->write == NULL);
     keys->write = key;
     keys->limits = keys->ops->limits(key);
+    plan_update(keys);
 }
 
 struct sp_key *sp_keyphase_read_key(const struct sp_keyphase *keys, bool phase_bit, uint64_t pn)
@@ -97,9 +107,8 @@ bool sp_keyphase_may_ack(const struct sp_keyphase *keys, const struct sp_key *ke
 
 bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed)
 {
-    /* Early enough that a lost round trip does not reach the limit: at 7/8 of it. */
     return is_confirmed && keys->write_is_acked && keys->write_phase == keys->read_phase &&
-           keys->write_count >= keys->limits.seal_count_max - keys->limits.seal_count_max / 8;
+           keys->write_count >= keys->update_at;
 }
 
 bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys)
@@ -118,6 +127,7 @@ bool sp_keyphase_update_write(struct sp_keyphase *keys, uint64_t next_pn_to_send
     keys->write_phase++;
     keys->write_first_pn = next_pn_to_send;
     keys->write_count = 0;
+    plan_update(keys);
     keys->write_is_acked = false;
     return true;
 }

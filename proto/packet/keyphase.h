@@ -27,6 +27,8 @@ struct sp_keyphase {
     uint64_t read_first_pn;  /* lowest number seen in read_phase */
     uint64_t write_first_pn; /* first number sent in write_phase */
     uint64_t write_count;    /* packets sealed with `write` */
+    uint64_t update_at;      /* value of write_count from which on it is updated; 0: asked for */
+    uint64_t update_packets; /* the owner's limit of that; 0: none */
     uint64_t prev_until_ns;  /* when read_prev is dropped; SB_NEVER without one */
     uint64_t failed_count;   /* packets that did not open, over all keys */
     struct sp_key_limits limits;
@@ -83,7 +85,8 @@ static inline void sp_keyphase_on_ack_sent(struct sp_keyphase *keys, uint64_t la
 bool sp_keyphase_may_ack(const struct sp_keyphase *keys, const struct sp_key *key,
                          uint64_t largest);
 
-/* True if the write key is near its limit and may be updated now.  [RFC9001 5.3, 6.1, 6.6] */
+/* True if the write key is to be updated, by its limit, the owner's or a wish, and may be updated
+ * now.  [RFC9001 5.3, 6.1, 6.6] */
 bool sp_keyphase_wants_update(const struct sp_keyphase *keys, bool is_confirmed);
 /* True if the write key must not seal anything more. */
 bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys);

@@ -88,7 +88,9 @@ static void random_config(struct qs_random *random, struct sp_config *config)
     config->ecn = one_in(random, 2);
     config->pacing = !one_in(random, 3);
     config->grease = one_in(random, 2);
-    config->spin = one_in(random, 2);
+    config->spin_bit = one_in(random, 2);
+    if (one_in(random, 6))
+        config->key_update_packets = 100 + any_size(random, 3000);
     if (one_in(random, 2)) {
         config->stream_window_bytes = 200 + any_size(random, 100000);
         config->stream_window_bytes_max = config->stream_window_bytes + any_size(random, 200000);

@@ -38,6 +38,23 @@ enum spate_retry {
     SPATE_RETRY_NEVER,  /* no client */
 };
 
+/* Versions of QUIC that an engine speaks: 1 [RFC9000], 2 [RFC9369] or both.  Both sides must have
+ * one in common; version_information protects the choice from being forged [RFC9368].  Applications
+ * see no difference: version 2 exists so that the network does not rely on version 1. */
+enum spate_versions {
+    /* Both.  A client begins with version 1 and asks for nothing else; a server uses the version
+     * that the client prefers. */
+    SPATE_VERSIONS_BOTH,
+    /* Both, and version 2 if the other side has it.  A client begins with version 1 and asks to be
+     * moved; a server moves the client.  This takes no round trip. */
+    SPATE_VERSIONS_PREFER_2,
+    /* A client begins with version 2.  A server that lacks it refuses it, which costs a round trip;
+     * the client goes on with version 1.  For a server: SPATE_VERSIONS_PREFER_2. */
+    SPATE_VERSIONS_BEGIN_2,
+    SPATE_VERSIONS_ONLY_1, /* version 1 alone */
+    SPATE_VERSIONS_ONLY_2, /* version 2 alone */
+};
+
 #define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
 
 /* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
@@ -189,6 +206,21 @@ struct spate_config {
     /* Bytes in these messages, for each of the two.  At the limit as for message_count_max; a
      * single message may be larger.  Default 1 MiB; 1 KiB to 1 GiB. */
     uint64_t message_bytes_max;
+
+    /* Versions of QUIC, for clients and servers.  Default SPATE_VERSIONS_BOTH. */
+    enum spate_versions versions;
+    /* Keep the network and peers tolerant: accept packets without the fixed bit and send such to
+     * peers that accept them [RFC9287], and offer a reserved version among ours [RFC9368 3].
+     * Reserved transport parameters are always sent [RFC9000 18.1].  Default true. */
+    bool grease;
+    /* Let somebody on the path measure the round trip: the spin bit, on 15 of 16 connections
+     * [RFC9000 17.4].  Without it the bit is random.  Default true. */
+    bool spin_bit;
+    uint8_t reserved_3[2]; /* no padding; ignored */
+    /* Packets sent after which a connection updates its keys [RFC9001 6].  It does so in any case
+     * before the cipher's limit.  The peer follows.  See spate_conn_update_keys() too.
+     * Default 0; 100 to 100,000,000, or 0 for none. */
+    uint64_t key_update_packets;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of

@@ -97,6 +97,22 @@ SPATE_API const char *spate_conn_alpn(const struct spate_conn *conn);
  * SPATE_EVENT_CONNECTED.  [RFC9001 5.3]  The string is static.  Threads: shard. */
 SPATE_API const char *spate_conn_cipher(const struct spate_conn *conn);
 
+/* Returns the version of QUIC that was negotiated: 1, or 0x6b3343cf for version 2.  Returns 0
+ * before SPATE_EVENT_CONNECTED.  [RFC9368]  Threads: shard. */
+SPATE_API uint32_t spate_conn_version(const struct spate_conn *conn);
+
+/* Updates the keys of the connection: the next packet that is sent has new ones, and the peer
+ * follows.  If the protocol does not allow that yet, it happens as soon as it does: when the
+ * handshake is confirmed and the peer has acknowledged a packet of the update before.  Further
+ * calls until then change nothing.  Key updates also happen by themselves: see key_update_packets
+ * of spate_config.  [RFC9001 6]
+ *
+ * Returns 0, or:
+ *   -ENOTCONN  The connection is closed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_conn_update_keys(struct spate_conn *conn);
+
 /* Returns the server name that the client requested (SNI), or "" if it requested none and before
  * SPATE_EVENT_CONNECTED.  [RFC6066 3]  The string is valid as long as the connection.
  * Threads: shard. */

@@ -31,6 +31,8 @@ SPOIL(bad_cpu, c->cpus = negative_cpu)
 SPOIL(no_backend, c->backend = (enum spate_backend)3)
 SPOIL(no_crypto, c->crypto = (enum spate_crypto)3)
 SPOIL(no_retry, c->retry = (enum spate_retry)3)
+SPOIL(no_versions, c->versions = (enum spate_versions)5)
+SPOIL(early_key_update, c->key_update_packets = 99)
 SPOIL(no_conns, c->conns_max = 0)
 SPOIL(many_conns, c->conns_max = 1000001)
 SPOIL(no_handshakes, c->handshakes_max = 0)
@@ -63,6 +65,8 @@ static const struct bad_value bad_values[] = {
     {no_backend, "backend is 3, must be 0 to 2"},
     {no_crypto, "crypto is 3, must be 0 to 2"},
     {no_retry, "retry is 3, must be 0 to 2"},
+    {no_versions, "versions is 5, must be 0 to 4"},
+    {early_key_update, "key_update_packets is 99, must be 100 to 100000000, or 0 for none"},
     {no_conns, "conns_max is 0, must be 1 to 1000000"},
     {many_conns, "conns_max is 1000001, must be 1 to 1000000"},
     {no_handshakes, "handshakes_max is 0, must be 1 to 1000000"},
@@ -224,6 +228,8 @@ static void write_words(const struct se_config_field *field, char *ret, size_t s
         (void)snprintf(ret, size, " Default SPATE_CRYPTO_AUTO");
     else if (strcmp(field->name, "retry") == 0)
         (void)snprintf(ret, size, " Default SPATE_RETRY_AUTO");
+    else if (strcmp(field->name, "versions") == 0)
+        (void)snprintf(ret, size, " Default SPATE_VERSIONS_BOTH");
     else
         (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
                        field->zero_is_none ? ", or 0 for none" : "");

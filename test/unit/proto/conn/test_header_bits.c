@@ -153,7 +153,7 @@ static void the_spin_bit_can_be_disabled(void **state)
 {
     struct conn_pair *pair = *state;
     pair_init(pair);
-    pair->config.spin = false;
+    pair->config.spin_bit = false;
     pair_connect(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     const uint32_t word = server->bits.spin;

@@ -268,6 +268,40 @@ static void many_updates_of_both_sides_stay_in_step(void **state)
     }
 }
 
+/* The owner's limit counts where it is smaller, and a wish counts at once. */
+static void an_update_is_wanted_by_count_and_on_demand(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        uint64_t update_packets;
+        uint64_t update_at;
+    } samples[] = {{0, 700}, {1, 1}, {150, 150}, {699, 699}, {701, 700}, {UINT64_MAX, 700}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        world_init(world);
+        struct sp_keyphase *keys = &world->keys;
+        keys->limits.seal_count_max = 800;
+        keys->update_packets = samples[i].update_packets;
+        for (uint64_t phase = 1; phase < 3; phase++) {
+            assert_true(sp_keyphase_update_write(keys, 0));
+            keys->read_phase = phase;
+            keys->write_is_acked = true;
+            keys->write_count = samples[i].update_at - 1;
+            assert_false(sp_keyphase_wants_update(keys, true));
+            keys->write_count++;
+            assert_true(sp_keyphase_wants_update(keys, true));
+        }
+        keys->write_count = 0;
+        assert_false(sp_keyphase_wants_update(keys, true));
+        keys->update_at = 0; /* asked for */
+        assert_true(sp_keyphase_wants_update(keys, true));
+        assert_false(sp_keyphase_wants_update(keys, false));
+        assert_true(sp_keyphase_update_write(keys, 0));
+        keys->read_phase++;
+        keys->write_is_acked = true;
+        assert_false(sp_keyphase_wants_update(keys, true));
+    }
+}
+
 /* [RFC9001 6.1, 6.6] The limit is 800: an update is wanted from 700 on. */
 static void an_update_is_wanted_near_the_limit_when_it_is_allowed(void **state)
 {
@@ -291,6 +325,7 @@ static void an_update_is_wanted_near_the_limit_when_it_is_allowed(void **state)
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         world_init(world);
         world->keys.limits.seal_count_max = 800;
+        assert_true(sp_keyphase_update_write(&world->keys, 0)); /* plans the next one */
         world->keys.write_count = samples[i].write_count;
         world->keys.write_is_acked = samples[i].is_acked;
         world->keys.write_phase = samples[i].write_phase;
@@ -346,6 +381,7 @@ int main(void)
         QT_TEST(world, old_keys_may_not_acknowledge_new_ones),
         QT_TEST(world, old_keys_do_not_open_newer_packets),
         QT_TEST(world, many_updates_of_both_sides_stay_in_step),
+        QT_TEST(world, an_update_is_wanted_by_count_and_on_demand),
         QT_TEST(world, an_update_is_wanted_near_the_limit_when_it_is_allowed),
         QT_TEST(world, an_update_starts_the_count_again),
         QT_TEST(world, a_key_that_cannot_be_made_is_told),
