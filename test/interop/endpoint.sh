@@ -27,6 +27,7 @@ unsupported() {
 # The options that a case asks for, on both sides.
 case $testcase in
     handshake | transfer | longrtt | multiplexing | amplificationlimit | blackhole | ecn | ipv6) ;;
+    rebind-port | rebind-addr) ;;
     handshakeloss | transferloss | handshakecorruption | transfercorruption | multiconnect) ;;
     chacha20) set -- "$@" --cipher chacha20-poly1305 ;;
     retry) [ "$ROLE" = client ] || set -- "$@" --retry ;;
