@@ -72,6 +72,7 @@ ATTACKS = [
     Attack('key-rush', counts_conns=True),
     Attack('crypto'),
     Attack('pings'),
+    Attack('datagrams', in_short=True),
     Attack('resets'),
     Attack('challenges'),
     Attack('any', in_short=True),

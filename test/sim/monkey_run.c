@@ -86,6 +86,7 @@ static void make_plan(const struct qs_monkey_options *options, uint64_t seed, st
         server->stream_window_bytes = server->stream_window_bytes_max =
             20000 + qs_random_below(&random, 2000000);
     }
+    ret->side[SP_SERVER].config.message_frame_size_max = 65535;
     ret->monkeys = (struct qs_monkeys_plan){
         .count = 1 + (uint32_t)qs_random_below(&random, 3),
         .datagrams_max = one_in(&random, 4)    ? 1500

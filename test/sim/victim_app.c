@@ -12,6 +12,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "proto/conn/message.h"
 #include "test/sim/victim.h"
 
 enum {
@@ -208,6 +209,10 @@ void qs_victim_event(struct qs_victim *v, const struct sp_event *event)
         break;
     case SP_EVENT_STREAM_OPENED:
         on_opened(v, event->stream_id);
+        break;
+    case SP_EVENT_MESSAGE:
+        sp_conn_release_message(v->conn, event->message.size);
+        sb_buffer_unref(event->message.buffer);
         break;
     case SP_EVENT_STREAM_DATA:
         on_data(v, event);

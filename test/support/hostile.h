@@ -68,6 +68,7 @@ enum hostile_kind {
     HOSTILE_CRYPTO,      /* CRYPTO frames of one byte, every second byte */
     HOSTILE_CHALLENGES,  /* PATH_CHALLENGE */
     HOSTILE_PINGS,       /* PING frames, as many as fit */
+    HOSTILE_DATAGRAMS,   /* DATAGRAM frames of one byte, as many as fit, if the peer takes any */
     HOSTILE_TINY,        /* one PING: the smallest datagram that is acknowledged */
     HOSTILE_ANY,         /* frames of all kinds with random fields, most of them legal */
     HOSTILE_KINDS_LEGAL, /* the kinds above do not break the protocol by themselves */

@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/conn/message.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/limits.h"
 #include "test/support/hostile.h"
@@ -268,6 +269,17 @@ static void write_garbage(struct hostile *h, struct sb_writer *w)
 
 static void write_any(struct hostile *h, struct sb_writer *w);
 
+/* [RFC9221 4] The peer has no flow control for them. */
+static void write_datagram(struct hostile *h, struct sb_writer *w)
+{
+    if (sp_conn_message_size_max(h->conn) < 1) {
+        sp_frame_write_ping(w);
+        return;
+    }
+    sp_frame_write_datagram_head(w, 1, true);
+    sb_writer_bytes(w, (const uint8_t *)"d", 1);
+}
+
 static const struct {
     const char *name;
     void (*write)(struct hostile *h, struct sb_writer *w);
@@ -292,6 +304,7 @@ static const struct {
     [HOSTILE_CRYPTO] = {"crypto", write_crypto, false},
     [HOSTILE_CHALLENGES] = {"challenges", write_challenge, false},
     [HOSTILE_PINGS] = {"pings", write_ping, false},
+    [HOSTILE_DATAGRAMS] = {"datagrams", write_datagram, false},
     [HOSTILE_TINY] = {"tiny", write_ping, true},
     [HOSTILE_ANY] = {"any", write_any, false},
     [HOSTILE_ACK_UNSENT] = {"ack-unsent", write_unsent, true},
