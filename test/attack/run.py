@@ -104,10 +104,11 @@ TARGETS = {
     'connect_p99_ms_max': 50,
     'rss_mb_max': 64,        # beyond that of a server without clients
 }
-# What holds today, on any machine.
+# What fails the test, on any machine and with sanitizers: some times what a checked build takes,
+# 360 us for a connection, and 11 MB; the quarantine of the address sanitizer alone is 256 MB.
 TODAY = {
-    'cpu_us_max': 50000,
-    'rss_mb_max': 900,
+    'cpu_us_max': 3000,
+    'rss_mb_max': 400,
 }
 # For the canary: bounds that every attack passes.
 NOTHING = {'cpu_us_max': 0, 'rss_mb_max': 0}

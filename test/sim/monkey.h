@@ -37,10 +37,12 @@ struct qs_monkey_report {
     uint64_t call_steps_max;   /* of one call that takes no datagram */
     uint64_t pinned_bytes_max; /* of receive buffers, by one victim */
     uint64_t pool_bytes_max;   /* of objects, by one victim */
-    uint64_t held_percent_max; /* both together, in percent of the connection's window */
-    uint64_t objects_max;      /* taken from pools for one datagram */
-    uint64_t keys_max;         /* made for one datagram */
-    uint64_t answers_max;      /* datagrams sent for one datagram, without bytes of streams */
+    /* Both together, but for a share per stream, in percent of the connection's window. */
+    uint64_t held_percent_max;
+    uint64_t objects_max; /* taken from pools for one datagram */
+    uint64_t keys_max;    /* made for one datagram */
+    /* Datagrams sent without bytes of streams, in percent of those received, over a life. */
+    uint64_t answers_percent_max;
 };
 
 struct qs_monkeys;

@@ -24,6 +24,10 @@ enum {
     TRAINS_MAX = 1000,   /* in one turn */
     CHECK_INTERVAL = 64, /* calls from one sp_conn_check() to the next */
     BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/buffers.c */
+    UNWIND_STEPS = 2048, /* of a turn: as in engine/shard.h */
+    /* Datagrams from which on a victim's answers are compared with what it got: the flights of the
+     * handshake and the probes of the path come first. */
+    ANSWERED_MIN = 10,
 };
 
 struct buffer {
@@ -114,7 +118,13 @@ static void note_memory(struct qs_victim *v)
     r->pool_bytes_max = SB_MAX(r->pool_bytes_max, v->pool_bytes);
     if (v->conn == NULL)
         return;
-    uint64_t percent = (v->pinned_bytes + v->pool_bytes) * 100 / v->conn->window.size;
+    /* Credit of streams is bounded by their number. */
+    const struct sp_pools *pools = &v->host->pools;
+    uint64_t free_bytes =
+        pools->conns.object_size + pools->handshakes.object_size +
+        v->conn->stores.streams.count * (pools->streams.object_size + SP_HELD_BYTES_PER_STREAM_MAX);
+    uint64_t bytes = v->pinned_bytes + v->pool_bytes;
+    uint64_t percent = (bytes - SB_MIN(bytes, free_bytes)) * 100 / v->conn->window.size;
     r->held_percent_max = SB_MAX(r->held_percent_max, percent);
 }
 
@@ -133,11 +143,20 @@ static void pull_events(struct qs_victim *v)
     }
 }
 
-/* Returns the number of datagrams that carried no bytes of streams. */
-static uint64_t send_all(struct qs_victim *v)
+/* Releases what an ended connection holds, a turn's part in each call. */
+static void unwind(struct qs_victim *v)
+{
+    for (bool is_done = false; !is_done;) {
+        uint32_t steps = UNWIND_STEPS;
+        struct call call = call_begin(v);
+        is_done = sp_conn_unwind(v->conn, &steps);
+        call_end_alone(v, &call);
+    }
+}
+
+static void send_all(struct qs_victim *v)
 {
     uint8_t data[2048];
-    uint64_t answers = 0;
     for (uint32_t i = 0;; i++) {
         struct sp_train train = {.data = data, .capacity = sizeof(data), .count_max = 1};
         struct sp_stats before, after;
@@ -147,11 +166,11 @@ static uint64_t send_all(struct qs_victim *v)
         sp_conn_stats(v->conn, &after);
         call_end_alone(v, &call);
         if (count == 0)
-            return answers;
-        answers += after.stream_bytes_out == before.stream_bytes_out;
+            return;
+        v->sent_count += after.stream_bytes_out == before.stream_bytes_out;
         if (i == TRAINS_MAX) {
             qs_fail(v->host->trace, "%s sends without an end", v->who);
-            return answers;
+            return;
         }
         v->answer(v->context, train.data, train.size);
     }
@@ -173,15 +192,28 @@ static void set_timer(struct qs_victim *v)
     qs_clock_at(v->host->clock, v->timer_ns, on_time, v, NULL);
 }
 
-/* Lets the connection do all that it wants.  Returns what send_all() does. */
-static uint64_t step(struct qs_victim *v)
+/* Probes are no answers: a victim whose monkey is silent sends them for a while. */
+static void note_answers(struct qs_victim *v)
+{
+    uint64_t answers = v->sent_count - SB_MIN(v->sent_count, 2 * v->conn->stats.ptos);
+    if (v->received_count < ANSWERED_MIN)
+        return;
+    struct qs_monkey_report *r = v->report;
+    r->answers_percent_max = SB_MAX(r->answers_percent_max, answers * 100 / v->received_count);
+}
+
+/* Lets the connection do all that it wants. */
+static void step(struct qs_victim *v)
 {
     struct call call = call_begin(v);
     qs_victim_work(v);
     call_end_alone(v, &call);
+    unwind(v);
     pull_events(v);
-    uint64_t answers = send_all(v);
+    send_all(v);
+    unwind(v);
     pull_events(v);
+    note_answers(v);
     if (v->call_count++ % CHECK_INTERVAL == 0)
         sp_conn_check(v->conn);
     note_memory(v);
@@ -189,7 +221,6 @@ static uint64_t step(struct qs_victim *v)
         qs_victim_end(v);
     else
         set_timer(v);
-    return answers;
 }
 
 static void on_time(void *context, void *argument)
@@ -205,7 +236,7 @@ static void on_time(void *context, void *argument)
         sp_conn_on_deadline(v->conn, now_ns);
         call_end_alone(v, &call);
     }
-    (void)step(v);
+    step(v);
 }
 
 static void release(struct sb_buffer *base)
@@ -259,8 +290,8 @@ void qs_victim_receive(struct qs_victim *v, enum hostile_kind kind,
     cost->steps_max = SB_MAX(cost->steps_max, call.steps / count);
     r->objects_max = SB_MAX(r->objects_max, call.objects / count);
     r->keys_max = SB_MAX(r->keys_max, (keys + count - 1) / count);
-    uint64_t answers = step(v);
-    r->answers_max = SB_MAX(r->answers_max, answers / count);
+    v->received_count += count;
+    step(v);
 }
 
 bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
@@ -294,9 +325,14 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
 
 void qs_victim_end(struct qs_victim *v)
 {
-    struct call call = call_begin(v);
-    sp_conn_destroy(v->conn);
+    for (bool is_done = v->conn == NULL; !is_done;) {
+        uint32_t steps = UNWIND_STEPS;
+        struct call call = call_begin(v);
+        is_done = sp_conn_destroy_some(v->conn, &steps);
+        call_end_alone(v, &call);
+    }
     v->conn = NULL;
+    struct call call = call_begin(v);
     qs_victim_app_end(v); /* slices that it holds may be copies */
     call_end_alone(v, &call);
     /* A page that another connection has drained may come back in a call of this one, and the other

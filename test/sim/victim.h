@@ -47,6 +47,8 @@ struct qs_victim {
     uint64_t pinned_bytes;  /* of receive buffers that the connection or its application keeps */
     uint64_t object_count;  /* of the host's pools that are this connection's */
     uint64_t pool_bytes;
+    uint64_t received_count; /* datagrams */
+    uint64_t sent_count;     /* datagrams without bytes of streams */
     uint64_t timer_ns;
     uint32_t spin_count;
     uint64_t call_count;
