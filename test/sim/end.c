@@ -509,7 +509,10 @@ static void set_timer(struct qs_end *end)
     bool has_passed = deadline_ns <= now_ns;
     if (has_passed && now_ns < end->full_until_ns)
         return; /* the socket's step comes */
-    end->spin_count = has_passed ? end->spin_count + 1 : 0;
+    if (!has_passed)
+        end->spin_count = 0;
+    else if (end->timer_ns == SB_NEVER)
+        end->spin_count++; /* otherwise it is late only, and has not been met yet */
     if (end->spin_count > SPINS_MAX)
         qs_fail(host->trace, "%s wants its deadline again and again", end->who);
     if (deadline_ns == SB_NEVER)
