@@ -39,6 +39,30 @@ static bool has_ipv6(void)
     return error == 0;
 }
 
+/* [RFC9000 14.2.1] The kernel neither fragments nor obeys ICMP about the size of packets. */
+static void icmp_has_no_say_in_the_size_of_datagrams(void **state)
+{
+    (void)state;
+    const struct {
+        const char *local;
+        int level, option, want;
+    } samples[] = {
+        {"127.0.0.1:0", SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
+        {"[::1]:0", SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples) && (i == 0 || has_ipv6()); i++) {
+        struct su_socket socket;
+        struct su_socket_config config = {.local = sw_address(samples[i].local)};
+        assert_int_equal(su_socket_open(&socket, &config, NULL), 0);
+        int value = -1;
+        socklen_t size = sizeof(value);
+        int error = getsockopt(socket.fd, samples[i].level, samples[i].option, &value, &size);
+        su_socket_close(&socket);
+        assert_int_equal(error, 0);
+        assert_int_equal(value, samples[i].want);
+    }
+}
+
 /* The client sends a train, the server answers from where it was asked, with the other mark. */
 static void echo(const struct ends *e)
 {
@@ -200,6 +224,7 @@ static void trains_past_the_limits_are_our_bug(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(icmp_has_no_say_in_the_size_of_datagrams),
         QT_TEST(owned, trains_come_back_over_each_family),
         QT_TEST(owned, many_trains_cost_one_system_call),
         QT_TEST(owned, sizes_at_the_limits_arrive_whole),

@@ -97,6 +97,8 @@ static struct content walk_sent(struct qs_oracle *oracle, const struct qs_packet
                  frame.type != SP_FRAME_ACK && frame.type != SP_FRAME_ACK_ECN)
             qs_fail(oracle->trace, "%s sends a frame %#" PRIx64 " after the close", oracle->who,
                     frame.type); /* [RFC9000 10.2] */
+        if (frame.type == SP_FRAME_NEW_TOKEN && oracle->role == SP_CLIENT)
+            qs_fail(oracle->trace, "%s sends a token", oracle->who); /* [RFC9000 19.7] */
         if (frame.type == SP_FRAME_NEW_CONNECTION_ID && frame.new_cid.sequence < 64)
             oracle->cids_sent |= UINT64_C(1) << frame.new_cid.sequence;
         qs_oracle_flow_sent(oracle, &frame);

@@ -294,6 +294,22 @@ static void nothing_but_the_close_follows_the_close(void **state)
     has_found(bench, "after the close");
 }
 
+/* [RFC9000 19.7] */
+static void only_a_server_issues_tokens(void **state)
+{
+    static const uint8_t token[] = {SP_FRAME_NEW_TOKEN, 1, 'x'};
+    struct bench *bench = *state;
+    for (uint32_t role = 0; role < 2; role++) {
+        bench_begin(bench, (enum sp_role)role);
+        sb_writer_bytes(&bench->w, token, sizeof(token));
+        sends(bench);
+        if (role == SP_CLIENT)
+            has_found(bench, "sends a token");
+        else
+            is_content(bench);
+    }
+}
+
 static void an_acknowledgment_is_not_put_off_for_too_long(void **state)
 {
     struct bench *bench = *state;
@@ -505,6 +521,7 @@ int main(void)
         QT_TEST(bench, a_final_size_and_a_reset_are_final),
         QT_TEST(bench, wrong_bytes_are_seen_when_they_are_sealed),
         QT_TEST(bench, nothing_but_the_close_follows_the_close),
+        QT_TEST(bench, only_a_server_issues_tokens),
         QT_TEST(bench, an_acknowledgment_is_not_put_off_for_too_long),
         QT_TEST(bench, a_key_phase_must_be_acked_before_the_next),
         QT_TEST(bench, packet_numbers_are_written_long_enough),

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Rules of the RFCs that follow from how the code is built, and that no other test would miss. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/base/time.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/header.h"
+#include "test/support/conn_pair.h"
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+static const uint8_t text[3000];
+
+static uint64_t open_and_write(struct sp_conn *conn, size_t size)
+{
+    uint64_t id = 0;
+    assert_int_equal(sp_conn_open(conn, false, &id), SP_DONE);
+    const struct sp_write write = {.data = text, .size = size};
+    assert_int_equal(sp_conn_write(conn, id, &write), SP_DONE);
+    return id;
+}
+
+static void to_deadline(struct conn_pair *pair, enum sp_role role)
+{
+    struct sp_conn *conn = pair_conn(pair, role);
+    pair->now_ns = SB_MAX(pair->now_ns, sp_conn_deadline_ns(conn));
+    sp_conn_on_deadline(conn, pair->now_ns);
+}
+
+/* Returns the number of packets in a datagram, which all name the same connection. */
+static uint32_t packets_of_one_connection(const struct pair_packet *datagram, uint8_t cid_size)
+{
+    uint32_t count = 0;
+    struct sp_cid first = {0};
+    for (size_t at = 0; at < datagram->size; count++) {
+        struct sp_header header;
+        assert_true(sp_header_read(datagram->data + at, datagram->size - at, cid_size, &header));
+        if (count == 0)
+            first = header.dcid;
+        assert_true(sp_cid_equal(&first, &header.dcid));
+        assert_true(header.size > 0);
+        at += header.size;
+    }
+    return count;
+}
+
+/* [RFC9000 12.2] Also of the client, which learns the server's CID in the middle of it. */
+static void the_packets_of_a_datagram_have_one_connection_id(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet datagram;
+    uint32_t most[2] = {0, 0};
+    pair_init(pair);
+    pair_start(pair);
+    for (uint32_t round = 0; round < 6; round++)
+        for (uint32_t role = 0; role < 2; role++) {
+            if (role == SP_SERVER && round == 0 && pair->ends[SP_SERVER].conn == NULL)
+                continue;
+            while (pair_take(pair, (enum sp_role)role, &datagram)) {
+                uint32_t count = packets_of_one_connection(&datagram, pair->config.cid_size);
+                most[role] = SB_MAX(most[role], count);
+                pair_deliver(pair, role == SP_CLIENT ? SP_SERVER : SP_CLIENT, &datagram);
+            }
+        }
+    assert_in_range(most[SP_CLIENT], 2, 3);
+    assert_in_range(most[SP_SERVER], 2, 3);
+}
+
+/* [RFC9002 6.2.4] With or without bytes to send again. */
+static void every_probe_elicits_an_acknowledgment(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    for (uint32_t bytes = 0; bytes < 2; bytes++) {
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        if (bytes > 0)
+            (void)open_and_write(client, 1);
+        else
+            client->app.probe_count = 1;
+        const struct sp_sent *sent = &client->loss.app.sent;
+        assert_int_equal(pair_flush(pair, SP_CLIENT, &size), 1);
+        for (uint32_t pto = 0; pto < 4; pto++) {
+            uint32_t out = sent->out_count;
+            uint32_t eliciting = sent->eliciting_count;
+            uint64_t ptos = client->stats.ptos;
+            while (client->stats.ptos == ptos)
+                to_deadline(pair, SP_CLIENT);
+            assert_int_equal(pair_flush(pair, SP_CLIENT, &size), 2);
+            assert_int_equal(sent->out_count, out + 2);
+            assert_int_equal(sent->eliciting_count, eliciting + 2);
+        }
+    }
+}
+
+/* [RFC9000 11.2] Nothing that happens to a stream resets it, but the application and, for it, the
+ * peer's STOP_SENDING. */
+static void a_stream_is_reset_for_an_application_only(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    pair_init(pair);
+    pair->config.stream_window_bytes = pair->config.stream_window_bytes_max = 1000;
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t id = open_and_write(client, sizeof(text)); /* more than the peer allows */
+    const struct sp_stream *stream = sp_stream_map_find(&client->streams, id);
+    assert_non_null(stream);
+    for (uint32_t pto = 0; pto < 6; pto++) {
+        (void)pair_flush(pair, SP_CLIENT, &size); /* all is lost */
+        to_deadline(pair, SP_CLIENT);
+    }
+    uint8_t frames[32];
+    struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+    sp_frame_write_reset_stream(&w, id, 7, 0); /* the peer's own half */
+    pair_inject(pair, SP_CLIENT, SP_SPACE_APP, frames, sb_writer_used(&w), PAIR_FAULT_NONE);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    assert_int_equal(stream->send.state, SP_SEND_OPEN);
+
+    w = sb_writer_of(frames, sizeof(frames));
+    sp_frame_write_stop_sending(&w, id, 7);
+    pair_inject(pair, SP_CLIENT, SP_SPACE_APP, frames, sb_writer_used(&w), PAIR_FAULT_NONE);
+    assert_int_equal(stream->send.state, SP_SEND_RESET);
+}
+
+/* The client acknowledges packet `pn` alone. */
+static void acknowledge(struct conn_pair *pair, uint64_t pn, uint64_t delay_ns,
+                        const struct sp_ecn_counts *ecn)
+{
+    uint8_t frame[64];
+    struct sb_writer w = sb_writer_of(frame, sizeof(frame));
+    const struct sp_ack_range range = {pn, pn};
+    uint64_t exponent = pair_conn(pair, SP_SERVER)->peer_ack_delay_exponent;
+    assert_int_equal(sp_frame_write_ack(&w, &range, 1, delay_ns / SB_US >> exponent, ecn), 1);
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, frame, sb_writer_used(&w), PAIR_FAULT_NONE);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->state, SP_CONN_OPEN);
+}
+
+/* Sends a packet that elicits an acknowledgment; returns its number. */
+static uint64_t send_one(struct conn_pair *pair)
+{
+    size_t size;
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    server->app.probe_count = 1;
+    assert_int_equal(pair_flush(pair, SP_SERVER, &size), 1);
+    return server->loss.app.sent.next_pn - 1;
+}
+
+/* [RFC9002 5.3] */
+static void a_peer_cannot_claim_more_ack_delay_than_it_announced(void **state)
+{
+    static const uint64_t claimed_ms[] = {10, 25, 400};
+    static const uint64_t counted_ms[] = {10, 25, 25};
+    struct conn_pair *pair = *state;
+    for (size_t i = 0; i < QT_COUNT(claimed_ms); i++) {
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        assert_int_equal(server->loss.peer_ack_delay_ns_max, 25 * SB_MS);
+        struct sp_rtt *rtt = &server->loss.path->rtt;
+        pair->now_ns += SB_S; /* later than the handshake was confirmed */
+        uint64_t pn = send_one(pair);
+        pair->now_ns += 500 * SB_MS;
+        rtt->smoothed_ns = rtt->min_ns = 100 * SB_MS;
+        acknowledge(pair, pn, claimed_ms[i] * SB_MS, NULL);
+        assert_int_equal(rtt->latest_ns, 500 * SB_MS);
+        assert_int_equal(rtt->smoothed_ns, (7 * 100 * SB_MS + (500 - counted_ms[i]) * SB_MS) / 8);
+    }
+}
+
+/* [RFC9000 13.4.2.1] It was reordered: lower counts are those of its time. */
+static void an_older_ack_says_nothing_about_ecn(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (uint32_t is_older = 0; is_older < 2; is_older++) {
+        pair_init(pair);
+        pair_connect(pair); /* without marks: they begin here */
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        struct sp_ecn_path *ecn = &server->loss.path->ecn;
+        sp_ecn_init(ecn, SP_ECN_ECT0);
+        uint64_t first = send_one(pair);
+        uint64_t second = send_one(pair);
+        uint64_t third = send_one(pair);
+        const struct sp_ecn_counts all = {.ect0 = ecn->marked_count};
+        const struct sp_ecn_counts none = {0};
+        acknowledge(pair, second, 0, &all);
+        assert_int_equal(ecn->state, SP_ECN_CAPABLE);
+        acknowledge(pair, is_older ? first : third, 0, &none);
+        assert_int_equal(ecn->state, is_older ? SP_ECN_CAPABLE : SP_ECN_FAILED);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, the_packets_of_a_datagram_have_one_connection_id),
+        QT_TEST(conn_pair, every_probe_elicits_an_acknowledgment),
+        QT_TEST(conn_pair, a_stream_is_reset_for_an_application_only),
+        QT_TEST(conn_pair, a_peer_cannot_claim_more_ack_delay_than_it_announced),
+        QT_TEST(conn_pair, an_older_ack_says_nothing_about_ecn),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
