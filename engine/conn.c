@@ -299,6 +299,57 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     return 0;
 }
 
+static void leave_port(struct spate_conn *conn)
+{
+    struct se_port *port = conn->port;
+    sb_list_remove(&conn->port_link);
+    SB_ASSERT(port->conn_count > 0);
+    port->conn_count--;
+    port->idle_since_ns = conn->shard->now_ns;
+}
+
+static void give_port(struct spate_conn *conn, uint32_t index)
+{
+    struct se_port *port = &conn->shard->ports[index];
+    SB_ASSERT(port->path_count > 0);
+    port->path_count--;
+    port->idle_since_ns = conn->shard->now_ns;
+    conn->other_ports &= ~(UINT64_C(1) << index);
+}
+
+void se_conn_keep_port(struct spate_conn *conn, struct se_port *port)
+{
+    uint64_t bit = UINT64_C(1) << port->index;
+    if (port == conn->port || (conn->other_ports & bit) != 0)
+        return;
+    conn->other_ports |= bit;
+    port->path_count++;
+}
+
+void se_conn_ports(struct spate_conn *conn)
+{
+    uint64_t active = sp_conn_path(conn->proto)->socket;
+    if (SB_LIKELY(conn->other_ports == 0))
+        return;
+    if (active != conn->port->index) {
+        struct se_port *before = conn->port;
+        struct se_port *port = &conn->shard->ports[active];
+        se_conn_keep_port(conn, port);
+        leave_port(conn);
+        conn->port = port;
+        sb_list_push_back(&port->conns, &conn->port_link);
+        port->conn_count++;
+        give_port(conn, port->index);
+        if (sp_conn_uses_socket(conn->proto, before->index))
+            se_conn_keep_port(conn, before);
+    }
+    for (uint64_t left = conn->other_ports; left != 0; left &= left - 1) {
+        uint32_t index = (uint32_t)__builtin_ctzll(left);
+        if (!sp_conn_uses_socket(conn->proto, index))
+            give_port(conn, index);
+    }
+}
+
 static void leave(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -310,11 +361,9 @@ static void leave(struct spate_conn *conn)
     SB_ASSERT(!sb_link_is_in(&conn->rx_link));
     se_wheel_remove(&shard->wheel, &conn->timer);
 
-    struct se_port *port = conn->port;
-    sb_list_remove(&conn->port_link);
-    SB_ASSERT(port->conn_count > 0);
-    port->conn_count--;
-    port->idle_since_ns = shard->now_ns;
+    leave_port(conn);
+    for (uint64_t left = conn->other_ports; left != 0; left &= left - 1)
+        give_port(conn, (uint32_t)__builtin_ctzll(left));
     if (se_conn_is_budgeted(conn))
         shard->counts.own.handshakes_failed++;
     se_budget_leave(&shard->budget, &conn->handshake);

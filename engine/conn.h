@@ -54,6 +54,7 @@ struct spate_conn {
     struct spate_shard *shard;
     struct sp_conn *proto;
     struct se_port *port;
+    uint64_t other_ports;      /* bit i: ports[i] is used by another path; counted there */
     struct sp_addr remote;     /* the client's first address, or the server's */
     struct sc_tls_config *tls; /* holds a reference */
     void *user;
@@ -197,6 +198,12 @@ void se_conn_raise(struct spate_conn *conn);
 /* Moves the timer to proto's deadline if that is earlier.  A later deadline is not followed: the
  * timer pops early then and is armed again, which is cheaper than moving it each time. */
 void se_conn_rearm(struct spate_conn *conn);
+
+/* Lets go of ports that no path of the connection uses any more, and moves to the one of the path
+ * in use.  Call it after events about routes. */
+void se_conn_ports(struct spate_conn *conn);
+/* Keeps `port` for another path, until se_conn_ports() finds that none uses it. */
+void se_conn_keep_port(struct spate_conn *conn, struct se_port *port);
 
 /* Ends a client's handshake because of an ICMP error.  After the handshake such reports are
  * ignored, because they are not authenticated. */

@@ -110,6 +110,51 @@ int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_stora
     return se_address_to_user(&conn->remote, ret, ret_size);
 }
 
+static int errno_of(enum sp_result result)
+{
+    switch (result) {
+    case SP_DONE:
+        return 0;
+    case SP_CLOSED:
+        return -ENOTCONN;
+    case SP_INVALID:
+        return -EPERM;
+    case SP_NO_MEMORY:
+        return -ENOBUFS;
+    default:
+        return -EAGAIN;
+    }
+}
+
+int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr *local, socklen_t local_size,
+                       struct spate_error *error)
+{
+    struct spate_shard *shard = conn->shard;
+    struct su_address from = {0}, peer;
+    se_addr_to(&conn->remote, &peer);
+    bool is_wrong = local != NULL && (su_address_from_kernel(local, local_size, &from) != 0 ||
+                                      from.family != peer.family);
+    if (conn->is_server || is_wrong) {
+        se_error_set(error, conn->is_server ? "a server does not move"
+                                            : "the address is of another family than the peer's");
+        return -EINVAL;
+    }
+    struct se_port *port;
+    int result = se_port_for_path(shard, &from, &peer, &port, error);
+    if (result != 0)
+        return result;
+    const struct sp_path to = {.local = port->local, .remote = conn->remote, .socket = port->index};
+    result = errno_of(sp_conn_migrate(conn->proto, &to, shard->now_ns));
+    if (result != 0) {
+        se_error_set(error, "the connection cannot move now: %s", strerrordesc_np(-result));
+        se_port_close(port);
+        return result;
+    }
+    se_conn_keep_port(conn, port);
+    se_conn_touch(conn);
+    return 0;
+}
+
 void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_stats *ret,
                             size_t size)
 {

@@ -268,6 +268,14 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
     case SP_EVENT_MESSAGES_DONE:
         push_results(conn, reported);
         break;
+    case SP_EVENT_PATH:
+        if (reported->path == SP_PATH_PEER_MOVED)
+            conn->remote = sp_conn_path(conn->proto)->remote;
+        event = push(conn, SPATE_EVENT_PATH);
+        event->u.path = reported->path == SP_PATH_PEER_MOVED ? SPATE_PATH_PEER_MOVED
+                        : reported->path == SP_PATH_MIGRATED ? SPATE_PATH_MIGRATED
+                                                             : SPATE_PATH_FAILED;
+        break;
     case SP_EVENT_MESSAGE_ROOM:
         (void)push(conn, SPATE_EVENT_DATAGRAM_ROOM);
         break;
@@ -303,7 +311,6 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
-    case SP_EVENT_PATH:
     case SP_EVENT_EARLY:
     case SP_EVENT_EARLY_REJECTED:
     case SP_EVENT_TICKET:
@@ -334,6 +341,7 @@ void se_conn_route(struct spate_conn *conn)
     struct sp_event reported;
     while (sp_conn_next_route(conn->proto, &reported))
         translate_route(conn, &reported);
+    se_conn_ports(conn);
 }
 
 void se_conn_drain(struct spate_conn *conn)

@@ -99,6 +99,7 @@ int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *addres
         .server_name = server_name,
         .role = SP_CLIENT,
         .path.local = port->local,
+        .path.socket = port->index,
         .error = error,
     };
     se_addr_from(&peer, &args.path.remote);

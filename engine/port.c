@@ -67,6 +67,7 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     shard->ports_used |= UINT64_C(1) << port->index;
     port->conn_count = 0;
     port->tombstone_count = 0;
+    port->path_count = 0;
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
     port->is_client = false;
@@ -140,7 +141,7 @@ static struct su_address any_address(sa_family_t family)
 
 static bool is_unused(const struct se_port *port)
 {
-    return port->conn_count == 0 && port->tombstone_count == 0;
+    return port->conn_count == 0 && port->tombstone_count == 0 && port->path_count == 0;
 }
 
 static bool is_stale(const struct se_port *port, uint64_t now_ns)
@@ -186,6 +187,25 @@ int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
         }
         config.peer = (struct su_address){0};
     }
+    int result = port_open(port, &config, peer, error);
+    if (result != 0)
+        return result;
+    port->is_client = true;
+    *ret = port;
+    return 0;
+}
+
+int se_port_for_path(struct spate_shard *shard, const struct su_address *local,
+                     const struct su_address *peer, struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = port_free(shard);
+    if (port == NULL) {
+        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
+        return -EMFILE;
+    }
+    struct su_socket_config config = socket_config(shard);
+    config.local = local->family == AF_UNSPEC ? any_address(peer->family) : *local;
+    config.peer = *peer;
     int result = port_open(port, &config, peer, error);
     if (result != 0)
         return result;

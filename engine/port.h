@@ -64,6 +64,7 @@ struct se_port {
     struct sb_link conns;   /* spate_conn.port_link */
     uint32_t conn_count;
     uint32_t tombstone_count;
+    uint32_t path_count; /* of connections whose other paths use the socket: see se_conn_ports() */
     uint32_t send_count; /* trains in flight */
     uint32_t index;
     enum se_port_state state;
@@ -83,6 +84,13 @@ SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_addres
  * of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
                                    struct se_port **ret, struct spate_error *error);
+
+/* Opens a port for a path of a client's connection to `peer`: from address `local`, or from one
+ * that the kernel chooses if its family is AF_UNSPEC.  Returns 0, -EMFILE without a free port, or
+ * the negative errno of the kernel, with one line in `error`. */
+SB_MUST_USE int se_port_for_path(struct spate_shard *shard, const struct su_address *local,
+                                 const struct su_address *peer, struct se_port **ret,
+                                 struct spate_error *error);
 
 /* Arms receivers, closes listeners that are no longer open and have no connections, and frees ports
  * that have nothing in flight.  Call once per turn, before the wait. */

@@ -236,6 +236,7 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
     *source = (struct se_rx_source){.buffer = received->buffer, .ecn = (enum sp_ecn)received->ecn};
     se_addr_from(&received->peer, &source->path.remote);
     source->path.local = port->local;
+    source->path.socket = port->index;
     if (!port->is_client)
         se_addr_from(&received->local, &source->path.local);
 

@@ -72,7 +72,6 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
                                 uint64_t *bytes)
 {
     struct spate_shard *shard = conn->shard;
-    uint64_t tag = tag_of(conn->port, conn->index, se_id_generation(conn->id));
     for (uint32_t i = 0; i < SE_TRAINS_PER_TURN && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
@@ -89,7 +88,8 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         *bytes += train.size;
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
          * repairs that.  ring_config() sizes the queue so that this cannot happen. */
-        if (commit(conn->port, *slot, &train, tag))
+        struct se_port *port = &shard->ports[train.path.socket]; /* of the path */
+        if (commit(port, *slot, &train, tag_of(port, conn->index, se_id_generation(conn->id))))
             *slot = NULL;
     }
     return SENT_SOME;

@@ -291,6 +291,7 @@ static void on_event(struct server *s, const struct spate_event *e)
     case SPATE_EVENT_NONE:
     case SPATE_EVENT_STREAMS_AVAILABLE:
     case SPATE_EVENT_SHUTDOWN:
+    case SPATE_EVENT_PATH:
     case SPATE_EVENT_DATAGRAMS_SENT:
     case SPATE_EVENT_DATAGRAM_ROOM:
         break;

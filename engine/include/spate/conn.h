@@ -160,6 +160,33 @@ SPATE_API int spate_conn_export(const struct spate_conn *conn, const char *label
 SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
                                       socklen_t *ret_size);
 
+/* Moves a client's connection to another local address or interface, while it is used.
+ * [RFC9000 9.2]  A new socket is opened, and the path from there is validated; until then the
+ * connection stays where it is.  SPATE_EVENT_PATH reports the outcome: at once after a round trip,
+ * or after three probe timeouts, at least 3 s, if nothing comes back.  Congestion control and the
+ * round-trip time begin anew on the new path, and its packets carry another connection ID [9.5].
+ *
+ *   local       The address to send from; its port may be 0.  NULL: the kernel chooses the address,
+ *               by its present routes, and a port.
+ *   local_size  Bytes at `local`.
+ *   error       Filled in with one line if the system refuses the socket; may be NULL.
+ *
+ * Returns 0, or:
+ *   -EINVAL     A server's connection, or an address of another family than the peer's.
+ *   -EPERM      The server forbids it (disable_active_migration).
+ *   -EAGAIN     The handshake is not confirmed, another move goes on, or the server has issued no
+ *               connection ID for another path.  Try again later.
+ *   -ENOTCONN   The connection is closed.
+ *   -ENOBUFS    There is no memory within memory_bytes_max.
+ *   -EMFILE     The shard has no socket left.
+ *   -EADDRNOTAVAIL  The host does not have the address `local`.
+ *
+ * Other negative errnos of the kernel for the socket are passed on.
+ *
+ * Threads: shard. */
+SPATE_API int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr *local,
+                                 socklen_t local_size, struct spate_error *error);
+
 /* What a connection counts since its start, and its gauges: counters.h explains each field. */
 struct spate_conn_stats {
     SPATE_CONN_STATS(SPATE_STATS_FIELD)

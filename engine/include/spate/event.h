@@ -43,6 +43,8 @@ enum spate_event_kind {
     SPATE_EVENT_DATAGRAMS_SENT,    /* what became of messages of spate_conn_datagram_send() */
     SPATE_EVENT_DATAGRAM_ROOM,     /* spate_conn_datagram_send() returned -EAGAIN before and may
                                       succeed now */
+    SPATE_EVENT_PATH,              /* the path of the connection changed, or a move failed: see
+                                      u.path */
 };
 
 /* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
@@ -72,6 +74,14 @@ struct spate_datagram_result {
     uint64_t tag;  /* from spate_conn_datagram_send() */
     uint32_t size; /* from spate_conn_datagram_send() */
     enum spate_datagram_fate fate;
+};
+
+/* What happened to the path of a connection.  [RFC9000 9] */
+enum spate_path_change {
+    SPATE_PATH_PEER_MOVED = 1, /* server: the client has another address, which it has proved:
+                                  spate_conn_peer_address() returns it */
+    SPATE_PATH_MIGRATED,       /* client: spate_conn_migrate() has succeeded */
+    SPATE_PATH_FAILED,         /* client: it has failed; the connection stays where it was */
 };
 
 /* Why a connection ended. */
@@ -141,9 +151,10 @@ struct spate_event {
             const struct spate_datagram_result *results; /* valid as long as the event is */
             size_t count;                                /* at least 1 */
         } datagrams_sent;
-        uint64_t error;           /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
-        bool is_uni;              /* STREAMS_AVAILABLE: of unidirectional streams */
-        struct spate_close close; /* CLOSED */
+        uint64_t error;              /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
+        bool is_uni;                 /* STREAMS_AVAILABLE: of unidirectional streams */
+        enum spate_path_change path; /* PATH */
+        struct spate_close close;    /* CLOSED */
     } u;
 };
 
