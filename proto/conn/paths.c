@@ -25,8 +25,9 @@
 #include "proto/base/time.h"
 #include "proto/conn/mtu.h"
 
-/* A datagram with less room than this is not begun: header, PATH_CHALLENGE, tag. */
-#define PROBE_SIZE_MIN (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 1 + SP_PATH_DATA_SIZE + SP_TAG_SIZE)
+/* A datagram with less room than this is not begun: the header, the least room of a packet for
+ * frames (PAYLOAD_SIZE_MIN in conn/send.c), the tag. */
+#define PROBE_SIZE_MIN (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 32 + SP_TAG_SIZE)
 
 /* ---- The table ---- */
 
