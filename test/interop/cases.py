@@ -99,9 +99,11 @@ NOT_YET = {
                           'versionnegotiation', 'connectionmigration'},
     ('spate', 'server'): {'resumption', 'zerortt', 'v2',
                           'versionnegotiation', 'connectionmigration'},
-    ('ngtcp2', 'client'): {'resumption', 'zerortt', 'keyupdate', 'connectionmigration', 'v2',
+    ('ngtcp2', 'client'): {'rebind-port', 'rebind-addr',
+                           'resumption', 'zerortt', 'keyupdate', 'connectionmigration', 'v2',
                            'versionnegotiation'},
-    ('ngtcp2', 'server'): {'resumption', 'zerortt', 'connectionmigration', 'v2',
+    ('ngtcp2', 'server'): {'rebind-port', 'rebind-addr',
+                           'resumption', 'zerortt', 'connectionmigration', 'v2',
                            'versionnegotiation'},
 }
 

@@ -4,7 +4,7 @@
 # HQ_NGTCP2, the program.
 set -u
 case $TESTCASE in
-    handshake | transfer | multiconnect | rebind-port | rebind-addr | ecn | ipv6) ;;
+    handshake | transfer | multiconnect | ecn | ipv6) ;;
     chacha20) set -- --cipher chacha20-poly1305 ;;
     retry) [ "$ROLE" = client ] || set -- --retry ;;
     *)
