@@ -54,7 +54,7 @@ def counted():
     """The counted build counts: every kind of datagram takes steps in proto/."""
     code, text, errors = run('--monkey', '60')
     assert code == 0, errors
-    means = re.findall(r'^([a-z-]+) +(\d+) +(\d+) +\d+ +\d+ +\d+ +\d+$', text, re.MULTILINE)
+    means = re.findall(r'^([a-z-]+) +(\d+) +(\d+) +\d+ +\d+ +\d+$', text, re.MULTILINE)
     assert len(means) > 15, text
     idle = [kind for kind, count, mean in means if int(count) > 0 and int(mean) == 0]
     assert not idle, text

@@ -127,7 +127,8 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end) && stays_alive(end, wait);
     case SP_WAIT_KEY:
-        return conn->handshake_state < SP_HANDSHAKE_COMPLETE && will_hear(end);
+        return conn->handshake_state < SP_HANDSHAKE_COMPLETE &&
+               (end->waits_for_tls || will_hear(end));
     case SP_WAIT_EXHAUSTED:
         return conn->handshake_state < SP_HANDSHAKE_CONFIRMED;
     case SP_WAIT_IDLE:
