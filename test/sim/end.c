@@ -391,11 +391,16 @@ static void take_event(struct qs_end *end, const struct sp_event *event)
     }
 }
 
-static void pull_events(struct qs_end *end)
+/* Returns whether there were any events. */
+static bool pull_events(struct qs_end *end)
 {
     struct sp_event event;
-    while (!end->host->trace->has_failed && sp_conn_next_event(end->conn, &event))
+    bool has_any = false;
+    while (!end->host->trace->has_failed && sp_conn_next_event(end->conn, &event)) {
         take_event(end, &event);
+        has_any = true;
+    }
+    return has_any;
 }
 
 void qs_end_receive(struct qs_end *end)
@@ -555,16 +560,19 @@ void qs_end_step(struct qs_end *end)
 {
     struct qs_trace *trace = end->host->trace;
     qs_host_share_memory(end->host);
-    pull_events(end);
+    (void)pull_events(end);
+    bool has_events = false; /* after the application has worked */
     if (!trace->has_failed) {
         qs_app_work(&end->app);
-        pull_events(end);
+        has_events |= pull_events(end);
     }
     send_all(end);
     if (!trace->has_failed)
-        pull_events(end);
+        has_events |= pull_events(end);
     if (trace->has_failed)
         return;
+    if (has_events && !end->app.is_closed)
+        wake(end); /* it may answer them, and no packet need come */
 
     uint32_t interval = end->host->plan->check_interval;
     if (interval > 0 && end->step_count++ % interval == 0) {

@@ -60,6 +60,18 @@ static void deadline(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 60 * SB_S;
 }
 
+/* A queue of `member` messages whose time has passed when they could be sent: no packet leaves, and
+ * nothing but their results and the room in the queue keeps the application going. */
+static void expired(struct qs_plan *plan, uint32_t member)
+{
+    alone(plan, 0);
+    plan->delivers_messages = false;
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.message_count_max = member;
+        plan->side[role].app.message_deadline_ns = 1;
+    }
+}
+
 /* A queue for a few messages, filled without a pause, beside streams of a megabyte: neither may
  * starve. */
 static void flood(struct qs_plan *plan, uint32_t member)
@@ -168,6 +180,7 @@ static const struct qs_scenario rows[] = {
      EACH_OF(some_percents)},
     {"messages-alone", "the same without a stream", alone, EACH_OF(some_percents)},
     {"messages-deadline", "more messages than the path takes in their time", deadline, NULL, 4},
+    {"messages-expired", "no stream, and messages whose time has passed", expired, NULL, 12},
     {"messages-flood", "messages without a pause beside streams", flood, NULL, 4},
     {"messages-small-frames", "a peer that takes small DATAGRAM frames", small_frames, NULL, 5},
     {"messages-mtu", "the path ceases to take large datagrams", mtu, NULL, 5},
