@@ -136,6 +136,21 @@ class Files(Case):
         self.assert_one_line(refused, '1 file is missing')
         self.assertEqual(server.stdout.readline(), '200 100000 /file\n')
 
+    def test_each_version_of_quic_and_none_in_common(self):
+        self.make('file', os.urandom(100_000))
+        _, both = self.serve()
+        _, one = self.serve('--quic', 'only-1')
+        for url, versions, is_good in ((both, 'only-2', True), (both, 'prefer-2', True),
+                                       (one, 'begin-2', True), (one, 'only-2', False)):
+            done = self.get('--insecure', '--quic', versions, '--update-keys', f'{url}/file',
+                            trust=False)
+            if is_good:
+                self.assert_all(done)
+                self.assert_same('file')
+                (self.to / 'file').unlink()
+            else:
+                self.assert_one_line(done, 'no QUIC version that we do; 1 file is missing')
+
     def test_two_servers_at_once(self):
         self.make('a', b'a')
         self.make('b', b'b')
@@ -371,6 +386,8 @@ class Mistakes(Case):
                 ('--timeout must be 1 to 86400 seconds, not -1', 'get', *out, url, '--timeout',
                  '-1'),
                 ('--cipher takes', 'get', *out, url, '--cipher', 'rot13'),
+                ('--quic takes both, prefer-2', 'get', *out, url, '--quic', '2'),
+                ('--quic takes both, prefer-2', 'serve', '--quic', '3'),
                 ('--listen is missing', 'serve', '--root', self.root),
                 ('--root is missing', 'serve', '--listen', '127.0.0.1:0'),
                 ('is not ADDR:PORT', 'serve', '--listen', '127.0.0.1'),

@@ -31,6 +31,16 @@ case $testcase in
     handshakeloss | transferloss | handshakecorruption | transfercorruption | multiconnect) ;;
     chacha20) set -- "$@" --cipher chacha20-poly1305 ;;
     retry) [ "$ROLE" = client ] || set -- "$@" --retry ;;
+    keyupdate) [ "$ROLE" = server ] || set -- "$@" --update-keys ;;
+    v2) set -- "$@" --quic prefer-2 ;; # begins with version 1
+    versionnegotiation)
+        # The client begins with a version that the server does not have.
+        if [ "$ROLE" = server ]; then
+            set -- "$@" --quic only-1
+        else
+            set -- "$@" --quic only-2
+        fi
+        ;;
     *) unsupported ;;
 esac
 

@@ -106,6 +106,7 @@ static bool create_engine(struct client *client)
     config.idle_timeout_ns = o->timeout_ns;
     config.streams_bidi_max = 0;
     config.streams_uni_max = 0;
+    config.versions = o->versions;
     if (o->window_bytes != 0) {
         config.stream_window_bytes = o->window_bytes;
         config.conn_window_bytes = o->window_bytes;

@@ -148,6 +148,8 @@ void get_job_event(struct get_job *job, struct spate_event *event)
     switch (event->kind) {
     case SPATE_EVENT_CONNECTED:
         job->is_connected = true;
+        if (job->get->options->updates_keys)
+            (void)spate_conn_update_keys(job->conn);
         open_files(job);
         close_if_done(job);
         break;

@@ -31,6 +31,9 @@ static const char usage_text[] =
     "  --cipher NAMES        aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between\n"
     "                        them (default: all)\n"
     "  --window BYTES        credit for a stream and for a connection at the start, such as 64Ki\n"
+    "  --quic VERSIONS       versions of QUIC: both, prefer-2, begin-2, only-1 or only-2\n"
+    "                        (default: both, beginning with 1)\n"
+    "  --update-keys         makes new keys once the handshake is confirmed\n"
     "  --timeout SECONDS     gives up if the handshake takes longer, or if nothing comes for so\n"
     "                        long (default: 30)\n"
     "\n"
@@ -45,6 +48,7 @@ static const struct option long_options[] = {
     {"insecure", no_argument, NULL, 'i'},       {"separate", no_argument, NULL, 's'},
     {"parallel", required_argument, NULL, 'p'}, {"cipher", required_argument, NULL, 'C'},
     {"window", required_argument, NULL, 'w'},   {"timeout", required_argument, NULL, 't'},
+    {"quic", required_argument, NULL, 'q'},     {"update-keys", no_argument, NULL, 'u'},
     {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
 };
 
@@ -81,6 +85,14 @@ static int take(struct get_options *o, int option, const char *value)
         return 0;
     case 's':
         o->is_separate = true;
+        return 0;
+    case 'u':
+        o->updates_keys = true;
+        return 0;
+    case 'q':
+        if (!number_parse_versions(value, &o->versions))
+            return message_usage(
+                "get", "--quic takes both, prefer-2, begin-2, only-1 or only-2, not", value);
         return 0;
     case 'C':
         if (!number_parse_ciphers(value, &o->ciphers))

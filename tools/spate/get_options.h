@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <spate/config.h>
+
 #include "tools/spate/hq.h"
 
 /* The command line of "spate get". */
@@ -16,7 +18,9 @@ struct get_options {
     bool is_insecure;
     bool is_separate; /* a connection for each file */
     uint32_t parallel;
-    uint32_t ciphers;      /* SPATE_CIPHER_* bits; 0: all */
+    uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
+    enum spate_versions versions;
+    bool updates_keys;
     uint64_t window_bytes; /* 0: the library's default */
     uint64_t timeout_ns;
 };

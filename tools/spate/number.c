@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <spate/config.h>
 #include <spate/tls.h>
 
 bool number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
@@ -66,4 +67,23 @@ bool number_parse_ciphers(const char *text, uint32_t *ret)
     }
     *ret = bits;
     return true;
+}
+
+bool number_parse_versions(const char *text, enum spate_versions *ret)
+{
+    static const struct {
+        const char *name;
+        enum spate_versions versions;
+    } names[] = {
+        {"both", SPATE_VERSIONS_BOTH},       {"prefer-2", SPATE_VERSIONS_PREFER_2},
+        {"begin-2", SPATE_VERSIONS_BEGIN_2}, {"only-1", SPATE_VERSIONS_ONLY_1},
+        {"only-2", SPATE_VERSIONS_ONLY_2},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i].name) == 0) {
+            *ret = names[i].versions;
+            return true;
+        }
+    }
+    return false;
 }

@@ -85,6 +85,7 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     config.conns_max = o->conns_max;
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     config.streams_uni_max = 0;
+    config.versions = o->versions;
     int e = spate_engine_create(&config, &server->engine, &error);
     if (e != 0) {
         message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));

@@ -29,6 +29,8 @@ static const char usage_text[] =
     "  --cipher NAMES      aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between them\n"
     "                      (default: all)\n"
     "  --conns N           connections at a time (default: 1000)\n"
+    "  --quic VERSIONS     versions of QUIC: both, prefer-2 (as is begin-2), only-1 or only-2\n"
+    "                      (default: both, as the client prefers)\n"
     "  --retry             makes every client prove its address by a Retry packet\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
@@ -37,12 +39,19 @@ static const char usage_text[] =
     "environment has SSLKEYLOGFILE, the secrets of connections are appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"listen", required_argument, NULL, 'l'},   {"root", required_argument, NULL, 'r'},
-    {"cert", required_argument, NULL, 'c'},     {"key", required_argument, NULL, 'k'},
-    {"cert-out", required_argument, NULL, 'o'}, {"name", required_argument, NULL, 'n'},
-    {"cipher", required_argument, NULL, 'C'},   {"conns", required_argument, NULL, 'm'},
-    {"retry", no_argument, NULL, 'R'},          {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    {"listen", required_argument, NULL, 'l'},
+    {"root", required_argument, NULL, 'r'},
+    {"cert", required_argument, NULL, 'c'},
+    {"key", required_argument, NULL, 'k'},
+    {"cert-out", required_argument, NULL, 'o'},
+    {"name", required_argument, NULL, 'n'},
+    {"cipher", required_argument, NULL, 'C'},
+    {"conns", required_argument, NULL, 'm'},
+    {"retry", no_argument, NULL, 'R'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"quic", required_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static int add_listen(struct serve_options *o, const char *text)
@@ -93,6 +102,11 @@ static int take(struct serve_options *o, int option, const char *value)
         if (!number_parse(value, 1, CONNS_MAX, &number))
             return message_usage("serve", "--conns must be 1 to 1000000, not", value);
         o->conns_max = (uint32_t)number;
+        return 0;
+    case 'q':
+        if (!number_parse_versions(value, &o->versions))
+            return message_usage(
+                "serve", "--quic takes both, prefer-2, begin-2, only-1 or only-2, not", value);
         return 0;
     case 'R':
         o->sends_retry = true;

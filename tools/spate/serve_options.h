@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <spate/config.h>
+
 #include "tools/spate/net.h"
 
 enum { SERVE_NAMES_MAX = 64, SERVE_LISTEN_MAX = 8 };
@@ -21,6 +23,7 @@ struct serve_options {
     uint32_t name_count;
     uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
     uint32_t conns_max;
+    enum spate_versions versions;
     bool sends_retry;
     bool is_verbose;
 };

@@ -254,6 +254,19 @@ static void names_of_ciphers_are_bits(void **state)
     assert_int_equal(bits, 3);
 }
 
+static void names_of_versions_are_values(void **state)
+{
+    (void)state;
+    enum spate_versions versions = SPATE_VERSIONS_ONLY_2;
+    assert_false(number_parse_versions("", &versions));
+    assert_false(number_parse_versions("2", &versions));
+    assert_int_equal(versions, SPATE_VERSIONS_ONLY_2);
+    assert_true(number_parse_versions("prefer-2", &versions));
+    assert_int_equal(versions, SPATE_VERSIONS_PREFER_2);
+    assert_true(number_parse_versions("both", &versions));
+    assert_int_equal(versions, SPATE_VERSIONS_BOTH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +280,7 @@ int main(void)
         cmocka_unit_test(codes_have_words),
         cmocka_unit_test(numbers_have_units_and_a_range),
         cmocka_unit_test(names_of_ciphers_are_bits),
+        cmocka_unit_test(names_of_versions_are_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
