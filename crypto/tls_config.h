@@ -39,7 +39,8 @@ struct sc_resumption;
 
 /* Returns whether 0-RTT of a client may be accepted.  `server_name`: what it asked for, or NULL.
  * Threads: that of the handshake. */
-typedef bool (*sc_allow_early)(void *context, const char *server_name, struct sb_bytes alpn);
+typedef bool (*sc_allow_early)(void *context, const char *server_name, const uint8_t *alpn,
+                               size_t alpn_size);
 
 /* Everything is copied.  Zero, then set what is needed. */
 struct sc_tls_options {
@@ -98,7 +99,7 @@ struct sc_tls_options {
      * 65,536; and who may refuse, or NULL. */
     bool accepts_early;
     uint32_t strike_count;
-    sc_allow_early allow_early;
+    sc_allow_early on_early;
     void *allow_early_context;
 };
 

@@ -130,8 +130,7 @@ static int allow_early(SSL *ssl, void *arg)
     SSL_SESSION_get0_alpn_selected(session, &alpn, &alpn_size);
     if (resumption->allow != NULL &&
         !resumption->allow(resumption->allow_context,
-                           SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
-                           (struct sb_bytes){.data = alpn, .size = alpn_size}))
+                           SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), alpn, alpn_size))
         return 0;
     uint8_t random[32];
     if (SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
@@ -166,7 +165,7 @@ static int set_up_server(SSL_CTX *context, const struct sc_tls_options *options,
     resumption->strikes = sc_strikes_create(count, now_s());
     if (resumption->strikes == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
-    resumption->allow = options->allow_early;
+    resumption->allow = options->on_early;
     resumption->allow_context = options->allow_early_context;
     (void)SSL_CTX_set_options(context, SSL_OP_NO_ANTI_REPLAY);
     SSL_CTX_set_allow_early_data_cb(context, allow_early, resumption);

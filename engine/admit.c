@@ -215,6 +215,7 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
                           &token)) {
     case SC_TOKEN_VALID:
         args->token_mark = se_retry_mark_of(header.token);
+        args->has_retry = token.kind == SC_TOKEN_RETRY;
         args->original_dcid = token.original_dcid;
         shard->counts.own.tokens_accepted++;
         return true;

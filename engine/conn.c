@@ -7,6 +7,7 @@
  * they name it by se_id_pack(), not by pointer. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/protect.h"
@@ -14,6 +15,7 @@
 #include "crypto/tls.h"
 #include "crypto/tls_config.h"
 #include "engine/config.h"
+#include "engine/resume.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -55,7 +57,17 @@ static struct sp_tls *host_make_tls(void *context)
     conn->client_tls = NULL;
     if (tls == NULL && sc_tls_create(conn->tls, NULL, &tls, NULL) != 0)
         return NULL;
+    sc_tls_set_version(tls, conn->version);
     return tls;
+}
+
+static size_t host_new_token(void *context, uint8_t ret_token[SP_NEW_TOKEN_SIZE_MAX])
+{
+    struct spate_conn *conn = context;
+    if (!sc_tls_config_has_tickets(conn->tls))
+        return 0;
+    return se_retry_new_token(&conn->shard->retry, &conn->shard->entropy, &conn->remote,
+                              sp_conn_version(conn->proto), ret_token);
 }
 
 /* ---- indices ---- */
@@ -174,6 +186,7 @@ static void conn_free(struct spate_conn *conn)
     sc_tls_config_unref(conn->tls);
     if (conn->client_tls != NULL)
         sc_tls_ops.destroy(conn->client_tls);
+    free(conn->token);
     lower_tls(conn, 0);
     sb_pool_give(&shard->conn_pool, conn);
 }
@@ -202,14 +215,18 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
                 .make_cid = host_make_cid,
                 .make_tls = host_make_tls,
                 .context = conn,
+                .new_token = host_new_token,
             },
         .path = args->path,
         .version = args->version,
         .client_dcid = args->client_dcid,
         .client_scid = args->client_scid,
         .address_is_valid = args->token_mark != 0,
-        .has_retry = args->token_mark != 0,
+        .has_retry = args->has_retry,
         .original_dcid = args->original_dcid,
+        .early_params =
+            conn->client_tls != NULL ? sc_tls_early_params(conn->client_tls) : (struct sb_bytes){0},
+        .token = args->token,
         .user = conn,
     };
     return sp_conn_create(&proto_args, shard->now_ns);
@@ -230,6 +247,9 @@ static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
             se_error_set(args->error, "%s", reason.text);
             return result;
         }
+        sc_tls_set_version(conn->client_tls, conn->version);
+        if (args->ticket.size > 0) /* without it the handshake is a whole one */
+            (void)!sc_tls_resume(conn->client_tls, args->ticket, args->wants_early);
     }
     conn->proto = make_proto(conn, args);
     return conn->proto != NULL ? 0 : -ENOMEM;
@@ -279,6 +299,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->tls = sc_tls_config_ref(args->tls);
     conn->user = args->user;
     conn->token_mark = args->token_mark;
+    conn->version = args->role == SP_SERVER ? args->version : se_first_version(shard);
     conn->is_server = args->role == SP_SERVER;
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";
@@ -422,9 +443,13 @@ static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
     case SE_CONN_FAILED:
         return conn->state <= SE_CONN_HANDSHAKING && conn->is_server;
     case SE_CONN_CONNECTED:
-        return conn->state == SE_CONN_HANDSHAKING;
+        return conn->state == SE_CONN_HANDSHAKING ||
+               (conn->state == SE_CONN_EARLY && conn->is_server);
+    case SE_CONN_EARLY:
+        return conn->state == SE_CONN_HANDSHAKING && conn->is_server;
     case SE_CONN_CLOSED:
         return conn->state == SE_CONN_CONNECTED ||
+               (conn->state == SE_CONN_EARLY && conn->is_server) ||
                (conn->state == SE_CONN_HANDSHAKING && !conn->is_server);
     case SE_CONN_TAKEN:
         return conn->state == SE_CONN_CLOSED;
@@ -438,7 +463,9 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
     SB_ASSERT(can_advance(conn, next));
     enum se_conn_state before = conn->state;
     conn->state = next;
-    if (conn->is_server && (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED))
+    /* The application knows one in EARLY: it cannot give way to others any more. */
+    if (conn->is_server && se_conn_is_budgeted(conn) &&
+        (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED || next == SE_CONN_EARLY))
         se_budget_leave(&shard->budget, &conn->handshake);
     if (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED) /* see crypto/tls.h */
         lower_tls(conn, conn->is_server ? SE_TLS_SERVER_BYTES : SE_TLS_CLIENT_BYTES);
@@ -446,7 +473,7 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
         shard->counts.own.conns_accepted++;
     else if (next == SE_CONN_CONNECTED)
         shard->counts.own.handshakes_done++;
-    else if (next == SE_CONN_FAILED || (next == SE_CONN_CLOSED && before == SE_CONN_HANDSHAKING))
+    else if (next == SE_CONN_FAILED || (next == SE_CONN_CLOSED && before < SE_CONN_CONNECTED))
         shard->counts.own.handshakes_failed++;
 }
 

@@ -31,19 +31,21 @@ enum {
 /* The life of a connection, in order.  Only se_conn_advance() changes it.
  *
  *     server:  NEW -> HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
+ *                     HANDSHAKING -> EARLY -> CONNECTED, or EARLY -> CLOSED
  *                     HANDSHAKING -> FAILED, or NEW -> FAILED
  *     client:         HANDSHAKING -> CONNECTED -> CLOSED -> TAKEN
  *                     HANDSHAKING --------------> CLOSED
  *
- * The application knows a client's connection from the start, and a server's from CONNECTED on.  A
- * server's connection that ends before CONNECTED becomes FAILED: no event reports its end, and it
- * gives its handshake place and its TLS back at once.  One that stays NEW, because there was no
- * memory for a copy of its first datagram, does so when its handshake times out.  se_conn_destroy()
- * frees a connection in any state. */
+ * The application knows a client's connection from the start, and a server's from EARLY or
+ * CONNECTED on.  A server's connection that ends before that becomes FAILED: no event reports its
+ * end, and it gives its handshake place and its TLS back at once.  One that stays NEW, because
+ * there was no memory for a copy of its first datagram, does so when its handshake times out.
+ * se_conn_destroy() frees a connection in any state. */
 enum se_conn_state {
     SE_CONN_NEW,         /* no packet has authenticated yet: the first one may be garbage */
     SE_CONN_HANDSHAKING, /* sp_conn_is_authenticated(); the handshake is not complete */
     SE_CONN_FAILED,      /* server: closed before it was connected; it only answers now */
+    SE_CONN_EARLY,       /* server: SPATE_EVENT_EARLY was queued, the handshake is not complete */
     SE_CONN_CONNECTED,   /* SPATE_EVENT_CONNECTED was queued */
     SE_CONN_CLOSED,      /* SPATE_EVENT_CLOSED was queued: no event follows */
     SE_CONN_TAKEN,       /* the application has taken SPATE_EVENT_CLOSED and may not use it */
@@ -58,6 +60,9 @@ struct spate_conn {
     struct sp_addr remote;     /* the client's first address, or the server's */
     struct sc_tls_config *tls; /* holds a reference */
     void *user;
+    uint32_t version; /* of QUIC, of the client's first packet */
+    uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
+    size_t token_size;
     struct sp_tls *client_tls; /* owned until `proto` takes it over */
 
     struct sb_link all_link;
@@ -166,7 +171,11 @@ struct se_conn_args {
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
     struct sp_cid original_dcid; /* server, with `token_mark`: see struct sp_conn_args */
-    uint64_t token_mark;         /* server: of the Retry token that proved the address; 0: none */
+    uint64_t token_mark;         /* server: of the token that proved the address; 0: none */
+    bool has_retry;              /* server: that token was of a Retry */
+    struct sb_bytes ticket;      /* client: to resume with; empty: none */
+    struct sb_bytes token;       /* client: se_token_of() */
+    bool wants_early;            /* client: 0-RTT */
     struct spate_error *error;   /* may be NULL */
 };
 
@@ -222,7 +231,14 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next);
  * SPATE_EVENT_CLOSED. */
 static inline bool se_conn_is_announced(const struct spate_conn *conn)
 {
-    return !conn->is_server || conn->state >= SE_CONN_CONNECTED;
+    return !conn->is_server || conn->state >= SE_CONN_EARLY;
+}
+
+/* Returns whether the application may use streams: the handshake is complete, or there is 0-RTT. */
+static inline bool se_conn_has_streams(const struct spate_conn *conn)
+{
+    return conn->state >= SE_CONN_EARLY ||
+           (!conn->is_server && sp_conn_early(conn->proto) != SP_EARLY_NONE);
 }
 
 /* Returns whether the connection counts against handshakes_max: it is a server's, and its handshake

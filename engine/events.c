@@ -10,6 +10,7 @@
 
 #include "crypto/tls.h"
 #include "engine/ask.h"
+#include "engine/resume.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -88,6 +89,7 @@ static void push_data(struct spate_conn *conn, const struct sp_event *reported)
     };
     event->u.data.offset = reported->data.offset;
     event->u.data.fin = reported->data.fin;
+    event->u.data.early = reported->data.is_early;
 }
 
 static void push_placed(struct spate_conn *conn, const struct sp_event *reported)
@@ -99,6 +101,7 @@ static void push_placed(struct spate_conn *conn, const struct sp_event *reported
     event->u.placed.tag = reported->placed.tag;
     event->u.placed.fin = reported->placed.fin;
     event->u.placed.is_returned = reported->placed.is_returned;
+    event->u.placed.early = reported->placed.is_early;
     se_conn_want_send(conn); /* the peer may get credit for them */
 }
 
@@ -217,6 +220,16 @@ static void on_connected(struct spate_conn *conn)
     conn->intro_number = conn->shard->events.pushed_count;
 }
 
+/* Pushes an event after which none of the connection follows until the application has taken it:
+ * its bytes are valid until then. */
+static void push_alone(struct spate_conn *conn, enum spate_event_kind kind, struct sb_bytes bytes)
+{
+    struct spate_event *event = push(conn, kind);
+    event->u.bytes.data = bytes.data;
+    event->u.bytes.size = bytes.size;
+    conn->intro_number = conn->shard->events.pushed_count;
+}
+
 static void on_closed(struct spate_conn *conn, const struct sp_close *close)
 {
     se_conn_end(conn);
@@ -311,11 +324,20 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
-    case SP_EVENT_EARLY:
     case SP_EVENT_EARLY_REJECTED:
+        break;
+    case SP_EVENT_EARLY:
+        if (conn->is_server)
+            se_conn_advance(conn, SE_CONN_EARLY);
+        push_alone(conn, SPATE_EVENT_EARLY, (struct sb_bytes){0});
+        break;
     case SP_EVENT_TICKET:
+        push_alone(conn, SPATE_EVENT_TICKET, reported->ticket);
         break;
     case SP_EVENT_NEW_TOKEN:
+        if (se_conn_keep_token(conn, &reported->new_token))
+            push_alone(conn, SPATE_EVENT_NEW_TOKEN,
+                       (struct sb_bytes){.data = conn->token, .size = conn->token_size});
         sb_buffer_unref(reported->new_token.buffer);
         break;
     case SP_EVENT_CONNECTED:

@@ -9,7 +9,9 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/path.h"
+#include "engine/resume.h"
 #include "engine/shard.h"
+#include "engine/sized.h"
 #include "engine/tls.h"
 #include "proto/base/assert.h"
 
@@ -62,12 +64,12 @@ void spate_listener_close(struct spate_listener *listener)
     listener->is_open = false; /* the port closes with its last connection: se_ports_maintain() */
 }
 
-int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
-                        socklen_t address_size, const char *server_name, struct spate_tls *tls,
-                        void *user, struct spate_conn **ret, struct spate_error *error)
+static int connect_to(struct spate_shard *shard, const struct spate_connect_options *options,
+                      struct spate_conn **ret, struct spate_error *error)
 {
+    struct spate_tls *tls = options->tls;
     struct su_address peer;
-    int result = read_address(address, address_size, &peer, error);
+    int result = read_address(options->address, options->address_size, &peer, error);
     if (result != 0)
         return result;
     if (su_address_port(&peer) == 0) {
@@ -95,8 +97,11 @@ int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *addres
     struct se_conn_args args = {
         .port = port,
         .tls = se_tls_config(tls),
-        .user = user,
-        .server_name = server_name,
+        .user = options->user,
+        .server_name = options->server_name,
+        .ticket = {options->ticket, options->ticket_size},
+        .token = se_token_of(shard, (struct sb_bytes){options->token, options->token_size}),
+        .wants_early = options->early,
         .role = SP_CLIENT,
         .path.local = port->local,
         .path.socket = port->index,
@@ -109,4 +114,31 @@ int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *addres
         result = -ENOBUFS;
     }
     return result;
+}
+
+int spate_shard_connect_with(struct spate_shard *shard, const struct spate_connect_options *given,
+                             struct spate_conn **ret, struct spate_error *error)
+{
+    static const struct se_sized shape = {
+        "spate_connect_options",
+        SE_SIZE_THROUGH(struct spate_connect_options, token_size),
+        sizeof(struct spate_connect_options),
+    };
+    struct spate_connect_options options = {0};
+    int result = se_sized_take(&shape, given, &options, error);
+    return result != 0 ? result : connect_to(shard, &options, ret, error);
+}
+
+int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
+                        socklen_t address_size, const char *server_name, struct spate_tls *tls,
+                        void *user, struct spate_conn **ret, struct spate_error *error)
+{
+    const struct spate_connect_options options = {
+        .address = address,
+        .address_size = address_size,
+        .server_name = server_name,
+        .tls = tls,
+        .user = user,
+    };
+    return connect_to(shard, &options, ret, error);
 }

@@ -67,6 +67,17 @@ size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
                : 0;
 }
 
+size_t se_retry_new_token(struct se_retry *retry, struct se_entropy *entropy,
+                          const struct sp_addr *client, uint32_t version,
+                          uint8_t ret[SP_NEW_TOKEN_SIZE_MAX])
+{
+    const struct sc_token token = {
+        .kind = SC_TOKEN_NEW, .version = version, .issued_ns = se_clock_wall_ns()};
+    uint8_t nonce[SC_TOKEN_NONCE_SIZE];
+    se_entropy_fill(entropy, nonce, sizeof(nonce));
+    return sc_token_seal(retry->tokens, &token, client, nonce, ret) ? SC_TOKEN_SIZE : 0;
+}
+
 uint64_t se_retry_mark_of(struct sb_bytes token)
 {
     SB_ASSERT(token.size == SC_TOKEN_SIZE);
@@ -92,12 +103,21 @@ enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token
     struct sc_token got;
     enum sc_token_result result =
         sc_token_open(retry->tokens, token, client, se_clock_wall_ns(), &got);
+    if (result == SC_TOKEN_INVALID && token.data[0] == SC_TOKEN_NEW)
+        return SC_TOKEN_FOREIGN;
     if (result != SC_TOKEN_VALID)
         return result;
     uint64_t mark = se_retry_mark_of(token);
+    /* [RFC9000 8.1.3] A token of NEW_TOKEN that does not count is as good as none. */
+    bool is_used = *row_of(retry, mark) == mark;
+    if (got.kind == SC_TOKEN_NEW && (is_used || got.version != initial->version))
+        return SC_TOKEN_FOREIGN;
+    if (got.kind == SC_TOKEN_NEW) {
+        *ret = got;
+        return SC_TOKEN_VALID;
+    }
     /* [RFC9000 7.3] The client sends to the CID of the Retry, in its version.  [RFC9369 4.1] */
-    if (got.version != initial->version || !is_cid(&initial->dcid, &got.retry_scid) ||
-        *row_of(retry, mark) == mark)
+    if (got.version != initial->version || !is_cid(&initial->dcid, &got.retry_scid) || is_used)
         return SC_TOKEN_INVALID;
     *ret = got;
     return SC_TOKEN_VALID;

@@ -47,6 +47,12 @@ struct se_retry_args {
 size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
                       uint8_t ret[SE_RETRY_SIZE]);
 
+/* Writes a token of NEW_TOKEN for `client`, for connections of `version`.  Returns its size, or 0
+ * without memory.  [RFC9000 8.1.3] */
+size_t se_retry_new_token(struct se_retry *retry, struct se_entropy *entropy,
+                          const struct sp_addr *client, uint32_t version,
+                          uint8_t ret[SP_NEW_TOKEN_SIZE_MAX]);
+
 /* Opens the token of an `initial`.  A token that has made a connection before, or whose Retry named
  * another CID or had another version, is SC_TOKEN_INVALID.  [RFC9000 8.1.4, RFC9369 4.1] */
 SB_MUST_USE enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token,

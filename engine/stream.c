@@ -38,7 +38,7 @@ static int errno_of(struct spate_conn *conn, enum sp_result result)
 
 int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id)
 {
-    if (conn->state < SE_CONN_CONNECTED)
+    if (!se_conn_has_streams(conn))
         return -ENOTCONN;
     switch (sp_conn_open(conn->proto, is_uni, ret_id)) {
     case SP_DONE:

@@ -118,6 +118,14 @@ static int create(const struct spate_tls_options *given, enum sp_role role, stru
         .suites = chosen,
         .suite_count = chosen_count,
         .keylog_file = options->keylog_file,
+        .ticket_count = options->ticket_count,
+        .ticket_lifetime_s = options->ticket_lifetime_s,
+        .ticket_keys = options->ticket_keys,
+        .ticket_key_count = options->ticket_keys != NULL ? options->ticket_key_count : 0,
+        .accepts_early = options->early_data,
+        .strike_count = options->early_hellos_max,
+        .on_early = options->on_early,
+        .allow_early_context = options->early_user,
     };
     struct spate_tls *tls = malloc(sizeof(*tls));
     if (tls == NULL)

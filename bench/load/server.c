@@ -294,6 +294,9 @@ static void on_event(struct server *s, const struct spate_event *e)
     case SPATE_EVENT_PATH:
     case SPATE_EVENT_DATAGRAMS_SENT:
     case SPATE_EVENT_DATAGRAM_ROOM:
+    case SPATE_EVENT_EARLY:
+    case SPATE_EVENT_TICKET:
+    case SPATE_EVENT_NEW_TOKEN:
         break;
     }
 }

@@ -108,6 +108,7 @@ struct sp_event {
             struct sb_slice slice; /* the reference becomes the caller's; may be empty with fin */
             uint64_t offset;
             bool fin;
+            bool is_early; /* bytes of the stream came in 0-RTT packets */
         } data;
         struct {
             const uint8_t *data; /* in the memory of sp_conn_receive_into(); may be NULL with fin */
@@ -116,6 +117,7 @@ struct sp_event {
             uint64_t tag;
             bool fin;
             bool is_returned; /* full, or nothing more will come: the memory is no longer lent */
+            bool is_early;    /* bytes of the stream came in 0-RTT packets */
         } placed;
         struct sb_slice message; /* MESSAGE: the reference becomes the caller's; may be empty */
         struct {

@@ -144,6 +144,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     conn->handed_bytes += received.slice.size;
     if (received.is_placed) {
         report_placed(&received, ret);
+        ret->placed.is_early = stream->is_early;
         conn->stats.placed_in_bytes += received.slice.size;
         sp_conn_consume(conn, stream->id, received.slice.size);
         return true;
@@ -152,6 +153,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     ret->data.slice = received.slice;
     ret->data.offset = received.offset;
     ret->data.fin = received.fin;
+    ret->data.is_early = stream->is_early;
     return true;
 }
 

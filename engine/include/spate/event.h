@@ -20,7 +20,7 @@ struct spate_conn;
 enum spate_event_kind {
     SPATE_EVENT_NONE,
     SPATE_EVENT_CONNECTED,         /* the handshake is complete.  For a server this is the first
-                                      event of the connection */
+                                      event of the connection, unless EARLY came before */
     SPATE_EVENT_STREAM_OPENED,     /* the peer opened a stream */
     SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice that must be released */
     SPATE_EVENT_STREAM_PLACED,     /* the next bytes in order are in the memory that
@@ -45,6 +45,13 @@ enum spate_event_kind {
                                       succeed now */
     SPATE_EVENT_PATH,              /* the path of the connection changed, or a move failed: see
                                       u.path */
+    SPATE_EVENT_EARLY,             /* 0-RTT: streams may be used before CONNECTED.  Of a server's
+                                      connection it is the first event, and what comes before
+                                      CONNECTED may be a replay.  Only with early_data of struct
+                                      spate_tls_options, or `early` of struct
+                                      spate_connect_options */
+    SPATE_EVENT_TICKET,            /* client: bytes that resume the session in a later connection */
+    SPATE_EVENT_NEW_TOKEN,         /* client: bytes that prove the address in a later connection */
 };
 
 /* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
@@ -123,6 +130,7 @@ struct spate_event {
             struct spate_slice slice; /* must be released; may be empty if `fin` is set */
             uint64_t offset;          /* offset in the stream of the slice's first byte */
             bool fin;                 /* the stream ends after these bytes */
+            bool early;               /* bytes of the stream came in 0-RTT packets */
         } data;
         /* STREAM_PLACED */
         struct {
@@ -134,6 +142,7 @@ struct spate_event {
             bool fin;            /* the stream ends after these bytes */
             bool is_returned;    /* the memory is full or no more bytes come: it is no longer
                                     lent */
+            bool early;          /* bytes of the stream came in 0-RTT packets */
         } placed;
         /* SENT */
         struct {
@@ -151,6 +160,11 @@ struct spate_event {
             const struct spate_datagram_result *results; /* valid as long as the event is */
             size_t count;                                /* at least 1 */
         } datagrams_sent;
+        /* TICKET, NEW_TOKEN */
+        struct {
+            const uint8_t *data; /* valid as long as the event is: copy it */
+            size_t size;         /* at least 1 */
+        } bytes;
         uint64_t error;              /* STREAM_RESET, STREAM_STOPPED: the peer's application code */
         bool is_uni;                 /* STREAMS_AVAILABLE: of unidirectional streams */
         enum spate_path_change path; /* PATH */

@@ -11,6 +11,7 @@
 #include <spate/datagram.h>
 #include <spate/engine.h>
 #include <spate/event.h>
+#include <spate/resume.h>
 #include <spate/stats.h>
 #include <spate/stream.h>
 #include <spate/tls.h>

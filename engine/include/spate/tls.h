@@ -91,6 +91,23 @@ struct spate_tls_options {
     bool keep_peer_chain; /* for spate_conn_peer_certificate(); otherwise the peer's own certificate
                              alone is kept */
     uint8_t reserved[7];  /* ignored */
+
+    /* Resumption and 0-RTT of a server: <spate/resume.h>. */
+    const uint8_t *ticket_keys; /* SPATE_KEY_SIZE bytes each, shared with other processes; the first
+                                   seals, all open.  NULL: a random one, which is replaced once in
+                                   the life of a ticket */
+    size_t ticket_key_count;    /* keys at `ticket_keys`, at most 4 */
+    /* Is asked on the shard's thread whether to accept the 0-RTT of a client, and must not call the
+     * library.  `server_name` may be NULL; `alpn` has `alpn_size` bytes.  NULL: all is accepted. */
+    bool (*on_early)(void *early_user, const char *server_name, const uint8_t *alpn,
+                     size_t alpn_size);
+    void *early_user;           /* passed to on_early */
+    uint32_t ticket_count;      /* tickets per connection, and a token.  Default 0: none */
+    uint32_t ticket_lifetime_s; /* default 0: a day; at most 7 days [RFC8446 4.6.1] */
+    uint32_t early_hellos_max;  /* ClientHellos with 0-RTT in 12 s that are remembered, 16 bytes
+                                   each; beyond, 0-RTT is rejected.  Default 0: 65,536 */
+    bool early_data;            /* accept 0-RTT.  Default false */
+    uint8_t reserved_2[3];      /* ignored */
 };
 
 /* Sets `size`, and every other field to zero.

@@ -177,11 +177,11 @@ static void lower_limits_reject_0_rtt(void **state)
     assert_early(&second, true);
 }
 
-static bool refuse(void *context, const char *server_name, struct sb_bytes alpn)
+static bool refuse(void *context, const char *server_name, const uint8_t *alpn, size_t alpn_size)
 {
     assert_string_equal(server_name, "localhost");
-    assert_int_equal(alpn.size, 4);
-    assert_memory_equal(alpn.data, "test", 4);
+    assert_int_equal(alpn_size, 4);
+    assert_memory_equal(alpn, "test", 4);
     ++*(int *)context;
     return false;
 }
@@ -192,7 +192,7 @@ static void the_application_can_refuse_0_rtt(void **state)
     struct qt_tls_pair first, second;
     struct qt_tls_args args = args_of(true);
     int count = 0;
-    args.server.allow_early = refuse;
+    args.server.on_early = refuse;
     args.server.allow_early_context = &count;
     shake(&first, &args);
     args = again(&first, true);

@@ -36,7 +36,9 @@ static void a_connection_moves_forward_only(void **state)
     (void)state;
     static const bool server[STATES][STATES] = {
         [SE_CONN_NEW] = {[SE_CONN_HANDSHAKING] = true, [SE_CONN_FAILED] = true},
-        [SE_CONN_HANDSHAKING] = {[SE_CONN_CONNECTED] = true, [SE_CONN_FAILED] = true},
+        [SE_CONN_HANDSHAKING] =
+            {[SE_CONN_CONNECTED] = true, [SE_CONN_FAILED] = true, [SE_CONN_EARLY] = true},
+        [SE_CONN_EARLY] = {[SE_CONN_CONNECTED] = true, [SE_CONN_CLOSED] = true},
         [SE_CONN_CONNECTED] = {[SE_CONN_CLOSED] = true},
         [SE_CONN_CLOSED] = {[SE_CONN_TAKEN] = true},
     };
