@@ -16,9 +16,6 @@
  */
 #define SP_GATE_PN_OPEN_MAX (UINT64_C(1) << 30)
 
-/* A datagram that has room for a CONNECTION_CLOSE without its reason. */
-#define SP_GATE_CLOSE_SIZE_MIN 128
-
 /* Returns whether the keys of `space` may seal no more packets.  Keys of the handshake are never
  * updated, so the next packet number counts their packets.  [RFC9001 6.6] */
 static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_space space)
@@ -79,7 +76,7 @@ static inline size_t sp_gate_close_size(const struct sp_conn *conn)
 {
     if (conn->handshake_state < SP_HANDSHAKE_COMPLETE)
         return conn->datagram_size; /* more than 1,200 bytes only for a long Retry token */
-    uint64_t budget = SB_MAX(sp_path_budget(conn->path), (uint64_t)SP_GATE_CLOSE_SIZE_MIN);
+    uint64_t budget = SB_MAX(sp_path_budget(conn->path), (uint64_t)SP_BUILD_PACKET_SIZE_MIN);
     return (size_t)SB_MIN(budget, (uint64_t)SP_DATAGRAM_SIZE_MIN);
 }
 

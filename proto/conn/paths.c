@@ -24,10 +24,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/mtu.h"
-
-/* A datagram with less room than this is not begun: the header, the least room of a packet for
- * frames (PAYLOAD_SIZE_MIN in conn/send.c), the tag. */
-#define PROBE_SIZE_MIN (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 32 + SP_TAG_SIZE)
+#include "proto/packet/build.h"
 
 /* ---- The table ---- */
 
@@ -489,7 +486,7 @@ struct sp_conn_path *sp_conn_path_to_probe(const struct sp_conn *conn)
         if (path == NULL || !wants_probe(conn, path))
             continue;
         bool needs_full = path->validation != NULL && path->validation->wants_full;
-        size_t size_min = needs_full ? SP_DATAGRAM_SIZE_MIN : (size_t)PROBE_SIZE_MIN;
+        size_t size_min = needs_full ? SP_DATAGRAM_SIZE_MIN : (size_t)SP_BUILD_PACKET_SIZE_MIN;
         if (sp_path_budget(path) >= size_min)
             return path;
     }

@@ -27,12 +27,11 @@
 #include "proto/conn/tombstone.h"
 #include "proto/packet/build.h"
 
-/* A packet with less room than this is not begun: it could carry hardly a frame. */
-#define PAYLOAD_SIZE_MIN 32
-
 /* A packet with a CONNECTION_CLOSE that has no reason: a long header with two CIDs of 20 bytes, the
  * frame, and the tag. */
 #define CLOSE_PACKET_SIZE ((1 + 4 + 21 + 21 + 1 + 2 + 4) + (1 + 8 + 8 + 1) + SP_TAG_SIZE)
+
+_Static_assert(1 + 8 + 8 + 1 <= SP_BUILD_PAYLOAD_SIZE_MIN, "a close without its reason fits");
 
 /* A CONNECTION_CLOSE: type, code, frame type, and the reason with its length. */
 #define CLOSE_SIZE_MAX (1 + 8 + 8 + 2 + SP_REASON_SIZE_MAX)
@@ -79,7 +78,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
     }
     header_size =
         is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
-    if (room < header_size + PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
+    if (room < header_size + SP_BUILD_PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
         return false;
 
     struct sb_writer w = sb_writer_of(out, room);

@@ -14,6 +14,15 @@
 #include "proto/packet/protect.h"
 #include "proto/recovery/sent.h"
 
+/* A packet with less room than this for its frames is not begun: it could carry hardly a frame. */
+#define SP_BUILD_PAYLOAD_SIZE_MIN 32
+
+/* Any 1-RTT packet can be begun in this: its header, payload and tag.  It is less than three times
+ * the smallest datagram of a peer that uses our CIDs of 4 bytes or more, so such a datagram from a
+ * new address always allows an answer.  [RFC9000 8.1] */
+#define SP_BUILD_PACKET_SIZE_MIN \
+    (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + SP_BUILD_PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
+
 /* A packet under construction.
  *
  * Control frames and the heads of data frames are written into `control`; data stays

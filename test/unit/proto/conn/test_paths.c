@@ -169,6 +169,30 @@ static void a_new_address_gets_three_times_its_bytes_until_it_is_proven(void **s
     assert_true(server_is_at(pair, &path));
 }
 
+/* The only datagram from a new address may be the last that comes from there. */
+static void one_small_datagram_of_a_new_address_pays_for_a_close(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_path path = other_address(pair);
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+    assert_true(packet.size < 32);
+    give(pair, SP_SERVER, packet.data, packet.size, &path);
+    assert_true(server_is_at(pair, &path));
+
+    struct sent sent;
+    sp_conn_close(server, UINT64_C(1) << 60, "reason", 6, pair->now_ns);
+    assert_true(take(pair, SP_SERVER, &sent));
+    assert_true(sp_path_equal(&sent.path, &path));
+    assert_true(sent.size <= 3 * packet.size);
+    const struct sp_path client = path_of(pair, SP_CLIENT);
+    give(pair, SP_CLIENT, sent.data, sent.size, &client);
+    assert_true(sp_conn_is_closed(pair_conn(pair, SP_CLIENT)));
+}
+
 static void a_move_that_is_proven_is_reported_and_gets_all_bytes(void **state)
 {
     struct conn_pair *pair = *state;
@@ -424,6 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, a_server_follows_the_newest_packet_that_is_no_probe),
         QT_TEST(conn_pair, a_new_address_gets_three_times_its_bytes_until_it_is_proven),
+        QT_TEST(conn_pair, one_small_datagram_of_a_new_address_pays_for_a_close),
         QT_TEST(conn_pair, a_move_that_is_proven_is_reported_and_gets_all_bytes),
         QT_TEST(conn_pair, what_is_known_stays_if_only_the_port_changed),
         QT_TEST(conn_pair, an_attacker_who_copies_packets_moves_a_connection_once),
