@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """spate serve and spate get: a server and its clients over real sockets.  What arrives, what is
 refused, and that nothing half stays under its final name."""
+import json
 import os
 import pathlib
 import pty
@@ -15,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-SPATE = os.path.abspath(sys.argv.pop(1))
+SPATE, RELAY = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
 HANG_S = 60  # much longer than any run here
 
 
@@ -150,6 +151,29 @@ class Files(Case):
                 (self.to / 'file').unlink()
             else:
                 self.assert_one_line(done, 'no QUIC version that we do; 1 file is missing')
+
+    def relay_to(self, url, rate):
+        """Starts a relay with a slow path to a server; returns it and the beginning of its URLs."""
+        relay = subprocess.Popen([RELAY, '--map', f'127.0.0.1:0={url.removeprefix("https://")}',
+                                  '--both', f'delay=5ms,rate={rate}'],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, relay)
+        return relay, f'https://{relay.stdout.readline().split()[-1]}'
+
+    def test_a_connection_moves_to_another_port_if_asked_to(self):
+        self.make('file', os.urandom(2_000_000))
+        # A move that fails is reported after 3 s, before the slow transfer ends.
+        for words, rate, ports in (([], '50mbit', 1), (['--migrate'], '4mbit', 2)):
+            server, url = self.serve('--conns', '1', '--verbose')  # no second one would get in
+            relay, url = self.relay_to(url, rate)
+            self.assert_all(self.get(*words, f'{url}/file'))
+            self.assert_same('file')
+            # The server prints this after the last acknowledgment, which needs the relay.
+            self.assertEqual(server.stdout.readline(), '200 2000000 /file\n')
+            relay.send_signal(signal.SIGTERM)
+            report = json.loads(relay.communicate(timeout=HANG_S)[0].splitlines()[-1])
+            self.assertEqual(report['flows'], ports)
+            (self.to / 'file').unlink()
 
     def test_two_servers_at_once(self):
         self.make('a', b'a')

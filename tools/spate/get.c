@@ -52,6 +52,7 @@ static struct get_job *job_for(struct client *client, const struct hq_url *url)
     struct get_job *job = &client->jobs[client->job_count++];
     job->get = &client->get;
     job->url = url;
+    job->has_migrated = !client->get.options->migrates;
     STAILQ_INIT(&job->waiting);
     return job;
 }

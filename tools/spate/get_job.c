@@ -63,6 +63,24 @@ void get_job_start(struct get_job *job)
 
 /* ---- Events ---- */
 
+static void report_migration(struct get_job *job, const char *why)
+{
+    job->get->on_message(job->get);
+    message("get", "%s:%u: cannot migrate: %s", job->url->host, job->url->port, why);
+}
+
+/* Moves the connection, once the protocol allows it: an event follows when that changes. */
+static void migrate(struct get_job *job)
+{
+    struct spate_error error = {""};
+    int e = spate_conn_migrate(job->conn, NULL, 0, &error);
+    if (e == -EAGAIN)
+        return;
+    job->has_migrated = true;
+    if (e != 0 && e != -ENOTCONN)
+        report_migration(job, error.text[0] != 0 ? error.text : strerror(-e));
+}
+
 static void close_if_done(struct get_job *job)
 {
     if (job->left == 0 && job->conn != NULL)
@@ -163,6 +181,10 @@ void get_job_event(struct get_job *job, struct spate_event *event)
         if (event->stream_user != NULL)
             on_stream_closed(job, event->stream_user);
         break;
+    case SPATE_EVENT_PATH:
+        if (event->u.path == SPATE_PATH_FAILED)
+            report_migration(job, "no answer on the new path");
+        break;
     default:
         if (event->stream_user != NULL)
             get_file_event(event->stream_user, event);
@@ -170,6 +192,8 @@ void get_job_event(struct get_job *job, struct spate_event *event)
             spate_slice_release(job->get->shard, &event->u.data.slice);
         break;
     }
+    if (job->is_connected && !job->has_migrated && job->conn != NULL && job->left > 0)
+        migrate(job);
 }
 
 void get_job_cancel(struct get_job *job, struct get_file *files, uint32_t count)

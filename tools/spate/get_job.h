@@ -42,6 +42,7 @@ struct get_job {
     const struct hq_url *url; /* of any of its files: host and port */
     bool is_started;
     bool is_connected;
+    bool has_migrated; /* or cannot; true from the start if nobody asked for it */
     bool has_ended;
     char why[160]; /* the first reason why the whole job failed; "" */
 };

@@ -34,6 +34,8 @@ static const char usage_text[] =
     "  --quic VERSIONS       versions of QUIC: both, prefer-2, begin-2, only-1 or only-2\n"
     "                        (default: both, beginning with 1)\n"
     "  --update-keys         makes new keys once the handshake is confirmed\n"
+    "  --migrate             moves each connection to another local port while files come; if\n"
+    "                        that fails, it prints why and goes on with the old one\n"
     "  --timeout SECONDS     gives up if the handshake takes longer, or if nothing comes for so\n"
     "                        long (default: 30)\n"
     "\n"
@@ -44,12 +46,19 @@ static const char usage_text[] =
     "appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},   {"ca", required_argument, NULL, 'a'},
-    {"insecure", no_argument, NULL, 'i'},       {"separate", no_argument, NULL, 's'},
-    {"parallel", required_argument, NULL, 'p'}, {"cipher", required_argument, NULL, 'C'},
-    {"window", required_argument, NULL, 'w'},   {"timeout", required_argument, NULL, 't'},
-    {"quic", required_argument, NULL, 'q'},     {"update-keys", no_argument, NULL, 'u'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},
+    {"ca", required_argument, NULL, 'a'},
+    {"insecure", no_argument, NULL, 'i'},
+    {"separate", no_argument, NULL, 's'},
+    {"parallel", required_argument, NULL, 'p'},
+    {"cipher", required_argument, NULL, 'C'},
+    {"window", required_argument, NULL, 'w'},
+    {"timeout", required_argument, NULL, 't'},
+    {"quic", required_argument, NULL, 'q'},
+    {"update-keys", no_argument, NULL, 'u'},
+    {"migrate", no_argument, NULL, 'm'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Returns 0, or the exit status after one line on stderr. */
@@ -88,6 +97,9 @@ static int take(struct get_options *o, int option, const char *value)
         return 0;
     case 'u':
         o->updates_keys = true;
+        return 0;
+    case 'm':
+        o->migrates = true;
         return 0;
     case 'q':
         if (!number_parse_versions(value, &o->versions))

@@ -21,6 +21,7 @@ struct get_options {
     uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
     enum spate_versions versions;
     bool updates_keys;
+    bool migrates;         /* each connection, to another port */
     uint64_t window_bytes; /* 0: the library's default */
     uint64_t timeout_ns;
 };
