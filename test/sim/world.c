@@ -123,20 +123,29 @@ static void world_deinit(struct qs_world *world, struct qs_monkey_report *ret_mo
     qs_clock_deinit(&world->clock);
 }
 
+static bool all_are_confirmed(const struct qs_host *host)
+{
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        const struct qs_end *end = host->ends[i];
+        if (end->conn != NULL && !end->is_stray &&
+            end->conn->handshake_state < SP_HANDSHAKE_CONFIRMED)
+            return false;
+    }
+    return true;
+}
+
 /* [RFC9000 9] A client that moves before the handshake is confirmed is lost, so the NAT forgets it
- * later.  Returns whether that has begun. */
+ * later.  A client that has closed may be gone while its server still waits for its last packets.
+ * Returns whether that has begun. */
 static bool begin_rebinding(struct qs_world *world, struct qs_plan *shifted, uint64_t after_ns)
 {
     if (shifted->rebind.count == 0)
         return true;
     if (world->connected_count < shifted->conn_count)
         return false;
-    const struct qs_host *host = &world->hosts[SP_CLIENT];
-    for (uint32_t i = 0; i < host->end_count; i++) {
-        const struct sp_conn *conn = host->ends[i]->conn;
-        if (conn != NULL && conn->handshake_state < SP_HANDSHAKE_CONFIRMED)
+    for (int role = 0; role < QS_SIDES; role++)
+        if (!all_are_confirmed(&world->hosts[role]))
             return false;
-    }
     shifted->rebind.at_ns = world->clock.now_ns + after_ns;
     return true;
 }
