@@ -52,7 +52,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
         (void)sp_stream_send_reset(&stream->send, 0);
     if (!conn->reports_received) {
         if (stream->recv.state != SP_RECV_NONE)
-            sp_reassembly_clear(&stream->recv.reassembly);
+            sp_reassembly_discard(&stream->recv.reassembly);
         stream->pending_events = 0;
     }
     stream->control = 0;
@@ -90,7 +90,8 @@ static bool end_streams(struct sp_conn *conn, uint32_t *steps)
             *steps -= SB_MIN(*steps, SP_UNWIND_STREAM_STEPS);
         }
     }
-    return conn->unwind_bucket > map->mask;
+    sp_conn_discard_some(conn, steps);
+    return conn->unwind_bucket > map->mask && conn->pieces.discarded == NULL;
 }
 
 static SB_NEVER_INLINE bool unwind(struct sp_conn *conn, uint32_t *steps)

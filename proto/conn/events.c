@@ -323,6 +323,9 @@ bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
     uint32_t steps = UINT32_MAX;
     while (SB_UNLIKELY(conn->unwind != SP_UNWIND_NOTHING) && !sp_conn_unwind(conn, &steps))
         steps = UINT32_MAX;
+    steps = SP_DISCARDS_PER_PACKET; /* an open connection frees them with its packets */
+    if (SB_UNLIKELY(conn->pieces.discarded != NULL && conn->state != SP_CONN_OPEN))
+        sp_conn_discard_some(conn, &steps);
 
     bool has_messages = SB_UNLIKELY(conn->messages != NULL);
     bool yields =

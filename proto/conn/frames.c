@@ -327,6 +327,9 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
     if (packet->payload_size == 0)
         return SP_ERR_PROTOCOL_VIOLATION;
     conn->pieces.steps = 0;
+    uint32_t discards = SP_DISCARDS_PER_PACKET;
+    if (SB_UNLIKELY(conn->pieces.discarded != NULL))
+        sp_conn_discard_some(conn, &discards);
     if (packet->placed != NULL) {
         packet->frame_type = packet->payload[0];
         packet->is_eliciting = packet->is_nonprobing = true;

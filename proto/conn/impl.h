@@ -237,7 +237,7 @@ struct sp_conn {
     struct sb_link held_list;              /* streams whose MAX_STREAM_DATA is held back */
     struct sb_link opened_list;            /* made, but STREAM_OPENED not taken yet */
     struct sb_link event_list;             /* streams that may have further events */
-    struct sb_link zombie_list;            /* closed, but named by packets in flight */
+    struct sb_link zombie_list;            /* closed; packets in flight or pieces name them */
     struct sp_window window;               /* receive window of the connection */
     uint64_t handed_bytes;                 /* in slices that the application has not returned */
     uint64_t peer_stream_data_bidi_local;  /* initial send limit, streams opened by the peer */
@@ -259,6 +259,7 @@ struct sp_conn {
     uint64_t alive_from_ns;   /* when sp_conn_stay_alive() acted last */
     uint64_t end_at_ns;       /* end of closing or draining */
     uint64_t retry_at_ns;     /* when sending is tried again after lacks_records or holds_credit */
+    uint64_t discard_at_ns;   /* when the timer may free discarded pieces */
     uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
     size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */
     uint32_t acks_alone;  /* ACK-only packets since the last ack-eliciting one */

@@ -32,12 +32,17 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sp_stream_map_init(&conn->streams, conn->pools->memory);
 }
 
-static void free_stream(struct sp_conn *conn, struct sp_stream *stream)
+/* Frees a closed stream that is not in the map, or makes a zombie of it. */
+static void release(struct sp_conn *conn, struct sp_stream *stream)
 {
-    SB_ASSERT(stream->sent_refs == 0);
     sb_list_remove(&stream->send_link);
     sb_list_remove(&stream->control_link);
     sb_list_remove(&stream->event_link);
+    sp_reassembly_discard(&stream->recv.reassembly);
+    if (stream->sent_refs > 0 || sp_reassembly_is_discarding(&stream->recv.reassembly)) {
+        sb_list_push_back(&conn->zombie_list, &stream->event_link);
+        return;
+    }
     sp_stream_send_deinit(&stream->send);
     sp_stream_recv_deinit(&stream->recv);
     sb_store_give(&conn->stores.streams, stream);
@@ -47,7 +52,7 @@ bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps)
 {
     if (conn->streams.buckets == NULL)
         return true;
-    while (*steps > 0) {
+    for (; sp_conn_discard_some(conn, steps), *steps > 0;) {
         struct sp_stream *stream = sp_stream_map_pop(&conn->streams);
         struct sb_link *zombie = sb_list_first(&conn->zombie_list);
         if (stream == NULL && zombie != NULL)
@@ -56,7 +61,9 @@ bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps)
             sp_stream_map_deinit(&conn->streams);
             return true;
         }
-        free_stream(conn, stream);
+        SB_ASSERT(stream->sent_refs == 0);
+        stream->is_closed = true;
+        release(conn, stream);
         *steps -= SB_MIN(*steps, SP_UNWIND_STREAM_STEPS);
     }
     return false;
@@ -143,7 +150,6 @@ void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream)
         sb_list_push_back(&conn->event_list, &stream->event_link);
 }
 
-/* Called when the application has taken all events of the stream. */
 void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
 {
     if (!stream->is_closed) {
@@ -156,15 +162,8 @@ void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream)
             sp_stream_limits_on_room(&conn->limits[false]);
             sp_stream_limits_on_room(&conn->limits[true]);
         }
-        if (stream->sent_refs > 0) {
-            sb_list_remove(&stream->send_link);
-            sb_list_remove(&stream->control_link);
-            sb_list_remove(&stream->event_link);
-            sb_list_push_back(&conn->zombie_list, &stream->event_link);
-        }
     }
-    if (stream->sent_refs == 0)
-        free_stream(conn, stream);
+    release(conn, stream);
 }
 
 /* Gives credit at once for bytes that the application will never get. */
@@ -247,6 +246,9 @@ struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni)
 static enum sp_err after_receive(struct sp_conn *conn, struct sp_stream *stream,
                                  const struct sp_recv_effect *effect)
 {
+    uint32_t discards = SP_DISCARDS_PER_FRAME;
+    if (effect->discarded > 0)
+        sp_conn_discard_some(conn, &discards);
     sp_conn_discarded(conn, effect->discarded);
     if (effect->has_event)
         sp_conn_stream_add_event(conn, stream);

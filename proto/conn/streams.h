@@ -20,9 +20,21 @@ struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni);
 void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream);
 void sp_conn_stream_add_control(struct sp_conn *conn, struct sp_stream *stream, uint8_t control);
 void sp_conn_stream_add_event(struct sp_conn *conn, struct sp_stream *stream);
-/* Frees the stream if it is finished, all its events were taken, and no packet in flight names it.
- */
+/* Closes a stream whose events were all taken.  Frees it when no packet in flight names it and
+ * its pieces are gone. */
 void sp_conn_stream_reap(struct sp_conn *conn, struct sp_stream *stream);
+/* Frees discarded pieces, and the closed streams that waited for that.  Takes 1 from `*steps` for
+ * each piece, until that is 0. */
+static inline void sp_conn_discard_some(struct sp_conn *conn, uint32_t *steps)
+{
+    for (struct sp_reassembly *queue;
+         (queue = sp_reassembly_discard_some(&conn->pieces, steps)) != NULL;) {
+        struct sp_stream *stream = SB_CONTAINER_OF(queue, struct sp_stream, recv.reassembly);
+        if (stream->is_closed)
+            sp_conn_stream_reap(conn, stream);
+    }
+}
+
 void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
                               struct sb_buffer *buffer);

@@ -15,9 +15,12 @@
 #include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
+#include "proto/conn/streams.h"
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2
+
+#define DISCARD_INTERVAL_NS SB_MS
 
 static uint64_t idle_deadline(const struct sp_conn *conn)
 {
@@ -67,6 +70,8 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, conn->paths_at_ns);
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
+    if (SB_UNLIKELY(conn->pieces.discarded != NULL))
+        deadline_ns = sb_time_min(deadline_ns, conn->discard_at_ns);
     if (sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
@@ -110,6 +115,16 @@ static void end_now(struct sp_conn *conn, uint64_t now_ns)
     sp_conn_end(conn, &close, SP_CONN_DRAINING, now_ns);
 }
 
+/* Frees some discarded pieces, also if the peer sends nothing more. */
+static void discard_some(struct sp_conn *conn, uint64_t now_ns)
+{
+    uint32_t steps = SP_DISCARDS_PER_TIMER;
+    if (conn->pieces.discarded == NULL || conn->discard_at_ns > now_ns)
+        return;
+    sp_conn_discard_some(conn, &steps);
+    conn->discard_at_ns = sb_time_add(now_ns, DISCARD_INTERVAL_NS);
+}
+
 static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
@@ -144,6 +159,7 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         if (conn->holds_credit)
             sp_conn_hold_credit(conn, now_ns);
     }
+    discard_some(conn, now_ns);
     sp_conn_expire_messages(conn, now_ns);
     if (conn->paths_at_ns <= now_ns && !sp_conn_paths_on_time(conn, now_ns)) {
         /* [RFC9000 9.3.2] There is nobody to send a CONNECTION_CLOSE to. */

@@ -47,13 +47,20 @@ static bool cut_first(struct sp_piece *piece, uint64_t size, struct sb_buffer *c
     return true;
 }
 
-/* Copies all of a piece.  Returns false without memory: the rest of it stays where it is. */
+/* Copies all of a piece, or drops its bytes if nobody will get them.  Returns false without memory:
+ * the rest of it stays where it is. */
 static bool copy_out(struct sp_piece *piece)
 {
     struct sp_piece_store *store = piece->owner->store;
     struct sb_buffer *buffer = piece->buffer;
     struct sb_buffer *copy;
     sp_piece_unpin(store, piece);
+    if (sp_reassembly_is_discarding(piece->owner)) {
+        piece->kind = SP_PIECE_COPY;
+        piece->buffer = NULL;
+        sb_buffer_unref(buffer);
+        return true;
+    }
     for (uint64_t size; (size = copy_first(piece, &copy)) > 0;) {
         if (size < piece->size) {
             if (cut_first(piece, size, copy))
@@ -106,7 +113,8 @@ void sp_compact_old(struct sp_copies *copies, uint32_t count_max)
         if (link == &copies->mark || link == &copies->pinned)
             return;
         struct sp_piece *piece = SB_CONTAINER_OF(link, struct sp_piece, pin_link);
-        if (!is_badly_used(piece->buffer, SP_COMPACT_PART_SCARCE)) {
+        if (!is_badly_used(piece->buffer, SP_COMPACT_PART_SCARCE) &&
+            !sp_reassembly_is_discarding(piece->owner)) {
             sb_list_remove(link);
             sb_list_insert_before(&copies->mark, link);
         } else if (!copy_out(piece)) {

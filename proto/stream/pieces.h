@@ -58,13 +58,14 @@ struct sp_piece_store {
     struct sp_holding *holding;
     uint32_t count;
     uint32_t count_max;
-    uint32_t count_reserve;    /* extra pieces for the first gap; else a full store stays full */
-    struct sb_pool *lent_pool; /* NULL if no memory is ever lent */
-    uint32_t lent_count;       /* buffers, over all streams */
-    uint64_t copied_bytes;     /* by memcpy into lent memory, since the start */
-    uint64_t packed_bytes;     /* by memcpy into copies, since the start */
-    uint64_t random;           /* for sp_pieces.random; start it with a secret */
-    uint32_t steps;            /* pieces visited; set it to 0 before each packet */
+    uint32_t count_reserve;     /* extra pieces for the first gap; else a full store stays full */
+    struct sb_pool *lent_pool;  /* NULL if no memory is ever lent */
+    uint32_t lent_count;        /* buffers, over all streams */
+    uint64_t copied_bytes;      /* by memcpy into lent memory, since the start */
+    uint64_t packed_bytes;      /* by memcpy into copies, since the start */
+    uint64_t random;            /* for sp_pieces.random; start it with a secret */
+    uint32_t steps;             /* pieces visited; set it to 0 before each packet */
+    struct sp_piece *discarded; /* of sp_reassembly_discard(), linked by `next` */
 };
 
 /* A list in rising order, and a treap over all but its last pieces: the priorities are random, so

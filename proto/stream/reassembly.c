@@ -20,6 +20,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/base/steps.h"
 #include "proto/stream/reassembly_impl.h"
 #include "proto/wire/limits.h"
 
@@ -34,6 +35,7 @@ struct sp_piece *sp_reassembly_link(struct sp_reassembly *reassembly, struct sp_
                                     struct sb_buffer *buffer)
 {
     struct sp_piece_store *store = reassembly->store;
+    SB_DEBUG_ASSERT(!sp_reassembly_is_discarding(reassembly));
     /* What is next in order frees memory: it, and what waits after it, is handed out at once. */
     bool is_next = offset == reassembly->read_end;
     uint32_t reserve = is_next ? store->count_reserve : 0;
@@ -62,9 +64,44 @@ void sp_reassembly_unlink(struct sp_reassembly *reassembly, struct sp_piece *pie
 void sp_reassembly_clear_pieces(struct sp_reassembly *reassembly)
 {
     for (struct sp_piece *piece; (piece = reassembly->pieces.first) != NULL;) {
+        SB_STEP();
         reassembly->received_bytes -= piece->size - piece->missing;
         sp_reassembly_unlink(reassembly, piece);
     }
+}
+
+void sp_reassembly_discard_pieces(struct sp_reassembly *reassembly)
+{
+    struct sp_piece_store *store = reassembly->store;
+    struct sp_pieces *pieces = &reassembly->pieces;
+    /* The latest queue comes first: so the pieces of one queue need not be side by side. */
+    if (reassembly->discarded_last == NULL)
+        reassembly->discarded_last = pieces->last;
+    pieces->last->next = store->discarded;
+    store->discarded = pieces->first;
+    *pieces = (struct sp_pieces){.random = pieces->random};
+    reassembly->received_bytes = reassembly->read_end;
+}
+
+struct sp_reassembly *sp_reassembly_discard_some(struct sp_piece_store *store, uint32_t *steps)
+{
+    for (struct sp_piece *piece; *steps > 0 && (piece = store->discarded) != NULL; --*steps) {
+        struct sp_reassembly *owner = piece->owner;
+        SB_STEP();
+        SB_ASSERT(owner->discarded_last != NULL);
+        store->discarded = piece->next;
+        if (piece->kind == SP_PIECE_SLICE)
+            sp_piece_unpin(store, piece);
+        sb_buffer_unref(piece->buffer);
+        bool is_last = piece == owner->discarded_last;
+        sp_piece_give(store, piece);
+        if (!is_last)
+            continue;
+        owner->discarded_last = NULL;
+        --*steps;
+        return owner;
+    }
+    return NULL;
 }
 
 /* ---- Inserting ---- */

@@ -32,17 +32,37 @@ struct sp_reassembly {
     struct sp_lent *lent; /* the oldest buffer first */
     uint64_t read_end;    /* bytes handed out */
     uint64_t received_bytes;
+    struct sp_piece *discarded_last; /* of its pieces in store->discarded, the last; or NULL */
 };
 
 void sp_reassembly_init(struct sp_reassembly *reassembly, struct sp_piece_store *store);
 
-/* Drops all pieces; lent memory stays lent. */
+/* Drops all pieces at once: for a few of them.  Lent memory stays lent. */
 void sp_reassembly_clear_pieces(struct sp_reassembly *reassembly);
 static inline void sp_reassembly_clear(struct sp_reassembly *reassembly)
 {
     if (reassembly->pieces.first != NULL)
         sp_reassembly_clear_pieces(reassembly);
 }
+
+/* Moves all pieces to store->discarded, in constant time.  Lent memory stays lent.  No bytes may be
+ * inserted afterwards, and the queue must live until sp_reassembly_discard_some() returns it. */
+void sp_reassembly_discard_pieces(struct sp_reassembly *reassembly);
+static inline void sp_reassembly_discard(struct sp_reassembly *reassembly)
+{
+    if (reassembly->pieces.first != NULL)
+        sp_reassembly_discard_pieces(reassembly);
+}
+
+/* Returns whether the store has pieces that the queue discarded. */
+static inline bool sp_reassembly_is_discarding(const struct sp_reassembly *reassembly)
+{
+    return reassembly->discarded_last != NULL;
+}
+
+/* Frees discarded pieces, and takes 1 from `*steps` for each, until that is 0.  Returns a queue as
+ * soon as it has none left: call it again then.  Returns NULL when no step or no piece is left. */
+struct sp_reassembly *sp_reassembly_discard_some(struct sp_piece_store *store, uint32_t *steps);
 
 /* Takes bytes that start at `offset`.  If a byte comes twice, one copy of it is kept, either one.
  * New references to the slice's buffer are taken as needed: the caller keeps its own.  Visits

@@ -287,7 +287,7 @@ bool sp_reassembly_unlend(struct sp_reassembly *reassembly, struct sp_placed *re
 {
     if (reassembly->lent == NULL)
         return false;
-    sp_reassembly_clear(reassembly);
+    sp_reassembly_discard(reassembly);
     *ret = report_lent(reassembly, 0, true);
     return true;
 }

@@ -25,6 +25,7 @@ void sp_stream_recv_deinit(struct sp_stream_recv *recv)
     sp_reassembly_clear(&recv->reassembly);
     while (recv->reassembly.lent != NULL && sp_stream_recv_unlend(recv, true, &received))
         continue;
+    SB_ASSERT(!sp_reassembly_is_discarding(&recv->reassembly));
 }
 
 /* Charges both windows for a stream that reaches to `end` now.  Nothing is charged on
@@ -55,7 +56,7 @@ static enum sp_err check_size(const struct sp_stream_recv *recv, uint64_t end, b
 /* Everything not handed out yet counts as used by the application from here on. */
 static uint64_t discard_rest(struct sp_stream_recv *recv)
 {
-    sp_reassembly_clear(&recv->reassembly);
+    sp_reassembly_discard(&recv->reassembly);
     /* What was handed out is consumed by the application itself. */
     uint64_t discarded = recv->window.received - recv->reassembly.read_end;
     recv->reassembly.read_end = recv->window.received;

@@ -105,6 +105,17 @@ enum {
      * enough for a sender that has two packets in flight.  [RFC9000 14.3] */
     SP_PMTU_HOLE_LOSSES = 6,
 
+    /* Pieces of reset or stopped streams that are freed per packet, or per event of the end: about
+     * the time of an ordinary packet, and more than a packet can bring to one stream. */
+    SP_DISCARDS_PER_PACKET = 64,
+
+    /* The same per frame that discards some, so that a peer cannot discard faster than we free
+     * what takes a frame to bring. */
+    SP_DISCARDS_PER_FRAME = 2,
+
+    /* The same per millisecond in which the timer runs: about the time of a few packets. */
+    SP_DISCARDS_PER_TIMER = 256,
+
     /* Steps that releasing a stream counts for, where a packet or a frame in flight is one step:
      * about its cost beside theirs. */
     SP_UNWIND_STREAM_STEPS = 4,

@@ -28,6 +28,9 @@ void qs_oracle_check_held(struct qs_trace *trace, const char *who, const struct 
     packets += conn->new_token.buffer != NULL;
     uint64_t held_max = credit * SP_HELD_BYTES_PER_CREDIT_MAX +
                         streams * SP_HELD_BYTES_PER_STREAM_MAX + packets * COPY_SIZE;
+    /* Pieces that wait to be freed: their bytes have been given back as credit already. */
+    for (const struct sp_piece *p = conn->pieces.discarded; p != NULL; p = p->next)
+        held_max += p->size + COPY_SIZE + sizeof(*p);
     uint64_t held = sp_conn_held_bytes(conn);
     if (held > held_max)
         qs_fail(trace, "%s holds %" PRIu64 " bytes for %" PRIu64 " bytes of credit", who, held,

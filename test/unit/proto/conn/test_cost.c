@@ -14,6 +14,7 @@
 #include "test/support/conn_pair.h"
 
 enum { STEPS_MAX = 1500, PAYLOAD_SIZE = 1380, STREAMS = 1000, FLIGHT_BYTES = 8000000 };
+enum { PIECES = 16000, PIECES_BYTES = 16384 * SP_PAGE_SIZE };
 
 QT_FIXTURE(conn_pair, pair_deinit)
 
@@ -238,12 +239,116 @@ static void credit_that_a_reset_stream_leaves_is_used(void **state)
     assert_int_equal(conn->data_sent - sent, 3);
 }
 
+/* A stream of the client with PIECES pieces at the server. */
+static struct sp_conn *prepare_pieces(struct conn_pair *pair)
+{
+    uint8_t payload[PAYLOAD_SIZE];
+    pair_init(pair);
+    pair->config.stream_window_bytes = pair->config.stream_window_bytes_max = PIECES_BYTES;
+    pair->config.conn_window_bytes = pair->config.conn_window_bytes_max = PIECES_BYTES;
+    pair_connect(pair);
+    struct sp_conn *conn = pair_conn(pair, SP_SERVER);
+    for (uint64_t at = 1; conn->pieces.count < PIECES;) {
+        struct sb_writer w = sb_writer_of(payload, sizeof(payload));
+        for (uint32_t i = 0; i < 16; i++, at += SP_PAGE_SIZE) {
+            struct sp_stream_head head = {.offset = at, .size = 1, .has_length = true};
+            sp_frame_write_stream_head(&w, &head);
+            sb_writer_u8(&w, 'x');
+        }
+        pair_inject(pair, SP_SERVER, SP_SPACE_APP, payload, sb_writer_used(&w), PAIR_FAULT_NONE);
+        pair_pull(pair, SP_SERVER);
+        assert_int_equal(conn->state, SP_CONN_OPEN);
+    }
+    return conn;
+}
+
+/* Injects a packet, and returns its steps. */
+static uint64_t steps_of(struct conn_pair *pair, const struct sb_writer *w, const uint8_t *payload)
+{
+    uint64_t before = SB_STEPS_COUNT();
+    pair_inject(pair, SP_SERVER, SP_SPACE_APP, payload, sb_writer_used(w), PAIR_FAULT_NONE);
+    pair_pull(pair, SP_SERVER);
+    return SB_STEPS_COUNT() - before;
+}
+
+static void reset_of_a_stream_with_many_pieces_frees_them_packet_by_packet(void **state)
+{
+    struct conn_pair *pair = *state;
+    uint8_t payload[16];
+    struct sp_conn *conn = prepare_pieces(pair);
+    struct sb_writer w = sb_writer_of(payload, sizeof(payload));
+    sp_frame_write_reset_stream(&w, 0, 1, PIECES_BYTES);
+    sp_frame_write_stop_sending(&w, 0, 1);
+    assert_in_range(steps_of(pair, &w, payload), SB_STEPS_ARE_COUNTED, 64);
+    uint32_t count = conn->pieces.count;
+    assert_in_range(count, PIECES - 16, PIECES);
+    w = sb_writer_of(payload, sizeof(payload));
+    sp_frame_write_ping(&w);
+    while (conn->pieces.count > 0) {
+        assert_in_range(steps_of(pair, &w, payload), SB_STEPS_ARE_COUNTED, 128);
+        assert_true(conn->pieces.count == 0 ||
+                    count - conn->pieces.count == SP_DISCARDS_PER_PACKET);
+        count = conn->pieces.count;
+        sp_conn_check(conn);
+    }
+    assert_int_equal(conn->pieces.holding->held_bytes, 0);
+    assert_int_equal(conn->state, SP_CONN_OPEN);
+}
+
+/* The peer stays silent: the timer frees them. */
+static void timer_frees_the_pieces_of_a_stopped_stream(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_conn *conn = prepare_pieces(pair);
+    uint64_t before = SB_STEPS_COUNT();
+    assert_int_equal(sp_conn_stop(conn, 0, 1), SP_DONE);
+    assert_in_range(SB_STEPS_COUNT() - before, 0, 8);
+    uint64_t end_ns = pair->now_ns + SB_S;
+    while (conn->pieces.count > 0) {
+        uint32_t count = conn->pieces.count;
+        pair->now_ns += SB_MS;
+        assert_true(sp_conn_deadline_ns(conn) <= pair->now_ns && pair->now_ns < end_ns);
+        sp_conn_on_deadline(conn, pair->now_ns);
+        assert_in_range(count - conn->pieces.count, 0, SP_DISCARDS_PER_TIMER);
+    }
+    assert_int_equal(conn->pieces.holding->held_bytes, 0);
+}
+
+/* Also the end of a connection counts them, and destroying one that is open. */
+static void pieces_count_when_a_connection_is_released(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sp_conn *conn = prepare_pieces(pair);
+        if (i == 0)
+            sp_conn_close(conn, 1, NULL, 0, pair->now_ns);
+        else if (i == 1)
+            assert_int_equal(sp_conn_stop(conn, 0, 1), SP_DONE);
+        bool is_unwinding = i == 0;
+        for (bool is_done = false; !is_done;) {
+            uint32_t steps = 100;
+            uint64_t used = pair->pools.pieces.used_count;
+            is_done =
+                is_unwinding ? sp_conn_unwind(conn, &steps) : sp_conn_destroy_some(conn, &steps);
+            assert_in_range(used - pair->pools.pieces.used_count, 0, 100);
+            if (is_done && is_unwinding) {
+                assert_int_equal(conn->pieces.count, 0);
+                is_unwinding = is_done = false;
+            }
+        }
+        pair->ends[SP_SERVER].conn = NULL;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, no_packet_takes_many_steps),
         QT_TEST(conn_pair, credit_costs_no_more_steps_than_it_has_bytes),
         QT_TEST(conn_pair, credit_that_a_reset_stream_leaves_is_used),
+        QT_TEST(conn_pair, reset_of_a_stream_with_many_pieces_frees_them_packet_by_packet),
+        QT_TEST(conn_pair, timer_frees_the_pieces_of_a_stopped_stream),
+        QT_TEST(conn_pair, pieces_count_when_a_connection_is_released),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -19,10 +19,18 @@ struct world {
     struct sp_recv_effect effect; /* of the last frame */
 };
 
+static void free_discarded(struct world *world)
+{
+    uint32_t steps = UINT32_MAX;
+    (void)sp_reassembly_discard_some(&world->store.store, &steps);
+    assert_null(world->store.store.discarded);
+}
+
 static void world_deinit(struct world *world)
 {
     if (!heap_is_open(&world->heap))
         return; /* never begun, or ended already */
+    free_discarded(world);
     sp_stream_recv_deinit(&world->recv);
     test_store_deinit(&world->store);
     heap_deinit(&world->heap);
@@ -184,6 +192,7 @@ static void a_reset_gives_back_what_was_not_read(void **state)
     assert_true(world->effect.has_event);
     assert_int_equal(world->recv.state, SP_RECV_RESET);
     assert_int_equal(world->recv.reset_error, 7);
+    free_discarded(world);
     assert_int_equal(world->store.store.count, 0);
     assert_int_equal(world->conn_window.received, 60);
     assert_int_equal(reset(world, 60), SP_OK);
@@ -199,6 +208,7 @@ static void a_stopped_stream_discards_and_still_counts(void **state)
     bool fin;
     assert_int_equal(data(world, 10, 10, false), SP_OK);
     assert_int_equal(sp_stream_recv_stop(&world->recv, 9), 20);
+    free_discarded(world);
     assert_int_equal(world->store.store.count, 0);
     assert_int_equal(data(world, 20, 30, false), SP_OK);
     assert_int_equal(world->effect.discarded, 30);
