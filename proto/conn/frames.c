@@ -272,7 +272,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
         return on_stream(conn, packet, &frame->stream);
     case SP_FRAME_DATAGRAM:
     case SP_FRAME_DATAGRAM_LEN:
-        return sp_conn_on_message(conn, &frame->datagram, packet->datagram);
+        return sp_conn_on_message(conn, &frame->datagram, packet->datagram, &packet->message_count);
     case SP_FRAME_RESET_STREAM:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:

@@ -19,6 +19,7 @@ struct sp_packet {
                                              `payload` has the frame's head alone */
     bool is_eliciting;                    /* found out on the way */
     bool is_nonprobing;                   /* found out on the way: more than probes a path */
+    uint32_t message_count;               /* messages that it has brought, and that were kept */
     bool has_crypto;                      /* bytes that TLS has not got yet */
     uint32_t ack_count;                   /* ACK frames so far */
     uint64_t ack_walk_max;                /* walk_count of sp_sent up to which more are handled */

@@ -365,15 +365,35 @@ static bool keep_message(struct sp_conn *conn, const struct sp_frame_datagram *f
 }
 
 enum sp_err sp_conn_on_message(struct sp_conn *conn, const struct sp_frame_datagram *frame,
-                               const struct sp_datagram *datagram)
+                               const struct sp_datagram *datagram, uint32_t *kept_count)
 {
     /* [RFC9221 3] Also if none were announced: the limit is 0 then. */
     if (frame->frame_size > conn->config->message_frame_size_max)
         return SP_ERR_PROTOCOL_VIOLATION;
     conn->stats.messages_in++;
-    if (!keep_message(conn, frame, datagram))
+    if (keep_message(conn, frame, datagram))
+        ++*kept_count;
+    else
         conn->stats.messages_dropped++;
     return SP_OK;
+}
+
+void sp_conn_take_messages_back(struct sp_conn *conn, uint32_t count)
+{
+    struct sp_messages *state = conn->messages;
+    /* Some may have made room for others already. */
+    uint32_t stay_count = state->in_count - SB_MIN(count, state->in_count);
+    struct sp_message_list all = state->in;
+    state->in = (struct sp_message_list){NULL, NULL};
+    for (struct sp_message *message; stay_count > 0; stay_count--) {
+        message = pop(&all);
+        append(&state->in, message);
+    }
+    struct sp_message_list stay = state->in;
+    state->in = all;
+    while (state->in.first != NULL)
+        drop_oldest(conn);
+    state->in = stay;
 }
 
 void sp_conn_messages_end_batch(struct sp_conn *conn)

@@ -101,7 +101,11 @@ void sp_conn_expire_messages(struct sp_conn *conn, uint64_t now_ns);
 /* Handles a DATAGRAM frame of `datagram`.  A message for which there is no room takes the place of
  * the oldest; one for which there is no memory is dropped.  Never SP_DROP. */
 enum sp_err sp_conn_on_message(struct sp_conn *conn, const struct sp_frame_datagram *frame,
-                               const struct sp_datagram *datagram);
+                               const struct sp_datagram *datagram, uint32_t *kept_count);
+
+/* Drops the newest `count` received messages: their packet counts as not received, because a later
+ * frame of it found no memory.  If it comes again they would be delivered twice. */
+void sp_conn_take_messages_back(struct sp_conn *conn, uint32_t count);
 /* All packets of a batch were handled. */
 void sp_conn_messages_end_batch(struct sp_conn *conn);
 

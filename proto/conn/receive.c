@@ -68,6 +68,8 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
 {
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
     if (err == SP_DROP) {
+        if (SB_UNLIKELY(packet->message_count > 0))
+            sp_conn_take_messages_back(conn, packet->message_count);
         drop_packet(conn);
         sp_conn_note_shortage(conn, SP_SHORT_OF_ROOM, now_ns);
         return;

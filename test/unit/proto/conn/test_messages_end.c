@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include "proto/conn/messages.h"
 #include "test/support/message_world.h"
 
 QT_FIXTURE(message_world, message_world_deinit)
@@ -59,6 +60,30 @@ static void the_oldest_message_gives_way(void **state)
         assert_int_equal(server_of(world)->stats.messages_dropped, QT_COUNT(sizes) - rows[i].kept);
         message_world_run(world); /* acknowledged all the same */
         assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], QT_COUNT(sizes));
+    }
+}
+
+/* A packet is dropped when a later frame of it finds no memory: its messages would come twice if it
+ * came again.  Swarm seed 179577129114328. */
+static void messages_of_a_dropped_packet_are_taken_back(void **state)
+{
+    static const uint32_t sizes[] = {300, 10, 400, 0, 300};
+    static const uint32_t counts[] = {0, 1, 3, 5, 100}; /* more: the others had given way */
+    struct message_world *world = *state;
+    for (size_t i = 0; i < QT_COUNT(counts); i++) {
+        connect_with(world, 1024, 1 << 20);
+        for (uint32_t k = 0; k < QT_COUNT(sizes); k++)
+            assert_int_equal(message_world_send(world, SP_CLIENT, sizes[k], k), SP_DONE);
+        carry_unseen(world);
+        uint32_t stay = (uint32_t)QT_COUNT(sizes) - SB_MIN(counts[i], (uint32_t)QT_COUNT(sizes));
+        sp_conn_take_messages_back(server_of(world), counts[i]);
+        assert_int_equal(server_of(world)->stats.messages_dropped, QT_COUNT(sizes) - stay);
+        message_world_pull(world, SP_SERVER);
+        assert_int_equal(world->arrived_count, stay);
+        for (uint32_t k = 0; k < stay; k++)
+            assert_int_equal(world->sizes[k], sizes[k]);
+        assert_int_equal(server_of(world)->messages->in_bytes, 0);
+        assert_int_equal(server_of(world)->messages->in_pinned_bytes, 0);
     }
 }
 
@@ -278,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(message_world, the_oldest_message_gives_way),
+        QT_TEST(message_world, messages_of_a_dropped_packet_are_taken_back),
         QT_TEST(message_world, short_messages_do_not_keep_their_buffer),
         QT_TEST(message_world, without_memory_a_message_is_dropped_and_acknowledged),
         QT_TEST(message_world, a_connection_above_its_share_receives_no_messages),
