@@ -274,9 +274,13 @@ static void on_stream_event(struct peer_conn *conn, struct peer_stream *stream,
     case SPATE_EVENT_STREAM_CLOSED:
         on_stream_closed(conn, stream);
         break;
-    default: /* STREAM_RESET, STREAM_STOPPED */
+    case SPATE_EVENT_STREAM_RESET:
+    case SPATE_EVENT_STREAM_STOPPED:
         fail(conn->peer, "stream %" PRIu64 ": given up by the other side with code %" PRIu64,
              event->stream_id, event->u.error);
+        break;
+    default: /* of the connection, or of a later version */
+        break;
     }
 }
 
