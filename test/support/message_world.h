@@ -31,6 +31,16 @@ struct message_world {
     uint32_t taken_count;
 };
 
+static inline struct sp_conn *message_world_client(struct message_world *world)
+{
+    return pair_conn(&world->pair, SP_CLIENT);
+}
+
+static inline struct sp_conn *message_world_server(struct message_world *world)
+{
+    return pair_conn(&world->pair, SP_SERVER);
+}
+
 static inline void message_world_init(struct message_world *world)
 {
     for (uint32_t i = 0; i < sizeof(world->bytes); i++)
@@ -130,6 +140,16 @@ static inline void message_world_connect(struct message_world *world)
 {
     pair_connect(&world->pair);
     message_world_run(world);
+}
+
+/* The same with bounds of the queues. */
+static inline void message_world_connect_with(struct message_world *world, uint32_t count_max,
+                                              uint64_t bytes_max)
+{
+    message_world_init(world);
+    world->pair.config.message_count_max = count_max;
+    world->pair.config.message_bytes_max = bytes_max;
+    message_world_connect(world);
 }
 
 /* Takes all objects of a pool, so that the connections find none, and gives them back. */

@@ -7,30 +7,12 @@
 
 QT_FIXTURE(message_world, message_world_deinit)
 
-static struct sp_conn *client_of(struct message_world *world)
-{
-    return pair_conn(&world->pair, SP_CLIENT);
-}
-
-static struct sp_conn *server_of(struct message_world *world)
-{
-    return pair_conn(&world->pair, SP_SERVER);
-}
-
-static void connect_with(struct message_world *world, uint32_t count_max, uint64_t bytes_max)
-{
-    message_world_init(world);
-    world->pair.config.message_count_max = count_max;
-    world->pair.config.message_bytes_max = bytes_max;
-    message_world_connect(world);
-}
-
 /* [RFC9221 5, 5.2] */
 static void a_message_arrives_whole_and_is_reported_once(void **state)
 {
     static const uint32_t sizes[] = {0, 1, 2, 63, 64, 65, 255, 256, 257, 1000};
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     for (uint32_t i = 0; i < QT_COUNT(sizes); i++)
         assert_int_equal(message_world_send(world, i % 2, sizes[i], i), SP_DONE);
     message_world_run(world);
@@ -44,24 +26,24 @@ static void a_message_arrives_whole_and_is_reported_once(void **state)
         seen |= UINT64_C(1) << result->tag;
     }
     assert_int_equal(seen, (1 << QT_COUNT(sizes)) - 1);
-    assert_int_equal(server_of(world)->stats.messages_in, QT_COUNT(sizes) / 2);
-    assert_int_equal(client_of(world)->stats.messages_out, QT_COUNT(sizes) / 2);
-    assert_int_equal(client_of(world)->stats.messages_acked, QT_COUNT(sizes) / 2);
+    assert_int_equal(message_world_server(world)->stats.messages_in, QT_COUNT(sizes) / 2);
+    assert_int_equal(message_world_client(world)->stats.messages_out, QT_COUNT(sizes) / 2);
+    assert_int_equal(message_world_client(world)->stats.messages_acked, QT_COUNT(sizes) / 2);
 }
 
 /* [RFC9221 5] They may be coalesced, and leave in their order. */
 static void messages_share_packets_and_records(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
-    uint32_t frames = client_of(world)->stores.frames.count;
+    message_world_connect_with(world, 1024, 1 << 20);
+    uint32_t frames = message_world_client(world)->stores.frames.count;
     for (uint32_t i = 0; i < 26; i++)
         assert_int_equal(message_world_send(world, SP_CLIENT, 100, i), SP_DONE);
     struct pair_packet packets[2];
     assert_true(pair_take(&world->pair, SP_CLIENT, &packets[0]));
     assert_true(pair_take(&world->pair, SP_CLIENT, &packets[1]));
     assert_false(pair_take(&world->pair, SP_CLIENT, &packets[1]));
-    assert_int_equal(client_of(world)->stores.frames.count, frames + 2);
+    assert_int_equal(message_world_client(world)->stores.frames.count, frames + 2);
     pair_deliver(&world->pair, SP_SERVER, &packets[0]);
     message_world_pull(world, SP_SERVER);
     assert_in_range(world->arrived_count, 13, 14);
@@ -87,19 +69,19 @@ static void messages_leave_in_trains(void **state)
     struct message_world *world = *state;
     static uint8_t out[65536];
     for (size_t i = 0; i < QT_COUNT(rows); i++) {
-        connect_with(world, 4000, 1 << 20);
+        message_world_connect_with(world, 4000, 1 << 20);
         for (uint32_t k = 0; k < 1000; k++) {
             size_t size = rows[i].smallest + k * 7 % (rows[i].largest - rows[i].smallest + 1);
             if (message_world_send(world, SP_CLIENT, size, k) != SP_DONE)
                 break;
         }
         struct sp_train train = {.data = out, .capacity = sizeof(out), .count_max = 64};
-        uint32_t count = sp_conn_send(client_of(world), &train, world->pair.now_ns);
+        uint32_t count = sp_conn_send(message_world_client(world), &train, world->pair.now_ns);
         assert_true(count >= rows[i].want);
-        assert_true(train.segment_size <= client_of(world)->datagram_size);
+        assert_true(train.segment_size <= message_world_client(world)->datagram_size);
         assert_true(train.size > (size_t)(count - 1) * train.segment_size);
         assert_true(train.size <= (size_t)count * train.segment_size);
-        uint64_t sent = client_of(world)->stats.messages_out;
+        uint64_t sent = message_world_client(world)->stats.messages_out;
         for (uint32_t k = 0; k < count; k++) {
             struct pair_packet packet = {
                 .size = SB_MIN(train.segment_size, train.size - k * train.segment_size)};
@@ -115,9 +97,9 @@ static void messages_leave_in_trains(void **state)
 static void the_largest_message_fills_a_datagram(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
-    int64_t max = sp_conn_message_size_max(client_of(world));
-    assert_int_equal(client_of(world)->datagram_size, 1472);
+    message_world_connect_with(world, 1024, 1 << 20);
+    int64_t max = sp_conn_message_size_max(message_world_client(world));
+    assert_int_equal(message_world_client(world)->datagram_size, 1472);
     assert_int_equal(max, 1472 - 1 - 8 - 4 - 16 - 1);
     for (uint32_t less = 0; less < 12; less++) {
         size_t size = (size_t)max - less;
@@ -146,7 +128,7 @@ static void nothing_is_sent_that_the_peer_did_not_allow(void **state)
         message_world_init(world);
         world->pair.config.message_frame_size_max = rows[i].frame_max;
         message_world_connect(world);
-        assert_int_equal(sp_conn_message_size_max(client_of(world)), rows[i].want);
+        assert_int_equal(sp_conn_message_size_max(message_world_client(world)), rows[i].want);
         if (rows[i].want < 0) {
             assert_int_equal(message_world_send(world, SP_CLIENT, 0, 0), SP_GONE);
             continue;
@@ -156,7 +138,7 @@ static void nothing_is_sent_that_the_peer_did_not_allow(void **state)
         assert_int_equal(message_world_send(world, SP_CLIENT, max, 0), SP_DONE);
         message_world_run(world);
         assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], 1);
-        assert_int_equal(server_of(world)->state, SP_CONN_OPEN);
+        assert_int_equal(message_world_server(world)->state, SP_CONN_OPEN);
     }
 }
 
@@ -194,7 +176,7 @@ static void a_frame_above_the_limit_is_a_violation(void **state)
         message_world_connect(world);
         pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)rows[i].frame,
                     rows[i].size, PAIR_FAULT_NONE);
-        const struct sp_conn *server = server_of(world);
+        const struct sp_conn *server = message_world_server(world);
         assert_int_equal(server->state == SP_CONN_OPEN ? SP_OK : server->close.error, rows[i].want);
         assert_int_equal(server->stats.messages_in, rows[i].want == SP_OK);
     }
@@ -205,7 +187,7 @@ static void a_lost_message_is_reported_and_not_sent_again(void **state)
 {
     struct message_world *world = *state;
     struct pair_packet packet;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     assert_int_equal(message_world_send(world, SP_CLIENT, 100, 7), SP_DONE);
     assert_true(pair_take(&world->pair, SP_CLIENT, &packet)); /* and it is gone */
     message_world_pull(world, SP_CLIENT);
@@ -215,8 +197,8 @@ static void a_lost_message_is_reported_and_not_sent_again(void **state)
     assert_int_equal(world->result_count, 1);
     assert_int_equal(world->results[0].fate, SP_MESSAGE_LOST);
     assert_int_equal(world->results[0].tag, 7);
-    assert_int_equal(client_of(world)->stats.messages_lost, 1);
-    assert_int_equal(client_of(world)->stats.messages_out, 1);
+    assert_int_equal(message_world_client(world)->stats.messages_lost, 1);
+    assert_int_equal(message_world_client(world)->stats.messages_out, 1);
     /* What comes late is delivered all the same, and reported no second time. */
     pair_deliver(&world->pair, SP_SERVER, &packet);
     message_world_run(world);
@@ -240,7 +222,7 @@ static void the_queue_is_bounded_and_room_is_reported_once(void **state)
     struct message_world *world = *state;
     for (size_t i = 0; i < QT_COUNT(rows); i++) {
         uint32_t count = 0;
-        connect_with(world, rows[i].count_max, rows[i].bytes_max);
+        message_world_connect_with(world, rows[i].count_max, rows[i].bytes_max);
         while (message_world_send(world, SP_CLIENT, rows[i].size, count) == SP_DONE)
             count++;
         assert_int_equal(count, rows[i].want);
@@ -264,7 +246,7 @@ static void queue_with_deadline(struct message_world *world, uint64_t tag, uint6
         .tag = tag,
         .deadline_ns = in_ns == SB_NEVER ? SB_NEVER : world->pair.now_ns + in_ns,
     };
-    assert_int_equal(sp_conn_send_message(client_of(world), &args), SP_DONE);
+    assert_int_equal(sp_conn_send_message(message_world_client(world), &args), SP_DONE);
 }
 
 /* [RFC9221 5.4] Blocked by the congestion window, in order of the deadlines and out of it. */
@@ -281,26 +263,27 @@ static void an_expired_message_is_reported_and_never_sent(void **state)
         for (uint32_t i = 0; i < 100; i++)
             assert_int_equal(message_world_send(world, SP_CLIENT, 1400, 200), SP_DONE);
         (void)pair_flush(&world->pair, SP_CLIENT, &size);
-        assert_int_equal(sp_conn_send_wait(client_of(world), 1, world->pair.now_ns).reason,
-                         SP_WAIT_CWND);
+        assert_int_equal(
+            sp_conn_send_wait(message_world_client(world), 1, world->pair.now_ns).reason,
+            SP_WAIT_CWND);
         for (uint32_t i = 0; i < 3; i++)
             queue_with_deadline(world, i, orders[order][i]);
         world->pair.now_ns += SB_MS / 2;
-        assert_true(sp_conn_deadline_ns(client_of(world)) > world->pair.now_ns);
+        assert_true(sp_conn_deadline_ns(message_world_client(world)) > world->pair.now_ns);
         for (uint32_t i = 1; i <= 2; i++) {
             world->pair.now_ns += SB_MS;
-            assert_true(sp_conn_deadline_ns(client_of(world)) <= world->pair.now_ns);
-            sp_conn_on_deadline(client_of(world), world->pair.now_ns);
+            assert_true(sp_conn_deadline_ns(message_world_client(world)) <= world->pair.now_ns);
+            sp_conn_on_deadline(message_world_client(world), world->pair.now_ns);
             message_world_pull(world, SP_CLIENT);
             assert_int_equal(world->result_counts[SP_MESSAGE_EXPIRED], i);
             assert_int_equal(world->results[world->result_count - 1].tag,
                              order == 0 ? i - 1 : 3 - i);
         }
-        assert_int_equal(client_of(world)->stats.messages_expired, 2);
-        assert_int_equal(client_of(world)->messages->expire_at_ns, SB_NEVER);
+        assert_int_equal(message_world_client(world)->stats.messages_expired, 2);
+        assert_int_equal(message_world_client(world)->messages->expire_at_ns, SB_NEVER);
         message_world_run(world);
         assert_int_equal(world->result_count, 103);
-        assert_int_equal(client_of(world)->stats.messages_out, 101);
+        assert_int_equal(message_world_client(world)->stats.messages_out, 101);
     }
 }
 
@@ -309,7 +292,7 @@ static void a_late_sender_drops_what_has_expired(void **state)
 {
     struct message_world *world = *state;
     struct pair_packet packet;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     queue_with_deadline(world, 1, SB_MS);
     queue_with_deadline(world, 2, SB_NEVER);
     world->pair.now_ns += SB_MS;
@@ -330,18 +313,18 @@ static void messages_and_streams_get_equal_parts(void **state)
     struct message_world *world = *state;
     for (size_t i = 0; i < QT_COUNT(sizes); i++) {
         uint64_t id, message_bytes = 0;
-        connect_with(world, 1024, 1 << 20);
-        assert_int_equal(sp_conn_open(client_of(world), true, &id), SP_DONE);
+        message_world_connect_with(world, 1024, 1 << 20);
+        assert_int_equal(sp_conn_open(message_world_client(world), true, &id), SP_DONE);
         struct sp_write write = {.data = world->bytes, .size = 65000};
         for (uint32_t k = 0; k < 10; k++)
-            assert_int_equal(sp_conn_write(client_of(world), id, &write), SP_DONE);
+            assert_int_equal(sp_conn_write(message_world_client(world), id, &write), SP_DONE);
         world->stream_bytes = 0;
         for (uint32_t round = 0; round < 10; round++) {
             while (message_world_send(world, SP_CLIENT, sizes[i], 0) == SP_DONE)
                 continue;
             world->pair.now_ns += 10 * SB_MS;
             for (struct pair_packet packet; world->stream_bytes < 200000 &&
-                                            client_of(world)->messages->out_count > 1 &&
+                                            message_world_client(world)->messages->out_count > 1 &&
                                             pair_take(&world->pair, SP_CLIENT, &packet);) {
                 pair_deliver(&world->pair, SP_SERVER, &packet);
                 message_world_pull(world, SP_SERVER);
@@ -349,7 +332,7 @@ static void messages_and_streams_get_equal_parts(void **state)
             (void)message_world_carry(world, SP_SERVER);
             world->arrived_count = world->result_count = 0;
         }
-        message_bytes = server_of(world)->stats.messages_in * (sizes[i] + 3);
+        message_bytes = message_world_server(world)->stats.messages_in * (sizes[i] + 3);
         assert_true(world->stream_bytes > 50000);
         assert_true(message_bytes * 10 > world->stream_bytes * 9);
         assert_true(message_bytes * 9 < world->stream_bytes * 10);
@@ -360,8 +343,8 @@ static void messages_and_streams_get_equal_parts(void **state)
 static void a_pending_ack_does_not_hold_back_a_large_message(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
-    size_t max = (size_t)sp_conn_message_size_max(client_of(world));
+    message_world_connect_with(world, 1024, 1 << 20);
+    size_t max = (size_t)sp_conn_message_size_max(message_world_client(world));
     for (uint32_t i = 0; i < 10; i++) {
         assert_int_equal(message_world_send(world, SP_SERVER, 10, 0), SP_DONE);
         struct pair_packet packet;
@@ -381,12 +364,13 @@ static void a_pending_ack_does_not_hold_back_a_large_message(void **state)
 static void a_message_that_fits_no_more_is_given_up(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
-    size_t max = (size_t)sp_conn_message_size_max(client_of(world));
+    message_world_connect_with(world, 1024, 1 << 20);
+    size_t max = (size_t)sp_conn_message_size_max(message_world_client(world));
     assert_int_equal(message_world_send(world, SP_CLIENT, max, 1), SP_DONE);
     assert_int_equal(message_world_send(world, SP_CLIENT, 1000, 2), SP_DONE);
-    sp_conn_on_too_large(client_of(world), 1472, world->pair.now_ns);
-    assert_int_equal(sp_conn_message_size_max(client_of(world)), 1200 - 1 - 8 - 4 - 16 - 1);
+    sp_conn_on_too_large(message_world_client(world), 1472, world->pair.now_ns);
+    assert_int_equal(sp_conn_message_size_max(message_world_client(world)),
+                     1200 - 1 - 8 - 4 - 16 - 1);
     message_world_run(world);
     assert_int_equal(world->arrived_count, 1);
     assert_int_equal(world->result_counts[SP_MESSAGE_DROPPED], 1);
@@ -398,7 +382,7 @@ static void copied_bytes_may_change_at_once(void **state)
 {
     static const size_t sizes[] = {0, 1, 256, 257, 1400};
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     uint64_t used = sp_pools_used(&world->pair.pools);
     for (uint32_t i = 0; i < 2 * QT_COUNT(sizes); i++) {
         uint8_t bytes[1400];
@@ -409,10 +393,10 @@ static void copied_bytes_may_change_at_once(void **state)
                                              .deadline_ns = SB_NEVER,
                                              .is_copied = true,
                                              .is_silent = i % 2 == 1};
-        assert_int_equal(sp_conn_send_message(client_of(world), &args), SP_DONE);
+        assert_int_equal(sp_conn_send_message(message_world_client(world), &args), SP_DONE);
         memset(bytes, 0xee, sizeof(bytes));
     }
-    assert_true(sp_conn_memory_bytes(client_of(world)) > 4 * 1400);
+    assert_true(sp_conn_memory_bytes(message_world_client(world)) > 4 * 1400);
     message_world_run(world);
     assert_int_equal(world->arrived_count, 2 * QT_COUNT(sizes));
     assert_int_equal(world->result_count, QT_COUNT(sizes));
@@ -426,12 +410,12 @@ static void copied_bytes_may_change_at_once(void **state)
 static void a_message_waits_for_memory(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     assert_int_equal(message_world_send(world, SP_CLIENT, 100, 1), SP_DONE);
     message_world_drain(world, &world->pair.pools.frames);
     struct pair_packet packet;
     assert_false(pair_take(&world->pair, SP_CLIENT, &packet));
-    assert_int_equal(sp_conn_send_wait(client_of(world), 1, world->pair.now_ns).reason,
+    assert_int_equal(sp_conn_send_wait(message_world_client(world), 1, world->pair.now_ns).reason,
                      SP_WAIT_MEMORY);
     message_world_refill(world);
     message_world_run(world);

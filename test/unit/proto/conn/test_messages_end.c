@@ -3,28 +3,9 @@
 
 #include "test/support/qt.h"
 
-#include "proto/conn/messages.h"
 #include "test/support/message_world.h"
 
 QT_FIXTURE(message_world, message_world_deinit)
-
-static struct sp_conn *client_of(struct message_world *world)
-{
-    return pair_conn(&world->pair, SP_CLIENT);
-}
-
-static struct sp_conn *server_of(struct message_world *world)
-{
-    return pair_conn(&world->pair, SP_SERVER);
-}
-
-static void connect_with(struct message_world *world, uint32_t count_max, uint64_t bytes_max)
-{
-    message_world_init(world);
-    world->pair.config.message_count_max = count_max;
-    world->pair.config.message_bytes_max = bytes_max;
-    message_world_connect(world);
-}
 
 /* Carries what the client has to send, and lets the server's application sleep. */
 static void carry_unseen(struct message_world *world)
@@ -44,20 +25,21 @@ static void the_oldest_message_gives_way(void **state)
     static const uint32_t sizes[] = {300, 10, 400, 0, 300, 500, 20, 200, 800};
     struct message_world *world = *state;
     for (size_t i = 0; i < QT_COUNT(rows); i++) {
-        connect_with(world, 1024, 1 << 20);
-        uint64_t memory = sp_conn_memory_bytes(server_of(world));
+        message_world_connect_with(world, 1024, 1 << 20);
+        uint64_t memory = sp_conn_memory_bytes(message_world_server(world));
         for (uint32_t k = 0; k < QT_COUNT(sizes); k++)
             assert_int_equal(message_world_send(world, SP_CLIENT, sizes[k], k), SP_DONE);
         world->pair.config.message_count_max = rows[i].count_max;
         world->pair.config.message_bytes_max = rows[i].bytes_max;
         carry_unseen(world);
-        assert_true(sp_conn_memory_bytes(server_of(world)) > memory);
+        assert_true(sp_conn_memory_bytes(message_world_server(world)) > memory);
         message_world_pull(world, SP_SERVER);
         assert_int_equal(world->arrived_count, rows[i].kept);
         for (uint32_t k = 0; k < rows[i].kept; k++)
             assert_int_equal(world->sizes[k], sizes[QT_COUNT(sizes) - rows[i].kept + k]);
-        assert_int_equal(server_of(world)->stats.messages_in, QT_COUNT(sizes));
-        assert_int_equal(server_of(world)->stats.messages_dropped, QT_COUNT(sizes) - rows[i].kept);
+        assert_int_equal(message_world_server(world)->stats.messages_in, QT_COUNT(sizes));
+        assert_int_equal(message_world_server(world)->stats.messages_dropped,
+                         QT_COUNT(sizes) - rows[i].kept);
         message_world_run(world); /* acknowledged all the same */
         assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], QT_COUNT(sizes));
     }
@@ -71,19 +53,20 @@ static void messages_of_a_dropped_packet_are_taken_back(void **state)
     static const uint32_t counts[] = {0, 1, 3, 5, 100}; /* more: the others had given way */
     struct message_world *world = *state;
     for (size_t i = 0; i < QT_COUNT(counts); i++) {
-        connect_with(world, 1024, 1 << 20);
+        message_world_connect_with(world, 1024, 1 << 20);
         for (uint32_t k = 0; k < QT_COUNT(sizes); k++)
             assert_int_equal(message_world_send(world, SP_CLIENT, sizes[k], k), SP_DONE);
         carry_unseen(world);
         uint32_t stay = (uint32_t)QT_COUNT(sizes) - SB_MIN(counts[i], (uint32_t)QT_COUNT(sizes));
-        sp_conn_take_messages_back(server_of(world), counts[i]);
-        assert_int_equal(server_of(world)->stats.messages_dropped, QT_COUNT(sizes) - stay);
+        sp_conn_take_messages_back(message_world_server(world), counts[i]);
+        assert_int_equal(message_world_server(world)->stats.messages_dropped,
+                         QT_COUNT(sizes) - stay);
         message_world_pull(world, SP_SERVER);
         assert_int_equal(world->arrived_count, stay);
         for (uint32_t k = 0; k < stay; k++)
             assert_int_equal(world->sizes[k], sizes[k]);
-        assert_int_equal(server_of(world)->messages->in_bytes, 0);
-        assert_int_equal(server_of(world)->messages->in_pinned_bytes, 0);
+        assert_int_equal(message_world_server(world)->messages->in_bytes, 0);
+        assert_int_equal(message_world_server(world)->messages->in_pinned_bytes, 0);
     }
 }
 
@@ -98,15 +81,15 @@ static void short_messages_do_not_keep_their_buffer(void **state)
     struct message_world *world = *state;
     for (size_t i = 0; i < QT_COUNT(rows); i++) {
         struct sp_stats stats;
-        connect_with(world, 1024, 1 << 20);
+        message_world_connect_with(world, 1024, 1 << 20);
         world->holds = true;
-        sp_conn_stats(server_of(world), &stats);
+        sp_conn_stats(message_world_server(world), &stats);
         uint64_t before = stats.copied_in_bytes;
         for (uint32_t k = 0; k < rows[i].count; k++)
             assert_int_equal(message_world_send(world, SP_CLIENT, rows[i].size, k), SP_DONE);
         assert_int_equal(message_world_carry(world, SP_CLIENT), 1);
         assert_int_equal(world->arrived_count, rows[i].count);
-        sp_conn_stats(server_of(world), &stats);
+        sp_conn_stats(message_world_server(world), &stats);
         assert_int_equal(stats.copied_in_bytes - before,
                          rows[i].is_copied ? rows[i].size * rows[i].count : 0);
         message_world_deinit(world);
@@ -118,7 +101,7 @@ static void without_memory_a_message_is_dropped_and_acknowledged(void **state)
 {
     struct message_world *world = *state;
     for (uint32_t what = 0; what < 4; what++) {
-        connect_with(world, 1024, 1 << 20);
+        message_world_connect_with(world, 1024, 1 << 20);
         struct sp_pools *pools = &world->pair.pools;
         /* The client's own objects are there already. */
         assert_int_equal(message_world_send(world, SP_CLIENT, what == 3 ? 300 : 100, 1), SP_DONE);
@@ -130,8 +113,8 @@ static void without_memory_a_message_is_dropped_and_acknowledged(void **state)
         message_world_run(world);
         assert_int_equal(world->arrived_count, 0);
         assert_int_equal(world->result_counts[SP_MESSAGE_ACKED], 1);
-        assert_int_equal(server_of(world)->stats.messages_dropped, 1);
-        assert_int_equal(server_of(world)->stats.packets_dropped, 0);
+        assert_int_equal(message_world_server(world)->stats.messages_dropped, 1);
+        assert_int_equal(message_world_server(world)->stats.packets_dropped, 0);
         message_world_refill(world);
         world->pair.is_transient = false;
         assert_int_equal(message_world_send(world, SP_CLIENT, 100, 2), SP_DONE);
@@ -144,14 +127,14 @@ static void without_memory_a_message_is_dropped_and_acknowledged(void **state)
 static void a_connection_above_its_share_receives_no_messages(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     world->pair.pools.share_bytes = 1;
     message_world_run(world);
     assert_int_equal(message_world_send(world, SP_CLIENT, 100, 1), SP_DONE);
     (void)message_world_carry(world, SP_SERVER); /* it decides when it sends */
     message_world_run(world);
     assert_int_equal(world->arrived_count, 0);
-    assert_int_equal(server_of(world)->stats.messages_dropped, 1);
+    assert_int_equal(message_world_server(world)->stats.messages_dropped, 1);
     world->pair.pools.share_bytes = UINT64_MAX;
     message_world_run(world);
     assert_int_equal(message_world_send(world, SP_CLIENT, 100, 2), SP_DONE);
@@ -163,35 +146,35 @@ static void a_connection_above_its_share_receives_no_messages(void **state)
 static void held_messages_are_accounted_until_they_are_released(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     assert_int_equal(message_world_send(world, SP_CLIENT, 1000, 1), SP_DONE);
     message_world_run(world);
-    uint64_t before = sp_conn_memory_bytes(server_of(world));
+    uint64_t before = sp_conn_memory_bytes(message_world_server(world));
     world->holds = true;
     world->arrived_count = 0;
     for (uint32_t i = 0; i < 20; i++)
         assert_int_equal(message_world_send(world, SP_CLIENT, i % 2 == 0 ? 1000 : 100, i), SP_DONE);
     message_world_run(world);
     assert_int_equal(world->arrived_count, 20);
-    assert_true(sp_conn_memory_bytes(server_of(world)) >= before + 20000 / 2);
+    assert_true(sp_conn_memory_bytes(message_world_server(world)) >= before + 20000 / 2);
     for (uint32_t i = 0; i < 20; i++) {
-        sp_conn_release_message(server_of(world), world->held[i].size);
+        sp_conn_release_message(message_world_server(world), world->held[i].size);
         sb_buffer_unref(world->held[i].buffer);
     }
     world->holds = false;
-    assert_int_equal(sp_conn_memory_bytes(server_of(world)), before);
+    assert_int_equal(sp_conn_memory_bytes(message_world_server(world)), before);
 }
 
 /* A flood of messages does not hide a stream, nor a flood of streams a message. */
 static void events_of_messages_and_streams_take_turns(void **state)
 {
     struct message_world *world = *state;
-    connect_with(world, 1024, 1 << 20);
+    message_world_connect_with(world, 1024, 1 << 20);
     for (uint32_t i = 0; i < 100; i++) {
         uint64_t id;
         struct sp_write write = {.data = "x", .size = 1, .fin = true};
-        assert_int_equal(sp_conn_open(client_of(world), true, &id), SP_DONE);
-        assert_int_equal(sp_conn_write(client_of(world), id, &write), SP_DONE);
+        assert_int_equal(sp_conn_open(message_world_client(world), true, &id), SP_DONE);
+        assert_int_equal(sp_conn_write(message_world_client(world), id, &write), SP_DONE);
         assert_int_equal(message_world_send(world, SP_CLIENT, 10, i), SP_DONE);
         assert_int_equal(message_world_send(world, SP_CLIENT, 10, i), SP_DONE);
     }
@@ -199,8 +182,8 @@ static void events_of_messages_and_streams_take_turns(void **state)
     struct sp_event event;
     uint32_t run[2] = {0}, longest[2] = {0}, count[2] = {0};
     bool are_opened = false;
-    while (sp_conn_next_event(server_of(world), &event)) {
-        message_world_on_event(world, server_of(world), &event);
+    while (sp_conn_next_event(message_world_server(world), &event)) {
+        message_world_on_event(world, message_world_server(world), &event);
         are_opened |= event.kind == SP_EVENT_STREAM_DATA;
         if (!are_opened)
             continue; /* STREAM_OPENED come in a row: the others follow */
@@ -230,21 +213,21 @@ static void the_end_returns_every_message(void **state)
             assert_int_equal(message_world_send(world, SP_CLIENT, 1400, i), SP_DONE);
         const struct sp_message_args silent = {
             .data = "x", .size = 1, .deadline_ns = SB_NEVER, .is_silent = true};
-        assert_int_equal(sp_conn_send_message(client_of(world), &silent), SP_DONE);
+        assert_int_equal(sp_conn_send_message(message_world_client(world), &silent), SP_DONE);
         uint32_t sent = pair_flush(&world->pair, SP_CLIENT, &size);
         assert_in_range(sent, 5, 45);
         if (how == 0)
-            sp_conn_close(client_of(world), 0, "", 0, world->pair.now_ns);
+            sp_conn_close(message_world_client(world), 0, "", 0, world->pair.now_ns);
         else if (how == 1)
-            sp_conn_on_stateless_reset(client_of(world), world->pair.now_ns);
+            sp_conn_on_stateless_reset(message_world_client(world), world->pair.now_ns);
         else
-            sp_conn_abandon(client_of(world), SP_ERR_INTERNAL, "", world->pair.now_ns);
+            sp_conn_abandon(message_world_client(world), SP_ERR_INTERNAL, "", world->pair.now_ns);
         assert_int_equal(message_world_send(world, SP_CLIENT, 1, 1), SP_CLOSED);
         (void)pair_flush(&world->pair, SP_CLIENT, &size);
-        while (sp_conn_next_event(client_of(world), &event)) {
+        while (sp_conn_next_event(message_world_client(world), &event)) {
             if (event.kind == SP_EVENT_CLOSED)
                 assert_int_equal(world->result_count, 50);
-            message_world_on_event(world, client_of(world), &event);
+            message_world_on_event(world, message_world_client(world), &event);
         }
         assert_int_equal(world->result_counts[SP_MESSAGE_LOST], sent);
         assert_int_equal(world->result_counts[SP_MESSAGE_DROPPED], 50 - sent);
@@ -252,7 +235,7 @@ static void the_end_returns_every_message(void **state)
         for (uint32_t i = 0; i < 50; i++)
             tags |= UINT64_C(1) << world->results[i].tag;
         assert_int_equal(tags, (UINT64_C(1) << 50) - 1);
-        assert_null(client_of(world)->messages->out.first);
+        assert_null(message_world_client(world)->messages->out.first);
     }
 }
 
@@ -261,11 +244,12 @@ static void received_messages_outlive_the_peers_end(void **state)
 {
     struct message_world *world = *state;
     for (uint32_t is_ours = 0; is_ours < 2; is_ours++) {
-        connect_with(world, 1024, 1 << 20);
+        message_world_connect_with(world, 1024, 1 << 20);
         for (uint32_t i = 0; i < 20; i++)
             assert_int_equal(message_world_send(world, SP_CLIENT, 300, i), SP_DONE);
         carry_unseen(world);
-        sp_conn_close(is_ours ? server_of(world) : client_of(world), 0, "", 0, world->pair.now_ns);
+        sp_conn_close(is_ours ? message_world_server(world) : message_world_client(world), 0, "", 0,
+                      world->pair.now_ns);
         carry_unseen(world);
         message_world_pull(world, SP_SERVER);
         assert_int_equal(world->arrived_count, is_ours ? 0 : 20);
@@ -278,7 +262,7 @@ static void a_connection_can_be_destroyed_with_messages_everywhere(void **state)
     struct message_world *world = *state;
     for (uint32_t steps_at_once = 1; steps_at_once < 400; steps_at_once += 133) {
         struct pair_packet packet;
-        connect_with(world, 1024, 1 << 20);
+        message_world_connect_with(world, 1024, 1 << 20);
         for (uint32_t i = 0; i < 60; i++) {
             assert_int_equal(message_world_send(world, SP_CLIENT, 300, i), SP_DONE);
             assert_int_equal(message_world_send(world, SP_SERVER, 30, i), SP_DONE);

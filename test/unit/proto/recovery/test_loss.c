@@ -3,80 +3,9 @@
 
 #include "test/support/qt.h"
 
-#include "proto/base/time.h"
-#include "proto/recovery/loss.h"
-#include "test/support/heap.h"
+#include "test/support/loss_world.h"
 
-#define RTT_NS (100 * SB_MS)
-
-struct world {
-    struct heap heap;
-    struct sb_pool pool;
-    struct sb_store store;
-    struct sp_loss loss;
-    struct sp_loss_path path;
-    struct sp_loss_space handshake_spaces[SP_SPACE_APP];
-    struct sp_sent_frame frames[SP_SPACES][100];
-};
-
-static void world_deinit(struct world *world)
-{
-    if (!heap_is_open(&world->heap))
-        return; /* never begun, or ended already */
-    for (uint32_t i = 0; i < SP_SPACES; i++)
-        (void)sp_loss_discard(&world->loss, (enum sp_space)i);
-    heap_pool_deinit(&world->pool);
-    heap_deinit(&world->heap);
-    assert_int_equal(world->path.cc.in_flight_bytes, 0);
-}
-
-static void world_init(struct world *world)
-{
-    world_deinit(world); /* of the sample before */
-    *world = (struct world){0};
-    heap_init(&world->heap);
-    sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
-    world->store = (struct sb_store){.pool = &world->pool};
-    sp_loss_path_init(&world->path, 0, sp_cc_ops_of(SP_CC_NEWRENO), 1200);
-    sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, false);
-    world->loss.is_confirmed = true;
-    world->loss.peer_ack_delay_ns_max = 25 * SB_MS;
-}
-
-QT_FIXTURE(world, world_deinit)
-
-static void send_one(struct world *world, enum sp_space space, uint64_t now_ns, bool is_eliciting)
-{
-    struct sp_sent *sent = &world->loss.spaces[space]->sent;
-    assert_true(sp_sent_reserve(sent));
-    struct sp_sent_frame *frame = &world->frames[space][sent->next_pn];
-    *frame = (struct sp_sent_frame){.offset = sent->next_pn};
-    struct sp_sent_packet packet = {
-        .frames = frame,
-        .sent_ns = now_ns,
-        .size = is_eliciting ? 1200 : 0,
-        .state = SP_SENT_OUT,
-        .is_eliciting = is_eliciting,
-    };
-    sp_loss_on_sent(&world->loss, space, &packet);
-    sp_loss_check(&world->loss);
-}
-
-static struct sp_loss_outcome ack_in(struct world *world, enum sp_space space, uint64_t smallest,
-                                     uint64_t largest, uint64_t now_ns)
-{
-    struct sp_frame_ack ack = {.largest = largest, .first = {smallest, largest}};
-    struct sp_loss_outcome outcome;
-    assert_int_equal(sp_loss_on_ack(&world->loss, space, &ack, 0, now_ns, &outcome), SP_OK);
-    sp_loss_check(&world->loss);
-    return outcome;
-}
-
-static struct sp_loss_outcome ack(struct world *world, uint64_t smallest, uint64_t largest,
-                                  uint64_t now_ns)
-{
-    return ack_in(world, SP_SPACE_APP, smallest, largest, now_ns);
-}
+QT_FIXTURE(loss_world, loss_world_deinit)
 
 /* The list holds the frames of packets `first` to `last`, in order. */
 static void assert_frames(const struct sp_sent_frame *frame, uint64_t first, uint64_t last)
@@ -89,27 +18,27 @@ static void assert_frames(const struct sp_sent_frame *frame, uint64_t first, uin
 }
 
 /* Packet 0 is sent and acknowledged: the RTT is 100 ms, its variance 50. */
-static void take_a_sample(struct world *world)
+static void take_a_sample(struct loss_world *world)
 {
-    send_one(world, SP_SPACE_APP, 0, true);
-    assert_frames(ack(world, 0, 0, RTT_NS).acked, 0, 0);
+    loss_world_send(world, SP_SPACE_APP, 0, true);
+    assert_frames(loss_world_ack(world, 0, 0, LOSS_RTT_NS).acked, 0, 0);
     assert_int_equal(sp_rtt_pto_ns(&world->loss.path->rtt), 300 * SB_MS);
 }
 
 /* [RFC9002 6.1.1] */
 static void a_packet_three_numbers_behind_is_lost(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     for (int i = 1; i <= 5; i++)
-        send_one(world, SP_SPACE_APP, SB_S, true);
-    struct sp_loss_outcome outcome = ack(world, 3, 3, SB_S + 1);
+        loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    struct sp_loss_outcome outcome = loss_world_ack(world, 3, 3, SB_S + 1);
     assert_frames(outcome.acked, 3, 3);
     assert_null(outcome.lost); /* 1 and 2 are fewer than three behind */
-    outcome = ack(world, 4, 4, SB_S + 2);
+    outcome = loss_world_ack(world, 4, 4, SB_S + 2);
     assert_frames(outcome.lost, 1, 1);
-    outcome = ack(world, 5, 5, SB_S + 3);
+    outcome = loss_world_ack(world, 5, 5, SB_S + 3);
     assert_frames(outcome.lost, 2, 2);
     assert_int_equal(world->loss.lost_count, 2);
     assert_int_equal(world->loss.path->cc.in_flight_bytes, 0);
@@ -118,13 +47,13 @@ static void a_packet_three_numbers_behind_is_lost(void **state)
 /* [RFC9002 6.1.2] */
 static void a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
-    send_one(world, SP_SPACE_APP, SB_S, true);
-    send_one(world, SP_SPACE_APP, SB_S + 5 * SB_MS, true);
-    assert_null(ack(world, 2, 2, SB_S + 105 * SB_MS).lost);
-    uint64_t at_ns = SB_S + RTT_NS * 9 / 8;
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    loss_world_send(world, SP_SPACE_APP, SB_S + 5 * SB_MS, true);
+    assert_null(loss_world_ack(world, 2, 2, SB_S + 105 * SB_MS).lost);
+    uint64_t at_ns = SB_S + LOSS_RTT_NS * 9 / 8;
     assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
 
     struct sp_loss_outcome outcome;
@@ -140,50 +69,50 @@ static void a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip(void **s
 /* [RFC9002 6.2] Its frames are gone already: it is counted, no more. */
 static void a_late_acknowledgment_of_a_lost_packet_is_counted(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     for (int i = 1; i <= 4; i++)
-        send_one(world, SP_SPACE_APP, SB_S, true);
-    assert_frames(ack(world, 4, 4, SB_S + 1).lost, 1, 1);
-    struct sp_loss_outcome outcome = ack(world, 1, 4, SB_S + 2);
+        loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(loss_world_ack(world, 4, 4, SB_S + 1).lost, 1, 1);
+    struct sp_loss_outcome outcome = loss_world_ack(world, 1, 4, SB_S + 2);
     assert_frames(outcome.acked, 2, 3);
     assert_int_equal(world->loss.spurious_count, 1);
-    assert_false(ack(world, 1, 4, SB_S + 3).acked_any); /* a repeat says nothing */
+    assert_false(loss_world_ack(world, 1, 4, SB_S + 3).acked_any); /* a repeat says nothing */
     assert_int_equal(world->loss.spurious_count, 1);
 }
 
 /* Sends packets 1 to `count`, 1 ms apart, of which the first comes `late_ns` later than the others:
  * each has a round trip of 100 ms, and an ACK of its own.  Returns the losses. */
-static uint64_t send_with_the_first_late(struct world *world, uint64_t count, uint64_t late_ns)
+static uint64_t send_with_the_first_late(struct loss_world *world, uint64_t count, uint64_t late_ns)
 {
     uint64_t first = world->loss.app.sent.next_pn;
     uint64_t begin_ns = SB_S + first * 10 * SB_MS;
     uint64_t lost_before = world->loss.lost_count;
     for (uint64_t i = 0; i < count; i++)
-        send_one(world, SP_SPACE_APP, begin_ns + i * SB_MS, true);
-    uint64_t late_at_ns = begin_ns + RTT_NS + late_ns;
+        loss_world_send(world, SP_SPACE_APP, begin_ns + i * SB_MS, true);
+    uint64_t late_at_ns = begin_ns + LOSS_RTT_NS + late_ns;
     for (uint64_t i = 1; i < count; i++) {
-        uint64_t at_ns = begin_ns + i * SB_MS + RTT_NS;
+        uint64_t at_ns = begin_ns + i * SB_MS + LOSS_RTT_NS;
         if (late_at_ns < at_ns && late_at_ns + SB_MS >= at_ns)
-            (void)ack(world, first, first, late_at_ns);
+            (void)loss_world_ack(world, first, first, late_at_ns);
         struct sp_loss_outcome outcome;
         if (sp_loss_deadline_ns(&world->loss) < at_ns)
             sp_loss_on_deadline(&world->loss, at_ns, &outcome);
-        (void)ack(world, first + i, first + i, at_ns);
+        (void)loss_world_ack(world, first + i, first + i, at_ns);
     }
-    if (late_at_ns > begin_ns + (count - 1) * SB_MS + RTT_NS)
-        (void)ack(world, first, first, late_at_ns);
+    if (late_at_ns > begin_ns + (count - 1) * SB_MS + LOSS_RTT_NS)
+        (void)loss_world_ack(world, first, first, late_at_ns);
     return world->loss.lost_count - lost_before;
 }
 
 /* [RFC9002 6.1, RFC8985 6.2] */
 static void a_path_that_reorders_has_one_spurious_loss(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     static const uint64_t late_ms[] = {5, 12, 30, 60};
     for (uint32_t i = 0; i < QT_COUNT(late_ms); i++) {
-        world_init(world);
+        loss_world_init(world);
         take_a_sample(world);
         assert_int_equal(send_with_the_first_late(world, 80, late_ms[i] * SB_MS), 1);
         assert_int_equal(world->loss.spurious_count, 1);
@@ -193,27 +122,27 @@ static void a_path_that_reorders_has_one_spurious_loss(void **state)
 
 static void later_than_two_round_trips_is_lost_on_any_path(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     assert_int_equal(send_with_the_first_late(world, 80, 300 * SB_MS), 1);
     assert_int_equal(world->loss.spurious_count, 1);
-    assert_true(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt) <= 2 * RTT_NS);
+    assert_true(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt) <= 2 * LOSS_RTT_NS);
 }
 
 /* What was learned is forgotten when nothing is late for a while. */
 static void a_path_that_no_longer_reorders_is_as_before(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     (void)send_with_the_first_late(world, 20, 12 * SB_MS);
     assert_true(sp_reorder_is_wide(&world->path.reorder));
     for (int i = 1; i <= 5; i++) {
         uint64_t now_ns = 40 * SB_S + (uint64_t)i * 3 * SB_S;
-        send_one(world, SP_SPACE_APP, now_ns, true);
+        loss_world_send(world, SP_SPACE_APP, now_ns, true);
         uint64_t pn = world->loss.app.sent.next_pn - 1;
-        (void)ack(world, pn, pn, now_ns + RTT_NS);
+        (void)loss_world_ack(world, pn, pn, now_ns + LOSS_RTT_NS);
     }
     assert_false(sp_reorder_is_wide(&world->path.reorder));
     assert_int_equal(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt),
@@ -222,17 +151,17 @@ static void a_path_that_no_longer_reorders_is_as_before(void **state)
 
 static void the_window_is_restored_when_all_losses_prove_spurious(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     uint64_t cwnd_bytes = world->path.cc.cwnd_bytes;
     for (int i = 1; i <= 8; i++)
-        send_one(world, SP_SPACE_APP, SB_S, true);
-    assert_frames(ack(world, 6, 6, SB_S + 1).lost, 1, 3);
+        loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(loss_world_ack(world, 6, 6, SB_S + 1).lost, 1, 3);
     assert_true(world->path.cc.cwnd_bytes < cwnd_bytes);
-    (void)ack(world, 1, 2, SB_S + 2);
+    (void)loss_world_ack(world, 1, 2, SB_S + 2);
     assert_true(world->path.cc.cwnd_bytes < cwnd_bytes); /* one may be lost */
-    (void)ack(world, 3, 3, SB_S + 3);
+    (void)loss_world_ack(world, 3, 3, SB_S + 3);
     assert_true(world->path.cc.cwnd_bytes >= cwnd_bytes);
     assert_int_equal(world->loss.spurious_count, 3);
 }
@@ -240,9 +169,9 @@ static void the_window_is_restored_when_all_losses_prove_spurious(void **state)
 /* [RFC9000 13.1] */
 static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
-    send_one(world, SP_SPACE_APP, 0, true);
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    loss_world_send(world, SP_SPACE_APP, 0, true);
     struct sp_frame_ack bad = {.largest = 1, .first = {0, 1}};
     struct sp_loss_outcome outcome;
     assert_int_equal(sp_loss_on_ack(&world->loss, SP_SPACE_APP, &bad, 0, 5, &outcome),
@@ -257,17 +186,17 @@ static void an_acknowledgment_of_what_was_never_sent_is_a_violation(void **state
 /* [RFC9002 5.1, 5.3] */
 static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
-    send_one(world, SP_SPACE_APP, 0, false);
-    ack(world, 0, 0, 40 * SB_MS);
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    loss_world_send(world, SP_SPACE_APP, 0, false);
+    loss_world_ack(world, 0, 0, 40 * SB_MS);
     assert_false(sp_rtt_has_sample(&world->loss.path->rtt)); /* nothing elicited it */
-    send_one(world, SP_SPACE_APP, SB_S, true);
-    send_one(world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
-    ack(world, 1, 2, SB_S + 60 * SB_MS);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    loss_world_send(world, SP_SPACE_APP, SB_S + 10 * SB_MS, false);
+    loss_world_ack(world, 1, 2, SB_S + 60 * SB_MS);
     assert_int_equal(world->loss.path->rtt.latest_ns, 50 * SB_MS);
 
-    send_one(world, SP_SPACE_APP, 2 * SB_S, true);
+    loss_world_send(world, SP_SPACE_APP, 2 * SB_S, true);
     struct sp_frame_ack delayed = {.largest = 3, .first = {3, 3}};
     struct sp_loss_outcome outcome;
     /* 30 ms are said, 25 were promised: 75 - 25 = 50. */
@@ -280,11 +209,11 @@ static void a_sample_is_taken_from_the_largest_if_any_elicits(void **state)
 /* [RFC9002 6.2.1] smoothed + 4 * variance + max_ack_delay, doubled each time. */
 static void the_pto_backs_off_and_an_ack_resets_it(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     take_a_sample(world);
     assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
-    send_one(world, SP_SPACE_APP, SB_S, true);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
     uint64_t at_ns = SB_S;
     for (uint32_t i = 0; i < 4; i++) {
         at_ns += 325 * SB_MS << i;
@@ -295,10 +224,10 @@ static void the_pto_backs_off_and_an_ack_resets_it(void **state)
         sp_loss_on_deadline(&world->loss, at_ns, &outcome);
         assert_true(outcome.probe && outcome.probe_space == SP_SPACE_APP);
         assert_null(outcome.lost); /* a PTO declares nothing lost. [RFC9002 6.2] */
-        send_one(world, SP_SPACE_APP, at_ns, true);
+        loss_world_send(world, SP_SPACE_APP, at_ns, true);
     }
     assert_int_equal(world->loss.pto_count, 4);
-    ack(world, 5, 5, at_ns + 10);
+    loss_world_ack(world, 5, 5, at_ns + 10);
     assert_int_equal(world->loss.pto_count, 0);
 }
 
@@ -306,14 +235,14 @@ static void the_pto_backs_off_and_an_ack_resets_it(void **state)
  * the handshake is confirmed."  The Initial and Handshake spaces have no ack delay. */
 static void the_earliest_space_gets_the_probe(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     world->loss.is_confirmed = false;
-    send_one(world, SP_SPACE_APP, 1, true);
+    loss_world_send(world, SP_SPACE_APP, 1, true);
     assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
-    send_one(world, SP_SPACE_HANDSHAKE, 3, true);
+    loss_world_send(world, SP_SPACE_HANDSHAKE, 3, true);
     assert_int_equal(sp_loss_deadline_ns(&world->loss), 3 + 999 * SB_MS);
-    send_one(world, SP_SPACE_INITIAL, 2, true);
+    loss_world_send(world, SP_SPACE_INITIAL, 2, true);
     assert_int_equal(sp_loss_deadline_ns(&world->loss), 2 + 999 * SB_MS);
     world->loss.is_amplification_blocked = true; /* [RFC9002 6.2.2.1] */
     assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
@@ -330,7 +259,7 @@ static void the_earliest_space_gets_the_probe(void **state)
  * there are no packets in flight": the server may be stuck. */
 static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     static const struct {
         const char *what;
         bool has_handshake_keys, has_early_data;
@@ -342,16 +271,16 @@ static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
         {"only 0-RTT in flight, with keys", true, true, SP_SPACE_HANDSHAKE},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        world_init(world);
+        loss_world_init(world);
         world->loss.is_confirmed = false;
         world->loss.peer_is_validating = true;
         world->loss.has_handshake_keys = samples[i].has_handshake_keys;
         print_message("    %s\n", samples[i].what);
-        send_one(world, SP_SPACE_INITIAL, 0, true);
+        loss_world_send(world, SP_SPACE_INITIAL, 0, true);
         if (samples[i].has_early_data)
-            send_one(world, SP_SPACE_APP, 0, true);
-        ack_in(world, SP_SPACE_INITIAL, 0, 0, RTT_NS);
-        uint64_t at_ns = RTT_NS + 300 * SB_MS;
+            loss_world_send(world, SP_SPACE_APP, 0, true);
+        loss_world_ack_in(world, SP_SPACE_INITIAL, 0, 0, LOSS_RTT_NS);
+        uint64_t at_ns = LOSS_RTT_NS + 300 * SB_MS;
         assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
         struct sp_loss_outcome outcome;
         sp_loss_on_deadline(&world->loss, at_ns, &outcome);
@@ -366,7 +295,7 @@ static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
  * run. */
 static void persistent_congestion_takes_a_long_run_of_losses(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     static const struct {
         const char *what;
         uint64_t step_ms; /* between packets 1 to 5; 6 to 8 follow at once */
@@ -381,16 +310,16 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
         {"sent before the first sample", 2000, 0, false, false},
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        world_init(world);
+        loss_world_init(world);
         if (samples[i].is_sampled)
             take_a_sample(world);
         else
-            send_one(world, SP_SPACE_APP, 0, true);
+            loss_world_send(world, SP_SPACE_APP, 0, true);
         uint64_t at_ns = SB_S;
         for (int k = 1; k <= 5; k++, at_ns += samples[i].step_ms * SB_MS)
-            send_one(world, SP_SPACE_APP, at_ns, true);
+            loss_world_send(world, SP_SPACE_APP, at_ns, true);
         for (int k = 6; k <= 8; k++)
-            send_one(world, SP_SPACE_APP, at_ns, true);
+            loss_world_send(world, SP_SPACE_APP, at_ns, true);
         if (samples[i].acked != 0) {
             /* Marks it without any loss: nothing larger is known yet but 0. */
             struct sp_loss_space *space = &world->loss.app;
@@ -399,7 +328,7 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
             (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
         }
         print_message("    %s\n", samples[i].what);
-        assert_non_null(ack(world, 6, 8, at_ns + RTT_NS).lost);
+        assert_non_null(loss_world_ack(world, 6, 8, at_ns + LOSS_RTT_NS).lost);
         assert_int_equal(world->loss.persistent_count, samples[i].want);
         assert_int_equal(world->loss.path->cc.cwnd_bytes == 2400, samples[i].want);
     }
@@ -408,11 +337,11 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
 /* [RFC9002 6.4] */
 static void a_discarded_space_leaves_nothing_in_flight(void **state)
 {
-    struct world *world = *state;
-    world_init(world);
+    struct loss_world *world = *state;
+    loss_world_init(world);
     uint64_t window_bytes = world->loss.path->cc.cwnd_bytes;
     for (int i = 0; i < 5; i++)
-        send_one(world, SP_SPACE_INITIAL, 1, true);
+        loss_world_send(world, SP_SPACE_INITIAL, 1, true);
     world->loss.pto_count = 3;
     assert_frames(sp_loss_discard(&world->loss, SP_SPACE_INITIAL), 0, 4);
     assert_null(sp_loss_discard(&world->loss, SP_SPACE_INITIAL));
@@ -421,9 +350,9 @@ static void a_discarded_space_leaves_nothing_in_flight(void **state)
     assert_int_equal(world->loss.pto_count, 0); /* [RFC9002 6.2.2] */
     assert_int_equal(sp_loss_deadline_ns(&world->loss), SB_NEVER);
 
-    send_one(world, SP_SPACE_HANDSHAKE, 1, true);
+    loss_world_send(world, SP_SPACE_HANDSHAKE, 1, true);
     assert_frames(sp_loss_forget(&world->loss, SP_SPACE_HANDSHAKE), 0, 0);
-    send_one(world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
+    loss_world_send(world, SP_SPACE_HANDSHAKE, 2, true); /* the space lives on */
     assert_int_equal(world->loss.path->cc.in_flight_bytes, 1200);
 }
 
@@ -473,9 +402,9 @@ static void log_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
 static const struct sp_cc_ops log_ops = {"log",       log_init, log_acked, log_lost,
                                          log_ack_end, NULL,     false};
 
-static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacing)
+static void calls_begin(struct loss_world *world, uint64_t bytes_per_s, bool is_pacing)
 {
-    world_init(world);
+    loss_world_init(world);
     calls = (struct calls){.bytes_per_s = bytes_per_s};
     sp_loss_path_init(&world->path, 0, &log_ops, 1200);
     sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, is_pacing);
@@ -485,13 +414,13 @@ static void calls_begin(struct world *world, uint64_t bytes_per_s, bool is_pacin
 /* Two trains of which the second is acknowledged, and the first lost but for its end. */
 static void a_controller_gets_trains_then_losses_then_the_sums(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     calls_begin(world, 0, false);
     for (int i = 0; i < 4; i++)
-        send_one(world, SP_SPACE_APP, 10 * SB_MS, true);
+        loss_world_send(world, SP_SPACE_APP, 10 * SB_MS, true);
     for (int i = 4; i < 8; i++)
-        send_one(world, SP_SPACE_APP, 20 * SB_MS, true);
-    assert_frames(ack(world, 3, 7, 110 * SB_MS).lost, 0, 2);
+        loss_world_send(world, SP_SPACE_APP, 20 * SB_MS, true);
+    assert_frames(loss_world_ack(world, 3, 7, 110 * SB_MS).lost, 0, 2);
     assert_string_equal(calls.order, "aale");
     assert_int_equal(calls.acks[0].bytes, 1200);
     assert_int_equal(calls.acks[0].sent_ns, 10 * SB_MS);
@@ -507,15 +436,15 @@ static void a_controller_gets_trains_then_losses_then_the_sums(void **state)
     assert_int_equal(calls.end.sent_ns, 20 * SB_MS);
     assert_int_equal(calls.end_rtt_ns, 90 * SB_MS); /* of this ACK */
 
-    send_one(world, SP_SPACE_APP, SB_S, true);
-    assert_frames(ack(world, 8, 8, 2 * SB_S).acked, 8, 8);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    assert_frames(loss_world_ack(world, 8, 8, 2 * SB_S).acked, 8, 8);
     assert_string_equal(calls.order, "aaleae");
     assert_true(calls.acks[2].is_app_limited);
 }
 
 static void a_controller_may_set_the_rate(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     static const uint64_t rates[] = {0, 1, 123456, UINT64_MAX};
     for (size_t i = 0; i < QT_COUNT(rates); i++) {
         calls_begin(world, rates[i], true);
@@ -531,36 +460,36 @@ static void a_controller_may_set_the_rate(void **state)
 /* [RFC9002 7.7] Only with pacing does the window alone decide. */
 static void a_burst_without_pacing_is_bounded(void **state)
 {
-    struct world *world = *state;
+    struct loss_world *world = *state;
     for (uint32_t is_pacing = 0; is_pacing < 2; is_pacing++) {
-        world_init(world);
+        loss_world_init(world);
         struct sp_loss *loss = &world->loss;
         loss->is_pacing = is_pacing;
         loss->path->cc.cwnd_bytes = 1000000;
         assert_int_equal(sp_loss_room(loss, SB_S), is_pacing ? 1000000 : 12000);
         for (uint64_t i = 0; i < 10; i++)
-            send_one(world, SP_SPACE_APP, SB_S, true);
+            loss_world_send(world, SP_SPACE_APP, SB_S, true);
         assert_int_equal(sp_loss_room(loss, SB_S), is_pacing ? 988000 : 0);
         if (is_pacing)
             continue;
-        uint64_t now_ns = SB_S + RTT_NS;
-        (void)ack(world, 0, 1, now_ns); /* at least the initial window again */
+        uint64_t now_ns = SB_S + LOSS_RTT_NS;
+        (void)loss_world_ack(world, 0, 1, now_ns); /* at least the initial window again */
         assert_int_equal(sp_loss_room(loss, now_ns), 12000);
-        (void)ack(world, 2, 6, now_ns); /* two ACKs of one time add up */
+        (void)loss_world_ack(world, 2, 6, now_ns); /* two ACKs of one time add up */
         assert_int_equal(sp_loss_room(loss, now_ns), 24000);
-        send_one(world, SP_SPACE_APP, now_ns, true);
+        loss_world_send(world, SP_SPACE_APP, now_ns, true);
         assert_int_equal(sp_loss_room(loss, now_ns), 22800);
-        now_ns += RTT_NS;
-        (void)ack(world, 7, 7, now_ns); /* what was left of them is forgotten */
+        now_ns += LOSS_RTT_NS;
+        (void)loss_world_ack(world, 7, 7, now_ns); /* what was left of them is forgotten */
         assert_int_equal(sp_loss_room(loss, now_ns), 12000);
         for (uint64_t i = 0; i < 10; i++)
-            send_one(world, SP_SPACE_APP, now_ns, true);
-        now_ns += RTT_NS;
-        (void)ack(world, 8, 20, now_ns);
+            loss_world_send(world, SP_SPACE_APP, now_ns, true);
+        now_ns += LOSS_RTT_NS;
+        (void)loss_world_ack(world, 8, 20, now_ns);
         assert_int_equal(loss->path->cc.in_flight_bytes, 0);
         assert_int_equal(sp_loss_room(loss, now_ns), 2 * 13 * 1200);
         assert_int_equal(sp_loss_room(loss, now_ns + 1), 12000); /* after silence */
-        send_one(world, SP_SPACE_APP, now_ns + 1, true);
+        loss_world_send(world, SP_SPACE_APP, now_ns + 1, true);
         assert_int_equal(sp_loss_room(loss, now_ns + 1), 10800);
     }
 }
@@ -568,23 +497,23 @@ static void a_burst_without_pacing_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        QT_TEST(world, a_packet_three_numbers_behind_is_lost),
-        QT_TEST(world, a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
-        QT_TEST(world, a_late_acknowledgment_of_a_lost_packet_is_counted),
-        QT_TEST(world, a_path_that_reorders_has_one_spurious_loss),
-        QT_TEST(world, later_than_two_round_trips_is_lost_on_any_path),
-        QT_TEST(world, a_path_that_no_longer_reorders_is_as_before),
-        QT_TEST(world, the_window_is_restored_when_all_losses_prove_spurious),
-        QT_TEST(world, an_acknowledgment_of_what_was_never_sent_is_a_violation),
-        QT_TEST(world, a_sample_is_taken_from_the_largest_if_any_elicits),
-        QT_TEST(world, the_pto_backs_off_and_an_ack_resets_it),
-        QT_TEST(world, the_earliest_space_gets_the_probe),
-        QT_TEST(world, a_client_keeps_a_pto_while_the_server_may_be_stuck),
-        QT_TEST(world, persistent_congestion_takes_a_long_run_of_losses),
-        QT_TEST(world, a_discarded_space_leaves_nothing_in_flight),
-        QT_TEST(world, a_controller_gets_trains_then_losses_then_the_sums),
-        QT_TEST(world, a_controller_may_set_the_rate),
-        QT_TEST(world, a_burst_without_pacing_is_bounded),
+        QT_TEST(loss_world, a_packet_three_numbers_behind_is_lost),
+        QT_TEST(loss_world, a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
+        QT_TEST(loss_world, a_late_acknowledgment_of_a_lost_packet_is_counted),
+        QT_TEST(loss_world, a_path_that_reorders_has_one_spurious_loss),
+        QT_TEST(loss_world, later_than_two_round_trips_is_lost_on_any_path),
+        QT_TEST(loss_world, a_path_that_no_longer_reorders_is_as_before),
+        QT_TEST(loss_world, the_window_is_restored_when_all_losses_prove_spurious),
+        QT_TEST(loss_world, an_acknowledgment_of_what_was_never_sent_is_a_violation),
+        QT_TEST(loss_world, a_sample_is_taken_from_the_largest_if_any_elicits),
+        QT_TEST(loss_world, the_pto_backs_off_and_an_ack_resets_it),
+        QT_TEST(loss_world, the_earliest_space_gets_the_probe),
+        QT_TEST(loss_world, a_client_keeps_a_pto_while_the_server_may_be_stuck),
+        QT_TEST(loss_world, persistent_congestion_takes_a_long_run_of_losses),
+        QT_TEST(loss_world, a_discarded_space_leaves_nothing_in_flight),
+        QT_TEST(loss_world, a_controller_gets_trains_then_losses_then_the_sums),
+        QT_TEST(loss_world, a_controller_may_set_the_rate),
+        QT_TEST(loss_world, a_burst_without_pacing_is_bounded),
     };
 
     sb_assert_handler = qt_on_assert;
