@@ -173,7 +173,17 @@ FROZEN_FIELD(struct spate_connect_options, ticket, 48, 8);
 FROZEN_FIELD(struct spate_connect_options, ticket_size, 56, 8);
 FROZEN_FIELD(struct spate_connect_options, token, 64, 8);
 FROZEN_FIELD(struct spate_connect_options, token_size, 72, 8);
-LAST_FIELD(struct spate_connect_options, token_size);
+FROZEN_FIELD(struct spate_connect_options, settings, 80, 8);
+LAST_FIELD(struct spate_connect_options, settings);
+
+FROZEN_FIELD(struct spate_listen_options, size, 0, 8);
+FROZEN_FIELD(struct spate_listen_options, address, 8, 8);
+FROZEN_FIELD(struct spate_listen_options, address_size, 16, 4);
+FROZEN_FIELD(struct spate_listen_options, reserved, 20, 4);
+FROZEN_FIELD(struct spate_listen_options, tls, 24, 8);
+FROZEN_FIELD(struct spate_listen_options, user, 32, 8);
+FROZEN_FIELD(struct spate_listen_options, settings, 40, 8);
+LAST_FIELD(struct spate_listen_options, settings);
 
 FROZEN_FIELD(struct spate_stream_progress, queued_bytes, 0, 8);
 FROZEN_FIELD(struct spate_stream_progress, credit_bytes, 8, 8);

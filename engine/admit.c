@@ -60,13 +60,19 @@ static void answer(const struct se_unmatched *unmatched, const struct sb_writer 
     se_shard_send_stray(unmatched->port, unmatched->path, w->start, sb_writer_used(w));
 }
 
+/* Returns the configuration of the connections that a port accepts. */
+static const struct sp_config *config_of(const struct se_port *port)
+{
+    return se_conn_config(port->shard, port->listener.settings);
+}
+
 static void negotiate(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     uint8_t random[SP_NEGOTIATION_RANDOM_SIZE];
     uint8_t packet[SP_NEGOTIATION_SIZE_MAX];
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     se_entropy_fill(&shard->entropy, random, sizeof(random));
-    sp_negotiation_write(&w, &unmatched->peek, &shard->proto_config.versions, random);
+    sp_negotiation_write(&w, &unmatched->peek, &config_of(unmatched->port)->versions, random);
     answer(unmatched, &w);
     shard->counts.own.version_negotiations++;
 }
@@ -240,6 +246,7 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
     struct se_conn_args args = {
         .port = unmatched->port,
         .tls = listener->tls,
+        .settings = listener->settings,
         .user = listener->user,
         .role = SP_SERVER,
         .path = *unmatched->path,
@@ -258,7 +265,7 @@ struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched
     enum sp_unmatched verdict = SP_UNMATCHED_DROP;
     if (!unmatched->port->is_client)
         verdict = sp_unmatched_classify(unmatched->data, unmatched->size, &unmatched->peek,
-                                        &unmatched->port->shard->proto_config.versions);
+                                        &config_of(unmatched->port)->versions);
 
     switch (verdict) {
     case SP_UNMATCHED_ACCEPT:

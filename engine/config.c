@@ -27,8 +27,9 @@
 
 /* clang-format off */
 
-/* X(user, field, default, smallest, largest, range).  `user`: ENGINE, or PROTO for a field that has
- * the same name in struct sp_config.  RANGE_OR_NONE: 0 is also allowed and means "none".  The
+/* X(user, field, default, smallest, largest, range).  `user`: ENGINE, or for what connections may
+ * differ in, PROTO for a field that has the same name in struct sp_config and CONN for others.
+ * RANGE_OR_NONE: 0 is also allowed and means "none".  The
  * comments in <spate/config.h> repeat defaults and ranges; test_config.c compares them. */
 #define FIELDS(X) \
     X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
@@ -63,7 +64,7 @@
     X(PROTO, message_frame_size_max, 0, 0, UINT16_MAX, RANGE) \
     X(PROTO, message_count_max, 1024, 1, 1 << 16, RANGE) \
     X(PROTO, message_bytes_max, MIB, KIB, GIB, RANGE) \
-    X(ENGINE, versions, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_ONLY_2, RANGE) \
+    X(CONN, versions, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_ONLY_2, RANGE) \
     X(PROTO, grease, true, false, true, RANGE) \
     X(PROTO, spin_bit, true, false, true, RANGE) \
     X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE)
@@ -79,10 +80,15 @@ enum { RANGE = false, RANGE_OR_NONE = true };
      initial, \
      least, \
      most, \
-     none},
+     none, \
+     IS_OF_CONN_##user},
+#define IS_OF_CONN_ENGINE                                false
+#define IS_OF_CONN_PROTO                                 true
+#define IS_OF_CONN_CONN                                  true
 #define INITIAL(user, field, initial, least, most, none) .field = (initial),
 #define COPY_PROTO(field)                                ret->field = config->field;
 #define COPY_ENGINE(field)
+#define COPY_CONN(field)
 #define COPY(user, field, initial, least, most, none) COPY_##user(field)
 
 const struct se_config_field se_config_fields[] = {FIELDS(TABLE_ROW)};
@@ -104,7 +110,7 @@ void spate_config_init_sized(struct spate_config *config, size_t size)
     se_sized_give(&defaults, sizeof(defaults), config, size);
 }
 
-int se_config_take(const struct spate_config *given, struct spate_config *ret,
+int se_config_copy(const struct spate_config *given, struct spate_config *ret,
                    struct spate_error *error)
 {
     static const struct se_sized shape = {
@@ -112,9 +118,15 @@ int se_config_take(const struct spate_config *given, struct spate_config *ret,
         SE_SIZE_THROUGH(struct spate_config, reserved),
         sizeof(struct spate_config),
     };
+    return se_sized_take(&shape, given, ret, error);
+}
+
+int se_config_take(const struct spate_config *given, struct spate_config *ret,
+                   struct spate_error *error)
+{
     struct spate_config own;
     spate_config_init(&own);
-    int result = se_sized_take(&shape, given, &own, error);
+    int result = se_config_copy(given, &own, error);
     if (result == 0)
         result = se_config_check(&own, error);
     if (result == 0)

@@ -26,11 +26,18 @@ struct se_config_field {
     uint64_t min;
     uint64_t max;
     bool zero_is_none; /* 0 is allowed although it is less than min */
+    bool is_of_conn;   /* connections may differ in it: see engine/settings.h */
 };
 
 /* All fields except size, cpus, the keys and reserved ones, in the order of the struct. */
 extern const struct se_config_field se_config_fields[];
 extern const size_t se_config_field_count;
+
+/* Copies a program's configuration, which may be shorter or longer than ours, onto `ret`, which
+ * holds what a shorter one lacks.  Does not check values.  Returns 0, -EINVAL or -E2BIG, with one
+ * line in `error`. */
+SB_MUST_USE int se_config_copy(const struct spate_config *given, struct spate_config *ret,
+                               struct spate_error *error);
 
 /* Copies a program's configuration, which may be shorter or longer than ours, and checks it.
  * Returns 0, or the error that spate_engine_create() returns, with one line in `error`. */

@@ -16,6 +16,7 @@
 #include "crypto/tls_config.h"
 #include "engine/config.h"
 #include "engine/resume.h"
+#include "engine/settings.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -184,6 +185,7 @@ static void conn_free(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
     sc_tls_config_unref(conn->tls);
+    se_settings_unref(conn->settings);
     if (conn->client_tls != NULL)
         sc_tls_ops.destroy(conn->client_tls);
     free(conn->token);
@@ -199,12 +201,18 @@ static void reserve(struct spate_shard *shard)
         sp_pools_reserve(&shard->pools);
 }
 
+const struct sp_config *se_conn_config(const struct spate_shard *shard,
+                                       const struct spate_settings *settings)
+{
+    return settings != NULL ? &settings->proto : &shard->proto_config;
+}
+
 static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_args *args)
 {
     struct spate_shard *shard = conn->shard;
     const struct sp_conn_args proto_args = {
         .role = args->role,
-        .config = &shard->proto_config,
+        .config = se_conn_config(shard, conn->settings),
         .pools = &shard->pools,
         .protect = sc_protect(shard->fused),
         .tls_ops = &sc_tls_ops,
@@ -297,9 +305,12 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->port = args->port;
     conn->remote = args->path.remote;
     conn->tls = sc_tls_config_ref(args->tls);
+    conn->settings = se_settings_ref(args->settings);
     conn->user = args->user;
     conn->token_mark = args->token_mark;
-    conn->version = args->role == SP_SERVER ? args->version : se_first_version(shard);
+    conn->version = args->role == SP_SERVER
+                        ? args->version
+                        : se_first_version(se_conn_config(shard, args->settings));
     conn->is_server = args->role == SP_SERVER;
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";

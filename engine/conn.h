@@ -56,9 +56,10 @@ struct spate_conn {
     struct spate_shard *shard;
     struct sp_conn *proto;
     struct se_port *port;
-    uint64_t other_ports;      /* bit i: ports[i] is used by another path; counted there */
-    struct sp_addr remote;     /* the client's first address, or the server's */
-    struct sc_tls_config *tls; /* holds a reference */
+    uint64_t other_ports;            /* bit i: ports[i] is used by another path; counted there */
+    struct sp_addr remote;           /* the client's first address, or the server's */
+    struct sc_tls_config *tls;       /* holds a reference */
+    struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
     uint32_t version; /* of QUIC, of the client's first packet */
     uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
@@ -162,7 +163,8 @@ struct spate_conn *se_conn_of_id(const struct spate_shard *shard, uint64_t id);
 
 struct se_conn_args {
     struct se_port *port;
-    struct sc_tls_config *tls; /* a reference is taken */
+    struct sc_tls_config *tls;       /* a reference is taken */
+    struct spate_settings *settings; /* a reference is taken; NULL: those of the shard */
     void *user;
     const char *server_name; /* client */
     enum sp_role role;
@@ -178,6 +180,10 @@ struct se_conn_args {
     bool wants_early;            /* client: 0-RTT */
     struct spate_error *error;   /* may be NULL */
 };
+
+/* Returns the configuration of connections with these settings, which may be NULL. */
+const struct sp_config *se_conn_config(const struct spate_shard *shard,
+                                       const struct spate_settings *settings);
 
 /* Makes a connection.  Returns 0, -ENOBUFS at conns_max, -ENOMEM, or -EINVAL for a bad
  * `server_name`. */

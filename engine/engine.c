@@ -19,6 +19,7 @@
 #include "engine/backend.h"
 #include "engine/config.h"
 #include "engine/crypto.h"
+#include "engine/settings.h"
 #include "engine/shard.h"
 #include "engine/sized.h"
 #include "proto/base/assert.h"
@@ -47,6 +48,7 @@ struct se_thread {
 
 struct spate_engine {
     struct spate_config config;   /* backend: the one that was chosen */
+    struct spate_config given;    /* as it was given, without keys and CPUs */
     const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning;   /* empty: none */
     int cpus[SE_SHARDS_MAX];
@@ -157,6 +159,9 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
         return -ENOMEM;
     engine->config = config;
     explicit_bzero(config.token_key, sizeof(config.token_key));
+    explicit_bzero(config.reset_key, sizeof(config.reset_key));
+    engine->given = config;
+    engine->given.cpus = NULL;
     engine->fused = fused;
     if (config.cpus != NULL)
         memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
@@ -185,6 +190,25 @@ void spate_engine_destroy(struct spate_engine *engine)
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);
+}
+
+void spate_engine_config_sized(const struct spate_engine *engine, struct spate_config *ret,
+                               size_t size)
+{
+    struct spate_config own = engine->given;
+    own.size = size;
+    se_sized_give(&own, sizeof(own), ret, size);
+}
+
+int spate_settings_create(const struct spate_engine *engine, const struct spate_config *given,
+                          struct spate_settings **ret, struct spate_error *error)
+{
+    struct spate_config own = engine->given; /* fields that the program does not know */
+    int result = se_config_copy(given, &own, error);
+    explicit_bzero(own.token_key, sizeof(own.token_key));
+    explicit_bzero(own.reset_key, sizeof(own.reset_key));
+    own.cpus = NULL;
+    return result != 0 ? result : se_settings_make(&engine->given, &own, ret, error);
 }
 
 enum spate_backend spate_engine_backend(const struct spate_engine *engine)

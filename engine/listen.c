@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <spate/engine.h>
+#include <spate/settings.h>
 
 /* Servers and clients: how connections begin. */
 
@@ -10,6 +10,7 @@
 #include "engine/config.h"
 #include "engine/path.h"
 #include "engine/resume.h"
+#include "engine/settings.h"
 #include "engine/shard.h"
 #include "engine/sized.h"
 #include "engine/tls.h"
@@ -25,12 +26,12 @@ static int read_address(const struct sockaddr *address, socklen_t size, struct s
     return 0;
 }
 
-int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address,
-                       socklen_t address_size, struct spate_tls *tls, void *user,
-                       struct spate_listener **ret, struct spate_error *error)
+static int listen_at(struct spate_shard *shard, const struct spate_listen_options *options,
+                     struct spate_listener **ret, struct spate_error *error)
 {
+    struct spate_tls *tls = options->tls;
     struct su_address local;
-    int result = read_address(address, address_size, &local, error);
+    int result = read_address(options->address, options->address_size, &local, error);
     if (result != 0)
         return result;
     if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_SERVER) {
@@ -47,10 +48,44 @@ int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address
     if (result != 0)
         return result;
     port->listener.tls = sc_tls_config_ref(se_tls_config(tls));
-    port->listener.user = user;
+    port->listener.settings = se_settings_ref(options->settings);
+    port->listener.user = options->user;
     port->listener.is_open = true;
     *ret = &port->listener;
     return 0;
+}
+
+int spate_shard_listen_with(struct spate_shard *shard, const struct spate_listen_options *given,
+                            struct spate_listener **ret, struct spate_error *error)
+{
+    static const struct se_sized shape = {
+        "spate_listen_options",
+        SE_SIZE_THROUGH(struct spate_listen_options, settings),
+        sizeof(struct spate_listen_options),
+    };
+    struct spate_listen_options options = {0};
+    int result = se_sized_take(&shape, given, &options, error);
+    return result != 0 ? result : listen_at(shard, &options, ret, error);
+}
+
+int spate_shard_listen(struct spate_shard *shard, const struct sockaddr *address,
+                       socklen_t address_size, struct spate_tls *tls, void *user,
+                       struct spate_listener **ret, struct spate_error *error)
+{
+    const struct spate_listen_options options = {
+        .address = address,
+        .address_size = address_size,
+        .tls = tls,
+        .user = user,
+    };
+    return listen_at(shard, &options, ret, error);
+}
+
+void spate_listener_set_settings(struct spate_listener *listener, struct spate_settings *settings)
+{
+    struct spate_settings *before = listener->settings;
+    listener->settings = se_settings_ref(settings);
+    se_settings_unref(before);
 }
 
 int spate_listener_address(const struct spate_listener *listener, struct sockaddr_storage *ret,
@@ -94,13 +129,15 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
     result = se_port_for_client(shard, &peer, &port, error);
     if (result != 0)
         return result;
+    uint32_t version = se_first_version(se_conn_config(shard, options->settings));
     struct se_conn_args args = {
         .port = port,
         .tls = se_tls_config(tls),
+        .settings = options->settings,
         .user = options->user,
         .server_name = options->server_name,
         .ticket = {options->ticket, options->ticket_size},
-        .token = se_token_of(shard, (struct sb_bytes){options->token, options->token_size}),
+        .token = se_token_of(version, (struct sb_bytes){options->token, options->token_size}),
         .wants_early = options->early,
         .role = SP_CLIENT,
         .path.local = port->local,

@@ -12,6 +12,7 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/path.h"
+#include "engine/settings.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 
@@ -214,13 +215,20 @@ int se_port_for_path(struct spate_shard *shard, const struct su_address *local,
     return 0;
 }
 
+static void release_listener(struct spate_listener *listener)
+{
+    sc_tls_config_unref(listener->tls);
+    listener->tls = NULL;
+    se_settings_unref(listener->settings);
+    listener->settings = NULL;
+}
+
 void se_port_close(struct se_port *port)
 {
     SB_ASSERT(port->state == SE_PORT_OPEN && is_unused(port));
     port->state = SE_PORT_CLOSING;
     port->listener.is_open = false;
-    sc_tls_config_unref(port->listener.tls);
-    port->listener.tls = NULL;
+    release_listener(&port->listener);
     if (port->recv.is_wanted)
         su_recv_stop(&port->recv);
 }
@@ -257,8 +265,7 @@ void se_ports_deinit(struct spate_shard *shard)
 {
     for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
         struct se_port *port = &shard->ports[i];
-        sc_tls_config_unref(port->listener.tls);
-        port->listener.tls = NULL;
+        release_listener(&port->listener);
         su_socket_close(&port->socket);
         port->state = SE_PORT_FREE;
     }

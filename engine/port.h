@@ -50,7 +50,8 @@ _Static_assert(SE_PORTS_MAX <= 64, "a bit each in spate_shard.ports_used");
 
 struct spate_listener {
     struct se_port *port;
-    struct sc_tls_config *tls; /* holds a reference */
+    struct sc_tls_config *tls;       /* holds a reference */
+    struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
     bool is_open; /* false: new connections are refused */
 };

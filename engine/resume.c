@@ -15,16 +15,15 @@
 
 enum { VERSION_SIZE = 4 };
 
-uint32_t se_first_version(const struct spate_shard *shard)
+uint32_t se_first_version(const struct sp_config *config)
 {
-    const struct sp_config *config = &shard->proto_config;
     return config->first_version != 0 ? config->first_version : config->versions.list[0];
 }
 
-struct sb_bytes se_token_of(const struct spate_shard *shard, struct sb_bytes bytes)
+struct sb_bytes se_token_of(uint32_t version, struct sb_bytes bytes)
 {
-    if (bytes.size <= VERSION_SIZE || ((uint32_t)sb_load_u16(bytes.data) << 16 |
-                                       sb_load_u16(bytes.data + 2)) != se_first_version(shard))
+    if (bytes.size <= VERSION_SIZE ||
+        ((uint32_t)sb_load_u16(bytes.data) << 16 | sb_load_u16(bytes.data + 2)) != version)
         return (struct sb_bytes){0};
     return (struct sb_bytes){.data = bytes.data + VERSION_SIZE, .size = bytes.size - VERSION_SIZE};
 }

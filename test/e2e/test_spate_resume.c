@@ -209,6 +209,28 @@ static void refused_0_rtt_is_sent_again_once(void **state)
     assert_int_equal(r->w->server.bytes_in, sizeof(text)); /* not twice */
 }
 
+/* [RFC9000 7.4.1] A server that allows less than when it gave the ticket rejects 0-RTT, which
+ * relies on more. */
+static void smaller_settings_of_a_listener_reject_0_rtt(void **state)
+{
+    (void)state;
+    struct resume *r = make(NULL);
+    struct spate_config config;
+    struct spate_settings *settings;
+    first(r);
+    spate_engine_config(r->w->server.engine, &config);
+    config.stream_window_bytes = 2000;
+    assert_int_equal(spate_settings_create(r->w->server.engine, &config, &settings, NULL), 0);
+    spate_listener_set_settings(r->w->listener, settings);
+    spate_settings_destroy(settings);
+    struct spate_conn *conn = again(r, true);
+    say(conn);
+    pw_until(r->w, text_has_come);
+    assert_int_equal(r->early_bytes, 0);
+    assert_true(spate_conn_is_resumed(conn));
+    assert_int_equal(spate_conn_early(conn), SPATE_EARLY_REJECTED);
+}
+
 static void always_retry(struct spate_config *config)
 {
     config->retry = SPATE_RETRY_ALWAYS;
@@ -289,6 +311,7 @@ int main(void)
         QT_TEST(owned, a_ticket_saves_the_certificate),
         QT_TEST(owned, bytes_in_0_rtt_come_before_the_handshake_is_complete),
         QT_TEST(owned, refused_0_rtt_is_sent_again_once),
+        QT_TEST(owned, smaller_settings_of_a_listener_reject_0_rtt),
         QT_TEST(owned, a_token_saves_one_retry),
         QT_TEST(owned, bad_tickets_and_tokens_are_ignored),
         QT_TEST(owned, bad_connect_options_are_refused),

@@ -7,6 +7,7 @@
 #include <spate/base.h>
 #include <spate/conn.h>
 #include <spate/engine.h>
+#include <spate/settings.h>
 #include <spate/tls.h>
 
 #ifdef __cplusplus
@@ -77,6 +78,9 @@ struct spate_connect_options {
     /* Of SPATE_EVENT_NEW_TOKEN.  One of another QUIC version is ignored.  [RFC9000 8.1.3] */
     const void *token;
     size_t token_size; /* bytes at `token`; 0: none */
+    /* From spate_settings_create(); the connection keeps a reference.  NULL: those of the engine.
+     */
+    struct spate_settings *settings;
 };
 
 /* Starts to connect to a server, as spate_shard_connect() does, with what an earlier connection has

@@ -12,6 +12,7 @@
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/resume.h>
+#include <spate/settings.h>
 #include <spate/stats.h>
 #include <spate/stream.h>
 #include <spate/tls.h>
