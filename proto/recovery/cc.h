@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/assert.h"
+#include "proto/recovery/hystart.h"
 #include "proto/recovery/rtt.h"
 #include "proto/wire/types.h"
 
@@ -26,15 +27,6 @@
  *
  * Losses that a timer finds come as on_lost() alone.
  *
- * Other controllers need no change of these operations:
- *
- *     CUBIC         the time and the round trip of each call
- *     HyStart++     on_ack_end(): one sample of the round trip for each ACK
- *     BBR           on_ack_end() for one step per ACK; `rate_bytes_per_s` for its pacing rate;
- *                   a sample of the delivery rate as new fields of struct sp_cc_ack, which loss.c
- *                   fills, because it has the packets
- *     fixed rate    `rate_bytes_per_s`
- *
  * An operation that only some controllers have is optional (NULL), so that the others stay as
  * they are.  The pacer is separate: see pacer.h. */
 
@@ -47,6 +39,7 @@ struct sp_cc_ack {
     uint64_t now_ns;          /* when the ACK arrived */
     const struct sp_rtt *rtt; /* on_acked(): as it was before this ACK */
     bool is_app_limited;      /* the application, not the window, held the sender back */
+    uint64_t rtt_ns;          /* on_ack_end(): the sample that this ACK has brought; 0: none */
 };
 
 /* Packets in flight that were lost, or that were acknowledged with a CE mark.  [RFC9002 7.1] */
@@ -83,11 +76,40 @@ struct sp_cc_newreno {
     uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
     uint64_t cwnd_before_bytes; /* the last reduction */
     uint64_t ssthresh_before_bytes;
+    struct sp_hystart hystart;
+};
+
+/* A stage of congestion avoidance of CUBIC.  [RFC9438 4.1.2] */
+struct sp_cubic_stage {
+    uint64_t
+        w_max_bytes; /* where the window was reduced, or less by fast convergence; 0: unknown */
+    uint64_t prior_bytes; /* the window before ssthresh was set; 0: not yet */
+    uint64_t k_us;        /* K: when the window reaches W_max */
+    uint64_t elapsed_ns;  /* t: time in this stage, periods left out that the application limits */
+    uint64_t w_est_bytes; /* the window that Reno would have; 0: the stage has not begun */
+};
+
+/* The state of CUBIC: cc_cubic.c. */
+struct sp_cc_cubic {
+    uint64_t acked_bytes;       /* of this ACK, so far */
+    uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: none */
+    uint64_t updated_ns;        /* when `elapsed_ns` was counted up last */
+    uint64_t cubic_rest;        /* what divisions have left over */
+    uint64_t est_rest;
+    struct sp_cubic_stage stage;
+    union {
+        struct sp_hystart hystart; /* in the first slow start */
+        struct {                   /* later: before the last reduction */
+            uint64_t cwnd_bytes;
+            uint64_t ssthresh_bytes;
+            struct sp_cubic_stage stage;
+        } undo;
+    };
 };
 
 /* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
  * sp_cc_newreno_ops. */
-#define SP_CC_LIST(ROW) ROW(NEWRENO, newreno)
+#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno)
 
 enum sp_cc_kind {
 #define SP_CC_ROW(kind, name) SP_CC_##kind,
@@ -177,6 +199,12 @@ static inline void sp_cc_on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ac
 static inline bool sp_cc_is_in_slow_start(const struct sp_cc *cc)
 {
     return cc->cwnd_bytes < cc->ssthresh_bytes;
+}
+
+/* Returns whether nothing has limited the window yet. */
+static inline bool sp_cc_is_in_first_slow_start(const struct sp_cc *cc)
+{
+    return cc->ssthresh_bytes == UINT64_MAX;
 }
 
 /* Returns the mark that the controller's packets carry, where marks are wanted. */

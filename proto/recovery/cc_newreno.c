@@ -3,15 +3,17 @@
 
 /* NewReno.  [RFC9002 7, appendix B]
  *
- * Slow start doubles the window per round trip.  Congestion avoidance adds one datagram per round
- * trip.  A round trip with loss halves the window once.  Congestion avoidance counts acknowledged
- * bytes instead of dividing per acknowledgment, so that rounding does not starve large windows. */
+ * Slow start doubles the window per round trip, until HyStart++ or a loss ends it.  Congestion
+ * avoidance adds one datagram per round trip.  A round trip with loss halves the window once.
+ * Congestion avoidance counts acknowledged bytes instead of dividing per acknowledgment, so that
+ * rounding does not starve large windows. */
 
 #include "proto/base/compiler.h"
 
 static void init(struct sp_cc *cc)
 {
     cc->cwnd_bytes = sp_cc_cwnd_initial(cc);
+    sp_hystart_init(&cc->newreno.hystart);
 }
 
 /* Returns whether packets that left at `sent_ns` belong to the round trip that was reduced already.
@@ -31,6 +33,10 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
     /* The bytes may be a train's: they may end slow start, and go round the window more than
      * once. */
     uint64_t bytes = ack->bytes;
+    if (sp_cc_is_in_first_slow_start(cc)) {
+        cc->cwnd_bytes += sp_hystart_growth(&reno->hystart, bytes);
+        return;
+    }
     if (sp_cc_is_in_slow_start(cc)) {
         uint64_t grown = SB_MIN(bytes, cc->ssthresh_bytes - cc->cwnd_bytes);
         cc->cwnd_bytes += grown;
@@ -41,6 +47,13 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
         reno->acked_bytes -= cc->cwnd_bytes;
         cc->cwnd_bytes += cc->datagram_bytes; /* [RFC9002 7.3.3] */
     }
+}
+
+static void on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    if (sp_cc_is_in_first_slow_start(cc) && !ack->is_app_limited &&
+        sp_hystart_on_ack(&cc->newreno.hystart, ack->rtt_ns, ack->sent_ns, ack->now_ns))
+        cc->ssthresh_bytes = cc->cwnd_bytes;
 }
 
 static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
@@ -69,6 +82,8 @@ static void undo(struct sp_cc *cc)
     cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, reno->cwnd_before_bytes);
     cc->ssthresh_bytes = SB_MAX(cc->ssthresh_bytes, reno->ssthresh_before_bytes);
     reno->recovery_start_ns = 0; /* what is in flight may grow the window again */
+    if (sp_cc_is_in_first_slow_start(cc))
+        sp_hystart_init(&reno->hystart);
 }
 
 const struct sp_cc_ops sp_cc_newreno_ops = {
@@ -76,5 +91,6 @@ const struct sp_cc_ops sp_cc_newreno_ops = {
     .init = init,
     .on_acked = on_acked,
     .on_lost = on_lost,
+    .on_ack_end = on_ack_end,
     .undo = undo,
 };

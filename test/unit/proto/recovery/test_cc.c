@@ -36,8 +36,8 @@ static void begin(struct walk *walk, uint32_t kind, uint64_t seed)
 
 static void acked(struct walk *walk, uint64_t bytes, bool is_app_limited)
 {
-    struct sp_cc_ack ack = {bytes, walk->now_ns - rtt.latest_ns, walk->now_ns, &rtt,
-                            is_app_limited};
+    struct sp_cc_ack ack = {
+        bytes, walk->now_ns - rtt.latest_ns, walk->now_ns, &rtt, is_app_limited, rtt.latest_ns};
     sp_cc_on_acked(&walk->cc, &ack);
     sp_cc_on_ack_end(&walk->cc, &ack);
 }
@@ -64,7 +64,7 @@ static void step(struct walk *walk)
         sp_cc_on_sent(&walk->cc, sp_cc_room(&walk->cc));
     uint64_t bytes = draw(walk, walk->cc.in_flight_bytes + 1);
     walk->now_ns += draw(walk, 2 * rtt.latest_ns);
-    switch (draw(walk, 8)) {
+    switch (draw(walk, 9)) {
     case 0:
         lost(walk, bytes, false);
         assert_true(walk->cc.cwnd_bytes <= cwnd_bytes);
@@ -83,6 +83,9 @@ static void step(struct walk *walk)
     case 4:
         if (draw(walk, 16) == 0)
             lost(walk, bytes, true);
+        break;
+    case 5:
+        sp_cc_undo(&walk->cc);
         break;
     default:
         acked(walk, bytes, false);
@@ -197,7 +200,7 @@ static void a_window_below_the_floor_is_our_bug(void **state)
         "bad", too_small, too_small_by_ack, too_small_by_loss, too_small_by_ack, too_small, false};
     struct walk walk;
     begin(&walk, SP_CC_NEWRENO, 1);
-    struct sp_cc_ack ack = {0, 1, 2, &rtt, false};
+    struct sp_cc_ack ack = {0, 1, 2, &rtt, false, 0};
     struct sp_cc_loss loss = {0, 1, 2, &rtt, true, false};
     expect_assert_failure(sp_cc_init(&walk.cc, &bad, DATAGRAM));
     walk.cc.ops = &bad;
