@@ -49,7 +49,7 @@ void sp_config_init(struct sp_config *config)
         .pacing = true,
         .grease = true,
         .spin_bit = true,
-        .cc_kind = SP_CC_NEWRENO,
+        .cc_kind = SP_CC_CUBIC,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
         .message_bytes_max = UINT64_C(1) << 20,
