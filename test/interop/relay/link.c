@@ -3,8 +3,7 @@
 
 enum { ECN_CE = 3, ECN_MASK = 3 };
 
-#define WHOLE    UINT32_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
+#define WHOLE UINT32_C(1000000)
 
 /* xorshift64* */
 static uint64_t draw(struct link *link)
@@ -27,8 +26,25 @@ void link_init(struct link *link, const struct link_config *config, uint64_t see
         .config = *config,
         .random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1,
         .start_ns = start_ns,
-        .busy_until_ns = start_ns,
+        .policer_tokens = (double)config->policer_bytes,
+        .policer_at_ns = start_ns,
     };
+    link_queue_init(&link->queue, start_ns);
+    histogram_init(&link->waits);
+    if (config->queue_bdp_share != 0)
+        link->config.queue_bytes =
+            (uint64_t)((double)config->rate.bits_per_s / 8e9 * (double)config->rtt_ns *
+                       (double)config->queue_bdp_share / (double)WHOLE);
+}
+
+void link_deinit(struct link *link)
+{
+    link_queue_deinit(&link->queue);
+}
+
+bool link_spreads(const struct link_config *config)
+{
+    return link_rate_is_limited(&config->rate) || config->jitter_ns != 0;
 }
 
 static bool is_listed(const uint64_t *list, uint32_t count, uint64_t number)
@@ -52,29 +68,52 @@ static bool is_out(const struct link *link, uint64_t now_ns)
     return since_ns < c->outage_length_ns;
 }
 
+/* [Gilbert 1960, Elliott 1963] */
+static bool is_lost_in_burst(struct link *link)
+{
+    const struct link_config *c = &link->config;
+    if (c->bad_begin_share == 0)
+        return false;
+    link->is_bad =
+        link->is_bad ? !chance(link, c->bad_end_share) : chance(link, c->bad_begin_share);
+    return link->is_bad && chance(link, c->bad_loss_share);
+}
+
 static bool is_lost(struct link *link, uint64_t now_ns)
 {
     const struct link_config *c = &link->config;
     uint64_t number = link->counts.seen;
     /* Each draw is made in any case, so that one fault does not move the others. */
     bool is_unlucky = chance(link, c->loss_share);
-    return is_unlucky || number <= c->first || (c->every != 0 && number % c->every == 0) ||
-           is_listed(c->drop, c->drop_count, number) || is_out(link, now_ns);
+    bool is_in_burst = is_lost_in_burst(link);
+    return is_unlucky || is_in_burst || number <= c->first ||
+           (c->every != 0 && number % c->every == 0) || is_listed(c->drop, c->drop_count, number) ||
+           is_out(link, now_ns);
 }
 
-/* The time that bytes need at the link's rate, without overflow for any size of a datagram. */
-static uint64_t time_for(const struct link *link, uint64_t bytes)
+/* Takes the tokens of the datagram.  Returns true if there are not enough: it is dropped. */
+static bool is_policed(struct link *link, uint64_t now_ns, size_t size)
 {
-    return bytes * 8 * NS_PER_S / link->config.bits_per_s;
+    const struct link_config *c = &link->config;
+    if (c->policer_bits_per_s == 0)
+        return false;
+    link->policer_tokens +=
+        (double)(now_ns - link->policer_at_ns) * (double)c->policer_bits_per_s / 8e9;
+    link->policer_at_ns = now_ns;
+    if (link->policer_tokens > (double)c->policer_bytes)
+        link->policer_tokens = (double)c->policer_bytes;
+    if (link->policer_tokens < (double)size)
+        return true;
+    link->policer_tokens -= (double)size;
+    return false;
 }
 
-/* Bytes that are in the queue. */
-static uint64_t backlog(const struct link *link, uint64_t now_ns)
+/* Returns whether there is no place for the datagram in the queue. */
+static bool is_queue_full(const struct link *link, size_t size)
 {
-    if (link->config.bits_per_s == 0 || link->busy_until_ns <= now_ns)
-        return 0;
-    double ns = (double)(link->busy_until_ns - now_ns);
-    return (uint64_t)(ns * (double)link->config.bits_per_s / 8e9);
+    const struct link_config *c = &link->config;
+    return (c->queue_bytes != 0 && link->queue.bytes + size > c->queue_bytes) ||
+           (c->queue_packets != 0 && link->queue.count >= c->queue_packets);
 }
 
 static uint8_t mark(struct link *link, uint8_t ecn, uint64_t queued_bytes)
@@ -91,24 +130,50 @@ static uint8_t mark(struct link *link, uint8_t ecn, uint64_t queued_bytes)
     return ECN_CE;
 }
 
-/* When the datagram arrives, at the earliest. */
-static uint64_t arrival(struct link *link, uint64_t now_ns, size_t size)
+static bool is_late(struct link *link)
 {
     const struct link_config *c = &link->config;
-    uint64_t due_ns = now_ns;
-    if (c->bits_per_s != 0) {
-        uint64_t begin_ns = link->busy_until_ns > now_ns ? link->busy_until_ns : now_ns;
-        link->busy_until_ns = begin_ns + time_for(link, size);
-        due_ns = link->busy_until_ns;
-    }
+    bool is_unlucky = chance(link, c->reorder_share);
+    return is_unlucky || (c->reorder_every != 0 && link->counts.seen % c->reorder_every == 0);
+}
+
+/* Returns when the datagram arrives that leaves the queue at `due_ns`. */
+static uint64_t arrival(struct link *link, uint64_t due_ns)
+{
+    const struct link_config *c = &link->config;
     due_ns += c->delay_ns;
     if (c->jitter_ns != 0)
         due_ns += draw(link) % (c->jitter_ns + 1);
-    if (chance(link, c->reorder_share)) {
+    if (c->keeps_order) {
+        due_ns = due_ns > link->last_due_ns ? due_ns : link->last_due_ns;
+        link->last_due_ns = due_ns;
+    }
+    if (is_late(link)) {
         due_ns += c->reorder_ns;
         link->counts.reordered++;
     }
     return due_ns;
+}
+
+/* Puts the datagram into the queue.  Returns false if it is dropped; *ret_ns is when it leaves, and
+ * *ret_bytes what was before it. */
+static bool pass_queue(struct link *link, uint64_t now_ns, size_t size, uint64_t *ret_ns,
+                       uint64_t *ret_bytes)
+{
+    *ret_ns = now_ns;
+    *ret_bytes = 0;
+    const struct link_rate *rate = &link->config.rate;
+    if (!link_rate_is_limited(rate))
+        return true;
+    link_queue_advance(&link->queue, now_ns);
+    *ret_bytes = link->queue.bytes;
+    uint64_t wait_ns = link_queue_wait_ns(&link->queue, now_ns);
+    if (is_queue_full(link, size) || !link_queue_add(&link->queue, rate, now_ns, size, ret_ns)) {
+        link->counts.overflowed++;
+        return false;
+    }
+    histogram_record(&link->waits, wait_ns);
+    return true;
 }
 
 struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, uint8_t ecn)
@@ -125,14 +190,16 @@ struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, u
         link->counts.oversized++;
         return verdict;
     }
-    uint64_t queued_bytes = backlog(link, now_ns);
-    if (c->queue_bytes != 0 && queued_bytes + size > c->queue_bytes) {
-        link->counts.overflowed++;
+    if (is_policed(link, now_ns, size)) {
+        link->counts.policed++;
         return verdict;
     }
+    uint64_t queued_bytes, leaves_ns;
+    if (!pass_queue(link, now_ns, size, &leaves_ns, &queued_bytes))
+        return verdict;
     verdict.is_dropped = false;
     verdict.ecn = mark(link, ecn, queued_bytes);
-    verdict.due_ns = arrival(link, now_ns, size);
+    verdict.due_ns = arrival(link, leaves_ns);
     verdict.is_corrupted = chance(link, c->corrupt_share) ||
                            is_listed(c->corrupt, c->corrupt_count, link->counts.seen);
     if (verdict.is_corrupted) {

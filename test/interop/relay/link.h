@@ -5,22 +5,45 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+#include "bench/load/histogram.h"
+#include "test/interop/relay/link_queue.h"
 
 /* One direction of an invented path: what happens to each datagram, and when it arrives.  Pure:
- * time and the seed are arguments, so that the same input gives the same output. */
+ * time and the seed are arguments, so that the same input gives the same output.
+ *
+ *     loss, outage -> size -> policer -> queue -> rate -> delay, jitter -> reordering
+ *
+ * Both relays are made on it: interop/relay passes UDP payload, relay/ passes IP packets.  A
+ * datagram below is what the relay passes, and its size is what that relay counts. */
 
 enum { LINK_LIST_MAX = 64 };
 
 /* Zero everywhere: a link that changes nothing.  Shares are of 1,000,000. */
 struct link_config {
     uint64_t delay_ns;
-    uint64_t jitter_ns;   /* added to the delay: 0 to this */
-    uint64_t bits_per_s;  /* of UDP payload; 0: no limit */
-    uint64_t queue_bytes; /* that wait for their turn; more is dropped.  0: no limit */
+    uint64_t jitter_ns; /* added to the delay: 0 to this */
+    bool keeps_order;   /* no datagram arrives before an earlier one; reordering comes after */
+    struct link_rate rate;
+    /* The queue before the rate: what does not fit is dropped.  The datagram that is leaving counts
+     * until it has left.  0: no limit. */
+    uint64_t queue_bytes;
+    uint64_t queue_packets;
+    uint64_t queue_bdp_share;    /* of bits_per_s * rtt_ns, instead of queue_bytes */
+    uint64_t rtt_ns;             /* for queue_bdp_share alone */
+    uint64_t policer_bits_per_s; /* what comes faster is dropped and never waits; 0: none */
+    uint64_t policer_bytes;      /* .. after a burst of so much */
     uint32_t loss_share;
+    /* Loss in bursts, by Gilbert and Elliott: for each datagram the link turns bad and good again
+     * with these chances, and in a bad state it loses a share. */
+    uint32_t bad_begin_share;
+    uint32_t bad_end_share;
+    uint32_t bad_loss_share;
     uint32_t corrupt_share; /* one byte is changed */
     uint32_t duplicate_share;
     uint32_t reorder_share; /* those are held back by reorder_ns */
+    uint64_t reorder_every; /* every nth datagram is; 0: none */
     uint64_t reorder_ns;
     uint32_t ce_share;            /* of ECN-capable datagrams: marked Congestion Experienced */
     uint64_t ce_queue_bytes;      /* those that find a longer queue are marked too; 0: none */
@@ -43,6 +66,7 @@ struct link_counts {
     uint64_t bytes; /* UDP payload of `seen` */
     uint64_t lost;  /* on purpose, for any reason but the queue and the size */
     uint64_t overflowed;
+    uint64_t policed;
     uint64_t oversized;
     uint64_t corrupted;
     uint64_t duplicated;
@@ -55,7 +79,12 @@ struct link {
     struct link_counts counts;
     uint64_t random;
     uint64_t start_ns;
-    uint64_t busy_until_ns; /* the last byte of the queue leaves then */
+    uint64_t last_due_ns;  /* with keeps_order */
+    bool is_bad;           /* Gilbert and Elliott's state */
+    double policer_tokens; /* bytes */
+    uint64_t policer_at_ns;
+    struct link_queue queue;
+    struct histogram waits; /* in the queue, of what was not dropped */
 };
 
 /* What happens to a datagram. */
@@ -71,15 +100,55 @@ struct link_verdict {
 
 void link_init(struct link *link, const struct link_config *config, uint64_t seed,
                uint64_t start_ns);
+/* Also of a link of zeros. */
+void link_deinit(struct link *link);
+
+/* Returns whether datagrams that come together may arrive at different times. */
+bool link_spreads(const struct link_config *config);
 
 /* Passes a datagram of 1 byte or more. */
 struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, uint8_t ecn);
+
+/* The keys of link_parse(), for --help. */
+#define LINK_USAGE \
+    "      delay=15ms        one way\n" \
+    "      jitter=2ms        0 to this, added to the delay of each datagram by itself\n" \
+    "      order=keep        jitter lets no datagram overtake another\n" \
+    "      rate=10mbit       what leaves the queue; steps=10mbit/2s+1mbit/500ms: each for a " \
+    "time,\n" \
+    "                        again and again; trace=FILE: lines of Mbit/s, each for 100 ms\n" \
+    "      queue=30k         bytes that may wait before that rate; queue-packets=5: datagrams;\n" \
+    "                        queue-bdp=0.5,rtt=40ms: so much of rate times round trip\n" \
+    "      policer=10mbit:50k  what comes faster is dropped, after a burst\n" \
+    "      loss=2%           of all datagrams; corrupt=, duplicate=, reorder=, ce= take a share\n" \
+    "                        too\n" \
+    "      bursts=1%:25%:50% chances of a bad time to begin and to end, and the loss in it " \
+    "(100%)\n" \
+    "      reorder-by=5ms    by how much those are late; reorder-every=7: each seventh is\n" \
+    "      first=2           the first 2 datagrams are lost; every=10: each tenth; drop=2+3+7:\n" \
+    "                        these\n" \
+    "      corrupt-list=1+3  one byte of these is changed\n" \
+    "      ce-queue=20k      ECN-capable datagrams are marked behind so many bytes\n" \
+    "      ecn=clear         removes all ECN marks\n" \
+    "      mtu=1300          larger datagrams are lost\n" \
+    "      outage=5s+2s/10s  nothing passes from 5 s for 2 s, and again every 10 s (without:\n" \
+    "                        once)\n"
 
 /* Reads "delay=15ms,rate=10mbit,queue=30000" and so on into a config, beside what it has.  Returns
  * NULL, or what is wrong: a static string. */
 const char *link_parse(const char *text, struct link_config *ret);
 
+/* Writes the counts and the waits as members of a JSON object, without its braces. */
+void link_print(const struct link *link, FILE *file);
+
 /* Reads "750ms", "1s", "20us", "5ns". */
 bool link_parse_time(const char *text, uint64_t *ret);
+/* Reads "10mbit" and so on, 1 kbit/s or more. */
+bool link_parse_rate(const char *text, uint64_t *ret);
+
+/* Reads "10mbit/2s+100mbit/500ms": each rate and how long it lasts. */
+bool link_parse_steps(const char *text, struct link_rate *ret);
+/* Reads a file of rates in Mbit/s, one per line; each lasts for 100 ms. */
+bool link_read_trace(const char *path, struct link_rate *ret);
 
 #endif

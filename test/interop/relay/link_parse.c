@@ -17,6 +17,7 @@ static const struct unit rates[] = {
     {"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {NULL, 0}};
 static const struct unit sizes[] = {{"", 1}, {"k", 1e3}, {"m", 1e6}, {NULL, 0}};
 static const struct unit shares[] = {{"", 1e6}, {"%", 1e4}, {NULL, 0}};
+static const struct unit bdps[] = {{"", 1e6}, {NULL, 0}};
 static const struct unit counts[] = {{"", 1}, {NULL, 0}};
 
 /* Reads a number that is not negative, and a unit of the table. */
@@ -38,13 +39,23 @@ static bool parse_number(const char *text, const struct unit *units, double *ret
     return false;
 }
 
-bool link_parse_time(const char *text, uint64_t *ret)
+static bool parse_u64(const char *text, const struct unit *units, uint64_t *ret)
 {
     double value;
-    if (!parse_number(text, times, &value))
+    if (!parse_number(text, units, &value))
         return false;
     *ret = (uint64_t)value;
     return true;
+}
+
+bool link_parse_time(const char *text, uint64_t *ret)
+{
+    return parse_u64(text, times, ret);
+}
+
+bool link_parse_rate(const char *text, uint64_t *ret)
+{
+    return parse_u64(text, rates, ret) && *ret >= 1000;
 }
 
 /* Reads "2+3+4", ascending. */
@@ -99,13 +110,40 @@ static bool parse_outage(const char *text, struct link_config *ret)
                                ret->outage_period_ns >= ret->outage_length_ns));
 }
 
-static bool parse_u64(const char *text, const struct unit *units, uint64_t *ret)
+/* Cuts the text at its colons.  Returns the number of parts, 0 if there are too many. */
+static uint32_t split(char *text, char **parts, uint32_t parts_max)
 {
-    double value;
-    if (!parse_number(text, units, &value))
+    uint32_t count = 0;
+    while (text != NULL && count < parts_max)
+        parts[count++] = strsep(&text, ":");
+    return text == NULL ? count : 0;
+}
+
+/* Reads BEGIN:END or BEGIN:END:LOSS. */
+static bool parse_bursts(const char *text, struct link_config *c)
+{
+    char copy[64];
+    char *parts[3];
+    if (strlen(text) >= sizeof(copy))
         return false;
-    *ret = (uint64_t)value;
-    return true;
+    memcpy(copy, text, strlen(text) + 1);
+    uint32_t count = split(copy, parts, 3);
+    c->bad_loss_share = 1000000;
+    return count >= 2 && parse_share(parts[0], &c->bad_begin_share) &&
+           parse_share(parts[1], &c->bad_end_share) &&
+           (count == 2 || parse_share(parts[2], &c->bad_loss_share));
+}
+
+/* Reads RATE:BURST. */
+static bool parse_policer(const char *text, struct link_config *c)
+{
+    char copy[64];
+    char *parts[2];
+    if (strlen(text) >= sizeof(copy))
+        return false;
+    memcpy(copy, text, strlen(text) + 1);
+    return split(copy, parts, 2) == 2 && parse_u64(parts[0], rates, &c->policer_bits_per_s) &&
+           parse_u64(parts[1], sizes, &c->policer_bytes) && c->policer_bits_per_s > 0;
 }
 
 static bool parse_one(const char *key, const char *value, struct link_config *c)
@@ -115,10 +153,18 @@ static bool parse_one(const char *key, const char *value, struct link_config *c)
         const struct unit *units;
         uint64_t *ret;
     } numbers[] = {
-        {"delay", times, &c->delay_ns},        {"jitter", times, &c->jitter_ns},
-        {"rate", rates, &c->bits_per_s},       {"queue", sizes, &c->queue_bytes},
-        {"reorder-by", times, &c->reorder_ns}, {"ce-queue", sizes, &c->ce_queue_bytes},
-        {"first", counts, &c->first},          {"every", counts, &c->every},
+        {"delay", times, &c->delay_ns},
+        {"jitter", times, &c->jitter_ns},
+        {"rate", rates, &c->rate.bits_per_s},
+        {"queue", sizes, &c->queue_bytes},
+        {"queue-packets", counts, &c->queue_packets},
+        {"queue-bdp", bdps, &c->queue_bdp_share},
+        {"rtt", times, &c->rtt_ns},
+        {"reorder-every", counts, &c->reorder_every},
+        {"reorder-by", times, &c->reorder_ns},
+        {"ce-queue", sizes, &c->ce_queue_bytes},
+        {"first", counts, &c->first},
+        {"every", counts, &c->every},
         {"mtu", counts, &c->size_max},
     };
     const struct {
@@ -145,6 +191,18 @@ static bool parse_one(const char *key, const char *value, struct link_config *c)
         return parse_list(value, c->corrupt, &c->corrupt_count);
     if (strcmp(key, "outage") == 0)
         return parse_outage(value, c);
+    if (strcmp(key, "bursts") == 0)
+        return parse_bursts(value, c);
+    if (strcmp(key, "policer") == 0)
+        return parse_policer(value, c);
+    if (strcmp(key, "steps") == 0)
+        return link_parse_steps(value, &c->rate);
+    if (strcmp(key, "trace") == 0)
+        return link_read_trace(value, &c->rate);
+    if (strcmp(key, "order") == 0 && strcmp(value, "keep") == 0) {
+        c->keeps_order = true;
+        return true;
+    }
     if (strcmp(key, "ecn") == 0 && strcmp(value, "clear") == 0) {
         c->clears_ecn = true;
         return true;
@@ -155,7 +213,7 @@ static bool parse_one(const char *key, const char *value, struct link_config *c)
 const char *link_parse(const char *text, struct link_config *ret)
 {
     struct link_config config = *ret;
-    char copy[512];
+    char copy[4096];
     if (strlen(text) >= sizeof(copy))
         return "is too long";
     memcpy(copy, text, strlen(text) + 1);
@@ -169,6 +227,10 @@ const char *link_parse(const char *text, struct link_config *ret)
         if (!parse_one(key, value, &config))
             return "has a key that is not known, or a value that does not fit it";
     }
+    if (config.queue_bdp_share != 0 && (config.rate.bits_per_s == 0 || config.rtt_ns == 0))
+        return "has a queue-bdp without rate and rtt";
+    if (config.rate.bits_per_s != 0 && config.rate.step_count != 0)
+        return "has a rate and steps";
     *ret = config;
     return NULL;
 }

@@ -119,7 +119,7 @@ static void take_train(struct relay *relay, const struct batch_train *train, uin
         if (verdict.is_corrupted)
             train->data[at + verdict.corrupt_at] ^= verdict.corrupt_with;
         /* With a rate each has a time of its own: a parcel holds one. */
-        size_t room = link->config.bits_per_s != 0 || link->config.jitter_ns != 0 ? size : left;
+        size_t room = link_spreads(&link->config) ? size : left;
         pack(relay, &packing, &verdict, train->data + at, size, room);
         if (!verdict.is_duplicated)
             continue;
@@ -217,21 +217,13 @@ static void rebind_if_due(struct relay *relay, uint64_t now_ns)
 
 /* ---- The program ---- */
 
-static void print_counts(const char *name, const struct link_counts *c, const char *end)
-{
-    printf("\"%s\": {\"seen\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"lost\": %" PRIu64
-           ", \"overflowed\": %" PRIu64 ", \"oversized\": %" PRIu64 ", \"corrupted\": %" PRIu64
-           ", \"duplicated\": %" PRIu64 ", \"reordered\": %" PRIu64 ", \"marked\": %" PRIu64 "}%s",
-           name, c->seen, c->bytes, c->lost, c->overflowed, c->oversized, c->corrupted,
-           c->duplicated, c->reordered, c->marked, end);
-}
-
 static void print_report(const struct relay *relay)
 {
-    printf("{");
-    print_counts("up", &relay->up.counts, ", ");
-    print_counts("down", &relay->down.counts, ", ");
-    printf("\"flows\": %u, \"rebound\": %" PRIu64 ", \"refused\": %" PRIu64
+    printf("{\"up\": {");
+    link_print(&relay->up, stdout);
+    printf("}, \"down\": {");
+    link_print(&relay->down, stdout);
+    printf("}, \"flows\": %u, \"rebound\": %" PRIu64 ", \"refused\": %" PRIu64
            ", \"forgotten_bytes\": %" PRIu64 "}\n",
            relay->flows.used, relay->rebound_count, relay->refused_count, relay->forgotten_count);
 }
@@ -303,6 +295,8 @@ int main(int argc, char **argv)
     }
     flows_close(&relay.flows);
     parcels_deinit(&relay.parcels);
+    link_deinit(&relay.up);
+    link_deinit(&relay.down);
     batch_destroy(relay.batch);
     return status;
 }

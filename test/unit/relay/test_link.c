@@ -100,24 +100,6 @@ static void only_datagrams_that_can_be_marked_are_marked(void **state)
     assert_int_equal(link_pass(&link, 10 * S, SIZE, CE).ecn, 0);
 }
 
-static void a_rate_spreads_datagrams_and_its_queue_drops_what_is_too_much(void **state)
-{
-    (void)state;
-    struct link link = link_of("rate=8mbit,queue=5k,delay=20ms,ce-queue=2k");
-    for (uint64_t i = 1; i <= 5; i++) { /* 1 ms for each */
-        struct link_verdict verdict = link_pass(&link, 10 * S, SIZE, ECT_0);
-        assert_false(verdict.is_dropped);
-        assert_int_equal(verdict.due_ns, 10 * S + i * MS + 20 * MS);
-        assert_int_equal(verdict.ecn, i > 3 ? CE : ECT_0);
-    }
-    assert_true(link_pass(&link, 10 * S, SIZE, ECT_0).is_dropped);
-    assert_int_equal(link.counts.overflowed, 1);
-    assert_false(link_pass(&link, 10 * S + MS, SIZE, ECT_0).is_dropped); /* one has left */
-    assert_true(link_pass(&link, 10 * S + MS, SIZE, ECT_0).is_dropped);
-    struct link_verdict later = link_pass(&link, 11 * S, SIZE, ECT_0); /* the queue is empty */
-    assert_int_equal(later.due_ns, 11 * S + MS + 20 * MS);
-}
-
 static void outages_come_when_they_are_due(void **state)
 {
     (void)state;
@@ -146,14 +128,97 @@ static void jitter_and_reordering_delay_some_datagrams_only(void **state)
     assert_in_range(late, 450, 550);
 }
 
+static void every_nth_datagram_is_late(void **state)
+{
+    (void)state;
+    struct link link = link_of("delay=20ms,reorder-every=7,reorder-by=4ms");
+    for (uint32_t i = 1; i <= 100; i++)
+        assert_int_equal(link_pass(&link, 0, SIZE, 0).due_ns, (i % 7 == 0 ? 24 : 20) * MS);
+    assert_int_equal(link.counts.reordered, 14);
+}
+
+static void jitter_keeps_the_order_if_asked(void **state)
+{
+    (void)state;
+    struct link link = link_of("delay=10ms,jitter=5ms,order=keep");
+    uint64_t last_ns = 0;
+    uint64_t longest_ns = 0;
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t now_ns = i * MS / 10;
+        uint64_t due_ns = link_pass(&link, now_ns, SIZE, 0).due_ns;
+        assert_true(due_ns >= last_ns && due_ns >= now_ns + 10 * MS && due_ns <= now_ns + 15 * MS);
+        longest_ns = due_ns - now_ns > longest_ns ? due_ns - now_ns : longest_ns;
+        last_ns = due_ns;
+    }
+    assert_true(longest_ns > 14 * MS);
+}
+
+/* Bad for 4 datagrams on average and good for 96, and half of the former are lost. */
+static void bursts_lose_datagrams_that_follow_each_other(void **state)
+{
+    (void)state;
+    struct link link = link_of("bursts=1.0417%:25%:50%");
+    uint32_t pairs = 0;
+    bool was_lost = false;
+    for (uint32_t i = 0; i < 200000; i++) {
+        bool is_lost = link_pass(&link, 0, SIZE, 0).is_dropped;
+        pairs += is_lost && was_lost;
+        was_lost = is_lost;
+    }
+    assert_in_range(link.counts.lost, 3600, 4400);
+    /* After a loss the next one follows with 75 % * 50 %, not with 2 %. */
+    assert_in_range(pairs * 1000 / link.counts.lost, 340, 410);
+
+    link = link_of("bursts=100%:0%");
+    assert_int_equal(dropped(&link, 16), 0xffff);
+}
+
 static void what_is_no_link_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
     static const char *const table[] = {
-        "",           "delay",        "delay=",          "delay=5",   "delay=-5ms", "delay=5 ms",
-        "delay=0x5s", "speed=5mbit",  "rate=5",          "loss=101%", "loss=1.5",   "loss=x",
-        "drop=",      "drop=0",       "drop=2+2",        "drop=3+2",  "drop=1+",    "drop=a",
-        "outage=1s",  "outage=1s+0s", "outage=1s+2s/1s", "ecn=on",    "delay=5ms,", "first=1.x",
+        "",
+        "delay",
+        "delay=",
+        "delay=5",
+        "delay=-5ms",
+        "delay=5 ms",
+        "delay=0x5s",
+        "speed=5mbit",
+        "rate=5",
+        "loss=101%",
+        "loss=1.5",
+        "loss=x",
+        "drop=",
+        "drop=0",
+        "drop=2+2",
+        "drop=3+2",
+        "drop=1+",
+        "drop=a",
+        "outage=1s",
+        "outage=1s+0s",
+        "outage=1s+2s/1s",
+        "ecn=on",
+        "delay=5ms,",
+        "first=1.x",
+        "bursts=1%",
+        "bursts=1%:2%:3%:4%",
+        "bursts=1%:x",
+        "policer=5mbit",
+        "policer=5mbit:x",
+        "policer=0bit:5",
+        "order=any",
+        "steps=",
+        "steps=5mbit",
+        "steps=5mbit/0s",
+        "steps=0bit/1s",
+        "steps=5mbit/1s+",
+        "rate=5mbit,steps=5mbit/1s",
+        "trace=/no/such/file",
+        "queue-bdp=1",
+        "queue-bdp=1,rate=5mbit",
+        "queue-bdp=1,rtt=5ms",
+        "reorder-every=x",
     };
     struct link_config config = {.delay_ns = 77};
     for (size_t i = 0; i < QT_COUNT(table); i++) {
@@ -213,9 +278,11 @@ int main(void)
         cmocka_unit_test(patterns_drop_the_datagrams_that_they_name),
         cmocka_unit_test(shares_are_kept_and_depend_on_the_seed_only),
         cmocka_unit_test(only_datagrams_that_can_be_marked_are_marked),
-        cmocka_unit_test(a_rate_spreads_datagrams_and_its_queue_drops_what_is_too_much),
         cmocka_unit_test(outages_come_when_they_are_due),
         cmocka_unit_test(jitter_and_reordering_delay_some_datagrams_only),
+        cmocka_unit_test(every_nth_datagram_is_late),
+        cmocka_unit_test(jitter_keeps_the_order_if_asked),
+        cmocka_unit_test(bursts_lose_datagrams_that_follow_each_other),
         cmocka_unit_test(what_is_no_link_is_refused_and_changes_nothing),
         cmocka_unit_test(parcels_come_out_by_time_and_then_in_their_order),
         cmocka_unit_test(parcels_beyond_the_memory_are_not_taken),
