@@ -72,11 +72,11 @@ static uint64_t mark_of(const struct sc_strikes *strikes, const uint8_t random[3
     return mark != 0 ? mark : 1;
 }
 
-bool sc_strikes_add(struct sc_strikes *strikes, const uint8_t random[32], uint64_t issued_s,
-                    uint64_t now_s)
+bool sc_strikes_add(struct sc_strikes *strikes, const uint8_t random[32], bool is_own,
+                    uint64_t issued_s, uint64_t now_s)
 {
-    /* What came before the register began is not in it. */
-    if (now_s < strikes->begun_s + SC_STRIKES_WINDOW_S && issued_s < strikes->begun_s)
+    /* What came before the register began is not in it, perhaps in that same second. */
+    if (!is_own && now_s < strikes->begun_s + SC_STRIKES_WINDOW_S && issued_s <= strikes->begun_s)
         return false;
     uint64_t mark = mark_of(strikes, random);
     struct strike *row = &strikes->table[ROW * (mark % strikes->row_count)];

@@ -24,9 +24,14 @@ struct sc_strikes *sc_strikes_create(size_t count_max, uint64_t now_s);
 void sc_strikes_destroy(struct sc_strikes *strikes); /* NULL is accepted */
 
 /* Records a ClientHello by its random.  Returns true if it is certain that it was not seen before:
- * false also where there is no room, and for tickets from before the register in its first
- * SC_STRIKES_WINDOW_S.  `issued_s`: when the ticket was made.  Threads: any. */
-SB_MUST_USE bool sc_strikes_add(struct sc_strikes *strikes, const uint8_t random[32],
+ * false also where there is no room, and for tickets of others from before the register in its
+ * first SC_STRIKES_WINDOW_S.
+ *
+ *   is_own    The ticket was made beside this register, so that it has seen all that use it.
+ *   issued_s  When the ticket was made.
+ *
+ * Threads: any. */
+SB_MUST_USE bool sc_strikes_add(struct sc_strikes *strikes, const uint8_t random[32], bool is_own,
                                 uint64_t issued_s, uint64_t now_s);
 
 #endif

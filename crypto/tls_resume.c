@@ -5,10 +5,11 @@
  *
  * Server: tickets are stateless, sealed by crypto/ticket_keys.c.  Beside OpenSSL's session they
  * hold our transport parameters, so that 0-RTT is accepted only if no limit is lower now, and only
- * for the version of QUIC that they were given for.  [RFC9000 7.4.1, RFC9369 5]  OpenSSL's own
- * record of tickets that were used is off, because it would keep every session: a strike register
- * of bounded size refuses ClientHellos that were seen before, and OpenSSL compares the age of the
- * ticket.
+ * for the version of QUIC that they were given for.  [RFC9000 7.4.1, RFC9369 5]  Before them stands
+ * a random number of the configuration: which tickets are its own tells sc_strikes_add(). OpenSSL's
+ * own record of tickets that were used is off, because it would keep every session: a strike
+ * register of bounded size refuses ClientHellos that were seen before, and OpenSSL compares the age
+ * of the ticket.
  *
  * Client: a ticket for the application is
  *
@@ -24,6 +25,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include "crypto/strikes.h"
@@ -40,11 +42,13 @@ enum {
     STRIKES_DEFAULT = 65536,
     SESSION_SIZE_MAX = 65535,
     FLAG_VERIFIED = 1,
+    ISSUER_SIZE = 8,
 };
 
 struct sc_resumption {
     struct sc_ticket_keys *keys; /* server with tickets */
     struct sc_strikes *strikes;  /* server that accepts 0-RTT */
+    uint8_t issuer[ISSUER_SIZE]; /* random; in our tickets */
     sc_allow_early allow;
     void *allow_context;
 };
@@ -76,18 +80,27 @@ static int use_keys(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIP
 
 static int write_appdata(SSL *ssl, void *arg)
 {
-    (void)arg;
+    const struct sc_resumption *resumption = arg;
     const struct sc_tls *tls = tls_of_ssl(ssl);
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), tls->params, tls->params_size);
+    uint8_t data[ISSUER_SIZE + SP_TPARAMS_SIZE_MAX];
+    SB_ASSERT(tls->params_size <= SP_TPARAMS_SIZE_MAX);
+    memcpy(data, resumption->issuer, ISSUER_SIZE);
+    memcpy(data + ISSUER_SIZE, tls->params, tls->params_size);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data,
+                                           ISSUER_SIZE + tls->params_size);
 }
 
-/* Reads our parameters out of a ticket of ours. */
-static bool read_appdata(SSL_SESSION *session, struct sp_tparams *ret)
+/* Reads our parameters out of a ticket of ours, and who of us has made it. */
+static bool read_appdata(SSL_SESSION *session, struct sp_tparams *ret, const uint8_t **ret_issuer)
 {
     void *data;
     size_t size;
-    return SSL_SESSION_get0_ticket_appdata(session, &data, &size) == 1 &&
-           sp_tparams_read((struct sb_bytes){.data = data, .size = size}, SP_SERVER, ret) == SP_OK;
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 || size < ISSUER_SIZE)
+        return false;
+    *ret_issuer = data;
+    return sp_tparams_read(
+               (struct sb_bytes){.data = *ret_issuer + ISSUER_SIZE, .size = size - ISSUER_SIZE},
+               SP_SERVER, ret) == SP_OK;
 }
 
 static SSL_TICKET_RETURN check_appdata(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -98,9 +111,10 @@ static SSL_TICKET_RETURN check_appdata(SSL *ssl, SSL_SESSION *session, const uns
     (void)arg;
     const struct sc_tls *tls = tls_of_ssl(ssl);
     struct sp_tparams then;
+    const uint8_t *issuer;
     if (status == SSL_TICKET_EMPTY || status == SSL_TICKET_NO_DECRYPT)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!read_appdata(session, &then))
+    if (!read_appdata(session, &then, &issuer))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     /* [RFC9369 5] */
     bool is_other =
@@ -117,10 +131,11 @@ static int allow_early(SSL *ssl, void *arg)
     const SSL_CIPHER *then_cipher = SSL_SESSION_get0_cipher(session);
     const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
     struct sp_tparams then, now;
+    const uint8_t *issuer;
     if (then_cipher == NULL || cipher == NULL ||
         SSL_CIPHER_get_protocol_id(then_cipher) != SSL_CIPHER_get_protocol_id(cipher))
         return 0; /* [RFC8446 4.2.10] */
-    if (!read_appdata(session, &then) ||
+    if (!read_appdata(session, &then, &issuer) ||
         sp_tparams_read((struct sb_bytes){.data = tls->params, .size = tls->params_size}, SP_SERVER,
                         &now) != SP_OK ||
         !sp_tparams_cover(&now, &then))
@@ -135,8 +150,9 @@ static int allow_early(SSL *ssl, void *arg)
     uint8_t random[32];
     if (SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
         return 0;
-    return sc_strikes_add(resumption->strikes, random, (uint64_t)SSL_SESSION_get_time_ex(session),
-                          now_s());
+    bool is_own = memcmp(issuer, resumption->issuer, ISSUER_SIZE) == 0;
+    return sc_strikes_add(resumption->strikes, random, is_own,
+                          (uint64_t)SSL_SESSION_get_time_ex(session), now_s());
 }
 
 static int set_up_server(SSL_CTX *context, const struct sc_tls_options *options,
@@ -153,6 +169,8 @@ static int set_up_server(SSL_CTX *context, const struct sc_tls_options *options,
     resumption->keys = sc_ticket_keys_create(lifetime_s);
     if (resumption->keys == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
+    if (RAND_priv_bytes(resumption->issuer, ISSUER_SIZE) != 1)
+        return sc_error_set(error, -EIO, "no random bytes");
     if (options->ticket_key_count > 0 &&
         sc_ticket_keys_set(resumption->keys, options->ticket_keys, options->ticket_key_count) != 0)
         return sc_error_set(error, -EINVAL, "more than %d ticket keys", SC_TICKET_KEYS_MAX);

@@ -31,8 +31,8 @@ extern "C" {
  *
  *   - One struct spate_tls accepts a ClientHello once, whichever shards it serves: it remembers
  *     those of the last 12 s, and TLS refuses older ones.  Without room to remember, 0-RTT is
- *     rejected.  A process that was started with given ticket keys rejects the 0-RTT of older
- *     tickets for its first 12 s.
+ *     rejected.  A process that was started with given ticket keys rejects the 0-RTT of tickets
+ *     that others have made before, for its first 12 s.
  *   - Processes and machines that share ticket keys do not know what others have accepted.  A
  *     ClientHello may be accepted once by each of them.
  *   - SPATE_EVENT_CONNECTED at the server means that this connection is no replay.

@@ -341,21 +341,26 @@ static void a_strike_register_forgets_after_its_window(void **state)
     (void)state;
     struct sc_strikes *strikes = owned_add(sc_strikes_create(64, 1000), strikes_end);
     uint8_t random[32] = {0};
-    assert_false(sc_strikes_add(strikes, random, 999, 1000)); /* from before it began */
-    assert_true(sc_strikes_add(strikes, random, 1000, 1000));
-    assert_false(sc_strikes_add(strikes, random, 1000, 1000 + SC_STRIKES_WINDOW_S));
-    assert_true(sc_strikes_add(strikes, random, 999, 1001 + SC_STRIKES_WINDOW_S));
+    /* From before it began, perhaps in that same second. */
+    assert_false(sc_strikes_add(strikes, random, false, 999, 1000));
+    assert_false(sc_strikes_add(strikes, random, false, 1000, 1000));
+    assert_false(sc_strikes_add(strikes, random, false, 1000, 999 + SC_STRIKES_WINDOW_S));
+    assert_true(sc_strikes_add(strikes, random, true, 1000, 1000));
+    assert_false(sc_strikes_add(strikes, random, true, 1000, 1000 + SC_STRIKES_WINDOW_S));
+    assert_true(sc_strikes_add(strikes, random, false, 999, 1001 + SC_STRIKES_WINDOW_S));
+    random[0] = 1;
+    assert_true(sc_strikes_add(strikes, random, false, 1001, 1001)); /* of one that began later */
 
     /* A flood is refused, never forgotten. */
     uint32_t count = 0;
     for (uint32_t i = 1; i < 2000; i++) {
         memcpy(random, &i, sizeof(i));
-        count += sc_strikes_add(strikes, random, 2000, 2000);
+        count += sc_strikes_add(strikes, random, false, 2000, 2000);
     }
     assert_in_range(count, 40, 72);
     for (uint32_t i = 1; i < 2000; i++) {
         memcpy(random, &i, sizeof(i));
-        assert_false(sc_strikes_add(strikes, random, 2000, 2001));
+        assert_false(sc_strikes_add(strikes, random, false, 2000, 2001));
     }
 }
 
