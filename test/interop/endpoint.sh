@@ -30,6 +30,8 @@ case $testcase in
     rebind-port | rebind-addr) ;;
     handshakeloss | transferloss | handshakecorruption | transfercorruption | multiconnect) ;;
     chacha20) set -- "$@" --cipher chacha20-poly1305 ;;
+    resumption) [ "$ROLE" = server ] || set -- "$@" --no-early ;;
+    zerortt) [ "$ROLE" = client ] || set -- "$@" --early ;;
     retry) [ "$ROLE" = client ] || set -- "$@" --retry ;;
     keyupdate) [ "$ROLE" = server ] || set -- "$@" --update-keys ;;
     v2) set -- "$@" --quic prefer-2 ;; # begins with version 1
@@ -65,9 +67,27 @@ request() {
             options="$options --window 64Ki" ;; # flow control must have something to do
         multiconnect | handshakeloss | handshakecorruption)
             options="$options --separate" ;;
+        resumption | zerortt)
+            get_twice
+            return
+            ;;
     esac
     # shellcheck disable=SC2086
     get ${REQUESTS:-}
+}
+
+# The first file over a connection, the others over one that is resumed.
+get_twice() {
+    kept=$(mktemp -d) || return 1
+    options="$options --verbose --tickets $kept/tickets"
+    # shellcheck disable=SC2086
+    set -- ${REQUESTS:-}
+    get "$1"
+    status=$?
+    shift
+    [ $status -ne 0 ] || get "$@" || status=$?
+    rm -rf "$kept"
+    return $status
 }
 
 # In the runner's container the network comes up after the endpoints.

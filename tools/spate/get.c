@@ -22,6 +22,7 @@
 enum { EVENTS_MAX = 256 };
 
 #define SHOW_NS    UINT64_C(100000000)
+#define LINGER_NS  UINT64_C(10000000)  /* between looks at jobs that wait for tickets */
 #define GOODBYE_NS UINT64_C(500000000) /* that a close may take after a signal */
 
 struct client {
@@ -32,6 +33,7 @@ struct client {
     struct get_job *jobs;
     uint32_t job_count;
     uint32_t job_next; /* of those that have not begun */
+    struct tickets tickets;
     struct progress progress;
 };
 
@@ -133,6 +135,29 @@ static bool open_folder(struct client *client)
     return client->get.folder >= 0;
 }
 
+static bool read_tickets(struct client *client)
+{
+    const char *path = client->get.options->tickets;
+    if (path == NULL)
+        return true;
+    const char *wrong = tickets_read(&client->tickets, path);
+    if (wrong != NULL)
+        message("get", "--tickets %s: %s", path, wrong);
+    else
+        client->get.tickets = &client->tickets;
+    return wrong == NULL;
+}
+
+/* The files are there: what goes wrong here is only said. */
+static void write_tickets(struct client *client)
+{
+    if (client->get.tickets == NULL)
+        return;
+    int e = tickets_write(&client->tickets, client->get.options->tickets);
+    if (e != 0)
+        message("get", "--tickets %s: %s", client->get.options->tickets, strerror(-e));
+}
+
 /* ---- The loop ---- */
 
 static void handle_events(struct client *client)
@@ -171,7 +196,7 @@ static void cancel(struct client *client)
     clear_progress(&client->get);
     message("get", "interrupted");
     for (uint32_t i = 0; i < client->job_next; i++) {
-        if (!client->jobs[i].has_ended)
+        if (client->jobs[i].stage != JOB_ENDED)
             get_job_cancel(&client->jobs[i], client->files, client->file_count);
     }
     uint64_t end_ns = spate_shard_now_ns(client->get.shard) + GOODBYE_NS;
@@ -182,17 +207,25 @@ static void cancel(struct client *client)
     }
 }
 
+static uint64_t wait_ns(const struct client *client)
+{
+    if (client->get.lingering_count > 0)
+        return LINGER_NS;
+    return client->progress.is_on ? SHOW_NS : SPATE_FOREVER;
+}
+
 static int run(struct client *client)
 {
-    uint64_t wait_ns = client->progress.is_on ? SHOW_NS : SPATE_FOREVER;
     start_jobs(client);
     while (client->get.active_count > 0) {
         if (stop_count() > 0) {
             cancel(client);
             return EXIT_INTERRUPTED;
         }
-        if (!turn(client, wait_ns))
+        if (!turn(client, wait_ns(client)))
             return EXIT_FAILURE;
+        for (uint32_t i = 0; i < client->job_next && client->get.lingering_count > 0; i++)
+            get_job_tick(&client->jobs[i]);
         start_jobs(client);
         progress_show(&client->progress, client->get.bytes, client->get.done_count,
                       client->file_count, spate_shard_now_ns(client->get.shard));
@@ -211,12 +244,14 @@ int get_run(int argc, char **argv)
     struct client client = {
         .get = {.options = &options, .folder = -1, .on_message = clear_progress}};
     status = EXIT_FAILURE;
-    if (create_jobs(&client) && open_folder(&client) && create_tls(&client) &&
-        create_engine(&client)) {
+    tickets_init(&client.tickets);
+    if (create_jobs(&client) && read_tickets(&client) && open_folder(&client) &&
+        create_tls(&client) && create_engine(&client)) {
         stop_watch(client.get.shard);
         progress_init(&client.progress, spate_shard_now_ns(client.get.shard));
         status = run(&client);
         stop_forget();
+        write_tickets(&client);
     }
     for (uint32_t i = 0; i < client.file_count; i++)
         get_file_fail(&client.files[i], NULL);
@@ -224,6 +259,7 @@ int get_run(int argc, char **argv)
     spate_tls_destroy(client.get.tls);
     if (client.get.folder >= 0)
         (void)close(client.get.folder);
+    tickets_deinit(&client.tickets);
     free(client.jobs);
     free(client.files);
     get_options_deinit(&options);

@@ -36,6 +36,11 @@ static const char usage_text[] =
     "  --update-keys         makes new keys once the handshake is confirmed\n"
     "  --migrate             moves each connection to another local port while files come; if\n"
     "                        that fails, it prints why and goes on with the old one\n"
+    "  --tickets FILE        keeps what servers give for later connections in FILE, and uses it:\n"
+    "                        resumes sessions, and sends requests as 0-RTT.  FILE is made if it\n"
+    "                        does not exist; it is secret\n"
+    "  --no-early            resumes without 0-RTT\n"
+    "  --verbose             prints a line for each connection: whether it was resumed\n"
     "  --timeout SECONDS     gives up if the handshake takes longer, or if nothing comes for so\n"
     "                        long (default: 30)\n"
     "\n"
@@ -46,19 +51,14 @@ static const char usage_text[] =
     "appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},
-    {"ca", required_argument, NULL, 'a'},
-    {"insecure", no_argument, NULL, 'i'},
-    {"separate", no_argument, NULL, 's'},
-    {"parallel", required_argument, NULL, 'p'},
-    {"cipher", required_argument, NULL, 'C'},
-    {"window", required_argument, NULL, 'w'},
-    {"timeout", required_argument, NULL, 't'},
-    {"quic", required_argument, NULL, 'q'},
-    {"update-keys", no_argument, NULL, 'u'},
-    {"migrate", no_argument, NULL, 'm'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},   {"ca", required_argument, NULL, 'a'},
+    {"insecure", no_argument, NULL, 'i'},       {"separate", no_argument, NULL, 's'},
+    {"parallel", required_argument, NULL, 'p'}, {"cipher", required_argument, NULL, 'C'},
+    {"window", required_argument, NULL, 'w'},   {"timeout", required_argument, NULL, 't'},
+    {"quic", required_argument, NULL, 'q'},     {"update-keys", no_argument, NULL, 'u'},
+    {"migrate", no_argument, NULL, 'm'},        {"tickets", required_argument, NULL, 'T'},
+    {"no-early", no_argument, NULL, 'E'},       {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
 };
 
 /* Returns 0, or the exit status after one line on stderr. */
@@ -100,6 +100,15 @@ static int take(struct get_options *o, int option, const char *value)
         return 0;
     case 'm':
         o->migrates = true;
+        return 0;
+    case 'T':
+        o->tickets = value;
+        return 0;
+    case 'E':
+        o->is_never_early = true;
+        return 0;
+    case 'v':
+        o->is_verbose = true;
         return 0;
     case 'q':
         if (!number_parse_versions(value, &o->versions))

@@ -21,7 +21,10 @@ struct get_options {
     uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
     enum spate_versions versions;
     bool updates_keys;
-    bool migrates;         /* each connection, to another port */
+    bool migrates;       /* each connection, to another port */
+    const char *tickets; /* a file; NULL: none */
+    bool is_never_early; /* no 0-RTT */
+    bool is_verbose;
     uint64_t window_bytes; /* 0: the library's default */
     uint64_t timeout_ns;
 };

@@ -13,13 +13,14 @@
 
 #include "tools/spate/commands.h"
 #include "tools/spate/hq.h"
+#include "tools/spate/key_file.h"
 #include "tools/spate/message.h"
 #include "tools/spate/root.h"
 #include "tools/spate/serve_options.h"
 #include "tools/spate/serve_stream.h"
 #include "tools/spate/stop.h"
 
-enum { EVENTS_MAX = 256 };
+enum { EVENTS_MAX = 256, TICKETS = 2 };
 
 #define RETRY_NS    UINT64_C(20000000)   /* streams that wait for memory try again after it */
 #define SHUTDOWN_NS UINT64_C(1000000000) /* that connections may take to finish */
@@ -43,6 +44,35 @@ static bool write_text(const char *path, const char *text)
     return is_written;
 }
 
+static bool read_keys(const char *path, struct key_file *ret)
+{
+    const char *wrong = key_file_read(path, ret);
+    if (wrong != NULL)
+        message("serve", "--ticket-keys %s: %s", path, wrong);
+    return wrong == NULL;
+}
+
+/* Reads the keys of tickets again.  If that fails, the old ones stay. */
+static void replace_keys(struct server *server, const struct serve_options *o)
+{
+    struct key_file file;
+    if (!read_keys(o->ticket_keys, &file))
+        return;
+    (void)spate_tls_set_ticket_keys(server->tls, file.keys, file.count);
+    explicit_bzero(&file, sizeof(file));
+}
+
+/* The certificate is made here if the options have none.  Returns a negative errno or 0. */
+static int create_self_signed(const struct serve_options *o, char **ret_cert, char **ret_key,
+                              struct spate_error *error)
+{
+    struct spate_self_signed_options self_signed;
+    spate_self_signed_options_init(&self_signed);
+    self_signed.names = o->names;
+    self_signed.name_count = o->name_count;
+    return spate_self_signed(&self_signed, ret_cert, ret_key, error);
+}
+
 static bool create_tls(struct server *server, const struct serve_options *o)
 {
     static const char *const alpn[] = {HQ_ALPN};
@@ -50,6 +80,9 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     struct spate_tls_options tls;
     char *cert_pem = NULL;
     char *key_pem = NULL;
+    struct key_file file = {.count = 0};
+    if (o->ticket_keys != NULL && !read_keys(o->ticket_keys, &file))
+        return false;
     spate_tls_options_init(&tls);
     tls.cert_file = o->cert;
     tls.key_file = o->key;
@@ -57,18 +90,19 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     tls.alpn_count = 1;
     tls.ciphers = o->ciphers;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
+    tls.ticket_count = TICKETS;
+    tls.ticket_keys = file.count > 0 ? file.keys[0] : NULL;
+    tls.ticket_key_count = file.count;
+    tls.early_data = o->accepts_early;
     int e = 0;
     if (o->cert == NULL) {
-        struct spate_self_signed_options self_signed;
-        spate_self_signed_options_init(&self_signed);
-        self_signed.names = o->names;
-        self_signed.name_count = o->name_count;
-        e = spate_self_signed(&self_signed, &cert_pem, &key_pem, &error);
+        e = create_self_signed(o, &cert_pem, &key_pem, &error);
         tls.cert_pem = cert_pem;
         tls.key_pem = key_pem;
     }
     if (e == 0)
         e = spate_tls_server_create(&tls, &server->tls, &error);
+    explicit_bzero(&file, sizeof(file));
     if (e != 0)
         message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
     bool is_good = e == 0 && (o->cert_out == NULL || write_text(o->cert_out, cert_pem));
@@ -132,7 +166,7 @@ static void handle_events(struct server *server)
 }
 
 /* Runs until the first signal, and then until connections have ended, or the second signal. */
-static int run(struct server *server)
+static int run(struct server *server, const struct serve_options *o)
 {
     bool is_ending = false;
     bool is_retrying = false;
@@ -141,6 +175,8 @@ static int run(struct server *server)
             is_ending = true;
             (void)spate_shard_shutdown(server->shard, SHUTDOWN_NS, 0, "the server stops");
         }
+        if (stop_take_hangup())
+            replace_keys(server, o);
         int e = spate_shard_turn(server->shard, is_retrying ? RETRY_NS : SPATE_FOREVER);
         if (e < 0) {
             message("serve", "%s", strerror(-e));
@@ -180,8 +216,10 @@ int serve_run(int argc, char **argv)
     status = EXIT_FAILURE;
     if (create_tls(&server, &options) && create_engine(&server, &options)) {
         stop_watch(server.shard);
+        if (options.ticket_keys != NULL)
+            stop_watch_hangup();
         if (listen_all(&server, &options))
-            status = run(&server);
+            status = run(&server, &options);
         stop_forget();
     }
     spate_engine_destroy(server.engine);

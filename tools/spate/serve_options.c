@@ -32,6 +32,15 @@ static const char usage_text[] =
     "  --quic VERSIONS     versions of QUIC: both, prefer-2 (as is begin-2), only-1 or only-2\n"
     "                      (default: both, as the client prefers)\n"
     "  --retry             makes every client prove its address by a Retry packet\n"
+    "  --early             accepts requests as 0-RTT.  They can be replayed: whoever has recorded "
+    "one\n"
+    "                      can make the server read and send the file again\n"
+    "  --ticket-keys FILE  the keys of tickets: a line of 64 hexadecimal digits each, the first "
+    "one\n"
+    "                      seals.  FILE is made if it does not exist.  Servers that share it, or "
+    "are\n"
+    "                      started again with it, resume each other's sessions.  SIGHUP reads it "
+    "again\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
     "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
@@ -50,6 +59,8 @@ static const struct option long_options[] = {
     {"retry", no_argument, NULL, 'R'},
     {"verbose", no_argument, NULL, 'v'},
     {"quic", required_argument, NULL, 'q'},
+    {"early", no_argument, NULL, 'e'},
+    {"ticket-keys", required_argument, NULL, 't'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -107,6 +118,12 @@ static int take(struct serve_options *o, int option, const char *value)
         if (!number_parse_versions(value, &o->versions))
             return message_usage(
                 "serve", "--quic takes both, prefer-2, begin-2, only-1 or only-2, not", value);
+        return 0;
+    case 'e':
+        o->accepts_early = true;
+        return 0;
+    case 't':
+        o->ticket_keys = value;
         return 0;
     case 'R':
         o->sends_retry = true;

@@ -24,6 +24,8 @@ struct serve_options {
     uint32_t ciphers; /* SPATE_CIPHER_* bits; 0: all */
     uint32_t conns_max;
     enum spate_versions versions;
+    const char *ticket_keys; /* a file; NULL: random keys */
+    bool accepts_early;
     bool sends_retry;
     bool is_verbose;
 };

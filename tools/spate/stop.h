@@ -13,6 +13,12 @@ struct spate_shard;
 void stop_watch(struct spate_shard *shard);
 void stop_forget(void);
 
+/* Catches SIGHUP too, after stop_watch(). */
+void stop_watch_hangup(void);
+
+/* Returns true once after a SIGHUP. */
+bool stop_take_hangup(void);
+
 /* Returns the number of SIGINT and SIGTERM so far. */
 int stop_count(void);
 
