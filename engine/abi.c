@@ -117,7 +117,10 @@ FROZEN_FIELD(struct spate_config, grease, 260, 1);
 FROZEN_FIELD(struct spate_config, spin_bit, 261, 1);
 FROZEN_FIELD(struct spate_config, reserved_3, 262, 2);
 FROZEN_FIELD(struct spate_config, key_update_packets, 264, 8);
-LAST_FIELD(struct spate_config, key_update_packets);
+FROZEN_FIELD(struct spate_config, congestion, 272, 4);
+FROZEN_FIELD(struct spate_config, reserved_4, 276, 4);
+FROZEN_FIELD(struct spate_config, fixed_rate_bytes_per_s, 280, 8);
+LAST_FIELD(struct spate_config, fixed_rate_bytes_per_s);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -273,7 +276,9 @@ FROZEN_FIELD(struct spate_conn_stats, messages_out, 256, 8);
 FROZEN_FIELD(struct spate_conn_stats, messages_acked, 264, 8);
 FROZEN_FIELD(struct spate_conn_stats, messages_lost, 272, 8);
 FROZEN_FIELD(struct spate_conn_stats, messages_expired, 280, 8);
-LAST_FIELD(struct spate_conn_stats, messages_expired);
+FROZEN_FIELD(struct spate_conn_stats, congestion, 288, 8);
+FROZEN_FIELD(struct spate_conn_stats, pacing_rate, 296, 8);
+LAST_FIELD(struct spate_conn_stats, pacing_rate);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
@@ -358,6 +363,10 @@ FROZEN_VALUE(SPATE_VERSIONS_PREFER_2, 1);
 FROZEN_VALUE(SPATE_VERSIONS_BEGIN_2, 2);
 FROZEN_VALUE(SPATE_VERSIONS_ONLY_1, 3);
 FROZEN_VALUE(SPATE_VERSIONS_ONLY_2, 4);
+
+FROZEN_VALUE(SPATE_CONGESTION_CUBIC, 0);
+FROZEN_VALUE(SPATE_CONGESTION_NEWRENO, 1);
+FROZEN_VALUE(SPATE_CONGESTION_FIXED, 2);
 
 FROZEN_VALUE(SPATE_CLIENT_AUTH_NONE, 0);
 FROZEN_VALUE(SPATE_CLIENT_AUTH_OPTIONAL, 1);

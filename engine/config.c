@@ -67,7 +67,10 @@
     X(CONN, versions, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_ONLY_2, RANGE) \
     X(PROTO, grease, true, false, true, RANGE) \
     X(PROTO, spin_bit, true, false, true, RANGE) \
-    X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE)
+    X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE) \
+    X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_FIXED, \
+      RANGE) \
+    X(PROTO, fixed_rate_bytes_per_s, 125000000, 1000, UINT64_C(125000000000), RANGE)
 
 /* clang-format on */
 
@@ -203,10 +206,29 @@ static void versions_to_proto(enum spate_versions versions, struct sp_config *re
     ret->orders_versions = versions != SPATE_VERSIONS_BOTH;
 }
 
+static void congestion_to_proto(enum spate_congestion congestion, struct sp_config *ret)
+{
+    static const enum sp_cc_kind kinds[] = {
+        [SPATE_CONGESTION_CUBIC] = SP_CC_CUBIC,
+        [SPATE_CONGESTION_NEWRENO] = SP_CC_NEWRENO,
+        [SPATE_CONGESTION_FIXED] = SP_CC_FIXED,
+    };
+    /* sp_conn_stats() reports the kind as it is. */
+    SB_ASSERT((uint32_t)kinds[congestion] == (uint32_t)congestion);
+    ret->cc_kind = kinds[congestion];
+}
+
+const char *spate_congestion_name(enum spate_congestion congestion)
+{
+    bool is_known = (uint32_t)congestion < SP_CC_KINDS;
+    return is_known ? sp_cc_ops_of((enum sp_cc_kind)congestion)->name : "unknown";
+}
+
 void se_config_to_proto(const struct spate_config *config, struct sp_config *ret)
 {
     sp_config_init(ret);
     FIELDS(COPY)
     versions_to_proto(config->versions, ret);
+    congestion_to_proto(config->congestion, ret);
     ret->cid_size = SE_CID_SIZE;
 }

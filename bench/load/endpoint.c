@@ -96,6 +96,9 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.backend = (enum spate_backend)o->backend;
     config.crypto = (enum spate_crypto)o->crypto;
     config.retry = (enum spate_retry)o->retry;
+    config.congestion = (enum spate_congestion)o->cc;
+    if (o->cc_rate > 0)
+        config.fixed_rate_bytes_per_s = o->cc_rate;
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;

@@ -43,6 +43,13 @@ static const char *const retries[] = {
     NULL,
 };
 
+static const char *const congestions[] = {
+    [SPATE_CONGESTION_CUBIC] = "cubic",
+    [SPATE_CONGESTION_NEWRENO] = "newreno",
+    [SPATE_CONGESTION_FIXED] = "fixed",
+    NULL,
+};
+
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
@@ -112,6 +119,10 @@ const struct option_spec option_specs[] = {
      "whom the server makes prove its address first: always; never; auto: clients beyond a share "
      "of "
      "the unfinished handshakes (auto)"},
+    {"cc", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(cc), 0, 0, congestions,
+     "the congestion controller of what is sent: cubic, newreno, or fixed at --cc-rate (cubic)"},
+    {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,
+     "bytes a second that --cc fixed sends on each connection (125M)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
      "PEM certificate chain of the server, or with --connect of the client (a fresh "
      "self-signed one)"},

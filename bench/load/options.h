@@ -64,6 +64,8 @@ struct options {
     uint32_t backend; /* enum spate_backend */
     uint32_t crypto;  /* enum spate_crypto */
     uint32_t retry;   /* enum spate_retry */
+    uint32_t cc;      /* enum spate_congestion */
+    uint64_t cc_rate; /* bytes per second, of a fixed rate */
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <spate/config.h>
+
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
 
@@ -72,6 +74,8 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
     if ((o->cert == NULL) != (o->key == NULL))
         return failure_set(failure, "--%s is missing: --cert and --key belong together",
                            o->cert == NULL ? "cert" : "key");
+    if (is_given("cc-rate", given) && o->cc != SPATE_CONGESTION_FIXED)
+        return failure_set(failure, "--cc-rate needs --cc fixed");
     if (is_given("arrivals", given) && o->rate <= 0)
         return failure_set(failure, "--arrivals needs --rate");
     if (is_given("runs", given) && !o->vs_limit && !o->vs_bare && o->scenario != SCENARIO_LIMIT)

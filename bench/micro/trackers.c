@@ -87,7 +87,8 @@ static void loss_init(struct sp_loss *loss)
 {
     static struct sp_loss_space handshake_spaces[SP_SPACE_APP];
     static struct sp_loss_path path;
-    sp_loss_path_init(&path, 0, sp_cc_ops_of(SP_CC_NEWRENO), PACKET_SIZE);
+    const struct sp_cc_args cc = {.ops = &sp_cc_newreno_ops, .datagram_bytes = PACKET_SIZE};
+    sp_loss_path_init(&path, 0, &cc);
     sp_loss_init(loss, handshake_spaces, &block_store, &path, true);
     loss->is_confirmed = true;
 }

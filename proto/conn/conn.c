@@ -50,6 +50,7 @@ void sp_config_init(struct sp_config *config)
         .grease = true,
         .spin_bit = true,
         .cc_kind = SP_CC_CUBIC,
+        .fixed_rate_bytes_per_s = 125000000,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
         .message_bytes_max = UINT64_C(1) << 20,
@@ -170,7 +171,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
     sp_conn_paths_init(conn, &args->path, args->role == SP_CLIENT || args->address_is_valid);
     sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets, &conn->path->loss,
-                 conn->config->pacing);
+                 conn->config->pacing || conn->path->loss.cc.ops->needs_pacing);
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
@@ -345,6 +346,8 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->in_flight_bytes = conn->loss.path->cc.in_flight_bytes;
     ret->memory_bytes = sp_conn_memory_bytes(conn);
     ret->datagram_bytes = conn->datagram_size;
+    ret->pacing_rate = conn->loss.path->pacer.rate_bytes_per_s;
+    ret->congestion = sp_cc_kind_of(&conn->loss.path->cc);
 }
 
 enum sp_result sp_conn_update_keys(struct sp_conn *conn)

@@ -56,8 +56,9 @@ struct sp_config {
                        rebinding of its NAT is followed in any case */
     bool ecn;       /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
-    enum sp_cc_kind cc_kind;     /* the congestion controller */
-    struct sp_versions versions; /* of QUIC that we speak, the preferred one first */
+    enum sp_cc_kind cc_kind;         /* the congestion controller */
+    uint64_t fixed_rate_bytes_per_s; /* the rate of SP_CC_FIXED; at least 1 */
+    struct sp_versions versions;     /* of QUIC that we speak, the preferred one first */
     /* Bytes of the largest DATAGRAM frame that we accept, with its type and length; 0: none.
      * [RFC9221 3] */
     uint32_t message_frame_size_max;

@@ -117,11 +117,21 @@ void sp_conn_paths_sweep(struct sp_conn *conn)
     update(conn);
 }
 
+static struct sp_cc_args cc_args_of(const struct sp_conn *conn)
+{
+    return (struct sp_cc_args){
+        .ops = sp_cc_ops_of(conn->config->cc_kind),
+        .datagram_bytes = SP_DATAGRAM_SIZE_MIN,
+        .rate_bytes_per_s = conn->config->fixed_rate_bytes_per_s,
+    };
+}
+
 void sp_conn_paths_init(struct sp_conn *conn, const struct sp_path *path, bool is_valid)
 {
+    const struct sp_cc_args cc = cc_args_of(conn);
     const struct sp_conn_path_args args = {
         .path = path,
-        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
+        .cc = &cc,
         .state = SP_PATH_PROVEN, /* by the handshake, and not used for more before */
         .is_valid = is_valid,
     };
@@ -183,9 +193,10 @@ static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *wher
         is_first_used ? sb_pool_take(&conn->pools->paths) : &conn->first_path;
     if (path == NULL)
         return NULL;
+    const struct sp_cc_args cc = cc_args_of(conn);
     const struct sp_conn_path_args args = {
         .path = where,
-        .cc_ops = sp_cc_ops_of(conn->config->cc_kind),
+        .cc = &cc,
         .index = index,
         .state = SP_PATH_CANDIDATE,
         .is_valid = !sp_conn_is_server(conn), /* a client sends probes only */

@@ -29,7 +29,7 @@ void sp_path_init(struct sp_conn_path *path, const struct sp_conn_path_args *arg
         .is_valid = args->is_valid,
     };
     sp_pmtu_init(&path->pmtu);
-    sp_loss_path_init(&path->loss, args->index, args->cc_ops, SP_DATAGRAM_SIZE_MIN);
+    sp_loss_path_init(&path->loss, args->index, args->cc);
 }
 
 /* Exchanges the bytes of the two. */

@@ -43,8 +43,8 @@ struct sp_conn_path {
 
 struct sp_conn_path_args {
     const struct sp_path *path;
-    const struct sp_cc_ops *cc_ops; /* borrowed */
-    uint32_t index;                 /* below SP_PATHS_MAX */
+    const struct sp_cc_args *cc;
+    uint32_t index; /* below SP_PATHS_MAX */
     enum sp_path_state state;
     bool is_valid;
 };

@@ -21,21 +21,29 @@ const struct sp_cc_ops *sp_cc_ops_of(enum sp_cc_kind kind)
     return all_ops[kind];
 }
 
+enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc)
+{
+    uint32_t kind = 0;
+    while (kind < SP_CC_KINDS && all_ops[kind] != cc->ops)
+        kind++;
+    return (enum sp_cc_kind)kind;
+}
+
 uint64_t sp_cc_cwnd_initial(const struct sp_cc *cc)
 {
     return SB_MIN(INITIAL_DATAGRAMS * cc->datagram_bytes,
                   SB_MAX(INITIAL_BYTES, sp_cc_cwnd_min(cc)));
 }
 
-void sp_cc_init(struct sp_cc *cc, const struct sp_cc_ops *ops, uint64_t datagram_bytes)
+void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args)
 {
-    SB_ASSERT(datagram_bytes > 0);
+    SB_ASSERT(args->datagram_bytes > 0);
     *cc = (struct sp_cc){
-        .ops = ops,
+        .ops = args->ops,
         .ssthresh_bytes = UINT64_MAX,
-        .datagram_bytes = datagram_bytes,
+        .datagram_bytes = args->datagram_bytes,
     };
-    ops->init(cc);
+    args->ops->init(cc, args);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 

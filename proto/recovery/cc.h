@@ -31,6 +31,7 @@
  * they are.  The pacer is separate: see pacer.h. */
 
 struct sp_cc;
+struct sp_cc_args;
 
 /* Packets in flight that were acknowledged. */
 struct sp_cc_ack {
@@ -56,7 +57,7 @@ struct sp_cc_loss {
 struct sp_cc_ops {
     const char *name;
     /* Sets the first window and the state; all else is set already, the state is zero. */
-    void (*init)(struct sp_cc *cc);
+    void (*init)(struct sp_cc *cc, const struct sp_cc_args *args);
     /* The result must not depend on how packets that left at one time are divided into calls. */
     void (*on_acked)(struct sp_cc *cc, const struct sp_cc_ack *ack);
     void (*on_lost)(struct sp_cc *cc, const struct sp_cc_loss *loss);
@@ -68,6 +69,8 @@ struct sp_cc_ops {
     /* The controller is scalable: its packets are marked ECT(1), so that L4S queues give it short
      * delays and many marks.  Others mark ECT(0).  [RFC9331 4.1, 4.3] */
     bool is_l4s;
+    bool needs_pacing; /* its rate is what limits the sender: paced whatever the configuration says
+                        */
 };
 
 /* The state of NewReno: cc_newreno.c. */
@@ -107,9 +110,14 @@ struct sp_cc_cubic {
     };
 };
 
+/* The state of the fixed rate: cc_fixed.c. */
+struct sp_cc_fixed {
+    uint64_t rate_bytes_per_s;
+};
+
 /* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
  * sp_cc_newreno_ops. */
-#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno)
+#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno) ROW(FIXED, fixed)
 
 enum sp_cc_kind {
 #define SP_CC_ROW(kind, name) SP_CC_##kind,
@@ -139,8 +147,17 @@ SP_CC_LIST(SP_CC_ROW)
 /* The operations of `kind`, which is below SP_CC_KINDS. */
 const struct sp_cc_ops *sp_cc_ops_of(enum sp_cc_kind kind);
 
-/* `ops` is borrowed for as long as `cc` is used.  [RFC9002 7.2] */
-void sp_cc_init(struct sp_cc *cc, const struct sp_cc_ops *ops, uint64_t datagram_bytes);
+/* Returns the kind; SP_CC_KINDS for operations that are not in the list. */
+enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc);
+
+struct sp_cc_args {
+    const struct sp_cc_ops *ops; /* borrowed for as long as the controller is used */
+    uint64_t datagram_bytes;
+    uint64_t rate_bytes_per_s; /* FIXED: the rate; at least 1 */
+};
+
+/* [RFC9002 7.2] */
+void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args);
 
 /* The size of datagrams changed: the window keeps its bytes, but not fewer than two. */
 void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes);

@@ -10,8 +10,9 @@
 
 #include "proto/base/compiler.h"
 
-static void init(struct sp_cc *cc)
+static void init(struct sp_cc *cc, const struct sp_cc_args *args)
 {
+    (void)args;
     cc->cwnd_bytes = sp_cc_cwnd_initial(cc);
     sp_hystart_init(&cc->newreno.hystart);
 }

@@ -88,9 +88,8 @@ struct sp_loss_outcome {
     enum sp_space probe_space;
 };
 
-/* Makes a path of which nothing is known.  `cc_ops` is borrowed.  `index` is below SP_PATHS_MAX. */
-void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
-                       uint64_t datagram_bytes);
+/* Makes a path of which nothing is known.  `index` is below SP_PATHS_MAX. */
+void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_args *cc);
 
 /* `blocks` and `path`, which is the first path in use, are borrowed.  `handshake_spaces`: memory
  * for the Initial and the Handshake space, borrowed until these are discarded.  The loss must not

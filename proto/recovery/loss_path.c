@@ -5,13 +5,12 @@
 
 #include "proto/base/assert.h"
 
-void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_ops *cc_ops,
-                       uint64_t datagram_bytes)
+void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_args *cc)
 {
     SB_ASSERT(index < SP_PATHS_MAX);
     *path = (struct sp_loss_path){.index = (uint8_t)index};
     sp_rtt_init(&path->rtt);
-    sp_cc_init(&path->cc, cc_ops, datagram_bytes);
+    sp_cc_init(&path->cc, cc);
     sp_pacer_init(&path->pacer);
     sp_ecn_init(&path->ecn, SP_ECN_NOT);
 }

@@ -87,6 +87,8 @@ static void random_config(struct qs_random *random, struct sp_config *config)
     config->cid_size = (uint8_t)qs_random_between(random, 4, 20);
     config->ecn = one_in(random, 2);
     config->pacing = !one_in(random, 3);
+    config->cc_kind = (enum sp_cc_kind)qs_random_below(random, SP_CC_KINDS);
+    config->fixed_rate_bytes_per_s = 100000 + any_size(random, 100000000);
     config->grease = one_in(random, 2);
     config->spin_bit = one_in(random, 2);
     if (one_in(random, 6))
@@ -310,6 +312,20 @@ static void random_moves(struct qs_random *random, struct qs_plan *plan)
     plan->side[SP_CLIENT].config.keep_alive_ns = SB_S + any_size(random, SB_S);
 }
 
+/* A fixed rate that the path does not have for all connections would starve some of them. */
+static void fit_rate(struct qs_plan *plan, enum sp_role role)
+{
+    struct sp_config *config = &plan->side[role].config;
+    uint64_t rate = plan->path[role].rate_bytes_per_s;
+    if (config->cc_kind != SP_CC_FIXED || rate == 0)
+        return;
+    uint64_t share = rate / (2 * plan->conn_count);
+    if (share < 100000)
+        config->cc_kind = SP_CC_CUBIC;
+    else
+        config->fixed_rate_bytes_per_s = SB_MIN(config->fixed_rate_bytes_per_s, share);
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -360,6 +376,8 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_waits(&random, ret);
     random_resumption(&random, ret);
     random_moves(&random, ret);
+    for (int role = 0; role < QS_SIDES; role++)
+        fit_rate(ret, (enum sp_role)role);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

@@ -22,6 +22,8 @@ struct loss_world {
     struct sp_sent_frame frames[SP_SPACES][100];
 };
 
+static const struct sp_cc_args loss_world_cc = {.ops = &sp_cc_newreno_ops, .datagram_bytes = 1200};
+
 static inline void loss_world_deinit(struct loss_world *world)
 {
     if (!heap_is_open(&world->heap))
@@ -40,7 +42,7 @@ static inline void loss_world_init(struct loss_world *world)
     heap_init(&world->heap);
     sb_pool_init(&world->pool, "blocks", sizeof(struct sp_sent_block), 2, 100, &world->heap.memory);
     world->store = (struct sb_store){.pool = &world->pool};
-    sp_loss_path_init(&world->path, 0, sp_cc_ops_of(SP_CC_NEWRENO), 1200);
+    sp_loss_path_init(&world->path, 0, &loss_world_cc);
     sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, false);
     world->loss.is_confirmed = true;
     world->loss.peer_ack_delay_ns_max = 25 * SB_MS;

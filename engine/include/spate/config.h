@@ -55,6 +55,13 @@ enum spate_versions {
     SPATE_VERSIONS_ONLY_2, /* version 2 alone */
 };
 
+/* How a connection decides how fast to send: see "congestion" below. */
+enum spate_congestion {
+    SPATE_CONGESTION_CUBIC,   /* CUBIC with HyStart++ [RFC9438, RFC9406] */
+    SPATE_CONGESTION_NEWRENO, /* NewReno with HyStart++ [RFC9002 7, RFC9406] */
+    SPATE_CONGESTION_FIXED,   /* a fixed rate, for closed networks */
+};
+
 #define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
 
 /* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
@@ -221,6 +228,13 @@ struct spate_config {
      * before the cipher's limit.  The peer follows.  See spate_conn_update_keys() too.
      * Default 0; 100 to 100,000,000, or 0 for none. */
     uint64_t key_update_packets;
+    /* The congestion controller: how fast connections send.  See "congestion" below.
+     * Default SPATE_CONGESTION_CUBIC. */
+    enum spate_congestion congestion;
+    uint8_t reserved_4[4]; /* no padding; ignored */
+    /* The rate of SPATE_CONGESTION_FIXED: bytes per second that each connection sends at most,
+     * packet heads included.  Default 125,000,000; 1,000 to 125,000,000,000. */
+    uint64_t fixed_rate_bytes_per_s;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
@@ -272,6 +286,19 @@ struct spate_config {
  * like a sleeping one: on completions, when its time is up, by spate_shard_wake() and by
  * spate_shard_post(). */
 
+/* congestion chooses how a connection finds out how fast it may send.  It is a matter of the sender
+ * alone: both sides may differ, and so may the connections of an engine (spate_settings_create()).
+ *
+ *   CUBIC    The default of most systems.  It fills a path until the path drops or marks packets,
+ *            and shares it evenly with other CUBIC connections and TCP.  Random loss slows it down.
+ *   NEWRENO  The controller of RFC 9002.  After a loss it fills a long, fast path again only
+ * slowly. FIXED    The rate of fixed_rate_bytes_per_s, whatever gets lost.  Only for networks of
+ * your own in which that rate is free: it starves all others.
+ *
+ * All have at least two datagrams in flight, begin with ten, and react to marks (ecn) as to
+ * losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  FIXED is paced whatever
+ * `pacing` says. */
+
 /* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
  * saves one copy per byte where the network card can gather and compute checksums.  It costs a
  * second completion per train, and a slot stays busy until the card has read it: configure more
@@ -299,6 +326,16 @@ static inline void spate_config_init(struct spate_config *config)
 {
     spate_config_init_sized(config, sizeof(*config));
 }
+
+/* Returns the name of a congestion controller, such as "cubic", for logs.  A value that this
+ * library does not know: "unknown".
+ *
+ *   congestion  Any value; the gauge `congestion` of spate_conn_stats() is one.
+ *
+ * The text lives as long as the program.
+ *
+ * Threads: any. */
+SPATE_API const char *spate_congestion_name(enum spate_congestion congestion);
 
 #ifdef __cplusplus
 }

@@ -127,7 +127,10 @@
     X(COUNTER, messages_out)           /* messages sent */ \
     X(COUNTER, messages_acked)         /* of messages_out: acknowledged */ \
     X(COUNTER, messages_lost)          /* of messages_out: declared lost, or unknown at the end */ \
-    X(COUNTER, messages_expired)       /* messages whose deadline passed before they were sent */
+    X(COUNTER, messages_expired)       /* messages whose deadline passed before they were sent */ \
+    /* Congestion control. */ \
+    X(GAUGE, congestion)               /* the controller in use: enum spate_congestion */ \
+    X(GAUGE, pacing_rate)              /* bytes per second that leave at most; 0: not paced yet */
 
 /* clang-format on */
 

@@ -203,9 +203,12 @@ static void write_value(const struct se_config_field *field, uint64_t value, cha
         unit = units[i].name;
         break;
     }
-    assert_true(value < 1000000000);
-    unsigned number = (unsigned)value;
-    if (number >= 1000000)
+    assert_true(value < UINT64_C(1000000000000));
+    unsigned billions = (unsigned)(value / 1000000000), number = (unsigned)(value % 1000000000);
+    if (billions > 0)
+        (void)snprintf(ret, size, "%u,%03u,%03u,%03u%s", billions, number / 1000000,
+                       number / 1000 % 1000, number % 1000, unit);
+    else if (number >= 1000000)
         (void)snprintf(ret, size, "%u,%03u,%03u%s", number / 1000000, number / 1000 % 1000,
                        number % 1000, unit);
     else if (number >= 1000)
@@ -230,6 +233,8 @@ static void write_words(const struct se_config_field *field, char *ret, size_t s
         (void)snprintf(ret, size, " Default SPATE_RETRY_AUTO");
     else if (strcmp(field->name, "versions") == 0)
         (void)snprintf(ret, size, " Default SPATE_VERSIONS_BOTH");
+    else if (strcmp(field->name, "congestion") == 0)
+        (void)snprintf(ret, size, " Default SPATE_CONGESTION_CUBIC");
     else
         (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
                        field->zero_is_none ? ", or 0 for none" : "");

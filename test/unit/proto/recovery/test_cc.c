@@ -31,7 +31,9 @@ static uint64_t draw(struct walk *walk, uint64_t below)
 static void begin(struct walk *walk, uint32_t kind, uint64_t seed)
 {
     *walk = (struct walk){.now_ns = SB_S, .random = seed};
-    sp_cc_init(&walk->cc, sp_cc_ops_of((enum sp_cc_kind)kind), DATAGRAM);
+    const struct sp_cc_args args = {sp_cc_ops_of((enum sp_cc_kind)kind), DATAGRAM, 1000000};
+    sp_cc_init(&walk->cc, &args);
+    assert_int_equal(sp_cc_kind_of(&walk->cc), kind);
 }
 
 static void acked(struct walk *walk, uint64_t bytes, bool is_app_limited)
@@ -181,6 +183,12 @@ static void too_small(struct sp_cc *cc)
     cc->cwnd_bytes = sp_cc_cwnd_min(cc) - 1;
 }
 
+static void too_small_at_first(struct sp_cc *cc, const struct sp_cc_args *args)
+{
+    (void)args;
+    too_small(cc);
+}
+
 static void too_small_by_ack(struct sp_cc *cc, const struct sp_cc_ack *ack)
 {
     (void)ack;
@@ -197,13 +205,21 @@ static void a_window_below_the_floor_is_our_bug(void **state)
 {
     (void)state;
     static const struct sp_cc_ops bad = {
-        "bad", too_small, too_small_by_ack, too_small_by_loss, too_small_by_ack, too_small, false};
+        .name = "bad",
+        .init = too_small_at_first,
+        .on_acked = too_small_by_ack,
+        .on_lost = too_small_by_loss,
+        .on_ack_end = too_small_by_ack,
+        .undo = too_small,
+    };
+    const struct sp_cc_args args = {.ops = &bad, .datagram_bytes = DATAGRAM};
     struct walk walk;
     begin(&walk, SP_CC_NEWRENO, 1);
     struct sp_cc_ack ack = {0, 1, 2, &rtt, false, 0};
     struct sp_cc_loss loss = {0, 1, 2, &rtt, true, false};
-    expect_assert_failure(sp_cc_init(&walk.cc, &bad, DATAGRAM));
+    expect_assert_failure(sp_cc_init(&walk.cc, &args));
     walk.cc.ops = &bad;
+    assert_int_equal(sp_cc_kind_of(&walk.cc), SP_CC_KINDS);
     expect_assert_failure(sp_cc_on_acked(&walk.cc, &ack));
     expect_assert_failure(sp_cc_on_lost(&walk.cc, &loss));
     expect_assert_failure(sp_cc_on_ack_end(&walk.cc, &ack));

@@ -23,7 +23,8 @@ static void begin(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
         .rtt = {.latest_ns = rtt_ns, .smoothed_ns = rtt_ns, .min_ns = rtt_ns},
         .now_ns = SB_S,
     };
-    sp_cc_init(&flow->cc, sp_cc_ops_of(SP_CC_CUBIC), DATAGRAM);
+    const struct sp_cc_args args = {.ops = &sp_cc_cubic_ops, .datagram_bytes = DATAGRAM};
+    sp_cc_init(&flow->cc, &args);
     flow->cc.cwnd_bytes = cwnd * DATAGRAM;
 }
 

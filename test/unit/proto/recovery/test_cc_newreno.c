@@ -11,7 +11,8 @@ static const struct sp_rtt rtt = {.smoothed_ns = 50, .min_ns = 50};
 
 static void init(struct sp_cc *cc, uint64_t datagram_bytes)
 {
-    sp_cc_init(cc, sp_cc_ops_of(SP_CC_NEWRENO), datagram_bytes);
+    sp_cc_init(cc,
+               &(struct sp_cc_args){.ops = &sp_cc_newreno_ops, .datagram_bytes = datagram_bytes});
 }
 
 static void ack_bytes(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_app_limited)

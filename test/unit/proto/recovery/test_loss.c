@@ -371,8 +371,9 @@ static struct calls {
     uint32_t loss_count;
 } calls;
 
-static void log_init(struct sp_cc *cc)
+static void log_init(struct sp_cc *cc, const struct sp_cc_args *args)
 {
+    (void)args;
     cc->cwnd_bytes = sp_cc_cwnd_initial(cc);
     cc->rate_bytes_per_s = calls.bytes_per_s;
 }
@@ -399,14 +400,20 @@ static void log_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
     calls.end_rtt_ns = ack->rtt->latest_ns;
 }
 
-static const struct sp_cc_ops log_ops = {"log",       log_init, log_acked, log_lost,
-                                         log_ack_end, NULL,     false};
+static const struct sp_cc_ops log_ops = {
+    .name = "log",
+    .init = log_init,
+    .on_acked = log_acked,
+    .on_lost = log_lost,
+    .on_ack_end = log_ack_end,
+};
 
 static void calls_begin(struct loss_world *world, uint64_t bytes_per_s, bool is_pacing)
 {
     loss_world_init(world);
     calls = (struct calls){.bytes_per_s = bytes_per_s};
-    sp_loss_path_init(&world->path, 0, &log_ops, 1200);
+    const struct sp_cc_args cc = {.ops = &log_ops, .datagram_bytes = 1200};
+    sp_loss_path_init(&world->path, 0, &cc);
     sp_loss_init(&world->loss, world->handshake_spaces, &world->store, &world->path, is_pacing);
     world->loss.is_confirmed = true;
 }

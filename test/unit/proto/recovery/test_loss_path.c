@@ -14,7 +14,7 @@ static void what_went_another_path_says_nothing_about_this_one(void **state)
     struct loss_world *world = *state;
     loss_world_init(world);
     struct sp_loss_path next;
-    sp_loss_path_init(&next, 1, sp_cc_ops_of(SP_CC_NEWRENO), 1200);
+    sp_loss_path_init(&next, 1, &loss_world_cc);
     for (uint64_t i = 0; i < 6; i++)
         loss_world_send(world, SP_SPACE_APP, SB_S, true);
     sp_loss_use(&world->loss, &next);

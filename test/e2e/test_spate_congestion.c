@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Congestion controllers, chosen through the public API, over real sockets. */
+
+#include "test/support/spate_world.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <spate/settings.h>
+
+#include "proto/base/time.h"
+
+enum { BYTES = 8000000, CONGESTIONS = SPATE_CONGESTION_FIXED + 1 };
+
+static enum spate_congestion congestion;
+static uint64_t fixed_rate;
+
+static void set(struct spate_config *config)
+{
+    config->congestion = congestion;
+    if (fixed_rate > 0)
+        config->fixed_rate_bytes_per_s = fixed_rate;
+}
+
+static bool has_arrived(struct pw *w)
+{
+    return w->server.bytes_in == BYTES;
+}
+
+/* Sends BYTES from the client and returns the time that they took. */
+static uint64_t send_all(struct pw *w, struct spate_conn *conn)
+{
+    static const uint8_t bytes[BYTES];
+    uint64_t id, start_ns = pw_now_ns();
+    w->server.bytes_in = 0;
+    assert_int_equal(spate_stream_open(conn, true, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, bytes, BYTES, true, 1), 0);
+    pw_until(w, has_arrived);
+    return pw_now_ns() - start_ns;
+}
+
+static void each_controller_delivers(void **state)
+{
+    (void)state;
+    static const char *const names[CONGESTIONS] = {
+        [SPATE_CONGESTION_CUBIC] = "cubic",
+        [SPATE_CONGESTION_NEWRENO] = "newreno",
+        [SPATE_CONGESTION_FIXED] = "fixed",
+    };
+    for (uint32_t i = 0; i < CONGESTIONS; i++) {
+        congestion = (enum spate_congestion)i;
+        fixed_rate = 0;
+        struct pw *w = pw_create(&(struct pw_config){.server = set, .client = set});
+        struct spate_conn *conn = pw_connected(w);
+        (void)send_all(w, conn);
+        struct spate_conn_stats stats;
+        spate_conn_stats(conn, &stats);
+        assert_int_equal(stats.congestion, i);
+        assert_string_equal(spate_congestion_name((enum spate_congestion)stats.congestion),
+                            names[i]);
+        assert_true(stats.cwnd_bytes >= 2 * 1200);
+        assert_true(stats.pacing_rate > 0);
+        spate_conn_stats(w->server.conn, &stats);
+        assert_int_equal(stats.congestion, i);
+    }
+    assert_string_equal(spate_congestion_name((enum spate_congestion)CONGESTIONS), "unknown");
+    assert_string_equal(spate_congestion_name((enum spate_congestion) - 1), "unknown");
+}
+
+static void a_fixed_rate_is_kept(void **state)
+{
+    (void)state;
+    congestion = SPATE_CONGESTION_FIXED;
+    fixed_rate = 16000000;
+    struct pw *w = pw_create(&(struct pw_config){.client = set});
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t took_ns = send_all(w, conn);
+    /* Half a second; heads make it longer, the first burst and what follows it shorter. */
+    assert_true(took_ns > 450 * SB_MS);
+    struct spate_conn_stats stats;
+    spate_conn_stats(conn, &stats);
+    assert_int_equal(stats.pacing_rate, fixed_rate);
+}
+
+/* The configuration of the engine is not that of each connection. */
+static void connections_of_one_engine_differ(void **state)
+{
+    (void)state;
+    congestion = SPATE_CONGESTION_NEWRENO;
+    fixed_rate = 0;
+    struct pw *w = pw_create(&(struct pw_config){0});
+    struct spate_config config;
+    spate_engine_config(w->client.engine, &config);
+    set(&config);
+    struct spate_settings *settings;
+    struct spate_error error;
+    assert_int_equal(spate_settings_create(w->client.engine, &config, &settings, &error), 0);
+    const struct spate_connect_options options = {.size = sizeof(options),
+                                                  .address = (struct sockaddr *)&w->address,
+                                                  .address_size = w->address_size,
+                                                  .server_name = PW_SERVER_NAME,
+                                                  .tls = w->client.tls,
+                                                  .settings = settings};
+    struct spate_conn *reno, *other = pw_connected(w);
+    assert_int_equal(spate_shard_connect_with(w->client.shard, &options, &reno, &error), 0);
+    spate_settings_destroy(settings);
+    struct spate_conn_stats stats;
+    spate_conn_stats(other, &stats);
+    assert_int_equal(stats.congestion, SPATE_CONGESTION_CUBIC);
+    spate_conn_stats(reno, &stats);
+    assert_int_equal(stats.congestion, SPATE_CONGESTION_NEWRENO);
+}
+
+static void what_does_not_exist_is_refused(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    struct spate_engine *engine = NULL;
+    struct spate_error error;
+    spate_config_init(&config);
+    config.congestion = (enum spate_congestion)CONGESTIONS;
+    assert_int_equal(spate_engine_create(&config, &engine, &error), -EINVAL);
+    assert_non_null(strstr(error.text, "congestion is"));
+    config.congestion = SPATE_CONGESTION_FIXED;
+    config.fixed_rate_bytes_per_s = 999;
+    assert_int_equal(spate_engine_create(&config, &engine, &error), -EINVAL);
+    assert_non_null(strstr(error.text, "fixed_rate_bytes_per_s is 999, must be 1000 to"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, each_controller_delivers),
+        QT_TEST(owned, a_fixed_rate_is_kept),
+        QT_TEST(owned, connections_of_one_engine_differ),
+        QT_TEST(owned, what_does_not_exist_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
