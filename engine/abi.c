@@ -120,7 +120,10 @@ FROZEN_FIELD(struct spate_config, key_update_packets, 264, 8);
 FROZEN_FIELD(struct spate_config, congestion, 272, 4);
 FROZEN_FIELD(struct spate_config, reserved_4, 276, 4);
 FROZEN_FIELD(struct spate_config, fixed_rate_bytes_per_s, 280, 8);
-LAST_FIELD(struct spate_config, fixed_rate_bytes_per_s);
+FROZEN_FIELD(struct spate_config, migration, 288, 1);
+FROZEN_FIELD(struct spate_config, follow_preferred, 289, 1);
+FROZEN_FIELD(struct spate_config, reserved_5, 290, 6);
+LAST_FIELD(struct spate_config, reserved_5);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -413,6 +416,7 @@ FROZEN_VALUE(SPATE_EVENT_NEW_TOKEN, 18);
 FROZEN_VALUE(SPATE_PATH_PEER_MOVED, 1);
 FROZEN_VALUE(SPATE_PATH_MIGRATED, 2);
 FROZEN_VALUE(SPATE_PATH_FAILED, 3);
+FROZEN_VALUE(SPATE_PATH_PREFERRED, 4);
 
 FROZEN_VALUE(SPATE_DATAGRAM_ACKED, 1);
 FROZEN_VALUE(SPATE_DATAGRAM_LOST, 2);

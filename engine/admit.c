@@ -249,6 +249,7 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
         .settings = listener->settings,
         .user = listener->user,
         .role = SP_SERVER,
+        .preferred = &listener->preferred,
         .path = *unmatched->path,
         .version = peek->version,
         .client_dcid = sp_cid_of(peek->dcid.data, peek->dcid.size),

@@ -235,6 +235,7 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
         .early_params =
             conn->client_tls != NULL ? sc_tls_early_params(conn->client_tls) : (struct sb_bytes){0},
         .token = args->token,
+        .preferred = args->preferred,
         .user = conn,
     };
     return sp_conn_create(&proto_args, shard->now_ns);
@@ -358,11 +359,22 @@ void se_conn_keep_port(struct spate_conn *conn, struct se_port *port)
     port->path_count++;
 }
 
+/* A server's client may have begun another path to any of its sockets. */
+static void keep_new_ports(struct spate_conn *conn)
+{
+    for (uint64_t left = conn->shard->ports_used; left != 0; left &= left - 1) {
+        uint32_t index = (uint32_t)__builtin_ctzll(left);
+        if (sp_conn_uses_socket(conn->proto, index))
+            se_conn_keep_port(conn, &conn->shard->ports[index]);
+    }
+}
+
 void se_conn_ports(struct spate_conn *conn)
 {
-    uint64_t active = sp_conn_path(conn->proto)->socket;
-    if (SB_LIKELY(conn->other_ports == 0))
+    if (SB_LIKELY(conn->other_ports == 0 && sp_conn_path_count(conn->proto) == 1))
         return;
+    keep_new_ports(conn);
+    uint64_t active = sp_conn_path(conn->proto)->socket;
     if (active != conn->port->index) {
         struct se_port *before = conn->port;
         struct se_port *port = &conn->shard->ports[active];

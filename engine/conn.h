@@ -172,13 +172,14 @@ struct se_conn_args {
     struct sp_path path;
     struct sp_cid client_dcid; /* server */
     struct sp_cid client_scid;
-    struct sp_cid original_dcid; /* server, with `token_mark`: see struct sp_conn_args */
-    uint64_t token_mark;         /* server: of the token that proved the address; 0: none */
-    bool has_retry;              /* server: that token was of a Retry */
-    struct sb_bytes ticket;      /* client: to resume with; empty: none */
-    struct sb_bytes token;       /* client: se_token_of() */
-    bool wants_early;            /* client: 0-RTT */
-    struct spate_error *error;   /* may be NULL */
+    const struct sp_preferred *preferred; /* server: of its listener */
+    struct sp_cid original_dcid;          /* server, with `token_mark`: see struct sp_conn_args */
+    uint64_t token_mark;       /* server: of the token that proved the address; 0: none */
+    bool has_retry;            /* server: that token was of a Retry */
+    struct sb_bytes ticket;    /* client: to resume with; empty: none */
+    struct sb_bytes token;     /* client: se_token_of() */
+    bool wants_early;          /* client: 0-RTT */
+    struct spate_error *error; /* may be NULL */
 };
 
 /* Returns the configuration of connections with these settings, which may be NULL. */

@@ -10,6 +10,7 @@
 
 #include "crypto/tls.h"
 #include "engine/ask.h"
+#include "engine/prefer.h"
 #include "engine/resume.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
@@ -115,6 +116,19 @@ static void push_message(struct spate_conn *conn, const struct sp_event *reporte
         .conn_ref = conn->id,
         .stream_id = SE_NO_STREAM,
     };
+}
+
+static void push_path(struct spate_conn *conn, enum sp_path_change change)
+{
+    static const enum spate_path_change changes[] = {
+        [SP_PATH_PEER_MOVED] = SPATE_PATH_PEER_MOVED,
+        [SP_PATH_MIGRATED] = SPATE_PATH_MIGRATED,
+        [SP_PATH_FAILED] = SPATE_PATH_FAILED,
+        [SP_PATH_PREFERRED] = SPATE_PATH_PREFERRED,
+    };
+    if (change == SP_PATH_PEER_MOVED || change == SP_PATH_PREFERRED)
+        conn->remote = sp_conn_path(conn->proto)->remote;
+    push(conn, SPATE_EVENT_PATH)->u.path = changes[change];
 }
 
 static enum spate_datagram_fate fate_of(enum sp_message_fate fate)
@@ -282,12 +296,11 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         push_results(conn, reported);
         break;
     case SP_EVENT_PATH:
-        if (reported->path == SP_PATH_PEER_MOVED)
-            conn->remote = sp_conn_path(conn->proto)->remote;
-        event = push(conn, SPATE_EVENT_PATH);
-        event->u.path = reported->path == SP_PATH_PEER_MOVED ? SPATE_PATH_PEER_MOVED
-                        : reported->path == SP_PATH_MIGRATED ? SPATE_PATH_MIGRATED
-                                                             : SPATE_PATH_FAILED;
+        push_path(conn, reported->path);
+        break;
+    case SP_EVENT_PREFERRED:
+        if (!se_prefer_follow(conn, &reported->preferred))
+            push_path(conn, SP_PATH_FAILED);
         break;
     case SP_EVENT_MESSAGE_ROOM:
         (void)push(conn, SPATE_EVENT_DATAGRAM_ROOM);

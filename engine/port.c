@@ -72,6 +72,8 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
     port->is_client = false;
+    port->is_preferred = false;
+    port->preferred_ports = 0;
     port->listener = (struct spate_listener){.port = port};
     return 0;
 }
@@ -112,8 +114,8 @@ static int open_patiently(struct se_port *port, const struct su_socket_config *c
     return result;
 }
 
-int se_port_listen(struct spate_shard *shard, const struct su_address *address,
-                   struct se_port **ret, struct spate_error *error)
+static int listen_at(struct spate_shard *shard, const struct su_address *address, bool is_shared,
+                     struct se_port **ret, struct spate_error *error)
 {
     struct se_port *port = port_free(shard);
     if (port == NULL) {
@@ -123,11 +125,29 @@ int se_port_listen(struct spate_shard *shard, const struct su_address *address,
     struct su_socket_config config = socket_config(shard);
     config.local = *address;
     config.is_dual = is_any_v6(address);
-    config.is_port_shared = shard->config->shard_count > 1;
+    config.is_port_shared = is_shared;
     int result = open_patiently(port, &config, error);
     if (result == 0)
         *ret = port;
     return result;
+}
+
+int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+                   struct se_port **ret, struct spate_error *error)
+{
+    return listen_at(shard, address, shard->config->shard_count > 1, ret, error);
+}
+
+/* Not shared with other shards: its packets would reach any of them. */
+int se_port_prefer(struct se_port *listening, const struct su_address *address,
+                   struct se_port **ret, struct spate_error *error)
+{
+    int result = listen_at(listening->shard, address, false, ret, error);
+    if (result != 0)
+        return result;
+    (*ret)->is_preferred = true;
+    listening->preferred_ports |= UINT64_C(1) << (*ret)->index;
+    return 0;
 }
 
 static struct su_address any_address(sa_family_t family)
@@ -229,6 +249,8 @@ void se_port_close(struct se_port *port)
     port->state = SE_PORT_CLOSING;
     port->listener.is_open = false;
     release_listener(&port->listener);
+    for (uint64_t left = port->preferred_ports; left != 0; left &= left - 1)
+        port->shard->ports[__builtin_ctzll(left)].is_preferred = false;
     if (port->recv.is_wanted)
         su_recv_stop(&port->recv);
 }
@@ -245,7 +267,7 @@ static void close_finished(struct se_port *port)
 static void maintain(struct se_port *port)
 {
     bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
-    if (is_listener && !port->listener.is_open && is_unused(port))
+    if (is_listener && !port->listener.is_open && !port->is_preferred && is_unused(port))
         se_port_close(port);
     if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
         (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_rearm() tries again */

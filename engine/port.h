@@ -53,7 +53,8 @@ struct spate_listener {
     struct sc_tls_config *tls;       /* holds a reference */
     struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
-    bool is_open; /* false: new connections are refused */
+    bool is_open;                  /* false: new connections are refused */
+    struct sp_preferred preferred; /* where clients are asked to move: see engine/prefer.c */
 };
 
 struct se_port {
@@ -70,7 +71,9 @@ struct se_port {
     uint32_t index;
     enum se_port_state state;
     bool is_client;
-    uint64_t idle_since_ns; /* when the last connection or tombstone left */
+    uint64_t preferred_ports; /* bit i: ports[i] is at an address that the listener prefers */
+    bool is_preferred;        /* a bit of another port's preferred_ports is set for it */
+    uint64_t idle_since_ns;   /* when the last connection or tombstone left */
     struct spate_listener listener;
 };
 
@@ -79,6 +82,11 @@ void se_ports_init(struct spate_shard *shard);
 /* Opens a listener's port.  Blocks for up to a second if the address is in use.  Returns 0, -EMFILE
  * without a free port, or the negative errno of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+                               struct se_port **ret, struct spate_error *error);
+
+/* Opens a port at an address that the listener of `listening` prefers.  It accepts no connections,
+ * and stays open as long as `listening`.  Returns what se_port_listen() does. */
+SB_MUST_USE int se_port_prefer(struct se_port *listening, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
 
 /* Finds a port for a client's connection to `peer`, or opens one.  Returns 0 or the negative errno

@@ -45,6 +45,7 @@ void sp_config_init(struct sp_config *config)
         .streams_local_max = 1000,
         .cid_size = 8,
         .migration = true,
+        .follow_preferred = true,
         .ecn = true,
         .pacing = true,
         .grease = true,
@@ -131,6 +132,21 @@ uint64_t sp_pools_used(const struct sp_pools *pools)
 
 /* ---- Life ---- */
 
+/* Makes the CID that goes with preferred addresses, in the transport parameters.  The peer takes
+ * two CIDs at least: its active_connection_id_limit is not known yet.  [RFC9000 5.1.1, 18.2] */
+static void init_preferred(struct sp_conn *conn, const struct sp_preferred *preferred)
+{
+    struct sp_cid cid;
+    uint8_t token[SP_RESET_TOKEN_SIZE];
+    conn->handshake->preferred = *preferred;
+    conn->host.make_cid(conn->host.context, conn->config->cid_size, &cid);
+    conn->host.reset_token(conn->host.context, &cid, token);
+    conn->local_ids.count_max = 2;
+    struct sp_cid_local_entry *entry = sp_cid_local_add(&conn->local_ids, &cid, token);
+    entry->wants_send = false;
+    entry->was_sent = true;
+}
+
 static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
 {
     struct sp_handshake *handshake = conn->handshake;
@@ -148,6 +164,8 @@ static void init_cids(struct sp_conn *conn, const struct sp_conn_args *args)
         handshake->client_scid = args->client_scid;
         handshake->server_scid = own;
         handshake->server_cid_is_known = true;
+        if (args->preferred != NULL && sp_preferred_has_any(args->preferred))
+            init_preferred(conn, args->preferred);
         sp_cid_remote_init(&conn->remote_ids, &args->client_scid); /* [RFC9000 7.2] */
         return;
     }
@@ -356,6 +374,11 @@ enum sp_result sp_conn_update_keys(struct sp_conn *conn)
         return SP_CLOSED;
     conn->keys.update_at = 0;
     return SP_DONE;
+}
+
+uint32_t sp_conn_path_count(const struct sp_conn *conn)
+{
+    return conn->path_count;
 }
 
 uint32_t sp_conn_version(const struct sp_conn *conn)

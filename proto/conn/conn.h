@@ -68,7 +68,9 @@ struct sp_config {
     uint64_t key_update_packets; /* packets sent with one key; 0: up to the cipher's limit */
     bool spin_bit;               /* use the spin bit, on 15 of 16 connections.  [RFC9000 17.4] */
     uint32_t first_version;      /* client: of its first flight; 0: the preferred one */
-    bool orders_versions;        /* server: our order of preference decides, not the client's */
+    bool
+        follow_preferred; /* client: report the addresses that the server prefers.  [RFC9000 9.6] */
+    bool orders_versions; /* server: our order of preference decides, not the client's */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
@@ -171,6 +173,9 @@ struct sp_conn_args {
      * SP_NEW_TOKEN_SIZE_MAX is ignored.  [RFC9000 7.4.1, 8.1.3] */
     struct sb_bytes early_params;
     struct sb_bytes token;
+    /* Server: the addresses to which it wants the client to move, copied; NULL: none.
+     * [RFC9000 9.6] */
+    const struct sp_preferred *preferred;
     void *user; /* returned by sp_conn_user() */
 };
 
@@ -428,8 +433,17 @@ void sp_conn_resume_tls(struct sp_conn *conn, uint64_t now_ns);
 SB_MUST_USE enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to,
                                            uint64_t now_ns);
 
+/* Client: moves to `to`, whose `remote` is one of those that SP_EVENT_PREFERRED has reported, as
+ * sp_conn_migrate() does.  Not even a server that forbids moves forbids this one, and after it
+ * none. [RFC9000 9.6, 18.2] */
+SB_MUST_USE enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const struct sp_path *to,
+                                                     uint64_t now_ns);
+
 /* Returns the path in use. */
 const struct sp_path *sp_conn_path(const struct sp_conn *conn);
+
+/* Returns the number of paths, at least 1: the one in use, and those beside it. */
+uint32_t sp_conn_path_count(const struct sp_conn *conn);
 
 /* Returns whether a path of the connection has this `socket`: the host must keep it then.  Look
  * again after the events about routes. */

@@ -34,6 +34,8 @@ enum sp_event_kind {
     SP_EVENT_MESSAGE_ROOM,   /* after SP_AGAIN: messages can be queued again */
     SP_EVENT_TLS_WAIT,       /* TLS waits for an answer that only the caller has: give it, then
                                 call sp_conn_resume_tls() */
+    SP_EVENT_PREFERRED,      /* client: the server prefers another address: call
+                                sp_conn_move_to_preferred(), or stay */
     SP_EVENT_PATH,           /* the path in use changed, or a move failed: see `path` */
     SP_EVENT_STREAMS_AVAILABLE, /* the peer raised its limit after an AGAIN */
     SP_EVENT_STREAM_OPENED,     /* by the peer */
@@ -90,7 +92,8 @@ struct sp_message_result {
 enum sp_path_change {
     SP_PATH_PEER_MOVED, /* the peer has another address, which it has proved */
     SP_PATH_MIGRATED,   /* sp_conn_migrate() has succeeded */
-    SP_PATH_FAILED,     /* sp_conn_migrate() has failed: the path in use did not change */
+    SP_PATH_FAILED,     /* a move has failed: the path in use did not change */
+    SP_PATH_PREFERRED,  /* sp_conn_move_to_preferred() has succeeded */
 };
 
 struct sp_event {
@@ -104,6 +107,7 @@ struct sp_event {
         struct sb_bytes ticket;             /* TICKET */
         struct sb_slice new_token;          /* NEW_TOKEN: the reference becomes the caller's */
         enum sp_path_change path;           /* PATH */
+        struct sp_preferred preferred;      /* PREFERRED: one family may be missing */
         struct {
             struct sb_slice slice; /* the reference becomes the caller's; may be empty with fin */
             uint64_t offset;

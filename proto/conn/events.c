@@ -13,6 +13,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 
 /* ---- Routes ---- */
@@ -278,6 +279,20 @@ static bool next_of_resumption(struct sp_conn *conn, struct sp_event *ret)
     return true;
 }
 
+/* [RFC9000 9.6.1] Once the handshake is confirmed.  Nothing else needs its memory any more. */
+static bool next_preferred(struct sp_conn *conn, struct sp_event *ret)
+{
+    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && conn->state == SP_CONN_OPEN)
+        return false;
+    conn->preferred_pending = false;
+    if (conn->handshake == NULL || conn->state != SP_CONN_OPEN)
+        return false;
+    ret->kind = SP_EVENT_PREFERRED;
+    ret->preferred = conn->handshake->preferred;
+    sp_conn_end_handshake(conn);
+    return true;
+}
+
 static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
 {
     if (SB_UNLIKELY(conn->resumption_pending) && next_of_resumption(conn, ret))
@@ -292,6 +307,8 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
         ret->kind = SP_EVENT_CONFIRMED;
         return true;
     }
+    if (SB_UNLIKELY(conn->preferred_pending) && next_preferred(conn, ret))
+        return true;
     if (SB_UNLIKELY(conn->tls_wait_pending)) {
         conn->tls_wait_pending = false;
         ret->kind = SP_EVENT_TLS_WAIT;
@@ -301,9 +318,10 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
         uint8_t bit = conn->path_events & (uint8_t)-conn->path_events; /* the lowest */
         conn->path_events &= (uint8_t)~bit;
         ret->kind = SP_EVENT_PATH;
-        ret->path = bit == SP_PATH_EVENT_PEER_MOVED ? SP_PATH_PEER_MOVED
-                    : bit == SP_PATH_EVENT_MIGRATED ? SP_PATH_MIGRATED
-                                                    : SP_PATH_FAILED;
+        ret->path = bit == SP_PATH_EVENT_PEER_MOVED  ? SP_PATH_PEER_MOVED
+                    : bit == SP_PATH_EVENT_MIGRATED  ? SP_PATH_MIGRATED
+                    : bit == SP_PATH_EVENT_PREFERRED ? SP_PATH_PREFERRED
+                                                     : SP_PATH_FAILED;
         return true;
     }
     for (uint32_t is_uni = 0; is_uni < 2 && conn->state == SP_CONN_OPEN; is_uni++) {

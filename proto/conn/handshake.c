@@ -27,6 +27,20 @@ static uint64_t ms_of(uint64_t ns)
     return (ns + SB_MS - 1) / SB_MS;
 }
 
+/* [RFC9000 5.1.1] With it goes the CID of sequence number 1, which sp_conn_create() has made. */
+static void write_preferred(struct sp_conn *conn, struct sp_tparams *params)
+{
+    const struct sp_preferred *preferred = &conn->handshake->preferred;
+    if (!sp_preferred_has_any(preferred))
+        return;
+    const struct sp_cid_local_entry *entry = sp_cid_local_find(&conn->local_ids, 1);
+    SB_ASSERT(entry != NULL);
+    params->preferred = *preferred;
+    params->has_preferred_cid = true;
+    params->preferred_cid = entry->cid;
+    memcpy(params->preferred_token, entry->reset_token, SP_RESET_TOKEN_SIZE);
+}
+
 static void write_params(struct sp_conn *conn, uint32_t version, struct sb_writer *w)
 {
     const struct sp_config *config = conn->config;
@@ -45,6 +59,7 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
         params.retry_scid = handshake->retry_scid;
         params.has_reset_token = true;
         conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
+        write_preferred(conn, &params);
     }
     params.disable_active_migration = !config->migration;
     params.grease_quic_bit = config->grease;
@@ -188,19 +203,24 @@ static bool cids_are_authentic(const struct sp_conn *conn, const struct sp_tpara
     return !handshake->has_retry || sp_cid_equal(&peer->retry_scid, &handshake->retry_scid);
 }
 
-/* [RFC9000 5.1.1, 9.6] The CID of a preferred address is one like others, on any path: it counts
- * against our limit, and is retired when the server asks for it.  Returns false if it was refused.
- */
-static bool add_preferred_cid(struct sp_conn *conn, const struct sp_tparams *peer, uint64_t now_ns)
+/* [RFC9000 5.1.1, 9.6.2] Keeps a preferred address until the handshake is confirmed.  Its CID is
+ * one like others, on any path: it counts against our limit, and is retired when the server asks
+ * for it.  Returns false if it was refused. */
+static bool take_preferred(struct sp_conn *conn, const struct sp_tparams *peer, uint64_t now_ns)
 {
     struct sp_frame_new_cid frame = {.sequence = 1, .cid = peer->preferred_cid};
     memcpy(frame.reset_token, peer->preferred_token, SP_RESET_TOKEN_SIZE);
     enum sp_err err = sp_cid_remote_add(&conn->remote_ids, &frame);
     conn->ids_changed = true;
-    if (err != SP_OK)
+    if (err != SP_OK) {
         sp_conn_fail(conn, SP_ERR_TRANSPORT_PARAMETER, SP_FRAME_CRYPTO,
                      "preferred_address with a CID in use", now_ns);
-    return err == SP_OK;
+        return false;
+    }
+    conn->handshake->preferred = peer->preferred;
+    conn->preferred_pending =
+        conn->config->follow_preferred && sp_preferred_has_any(&peer->preferred);
+    return true;
 }
 
 static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64_t now_ns)
@@ -240,7 +260,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
         sp_cid_remote_set_first_token(&conn->remote_ids, peer.reset_token);
         conn->ids_changed = true;
     }
-    if (peer.has_preferred_cid && !add_preferred_cid(conn, &peer, now_ns))
+    if (peer.has_preferred_cid && !take_preferred(conn, &peer, now_ns))
         return;
     /* [RFC9000 10.1] The smaller of the two that exist. */
     uint64_t theirs_ns =

@@ -44,6 +44,7 @@
  *        memory.c         what the connection holds, and how a lack of memory ends
  *        header_bits.h    the fixed bit and the spin bit
  *        mtu.c            the size of datagrams
+ *        path_cids.h      the CIDs of paths
  *        version.c        which version of QUIC it is
  *     0  messages.c       DATAGRAM frames: queued, reported, received
  *        schedule.c       which stream sends next
@@ -137,8 +138,9 @@ struct sp_handshake {
     struct sp_other_version other;
     struct sp_cid keys_dcid; /* that the Initial keys were made from */
     struct sp_cid retry_scid;
-    struct sp_cid original_dcid; /* server: of the client's first Initial, before a Retry */
-    struct sp_cid client_scid;   /* as the peer must confirm it */
+    struct sp_preferred preferred; /* addresses of the server; client: once they are known */
+    struct sp_cid original_dcid;   /* server: of the client's first Initial, before a Retry */
+    struct sp_cid client_scid;     /* as the peer must confirm it */
     struct sp_cid server_scid;
     struct sb_slice token; /* client: of a Retry, in its datagram, or of a NEW_TOKEN in an earlier
                               connection, in a copy; holds a reference */
@@ -167,6 +169,7 @@ enum sp_path_event {
     SP_PATH_EVENT_PEER_MOVED = 1 << 0,
     SP_PATH_EVENT_MIGRATED = 1 << 1,
     SP_PATH_EVENT_FAILED = 1 << 2,
+    SP_PATH_EVENT_PREFERRED = 1 << 3,
 };
 
 /* What can wait for memory: see conn/memory.c. */
@@ -292,6 +295,7 @@ struct sp_conn {
     struct sb_slice new_token; /* client: the newest that was not taken; holds a reference */
     bool connected_pending;
     bool confirmed_pending;
+    bool preferred_pending; /* client: conn->handshake stays until SP_EVENT_PREFERRED is taken */
     bool tls_wait_pending;
     bool closed_pending;
     bool drained_pending;

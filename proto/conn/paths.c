@@ -8,9 +8,12 @@
  *                 limit, and the path before it gets a PATH_CHALLENGE too
  *              PATH_RESPONSE -> PROVEN; the path before it is left
  *              no PATH_RESPONSE -> back to the path before it
+ *              .. but where the server itself has another address (one that it prefers), it is
+ *                 used once it is PROVEN only
  *     client   sp_conn_migrate() -> CANDIDATE; PATH_CHALLENGE there; the other path is used
  *              PATH_RESPONSE -> PROVEN, used; the path before it is left
  *              no PATH_RESPONSE -> left
+ *              sp_conn_move_to_preferred(): likewise
  *
  * Where only the port of the peer changed, what is known about the way stays: the two paths
  * exchange their addresses instead of their places.  [RFC9000 9.4]
@@ -24,13 +27,14 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/mtu.h"
+#include "proto/conn/path_cids.h"
 #include "proto/packet/build.h"
 
 /* ---- The table ---- */
 
 static bool wants_probe(const struct sp_conn *conn, const struct sp_conn_path *path)
 {
-    if (path->state == SP_PATH_LEFT)
+    if (path->state == SP_PATH_LEFT || !sp_path_has_cid(conn, path))
         return false;
     bool is_due = path->validation != NULL && path->validation->state == SP_VALIDATION_DUE;
     return is_due || (path != conn->path && path->response_count > 0);
@@ -60,40 +64,13 @@ static void end_validation(struct sp_conn *conn, struct sp_conn_path *path)
     path->validation = NULL;
 }
 
-static void use_cid(struct sp_conn *conn, struct sp_conn_path *path, uint32_t index)
-{
-    path->dcid = index;
-    path->dcid_sequence = conn->remote_ids.entries[index].sequence;
-}
-
-static bool has_cid(const struct sp_conn *conn, const struct sp_conn_path *path)
-{
-    if (path->dcid == SP_CID_NONE)
-        return false;
-    const struct sp_cid_remote_entry *entry = &conn->remote_ids.entries[path->dcid];
-    return entry->is_used && entry->sequence == path->dcid_sequence;
-}
-
-/* Gives back the CID that packets on `path` went to, unless another path has it too. */
-static void give_cid(struct sp_conn *conn, struct sp_conn_path *path)
-{
-    bool is_own = has_cid(conn, path) && path->dcid != conn->remote_ids.active;
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        is_own &=
-            conn->paths[i] == NULL || conn->paths[i] == path || conn->paths[i]->dcid != path->dcid;
-    if (is_own)
-        sp_cid_remote_retire(&conn->remote_ids, path->dcid);
-    conn->ids_changed |= is_own;
-    path->dcid = SP_CID_NONE;
-}
-
 static void leave(struct sp_conn *conn, struct sp_conn_path *path)
 {
     SB_ASSERT(path != conn->path);
     end_validation(conn, path);
     path->response_count = 0;
     path->state = SP_PATH_LEFT;
-    give_cid(conn, path);
+    sp_path_give_cid(conn, path);
 }
 
 static void remove_path(struct sp_conn *conn, struct sp_conn_path *path)
@@ -203,7 +180,7 @@ static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *wher
     };
     sp_path_init(path, &args);
     path->made_number = path->loss.number = ++conn->paths_made;
-    use_cid(conn, path, dcid);
+    sp_path_use_cid(conn, path, dcid);
     conn->paths[index] = path;
     conn->loss.paths[index] = &path->loss;
     return path;
@@ -354,14 +331,9 @@ static void settle(struct sp_conn *conn, uint64_t now_ns)
     sp_conn_paths_sweep(conn);
 }
 
-/* [RFC9000 9.3] */
-void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
+/* The peer has moved: `path` is used from now on. */
+static void move_to(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
 {
-    bool was_tried = path->was_left && path->state == SP_PATH_CANDIDATE;
-    if (path == conn->path || path->state == SP_PATH_LEFT || was_tried || !sp_conn_is_server(conn))
-        return;
-    if (path->state == SP_PATH_CANDIDATE && !validate(conn, path, now_ns))
-        return; /* without memory: the next packet brings us here again */
     conn->path->was_left = true;
     if (conn->path->state == SP_PATH_PROVEN) /* [RFC9000 9.3.3] */
         (void)validate(conn, conn->path, now_ns);
@@ -374,10 +346,34 @@ void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64
     update(conn);
 }
 
+/* [RFC9000 9.3] */
+void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
+{
+    bool was_tried = path->was_left && path->state == SP_PATH_CANDIDATE;
+    if (path == conn->path || path->state == SP_PATH_LEFT || was_tried || !sp_conn_is_server(conn))
+        return;
+    if (path->state == SP_PATH_CANDIDATE && !validate(conn, path, now_ns))
+        return; /* without memory: the next packet brings us here again */
+    if (!sp_path_has_cid(conn, path)) {
+        uint32_t dcid = cid_for(conn, path->lcid);
+        if (dcid == SP_CID_NONE)
+            return;
+        sp_path_use_cid(conn, path, dcid);
+    }
+    if (path->state == SP_PATH_CANDIDATE &&
+        !sp_addr_equal(&path->path.local, &conn->path->path.local)) {
+        path->validation->wanted_pn = conn->nonprobing_pn; /* [RFC9000 9.6.2] prove() uses it */
+        update(conn);
+        return;
+    }
+    move_to(conn, path, now_ns);
+}
+
 /* ---- Validated, or not ---- */
 
+/* `is_wanted`: the newest packet that is no probe came by it, and asked for it.  [RFC9000 9.6.3] */
 static void prove(struct sp_conn *conn, struct sp_conn_path *path, uint64_t delay_ns,
-                  uint64_t now_ns)
+                  bool is_wanted, uint64_t now_ns)
 {
     struct sp_rtt *rtt = &path->loss.rtt;
     bool was_proven = path->state == SP_PATH_PROVEN;
@@ -391,9 +387,12 @@ static void prove(struct sp_conn *conn, struct sp_conn_path *path, uint64_t dela
         return;
     if (path->is_ours) {
         path->is_ours = false;
+        conn->peer_stays &= !path->is_preferred; /* [RFC9000 9, 18.2] */
+        conn->path_events |= path->is_preferred ? SP_PATH_EVENT_PREFERRED : SP_PATH_EVENT_MIGRATED;
         use(conn, path);
-        conn->path_events |= SP_PATH_EVENT_MIGRATED;
         settle(conn, now_ns);
+    } else if (is_wanted) {
+        move_to(conn, path, now_ns);
     } else if (path == conn->path) {
         conn->loss.is_amplification_blocked = false;
         conn->path_events |= SP_PATH_EVENT_PEER_MOVED;
@@ -413,29 +412,32 @@ void sp_conn_on_path_response(struct sp_conn *conn, const uint8_t data[SP_PATH_D
             sp_validation_on_response(path->validation, data, now_ns, &delay_ns);
         if (result == SP_VALIDATED_NONE)
             continue;
+        uint64_t wanted_pn = path->validation->wanted_pn;
         if (result == SP_VALIDATED_PATH)
             end_validation(conn, path);
-        prove(conn, path, delay_ns, now_ns);
+        prove(conn, path, delay_ns, wanted_pn != 0 && wanted_pn == conn->nonprobing_pn, now_ns);
         break;
     }
     update(conn);
 }
 
-/* Returns a path to fall back to, the newest, or NULL. */
+/* Returns a path to fall back to, the newest, or NULL.  Without a CID of its own it is none.
+ * [RFC9000 9.5] */
 static struct sp_conn_path *fallback(const struct sp_conn *conn, const struct sp_conn_path *failed)
 {
     struct sp_conn_path *found = NULL;
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
         if (path != NULL && path != failed && path->state == SP_PATH_PROVEN &&
+            sp_path_has_cid(conn, path) &&
             (found == NULL || path->made_number > found->made_number))
             found = path;
     }
     return found;
 }
 
-/* The validation of `path` has failed.  Returns false if no path is left.  [RFC9000 8.2.4, 9.3.2]
- */
+/* The validation of `path` has failed.  Returns false if no path is left.
+ * [RFC9000 8.2.4, 9.3.2, 9.6.1] */
 static bool fail(struct sp_conn *conn, struct sp_conn_path *path)
 {
     end_validation(conn, path);
@@ -473,16 +475,16 @@ bool sp_conn_paths_on_time(struct sp_conn *conn, uint64_t now_ns)
 
 void sp_conn_on_remote_cids(struct sp_conn *conn)
 {
-    use_cid(conn, conn->path, conn->remote_ids.active);
+    sp_path_use_cid(conn, conn->path, conn->remote_ids.active);
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
         if (path == NULL || path == conn->path || path->state == SP_PATH_LEFT ||
-            (has_cid(conn, path) && path->dcid != conn->path->dcid))
+            (sp_path_has_cid(conn, path) && path->dcid != conn->path->dcid))
             continue;
         uint32_t index = sp_cid_remote_take(&conn->remote_ids);
         if (index != SP_CID_NONE)
-            use_cid(conn, path, index);
-        else if (!has_cid(conn, path))
+            sp_path_use_cid(conn, path, index);
+        else if (!sp_path_has_cid(conn, path))
             (void)fail(conn, path);
     }
     update(conn);
@@ -521,11 +523,12 @@ void sp_conn_path_on_probed(struct sp_conn *conn, struct sp_conn_path *path, siz
 
 /* ---- The application's move ---- */
 
-enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to, uint64_t now_ns)
+static enum sp_result begin_move(struct sp_conn *conn, const struct sp_path *to, bool is_preferred,
+                                 uint64_t now_ns)
 {
     if (conn->state != SP_CONN_OPEN)
         return SP_CLOSED;
-    if (sp_conn_is_server(conn) || conn->peer_stays)
+    if (sp_conn_is_server(conn) || (conn->peer_stays && !is_preferred))
         return SP_INVALID;
     if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED) /* [RFC9000 9] */
         return SP_AGAIN;
@@ -547,8 +550,20 @@ enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to, u
         return SP_NO_MEMORY;
     }
     path->is_ours = true;
+    path->is_preferred = is_preferred;
     update(conn);
     return SP_DONE;
+}
+
+enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp_path *to, uint64_t now_ns)
+{
+    return begin_move(conn, to, false, now_ns);
+}
+
+enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const struct sp_path *to,
+                                         uint64_t now_ns)
+{
+    return begin_move(conn, to, true, now_ns);
 }
 
 const struct sp_path *sp_conn_path(const struct sp_conn *conn)

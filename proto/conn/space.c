@@ -30,9 +30,9 @@ void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
 
 bool sp_conn_handshake_is_over(const struct sp_conn *conn)
 {
+    bool is_confirmed = conn->handshake_state >= SP_HANDSHAKE_CONFIRMED && !conn->preferred_pending;
     return conn->handshake != NULL &&
-           (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED || conn->state == SP_CONN_DRAINING ||
-            conn->state == SP_CONN_DRAINED);
+           (is_confirmed || conn->state == SP_CONN_DRAINING || conn->state == SP_CONN_DRAINED);
 }
 
 void sp_conn_end_handshake(struct sp_conn *conn)

@@ -28,7 +28,8 @@ struct sp_conn_path {
     uint32_t dcid;          /* index in sp_cid_remote of the CID that packets go to */
     uint64_t dcid_sequence; /* of that CID: another one may take its place */
     uint32_t lcid;          /* index in sp_cid_local of the CID that the last packet came to */
-    bool is_ours;           /* sp_conn_migrate() made it: its validation moves the connection */
+    bool is_ours;           /* we made it to move: its validation moves the connection */
+    bool is_preferred;      /* .. to the address that the server prefers */
     uint32_t made_number;   /* of the connection's paths, in the order of their making */
     bool was_left;          /* while it was a candidate: the peer returned to another path */
     bool is_valid;          /* the peer's address proved itself: no amplification limit */

@@ -36,6 +36,7 @@ struct sp_validation {
     enum sp_validation_state state;
     bool wants_full;      /* the address is proven: the next one has 1,200 bytes */
     uint32_t sent_count;  /* challenges so far */
+    uint64_t wanted_pn;   /* of the newest packet that asks to use the path once proven; 0: none */
     uint64_t pause_ns;    /* between two; doubles */
     uint64_t again_at_ns; /* SENT */
     uint64_t end_at_ns;   /* it has failed then.  [RFC9000 8.2.4] */

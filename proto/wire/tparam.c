@@ -58,6 +58,12 @@ static uint64_t own_id(uint64_t wire)
     return wire < ID_LONG ? wire : (uint64_t)ID_COUNT;
 }
 
+enum {
+    IP4_SIZE = 4,
+    IP6_SIZE = 16,
+    PREFERRED_ADDRS_SIZE = IP4_SIZE + 2 + IP6_SIZE + 2, /* with their ports */
+};
+
 /* One for each ID below ID_COUNT. */
 #define BIT(id) (UINT64_C(1) << (id))
 
@@ -146,6 +152,28 @@ static void write_bytes(struct sb_writer *w, uint64_t id, const uint8_t *data, s
     sb_writer_bytes(w, data, size);
 }
 
+/* Writes an address of `ip_size` bytes, or zeros if there is none. */
+static void write_addr(struct sb_writer *w, const struct sp_addr *addr, size_t ip_size)
+{
+    static const uint8_t none[16];
+    sb_writer_bytes(w, addr->family != 0 ? addr->ip : none, ip_size);
+    sb_writer_u16(w, addr->family != 0 ? addr->port : 0);
+}
+
+/* [RFC9000 18.2] */
+static void write_preferred_address(struct sb_writer *w, const struct sp_tparams *params)
+{
+    const struct sp_cid *cid = &params->preferred_cid;
+    SB_ASSERT(cid->size > 0);
+    sb_writer_varint(w, ID_PREFERRED_ADDRESS);
+    sb_writer_varint(w, PREFERRED_ADDRS_SIZE + 1 + cid->size + SP_RESET_TOKEN_SIZE);
+    write_addr(w, &params->preferred.v4, IP4_SIZE);
+    write_addr(w, &params->preferred.v6, IP6_SIZE);
+    sb_writer_u8(w, cid->size);
+    sb_writer_bytes(w, cid->bytes, cid->size);
+    sb_writer_bytes(w, params->preferred_token, SP_RESET_TOKEN_SIZE);
+}
+
 static void write_grease(struct sb_writer *w, uint64_t grease)
 {
     uint8_t value[sizeof(grease)];
@@ -175,6 +203,8 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
         write_bytes(w, ID_RETRY_SCID, params->retry_scid.bytes, params->retry_scid.size);
     if (params->has_reset_token)
         write_bytes(w, ID_RESET_TOKEN, params->reset_token, sizeof(params->reset_token));
+    if (params->has_preferred_cid)
+        write_preferred_address(w, params);
     if (params->disable_active_migration)
         write_bytes(w, ID_DISABLE_ACTIVE_MIGRATION, NULL, 0);
     if (params->grease_quic_bit)
@@ -199,12 +229,25 @@ static bool read_cid(struct sb_bytes value, struct sp_cid *ret, bool *ret_has)
     return true;
 }
 
-/* [RFC9000 18.2] Two addresses with ports, which are skipped, because this version does not
- * migrate; then a CID and its token as in NEW_CONNECTION_ID. */
+/* Reads an address of `ip_size` bytes.  One of zeros, or without a port, is none. */
+static struct sp_addr read_addr(struct sb_reader *r, size_t ip_size)
+{
+    static const uint8_t none[16];
+    struct sp_addr addr = {.family = ip_size == IP4_SIZE ? 4 : 6};
+    const uint8_t *ip = sb_reader_take(r, ip_size);
+    addr.port = sb_reader_u16(r);
+    if (ip == NULL || addr.port == 0 || memcmp(ip, none, ip_size) == 0)
+        return (struct sp_addr){0};
+    memcpy(addr.ip, ip, ip_size);
+    return addr;
+}
+
+/* [RFC9000 18.2] Two addresses with ports, then a CID and its token as in NEW_CONNECTION_ID. */
 static bool read_preferred_address(struct sb_bytes value, struct sp_tparams *ret)
 {
     struct sb_reader r = sb_reader_of(value.data, value.size);
-    (void)sb_reader_take(&r, 4 + 2 + 16 + 2);
+    ret->preferred.v4 = read_addr(&r, IP4_SIZE);
+    ret->preferred.v6 = read_addr(&r, IP6_SIZE);
     uint8_t cid_size = sb_reader_u8(&r);
     const uint8_t *cid = sb_reader_take(&r, cid_size);
     const uint8_t *token = sb_reader_take(&r, SP_RESET_TOKEN_SIZE);

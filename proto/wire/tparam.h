@@ -27,8 +27,9 @@ struct sp_tparams {
     bool grease_quic_bit; /* packets may lack the fixed bit.  [RFC9287 3] */
     bool reset_stream_at; /* RESET_STREAM_AT frames are understood.  [reliable-reset 3] */
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
-    /* The CID of preferred_address, which has the sequence number 1, and its token; server only.
-     * Read, never written. */
+    /* preferred_address, server only: the addresses, of which each family may be missing, and the
+     * CID with the sequence number 1 and its token. */
+    struct sp_preferred preferred;
     struct sp_cid preferred_cid;
     uint8_t preferred_token[SP_RESET_TOKEN_SIZE];
 

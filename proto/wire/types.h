@@ -70,6 +70,19 @@ struct sp_addr {
 };
 _Static_assert(sizeof(struct sp_addr) == 24, "no padding: it is compared as bytes");
 
+/* The addresses to which a server wants its clients to move.  [RFC9000 9.6]  A family of 0: there
+ * is none of that kind. */
+struct sp_preferred {
+    struct sp_addr v4;
+    struct sp_addr v6;
+};
+
+/* Returns whether there is one of them. */
+static inline bool sp_preferred_has_any(const struct sp_preferred *preferred)
+{
+    return preferred->v4.family != 0 || preferred->v6.family != 0;
+}
+
 struct sp_path {
     struct sp_addr local;
     struct sp_addr remote;

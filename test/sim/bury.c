@@ -85,6 +85,7 @@ void qs_end_knock(struct qs_end *end, const struct qs_wire *wire)
     bool is_ours = sp_addr_equal(&wire->from, &end->tombstone.path.remote);
     if (is_ours)
         qs_oracle_batch(&end->oracle, wire->size);
+    qs_oracle_path_in(&end->paths, &wire->from, wire->size);
     if (!sp_tombstone_receive(&end->tombstone, &wire->from, wire->size))
         return;
     if (!is_ours)
@@ -94,6 +95,8 @@ void qs_end_knock(struct qs_end *end, const struct qs_wire *wire)
     struct qs_wire *answer = qs_wire_create(end->tombstone.packet, end->tombstone.packet_size);
     answer->from = end->tombstone.path.local;
     answer->to = end->tombstone.path.remote;
+    if (end->host->role == SP_SERVER)
+        qs_oracle_path_out(&end->paths, &answer->to, answer->size);
     qs_link_send(end->host->out, answer);
     qs_note(end->host->trace, "%s answers from its grave", end->who);
 }

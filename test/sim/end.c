@@ -11,9 +11,11 @@
 #include "proto/conn/impl.h"
 #include "test/sim/bury.h"
 #include "test/sim/host.h"
+#include "test/sim/moves.h"
 #include "test/sim/oracle_held.h"
 #include "test/sim/oracle_wait.h"
 #include "test/sim/retry.h"
+#include "test/sim/routes.h"
 
 enum {
     SPINS_MAX = 100, /* a connection that asks for more deadlines at one time hangs */
@@ -97,6 +99,7 @@ static void on_packet(void *context, const struct qs_packet *packet)
         qs_trace_sent(end->host->trace, end->who, packet);
     qs_trace_packet(end->host->trace, end->who, packet->sealed_at != NULL ? ">" : "<", packet);
     qs_oracle_packet(&end->oracle, packet);
+    qs_oracle_path_packet(&end->paths, packet);
 }
 
 static void step_now(void *context, void *argument)
@@ -160,6 +163,7 @@ static void end_init(struct qs_end *end, const struct qs_end_args *args)
     };
     if (host->plan->forgery.is_wanted && host->plan->forgery.role == host->role)
         end->tap.forgery = &host->plan->forgery;
+    qs_oracle_path_init(&end->paths, host->trace, end->who);
     qs_oracle_init(&end->oracle, host->trace, end->who, host->plan, host->role);
     end->oracle.address_is_valid |= args->has_retry || args->is_proven;
     end->is_proven = args->is_proven;
@@ -208,6 +212,9 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
         .original_dcid = args->original_dcid,
         .user = end,
     };
+    const struct sp_preferred preferred = {.v4 = qs_addr_preferred()};
+    if (host->side->has_preferred)
+        conn_args.preferred = &preferred;
     resume(end, &conn_args);
     end->conn = sp_conn_create(&conn_args, host->clock->now_ns);
     if (end->conn == NULL) {
@@ -230,6 +237,7 @@ void qs_end_destroy(struct qs_end *end)
         qs_fail(end->host->trace, "%s leaves %" PRIu64 " keys", end->who, end->tap.key_count);
     qs_app_deinit(&end->app);
     qs_oracle_deinit(&end->oracle);
+    qs_oracle_path_deinit(&end->paths);
     free(end);
 }
 
@@ -258,64 +266,6 @@ void qs_end_drop_conn(struct qs_end *end)
         end->cid_count = 0;
     end->token_count = 0;
     qs_note(end->host->trace, "%s is gone", end->who);
-}
-
-bool qs_end_has_cid(const struct qs_end *end, const struct sp_cid *cid)
-{
-    for (uint32_t i = 0; i < end->cid_count; i++) {
-        if (sp_cid_equal(&end->cids[i], cid))
-            return true;
-    }
-    return false;
-}
-
-bool qs_end_has_token(const struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
-{
-    for (uint32_t i = 0; i < end->token_count; i++) {
-        if (memcmp(end->tokens[i], token, SP_RESET_TOKEN_SIZE) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void add_cid(struct qs_end *end, const struct sp_cid *cid)
-{
-    if (qs_end_has_cid(end, cid))
-        qs_fail(end->host->trace, "%s adds a CID twice", end->who);
-    else if (end->cid_count == QS_END_CIDS_MAX)
-        qs_fail(end->host->trace, "%s has more than %d CIDs", end->who, QS_END_CIDS_MAX);
-    else
-        end->cids[end->cid_count++] = *cid;
-}
-
-static void remove_cid(struct qs_end *end, const struct sp_cid *cid)
-{
-    for (uint32_t i = 0; i < end->cid_count; i++) {
-        if (sp_cid_equal(&end->cids[i], cid)) {
-            end->cids[i] = end->cids[--end->cid_count];
-            return;
-        }
-    }
-    qs_fail(end->host->trace, "%s removes a CID that it does not have", end->who);
-}
-
-static void add_token(struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
-{
-    if (end->token_count == QS_END_CIDS_MAX)
-        qs_fail(end->host->trace, "%s has more than %d reset tokens", end->who, QS_END_CIDS_MAX);
-    else
-        memcpy(end->tokens[end->token_count++], token, SP_RESET_TOKEN_SIZE);
-}
-
-static void remove_token(struct qs_end *end, const uint8_t token[SP_RESET_TOKEN_SIZE])
-{
-    for (uint32_t i = 0; i < end->token_count; i++) {
-        if (memcmp(end->tokens[i], token, SP_RESET_TOKEN_SIZE) == 0) {
-            memcpy(end->tokens[i], end->tokens[--end->token_count], SP_RESET_TOKEN_SIZE);
-            return;
-        }
-    }
-    qs_fail(end->host->trace, "%s removes a reset token that it does not have", end->who);
 }
 
 static void answer_tls(void *context, void *argument)
@@ -367,19 +317,22 @@ static void take_event(struct qs_end *end, const struct sp_event *event)
         qs_app_event(&end->app, event);
         break;
     case SP_EVENT_CID_ADDED:
-        add_cid(end, &event->cid);
+        qs_end_add_cid(end, &event->cid);
         break;
     case SP_EVENT_CID_REMOVED:
-        remove_cid(end, &event->cid);
+        qs_end_remove_cid(end, &event->cid);
         break;
     case SP_EVENT_TOKEN_ADDED:
-        add_token(end, event->token);
+        qs_end_add_token(end, event->token);
         break;
     case SP_EVENT_TOKEN_REMOVED:
-        remove_token(end, event->token);
+        qs_end_remove_token(end, event->token);
         break;
     case SP_EVENT_TLS_WAIT:
         on_tls_wait(end);
+        break;
+    case SP_EVENT_PREFERRED:
+        qs_end_move(end, &event->preferred.v4);
         break;
     case SP_EVENT_PATH:
         end->path_counts[event->path]++;
@@ -408,6 +361,8 @@ void qs_end_receive(struct qs_end *end)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < end->inbox_count; i++)
         bytes += end->inbox[i].size;
+    for (uint32_t i = 0; i < end->inbox_count; i++)
+        qs_oracle_path_in(&end->paths, &end->inbox[i].path.remote, end->inbox[i].size);
     qs_oracle_batch(&end->oracle, bytes);
     sp_conn_receive(end->conn, end->inbox, end->inbox_count, end->host->clock->now_ns);
     /* Old pieces of monkeys' victims are copied in the victims' own turns, which count them. */
@@ -466,6 +421,10 @@ static bool send_train(struct qs_end *end)
     if (sent != train.count)
         qs_fail(host->trace, "%s says %u datagrams and sends %u", end->who, sent, train.count);
     qs_oracle_after_send(&end->oracle, end->conn, &train);
+    if (end->oracle.address_is_valid)
+        qs_oracle_path_first_is_valid(&end->paths);
+    if (host->role == SP_SERVER && train.size > 0)
+        qs_oracle_path_out(&end->paths, &train.path.remote, train.size);
     if (!host->trace->has_failed)
         launch(end, &train);
     if (train.count > 0 && is_refused(end, train.segment_size))

@@ -9,6 +9,7 @@
 #include "proto/conn/tombstone.h"
 #include "test/sim/app.h"
 #include "test/sim/oracle.h"
+#include "test/sim/oracle_path.h"
 #include "test/sim/random.h"
 #include "test/sim/tap.h"
 
@@ -28,7 +29,8 @@ struct qs_end {
     struct sp_path path;
     struct qs_tap tap;
     struct qs_oracle oracle;
-    uint32_t path_counts[3]; /* SP_EVENT_PATH, by enum sp_path_change */
+    struct qs_oracle_path paths; /* server */
+    uint32_t path_counts[4];     /* SP_EVENT_PATH, by enum sp_path_change */
     struct qs_app app;
     struct qs_random random; /* of the connection: TLS, CIDs */
     uint32_t version;        /* of QUIC */
@@ -52,6 +54,8 @@ struct qs_end {
     bool has_died; /* it was decided whether it is buried */
     bool is_never_buried;
     uint64_t answer_count; /* datagrams of the tombstone */
+
+    uint32_t move_count; /* client: so often it has tried to move */
 
     bool has_received; /* a full inbox, in this turn: a step is due */
 

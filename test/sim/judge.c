@@ -100,7 +100,10 @@ static void judge_agreement(struct qs_world *world, const struct qs_end *a, cons
         ours->error == SP_ERR_APPLICATION)
         return;
     /* The reason is left out where little may be sent to an address that is not proven. */
-    bool may_lack_reason = world->plan->rebind.count > 0 && ours->reason_size == 0;
+    const struct qs_plan *plan = world->plan;
+    bool moves = plan->rebind.count > 0 || plan->moves.count > 0 || plan->copier.copy_ppm > 0 ||
+                 plan->side[SP_SERVER].has_preferred;
+    bool may_lack_reason = moves && ours->reason_size == 0;
     if (ours->kind != theirs->kind || ours->error != theirs->error ||
         (ours->reason_size != theirs->reason_size && !may_lack_reason) ||
         memcmp(ours->reason, theirs->reason, ours->reason_size) != 0)
@@ -249,6 +252,21 @@ static void judge_resumption(struct qs_world *world)
                 resumed, accepted, rejected, proven);
 }
 
+/* The clients have moved as often as the plan wants. */
+static void judge_moves(struct qs_world *world)
+{
+    const struct qs_plan *plan = world->plan;
+    uint32_t migrated = 0, preferred = 0;
+    for (uint32_t i = 0; i < world->hosts[SP_CLIENT].end_count; i++) {
+        const struct qs_end *end = world->hosts[SP_CLIENT].ends[i];
+        migrated += end->path_counts[SP_PATH_MIGRATED];
+        preferred += end->path_counts[SP_PATH_PREFERRED];
+    }
+    if (migrated < plan->migrated_min || preferred < plan->preferred_min)
+        qs_fail(&world->trace, "%u moves have succeeded, %u of them to the preferred address",
+                migrated + preferred, preferred);
+}
+
 void qs_judge_end(struct qs_world *world)
 {
     for (uint64_t i = 0; i < world->plan->conn_count && !world->trace.has_failed; i++)
@@ -259,6 +277,7 @@ void qs_judge_end(struct qs_world *world)
         qs_fail(&world->trace, "%" PRIu64 " datagrams lost, %" PRIu64 " are to be expected",
                 damaged_count(world), world->plan->lost_max);
     judge_resumption(world);
+    judge_moves(world);
     if (world->key_updates < world->plan->key_updates_min)
         qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
                 world->plan->key_updates_min);

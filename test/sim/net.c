@@ -34,6 +34,13 @@ struct sp_addr qs_addr_of(enum sp_role role)
     };
 }
 
+struct sp_addr qs_addr_preferred(void)
+{
+    struct sp_addr addr = qs_addr_of(SP_SERVER);
+    addr.ip[3] = 3;
+    return addr;
+}
+
 bool qs_addr_is_client(const struct sp_addr *addr)
 {
     return addr->ip[3] == 1;
@@ -69,8 +76,12 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
         return path->rate_bytes_per_s > 0;
     case QS_NODE_REORDER:
         return path->reorder_ppm > 0;
+    case QS_NODE_WAY:
+        return plan->moves.count > 0;
     case QS_NODE_REBIND:
         return plan->rebind.count > 0;
+    case QS_NODE_COPY:
+        return plan->copier.copy_ppm > 0;
     case QS_NODE_DELAY:
     case QS_NODE_KINDS:
         break;

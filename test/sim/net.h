@@ -49,7 +49,9 @@ enum qs_node_kind {
     QS_NODE_BOTTLENECK,
     QS_NODE_DELAY,
     QS_NODE_REORDER,
+    QS_NODE_WAY,
     QS_NODE_REBIND,
+    QS_NODE_COPY,
     QS_NODE_KINDS,
 };
 
@@ -99,6 +101,8 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire);
 bool qs_link_take_back(const struct qs_due *due);
 
 struct sp_addr qs_addr_of(enum sp_role role);
+/* The address that a server prefers. */
+struct sp_addr qs_addr_preferred(void);
 /* Returns whether `addr` is on the client's side, behind its NAT or before it. */
 bool qs_addr_is_client(const struct sp_addr *addr);
 

@@ -8,6 +8,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "test/sim/ways.h"
 
 static void drop(struct qs_node *node, struct qs_wire *wire, const char *why)
 {
@@ -243,6 +244,51 @@ static void take_rebind(struct qs_node *node, struct qs_wire *wire)
     qs_node_pass(node, wire);
 }
 
+/* The way between the server and one of the client's addresses. */
+static void take_way(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_plan *plan = node->link->plan;
+    const struct sp_addr *client = qs_addr_is_client(&wire->from) ? &wire->from : &wire->to;
+    if (qs_way_is_dead(plan, client))
+        drop(node, wire, "on a way that leads nowhere");
+    else if (wire->size > qs_way_mtu(plan, client))
+        drop(node, wire, "too large for its way");
+    else
+        qs_node_pass(node, wire);
+}
+
+/* Copies a packet of the client, from another address.  What the server sends there is lost. */
+static void take_copy(struct qs_node *node, struct qs_wire *wire)
+{
+    enum { ATTACKER = 66 };
+    struct qs_link *link = node->link;
+    const struct qs_copier_plan *copier = &link->plan->copier;
+    if (wire->to.ip[3] == ATTACKER) {
+        drop(node, wire, "to the attacker");
+        return;
+    }
+    bool is_short = wire->size > 0 && (wire->data[0] & 0x80) == 0;
+    if (!qs_addr_is_client(&wire->from) || !is_short || !has_chance(node, copier->copy_ppm)) {
+        qs_node_pass(node, wire);
+        return;
+    }
+    struct qs_wire *copy = qs_wire_create(wire->data, wire->size);
+    copy->from = wire->from;
+    copy->from.ip[3] = ATTACKER;
+    if (copier->has_many)
+        copy->from.port = (uint16_t)qs_random_between(&link->random, 1, UINT16_MAX);
+    copy->to = wire->to;
+    copy->ecn = wire->ecn;
+    copy->number = wire->number;
+    if (qs_random_chance(&link->random, copier->forged_ppm))
+        copy->data[qs_random_below(&link->random, copy->size)] ^= 1;
+    link->under_way_count++;
+    note_change(node, wire, "copied");
+    uint64_t late_ns = qs_random_below(&link->random, copier->race_ns + 1);
+    qs_node_pass(node, copy);
+    qs_node_pass_at(node, wire, link->clock->now_ns + late_ns);
+}
+
 void qs_node_take(struct qs_node *node, struct qs_wire *wire)
 {
     static void (*const take[QS_NODE_KINDS])(struct qs_node *, struct qs_wire *) = {
@@ -260,7 +306,9 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire)
         [QS_NODE_BOTTLENECK] = take_bottleneck,
         [QS_NODE_DELAY] = take_delay,
         [QS_NODE_REORDER] = take_reorder,
+        [QS_NODE_WAY] = take_way,
         [QS_NODE_REBIND] = take_rebind,
+        [QS_NODE_COPY] = take_copy,
     };
     take[node->kind](node, wire);
 }

@@ -102,6 +102,7 @@ struct qs_side_plan {
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
     bool sends_new_token;      /* server: gives each client a token for its next connection */
+    bool has_preferred;        /* server: has an address to which it wants its clients to move */
     bool sends_retry;          /* server: demands a token of every client */
     bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
     /* Server: somebody on the way answers so many of the client's first Initials, in its place,
@@ -137,6 +138,26 @@ struct qs_expect {
     uint64_t error;
 };
 
+/* Moves of every client to other addresses of its own, once the first handshakes are over: each to
+ * one where it was not before. */
+struct qs_moves_plan {
+    uint32_t count; /* 0: none */
+    uint64_t at_ns;
+    uint64_t every_ns;
+    uint32_t dead_ppm; /* addresses from which nothing passes */
+    size_t mtu_max;    /* .. and from the others 1,200 to so many bytes, the same in both
+                          directions; 0: any */
+};
+
+/* An attacker who sees the client's 1-RTT packets, and sends copies from an address of its own.  It
+ * gets what the server sends there, and answers nothing. */
+struct qs_copier_plan {
+    uint32_t copy_ppm;   /* packets that are copied; 0: there is no attacker */
+    uint64_t race_ns;    /* the copy comes before the original, by at most this */
+    uint32_t forged_ppm; /* copies that are altered: a spoofed source */
+    bool has_many;       /* each copy comes from another address */
+};
+
 struct qs_plan {
     char name[64];
     const char *note; /* said at the beginning of the text; or NULL */
@@ -162,6 +183,8 @@ struct qs_plan {
         uint32_t count;    /* in all; 0: never */
         bool changes_ip;   /* and not the port alone */
     } rebind;
+    struct qs_moves_plan moves;
+    struct qs_copier_plan copier;
     uint64_t faults_end_ns;
     uint64_t work_ns;     /* all streams are done at most this long after the faults' end */
     bool must_complete;   /* every byte of every stream must get through */
@@ -183,6 +206,8 @@ struct qs_plan {
     uint32_t resumed_min;     /* connections that must have been resumed, .. */
     uint32_t accepted_min;    /* .. whose 0-RTT must have been accepted, .. */
     uint32_t rejected_min;    /* .. and rejected */
+    uint32_t migrated_min;    /* moves of clients that must have succeeded */
+    uint32_t preferred_min;   /* .. to the address that the server prefers */
     uint32_t proven_min;      /* .. that a token of NEW_TOKEN must have proved */
     uint64_t key_updates_min; /* that both sides together must have made */
     uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */

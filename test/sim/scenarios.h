@@ -24,6 +24,7 @@ struct qs_scenario_group {
 };
 
 extern const struct qs_scenario_group qs_scenarios_net;
+extern const struct qs_scenario_group qs_scenarios_paths;
 extern const struct qs_scenario_group qs_scenarios_streams;
 extern const struct qs_scenario_group qs_scenarios_conn;
 extern const struct qs_scenario_group qs_scenarios_version;

@@ -6,6 +6,7 @@
 
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
+#include "test/sim/moves.h"
 #include "test/sim/oracle_wait.h"
 
 /* Not 0, so that a time that was never set is in the past. */
@@ -49,7 +50,7 @@ static void plan_shift(struct qs_plan *plan)
         if (side->crash_at_ns > 0)
             side->crash_at_ns += START_NS;
     }
-    plan->rebind.at_ns = SB_NEVER; /* see begin_rebinding() */
+    plan->rebind.at_ns = SB_NEVER; /* see begin_moving() */
     plan->faults_end_ns += START_NS;
     if (plan->over_ns > 0)
         plan->over_ns += START_NS;
@@ -134,19 +135,21 @@ static bool all_are_confirmed(const struct qs_host *host)
     return true;
 }
 
-/* [RFC9000 9] A client that moves before the handshake is confirmed is lost, so the NAT forgets it
- * later.  A client that has closed may be gone while its server still waits for its last packets.
- * Returns whether that has begun. */
-static bool begin_rebinding(struct qs_world *world, struct qs_plan *shifted, uint64_t after_ns)
+/* [RFC9000 9] A client that moves before the handshake is confirmed is lost, so the NAT forgets it,
+ * and it moves, later.  A client that has closed may be gone while its server still waits for its
+ * last packets. Returns whether that has begun. */
+static bool begin_moving(struct qs_world *world, struct qs_plan *shifted, uint64_t after_ns)
 {
-    if (shifted->rebind.count == 0)
+    if (shifted->rebind.count == 0 && shifted->moves.count == 0)
         return true;
     if (world->connected_count < shifted->conn_count)
         return false;
     for (int role = 0; role < QS_SIDES; role++)
         if (!all_are_confirmed(&world->hosts[role]))
             return false;
-    shifted->rebind.at_ns = world->clock.now_ns + after_ns;
+    if (shifted->rebind.count > 0)
+        shifted->rebind.at_ns = world->clock.now_ns + after_ns;
+    qs_moves_begin(world);
     return true;
 }
 
@@ -171,7 +174,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
                     qs_host_live_count(&world.hosts[SP_CLIENT]),
                     qs_host_live_count(&world.hosts[SP_SERVER]));
         check_silence(&world);
-        has_begun = has_begun || begin_rebinding(&world, &shifted, plan->rebind.at_ns);
+        has_begun = has_begun || begin_moving(&world, &shifted, plan->rebind.at_ns);
         if (world.done_ns == 0 && is_done(&world))
             world.done_ns = world.clock.now_ns;
     }

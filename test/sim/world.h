@@ -22,6 +22,7 @@ struct qs_world {
     struct qs_monkeys *monkeys; /* NULL: none */
     uint64_t done_ns;           /* when the last honest client had all it wanted; 0: not yet */
     uint32_t connected_count;   /* connections that the client has begun */
+    uint32_t move_count;        /* so often the clients have moved */
     bool is_silent;             /* no datagram is under way or waits to be read */
     uint64_t key_updates;
 };

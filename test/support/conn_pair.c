@@ -126,6 +126,7 @@ static void make_end(struct conn_pair *pair, enum sp_role role, const struct sp_
         resume(pair, &args);
     if (role == SP_SERVER && pair->sends_new_token)
         args.host.new_token = new_token;
+    args.preferred = role == SP_SERVER ? &pair->preferred : NULL;
     if (first != NULL) {
         args.version = first->version;
         args.client_dcid = first->dcid;
@@ -170,6 +171,8 @@ void pair_pull(struct conn_pair *pair, enum sp_role role)
             sb_buffer_unref(event.message.buffer);
         }
         take_of_early(pair, &event);
+        if (event.kind == SP_EVENT_PREFERRED)
+            pair->preferred_seen = event.preferred;
         if (event.kind != SP_EVENT_STREAM_DATA)
             continue;
         sp_conn_consume(conn, event.stream_id, event.data.slice.size);

@@ -45,6 +45,8 @@ struct conn_pair {
     uint8_t ticket[1024];
     size_t ticket_size;
     bool sends_new_token;
+    struct sp_preferred preferred;      /* the server's */
+    struct sp_preferred preferred_seen; /* of the last SP_EVENT_PREFERRED */
     uint8_t token[64];
     size_t token_size;
     uint32_t early_rejected_count; /* SP_EVENT_EARLY_REJECTED */

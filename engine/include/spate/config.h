@@ -235,6 +235,15 @@ struct spate_config {
     /* The rate of SPATE_CONGESTION_FIXED: bytes per second that each connection sends at most,
      * packet heads included.  Default 125,000,000; 1,000 to 125,000,000,000. */
     uint64_t fixed_rate_bytes_per_s;
+
+    /* Server: let clients move to another address of theirs.  Without it they are asked not to
+     * (disable_active_migration [RFC9000 18.2]), and Spate's do not.  A client whose NAT has
+     * changed its address does not know it, and is followed in any case.  Default true. */
+    bool migration;
+    /* Client: move to the address that the server prefers, if it names one: see
+     * spate_listener_prefer().  SPATE_EVENT_PATH reports it.  Default true. */
+    bool follow_preferred;
+    uint8_t reserved_5[6]; /* no padding; ignored */
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of

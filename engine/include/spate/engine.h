@@ -329,6 +329,53 @@ SPATE_API int spate_shard_listen(struct spate_shard *shard, const struct sockadd
 SPATE_API int spate_listener_address(const struct spate_listener *listener,
                                      struct sockaddr_storage *ret, socklen_t *ret_size);
 
+/* Asks the clients of a listener to move to another address of this host, once their handshake is
+ * confirmed: from one that many servers share to this one's own, for example.  [RFC9000 9.6]  It
+ * may be called once for IPv4 and once for IPv6; a client chooses, and may stay where it is.  Only
+ * connections that begin after the call are asked.  Nobody can begin a connection there.
+ *
+ * SPATE_EVENT_PATH with SPATE_PATH_PEER_MOVED reports each client that has moved.  The socket stays
+ * open as long as the listener, and as it has connections.
+ *
+ * With several shards, each needs a port of its own: port 0 selects one.  Packets of a client then
+ * reach its shard from any address, while those to a port that shards share reach the shard that
+ * the kernel chooses by the client's address.
+ *
+ *   listener      From spate_shard_listen().
+ *   address       IPv4 or IPv6, not "0.0.0.0" or "::".  Port 0 selects a free port.
+ *   address_size  Bytes in `address`.
+ *   error         Names the address or the argument on failure; may be NULL.
+ *
+ * Returns 0, or:
+ *   -EINVAL         `address` is neither IPv4 nor IPv6, or is "0.0.0.0" or "::".
+ *   -EALREADY       The listener has a preferred address of this family.
+ *   -EADDRINUSE     Another socket still used the address after a second.
+ *   -EACCES         The process may not bind to this port.
+ *   -EADDRNOTAVAIL  The host does not have this address.
+ *   -EAFNOSUPPORT   The system does not support this address family.
+ *   -EMFILE         The shard or the process has no socket left.
+ *   -ENOMEM         The kernel has no memory for a socket.
+ *   -ESHUTDOWN      The shard is shutting down.
+ * Other negative errnos of the kernel are passed on; `error` names the step that failed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_listener_prefer(struct spate_listener *listener, const struct sockaddr *address,
+                                    socklen_t address_size, struct spate_error *error);
+
+/* Writes the address to which the listener asks its clients to move, with the port that the system
+ * chose.
+ *
+ *   family     AF_INET or AF_INET6.
+ *   *ret       All bytes are written; those after the address are zero.
+ *   *ret_size  Set to the size of the address in bytes.  The value before the call is ignored.
+ *
+ * Returns 0, or:
+ *   -EINVAL  spate_listener_prefer() was not called for this family; both outputs are untouched.
+ *
+ * Threads: shard. */
+SPATE_API int spate_listener_preferred_address(const struct spate_listener *listener, int family,
+                                               struct sockaddr_storage *ret, socklen_t *ret_size);
+
 /* Stops accepting connections.  The first packets of new ones are answered with CONNECTION_REFUSED,
  * so that clients do not wait for their timeout.  Existing connections continue.  The port is
  * released after the last of them has ended and its late packets need no answer any more, which

@@ -88,7 +88,9 @@ enum spate_path_change {
     SPATE_PATH_PEER_MOVED = 1, /* server: the client has another address, which it has proved:
                                   spate_conn_peer_address() returns it */
     SPATE_PATH_MIGRATED,       /* client: spate_conn_migrate() has succeeded */
-    SPATE_PATH_FAILED,         /* client: it has failed; the connection stays where it was */
+    SPATE_PATH_FAILED,         /* client: a move has failed; the connection stays where it was */
+    SPATE_PATH_PREFERRED,      /* client: the connection has moved to the address that the server
+                                  prefers, which spate_conn_peer_address() returns now */
 };
 
 /* Why a connection ended. */

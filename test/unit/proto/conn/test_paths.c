@@ -7,54 +7,12 @@
 
 #include "proto/base/time.h"
 #include "proto/conn/paths.h"
-#include "test/support/conn_pair.h"
+#include "test/support/path_pair.h"
 
 QT_FIXTURE(conn_pair, pair_deinit)
 
 static const uint8_t ping[] = {0x01};
 static const uint8_t bytes[100000];
-
-static struct sp_path path_of(const struct conn_pair *pair, enum sp_role role)
-{
-    return pair->ends[role].conn->path->path;
-}
-
-/* A datagram that one end has sent. */
-struct sent {
-    uint8_t data[PAIR_DATAGRAM_SIZE_MAX];
-    size_t size;
-    struct sp_path path;
-};
-
-static bool take(struct conn_pair *pair, enum sp_role from, struct sent *ret)
-{
-    struct sp_train train = {.data = ret->data, .capacity = sizeof(ret->data), .count_max = 1};
-    if (sp_conn_send(pair_conn(pair, from), &train, pair->now_ns) == 0)
-        return false;
-    ret->size = train.size;
-    ret->path = train.path;
-    return true;
-}
-
-/* Delivers `size` bytes to `to`, which come by `path` as `to` sees it. */
-static void give(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size,
-                 const struct sp_path *path)
-{
-    static uint8_t copies[64][PAIR_DATAGRAM_SIZE_MAX]; /* no buffer: they outlive the call */
-    static uint32_t next;
-    uint8_t *copy = copies[next++ % 64];
-    memcpy(copy, data, size);
-    const struct sp_datagram datagram = {.data = copy, .size = size, .path = *path};
-    sp_conn_receive(pair_conn(pair, to), &datagram, 1, pair->now_ns);
-    sp_conn_check(pair_conn(pair, to));
-}
-
-static void give_ping(struct conn_pair *pair, const struct sp_path *path)
-{
-    struct pair_packet packet;
-    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
-    give(pair, SP_SERVER, packet.data, packet.size, path);
-}
 
 /* The server's view of a client at another port, or at another address. */
 static struct sp_path other_port(const struct conn_pair *pair)
@@ -69,11 +27,6 @@ static struct sp_path other_address(const struct conn_pair *pair)
     struct sp_path path = path_of(pair, SP_SERVER);
     path.remote.ip[3] += 100;
     return path;
-}
-
-static bool server_is_at(const struct conn_pair *pair, const struct sp_path *path)
-{
-    return sp_path_equal(&pair->ends[SP_SERVER].conn->path->path, path);
 }
 
 /* Carries everything between the client and the server, whose packets to `path` reach the client.
@@ -95,16 +48,6 @@ static void shuttle_by(struct conn_pair *pair, const struct sp_path *path)
         }
         pair_pull(pair, SP_CLIENT);
     }
-}
-
-static uint32_t take_path_events(struct conn_pair *pair, enum sp_role role,
-                                 enum sp_path_change want)
-{
-    struct sp_event event;
-    uint32_t count = 0;
-    while (sp_conn_next_event(pair_conn(pair, role), &event))
-        count += event.kind == SP_EVENT_PATH && event.path == want;
-    return count;
 }
 
 /* ---- A server follows ---- */
@@ -298,6 +241,74 @@ static void a_server_returns_when_the_new_address_does_not_answer(void **state)
     }
 }
 
+/* The client retires all CIDs that the server has, and issues one. */
+static void leave_one_cid(struct conn_pair *pair, const struct sp_path *path)
+{
+    static const uint8_t frame[] = "\x18\x09\x09\x08"
+                                   "DDDDDDDD"
+                                   "UUUUUUUUUUUUUUUU";
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, frame, sizeof(frame) - 1, PAIR_FAULT_NONE, &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, path);
+}
+
+/* [RFC9000 9.3.2] "If an endpoint has no state about the last validated peer address, it MUST close
+ * the connection silently": no CID is left for it [9.5]. */
+static void a_server_without_a_path_to_return_to_closes_in_silence(void **state)
+{
+    struct conn_pair *pair = *state;
+    for (int i = 0; i < 2; i++) {
+        pair_init(pair);
+        pair_connect(pair);
+        pair_pull(pair, SP_SERVER);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const struct sp_path path = i == 0 ? other_port(pair) : other_address(pair);
+        give_ping(pair, &path);
+        leave_one_cid(pair, &path);
+        assert_int_equal(server->state, SP_CONN_OPEN);
+        struct sent sent;
+        while (take(pair, SP_SERVER, &sent))
+            assert_true(sp_path_equal(&sent.path, &path));
+        uint64_t end_ns = pair->now_ns + 4 * SB_S;
+        while (pair->now_ns < end_ns && !sp_conn_is_closed(server)) {
+            pair->now_ns = SB_MIN(SB_MAX(pair->now_ns, sp_conn_deadline_ns(server)), end_ns);
+            sp_conn_on_deadline(server, pair->now_ns);
+            while (!sp_conn_is_closed(server) && take(pair, SP_SERVER, &sent))
+                assert_true(sp_path_equal(&sent.path, &path));
+        }
+        assert_true(sp_conn_is_drained(server));
+        assert_int_equal(server->close.kind, SP_CLOSE_TRANSPORT);
+        assert_int_equal(server->close.error, SP_ERR_NO_VIABLE_PATH);
+        assert_true(server->close.is_local);
+        assert_false(take(pair, SP_SERVER, &sent));
+    }
+}
+
+/* [RFC9000 9.5] A path without a CID of its own gets no packets, not even answers. */
+static void a_path_without_a_cid_is_not_answered(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint8_t challenge[] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};
+    pair_init(pair);
+    pair_connect(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+    give_ping(pair, &path);
+    leave_one_cid(pair, &path);
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, challenge, sizeof(challenge), PAIR_FAULT_NONE,
+              &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, &before);
+    assert_true(server_is_at(pair, &path));
+    struct sent sent;
+    while (take(pair, SP_SERVER, &sent)) {
+        assert_true(sp_path_equal(&sent.path, &path));
+        assert_memory_equal(sent.data + 1, "DDDDDDDD", 8);
+    }
+    give_ping(pair, &before); /* the newest packet brings it back, with the CID that is left */
+    while (take(pair, SP_SERVER, &sent))
+        assert_memory_equal(sent.data + 1, "DDDDDDDD", 8);
+}
+
 /* ---- Floods ---- */
 
 /* The table is full: the packets are handled, and their addresses are not followed. */
@@ -335,47 +346,6 @@ static struct sp_path moved_client(const struct conn_pair *pair)
     path.local.ip[3] += 50;
     path.socket = 9;
     return path;
-}
-
-static struct sp_path server_view_of(const struct sp_path *path)
-{
-    return (struct sp_path){.local = path->remote, .remote = path->local};
-}
-
-/* Carries everything; each datagram goes the path that its sender has chosen.  Counts the CIDs of
- * the server that get packets from both addresses. */
-static uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
-{
-    const struct sp_path first = path_of(pair, SP_CLIENT);
-    struct {
-        uint8_t cid[8];
-        bool is_first;
-    } seen[100];
-    uint32_t seen_count = 0, shared_count = 0;
-    struct sent sent;
-    for (bool any = true; any;) {
-        any = false;
-        while (take(pair, SP_CLIENT, &sent)) {
-            any = true;
-            bool is_first = sp_path_equal(&sent.path, &first);
-            for (uint32_t i = 0; i < seen_count; i++)
-                shared_count +=
-                    memcmp(seen[i].cid, sent.data + 1, 8) == 0 && seen[i].is_first != is_first;
-            assert_true(seen_count < QT_COUNT(seen));
-            memcpy(seen[seen_count].cid, sent.data + 1, 8);
-            seen[seen_count++].is_first = is_first;
-            const struct sp_path path = server_view_of(&sent.path);
-            if (is_first || !loses_new)
-                give(pair, SP_SERVER, sent.data, sent.size, &path);
-        }
-        while (take(pair, SP_SERVER, &sent)) {
-            any = true;
-            struct sp_path path = server_view_of(&sent.path);
-            path.socket = sp_addr_equal(&path.local, &first.local) ? 0 : 9;
-            give(pair, SP_CLIENT, sent.data, sent.size, &path);
-        }
-    }
-    return shared_count;
 }
 
 /* [RFC9000 9.2, 9.5] */
@@ -453,6 +423,8 @@ int main(void)
         QT_TEST(conn_pair, what_is_known_stays_if_only_the_port_changed),
         QT_TEST(conn_pair, an_attacker_who_copies_packets_moves_a_connection_once),
         QT_TEST(conn_pair, a_server_returns_when_the_new_address_does_not_answer),
+        QT_TEST(conn_pair, a_server_without_a_path_to_return_to_closes_in_silence),
+        QT_TEST(conn_pair, a_path_without_a_cid_is_not_answered),
         QT_TEST(conn_pair, challenges_from_many_addresses_take_no_more_than_the_table),
         QT_TEST(conn_pair, a_client_moves_with_another_cid_once_the_new_path_is_proven),
         QT_TEST(conn_pair, a_client_stays_where_it_is_if_the_new_path_does_not_work),

@@ -39,6 +39,10 @@ static void assert_params_equal(const struct sp_tparams *got, const struct sp_tp
     assert_true(sp_cid_equal(&got->initial_scid, &want->initial_scid));
     assert_true(sp_cid_equal(&got->retry_scid, &want->retry_scid));
     assert_memory_equal(got->reset_token, want->reset_token, sizeof(got->reset_token));
+    assert_int_equal(got->has_preferred_cid, want->has_preferred_cid);
+    assert_memory_equal(&got->preferred, &want->preferred, sizeof(got->preferred));
+    assert_true(sp_cid_equal(&got->preferred_cid, &want->preferred_cid));
+    assert_memory_equal(got->preferred_token, want->preferred_token, sizeof(got->reset_token));
     assert_int_equal(got->max_idle_timeout_ms, want->max_idle_timeout_ms);
     assert_int_equal(got->max_udp_payload_size, want->max_udp_payload_size);
     assert_int_equal(got->initial_max_data, want->initial_max_data);
@@ -73,6 +77,11 @@ static struct sp_tparams all_params(void)
     p.retry_scid = sp_cid_of(NULL, 0);
     p.has_reset_token = true;
     memcpy(p.reset_token, "abcdefghijklmnop", sizeof(p.reset_token));
+    p.has_preferred_cid = true;
+    p.preferred_cid = sp_cid_of((const uint8_t *)TEN TEN, 20);
+    memcpy(p.preferred_token, "ABCDEFGHIJKLMNOP", sizeof(p.preferred_token));
+    p.preferred.v4 = (struct sp_addr){.ip = {192, 0, 2, 1}, .port = 443, .family = 4};
+    p.preferred.v6 = (struct sp_addr){.ip = {0x20, 1, [15] = 1}, .port = 4433, .family = 6};
     p.disable_active_migration = true;
     p.max_idle_timeout_ms = 30000;
     p.max_udp_payload_size = 1200;
@@ -293,11 +302,43 @@ static void the_longest_and_shortest_cids_are_accepted(void **state)
     assert_int_equal(got.preferred_cid.size, 20);
     assert_memory_equal(got.preferred_cid.bytes, TEN TEN, 20);
     assert_memory_equal(got.preferred_token, TEN "abcdef", SP_RESET_TOKEN_SIZE);
+    assert_int_equal(got.preferred.v4.family, 4);
+    assert_memory_equal(got.preferred.v4.ip, "4444\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+    assert_int_equal(got.preferred.v4.port, 0x7070);
+    assert_int_equal(got.preferred.v6.family, 6);
+    assert_memory_equal(got.preferred.v6.ip, TEN "abcdef", 16);
+    assert_int_equal(got.preferred.v6.port, 0x7070);
     static const char none[] = {0x0f, 0};
     assert_int_equal(read_exactly(none, sizeof(none), SP_SERVER, &got), SP_OK);
     assert_true(got.has_initial_scid);
     assert_int_equal(got.initial_scid.size, 0);
     assert_false(got.has_preferred_cid);
+}
+
+/* [RFC9000 18.2] */
+static void a_preferred_address_may_lack_a_family(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct sp_tparams want, got;
+        uint8_t out[SP_TPARAMS_SIZE_MAX];
+        sp_tparams_init(&want);
+        want.has_preferred_cid = true;
+        want.preferred_cid = sp_cid_of((const uint8_t *)TEN, 10);
+        memcpy(want.preferred_token, "abcdefghijklmnop", SP_RESET_TOKEN_SIZE);
+        if ((i & 1) != 0)
+            want.preferred.v4 = (struct sp_addr){.ip = {192, 0, 2, 1}, .port = 443, .family = 4};
+        if ((i & 2) != 0)
+            want.preferred.v6 = (struct sp_addr){.ip = {0x20, 1}, .port = 4433, .family = 6};
+        struct sb_writer w = sb_writer_of(out, sizeof(out));
+        sp_tparams_write(&w, &want, 0);
+        assert_false(w.failed);
+        assert_int_equal(read_exactly((const char *)out, sb_writer_used(&w), SP_SERVER, &got),
+                         SP_OK);
+        assert_memory_equal(&got.preferred, &want.preferred, sizeof(want.preferred));
+        assert_true(sp_cid_equal(&got.preferred_cid, &want.preferred_cid));
+        assert_memory_equal(got.preferred_token, want.preferred_token, SP_RESET_TOKEN_SIZE);
+    }
 }
 
 /* [RFC9000 7.4.2, 18.1] */
@@ -438,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_clients_versions_have_the_chosen_one),
         cmocka_unit_test(a_client_may_not_send_what_is_the_servers),
         cmocka_unit_test(the_longest_and_shortest_cids_are_accepted),
+        cmocka_unit_test(a_preferred_address_may_lack_a_family),
         cmocka_unit_test(unknown_parameters_are_skipped),
         cmocka_unit_test(written_parameters_are_read_back),
         cmocka_unit_test(defaults_are_not_written_but_grease_is),

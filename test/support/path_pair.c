@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/support/path_pair.h"
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/conn/paths.h"
+
+static const uint8_t ping[] = {0x01};
+
+struct sp_path path_of(const struct conn_pair *pair, enum sp_role role)
+{
+    return pair->ends[role].conn->path->path;
+}
+
+bool take(struct conn_pair *pair, enum sp_role from, struct sent *ret)
+{
+    struct sp_train train = {.data = ret->data, .capacity = sizeof(ret->data), .count_max = 1};
+    if (sp_conn_send(pair_conn(pair, from), &train, pair->now_ns) == 0)
+        return false;
+    ret->size = train.size;
+    ret->path = train.path;
+    return true;
+}
+
+void give(struct conn_pair *pair, enum sp_role to, const uint8_t *data, size_t size,
+          const struct sp_path *path)
+{
+    static uint8_t copies[64][PAIR_DATAGRAM_SIZE_MAX]; /* no buffer: they outlive the call */
+    static uint32_t next;
+    uint8_t *copy = copies[next++ % 64];
+    memcpy(copy, data, size);
+    const struct sp_datagram datagram = {.data = copy, .size = size, .path = *path};
+    sp_conn_receive(pair_conn(pair, to), &datagram, 1, pair->now_ns);
+    sp_conn_check(pair_conn(pair, to));
+}
+
+void give_ping(struct conn_pair *pair, const struct sp_path *path)
+{
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, path);
+}
+
+bool server_is_at(const struct conn_pair *pair, const struct sp_path *path)
+{
+    return sp_path_equal(&pair->ends[SP_SERVER].conn->path->path, path);
+}
+
+uint32_t take_path_events(struct conn_pair *pair, enum sp_role role, enum sp_path_change want)
+{
+    struct sp_event event;
+    uint32_t count = 0;
+    while (sp_conn_next_event(pair_conn(pair, role), &event))
+        count += event.kind == SP_EVENT_PATH && event.path == want;
+    return count;
+}
+
+struct sp_path server_view_of(const struct sp_path *path)
+{
+    return (struct sp_path){.local = path->remote, .remote = path->local};
+}
+
+uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
+{
+    const struct sp_path first = path_of(pair, SP_CLIENT);
+    struct {
+        uint8_t cid[8];
+        bool is_first;
+    } seen[100];
+    uint32_t seen_count = 0, shared_count = 0;
+    struct sent sent;
+    for (bool any = true; any;) {
+        any = false;
+        while (take(pair, SP_CLIENT, &sent)) {
+            any = true;
+            bool is_first = sp_path_equal(&sent.path, &first);
+            for (uint32_t i = 0; i < seen_count; i++)
+                shared_count +=
+                    memcmp(seen[i].cid, sent.data + 1, 8) == 0 && seen[i].is_first != is_first;
+            assert_true(seen_count < QT_COUNT(seen));
+            memcpy(seen[seen_count].cid, sent.data + 1, 8);
+            seen[seen_count++].is_first = is_first;
+            const struct sp_path path = server_view_of(&sent.path);
+            if (is_first || !loses_new)
+                give(pair, SP_SERVER, sent.data, sent.size, &path);
+        }
+        while (take(pair, SP_SERVER, &sent)) {
+            any = true;
+            struct sp_path path = server_view_of(&sent.path);
+            path.socket = sp_addr_equal(&path.local, &first.local) ? 0 : 9;
+            give(pair, SP_CLIENT, sent.data, sent.size, &path);
+        }
+    }
+    return shared_count;
+}

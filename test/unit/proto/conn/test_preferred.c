@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* The address that a server prefers: RFC 9000, Section 9.6. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/base/time.h"
+#include "proto/conn/paths.h"
+#include "test/support/path_pair.h"
+
+QT_FIXTURE(conn_pair, pair_deinit)
+
+static const struct sp_preferred both = {
+    .v4 = {.ip = {10, 0, 0, 3}, .port = 444, .family = 4},
+    .v6 = {.ip = {0x20, 1, 0xd, 0xb8, [15] = 3}, .port = 446, .family = 6},
+};
+static const uint8_t bytes[20000];
+
+static void connect_preferred(struct conn_pair *pair)
+{
+    pair_init(pair);
+    pair->preferred = both;
+    pair_connect(pair);
+}
+
+/* The client's path to the IPv4 address. */
+static struct sp_path to_preferred(const struct conn_pair *pair)
+{
+    struct sp_path path = path_of(pair, SP_CLIENT);
+    path.remote = both.v4;
+    path.local.port++;
+    path.socket = 9;
+    return path;
+}
+
+static void move(struct conn_pair *pair)
+{
+    const struct sp_path path = to_preferred(pair);
+    assert_int_equal(sp_conn_move_to_preferred(pair_conn(pair, SP_CLIENT), &path, pair->now_ns),
+                     SP_DONE);
+}
+
+/* Takes one datagram of `from`, which must go to `remote`, and delivers it. */
+static void pass(struct conn_pair *pair, enum sp_role from, const struct sp_addr *remote)
+{
+    struct sent sent;
+    assert_true(take(pair, from, &sent));
+    assert_true(sp_addr_equal(&sent.path.remote, remote));
+    struct sp_path path = server_view_of(&sent.path);
+    if (from == SP_SERVER)
+        path.socket = sp_addr_equal(&path.remote, &both.v4) ? 9 : 0;
+    give(pair, from == SP_CLIENT ? SP_SERVER : SP_CLIENT, sent.data, sent.size, &path);
+}
+
+static void write_some(struct conn_pair *pair, enum sp_role role)
+{
+    uint64_t id;
+    const struct sp_write write = {.data = bytes, .size = sizeof(bytes), .fin = true};
+    assert_int_equal(sp_conn_open(pair_conn(pair, role), true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(pair_conn(pair, role), id, &write), SP_DONE);
+}
+
+static void a_client_hears_of_the_addresses_once_the_handshake_is_confirmed(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    assert_memory_equal(&pair->preferred_seen, &both, sizeof(both));
+    assert_null(pair_conn(pair, SP_CLIENT)->handshake);
+    /* The CID of the parameter, which no frame repeats. */
+    const struct sp_cid_local *issued = &pair_conn(pair, SP_SERVER)->local_ids;
+    const struct sp_cid_remote_entry *got = &pair_conn(pair, SP_CLIENT)->remote_ids.entries[1];
+    assert_int_equal(issued->entries[1].sequence, 1);
+    assert_true(sp_cid_equal(&issued->entries[1].cid, &got->cid));
+    assert_memory_equal(issued->entries[1].reset_token, got->reset_token, SP_RESET_TOKEN_SIZE);
+
+    pair_init(pair);
+    pair->preferred = (struct sp_preferred){.v6 = both.v6};
+    pair_connect(pair);
+    assert_int_equal(pair->preferred_seen.v4.family, 0);
+    assert_memory_equal(&pair->preferred_seen.v6, &both.v6, sizeof(both.v6));
+
+    pair_init(pair);
+    pair->preferred = (struct sp_preferred){0}; /* none at all: all CIDs come in frames */
+    pair_connect(pair);
+    assert_int_equal(pair->preferred_seen.v6.family, 0);
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        assert_true(pair_conn(pair, SP_CLIENT)->remote_ids.entries[i].is_used);
+}
+
+static void a_client_that_does_not_ask_hears_nothing(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->preferred = both;
+    pair->config.follow_preferred = false;
+    pair_connect(pair);
+    assert_int_equal(pair->preferred_seen.v4.family, 0);
+    assert_null(pair_conn(pair, SP_CLIENT)->handshake);
+    write_some(pair, SP_CLIENT);
+    pair_shuttle(pair);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
+}
+
+/* What waits for the event is freed with the connection too. */
+static void an_end_before_the_event_leaves_nothing(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->preferred = both;
+    pair_start(pair);
+    struct pair_packet packet;
+    for (bool any = true; any;) { /* no event is taken */
+        any = false;
+        for (int from = 0; from < 2; from++)
+            while (pair_conn(pair, (enum sp_role)from) != NULL &&
+                   pair_take(pair, (enum sp_role)from, &packet)) {
+                pair_deliver(pair, (enum sp_role)(1 - from), &packet);
+                any = true;
+            }
+    }
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
+    assert_non_null(client->handshake);
+    sp_conn_close(client, 0, NULL, 0, pair->now_ns);
+    pair_pull(pair, SP_CLIENT);
+    assert_int_equal(pair->preferred_seen.v4.family, 0);
+}
+
+/* [RFC9000 9.6.1, 9.6.2] */
+static void it_moves_with_the_cid_of_the_parameter_and_leaves_the_other_address(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    move(pair);
+    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
+    assert_int_equal(shuttle_all(pair, false), 0);
+    assert_true(sp_path_equal(sp_conn_path(pair_conn(pair, SP_CLIENT)), &path));
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->path->dcid_sequence, 1);
+    assert_false(sp_conn_uses_socket(pair_conn(pair, SP_CLIENT), 0));
+    assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_PREFERRED), 1);
+
+    write_some(pair, SP_CLIENT);
+    write_some(pair, SP_SERVER);
+    (void)shuttle_all(pair, false);
+    assert_true(server_is_at(pair, &view));
+    assert_int_equal(pair_conn(pair, SP_SERVER)->path->state, SP_PATH_PROVEN);
+    assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->stats.stream_bytes_in, sizeof(bytes));
+}
+
+/* Answers the server's PATH_CHALLENGE by hand, with a packet that is a probe. */
+static void give_response(struct conn_pair *pair, const struct sp_path *view)
+{
+    const struct sp_conn_path *path = sp_conn_path_find(pair_conn(pair, SP_SERVER), view);
+    uint8_t response[9] = {0x1b};
+    struct pair_packet packet;
+    assert_non_null(path->validation);
+    memcpy(response + 1, path->validation->sent[0].data, 8);
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, response, sizeof(response), PAIR_FAULT_NONE, &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, view);
+}
+
+/* [RFC9000 9.6.2] "until it receives a non-probing packet from the client at its preferred address
+ * and until the server has validated the new path" */
+static void a_server_sends_from_its_first_address_until_the_path_is_proven(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = to_preferred(pair);
+    const struct sp_path view = server_view_of(&path);
+    give_ping(pair, &view); /* no probe, and nothing is proven */
+    assert_true(server_is_at(pair, &before));
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    struct sp_conn_path *candidate = sp_conn_path_find(server, &view);
+    assert_non_null(candidate->validation); /* it is probed from there */
+    write_some(pair, SP_SERVER);
+    struct sent sent;
+    while (take(pair, SP_SERVER, &sent))
+        if (sp_path_equal(&sent.path, &view)) {
+            assert_true(sent.size <= 100);
+            assert_int_equal(candidate->validation->sent_count, 1);
+        } else {
+            assert_true(sp_path_equal(&sent.path, &before));
+        }
+    give_response(pair, &view);
+    assert_true(server_is_at(pair, &view));
+}
+
+/* A probe alone does not move a server, and neither does an older packet. */
+static void a_server_waits_for_a_packet_that_is_no_probe(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = to_preferred(pair);
+    const struct sp_path view = server_view_of(&path);
+    struct sent sent;
+    struct pair_packet late;
+    move(pair);
+    pass(pair, SP_CLIENT, &both.v4);     /* PATH_CHALLENGE */
+    while (take(pair, SP_SERVER, &sent)) /* PATH_RESPONSE and PATH_CHALLENGE */
+        assert_true(sp_path_equal(&sent.path, &view));
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\1", 1, PAIR_FAULT_NONE, &late);
+    give_ping(pair, &before);
+    give_response(pair, &view);
+    assert_int_equal(sp_conn_path_find(pair_conn(pair, SP_SERVER), &view)->state, SP_PATH_PROVEN);
+    assert_true(server_is_at(pair, &before));
+    give(pair, SP_SERVER, late.data, late.size, &view);
+    assert_true(server_is_at(pair, &before));
+    give_ping(pair, &view);
+    assert_true(server_is_at(pair, &view));
+}
+
+/* [RFC9000 9.6.1] */
+static void a_client_stays_if_the_preferred_address_does_not_answer(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const struct sp_path before = path_of(pair, SP_CLIENT);
+    move(pair);
+    uint64_t end_ns = pair->now_ns + 4 * SB_S;
+    while (pair->now_ns < end_ns) {
+        (void)shuttle_all(pair, true);
+        pair->now_ns = SB_MIN(sp_conn_deadline_ns(client), end_ns);
+        sp_conn_on_deadline(client, pair->now_ns);
+    }
+    assert_true(sp_path_equal(sp_conn_path(client), &before));
+    assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_FAILED), 1);
+    assert_int_equal(client->path_count, 1);
+    write_some(pair, SP_CLIENT);
+    (void)shuttle_all(pair, false);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
+}
+
+/* [RFC9000 9, 18.2] */
+static void a_server_that_forbids_moves_may_prefer_an_address(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->preferred = both;
+    pair->config.migration = false;
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct sp_path other = path_of(pair, SP_CLIENT);
+    other.local.ip[3] += 50;
+    assert_int_equal(sp_conn_migrate(client, &other, pair->now_ns), SP_INVALID);
+    move(pair);
+    (void)shuttle_all(pair, false);
+    assert_true(sp_addr_equal(&sp_conn_path(client)->remote, &both.v4));
+    other.remote = both.v4;
+    assert_int_equal(sp_conn_migrate(client, &other, pair->now_ns), SP_DONE);
+}
+
+/* [RFC9000 9] A client takes nothing from an address to which it does not move. */
+static void packets_from_a_preferred_address_are_dropped_before(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t dropped = client->stats.packets_dropped;
+    struct pair_packet packet;
+    pair_make(pair, SP_CLIENT, SP_SPACE_APP, (const uint8_t *)"\1", 1, PAIR_FAULT_NONE, &packet);
+    struct sp_path path = path_of(pair, SP_CLIENT);
+    path.remote = both.v4;
+    give(pair, SP_CLIENT, packet.data, packet.size, &path);
+    assert_int_equal(client->stats.packets_dropped, dropped + 1);
+}
+
+/* [RFC9000 9.6.3, 9.3.3] Who relays packets to the preferred address, from an address of its own,
+ * and answers nothing, changes nothing. */
+static void a_copy_to_the_preferred_address_moves_nobody(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER);
+    struct sp_path copy = before;
+    copy.local = both.v4;
+    copy.remote.ip[3] = 66;
+    struct sent sent;
+    write_some(pair, SP_CLIENT);
+    while (take(pair, SP_CLIENT, &sent)) {
+        give(pair, SP_SERVER, sent.data, sent.size, &copy);
+        give(pair, SP_SERVER, sent.data, sent.size, &before);
+        assert_true(server_is_at(pair, &before));
+    }
+    uint64_t left = 0;
+    while (take(pair, SP_SERVER, &sent))
+        left += sp_path_equal(&sent.path, &copy) ? sent.size : 0;
+    assert_in_range(left, 1, 3 * sizeof(bytes));
+    assert_true(server_is_at(pair, &before));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(conn_pair, a_client_hears_of_the_addresses_once_the_handshake_is_confirmed),
+        QT_TEST(conn_pair, a_client_that_does_not_ask_hears_nothing),
+        QT_TEST(conn_pair, an_end_before_the_event_leaves_nothing),
+        QT_TEST(conn_pair, it_moves_with_the_cid_of_the_parameter_and_leaves_the_other_address),
+        QT_TEST(conn_pair, a_server_sends_from_its_first_address_until_the_path_is_proven),
+        QT_TEST(conn_pair, a_server_waits_for_a_packet_that_is_no_probe),
+        QT_TEST(conn_pair, a_client_stays_if_the_preferred_address_does_not_answer),
+        QT_TEST(conn_pair, a_server_that_forbids_moves_may_prefer_an_address),
+        QT_TEST(conn_pair, packets_from_a_preferred_address_are_dropped_before),
+        QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
+    };
+
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
