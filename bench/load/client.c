@@ -65,8 +65,31 @@ void client_fail_closed(struct client *c, const struct spate_close *close)
 int client_connect(struct client *c, void *user, struct spate_conn **ret, struct spate_error *error)
 {
     const struct address *a = &c->setup->server->items[c->address_index];
-    return spate_shard_connect(c->shard, (const struct sockaddr *)&a->storage, a->size,
-                               c->setup->server_name, c->tls, user, ret, error);
+    const struct spate_connect_options options = {
+        .size = sizeof(options),
+        .address = (const struct sockaddr *)&a->storage,
+        .address_size = a->size,
+        .early = c->options->early,
+        .server_name = c->setup->server_name,
+        .tls = c->tls,
+        .user = user,
+        .ticket = c->ticket,
+        .ticket_size = c->ticket_size,
+    };
+    return spate_shard_connect_with(c->shard, &options, ret, error);
+}
+
+static void keep_ticket(struct client *c, const struct spate_event *e)
+{
+    uint8_t *ticket = malloc(e->u.bytes.size);
+    if (ticket == NULL) {
+        (void)client_fail(c, "out of memory");
+        return;
+    }
+    memcpy(ticket, e->u.bytes.data, e->u.bytes.size);
+    free(c->ticket);
+    c->ticket = ticket;
+    c->ticket_size = e->u.bytes.size;
 }
 
 void client_release(struct client *c, const struct spate_event *e, size_t payload_size)
@@ -245,7 +268,8 @@ static void on_first_connected(struct client *c, struct spate_conn *conn)
 {
     (void)snprintf(c->result->cipher, sizeof(c->result->cipher), "%s", spate_conn_cipher(conn));
     if (!c->ops->keeps_conns) {
-        spate_conn_close(conn, 0, "probe");
+        if (!c->options->resume) /* else it waits for its ticket */
+            spate_conn_close(conn, 0, "probe");
         return;
     }
     for (uint32_t i = 1; i < c->conn_count; i++) {
@@ -299,6 +323,14 @@ static bool is_own_conn(const struct client *c, const void *user)
     return conn >= c->conns && conn < c->conns + c->conn_count;
 }
 
+static void on_ticket(struct client *c, const struct spate_event *e, bool is_own)
+{
+    bool is_first = c->ticket == NULL;
+    keep_ticket(c, e);
+    if (is_own && is_first)
+        spate_conn_close(e->conn, 0, "probe");
+}
+
 static void on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
 {
     bool is_own = is_own_conn(c, e->conn_user);
@@ -308,6 +340,8 @@ static void on_event(struct client *c, const struct spate_event *e, uint64_t now
         on_connected(c, e);
     else if (is_own && e->kind == SPATE_EVENT_CLOSED)
         on_closed(c, e);
+    else if (e->kind == SPATE_EVENT_TICKET && c->options->resume)
+        on_ticket(c, e, is_own);
     else
         c->ops->on_event(c, e, now_ns);
 }
@@ -340,7 +374,8 @@ static void check_timeouts(struct client *c, uint64_t now_ns)
     if (c->phase == PHASE_CONNECT && now_ns > c->phase_end_ns) {
         char peer[CLIENT_PEER_SIZE];
         client_peer_text(c, peer, sizeof(peer));
-        (void)client_fail(c, "no connection to %s within %.3g s (--timeout)", peer,
+        (void)client_fail(c, "no %s %s within %.3g s (--timeout)",
+                          c->open_count > 0 ? "ticket from" : "connection to", peer,
                           (double)(c->phase_end_ns - c->begin_ns) / (double)NS_PER_S);
     }
 }
@@ -443,6 +478,7 @@ static void close_client(struct client *c)
     if (c->state != NULL)
         c->ops->close(c);
     spate_tls_destroy(c->tls);
+    free(c->ticket);
     free(c->conns);
 }
 
@@ -466,6 +502,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
 
     memset(ret, 0, sizeof(*ret));
     histogram_init(&ret->latency);
+    histogram_init(&ret->first_byte);
     ret->have_server = setup->control >= 0;
     c.progress_ns = c.begin_ns;
     c.phase_end_ns = c.begin_ns + (setup->server->count + 1) * setup->options->timeout_ns;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* handshake: full handshakes, --inflight at once, as many as there can be.
+/* handshake: handshakes, --inflight at once, as many as there can be.
  *
- * A handshake lasts from spate_shard_connect() to SPATE_EVENT_CONNECTED.  Then the next one
- * begins, and the connection is closed with code 0, but one turn later: our last flight must
- * leave first, or the server would see a handshake that is broken off and not one that is
- * complete.  The connection's own end is not waited for. */
+ * A handshake lasts from spate_shard_connect() to SPATE_EVENT_CONNECTED.  With --first-byte a
+ * request follows, or goes ahead in 0-RTT, and the connection is in use until its answer comes.
+ * Then the next one begins, and the connection is closed with code 0, but one turn later: our last
+ * flight must leave first, or the server would see a handshake that is broken off and not one that
+ * is complete.  The connection's own end is not waited for.
+ *
+ * With --resume all connections use the newest ticket that has come.  Most are closed before theirs
+ * comes: so it is that of the first connection, which has waited for it. */
 
 #include "bench/load/client_impl.h"
 
@@ -13,7 +17,10 @@
 #include <string.h>
 
 #include "bench/load/clock.h"
+#include "bench/load/endpoint.h"
 #include "bench/load/options.h"
+
+enum { ANSWER_BYTES = 64 };
 
 /* A connection from its first packet to SPATE_EVENT_CLOSED. */
 struct attempt {
@@ -23,7 +30,9 @@ struct attempt {
     struct spate_conn *conn;
     uint64_t start_ns;
     bool is_connected;
-    bool is_listed; /* as done or ripe: its own end does not recycle it yet */
+    bool has_asked;
+    bool has_answer; /* its first byte */
+    bool is_listed;  /* as done or ripe: its own end does not recycle it yet */
     bool is_over;
 };
 
@@ -32,8 +41,10 @@ struct handshakes {
     struct attempt *free;
     struct attempt *done;   /* connected since the last turn's send */
     struct attempt *ripe;   /* connected before it: to be closed */
-    uint32_t running_count; /* not connected yet: --inflight of them */
+    uint32_t running_count; /* not complete yet: --inflight of them */
     uint64_t success_ns;    /* when the last one has succeeded, or the load began */
+    uint64_t next_ns;       /* when the next one may begin */
+    uint8_t request[ENDPOINT_HEADER_SIZE];
 };
 
 static struct attempt *attempt_add(struct handshakes *h)
@@ -96,7 +107,11 @@ static bool handshake_open(struct client *c)
 {
     c->state = calloc(1, sizeof(struct handshakes));
     c->is_waiting = true;
-    return c->state != NULL || client_fail(c, "out of memory");
+    if (c->state == NULL)
+        return client_fail(c, "out of memory");
+    struct handshakes *h = c->state;
+    endpoint_write_header(h->request, ANSWER_BYTES);
+    return true;
 }
 
 static void handshake_begin(struct client *c, uint64_t now_ns)
@@ -106,20 +121,62 @@ static void handshake_begin(struct client *c, uint64_t now_ns)
     refill(c);
 }
 
-static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
+static void ask(struct client *c, struct attempt *a)
+{
+    const struct handshakes *h = c->state;
+    uint64_t id;
+    if (a->has_asked || !c->options->first_byte)
+        return;
+    a->has_asked = true;
+    int e = spate_stream_open(a->conn, false, &id);
+    if (e == 0)
+        e = spate_stream_send(a->conn, id, h->request, sizeof(h->request), true, 0);
+    if (e != 0 && e != -ENOTCONN)
+        (void)client_fail(c, "cannot send a request: %s", strerror(-e));
+}
+
+static bool is_complete(const struct client *c, const struct attempt *a)
+{
+    return a->is_connected && (a->has_answer || !c->options->first_byte);
+}
+
+/* Nothing is missing: the next one may begin. */
+static void complete(struct client *c, struct attempt *a, uint64_t now_ns)
 {
     struct handshakes *h = c->state;
-    a->is_connected = true;
     h->success_ns = now_ns;
+    h->next_ns = now_ns + c->options->pause_ns;
     h->running_count--;
-    if (client_is_measuring(c)) {
-        histogram_record(&c->result->latency, now_ns - a->start_ns);
-        c->result->handshakes++;
-    }
     c->finished_count++;
+    if (client_is_measuring(c)) {
+        c->result->handshakes++;
+        c->result->handshakes_resumed += spate_conn_is_resumed(a->conn);
+        c->result->handshakes_early += spate_conn_early(a->conn) == SPATE_EARLY_ACCEPTED;
+    }
     a->is_listed = true;
     a->next_done = h->done;
     h->done = a;
+}
+
+static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
+{
+    a->is_connected = true;
+    if (client_is_measuring(c))
+        histogram_record(&c->result->latency, now_ns - a->start_ns);
+    ask(c, a);
+    if (is_complete(c, a))
+        complete(c, a, now_ns);
+}
+
+static void on_answer(struct client *c, struct attempt *a, uint64_t now_ns)
+{
+    if (a->has_answer)
+        return;
+    a->has_answer = true;
+    if (client_is_measuring(c))
+        histogram_record(&c->result->first_byte, now_ns - a->start_ns);
+    if (is_complete(c, a))
+        complete(c, a, now_ns);
 }
 
 /* Closes the connections whose last flight has been sent. */
@@ -156,10 +213,13 @@ static void handshake_on_event(struct client *c, const struct spate_event *e, ui
 
     if (e->kind == SPATE_EVENT_STREAM_DATA) {
         client_release(c, e, 0);
+        on_answer(c, a, now_ns);
+    } else if (e->kind == SPATE_EVENT_EARLY) {
+        ask(c, a);
     } else if (e->kind == SPATE_EVENT_CONNECTED) {
         on_connected(c, a, now_ns);
     } else if (e->kind == SPATE_EVENT_CLOSED) {
-        if (!a->is_connected)
+        if (!is_complete(c, a))
             on_failed(c, &e->u.close);
         a->is_over = true;
         if (!a->is_listed)
@@ -177,7 +237,10 @@ static uint64_t handshake_on_turn(struct client *c, uint64_t now_ns)
         (void)client_fail(c, "no handshake with %s has succeeded for %.3g s (--timeout)", peer,
                           (double)c->options->timeout_ns / (double)NS_PER_S);
     }
-    refill(c);
+    if (now_ns >= h->next_ns)
+        refill(c);
+    else if (h->ripe == NULL)
+        return h->next_ns;
     return h->ripe != NULL ? now_ns : SPATE_FOREVER; /* the turn sends and does not wait */
 }
 

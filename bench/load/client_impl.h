@@ -70,6 +70,8 @@ struct client {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
+    uint8_t *ticket; /* the newest, or NULL; for client_connect() */
+    size_t ticket_size;
     struct client_conn *conns; /* conn_count of them */
     uint32_t conn_count;
     uint32_t open_count;
@@ -102,7 +104,8 @@ static inline bool client_is_measuring(const struct client *c)
     return c->phase == PHASE_MEASURE;
 }
 
-/* Connects to the server's address that has answered.  Returns as spate_shard_connect(). */
+/* Connects to the server's address that has answered, with the newest ticket if there is one.
+ * Returns as spate_shard_connect_with(). */
 int client_connect(struct client *c, void *user, struct spate_conn **ret,
                    struct spate_error *error);
 

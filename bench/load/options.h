@@ -57,6 +57,10 @@ struct options {
     bool verify;
     bool vs_limit;
     bool vs_bare;
+    bool resume;
+    bool early;
+    bool first_byte;
+    uint64_t pause_ns;
     uint64_t runs; /* of which the median counts */
     bool app_buffers;
     bool app_copies;

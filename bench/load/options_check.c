@@ -28,6 +28,8 @@ static const struct {
     {"busy-poll", "spin", "it never sleeps"},
     {"connect", "vs-limit", "the limit needs both sides"},
     {"connect", "vs-bare", "the server is not ours"},
+    {"vs-bare", "resume", "the bare handshakes are full ones"},
+    {"vs-bare", "early", "the bare handshakes are full ones"},
     {"rate", "vs-limit", "latency then counts from when a request was meant to start"},
     {"cert-out", "cert", "there is no fresh certificate"},
 };
@@ -103,6 +105,10 @@ bool options_check(struct options *o, uint64_t given, struct failure *failure)
         o->duration_ns = is_in_runs ? NS_PER_S : 5 * NS_PER_S;
     if (is_by_time && !is_given("warmup", given))
         o->warmup_ns = is_in_runs ? NS_PER_S / 5 : NS_PER_S / 2;
+    if (o->early) {
+        o->resume = true;
+        o->first_byte = o->scenario == SCENARIO_HANDSHAKE;
+    }
     if (o->inflight == 0)
         o->inflight = o->scenario == SCENARIO_HANDSHAKE ? 16 : 1;
     if (o->listen == NULL && o->connect == NULL)
@@ -209,7 +215,7 @@ void options_print_help(FILE *file)
           "\n"
           "  bulk       streams full of data one way: throughput\n"
           "  rr         requests and responses, each on a stream of its own: latency\n"
-          "  handshake  full handshakes, one connection after the other\n"
+          "  handshake  handshakes, full or resumed, one connection after the other\n"
           "  datagram   unreliable messages, as many as pass: messages per second\n"
           "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
           "             --direction --request --response --listen --server-cpu --client-cpu\n"

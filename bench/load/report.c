@@ -94,11 +94,16 @@ double report_cpu_us_per_operation(const struct result *r, bool is_server)
     return side_of(r, is_server ? r->server : r->client).cpu_us_per_request;
 }
 
+static double percentile_us(const struct histogram *histogram, double percentile)
+{
+    if (histogram->count == 0)
+        return NAN;
+    return (double)histogram_percentile_ns(histogram, percentile) / 1e3;
+}
+
 double report_percentile_us(const struct result *r, double percentile)
 {
-    if (r->latency.count == 0)
-        return NAN;
-    return (double)histogram_percentile_ns(&r->latency, percentile) / 1e3;
+    return percentile_us(&r->latency, percentile);
 }
 
 /* ---- JSON ---- */
@@ -188,6 +193,9 @@ static void write_config(struct json *j, const struct options *o, const struct r
                                                 : "uniform");
     json_number(j, "warmup_s", seconds(o->warmup_ns));
     json_bool(j, "verify", o->verify);
+    json_bool(j, "resume", o->resume);
+    json_bool(j, "early", o->early);
+    json_bool(j, "first_byte", o->first_byte);
     json_bool(j, "app_buffers", o->app_buffers);
     json_bool(j, "app_copies", o->app_copies);
     json_bool(j, "busy_poll", o->busy_poll);
@@ -228,6 +236,10 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_integer(&j, "requests_unfinished", r->unfinished);
     json_integer(&j, "handshakes", r->handshakes);
     json_integer(&j, "handshakes_failed", r->handshakes_failed);
+    json_integer(&j, "handshakes_resumed", r->handshakes_resumed);
+    json_integer(&j, "handshakes_early", r->handshakes_early);
+    json_number(&j, "first_byte_p50_us", percentile_us(&r->first_byte, 50));
+    json_number(&j, "first_byte_p99_us", percentile_us(&r->first_byte, 99));
     if (r->versus != NULL)
         report_write_versus(&j, r->versus);
     if (r->versus_bare != NULL)
@@ -304,7 +316,11 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
         fprintf(file, ", %" PRIu64 " in flight on %" PRIu64 " connection%s", o->inflight, o->conns,
                 o->conns == 1 ? "" : "s each");
     else if (o->scenario == SCENARIO_HANDSHAKE)
-        fprintf(file, ", %" PRIu64 " at once", o->inflight);
+        fprintf(file, "%s, %" PRIu64 " at once",
+                o->early    ? " with 0-RTT"
+                : o->resume ? " resumed"
+                            : "",
+                o->inflight);
     else if (o->scenario == SCENARIO_DATAGRAM)
         fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
                 o->conns, o->conns == 1 ? "" : "s");
@@ -324,6 +340,15 @@ static void print_latency(const struct result *r, FILE *file)
     fprintf(file, "  latency us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n",
             report_percentile_us(r, 50), report_percentile_us(r, 90), report_percentile_us(r, 99),
             report_percentile_us(r, 99.9), report_percentile_us(r, 100));
+}
+
+static void print_first_byte(const struct result *r, FILE *file)
+{
+    fprintf(file,
+            "  first byte us: p50 %.1f  p99 %.1f; %.1f %% resumed, 0-RTT of %.1f %% accepted\n",
+            percentile_us(&r->first_byte, 50), percentile_us(&r->first_byte, 99),
+            100 * ratio((double)r->handshakes_resumed, (double)r->handshakes),
+            100 * ratio((double)r->handshakes_early, (double)r->handshakes));
 }
 
 void report_print(const struct options *o, const struct result *r, FILE *file)
@@ -346,6 +371,8 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
             r->is_measured_by_sender ? ", measured by acknowledgements" : "");
     if (has_latency)
         print_latency(r, file);
+    if (r->first_byte.count > 0)
+        print_first_byte(r, file);
     if (r->unfinished > 0)
         fprintf(file,
                 "  overload: %" PRIu64 " requests had no answer when the run ended; they "

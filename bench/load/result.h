@@ -22,6 +22,8 @@ struct result {
     uint64_t datagrams;        /* messages that have arrived */
     uint64_t datagrams_failed; /* lost, dropped by the receiver, or given up by the sender */
     uint64_t handshakes_failed;
+    uint64_t handshakes_resumed; /* of `handshakes` */
+    uint64_t handshakes_early;   /* of them, those whose 0-RTT was accepted */
     uint64_t unfinished;        /* open loop: meant to start in the measured part, never answered */
     bool is_measured_by_sender; /* bulk up to a foreign server: counted by its acknowledgements */
     bool have_server;
@@ -33,7 +35,8 @@ struct result {
     const char *crypto;          /* what does AES-GCM on this side */
     const struct versus *versus; /* NULL: not compared */
     const struct versus_bare *versus_bare;
-    struct histogram latency; /* rr: of requests; handshake: of handshakes */
+    struct histogram latency;    /* rr: of requests; handshake: of handshakes */
+    struct histogram first_byte; /* handshake: from the beginning to the first byte of an answer */
 };
 
 #endif

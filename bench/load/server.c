@@ -25,6 +25,7 @@
 #include "bench/load/payload.h"
 
 #define EVENTS_PER_BATCH 64
+#define EARLY_HELLOS_MAX (1 << 20) /* in 12 s: more than a CPU can do */
 
 /* Application error codes of ours. */
 enum {
@@ -264,8 +265,10 @@ static void on_stream_event(struct server *s, const struct spate_event *e)
 static void on_event(struct server *s, const struct spate_event *e)
 {
     switch (e->kind) {
+    case SPATE_EVENT_EARLY: /* a request may be answered twice: it changes nothing */
     case SPATE_EVENT_CONNECTED:
-        on_connected(s, e->conn);
+        if (e->conn_user == NULL)
+            on_connected(s, e->conn);
         break;
     case SPATE_EVENT_STREAM_OPENED:
         on_stream_opened(s, e);
@@ -294,7 +297,6 @@ static void on_event(struct server *s, const struct spate_event *e)
     case SPATE_EVENT_PATH:
     case SPATE_EVENT_DATAGRAMS_SENT:
     case SPATE_EVENT_DATAGRAM_ROOM:
-    case SPATE_EVENT_EARLY:
     case SPATE_EVENT_TICKET:
     case SPATE_EVENT_NEW_TOKEN:
         break;
@@ -338,6 +340,9 @@ static bool open_tls(struct server *s, struct failure *failure)
     struct spate_tls_options tls = endpoint_tls_options(o);
     tls.cert_file = o->cert;
     tls.key_file = o->key;
+    tls.ticket_count = o->resume;
+    tls.early_data = o->early;
+    tls.early_hellos_max = EARLY_HELLOS_MAX;
 
     int status = 0;
     if (o->cert == NULL) {

@@ -248,6 +248,51 @@ class Runs(support.BenchTest):
                                result['handshakes'] / result['seconds'], delta=1)
         self.assertGreater(os.path.getsize(hist), 500)
 
+    def test_handshakes_that_are_resumed(self):
+        for words in (['--first-byte'], ['--resume'], ['--resume', '--first-byte'], ['--early']):
+            result = self.run_json('handshake', '--seconds', '0.5', '--warmup', '0.1', *words)
+            self.check(result, 'handshake')
+            self.check_latency(result)
+            self.assertGreater(result['handshakes'], 20)
+            self.assertEqual(result['handshakes_failed'], 0)
+            is_early, is_full = '--early' in words, words == ['--first-byte']
+            self.assertEqual(result['handshakes_resumed'], 0 if is_full else result['handshakes'])
+            self.assertEqual(result['handshakes_early'], result['handshakes'] if is_early else 0)
+            self.assertEqual(result['config']['early'], is_early)
+            if words == ['--resume']:
+                self.assertIsNone(result['first_byte_p50_us'])
+                continue
+            self.assertLessEqual(result['first_byte_p50_us'], result['first_byte_p99_us'])
+            # With 0-RTT the answer comes in the flight that completes the handshake.
+            self.assertGreater(result['first_byte_p50_us'] * 1.001, result['p50_us'])
+
+    def test_0_rtt_saves_a_round_trip(self):
+        first_byte = {}
+        for words in (['--first-byte'], ['--early']):
+            result = self.run_json('handshake', '--inflight', '1', '--pause', '0.002', *words,
+                                   '--seconds', '0.5', '--warmup', '0.1')
+            self.assertLess(result['handshakes_per_s'], 500)
+            first_byte[words[0]] = result['first_byte_p50_us'] - result['p50_us']
+        # From the end of the handshake on: most answers came with it.
+        self.assertLess(first_byte['--early'], first_byte['--first-byte'])
+
+    def test_a_foreign_server_gives_tickets_if_asked_to(self):
+        for words, resumed in ((['--resume'], True), (['--early'], True), ([], False)):
+            _, address = self.start_server(*words)
+            out = self.path('result.json')
+            done = self.run_bench('handshake', '--early', '--connect', address, '--insecure',
+                                  '--seconds', '0.3', '--warmup', '0', '--timeout', '1', '--json',
+                                  out)
+            if not resumed:
+                self.assertEqual(done.returncode, 1)
+                self.assertIn('no ticket from the server', done.stderr)
+                continue
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
+            with open(out, encoding='utf-8') as file:
+                result = json.load(file)
+            self.assertEqual(result['handshakes_resumed'], result['handshakes'])
+            self.assertEqual(result['handshakes_early'] > 0, words == ['--early'])
+
     def test_handshakes_next_to_bare_ones(self):
         result = self.run_json('handshake', '--vs-bare', '--runs', '2', '--seconds', '0.3',
                                '--warmup', '0.1')
