@@ -36,6 +36,7 @@ static void choose_block(struct sb_pool *pool, uint32_t block_count)
     size_t count = (size - BLOCK_HEAD_SIZE) / object_size;
     SB_ASSERT(count > 0);
     pool->block_size = (uint32_t)size;
+    pool->block_mask = ~(uintptr_t)(size - 1);
     pool->block_count = (uint32_t)SB_MIN(count, (size_t)block_count);
 }
 
@@ -162,8 +163,8 @@ static void close_empty(struct sb_pool *pool, struct sb_pool_block *block)
     count_empty(pool, 1);
 }
 
-/* Only the last open block may be empty. */
-void sb_pool_on_open(struct sb_pool *pool, struct sb_pool_block *block)
+/* The block was full.  Only the last open block may be empty. */
+static void open_full(struct sb_pool *pool, struct sb_pool_block *block)
 {
     struct sb_link *first = sb_list_first(&pool->open);
     if (first != NULL && block_of_link(first)->used_count == 0)
@@ -172,9 +173,16 @@ void sb_pool_on_open(struct sb_pool *pool, struct sb_pool_block *block)
     sb_list_push_front(&pool->open, &block->link);
 }
 
-void sb_pool_on_empty(struct sb_pool *pool, struct sb_pool_block *block)
+void sb_pool_give_last(struct sb_pool *pool, struct sb_pool_block *block, struct sb_pool_item *item)
 {
-    if (pool->open.next != pool->open.prev)
+    SB_ASSERT(pool->used_count > 0 && block->used_count > 0);
+    bool was_full = block->free == NULL;
+    item_push(block, item, pool->object_size);
+    pool->used_count--;
+    block->used_count--;
+    if (was_full)
+        open_full(pool, block);
+    if (block->used_count == 0 && pool->open.next != pool->open.prev)
         close_empty(pool, block);
 }
 

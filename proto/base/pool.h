@@ -71,17 +71,19 @@ struct sb_pool_block {
  *
  * The last open block stays in its list when it becomes empty: the next object comes from it. */
 struct sb_pool {
+    /* What sb_pool_take() and sb_pool_give() need, on one line. */
+    struct sb_link open;
+    uintptr_t block_mask; /* of the part of an address that is its block's */
+    uint32_t used_count;
+    uint32_t object_size; /* rounded up to 16 */
+    struct sb_link full;
+    struct sb_link empty;
     const char *name;
     struct sb_memory *memory;
     struct sb_pool *next; /* in memory->pools */
-    struct sb_link open;
-    struct sb_link full;
-    struct sb_link empty;
-    uint32_t object_size; /* rounded up to 16 */
     uint32_t block_size;
     uint32_t block_count; /* objects per block */
     uint32_t made_count;
-    uint32_t used_count;
     uint32_t count_max;
     uint32_t total_count; /* blocks */
     uint32_t empty_count; /* blocks in the list of empty ones */
@@ -120,9 +122,9 @@ void sb_memory_release(struct sb_memory *memory);
 
 /* For sb_pool_take(): opens an empty block or a new one.  `is_ordinary`: not a new one out of the
  * reserve.  Returns false at the limit or without memory. */
-SB_MUST_USE bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary);
+SB_MUST_USE SB_NEVER_INLINE bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary);
 /* For sb_pool_take(): the block has no free object any more. */
-void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block);
+SB_NEVER_INLINE void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block);
 
 static inline void *sb_pool_take_as(struct sb_pool *pool, bool is_ordinary)
 {
@@ -130,13 +132,13 @@ static inline void *sb_pool_take_as(struct sb_pool *pool, bool is_ordinary)
         return NULL;
 
     struct sb_pool_block *block = SB_CONTAINER_OF(pool->open.next, struct sb_pool_block, link);
-    struct sb_pool_item *item = block->free;
-    SB_ASSERT(item != NULL);
+    struct sb_pool_item *item = block->free; /* not NULL: the block is open */
     SB_UNPOISON(item, pool->object_size);
-    block->free = item->next;
+    struct sb_pool_item *next = item->next;
+    block->free = next;
     block->used_count++;
     pool->used_count++;
-    if (SB_UNLIKELY(block->free == NULL))
+    if (SB_UNLIKELY(next == NULL))
         sb_pool_on_full(pool, block);
     return item;
 }
@@ -154,33 +156,34 @@ SB_MUST_USE static inline void *sb_pool_take_ordinary(struct sb_pool *pool)
     return sb_pool_take_as(pool, true);
 }
 
-/* For sb_pool_give(): the block was full, or has no used object any more. */
-void sb_pool_on_open(struct sb_pool *pool, struct sb_pool_block *block);
-void sb_pool_on_empty(struct sb_pool *pool, struct sb_pool_block *block);
+/* For sb_pool_give(): the object comes back to a block that is full, or that has no other used
+ * object. */
+SB_NEVER_INLINE void sb_pool_give_last(struct sb_pool *pool, struct sb_pool_block *block,
+                                       struct sb_pool_item *item);
 
 /* NULL is accepted. */
 static inline void sb_pool_give(struct sb_pool *pool, void *object)
 {
     if (object == NULL)
         return;
-    SB_ASSERT(pool->used_count > 0);
-    uintptr_t offset = (uintptr_t)object & (pool->block_size - 1);
+    uintptr_t offset = (uintptr_t)object & ~pool->block_mask;
     struct sb_pool_block *block = (struct sb_pool_block *)(void *)((char *)object - offset);
-    SB_ASSERT(block->pool == pool && block->used_count > 0);
+    SB_ASSERT(block->pool == pool);
 #ifdef SB_DEBUG
     memset(object, 0xdd, pool->object_size); /* a use after this is seen at once */
 #endif
     struct sb_pool_item *item = (struct sb_pool_item *)object;
     struct sb_pool_item *next = block->free;
+    uint32_t used_count = block->used_count;
+    if (SB_UNLIKELY(next == NULL || used_count <= 1)) {
+        sb_pool_give_last(pool, block, item);
+        return;
+    }
     item->next = next;
     block->free = item;
+    block->used_count = used_count - 1;
     pool->used_count--;
-    block->used_count--;
     SB_POISON(item, pool->object_size);
-    if (SB_UNLIKELY(next == NULL))
-        sb_pool_on_open(pool, block);
-    if (SB_UNLIKELY(block->used_count == 0))
-        sb_pool_on_empty(pool, block);
 }
 
 /* What one owner has taken from a pool: so each owner's part of the memory is known. */
