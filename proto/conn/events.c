@@ -293,7 +293,7 @@ static bool next_preferred(struct sp_conn *conn, struct sp_event *ret)
     return true;
 }
 
-static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
+static SB_NEVER_INLINE bool next_rare(struct sp_conn *conn, struct sp_event *ret)
 {
     if (SB_UNLIKELY(conn->resumption_pending) && next_of_resumption(conn, ret))
         return true;
@@ -336,14 +336,28 @@ static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
     return false;
 }
 
-bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
+static bool next_of_conn(struct sp_conn *conn, struct sp_event *ret)
+{
+    bool may_have = conn->rare_events != 0 ||
+                    conn->limits[false].open_wait == SP_OPEN_WAIT_AVAILABLE ||
+                    conn->limits[true].open_wait == SP_OPEN_WAIT_AVAILABLE;
+    return SB_UNLIKELY(may_have) && next_rare(conn, ret);
+}
+
+/* Releases what an ended connection holds, before its last events. */
+static SB_NEVER_INLINE void release_ended(struct sp_conn *conn)
 {
     uint32_t steps = UINT32_MAX;
-    while (SB_UNLIKELY(conn->unwind != SP_UNWIND_NOTHING) && !sp_conn_unwind(conn, &steps))
+    while (!sp_conn_unwind(conn, &steps))
         steps = UINT32_MAX;
     steps = SP_DISCARDS_PER_PACKET; /* an open connection frees them with its packets */
-    if (SB_UNLIKELY(conn->pieces.discarded != NULL && conn->state != SP_CONN_OPEN))
-        sp_conn_discard_some(conn, &steps);
+    sp_conn_discard_some(conn, &steps);
+}
+
+bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret)
+{
+    if (SB_UNLIKELY(conn->state != SP_CONN_OPEN))
+        release_ended(conn);
 
     bool has_messages = SB_UNLIKELY(conn->messages != NULL);
     bool yields =

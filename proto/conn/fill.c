@@ -28,22 +28,24 @@
  * [RFC9000 13.2.1, 13.2.4] */
 #define ACKS_ALONE_MAX 32
 
-/* Adds a record to the packet.  Returns NULL without memory: the frame must not be added then. */
-static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
-                                    enum sp_frame_type type, uint64_t number)
+/* Adds a record to the packet, in memory that may be NULL: then the frame must not be added. */
+static struct sp_sent_frame *record_in(struct sp_sent_frame *frame, struct sp_build *build,
+                                       enum sp_frame_type type, uint64_t number)
 {
-    struct sb_store *frames = &conn->stores.frames;
-    struct sp_sent_frame *frame =
-        type == SP_FRAME_STREAM ? sb_store_take_ordinary(frames) : sb_store_take(frames);
     if (frame == NULL)
         return NULL;
-    if (type == SP_FRAME_STREAM)
-        sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
     SB_DEBUG_ASSERT((unsigned)type <= UINT16_MAX);
     *frame = (struct sp_sent_frame){.type = (uint16_t)type, .offset = number};
     *build->frames_tail = frame;
     build->frames_tail = &frame->next;
     return frame;
+}
+
+/* Records a frame other than STREAM.  Returns NULL without memory. */
+static struct sp_sent_frame *record(struct sp_conn *conn, struct sp_build *build,
+                                    enum sp_frame_type type, uint64_t number)
+{
+    return record_in(sb_store_take(&conn->stores.frames), build, type, number);
 }
 
 /* Commits an ack-eliciting control frame with its record.  Returns false without room for either.
@@ -143,18 +145,15 @@ static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t no
 
 static void add_cids(struct sp_conn *conn, struct sp_build *build)
 {
-    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
-        struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
-        if (!entry->is_used || !entry->wants_send)
-            continue;
-        struct sp_frame_new_cid frame = {.sequence = entry->sequence, .cid = entry->cid};
-        memcpy(frame.reset_token, entry->reset_token, SP_RESET_TOKEN_SIZE);
+    for (struct sp_cid_local_entry *e; (e = sp_cid_local_next_unsent(&conn->local_ids)) != NULL;) {
+        struct sp_frame_new_cid frame = {.sequence = e->sequence, .cid = e->cid};
+        memcpy(frame.reset_token, e->reset_token, SP_RESET_TOKEN_SIZE);
         struct sb_writer w = sp_build_writer(build);
         sp_frame_write_new_cid(&w, &frame);
-        if (!commit(conn, build, &w, SP_FRAME_NEW_CONNECTION_ID, entry->sequence, NULL))
+        if (!commit(conn, build, &w, SP_FRAME_NEW_CONNECTION_ID, e->sequence, NULL))
             return;
-        entry->wants_send = false;
-        entry->was_sent = true;
+        e->wants_send = false;
+        e->was_sent = true;
     }
     for (struct sp_cid_retired *r; (r = sp_cid_remote_next_retired(&conn->remote_ids)) != NULL;) {
         if (!add_number(conn, build, SP_FRAME_RETIRE_CONNECTION_ID, r->sequence))
@@ -336,35 +335,37 @@ static void add_probe_crypto(struct sp_conn *conn, struct sp_build *build)
 }
 
 /* Cuts `piece` so that it and its head fit into `left` bytes, and decides whether the frame runs to
- * the end of the packet.  Returns false if too little fits. */
-static bool fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, uint64_t id,
-                      struct sp_stream_head *ret)
+ * the end of the packet.  Returns the size of the head, or 0 if too little fits. */
+static size_t fit_piece(struct sp_send_piece *piece, size_t left, bool is_first, uint64_t id,
+                        struct sp_stream_head *ret)
 {
-    struct sp_stream_head head = {.id = id, .offset = piece->offset};
-    size_t head_size = sp_frame_stream_head_size(&head);
+    ret->id = id;
+    ret->offset = piece->offset;
+    ret->has_length = false;
+    size_t head_size = sp_frame_stream_head_size(ret);
     if (left <= head_size)
-        return false;
+        return 0;
 
     uint64_t room = left - head_size;
     if (piece->size < room) {
         /* Others may follow: it needs a length. */
-        head.has_length = true;
-        room -= SB_MIN(room, sb_varint_size(piece->size));
+        ret->has_length = true;
+        uint64_t length_size = sb_varint_size(piece->size);
+        room -= SB_MIN(room, length_size);
+        head_size += length_size;
     }
-    uint64_t size = SB_MIN(piece->size, room);
-    if (size < piece->size) {
-        if (size < DATA_SIZE_MIN && !is_first)
-            return false;
-        if (size == 0)
-            return false;
-        piece->size = size;
-        piece->fresh = SB_MIN(piece->fresh, size);
+    if (piece->size > room) {
+        if (room == 0 || (room < DATA_SIZE_MIN && !is_first))
+            return 0;
+        if (ret->has_length) /* of a smaller number */
+            head_size -= sb_varint_size(piece->size) - sb_varint_size(room);
+        piece->size = room;
+        piece->fresh = SB_MIN(piece->fresh, room);
         piece->fin = false;
     }
-    head.size = piece->size;
-    head.fin = piece->fin;
-    *ret = head;
-    return true;
+    ret->size = piece->size;
+    ret->fin = piece->fin;
+    return head_size;
 }
 
 enum stream_result {
@@ -372,6 +373,32 @@ enum stream_result {
     STREAM_WAITING, /* no frame: the stream needs credit, and is not in the schedule any more */
     STREAM_STOP,    /* the packet is full, or memory is lacking: no further stream is tried */
 };
+
+/* Writes a STREAM frame with its record.  Returns false without memory. */
+static bool add_piece(struct sp_conn *conn, struct sp_build *build, struct sp_stream *stream,
+                      const struct sp_send_piece *piece, const struct sp_stream_head *head)
+{
+    struct sp_sent_frame *frame = record_in(sb_store_take_ordinary(&conn->stores.frames), build,
+                                            SP_FRAME_STREAM, piece->offset);
+    if (SB_UNLIKELY(frame == NULL)) {
+        conn->lacks_records = true;
+        return false;
+    }
+    sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
+    frame->stream = stream;
+    frame->size = (uint32_t)piece->size;
+    frame->fin = piece->fin;
+    stream->sent_refs++;
+    build->is_eliciting = true;
+    build->is_in_flight = true;
+
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_stream_head(&w, head);
+    bool fits = sp_build_commit(build, &w);
+    SB_ASSERT(fits);
+    sp_build_data(build, piece->data, (size_t)piece->size);
+    return true;
+}
 
 /* Adds one STREAM frame of a stream in the schedule. */
 static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *build,
@@ -387,20 +414,10 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
         return sp_stream_send_want(&stream->send, credit) == SP_WANT_SEND ? STREAM_STOP
                                                                           : STREAM_WAITING;
     }
-    if (!fit_piece(&piece, left, build->payload_size == 0, stream->id, &head) ||
-        !sp_build_has_data_room(build, sp_frame_stream_head_size(&head) - (piece.size == 0)))
-        return STREAM_STOP;
-
-    struct sb_writer w = sp_build_writer(build);
-    sp_frame_write_stream_head(&w, &head);
-    if (!commit(conn, build, &w, SP_FRAME_STREAM, piece.offset, stream))
-        return STREAM_STOP;
-    struct sp_sent_frame *frame = SB_CONTAINER_OF(build->frames_tail, struct sp_sent_frame, next);
-    frame->size = (uint32_t)piece.size;
-    frame->fin = piece.fin;
-    sp_build_data(build, piece.data, (size_t)piece.size);
-
-    if (!sp_conn_account_bytes(conn, stream, &piece))
+    size_t head_size = fit_piece(&piece, left, build->payload_size == 0, stream->id, &head);
+    if (head_size == 0 || !sp_build_has_data_room(build, head_size - (piece.size == 0)) ||
+        !add_piece(conn, build, stream, &piece, &head) ||
+        !sp_conn_account_bytes(conn, stream, &piece))
         return STREAM_STOP;
     sp_schedule_on_served(conn, stream, piece.size);
     sp_conn_stream_schedule(conn, stream);
@@ -440,7 +457,7 @@ static void add_data(struct sp_conn *conn, struct sp_build *build, uint64_t now_
     sp_conn_share_with_messages(conn, message_bytes, stream_bytes);
 }
 
-bool sp_conn_wants_control(const struct sp_conn *conn)
+bool sp_conn_has_control(const struct sp_conn *conn)
 {
     if (conn->wants_handshake_done || conn->wants_new_token ||
         (conn->wants_max_data && !conn->holds_credit) || conn->data_blocked == SP_BLOCKED_DUE ||
@@ -457,6 +474,18 @@ bool sp_conn_wants_control(const struct sp_conn *conn)
         if (conn->remote_ids.retired[i].wants_send)
             return true;
     return false;
+}
+
+/* Adds all of it. */
+static SB_NEVER_INLINE void add_control(struct sp_conn *conn, struct sp_build *build,
+                                        uint64_t now_ns)
+{
+    add_handshake_done(conn, build);
+    add_new_token(conn, build);
+    add_path_responses(conn, build);
+    add_limits(conn, build, now_ns);
+    add_cids(conn, build);
+    add_streams_control(conn, build, now_ns);
 }
 
 bool sp_conn_has_frames(const struct sp_conn *conn, enum sp_space space)
@@ -480,15 +509,10 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     if (sp_ack_is_pending(&s->ack))
         sp_conn_fill_ack(conn, build, now_ns);
     if (may_send || is_probe) {
-        if (is_app) {
-            add_handshake_done(conn, build);
-            add_new_token(conn, build);
-            add_path_responses(conn, build);
-            add_limits(conn, build, now_ns);
-            add_cids(conn, build);
-            add_streams_control(conn, build, now_ns);
-        }
-        add_crypto(conn, build);
+        if (is_app && SB_UNLIKELY(sp_conn_may_want_control(conn)))
+            add_control(conn, build, now_ns);
+        if (SB_UNLIKELY(sp_crypto_stream_wants_send(&s->crypto)))
+            add_crypto(conn, build);
         if (is_app)
             add_data(conn, build, now_ns);
         /* What was queued may wait for credit now, and has to say so: no later packet may come. */

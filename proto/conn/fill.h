@@ -20,8 +20,27 @@ bool sp_conn_fill_mtu_probe(struct sp_conn *conn, struct sp_build *build, size_t
 void sp_conn_fill_path_probe(struct sp_build *build, struct sp_conn_path *path,
                              const uint8_t *challenge);
 
+/* Returns whether a control frame of the connection or of a stream may wait.  Nearly always none
+ * does, so this costs little: false is certain. */
+static inline bool sp_conn_may_want_control(const struct sp_conn *conn)
+{
+    const struct sp_stream_limits *bidi = &conn->limits[false];
+    const struct sp_stream_limits *uni = &conn->limits[true];
+    return conn->wanted_frames != 0 || !sb_list_is_empty(&conn->control_list) ||
+           conn->path->response_count > 0 || conn->data_blocked == SP_BLOCKED_DUE ||
+           bidi->grant == SP_GRANT_DUE || bidi->blocked == SP_BLOCKED_DUE ||
+           uni->grant == SP_GRANT_DUE || uni->blocked == SP_BLOCKED_DUE ||
+           conn->local_ids.may_want_send || conn->remote_ids.may_want_send;
+}
+
+/* The general case of sp_conn_wants_control(). */
+SB_NEVER_INLINE bool sp_conn_has_control(const struct sp_conn *conn);
+
 /* Returns whether a control frame of the connection or of a stream waits. */
-bool sp_conn_wants_control(const struct sp_conn *conn);
+static inline bool sp_conn_wants_control(const struct sp_conn *conn)
+{
+    return SB_UNLIKELY(sp_conn_may_want_control(conn)) && sp_conn_has_control(conn);
+}
 
 /* Adds an ACK of all that was received, if it fits. */
 void sp_conn_fill_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns);

@@ -199,8 +199,15 @@ struct sp_conn {
     /* Handshake. */
     enum sp_handshake_state handshake_state;
     uint32_t version; /* of QUIC, in our long headers */
-    bool wants_handshake_done;
-    bool wants_new_token;
+    /* Frames of the connection that are to be sent: one word tells that there are none. */
+    union {
+        uint64_t wanted_frames;
+        struct {
+            bool wants_handshake_done;
+            bool wants_new_token;
+            bool wants_max_data; /* MAX_DATA */
+        };
+    };
     bool is_out_of_memory;          /* set where it occurs; sp_conn_check_memory() closes */
     struct sp_cid original_dcid;    /* client: its first; server: of the Initial that made this */
     struct sp_handshake *handshake; /* NULL after its end: see sp_conn_end_handshake() */
@@ -222,7 +229,6 @@ struct sp_conn {
     uint32_t paths_made;           /* so far */
     uint64_t paths_at_ns;          /* when a validation has something to do */
     uint64_t nonprobing_pn;        /* the largest number of a packet with more than probes */
-    uint8_t path_events;           /* enum sp_path_event: reported by SP_EVENT_PATH */
     bool wants_path_probe;         /* of some path */
     bool peer_stays;               /* disable_active_migration: the peer does not want us to move */
     struct sp_cid_local local_ids;
@@ -249,7 +255,6 @@ struct sp_conn {
     uint64_t max_data;                     /* send limit of the connection */
     uint64_t data_sent;                    /* bytes sent that count against max_data */
     enum sp_blocked data_blocked;          /* DATA_BLOCKED about max_data */
-    bool wants_max_data;                   /* MAX_DATA is to be sent */
 
     /* Messages: DATAGRAM frames.  [RFC9221] */
     struct sp_messages *messages;     /* NULL: there was none yet */
@@ -288,15 +293,22 @@ struct sp_conn {
     struct sp_announced announced_tokens[SP_CIDS_MAX];
     bool ids_changed;
     bool original_dcid_is_routed; /* server: packets to original_dcid still belong to us */
-    bool resumption_pending;      /* one of the next four may be */
+    /* Events of the connection that are rare: one word tells that there are none. */
+    union {
+        uint64_t rare_events;
+        struct {
+            bool resumption_pending; /* one of the four below may be */
+            bool connected_pending;
+            bool confirmed_pending;
+            bool preferred_pending; /* client: conn->handshake stays until it is taken */
+            bool tls_wait_pending;
+            uint8_t path_events; /* enum sp_path_event: reported by SP_EVENT_PATH */
+        };
+    };
     bool early_pending;
     bool early_rejected_pending;
     bool ticket_pending;       /* TLS may have tickets */
     struct sb_slice new_token; /* client: the newest that was not taken; holds a reference */
-    bool connected_pending;
-    bool confirmed_pending;
-    bool preferred_pending; /* client: conn->handshake stays until SP_EVENT_PREFERRED is taken */
-    bool tls_wait_pending;
     bool closed_pending;
     bool drained_pending;
 

@@ -167,7 +167,6 @@ static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame
 
 static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct sp_sent_frame *frame)
 {
-    struct sp_cid_local_entry *entry;
 
     switch (frame->type) {
     case SP_FRAME_CRYPTO:
@@ -207,9 +206,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         conn->wants_new_token = true;
         break;
     case SP_FRAME_NEW_CONNECTION_ID:
-        entry = sp_cid_local_find(&conn->local_ids, frame->offset);
-        if (entry != NULL)
-            entry->wants_send = true;
+        sp_cid_local_on_lost(&conn->local_ids, frame->offset);
         break;
     case SP_FRAME_RETIRE_CONNECTION_ID:
         sp_cid_remote_on_retired_lost(&conn->remote_ids, frame->offset);

@@ -38,15 +38,26 @@ struct run {
     uint64_t pn;
 };
 
-/* Plans a run.  Returns false if none is possible. */
+/* All that a packet may have beside the bytes of the stream. */
+#define BESIDE_SIZE_MAX (FIRST_SIZE_MAX + SP_TAG_SIZE)
+
+/* Returns the stream to serve, or NULL if it has too little for a run: this is the usual answer
+ * where streams are short, so it comes before all other questions. */
+static struct sp_stream *stream_to_run(const struct sp_conn *conn)
+{
+    struct sb_link *link = sp_schedule_first(conn);
+    if (link == NULL)
+        return NULL;
+    struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
+    uint64_t fresh = stream->send.queued_end - stream->send.delivery.sent_end;
+    return fresh + BESIDE_SIZE_MAX > conn->datagram_size ? stream : NULL;
+}
+
+/* Plans a run of the stream.  Returns false if none is possible. */
 static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns,
                  struct run *run)
 {
     const struct sp_loss_space *s = &conn->loss.app;
-    struct sb_link *link = sp_schedule_first(conn);
-    if (link == NULL)
-        return false;
-    run->stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
     /* The general path sends lost bytes, and the end of the lent bytes, which may have a FIN. */
     if (!sp_stream_send_next(&run->stream->send, UINT64_MAX, conn->max_data - conn->data_sent,
                              &run->piece) ||
@@ -157,8 +168,8 @@ static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum 
 void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
                       uint64_t now_ns)
 {
-    struct run run;
-    if (!sp_gate_is_plain(conn) || !plan(conn, train, now_ns, &run))
+    struct run run = {.stream = stream_to_run(conn)};
+    if (run.stream == NULL || !sp_gate_is_plain(conn) || !plan(conn, train, now_ns, &run))
         return;
 
     uint8_t first[FIRST_SIZE_MAX];

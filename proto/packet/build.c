@@ -32,62 +32,12 @@ void sp_build_begin(struct sp_build *build, uint8_t *packet, size_t header_size,
     build->control_writer = sb_writer_of(build->control, sizeof(build->control));
 }
 
-struct sb_writer sp_build_writer(const struct sp_build *build)
-{
-    struct sb_writer writer = build->control_writer;
-    size_t left = SB_MIN(sp_build_left(build), sb_writer_left(&writer));
-    writer.start = writer.at;
-    writer.end = writer.at + left;
-    return writer;
-}
-
-bool sp_build_commit(struct sp_build *build, const struct sb_writer *writer)
-{
-    if (writer->failed)
-        return false;
-    SB_ASSERT(writer->start == build->control_writer.at);
-    build->payload_size += sb_writer_used(writer);
-    build->control_writer.at = writer->at;
-    SB_ASSERT(build->payload_size <= build->payload_max);
-    return true;
-}
-
-/* Ends the part of control bytes that is being written. */
-static void close_part(struct sp_build *build)
-{
-    size_t used = sb_writer_used(&build->control_writer);
-    if (used == build->open_from)
-        return;
-    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
-    build->parts[build->part_count++] = (struct sb_bytes){.data = build->control + build->open_from,
-                                                          .size = used - build->open_from};
-    build->open_from = used;
-}
-
-bool sp_build_has_data_room(const struct sp_build *build, size_t head_size)
-{
-    return build->data_count < SP_DATA_FRAMES_MAX && sp_build_left(build) > head_size &&
-           sb_writer_left(&build->control_writer) >= head_size;
-}
-
-void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size)
-{
-    SB_ASSERT(size <= sp_build_left(build));
-    build->data_count++;
-    if (size == 0)
-        return;
-    close_part(build);
-    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
-    build->parts[build->part_count++] = (struct sb_bytes){.data = data, .size = size};
-    build->payload_size += size;
-}
-
 void sp_build_pad(struct sp_build *build, size_t size)
 {
     SB_ASSERT(size <= sizeof(zeros) && size <= sp_build_left(build));
     if (size == 0)
         return;
-    close_part(build);
+    sp_build_close_part(build);
     SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
     build->parts[build->part_count++] = (struct sb_bytes){.data = zeros, .size = size};
     build->payload_size += size;
@@ -106,7 +56,7 @@ void sp_build_padded_ping(struct sp_build *build)
 
 size_t sp_build_seal(struct sp_build *build, const struct sp_protect *protect)
 {
-    close_part(build);
+    sp_build_close_part(build);
     SB_ASSERT(build->part_count > 0);
     /* [RFC9001 5.4.2] The sample must lie inside the packet. */
     SB_ASSERT(build->pn_size + build->payload_size >= SP_PN_SIZE_MAX);

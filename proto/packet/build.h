@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/assert.h"
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/wire/frame.h"
@@ -69,14 +70,59 @@ static inline size_t sp_build_left(const struct sp_build *build)
 }
 
 /* A writer for control frames of at most what is left; commit() or nothing happened. */
-struct sb_writer sp_build_writer(const struct sp_build *build);
+static inline struct sb_writer sp_build_writer(const struct sp_build *build)
+{
+    struct sb_writer writer = build->control_writer;
+    size_t left = SB_MIN(sp_build_left(build), sb_writer_left(&writer));
+    writer.start = writer.at;
+    writer.end = writer.at + left;
+    return writer;
+}
+
 /* False if the writer failed: nothing is added then. */
-SB_MUST_USE bool sp_build_commit(struct sp_build *build, const struct sb_writer *writer);
+SB_MUST_USE static inline bool sp_build_commit(struct sp_build *build,
+                                               const struct sb_writer *writer)
+{
+    if (writer->failed)
+        return false;
+    SB_ASSERT(writer->start == build->control_writer.at);
+    build->payload_size += sb_writer_used(writer);
+    build->control_writer.at = writer->at;
+    SB_ASSERT(build->payload_size <= build->payload_max);
+    return true;
+}
+
+/* Ends the part of control bytes that is being written. */
+static inline void sp_build_close_part(struct sp_build *build)
+{
+    size_t used = sb_writer_used(&build->control_writer);
+    if (used == build->open_from)
+        return;
+    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
+    build->parts[build->part_count++] = (struct sb_bytes){.data = build->control + build->open_from,
+                                                          .size = used - build->open_from};
+    build->open_from = used;
+}
 
 /* Room for one more data frame with `head_size` bytes of head? */
-bool sp_build_has_data_room(const struct sp_build *build, size_t head_size);
+static inline bool sp_build_has_data_room(const struct sp_build *build, size_t head_size)
+{
+    return build->data_count < SP_DATA_FRAMES_MAX && sp_build_left(build) > head_size &&
+           sb_writer_left(&build->control_writer) >= head_size;
+}
+
 /* Adds borrowed bytes; sp_build_has_data_room() said yes. */
-void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size);
+static inline void sp_build_data(struct sp_build *build, const uint8_t *data, size_t size)
+{
+    SB_ASSERT(size <= sp_build_left(build));
+    build->data_count++;
+    if (size == 0)
+        return;
+    sp_build_close_part(build);
+    SB_ASSERT(build->part_count < SP_BUILD_PARTS_MAX);
+    build->parts[build->part_count++] = (struct sb_bytes){.data = data, .size = size};
+    build->payload_size += size;
+}
 
 /* Adds PADDING of `size` bytes. */
 void sp_build_pad(struct sp_build *build, size_t size);

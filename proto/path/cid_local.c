@@ -31,6 +31,7 @@ struct sp_cid_local_entry *sp_cid_local_add(struct sp_cid_local *ids, const stru
         *entry = (struct sp_cid_local_entry){
             .cid = *cid, .sequence = ids->next_sequence++, .is_used = true, .wants_send = true};
         memcpy(entry->reset_token, reset_token, SP_RESET_TOKEN_SIZE);
+        ids->may_want_send = true;
         return entry;
     }
     SB_ASSERT(false);
@@ -43,4 +44,22 @@ struct sp_cid_local_entry *sp_cid_local_find(struct sp_cid_local *ids, uint64_t 
         if (ids->entries[i].is_used && ids->entries[i].sequence == sequence)
             return &ids->entries[i];
     return NULL;
+}
+
+struct sp_cid_local_entry *sp_cid_local_next_unsent(struct sp_cid_local *ids)
+{
+    for (uint32_t i = 0; ids->may_want_send && i < SP_CIDS_MAX; i++)
+        if (ids->entries[i].is_used && ids->entries[i].wants_send)
+            return &ids->entries[i];
+    ids->may_want_send = false;
+    return NULL;
+}
+
+void sp_cid_local_on_lost(struct sp_cid_local *ids, uint64_t sequence)
+{
+    struct sp_cid_local_entry *entry = sp_cid_local_find(ids, sequence);
+    if (entry == NULL)
+        return; /* the peer has retired it meanwhile */
+    entry->wants_send = true;
+    ids->may_want_send = true;
 }

@@ -24,6 +24,7 @@ struct sp_cid_local {
     struct sp_cid_local_entry entries[SP_CIDS_MAX];
     uint64_t next_sequence;
     uint64_t count_max; /* the peer's active_connection_id_limit, bounded by SP_CIDS_MAX */
+    bool may_want_send; /* false: no entry has wants_send */
 };
 
 /* Sequence 0 is the CID of the handshake; it needs no frame. */
@@ -34,6 +35,11 @@ bool sp_cid_local_wants_more(const struct sp_cid_local *ids);
 
 struct sp_cid_local_entry *sp_cid_local_add(struct sp_cid_local *ids, const struct sp_cid *cid,
                                             const uint8_t reset_token[SP_RESET_TOKEN_SIZE]);
+
+/* The next entry whose NEW_CONNECTION_ID is to be sent; NULL if none. */
+struct sp_cid_local_entry *sp_cid_local_next_unsent(struct sp_cid_local *ids);
+/* Records that a NEW_CONNECTION_ID was lost. */
+void sp_cid_local_on_lost(struct sp_cid_local *ids, uint64_t sequence);
 
 /* By sequence; NULL if it is not in use (any more). */
 struct sp_cid_local_entry *sp_cid_local_find(struct sp_cid_local *ids, uint64_t sequence);

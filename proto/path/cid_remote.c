@@ -43,6 +43,7 @@ static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
     if (empty == NULL)
         return false;
     *empty = (struct sp_cid_retired){.sequence = sequence, .is_used = true, .wants_send = true};
+    ids->may_want_send = true;
     return true;
 }
 
@@ -175,9 +176,10 @@ enum sp_err sp_cid_remote_add(struct sp_cid_remote *ids, const struct sp_frame_n
 
 struct sp_cid_retired *sp_cid_remote_next_retired(struct sp_cid_remote *ids)
 {
-    for (uint32_t i = 0; i < SP_RETIRED_CIDS_MAX; i++)
+    for (uint32_t i = 0; ids->may_want_send && i < SP_RETIRED_CIDS_MAX; i++)
         if (ids->retired[i].is_used && ids->retired[i].wants_send)
             return &ids->retired[i];
+    ids->may_want_send = false;
     return NULL;
 }
 
@@ -192,8 +194,10 @@ static struct sp_cid_retired *find_retired(struct sp_cid_remote *ids, uint64_t s
 void sp_cid_remote_on_retired_lost(struct sp_cid_remote *ids, uint64_t sequence)
 {
     struct sp_cid_retired *retired = find_retired(ids, sequence);
-    if (retired != NULL)
-        retired->wants_send = true;
+    if (retired == NULL)
+        return;
+    retired->wants_send = true;
+    ids->may_want_send = true;
 }
 
 void sp_cid_remote_on_retired_acked(struct sp_cid_remote *ids, uint64_t sequence)

@@ -31,6 +31,7 @@ struct sp_cid_retired {
 struct sp_cid_remote {
     struct sp_cid_remote_entry entries[SP_CIDS_MAX];
     struct sp_cid_retired retired[SP_RETIRED_CIDS_MAX];
+    bool may_want_send;       /* false: nothing of `retired` has wants_send */
     uint32_t active;          /* index of the entry that the path in use takes */
     uint64_t retire_prior_to; /* the largest seen */
     /* Bit `sequence % 64`: we have retired it.  For the 64 sequences up to the largest seen. */

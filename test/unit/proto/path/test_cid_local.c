@@ -73,9 +73,41 @@ static void sequences_rise_by_one_and_are_never_used_again(void **state)
     assert_int_equal(ids.next_sequence, 50);
 }
 
+/* [RFC9000 13.3] NEW_CONNECTION_ID frames are sent again when they are lost. */
+static void unsent_ids_are_found_until_they_are_sent(void **state)
+{
+    (void)state;
+    struct sp_cid_local ids;
+    struct sp_cid first = cid_of(0);
+    sp_cid_local_init(&ids, &first);
+    ids.count_max = 3;
+    assert_null(sp_cid_local_next_unsent(&ids));
+    assert_false(ids.may_want_send);
+    for (uint8_t n = 1; n < 3; n++)
+        (void)add(&ids, n);
+    for (uint8_t n = 1; n < 3; n++) {
+        assert_true(ids.may_want_send);
+        struct sp_cid_local_entry *entry = sp_cid_local_next_unsent(&ids);
+        assert_int_equal(entry->sequence, n);
+        entry->wants_send = false;
+    }
+    assert_null(sp_cid_local_next_unsent(&ids));
+    assert_false(ids.may_want_send);
+
+    sp_cid_local_on_lost(&ids, 2);
+    assert_true(ids.may_want_send);
+    assert_int_equal(sp_cid_local_next_unsent(&ids)->sequence, 2);
+    sp_cid_local_find(&ids, 2)->is_used = false; /* retired before it was sent again */
+    assert_null(sp_cid_local_next_unsent(&ids));
+    sp_cid_local_on_lost(&ids, 2);
+    sp_cid_local_on_lost(&ids, 99);
+    assert_false(ids.may_want_send);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unsent_ids_are_found_until_they_are_sent),
         cmocka_unit_test(no_more_are_issued_than_the_peer_takes_and_we_keep),
         cmocka_unit_test(issuing_one_too_many_is_our_bug),
         cmocka_unit_test(sequences_rise_by_one_and_are_never_used_again),

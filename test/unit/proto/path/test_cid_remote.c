@@ -148,10 +148,12 @@ static void retired_cids_are_told_until_the_peer_knows(void **state)
     }
     assert_true(is_seen[0] && is_seen[1]);
     assert_null(sp_cid_remote_next_retired(&ids));
+    assert_false(ids.may_want_send);
     assert_int_equal(add(&ids, 1, 0), SP_OK); /* a late copy: it was told already */
     assert_null(sp_cid_remote_next_retired(&ids));
 
     sp_cid_remote_on_retired_lost(&ids, 1);
+    assert_true(ids.may_want_send);
     assert_int_equal(sp_cid_remote_next_retired(&ids)->sequence, 1);
     sp_cid_remote_on_retired_acked(&ids, 1);
     assert_null(sp_cid_remote_next_retired(&ids));
