@@ -56,7 +56,10 @@ static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind k
     SB_ASSERT(!is_full(events));
     struct spate_event *event = &events->ring[events->tail++];
     events->pushed_count++;
-    *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
+    memset(event, 0, sizeof(*event));
+    event->kind = kind;
+    event->conn = conn;
+    event->conn_user = conn->user;
     return event;
 }
 

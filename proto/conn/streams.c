@@ -85,7 +85,10 @@ static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
         return NULL;
 
     bool is_local = sp_stream_is_local(id, sp_conn_is_server(conn));
-    *stream = (struct sp_stream){.id = id, .priority = SP_PRIORITY_FIRST};
+    /* Both parts of a bidirectional stream are initialised below. */
+    memset(stream, 0, sp_stream_is_uni(id) ? sizeof(*stream) : offsetof(struct sp_stream, send));
+    stream->id = id;
+    stream->priority = SP_PRIORITY_FIRST;
     sb_list_init(&stream->send_link);
     sb_list_init(&stream->control_link);
     sb_list_init(&stream->event_link);

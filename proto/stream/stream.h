@@ -33,10 +33,8 @@ struct sp_stream {
     struct sb_link send_link;    /* in the schedule, if it has bytes to send or waits for credit */
     struct sb_link control_link; /* in the list of those with `control` set */
     struct sb_link event_link;   /* in the list of those with pending events */
-    struct sp_stream_send send;
-    struct sp_stream_recv recv;
-    uint64_t stop_code; /* of a STOP_SENDING received */
-    uint32_t sent_refs; /* frames in flight that point here */
+    uint64_t stop_code;          /* of a STOP_SENDING received */
+    uint32_t sent_refs;          /* frames in flight that point here */
     uint8_t control;
     uint8_t pending_events;
     uint8_t priority; /* see conn/schedule.h */
@@ -44,6 +42,9 @@ struct sp_stream {
     bool is_held;     /* opened in 0-RTT that was rejected, above the limit that counts now: in no
                          list of what is to be sent until MAX_STREAMS allows it */
     bool is_closed;   /* STREAM_CLOSED was reported: out of the map, waits for sent_refs */
+    /* Last, because each is initialised by itself. */
+    struct sp_stream_send send;
+    struct sp_stream_recv recv;
 };
 
 static inline bool sp_stream_is_uni(uint64_t id)
