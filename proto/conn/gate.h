@@ -20,14 +20,16 @@
  * updated, so the next packet number counts their packets.  [RFC9001 6.6] */
 static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_space space)
 {
-    /* [RFC9000 17.1] A peer that acknowledges nothing could not decode the numbers. */
     const struct sp_loss_space *s = conn->loss.spaces[space];
-    /* [RFC9000 12.3] The last numbers are not used: a train must not pass their end. */
-    if (s->sent.next_pn >= SP_PN_MAX - SP_TRAIN_COUNT_MAX)
-        return true;
-    uint64_t known = s->largest_acked == SB_VARINT_NONE ? 0 : s->largest_acked;
-    if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
-        return true;
+    if (SB_UNLIKELY(s->sent.next_pn >= SP_GATE_PN_OPEN_MAX)) {
+        /* [RFC9000 12.3] The last numbers are not used: a train must not pass their end. */
+        if (s->sent.next_pn >= SP_PN_MAX - SP_TRAIN_COUNT_MAX)
+            return true;
+        /* [RFC9000 17.1] A peer that acknowledges nothing could not decode the numbers. */
+        uint64_t known = s->largest_acked == SB_VARINT_NONE ? 0 : s->largest_acked;
+        if (s->sent.next_pn - known >= SP_GATE_PN_OPEN_MAX)
+            return true;
+    }
     if (space == SP_SPACE_APP && !sp_conn_sends_early(conn))
         return sp_keyphase_is_exhausted(&conn->keys);
     struct sp_key_limits limits = conn->protect.ops->limits(sp_conn_write_key(conn, space));

@@ -145,49 +145,49 @@ static void large_acked(struct sp_loss *loss, uint64_t end)
     loss->path->large_lost_count = 0;
 }
 
-static void ack_late(struct sp_loss *loss, struct sp_sent_packet *packet, uint64_t pn)
+/* Packets that were declared lost came late. */
+static void ack_lost(struct sp_loss *loss, struct sp_sent_block *block, uint32_t bits)
 {
-    SB_STEP();
-    if (packet->state == SP_SENT_LOST && packet->size > SP_DATAGRAM_SIZE_MIN)
-        large_acked(loss, pn + 1);
-    packet->state = SP_SENT_SKIPPED;
+    for (uint32_t left = bits; left != 0; left &= left - 1) {
+        SB_STEP();
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        struct sp_sent_packet *packet = &block->packets[i];
+        if (packet->size > SP_DATAGRAM_SIZE_MIN)
+            large_acked(loss, block->first_pn + i + 1);
+        packet->state = SP_SENT_SKIPPED;
+    }
+    block->lost_bits &= ~bits;
 }
 
-/* Looks for the oldest packet in flight of `from` to `to` that later ones have overtaken. */
-static SB_NEVER_INLINE void look_for_late(struct sp_loss *loss, const struct ack_work *work,
-                                          const struct sp_sent_block *block, uint64_t from,
-                                          uint64_t to)
+/* The oldest of `bits`, which are not empty, was overtaken by later ones if its number is below
+ * work->late_end. */
+static void look_for_late(struct sp_loss *loss, const struct ack_work *work,
+                          const struct sp_sent_block *block, uint32_t bits)
 {
-    to = SB_MIN(to, work->late_end - 1 - block->first_pn);
-    while (from <= to && block->packets[from].state != SP_SENT_OUT)
-        from++;
-    const struct sp_sent_packet *packet = &block->packets[from];
-    if (from <= to && packet->path == loss->path->index)
+    uint32_t i = (uint32_t)__builtin_ctz(bits);
+    const struct sp_sent_packet *packet = &block->packets[i];
+    if (SB_UNLIKELY(block->first_pn + i < work->late_end) && packet->path == loss->path->index)
         sp_reorder_on_late(&loss->path->reorder, packet->sent_ns,
-                           work->late_end - 1 - (block->first_pn + from), &loss->path->rtt,
+                           work->late_end - 1 - (block->first_pn + i), &loss->path->rtt,
                            work->now_ns);
 }
 
-/* Works off the packets `from` to `to` of a block and returns the next block. */
+/* Works off packets of a block that were in flight: `bits`, which are not empty.  Returns the next
+ * block. */
 static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *work,
-                                       struct sp_sent_block *block, uint64_t from, uint64_t to)
+                                       struct sp_sent_block *block, uint32_t bits)
 {
     struct ack_bytes acked = {0};
     struct sp_sent_frame **tail = work->tail; /* a register: what it points to is stored to */
     uint32_t count = 0, eliciting_count = 0, marked_count = 0;
-    uint64_t newest = from, large_end = 0;
+    uint32_t newest = 0, large_end = 0;
     uint32_t own_path = loss->path->index;
-    if (SB_UNLIKELY(block->first_pn + from < work->late_end))
-        look_for_late(loss, work, block, from, to);
-    for (uint64_t i = from; i <= to; i++) {
-        struct sp_sent_packet *packet = &block->packets[i];
-        if (packet->state != SP_SENT_OUT) {
-            ack_late(loss, packet, block->first_pn + i);
-            continue;
-        }
-        newest = i;
+    look_for_late(loss, work, block, bits);
+    for (uint32_t left = bits; left != 0; left &= left - 1) {
+        newest = (uint32_t)__builtin_ctz(left);
+        struct sp_sent_packet *packet = &block->packets[newest];
         if (packet->size > SP_DATAGRAM_SIZE_MIN && packet->path == own_path)
-            large_end = i + 1;
+            large_end = newest + 1;
         count++;
         eliciting_count += packet->is_eliciting;
         marked_count += packet->is_ect;
@@ -209,13 +209,13 @@ static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *wo
         large_acked(loss, block->first_pn + large_end);
     /* Ranges come in falling order: the first packet that is found is not always the largest. */
     uint64_t newest_pn = block->first_pn + newest;
-    if (count > 0 && (!work->any || newest_pn > work->largest_pn)) {
+    if (!work->any || newest_pn > work->largest_pn) {
         work->largest_pn = newest_pn;
         work->largest_sent_ns = block->packets[newest].sent_ns;
         work->is_own_path = block->packets[newest].path == own_path;
         work->any = true;
     }
-    return sp_sent_block_settled(&work->space->sent, block, count, eliciting_count);
+    return sp_sent_block_settled(&work->space->sent, block, bits, count, eliciting_count);
 }
 
 static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack_range range)
@@ -224,7 +224,12 @@ static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack
     while (block != NULL && block->first_pn <= range.largest) {
         uint64_t from = SB_MAX(range.smallest, block->first_pn) - block->first_pn;
         uint64_t to = SB_MIN(range.largest - block->first_pn, SP_SENT_BLOCK_PACKETS - 1u);
-        block = ack_block(loss, work, block, from, to);
+        uint32_t range_bits = sp_sent_bits(from, to);
+        uint32_t lost_bits = block->lost_bits & range_bits;
+        uint32_t out_bits = block->out_bits & range_bits;
+        if (SB_UNLIKELY(lost_bits != 0))
+            ack_lost(loss, block, lost_bits);
+        block = out_bits != 0 ? ack_block(loss, work, block, out_bits) : block->next;
     }
 }
 
@@ -320,21 +325,16 @@ static uint64_t loss_delay_ns(const struct sp_loss *loss, uint64_t delay_ns)
     return delay_ns;
 }
 
-/* [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
-static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
-                   struct sp_loss_outcome *ret)
+/* Declares packets lost among those that later ones have overtaken: from `pn` on, which is one.
+ * [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
+static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_space *space,
+                                        uint64_t pn, uint64_t now_ns, struct sp_loss_outcome *ret)
 {
     struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
     struct sp_reorder *reorder = &loss->path->reorder;
-    sp_reorder_update(reorder, &loss->path->rtt, now_ns);
     uint64_t delay_ns = loss_delay_ns(loss, sp_reorder_delay_ns(reorder, &loss->path->rtt));
     uint64_t distance = sp_reorder_is_wide(reorder) ? UINT64_MAX : SP_LOSS_PACKET_THRESHOLD;
 
-    space->loss_at_ns = SB_NEVER;
-    if (space->largest_acked == SB_VARINT_NONE)
-        return;
-
-    uint64_t pn = 0;
     for (struct sp_sent_packet *packet;
          (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
         if (pn > space->largest_acked)
@@ -361,6 +361,17 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
     loss->persistent_count += lost.is_persistent;
     if (lost.is_persistent)
         sp_reorder_on_final(reorder, now_ns);
+}
+
+static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
+                   struct sp_loss_outcome *ret)
+{
+    uint64_t pn;
+    sp_reorder_update(&loss->path->reorder, &loss->path->rtt, now_ns);
+    space->loss_at_ns = SB_NEVER;
+    if (space->largest_acked != SB_VARINT_NONE &&
+        sp_sent_next(&space->sent, 0, false, &pn) != NULL && pn < space->largest_acked)
+        detect_from(loss, space, pn, now_ns, ret);
 }
 
 static void update_pacer(struct sp_loss *loss)

@@ -46,7 +46,7 @@ static void reuse_last(struct sp_sent *sent, uint64_t first_pn)
 bool sp_sent_grow(struct sp_sent *sent)
 {
     uint64_t first_pn = sp_sent_block_of(sent->next_pn);
-    if (sent->last != NULL && sent->last->out_count == 0) {
+    if (sent->last != NULL && sent->last->out_bits == 0) {
         reuse_last(sent, first_pn);
         return true;
     }
@@ -113,13 +113,17 @@ struct sp_sent_frame *sp_sent_settle(struct sp_sent *sent, uint64_t pn, enum sp_
     packet->frames = NULL;
     packet->state = (uint8_t)state;
 
-    SB_ASSERT(block->out_count > 0 && sent->out_count > 0);
+    uint32_t bit = 1u << (pn - block->first_pn);
+    SB_ASSERT((block->out_bits & bit) != 0 && sent->out_count > 0);
     sent->out_count--;
     if (packet->is_eliciting) {
         SB_ASSERT(sent->eliciting_count > 0);
         sent->eliciting_count--;
     }
-    if (--block->out_count == 0 && block != sent->last)
+    block->out_bits &= ~bit;
+    if (state == SP_SENT_LOST)
+        block->lost_bits |= bit;
+    if (block->out_bits == 0 && block != sent->last)
         unlink_block(sent, block);
     return frames;
 }
@@ -132,15 +136,14 @@ struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_l
 
     struct sp_sent_block *block = pn <= sent->first->first_pn ? sent->first : seek(sent, pn);
     for (; block != NULL; block = block->next) {
-        if (block->out_count == 0 && !or_lost)
-            continue;
         uint64_t from = SB_MAX(pn, block->first_pn) - block->first_pn;
-        for (uint64_t i = from; i < SP_SENT_BLOCK_PACKETS; i++) {
-            uint8_t state = block->packets[i].state;
-            if (state == SP_SENT_OUT || (or_lost && state == SP_SENT_LOST)) {
-                *ret_pn = block->first_pn + i;
-                return &block->packets[i];
-            }
+        if (from >= SP_SENT_BLOCK_PACKETS)
+            continue;
+        uint32_t bits = (block->out_bits | (or_lost ? block->lost_bits : 0)) & UINT32_MAX << from;
+        if (bits != 0) {
+            uint32_t i = (uint32_t)__builtin_ctz(bits);
+            *ret_pn = block->first_pn + i;
+            return &block->packets[i];
         }
     }
     return NULL;
@@ -155,15 +158,15 @@ struct sp_sent_block *sp_sent_block_from(struct sp_sent *sent, uint64_t pn)
 }
 
 struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent_block *block,
-                                            uint32_t count, uint32_t eliciting_count)
+                                            uint32_t bits, uint32_t count, uint32_t eliciting_count)
 {
     struct sp_sent_block *next = block->next;
-    SB_ASSERT(block->out_count >= count && sent->out_count >= count);
+    SB_ASSERT((block->out_bits & bits) == bits && sent->out_count >= count);
     SB_ASSERT(sent->eliciting_count >= eliciting_count);
-    block->out_count -= count;
+    block->out_bits &= ~bits;
     sent->out_count -= count;
     sent->eliciting_count -= eliciting_count;
-    if (block->out_count == 0 && block != sent->last)
+    if (block->out_bits == 0 && block != sent->last)
         unlink_block(sent, block);
     return next;
 }
@@ -183,20 +186,19 @@ void sp_sent_check(const struct sp_sent *sent)
     for (const struct sp_sent_block *b = sent->first; b != NULL; prev = b, b = b->next) {
         SB_ASSERT(b->prev == prev);
         SB_ASSERT(prev == NULL || prev->first_pn < b->first_pn);
-        SB_ASSERT(b->out_count > 0 || b == sent->last);
-        uint32_t block_out = 0;
+        SB_ASSERT(b->out_bits != 0 || b == sent->last);
         for (uint32_t i = 0; i < SP_SENT_BLOCK_PACKETS; i++) {
             const struct sp_sent_packet *p = &b->packets[i];
+            SB_ASSERT((b->out_bits >> i & 1) == (p->state == SP_SENT_OUT));
+            SB_ASSERT((b->lost_bits >> i & 1) == (p->state == SP_SENT_LOST));
             if (p->state != SP_SENT_OUT) {
                 SB_ASSERT(p->frames == NULL);
                 continue;
             }
             SB_ASSERT(b->first_pn + i < sent->next_pn);
-            block_out++;
+            out++;
             eliciting += p->is_eliciting;
         }
-        SB_ASSERT(block_out == b->out_count);
-        out += block_out;
     }
     SB_ASSERT(prev == sent->last);
     SB_ASSERT(out == sent->out_count);

@@ -47,19 +47,24 @@ struct sp_sent_packet {
     uint8_t path; /* sp_loss_path.index of the path that it went */
 };
 
+/* An ACK frame repeats what earlier ones had.  So that it costs what is new in it, the packets
+ * whose state it may change are found by bits:
+ *
+ *     bit i of out_bits = packets[i] is SP_SENT_OUT,  of lost_bits = it is SP_SENT_LOST */
 struct sp_sent_block {
     struct sp_sent_block *next;
     struct sp_sent_block *prev;
     uint64_t first_pn; /* a multiple of SP_SENT_BLOCK_PACKETS */
-    uint32_t out_count;
+    uint32_t out_bits;
+    uint32_t lost_bits;
     struct sp_sent_packet packets[SP_SENT_BLOCK_PACKETS];
 };
 
 /* Packets by number, in blocks.  A block without an outstanding packet is given
  * back, unless it is the last one: so the memory follows what is in flight.
  *
- *     out_count = sum of the blocks' out_count
- *     first block's out_count > 0, or it is the only one */
+ *     out_count = the sum of bits in the blocks' out_bits
+ *     the first block's out_bits != 0, or it is the only one */
 struct sp_sent {
     struct sb_store *blocks; /* borrowed */
     struct sp_sent_block *first;
@@ -73,7 +78,13 @@ struct sp_sent {
 
 void sp_sent_init(struct sp_sent *sent, struct sb_store *blocks);
 
-_Static_assert((SP_SENT_BLOCK_PACKETS & (SP_SENT_BLOCK_PACKETS - 1)) == 0, "a power of two");
+_Static_assert(SP_SENT_BLOCK_PACKETS == 32, "a bit of a uint32_t for each");
+
+/* Returns the bits of the packets `from` to `to` of a block. */
+static inline uint32_t sp_sent_bits(uint64_t from, uint64_t to)
+{
+    return (UINT32_MAX << from) & (UINT32_MAX >> (SP_SENT_BLOCK_PACKETS - 1 - to));
+}
 
 /* Appends the list `frames` to the list whose last link is `*tail`. */
 static inline void sp_sent_append(struct sp_sent_frame ***tail, struct sp_sent_frame *frames)
@@ -113,7 +124,8 @@ static inline void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet
     SB_ASSERT(packet->state == SP_SENT_OUT ||
               (packet->state == SP_SENT_SKIPPED && packet->frames == NULL));
 
-    struct sp_sent_packet *slot = &block->packets[sent->next_pn - block->first_pn];
+    uint64_t index = sent->next_pn - block->first_pn;
+    struct sp_sent_packet *slot = &block->packets[index];
     slot->frames = packet->frames;
     slot->sent_ns = packet->sent_ns;
     slot->size = packet->size;
@@ -124,7 +136,7 @@ static inline void sp_sent_add(struct sp_sent *sent, const struct sp_sent_packet
     sent->next_pn++;
     if (packet->state == SP_SENT_SKIPPED)
         return;
-    block->out_count++;
+    block->out_bits |= 1u << index;
     sent->out_count++;
     if (packet->is_eliciting)
         sent->eliciting_count++;
@@ -146,11 +158,12 @@ struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_l
  * numbers begins, which looks at the packets of a block by itself. */
 struct sp_sent_block *sp_sent_block_from(struct sp_sent *sent, uint64_t pn);
 
-/* Updates the counts after such a walk: `count` packets of `block`, `eliciting_count` of them
- * ack-eliciting, are no longer outstanding, and their frames have been taken.  Returns the next
- * block; may give `block` back to its pool. */
+/* Updates the counts after such a walk: `count` packets of `block`, those in `bits`, are no longer
+ * outstanding; `eliciting_count` of them are ack-eliciting.  Their state was set and their frames
+ * have been taken.  Returns the next block; may give `block` back to its pool. */
 struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent_block *block,
-                                            uint32_t count, uint32_t eliciting_count);
+                                            uint32_t bits, uint32_t count,
+                                            uint32_t eliciting_count);
 
 /* Gives all blocks back; all packets must be settled. */
 void sp_sent_deinit(struct sp_sent *sent);
