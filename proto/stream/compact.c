@@ -9,7 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
-#include "proto/stream/reassembly.h"
+#include "proto/stream/reassembly_impl.h"
 
 static bool is_badly_used(const struct sb_buffer *buffer, uint32_t part)
 {
@@ -71,6 +71,7 @@ static bool copy_out(struct sp_piece *piece)
         piece->buffer = copy;
         piece->data = sp_copy_data(copy);
         sb_buffer_unref(buffer);
+        (void)sp_reassembly_join(piece->owner, piece);
         return true;
     }
     sp_piece_pin(store, piece);

@@ -15,6 +15,7 @@
  * priorities.  They come from a generator that starts with a secret. */
 
 #include "proto/base/assert.h"
+#include "proto/base/bytes.h"
 
 #define SETTLE_COUNT 8
 
@@ -261,6 +262,31 @@ uint32_t sp_page_count(const struct sp_piece *piece, uint64_t at, uint64_t size)
         size -= part.size;
     }
     return count;
+}
+
+static void copy_bits(uint64_t *to, const struct sp_piece *from)
+{
+    uint64_t at = from->offset;
+    uint64_t end = sp_piece_end(from);
+    while (at < end) {
+        struct part part = part_of(at, end - at);
+        to[part.word] |= sp_piece_is_full(from) ? part.mask : part.mask & from->bits[part.word];
+        at += part.size;
+    }
+}
+
+void sp_page_join(const struct sp_piece *left, struct sp_piece *right)
+{
+    uint64_t bits[SP_PAGE_SIZE / WORD_BITS] = {0};
+    uint64_t size = sp_piece_end(right) - left->offset;
+    SB_ASSERT(sp_piece_end(left) <= right->offset && size <= SP_PAGE_SIZE);
+    copy_bits(bits, left);
+    copy_bits(bits, right);
+    uint64_t arrived = left->size - left->missing + (right->size - right->missing);
+    memcpy(right->bits, bits, sizeof(bits));
+    right->offset = left->offset;
+    right->size = size;
+    right->missing = (uint16_t)(size - arrived);
 }
 
 uint64_t sp_page_run(const struct sp_piece *piece)

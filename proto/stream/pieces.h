@@ -188,6 +188,17 @@ uint32_t sp_page_add(struct sp_piece *piece, uint64_t at, uint64_t size);
 /* Returns how many bytes of the range have arrived. */
 uint32_t sp_page_count(const struct sp_piece *piece, uint64_t at, uint64_t size);
 
+/* Makes `right` cover what `left` does, the offsets between the two, and its own: SP_PAGE_SIZE at
+ * most.  `left` comes before it.  Moves no bytes. */
+void sp_page_join(const struct sp_piece *left, struct sp_piece *right);
+
+/* Returns whether two pieces, one after the other, fit into one page. */
+static inline bool sp_pieces_fit(const struct sp_piece *left, const struct sp_piece *right)
+{
+    return left->kind == right->kind && left->kind != SP_PIECE_SLICE &&
+           sp_piece_end(right) - left->offset <= SP_PAGE_SIZE;
+}
+
 /* Returns whether the first byte has arrived. */
 static inline bool sp_piece_has_first(const struct sp_piece *piece)
 {

@@ -9,6 +9,8 @@
  * one page per SP_PAGE_SIZE offsets, and one more beside each slice, which has at least that many
  * bytes.
  *
+ * Where that leaves a page few offsets, it is joined with the next one: see reassembly_join.c.
+ *
  * A page for bytes in order begins where they do.  The application may hold slices of it while the
  * next bytes are added.  Once it holds none, the page is used again from its start.  So small
  * messages of a stream lie side by side, and cost no allocation if they are released at once.
@@ -235,6 +237,8 @@ static struct sp_piece *clip(struct sp_reassembly *reassembly, struct sp_piece *
     }
     page->size -= cut;
     page->missing = (uint16_t)(page->missing - cut);
+    if (page->prev != NULL)
+        (void)sp_reassembly_join(reassembly, page->prev);
     return page;
 }
 
@@ -331,6 +335,7 @@ bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
         if (piece == NULL)
             return false;
         at = SB_MIN(gap_end, sp_piece_end(piece));
+        piece = sp_reassembly_join_both(reassembly, piece);
     }
     return true;
 }
@@ -359,6 +364,7 @@ bool sp_reassembly_next(struct sp_reassembly *reassembly, struct sb_slice *ret)
     piece->offset += size;
     piece->data += size;
     piece->size -= size;
+    (void)sp_reassembly_join(reassembly, piece);
     return true;
 }
 
@@ -371,6 +377,7 @@ static void check_piece(const struct sp_piece *piece, uint64_t lent_end)
     SB_ASSERT(sp_page_count(piece, piece->offset, piece->size) == piece->size - piece->missing);
     SB_ASSERT(piece->buffer == NULL || piece->buffer->ref_count > 0);
     SB_ASSERT((piece->kind == SP_PIECE_LENT) == (piece->data == NULL));
+    SB_ASSERT(prev == NULL || !sp_pieces_fit(prev, piece));
     if (piece->kind != SP_PIECE_LENT) {
         SB_ASSERT(piece->offset >= lent_end);
         return;

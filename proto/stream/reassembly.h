@@ -24,6 +24,7 @@
  *     received_bytes = read_end + sum of the pieces' bytes that have arrived
  *     a piece is in lent memory, all of it, or beyond all lent memory
  *     an SP_PIECE_SLICE had SP_PAGE_SIZE bytes or more when it came; lend() may have cut it
+ *     two pieces side by side do not fit into one page
  *     a page without bytes is the first piece: what was in it has been handed out
  */
 struct sp_reassembly {

@@ -4,7 +4,7 @@
 
 #include "proto/stream/reassembly.h"
 
-/* What reassembly.c and reassembly_lent.c share: only for them. */
+/* What reassembly*.c and compact.c share: only for them. */
 
 /* What making a page counts as: about the time of so many visits, with memory that is not in the
  * cache. */
@@ -43,5 +43,12 @@ SB_MUST_USE struct sp_piece *sp_reassembly_place(struct sp_reassembly *reassembl
 struct sp_piece *sp_reassembly_place_in_page(struct sp_reassembly *reassembly,
                                              struct sp_piece *piece, uint64_t at,
                                              const uint8_t *data, uint64_t size);
+
+/* Joins `left` with the next piece if sp_pieces_fit().  Returns the piece that holds the bytes of
+ * `left` now; the next one stays where it is, `left` may be freed. */
+struct sp_piece *sp_reassembly_join(struct sp_reassembly *reassembly, struct sp_piece *left);
+
+/* Joins `piece` with its neighbours on both sides.  Returns the piece that holds its bytes now. */
+struct sp_piece *sp_reassembly_join_both(struct sp_reassembly *reassembly, struct sp_piece *piece);
 
 #endif

@@ -18,16 +18,22 @@ static bool is_full_lent(const struct sp_piece *piece)
     return piece != NULL && piece->kind == SP_PIECE_LENT && sp_piece_is_full(piece);
 }
 
-/* Brings bytes to where they belong in lent memory, unless the cipher wrote them there. */
+/* Brings bytes to where they belong in lent memory, from `lent` on, unless the cipher wrote them
+ * there. */
 static void bring(struct sp_reassembly *reassembly, const struct sp_lent *lent, uint64_t offset,
                   const uint8_t *data, uint64_t size)
 {
-    SB_ASSERT(offset >= lent->offset && size <= sp_lent_end(lent) - offset);
-    uint8_t *to = lent->data + (offset - lent->offset);
-    if (to == data)
-        return;
-    memcpy(to, data, size);
-    reassembly->store->copied_bytes += size;
+    SB_ASSERT(offset >= lent->offset);
+    for (uint64_t part; size > 0; size -= part, lent = lent->next) {
+        uint8_t *to = lent->data + (offset - lent->offset);
+        part = SB_MIN(size, sp_lent_end(lent) - offset);
+        if (to != data) {
+            memcpy(to, data, part);
+            reassembly->store->copied_bytes += part;
+        }
+        offset += part;
+        data += part;
+    }
 }
 
 /* Joins a full piece with full neighbours that it touches.  Returns the piece that has them all. */
@@ -125,6 +131,7 @@ static bool split(struct sp_reassembly *reassembly, struct sp_piece *piece, uint
         else
             memcpy(rest->bits, piece->bits, sizeof(rest->bits));
         sp_compact_rest(rest);
+        (void)sp_reassembly_join(reassembly, rest);
     }
     if (piece->kind == SP_PIECE_SLICE)
         sp_piece_unpin(reassembly->store, piece);
@@ -160,6 +167,8 @@ static void collect(struct sp_reassembly *reassembly, const struct sp_lent *lent
         if (is_full_lent(piece) && is_full_lent(prev) && sp_piece_end(prev) == piece->offset) {
             prev->size += piece->size;
             sp_reassembly_unlink(reassembly, piece);
+        } else if (prev != NULL) {
+            (void)sp_reassembly_join(reassembly, prev);
         }
         piece = next;
     }
@@ -279,6 +288,8 @@ bool sp_reassembly_next_placed(struct sp_reassembly *reassembly, struct sp_place
     reassembly->read_end += size;
     if (piece->missing == piece->size)
         sp_reassembly_unlink(reassembly, piece);
+    else
+        (void)sp_reassembly_join(reassembly, piece);
     *ret = report_lent(reassembly, size, lent->delivered_bytes + size == lent->size);
     return true;
 }
