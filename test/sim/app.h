@@ -129,7 +129,8 @@ struct qs_app {
 
     struct qs_app_message *messages; /* by number, which is the tag; NULL: none was sent */
     uint32_t message_next;
-    uint32_t messages_out; /* without a result */
+    uint32_t messages_out;     /* without a result */
+    uint64_t messages_overdue; /* whose deadline had come when they were sent */
     uint64_t messages_acked;
     uint64_t messages_arrived;
     int64_t message_size_min; /* the smallest limit so far */

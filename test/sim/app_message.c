@@ -102,6 +102,7 @@ static bool send_one(struct qs_app *app)
             .data = data, .size = size, .deadline_ns = deadline_ns, .is_out = !is_silent};
         app->message_next++;
         app->messages_out++;
+        app->messages_overdue += deadline_ns <= app->clock->now_ns;
         if (is_copied)
             memset(data, POISON, size);
         message->is_copied = is_copied;

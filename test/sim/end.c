@@ -18,7 +18,6 @@
 #include "test/sim/routes.h"
 
 enum {
-    SPINS_MAX = 100, /* a connection that asks for more deadlines at one time hangs */
     TRAIN_SIZE_MAX = 65507,
     TRAINS_MAX = 5000,  /* a connection that has more trains to send at one time hangs */
     FORGOTTEN_FROM = 3, /* the canary's host keeps so many timers */
@@ -472,12 +471,9 @@ static void set_timer(struct qs_end *end)
     uint64_t deadline_ns = sp_conn_deadline_ns(end->conn);
     bool has_passed = deadline_ns <= now_ns;
     if (has_passed && now_ns < end->full_until_ns)
-        return; /* the socket's step comes */
-    if (!has_passed)
-        end->spin_count = 0;
-    else if (end->timer_ns == SB_NEVER)
-        end->spin_count++; /* otherwise it is late only, and has not been met yet */
-    if (end->spin_count > SPINS_MAX)
+        return;                                             /* the socket's step comes */
+    bool is_late = has_passed && end->timer_ns != SB_NEVER; /* it has not been met yet */
+    if (!is_late && !qs_spins_note(&end->spins, has_passed, end->app.messages_overdue))
         qs_fail(host->trace, "%s wants its deadline again and again", end->who);
     if (deadline_ns == SB_NEVER)
         return;

@@ -63,7 +63,7 @@ struct qs_end {
     uint64_t full_until_ns; /* the socket takes nothing before */
     bool must_wake;         /* a step is due */
     bool waits_for_tls;     /* for the answer to SP_EVENT_TLS_WAIT */
-    uint32_t spin_count;    /* steps in a row with a deadline that has passed */
+    struct qs_spins spins;
     uint64_t step_count;
 
     uint32_t last_train_count; /* the size of the train that sp_conn_send() left empty last */

@@ -252,3 +252,14 @@ void qs_oracle_batch(struct qs_oracle *oracle, uint64_t bytes)
     for (int space = 0; space < SP_SPACES; space++)
         oracle->spaces[space].lone_acks = 0;
 }
+
+/* A connection that asks for more deadlines at one time hangs. */
+#define SPINS_MAX 100
+
+bool qs_spins_note(struct qs_spins *spins, bool is_due, uint64_t asked_count)
+{
+    bool has_asked = asked_count != spins->asked_count;
+    spins->asked_count = asked_count;
+    spins->count = is_due && !has_asked ? spins->count + 1 : 0;
+    return spins->count <= SPINS_MAX;
+}

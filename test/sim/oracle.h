@@ -128,4 +128,15 @@ void qs_oracle_check_window(struct qs_oracle *oracle, const struct sp_stats *now
 void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame);
 void qs_oracle_flow_received(struct qs_oracle *oracle, const struct sp_frame *frame);
 
+/* Steps of a connection in a row after which its deadline had passed. */
+struct qs_spins {
+    uint32_t count;
+    uint64_t asked_count;
+};
+
+/* Notes a step.  `is_due`: the deadline has passed, and the host will meet it once more.
+ * `asked_count`: what the application has asked for with a deadline that had come already; for each
+ * of that, the connection may want its deadline.  Returns false if it hangs. */
+bool qs_spins_note(struct qs_spins *spins, bool is_due, uint64_t asked_count);
+
 #endif

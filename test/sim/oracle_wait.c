@@ -53,6 +53,12 @@ static bool will_hear(const struct qs_end *end)
            has_armed(peer->conn);
 }
 
+/* .. or the answer for which TLS waits comes, and with it the keys of packets that are kept. */
+static bool will_proceed(const struct qs_end *end)
+{
+    return end->waits_for_tls || will_hear(end);
+}
+
 /* The application will give credit by itself: it reads slowly, or is about to lend memory.  Without
  * memory it cannot lend any more, which is its own affair. */
 static bool owes_credit(const struct qs_app *app)
@@ -73,7 +79,7 @@ static bool owes_credit(const struct qs_app *app)
 static bool will_get_credit(const struct qs_end *end)
 {
     const struct qs_end *peer = live_peer(end);
-    if (will_hear(end) || has_armed(end->conn) || owes_credit(&peer->app))
+    if (will_proceed(end) || has_armed(end->conn) || owes_credit(&peer->app))
         return true;
     struct sp_send_wait wait =
         sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, end->host->clock->now_ns);
@@ -114,7 +120,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_TRAIN:
         return conn->loss.path->cc.in_flight_bytes > 0 &&
                (wait->at_ns != SB_NEVER ||
-                (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && will_hear(end)));
+                (conn->handshake_state < SP_HANDSHAKE_CONFIRMED && will_proceed(end)));
     case SP_WAIT_ENDING:
     case SP_WAIT_PACER:
     case SP_WAIT_ACK_DELAY:
@@ -127,8 +133,7 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end) && stays_alive(end, wait);
     case SP_WAIT_KEY:
-        return conn->handshake_state < SP_HANDSHAKE_COMPLETE &&
-               (end->waits_for_tls || will_hear(end));
+        return conn->handshake_state < SP_HANDSHAKE_COMPLETE && will_proceed(end);
     case SP_WAIT_EXHAUSTED:
         return conn->handshake_state < SP_HANDSHAKE_CONFIRMED;
     case SP_WAIT_IDLE:

@@ -402,6 +402,20 @@ static void what_the_application_sits_on_gives_no_credit(void **state)
     has_found(bench, "credit up to 1291");
 }
 
+/* The steps of one time: a message that is late when it is sent may be the reason for one. */
+static void a_deadline_is_not_wanted_again_and_again(void **state)
+{
+    (void)state;
+    struct qs_spins spins = {0};
+    for (uint64_t i = 1; i <= 1000; i++)
+        assert_true(qs_spins_note(&spins, true, i));
+    for (uint32_t i = 0; i < 100; i++)
+        assert_true(qs_spins_note(&spins, true, 1000));
+    assert_false(qs_spins_note(&spins, true, 1000));
+    assert_true(qs_spins_note(&spins, false, 1000));
+    assert_true(qs_spins_note(&spins, true, 1000));
+}
+
 /* Trains.  The packets' bytes do not matter, only where they stand. */
 
 static uint8_t slot[8000];
@@ -526,6 +540,7 @@ int main(void)
         QT_TEST(bench, a_key_phase_must_be_acked_before_the_next),
         QT_TEST(bench, packet_numbers_are_written_long_enough),
         QT_TEST(bench, what_the_application_sits_on_gives_no_credit),
+        QT_TEST(bench, a_deadline_is_not_wanted_again_and_again),
         QT_TEST(bench, trains_have_the_shape_that_gso_asks_for),
         QT_TEST(bench, initials_fill_their_datagram),
         QT_TEST(bench, an_unproven_address_gets_three_times_what_it_sent),

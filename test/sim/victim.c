@@ -20,7 +20,6 @@
 
 enum {
     STRAY_OBJECTS_MAX = 8,
-    SPINS_MAX = 100,     /* as in end.c */
     TRAINS_MAX = 1000,   /* in one turn */
     CHECK_INTERVAL = 64, /* calls from one sp_conn_check() to the next */
     BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/buffers.c */
@@ -183,8 +182,7 @@ static void set_timer(struct qs_victim *v)
     uint64_t now_ns = v->host->clock->now_ns;
     uint64_t deadline_ns = sp_conn_deadline_ns(v->conn);
     deadline_ns = SB_MIN(deadline_ns, qs_victim_app_deadline_ns(v));
-    v->spin_count = deadline_ns <= now_ns ? v->spin_count + 1 : 0;
-    if (v->spin_count > SPINS_MAX)
+    if (!qs_spins_note(&v->spins, deadline_ns <= now_ns, 0))
         qs_fail(v->host->trace, "%s wants its deadline again and again", v->who);
     if (deadline_ns == SB_NEVER || deadline_ns >= v->timer_ns)
         return;

@@ -50,7 +50,7 @@ struct qs_victim {
     uint64_t received_count; /* datagrams */
     uint64_t sent_count;     /* datagrams without bytes of streams */
     uint64_t timer_ns;
-    uint32_t spin_count;
+    struct qs_spins spins;
     uint64_t call_count;
     bool is_connected;
     bool is_closed;
