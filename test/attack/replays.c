@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+/* What others can do with what they have recorded, or made up: 0-RTT, tokens and tickets.
+ *
+ *     client ---- relay, which records ---- server         two engines that share one
+ *                        |                                  struct spate_tls: as two shards
+ *     replays, from many addresses of loopback ---- server and other
+ *
+ * 0-RTT is accepted once in a process, whichever of its shards gets the copy.  A token proves one
+ * address once.  A ticket without its secret leads nowhere, and one that is forged costs little
+ * more than none.  Keys of tickets are replaced while clients come, and nobody fails.
+ *
+ * usage: attack_replays [ROUNDS]   copies or connections of each attack (200) */
+
+#include "test/support/spate_world.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "test/attack/forger.h"
+
+enum {
+    HOSTS = 20,               /* of 127.0.0.x that replays come from */
+    DATAGRAM_SIZE_MIN = 1200, /* [RFC9000 14.1] */
+    HELLOS_AT_ONCE = 100,     /* fewer than one address may have */
+    HELD_MAX = 8,
+    WHOLE_SHARE = 10,    /* of the rounds that many copy all packets: each waits for a timeout */
+    AT_ONCE = 16,        /* connections of a crowd */
+    FORGED_COST_MAX = 2, /* times a connection without a ticket; measured: 1.1 */
+};
+
+static const uint8_t text[1000] = "said before the handshake is complete";
+static uint32_t rounds = 200;
+
+struct replay {
+    struct pw *w;
+    struct pw_end other; /* a second engine with the server's TLS */
+    struct sockaddr_storage other_address;
+    struct pw_relay *relay;
+    uint8_t ticket[4096];
+    size_t ticket_size;
+    uint8_t token[256];
+    size_t token_size;
+    uint32_t zero_rtt_count; /* connections of both servers whose 0-RTT was accepted */
+    uint64_t early_bytes;    /* of streams that came in 0-RTT */
+    uint64_t server_cpu_ns;
+
+    /* A crowd. */
+    bool offers_early;
+    bool uses_tickets;
+    uint32_t begun_count;
+    uint32_t running_count;
+    uint32_t resumed_count;
+    uint32_t full_count;
+    uint32_t failed_count;
+};
+
+/* ---- The world ---- */
+
+static void on_client(struct pw_end *end, struct spate_event *event)
+{
+    struct replay *r = end->context;
+    if (event->kind == SPATE_EVENT_TICKET && event->u.bytes.size <= sizeof(r->ticket)) {
+        memcpy(r->ticket, event->u.bytes.data, event->u.bytes.size);
+        r->ticket_size = event->u.bytes.size;
+    }
+    if (event->kind == SPATE_EVENT_NEW_TOKEN && event->u.bytes.size <= sizeof(r->token)) {
+        memcpy(r->token, event->u.bytes.data, event->u.bytes.size);
+        r->token_size = event->u.bytes.size;
+    }
+    pw_default(end, event);
+}
+
+static void on_server(struct pw_end *end, struct spate_event *event)
+{
+    struct replay *r = end->context;
+    r->zero_rtt_count += event->kind == SPATE_EVENT_EARLY;
+    if (event->kind == SPATE_EVENT_STREAM_DATA && event->u.data.early)
+        r->early_bytes += event->u.data.slice.size;
+    pw_default(end, event);
+}
+
+/* Copies of first packets must not be held off by Retry, where this is not about tokens. */
+static void never_retry(struct spate_config *config)
+{
+    config->retry = SPATE_RETRY_NEVER;
+}
+
+/* So that the connection of a copy ends before the next copy, which would be one of its packets. */
+static void short_handshakes(struct spate_config *config)
+{
+    config->retry = SPATE_RETRY_NEVER;
+    config->handshake_timeout_ns = 100 * SB_MS;
+}
+
+static void always_retry(struct spate_config *config)
+{
+    config->retry = SPATE_RETRY_ALWAYS;
+}
+
+static void make_server_tls(struct replay *r)
+{
+    static const char *const alpn[] = {"test"};
+    struct spate_error error = {""};
+    const struct spate_tls_options options = {.size = sizeof(options),
+                                              .cert_pem = r->w->cert_pem,
+                                              .key_pem = r->w->key_pem,
+                                              .alpn = alpn,
+                                              .alpn_count = 1,
+                                              .ticket_count = 1,
+                                              .early_data = true};
+    spate_tls_destroy(r->w->server.tls);
+    r->w->server.tls = NULL;
+    if (spate_tls_server_create(&options, &r->w->server.tls, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
+static struct sockaddr_storage listen_with(struct replay *r, struct spate_shard *shard)
+{
+    struct spate_error error = {""};
+    struct spate_listener *listener;
+    socklen_t size;
+    struct sockaddr_storage address = pw_loopback(false, 0, &size);
+    if (spate_shard_listen(shard, (struct sockaddr *)&address, size, r->w->server.tls, NULL,
+                           &listener, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(spate_listener_address(listener, &address, &size), 0);
+    return address;
+}
+
+static void destroy_other(void *replay)
+{
+    struct replay *r = replay;
+    spate_engine_destroy(r->other.engine);
+}
+
+static struct replay *make(void (*change)(struct spate_config *))
+{
+    struct replay *r = owned_alloc(sizeof(*r));
+    r->w = pw_create(&(struct pw_config){.server = change});
+    (void)owned_add(r, destroy_other);
+    make_server_tls(r);
+    r->w->address = listen_with(r, r->w->server.shard);
+    struct spate_config config;
+    spate_config_init(&config);
+    config.backend = pw_backend();
+    change(&config);
+    assert_int_equal(spate_engine_create(&config, &r->other.engine, NULL), 0);
+    r->other.name = "other";
+    r->other.shard = spate_engine_shard(r->other.engine, 0);
+    r->other_address = listen_with(r, r->other.shard);
+    r->w->client.on_event = on_client;
+    r->w->server.on_event = r->other.on_event = on_server;
+    r->w->client.context = r->w->server.context = r->other.context = r;
+    r->relay = pw_relay_create(r->w);
+    return r;
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (uint64_t)now.tv_sec * SB_S + (uint64_t)now.tv_nsec;
+}
+
+static void turn(struct replay *r)
+{
+    uint64_t before_ns = cpu_ns();
+    pw_wait(&r->w->server, 0);
+    r->server_cpu_ns += cpu_ns() - before_ns;
+    pw_wait(&r->other, 0);
+    pw_wait(&r->w->client, 0);
+    pw_relay_pass(r->relay);
+}
+
+static void until(struct replay *r, bool (*is_done)(struct replay *r))
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!is_done(r)) {
+        turn(r);
+        if (pw_now_ns() > end_ns)
+            fail_msg("it did not happen within %llu s",
+                     (unsigned long long)(PW_PATIENCE_NS / SB_S));
+    }
+}
+
+static struct spate_conn *connect_with(struct replay *r, bool through_relay, void *user)
+{
+    struct spate_error error = {""};
+    struct spate_conn *conn;
+    struct sockaddr_storage address = r->w->address;
+    socklen_t size = r->w->address_size;
+    if (through_relay)
+        assert_int_equal(getsockname(r->relay->to_client, (struct sockaddr *)&address, &size), 0);
+    const struct spate_connect_options options = {
+        .size = sizeof(options),
+        .address = (struct sockaddr *)&address,
+        .address_size = size,
+        .early = r->offers_early,
+        .server_name = PW_SERVER_NAME,
+        .tls = r->w->client.tls,
+        .user = user,
+        .ticket = r->ticket,
+        .ticket_size = r->ticket_size,
+        .token = r->token,
+        .token_size = r->token_size,
+    };
+    int e = spate_shard_connect_with(r->w->client.shard, &options, &conn, &error);
+    if (e == -ENOBUFS)
+        return NULL;
+    if (e != 0)
+        fail_msg("%s", error.text);
+    return conn;
+}
+
+static void say(struct spate_conn *conn)
+{
+    uint64_t id;
+    assert_int_equal(spate_stream_open(conn, true, &id), 0);
+    assert_int_equal(spate_stream_send(conn, id, text, sizeof(text), true, 1), 0);
+}
+
+static bool has_both(struct replay *r)
+{
+    return r->ticket_size > 0 && r->token_size > 0;
+}
+
+static bool nothing_is_left(struct replay *r)
+{
+    struct spate_shard_stats stats = pw_stats(&r->w->server);
+    return pw_stats(&r->w->client).conns_now == 0 && stats.conns_now == 0 &&
+           stats.draining_now == 0;
+}
+
+static void end(struct replay *r, struct spate_conn *conn)
+{
+    spate_conn_close(conn, 0, "done");
+    until(r, nothing_is_left);
+}
+
+/* A whole handshake, of which the ticket and the token are kept. */
+static void first(struct replay *r, bool through_relay)
+{
+    struct spate_conn *conn = connect_with(r, through_relay, NULL);
+    until(r, has_both);
+    end(r, conn);
+}
+
+/* ---- Copies ---- */
+
+/* Sends everything that the client has sent, or its first `count` datagrams, from a fresh port. */
+static void replay(struct replay *r, uint32_t count, uint32_t host, bool to_other)
+{
+    const struct sockaddr_storage *to = to_other ? &r->other_address : &r->w->address;
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK + host % HOSTS)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    for (uint32_t i = 0; i < r->relay->sample_count && i < count; i++)
+        (void)sendto(fd, r->relay->samples[i].data, r->relay->samples[i].size, 0,
+                     (const struct sockaddr *)to, r->w->address_size);
+    for (int i = 0; i < 3; i++)
+        turn(r);
+    (void)close(fd);
+}
+
+static bool servers_are_empty(struct replay *r)
+{
+    return pw_stats(&r->w->server).conns_now == 0 && pw_stats(&r->other).conns_now == 0;
+}
+
+/* Copies of the ClientHello alone, each in the first packet of a connection of its own. */
+static void replay_hellos(struct replay *r)
+{
+    struct forger forger = {.random = 1};
+    uint8_t datagram[FORGER_DATAGRAM_MAX];
+    int fd = pw_udp_socket();
+    assert_true(r->relay->samples[0].size <= sizeof(datagram));
+    memcpy(datagram, r->relay->samples[0].data, r->relay->samples[0].size);
+    assert_true(forger_take(&forger, datagram, r->relay->samples[0].size));
+    for (uint32_t i = 0; i < rounds; i++) {
+        size_t size = forger_make(&forger, datagram);
+        assert_true(size > 0);
+        /* 0-RTT filled the rest of the datagram. */
+        memset(datagram + size, 0, sizeof(datagram) - size);
+        size = SB_MAX(size, DATAGRAM_SIZE_MIN);
+        const struct sockaddr_storage *to = i % 2 == 1 ? &r->other_address : &r->w->address;
+        (void)sendto(fd, datagram, size, 0, (const struct sockaddr *)to, r->w->address_size);
+        turn(r);
+        if (i % HELLOS_AT_ONCE == HELLOS_AT_ONCE - 1)
+            until(r, servers_are_empty);
+    }
+}
+
+static bool early_has_come(struct replay *r)
+{
+    return r->early_bytes == sizeof(text) && r->w->client.connected_count == 2 &&
+           r->w->server.connected_count == 2;
+}
+
+static void copies_of_0_rtt_are_accepted_once(void **state)
+{
+    (void)state;
+    struct replay *r = make(short_handshakes);
+    first(r, false);
+    r->offers_early = true;
+    struct spate_conn *conn = connect_with(r, true, NULL);
+    say(conn);
+    until(r, early_has_come);
+    assert_int_equal(r->zero_rtt_count, 1);
+    end(r, conn);
+
+    struct spate_shard_stats before = pw_stats(&r->w->server);
+    for (uint32_t i = 0; i < rounds / WHOLE_SHARE; i++) {
+        replay(r, i % 3 == 0 ? 2 : UINT32_MAX, i, false);
+        replay(r, UINT32_MAX, i, true);
+        until(r, servers_are_empty);
+        assert_int_equal(r->zero_rtt_count, 1);
+        assert_int_equal(r->early_bytes, sizeof(text));
+    }
+    replay_hellos(r);
+    until(r, servers_are_empty);
+    assert_int_equal(r->zero_rtt_count, 1);
+    assert_int_equal(r->early_bytes, sizeof(text));
+    struct spate_shard_stats after = pw_stats(&r->w->server);
+    uint64_t begun =
+        after.conns_accepted - before.conns_accepted + pw_stats(&r->other).conns_accepted;
+    assert_int_equal(begun, 2 * (rounds / WHOLE_SHARE) + rounds); /* all were understood */
+    assert_int_equal(after.handshakes_done, before.handshakes_done);
+    print_message("%llu copies at two shards: each began a connection, none was complete, 0-RTT "
+                  "accepted %u time\n",
+                  (unsigned long long)begun, r->zero_rtt_count);
+
+    /* That says nothing about others: this one is used, with the same ticket. */
+    say(connect_with(r, false, NULL));
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (r->zero_rtt_count < 2 && pw_now_ns() < end_ns)
+        turn(r);
+    assert_int_equal(r->zero_rtt_count, 2);
+}
+
+/* Takes a datagram of the client off the relay. */
+static bool take_held(struct replay *r, struct pw_sample *ret)
+{
+    r->relay->client_size = sizeof(r->relay->client);
+    ssize_t size = recvfrom(r->relay->to_client, ret->data, sizeof(ret->data), 0,
+                            (struct sockaddr *)&r->relay->client, &r->relay->client_size);
+    ret->size = size > 0 ? (size_t)size : 0;
+    return size > 0;
+}
+
+static bool client_is_heard(struct replay *r)
+{
+    return r->w->client.connected_count == 2 && r->w->server.fin_count == 1;
+}
+
+/* The server of the copy cannot know.  That of the client refuses, and the client says it again. */
+static void a_copy_that_is_faster_takes_nothing_from_the_client(void **state)
+{
+    (void)state;
+    struct replay *r = make(never_retry);
+    first(r, false);
+    r->offers_early = true;
+    struct spate_conn *conn = connect_with(r, true, NULL);
+    say(conn);
+    /* What the client sends is held up, while copies go elsewhere. */
+    struct pw_sample held[HELD_MAX];
+    uint32_t held_count = 0;
+    int attacker = pw_udp_socket();
+    for (int i = 0; i < 5; i++)
+        pw_wait(&r->w->client, 0);
+    while (held_count < HELD_MAX && take_held(r, &held[held_count])) {
+        (void)sendto(attacker, held[held_count].data, held[held_count].size, 0,
+                     (struct sockaddr *)&r->other_address, r->w->address_size);
+        held_count++;
+    }
+    while (r->zero_rtt_count == 0 && held_count > 0)
+        pw_wait(&r->other, SB_MS);
+    for (uint32_t i = 0; i < held_count; i++)
+        (void)send(r->relay->to_server, held[i].data, held[i].size, 0);
+    until(r, client_is_heard);
+    assert_int_equal(spate_conn_early(conn), SPATE_EARLY_REJECTED);
+    assert_int_equal(r->zero_rtt_count, 1);
+    assert_int_equal(r->w->server.bytes_in, sizeof(text));
+}
+
+static bool both_are_connected(struct replay *r)
+{
+    return r->w->client.connected_count == 2 && r->w->server.connected_count == 2;
+}
+
+static void copies_of_tokens_prove_nothing(void **state)
+{
+    (void)state;
+    struct replay *r = make(always_retry);
+    first(r, true); /* the relay sees the token of its Retry */
+    struct spate_conn *conn = connect_with(r, true, NULL);
+    until(r, both_are_connected); /* and the one of its NEW_TOKEN */
+    assert_int_equal(pw_stats(&r->w->server).retries_sent, 1);
+    assert_int_equal(pw_stats(&r->w->server).tokens_accepted, 2);
+    end(r, conn);
+
+    struct spate_shard_stats before = pw_stats(&r->w->server);
+    for (uint32_t i = 0; i < rounds; i++)
+        replay(r, UINT32_MAX, i, false);
+    struct spate_shard_stats after = pw_stats(&r->w->server);
+    assert_int_equal(after.conns_accepted, before.conns_accepted);
+    assert_int_equal(after.tokens_accepted, before.tokens_accepted);
+    assert_true(after.datagrams_in - before.datagrams_in >= 3 * (uint64_t)rounds);
+    assert_true(after.retries_sent - before.retries_sent >= rounds);
+    assert_true(after.bytes_out - before.bytes_out < after.bytes_in - before.bytes_in);
+    print_message("%u copies with used tokens: no connection, %llu bytes answered to %llu\n",
+                  rounds, (unsigned long long)(after.bytes_out - before.bytes_out),
+                  (unsigned long long)(after.bytes_in - before.bytes_in));
+}
+
+/* ---- Crowds ---- */
+
+static void on_crowd(struct pw_end *end, struct spate_event *event)
+{
+    struct replay *r = end->context;
+    bool is_first =
+        event->kind == SPATE_EVENT_EARLY ||
+        (event->kind == SPATE_EVENT_CONNECTED && spate_conn_early(event->conn) == SPATE_EARLY_NONE);
+    if (r->uses_tickets)
+        on_client(end, event);
+    else
+        pw_default(end, event);
+    if (is_first)
+        say(event->conn);
+    if (event->kind == SPATE_EVENT_CONNECTED) {
+        bool is_resumed = spate_conn_is_resumed(event->conn);
+        r->resumed_count += is_resumed;
+        r->full_count += !is_resumed;
+    }
+    if (event->kind == SPATE_EVENT_SENT && event->u.sent.is_acked)
+        spate_conn_close(event->conn, 0, "done");
+    if (event->kind == SPATE_EVENT_CLOSED) {
+        r->running_count--;
+        r->failed_count += event->u.close.kind != SPATE_CLOSE_APP || !event->u.close.is_local;
+    }
+}
+
+/* Clients come, say something and go, AT_ONCE at a time, `rounds` in all. */
+static void run_crowd(struct replay *r)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS + rounds * 10 * SB_MS;
+    r->w->client.on_event = on_crowd;
+    r->begun_count = r->resumed_count = r->full_count = 0;
+    r->server_cpu_ns = r->w->server.fin_count = r->w->server.bytes_in = 0;
+    while (r->begun_count < rounds || r->running_count > 0) {
+        while (r->begun_count < rounds && r->running_count < AT_ONCE &&
+               connect_with(r, false, NULL) != NULL) {
+            r->begun_count++;
+            r->running_count++;
+        }
+        turn(r);
+        if (pw_now_ns() > end_ns)
+            fail_msg("%u of %u clients have come through", r->begun_count - r->running_count,
+                     rounds);
+    }
+    until(r, nothing_is_left);
+    assert_int_equal(r->failed_count, 0);
+    assert_int_equal(r->resumed_count + r->full_count, rounds);
+    /* What each has said came once: neither lost with a rejected 0-RTT, nor doubled. */
+    assert_int_equal(r->w->server.fin_count, rounds);
+    assert_int_equal(r->w->server.bytes_in, rounds * sizeof(text));
+}
+
+struct rotation {
+    struct spate_tls *tls;
+    atomic_bool is_over;
+    uint32_t count;
+};
+
+/* The one before still opens after every second change. */
+static void *rotate(void *argument)
+{
+    struct rotation *rotation = argument;
+    uint8_t keys[2][SPATE_KEY_SIZE] = {{0}};
+    while (!atomic_load(&rotation->is_over)) {
+        memcpy(keys[1], keys[0], SPATE_KEY_SIZE);
+        keys[0][0] = (uint8_t)++rotation->count;
+        keys[0][1] = (uint8_t)(rotation->count >> 8);
+        if (spate_tls_set_ticket_keys(rotation->tls, keys, 1 + rotation->count % 2) != 0)
+            return rotation;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
+    }
+    return NULL;
+}
+
+static void nobody_fails_while_ticket_keys_are_replaced(void **state)
+{
+    (void)state;
+    struct replay *r = make(never_retry);
+    struct rotation rotation = {.tls = r->w->server.tls};
+    pthread_t thread;
+    void *wrong;
+    first(r, false);
+    r->offers_early = r->uses_tickets = true;
+    assert_int_equal(pthread_create(&thread, NULL, rotate, &rotation), 0);
+    run_crowd(r);
+    atomic_store(&rotation.is_over, true);
+    assert_int_equal(pthread_join(thread, &wrong), 0);
+    assert_null(wrong);
+    assert_true(rotation.count > 2);
+    assert_true(r->resumed_count > 0);
+    assert_true(r->full_count > 0);
+    print_message("%u changes of keys: %u clients resumed, %u of them with 0-RTT, %u did not\n",
+                  rotation.count, r->resumed_count, r->zero_rtt_count, r->full_count);
+}
+
+/* Damages the server's ticket inside that of the client: an OCTET STRING in the field [10] of a
+ * SSL_SESSION, which ends with a MAC.  Its name of a key stays, so that the MAC is computed. */
+static void forge(struct replay *r)
+{
+    for (size_t i = 0; i + 6 < r->ticket_size; i++) {
+        const uint8_t *at = r->ticket + i;
+        bool is_field = at[0] == 0xaa && at[1] == 0x81 && at[3] == 0x04 && at[4] == 0x81 &&
+                        at[2] == at[5] + 3 && i + 6 + at[5] <= r->ticket_size;
+        bool is_long = at[0] == 0xaa && at[1] == 0x82 && at[4] == 0x04 && at[5] == 0x82;
+        if (is_long && i + 8 < r->ticket_size) {
+            size_t size = (size_t)at[6] << 8 | at[7];
+            assert_true(i + 8 + size <= r->ticket_size);
+            r->ticket[i + 8 + size - 1] ^= 0xff;
+            return;
+        }
+        if (is_field) {
+            r->ticket[i + 6 + at[5] - 1] ^= 0xff;
+            return;
+        }
+    }
+    fail_msg("no ticket of the server in that of the client");
+}
+
+static double cost_us(const struct replay *r)
+{
+    return (double)r->server_cpu_ns / 1e3 / rounds;
+}
+
+static void forged_tickets_cost_little_more_than_none(void **state)
+{
+    (void)state;
+    struct replay *r = make(never_retry);
+    first(r, false);
+    size_t ticket_size = r->ticket_size;
+    r->token_size = 0;
+    r->offers_early = true;
+
+    run_crowd(r);
+    double resumed_us = cost_us(r);
+    assert_int_equal(r->resumed_count, rounds);
+    assert_int_equal(r->zero_rtt_count, rounds);
+
+    r->ticket_size = 0;
+    run_crowd(r);
+    double full_us = cost_us(r);
+    assert_int_equal(r->full_count, rounds);
+
+    r->ticket_size = ticket_size;
+    forge(r);
+    run_crowd(r);
+    double forged_us = cost_us(r);
+    assert_int_equal(r->full_count, rounds);
+    assert_int_equal(r->zero_rtt_count, rounds); /* none more */
+    print_message("server's CPU per connection: %.0f us resumed with 0-RTT, %.0f without a ticket, "
+                  "%.0f with a forged one\n",
+                  resumed_us, full_us, forged_us);
+    assert_true(forged_us < FORGED_COST_MAX * full_us);
+    struct spate_shard_stats stats = pw_stats(&r->w->server);
+    assert_int_equal(stats.conns_now, 0);
+    assert_true(stats.memory_bytes_peak < UINT64_C(64) << 20);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, copies_of_0_rtt_are_accepted_once),
+        QT_TEST(owned, a_copy_that_is_faster_takes_nothing_from_the_client),
+        QT_TEST(owned, copies_of_tokens_prove_nothing),
+        QT_TEST(owned, nobody_fails_while_ticket_keys_are_replaced),
+        QT_TEST(owned, forged_tickets_cost_little_more_than_none),
+    };
+    if (argc > 1)
+        rounds = (uint32_t)strtoul(argv[1], NULL, 10);
+    if (rounds < 10) {
+        fprintf(stderr, "usage: attack_replays [ROUNDS]   (at least 10)\n");
+        return 2;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
