@@ -72,7 +72,8 @@
       RANGE) \
     X(PROTO, fixed_rate_bytes_per_s, 125000000, 1000, UINT64_C(125000000000), RANGE) \
     X(PROTO, migration, true, false, true, RANGE) \
-    X(PROTO, follow_preferred, true, false, true, RANGE)
+    X(PROTO, follow_preferred, true, false, true, RANGE) \
+    X(CONN, event_batches, false, false, true, RANGE)
 
 /* clang-format on */
 

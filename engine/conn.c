@@ -313,6 +313,8 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
                         ? args->version
                         : se_first_version(se_conn_config(shard, args->settings));
     conn->is_server = args->role == SP_SERVER;
+    conn->wants_batches =
+        args->settings != NULL ? args->settings->event_batches : shard->config->event_batches;
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";
     conn->rx_first = SE_RX_NONE;

@@ -90,6 +90,7 @@ struct spate_conn {
     int unreachable; /* errno of the ICMP error that ended it, or 0 */
     enum se_conn_state state;
     bool is_server;
+    bool wants_batches; /* event_batches of its configuration */
     uint32_t tls_bytes; /* charged to the shard's memory for OpenSSL's objects */
 
     uint8_t cid_count;

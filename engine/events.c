@@ -14,6 +14,11 @@
 #include "engine/resume.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
+#include "proto/conn/message.h"
+
+enum {
+    BATCH_STEP = 32, /* slices that are taken of a connection at once */
+};
 
 void se_events_processed(struct se_events *events)
 {
@@ -25,6 +30,7 @@ void se_events_processed(struct se_events *events)
         events->tail = 0;
         events->dropped_count = 0;
         events->results_count = 0;
+        events->slices_count = 0;
     }
     events->processed_count = events->pushed_count - (events->tail - events->head);
 }
@@ -32,7 +38,8 @@ void se_events_processed(struct se_events *events)
 static bool is_full(const struct se_events *events)
 {
     return events->tail == SE_EVENTS_MAX ||
-           events->results_count > SE_RESULTS_MAX - SP_MESSAGE_RESULTS_MAX;
+           events->results_count > SE_RESULTS_MAX - SP_MESSAGE_RESULTS_MAX ||
+           events->slices_count == SE_SLICES_MAX;
 }
 
 /* Which events must wait until the application has processed an earlier one. */
@@ -132,6 +139,64 @@ static void push_path(struct spate_conn *conn, enum sp_path_change change)
     if (change == SP_PATH_PEER_MOVED || change == SP_PATH_PREFERRED)
         conn->remote = sp_conn_path(conn->proto)->remote;
     push(conn, SPATE_EVENT_PATH)->u.path = changes[change];
+}
+
+/* Appends slices to a batch, which is the last event. */
+static void extend_batch(struct spate_event *event, const struct sb_slice *slices, uint32_t count)
+{
+    struct se_events *events = &event->conn->shard->events;
+    SB_ASSERT(count <= SE_SLICES_MAX - events->slices_count);
+    struct spate_slice *to = &events->slices[events->slices_count];
+    bool is_of_stream = event->kind == SPATE_EVENT_STREAM_BATCH;
+    uint64_t stream_id = is_of_stream ? event->stream_id : SE_NO_STREAM;
+    for (uint32_t i = 0; i < count; i++) {
+        to[i] = (struct spate_slice){
+            .data = slices[i].data,
+            .size = slices[i].size,
+            .buffer = slices[i].buffer,
+            .conn_ref = event->conn->id,
+            .stream_id = stream_id,
+        };
+        event->u.batch.size_bytes += slices[i].size;
+    }
+    event->u.batch.count += count;
+    events->slices_count += count;
+}
+
+/* How many slices can be added to a batch at once. */
+static uint32_t batch_room(const struct se_events *events)
+{
+    return SB_MIN(SE_SLICES_MAX - events->slices_count, (uint32_t)BATCH_STEP);
+}
+
+static void push_data_batch(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct sb_slice more[BATCH_STEP];
+    struct se_events *events = &conn->shard->events;
+    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_BATCH, reported);
+    event->u.batch.offset = reported->data.offset;
+    event->u.batch.early = reported->data.is_early;
+    event->u.batch.slices = &events->slices[events->slices_count];
+    extend_batch(event, &reported->data.slice, reported->data.slice.size > 0);
+    bool fin = reported->data.fin;
+    uint32_t count, room;
+    do {
+        room = fin ? 0 : batch_room(events);
+        count =
+            room == 0 ? 0 : sp_conn_more_data(conn->proto, reported->stream_id, more, room, &fin);
+        extend_batch(event, more, count);
+    } while (count > 0 && count == room);
+    event->u.batch.fin = fin;
+}
+
+static void push_message_batch(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct sb_slice more[BATCH_STEP];
+    struct se_events *events = &conn->shard->events;
+    struct spate_event *event = push(conn, SPATE_EVENT_DATAGRAM_BATCH);
+    event->u.batch.slices = &events->slices[events->slices_count];
+    extend_batch(event, &reported->message, 1);
+    extend_batch(event, more, sp_conn_more_messages(conn->proto, more, batch_room(events)));
 }
 
 static enum spate_datagram_fate fate_of(enum sp_message_fate fate)
@@ -273,7 +338,10 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         conn->stream_intro_number = conn->shard->events.pushed_count;
         break;
     case SP_EVENT_STREAM_DATA:
-        push_data(conn, reported);
+        if (SB_UNLIKELY(conn->wants_batches))
+            push_data_batch(conn, reported);
+        else
+            push_data(conn, reported);
         break;
     case SP_EVENT_STREAM_PLACED:
         push_placed(conn, reported);
@@ -293,7 +361,10 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         event->u.sent.is_acked = reported->sent.is_acked;
         break;
     case SP_EVENT_MESSAGE:
-        push_message(conn, reported);
+        if (SB_UNLIKELY(conn->wants_batches))
+            push_message_batch(conn, reported);
+        else
+            push_message(conn, reported);
         break;
     case SP_EVENT_MESSAGES_DONE:
         push_results(conn, reported);
@@ -418,6 +489,8 @@ static void drop_received(struct spate_conn *conn, struct spate_event *event)
 {
     if (event->kind == SPATE_EVENT_STREAM_DATA) {
         spate_slice_release(conn->shard, &event->u.data.slice);
+    } else if (event->kind == SPATE_EVENT_STREAM_BATCH) {
+        spate_slices_release(conn->shard, event->u.batch.slices, event->u.batch.count);
     } else if (event->u.placed.is_returned) {
         event->u.placed.size = 0;
         event->u.placed.fin = false;
@@ -434,7 +507,8 @@ bool se_events_drop_received(struct spate_conn *conn, uint64_t stream_id)
     for (uint32_t i = events->head; i < events->tail; i++) {
         struct spate_event *event = &events->ring[i];
         if (event->conn != conn || event->stream_id != stream_id ||
-            (event->kind != SPATE_EVENT_STREAM_DATA && event->kind != SPATE_EVENT_STREAM_PLACED))
+            (event->kind != SPATE_EVENT_STREAM_DATA && event->kind != SPATE_EVENT_STREAM_BATCH &&
+             event->kind != SPATE_EVENT_STREAM_PLACED))
             continue;
         drop_received(conn, event);
         has_dropped = true;
@@ -489,5 +563,9 @@ void se_events_discard(struct spate_shard *shard)
             sb_buffer_unref(event->u.data.slice.buffer);
         else if (event->kind == SPATE_EVENT_DATAGRAM)
             sb_buffer_unref(event->u.datagram.slice.buffer);
+        else if (event->kind == SPATE_EVENT_STREAM_BATCH ||
+                 event->kind == SPATE_EVENT_DATAGRAM_BATCH)
+            for (size_t i = 0; i < event->u.batch.count; i++)
+                sb_buffer_unref(event->u.batch.slices[i].buffer);
     }
 }

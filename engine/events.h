@@ -19,13 +19,15 @@
  *     0 <= head <= tail <= SE_EVENTS_MAX
  *     pushed_count - (tail - head) == taken_count >= processed_count
  *     dropped_count == events of kind NONE between head and tail
- *     results_count == results of all events up to tail */
+ *     results_count == results of all events up to tail
+ *     slices_count == slices of the batches up to tail, dropped ones included */
 
 struct spate_shard;
 
 enum {
     SE_EVENTS_MAX = 256,
     SE_RESULTS_MAX = 1024, /* of messages, in all queued events: 16 KiB */
+    SE_SLICES_MAX = 512,   /* of batches, in all queued events: 20 KiB */
 };
 
 /* The stream_id of a slice that belongs to a message. */
@@ -41,6 +43,8 @@ struct se_events {
     struct spate_event ring[SE_EVENTS_MAX];
     uint32_t results_count;
     struct spate_datagram_result results[SE_RESULTS_MAX]; /* of DATAGRAMS_SENT */
+    uint32_t slices_count;
+    struct spate_slice slices[SE_SLICES_MAX]; /* of STREAM_BATCH and DATAGRAM_BATCH */
 };
 
 /* Returns the number of events that can be taken. */

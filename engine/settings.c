@@ -45,6 +45,7 @@ int se_settings_make(const struct spate_config *of_engine, const struct spate_co
         return -ENOMEM;
     atomic_init(&settings->ref_count, 1);
     se_config_to_proto(config, &settings->proto);
+    settings->event_batches = config->event_batches;
     *ret = settings;
     return 0;
 }

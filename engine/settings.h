@@ -13,6 +13,7 @@
 struct spate_settings {
     _Atomic uint32_t ref_count; /* A1: the last release sees all others: acq_rel */
     struct sp_config proto;
+    bool event_batches;
 };
 
 /* Makes settings from `config`, which must be valid and agree with the engine's configuration

@@ -156,16 +156,37 @@ int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *use
     return sp_conn_stream_set_user(conn->proto, stream_id, user) == SP_DONE ? 0 : -EPIPE;
 }
 
-void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
+/* Gives back `size` bytes of slices like `slice`: of its stream, or of messages. */
+static void give_credit(struct spate_shard *shard, const struct spate_slice *slice, uint64_t size)
 {
     struct spate_conn *conn = se_conn_of_id(shard, slice->conn_ref);
     if (SB_UNLIKELY(slice->stream_id == SE_NO_STREAM)) {
         if (conn != NULL)
-            sp_conn_release_message(conn->proto, slice->size);
-    } else if (conn != NULL && slice->size > 0) {
-        sp_conn_consume(conn->proto, slice->stream_id, slice->size);
+            sp_conn_release_message(conn->proto, size);
+    } else if (conn != NULL && size > 0) {
+        sp_conn_consume(conn->proto, slice->stream_id, size);
         se_conn_want_send(conn); /* the peer may get credit */
     }
+}
+
+void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
+{
+    give_credit(shard, slice, slice->size);
     sb_buffer_unref(slice->buffer);
     *slice = (struct spate_slice){0};
+}
+
+void spate_slices_release(struct spate_shard *shard, const struct spate_slice *slices, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        const struct spate_slice *first = &slices[i];
+        uint64_t size = 0;
+        for (; i < count && slices[i].conn_ref == first->conn_ref &&
+               slices[i].stream_id == first->stream_id;
+             i++) {
+            size += slices[i].size;
+            sb_buffer_unref(slices[i].buffer);
+        }
+        give_credit(shard, first, size);
+    }
 }

@@ -292,6 +292,13 @@ SB_MUST_USE bool sp_conn_unwind(struct sp_conn *conn, uint32_t *steps);
 /* Takes the next event.  Returns false, and leaves `*ret` untouched, if there is none. */
 SB_MUST_USE bool sp_conn_next_event(struct sp_conn *conn, struct sp_event *ret);
 
+/* Takes up to `count_max` further slices of the stream that the SP_EVENT_STREAM_DATA taken last is
+ * about, and nothing was called since.  They follow its bytes; each counts as handed out, like
+ * those of the event.  Returns their number.  `*ret_fin`: the stream ends after them, or if there
+ * are none after the bytes of the event; do not call it for an event that has `fin`. */
+SB_MUST_USE uint32_t sp_conn_more_data(struct sp_conn *conn, uint64_t stream_id,
+                                       struct sb_slice *ret, uint32_t count_max, bool *ret_fin);
+
 /* Takes the next event about routes: CID_ADDED, CID_REMOVED, TOKEN_ADDED or TOKEN_REMOVED.  For a
  * caller that has no room for other events but must route the next datagram. */
 SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);

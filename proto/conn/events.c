@@ -158,6 +158,19 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     return true;
 }
 
+uint32_t sp_conn_more_data(struct sp_conn *conn, uint64_t stream_id, struct sb_slice *ret,
+                           uint32_t count_max, bool *ret_fin)
+{
+    struct sb_link *link = sb_list_first(&conn->event_list); /* it has just had an event */
+    SB_ASSERT(link != NULL);
+    struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
+    SB_ASSERT(stream->id == stream_id);
+    uint32_t count = sp_stream_recv_more(&stream->recv, ret, count_max, ret_fin);
+    for (uint32_t i = 0; i < count; i++)
+        conn->handed_bytes += ret[i].size;
+    return count;
+}
+
 /* Returns lent memory for which no more bytes can arrive. */
 static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {

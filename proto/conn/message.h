@@ -44,4 +44,10 @@ bool sp_conn_has_message_result(const struct sp_conn *conn);
 /* The application no longer needs `size` bytes of received messages. */
 void sp_conn_release_message(struct sp_conn *conn, uint64_t size);
 
+/* Takes up to `count_max` further messages, which follow the one of the SP_EVENT_MESSAGE taken
+ * last.  Returns their number.  All of them count as one event where messages and streams take
+ * turns. */
+SB_MUST_USE uint32_t sp_conn_more_messages(struct sp_conn *conn, struct sb_slice *ret,
+                                           uint32_t count_max);
+
 #endif

@@ -443,19 +443,27 @@ static uint32_t take_results(struct sp_conn *conn)
     return count;
 }
 
-static void report_received(struct sp_conn *conn, struct sp_event *ret)
+static struct sb_slice hand_out(struct sp_messages *state)
 {
-    struct sp_messages *state = conn->messages;
     struct sp_message *message = pop(&state->in);
     state->in_count--;
     state->in_bytes -= message->size;
     if (message->size >= SP_PAGE_SIZE)
         state->in_pinned_bytes -= message->size;
     state->handed_bytes += message->size;
-    ret->kind = SP_EVENT_MESSAGE;
-    ret->message =
-        (struct sb_slice){.data = message->data, .size = message->size, .buffer = message->buffer};
+    const struct sb_slice slice = {
+        .data = message->data, .size = message->size, .buffer = message->buffer};
     sb_store_give(&state->store, message); /* the reference is the caller's now */
+    return slice;
+}
+
+uint32_t sp_conn_more_messages(struct sp_conn *conn, struct sb_slice *ret, uint32_t count_max)
+{
+    struct sp_messages *state = conn->messages;
+    uint32_t count = 0;
+    while (count < count_max && state->in.first != NULL)
+        ret[count++] = hand_out(state);
+    return count;
 }
 
 bool sp_conn_next_message_event(struct sp_conn *conn, struct sp_event *ret)
@@ -478,7 +486,8 @@ bool sp_conn_next_message_event(struct sp_conn *conn, struct sp_event *ret)
     }
     if (state->in.first == NULL || (conn->state != SP_CONN_OPEN && !conn->reports_received))
         return false;
-    report_received(conn, ret);
+    ret->kind = SP_EVENT_MESSAGE;
+    ret->message = hand_out(state);
     return true;
 }
 

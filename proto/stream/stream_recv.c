@@ -232,6 +232,24 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_re
     return true;
 }
 
+uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, uint32_t count_max,
+                             bool *ret_fin)
+{
+    uint32_t count = 0;
+    *ret_fin = false;
+    if (recv->is_stopped || recv->is_placing || recv->state == SP_RECV_NONE ||
+        recv->state > SP_RECV_ARRIVED)
+        return 0;
+    while (count < count_max && sp_reassembly_next(&recv->reassembly, &ret[count]))
+        count++;
+    if (recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size) {
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+        sp_reassembly_clear(&recv->reassembly);
+        *ret_fin = true;
+    }
+    return count;
+}
+
 bool sp_stream_recv_unlend(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret)
 {
     struct sp_placed placed;

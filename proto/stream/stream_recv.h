@@ -74,6 +74,12 @@ struct sp_received {
  * for which none is lent are handed out as slices then, so that none is lost. */
 bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret);
 
+/* Takes up to `count_max` further slices, which follow what sp_stream_recv_next() has handed out.
+ * Returns their number, and whether the stream ends after them; that may be known without a slice
+ * more.  Takes nothing from a stream for which memory was lent. */
+uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, uint32_t count_max,
+                             bool *ret_fin);
+
 /* Gives lent memory back that nothing will be written to any more; all of it with `is_over`.
  * False: there is none. */
 bool sp_stream_recv_unlend(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret);

@@ -69,17 +69,18 @@ CASES = {
     'blackhole': Case([3 * MB], ONE, [*BASE, '--both', 'outage=1s+2s'], client='transfer',
                       server='transfer'),
     'keyupdate': Case([MB], [*ONE, checks.key_update], server='transfer'),
-    'handshakeloss': Case([KB] * 20, [checks.handshakes(20)],
-                          [*BASE, '--both', 'loss=30%,bad-run=3'], client='multiconnect',
-                          server='multiconnect'),
+    'handshakeloss': Case([KB] * 20, [checks.handshakes(20)], [*BASE, '--both', 'loss=30%'],
+                          client='multiconnect', server='multiconnect'),
     'transferloss': Case([2 * MB], ONE, [*BASE, '--both', 'loss=2%'], client='transfer',
                          server='transfer'),
     'handshakecorruption': Case([KB] * 20, [checks.handshakes(20)],
-                                [*BASE, '--both', 'corrupt=30%,bad-run=3'], client='multiconnect',
+                                [*BASE, '--both', 'corrupt=30%'], client='multiconnect',
                                 server='multiconnect'),
     'transfercorruption': Case([2 * MB], ONE, [*BASE, '--both', 'corrupt=2%'], client='transfer',
                                server='transfer'),
-    'ecn': Case([KB], [*ONE, checks.ecn]),
+    # More files than streams at a time: requests that follow the handshake, because Spate does not
+    # mark packets before it is confirmed.
+    'ecn': Case([KB] * 150, [*ONE, checks.ecn]),
     # The runner asks for "transfer" here: names of their own let an endpoint refuse them.
     'rebind-port': Case([3 * MB], [*ONE, checks.rebound_port], [*BASE, '--rebind', '1s/5s']),
     'rebind-addr': Case([3 * MB], [*ONE, checks.rebound_address],

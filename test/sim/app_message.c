@@ -194,9 +194,8 @@ static void note_arrival(struct qs_app *app, uint32_t number)
 }
 
 /* Some slices are kept for a while: their bytes must not change. */
-void qs_app_on_message(struct qs_app *app, const struct sp_event *event)
+static void take_message(struct qs_app *app, const struct sb_slice *slice)
 {
-    const struct sb_slice *slice = &event->message;
     int sender = app->plan->lies_to_the_reader ? (int)app->role : 1 - (int)app->role;
     uint32_t number = read_content(sender, slice->data, slice->size);
     if (number == UINT32_MAX)
@@ -214,6 +213,17 @@ void qs_app_on_message(struct qs_app *app, const struct sp_event *event)
     } else {
         sb_buffer_unref(slice->buffer);
     }
+}
+
+void qs_app_on_message(struct qs_app *app, const struct sp_event *event)
+{
+    struct sb_slice more[QS_BATCH_MAX];
+    uint32_t count = 0;
+    if (app->own->batch_max > 0)
+        count = sp_conn_more_messages(app->conn, more, app->own->batch_max);
+    take_message(app, &event->message);
+    for (uint32_t i = 0; i < count; i++)
+        take_message(app, &more[i]);
 }
 
 void qs_app_forget_messages(struct qs_app *app)

@@ -130,15 +130,12 @@ void qs_app_note_received(struct qs_app *app, struct qs_stream *stream, uint64_t
     stream->fin_seen = fin;
 }
 
-void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event)
+static void take_slice(struct qs_app *app, struct qs_stream *stream, const struct sb_slice *bytes,
+                       uint64_t offset, bool fin)
 {
-    struct qs_held slice = {
-        .slice = event->data.slice,
-        .id = stream->id,
-        .offset = event->data.offset,
-    };
+    struct qs_held slice = {.slice = *bytes, .id = stream->id, .offset = offset};
     size_t size = slice.slice.size;
-    qs_app_note_received(app, stream, slice.offset, size, event->data.fin);
+    qs_app_note_received(app, stream, slice.offset, size, fin);
     if (stream->has_lent && !sp_conn_is_closed(app->conn))
         qs_fail(app->trace, "%s: stream %" PRIu64 " has a slice, and memory was lent", app->who,
                 stream->id);
@@ -151,6 +148,22 @@ void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct s
     else
         sb_buffer_unref(slice.slice.buffer);
     give_credit(app, stream, size);
+}
+
+void qs_app_on_data(struct qs_app *app, struct qs_stream *stream, const struct sp_event *event)
+{
+    struct sb_slice more[QS_BATCH_MAX];
+    uint64_t offset = event->data.offset;
+    bool fin = event->data.fin;
+    uint32_t count = 0;
+    if (app->own->batch_max > 0 && !fin)
+        count = sp_conn_more_data(app->conn, stream->id, more, app->own->batch_max, &fin);
+    take_slice(app, stream, &event->data.slice, offset, fin && count == 0);
+    offset += event->data.slice.size;
+    for (uint32_t i = 0; i < count; i++) {
+        take_slice(app, stream, &more[i], offset, fin && i + 1 == count);
+        offset += more[i].size;
+    }
     qs_app_maybe_stop(app, stream);
     qs_app_lend(app, stream);
 }

@@ -37,7 +37,6 @@ struct qs_path_plan {
     uint32_t version_nth;        /* this datagram's version field is changed; 0: none */
     uint32_t mark_ppm;           /* ECT becomes CE */
     bool bleaches_ecn;           /* the field is cleared */
-    bool drops_ecn;              /* what is marked gets lost */
     uint64_t rate_bytes_per_s;   /* of a bottleneck; 0: none */
     uint64_t queue_bytes;        /* bytes that may wait at the bottleneck */
     uint64_t mark_bytes;         /* waiting bytes from which on it marks CE; 0: never */
@@ -54,6 +53,8 @@ enum qs_close_when {
     QS_CLOSE_WHEN_DONE, /* all streams of both sides are closed */
     QS_CLOSE_AT,        /* at close_at_ns, whatever is going on */
 };
+
+enum { QS_BATCH_MAX = 32 };
 
 struct qs_app_plan {
     uint32_t bidi_count; /* streams that this side opens in all */
@@ -85,6 +86,7 @@ struct qs_app_plan {
     enum qs_close_when close_when;
     uint64_t close_at_ns;
     uint64_t close_error;
+    uint32_t batch_max; /* slices that it takes with an event that brings one, up to QS_BATCH_MAX */
 };
 
 /* One side: its transport, its stand-in for the ring, its application. */

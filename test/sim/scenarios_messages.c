@@ -39,6 +39,18 @@ static void messages(struct qs_plan *plan, uint32_t percent)
     plan->delivers_messages = percent == 0;
 }
 
+/* Received messages in batches, and some slices of them are kept. */
+static void batches(struct qs_plan *plan, uint32_t percent)
+{
+    messages(plan, percent);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].batch_ns_max = 10 * SB_MS;
+        plan->side[role].app.batch_max = QS_BATCH_MAX;
+        plan->side[role].app.hold_ppm = 20 * PERCENT;
+        plan->side[role].app.hold_ns = SB_S;
+    }
+}
+
 /* No stream at all: messages keep the connection going, and it ends when all have a result. */
 static void alone(struct qs_plan *plan, uint32_t percent)
 {
@@ -179,6 +191,7 @@ static const struct qs_scenario rows[] = {
     {"messages", "1,000 messages each way, percent of everything that goes wrong", messages,
      EACH_OF(some_percents)},
     {"messages-alone", "the same without a stream", alone, EACH_OF(some_percents)},
+    {"messages-batches", "the same in batches", batches, EACH_OF(some_percents)},
     {"messages-deadline", "more messages than the path takes in their time", deadline, NULL, 4},
     {"messages-expired", "no stream, and messages whose time has passed", expired, NULL, 12},
     {"messages-flood", "messages without a pause beside streams", flood, NULL, 4},

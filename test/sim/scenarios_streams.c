@@ -150,6 +150,21 @@ static void lent_memory(struct qs_plan *plan, uint32_t percent)
     }
 }
 
+/* Received bytes in batches of up to 32 slices; some are kept, some streams are stopped, and a
+ * third of them gets lent memory instead. */
+static void batches(struct qs_plan *plan, uint32_t percent)
+{
+    lent_memory(plan, percent);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_app_plan *app = &plan->side[role].app;
+        app->lend_ppm = 30 * PERCENT;
+        app->stop_ppm = 10 * PERCENT;
+        app->hold_ppm = 20 * PERCENT;
+        app->hold_ns = SB_S;
+        app->batch_max = QS_BATCH_MAX;
+    }
+}
+
 /* Not much larger than a packet, or smaller: every second one has to be cut. */
 static void lent_crumbs(struct qs_plan *plan, uint32_t percent)
 {
@@ -281,6 +296,8 @@ static const struct qs_scenario rows[] = {
      40},
     {"lent-memory", "memory to receive into, and percent of everything that goes wrong",
      lent_memory, EACH_OF(some_percents)},
+    {"batches", "received bytes in batches, and percent of everything that goes wrong", batches,
+     EACH_OF(some_percents)},
     {"lent-crumbs", "the same with memory of the size of packets", lent_crumbs,
      EACH_OF(some_percents)},
     {"lent-abandoned", "the same with streams that are abandoned", lent_abandoned,

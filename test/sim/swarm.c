@@ -326,6 +326,13 @@ static void fit_rate(struct qs_plan *plan, enum sp_role role)
         config->fixed_rate_bytes_per_s = SB_MIN(config->fixed_rate_bytes_per_s, share);
 }
 
+static void random_batches(struct qs_random *random, struct qs_plan *plan)
+{
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].app.batch_max =
+            one_in(random, 3) ? (uint32_t)qs_random_between(random, 1, QS_BATCH_MAX) : 0;
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -378,6 +385,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_moves(&random, ret);
     for (int role = 0; role < QS_SIDES; role++)
         fit_rate(ret, (enum sp_role)role);
+    random_batches(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

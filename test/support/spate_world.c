@@ -168,6 +168,8 @@ void pw_default(struct pw_end *end, struct spate_event *event)
 {
     if (event->kind == SPATE_EVENT_STREAM_DATA)
         spate_slice_release(end->shard, &event->u.data.slice);
+    if (event->kind == SPATE_EVENT_STREAM_BATCH || event->kind == SPATE_EVENT_DATAGRAM_BATCH)
+        spate_slices_release(end->shard, event->u.batch.slices, event->u.batch.count);
 }
 
 static void count(struct pw_end *end, const struct spate_event *event)
@@ -186,6 +188,10 @@ static void count(struct pw_end *end, const struct spate_event *event)
     case SPATE_EVENT_STREAM_DATA:
         end->bytes_in += event->u.data.slice.size;
         end->fin_count += event->u.data.fin;
+        break;
+    case SPATE_EVENT_STREAM_BATCH:
+        end->bytes_in += event->u.batch.size_bytes;
+        end->fin_count += event->u.batch.fin;
         break;
     case SPATE_EVENT_SENT:
         end->sent_count++;

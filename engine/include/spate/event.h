@@ -52,6 +52,11 @@ enum spate_event_kind {
                                       spate_connect_options */
     SPATE_EVENT_TICKET,            /* client: bytes that resume the session in a later connection */
     SPATE_EVENT_NEW_TOKEN,         /* client: bytes that prove the address in a later connection */
+    SPATE_EVENT_STREAM_BATCH,      /* the next bytes in order, as many slices that must be released.
+                                      Only with event_batches of struct spate_config, and in the
+                                      place of STREAM_DATA */
+    SPATE_EVENT_DATAGRAM_BATCH,    /* messages were received, each as a slice that must be released.
+                                      Only with event_batches, and in the place of DATAGRAM */
 };
 
 /* Received bytes, lent to the application until it calls spate_slice_release().  The layout is
@@ -157,6 +162,18 @@ struct spate_event {
         struct {
             struct spate_slice slice; /* must be released; empty for an empty message */
         } datagram;
+        /* STREAM_BATCH, DATAGRAM_BATCH */
+        struct {
+            /* Each must be released: all by one spate_slices_release(), or each on its own.  The
+             * array is valid as long as the event is: copy the slices that you keep. */
+            const struct spate_slice *slices;
+            size_t count;      /* may be 0 if `fin` is set; otherwise at least 1 */
+            size_t size_bytes; /* sum of all slices */
+            uint64_t offset;   /* STREAM_BATCH: offset in the stream of the first byte; each slice
+                                  continues the one before */
+            bool fin;          /* STREAM_BATCH: the stream ends after these bytes */
+            bool early;        /* STREAM_BATCH: bytes of the stream came in 0-RTT packets */
+        } batch;
         /* DATAGRAMS_SENT */
         struct {
             const struct spate_datagram_result *results; /* valid as long as the event is */

@@ -247,6 +247,19 @@ SPATE_API int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id,
  * Threads: shard; use spate_shard_post() from another thread. */
 SPATE_API void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice);
 
+/* Releases several slices, like spate_slice_release() for each of them, but for less: those of one
+ * stream that follow each other are given back together.  For SPATE_EVENT_STREAM_BATCH and
+ * SPATE_EVENT_DATAGRAM_BATCH.
+ *
+ *   shard   The shard that delivered the slices.
+ *   slices  Their bytes must not be used after this call.  The structs are not changed: do not
+ *           release any of them again.
+ *   count   Entries in `slices`; may be 0.
+ *
+ * Threads: shard; use spate_shard_post() from another thread. */
+SPATE_API void spate_slices_release(struct spate_shard *shard, const struct spate_slice *slices,
+                                    size_t count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -245,6 +245,52 @@ static void a_stream_without_room_for_pieces_asks_to_drop_the_packet(void **stat
     assert_true(world->effect.is_out_of_memory);
 }
 
+/* A slice of sp_stream_recv_next(), and what sp_stream_recv_more() finds after it. */
+static void more_slices_follow_up_to_a_gap_the_room_or_the_end(void **state)
+{
+    enum { SIZE = SP_PAGE_SIZE + 1 }; /* not copied into pages */
+    static const struct {
+        uint64_t begins[5]; /* of slices of SIZE bytes, in SIZE; 0 after the first: none */
+        bool fin;           /* the last one ends the stream */
+        uint32_t room;
+        uint32_t count;
+        bool is_end;
+    } rows[] = {
+        {{0}, false, 8, 0, false},
+        {{0}, true, 8, 0, false}, /* the first slice has told the end already */
+        {{0, 1, 2}, false, 8, 2, false},
+        {{0, 1, 2}, true, 8, 2, true},
+        {{0, 1, 2}, true, 2, 2, true},
+        {{0, 1, 2}, true, 1, 1, false},
+        {{0, 1, 2}, true, 0, 0, false},
+        {{0, 1, 3}, true, 8, 1, false},
+        {{0, 2, 1, 4}, false, 8, 2, false},
+        {{0, 2}, true, 8, 0, false},
+    };
+    struct world *world = *state;
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        struct sb_slice more[8];
+        struct sp_received first;
+        bool fin = true;
+        uint32_t last = 0;
+        world_init(world);
+        sp_window_init(&world->conn_window, 10 * SIZE, 10 * SIZE);
+        sp_window_init(&world->recv.window, 10 * SIZE, 10 * SIZE);
+        while (last < 4 && rows[i].begins[last + 1] != 0)
+            last++;
+        for (uint32_t k = 0; k <= last; k++)
+            assert_int_equal(data(world, rows[i].begins[k] * SIZE, SIZE, rows[i].fin && k == last),
+                             SP_OK);
+        assert_true(sp_stream_recv_next(&world->recv, false, &first));
+        assert_int_equal(sp_stream_recv_more(&world->recv, more, rows[i].room, &fin),
+                         rows[i].count);
+        assert_int_equal(fin, rows[i].is_end);
+        for (uint32_t k = 0; k < rows[i].count; k++)
+            assert_int_equal(more[k].size, SIZE);
+        sp_stream_recv_check(&world->recv);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +299,7 @@ int main(void)
         QT_TEST(world, the_end_is_told_with_the_last_bytes_or_alone),
         QT_TEST(world, a_reset_gives_back_what_was_not_read),
         QT_TEST(world, a_stopped_stream_discards_and_still_counts),
+        QT_TEST(world, more_slices_follow_up_to_a_gap_the_room_or_the_end),
         QT_TEST(world, a_stream_without_room_for_pieces_asks_to_drop_the_packet),
     };
 
