@@ -204,6 +204,24 @@ static void on_data(struct client *c, const struct spate_event *e)
     on_bytes(c, s, e->u.data.offset, size, is_good, e->u.data.fin);
 }
 
+static void on_batch(struct client *c, const struct spate_event *e)
+{
+    struct bulk_stream *s = e->stream_user;
+    const struct spate_slice *slices = e->u.batch.slices;
+    bool is_good = true;
+    uint64_t at = e->u.batch.offset;
+
+    for (size_t i = 0; i < e->u.batch.count; i++) {
+        is_good &= !c->options->verify || payload_matches(at, slices[i].data, slices[i].size);
+        if (c->options->app_copies)
+            landing_copy(&s->landing, slices[i].data, slices[i].size);
+        at += slices[i].size;
+    }
+    spate_slices_release(c->shard, slices, e->u.batch.count);
+    c->payload_in_bytes += e->u.batch.size_bytes;
+    on_bytes(c, s, e->u.batch.offset, e->u.batch.size_bytes, is_good, e->u.batch.fin);
+}
+
 static void on_placed(struct client *c, const struct spate_event *e)
 {
     struct bulk_stream *s = e->stream_user;
@@ -230,6 +248,12 @@ static void bulk_on_event(struct client *c, const struct spate_event *e, uint64_
             client_release(c, e, 0);
         else
             on_data(c, e);
+        break;
+    case SPATE_EVENT_STREAM_BATCH:
+        if (is_over || s == NULL)
+            spate_slices_release(c->shard, e->u.batch.slices, e->u.batch.count);
+        else
+            on_batch(c, e);
         break;
     case SPATE_EVENT_STREAM_PLACED:
         if (!is_over && s != NULL)

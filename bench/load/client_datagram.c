@@ -131,6 +131,9 @@ static void datagram_on_event(struct client *c, const struct spate_event *e, uin
     case SPATE_EVENT_STREAM_DATA: /* there is none: release it all the same */
         client_release(c, e, 0);
         break;
+    case SPATE_EVENT_STREAM_BATCH:
+        spate_slices_release(c->shard, e->u.batch.slices, e->u.batch.count);
+        break;
     default:
         break;
     }

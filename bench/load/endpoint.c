@@ -102,6 +102,7 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;
+    config.event_batches = o->batches;
     config.message_frame_size_max = 65535;
     config.message_count_max = 65536; /* what arrives in one turn of a busy server */
     config.message_bytes_max = 64 << 20;

@@ -97,6 +97,8 @@ const struct option_spec option_specs[] = {
      "receive straight into memory of the receiving application instead of slices"},
     {"app-copies", NULL, OPTION_FLAG, FOR_BULK | FOR_SERVE, FIELD(app_copies), 0, 0, NULL,
      "the receiving application copies slices to memory of its own, for comparison"},
+    {"batches", NULL, OPTION_FLAG, FOR_BULK | FOR_DATAGRAM | FOR_SERVE, FIELD(batches), 0, 0, NULL,
+     "take received bytes in batches: one event with many slices"},
     {"backend", "B", OPTION_CHOICE, FOR_ALL, FIELD(backend), 0, 0, backends,
      "io_uring; mmsg: epoll, recvmmsg and sendmmsg; auto: io_uring if it is allowed (auto)"},
     {"listen", "ADDR:PORT", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(listen), 0, 0, NULL,

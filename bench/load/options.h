@@ -64,6 +64,7 @@ struct options {
     uint64_t runs; /* of which the median counts */
     bool app_buffers;
     bool app_copies;
+    bool batches;
 
     uint32_t backend; /* enum spate_backend */
     uint32_t crypto;  /* enum spate_crypto */

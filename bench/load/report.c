@@ -198,6 +198,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_bool(j, "first_byte", o->first_byte);
     json_bool(j, "app_buffers", o->app_buffers);
     json_bool(j, "app_copies", o->app_copies);
+    json_bool(j, "batches", o->batches);
     json_bool(j, "busy_poll", o->busy_poll);
     json_bool(j, "zero_copy", o->zero_copy);
     if (o->spin_us == SPIN_DEFAULT)

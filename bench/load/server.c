@@ -211,6 +211,20 @@ static void on_data(struct server *s, const struct spate_event *e)
         on_fin(s, stream, e);
 }
 
+static void on_batch(struct server *s, const struct spate_event *e)
+{
+    struct server_stream *stream = e->stream_user;
+    const struct spate_slice *slices = e->u.batch.slices;
+    for (size_t i = 0; i < e->u.batch.count && stream != NULL; i++) {
+        take_upload(s, stream, e, slices[i].data, slices[i].size);
+        if (s->options->app_copies)
+            landing_copy(&stream->landing, slices[i].data, slices[i].size);
+    }
+    spate_slices_release(s->shard, slices, e->u.batch.count);
+    if (stream != NULL && e->u.batch.fin)
+        on_fin(s, stream, e);
+}
+
 static void on_placed(struct server *s, const struct spate_event *e)
 {
     struct server_stream *stream = e->stream_user;
@@ -232,6 +246,16 @@ static void on_datagram(struct server *s, const struct spate_event *e)
         spate_conn_close(e->conn, PERF_BAD_PAYLOAD, "a message differs from the pattern");
     s->payload_in_bytes += slice.size;
     spate_slice_release(s->shard, &slice);
+}
+
+static void on_datagram_batch(struct server *s, const struct spate_event *e)
+{
+    const struct spate_slice *slices = e->u.batch.slices;
+    for (size_t i = 0; i < e->u.batch.count && s->options->verify; i++)
+        if (!payload_matches(0, slices[i].data, slices[i].size))
+            spate_conn_close(e->conn, PERF_BAD_PAYLOAD, "a message differs from the pattern");
+    s->payload_in_bytes += e->u.batch.size_bytes;
+    spate_slices_release(s->shard, slices, e->u.batch.count);
 }
 
 static void on_stream_opened(struct server *s, const struct spate_event *e)
@@ -287,6 +311,12 @@ static void on_event(struct server *s, const struct spate_event *e)
         break;
     case SPATE_EVENT_DATAGRAM:
         on_datagram(s, e);
+        break;
+    case SPATE_EVENT_STREAM_BATCH:
+        on_batch(s, e);
+        break;
+    case SPATE_EVENT_DATAGRAM_BATCH:
+        on_datagram_batch(s, e);
         break;
     case SPATE_EVENT_CLOSED:
         on_closed(s, e->conn_user);

@@ -77,6 +77,17 @@ class Runs(support.BenchTest):
             self.assertEqual(result[receiver]['payload_in_bytes'], 20000000)
             self.assertEqual(result[receiver]['placed_in_bytes'], 0)
 
+    def test_received_bytes_come_in_batches(self):
+        for direction, receiver in (('down', 'client'), ('up', 'server')):
+            for copies in ([], ['--app-copies']):
+                result = self.run_json('bulk', '--bytes', '20M', '--direction', direction,
+                                       '--streams', '3', '--verify', '--batches', *copies)
+                self.assertTrue(result['config']['batches'])
+                self.assertEqual(result[receiver]['payload_in_bytes'], 20000000)
+        result = self.run_json('datagram', '--seconds', '0.2', '--rate', '20000', '--batches',
+                               '--verify')
+        self.assertGreater(result['delivered_share'], 0.9)
+
     def test_bytes_that_do_not_divide_are_all_moved(self):
         for bytes_, streams in (('1', '3'), ('1000003', '7')):
             for direction in ('down', 'up'):
