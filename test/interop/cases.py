@@ -97,11 +97,9 @@ ENDPOINTS = {'spate': HERE / 'endpoint.sh', 'ngtcp2': HERE / 'endpoint_ngtcp2.sh
 NOT_YET = {
     ('spate', 'client'): {'connectionmigration'},
     ('spate', 'server'): {'connectionmigration'},
-    ('ngtcp2', 'client'): {'rebind-port', 'rebind-addr',
-                           'resumption', 'zerortt', 'keyupdate', 'connectionmigration', 'v2',
+    ('ngtcp2', 'client'): {'rebind-port', 'rebind-addr', 'keyupdate', 'connectionmigration', 'v2',
                            'versionnegotiation'},
-    ('ngtcp2', 'server'): {'rebind-port', 'rebind-addr',
-                           'resumption', 'zerortt', 'connectionmigration', 'v2'},
+    ('ngtcp2', 'server'): {'rebind-port', 'rebind-addr', 'connectionmigration', 'v2'},
 }
 
 

@@ -6,6 +6,8 @@ set -u
 case $TESTCASE in
     handshake | transfer | multiconnect | ecn | ipv6) ;;
     chacha20) set -- --cipher chacha20-poly1305 ;;
+    resumption) ;;
+    zerortt) set -- --early ;;
     retry) [ "$ROLE" = client ] || set -- --retry ;;
     versionnegotiation) [ "$ROLE" = server ] || exit 127 ;; # it has version 1 alone
     *)
@@ -28,6 +30,18 @@ fetch() {
 }
 
 options=$*
+if [ "$TESTCASE" = resumption ] || [ "$TESTCASE" = zerortt ]; then
+    # The first file over a connection, the others over one that is resumed.
+    kept=$(mktemp -d) || exit 1
+    trap 'rm -rf "$kept"' EXIT
+    options="$options --session $kept/session"
+    # shellcheck disable=SC2086
+    set -- $REQUESTS
+    fetch "$1" || exit 1
+    shift
+    fetch "$@"
+    exit
+fi
 if [ "$TESTCASE" != multiconnect ]; then
     # shellcheck disable=SC2086 # URLs, with blanks between them
     fetch $REQUESTS

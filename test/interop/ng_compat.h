@@ -39,7 +39,35 @@ static inline void ng_set_token(ngtcp2_settings *settings, const ngtcp2_pkt_hd *
     settings->token = hd->token;
 }
 
+/* The server's transport parameters, for 0-RTT in a later connection. */
+static inline ngtcp2_ssize ng_encode_early_params(ngtcp2_conn *quic, uint8_t *ret, size_t size)
+{
+    return ngtcp2_encode_transport_params(ret, size,
+                                          NGTCP2_TRANSPORT_PARAMS_TYPE_ENCRYPTED_EXTENSIONS,
+                                          ngtcp2_conn_get_remote_transport_params(quic));
+}
+
+static inline int ng_set_early_params(ngtcp2_conn *quic, const uint8_t *data, size_t size)
+{
+    ngtcp2_transport_params params;
+    int e = ngtcp2_decode_transport_params(
+        &params, NGTCP2_TRANSPORT_PARAMS_TYPE_ENCRYPTED_EXTENSIONS, data, size);
+    if (e == 0)
+        ngtcp2_conn_set_early_remote_transport_params(quic, &params);
+    return e;
+}
+
 #else
+
+static inline ngtcp2_ssize ng_encode_early_params(ngtcp2_conn *quic, uint8_t *ret, size_t size)
+{
+    return ngtcp2_conn_encode_0rtt_transport_params(quic, ret, size);
+}
+
+static inline int ng_set_early_params(ngtcp2_conn *quic, const uint8_t *data, size_t size)
+{
+    return ngtcp2_conn_decode_and_set_0rtt_transport_params(quic, data, size);
+}
 
 static inline const uint8_t *ng_token_of(const ngtcp2_pkt_hd *hd, size_t *ret_size)
 {

@@ -16,6 +16,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "test/interop/ng_resume.h"
 
 #define IDLE_TIMEOUT       (30 * SB_S)
 #define CLOSING_PTOS       3 /* [RFC9000 10.2] */
@@ -139,7 +140,10 @@ struct ng_conn *ng_conn_connect(struct ng_endpoint *endpoint, uint64_t now_ns)
     ngtcp2_path path = path_of(endpoint, &remote, endpoint->options->address_size);
     int e = ngtcp2_conn_client_new(&conn->quic, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1,
                                    &callbacks, &settings, &params, NULL, conn);
-    return conn_made(conn, e);
+    conn = conn_made(conn, e);
+    if (conn != NULL && ng_resume_begin(&conn->tls, conn->quic) < 0)
+        endpoint->has_failed = true;
+    return conn;
 }
 
 /* Of this process: what seals its tokens. */
@@ -351,7 +355,8 @@ void ng_conn_receive(struct ng_conn *conn, const struct peer_datagram *d, uint64
 static void open_streams(struct ng_conn *conn)
 {
     const struct peer_options *o = conn->endpoint->options;
-    if (o->is_server || !ngtcp2_conn_get_handshake_completed(conn->quic))
+    bool may_open = conn->tls.is_early || ngtcp2_conn_get_handshake_completed(conn->quic);
+    if (o->is_server || !may_open)
         return;
     while (conn->opened_count < o->stream_count) {
         int64_t id;
@@ -432,8 +437,9 @@ static void close_if_done(struct ng_conn *conn, uint64_t now_ns)
 {
     const struct peer_options *o = conn->endpoint->options;
     ngtcp2_ccerr error = {0};
-    bool is_done = o->is_server ? o->has_close_code && conn->finished_count > 0
-                                : has_all_finished(conn) && !o->waits_for_close;
+    bool is_done = o->is_server
+                       ? o->has_close_code && conn->finished_count > 0
+                       : has_all_finished(conn) && !o->waits_for_close && !conn->tls.wants_ticket;
     if (!is_done)
         return;
     ngtcp2_ccerr_set_application_error(

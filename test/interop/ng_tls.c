@@ -9,6 +9,8 @@
 #include <ngtcp2/ngtcp2_crypto_gnutls.h>
 #include <string.h>
 
+#include "test/interop/ng_resume.h"
+
 #define RANDOM_SIZE 32
 
 static int fail(const char *what, int error)
@@ -41,7 +43,7 @@ static int load_server(struct ng_tls *tls)
     if (e < 0)
         return fail("certificate and key", e);
     e = gnutls_session_ticket_key_generate(&tls->ticket_key);
-    return e < 0 ? fail("ticket key", e) : 0;
+    return e < 0 ? fail("ticket key", e) : ng_resume_init_server(tls);
 }
 
 static int load_client(struct ng_tls *tls)
@@ -80,6 +82,7 @@ void ng_tls_deinit(struct ng_tls *tls)
     if (tls->credentials != NULL)
         gnutls_certificate_free_credentials(tls->credentials);
     gnutls_free(tls->ticket_key.data);
+    ng_resume_deinit(tls);
     if (tls->keylog != NULL)
         fclose(tls->keylog);
     *tls = (struct ng_tls){0};
@@ -112,6 +115,7 @@ static int configure_client(struct ng_tls_session *session)
     const struct peer_options *o = session->tls->options;
     if (ngtcp2_crypto_gnutls_configure_client_session(session->gnutls) != 0)
         return GNUTLS_E_INTERNAL_ERROR;
+    ng_resume_watch(session);
     if (!o->is_insecure)
         gnutls_session_set_verify_cert(session->gnutls, o->sni, 0);
     if (o->sni == NULL)
@@ -123,7 +127,9 @@ static int configure_server(struct ng_tls_session *session)
 {
     if (ngtcp2_crypto_gnutls_configure_server_session(session->gnutls) != 0)
         return GNUTLS_E_INTERNAL_ERROR;
-    return gnutls_session_ticket_enable_server(session->gnutls, &session->tls->ticket_key);
+    int e = ng_resume_configure_server(session);
+    return e < 0 ? e
+                 : gnutls_session_ticket_enable_server(session->gnutls, &session->tls->ticket_key);
 }
 
 static int configure(struct ng_tls_session *session)
@@ -151,6 +157,7 @@ int ng_tls_session_init(struct ng_tls_session *session, struct ng_tls *tls)
     session->tls = tls;
     unsigned role =
         tls->options->is_server ? GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_CLIENT;
+    role |= tls->options->is_early ? GNUTLS_ENABLE_EARLY_DATA : 0;
     int e = gnutls_init(&session->gnutls, role | GNUTLS_NO_END_OF_EARLY_DATA);
     if (e == 0)
         e = configure(session);

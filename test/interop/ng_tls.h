@@ -12,8 +12,9 @@
 struct ng_tls {
     const struct peer_options *options;
     gnutls_certificate_credentials_t credentials;
-    gnutls_datum_t ticket_key; /* server */
-    FILE *keylog;              /* or NULL */
+    gnutls_datum_t ticket_key;        /* server */
+    gnutls_anti_replay_t anti_replay; /* server with 0-RTT, or NULL */
+    FILE *keylog;                     /* or NULL */
     char priority[256];
 };
 
@@ -21,6 +22,8 @@ struct ng_tls_session {
     ngtcp2_crypto_conn_ref ref; /* first: it is what GnuTLS keeps a pointer to */
     struct ng_tls *tls;
     gnutls_session_t gnutls;
+    bool wants_ticket; /* client: one is waited for */
+    bool is_early;     /* client: requests may go as 0-RTT */
 };
 
 /* Returns 0, or -1 after one line on standard error. `options` must outlive `tls`. */

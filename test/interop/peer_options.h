@@ -49,8 +49,10 @@ struct peer_options {
      * the first stream is finished. */
     uint64_t close_code;
     bool has_close_code;
-    bool waits_for_close; /* client: when all is done leave the close to the server */
-    bool is_debug;        /* let the stack log to standard error, if it can */
+    const char *session_path; /* client: the file of its session, read and written */
+    bool is_early;            /* client: send requests as 0-RTT; server: accept them */
+    bool waits_for_close;     /* client: when all is done leave the close to the server */
+    bool is_debug;            /* let the stack log to standard error, if it can */
 };
 
 /* Fills `ret` from the command line.  Returns 0, or -1 after one line on standard error.  The
