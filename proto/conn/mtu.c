@@ -39,7 +39,7 @@ void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
     sp_pmtu_on_lost(&conn->path->pmtu, size, now_ns);
 }
 
-void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns)
+void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_pmtu *pmtu = &conn->path->pmtu;
     if (conn->loss.path->large_lost_count >= SP_PMTU_HOLE_LOSSES && sp_pmtu_on_hole(pmtu, now_ns))

@@ -16,9 +16,16 @@ void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t
 void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
 
+/* The general case of sp_conn_mtu_check(). */
+void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns);
 /* After an ACK or a loss: finds out that the path has ceased to take large datagrams, and begins
  * the next attempt when it is time. */
-void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns);
+static inline void sp_conn_mtu_check(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (SB_UNLIKELY(conn->loss.path->large_lost_count >= SP_PMTU_HOLE_LOSSES ||
+                    sp_pmtu_is_time(&conn->path->pmtu, now_ns)))
+        sp_conn_mtu_decide(conn, now_ns);
+}
 
 /* Gives up the probes that would not fit into `capacity` bytes. */
 void sp_conn_mtu_fit(struct sp_conn *conn, size_t capacity, uint64_t now_ns);

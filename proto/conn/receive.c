@@ -264,6 +264,7 @@ struct short_packet {
 
 /* Packets of one run: each reaches to the end of its datagram. */
 struct short_run {
+    bool is_foreign; /* of the datagram at hand */
     uint32_t count;
     struct short_packet packets[SP_BATCH_MAX];
 };
@@ -276,9 +277,10 @@ static bool is_reset(const struct sp_conn *conn, const uint8_t *data, size_t siz
     return token != NULL && sp_cid_remote_has_token(&conn->remote_ids, token);
 }
 
-/* Acts on the key that has opened packet `pn`.  Returns false if the packet must not be handled. */
-static bool on_key_phase(struct sp_conn *conn, const struct sp_key *key, uint64_t pn,
-                         uint64_t now_ns)
+/* Acts on another key than that of the phase at hand, which has opened packet `pn`.  Returns false
+ * if the packet must not be handled. */
+static SB_NEVER_INLINE bool on_key_phase(struct sp_conn *conn, const struct sp_key *key,
+                                         uint64_t pn, uint64_t now_ns)
 {
     const struct sp_keyphase_opened opened = {
         .key = key,
@@ -334,7 +336,8 @@ static void receive_short(struct sp_conn *conn, const struct short_packet *recei
         return;
     }
 
-    if (!on_key_phase(conn, key, open->pn, now_ns))
+    if (!sp_keyphase_is_same(&conn->keys, key, open->pn) &&
+        !on_key_phase(conn, key, open->pn, now_ns))
         return;
 
     struct sp_packet opened = {
@@ -452,7 +455,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
     run->packets[run->count].data = data;
     run->packets[run->count].size = size;
     run->packets[run->count].lcid = lcid;
-    run->packets[run->count].is_foreign = !sp_path_equal(&datagram->path, &conn->path->path);
+    run->packets[run->count].is_foreign = run->is_foreign;
     run->count++;
 }
 
@@ -466,8 +469,8 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
 
     conn->stats.datagrams_in++;
     conn->stats.bytes_in += left;
-    if (SB_UNLIKELY(!sp_path_equal(&datagram->path, &conn->path->path)) &&
-        !sp_conn_may_come_by(conn, &datagram->path)) {
+    run->is_foreign = !sp_path_equal(&datagram->path, &conn->path->path);
+    if (SB_UNLIKELY(run->is_foreign) && !sp_conn_may_come_by(conn, &datagram->path)) {
         drop_packet(conn);
         return;
     }

@@ -405,7 +405,7 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
         conn->loss.spaces[SP_SPACE_HANDSHAKE]->sent.next_pn > 0)
         sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     /* Acknowledgments of other connections free memory, and no event reports that. */
-    if (conn->lacks_records) {
+    if (SB_UNLIKELY(conn->lacks_records)) {
         sp_conn_note_shortage(conn, SP_SHORT_OF_RECORDS, now_ns);
         conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
     } else {
@@ -509,6 +509,8 @@ static SB_NEVER_INLINE void fill_mtu_probe(struct sp_conn *conn, struct sp_train
 
 static bool wants_mtu_probe(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
 {
+    if (SB_LIKELY(!sp_pmtu_is_due(&conn->path->pmtu)))
+        return false;
     sp_conn_mtu_fit(conn, train->capacity, now_ns);
     return sp_gate_wants_mtu_probe(conn);
 }

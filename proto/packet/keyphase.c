@@ -68,11 +68,7 @@ enum sp_keyphase_result sp_keyphase_on_opened(struct sp_keyphase *keys,
                                               const struct sp_keyphase_opened *opened,
                                               uint64_t next_pn_to_send, uint64_t prev_until_ns)
 {
-    if (opened->key == keys->read) {
-        keys->read_first_pn = SB_MIN(keys->read_first_pn, opened->pn);
-        return SP_KEYPHASE_SAME;
-    }
-    if (opened->key != keys->read_next)
+    if (sp_keyphase_is_same(keys, opened->key, opened->pn) || opened->key != keys->read_next)
         return SP_KEYPHASE_SAME;
 
     /* [RFC9001 6.4] All packets so far have older keys. */

@@ -63,6 +63,17 @@ struct sp_keyphase_opened {
     uint64_t next_pn_known; /* one more than the largest number of a packet opened before */
 };
 
+/* Records packet `pn`, which was opened with `key`, if that is the key of the present phase.
+ * Returns false otherwise: sp_keyphase_on_opened() has to decide. */
+static inline bool sp_keyphase_is_same(struct sp_keyphase *keys, const struct sp_key *key,
+                                       uint64_t pn)
+{
+    if (SB_UNLIKELY(key != keys->read))
+        return false;
+    keys->read_first_pn = SB_MIN(keys->read_first_pn, pn);
+    return true;
+}
+
 /* Records that a packet was opened.  If the peer has updated its keys, late packets of the previous
  * phase are still read until `prev_until_ns`.
  *
