@@ -80,11 +80,11 @@ static void hand_over(struct spate_conn *conn, const struct sc_ask *ask)
     callback.function(&given, callback.user);
 }
 
-bool se_asks_run(struct spate_shard *shard)
+static SB_NEVER_INLINE bool run_all(struct spate_shard *shard)
 {
     struct sb_link *link;
     bool had_one = false;
-    while (SB_UNLIKELY((link = sb_list_pop_front(&shard->asking)) != NULL)) {
+    while ((link = sb_list_pop_front(&shard->asking)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, ask_link);
         struct sp_tls *tls = handshake_of(conn);
         struct sc_ask ask;
@@ -97,6 +97,11 @@ bool se_asks_run(struct spate_shard *shard)
         se_conn_touch(conn);
     }
     return had_one;
+}
+
+bool se_asks_run(struct spate_shard *shard)
+{
+    return SB_UNLIKELY(!sb_list_is_empty(&shard->asking)) && run_all(shard);
 }
 
 /* The handshake that an answer is for, or NULL. */

@@ -445,7 +445,7 @@ void se_conn_destroy(struct spate_conn *conn)
     (void)se_conns_unwind(shard); /* in order: after those that wait already */
 }
 
-bool se_conns_unwind(struct spate_shard *shard)
+static SB_NEVER_INLINE bool unwind_ended(struct spate_shard *shard)
 {
     struct sb_link *link;
     while ((link = sb_list_first(&shard->unwinding)) != NULL) {
@@ -456,6 +456,11 @@ bool se_conns_unwind(struct spate_shard *shard)
         conn_end(conn);
     }
     return true;
+}
+
+bool se_conns_unwind(struct spate_shard *shard)
+{
+    return SB_LIKELY(sb_list_is_empty(&shard->unwinding)) || unwind_ended(shard);
 }
 
 static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)

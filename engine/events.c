@@ -63,10 +63,7 @@ static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind k
     SB_ASSERT(!is_full(events));
     struct spate_event *event = &events->ring[events->tail++];
     events->pushed_count++;
-    memset(event, 0, sizeof(*event));
-    event->kind = kind;
-    event->conn = conn;
-    event->conn_user = conn->user;
+    *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
     return event;
 }
 
@@ -445,11 +442,17 @@ static void translate(struct spate_conn *conn, const struct sp_event *reported)
     }
 }
 
-void se_conn_route(struct spate_conn *conn)
+static SB_NEVER_INLINE void route_all(struct spate_conn *conn)
 {
     struct sp_event reported;
     while (sp_conn_next_route(conn->proto, &reported))
         translate_route(conn, &reported);
+}
+
+void se_conn_route(struct spate_conn *conn)
+{
+    if (SB_UNLIKELY(sp_conn_may_have_route(conn->proto)))
+        route_all(conn);
     se_conn_ports(conn);
 }
 

@@ -37,11 +37,11 @@ struct se_events {
     uint32_t head; /* the next to be taken */
     uint32_t tail;
     uint32_t dropped_count;
+    uint32_t results_count;
     uint64_t pushed_count;    /* events queued since the start */
     uint64_t processed_count; /* events taken before the last call: the application has processed
                                  them */
     struct spate_event ring[SE_EVENTS_MAX];
-    uint32_t results_count;
     struct spate_datagram_result results[SE_RESULTS_MAX]; /* of DATAGRAMS_SENT */
     uint32_t slices_count;
     struct spate_slice slices[SE_SLICES_MAX]; /* of STREAM_BATCH and DATAGRAM_BATCH */

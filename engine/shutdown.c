@@ -68,7 +68,7 @@ static void visit(struct spate_shard *shard, struct spate_conn *conn)
     se_conn_touch(conn);
 }
 
-bool se_shutdown_run(struct spate_shard *shard)
+static SB_NEVER_INLINE bool run(struct spate_shard *shard)
 {
     struct se_shutdown *shutdown = &shard->shutdown;
     if (shutdown->state == SE_SHUTDOWN_FINISHING && shutdown->args.deadline_ns <= shard->now_ns)
@@ -83,6 +83,13 @@ bool se_shutdown_run(struct spate_shard *shard)
         visit(shard, SB_CONTAINER_OF(link, struct spate_conn, all_link));
     }
     return shutdown->visits_left > 0;
+}
+
+bool se_shutdown_run(struct spate_shard *shard)
+{
+    const struct se_shutdown *shutdown = &shard->shutdown;
+    bool is_begun = shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->visits_left > 0;
+    return SB_UNLIKELY(is_begun) && run(shard);
 }
 
 void se_shutdown_finish(struct spate_shard *shard)

@@ -302,6 +302,8 @@ SB_MUST_USE uint32_t sp_conn_more_data(struct sp_conn *conn, uint64_t stream_id,
 /* Takes the next event about routes: CID_ADDED, CID_REMOVED, TOKEN_ADDED or TOKEN_REMOVED.  For a
  * caller that has no room for other events but must route the next datagram. */
 SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
+/* Returns whether sp_conn_next_route() may have an event: false is certain. */
+bool sp_conn_may_have_route(const struct sp_conn *conn);
 
 /* Takes the next SP_EVENT_STREAM_OPENED.  For a caller whose application must process these events
  * before it gets others. */

@@ -99,6 +99,11 @@ static SB_NEVER_INLINE bool next_route(struct sp_conn *conn, struct sp_event *re
     return false;
 }
 
+bool sp_conn_may_have_route(const struct sp_conn *conn)
+{
+    return conn->ids_changed;
+}
+
 bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret)
 {
     return SB_UNLIKELY(conn->ids_changed) && next_route(conn, ret);
