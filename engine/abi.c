@@ -342,7 +342,9 @@ FROZEN_FIELD(struct spate_shard_stats, conns_shed, 384, 8);
 FROZEN_FIELD(struct spate_shard_stats, messages_in, 392, 8);
 FROZEN_FIELD(struct spate_shard_stats, messages_dropped, 400, 8);
 FROZEN_FIELD(struct spate_shard_stats, messages_out, 408, 8);
-LAST_FIELD(struct spate_shard_stats, messages_out);
+FROZEN_FIELD(struct spate_shard_stats, zero_rtt_kept, 416, 8);
+FROZEN_FIELD(struct spate_shard_stats, zero_rtt_used, 424, 8);
+LAST_FIELD(struct spate_shard_stats, zero_rtt_used);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

@@ -20,6 +20,7 @@
 
 #include "crypto/protect.h"
 #include "crypto/reset.h"
+#include "crypto/tls_config.h"
 #include "engine/shard.h"
 #include "proto/base/assert.h"
 #include "proto/wire/frame.h"
@@ -261,6 +262,31 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
     return se_conn_create(shard, &args, &conn) == 0 ? conn : turn_away(shard, unmatched);
 }
 
+/* Keeps a 0-RTT packet whose Initial may follow.  Returns false for other packets, where 0-RTT is
+ * rejected, and under attack. */
+static bool keep_zero_rtt(struct spate_shard *shard, const struct se_unmatched *unmatched)
+{
+    const struct spate_listener *listener = &unmatched->port->listener;
+    struct sp_header header;
+    if (unmatched->port->is_client || !unmatched->peek.is_long || !listener->is_open ||
+        !sc_tls_config_accepts_early(listener->tls) || shard->budget.is_retrying ||
+        su_bufring_free_count(&shard->bufring) < shard->bufring.slot_count / 2)
+        return false;
+    if (!sp_versions_has(&config_of(unmatched->port)->versions, unmatched->peek.version) ||
+        !sp_header_read(unmatched->data, unmatched->size, 0, &header) ||
+        header.type != SP_PACKET_ZERO_RTT || header.dcid.size < SP_INITIAL_DCID_SIZE_MIN)
+        return false;
+    const struct se_early_item item = {
+        .data = unmatched->data,
+        .size = (uint32_t)unmatched->size,
+        .ecn = unmatched->ecn,
+        .path = *unmatched->path,
+        .dcid = header.dcid,
+        .since_ns = shard->now_ns,
+    };
+    return se_early_keep(&shard->early, &shard->copies, &item);
+}
+
 struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     enum sp_unmatched verdict = SP_UNMATCHED_DROP;
@@ -283,6 +309,9 @@ struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched
     case SP_UNMATCHED_DROP:
         break;
     }
-    shard->counts.own.unroutable++;
+    if (keep_zero_rtt(shard, unmatched))
+        shard->counts.own.zero_rtt_kept++;
+    else
+        shard->counts.own.unroutable++;
     return NULL;
 }

@@ -39,6 +39,7 @@ struct se_unmatched {
     uint8_t *data;
     size_t size;
     struct sp_peek peek;
+    enum sp_ecn ecn;
 };
 
 /* Returns a new connection for the datagram.  Returns NULL if the datagram was answered without a

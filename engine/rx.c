@@ -107,13 +107,14 @@ static bool is_short(const uint8_t *data, size_t size)
     return size > SE_CID_SIZE && (data[0] & SP_HEADER_LONG) == 0;
 }
 
-static struct spate_conn *route(struct se_port *port, const struct sp_path *path, uint8_t *data,
-                                uint32_t size, struct run *run)
+static struct spate_conn *route(struct se_port *port, const struct se_rx_source *source,
+                                uint8_t *data, uint32_t size, struct run *run)
 {
     if (is_short(data, size) && run->cid != NULL && memcmp(run->cid, data + 1, SE_CID_SIZE) == 0)
         return run->conn;
 
-    struct se_unmatched unmatched = {.port = port, .path = path, .data = data, .size = size};
+    struct se_unmatched unmatched = {
+        .port = port, .path = &source->path, .data = data, .size = size, .ecn = source->ecn};
     struct spate_conn *conn = route_slow(&unmatched);
     run->cid = conn != NULL && is_short(data, size) ? data + 1 : NULL;
     run->conn = conn;
@@ -136,6 +137,7 @@ static uint32_t gather(struct se_rx *rx, struct spate_conn *conn, struct sp_data
             .buffer = item->copy != NULL ? item->copy : source->buffer,
             .path = source->path,
             .ecn = source->ecn,
+            .waited_ns = source->waited_ns,
             .is_transient = item->is_transient,
         };
     }
@@ -196,6 +198,8 @@ void se_rx_deliver(struct spate_shard *shard)
         sb_buffer_unref(rx->sources[i].buffer);
     rx->item_count = 0;
     rx->source_count = 0;
+    if (SB_UNLIKELY(shard->early.count > 0))
+        se_early_expire(&shard->early, shard->now_ns);
 }
 
 /* ---- gathering ---- */
@@ -223,6 +227,34 @@ static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
     return true;
 }
 
+/* Chains the 0-RTT that came before the Initial of a new connection, after it. */
+static void chain_early(struct spate_shard *shard, struct spate_conn *conn,
+                        const struct sp_path *path, struct sb_bytes initial)
+{
+    struct se_rx *rx = &shard->rx;
+    struct se_early_item kept;
+    struct sp_peek peek;
+    if (!sp_peek_read(initial.data, initial.size, SE_CID_SIZE, &peek))
+        return;
+    struct sp_cid dcid = sp_cid_of(peek.dcid.data, peek.dcid.size);
+    while (rx->source_count < SE_RX_SOURCES && rx->item_count < SE_RX_ITEMS &&
+           se_early_take(&shard->early, path, &dcid, &kept)) {
+        rx->sources[rx->source_count] = (struct se_rx_source){
+            .path = kept.path,
+            .ecn = kept.ecn,
+            .waited_ns = sb_time_since(shard->now_ns, kept.since_ns),
+        };
+        rx->items[rx->item_count] = (struct se_rx_item){
+            .data = kept.data,
+            .size = kept.size,
+            .copy = kept.copy,
+            .source = (uint16_t)rx->source_count++,
+        };
+        chain(rx, conn, rx->item_count++);
+        shard->counts.own.zero_rtt_used++;
+    }
+}
+
 void se_rx_take(struct se_port *port, const struct su_received *received)
 {
     struct spate_shard *shard = port->shard;
@@ -248,7 +280,7 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = 0;
         uint8_t *data = su_segments_next(&segments, &size);
-        struct spate_conn *conn = route(port, &source->path, data, size, &run);
+        struct spate_conn *conn = route(port, source, data, size, &run);
         if (conn == NULL)
             continue;
         struct se_rx_item *item = &rx->items[rx->item_count];
@@ -258,6 +290,8 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
             item->is_transient = true;
         }
         chain(rx, conn, rx->item_count++);
+        if (SB_UNLIKELY(shard->early.count > 0) && conn->state == SE_CONN_NEW)
+            chain_early(shard, conn, &source->path, (struct sb_bytes){data, size});
     }
     shard->counts.own.datagrams_in += count;
     shard->counts.own.bytes_in += received->size;

@@ -26,6 +26,7 @@ struct se_rx_source {
     struct sb_buffer *buffer; /* holds a reference */
     struct sp_path path;
     enum sp_ecn ecn;
+    uint64_t waited_ns; /* since it arrived: see engine/early.h */
 };
 
 struct se_rx_item {

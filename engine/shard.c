@@ -218,6 +218,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_table_deinit(&shard->tokens);
     se_tombstones_deinit(&shard->tombstones);
     free(shard->slots);
+    se_early_expire(&shard->early, SB_NEVER);
     se_buffers_deinit(&shard->copies);
     sp_pools_reclaim(&shard->pools);
     sb_pool_deinit(&shard->conn_pool);

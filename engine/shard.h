@@ -13,6 +13,7 @@
 #include "engine/buffers.h"
 #include "engine/conn.h"
 #include "engine/conn_table.h"
+#include "engine/early.h"
 #include "engine/entropy.h"
 #include "engine/events.h"
 #include "engine/memory.h"
@@ -114,6 +115,7 @@ struct spate_shard {
     long preempted_count;    /* the last reading of ru_nivcsw of getrusage() */
 
     struct se_admit admit;
+    struct se_early early;
     struct se_rx rx;
     struct se_events events;
     struct se_counts counts;

@@ -11,7 +11,7 @@
  *
  * usage: attack_replays [ROUNDS]   copies or connections of each attack (200) */
 
-#include "test/support/spate_world.h"
+#include "test/attack/replay_world.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -30,228 +30,15 @@ enum {
     HOSTS = 20,               /* of 127.0.0.x that replays come from */
     DATAGRAM_SIZE_MIN = 1200, /* [RFC9000 14.1] */
     HELLOS_AT_ONCE = 100,     /* fewer than one address may have */
+    EARLY_DATAGRAMS_MAX = 32, /* kept by a shard */
+    EARLY_BYTES_MAX = 256 << 10,
     HELD_MAX = 8,
     WHOLE_SHARE = 10,    /* of the rounds that many copy all packets: each waits for a timeout */
     AT_ONCE = 16,        /* connections of a crowd */
     FORGED_COST_MAX = 2, /* times a connection without a ticket; measured: 1.1 */
 };
 
-static const uint8_t text[1000] = "said before the handshake is complete";
 static uint32_t rounds = 200;
-
-struct replay {
-    struct pw *w;
-    struct pw_end other; /* a second engine with the server's TLS */
-    struct sockaddr_storage other_address;
-    struct pw_relay *relay;
-    uint8_t ticket[4096];
-    size_t ticket_size;
-    uint8_t token[256];
-    size_t token_size;
-    uint32_t zero_rtt_count; /* connections of both servers whose 0-RTT was accepted */
-    uint64_t early_bytes;    /* of streams that came in 0-RTT */
-    uint64_t server_cpu_ns;
-
-    /* A crowd. */
-    bool offers_early;
-    bool uses_tickets;
-    uint32_t begun_count;
-    uint32_t running_count;
-    uint32_t resumed_count;
-    uint32_t full_count;
-    uint32_t failed_count;
-};
-
-/* ---- The world ---- */
-
-static void on_client(struct pw_end *end, struct spate_event *event)
-{
-    struct replay *r = end->context;
-    if (event->kind == SPATE_EVENT_TICKET && event->u.bytes.size <= sizeof(r->ticket)) {
-        memcpy(r->ticket, event->u.bytes.data, event->u.bytes.size);
-        r->ticket_size = event->u.bytes.size;
-    }
-    if (event->kind == SPATE_EVENT_NEW_TOKEN && event->u.bytes.size <= sizeof(r->token)) {
-        memcpy(r->token, event->u.bytes.data, event->u.bytes.size);
-        r->token_size = event->u.bytes.size;
-    }
-    pw_default(end, event);
-}
-
-static void on_server(struct pw_end *end, struct spate_event *event)
-{
-    struct replay *r = end->context;
-    r->zero_rtt_count += event->kind == SPATE_EVENT_EARLY;
-    if (event->kind == SPATE_EVENT_STREAM_DATA && event->u.data.early)
-        r->early_bytes += event->u.data.slice.size;
-    pw_default(end, event);
-}
-
-/* Copies of first packets must not be held off by Retry, where this is not about tokens. */
-static void never_retry(struct spate_config *config)
-{
-    config->retry = SPATE_RETRY_NEVER;
-}
-
-/* So that the connection of a copy ends before the next copy, which would be one of its packets. */
-static void short_handshakes(struct spate_config *config)
-{
-    config->retry = SPATE_RETRY_NEVER;
-    config->handshake_timeout_ns = 100 * SB_MS;
-}
-
-static void always_retry(struct spate_config *config)
-{
-    config->retry = SPATE_RETRY_ALWAYS;
-}
-
-static void make_server_tls(struct replay *r)
-{
-    static const char *const alpn[] = {"test"};
-    struct spate_error error = {""};
-    const struct spate_tls_options options = {.size = sizeof(options),
-                                              .cert_pem = r->w->cert_pem,
-                                              .key_pem = r->w->key_pem,
-                                              .alpn = alpn,
-                                              .alpn_count = 1,
-                                              .ticket_count = 1,
-                                              .early_data = true};
-    spate_tls_destroy(r->w->server.tls);
-    r->w->server.tls = NULL;
-    if (spate_tls_server_create(&options, &r->w->server.tls, &error) != 0)
-        fail_msg("%s", error.text);
-}
-
-static struct sockaddr_storage listen_with(struct replay *r, struct spate_shard *shard)
-{
-    struct spate_error error = {""};
-    struct spate_listener *listener;
-    socklen_t size;
-    struct sockaddr_storage address = pw_loopback(false, 0, &size);
-    if (spate_shard_listen(shard, (struct sockaddr *)&address, size, r->w->server.tls, NULL,
-                           &listener, &error) != 0)
-        fail_msg("%s", error.text);
-    assert_int_equal(spate_listener_address(listener, &address, &size), 0);
-    return address;
-}
-
-static void destroy_other(void *replay)
-{
-    struct replay *r = replay;
-    spate_engine_destroy(r->other.engine);
-}
-
-static struct replay *make(void (*change)(struct spate_config *))
-{
-    struct replay *r = owned_alloc(sizeof(*r));
-    r->w = pw_create(&(struct pw_config){.server = change});
-    (void)owned_add(r, destroy_other);
-    make_server_tls(r);
-    r->w->address = listen_with(r, r->w->server.shard);
-    struct spate_config config;
-    spate_config_init(&config);
-    config.backend = pw_backend();
-    change(&config);
-    assert_int_equal(spate_engine_create(&config, &r->other.engine, NULL), 0);
-    r->other.name = "other";
-    r->other.shard = spate_engine_shard(r->other.engine, 0);
-    r->other_address = listen_with(r, r->other.shard);
-    r->w->client.on_event = on_client;
-    r->w->server.on_event = r->other.on_event = on_server;
-    r->w->client.context = r->w->server.context = r->other.context = r;
-    r->relay = pw_relay_create(r->w);
-    return r;
-}
-
-static uint64_t cpu_ns(void)
-{
-    struct timespec now;
-    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
-    return (uint64_t)now.tv_sec * SB_S + (uint64_t)now.tv_nsec;
-}
-
-static void turn(struct replay *r)
-{
-    uint64_t before_ns = cpu_ns();
-    pw_wait(&r->w->server, 0);
-    r->server_cpu_ns += cpu_ns() - before_ns;
-    pw_wait(&r->other, 0);
-    pw_wait(&r->w->client, 0);
-    pw_relay_pass(r->relay);
-}
-
-static void until(struct replay *r, bool (*is_done)(struct replay *r))
-{
-    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
-    while (!is_done(r)) {
-        turn(r);
-        if (pw_now_ns() > end_ns)
-            fail_msg("it did not happen within %llu s",
-                     (unsigned long long)(PW_PATIENCE_NS / SB_S));
-    }
-}
-
-static struct spate_conn *connect_with(struct replay *r, bool through_relay, void *user)
-{
-    struct spate_error error = {""};
-    struct spate_conn *conn;
-    struct sockaddr_storage address = r->w->address;
-    socklen_t size = r->w->address_size;
-    if (through_relay)
-        assert_int_equal(getsockname(r->relay->to_client, (struct sockaddr *)&address, &size), 0);
-    const struct spate_connect_options options = {
-        .size = sizeof(options),
-        .address = (struct sockaddr *)&address,
-        .address_size = size,
-        .early = r->offers_early,
-        .server_name = PW_SERVER_NAME,
-        .tls = r->w->client.tls,
-        .user = user,
-        .ticket = r->ticket,
-        .ticket_size = r->ticket_size,
-        .token = r->token,
-        .token_size = r->token_size,
-    };
-    int e = spate_shard_connect_with(r->w->client.shard, &options, &conn, &error);
-    if (e == -ENOBUFS)
-        return NULL;
-    if (e != 0)
-        fail_msg("%s", error.text);
-    return conn;
-}
-
-static void say(struct spate_conn *conn)
-{
-    uint64_t id;
-    assert_int_equal(spate_stream_open(conn, true, &id), 0);
-    assert_int_equal(spate_stream_send(conn, id, text, sizeof(text), true, 1), 0);
-}
-
-static bool has_both(struct replay *r)
-{
-    return r->ticket_size > 0 && r->token_size > 0;
-}
-
-static bool nothing_is_left(struct replay *r)
-{
-    struct spate_shard_stats stats = pw_stats(&r->w->server);
-    return pw_stats(&r->w->client).conns_now == 0 && stats.conns_now == 0 &&
-           stats.draining_now == 0;
-}
-
-static void end(struct replay *r, struct spate_conn *conn)
-{
-    spate_conn_close(conn, 0, "done");
-    until(r, nothing_is_left);
-}
-
-/* A whole handshake, of which the ticket and the token are kept. */
-static void first(struct replay *r, bool through_relay)
-{
-    struct spate_conn *conn = connect_with(r, through_relay, NULL);
-    until(r, has_both);
-    end(r, conn);
-}
 
 /* ---- Copies ---- */
 
@@ -268,7 +55,7 @@ static void replay(struct replay *r, uint32_t count, uint32_t host, bool to_othe
         (void)sendto(fd, r->relay->samples[i].data, r->relay->samples[i].size, 0,
                      (const struct sockaddr *)to, r->w->address_size);
     for (int i = 0; i < 3; i++)
-        turn(r);
+        replay_turn(r);
     (void)close(fd);
 }
 
@@ -294,42 +81,42 @@ static void replay_hellos(struct replay *r)
         size = SB_MAX(size, DATAGRAM_SIZE_MIN);
         const struct sockaddr_storage *to = i % 2 == 1 ? &r->other_address : &r->w->address;
         (void)sendto(fd, datagram, size, 0, (const struct sockaddr *)to, r->w->address_size);
-        turn(r);
+        replay_turn(r);
         if (i % HELLOS_AT_ONCE == HELLOS_AT_ONCE - 1)
-            until(r, servers_are_empty);
+            replay_until(r, servers_are_empty);
     }
 }
 
 static bool early_has_come(struct replay *r)
 {
-    return r->early_bytes == sizeof(text) && r->w->client.connected_count == 2 &&
+    return r->early_bytes == sizeof(replay_text) && r->w->client.connected_count == 2 &&
            r->w->server.connected_count == 2;
 }
 
 static void copies_of_0_rtt_are_accepted_once(void **state)
 {
     (void)state;
-    struct replay *r = make(short_handshakes);
-    first(r, false);
+    struct replay *r = replay_create(replay_short_handshakes);
+    replay_first(r, false);
     r->offers_early = true;
-    struct spate_conn *conn = connect_with(r, true, NULL);
-    say(conn);
-    until(r, early_has_come);
+    struct spate_conn *conn = replay_connect_with(r, true, NULL);
+    replay_say(conn);
+    replay_until(r, early_has_come);
     assert_int_equal(r->zero_rtt_count, 1);
-    end(r, conn);
+    replay_end(r, conn);
 
     struct spate_shard_stats before = pw_stats(&r->w->server);
     for (uint32_t i = 0; i < rounds / WHOLE_SHARE; i++) {
         replay(r, i % 3 == 0 ? 2 : UINT32_MAX, i, false);
         replay(r, UINT32_MAX, i, true);
-        until(r, servers_are_empty);
+        replay_until(r, servers_are_empty);
         assert_int_equal(r->zero_rtt_count, 1);
-        assert_int_equal(r->early_bytes, sizeof(text));
+        assert_int_equal(r->early_bytes, sizeof(replay_text));
     }
     replay_hellos(r);
-    until(r, servers_are_empty);
+    replay_until(r, servers_are_empty);
     assert_int_equal(r->zero_rtt_count, 1);
-    assert_int_equal(r->early_bytes, sizeof(text));
+    assert_int_equal(r->early_bytes, sizeof(replay_text));
     struct spate_shard_stats after = pw_stats(&r->w->server);
     uint64_t begun =
         after.conns_accepted - before.conns_accepted + pw_stats(&r->other).conns_accepted;
@@ -340,10 +127,10 @@ static void copies_of_0_rtt_are_accepted_once(void **state)
                   (unsigned long long)begun, r->zero_rtt_count);
 
     /* That says nothing about others: this one is used, with the same ticket. */
-    say(connect_with(r, false, NULL));
+    replay_say(replay_connect_with(r, false, NULL));
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     while (r->zero_rtt_count < 2 && pw_now_ns() < end_ns)
-        turn(r);
+        replay_turn(r);
     assert_int_equal(r->zero_rtt_count, 2);
 }
 
@@ -366,11 +153,11 @@ static bool client_is_heard(struct replay *r)
 static void a_copy_that_is_faster_takes_nothing_from_the_client(void **state)
 {
     (void)state;
-    struct replay *r = make(never_retry);
-    first(r, false);
+    struct replay *r = replay_create(replay_never_retry);
+    replay_first(r, false);
     r->offers_early = true;
-    struct spate_conn *conn = connect_with(r, true, NULL);
-    say(conn);
+    struct spate_conn *conn = replay_connect_with(r, true, NULL);
+    replay_say(conn);
     /* What the client sends is held up, while copies go elsewhere. */
     struct pw_sample held[HELD_MAX];
     uint32_t held_count = 0;
@@ -386,10 +173,43 @@ static void a_copy_that_is_faster_takes_nothing_from_the_client(void **state)
         pw_wait(&r->other, SB_MS);
     for (uint32_t i = 0; i < held_count; i++)
         (void)send(r->relay->to_server, held[i].data, held[i].size, 0);
-    until(r, client_is_heard);
+    replay_until(r, client_is_heard);
     assert_int_equal(spate_conn_early(conn), SPATE_EARLY_REJECTED);
     assert_int_equal(r->zero_rtt_count, 1);
-    assert_int_equal(r->w->server.bytes_in, sizeof(text));
+    assert_int_equal(r->w->server.bytes_in, sizeof(replay_text));
+}
+
+/* What looks like 0-RTT of clients whose Initials are still to come. */
+static void a_flood_of_0_rtt_holds_little_memory(void **state)
+{
+    (void)state;
+    struct replay *r = replay_create(replay_never_retry);
+    replay_first(r, false);
+    uint64_t before_bytes = pw_stats(&r->w->server).memory_bytes_now;
+    uint64_t begin_ns = pw_now_ns();
+    uint8_t packet[DATAGRAM_SIZE_MIN] = {0xd0, 0, 0, 0, 1, 8, [15] = 0x44}; /* the length */
+    int fd = pw_udp_socket();
+    for (uint32_t i = 0; i < 10 * rounds; i++) {
+        memcpy(packet + 6, &i, sizeof(i));
+        (void)sendto(fd, packet, sizeof(packet), 0, (struct sockaddr *)&r->w->address,
+                     r->w->address_size);
+        if (i % 10 == 9)
+            replay_turn(r);
+        assert_true(pw_stats(&r->w->server).memory_bytes_now - before_bytes <= EARLY_BYTES_MAX);
+    }
+    struct spate_shard_stats stats = pw_stats(&r->w->server);
+    uint64_t windows = (pw_now_ns() - begin_ns) / (100 * SB_MS) + 1;
+    assert_in_range(stats.zero_rtt_kept, 1, windows * EARLY_DATAGRAMS_MAX);
+    assert_true(stats.unroutable > 0);
+    assert_int_equal(stats.conns_accepted, 1);
+    r->offers_early = true;
+    replay_say(replay_connect_with(r, false, NULL));
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (r->early_bytes < sizeof(replay_text) && pw_now_ns() < end_ns)
+        replay_turn(r);
+    assert_int_equal(r->early_bytes, sizeof(replay_text));
+    print_message("%u packets of nobody: %llu kept, for a moment\n", 10 * rounds,
+                  (unsigned long long)stats.zero_rtt_kept);
 }
 
 static bool both_are_connected(struct replay *r)
@@ -400,13 +220,13 @@ static bool both_are_connected(struct replay *r)
 static void copies_of_tokens_prove_nothing(void **state)
 {
     (void)state;
-    struct replay *r = make(always_retry);
-    first(r, true); /* the relay sees the token of its Retry */
-    struct spate_conn *conn = connect_with(r, true, NULL);
-    until(r, both_are_connected); /* and the one of its NEW_TOKEN */
+    struct replay *r = replay_create(replay_always_retry);
+    replay_first(r, true); /* the relay sees the token of its Retry */
+    struct spate_conn *conn = replay_connect_with(r, true, NULL);
+    replay_until(r, both_are_connected); /* and the one of its NEW_TOKEN */
     assert_int_equal(pw_stats(&r->w->server).retries_sent, 1);
     assert_int_equal(pw_stats(&r->w->server).tokens_accepted, 2);
-    end(r, conn);
+    replay_end(r, conn);
 
     struct spate_shard_stats before = pw_stats(&r->w->server);
     for (uint32_t i = 0; i < rounds; i++)
@@ -431,11 +251,11 @@ static void on_crowd(struct pw_end *end, struct spate_event *event)
         event->kind == SPATE_EVENT_EARLY ||
         (event->kind == SPATE_EVENT_CONNECTED && spate_conn_early(event->conn) == SPATE_EARLY_NONE);
     if (r->uses_tickets)
-        on_client(end, event);
+        replay_on_client(end, event);
     else
         pw_default(end, event);
     if (is_first)
-        say(event->conn);
+        replay_say(event->conn);
     if (event->kind == SPATE_EVENT_CONNECTED) {
         bool is_resumed = spate_conn_is_resumed(event->conn);
         r->resumed_count += is_resumed;
@@ -458,21 +278,21 @@ static void run_crowd(struct replay *r)
     r->server_cpu_ns = r->w->server.fin_count = r->w->server.bytes_in = 0;
     while (r->begun_count < rounds || r->running_count > 0) {
         while (r->begun_count < rounds && r->running_count < AT_ONCE &&
-               connect_with(r, false, NULL) != NULL) {
+               replay_connect_with(r, false, NULL) != NULL) {
             r->begun_count++;
             r->running_count++;
         }
-        turn(r);
+        replay_turn(r);
         if (pw_now_ns() > end_ns)
             fail_msg("%u of %u clients have come through", r->begun_count - r->running_count,
                      rounds);
     }
-    until(r, nothing_is_left);
+    replay_until(r, replay_nothing_is_left);
     assert_int_equal(r->failed_count, 0);
     assert_int_equal(r->resumed_count + r->full_count, rounds);
     /* What each has said came once: neither lost with a rejected 0-RTT, nor doubled. */
     assert_int_equal(r->w->server.fin_count, rounds);
-    assert_int_equal(r->w->server.bytes_in, rounds * sizeof(text));
+    assert_int_equal(r->w->server.bytes_in, rounds * sizeof(replay_text));
 }
 
 struct rotation {
@@ -500,11 +320,11 @@ static void *rotate(void *argument)
 static void nobody_fails_while_ticket_keys_are_replaced(void **state)
 {
     (void)state;
-    struct replay *r = make(never_retry);
+    struct replay *r = replay_create(replay_never_retry);
     struct rotation rotation = {.tls = r->w->server.tls};
     pthread_t thread;
     void *wrong;
-    first(r, false);
+    replay_first(r, false);
     r->offers_early = r->uses_tickets = true;
     assert_int_equal(pthread_create(&thread, NULL, rotate, &rotation), 0);
     run_crowd(r);
@@ -549,8 +369,8 @@ static double cost_us(const struct replay *r)
 static void forged_tickets_cost_little_more_than_none(void **state)
 {
     (void)state;
-    struct replay *r = make(never_retry);
-    first(r, false);
+    struct replay *r = replay_create(replay_never_retry);
+    replay_first(r, false);
     size_t ticket_size = r->ticket_size;
     r->token_size = 0;
     r->offers_early = true;
@@ -585,6 +405,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, copies_of_0_rtt_are_accepted_once),
         QT_TEST(owned, a_copy_that_is_faster_takes_nothing_from_the_client),
+        QT_TEST(owned, a_flood_of_0_rtt_holds_little_memory),
         QT_TEST(owned, copies_of_tokens_prove_nothing),
         QT_TEST(owned, nobody_fails_while_ticket_keys_are_replaced),
         QT_TEST(owned, forged_tickets_cost_little_more_than_none),

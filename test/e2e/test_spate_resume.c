@@ -231,6 +231,63 @@ static void smaller_settings_of_a_listener_reject_0_rtt(void **state)
     assert_int_equal(spate_conn_early(conn), SPATE_EARLY_REJECTED);
 }
 
+static struct spate_conn *connect_to(struct resume *r, const struct sockaddr_storage *address,
+                                     socklen_t size)
+{
+    struct sockaddr_storage own = r->w->address;
+    r->w->address = *address;
+    r->w->address_size = size;
+    struct spate_conn *conn = again(r, true);
+    r->w->address = own;
+    return conn;
+}
+
+static bool is_initial(const struct pw_sample *sample)
+{
+    return (sample->data[0] & 0xf0) == 0xc0; /* of version 1 */
+}
+
+/* A network that reorders the first datagrams of the client: its Initial comes last. */
+static void bytes_in_0_rtt_that_overtake_the_initial_are_not_lost(void **state)
+{
+    (void)state;
+    struct resume *r = make(NULL);
+    struct pw_relay *relay = pw_relay_create(r->w);
+    struct sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    struct pw_sample held[8];
+    uint32_t count = 0, zero_rtt_count = 0;
+    assert_int_equal(getsockname(relay->to_client, (struct sockaddr *)&address, &size), 0);
+    first(r);
+    say(connect_to(r, &address, size));
+    for (int i = 0; i < 5; i++)
+        pw_wait(&r->w->client, 0);
+    relay->client_size = sizeof(relay->client);
+    ssize_t got;
+    while (count < QT_COUNT(held) &&
+           (got = recvfrom(relay->to_client, held[count].data, sizeof(held[0].data), 0,
+                           (struct sockaddr *)&relay->client, &relay->client_size)) > 0)
+        held[count++].size = (size_t)got;
+    for (uint32_t i = count; i-- > 0;) {
+        zero_rtt_count += !is_initial(&held[i]);
+        (void)send(relay->to_server, held[i].data, held[i].size, 0);
+        pw_wait(&r->w->server, 0);
+    }
+    assert_true(zero_rtt_count > 0);
+    assert_int_equal(pw_stats(&r->w->server).zero_rtt_kept, zero_rtt_count);
+    assert_int_equal(pw_stats(&r->w->server).zero_rtt_used, zero_rtt_count);
+    assert_int_equal(pw_stats(&r->w->server).unroutable, 0);
+    for (int i = 0; i < 5; i++)
+        pw_wait(&r->w->server, 0);
+    assert_int_equal(r->early_bytes, sizeof(text)); /* the client has heard nothing yet */
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!text_has_come(r->w) && pw_now_ns() < end_ns) {
+        pw_turn(r->w);
+        pw_relay_pass(relay);
+    }
+    assert_true(text_has_come(r->w));
+}
+
 static void always_retry(struct spate_config *config)
 {
     config->retry = SPATE_RETRY_ALWAYS;
@@ -310,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_ticket_saves_the_certificate),
         QT_TEST(owned, bytes_in_0_rtt_come_before_the_handshake_is_complete),
+        QT_TEST(owned, bytes_in_0_rtt_that_overtake_the_initial_are_not_lost),
         QT_TEST(owned, refused_0_rtt_is_sent_again_once),
         QT_TEST(owned, smaller_settings_of_a_listener_reject_0_rtt),
         QT_TEST(owned, a_token_saves_one_retry),

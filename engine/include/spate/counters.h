@@ -83,7 +83,10 @@
     /* Messages (DATAGRAM frames). */ \
     X(CONNS, messages_in)           /* messages received */ \
     X(CONNS, messages_dropped)      /* of messages_in: not delivered, see spate_conn_stats */ \
-    X(CONNS, messages_out)          /* messages sent */
+    X(CONNS, messages_out)          /* messages sent */ \
+    /* 0-RTT that came before its Initial. */ \
+    X(SHARD, zero_rtt_kept)         /* datagrams kept for it, for 100 ms; else unroutable */ \
+    X(SHARD, zero_rtt_used)         /* of zero_rtt_kept: the Initial came in time */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \
