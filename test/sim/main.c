@@ -10,11 +10,14 @@
 
 #include "proto/base/assert.h"
 #include "test/sim/monkey_run.h"
+#include "test/sim/paths.h"
 #include "test/sim/scenarios.h"
 #include "test/sim/world.h"
 
 struct options {
     const char *scenario;
+    const char *path; /* NULL: none; "all" */
+    const char *cc;   /* of the paths; NULL: all */
     uint64_t seed;
     uint64_t swarm_count;
     uint64_t monkey_count;
@@ -165,6 +168,19 @@ static bool run_named(const char *name, const struct options *options)
     return found && passed;
 }
 
+static bool run_paths(const struct options *options)
+{
+    bool is_all = strcmp(options->path, "all") == 0;
+    if (!is_all && qs_path_kind_named(options->path) == NULL) {
+        fprintf(stderr, "sim: no path %s:", options->path);
+        for (uint32_t i = 0; i < qs_path_kind_count; i++)
+            fprintf(stderr, " %s", qs_path_kinds[i].name);
+        fprintf(stderr, "\n");
+        return false;
+    }
+    return qs_paths_print(is_all ? NULL : options->path, options->cc, options->seed);
+}
+
 static void print_list(void)
 {
     const struct qs_scenario *scenario;
@@ -183,10 +199,12 @@ static void print_usage(FILE *out)
         "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
         "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
         "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
+        "       sim --paths NAME|all [--cc NAME] [--seed N]\n"
         "       sim --list\n"
         "NAME is a scenario, a family of them, one of its members, or all.\n"
         "--monkey puts hostile clients beside honest ones; with --scarce the server has twice\n"
         "the memory that the honest ones need.  sim_counted also counts the steps in proto/.\n"
+        "--paths measures congestion controllers on paths of many kinds and prints a table.\n"
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
         "--first-seed fresh: other seeds in every second; the first one is printed.\n"
@@ -211,7 +229,16 @@ static bool parse_first_seed(const char *text, uint64_t *ret)
     return true;
 }
 
-enum { OPTION_LIE = 256, OPTION_ACCEPT, OPTION_FORGET, OPTION_REAL, OPTION_SCARCE, OPTION_MEDDLE };
+enum {
+    OPTION_LIE = 256,
+    OPTION_ACCEPT,
+    OPTION_FORGET,
+    OPTION_REAL,
+    OPTION_SCARCE,
+    OPTION_MEDDLE,
+    OPTION_PATHS,
+    OPTION_CC
+};
 
 static bool parse(int argc, char **argv, struct options *options)
 {
@@ -224,6 +251,8 @@ static bool parse(int argc, char **argv, struct options *options)
         {"meddle", no_argument, NULL, OPTION_MEDDLE},
         {"tighten", required_argument, NULL, 't'},
         {"scarce", no_argument, NULL, OPTION_SCARCE},
+        {"paths", required_argument, NULL, OPTION_PATHS},
+        {"cc", required_argument, NULL, OPTION_CC},
         {"list", no_argument, NULL, 'l'},
         {"hash", no_argument, NULL, 'x'},
         {"verbose", no_argument, NULL, 'v'},
@@ -248,6 +277,12 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case 'm':
             ok = parse_number(optarg, &options->monkey_count) && ok;
+            break;
+        case OPTION_PATHS:
+            options->path = optarg;
+            break;
+        case OPTION_CC:
+            options->cc = optarg;
             break;
         case OPTION_MEDDLE:
             options->meddles = true;
@@ -294,14 +329,17 @@ int main(int argc, char **argv)
 {
     struct options options = {.seed = 1, .first_seed = 1, .tighten = 1};
     sb_assert_handler = on_assert;
-    if (!parse(argc, argv, &options) || (options.scenario == NULL && options.swarm_count == 0 &&
-                                         options.monkey_count == 0 && !options.wants_list)) {
+    if (!parse(argc, argv, &options) ||
+        (options.scenario == NULL && options.swarm_count == 0 && options.monkey_count == 0 &&
+         !options.wants_list && options.path == NULL)) {
         print_usage(stderr);
         return 2;
     }
     bool passed = true;
     if (options.wants_list)
         print_list();
+    if (options.path != NULL)
+        passed = run_paths(&options) && passed;
     if (options.scenario != NULL)
         passed = run_named(options.scenario, &options) && passed;
     if (options.swarm_count > 0)

@@ -58,6 +58,10 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
         return path->version_nth > 0;
     case QS_NODE_LOSS:
         return path->loss_ppm > 0;
+    case QS_NODE_BURST:
+        return path->burst_begin_ppm > 0;
+    case QS_NODE_POLICER:
+        return path->policer_bytes_per_s > 0;
     case QS_NODE_DUPLICATE:
         return path->duplicate_ppm > 0;
     case QS_NODE_CORRUPT:
@@ -97,6 +101,8 @@ void qs_link_init(struct qs_link *link, const struct qs_plan *plan, enum sp_role
         .trace = trace,
         .path = &plan->path[sender],
         .plan = plan,
+        .began_ns = clock->now_ns,
+        .meter = sender == SP_SERVER ? plan->meter : NULL,
         .name = sender == SP_CLIENT ? "net>" : "net<",
     };
     qs_random_init(&link->random, qs_hash(plan->seed, "link", 4) + (uint64_t)sender);
@@ -121,6 +127,8 @@ void qs_link_send(struct qs_link *link, struct qs_wire *wire)
 void qs_node_pass(struct qs_node *node, struct qs_wire *wire)
 {
     struct qs_link *link = node->link;
+    if (node->kind == QS_NODE_BOTTLENECK)
+        node->waiting_bytes -= wire->size;
     if (node->next != NULL) {
         qs_node_take(node->next, wire);
         return;

@@ -39,6 +39,7 @@ enum qs_node_kind {
     QS_NODE_LATE_NTH,
     QS_NODE_VERSION_NTH,
     QS_NODE_LOSS,
+    QS_NODE_BURST,
     QS_NODE_DUPLICATE,
     QS_NODE_CORRUPT,
     QS_NODE_TRUNCATE,
@@ -46,6 +47,7 @@ enum qs_node_kind {
     QS_NODE_BLEACH,
     QS_NODE_MTU,
     QS_NODE_BLACKHOLE,
+    QS_NODE_POLICER,
     QS_NODE_BOTTLENECK,
     QS_NODE_DELAY,
     QS_NODE_REORDER,
@@ -62,6 +64,9 @@ struct qs_node {
     struct qs_link *link;
     struct qs_node *next;   /* NULL: the link's end */
     uint64_t busy_until_ns; /* BOTTLENECK: when what waits has left */
+    uint64_t waiting_bytes; /* BOTTLENECK: with the datagram that leaves now */
+    uint64_t full_at_ns;    /* POLICER: when its bucket will be full again */
+    bool is_in_burst;       /* BURST */
     uint64_t last_ns;       /* DELAY: when the last one arrives, later ones not before */
 };
 
@@ -72,6 +77,8 @@ struct qs_link {
     const struct qs_path_plan *path;
     const struct qs_plan *plan;
     const char *name;
+    uint64_t began_ns;
+    struct qs_meter *meter; /* NULL: nothing is measured */
     struct qs_random random;
     struct qs_node nodes[QS_NODE_KINDS];
     uint32_t node_count;

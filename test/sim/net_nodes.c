@@ -9,6 +9,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "test/sim/ways.h"
+#include "test/sim/meter.h"
 
 static void drop(struct qs_node *node, struct qs_wire *wire, const char *why)
 {
@@ -16,6 +17,8 @@ static void drop(struct qs_node *node, struct qs_wire *wire, const char *why)
     qs_note(link->trace, "%s datagram %" PRIu64 " of %zu bytes: %s", link->name, wire->number,
             wire->size, why);
     link->damaged_count++;
+    if (link->meter != NULL)
+        qs_meter_on_dropped(link->meter, link->clock->now_ns);
     SB_ASSERT(link->under_way_count > 0);
     link->under_way_count--;
     qs_wire_destroy(wire);
@@ -66,6 +69,18 @@ static void take_loss(struct qs_node *node, struct qs_wire *wire)
 {
     if (has_chance(node, node->link->path->loss_ppm))
         drop(node, wire, "lost");
+    else
+        qs_node_pass(node, wire);
+}
+
+static void take_burst(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    uint32_t change_ppm = node->is_in_burst ? path->burst_end_ppm : path->burst_begin_ppm;
+    if (has_chance(node, change_ppm))
+        node->is_in_burst = !node->is_in_burst;
+    if (node->is_in_burst && has_chance(node, path->burst_loss_ppm))
+        drop(node, wire, "lost in a burst");
     else
         qs_node_pass(node, wire);
 }
@@ -167,6 +182,73 @@ static uint64_t time_of(const struct qs_path_plan *path, uint64_t bytes)
     return bytes * SB_S / path->rate_bytes_per_s;
 }
 
+/* A token bucket without a queue. */
+static void take_policer(struct qs_node *node, struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    uint64_t now_ns = node->link->clock->now_ns;
+    uint64_t bucket_ns = path->policer_bytes * SB_S / path->policer_bytes_per_s;
+    uint64_t missing_ns = sb_time_since(node->full_at_ns, now_ns);
+    uint64_t wire_ns = wire->size * SB_S / path->policer_bytes_per_s;
+    if (missing_ns + wire_ns > bucket_ns) {
+        drop(node, wire, "policed");
+        return;
+    }
+    node->full_at_ns = now_ns + missing_ns + wire_ns;
+    qs_node_pass(node, wire);
+}
+
+/* Returns the rate at `at_ns`, and when it changes next. */
+static uint64_t rate_at(const struct qs_link *link, uint64_t at_ns, uint64_t *ret_until_ns)
+{
+    const struct qs_path_plan *path = link->path;
+    uint64_t period_ns = path->rate_period_ns;
+    uint64_t run_ns = at_ns - link->began_ns;
+    uint64_t base_ns = period_ns == 0 ? 0 : run_ns - run_ns % period_ns;
+    uint64_t rate = path->rate_bytes_per_s;
+    *ret_until_ns = period_ns == 0 ? SB_NEVER : link->began_ns + base_ns + period_ns;
+    for (uint32_t i = 0; i < path->rate_step_count; i++) {
+        uint64_t step_ns = base_ns + path->rate_steps[i].at_ns;
+        if (step_ns > run_ns) {
+            *ret_until_ns = sb_time_min(*ret_until_ns, link->began_ns + step_ns);
+            break;
+        }
+        rate = path->rate_steps[i].bytes_per_s;
+    }
+    return rate;
+}
+
+/* Returns when `size` bytes have left that begin to leave at `from_ns`. */
+static uint64_t left_at(const struct qs_link *link, uint64_t size, uint64_t from_ns)
+{
+    uint64_t until_ns;
+    for (uint64_t left = size;;) {
+        uint64_t rate = rate_at(link, from_ns, &until_ns);
+        uint64_t time_ns = (left * SB_S + rate - 1) / rate;
+        if (until_ns == SB_NEVER || from_ns + time_ns <= until_ns)
+            return from_ns + time_ns;
+        left -= SB_MIN(left, (uint64_t)((until_ns - from_ns) * (unsigned __int128)rate / SB_S));
+        from_ns = until_ns;
+    }
+}
+
+/* A queue before a wire whose rate changes. */
+static void take_changing_bottleneck(struct qs_node *node, struct qs_wire *wire)
+{
+    struct qs_link *link = node->link;
+    uint64_t now_ns = link->clock->now_ns;
+    if (node->waiting_bytes + wire->size > link->path->queue_bytes) {
+        drop(node, wire, "queue full");
+        return;
+    }
+    node->waiting_bytes += wire->size;
+    uint64_t from_ns = SB_MAX(node->busy_until_ns, now_ns);
+    node->busy_until_ns = left_at(link, wire->size, from_ns);
+    if (link->meter != NULL)
+        qs_meter_on_passed(link->meter, wire->size, now_ns, from_ns - now_ns);
+    qs_node_pass_at(node, wire, node->busy_until_ns);
+}
+
 /* A queue before a wire of limited rate, in time instead of bytes: `busy_until_ns` is when all
  * that waits has left. */
 static void take_bottleneck(struct qs_node *node, struct qs_wire *wire)
@@ -175,6 +257,10 @@ static void take_bottleneck(struct qs_node *node, struct qs_wire *wire)
     const struct qs_path_plan *path = link->path;
     uint64_t now_ns = link->clock->now_ns;
     uint64_t wait_ns = sb_time_since(node->busy_until_ns, now_ns);
+    if (path->rate_step_count > 0) {
+        take_changing_bottleneck(node, wire);
+        return;
+    }
     if (wait_ns + time_of(path, wire->size) > time_of(path, path->queue_bytes)) {
         drop(node, wire, "queue full");
         return;
@@ -182,6 +268,9 @@ static void take_bottleneck(struct qs_node *node, struct qs_wire *wire)
     if (path->mark_bytes > 0 && is_ect(wire) && wait_ns > time_of(path, path->mark_bytes))
         wire->ecn = SP_ECN_CE;
     node->busy_until_ns = now_ns + wait_ns + time_of(path, wire->size);
+    node->waiting_bytes += wire->size;
+    if (link->meter != NULL)
+        qs_meter_on_passed(link->meter, wire->size, now_ns, wait_ns);
     qs_node_pass_at(node, wire, node->busy_until_ns);
 }
 
@@ -296,6 +385,8 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire)
         [QS_NODE_LATE_NTH] = take_late_nth,
         [QS_NODE_VERSION_NTH] = take_version_nth,
         [QS_NODE_LOSS] = take_loss,
+        [QS_NODE_BURST] = take_burst,
+        [QS_NODE_POLICER] = take_policer,
         [QS_NODE_DUPLICATE] = take_duplicate,
         [QS_NODE_CORRUPT] = take_corrupt,
         [QS_NODE_TRUNCATE] = take_truncate,

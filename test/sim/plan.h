@@ -19,12 +19,23 @@ enum { QS_SIDES = 2 }; /* indexed by enum sp_role */
 /* The longest pause before memory is lent again. */
 #define QS_LEND_PAUSE_NS_MAX (20 * SB_MS)
 
+/* From `at_ns` of the run on the bottleneck has this rate. */
+struct qs_rate_step {
+    uint64_t at_ns;
+    uint64_t bytes_per_s;
+};
+
 /* One direction of the network, named after its sender.  Datagrams are damaged until
  * `faults_end_ns` of the run. */
 struct qs_path_plan {
     uint64_t delay_ns;
     uint64_t jitter_ns; /* added, uniform; what it overtakes is kept in order */
     uint32_t loss_ppm;
+    /* Bursts of loss (Gilbert and Elliott): the chance per datagram that one begins, that it ends,
+     * and that a datagram in it gets lost. */
+    uint32_t burst_begin_ppm;
+    uint32_t burst_end_ppm;
+    uint32_t burst_loss_ppm;
     uint32_t drop_first; /* the first datagram to drop, counted from 1; 0: none */
     uint32_t drop_count;
     uint32_t late_nth; /* this datagram comes `late_ns` later; 0: none */
@@ -34,18 +45,23 @@ struct qs_path_plan {
     uint32_t duplicate_ppm;
     uint32_t corrupt_ppm;
     uint32_t truncate_ppm;
-    uint32_t version_nth;        /* this datagram's version field is changed; 0: none */
-    uint32_t mark_ppm;           /* ECT becomes CE */
-    bool bleaches_ecn;           /* the field is cleared */
-    uint64_t rate_bytes_per_s;   /* of a bottleneck; 0: none */
-    uint64_t queue_bytes;        /* bytes that may wait at the bottleneck */
-    uint64_t mark_bytes;         /* waiting bytes from which on it marks CE; 0: never */
-    size_t mtu;                  /* UDP payload that passes; 0: any */
-    uint64_t mtu_from_ns;        /* any passes before */
-    size_t mtu_then;             /* what passes from mtu_then_from_ns on, instead of `mtu` */
-    uint64_t mtu_then_from_ns;   /* 0: never */
-    uint64_t blackhole_from_ns;  /* nothing passes from this time on */
-    uint64_t blackhole_until_ns; /* end of that, possibly after the faults' end */
+    uint32_t version_nth;                  /* this datagram's version field is changed; 0: none */
+    uint32_t mark_ppm;                     /* ECT becomes CE */
+    bool bleaches_ecn;                     /* the field is cleared */
+    uint64_t rate_bytes_per_s;             /* of a bottleneck; 0: none */
+    uint64_t queue_bytes;                  /* bytes that may wait at the bottleneck */
+    uint64_t mark_bytes;                   /* waiting bytes from which on it marks CE; 0: never */
+    const struct qs_rate_step *rate_steps; /* NULL: it keeps its rate */
+    uint32_t rate_step_count;
+    uint64_t rate_period_ns;      /* the steps are repeated after it; 0: they are not */
+    uint64_t policer_bytes_per_s; /* drops what exceeds a rate, without a queue; 0: none */
+    uint64_t policer_bytes;       /* that may exceed it */
+    size_t mtu;                   /* UDP payload that passes; 0: any */
+    uint64_t mtu_from_ns;         /* any passes before */
+    size_t mtu_then;              /* what passes from mtu_then_from_ns on, instead of `mtu` */
+    uint64_t mtu_then_from_ns;    /* 0: never */
+    uint64_t blackhole_from_ns;   /* nothing passes from this time on */
+    uint64_t blackhole_until_ns;  /* end of that, possibly after the faults' end */
 };
 
 enum qs_close_when {
@@ -161,9 +177,12 @@ struct qs_copier_plan {
     bool has_many;       /* each copy comes from another address */
 };
 
+struct qs_meter;
+
 struct qs_plan {
     char name[64];
-    const char *note; /* said at the beginning of the text; or NULL */
+    struct qs_meter *meter; /* borrowed; NULL: nothing is measured */
+    const char *note;       /* said at the beginning of the text; or NULL */
     uint64_t seed;
     bool verbose;
     bool real_crypto;

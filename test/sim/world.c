@@ -7,6 +7,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
 #include "test/sim/moves.h"
+#include "test/sim/meter.h"
 #include "test/sim/oracle_wait.h"
 
 /* Not 0, so that a time that was never set is in the past. */
@@ -56,6 +57,21 @@ static void plan_shift(struct qs_plan *plan)
         plan->over_ns += START_NS;
 }
 
+/* Notes what each connection has got, and does so again a step later. */
+static void measure(void *context, void *argument)
+{
+    (void)argument;
+    struct qs_world *world = context;
+    struct qs_meter *meter = world->plan->meter;
+    if (meter->step_count == QS_METER_STEPS_MAX || world->clock.now_ns > world->plan->faults_end_ns)
+        return;
+    uint32_t step = meter->step_count++;
+    const struct qs_host *host = &world->hosts[SP_CLIENT];
+    for (uint32_t i = 0; i < host->end_count && i < QS_METER_FLOWS_MAX; i++)
+        meter->got[i][step] = host->ends[i]->app.bytes_received;
+    qs_clock_at(&world->clock, world->clock.now_ns + QS_METER_STEP_NS, measure, world, NULL);
+}
+
 static void world_init(struct qs_world *world, const struct qs_plan *plan)
 {
     *world = (struct qs_world){.plan = plan};
@@ -74,6 +90,10 @@ static void world_init(struct qs_world *world, const struct qs_plan *plan)
             qs_clock_at(&world->clock, host->side->crash_at_ns, crash, host, NULL);
     }
     qs_clock_at(&world->clock, START_NS, connect_next, world, NULL);
+    if (plan->meter != NULL) {
+        plan->meter->start_ns = START_NS;
+        measure(world, NULL);
+    }
     if (plan->monkeys.count > 0)
         world->monkeys = qs_monkeys_create(plan, &world->hosts[SP_SERVER]);
     qs_clock_at(&world->clock, plan->faults_end_ns + plan->work_ns, check_work, world, NULL);
@@ -153,6 +173,17 @@ static bool begin_moving(struct qs_world *world, struct qs_plan *shifted, uint64
     return true;
 }
 
+static void count_losses(const struct qs_world *world, struct qs_meter *meter)
+{
+    const struct qs_host *host = &world->hosts[SP_SERVER];
+    for (uint32_t i = 0; i < host->end_count; i++) {
+        const struct sp_stats *stats = &host->ends[i]->stats;
+        meter->sent_count += stats->packets_out;
+        meter->lost_count += stats->packets_lost;
+        meter->spurious_count += stats->packets_spurious;
+    }
+}
+
 void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
 {
     struct qs_world world;
@@ -167,7 +198,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
     while (!world.trace.has_failed && !is_over(&world)) {
         if (!qs_clock_step(&world.clock))
             qs_fail(&world.trace, "nothing happens any more");
-        else if (world.trace.packet_count > PACKETS_MAX)
+        else if (world.trace.packet_count > PACKETS_MAX && plan->meter == NULL)
             qs_fail(&world.trace, "more than %d packets: both answer each other", PACKETS_MAX);
         else if (world.clock.now_ns > end_ns)
             qs_fail(&world.trace, "it takes too long: %u client's and %u server's connections live",
@@ -186,6 +217,8 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
                               .ended_ns = world.clock.now_ns - START_NS,
                               .done_ns = world.done_ns > 0 ? world.done_ns - START_NS : 0,
                               .memory_bytes_max = world.hosts[SP_SERVER].memory_bytes_max};
+    if (plan->meter != NULL)
+        count_losses(&world, plan->meter);
     for (int role = 0; role < QS_SIDES; role++) {
         ret->lost_count += world.links[role].damaged_count;
         for (uint32_t i = 0; i < world.hosts[role].end_count; i++)

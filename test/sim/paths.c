@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "test/sim/paths.h"
+
+/* The paths of the laboratory, and the runs over them. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/compiler.h"
+#include "proto/recovery/cc.h"
+#include "test/sim/world.h"
+
+enum { PERCENT = 10000, DATAGRAM = 1472 };
+
+static void lose_at_random(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->loss_ppm = 2 * PERCENT;
+}
+
+/* Every 2,000th datagram begins a burst of ten, of which half get lost. */
+static void lose_in_bursts(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->burst_begin_ppm = 500;
+    path->burst_end_ppm = 10 * PERCENT;
+    path->burst_loss_ppm = 50 * PERCENT;
+}
+
+static void reorder(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->reorder_ppm = 1 * PERCENT;
+    path->reorder_ns = 3 * SB_MS;
+}
+
+/* 20 Mbit/s of a link that has 100. */
+static void police(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->policer_bytes_per_s = 2500000;
+    path->policer_bytes = 100000;
+}
+
+static void step_rate(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    static const struct qs_rate_step steps[] = {
+        {0, 12500000}, {8 * SB_S, 1250000}, {16 * SB_S, 12500000}};
+    (void)plan;
+    path->rate_steps = steps;
+    path->rate_step_count = SB_COUNT(steps);
+}
+
+/* A radio whose rate changes every 100 ms: 11 Mbit/s in the middle, 2 to 24. */
+static void vary_rate(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    static const uint32_t kbytes_per_s[] = {
+        1400, 1600, 1900, 2300, 2800, 3000, 2600, 2100, 1700, 1200, 800,  500,  300,  250,
+        400,  700,  1000, 1300, 1500, 1100, 900,  1200, 1800, 2400, 2200, 1600, 1000, 600,
+        450,  700,  1150, 1700, 2000, 1800, 1450, 1250, 950,  800,  1050, 1300,
+    };
+    static struct qs_rate_step steps[SB_COUNT(kbytes_per_s)];
+    (void)plan;
+    for (uint32_t i = 0; i < SB_COUNT(kbytes_per_s); i++)
+        steps[i] = (struct qs_rate_step){i * 100 * SB_MS, kbytes_per_s[i] * UINT64_C(1000)};
+    path->rate_steps = steps;
+    path->rate_step_count = SB_COUNT(steps);
+    path->rate_period_ns = SB_COUNT(steps) * 100 * SB_MS;
+}
+
+static void be_jumbo(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)path;
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->side[role].config.datagram_size_max = 8972;
+}
+
+const struct qs_path_kind qs_path_kinds[] = {
+    {"lan", "1 Gbit/s, 200 us", 1000000000, 200 * SB_US, 0, 256, 2, NULL},
+    {"wan", "100 Mbit/s, 50 ms, 1 BDP", 100000000, 50 * SB_MS, 100, 0, 12, NULL},
+    {"wan-half", "100 Mbit/s, 50 ms, 1/2 BDP", 100000000, 50 * SB_MS, 50, 0, 12, NULL},
+    {"wan-deep", "100 Mbit/s, 50 ms, 4 BDP", 100000000, 50 * SB_MS, 400, 0, 12, NULL},
+    {"long-fat", "5 Gbit/s, 100 ms, 1 BDP", 5000000000, 100 * SB_MS, 100, 0, 7, be_jumbo},
+    {"radio", "20 Mbit/s, 30 ms, 2 % lost", 20000000, 30 * SB_MS, 100, 0, 20, lose_at_random},
+    {"bursts", "20 Mbit/s, 30 ms, bursts", 20000000, 30 * SB_MS, 100, 0, 20, lose_in_bursts},
+    {"satellite", "50 Mbit/s, 600 ms, 1 BDP", 50000000, 600 * SB_MS, 100, 0, 30, NULL},
+    {"reorder", "100 Mbit/s, 10 ms, 1 % late", 100000000, 10 * SB_MS, 100, 0, 12, reorder},
+    {"shallow", "10 Mbit/s, 20 ms, 5 packets", 10000000, 20 * SB_MS, 0, 5, 20, NULL},
+    {"policer", "20 of 100 Mbit/s, 30 ms", 100000000, 30 * SB_MS, 100, 0, 20, police},
+    {"steps", "100, 10, 100 Mbit/s, 40 ms", 100000000, 40 * SB_MS, 100, 0, 24, step_rate},
+    {"variable", "2 to 24 Mbit/s, 50 ms", 11000000, 50 * SB_MS, 400, 0, 20, vary_rate},
+};
+const uint32_t qs_path_kind_count = SB_COUNT(qs_path_kinds);
+
+const struct qs_path_kind *qs_path_kind_named(const char *name)
+{
+    for (uint32_t i = 0; i < qs_path_kind_count; i++)
+        if (strcmp(qs_path_kinds[i].name, name) == 0)
+            return &qs_path_kinds[i];
+    return NULL;
+}
+
+static uint64_t bdp_of(const struct qs_path_kind *kind)
+{
+    return kind->bits_per_s / 8 * (kind->rtt_ns / SB_US) / 1000000;
+}
+
+/* A server that always has more to send, and a client that takes all at once. */
+static void fill_sides(struct qs_plan *plan, const struct qs_path_run *run, uint64_t run_ns)
+{
+    uint64_t bytes_per_s = run->kind->bits_per_s / 8;
+    uint64_t flight = 4 * (bdp_of(run->kind) + plan->path[SP_SERVER].queue_bytes) + 1000000;
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    plan->side[SP_SERVER].app.uni_count = 1;
+    plan->side[SP_SERVER].app.write_bytes_max = 250000;
+    plan->side[SP_SERVER].app.writes_max = (uint32_t)(flight / 250000 + 1);
+    uint64_t bytes = bytes_per_s * (run_ns / SB_S + 1) * 2;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        side->batch_ns_max = 20 * SB_US;
+        /* The receiver's timers are for late ACKs, after a batch of datagrams. */
+        side->timer_slack_ns_max = role == SP_SERVER ? 20 * SB_US : 100 * SB_US;
+        side->train_count_max = 64;
+        side->config.stream_window_bytes = side->config.stream_window_bytes_max = 1 << 30;
+        side->config.conn_window_bytes = side->config.conn_window_bytes_max = 1 << 30;
+        side->config.cc_kind = run->first;
+        side->config.fixed_rate_bytes_per_s = bytes_per_s * 95 / 100 / run->flow_count;
+    }
+    plan->side[SP_CLIENT].app.close_when = QS_CLOSE_AT;
+    plan->side[SP_CLIENT].app.close_at_ns = run_ns;
+}
+
+static void fill(struct qs_plan *plan, const struct qs_path_run *run, struct qs_meter *meter)
+{
+    const struct qs_path_kind *kind = run->kind;
+    uint64_t run_ns = (run->seconds > 0 ? run->seconds : kind->seconds) * SB_S;
+    qs_plan_init(plan, run->seed);
+    snprintf(plan->name, sizeof(plan->name), "path-%s", kind->name);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].delay_ns = kind->rtt_ns / 2;
+    struct qs_path_plan *path = &plan->path[SP_SERVER];
+    path->rate_bytes_per_s = kind->bits_per_s / 8;
+    path->queue_bytes = kind->queue_packets > 0 ? kind->queue_packets * (uint64_t)DATAGRAM
+                                                : bdp_of(kind) * kind->queue_percent / 100;
+    fill_sides(plan, run, run_ns);
+    if (kind->change != NULL)
+        kind->change(plan, path);
+    plan->conn_count = run->flow_count;
+    plan->conn_interval_ns = run->flow_interval_ns;
+    plan->has_later = run->later != run->first;
+    plan->later = plan->side[SP_SERVER].config;
+    plan->later.cc_kind = run->later;
+    plan->meter = meter;
+    plan->check_interval = 0;
+    plan->must_complete = false;
+    plan->expect[SP_CLIENT].kind = plan->expect[SP_SERVER].kind = SP_CLOSE_NONE;
+    plan->faults_end_ns = run_ns;
+    plan->work_ns = 60 * SB_S;
+}
+
+/* Returns the bytes that the bottleneck can pass. */
+static double capacity(const struct qs_plan *plan, uint64_t from_ns, uint64_t to_ns)
+{
+    const struct qs_path_plan *path = &plan->path[SP_SERVER];
+    double bytes = 0;
+    if (path->policer_bytes_per_s > 0)
+        return (double)path->policer_bytes_per_s;
+    if (path->rate_step_count == 0)
+        return (double)path->rate_bytes_per_s;
+    for (uint64_t at_ns = from_ns; at_ns < to_ns; at_ns += 10 * SB_MS) {
+        uint64_t in_ns = path->rate_period_ns > 0 ? at_ns % path->rate_period_ns : at_ns;
+        uint64_t rate = path->rate_bytes_per_s;
+        for (uint32_t i = 0; i < path->rate_step_count; i++)
+            if (path->rate_steps[i].at_ns <= in_ns)
+                rate = path->rate_steps[i].bytes_per_s;
+        bytes += (double)rate / 100;
+    }
+    return bytes * SB_S / (double)(to_ns - from_ns);
+}
+
+void qs_path_run(const struct qs_path_run *run, struct qs_path_figures *ret)
+{
+    static struct qs_meter meter;
+    static struct qs_plan plan;
+    struct qs_result result;
+    uint64_t run_ns = (run->seconds > 0 ? run->seconds : run->kind->seconds) * SB_S;
+    uint64_t late_ns = run_ns * 2 / 3;
+    uint64_t from_ns = SB_MAX(run_ns / 4, run->flow_interval_ns * (run->flow_count - 1));
+    qs_meter_init(&meter, from_ns);
+    fill(&plan, run, &meter);
+    qs_world_run(&plan, &result);
+
+    uint64_t end_ns = run_ns - run_ns % QS_METER_STEP_NS - QS_METER_STEP_NS;
+    double rate = (double)plan.path[SP_SERVER].rate_bytes_per_s;
+    double of_all = 0;
+    for (uint32_t flow = 0; flow < run->flow_count; flow++)
+        of_all += qs_meter_flow_rate(&meter, flow, late_ns, end_ns);
+    *ret = (struct qs_path_figures){
+        .utilisation = qs_meter_rate(&meter, from_ns, end_ns) / capacity(&plan, from_ns, end_ns),
+        .loss = (double)meter.drop_count / (double)SB_MAX(meter.wait_count + meter.drop_count, 1),
+        .wait_p50_ns = qs_meter_wait_ns(&meter, 50),
+        .wait_p99_ns = qs_meter_wait_ns(&meter, 99),
+        .to_90_ns = qs_meter_time_to(&meter, rate * 0.9, SB_MAX(100 * SB_MS, run->kind->rtt_ns)),
+        .fairness = qs_meter_fairness(&meter, run->flow_count, late_ns, end_ns),
+        .first_share = qs_meter_flow_rate(&meter, 0, late_ns, end_ns) / of_all,
+        .spurious = (double)meter.spurious_count / (double)SB_MAX(meter.lost_count, 1),
+        .has_failed = result.has_failed,
+    };
+    memcpy(ret->failure, result.failure, sizeof(ret->failure));
+}
+
+/* ---- The table ---- */
+
+static bool print_row(const struct qs_path_run *run)
+{
+    struct qs_path_figures figures;
+    char who[32];
+    qs_path_run(run, &figures);
+    const char *first = sp_cc_ops_of(run->first)->name;
+    const char *later = sp_cc_ops_of(run->later)->name;
+    if (run->first == run->later)
+        snprintf(who, sizeof(who), "%u %s", run->flow_count, first);
+    else
+        snprintf(who, sizeof(who), "%s, %u %s", first, run->flow_count - 1, later);
+    if (figures.has_failed) {
+        printf("| %s | %s | FAILED: %s |\n", run->kind->name, who, figures.failure);
+        return false;
+    }
+    char to_90[16] = "-";
+    if (figures.to_90_ns != SB_NEVER)
+        snprintf(to_90, sizeof(to_90), "%.2f", (double)figures.to_90_ns / SB_S);
+    printf("| %s | %s | %.1f | %.2f | %.2f | %.2f | %s | %.3f | %.0f | %.0f |\n", run->kind->name,
+           who, figures.utilisation * 100, figures.loss * 100, (double)figures.wait_p50_ns / SB_MS,
+           (double)figures.wait_p99_ns / SB_MS, to_90, figures.fairness, figures.first_share * 100,
+           figures.spurious * 100);
+    fflush(stdout);
+    return true;
+}
+
+bool qs_paths_print(const char *name, const char *cc, uint64_t seed)
+{
+    static const struct {
+        uint32_t count;
+        uint64_t interval_ms;
+    } groups[] = {{1, 0}, {2, 2000}, {4, 500}, {16, 100}};
+    bool passed = true;
+    printf("| path | flows | utilisation, %% | lost, %% | queue p50, ms | p99, ms | 90 %% after, s "
+           "| Jain | first flow, %% | spurious, %% |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    for (uint32_t i = 0; i < qs_path_kind_count; i++) {
+        const struct qs_path_kind *kind = &qs_path_kinds[i];
+        bool is_large = kind->bits_per_s > 1000000000;
+        if (name != NULL && strcmp(name, kind->name) != 0)
+            continue;
+        for (uint32_t k = 0; k < SP_CC_KINDS; k++) {
+            enum sp_cc_kind first = (enum sp_cc_kind)k;
+            if (cc != NULL && strcmp(cc, sp_cc_ops_of(first)->name) != 0)
+                continue;
+            struct qs_path_run run = {.kind = kind, .first = first, .later = first, .seed = seed};
+            for (uint32_t g = 0; g < (is_large ? 1 : SB_COUNT(groups)); g++) {
+                run.flow_count = groups[g].count;
+                run.flow_interval_ns = SB_MIN(groups[g].interval_ms * SB_MS,
+                                              kind->seconds * SB_S / 4 / groups[g].count);
+                passed = print_row(&run) && passed;
+            }
+            if (first == SP_CC_CUBIC || is_large)
+                continue;
+            run.flow_count = 2;
+            run.later = SP_CC_CUBIC;
+            passed = print_row(&run) && passed;
+        }
+    }
+    return passed;
+}
