@@ -68,7 +68,7 @@
     X(PROTO, grease, true, false, true, RANGE) \
     X(PROTO, spin_bit, true, false, true, RANGE) \
     X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE) \
-    X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_FIXED, \
+    X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_BBR, \
       RANGE) \
     X(PROTO, fixed_rate_bytes_per_s, 125000000, 1000, UINT64_C(125000000000), RANGE) \
     X(PROTO, migration, true, false, true, RANGE) \
@@ -215,6 +215,7 @@ static void congestion_to_proto(enum spate_congestion congestion, struct sp_conf
         [SPATE_CONGESTION_CUBIC] = SP_CC_CUBIC,
         [SPATE_CONGESTION_NEWRENO] = SP_CC_NEWRENO,
         [SPATE_CONGESTION_FIXED] = SP_CC_FIXED,
+        [SPATE_CONGESTION_BBR] = SP_CC_BBR,
     };
     /* sp_conn_stats() reports the kind as it is. */
     SB_ASSERT((uint32_t)kinds[congestion] == (uint32_t)congestion);

@@ -47,6 +47,7 @@ static const char *const congestions[] = {
     [SPATE_CONGESTION_CUBIC] = "cubic",
     [SPATE_CONGESTION_NEWRENO] = "newreno",
     [SPATE_CONGESTION_FIXED] = "fixed",
+    [SPATE_CONGESTION_BBR] = "bbr",
     NULL,
 };
 
@@ -130,7 +131,8 @@ const struct option_spec option_specs[] = {
      "of "
      "the unfinished handshakes (auto)"},
     {"cc", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(cc), 0, 0, congestions,
-     "the congestion controller of what is sent: cubic, newreno, or fixed at --cc-rate (cubic)"},
+     "the congestion controller of what is sent: cubic, newreno, bbr, or fixed at --cc-rate "
+     "(cubic)"},
     {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,
      "bytes a second that --cc fixed sends on each connection (125M)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,

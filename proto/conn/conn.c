@@ -16,6 +16,7 @@
 #include "proto/conn/streams.h"
 #include "proto/conn/token.h"
 #include "proto/conn/version.h"
+#include "proto/recovery/bbr.h"
 #include "proto/stream/compact.h"
 
 /* Free objects of each kind that sp_pools_reserve() makes: small ones, and blocks of packets. */
@@ -70,6 +71,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(earlies, struct sp_early, limits->conns_max);
     INIT(paths, struct sp_conn_path, UINT32_MAX);
     INIT(validations, struct sp_validation, UINT32_MAX);
+    INIT(models, struct sp_bbr, UINT32_MAX);
     INIT(streams, struct sp_stream, limits->streams_max);
     /* The other pools grow with the bytes in flight; `memory` bounds them. */
     INIT(chunks, struct sp_chunk, UINT32_MAX);
@@ -100,7 +102,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   14 * sizeof(struct sb_pool),
+                   15 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)

@@ -93,6 +93,7 @@ struct sp_pools {
     struct sb_pool earlies;     /* state of connections with 0-RTT */
     struct sb_pool paths;       /* those beside the first of a connection */
     struct sb_pool validations; /* of paths */
+    struct sb_pool models;      /* of paths with BBR */
     struct sb_pool streams;
     struct sb_pool chunks;         /* references to lent bytes to send */
     struct sb_pool pieces;         /* references to received bytes that wait */

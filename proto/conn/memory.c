@@ -37,6 +37,11 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
         if (path != NULL && path->validation != NULL)
             own += conn->pools->validations.object_size;
     }
+    for (uint32_t i = 0; i < SP_PATHS_MAX && conn->config->cc_kind == SP_CC_BBR; i++) {
+        const struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path->loss.cc.ops == &sp_cc_bbr_ops)
+            own += conn->pools->models.object_size;
+    }
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +

@@ -73,12 +73,19 @@ static void leave(struct sp_conn *conn, struct sp_conn_path *path)
     sp_path_give_cid(conn, path);
 }
 
+static struct sp_bbr *model_of(const struct sp_conn_path *path)
+{
+    const struct sp_cc *cc = &path->loss.cc;
+    return cc->ops == &sp_cc_bbr_ops ? cc->bbr.model : NULL;
+}
+
 static void remove_path(struct sp_conn *conn, struct sp_conn_path *path)
 {
     SB_ASSERT(path != conn->path);
     leave(conn, path);
     conn->paths[path->index] = NULL;
     sp_loss_remove(&conn->loss, &path->loss);
+    sb_pool_give(&conn->pools->models, model_of(path));
     conn->ids_changed = true; /* the host may close the socket */
     if (path != &conn->first_path)
         sb_pool_give(&conn->pools->paths, path);
@@ -94,12 +101,18 @@ void sp_conn_paths_sweep(struct sp_conn *conn)
     update(conn);
 }
 
+/* Without memory for BBR's model the path has CUBIC. */
 static struct sp_cc_args cc_args_of(const struct sp_conn *conn)
 {
+    enum sp_cc_kind kind = conn->config->cc_kind;
+    struct sp_bbr *model = kind == SP_CC_BBR ? sb_pool_take(&conn->pools->models) : NULL;
+    if (kind == SP_CC_BBR && model == NULL)
+        kind = SP_CC_CUBIC;
     return (struct sp_cc_args){
-        .ops = sp_cc_ops_of(conn->config->cc_kind),
+        .ops = sp_cc_ops_of(kind),
         .datagram_bytes = SP_DATAGRAM_SIZE_MIN,
         .rate_bytes_per_s = conn->config->fixed_rate_bytes_per_s,
+        .model = model,
     };
 }
 
@@ -124,6 +137,7 @@ void sp_conn_paths_deinit(struct sp_conn *conn)
         if (path == NULL)
             continue;
         end_validation(conn, path);
+        sb_pool_give(&conn->pools->models, model_of(path));
         if (path != &conn->first_path)
             sb_pool_give(&conn->pools->paths, path);
         conn->paths[i] = NULL;

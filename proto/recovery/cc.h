@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/compiler.h"
 #include "proto/recovery/hystart.h"
 #include "proto/recovery/rtt.h"
 #include "proto/wire/types.h"
@@ -17,6 +18,9 @@
  * marks as structs with the time and the round trip, and sets `cwnd_bytes`.  It never sees the
  * connection, the packets or the frames.  What happens for each packet is inline and does not
  * depend on the controller: bytes in flight, and the room that is left.
+ *
+ * A train that leaves is sp_cc_on_sent(), and where the controller has it on_sent(): there a model
+ * records what it knows now, to compare with it when the train is acknowledged.
  *
  * An ACK becomes these calls, in this order:
  *
@@ -30,6 +34,7 @@
  * An operation that only some controllers have is optional (NULL), so that the others stay as
  * they are.  The pacer is separate: see pacer.h. */
 
+struct sp_bbr;
 struct sp_cc;
 struct sp_cc_args;
 
@@ -49,8 +54,9 @@ struct sp_cc_loss {
     uint64_t sent_ns; /* when the newest of the packets left */
     uint64_t now_ns;
     const struct sp_rtt *rtt;
-    bool is_ecn;        /* a CE mark: nothing was lost */
-    bool is_persistent; /* nothing came through for long: persistent congestion.  [RFC9002 7.6] */
+    uint32_t range_count; /* runs of consecutive packets among them */
+    bool is_ecn;          /* a CE mark: nothing was lost */
+    bool is_persistent;   /* nothing came through for long: persistent congestion.  [RFC9002 7.6] */
 };
 
 /* No operation may leave `cwnd_bytes` below sp_cc_cwnd_min(). */
@@ -58,6 +64,11 @@ struct sp_cc_ops {
     const char *name;
     /* Sets the first window and the state; all else is set already, the state is zero. */
     void (*init)(struct sp_cc *cc, const struct sp_cc_args *args);
+    /* `bytes`, which are in flight now, left: a train or a part of it.  NULL: not needed. */
+    void (*on_sent)(struct sp_cc *cc, uint64_t bytes, const struct sp_rtt *rtt, uint64_t now_ns);
+    /* The window and the pacer would allow more, and there is nothing to send.  NULL: not needed.
+     */
+    void (*on_app_limited)(struct sp_cc *cc);
     /* The result must not depend on how packets that left at one time are divided into calls. */
     void (*on_acked)(struct sp_cc *cc, const struct sp_cc_ack *ack);
     void (*on_lost)(struct sp_cc *cc, const struct sp_cc_loss *loss);
@@ -115,9 +126,14 @@ struct sp_cc_fixed {
     uint64_t rate_bytes_per_s;
 };
 
+/* The state of BBR: bbr.h.  It is large, and so an object of its own. */
+struct sp_cc_bbr {
+    struct sp_bbr *model;
+};
+
 /* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
  * sp_cc_newreno_ops. */
-#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno) ROW(FIXED, fixed)
+#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno) ROW(FIXED, fixed) ROW(BBR, bbr)
 
 enum sp_cc_kind {
 #define SP_CC_ROW(kind, name) SP_CC_##kind,
@@ -154,6 +170,7 @@ struct sp_cc_args {
     const struct sp_cc_ops *ops; /* borrowed for as long as the controller is used */
     uint64_t datagram_bytes;
     uint64_t rate_bytes_per_s; /* FIXED: the rate; at least 1 */
+    void *model;               /* BBR: memory for a struct sp_bbr, borrowed */
 };
 
 /* [RFC9002 7.2] */
@@ -174,6 +191,20 @@ static inline uint64_t sp_cc_cwnd_min(const struct sp_cc *cc)
 static inline void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes)
 {
     cc->in_flight_bytes += bytes;
+}
+
+/* Call it after sp_cc_on_sent() for a train or each part of it. */
+static inline void sp_cc_after_sent(struct sp_cc *cc, uint64_t bytes, const struct sp_rtt *rtt,
+                                    uint64_t now_ns)
+{
+    if (SB_UNLIKELY(cc->ops->on_sent != NULL))
+        cc->ops->on_sent(cc, bytes, rtt, now_ns);
+}
+
+static inline void sp_cc_on_app_limited(struct sp_cc *cc)
+{
+    if (SB_UNLIKELY(cc->ops->on_app_limited != NULL))
+        cc->ops->on_app_limited(cc);
 }
 
 /* Bytes left the network without an acknowledgment: lost, or their keys were dropped. */

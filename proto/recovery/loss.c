@@ -62,6 +62,7 @@ static void put_in_flight(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
     if (!loss->is_pacing)
         take_burst(loss, bytes, now_ns);
     sp_cc_on_sent(&loss->path->cc, bytes);
+    sp_cc_after_sent(&loss->path->cc, bytes, &loss->path->rtt, now_ns);
     if (loss->is_pacing)
         sp_pacer_on_sent(&loss->path->pacer, bytes, now_ns);
 }
@@ -261,6 +262,8 @@ struct loss_work {
     uint64_t now_ns;
     uint64_t newest_sent_ns; /* of the lost packets in flight; 0: none */
     uint64_t bytes;          /* of the lost packets in flight */
+    uint64_t range_next_pn;  /* the number after the last of them */
+    uint32_t range_count;    /* runs of consecutive numbers */
     /* The run of consecutive lost packets at hand.  [RFC9002 7.6.2] */
     uint64_t run_next_pn;
     uint64_t run_first_ns; /* SB_NEVER: no ack-eliciting one yet */
@@ -296,6 +299,8 @@ static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn
     if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= path->large_acked_end)
         path->large_lost_count++;
     work->bytes += packet->size;
+    work->range_count += pn != work->range_next_pn || work->range_count == 0;
+    work->range_next_pn = pn + 1;
     work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
 }
 
@@ -355,6 +360,7 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
         .sent_ns = work.newest_sent_ns,
         .now_ns = now_ns,
         .rtt = &loss->path->rtt,
+        .range_count = work.range_count,
         .is_persistent = work.run_longest_ns > persistent_ns,
     };
     sp_cc_on_lost(&loss->path->cc, &lost); /* [RFC9000 13.3] */

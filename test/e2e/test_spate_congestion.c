@@ -10,7 +10,7 @@
 
 #include "proto/base/time.h"
 
-enum { BYTES = 8000000, CONGESTIONS = SPATE_CONGESTION_FIXED + 1 };
+enum { BYTES = 8000000, CONGESTIONS = SPATE_CONGESTION_BBR + 1 };
 
 static enum spate_congestion congestion;
 static uint64_t fixed_rate;
@@ -46,6 +46,7 @@ static void each_controller_delivers(void **state)
         [SPATE_CONGESTION_CUBIC] = "cubic",
         [SPATE_CONGESTION_NEWRENO] = "newreno",
         [SPATE_CONGESTION_FIXED] = "fixed",
+        [SPATE_CONGESTION_BBR] = "bbr",
     };
     for (uint32_t i = 0; i < CONGESTIONS; i++) {
         congestion = (enum spate_congestion)i;

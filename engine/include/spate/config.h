@@ -60,6 +60,7 @@ enum spate_congestion {
     SPATE_CONGESTION_CUBIC,   /* CUBIC with HyStart++ [RFC9438, RFC9406] */
     SPATE_CONGESTION_NEWRENO, /* NewReno with HyStart++ [RFC9002 7, RFC9406] */
     SPATE_CONGESTION_FIXED,   /* a fixed rate, for closed networks */
+    SPATE_CONGESTION_BBR,     /* BBR, version 3 [draft-ietf-ccwg-bbr] */
 };
 
 #define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
@@ -306,13 +307,16 @@ struct spate_config {
  *
  *   CUBIC    The default of most systems.  It fills a path until the path drops or marks packets,
  *            and shares it evenly with other CUBIC connections and TCP.  Random loss slows it down.
- *   NEWRENO  The controller of RFC 9002.  After a loss it fills a long, fast path again only
- * slowly. FIXED    The rate of fixed_rate_bytes_per_s, whatever gets lost.  Only for networks of
- * your own in which that rate is free: it starves all others.
+ *   NEWRENO  The controller of RFC 9002.  A long, fast path takes it long to fill after a loss.
+ *   BBR      Measures the bandwidth and the round trip of the path, and sends at that rate.  It
+ *            keeps queues short, and up to 2 % of random loss, as radio has it, hardly slow it
+ *            down.  A path takes 6.5 KiB more of memory_bytes_max; without those it gets CUBIC.
+ *   FIXED    The rate of fixed_rate_bytes_per_s, whatever gets lost.  Only for networks of your own
+ *            in which that rate is free: it starves all others.
  *
  * All have at least two datagrams in flight, begin with ten, and react to marks (ecn) as to
- * losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  FIXED is paced whatever
- * `pacing` says. */
+ * losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  BBR and FIXED are paced
+ * whatever `pacing` says. */
 
 /* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
  * saves one copy per byte where the network card can gather and compute checksums.  It costs a

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/recovery/bbr.h"
+
+/* BBR's machine.  [draft-ietf-ccwg-bbr 5.3]
+ *
+ *     Startup --full pipe or loss--> Drain --queue empty, 3 rounds--> ProbeBW
+ *     ProbeBW: DOWN -> CRUISE -> REFILL -> UP -> DOWN
+ *     any ----5 s without a shorter round trip----> ProbeRTT --200 ms, 1 round--> ProbeBW
+ *
+ * A CE mark counts as too much loss of what it marks, because the draft asks for no more than that
+ * marks count as congestion.  [2.18] */
+
+#include "proto/base/assert.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+
+#define STARTUP_LOSS_RANGES    6
+#define DRAIN_ROUNDS           3
+#define BETA_PERCENT           70
+#define LOSS_PERCENT           2
+#define PROBE_WAIT_NS          (2 * SB_S)
+#define PROBE_WAIT_NS_RANDOM   (1 * SB_S)
+#define RENO_ROUNDS_MAX        63
+#define PROBE_UP_ROUNDS_MAX    30
+#define PROBE_RTT_NS           (200 * SB_MS)
+#define PROBE_RTT_GAIN_PERCENT 50
+
+/* [5.6.1] */
+static void set_state(struct sp_bbr *bbr, enum sp_bbr_state state)
+{
+    static const struct {
+        uint16_t pacing, cwnd;
+    } gains[SP_BBR_STATES] = {
+        [SP_BBR_STARTUP] = {277, 200},
+        [SP_BBR_DRAIN] = {50, 200},
+        [SP_BBR_PROBE_DOWN] = {90, 200},
+        [SP_BBR_PROBE_CRUISE] = {100, 200},
+        [SP_BBR_PROBE_REFILL] = {100, 200},
+        [SP_BBR_PROBE_UP] = {125, 225},
+        [SP_BBR_PROBE_RTT] = {100, PROBE_RTT_GAIN_PERCENT},
+    };
+    SB_ASSERT(state < SP_BBR_STATES);
+    bbr->state = (uint8_t)state;
+    bbr->pacing_gain = gains[state].pacing;
+    bbr->cwnd_gain = gains[state].cwnd;
+}
+
+void sp_bbr_enter_startup(struct sp_bbr *bbr)
+{
+    set_state(bbr, SP_BBR_STARTUP);
+}
+
+/* ---- ProbeBW ---- */
+
+/* Returns a number below `count` that differs between flows.  [5.3.3.9] asks for no more. */
+static uint64_t draw(struct sp_bbr *bbr, uint64_t count, uint64_t now_ns)
+{
+    bbr->random =
+        (bbr->random ^ now_ns ^ bbr->sampler.delivered_bytes) * UINT64_C(6364136223846793005) +
+        UINT64_C(1442695040888963407);
+    return (bbr->random >> 33) % count;
+}
+
+static void start_down(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    sp_bbr_reset_congestion_signals(bbr);
+    bbr->probe_up_acked_per_inc = SP_BBR_INFINITE;
+    bbr->rounds_since_probe_up = (uint32_t)draw(bbr, 2, step->now_ns);
+    bbr->probe_wait_ns = PROBE_WAIT_NS + draw(bbr, PROBE_WAIT_NS_RANDOM, step->now_ns);
+    bbr->cycle_at_ns = step->now_ns;
+    bbr->acks = SP_BBR_ACKS_PROBE_STOPPING;
+    sp_bbr_start_round(bbr);
+    set_state(bbr, SP_BBR_PROBE_DOWN);
+}
+
+void sp_bbr_start_refill(struct sp_bbr *bbr)
+{
+    sp_bbr_reset_shortterm(bbr);
+    bbr->probe_up_rounds = 0;
+    bbr->probe_up_acked = 0;
+    bbr->prev_probe_precautionary = false;
+    bbr->acks = SP_BBR_ACKS_REFILLING;
+    sp_bbr_start_round(bbr);
+    set_state(bbr, SP_BBR_PROBE_REFILL);
+}
+
+/* The bound grows by 1, 2, 4 .. datagrams per round trip. */
+static void raise_longterm_slope(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    uint64_t growth = UINT64_C(1) << bbr->probe_up_rounds;
+    bbr->probe_up_rounds = SB_MIN(bbr->probe_up_rounds + 1, (uint32_t)PROBE_UP_ROUNDS_MAX);
+    bbr->probe_up_acked_per_inc = SB_MAX(step->cc->cwnd_bytes / growth, step->cc->datagram_bytes);
+}
+
+static void start_up(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    bbr->acks = SP_BBR_ACKS_PROBE_STARTING;
+    sp_bbr_start_round(bbr);
+    sp_bbr_reset_full_bw(bbr);
+    bbr->full_bw = bbr->rs.bytes_per_s;
+    set_state(bbr, SP_BBR_PROBE_UP);
+    raise_longterm_slope(step);
+}
+
+static bool is_cwnd_limited(const struct sp_bbr *bbr)
+{
+    return bbr->is_cwnd_limited[0] || bbr->is_cwnd_limited[1];
+}
+
+static void raise_longterm(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (!is_cwnd_limited(bbr) || step->cc->cwnd_bytes < bbr->inflight_longterm)
+        return;
+    bbr->probe_up_acked += step->acked_bytes;
+    if (bbr->probe_up_acked >= bbr->probe_up_acked_per_inc) {
+        uint64_t count = bbr->probe_up_acked / bbr->probe_up_acked_per_inc;
+        bbr->probe_up_acked -= count * bbr->probe_up_acked_per_inc;
+        bbr->inflight_longterm += count * step->cc->datagram_bytes;
+    }
+    if (bbr->round_start)
+        raise_longterm_slope(step);
+}
+
+/* Returns whether it has chosen the next state. */
+static bool adapt_longterm(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    bool is_in_probe_bw = sp_bbr_is_in_probe_bw(bbr);
+    if (bbr->acks == SP_BBR_ACKS_PROBE_STARTING && bbr->round_start)
+        bbr->acks = SP_BBR_ACKS_PROBE_FEEDBACK;
+    if (bbr->acks == SP_BBR_ACKS_PROBE_STOPPING && bbr->round_start) {
+        bbr->is_bw_probe_sample = false;
+        bbr->acks = SP_BBR_ACKS_INIT;
+        if (is_in_probe_bw && !bbr->rs.is_app_limited)
+            sp_bbr_advance_max_bw(bbr);
+        if (is_in_probe_bw && bbr->prev_probe_precautionary && !bbr->prev_probe_too_high) {
+            sp_bbr_start_refill(bbr);
+            return true;
+        }
+    }
+    if (sp_bbr_is_inflight_too_high(bbr, step->cc) || bbr->inflight_longterm == SP_BBR_INFINITE)
+        return false;
+    bbr->inflight_longterm = SB_MAX(bbr->inflight_longterm, bbr->rs.in_flight_bytes);
+    if (bbr->state == SP_BBR_PROBE_UP)
+        raise_longterm(step);
+    return false;
+}
+
+static uint64_t target_inflight(const struct sp_bbr_step *step)
+{
+    return SB_MIN(sp_bbr_bdp(step->bbr, step->bbr->bw, 100), step->cc->cwnd_bytes);
+}
+
+static bool probe_if_time(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    uint64_t reno_rounds = target_inflight(step) / step->cc->datagram_bytes;
+    bool is_time = step->now_ns > bbr->cycle_at_ns + bbr->probe_wait_ns ||
+                   bbr->rounds_since_probe_up >= SB_MIN(reno_rounds, RENO_ROUNDS_MAX);
+    if (is_time)
+        sp_bbr_start_refill(bbr);
+    return is_time;
+}
+
+static bool is_time_to_cruise(const struct sp_bbr_step *step)
+{
+    const struct sp_bbr *bbr = step->bbr;
+    uint64_t in_flight = step->cc->in_flight_bytes;
+    return in_flight <= sp_bbr_inflight_with_headroom(bbr, step->cc) &&
+           in_flight <= sp_bbr_inflight(bbr, step->cc, bbr->max_bw, 100);
+}
+
+static bool is_time_to_go_down(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (bbr->prev_probe_too_high && step->cc->in_flight_bytes >= bbr->inflight_longterm) {
+        bbr->prev_probe_precautionary = true;
+        return true;
+    }
+    if (is_cwnd_limited(bbr) && step->cc->cwnd_bytes >= bbr->inflight_longterm) {
+        sp_bbr_reset_full_bw(bbr);
+        bbr->full_bw = bbr->rs.bytes_per_s;
+        return false;
+    }
+    return bbr->full_bw_now;
+}
+
+static void update_cycle(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (!bbr->full_bw_reached || adapt_longterm(step))
+        return;
+    switch ((enum sp_bbr_state)bbr->state) {
+    case SP_BBR_PROBE_DOWN:
+        if (!probe_if_time(step) && is_time_to_cruise(step))
+            set_state(bbr, SP_BBR_PROBE_CRUISE);
+        break;
+    case SP_BBR_PROBE_CRUISE:
+        (void)probe_if_time(step);
+        break;
+    case SP_BBR_PROBE_REFILL:
+        if (bbr->round_start) {
+            bbr->is_bw_probe_sample = true;
+            start_up(step);
+        }
+        break;
+    case SP_BBR_PROBE_UP:
+        if (is_time_to_go_down(step)) {
+            bbr->prev_probe_too_high = false;
+            start_down(step);
+        }
+        break;
+    case SP_BBR_STARTUP:
+    case SP_BBR_DRAIN:
+    case SP_BBR_PROBE_RTT:
+    case SP_BBR_STATES:
+        break;
+    }
+}
+
+/* ---- Startup and Drain ---- */
+
+/* [5.3.1.3] */
+static void check_startup_loss(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (bbr->state != SP_BBR_STARTUP || bbr->full_bw_reached || !bbr->loss_round_start)
+        return;
+    bool is_loss_high = bbr->is_loss_in_round && bbr->loss_ranges >= STARTUP_LOSS_RANGES &&
+                        sp_bbr_is_inflight_too_high(bbr, step->cc);
+    if (!is_loss_high && !bbr->is_mark_in_round)
+        return;
+    bbr->undo_state = is_loss_high ? SP_BBR_STARTUP : SP_BBR_STATES;
+    bbr->full_bw_reached = true;
+    bbr->full_bw_now = true;
+    bbr->inflight_longterm = SB_MAX(sp_bbr_bdp(bbr, bbr->max_bw, 100), bbr->inflight_latest);
+}
+
+void sp_bbr_update_state(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    check_startup_loss(step);
+    if (bbr->state == SP_BBR_STARTUP && bbr->full_bw_reached) {
+        set_state(bbr, SP_BBR_DRAIN);
+        bbr->drain_start_round = bbr->round_count;
+    }
+    if (bbr->state == SP_BBR_DRAIN &&
+        (step->cc->in_flight_bytes <= sp_bbr_inflight(bbr, step->cc, bbr->bw, 100) ||
+         bbr->round_count > bbr->drain_start_round + DRAIN_ROUNDS))
+        start_down(step);
+    update_cycle(step);
+}
+
+/* ---- Too much in flight ---- */
+
+/* Returns what was in flight when the loss exceeded what the path may have: `lost_bytes` are the
+ * last part of `in_flight`, of which some may have been lost before.  [5.5.10.2] */
+static uint64_t inflight_at_loss(const struct sp_bbr *bbr, uint64_t lost_bytes)
+{
+    uint64_t before = sb_time_since(bbr->rs.in_flight_bytes, lost_bytes);
+    uint64_t lost_before = sb_time_since(bbr->rs.lost_bytes, lost_bytes);
+    uint64_t allowed = before * LOSS_PERCENT / 100;
+    uint64_t prefix = sb_time_since(allowed, lost_before) * 100 / (100 - LOSS_PERCENT);
+    return before + prefix;
+}
+
+void sp_bbr_on_congestion_while_probing(const struct sp_bbr_step *step, uint64_t lost_bytes,
+                                        bool is_mark)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (!bbr->is_bw_probe_sample || (!is_mark && !sp_bbr_is_inflight_too_high(bbr, step->cc)))
+        return;
+    bbr->prev_probe_too_high = true;
+    bbr->is_bw_probe_sample = false; /* one reaction per probe */
+    if (!bbr->rs.is_app_limited) {
+        uint64_t target = target_inflight(step) * BETA_PERCENT / 100;
+        bbr->inflight_longterm = SB_MAX(inflight_at_loss(bbr, lost_bytes), target);
+    }
+    if (bbr->state == SP_BBR_PROBE_UP) {
+        bbr->undo_state = SP_BBR_PROBE_UP;
+        start_down(step);
+    }
+}
+
+/* ---- ProbeRTT ---- */
+
+static void exit_probe_rtt(const struct sp_bbr_step *step)
+{
+    sp_bbr_reset_shortterm(step->bbr);
+    if (!step->bbr->full_bw_reached) {
+        sp_bbr_enter_startup(step->bbr);
+        return;
+    }
+    start_down(step);
+    set_state(step->bbr, SP_BBR_PROBE_CRUISE); /* the queue is empty already */
+}
+
+void sp_bbr_check_probe_rtt_done(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (bbr->probe_rtt_done_at_ns == 0 || step->now_ns <= bbr->probe_rtt_done_at_ns)
+        return;
+    bbr->probe_rtt_min_at_ns = step->now_ns; /* the next one is due after an interval */
+    step->cc->cwnd_bytes = SB_MAX(step->cc->cwnd_bytes, bbr->prior_cwnd);
+    exit_probe_rtt(step);
+}
+
+static void handle_probe_rtt(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    uint64_t in_flight = step->cc->in_flight_bytes;
+    uint64_t target =
+        SB_MAX(sp_bbr_bdp(bbr, bbr->bw, PROBE_RTT_GAIN_PERCENT), sp_bbr_cwnd_min(step->cc));
+    /* Its samples say nothing about the bandwidth. */
+    sp_rate_on_app_limited(&bbr->sampler, in_flight);
+    if (bbr->probe_rtt_done_at_ns == 0) {
+        if (in_flight > target)
+            return;
+        bbr->probe_rtt_done_at_ns = step->now_ns + PROBE_RTT_NS;
+        bbr->probe_rtt_round_done = false;
+        sp_bbr_start_round(bbr);
+        return;
+    }
+    bbr->probe_rtt_round_done |= bbr->round_start;
+    if (bbr->probe_rtt_round_done)
+        sp_bbr_check_probe_rtt_done(step);
+}
+
+void sp_bbr_check_probe_rtt(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    if (bbr->state != SP_BBR_PROBE_RTT && bbr->probe_rtt_expired && !bbr->idle_restart) {
+        bbr->prior_cwnd = bbr->recovery_start_ns == 0
+                              ? step->cc->cwnd_bytes
+                              : SB_MAX(bbr->prior_cwnd, step->cc->cwnd_bytes);
+        set_state(bbr, SP_BBR_PROBE_RTT);
+        bbr->probe_rtt_done_at_ns = 0;
+        bbr->acks = SP_BBR_ACKS_PROBE_STOPPING;
+        sp_bbr_start_round(bbr);
+    }
+    if (bbr->state == SP_BBR_PROBE_RTT)
+        handle_probe_rtt(step);
+    if (bbr->rs.delivered_bytes > 0)
+        bbr->idle_restart = false;
+}

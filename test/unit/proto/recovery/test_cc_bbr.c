@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* BBR: the walk through its states, and the test cases of draft-ietf-ccwg-bbr, appendix A. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "proto/recovery/bbr.h"
+
+enum { DATAGRAM = 1200, IN_FLIGHT_MAX = 8192, TICK_US = 100 };
+
+/* A path of one queue, and a sender that does what the controller says. */
+struct flow {
+    struct sp_cc cc;
+    struct sp_bbr bbr;
+    struct sp_rtt rtt;
+    uint64_t now_ns;
+    uint64_t credit_bytes;    /* of the pacer */
+    uint64_t bytes_per_s;     /* of the path */
+    uint64_t app_bytes_per_s; /* of the application; 0: it always has more */
+    uint64_t app_credit;
+    uint64_t rtt_ns;
+    uint64_t busy_ns;
+    uint32_t lose_every; /* the n-th datagram; 0: none */
+    uint32_t sent_count;
+    bool is_idle;
+    bool marks;
+    struct packet {
+        uint64_t sent_ns;
+        uint64_t acked_ns;
+        bool is_lost;
+    } packets[IN_FLIGHT_MAX];
+    uint32_t first, count;
+    /* What was seen. */
+    uint64_t entered[SP_BBR_STATES];
+    uint8_t order[64];
+    uint32_t order_count;
+    uint64_t delivered;
+};
+
+static struct flow flow;
+
+static void begin(uint64_t bytes_per_s, uint64_t rtt_ns)
+{
+    memset(&flow, 0, sizeof(flow));
+    flow.now_ns = 1000 * SB_S;
+    flow.bytes_per_s = bytes_per_s;
+    flow.rtt_ns = rtt_ns;
+    sp_rtt_init(&flow.rtt);
+    const struct sp_cc_args args = {
+        .ops = &sp_cc_bbr_ops, .datagram_bytes = DATAGRAM, .model = &flow.bbr};
+    sp_cc_init(&flow.cc, &args);
+}
+
+static void note_state(void)
+{
+    if (flow.order_count > 0 && flow.order[flow.order_count - 1] == flow.bbr.state)
+        return;
+    flow.entered[flow.bbr.state]++;
+    if (flow.order_count < QT_COUNT(flow.order))
+        flow.order[flow.order_count++] = flow.bbr.state;
+}
+
+static void send(void)
+{
+    uint64_t rate = flow.cc.rate_bytes_per_s;
+    flow.credit_bytes += rate == 0 ? flow.cc.cwnd_bytes : rate / (SB_S / (TICK_US * SB_US));
+    flow.credit_bytes = SB_MIN(flow.credit_bytes, SB_MAX(rate / 1000, 10 * (uint64_t)DATAGRAM));
+    flow.app_credit += flow.app_bytes_per_s / (SB_S / (TICK_US * SB_US));
+    while (sp_cc_room(&flow.cc) >= DATAGRAM && flow.credit_bytes >= DATAGRAM) {
+        bool has_data = flow.app_bytes_per_s == 0 || flow.app_credit >= DATAGRAM;
+        if (flow.is_idle || !has_data) {
+            sp_cc_on_app_limited(&flow.cc);
+            return;
+        }
+        flow.app_credit -= flow.app_bytes_per_s == 0 ? 0 : DATAGRAM;
+        flow.credit_bytes -= DATAGRAM;
+        sp_cc_on_sent(&flow.cc, DATAGRAM);
+        sp_cc_after_sent(&flow.cc, DATAGRAM, &flow.rtt, flow.now_ns);
+        flow.busy_ns = SB_MAX(flow.busy_ns, flow.now_ns) + DATAGRAM * SB_S / flow.bytes_per_s;
+        assert_true(flow.count < IN_FLIGHT_MAX);
+        flow.packets[(flow.first + flow.count++) % IN_FLIGHT_MAX] = (struct packet){
+            .sent_ns = flow.now_ns,
+            .acked_ns = flow.busy_ns + flow.rtt_ns,
+            .is_lost = flow.lose_every > 0 && ++flow.sent_count % flow.lose_every == 0,
+        };
+    }
+}
+
+static void lose(uint64_t sent_ns)
+{
+    struct sp_cc_loss loss = {.bytes = DATAGRAM,
+                              .sent_ns = sent_ns,
+                              .now_ns = flow.now_ns,
+                              .rtt = &flow.rtt,
+                              .range_count = 1};
+    sp_cc_on_removed(&flow.cc, DATAGRAM);
+    sp_cc_on_lost(&flow.cc, &loss);
+    note_state();
+}
+
+static void mark(uint64_t sent_ns)
+{
+    struct sp_cc_loss loss = {
+        .sent_ns = sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt, .is_ecn = true};
+    sp_cc_on_lost(&flow.cc, &loss);
+    note_state();
+}
+
+static void receive(void)
+{
+    struct sp_cc_ack sums = {.now_ns = flow.now_ns, .rtt = &flow.rtt};
+    uint64_t lost_sent_ns[64];
+    uint32_t lost_count = 0;
+    for (; flow.count > 0 && flow.packets[flow.first].acked_ns <= flow.now_ns; flow.count--) {
+        const struct packet *packet = &flow.packets[flow.first];
+        flow.first = (flow.first + 1) % IN_FLIGHT_MAX;
+        if (packet->is_lost && lost_count < QT_COUNT(lost_sent_ns)) {
+            lost_sent_ns[lost_count++] = packet->sent_ns;
+            continue;
+        }
+        struct sp_cc_ack ack = {
+            .bytes = DATAGRAM, .sent_ns = packet->sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt};
+        sp_cc_on_acked(&flow.cc, &ack);
+        sums.bytes += DATAGRAM;
+        sums.sent_ns = packet->sent_ns;
+    }
+    for (uint32_t i = 0; i < lost_count; i++)
+        lose(lost_sent_ns[i]);
+    if (sums.bytes == 0)
+        return;
+    flow.delivered += sums.bytes;
+    sums.rtt_ns = flow.now_ns - sums.sent_ns;
+    sp_rtt_on_sample(&flow.rtt, sums.rtt_ns, 0, flow.now_ns);
+    if (flow.marks && sums.rtt_ns > flow.rtt_ns + 5 * SB_MS)
+        mark(sums.sent_ns);
+    sp_cc_on_ack_end(&flow.cc, &sums);
+    note_state();
+}
+
+static void run(uint64_t duration_ns)
+{
+    for (uint64_t end_ns = flow.now_ns + duration_ns; flow.now_ns < end_ns;) {
+        flow.now_ns += TICK_US * SB_US;
+        receive();
+        send();
+    }
+}
+
+static void run_until(enum sp_bbr_state state, uint64_t patience_ns)
+{
+    uint64_t end_ns = flow.now_ns + patience_ns;
+    while (flow.bbr.state != state) {
+        run(TICK_US * SB_US);
+        assert_true(flow.now_ns < end_ns);
+    }
+}
+
+static uint64_t bdp(void)
+{
+    return flow.bytes_per_s / 1000 * (flow.rtt_ns / SB_MS);
+}
+
+/* A: exiting STARTUP on a bandwidth plateau, DRAIN on what is in flight, and the cycle after. */
+static void the_pipe_is_found_and_the_cycle_begins(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_DRAIN, SB_S);
+    assert_true(flow.bbr.full_bw_now && flow.bbr.full_bw_reached);
+    assert_int_equal(flow.bbr.full_bw_count, 3);
+    assert_in_range(flow.bbr.max_bw, 2450000, 2550000);
+    assert_int_equal(flow.bbr.pacing_gain, 50);
+    /* By way of DOWN, within one ACK: there is no queue any more. */
+    run_until(SP_BBR_PROBE_CRUISE, 200 * SB_MS);
+    assert_true(flow.cc.in_flight_bytes <= bdp() * 11 / 10);
+    assert_in_range(flow.bbr.min_rtt_ns, 40 * SB_MS, 41 * SB_MS);
+    run(4 * SB_S);
+    static const uint8_t order[] = {
+        SP_BBR_STARTUP,      SP_BBR_DRAIN,        SP_BBR_PROBE_CRUISE,
+        SP_BBR_PROBE_REFILL, SP_BBR_PROBE_UP,     SP_BBR_PROBE_DOWN,
+        SP_BBR_PROBE_CRUISE, SP_BBR_PROBE_REFILL, SP_BBR_PROBE_UP,
+    };
+    assert_memory_equal(flow.order, order, SB_MIN(sizeof(order), (size_t)flow.order_count));
+    assert_true(flow.order_count >= 6);
+}
+
+/* The rate is that of the path, and the queue is short but for probes. */
+static void the_path_is_full_and_the_queue_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes_per_s, rtt_ms;
+    } samples[] = {{1250000, 20}, {2500000, 40}, {6000000, 30}, {200000, 300}, {100000, 10}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        begin(samples[i].bytes_per_s, samples[i].rtt_ms * SB_MS);
+        run(4 * SB_S);
+        flow.delivered = 0;
+        uint64_t in_flight = 0;
+        for (int part = 0; part < 1000; part++) {
+            run(10 * SB_MS);
+            in_flight += flow.cc.in_flight_bytes / 1000;
+        }
+        assert_in_range(flow.delivered, samples[i].bytes_per_s * 90 / 10,
+                        samples[i].bytes_per_s * 102 / 10);
+        assert_true(in_flight < bdp() * 14 / 10 + 10 * (uint64_t)DATAGRAM);
+    }
+}
+
+/* A: exiting STARTUP on loss when application-limited. */
+static void loss_ends_startup_even_if_the_application_is_slow(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    flow.app_bytes_per_s = 1500000;
+    run(2 * SB_S);
+    assert_int_equal(flow.bbr.state, SP_BBR_STARTUP);
+    flow.lose_every = 5;
+    run_until(SP_BBR_PROBE_CRUISE, 500 * SB_MS); /* there is no queue to drain */
+    assert_true(flow.bbr.full_bw_now && flow.bbr.full_bw_reached);
+    assert_int_not_equal(flow.bbr.inflight_longterm, SP_BBR_INFINITE);
+    assert_int_equal(flow.bbr.undo_state, SP_BBR_STARTUP);
+}
+
+/* A: never exiting STARTUP when application-limited with no loss. */
+static void a_slow_application_without_loss_stays_in_startup(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    flow.app_bytes_per_s = 1000000;
+    run(4 * SB_S);
+    assert_int_equal(flow.bbr.state, SP_BBR_STARTUP);
+}
+
+/* A: exiting DRAIN based on time. */
+static void drain_ends_after_three_rounds(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_DRAIN, SB_S);
+    flow.bytes_per_s /= 3; /* what is in flight does not drain now */
+    flow.busy_ns += 400 * SB_MS;
+    uint64_t round = flow.bbr.round_count;
+    run_until(SP_BBR_PROBE_DOWN, 2 * SB_S);
+    assert_true(flow.bbr.round_count <= round + 5);
+}
+
+/* A: entering and exiting PROBE_RTT. */
+static void the_round_trip_is_measured_without_a_queue(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    /* Another flow's queue: the round trip never becomes as short again. */
+    flow.rtt_ns += 2 * SB_MS;
+    run_until(SP_BBR_PROBE_RTT, 6 * SB_S);
+    assert_int_equal(flow.bbr.cwnd_gain, 50);
+    uint64_t cwnd = flow.bbr.prior_cwnd, start_ns = flow.now_ns;
+    run(100 * SB_MS);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_RTT);
+    assert_true(flow.cc.cwnd_bytes <= bdp() * 6 / 10);
+    run_until(SP_BBR_PROBE_CRUISE, SB_S);
+    assert_in_range(flow.now_ns - start_ns, 200 * SB_MS, 400 * SB_MS);
+    assert_true(flow.cc.cwnd_bytes >= cwnd * 8 / 10);
+    run(4 * SB_S);
+    assert_int_equal(flow.entered[SP_BBR_PROBE_RTT], 1); /* every five seconds */
+    run(2 * SB_S);
+    assert_int_equal(flow.entered[SP_BBR_PROBE_RTT], 2);
+}
+
+/* A: skipping PROBE_RTT due to application-limited sending. */
+static void silence_takes_the_place_of_probe_rtt(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    flow.rtt_ns += 2 * SB_MS;
+    flow.is_idle = true;
+    run(6 * SB_S);
+    flow.is_idle = false;
+    run(500 * SB_MS);
+    assert_int_equal(flow.entered[SP_BBR_PROBE_RTT], 0);
+    assert_in_range(flow.cc.rate_bytes_per_s, 2200000, 3200000);
+}
+
+/* [5.3.3.7] Loss above 2 % in PROBE_UP ends the probe and bounds what may be in flight. */
+static void loss_while_probing_bounds_the_volume(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
+    flow.lose_every = 10;
+    run_until(SP_BBR_PROBE_DOWN, 300 * SB_MS);
+    assert_true(flow.bbr.prev_probe_too_high);
+    assert_in_range(flow.bbr.inflight_longterm, bdp() * 6 / 10, bdp() * 15 / 10);
+    flow.lose_every = 0;
+    uint64_t bound = flow.bbr.inflight_longterm;
+    run(SB_S);
+    assert_true(flow.cc.cwnd_bytes <= bound + 2 * (uint64_t)DATAGRAM);
+    run(8 * SB_S);
+    assert_true(flow.bbr.inflight_longterm > bound); /* later probes raise it */
+}
+
+/* [5.5.10.3] 30 % of loss at the short term: at most 0.7 per round trip, until the next probe. */
+static void loss_in_cruise_lowers_the_short_term_bounds(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    flow.lose_every = 3;
+    run(200 * SB_MS);
+    assert_int_not_equal(flow.bbr.bw_shortterm, SP_BBR_INFINITE);
+    assert_true(flow.bbr.bw < flow.bbr.max_bw * 9 / 10);
+    flow.lose_every = 0;
+    run_until(SP_BBR_PROBE_REFILL, 4 * SB_S);
+    assert_int_equal(flow.bbr.bw_shortterm, SP_BBR_INFINITE);
+    assert_int_equal(flow.bbr.inflight_shortterm, SP_BBR_INFINITE);
+}
+
+/* A part of random loss is no congestion. */
+static void two_percent_of_loss_are_tolerated(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    flow.lose_every = 50;
+    run(3 * SB_S);
+    flow.delivered = 0;
+    run(10 * SB_S);
+    assert_true(flow.delivered > 25000000 * UINT64_C(85) / 100);
+}
+
+/* [5.5.11] */
+static void a_spurious_loss_in_startup_is_undone(void **state)
+{
+    (void)state;
+    begin(25000000, 40 * SB_MS);
+    run(150 * SB_MS);
+    assert_int_equal(flow.bbr.state, SP_BBR_STARTUP);
+    flow.lose_every = 5;
+    run_until(SP_BBR_DRAIN, 500 * SB_MS);
+    flow.lose_every = 0;
+    sp_cc_undo(&flow.cc);
+    assert_int_equal(flow.bbr.state, SP_BBR_STARTUP);
+    assert_false(flow.bbr.full_bw_reached);
+    assert_int_equal(flow.bbr.inflight_longterm, SP_BBR_INFINITE);
+    assert_int_equal(flow.bbr.bw_shortterm, SP_BBR_INFINITE);
+    sp_cc_undo(&flow.cc); /* nothing is left to undo */
+    assert_int_equal(flow.bbr.state, SP_BBR_STARTUP);
+}
+
+/* [2.18] Marks count as congestion. */
+static void marks_keep_the_queue_short(void **state)
+{
+    (void)state;
+    uint64_t longest_ns[2] = {0, 0};
+    for (uint32_t marks = 0; marks < 2; marks++) {
+        begin(2500000, 40 * SB_MS);
+        flow.marks = marks > 0;
+        run(2 * SB_S);
+        flow.delivered = 0;
+        for (int part = 0; part < 600; part++) {
+            run(10 * SB_MS);
+            longest_ns[marks] = SB_MAX(longest_ns[marks], flow.rtt.latest_ns);
+        }
+        assert_true(flow.delivered > 15000000 * UINT64_C(85) / 100);
+    }
+    assert_true(longest_ns[1] < longest_ns[0]);
+}
+
+/* [RFC9002 7.6.2, draft 5.6.4.4] and back after a round trip. */
+static void persistent_congestion_is_left_in_a_round_trip(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    uint64_t cwnd = flow.cc.cwnd_bytes;
+    while (flow.count > 0) {
+        flow.count--;
+        sp_cc_on_removed(&flow.cc, DATAGRAM);
+    }
+    struct sp_cc_loss loss = {.bytes = cwnd / 2,
+                              .sent_ns = flow.now_ns - SB_MS,
+                              .now_ns = flow.now_ns,
+                              .rtt = &flow.rtt,
+                              .range_count = 1,
+                              .is_persistent = true};
+    sp_cc_on_lost(&flow.cc, &loss);
+    assert_int_equal(flow.cc.cwnd_bytes, sp_cc_cwnd_min(&flow.cc));
+    run(100 * SB_MS);
+    assert_true(flow.cc.cwnd_bytes > cwnd / 2);
+}
+
+/* Whatever was measured while nothing got through, four datagrams leave per round trip. */
+static void the_rate_has_a_floor(void **state)
+{
+    (void)state;
+    begin(2000, 100 * SB_MS); /* 16 kbit/s */
+    run(20 * SB_S);
+    assert_true(flow.delivered > 2000 * 15);
+    assert_true(flow.cc.rate_bytes_per_s >= 4 * DATAGRAM * SB_S / flow.rtt.smoothed_ns);
+}
+
+/* Seed 179577788500000 of the swarm: a network without delay, and a clock that stands still. */
+static void a_round_trip_of_no_time_is_none(void **state)
+{
+    (void)state;
+    begin(UINT64_C(1) << 40, 0);
+    for (int i = 0; i < 10; i++) {
+        send();
+        receive();
+        for (uint32_t k = 0; k < flow.count; k++)
+            flow.packets[(flow.first + k) % IN_FLIGHT_MAX].acked_ns = flow.now_ns;
+    }
+    assert_int_equal(flow.rtt.smoothed_ns, 0);
+    assert_true(flow.cc.rate_bytes_per_s > 0);
+    assert_true(flow.delivered > 10 * (uint64_t)DATAGRAM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_pipe_is_found_and_the_cycle_begins),
+        cmocka_unit_test(the_path_is_full_and_the_queue_is_not),
+        cmocka_unit_test(loss_ends_startup_even_if_the_application_is_slow),
+        cmocka_unit_test(a_slow_application_without_loss_stays_in_startup),
+        cmocka_unit_test(drain_ends_after_three_rounds),
+        cmocka_unit_test(the_round_trip_is_measured_without_a_queue),
+        cmocka_unit_test(silence_takes_the_place_of_probe_rtt),
+        cmocka_unit_test(loss_while_probing_bounds_the_volume),
+        cmocka_unit_test(loss_in_cruise_lowers_the_short_term_bounds),
+        cmocka_unit_test(two_percent_of_loss_are_tolerated),
+        cmocka_unit_test(a_spurious_loss_in_startup_is_undone),
+        cmocka_unit_test(marks_keep_the_queue_short),
+        cmocka_unit_test(persistent_congestion_is_left_in_a_round_trip),
+        cmocka_unit_test(the_rate_has_a_floor),
+        cmocka_unit_test(a_round_trip_of_no_time_is_none),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
