@@ -471,9 +471,10 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
         if (size == conn->datagram_size)
             sp_conn_send_run(conn, train, &masks, now_ns);
         conn->path->bytes_out += train->size - size_before;
-        if (size < room && !may_shrink(conn, train))
-            break; /* only the last datagram of a train may be shorter */
-        room = SB_MIN(room, size);
+        /* Only the last datagram of a train may be shorter than the first. */
+        if ((size < room && !may_shrink(conn, train)) || size < train->segment_size)
+            break;
+        room = SB_MIN(sp_gate_datagram_size(conn), size);
     }
     if (train->segment_size == conn->datagram_size &&
         conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)

@@ -165,21 +165,26 @@ static void a_single_message_gets_through_as_well(void **state)
     assert_int_equal(client_of(pair)->stats.stream_bytes_acked, 2000);
 }
 
-/* [RFC9000 14.3] The first PTO may mean an ordinary loss, the second may not. */
-static void probes_after_the_first_pto_are_small(void **state)
+/* [RFC9000 14.3] The first PTO may mean an ordinary loss, the second may not.  One probe of it is
+ * large and goes first: if only the small one is acknowledged, size is what matters. */
+static void the_second_pto_sends_a_large_probe_and_a_small_one(void **state)
 {
     struct conn_pair *pair = *state;
     connect_pair(pair);
     write_on_new_stream(pair, sizeof(bytes));
     struct sp_conn *client = client_of(pair);
-    size_t largest;
-    (void)pair_flush(pair, SP_CLIENT, &largest);
+    (void)pair_flush(pair, SP_CLIENT, &(size_t){0});
     for (uint32_t pto = 1; pto <= 4; pto++) {
         pair->now_ns = sp_conn_deadline_ns(client);
         sp_conn_on_deadline(client, pair->now_ns);
         assert_int_equal(client->loss.pto_count, pto);
-        assert_true(pair_flush(pair, SP_CLIENT, &largest) >= 1);
-        assert_int_equal(largest, pto == 1 ? LARGE : SMALL);
+        pair_pull(pair, SP_CLIENT);
+        struct pair_packet packet;
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_true(pair_take(pair, SP_CLIENT, &packet));
+            assert_int_equal(packet.size, pto == 1 || i == 0 ? LARGE : SMALL);
+        }
+        assert_false(pair_take(pair, SP_CLIENT, &packet));
     }
     assert_int_equal(client->datagram_size, LARGE); /* a dead path proves nothing */
 }
@@ -203,7 +208,8 @@ static void a_larger_path_is_found_later(void **state)
     assert_int_equal(client_of(pair)->datagram_size, LARGE);
 }
 
-/* All that is sent gets lost for a while, large and small: what was proved is soon in use again. */
+/* All that is sent gets lost for a while, large and small, as when the receiver's socket is full:
+ * that is no hole. */
 static void an_outage_costs_no_search(void **state)
 {
     struct conn_pair *pair = *state;
@@ -214,7 +220,7 @@ static void an_outage_costs_no_search(void **state)
     assert_true(client->loss.pto_count >= 2);
     run(pair, LARGE, 2 * SB_S);
     assert_int_equal(client->stats.stream_bytes_acked, sizeof(bytes));
-    assert_int_equal(client->stats.mtu_fallbacks, 1);
+    assert_int_equal(client->stats.mtu_fallbacks, 0);
     assert_int_equal(client->datagram_size, LARGE);
 }
 
@@ -354,7 +360,7 @@ int main(void)
         QT_TEST(conn_pair, messages_get_through_a_path_that_shrinks),
         QT_TEST(conn_pair, a_transfer_gets_through_a_path_that_shrinks),
         QT_TEST(conn_pair, a_single_message_gets_through_as_well),
-        QT_TEST(conn_pair, probes_after_the_first_pto_are_small),
+        QT_TEST(conn_pair, the_second_pto_sends_a_large_probe_and_a_small_one),
         QT_TEST(conn_pair, a_larger_path_is_found_later),
         QT_TEST(conn_pair, an_outage_costs_no_search),
         QT_TEST(conn_pair, little_traffic_needs_no_probes),
