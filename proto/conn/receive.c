@@ -84,6 +84,8 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
         return;
     sp_ack_on_packet(&s->ack, packet->pn, packet->is_eliciting, packet->datagram->ecn,
                      sp_packet_arrived_ns(packet, now_ns));
+    if (SB_UNLIKELY(conn->loss.pto_count > 1))
+        sp_loss_on_heard(&conn->loss, conn->idle_from_ns, now_ns);
     /* [RFC9000 10.1] */
     conn->idle_from_ns = now_ns;
     conn->sent_since_receive = false;

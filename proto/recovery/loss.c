@@ -478,15 +478,21 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
 
 /* ---- Timers ---- */
 
+/* [RFC9002 6.2.1] Doubled by each PTO.  The bound is ours: two datagrams in SP_PTO_NS_MAX load no
+ * path, and after an outage nobody waits for as long as it was.  Before the handshake is confirmed
+ * there is none, because a server that does not answer may be overloaded. */
 static uint64_t backoff(const struct sp_loss *loss, uint64_t duration_ns)
 {
-    return duration_ns << SB_MIN(loss->pto_count, SP_PTO_BACKOFF_MAX);
+    uint64_t doubled_ns = duration_ns << SB_MIN(loss->pto_count, SP_PTO_BACKOFF_MAX);
+    if (!loss->is_confirmed)
+        return doubled_ns;
+    return SB_MIN(doubled_ns, SB_MAX(2 * duration_ns, SP_PTO_NS_MAX));
 }
 
 /* [RFC9002 A.8] When the next PTO fires and in which space. */
 static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_space)
 {
-    uint64_t duration_ns = backoff(loss, sp_rtt_pto_ns(&loss->path->rtt));
+    uint64_t pto_ns = sp_rtt_pto_ns(&loss->path->rtt);
     uint64_t deadline_ns = SB_NEVER;
 
     *ret_space = SP_SPACE_INITIAL;
@@ -497,12 +503,10 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
         const struct sp_loss_space *s = loss->spaces[i];
         if (s == NULL || s->sent.eliciting_count == 0)
             continue;
-        uint64_t at_ns = s->last_eliciting_ns + duration_ns;
-        if (i == SP_SPACE_APP) {
-            if (!loss->is_confirmed)
-                continue;
-            at_ns += backoff(loss, loss->peer_ack_delay_ns_max);
-        }
+        if (i == SP_SPACE_APP && !loss->is_confirmed)
+            continue;
+        uint64_t delay_ns = i == SP_SPACE_APP ? loss->peer_ack_delay_ns_max : 0;
+        uint64_t at_ns = s->last_eliciting_ns + backoff(loss, pto_ns + delay_ns);
         if (at_ns < deadline_ns) {
             deadline_ns = at_ns;
             *ret_space = (enum sp_space)i;
@@ -514,7 +518,7 @@ static uint64_t pto_deadline(const struct sp_loss *loss, enum sp_space *ret_spac
     /* [RFC9000 8.1, RFC9002 6.2.2.1] The server may be waiting for us to prove our address.  0-RTT
      * packets in flight do not help it: they have no PTO of their own yet. */
     *ret_space = loss->has_handshake_keys ? SP_SPACE_HANDSHAKE : SP_SPACE_INITIAL;
-    return loss->idle_since_ns + duration_ns;
+    return loss->idle_since_ns + backoff(loss, pto_ns);
 }
 
 static uint64_t loss_deadline(const struct sp_loss *loss, enum sp_space *ret_space)
@@ -563,6 +567,13 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
     loss->idle_since_ns = now_ns;
     /* The probe leaves now, or cannot: either way the next one waits from here on. */
     loss->spaces[space]->last_eliciting_ns = now_ns;
+}
+
+void sp_loss_on_heard(struct sp_loss *loss, uint64_t before_ns, uint64_t now_ns)
+{
+    if (loss->is_confirmed && loss->pto_count > 1 &&
+        sb_time_since(now_ns, before_ns) >= sp_loss_pto_ns(loss))
+        loss->pto_count = 1;
 }
 
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss)

@@ -134,6 +134,11 @@ static inline uint64_t sp_loss_room(const struct sp_loss *loss, uint64_t now_ns)
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);
 void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret);
 
+/* A packet has come at `now_ns`, the first one since `before_ns`.  After a silence of a PTO or more
+ * the path may be back: the back-off begins again, so that a probe leaves now if its time was long.
+ * A peer whose packets come all the time, while ours get lost, changes nothing. */
+void sp_loss_on_heard(struct sp_loss *loss, uint64_t before_ns, uint64_t now_ns);
+
 /* Returns the PTO of the application space, for timeouts that are multiples of it. */
 uint64_t sp_loss_pto_ns(const struct sp_loss *loss);
 

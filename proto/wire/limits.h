@@ -167,4 +167,8 @@ enum {
  * varies a lot.  Beyond: as for SP_END_ACK_DELAY_NS_MAX. */
 #define SP_END_PTO_NS_MAX (3 * SB_S)
 
+/* The longest PTO that doubling makes of a shorter one, in a confirmed connection: as long may it
+ * take after an outage until something is sent. */
+#define SP_PTO_NS_MAX (2 * SB_S)
+
 #endif

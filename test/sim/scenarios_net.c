@@ -196,6 +196,56 @@ static void blackhole(struct qs_plan *plan, uint32_t member)
     qs_plan_set_timeouts(plan, 60 * SB_S, 60 * SB_S);
 }
 
+/* Nothing passes for 2, 3, 10 or 30 s in the middle of a transfer: the client's (1, 4, 7, 10), the
+ * server's (2, 5, 8, 11), or of both.  The probes get through at most SP_PTO_NS_MAX after that, and
+ * the rest follows at the rate of the path. */
+static void outage(struct qs_plan *plan, uint32_t member)
+{
+    static const uint64_t lengths_ns[] = {2 * SB_S, 3 * SB_S, 10 * SB_S, 30 * SB_S};
+    static const uint64_t bytes = 3000000;
+    static const uint64_t rate_bytes_per_s = 2000000;
+    uint64_t until_ns = 500 * SB_MS + lengths_ns[(member - 1) / 3];
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    plan->side[SP_CLIENT].app.uni_count = member % 3 != 2;
+    plan->side[SP_SERVER].app.uni_count = member % 3 != 1;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    qs_plan_set_timeouts(plan, 60 * SB_S, 60 * SB_S);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.write_bytes_max = 1000000;
+        plan->path[role].rate_bytes_per_s = rate_bytes_per_s;
+        plan->path[role].queue_bytes = 100000;
+        plan->path[role].blackhole_from_ns = 500 * SB_MS;
+        plan->path[role].blackhole_until_ns = until_ns;
+    }
+    plan->faults_end_ns = until_ns;
+    plan->work_ns = 2 * SB_S + 300 * SB_MS + bytes * SB_S / rate_bytes_per_s;
+    plan->check_interval = 100;
+}
+
+/* Both ends send all they can through 100 Mbit/s each way, with a queue of one round trip (1), a
+ * tenth of it (2) or four (3).  Each gets nine tenths of the rate, with the short queue seven, as
+ * much as a sender alone: neither starves the ACKs of the other. */
+static void both_ways(struct qs_plan *plan, uint32_t member)
+{
+    static const uint64_t queues_bytes[] = {250000, 25000, 1000000};
+    static const uint64_t bytes = 50000000;
+    static const uint64_t rate_bytes_per_s = 12500000;
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].app.uni_count = 1;
+        plan->side[role].app.write_bytes_max = 1000000;
+        plan->side[role].app.writes_max = 20;
+        plan->side[role].train_count_max = 64;
+        plan->side[role].config.stream_window_bytes = 16 << 20;
+        plan->side[role].config.conn_window_bytes = 16 << 20;
+        plan->path[role].rate_bytes_per_s = rate_bytes_per_s;
+        plan->path[role].queue_bytes = queues_bytes[member - 1];
+    }
+    plan->work_ns = 200 * SB_MS + bytes * 10 / (member == 2 ? 7 : 9) * SB_S / rate_bytes_per_s;
+    plan->check_interval = 10000;
+}
+
 static void ecn(struct qs_plan *plan, uint32_t percent)
 {
     qs_plan_set_faults(plan);
@@ -402,6 +452,8 @@ static const struct qs_scenario rows[] = {
     {"satellite", "600 ms of round trip", satellite, NULL, 0},
     {"bottleneck", "1 MB/s behind a queue of 10 datagrams", bottleneck, NULL, 0},
     {"blackhole", "nothing passes for 3 s, from the n-th 15 ms on", blackhole, NULL, 8},
+    {"outage", "nothing passes for seconds, in the middle of a transfer", outage, NULL, 12},
+    {"both-ways", "both ends send all they can", both_ways, NULL, 3},
     {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
     {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The probe timeout after a long silence. */
+
+#include "test/support/loss_world.h"
+
+QT_FIXTURE(loss_world, loss_world_deinit)
+
+static void take_a_sample(struct loss_world *world)
+{
+    loss_world_send(world, SP_SPACE_APP, 0, true);
+    (void)loss_world_ack(world, 0, 0, LOSS_RTT_NS);
+    assert_int_equal(sp_rtt_pto_ns(&world->loss.path->rtt), 300 * SB_MS);
+}
+
+static void expire(struct loss_world *world, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+        struct sp_loss_outcome outcome;
+        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        assert_true(outcome.probe);
+        loss_world_send(world, SP_SPACE_APP, at_ns, true);
+    }
+}
+
+/* 325 ms, 650 ms, 1.3 s, and then the bound.  A path that is slower than the bound doubles its PTO
+ * once. */
+static void the_pto_is_bounded_once_the_handshake_is_confirmed(void **state)
+{
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    take_a_sample(world);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    expire(world, 3);
+    for (uint32_t i = 0; i < 20; i++) {
+        uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+        expire(world, 1);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns + SP_PTO_NS_MAX);
+    }
+    assert_int_equal(world->loss.pto_count, 23);
+
+    loss_world_init(world);
+    world->loss.is_confirmed = false; /* a server that does not answer may be overloaded */
+    loss_world_send(world, SP_SPACE_HANDSHAKE, SB_S, true);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+        struct sp_loss_outcome outcome;
+        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss) - at_ns,
+                         sp_rtt_pto_ns(&world->loss.path->rtt) << (i + 1));
+    }
+
+    loss_world_init(world);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    loss_world_ack(world, 0, 0, 4 * SB_S); /* a round trip of 3 s */
+    loss_world_send(world, SP_SPACE_APP, 5 * SB_S, true);
+    uint64_t pto_ns = sp_loss_pto_ns(&world->loss);
+    assert_true(pto_ns > SP_PTO_NS_MAX);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), 5 * SB_S + pto_ns);
+    for (uint32_t i = 0; i < 5; i++) {
+        uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+        expire(world, 1);
+        assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns + 2 * pto_ns);
+    }
+}
+
+/* The path may be back: what waits for a long PTO is tried now.  Without silence before it, or
+ * before there was a second PTO, a packet says nothing. */
+static void a_packet_after_silence_ends_a_long_pto(void **state)
+{
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    take_a_sample(world);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    expire(world, 1);
+    uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+    sp_loss_on_heard(&world->loss, SB_S, at_ns - 1);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
+
+    expire(world, 4);
+    at_ns = sp_loss_deadline_ns(&world->loss);
+    uint64_t now_ns = at_ns - SB_S;
+    sp_loss_on_heard(&world->loss, now_ns - 325 * SB_MS + 1, now_ns);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
+    sp_loss_on_heard(&world->loss, now_ns - 325 * SB_MS, now_ns);
+    assert_true(sp_loss_deadline_ns(&world->loss) <= now_ns);
+    /* One probe at once; if that gets no answer, the PTO grows as before. */
+    struct sp_loss_outcome outcome;
+    sp_loss_on_deadline(&world->loss, now_ns, &outcome);
+    assert_true(outcome.probe);
+    loss_world_send(world, SP_SPACE_APP, now_ns, true);
+    assert_int_equal(sp_loss_deadline_ns(&world->loss), now_ns + 4 * 325 * SB_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(loss_world, the_pto_is_bounded_once_the_handshake_is_confirmed),
+        QT_TEST(loss_world, a_packet_after_silence_ends_a_long_pto),
+    };
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
