@@ -19,7 +19,9 @@ struct sp_account {
 static inline void sp_conn_account(struct sp_conn *conn, const struct sp_account *what,
                                    uint64_t now_ns)
 {
-    sp_ecn_on_sent(&conn->loss.path->ecn, what->ecn, what->count);
+    struct sp_loss_space *loss =
+        what->space == SP_SPACE_APP ? &conn->loss.app : conn->loss.spaces[what->space];
+    sp_ecn_on_sent(&conn->loss.path->ecn, &loss->ecn, what->ecn, what->count);
     conn->stats.packets_out += what->count;
     if (what->space == SP_SPACE_APP) {
         conn->keys.write_count += what->count;

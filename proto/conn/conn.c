@@ -192,6 +192,8 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     sp_conn_paths_init(conn, &args->path, args->role == SP_CLIENT || args->address_is_valid);
     sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets, &conn->path->loss,
                  conn->config->pacing || conn->path->loss.cc.ops->needs_pacing);
+    if (conn->config->ecn)
+        sp_ecn_init(&conn->path->loss.ecn, sp_cc_mark(&conn->path->loss.cc));
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,

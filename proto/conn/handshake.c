@@ -284,8 +284,7 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     conn->loss.peer_is_validating = false;
     sp_conn_discard_space(conn, SP_SPACE_INITIAL, now_ns);
     sp_conn_discard_space(conn, SP_SPACE_HANDSHAKE, now_ns); /* [RFC9001 4.9.2] */
-    sp_ecn_init(&conn->loss.path->ecn,
-                conn->config->ecn ? sp_cc_mark(&conn->loss.path->cc) : SP_ECN_NOT);
+    sp_ecn_resume(&conn->loss.path->ecn);
     conn->original_dcid_is_routed = sp_conn_is_server(conn) && conn->early != NULL; /* late ones */
     conn->ids_changed = true;
 }

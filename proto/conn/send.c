@@ -448,9 +448,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     if (wait != SP_WAIT_NONE)
         return;
 
-    /* Only 1-RTT packets are marked: their counts come back in one space. */
-    if (conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
-        train->ecn = sp_ecn_mark(&conn->loss.path->ecn);
+    train->ecn = sp_ecn_mark(&conn->loss.path->ecn); /* [RFC9000 13.4.2] from the first one on */
     size_t room = sp_gate_datagram_size(conn);
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&

@@ -86,6 +86,8 @@ static void probe(struct sp_conn *conn, enum sp_space space)
 static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
+    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED)
+        sp_ecn_pause(&conn->loss.path->ecn);
     probe(conn, space);
     /* [RFC9002 6.2.4] The peer may lack the keys of one of the two, or have lost a datagram with
      * packets of both.  1-RTT packets go along once only: the peer cannot use them alone, and until

@@ -3,10 +3,10 @@
 
 /* ECN validation of one path.  [RFC9000 13.4.2, 13.4.2.2, A.4]
  *
- * The first packets are marked as a test.  Validation fails for good when the peer's counts
- * shrink, miss what was acknowledged, exceed what was marked or name the other mark, or when all
- * test packets are lost.  The peer's counts come from the wire: they are checked before they
- * replace the old ones. */
+ * The first packets are marked as a test, those of the handshake too.  Validation fails for good
+ * when the peer's counts shrink, miss what was acknowledged, exceed what was marked or name the
+ * other mark, or when all test packets are lost.  The peer's counts come from the wire: they are
+ * checked before they replace the old ones. */
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
@@ -23,24 +23,18 @@ void sp_ecn_init(struct sp_ecn_path *path, enum sp_ecn mark)
     };
 }
 
-void sp_ecn_move(struct sp_ecn_path *to, const struct sp_ecn_path *from)
-{
-    sp_ecn_init(to, from->mark);
-    to->reported = from->reported;
-    to->marked_count = from->marked_count;
-}
-
 enum sp_ecn sp_ecn_mark(const struct sp_ecn_path *path)
 {
     bool marks = path->state == SP_ECN_TESTING || path->state == SP_ECN_CAPABLE;
     return marks ? path->mark : SP_ECN_NOT;
 }
 
-void sp_ecn_on_sent(struct sp_ecn_path *path, enum sp_ecn mark, uint32_t count)
+void sp_ecn_on_sent(struct sp_ecn_path *path, struct sp_ecn_space *space, enum sp_ecn mark,
+                    uint32_t count)
 {
     if (mark == SP_ECN_NOT)
         return;
-    path->marked_count += count;
+    space->marked_count += count;
     if (path->state != SP_ECN_TESTING)
         return;
     path->tested_count += count;
@@ -57,9 +51,21 @@ void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked)
         path->state = SP_ECN_FAILED;
 }
 
-void sp_ecn_on_mixed_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack)
+void sp_ecn_pause(struct sp_ecn_path *path)
 {
-    struct sp_ecn_counts *known = &path->reported;
+    if (path->state == SP_ECN_TESTING)
+        path->state = SP_ECN_UNKNOWN;
+}
+
+void sp_ecn_resume(struct sp_ecn_path *path)
+{
+    if (path->state == SP_ECN_UNKNOWN && path->tested_count < TEST_PACKETS)
+        path->state = SP_ECN_TESTING;
+}
+
+void sp_ecn_on_mixed_ack(struct sp_ecn_space *space, const struct sp_frame_ack *ack)
+{
+    struct sp_ecn_counts *known = &space->reported;
     if (!ack->has_ecn)
         return;
     known->ect0 = SB_MAX(known->ect0, ack->ect0);
@@ -67,10 +73,12 @@ void sp_ecn_on_mixed_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ac
     known->ce = SB_MAX(known->ce, ack->ce);
 }
 
-bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack, uint32_t marked_count)
+bool sp_ecn_on_ack(struct sp_ecn_path *path, struct sp_ecn_space *space,
+                   const struct sp_frame_ack *ack, uint32_t marked_count)
 {
+    const struct sp_ecn_counts *before = &space->reported;
     if (path->state == SP_ECN_OFF || path->state == SP_ECN_FAILED) {
-        sp_ecn_on_mixed_ack(path, ack); /* the next path begins with these counts */
+        sp_ecn_on_mixed_ack(space, ack); /* the next path begins with these counts */
         return false;
     }
     if (!ack->has_ecn) {
@@ -84,18 +92,18 @@ bool sp_ecn_on_ack(struct sp_ecn_path *path, const struct sp_frame_ack *ack, uin
     bool is_l4s = path->mark == SP_ECN_ECT1;
     uint64_t own = is_l4s ? ack->ect1 : ack->ect0;
     uint64_t other = is_l4s ? ack->ect0 : ack->ect1;
-    uint64_t own_before = is_l4s ? path->reported.ect1 : path->reported.ect0;
-    uint64_t other_before = is_l4s ? path->reported.ect0 : path->reported.ect1;
-    bool shrank = own < own_before || ack->ce < path->reported.ce;
-    uint64_t grown = shrank ? 0 : own - own_before + ack->ce - path->reported.ce;
-    if (shrank || grown < marked_count || other != other_before || own > path->marked_count ||
-        ack->ce > path->marked_count) {
+    uint64_t own_before = is_l4s ? before->ect1 : before->ect0;
+    uint64_t other_before = is_l4s ? before->ect0 : before->ect1;
+    bool shrank = own < own_before || ack->ce < before->ce;
+    uint64_t grown = shrank ? 0 : own - own_before + ack->ce - before->ce;
+    if (shrank || grown < marked_count || other != other_before || own > space->marked_count ||
+        ack->ce > space->marked_count) {
         path->state = SP_ECN_FAILED;
         return false;
     }
 
-    bool is_congested = ack->ce > path->reported.ce;
-    path->reported = (struct sp_ecn_counts){.ect0 = ack->ect0, .ect1 = ack->ect1, .ce = ack->ce};
+    bool is_congested = ack->ce > before->ce;
+    space->reported = (struct sp_ecn_counts){.ect0 = ack->ect0, .ect1 = ack->ect1, .ce = ack->ce};
     if (marked_count > 0)
         path->state = SP_ECN_CAPABLE;
     return is_congested;

@@ -398,8 +398,8 @@ static bool on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
                           const struct sp_frame_ack *ack)
 {
     if (!work->is_mixed)
-        return sp_ecn_on_ack(&loss->path->ecn, ack, work->marked_count);
-    sp_ecn_on_mixed_ack(&loss->path->ecn, ack);
+        return sp_ecn_on_ack(&loss->path->ecn, &work->space->ecn, ack, work->marked_count);
+    sp_ecn_on_mixed_ack(&work->space->ecn, ack);
     return false;
 }
 
@@ -452,7 +452,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                          delay_ns, arrived_ns);
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
-    if (space == SP_SPACE_APP && has_moved && on_ecn_counts(loss, &work, ack)) {
+    if (has_moved && on_ecn_counts(loss, &work, ack)) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,
             .now_ns = arrived_ns,

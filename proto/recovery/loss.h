@@ -24,7 +24,8 @@ struct sp_loss_space {
     struct sp_sent sent;
     uint64_t largest_acked;     /* SB_VARINT_NONE: none yet */
     uint64_t last_eliciting_ns; /* when the last ack-eliciting packet left */
-    uint64_t loss_at_ns;        /* SB_NEVER, or when the next packet counts as lost */
+    struct sp_ecn_space ecn;
+    uint64_t loss_at_ns; /* SB_NEVER, or when the next packet counts as lost */
 };
 
 /* What recovery knows about one path: packets that went another way say nothing about it.

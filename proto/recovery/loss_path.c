@@ -21,8 +21,7 @@ void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path)
     loss->paths[path->index] = path;
     if (path == loss->path)
         return;
-    if (loss->path->ecn.mark != SP_ECN_NOT)
-        sp_ecn_move(&path->ecn, &loss->path->ecn);
+    sp_ecn_init(&path->ecn, loss->path->ecn.mark); /* [RFC9000 13.4.2] each is tested */
     loss->path = path;
     sp_loss_on_moved(loss);
 }

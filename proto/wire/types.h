@@ -108,10 +108,10 @@ struct sp_datagram {
     struct sb_buffer *buffer; /* NULL: the bytes outlive the connection */
     struct sp_path path;
     enum sp_ecn ecn;
-    uint64_t waited_ns; /* 0 from the host; of one that was kept: how long it waited for its keys */
     /* The buffer is wanted back: no reference is kept beyond the call.  Bytes that would have to
      * wait in it are dropped, everything else is processed. */
     bool is_transient;
+    uint64_t waited_ns; /* 0 from the host; of one that was kept: how long it waited for its keys */
 };
 
 /* Datagrams of one size to send, back to back in one transmit slot: every

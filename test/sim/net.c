@@ -71,7 +71,7 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
     case QS_NODE_MARK:
         return path->mark_ppm > 0;
     case QS_NODE_BLEACH:
-        return path->bleaches_ecn;
+        return path->bleaches_ecn || path->drops_ecn;
     case QS_NODE_MTU:
         return path->mtu > 0;
     case QS_NODE_BLACKHOLE:

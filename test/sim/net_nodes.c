@@ -151,6 +151,10 @@ static void take_mark(struct qs_node *node, struct qs_wire *wire)
 
 static void take_bleach(struct qs_node *node, struct qs_wire *wire)
 {
+    if (node->link->path->drops_ecn && wire->ecn != SP_ECN_NOT) {
+        drop(node, wire, "marked");
+        return;
+    }
     wire->ecn = SP_ECN_NOT;
     qs_node_pass(node, wire);
 }

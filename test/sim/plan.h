@@ -48,6 +48,7 @@ struct qs_path_plan {
     uint32_t version_nth;                  /* this datagram's version field is changed; 0: none */
     uint32_t mark_ppm;                     /* ECT becomes CE */
     bool bleaches_ecn;                     /* the field is cleared */
+    bool drops_ecn;                        /* what is marked gets lost */
     uint64_t rate_bytes_per_s;             /* of a bottleneck; 0: none */
     uint64_t queue_bytes;                  /* bytes that may wait at the bottleneck */
     uint64_t mark_bytes;                   /* waiting bytes from which on it marks CE; 0: never */

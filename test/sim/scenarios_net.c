@@ -263,6 +263,18 @@ static void ecn_bleached(struct qs_plan *plan, uint32_t member)
     plan->path[SP_CLIENT].bleaches_ecn = true;
 }
 
+/* A path that drops what is marked: to the server (1), to the client (2), both ways (3).  That
+ * costs a PTO of the handshake, and the ten packets of the test. */
+static void ecn_dropped(struct qs_plan *plan, uint32_t member)
+{
+    ecn(plan, 0);
+    plan->path[SP_CLIENT].drops_ecn = member != 2;
+    plan->path[SP_SERVER].drops_ecn = member != 1;
+    plan->lost_max = 60;
+    plan->faults_end_ns = 0;
+    plan->work_ns = 5 * SB_S;
+}
+
 /* The ring at its worst: everything comes in heaps, late, and the socket is often full. */
 static void rough_ring(struct qs_plan *plan, uint32_t member)
 {
@@ -456,6 +468,7 @@ static const struct qs_scenario rows[] = {
     {"both-ways", "both ends send all they can", both_ways, NULL, 3},
     {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
     {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
+    {"ecn-dropped", "a path that drops what is marked", ecn_dropped, NULL, 3},
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
     {"rebinding", "the client's NAT gives it another port or address", rebinding, NULL, 8},
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},

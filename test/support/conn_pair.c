@@ -210,6 +210,7 @@ static struct sp_datagram datagram_of(struct conn_pair *pair, enum sp_role to, c
         .buffer = &bytes->buffer,
         .path = path_of(to),
         .is_transient = pair->is_transient,
+        .ecn = pair->ecn,
     };
 }
 

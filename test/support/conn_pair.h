@@ -50,6 +50,7 @@ struct conn_pair {
     uint8_t token[64];
     size_t token_size;
     uint32_t early_rejected_count; /* SP_EVENT_EARLY_REJECTED */
+    enum sp_ecn ecn;               /* of datagrams that are delivered now */
     bool is_transient;             /* of datagrams that are delivered now */
 };
 

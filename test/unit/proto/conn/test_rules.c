@@ -185,13 +185,72 @@ static void an_older_ack_says_nothing_about_ecn(void **state)
         uint64_t first = send_one(pair);
         uint64_t second = send_one(pair);
         uint64_t third = send_one(pair);
-        const struct sp_ecn_counts all = {.ect0 = ecn->marked_count};
+        const struct sp_ecn_counts all = {.ect0 = server->loss.app.ecn.marked_count};
         const struct sp_ecn_counts none = {0};
         acknowledge(pair, second, 0, &all);
         assert_int_equal(ecn->state, SP_ECN_CAPABLE);
         acknowledge(pair, is_older ? first : third, 0, &none);
         assert_int_equal(ecn->state, is_older ? SP_ECN_CAPABLE : SP_ECN_FAILED);
     }
+}
+
+/* Returns the mark of the next datagram that `from` sends, and delivers it with that mark. */
+static enum sp_ecn carry_marked(struct conn_pair *pair, enum sp_role from)
+{
+    struct pair_packet packet;
+    struct sp_train train = {.data = packet.data, .capacity = sizeof(packet.data), .count_max = 1};
+    assert_int_equal(sp_conn_send(pair_conn(pair, from), &train, pair->now_ns), 1);
+    packet.size = train.size;
+    pair->ecn = train.ecn;
+    pair_deliver(pair, (enum sp_role)(1 - from), &packet);
+    pair->ecn = SP_ECN_NOT;
+    return train.ecn;
+}
+
+/* [RFC9000 13.4.2] The first packets of both sides are marked, those of the handshake too, and the
+ * counts in its ACKs decide. */
+static void packets_are_marked_from_the_first_one_on(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    assert_int_equal(carry_marked(pair, SP_CLIENT), SP_ECN_ECT0);
+    assert_int_equal(carry_marked(pair, SP_SERVER), SP_ECN_ECT0);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT), *server = pair_conn(pair, SP_SERVER);
+    assert_int_equal(client->loss.path->ecn.state, SP_ECN_CAPABLE);
+    assert_int_equal(carry_marked(pair, SP_CLIENT), SP_ECN_ECT0);
+    assert_int_equal(server->loss.path->ecn.state, SP_ECN_CAPABLE);
+
+    pair_init(pair); /* the marks are cleared on the way */
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    pair_carry(pair, SP_SERVER);
+    client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(client->loss.path->ecn.state, SP_ECN_FAILED);
+    assert_int_equal(carry_marked(pair, SP_CLIENT), SP_ECN_NOT);
+
+    pair_init(pair); /* not wanted */
+    pair->config.ecn = false;
+    pair_start(pair);
+    assert_int_equal(carry_marked(pair, SP_CLIENT), SP_ECN_NOT);
+    assert_int_equal(carry_marked(pair, SP_SERVER), SP_ECN_NOT);
+}
+
+/* A path may drop what is marked: the first PTO sends without. */
+static void a_handshake_that_gets_no_answer_goes_on_without_marks(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_start(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct pair_packet packet;
+    assert_true(pair_take(pair, SP_CLIENT, &packet)); /* it is lost */
+    pair->now_ns = sp_conn_deadline_ns(client);
+    sp_conn_on_deadline(client, pair->now_ns);
+    assert_int_equal(carry_marked(pair, SP_CLIENT), SP_ECN_NOT);
+    pair_shuttle(pair);
+    assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
+    assert_int_not_equal(client->loss.path->ecn.state, SP_ECN_FAILED); /* of one loss */
 }
 
 int main(void)
@@ -201,6 +260,8 @@ int main(void)
         QT_TEST(conn_pair, every_probe_elicits_an_acknowledgment),
         QT_TEST(conn_pair, a_stream_is_reset_for_an_application_only),
         QT_TEST(conn_pair, a_peer_cannot_claim_more_ack_delay_than_it_announced),
+        QT_TEST(conn_pair, packets_are_marked_from_the_first_one_on),
+        QT_TEST(conn_pair, a_handshake_that_gets_no_answer_goes_on_without_marks),
         QT_TEST(conn_pair, an_older_ack_says_nothing_about_ecn),
     };
 

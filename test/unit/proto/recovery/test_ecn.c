@@ -7,12 +7,15 @@
 
 enum { TEST_PACKETS = 10 };
 
+static struct sp_ecn_space space; /* of the test that runs */
+
 static struct sp_ecn_path path_with_sent(uint32_t count)
 {
     struct sp_ecn_path path;
+    space = (struct sp_ecn_space){0};
     sp_ecn_init(&path, SP_ECN_ECT0);
     for (uint32_t i = 0; i < count; i++)
-        sp_ecn_on_sent(&path, sp_ecn_mark(&path), 1);
+        sp_ecn_on_sent(&path, &space, sp_ecn_mark(&path), 1);
     return path;
 }
 
@@ -25,11 +28,12 @@ static void a_path_that_is_not_asked_marks_nothing(void **state)
 {
     (void)state;
     struct sp_ecn_path path;
+    space = (struct sp_ecn_space){0};
     sp_ecn_init(&path, SP_ECN_NOT);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
-    sp_ecn_on_sent(&path, SP_ECN_NOT, 1);
+    sp_ecn_on_sent(&path, &space, SP_ECN_NOT, 1);
     struct sp_frame_ack ack = ack_of(5, 5, 5);
-    assert_false(sp_ecn_on_ack(&path, &ack, 0));
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 0));
     assert_int_equal(path.state, SP_ECN_OFF);
 }
 
@@ -39,12 +43,12 @@ static void only_the_first_packets_are_marked_until_there_is_a_verdict(void **st
     (void)state;
     struct sp_ecn_path path = path_with_sent(TEST_PACKETS - 1);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
-    sp_ecn_on_sent(&path, SP_ECN_ECT0, 1);
+    sp_ecn_on_sent(&path, &space, SP_ECN_ECT0, 1);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
 
     struct sp_frame_ack ack = ack_of(3, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &ack, 3));
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
 }
@@ -53,9 +57,9 @@ static void the_test_ends_within_a_run_of_packets(void **state)
 {
     (void)state;
     struct sp_ecn_path path = path_with_sent(TEST_PACKETS - 1);
-    sp_ecn_on_sent(&path, SP_ECN_ECT0, 3);
+    sp_ecn_on_sent(&path, &space, SP_ECN_ECT0, 3);
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
-    assert_int_equal(path.marked_count, TEST_PACKETS + 2);
+    assert_int_equal(space.marked_count, TEST_PACKETS + 2);
 }
 
 /* [RFC9000 13.4.2.1] Ten marked packets were sent; two acknowledged, both as ECT(0). */
@@ -88,15 +92,15 @@ static void counts_that_cannot_be_true_end_the_marking(void **state)
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
         struct sp_frame_ack ack = ack_of(2, 0, 0);
-        assert_false(sp_ecn_on_ack(&path, &ack, 2));
+        assert_false(sp_ecn_on_ack(&path, &space, &ack, 2));
         print_message("    %s\n", samples[i].what);
-        assert_int_equal(sp_ecn_on_ack(&path, &samples[i].ack, samples[i].marked_count),
+        assert_int_equal(sp_ecn_on_ack(&path, &space, &samples[i].ack, samples[i].marked_count),
                          samples[i].want_congested);
         assert_int_equal(path.state, samples[i].want);
         if (path.state == SP_ECN_FAILED) {
             assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
             ack = ack_of(9, 0, 9);
-            assert_false(sp_ecn_on_ack(&path, &ack, 3)); /* for good */
+            assert_false(sp_ecn_on_ack(&path, &space, &ack, 3)); /* for good */
             assert_int_equal(path.state, SP_ECN_FAILED);
         }
     }
@@ -121,10 +125,57 @@ static void losses_on_a_capable_path_say_nothing_of_marks(void **state)
     (void)state;
     struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
     struct sp_frame_ack ack = ack_of(1, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &ack, 1));
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 1));
     for (int i = 0; i < 2 * TEST_PACKETS; i++)
         sp_ecn_on_lost(&path, true);
     assert_int_equal(path.state, SP_ECN_CAPABLE);
+}
+
+/* A handshake whose first packets get lost goes on without marks, and the test after it. */
+static void a_pto_of_the_handshake_pauses_the_test(void **state)
+{
+    (void)state;
+    struct sp_ecn_path path = path_with_sent(2);
+    sp_ecn_pause(&path);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
+    sp_ecn_on_lost(&path, true);
+    sp_ecn_on_lost(&path, true);
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    sp_ecn_resume(&path);
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+    sp_ecn_on_sent(&path, &space, SP_ECN_ECT0, TEST_PACKETS - 2);
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    sp_ecn_resume(&path); /* it is over */
+    assert_int_equal(path.state, SP_ECN_UNKNOWN);
+    for (int i = 0; i < TEST_PACKETS - 2; i++)
+        sp_ecn_on_lost(&path, true);
+    assert_int_equal(path.state, SP_ECN_FAILED);
+    sp_ecn_pause(&path);
+    sp_ecn_resume(&path);
+    assert_int_equal(path.state, SP_ECN_FAILED);
+
+    path = path_with_sent(2); /* an ACK shows that they arrived */
+    sp_ecn_pause(&path);
+    struct sp_frame_ack ack = ack_of(2, 0, 0);
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 2));
+    assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+}
+
+/* [RFC9000 13.4.1] Each space has counts of its own. */
+static void spaces_are_counted_apart(void **state)
+{
+    (void)state;
+    struct sp_ecn_space other = {.marked_count = 0};
+    struct sp_ecn_path path = path_with_sent(3);
+    struct sp_frame_ack ack = ack_of(3, 0, 0);
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
+    sp_ecn_on_sent(&path, &other, SP_ECN_ECT0, 1);
+    ack = ack_of(1, 0, 0);
+    assert_false(sp_ecn_on_ack(&path, &other, &ack, 1));
+    assert_int_equal(path.state, SP_ECN_CAPABLE);
+    ack = ack_of(2, 0, 0); /* more than were sent there */
+    assert_false(sp_ecn_on_ack(&path, &other, &ack, 0));
+    assert_int_equal(path.state, SP_ECN_FAILED);
 }
 
 /* [RFC9331 4.1] */
@@ -132,14 +183,15 @@ static void a_scalable_controller_marks_the_other_codepoint(void **state)
 {
     (void)state;
     struct sp_ecn_path path;
+    space = (struct sp_ecn_space){0};
     sp_ecn_init(&path, SP_ECN_ECT1);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT1);
-    sp_ecn_on_sent(&path, SP_ECN_ECT1, TEST_PACKETS);
+    sp_ecn_on_sent(&path, &space, SP_ECN_ECT1, TEST_PACKETS);
     struct sp_frame_ack ack = ack_of(0, 4, 1);
-    assert_true(sp_ecn_on_ack(&path, &ack, 5));
+    assert_true(sp_ecn_on_ack(&path, &space, &ack, 5));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     ack = ack_of(1, 5, 1); /* remarked to ECT(0) */
-    assert_false(sp_ecn_on_ack(&path, &ack, 1));
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 1));
     assert_int_equal(path.state, SP_ECN_FAILED);
 }
 
@@ -149,20 +201,20 @@ static void a_new_path_is_tested_from_the_counts_of_the_one_before(void **state)
     (void)state;
     struct sp_ecn_path old = path_with_sent(TEST_PACKETS), path;
     struct sp_frame_ack ack = ack_of(5, 0, 1);
-    assert_true(sp_ecn_on_ack(&old, &ack, 6));
-    sp_ecn_move(&path, &old);
+    assert_true(sp_ecn_on_ack(&old, &space, &ack, 6));
+    sp_ecn_init(&path, old.mark);
     assert_int_equal(path.state, SP_ECN_TESTING);
-    sp_ecn_on_sent(&path, sp_ecn_mark(&path), TEST_PACKETS);
-    assert_int_equal(path.marked_count, 2 * TEST_PACKETS);
+    sp_ecn_on_sent(&path, &space, sp_ecn_mark(&path), TEST_PACKETS);
+    assert_int_equal(space.marked_count, 2 * TEST_PACKETS);
     ack = ack_of(8, 0, 2); /* of both paths: no verdict, no congestion here */
-    sp_ecn_on_mixed_ack(&path, &ack);
+    sp_ecn_on_mixed_ack(&space, &ack);
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
     ack = ack_of(8, 0, 2); /* the new path clears the marks */
-    assert_false(sp_ecn_on_ack(&path, &ack, 3));
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
     assert_int_equal(path.state, SP_ECN_FAILED);
     ack = ack_of(9, 0, 4);
-    assert_false(sp_ecn_on_ack(&path, &ack, 0));
-    assert_int_equal(path.reported.ce, 4); /* for the next path */
+    assert_false(sp_ecn_on_ack(&path, &space, &ack, 0));
+    assert_int_equal(space.reported.ce, 4); /* for the next path */
 }
 
 int main(void)
@@ -174,6 +226,8 @@ int main(void)
         cmocka_unit_test(counts_that_cannot_be_true_end_the_marking),
         cmocka_unit_test(losing_all_test_packets_ends_the_marking),
         cmocka_unit_test(losses_on_a_capable_path_say_nothing_of_marks),
+        cmocka_unit_test(a_pto_of_the_handshake_pauses_the_test),
+        cmocka_unit_test(spaces_are_counted_apart),
         cmocka_unit_test(a_scalable_controller_marks_the_other_codepoint),
         cmocka_unit_test(a_new_path_is_tested_from_the_counts_of_the_one_before),
     };
