@@ -22,6 +22,7 @@ struct flow {
     uint32_t door;
     int fd; /* connected to the server; -1: free */
     uint64_t used_ns;
+    uint64_t bad_run[2]; /* of the link to the client and to the server */
 };
 
 struct flows {

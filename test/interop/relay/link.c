@@ -79,12 +79,12 @@ static bool is_lost_in_burst(struct link *link)
     return link->is_bad && chance(link, c->bad_loss_share);
 }
 
-static bool is_lost(struct link *link, uint64_t now_ns)
+static bool is_lost(struct link *link, bool is_spared, uint64_t now_ns)
 {
     const struct link_config *c = &link->config;
     uint64_t number = link->counts.seen;
     /* Each draw is made in any case, so that one fault does not move the others. */
-    bool is_unlucky = chance(link, c->loss_share);
+    bool is_unlucky = chance(link, c->loss_share) && !is_spared;
     bool is_in_burst = is_lost_in_burst(link);
     return is_unlucky || is_in_burst || number <= c->first ||
            (c->every != 0 && number % c->every == 0) || is_listed(c->drop, c->drop_count, number) ||
@@ -176,13 +176,16 @@ static bool pass_queue(struct link *link, uint64_t now_ns, size_t size, uint64_t
     return true;
 }
 
-struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, uint8_t ecn)
+struct link_verdict link_pass_flow(struct link *link, uint64_t *bad_run, uint64_t now_ns,
+                                   size_t size, uint8_t ecn)
 {
     const struct link_config *c = &link->config;
     struct link_verdict verdict = {.is_dropped = true, .ecn = ecn};
     link->counts.seen++;
     link->counts.bytes += size;
-    if (is_lost(link, now_ns)) {
+    bool is_spared = c->bad_run_max != 0 && *bad_run >= c->bad_run_max;
+    ++*bad_run; /* unless it gets through */
+    if (is_lost(link, is_spared, now_ns)) {
         link->counts.lost++;
         return verdict;
     }
@@ -200,9 +203,11 @@ struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, u
     verdict.is_dropped = false;
     verdict.ecn = mark(link, ecn, queued_bytes);
     verdict.due_ns = arrival(link, leaves_ns);
-    verdict.is_corrupted = chance(link, c->corrupt_share) ||
-                           is_listed(c->corrupt, c->corrupt_count, link->counts.seen);
-    if (verdict.is_corrupted) {
+    bool is_unlucky = chance(link, c->corrupt_share) && !is_spared;
+    verdict.is_corrupted = is_unlucky || is_listed(c->corrupt, c->corrupt_count, link->counts.seen);
+    if (!verdict.is_corrupted)
+        *bad_run = 0;
+    else {
         verdict.corrupt_at = (size_t)((draw(link) >> 16) % size);
         verdict.corrupt_with = (uint8_t)(1 + (draw(link) >> 32) % 255);
         link->counts.corrupted++;
@@ -210,4 +215,9 @@ struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, u
     verdict.is_duplicated = chance(link, c->duplicate_share);
     link->counts.duplicated += verdict.is_duplicated;
     return verdict;
+}
+
+struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, uint8_t ecn)
+{
+    return link_pass_flow(link, &link->bad_run, now_ns, size, ecn);
 }

@@ -35,6 +35,9 @@ struct link_config {
     uint64_t policer_bits_per_s; /* what comes faster is dropped and never waits; 0: none */
     uint64_t policer_bytes;      /* .. after a burst of so much */
     uint32_t loss_share;
+    /* No more than so many datagrams of a flow in a row are lost or corrupted by their shares; 0:
+     * no limit.  Chance alone would now and then take all of a handshake's few probes. */
+    uint64_t bad_run_max;
     /* Loss in bursts, by Gilbert and Elliott: for each datagram the link turns bad and good again
      * with these chances, and in a bad state it loses a share. */
     uint32_t bad_begin_share;
@@ -80,6 +83,7 @@ struct link {
     uint64_t random;
     uint64_t start_ns;
     uint64_t last_due_ns;  /* with keeps_order */
+    uint64_t bad_run;      /* of link_pass() */
     bool is_bad;           /* Gilbert and Elliott's state */
     double policer_tokens; /* bytes */
     uint64_t policer_at_ns;
@@ -106,7 +110,10 @@ void link_deinit(struct link *link);
 /* Returns whether datagrams that come together may arrive at different times. */
 bool link_spreads(const struct link_config *config);
 
-/* Passes a datagram of 1 byte or more. */
+/* Passes a datagram of 1 byte or more.  `bad_run` belongs to its flow, and is 0 at first. */
+struct link_verdict link_pass_flow(struct link *link, uint64_t *bad_run, uint64_t now_ns,
+                                   size_t size, uint8_t ecn);
+/* Takes all datagrams for one flow. */
 struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, uint8_t ecn);
 
 /* The keys of link_parse(), for --help. */
@@ -121,7 +128,7 @@ struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, u
     "                        queue-bdp=0.5,rtt=40ms: so much of rate times round trip\n" \
     "      policer=10mbit:50k  what comes faster is dropped, after a burst\n" \
     "      loss=2%           of all datagrams; corrupt=, duplicate=, reorder=, ce= take a share\n" \
-    "                        too\n" \
+    "                        too; bad-run=3: loss and corrupt spare the next of a flow after 3\n" \
     "      bursts=1%:25%:50% chances of a bad time to begin and to end, and the loss in it " \
     "(100%)\n" \
     "      reorder-by=5ms    by how much those are late; reorder-every=7: each seventh is\n" \

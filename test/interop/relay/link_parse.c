@@ -163,6 +163,7 @@ static bool parse_one(const char *key, const char *value, struct link_config *c)
         {"reorder-every", counts, &c->reorder_every},
         {"reorder-by", times, &c->reorder_ns},
         {"ce-queue", sizes, &c->ce_queue_bytes},
+        {"bad-run", counts, &c->bad_run_max},
         {"first", counts, &c->first},
         {"every", counts, &c->every},
         {"mtu", counts, &c->size_max},

@@ -113,7 +113,8 @@ static void take_train(struct relay *relay, const struct batch_train *train, uin
     for (size_t at = 0; at < train->size; at += train->segment_size) {
         size_t left = train->size - at;
         size_t size = left < train->segment_size ? left : train->segment_size;
-        struct link_verdict verdict = link_pass(link, now_ns, size, train->ecn);
+        struct link_verdict verdict = link_pass_flow(link, &relay->flows.items[flow].bad_run[is_up],
+                                                     now_ns, size, train->ecn);
         if (verdict.is_dropped)
             continue;
         if (verdict.is_corrupted)

@@ -113,6 +113,29 @@ static void outages_come_when_they_are_due(void **state)
     }
 }
 
+/* Chance would lose all five of a client's first packets once in 400 times at 30 %. */
+static void no_flow_loses_more_in_a_row_than_asked(void **state)
+{
+    (void)state;
+    struct link link = link_of("loss=60%,corrupt=30%,bad-run=3");
+    struct link free_link = link_of("loss=60%,corrupt=30%");
+    uint64_t runs[2] = {0}, bad = 0, longest = 0, longest_free = 0, free_bad = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint64_t *run = &runs[i % 2];
+        struct link_verdict verdict = link_pass_flow(&link, run, 10 * S, SIZE, 0);
+        bool is_bad = verdict.is_dropped || verdict.is_corrupted;
+        bad += is_bad;
+        longest = *run > longest ? *run : longest;
+        assert_true(is_bad == (*run != 0));
+        verdict = link_pass(&free_link, 10 * S, SIZE, 0);
+        free_bad = verdict.is_dropped || verdict.is_corrupted ? free_bad + 1 : 0;
+        longest_free = free_bad > longest_free ? free_bad : longest_free;
+    }
+    assert_int_equal(longest, 3);
+    assert_in_range(bad, 5500, 6500); /* 58 % */
+    assert_true(longest_free > 6);
+}
+
 static void jitter_and_reordering_delay_some_datagrams_only(void **state)
 {
     (void)state;
@@ -279,6 +302,7 @@ int main(void)
         cmocka_unit_test(shares_are_kept_and_depend_on_the_seed_only),
         cmocka_unit_test(only_datagrams_that_can_be_marked_are_marked),
         cmocka_unit_test(outages_come_when_they_are_due),
+        cmocka_unit_test(no_flow_loses_more_in_a_row_than_asked),
         cmocka_unit_test(jitter_and_reordering_delay_some_datagrams_only),
         cmocka_unit_test(every_nth_datagram_is_late),
         cmocka_unit_test(jitter_keeps_the_order_if_asked),
