@@ -8,7 +8,8 @@ from captures of both sides of the relay, with the runner's own criteria.
     cases.py CASE --relay PROGRAM --spate PROGRAM [--client ENDPOINT] [--server ENDPOINT]
     cases.py --table --relay PROGRAM --spate PROGRAM [--ngtcp2 PROGRAM --pairs A-to-B...]
 
-An endpoint is "spate", "ngtcp2", or a program that takes the environment of endpoint.sh.  Exit
+An endpoint is "spate", "ngtcp2", or a program that takes the environment of endpoint.sh, such as
+endpoint_aioquic.py and endpoint_openssl.sh, for machines that have aioquic or OpenSSL 3.5.  Exit
 codes: 0 passed, or not supported where that is known; 1 failed; 77 this machine cannot run the case
 (never with CI=true)."""
 import argparse
