@@ -26,6 +26,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/undecryptable.h"
 
@@ -56,7 +57,7 @@ static void end_stream(struct sp_conn *conn, struct sp_stream *stream)
         stream->pending_events = 0;
     }
     stream->control = 0;
-    sb_list_remove(&stream->send_link);
+    sp_schedule_remove(stream);
     sb_list_remove(&stream->control_link);
     sp_conn_stream_add_event(conn, stream); /* STREAM_CLOSED at least */
 }

@@ -395,6 +395,7 @@ static void check_stream(const struct sp_conn *conn, const struct sp_stream *str
     sp_stream_send_check(&stream->send);
     sp_stream_recv_check(&stream->recv);
     SB_ASSERT(!stream->is_closed);
+    SB_ASSERT((stream->priority & SP_PRIORITY_IN_LINE) == 0 || sb_link_is_in(&stream->send_link));
     SB_ASSERT(stream->control == 0 || stream->is_held || sb_link_is_in(&stream->control_link));
     if (conn->state != SP_CONN_OPEN || stream->send.state == SP_SEND_NONE)
         return;

@@ -24,6 +24,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/undecryptable.h"
 
@@ -110,7 +111,7 @@ static void rewind_all(struct sp_conn *conn)
 {
     SP_STREAM_MAP_EACH(stream, &conn->streams) {
         SB_ASSERT(sp_stream_is_local(stream->id, false));
-        sb_list_remove(&stream->send_link);
+        sp_schedule_remove(stream);
         sb_list_remove(&stream->control_link);
         stream->control = 0;
         sp_stream_send_rewind(&stream->send, 0);

@@ -35,7 +35,7 @@ void sp_conn_streams_init(struct sp_conn *conn)
 /* Frees a closed stream that is not in the map, or makes a zombie of it. */
 static void release(struct sp_conn *conn, struct sp_stream *stream)
 {
-    sb_list_remove(&stream->send_link);
+    sp_schedule_remove(stream);
     sb_list_remove(&stream->control_link);
     sb_list_remove(&stream->event_link);
     sp_reassembly_discard(&stream->recv.reassembly);

@@ -174,6 +174,28 @@ static void rejected_0_rtt_is_sent_again_once(void **state)
     assert_int_equal(client->loss.path->cc.in_flight_bytes, 0);
 }
 
+/* A stream that is served until it has nothing more to send keeps its place in the line.  After a
+ * rejection it is in none. */
+static void rejected_0_rtt_of_a_stream_with_priority_is_sent_again(void **state)
+{
+    struct conn_pair *pair = begin(state, QS_EARLY_REJECT);
+    pair_start(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct sp_write write = {.data = text, .size = 1000};
+    uint64_t id;
+    assert_int_equal(sp_conn_open(client, false, &id), SP_DONE);
+    assert_int_equal(sp_conn_stream_set_priority(client, id, 1, false), SP_DONE);
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    pair_carry(pair, SP_CLIENT);
+    write.data = text + 1000;
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    pair_carry(pair, SP_SERVER);
+    assert_int_equal(early_of(pair, SP_CLIENT), SP_EARLY_REJECTED);
+    sp_conn_check(client);
+    pair_carry(pair, SP_CLIENT);
+    assert_said(pair, id, 2000);
+}
+
 /* Streams above the limit that counts now wait for MAX_STREAMS, whatever was done with them. */
 static void streams_above_the_new_limit_are_held(void **state)
 {
@@ -403,6 +425,7 @@ int main(void)
         QT_TEST(conn_pair, a_0_rtt_packet_that_comes_before_the_whole_hello_waits),
         QT_TEST(conn_pair, a_flood_of_0_rtt_packets_is_kept_within_bounds),
         QT_TEST(conn_pair, rejected_0_rtt_is_sent_again_once),
+        QT_TEST(conn_pair, rejected_0_rtt_of_a_stream_with_priority_is_sent_again),
         QT_TEST(conn_pair, streams_above_the_new_limit_are_held),
         QT_TEST(conn_pair, a_server_that_accepts_under_lower_limits_breaks_the_protocol),
         QT_TEST(conn_pair, higher_limits_count_after_0_rtt),
