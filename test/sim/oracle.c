@@ -53,6 +53,8 @@ static void check_ack(struct qs_oracle *oracle, const struct qs_packet *packet,
 {
     struct qs_oracle_space *space = &oracle->spaces[packet->space];
     struct sp_ack_walk walk = sp_ack_walk_of(ack);
+    space->acks[space->ack_count++ % QS_ACKS_MAX] =
+        (struct qs_sent_ack){.pn = packet->pn, .largest = ack->largest};
     struct sp_ack_range range;
     while (sp_ack_next(&walk, &range)) {
         space->ack_floor = range.smallest;
@@ -183,13 +185,29 @@ static void note_acked(struct qs_oracle *oracle, enum sp_space space, uint64_t l
         oracle->phase_is_acked = true;
 }
 
+/* What the peer knows to have arrived need not be told again, and so may be forgotten. */
+static void note_known(struct qs_oracle_space *space, const struct sp_frame_ack *ack)
+{
+    struct sp_ack_walk walk = sp_ack_walk_of(ack);
+    struct sp_ack_range range;
+    while (sp_ack_next(&walk, &range)) {
+        for (uint64_t i = 0; i < SB_MIN(space->ack_count, (uint64_t)QS_ACKS_MAX); i++) {
+            const struct qs_sent_ack *sent = &space->acks[i];
+            if (sent->pn >= range.smallest && sent->pn <= range.largest)
+                space->ack_floor = SB_MAX(space->ack_floor, sent->largest + 1);
+        }
+    }
+}
+
 static void on_received_frame(struct qs_oracle *oracle, enum sp_space space,
                               const struct sp_frame *frame)
 {
     if (frame->type == SP_FRAME_CONNECTION_CLOSE || frame->type == SP_FRAME_CONNECTION_CLOSE_APP)
         oracle->has_closed = true;
-    if (frame->type == SP_FRAME_ACK || frame->type == SP_FRAME_ACK_ECN)
+    if (frame->type == SP_FRAME_ACK || frame->type == SP_FRAME_ACK_ECN) {
         note_acked(oracle, space, frame->ack.largest);
+        note_known(&oracle->spaces[space], &frame->ack);
+    }
     if (frame->type == SP_FRAME_NEW_CONNECTION_ID && frame->new_cid.sequence < 64)
         oracle->cids_received |= UINT64_C(1) << frame->new_cid.sequence;
     qs_oracle_flow_received(oracle, frame);

@@ -22,7 +22,13 @@
  * (oracle_wait.c watches whole ends: see oracle_wait.h.)  It knows what this side has sent and what
  * it has received, not what is under way. */
 
-enum { QS_SEALED_MAX = 512 };
+enum { QS_SEALED_MAX = 512, QS_ACKS_MAX = 16 };
+
+/* A packet of ours with an ACK frame. */
+struct qs_sent_ack {
+    uint64_t pn;
+    uint64_t largest; /* that the frame reports */
+};
 
 struct qs_oracle_space {
     bool has_sent;
@@ -31,10 +37,13 @@ struct qs_oracle_space {
     uint64_t received_count; /* bits that there is room for */
     uint64_t largest_acked;  /* largest of our numbers that the peer has acknowledged; or
                                 SB_VARINT_NONE */
-    uint64_t ack_floor;      /* packets below may be refused: the smallest in the last ACK */
-    bool owes_ack;           /* opened an ack-eliciting packet since the last ACK frame */
-    uint64_t owes_since_ns;  /* when the first of those was opened */
-    uint32_t lone_acks;      /* ACK-only packets since the last batch */
+    uint64_t ack_floor;      /* packets below may be refused: the smallest in the last ACK, or above
+                                the largest in one of which the peer knows [RFC9000 13.2.4] */
+    struct qs_sent_ack acks[QS_ACKS_MAX]; /* the last ones, in a ring */
+    uint64_t ack_count;
+    bool owes_ack;          /* opened an ack-eliciting packet since the last ACK frame */
+    uint64_t owes_since_ns; /* when the first of those was opened */
+    uint32_t lone_acks;     /* ACK-only packets since the last batch */
 };
 
 /* A packet of the train that is being made. */

@@ -331,6 +331,39 @@ static void an_acknowledgment_is_not_put_off_for_too_long(void **state)
     qs_oracle_check_acks(&bench->oracle, 5);
 }
 
+/* [RFC9000 13.2.4] Packets below those of which the peer knows may be refused, and are not
+ * acknowledged then. */
+static void what_may_be_forgotten_need_not_be_acknowledged(void **state)
+{
+    struct bench *bench = *state;
+    for (uint32_t is_known = 0; is_known < 2; is_known++) {
+        bench_begin(bench, SP_SERVER);
+        bench->plan.side[SP_SERVER].config.ack_delay_ns_max = 25;
+        bench->next_pn = 5;
+        sp_frame_write_ping(&bench->w);
+        receives(bench);
+        bench->next_pn = 0;
+        struct sp_ack_range range = {.smallest = 5, .largest = 5};
+        assert_int_equal(sp_frame_write_ack(&bench->w, &range, 1, 0, NULL), 1);
+        sends(bench);
+        bench->oracle.spaces[SP_SPACE_APP].ack_floor = 1; /* earlier ones are reported again */
+        bench->next_pn = 6;
+        write_ack(bench, 0, is_known ? 0 : 1);
+        if (!is_known)
+            bench->oracle.spaces[SP_SPACE_APP].acks[0].pn = 7; /* that one is not acknowledged */
+        receives(bench);
+        bench->next_pn = 4;
+        sp_frame_write_ping(&bench->w);
+        receives(bench);
+        bench->clock.now_ns = 100;
+        qs_oracle_check_acks(&bench->oracle, 5);
+        if (is_known)
+            is_content(bench);
+        else
+            has_found(bench, "acknowledges nothing");
+    }
+}
+
 static void a_key_phase_must_be_acked_before_the_next(void **state)
 {
     struct bench *bench = *state;
@@ -537,6 +570,7 @@ int main(void)
         QT_TEST(bench, nothing_but_the_close_follows_the_close),
         QT_TEST(bench, only_a_server_issues_tokens),
         QT_TEST(bench, an_acknowledgment_is_not_put_off_for_too_long),
+        QT_TEST(bench, what_may_be_forgotten_need_not_be_acknowledged),
         QT_TEST(bench, a_key_phase_must_be_acked_before_the_next),
         QT_TEST(bench, packet_numbers_are_written_long_enough),
         QT_TEST(bench, what_the_application_sits_on_gives_no_credit),
