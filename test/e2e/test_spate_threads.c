@@ -44,15 +44,7 @@ static void destroy(void *engine)
 
 static struct spate_engine *make_engine(const int *cpus)
 {
-    struct spate_config config;
-    struct spate_engine *engine = NULL;
-    struct spate_error error = {""};
-    spate_config_init(&config);
-    config.backend = pw_backend();
-    config.cpus = cpus;
-    if (spate_engine_create(&config, &engine, &error) != 0)
-        fail_msg("%s", error.text);
-    return owned_add(engine, destroy);
+    return owned_add(pw_make_engine_on(cpus), destroy);
 }
 
 /* ---- echo between two engines ---- */

@@ -15,16 +15,22 @@ uint64_t pw_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-struct spate_engine *pw_make_engine(void)
+struct spate_engine *pw_make_engine_on(const int *cpus)
 {
     struct spate_config config;
     struct spate_engine *engine = NULL;
     struct spate_error error = {""};
     spate_config_init(&config);
     config.backend = pw_backend();
+    config.cpus = cpus;
     if (spate_engine_create(&config, &engine, &error) != 0)
         fail_msg("%s", error.text);
     return engine;
+}
+
+struct spate_engine *pw_make_engine(void)
+{
+    return pw_make_engine_on(NULL);
 }
 
 int pw_listen_at_one_port(struct pw *w, struct spate_shard *shard)

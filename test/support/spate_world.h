@@ -88,6 +88,9 @@ void pw_make_tls(struct pw *w);
 /* Makes an engine with the defaults and the backend of this run, and nothing else. */
 struct spate_engine *pw_make_engine(void);
 
+/* Makes one whose threads run on `cpus`: see struct spate_config. */
+struct spate_engine *pw_make_engine_on(const int *cpus);
+
 /* Listens on the port of the world, for several shards: the first one chooses it.  Returns what
  * spate_shard_listen() does.  Threads: any. */
 int pw_listen_at_one_port(struct pw *w, struct spate_shard *shard);

@@ -258,6 +258,18 @@ static void add_retry_scid(struct sp_tparams *params)
     params->has_retry_scid = true;
 }
 
+/* Begins a handshake in which one side's parameters are changed. */
+static void start_with(struct conn_pair *pair, const struct parameters *how)
+{
+    static struct sp_tls_ops ops;
+    ops = qs_null_tls_ops;
+    ops.start = start_changed;
+    changed = how;
+    pair_init(pair);
+    pair->tls_ops = &ops;
+    pair_start(pair);
+}
+
 /* [RFC9000 7.3] */
 static void parameters_must_name_the_cids_of_the_packets(void **state)
 {
@@ -275,14 +287,8 @@ static void parameters_must_name_the_cids_of_the_packets(void **state)
         {"no first destination", SP_SERVER, leave_out_original_dcid, true},
         {"a Retry that was not sent", SP_SERVER, add_retry_scid, true},
     };
-    static struct sp_tls_ops ops;
-    ops = qs_null_tls_ops;
-    ops.start = start_changed;
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        changed = &samples[i];
-        pair_init(pair);
-        pair->tls_ops = &ops;
-        pair_start(pair);
+        start_with(pair, &samples[i]);
         pair_shuttle(pair);
         const struct sp_conn *receiver = pair_conn(pair, peer_of(changed->sender));
         const uint64_t error =
@@ -305,14 +311,8 @@ static void an_empty_cid_is_named_as_well(void **state)
         {"an empty source CID", SP_CLIENT, empty_initial_scid, false},
         {"none", SP_CLIENT, leave_out_initial_scid, true},
     };
-    static struct sp_tls_ops ops;
-    ops = qs_null_tls_ops;
-    ops.start = start_changed;
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        changed = &samples[i];
-        pair_init(pair);
-        pair->tls_ops = &ops;
-        pair_start(pair);
+        start_with(pair, &samples[i]);
         pair_conn(pair, SP_CLIENT)->handshake->client_scid.size = 0; /* of its packets */
         pair_carry(pair, SP_CLIENT);
         const struct sp_conn *server = pair_conn(pair, SP_SERVER);
