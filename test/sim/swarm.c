@@ -6,8 +6,11 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "proto/wire/limits.h"
 #include "test/sim/random.h"
 #include "test/sim/scenarios.h"
+
+#define IDLE_TIMEOUT_NS (300 * SB_S)
 
 /* True in one of `n` runs. */
 static bool one_in(struct qs_random *random, uint64_t n)
@@ -81,7 +84,7 @@ static void random_mtu(struct qs_random *random, struct qs_path_plan *path)
 static void random_config(struct qs_random *random, struct sp_config *config)
 {
     config->handshake_timeout_ns = 300 * SB_S;
-    config->idle_timeout_ns = 300 * SB_S;
+    config->idle_timeout_ns = IDLE_TIMEOUT_NS;
     config->ack_delay_ns_max = qs_random_between(random, 1, 50) * SB_MS;
     config->datagram_size_max = any_datagram_size(random);
     config->cid_size = (uint8_t)qs_random_between(random, 4, 20);
@@ -155,6 +158,9 @@ static void random_side(struct qs_random *random, struct qs_side_plan *side)
     random_app(random, &side->app, 1 + any_size(random, 40));
 }
 
+/* Packets for which a key must do: the PTOs of an idle timeout whose peer is gone send two each. */
+#define KEY_PACKETS_MIN (2 * (IDLE_TIMEOUT_NS / SP_PTO_NS_MAX) + 300)
+
 /* Keys for so many packets.  A key must outlive a round trip, or nothing can be acknowledged
  * before it is used up: the windows keep what is under way below that. */
 static void limit_keys(struct qs_plan *plan, uint64_t packets)
@@ -175,7 +181,7 @@ static void random_tls(struct qs_random *random, struct qs_plan *plan)
     plan->tls.ticket_count = (uint32_t)any_size(random, 4);
     plan->tls.write_secret_first = one_in(random, 2);
     if (one_in(random, 4))
-        limit_keys(plan, qs_random_between(random, 100, 3000));
+        limit_keys(plan, qs_random_between(random, KEY_PACKETS_MIN, 3000));
 }
 
 /* Handshakes that wait for answers from outside, long before they time out. */
