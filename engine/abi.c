@@ -130,7 +130,9 @@ FROZEN_FIELD(struct spate_config, migration, 288, 1);
 FROZEN_FIELD(struct spate_config, follow_preferred, 289, 1);
 FROZEN_FIELD(struct spate_config, event_batches, 290, 1);
 FROZEN_FIELD(struct spate_config, reserved_5, 291, 5);
-LAST_FIELD(struct spate_config, reserved_5);
+FROZEN_FIELD(struct spate_config, conn_rate_bytes_per_s_max, 296, 8);
+FROZEN_FIELD(struct spate_config, shard_rate_bytes_per_s_max, 304, 8);
+LAST_FIELD(struct spate_config, shard_rate_bytes_per_s_max);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);

@@ -25,6 +25,10 @@
 /* Offsets and windows go on the wire as varints of 62 bits. */
 #define WINDOW_MAX (UINT64_C(1) << 60)
 
+/* 8 kbit/s and 1 Tbit/s. */
+#define RATE_MIN UINT64_C(1000)
+#define RATE_MAX UINT64_C(125000000000)
+
 /* clang-format off */
 
 /* X(user, field, default, smallest, largest, range).  `user`: ENGINE, or for what connections may
@@ -73,7 +77,9 @@
     X(PROTO, fixed_rate_bytes_per_s, 125000000, 1000, UINT64_C(125000000000), RANGE) \
     X(PROTO, migration, true, false, true, RANGE) \
     X(PROTO, follow_preferred, true, false, true, RANGE) \
-    X(CONN, event_batches, false, false, true, RANGE)
+    X(CONN, event_batches, false, false, true, RANGE) \
+    X(PROTO, conn_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
+    X(ENGINE, shard_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE)
 
 /* clang-format on */
 
@@ -193,6 +199,11 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
         result =
             window_check("conn", config->conn_window_bytes, config->conn_window_bytes_max, error);
     return result;
+}
+
+bool se_config_is_rate(uint64_t bytes_per_s)
+{
+    return bytes_per_s == 0 || (bytes_per_s >= RATE_MIN && bytes_per_s <= RATE_MAX);
 }
 
 static void versions_to_proto(enum spate_versions versions, struct sp_config *ret)

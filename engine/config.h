@@ -47,6 +47,9 @@ SB_MUST_USE int se_config_take(const struct spate_config *given, struct spate_co
 /* Returns 0, or -EINVAL with one line in `error` about the first value that is out of range. */
 SB_MUST_USE int se_config_check(const struct spate_config *config, struct spate_error *error);
 
+/* Returns whether `bytes_per_s` is a rate limit: 0 for none, or in range. */
+bool se_config_is_rate(uint64_t bytes_per_s);
+
 /* Returns the value of a field. */
 uint64_t se_config_value(const struct spate_config *config, const struct se_config_field *field);
 

@@ -164,6 +164,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->all_link);
     sb_list_init(&conn->port_link);
     sb_list_init(&conn->send_pending_link);
+    sb_list_init(&conn->limit_link);
     sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->ended_link);
     sb_list_init(&conn->ask_link);
@@ -401,6 +402,7 @@ static void leave(struct spate_conn *conn)
     struct spate_shard *shard = conn->shard;
     sb_list_remove(&conn->all_link);
     sb_list_remove(&conn->send_pending_link);
+    sb_list_remove(&conn->limit_link);
     sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->ended_link);
     sb_list_remove(&conn->ask_link);

@@ -69,6 +69,7 @@ struct spate_conn {
     struct sb_link all_link;
     struct sb_link port_link;
     struct sb_link send_pending_link;  /* may have something to send */
+    struct sb_link limit_link;         /* waits for the rate limit of the shard */
     struct sb_link event_pending_link; /* may have events */
     struct sb_link ended_link;         /* has to be freed or buried, or is being freed */
     struct sb_link ask_link;           /* its handshake has a question: engine/ask.h */

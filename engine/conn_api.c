@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "crypto/tls.h"
+#include "engine/config.h"
 #include "engine/path.h"
 #include "engine/shard.h"
 #include "engine/sized.h"
@@ -49,6 +50,15 @@ void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reaso
     size_t size = reason != NULL ? strnlen(reason, SP_REASON_SIZE_MAX) : 0;
     sp_conn_close(conn->proto, error & SB_VARINT_MAX, reason, size, conn->shard->now_ns);
     se_conn_touch(conn);
+}
+
+int spate_conn_set_rate_limit(struct spate_conn *conn, uint64_t bytes_per_s)
+{
+    if (!se_config_is_rate(bytes_per_s))
+        return -EINVAL;
+    sp_conn_set_rate_limit(conn->proto, bytes_per_s, conn->shard->now_ns);
+    se_conn_touch(conn);
+    return 0;
 }
 
 const char *spate_conn_alpn(const struct spate_conn *conn)

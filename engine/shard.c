@@ -125,6 +125,8 @@ static void init_lists(struct spate_shard *shard)
 {
     sb_list_init(&shard->all);
     sb_list_init(&shard->send_pending);
+    se_limit_init(&shard->limit);
+    se_limit_set(&shard->limit, shard->config->shard_rate_bytes_per_s_max, 0);
     sb_list_init(&shard->event_pending);
     sb_list_init(&shard->ended);
     sb_list_init(&shard->asking);

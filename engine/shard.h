@@ -16,6 +16,7 @@
 #include "engine/early.h"
 #include "engine/entropy.h"
 #include "engine/events.h"
+#include "engine/limit.h"
 #include "engine/memory.h"
 #include "engine/port.h"
 #include "engine/retry.h"
@@ -98,6 +99,7 @@ struct spate_shard {
     struct se_retry retry;
     struct sb_link all;
     struct sb_link send_pending;
+    struct se_limit limit; /* of the rate */
     struct sb_link event_pending;
     struct sb_link ended;  /* closed connections that reap() has to look at */
     struct sb_link asking; /* connections whose handshakes have questions */

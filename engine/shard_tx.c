@@ -67,12 +67,19 @@ enum outcome {
     NO_SLOT,
 };
 
+/* What a connection may send, when it is its turn. */
+struct share {
+    uint32_t train_count_max;
+    uint32_t count_max; /* datagrams per train */
+    bool is_held;       /* ACKs and probes only */
+};
+
 /* Adds what went out to `*bytes`, and ends when that is the turn's share. */
-static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **slot,
-                                uint64_t *bytes)
+static enum outcome send_trains(struct spate_conn *conn, const struct share *share,
+                                struct su_send_slot **slot, uint64_t *bytes)
 {
     struct spate_shard *shard = conn->shard;
-    for (uint32_t i = 0; i < SE_TRAINS_PER_TURN && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
+    for (uint32_t i = 0; i < share->train_count_max && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
         if (*slot == NULL)
@@ -81,7 +88,8 @@ static enum outcome send_trains(struct spate_conn *conn, struct su_send_slot **s
         struct sp_train train = {
             .data = (*slot)->data,
             .capacity = SU_TRAIN_SIZE_MAX,
-            .count_max = shard->config->gso ? SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX) : 1,
+            .count_max = share->count_max,
+            .is_held = share->is_held,
         };
         if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
             return SENT_ALL;
@@ -102,43 +110,126 @@ static void move_all(struct sb_link *from, struct sb_link *to)
         sb_list_push_back(to, link);
 }
 
-bool se_shard_send(struct spate_shard *shard)
+static struct share share_of(const struct spate_shard *shard)
 {
-    struct su_send_slot *slot = NULL;
+    return (struct share){
+        .train_count_max = SE_TRAINS_PER_TURN,
+        .count_max = shard->config->gso ? SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX) : 1,
+    };
+}
+
+/* What follows from the packets of a connection that have left. */
+static void after_trains(struct spate_conn *conn)
+{
+    se_conn_route(conn); /* the first packet to a CID makes its reset token count */
+    if (SB_UNLIKELY(sp_conn_has_message_result(conn->proto)))
+        se_conn_raise(conn);
+    se_conn_rearm(conn);
+    if (SB_UNLIKELY(sp_conn_is_closed(conn->proto))) {
+        se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */
+        se_conn_end(conn);
+    }
+}
+
+/* Sends for all that are pending.  Connections that were not served in this turn go first in the
+ * next.  With a rate limit only what is not held leaves, and the others stand in line for the rest.
+ */
+static enum outcome send_pending(struct spate_shard *shard, const struct share *share,
+                                 struct su_send_slot **slot, uint64_t *bytes)
+{
     struct sb_link line;   /* send_pending at the start; later ones wait for the next turn */
     struct sb_link served; /* connections that were served and have more to send */
     struct sb_link *link;
     enum outcome outcome = SENT_ALL;
-    uint64_t bytes = 0;
 
     sb_list_init(&line);
     sb_list_init(&served);
     move_all(&shard->send_pending, &line);
-    while (bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
+    while (*bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, send_pending_link);
-        outcome = send_trains(conn, &slot, &bytes);
+        outcome = send_trains(conn, share, slot, bytes);
         if (outcome == NO_SLOT) {
             sb_list_push_front(&line, link);
             break; /* a completion will wake us, not its timer */
         }
         if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
-        se_conn_route(conn); /* the first packet to a CID makes its reset token count */
-        if (SB_UNLIKELY(sp_conn_has_message_result(conn->proto)))
-            se_conn_raise(conn);
-        se_conn_rearm(conn);
-        if (SB_UNLIKELY(sp_conn_is_closed(conn->proto))) {
-            se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */
-            se_conn_end(conn);
-        }
+        else if (SB_UNLIKELY(share->is_held) && !sb_link_is_in(&conn->limit_link) &&
+                 sp_conn_is_held(conn->proto, shard->now_ns))
+            sb_list_push_back(&shard->limit.line, &conn->limit_link);
+        after_trains(conn);
     }
-    /* Connections that were not served in this turn go first in the next. */
     move_all(&line, &shard->send_pending);
     move_all(&served, &shard->send_pending);
+    return outcome;
+}
 
+/* Sends a train for each connection in the line, as long as the rate limit is open. */
+static enum outcome send_line(struct spate_shard *shard, struct su_send_slot **slot,
+                              uint64_t *bytes)
+{
+    struct share share = share_of(shard);
+    struct sb_link *link;
+    share.train_count_max = 1;
+    share.count_max = SB_MIN(share.count_max, se_limit_train_count(&shard->limit));
+    while (*bytes < SE_SEND_BYTES_PER_TURN && se_limit_is_open(&shard->limit, shard->now_ns) &&
+           (link = sb_list_pop_front(&shard->limit.line)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, limit_link);
+        uint64_t before = *bytes;
+        enum outcome outcome = send_trains(conn, &share, slot, bytes);
+        if (outcome == NO_SLOT) {
+            sb_list_push_front(&shard->limit.line, link);
+            return NO_SLOT;
+        }
+        se_limit_on_sent(&shard->limit, *bytes - before, shard->now_ns);
+        if (outcome == SENT_SOME)
+            sb_list_push_back(&shard->limit.line, link);
+        after_trains(conn);
+    }
+    return SENT_ALL;
+}
+
+/* The rest of a turn's sending if the shard has a rate limit.  Returns true if there is more to
+ * send now. */
+static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
+{
+    struct su_send_slot *slot = NULL;
+    uint64_t bytes = 0;
+    struct share share = share_of(shard);
+    share.is_held = true;
+    enum outcome outcome = send_pending(shard, &share, &slot, &bytes);
+    if (outcome != NO_SLOT)
+        outcome = send_line(shard, &slot, &bytes);
+    if (slot != NULL)
+        su_send_abandon(&shard->send, slot);
+    bool is_open =
+        !sb_list_is_empty(&shard->limit.line) && se_limit_is_open(&shard->limit, shard->now_ns);
+    return outcome != NO_SLOT && (is_open || !sb_list_is_empty(&shard->send_pending));
+}
+
+bool se_shard_send(struct spate_shard *shard)
+{
+    if (SB_UNLIKELY(se_limit_is_set(&shard->limit)))
+        return send_limited(shard);
+    struct su_send_slot *slot = NULL;
+    uint64_t bytes = 0;
+    const struct share share = share_of(shard);
+    enum outcome outcome = send_pending(shard, &share, &slot, &bytes);
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
     return outcome != NO_SLOT && !sb_list_is_empty(&shard->send_pending);
+}
+
+int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)
+{
+    if (!se_config_is_rate(bytes_per_s))
+        return -EINVAL;
+    se_limit_set(&shard->limit, bytes_per_s, shard->now_ns);
+    struct sb_link *link;
+    if (bytes_per_s == 0) /* nobody waits any more */
+        while ((link = sb_list_pop_front(&shard->limit.line)) != NULL)
+            se_conn_want_send(SB_CONTAINER_OF(link, struct spate_conn, limit_link));
+    return 0;
 }
 
 void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,

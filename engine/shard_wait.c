@@ -221,6 +221,7 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
     uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
     until_ns = sb_time_min(until_ns, se_wheel_next_ns(&shard->wheel));
     until_ns = sb_time_min(until_ns, se_shutdown_wake_ns(shard));
+    until_ns = sb_time_min(until_ns, se_limit_wake_ns(&shard->limit));
     if (shard->spin.limit_ns == SB_NEVER)
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
     int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)

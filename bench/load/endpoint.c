@@ -99,6 +99,8 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.congestion = (enum spate_congestion)o->cc;
     if (o->cc_rate > 0)
         config.fixed_rate_bytes_per_s = o->cc_rate;
+    config.conn_rate_bytes_per_s_max = o->rate_limit;
+    config.shard_rate_bytes_per_s_max = o->shard_rate_limit;
     config.datagram_size_max = endpoint_mtu(o, is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;

@@ -135,6 +135,10 @@ const struct option_spec option_specs[] = {
      "(cubic)"},
     {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,
      "bytes a second that --cc fixed sends on each connection (125M)"},
+    {"rate-limit", "N", OPTION_SIZE, FOR_ALL, FIELD(rate_limit), 1000, 1.25e11, NULL,
+     "bytes a second that each connection sends at most (no limit)"},
+    {"shard-rate-limit", "N", OPTION_SIZE, FOR_ALL, FIELD(shard_rate_limit), 1000, 1.25e11, NULL,
+     "bytes a second that all connections of a side send at most (no limit)"},
     {"cert", "FILE", OPTION_TEXT, FOR_ALL, FIELD(cert), 0, 0, NULL,
      "PEM certificate chain of the server, or with --connect of the client (a fresh "
      "self-signed one)"},

@@ -66,11 +66,13 @@ struct options {
     bool app_copies;
     bool batches;
 
-    uint32_t backend; /* enum spate_backend */
-    uint32_t crypto;  /* enum spate_crypto */
-    uint32_t retry;   /* enum spate_retry */
-    uint32_t cc;      /* enum spate_congestion */
-    uint64_t cc_rate; /* bytes per second, of a fixed rate */
+    uint32_t backend;          /* enum spate_backend */
+    uint32_t crypto;           /* enum spate_crypto */
+    uint32_t retry;            /* enum spate_retry */
+    uint32_t cc;               /* enum spate_congestion */
+    uint64_t rate_limit;       /* bytes per second of each connection; 0: none */
+    uint64_t shard_rate_limit; /* .. of all of a side */
+    uint64_t cc_rate;          /* bytes per second, of a fixed rate */
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;

@@ -186,12 +186,27 @@ static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
     };
 }
 
+void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t now_ns)
+{
+    bool is_pacing = conn->config->pacing || conn->path->loss.cc.ops->needs_pacing;
+    sp_loss_set_limit(&conn->loss, bytes_per_s, is_pacing, now_ns);
+    conn->is_pacer_blocked = false; /* the next sp_conn_send() finds out */
+}
+
+bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
+{
+    return conn->is_held &&
+           sp_conn_send_wait(conn, SP_TRAIN_COUNT_MAX, now_ns).reason == SP_WAIT_HELD;
+}
+
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
     sp_conn_paths_init(conn, &args->path, args->role == SP_CLIENT || args->address_is_valid);
     sp_loss_init(&conn->loss, conn->handshake->loss, &conn->stores.packets, &conn->path->loss,
                  conn->config->pacing || conn->path->loss.cc.ops->needs_pacing);
+    if (conn->config->conn_rate_bytes_per_s_max != 0)
+        sp_conn_set_rate_limit(conn, conn->config->conn_rate_bytes_per_s_max, now_ns);
     if (conn->config->ecn)
         sp_ecn_init(&conn->path->loss.ecn, sp_cc_mark(&conn->path->loss.cc));
     conn->loss.peer_is_validating = args->role == SP_CLIENT;

@@ -56,9 +56,10 @@ struct sp_config {
                        rebinding of its NAT is followed in any case */
     bool ecn;       /* mark our packets ECT(0) while the path passes it on */
     bool pacing;
-    enum sp_cc_kind cc_kind;         /* the congestion controller */
-    uint64_t fixed_rate_bytes_per_s; /* the rate of SP_CC_FIXED; at least 1 */
-    struct sp_versions versions;     /* of QUIC that we speak, the preferred one first */
+    uint64_t conn_rate_bytes_per_s_max; /* see sp_conn_set_rate_limit(); 0: none */
+    enum sp_cc_kind cc_kind;            /* the congestion controller */
+    uint64_t fixed_rate_bytes_per_s;    /* the rate of SP_CC_FIXED; at least 1 */
+    struct sp_versions versions;        /* of QUIC that we speak, the preferred one first */
     /* Bytes of the largest DATAGRAM frame that we accept, with its type and length; 0: none.
      * [RFC9221 3] */
     uint32_t message_frame_size_max;
@@ -241,6 +242,8 @@ enum sp_wait {
     SP_WAIT_CWND,          /* the congestion window is full, or without pacing a burst has left: an
                               ACK, or the loss timer at `at_ns` */
     SP_WAIT_PACER,         /* time: more credit at `at_ns` */
+    SP_WAIT_HELD,          /* a rate limit of the host: sp_conn_send() with a train that is not
+                              held */
     SP_WAIT_TRAIN,         /* a train would be cut short by the congestion window: as for CWND */
     SP_WAIT_AMPLIFICATION, /* an unproven address got enough: a datagram of the peer, whose PTO is
                               armed.  [RFC9000 8.1, RFC9002 6.2.2.1]  After the handshake also the
@@ -448,6 +451,14 @@ SB_MUST_USE enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp
  * none. [RFC9000 9.6, 18.2] */
 SB_MUST_USE enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const struct sp_path *to,
                                                      uint64_t now_ns);
+
+/* Limits what the connection sends to `bytes_per_s`, at least 1; 0: no limit.  It bounds the rate
+ * of the pacer, also without `pacing`.  ACKs alone and probes of paths are neither held back nor
+ * counted. */
+void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t now_ns);
+
+/* Returns whether the connection has something to send that only a held train keeps back. */
+bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns);
 
 /* Returns the path in use. */
 const struct sp_path *sp_conn_path(const struct sp_conn *conn);

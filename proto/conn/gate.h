@@ -82,12 +82,15 @@ static inline size_t sp_gate_close_size(const struct sp_conn *conn)
     return (size_t)SB_MIN(budget, (uint64_t)SP_DATAGRAM_SIZE_MIN);
 }
 
-/* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER or SP_WAIT_NONE. */
+/* Returns what holds back frames other than ACKs: SP_WAIT_CWND, SP_WAIT_PACER, SP_WAIT_HELD or
+ * SP_WAIT_NONE. */
 static inline enum sp_wait sp_gate_congestion(const struct sp_conn *conn, uint64_t now_ns)
 {
     if (sp_loss_room(&conn->loss, now_ns) < conn->datagram_size)
         return SP_WAIT_CWND;
-    return sp_pacer_is_open(&conn->loss.path->pacer, now_ns) ? SP_WAIT_NONE : SP_WAIT_PACER;
+    if (!sp_pacer_is_open(&conn->loss.path->pacer, now_ns))
+        return SP_WAIT_PACER;
+    return SB_UNLIKELY(conn->is_held) ? SP_WAIT_HELD : SP_WAIT_NONE;
 }
 
 /* One packet of the handshake may always be in flight: the window may be full of packets of
@@ -157,6 +160,8 @@ static inline uint64_t sp_gate_run_count(const struct sp_conn *conn, uint64_t no
 {
     size_t size = conn->datagram_size;
     uint64_t count = sp_loss_room(&conn->loss, now_ns) / size;
+    if (SB_UNLIKELY(conn->is_held))
+        return 0;
     uint64_t credit = sp_pacer_credit_bytes(&conn->loss.path->pacer, now_ns);
     /* The last datagram may exceed the credit. */
     count = SB_MIN(count, credit / size + (credit % size != 0));

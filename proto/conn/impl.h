@@ -274,6 +274,7 @@ struct sp_conn {
     bool sent_since_receive;
     bool is_hidden;        /* no ack-eliciting packet was sent after the last one that came */
     bool is_pacer_blocked; /* the pacer alone prevents sending */
+    bool is_held;          /* of the train that is made, or was made last */
     bool lacks_records;    /* missing memory for records alone prevents sending */
     bool holds_credit;     /* no more credit for the peer: see conn/memory.c */
 

@@ -431,6 +431,7 @@ static void begin_train(struct sp_conn *conn, struct sp_train *train)
     train->count = 0;
     train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
+    conn->is_held = train->is_held;
     conn->out_path = conn->path;
 }
 

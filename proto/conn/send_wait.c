@@ -125,6 +125,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
         return sp_conn_alive_deadline_ns(conn);
     case SP_WAIT_AMPLIFICATION:
         return conn->state == SP_CONN_OPEN ? conn->paths_at_ns : conn->end_at_ns;
+    case SP_WAIT_HELD:
     case SP_WAIT_KEY:
     case SP_WAIT_EXHAUSTED:
         return SB_NEVER;
@@ -158,6 +159,7 @@ const char *sp_wait_name(enum sp_wait reason)
         [SP_WAIT_ACK_DELAY] = "ACK delay",
         [SP_WAIT_CWND] = "congestion window",
         [SP_WAIT_PACER] = "pacer",
+        [SP_WAIT_HELD] = "rate limit of the host",
         [SP_WAIT_TRAIN] = "train",
         [SP_WAIT_AMPLIFICATION] = "amplification limit",
         [SP_WAIT_CONN_CREDIT] = "connection credit",

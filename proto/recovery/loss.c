@@ -380,19 +380,6 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
         detect_from(loss, space, pn, now_ns, ret);
 }
 
-static void update_pacer(struct sp_loss *loss)
-{
-    const struct sp_cc *cc = &loss->path->cc;
-    if (!loss->is_pacing || !sp_rtt_has_sample(&loss->path->rtt))
-        return;
-    if (cc->rate_bytes_per_s != 0)
-        sp_pacer_set_rate(&loss->path->pacer, cc->rate_bytes_per_s, &loss->path->rtt,
-                          cc->datagram_bytes);
-    else
-        sp_pacer_update(&loss->path->pacer, cc->cwnd_bytes, &loss->path->rtt, cc->datagram_bytes,
-                        sp_cc_is_in_slow_start(cc));
-}
-
 /* Returns whether the ACK reports congestion on the path in use. */
 static bool on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
                           const struct sp_frame_ack *ack)
@@ -467,7 +454,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         grant_burst(loss, sums.bytes, arrived_ns);
     detect(loss, s, arrived_ns, ret);
     sp_cc_on_ack_end(&loss->path->cc, &sums);
-    update_pacer(loss);
+    sp_loss_pace(loss);
 
     /* [RFC9002 6.2.1] */
     if (!loss->peer_is_validating)
@@ -552,7 +539,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
         ret->lost_space = space;
         if (loss_at_ns <= now_ns) {
             detect(loss, loss->spaces[space], now_ns, ret);
-            update_pacer(loss);
+            sp_loss_pace(loss);
         }
         return;
     }

@@ -56,9 +56,10 @@ struct sp_loss {
     struct sp_loss_path *paths[SP_PATHS_MAX]; /* all that packets in flight name; or NULL */
     uint32_t pto_count;
     bool is_pacing;
-    bool is_confirmed;       /* the handshake: the application space gets a PTO */
-    bool peer_is_validating; /* the server may be stuck at its amplification limit: a client
-                                keeps a PTO armed without anything in flight */
+    uint64_t limit_bytes_per_s; /* that the pacer may not exceed; 0: none */
+    bool is_confirmed;          /* the handshake: the application space gets a PTO */
+    bool peer_is_validating;    /* the server may be stuck at its amplification limit: a client
+                                   keeps a PTO armed without anything in flight */
     bool has_handshake_keys;
     bool is_amplification_blocked; /* a server that may not send: no PTO until it may */
     uint64_t idle_since_ns;        /* the last ACK, PTO or discarded space: what the PTO of a client
@@ -97,6 +98,13 @@ void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct s
  * be moved. */
 void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP_SPACE_APP],
                   struct sb_store *blocks, struct sp_loss_path *path, bool is_pacing);
+
+/* Limits the rate of the pacer to `bytes_per_s`, on every path; 0: no more.  `is_pacing`: whether
+ * there is pacing without a limit; with one there always is. */
+void sp_loss_set_limit(struct sp_loss *loss, uint64_t bytes_per_s, bool is_pacing, uint64_t now_ns);
+
+/* Adapts the pacer of the path in use to the congestion controller and the limit. */
+void sp_loss_pace(struct sp_loss *loss);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);

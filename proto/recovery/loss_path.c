@@ -23,6 +23,8 @@ void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path)
         return;
     sp_ecn_init(&path->ecn, loss->path->ecn.mark); /* [RFC9000 13.4.2] each is tested */
     loss->path = path;
+    if (loss->limit_bytes_per_s != 0)
+        sp_loss_pace(loss);
     sp_loss_on_moved(loss);
 }
 

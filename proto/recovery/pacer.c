@@ -25,6 +25,7 @@
 #define TRAIN_BYTES       65507
 #define TRAINS_MAX        8
 #define BURST_NS          (1 * SB_MS)
+#define LIMIT_BURST_NS    (2 * SB_MS) /* a wake is worth half of it: a millisecond */
 #define NEAR_TRAINS       2
 #define NEAR_NS           (500 * SB_US)
 
@@ -43,10 +44,14 @@ static uint64_t trains(uint64_t count, uint64_t datagram_bytes)
     return count * SB_MAX(datagrams, 1) * datagram_bytes - datagram_bytes / 2;
 }
 
+static uint64_t initial_bytes(uint64_t datagram_bytes)
+{
+    return SB_MIN(INITIAL_DATAGRAMS * datagram_bytes, SB_MAX(INITIAL_BYTES, 2 * datagram_bytes));
+}
+
 static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns_min)
 {
-    uint64_t initial =
-        SB_MIN(INITIAL_DATAGRAMS * datagram_bytes, SB_MAX(INITIAL_BYTES, 2 * datagram_bytes));
+    uint64_t initial = initial_bytes(datagram_bytes);
     uint64_t near = trains(NEAR_TRAINS, datagram_bytes) >> SB_MIN(rtt_ns_min / NEAR_NS, 63);
     uint64_t rated = rate / (SB_S / BURST_NS);
     rated = SB_MAX(SB_MIN(rated, trains(TRAINS_MAX, datagram_bytes)),
@@ -72,9 +77,32 @@ void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct
     sp_pacer_set_rate(pacer, rate, rtt, datagram_bytes);
 }
 
+void sp_pacer_limit(struct sp_pacer *pacer, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)
+{
+    uint64_t limit = SB_MIN(SB_MAX(limit_bytes_per_s, 1), RATE_MAX);
+    if (pacer->rate_bytes_per_s != 0 && pacer->rate_bytes_per_s <= limit)
+        return;
+    pacer->rate_bytes_per_s = limit;
+    pacer->burst_bytes = SB_MAX(initial_bytes(datagram_bytes), limit / (SB_S / LIMIT_BURST_NS));
+}
+
 static uint64_t time_for(const struct sp_pacer *pacer, uint64_t bytes)
 {
     return (uint64_t)((unsigned __int128)bytes * SB_S / pacer->rate_bytes_per_s);
+}
+
+void sp_pacer_rebase(struct sp_pacer *pacer, const struct sp_pacer *before, uint64_t now_ns)
+{
+    if (before->rate_bytes_per_s == 0 || pacer->rate_bytes_per_s == 0) {
+        pacer->full_at_ns = SB_MIN(before->full_at_ns, now_ns);
+        return;
+    }
+    /* Credit below 0 is debt.  It stays what it was, unless the new burst is smaller. */
+    uint64_t missing_ns = sb_time_since(before->full_at_ns, now_ns);
+    unsigned __int128 missing = (unsigned __int128)missing_ns * before->rate_bytes_per_s / SB_S;
+    unsigned __int128 grown = missing + pacer->burst_bytes;
+    uint64_t lacks = grown > before->burst_bytes ? (uint64_t)(grown - before->burst_bytes) : 0;
+    pacer->full_at_ns = sb_time_add(now_ns, time_for(pacer, lacks));
 }
 
 uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)

@@ -31,6 +31,14 @@ void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct
 void sp_pacer_set_rate(struct sp_pacer *pacer, uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
                        uint64_t datagram_bytes);
 
+/* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none.  The burst of a limited
+ * pacer is what the limit allows in 2 ms, or the initial window if that is more. */
+void sp_pacer_limit(struct sp_pacer *pacer, uint64_t limit_bytes_per_s, uint64_t datagram_bytes);
+
+/* Keeps what was overdrawn, in bytes, after the rate or the burst has changed at `now_ns`.
+ * `before`: the pacer as it was. */
+void sp_pacer_rebase(struct sp_pacer *pacer, const struct sp_pacer *before, uint64_t now_ns);
+
 /* Returns the bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by
  * its size. */
 uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns);

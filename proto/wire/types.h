@@ -121,6 +121,7 @@ struct sp_train {
     uint8_t *data;
     size_t capacity;    /* bytes at `data` */
     uint32_t count_max; /* datagrams */
+    bool is_held;       /* a rate limit of the host: only ACKs, probes and what ends a connection */
     /* Set by sp_conn_send(). */
     size_t size;
     size_t segment_size;

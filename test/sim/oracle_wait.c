@@ -138,6 +138,8 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
         return conn->handshake_state < SP_HANDSHAKE_CONFIRMED;
     case SP_WAIT_IDLE:
         return !has_forgotten(end);
+    case SP_WAIT_HELD:
+        return false; /* no host of the simulator has a limit */
     case SP_WAIT_CLOSED:
         return true;
     }

@@ -92,6 +92,8 @@ static void random_config(struct qs_random *random, struct sp_config *config)
     config->pacing = !one_in(random, 3);
     config->cc_kind = (enum sp_cc_kind)qs_random_below(random, SP_CC_KINDS);
     config->fixed_rate_bytes_per_s = 100000 + any_size(random, 100000000);
+    if (one_in(random, 6))
+        config->conn_rate_bytes_per_s_max = 100000 + any_size(random, 100000000);
     config->grease = one_in(random, 2);
     config->spin_bit = one_in(random, 2);
     if (one_in(random, 6))

@@ -251,6 +251,12 @@ struct spate_config {
      * before.  Default false. */
     bool event_batches;
     uint8_t reserved_5[5]; /* no padding; ignored */
+    /* Bytes per second that each connection sends at most: see "rate limits" below and
+     * spate_conn_set_rate_limit().  Default 0; 1,000 to 125,000,000,000, or 0 for none. */
+    uint64_t conn_rate_bytes_per_s_max;
+    /* Bytes per second that the connections of each shard send together at most: see
+     * spate_shard_set_rate_limit().  Default 0; 1,000 to 125,000,000,000, or 0 for none. */
+    uint64_t shard_rate_bytes_per_s_max;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
@@ -317,6 +323,15 @@ struct spate_config {
  * All have at least two datagrams in flight, begin with ten, and react to marks (ecn) as to
  * losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  BBR and FIXED are paced
  * whatever `pacing` says. */
+
+/* Rate limits hold over any time: at most the limit, and one burst more, in bytes of UDP payload. A
+ * burst is what the limit allows in 2 ms, or ten datagrams if that is more.
+ *
+ *   connection  Bounds what congestion control would do, also with pacing off.
+ *   shard       Connections that have something to send take turns, one train each.
+ *
+ * ACKs alone and probes are neither held back nor counted, so that a limit does not delay what the
+ * peer sends.  A limit that is not set costs nothing. */
 
 /* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
  * saves one copy per byte where the network card can gather and compute checksums.  It costs a

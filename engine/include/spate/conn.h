@@ -55,6 +55,17 @@ SPATE_API int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_
                                                       struct spate_conn *conn, void *argument),
                                      void *argument);
 
+/* Limits what the connection sends from now on, as conn_rate_bytes_per_s_max of its configuration
+ * does.  Any number of changes costs nothing later.
+ *
+ *   bytes_per_s  Bytes of UDP payload per second: 1,000 to 125,000,000,000.  0: no limit.
+ *
+ * Returns 0, or:
+ *   -EINVAL  `bytes_per_s` is out of range.
+ *
+ * Threads: shard. */
+SPATE_API int spate_conn_set_rate_limit(struct spate_conn *conn, uint64_t bytes_per_s);
+
 /* Sets the pointer that events of this connection carry as conn_user.
  *
  *   user  The library does not use it; may be NULL.

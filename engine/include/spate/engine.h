@@ -272,6 +272,17 @@ SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_ev
 SPATE_API int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
                                    const char *reason);
 
+/* Limits what the connections of the shard send together from now on, as shard_rate_bytes_per_s_max
+ * of the configuration does.  They share it evenly.
+ *
+ *   bytes_per_s  Bytes of UDP payload per second: 1,000 to 125,000,000,000.  0: no limit.
+ *
+ * Returns 0, or:
+ *   -EINVAL  `bytes_per_s` is out of range.
+ *
+ * Threads: shard. */
+SPATE_API int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s);
+
 /* Ends the wait of the turn in progress.  If no turn is in progress, the next turn does not wait.
  * Does not change errno and is async-signal-safe.
  *

@@ -129,6 +129,26 @@ static void empty_the_bucket(struct world *world)
     flush(world);
 }
 
+/* A held train carries no bytes of streams. */
+static void be_held(struct world *world)
+{
+    static uint8_t data[1 << 17];
+    struct sp_train train = {
+        .data = data, .capacity = sizeof(data), .count_max = 4, .is_held = true};
+    connect_pair(world);
+    write_bytes(world, 3000);
+    assert_int_equal(sp_conn_send(conn_of(world), &train, world->pair.now_ns), 0);
+    assert_true(sp_conn_is_held(conn_of(world), world->pair.now_ns));
+}
+
+static void send_unheld(struct world *world)
+{
+    flush(world);
+    assert_false(sp_conn_is_held(conn_of(world), world->pair.now_ns));
+    get_acks(world);
+    flush(world);
+}
+
 /* ---- The handshake ---- */
 
 static void use_up_the_amplification_limit(struct world *world)
@@ -317,6 +337,7 @@ static const struct row {
     {SP_WAIT_TRAIN, SP_SERVER, fill_the_window, true, get_acks, SP_WAIT_NONE},
     {SP_WAIT_TRAIN, SP_SERVER, fill_the_window, true, pass_time, SP_WAIT_NONE},
     {SP_WAIT_PACER, SP_CLIENT, empty_the_bucket, true, pass_time, SP_WAIT_NONE},
+    {SP_WAIT_HELD, SP_CLIENT, be_held, false, send_unheld, SP_WAIT_IDLE},
     {SP_WAIT_AMPLIFICATION, SP_SERVER, use_up_the_amplification_limit, false, get_acks,
      SP_WAIT_NONE},
     {SP_WAIT_AMPLIFICATION, SP_SERVER, close_without_budget, true, get_acks, SP_WAIT_NONE},

@@ -150,6 +150,80 @@ static void extremes_of_window_and_time_do_not_overflow(void **state)
     }
 }
 
+/* Whatever the limit, from 8 kbit/s to 40 Gbit/s: within 1 % of it, with the timer's own steps. */
+static void a_limit_is_kept_over_the_whole_range(void **state)
+{
+    (void)state;
+    for (uint64_t limit = 1000; limit <= UINT64_C(5000000000); limit = limit * 7 / 3) {
+        struct sp_pacer pacer;
+        sp_pacer_init(&pacer);
+        sp_pacer_limit(&pacer, limit, 1200);
+        assert_int_equal(pacer.rate_bytes_per_s, limit);
+        uint64_t now_ns = SB_S;
+        uint64_t sent = 0;
+        uint64_t want = 100 * SB_MAX(pacer.burst_bytes, 12000);
+        uint64_t train = limit < 50000000 ? 1200 : UINT64_C(50) * 1200; /* counted as a whole */
+        while (sent < want) {
+            uint64_t burst = 0;
+            for (; sp_pacer_is_open(&pacer, now_ns); burst += train)
+                sp_pacer_on_sent(&pacer, train, now_ns);
+            sent += burst;
+            assert_true(burst <= pacer.burst_bytes + 2 * train);
+            assert_true(sp_pacer_wake_at_ns(&pacer) > now_ns);
+            now_ns = sp_pacer_wake_at_ns(&pacer);
+        }
+        unsigned __int128 allowed = (unsigned __int128)(now_ns - SB_S) * limit / SB_S;
+        allowed += pacer.burst_bytes / 2; /* the first burst, less what the last wake granted */
+        uint64_t got = sent * 1000 / (uint64_t)allowed;
+        if (got < 990 || got > 1010)
+            fail_msg("%lu: %lu per mille", (unsigned long)limit, (unsigned long)got);
+    }
+}
+
+static void a_limit_lowers_a_rate_and_never_raises_it(void **state)
+{
+    (void)state;
+    struct sp_pacer pacer;
+    sp_pacer_init(&pacer);
+    update(&pacer, 80000, 100 * SB_MS, 1000, false);
+    sp_pacer_limit(&pacer, 2000000, 1000);
+    assert_int_equal(pacer.rate_bytes_per_s, 1000000);
+    sp_pacer_limit(&pacer, 1000, 1000);
+    assert_int_equal(pacer.rate_bytes_per_s, 1000);
+    assert_int_equal(pacer.burst_bytes, 10000);
+    sp_pacer_limit(&pacer, 0, 1000); /* as good as 1 */
+    assert_int_equal(pacer.rate_bytes_per_s, 1);
+}
+
+/* What was overdrawn is a number of bytes: a higher rate waits less for it, a lower one longer. */
+static void a_change_of_the_rate_keeps_the_debt(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t before, after, want_wait_ns;
+    } samples[] = {
+        {1000, 1000, 50 * SB_S},
+        {1000, 1000000, 50 * SB_MS},
+        {1000000, 1000, 50 * SB_S},
+        {1000, 0, 0},
+        {0, 1000, 0},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_pacer before, pacer;
+        sp_pacer_init(&before);
+        sp_pacer_init(&pacer);
+        if (samples[i].before > 0)
+            sp_pacer_limit(&before, samples[i].before, 1200);
+        if (samples[i].after > 0)
+            sp_pacer_limit(&pacer, samples[i].after, 1200);
+        assert_true(before.burst_bytes == 0 || before.burst_bytes == 12000);
+        sp_pacer_on_sent(&before, 62000, SB_S);
+        sp_pacer_rebase(&pacer, &before, SB_S);
+        uint64_t wait_ns = sb_time_since(sp_pacer_open_at_ns(&pacer), SB_S);
+        assert_in_range(wait_ns, samples[i].want_wait_ns, samples[i].want_wait_ns + 10);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +231,9 @@ int main(void)
         cmocka_unit_test(the_rate_is_kept_over_time),
         cmocka_unit_test(a_burst_after_silence_is_bounded),
         cmocka_unit_test(what_was_overdrawn_is_waited_for),
+        cmocka_unit_test(a_limit_is_kept_over_the_whole_range),
+        cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
+        cmocka_unit_test(a_change_of_the_rate_keeps_the_debt),
         cmocka_unit_test(extremes_of_window_and_time_do_not_overflow),
     };
 
