@@ -11,12 +11,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
 
 enum {
     QUEUE_PACKETS = 20000, /* between the kernel and us: the only queue shall be ours */
     PREFIX_V6 = 64,
+    AWAIT_MS = 2000, /* for an address */
     /* TUN_F_USO4 and TUN_F_USO6 of newer headers. */
     OFFLOAD_UDP = 0x20 | 0x40,
     OFFLOAD_TCP = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
@@ -42,6 +44,20 @@ static int enter(const char *netns)
     return e;
 }
 
+/* The kernel looks for duplicates of a new address in its own time: until then nothing binds to it.
+ */
+static int await_v6(int fd, const struct in6_addr *address)
+{
+    const struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = *address};
+    int e = -EADDRNOTAVAIL;
+    for (int i = 0; i < AWAIT_MS && e == -EADDRNOTAVAIL; i++) {
+        e = bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0 ? 0 : -errno;
+        if (e == -EADDRNOTAVAIL)
+            (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return e;
+}
+
 static int set_v6(const struct tun_config *config, const char *name)
 {
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -51,6 +67,8 @@ static int set_v6(const struct tun_config *config, const char *name)
     int e = inet_pton(AF_INET6, config->ipv6, &v6.address) == 1 ? 0 : -EINVAL;
     if (e == 0 && ioctl(fd, SIOCSIFADDR, &v6) != 0)
         e = -errno;
+    if (e == 0)
+        e = await_v6(fd, &v6.address);
     (void)close(fd);
     return e;
 }

@@ -72,8 +72,8 @@ class Interrupted(CompileTest):
     def test_a_surviving_make_does_not_keep_the_lock(self):
         process, make = self.start_until_compiling()
         # Nobody is left to end it.
-        survivors = [pid for pid in session_processes(process.pid) if os.getpgid(pid) != process.pid
-                     and os.getpgid(pid) != os.getpgid(make)]
+        groups = (os.getpgid(process.pid), os.getpgid(make))
+        survivors = [pid for pid, group in session_processes(process.pid) if group not in groups]
         self.assertEqual(len(survivors), 1, 'the watcher')
         os.kill(survivors[0], signal.SIGKILL)
         os.kill(process.pid, signal.SIGKILL)

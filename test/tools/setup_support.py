@@ -321,7 +321,7 @@ class SetupTest(unittest.TestCase):
 
 
 def session_processes(session):
-    """The living processes of a session, however they are parted into groups."""
+    """The living processes of a session, however they are parted into groups: (id, group)."""
     found = []
     for entry in pathlib.Path('/proc').iterdir():
         try:
@@ -329,12 +329,12 @@ def session_processes(session):
         except (OSError, NotADirectoryError):
             continue
         if entry.name.isdigit() and int(fields[3]) == session and fields[0] not in 'ZX':
-            found.append(int(entry.name))
+            found.append((int(entry.name), int(fields[2])))
     return found
 
 
 def kill_session(session):
-    for pid in session_processes(session):
+    for pid, _ in session_processes(session):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
