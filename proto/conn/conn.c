@@ -395,6 +395,19 @@ enum sp_result sp_conn_update_keys(struct sp_conn *conn)
     return SP_DONE;
 }
 
+const struct sp_path *sp_conn_path(const struct sp_conn *conn)
+{
+    return &conn->path->path;
+}
+
+bool sp_conn_uses_socket(const struct sp_conn *conn, uint64_t socket)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && conn->paths[i]->path.socket == socket)
+            return true;
+    return false;
+}
+
 uint32_t sp_conn_path_count(const struct sp_conn *conn)
 {
     return conn->path_count;

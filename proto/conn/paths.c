@@ -30,6 +30,10 @@
 #include "proto/conn/path_cids.h"
 #include "proto/packet/build.h"
 
+/* PTOs for which packets are taken that come late by a path that was left: as long as a closed
+ * connection waits for them.  [RFC9000 10.2] */
+#define LATE_PTOS 3
+
 /* ---- The table ---- */
 
 static bool wants_probe(const struct sp_conn *conn, const struct sp_conn_path *path)
@@ -55,6 +59,8 @@ static void update(struct sp_conn *conn)
         if (path->validation != NULL)
             conn->paths_at_ns =
                 sb_time_min(conn->paths_at_ns, sp_validation_deadline_ns(path->validation));
+        if (path->left_until_ns != 0)
+            conn->paths_at_ns = sb_time_min(conn->paths_at_ns, path->left_until_ns);
     }
 }
 
@@ -70,6 +76,9 @@ static void leave(struct sp_conn *conn, struct sp_conn_path *path)
     end_validation(conn, path);
     path->response_count = 0;
     path->state = SP_PATH_LEFT;
+    path->left_until_ns = 1;                   /* until the next deadline */
+    path->is_valid = !sp_conn_is_server(conn); /* the peer may come back, and proves it again */
+    path->bytes_in = path->bytes_out = 0;
     sp_path_give_cid(conn, path);
 }
 
@@ -95,7 +104,8 @@ void sp_conn_paths_sweep(struct sp_conn *conn)
 {
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
-        if (path != NULL && path->state == SP_PATH_LEFT && path->loss.cc.in_flight_bytes == 0)
+        if (path != NULL && path->state == SP_PATH_LEFT && path->left_until_ns == 0 &&
+            path->loss.cc.in_flight_bytes == 0)
             remove_path(conn, path);
     }
     update(conn);
@@ -171,7 +181,8 @@ static uint32_t make_place(struct sp_conn *conn)
     return index;
 }
 
-/* Makes a candidate whose packets go to CID `dcid`.  Returns NULL without memory or a place. */
+/* Makes a candidate whose packets go to CID `dcid`, or to none yet.  Returns NULL without memory or
+ * a place. */
 static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *where, uint32_t dcid)
 {
     uint32_t index = make_place(conn);
@@ -194,7 +205,9 @@ static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *wher
     };
     sp_path_init(path, &args);
     path->made_number = path->loss.number = ++conn->paths_made;
-    sp_path_use_cid(conn, path, dcid);
+    path->dcid = SP_CID_NONE;
+    if (dcid != SP_CID_NONE)
+        sp_path_use_cid(conn, path, dcid);
     conn->paths[index] = path;
     conn->loss.paths[index] = &path->loss;
     return path;
@@ -262,14 +275,19 @@ void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size
         conn->loss.is_amplification_blocked = false;
 }
 
-/* Returns the CID for a new path of a server.  The peer may be at a new address without knowing it:
- * then it uses the same CID of ours, and we of theirs.  [RFC9000 9.5] */
-static uint32_t cid_for(struct sp_conn *conn, uint32_t lcid)
+/* Gives a path of a server a CID, once it needs one: packets that come late from here and there
+ * take none.  The peer may be at a new address without knowing it: then it uses the same CID of
+ * ours, and we of theirs.  Returns false if there is none.  [RFC9000 9.5] */
+static bool ensure_cid(struct sp_conn *conn, struct sp_conn_path *path)
 {
-    bool is_unwitting = lcid == conn->path->lcid;
-    if (is_unwitting || sp_cid_remote_active(&conn->remote_ids)->size == 0)
-        return conn->path->dcid;
-    return sp_cid_remote_take(&conn->remote_ids);
+    if (sp_path_has_cid(conn, path))
+        return true;
+    bool is_unwitting =
+        path->lcid == conn->path->lcid || sp_cid_remote_active(&conn->remote_ids)->size == 0;
+    uint32_t dcid = is_unwitting ? conn->path->dcid : sp_cid_remote_take(&conn->remote_ids);
+    if (dcid != SP_CID_NONE)
+        sp_path_use_cid(conn, path, dcid);
+    return dcid != SP_CID_NONE;
 }
 
 struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
@@ -282,15 +300,9 @@ struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
             path->lcid = lcid;
         return path;
     }
-    uint32_t dcid = cid_for(conn, lcid);
-    if (dcid == SP_CID_NONE)
+    path = add(conn, &datagram->path, SP_CID_NONE);
+    if (path == NULL)
         return NULL;
-    path = add(conn, &datagram->path, dcid);
-    if (path == NULL) {
-        if (dcid != conn->path->dcid)
-            sp_cid_remote_retire(&conn->remote_ids, dcid);
-        return NULL;
-    }
     path->lcid = lcid;
     path->bytes_in = datagram->size;
     conn->ids_changed = true; /* the host learns the socket */
@@ -301,7 +313,8 @@ struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
 void sp_conn_on_path_challenge(struct sp_conn *conn, struct sp_conn_path *path,
                                const uint8_t data[SP_PATH_DATA_SIZE], uint64_t now_ns)
 {
-    if (path == NULL || path->state == SP_PATH_LEFT)
+    if (path == NULL || path->state == SP_PATH_LEFT ||
+        (sp_conn_is_server(conn) && !ensure_cid(conn, path)))
         return;
     sp_path_on_challenge(path, data);
     /* The peer will move here: its address is validated meanwhile. */
@@ -337,8 +350,11 @@ static void settle(struct sp_conn *conn, uint64_t now_ns)
         if (path == NULL || path == conn->path)
             continue;
         size_max = SB_MAX(size_max, path->pmtu.size_max);
-        if (path->state == SP_PATH_PROVEN)
+        if (path->state == SP_PATH_PROVEN) {
+            uint64_t late_ns = LATE_PTOS * sp_rtt_pto_ns(&path->loss.rtt);
             leave(conn, path);
+            path->left_until_ns = sb_time_add(now_ns, late_ns);
+        }
     }
     if (conn->path->pmtu.size_max < size_max)
         sp_conn_mtu_start_path(conn->path, size_max, now_ns);
@@ -364,16 +380,17 @@ static void move_to(struct sp_conn *conn, struct sp_conn_path *path, uint64_t no
 void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
 {
     bool was_tried = path->was_left && path->state == SP_PATH_CANDIDATE;
-    if (path == conn->path || path->state == SP_PATH_LEFT || was_tried || !sp_conn_is_server(conn))
+    if (path == conn->path || was_tried || !sp_conn_is_server(conn))
         return;
+    if (!ensure_cid(conn, path))
+        return;
+    if (path->state == SP_PATH_LEFT) { /* the peer has returned */
+        path->state = SP_PATH_CANDIDATE;
+        path->left_until_ns = 0;
+        path->was_left = false;
+    }
     if (path->state == SP_PATH_CANDIDATE && !validate(conn, path, now_ns))
         return; /* without memory: the next packet brings us here again */
-    if (!sp_path_has_cid(conn, path)) {
-        uint32_t dcid = cid_for(conn, path->lcid);
-        if (dcid == SP_CID_NONE)
-            return;
-        sp_path_use_cid(conn, path, dcid);
-    }
     if (path->state == SP_PATH_CANDIDATE &&
         !sp_addr_equal(&path->path.local, &conn->path->path.local)) {
         path->validation->wanted_pn = conn->nonprobing_pn; /* [RFC9000 9.6.2] prove() uses it */
@@ -480,6 +497,8 @@ bool sp_conn_paths_on_time(struct sp_conn *conn, uint64_t now_ns)
         if (path != NULL && path->validation != NULL &&
             !sp_validation_on_time(path->validation, now_ns))
             is_left &= fail(conn, path);
+        if (path != NULL && path->left_until_ns <= now_ns)
+            path->left_until_ns = 0;
     }
     sp_conn_paths_sweep(conn);
     return is_left;
@@ -493,7 +512,8 @@ void sp_conn_on_remote_cids(struct sp_conn *conn)
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
         if (path == NULL || path == conn->path || path->state == SP_PATH_LEFT ||
-            (sp_path_has_cid(conn, path) && path->dcid != conn->path->dcid))
+            (sp_path_has_cid(conn, path) && path->dcid != conn->path->dcid) ||
+            path->dcid == SP_CID_NONE)
             continue;
         uint32_t index = sp_cid_remote_take(&conn->remote_ids);
         if (index != SP_CID_NONE)
@@ -546,10 +566,14 @@ static enum sp_result begin_move(struct sp_conn *conn, const struct sp_path *to,
         return SP_INVALID;
     if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED) /* [RFC9000 9] */
         return SP_AGAIN;
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        if (conn->paths[i] != NULL &&
-            (conn->paths[i]->is_ours || sp_path_equal(&conn->paths[i]->path, to)))
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        bool is_equal = path != NULL && sp_path_equal(&path->path, to);
+        if (is_equal && path->state == SP_PATH_LEFT && path->loss.cc.in_flight_bytes == 0)
+            remove_path(conn, path); /* once more, from the beginning */
+        else if (path != NULL && (path->is_ours || is_equal))
             return SP_AGAIN;
+    }
     uint32_t dcid = sp_cid_remote_take(&conn->remote_ids); /* [RFC9000 9.5] */
     if (dcid == SP_CID_NONE)
         return SP_AGAIN;
@@ -578,17 +602,4 @@ enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const struct sp_p
                                          uint64_t now_ns)
 {
     return begin_move(conn, to, true, now_ns);
-}
-
-const struct sp_path *sp_conn_path(const struct sp_conn *conn)
-{
-    return &conn->path->path;
-}
-
-bool sp_conn_uses_socket(const struct sp_conn *conn, uint64_t socket)
-{
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        if (conn->paths[i] != NULL && conn->paths[i]->path.socket == socket)
-            return true;
-    return false;
 }

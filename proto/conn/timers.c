@@ -127,6 +127,35 @@ static void discard_some(struct sp_conn *conn, uint64_t now_ns)
     conn->discard_at_ns = sb_time_add(now_ns, DISCARD_INTERVAL_NS);
 }
 
+/* Paths that were left do not wait for acknowledgments any more: what was sent there is sent again,
+ * and their places are for others. */
+static void give_up_left_paths(struct sp_conn *conn)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        const struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path->state == SP_PATH_LEFT && path->left_until_ns == 0 &&
+            path->loss.cc.in_flight_bytes > 0)
+            sp_conn_retransmit_all(conn, SP_SPACE_APP, sp_loss_forget_path(&conn->loss, i));
+    }
+    sp_conn_paths_sweep(conn);
+}
+
+/* Acts on deadlines of paths.  Returns false if the connection has ended. */
+static bool on_paths_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    struct sp_close close = {
+        .kind = SP_CLOSE_TRANSPORT, .is_local = true, .error = SP_ERR_NO_VIABLE_PATH};
+    if (conn->paths_at_ns > now_ns)
+        return true;
+    if (!sp_conn_paths_on_time(conn, now_ns)) {
+        /* [RFC9000 9.3.2] There is nobody to send a CONNECTION_CLOSE to. */
+        sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+        return false;
+    }
+    give_up_left_paths(conn);
+    return true;
+}
+
 static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
@@ -163,13 +192,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     }
     discard_some(conn, now_ns);
     sp_conn_expire_messages(conn, now_ns);
-    if (conn->paths_at_ns <= now_ns && !sp_conn_paths_on_time(conn, now_ns)) {
-        /* [RFC9000 9.3.2] There is nobody to send a CONNECTION_CLOSE to. */
-        close.kind = SP_CLOSE_TRANSPORT;
-        close.error = SP_ERR_NO_VIABLE_PATH;
-        sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
+    if (!on_paths_deadline(conn, now_ns))
         return;
-    }
     if (sp_conn_alive_deadline_ns(conn) <= now_ns)
         sp_conn_stay_alive(conn, now_ns);
     if (sp_loss_deadline_ns(&conn->loss) <= now_ns)

@@ -18,7 +18,8 @@
 enum sp_path_state {
     SP_PATH_CANDIDATE, /* is being validated; the peer may have moved here already [RFC9000 9.3] */
     SP_PATH_PROVEN,    /* validated: by the handshake, or by a PATH_RESPONSE */
-    SP_PATH_LEFT,      /* given up; freed when nothing is in flight on it */
+    SP_PATH_LEFT,      /* given up; freed when nothing is in flight on it, and if it was PROVEN
+                          after three PTOs: what comes late by it is taken until then */
 };
 
 struct sp_conn_path {
@@ -32,6 +33,7 @@ struct sp_conn_path {
     bool is_preferred;      /* .. to the address that the server prefers */
     uint32_t made_number;   /* of the connection's paths, in the order of their making */
     bool was_left;          /* while it was a candidate: the peer returned to another path */
+    uint64_t left_until_ns; /* LEFT: not freed before; 0: it may be */
     bool is_valid;          /* the peer's address proved itself: no amplification limit */
     uint64_t bytes_in;      /* counted until it is valid. [RFC9000 8.1] */
     uint64_t bytes_out;

@@ -156,6 +156,9 @@ void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path);
 /* The path in use leads to another port of the peer from now on.  Losses of earlier packets are no
  * sign of congestion: they went to the old one. */
 void sp_loss_on_moved(struct sp_loss *loss);
+/* Declares all packets in flight on a path lost, without telling congestion control: one that was
+ * left and leads nowhere, so that nothing will ever be acknowledged.  Returns their frames. */
+struct sp_sent_frame *sp_loss_forget_path(struct sp_loss *loss, uint32_t index);
 /* Forgets a path on which nothing is in flight any more. */
 void sp_loss_remove(struct sp_loss *loss, const struct sp_loss_path *path);
 

@@ -35,6 +35,23 @@ void sp_loss_on_moved(struct sp_loss *loss)
     loss->is_amplification_blocked = false;
 }
 
+struct sp_sent_frame *sp_loss_forget_path(struct sp_loss *loss, uint32_t index)
+{
+    SB_ASSERT(index != loss->path->index);
+    struct sp_sent_frame *frames = NULL, **tail = &frames;
+    struct sp_sent *sent = &loss->app.sent;
+    uint64_t pn = 0;
+    for (const struct sp_sent_packet *packet; (packet = sp_sent_next(sent, pn, false, &pn)) != NULL;
+         pn++) {
+        if (packet->path != index || packet->size == 0)
+            continue;
+        sp_cc_on_removed(&sp_loss_path_of(loss, index)->cc, packet->size);
+        loss->lost_count++;
+        sp_sent_append(&tail, sp_sent_settle(sent, pn, SP_SENT_LOST));
+    }
+    return frames;
+}
+
 void sp_loss_remove(struct sp_loss *loss, const struct sp_loss_path *path)
 {
     SB_ASSERT(path != loss->path && path->cc.in_flight_bytes == 0);

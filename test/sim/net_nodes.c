@@ -5,6 +5,7 @@
 #include "test/sim/net.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -103,10 +104,19 @@ static void take_duplicate(struct qs_node *node, struct qs_wire *wire)
         qs_node_pass(node, copy);
 }
 
+/* Version Negotiation packets are not protected: what was changed in them is believed. */
+static bool is_unprotected(const struct qs_wire *wire)
+{
+    static const uint8_t none[4];
+    return wire->size > sizeof(none) && (wire->data[0] & 0x80) != 0 &&
+           memcmp(wire->data + 1, none, sizeof(none)) == 0;
+}
+
 static void take_corrupt(struct qs_node *node, struct qs_wire *wire)
 {
     struct qs_random *random = &node->link->random;
-    if (wire->size > 0 && has_chance(node, node->link->path->corrupt_ppm)) {
+    if (wire->size > 0 && !is_unprotected(wire) &&
+        has_chance(node, node->link->path->corrupt_ppm)) {
         uint64_t count = 1 + qs_random_below(random, 3);
         for (uint64_t i = 0; i < count; i++) {
             size_t at = (size_t)qs_random_below(random, wire->size);

@@ -341,6 +341,36 @@ static void random_batches(struct qs_random *random, struct qs_plan *plan)
             one_in(random, 3) ? (uint32_t)qs_random_between(random, 1, QS_BATCH_MAX) : 0;
 }
 
+/* The client moves by itself, also to where nothing passes; the server prefers another address;
+ * somebody copies packets. */
+static void random_paths(struct qs_random *random, struct qs_plan *plan)
+{
+    if (one_in(random, 4)) {
+        plan->moves.at_ns = any_size(random, SB_S);
+        plan->moves.every_ns = 1 + any_size(random, SB_S);
+        plan->moves.count = 1 + (uint32_t)any_size(random, 12);
+        plan->moves.dead_ppm = one_in(random, 2) ? (uint32_t)qs_random_below(random, 1000000) : 0;
+        plan->moves.mtu_max = one_in(random, 3) ? any_datagram_size(random) : 0;
+    }
+    plan->side[SP_SERVER].has_preferred = one_in(random, 4);
+    plan->side[SP_CLIENT].config.follow_preferred = !one_in(random, 4);
+    plan->side[SP_SERVER].config.migration = plan->later.migration = !one_in(random, 6);
+    if (one_in(random, 5)) {
+        plan->copier.copy_ppm = chance(random, 1, 300000);
+        plan->copier.race_ns = any_size(random, 100 * SB_MS);
+        plan->copier.forged_ppm = chance(random, 3, 1000000);
+        plan->copier.has_many = one_in(random, 2);
+    }
+    /* Each new address takes a CID.  Who moves on while nothing comes back runs out of them, and
+     * cannot be answered any more.  [RFC9000 9.5] */
+    if (plan->moves.count > 0)
+        plan->rebind.count = 0;
+    if (plan->side[SP_SERVER].has_preferred)
+        plan->rebind.count = SB_MIN(plan->rebind.count, 1u);
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].drops_ecn = one_in(random, 24);
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -391,6 +421,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_waits(&random, ret);
     random_resumption(&random, ret);
     random_moves(&random, ret);
+    random_paths(&random, ret);
     for (int role = 0; role < QS_SIDES; role++)
         fit_rate(ret, (enum sp_role)role);
     random_batches(&random, ret);
