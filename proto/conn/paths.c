@@ -240,14 +240,6 @@ uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size
     return is_first ? SP_CIDS_MAX : SP_CID_NONE;
 }
 
-struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn, const struct sp_path *path)
-{
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        if (conn->paths[i] != NULL && sp_path_equal(&conn->paths[i]->path, path))
-            return conn->paths[i];
-    return NULL;
-}
-
 bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path)
 {
     if (sp_addr_equal(&path->remote, &conn->path->path.remote))
@@ -538,12 +530,6 @@ struct sp_conn_path *sp_conn_path_to_probe(const struct sp_conn *conn)
             return path;
     }
     return NULL;
-}
-
-/* [RFC9000 8.2.1] 1,200 bytes, unless the amplification limit forbids it. */
-size_t sp_conn_path_probe_size(const struct sp_conn_path *path)
-{
-    return (size_t)SB_MIN(sp_path_budget(path), (uint64_t)SP_DATAGRAM_SIZE_MIN);
 }
 
 void sp_conn_path_on_probed(struct sp_conn *conn, struct sp_conn_path *path, size_t size,

@@ -18,7 +18,14 @@ void sp_conn_paths_deinit(struct sp_conn *conn);
 uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size);
 
 /* Returns the path with these addresses, or NULL. */
-struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn, const struct sp_path *path);
+static inline struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn,
+                                                     const struct sp_path *path)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && sp_path_equal(&conn->paths[i]->path, path))
+            return conn->paths[i];
+    return NULL;
+}
 
 /* Returns whether a datagram that came by another path than the one in use may be of this
  * connection.  [RFC9000 9] */
@@ -52,7 +59,10 @@ struct sp_conn_path *sp_conn_path_to_probe(const struct sp_conn *conn);
 
 /* Returns the size of that datagram: 1,200 bytes, or what the amplification limit leaves.
  * [RFC9000 8.2.1, 8.2.2] */
-size_t sp_conn_path_probe_size(const struct sp_conn_path *path);
+static inline size_t sp_conn_path_probe_size(const struct sp_conn_path *path)
+{
+    return (size_t)SB_MIN(sp_path_budget(path), (uint64_t)SP_DATAGRAM_SIZE_MIN);
+}
 
 /* A datagram of `size` bytes left on `path`; with `challenge`, if it is not NULL. */
 void sp_conn_path_on_probed(struct sp_conn *conn, struct sp_conn_path *path, size_t size,
