@@ -31,7 +31,8 @@ struct attack_result {
     uint64_t ready_count;  /* handshakes completed */
     uint64_t closed_count; /* connections that the server closed */
     uint64_t bytes_in;     /* of streams */
-    uint64_t found_count;  /* what the attack was after: reset tokens */
+    uint64_t found_count;  /* what the attack was after: reset tokens, or addresses that got
+                              more than three times what they have sent */
 };
 
 /* A budget of datagrams that grows with time. */

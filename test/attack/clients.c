@@ -25,6 +25,7 @@ enum {
     RECEIVES_MAX = 64, /* datagrams that a client reads in one turn */
     FRAMES_SIZE_MAX = 1350,
     HANDSHAKES_AT_ONCE = 20, /* more would only find the server's socket full */
+    PLACES = 50,             /* addresses of a client that wanders */
     REST_NS = 200 * 1000,    /* sleep when there is nothing to do */
 };
 
@@ -49,6 +50,7 @@ struct attack_client_plan {
     uint64_t asks_bytes;   /* of the server, on its first stream; 0: none */
     uint64_t ack_delay_ns; /* claimed as max_ack_delay; 0: the usual one */
     uint64_t window_bytes; /* that the server may send; 0: the usual one */
+    bool wanders;          /* sends each packet from another address, as if it had moved there */
 };
 
 static const struct attack_client_plan plans[] = {
@@ -148,6 +150,20 @@ static const struct attack_client_plan plans[] = {
      .conn_count = 1,
      .rate = 10000,
      .kind = HOSTILE_CHALLENGES},
+    {.name = "challenges-moving",
+     .what = "packets full of PATH_CHALLENGE, each from another address",
+     .conn_count = 1,
+     .rate = 10000,
+     .kind = HOSTILE_CHALLENGES,
+     .wanders = true},
+    {.name = "wander",
+     .what = "small packets from spoofed addresses, while it is sent as much as there may be",
+     .conn_count = 4,
+     .rate = 10000,
+     .asks_bytes = UINT64_C(1) << 40,
+     .window_bytes = 64 << 20,
+     .kind = HOSTILE_TINY,
+     .wanders = true},
     {.name = "any",
      .what = "frames of all kinds",
      .conn_count = 8,
@@ -182,7 +198,17 @@ void attack_list_clients(void)
         printf("%-18s %s\n", plans[i].name, plans[i].what);
 }
 
+/* An address to which a client pretends to move.  It answers nothing, so it never proves that it
+ * receives: the server may send it three times what came from there.  [RFC9000 8, 9.3] */
+struct place {
+    int fd;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
 struct client {
+    struct place places[PLACES]; /* of one that wanders, once it is connected */
+    bool has_places;
     int fd;
     uint32_t host;           /* which of 127.0.0.x */
     struct hostile *hostile; /* NULL: to begin */
@@ -230,11 +256,41 @@ static void client_note_over(struct clients *s, struct client *c)
     s->result->ready_count += c->hostile->state == HOSTILE_READY;
 }
 
+static void places_open(struct clients *s, struct client *c)
+{
+    for (uint32_t i = 0; i < PLACES; i++)
+        c->places[i] = (struct place){.fd = attack_socket(s->options, (c->host + 1 + i) % 200)};
+    c->has_places = true;
+}
+
+static void places_receive(struct client *c)
+{
+    uint8_t in[65536];
+    for (uint32_t i = 0; i < PLACES; i++)
+        for (ssize_t size; (size = recv(c->places[i].fd, in, sizeof(in), 0)) > 0;)
+            c->places[i].bytes_in += (uint64_t)size;
+}
+
+/* Counts the places that got more than they may. */
+static void places_close(struct clients *s, struct client *c)
+{
+    places_receive(c);
+    for (uint32_t i = 0; i < PLACES; i++) {
+        const struct place *place = &c->places[i];
+        s->result->found_count += place->bytes_in > SP_AMPLIFICATION_FACTOR * place->bytes_out;
+        s->result->bytes_in += place->bytes_in;
+        (void)close(place->fd);
+    }
+    c->has_places = false;
+}
+
 static void client_end(struct clients *s, struct client *c)
 {
     if (c->hostile == NULL)
         return;
     client_note_over(s, c);
+    if (c->has_places)
+        places_close(s, c);
     s->result->bytes_in += c->hostile->bytes_in;
     hostile_destroy(c->hostile);
     c->hostile = NULL;
@@ -274,7 +330,15 @@ static void send_frames(struct clients *s, struct client *c, const uint8_t *fram
 {
     uint8_t out[2048];
     size_t sealed_size = hostile_seal(c->hostile, frames, size, out, sizeof(out));
-    client_send(c, out, sealed_size);
+    if (s->plan->wanders && c->sent_count > 0) {
+        if (!c->has_places)
+            places_open(s, c);
+        struct place *place = &c->places[c->sent_count % PLACES];
+        if (send(place->fd, out, sealed_size, 0) > 0)
+            place->bytes_out += sealed_size;
+    } else {
+        client_send(c, out, sealed_size);
+    }
     c->sent_count++;
     s->result->datagram_count++;
     s->result->byte_count += sealed_size;
@@ -355,6 +419,8 @@ static bool client_turn(struct clients *s, struct client *c, uint64_t now_ns)
         return any;
     }
     client_note_over(s, c);
+    if (c->has_places)
+        places_receive(c);
     if (c->hostile->state == HOSTILE_CLOSED) {
         s->result->closed_count++;
         client_end(s, c);

@@ -75,6 +75,8 @@ ATTACKS = [
     Attack('datagrams', in_short=True),
     Attack('resets'),
     Attack('challenges'),
+    Attack('challenges-moving', in_short=True),
+    Attack('wander', in_short=True),
     Attack('any', in_short=True),
     Attack('messages', holds=True),
     # With 32 MB for all: what the attackers took must be back once they have timed out.
@@ -307,6 +309,11 @@ def add_ratios(rows):
         row['p99_ratio'] = ratio(row.get('p99_us'), measure.get('p99_us'))
 
 
+def found_words(row):
+    what = 'reset tokens' if 'oracle' in row['attack'] else 'addresses that got more than 3 x'
+    return f'{row["found"]} {what}'
+
+
 def missed(row):
     """The targets that this row misses, each as a few words."""
     words = []
@@ -326,7 +333,7 @@ def missed(row):
     if row.get('rss_mb', 0) > TARGETS['rss_mb_max']:
         words.append(f'{row["rss_mb"]:.0f} MB')
     if row.get('found', 0) > 0:
-        words.append(f'{row["found"]} reset tokens')
+        words.append(found_words(row))
     return words
 
 
@@ -340,7 +347,7 @@ def broken(attack, row, bounds):
     if row.get('rss_mb', 0) > bounds['rss_mb_max']:
         words.append(f'{row["rss_mb"]:.0f} MB')
     if row.get('found', 0) > attack.found_max:
-        words.append(f'{row["found"]} reset tokens')
+        words.append(found_words(row))
     if row.get('datagrams') == 0:
         words.append('the attack sent nothing')
     if attack.newcomers_later and row.get('later_requests_per_s') == 0:
