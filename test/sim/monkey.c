@@ -51,6 +51,9 @@ struct monkey {
     uint32_t half;                   /* of all of them */
     uint32_t rounds_left;            /* of the handshake, before it is abandoned */
     enum ending ending;
+    uint32_t places; /* addresses that it sends from: 1, some that it returns to, or very many */
+    bool hears_all;  /* what is sent to them; otherwise they are spoofed */
+    struct qs_random places_random;
     bool is_stranger; /* sends Initials and never completes a handshake */
     struct sp_cid dcid;
     struct sp_cid scid;
@@ -70,10 +73,10 @@ struct qs_monkeys {
     struct monkey *all;
 };
 
-static void take_answer(void *context, const uint8_t *data, size_t size)
+static void take_answer(void *context, uint32_t place, const uint8_t *data, size_t size)
 {
     struct monkey *m = context;
-    if (m->inbox_count == INBOX_MAX)
+    if (m->inbox_count == INBOX_MAX || (place != 0 && !m->hears_all))
         return;
     struct qs_victim_datagram *slot = &m->inbox[m->inbox_count++];
     SB_ASSERT(size <= sizeof(slot->data));
@@ -106,7 +109,7 @@ static void leave(struct monkey *m)
 /* One round: what the monkey has to send, and the answers.  False if nothing moved. */
 static bool carry(struct monkey *m)
 {
-    struct qs_victim_datagram out;
+    struct qs_victim_datagram out = {.place = 0};
     bool any = false;
     while ((out.size = hostile_send(m->hostile, out.data, sizeof(out.data), now_of(m))) > 0) {
         any = true;
@@ -176,7 +179,7 @@ static void send_initial(struct monkey *m)
     enum hostile_kind kind = kinds[qs_random_below(&m->random, choices)];
     uint8_t frames[1000];
     size_t size = fill_initial(m, kind, frames, sizeof(frames));
-    struct qs_victim_datagram out;
+    struct qs_victim_datagram out = {.place = 0};
     out.size = hostile_initial(&m->owner->host.protect, &m->dcid, &m->scid, m->next_pn++, frames,
                                size, out.data);
     SB_ASSERT(out.size > 0);
@@ -231,7 +234,7 @@ static void end(struct monkey *m)
         uint8_t frames[64];
         struct sb_writer w = sb_writer_of(frames, sizeof(frames));
         sp_frame_write_close(&w, &(struct sp_frame_close){.is_app = true, .error = 1});
-        struct qs_victim_datagram out;
+        struct qs_victim_datagram out = {.place = 0};
         out.size = hostile_seal(m->hostile, frames, sb_writer_used(&w), out.data, sizeof(out.data));
         qs_victim_receive(&m->victim, HOSTILE_ANY, &out, 1);
     }
@@ -244,8 +247,10 @@ static void attack(struct monkey *m)
     uint32_t count = 1 + (uint32_t)qs_random_below(&m->random, m->batch_max);
     count = SB_MIN(count, m->left);
     enum hostile_kind kind = choose_kind(m);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         make_datagram(m, kind, &batch[i]);
+        batch[i].place = (uint32_t)qs_random_below(&m->places_random, m->places);
+    }
     m->left -= count;
     if (count > 0)
         qs_victim_receive(&m->victim, kind, batch, count);
@@ -334,6 +339,12 @@ static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t ind
     v->context = m;
     qs_random_init(&v->random, qs_random_next(random));
     snprintf(v->who, sizeof(v->who), "M%u", index);
+
+    /* By chance of its own, so that seeds mean what they meant before there were places. */
+    static const uint32_t places[] = {1, 1, 2, 5, 65000};
+    qs_random_init(&m->places_random, qs_hash(owner->plan->seed, "place", 5) + index);
+    m->places = places[qs_random_below(&m->places_random, SB_COUNT(places))];
+    m->hears_all = qs_random_below(&m->places_random, 2) == 0;
 
     m->dcid = random_cid(random);
     m->scid = random_cid(random);

@@ -43,6 +43,7 @@ struct qs_monkey_report {
     uint64_t keys_max;    /* made for one datagram */
     /* Datagrams sent without bytes of streams, in percent of those received, over a life. */
     uint64_t answers_percent_max;
+    uint64_t moving_answers_percent_max; /* of monkeys with more than one address */
 };
 
 struct qs_monkeys;

@@ -30,6 +30,9 @@ enum {
 /* One row per measure of struct qs_monkey_report.
  *
  * Objects: a frame that opens a stream with one byte takes 4 bytes of a packet, and two objects.
+ * Many addresses: each new one gets up to eight PATH_CHALLENGEs in three seconds, and so does the
+ * one before it.  What counts there is bytes: test/sim/oracle_path.c.
+ *
  * Calls: the longest one is a turn's part of the end of a connection, 2,048 steps of
  * sp_conn_unwind() with about 36 basic blocks each, which takes 15 us. */
 static const struct bound {
@@ -44,6 +47,7 @@ static const struct bound {
     ROW("objects taken for a datagram", objects_max, 2 * 1452 / 4),
     ROW("keys made for a datagram", keys_max, 1),
     ROW("datagrams without data sent for 100", answers_percent_max, 200),
+    ROW("the same, from many addresses", moving_answers_percent_max, 500),
     ROW("steps of a call that takes no datagram", call_steps_max, 100000),
 #undef ROW
 };

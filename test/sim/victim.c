@@ -76,8 +76,9 @@ struct call {
 
 static uint64_t pools_bytes(const struct sp_pools *p)
 {
-    const struct sb_pool *pools[] = {&p->conns, &p->handshakes, &p->streams, &p->chunks, &p->pieces,
-                                     &p->lent,  &p->ranges,     &p->packets, &p->frames};
+    const struct sb_pool *pools[] = {&p->conns,  &p->handshakes, &p->streams,    &p->chunks,
+                                     &p->pieces, &p->lent,       &p->ranges,     &p->packets,
+                                     &p->frames, &p->paths,      &p->validations};
     uint64_t bytes = 0;
     for (size_t i = 0; i < SB_COUNT(pools); i++)
         bytes += (uint64_t)pools[i]->used_count * pools[i]->object_size;
@@ -153,6 +154,21 @@ static void unwind(struct qs_victim *v)
     }
 }
 
+/* Every place has an address and a port of its own. */
+static struct sp_addr addr_of_place(uint32_t place)
+{
+    struct sp_addr addr = qs_addr_of(SP_CLIENT);
+    addr.ip[1] = (uint8_t)(place >> 8);
+    addr.ip[2] = (uint8_t)place;
+    addr.port = (uint16_t)(addr.port + place % 4);
+    return addr;
+}
+
+static uint32_t place_of(const struct sp_addr *addr)
+{
+    return (uint32_t)addr->ip[1] << 8 | addr->ip[2];
+}
+
 static void send_all(struct qs_victim *v)
 {
     uint8_t data[2048];
@@ -171,7 +187,10 @@ static void send_all(struct qs_victim *v)
             qs_fail(v->host->trace, "%s sends without an end", v->who);
             return;
         }
-        v->answer(v->context, train.data, train.size);
+        if (v->is_connected)
+            qs_oracle_path_first_is_valid(&v->paths);
+        qs_oracle_path_out(&v->paths, &train.path.remote, train.size);
+        v->answer(v->context, place_of(&train.path.remote), train.data, train.size);
     }
 }
 
@@ -197,7 +216,8 @@ static void note_answers(struct qs_victim *v)
     if (v->received_count < ANSWERED_MIN)
         return;
     struct qs_monkey_report *r = v->report;
-    r->answers_percent_max = SB_MAX(r->answers_percent_max, answers * 100 / v->received_count);
+    uint64_t *most = v->paths.count > 1 ? &r->moving_answers_percent_max : &r->answers_percent_max;
+    *most = SB_MAX(*most, answers * 100 / v->received_count);
 }
 
 /* Lets the connection do all that it wants. */
@@ -246,8 +266,12 @@ static void release(struct sb_buffer *base)
     free(buffer);
 }
 
-static struct sp_datagram datagram_of(struct qs_victim *v, const uint8_t *data, size_t size)
+static struct sp_datagram datagram_of(struct qs_victim *v, const struct qs_victim_datagram *from)
 {
+    const uint8_t *data = from->data;
+    size_t size = from->size;
+    const struct sp_addr remote = addr_of_place(from->place);
+    qs_oracle_path_in(&v->paths, &remote, size);
     struct buffer *buffer = malloc(sizeof(*buffer) + size);
     SB_ASSERT(buffer != NULL);
     *buffer = (struct buffer){.base = {.ref_count = 1, .release = release, .size = BUFFER_BYTES},
@@ -259,7 +283,7 @@ static struct sp_datagram datagram_of(struct qs_victim *v, const uint8_t *data, 
         .data = buffer->data,
         .size = size,
         .buffer = &buffer->base,
-        .path = {.local = qs_addr_of(SP_SERVER), .remote = qs_addr_of(SP_CLIENT)},
+        .path = {.local = qs_addr_of(SP_SERVER), .remote = remote},
     };
 }
 
@@ -271,7 +295,7 @@ void qs_victim_receive(struct qs_victim *v, enum hostile_kind kind,
         return;
     struct sp_datagram batch[SP_BATCH_MAX];
     for (uint32_t i = 0; i < count; i++)
-        batch[i] = datagram_of(v, datagrams[i].data, datagrams[i].size);
+        batch[i] = datagram_of(v, &datagrams[i]);
     uint64_t keys = v->conn->keys.read_phase;
     struct call call = call_begin(v);
     sp_conn_receive(v->conn, batch, count, v->host->clock->now_ns);
@@ -299,6 +323,7 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
     if (!sp_header_read(data, size, host->side->config.cid_size, &header))
         return false;
     v->timer_ns = SB_NEVER;
+    qs_oracle_path_init(&v->paths, host->trace, v->who);
     qs_stream_table_init(&v->streams, sizeof(struct qs_victim_stream));
     if (host->plan->monkeys.meddles)
         (void)qs_random_next(&host->random);
@@ -340,4 +365,5 @@ void qs_victim_end(struct qs_victim *v)
     if (v->pinned_bytes > 0)
         qs_fail(v->host->trace, "%s leaves %" PRIu64 " bytes of receive buffers", v->who,
                 v->pinned_bytes);
+    qs_oracle_path_deinit(&v->paths);
 }

@@ -8,6 +8,7 @@
 #include "proto/conn/conn.h"
 #include "test/sim/host.h"
 #include "test/sim/monkey.h"
+#include "test/sim/oracle_path.h"
 #include "test/sim/stream_table.h"
 
 /* What the victim's application does with the bytes that it gets. */
@@ -55,8 +56,9 @@ struct qs_victim {
     bool is_connected;
     bool is_closed;
     bool is_drained;
-    /* Takes a datagram that the victim sends; borrowed during the call. */
-    void (*answer)(void *context, const uint8_t *data, size_t size);
+    struct qs_oracle_path paths; /* no other place than 0 ever proves that it receives */
+    /* Takes a datagram that the victim sends to `place`; borrowed during the call. */
+    void (*answer)(void *context, uint32_t place, const uint8_t *data, size_t size);
     void *context;
 };
 
@@ -67,6 +69,7 @@ bool qs_victim_start(struct qs_victim *victim, const uint8_t *data, size_t size)
 struct qs_victim_datagram {
     uint8_t data[2048];
     size_t size;
+    uint32_t place; /* of the address that it comes from; 0: the one of the handshake */
 };
 
 /* Receives a batch, whose kind is for the report, and lets the connection do all that it wants. */
