@@ -131,6 +131,23 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     return true;
 }
 
+static bool prefer_all(struct spate_listener *listener, const struct serve_options *o)
+{
+    for (uint32_t i = 0; i < o->prefer_count; i++) {
+        struct spate_error error = {""};
+        char text[NET_TEXT_SIZE];
+        int e = spate_listener_prefer(listener, (const struct sockaddr *)&o->prefer[i].storage,
+                                      o->prefer[i].size, &error);
+        net_format(&o->prefer[i], text);
+        if (e != 0) {
+            message("serve", "--prefer %s: %s", text,
+                    error.text[0] != 0 ? error.text : strerror(-e));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool listen_all(struct server *server, const struct serve_options *o)
 {
     for (uint32_t i = 0; i < o->listen_count; i++) {
@@ -148,6 +165,8 @@ static bool listen_all(struct server *server, const struct serve_options *o)
                     error.text[0] != 0 ? error.text : strerror(-e));
             return false;
         }
+        if (!prefer_all(listener, o))
+            return false;
         printf("listening at %s\n", text);
     }
     return fflush(stdout) == 0;

@@ -20,6 +20,9 @@ static const char usage_text[] =
     "the folder, and follows no symbolic link.\n"
     "\n"
     "  --listen ADDR:PORT  where to listen; may be repeated.  Port 0: any free port\n"
+    "  --prefer ADDR:PORT  asks clients that are connected to move to this address of the host; "
+    "once\n"
+    "                      for IPv4 and once for IPv6.  With one --listen\n"
     "  --root DIR          the folder\n"
     "  --cert FILE         the certificate and its chain, PEM, with --key FILE.  Without them a\n"
     "  --key FILE          self-signed certificate is made\n"
@@ -48,33 +51,29 @@ static const char usage_text[] =
     "environment has SSLKEYLOGFILE, the secrets of connections are appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"listen", required_argument, NULL, 'l'},
-    {"root", required_argument, NULL, 'r'},
-    {"cert", required_argument, NULL, 'c'},
-    {"key", required_argument, NULL, 'k'},
-    {"cert-out", required_argument, NULL, 'o'},
-    {"name", required_argument, NULL, 'n'},
-    {"cipher", required_argument, NULL, 'C'},
-    {"conns", required_argument, NULL, 'm'},
-    {"retry", no_argument, NULL, 'R'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"quic", required_argument, NULL, 'q'},
-    {"early", no_argument, NULL, 'e'},
-    {"ticket-keys", required_argument, NULL, 't'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"listen", required_argument, NULL, 'l'}, {"prefer", required_argument, NULL, 'p'},
+    {"root", required_argument, NULL, 'r'},   {"cert", required_argument, NULL, 'c'},
+    {"key", required_argument, NULL, 'k'},    {"cert-out", required_argument, NULL, 'o'},
+    {"name", required_argument, NULL, 'n'},   {"cipher", required_argument, NULL, 'C'},
+    {"conns", required_argument, NULL, 'm'},  {"retry", no_argument, NULL, 'R'},
+    {"verbose", no_argument, NULL, 'v'},      {"quic", required_argument, NULL, 'q'},
+    {"early", no_argument, NULL, 'e'},        {"ticket-keys", required_argument, NULL, 't'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
-static int add_listen(struct serve_options *o, const char *text)
+static int add_address(const char *option, const char *text, struct net_address *all,
+                       uint32_t *count, uint32_t count_max)
 {
-    if (o->listen_count == SERVE_LISTEN_MAX)
-        return message_usage("serve", "takes at most 8 addresses, one too many is", text);
-    const char *wrong = net_parse(text, &o->listen[o->listen_count]);
-    if (wrong != NULL) {
-        message("serve", "--listen %s: %s", text, wrong);
+    if (*count == count_max) {
+        message("serve", "%s: at most %u addresses, one too many is %s", option, count_max, text);
         return EXIT_USAGE;
     }
-    o->listen_count++;
+    const char *wrong = net_parse(text, &all[*count]);
+    if (wrong != NULL) {
+        message("serve", "%s %s: %s", option, text, wrong);
+        return EXIT_USAGE;
+    }
+    (*count)++;
     return 0;
 }
 
@@ -84,7 +83,9 @@ static int take(struct serve_options *o, int option, const char *value)
     uint64_t number;
     switch (option) {
     case 'l':
-        return add_listen(o, value);
+        return add_address("--listen", value, o->listen, &o->listen_count, SERVE_LISTEN_MAX);
+    case 'p':
+        return add_address("--prefer", value, o->prefer, &o->prefer_count, SERVE_PREFER_MAX);
     case 'r':
         o->root = value;
         return 0;
@@ -138,6 +139,8 @@ static int check(const struct serve_options *o)
 {
     if (o->listen_count == 0)
         return message_usage("serve", "--listen is missing", NULL);
+    if (o->prefer_count > 0 && o->listen_count > 1)
+        return message_usage("serve", "--prefer goes with one --listen", NULL);
     if (o->root == NULL)
         return message_usage("serve", "--root is missing", NULL);
     if ((o->cert == NULL) != (o->key == NULL))

@@ -9,12 +9,14 @@
 
 #include "tools/spate/net.h"
 
-enum { SERVE_NAMES_MAX = 64, SERVE_LISTEN_MAX = 8 };
+enum { SERVE_NAMES_MAX = 64, SERVE_LISTEN_MAX = 8, SERVE_PREFER_MAX = 2 };
 
 /* The command line of "spate serve". */
 struct serve_options {
     struct net_address listen[SERVE_LISTEN_MAX];
     uint32_t listen_count;
+    struct net_address prefer[SERVE_PREFER_MAX]; /* where clients are asked to move */
+    uint32_t prefer_count;
     const char *root;
     const char *cert; /* NULL: a self-signed certificate is made */
     const char *key;
