@@ -9,6 +9,7 @@ case $TESTCASE in
     resumption) ;;
     zerortt) set -- --early ;;
     retry) [ "$ROLE" = client ] || set -- --retry ;;
+    rebind-port | rebind-addr) [ "$ROLE" = client ] || exit 127 ;;
     versionnegotiation) [ "$ROLE" = server ] || exit 127 ;; # it has version 1 alone
     *)
         echo "endpoint_ngtcp2.sh: $ROLE does not support the case $TESTCASE" >&2
