@@ -224,13 +224,13 @@ struct sp_conn {
     struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */
     struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
     struct sp_header_bits bits;
+    bool wants_path_probe;         /* of some path */
+    bool peer_stays;               /* disable_active_migration: the peer does not want us to move */
     struct sp_conn_path *out_path; /* of the train that is made */
     uint32_t path_count;           /* of `paths` */
     uint32_t paths_made;           /* so far */
     uint64_t paths_at_ns;          /* when a validation has something to do */
     uint64_t nonprobing_pn;        /* the largest number of a packet with more than probes */
-    bool wants_path_probe;         /* of some path */
-    bool peer_stays;               /* disable_active_migration: the peer does not want us to move */
     struct sp_cid_local local_ids;
     struct sp_cid_remote remote_ids;
     struct sp_piece_store pieces;
@@ -257,9 +257,9 @@ struct sp_conn {
     enum sp_blocked data_blocked;          /* DATA_BLOCKED about max_data */
 
     /* Messages: DATAGRAM frames.  [RFC9221] */
+    uint32_t peer_message_frame_max;  /* max_datagram_frame_size of the peer */
     struct sp_messages *messages;     /* NULL: there was none yet */
     struct sp_priorities *priorities; /* NULL: all streams have the one they began with */
-    uint32_t peer_message_frame_max;  /* max_datagram_frame_size of the peer */
 
     /* Timers. */
     uint64_t idle_from_ns;    /* last activity. [RFC9000 10.1] */
@@ -308,10 +308,10 @@ struct sp_conn {
     };
     bool early_pending;
     bool early_rejected_pending;
-    bool ticket_pending;       /* TLS may have tickets */
-    struct sb_slice new_token; /* client: the newest that was not taken; holds a reference */
+    bool ticket_pending; /* TLS may have tickets */
     bool closed_pending;
     bool drained_pending;
+    struct sb_slice new_token; /* client: the newest that was not taken; holds a reference */
 
     struct sp_counters stats;
 };

@@ -12,9 +12,9 @@
  *
  *     used entries have distinct sequences below next_sequence */
 struct sp_cid_local_entry {
+    uint64_t sequence;
     struct sp_cid cid;
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
-    uint64_t sequence;
     bool is_used;
     bool wants_send; /* NEW_CONNECTION_ID is to be sent (again) */
     bool was_sent;   /* the peer may use it */

@@ -42,7 +42,8 @@ static bool retire(struct sp_cid_remote *ids, uint64_t sequence)
     }
     if (empty == NULL)
         return false;
-    *empty = (struct sp_cid_retired){.sequence = sequence, .is_used = true, .wants_send = true};
+    *empty = (struct sp_cid_retired){
+        .sequence = sequence & SB_VARINT_MAX, .is_used = true, .wants_send = true};
     ids->may_want_send = true;
     return true;
 }

@@ -13,19 +13,20 @@
 /* Connection IDs that the peer gave to us, and those that we are giving back.
  * [RFC9000 5.1.2] */
 struct sp_cid_remote_entry {
+    uint64_t sequence;
     struct sp_cid cid;
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
-    uint64_t sequence;
-    bool is_used;
-    bool has_token;
-    bool is_taken;    /* a path uses it, or has used it: no other one may [RFC9000 9.5] */
-    bool was_sent_to; /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
+    bool is_used : 1;
+    bool has_token : 1;
+    bool is_taken : 1; /* a path uses it, or has used it: no other one may [RFC9000 9.5] */
+    bool was_sent_to;  /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
 };
 
+/* There are many of them, and a sequence has 62 bits at most.  [RFC9000 16] */
 struct sp_cid_retired {
-    uint64_t sequence;
-    bool is_used;
-    bool wants_send; /* RETIRE_CONNECTION_ID is to be sent (again) */
+    uint64_t sequence : 62;
+    uint64_t is_used : 1;
+    uint64_t wants_send : 1; /* RETIRE_CONNECTION_ID is to be sent (again) */
 };
 
 struct sp_cid_remote {
