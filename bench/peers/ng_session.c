@@ -8,6 +8,7 @@
 
 #include "bench/peers/ng_session.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <poll.h>
@@ -54,10 +55,11 @@ static void write_settings(const struct ng_session *s, ngtcp2_settings *settings
 
 static void write_params(const struct ng_session *s, ngtcp2_transport_params *params)
 {
+    uint64_t bytes = s->plan->window_bytes != 0 ? s->plan->window_bytes : WINDOW_BYTES;
     ngtcp2_transport_params_default(params);
-    params->initial_max_data = WINDOW_BYTES;
-    params->initial_max_stream_data_bidi_local = WINDOW_BYTES;
-    params->initial_max_stream_data_bidi_remote = WINDOW_BYTES;
+    params->initial_max_data = bytes;
+    params->initial_max_stream_data_bidi_local = bytes;
+    params->initial_max_stream_data_bidi_remote = bytes;
     params->initial_max_streams_bidi = s->run == NULL ? STREAM_COUNT_MAX : 0;
     params->max_idle_timeout = IDLE_TIMEOUT;
 }
@@ -78,6 +80,14 @@ static ngtcp2_path path_of(struct ng_session *s)
     };
 }
 
+static struct in_addr address_of(const struct plan *plan)
+{
+    struct in_addr address = {.s_addr = htonl(INADDR_LOOPBACK)};
+    if (plan->address != NULL)
+        (void)inet_pton(AF_INET, plan->address, &address); /* what is none cannot be bound */
+    return address;
+}
+
 static bool open_session(struct ng_session *s, uint16_t port)
 {
     bool is_server = s->run == NULL;
@@ -96,7 +106,7 @@ static bool open_session(struct ng_session *s, uint16_t port)
     s->tls_session.ref = (ngtcp2_crypto_conn_ref){.get_conn = quic_of_ref, .user_data = s};
     if (ng_tls_init(&s->tls, &s->options) < 0 || ng_tls_session_init(&s->tls_session, &s->tls) < 0)
         return failure_set(s->failure, "cannot set up TLS");
-    int e = ng_wire_open(&s->wire, port, is_server);
+    int e = ng_wire_open(&s->wire, address_of(s->plan), port, is_server);
     if (e < 0)
         return failure_set(s->failure, "cannot open the socket: %s", strerror(-e));
     s->now_ns = clock_now_ns();
@@ -128,7 +138,7 @@ bool ng_session_connect(struct ng_session *s, struct run *run)
     if (!open_session(s, port))
         return false;
     struct sockaddr_in remote = {.sin_family = AF_INET, .sin_port = htons(port)};
-    remote.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    remote.sin_addr = address_of(s->plan);
     memcpy(&s->wire.remote, &remote, sizeof(remote));
 
     ngtcp2_cid dcid;

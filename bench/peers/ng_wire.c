@@ -24,14 +24,14 @@ union control {
     struct cmsghdr align;
 };
 
-int ng_wire_open(struct ng_wire *wire, uint16_t port, bool is_server)
+int ng_wire_open(struct ng_wire *wire, struct in_addr server, uint16_t port, bool is_server)
 {
     struct sockaddr_storage storage = {0};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     const int on = 1;
     const int bytes = BUFFER_BYTES;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr = server;
     memcpy(&storage, &address, sizeof(address));
     *wire = (struct ng_wire){.udp = {.fd = -1}};
     int e = is_server ? peer_udp_listen(&wire->udp, &storage, sizeof(address))

@@ -18,9 +18,9 @@ struct ng_wire {
     socklen_t remote_size;          /* 0: the socket is connected */
 };
 
-/* Opens it at `port` of 127.0.0.1: bound for a server (0: any), connected for a client.  Returns 0
- * or negative errno. */
-int ng_wire_open(struct ng_wire *wire, uint16_t port, bool is_server);
+/* Opens it at `port` of the server's address: bound for a server (0: any), connected for a client.
+ * Returns 0 or negative errno. */
+int ng_wire_open(struct ng_wire *wire, struct in_addr server, uint16_t port, bool is_server);
 void ng_wire_close(struct ng_wire *wire);
 
 typedef void (*ng_wire_on_datagram)(void *context, uint8_t *data, size_t size);

@@ -24,7 +24,8 @@ struct failure;
  *     PROGRAM bulk [--direction down|up] [options]
  *     PROGRAM rr [--inflight N] [--request N] [--response N] [options]
  *
- * Options: --seconds S, --warmup S, --server-cpu N, --client-cpu N, --cert FILE, --key FILE, and
+ * Options: --seconds S, --bytes N (and no more than --seconds), --warmup S, --server-cpu N,
+ * --client-cpu N, --cert FILE, --key FILE, and
  * --mtu N (over UDP) or --plain (over TCP: without TLS). */
 struct plan {
     bool is_rr;
@@ -38,6 +39,10 @@ struct plan {
     uint64_t mtu; /* bytes of UDP payload in a full datagram */
     int server_cpu;
     int client_cpu;
+    uint64_t bytes;           /* bulk: ends after so many; 0: by the time alone */
+    uint64_t window_bytes;    /* ngtcp2's credit; 0: what is best on loopback */
+    const char *address;      /* of the server, IPv4; NULL: 127.0.0.1 */
+    const char *server_netns; /* the network namespace that the server enters, or NULL */
     const char *cert;
     const char *key;
 };

@@ -6,7 +6,9 @@
 #include "bench/peers/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,14 @@ static void take_sample(const struct run *run, uint64_t now_ns, struct run_sampl
     };
 }
 
+static bool has_all_bytes(const struct run *run)
+{
+    uint64_t bytes = run->plan->is_up
+                         ? atomic_load_explicit(&run->shared->received_bytes, memory_order_relaxed)
+                         : run->received_bytes;
+    return run->plan->bytes != 0 && bytes - run->begin.bytes >= run->plan->bytes;
+}
+
 void run_turn(struct run *run, uint64_t now_ns)
 {
     if (run->started_ns == 0)
@@ -56,7 +66,7 @@ void run_turn(struct run *run, uint64_t now_ns)
         run->is_measuring = true;
         take_sample(run, now_ns, &run->begin);
     } else if (run->is_measuring && !run->is_over &&
-               now_ns - run->begin.now_ns >= run->plan->duration_ns) {
+               (has_all_bytes(run) || now_ns - run->begin.now_ns >= run->plan->duration_ns)) {
         run->is_over = true;
         take_sample(run, now_ns, &run->end);
     }
@@ -111,11 +121,25 @@ static void print_failure(const struct run_stack *stack, const char *side, const
     fprintf(stderr, "%s, %s: %s\n", stack->name, side, f->text);
 }
 
+static bool enter(const char *netns, struct failure *failure)
+{
+    if (netns == NULL)
+        return true;
+    int fd = open(netns, O_RDONLY | O_CLOEXEC);
+    bool is_good = fd >= 0 && setns(fd, CLONE_NEWNET) == 0;
+    if (!is_good)
+        (void)failure_set(failure, "--server-netns %s: %s", netns, strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    return is_good;
+}
+
 static int serve(const struct run *run, const struct run_stack *stack)
 {
     struct failure failure = {.is_set = false};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    bool is_good = cpu_pin(run->plan->server_cpu, "--server-cpu", &failure) &&
+    bool is_good = enter(run->plan->server_netns, &failure) &&
+                   cpu_pin(run->plan->server_cpu, "--server-cpu", &failure) &&
                    stack->serve(run->plan, run->shared, &failure);
     if (!is_good)
         print_failure(stack, "server", &failure);

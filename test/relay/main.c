@@ -136,6 +136,7 @@ static void run(struct ip_relay *relay)
     sigset_t unblocked;
     block_signals(&unblocked);
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* a script that is killed leaves nothing behind */
     printf("ready\n");
     (void)fflush(stdout);
     while (!is_over) {

@@ -176,6 +176,21 @@ static bool pass_queue(struct link *link, uint64_t now_ns, size_t size, uint64_t
     return true;
 }
 
+/* Looks for the longest gap between datagrams that pass. */
+static void note_gap(struct link *link, uint64_t now_ns)
+{
+    uint64_t gap_ns = link->passed_ns != 0 ? now_ns - link->passed_ns : 0;
+    if (gap_ns > link->gap_ns) {
+        link->gap_ns = gap_ns;
+        link->gap_from_ns = link->passed_ns;
+        link->back_ns = 0;
+        link->back_left = LINK_BACK_COUNT;
+    }
+    if (link->back_left > 0 && --link->back_left == 0)
+        link->back_ns = now_ns - link->gap_from_ns;
+    link->passed_ns = now_ns;
+}
+
 struct link_verdict link_pass_flow(struct link *link, uint64_t *bad_run, uint64_t now_ns,
                                    size_t size, uint8_t ecn)
 {
@@ -200,6 +215,7 @@ struct link_verdict link_pass_flow(struct link *link, uint64_t *bad_run, uint64_
     uint64_t queued_bytes, leaves_ns;
     if (!pass_queue(link, now_ns, size, &leaves_ns, &queued_bytes))
         return verdict;
+    note_gap(link, now_ns);
     verdict.is_dropped = false;
     verdict.ecn = mark(link, ecn, queued_bytes);
     verdict.due_ns = arrival(link, leaves_ns);

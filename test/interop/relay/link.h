@@ -18,7 +18,7 @@
  * Both relays are made on it: interop/relay passes UDP payload, relay/ passes IP packets.  A
  * datagram below is what the relay passes, and its size is what that relay counts. */
 
-enum { LINK_LIST_MAX = 64 };
+enum { LINK_LIST_MAX = 64, LINK_BACK_COUNT = 50 };
 
 /* Zero everywhere: a link that changes nothing.  Shares are of 1,000,000. */
 struct link_config {
@@ -89,6 +89,13 @@ struct link {
     uint64_t policer_at_ns;
     struct link_queue queue;
     struct histogram waits; /* in the queue, of what was not dropped */
+    /* The longest time in which nothing passed, and until LINK_BACK_COUNT datagrams had passed
+     * after it: how long a sender needs after an outage. */
+    uint64_t passed_ns; /* when the last one did; 0: none has */
+    uint64_t gap_ns;
+    uint64_t gap_from_ns;
+    uint64_t back_ns; /* from gap_from_ns on */
+    uint32_t back_left;
 };
 
 /* What happens to a datagram. */

@@ -136,6 +136,23 @@ static void no_flow_loses_more_in_a_row_than_asked(void **state)
     assert_true(longest_free > 6);
 }
 
+/* Each 10 ms until 2 s, then probes at 3.5 and 5.1 s, and then each 10 ms again. */
+static void the_time_until_much_passes_after_an_outage_is_recorded(void **state)
+{
+    (void)state;
+    struct link link = link_of("outage=2s+3s");
+    for (uint64_t ms = 0; ms < 2500; ms += 10)
+        (void)link_pass(&link, 10 * S + ms * MS, SIZE, 0);
+    (void)link_pass(&link, 10 * S + 3500 * MS, SIZE, 0);
+    (void)link_pass(&link, 10 * S + 5100 * MS, SIZE, 0);
+    assert_int_equal(link.gap_ns, 3110 * MS);
+    assert_int_equal(link.back_ns, 0);
+    for (uint64_t i = 0; i < 100; i++)
+        (void)link_pass(&link, 10 * S + (5200 + i * 10) * MS, SIZE, 0);
+    assert_int_equal(link.gap_ns, 3110 * MS);
+    assert_int_equal(link.back_ns, (5200 - 1990 + (LINK_BACK_COUNT - 2) * 10) * MS);
+}
+
 static void jitter_and_reordering_delay_some_datagrams_only(void **state)
 {
     (void)state;
@@ -303,6 +320,7 @@ int main(void)
         cmocka_unit_test(only_datagrams_that_can_be_marked_are_marked),
         cmocka_unit_test(outages_come_when_they_are_due),
         cmocka_unit_test(no_flow_loses_more_in_a_row_than_asked),
+        cmocka_unit_test(the_time_until_much_passes_after_an_outage_is_recorded),
         cmocka_unit_test(jitter_and_reordering_delay_some_datagrams_only),
         cmocka_unit_test(every_nth_datagram_is_late),
         cmocka_unit_test(jitter_keeps_the_order_if_asked),

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""bench/peers/paths.py: every stack that is there goes over the path, and its figures are those of
+the path.
+
+usage: bench_paths.py PATHS BUILD      skipped where it may not make namespaces"""
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+BUILD = pathlib.Path(sys.argv.pop())
+PATHS = pathlib.Path(sys.argv.pop())
+HANG_S = 100
+
+
+def run_it(*words):
+    return subprocess.run([sys.executable, PATHS, BUILD, *words], capture_output=True, text=True,
+                          timeout=HANG_S, check=False)
+
+
+class Paths(unittest.TestCase):
+    def test_every_stack_moves_the_bytes_over_the_path(self):
+        done = run_it('--row', 'loss-5', '--json', '-')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = {one['stack']: one for one in json.loads(done.stdout)}
+        self.assertLess({'tcp-cubic', 'tcp-reno', 'spate-cubic', 'spate-newreno', 'spate-bbr'},
+                        set(report) | {'tcp-bbr'}, done.stderr)
+        for stack, one in report.items():
+            figures = one['median']
+            self.assertNotIn('failure', figures, stack)
+            self.assertTrue(0.03 < figures['dropped'] < 0.08, (stack, figures))
+            self.assertTrue(0.01 < figures['seconds'] < 60, (stack, figures))
+            self.assertGreater(figures['mbps'], 0)
+            if stack.startswith('spate'):
+                self.assertGreater(figures['lost'], 50)
+                self.assertIsNotNone(figures['spurious'])
+
+    def test_the_outage_is_seen_by_the_relay(self):
+        done = run_it('--row', 'outage-2', '--column', 'spate-cubic', '--json', '-')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = json.loads(done.stdout)[0]['median']
+        self.assertTrue(2 < figures['back_s'] < 6, figures)
+        self.assertLess(figures['queue_p99_ms'], 21)
+
+    def test_mistakes_are_refused(self):
+        self.assertEqual(run_it('--column', 'no-such').returncode, 2)
+        self.assertEqual(run_it('--row', 'no-such').returncode, 2)
+        done = run_it('--list')
+        self.assertEqual(done.returncode, 0)
+        self.assertGreater(len(done.stdout.splitlines()), 20)
+
+
+if __name__ == '__main__':
+    if run_it('--row', 'loss-5', '--column', 'tcp-cubic').returncode == 77:
+        print('skipped: no network namespaces')
+        sys.exit(77)
+    unittest.main(verbosity=2)
