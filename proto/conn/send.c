@@ -39,60 +39,74 @@ _Static_assert(1 + 8 + 8 + 1 <= SP_BUILD_PAYLOAD_SIZE_MIN, "a close without its 
 /* Steps of sp_conn_unwind() before a CONNECTION_CLOSE: enough for a block of sent packets. */
 #define CLOSE_UNWIND_STEPS 128
 
-/* Writes the header and prepares `build`.  Returns false without room.  All packets of a datagram
- * go to the CID in use [RFC9000 12.2], and a server's Initial has no token [RFC9000 17.2.2].  An
+/* Writes a long header, if there is room for it and a payload, and sets `build->length_at` and
+ * `build->pn_at`.  Returns its size, or 0.  A server's Initial has no token.  [RFC9000 17.2.2]  An
  * Initial has the fixed bit, because who reads it may not know yet that it need not. */
+static SB_NEVER_INLINE size_t write_long_header(const struct sp_conn *conn, enum sp_space space,
+                                                uint8_t *out, size_t room, struct sp_build *build)
+{
+    const struct sp_handshake *handshake = conn->handshake;
+    uint8_t bits = sp_header_bits_of(conn, build->pn);
+    struct sp_long_header header = {
+        .type = space == SP_SPACE_INITIAL     ? SP_PACKET_INITIAL
+                : space == SP_SPACE_HANDSHAKE ? SP_PACKET_HANDSHAKE
+                                              : SP_PACKET_ZERO_RTT,
+        .version = space != SP_SPACE_APP ? conn->version : conn->early->version,
+        .lacks_fixed_bit = space == SP_SPACE_HANDSHAKE && (bits & SP_HEADER_FIXED) == 0,
+        .dcid = conn->remote_ids.entries[conn->out_path->dcid].cid,
+        .scid = sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid,
+        .pn = build->pn,
+        .pn_size = build->pn_size,
+    };
+    if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn)) /* [RFC9000 8.1.2] */
+        header.token = (struct sb_bytes){handshake->token.data, handshake->token.size};
+    size_t size = sp_header_long_size(&header);
+    if (room < size + SP_BUILD_PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
+        return 0;
+    struct sb_writer w = sb_writer_of(out, room);
+    sp_header_write_long(&w, &header, &build->length_at, &build->pn_at);
+    SB_ASSERT(!w.failed && sb_writer_used(&w) == size);
+    return size;
+}
+
+/* The same for a short header. */
+static size_t write_short_header(const struct sp_conn *conn, uint8_t *out, size_t room,
+                                 struct sp_build *build)
+{
+    uint8_t bits = sp_header_bits_of(conn, build->pn);
+    const struct sp_short_header header = {
+        .lacks_fixed_bit = (bits & SP_HEADER_FIXED) == 0,
+        .spin = (bits & SP_HEADER_SPIN) != 0,
+        .dcid = &conn->remote_ids.entries[conn->out_path->dcid].cid,
+        .pn = build->pn,
+        .pn_size = build->pn_size,
+        .key_phase = conn->keys.write_phase & 1,
+    };
+    size_t size = sp_header_short_size(&header);
+    if (room < size + SP_BUILD_PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
+        return 0;
+    struct sb_writer w = sb_writer_of(out, room);
+    build->length_at = NULL;
+    sp_header_write_short(&w, &header, &build->pn_at);
+    SB_ASSERT(!w.failed && sb_writer_used(&w) == size);
+    return size;
+}
+
+/* Writes the header and prepares `build`.  Returns false without room.  All packets of a datagram
+ * go to the CID in use.  [RFC9000 12.2] */
 static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                              struct sp_build *build)
 {
     const struct sp_loss_space *s = conn->loss.spaces[space];
-    const struct sp_cid *dcid = &conn->remote_ids.entries[conn->out_path->dcid].cid;
-    uint64_t pn = s->sent.next_pn;
-    uint32_t pn_size = sp_pn_size(pn, s->largest_acked);
-    bool is_short = space == SP_SPACE_APP && !sp_conn_sends_early(conn);
-    uint8_t bits = sp_header_bits_of(conn, pn);
-    struct sp_short_header short_header = {.lacks_fixed_bit = (bits & SP_HEADER_FIXED) == 0,
-                                           .spin = (bits & SP_HEADER_SPIN) != 0,
-                                           .dcid = dcid,
-                                           .pn = pn,
-                                           .pn_size = pn_size,
-                                           .key_phase = conn->keys.write_phase & 1};
-    struct sp_long_header long_header = {
-        .type = space == SP_SPACE_INITIAL     ? SP_PACKET_INITIAL
-                : space == SP_SPACE_HANDSHAKE ? SP_PACKET_HANDSHAKE
-                                              : SP_PACKET_ZERO_RTT,
-        .version = is_short || space != SP_SPACE_APP ? conn->version : conn->early->version,
-        .lacks_fixed_bit = space == SP_SPACE_HANDSHAKE && (bits & SP_HEADER_FIXED) == 0,
-        .pn = pn,
-        .pn_size = pn_size,
-    };
-    size_t header_size;
-
-    if (!is_short) {
-        long_header.dcid = *dcid;
-        const struct sp_handshake *handshake = conn->handshake;
-        long_header.scid =
-            sp_conn_is_server(conn) ? handshake->server_scid : handshake->client_scid;
-        if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn)) /* [RFC9000 8.1.2] */
-            long_header.token = (struct sb_bytes){handshake->token.data, handshake->token.size};
-    }
-    header_size =
-        is_short ? sp_header_short_size(&short_header) : sp_header_long_size(&long_header);
-    if (room < header_size + SP_BUILD_PAYLOAD_SIZE_MIN + SP_TAG_SIZE)
-        return false;
-
-    struct sb_writer w = sb_writer_of(out, room);
-    build->length_at = NULL;
-    if (is_short)
-        sp_header_write_short(&w, &short_header, &build->pn_at);
-    else
-        sp_header_write_long(&w, &long_header, &build->length_at, &build->pn_at);
-    SB_ASSERT(!w.failed && sb_writer_used(&w) == header_size);
-
     build->space = space;
     build->key = sp_conn_write_key(conn, space);
-    build->pn = pn;
-    build->pn_size = pn_size;
+    build->pn = s->sent.next_pn;
+    build->pn_size = sp_pn_size(build->pn, s->largest_acked);
+    bool is_short = space == SP_SPACE_APP && !sp_conn_sends_early(conn);
+    size_t header_size = SB_LIKELY(is_short) ? write_short_header(conn, out, room, build)
+                                             : write_long_header(conn, space, out, room, build);
+    if (header_size == 0)
+        return false;
     sp_build_begin(build, out, header_size, room);
     return true;
 }
