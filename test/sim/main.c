@@ -17,7 +17,7 @@
 struct options {
     const char *scenario;
     const char *path; /* NULL: none; "all" */
-    const char *cc;   /* of the paths; NULL: all */
+    const char *cc;   /* the controller; NULL: that of the scenario, or all over paths */
     uint64_t seed;
     uint64_t swarm_count;
     uint64_t monkey_count;
@@ -143,6 +143,19 @@ static bool run_monkeys(const struct options *options)
     });
 }
 
+static bool set_controller(struct qs_plan *plan, const char *name)
+{
+    for (uint32_t kind = 0; kind < SP_CC_KINDS; kind++) {
+        if (strcmp(sp_cc_ops_of((enum sp_cc_kind)kind)->name, name) != 0)
+            continue;
+        for (int role = 0; role < QS_SIDES; role++)
+            plan->side[role].config.cc_kind = (enum sp_cc_kind)kind;
+        return true;
+    }
+    fprintf(stderr, "sim: no controller %s\n", name);
+    return false;
+}
+
 /* Runs what `name` names: a scenario, a family, one of its members, or "all". */
 static bool run_named(const char *name, const struct options *options)
 {
@@ -160,6 +173,8 @@ static bool run_named(const char *name, const struct options *options)
             found = true;
             if (plan.needs_null && options->wants_real_crypto)
                 continue;
+            if (options->cc != NULL && !set_controller(&plan, options->cc))
+                return false;
             passed = run(&plan, options) && passed;
         }
     }
@@ -196,7 +211,7 @@ static void print_usage(FILE *out)
 {
     fprintf(
         out,
-        "usage: sim --scenario NAME [--seed N] [--hash] [--verbose]\n"
+        "usage: sim --scenario NAME [--cc NAME] [--seed N] [--hash] [--verbose]\n"
         "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
         "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
         "       sim --paths NAME|all [--cc NAME] [--seed N]\n"

@@ -14,7 +14,7 @@
 #define QS_METER_STEP_NS (20 * SB_MS)
 #define QS_METER_WAIT_NS (10 * SB_US)
 
-enum { QS_METER_STEPS_MAX = 3000, QS_METER_FLOWS_MAX = 16, QS_METER_WAITS_MAX = 200000 };
+enum { QS_METER_STEPS_MAX = 7500, QS_METER_FLOWS_MAX = 16, QS_METER_WAITS_MAX = 200000 };
 
 struct qs_meter {
     uint64_t start_ns;

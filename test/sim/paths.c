@@ -81,7 +81,7 @@ const struct qs_path_kind qs_path_kinds[] = {
     {"wan", "100 Mbit/s, 50 ms, 1 BDP", 100000000, 50 * SB_MS, 100, 0, 12, NULL},
     {"wan-half", "100 Mbit/s, 50 ms, 1/2 BDP", 100000000, 50 * SB_MS, 50, 0, 12, NULL},
     {"wan-deep", "100 Mbit/s, 50 ms, 4 BDP", 100000000, 50 * SB_MS, 400, 0, 12, NULL},
-    {"long-fat", "5 Gbit/s, 100 ms, 1 BDP", 5000000000, 100 * SB_MS, 100, 0, 7, be_jumbo},
+    {"long-fat", "5 Gbit/s, 100 ms, 2 BDP", 5000000000, 100 * SB_MS, 200, 0, 7, be_jumbo},
     {"radio", "20 Mbit/s, 30 ms, 2 % lost", 20000000, 30 * SB_MS, 100, 0, 20, lose_at_random},
     {"bursts", "20 Mbit/s, 30 ms, bursts", 20000000, 30 * SB_MS, 100, 0, 20, lose_in_bursts},
     {"satellite", "50 Mbit/s, 600 ms, 1 BDP", 50000000, 600 * SB_MS, 100, 0, 30, NULL},

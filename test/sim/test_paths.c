@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* What congestion controllers must reach, on paths of the laboratory (sim --paths). */
+
+#include "test/support/qt.h"
+
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+#include "test/sim/paths.h"
+
+static struct qs_path_figures figures_of(const struct qs_path_run *run)
+{
+    struct qs_path_figures figures;
+    qs_path_run(run, &figures);
+    print_message(
+        "    %s: %u %s%s%s: %.1f %% used, %.2f %% lost, waits %.2f and %.2f ms, 90 %% after "
+        "%.2f s, Jain %.3f, first %.1f %%\n",
+        run->kind->name, run->flow_count, sp_cc_ops_of(run->first)->name,
+        run->first == run->later ? "" : " and ",
+        run->first == run->later ? "" : sp_cc_ops_of(run->later)->name, figures.utilisation * 100,
+        figures.loss * 100, (double)figures.wait_p50_ns / SB_MS,
+        (double)figures.wait_p99_ns / SB_MS, (double)figures.to_90_ns / SB_S, figures.fairness,
+        figures.first_share * 100);
+    if (figures.has_failed)
+        fail_msg("%s", figures.failure);
+    return figures;
+}
+
+static struct qs_path_figures alone(const char *path, enum sp_cc_kind kind, uint64_t seed)
+{
+    const struct qs_path_run run = {
+        .kind = qs_path_kind_named(path),
+        .first = kind,
+        .later = kind,
+        .flow_count = 1,
+        .seed = seed,
+    };
+    return figures_of(&run);
+}
+
+static void an_empty_link_is_full_within_seconds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        uint64_t within_s;
+    } samples[] = {{"lan", 1}, {"wan", 3}, {"long-fat", 5}};
+    static const enum sp_cc_kind kinds[] = {SP_CC_CUBIC, SP_CC_BBR};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        for (size_t k = 0; k < QT_COUNT(kinds); k++) {
+            struct qs_path_figures figures = alone(samples[i].path, kinds[k], 1);
+            assert_true(figures.to_90_ns <= samples[i].within_s * SB_S);
+            assert_true(figures.utilisation >= 0.9);
+        }
+    }
+}
+
+static struct qs_path_figures two_flows(const char *path, enum sp_cc_kind kind, uint32_t seconds)
+{
+    const struct qs_path_run run = {
+        .kind = qs_path_kind_named(path),
+        .first = kind,
+        .later = kind,
+        .flow_count = 2,
+        .flow_interval_ns = 2 * SB_S,
+        .seed = 1,
+        .seconds = seconds,
+    };
+    return figures_of(&run);
+}
+
+/* The second begins 2 s after the first. */
+static void two_flows_become_equal(void **state)
+{
+    (void)state;
+    static const enum sp_cc_kind kinds[] = {SP_CC_CUBIC, SP_CC_BBR};
+    for (size_t k = 0; k < QT_COUNT(kinds); k++) {
+        double share = two_flows("bursts", kinds[k], 120).first_share;
+        assert_true(share > 0.46 && share < 0.54); /* within 15 % of each other */
+        /* Where each loss comes from a full queue, it hits now one and now the other. */
+        assert_true(two_flows("wan", kinds[k], 60).fairness > 0.95);
+    }
+}
+
+static void bbr_holds_links_that_lose(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        assert_true(alone("radio", SP_CC_BBR, seed).utilisation >= 0.8);
+        assert_true(alone("bursts", SP_CC_BBR, seed).utilisation >= 0.8);
+    }
+    assert_true(alone("radio", SP_CC_NEWRENO, 1).utilisation < 0.4);
+}
+
+static void bbr_keeps_a_deep_queue_short(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        assert_true(alone("wan-deep", SP_CC_BBR, seed).wait_p99_ns < 50 * SB_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_link_is_full_within_seconds),
+        cmocka_unit_test(bbr_holds_links_that_lose),
+        cmocka_unit_test(bbr_keeps_a_deep_queue_short),
+        cmocka_unit_test(two_flows_become_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
