@@ -347,7 +347,7 @@ class Mistakes(Case):
                 ('--cert-out and --name are for', 'serve', '--listen', '127.0.0.1:0', '--root',
                  self.root, '--cert', 'x', '--key', 'y', '--cert-out', 'z'),
                 ('--conns must be', 'serve', '--conns', '0'),
-                ('takes at most 8 addresses', 'serve', *(['--listen', '127.0.0.1:0'] * 9)),
+                ('--listen: at most 8 addresses', 'serve', *(['--listen', '127.0.0.1:0'] * 9)),
                 ('unexpected argument here', 'serve', 'here')):
             done = subprocess.run([SPATE, *map(str, args)], capture_output=True, text=True,
                                   timeout=HANG_S, check=False)
