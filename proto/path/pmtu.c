@@ -241,7 +241,8 @@ void sp_pmtu_on_lost(struct sp_pmtu *pmtu, size_t size, uint64_t now_ns)
 
 /* ---- Holes ---- */
 
-/* Falls back to 1,200 bytes.  The next search stays below `limit`. */
+/* Falls back to 1,200 bytes.  The next search stays below `limit`; where that leaves nothing to
+ * search, it is a later one without that limit. */
 static void fall_back(struct sp_pmtu *pmtu, uint32_t limit, uint64_t now_ns)
 {
     if (sb_time_since(now_ns, pmtu->changed_ns) >= PAUSE_NS_MAX)
@@ -252,10 +253,11 @@ static void fall_back(struct sp_pmtu *pmtu, uint32_t limit, uint64_t now_ns)
     pmtu->size = SP_DATAGRAM_SIZE_MIN;
     pmtu->limit = limit;
     pmtu->changed_ns = now_ns;
-    pmtu->next_from_ns = sb_time_add(now_ns, wait_ns);
     pmtu->raise_count = 0;
     pmtu->is_raising = false;
     pmtu->is_wanted = true;
+    decide_next(pmtu, now_ns);
+    pmtu->next_from_ns = SB_MAX(pmtu->next_from_ns, sb_time_add(now_ns, wait_ns));
     advance(pmtu, SP_PMTU_ON_HOLE);
 }
 

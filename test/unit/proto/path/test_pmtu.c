@@ -339,6 +339,81 @@ static void what_the_system_refuses_is_given_up_at_once(void **state)
     assert_in_range(pmtu.probe_size, BASE + 1, 1251); /* that much is known */
 }
 
+/* Between 1,200 bytes and a refused size there may be nothing that is worth a probe. */
+static void a_refused_size_near_the_smallest_begins_a_pause(void **state)
+{
+    (void)state;
+    struct sp_pmtu pmtu = started(1205);
+    acknowledge(&pmtu, SB_S);
+    assert_int_equal(pmtu.size, 1205);
+    assert_true(sp_pmtu_on_too_large(&pmtu, 1205, SB_S));
+    assert_int_equal(pmtu.state, SP_PMTU_HOLE);
+    assert_int_equal(pmtu.size, BASE);
+    assert_int_equal(pmtu.next_from_ns, 2 * SB_S);
+    sp_pmtu_on_full(&pmtu);
+    assert_false(sp_pmtu_is_time(&pmtu, 2 * SB_S - 1));
+    assert_true(sp_pmtu_is_time(&pmtu, 2 * SB_S));
+    sp_pmtu_on_time(&pmtu);
+    assert_int_equal(pmtu.probe_size, 1205);
+    acknowledge(&pmtu, 2 * SB_S);
+    assert_int_equal(pmtu.size, 1205);
+}
+
+/* Lets the path, the system and the connection do one of the things that they may do now. */
+static void do_anything(struct sp_pmtu *pmtu, uint64_t random, uint64_t now_ns)
+{
+    uint32_t size = random % 3 == 0 ? pmtu->probe_size : pmtu->size;
+    uint32_t before = pmtu->size;
+    bool has_changed = false;
+    switch ((random >> 8) % 8) {
+    case 0:
+    case 1:
+        sp_pmtu_on_full(pmtu);
+        if (sp_pmtu_is_time(pmtu, now_ns))
+            sp_pmtu_on_time(pmtu);
+        break;
+    case 2:
+    case 3:
+        if (sp_pmtu_is_due(pmtu))
+            sp_pmtu_on_sent(pmtu);
+        break;
+    case 4:
+        has_changed = sp_pmtu_on_acked(pmtu, size, now_ns);
+        break;
+    case 5:
+        sp_pmtu_on_lost(pmtu, size, now_ns);
+        break;
+    case 6:
+        has_changed = sp_pmtu_on_too_large(pmtu, size, now_ns);
+        break;
+    default:
+        has_changed = sp_pmtu_on_hole(pmtu, now_ns);
+        break;
+    }
+    assert_int_equal(has_changed, pmtu->size != before);
+}
+
+/* Nothing that a path or a peer does, in whatever order, breaks an assertion or ends the search. */
+static void a_search_bears_any_order_of_events(void **state)
+{
+    (void)state;
+    uint64_t random = 1;
+    for (uint32_t run = 0; run < 2000; run++) {
+        uint64_t now_ns = SB_S;
+        struct sp_pmtu pmtu = started(1200 + (run % 2 == 0 ? run % 64 : run * 32));
+        for (uint32_t step = 0; step < 200; step++) {
+            random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            do_anything(&pmtu, random >> 32, now_ns);
+            now_ns += (random >> 60) * 100 * SB_MS;
+            bool is_probing = pmtu.state == SP_PMTU_DUE || pmtu.state == SP_PMTU_PROBING;
+            assert_in_range(pmtu.size, BASE, pmtu.size_max);
+            assert_true(!is_probing ||
+                        (pmtu.probe_size > pmtu.size && pmtu.probe_size < pmtu.limit));
+            assert_true(pmtu.next_from_ns != SB_NEVER || is_probing || pmtu.size == pmtu.size_max);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +431,8 @@ int main(void)
         cmocka_unit_test(holes_are_answered_at_growing_intervals),
         cmocka_unit_test(a_hole_ends_an_attempt),
         cmocka_unit_test(what_the_system_refuses_is_given_up_at_once),
+        cmocka_unit_test(a_refused_size_near_the_smallest_begins_a_pause),
+        cmocka_unit_test(a_search_bears_any_order_of_events),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
