@@ -344,7 +344,7 @@ static void send_reset(struct qs_host *host, const struct qs_wire *wire, const s
 
 /* A connection for the client's Initial.  It pairs with the client's end that has this source
  * CID, unless that end has its partner already: then the packet is an old one.  A partner
- * that ended before it was connected is replaced. */
+ * that ended before it was connected is replaced: see replace_partner(). */
 static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire *wire,
                                      const struct sp_header *header)
 {
@@ -356,8 +356,6 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
     uint64_t conn_index = client != NULL ? client->conn_index : 0;
     struct qs_end *partner = qs_host_end_of(host, conn_index);
     bool is_free = partner == NULL || (partner->conn == NULL && !partner->app.is_connected);
-    if (client != NULL && partner != NULL && is_free)
-        partner->is_stray = true;
     bool is_stray = client == NULL || !is_free;
     return qs_end_create(&(struct qs_end_args){
         .host = host,
@@ -372,6 +370,14 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
         .is_proven = token == QS_TOKEN_NEW,
         .original_dcid = original_dcid,
     });
+}
+
+/* `end` is no garbage, so it takes the place of a partner that ended before it was connected. */
+static void replace_partner(struct qs_host *host, const struct qs_end *end)
+{
+    struct qs_end *before = end->is_stray ? NULL : qs_host_end_of(host, end->conn_index);
+    if (before != NULL)
+        before->is_stray = true;
 }
 
 /* [RFC9000 8.1.2] */
@@ -413,6 +419,7 @@ static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct 
         qs_end_destroy(end);
         return;
     }
+    replace_partner(host, end);
     host_add(host, end);
     qs_end_step(end);
 }
