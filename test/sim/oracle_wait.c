@@ -10,7 +10,6 @@
 #include <inttypes.h>
 
 #include "proto/base/time.h"
-#include "proto/conn/alive.h"
 #include "proto/conn/impl.h"
 #include "test/sim/host.h"
 
@@ -75,6 +74,15 @@ static bool owes_credit(const struct qs_app *app)
     return false;
 }
 
+/* Whoever waits so sends by itself, and with that the credit that is due.  The timers of other
+ * waits are those of conn/alive.h. */
+static bool will_send(const struct sp_send_wait *wait)
+{
+    bool is_quiet = wait->reason == SP_WAIT_IDLE || wait->reason == SP_WAIT_CONN_CREDIT ||
+                    wait->reason == SP_WAIT_STREAM_CREDIT;
+    return !is_quiet && wait->at_ns != SB_NEVER;
+}
+
 /* More credit is on its way, or the peer is yet to send it. */
 static bool will_get_credit(const struct qs_end *end)
 {
@@ -83,7 +91,7 @@ static bool will_get_credit(const struct qs_end *end)
         return true;
     struct sp_send_wait wait =
         sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, end->host->clock->now_ns);
-    return wait.at_ns != SB_NEVER && wait.at_ns != sp_conn_alive_deadline_ns(peer->conn);
+    return will_send(&wait);
 }
 
 /* While it waits for credit, the idle timeout does not end it: packets are in flight, or it says
