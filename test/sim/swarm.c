@@ -11,6 +11,7 @@
 #include "test/sim/scenarios.h"
 
 #define IDLE_TIMEOUT_NS (300 * SB_S)
+#define WORK_NS         (250 * SB_S)
 
 /* True in one of `n` runs. */
 static bool one_in(struct qs_random *random, uint64_t n)
@@ -321,9 +322,8 @@ static void random_moves(struct qs_random *random, struct qs_plan *plan)
 }
 
 /* A fixed rate that the path does not have for all connections would starve some of them. */
-static void fit_rate(struct qs_plan *plan, enum sp_role role)
+static void fit_rate(const struct qs_plan *plan, enum sp_role role, struct sp_config *config)
 {
-    struct sp_config *config = &plan->side[role].config;
     uint64_t rate = plan->path[role].rate_bytes_per_s;
     if (config->cc_kind != SP_CC_FIXED || rate == 0)
         return;
@@ -332,6 +332,24 @@ static void fit_rate(struct qs_plan *plan, enum sp_role role)
         config->cc_kind = SP_CC_CUBIC;
     else
         config->fixed_rate_bytes_per_s = SB_MIN(config->fixed_rate_bytes_per_s, share);
+}
+
+/* The work takes no longer than a quarter of its time at the rate that there is: a short queue may
+ * drop more than half of what is sent. */
+static void fit_bytes(struct qs_plan *plan, enum sp_role role)
+{
+    struct qs_app_plan *app = &plan->side[role].app;
+    const struct sp_config *config = &plan->side[role].config;
+    uint64_t rate = SB_VARINT_MAX;
+    if (config->cc_kind == SP_CC_FIXED)
+        rate = config->fixed_rate_bytes_per_s;
+    if (config->conn_rate_bytes_per_s_max > 0)
+        rate = SB_MIN(rate, config->conn_rate_bytes_per_s_max);
+    if (plan->path[role].rate_bytes_per_s > 0)
+        rate = SB_MIN(rate, plan->path[role].rate_bytes_per_s / plan->conn_count);
+    uint64_t streams = 1 + app->bidi_count + app->uni_count + plan->side[1 - role].app.bidi_count;
+    app->bytes_max = SB_MIN(app->bytes_max, rate / streams * (WORK_NS / 4 / SB_S));
+    app->bytes_min = SB_MIN(app->bytes_min, app->bytes_max);
 }
 
 static void random_batches(struct qs_random *random, struct qs_plan *plan)
@@ -422,10 +440,13 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_resumption(&random, ret);
     random_moves(&random, ret);
     random_paths(&random, ret);
-    for (int role = 0; role < QS_SIDES; role++)
-        fit_rate(ret, (enum sp_role)role);
+    fit_rate(ret, SP_SERVER, &ret->later);
+    for (int role = 0; role < QS_SIDES; role++) {
+        fit_rate(ret, (enum sp_role)role, &ret->side[role].config);
+        fit_bytes(ret, (enum sp_role)role);
+    }
     random_batches(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
-    ret->work_ns = 250 * SB_S + qs_plan_credit_ns(ret);
+    ret->work_ns = WORK_NS + qs_plan_credit_ns(ret);
     ret->check_interval = 8;
 }
