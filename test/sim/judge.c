@@ -273,6 +273,8 @@ void qs_judge_end(struct qs_world *world)
         judge_pair(world, i);
     if (world->trace.has_failed)
         return;
+    if (world->trace.packet_count == 0)
+        qs_fail(&world->trace, "no packet was sent"); /* such a run tries nothing */
     if (world->plan->lost_max > 0 && damaged_count(world) > world->plan->lost_max)
         qs_fail(&world->trace, "%" PRIu64 " datagrams lost, %" PRIu64 " are to be expected",
                 damaged_count(world), world->plan->lost_max);

@@ -16,6 +16,11 @@
 
 enum { QS_SIDES = 2 }; /* indexed by enum sp_role */
 
+/* Memory with which a host can make a connection and send its first packets: a block of 64 KiB for
+ * the connection and one for its handshake fit into the three quarters that are no reserve.  With
+ * BBR there is a third, for its model. */
+enum { QS_MEMORY_BYTES_MIN = 176000, QS_MEMORY_BYTES_MIN_BBR = 264000 };
+
 /* The longest pause before memory is lent again. */
 #define QS_LEND_PAUSE_NS_MAX (20 * SB_MS)
 

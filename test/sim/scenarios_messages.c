@@ -135,7 +135,7 @@ static void shortage(struct qs_plan *plan, uint32_t member)
     for (int role = 0; role < QS_SIDES; role++) {
         plan->side[role].app.hold_ppm = 50 * PERCENT;
         plan->side[role].app.hold_ns = 100 * SB_MS;
-        plan->side[role].memory_bytes_max = 140000 + member * UINT64_C(8192);
+        plan->side[role].memory_bytes_max = QS_MEMORY_BYTES_MIN + member * UINT64_C(8192);
     }
 }
 
@@ -197,7 +197,7 @@ static const struct qs_scenario rows[] = {
     {"messages-flood", "messages without a pause beside streams", flood, NULL, 4},
     {"messages-small-frames", "a peer that takes small DATAGRAM frames", small_frames, NULL, 5},
     {"messages-mtu", "the path ceases to take large datagrams", mtu, NULL, 5},
-    {"messages-shortage", "140 KB and n times 8 KB for everything", shortage, NULL, 20},
+    {"messages-shortage", "176 KB and n times 8 KB for everything", shortage, NULL, 20},
     {"messages-cut", "the connection ends in the middle of it", cut, NULL, 12},
     {"messages-too-large", "a frame that is larger than announced", too_large, NULL, 2},
 };

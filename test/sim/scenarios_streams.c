@@ -239,7 +239,7 @@ static void little_memory(struct qs_plan *plan, uint32_t member)
     plan->may_lack_memory = true;
     plan->may_time_out = true;
     for (int role = 0; role < QS_SIDES; role++)
-        plan->side[role].memory_bytes_max = 120000 + member * UINT64_C(4096);
+        plan->side[role].memory_bytes_max = QS_MEMORY_BYTES_MIN + member * UINT64_C(4096);
 }
 
 /* Many connections over a path that loses nothing, and memory for some of their streams: each gets
@@ -291,7 +291,7 @@ static const struct qs_scenario rows[] = {
     {"uni-streams", "unidirectional streams both ways", uni_streams, NULL, 0},
     {"empty-streams", "streams of no byte or one", empty_streams, NULL, 0},
     {"stop-sending", "the client stops every stream halfway", stop_sending, NULL, 0},
-    {"little-memory", "120 KB and n times 4 KB for everything", little_memory, NULL, 50},
+    {"little-memory", "176 KB and n times 4 KB for everything", little_memory, NULL, 50},
     {"shared-memory", "half a megabyte and n times 32 KB for 20 connections", shared_memory, NULL,
      40},
     {"lent-memory", "memory to receive into, and percent of everything that goes wrong",

@@ -389,6 +389,20 @@ static void random_paths(struct qs_random *random, struct qs_plan *plan)
         plan->path[role].drops_ecn = one_in(random, 24);
 }
 
+/* One side has little memory.  A client can at least begin: otherwise nothing is sent. */
+static void limit_memory(struct qs_random *random, struct qs_plan *plan)
+{
+    uint64_t role = qs_random_below(random, QS_SIDES);
+    uint64_t min = role == SP_CLIENT ? QS_MEMORY_BYTES_MIN_BBR : 100000;
+    plan->side[role].memory_bytes_max = min + qs_random_below(random, 300000);
+    plan->side[SP_CLIENT].app.close_when = QS_CLOSE_AT; /* it may not get on */
+    plan->side[SP_CLIENT].app.close_at_ns = 30 * SB_S;
+    plan->must_complete = false;
+    plan->may_lack_memory = true;
+    plan->may_time_out = true;
+    plan->expect[SP_CLIENT].kind = plan->expect[SP_SERVER].kind = SP_CLOSE_NONE;
+}
+
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
 {
     qs_plan_init(ret, seed);
@@ -403,16 +417,8 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     for (int role = 0; role < QS_SIDES; role++)
         fit_window(&ret->side[role].app, &ret->side[1 - role].config);
     random_end(&random, ret);
-    if (one_in(&random, 16)) {
-        ret->side[qs_random_below(&random, QS_SIDES)].memory_bytes_max =
-            qs_random_between(&random, 100000, 400000);
-        ret->side[SP_CLIENT].app.close_when = QS_CLOSE_AT; /* it may not get on */
-        ret->side[SP_CLIENT].app.close_at_ns = 30 * SB_S;
-        ret->must_complete = false;
-        ret->may_lack_memory = true;
-        ret->may_time_out = true;
-        ret->expect[SP_CLIENT].kind = ret->expect[SP_SERVER].kind = SP_CLOSE_NONE;
-    }
+    if (one_in(&random, 16))
+        limit_memory(&random, ret);
     if (one_in(&random, 8)) {
         ret->conn_count = 1 + (uint32_t)any_size(&random, 6);
         ret->conn_interval_ns = any_size(&random, 50 * SB_MS);
