@@ -71,6 +71,7 @@
     X(CONN, versions, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_BOTH, SPATE_VERSIONS_ONLY_2, RANGE) \
     X(PROTO, grease, true, false, true, RANGE) \
     X(PROTO, spin_bit, true, false, true, RANGE) \
+    X(PROTO, ack_frequency, true, false, true, RANGE) \
     X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE) \
     X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_BBR, \
       RANGE) \

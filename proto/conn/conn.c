@@ -53,6 +53,7 @@ void sp_config_init(struct sp_config *config)
         .spin_bit = true,
         .cc_kind = SP_CC_CUBIC,
         .fixed_rate_bytes_per_s = 125000000,
+        .ack_frequency = true,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
         .message_bytes_max = UINT64_C(1) << 20,
@@ -228,6 +229,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
         conn->spaces[i] = s;
     }
     sp_keyphase_init(&conn->keys, conn->protect.ops);
+    sp_ack_request_init(&conn->ack_request);
     conn->keys.update_packets = conn->config->key_update_packets;
 }
 

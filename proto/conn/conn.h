@@ -72,6 +72,7 @@ struct sp_config {
     bool
         follow_preferred; /* client: report the addresses that the server prefers.  [RFC9000 9.6] */
     bool orders_versions; /* server: our order of preference decides, not the client's */
+    bool ack_frequency;   /* let the peer choose our ACKs, and choose its own.  [ack-frequency 3] */
 };
 
 /* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */

@@ -222,6 +222,33 @@ static void add_new_token(struct sp_conn *conn, struct sp_build *build)
     conn->wants_new_token = false;
 }
 
+/* Asks the peer for other ACKs.  [ack-frequency 4] */
+static void add_ack_frequency(struct sp_conn *conn, struct sp_build *build)
+{
+    struct sp_frame_ack_frequency frame;
+    sp_ack_request_write(&conn->ack_request, conn->loss.path, &frame);
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_ack_frequency(&w, &frame);
+    if (!commit(conn, build, &w, SP_FRAME_ACK_FREQUENCY, frame.sequence, NULL))
+        return;
+    sp_ack_request_on_sent(&conn->ack_request, &frame, &conn->loss);
+    conn->stats.ack_frequencies_out++;
+}
+
+/* Asks for the acknowledgment of a probe at once.  It is not retransmitted, and is not allowed in
+ * 0-RTT packets.  [ack-frequency 3, 5, 7] */
+static void add_immediate_ack(const struct sp_conn *conn, struct sp_build *build)
+{
+    if (!sp_ack_request_is_enabled(&conn->ack_request) || sp_conn_sends_early(conn))
+        return;
+    struct sb_writer w = sp_build_writer(build);
+    sp_frame_write_immediate_ack(&w);
+    if (sp_build_commit(build, &w)) {
+        build->is_eliciting = true;
+        build->is_in_flight = true;
+    }
+}
+
 /* ---- Control frames of streams ---- */
 
 static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
@@ -461,7 +488,8 @@ bool sp_conn_has_control(const struct sp_conn *conn)
 {
     if (conn->wants_handshake_done || conn->wants_new_token ||
         (conn->wants_max_data && !conn->holds_credit) || conn->data_blocked == SP_BLOCKED_DUE ||
-        conn->path->response_count > 0 || !sb_list_is_empty(&conn->control_list))
+        conn->path->response_count > 0 || sp_ack_request_is_due(&conn->ack_request) ||
+        !sb_list_is_empty(&conn->control_list))
         return true;
     for (uint32_t i = 0; i < 2; i++)
         if ((conn->limits[i].grant == SP_GRANT_DUE && !conn->holds_credit) ||
@@ -485,6 +513,8 @@ static SB_NEVER_INLINE void add_control(struct sp_conn *conn, struct sp_build *b
     add_path_responses(conn, build);
     add_limits(conn, build, now_ns);
     add_cids(conn, build);
+    if (sp_ack_request_is_due(&conn->ack_request))
+        add_ack_frequency(conn, build);
     add_streams_control(conn, build, now_ns);
 }
 
@@ -525,6 +555,8 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     }
     if (is_probe)
         add_probe_crypto(conn, build);
+    if (is_probe && is_app)
+        add_immediate_ack(conn, build);
     if (is_probe && !build->is_eliciting)
         add_ping(build);
     if (!build->is_eliciting && !(build->has_ack && sp_ack_is_due(&s->ack, now_ns))) {

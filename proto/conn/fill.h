@@ -30,7 +30,8 @@ static inline bool sp_conn_may_want_control(const struct sp_conn *conn)
            conn->path->response_count > 0 || conn->data_blocked == SP_BLOCKED_DUE ||
            bidi->grant == SP_GRANT_DUE || bidi->blocked == SP_BLOCKED_DUE ||
            uni->grant == SP_GRANT_DUE || uni->blocked == SP_BLOCKED_DUE ||
-           conn->local_ids.may_want_send || conn->remote_ids.may_want_send;
+           sp_ack_request_is_due(&conn->ack_request) || conn->local_ids.may_want_send ||
+           conn->remote_ids.may_want_send;
 }
 
 /* The general case of sp_conn_wants_control(). */

@@ -75,6 +75,8 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
     if (outcome.acked_any)
         conn->spaces[packet->space]->probe_count = 0;
     sp_conn_on_outcome(conn, packet->space, &outcome, now_ns);
+    if (conn->loss.is_confirmed)
+        sp_ack_request_update(&conn->ack_request, conn->loss.path);
     return SP_OK;
 }
 
@@ -244,6 +246,20 @@ static enum sp_err on_handshake_done(struct sp_conn *conn, uint64_t now_ns)
     return SP_OK;
 }
 
+/* What the peer wants of our ACKs, allowed if we have sent min_ack_delay.  [ack-frequency 3] */
+static enum sp_err on_ack_request(struct sp_conn *conn, const struct sp_frame *frame)
+{
+    if (!conn->config->ack_frequency)
+        return SP_ERR_FRAME_ENCODING; /* as for any unknown type.  [RFC9000 12.4] */
+    if (frame->type == SP_FRAME_IMMEDIATE_ACK) {
+        sp_ack_on_immediate(&conn->app.ack);
+        return SP_OK;
+    }
+    conn->stats.ack_frequencies_in++;
+    return sp_ack_on_frequency(&conn->app.ack, &conn->ack_wish, &frame->ack_frequency,
+                               sp_conn_min_ack_delay_us(conn));
+}
+
 static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
                             const struct sp_frame *frame, uint64_t now_ns)
 {
@@ -303,6 +319,9 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_CONNECTION_CLOSE_APP:
         sp_conn_on_peer_close(conn, &frame->close, now_ns);
         return SP_OK;
+    case SP_FRAME_IMMEDIATE_ACK:
+    case SP_FRAME_ACK_FREQUENCY:
+        return on_ack_request(conn, frame);
     case SP_FRAME_HANDSHAKE_DONE:
         return on_handshake_done(conn, now_ns);
     default:

@@ -71,6 +71,8 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
     params.initial_max_streams_bidi = config->streams_bidi_max;
     params.initial_max_streams_uni = config->streams_uni_max;
     params.max_ack_delay_ms = ms_of(config->ack_delay_ns_max);
+    if (config->ack_frequency)
+        params.min_ack_delay_us = sp_conn_min_ack_delay_us(conn);
     params.active_cid_limit = SP_CIDS_MAX;
     params.max_datagram_frame_size = config->message_frame_size_max;
 
@@ -255,6 +257,9 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
     conn->peer_ack_delay_exponent = peer.ack_delay_exponent;
     conn->peer_stays = peer.disable_active_migration;
     conn->loss.peer_ack_delay_ns_max = peer.max_ack_delay_ms * SB_MS;
+    if (conn->config->ack_frequency && peer.min_ack_delay_us != SP_MIN_ACK_DELAY_NONE)
+        sp_ack_request_enable(&conn->ack_request, peer.min_ack_delay_us,
+                              peer.max_ack_delay_ms * (SB_MS / SB_US));
     conn->local_ids.count_max = SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
     if (peer.has_reset_token) {
         sp_cid_remote_set_first_token(&conn->remote_ids, peer.reset_token);

@@ -2,7 +2,9 @@
 #ifndef SP_CONN_IMPL_H
 #define SP_CONN_IMPL_H
 
+#include "proto/base/time.h"
 #include "proto/recovery/ack.h"
+#include "proto/recovery/ack_request.h"
 #include "proto/path/cid_local.h"
 #include "proto/path/cid_remote.h"
 #include "proto/conn/conn.h"
@@ -220,6 +222,8 @@ struct sp_conn {
     struct sp_conn_space app;                /* spaces[SP_SPACE_APP] */
     struct sp_keyphase keys;
     struct sp_loss loss;
+    struct sp_ack_request ack_request;
+    struct sp_ack_wish ack_wish;
     struct sp_conn_path *path;                /* in use; loss.path is a part of it */
     struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */
     struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
@@ -322,6 +326,13 @@ static inline enum sp_space sp_conn_first_space(const struct sp_conn *conn)
     return conn->spaces[SP_SPACE_INITIAL] != NULL     ? SP_SPACE_INITIAL
            : conn->spaces[SP_SPACE_HANDSHAKE] != NULL ? SP_SPACE_HANDSHAKE
                                                       : SP_SPACE_APP;
+}
+
+/* Returns the shortest delay of ACKs that we grant: 1 ms, as precise as timers are, but no more
+ * than our longest.  [ack-frequency 3] */
+static inline uint64_t sp_conn_min_ack_delay_us(const struct sp_conn *conn)
+{
+    return SB_MIN(conn->config->ack_delay_ns_max, SB_MS) / SB_US;
 }
 
 static inline bool sp_conn_is_server(const struct sp_conn *conn)

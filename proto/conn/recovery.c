@@ -114,6 +114,9 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sen
     case SP_FRAME_RETIRE_CONNECTION_ID:
         sp_cid_remote_on_retired_acked(&conn->remote_ids, frame->offset);
         break;
+    case SP_FRAME_ACK_FREQUENCY:
+        sp_ack_request_on_acked(&conn->ack_request, frame->offset, &conn->loss);
+        break;
     default:
         break; /* nothing waits for it */
     }
@@ -213,6 +216,9 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         break;
     case SP_FRAME_HANDSHAKE_DONE:
         conn->wants_handshake_done = true;
+        break;
+    case SP_FRAME_ACK_FREQUENCY:
+        sp_ack_request_on_lost(&conn->ack_request, frame->offset);
         break;
     default:
         break; /* ACK: a newer one has all ranges.  DATAGRAM: never sent again.  [RFC9221 5.2] */

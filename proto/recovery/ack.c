@@ -18,6 +18,10 @@
  * releases.  (The reasoning is that of Li et al., TACK, SIGCOMM 2020, which shows that four per
  * round trip are enough.)
  *
+ * A sender that asks for other ACKs by an ACK_FREQUENCY frame gets those instead, but never fewer
+ * than one per IN_ORDER_COUNT_MAX packets.  [ack-frequency 6]  Its ACKs after silence wait no less:
+ * a sender that wants them at once asks for it, and others would get an ACK per request and answer.
+ *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
  * forgotten numbers count as received, so no packet is ever processed twice.  [RFC9000 13.2.3] */
 
@@ -100,6 +104,60 @@ static void insert(struct sp_ack *ack, uint64_t pn)
     range->largest = pn; /* the range above begins at pn + 2 or later, or find() had taken it */
 }
 
+/* Returns whether a new packet lets the sender declare another one lost, or was declared lost
+ * itself, by the threshold that the sender has asked for.  Call it after insert().
+ * [ack-frequency 6.2] */
+static bool is_reordered(const struct sp_ack *ack, uint64_t pn)
+{
+    uint64_t threshold = ack->wish->reorder_threshold;
+    if (threshold == 0)
+        return false;
+    /* Up to here the sender could declare packets lost already. */
+    uint64_t from = ack->reported_end > threshold ? ack->reported_end - threshold : 0;
+    if (pn < from)
+        return true;
+    for (uint32_t i = ack->range_count; i-- > 0;) {
+        uint64_t low = i + 1 < ack->range_count ? ack->ranges[i + 1].largest + 1 : ack->floor;
+        uint64_t missing = SB_MAX(low, from);
+        if (missing < ack->ranges[i].smallest)
+            return ack->largest_eliciting >= missing &&
+                   ack->largest_eliciting - missing >= threshold;
+    }
+    return false;
+}
+
+/* Returns true if a packet must be acknowledged at once.  [RFC9000 13.2.1]  Many marks in a row
+ * need no ACK each if the peer wants few.  [ack-frequency 6.3] */
+static bool is_urgent(const struct sp_ack *ack, bool is_out_of_order, uint64_t pn, bool is_ce)
+{
+    bool has_wish = ack->wish != NULL;
+    if (has_wish && ack->wish->count > ELICITING_THRESHOLD)
+        is_ce = is_ce && !ack->last_was_ce;
+    if (is_ce)
+        return true;
+    if (has_wish && ack->wish->reorder_threshold != 1)
+        return is_reordered(ack, pn);
+    return is_out_of_order; /* below an ack-eliciting one, or above a gap */
+}
+
+enum sp_err sp_ack_on_frequency(struct sp_ack *ack, struct sp_ack_wish *wish,
+                                const struct sp_frame_ack_frequency *frame, uint64_t delay_us_min)
+{
+    enum { DELAY_MS_END = 1 << 14 };
+    if (frame->delay_us < delay_us_min || frame->delay_us >= DELAY_MS_END * (SB_MS / SB_US))
+        return SP_ERR_PROTOCOL_VIOLATION;
+    if (frame->sequence < wish->next_sequence)
+        return SP_OK;
+    ack->wish = wish;
+    *wish = (struct sp_ack_wish){
+        .next_sequence = frame->sequence + 1,
+        .count = (uint32_t)SB_MIN(frame->eliciting_max, (uint64_t)IN_ORDER_COUNT_MAX - 1) + 1,
+        .delay_us = (uint32_t)frame->delay_us,
+        .reorder_threshold = (uint32_t)SB_MIN(frame->reorder_threshold, (uint64_t)UINT32_MAX),
+    };
+    return SP_OK;
+}
+
 void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum sp_ecn ecn,
                       uint64_t now_ns)
 {
@@ -119,21 +177,27 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
         return;
     ack->eliciting_count++;
     ack->batch_eliciting++;
-    /* [RFC9000 13.2.1] Out of order: below an ack-eliciting one, or above a gap. */
-    if ((ack->has_eliciting && pn < ack->largest_eliciting) || pn > next || ecn == SP_ECN_CE)
-        ack->batch_is_urgent = true;
+    bool was_ahead = ack->has_eliciting && pn < ack->largest_eliciting;
     if (!ack->has_eliciting || pn > ack->largest_eliciting) {
         ack->largest_eliciting = pn;
         ack->has_eliciting = true;
     }
+    if (is_urgent(ack, was_ahead || pn > next, pn, ecn == SP_ECN_CE))
+        ack->batch_is_urgent = true;
+    ack->last_was_ce = ecn == SP_ECN_CE;
 }
 
 /* When the packets that wait are to be acknowledged. */
 static uint64_t due_at(const struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns,
                        uint64_t now_ns)
 {
-    if (delay_ns_max == 0 || ack->batch_is_urgent || ack->eliciting_count >= IN_ORDER_COUNT_MAX)
+    if (delay_ns_max == 0 || ack->batch_is_urgent || ack->batch_is_immediate ||
+        ack->eliciting_count >= IN_ORDER_COUNT_MAX)
         return now_ns;
+    if (ack->wish != NULL) /* [ack-frequency 6] */
+        return ack->eliciting_count >= ack->wish->count
+                   ? now_ns
+                   : sb_time_add(now_ns, ack->wish->delay_us * SB_US);
     uint64_t delayed_ns = sb_time_add(now_ns, delay_ns_max);
     if (ack->eliciting_count < ELICITING_THRESHOLD)
         return delayed_ns;
@@ -154,11 +218,13 @@ void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, u
     }
     ack->batch_eliciting = 0;
     ack->batch_is_urgent = false;
+    ack->batch_is_immediate = false;
 }
 
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns)
 {
     ack->sent_at_ns = now_ns;
+    ack->reported_end = sp_ack_next_pn(ack);
     ack->is_wanted = false;
     ack->is_pending = false;
     ack->eliciting_count = 0;

@@ -5,9 +5,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/base/compiler.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
+
+/* What the peer asks of our ACKs, by its newest ACK_FREQUENCY frame.  All zero before the first.
+ * [ack-frequency 4] */
+struct sp_ack_wish {
+    uint64_t next_sequence; /* smaller ones are obsolete; 0: there was no frame */
+    uint32_t count;         /* ack-eliciting packets per ACK */
+    uint32_t delay_us;
+    uint32_t reorder_threshold; /* 0: reordering asks for no ACK */
+};
 
 /* The packets received in one packet number space, and when to acknowledge them.  [RFC9000 13.2]
  *
@@ -18,19 +28,23 @@
  * a packet that carries the ACK:  on_sent(). */
 struct sp_ack {
     uint32_t range_count;
-    bool is_wanted;             /* an ACK should leave now */
-    uint32_t eliciting_count;   /* ack-eliciting packets since the last ACK sent */
-    uint32_t batch_eliciting;   /* ack-eliciting packets in this batch */
-    uint32_t in_order_count;    /* ack-eliciting packets since the last sign of loss, capped */
+    uint32_t eliciting_count; /* ack-eliciting packets since the last ACK sent */
+    uint32_t batch_eliciting; /* ack-eliciting packets in this batch */
+    uint32_t in_order_count;  /* ack-eliciting packets since the last sign of loss, capped */
+    bool is_wanted;           /* an ACK should leave now */
+    bool is_pending;          /* something was received that no ACK has reported */
+    bool batch_is_urgent;     /* this batch shows loss, reordering or a CE mark */
+    bool batch_is_immediate;  /* this batch has an IMMEDIATE_ACK frame */
+    bool last_was_ce;         /* the last ack-eliciting packet had a CE mark */
+    bool has_eliciting;
+    uint64_t largest_eliciting; /* valid if has_eliciting */
     uint64_t sent_at_ns;        /* when the last ACK left */
-    bool batch_is_urgent;       /* this batch shows loss, reordering or a CE mark */
-    bool is_pending;            /* something was received that no ACK has reported */
     uint64_t deadline_ns;       /* SB_NEVER, or when an ACK is due by delay */
     uint64_t largest_at_ns;     /* when the largest number arrived */
-    uint64_t largest_eliciting; /* valid if has_eliciting */
-    bool has_eliciting;
+    uint64_t reported_end;      /* one more than the largest number in an ACK sent; 0: none */
     uint64_t floor;
     struct sp_ecn_counts ecn;
+    const struct sp_ack_wish *wish; /* NULL: none */
     struct sp_ack_range ranges[SP_ACK_RANGES_MAX];
 };
 
@@ -49,9 +63,22 @@ static inline uint64_t sp_ack_next_pn(const struct sp_ack *ack)
 void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum sp_ecn ecn,
                       uint64_t now_ns);
 
-/* Decides once per batch when to send an ACK.  `delay_ns_max` is the delay that we promised; 0
- * means at once, as for Initial and Handshake packets.  [RFC9000 13.2.1]  `rtt_ns`: the smoothed
- * round trip, 0 if it is not known. */
+/* Takes an ACK_FREQUENCY frame; an obsolete one is ignored.  `wish` is borrowed, always the same
+ * one.  `delay_us_min`: our min_ack_delay.  Returns SP_OK, or PROTOCOL_VIOLATION for a delay below
+ * that or of 2^14 ms or more. [ack-frequency 4] */
+SB_MUST_USE enum sp_err sp_ack_on_frequency(struct sp_ack *ack, struct sp_ack_wish *wish,
+                                            const struct sp_frame_ack_frequency *frame,
+                                            uint64_t delay_us_min);
+
+/* Takes an IMMEDIATE_ACK frame: the batch at hand is acknowledged at once.  [ack-frequency 5] */
+static inline void sp_ack_on_immediate(struct sp_ack *ack)
+{
+    ack->batch_is_immediate = true;
+}
+
+/* Decides once per batch when to send an ACK.  `delay_ns_max` is the delay that we promised, for
+ * which the peer may have asked for another one; 0 means at once, as for Initial and Handshake
+ * packets.  [RFC9000 13.2.1]  `rtt_ns`: the smoothed round trip, 0 if it is not known. */
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns);
 
 /* Returns true if there are received packets that no ACK has reported: an ACK is worth adding to a

@@ -50,8 +50,10 @@ enum sp_frame_type {
     SP_FRAME_CONNECTION_CLOSE = 0x1c,
     SP_FRAME_CONNECTION_CLOSE_APP = 0x1d,
     SP_FRAME_HANDSHAKE_DONE = 0x1e,
-    SP_FRAME_DATAGRAM = 0x30,     /* to the end of the packet.  [RFC9221 4] */
-    SP_FRAME_DATAGRAM_LEN = 0x31, /* with a length */
+    SP_FRAME_IMMEDIATE_ACK = 0x1f, /* [ack-frequency 5] */
+    SP_FRAME_DATAGRAM = 0x30,      /* to the end of the packet.  [RFC9221 4] */
+    SP_FRAME_DATAGRAM_LEN = 0x31,  /* with a length */
+    SP_FRAME_ACK_FREQUENCY = 0xaf, /* [ack-frequency 4] */
 };
 
 enum {
@@ -65,6 +67,14 @@ enum {
 struct sp_ack_range {
     uint64_t smallest;
     uint64_t largest;
+};
+
+/* A wish of the peer's about our ACKs. */
+struct sp_frame_ack_frequency {
+    uint64_t sequence;
+    uint64_t eliciting_max; /* ack-eliciting packets that need no ACK yet */
+    uint64_t delay_us;
+    uint64_t reorder_threshold; /* 0: reordering asks for no ACK */
 };
 
 struct sp_frame_ack {
@@ -118,6 +128,7 @@ struct sp_frame {
     uint64_t type; /* as on the wire: STREAM with its flags */
     union {
         struct sp_frame_ack ack;
+        struct sp_frame_ack_frequency ack_frequency;
         struct sp_frame_stream stream;
         struct sp_frame_crypto crypto;
         struct sp_frame_datagram datagram;
@@ -309,5 +320,7 @@ void sp_frame_write_path(struct sb_writer *w, enum sp_frame_type type,
 /* Cuts the reason where it does not fit. */
 void sp_frame_write_close(struct sb_writer *w, const struct sp_frame_close *frame);
 void sp_frame_write_handshake_done(struct sb_writer *w);
+void sp_frame_write_immediate_ack(struct sb_writer *w);
+void sp_frame_write_ack_frequency(struct sb_writer *w, const struct sp_frame_ack_frequency *frame);
 
 #endif

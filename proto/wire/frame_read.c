@@ -224,6 +224,19 @@ static enum sp_err read_close(struct sb_reader *r, uint64_t type, struct sp_fram
     return SP_OK;
 }
 
+static enum sp_err read_ack_frequency(struct sb_reader *r, struct sp_frame_ack_frequency *ret)
+{
+    struct sp_frame_ack_frequency f;
+    f.sequence = sb_reader_varint(r);
+    f.eliciting_max = sb_reader_varint(r);
+    f.delay_us = sb_reader_varint(r);
+    f.reorder_threshold = sb_reader_varint(r);
+    if (r->failed)
+        return SP_ERR_FRAME_ENCODING;
+    *ret = f;
+    return SP_OK;
+}
+
 /* Reads the fields after the type, which is known and allowed in this packet. */
 static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame *ret)
 {
@@ -233,7 +246,10 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
         return SP_OK;
     case SP_FRAME_PING:
     case SP_FRAME_HANDSHAKE_DONE:
+    case SP_FRAME_IMMEDIATE_ACK:
         return SP_OK;
+    case SP_FRAME_ACK_FREQUENCY:
+        return read_ack_frequency(r, &ret->ack_frequency);
     case SP_FRAME_ACK:
     case SP_FRAME_ACK_ECN:
         return read_ack(r, type, &ret->ack);

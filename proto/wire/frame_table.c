@@ -51,12 +51,15 @@ const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES] = {
     [SP_FRAME_CONNECTION_CLOSE] = {"CONNECTION_CLOSE", IN_IH01 | N},
     [SP_FRAME_CONNECTION_CLOSE_APP] = {"CONNECTION_CLOSE", IN_01 | N},
     [SP_FRAME_HANDSHAKE_DONE] = {"HANDSHAKE_DONE", IN_1},
+    /* [ack-frequency 3] Not in 0-RTT: nobody remembers that the peer has it. */
+    [SP_FRAME_IMMEDIATE_ACK] = {"IMMEDIATE_ACK", IN_1},
     /* [RFC9221 3, 5] */
     [SP_FRAME_DATAGRAM] = {"DATAGRAM", IN_01},
     [SP_FRAME_DATAGRAM_LEN] = {"DATAGRAM", IN_01},
 };
 
 const struct sp_frame_long_rule sp_frame_long_rules[] = {
+    {SP_FRAME_ACK_FREQUENCY, {"ACK_FREQUENCY", IN_1}},
     {SB_VARINT_NONE, {NULL, 0}}, /* no type: see frame_table.h */
 };
 

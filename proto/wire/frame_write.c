@@ -224,3 +224,17 @@ void sp_frame_write_handshake_done(struct sb_writer *w)
 {
     sb_writer_u8(w, SP_FRAME_HANDSHAKE_DONE);
 }
+
+void sp_frame_write_immediate_ack(struct sb_writer *w)
+{
+    sb_writer_u8(w, SP_FRAME_IMMEDIATE_ACK);
+}
+
+void sp_frame_write_ack_frequency(struct sb_writer *w, const struct sp_frame_ack_frequency *frame)
+{
+    sb_writer_varint(w, SP_FRAME_ACK_FREQUENCY);
+    sb_writer_varint(w, frame->sequence);
+    sb_writer_varint(w, frame->eliciting_max);
+    sb_writer_varint(w, frame->delay_us);
+    sb_writer_varint(w, frame->reorder_threshold);
+}

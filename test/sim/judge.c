@@ -198,6 +198,7 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     }
     judge_close(world, client, server);
     world->key_updates += client->stats.key_updates;
+    world->ack_frequencies += client->stats.ack_frequencies_in;
     if (server == NULL) {
         if (world->plan->must_complete)
             qs_fail(&world->trace, "%s never met a server", client->who);
@@ -207,6 +208,7 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     judge_agreement(world, client, server);
     judge_agreement(world, server, client);
     world->key_updates += server->stats.key_updates;
+    world->ack_frequencies += server->stats.ack_frequencies_in;
     if (!world->plan->must_complete || world->trace.has_failed)
         return;
 
@@ -283,4 +285,7 @@ void qs_judge_end(struct qs_world *world)
     if (world->key_updates < world->plan->key_updates_min)
         qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
                 world->plan->key_updates_min);
+    if (world->ack_frequencies < world->plan->ack_frequencies_min)
+        qs_fail(&world->trace, "%" PRIu64 " ACK_FREQUENCY frames, not %" PRIu64,
+                world->ack_frequencies, world->plan->ack_frequencies_min);
 }

@@ -78,6 +78,24 @@ static void note_frame(struct content *content, uint64_t type)
         content->has_other = true;
 }
 
+/* [ack-frequency 3, 4] Rising numbers, and a delay that the peer grants and would not exceed
+ * anyway.
+ */
+static void check_ack_frequency(struct qs_oracle *oracle,
+                                const struct sp_frame_ack_frequency *frame)
+{
+    uint64_t delay_ns = frame->delay_us * SB_US;
+    uint64_t peer_ns = (oracle->peer->ack_delay_ns_max + SB_MS - 1) / SB_MS * SB_MS;
+    if (frame->sequence != oracle->asked_end)
+        qs_fail(oracle->trace, "%s sends ACK_FREQUENCY %" PRIu64 " after %" PRIu64, oracle->who,
+                frame->sequence, oracle->asked_end);
+    if (!oracle->peer->ack_frequency || delay_ns > peer_ns ||
+        delay_ns < SB_MIN(oracle->peer->ack_delay_ns_max, SB_MS))
+        qs_fail(oracle->trace, "%s asks for a delay of %" PRIu64 " us", oracle->who,
+                frame->delay_us);
+    oracle->asked_end = frame->sequence + 1;
+}
+
 static struct content walk_sent(struct qs_oracle *oracle, const struct qs_packet *packet)
 {
     struct content content = {0};
@@ -99,6 +117,8 @@ static struct content walk_sent(struct qs_oracle *oracle, const struct qs_packet
                  frame.type != SP_FRAME_ACK && frame.type != SP_FRAME_ACK_ECN)
             qs_fail(oracle->trace, "%s sends a frame %#" PRIx64 " after the close", oracle->who,
                     frame.type); /* [RFC9000 10.2] */
+        if (frame.type == SP_FRAME_ACK_FREQUENCY)
+            check_ack_frequency(oracle, &frame.ack_frequency);
         if (frame.type == SP_FRAME_NEW_TOKEN && oracle->role == SP_CLIENT)
             qs_fail(oracle->trace, "%s sends a token", oracle->who); /* [RFC9000 19.7] */
         if (frame.type == SP_FRAME_NEW_CONNECTION_ID && frame.new_cid.sequence < 64)
@@ -160,8 +180,10 @@ static void on_sealed(struct qs_oracle *oracle, const struct qs_packet *packet)
         if (++space->lone_acks > 1)
             qs_fail(oracle->trace, "%s sends a second ACK alone for one batch", oracle->who);
     }
-    if (content.has_ack)
+    if (content.has_ack) {
         space->owes_ack = false;
+        space->at_once_ns = SB_NEVER;
+    }
 
     if (oracle->sealed_count == QS_SEALED_MAX) {
         qs_fail(oracle->trace, "%s puts more than %d packets into a train", oracle->who,
@@ -210,6 +232,11 @@ static void on_received_frame(struct qs_oracle *oracle, enum sp_space space,
     }
     if (frame->type == SP_FRAME_NEW_CONNECTION_ID && frame->new_cid.sequence < 64)
         oracle->cids_received |= UINT64_C(1) << frame->new_cid.sequence;
+    if (frame->type == SP_FRAME_ACK_FREQUENCY &&
+        frame->ack_frequency.sequence >= oracle->wish_end) {
+        oracle->wish_end = frame->ack_frequency.sequence + 1;
+        oracle->wished_delay_ns = frame->ack_frequency.delay_us * SB_US;
+    }
     qs_oracle_flow_received(oracle, frame);
 }
 
@@ -227,6 +254,7 @@ static void on_opened(struct qs_oracle *oracle, const struct qs_packet *packet)
     }
 
     struct content content = {0};
+    uint64_t delay_ns = oracle->wished_delay_ns;
     struct sb_reader r = sb_reader_of(packet->payload.data, packet->payload.size);
     while (sb_reader_left(&r) > 0) {
         struct sp_frame frame;
@@ -234,15 +262,20 @@ static void on_opened(struct qs_oracle *oracle, const struct qs_packet *packet)
             return;
         note_frame(&content, frame.type);
         on_received_frame(oracle, packet->space, &frame);
+        if (frame.type == SP_FRAME_IMMEDIATE_ACK && is_new)
+            space->at_once_ns = SB_MIN(space->at_once_ns, oracle->trace->clock->now_ns);
     }
     if (!content.is_eliciting)
         return;
-    if (!space->owes_ack || space->owes_since_ns == SB_NEVER)
+    if (!space->owes_ack || space->owes_since_ns == SB_NEVER) {
         space->owes_since_ns = is_new ? oracle->trace->clock->now_ns : SB_NEVER;
+        space->owes_delay_ns = SB_MAX(delay_ns, oracle->wished_delay_ns);
+    }
     space->owes_ack = true;
 }
 
-/* [RFC9000 13.2.1] The promise of max_ack_delay, for packets that came for the first time. */
+/* [RFC9000 13.2.1] The promise of max_ack_delay, or of what the peer has asked for instead, for
+ * packets that came for the first time.  [ack-frequency 5, 6] */
 void qs_oracle_check_acks(struct qs_oracle *oracle, uint64_t late_ns)
 {
     const struct qs_oracle_space *space = &oracle->spaces[SP_SPACE_APP];
@@ -250,7 +283,8 @@ void qs_oracle_check_acks(struct qs_oracle *oracle, uint64_t late_ns)
         return;
     if (oracle->is_path_limited)
         return; /* not even an ACK may be sent to an address that is not proven */
-    uint64_t until_ns = space->owes_since_ns + oracle->config->ack_delay_ns_max + late_ns;
+    uint64_t until_ns = space->owes_since_ns + space->owes_delay_ns;
+    until_ns = sb_time_add(SB_MIN(until_ns, space->at_once_ns), late_ns);
     if (oracle->trace->clock->now_ns > until_ns)
         qs_fail(oracle->trace, "%s acknowledges nothing for %" PRIu64 " us", oracle->who,
                 (oracle->trace->clock->now_ns - space->owes_since_ns) / SB_US);

@@ -43,7 +43,9 @@ struct qs_oracle_space {
     uint64_t ack_count;
     bool owes_ack;          /* opened an ack-eliciting packet since the last ACK frame */
     uint64_t owes_since_ns; /* when the first of those was opened */
-    uint32_t lone_acks;     /* ACK-only packets since the last batch */
+    uint64_t owes_delay_ns; /* how long its ACK may take */
+    uint64_t at_once_ns; /* when an IMMEDIATE_ACK came since the last ACK frame; SB_NEVER: none */
+    uint32_t lone_acks;  /* ACK-only packets since the last batch */
 };
 
 /* A packet of the train that is being made. */
@@ -69,8 +71,12 @@ struct qs_oracle {
     uint64_t phase_received_pn; /* the number of that packet */
     bool phase_is_acked;        /* a packet that was sent with the current phase */
     uint64_t phase_first_pn;
-    uint64_t cids_sent;     /* a bit for each sequence number in our NEW_CONNECTION_IDs */
-    uint64_t cids_received; /* a bit for each sequence number in the peer's */
+    /* ACK_FREQUENCY frames.  [ack-frequency 4] */
+    uint64_t asked_end;       /* one more than the last sequence number sent */
+    uint64_t wish_end;        /* .. and than the largest received */
+    uint64_t wished_delay_ns; /* how long ACKs may take by now */
+    uint64_t cids_sent;       /* a bit for each sequence number in our NEW_CONNECTION_IDs */
+    uint64_t cids_received;   /* a bit for each sequence number in the peer's */
 
     /* Returns the bytes that the application has got and not given back: of a stream, or with
      * QS_STREAM_FIRST of all streams.  NULL: none. */

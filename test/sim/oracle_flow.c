@@ -30,10 +30,13 @@ void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char
         .config = &plan->side[role].config,
         .peer = &plan->side[1 - role].config,
         .address_is_valid = role == SP_CLIENT,
+        .wished_delay_ns = plan->side[role].config.ack_delay_ns_max,
     };
     qs_stream_table_init(&oracle->streams, sizeof(struct oracle_stream));
-    for (int space = 0; space < SP_SPACES; space++)
+    for (int space = 0; space < SP_SPACES; space++) {
         oracle->spaces[space].largest_acked = SB_VARINT_NONE;
+        oracle->spaces[space].at_once_ns = SB_NEVER;
+    }
     oracle->conn_limit = oracle->peer->conn_window_bytes;
     oracle->open_limit[0] = oracle->peer->streams_bidi_max;
     oracle->open_limit[1] = oracle->peer->streams_uni_max;

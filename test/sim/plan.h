@@ -230,17 +230,18 @@ struct qs_plan {
     bool judges_control;    /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     struct qs_monkeys_plan monkeys;
-    uint32_t version;         /* that connections which complete must have; 0: any */
-    uint32_t resumed_min;     /* connections that must have been resumed, .. */
-    uint32_t accepted_min;    /* .. whose 0-RTT must have been accepted, .. */
-    uint32_t rejected_min;    /* .. and rejected */
-    uint32_t migrated_min;    /* moves of clients that must have succeeded */
-    uint32_t preferred_min;   /* .. to the address that the server prefers */
-    uint32_t proven_min;      /* .. that a token of NEW_TOKEN must have proved */
-    uint64_t key_updates_min; /* that both sides together must have made */
-    uint32_t check_interval;  /* sp_conn_check() on every n-th step; 0: never */
-    bool lies_to_the_reader;  /* the canary: the application expects other bytes */
-    bool forgets_timers;      /* the canary: the host drops timers of its connections */
+    uint32_t version;             /* that connections which complete must have; 0: any */
+    uint32_t resumed_min;         /* connections that must have been resumed, .. */
+    uint32_t accepted_min;        /* .. whose 0-RTT must have been accepted, .. */
+    uint32_t rejected_min;        /* .. and rejected */
+    uint32_t migrated_min;        /* moves of clients that must have succeeded */
+    uint32_t preferred_min;       /* .. to the address that the server prefers */
+    uint32_t proven_min;          /* .. that a token of NEW_TOKEN must have proved */
+    uint64_t key_updates_min;     /* that both sides together must have made */
+    uint64_t ack_frequencies_min; /* frames that both sides together must have received */
+    uint32_t check_interval;      /* sp_conn_check() on every n-th step; 0: never */
+    bool lies_to_the_reader;      /* the canary: the application expects other bytes */
+    bool forgets_timers;          /* the canary: the host drops timers of its connections */
 };
 
 /* A quiet network of 20 ms round trip, two streams that carry some ten thousand

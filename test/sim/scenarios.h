@@ -23,6 +23,7 @@ struct qs_scenario_group {
     uint32_t count;
 };
 
+extern const struct qs_scenario_group qs_scenarios_acks;
 extern const struct qs_scenario_group qs_scenarios_net;
 extern const struct qs_scenario_group qs_scenarios_paths;
 extern const struct qs_scenario_group qs_scenarios_streams;

@@ -97,6 +97,7 @@ static void random_config(struct qs_random *random, struct sp_config *config)
         config->conn_rate_bytes_per_s_max = 100000 + any_size(random, 100000000);
     config->grease = one_in(random, 2);
     config->spin_bit = one_in(random, 2);
+    config->ack_frequency = !one_in(random, 3);
     if (one_in(random, 6))
         config->key_update_packets = 100 + any_size(random, 3000);
     if (one_in(random, 2)) {

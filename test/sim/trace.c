@@ -109,6 +109,10 @@ static void print_fields(const struct sp_frame *frame)
         printf(" %" PRIu64 " retire %" PRIu64, frame->new_cid.sequence,
                frame->new_cid.retire_prior_to);
         break;
+    case SP_FRAME_ACK_FREQUENCY:
+        printf(" %" PRIu64 ": %" PRIu64 " packets, %" PRIu64 " us", frame->ack_frequency.sequence,
+               frame->ack_frequency.eliciting_max, frame->ack_frequency.delay_us);
+        break;
     case SP_FRAME_RETIRE_CONNECTION_ID:
         printf(" %" PRIu64, frame->sequence);
         break;

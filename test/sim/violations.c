@@ -122,6 +122,8 @@ static const struct violation violations[] = {
      SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x31\x01z")},
     {"DATAGRAM that the client did not announce, empty", SP_SERVER, SP_PACKET_ONE_RTT,
      SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x31\x00")},
+    {"ACK_FREQUENCY that asks for less than the least delay", SP_CLIENT, SP_PACKET_ONE_RTT,
+     SP_ERR_PROTOCOL_VIOLATION, FRAMES("\x40\xaf\x00\x05\x43\xe7\x03")},
 };
 _Static_assert(SB_COUNT(violations) == QS_VIOLATIONS, "one member of the scenario a row");
 

@@ -25,6 +25,7 @@ struct qs_world {
     uint32_t move_count;        /* so often the clients have moved */
     bool is_silent;             /* no datagram is under way or waits to be read */
     uint64_t key_updates;
+    uint64_t ack_frequencies;
 };
 
 /* The results of a run. */

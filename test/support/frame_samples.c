@@ -115,6 +115,10 @@ const struct frame_sample frame_samples[] = {
      .want = {.type = 0x31, .datagram = {.frame_size = 2}}},
     {"datagram with length", BYTES("\x31\x03" "abc"),
      .want = {.type = 0x31, .datagram = {DATA("abc"), .frame_size = 5}}},
+
+    {"immediate_ack", BYTES("\x1f"), .want = {.type = 0x1f}},
+    {"ack_frequency", BYTES("\x40\xaf\x01\x0a\x67\x10\x03"),
+     .want = {.type = 0xaf, .ack_frequency = {1, 10, 10000, 3}}},
 };
 /* clang-format on */
 const size_t frame_sample_count = sizeof(frame_samples) / sizeof(frame_samples[0]);
@@ -149,7 +153,13 @@ bool frame_equal(const struct sp_frame *a, const struct sp_frame *b)
         return a->padding_size == b->padding_size;
     case SP_FRAME_PING:
     case SP_FRAME_HANDSHAKE_DONE:
+    case SP_FRAME_IMMEDIATE_ACK:
         return true;
+    case SP_FRAME_ACK_FREQUENCY:
+        return a->ack_frequency.sequence == b->ack_frequency.sequence &&
+               a->ack_frequency.eliciting_max == b->ack_frequency.eliciting_max &&
+               a->ack_frequency.delay_us == b->ack_frequency.delay_us &&
+               a->ack_frequency.reorder_threshold == b->ack_frequency.reorder_threshold;
     case SP_FRAME_ACK:
     case SP_FRAME_ACK_ECN:
         return ack_equal(&a->ack, &b->ack);
@@ -274,6 +284,12 @@ void frame_write(struct sb_writer *w, const struct sp_frame *frame)
         break;
     case SP_FRAME_HANDSHAKE_DONE:
         sp_frame_write_handshake_done(w);
+        break;
+    case SP_FRAME_IMMEDIATE_ACK:
+        sp_frame_write_immediate_ack(w);
+        break;
+    case SP_FRAME_ACK_FREQUENCY:
+        sp_frame_write_ack_frequency(w, &frame->ack_frequency);
         break;
     default:
         if ((frame->type & ~(uint64_t)SP_STREAM_FLAGS) == SP_FRAME_STREAM)

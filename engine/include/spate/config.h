@@ -224,7 +224,13 @@ struct spate_config {
     /* Let somebody on the path measure the round trip: the spin bit, on 15 of 16 connections
      * [RFC9000 17.4].  Without it the bit is random.  Default true. */
     bool spin_bit;
-    uint8_t reserved_3[2]; /* no padding; ignored */
+    /* Let each side choose how often the other one sends ACKs (draft-ietf-quic-ack-frequency), with
+     * peers that know it.  Spate asks for 8 ACKs per congestion window, 12 in slow start, and for
+     * one after a quarter of the round trip, but never for a longer delay than the peer's own. That
+     * saves most ACKs after losses, on paths that reorder, and of peers that send one per two
+     * packets.  Default true. */
+    bool ack_frequency;
+    uint8_t reserved_3[1]; /* no padding; ignored */
     /* Packets sent after which a connection updates its keys [RFC9001 6].  It does so in any case
      * before the cipher's limit.  The peer follows.  See spate_conn_update_keys() too.
      * Default 0; 100 to 100,000,000, or 0 for none. */

@@ -133,7 +133,10 @@
     X(COUNTER, messages_expired)       /* messages whose deadline passed before they were sent */ \
     /* Congestion control. */ \
     X(GAUGE, congestion)               /* the controller in use: enum spate_congestion */ \
-    X(GAUGE, pacing_rate)              /* bytes per second that leave at most; 0: not paced yet */
+    X(GAUGE, pacing_rate)              /* bytes per second that leave at most; 0: not paced yet */ \
+    /* ACK frequency. */ \
+    X(COUNTER, ack_frequencies_in)     /* ACK_FREQUENCY frames received */ \
+    X(COUNTER, ack_frequencies_out)    /* ACK_FREQUENCY frames sent */
 
 /* clang-format on */
 

@@ -27,7 +27,7 @@ static bool is_ours(enum ending ending)
 static void end_it(struct place_world *world, enum ending ending)
 {
     static const uint8_t close[] = {SP_FRAME_CONNECTION_CLOSE_APP, 1, 0};
-    static const uint8_t no_frame[] = {0x1f};
+    static const uint8_t no_frame[] = {0x20};
     struct sp_conn *server = place_server(world);
     switch (ending) {
     case ENDING_PEER_CLOSE:

@@ -142,7 +142,7 @@ static const struct sample samples[] = {
     S("a packet without a frame", "", PROTOCOL_VIOLATION),
     C("a packet without a frame", "", PROTOCOL_VIOLATION),
     S("a packet of PADDING", "\0\0\0", NONE),
-    S("an unknown frame", "\x1f", FRAME_ENCODING),
+    S("an unknown frame", "\x20", FRAME_ENCODING),
     S("an unknown frame behind a known one", "\x01\x40\xff", FRAME_ENCODING),
     S("a type that is too long", "\x40\x01", PROTOCOL_VIOLATION),
     S("a frame that is cut", "\x04\x04", FRAME_ENCODING),
@@ -295,7 +295,7 @@ static void faults_in_handshake_packets_end_the_connection(void **state)
         enum sp_err want;
     } faults[] = {
         {"", 0, SP_ERR_PROTOCOL_VIOLATION},
-        {"\x1f", 1, SP_ERR_FRAME_ENCODING},
+        {"\x20", 1, SP_ERR_FRAME_ENCODING},
         {"\x02\x3f\0\0\0", 5, SP_ERR_PROTOCOL_VIOLATION},
         {"\x06\x80\x02\0\0\x01x", 7, SP_ERR_CRYPTO_BUFFER_EXCEEDED},
     };

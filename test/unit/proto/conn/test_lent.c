@@ -84,7 +84,7 @@ static void an_end_in_the_middle_of_a_batch_leaves_nothing_behind(void **state)
     } ends[] = {
         {{SP_FRAME_RESET_STREAM, PLACE_ID, 7, 0x50, 0}, 5},
         {{SP_FRAME_CONNECTION_CLOSE_APP, 1, 0}, 3},
-        {{0x1f}, 1}, /* no frame: our error */
+        {{0x20}, 1}, /* no frame: our error */
     };
     for (size_t i = 0; i < QT_COUNT(ends); i++) {
         struct pair_packet packets[3];

@@ -249,9 +249,174 @@ static void marks_are_counted_by_kind(void **state)
     assert_int_equal(ack.ecn.ce, 2);
 }
 
+/* ---- Wishes of the peer ---- */
+
+static struct sp_ack_wish wished;
+
+static void wish(struct sp_ack *ack, uint64_t sequence, uint64_t eliciting_max, uint64_t delay_us,
+                 uint64_t reorder_threshold)
+{
+    const struct sp_frame_ack_frequency frame = {sequence, eliciting_max, delay_us,
+                                                 reorder_threshold};
+    wished = (struct sp_ack_wish){0};
+    assert_int_equal(sp_ack_on_frequency(ack, &wished, &frame, 1000), SP_OK);
+}
+
+/* Receives one packet as a batch of its own; returns whether an ACK is wanted, and sends it. */
+static bool is_acked(struct sp_ack *ack, uint64_t pn, enum sp_ecn ecn)
+{
+    sp_ack_on_packet(ack, pn, true, ecn, SB_S);
+    sp_ack_decide(ack, 25 * SB_MS, 0, SB_S);
+    sp_ack_check(ack);
+    bool is_due = sp_ack_is_due(ack, SB_S);
+    if (is_due)
+        sp_ack_on_sent(ack, SB_S);
+    return is_due;
+}
+
+/* The tables of section 6.2.1. */
+static void reordering_is_reported_as_the_examples_say(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t threshold;
+        struct {
+            uint64_t pn;
+            bool is_acked;
+        } packets[9];
+    } tables[] = {
+        {3, {{0, 0}, {1, 0}, {3, 0}, {4, 0}, {5, 1}, {8, 0}, {9, 1}, {10, 1}}},
+        {5, {{0, 0}, {1, 0}, {3, 0}, {5, 0}, {6, 0}, {7, 1}, {8, 0}, {9, 1}}},
+        {1, {{0, 0}, {1, 0}, {3, 1}, {4, 0}, {6, 1}, {5, 1}, {7, 0}, {8, 0}}},
+        {0, {{0, 0}, {1, 0}, {3, 0}, {9, 0}, {5, 0}, {4, 0}, {20, 0}, {2, 0}}},
+    };
+    for (size_t i = 0; i < QT_COUNT(tables); i++) {
+        struct sp_ack ack;
+        sp_ack_init(&ack);
+        wish(&ack, 0, 100, 20000, tables[i].threshold);
+        for (size_t k = 0; k < 8; k++) {
+            print_message("    threshold %d, packet %d\n", (int)tables[i].threshold,
+                          (int)tables[i].packets[k].pn);
+            assert_int_equal(is_acked(&ack, tables[i].packets[k].pn, SP_ECN_NOT),
+                             tables[i].packets[k].is_acked);
+        }
+    }
+}
+
+/* [ack-frequency 6.2] It was reported as lost: the sender must learn that it was not. */
+static void a_packet_that_was_reported_lost_is_acknowledged_at_once(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    wish(&ack, 0, 100, 20000, 3);
+    for (uint64_t pn = 0; pn < 10; pn++)
+        if (pn != 2 && pn != 8)
+            (void)is_acked(&ack, pn, SP_ECN_NOT);
+    sp_ack_on_sent(&ack, SB_S);
+    assert_true(is_acked(&ack, 2, SP_ECN_NOT));
+    assert_false(is_acked(&ack, 8, SP_ECN_NOT));
+}
+
+/* [ack-frequency 4, 6] And no more than 256 whatever it wishes: the burst stays bounded. */
+static void the_peer_chooses_how_many_packets_need_no_ack(void **state)
+{
+    (void)state;
+    static const uint64_t wishes[] = {0, 1, 10, 254, 255, 1000, SB_VARINT_MAX};
+    for (size_t i = 0; i < QT_COUNT(wishes); i++) {
+        struct sp_ack ack;
+        sp_ack_init(&ack);
+        wish(&ack, 0, wishes[i], 20000, 1);
+        uint64_t count = SB_MIN(wishes[i] + 1, (uint64_t)256);
+        uint64_t pn = 0;
+        for (int round = 0; round < 3; round++) {
+            for (uint64_t k = 1; k < count; k++)
+                assert_false(is_acked(&ack, pn++, SP_ECN_NOT));
+            assert_true(is_acked(&ack, pn++, SP_ECN_NOT));
+        }
+    }
+}
+
+static void the_peer_chooses_the_delay(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    wish(&ack, 7, 10, 5000, 1);
+    sp_ack_on_packet(&ack, 0, true, SP_ECN_NOT, SB_S);
+    sp_ack_decide(&ack, 25 * SB_MS, 0, SB_S);
+    assert_int_equal(ack.deadline_ns, SB_S + 5 * SB_MS);
+    sp_ack_on_immediate(&ack);
+    sp_ack_on_packet(&ack, 1, true, SP_ECN_NOT, SB_S);
+    sp_ack_decide(&ack, 25 * SB_MS, 0, SB_S);
+    assert_true(sp_ack_is_due(&ack, SB_S)); /* [ack-frequency 5] */
+    /* In the handshake there is no delay to choose. */
+    struct sp_ack initial;
+    sp_ack_init(&initial);
+    sp_ack_on_packet(&initial, 0, true, SP_ECN_NOT, SB_S);
+    sp_ack_decide(&initial, 0, 0, SB_S);
+    assert_true(sp_ack_is_due(&initial, SB_S));
+}
+
+/* [ack-frequency 4] */
+static void obsolete_and_invalid_wishes_are_not_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t sequence;
+        uint64_t delay_us;
+        enum sp_err want;
+        bool is_taken;
+    } samples[] = {
+        {5, 1000, SP_OK, true},
+        {5, 2000, SP_OK, false},
+        {4, 2000, SP_OK, false},
+        {6, 999, SP_ERR_PROTOCOL_VIOLATION, false},
+        {3, 999, SP_ERR_PROTOCOL_VIOLATION, false},
+        {6, 16383999, SP_OK, true},
+        {7, 16384000, SP_ERR_PROTOCOL_VIOLATION, false},
+        {SB_VARINT_MAX, 3000, SP_OK, true},
+        {SB_VARINT_MAX, 4000, SP_OK, false},
+    };
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    wished = (struct sp_ack_wish){0};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        const struct sp_frame_ack_frequency frame = {samples[i].sequence, 1, samples[i].delay_us,
+                                                     1};
+        uint64_t before = wished.delay_us;
+        assert_int_equal(sp_ack_on_frequency(&ack, &wished, &frame, 1000), samples[i].want);
+        assert_int_equal(wished.delay_us, samples[i].is_taken ? samples[i].delay_us : before);
+    }
+}
+
+/* [ack-frequency 6.3] */
+static void the_first_mark_of_several_is_acknowledged_at_once(void **state)
+{
+    (void)state;
+    static const enum sp_ecn marks[] = {SP_ECN_ECT0, SP_ECN_CE, SP_ECN_CE, SP_ECN_ECT0, SP_ECN_CE};
+    for (uint64_t eliciting_max = 1; eliciting_max <= 50; eliciting_max += 49) {
+        struct sp_ack ack;
+        sp_ack_init(&ack);
+        wish(&ack, 0, eliciting_max, 20000, 1);
+        for (uint64_t pn = 0; pn < 5; pn++) {
+            bool is_first = marks[pn] == SP_ECN_CE && marks[pn - 1] != SP_ECN_CE;
+            bool is_second = marks[pn] == SP_ECN_CE && !is_first;
+            bool want = is_first || (is_second && eliciting_max == 1);
+            assert_int_equal(is_acked(&ack, pn, marks[pn]), want);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reordering_is_reported_as_the_examples_say),
+        cmocka_unit_test(a_packet_that_was_reported_lost_is_acknowledged_at_once),
+        cmocka_unit_test(the_peer_chooses_how_many_packets_need_no_ack),
+        cmocka_unit_test(the_peer_chooses_the_delay),
+        cmocka_unit_test(obsolete_and_invalid_wishes_are_not_taken),
+        cmocka_unit_test(the_first_mark_of_several_is_acknowledged_at_once),
         cmocka_unit_test(any_order_of_numbers_matches_a_map),
         cmocka_unit_test(at_the_bound_the_oldest_range_is_forgotten),
         cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),

@@ -36,7 +36,8 @@ static const struct row {
     {0x1c, 0x1c, "CONNECTION_CLOSE", "IH01", "N"},
     {0x1d, 0x1d, "CONNECTION_CLOSE", "__01", "N"}, /* "ih": only 0x1c in Initial, Handshake */
     {0x1e, 0x1e, "HANDSHAKE_DONE", "___1", ""},
-    {0x30, 0x31, "DATAGRAM", "__01", ""}, /* [RFC9221 3, 5] */
+    {0x1f, 0x1f, "IMMEDIATE_ACK", "___1", ""}, /* [ack-frequency 3, 5] */
+    {0x30, 0x31, "DATAGRAM", "__01", ""},      /* [RFC9221 3, 5] */
 };
 
 static void the_table_is_that_of_the_rfc(void **state)
@@ -69,8 +70,8 @@ static void the_table_is_that_of_the_rfc(void **state)
 static void other_types_have_no_rule(void **state)
 {
     (void)state;
-    static const uint64_t types[] = {0x1f, 0x20, 0x2f,  0x32,       0x3f,
-                                     0x40, 0xff, 0x100, UINT32_MAX, UINT64_MAX};
+    static const uint64_t types[] = {0x20, 0x2f, 0x32,  0x3f,       0x40,
+                                     0xae, 0xb0, 0x100, UINT32_MAX, UINT64_MAX};
     for (size_t i = 0; i < QT_COUNT(types); i++) {
         assert_int_equal(sp_frame_rule_of(types[i])->flags, 0);
         assert_string_equal(sp_frame_name(types[i]), "unknown");
@@ -87,6 +88,9 @@ static void long_types_are_in_the_long_table(void **state)
         assert_ptr_equal(sp_frame_rule_of(row->type), &row->rule);
         assert_non_null(row->rule.name);
     }
+    /* [ack-frequency 3] Not in 0-RTT packets. */
+    assert_string_equal(sp_frame_name(SP_FRAME_ACK_FREQUENCY), "ACK_FREQUENCY");
+    assert_int_equal(sp_frame_rule_of(SP_FRAME_ACK_FREQUENCY)->flags, SP_IN_ONE_RTT);
     assert_int_equal(row->type, UINT64_MAX); /* the end */
 }
 
