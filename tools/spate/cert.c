@@ -2,7 +2,6 @@
 /* spate cert: a self-signed certificate, for trying things. */
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
+#include "tools/spate/options.h"
 
 enum { NAMES_MAX = 64, DAYS_MAX = 36500 };
 
@@ -60,8 +60,34 @@ static bool parse_days(const char *text, uint32_t *ret)
     return true;
 }
 
-/* 0, or the exit status after one line on stderr. */
-static int parse_cert(int argc, char **argv, struct cert_options *ret)
+static int take(void *context, int option, const char *value)
+{
+    struct cert_options *o = context;
+    switch (option) {
+    case 'c':
+        o->out_cert = value;
+        return 0;
+    case 'k':
+        o->out_key = value;
+        return 0;
+    case 'n':
+        if (o->self_signed.name_count == NAMES_MAX)
+            return message_usage("cert", "takes at most 64 names, one too many is", value);
+        o->names[o->self_signed.name_count++] = value;
+        return 0;
+    case 'd':
+        if (!parse_days(value, &o->self_signed.days))
+            return message_usage("cert", "--days must be 1 to 36500, not", value);
+        return 0;
+    default: /* 't' */
+        if (!parse_type(value, &o->self_signed.key_type))
+            return message_usage("cert", "--type must be p256, ed25519 or rsa, not", value);
+        return 0;
+    }
+}
+
+/* Returns true, or false and the exit status, after one line on stderr or the help text. */
+static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret_status)
 {
     static const struct option options[] = {
         {"out-cert", required_argument, NULL, 'c'},
@@ -72,46 +98,17 @@ static int parse_cert(int argc, char **argv, struct cert_options *ret)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    int option;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            ret->out_cert = optarg;
-            break;
-        case 'k':
-            ret->out_key = optarg;
-            break;
-        case 'n':
-            if (ret->self_signed.name_count == NAMES_MAX)
-                return message_usage("cert", "takes at most 64 names, one too many is", optarg);
-            ret->names[ret->self_signed.name_count++] = optarg;
-            break;
-        case 'd':
-            if (!parse_days(optarg, &ret->self_signed.days))
-                return message_usage("cert", "--days must be 1 to 36500, not", optarg);
-            break;
-        case 't':
-            if (!parse_type(optarg, &ret->self_signed.key_type))
-                return message_usage("cert", "--type must be p256, ed25519 or rsa, not", optarg);
-            break;
-        case 'h':
-            fputs(usage_text, stdout);
-            exit(EXIT_SUCCESS);
-        case ':':
-            return message_usage("cert", "a value is missing after", argv[optind - 1]);
-        default:
-            return message_usage("cert", "unknown option", argv[optind - 1]);
-        }
-    }
+    const struct options_spec spec = {"cert", usage_text, ":", options, take, ret};
+    if (!options_parse(&spec, argc, argv, ret_status))
+        return false;
     if (optind < argc)
-        return message_usage("cert", "unexpected argument", argv[optind]);
-    if (ret->out_cert == NULL)
-        return message_usage("cert", "--out-cert is missing", NULL);
-    if (ret->out_key == NULL)
-        return message_usage("cert", "--out-key is missing", NULL);
+        *ret_status = message_usage("cert", "unexpected argument", argv[optind]);
+    else if (ret->out_cert == NULL)
+        *ret_status = message_usage("cert", "--out-cert is missing", NULL);
+    else if (ret->out_key == NULL)
+        *ret_status = message_usage("cert", "--out-key is missing", NULL);
     ret->self_signed.names = ret->names;
-    return 0;
+    return *ret_status == 0;
 }
 
 /* A file that was there before may have been open to others.  Devices stay as they are. */
@@ -140,8 +137,8 @@ int cert_run(int argc, char **argv)
 {
     struct cert_options options = {0};
     spate_self_signed_options_init(&options.self_signed);
-    int status = parse_cert(argc, argv, &options);
-    if (status != 0)
+    int status;
+    if (!parse_cert(argc, argv, &options, &status))
         return status;
 
     struct spate_error error = {"no reason given"};

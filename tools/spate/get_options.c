@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/get_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
+#include "tools/spate/options.h"
 
 enum { PARALLEL_DEFAULT = 100, PARALLEL_MAX = 1000, TIMEOUT_S_DEFAULT = 30 };
 
@@ -80,8 +79,9 @@ static int take_number(struct get_options *o, int option, const char *value)
     return 0;
 }
 
-static int take(struct get_options *o, int option, const char *value)
+static int take(void *context, int option, const char *value)
 {
+    struct get_options *o = context;
     switch (option) {
     case 'o':
         o->folder = value;
@@ -180,26 +180,12 @@ static int take_urls(struct get_options *o, int count, char **texts)
 
 bool get_options_parse(struct get_options *ret, int argc, char **argv, int *ret_status)
 {
-    int option;
-    *ret_status = 0;
+    const struct options_spec spec = {"get", usage_text, ":o:", long_options, take, ret};
     *ret = (struct get_options){.parallel = PARALLEL_DEFAULT,
                                 .timeout_ns = TIMEOUT_S_DEFAULT * NS_PER_S};
-    opterr = 0;
-    while (*ret_status == 0 &&
-           (option = getopt_long(argc, argv, ":o:", long_options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return false;
-        }
-        if (option == ':')
-            *ret_status = message_usage("get", "a value is missing after", argv[optind - 1]);
-        else if (option == '?')
-            *ret_status = message_usage("get", "unknown option", argv[optind - 1]);
-        else
-            *ret_status = take(ret, option, optarg);
-    }
-    if (*ret_status == 0)
-        *ret_status = take_urls(ret, argc - optind, argv + optind);
+    if (!options_parse(&spec, argc, argv, ret_status))
+        return false;
+    *ret_status = take_urls(ret, argc - optind, argv + optind);
     if (*ret_status != 0)
         get_options_deinit(ret);
     return *ret_status == 0;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/serve_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
+#include "tools/spate/options.h"
 
 enum { CONNS_DEFAULT = 1000, CONNS_MAX = 1000000 };
 
@@ -78,8 +76,9 @@ static int add_address(const char *option, const char *text, struct net_address 
 }
 
 /* Returns 0, or the exit status after one line on stderr. */
-static int take(struct serve_options *o, int option, const char *value)
+static int take(void *context, int option, const char *value)
 {
+    struct serve_options *o = context;
     uint64_t number;
     switch (option) {
     case 'l':
@@ -153,26 +152,12 @@ static int check(const struct serve_options *o)
 
 bool serve_options_parse(struct serve_options *ret, int argc, char **argv, int *ret_status)
 {
-    int option;
-    *ret_status = 0;
+    const struct options_spec spec = {"serve", usage_text, ":", long_options, take, ret};
     memset(ret, 0, sizeof(*ret));
     ret->conns_max = CONNS_DEFAULT;
-    opterr = 0;
-    while (*ret_status == 0 && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return false;
-        }
-        if (option == ':')
-            *ret_status = message_usage("serve", "a value is missing after", argv[optind - 1]);
-        else if (option == '?')
-            *ret_status = message_usage("serve", "unknown option", argv[optind - 1]);
-        else
-            *ret_status = take(ret, option, optarg);
-    }
-    if (*ret_status == 0 && optind < argc)
-        *ret_status = message_usage("serve", "unexpected argument", argv[optind]);
-    if (*ret_status == 0)
-        *ret_status = check(ret);
+    if (!options_parse(&spec, argc, argv, ret_status))
+        return false;
+    *ret_status =
+        optind < argc ? message_usage("serve", "unexpected argument", argv[optind]) : check(ret);
     return *ret_status == 0;
 }

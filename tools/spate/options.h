@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_OPTIONS_H
+#define SPATE_OPTIONS_H
+
+#include <getopt.h>
+#include <stdbool.h>
+
+/* The options of one command. */
+struct options_spec {
+    const char *command;        /* its name, for messages */
+    const char *usage;          /* the help text */
+    const char *short_options;  /* as getopt takes them; begins with ':' */
+    const struct option *longs; /* "help" has 'h'; ends with zeros */
+    int (*take)(void *context, int option, const char *value);
+    void *context;
+};
+
+/* Calls take() for each option until it returns something else than 0, which is the exit status
+ * after a line on stderr.  Returns true, with the index of the first argument that is no option in
+ * `optind`; or false, with the exit status, after one line on stderr or the help text on stdout. */
+bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status);
+
+#endif
