@@ -7,21 +7,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "test/interop/relay/program.h"
 #include "test/relay/options.h"
 #include "test/relay/tun.h"
 
 enum { READS_PER_TURN = 16 };
-
-#define NS_PER_S UINT64_C(1000000000)
 
 struct ip_relay {
     struct ip_options options;
@@ -34,21 +31,6 @@ struct ip_relay {
     uint8_t scratch[PACKET_SIZE_MAX];
 };
 
-static volatile sig_atomic_t is_over;
-
-static void on_signal(int signal)
-{
-    (void)signal;
-    is_over = 1;
-}
-
-static uint64_t clock_now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 /* Returns whether there may be more to read. */
 static bool receive(struct ip_relay *relay, int side)
 {
@@ -57,7 +39,7 @@ static bool receive(struct ip_relay *relay, int side)
         ssize_t size = tun_read(relay->fds[side], &vnet, relay->data);
         if (size <= 0)
             return false;
-        line_take(&relay->lines[side], &vnet, relay->data, (size_t)size, clock_now_ns());
+        line_take(&relay->lines[side], &vnet, relay->data, (size_t)size, program_now_ns());
     }
     return true;
 }
@@ -66,7 +48,7 @@ static void deliver(struct ip_relay *relay, int side)
 {
     struct line *line = &relay->lines[side];
     struct parcel_item *parcel;
-    while ((parcel = line_give(line, clock_now_ns())) != NULL) {
+    while ((parcel = line_give(line, program_now_ns())) != NULL) {
         struct packet_cut cut;
         line_cut(line, parcel, relay->scratch, &cut);
         if (!tun_write(relay->fds[1 - side], &cut))
@@ -83,10 +65,10 @@ static void wait(struct ip_relay *relay, const sigset_t *unblocked)
         uint64_t next_ns = line_next_ns(&relay->lines[side]);
         until_ns = next_ns < until_ns ? next_ns : until_ns;
     }
-    uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns = program_now_ns();
     uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
-                               .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / PROGRAM_NS_PER_S),
+                               .tv_nsec = (long)(wait_ns % PROGRAM_NS_PER_S)};
     (void)epoll_pwait2(relay->poll_fd, events, SIDES, until_ns == WHEEL_NEVER ? NULL : &timeout,
                        unblocked);
 }
@@ -111,34 +93,15 @@ static void print_report(const struct ip_relay *relay)
     (void)fflush(stdout);
 }
 
-static void block_signals(sigset_t *ret_unblocked)
-{
-    sigset_t blocked;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &blocked, ret_unblocked);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
-
-static void take_signals(void)
-{
-    sigset_t pending;
-    (void)sigpending(&pending);
-    if (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1)
-        is_over = 1;
-}
-
 static void run(struct ip_relay *relay)
 {
     sigset_t unblocked;
-    block_signals(&unblocked);
+    program_block_signals(&unblocked);
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* a script that is killed leaves nothing behind */
     printf("ready\n");
     (void)fflush(stdout);
+    bool is_over = false;
     while (!is_over) {
         bool is_busy = false;
         for (int side = 0; side < SIDES; side++) {
@@ -146,10 +109,9 @@ static void run(struct ip_relay *relay)
             deliver(relay, 1 - side);
             deliver(relay, side);
         }
-        if (is_busy)
-            take_signals();
-        else
+        if (!is_busy)
             wait(relay, &unblocked);
+        is_over = is_busy ? program_is_over() : program_was_ended();
     }
     print_report(relay);
 }
@@ -182,7 +144,7 @@ static int open_sides(struct ip_relay *relay)
         if (epoll_ctl(relay->poll_fd, EPOLL_CTL_ADD, relay->fds[side], &event) != 0)
             return fail("epoll", errno);
         if (!line_init(&relay->lines[side], &relay->options.lines[side], &relay->store,
-                       relay->options.seed + (uint64_t)side, clock_now_ns()))
+                       relay->options.seed + (uint64_t)side, program_now_ns()))
             return fail("no memory", ENOMEM);
     }
     return 0;

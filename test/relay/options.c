@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/relay/options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2, MTU_MIN = 1280, MTU_MAX = 65535 };
+#include "test/interop/relay/program.h"
+
+enum { MTU_MIN = 1280, MTU_MAX = 65535 };
+
+#define NAME "ip-relay"
 
 #define JOIN_NS_DEFAULT UINT64_C(50000)
 
@@ -34,33 +35,20 @@ static const char usage_text[] =
 
 static int fail(const char *what, const char *value)
 {
-    fprintf(stderr, "ip-relay: %s %s (see --help)\n", what, value);
-    return EXIT_USAGE;
+    return program_fail(NAME, what, value);
 }
 
 static int set_link(const char *text, struct line_config *a, struct line_config *b)
 {
-    const char *wrong = link_parse(text, &a->link);
-    if (wrong == NULL && b != NULL)
-        wrong = link_parse(text, &b->link);
-    if (wrong == NULL)
-        return 0;
-    fprintf(stderr, "ip-relay: the link %s %s (see --help)\n", text, wrong);
-    return EXIT_USAGE;
-}
-
-static int set_number(const char *option, const char *text, uint64_t *ret)
-{
-    char *end;
-    *ret = strtoull(text, &end, 10);
-    return text[0] >= '0' && text[0] <= '9' && *end == 0 ? 0 : fail(option, text);
+    return program_link(NAME, text, &a->link, b == NULL ? NULL : &b->link);
 }
 
 static int set_mtu(const char *text, uint32_t *ret)
 {
     uint64_t number = 0;
-    if (set_number("--mtu wants a number, not", text, &number) != 0)
-        return EXIT_USAGE;
+    int status = program_number(NAME, "--mtu wants a number, not", text, &number);
+    if (status != 0)
+        return status;
     if (number < MTU_MIN || number > MTU_MAX)
         return fail("--mtu goes from 1280 to 65535, not to", text);
     *ret = (uint32_t)number;
@@ -76,8 +64,9 @@ static int set_join(struct ip_options *o, const char *text)
     return 0;
 }
 
-static int take(struct ip_options *o, int option, const char *value)
+static int take(void *context, int option, const char *value)
 {
+    struct ip_options *o = context;
     switch (option) {
     case 'l':
         o->netns[SIDE_LEFT] = value;
@@ -105,9 +94,9 @@ static int take(struct ip_options *o, int option, const char *value)
         o->has_offloads = false;
         return strcmp(value, "off") == 0 ? 0 : fail("--gso takes off only, not", value);
     case 'M':
-        return set_number("--memory wants bytes, not", value, &o->memory_bytes);
+        return program_number(NAME, "--memory wants bytes, not", value, &o->memory_bytes);
     default: /* 's' */
-        return set_number("--seed wants a number, not", value, &o->seed);
+        return program_number(NAME, "--seed wants a number, not", value, &o->seed);
     }
 }
 
@@ -122,28 +111,16 @@ bool ip_options_parse(struct ip_options *ret, int argc, char **argv, int *ret_st
         {"memory", required_argument, NULL, 'M'},   {"seed", required_argument, NULL, 's'},
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
-    int option;
-    *ret_status = 0;
+    const struct program_options program = {NAME, usage_text, options, take, ret};
     memset(ret, 0, sizeof(*ret));
     ret->mtu = 1500;
     ret->has_offloads = true;
     ret->memory_bytes = UINT64_C(2) << 30;
     ret->seed = 1;
     ret->lines[SIDE_LEFT].join_ns = ret->lines[SIDE_RIGHT].join_ns = JOIN_NS_DEFAULT;
-    opterr = 0;
-    while (*ret_status == 0 && (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return false;
-        }
-        if (option == '?' || option == ':')
-            *ret_status = fail("unknown option, or one without its value:", argv[optind - 1]);
-        else
-            *ret_status = take(ret, option, optarg);
-    }
-    if (*ret_status == 0 && optind < argc)
-        *ret_status = fail("unexpected argument", argv[optind]);
-    if (*ret_status == 0 && (ret->netns[SIDE_LEFT] == NULL || ret->netns[SIDE_RIGHT] == NULL))
+    if (!program_parse(&program, argc, argv, ret_status))
+        return false;
+    if (ret->netns[SIDE_LEFT] == NULL || ret->netns[SIDE_RIGHT] == NULL)
         *ret_status = fail("--left and --right are needed", "");
     return *ret_status == 0;
 }

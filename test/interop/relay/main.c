@@ -8,23 +8,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "test/interop/relay/batch.h"
 #include "test/interop/relay/flows.h"
 #include "test/interop/relay/link.h"
 #include "test/interop/relay/options.h"
 #include "test/interop/relay/parcels.h"
+#include "test/interop/relay/program.h"
 
 enum { EVENTS_MAX = 64, RECEIVES_PER_EVENT = 4 };
 
-#define NS_PER_S UINT64_C(1000000000)
-#define NEVER    UINT64_MAX
+#define NEVER UINT64_MAX
 
 struct relay {
     struct relay_options options;
@@ -39,21 +37,6 @@ struct relay {
     uint64_t forgotten_count; /* bytes that found no memory */
     bool has_begun;
 };
-
-static volatile sig_atomic_t is_over;
-
-static void on_signal(int signal)
-{
-    (void)signal;
-    is_over = 1;
-}
-
-static uint64_t clock_now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* ---- In ---- */
 
@@ -148,7 +131,7 @@ static void receive(struct relay *relay, uint32_t key)
     int fd = is_up ? relay->flows.doors[key].fd : relay->flows.items[flow].fd;
     for (int i = 0; i < RECEIVES_PER_EVENT; i++) {
         size_t count = batch_receive(relay->batch, fd, trains);
-        uint64_t now_ns = clock_now_ns();
+        uint64_t now_ns = program_now_ns();
         if (count > 0 && !relay->has_begun)
             begin(relay, now_ns);
         for (size_t t = 0; t < count; t++) {
@@ -232,14 +215,14 @@ static void print_report(const struct relay *relay)
 static void wait_and_receive(struct relay *relay, const sigset_t *unblocked)
 {
     struct epoll_event events[EVENTS_MAX];
-    uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns = program_now_ns();
     uint64_t until_ns = relay->rebind_at_ns;
     const struct parcel *first = parcels_first(&relay->parcels);
     if (first != NULL && first->due_ns < until_ns)
         until_ns = first->due_ns;
     uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
-                            .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / PROGRAM_NS_PER_S),
+                            .tv_nsec = (long)(wait_ns % PROGRAM_NS_PER_S)};
     int count = epoll_pwait2(relay->flows.poll_fd, events, EVENTS_MAX,
                              until_ns == NEVER ? NULL : &wait, unblocked);
     for (int i = 0; i < count; i++)
@@ -248,24 +231,17 @@ static void wait_and_receive(struct relay *relay, const sigset_t *unblocked)
 
 static int run(struct relay *relay)
 {
-    sigset_t blocked;
     sigset_t unblocked;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &blocked, &unblocked);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    program_block_signals(&unblocked);
     for (uint32_t i = 0; i < relay->flows.door_count; i++) {
         char text[64];
         batch_format_address(&relay->flows.doors[i].listen, text);
         printf("listening at %s\n", text);
     }
     (void)fflush(stdout);
-    while (!is_over) {
+    while (!program_was_ended()) {
         wait_and_receive(relay, &unblocked);
-        uint64_t now_ns = clock_now_ns();
+        uint64_t now_ns = program_now_ns();
         rebind_if_due(relay, now_ns);
         deliver(relay, now_ns);
     }

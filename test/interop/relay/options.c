@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/interop/relay/options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2 };
+#include "test/interop/relay/program.h"
+
+#define NAME "relay"
 
 static const char usage_text[] =
     "usage: relay --map LISTEN=SERVER [OPTIONS]\n"
@@ -31,8 +30,7 @@ static const char usage_text[] =
 
 static int fail(const char *what, const char *value)
 {
-    fprintf(stderr, "relay: %s %s (see --help)\n", what, value);
-    return EXIT_USAGE;
+    return program_fail(NAME, what, value);
 }
 
 static int add_map(struct relay_options *o, const char *text)
@@ -52,17 +50,6 @@ static int add_map(struct relay_options *o, const char *text)
     return 0;
 }
 
-static int set_link(const char *text, struct link_config *a, struct link_config *b)
-{
-    const char *wrong = link_parse(text, a);
-    if (wrong == NULL && b != NULL)
-        wrong = link_parse(text, b);
-    if (wrong == NULL)
-        return 0;
-    fprintf(stderr, "relay: the link %s %s (see --help)\n", text, wrong);
-    return EXIT_USAGE;
-}
-
 static int set_rebind(struct relay_options *o, const char *text)
 {
     char copy[64];
@@ -78,30 +65,24 @@ static int set_rebind(struct relay_options *o, const char *text)
     return 0;
 }
 
-static int set_number(const char *option, const char *text, uint64_t *ret)
-{
-    char *end;
-    *ret = strtoull(text, &end, 10);
-    return text[0] >= '0' && text[0] <= '9' && *end == 0 ? 0 : fail(option, text);
-}
-
 static int set_off(const char *option, const char *text, bool *ret)
 {
     *ret = false;
     return strcmp(text, "off") == 0 ? 0 : fail(option, text);
 }
 
-static int take(struct relay_options *o, int option, const char *value)
+static int take(void *context, int option, const char *value)
 {
+    struct relay_options *o = context;
     switch (option) {
     case 'm':
         return add_map(o, value);
     case 'u':
-        return set_link(value, &o->up, NULL);
+        return program_link(NAME, value, &o->up, NULL);
     case 'd':
-        return set_link(value, &o->down, NULL);
+        return program_link(NAME, value, &o->down, NULL);
     case 'b':
-        return set_link(value, &o->up, &o->down);
+        return program_link(NAME, value, &o->up, &o->down);
     case 'v':
         if (o->via_count == FLOWS_VIA_MAX || !batch_parse_address(value, &o->via[o->via_count]))
             return fail("--via wants an address, at most 8 times, not", value);
@@ -117,9 +98,9 @@ static int take(struct relay_options *o, int option, const char *value)
     case 'G':
         return set_off("--gro takes off only, not", value, &o->gro);
     case 'M':
-        return set_number("--memory wants bytes, not", value, &o->memory_bytes);
+        return program_number(NAME, "--memory wants bytes, not", value, &o->memory_bytes);
     default: /* 's' */
-        return set_number("--seed wants a number, not", value, &o->seed);
+        return program_number(NAME, "--seed wants a number, not", value, &o->seed);
     }
 }
 
@@ -140,26 +121,14 @@ bool relay_options_parse(struct relay_options *ret, int argc, char **argv, int *
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    int option;
-    *ret_status = 0;
+    const struct program_options program = {NAME, usage_text, options, take, ret};
     memset(ret, 0, sizeof(*ret));
     ret->gro = ret->gso = true;
     ret->memory_bytes = UINT64_C(256) << 20;
     ret->seed = 1;
-    opterr = 0;
-    while (*ret_status == 0 && (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return false;
-        }
-        if (option == '?' || option == ':')
-            *ret_status = fail("unknown option, or one without its value:", argv[optind - 1]);
-        else
-            *ret_status = take(ret, option, optarg);
-    }
-    if (*ret_status == 0 && optind < argc)
-        *ret_status = fail("unexpected argument", argv[optind]);
-    if (*ret_status == 0 && ret->door_count == 0)
+    if (!program_parse(&program, argc, argv, ret_status))
+        return false;
+    if (ret->door_count == 0)
         *ret_status = fail("--map is missing", "");
     return *ret_status == 0;
 }
