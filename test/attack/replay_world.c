@@ -48,23 +48,6 @@ void replay_always_retry(struct spate_config *config)
     config->retry = SPATE_RETRY_ALWAYS;
 }
 
-static void make_server_tls(struct replay *r)
-{
-    static const char *const alpn[] = {"test"};
-    struct spate_error error = {""};
-    const struct spate_tls_options options = {.size = sizeof(options),
-                                              .cert_pem = r->w->cert_pem,
-                                              .key_pem = r->w->key_pem,
-                                              .alpn = alpn,
-                                              .alpn_count = 1,
-                                              .ticket_count = 1,
-                                              .early_data = true};
-    spate_tls_destroy(r->w->server.tls);
-    r->w->server.tls = NULL;
-    if (spate_tls_server_create(&options, &r->w->server.tls, &error) != 0)
-        fail_msg("%s", error.text);
-}
-
 static struct sockaddr_storage listen_with(struct replay *r, struct spate_shard *shard)
 {
     struct spate_error error = {""};
@@ -89,7 +72,7 @@ struct replay *replay_create(void (*change)(struct spate_config *))
     struct replay *r = owned_alloc(sizeof(*r));
     r->w = pw_create(&(struct pw_config){.server = change});
     (void)owned_add(r, destroy_other);
-    make_server_tls(r);
+    pw_accept_early(r->w, NULL, NULL);
     r->w->address = listen_with(r, r->w->server.shard);
     struct spate_config config;
     spate_config_init(&config);

@@ -96,14 +96,7 @@ static void connections_of_one_engine_differ(void **state)
     struct spate_settings *settings;
     struct spate_error error;
     assert_int_equal(spate_settings_create(w->client.engine, &config, &settings, &error), 0);
-    const struct spate_connect_options options = {.size = sizeof(options),
-                                                  .address = (struct sockaddr *)&w->address,
-                                                  .address_size = w->address_size,
-                                                  .server_name = PW_SERVER_NAME,
-                                                  .tls = w->client.tls,
-                                                  .settings = settings};
-    struct spate_conn *reno, *other = pw_connected(w);
-    assert_int_equal(spate_shard_connect_with(w->client.shard, &options, &reno, &error), 0);
+    const struct spate_conn *other = pw_connected(w), *reno = pw_connect_with(w, settings);
     spate_settings_destroy(settings);
     struct spate_conn_stats stats;
     spate_conn_stats(other, &stats);

@@ -76,27 +76,13 @@ static bool on_early(void *user, const char *server_name, const uint8_t *alpn, s
 
 static struct resume *make(const struct pw_config *config)
 {
-    static const char *const alpn[] = {"test"};
     struct resume *r = owned_alloc(sizeof(*r));
     struct spate_error error = {""};
-    struct spate_tls *tls;
     r->w = pw_create(config);
-    const struct spate_tls_options options = {.size = sizeof(options),
-                                              .cert_pem = r->w->cert_pem,
-                                              .key_pem = r->w->key_pem,
-                                              .alpn = alpn,
-                                              .alpn_count = 1,
-                                              .ticket_count = 1,
-                                              .early_data = true,
-                                              .on_early = on_early,
-                                              .early_user = r};
-    if (spate_tls_server_create(&options, &tls, &error) != 0)
-        fail_msg("%s", error.text);
-    spate_tls_destroy(r->w->server.tls);
-    r->w->server.tls = tls;
+    pw_accept_early(r->w, on_early, r);
     struct sockaddr_storage any = pw_loopback(false, 0, &r->w->address_size);
-    if (spate_shard_listen(r->w->server.shard, (struct sockaddr *)&any, r->w->address_size, tls,
-                           NULL, &r->w->listener, &error) != 0)
+    if (spate_shard_listen(r->w->server.shard, (struct sockaddr *)&any, r->w->address_size,
+                           r->w->server.tls, NULL, &r->w->listener, &error) != 0)
         fail_msg("%s", error.text);
     assert_int_equal(spate_listener_address(r->w->listener, &r->w->address, &r->w->address_size),
                      0);

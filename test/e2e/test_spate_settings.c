@@ -43,21 +43,6 @@ static struct spate_listener *listen_with(struct pw *w, struct spate_settings *s
     return listener;
 }
 
-static struct spate_conn *connect_with(struct pw *w, struct spate_settings *settings)
-{
-    struct spate_error error = {""};
-    struct spate_conn *conn = NULL;
-    const struct spate_connect_options options = {.size = sizeof(options),
-                                                  .address = (struct sockaddr *)&w->address,
-                                                  .address_size = w->address_size,
-                                                  .server_name = PW_SERVER_NAME,
-                                                  .tls = w->client.tls,
-                                                  .settings = settings};
-    if (spate_shard_connect_with(w->client.shard, &options, &conn, &error) != 0)
-        fail_msg("%s", error.text);
-    return conn;
-}
-
 static bool both_have_a_conn(struct pw *w)
 {
     return w->server.conn != NULL && w->client.conn != NULL;
@@ -66,7 +51,7 @@ static bool both_have_a_conn(struct pw *w)
 static struct spate_conn *connected_with(struct pw *w, struct spate_settings *settings)
 {
     w->server.conn = w->client.conn = NULL;
-    struct spate_conn *conn = connect_with(w, settings);
+    struct spate_conn *conn = pw_connect_with(w, settings);
     pw_until(w, both_have_a_conn);
     return conn;
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "proto/base/time.h"
 #include "proto/conn/paths.h"
 
 static const uint8_t ping[] = {0x01};
@@ -94,4 +95,18 @@ uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
         }
     }
     return shared_count;
+}
+
+void assert_move_fails(struct conn_pair *pair, const struct sp_path *before)
+{
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t end_ns = pair->now_ns + 4 * SB_S;
+    while (pair->now_ns < end_ns) {
+        (void)shuttle_all(pair, true);
+        pair->now_ns = SB_MIN(sp_conn_deadline_ns(client), end_ns);
+        sp_conn_on_deadline(client, pair->now_ns);
+    }
+    assert_true(sp_path_equal(sp_conn_path(client), before));
+    assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_FAILED), 1);
+    assert_int_equal(client->path_count, 1);
 }

@@ -36,4 +36,9 @@ uint32_t shuttle_all(struct conn_pair *pair, bool loses_new);
 /* Takes all events of an end.  Returns how many were SP_EVENT_PATH with `want`. */
 uint32_t take_path_events(struct conn_pair *pair, enum sp_role role, enum sp_path_change want);
 
+/* Lets the time pass that a client waits for an answer on the path that it has just begun to move
+ * to, where everything is lost.  Asserts that it stays on `before`, forgets the other path and
+ * reports that once. */
+void assert_move_fails(struct conn_pair *pair, const struct sp_path *before);
+
 #endif

@@ -87,6 +87,25 @@ void pw_make_tls(struct pw *w)
         fail_msg("%s", error.text);
 }
 
+void pw_accept_early(struct pw *w, pw_on_early on_early, void *user)
+{
+    static const char *const alpn[] = {"test"};
+    struct spate_error error = {""};
+    const struct spate_tls_options options = {.size = sizeof(options),
+                                              .cert_pem = w->cert_pem,
+                                              .key_pem = w->key_pem,
+                                              .alpn = alpn,
+                                              .alpn_count = 1,
+                                              .ticket_count = 1,
+                                              .early_data = true,
+                                              .on_early = on_early,
+                                              .early_user = user};
+    spate_tls_destroy(w->server.tls);
+    w->server.tls = NULL;
+    if (spate_tls_server_create(&options, &w->server.tls, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
 enum spate_backend pw_backend(void)
 {
     const char *name = getenv("SPATE_TEST_BACKEND");
@@ -150,6 +169,21 @@ struct spate_conn *pw_connect(struct pw *w)
     struct spate_conn *conn = NULL;
     if (spate_shard_connect(w->client.shard, (struct sockaddr *)&w->address, w->address_size,
                             PW_SERVER_NAME, w->client.tls, NULL, &conn, &error) != 0)
+        fail_msg("%s", error.text);
+    return conn;
+}
+
+struct spate_conn *pw_connect_with(struct pw *w, struct spate_settings *settings)
+{
+    struct spate_error error = {""};
+    struct spate_conn *conn = NULL;
+    const struct spate_connect_options options = {.size = sizeof(options),
+                                                  .address = (struct sockaddr *)&w->address,
+                                                  .address_size = w->address_size,
+                                                  .server_name = PW_SERVER_NAME,
+                                                  .tls = w->client.tls,
+                                                  .settings = settings};
+    if (spate_shard_connect_with(w->client.shard, &options, &conn, &error) != 0)
         fail_msg("%s", error.text);
     return conn;
 }

@@ -67,6 +67,8 @@ void pw_deinit(void *w);
 
 /* Begins a connection to the server. */
 struct spate_conn *pw_connect(struct pw *w);
+/* Begins one with settings of its own. */
+struct spate_conn *pw_connect_with(struct pw *w, struct spate_settings *settings);
 /* Connects to the server, and runs both sides until they are connected. */
 struct spate_conn *pw_connected(struct pw *w);
 
@@ -84,6 +86,12 @@ void pw_default(struct pw_end *end, struct spate_event *event);
 
 /* A server's and a client's TLS, from the same fresh certificate. */
 void pw_make_tls(struct pw *w);
+/* A function for on_early of struct spate_tls_options. */
+typedef bool (*pw_on_early)(void *user, const char *server_name, const uint8_t *alpn,
+                            size_t alpn_size);
+/* Replaces the server's TLS by one that gives each connection a ticket, and accepts 0-RTT if
+ * `on_early` does or is NULL.  Listeners that exist keep theirs. */
+void pw_accept_early(struct pw *w, pw_on_early on_early, void *user);
 
 /* Makes an engine with the defaults and the backend of this run, and nothing else. */
 struct spate_engine *pw_make_engine(void);
