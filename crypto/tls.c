@@ -129,6 +129,17 @@ static void report_early(struct sc_tls *tls)
     sc_tls_events_push(&tls->events, SP_TLS_EARLY_REJECTED, 0);
 }
 
+/* Returns whether OpenSSL has failed by a fault that is none of TLS, for which QUIC has an error of
+ * its own. */
+static bool is_fault_of_quic(void)
+{
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    /* It looks at the bytes that it has taken when the level changes. */
+    return reason == SSL_R_NOT_ON_RECORD_BOUNDARY ||
+           /* [RFC9001 4.6.1] A ticket that allows a part of 0-RTT. */
+           reason == SSL_R_INVALID_MAX_EARLY_DATA;
+}
+
 /* Lets OpenSSL do what it can with `in`. */
 void sc_tls_drive(struct sc_tls *tls)
 {
@@ -147,8 +158,7 @@ void sc_tls_drive(struct sc_tls *tls)
         result = SSL_read(tls->ssl, NULL, 0);
     }
     bool goes_on = is_fine(tls, result);
-    /* OpenSSL looks at the bytes that it has taken when the level changes. */
-    if (!goes_on && ERR_GET_REASON(ERR_peek_error()) == SSL_R_NOT_ON_RECORD_BOUNDARY)
+    if (!goes_on && is_fault_of_quic())
         tls->is_excess = true;
     bool is_kept = sc_tls_keeps_input(tls) && sc_tls_waits(tls);
     if (goes_on && tls->in.size > 0 && !is_kept)
@@ -312,6 +322,7 @@ static bool op_restart(struct sp_tls *opaque)
     }
     tls->guard = (struct sc_tls_guard){0};
     tls->offers_early = false; /* [RFC9369 5] the ticket is of the other version */
+    /* [RFC9368 6] All protocols are offered again. */
     return sc_tls_open(tls, NULL) == 0;
 }
 

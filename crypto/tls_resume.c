@@ -213,12 +213,6 @@ static void write_short(struct sb_writer *w, const void *data, size_t size)
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct sc_tls *tls = tls_of_ssl(ssl);
-    uint32_t early = SSL_SESSION_get_max_early_data(session);
-    if (early != 0 && early != UINT32_MAX) { /* [RFC9001 4.6.1] a PROTOCOL_VIOLATION */
-        tls->is_excess = tls->alert == SC_TLS_NO_ALERT;
-        sc_tls_note_alert(tls, SSL_AD_ILLEGAL_PARAMETER, "a ticket allows a part of 0-RTT");
-        return 0;
-    }
     const char *name = tls->peer_name != NULL ? tls->peer_name : "";
     size_t name_size = strlen(name);
     int der_size = i2d_SSL_SESSION(session, NULL);
@@ -341,8 +335,8 @@ static void on_message(int is_sent, int version, int type, const void *data, siz
         (void)SSL_SESSION_set_max_early_data(SSL_get_session(ssl), 0);
 }
 
-/* Offers 0-RTT, and no other application protocol than that of the ticket: the bytes that are sent
- * early are of that one. */
+/* Offers 0-RTT, as the application wants [RFC9001 5.6], and no other application protocol than that
+ * of the ticket: the bytes that are sent early are of that one. */
 static void offer_early(struct sc_tls *tls, const struct ticket *ticket)
 {
     uint8_t alpn[1 + UINT8_MAX];

@@ -354,7 +354,8 @@ static void on_tls_event(struct sp_conn *conn, const struct sp_tls_event *event,
         conn->tls_wait_pending = true;
         break;
     case SP_TLS_EXCESS:
-        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, EXCESS_REASON, now_ns);
+        sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, SP_FRAME_CRYPTO, "CRYPTO that QUIC forbids",
+                     now_ns);
         break;
     }
 }

@@ -34,8 +34,9 @@ enum sp_tls_event_kind {
     SP_TLS_TICKET,         /* client: ticket() has one more */
     SP_TLS_COMPLETE,       /* the handshake is complete. [RFC9001 4.1.1] */
     SP_TLS_ALERT,          /* the handshake failed; nothing follows */
-    SP_TLS_EXCESS, /* the peer's bytes go on after its last message of a level: it failed, and
-                      nothing follows.  [RFC9001 4.1.3] */
+    SP_TLS_EXCESS, /* the peer's bytes go on after its last message of a level [RFC9001 4.1.3], or
+                      its ticket allows a part of 0-RTT [RFC9001 4.6.1]: the handshake failed, and
+                      nothing follows */
     SP_TLS_WAIT,   /* the handshake waits for an answer that only its owner has; then more
                       events can be pulled: see sp_conn_resume_tls() */
 };

@@ -251,6 +251,69 @@ static void what_quic_forbids_after_the_handshake_is_an_alert(void **state)
     }
 }
 
+/* A NewSessionTicket without secrets of its own.  [RFC8446 4.6.1]  Returns its size. */
+static size_t write_ticket(uint8_t *ret, bool allows_early, uint32_t early_size_max)
+{
+    static const uint8_t nonce[2] = {0}, ticket[16] = {1};
+    enum { ID_EARLY_DATA = 42, EARLY_SIZE = 2 + 2 + 4 };
+    size_t extensions_size = allows_early ? EARLY_SIZE : 0;
+    size_t body_size = 4 + 4 + 1 + sizeof(nonce) + 2 + sizeof(ticket) + 2 + extensions_size;
+    struct sb_writer w = sb_writer_of(ret, 4 + body_size);
+    sb_writer_u32(&w, (uint32_t)NEW_SESSION_TICKET << 24 | (uint32_t)body_size);
+    sb_writer_u32(&w, 3600); /* lifetime, in seconds */
+    sb_writer_u32(&w, 0);    /* what its age is masked by */
+    sb_writer_u8(&w, sizeof(nonce));
+    sb_writer_bytes(&w, nonce, sizeof(nonce));
+    sb_writer_u16(&w, sizeof(ticket));
+    sb_writer_bytes(&w, ticket, sizeof(ticket));
+    sb_writer_u16(&w, (uint16_t)extensions_size);
+    if (allows_early) {
+        sb_writer_u16(&w, ID_EARLY_DATA);
+        sb_writer_u16(&w, 4);
+        sb_writer_u32(&w, early_size_max);
+    }
+    assert_false(w.failed);
+    return 4 + body_size;
+}
+
+/* [RFC9001 4.6.1] A ticket allows all of 0-RTT or none: a PROTOCOL_VIOLATION, not an alert. */
+static void a_ticket_for_a_part_of_0_rtt_is_a_violation(void **state)
+{
+    (void)state;
+    static const struct {
+        bool allows_early;
+        uint32_t early_size_max;
+        bool is_good;
+    } tickets[] = {
+        {false, 0, true}, {true, UINT32_MAX, true},      {true, 0, false},
+        {true, 1, false}, {true, UINT32_MAX - 1, false}, {true, 16384, false},
+    };
+    for (size_t i = 0; i < 2 * QT_COUNT(tickets); i++) {
+        static const uint8_t params[] = {0x04, 1, 5}; /* initial_max_data */
+        bool is_in_pieces = i >= QT_COUNT(tickets);
+        size_t t = i % QT_COUNT(tickets);
+        struct qt_tls_args args = qt_tls_args();
+        args.params = (struct sb_bytes){params, sizeof(params)};
+        struct qt_tls_pair pair;
+        uint8_t ticket[64];
+        size_t size = write_ticket(ticket, tickets[t].allows_early, tickets[t].early_size_max);
+        qt_tls_open(&pair, &args);
+        qt_tls_run(&pair);
+        qt_tls_assert_complete(&pair);
+        for (size_t at = 0; is_in_pieces && at < size - 1; at++)
+            qt_tls_inject(&pair.client, SP_LEVEL_APP, ticket + at, 1);
+        size_t at = is_in_pieces ? size - 1 : 0;
+        qt_tls_inject(&pair.client, SP_LEVEL_APP, ticket + at, size - at);
+        assert_int_equal(pair.client.is_excess, !tickets[t].is_good);
+        assert_int_equal(pair.client.ticket_count, tickets[t].is_good);
+        if (tickets[t].is_good)
+            assert_int_equal(pair.client.alert, -1);
+        else
+            assert_non_null(sc_tls_error(pair.client.tls));
+        qt_tls_close(&pair);
+    }
+}
+
 /* Under AddressSanitizer: nothing leaks, and no callback touches what is gone. */
 static void a_handshake_can_be_given_up_at_every_step(void **state)
 {
@@ -322,6 +385,7 @@ int main(void)
         QT_TEST(owned, bytes_after_finished_are_excess),
         QT_TEST(owned, tickets_are_taken_and_what_follows_is_still_checked),
         QT_TEST(owned, what_quic_forbids_after_the_handshake_is_an_alert),
+        QT_TEST(owned, a_ticket_for_a_part_of_0_rtt_is_a_violation),
         QT_TEST(owned, a_handshake_can_be_given_up_at_every_step),
         QT_TEST(owned, a_handshake_can_be_given_up_before_its_facts_are_pulled),
         QT_TEST(owned, a_handshake_keeps_its_configuration),
