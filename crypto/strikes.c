@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/strikes.h"
 
-/* A hash table of rows of 8.  A row takes what falls into it as long as one of its places is free
+/* ClientHellos that have been accepted with 0-RTT, against replays.  [RFC9001 9.2, RFC8446 8]
+ *
+ * A hash table of rows of 8.  A row takes what falls into it as long as one of its places is free
  * or has expired; otherwise the answer is "may be a replay", which costs the client a round trip
  * and nothing else.
  *

@@ -71,6 +71,7 @@ int sc_tls_open(struct sc_tls *tls, struct sc_error *error)
     tls->certs = sc_tls_config_certs(tls->config);
     if (!done || SSL_set_quic_tls_cbs(tls->ssl, sc_tls_callbacks, tls) != 1 ||
         !sc_tls_asking_init(tls) ||
+        /* Its tickets allow all of 0-RTT then: 0xffffffff.  [RFC9001 4.6.1] */
         (sc_tls_config_accepts_early(tls->config) &&
          SSL_set_quic_tls_early_data_enabled(tls->ssl, 1) != 1))
         return sc_error_set(error, -ENOMEM, "no TLS: %s", sc_ossl_reason());

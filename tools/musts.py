@@ -27,6 +27,10 @@ TITLES = {
     'rfc9000': 'QUIC: A UDP-Based Multiplexed and Secure Transport',
     'rfc9001': 'Using TLS to Secure QUIC',
     'rfc9002': 'QUIC Loss Detection and Congestion Control',
+    'rfc9221': 'An Unreliable Datagram Extension to QUIC',
+    'rfc9287': 'Greasing the QUIC Bit',
+    'rfc9368': 'Compatible Version Negotiation for QUIC',
+    'rfc9369': 'QUIC Version 2',
 }
 PAGE = """# Requirements of the RFCs
 
@@ -137,7 +141,6 @@ def readme(lists):
 
 
 def read_lists(root):
-    lists = {}
     lists = {}
     for rfc in TITLES:
         lists[rfc] = parse(rfc, (root / 'test/rfc' / f'{rfc}.txt').read_text())

@@ -194,6 +194,7 @@ enum sp_err sp_conn_early_on_params(struct sp_conn *conn, const struct sp_tparam
     return SP_OK;
 }
 
+/* [RFC9001 5.6, RFC9000 17.2.3] No 0-RTT packet follows. */
 void sp_conn_early_end(struct sp_conn *conn)
 {
     if (conn->early == NULL)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/fill_messages.h"
 
-/* The DATAGRAM frames of one packet.  [RFC9221 4, 5]
+/* The DATAGRAM frames of one packet.  [RFC9221 4, 5]  Messages wait until conn/gate.h allows the
+ * packet, or until their deadlines.  [RFC9221 5.4, RFC9000 19.21]
  *
  * As many messages are packed into a packet as fit, in their order.  One that does not fit any more
  * begins the next packet: a message cannot be cut.  All of a packet share one record, which owns

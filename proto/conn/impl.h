@@ -360,7 +360,7 @@ static inline struct sp_key *sp_conn_write_key(const struct sp_conn *conn, enum 
         return conn->spaces[space] == NULL ? NULL : conn->spaces[space]->write;
     if (SB_LIKELY(conn->keys.write != NULL))
         return conn->keys.write;
-    /* [RFC9001 4.6.2] A client's 0-RTT packets, until it can send others. */
+    /* [RFC9001 4.6.2, 5.6] A client's 0-RTT packets, until it can send others. */
     return conn->early == NULL || sp_conn_is_server(conn) ? NULL : conn->early->key;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/messages.h"
 
-/* Messages: queued, reported and received.  [RFC9221]  conn/fill_messages.c puts them into packets.
+/* Messages: queued, reported and received.  [RFC9221, RFC9000 19.21]  conn/fill_messages.c puts
+ * them into packets.
  *
  * A message that is sent stays the same object until its result is taken: queued, then named by the
  * record of its packet, then in the list of results.  So nothing can be lacking when a packet is

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/wire/frame_table.h"
 
-/* Table 3 of RFC 9000, Section 12.4 [RFC9000 12.4, 12.5, 17.2.4].  ACK, STREAM and the others with
- * flags in their type stand once for each value, so that a type of one byte is an index.
+/* Table 3 of RFC 9000, Section 12.4 [RFC9000 12.4, 12.5, 17.2.4, RFC9001 8.3].  ACK, STREAM and the
+ * others with flags in their type stand once for each value, so that a type of one byte is an
+ * index.
  *
  * A row needs a case in frame_read.c and in conn/frames.c: test_frame_samples and
  * test_frames fail without. */
@@ -53,7 +54,7 @@ const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES] = {
     [SP_FRAME_HANDSHAKE_DONE] = {"HANDSHAKE_DONE", IN_1},
     /* [ack-frequency 3] Not in 0-RTT: nobody remembers that the peer has it. */
     [SP_FRAME_IMMEDIATE_ACK] = {"IMMEDIATE_ACK", IN_1},
-    /* [RFC9221 3, 5] */
+    /* [RFC9221 3, 5, 6] */
     [SP_FRAME_DATAGRAM] = {"DATAGRAM", IN_01},
     [SP_FRAME_DATAGRAM_LEN] = {"DATAGRAM", IN_01},
 };

@@ -48,7 +48,7 @@ enum sp_unmatched sp_unmatched_classify(const uint8_t *data, size_t size,
         /* [RFC9000 10.3.3] The answer must be smaller, and a valid packet. */
         return size > SP_RESET_SIZE_MIN ? SP_UNMATCHED_RESET : SP_UNMATCHED_DROP;
     }
-    if (peek->version == 0) /* [RFC9000 6.1] */
+    if (peek->version == 0) /* [RFC9000 6.1, RFC9368 2.1] */
         return SP_UNMATCHED_DROP;
     /* [RFC9000 5.2.2, 14.1] Too small to begin a connection with, in whatever version. */
     if (size < SP_DATAGRAM_SIZE_MIN)
@@ -110,7 +110,7 @@ bool sp_negotiation_is_refusal(const struct sp_header *header, uint32_t version,
     struct sb_reader r = sb_reader_of(header->versions.data, header->versions.size);
     while (sb_reader_left(&r) >= sizeof(version)) {
         if (sb_reader_u32(&r) == version)
-            return false; /* [RFC9000 6.2] */
+            return false; /* [RFC9000 6.2, RFC9368 4] */
     }
     return true;
 }

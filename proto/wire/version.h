@@ -7,7 +7,7 @@
 
 #include "proto/wire/quic.h"
 
-/* Versions of QUIC, and lists of them.  [RFC9368, RFC9369] */
+/* Versions of QUIC, and lists of them.  [RFC9368, RFC9369 3] */
 
 enum {
     SP_VERSIONS_MAX = 2, /* versions that this code speaks */

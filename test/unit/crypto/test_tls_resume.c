@@ -113,6 +113,31 @@ static void early_secrets_are_equal_and_come_first(void **state)
     qt_tls_assert_complete(&second);
     assert_early(&second, true);
     assert_resumed(&second, true);
+    /* [RFC9001 8.3] Finished follows on the ClientHello: no EndOfEarlyData. */
+    assert_int_equal(second.client.said[SP_LEVEL_EARLY], 0);
+    assert_int_equal(*sc_tls_ops.bytes(second.client.tls, SP_LEVEL_HANDSHAKE, 0, 1), 20);
+    /* [RFC9001 5.6] */
+    assert_false(second.server.has_secret[SP_LEVEL_EARLY][true]);
+}
+
+/* [RFC9001 4.6.1] All of 0-RTT or, without the extension early_data, nothing. */
+static void tickets_say_whether_0_rtt_is_accepted(void **state)
+{
+    (void)state;
+    static const uint8_t whole[] = {0, 42, 0, 4, 0xff, 0xff, 0xff, 0xff}; /* the last extension */
+    for (int accepts = 0; accepts < 2; accepts++) {
+        struct qt_tls_pair pair;
+        struct qt_tls_args args = args_of(accepts);
+        shake(&pair, &args);
+        size_t size = (size_t)pair.server.said[SP_LEVEL_APP];
+        const uint8_t *bytes = sc_tls_ops.bytes(pair.server.tls, SP_LEVEL_APP, 0, size);
+        const uint8_t *end = bytes + size;
+        assert_int_equal(bytes[0], 4);
+        if (accepts)
+            assert_memory_equal(end - sizeof(whole), whole, sizeof(whole));
+        else
+            assert_memory_equal(end - 2, "\0\0", 2); /* no extensions */
+    }
 }
 
 /* A server that accepts 0-RTT and meets a client that sends none. */
@@ -331,6 +356,73 @@ static void a_ticket_is_for_its_server_and_time(void **state)
     assert_int_equal(resume_as(first.client_config, "localhost", 1, bytes), 0);
 }
 
+/* [RFC9369 5] A server finds out by itself. */
+static void a_server_takes_no_ticket_of_another_version(void **state)
+{
+    (void)state;
+    static const uint8_t versions[] = {0x6b, 0x33, 0x43, 0xcf, 0, 0, 0, 1};
+    struct sp_tparams all;
+    struct qt_tls_args args = args_of(true);
+    struct sb_writer w = sb_writer_of(params, sizeof(params));
+    sp_tparams_init(&all);
+    all.chosen_version = 1;
+    all.available_versions = (struct sb_bytes){versions, sizeof(versions)};
+    sp_tparams_write(&w, &all, 0);
+    args.params = (struct sb_bytes){params, sb_writer_used(&w)};
+    struct qt_tls_pair first, second;
+    shake(&first, &args);
+    for (int is_2 = 0; is_2 < 2; is_2++) {
+        args.client_config = first.client_config;
+        args.server_config = first.server_config;
+        args.ticket = (struct sb_bytes){ticket, ticket_size};
+        args.wants_early = true;
+        qt_tls_open(&second, &args);
+        sc_tls_set_version(second.server.tls, is_2 ? 0x6b3343cf : 1);
+        qt_tls_run(&second);
+        qt_tls_assert_complete(&second);
+        assert_resumed(&second, !is_2);
+        assert_early(&second, !is_2);
+    }
+}
+
+/* [RFC9368 6] After a Version Negotiation packet the client offers all its protocols, not that of
+ * the ticket alone. */
+static void a_new_beginning_forgets_the_protocol_of_the_ticket(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"one", "two"};
+    struct qt_tls_args args = args_of(true);
+    args.client.alpn = both;
+    args.client.alpn_count = 2;
+    args.server.alpn = both + 1;
+    args.server.alpn_count = 1;
+    struct qt_tls_pair first, second;
+    shake(&first, &args);
+    assert_memory_equal(sc_tls_alpn(first.client.tls).data, "two", 3);
+
+    args.client_config = first.client_config;
+    args.server.alpn = both;
+    args.ticket = (struct sb_bytes){ticket, ticket_size};
+    args.wants_early = true;
+    for (int restarts = 0; restarts < 2; restarts++) {
+        qt_tls_open(&second, &args);
+        if (restarts) {
+            struct qt_tls_end *client = &second.client;
+            assert_true(sc_tls_ops.restart(client->tls));
+            *client = (struct qt_tls_end){.tls = client->tls, .alert = -1, .is_client = true};
+            assert_true(sc_tls_ops.start(client->tls, (const uint8_t *)"abc", 3));
+            qt_tls_pull(client);
+        }
+        qt_tls_run(&second);
+        if (restarts) {
+            qt_tls_assert_complete(&second);
+            assert_memory_equal(sc_tls_alpn(second.client.tls).data, "one", 3);
+        } else {                                        /* it offers nothing but "two" */
+            assert_int_equal(second.server.alert, 120); /* no_application_protocol */
+        }
+    }
+}
+
 static void strikes_end(void *strikes)
 {
     sc_strikes_destroy(strikes);
@@ -385,6 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_ticket_resumes),
         QT_TEST(owned, early_secrets_are_equal_and_come_first),
+        QT_TEST(owned, tickets_say_whether_0_rtt_is_accepted),
         QT_TEST(owned, a_server_with_0_rtt_completes_without_it),
         QT_TEST(owned, a_replayed_hello_gets_no_0_rtt),
         QT_TEST(owned, lower_limits_reject_0_rtt),
@@ -394,6 +487,8 @@ int main(void)
         QT_TEST(owned, forged_tickets_lead_to_a_whole_handshake),
         QT_TEST(owned, a_cut_ticket_is_refused),
         QT_TEST(owned, a_ticket_is_for_its_server_and_time),
+        QT_TEST(owned, a_server_takes_no_ticket_of_another_version),
+        QT_TEST(owned, a_new_beginning_forgets_the_protocol_of_the_ticket),
         QT_TEST(owned, a_strike_register_forgets_after_its_window),
         QT_TEST(owned, bad_options_are_refused),
     };

@@ -4,8 +4,10 @@
 #include "test/support/qt.h"
 
 #include "crypto/retry_tag.h"
+#include "engine/clock.h"
 #include "engine/conn_table.h"
 #include "engine/entropy.h"
+#include "engine/resume.h"
 #include "engine/retry.h"
 #include "test/support/owned.h"
 
@@ -136,6 +138,59 @@ static void it_is_good_for_the_version_of_its_retry_only(void **state)
     }
 }
 
+/* [RFC9369 5] Then it is as good as none. */
+static void a_token_for_later_is_good_for_its_version_only(void **state)
+{
+    (void)state;
+    struct fixture *f = make();
+    static const uint8_t nonce[SC_TOKEN_NONCE_SIZE] = {7};
+    uint8_t sealed[SC_TOKEN_SIZE];
+    for (int is_2 = 0; is_2 < 2; is_2++) {
+        const struct sc_token token = {
+            .kind = SC_TOKEN_NEW,
+            .version = is_2 ? SP_VERSION_2 : SP_VERSION_1,
+            .issued_ns = se_clock_wall_ns(),
+        };
+        assert_true(sc_token_seal(f->retry.tokens, &token, &client, nonce, sealed));
+        const struct sb_bytes bytes = {sealed, sizeof(sealed)};
+        struct sp_peek peek = initial;
+        struct sc_token got;
+        peek.version = is_2 ? SP_VERSION_1 : SP_VERSION_2;
+        assert_int_equal(se_retry_open(&f->retry, bytes, &client, &peek, &got), SC_TOKEN_FOREIGN);
+        peek.version = token.version;
+        assert_int_equal(se_retry_open(&f->retry, bytes, &client, &peek, &got), SC_TOKEN_VALID);
+    }
+}
+
+/* [RFC9369 5] The application's token begins with the version that it is for. */
+static void a_client_uses_a_token_for_its_version_only(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0x6b, 0x33, 0x43, 0xcf, 'a', 'b', 'c'};
+    for (size_t size = 0; size <= sizeof(bytes); size++) {
+        struct sb_bytes token = se_token_of(SP_VERSION_2, (struct sb_bytes){bytes, size});
+        assert_int_equal(token.size, size > 4 ? size - 4 : 0);
+        if (token.size > 0)
+            assert_ptr_equal(token.data, bytes + 4);
+        assert_int_equal(se_token_of(SP_VERSION_1, (struct sb_bytes){bytes, size}).size, 0);
+    }
+}
+
+/* [RFC9000 8.1.3] */
+static void tokens_for_later_are_all_different(void **state)
+{
+    (void)state;
+    struct fixture *f = make();
+    enum { TOKENS = 20 };
+    uint8_t tokens[TOKENS][SP_NEW_TOKEN_SIZE_MAX];
+    for (size_t i = 0; i < TOKENS; i++) {
+        size_t size = se_retry_new_token(&f->retry, &f->entropy, &client, SP_VERSION_1, tokens[i]);
+        assert_int_equal(size, SC_TOKEN_SIZE);
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(tokens[i], tokens[j], SC_TOKEN_SIZE);
+    }
+}
+
 static void no_token_is_no_fault(void **state)
 {
     (void)state;
@@ -151,6 +206,9 @@ int main(void)
         QT_TEST(owned, its_token_proves_the_address_once),
         QT_TEST(owned, it_is_good_for_the_cid_of_its_retry_only),
         QT_TEST(owned, it_is_good_for_the_version_of_its_retry_only),
+        QT_TEST(owned, a_token_for_later_is_good_for_its_version_only),
+        QT_TEST(owned, a_client_uses_a_token_for_its_version_only),
+        QT_TEST(owned, tokens_for_later_are_all_different),
         QT_TEST(owned, no_token_is_no_fault),
     };
     sb_assert_handler = qt_on_assert;

@@ -77,9 +77,8 @@ def make_tree(root, text):
     for name, content in [
         ('proto/fill.c', '/* [RFC9000 4.1] */\n'),
         ('test/unit/test_fill.c', 'static void limits_hold(void **state)\n'),
+        *((f'test/rfc/{rfc}.txt', EMPTY) for rfc in musts.TITLES),
         ('test/rfc/rfc9000.txt', text),
-        ('test/rfc/rfc9001.txt', EMPTY),
-        ('test/rfc/rfc9002.txt', EMPTY),
     ]:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -196,6 +196,52 @@ static void rejected_0_rtt_of_a_stream_with_priority_is_sent_again(void **state)
     assert_said(pair, id, 2000);
 }
 
+/* Carries what the client sends.  Returns how many 0-RTT packets were among it; asserts that they
+ * have version 1. */
+static uint32_t carry_early_of_version_1(struct conn_pair *pair)
+{
+    struct pair_packet packet;
+    uint32_t count = 0;
+    while (pair_take(pair, SP_CLIENT, &packet)) {
+        struct sp_header header;
+        for (size_t at = 0; at < packet.size; at += header.size) {
+            assert_true(sp_header_read(packet.data + at, packet.size - at, 8, &header));
+            if (header.type != SP_PACKET_ZERO_RTT)
+                continue;
+            assert_int_equal(header.version, SP_VERSION_1);
+            count++;
+        }
+        pair_deliver(pair, SP_SERVER, &packet);
+    }
+    return count;
+}
+
+/* [RFC9369 4.1] Also once the client has learned that its server moves it to version 2. */
+static void packets_of_0_rtt_have_the_version_of_the_first_flight(void **state)
+{
+    struct conn_pair *pair = begin(state, QS_EARLY_ACCEPT);
+    struct pair_packet packet;
+    struct sp_header header;
+    pair->config.versions = (struct sp_versions){.count = 2, .list = {SP_VERSION_2, SP_VERSION_1}};
+    pair->config.first_version = SP_VERSION_1;
+    pair_start(pair);
+    (void)say(pair, text, 1000, false);
+    assert_true(carry_early_of_version_1(pair) > 0);
+    assert_int_equal(early_of(pair, SP_SERVER), SP_EARLY_ACCEPTED);
+
+    /* The client gets the server's Initial alone: no keys for 1-RTT packets. */
+    assert_true(pair_take(pair, SP_SERVER, &packet));
+    assert_true(sp_header_read(packet.data, packet.size, 8, &header));
+    packet.size = header.size;
+    pair_deliver(pair, SP_CLIENT, &packet);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(client->version, SP_VERSION_2);
+    assert_int_equal(early_of(pair, SP_CLIENT), SP_EARLY_OFFERED);
+    (void)say(pair, text, 1000, false);
+    assert_true(carry_early_of_version_1(pair) > 0);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, 2000);
+}
+
 /* Streams above the limit that counts now wait for MAX_STREAMS, whatever was done with them. */
 static void streams_above_the_new_limit_are_held(void **state)
 {
@@ -265,6 +311,28 @@ static void higher_limits_count_after_0_rtt(void **state)
     assert_true(client->max_data >= 3000);
     pair_shuttle(pair);
     assert_int_equal(client->data_sent, 3000);
+}
+
+/* [RFC9000 7.4.1] What belongs to one connection is not remembered. */
+static void the_delay_of_acks_is_that_of_this_connection(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->tls_plan.early = QS_EARLY_ACCEPT;
+    pair->config.ack_delay_ns_max = 7 * SB_MS;
+    pair_connect(pair);
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->loss.peer_ack_delay_ns_max, 7 * SB_MS);
+    pair_end(pair);
+    pair_start(pair);
+    (void)say(pair, text, 1000, false);
+    const struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    pair->config.ack_delay_ns_max = 9 * SB_MS; /* the server's, which is made now */
+    pair_carry(pair, SP_CLIENT);
+    assert_int_equal(early_of(pair, SP_CLIENT), SP_EARLY_OFFERED);
+    assert_int_not_equal(client->loss.peer_ack_delay_ns_max, 7 * SB_MS);
+    pair_shuttle(pair);
+    assert_int_equal(early_of(pair, SP_CLIENT), SP_EARLY_ACCEPTED);
+    assert_int_equal(client->loss.peer_ack_delay_ns_max, 9 * SB_MS);
 }
 
 /* [RFC9001 4.6.2] */
@@ -426,6 +494,8 @@ int main(void)
         QT_TEST(conn_pair, a_flood_of_0_rtt_packets_is_kept_within_bounds),
         QT_TEST(conn_pair, rejected_0_rtt_is_sent_again_once),
         QT_TEST(conn_pair, rejected_0_rtt_of_a_stream_with_priority_is_sent_again),
+        QT_TEST(conn_pair, packets_of_0_rtt_have_the_version_of_the_first_flight),
+        QT_TEST(conn_pair, the_delay_of_acks_is_that_of_this_connection),
         QT_TEST(conn_pair, streams_above_the_new_limit_are_held),
         QT_TEST(conn_pair, a_server_that_accepts_under_lower_limits_breaks_the_protocol),
         QT_TEST(conn_pair, higher_limits_count_after_0_rtt),

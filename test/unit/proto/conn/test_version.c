@@ -276,6 +276,58 @@ static void a_refused_client_tries_the_other_version_once(void **state)
     assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
 }
 
+/* [RFC9368 2.1] */
+static void a_server_ignores_a_version_negotiation(void **state)
+{
+    struct conn_pair *pair = *state;
+    const uint32_t version = SP_VERSION_2;
+    pair_init(pair);
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_cid *own = &server->local_ids.entries[0].cid;
+    const struct sp_cid *peer = &pair_conn(pair, SP_CLIENT)->local_ids.entries[0].cid;
+    struct pair_packet packet;
+    struct sb_writer w = sb_writer_of(packet.data, sizeof(packet.data));
+    sp_header_write_version_negotiation(&w, 0, (struct sb_bytes){own->bytes, own->size},
+                                        (struct sb_bytes){peer->bytes, peer->size}, &version, 1);
+    packet.size = sb_writer_used(&w);
+    uint64_t dropped = server->stats.packets_dropped;
+    pair_deliver(pair, SP_SERVER, &packet);
+    assert_int_equal(server->stats.packets_dropped, dropped + 1);
+    assert_int_equal(server->version, SP_VERSION_1);
+    pair_shuttle(pair);
+    assert_int_equal(server->handshake_state, SP_HANDSHAKE_CONFIRMED);
+}
+
+/* [RFC9368 3] With a reserved version at any place. */
+static void a_client_lists_the_version_that_it_begins_with(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint32_t versions[] = {SP_VERSION_1, SP_VERSION_2};
+    for (uint32_t i = 0; i < 40; i++) {
+        pair_init(pair);
+        pair->config.grease = i >= 4;
+        pair->config.versions =
+            (struct sp_versions){.count = 2, .list = {versions[i % 2], versions[1 - i % 2]}};
+        pair->config.first_version = versions[i / 2 % 2];
+        pair->ends[SP_CLIENT].random += i;
+        pair_start(pair);
+        uint8_t room[SP_VERSION_INFO_SIZE_MAX], encoded[SP_TPARAMS_SIZE_MAX];
+        struct sp_tparams params, got;
+        sp_tparams_init(&params);
+        const struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        sp_conn_version_write(client, client->version, room, &params);
+        assert_int_equal(params.chosen_version, pair->config.first_version);
+        struct sb_writer w = sb_writer_of(encoded, sizeof(encoded));
+        sp_tparams_write(&w, &params, 0);
+        assert_int_equal(
+            sp_tparams_read((struct sb_bytes){encoded, sb_writer_used(&w)}, SP_CLIENT, &got),
+            SP_OK); /* which refuses a list without the chosen one */
+        assert_int_equal(got.available_versions.size, 4 * (2 + (i >= 4)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +338,8 @@ int main(void)
         QT_TEST(conn_pair, version_information_must_match_the_packets),
         QT_TEST(conn_pair, a_server_that_does_not_confirm_its_move_is_refused),
         QT_TEST(conn_pair, a_refused_client_tries_the_other_version_once),
+        QT_TEST(conn_pair, a_server_ignores_a_version_negotiation),
+        QT_TEST(conn_pair, a_client_lists_the_version_that_it_begins_with),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);

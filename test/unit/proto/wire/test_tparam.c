@@ -210,6 +210,8 @@ static void forbidden_parameters_are_refused(void **state)
         BAD("[RFC9000 7.4] number with more behind it", "\x04\x02\x01\0"),
         BAD("[RFC9221 3] max_datagram_frame_size without a value", "\x20\0"),
         BAD("[RFC9221 3] max_datagram_frame_size with more behind it", "\x20\x02\x01\0"),
+        BAD("[RFC9287 3] grease_quic_bit with a value", "\x6a\xb2\x01\0"),
+        BAD("[RFC9000 7.4] grease_quic_bit twice", "\x6a\xb2\0\x6a\xb2\0"),
         BAD("[RFC9000 7.4] max_datagram_frame_size twice", "\x20\x01\x01\x20\x01\x01"),
         BAD("[RFC9368 4] version_information without a version", "\x11\0"),
         BAD("[RFC9368 4] version_information cut in a version", "\x11\x07" V1 "\0\0\0"),
