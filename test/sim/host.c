@@ -104,6 +104,7 @@ void qs_host_deinit(struct qs_host *host)
     for (uint32_t i = 0; i < host->arrived_count; i++)
         qs_wire_destroy(host->arrived[i]);
     free(host->arrived);
+    qs_kept_deinit(&host->kept);
     free(host->ticket);
     sc_tokens_destroy(host->tokens);
 
@@ -396,6 +397,8 @@ static bool is_proven(struct qs_host *host, const struct qs_wire *wire,
     return qs_token_open(host, header, &wire->from, &original_dcid) == QS_TOKEN_NEW;
 }
 
+static void route(struct qs_host *host, struct qs_wire *wire);
+
 static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct sp_peek *peek)
 {
     struct sp_header header;
@@ -422,6 +425,15 @@ static void on_initial(struct qs_host *host, struct qs_wire *wire, const struct 
     replace_partner(host, end);
     host_add(host, end);
     qs_end_step(end);
+    /* Each once: one whose connection is gone already is kept again. */
+    struct qs_wire *kept;
+    for (uint32_t i = 0; i < QS_KEPT_MAX; i++)
+        if ((kept = qs_kept_take(&host->kept, &header.dcid)) != NULL)
+            route(host, kept);
+    if (end->inbox_count > 0) {
+        qs_end_receive(end);
+        qs_end_step(end);
+    }
 }
 
 static bool take_reset(struct qs_host *host, const struct qs_wire *wire)
@@ -469,6 +481,8 @@ static void on_unmatched(struct qs_host *host, struct qs_wire *wire, const struc
         negotiate(host, wire, peek);
     else if (verdict == SP_UNMATCHED_RESET)
         send_reset(host, wire, peek);
+    else if (host->side->keeps_early && qs_kept_add(&host->kept, wire))
+        return;
     qs_wire_destroy(wire);
 }
 

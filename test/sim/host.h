@@ -9,6 +9,7 @@
 #include "proto/conn/conn.h"
 #include "test/sim/crypto.h"
 #include "test/sim/end.h"
+#include "test/sim/kept.h"
 #include "test/sim/net.h"
 #include "test/sim/plan.h"
 
@@ -51,6 +52,7 @@ struct qs_host {
     uint32_t arrived_count;
     uint32_t arrived_size;
     uint64_t overflow_count; /* datagrams that the socket had no room for */
+    struct qs_kept kept;     /* server: 0-RTT that has no connection yet */
 };
 
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,

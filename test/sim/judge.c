@@ -252,6 +252,9 @@ static void judge_resumption(struct qs_world *world)
                 "%u connections were resumed, 0-RTT of %u accepted, of %u rejected, "
                 "%u were proven by a token",
                 resumed, accepted, rejected, proven);
+    uint64_t kept = world->hosts[SP_SERVER].kept.given_count;
+    if (kept < plan->kept_min)
+        qs_fail(&world->trace, "%" PRIu64 " datagrams of 0-RTT came before their Initials", kept);
 }
 
 /* The clients have moved as often as the plan wants. */

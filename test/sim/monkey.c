@@ -5,7 +5,8 @@
  *
  * A monkey has a seed.  From it come its favourite kinds of packet, the share of others, its
  * pace, the size of its batches, how much it sends, and how it ends.  It acknowledges what comes
- * back only if it feels like it. */
+ * back only if it feels like it: some acknowledge small packets and not large ones, such as probes
+ * of the path MTU, and then the other way round.  It answers PATH_CHALLENGEs at random. */
 
 #include "test/sim/monkey.h"
 
@@ -25,7 +26,8 @@ enum {
     ROUNDS_MAX = 100, /* of a handshake that is carried at one moment */
     INBOX_MAX = 64,   /* datagrams to the monkey; it never misses those beyond */
     FRAMES_SIZE_MAX = 1350,
-    PATIENCE_NS = 100 * SB_MS, /* for a handshake that gets no further */
+    ANSWER_SIZE = 1 + SP_PATH_DATA_SIZE, /* a PATH_RESPONSE before them */
+    PATIENCE_NS = 100 * SB_MS,           /* for a handshake that gets no further */
 };
 
 enum ending {
@@ -54,6 +56,12 @@ struct monkey {
     uint32_t places; /* addresses that it sends from: 1, some that it returns to, or very many */
     bool hears_all;  /* what is sent to them; otherwise they are spoofed */
     struct qs_random places_random;
+    struct qs_random whims;  /* about answers */
+    uint32_t answer_ppm;     /* PATH_CHALLENGEs that are answered */
+    size_t small_max;        /* the largest packet that is small; 0: all are acknowledged alike */
+    bool begins_large;       /* acknowledges the large ones in the first half of its life */
+    uint64_t answered_count; /* of the challenges that came: answered, or not to be answered */
+    uint32_t challenge_places[HOSTILE_CHALLENGES_MAX];
     bool is_stranger; /* sends Initials and never completes a handshake */
     struct sp_cid dcid;
     struct sp_cid scid;
@@ -82,6 +90,7 @@ static void take_answer(void *context, uint32_t place, const uint8_t *data, size
     SB_ASSERT(size <= sizeof(slot->data));
     memcpy(slot->data, data, size);
     slot->size = size;
+    slot->place = place;
 }
 
 static uint64_t now_of(const struct monkey *m)
@@ -91,8 +100,13 @@ static uint64_t now_of(const struct monkey *m)
 
 static void read_inbox(struct monkey *m)
 {
-    for (uint32_t i = 0; i < m->inbox_count; i++)
-        hostile_receive(m->hostile, m->inbox[i].data, m->inbox[i].size, now_of(m));
+    for (uint32_t i = 0; i < m->inbox_count; i++) {
+        const struct qs_victim_datagram *in = &m->inbox[i];
+        uint64_t before = m->hostile->challenge_count;
+        hostile_receive(m->hostile, in->data, in->size, now_of(m));
+        for (; before < m->hostile->challenge_count; before++)
+            m->challenge_places[before % HOSTILE_CHALLENGES_MAX] = in->place;
+    }
     m->inbox_count = 0;
 }
 
@@ -210,15 +224,37 @@ static enum hostile_kind choose_kind(struct monkey *m)
     return (enum hostile_kind)qs_random_below(&m->random, HOSTILE_KINDS_LEGAL);
 }
 
+/* Writes the answer to one PATH_CHALLENGE, or to none.  Returns its size. */
+static size_t write_answer(struct monkey *m, uint8_t out[ANSWER_SIZE],
+                           struct qs_victim_datagram *ret)
+{
+    const struct hostile *h = m->hostile;
+    if (h->challenge_count - m->answered_count > HOSTILE_CHALLENGES_MAX)
+        m->answered_count = h->challenge_count - HOSTILE_CHALLENGES_MAX;
+    while (m->answered_count < h->challenge_count) {
+        uint64_t at = m->answered_count++ % HOSTILE_CHALLENGES_MAX;
+        if (!qs_random_chance(&m->whims, m->answer_ppm))
+            continue;
+        struct sb_writer w = sb_writer_of(out, ANSWER_SIZE);
+        sp_frame_write_path(&w, SP_FRAME_PATH_RESPONSE, h->challenges[at]);
+        ret->proves = true;
+        ret->proven = m->challenge_places[at];
+        return sb_writer_used(&w);
+    }
+    return 0;
+}
+
 static void make_datagram(struct monkey *m, enum hostile_kind kind, struct qs_victim_datagram *ret)
 {
     if (m->kept.size > 0 && qs_random_chance(&m->random, m->replay_ppm)) {
         *ret = m->kept;
         return;
     }
-    uint8_t frames[FRAMES_SIZE_MAX];
-    size_t room = 1000 + (size_t)qs_random_below(&m->random, sizeof(frames) - 999);
-    size_t size = hostile_fill(m->hostile, kind, frames, room);
+    uint8_t frames[ANSWER_SIZE + FRAMES_SIZE_MAX];
+    size_t room = 1000 + (size_t)qs_random_below(&m->random, FRAMES_SIZE_MAX - 999);
+    ret->proves = false;
+    size_t size = write_answer(m, frames, ret);
+    size += hostile_fill(m->hostile, kind, frames + size, room);
     ret->size = hostile_seal(m->hostile, frames, size, ret->data, sizeof(ret->data));
     if (qs_random_chance(&m->random, m->damage_ppm)) {
         size_t at = (size_t)qs_random_below(&m->random, ret->size);
@@ -252,6 +288,11 @@ static void attack(struct monkey *m)
         batch[i].place = (uint32_t)qs_random_below(&m->places_random, m->places);
     }
     m->left -= count;
+    if (m->small_max > 0) {
+        bool wants_large = m->begins_large == (m->left >= m->half);
+        m->hostile->seen_size_min = wants_large ? m->small_max + 1 : 0;
+        m->hostile->seen_size_max = wants_large ? SIZE_MAX : m->small_max;
+    }
     if (count > 0)
         qs_victim_receive(&m->victim, kind, batch, count);
     read_inbox(m);
@@ -345,6 +386,12 @@ static void monkey_init(struct monkey *m, struct qs_monkeys *owner, uint32_t ind
     qs_random_init(&m->places_random, qs_hash(owner->plan->seed, "place", 5) + index);
     m->places = places[qs_random_below(&m->places_random, SB_COUNT(places))];
     m->hears_all = qs_random_below(&m->places_random, 2) == 0;
+
+    qs_random_init(&m->whims, qs_hash(owner->plan->seed, "whims", 5) + index);
+    m->answer_ppm = (uint32_t)qs_random_below(&m->whims, 3) * 500000;
+    if (qs_random_below(&m->whims, 2) == 0)
+        m->small_max = (size_t)qs_random_between(&m->whims, 1200, 2000);
+    m->begins_large = qs_random_below(&m->whims, 2) == 0;
 
     m->dcid = random_cid(random);
     m->scid = random_cid(random);

@@ -54,6 +54,8 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
         return path->drop_first > 0;
     case QS_NODE_LATE_NTH:
         return path->late_nth > 0;
+    case QS_NODE_LATE_INITIAL:
+        return path->initial_late_ns > 0;
     case QS_NODE_VERSION_NTH:
         return path->version_nth > 0;
     case QS_NODE_LOSS:

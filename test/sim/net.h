@@ -37,6 +37,7 @@ void qs_wire_destroy(struct qs_wire *wire);
 enum qs_node_kind {
     QS_NODE_DROP_NTH,
     QS_NODE_LATE_NTH,
+    QS_NODE_LATE_INITIAL,
     QS_NODE_VERSION_NTH,
     QS_NODE_LOSS,
     QS_NODE_BURST,

@@ -9,6 +9,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/wire/header.h"
 #include "test/sim/ways.h"
 #include "test/sim/meter.h"
 
@@ -55,6 +56,17 @@ static void take_late_nth(struct qs_node *node, struct qs_wire *wire)
     }
     note_change(node, wire, "late by number");
     qs_node_pass_at(node, wire, node->link->clock->now_ns + path->late_ns);
+}
+
+static void take_late_initial(struct qs_node *node, struct qs_wire *wire)
+{
+    struct sp_header header;
+    if (!sp_header_read(wire->data, wire->size, 0, &header) || header.type != SP_PACKET_INITIAL) {
+        qs_node_pass(node, wire);
+        return;
+    }
+    note_change(node, wire, "late, as an Initial");
+    qs_node_pass_at(node, wire, node->link->clock->now_ns + node->link->path->initial_late_ns);
 }
 
 static void take_version_nth(struct qs_node *node, struct qs_wire *wire)
@@ -397,6 +409,7 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire)
     static void (*const take[QS_NODE_KINDS])(struct qs_node *, struct qs_wire *) = {
         [QS_NODE_DROP_NTH] = take_drop_nth,
         [QS_NODE_LATE_NTH] = take_late_nth,
+        [QS_NODE_LATE_INITIAL] = take_late_initial,
         [QS_NODE_VERSION_NTH] = take_version_nth,
         [QS_NODE_LOSS] = take_loss,
         [QS_NODE_BURST] = take_burst,

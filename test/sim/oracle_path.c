@@ -89,6 +89,12 @@ void qs_oracle_path_packet(struct qs_oracle_path *oracle, const struct qs_packet
     }
 }
 
+void qs_oracle_path_is_valid(struct qs_oracle_path *oracle, const struct sp_addr *remote)
+{
+    uint32_t index = index_of(oracle, remote);
+    oracle->addrs[index].is_proven = true;
+}
+
 void qs_oracle_path_first_is_valid(struct qs_oracle_path *oracle)
 {
     if (oracle->count > 0)

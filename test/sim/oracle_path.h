@@ -39,6 +39,8 @@ void qs_oracle_path_in(struct qs_oracle_path *oracle, const struct sp_addr *remo
 void qs_oracle_path_out(struct qs_oracle_path *oracle, const struct sp_addr *remote, uint64_t size);
 /* A packet was sealed, which leaves with the next qs_oracle_path_out(), or opened. */
 void qs_oracle_path_packet(struct qs_oracle_path *oracle, const struct qs_packet *packet);
+/* `remote` has proved that it receives, by bytes that the oracle does not see. */
+void qs_oracle_path_is_valid(struct qs_oracle_path *oracle, const struct sp_addr *remote);
 /* The handshake has proved the first address. */
 void qs_oracle_path_first_is_valid(struct qs_oracle_path *oracle);
 

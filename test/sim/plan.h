@@ -45,7 +45,8 @@ struct qs_path_plan {
     uint32_t drop_count;
     uint32_t late_nth; /* this datagram comes `late_ns` later; 0: none */
     uint64_t late_ns;
-    uint32_t reorder_ppm; /* comes `reorder_ns` at most later, overtaken by others */
+    uint64_t initial_late_ns; /* datagrams that begin with an Initial come so much later */
+    uint32_t reorder_ppm;     /* comes `reorder_ns` at most later, overtaken by others */
     uint64_t reorder_ns;
     uint32_t duplicate_ppm;
     uint32_t corrupt_ppm;
@@ -129,6 +130,7 @@ struct qs_side_plan {
     bool sends_new_token;      /* server: gives each client a token for its next connection */
     bool has_preferred;        /* server: has an address to which it wants its clients to move */
     bool sends_retry;          /* server: demands a token of every client */
+    bool keeps_early;          /* server: keeps 0-RTT that comes before its Initial */
     bool speaks_other_version; /* server: answers version 1 with Version Negotiation */
     /* Server: somebody on the way answers so many of the client's first Initials, in its place,
      * with a Version Negotiation that lists the other version that we know. */
@@ -234,6 +236,7 @@ struct qs_plan {
     uint32_t resumed_min;         /* connections that must have been resumed, .. */
     uint32_t accepted_min;        /* .. whose 0-RTT must have been accepted, .. */
     uint32_t rejected_min;        /* .. and rejected */
+    uint32_t kept_min;            /* 0-RTT datagrams that must have come before their Initials */
     uint32_t migrated_min;        /* moves of clients that must have succeeded */
     uint32_t preferred_min;       /* .. to the address that the server prefers */
     uint32_t proven_min;          /* .. that a token of NEW_TOKEN must have proved */

@@ -142,6 +142,23 @@ static void early_hello(struct qs_plan *plan, uint32_t member)
     plan->needs_null = true;
 }
 
+/* The network reorders: 0-RTT packets come before their Initials.  The server drops them, and gets
+ * them again, or keeps them.  [RFC9000 5.2.2] */
+static void early_first(struct qs_plan *plan, uint32_t member)
+{
+    early(plan, 0);
+    plan->accepted_min = 2;
+    plan->side[SP_CLIENT].app.write_bytes_max = 20000;
+    qs_plan_set_bytes(plan, 6000, 6000);
+    plan->path[SP_CLIENT].initial_late_ns = (member % 2 == 0 ? 5 : 15) * SB_MS;
+    plan->side[SP_SERVER].keeps_early = member <= 2;
+    plan->kept_min = member <= 2 ? 2 : 0;
+    if (member == 2 || member == 4) {
+        plan->path[SP_CLIENT].duplicate_ppm = 300000;
+        qs_plan_set_faults(plan);
+    }
+}
+
 static const uint32_t some_percents[] = {0, 5, 20};
 
 #define EACH_OF(array) (array), SB_COUNT(array)
@@ -161,5 +178,6 @@ static const struct qs_scenario rows[] = {
      EACH_OF(some_percents)},
     {"early-retry", "0-RTT to a server that sends Retry", early_retry, EACH_OF(some_percents)},
     {"early-hello", "0-RTT after a ClientHello of two datagrams", early_hello, NULL, 4},
+    {"early-first", "0-RTT before its ClientHello", early_first, NULL, 4},
 };
 const struct qs_scenario_group qs_scenarios_early = {EACH_OF(rows)};

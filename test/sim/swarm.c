@@ -353,6 +353,14 @@ static void fit_bytes(struct qs_plan *plan, enum sp_role role)
     app->bytes_min = SB_MIN(app->bytes_min, app->bytes_max);
 }
 
+/* 0-RTT overtakes its Initial, and the server keeps it or does not. */
+static void random_overtaking(struct qs_random *random, struct qs_plan *plan)
+{
+    if (one_in(random, 4))
+        plan->path[SP_CLIENT].initial_late_ns = any_size(random, 50 * SB_MS);
+    plan->side[SP_SERVER].keeps_early = one_in(random, 2);
+}
+
 static void random_batches(struct qs_random *random, struct qs_plan *plan)
 {
     for (int role = 0; role < QS_SIDES; role++)
@@ -382,9 +390,7 @@ static void random_paths(struct qs_random *random, struct qs_plan *plan)
     }
     /* Each new address takes a CID.  Who moves on while nothing comes back runs out of them, and
      * cannot be answered any more.  [RFC9000 9.5] */
-    if (plan->moves.count > 0)
-        plan->rebind.count = 0;
-    if (plan->side[SP_SERVER].has_preferred)
+    if (plan->moves.count > 0 || plan->side[SP_SERVER].has_preferred)
         plan->rebind.count = SB_MIN(plan->rebind.count, 1u);
     for (int role = 0; role < QS_SIDES; role++)
         plan->path[role].drops_ecn = one_in(random, 24);
@@ -453,6 +459,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
         fit_bytes(ret, (enum sp_role)role);
     }
     random_batches(&random, ret);
+    random_overtaking(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = WORK_NS + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

@@ -272,6 +272,10 @@ static struct sp_datagram datagram_of(struct qs_victim *v, const struct qs_victi
     size_t size = from->size;
     const struct sp_addr remote = addr_of_place(from->place);
     qs_oracle_path_in(&v->paths, &remote, size);
+    if (from->proves) {
+        const struct sp_addr proven = addr_of_place(from->proven);
+        qs_oracle_path_is_valid(&v->paths, &proven);
+    }
     struct buffer *buffer = malloc(sizeof(*buffer) + size);
     SB_ASSERT(buffer != NULL);
     *buffer = (struct buffer){.base = {.ref_count = 1, .release = release, .size = BUFFER_BYTES},

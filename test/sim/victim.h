@@ -56,7 +56,7 @@ struct qs_victim {
     bool is_connected;
     bool is_closed;
     bool is_drained;
-    struct qs_oracle_path paths; /* no other place than 0 ever proves that it receives */
+    struct qs_oracle_path paths; /* a place other than 0 proves that it receives by `proves` */
     /* Takes a datagram that the victim sends to `place`; borrowed during the call. */
     void (*answer)(void *context, uint32_t place, const uint8_t *data, size_t size);
     void *context;
@@ -70,6 +70,9 @@ struct qs_victim_datagram {
     uint8_t data[2048];
     size_t size;
     uint32_t place; /* of the address that it comes from; 0: the one of the handshake */
+    /* It has the answer to a PATH_CHALLENGE that was sent to `proven`. */
+    bool proves;
+    uint32_t proven;
 };
 
 /* Receives a batch, whose kind is for the report, and lets the connection do all that it wants. */

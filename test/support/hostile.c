@@ -92,6 +92,7 @@ struct hostile *hostile_create(struct hostile_host *host, const struct sp_path *
         return NULL;
     h->host = host;
     h->largest_in = SB_VARINT_NONE;
+    h->seen_size_max = SIZE_MAX;
     qs_random_init(&h->random, seed);
     struct sp_conn_args args = {
         .role = SP_CLIENT,
@@ -218,6 +219,10 @@ static void on_frame(struct hostile *h, const struct sp_frame *frame)
     case SP_FRAME_NEW_CONNECTION_ID:
         h->cid_sequence_in = SB_MAX(h->cid_sequence_in, frame->new_cid.sequence);
         break;
+    case SP_FRAME_PATH_CHALLENGE:
+        memcpy(h->challenges[h->challenge_count++ % HOSTILE_CHALLENGES_MAX], frame->path_data,
+               SP_PATH_DATA_SIZE);
+        break;
     case SP_FRAME_CONNECTION_CLOSE:
     case SP_FRAME_CONNECTION_CLOSE_APP:
         h->state = HOSTILE_CLOSED;
@@ -267,7 +272,8 @@ static void read_packet(struct hostile *h, uint8_t *data, size_t size)
         return;
 
     h->opened_count++;
-    h->seen[h->seen_count++ % HOSTILE_SEEN_MAX] = pn;
+    if (size >= h->seen_size_min && size <= h->seen_size_max)
+        h->seen[h->seen_count++ % HOSTILE_SEEN_MAX] = pn;
     if (h->largest_in == SB_VARINT_NONE || pn > h->largest_in)
         h->largest_in = pn;
     struct sb_reader reader = sb_reader_of(body, size - header.size - SP_TAG_SIZE);

@@ -81,7 +81,7 @@ enum hostile_kind {
 /* Returns a name such as "key-update". */
 const char *hostile_kind_name(enum hostile_kind kind);
 
-enum { HOSTILE_SEEN_MAX = 256 };
+enum { HOSTILE_SEEN_MAX = 256, HOSTILE_CHALLENGES_MAX = 16 };
 
 struct hostile {
     struct hostile_host *host;
@@ -100,6 +100,12 @@ struct hostile {
     uint64_t largest_in; /* largest packet number that was opened; SB_VARINT_NONE: none */
     uint64_t seen[HOSTILE_SEEN_MAX]; /* a ring of opened numbers, which may be acknowledged */
     uint64_t seen_count;
+    /* Only packets of so many bytes are counted as seen: 0 to SIZE_MAX, unless the owner changes
+     * that. */
+    size_t seen_size_min;
+    size_t seen_size_max;
+    uint8_t challenges[HOSTILE_CHALLENGES_MAX][SP_PATH_DATA_SIZE]; /* a ring of what came */
+    uint64_t challenge_count;
     struct sp_cid dcid;
 
     /* As far as the peer has allowed. */
