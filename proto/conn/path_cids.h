@@ -22,17 +22,18 @@ static inline void sp_path_use_cid(struct sp_conn *conn, struct sp_conn_path *pa
     path->dcid_sequence = conn->remote_ids.entries[index].sequence;
 }
 
+/* Returns whether `path` alone uses its CID. */
+bool sp_path_owns_cid(const struct sp_conn *conn, const struct sp_conn_path *path);
+
 /* Gives back the CID that packets on `path` went to, unless another path has it too. */
-static inline void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path)
-{
-    bool is_own = sp_path_has_cid(conn, path) && path->dcid != conn->remote_ids.active;
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        is_own &=
-            conn->paths[i] == NULL || conn->paths[i] == path || conn->paths[i]->dcid != path->dcid;
-    if (is_own)
-        sp_cid_remote_retire(&conn->remote_ids, path->dcid);
-    conn->ids_changed |= is_own;
-    path->dcid = SP_CID_NONE;
-}
+void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path);
+
+/* Gives a path of a server a CID, once it needs one: packets that come late from here and there
+ * take none.  Returns false if there is none. */
+bool sp_path_ensure_cid(struct sp_conn *conn, struct sp_conn_path *path);
+
+/* The CIDs of the peer have changed: gives each path that has lost its own another one.  Returns
+ * the paths that got none, a bit each. */
+uint32_t sp_path_replace_cids(struct sp_conn *conn);
 
 #endif

@@ -162,22 +162,38 @@ static bool can_go(const struct sp_conn *conn, const struct sp_conn_path *path)
     return path != conn->path && !path->is_ours && is_spare && path->loss.cc.in_flight_bytes == 0;
 }
 
-/* Returns the index of a free place, SP_PATHS_MAX if there is none.  The path that was made first
- * gives way. */
+/* How much would be lost with a path.  Whoever copies packets makes any number of those that have
+ * no CID of their own. */
+static uint32_t worth_of(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    if (path->state == SP_PATH_PROVEN)
+        return 2;
+    return sp_path_owns_cid(conn, path) ? 1 : 0;
+}
+
+/* Returns whether `path` gives way before `other`: one that is worth less, or was made first. */
+static bool goes_before(const struct sp_conn *conn, const struct sp_conn_path *path,
+                        const struct sp_conn_path *other)
+{
+    uint32_t worth = worth_of(conn, path), other_worth = worth_of(conn, other);
+    return worth != other_worth ? worth < other_worth : path->made_number < other->made_number;
+}
+
+/* Returns the index of a free place, SP_PATHS_MAX if there is none. */
 static uint32_t make_place(struct sp_conn *conn)
 {
-    struct sp_conn_path *oldest = NULL;
+    struct sp_conn_path *first = NULL;
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
         if (path == NULL)
             return i;
-        if (can_go(conn, path) && (oldest == NULL || path->made_number < oldest->made_number))
-            oldest = path;
+        if (can_go(conn, path) && (first == NULL || goes_before(conn, path, first)))
+            first = path;
     }
-    if (oldest == NULL)
+    if (first == NULL)
         return SP_PATHS_MAX;
-    uint32_t index = oldest->index;
-    remove_path(conn, oldest);
+    uint32_t index = first->index;
+    remove_path(conn, first);
     return index;
 }
 
@@ -267,21 +283,6 @@ void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size
         conn->loss.is_amplification_blocked = false;
 }
 
-/* Gives a path of a server a CID, once it needs one: packets that come late from here and there
- * take none.  The peer may be at a new address without knowing it: then it uses the same CID of
- * ours, and we of theirs.  Returns false if there is none.  [RFC9000 9.5] */
-static bool ensure_cid(struct sp_conn *conn, struct sp_conn_path *path)
-{
-    if (sp_path_has_cid(conn, path))
-        return true;
-    bool is_unwitting =
-        path->lcid == conn->path->lcid || sp_cid_remote_active(&conn->remote_ids)->size == 0;
-    uint32_t dcid = is_unwitting ? conn->path->dcid : sp_cid_remote_take(&conn->remote_ids);
-    if (dcid != SP_CID_NONE)
-        sp_path_use_cid(conn, path, dcid);
-    return dcid != SP_CID_NONE;
-}
-
 struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
                                             const struct sp_datagram *datagram, uint32_t lcid)
 {
@@ -306,7 +307,7 @@ void sp_conn_on_path_challenge(struct sp_conn *conn, struct sp_conn_path *path,
                                const uint8_t data[SP_PATH_DATA_SIZE], uint64_t now_ns)
 {
     if (path == NULL || path->state == SP_PATH_LEFT ||
-        (sp_conn_is_server(conn) && !ensure_cid(conn, path)))
+        (sp_conn_is_server(conn) && !sp_path_ensure_cid(conn, path)))
         return;
     sp_path_on_challenge(path, data);
     /* The peer will move here: its address is validated meanwhile. */
@@ -374,7 +375,7 @@ void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64
     bool was_tried = path->was_left && path->state == SP_PATH_CANDIDATE;
     if (path == conn->path || was_tried || !sp_conn_is_server(conn))
         return;
-    if (!ensure_cid(conn, path))
+    if (!sp_path_ensure_cid(conn, path))
         return;
     if (path->state == SP_PATH_LEFT) { /* the peer has returned */
         path->state = SP_PATH_CANDIDATE;
@@ -500,19 +501,10 @@ bool sp_conn_paths_on_time(struct sp_conn *conn, uint64_t now_ns)
 
 void sp_conn_on_remote_cids(struct sp_conn *conn)
 {
-    sp_path_use_cid(conn, conn->path, conn->remote_ids.active);
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
-        struct sp_conn_path *path = conn->paths[i];
-        if (path == NULL || path == conn->path || path->state == SP_PATH_LEFT ||
-            (sp_path_has_cid(conn, path) && path->dcid != conn->path->dcid) ||
-            path->dcid == SP_CID_NONE)
-            continue;
-        uint32_t index = sp_cid_remote_take(&conn->remote_ids);
-        if (index != SP_CID_NONE)
-            sp_path_use_cid(conn, path, index);
-        else if (!sp_path_has_cid(conn, path))
-            (void)fail(conn, path);
-    }
+    uint32_t without = sp_path_replace_cids(conn);
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if ((without >> i & 1) != 0)
+            (void)fail(conn, conn->paths[i]);
     update(conn);
 }
 

@@ -295,6 +295,69 @@ static void a_copy_to_the_preferred_address_moves_nobody(void **state)
     assert_true(server_is_at(pair, &before));
 }
 
+/* A copy comes from an address of its own, number `i`, to that where the original went. */
+static struct sp_path copy_of(struct sp_path path, uint32_t i)
+{
+    path.remote.ip[2] = 66;
+    path.remote.port = (uint16_t)(1000 + i);
+    return path;
+}
+
+static uint32_t cids_left(struct conn_pair *pair)
+{
+    const struct sp_cid_remote *ids = &pair_conn(pair, SP_SERVER)->remote_ids;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        count += ids->entries[i].is_used && !ids->entries[i].is_taken;
+    return count;
+}
+
+/* [RFC9000 9.5] Somebody is faster with copies than the client that moves, each from another
+ * address.  If each took a CID, none would be left for the client. */
+static void copies_from_many_addresses_share_one_cid(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sent sent;
+    connect_preferred(pair);
+    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
+    move(pair);
+    pass(pair, SP_CLIENT, &both.v4);    /* PATH_CHALLENGE */
+    pass(pair, SP_SERVER, &path.local); /* PATH_RESPONSE and PATH_CHALLENGE */
+    assert_true(sp_path_equal(sp_conn_path(pair_conn(pair, SP_CLIENT)), &path));
+    uint32_t left = cids_left(pair);
+    write_some(pair, SP_CLIENT);
+    uint32_t count = 0;
+    for (; take(pair, SP_CLIENT, &sent); count++) {
+        const struct sp_path copy = copy_of(view, count);
+        assert_true(sp_addr_equal(&sent.path.remote, &both.v4));
+        give(pair, SP_SERVER, sent.data, sent.size, &copy);
+        assert_int_equal(cids_left(pair), left);
+    }
+    assert_true(count > 2 * SP_CIDS_MAX);
+    give_ping(pair, &view);                                 /* nobody is faster any more */
+    pair_conn(pair, SP_CLIENT)->loss.app.sent.next_pn += 1; /* the one that was made by hand */
+    (void)shuttle_all(pair, false);
+    assert_true(server_is_at(pair, &view));
+}
+
+/* Whoever copies what the client sends from its first address makes paths without a CID of their
+ * own: those give way, and not the path to which the client moves. */
+static void copies_do_not_push_out_the_path_of_a_move(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = to_preferred(pair);
+    const struct sp_path view = server_view_of(&path);
+    move(pair);
+    pass(pair, SP_CLIENT, &both.v4); /* PATH_CHALLENGE */
+    for (uint32_t i = 0; i < 20; i++) {
+        const struct sp_path copy = copy_of(before, i);
+        give_ping(pair, &copy);
+        give_ping(pair, &before);
+        assert_non_null(sp_conn_path_find(pair_conn(pair, SP_SERVER), &view));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +371,8 @@ int main(void)
         QT_TEST(conn_pair, a_server_that_forbids_moves_may_prefer_an_address),
         QT_TEST(conn_pair, packets_from_a_preferred_address_are_dropped_before),
         QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
+        QT_TEST(conn_pair, copies_from_many_addresses_share_one_cid),
+        QT_TEST(conn_pair, copies_do_not_push_out_the_path_of_a_move),
     };
 
     sb_assert_handler = qt_on_assert;

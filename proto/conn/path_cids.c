@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/path_cids.h"
+
+/* Which CID of the peer the packets on a path go to.  [RFC9000 9.5]
+ *
+ * A peer that knows that it moves uses another CID of ours on its new path, and we another one of
+ * theirs.  A peer that does not know it, because its NAT gave it another address, uses the same one
+ * on both, and so may we, from the same address of ours.
+ *
+ * What can be attacked: whoever sees packets can send copies from any number of addresses.  Copies
+ * have the CID of ours that their originals have, so all those addresses share one CID of the peer.
+ * If each took one, none would be left for the path of the peer itself, and without answers it
+ * issues no more. */
+
+#include "proto/base/compiler.h"
+
+bool sp_path_owns_cid(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    bool is_own = sp_path_has_cid(conn, path) && path->dcid != conn->remote_ids.active;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        is_own &=
+            conn->paths[i] == NULL || conn->paths[i] == path || conn->paths[i]->dcid != path->dcid;
+    return is_own;
+}
+
+void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    if (sp_path_owns_cid(conn, path)) {
+        sp_cid_remote_retire(&conn->remote_ids, path->dcid);
+        conn->ids_changed = true;
+    }
+    path->dcid = SP_CID_NONE;
+}
+
+/* Returns the CID of a path from which the peer may have come to `path` without knowing it, or
+ * SP_CID_NONE. */
+static uint32_t shared_cid(const struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    if (path->lcid == conn->path->lcid || sp_cid_remote_active(&conn->remote_ids)->size == 0)
+        return conn->path->dcid;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        const struct sp_conn_path *other = conn->paths[i];
+        if (other != NULL && other != path && other->lcid == path->lcid &&
+            sp_path_has_cid(conn, other) && sp_addr_equal(&other->path.local, &path->path.local))
+            return other->dcid;
+    }
+    return SP_CID_NONE;
+}
+
+bool sp_path_ensure_cid(struct sp_conn *conn, struct sp_conn_path *path)
+{
+    if (sp_path_has_cid(conn, path))
+        return true;
+    uint32_t dcid = shared_cid(conn, path);
+    if (dcid == SP_CID_NONE)
+        dcid = sp_cid_remote_take(&conn->remote_ids);
+    if (dcid != SP_CID_NONE)
+        sp_path_use_cid(conn, path, dcid);
+    return dcid != SP_CID_NONE;
+}
+
+uint32_t sp_path_replace_cids(struct sp_conn *conn)
+{
+    const struct sp_conn_path *used = conn->path;
+    uint32_t without = 0;
+    bool has_changed = used->dcid != conn->remote_ids.active || !sp_path_has_cid(conn, used);
+    sp_path_use_cid(conn, conn->path, conn->remote_ids.active);
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path == NULL || path == used || path->state == SP_PATH_LEFT ||
+            path->dcid == SP_CID_NONE)
+            continue;
+        bool has_cid = sp_path_has_cid(conn, path);
+        if (has_cid && !(has_changed && path->dcid == used->dcid))
+            continue; /* its own, or shared as before */
+        uint32_t dcid = sp_cid_remote_take(&conn->remote_ids);
+        if (dcid != SP_CID_NONE)
+            sp_path_use_cid(conn, path, dcid);
+        else if (!has_cid)
+            without |= UINT32_C(1) << i;
+    }
+    return without;
+}
