@@ -19,6 +19,7 @@
 #include "proto/conn/early.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/path_cids.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/streams.h"
@@ -217,6 +218,7 @@ static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *p
 
     entry->is_used = false;
     conn->ids_changed = true;
+    sp_path_on_lcid_retired(conn, (uint32_t)(entry - conn->local_ids.entries));
     sp_conn_issue_cids(conn);
     return SP_OK;
 }

@@ -10,7 +10,8 @@
  * What can be attacked: whoever sees packets can send copies from any number of addresses.  Copies
  * have the CID of ours that their originals have, so all those addresses share one CID of the peer.
  * If each took one, none would be left for the path of the peer itself, and without answers it
- * issues no more. */
+ * issues no more.  Such addresses also push the path of the peer out of the table, over and over:
+ * its CID is kept for it.  So at most one CID is in use for each that we have issued. */
 
 #include "proto/base/compiler.h"
 
@@ -23,18 +24,35 @@ bool sp_path_owns_cid(const struct sp_conn *conn, const struct sp_conn_path *pat
     return is_own;
 }
 
-void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path)
+static void give_back(struct sp_conn *conn, uint32_t dcid)
+{
+    sp_cid_remote_retire(&conn->remote_ids, dcid);
+    conn->ids_changed = true;
+}
+
+void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path, bool is_proven)
 {
     if (sp_path_owns_cid(conn, path)) {
-        sp_cid_remote_retire(&conn->remote_ids, path->dcid);
-        conn->ids_changed = true;
+        const struct sp_cid_local_entry *local =
+            path->lcid < SP_CIDS_MAX ? &conn->local_ids.entries[path->lcid] : NULL;
+        if (sp_conn_is_server(conn) && !is_proven && local != NULL && local->is_used)
+            sp_cid_remote_keep(&conn->remote_ids, path->dcid, path->lcid);
+        else
+            give_back(conn, path->dcid);
     }
     path->dcid = SP_CID_NONE;
 }
 
-/* Returns the CID of a path from which the peer may have come to `path` without knowing it, or
- * SP_CID_NONE. */
-static uint32_t shared_cid(const struct sp_conn *conn, const struct sp_conn_path *path)
+void sp_path_on_lcid_retired(struct sp_conn *conn, uint32_t lcid)
+{
+    uint32_t dcid;
+    while ((dcid = sp_cid_remote_take_kept(&conn->remote_ids, lcid)) != SP_CID_NONE)
+        give_back(conn, dcid);
+}
+
+/* Returns the CID of a path from which the peer may have come to `path` without knowing it, also if
+ * that path is no more; or SP_CID_NONE. */
+static uint32_t shared_cid(struct sp_conn *conn, const struct sp_conn_path *path)
 {
     if (path->lcid == conn->path->lcid || sp_cid_remote_active(&conn->remote_ids)->size == 0)
         return conn->path->dcid;
@@ -44,7 +62,7 @@ static uint32_t shared_cid(const struct sp_conn *conn, const struct sp_conn_path
             sp_path_has_cid(conn, other) && sp_addr_equal(&other->path.local, &path->path.local))
             return other->dcid;
     }
-    return SP_CID_NONE;
+    return sp_cid_remote_take_kept(&conn->remote_ids, path->lcid);
 }
 
 bool sp_path_ensure_cid(struct sp_conn *conn, struct sp_conn_path *path)

@@ -25,8 +25,13 @@ static inline void sp_path_use_cid(struct sp_conn *conn, struct sp_conn_path *pa
 /* Returns whether `path` alone uses its CID. */
 bool sp_path_owns_cid(const struct sp_conn *conn, const struct sp_conn_path *path);
 
-/* Gives back the CID that packets on `path` went to, unless another path has it too. */
-void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path);
+/* Gives back the CID that packets on `path` went to, unless another path has it too.  `is_proven`:
+ * the path has served its purpose.  Otherwise a server keeps the CID for the address that its
+ * client has, which may be pushed out and come again. */
+void sp_path_give_cid(struct sp_conn *conn, struct sp_conn_path *path, bool is_proven);
+
+/* The peer has retired our CID `lcid`: gives back what is kept for it. */
+void sp_path_on_lcid_retired(struct sp_conn *conn, uint32_t lcid);
 
 /* Gives a path of a server a CID, once it needs one: packets that come late from here and there
  * take none.  Returns false if there is none. */

@@ -75,11 +75,12 @@ static void leave(struct sp_conn *conn, struct sp_conn_path *path)
     SB_ASSERT(path != conn->path);
     end_validation(conn, path);
     path->response_count = 0;
+    bool was_proven = path->state == SP_PATH_PROVEN;
     path->state = SP_PATH_LEFT;
     path->left_until_ns = 1;                   /* until the next deadline */
     path->is_valid = !sp_conn_is_server(conn); /* the peer may come back, and proves it again */
     path->bytes_in = path->bytes_out = 0;
-    sp_path_give_cid(conn, path);
+    sp_path_give_cid(conn, path, was_proven);
 }
 
 static struct sp_bbr *model_of(const struct sp_conn_path *path)

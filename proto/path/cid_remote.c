@@ -79,6 +79,26 @@ void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index)
     ids->retired_bits |= UINT64_C(1) << entry->sequence % 64;
 }
 
+void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid)
+{
+    struct sp_cid_remote_entry *entry = &ids->entries[index];
+    SB_ASSERT(index != ids->active && entry->is_taken && lcid < SP_CIDS_MAX);
+    entry->is_kept = true;
+    entry->lcid = (uint8_t)lcid;
+}
+
+uint32_t sp_cid_remote_take_kept(struct sp_cid_remote *ids, uint32_t lcid)
+{
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        struct sp_cid_remote_entry *entry = &ids->entries[i];
+        if (!entry->is_used || !entry->is_kept || entry->lcid != lcid)
+            continue;
+        entry->is_kept = false;
+        return i;
+    }
+    return SP_CID_NONE;
+}
+
 /* Returns whether a NEW_CONNECTION_ID is a repeat that comes after we have retired its CID. */
 static bool was_retired(struct sp_cid_remote *ids, uint64_t sequence)
 {
@@ -107,6 +127,7 @@ static void choose_active(struct sp_cid_remote *ids, uint64_t old_sequence)
     ids->active = index != SP_CID_NONE ? index : oldest(ids, true);
     /* The frame that asked to retire all others brought one: see the caller. */
     SB_ASSERT(ids->active != SP_CID_NONE);
+    ids->entries[ids->active].is_kept = false;
 }
 
 /* What we hold already with this sequence or CID must be the very same.  [RFC9000 19.15] */

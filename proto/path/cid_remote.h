@@ -19,7 +19,9 @@ struct sp_cid_remote_entry {
     bool is_used : 1;
     bool has_token : 1;
     bool is_taken : 1; /* a path uses it, or has used it: no other one may [RFC9000 9.5] */
+    bool is_kept : 1;  /* no path uses it now: it is for packets that come to `lcid` */
     bool was_sent_to;  /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
+    uint8_t lcid;      /* index in sp_cid_local, if it is kept */
 };
 
 /* There are many of them, and a sequence has 62 bits at most.  [RFC9000 16] */
@@ -73,6 +75,13 @@ SB_MUST_USE uint32_t sp_cid_remote_take(struct sp_cid_remote *ids);
 /* Retires a CID that sp_cid_remote_take() has returned, so that the peer issues another one.
  * Without room for its RETIRE_CONNECTION_ID it only stays unused.  [RFC9000 5.1.2] */
 void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index);
+
+/* Keeps a CID that sp_cid_remote_take() has returned and that no path uses now, for the next path
+ * whose packets come to our CID `lcid`. */
+void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid);
+
+/* Returns the index of the CID that is kept for `lcid`, or SP_CID_NONE.  It is the caller's now. */
+SB_MUST_USE uint32_t sp_cid_remote_take_kept(struct sp_cid_remote *ids, uint32_t lcid);
 
 /* Takes a NEW_CONNECTION_ID frame: adds the CID, retires what it asks for.  Returns SP_OK,
  * PROTOCOL_VIOLATION or CONNECTION_ID_LIMIT_ERROR.  [RFC9000 19.15] */

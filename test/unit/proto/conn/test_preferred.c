@@ -358,6 +358,43 @@ static void copies_do_not_push_out_the_path_of_a_move(void **state)
     }
 }
 
+/* A path of the client that is pushed out, or whose validation fails, finds its CID again, until
+ * the client retires the CID of ours that it uses there. */
+static void the_cid_of_an_unproven_path_is_kept_until_ours_is_retired(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sent sent;
+    connect_preferred(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
+    move(pair);
+    assert_true(take(pair, SP_CLIENT, &sent)); /* PATH_CHALLENGE */
+    give(pair, SP_SERVER, sent.data, sent.size, &view);
+    const struct sp_conn_path *candidate = sp_conn_path_find(server, &view);
+    assert_non_null(candidate);
+    uint32_t dcid = candidate->dcid, lcid = candidate->lcid, left = cids_left(pair);
+    uint64_t end_ns = pair->now_ns + 4 * SB_S;
+    while (pair->now_ns < end_ns) {
+        while (take(pair, SP_SERVER, &sent))
+            continue;
+        pair->now_ns = SB_MIN(SB_MAX(pair->now_ns, sp_conn_deadline_ns(server)), end_ns);
+        sp_conn_on_deadline(server, pair->now_ns);
+    }
+    assert_null(sp_conn_path_find(server, &view));
+    const struct sp_cid_remote_entry *entry = &server->remote_ids.entries[dcid];
+    assert_true(entry->is_used && entry->is_kept && entry->lcid == lcid);
+    assert_int_equal(cids_left(pair), left);
+
+    uint8_t retire[] = {0x19, (uint8_t)server->local_ids.entries[lcid].sequence};
+    const struct sp_path before = path_of(pair, SP_SERVER);
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, retire, sizeof(retire), PAIR_FAULT_NONE, &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, &before);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+    assert_false(entry->is_used);
+    assert_non_null(sp_cid_remote_next_retired(&server->remote_ids));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +410,7 @@ int main(void)
         QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
         QT_TEST(conn_pair, copies_from_many_addresses_share_one_cid),
         QT_TEST(conn_pair, copies_do_not_push_out_the_path_of_a_move),
+        QT_TEST(conn_pair, the_cid_of_an_unproven_path_is_kept_until_ours_is_retired),
     };
 
     sb_assert_handler = qt_on_assert;
