@@ -275,7 +275,8 @@ void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size
     struct sp_conn_path *path = conn->path;
     if (SB_LIKELY(path->is_valid && conn->path_count == 1))
         return;
-    if (SB_UNLIKELY(!sp_path_equal(where, &path->path)) && conn->handshake == NULL)
+    if (SB_UNLIKELY(!sp_path_equal(where, &path->path)) &&
+        conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
         path = sp_conn_path_find(conn, where);
     if (path == NULL || path->is_valid)
         return;

@@ -123,6 +123,25 @@ static void a_new_address_gets_three_times_its_bytes_until_it_is_proven(void **s
     assert_true(server_is_at(pair, &path));
 }
 
+/* Not in the batch that confirms the handshake either: its state is freed at the end. */
+static void bytes_of_another_address_are_not_credited(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+    give_ping(pair, &path);
+    assert_true(server_is_at(pair, &path));
+    uint64_t bytes_in = server->path->bytes_in;
+    struct sp_handshake handshake = {0};
+    assert_null(server->handshake);
+    server->handshake = &handshake;
+    sp_conn_path_credit(server, &before, 1000);
+    server->handshake = NULL;
+    assert_int_equal(server->path->bytes_in, bytes_in);
+}
+
 /* The only datagram from a new address may be the last that comes from there. */
 static void one_small_datagram_of_a_new_address_pays_for_a_close(void **state)
 {
@@ -452,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, a_server_follows_the_newest_packet_that_is_no_probe),
         QT_TEST(conn_pair, a_new_address_gets_three_times_its_bytes_until_it_is_proven),
+        QT_TEST(conn_pair, bytes_of_another_address_are_not_credited),
         QT_TEST(conn_pair, one_small_datagram_of_a_new_address_pays_for_a_close),
         QT_TEST(conn_pair, a_move_that_is_proven_is_reported_and_gets_all_bytes),
         QT_TEST(conn_pair, what_is_known_stays_if_only_the_port_changed),
