@@ -80,13 +80,16 @@ static bool copy_out(struct sp_piece *piece)
 
 void sp_compact_rest(struct sp_piece *piece)
 {
-    if (piece->kind != SP_PIECE_COPY || piece->size > SP_PAGE_SIZE ||
-        !sp_copy_is_large(piece->buffer))
+    if (piece->size > SP_PAGE_SIZE || !sp_copy_is_large(piece->buffer))
         return;
+    struct sp_piece_store *store = piece->owner->store;
     struct sb_buffer *large = piece->buffer;
     struct sb_buffer *copy;
     if (copy_first(piece, &copy) == 0)
         return;
+    if (piece->kind == SP_PIECE_SLICE) /* of a packet that waited for its keys */
+        sp_piece_unpin(store, piece);
+    piece->kind = SP_PIECE_COPY;
     piece->buffer = copy;
     piece->data = sp_copy_data(copy);
     sb_buffer_unref(large);

@@ -107,8 +107,9 @@ struct sb_buffer *sp_copies_take(struct sp_copies *copies, struct sp_holding *ho
 
 bool sp_copy_is_large(struct sb_buffer *buffer)
 {
-    SB_ASSERT(buffer->release == on_release);
-    struct copy *copy = SB_CONTAINER_OF(buffer, struct copy, buffer);
+    if (buffer == NULL || buffer->release != on_release)
+        return false;
+    const struct copy *copy = SB_CONTAINER_OF(buffer, struct copy, buffer);
     return copy->pool->object_size == sizeof(struct copy) + SP_COPY_SIZE_MAX;
 }
 

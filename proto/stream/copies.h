@@ -73,7 +73,7 @@ static inline uint64_t sp_copy_size_for(uint64_t size)
 SB_MUST_USE struct sb_buffer *sp_copies_take(struct sp_copies *copies, struct sp_holding *holding,
                                              uint64_t size, bool is_ordinary);
 
-/* Returns whether a copy is a large one. */
+/* Returns whether `buffer` is a large copy.  NULL and other buffers are none. */
 bool sp_copy_is_large(struct sb_buffer *buffer);
 
 /* Returns the first byte of a copy. */

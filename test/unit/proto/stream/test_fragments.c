@@ -175,6 +175,40 @@ static void the_rest_of_a_large_copy_moves_into_a_page(void **state)
     sb_buffer_unref(slice.buffer);
 }
 
+/* A packet that waited for its keys is a large copy: what is left of its slice does not pin it. */
+static void the_rest_of_a_packet_that_waited_moves_into_a_page(void **state)
+{
+    (void)state;
+    enum { SIZE = 600, REST = 100 };
+    static uint8_t memory[SIZE];
+    struct test_store *all = &fragments.all;
+    struct sb_slice slice;
+    uint64_t offset;
+    fragments_begin();
+    all->store.lent_pool = &all->lent;
+    slice.buffer = sp_copies_take(&all->copies, all->store.holding, SP_COPY_SIZE_MAX, true);
+    assert_non_null(slice.buffer);
+    uint8_t *data = sp_copy_data(slice.buffer);
+    for (uint32_t i = 0; i < SIZE; i++)
+        data[i] = fragments_byte_at(i);
+    slice.data = data;
+    slice.size = SIZE;
+    assert_true(sp_reassembly_insert(&fragments.reassembly, 0, &slice));
+    sb_buffer_unref(slice.buffer);
+    fragments.highest = SIZE;
+    fragments_assert_bound();
+    assert_true(sp_reassembly_lend(&fragments.reassembly, memory, SIZE - REST, 0, &offset));
+    assert_int_equal(all->copies.large.used_count, 0);
+    assert_int_equal(all->copies.small.used_count, 1);
+    struct sp_placed placed;
+    assert_true(sp_reassembly_next_placed(&fragments.reassembly, &placed));
+    assert_int_equal(placed.size, SIZE - REST);
+    fragments_assert_bound();
+    sp_reassembly_check(&fragments.reassembly);
+    fragments_read_all();
+    assert_int_equal(fragments.reassembly.read_end, SIZE);
+}
+
 static void messages_that_the_application_holds_are_dense(void **state)
 {
     (void)state;
@@ -381,6 +415,8 @@ int main(void)
         cmocka_unit_test_teardown(messages_that_the_application_holds_are_dense,
                                   fragments_tear_down),
         cmocka_unit_test_teardown(the_rest_of_a_large_copy_moves_into_a_page, fragments_tear_down),
+        cmocka_unit_test_teardown(the_rest_of_a_packet_that_waited_moves_into_a_page,
+                                  fragments_tear_down),
         cmocka_unit_test_teardown(one_message_per_stream_is_dense_too, fragments_tear_down),
         cmocka_unit_test_teardown(a_byte_per_stream_costs_a_page_each, fragments_tear_down),
         cmocka_unit_test_teardown(a_buffer_that_is_well_used_is_kept_without_a_copy,
