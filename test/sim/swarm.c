@@ -12,6 +12,7 @@
 
 #define IDLE_TIMEOUT_NS (300 * SB_S)
 #define WORK_NS         (250 * SB_S)
+#define BYTES_MAX       UINT64_C(4000000) /* that a side sends on a connection */
 
 /* True in one of `n` runs. */
 static bool one_in(struct qs_random *random, uint64_t n)
@@ -118,7 +119,7 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
     app->bidi_count = (uint32_t)any_size(random, stream_max);
     app->uni_count = one_in(random, 2) ? (uint32_t)any_size(random, stream_max) : 0;
     uint64_t streams = 1 + app->bidi_count + app->uni_count;
-    uint64_t bytes_max = one_in(random, 10) ? 4000000 : 400000;
+    uint64_t bytes_max = one_in(random, 10) ? BYTES_MAX : 400000;
     if (one_in(random, 3))
         app->bytes_max = any_size(random, bytes_max / streams);
     else
@@ -335,7 +336,8 @@ static void fit_rate(const struct qs_plan *plan, enum sp_role role, struct sp_co
         config->fixed_rate_bytes_per_s = SB_MIN(config->fixed_rate_bytes_per_s, share);
 }
 
-/* The work takes no longer than a quarter of its time at the rate that there is: a short queue may
+/* What a side sends on all streams, also on those that its peer has opened, is bounded: the work
+ * takes no longer than a quarter of its time at the rate that there is, because a short queue may
  * drop more than half of what is sent. */
 static void fit_bytes(struct qs_plan *plan, enum sp_role role)
 {
@@ -348,8 +350,11 @@ static void fit_bytes(struct qs_plan *plan, enum sp_role role)
         rate = SB_MIN(rate, config->conn_rate_bytes_per_s_max);
     if (plan->path[role].rate_bytes_per_s > 0)
         rate = SB_MIN(rate, plan->path[role].rate_bytes_per_s / plan->conn_count);
+    uint64_t bytes = BYTES_MAX;
+    if (rate < bytes)
+        bytes = SB_MIN(bytes, rate * (WORK_NS / 4 / SB_S));
     uint64_t streams = 1 + app->bidi_count + app->uni_count + plan->side[1 - role].app.bidi_count;
-    app->bytes_max = SB_MIN(app->bytes_max, rate / streams * (WORK_NS / 4 / SB_S));
+    app->bytes_max = SB_MIN(app->bytes_max, bytes / streams);
     app->bytes_min = SB_MIN(app->bytes_min, app->bytes_max);
 }
 
