@@ -71,12 +71,14 @@ static inline uint64_t sp_path_budget(const struct sp_conn_path *path)
     return allowed > path->bytes_out ? allowed - path->bytes_out : 0;
 }
 
-/* A PATH_CHALLENGE came; dropped if too many wait. */
+/* A PATH_CHALLENGE came.  If too many wait, the oldest is dropped. */
 static inline void sp_path_on_challenge(struct sp_conn_path *path,
                                         const uint8_t data[SP_PATH_DATA_SIZE])
 {
-    if (path->response_count < SP_PATH_RESPONSES_MAX)
-        memcpy(path->responses[path->response_count++], data, SP_PATH_DATA_SIZE);
+    if (path->response_count == SP_PATH_RESPONSES_MAX)
+        memmove(path->responses[0], path->responses[1],
+                (size_t)--path->response_count * SP_PATH_DATA_SIZE);
+    memcpy(path->responses[path->response_count++], data, SP_PATH_DATA_SIZE);
 }
 
 #endif

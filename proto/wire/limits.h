@@ -76,8 +76,8 @@ enum {
      * is handled, but the connection does not follow it.  [RFC9000 9.3] */
     SP_PATHS_MAX = 4,
 
-    /* PATH_CHALLENGEs of one batch that are answered.  Beyond: dropped, because the peer
-     * retransmits a challenge anyway.  [RFC9000 8.2.2] */
+    /* PATH_CHALLENGEs that wait for their PATH_RESPONSE.  Beyond: the oldest is dropped, because
+     * the peer sends a new one each time, and may not remember all of them.  [RFC9000 8.2.2] */
     SP_PATH_RESPONSES_MAX = 4,
 
     /* Packets kept while their keys are still missing.  Beyond: dropped, the peer
