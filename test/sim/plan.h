@@ -216,10 +216,11 @@ struct qs_plan {
     struct qs_moves_plan moves;
     struct qs_copier_plan copier;
     uint64_t faults_end_ns;
-    uint64_t work_ns;     /* all streams are done at most this long after the faults' end */
-    bool must_complete;   /* every byte of every stream must get through */
-    bool may_time_out;    /* ends by timeouts are no failure */
-    bool may_lack_memory; /* ends for lack of memory are no failure */
+    uint64_t work_ns;      /* all streams are done at most this long after the faults' end */
+    bool must_complete;    /* every byte of every stream must get through */
+    bool may_time_out;     /* ends by timeouts are no failure */
+    bool may_lack_memory;  /* ends for lack of memory are no failure */
+    bool may_send_nothing; /* the client may end before its first packet */
     struct qs_expect expect[QS_SIDES];
     uint64_t lost_max;             /* datagrams that may get lost; 0: any number */
     uint64_t rtt_ns_max[QS_SIDES]; /* the smoothed round trip that an end may have at last; 0: any

@@ -224,6 +224,7 @@ static void random_end(struct qs_random *random, struct qs_plan *plan)
         plan->expect[role].kind = SP_CLOSE_NONE;
     struct qs_side_plan *side = &plan->side[qs_random_below(random, QS_SIDES)];
     uint64_t at_ns = any_size(random, 3 * SB_S);
+    plan->may_send_nothing = side == &plan->side[SP_CLIENT]; /* TLS may let it wait until then */
     if (one_in(random, 4)) {
         side->crash_at_ns = 1 + at_ns;
         plan->may_time_out = true;
@@ -409,6 +410,7 @@ static void limit_memory(struct qs_random *random, struct qs_plan *plan)
     plan->side[role].memory_bytes_max = min + qs_random_below(random, 300000);
     plan->side[SP_CLIENT].app.close_when = QS_CLOSE_AT; /* it may not get on */
     plan->side[SP_CLIENT].app.close_at_ns = 30 * SB_S;
+    plan->may_send_nothing = plan->side[SP_CLIENT].crash_at_ns > 0;
     plan->must_complete = false;
     plan->may_lack_memory = true;
     plan->may_time_out = true;
