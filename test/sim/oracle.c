@@ -271,6 +271,8 @@ static void on_opened(struct qs_oracle *oracle, const struct qs_packet *packet)
         space->owes_since_ns = is_new ? oracle->trace->clock->now_ns : SB_NEVER;
         space->owes_delay_ns = SB_MAX(delay_ns, oracle->wished_delay_ns);
     }
+    /* A longer delay counts for all packets that wait for their ACK. */
+    space->owes_delay_ns = SB_MAX(space->owes_delay_ns, oracle->wished_delay_ns);
     space->owes_ack = true;
 }
 

@@ -126,6 +126,25 @@ static void the_wishes_of_the_peer_are_kept(void **state)
     bench_has_found(bench, "acknowledges nothing");
 }
 
+/* [ack-frequency 4] It comes after a packet that waits for its ACK, in the same batch or later. */
+static void a_longer_delay_counts_for_what_waits_already(void **state)
+{
+    struct bench *bench = *state;
+    const struct sp_frame_ack_frequency frame = {.delay_us = 40};
+    bench_begin(bench, SP_SERVER);
+    bench->oracle.wished_delay_ns = 25;
+    sp_frame_write_ping(&bench->w);
+    bench_receives(bench);
+    sp_frame_write_ack_frequency(&bench->w, &frame);
+    bench_receives(bench);
+    bench->clock.now_ns += 40 * SB_US;
+    qs_oracle_check_acks(&bench->oracle, 0);
+    bench_is_content(bench);
+    bench->clock.now_ns++;
+    qs_oracle_check_acks(&bench->oracle, 0);
+    bench_has_found(bench, "acknowledges nothing");
+}
+
 /* [ack-frequency 3, 4] */
 static void wishes_are_numbered_and_within_what_the_peer_grants(void **state)
 {
@@ -155,6 +174,7 @@ int main(void)
         QT_TEST(bench, an_acknowledgment_is_not_put_off_for_too_long),
         QT_TEST(bench, what_may_be_forgotten_need_not_be_acknowledged),
         QT_TEST(bench, the_wishes_of_the_peer_are_kept),
+        QT_TEST(bench, a_longer_delay_counts_for_what_waits_already),
         QT_TEST(bench, wishes_are_numbered_and_within_what_the_peer_grants),
     };
 
