@@ -22,6 +22,7 @@
 #include "proto/conn/path_cids.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/resets.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/token.h"
 #include "proto/conn/version.h"

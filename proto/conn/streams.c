@@ -245,9 +245,8 @@ struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni)
     return stream;
 }
 
-/* After the receiving part changed. */
-static enum sp_err after_receive(struct sp_conn *conn, struct sp_stream *stream,
-                                 const struct sp_recv_effect *effect)
+enum sp_err sp_conn_stream_after_receive(struct sp_conn *conn, struct sp_stream *stream,
+                                         const struct sp_recv_effect *effect)
 {
     uint32_t discards = SP_DISCARDS_PER_FRAME;
     if (effect->discarded > 0)
@@ -274,7 +273,7 @@ enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream
     if (!effect.is_out_of_memory)
         conn->short_since_ns[SP_SHORT_OF_ROOM] = SB_NEVER;
     conn->stats.stream_bytes_in += stream->recv.reassembly.received_bytes - received;
-    return after_receive(conn, stream, &effect);
+    return sp_conn_stream_after_receive(conn, stream, &effect);
 }
 
 bool sp_conn_is_lent(const struct sp_conn *conn, uint64_t id, uint64_t end)
@@ -286,40 +285,6 @@ bool sp_conn_is_lent(const struct sp_conn *conn, uint64_t id, uint64_t end)
     for (const struct sp_lent *lent = stream->recv.reassembly.lent; lent != NULL; lent = lent->next)
         lent_end = sp_lent_end(lent);
     return end <= lent_end;
-}
-
-enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
-                                    uint64_t final_size)
-{
-    struct sp_stream *stream;
-    enum sp_err err = sp_conn_stream_of_frame(conn, id, false, &stream);
-    if (err != SP_OK || stream == NULL)
-        return err;
-
-    struct sp_recv_effect effect;
-    err = sp_stream_recv_reset(&stream->recv, error, final_size, &conn->window, &effect);
-    if (err != SP_OK)
-        return err;
-    if (stream->recv.state == SP_RECV_RESET)
-        stream->pending_events |= SP_PENDING_RESET;
-    return after_receive(conn, stream, &effect);
-}
-
-/* [RFC9000 3.5, 11.2] Answers with a RESET_STREAM that carries the peer's code. */
-enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error)
-{
-    struct sp_stream *stream;
-    enum sp_err err = sp_conn_stream_of_frame(conn, id, true, &stream);
-    if (err != SP_OK || stream == NULL || stream->send.state >= SP_SEND_DATA_DONE)
-        return err;
-
-    if (sp_stream_send_reset(&stream->send, error))
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
-    sp_conn_stream_schedule(conn, stream);
-    stream->stop_code = error;
-    stream->pending_events |= SP_PENDING_STOPPED;
-    sp_conn_stream_add_event(conn, stream);
-    return SP_OK;
 }
 
 enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit)
@@ -414,9 +379,8 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     return SP_DONE;
 }
 
-/* Finds the stream of an operation.  Returns SP_DONE, or the result of the operation if there is no
- * such stream. */
-static enum sp_result find_for_operation(struct sp_conn *conn, uint64_t id, struct sp_stream **ret)
+enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,
+                                           struct sp_stream **ret)
 {
     if (conn->state != SP_CONN_OPEN)
         return SP_CLOSED;
@@ -427,7 +391,7 @@ static enum sp_result find_for_operation(struct sp_conn *conn, uint64_t id, stru
 enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_write *write)
 {
     struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
     if (result != SP_DONE)
         return result;
     if (stream->send.state == SP_SEND_NONE || (write->size == 0 && !write->fin) ||
@@ -458,7 +422,7 @@ static uint64_t sum_of(const struct sp_writev *write, uint64_t offset)
 enum sp_result sp_conn_writev(struct sp_conn *conn, uint64_t id, const struct sp_writev *write)
 {
     struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
     if (result != SP_DONE)
         return result;
     uint64_t size = sum_of(write, stream->send.queued_end);
@@ -501,50 +465,13 @@ enum sp_result sp_conn_stream_set_priority(struct sp_conn *conn, uint64_t id, ui
                                            bool is_incremental)
 {
     struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
     bool was_in = result == SP_DONE && sb_link_is_in(&stream->send_link);
     if (result == SP_DONE)
         result = sp_schedule_set_priority(conn, stream, urgency, is_incremental);
     if (was_in && !sb_link_is_in(&stream->send_link))
         sp_conn_stream_schedule(conn, stream);
     return result;
-}
-
-enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
-{
-    struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
-    if (result != SP_DONE)
-        return result;
-    if (stream->send.state == SP_SEND_NONE || error > SB_VARINT_MAX)
-        return SP_INVALID;
-    if (stream->send.state >= SP_SEND_DATA_DONE)
-        return SP_GONE;
-    if (sp_stream_send_reset(&stream->send, error))
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
-    sp_conn_stream_schedule(conn, stream);
-    sp_conn_stream_add_event(conn, stream);
-    return SP_DONE;
-}
-
-enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
-{
-    struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
-    if (result != SP_DONE)
-        return result;
-    if (stream->recv.state == SP_RECV_NONE || error > SB_VARINT_MAX)
-        return SP_INVALID;
-    if (stream->recv.is_stopped || stream->recv.state == SP_RECV_DONE ||
-        stream->recv.state >= SP_RECV_RESET)
-        return SP_GONE;
-
-    /* [RFC9000 3.5] Only useful while bytes may still arrive. */
-    if (stream->recv.state != SP_RECV_ARRIVED)
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
-    sp_conn_discarded(conn, sp_stream_recv_stop(&stream->recv, error));
-    sp_conn_stream_add_event(conn, stream);
-    return SP_DONE;
 }
 
 void sp_conn_consume(struct sp_conn *conn, uint64_t id, uint64_t size)
@@ -567,7 +494,7 @@ enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t id, const str
                                     uint64_t *ret_offset)
 {
     struct sp_stream *stream;
-    enum sp_result result = find_for_operation(conn, id, &stream);
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
     if (result != SP_DONE)
         return result;
     struct sp_stream_recv *recv = &stream->recv;

@@ -14,6 +14,10 @@ bool sp_conn_streams_deinit(struct sp_conn *conn, uint32_t *steps);
  * closed: ignore the frame.  `for_send`: the frame concerns our sending part. */
 enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_send,
                                     struct sp_stream **ret);
+/* Finds the stream of an operation of the application.  Returns SP_DONE, or the result of the
+ * operation if there is no such stream. */
+enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,
+                                           struct sp_stream **ret);
 /* Returns the next stream of a kind that the peer opened and the application does not know yet, or
  * NULL.  Makes it if no frame of its own did; without memory the connection ends. */
 struct sp_stream *sp_conn_announce_stream(struct sp_conn *conn, bool is_uni);
@@ -36,13 +40,13 @@ static inline void sp_conn_discard_some(struct sp_conn *conn, uint32_t *steps)
 }
 
 void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
+/* After the receiving part changed.  Returns SP_DROP if there was no memory for that. */
+enum sp_err sp_conn_stream_after_receive(struct sp_conn *conn, struct sp_stream *stream,
+                                         const struct sp_recv_effect *effect);
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
                               struct sb_buffer *buffer);
 /* Returns whether the stream's bytes up to `end` go into memory that is lent for them. */
 bool sp_conn_is_lent(const struct sp_conn *conn, uint64_t id, uint64_t end);
-enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
-                                    uint64_t final_size);
-enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t error);
 enum sp_err sp_conn_on_max_stream_data(struct sp_conn *conn, uint64_t id, uint64_t limit);
 void sp_conn_on_max_data(struct sp_conn *conn, uint64_t limit);
 /* Lets at most `count_max` streams of conn->credit_list send, as far as there is credit.  Returns
