@@ -34,6 +34,7 @@ int spate_conn_datagram_send(struct spate_conn *conn, const void *data, size_t s
     case SP_AGAIN:
         return -EAGAIN;
     case SP_GONE:
+    case SP_UNSUPPORTED:
         return -EOPNOTSUPP;
     case SP_INVALID:
         return -EMSGSIZE;

@@ -30,6 +30,7 @@ static int errno_of(struct spate_conn *conn, enum sp_result result)
         return -EPIPE;
     case SP_INVALID:
         return -EINVAL;
+    case SP_UNSUPPORTED: /* see spate_stream_reset_at() */
     case SP_CLOSED:
         break;
     }
@@ -130,6 +131,17 @@ int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t err
     if (!is_error_code(error))
         return -EINVAL;
     return errno_of(conn, sp_conn_reset(conn->proto, stream_id, error));
+}
+
+int spate_stream_reset_at(struct spate_conn *conn, uint64_t stream_id, uint64_t error,
+                          uint64_t reliable_size)
+{
+    if (!is_error_code(error))
+        return -EINVAL;
+    enum sp_result result = sp_conn_reset_at(conn->proto, stream_id, error, reliable_size);
+    if (result == SP_UNSUPPORTED)
+        return -EOPNOTSUPP;
+    return errno_of(conn, result);
 }
 
 int spate_stream_set_priority(struct spate_conn *conn, uint64_t stream_id, uint32_t urgency,

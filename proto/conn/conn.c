@@ -54,6 +54,7 @@ void sp_config_init(struct sp_config *config)
         .cc_kind = SP_CC_CUBIC,
         .fixed_rate_bytes_per_s = 125000000,
         .ack_frequency = true,
+        .reset_stream_at = true,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
         .message_bytes_max = UINT64_C(1) << 20,

@@ -72,6 +72,7 @@ struct sp_config {
     bool
         follow_preferred; /* client: report the addresses that the server prefers.  [RFC9000 9.6] */
     bool orders_versions; /* server: our order of preference decides, not the client's */
+    bool reset_stream_at; /* let the peer reset streams with a reliable size.  [reliable-reset 3] */
     bool ack_frequency;   /* let the peer choose our ACKs, and choose its own.  [ack-frequency 3] */
 };
 
@@ -317,11 +318,12 @@ SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret)
 /* The result of an operation on a stream. */
 enum sp_result {
     SP_DONE,
-    SP_AGAIN,     /* not now: a limit of streams (open), or of lent buffers (receive_into) */
-    SP_GONE,      /* no such stream, or that part of it is closed */
-    SP_INVALID,   /* the stream has no such part, or an argument is out of range */
-    SP_CLOSED,    /* the connection is closed */
-    SP_NO_MEMORY, /* try again later: no event reports that there is memory */
+    SP_AGAIN,       /* not now: a limit of streams (open), or of lent buffers (receive_into) */
+    SP_GONE,        /* no such stream, or that part of it is closed */
+    SP_INVALID,     /* the stream has no such part, or an argument is out of range */
+    SP_CLOSED,      /* the connection is closed */
+    SP_NO_MEMORY,   /* try again later: no event reports that there is memory */
+    SP_UNSUPPORTED, /* the peer lacks the extension */
 };
 
 /* Opens a stream.  SP_AGAIN: at the limit of the peer or of the configuration.
@@ -374,6 +376,13 @@ SB_MUST_USE enum sp_result sp_conn_stream_set_priority(struct sp_conn *conn, uin
 
 /* Abandons the sending part.  [RFC9000 19.4]  SP_EVENT_STREAM_SENT returns the lent bytes. */
 SB_MUST_USE enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error);
+
+/* Abandons what follows the first `reliable_size` bytes, 0 to those queued; earlier bytes are
+ * delivered.  Again with a smaller size: that counts, and the first error.  SP_UNSUPPORTED: the
+ * peer does not know RESET_STREAM_AT.  SP_EVENT_STREAM_SENT returns the lent bytes, those with
+ * bytes below the boundary when these are acknowledged.  [reliable-reset 5] */
+SB_MUST_USE enum sp_result sp_conn_reset_at(struct sp_conn *conn, uint64_t id, uint64_t error,
+                                            uint64_t reliable_size);
 
 /* Asks the peer to stop; what still arrives is discarded.  [RFC9000 19.5] */
 SB_MUST_USE enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error);

@@ -24,6 +24,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/resets.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/undecryptable.h"
@@ -99,8 +100,7 @@ static void restart(struct sp_conn *conn, struct sp_stream *stream)
     uint64_t local_max = conn->limits[sp_stream_is_uni(stream->id)].local_max;
     stream->send.max_data = sp_conn_initial_max_data(conn, stream->id);
     stream->is_held = stream->id >> 2 >= local_max;
-    if (stream->send.state == SP_SEND_RESET)
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+    sp_conn_restart_reset(conn, stream);
     if (stream->recv.is_stopped && stream->recv.state == SP_RECV_OPEN)
         sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
     sp_conn_stream_schedule(conn, stream);

@@ -142,12 +142,21 @@ static void report_placed(const struct sp_received *received, struct sp_event *r
     ret->placed.is_returned = received->is_returned;
 }
 
+/* Gives credit for what followed the last bytes that were just handed out.  [reliable-reset 5] */
+static inline void return_cut(struct sp_conn *conn, const struct sp_stream *stream)
+{
+    uint64_t bytes = sp_stream_recv_cut_bytes(&stream->recv);
+    if (SB_UNLIKELY(bytes > 0) && conn->state == SP_CONN_OPEN)
+        sp_conn_discarded(conn, bytes);
+}
+
 static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_received received;
     if (!sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
     conn->handed_bytes += received.slice.size;
+    return_cut(conn, stream);
     if (received.is_placed) {
         report_placed(&received, ret);
         ret->placed.is_early = stream->is_early;
@@ -173,6 +182,8 @@ uint32_t sp_conn_more_data(struct sp_conn *conn, uint64_t stream_id, struct sb_s
     uint32_t count = sp_stream_recv_more(&stream->recv, ret, count_max, ret_fin);
     for (uint32_t i = 0; i < count; i++)
         conn->handed_bytes += ret[i].size;
+    if (count > 0)
+        return_cut(conn, stream);
     return count;
 }
 
@@ -203,7 +214,7 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
         ret->error = stream->stop_code;
         return true;
     }
-    if (take_pending(stream, SP_PENDING_RESET)) {
+    if (recv->state == SP_RECV_RESET && take_pending(stream, SP_PENDING_RESET)) {
         ret->kind = SP_EVENT_STREAM_RESET;
         ret->error = recv->reset_error;
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);

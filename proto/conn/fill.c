@@ -15,6 +15,7 @@
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
 #include "proto/conn/schedule.h"
+#include "proto/conn/resets.h"
 #include "proto/conn/streams.h"
 
 /* Data frames smaller than this are not added after other frames. */
@@ -261,9 +262,7 @@ static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
 
     if (stream->control & SP_CONTROL_RESET) {
         bit = SP_CONTROL_RESET;
-        type = SP_FRAME_RESET_STREAM;
-        sp_frame_write_reset_stream(&w, stream->id, stream->send.reset_error,
-                                    stream->send.delivery.sent_end);
+        type = sp_conn_write_reset(stream, &w, &number);
     } else if (stream->control & SP_CONTROL_STOP) {
         bit = SP_CONTROL_STOP;
         type = SP_FRAME_STOP_SENDING;
@@ -296,12 +295,12 @@ static void add_streams_control(struct sp_conn *conn, struct sp_build *build, ui
         /* Drop control frames that became unnecessary while they were queued. */
         if (stream->recv.state != SP_RECV_OPEN)
             stream->control &= (uint8_t)~SP_CONTROL_MAX_DATA;
-        if (stream->send.state != SP_SEND_RESET)
+        if (stream->send.state != SP_SEND_RESET && stream->send.state != SP_SEND_RESET_AT)
             stream->control &= (uint8_t)~SP_CONTROL_RESET;
         /* Drop frames that the state no longer allows.  [RFC9000 3.3] */
         if (stream->recv.state >= SP_RECV_RESET)
             stream->control &= (uint8_t)~SP_CONTROL_STOP;
-        if (stream->send.state >= SP_SEND_DATA_DONE)
+        if (stream->send.state >= SP_SEND_RESET_AT)
             stream->control &= (uint8_t)~SP_CONTROL_BLOCKED;
         uint8_t held = conn->holds_credit ? stream->control & SP_CONTROL_MAX_DATA : 0;
         stream->control &= (uint8_t)~held;

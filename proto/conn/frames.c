@@ -173,6 +173,12 @@ static enum sp_err on_stream_control(struct sp_conn *conn, const struct sp_frame
     case SP_FRAME_RESET_STREAM:
         return sp_conn_on_reset_stream(conn, frame->on_stream.id, frame->on_stream.error,
                                        frame->on_stream.final_size);
+    case SP_FRAME_RESET_STREAM_AT:
+        return sp_conn_on_reset_stream_at(
+            conn, &(struct sp_frame_reset_at){.id = frame->on_stream.id,
+                                              .error = frame->on_stream.error,
+                                              .final_size = frame->on_stream.final_size,
+                                              .reliable_size = frame->on_stream.reliable_size});
     case SP_FRAME_STOP_SENDING:
         return sp_conn_on_stop_sending(conn, frame->on_stream.id, frame->on_stream.error);
     case SP_FRAME_MAX_STREAM_DATA:
@@ -293,6 +299,7 @@ static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
     case SP_FRAME_DATAGRAM_LEN:
         return sp_conn_on_message(conn, &frame->datagram, packet->datagram, &packet->message_count);
     case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_RESET_STREAM_AT:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:
     case SP_FRAME_STREAM_DATA_BLOCKED:

@@ -74,6 +74,7 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
     if (config->ack_frequency)
         params.min_ack_delay_us = sp_conn_min_ack_delay_us(conn);
     params.active_cid_limit = SP_CIDS_MAX;
+    params.reset_stream_at = config->reset_stream_at;
     params.max_datagram_frame_size = config->message_frame_size_max;
 
     uint64_t grease;

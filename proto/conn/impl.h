@@ -229,6 +229,7 @@ struct sp_conn {
     struct sp_conn_path first_path;           /* a connection that never migrates needs no other */
     struct sp_header_bits bits;
     bool wants_path_probe;         /* of some path */
+    bool peer_takes_reset_at;      /* it announced reset_stream_at, or did so for 0-RTT */
     bool peer_stays;               /* disable_active_migration: the peer does not want us to move */
     struct sp_conn_path *out_path; /* of the train that is made */
     uint32_t path_count;           /* of `paths` */

@@ -79,7 +79,15 @@ static void stream_acked(struct sp_conn *conn, const struct sp_sent_frame *frame
     /* Bytes that were declared lost may need no retransmission now. */
     if (sb_link_is_in(&stream->send_link) &&
         sp_stream_send_want(&stream->send, UINT64_MAX) == SP_WANT_NOTHING)
-        sp_schedule_remove(stream);
+        sp_conn_stream_schedule(conn, stream);
+}
+
+static void reset_at_acked(struct sp_conn *conn, const struct sp_sent_frame *frame)
+{
+    if (frame->stream->is_closed)
+        return;
+    sp_stream_send_on_reset_at_acked(&frame->stream->send, frame->offset);
+    sp_conn_stream_add_event(conn, frame->stream);
 }
 
 static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frame,
@@ -106,6 +114,9 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sen
                 sp_send_next(frame->stream->send.state, SP_SEND_ON_RESET_ACKED);
             sp_conn_stream_add_event(conn, frame->stream);
         }
+        break;
+    case SP_FRAME_RESET_STREAM_AT:
+        reset_at_acked(conn, frame);
         break;
     case SP_FRAME_PING:
         if (frame->size == conn->path->loss.number)
@@ -150,6 +161,12 @@ static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame
         if (stream->send.state == SP_SEND_RESET)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
         break;
+    case SP_FRAME_RESET_STREAM_AT:
+        /* Unless one with a smaller size was sent already.  [reliable-reset 5] */
+        if (stream->send.state == SP_SEND_RESET_AT && !stream->send.fin_acked &&
+            frame->offset == stream->send.reliable_size)
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+        break;
     case SP_FRAME_STOP_SENDING:
         if (stream->recv.state == SP_RECV_OPEN)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_STOP);
@@ -180,6 +197,7 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
         stream_lost(conn, frame);
         break;
     case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_RESET_STREAM_AT:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:
     case SP_FRAME_STREAM_DATA_BLOCKED:

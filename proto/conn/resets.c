@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/resets.h"
 
-/* The early end of one part of a stream: RESET_STREAM and STOP_SENDING.  What they do to a stream
- * is in stream_send.c and stream_recv.c. */
+/* The early end of one part of a stream: RESET_STREAM, STOP_SENDING and RESET_STREAM_AT.  What
+ * they do to a stream is in stream_send.c and stream_recv.c.
+ *
+ * RESET_STREAM_AT follows the last byte below its reliable size.  So the final size is what has
+ * been sent, which flow control has allowed, and a frame with a smaller reliable size does not
+ * change it.  [reliable-reset 4, 5]
+ *
+ * What can be attacked: a peer may name a reliable size that its bytes never reach.  That holds
+ * no more than a stream that it does not end. */
 
 #include "proto/conn/streams.h"
 
@@ -21,6 +28,24 @@ enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t 
     if (err != SP_OK)
         return err;
     if (stream->recv.state == SP_RECV_RESET)
+        stream->pending_events |= SP_PENDING_RESET;
+    return sp_conn_stream_after_receive(conn, stream, &effect);
+}
+
+enum sp_err sp_conn_on_reset_stream_at(struct sp_conn *conn, const struct sp_frame_reset_at *frame)
+{
+    struct sp_stream *stream;
+    if (!conn->config->reset_stream_at)
+        return SP_ERR_FRAME_ENCODING; /* as for any unknown type.  [RFC9000 12.4] */
+    enum sp_err err = sp_conn_stream_of_frame(conn, frame->id, false, &stream);
+    if (err != SP_OK || stream == NULL)
+        return err;
+
+    struct sp_recv_effect effect;
+    err = sp_stream_recv_reset_at(&stream->recv, frame, &conn->window, &effect);
+    if (err != SP_OK)
+        return err;
+    if (stream->recv.state == SP_RECV_RESET || stream->recv.state == SP_RECV_RESET_AT)
         stream->pending_events |= SP_PENDING_RESET;
     return sp_conn_stream_after_receive(conn, stream, &effect);
 }
@@ -61,6 +86,36 @@ enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
     return SP_DONE;
 }
 
+enum sp_result sp_conn_reset_at(struct sp_conn *conn, uint64_t id, uint64_t error,
+                                uint64_t reliable_size)
+{
+    if (reliable_size == 0)
+        return sp_conn_reset(conn, id, error);
+    struct sp_stream *stream;
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
+    if (result != SP_DONE)
+        return result;
+    struct sp_stream_send *send = &stream->send;
+    if (send->state == SP_SEND_NONE || error > SB_VARINT_MAX)
+        return SP_INVALID;
+    if (send->state >= SP_SEND_DATA_DONE)
+        return SP_GONE;
+    bool was_cut = send->state == SP_SEND_CUT || send->state == SP_SEND_RESET_AT;
+    if (reliable_size > (was_cut ? send->reliable_size : send->queued_end))
+        return SP_INVALID;
+    if (!conn->peer_takes_reset_at)
+        return SP_UNSUPPORTED;
+    if (was_cut && reliable_size == send->reliable_size)
+        return SP_DONE;
+
+    sp_stream_send_cut(send, error, reliable_size);
+    if (send->state == SP_SEND_RESET_AT) /* again, with the smaller size */
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+    sp_conn_stream_schedule(conn, stream);
+    sp_conn_stream_add_event(conn, stream);
+    return SP_DONE;
+}
+
 enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;
@@ -79,4 +134,37 @@ enum sp_result sp_conn_stop(struct sp_conn *conn, uint64_t id, uint64_t error)
     sp_conn_discarded(conn, sp_stream_recv_stop(&stream->recv, error));
     sp_conn_stream_add_event(conn, stream);
     return SP_DONE;
+}
+
+/* ---- Our frames ---- */
+
+enum sp_frame_type sp_conn_write_reset(const struct sp_stream *stream, struct sb_writer *w,
+                                       uint64_t *ret_number)
+{
+    const struct sp_stream_send *send = &stream->send;
+    uint64_t final_size = send->delivery.sent_end; /* [RFC9000 4.5] */
+    if (send->state == SP_SEND_RESET) {
+        sp_frame_write_reset_stream(w, stream->id, send->reset_error, final_size);
+        *ret_number = 0;
+        return SP_FRAME_RESET_STREAM;
+    }
+    const struct sp_frame_reset_at frame = {
+        .id = stream->id,
+        .error = send->reset_error,
+        .final_size = final_size,
+        .reliable_size = send->reliable_size,
+    };
+    sp_frame_write_reset_stream_at(w, &frame);
+    *ret_number = frame.reliable_size;
+    return SP_FRAME_RESET_STREAM_AT;
+}
+
+void sp_conn_restart_reset(struct sp_conn *conn, struct sp_stream *stream)
+{
+    if (stream->send.state == SP_SEND_CUT && !conn->peer_takes_reset_at) {
+        (void)sp_stream_send_reset(&stream->send, stream->send.reset_error);
+        sp_conn_stream_add_event(conn, stream);
+    }
+    if (stream->send.state == SP_SEND_RESET)
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
 }

@@ -118,6 +118,8 @@ void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
     switch (sp_stream_send_want(&stream->send, conn_credit(conn))) {
     case SP_WANT_NOTHING:
         sp_schedule_remove(stream);
+        if (SB_UNLIKELY(sp_stream_send_take_cut_out(&stream->send)))
+            sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
         break;
     case SP_WANT_CREDIT:
         sp_schedule_remove(stream);
@@ -348,6 +350,7 @@ void sp_conn_streams_on_params(struct sp_conn *conn, const struct sp_tparams *pe
     conn->peer_stream_data_bidi_local = peer->initial_max_stream_data_bidi_local;
     conn->peer_stream_data_bidi_remote = peer->initial_max_stream_data_bidi_remote;
     conn->peer_stream_data_uni = peer->initial_max_stream_data_uni;
+    conn->peer_takes_reset_at = peer->reset_stream_at;
     sp_conn_on_max_data(conn, peer->initial_max_data);
 }
 

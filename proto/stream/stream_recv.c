@@ -5,7 +5,11 @@
  *
  * Each frame is checked against the final size and charged to both windows before anything is
  * kept, so a peer that exceeds a limit costs no memory.  A stopped or reset stream keeps
- * nothing; what it discards is given back to the connection's window at once. */
+ * nothing; what it discards is given back to the connection's window at once.
+ *
+ * After RESET_STREAM_AT nothing from the reliable size on is kept.  What waits in the queue already
+ * stays there until all below was handed out, so that much is given back only then: otherwise a
+ * peer could fill memory beyond the connection's window.  What is to come below needs no credit. */
 
 #include "proto/base/assert.h"
 
@@ -76,6 +80,22 @@ static void discard_stopped(struct sp_stream_recv *recv, struct sp_recv_effect *
     ret->has_event = true;
 }
 
+/* Takes what a frame has below the reliable size. */
+static enum sp_err insert_kept(struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
+                               struct sb_buffer *buffer, struct sp_recv_effect *ret)
+{
+    if (frame->offset >= recv->reliable_size)
+        return SP_OK;
+    struct sb_slice slice = {
+        .data = frame->data,
+        .size = (size_t)SB_MIN((uint64_t)frame->size, recv->reliable_size - frame->offset),
+        .buffer = buffer,
+    };
+    ret->is_out_of_memory = !sp_reassembly_insert(&recv->reassembly, frame->offset, &slice);
+    ret->has_event = sp_reassembly_is_readable(&recv->reassembly);
+    return SP_OK;
+}
+
 enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
                                 struct sb_buffer *buffer, struct sp_window *conn_window,
                                 struct sp_recv_effect *ret)
@@ -91,7 +111,8 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
         return err;
 
     if (recv->state != SP_RECV_OPEN && recv->state != SP_RECV_SIZE_KNOWN)
-        return SP_OK; /* nothing can be new */
+        return recv->state == SP_RECV_RESET_AT ? insert_kept(recv, frame, buffer, ret)
+                                               : SP_OK; /* nothing can be new */
     if (frame->fin) {
         recv->final_size = end;
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_FIN);
@@ -116,6 +137,17 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
     return SP_OK;
 }
 
+/* No byte is handed out any more, but the reset, unless the application has stopped the stream.
+ * Returns the bytes discarded. */
+static uint64_t end_by_reset(struct sp_stream_recv *recv)
+{
+    uint64_t discarded = discard_rest(recv);
+    recv->state = sp_recv_next(recv->state, SP_RECV_ON_RESET);
+    if (recv->is_stopped)
+        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
+    return discarded;
+}
+
 enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, uint64_t final_size,
                                  struct sp_window *conn_window, struct sp_recv_effect *ret)
 {
@@ -128,17 +160,46 @@ enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, ui
     if (err != SP_OK)
         return err;
 
-    enum sp_recv_state old = recv->state;
-    recv->state = sp_recv_next(old, SP_RECV_ON_RESET);
-    if (recv->state != SP_RECV_RESET || old == SP_RECV_RESET)
+    if (recv->state == SP_RECV_RESET_AT && error != recv->reset_error)
+        return SP_ERR_STREAM_STATE; /* [reliable-reset 5] */
+    if (sp_recv_next(recv->state, SP_RECV_ON_RESET) != SP_RECV_RESET ||
+        recv->state == SP_RECV_RESET)
         return SP_OK; /* all had arrived already, or it is a retransmission */
 
     recv->final_size = final_size;
     recv->reset_error = error;
-    ret->discarded = discard_rest(recv);
+    ret->discarded = end_by_reset(recv);
     ret->has_event = true;
-    if (recv->is_stopped) /* the application has stopped the stream: not reported */
-        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_RESET);
+    return SP_OK;
+}
+
+enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
+                                    const struct sp_frame_reset_at *frame,
+                                    struct sp_window *conn_window, struct sp_recv_effect *ret)
+{
+    SB_ASSERT(recv->state != SP_RECV_NONE);
+    *ret = (struct sp_recv_effect){0};
+
+    enum sp_err err = check_size(recv, frame->final_size, true);
+    if (err == SP_OK)
+        err = charge(recv, frame->final_size, conn_window);
+    if (err != SP_OK)
+        return err;
+
+    bool was_reset = recv->state == SP_RECV_RESET_AT || recv->state >= SP_RECV_RESET;
+    if (was_reset && frame->error != recv->reset_error)
+        return SP_ERR_STREAM_STATE;
+    if (sp_recv_next(recv->state, SP_RECV_ON_RESET_AT) != SP_RECV_RESET_AT ||
+        (was_reset && frame->reliable_size >= recv->reliable_size))
+        return SP_OK;
+
+    recv->final_size = frame->final_size;
+    recv->reset_error = frame->error;
+    recv->reliable_size = frame->reliable_size;
+    recv->state = sp_recv_next(recv->state, SP_RECV_ON_RESET_AT);
+    if (recv->is_stopped || recv->reassembly.read_end >= recv->reliable_size)
+        ret->discarded = end_by_reset(recv);
+    ret->has_event = true;
     return SP_OK;
 }
 
@@ -147,7 +208,9 @@ uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error)
     struct sp_recv_effect effect = {0};
     recv->is_stopped = true;
     recv->stop_error = error;
-    if (recv->state == SP_RECV_ARRIVED) {
+    if (recv->state == SP_RECV_RESET_AT) {
+        effect.discarded = end_by_reset(recv);
+    } else if (recv->state == SP_RECV_ARRIVED) {
         effect.discarded = discard_rest(recv);
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
     } else {
@@ -193,6 +256,18 @@ static struct sp_received received_of(const struct sp_placed *placed)
     };
 }
 
+/* Cuts bytes that are handed out at the reliable size.  Those that reach it are the last. */
+static void cut_read(struct sp_stream_recv *recv, struct sp_received *received)
+{
+    uint64_t read_end = recv->reassembly.read_end;
+    if (read_end < recv->reliable_size)
+        return;
+    received->slice.size -= (size_t)(read_end - recv->reliable_size);
+    if (received->is_placed && !received->is_returned) /* it will be, without the bytes above */
+        recv->reassembly.lent->delivered_bytes -= read_end - recv->reliable_size;
+    (void)end_by_reset(recv); /* see sp_stream_recv_cut_bytes() */
+}
+
 bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret)
 {
     if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
@@ -212,6 +287,8 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_re
         has_bytes = sp_reassembly_next(&recv->reassembly, &received.slice);
         received.is_placed = recv->is_placing && !has_bytes;
     }
+    if (SB_UNLIKELY(recv->state == SP_RECV_RESET_AT) && has_bytes)
+        cut_read(recv, &received);
     bool is_end = recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size;
     if (!has_bytes && !is_end)
         return false;
@@ -240,8 +317,13 @@ uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, 
     if (recv->is_stopped || recv->is_placing || recv->state == SP_RECV_NONE ||
         recv->state > SP_RECV_ARRIVED)
         return 0;
-    while (count < count_max && sp_reassembly_next(&recv->reassembly, &ret[count]))
-        count++;
+    while (count < count_max && recv->state <= SP_RECV_ARRIVED &&
+           sp_reassembly_next(&recv->reassembly, &ret[count])) {
+        struct sp_received received = {.slice = ret[count]};
+        if (SB_UNLIKELY(recv->state == SP_RECV_RESET_AT))
+            cut_read(recv, &received);
+        ret[count++].size = received.slice.size;
+    }
     if (recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size) {
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
         sp_reassembly_clear(&recv->reassembly);
@@ -270,5 +352,7 @@ void sp_stream_recv_check(const struct sp_stream_recv *recv)
     SB_ASSERT(recv->window.received <= recv->window.limit);
     SB_ASSERT(recv->window.consumed <= recv->reassembly.read_end);
     SB_ASSERT(recv->reassembly.received_bytes <= recv->window.received);
+    SB_ASSERT(recv->state != SP_RECV_RESET_AT ||
+              (recv->reassembly.read_end < recv->reliable_size && !recv->is_stopped));
     SB_ASSERT(recv->final_size == SB_VARINT_NONE || recv->window.received <= recv->final_size);
 }

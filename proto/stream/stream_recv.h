@@ -13,14 +13,15 @@
 
 /* The receiving part of a stream.  [RFC9000 3.2] */
 struct sp_stream_recv {
-    enum sp_recv_state state; /* SP_RECV_NONE: the stream has no such part */
     struct sp_reassembly reassembly;
     struct sp_window window;
     uint64_t final_size; /* SB_VARINT_NONE: unknown */
     uint64_t reset_error;
     uint64_t stop_error;
-    bool is_stopped; /* STOP_SENDING was asked for: bytes are discarded */
-    bool is_placing; /* memory has been lent: bytes are delivered there only */
+    uint64_t reliable_size;   /* with SP_RECV_RESET_AT: bytes from here on are not handed out */
+    enum sp_recv_state state; /* SP_RECV_NONE: the stream has no such part */
+    bool is_stopped;          /* STOP_SENDING was asked for: bytes are discarded */
+    bool is_placing;          /* memory has been lent: bytes are delivered there only */
 };
 
 /* What a frame did. */
@@ -45,6 +46,14 @@ SB_MUST_USE enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv,
 SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error,
                                              uint64_t final_size, struct sp_window *conn_window,
                                              struct sp_recv_effect *ret);
+
+/* Takes a RESET_STREAM_AT frame: bytes below its reliable size are still handed out, then the state
+ * is SP_RECV_RESET.  A larger reliable size than before is ignored.  Errors as above, and
+ * STREAM_STATE_ERROR for another error than in the frame before.  [reliable-reset 4, 5] */
+SB_MUST_USE enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
+                                                const struct sp_frame_reset_at *frame,
+                                                struct sp_window *conn_window,
+                                                struct sp_recv_effect *ret);
 
 /* Discards what waits and what will come.  Returns the bytes discarded. */
 uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
@@ -79,6 +88,14 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_re
  * more.  Takes nothing from a stream for which memory was lent. */
 uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, uint32_t count_max,
                              bool *ret_fin);
+
+/* Returns, after the two functions above have handed out bytes, how many above a reliable size were
+ * discarded with that: they are to be given back to the connection's window. */
+static inline uint64_t sp_stream_recv_cut_bytes(const struct sp_stream_recv *recv)
+{
+    return SB_LIKELY(recv->state != SP_RECV_RESET) ? 0
+                                                   : recv->window.received - recv->reliable_size;
+}
 
 /* Gives lent memory back that nothing will be written to any more; all of it with `is_over`.
  * False: there is none. */

@@ -8,6 +8,10 @@
  * ones.  A chunk moves to the list `done` when all of it is acknowledged, or when the stream is
  * reset.
  *
+ * A reset with a reliable size cuts the list there.  What is queued then ends at the reliable size,
+ * or at sent_end if that is larger: the final size, which is fixed when all of it has been sent.
+ * Bytes above the reliable size that get lost are not sent again.
+ *
  * Lent bytes do not change, so a byte that is sent again is the same.  [RFC9000 2.2]  The FIN fixes
  * the end: nothing is queued after it.  [RFC9000 4.5] */
 
@@ -201,12 +205,23 @@ static void push_done(struct sp_stream_send *send, struct sp_chunk *chunk, bool 
         return;
     }
     chunk->next = NULL;
-    chunk->is_acked = is_acked;
+    chunk->is_acked = is_acked && !chunk->is_cut;
     if (send->done_last != NULL)
         send->done_last->next = chunk;
     else
         send->done_first = chunk;
     send->done_last = chunk;
+}
+
+static bool is_cut(const struct sp_stream_send *send)
+{
+    return send->state == SP_SEND_CUT || send->state == SP_SEND_RESET_AT;
+}
+
+/* Returns where the bytes end that the peer has to get. */
+static uint64_t needed_end(const struct sp_stream_send *send)
+{
+    return is_cut(send) ? send->reliable_size : send->queued_end;
 }
 
 static bool is_finished(const struct sp_stream_send *send, const struct sp_chunk *chunk)
@@ -225,6 +240,17 @@ static struct sp_chunk *pop_first(struct sp_stream_send *send)
     return chunk;
 }
 
+static void give_finished(struct sp_stream_send *send)
+{
+    while (send->first != NULL && is_finished(send, send->first))
+        push_done(send, pop_first(send), true);
+    /* With the FIN sent, acknowledged and nothing missing. */
+    if (send->fin_acked && send->delivery.acked_end >= needed_end(send)) {
+        send->state = sp_send_next(send->state, SP_SEND_ON_ALL_ACKED);
+        SB_ASSERT(send->first == NULL);
+    }
+}
+
 bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset, uint64_t size, bool fin)
 {
     if (send->state >= SP_SEND_DATA_DONE)
@@ -232,18 +258,20 @@ bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t offset, uint6
 
     if (!sp_delivery_on_acked(&send->delivery, offset, size))
         return false;
-    if (fin) {
+    if (fin && send->fin_queued) {
         send->fin_acked = true;
         send->fin_is_out = true; /* a copy that was declared lost need not be sent again */
     }
-    while (send->first != NULL && is_finished(send, send->first))
-        push_done(send, pop_first(send), true);
-    if (send->fin_acked && send->delivery.acked_end == send->queued_end) {
-        /* With the FIN sent, acknowledged and nothing missing. */
-        send->state = sp_send_next(send->state, SP_SEND_ON_ALL_ACKED);
-        SB_ASSERT(send->first == NULL);
-    }
+    give_finished(send);
     return true;
+}
+
+void sp_stream_send_on_reset_at_acked(struct sp_stream_send *send, uint64_t reliable_size)
+{
+    if (send->state != SP_SEND_RESET_AT || reliable_size != send->reliable_size)
+        return;
+    send->fin_acked = true;
+    give_finished(send);
 }
 
 bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64_t size, bool fin)
@@ -252,6 +280,11 @@ bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64
         return true;
     if (fin && !send->fin_acked)
         send->fin_is_out = false;
+    if (SB_UNLIKELY(is_cut(send))) {
+        if (offset >= send->reliable_size)
+            return true;
+        size = SB_MIN(size, send->reliable_size - offset);
+    }
     return sp_delivery_on_lost(&send->delivery, offset, size);
 }
 
@@ -259,16 +292,96 @@ bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error)
 {
     SB_ASSERT(send->state != SP_SEND_NONE);
     bool was_open = send->state < SP_SEND_DATA_DONE;
+    bool was_cut = is_cut(send); /* the error may be out already.  [reliable-reset 5] */
 
     while (send->first != NULL)
         push_done(send, pop_first(send), false);
     send->cursor = NULL;
     if (was_open) { /* it stays as it was sent. [RFC9000 13.3] */
-        send->reset_error = error;
+        send->reset_error = was_cut ? send->reset_error : error;
         sp_delivery_clear(&send->delivery);
     }
     send->state = sp_send_next(send->state, SP_SEND_ON_RESET);
     return was_open;
+}
+
+/* Joins what is left of ranges that come back together: `keep` gets the tag of the last one.
+ * Returns the chunk after them. */
+static struct sp_chunk *cut_parts(struct sp_stream_send *send, struct sp_chunk *keep)
+{
+    struct sp_chunk *last = keep->next;
+    while (last->is_part) {
+        struct sp_chunk *next = last->next;
+        sb_store_give(send->chunks, last);
+        last = next;
+    }
+    struct sp_chunk *rest = last->next;
+    uint64_t total = last->before_bytes + last->size;
+    keep->tag = last->tag;
+    keep->before_bytes = (total - keep->size) & ((UINT64_C(1) << 48) - 1);
+    keep->is_part = false;
+    keep->is_cut = true;
+    sb_store_give(send->chunks, last);
+    return rest;
+}
+
+/* Drops lent bytes from `end` on. */
+static void cut_chunks(struct sp_stream_send *send, uint64_t end)
+{
+    struct sp_chunk *keep = NULL;
+    struct sp_chunk *rest = send->first;
+    for (; rest != NULL && rest->offset < end; rest = rest->next)
+        keep = rest;
+
+    if (keep == NULL) {
+        send->first = NULL;
+    } else {
+        uint64_t cut = end_of(keep) - SB_MIN(end_of(keep), end);
+        keep->size -= cut;
+        if (keep->is_part) {
+            rest = cut_parts(send, keep);
+        } else if (cut > 0) {
+            SB_ASSERT(keep->before_bytes + cut < UINT64_C(1) << 48); /* no memory is larger */
+            keep->before_bytes = (keep->before_bytes + cut) & ((UINT64_C(1) << 48) - 1);
+            keep->is_cut = true;
+        }
+        keep->fin = false;
+        keep->next = NULL;
+    }
+    send->last = keep;
+    for (struct sp_chunk *next; rest != NULL; rest = next) {
+        next = rest->next;
+        push_done(send, rest, false);
+    }
+}
+
+void sp_stream_send_cut(struct sp_stream_send *send, uint64_t error, uint64_t reliable_size)
+{
+    SB_ASSERT(reliable_size > 0 && reliable_size <= needed_end(send));
+    if (is_cut(send) && reliable_size == send->reliable_size)
+        return;
+    if (!is_cut(send))
+        send->reset_error = error;
+    send->state = sp_send_next(send->state, SP_SEND_ON_CUT);
+    send->reliable_size = reliable_size;
+    cut_chunks(send, reliable_size);
+    /* Cuts the last range or takes whole ones away: that needs no memory. */
+    bool removed = sp_ranges_remove(&send->delivery.lost, reliable_size, UINT64_MAX);
+    SB_ASSERT(removed);
+    send->queued_end = SB_MAX(reliable_size, send->delivery.sent_end);
+    if (send->delivery.sent_end >= reliable_size)
+        send->cursor = NULL;
+    send->retransmit = NULL;
+    send->fin_queued = send->fin_is_out = send->fin_acked = false; /* RESET_STREAM_AT replaces it */
+    give_finished(send);
+}
+
+bool sp_stream_send_take_cut_out(struct sp_stream_send *send)
+{
+    if (send->state != SP_SEND_CUT || send->delivery.sent_end < send->queued_end)
+        return false;
+    send->state = sp_send_next(send->state, SP_SEND_ON_CUT_OUT);
+    return true;
 }
 
 void sp_stream_send_rewind(struct sp_stream_send *send, uint64_t max_data)
@@ -282,7 +395,8 @@ void sp_stream_send_rewind(struct sp_stream_send *send, uint64_t max_data)
     send->blocked_at = SB_VARINT_NONE;
     if (send->state == SP_SEND_RESET)
         return;
-    send->state = SP_SEND_READY;
+    send->queued_end = needed_end(send);
+    send->state = is_cut(send) ? SP_SEND_CUT : SP_SEND_READY;
     send->fin_is_out = false;
     send->retransmit = NULL;
     send->cursor = send->first != NULL && send->first->size > 0 ? send->first : NULL;
@@ -316,7 +430,8 @@ void sp_stream_send_check(const struct sp_stream_send *send)
         at += c->size;
         SB_ASSERT(c->next != NULL || c == send->last);
     }
-    SB_ASSERT(at == send->queued_end);
+    SB_ASSERT(at == (send->first != NULL ? needed_end(send) : send->queued_end));
+    SB_ASSERT(!is_cut(send) || (send->reliable_size <= send->queued_end && !send->fin_queued));
     SB_ASSERT(send->cursor == NULL || (send->cursor->offset <= send->delivery.sent_end &&
                                        send->delivery.sent_end < end_of(send->cursor)));
     SB_ASSERT(send->cursor != NULL || send->delivery.sent_end == send->queued_end);

@@ -23,16 +23,16 @@ struct sp_chunk {
     uint64_t size;
     uint64_t offset; /* of data[0] in the stream */
     uint64_t tag;
-    uint64_t before_bytes : 48; /* of the ranges before it that come back with it */
+    uint64_t before_bytes : 48; /* that come back with it: of ranges before it, or dropped */
     bool fin : 1;
     bool is_acked : 1;
     bool is_part : 1; /* comes back with the range after it */
+    bool is_cut : 1;  /* bytes of it, or of ranges after it that come back with it, were dropped */
 };
 
 /* delivery.acked_end <= delivery.sent_end <= queued_end;  sent_end <= max_data */
 struct sp_stream_send {
-    enum sp_send_state state; /* SP_SEND_NONE: the stream has no such part */
-    struct sb_store *chunks;  /* borrowed */
+    struct sb_store *chunks; /* borrowed */
     struct sp_delivery delivery;
     struct sp_chunk *first; /* lent, the oldest first */
     struct sp_chunk *last;
@@ -46,9 +46,11 @@ struct sp_stream_send {
     uint64_t
         blocked_at; /* the limit that was reported by STREAM_DATA_BLOCKED; SB_VARINT_NONE: none */
     uint64_t reset_error;
+    uint64_t reliable_size;   /* with SP_SEND_CUT and SP_SEND_RESET_AT: no byte above is needed */
+    enum sp_send_state state; /* SP_SEND_NONE: the stream has no such part */
     bool fin_queued;
     bool fin_is_out; /* sent, and not known to be lost */
-    bool fin_acked;
+    bool fin_acked;  /* .. or with SP_SEND_RESET_AT: the newest RESET_STREAM_AT */
 };
 
 /* The content of one STREAM frame. */
@@ -113,8 +115,21 @@ SB_MUST_USE bool sp_stream_send_on_acked(struct sp_stream_send *send, uint64_t o
 SB_MUST_USE bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64_t size,
                                         bool fin);
 
-/* Abandons: all lent chunks move to `done`.  Returns whether a RESET_STREAM is to be sent. */
+/* Abandons: all lent chunks move to `done`.  Returns whether a RESET_STREAM is to be sent.  The
+ * error of an earlier sp_stream_send_cut() stays. */
 bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error);
+
+/* Abandons what follows the first `reliable_size` bytes: 1 to queued_end, and to the reliable size
+ * of an earlier call, whose error stays.  Chunks above move to `done`; the one that holds the
+ * boundary comes back when the bytes below it are acknowledged.  [reliable-reset 5] */
+void sp_stream_send_cut(struct sp_stream_send *send, uint64_t error, uint64_t reliable_size);
+
+/* Returns true once after sp_stream_send_cut(), when all bytes below the reliable size were sent:
+ * RESET_STREAM_AT is due. */
+bool sp_stream_send_take_cut_out(struct sp_stream_send *send);
+
+/* A RESET_STREAM_AT frame was acknowledged.  Only the one with the least reliable size counts. */
+void sp_stream_send_on_reset_at_acked(struct sp_stream_send *send, uint64_t reliable_size);
 
 /* Makes all that was sent unsent, under the limit `max_data`: the peer has rejected 0-RTT, and kept
  * nothing of it.  No packet in flight may refer to the stream.  [RFC9001 4.6.2] */

@@ -3,8 +3,9 @@
 
 /* The two state machines of a stream as tables.  [RFC9000 3.1, 3.2]
  *
- * An event that only our own code can raise asserts where it is impossible.  FIN and RESET,
- * which the peer may send at any time, have an entry in every state of the receiving part. */
+ * An event that only our own code can raise asserts where it is impossible.  FIN, RESET
+ * and RESET_AT, which the peer may send at any time, have an entry in every state of the receiving
+ * part. */
 
 #include <stdint.h>
 
@@ -16,20 +17,26 @@
 #define REDY SP_SEND_READY
 #define OPEN SP_SEND_OPEN
 #define SENT SP_SEND_DATA_SENT
+#define CUTT SP_SEND_CUT
+#define RSAT SP_SEND_RESET_AT
 #define DONE SP_SEND_DATA_DONE
 #define RSET SP_SEND_RESET
 #define RDON SP_SEND_RESET_DONE
 /* clang-format off */
 static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
-    /*        DATA  FIN   ALL_ACKED RESET RESET_ACKED */
-    [REDY] = {OPEN, SENT, NO,       RSET, NO},
-    [OPEN] = {OPEN, SENT, NO,       RSET, NO},
-    [SENT] = {SENT, SENT, DONE,     RSET, NO},
-    [DONE] = {NO,   NO,   NO,       DONE, NO},
-    [RSET] = {NO,   NO,   NO,       RSET, RDON},
-    [RDON] = {NO,   NO,   NO,       RDON, RDON},
+    /*        DATA  FIN   ALL_ACKED RESET RESET_ACKED CUT   CUT_OUT */
+    [REDY] = {OPEN, SENT, NO,       RSET, NO,         CUTT, NO},
+    [OPEN] = {OPEN, SENT, NO,       RSET, NO,         CUTT, NO},
+    [SENT] = {SENT, SENT, DONE,     RSET, NO,         CUTT, NO},
+    [CUTT] = {CUTT, NO,   NO,       RSET, NO,         CUTT, RSAT},
+    [RSAT] = {RSAT, NO,   RDON,     RSET, NO,         RSAT, NO},
+    [DONE] = {NO,   NO,   NO,       DONE, NO,         NO,   NO},
+    [RSET] = {NO,   NO,   NO,       RSET, RDON,       NO,   NO},
+    [RDON] = {NO,   NO,   NO,       RDON, RDON,       NO,   NO},
 };
 /* clang-format on */
+#undef CUTT
+#undef RSAT
 #undef REDY
 #undef OPEN
 #undef SENT
@@ -41,21 +48,24 @@ static const uint8_t send_next[SP_SEND_STATES][SP_SEND_EVENTS] = {
  * state itself. */
 #define OPEN SP_RECV_OPEN
 #define SIZE SP_RECV_SIZE_KNOWN
+#define RSAT SP_RECV_RESET_AT
 #define ARRV SP_RECV_ARRIVED
 #define DONE SP_RECV_DONE
 #define RSET SP_RECV_RESET
 #define RDON SP_RECV_RESET_DONE
 /* clang-format off */
 static const uint8_t recv_next[SP_RECV_STATES][SP_RECV_EVENTS] = {
-    /*        FIN   ALL_BYTES READ_ALL RESET READ_RESET */
-    [OPEN] = {SIZE, NO,       NO,      RSET, NO},
-    [SIZE] = {SIZE, ARRV,     NO,      RSET, NO},
-    [ARRV] = {ARRV, NO,       DONE,    ARRV, NO},
-    [DONE] = {DONE, NO,       NO,      DONE, NO},
-    [RSET] = {RSET, NO,       NO,      RSET, RDON},
-    [RDON] = {RDON, NO,       NO,      RDON, NO},
+    /*        FIN   ALL_BYTES READ_ALL RESET READ_RESET RESET_AT */
+    [OPEN] = {SIZE, NO,       NO,      RSET, NO,        RSAT},
+    [SIZE] = {SIZE, ARRV,     NO,      RSET, NO,        RSAT},
+    [RSAT] = {RSAT, NO,       NO,      RSET, NO,        RSAT},
+    [ARRV] = {ARRV, NO,       DONE,    ARRV, NO,        ARRV},
+    [DONE] = {DONE, NO,       NO,      DONE, NO,        DONE},
+    [RSET] = {RSET, NO,       NO,      RSET, RDON,      RSET},
+    [RDON] = {RDON, NO,       NO,      RDON, NO,        RDON},
 };
 /* clang-format on */
+#undef RSAT
 #undef OPEN
 #undef SIZE
 #undef ARRV

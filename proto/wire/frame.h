@@ -50,10 +50,11 @@ enum sp_frame_type {
     SP_FRAME_CONNECTION_CLOSE = 0x1c,
     SP_FRAME_CONNECTION_CLOSE_APP = 0x1d,
     SP_FRAME_HANDSHAKE_DONE = 0x1e,
-    SP_FRAME_IMMEDIATE_ACK = 0x1f, /* [ack-frequency 5] */
-    SP_FRAME_DATAGRAM = 0x30,      /* to the end of the packet.  [RFC9221 4] */
-    SP_FRAME_DATAGRAM_LEN = 0x31,  /* with a length */
-    SP_FRAME_ACK_FREQUENCY = 0xaf, /* [ack-frequency 4] */
+    SP_FRAME_IMMEDIATE_ACK = 0x1f,   /* [ack-frequency 5] */
+    SP_FRAME_RESET_STREAM_AT = 0x24, /* [reliable-reset 4] */
+    SP_FRAME_DATAGRAM = 0x30,        /* to the end of the packet.  [RFC9221 4] */
+    SP_FRAME_DATAGRAM_LEN = 0x31,    /* with a length */
+    SP_FRAME_ACK_FREQUENCY = 0xaf,   /* [ack-frequency 4] */
 };
 
 enum {
@@ -75,6 +76,14 @@ struct sp_frame_ack_frequency {
     uint64_t eliciting_max; /* ack-eliciting packets that need no ACK yet */
     uint64_t delay_us;
     uint64_t reorder_threshold; /* 0: reordering asks for no ACK */
+};
+
+/* What a RESET_STREAM_AT frame says.  [reliable-reset 4] */
+struct sp_frame_reset_at {
+    uint64_t id;
+    uint64_t error;
+    uint64_t final_size;
+    uint64_t reliable_size;
 };
 
 struct sp_frame_ack {
@@ -137,9 +146,10 @@ struct sp_frame {
         struct sb_bytes token; /* NEW_TOKEN */
         struct {
             uint64_t id;
-            uint64_t error;      /* RESET_STREAM, STOP_SENDING */
-            uint64_t final_size; /* RESET_STREAM */
-            uint64_t limit;      /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
+            uint64_t error;         /* RESET_STREAM, RESET_STREAM_AT, STOP_SENDING */
+            uint64_t final_size;    /* RESET_STREAM, RESET_STREAM_AT */
+            uint64_t reliable_size; /* RESET_STREAM_AT, at most the final size */
+            uint64_t limit;         /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
         } on_stream;
         uint64_t limit;    /* MAX_DATA, MAX_STREAMS_*, DATA_BLOCKED, STREAMS_BLOCKED_* */
         uint64_t sequence; /* RETIRE_CONNECTION_ID */
@@ -244,6 +254,7 @@ uint32_t sp_frame_write_ack(struct sb_writer *w, const struct sp_ack_range *rang
 
 void sp_frame_write_reset_stream(struct sb_writer *w, uint64_t id, uint64_t error,
                                  uint64_t final_size);
+void sp_frame_write_reset_stream_at(struct sb_writer *w, const struct sp_frame_reset_at *frame);
 void sp_frame_write_stop_sending(struct sb_writer *w, uint64_t id, uint64_t error);
 
 /* Writes the head of a CRYPTO frame; the caller writes `size` bytes after it. */

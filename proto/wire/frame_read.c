@@ -155,19 +155,22 @@ enum sp_err sp_frame_read_stream_tight(struct sb_reader *r, uint64_t type,
     return SP_OK;
 }
 
-/* [RFC9000 19.4, 19.5, 19.10, 19.13] */
+/* [RFC9000 19.4, 19.5, 19.10, 19.13, reliable-reset 4] */
 static enum sp_err read_on_stream(struct sb_reader *r, uint64_t type, struct sp_frame *ret)
 {
     uint64_t id = sb_reader_varint(r);
     uint64_t second = sb_reader_varint(r);
-    uint64_t final_size = type == SP_FRAME_RESET_STREAM ? sb_reader_varint(r) : 0;
-    if (r->failed)
+    bool is_at = type == SP_FRAME_RESET_STREAM_AT;
+    uint64_t final_size = type == SP_FRAME_RESET_STREAM || is_at ? sb_reader_varint(r) : 0;
+    uint64_t reliable_size = is_at ? sb_reader_varint(r) : 0;
+    if (r->failed || reliable_size > final_size) /* [reliable-reset 4] */
         return SP_ERR_FRAME_ENCODING;
     bool is_limit = type == SP_FRAME_MAX_STREAM_DATA || type == SP_FRAME_STREAM_DATA_BLOCKED;
     ret->on_stream.id = id;
     ret->on_stream.error = is_limit ? 0 : second;
     ret->on_stream.limit = is_limit ? second : 0;
     ret->on_stream.final_size = final_size;
+    ret->on_stream.reliable_size = reliable_size;
     return SP_OK;
 }
 
@@ -254,6 +257,7 @@ static enum sp_err read_body(struct sb_reader *r, uint64_t type, struct sp_frame
     case SP_FRAME_ACK_ECN:
         return read_ack(r, type, &ret->ack);
     case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_RESET_STREAM_AT:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:
     case SP_FRAME_STREAM_DATA_BLOCKED:

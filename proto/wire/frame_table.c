@@ -54,6 +54,8 @@ const struct sp_frame_rule sp_frame_rules[SP_FRAME_SHORT_TYPES] = {
     [SP_FRAME_HANDSHAKE_DONE] = {"HANDSHAKE_DONE", IN_1},
     /* [ack-frequency 3] Not in 0-RTT: nobody remembers that the peer has it. */
     [SP_FRAME_IMMEDIATE_ACK] = {"IMMEDIATE_ACK", IN_1},
+    /* [reliable-reset 3, 4] */
+    [SP_FRAME_RESET_STREAM_AT] = {"RESET_STREAM_AT", IN_01},
     /* [RFC9221 3, 5, 6] */
     [SP_FRAME_DATAGRAM] = {"DATAGRAM", IN_01},
     [SP_FRAME_DATAGRAM_LEN] = {"DATAGRAM", IN_01},

@@ -87,6 +87,16 @@ void sp_frame_write_reset_stream(struct sb_writer *w, uint64_t id, uint64_t erro
     sb_writer_varint(w, final_size);
 }
 
+void sp_frame_write_reset_stream_at(struct sb_writer *w, const struct sp_frame_reset_at *frame)
+{
+    SB_ASSERT(frame->reliable_size <= frame->final_size);
+    sb_writer_u8(w, SP_FRAME_RESET_STREAM_AT);
+    sb_writer_varint(w, frame->id);
+    sb_writer_varint(w, frame->error);
+    sb_writer_varint(w, frame->final_size);
+    sb_writer_varint(w, frame->reliable_size);
+}
+
 void sp_frame_write_stop_sending(struct sb_writer *w, uint64_t id, uint64_t error)
 {
     sb_writer_u8(w, SP_FRAME_STOP_SENDING);

@@ -374,5 +374,7 @@ bool sp_tparams_cover(const struct sp_tparams *now, const struct sp_tparams *rem
         if (is_limit && number_get(now, &numbers[i]) < number_get(remembered, &numbers[i]))
             return false;
     }
-    return now->max_datagram_frame_size >= remembered->max_datagram_frame_size; /* [RFC9221 3] */
+    /* [RFC9221 3, reliable-reset 3] */
+    return now->max_datagram_frame_size >= remembered->max_datagram_frame_size &&
+           (now->reset_stream_at || !remembered->reset_stream_at);
 }

@@ -72,8 +72,9 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
 SB_MUST_USE enum sp_err sp_tparams_read(struct sb_bytes encoded, enum sp_role sender,
                                         struct sp_tparams *ret);
 
-/* Returns whether a client that keeps to the limits in `remembered` keeps to those in `now` too:
- * whether 0-RTT may be accepted, and was rightly accepted.  [RFC9000 7.4.1] */
+/* Returns whether a client that keeps to the limits in `remembered`, and uses the extensions there,
+ * keeps to those in `now` too: whether 0-RTT may be accepted, and was rightly accepted.
+ * [RFC9000 7.4.1] */
 bool sp_tparams_cover(const struct sp_tparams *now, const struct sp_tparams *remembered);
 
 #endif

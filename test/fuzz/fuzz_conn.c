@@ -378,7 +378,10 @@ static void use_verb(struct attack *a, uint8_t flags)
         break;
     }
     case VERB_RESET:
-        (void)!sp_conn_reset(conn, id, number);
+        if (number < 128)
+            (void)!sp_conn_reset(conn, id, number);
+        else
+            (void)!sp_conn_reset_at(conn, id, number, (number - 128) * 8);
         break;
     case VERB_STOP:
         (void)!sp_conn_stop(conn, id, number);

@@ -43,6 +43,8 @@ struct qs_stream {
     uint64_t send_total;
     uint64_t send_offset; /* written so far */
     uint64_t reset_at;
+    uint64_t reliable_size;     /* of our reset; 0: none */
+    bool has_given_up_reliable; /* a write below it came back without being acknowledged */
     uint32_t lent_count;
     uint64_t given_up_count; /* writes that came back without being acknowledged */
 

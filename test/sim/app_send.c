@@ -72,9 +72,50 @@ void qs_app_forget_lent(struct qs_app *app)
     app->lent_out = 0;
 }
 
+static void reduce(void *context, void *argument);
+
+/* Abandons all but the first bytes, of some streams with less of them later.  [reliable-reset 5] */
+static enum sp_result reset_at(struct qs_app *app, struct qs_stream *stream)
+{
+    uint64_t hash = qs_app_hash(app, app->role, stream->id, "reliable size");
+    uint64_t size = hash % (stream->send_offset + 1);
+    enum sp_result result =
+        sp_conn_reset_at(app->conn, stream->id, QS_ERROR_RESET + stream->id, size);
+    if (result == SP_UNSUPPORTED && !app->plan->side[1 - app->role].config.reset_stream_at)
+        return sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
+    if (result != SP_DONE)
+        return result;
+    stream->reliable_size = size;
+    uint64_t in_ns = qs_random_below(&app->random, app->own->reset_ns + 1);
+    if (hash >> 32 & 1)
+        qs_clock_at(app->clock, app->clock->now_ns + in_ns, reduce, app, stream);
+    return result;
+}
+
+static void reduce(void *context, void *argument)
+{
+    struct qs_app *app = context;
+    struct qs_stream *stream = argument;
+    if (app->conn == NULL || app->is_closed || stream->is_closed || stream->reliable_size == 0)
+        return;
+    uint64_t size = stream->reliable_size / 2;
+    uint64_t other_error = QS_ERROR_RESET + stream->id + 1; /* is not taken */
+    enum sp_result result = sp_conn_reset_at(app->conn, stream->id, other_error, size);
+    if (result == SP_DONE)
+        stream->reliable_size = size;
+    else if (result != SP_GONE && result != SP_CLOSED)
+        qs_fail(app->trace, "%s: a smaller reset of stream %" PRIu64 " gives %d", app->who,
+                stream->id, (int)result);
+    app->wake(app->wake_context);
+}
+
 static void abandon(struct qs_app *app, struct qs_stream *stream)
 {
-    enum sp_result result = sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
+    bool has_size =
+        qs_app_hash(app, app->role, stream->id, "reset kind") % 1000000 < app->own->reset_at_ppm;
+    enum sp_result result = has_size
+                                ? reset_at(app, stream)
+                                : sp_conn_reset(app->conn, stream->id, QS_ERROR_RESET + stream->id);
     if (result == SP_CLOSED)
         return;
     if (result != SP_DONE && !(result == SP_GONE && stream->was_stopped))
@@ -230,12 +271,15 @@ void qs_app_on_sent(struct qs_app *app, struct qs_stream *stream, const struct s
                 lent->id);
     if (event->sent.is_acked)
         check_progress(app, lent);
+    uint64_t lent_end = lent->size > 0 ? lent->offset + lent->size : UINT64_MAX;
     take_back(lent);
     SB_ASSERT(stream->lent_count > 0 && app->lent_out > 0);
     stream->lent_count--;
     app->lent_out--;
     if (!event->sent.is_acked)
         stream->given_up_count++;
+    if (!event->sent.is_acked && lent_end <= stream->reliable_size)
+        stream->has_given_up_reliable = true;
     make_ready(app, stream);
 }
 

@@ -112,6 +112,21 @@ static void judge_agreement(struct qs_world *world, const struct qs_end *a, cons
                 a->who, (int)ours->kind, ours->error, b->who, (int)theirs->kind, theirs->error);
 }
 
+/* Checks that a stream whose sender gave up all but its first bytes has brought those.  Returns
+ * whether the receiver has read them and then the reset.  [reliable-reset 5] */
+static bool judge_reset_at(struct qs_world *world, const struct qs_end *from,
+                           const struct qs_stream *sent, const struct qs_stream *got)
+{
+    bool has_it = got != NULL && (got->reset_seen || got->fin_seen);
+    if (!has_it || got->recv_offset < sent->reliable_size)
+        qs_fail(&world->trace,
+                "%s has reset stream %" PRIu64 " at %" PRIu64 ", %" PRIu64 " arrived", from->who,
+                sent->id, sent->reliable_size, got != NULL ? got->recv_offset : 0);
+    if (sent->has_given_up_reliable && sent->is_closed && !sent->is_cut)
+        qs_fail(&world->trace, "%s gave up reliable bytes of stream %" PRIu64, from->who, sent->id);
+    return has_it && got->reset_seen;
+}
+
 /* Checks that all bytes that `from` wrote have arrived at `to`, unless a side abandoned them. */
 static void judge_streams(struct qs_world *world, const struct qs_end *from,
                           const struct qs_end *to)
@@ -121,6 +136,8 @@ static void judge_streams(struct qs_world *world, const struct qs_end *from,
     while ((sent = qs_stream_table_next(&from->app.streams, &id)) != NULL) {
         const struct qs_stream *got = qs_stream_table_find(&to->app.streams, id);
         bool stop_asked = got != NULL && got->stop_asked;
+        if (sent->reliable_size > 0 && !sent->was_stopped && !stop_asked)
+            world->resets_at += judge_reset_at(world, from, sent, got);
         if (!sent->has_send || sent->was_reset || sent->was_stopped || stop_asked)
             continue;
         if (got == NULL || !got->fin_seen) {
@@ -291,4 +308,7 @@ void qs_judge_end(struct qs_world *world)
     if (world->ack_frequencies < world->plan->ack_frequencies_min)
         qs_fail(&world->trace, "%" PRIu64 " ACK_FREQUENCY frames, not %" PRIu64,
                 world->ack_frequencies, world->plan->ack_frequencies_min);
+    if (world->resets_at < world->plan->resets_at_min)
+        qs_fail(&world->trace, "%" PRIu64 " resets with a reliable size, not %" PRIu64,
+                world->resets_at, world->plan->resets_at_min);
 }

@@ -17,6 +17,8 @@ struct oracle_stream {
     bool has_final;      /* we have announced the final size */
     uint64_t final_size; /* valid if has_final */
     bool was_reset;      /* by us */
+    uint64_t reliable;   /* bytes that are still sent after that */
+    uint64_t reset_error;
     uint64_t received;
 };
 
@@ -129,10 +131,10 @@ static void stream_sent(struct qs_oracle *oracle, const struct sp_frame_stream *
     struct oracle_stream *stream = sending_stream(oracle, frame->id);
     if (stream == NULL)
         return;
-    if (stream->was_reset)
-        qs_fail(oracle->trace, "%s sends stream %" PRIu64 " after its reset", oracle->who,
-                frame->id); /* [RFC9000 3.1] */
     uint64_t end = frame->offset + frame->size;
+    if (stream->was_reset && (end > stream->reliable || frame->fin))
+        qs_fail(oracle->trace, "%s sends stream %" PRIu64 " after its reset", oracle->who,
+                frame->id); /* [RFC9000 3.1, reliable-reset 5] */
     if (frame->fin)
         set_final(oracle, stream, frame->id, end);
     spend(oracle, stream, frame->id, end);
@@ -142,12 +144,22 @@ static void stream_sent(struct qs_oracle *oracle, const struct sp_frame_stream *
                 oracle->who, frame->id, frame->offset);
 }
 
-static void reset_sent(struct qs_oracle *oracle, uint64_t id, uint64_t final_size)
+/* [reliable-reset 5] The reliable size never rises, the error never changes. */
+static void reset_sent(struct qs_oracle *oracle, uint64_t id, uint64_t error, uint64_t final_size,
+                       uint64_t reliable_size)
 {
     struct oracle_stream *stream = sending_stream(oracle, id);
     if (stream == NULL)
         return;
+    if (stream->was_reset && (reliable_size > stream->reliable || error != stream->reset_error))
+        qs_fail(oracle->trace, "%s resets stream %" PRIu64 " otherwise than before", oracle->who,
+                id);
+    if (reliable_size > 0 && !oracle->peer->reset_stream_at)
+        qs_fail(oracle->trace, "%s sends a RESET_STREAM_AT that the peer does not know",
+                oracle->who);
     stream->was_reset = true;
+    stream->reliable = reliable_size;
+    stream->reset_error = error;
     set_final(oracle, stream, id, final_size);
     spend(oracle, stream, id, final_size);
 }
@@ -197,7 +209,9 @@ void qs_oracle_flow_sent(struct qs_oracle *oracle, const struct sp_frame *frame)
     }
     switch (frame->type) {
     case SP_FRAME_RESET_STREAM:
-        reset_sent(oracle, frame->on_stream.id, frame->on_stream.final_size);
+    case SP_FRAME_RESET_STREAM_AT:
+        reset_sent(oracle, frame->on_stream.id, frame->on_stream.error, frame->on_stream.final_size,
+                   frame->on_stream.reliable_size);
         break;
     case SP_FRAME_DATAGRAM:
     case SP_FRAME_DATAGRAM_LEN: /* [RFC9221 3] */
@@ -248,6 +262,7 @@ void qs_oracle_flow_received(struct qs_oracle *oracle, const struct sp_frame *fr
     }
     switch (frame->type) {
     case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_RESET_STREAM_AT:
         stream_named(oracle, frame->on_stream.id);
         stream_received(oracle, frame->on_stream.id, frame->on_stream.final_size);
         break;

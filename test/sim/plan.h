@@ -88,6 +88,7 @@ struct qs_app_plan {
     uint32_t writes_max;      /* writes lent at a time, per stream */
     uint32_t reset_ppm;       /* streams that it abandons halfway */
     uint64_t reset_ns;        /* longest time from the last byte written to the reset */
+    uint32_t reset_at_ppm;    /* .. of those: with a reliable size, in part made smaller later */
     uint32_t stop_ppm;        /* streams that it asks the peer to abandon */
     uint64_t stop_at_max;     /* most bytes received before that; 0: halfway */
     uint32_t hold_ppm;        /* slices that are kept for a while */
@@ -243,9 +244,10 @@ struct qs_plan {
     uint32_t proven_min;          /* .. that a token of NEW_TOKEN must have proved */
     uint64_t key_updates_min;     /* that both sides together must have made */
     uint64_t ack_frequencies_min; /* frames that both sides together must have received */
-    uint32_t check_interval;      /* sp_conn_check() on every n-th step; 0: never */
-    bool lies_to_the_reader;      /* the canary: the application expects other bytes */
-    bool forgets_timers;          /* the canary: the host drops timers of its connections */
+    uint64_t resets_at_min;  /* with a reliable size, that both sides together must have read */
+    uint32_t check_interval; /* sp_conn_check() on every n-th step; 0: never */
+    bool lies_to_the_reader; /* the canary: the application expects other bytes */
+    bool forgets_timers;     /* the canary: the host drops timers of its connections */
 };
 
 /* A quiet network of 20 ms round trip, two streams that carry some ten thousand

@@ -103,6 +103,7 @@ static void early_held(struct qs_plan *plan, uint32_t percent)
     plan->later.streams_bidi_max = 3;
     plan->later.streams_uni_max = 2;
     plan->side[SP_CLIENT].app.reset_ppm = 300000;
+    plan->side[SP_CLIENT].app.reset_at_ppm = 500000;
     plan->side[SP_CLIENT].app.stop_ppm = 200000;
 }
 

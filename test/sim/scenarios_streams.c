@@ -275,6 +275,45 @@ static void priorities(struct qs_plan *plan, uint32_t percent)
         plan->side[role].app.prioritize_ppm = 500000;
 }
 
+/* Streams that are abandoned but for their first bytes: alone, with percent lost, with everything
+ * that goes wrong, with small windows and slow readers, with lent memory, in batches, stopped by
+ * their readers, and one side that does not know RESET_STREAM_AT. */
+enum { RESET_AT_PLAIN = 1, RESET_AT_MEMBERS = 8 };
+
+static void reset_at(struct qs_plan *plan, uint32_t member)
+{
+    many_streams(plan, 0);
+    if (member == 2 || member == 5 || member == 7)
+        qs_plan_set_loss(plan, 10);
+    if (member > RESET_AT_PLAIN)
+        qs_plan_set_faults(plan);
+    qs_plan_set_bytes(plan, 0, 20000);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        side->app.reset_ppm = 80 * PERCENT;
+        side->app.reset_at_ppm = 90 * PERCENT;
+        side->app.reset_ns = 30 * SB_MS;
+        side->app.stop_ppm = member == 7 ? 40 * PERCENT : 0;
+        if (member == 3) {
+            plan->path[role].corrupt_ppm = plan->path[role].duplicate_ppm = 5 * PERCENT;
+            plan->path[role].reorder_ppm = 20 * PERCENT;
+            plan->path[role].reorder_ns = 30 * SB_MS;
+        }
+        if (member == 4) {
+            side->config.stream_window_bytes = side->config.stream_window_bytes_max = 1000;
+            side->config.conn_window_bytes = side->config.conn_window_bytes_max = 5000;
+            side->app.read_ns = 5 * SB_MS;
+            side->app.read_bytes = 2000;
+        }
+        side->app.lend_ppm = member == 5 ? 100 * PERCENT : 0;
+        side->app.batch_max = member == 6 ? 8 : 0;
+    }
+    plan->side[SP_SERVER].config.reset_stream_at = member != 8;
+    plan->resets_at_min = 10;
+    plan->work_ns = 120 * SB_S;
+    plan->check_interval = 10;
+}
+
 static const struct qs_scenario rows[] = {
     {"many-streams", "over 100 streams at once, many abandoned", many_streams, NULL, 0},
     {"many-streams-lossy", "the same with loss", many_streams_lossy, NULL, 0},
@@ -302,6 +341,8 @@ static const struct qs_scenario rows[] = {
      EACH_OF(some_percents)},
     {"lent-abandoned", "the same with streams that are abandoned", lent_abandoned,
      EACH_OF(some_percents)},
+    {"reset-at", "streams that are abandoned but for their first bytes, which arrive", reset_at,
+     NULL, RESET_AT_MEMBERS},
     {"reset-credit", "abandoned streams give their credit back", reset_credit, NULL, 0},
     {"stop-endless", "percent lost, and streams that only a STOP_SENDING ends", stop_endless,
      EACH_OF(some_percents)},

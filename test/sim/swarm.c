@@ -99,6 +99,7 @@ static void random_config(struct qs_random *random, struct sp_config *config)
     config->grease = one_in(random, 2);
     config->spin_bit = one_in(random, 2);
     config->ack_frequency = !one_in(random, 3);
+    config->reset_stream_at = !one_in(random, 4);
     if (one_in(random, 6))
         config->key_update_packets = 100 + any_size(random, 3000);
     if (one_in(random, 2)) {
@@ -129,6 +130,7 @@ static void random_app(struct qs_random *random, struct qs_app_plan *app, uint64
     app->write_bytes_max = SB_MAX(app->write_bytes_max, (uint32_t)(app->bytes_max / 50));
     app->writes_max = 1 + (uint32_t)any_size(random, 8);
     app->reset_ppm = chance(random, 3, 600000);
+    app->reset_at_ppm = chance(random, 2, 1000000);
     app->reset_ns = any_size(random, 200 * SB_MS);
     app->stop_ppm = chance(random, 3, 600000);
     app->hold_ppm = chance(random, 4, 1000000);

@@ -83,6 +83,11 @@ static void print_fields(const struct sp_frame *frame)
         printf(" %" PRIu64 " error %" PRIu64 " size %" PRIu64, frame->on_stream.id,
                frame->on_stream.error, frame->on_stream.final_size);
         break;
+    case SP_FRAME_RESET_STREAM_AT:
+        printf(" %" PRIu64 " error %" PRIu64 " size %" PRIu64 " reliable %" PRIu64,
+               frame->on_stream.id, frame->on_stream.error, frame->on_stream.final_size,
+               frame->on_stream.reliable_size);
+        break;
     case SP_FRAME_STOP_SENDING:
         printf(" %" PRIu64 " error %" PRIu64, frame->on_stream.id, frame->on_stream.error);
         break;

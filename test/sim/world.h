@@ -26,6 +26,7 @@ struct qs_world {
     bool is_silent;             /* no datagram is under way or waits to be read */
     uint64_t key_updates;
     uint64_t ack_frequencies;
+    uint64_t resets_at; /* RESET_STREAM_AT that were reported after their reliable bytes */
 };
 
 /* The results of a run. */

@@ -119,6 +119,12 @@ const struct frame_sample frame_samples[] = {
     {"immediate_ack", BYTES("\x1f"), .want = {.type = 0x1f}},
     {"ack_frequency", BYTES("\x40\xaf\x01\x0a\x67\x10\x03"),
      .want = {.type = 0xaf, .ack_frequency = {1, 10, 10000, 3}}},
+
+    {"reset_stream_at", BYTES("\x24\x04\x40\x99\x80\x01\0\0\x41\0"),
+     .want = {.type = 0x24, .on_stream = {.id = 4, .error = 0x99, .final_size = 65536,
+              .reliable_size = 256}}},
+    {"reset_stream_at, all of it reliable", BYTES("\x24\x03\0\x05\x05"),
+     .want = {.type = 0x24, .on_stream = {.id = 3, .final_size = 5, .reliable_size = 5}}},
 };
 /* clang-format on */
 const size_t frame_sample_count = sizeof(frame_samples) / sizeof(frame_samples[0]);
@@ -164,12 +170,14 @@ bool frame_equal(const struct sp_frame *a, const struct sp_frame *b)
     case SP_FRAME_ACK_ECN:
         return ack_equal(&a->ack, &b->ack);
     case SP_FRAME_RESET_STREAM:
+    case SP_FRAME_RESET_STREAM_AT:
     case SP_FRAME_STOP_SENDING:
     case SP_FRAME_MAX_STREAM_DATA:
     case SP_FRAME_STREAM_DATA_BLOCKED:
         return a->on_stream.id == b->on_stream.id && a->on_stream.error == b->on_stream.error &&
                a->on_stream.limit == b->on_stream.limit &&
-               a->on_stream.final_size == b->on_stream.final_size;
+               a->on_stream.final_size == b->on_stream.final_size &&
+               a->on_stream.reliable_size == b->on_stream.reliable_size;
     case SP_FRAME_CRYPTO:
         return a->crypto.offset == b->crypto.offset &&
                bytes_equal(a->crypto.data, a->crypto.size, b->crypto.data, b->crypto.size);
@@ -231,6 +239,17 @@ static void write_stream(struct sb_writer *w, const struct sp_frame *frame)
     sb_writer_bytes(w, frame->stream.data, frame->stream.size);
 }
 
+static void write_reset_at(struct sb_writer *w, const struct sp_frame *frame)
+{
+    const struct sp_frame_reset_at at = {
+        .id = frame->on_stream.id,
+        .error = frame->on_stream.error,
+        .final_size = frame->on_stream.final_size,
+        .reliable_size = frame->on_stream.reliable_size,
+    };
+    sp_frame_write_reset_stream_at(w, &at);
+}
+
 void frame_write(struct sb_writer *w, const struct sp_frame *frame)
 {
     switch (frame->type) {
@@ -247,6 +266,9 @@ void frame_write(struct sb_writer *w, const struct sp_frame *frame)
     case SP_FRAME_RESET_STREAM:
         sp_frame_write_reset_stream(w, frame->on_stream.id, frame->on_stream.error,
                                     frame->on_stream.final_size);
+        break;
+    case SP_FRAME_RESET_STREAM_AT:
+        write_reset_at(w, frame);
         break;
     case SP_FRAME_STOP_SENDING:
         sp_frame_write_stop_sending(w, frame->on_stream.id, frame->on_stream.error);

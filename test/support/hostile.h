@@ -62,7 +62,7 @@ enum hostile_kind {
     HOSTILE_RETIRE,      /* RETIRE_CONNECTION_ID of everything */
     HOSTILE_OPEN,        /* one STREAM frame that opens all streams that are allowed */
     HOSTILE_OPEN_EACH,   /* a STREAM frame per stream */
-    HOSTILE_RESETS,      /* RESET_STREAM and STOP_SENDING of all streams */
+    HOSTILE_RESETS,      /* RESET_STREAM, RESET_STREAM_AT, STOP_SENDING of all streams */
     HOSTILE_CREDIT,      /* MAX_DATA and MAX_STREAM_DATA, one byte more each */
     HOSTILE_BLOCKED,     /* DATA_BLOCKED, STREAM_DATA_BLOCKED, STREAMS_BLOCKED */
     HOSTILE_CRYPTO,      /* CRYPTO frames of one byte, every second byte */

@@ -208,7 +208,14 @@ static void write_reset(struct hostile *h, struct sb_writer *w)
         sp_frame_write_ping(w);
         return;
     }
-    sp_frame_write_reset_stream(w, id, 1, 1);
+    struct sp_frame_reset_at at = {.id = id, .error = 1, .final_size = 1, .reliable_size = 1};
+    if (below(h, 4) == 0) { /* the byte never comes, and is given up */
+        sp_frame_write_reset_stream_at(w, &at);
+        at.reliable_size = 0;
+        sp_frame_write_reset_stream_at(w, &at);
+    } else {
+        sp_frame_write_reset_stream(w, id, 1, 1);
+    }
     if ((id & SP_STREAM_IS_UNI) == 0)
         sp_frame_write_stop_sending(w, id, 1);
 }

@@ -25,8 +25,9 @@ enum spate_event_kind {
     SPATE_EVENT_STREAM_DATA,       /* the next bytes in order, as a slice that must be released */
     SPATE_EVENT_STREAM_PLACED,     /* the next bytes in order are in the memory that
                                       spate_stream_receive_into() lent, or that memory comes back */
-    SPATE_EVENT_STREAM_RESET,      /* the peer abandoned its sending side; no more data comes.
-                                      [RFC9000 19.4] */
+    SPATE_EVENT_STREAM_RESET,      /* the peer abandoned its sending side; no more data comes.  The
+                                      bytes that it made reliable have come before.
+                                      [RFC9000 19.4, draft-ietf-quic-reliable-stream-reset] */
     SPATE_EVENT_STREAM_STOPPED,    /* the peer asked us to stop sending; the stream is reset.
                                       [RFC9000 19.5] */
     SPATE_EVENT_SENT,              /* bytes that spate_stream_send() lent come back */

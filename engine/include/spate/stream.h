@@ -81,7 +81,8 @@ SPATE_API int spate_stream_sendv(struct spate_conn *conn, uint64_t stream_id,
 
 /* How far the sending side of a stream has come.  Counts are from the start of the stream. */
 struct spate_stream_progress {
-    uint64_t queued_bytes; /* passed to spate_stream_send() and spate_stream_sendv() */
+    uint64_t queued_bytes; /* passed to spate_stream_send() and spate_stream_sendv(); after
+                              spate_stream_reset_at() the larger of sent_bytes and its size */
     uint64_t credit_bytes; /* that the peer allows.  [RFC9000 4.1] */
     uint64_t sent_bytes;   /* sent at least once */
     uint64_t acked_bytes;  /* acknowledged without a gap: the peer has the stream up to here */
@@ -204,6 +205,33 @@ SPATE_API int spate_stream_set_priority(struct spate_conn *conn, uint64_t stream
  *
  * Threads: shard. */
 SPATE_API int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t error);
+
+/* Abandons the sending side of a stream except its first bytes, which are still delivered, with
+ * RESET_STREAM_AT.  The peer's application gets SPATE_EVENT_STREAM_RESET after those bytes.  So a
+ * header that names the purpose of the stream arrives, although the body is given up.
+ * [draft-ietf-quic-reliable-stream-reset]
+ *
+ * Lent bytes that are not needed any more come back with SPATE_EVENT_SENT at once.  A write that
+ * holds the boundary comes back when its bytes below it are acknowledged; its is_acked is false.
+ * A later call may make the reliable size smaller; the error of the first call stays.
+ * spate_stream_reset() and the peer's STOP_SENDING make it 0.  If the peer rejects 0-RTT and no
+ * longer knows RESET_STREAM_AT, a reset that was made before becomes one with the size 0.
+ *
+ *   error          An application error code below 2^62.
+ *   reliable_size  Bytes from the start of the stream, at most those that were queued: 0 to
+ *                  queued_bytes of spate_stream_progress().  0 does what spate_stream_reset() does.
+ *
+ * Returns 0, or:
+ *   -EOPNOTSUPP  The peer does not know RESET_STREAM_AT, and `reliable_size` is not 0.
+ *   -EPIPE       The sending side has been reset with the size 0, or the peer has acknowledged all
+ *                of it.  Or there is no such stream.
+ *   -EINVAL      `error` is 2^62 or more.  Or `reliable_size` is larger than what was queued, or
+ *                than in an earlier call.  Or the stream is a unidirectional one of the peer.
+ *   -ENOTCONN    The connection is closed.
+ *
+ * Threads: shard. */
+SPATE_API int spate_stream_reset_at(struct spate_conn *conn, uint64_t stream_id, uint64_t error,
+                                    uint64_t reliable_size);
 
 /* Asks the peer to stop sending on a stream with STOP_SENDING.  [RFC9000 19.5]  Buffers of
  * spate_stream_receive_into() come back.  No event that is taken after this call delivers bytes of

@@ -37,12 +37,14 @@ static void the_sending_part_moves_as_figure_2_says(void **state)
                 [SP_SEND_ON_DATA] = SP_SEND_OPEN,
                 [SP_SEND_ON_FIN] = SP_SEND_DATA_SENT,
                 [SP_SEND_ON_RESET] = SP_SEND_RESET,
+                [SP_SEND_ON_CUT] = SP_SEND_CUT,
             },
         [SP_SEND_OPEN] =
             {
                 [SP_SEND_ON_DATA] = SP_SEND_OPEN,
                 [SP_SEND_ON_FIN] = SP_SEND_DATA_SENT,
                 [SP_SEND_ON_RESET] = SP_SEND_RESET,
+                [SP_SEND_ON_CUT] = SP_SEND_CUT,
             },
         /* Only repeats of lost frames, with or without the FIN, go out. */
         [SP_SEND_DATA_SENT] =
@@ -51,6 +53,22 @@ static void the_sending_part_moves_as_figure_2_says(void **state)
                 [SP_SEND_ON_FIN] = SP_SEND_DATA_SENT,
                 [SP_SEND_ON_ALL_ACKED] = SP_SEND_DATA_DONE,
                 [SP_SEND_ON_RESET] = SP_SEND_RESET,
+                [SP_SEND_ON_CUT] = SP_SEND_CUT,
+            },
+        /* [reliable-reset 5] No FIN any more: RESET_STREAM_AT says where the end is. */
+        [SP_SEND_CUT] =
+            {
+                [SP_SEND_ON_DATA] = SP_SEND_CUT,
+                [SP_SEND_ON_RESET] = SP_SEND_RESET,
+                [SP_SEND_ON_CUT] = SP_SEND_CUT,
+                [SP_SEND_ON_CUT_OUT] = SP_SEND_RESET_AT,
+            },
+        [SP_SEND_RESET_AT] =
+            {
+                [SP_SEND_ON_DATA] = SP_SEND_RESET_AT,
+                [SP_SEND_ON_ALL_ACKED] = SP_SEND_RESET_DONE,
+                [SP_SEND_ON_RESET] = SP_SEND_RESET,
+                [SP_SEND_ON_CUT] = SP_SEND_RESET_AT,
             },
         /* A STOP_SENDING that comes late asks for nothing any more. */
         [SP_SEND_DATA_DONE] = {[SP_SEND_ON_RESET] = SP_SEND_DATA_DONE},
@@ -83,12 +101,20 @@ static void the_receiving_part_moves_as_figure_3_says(void **state)
             {
                 [SP_RECV_ON_FIN] = SP_RECV_SIZE_KNOWN,
                 [SP_RECV_ON_RESET] = SP_RECV_RESET,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_RESET_AT,
             },
         [SP_RECV_SIZE_KNOWN] =
             {
                 [SP_RECV_ON_FIN] = SP_RECV_SIZE_KNOWN,
                 [SP_RECV_ON_ALL_BYTES] = SP_RECV_ARRIVED,
                 [SP_RECV_ON_RESET] = SP_RECV_RESET,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_RESET_AT,
+            },
+        [SP_RECV_RESET_AT] =
+            {
+                [SP_RECV_ON_FIN] = SP_RECV_RESET_AT,
+                [SP_RECV_ON_RESET] = SP_RECV_RESET,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_RESET_AT,
             },
         /* The RFC leaves it open whether a reset interrupts what has arrived: it does not. */
         [SP_RECV_ARRIVED] =
@@ -96,22 +122,26 @@ static void the_receiving_part_moves_as_figure_3_says(void **state)
                 [SP_RECV_ON_FIN] = SP_RECV_ARRIVED,
                 [SP_RECV_ON_READ_ALL] = SP_RECV_DONE,
                 [SP_RECV_ON_RESET] = SP_RECV_ARRIVED,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_ARRIVED,
             },
         [SP_RECV_DONE] =
             {
                 [SP_RECV_ON_FIN] = SP_RECV_DONE,
                 [SP_RECV_ON_RESET] = SP_RECV_DONE,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_DONE,
             },
         [SP_RECV_RESET] =
             {
                 [SP_RECV_ON_FIN] = SP_RECV_RESET,
                 [SP_RECV_ON_RESET] = SP_RECV_RESET,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_RESET,
                 [SP_RECV_ON_READ_RESET] = SP_RECV_RESET_DONE,
             },
         [SP_RECV_RESET_DONE] =
             {
                 [SP_RECV_ON_FIN] = SP_RECV_RESET_DONE,
                 [SP_RECV_ON_RESET] = SP_RECV_RESET_DONE,
+                [SP_RECV_ON_RESET_AT] = SP_RECV_RESET_DONE,
             },
     };
     for (enum sp_recv_state from = 0; from <= SP_RECV_STATES; from++) {
@@ -129,6 +159,7 @@ static void frames_of_the_peer_never_hit_an_impossible_pair(void **state)
     for (enum sp_recv_state from = SP_RECV_OPEN; from < SP_RECV_STATES; from++) {
         (void)sp_recv_next(from, SP_RECV_ON_FIN);
         (void)sp_recv_next(from, SP_RECV_ON_RESET);
+        (void)sp_recv_next(from, SP_RECV_ON_RESET_AT);
     }
     for (enum sp_send_state from = SP_SEND_READY; from < SP_SEND_STATES; from++)
         (void)sp_send_next(from, SP_SEND_ON_RESET); /* STOP_SENDING. [RFC9000 3.5] */

@@ -34,6 +34,10 @@ static const struct {
     BAD("[RFC9000 12.4] unknown type, longer than necessary", "\x40\x3f", PROTOCOL_VIOLATION),
 
     BAD("[RFC9000 19.7] empty token", "\x07\0", FRAME_ENCODING),
+    BAD("[reliable-reset 4] RESET_STREAM_AT, more is reliable than there is", "\x24\0\0\x05\x06",
+        FRAME_ENCODING),
+    BAD("[reliable-reset 4] RESET_STREAM_AT, all of nothing", "\x24\0\0\0" MAX_TEXT,
+        FRAME_ENCODING),
     BAD("[RFC9221 4] DATAGRAM without its length", "\x31", FRAME_ENCODING),
     BAD("[RFC9221 4] DATAGRAM longer than its packet", "\x31\x02x", FRAME_ENCODING),
     BAD("the largest DATAGRAM", "\x31" MAX_TEXT "x", FRAME_ENCODING),

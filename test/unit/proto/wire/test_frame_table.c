@@ -36,8 +36,9 @@ static const struct row {
     {0x1c, 0x1c, "CONNECTION_CLOSE", "IH01", "N"},
     {0x1d, 0x1d, "CONNECTION_CLOSE", "__01", "N"}, /* "ih": only 0x1c in Initial, Handshake */
     {0x1e, 0x1e, "HANDSHAKE_DONE", "___1", ""},
-    {0x1f, 0x1f, "IMMEDIATE_ACK", "___1", ""}, /* [ack-frequency 3, 5] */
-    {0x30, 0x31, "DATAGRAM", "__01", ""},      /* [RFC9221 3, 5] */
+    {0x1f, 0x1f, "IMMEDIATE_ACK", "___1", ""},   /* [ack-frequency 3, 5] */
+    {0x24, 0x24, "RESET_STREAM_AT", "__01", ""}, /* [reliable-reset 4] */
+    {0x30, 0x31, "DATAGRAM", "__01", ""},        /* [RFC9221 3, 5] */
 };
 
 static void the_table_is_that_of_the_rfc(void **state)

@@ -454,6 +454,12 @@ static void lower_limits_do_not_cover_remembered_ones(void **state)
         assert_int_equal(sp_tparams_cover(&now, &remembered), !rows[i].counts);
         assert_true(sp_tparams_cover(&remembered, &now));
     }
+    /* [reliable-reset 3] The extension stays, whatever it was before. */
+    struct sp_tparams now = remembered;
+    now.reset_stream_at = false;
+    remembered.reset_stream_at = true;
+    assert_false(sp_tparams_cover(&now, &remembered));
+    assert_true(sp_tparams_cover(&remembered, &now));
 }
 
 static void forbidden_values_of_ours_are_our_bugs(void **state)
