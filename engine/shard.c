@@ -306,7 +306,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool had_asks = se_asks_run(shard);
     bool is_busy = had_posts || had_asks || is_more || is_closing ||
                    se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
-                   !sb_list_is_empty(&shard->unwinding);
+                   !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended);
 
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);

@@ -92,6 +92,29 @@ static void the_new_are_refused_and_the_old_may_finish(void **state)
     assert_false(w->server.close.is_local);
 }
 
+/* A connection that has drained before the application took its CLOSED has no timer that would wake
+ * a shard: it is freed, and the shutdown reported, without one. */
+static void a_connection_that_drained_unseen_does_not_hold_up_the_end(void **state)
+{
+    (void)state;
+    struct ended ended;
+    struct pw *w = begin(&ended);
+    spate_conn_close(pw_connected(w), 0, NULL);
+    /* Memory is trimmed after a second, which wakes it as well. */
+    for (uint64_t end_ns = pw_now_ns() + 1500 * MS; pw_now_ns() < end_ns;) {
+        pw_wait(&w->client, MS);
+        assert_true(spate_shard_turn(w->server.shard, MS) >= 0); /* and its events wait */
+    }
+    assert_int_equal(w->server.closed_count, 0);
+    assert_int_equal(spate_shard_shutdown(w->server.shard, 0, 0, NULL), 0);
+    uint64_t begin_ns = pw_now_ns();
+    while (ended.shutdown_count == 0) {
+        pw_wait(&w->server, 5000 * MS);
+        assert_true(pw_now_ns() - begin_ns < 2000 * MS);
+    }
+    assert_int_equal(w->server.closed_count, 1);
+}
+
 static void at_the_deadline_the_rest_is_closed(void **state)
 {
     (void)state;
@@ -271,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_shard_without_connections_is_done_at_once),
         QT_TEST(owned, the_new_are_refused_and_the_old_may_finish),
+        QT_TEST(owned, a_connection_that_drained_unseen_does_not_hold_up_the_end),
         QT_TEST(owned, at_the_deadline_the_rest_is_closed),
         QT_TEST(owned, a_second_call_hurries),
         QT_TEST(owned, a_handshake_that_is_not_complete_is_refused),
