@@ -135,12 +135,14 @@ static inline bool sp_gate_wants_path_probe(const struct sp_conn *conn)
            !sp_gate_is_ending(conn) && sp_conn_path_to_probe(conn) != NULL;
 }
 
-/* Returns the size of the next datagram.  After the first PTO the last probe is small: the path may
- * have ceased to take large ones, and its acknowledgment shows that.  [RFC9000 14.3]  The one
- * before it is large, so that an outage is no such sign: both get through after that. */
+/* Returns the size of the next datagram.  After the first PTO, or once large datagrams are
+ * suspected to get lost, the last probe is small: the path may have ceased to take large ones, and
+ * its acknowledgment shows that.  [RFC9000 14.3]  The one before it is large, so that an outage is
+ * no such sign: both get through after that. */
 static inline size_t sp_gate_datagram_size(const struct sp_conn *conn)
 {
-    bool is_probing = conn->loss.pto_count > 1 && conn->app.probe_count == 1;
+    bool is_probing =
+        conn->app.probe_count == 1 && (conn->loss.pto_count > 1 || conn->loss.path->is_suspected);
     return is_probing ? SP_DATAGRAM_SIZE_MIN : conn->datagram_size;
 }
 

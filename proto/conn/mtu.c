@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/conn/mtu.h"
 
-/* Carries what path.pmtu decides to those who use it: the packets, the congestion controller. */
+/* Carries what path.pmtu decides to those who use it: the packets, the congestion controller.
+ *
+ * Large datagrams that get lost while small ones come through are a hole, or a receiver that stands
+ * still: the last room in its socket takes small ones alone.  So the first such losses are a
+ * suspicion.  When a small one is acknowledged, the receiver reads again: a large probe and a small
+ * one follow at once.  If the large one gets lost and the small one does not, it is a hole.  That
+ * takes a round trip and an eighth. */
 
 #include "proto/base/assert.h"
 
@@ -10,6 +16,7 @@ static void use_size(struct sp_conn *conn)
     conn->stats.mtu_fallbacks += conn->path->pmtu.size < conn->datagram_size;
     conn->datagram_size = conn->path->pmtu.size;
     conn->loss.path->large_lost_count = 0;
+    conn->loss.path->is_suspected = false;
     sp_cc_set_datagram_bytes(&conn->loss.path->cc, conn->datagram_size);
 }
 
@@ -39,10 +46,24 @@ void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
     sp_pmtu_on_lost(&conn->path->pmtu, size, now_ns);
 }
 
+/* Asks for the probes that decide.  One more loss of a large datagram is a hole then. */
+static void suspect(struct sp_conn *conn)
+{
+    struct sp_loss_path *path = conn->loss.path;
+    path->is_suspected = true;
+    path->large_acked_end = conn->loss.app.sent.next_pn;
+    path->large_lost_count = SP_PMTU_HOLE_LOSSES - 1;
+    conn->app.probe_count = SP_PMTU_HOLE_PROBES;
+}
+
 void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_pmtu *pmtu = &conn->path->pmtu;
-    if (conn->loss.path->large_lost_count >= SP_PMTU_HOLE_LOSSES && sp_pmtu_on_hole(pmtu, now_ns))
+    bool is_hole = conn->loss.path->large_lost_count >= SP_PMTU_HOLE_LOSSES &&
+                   pmtu->size > SP_DATAGRAM_SIZE_MIN;
+    if (is_hole && !conn->loss.path->is_suspected)
+        suspect(conn);
+    else if (is_hole && sp_pmtu_on_hole(pmtu, now_ns))
         use_size(conn);
     else if (sp_pmtu_is_time(pmtu, now_ns))
         sp_pmtu_on_time(pmtu);

@@ -144,6 +144,7 @@ static void large_acked(struct sp_loss *loss, uint64_t end)
         return;
     loss->path->large_acked_end = end;
     loss->path->large_lost_count = 0;
+    loss->path->is_suspected = false;
 }
 
 /* Packets that were declared lost came late. */

@@ -39,6 +39,7 @@ struct sp_loss_path {
     /* Packets of more than 1,200 bytes in the application space: see conn/mtu.h. */
     uint64_t large_acked_end;  /* one more than the newest that was acknowledged; 0: none */
     uint32_t large_lost_count; /* lost ones that were sent after that one */
+    bool is_suspected;         /* of taking no large ones any more: none was acknowledged since */
     /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
     uint64_t burst_bytes;
     uint64_t burst_at_ns;

@@ -107,6 +107,9 @@ enum {
      * enough for a sender that has two packets in flight.  [RFC9000 14.3] */
     SP_PMTU_HOLE_LOSSES = 6,
 
+    /* Probes that decide then: a large one, and a small one after it. */
+    SP_PMTU_HOLE_PROBES = 2,
+
     /* Pieces of reset or stopped streams that are freed per packet, or per event of the end: about
      * the time of an ordinary packet, and more than a packet can bring to one stream. */
     SP_DISCARDS_PER_PACKET = 64,

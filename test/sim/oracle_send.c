@@ -6,12 +6,13 @@
 #include <inttypes.h>
 
 #include "proto/base/compiler.h"
+#include "proto/conn/impl.h"
 
 void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now)
 {
     /* [RFC9002 6.2.4, 7.3.2] What may go over the window: two datagrams a space for each
-     * probe timeout, and for each time that the path took no more large datagrams, and one when a
-     * loss was found. */
+     * probe timeout, and for each time that the path took no more large datagrams or seemed to, and
+     * one when a loss was found. */
     uint64_t size = oracle->config->datagram_size_max;
     uint64_t ptos =
         now->ptos - oracle->stats.ptos + now->mtu_fallbacks - oracle->stats.mtu_fallbacks;
@@ -130,6 +131,8 @@ void qs_oracle_before_send(struct qs_oracle *oracle, const struct sp_conn *conn)
     struct sp_stats now;
     sp_conn_stats(conn, &now);
     qs_oracle_note_stats(oracle, &now);
+    if (conn->loss.path->is_suspected && conn->app.probe_count > 0)
+        oracle->probe_bytes += SP_PMTU_HOLE_PROBES * oracle->config->datagram_size_max;
     oracle->sealed_count = 0;
 }
 

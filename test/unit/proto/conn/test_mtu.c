@@ -224,6 +224,32 @@ static void an_outage_costs_no_search(void **state)
     assert_int_equal(client->datagram_size, LARGE);
 }
 
+/* A receiver stands still, and the last room in its socket takes small datagrams alone.  Once it
+ * reads again, large ones get through: no hole.  [RFC9000 14.3] */
+static void a_receiver_that_stands_still_is_no_hole(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_pair(pair);
+    struct sp_conn *client = client_of(pair);
+    write_on_new_stream(pair, sizeof(bytes));
+    (void)pair_flush(pair, SP_CLIENT, &(size_t){0}); /* lost: there is no room */
+    struct pair_packet small = {.size = 0};
+    while (small.size == 0) {
+        struct pair_packet packet;
+        pair->now_ns = sp_conn_deadline_ns(client);
+        sp_conn_on_deadline(client, pair->now_ns);
+        while (pair_take(pair, SP_CLIENT, &packet))
+            if (packet.size <= SMALL)
+                small = packet;
+    }
+    assert_int_equal(client->loss.pto_count, 2);
+    pair_deliver(pair, SP_SERVER, &small);
+    run(pair, LARGE, 2 * SB_S);
+    assert_int_equal(client->stats.stream_bytes_acked, sizeof(bytes));
+    assert_int_equal(client->stats.mtu_fallbacks, 0);
+    assert_int_equal(client->datagram_size, LARGE);
+}
+
 static uint64_t datagrams_out(struct conn_pair *pair)
 {
     struct sp_stats stats;
@@ -363,6 +389,7 @@ int main(void)
         QT_TEST(conn_pair, the_second_pto_sends_a_large_probe_and_a_small_one),
         QT_TEST(conn_pair, a_larger_path_is_found_later),
         QT_TEST(conn_pair, an_outage_costs_no_search),
+        QT_TEST(conn_pair, a_receiver_that_stands_still_is_no_hole),
         QT_TEST(conn_pair, little_traffic_needs_no_probes),
         QT_TEST(conn_pair, no_probe_is_larger_than_the_peer_allows),
         QT_TEST(conn_pair, datagrams_that_the_system_refuses_get_smaller_at_once),
