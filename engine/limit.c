@@ -19,11 +19,10 @@ void se_limit_init(struct se_limit *limit)
 
 void se_limit_set(struct se_limit *limit, uint64_t bytes_per_s, uint64_t now_ns)
 {
-    struct sp_pacer before = limit->bucket;
-    limit->bucket.rate_bytes_per_s = 0;
+    struct sp_pace pace = {0};
     if (bytes_per_s != 0)
-        sp_pacer_limit(&limit->bucket, bytes_per_s, SP_DATAGRAM_SIZE_MIN);
-    sp_pacer_rebase(&limit->bucket, &before, now_ns);
+        sp_pace_limit(&pace, bytes_per_s, SP_DATAGRAM_SIZE_MIN);
+    sp_pacer_set(&limit->bucket, pace, now_ns);
 }
 
 bool se_limit_is_open(const struct se_limit *limit, uint64_t now_ns)

@@ -40,7 +40,7 @@ static struct sp_pacer pacer_of(double bits_per_s)
     sp_pacer_init(&pacer);
     /* [RFC9002 7.7] rate = 5/4 x window / RTT */
     double window = bits_per_s / 8 * RTT_NS / SB_S * 4 / 5;
-    sp_pacer_update(&pacer, (uint64_t)llround(window), &rtt, DATAGRAM, false);
+    sp_pacer_set(&pacer, sp_pace_of_window((uint64_t)llround(window), &rtt, DATAGRAM, false), 0);
     return pacer;
 }
 

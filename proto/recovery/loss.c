@@ -455,7 +455,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         grant_burst(loss, sums.bytes, arrived_ns);
     detect(loss, s, arrived_ns, ret);
     sp_cc_on_ack_end(&loss->path->cc, &sums);
-    sp_loss_pace(loss);
+    sp_loss_pace(loss, arrived_ns);
 
     /* [RFC9002 6.2.1] */
     if (!loss->peer_is_validating)
@@ -540,7 +540,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_o
         ret->lost_space = space;
         if (loss_at_ns <= now_ns) {
             detect(loss, loss->spaces[space], now_ns, ret);
-            sp_loss_pace(loss);
+            sp_loss_pace(loss, now_ns);
         }
         return;
     }

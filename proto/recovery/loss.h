@@ -104,8 +104,8 @@ void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP
  * there is pacing without a limit; with one there always is. */
 void sp_loss_set_limit(struct sp_loss *loss, uint64_t bytes_per_s, bool is_pacing, uint64_t now_ns);
 
-/* Adapts the pacer of the path in use to the congestion controller and the limit. */
-void sp_loss_pace(struct sp_loss *loss);
+/* Adapts the pacer of the path in use to the congestion controller and the limit, at `now_ns`. */
+void sp_loss_pace(struct sp_loss *loss, uint64_t now_ns);
 
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);

@@ -7,35 +7,39 @@
 
 #include "proto/base/compiler.h"
 
-static void set_rate(struct sp_loss *loss)
+/* Returns the pace that the congestion controller asks for: none before there is a round trip. */
+static struct sp_pace pace_of(const struct sp_loss_path *path)
 {
-    const struct sp_cc *cc = &loss->path->cc;
-    if (!sp_rtt_has_sample(&loss->path->rtt))
-        return;
+    const struct sp_cc *cc = &path->cc;
+    if (!sp_rtt_has_sample(&path->rtt))
+        return (struct sp_pace){0};
     if (cc->rate_bytes_per_s != 0)
-        sp_pacer_set_rate(&loss->path->pacer, cc->rate_bytes_per_s, &loss->path->rtt,
-                          cc->datagram_bytes);
-    else
-        sp_pacer_update(&loss->path->pacer, cc->cwnd_bytes, &loss->path->rtt, cc->datagram_bytes,
-                        sp_cc_is_in_slow_start(cc));
+        return sp_pace_of_rate(cc->rate_bytes_per_s, &path->rtt, cc->datagram_bytes);
+    return sp_pace_of_window(cc->cwnd_bytes, &path->rtt, cc->datagram_bytes,
+                             sp_cc_is_in_slow_start(cc));
 }
 
-void sp_loss_pace(struct sp_loss *loss)
+static void pace(struct sp_loss *loss, struct sp_loss_path *path, uint64_t now_ns)
 {
-    if (!loss->is_pacing)
-        return;
-    set_rate(loss);
+    struct sp_pace own = {0};
+    if (loss->is_pacing)
+        own = pace_of(path);
     if (SB_UNLIKELY(loss->limit_bytes_per_s != 0))
-        sp_pacer_limit(&loss->path->pacer, loss->limit_bytes_per_s, loss->path->cc.datagram_bytes);
+        sp_pace_limit(&own, loss->limit_bytes_per_s, path->cc.datagram_bytes);
+    sp_pacer_set(&path->pacer, own, now_ns);
+}
+
+void sp_loss_pace(struct sp_loss *loss, uint64_t now_ns)
+{
+    pace(loss, loss->path, now_ns);
 }
 
 void sp_loss_set_limit(struct sp_loss *loss, uint64_t bytes_per_s, bool is_pacing, uint64_t now_ns)
 {
-    struct sp_pacer *pacer = &loss->path->pacer;
-    struct sp_pacer before = *pacer;
     loss->limit_bytes_per_s = bytes_per_s;
     loss->is_pacing = is_pacing || bytes_per_s != 0;
-    pacer->rate_bytes_per_s = 0; /* of a path without a sample, or without pacing */
-    sp_loss_pace(loss);
-    sp_pacer_rebase(pacer, &before, now_ns);
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (loss->paths[i] != NULL && loss->paths[i] != loss->path)
+            pace(loss, loss->paths[i], now_ns);
+    pace(loss, loss->path, now_ns);
 }

@@ -24,7 +24,7 @@ void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path)
     sp_ecn_init(&path->ecn, loss->path->ecn.mark); /* [RFC9000 13.4.2] each is tested */
     loss->path = path;
     if (loss->limit_bytes_per_s != 0)
-        sp_loss_pace(loss);
+        sp_loss_pace(loss, path->pacer.full_at_ns); /* a new one has a full bucket */
     sp_loss_on_moved(loss);
 }
 

@@ -32,6 +32,12 @@
 /* Rates above this are as good as none: 2^38 bytes/s keep products in 64 bits. */
 #define RATE_MAX (UINT64_C(1) << 38)
 
+/* Products up to here are computed in 64 bits. */
+#define PRODUCT_MAX (UINT64_C(1) << 63)
+
+/* More than this is not overdrawn in earnest: it keeps times in 64 bits at a byte per second. */
+#define LACKS_MAX (UINT64_C(1) << 34)
+
 void sp_pacer_init(struct sp_pacer *pacer)
 {
     *pacer = (struct sp_pacer){0};
@@ -59,50 +65,68 @@ static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns
     return SB_MAX(initial, SB_MAX(near, rated));
 }
 
-void sp_pacer_set_rate(struct sp_pacer *pacer, uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
-                       uint64_t datagram_bytes)
+struct sp_pace sp_pace_of_rate(uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
+                               uint64_t datagram_bytes)
 {
     uint64_t rate = SB_MIN(SB_MAX(rate_bytes_per_s, 1), RATE_MAX);
-    pacer->rate_bytes_per_s = rate;
-    pacer->burst_bytes = burst_of(rate, datagram_bytes, rtt->min_ns);
+    return (struct sp_pace){rate, burst_of(rate, datagram_bytes, rtt->min_ns)};
 }
 
-void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
-                     uint64_t datagram_bytes, bool is_slow_start)
+struct sp_pace sp_pace_of_window(uint64_t window_bytes, const struct sp_rtt *rtt,
+                                 uint64_t datagram_bytes, bool is_slow_start)
 {
     /* window <= 2^34 and the factor 10^9 need 128 bits between them. */
     unsigned __int128 per_s = (unsigned __int128)window_bytes * SB_S / SB_MAX(rtt->smoothed_ns, 1);
     uint64_t rate = per_s > RATE_MAX / 2 ? RATE_MAX / 2 : (uint64_t)per_s;
     rate = is_slow_start ? rate * 2 : rate + rate / 4;
-    sp_pacer_set_rate(pacer, rate, rtt, datagram_bytes);
+    return sp_pace_of_rate(rate, rtt, datagram_bytes);
 }
 
-void sp_pacer_limit(struct sp_pacer *pacer, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)
+void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)
 {
     uint64_t limit = SB_MIN(SB_MAX(limit_bytes_per_s, 1), RATE_MAX);
-    if (pacer->rate_bytes_per_s != 0 && pacer->rate_bytes_per_s <= limit)
+    if (pace->rate_bytes_per_s != 0 && pace->rate_bytes_per_s <= limit)
         return;
-    pacer->rate_bytes_per_s = limit;
-    pacer->burst_bytes = SB_MAX(initial_bytes(datagram_bytes), limit / (SB_S / LIMIT_BURST_NS));
+    pace->rate_bytes_per_s = limit;
+    pace->burst_bytes = SB_MAX(initial_bytes(datagram_bytes), limit / (SB_S / LIMIT_BURST_NS));
 }
 
+/* Returns the time in which `bytes` may leave, to the nearest nanosecond: to round down each time
+ * would make a high rate too high. */
 static uint64_t time_for(const struct sp_pacer *pacer, uint64_t bytes)
 {
-    return (uint64_t)((unsigned __int128)bytes * SB_S / pacer->rate_bytes_per_s);
+    uint64_t rate = pacer->rate_bytes_per_s;
+    if (SB_LIKELY(bytes < PRODUCT_MAX / SB_S))
+        return (bytes * SB_S + rate / 2) / rate;
+    return (uint64_t)(((unsigned __int128)bytes * SB_S + rate / 2) / rate);
 }
 
-void sp_pacer_rebase(struct sp_pacer *pacer, const struct sp_pacer *before, uint64_t now_ns)
+/* Returns the bytes that may leave in `time_ns`. */
+static unsigned __int128 bytes_in(const struct sp_pacer *pacer, uint64_t time_ns)
 {
-    if (before->rate_bytes_per_s == 0 || pacer->rate_bytes_per_s == 0) {
-        pacer->full_at_ns = SB_MIN(before->full_at_ns, now_ns);
+    if (SB_LIKELY(time_ns < PRODUCT_MAX / RATE_MAX))
+        return time_ns * pacer->rate_bytes_per_s / SB_S;
+    return (unsigned __int128)time_ns * pacer->rate_bytes_per_s / SB_S;
+}
+
+void sp_pacer_set(struct sp_pacer *pacer, struct sp_pace pace, uint64_t now_ns)
+{
+    const struct sp_pacer before = *pacer;
+    pacer->rate_bytes_per_s = pace.rate_bytes_per_s;
+    pacer->burst_bytes = pace.burst_bytes;
+    if (before.rate_bytes_per_s == 0 || pace.rate_bytes_per_s == 0) {
+        pacer->full_at_ns = SB_MIN(before.full_at_ns, now_ns);
         return;
     }
+    /* A full bucket stays full. */
+    if (before.full_at_ns <= now_ns || (before.rate_bytes_per_s == pace.rate_bytes_per_s &&
+                                        before.burst_bytes == pace.burst_bytes))
+        return;
     /* Credit below 0 is debt.  It stays what it was, unless the new burst is smaller. */
-    uint64_t missing_ns = sb_time_since(before->full_at_ns, now_ns);
-    unsigned __int128 missing = (unsigned __int128)missing_ns * before->rate_bytes_per_s / SB_S;
-    unsigned __int128 grown = missing + pacer->burst_bytes;
-    uint64_t lacks = grown > before->burst_bytes ? (uint64_t)(grown - before->burst_bytes) : 0;
-    pacer->full_at_ns = sb_time_add(now_ns, time_for(pacer, lacks));
+    unsigned __int128 lacks = bytes_in(&before, before.full_at_ns - now_ns) + pace.burst_bytes;
+    lacks = lacks > before.burst_bytes ? lacks - before.burst_bytes : 0;
+    uint64_t lacks_bytes = lacks > LACKS_MAX ? LACKS_MAX : (uint64_t)lacks;
+    pacer->full_at_ns = sb_time_add(now_ns, time_for(pacer, lacks_bytes));
 }
 
 uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)
@@ -124,8 +148,7 @@ uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns)
 {
     if (pacer->rate_bytes_per_s == 0)
         return UINT64_MAX;
-    uint64_t missing_ns = sb_time_since(pacer->full_at_ns, now_ns);
-    unsigned __int128 missing = (unsigned __int128)missing_ns * pacer->rate_bytes_per_s / SB_S;
+    unsigned __int128 missing = bytes_in(pacer, sb_time_since(pacer->full_at_ns, now_ns));
     return missing < pacer->burst_bytes ? pacer->burst_bytes - (uint64_t)missing : 0;
 }
 
@@ -138,5 +161,5 @@ void sp_pacer_on_sent(struct sp_pacer *pacer, uint64_t bytes, uint64_t now_ns)
 {
     if (pacer->rate_bytes_per_s == 0)
         return;
-    pacer->full_at_ns = SB_MAX(pacer->full_at_ns, now_ns) + time_for(pacer, bytes);
+    pacer->full_at_ns = sb_time_add(SB_MAX(pacer->full_at_ns, now_ns), time_for(pacer, bytes));
 }

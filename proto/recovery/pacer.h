@@ -16,28 +16,35 @@
  * burst - rate * (full_at - now), never more than burst.  One number is the
  * whole state, and nothing has to be updated as time goes by. */
 struct sp_pacer {
-    uint64_t full_at_ns;
+    uint64_t full_at_ns;       /* at the rate of now: only sp_pacer_set() may change that */
+    uint64_t rate_bytes_per_s; /* 0: no pacing */
+    uint64_t burst_bytes;
+};
+
+/* How fast a pacer is. */
+struct sp_pace {
     uint64_t rate_bytes_per_s; /* 0: no pacing */
     uint64_t burst_bytes;
 };
 
 void sp_pacer_init(struct sp_pacer *pacer);
 
-/* Adapts to the window; cheap, called once for each batch of acknowledgments. */
-void sp_pacer_update(struct sp_pacer *pacer, uint64_t window_bytes, const struct sp_rtt *rtt,
-                     uint64_t datagram_bytes, bool is_slow_start);
+/* Returns the pace that spreads a window over a round trip. */
+struct sp_pace sp_pace_of_window(uint64_t window_bytes, const struct sp_rtt *rtt,
+                                 uint64_t datagram_bytes, bool is_slow_start);
 
-/* Paces with a rate that the controller has set, instead of one from the window. */
-void sp_pacer_set_rate(struct sp_pacer *pacer, uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
-                       uint64_t datagram_bytes);
+/* Returns the pace for a rate that the controller has set. */
+struct sp_pace sp_pace_of_rate(uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
+                               uint64_t datagram_bytes);
 
 /* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none.  The burst of a limited
- * pacer is what the limit allows in 2 ms, or the initial window if that is more. */
-void sp_pacer_limit(struct sp_pacer *pacer, uint64_t limit_bytes_per_s, uint64_t datagram_bytes);
+ * pace is what the limit allows in 2 ms, or the initial window if that is more. */
+void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes);
 
-/* Keeps what was overdrawn, in bytes, after the rate or the burst has changed at `now_ns`.
- * `before`: the pacer as it was. */
-void sp_pacer_rebase(struct sp_pacer *pacer, const struct sp_pacer *before, uint64_t now_ns);
+/* Changes the pace at `now_ns`.  What was overdrawn stays the same number of bytes: a faster pacer
+ * waits less for it, a slower one longer.  Costs little; called once per batch of acknowledgments.
+ */
+void sp_pacer_set(struct sp_pacer *pacer, struct sp_pace pace, uint64_t now_ns);
 
 /* Returns the bytes that may leave now; UINT64_MAX without pacing.  A datagram may overdraw them by
  * its size. */

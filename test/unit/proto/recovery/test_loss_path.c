@@ -49,6 +49,25 @@ static void what_went_another_path_says_nothing_about_this_one(void **state)
     sp_loss_remove(&world->loss, &next);
 }
 
+/* A path that is out of use keeps what it has overdrawn, in bytes: a limit that was raised
+ * meanwhile does not hold it back for the time of the old one. */
+static void a_limit_reaches_the_paths_that_are_out_of_use(void **state)
+{
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    struct sp_loss_path next;
+    sp_loss_path_init(&next, 1, &loss_world_cc);
+    sp_loss_set_limit(&world->loss, 1000, true, SB_S);
+    sp_pacer_on_sent(&world->path.pacer, 72000, SB_S);
+    assert_true(sp_pacer_open_at_ns(&world->path.pacer) > 50 * SB_S);
+    sp_loss_use(&world->loss, &next);
+    assert_int_equal(next.pacer.rate_bytes_per_s, 1000);
+    assert_true(sp_pacer_is_open(&next.pacer, SB_S));
+    sp_loss_set_limit(&world->loss, 100000000, true, SB_S);
+    sp_loss_use(&world->loss, &world->path);
+    assert_true(sp_pacer_open_at_ns(&world->path.pacer) <= SB_S + 1 * SB_MS);
+}
+
 /* The datagrams to the old port of the peer were lost for another reason. */
 static void losses_before_a_change_of_the_port_are_no_congestion(void **state)
 {
@@ -71,6 +90,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(loss_world, what_went_another_path_says_nothing_about_this_one),
+        QT_TEST(loss_world, a_limit_reaches_the_paths_that_are_out_of_use),
         QT_TEST(loss_world, losses_before_a_change_of_the_port_are_no_congestion),
     };
 
