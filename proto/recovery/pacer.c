@@ -2,19 +2,20 @@
 #include "proto/recovery/pacer.h"
 
 /* Spreads the congestion window over a round trip: rate = factor * window / smoothed RTT, with
- * factor 2 in slow start and 5/4 afterwards.  Credit that was not used is kept up to one burst:
+ * factor 2 in slow start and 5/4 afterwards.  Credit that was not used is kept up to one burst, and
+ * no train is longer than that:
  *
- *     burst = max(INITIAL_BYTES, 2 trains >> rtt / NEAR_NS,
- *                 min(rate * 1 ms, 8 trains), min(rate * 2 ms, 1 train))
+ *     burst = max(INITIAL_BYTES, min(rate * 1 ms, 8 trains), 2 trains if rtt < NEAR_NS)
  *
- * INITIAL_BYTES     the initial window.  [RFC9002 7.7]
- * 2 trains          on a short path: a train costs the sender as much as a datagram does, and the
- *                   buffers of such a path are those of the next machine.  Linux sizes TCP's
- *                   trains in this way (tcp_tso_rtt_log).
+ * INITIAL_BYTES     the initial window: ten datagrams.  [RFC9002 7.7]
  * rate * 1 ms       about how late a timer may be without slowing the flow.  More than 8 trains
  *                   would not make sending cheaper.
- * rate * 2 ms       a hundred flows that share a fast path are slow each; without this term their
- *                   sender would pay for short trains. */
+ * 2 trains          on a path within the machine: there a train costs the sender as much as a
+ *                   datagram does, and no queue between is shorter than a train.
+ *
+ * A pacer that is asked when to wake up names a point of a grid of time that all pacers share, so
+ * that many connections wake their thread once.  The grid is that of half a burst, and finer for
+ * faster pacers: its points are powers of two. */
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
@@ -27,7 +28,12 @@
 #define BURST_NS          (1 * SB_MS)
 #define LIMIT_BURST_NS    (2 * SB_MS) /* a wake is worth half of it: a millisecond */
 #define NEAR_TRAINS       2
-#define NEAR_NS           (500 * SB_US)
+#define NEAR_NS           (100 * SB_US)
+
+/* The grid for wake-ups: a quarter of the time of half a burst at most, so that credit is never
+ * lost by waiting for it. */
+#define GRID_SHIFT  2
+#define GRID_NS_MAX (UINT64_C(1) << 20) /* 1.05 ms */
 
 /* Rates above this are as good as none: 2^38 bytes/s keep products in 64 bits. */
 #define RATE_MAX (UINT64_C(1) << 38)
@@ -58,10 +64,8 @@ static uint64_t initial_bytes(uint64_t datagram_bytes)
 static uint64_t burst_of(uint64_t rate, uint64_t datagram_bytes, uint64_t rtt_ns_min)
 {
     uint64_t initial = initial_bytes(datagram_bytes);
-    uint64_t near = trains(NEAR_TRAINS, datagram_bytes) >> SB_MIN(rtt_ns_min / NEAR_NS, 63);
-    uint64_t rated = rate / (SB_S / BURST_NS);
-    rated = SB_MAX(SB_MIN(rated, trains(TRAINS_MAX, datagram_bytes)),
-                   SB_MIN(2 * rated, trains(1, datagram_bytes)));
+    uint64_t near = rtt_ns_min < NEAR_NS ? trains(NEAR_TRAINS, datagram_bytes) : 0;
+    uint64_t rated = SB_MIN(rate / (SB_S / BURST_NS), trains(TRAINS_MAX, datagram_bytes));
     return SB_MAX(initial, SB_MAX(near, rated));
 }
 
@@ -137,11 +141,21 @@ uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)
     return sb_time_since(pacer->full_at_ns, time_for(pacer, pacer->burst_bytes));
 }
 
+/* Returns the distance of the points on the grid: a power of two. */
+static uint64_t grid_of(uint64_t half_ns)
+{
+    uint64_t ns = SB_MIN(SB_MAX(half_ns >> GRID_SHIFT, 1), GRID_NS_MAX);
+    return UINT64_C(1) << (63 - (uint32_t)__builtin_clzll(ns));
+}
+
 uint64_t sp_pacer_wake_at_ns(const struct sp_pacer *pacer)
 {
     if (pacer->rate_bytes_per_s == 0)
         return 0;
-    return sp_pacer_open_at_ns(pacer) + time_for(pacer, pacer->burst_bytes / 2);
+    uint64_t half_ns = time_for(pacer, pacer->burst_bytes / 2);
+    uint64_t at_ns = sb_time_add(sp_pacer_open_at_ns(pacer), half_ns);
+    uint64_t grid_ns = grid_of(half_ns);
+    return sb_time_add(at_ns, grid_ns - 1) & ~(grid_ns - 1);
 }
 
 uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns)

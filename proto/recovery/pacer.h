@@ -56,7 +56,10 @@ bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns);
 /* When it will be; `now_ns` or earlier if it is open. */
 uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer);
 
-/* When it is worth waking up for: half a burst may leave then, not just one datagram. */
+/* When it is worth waking up for: half a burst may leave then, not just one datagram.  The times of
+ * many pacers coincide, so that one wake-up serves them; that is at most an eighth of a burst
+ * later.
+ */
 uint64_t sp_pacer_wake_at_ns(const struct sp_pacer *pacer);
 
 void sp_pacer_on_sent(struct sp_pacer *pacer, uint64_t bytes, uint64_t now_ns);

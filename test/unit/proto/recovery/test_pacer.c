@@ -84,8 +84,8 @@ static void the_rate_is_kept_over_time(void **state)
     }
 }
 
-/* [RFC9002 7.7] "limit such bursts to the initial congestion window", unless the path is fast
- * or short. */
+/* [RFC9002 7.7] "limit such bursts to the initial congestion window", or to a millisecond of the
+ * rate, unless the path does not leave the machine. */
 static void a_burst_after_silence_is_bounded(void **state)
 {
     (void)state;
@@ -96,15 +96,16 @@ static void a_burst_after_silence_is_bounded(void **state)
         {12000, 100 * SB_MS, 1200, 10},       /* slow: the initial window's ten */
         {24000, 100 * SB_MS, 9000, 2},        /* .. or two */
         {100000, 100 * SB_MS, 65507, 2},
-        {1600000, 100 * SB_MS, 1200, 33},     /* 2 ms of 20 MB/s */
-        {4000000, 100 * SB_MS, 1200, 54},     /* .. of 50 MB/s: a train */
-        {8000000, 100 * SB_MS, 1200, 83},     /* 1 ms of 100 MB/s */
+        {960000, 100 * SB_MS, 1200, 10},
+        {1600000, 100 * SB_MS, 1200, 17},     /* 1 ms of 20 MB/s */
+        {4000000, 100 * SB_MS, 1200, 42},     /* .. of 50 MB/s */
+        {8000000, 100 * SB_MS, 1200, 84},     /* .. of 100 MB/s */
         {480000000, 100 * SB_MS, 1200, 432},  /* fast: eight trains of 54 */
         {480000000, 100 * SB_MS, 1000, 512},  /* .. of 64 */
         {480000000, 100 * SB_MS, 65507, 8},   /* .. of one */
-        {1200, 100 * SB_US, 1200, 108},       /* short: two trains */
-        {1200, 600 * SB_US, 1200, 54},
-        {1200, 1600 * SB_US, 1200, 14},
+        {1200, 99 * SB_US, 1200, 108},        /* within the machine: two trains */
+        {1200, 100 * SB_US, 1200, 12},        /* another one: 1 ms of 15 MB/s */
+        {1200, 600 * SB_US, 1200, 10},
         {12000, 5 * SB_MS, 1200, 10},
     };
     /* clang-format on */
@@ -202,6 +203,48 @@ static void a_limit_lowers_a_rate_and_never_raises_it(void **state)
     assert_int_equal(pace.burst_bytes, 10000);
     sp_pace_limit(&pace, 0, 1000); /* as good as 1 */
     assert_int_equal(pace.rate_bytes_per_s, 1);
+}
+
+/* A thousand connections, each of which begins at a time of its own: their pacers wake one thread
+ * at common times, and lose nothing of their rates. */
+static void pacers_wake_their_thread_together(void **state)
+{
+    (void)state;
+    enum { PACERS = 1000 };
+    static const struct {
+        uint64_t bytes_per_s, want_wakes_per_s_max;
+    } samples[] = {
+        {1000, 960}, {12500, 960}, {125000, 960}, {1250000, 2000}, {12500000, 20000},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        static struct sp_pacer pacers[PACERS];
+        struct sp_rtt rtt = {.smoothed_ns = 20 * SB_MS, .min_ns = 20 * SB_MS};
+        uint64_t rate = samples[i].bytes_per_s, sent = 0, wakes = 0;
+        uint64_t duration_ns = SB_MAX(40 * UINT64_C(12000) * SB_S / rate, SB_S / 10);
+        uint64_t end_ns = SB_S + duration_ns, now_ns = SB_S;
+        for (uint32_t k = 0; k < PACERS; k++) {
+            sp_pacer_init(&pacers[k]);
+            sp_pacer_set(&pacers[k], sp_pace_of_rate(rate, &rtt, 1200), SB_S);
+            sp_pacer_on_sent(&pacers[k], 12000 + 12000 * k / PACERS, SB_S);
+        }
+        for (; now_ns < end_ns; wakes++) {
+            uint64_t next_ns = SB_NEVER;
+            for (uint32_t k = 0; k < PACERS; k++) {
+                if (sp_pacer_wake_at_ns(&pacers[k]) <= now_ns)
+                    for (; sp_pacer_is_open(&pacers[k], now_ns); sent += 1200)
+                        sp_pacer_on_sent(&pacers[k], 1200, now_ns);
+                next_ns = sb_time_min(next_ns, sp_pacer_wake_at_ns(&pacers[k]));
+            }
+            assert_true(next_ns > now_ns);
+            now_ns = next_ns;
+        }
+        double seconds = (double)(now_ns - SB_S) / SB_S;
+        double got = (double)sent / ((double)rate * PACERS * seconds);
+        print_message("    %lu: %.0f wakes/s, %.4f of the rate\n", (unsigned long)rate,
+                      (double)wakes / seconds, got);
+        assert_true((double)wakes / seconds <= (double)samples[i].want_wakes_per_s_max);
+        assert_true(got > 0.98 && got <= 1.01);
+    }
 }
 
 /* What was overdrawn is a number of bytes: a higher rate waits less for it, a lower one longer. */
@@ -310,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
         cmocka_unit_test(a_change_of_the_rate_keeps_the_debt),
         cmocka_unit_test(a_window_that_grows_sharply_does_not_wait_for_old_trains),
+        cmocka_unit_test(pacers_wake_their_thread_together),
         cmocka_unit_test(many_changes_add_up_to_the_mean_rate),
         cmocka_unit_test(rates_of_windows_are_kept_over_the_whole_range),
         cmocka_unit_test(extremes_of_window_and_time_do_not_overflow),
