@@ -22,6 +22,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "uring/qdisc.h"
 
 #define PROBE_SQ_COUNT    8
 #define PROBE_MEMORY_SIZE ((size_t)1 << 20)
@@ -396,6 +397,23 @@ static int probe_buffers_forced(struct probe *probe)
     return try_option(AF_INET, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20);
 }
 
+static int probe_txtime(struct probe *probe)
+{
+    (void)probe;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (fd < 0)
+        return -errno;
+    int error = su_qdisc_set_txtime(fd);
+    (void)close(fd);
+    return error;
+}
+
+static int probe_fq(struct probe *probe)
+{
+    (void)probe;
+    return su_qdisc_any_is_timed();
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -444,6 +462,8 @@ static const struct row rows[SU_CAP_COUNT] = {
     [SU_CAP_REUSE_PORT] = {"SO_REUSEPORT", probe_reuse_port, "3.9", false, false},
     [SU_CAP_BUSY_POLL] = {"SO_BUSY_POLL", probe_busy_poll, "3.11", false, false},
     [SU_CAP_BUFFERS_FORCED] = {"SO_RCVBUFFORCE", probe_buffers_forced, "2.6.14", false, false},
+    [SU_CAP_TXTIME] = {"SO_TXTIME", probe_txtime, "4.19", false, false},
+    [SU_CAP_FQ] = {"fq on an interface", probe_fq, "", false, false},
 };
 
 /* ---- reasons ---- */
@@ -511,6 +531,8 @@ static void explain(const struct row *row, int error, char *ret, size_t size)
         (void)snprintf(ret, size, "EPERM: needs CAP_NET_ADMIN");
     else if (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL)
         (void)snprintf(ret, size, "%s: the address family is off", strerrorname_np(-error));
+    else if (error == -ENOENT)
+        (void)snprintf(ret, size, "no interface has it (tc qdisc replace dev NAME root fq)");
     else
         (void)snprintf(ret, size, "%s", strerror(-error));
 }

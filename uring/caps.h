@@ -44,6 +44,8 @@ enum su_cap_id {
     SU_CAP_REUSE_PORT,
     SU_CAP_BUSY_POLL,      /* SO_BUSY_POLL above the sysctl needs CAP_NET_ADMIN */
     SU_CAP_BUFFERS_FORCED, /* SO_RCVBUFFORCE: socket buffers above rmem_max */
+    SU_CAP_TXTIME,         /* SO_TXTIME: datagrams with times of departure */
+    SU_CAP_FQ,             /* an interface whose queueing discipline keeps to these times */
     SU_CAP_COUNT,
 };
 

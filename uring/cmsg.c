@@ -24,9 +24,9 @@ _Static_assert(CMSG_SPACE(sizeof(int)) +                        /* UDP_GRO */
                    <= SU_CONTROL_RECEIVE_SIZE,
                "everything fits at once");
 _Static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int)) +
-                       CMSG_SPACE(sizeof(struct in6_pktinfo)) <=
+                       CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint64_t)) <=
                    SU_CONTROL_SEND_SIZE,
-               "UDP_SEGMENT, TOS or TCLASS, and the source fit at once");
+               "UDP_SEGMENT, TOS or TCLASS, the source, and SCM_TXTIME fit at once");
 
 #define ECN_MASK 3 /* the low two bits of TOS and of the traffic class */
 
@@ -172,5 +172,8 @@ uint32_t su_cmsg_build(uint8_t control[SU_CONTROL_SEND_SIZE],
     if (request->source != NULL && !is_any(request->source) &&
         (request->source->family == AF_INET) == request->is_v4)
         used = append_source(control, used, request);
+    if (SB_UNLIKELY(request->depart_ns != 0))
+        used = append(control, used, SOL_SOCKET, SCM_TXTIME, &request->depart_ns,
+                      sizeof(request->depart_ns));
     return used;
 }

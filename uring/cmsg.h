@@ -14,7 +14,7 @@
 /* Room for everything that our sockets can be sent at once: UDP_GRO, IP_TOS or IPV6_TCLASS,
  * IP_PKTINFO, IPV6_PKTINFO, SO_RXQ_OVFL; cmsg.c has the sum. */
 #define SU_CONTROL_RECEIVE_SIZE 208
-#define SU_CONTROL_SEND_SIZE    96
+#define SU_CONTROL_SEND_SIZE    120
 
 /* Control data of a received datagram. */
 struct su_control {
@@ -36,6 +36,7 @@ struct su_control_request {
     bool is_v4;            /* the packet on the wire is IPv4 */
     uint8_t ecn;           /* 0 .. 3 */
     uint16_t segment_size; /* UDP_SEGMENT; 0: none */
+    uint64_t depart_ns;    /* SCM_TXTIME: not before that time; 0: at once */
 };
 
 /* Writes the control messages into `control` (aligned as struct cmsghdr) and returns their size,

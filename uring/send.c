@@ -175,6 +175,7 @@ static void describe(struct su_send_slot *slot, uint32_t segment_size)
         .is_v4 = slot->peer.family == AF_INET,
         .ecn = slot->ecn,
         .segment_size = (uint16_t)segment_size,
+        .depart_ns = slot->depart_ns,
     };
     uint32_t control_size = su_cmsg_build(slot->control, &request);
 
@@ -275,6 +276,7 @@ int su_send_commit(struct su_send *send, struct su_send_slot *slot, const struct
     slot->segment_size = train->segment_size;
     slot->ecn = train->ecn;
     slot->tag = train->tag;
+    slot->depart_ns = train->socket->is_timed ? train->depart_ns : 0;
     slot->pending_count = 0;
     slot->failed_count = 0;
     slot->error = 0;
@@ -306,6 +308,7 @@ int su_send_commit(struct su_send *send, struct su_send_slot *slot, const struct
         slot->state = SLOT_WHOLE;
     }
     send->counts.trains++;
+    send->counts.trains_timed += slot->depart_ns != 0;
     send->busy_count++;
     return 0;
 }

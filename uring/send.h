@@ -58,6 +58,7 @@ struct su_train {
     uint32_t segment_size;          /* 1 .. size; = size for a single datagram */
     uint8_t ecn;                    /* 0 .. 3 */
     uint64_t tag;                   /* the caller's; comes back in su_sent */
+    uint64_t depart_ns;             /* on a timed socket: not before that time; 0: at once */
 };
 
 /* The result of a train. */
@@ -90,6 +91,7 @@ struct su_send_counts {
     uint64_t zero_copies;         /* notifications of zero-copy sendmsg operations */
     uint64_t zero_copies_copied;  /* notifications that report a copy */
     uint64_t zero_copies_refused; /* trains that were sent again with a copy */
+    uint64_t trains_timed;        /* trains with a time of departure */
 };
 
 /* Of these fields the caller uses data only. */
@@ -103,6 +105,7 @@ struct su_send_slot {
     _Alignas(struct cmsghdr) uint8_t control[SU_CONTROL_SEND_SIZE];
     struct su_address source;
     uint64_t tag;
+    uint64_t depart_ns;
     uint32_t index;
     uint32_t generation;
     uint32_t size;

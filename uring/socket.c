@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/assert.h"
+#include "uring/qdisc.h"
 
 struct option {
     const char *name;
@@ -127,6 +128,7 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
     opened.send_bytes = grant_buffer(opened.fd, SO_SNDBUFFORCE, SO_SNDBUF, config->send_bytes);
     int segment_size;
     socklen_t size = sizeof(segment_size);
+    opened.is_timed = config->is_timed && su_qdisc_set_txtime(opened.fd) == 0;
     opened.has_gso = getsockopt(opened.fd, SOL_UDP, UDP_SEGMENT, &segment_size, &size) == 0;
     *ret_socket = opened;
     return 0;

@@ -24,6 +24,7 @@ struct su_socket_config {
     bool is_port_shared;     /* SO_REUSEPORT */
     bool is_gro_off;         /* no UDP_GRO: each datagram comes alone */
     bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
+    bool is_timed;           /* SO_TXTIME: trains may have times of departure, see uring/qdisc.h */
 };
 
 struct su_socket {
@@ -33,6 +34,7 @@ struct su_socket {
     sa_family_t family;   /* of the socket; a dual one is AF_INET6 */
     bool is_connected;
     bool has_gso;            /* the kernel has UDP_SEGMENT */
+    bool is_timed;           /* it was asked for, and the kernel has SO_TXTIME */
     struct su_address local; /* as bound: the port is known, the address may be "any" */
     struct su_address peer;  /* AF_UNSPEC if it is not connected */
     uint32_t receive_bytes;  /* what the kernel granted, in its own accounting (twice the asked) */

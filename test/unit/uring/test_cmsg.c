@@ -216,23 +216,38 @@ static void only_what_is_asked_for_is_built(void **state)
 
     const struct {
         struct su_control_request request;
-        bool has_tos, has_tclass, has_segment, has_info4, has_info6;
+        bool has_tos, has_tclass, has_segment, has_info4, has_info6, has_time;
     } cases[] = {
-        {{.socket_family = AF_INET, .is_v4 = true}, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .source = &any}, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .source = &v4, .is_v4 = false}, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .ecn = 1}, 0, 1, 0, 0, 0},
-        {{.socket_family = AF_INET, .is_v4 = true, .source = &v4}, 0, 0, 0, 1, 0},
-        {{.socket_family = AF_INET6, .is_v4 = true, .source = &v4}, 0, 0, 0, 0, 1},
-        {{.socket_family = AF_INET6, .source = &v6, .ecn = 3, .segment_size = 1252}, 0, 1, 1, 0, 1},
+        {{.socket_family = AF_INET, .is_v4 = true}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .source = &any}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .source = &v4, .is_v4 = false}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .ecn = 1}, 0, 1, 0, 0, 0, 0},
+        {{.socket_family = AF_INET, .is_v4 = true, .source = &v4}, 0, 0, 0, 1, 0, 0},
+        {{.socket_family = AF_INET6, .is_v4 = true, .source = &v4}, 0, 0, 0, 0, 1, 0},
+        {{.socket_family = AF_INET6, .source = &v6, .ecn = 3, .segment_size = 1252},
+         0,
+         1,
+         1,
+         0,
+         1,
+         0},
         {{.socket_family = AF_INET, .is_v4 = true, .source = &v4, .ecn = 3, .segment_size = 1},
          1,
          0,
          1,
          1,
+         0,
          0},
+        {{.socket_family = AF_INET, .is_v4 = true, .depart_ns = 1}, 0, 0, 0, 0, 0, 1},
+        {{.socket_family = AF_INET6, .source = &v6, .ecn = 3, .segment_size = 1, .depart_ns = 9},
+         0,
+         1,
+         1,
+         0,
+         1,
+         1},
     };
     for (size_t i = 0; i < QT_COUNT(cases); i++) {
         memset(bytes, 0xa5, sizeof(bytes));
@@ -243,6 +258,7 @@ static void only_what_is_asked_for_is_built(void **state)
         assert_int_equal(find(&message, SOL_UDP, UDP_SEGMENT) != NULL, cases[i].has_segment);
         assert_int_equal(find(&message, SOL_IP, IP_PKTINFO) != NULL, cases[i].has_info4);
         assert_int_equal(find(&message, SOL_IPV6, IPV6_PKTINFO) != NULL, cases[i].has_info6);
+        assert_int_equal(find(&message, SOL_SOCKET, SCM_TXTIME) != NULL, cases[i].has_time);
         for (uint32_t at = size; at < sizeof(bytes); at++)
             assert_int_equal(bytes[at], 0xa5);
     }
@@ -255,7 +271,12 @@ static void built_values_are_the_right_ones(void **state)
     struct su_address source;
     assert_int_equal(su_address_parse("[fe80::7%5]:1", &source), 0);
     struct su_control_request request = {
-        .source = &source, .socket_family = AF_INET6, .ecn = 3, .segment_size = 1252};
+        .source = &source,
+        .socket_family = AF_INET6,
+        .ecn = 3,
+        .segment_size = 1252,
+        .depart_ns = UINT64_C(0x123456789abcdef0),
+    };
     struct msghdr message = {.msg_control = bytes,
                              .msg_controllen = su_cmsg_build(bytes, &request)};
 
@@ -265,6 +286,9 @@ static void built_values_are_the_right_ones(void **state)
     memcpy(&segment_size, CMSG_DATA(find(&message, SOL_UDP, UDP_SEGMENT)), sizeof(segment_size));
     memcpy(&tclass, CMSG_DATA(find(&message, SOL_IPV6, IPV6_TCLASS)), sizeof(tclass));
     memcpy(&info, CMSG_DATA(find(&message, SOL_IPV6, IPV6_PKTINFO)), sizeof(info));
+    uint64_t depart_ns;
+    memcpy(&depart_ns, CMSG_DATA(find(&message, SOL_SOCKET, SCM_TXTIME)), sizeof(depart_ns));
+    assert_int_equal(depart_ns, UINT64_C(0x123456789abcdef0));
     assert_int_equal(segment_size, 1252);
     assert_int_equal(tclass, 3);
     assert_int_equal(info.ipi6_ifindex, 5);
