@@ -201,6 +201,16 @@ bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
            sp_conn_send_wait(conn, SP_TRAIN_COUNT_MAX, now_ns).reason == SP_WAIT_HELD;
 }
 
+bool sp_conn_is_pacer_blocked(const struct sp_conn *conn)
+{
+    return conn->is_pacer_blocked;
+}
+
+uint32_t sp_conn_path_number(const struct sp_conn *conn)
+{
+    return conn->loss.path->number;
+}
+
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;

@@ -273,6 +273,7 @@ struct sp_send_wait {
 };
 
 /* Explains why sp_conn_send() with a train of `train_count` datagrams sends nothing at `now_ns`.
+ * A host that holds trains asks with the time at which the last one departs, if that is later.
  * Changes nothing.  If there are several reasons, returns the one that the sender checks first.
  * After sp_conn_send() returned 0 for such a train, sp_conn_deadline_ns() is `at_ns` or earlier. */
 SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
@@ -469,6 +470,13 @@ void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t
 
 /* Returns whether the connection has something to send that only a held train keeps back. */
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns);
+
+/* Returns whether only the pacer kept the last train from being made, or from being longer. */
+bool sp_conn_is_pacer_blocked(const struct sp_conn *conn);
+
+/* Returns the number of the path in use: no other path of the connection has it, before or after.
+ */
+uint32_t sp_conn_path_number(const struct sp_conn *conn);
 
 /* Returns the path in use. */
 const struct sp_path *sp_conn_path(const struct sp_conn *conn);

@@ -16,6 +16,9 @@
  */
 #define SP_GATE_PN_OPEN_MAX (UINT64_C(1) << 30)
 
+/* A host holds trains for no longer than this: ACKs wait with them. */
+#define SP_GATE_AHEAD_NS_MAX (4 * SB_MS)
+
 /* Returns whether the keys of `space` may seal no more packets.  Keys of the handshake are never
  * updated, so the next packet number counts their packets.  [RFC9001 6.6] */
 static inline bool sp_gate_is_exhausted(const struct sp_conn *conn, enum sp_space space)
@@ -117,6 +120,15 @@ static inline bool sp_gate_wants_packet(const struct sp_conn *conn, enum sp_spac
            (sp_gate_is_due(conn, space, now_ns) || (may_fill && sp_conn_has_frames(conn, space)));
 }
 
+/* Returns whether some space has frames to send. */
+static inline bool sp_gate_has_frames(const struct sp_conn *conn)
+{
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++)
+        if (sp_conn_has_frames(conn, (enum sp_space)i))
+            return true;
+    return false;
+}
+
 /* Returns whether a PMTU probe is to be sent.  It ignores the congestion window and the pacer: it
  * is one datagram, and its loss says nothing about congestion.  [RFC9000 14.4] */
 static inline bool sp_gate_wants_mtu_probe(const struct sp_conn *conn)
@@ -168,6 +180,38 @@ static inline uint64_t sp_gate_run_count(const struct sp_conn *conn, uint64_t no
     /* The last datagram may exceed the credit. */
     count = SB_MIN(count, credit / size + (credit % size != 0));
     return SB_MIN(count, conn->keys.limits.seal_count_max - conn->keys.write_count);
+}
+
+/* Returns whether `space` can carry a CONNECTION_CLOSE that the peer may be able to read. */
+static inline bool sp_gate_may_close(const struct sp_conn *conn, enum sp_space space)
+{
+    if (!sp_gate_can_seal(conn, space))
+        return false;
+    /* A server whose Handshake packets we read has Handshake keys. */
+    if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
+        return sp_conn_write_key(conn, SP_SPACE_HANDSHAKE) == NULL;
+    return space != SP_SPACE_APP || conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
+}
+
+/* Returns for how long the host may hold a train of the path in use.  It is at most half a round
+ * trip, so that samples of it stay usable if the host does not hold trains after all. */
+static inline uint32_t sp_gate_ahead_ns(const struct sp_conn *conn, const struct sp_train *train)
+{
+    const struct sp_rtt *rtt = &conn->loss.path->rtt;
+    uint64_t half_ns = sp_rtt_has_sample(rtt) ? rtt->min_ns / 2 : 0;
+    return (uint32_t)SB_MIN(SB_MIN(train->ahead_ns, half_ns), SP_GATE_AHEAD_NS_MAX);
+}
+
+/* Returns when to try again if the pacer prevents sending.  Where the host holds trains until they
+ * are due that is a while before: half of what it may hold them is left then. */
+static inline uint64_t sp_gate_pacer_wake_ns(const struct sp_conn *conn)
+{
+    const struct sp_pacer *pacer = &conn->loss.path->pacer;
+    if (SB_LIKELY(conn->ahead_ns == 0))
+        return sp_pacer_wake_at_ns(pacer);
+    uint32_t count = sp_pacer_ahead_count(pacer, conn->datagram_size);
+    uint64_t at_ns = sp_pacer_credit_at_ns(pacer, count * conn->datagram_size);
+    return sb_time_since(at_ns, conn->ahead_ns / 2);
 }
 
 /* Returns how many datagrams of full size still fit into `train`. */

@@ -276,6 +276,7 @@ struct sp_conn {
     uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
     size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */
     uint32_t acks_alone;  /* ACK-only packets since the last ack-eliciting one */
+    uint32_t ahead_ns;    /* for so long the host may hold a train, of this path; 0: not at all */
     bool sent_since_receive;
     bool is_hidden;        /* no ack-eliciting packet was sent after the last one that came */
     bool is_pacer_blocked; /* the pacer alone prevents sending */

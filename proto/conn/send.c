@@ -168,14 +168,6 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
     }
 }
 
-static bool has_any_frames(const struct sp_conn *conn)
-{
-    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++)
-        if (sp_conn_has_frames(conn, (enum sp_space)i))
-            return true;
-    return false;
-}
-
 /* [RFC9000 14.1, 8.2.2, RFC9001 9.3] Datagrams that carry such Initials, or a PATH_RESPONSE, have
  * at least 1200 bytes. */
 static bool needs_padding(const struct sp_conn *conn, const struct sp_build *builds, uint32_t count)
@@ -212,7 +204,7 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
     size_t used = 0;
 
     enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
-    conn->is_pacer_blocked = congestion == SP_WAIT_PACER && has_any_frames(conn);
+    conn->is_pacer_blocked = congestion == SP_WAIT_PACER && sp_gate_has_frames(conn);
 
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
@@ -262,17 +254,6 @@ static void add_close(const struct sp_conn *conn, struct sp_build *build, bool h
     SB_ASSERT(fits);
 }
 
-/* Returns whether `space` can carry a CONNECTION_CLOSE that the peer may be able to read. */
-static bool may_carry_close(const struct sp_conn *conn, enum sp_space space)
-{
-    if (!sp_gate_can_seal(conn, space))
-        return false;
-    /* A server whose Handshake packets we read has Handshake keys. */
-    if (space == SP_SPACE_INITIAL && !sp_conn_is_server(conn))
-        return sp_conn_write_key(conn, SP_SPACE_HANDSHAKE) == NULL;
-    return space != SP_SPACE_APP || conn->handshake_state >= SP_HANDSHAKE_COMPLETE;
-}
-
 /* Adds an ACK before the CONNECTION_CLOSE, because the peer may wait for the acknowledgment of its
  * last bytes.  Leaves room for the CONNECTION_CLOSE. */
 static void add_last_ack(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
@@ -294,7 +275,7 @@ static uint32_t build_close(struct sp_conn *conn, struct sp_train *train, size_t
     conn->lacks_records = false;
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
-        if (!may_carry_close(conn, space))
+        if (!sp_gate_may_close(conn, space))
             continue;
         if (!begin_packet(conn, space, train->data + train->size, room - train->size,
                           &builds[count]))
@@ -359,11 +340,11 @@ static size_t write_last_close(struct sp_conn *conn, uint8_t *out, size_t room)
     size_t used = 0;
 
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++)
-        level_count += may_carry_close(conn, (enum sp_space)i);
+        level_count += sp_gate_may_close(conn, (enum sp_space)i);
     bool has_reason = level_count * (CLOSE_PACKET_SIZE + conn->close.reason_size) <= room;
     for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
         enum sp_space space = (enum sp_space)i;
-        if (!may_carry_close(conn, space) ||
+        if (!sp_gate_may_close(conn, space) ||
             !begin_unrecorded(conn, space, out + used, room - used, &build))
             continue;
         add_close(conn, &build, has_reason);
@@ -382,7 +363,7 @@ static bool may_be_buried(const struct sp_conn *conn)
         return true;
     bool has_full_datagrams = !sp_conn_is_server(conn) &&
                               sp_conn_first_space(conn) == SP_SPACE_INITIAL &&
-                              may_carry_close(conn, SP_SPACE_INITIAL);
+                              sp_gate_may_close(conn, SP_SPACE_INITIAL);
     return conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_NONE &&
            !has_full_datagrams;
 }
@@ -445,8 +426,10 @@ static void begin_train(struct sp_conn *conn, struct sp_train *train)
     train->count = 0;
     train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
+    train->depart_ns = train->depart_min_ns;
     conn->is_held = train->is_held;
     conn->out_path = conn->path;
+    conn->ahead_ns = SB_LIKELY(train->ahead_ns == 0) ? 0 : sp_gate_ahead_ns(conn, train);
 }
 
 /* Fills the train with what an open connection may send now.  Leaves the connection open. */
@@ -495,6 +478,23 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     sp_mask_batch_apply(&masks, &conn->protect);
     sp_conn_account_train(conn, train);
     after_send(conn, now_ns);
+}
+
+/* Fills a train that departs when the pacer allows it, soon, and that the host holds until then.
+ * What is recorded of its packets is of that time. */
+static SB_NEVER_INLINE void fill_ahead(struct sp_conn *conn, struct sp_train *train,
+                                       uint64_t now_ns, uint64_t until_ns)
+{
+    const struct sp_pacer *pacer = &conn->loss.path->pacer;
+    uint32_t count = sp_pacer_ahead_count(pacer, conn->datagram_size);
+    uint64_t at_ns = SB_MAX(sp_pacer_credit_at_ns(pacer, count * conn->datagram_size), now_ns);
+    if (at_ns > until_ns)
+        return;
+    train->count_max = SB_MIN(train->count_max, count);
+    fill_train(conn, train, at_ns);
+    train->depart_ns = at_ns;
+    conn->is_pacer_blocked |= train->count == 0;             /* something else prevents it, so */
+    conn->ahead_ns = train->count == 0 ? 0 : conn->ahead_ns; /* do not wake up early */
 }
 
 /* Fills the train with one PMTU probe, if one is due: a train of its own, because its size is that
@@ -573,6 +573,8 @@ static SB_NEVER_INLINE void note_idle(struct sp_conn *conn, const struct sp_trai
 
 uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
+    uint64_t real_ns = now_ns;
+    now_ns = SB_MAX(now_ns, train->depart_min_ns); /* no packet overtakes those that are held */
     begin_train(conn, train);
     if (conn->state == SP_CONN_OPEN) {
         if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED))
@@ -581,6 +583,8 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             fill_path_probe(conn, train, now_ns);
         else if (!sp_gate_is_ending(conn))
             fill_train(conn, train, now_ns);
+        if (SB_UNLIKELY(conn->ahead_ns != 0) && train->count == 0 && conn->is_pacer_blocked)
+            fill_ahead(conn, train, now_ns, SB_MAX(real_ns + conn->ahead_ns, now_ns));
         if (train->count == 0 && !sp_gate_is_ending(conn) && wants_mtu_probe(conn, train, now_ns))
             fill_mtu_probe(conn, train, now_ns);
         if (train->count == 0 && conn->loss.path->cc.ops->on_app_limited != NULL)

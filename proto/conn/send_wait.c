@@ -112,7 +112,7 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
     case SP_WAIT_TRAIN:
         return sp_loss_deadline_ns(&conn->loss);
     case SP_WAIT_PACER:
-        return sp_pacer_wake_at_ns(&conn->loss.path->pacer);
+        return sp_gate_pacer_wake_ns(conn);
     case SP_WAIT_ACK_DELAY:
         return conn->app.ack.deadline_ns;
     case SP_WAIT_MEMORY:

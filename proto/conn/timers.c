@@ -69,7 +69,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, sp_conn_messages_expire_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, conn->paths_at_ns);
     if (conn->is_pacer_blocked)
-        deadline_ns = sb_time_min(deadline_ns, sp_pacer_wake_at_ns(&conn->loss.path->pacer));
+        deadline_ns = sb_time_min(deadline_ns, sp_gate_pacer_wake_ns(conn));
     if (SB_UNLIKELY(conn->pieces.discarded != NULL))
         deadline_ns = sb_time_min(deadline_ns, conn->discard_at_ns);
     if (sp_conn_is_credit_held(conn))
@@ -182,7 +182,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     if (conn->keys.prev_until_ns <= now_ns)
         sp_keyphase_drop_prev(&conn->keys);
     sp_conn_early_on_deadline(conn, now_ns);
-    if (conn->is_pacer_blocked && sp_pacer_is_open(&conn->loss.path->pacer, now_ns))
+    if (conn->is_pacer_blocked && (sp_pacer_is_open(&conn->loss.path->pacer, now_ns) ||
+                                   sp_gate_pacer_wake_ns(conn) <= now_ns))
         conn->is_pacer_blocked = false;
     if (conn->retry_at_ns <= now_ns) {
         conn->lacks_records = false;

@@ -38,6 +38,10 @@
 /* Rates above this are as good as none: 2^38 bytes/s keep products in 64 bits. */
 #define RATE_MAX (UINT64_C(1) << 38)
 
+/* A train that its host holds until it is due. */
+#define AHEAD_TRAIN_NS  (250 * SB_US)
+#define AHEAD_COUNT_MIN UINT64_C(2)
+
 /* Products up to here are computed in 64 bits. */
 #define PRODUCT_MAX (UINT64_C(1) << 63)
 
@@ -139,6 +143,21 @@ uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer)
         return 0;
     /* It is open while the credit is positive: a datagram may overdraw the credit by its size. */
     return sb_time_since(pacer->full_at_ns, time_for(pacer, pacer->burst_bytes));
+}
+
+uint64_t sp_pacer_credit_at_ns(const struct sp_pacer *pacer, uint64_t bytes)
+{
+    if (pacer->rate_bytes_per_s == 0)
+        return 0;
+    /* Times are rounded to the nearest: one more makes sure of the bytes. */
+    return sb_time_add(sp_pacer_open_at_ns(pacer), time_for(pacer, bytes) + 1);
+}
+
+uint32_t sp_pacer_ahead_count(const struct sp_pacer *pacer, uint64_t datagram_bytes)
+{
+    uint64_t bytes = SB_MIN(pacer->rate_bytes_per_s / (SB_S / AHEAD_TRAIN_NS), pacer->burst_bytes);
+    uint64_t count = SB_MAX(bytes / datagram_bytes, AHEAD_COUNT_MIN);
+    return (uint32_t)SB_MIN(count, (uint64_t)SP_TRAIN_COUNT_MAX);
 }
 
 /* Returns the distance of the points on the grid: a power of two. */

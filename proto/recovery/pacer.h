@@ -56,6 +56,14 @@ bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns);
 /* When it will be; `now_ns` or earlier if it is open. */
 uint64_t sp_pacer_open_at_ns(const struct sp_pacer *pacer);
 
+/* Returns when there will be credit for `bytes`, no more than a burst; `now_ns` or earlier if there
+ * is now.  UINT64_C(0) without pacing. */
+uint64_t sp_pacer_credit_at_ns(const struct sp_pacer *pacer, uint64_t bytes);
+
+/* Returns the datagrams of a train that its host holds until it is due: those of a quarter of a
+ * millisecond, and at least two.  No more than a burst. */
+uint32_t sp_pacer_ahead_count(const struct sp_pacer *pacer, uint64_t datagram_bytes);
+
 /* When it is worth waking up for: half a burst may leave then, not just one datagram.  The times of
  * many pacers coincide, so that one wake-up serves them; that is at most an eighth of a burst
  * later.

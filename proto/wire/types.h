@@ -122,11 +122,15 @@ struct sp_train {
     size_t capacity;    /* bytes at `data` */
     uint32_t count_max; /* datagrams */
     bool is_held;       /* a rate limit of the host: only ACKs, probes and what ends a connection */
+    /* A host that holds trains until they are due: for so long at most.  0: it does not. */
+    uint64_t ahead_ns;
+    uint64_t depart_min_ns; /* when the last train of the connection departs: not before that */
     /* Set by sp_conn_send(). */
     size_t size;
     size_t segment_size;
     uint32_t count;
     enum sp_ecn ecn;
+    uint64_t depart_ns; /* the host holds the train until then; now or earlier: not at all */
     struct sp_path path;
 };
 

@@ -397,7 +397,10 @@ static void launch(struct qs_end *end, const struct sp_train *train)
         wire->from = train->path.local;
         wire->to = train->path.remote;
         wire->ecn = train->ecn;
-        qs_link_send(end->host->out, wire);
+        if (train->depart_ns > end->host->clock->now_ns && !end->host->side->forgets_departures)
+            qs_link_send_at(end->host->out, wire, train->depart_ns);
+        else
+            qs_link_send(end->host->out, wire);
         qs_note(end->host->trace, "%s > datagram %" PRIu64 " of %zu bytes", end->who,
                 end->host->out->sent_count, size);
     }
@@ -411,12 +414,19 @@ static bool send_train(struct qs_end *end)
     struct sp_train train = {
         .capacity = SB_MIN(count * host->side->config.datagram_size_max, (size_t)TRAIN_SIZE_MAX),
         .count_max = count,
+        .ahead_ns = host->side->ahead_ns,
+        .depart_min_ns = end->depart_ns,
     };
     train.data = malloc(train.capacity);
     SB_ASSERT(train.data != NULL);
     qs_oracle_before_send(&end->oracle, end->conn);
     uint32_t sent = sp_conn_send(end->conn, &train, host->clock->now_ns);
     end->last_train_count = count;
+    if (train.depart_ns < end->depart_ns ||
+        train.depart_ns > SB_MAX(host->clock->now_ns + train.ahead_ns, end->depart_ns))
+        qs_fail(host->trace, "%s says a wrong time of departure", end->who);
+    if (sent > 0)
+        end->depart_ns = train.depart_ns;
     if (sent != train.count)
         qs_fail(host->trace, "%s says %u datagrams and sends %u", end->who, sent, train.count);
     qs_oracle_after_send(&end->oracle, end->conn, &train);

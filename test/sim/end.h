@@ -61,6 +61,7 @@ struct qs_end {
 
     uint64_t timer_ns;      /* when the clock will look at the deadline; SB_NEVER: not */
     uint64_t full_until_ns; /* the socket takes nothing before */
+    uint64_t depart_ns;     /* of the last train: no other one may overtake it */
     bool must_wake;         /* a step is due */
     bool waits_for_tls;     /* for the answer to SP_EVENT_TLS_WAIT */
     struct qs_spins spins;

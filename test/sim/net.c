@@ -126,6 +126,18 @@ void qs_link_send(struct qs_link *link, struct qs_wire *wire)
     qs_node_take(&link->nodes[0], wire);
 }
 
+static void take_later(void *context, void *argument)
+{
+    qs_node_take(context, argument);
+}
+
+void qs_link_send_at(struct qs_link *link, struct qs_wire *wire, uint64_t at_ns)
+{
+    wire->number = ++link->sent_count;
+    link->under_way_count++;
+    qs_clock_at(link->clock, at_ns, take_later, &link->nodes[0], wire);
+}
+
 void qs_node_pass(struct qs_node *node, struct qs_wire *wire)
 {
     struct qs_link *link = node->link;
@@ -152,7 +164,7 @@ void qs_node_pass_at(struct qs_node *node, struct qs_wire *wire, uint64_t at_ns)
 
 bool qs_link_take_back(const struct qs_due *due)
 {
-    if (due->action != pass_later)
+    if (due->action != pass_later && due->action != take_later)
         return false;
     const struct qs_node *node = due->context;
     SB_ASSERT(node->link->under_way_count > 0);

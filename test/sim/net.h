@@ -98,6 +98,9 @@ void qs_link_init(struct qs_link *link, const struct qs_plan *plan, enum sp_role
 /* Sends a datagram; the link owns it from then on. */
 void qs_link_send(struct qs_link *link, struct qs_wire *wire);
 
+/* Sends a datagram at a later time: the host holds it until then. */
+void qs_link_send_at(struct qs_link *link, struct qs_wire *wire, uint64_t at_ns);
+
 /* Passes it to the next node. */
 void qs_node_pass(struct qs_node *node, struct qs_wire *wire);
 /* The same, at a later time. */

@@ -83,14 +83,19 @@ static bool will_send(const struct sp_send_wait *wait)
     return !is_quiet && wait->at_ns != SB_NEVER;
 }
 
+/* When a train of now would depart: it does not overtake those that the host holds. */
+static uint64_t send_time(const struct qs_end *end)
+{
+    return SB_MAX(end->host->clock->now_ns, end->depart_ns);
+}
+
 /* More credit is on its way, or the peer is yet to send it. */
 static bool will_get_credit(const struct qs_end *end)
 {
     const struct qs_end *peer = live_peer(end);
     if (will_proceed(end) || has_armed(end->conn) || owes_credit(&peer->app))
         return true;
-    struct sp_send_wait wait =
-        sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, end->host->clock->now_ns);
+    struct sp_send_wait wait = sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, send_time(peer));
     return will_send(&wait);
 }
 
@@ -183,7 +188,7 @@ static void judge(const struct qs_end *end)
 void qs_oracle_check_wait(struct qs_end *end)
 {
     enum sp_wait before = end->wait.reason;
-    end->wait = sp_conn_send_wait(end->conn, end->last_train_count, end->host->clock->now_ns);
+    end->wait = sp_conn_send_wait(end->conn, end->last_train_count, send_time(end));
     if (end->wait.reason != before)
         qs_note(end->host->trace, "%s waits: %s", end->who, sp_wait_name(end->wait.reason));
     judge(end);

@@ -121,6 +121,8 @@ struct qs_side_plan {
     uint32_t socket_full_ppm;    /* sends that are delayed */
     uint64_t socket_full_ns;     /* longest delay of such a send */
     uint32_t train_count_max;
+    uint64_t ahead_ns;          /* trains are held until they are due, for so long; 0: not at all */
+    bool forgets_departures;    /* they are not held in fact: the path's interface ignores that */
     size_t interface_size_max;  /* larger datagrams are refused, as with EMSGSIZE; 0: none */
     uint64_t interface_from_ns; /* any are taken before */
     uint32_t stall_ppm;         /* reads that are delayed, by at most stall_ns */

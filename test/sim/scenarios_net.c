@@ -444,6 +444,36 @@ static const uint32_t loss_percents[] = {1, 5, 10, 30};
 static const uint32_t some_percents[] = {0, 5, 20};
 static const uint32_t mtus[] = {1232, 1252, 1372, 1392, 1452, 1472, 3972, 8972, 65507};
 
+/* Hosts that hold trains for up to 4 ms until the pacer's time, on a path of 100 Mbit/s and 20 ms:
+ * alone (1), with loss (2), reordering (3), corruption (4); paced by BBR, with loss (5); with a
+ * limit below the path's rate (6); and a path that ignores these times, with loss (7). */
+static void departures(struct qs_plan *plan, uint32_t member)
+{
+    static const uint64_t rate_bytes_per_s = 12500000;
+    static const uint64_t bytes = 3000000;
+    qs_plan_set_faults(plan);
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        struct qs_path_plan *path = &plan->path[role];
+        side->app.uni_count = 1;
+        side->app.write_bytes_max = 100000;
+        side->train_count_max = 64;
+        side->ahead_ns = 4 * SB_MS;
+        side->forgets_departures = member == 7;
+        side->config.cc_kind = member == 5 ? SP_CC_BBR : SP_CC_CUBIC;
+        side->config.conn_rate_bytes_per_s_max = member == 6 ? rate_bytes_per_s / 4 : 0;
+        path->delay_ns = 10 * SB_MS;
+        path->rate_bytes_per_s = rate_bytes_per_s;
+        path->queue_bytes = 250000;
+        path->loss_ppm = member == 2 || member == 5 || member == 7 ? 2 * PERCENT : 0;
+        path->reorder_ppm = member == 3 ? 10 * PERCENT : 0;
+        path->reorder_ns = 5 * SB_MS;
+        path->corrupt_ppm = member == 4 ? 5 * PERCENT : 0;
+    }
+}
+
 #define EACH_OF(array) (array), SB_COUNT(array)
 
 static const struct qs_scenario rows[] = {
@@ -468,6 +498,7 @@ static const struct qs_scenario rows[] = {
     {"blackhole", "nothing passes for 3 s, from the n-th 15 ms on", blackhole, NULL, 8},
     {"outage", "nothing passes for seconds, in the middle of a transfer", outage, NULL, 12},
     {"both-ways", "both ends send all they can", both_ways, NULL, 3},
+    {"departures", "hosts that hold trains until they are due", departures, NULL, 7},
     {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
     {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
     {"ecn-dropped", "a path that drops what is marked", ecn_dropped, NULL, 3},

@@ -165,6 +165,21 @@ static void random_side(struct qs_random *random, struct qs_side_plan *side)
     random_app(random, &side->app, 1 + any_size(random, 40));
 }
 
+/* Hosts that hold trains until the pacer's times, as the queueing discipline fq does.  Of a
+ * sequence of its own, so that all else stays as it was. */
+static void random_departures(struct qs_plan *plan)
+{
+    struct qs_random random;
+    qs_random_init(&random, qs_hash(plan->seed, "departures", 10));
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        if (!one_in(&random, 4))
+            continue;
+        side->ahead_ns = 1 + any_size(&random, 10 * SB_MS);
+        side->forgets_departures = one_in(&random, 4);
+    }
+}
+
 /* Packets for which a key must do: the PTOs of an idle timeout whose peer is gone send two each. */
 #define KEY_PACKETS_MIN (2 * (IDLE_TIMEOUT_NS / SP_PTO_NS_MAX) + 300)
 
@@ -461,6 +476,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_waits(&random, ret);
     random_resumption(&random, ret);
     random_moves(&random, ret);
+    random_departures(ret);
     random_paths(&random, ret);
     fit_rate(ret, SP_SERVER, &ret->later);
     for (int role = 0; role < QS_SIDES; role++) {
