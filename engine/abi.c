@@ -133,7 +133,9 @@ FROZEN_FIELD(struct spate_config, event_batches, 290, 1);
 FROZEN_FIELD(struct spate_config, reserved_5, 291, 5);
 FROZEN_FIELD(struct spate_config, conn_rate_bytes_per_s_max, 296, 8);
 FROZEN_FIELD(struct spate_config, shard_rate_bytes_per_s_max, 304, 8);
-LAST_FIELD(struct spate_config, shard_rate_bytes_per_s_max);
+FROZEN_FIELD(struct spate_config, kernel_pacing, 312, 4);
+FROZEN_FIELD(struct spate_config, reserved_6, 316, 4);
+LAST_FIELD(struct spate_config, reserved_6);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -349,7 +351,8 @@ FROZEN_FIELD(struct spate_shard_stats, messages_dropped, 400, 8);
 FROZEN_FIELD(struct spate_shard_stats, messages_out, 408, 8);
 FROZEN_FIELD(struct spate_shard_stats, zero_rtt_kept, 416, 8);
 FROZEN_FIELD(struct spate_shard_stats, zero_rtt_used, 424, 8);
-LAST_FIELD(struct spate_shard_stats, zero_rtt_used);
+FROZEN_FIELD(struct spate_shard_stats, trains_timed, 432, 8);
+LAST_FIELD(struct spate_shard_stats, trains_timed);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);
@@ -385,6 +388,9 @@ FROZEN_VALUE(SPATE_CONGESTION_CUBIC, 0);
 FROZEN_VALUE(SPATE_CONGESTION_NEWRENO, 1);
 FROZEN_VALUE(SPATE_CONGESTION_FIXED, 2);
 FROZEN_VALUE(SPATE_CONGESTION_BBR, 3);
+
+FROZEN_VALUE(SPATE_KERNEL_PACING_AUTO, 0);
+FROZEN_VALUE(SPATE_KERNEL_PACING_OFF, 1);
 
 FROZEN_VALUE(SPATE_CLIENT_AUTH_NONE, 0);
 FROZEN_VALUE(SPATE_CLIENT_AUTH_OPTIONAL, 1);

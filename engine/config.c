@@ -80,7 +80,9 @@
     X(PROTO, follow_preferred, true, false, true, RANGE) \
     X(CONN, event_batches, false, false, true, RANGE) \
     X(PROTO, conn_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
-    X(ENGINE, shard_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE)
+    X(ENGINE, shard_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
+    X(ENGINE, kernel_pacing, SPATE_KERNEL_PACING_AUTO, SPATE_KERNEL_PACING_AUTO, \
+      SPATE_KERNEL_PACING_OFF, RANGE)
 
 /* clang-format on */
 

@@ -5,6 +5,7 @@
 #include <spate/conn.h>
 
 #include "engine/budget.h"
+#include "engine/depart.h"
 #include "engine/wheel.h"
 #include "proto/base/list.h"
 #include "proto/conn/conn.h"
@@ -61,6 +62,7 @@ struct spate_conn {
     struct sc_tls_config *tls;       /* holds a reference */
     struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
+    struct se_conn_depart depart;
     uint32_t version; /* of QUIC, of the client's first packet */
     uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
     size_t token_size;

@@ -91,6 +91,7 @@ static struct su_socket_config socket_config(const struct spate_shard *shard)
     return (struct su_socket_config){
         .receive_bytes = shard->config->socket_buffer_bytes,
         .send_bytes = shard->config->socket_buffer_bytes,
+        .is_timed = shard->depart.is_on,
     };
 }
 

@@ -127,6 +127,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->send_pending);
     se_limit_init(&shard->limit);
     se_limit_set(&shard->limit, shard->config->shard_rate_bytes_per_s_max, 0);
+    se_depart_init(&shard->depart, shard->config->kernel_pacing == SPATE_KERNEL_PACING_AUTO);
     sb_list_init(&shard->event_pending);
     sb_list_init(&shard->ended);
     sb_list_init(&shard->asking);
@@ -216,6 +217,7 @@ void se_shard_deinit(struct spate_shard *shard)
 
     sc_reset_destroy(shard->reset);
     se_retry_deinit(&shard->retry);
+    se_depart_deinit(&shard->depart);
     se_table_deinit(&shard->cids);
     se_table_deinit(&shard->tokens);
     se_tombstones_deinit(&shard->tombstones);

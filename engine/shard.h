@@ -13,6 +13,7 @@
 #include "engine/buffers.h"
 #include "engine/conn.h"
 #include "engine/conn_table.h"
+#include "engine/depart.h"
 #include "engine/early.h"
 #include "engine/entropy.h"
 #include "engine/events.h"
@@ -100,6 +101,7 @@ struct spate_shard {
     struct sb_link all;
     struct sb_link send_pending;
     struct se_limit limit; /* of the rate */
+    struct se_depart depart;
     struct sb_link event_pending;
     struct sb_link ended;  /* closed connections that reap() has to look at */
     struct sb_link asking; /* connections whose handshakes have questions */

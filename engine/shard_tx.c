@@ -50,6 +50,7 @@ static bool commit(struct se_port *port, struct su_send_slot *slot, const struct
         .segment_size = (uint32_t)SB_MIN(built->segment_size, built->size),
         .ecn = (uint8_t)built->ecn,
         .tag = tag,
+        .depart_ns = built->depart_ns > port->shard->now_ns ? built->depart_ns : 0,
     };
     if (!port->socket.is_connected) {
         se_addr_to(&built->path.remote, &train.destination);
@@ -91,9 +92,15 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
             .count_max = share->count_max,
             .is_held = share->is_held,
         };
-        if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0)
+        if (SB_UNLIKELY(shard->depart.is_on))
+            se_depart_prepare(conn, &train);
+        if (sp_conn_send(conn->proto, &train, shard->now_ns) == 0) {
+            if (SB_UNLIKELY(shard->depart.is_on) && se_depart_look(conn))
+                continue;
             return SENT_ALL;
+        }
         *bytes += train.size;
+        conn->depart.last_ns = train.depart_ns;
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
          * repairs that.  ring_config() sizes the queue so that this cannot happen. */
         struct se_port *port = &shard->ports[train.path.socket]; /* of the path */
@@ -155,7 +162,7 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
         if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
         else if (SB_UNLIKELY(share->is_held) && !sb_link_is_in(&conn->limit_link) &&
-                 sp_conn_is_held(conn->proto, shard->now_ns))
+                 sp_conn_is_held(conn->proto, SB_MAX(shard->now_ns, conn->depart.last_ns)))
             sb_list_push_back(&shard->limit.line, &conn->limit_link);
         after_trains(conn);
     }

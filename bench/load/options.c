@@ -51,6 +51,12 @@ static const char *const congestions[] = {
     NULL,
 };
 
+static const char *const kernel_pacings[] = {
+    [SPATE_KERNEL_PACING_AUTO] = "auto",
+    [SPATE_KERNEL_PACING_OFF] = "off",
+    NULL,
+};
+
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
@@ -135,6 +141,9 @@ const struct option_spec option_specs[] = {
      "(cubic)"},
     {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,
      "bytes a second that --cc fixed sends on each connection (125M)"},
+    {"kernel-pacing", "K", OPTION_CHOICE, FOR_ALL, FIELD(kernel_pacing), 0, 0, kernel_pacings,
+     "auto: the kernel keeps to the times of paced datagrams where the interface has fq; off: the "
+     "shard does (auto)"},
     {"rate-limit", "N", OPTION_SIZE, FOR_ALL, FIELD(rate_limit), 1000, 1.25e11, NULL,
      "bytes a second that each connection sends at most (no limit)"},
     {"shard-rate-limit", "N", OPTION_SIZE, FOR_ALL, FIELD(shard_rate_limit), 1000, 1.25e11, NULL,

@@ -55,6 +55,12 @@ enum spate_versions {
     SPATE_VERSIONS_ONLY_2, /* version 2 alone */
 };
 
+/* Who keeps to the times at which paced datagrams leave: see "pacing by the kernel" below. */
+enum spate_kernel_pacing {
+    SPATE_KERNEL_PACING_AUTO, /* the kernel, on paths whose interface has fq; else the shard */
+    SPATE_KERNEL_PACING_OFF,  /* the shard */
+};
+
 /* How a connection decides how fast to send: see "congestion" below. */
 enum spate_congestion {
     SPATE_CONGESTION_CUBIC,   /* CUBIC with HyStart++ [RFC9438, RFC9406] */
@@ -263,6 +269,10 @@ struct spate_config {
     /* Bytes per second that the connections of each shard send together at most: see
      * spate_shard_set_rate_limit().  Default 0; 1,000 to 125,000,000,000, or 0 for none. */
     uint64_t shard_rate_bytes_per_s_max;
+    /* Whether the kernel holds datagrams until they are due: see "pacing by the kernel" below.
+     * Default SPATE_KERNEL_PACING_AUTO. */
+    enum spate_kernel_pacing kernel_pacing;
+    uint8_t reserved_6[4]; /* no padding; ignored */
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
@@ -338,6 +348,17 @@ struct spate_config {
  *
  * ACKs alone and probes are neither held back nor counted, so that a limit does not delay what the
  * peer sends.  A limit that is not set costs nothing. */
+
+/* Pacing by the kernel: on Linux an interface can have the queueing discipline fq (tc qdisc replace
+ * dev NAME root fq), which holds a datagram until the time that its socket gives it (SO_TXTIME).
+ * Paced connections then hand over trains of a quarter of a millisecond, at least two datagrams,
+ * up to 2 ms before they are due.  They leave more evenly, and the shard wakes up less often.
+ * ACKs never overtake what is held, so they may be up to 2 ms late.
+ *
+ * A path is looked up when its pacer first holds something back: its route, and the queueing
+ * discipline of that interface.  Loopback and virtual interfaces without fq are paced by the shard,
+ * and so is everything if no interface had fq when the engine was created.  spate_caps() reports
+ * SO_TXTIME and fq; the counter trains_timed counts such trains. */
 
 /* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
  * saves one copy per byte where the network card can gather and compute checksums.  It costs a

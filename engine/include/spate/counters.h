@@ -86,7 +86,9 @@
     X(CONNS, messages_out)          /* messages sent */ \
     /* 0-RTT that came before its Initial. */ \
     X(SHARD, zero_rtt_kept)         /* datagrams kept for it, for 100 ms; else unroutable */ \
-    X(SHARD, zero_rtt_used)         /* of zero_rtt_kept: the Initial came in time */
+    X(SHARD, zero_rtt_used)         /* of zero_rtt_kept: the Initial came in time */ \
+    /* Pacing by the kernel. */ \
+    X(SEND, trains_timed)           /* of sends: held by the kernel until a time (SO_TXTIME) */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

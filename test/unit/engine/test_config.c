@@ -235,6 +235,8 @@ static void write_words(const struct se_config_field *field, char *ret, size_t s
         (void)snprintf(ret, size, " Default SPATE_VERSIONS_BOTH");
     else if (strcmp(field->name, "congestion") == 0)
         (void)snprintf(ret, size, " Default SPATE_CONGESTION_CUBIC");
+    else if (strcmp(field->name, "kernel_pacing") == 0)
+        (void)snprintf(ret, size, " Default SPATE_KERNEL_PACING_AUTO");
     else
         (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
                        field->zero_is_none ? ", or 0 for none" : "");
