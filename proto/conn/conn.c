@@ -198,7 +198,7 @@ void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
 {
     return conn->is_held &&
-           sp_conn_send_wait(conn, SP_TRAIN_COUNT_MAX, now_ns).reason == SP_WAIT_HELD;
+           sp_conn_send_wait(conn, SB_MAX(conn->room_count, 1), now_ns).reason == SP_WAIT_HELD;
 }
 
 bool sp_conn_is_pacer_blocked(const struct sp_conn *conn)

@@ -283,6 +283,7 @@ struct sp_conn {
     bool is_held;          /* of the train that is made, or was made last */
     bool lacks_records;    /* missing memory for records alone prevents sending */
     bool holds_credit;     /* no more credit for the peer: see conn/memory.c */
+    uint16_t room_count;   /* datagrams that the last train had room for; 0: none was asked for */
 
     /* The end. */
     struct sp_close close;

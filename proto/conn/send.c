@@ -441,7 +441,8 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     conn->lacks_records = false;
     sp_header_bits_on_train(conn);
     sp_conn_decide_credit(conn);
-    enum sp_wait wait = sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns);
+    conn->room_count = (uint16_t)sp_gate_room_count(conn, train);
+    enum sp_wait wait = sp_gate_train(conn, conn->room_count, now_ns);
     conn->is_pacer_blocked = wait == SP_WAIT_PACER;
     if (wait != SP_WAIT_NONE)
         return;

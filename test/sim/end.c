@@ -421,7 +421,9 @@ static bool send_train(struct qs_end *end)
     SB_ASSERT(train.data != NULL);
     qs_oracle_before_send(&end->oracle, end->conn);
     uint32_t sent = sp_conn_send(end->conn, &train, host->clock->now_ns);
-    end->last_train_count = count;
+    /* As many as the connection had room for: datagrams may be as large as a train. */
+    size_t fitting = train.capacity / end->conn->datagram_size;
+    end->last_train_count = (uint32_t)SB_MAX(SB_MIN((size_t)count, fitting), (size_t)1);
     if (train.depart_ns < end->depart_ns ||
         train.depart_ns > SB_MAX(host->clock->now_ns + train.ahead_ns, end->depart_ns))
         qs_fail(host->trace, "%s says a wrong time of departure", end->who);

@@ -399,6 +399,32 @@ static void the_question_changes_nothing(void **state)
     }
 }
 
+/* A train that has room for one datagram is held by the host, although the pacer would hold back a
+ * longer one: the host must hear that, because nothing else wakes the connection up. */
+static void a_short_train_is_held_though_a_long_one_is_paced(void **state)
+{
+    (void)state;
+    static uint8_t data[1 << 17];
+    struct world world = {.role = SP_CLIENT};
+    pair_init(&world.pair);
+    connect_pair(&world);
+    struct sp_conn *conn = conn_of(&world);
+    conn->loss.path->cc.cwnd_bytes = BYTES;
+    conn->loss.path->pacer = (struct sp_pacer){.rate_bytes_per_s = 1000000,
+                                               .burst_bytes = 20000,
+                                               .full_at_ns = world.pair.now_ns + 14 * SB_MS};
+    write_bytes(&world, 200000);
+    for (uint32_t count = 1; count <= SP_TRAIN_COUNT_MAX; count *= 4) {
+        struct sp_train train = {
+            .data = data, .capacity = sizeof(data), .count_max = count, .is_held = true};
+        assert_int_equal(sp_conn_send(conn, &train, world.pair.now_ns), 0);
+        bool is_held = sp_conn_is_held(conn, world.pair.now_ns);
+        assert_int_equal(is_held, count * conn->datagram_size <= 6000);
+        assert_true(is_held || sp_conn_deadline_ns(conn) <= world.pair.now_ns + 10 * SB_MS);
+    }
+    pair_deinit(&world.pair);
+}
+
 static void a_drained_connection_waits_for_nothing(void **state)
 {
     (void)state;
@@ -503,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_wait_has_a_reason_and_an_end),
         cmocka_unit_test(the_question_changes_nothing),
+        cmocka_unit_test(a_short_train_is_held_though_a_long_one_is_paced),
         cmocka_unit_test(a_drained_connection_waits_for_nothing),
         cmocka_unit_test(a_connection_that_gets_no_memory_ends_in_time),
         cmocka_unit_test(a_burst_without_pacing_waits_for_an_ack),
