@@ -16,8 +16,10 @@
 
 struct options {
     const char *scenario;
-    const char *path; /* NULL: none; "all" */
-    const char *cc;   /* the controller; NULL: that of the scenario, or all over paths */
+    const char *path;    /* NULL: none; "all" */
+    const char *cc;      /* the controller; NULL: that of the scenario, or all over paths */
+    const char *series;  /* folder for what was measured over time; NULL: none */
+    uint64_t flow_count; /* over paths; 0: all numbers of flows */
     uint64_t seed;
     uint64_t swarm_count;
     uint64_t monkey_count;
@@ -186,6 +188,11 @@ static bool run_named(const char *name, const struct options *options)
 static bool run_paths(const struct options *options)
 {
     bool is_all = strcmp(options->path, "all") == 0;
+    if (strcmp(options->path, "list") == 0) {
+        for (uint32_t i = 0; i < qs_path_kind_count; i++)
+            printf("%-14s %s\n", qs_path_kinds[i].name, qs_path_kinds[i].what);
+        return true;
+    }
     if (!is_all && qs_path_kind_named(options->path) == NULL) {
         fprintf(stderr, "sim: no path %s:", options->path);
         for (uint32_t i = 0; i < qs_path_kind_count; i++)
@@ -193,7 +200,13 @@ static bool run_paths(const struct options *options)
         fprintf(stderr, "\n");
         return false;
     }
-    return qs_paths_print(is_all ? NULL : options->path, options->cc, options->seed);
+    return qs_paths_print(&(struct qs_paths_options){
+        .name = is_all ? NULL : options->path,
+        .cc = options->cc,
+        .folder = options->series,
+        .flow_count = options->flow_count,
+        .seed = options->seed,
+    });
 }
 
 static void print_list(void)
@@ -214,12 +227,14 @@ static void print_usage(FILE *out)
         "usage: sim --scenario NAME [--cc NAME] [--seed N] [--hash] [--verbose]\n"
         "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
         "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
-        "       sim --paths NAME|all [--cc NAME] [--seed N]\n"
+        "       sim --paths NAME|all|list [--cc NAME] [--flows N] [--seed N]\n"
+        "           [--series FOLDER]\n"
         "       sim --list\n"
         "NAME is a scenario, a family of them, one of its members, or all.\n"
         "--monkey puts hostile clients beside honest ones; with --scarce the server has twice\n"
         "the memory that the honest ones need.  sim_counted also counts the steps in proto/.\n"
         "--paths measures congestion controllers on paths of many kinds and prints a table.\n"
+        "--series also writes a file per run: time, longest wait, rate of each flow.\n"
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
         "--first-seed fresh: other seeds in every second; the first one is printed.\n"
@@ -252,7 +267,9 @@ enum {
     OPTION_SCARCE,
     OPTION_MEDDLE,
     OPTION_PATHS,
-    OPTION_CC
+    OPTION_CC,
+    OPTION_FLOWS,
+    OPTION_SERIES
 };
 
 static bool parse(int argc, char **argv, struct options *options)
@@ -268,6 +285,8 @@ static bool parse(int argc, char **argv, struct options *options)
         {"scarce", no_argument, NULL, OPTION_SCARCE},
         {"paths", required_argument, NULL, OPTION_PATHS},
         {"cc", required_argument, NULL, OPTION_CC},
+        {"flows", required_argument, NULL, OPTION_FLOWS},
+        {"series", required_argument, NULL, OPTION_SERIES},
         {"list", no_argument, NULL, 'l'},
         {"hash", no_argument, NULL, 'x'},
         {"verbose", no_argument, NULL, 'v'},
@@ -298,6 +317,12 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case OPTION_CC:
             options->cc = optarg;
+            break;
+        case OPTION_FLOWS:
+            ok = parse_number(optarg, &options->flow_count) && ok;
+            break;
+        case OPTION_SERIES:
+            options->series = optarg;
             break;
         case OPTION_MEDDLE:
             options->meddles = true;

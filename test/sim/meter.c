@@ -18,6 +18,9 @@ void qs_meter_on_passed(struct qs_meter *meter, uint64_t size, uint64_t now_ns, 
     uint64_t step = (at_ns + wait_ns) / QS_METER_STEP_NS;
     if (step < QS_METER_STEPS_MAX)
         meter->passed[step] += size;
+    uint64_t came = at_ns / QS_METER_STEP_NS;
+    if (came < QS_METER_STEPS_MAX)
+        meter->longest_wait_ns[came] = SB_MAX(meter->longest_wait_ns[came], wait_ns);
     if (at_ns < meter->from_ns)
         return;
     meter->waits[SB_MIN(wait_ns / QS_METER_WAIT_NS, (uint64_t)QS_METER_WAITS_MAX - 1)]++;

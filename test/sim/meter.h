@@ -22,6 +22,7 @@ struct qs_meter {
     uint32_t step_count;                 /* that have begun */
     uint64_t passed[QS_METER_STEPS_MAX]; /* bytes of UDP that have passed the bottleneck, by step */
     uint64_t got[QS_METER_FLOWS_MAX][QS_METER_STEPS_MAX]; /* bytes of each application so far */
+    uint64_t longest_wait_ns[QS_METER_STEPS_MAX];         /* of what came in that step */
     uint32_t waits[QS_METER_WAITS_MAX]; /* datagrams by the time that they waited */
     uint64_t wait_count;
     uint64_t drop_count;     /* datagrams that the network dropped */

@@ -320,7 +320,9 @@ static void take_reorder(struct qs_node *node, struct qs_wire *wire)
         return;
     }
     note_change(node, wire, "reordered");
-    uint64_t more_ns = 1 + qs_random_below(&link->random, link->path->reorder_ns);
+    const struct qs_path_plan *path = link->path;
+    uint64_t least_ns = SB_MAX(path->reorder_ns_min, 1);
+    uint64_t more_ns = least_ns + qs_random_below(&link->random, path->reorder_ns - least_ns + 1);
     qs_node_pass_at(node, wire, link->clock->now_ns + more_ns);
 }
 

@@ -3,7 +3,6 @@
 
 /* The paths of the laboratory, and the runs over them. */
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,11 +27,34 @@ static void lose_in_bursts(struct qs_plan *plan, struct qs_path_plan *path)
     path->burst_loss_ppm = 50 * PERCENT;
 }
 
+/* Every 200th datagram begins a burst of five, of which half get lost: 1.2 % of all. */
+static void lose_in_many_bursts(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->burst_begin_ppm = 5000;
+    path->burst_end_ppm = 20 * PERCENT;
+    path->burst_loss_ppm = 50 * PERCENT;
+}
+
 static void reorder(struct qs_plan *plan, struct qs_path_plan *path)
 {
     (void)plan;
     path->reorder_ppm = 1 * PERCENT;
     path->reorder_ns = 3 * SB_MS;
+}
+
+static void reorder_much(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->reorder_ppm = 5 * PERCENT;
+    path->reorder_ns = path->reorder_ns_min = 3 * SB_MS;
+}
+
+static void reorder_little(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->reorder_ppm = PERCENT / 10;
+    path->reorder_ns = path->reorder_ns_min = 3 * SB_MS;
 }
 
 /* 20 Mbit/s of a link that has 100. */
@@ -84,8 +106,13 @@ const struct qs_path_kind qs_path_kinds[] = {
     {"long-fat", "5 Gbit/s, 100 ms, 2 BDP", 5000000000, 100 * SB_MS, 200, 0, 7, be_jumbo},
     {"radio", "20 Mbit/s, 30 ms, 2 % lost", 20000000, 30 * SB_MS, 100, 0, 20, lose_at_random},
     {"bursts", "20 Mbit/s, 30 ms, bursts", 20000000, 30 * SB_MS, 100, 0, 20, lose_in_bursts},
+    {"bursts-wan", "100 Mbit/s, 40 ms, bursts", 100000000, 40 * SB_MS, 100, 0, 20,
+     lose_in_many_bursts},
     {"satellite", "50 Mbit/s, 600 ms, 1 BDP", 50000000, 600 * SB_MS, 100, 0, 30, NULL},
     {"reorder", "100 Mbit/s, 10 ms, 1 % late", 100000000, 10 * SB_MS, 100, 0, 12, reorder},
+    {"fast", "2 Gbit/s, 10 ms, 1 BDP", 2000000000, 10 * SB_MS, 100, 0, 6, NULL},
+    {"fast-late-0.1", ".., 0.1 % 3 ms late", 2000000000, 10 * SB_MS, 100, 0, 6, reorder_little},
+    {"fast-late-5", ".., 5 % 3 ms late", 2000000000, 10 * SB_MS, 100, 0, 6, reorder_much},
     {"shallow", "10 Mbit/s, 20 ms, 5 packets", 10000000, 20 * SB_MS, 0, 5, 20, NULL},
     {"policer", "20 of 100 Mbit/s, 30 ms", 100000000, 30 * SB_MS, 100, 0, 20, police},
     {"steps", "100, 10, 100 Mbit/s, 40 ms", 100000000, 40 * SB_MS, 100, 0, 24, step_rate},
@@ -180,96 +207,40 @@ static double capacity(const struct qs_plan *plan, uint64_t from_ns, uint64_t to
     return bytes * SB_S / (double)(to_ns - from_ns);
 }
 
+static struct qs_meter measured;
+
+const struct qs_meter *qs_path_meter(void)
+{
+    return &measured;
+}
+
 void qs_path_run(const struct qs_path_run *run, struct qs_path_figures *ret)
 {
-    static struct qs_meter meter;
     static struct qs_plan plan;
     struct qs_result result;
     uint64_t run_ns = (run->seconds > 0 ? run->seconds : run->kind->seconds) * SB_S;
     uint64_t late_ns = run_ns * 2 / 3;
     uint64_t from_ns = SB_MAX(run_ns / 4, run->flow_interval_ns * (run->flow_count - 1));
-    qs_meter_init(&meter, from_ns);
-    fill(&plan, run, &meter);
+    qs_meter_init(&measured, from_ns);
+    fill(&plan, run, &measured);
     qs_world_run(&plan, &result);
 
     uint64_t end_ns = run_ns - run_ns % QS_METER_STEP_NS - QS_METER_STEP_NS;
     double rate = (double)plan.path[SP_SERVER].rate_bytes_per_s;
     double of_all = 0;
     for (uint32_t flow = 0; flow < run->flow_count; flow++)
-        of_all += qs_meter_flow_rate(&meter, flow, late_ns, end_ns);
+        of_all += qs_meter_flow_rate(&measured, flow, late_ns, end_ns);
     *ret = (struct qs_path_figures){
-        .utilisation = qs_meter_rate(&meter, from_ns, end_ns) / capacity(&plan, from_ns, end_ns),
-        .loss = (double)meter.drop_count / (double)SB_MAX(meter.wait_count + meter.drop_count, 1),
-        .wait_p50_ns = qs_meter_wait_ns(&meter, 50),
-        .wait_p99_ns = qs_meter_wait_ns(&meter, 99),
-        .to_90_ns = qs_meter_time_to(&meter, rate * 0.9, SB_MAX(100 * SB_MS, run->kind->rtt_ns)),
-        .fairness = qs_meter_fairness(&meter, run->flow_count, late_ns, end_ns),
-        .first_share = qs_meter_flow_rate(&meter, 0, late_ns, end_ns) / of_all,
-        .spurious = (double)meter.spurious_count / (double)SB_MAX(meter.lost_count, 1),
+        .utilisation = qs_meter_rate(&measured, from_ns, end_ns) / capacity(&plan, from_ns, end_ns),
+        .loss = (double)measured.drop_count /
+                (double)SB_MAX(measured.wait_count + measured.drop_count, 1),
+        .wait_p50_ns = qs_meter_wait_ns(&measured, 50),
+        .wait_p99_ns = qs_meter_wait_ns(&measured, 99),
+        .to_90_ns = qs_meter_time_to(&measured, rate * 0.9, SB_MAX(100 * SB_MS, run->kind->rtt_ns)),
+        .fairness = qs_meter_fairness(&measured, run->flow_count, late_ns, end_ns),
+        .first_share = qs_meter_flow_rate(&measured, 0, late_ns, end_ns) / of_all,
+        .spurious = (double)measured.spurious_count / (double)SB_MAX(measured.lost_count, 1),
         .has_failed = result.has_failed,
     };
     memcpy(ret->failure, result.failure, sizeof(ret->failure));
-}
-
-/* ---- The table ---- */
-
-static bool print_row(const struct qs_path_run *run)
-{
-    struct qs_path_figures figures;
-    char who[32];
-    qs_path_run(run, &figures);
-    const char *first = sp_cc_ops_of(run->first)->name;
-    const char *later = sp_cc_ops_of(run->later)->name;
-    if (run->first == run->later)
-        snprintf(who, sizeof(who), "%u %s", run->flow_count, first);
-    else
-        snprintf(who, sizeof(who), "%s, %u %s", first, run->flow_count - 1, later);
-    if (figures.has_failed) {
-        printf("| %s | %s | FAILED: %s |\n", run->kind->name, who, figures.failure);
-        return false;
-    }
-    char to_90[16] = "-";
-    if (figures.to_90_ns != SB_NEVER)
-        snprintf(to_90, sizeof(to_90), "%.2f", (double)figures.to_90_ns / SB_S);
-    printf("| %s | %s | %.1f | %.2f | %.2f | %.2f | %s | %.3f | %.0f | %.0f |\n", run->kind->name,
-           who, figures.utilisation * 100, figures.loss * 100, (double)figures.wait_p50_ns / SB_MS,
-           (double)figures.wait_p99_ns / SB_MS, to_90, figures.fairness, figures.first_share * 100,
-           figures.spurious * 100);
-    fflush(stdout);
-    return true;
-}
-
-bool qs_paths_print(const char *name, const char *cc, uint64_t seed)
-{
-    static const struct {
-        uint32_t count;
-        uint64_t interval_ms;
-    } groups[] = {{1, 0}, {2, 2000}, {4, 500}, {16, 100}};
-    bool passed = true;
-    printf("| path | flows | utilisation, %% | lost, %% | queue p50, ms | p99, ms | 90 %% after, s "
-           "| Jain | first flow, %% | spurious, %% |\n|---|---|---|---|---|---|---|---|---|---|\n");
-    for (uint32_t i = 0; i < qs_path_kind_count; i++) {
-        const struct qs_path_kind *kind = &qs_path_kinds[i];
-        bool is_large = kind->bits_per_s > 1000000000;
-        if (name != NULL && strcmp(name, kind->name) != 0)
-            continue;
-        for (uint32_t k = 0; k < SP_CC_KINDS; k++) {
-            enum sp_cc_kind first = (enum sp_cc_kind)k;
-            if (cc != NULL && strcmp(cc, sp_cc_ops_of(first)->name) != 0)
-                continue;
-            struct qs_path_run run = {.kind = kind, .first = first, .later = first, .seed = seed};
-            for (uint32_t g = 0; g < (is_large ? 1 : SB_COUNT(groups)); g++) {
-                run.flow_count = groups[g].count;
-                run.flow_interval_ns = SB_MIN(groups[g].interval_ms * SB_MS,
-                                              kind->seconds * SB_S / 4 / groups[g].count);
-                passed = print_row(&run) && passed;
-            }
-            if (first == SP_CC_CUBIC || is_large)
-                continue;
-            run.flow_count = 2;
-            run.later = SP_CC_CUBIC;
-            passed = print_row(&run) && passed;
-        }
-    }
-    return passed;
 }

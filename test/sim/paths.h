@@ -57,7 +57,18 @@ const struct qs_path_kind *qs_path_kind_named(const char *name);
 /* Not for several threads: it measures in memory of its own. */
 void qs_path_run(const struct qs_path_run *run, struct qs_path_figures *ret);
 
-/* Prints the table of all paths and controllers; `name` and `cc`: of one; or NULL. */
-bool qs_paths_print(const char *name, const char *cc, uint64_t seed);
+/* Returns what the last run has measured: valid until the next one. */
+const struct qs_meter *qs_path_meter(void);
+
+struct qs_paths_options {
+    const char *name;    /* of one path; NULL: all */
+    const char *cc;      /* one controller; NULL: all */
+    const char *folder;  /* gets a file per run, for pictures; NULL: none */
+    uint64_t flow_count; /* only so many flows of one controller; 0: all rows */
+    uint64_t seed;
+};
+
+/* Prints the table.  Returns false if a run has failed, or a file cannot be written. */
+bool qs_paths_print(const struct qs_paths_options *options);
 
 #endif
