@@ -82,6 +82,7 @@ struct sp_bbr {
     uint32_t loss_ranges; /* runs of lost packets in this round trip */
 
     /* ProbeBW. */
+    uint64_t inflight_unprobed; /* inflight_longterm when this probe began */
     uint64_t probe_up_acked;
     uint64_t probe_up_acked_per_inc;
     uint32_t probe_up_rounds;
@@ -119,6 +120,7 @@ struct sp_bbr {
     bool probe_rtt_expired;
     bool probe_rtt_round_done;
     bool idle_restart;
+    bool has_queue;          /* the last round trip was clearly longer than min_rtt */
     bool can_undo;           /* the undo_ fields are of the last reaction */
     bool is_cwnd_limited[2]; /* in the round trip before, and in this one */
 };

@@ -14,12 +14,21 @@
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 
-#define STARTUP_LOSS_RANGES    6
-#define DRAIN_ROUNDS           3
-#define BETA_PERCENT           70
-#define LOSS_PERCENT           2
-#define PROBE_WAIT_NS          (2 * SB_S)
-#define PROBE_WAIT_NS_RANDOM   (1 * SB_S)
+#define STARTUP_LOSS_RANGES 6
+#define DRAIN_ROUNDS        3
+#define BETA_PERCENT        70
+#define LOSS_PERCENT        2
+/* The draft has 2 to 3 s for all probes.  But flows that share a queue come out of ProbeRTT
+ * together, because each of them sees the short round trip that the others make.  After equal waits
+ * they also probe for bandwidth together, and then each finds only what it has.  So the waits
+ * differ more. */
+#define PROBE_WAIT_NS        (1 * SB_S)
+#define PROBE_WAIT_NS_RANDOM (2 * SB_S)
+#define PROBE_WAIT_NS_RTT    (500 * SB_MS) /* after ProbeRTT */
+/* Too much was lost at a volume that was not too high before: another flow probes now. */
+#define PROBE_RETRY_NS         (500 * SB_MS)
+#define PROBE_RETRY_NS_RANDOM  (1 * SB_S)
+#define RETRY_PERCENT          85 /* at most so much less than before */
 #define RENO_ROUNDS_MAX        63
 #define PROBE_UP_ROUNDS_MAX    30
 #define PROBE_RTT_NS           (200 * SB_MS)
@@ -58,25 +67,32 @@ static uint64_t draw(struct sp_bbr *bbr, uint64_t count, uint64_t now_ns)
     bbr->random =
         (bbr->random ^ now_ns ^ bbr->sampler.delivered_bytes) * UINT64_C(6364136223846793005) +
         UINT64_C(1442695040888963407);
-    return (bbr->random >> 33) % count;
+    return (uint64_t)((unsigned __int128)bbr->random * count >> 64);
 }
 
-static void start_down(const struct sp_bbr_step *step)
+/* Probes again after `wait_ns`, or up to `random_ns` later. */
+static void start_down_for(const struct sp_bbr_step *step, uint64_t wait_ns, uint64_t random_ns)
 {
     struct sp_bbr *bbr = step->bbr;
     sp_bbr_reset_congestion_signals(bbr);
     bbr->probe_up_acked_per_inc = SP_BBR_INFINITE;
     bbr->rounds_since_probe_up = (uint32_t)draw(bbr, 2, step->now_ns);
-    bbr->probe_wait_ns = PROBE_WAIT_NS + draw(bbr, PROBE_WAIT_NS_RANDOM, step->now_ns);
+    bbr->probe_wait_ns = wait_ns + draw(bbr, random_ns, step->now_ns);
     bbr->cycle_at_ns = step->now_ns;
     bbr->acks = SP_BBR_ACKS_PROBE_STOPPING;
     sp_bbr_start_round(bbr);
     set_state(bbr, SP_BBR_PROBE_DOWN);
 }
 
+static void start_down(const struct sp_bbr_step *step)
+{
+    start_down_for(step, PROBE_WAIT_NS, PROBE_WAIT_NS_RANDOM);
+}
+
 void sp_bbr_start_refill(struct sp_bbr *bbr)
 {
     sp_bbr_reset_shortterm(bbr);
+    bbr->inflight_unprobed = bbr->inflight_longterm;
     bbr->probe_up_rounds = 0;
     bbr->probe_up_acked = 0;
     bbr->prev_probe_precautionary = false;
@@ -274,16 +290,25 @@ void sp_bbr_on_congestion_while_probing(const struct sp_bbr_step *step, uint64_t
     struct sp_bbr *bbr = step->bbr;
     if (!bbr->is_bw_probe_sample || (!is_mark && !sp_bbr_is_inflight_too_high(bbr, step->cc)))
         return;
+    bool is_others = false;
     bbr->prev_probe_too_high = true;
     bbr->is_bw_probe_sample = false; /* one reaction per probe */
     if (!bbr->rs.is_app_limited) {
         uint64_t target = target_inflight(step) * BETA_PERCENT / 100;
-        bbr->inflight_longterm = SB_MAX(inflight_at_loss(bbr, lost_bytes), target);
+        uint64_t at_loss = inflight_at_loss(bbr, lost_bytes);
+        uint64_t before = bbr->inflight_unprobed;
+        is_others = before != SP_BBR_INFINITE && at_loss < before;
+        if (is_others)
+            at_loss = SB_MAX(at_loss, before * RETRY_PERCENT / 100);
+        bbr->inflight_longterm = SB_MAX(at_loss, target);
     }
-    if (bbr->state == SP_BBR_PROBE_UP) {
-        bbr->undo_state = SP_BBR_PROBE_UP;
+    if (bbr->state != SP_BBR_PROBE_UP)
+        return;
+    bbr->undo_state = SP_BBR_PROBE_UP;
+    if (is_others)
+        start_down_for(step, PROBE_RETRY_NS, PROBE_RETRY_NS_RANDOM);
+    else
         start_down(step);
-    }
 }
 
 /* ---- ProbeRTT ---- */
@@ -295,7 +320,7 @@ static void exit_probe_rtt(const struct sp_bbr_step *step)
         sp_bbr_enter_startup(step->bbr);
         return;
     }
-    start_down(step);
+    start_down_for(step, PROBE_WAIT_NS_RTT, PROBE_WAIT_NS_RANDOM);
     set_state(step->bbr, SP_BBR_PROBE_CRUISE); /* the queue is empty already */
 }
 

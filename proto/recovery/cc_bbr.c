@@ -50,6 +50,12 @@ static void restart_from_idle(const struct sp_bbr_step *step)
         sp_bbr_check_probe_rtt_done(step);
 }
 
+/* Returns how much of `bytes` a sender leaves unused while it waits for room for a train. */
+static uint64_t train_slack(const struct sp_cc *cc, uint64_t bytes)
+{
+    return SB_MIN(TRAIN_DATAGRAMS * cc->datagram_bytes, bytes / 4);
+}
+
 /* The bytes are in flight already. */
 static void on_sent(struct sp_cc *cc, uint64_t bytes, const struct sp_rtt *rtt, uint64_t now_ns)
 {
@@ -58,8 +64,7 @@ static void on_sent(struct sp_cc *cc, uint64_t bytes, const struct sp_rtt *rtt, 
     if (before == 0 && bbr->sampler.app_limited_bytes != 0)
         restart_from_idle(&(struct sp_bbr_step){.cc = cc, .bbr = bbr, .now_ns = now_ns});
     sp_rate_on_sent(&bbr->sampler, bytes, before, rtt->smoothed_ns, now_ns);
-    uint64_t slack = SB_MIN(TRAIN_DATAGRAMS * cc->datagram_bytes, cc->cwnd_bytes / 4);
-    if (cc->in_flight_bytes + slack >= cc->cwnd_bytes)
+    if (cc->in_flight_bytes + train_slack(cc, cc->cwnd_bytes) >= cc->cwnd_bytes)
         bbr->is_cwnd_limited[1] = true;
 }
 
@@ -161,7 +166,10 @@ static uint64_t cwnd_cap(const struct sp_cc *cc, const struct sp_bbr *bbr)
         cap = sp_bbr_inflight_with_headroom(bbr, cc);
     else if (sp_bbr_is_in_probe_bw(bbr))
         cap = bbr->inflight_longterm;
-    cap = SB_MIN(cap, bbr->inflight_shortterm);
+    /* What was delivered per round trip is less than the window by that slack.  Without it the
+     * bound would fall with each loss, however little was lost. */
+    if (bbr->inflight_shortterm != SP_BBR_INFINITE)
+        cap = SB_MIN(cap, bbr->inflight_shortterm + train_slack(cc, bbr->inflight_shortterm));
     if (bbr->state == SP_BBR_PROBE_RTT)
         cap = SB_MIN(cap, sp_bbr_bdp(bbr, bbr->bw, bbr->cwnd_gain));
     return SB_MAX(cap, sp_bbr_cwnd_min(cc));

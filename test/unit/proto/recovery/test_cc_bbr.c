@@ -270,6 +270,43 @@ static void the_round_trip_is_measured_without_a_queue(void **state)
     assert_int_equal(flow.entered[SP_BBR_PROBE_RTT], 2);
 }
 
+/* Flows that share a path leave PROBE_RTT together, and must not probe together afterwards. */
+static void probes_after_probe_rtt_come_at_different_times(void **state)
+{
+    (void)state;
+    uint64_t least_ns = SB_NEVER, most_ns = 0;
+    begin(2500000, 40 * SB_MS);
+    for (int i = 0; i < 20; i++) {
+        run_until(SP_BBR_PROBE_RTT, 15 * SB_S);
+        run_until(SP_BBR_PROBE_CRUISE, SB_S);
+        least_ns = SB_MIN(least_ns, flow.bbr.probe_wait_ns);
+        most_ns = SB_MAX(most_ns, flow.bbr.probe_wait_ns);
+        flow.rtt_ns += SB_MS / 10; /* never as short again */
+    }
+    assert_true(least_ns < SB_S);
+    assert_in_range(most_ns, 2 * SB_S, 3 * SB_S);
+}
+
+/* Another flow fills the queue while this one probes at a volume that was not too much before: it
+ * keeps the most of that volume, and tries again soon. */
+static void the_probes_of_others_cost_little(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
+    flow.lose_every = 10;
+    run_until(SP_BBR_PROBE_DOWN, 300 * SB_MS);
+    flow.lose_every = 0;
+    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
+    uint64_t before = flow.bbr.inflight_longterm;
+    flow.bbr.rs = (struct sp_rate_sample){.in_flight_bytes = before / 2, .lost_bytes = before / 8};
+    const struct sp_bbr_step step = {.cc = &flow.cc, .bbr = &flow.bbr, .now_ns = flow.now_ns};
+    sp_bbr_on_congestion_while_probing(&step, DATAGRAM, false);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_DOWN);
+    assert_in_range(flow.bbr.inflight_longterm, before * 84 / 100, before * 86 / 100);
+    assert_in_range(flow.bbr.probe_wait_ns, 500 * SB_MS, 1500 * SB_MS);
+}
+
 /* A: skipping PROBE_RTT due to application-limited sending. */
 static void silence_takes_the_place_of_probe_rtt(void **state)
 {
@@ -329,6 +366,18 @@ static void two_percent_of_loss_are_tolerated(void **state)
     flow.delivered = 0;
     run(10 * SB_S);
     assert_true(flow.delivered > 25000000 * UINT64_C(85) / 100);
+}
+
+/* Without a queue twice as much: 3 % of 830 datagrams are more than 2 % and two. */
+static void loss_without_a_queue_is_tolerated(void **state)
+{
+    (void)state;
+    begin(25000000, 40 * SB_MS);
+    flow.lose_every = 33;
+    run(3 * SB_S);
+    flow.delivered = 0;
+    run(10 * SB_S);
+    assert_true(flow.delivered > UINT64_C(250000000) * 85 / 100);
 }
 
 /* [5.5.11] */
@@ -427,10 +476,13 @@ int main(void)
         cmocka_unit_test(a_slow_application_without_loss_stays_in_startup),
         cmocka_unit_test(drain_ends_after_three_rounds),
         cmocka_unit_test(the_round_trip_is_measured_without_a_queue),
+        cmocka_unit_test(probes_after_probe_rtt_come_at_different_times),
+        cmocka_unit_test(the_probes_of_others_cost_little),
         cmocka_unit_test(silence_takes_the_place_of_probe_rtt),
         cmocka_unit_test(loss_while_probing_bounds_the_volume),
         cmocka_unit_test(loss_in_cruise_lowers_the_short_term_bounds),
         cmocka_unit_test(two_percent_of_loss_are_tolerated),
+        cmocka_unit_test(loss_without_a_queue_is_tolerated),
         cmocka_unit_test(a_spurious_loss_in_startup_is_undone),
         cmocka_unit_test(marks_keep_the_queue_short),
         cmocka_unit_test(persistent_congestion_is_left_in_a_round_trip),
