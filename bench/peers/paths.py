@@ -21,14 +21,15 @@ from path_flows import Work
 import stacks
 
 PORT = 4433  # the namespaces are ours alone
+LATER_S = 1.0  # the first flow has ended its slow start by then
 
 
 class Row:
     """A path, and the work on it.
 
     kind   rate: Mbit/s; time: seconds for the bytes; outage: seconds until much comes through
-           again; pair: two flows of one stack, and the share of the first; beside: a flow beside
-           one of TCP CUBIC, and its share."""
+           again; pair: two flows of one stack, and the share of the first; before, after: a flow
+           that begins LATER_S before or after one of TCP CUBIC, and its share."""
 
     def __init__(self, name, title, link, work, both='', kind='rate'):
         self.name = name
@@ -98,8 +99,10 @@ ROWS = [
         'trace={trace},queue=500k', 'delay=25ms', seconds=10, warmup=1),
     row('two-flows', 'two flows: 100 Mbit/s, 30 ms, queue of 1 BDP',
         'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='pair', seconds=12, warmup=6),
-    row('beside', 'beside TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
-        'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='beside', seconds=15, warmup=8),
+    row('before', 'before TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
+        'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='before', seconds=15, warmup=8),
+    row('after', 'after TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
+        'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='after', seconds=15, warmup=8),
 ]
 
 
@@ -144,8 +147,11 @@ def flows_of(one, column):
     work = Work(**one.work)
     if one.kind == 'pair':
         return [(column, work), (column, Work(**one.work))]
-    if one.kind == 'beside':
-        return [(column, work), (path_flows.Column('tcp', 'cubic'), Work(**one.work))]
+    later = Work(**one.work, wait=LATER_S)
+    if one.kind == 'before':
+        return [(column, work), (path_flows.Column('tcp', 'cubic'), later)]
+    if one.kind == 'after':
+        return [(path_flows.Column('tcp', 'cubic'), work), (column, later)]
     return [(column, work)]
 
 
@@ -169,13 +175,14 @@ def run_once(setting, one, column):
         counts = paths.stop()
     way = counts['to_left' if one.work['is_down'] else 'to_right']
     total = sum(result['mbps'] for result in results)
+    mine = results[1 if one.kind == 'after' else 0]
     return {
-        'mbps': total, 'seconds': results[0]['seconds'],
-        'share': results[0]['mbps'] / total if total and len(results) > 1 else None,
+        'mbps': total, 'seconds': mine['seconds'],
+        'share': mine['mbps'] / total if total and len(results) > 1 else None,
         'back_s': way['back_ms'] / 1e3 if one.kind == 'outage' else None,
         'queue_p50_ms': way['queue_p50_us'] / 1e3, 'queue_p99_ms': way['queue_p99_us'] / 1e3,
         'dropped': (way['lost'] + way['overflowed'] + way['policed']) / max(1, way['seen']),
-        'lost': results[0]['lost'], 'spurious': results[0]['spurious'],
+        'lost': mine['lost'], 'spurious': mine['spurious'],
     }
 
 
