@@ -209,6 +209,25 @@ static void the_path_is_full_and_the_queue_is_not(void **state)
     }
 }
 
+/* [5.6.4.2] Two and a quarter of what the path holds, at most, and little more for aggregation:
+ * also while it begins, and where the queue has room for any volume. */
+static void what_is_in_flight_is_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes_per_s, rtt_ms;
+    } samples[] = {{2500000, 40}, {6000000, 100}, {1250000, 600}, {10000000, 2}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        begin(samples[i].bytes_per_s, samples[i].rtt_ms * SB_MS);
+        uint64_t most = 0;
+        for (int part = 0; part < 15000; part++) {
+            run(SB_MS);
+            most = SB_MAX(most, flow.cc.in_flight_bytes);
+        }
+        assert_in_range(most, bdp(), bdp() * 24 / 10 + 10 * (uint64_t)DATAGRAM);
+    }
+}
+
 /* A: exiting STARTUP on loss when application-limited. */
 static void loss_ends_startup_even_if_the_application_is_slow(void **state)
 {
@@ -472,6 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_pipe_is_found_and_the_cycle_begins),
         cmocka_unit_test(the_path_is_full_and_the_queue_is_not),
+        cmocka_unit_test(what_is_in_flight_is_bounded),
         cmocka_unit_test(loss_ends_startup_even_if_the_application_is_slow),
         cmocka_unit_test(a_slow_application_without_loss_stays_in_startup),
         cmocka_unit_test(drain_ends_after_three_rounds),
