@@ -81,13 +81,13 @@ static void flows_become_equal(void **state)
     }
     assert_true(flows("wan", SP_CC_CUBIC, 2, 60, 1).fairness > 0.95);
     /* Where each loss comes from a full queue, it hits now one and now the other. */
-    double sum = 0;
+    double larger = 0;
     for (uint64_t seed = 1; seed <= 3; seed++) {
         double share = flows("wan", SP_CC_BBR, 2, 120, seed).first_share;
-        assert_true(share > 0.42 && share < 0.58);
-        sum += share;
+        assert_true(share > 0.35 && share < 0.65);
+        larger += SB_MAX(share, 1 - share);
     }
-    assert_true(sum > 3 * 0.46 && sum < 3 * 0.54);
+    assert_true(larger < 3 * 0.59);
 }
 
 static void bbr_holds_links_that_lose(void **state)
@@ -99,6 +99,26 @@ static void bbr_holds_links_that_lose(void **state)
         assert_true(alone("bursts-wan", SP_CC_BBR, seed).utilisation >= 0.85);
     }
     assert_true(alone("radio", SP_CC_NEWRENO, 1).utilisation < 0.4);
+}
+
+/* 5 % of the packets come 3 ms late: a third of a round trip, 500 packets. */
+static void a_path_that_reorders_is_as_fast_as_one_that_does_not(void **state)
+{
+    (void)state;
+    static const enum sp_cc_kind kinds[] = {SP_CC_CUBIC, SP_CC_BBR};
+    for (size_t k = 0; k < QT_COUNT(kinds); k++) {
+        struct qs_path_run run = {
+            .kind = qs_path_kind_named("fast-late-5"),
+            .first = kinds[k],
+            .later = kinds[k],
+            .flow_count = 1,
+            .seed = 1,
+            .seconds = 1,
+        };
+        struct qs_path_figures figures = figures_of(&run);
+        assert_true(figures.utilisation >= 0.9);
+        assert_true(figures.spurious <= 0.05);
+    }
 }
 
 static void bbr_keeps_a_deep_queue_short(void **state)
@@ -113,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_link_is_full_within_seconds),
         cmocka_unit_test(bbr_holds_links_that_lose),
+        cmocka_unit_test(a_path_that_reorders_is_as_fast_as_one_that_does_not),
         cmocka_unit_test(bbr_keeps_a_deep_queue_short),
         cmocka_unit_test(flows_become_equal),
     };
