@@ -131,7 +131,8 @@ static bool next_sent(struct sp_conn *conn, struct sp_stream *stream, struct sp_
     return true;
 }
 
-static void report_placed(const struct sp_received *received, struct sp_event *ret)
+static void report_placed(const struct sp_stream *stream, const struct sp_received *received,
+                          struct sp_event *ret)
 {
     ret->kind = SP_EVENT_STREAM_PLACED;
     ret->placed.data = received->slice.data;
@@ -140,6 +141,7 @@ static void report_placed(const struct sp_received *received, struct sp_event *r
     ret->placed.tag = received->tag;
     ret->placed.fin = received->fin;
     ret->placed.is_returned = received->is_returned;
+    ret->placed.is_early = stream->is_early;
 }
 
 /* Gives credit for what followed the last bytes that were just handed out.  [reliable-reset 5] */
@@ -158,8 +160,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
     conn->handed_bytes += received.slice.size;
     return_cut(conn, stream);
     if (received.is_placed) {
-        report_placed(&received, ret);
-        ret->placed.is_early = stream->is_early;
+        report_placed(stream, &received, ret);
         conn->stats.placed_in_bytes += received.slice.size;
         sp_conn_consume(conn, stream->id, received.slice.size);
         return true;
@@ -194,7 +195,7 @@ static bool next_unlent(struct sp_conn *conn, struct sp_stream *stream, struct s
     if (SB_LIKELY(stream->recv.reassembly.lent == NULL) ||
         !sp_stream_recv_unlend(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
-    report_placed(&received, ret);
+    report_placed(stream, &received, ret);
     return true;
 }
 

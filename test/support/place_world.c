@@ -29,6 +29,8 @@ static void on_placed(struct place_world *world, const struct sp_event *event)
     else
         assert_ptr_equal(event->placed.data, world->memory + event->placed.offset);
     assert_true(event->placed.offset + event->placed.size <= world->lent_end);
+    /* A bool that was never set is no bool: its byte is compared. */
+    assert_memory_equal(&event->placed.is_early, &(bool){false}, sizeof(bool));
     if (event->placed.size > 0)
         assert_int_equal(event->placed.offset, world->delivered_end);
     world->delivered_end += event->placed.size;
@@ -39,13 +41,19 @@ static void on_placed(struct place_world *world, const struct sp_event *event)
         world->returned_tag = event->placed.tag;
 }
 
+static bool next_event(struct place_world *world, struct sp_event *ret)
+{
+    memset(ret, 0xff, sizeof(*ret)); /* a field that is not set shows */
+    return sp_conn_next_event(place_server(world), ret);
+}
+
 void place_pull(struct place_world *world)
 {
     struct sp_event event;
     size_t size;
     if (sp_conn_is_closed(place_server(world)))
         (void)pair_flush(&world->pair, SP_SERVER, &size); /* CLOSED waits for it */
-    while (sp_conn_next_event(place_server(world), &event)) {
+    while (next_event(world, &event)) {
         switch (event.kind) {
         case SP_EVENT_STREAM_PLACED:
             assert_false(world->is_closed || world->is_reset);
