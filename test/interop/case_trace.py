@@ -82,8 +82,13 @@ class Sniffer:
         return dropped is not None and int(dropped[1]) == 0
 
 
+def number(text):
+    """A number; newer versions of tshark print a bit as a word."""
+    return {'True': 1, 'False': 0}[text] if text in ('True', 'False') else int(text, 0)
+
+
 def numbers(text):
-    return [int(part, 0) for part in text.split(',') if part]
+    return [number(part) for part in text.split(',') if part]
 
 
 def packets_of(row):

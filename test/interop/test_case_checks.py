@@ -179,12 +179,13 @@ class Reading(unittest.TestCase):
     def test_packets_of_a_datagram_are_told_apart(self):
         row = dict.fromkeys(trace.FIELDS, '')
         row.update({'quic.header_form': '1,1,0', 'quic.long.packet_type': '0,2',
-                    'quic.version': '0x00000001,0x00000001', 'quic.packet_length': '100,200,300',
-                    'quic.key_phase': '1'})
-        packets = list(trace.packets_of(row))
-        self.assertEqual([(p.kind, p.size, p.key_phase) for p in packets],
-                         [(trace.INITIAL, 100, None), (trace.HANDSHAKE, 200, None),
-                          (trace.ONE_RTT, 300, 1)])
+                    'quic.version': '0x00000001,0x00000001', 'quic.packet_length': '100,200,300'})
+        for phase in ('1', 'True'):
+            row['quic.key_phase'] = phase
+            packets = list(trace.packets_of(row))
+            self.assertEqual([(p.kind, p.size, p.key_phase) for p in packets],
+                             [(trace.INITIAL, 100, None), (trace.HANDSHAKE, 200, None),
+                              (trace.ONE_RTT, 300, 1)])
 
     def test_version_2_has_types_of_its_own(self):
         row = dict.fromkeys(trace.FIELDS, '')
