@@ -134,8 +134,9 @@ FROZEN_FIELD(struct spate_config, reserved_5, 291, 5);
 FROZEN_FIELD(struct spate_config, conn_rate_bytes_per_s_max, 296, 8);
 FROZEN_FIELD(struct spate_config, shard_rate_bytes_per_s_max, 304, 8);
 FROZEN_FIELD(struct spate_config, kernel_pacing, 312, 4);
-FROZEN_FIELD(struct spate_config, reserved_6, 316, 4);
-LAST_FIELD(struct spate_config, reserved_6);
+FROZEN_FIELD(struct spate_config, initial_window_packets, 316, 4);
+FROZEN_FIELD(struct spate_config, initial_rtt_ns, 320, 8);
+LAST_FIELD(struct spate_config, initial_rtt_ns);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -383,6 +384,9 @@ FROZEN_VALUE(SPATE_VERSIONS_PREFER_2, 1);
 FROZEN_VALUE(SPATE_VERSIONS_BEGIN_2, 2);
 FROZEN_VALUE(SPATE_VERSIONS_ONLY_1, 3);
 FROZEN_VALUE(SPATE_VERSIONS_ONLY_2, 4);
+
+FROZEN_VALUE(SPATE_PROFILE_LAN, 1);
+FROZEN_VALUE(SPATE_PROFILE_WAN, 2);
 
 FROZEN_VALUE(SPATE_CONGESTION_CUBIC, 0);
 FROZEN_VALUE(SPATE_CONGESTION_NEWRENO, 1);

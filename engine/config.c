@@ -82,7 +82,9 @@
     X(PROTO, conn_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
     X(ENGINE, shard_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
     X(ENGINE, kernel_pacing, SPATE_KERNEL_PACING_AUTO, SPATE_KERNEL_PACING_AUTO, \
-      SPATE_KERNEL_PACING_OFF, RANGE)
+      SPATE_KERNEL_PACING_OFF, RANGE) \
+    X(PROTO, initial_rtt_ns, 333 * SB_MS, SB_MS, 10 * SB_S, RANGE) \
+    X(PROTO, initial_window_packets, 10, 2, 1000, RANGE)
 
 /* clang-format on */
 
@@ -134,6 +136,49 @@ int se_config_copy(const struct spate_config *given, struct spate_config *ret,
         sizeof(struct spate_config),
     };
     return se_sized_take(&shape, given, ret, error);
+}
+
+static void set_lan(struct spate_config *config)
+{
+    config->congestion = SPATE_CONGESTION_CUBIC;
+    config->ack_delay_ns_max = 5 * SB_MS;
+    config->initial_rtt_ns = 5 * SB_MS;
+    config->initial_window_packets = 64;
+    config->stream_window_bytes = config->stream_window_bytes_max = 16 * MIB;
+    config->conn_window_bytes = 16 * MIB;
+    config->conn_window_bytes_max = 256 * MIB;
+}
+
+static void set_wan(struct spate_config *config)
+{
+    config->congestion = SPATE_CONGESTION_BBR;
+    config->ack_delay_ns_max = 25 * SB_MS;
+    config->initial_rtt_ns = 333 * SB_MS;
+    config->initial_window_packets = 10;
+    config->stream_window_bytes = config->conn_window_bytes = MIB;
+    config->stream_window_bytes_max = 4 * MIB;
+    config->conn_window_bytes_max = 32 * MIB;
+}
+
+int spate_config_profile_sized(struct spate_config *config, size_t size, enum spate_profile profile)
+{
+    struct spate_config own;
+    spate_config_init(&own);
+    size = SB_MIN(size, sizeof(own));
+    memcpy(&own, config, size);
+    switch (profile) {
+    case SPATE_PROFILE_LAN:
+        set_lan(&own);
+        break;
+    case SPATE_PROFILE_WAN:
+        set_wan(&own);
+        break;
+    default: /* a program in another language may pass any number */
+        return -EINVAL;
+    }
+    memcpy(config, &own, size);
+    explicit_bzero(&own, sizeof(own)); /* it has the keys */
+    return 0;
 }
 
 int se_config_take(const struct spate_config *given, struct spate_config *ret,

@@ -98,6 +98,8 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
     config.retry = (enum spate_retry)o->retry;
     config.congestion = (enum spate_congestion)o->cc;
     config.kernel_pacing = (enum spate_kernel_pacing)o->kernel_pacing;
+    if (o->profile != 0)
+        (void)!spate_config_profile(&config, (enum spate_profile)o->profile);
     if (o->cc_rate > 0)
         config.fixed_rate_bytes_per_s = o->cc_rate;
     config.conn_rate_bytes_per_s_max = o->rate_limit;

@@ -57,6 +57,13 @@ static const char *const kernel_pacings[] = {
     NULL,
 };
 
+static const char *const profiles[] = {
+    "none",
+    [SPATE_PROFILE_LAN] = "lan",
+    [SPATE_PROFILE_WAN] = "wan",
+    NULL,
+};
+
 const struct option_spec option_specs[] = {
     {"seconds", "S", OPTION_SECONDS, FOR_ALL | FOR_LIMIT, FIELD(duration_ns), 0.01, 86400, NULL,
      "how long to measure (5; with --bytes: no limit; serve: until a signal; limit and with "
@@ -139,6 +146,8 @@ const struct option_spec option_specs[] = {
     {"cc", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(cc), 0, 0, congestions,
      "the congestion controller of what is sent: cubic, newreno, bbr, or fixed at --cc-rate "
      "(cubic)"},
+    {"profile", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(profile), 0, 0, profiles,
+     "settings for a kind of network, --cc included: lan, wan or none (none)"},
     {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,
      "bytes a second that --cc fixed sends on each connection (125M)"},
     {"kernel-pacing", "K", OPTION_CHOICE, FOR_ALL, FIELD(kernel_pacing), 0, 0, kernel_pacings,

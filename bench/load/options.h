@@ -71,6 +71,7 @@ struct options {
     uint32_t retry;            /* enum spate_retry */
     uint32_t cc;               /* enum spate_congestion */
     uint32_t kernel_pacing;    /* enum spate_kernel_pacing */
+    uint32_t profile;          /* enum spate_profile; 0: none */
     uint64_t rate_limit;       /* bytes per second of each connection; 0: none */
     uint64_t shard_rate_limit; /* .. of all of a side */
     uint64_t cc_rate;          /* bytes per second, of a fixed rate */

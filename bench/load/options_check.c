@@ -26,6 +26,7 @@ static const struct {
     {"app-buffers", "app-copies", "bytes are where they shall be already"},
     {"insecure", "ca", "nothing is verified"},
     {"busy-poll", "spin", "it never sleeps"},
+    {"profile", "cc", "it chooses the controller"},
     {"connect", "vs-limit", "the limit needs both sides"},
     {"connect", "vs-bare", "the server is not ours"},
     {"vs-bare", "resume", "the bare handshakes are full ones"},

@@ -55,6 +55,8 @@ void sp_config_init(struct sp_config *config)
         .fixed_rate_bytes_per_s = 125000000,
         .ack_frequency = true,
         .reset_stream_at = true,
+        .initial_rtt_ns = SP_RTT_INITIAL_NS,
+        .initial_window_packets = SP_CC_DATAGRAMS_INITIAL,
         .versions = {.count = 2, .list = {SP_VERSION_1, SP_VERSION_2}},
         .message_count_max = 1024,
         .message_bytes_max = UINT64_C(1) << 20,

@@ -59,6 +59,8 @@ struct sp_config {
     uint64_t conn_rate_bytes_per_s_max; /* see sp_conn_set_rate_limit(); 0: none */
     enum sp_cc_kind cc_kind;            /* the congestion controller */
     uint64_t fixed_rate_bytes_per_s;    /* the rate of SP_CC_FIXED; at least 1 */
+    uint64_t initial_rtt_ns;            /* assumed until it is measured.  [RFC9002 6.2.2] */
+    uint32_t initial_window_packets;    /* of a new path.  [RFC9002 7.2] */
     struct sp_versions versions;        /* of QUIC that we speak, the preferred one first */
     /* Bytes of the largest DATAGRAM frame that we accept, with its type and length; 0: none.
      * [RFC9221 3] */

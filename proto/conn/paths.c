@@ -124,6 +124,7 @@ static struct sp_cc_args cc_args_of(const struct sp_conn *conn)
         .datagram_bytes = SP_DATAGRAM_SIZE_MIN,
         .rate_bytes_per_s = conn->config->fixed_rate_bytes_per_s,
         .model = model,
+        .initial_datagrams = conn->config->initial_window_packets,
     };
 }
 
@@ -137,6 +138,7 @@ void sp_conn_paths_init(struct sp_conn *conn, const struct sp_path *path, bool i
         .is_valid = is_valid,
     };
     sp_path_init(&conn->first_path, &args);
+    sp_rtt_assume(&conn->first_path.loss.rtt, conn->config->initial_rtt_ns);
     conn->path = conn->paths[0] = &conn->first_path;
     update(conn);
 }
@@ -221,6 +223,7 @@ static struct sp_conn_path *add(struct sp_conn *conn, const struct sp_path *wher
         .is_valid = !sp_conn_is_server(conn), /* a client sends probes only */
     };
     sp_path_init(path, &args);
+    sp_rtt_assume(&path->loss.rtt, conn->config->initial_rtt_ns);
     path->made_number = path->loss.number = ++conn->paths_made;
     path->dcid = SP_CID_NONE;
     if (dcid != SP_CID_NONE)

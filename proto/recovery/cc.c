@@ -5,9 +5,8 @@
 
 #include "proto/base/compiler.h"
 
-/* [RFC9002 7.2] 10 datagrams, but at most the larger of 14,720 bytes and two. */
-#define INITIAL_DATAGRAMS 10
-#define INITIAL_BYTES     14720
+/* Per datagram of the first window: 14,720 bytes for ten.  [RFC9002 7.2] */
+#define INITIAL_BYTES (14720 / SP_CC_DATAGRAMS_INITIAL)
 
 static const struct sp_cc_ops *const all_ops[SP_CC_KINDS] = {
 #define SP_CC_ROW(kind, name) [SP_CC_##kind] = &sp_cc_##name##_ops,
@@ -31,8 +30,9 @@ enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc)
 
 uint64_t sp_cc_cwnd_initial(const struct sp_cc *cc)
 {
-    return SB_MIN(INITIAL_DATAGRAMS * cc->datagram_bytes,
-                  SB_MAX(INITIAL_BYTES, sp_cc_cwnd_min(cc)));
+    uint64_t datagrams = cc->initial_datagrams;
+    return SB_MIN(datagrams * cc->datagram_bytes,
+                  SB_MAX(datagrams * INITIAL_BYTES, sp_cc_cwnd_min(cc)));
 }
 
 void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args)
@@ -41,7 +41,9 @@ void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args)
     *cc = (struct sp_cc){
         .ops = args->ops,
         .ssthresh_bytes = UINT64_MAX,
-        .datagram_bytes = args->datagram_bytes,
+        .datagram_bytes = (uint32_t)args->datagram_bytes,
+        .initial_datagrams =
+            args->initial_datagrams > 0 ? args->initial_datagrams : SP_CC_DATAGRAMS_INITIAL,
     };
     args->ops->init(cc, args);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
@@ -50,6 +52,6 @@ void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args)
 void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes)
 {
     SB_ASSERT(datagram_bytes > 0);
-    cc->datagram_bytes = datagram_bytes;
+    cc->datagram_bytes = (uint32_t)datagram_bytes;
     cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, sp_cc_cwnd_min(cc));
 }

@@ -146,8 +146,9 @@ struct sp_cc {
     const struct sp_cc_ops *ops;
     uint64_t cwnd_bytes;
     uint64_t in_flight_bytes;
-    uint64_t ssthresh_bytes;   /* slow start ends here; UINT64_MAX at first */
-    uint64_t datagram_bytes;   /* max_datagram_size */
+    uint64_t ssthresh_bytes; /* slow start ends here; UINT64_MAX at first */
+    uint32_t datagram_bytes; /* max_datagram_size */
+    uint32_t initial_datagrams;
     uint64_t rate_bytes_per_s; /* to pace with; 0: the pacer derives it from the window */
     union {
 #define SP_CC_ROW(kind, name) struct sp_cc_##name name;
@@ -169,8 +170,9 @@ enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc);
 struct sp_cc_args {
     const struct sp_cc_ops *ops; /* borrowed for as long as the controller is used */
     uint64_t datagram_bytes;
-    uint64_t rate_bytes_per_s; /* FIXED: the rate; at least 1 */
-    void *model;               /* BBR: memory for a struct sp_bbr, borrowed */
+    uint64_t rate_bytes_per_s;  /* FIXED: the rate; at least 1 */
+    void *model;                /* BBR: memory for a struct sp_bbr, borrowed */
+    uint32_t initial_datagrams; /* of the first window; 0: SP_CC_DATAGRAMS_INITIAL */
 };
 
 /* [RFC9002 7.2] */
@@ -179,7 +181,11 @@ void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args);
 /* The size of datagrams changed: the window keeps its bytes, but not fewer than two. */
 void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes);
 
-/* The first window that RFC 9002 recommends: 10 datagrams, within bounds.  [RFC9002 7.2] */
+/* Datagrams of the first window that RFC 9002 recommends.  [RFC9002 7.2] */
+enum { SP_CC_DATAGRAMS_INITIAL = 10 };
+
+/* Returns the first window: 10 datagrams, but at most the larger of 14,720 bytes and two; for
+ * another number of datagrams in proportion.  [RFC9002 7.2] */
 uint64_t sp_cc_cwnd_initial(const struct sp_cc *cc);
 
 /* The floor of every window: two datagrams.  [RFC9002 7.2] */

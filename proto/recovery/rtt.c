@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/rtt.h"
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 
@@ -11,6 +12,13 @@ void sp_rtt_init(struct sp_rtt *rtt)
         .variance_ns = SP_RTT_INITIAL_NS / 2,
         .first_sample_at_ns = SB_NEVER,
     };
+}
+
+void sp_rtt_assume(struct sp_rtt *rtt, uint64_t rtt_ns)
+{
+    SB_ASSERT(!sp_rtt_has_sample(rtt));
+    rtt->smoothed_ns = rtt_ns;
+    rtt->variance_ns = rtt_ns / 2;
 }
 
 void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay_ns,

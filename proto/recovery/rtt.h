@@ -21,6 +21,9 @@ struct sp_rtt {
 
 void sp_rtt_init(struct sp_rtt *rtt);
 
+/* Assumes another round trip than SP_RTT_INITIAL_NS, before there is a sample.  [RFC9002 6.2.2] */
+void sp_rtt_assume(struct sp_rtt *rtt, uint64_t rtt_ns);
+
 static inline bool sp_rtt_has_sample(const struct sp_rtt *rtt)
 {
     return rtt->first_sample_at_ns != SB_NEVER;

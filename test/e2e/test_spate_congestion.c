@@ -121,6 +121,51 @@ static void what_does_not_exist_is_refused(void **state)
     assert_non_null(strstr(error.text, "fixed_rate_bytes_per_s is 999, must be 1000 to"));
 }
 
+static enum spate_profile profile;
+
+static void set_profile(struct spate_config *config)
+{
+    assert_int_equal(spate_config_profile(config, profile), 0);
+}
+
+static void profiles_set_what_they_say(void **state)
+{
+    (void)state;
+    static const struct {
+        enum spate_profile profile;
+        enum spate_congestion congestion;
+        uint64_t stream_window_bytes;
+    } samples[] = {
+        {SPATE_PROFILE_LAN, SPATE_CONGESTION_CUBIC, 16 << 20},
+        {SPATE_PROFILE_WAN, SPATE_CONGESTION_BBR, 1 << 20},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        profile = samples[i].profile;
+        struct pw *w = pw_create(&(struct pw_config){.server = set_profile, .client = set_profile});
+        struct spate_conn *conn = pw_connected(w);
+        uint64_t id;
+        struct spate_stream_progress progress;
+        assert_int_equal(spate_stream_open(conn, true, &id), 0);
+        assert_int_equal(spate_stream_progress(conn, id, &progress), 0);
+        assert_int_equal(progress.credit_bytes, samples[i].stream_window_bytes);
+        struct spate_conn_stats stats;
+        spate_conn_stats(conn, &stats);
+        assert_int_equal(stats.congestion, samples[i].congestion);
+        (void)send_all(w, conn);
+    }
+    struct spate_config config, before;
+    spate_config_init(&config);
+    before = config;
+    assert_int_equal(spate_config_profile(&config, (enum spate_profile)0), -EINVAL);
+    assert_int_equal(spate_config_profile(&config, (enum spate_profile)3), -EINVAL);
+    assert_memory_equal(&config, &before, sizeof(config));
+    /* A program that was built before there was `congestion`. */
+    size_t size = offsetof(struct spate_config, congestion);
+    assert_int_equal(spate_config_profile_sized(&config, size, SPATE_PROFILE_WAN), 0);
+    assert_int_equal(config.congestion, SPATE_CONGESTION_CUBIC);
+    assert_int_equal(config.conn_window_bytes_max, 32 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +173,7 @@ int main(void)
         QT_TEST(owned, a_fixed_rate_is_kept),
         QT_TEST(owned, connections_of_one_engine_differ),
         QT_TEST(owned, what_does_not_exist_is_refused),
+        QT_TEST(owned, profiles_set_what_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

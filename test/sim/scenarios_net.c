@@ -65,6 +65,23 @@ static void lost_flight(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 1500 * SB_MS;
 }
 
+/* A round trip of 1 ms that is assumed to be 5 ms: what the first datagrams lost comes soon (1, 2).
+ * One of 400 ms that is assumed to be 1 ms: all is sent again too early, and does no harm (3). */
+static void first_guess(struct qs_plan *plan, uint32_t member)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        plan->side[role].config.initial_rtt_ns = member == 3 ? SB_MS : 5 * SB_MS;
+        plan->side[role].config.initial_window_packets = 64;
+        plan->path[role].delay_ns = member == 3 ? 200 * SB_MS : SB_MS / 2;
+    }
+    if (member == 3)
+        return;
+    enum sp_role role = member == 1 ? SP_CLIENT : SP_SERVER;
+    plan->path[role].drop_first = 1;
+    plan->path[role].drop_count = 2;
+    plan->work_ns = 300 * SB_MS; /* with 333 ms it takes a second to the first probe */
+}
+
 /* The server's first datagram is lost, and the others wait for the keys that were in it: for a
  * whole PTO, which is no part of the round trip. */
 static void late_keys(struct qs_plan *plan, uint32_t member)
@@ -486,6 +503,7 @@ static const struct qs_scenario rows[] = {
     {"late-client", "the client's n-th datagram comes a round trip late", late_client, NULL, 15},
     {"late-server", "the server's n-th datagram comes a round trip late", late_server, NULL, 15},
     {"lost-flight", "the client's or the server's first datagrams are lost", lost_flight, NULL, 4},
+    {"first-guess", "a round trip that is assumed at first, wrongly", first_guess, NULL, 3},
     {"late-keys", "packets wait for keys that come late", late_keys, NULL, 6},
     {"early", "data comes before the handshake's end", early, NULL, 12},
     {"reorder", "a fifth of the datagrams is overtaken", reorder, NULL, 0},

@@ -391,6 +391,18 @@ static void random_batches(struct qs_random *random, struct qs_plan *plan)
             one_in(random, 3) ? (uint32_t)qs_random_between(random, 1, QS_BATCH_MAX) : 0;
 }
 
+/* What a profile sets beside controllers and windows, right for the path or not. */
+static void random_profile(struct qs_random *random, struct qs_plan *plan)
+{
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        if (one_in(random, 4))
+            config->initial_rtt_ns = SB_MS + any_size(random, 2 * SB_S);
+        if (one_in(random, 4))
+            config->initial_window_packets = 2 + (uint32_t)any_size(random, 998);
+    }
+}
+
 /* The client moves by itself, also to where nothing passes; the server prefers another address;
  * somebody copies packets. */
 static void random_paths(struct qs_random *random, struct qs_plan *plan)
@@ -485,6 +497,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     }
     random_batches(&random, ret);
     random_overtaking(&random, ret);
+    random_profile(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = WORK_NS + qs_plan_credit_ns(ret);
     ret->check_interval = 8;

@@ -69,6 +69,12 @@ enum spate_congestion {
     SPATE_CONGESTION_BBR,     /* BBR, version 3 [draft-ietf-ccwg-bbr] */
 };
 
+/* Kinds of networks: see spate_config_profile(). */
+enum spate_profile {
+    SPATE_PROFILE_LAN = 1, /* short round trips, few losses, large buffers */
+    SPATE_PROFILE_WAN = 2, /* the Internet: long round trips, radio, unknown buffers */
+};
+
 #define SPATE_KEY_SIZE 32 /* bytes of token_key and reset_key */
 
 /* Every setting and every limit of an engine, and what happens at the limit.  Each comment ends
@@ -272,7 +278,13 @@ struct spate_config {
     /* Whether the kernel holds datagrams until they are due: see "pacing by the kernel" below.
      * Default SPATE_KERNEL_PACING_AUTO. */
     enum spate_kernel_pacing kernel_pacing;
-    uint8_t reserved_6[4]; /* no padding; ignored */
+    /* Datagrams that a connection sends before the first acknowledgment, of at most 1,472 bytes or
+     * two larger ones [RFC9002 7.2].  Default 10; 2 to 1,000. */
+    uint32_t initial_window_packets;
+    /* The round trip that is assumed until one is measured: it decides after how long the first
+     * packets of a handshake are sent again [RFC9002 6.2.2].
+     * Default 333 ms; 1 ms to 10 s. */
+    uint64_t initial_rtt_ns;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
@@ -386,6 +398,46 @@ SPATE_API void spate_config_init_sized(struct spate_config *config, size_t size)
 static inline void spate_config_init(struct spate_config *config)
 {
     spate_config_init_sized(config, sizeof(*config));
+}
+
+/* Changes the fields of the first `size` bytes that spate_config_profile() names.  For languages
+ * other than C and C++.
+ *
+ *   config   As spate_config_init_sized() has filled it.
+ *   size     Bytes that the program knows.
+ *   profile  One of the enumerators.
+ *
+ * Returns 0, or:
+ *   -EINVAL  There is no such profile; `config` is untouched.
+ *
+ * Threads: any. */
+SPATE_API int spate_config_profile_sized(struct spate_config *config, size_t size,
+                                         enum spate_profile profile);
+
+/* Sets what depends on the kind of network.  Call it after spate_config_init(), and change single
+ * fields afterwards.
+ *
+ *                              SPATE_PROFILE_LAN   SPATE_PROFILE_WAN
+ *     congestion               CUBIC               BBR
+ *     initial_rtt_ns           5 ms                333 ms
+ *     initial_window_packets   64                  10
+ *     ack_delay_ns_max         5 ms                25 ms
+ *     stream_window_bytes      16 MiB              1 MiB
+ *     stream_window_bytes_max  16 MiB              4 MiB
+ *     conn_window_bytes        16 MiB              1 MiB
+ *     conn_window_bytes_max    256 MiB             32 MiB
+ *
+ * With both, datagrams begin with 1,200 bytes and grow to what the path takes.
+ *
+ *   config   Filled by spate_config_init().
+ *   profile  One of the enumerators.
+ *
+ * Returns what spate_config_profile_sized() does.
+ *
+ * Threads: any. */
+static inline int spate_config_profile(struct spate_config *config, enum spate_profile profile)
+{
+    return spate_config_profile_sized(config, sizeof(*config), profile);
 }
 
 /* Returns the name of a congestion controller, such as "cubic", for logs.  A value that this

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <spate/config.h>
+
 #include "bench/load/failure.h"
 #include "bench/load/number.h"
 #include "bench/load/options.h"
@@ -166,6 +168,11 @@ static void every_option_reaches_its_field(void **state)
     assert_int_equal(options.duration_ns, 1000000000);
     assert_true(parse("bulk --insecure"));
     assert_true(options.insecure);
+    assert_int_equal(options.profile, 0);
+    assert_true(parse("bulk --profile lan"));
+    assert_int_equal(options.profile, SPATE_PROFILE_LAN);
+    assert_true(parse("serve --listen a:1 --profile wan"));
+    assert_int_equal(options.profile, SPATE_PROFILE_WAN);
 }
 
 static void help_and_version_need_no_scenario(void **state)
@@ -221,6 +228,9 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
         {"rr --busy-poll --spin 50", "--busy-poll and --spin exclude each other: it never sleeps"},
+        {"bulk --profile man", "--profile wants none, lan or wan, not 'man'"},
+        {"bulk --profile wan --cc bbr",
+         "--profile and --cc exclude each other: it chooses the controller"},
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},

@@ -34,7 +34,8 @@ static void begin(struct walk *walk, uint32_t kind, uint64_t seed)
 {
     *walk = (struct walk){.now_ns = SB_S, .random = seed};
     static struct sp_bbr model;
-    const struct sp_cc_args args = {sp_cc_ops_of((enum sp_cc_kind)kind), DATAGRAM, 1000000, &model};
+    const struct sp_cc_args args = {sp_cc_ops_of((enum sp_cc_kind)kind), DATAGRAM, 1000000, &model,
+                                    0};
     sp_cc_init(&walk->cc, &args);
     walk->cwnd_bytes_max = walk->cc.cwnd_bytes;
     assert_int_equal(sp_cc_kind_of(&walk->cc), kind);
@@ -155,6 +156,25 @@ static void a_window_that_is_full_grows(void **state)
     }
 }
 
+/* [RFC9002 7.2] */
+static void the_first_window_may_have_more_datagrams(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t datagrams;
+        uint64_t datagram_bytes, want;
+    } samples[] = {{0, 1200, 12000},  {10, 1200, 12000}, {10, 1472, 14720}, {10, 9000, 18000},
+                   {64, 1200, 76800}, {64, 9000, 94208}, {2, 1200, 2400},   {2, 9000, 18000}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_cc cc;
+        const struct sp_cc_args args = {.ops = &sp_cc_cubic_ops,
+                                        .datagram_bytes = samples[i].datagram_bytes,
+                                        .initial_datagrams = samples[i].datagrams};
+        sp_cc_init(&cc, &args);
+        assert_int_equal(cc.cwnd_bytes, samples[i].want);
+    }
+}
+
 /* [RFC9002 7.8] */
 static void an_idle_application_does_not_grow_the_window(void **state)
 {
@@ -246,6 +266,7 @@ int main(void)
         cmocka_unit_test(every_kind_has_its_operations),
         cmocka_unit_test(the_window_stays_in_its_bounds),
         cmocka_unit_test(a_window_that_is_full_grows),
+        cmocka_unit_test(the_first_window_may_have_more_datagrams),
         cmocka_unit_test(an_idle_application_does_not_grow_the_window),
         cmocka_unit_test(persistent_congestion_collapses_the_window),
         cmocka_unit_test(a_window_below_the_floor_is_our_bug),

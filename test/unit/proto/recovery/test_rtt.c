@@ -94,6 +94,19 @@ static void the_loss_delay_follows_the_larger_estimate(void **state)
     assert_int_equal(sp_rtt_loss_delay_ns(&rtt), 90 * SB_MS);
 }
 
+/* [RFC9002 6.2.2] */
+static void another_round_trip_may_be_assumed(void **state)
+{
+    (void)state;
+    struct sp_rtt rtt;
+    sp_rtt_init(&rtt);
+    sp_rtt_assume(&rtt, 5 * SB_MS);
+    assert_int_equal(sp_rtt_pto_ns(&rtt), 15 * SB_MS);
+    sp_rtt_on_sample(&rtt, 100 * SB_MS, 0, SB_S);
+    assert_int_equal(rtt.smoothed_ns, 100 * SB_MS); /* nothing is left of it */
+    expect_assert_failure(sp_rtt_assume(&rtt, SB_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +115,7 @@ int main(void)
         cmocka_unit_test(a_sample_moves_the_estimate_by_the_formula),
         cmocka_unit_test(no_timer_is_shorter_than_the_granularity),
         cmocka_unit_test(the_loss_delay_follows_the_larger_estimate),
+        cmocka_unit_test(another_round_trip_may_be_assumed),
     };
 
     sb_assert_handler = qt_on_assert;
