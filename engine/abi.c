@@ -136,7 +136,8 @@ FROZEN_FIELD(struct spate_config, shard_rate_bytes_per_s_max, 304, 8);
 FROZEN_FIELD(struct spate_config, kernel_pacing, 312, 4);
 FROZEN_FIELD(struct spate_config, initial_window_packets, 316, 4);
 FROZEN_FIELD(struct spate_config, initial_rtt_ns, 320, 8);
-LAST_FIELD(struct spate_config, initial_rtt_ns);
+FROZEN_FIELD(struct spate_config, engine_rate_bytes_per_s_max, 328, 8);
+LAST_FIELD(struct spate_config, engine_rate_bytes_per_s_max);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);

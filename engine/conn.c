@@ -402,7 +402,7 @@ static void leave(struct spate_conn *conn)
     struct spate_shard *shard = conn->shard;
     sb_list_remove(&conn->all_link);
     sb_list_remove(&conn->send_pending_link);
-    sb_list_remove(&conn->limit_link);
+    se_limit_leave(&conn->shard->limit, &conn->limit_link);
     sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->ended_link);
     sb_list_remove(&conn->ask_link);

@@ -17,6 +17,7 @@
 
 #include "crypto/reset.h"
 #include "engine/backend.h"
+#include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/crypto.h"
 #include "engine/settings.h"
@@ -59,6 +60,7 @@ struct spate_engine {
     bool was_started;
     struct spate_handlers handlers;
     atomic_bool is_stopping;
+    struct se_engine_limit limit; /* of the rate */
 
     pthread_mutex_t lock; /* guards the threads' state and result */
     pthread_cond_t changed;
@@ -99,6 +101,7 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
         struct spate_shard *shard = &engine->shards[i];
         shard->engine = engine;
+        shard->engine_limit = &engine->limit;
         shard->config = &engine->config;
         shard->fused = engine->fused;
         shard->index = i;
@@ -169,6 +172,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     atomic_init(&engine->is_stopping, false);
+    se_engine_limit_set(&engine->limit, config.engine_rate_bytes_per_s_max, 0);
 
     result = choose_and_make_shards(engine, error);
     if (result != 0) {
@@ -209,6 +213,16 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
     own.cpus = NULL;
     return result != 0 ? result : se_settings_make(&engine->given, &own, ret, error);
+}
+
+int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_s)
+{
+    if (!se_config_is_rate(bytes_per_s))
+        return -EINVAL;
+    se_engine_limit_set(&engine->limit, bytes_per_s, se_clock_now_ns());
+    for (uint32_t i = 0; i < engine->config.shard_count; i++) /* who waits may have to wait less */
+        spate_shard_wake(&engine->shards[i]);
+    return 0;
 }
 
 enum spate_backend spate_engine_backend(const struct spate_engine *engine)

@@ -2,8 +2,19 @@
 #include "engine/limit.h"
 
 /* The bucket is a pacer of proto/: 128-bit products, no rounding to 0, and one number of state.  It
- * opens for half a burst, so that one wake of the shard serves many connections. */
+ * opens for half a burst, so that one wake of the shard serves many connections.
+ *
+ * The engine's bucket is the time at which what was borrowed so far is due, in one word that shards
+ * move forward with compare-and-exchange.  There is no lock: a shard that fails knows that another
+ * has succeeded.
+ *
+ * Which shard borrows next must not depend on which one wakes first, or connections of a slow shard
+ * starve.  So each shard keeps a second time: when what it has borrowed is due at its share of the
+ * rate, in proportion to the connections that wait in it.  It does not borrow before that while
+ * others wait.  The idea is that of virtual clocks (L. Zhang, SIGCOMM 1990), with weights that
+ * follow who waits, so that what one shard does not need is the others' at once. */
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/wire/limits.h"
@@ -11,8 +22,53 @@
 
 #define TRAIN_COUNT_MIN 2
 
-void se_limit_init(struct se_limit *limit)
+/* The engine's bucket: what is not borrowed for this long is lost, or for the time of ten datagrams
+ * if that is longer. */
+#define ENGINE_BURST_NS    (2 * SB_MS)
+#define ENGINE_BURST_BYTES (10 * SP_DATAGRAM_SIZE_MIN)
+
+/* A shard borrows a quarter of a millisecond of its share, at least two datagrams, at most a train:
+ * enough that few trains have to borrow, and little enough that shards take turns. */
+#define BORROW_NS        (250 * SB_US)
+#define BORROW_BYTES_MIN (2 * SP_DATAGRAM_SIZE_MIN)
+#define BORROW_BYTES_MAX (64 * 1024)
+
+/* Another shard has borrowed at the moment: once for each shard, at most.  Also how often one
+ * borrows to repay what a train has overdrawn: less than that times BORROW_BYTES_MIN. */
+#define BORROW_TRIES 64
+
+static uint64_t load(const _Atomic uint64_t *value)
 {
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* Bytes are at most those of a debt, ENGINE_BURST_BYTES or BORROW_BYTES_MAX: below 2^32. */
+static uint64_t time_for(uint64_t bytes, uint64_t bytes_per_s)
+{
+    return bytes * SB_S / bytes_per_s;
+}
+
+static uint64_t burst_ns_of(uint64_t rate)
+{
+    return SB_MAX(ENGINE_BURST_NS, time_for(ENGINE_BURST_BYTES, rate));
+}
+
+void se_engine_limit_set(struct se_engine_limit *limit, uint64_t bytes_per_s, uint64_t now_ns)
+{
+    uint64_t before = load(&limit->bytes_per_s), next_ns = load(&limit->next_ns);
+    if (before == 0 || bytes_per_s == 0) {
+        next_ns = now_ns;
+    } else if (next_ns > now_ns) { /* what was borrowed last, less what has passed of its time */
+        unsigned __int128 debt_bytes = (unsigned __int128)(next_ns - now_ns) * before / SB_S;
+        next_ns = now_ns + time_for((uint64_t)SB_MIN(debt_bytes, BORROW_BYTES_MAX), bytes_per_s);
+    }
+    atomic_store_explicit(&limit->next_ns, next_ns, memory_order_relaxed);
+    atomic_store_explicit(&limit->bytes_per_s, bytes_per_s, memory_order_relaxed);
+}
+
+void se_limit_init(struct se_limit *limit, struct se_engine_limit *engine)
+{
+    *limit = (struct se_limit){.engine = engine};
     sp_pacer_init(&limit->bucket);
     sb_list_init(&limit->line);
 }
@@ -25,23 +81,127 @@ void se_limit_set(struct se_limit *limit, uint64_t bytes_per_s, uint64_t now_ns)
     sp_pacer_set(&limit->bucket, pace, now_ns);
 }
 
-bool se_limit_is_open(const struct se_limit *limit, uint64_t now_ns)
+/* ---- The line ---- */
+
+void se_limit_join(struct se_limit *limit, struct sb_link *link)
 {
-    return sp_pacer_is_open(&limit->bucket, now_ns);
+    sb_list_push_back(&limit->line, link);
+    limit->line_count++;
+}
+
+void se_limit_rejoin(struct se_limit *limit, struct sb_link *link)
+{
+    sb_list_push_front(&limit->line, link);
+    limit->line_count++;
+}
+
+struct sb_link *se_limit_pop(struct se_limit *limit)
+{
+    struct sb_link *link = sb_list_pop_front(&limit->line);
+    SB_ASSERT((link == NULL) == (limit->line_count == 0));
+    limit->line_count -= link != NULL;
+    return link;
+}
+
+void se_limit_leave(struct se_limit *limit, struct sb_link *link)
+{
+    if (!sb_link_is_in(link))
+        return;
+    SB_ASSERT(limit->line_count > 0);
+    sb_list_remove(link);
+    limit->line_count--;
+    se_limit_announce(limit);
+}
+
+void se_limit_announce(struct se_limit *limit)
+{
+    uint32_t count = load(&limit->engine->bytes_per_s) != 0 ? limit->line_count : 0;
+    if (SB_LIKELY(count == limit->announced_count))
+        return;
+    (void)atomic_fetch_add_explicit(&limit->engine->waiting_count, count - limit->announced_count,
+                                    memory_order_relaxed); /* modulo 2^32 */
+    limit->announced_count = count;
+}
+
+void se_limit_clear(struct se_limit *limit)
+{
+    while (se_limit_pop(limit) != NULL)
+        continue;
+    se_limit_announce(limit);
+}
+
+/* ---- Borrowing ---- */
+
+/* Borrows some bytes.  Returns false, and when to try again, if none are due. */
+static bool borrow(struct se_limit *limit, uint64_t rate, uint64_t now_ns)
+{
+    struct se_engine_limit *engine = limit->engine;
+    uint64_t all = atomic_load_explicit(&engine->waiting_count, memory_order_relaxed);
+    uint64_t own = SB_MAX(limit->announced_count, 1);
+    uint64_t burst_ns = burst_ns_of(rate), oldest_ns = sb_time_since(now_ns, burst_ns);
+    uint64_t share_ns = SB_MAX(limit->share_ns, oldest_ns);
+    all = SB_MAX(all, own);
+    if (all > own && share_ns > now_ns) {
+        limit->engine_at_ns = share_ns + burst_ns / 4; /* a wake is worth some trains */
+        return false;
+    }
+    uint64_t bytes = rate / (SB_S / BORROW_NS) * own / all;
+    bytes = SB_MIN(SB_MAX(bytes, (uint64_t)BORROW_BYTES_MIN), (uint64_t)BORROW_BYTES_MAX);
+    uint64_t seen_ns = load(&engine->next_ns);
+    for (uint32_t i = 0; i < BORROW_TRIES; i++) {
+        uint64_t from_ns = SB_MAX(seen_ns, oldest_ns);
+        if (from_ns > now_ns) {
+            limit->engine_at_ns = from_ns + burst_ns / 4;
+            return false;
+        }
+        uint64_t took_ns = time_for(bytes, rate);
+        if (atomic_compare_exchange_weak_explicit(&engine->next_ns, &seen_ns, from_ns + took_ns,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            limit->share_ns = share_ns + took_ns * all / own; /* 2^37 * 2^26 */
+            limit->borrowed_bytes += (int64_t)bytes;
+            return true;
+        }
+    }
+    limit->engine_at_ns = now_ns; /* at once, in the next turn */
+    return false;
+}
+
+bool se_limit_is_open(struct se_limit *limit, uint64_t now_ns)
+{
+    if (!sp_pacer_is_open(&limit->bucket, now_ns))
+        return false;
+    uint64_t rate = load(&limit->engine->bytes_per_s);
+    if (rate != 0)
+        se_limit_announce(limit);
+    for (uint32_t i = 0; rate != 0 && limit->borrowed_bytes <= 0 && i < BORROW_TRIES; i++)
+        if (!borrow(limit, rate, now_ns))
+            return false;
+    return true;
 }
 
 uint32_t se_limit_train_count(const struct se_limit *limit)
 {
-    uint64_t count = limit->bucket.rate_bytes_per_s / (SB_S / SB_MS) / SP_DATAGRAM_SIZE_MIN;
+    uint64_t rate = limit->bucket.rate_bytes_per_s, of_engine = load(&limit->engine->bytes_per_s);
+    if (rate == 0 || (of_engine != 0 && of_engine < rate))
+        rate = of_engine;
+    uint64_t count = rate / (SB_S / SB_MS) / SP_DATAGRAM_SIZE_MIN;
     return (uint32_t)SB_MIN(SB_MAX(count, TRAIN_COUNT_MIN), (uint64_t)SP_TRAIN_COUNT_MAX);
 }
 
 void se_limit_on_sent(struct se_limit *limit, uint64_t bytes, uint64_t now_ns)
 {
     sp_pacer_on_sent(&limit->bucket, bytes, now_ns);
+    if (load(&limit->engine->bytes_per_s) != 0)
+        limit->borrowed_bytes -= (int64_t)bytes;
+    else
+        limit->borrowed_bytes = 0;
 }
 
 uint64_t se_limit_wake_ns(const struct se_limit *limit)
 {
-    return sb_list_is_empty(&limit->line) ? SB_NEVER : sp_pacer_wake_at_ns(&limit->bucket);
+    if (sb_list_is_empty(&limit->line))
+        return SB_NEVER;
+    uint64_t at_ns = sp_pacer_wake_at_ns(&limit->bucket);
+    bool is_waiting = load(&limit->engine->bytes_per_s) != 0 && limit->borrowed_bytes <= 0;
+    return is_waiting ? SB_MAX(at_ns, limit->engine_at_ns) : at_ns;
 }

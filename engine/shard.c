@@ -125,7 +125,7 @@ static void init_lists(struct spate_shard *shard)
 {
     sb_list_init(&shard->all);
     sb_list_init(&shard->send_pending);
-    se_limit_init(&shard->limit);
+    se_limit_init(&shard->limit, shard->engine_limit);
     se_limit_set(&shard->limit, shard->config->shard_rate_bytes_per_s_max, 0);
     se_depart_init(&shard->depart, shard->config->kernel_pacing == SPATE_KERNEL_PACING_AUTO);
     sb_list_init(&shard->event_pending);
@@ -337,6 +337,7 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;
         se_shard_close_posts(shard);
+        se_limit_clear(&shard->limit); /* the other shards get its share of the engine's rate */
     }
     shard->is_in_turn = false;
     return result;

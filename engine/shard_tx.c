@@ -163,7 +163,7 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
             sb_list_push_back(&served, link);
         else if (SB_UNLIKELY(share->is_held) && !sb_link_is_in(&conn->limit_link) &&
                  sp_conn_is_held(conn->proto, SB_MAX(shard->now_ns, conn->depart.last_ns)))
-            sb_list_push_back(&shard->limit.line, &conn->limit_link);
+            se_limit_join(&shard->limit, &conn->limit_link);
         after_trains(conn);
     }
     move_all(&line, &shard->send_pending);
@@ -180,17 +180,17 @@ static enum outcome send_line(struct spate_shard *shard, struct su_send_slot **s
     share.train_count_max = 1;
     share.count_max = SB_MIN(share.count_max, se_limit_train_count(&shard->limit));
     while (*bytes < SE_SEND_BYTES_PER_TURN && se_limit_is_open(&shard->limit, shard->now_ns) &&
-           (link = sb_list_pop_front(&shard->limit.line)) != NULL) {
+           (link = se_limit_pop(&shard->limit)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, limit_link);
         uint64_t before = *bytes;
         enum outcome outcome = send_trains(conn, &share, slot, bytes);
         if (outcome == NO_SLOT) {
-            sb_list_push_front(&shard->limit.line, link);
+            se_limit_rejoin(&shard->limit, link);
             return NO_SLOT;
         }
         se_limit_on_sent(&shard->limit, *bytes - before, shard->now_ns);
         if (outcome == SENT_SOME)
-            sb_list_push_back(&shard->limit.line, link);
+            se_limit_join(&shard->limit, link);
         after_trains(conn);
     }
     return SENT_ALL;
@@ -209,15 +209,27 @@ static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
         outcome = send_line(shard, &slot, &bytes);
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
+    se_limit_announce(&shard->limit);
     bool is_open =
         !sb_list_is_empty(&shard->limit.line) && se_limit_is_open(&shard->limit, shard->now_ns);
     return outcome != NO_SLOT && (is_open || !sb_list_is_empty(&shard->send_pending));
+}
+
+/* There is no limit any more. */
+static SB_NEVER_INLINE void release_line(struct spate_shard *shard)
+{
+    struct sb_link *link;
+    while ((link = se_limit_pop(&shard->limit)) != NULL)
+        se_conn_want_send(SB_CONTAINER_OF(link, struct spate_conn, limit_link));
+    se_limit_announce(&shard->limit);
 }
 
 bool se_shard_send(struct spate_shard *shard)
 {
     if (SB_UNLIKELY(se_limit_is_set(&shard->limit)))
         return send_limited(shard);
+    if (SB_UNLIKELY(!sb_list_is_empty(&shard->limit.line)))
+        release_line(shard);
     struct su_send_slot *slot = NULL;
     uint64_t bytes = 0;
     const struct share share = share_of(shard);
@@ -232,10 +244,6 @@ int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)
     if (!se_config_is_rate(bytes_per_s))
         return -EINVAL;
     se_limit_set(&shard->limit, bytes_per_s, shard->now_ns);
-    struct sb_link *link;
-    if (bytes_per_s == 0) /* nobody waits any more */
-        while ((link = sb_list_pop_front(&shard->limit.line)) != NULL)
-            se_conn_want_send(SB_CONTAINER_OF(link, struct spate_conn, limit_link));
     return 0;
 }
 

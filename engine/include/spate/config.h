@@ -285,6 +285,9 @@ struct spate_config {
      * packets of a handshake are sent again [RFC9002 6.2.2].
      * Default 333 ms; 1 ms to 10 s. */
     uint64_t initial_rtt_ns;
+    /* Bytes per second that all connections of the engine send together at most: see
+     * spate_engine_set_rate_limit().  Default 0; 1,000 to 125,000,000,000, or 0 for none. */
+    uint64_t engine_rate_bytes_per_s_max;
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of
@@ -357,6 +360,8 @@ struct spate_config {
  *
  *   connection  Bounds what congestion control would do, also with pacing off.
  *   shard       Connections that have something to send take turns, one train each.
+ *   engine      Shards borrow from it, each in proportion to its connections that wait; within a
+ *               shard as above.
  *
  * ACKs alone and probes are neither held back nor counted, so that a limit does not delay what the
  * peer sends.  A limit that is not set costs nothing. */

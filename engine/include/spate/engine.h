@@ -283,6 +283,17 @@ SPATE_API int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_n
  * Threads: shard. */
 SPATE_API int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s);
 
+/* Limits what all connections of the engine send together from now on, as
+ * engine_rate_bytes_per_s_max of the configuration does.
+ *
+ *   bytes_per_s  Bytes of UDP payload per second: 1,000 to 125,000,000,000.  0: no limit.
+ *
+ * Returns 0, or:
+ *   -EINVAL  `bytes_per_s` is out of range.
+ *
+ * Threads: any. */
+SPATE_API int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_s);
+
 /* Ends the wait of the turn in progress.  If no turn is in progress, the next turn does not wait.
  * Does not change errno and is async-signal-safe.
  *

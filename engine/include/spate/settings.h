@@ -39,9 +39,10 @@ struct spate_settings;
  *   config  From spate_engine_config(), with changes; copied.  These fields concern the engine and
  *           must have its values: shard_count, backend, crypto, conns_max, handshakes_max,
  *           memory_bytes_max, receive_slots, transmit_slots, socket_buffer_bytes, spin_ns,
- *           zero_copy, gso, retry and shard_rate_bytes_per_s_max.  All others except `cpus` and the
- * keys, which are ignored, are settings of connections. *ret    Owned by the caller until
- * spate_settings_destroy().  Untouched on failure. error   Names the field on failure; may be NULL.
+ *           zero_copy, gso, retry, shard_rate_bytes_per_s_max and engine_rate_bytes_per_s_max.
+ *           All others are settings of connections, but for `cpus` and the keys: those are ignored.
+ *   *ret    Owned by the caller until spate_settings_destroy().  Untouched on failure.
+ *   error   Names the field on failure; may be NULL.
  *
  * Returns 0, or:
  *   -EINVAL  A value is out of range, or a field of the engine differs.  Or spate_engine_config()

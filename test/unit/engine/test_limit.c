@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* The rate limit of an engine, of which two shards borrow, in virtual time: exact, and even between
+ * connections however they are spread. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "engine/limit.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+
+enum { SHARDS = 2, CONNS_MAX = 16, DATAGRAM = 1200, TURN_BYTES = 256 * 1024 };
+
+struct conn {
+    struct sb_link link;
+    uint64_t bytes;
+};
+
+struct shard {
+    struct se_limit limit;
+    struct conn conns[CONNS_MAX];
+    uint32_t conn_count;
+    uint64_t wake_ns;
+    uint64_t late_ns_max; /* it runs so much later than it wants to, at most */
+};
+
+struct world {
+    struct se_engine_limit engine;
+    struct shard shards[SHARDS];
+    uint64_t now_ns;
+    uint64_t random;
+};
+
+static uint64_t draw(struct world *w, uint64_t below)
+{
+    w->random = w->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (w->random >> 33) % below;
+}
+
+static void init(struct world *w, uint64_t rate, const uint32_t conn_counts[SHARDS])
+{
+    *w = (struct world){.now_ns = SB_S, .random = rate};
+    se_engine_limit_set(&w->engine, rate, w->now_ns);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &w->shards[i];
+        se_limit_init(&shard->limit, &w->engine);
+        shard->late_ns_max = 100 * SB_US;
+        shard->conn_count = conn_counts[i];
+        for (uint32_t k = 0; k < conn_counts[i]; k++) {
+            sb_list_init(&shard->conns[k].link);
+            se_limit_join(&shard->limit, &shard->conns[k].link);
+        }
+        se_limit_announce(&shard->limit);
+    }
+}
+
+/* What a turn of the shard sends: all of its connections always have more. */
+static void turn(struct world *w, struct shard *shard)
+{
+    struct sb_link *link;
+    uint64_t bytes = 0;
+    while (bytes < TURN_BYTES && se_limit_is_open(&shard->limit, w->now_ns) &&
+           (link = se_limit_pop(&shard->limit)) != NULL) {
+        struct conn *conn = SB_CONTAINER_OF(link, struct conn, link);
+        uint64_t train = (uint64_t)se_limit_train_count(&shard->limit) * DATAGRAM;
+        se_limit_on_sent(&shard->limit, train, w->now_ns);
+        conn->bytes += train;
+        bytes += train;
+        se_limit_join(&shard->limit, link);
+    }
+    se_limit_announce(&shard->limit);
+    uint64_t at_ns = se_limit_wake_ns(&shard->limit);
+    shard->wake_ns = SB_MAX(at_ns, w->now_ns + SB_US);
+    if (shard->wake_ns != SB_NEVER)
+        shard->wake_ns += draw(w, shard->late_ns_max);
+}
+
+static void run(struct world *w, uint64_t ns)
+{
+    uint64_t end_ns = w->now_ns + ns;
+    for (;;) {
+        struct shard *first = &w->shards[0];
+        for (uint32_t i = 1; i < SHARDS; i++)
+            if (w->shards[i].wake_ns < first->wake_ns)
+                first = &w->shards[i];
+        if (first->wake_ns > end_ns)
+            break;
+        w->now_ns = SB_MAX(w->now_ns, first->wake_ns);
+        turn(w, first);
+    }
+    w->now_ns = end_ns;
+}
+
+static uint64_t sent_by(const struct shard *shard)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < shard->conn_count; i++)
+        bytes += shard->conns[i].bytes;
+    return bytes;
+}
+
+static uint64_t sent(const struct world *w)
+{
+    return sent_by(&w->shards[0]) + sent_by(&w->shards[1]);
+}
+
+static void forget(struct world *w)
+{
+    for (uint32_t i = 0; i < SHARDS; i++)
+        for (uint32_t k = 0; k < CONNS_MAX; k++)
+            w->shards[i].conns[k].bytes = 0;
+}
+
+static double jain(const struct world *w)
+{
+    double sum = 0, squares = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SHARDS; i++)
+        for (uint32_t k = 0; k < w->shards[i].conn_count; k++, count++) {
+            double bytes = (double)w->shards[i].conns[k].bytes;
+            sum += bytes;
+            squares += bytes * bytes;
+        }
+    return sum * sum / (count * squares);
+}
+
+static void assert_percent(uint64_t value, uint64_t want, uint64_t percent)
+{
+    if (value < want - want * percent / 100 || value > want + want * percent / 100)
+        fail_msg("%lu, and not %lu", (unsigned long)value, (unsigned long)want);
+}
+
+/* 1 Mbit/s to 20 Gbit/s; a second of the fastest, and longer where trains are rare. */
+static const struct {
+    uint64_t rate, seconds;
+} rates[] = {{125000, 60}, {1250000, 10}, {12500000, 4}, {125000000, 2}, {2500000000, 2}};
+
+static void shards_keep_the_limit_together(void **state)
+{
+    (void)state;
+    static const uint32_t spreads[][SHARDS] = {{8, 8}, {4, 12}, {1, 15}, {16, 0}, {1, 1}};
+    for (size_t i = 0; i < QT_COUNT(rates); i++) {
+        for (size_t k = 0; k < QT_COUNT(spreads); k++) {
+            static struct world w;
+            init(&w, rates[i].rate, spreads[k]);
+            run(&w, SB_S / 4);
+            forget(&w);
+            run(&w, rates[i].seconds * SB_S);
+            assert_percent(sent(&w), rates[i].rate * rates[i].seconds, 1);
+            if (jain(&w) < 0.99)
+                fail_msg("%lu bytes/s, %u and %u: Jain's index %.4f", (unsigned long)rates[i].rate,
+                         spreads[k][0], spreads[k][1], jain(&w));
+        }
+    }
+}
+
+/* One that always comes late does not lose its share to one that is always there. */
+static void a_slow_shard_gets_its_share(void **state)
+{
+    (void)state;
+    static struct world w;
+    init(&w, 125000000, (const uint32_t[]){8, 8});
+    w.shards[0].late_ns_max = 10 * SB_US;
+    w.shards[1].late_ns_max = 900 * SB_US;
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 2 * SB_S);
+    assert_percent(sent(&w), 250000000, 1);
+    assert_percent(sent_by(&w.shards[1]), 125000000, 2);
+}
+
+/* What one does not need, the other one gets, and gives it back. */
+static void nothing_is_kept_for_who_does_not_wait(void **state)
+{
+    (void)state;
+    static struct world w;
+    init(&w, 12500000, (const uint32_t[]){8, 8});
+    run(&w, SB_S);
+    for (uint32_t i = 0; i < 8; i++) /* they close */
+        se_limit_leave(&w.shards[1].limit, &w.shards[1].conns[i].link);
+    assert_int_equal(w.engine.waiting_count, 8);
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 2 * SB_S);
+    assert_percent(sent_by(&w.shards[0]), 25000000, 1);
+    assert_int_equal(sent_by(&w.shards[1]), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        se_limit_join(&w.shards[1].limit, &w.shards[1].conns[i].link);
+    w.shards[1].wake_ns = w.now_ns;
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 2 * SB_S);
+    assert_percent(sent(&w), 25000000, 1);
+    assert_true(jain(&w) >= 0.99);
+}
+
+/* Setting it again and again gives nothing away, and a change holds at once. */
+static void a_change_forgives_no_debt(void **state)
+{
+    (void)state;
+    static struct world w;
+    init(&w, 125000, (const uint32_t[]){8, 8});
+    run(&w, SB_S);
+    forget(&w);
+    for (uint32_t i = 0; i < 2000; i++) {
+        se_engine_limit_set(&w.engine, i % 2 == 0 ? 125001 : 125000, w.now_ns);
+        run(&w, 5 * SB_MS);
+    }
+    assert_in_range(sent(&w), 1000000, 1250000 + 1250000 / 100 + 12000);
+    se_engine_limit_set(&w.engine, 12500000, w.now_ns);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        w.shards[i].wake_ns = w.now_ns; /* spate_engine_set_rate_limit() wakes all */
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 2 * SB_S);
+    assert_percent(sent(&w), 25000000, 1);
+}
+
+/* Both limits hold, whichever is lower. */
+static void a_shard_may_have_a_limit_of_its_own_too(void **state)
+{
+    (void)state;
+    static struct world w;
+    init(&w, 12500000, (const uint32_t[]){8, 8});
+    se_limit_set(&w.shards[0].limit, 2500000, w.now_ns);
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 4 * SB_S);
+    assert_percent(sent_by(&w.shards[0]), 10000000, 1);
+    assert_in_range(sent(&w), 30000000, 50500000);
+    se_limit_set(&w.shards[0].limit, 25000000, w.now_ns);
+    run(&w, SB_S / 4);
+    forget(&w);
+    run(&w, 4 * SB_S);
+    assert_percent(sent(&w), 50000000, 1);
+    assert_true(jain(&w) >= 0.99);
+}
+
+static void without_a_limit_nobody_waits(void **state)
+{
+    (void)state;
+    static struct world w;
+    init(&w, 125000, (const uint32_t[]){2, 2});
+    run(&w, SB_S);
+    assert_true(se_limit_is_set(&w.shards[0].limit));
+    assert_int_equal(w.engine.waiting_count, 4);
+    se_engine_limit_set(&w.engine, 0, w.now_ns);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct se_limit *limit = &w.shards[i].limit;
+        assert_false(se_limit_is_set(limit));
+        assert_true(se_limit_is_open(limit, w.now_ns));
+        se_limit_announce(limit);
+        se_limit_clear(limit);
+        assert_int_equal(se_limit_wake_ns(limit), SB_NEVER);
+    }
+    assert_int_equal(w.engine.waiting_count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shards_keep_the_limit_together),
+        cmocka_unit_test(a_slow_shard_gets_its_share),
+        cmocka_unit_test(nothing_is_kept_for_who_does_not_wait),
+        cmocka_unit_test(a_change_forgives_no_debt),
+        cmocka_unit_test(a_shard_may_have_a_limit_of_its_own_too),
+        cmocka_unit_test(without_a_limit_nobody_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
