@@ -132,7 +132,8 @@ static void stream_sent(struct qs_oracle *oracle, const struct sp_frame_stream *
     if (stream == NULL)
         return;
     uint64_t end = frame->offset + frame->size;
-    if (stream->was_reset && (end > stream->reliable || frame->fin))
+    bool is_given_up = stream->reliable == 0 || end > stream->reliable || frame->fin;
+    if (stream->was_reset && is_given_up)
         qs_fail(oracle->trace, "%s sends stream %" PRIu64 " after its reset", oracle->who,
                 frame->id); /* [RFC9000 3.1, reliable-reset 5] */
     if (frame->fin)
