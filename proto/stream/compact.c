@@ -71,7 +71,7 @@ static bool copy_out(struct sp_piece *piece)
         piece->buffer = copy;
         piece->data = sp_copy_data(copy);
         sb_buffer_unref(buffer);
-        (void)sp_reassembly_join(piece->owner, piece);
+        (void)sp_reassembly_join_both(piece->owner, piece);
         return true;
     }
     sp_piece_pin(store, piece);

@@ -359,6 +359,42 @@ static void without_memory_for_copies_bytes_stay_where_they_are(void **state)
         sb_buffer_unref(taken[--count]);
 }
 
+/* The end of a slice is copied later than its start, of which some has been read meanwhile: then
+ * both fit into one page. */
+static void what_is_copied_late_joins_the_page_before_it(void **state)
+{
+    (void)state;
+    enum { SIZE = SP_PAGE_SIZE + 9, READ = 78 };
+    static uint8_t memory[READ];
+    struct sb_buffer *taken[100];
+    struct sp_placed placed;
+    uint64_t offset;
+    uint32_t count = 0;
+    fragments_begin();
+    fragments.all.store.lent_pool = &fragments.all.lent;
+    assert_true(fragments_try(&fragments.reassembly, 4 * SIZE, 1)); /* makes a block of copies */
+    void *(*take)(void *, size_t) = fragments.heap.memory.take;
+    fragments.heap.memory.take = take_nothing;
+    while ((taken[count] = sp_copies_take(&fragments.all.copies, fragments.all.store.holding,
+                                          SP_PAGE_SIZE, true)) != NULL)
+        count++;
+    assert_true(count >= 2);
+    sb_buffer_unref(taken[--count]);
+    assert_true(fragments_try(&fragments.reassembly, 0, SIZE));
+    assert_int_equal(fragments.slot_count, 1); /* for the end of the slice */
+    fragments.heap.memory.take = take;
+    assert_true(sp_reassembly_lend(&fragments.reassembly, memory, READ, 0, &offset));
+    assert_true(sp_reassembly_next_placed(&fragments.reassembly, &placed));
+    assert_int_equal(placed.size, READ);
+    while (count > 0)
+        sb_buffer_unref(taken[--count]);
+    sp_compact_old(&fragments.all.copies, 10);
+    assert_int_equal(fragments.slot_count, 0);
+    sp_reassembly_check(&fragments.reassembly);
+    fragments_read_all();
+    assert_int_equal(fragments.reassembly.read_end, SIZE);
+}
+
 /* ---- Time ---- */
 
 /* Frames of all sizes among as many pieces as a connection may have. */
@@ -422,6 +458,8 @@ int main(void)
         cmocka_unit_test_teardown(a_buffer_that_is_well_used_is_kept_without_a_copy,
                                   fragments_tear_down),
         cmocka_unit_test_teardown(old_buffers_are_freed_when_they_are_needed, fragments_tear_down),
+        cmocka_unit_test_teardown(what_is_copied_late_joins_the_page_before_it,
+                                  fragments_tear_down),
         cmocka_unit_test_teardown(without_memory_for_copies_bytes_stay_where_they_are,
                                   fragments_tear_down),
         cmocka_unit_test_teardown(a_frame_visits_few_pieces_however_many_there_are,
