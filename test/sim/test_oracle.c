@@ -121,6 +121,40 @@ static void a_final_size_and_a_reset_are_final(void **state)
     bench_has_found(bench, "after its reset");
 }
 
+static void send_reset_at(struct bench *bench, uint64_t error, uint64_t reliable_size)
+{
+    const struct sp_frame_reset_at frame = {
+        .id = 4, .error = error, .final_size = 10, .reliable_size = reliable_size};
+    sp_frame_write_reset_stream_at(&bench->w, &frame);
+    bench_sends(bench);
+}
+
+/* [reliable-reset 5] */
+static void bytes_below_the_reliable_size_may_follow_a_reset(void **state)
+{
+    struct bench *bench = *state;
+    bench_begin(bench, SP_CLIENT);
+    bench_write_stream(bench, 4, 0, 10, false);
+    bench_sends(bench);
+    send_reset_at(bench, 1, 7);
+    bench_has_found(bench, "does not know");
+    bench->plan.side[SP_SERVER].config.reset_stream_at = true;
+    send_reset_at(bench, 1, 6);
+    bench_write_stream(bench, 4, 0, 6, false);
+    bench_sends(bench);
+    bench_is_content(bench);
+    bench_write_stream(bench, 4, 3, 4, false);
+    bench_sends(bench);
+    bench_has_found(bench, "after its reset");
+    send_reset_at(bench, 1, 4);
+    send_reset_at(bench, 1, 4);
+    bench_is_content(bench);
+    send_reset_at(bench, 1, 5);
+    bench_has_found(bench, "otherwise than before");
+    send_reset_at(bench, 2, 4);
+    bench_has_found(bench, "otherwise than before");
+}
+
 static void wrong_bytes_are_seen_when_they_are_sealed(void **state)
 {
     struct bench *bench = *state;
@@ -364,6 +398,7 @@ int main(void)
         QT_TEST(bench, stream_limits_bind),
         QT_TEST(bench, credit_beyond_the_configured_window_is_too_much),
         QT_TEST(bench, a_final_size_and_a_reset_are_final),
+        QT_TEST(bench, bytes_below_the_reliable_size_may_follow_a_reset),
         QT_TEST(bench, wrong_bytes_are_seen_when_they_are_sealed),
         QT_TEST(bench, nothing_but_the_close_follows_the_close),
         QT_TEST(bench, only_a_server_issues_tokens),
