@@ -46,7 +46,9 @@ static void each_side_asks_for_acks_if_both_have_the_extension(void **state)
                       client_has, (int)client.ack_frequencies_out, (int)server.acks_out,
                       (int)server.packets_in);
         assert_int_equal(client.ack_frequencies_out > 0, server_has && client_has);
-        assert_int_equal(client.ack_frequencies_out, server.ack_frequencies_in);
+        /* The last one may be under way when all has arrived. */
+        assert_int_equal(server.ack_frequencies_in > 0, server_has && client_has);
+        assert_true(server.ack_frequencies_in <= client.ack_frequencies_out);
         assert_int_equal(server.ack_frequencies_out, 0);
     }
 }
