@@ -55,11 +55,12 @@ static void run_both_ways(void)
     begin(conn);
     begin(w->server.conn);
     pw_until(w, has_one_arrived);
-    /* When one direction is over, the other one is well on its way. */
+    /* When one direction is over, the other one is on its way.  It may be slower: here both share a
+     * thread, and a controller that probes for bandwidth finds what the other one leaves. */
     uint64_t less =
         w->server.bytes_in < w->client.bytes_in ? w->server.bytes_in : w->client.bytes_in;
     print_message("    %lu of %d bytes when the other way was over\n", (unsigned long)less, BYTES);
-    assert_true(less > BYTES / 3);
+    assert_true(less > BYTES / 10);
     pw_until(w, have_arrived);
     assert_acknowledged(conn);
     assert_acknowledged(w->server.conn);
