@@ -52,9 +52,9 @@
     /* Jumbo frames minus the headers of IPv4 and UDP; the most that IPv4 can carry. */ \
     X(PROTO, datagram_size_max, 8972, SP_DATAGRAM_SIZE_MIN, 65507, RANGE) \
     X(PROTO, stream_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \
-    X(PROTO, stream_window_bytes_max, 16 * MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, stream_window_bytes_max, 128 * MIB, KIB, WINDOW_MAX, RANGE) \
     X(PROTO, conn_window_bytes, MIB, KIB, WINDOW_MAX, RANGE) \
-    X(PROTO, conn_window_bytes_max, 16 * MIB, KIB, WINDOW_MAX, RANGE) \
+    X(PROTO, conn_window_bytes_max, 128 * MIB, KIB, WINDOW_MAX, RANGE) \
     X(PROTO, streams_bidi_max, 100, 0, 1 << 20, RANGE) \
     X(PROTO, streams_uni_max, 100, 0, 1 << 20, RANGE) \
     X(PROTO, streams_local_max, 1000, 0, 1 << 20, RANGE) \

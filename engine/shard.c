@@ -87,6 +87,8 @@ static void init_pools(struct spate_shard *shard)
 
     se_memory_init(&shard->memory, config->memory_bytes_max);
     sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
+    shard->pools.widen_bytes_max =
+        se_memory_bound(&shard->memory, SE_NEED_ORDINARY) / SP_HELD_BYTES_PER_CREDIT_MAX;
     sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), UINT32_MAX,
                  config->conns_max, &shard->memory.interface);
     se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),

@@ -8,6 +8,7 @@
 #include "proto/conn/early.h"
 #include "proto/conn/handshake.h"
 #include "proto/conn/header_bits.h"
+#include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/schedule.h"
@@ -38,9 +39,9 @@ void sp_config_init(struct sp_config *config)
         .ack_delay_ns_max = 25 * SB_MS,
         .datagram_size_max = 1472,
         .stream_window_bytes = UINT64_C(1) << 20,
-        .stream_window_bytes_max = UINT64_C(16) << 20,
+        .stream_window_bytes_max = UINT64_C(128) << 20,
         .conn_window_bytes = UINT64_C(1) << 20,
-        .conn_window_bytes_max = UINT64_C(16) << 20,
+        .conn_window_bytes_max = UINT64_C(128) << 20,
         .streams_bidi_max = 100,
         .streams_uni_max = 100,
         .streams_local_max = 1000,
@@ -68,6 +69,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
 {
     pools->memory = memory;
     pools->share_bytes = UINT64_MAX;
+    pools->widen_bytes_max = UINT64_MAX;
 #define INIT(pool, type, count_max) \
     sb_pool_init(&pools->pool, #pool, sizeof(type), UINT32_MAX, (count_max), memory)
     INIT(conns, struct sp_conn, limits->conns_max);
@@ -111,6 +113,7 @@ _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, con
 
 void sp_pools_deinit(struct sp_pools *pools)
 {
+    SB_ASSERT(pools->widened_bytes == 0);
     EACH_POOL(pool, pools)
         sb_pool_deinit(pool);
     sp_copies_deinit(&pools->copies);
@@ -213,6 +216,13 @@ uint32_t sp_conn_path_number(const struct sp_conn *conn)
     return conn->loss.path->number;
 }
 
+/* Returns the pieces that a connection may hold: those of full datagrams in the largest window. */
+static uint32_t pieces_max(const struct sp_config *config)
+{
+    uint64_t count = config->conn_window_bytes_max / SP_REASSEMBLY_BYTES_PER_PIECE;
+    return (uint32_t)SB_MIN(SB_MAX(count, SP_REASSEMBLY_PIECES_MIN), SP_REASSEMBLY_PIECES_MAX);
+}
+
 static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, uint64_t now_ns)
 {
     conn->datagram_size = SP_DATAGRAM_SIZE_MIN;
@@ -228,7 +238,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .copies = &conn->pools->copies,
                                            .holding = conn->pieces.holding,
-                                           .count_max = SP_REASSEMBLY_PIECES_MAX,
+                                           .count_max = pieces_max(conn->config),
                                            .count_reserve = SP_REASSEMBLY_PIECES_RESERVE,
                                            .lent_pool = &conn->pools->lent};
     conn->host.random(conn->host.context, &conn->pieces.random, sizeof(conn->pieces.random));
@@ -329,6 +339,7 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
     SB_ASSERT(conn->stores.frames.count == 0);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
+    sp_conn_narrow_window(conn);
     sp_conn_paths_deinit(conn);
     sp_keyphase_deinit(&conn->keys);
     if (conn->tls != NULL)
@@ -455,6 +466,8 @@ void sp_conn_check(const struct sp_conn *conn)
     SB_ASSERT(conn->data_sent <= conn->max_data);
     SB_ASSERT(conn->window.consumed <= conn->window.received);
     SB_ASSERT(conn->window.received <= conn->window.limit);
+    SB_ASSERT(conn->window.limit <= conn->window.consumed + conn->window.size);
+    SB_ASSERT(conn->pools->widened_bytes <= conn->pools->widen_bytes_max);
     sp_stream_limits_check(&conn->limits[false]);
     sp_stream_limits_check(&conn->limits[true]);
     for (uint32_t i = 0; i < SP_SPACES; i++) {

@@ -78,7 +78,7 @@ struct sp_config {
     bool ack_frequency;   /* let the peer choose our ACKs, and choose its own.  [ack-frequency 3] */
 };
 
-/* Sets usable values: windows of 1 MiB growing to 16 MiB, 30 s idle, 100 streams. */
+/* Sets usable values: windows of 1 MiB growing to 128 MiB, 30 s idle, 100 streams. */
 void sp_config_init(struct sp_config *config);
 
 /* Bounds for the pools that the connections of one shard share. */
@@ -93,6 +93,13 @@ struct sp_pools {
     /* Connections that hold more than so many bytes give no more credit: the caller sets it while
      * memory is short.  UINT64_MAX: it is not. */
     uint64_t share_bytes;
+    /* The windows of all connections grow by so many bytes at most: the caller sets it once, before
+     * the first connection.  UINT64_MAX: each up to conn_window_bytes_max.
+     *
+     *     widened_bytes = sum of what windows of connections have beyond conn_window_bytes
+     *     widened_bytes <= widen_bytes_max */
+    uint64_t widen_bytes_max;
+    uint64_t widened_bytes;
     struct sb_pool conns;
     struct sb_pool handshakes;  /* state that a connection needs until it is confirmed */
     struct sb_pool earlies;     /* state of connections with 0-RTT */

@@ -110,19 +110,11 @@ static bool add_number(struct sp_conn *conn, struct sp_build *build, enum sp_fra
     return commit(conn, build, &w, type, number, NULL);
 }
 
-/* The round trip that windows are sized by.  Queues count up to as much again as the path:
- * beyond that they are rather the window's own work, which more window would only make longer. */
-static uint64_t window_rtt_ns(const struct sp_conn *conn)
-{
-    const struct sp_rtt *rtt = &conn->loss.path->rtt;
-    return SB_MIN(rtt->smoothed_ns, 2 * rtt->min_ns);
-}
-
 static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     if (conn->wants_max_data && !conn->holds_credit) {
         uint64_t limit = sp_window_wants_update(&conn->window)
-                             ? sp_window_update(&conn->window, window_rtt_ns(conn), now_ns)
+                             ? sp_conn_raise_limit(conn, &conn->window, now_ns)
                              : conn->window.limit;
         if (add_number(conn, build, SP_FRAME_MAX_DATA, limit))
             conn->wants_max_data = false;
@@ -272,7 +264,7 @@ static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
         bit = SP_CONTROL_MAX_DATA;
         type = SP_FRAME_MAX_STREAM_DATA;
         if (sp_window_wants_update(window))
-            (void)sp_window_update(window, window_rtt_ns(conn), now_ns);
+            (void)sp_conn_raise_limit(conn, window, now_ns);
         number = window->limit;
         sp_frame_write_stream_limit(&w, type, stream->id, number);
     } else {

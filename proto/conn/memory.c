@@ -10,7 +10,14 @@
  *
  *     SP_SHORT_OF_RECORDS  packets cannot be recorded, and so not sent
  *     SP_SHORT_OF_ROOM     packets of the peer are dropped: no room for their frames
- *     SP_SHORT_OF_CREDIT   the peer has used up all its credit and gets none */
+ *     SP_SHORT_OF_CREDIT   the peer has used up all its credit and gets none
+ *
+ * Windows grow with the bandwidth-delay product.  All credit that is given may be used, by many
+ * small fragments that hold up to SP_HELD_BYTES_PER_CREDIT_MAX bytes for one.  So what windows have
+ * beyond their first size is promised out of one bound for all connections, and a connection gets
+ * WIDEN_FACTOR times as much as is left: one alone nearly all, n of them as much each.  That is the
+ * dynamic threshold of A. Choudhury and E. Hahne (1998).  The windows of streams need no bound of
+ * their own, because the connection's holds for all of them together. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -55,6 +62,58 @@ void sp_conn_note_shortage(struct sp_conn *conn, enum sp_shortage what, uint64_t
         *since_ns = now_ns;
     else if (sb_time_since(now_ns, *since_ns) >= SP_MEMORY_PATIENCE_NS)
         conn->is_out_of_memory = true;
+}
+
+/* ---- Windows ---- */
+
+/* A connection may have so many times the bytes that nobody has: 8/9 of all if it is alone. */
+#define WIDEN_FACTOR 8
+
+/* The round trip that windows are sized by.  Queues count up to as much again as the path:
+ * beyond that they are rather the window's own work, which more window would only make longer. */
+static uint64_t window_rtt_ns(const struct sp_conn *conn)
+{
+    const struct sp_rtt *rtt = &conn->loss.path->rtt;
+    return SB_MIN(rtt->smoothed_ns, 2 * rtt->min_ns);
+}
+
+static uint64_t widened_bytes(const struct sp_conn *conn)
+{
+    return conn->window.size - conn->config->conn_window_bytes;
+}
+
+/* Returns the size that the connection's window may have now. */
+static uint64_t window_size_max(const struct sp_conn *conn)
+{
+    const struct sp_config *config = conn->config;
+    const struct sp_pools *pools = conn->pools;
+    if (SB_LIKELY(pools->widen_bytes_max == UINT64_MAX))
+        return config->conn_window_bytes_max;
+    uint64_t of_others = pools->widened_bytes - widened_bytes(conn);
+    uint64_t left = pools->widen_bytes_max - SB_MIN(pools->widen_bytes_max, of_others);
+    uint64_t room = left / (WIDEN_FACTOR + 1) * WIDEN_FACTOR;
+    return config->conn_window_bytes +
+           SB_MIN(room, config->conn_window_bytes_max - config->conn_window_bytes);
+}
+
+uint64_t sp_conn_raise_limit(struct sp_conn *conn, struct sp_window *window, uint64_t now_ns)
+{
+    if (window != &conn->window)
+        return sp_window_update(window, window_rtt_ns(conn), now_ns);
+    uint64_t before = widened_bytes(conn);
+    SB_ASSERT(before <= conn->pools->widened_bytes);
+    window->size_max = window_size_max(conn);
+    (void)sp_window_update(window, window_rtt_ns(conn), now_ns);
+    conn->pools->widened_bytes += widened_bytes(conn) - before;
+    return window->limit;
+}
+
+void sp_conn_narrow_window(struct sp_conn *conn)
+{
+    uint64_t bytes = widened_bytes(conn);
+    SB_ASSERT(bytes <= conn->pools->widened_bytes);
+    conn->pools->widened_bytes -= bytes;
+    conn->window.size -= bytes;
 }
 
 /* ---- Credit ---- */

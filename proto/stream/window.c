@@ -4,8 +4,12 @@
 /* When a receive window is offered again, and how large it is.
  *
  * The limit is raised when a quarter of the window is consumed.  The window then grows, up to
- * its maximum, to twice what was consumed per round trip; it never shrinks.  A peer need not say
- * that it is blocked.  [RFC9000 4.2] */
+ * its maximum, to twice what was consumed per round trip: Dynamic Right-Sizing (M. Fisk, W. Feng,
+ * 2001), which receivers of TCP follow.  It does not wait for the end of a round trip if it has
+ * consumed enough before.  A peer need not say that it is blocked.  [RFC9000 4.2]
+ *
+ * What can be attacked: a peer can make a round trip look long, and so a window larger than it
+ * needs.  The owner bounds `size_max` by the memory that there is. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -62,8 +66,9 @@ uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t no
         window->round_consumed = window->consumed;
     }
 
-    uint64_t limit = window->consumed + window->size;
-    SB_ASSERT(limit >= window->limit);
-    window->limit = limit;
-    return limit;
+    uint64_t size = SB_MIN(window->size, window->size_max);
+    SB_ASSERT(window->consumed + window->size >= window->limit);
+    window->limit = SB_MAX(window->limit, window->consumed + size);
+    window->size = window->limit - window->consumed;
+    return window->limit;
 }

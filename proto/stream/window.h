@@ -14,13 +14,14 @@
  * The window follows the consumed bytes: it grows, up to its maximum, to twice the bytes that are
  * consumed per round trip.  So neither it nor the reader limits a sender that still doubles its own
  * window.  Credit is given in quarters, so at least 3/4 of the window is always available.
- * A flow that is slow, or that pauses, keeps the window that it has. */
+ * A flow that is slow, or that pauses, keeps the window that it has.  A window whose maximum has
+ * fallen meanwhile shrinks while its bytes are consumed: credit that was given stays. */
 struct sp_window {
     uint64_t limit;    /* announced to the peer: the bytes that it may send in total */
     uint64_t received; /* highest offset, or the sum of them */
     uint64_t consumed; /* given back by the application, in all */
     uint64_t size;
-    uint64_t size_max;
+    uint64_t size_max;       /* whoever owns it may change it, but not below the first size */
     uint64_t round_ns;       /* when the round trip that is being measured began; 0: never */
     uint64_t round_consumed; /* `consumed` at round_ns */
 };
@@ -32,12 +33,12 @@ SB_MUST_USE bool sp_window_receive(struct sp_window *window, uint64_t bytes);
 
 void sp_window_consume(struct sp_window *window, uint64_t bytes);
 
-/* At least a quarter of the window could be given again. */
+/* Returns whether at least a quarter of the window could be given again. */
 bool sp_window_wants_update(const struct sp_window *window);
 
-/* Raises the limit and returns it; widens the window if the flow has become faster.  `rtt_ns`
- * is the path's round trip, without the queues that the window itself makes; the work of both
- * ends is added to it here. */
+/* Raises the limit and returns it; widens the window if the flow has become faster.  Does not raise
+ * the limit while the window shrinks.  `rtt_ns` is the path's round trip, without the queues that
+ * the window itself makes; the work of both ends is added to it here. */
 uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t now_ns);
 
 #endif

@@ -23,11 +23,14 @@ enum {
      * dropped, so that a larger one must arrive in order.  At least 4,096.  [RFC9000 7.5] */
     SP_CRYPTO_INITIAL_BYTES_MAX = 8192,
 
-    /* Pieces of out-of-order data that one connection may hold: what 5 Gbit/s bring in 100 ms
-     * after a loss, in datagrams of 1,472 bytes.  Fewer than 256 bytes take no piece of their own,
-     * so credit bounds them too.  Beyond: the packet that brought one more is dropped and not
-     * acknowledged. */
-    SP_REASSEMBLY_PIECES_MAX = 65536,
+    /* Pieces of out-of-order data that one connection may hold: one for each 1,024 bytes of its
+     * largest window, which is what datagrams of 1,200 bytes bring after a loss.  At least 65,536,
+     * so that a small window may come in smaller datagrams; at most what 1 GiB of window takes.
+     * Fewer than 256 bytes take no piece of their own, so credit bounds them too.  Beyond: the
+     * packet that brought one more is dropped and not acknowledged. */
+    SP_REASSEMBLY_BYTES_PER_PIECE = 1024,
+    SP_REASSEMBLY_PIECES_MIN = 65536,
+    SP_REASSEMBLY_PIECES_MAX = 1 << 20,
 
     /* Pieces beyond those, for bytes that can be handed out at once.  Without them a full
      * store would refuse the very bytes that would empty it. */

@@ -95,6 +95,8 @@ void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role
     }
     struct sp_pool_limits limits = {.conns_max = CONNS_MAX, .streams_max = STREAMS_MAX};
     sp_pools_init(&host->pools, &limits, &host->memory);
+    if (host->side->memory_bytes_max > 0)
+        host->pools.widen_bytes_max = ordinary_max(host) / SP_HELD_BYTES_PER_CREDIT_MAX;
 }
 
 void qs_host_deinit(struct qs_host *host)
@@ -154,7 +156,7 @@ void qs_host_share_memory(struct qs_host *host)
 void qs_host_check_stores(struct qs_host *host)
 {
     struct sp_stores sum = {0};
-    uint64_t conn_count = 0, message_count = 0;
+    uint64_t conn_count = 0, message_count = 0, widened_bytes = 0;
     for (uint32_t i = 0; i < host->end_count; i++) {
         const struct sp_conn *conn = host->ends[i]->conn;
         if (conn == NULL)
@@ -166,10 +168,14 @@ void qs_host_check_stores(struct qs_host *host)
         sum.packets.count += conn->stores.packets.count;
         sum.frames.count += conn->stores.frames.count;
         message_count += conn->messages == NULL ? 0 : conn->messages->store.count;
+        widened_bytes += conn->window.size - conn->config->conn_window_bytes;
     }
     const struct sp_pools *pools = &host->pools;
     if (pools->conns.used_count != conn_count)
         return; /* the victims of monkeys take objects as well */
+    if (widened_bytes != pools->widened_bytes)
+        qs_fail(host->trace, "windows have grown by %" PRIu64 " bytes, and %" PRIu64 " are counted",
+                widened_bytes, pools->widened_bytes);
     if (sum.streams.count != pools->streams.used_count ||
         sum.chunks.count != pools->chunks.used_count ||
         sum.ranges.count != pools->ranges.used_count ||

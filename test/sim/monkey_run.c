@@ -91,6 +91,10 @@ static void make_plan(const struct qs_monkey_options *options, uint64_t seed, st
             20000 + qs_random_below(&random, 2000000);
         server->stream_window_bytes = server->stream_window_bytes_max =
             20000 + qs_random_below(&random, 2000000);
+        if (one_in(&random, 2)) { /* small at first, and free to grow */
+            server->conn_window_bytes = SB_MIN(server->conn_window_bytes, 50000);
+            server->stream_window_bytes = SB_MIN(server->stream_window_bytes, 50000);
+        }
     }
     ret->side[SP_SERVER].config.message_frame_size_max = 65535;
     ret->monkeys = (struct qs_monkeys_plan){

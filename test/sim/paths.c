@@ -91,11 +91,20 @@ static void vary_rate(struct qs_plan *plan, struct qs_path_plan *path)
     path->rate_period_ns = SB_COUNT(steps) * 100 * SB_MS;
 }
 
-static void be_jumbo(struct qs_plan *plan, struct qs_path_plan *path)
+/* Large datagrams, and windows that begin small and have to grow to two thirds of 190 MB. */
+static void be_long_and_fat(struct qs_plan *plan, struct qs_path_plan *path)
 {
+    struct sp_config usual;
+    sp_config_init(&usual);
     (void)path;
-    for (int role = 0; role < QS_SIDES; role++)
-        plan->side[role].config.datagram_size_max = 8972;
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct sp_config *config = &plan->side[role].config;
+        config->datagram_size_max = 8972;
+        config->stream_window_bytes = usual.stream_window_bytes;
+        config->stream_window_bytes_max = usual.stream_window_bytes_max;
+        config->conn_window_bytes = usual.conn_window_bytes;
+        config->conn_window_bytes_max = usual.conn_window_bytes_max;
+    }
 }
 
 const struct qs_path_kind qs_path_kinds[] = {
@@ -103,7 +112,7 @@ const struct qs_path_kind qs_path_kinds[] = {
     {"wan", "100 Mbit/s, 50 ms, 1 BDP", 100000000, 50 * SB_MS, 100, 0, 12, NULL},
     {"wan-half", "100 Mbit/s, 50 ms, 1/2 BDP", 100000000, 50 * SB_MS, 50, 0, 12, NULL},
     {"wan-deep", "100 Mbit/s, 50 ms, 4 BDP", 100000000, 50 * SB_MS, 400, 0, 12, NULL},
-    {"long-fat", "5 Gbit/s, 100 ms, 2 BDP", 5000000000, 100 * SB_MS, 200, 0, 7, be_jumbo},
+    {"long-fat", "5 Gbit/s, 100 ms, 2 BDP", 5000000000, 100 * SB_MS, 200, 0, 7, be_long_and_fat},
     {"radio", "20 Mbit/s, 30 ms, 2 % lost", 20000000, 30 * SB_MS, 100, 0, 20, lose_at_random},
     {"bursts", "20 Mbit/s, 30 ms, bursts", 20000000, 30 * SB_MS, 100, 0, 20, lose_in_bursts},
     {"bursts-wan", "100 Mbit/s, 40 ms, many bursts", 100000000, 40 * SB_MS, 100, 0, 20,

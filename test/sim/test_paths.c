@@ -37,19 +37,22 @@ static struct qs_path_figures alone(const char *path, enum sp_cc_kind kind, uint
     return figures_of(&run);
 }
 
+/* The use counts from the first packet: on the long fat path a third of its seven seconds pass
+ * while windows grow from a mebibyte. */
 static void an_empty_link_is_full_within_seconds(void **state)
 {
     (void)state;
     static const struct {
         const char *path;
         uint64_t within_s;
-    } samples[] = {{"lan", 1}, {"wan", 3}, {"long-fat", 5}};
+        double utilisation;
+    } samples[] = {{"lan", 1, 0.9}, {"wan", 3, 0.9}, {"long-fat", 5, 0.8}};
     static const enum sp_cc_kind kinds[] = {SP_CC_CUBIC, SP_CC_BBR};
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         for (size_t k = 0; k < QT_COUNT(kinds); k++) {
             struct qs_path_figures figures = alone(samples[i].path, kinds[k], 1);
             assert_true(figures.to_90_ns <= samples[i].within_s * SB_S);
-            assert_true(figures.utilisation >= 0.9);
+            assert_true(figures.utilisation >= samples[i].utilisation);
         }
     }
 }

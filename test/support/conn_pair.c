@@ -113,9 +113,10 @@ static struct sp_path path_of(enum sp_role role)
 
 static void make_end(struct conn_pair *pair, enum sp_role role, const struct sp_header *first)
 {
+    pair->ends[role].config = pair->config; /* a connection's does not change */
     struct sp_conn_args args = {
         .role = role,
-        .config = &pair->config,
+        .config = &pair->ends[role].config,
         .pools = &pair->pools,
         .protect = {&qs_null_protect_ops, &pair->protect_plan},
         .tls_ops = pair->tls_ops,

@@ -24,7 +24,8 @@
 struct pair_end {
     struct conn_pair *pair;
     struct sp_conn *conn;
-    struct sp_tls *tls; /* made for the next connection; NULL: not */
+    struct sp_config config; /* as it was when `conn` was made */
+    struct sp_tls *tls;      /* made for the next connection; NULL: not */
     uint64_t random;
     uint64_t next_pn[SP_SPACES]; /* of hand-made packets; 0: none yet */
 };

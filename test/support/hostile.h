@@ -53,6 +53,7 @@ enum hostile_kind {
     HOSTILE_MESSAGE,     /* one STREAM frame of 50 bytes, in order */
     HOSTILE_FRAGMENT,    /* one STREAM frame of one byte, every second byte */
     HOSTILE_FRAGMENTS,   /* .. as many of them as fit */
+    HOSTILE_SWELL,       /* bytes in order until the window has grown, then fragments */
     HOSTILE_REPEAT,      /* one-byte STREAM frames that were sent before, at random places */
     HOSTILE_ACKS,        /* many ACK frames, valid */
     HOSTILE_ACK_ALL,     /* one ACK frame of everything that came lately */
@@ -119,6 +120,7 @@ struct hostile {
     /* What hostile_fill() has done so far. */
     uint64_t stream_offset; /* HOSTILE_ORDINARY, on stream 0 */
     uint64_t odd_offset;    /* HOSTILE_FRAGMENT(S), on stream 4 */
+    uint64_t swell_offset;  /* HOSTILE_SWELL: the next fragment, on stream 0; 0: none yet */
     uint64_t odd_count;     /* fragments of it that were sent at least once */
     uint64_t repeat_depth;  /* HOSTILE_REPEAT: how many fragments before the last; 0: any */
     uint64_t crypto_offset;

@@ -20,8 +20,10 @@ enum {
     ODD_STREAM = 4,        /* of the fragments */
     FREE_STREAMS_FROM = 2, /* index of the first stream that only OPEN and RESETS use */
     CRYPTO_END = SP_CRYPTO_BUFFER_BYTES_MAX - 100,
-    ODD_END = 2 * SP_REASSEMBLY_PIECES_MAX - 100, /* beyond, a full store only drops packets */
+    ODD_END = 2 * SP_REASSEMBLY_PIECES_MIN - 100, /* beyond, a full store only drops packets */
     RANGES_MAX = 128,
+    SWELL_WINDOWS = 4,  /* first windows in order, before the fragments begin */
+    SWELL_BYTES = 1100, /* in a frame: one that fits every packet */
 };
 
 static uint64_t below(struct hostile *h, uint64_t count)
@@ -78,6 +80,24 @@ static void write_fragment(struct hostile *h, struct sb_writer *w)
         sp_frame_write_ping(w);
     h->odd_offset += 2;
     h->odd_count = SB_MAX(h->odd_count, h->odd_offset / 2);
+}
+
+/* As long as the application reads, the window grows.  What is missing before the fragments is
+ * never sent, so that all of them are held. */
+static void write_swell(struct hostile *h, struct sb_writer *w)
+{
+    uint64_t limit = SB_MIN(h->stream_limit, h->conn_limit - h->conn_start / 2);
+    if (h->swell_offset == 0 && h->stream_offset < SWELL_WINDOWS * h->conn_start) {
+        write_next(h, w, SB_MIN(sb_writer_left(w) - 20, (size_t)SWELL_BYTES));
+        return;
+    }
+    if (h->swell_offset == 0 || h->swell_offset >= limit)
+        h->swell_offset = h->stream_offset + 1;
+    if (h->swell_offset < limit)
+        write_stream(w, BULK_STREAM, h->swell_offset, 1);
+    else
+        sp_frame_write_ping(w);
+    h->swell_offset += 2;
 }
 
 static void write_repeat(struct hostile *h, struct sb_writer *w)
@@ -296,6 +316,7 @@ static const struct {
     [HOSTILE_MESSAGE] = {"message", write_message, true},
     [HOSTILE_FRAGMENT] = {"fragment", write_fragment, true},
     [HOSTILE_FRAGMENTS] = {"fragments", write_fragment, false},
+    [HOSTILE_SWELL] = {"swell", write_swell, false},
     [HOSTILE_REPEAT] = {"repeat", write_repeat, false},
     [HOSTILE_ACKS] = {"acks", write_ack, false},
     [HOSTILE_ACK_ALL] = {"ack-all", write_ack_all, true},

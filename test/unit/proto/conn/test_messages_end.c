@@ -29,8 +29,9 @@ static void the_oldest_message_gives_way(void **state)
         uint64_t memory = sp_conn_memory_bytes(message_world_server(world));
         for (uint32_t k = 0; k < QT_COUNT(sizes); k++)
             assert_int_equal(message_world_send(world, SP_CLIENT, sizes[k], k), SP_DONE);
-        world->pair.config.message_count_max = rows[i].count_max;
-        world->pair.config.message_bytes_max = rows[i].bytes_max;
+        struct sp_config *config = &world->pair.ends[SP_SERVER].config;
+        config->message_count_max = rows[i].count_max;
+        config->message_bytes_max = rows[i].bytes_max;
         carry_unseen(world);
         assert_true(sp_conn_memory_bytes(message_world_server(world)) > memory);
         message_world_pull(world, SP_SERVER);

@@ -397,17 +397,17 @@ static void what_is_copied_late_joins_the_page_before_it(void **state)
 
 /* ---- Time ---- */
 
-/* Frames of all sizes among as many pieces as a connection may have. */
+/* Frames of all sizes among as many pieces as any connection may have. */
 static void a_frame_visits_few_pieces_however_many_there_are(void **state)
 {
     (void)state;
     fragments_begin();
-    for (uint64_t i = 0; i < SP_REASSEMBLY_PIECES_MAX; i++) {
-        uint64_t page = i * 7919 % SP_REASSEMBLY_PIECES_MAX; /* in an order without order */
+    for (uint64_t i = 0; i < SP_REASSEMBLY_PIECES_MIN; i++) {
+        uint64_t page = i * 7919 % SP_REASSEMBLY_PIECES_MIN; /* in an order without order */
         assert_true(fragments_try(&fragments.reassembly, 1 + page * SP_PAGE_SIZE, 1));
     }
     sp_reassembly_check(&fragments.reassembly);
-    assert_int_equal(fragments.all.store.count, SP_REASSEMBLY_PIECES_MAX);
+    assert_int_equal(fragments.all.store.count, SP_REASSEMBLY_PIECES_MIN);
     static const uint64_t sizes[] = {1, 100, 256, 1000, FRAGMENT_SIZE_MAX};
     struct qs_random random;
     qs_random_init(&random, 1);

@@ -115,6 +115,53 @@ static void a_window_keeps_ahead_of_slow_start(void **state)
     assert_true(window.size >= 20 * bytes / 2);
 }
 
+/* However fast the bytes come: what counts is what the application takes. */
+static void a_slow_reader_does_not_widen_the_window(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    uint64_t now_ns = SB_S;
+    sp_window_init(&window, 100000, 4000000);
+    for (int i = 0; i < 10000; i++, now_ns += SB_MS) {
+        assert_true(sp_window_receive(&window, window.limit - window.received)); /* all at once */
+        sp_window_consume(&window, SB_MIN(2000, window.received - window.consumed));
+        if (sp_window_wants_update(&window))
+            (void)sp_window_update(&window, 39 * SB_MS / 2, now_ns);
+    }
+    assert_int_equal(window.size, 100000); /* 2 round trips take 80,000 */
+}
+
+/* Credit that was given stays: the window shrinks by what is consumed. */
+static void a_window_shrinks_when_its_maximum_falls(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    uint64_t now_ns = SB_S;
+    sp_window_init(&window, 100000, 4000000);
+    (void)flow(&window, 10000, SB_MS, 39 * SB_MS / 2, &now_ns, SB_S);
+    assert_in_range(window.size, 390000, 410000);
+    uint64_t size = window.size, limit = window.limit;
+    window.size_max = 150000;
+    while (window.size > 150000) {
+        assert_int_equal(window.limit, limit);
+        assert_true(sp_window_receive(&window, 10000));
+        sp_window_consume(&window, 10000);
+        now_ns += SB_MS;
+        if (!sp_window_wants_update(&window))
+            continue;
+        (void)sp_window_update(&window, 39 * SB_MS / 2, now_ns);
+        assert_true(window.size < size);
+        assert_int_equal(window.limit, window.consumed + window.size);
+        size = window.size;
+    }
+    assert_int_equal(window.size, 150000);
+    assert_true(window.limit > limit);
+    assert_int_equal(flow(&window, 1000, SB_MS, 39 * SB_MS / 2, &now_ns, SB_S), 0);
+    window.size_max = 4000000; /* and grows again */
+    (void)flow(&window, 10000, SB_MS, 39 * SB_MS / 2, &now_ns, SB_S);
+    assert_in_range(window.size, 390000, 410000);
+}
+
 static void a_window_of_nothing_never_wants_anything(void **state)
 {
     (void)state;
@@ -171,6 +218,8 @@ int main(void)
         cmocka_unit_test(a_window_grows_to_two_round_trips_of_the_flow),
         cmocka_unit_test(a_burst_after_silence_does_not_widen_the_window),
         cmocka_unit_test(a_window_keeps_ahead_of_slow_start),
+        cmocka_unit_test(a_slow_reader_does_not_widen_the_window),
+        cmocka_unit_test(a_window_shrinks_when_its_maximum_falls),
         cmocka_unit_test(a_window_of_nothing_never_wants_anything),
         cmocka_unit_test(the_limit_only_rises_and_stays_in_its_bounds),
         cmocka_unit_test(using_more_than_was_received_is_our_bug),
