@@ -212,7 +212,8 @@ FROZEN_FIELD(struct spate_stream_progress, acked_bytes, 24, 8);
 FROZEN_FIELD(struct spate_stream_progress, fin_queued, 32, 1);
 FROZEN_FIELD(struct spate_stream_progress, fin_acked, 33, 1);
 FROZEN_FIELD(struct spate_stream_progress, reserved, 34, 6);
-LAST_FIELD(struct spate_stream_progress, reserved);
+FROZEN_FIELD(struct spate_stream_progress, wanted_bytes, 40, 8);
+LAST_FIELD(struct spate_stream_progress, wanted_bytes);
 
 FROZEN_FIELD(struct spate_cert_options, size, 0, 8);
 FROZEN_FIELD(struct spate_cert_options, cert_file, 8, 8);

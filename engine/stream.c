@@ -110,6 +110,7 @@ int spate_stream_progress_sized(const struct spate_conn *conn, uint64_t stream_i
         .acked_bytes = progress.acked_bytes,
         .fin_queued = progress.fin_queued,
         .fin_acked = progress.fin_acked,
+        .wanted_bytes = progress.wanted_bytes,
     };
     se_sized_give(&own, sizeof(own), ret, size);
     return 0;

@@ -29,8 +29,7 @@ enum {
     TAG_PIECE,
 };
 
-/* Invariants: moved_bytes <= share_bytes (download);
- *             queued_bytes <= share_bytes, lent_count <= PAYLOAD_LENT_MAX (upload). */
+/* Invariants: moved_bytes <= share_bytes (download); queued_bytes <= share_bytes (upload). */
 struct bulk_stream {
     struct client_conn *conn;
     uint64_t id;
@@ -56,7 +55,8 @@ struct bulk {
 static void fill(struct client *c, struct bulk_stream *s)
 {
     struct bulk *b = c->state;
-    while (s->lent_count < PAYLOAD_LENT_MAX && s->queued_bytes < s->share_bytes) {
+    while (s->queued_bytes < s->share_bytes &&
+           endpoint_may_lend(s->conn->conn, s->id, s->lent_count)) {
         uint64_t left = s->share_bytes - s->queued_bytes;
         size_t size = left < PAYLOAD_SIZE ? (size_t)left : PAYLOAD_SIZE;
         int status = spate_stream_send(s->conn->conn, s->id, payload_region(), size, size == left,

@@ -10,6 +10,7 @@
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
 #include "bench/load/options.h"
+#include "bench/load/payload.h"
 
 static const char *const alpn[] = {ENDPOINT_ALPN};
 
@@ -133,6 +134,15 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
         return failure_set(failure, "cannot start: %s",
                            error.text[0] != 0 ? error.text : strerror(-status));
     return true;
+}
+
+bool endpoint_may_lend(const struct spate_conn *conn, uint64_t stream_id, uint32_t lent_count)
+{
+    struct spate_stream_progress progress;
+    if (lent_count < PAYLOAD_LENT_MIN)
+        return true;
+    return spate_stream_progress(conn, stream_id, &progress) == 0 &&
+           lent_count <= progress.wanted_bytes / PAYLOAD_SIZE;
 }
 
 void endpoint_warn(const struct spate_engine *engine)

@@ -32,6 +32,10 @@ bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **re
 /* Says on stderr if the engine has to do without io_uring. */
 void endpoint_warn(const struct spate_engine *engine);
 
+/* Returns whether a stream that has lent so many pieces of the payload should lend one more:
+ * PAYLOAD_LENT_MIN, and as many as fill the path. */
+bool endpoint_may_lend(const struct spate_conn *conn, uint64_t stream_id, uint32_t lent_count);
+
 /* The TLS options that do not depend on the role. */
 struct spate_tls_options endpoint_tls_options(const struct options *o);
 

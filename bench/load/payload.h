@@ -11,8 +11,8 @@
  * receiver can check any piece that it gets. */
 #define PAYLOAD_SIZE ((size_t)1 << 20)
 
-/* Pieces of the region that a stream has lent at once: enough for the largest window. */
-#define PAYLOAD_LENT_MAX 16
+/* Pieces of the region that a stream has lent at once, at least: see endpoint_may_lend(). */
+#define PAYLOAD_LENT_MIN 16
 
 /* Fills the region with a pattern that does not repeat within it. */
 void payload_init(void);

@@ -36,7 +36,7 @@ enum {
 };
 
 /* One request and its response.
- * Invariant: queued_bytes <= wanted_bytes; lent_count <= PAYLOAD_LENT_MAX. */
+ * Invariant: queued_bytes <= wanted_bytes. */
 struct server_stream {
     struct server_stream *next;
     struct server_stream *previous; /* unused in the free list */
@@ -151,7 +151,7 @@ static void abandon(struct server_stream *stream, const struct spate_event *e, u
 /* Lends as much of the response as may be lent at once. */
 static void answer(struct server *s, struct server_stream *stream, const struct spate_event *e)
 {
-    while (!stream->is_done && stream->lent_count < PAYLOAD_LENT_MAX) {
+    while (!stream->is_done && endpoint_may_lend(e->conn, e->stream_id, stream->lent_count)) {
         uint64_t left = stream->wanted_bytes - stream->queued_bytes;
         size_t size = left < PAYLOAD_SIZE ? (size_t)left : PAYLOAD_SIZE;
         bool is_last = size == left;

@@ -371,6 +371,7 @@ struct sp_progress {
     uint64_t acked_bytes;  /* without a gap; after a reset as before it */
     bool fin_queued;
     bool fin_acked;
+    uint64_t wanted_bytes; /* that should be queued and not acknowledged: two windows */
 };
 
 SB_MUST_USE enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id,

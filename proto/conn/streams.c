@@ -460,6 +460,7 @@ enum sp_result sp_conn_progress(const struct sp_conn *conn, uint64_t id, struct 
         .acked_bytes = send->delivery.acked_end,
         .fin_queued = send->fin_queued,
         .fin_acked = send->fin_acked,
+        .wanted_bytes = SB_MAX(2 * conn->loss.path->cc.cwnd_bytes, SP_WANTED_BYTES_MIN),
     };
     return SP_DONE;
 }

@@ -131,6 +131,9 @@ enum {
     /* Steps for what every connection has: its keys and its TLS object. */
     SP_UNWIND_CONN_STEPS = 200,
 
+    /* Bytes that an application should have queued on a stream at least: some trains. */
+    SP_WANTED_BYTES_MIN = 65536,
+
     /* Datagrams in a train: what one UDP_SEGMENT send takes. */
     SP_TRAIN_COUNT_MAX = 64,
 

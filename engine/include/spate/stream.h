@@ -89,6 +89,12 @@ struct spate_stream_progress {
     bool fin_queued;       /* `fin` was passed */
     bool fin_acked;        /* the peer knows the end */
     uint8_t reserved[6];   /* zero */
+    /* What should be queued and not acknowledged, so that this stream alone fills the path: twice
+     * the congestion window, at least 64 KiB.  More than that waits longer than necessary; with
+     * less the path may run empty, because SPATE_EVENT_SENT comes a round trip after the bytes.
+     * Queue more while queued_bytes - acked_bytes is less; look again at each SPATE_EVENT_SENT.  It
+     * grows with the bandwidth-delay product. */
+    uint64_t wanted_bytes;
 };
 
 /* Writes the first `size` bytes of the progress that spate_stream_progress() describes, and zeroes
