@@ -162,7 +162,9 @@ static void on_result(struct qs_app *app, const struct sp_message_result *result
     if (!message->is_copied && read_content((int)app->role, message->data, message->size) !=
                                    (message->size < HEAD_SIZE ? 0 : result->tag))
         qs_fail(app->trace, "%s: message %" PRIu64 " was written to", app->who, result->tag);
-    if (result->fate == SP_MESSAGE_EXPIRED && message->deadline_ns > app->clock->now_ns)
+    /* A train that is held is too late if it departs too late. */
+    uint64_t departs_ns = app->clock->now_ns + app->plan->side[app->role].ahead_ns;
+    if (result->fate == SP_MESSAGE_EXPIRED && message->deadline_ns > departs_ns)
         qs_fail(app->trace, "%s: message %" PRIu64 " expired too early", app->who, result->tag);
     if (result->fate == SP_MESSAGE_DROPPED && !sp_conn_is_closed(app->conn) &&
         app->message_size_min >= (int64_t)message->size)

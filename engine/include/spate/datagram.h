@@ -43,8 +43,9 @@ enum spate_datagram_flags {
  *                if `size` is 0.
  *   size         0 to spate_conn_datagram_size_max() bytes.
  *   tag          Returned in exactly one result; the library does not use it.
- *   deadline_ns  A message that was not sent by this time of spate_shard_now_ns() is dropped, with
- *                the result SPATE_DATAGRAM_EXPIRED.  SPATE_FOREVER: none.
+ *   deadline_ns  A message that was not sent by this time of spate_shard_now_ns(), or would depart
+ *                later where the kernel paces, is dropped, with the result SPATE_DATAGRAM_EXPIRED.
+ *                SPATE_FOREVER: none.
  *   flags        0, or values of enum spate_datagram_flags.
  *
  * Returns 0, or:
