@@ -98,6 +98,14 @@ static void tag_of(const struct sp_key *key, uint64_t pn, struct sb_bytes header
     memcpy(ret_tag, halves, SP_TAG_SIZE);
 }
 
+/* Hides the payload, so that no part of a packet that is cut looks like a token that was in it.
+ * Twice it shows it again. */
+static void veil(const struct sp_key *key, uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size && !key->plan->accepts_anything; i++)
+        data[i] ^= QS_NULL_VEIL;
+}
+
 /* The parts lie outside of `out`, or exactly where their bytes belong in it. */
 static void check_overlap(const struct sp_seal *packet, size_t size)
 {
@@ -133,6 +141,7 @@ static size_t null_seal(struct sp_key *key, const struct sp_seal *packet)
             memmove(at, packet->parts[i].data, packet->parts[i].size);
         at += packet->parts[i].size;
     }
+    veil(key, packet->out, size);
     tag_of(key, packet->pn, (struct sb_bytes){packet->header, packet->header_size},
            (struct sb_bytes){packet->out, size}, at);
     return 0; /* as a cipher that takes the parts where they are */
@@ -149,6 +158,7 @@ static void open_one(const struct sp_key *key, struct sp_open *packet)
     tag_of(key, packet->pn, (struct sb_bytes){packet->header, packet->header_size},
            (struct sb_bytes){packet->data, payload_size}, tag);
     packet->is_authentic = memcmp(tag, end, SP_TAG_SIZE) == 0 || key->plan->accepts_anything;
+    veil(key, packet->data, payload_size);
     if (packet->body != NULL) {
         SB_ASSERT(packet->head_size <= payload_size);
         size_t body_size = payload_size - packet->head_size;
@@ -173,9 +183,9 @@ static void null_open(struct sp_key *key, struct sp_open *packets, size_t count)
 
 static void null_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
 {
-    (void)key;
     SB_ASSERT(size <= SP_PEEK_SIZE_MAX && packet->size >= SP_TAG_SIZE + size);
     memcpy(ret, packet->data, size);
+    veil(key, ret, size);
 }
 
 static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,

@@ -9,9 +9,12 @@
 
 /* Packet protection without a cipher.
  *
- * The payload stays readable and a keyed 16-byte tag covers key, packet number, header and
- * payload, so that damage and wrong keys are detected as with an AEAD.  A packet that fails to open
- * is overwritten, as an AEAD may leave it.  Neither secret nor safe: for tests only. */
+ * All bytes of the payload are veiled alike: a token in it must not be one where the packet is cut.
+ * A keyed 16-byte tag covers key, packet number, header and payload, so that damage and wrong keys
+ * are detected as with an AEAD.  A packet that fails to open is overwritten, as an AEAD may leave
+ * it.  Neither secret nor safe: for tests only. */
+
+#define QS_NULL_VEIL 0xa5
 
 struct qs_null_plan {
     uint64_t seal_count_max; /* small ones force key updates. [RFC9001 6.6] */
