@@ -104,6 +104,7 @@ struct qs_oracle {
 
     struct sp_stats stats; /* before the train that is being made */
     uint64_t probe_bytes;  /* that may be sent above the congestion window */
+    uint64_t probe_ns;     /* when a timeout has allowed them last */
 };
 
 void qs_oracle_init(struct qs_oracle *oracle, struct qs_trace *trace, const char *who,

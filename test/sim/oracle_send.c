@@ -16,10 +16,14 @@ void qs_oracle_note_stats(struct qs_oracle *oracle, const struct sp_stats *now)
     uint64_t size = oracle->config->datagram_size_max;
     uint64_t ptos =
         now->ptos - oracle->stats.ptos + now->mtu_fallbacks - oracle->stats.mtu_fallbacks;
+    uint64_t now_ns = oracle->trace->clock->now_ns;
     oracle->probe_bytes += ptos * 2 * SP_SPACES * size;
+    if (ptos > 0)
+        oracle->probe_ns = now_ns;
     if (now->packets_lost > oracle->stats.packets_lost)
         oracle->probe_bytes += size;
-    if (now->in_flight_bytes <= now->cwnd_bytes / 2 && ptos == 0)
+    /* Something else may leave before the probes do. */
+    if (now->in_flight_bytes <= now->cwnd_bytes / 2 && now_ns > oracle->probe_ns)
         oracle->probe_bytes = 0; /* the need has passed */
     oracle->stats = *now;
 }
