@@ -82,9 +82,9 @@ CASES = {
                                server='transfer'),
     'ecn': Case([KB], [*ONE, checks.ecn]),
     # The runner asks for "transfer" here: names of their own let an endpoint refuse them.
-    'rebind-port': Case([3 * MB], [*ONE, checks.rebound_port], [*BASE, '--rebind', '700ms/1200ms']),
+    'rebind-port': Case([3 * MB], [*ONE, checks.rebound_port], [*BASE, '--rebind', '500ms/1600ms']),
     'rebind-addr': Case([3 * MB], [*ONE, checks.rebound_address],
-                        [*BASE, '--rebind', '700ms/1200ms', '--rebind-addr', '--via', '127.0.0.2',
+                        [*BASE, '--rebind', '500ms/1600ms', '--rebind-addr', '--via', '127.0.0.2',
                          '--via', '127.0.0.3']),
     'ipv6': Case([5 * KB, 10 * KB], [*ONE, checks.only_v6], client='transfer', server='transfer',
                  host='::1'),
