@@ -146,7 +146,9 @@ static bool can_end(const struct qs_end *end, const struct sp_send_wait *wait)
     case SP_WAIT_STREAM_CREDIT:
         return will_get_credit(end) && stays_alive(end, wait);
     case SP_WAIT_KEY:
-        return conn->handshake_state < SP_HANDSHAKE_COMPLETE && will_proceed(end);
+        /* A client's timer is armed as long as its server may be held back.  [RFC9002 6.2.2.1] */
+        return conn->handshake_state < SP_HANDSHAKE_COMPLETE &&
+               (will_proceed(end) || (!sp_conn_is_server(conn) && has_armed(conn)));
     case SP_WAIT_EXHAUSTED:
         return conn->handshake_state < SP_HANDSHAKE_CONFIRMED;
     case SP_WAIT_IDLE:
