@@ -14,8 +14,8 @@
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/recovery.h"
-#include "proto/conn/schedule.h"
 #include "proto/conn/resets.h"
+#include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
 
 /* Data frames smaller than this are not added after other frames. */

@@ -13,6 +13,15 @@
 
 #include "proto/conn/streams.h"
 
+/* Gives up all that the peer does not have yet. */
+static void reset_now(struct sp_conn *conn, struct sp_stream *stream, uint64_t error)
+{
+    if (sp_stream_send_reset(&stream->send, error))
+        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
+    sp_conn_stream_schedule(conn, stream);
+    sp_conn_stream_add_event(conn, stream);
+}
+
 /* ---- The peer's frames ---- */
 
 enum sp_err sp_conn_on_reset_stream(struct sp_conn *conn, uint64_t id, uint64_t error,
@@ -58,32 +67,33 @@ enum sp_err sp_conn_on_stop_sending(struct sp_conn *conn, uint64_t id, uint64_t 
     if (err != SP_OK || stream == NULL || stream->send.state >= SP_SEND_DATA_DONE)
         return err;
 
-    if (sp_stream_send_reset(&stream->send, error))
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
-    sp_conn_stream_schedule(conn, stream);
     stream->stop_code = error;
     stream->pending_events |= SP_PENDING_STOPPED;
-    sp_conn_stream_add_event(conn, stream);
+    reset_now(conn, stream, error);
     return SP_OK;
 }
 
 /* ---- The application's operations ---- */
 
+/* Finds a stream whose sending part can be reset with `error`. */
+static enum sp_result find_sending(struct sp_conn *conn, uint64_t id, uint64_t error,
+                                   struct sp_stream **ret)
+{
+    enum sp_result result = sp_conn_stream_of_operation(conn, id, ret);
+    if (result != SP_DONE)
+        return result;
+    if ((*ret)->send.state == SP_SEND_NONE || error > SB_VARINT_MAX)
+        return SP_INVALID;
+    return (*ret)->send.state >= SP_SEND_DATA_DONE ? SP_GONE : SP_DONE;
+}
+
 enum sp_result sp_conn_reset(struct sp_conn *conn, uint64_t id, uint64_t error)
 {
     struct sp_stream *stream;
-    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
-    if (result != SP_DONE)
-        return result;
-    if (stream->send.state == SP_SEND_NONE || error > SB_VARINT_MAX)
-        return SP_INVALID;
-    if (stream->send.state >= SP_SEND_DATA_DONE)
-        return SP_GONE;
-    if (sp_stream_send_reset(&stream->send, error))
-        sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
-    sp_conn_stream_schedule(conn, stream);
-    sp_conn_stream_add_event(conn, stream);
-    return SP_DONE;
+    enum sp_result result = find_sending(conn, id, error, &stream);
+    if (result == SP_DONE)
+        reset_now(conn, stream, error);
+    return result;
 }
 
 enum sp_result sp_conn_reset_at(struct sp_conn *conn, uint64_t id, uint64_t error,
@@ -92,20 +102,15 @@ enum sp_result sp_conn_reset_at(struct sp_conn *conn, uint64_t id, uint64_t erro
     if (reliable_size == 0)
         return sp_conn_reset(conn, id, error);
     struct sp_stream *stream;
-    enum sp_result result = sp_conn_stream_of_operation(conn, id, &stream);
+    enum sp_result result = find_sending(conn, id, error, &stream);
     if (result != SP_DONE)
         return result;
     struct sp_stream_send *send = &stream->send;
-    if (send->state == SP_SEND_NONE || error > SB_VARINT_MAX)
-        return SP_INVALID;
-    if (send->state >= SP_SEND_DATA_DONE)
-        return SP_GONE;
-    bool was_cut = send->state == SP_SEND_CUT || send->state == SP_SEND_RESET_AT;
-    if (reliable_size > (was_cut ? send->reliable_size : send->queued_end))
+    if (reliable_size > sp_stream_send_needed_end(send))
         return SP_INVALID;
     if (!conn->peer_takes_reset_at)
         return SP_UNSUPPORTED;
-    if (was_cut && reliable_size == send->reliable_size)
+    if (sp_stream_send_is_cut(send) && reliable_size == send->reliable_size)
         return SP_DONE;
 
     sp_stream_send_cut(send, error, reliable_size);

@@ -148,15 +148,20 @@ static uint64_t end_by_reset(struct sp_stream_recv *recv)
     return discarded;
 }
 
+/* Takes the final size of a reset, which no other size may contradict, out of the credit. */
+static enum sp_err take_final_size(struct sp_stream_recv *recv, uint64_t final_size,
+                                   struct sp_window *conn_window)
+{
+    SB_ASSERT(recv->state != SP_RECV_NONE);
+    enum sp_err err = check_size(recv, final_size, true);
+    return err == SP_OK ? charge(recv, final_size, conn_window) : err;
+}
+
 enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, uint64_t final_size,
                                  struct sp_window *conn_window, struct sp_recv_effect *ret)
 {
-    SB_ASSERT(recv->state != SP_RECV_NONE);
     *ret = (struct sp_recv_effect){0};
-
-    enum sp_err err = check_size(recv, final_size, true);
-    if (err == SP_OK)
-        err = charge(recv, final_size, conn_window);
+    enum sp_err err = take_final_size(recv, final_size, conn_window);
     if (err != SP_OK)
         return err;
 
@@ -177,12 +182,8 @@ enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
                                     const struct sp_frame_reset_at *frame,
                                     struct sp_window *conn_window, struct sp_recv_effect *ret)
 {
-    SB_ASSERT(recv->state != SP_RECV_NONE);
     *ret = (struct sp_recv_effect){0};
-
-    enum sp_err err = check_size(recv, frame->final_size, true);
-    if (err == SP_OK)
-        err = charge(recv, frame->final_size, conn_window);
+    enum sp_err err = take_final_size(recv, frame->final_size, conn_window);
     if (err != SP_OK)
         return err;
 

@@ -213,17 +213,6 @@ static void push_done(struct sp_stream_send *send, struct sp_chunk *chunk, bool 
     send->done_last = chunk;
 }
 
-static bool is_cut(const struct sp_stream_send *send)
-{
-    return send->state == SP_SEND_CUT || send->state == SP_SEND_RESET_AT;
-}
-
-/* Returns where the bytes end that the peer has to get. */
-static uint64_t needed_end(const struct sp_stream_send *send)
-{
-    return is_cut(send) ? send->reliable_size : send->queued_end;
-}
-
 static bool is_finished(const struct sp_stream_send *send, const struct sp_chunk *chunk)
 {
     return end_of(chunk) <= send->delivery.acked_end && (!chunk->fin || send->fin_acked);
@@ -245,7 +234,7 @@ static void give_finished(struct sp_stream_send *send)
     while (send->first != NULL && is_finished(send, send->first))
         push_done(send, pop_first(send), true);
     /* With the FIN sent, acknowledged and nothing missing. */
-    if (send->fin_acked && send->delivery.acked_end >= needed_end(send)) {
+    if (send->fin_acked && send->delivery.acked_end >= sp_stream_send_needed_end(send)) {
         send->state = sp_send_next(send->state, SP_SEND_ON_ALL_ACKED);
         SB_ASSERT(send->first == NULL);
     }
@@ -280,7 +269,7 @@ bool sp_stream_send_on_lost(struct sp_stream_send *send, uint64_t offset, uint64
         return true;
     if (fin && !send->fin_acked)
         send->fin_is_out = false;
-    if (SB_UNLIKELY(is_cut(send))) {
+    if (SB_UNLIKELY(sp_stream_send_is_cut(send))) {
         if (offset >= send->reliable_size)
             return true;
         size = SB_MIN(size, send->reliable_size - offset);
@@ -292,7 +281,8 @@ bool sp_stream_send_reset(struct sp_stream_send *send, uint64_t error)
 {
     SB_ASSERT(send->state != SP_SEND_NONE);
     bool was_open = send->state < SP_SEND_DATA_DONE;
-    bool was_cut = is_cut(send); /* the error may be out already.  [reliable-reset 5] */
+    bool was_cut =
+        sp_stream_send_is_cut(send); /* the error may be out already.  [reliable-reset 5] */
 
     while (send->first != NULL)
         push_done(send, pop_first(send), false);
@@ -357,10 +347,10 @@ static void cut_chunks(struct sp_stream_send *send, uint64_t end)
 
 void sp_stream_send_cut(struct sp_stream_send *send, uint64_t error, uint64_t reliable_size)
 {
-    SB_ASSERT(reliable_size > 0 && reliable_size <= needed_end(send));
-    if (is_cut(send) && reliable_size == send->reliable_size)
+    SB_ASSERT(reliable_size > 0 && reliable_size <= sp_stream_send_needed_end(send));
+    if (sp_stream_send_is_cut(send) && reliable_size == send->reliable_size)
         return;
-    if (!is_cut(send))
+    if (!sp_stream_send_is_cut(send))
         send->reset_error = error;
     send->state = sp_send_next(send->state, SP_SEND_ON_CUT);
     send->reliable_size = reliable_size;
@@ -395,8 +385,8 @@ void sp_stream_send_rewind(struct sp_stream_send *send, uint64_t max_data)
     send->blocked_at = SB_VARINT_NONE;
     if (send->state == SP_SEND_RESET)
         return;
-    send->queued_end = needed_end(send);
-    send->state = is_cut(send) ? SP_SEND_CUT : SP_SEND_READY;
+    send->queued_end = sp_stream_send_needed_end(send);
+    send->state = sp_stream_send_is_cut(send) ? SP_SEND_CUT : SP_SEND_READY;
     send->fin_is_out = false;
     send->retransmit = NULL;
     send->cursor = send->first != NULL && send->first->size > 0 ? send->first : NULL;
@@ -430,8 +420,9 @@ void sp_stream_send_check(const struct sp_stream_send *send)
         at += c->size;
         SB_ASSERT(c->next != NULL || c == send->last);
     }
-    SB_ASSERT(at == (send->first != NULL ? needed_end(send) : send->queued_end));
-    SB_ASSERT(!is_cut(send) || (send->reliable_size <= send->queued_end && !send->fin_queued));
+    SB_ASSERT(at == (send->first != NULL ? sp_stream_send_needed_end(send) : send->queued_end));
+    SB_ASSERT(!sp_stream_send_is_cut(send) ||
+              (send->reliable_size <= send->queued_end && !send->fin_queued));
     SB_ASSERT(send->cursor == NULL || (send->cursor->offset <= send->delivery.sent_end &&
                                        send->delivery.sent_end < end_of(send->cursor)));
     SB_ASSERT(send->cursor != NULL || send->delivery.sent_end == send->queued_end);

@@ -78,6 +78,18 @@ SB_MUST_USE bool sp_stream_send_queue_all(struct sp_stream_send *send,
                                           const struct sb_bytes *ranges, size_t count, uint64_t tag,
                                           bool fin);
 
+/* Returns whether it was reset with a reliable size, and not without one since. */
+static inline bool sp_stream_send_is_cut(const struct sp_stream_send *send)
+{
+    return send->state == SP_SEND_CUT || send->state == SP_SEND_RESET_AT;
+}
+
+/* Returns where the bytes end that the peer has to get. */
+static inline uint64_t sp_stream_send_needed_end(const struct sp_stream_send *send)
+{
+    return sp_stream_send_is_cut(send) ? send->reliable_size : send->queued_end;
+}
+
 /* True if new bytes or a FIN may still be queued. */
 static inline bool sp_stream_send_is_open(const struct sp_stream_send *send)
 {

@@ -10,15 +10,13 @@
 #include "test/sim/random.h"
 #include "test/support/heap.h"
 #include "test/support/piece_store.h"
+#include "test/support/send_store.h"
 
 enum { BYTES = 500, PIECES = 3000, WINDOW = 1000, ERROR = 7 };
 
 struct world {
     struct heap heap;
-    struct sb_pool chunks;
-    struct sb_pool ranges;
-    struct sb_store chunk_store;
-    struct sb_store range_store;
+    struct send_store sending;
     struct test_store store;
     struct sp_window conn_window;
     struct sp_stream_send send;
@@ -47,8 +45,7 @@ static void world_deinit(struct world *world)
     sp_stream_send_deinit(&world->send);
     sp_stream_recv_deinit(&world->recv);
     test_store_deinit(&world->store);
-    heap_pool_deinit(&world->chunks);
-    heap_pool_deinit(&world->ranges);
+    send_store_deinit(&world->sending);
     heap_deinit(&world->heap);
 }
 
@@ -56,14 +53,11 @@ static void world_init(struct world *world, uint64_t seed)
 {
     world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
-    sb_pool_init(&world->chunks, "chunks", sizeof(struct sp_chunk), 8, 100, &world->heap.memory);
-    sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 500, &world->heap.memory);
-    world->chunk_store = (struct sb_store){.pool = &world->chunks};
-    world->range_store = (struct sb_store){.pool = &world->ranges};
+    send_store_init(&world->sending, &world->heap);
     test_store_init(&world->store, 100, &world->heap);
     world->store.store.lent_pool = &world->store.lent;
     sp_window_init(&world->conn_window, WINDOW, WINDOW);
-    sp_stream_send_init(&world->send, &world->chunk_store, &world->range_store, WINDOW);
+    sp_stream_send_init(&world->send, &world->sending.chunks, &world->sending.ranges, WINDOW);
     sp_stream_recv_init(&world->recv, &world->store.store, WINDOW, WINDOW);
     qs_random_init(&world->random, seed);
     world->given_back = 0;
@@ -98,7 +92,7 @@ static void pop(struct world *world)
     for (struct sp_chunk *chunk; (chunk = sp_stream_send_pop_done(&world->send)) != NULL;) {
         world->acked_count += chunk->is_acked;
         world->back_count++;
-        sb_store_give(&world->chunk_store, chunk);
+        sb_store_give(&world->sending.chunks, chunk);
     }
 }
 
@@ -184,7 +178,7 @@ static void bytes_above_the_boundary_come_back_at_once(void **state)
         pop(world);
         assert_int_equal(world->back_count, 5);
         assert_int_equal(world->acked_count, samples[i].reliable / 100);
-        assert_int_equal(world->chunk_store.count, 0);
+        assert_int_equal(world->sending.chunks.count, 0);
     }
 }
 
@@ -212,9 +206,9 @@ static void a_group_that_is_cut_comes_back_once(void **state)
         assert_int_equal(chunk->tag, 9);
         assert_int_equal(chunk->size + chunk->before_bytes, 60);
         assert_int_equal(chunk->is_acked, reliable == 60);
-        sb_store_give(&world->chunk_store, chunk);
+        sb_store_give(&world->sending.chunks, chunk);
         assert_null(sp_stream_send_pop_done(send));
-        assert_int_equal(world->chunk_store.count, 0);
+        assert_int_equal(world->sending.chunks.count, 0);
     }
 }
 
@@ -496,7 +490,7 @@ static void everything_reliable_arrives_whatever_is_lost(void **state)
         read += read_all(world, read);
         pop(world);
         assert_int_equal(world->back_count, tag);
-        assert_int_equal(world->chunk_store.count, 0);
+        assert_int_equal(world->sending.chunks.count, 0);
         bool is_done = world->recv.state == SP_RECV_DONE;
         assert_true(is_done || world->recv.state == SP_RECV_RESET);
         assert_true(read >= SB_MIN(reliable, (uint64_t)BYTES));

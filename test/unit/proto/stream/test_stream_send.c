@@ -8,15 +8,13 @@
 #include "proto/stream/stream_send.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
+#include "test/support/send_store.h"
 
 enum { BYTES = 500, PIECES = 2000 };
 
 struct world {
     struct heap heap;
-    struct sb_pool chunks;
-    struct sb_pool ranges;
-    struct sb_store chunk_store;
-    struct sb_store range_store;
+    struct send_store sending;
     struct sp_stream_send send;
     uint8_t bytes[BYTES]; /* what the application lends */
 };
@@ -26,8 +24,7 @@ static void world_deinit(struct world *world)
     if (!heap_is_open(&world->heap))
         return; /* never begun, or ended already */
     sp_stream_send_deinit(&world->send);
-    heap_pool_deinit(&world->chunks);
-    heap_pool_deinit(&world->ranges);
+    send_store_deinit(&world->sending);
     heap_deinit(&world->heap);
 }
 
@@ -35,11 +32,8 @@ static void world_init(struct world *world, uint64_t max_data)
 {
     world_deinit(world); /* of the sample before */
     heap_init(&world->heap);
-    sb_pool_init(&world->chunks, "chunks", sizeof(struct sp_chunk), 8, 100, &world->heap.memory);
-    sb_pool_init(&world->ranges, "ranges", sizeof(struct sp_range), 8, 500, &world->heap.memory);
-    world->chunk_store = (struct sb_store){.pool = &world->chunks};
-    world->range_store = (struct sb_store){.pool = &world->ranges};
-    sp_stream_send_init(&world->send, &world->chunk_store, &world->range_store, max_data);
+    send_store_init(&world->sending, &world->heap);
+    sp_stream_send_init(&world->send, &world->sending.chunks, &world->sending.ranges, max_data);
     for (size_t i = 0; i < BYTES; i++)
         world->bytes[i] = (uint8_t)(i * 7);
 }
@@ -51,7 +45,7 @@ static uint32_t pop_all(struct world *world, bool want_acked)
     uint32_t count = 0;
     for (struct sp_chunk *chunk; (chunk = sp_stream_send_pop_done(&world->send)) != NULL;) {
         assert_int_equal(chunk->is_acked, want_acked);
-        sb_store_give(&world->chunk_store, chunk);
+        sb_store_give(&world->sending.chunks, chunk);
         count++;
     }
     return count;
@@ -127,7 +121,7 @@ static void ranges_that_were_queued_together_come_back_together(void **state)
         struct sp_stream_send *send = &world->send;
         assert_true(queue_two(world, 7));
         assert_int_equal(send->queued_end, 30);
-        assert_int_equal(world->chunk_store.count, 2);
+        assert_int_equal(world->sending.chunks.count, 2);
         struct sp_send_piece piece;
         while (sp_stream_send_next(send, 1000, 1000, &piece)) {
             const uint8_t *wanted = piece.offset < 10 ? world->bytes : world->bytes + 100;
@@ -137,7 +131,7 @@ static void ranges_that_were_queued_together_come_back_together(void **state)
         assert_true(sp_stream_send_on_acked(send, 0, 15, false));
         sp_stream_send_check(send);
         assert_null(sp_stream_send_pop_done(send));
-        assert_int_equal(world->chunk_store.count, 1);
+        assert_int_equal(world->sending.chunks.count, 1);
         if (is_reset != 0)
             assert_true(sp_stream_send_reset(send, 1));
         else
@@ -147,9 +141,9 @@ static void ranges_that_were_queued_together_come_back_together(void **state)
         assert_int_equal(chunk->tag, 7);
         assert_int_equal(chunk->size + chunk->before_bytes, 30);
         assert_int_equal(chunk->is_acked, !is_reset);
-        sb_store_give(&world->chunk_store, chunk);
+        sb_store_give(&world->sending.chunks, chunk);
         assert_null(sp_stream_send_pop_done(send));
-        assert_int_equal(world->chunk_store.count, 0);
+        assert_int_equal(world->sending.chunks.count, 0);
     }
 }
 
@@ -158,11 +152,11 @@ static void without_memory_none_of_the_ranges_is_queued(void **state)
     struct world *world = *state;
     world_init(world, 100);
     struct sp_stream_send *send = &world->send;
-    world->chunks.count_max = 3;
+    world->sending.chunk_pool.count_max = 3;
     assert_true(queue_two(world, 1));
     assert_false(queue_two(world, 2));
     assert_int_equal(send->queued_end, 30);
-    assert_int_equal(world->chunk_store.count, 2);
+    assert_int_equal(world->sending.chunks.count, 2);
     sp_stream_send_check(send);
 }
 
