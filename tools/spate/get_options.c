@@ -111,17 +111,9 @@ static int take(void *context, int option, const char *value)
         o->is_verbose = true;
         return 0;
     case 'q':
-        if (!number_parse_versions(value, &o->versions))
-            return message_usage(
-                "get", "--quic takes both, prefer-2, begin-2, only-1 or only-2, not", value);
-        return 0;
+        return options_take_versions("get", value, &o->versions);
     case 'C':
-        if (!number_parse_ciphers(value, &o->ciphers))
-            return message_usage("get",
-                                 "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, "
-                                 "not",
-                                 value);
-        return 0;
+        return options_take_ciphers("get", value, &o->ciphers);
     default:
         return take_number(o, option, value);
     }

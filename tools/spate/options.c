@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/options.h"
 
-/* The loop over the options of a command, which all commands share. */
+/* The loop over the options of a command, and options that several commands have. */
 
 #include <stdio.h>
 
 #include "tools/spate/message.h"
+#include "tools/spate/number.h"
 
 bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status)
 {
@@ -27,4 +28,20 @@ bool options_parse(const struct options_spec *spec, int argc, char **argv, int *
             *ret_status = spec->take(spec->context, option, optarg);
     }
     return *ret_status == 0;
+}
+
+int options_take_versions(const char *command, const char *value, enum spate_versions *ret)
+{
+    if (number_parse_versions(value, ret))
+        return 0;
+    return message_usage(command, "--quic takes both, prefer-2, begin-2, only-1 or only-2, not",
+                         value);
+}
+
+int options_take_ciphers(const char *command, const char *value, uint32_t *ret)
+{
+    if (number_parse_ciphers(value, ret))
+        return 0;
+    return message_usage(
+        command, "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, not", value);
 }

@@ -4,6 +4,9 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#include <spate/config.h>
 
 /* The options of one command. */
 struct options_spec {
@@ -19,5 +22,10 @@ struct options_spec {
  * after a line on stderr.  Returns true, with the index of the first argument that is no option in
  * `optind`; or false, with the exit status, after one line on stderr or the help text on stdout. */
 bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status);
+
+/* Read the values of --quic and --cipher.  Return 0, or the exit status after one line on stderr.
+ */
+int options_take_versions(const char *command, const char *value, enum spate_versions *ret);
+int options_take_ciphers(const char *command, const char *value, uint32_t *ret);
 
 #endif

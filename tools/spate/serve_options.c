@@ -103,22 +103,14 @@ static int take(void *context, int option, const char *value)
         o->names[o->name_count++] = value;
         return 0;
     case 'C':
-        if (!number_parse_ciphers(value, &o->ciphers))
-            return message_usage("serve",
-                                 "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, "
-                                 "not",
-                                 value);
-        return 0;
+        return options_take_ciphers("serve", value, &o->ciphers);
     case 'm':
         if (!number_parse(value, 1, CONNS_MAX, &number))
             return message_usage("serve", "--conns must be 1 to 1000000, not", value);
         o->conns_max = (uint32_t)number;
         return 0;
     case 'q':
-        if (!number_parse_versions(value, &o->versions))
-            return message_usage(
-                "serve", "--quic takes both, prefer-2, begin-2, only-1 or only-2, not", value);
-        return 0;
+        return options_take_versions("serve", value, &o->versions);
     case 'e':
         o->accepts_early = true;
         return 0;
