@@ -75,7 +75,7 @@
     X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE) \
     X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_BBR, \
       RANGE) \
-    X(PROTO, fixed_rate_bytes_per_s, 125000000, 1000, UINT64_C(125000000000), RANGE) \
+    X(PROTO, fixed_rate_bytes_per_s, 125000000, RATE_MIN, RATE_MAX, RANGE) \
     X(PROTO, migration, true, false, true, RANGE) \
     X(PROTO, follow_preferred, true, false, true, RANGE) \
     X(CONN, event_batches, false, false, true, RANGE) \
