@@ -85,8 +85,7 @@ void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t erro
         plan->expect[role] = (struct qs_expect){.kind = kind, .error = error};
 }
 
-/* From credit that is given to the next that can be: a round trip, and what both ends add. */
-static uint64_t round_ns(const struct qs_plan *plan)
+uint64_t qs_plan_round_ns(const struct qs_plan *plan)
 {
     uint64_t ns = SB_MS;
     for (int role = 0; role < QS_SIDES; role++) {
@@ -109,7 +108,7 @@ static uint64_t credit_ns(const struct qs_plan *plan, int role)
     uint64_t stream_count = (uint64_t)from->bidi_count + from->uni_count + to->bidi_count;
     uint64_t bytes = stream_count * from->bytes_max;
     uint64_t rounds = bytes / peer->conn_window_bytes + from->bytes_max / peer->stream_window_bytes;
-    uint64_t ns = rounds * round_ns(plan);
+    uint64_t ns = rounds * qs_plan_round_ns(plan);
     if (to->read_ns > 0)
         ns += bytes / to->read_bytes * to->read_ns;
     if (to->lend_ppm > 0) /* on average half of the largest buffer, half of the longest pause */

@@ -265,6 +265,10 @@ void qs_plan_set_faults(struct qs_plan *plan);
 void qs_plan_set_loss(struct qs_plan *plan, uint32_t percent); /* and set_faults() */
 void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t error);
 
+/* Returns the time from credit that is given to the next that can be: a round trip, and what both
+ * ends add. */
+uint64_t qs_plan_round_ns(const struct qs_plan *plan);
+
 /* Returns how long the credit of slow readers and small windows may take for all bytes of a
  * connection, after the faults' end and with nothing else in the way. */
 uint64_t qs_plan_credit_ns(const struct qs_plan *plan);

@@ -368,6 +368,10 @@ static void fit_bytes(struct qs_plan *plan, enum sp_role role)
         rate = SB_MIN(rate, config->conn_rate_bytes_per_s_max);
     if (plan->path[role].rate_bytes_per_s > 0)
         rate = SB_MIN(rate, plan->path[role].rate_bytes_per_s / plan->conn_count);
+    /* Who writes again when a write is acknowledged; most writes are far below the largest. */
+    uint64_t written_bytes = (uint64_t)app->writes_max * app->write_bytes_max / 4 + 1;
+    uint64_t written_ns = qs_plan_round_ns(plan) + plan->side[1 - role].config.ack_delay_ns_max;
+    rate = SB_MIN(rate, written_bytes * SB_S / written_ns);
     uint64_t bytes = BYTES_MAX;
     if (rate < bytes)
         bytes = SB_MIN(bytes, rate * (WORK_NS / 4 / SB_S));
