@@ -17,6 +17,8 @@
 #define DATAGRAM_MAX  65536
 #define RECEIVE_BATCH 64 /* datagrams taken before the connections may send */
 
+#define INITIAL_SIZE_MIN 1200 /* of what is answered by Version Negotiation [RFC9000 6.1] */
+
 static uint64_t clock_now_ns(void)
 {
     struct timespec now;
@@ -47,9 +49,12 @@ static struct ng_conn *find_conn(struct ng_endpoint *endpoint, const struct peer
 {
     ngtcp2_version_cid vc;
     int e = ngtcp2_pkt_decode_version_cid(&vc, d->data, d->size, NG_CID_SIZE);
-    if (e == NGTCP2_ERR_VERSION_NEGOTIATION && endpoint->options->is_server)
+    /* Newer versions of the library accept more than version 1, which is what we offer. */
+    bool is_other = e == 0 && vc.version != 0 && vc.version != NGTCP2_PROTO_VER_V1;
+    if ((e == NGTCP2_ERR_VERSION_NEGOTIATION || (is_other && d->size >= INITIAL_SIZE_MIN)) &&
+        endpoint->options->is_server)
         send_version_negotiation(endpoint, &vc, d);
-    if (e != 0)
+    if (e != 0 || is_other)
         return NULL;
     SB_LIST_EACH(link, &endpoint->conns) {
         struct ng_conn *conn = SB_CONTAINER_OF(link, struct ng_conn, link);
