@@ -233,6 +233,8 @@ class SetupTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        # Under nohup what a test starts would ignore it, as it should.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         cls.keys = tempfile.TemporaryDirectory()
         cls.key = Key(pathlib.Path(cls.keys.name), 'archive')
         cls.addClassCleanup(cls.keys.cleanup)
