@@ -44,12 +44,28 @@ static bool will_step(const struct qs_end *end)
            end->host->clock->now_ns < end->full_until_ns;
 }
 
-/* Sooner or later the peer sends something: its loss timer is armed, or it is about to step. */
+/* When a train of now would depart: it does not overtake those that the host holds. */
+static uint64_t send_time(const struct qs_end *end)
+{
+    return SB_MAX(end->host->clock->now_ns, end->depart_ns);
+}
+
+/* It waits for a time at which it sends by itself, for the pacer say.  The timers of the other
+ * waits are those of conn/alive.h. */
+static bool will_send(const struct qs_end *end)
+{
+    struct sp_send_wait wait = sp_conn_send_wait(end->conn, SP_TRAIN_COUNT_MAX, send_time(end));
+    bool is_quiet = wait.reason == SP_WAIT_IDLE || wait.reason == SP_WAIT_CONN_CREDIT ||
+                    wait.reason == SP_WAIT_STREAM_CREDIT;
+    return !is_quiet && wait.at_ns != SB_NEVER;
+}
+
+/* Sooner or later the peer sends something: a timer of it is armed, or it is about to step. */
 static bool will_hear(const struct qs_end *end)
 {
     const struct qs_end *peer = live_peer(end);
     return peer == NULL || is_something_under_way(end->host) || will_step(peer) ||
-           has_armed(peer->conn);
+           has_armed(peer->conn) || will_send(peer);
 }
 
 /* .. or the answer for which TLS waits comes, and with it the keys of packets that are kept. */
@@ -74,29 +90,11 @@ static bool owes_credit(const struct qs_app *app)
     return false;
 }
 
-/* Whoever waits so sends by itself, and with that the credit that is due.  The timers of other
- * waits are those of conn/alive.h. */
-static bool will_send(const struct sp_send_wait *wait)
-{
-    bool is_quiet = wait->reason == SP_WAIT_IDLE || wait->reason == SP_WAIT_CONN_CREDIT ||
-                    wait->reason == SP_WAIT_STREAM_CREDIT;
-    return !is_quiet && wait->at_ns != SB_NEVER;
-}
-
-/* When a train of now would depart: it does not overtake those that the host holds. */
-static uint64_t send_time(const struct qs_end *end)
-{
-    return SB_MAX(end->host->clock->now_ns, end->depart_ns);
-}
-
 /* More credit is on its way, or the peer is yet to send it. */
 static bool will_get_credit(const struct qs_end *end)
 {
     const struct qs_end *peer = live_peer(end);
-    if (will_proceed(end) || has_armed(end->conn) || owes_credit(&peer->app))
-        return true;
-    struct sp_send_wait wait = sp_conn_send_wait(peer->conn, SP_TRAIN_COUNT_MAX, send_time(peer));
-    return will_send(&wait);
+    return will_proceed(end) || has_armed(end->conn) || owes_credit(&peer->app);
 }
 
 /* While it waits for credit, the idle timeout does not end it: packets are in flight, or it says
