@@ -291,6 +291,19 @@ static void take_shutdown(struct spate_shard *shard)
     atomic_store_explicit(&shard->is_shutdown_wanted, false, memory_order_relaxed);
 }
 
+bool se_shard_has_leftovers(const struct spate_shard *shard)
+{
+    return se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
+           !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended);
+}
+
+void se_shard_maintain(struct spate_shard *shard)
+{
+    su_send_maintain(&shard->send);
+    su_wake_rearm(&shard->wake);
+    se_ports_maintain(shard);
+}
+
 static int turn(struct spate_shard *shard, uint64_t wait_ns)
 {
     shard->counts.own.turns++;
@@ -308,13 +321,9 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     /* A post that already ran in this turn must also prevent waiting. */
     bool had_asks = se_asks_run(shard);
-    bool is_busy = had_posts || had_asks || is_more || is_closing ||
-                   se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
-                   !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended);
+    bool is_busy = had_posts || had_asks || is_more || is_closing || se_shard_has_leftovers(shard);
 
-    su_send_maintain(&shard->send);
-    su_wake_rearm(&shard->wake);
-    se_ports_maintain(shard);
+    se_shard_maintain(shard);
     int error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
     if (SB_UNLIKELY(error != 0))
         return error;
@@ -335,6 +344,8 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(shard->error != 0))
         return shard->error;
     shard->is_in_turn = true;
+    if (SB_UNLIKELY(shard->is_host_polling))
+        se_shard_end_host_wait(shard);
     int result = turn(shard, wait_ns);
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;
@@ -345,16 +356,18 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     return result;
 }
 
-int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+int se_shard_claim(struct spate_shard *shard)
 {
     pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
-    if (SB_UNLIKELY(owner == 0) && !atomic_load(&shard->is_threaded)) {
-        int result = se_shard_bind(shard);
-        if (result != 0)
-            return result;
-    } else if (SB_UNLIKELY(owner != own_tid() ||
-                           atomic_load_explicit(&shard->is_threaded, memory_order_relaxed))) {
-        return -EPERM;
-    }
-    return se_shard_turn(shard, wait_ns);
+    if (SB_UNLIKELY(owner == 0) && !atomic_load(&shard->is_threaded))
+        return se_shard_bind(shard);
+    bool is_mine =
+        owner == own_tid() && !atomic_load_explicit(&shard->is_threaded, memory_order_relaxed);
+    return SB_LIKELY(is_mine) ? 0 : -EPERM;
+}
+
+int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    int result = se_shard_claim(shard);
+    return SB_LIKELY(result == 0) ? se_shard_turn(shard, wait_ns) : result;
 }

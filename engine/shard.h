@@ -76,6 +76,7 @@ struct spate_shard {
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;
+    bool is_host_polling; /* between spate_shard_deadline_ns() and the next turn */
     uint64_t now_ns;
 
     struct su_ring ring;
@@ -156,6 +157,10 @@ SB_MUST_USE int se_shard_try(const struct spate_config *config);
  * negative errno of the ring, which ends the shard. */
 SB_MUST_USE int se_shard_bind(struct spate_shard *shard);
 
+/* Makes the calling thread the owner if the shard has none.  Returns 0 if it is the owner and its
+ * own loop runs the turns; -EPERM if not, or a negative errno of the ring, which ends the shard. */
+SB_MUST_USE int se_shard_claim(struct spate_shard *shard);
+
 /* Returns true if the calling thread owns the shard, or no thread does. */
 bool se_shard_is_mine(const struct spate_shard *shard);
 
@@ -172,10 +177,27 @@ void se_shard_stop(struct spate_shard *shard);
 /* Sends the trains of connections.  Returns true if there is more to send and a free slot. */
 bool se_shard_send(struct spate_shard *shard);
 
+/* Returns true if a turn has something to do that it has not done before: it must not wait. */
+bool se_shard_has_leftovers(const struct spate_shard *shard);
+
+/* Queues what must be in the kernel before the shard waits: resends, the doorbell's read, receivers
+ * that ended. */
+void se_shard_maintain(struct spate_shard *shard);
+
+/* Returns true if there are posts, or spate_shard_wake() was called. */
+bool se_shard_is_called(const struct spate_shard *shard);
+
+/* Returns when a timer, the shutdown or the rate limit has something to do; SB_NEVER: they do not.
+ */
+uint64_t se_shard_next_ns(const struct spate_shard *shard);
+
 /* Submits the queue and waits for completions, posts and wakes, for at most `wait_ns` and not
  * beyond the next timer; then reads the clock.  Returns 0, or a negative errno that ends the shard.
  */
 SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Ends what spate_shard_deadline_ns() has begun. */
+void se_shard_end_host_wait(struct spate_shard *shard);
 
 /* Measures the cost of a sleep with some short ones.  Takes about a millisecond; called once. */
 void se_shard_calibrate(struct spate_shard *shard);

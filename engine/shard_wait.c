@@ -51,14 +51,14 @@ static inline void relax(void)
 #endif
 }
 
-static bool is_called(const struct spate_shard *shard)
+bool se_shard_is_called(const struct spate_shard *shard)
 {
     return se_mpsc_has(&shard->posts) || atomic_load(&shard->is_wake_wanted);
 }
 
 static bool has_work(const struct spate_shard *shard)
 {
-    return su_ring_is_ready(&shard->ring) || is_called(shard);
+    return su_ring_is_ready(&shard->ring) || se_shard_is_called(shard);
 }
 
 /* ---- spinning ---- */
@@ -147,7 +147,7 @@ static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool i
                        se_spin_is_adaptive(&shard->spin);
     uint64_t cpu_ns = is_measured ? se_clock_thread_cpu_ns() : 0;
     su_wake_sleep(&shard->wake);
-    if (is_called(shard))
+    if (se_shard_is_called(shard))
         wait_ns = 0;
     int error = is_any_completion ? su_ring_enter(&shard->ring, wait_ns)
                                   : su_ring_wait(&shard->ring, wait_ns);
@@ -198,7 +198,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
         shard->now_ns = se_clock_now_ns();
     }
     result.end_ns = shard->now_ns;
-    result.is_call = is_called(shard);
+    result.is_call = se_shard_is_called(shard);
     result.is_timeup = shard->now_ns >= until_ns;
     shard->is_wait_cut = !result.has_work;
     se_spin_end(&shard->spin, &result);
@@ -216,12 +216,16 @@ static int poll_once(struct spate_shard *shard)
     return error;
 }
 
+uint64_t se_shard_next_ns(const struct spate_shard *shard)
+{
+    uint64_t next_ns = sb_time_min(se_wheel_next_ns(&shard->wheel), se_shutdown_wake_ns(shard));
+    return sb_time_min(next_ns, se_limit_wake_ns(&shard->limit));
+}
+
 int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
 {
     uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
-    until_ns = sb_time_min(until_ns, se_wheel_next_ns(&shard->wheel));
-    until_ns = sb_time_min(until_ns, se_shutdown_wake_ns(shard));
-    until_ns = sb_time_min(until_ns, se_limit_wake_ns(&shard->limit));
+    until_ns = sb_time_min(until_ns, se_shard_next_ns(shard));
     if (shard->spin.limit_ns == SB_NEVER)
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
     int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)

@@ -108,6 +108,11 @@ void su_mmsg_destroy(struct su_mmsg *mmsg)
     free(mmsg);
 }
 
+int su_mmsg_fd(const struct su_mmsg *mmsg)
+{
+    return mmsg->epoll_fd;
+}
+
 /* ---- files and buffers ---- */
 
 int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file)

@@ -12,7 +12,10 @@
  * operation and empties the file table while the owner can still wait for it. */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "proto/base/assert.h"
 #include "uring/mmsg.h"
@@ -274,6 +277,62 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
     return taken;
 }
 
+/* ---- a wait elsewhere ---- */
+
+/* The kernel signals an eventfd for each completion, and for work that it has deferred.  The
+ * descriptor of the ring itself would not do: with DEFER_TASKRUN deferred work wakes nobody who
+ * polls that (seen with kernel 6.18).  During a turn the ring's flag keeps the kernel from
+ * signalling what the turn takes anyway. */
+static int make_poll_fd(struct su_ring *ring)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int error = io_uring_register_eventfd(&ring->uring, fd);
+    if (error == 0)
+        error = io_uring_cq_eventfd_toggle(&ring->uring, false);
+    if (error != 0) {
+        (void)close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int su_ring_poll_fd(struct su_ring *ring)
+{
+    SB_ASSERT(ring->state == SU_RING_ENABLED);
+    if (ring->has_poll_fd)
+        return ring->poll_fd;
+    int fd = ring->mmsg != NULL ? su_mmsg_fd(ring->mmsg) : make_poll_fd(ring);
+    if (fd < 0)
+        return fd;
+    ring->poll_fd = fd;
+    ring->has_poll_fd = true;
+    return fd;
+}
+
+bool su_ring_poll_begin(struct su_ring *ring)
+{
+    if (!ring->has_poll_fd)
+        return false;
+    if (ring->mmsg != NULL)
+        return !su_ring_is_ready(ring); /* epoll's descriptor is always right */
+    (void)io_uring_cq_eventfd_toggle(&ring->uring, true);
+    /* The flag is seen before this look, or what completes meanwhile is seen by it. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return !su_ring_needs_enter(ring);
+}
+
+void su_ring_poll_end(struct su_ring *ring)
+{
+    uint64_t count;
+    if (!ring->has_poll_fd || ring->mmsg != NULL)
+        return;
+    (void)io_uring_cq_eventfd_toggle(&ring->uring, false);
+    ring->counts.syscalls++;
+    (void)!read(ring->poll_fd, &count, sizeof(count)); /* -EAGAIN: it was not signalled */
+}
+
 /* Throws away what has completed; returns how many those were. */
 static uint32_t discard(struct su_ring *ring)
 {
@@ -345,5 +404,7 @@ void su_ring_deinit(struct su_ring *ring)
         su_mmsg_destroy(ring->mmsg);
     else
         io_uring_queue_exit(&ring->uring);
+    if (ring->has_poll_fd && ring->mmsg == NULL)
+        (void)close(ring->poll_fd);
     *ring = (struct su_ring){0};
 }

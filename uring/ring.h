@@ -64,6 +64,8 @@ struct su_ring {
     uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
     enum su_ring_state state;
     bool has_registered_fd; /* the ring's own descriptor is registered */
+    bool has_poll_fd;
+    int poll_fd; /* an eventfd that the kernel signals; with mmsg that of epoll */
     uint32_t file_count;
     uint64_t files_used; /* bit i: the registered file i is taken */
 
@@ -172,6 +174,20 @@ static inline bool su_ring_needs_enter(const struct su_ring *ring)
     return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
+
+/* ---- the owner waits in a loop of its own, not in the ring ---- */
+
+/* Returns a descriptor for poll() and epoll, level-triggered; the same one in each call.  The ring
+ * owns it.  Or returns -errno (-EMFILE, -ENFILE, -ENOMEM).  Threads: the owner. */
+SB_MUST_USE int su_ring_poll_fd(struct su_ring *ring);
+
+/* Begins a wait that is not the ring's: from now on the descriptor becomes readable when entering
+ * the kernel would bring a completion.  Returns false if there is one already, or if there was no
+ * su_ring_poll_fd(): then do not wait.  Threads: the owner. */
+bool su_ring_poll_begin(struct su_ring *ring);
+
+/* Ends that wait: the descriptor is not readable any more.  Threads: the owner. */
+void su_ring_poll_end(struct su_ring *ring);
 
 /* Takes up to `count` completions off the ring, in order.  Returns how many; 0 if there are none.
  * No system call.  Threads: the owner. */

@@ -17,7 +17,7 @@ int su_wake_init(struct su_wake *wake, struct su_ring *ring, uint32_t index)
 {
     SB_ASSERT(wake != NULL && ring != NULL && ring->state != SU_RING_NONE);
     *wake = (struct su_wake){.ring = ring, .event_fd = -1, .file = -1, .index = index};
-    atomic_init(&wake->is_asleep, false);
+    atomic_init(&wake->bell_fd, SU_WAKE_NONE);
 
     int event_fd = eventfd(0, EFD_CLOEXEC);
     if (event_fd < 0)
@@ -77,35 +77,46 @@ void su_wake_take(struct su_wake *wake, const struct su_completion *completion)
         wake->rung_count++;
 }
 
-void su_wake_sleep(struct su_wake *wake)
+static void sleep_at(struct su_wake *wake, int fd)
 {
-    atomic_store_explicit(&wake->is_asleep, true, memory_order_relaxed);
+    atomic_store_explicit(&wake->bell_fd, fd, memory_order_relaxed);
     /* S1 before S2; pairs with the fence in claim(): of two threads that each store and then load
      * what the other stores, at least one sees the other's store. */
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+void su_wake_sleep(struct su_wake *wake)
+{
+    sleep_at(wake, wake->event_fd);
+}
+
+void su_wake_sleep_in_poll(struct su_wake *wake)
+{
+    SB_ASSERT(wake->ring->has_poll_fd);
+    sleep_at(wake, wake->ring->mmsg != NULL ? wake->event_fd : wake->ring->poll_fd);
+}
+
 void su_wake_up(struct su_wake *wake)
 {
     /* Relaxed: what the waker pushed is seen through the queue's own release and acquire. */
-    atomic_store_explicit(&wake->is_asleep, false, memory_order_relaxed);
+    atomic_store_explicit(&wake->bell_fd, SU_WAKE_NONE, memory_order_relaxed);
 }
 
-/* W2: true for the one waker that has to ring. */
-static bool claim(struct su_wake *wake)
+/* W2: returns where to ring, for the one waker that has to; SU_WAKE_NONE for all others. */
+static int claim(struct su_wake *wake)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* W1 before W2; pairs with su_wake_sleep() */
-    if (!atomic_load_explicit(&wake->is_asleep, memory_order_relaxed))
-        return false; /* the common case: one load, no write to the line */
-    return atomic_exchange_explicit(&wake->is_asleep, false, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* W1 before W2; pairs with sleep_at() */
+    if (atomic_load_explicit(&wake->bell_fd, memory_order_relaxed) == SU_WAKE_NONE)
+        return SU_WAKE_NONE; /* the common case: one load, no write to the line */
+    return atomic_exchange_explicit(&wake->bell_fd, SU_WAKE_NONE, memory_order_relaxed);
 }
 
-static void ring_event(const struct su_wake *wake)
+static void ring_event(int fd)
 {
     uint64_t one = 1;
     ssize_t written;
     do
-        written = write(wake->event_fd, &one, sizeof(one));
+        written = write(fd, &one, sizeof(one));
     while (written < 0 && errno == EINTR);
     /* Anything else would mean 2^64 bells at once, or a descriptor that is not ours. */
     SB_ASSERT(written == (ssize_t)sizeof(one));
@@ -113,22 +124,24 @@ static void ring_event(const struct su_wake *wake)
 
 bool su_wake_ring(struct su_wake *wake)
 {
-    if (!claim(wake))
+    int fd = claim(wake);
+    if (fd == SU_WAKE_NONE)
         return false;
-    ring_event(wake);
+    ring_event(fd);
     return true;
 }
 
 bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from)
 {
     SB_ASSERT(wake->ring != from);
-    if (!claim(wake))
+    int fd = claim(wake);
+    if (fd == SU_WAKE_NONE)
         return false;
 
-    bool has_msg_ring = wake->ring->mmsg == NULL && from->mmsg == NULL;
+    bool has_msg_ring = fd == wake->event_fd && wake->ring->mmsg == NULL && from->mmsg == NULL;
     struct io_uring_sqe *sqe = has_msg_ring ? su_ring_sqe(from) : NULL;
     if (sqe == NULL) {
-        ring_event(wake);
+        ring_event(fd);
         return true;
     }
     uint64_t there = su_op_pack((struct su_op){.index = wake->index, .kind = SU_OP_DOORBELL});
@@ -140,5 +153,5 @@ bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from)
 
 void su_wake_ring_lost(struct su_wake *wake)
 {
-    ring_event(wake);
+    ring_event(wake->event_fd);
 }

@@ -16,18 +16,20 @@
  *
  *     waker                              sleeper (owner of the ring)
  *     -----                              -------
- *     W1  push to the queue              S1  su_wake_sleep: is_asleep = true
- *     W2  su_wake_ring: read is_asleep   S2  look at the queue once more
- *         if true: clear it, ring        S3  if it is empty: su_ring_enter(timeout)
- *                                        S4  su_wake_up: is_asleep = false
+ *     W1  push to the queue              S1  su_wake_sleep: bell_fd = a descriptor
+ *     W2  su_wake_ring: read bell_fd     S2  look at the queue once more
+ *         if there is one: take it,      S3  if it is empty: su_ring_enter(timeout)
+ *         write to it                    S4  su_wake_up: bell_fd = SU_WAKE_NONE
  *
  * Either W2 sees S1, or S2 sees W1: both sides store, then load the other's
  * store, with a sequentially consistent fence in between.  So no command is
  * ever left in the queue of a sleeper, and a sleeper is rung once, by the
- * waker whose exchange found `true`.
+ * waker whose exchange found the descriptor.
  *
  * There are two doorbells: an eventfd that the ring reads, for threads without a ring; and
  * MSG_RING, which another shard queues with its own submissions. */
+
+#define SU_WAKE_NONE (-1)
 
 struct su_wake {
     struct su_ring *ring;
@@ -36,9 +38,9 @@ struct su_wake {
     uint32_t index;
     uint32_t generation;
     bool is_armed;
-    uint64_t event_value; /* where the armed read puts the eventfd's count */
-    uint64_t rung_count;  /* doorbells that arrived; for the owner only */
-    _Alignas(SB_CACHE_LINE) atomic_bool is_asleep;
+    uint64_t event_value;                       /* where the armed read puts the eventfd's count */
+    uint64_t rung_count;                        /* doorbells that arrived; for the owner only */
+    _Alignas(SB_CACHE_LINE) atomic_int bell_fd; /* where to ring; SU_WAKE_NONE: it is awake */
 };
 
 /* Makes the eventfd and registers it with `ring` (borrowed; needs one place in its file table).
@@ -59,6 +61,11 @@ void su_wake_take(struct su_wake *wake, const struct su_completion *completion);
 /* S1.  After this look at the queues once more, and sleep only if they are empty.
  * Threads: the owner. */
 void su_wake_sleep(struct su_wake *wake);
+
+/* S1 for an owner that polls su_ring_poll_fd().  An io_uring's bell is a write to that descriptor:
+ * an eventfd that the ring reads would not end the poll, because the kernel signals no eventfd from
+ * within a write to another one.  Threads: the owner. */
+void su_wake_sleep_in_poll(struct su_wake *wake);
 
 /* S4.  Threads: the owner. */
 void su_wake_up(struct su_wake *wake);

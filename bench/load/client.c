@@ -397,7 +397,7 @@ static void turn(struct client *c, struct progress *progress)
     if (c->phase >= PHASE_WARMUP && c->phase <= PHASE_DRAIN)
         due_ns = c->ops->on_turn(c, now_ns);
 
-    int status = spate_shard_turn(c->shard, wait_of(c, due_ns, now_ns));
+    int status = host_loop_turn(&c->loop, c->shard, wait_of(c, due_ns, now_ns));
     if (status < 0 && status != -EINTR) {
         (void)client_fail(c, "the client's ring has failed: %s", strerror(-status));
         return;
@@ -474,6 +474,7 @@ static void close_client(struct client *c)
 {
     if (c->shard != NULL)
         say_goodbye(c);
+    host_loop_close(&c->loop);
     spate_engine_destroy(c->engine); /* first: it may hold what the scenario has lent */
     if (c->state != NULL)
         c->ops->close(c);
@@ -497,6 +498,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
         .failure = failure,
         .result = ret,
         .begin_ns = clock_now_ns(),
+        .loop.is_epoll = setup->options->epoll,
     };
     struct progress progress = progress_of(setup->options->scenario);
 

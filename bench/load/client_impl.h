@@ -11,6 +11,7 @@
 
 #include "bench/load/client.h"
 #include "bench/load/failure.h"
+#include "bench/load/host_loop.h"
 #include "bench/load/result.h"
 
 struct client;
@@ -69,6 +70,7 @@ struct client {
 
     struct spate_engine *engine;
     struct spate_shard *shard;
+    struct host_loop loop;
     struct spate_tls *tls;
     uint8_t *ticket; /* the newest, or NULL; for client_connect() */
     size_t ticket_size;

@@ -130,6 +130,8 @@ const struct option_spec option_specs[] = {
      "IPv6 1452; the library's own default is 8972)"},
     {"busy-poll", NULL, OPTION_FLAG, FOR_ALL, FIELD(busy_poll), 0, 0, NULL,
      "never sleep: spin for packets, both sides, each on its CPU"},
+    {"epoll", NULL, OPTION_FLAG, FOR_ALL, FIELD(epoll), 0, 0, NULL,
+     "wait in an epoll of the program's own, not in the library's turn, both sides"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
      "spin for at most that many microseconds before sleeping, less where it does not pay; 0 "
      "sleeps at once (500, the library's default)"},

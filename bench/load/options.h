@@ -84,6 +84,7 @@ struct options {
     uint32_t cipher_bits; /* as in spate_tls_options; 0: all */
     const char *cipher;
     bool busy_poll;
+    bool epoll;
     bool zero_copy;
     uint64_t spin_us; /* or SPIN_DEFAULT */
     const char *cert;

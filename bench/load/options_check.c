@@ -26,6 +26,8 @@ static const struct {
     {"app-buffers", "app-copies", "bytes are where they shall be already"},
     {"insecure", "ca", "nothing is verified"},
     {"busy-poll", "spin", "it never sleeps"},
+    {"epoll", "spin", "the library does not wait"},
+    {"epoll", "busy-poll", "the library does not wait"},
     {"profile", "cc", "it chooses the controller"},
     {"connect", "vs-limit", "the limit needs both sides"},
     {"connect", "vs-bare", "the server is not ours"},

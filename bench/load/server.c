@@ -19,6 +19,7 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/endpoint.h"
+#include "bench/load/host_loop.h"
 #include "bench/load/failure.h"
 #include "bench/load/landing.h"
 #include "bench/load/options.h"
@@ -62,6 +63,7 @@ struct server {
     const struct options *options;
     struct spate_engine *engine;
     struct spate_shard *shard;
+    struct host_loop loop;
     struct spate_tls *tls;
     struct spate_listener *listener;
     struct address address;
@@ -335,7 +337,7 @@ static void on_event(struct server *s, const struct spate_event *e)
 
 bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure)
 {
-    int status = spate_shard_turn(s->shard, wait_ns);
+    int status = host_loop_turn(&s->loop, s->shard, wait_ns);
     if (status < 0 && status != -EINTR)
         return failure_set(failure, "the server's ring has failed: %s", strerror(-status));
 
@@ -415,6 +417,7 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
         return failure_set(failure, "out of memory");
 
     s->options = o;
+    s->loop.is_epoll = o->epoll;
     bool is_open = open_tls(s, failure) &&
                    endpoint_open(o, address_is_v6(&list.items[0]), &s->engine, failure);
     if (is_open) {
@@ -463,6 +466,7 @@ void server_close(struct server *s)
 {
     if (s == NULL)
         return;
+    host_loop_close(&s->loop);
     spate_engine_destroy(s->engine);
     spate_tls_destroy(s->tls);
     spate_free(s->cert_pem);

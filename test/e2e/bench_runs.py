@@ -181,6 +181,12 @@ class Runs(support.BenchTest):
                 self.assertEqual(result['config']['spin_us'],
                                  int(words[1]) if len(words) > 1 else None)
 
+    def test_both_sides_may_wait_in_an_epoll_of_their_own(self):
+        for scenario in (['rr'], ['bulk'], ['handshake'], ['datagram']):
+            result = self.run_json(*scenario, '--epoll', '--seconds', '0.2', '--warmup', '0.1')
+            self.check(result, scenario[0])
+            self.assertTrue(result['config']['epoll'])
+
     def test_retry_makes_every_client_prove_its_address(self):
         for retry in ('always', 'never'):
             result = self.run_json('handshake', '--seconds', '0.3', '--warmup', '0.1', '--retry',

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/support/su_world.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -378,9 +380,66 @@ static void shared_ports_are_asked_for(void **state)
     assert_int_equal(su_address_port(&second.local), su_address_port(&first.local));
 }
 
+/* ---- a wait in poll() ---- */
+
+static bool is_readable(int fd, int wait_ms)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    int count;
+    do
+        count = poll(&poll_fd, 1, wait_ms);
+    while (count < 0 && errno == EINTR);
+    assert_true(count >= 0);
+    return count == 1;
+}
+
+/* Without su_ring_poll_begin() there is nothing to wait for; between it and su_ring_poll_end() the
+ * descriptor tells what the ring would. */
+static void poll_sees_what_the_ring_would(void **state)
+{
+    (void)state;
+    struct su_ring *ring = owned_alloc(sizeof(*ring));
+    struct su_wake *wake = owned_alloc(sizeof(*wake));
+    struct su_completion completion;
+    assert_int_equal(sw_ring_init(ring, (struct su_ring_config){.sq_count = 8, .file_count = 1}),
+                     0);
+    (void)owned_add(ring, sw_ring_end);
+    assert_int_equal(su_wake_init(wake, ring, 0), 0);
+    assert_int_equal(su_ring_enable(ring), 0);
+    assert_false(su_ring_poll_begin(ring));
+    int fd = su_ring_poll_fd(ring);
+    assert_true(fd >= 0);
+    assert_int_equal(su_ring_poll_fd(ring), fd);
+
+    for (uint32_t round = 0; round < 3; round++) {
+        su_wake_rearm(wake);
+        assert_int_equal(su_ring_submit(ring), 0);
+        assert_true(su_ring_poll_begin(ring));
+        assert_false(is_readable(fd, 0));
+        su_wake_sleep_in_poll(wake);
+        assert_true(su_wake_ring(wake));
+        assert_false(su_wake_ring(wake)); /* once */
+        assert_true(is_readable(fd, 5000));
+        su_ring_poll_end(ring);
+        assert_int_equal(su_ring_enter(ring, 0), 0);
+        while (su_ring_completions(ring, &completion, 1) == 1)
+            su_wake_take(wake, &completion);
+        assert_false(is_readable(fd, 0));
+
+        nops(ring, 1, 1); /* completes while it is submitted: nobody would wait for that */
+        assert_int_equal(su_ring_enter(ring, 0), 0);
+        assert_false(su_ring_poll_begin(ring));
+        su_ring_poll_end(ring);
+        assert_int_equal(su_ring_completions(ring, &completion, 1), 1);
+    }
+    assert_int_equal(su_ring_stop(ring), 0);
+    su_wake_deinit(wake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        QT_TEST(owned, poll_sees_what_the_ring_would),
         QT_TEST(owned, a_wait_ends_at_its_deadline_or_at_a_completion),
         QT_TEST(owned, expected_completions_do_not_end_a_wait),
         QT_TEST(owned, a_full_submission_queue_is_submitted),

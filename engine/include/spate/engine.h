@@ -18,7 +18,7 @@ extern "C" {
  * its sockets and its connections.  One thread runs a shard.  There are two modes:
  *
  *   Your own thread    Your loop calls spate_shard_turn() and spate_shard_events().  The library
- *                      starts no thread.
+ *                      starts no thread.  The turn waits, or your loop polls spate_shard_fd().
  *   Engine threads     spate_engine_start() starts one thread per shard, pinned to a CPU if
  *                      `cpus` is set.  Each thread passes batches of events to your handler.
  */
@@ -240,6 +240,45 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  *
  * Threads: shard. */
 SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Returns a descriptor by which another event loop sees that the shard has something to do: epoll,
+ * libuv, GLib or poll() waits until it is readable, together with the program's other descriptors.
+ * The program's loop then is:
+ *
+ *     repeat:
+ *       1  due_ns = spate_shard_deadline_ns(shard)
+ *       2  poll the descriptor, and others, until `due_ns` at the latest
+ *       3  spate_shard_turn(shard, 0), and spate_shard_events() for each batch of events
+ *
+ * A turn that does not wait never sleeps and never spins.  What functions of this library were
+ * called for, in any part of the loop, happens in step 3.
+ *
+ * The first call binds the shard to the calling thread, as the first turn does.
+ *
+ * Returns the descriptor, which belongs to the engine and is valid until spate_engine_destroy():
+ * do not read from it, close it, or poll it edge-triggered.  Or returns a negative errno of the
+ * ring, as spate_shard_turn() does, or:
+ *
+ *   -EPERM   Another thread runs the shard.
+ *   -EMFILE  The process has no file descriptor left.
+ *   -ENFILE  The system has no file descriptor left.
+ *
+ * Threads: shard. */
+SPATE_API int spate_shard_fd(struct spate_shard *shard);
+
+/* Prepares the shard for a wait of the program's own loop, and returns until when it may last.
+ * Hands over to the kernel what must not wait for the next turn.  From this call until the next
+ * turn, posts and spate_shard_wake() make the descriptor readable.  Call it again before each poll:
+ * after a turn, and after any other function of this library.
+ *
+ * Returns a time of CLOCK_MONOTONIC in nanoseconds: run a turn then, or earlier if the descriptor
+ * is readable.  A turn that comes later sends later: a loop whose time-outs are whole milliseconds
+ * delays paced trains and acknowledgments by up to one, so use epoll_pwait2() or a timerfd.
+ * Returns 0 if a turn is due at once, also when that turn would fail.  Returns SPATE_FOREVER if the
+ * shard waits for packets and calls alone.
+ *
+ * Threads: shard. */
+SPATE_API uint64_t spate_shard_deadline_ns(struct spate_shard *shard);
 
 /* Moves events to `ret`, the oldest first, and returns their number.  Each event documents how long
  * its memory stays valid.  Returns 0 where spate_shard_turn() returns -EPERM.
