@@ -6,6 +6,7 @@ import case_trace as trace
 AMPLIFICATION = 3
 STREAMS_MAX = 1000
 CHACHA20 = 0x1303
+PROOF_S = 0.25  # several round trips of the cases that rebind
 
 
 def client_of(side):
@@ -122,10 +123,19 @@ def new_sources(run):
     return seen
 
 
+def is_cut_short(run, source):
+    """The run was over before the server could prove that address."""
+    first = next(d.time for d in client_of(run.right) if d.source == source)
+    return run.right[-1].time - first < PROOF_S
+
+
 def rebound_port(run):
     sources = new_sources(run)
     if len({port for _, port in sources}) < 2:
         yield f'the server saw the client at {sources} only'
+    # The first rebinding is far from the end; a slow run may end right after the last one.
+    if len(sources) > 2 and is_cut_short(run, sources[-1]):
+        sources.pop()
     for source in sources[1:]:
         yield from is_validated(run, source)
 

@@ -119,6 +119,14 @@ class Checks(unittest.TestCase):
             self.assert_bad(check, self.rebound(new, challenge=1))
             self.assert_bad(check, self.rebound(new, response=1))
 
+    def test_the_end_of_a_run_may_meet_the_last_rebinding_and_no_other(self):
+        first, last = ('10.0.0.1', 1001), ('10.0.0.1', 1002)
+        proven = self.rebound(first)
+        self.assert_good(checks.rebound_port, [*proven, short(up=True, source=last, time=0.1)])
+        late = [short(up=True, source=last, time=0.1), short(time=9)]
+        self.assert_bad(checks.rebound_port, [*proven, *late])
+        self.assert_bad(checks.rebound_port, self.rebound(first, response=1) + late[:1])
+
     def test_only_v6(self):
         v6 = [short(up=True, source=('::1', 1)), short(source=('::1', 443))]
         self.assert_good(checks.only_v6, v6)

@@ -253,15 +253,15 @@ SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
  * A turn that does not wait never sleeps and never spins.  What functions of this library were
  * called for, in any part of the loop, happens in step 3.
  *
- * The first call binds the shard to the calling thread, as the first turn does.
+ * The first call binds the shard to the calling thread, as the first turn does.  The descriptor
+ * belongs to the engine and is valid until spate_engine_destroy(): do not read from it, close it,
+ * or poll it edge-triggered.
  *
- * Returns the descriptor, which belongs to the engine and is valid until spate_engine_destroy():
- * do not read from it, close it, or poll it edge-triggered.  Or returns a negative errno of the
- * ring, as spate_shard_turn() does, or:
- *
+ * Returns the descriptor, or:
  *   -EPERM   Another thread runs the shard.
  *   -EMFILE  The process has no file descriptor left.
  *   -ENFILE  The system has no file descriptor left.
+ * Negative errnos of the ring are passed on, as spate_shard_turn() does.
  *
  * Threads: shard. */
 SPATE_API int spate_shard_fd(struct spate_shard *shard);
