@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""An example that puts an echo server into a loop: clients hear their echo, a quiet server uses no
+CPU, and signals end it.
+
+usage: example.py SPATE CLIENT EXAMPLE
+"""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SPATE, CLIENT, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
+HANG_S = 20
+QUIET_S = 0.5
+QUIET_CPU_S = 0.05  # a loop that spins takes all of QUIET_S
+
+
+def cpu_s(pid):
+    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+class Example(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
+        self.addCleanup(folder.cleanup)
+        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
+        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+
+    def serve(self):
+        server = subprocess.Popen([EXAMPLE, self.cert, self.key, '0'], text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(self.end, server)
+        words = server.stdout.readline().split()
+        self.assertEqual(words[:3], ['listening', 'at', 'port'])
+        return server, words[3]
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def test_clients_hear_their_echo_until_a_signal_ends_it(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server, port = self.serve()
+            for _ in range(3):
+                done = subprocess.run([CLIENT, port, self.cert], capture_output=True, text=True,
+                                      timeout=HANG_S, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                self.assertIn('good morning', done.stdout)
+            server.send_signal(number)
+            _, said = server.communicate(timeout=HANG_S)
+            self.assertEqual((server.returncode, said), (0, ''))
+
+    def test_a_quiet_server_sleeps(self):
+        server, port = self.serve()
+        subprocess.run([CLIENT, port, self.cert], timeout=HANG_S, check=True,
+                       stdout=subprocess.DEVNULL)
+        time.sleep(QUIET_S)  # the connection drains
+        before = cpu_s(server.pid)
+        time.sleep(QUIET_S)
+        self.assertLessEqual(cpu_s(server.pid) - before, QUIET_CPU_S)
+
+    def test_mistakes_are_told(self):
+        for words in ([], [self.cert, '/missing', '0']):
+            done = subprocess.run([EXAMPLE, *words], capture_output=True, text=True,
+                                  timeout=HANG_S, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/examples/echo.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failed(const char *call, int result, const struct spate_error *error)
+{
+    fprintf(stderr, "%s: %s\n", call, error->text[0] != 0 ? error->text : strerror(-result));
+    return 1;
+}
+
+static int make_tls(struct echo *echo, const char *cert_file, const char *key_file)
+{
+    static const char *const alpn[] = {"echo"};
+    struct spate_error error = {""};
+    struct spate_tls_options options;
+    spate_tls_options_init(&options);
+    options.cert_file = cert_file;
+    options.key_file = key_file;
+    options.alpn = alpn;
+    options.alpn_count = 1;
+    int result = spate_tls_server_create(&options, &echo->tls, &error);
+    return result == 0 ? 0 : failed("spate_tls_server_create", result, &error);
+}
+
+static int listen_at(struct echo *echo, uint16_t port)
+{
+    struct spate_error error = {""};
+    struct spate_listener *listener;
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    struct sockaddr_storage bound;
+    socklen_t bound_size;
+    int result = spate_shard_listen(echo->shard, (struct sockaddr *)&address, sizeof(address),
+                                    echo->tls, NULL, &listener, &error);
+    if (result == 0)
+        result = spate_listener_address(listener, &bound, &bound_size);
+    if (result != 0)
+        return failed("spate_shard_listen", result, &error);
+    memcpy(&address, &bound, sizeof(address));
+    printf("listening at port %u\n", ntohs(address.sin_port));
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int echo_open(struct echo *echo, int argc, char **argv)
+{
+    struct spate_error error = {""};
+    struct spate_config config;
+    memset(echo, 0, sizeof(*echo));
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s CERT-FILE KEY-FILE PORT\n", argv[0]);
+        return 1;
+    }
+    if (make_tls(echo, argv[1], argv[2]) != 0)
+        return 1;
+    spate_config_init(&config);
+    int result = spate_engine_create(&config, &echo->engine, &error);
+    if (result != 0)
+        return failed("spate_engine_create", result, &error);
+    echo->shard = spate_engine_shard(echo->engine, 0);
+    return listen_at(echo, (uint16_t)atoi(argv[3]));
+}
+
+/* Sends the bytes back without a copy: the slice is kept until they are acknowledged. */
+static void answer(struct spate_shard *shard, struct spate_event *event)
+{
+    struct spate_slice *kept = malloc(sizeof(*kept));
+    if (kept != NULL) {
+        *kept = event->u.data.slice;
+        if (spate_stream_send(event->conn, event->stream_id, kept->data, kept->size,
+                              event->u.data.fin, (uintptr_t)kept) == 0)
+            return;
+        free(kept);
+    }
+    spate_slice_release(shard, &event->u.data.slice);
+    (void)spate_stream_reset(event->conn, event->stream_id, 1);
+}
+
+static void handle(struct spate_shard *shard, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_STREAM_DATA) {
+        answer(shard, event);
+    } else if (event->kind == SPATE_EVENT_SENT) {
+        struct spate_slice *kept = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
+        spate_slice_release(shard, kept);
+        free(kept);
+    }
+}
+
+int echo_turn(struct echo *echo)
+{
+    struct spate_error error = {""};
+    struct spate_event events[64];
+    uint32_t count;
+    int result = spate_shard_turn(echo->shard, 0);
+    if (result < 0)
+        return failed("spate_shard_turn", result, &error);
+    while ((count = spate_shard_events(echo->shard, events, 64)) > 0) {
+        for (uint32_t i = 0; i < count; i++)
+            handle(echo->shard, &events[i]);
+    }
+    return 0;
+}
+
+void echo_close(struct echo *echo)
+{
+    spate_engine_destroy(echo->engine);
+    spate_tls_destroy(echo->tls);
+}

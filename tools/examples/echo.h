@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EXAMPLES_ECHO_H
+#define EXAMPLES_ECHO_H
+
+#include <stdint.h>
+
+#include <spate/spate.h>
+
+/* An echo server without a loop: the examples host_*.c put it into theirs. */
+struct echo {
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+};
+
+/* Listens on 127.0.0.1 as the command line says: CERT-FILE KEY-FILE PORT; port 0 selects a free
+ * one. Prints the port.  Returns 0, or 1 after it has said why not. */
+int echo_open(struct echo *echo, int argc, char **argv);
+
+/* Runs a turn that does not wait, and handles its events.  Returns 0, or 1 after it has said that
+ * the shard cannot be used any more. */
+int echo_turn(struct echo *echo);
+
+void echo_close(struct echo *echo);
+
+#endif
