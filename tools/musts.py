@@ -13,6 +13,8 @@ test/rfc/rfcNNNN.txt has one entry per requirement, in the order of the RFC:
       code: proto/conn/fill.c
       test: unit/proto/conn/test_send_wait.c:every_wait_has_a_reason_and_an_end
 
+A draft has the name of its tags, such as [reliable-reset 5.2], instead of rfcNNNN.
+
 `4.1-1` is the first sentence of section 4.1 with MUST, MUST NOT, SHALL or REQUIRED; then what it
 requires, in our words.  A file of `code:` has a tag with the section, such as [RFC9000 4.1].  A
 name after the colon of `test:` is in that file, below test/.  `none:` instead of both gives the
@@ -31,6 +33,8 @@ TITLES = {
     'rfc9287': 'Greasing the QUIC Bit',
     'rfc9368': 'Compatible Version Negotiation for QUIC',
     'rfc9369': 'QUIC Version 2',
+    'ack-frequency': 'draft-ietf-quic-ack-frequency, QUIC Acknowledgment Frequency',
+    'reliable-reset': 'draft-ietf-quic-reliable-stream-reset, Resets with Partial Delivery',
 }
 PAGE = """# Requirements of the RFCs
 
@@ -91,11 +95,17 @@ def parse(rfc, text):
     return entries
 
 
+def tag_of(rfc):
+    return rfc.upper() if rfc.startswith('rfc') else rfc
+
+
 def has_tag(text, rfc, section):
     """Returns whether `text` has a tag of that section, such as [RFC9000 4.1, 4.2]."""
-    for tag in re.findall(rf'\[[^\]]*{rfc.upper()}[^\]]*\]', text):
-        for part in re.split(r'(?=RFC\d)', tag):
-            if part.startswith(rfc.upper()) and section in re.findall(r'[A-Z0-9][\d.]*\d|\d', part):
+    name = tag_of(rfc)
+    for tag in re.findall(rf'\[[^\]]*\b{name} [^\]]*\]', text):
+        for part in re.split(r'(?=RFC\d)|(?=\b[a-z]+-[a-z]+ )', tag):
+            if part.startswith(f'{name} ') and section in re.findall(
+                    r'[A-Z0-9][\d.]*\d|\d', part[len(name):]):
                 return True
     return False
 
@@ -112,7 +122,7 @@ def check(root, entry):
         if not path.is_file():
             yield f'{where} names {name}, which does not exist'
         elif not has_tag(path.read_text(), entry.rfc, entry.section):
-            yield f'{where}: {name} has no tag [{entry.rfc.upper()} {entry.section}]'
+            yield f'{where}: {name} has no tag [{tag_of(entry.rfc)} {entry.section}]'
     for name in entry.test:
         file, _, function = name.partition(':')
         path = root / 'test' / file
@@ -129,13 +139,13 @@ def readme(lists):
            '|---|---|' + '---|' * len(states)]
     for rfc, entries in lists.items():
         counts = [sum(e.state() == state for e in entries) for state in states]
-        out.append(f'| {rfc.upper()}, {TITLES[rfc]} | {len(entries)} | '
+        out.append(f'| {tag_of(rfc)}, {TITLES[rfc]} | {len(entries)} | '
                    + ' | '.join(map(str, counts)) + ' |')
     for title, state in (('Open', 'open'), ('Without a test of its own', 'not tested')):
         rows = [e for entries in lists.values() for e in entries if e.state() == state]
         if rows:
             out += ['', f'## {title}', '', '| requirement | text | note |', '|---|---|---|']
-            out += [f'| {e.rfc.upper()} {e.name()} | {e.level} {e.text} '
+            out += [f'| {tag_of(e.rfc)} {e.name()} | {e.level} {e.text} '
                     f'| {e.open or ", ".join(e.code)} |' for e in rows]
     return '\n'.join(out) + '\n'
 
@@ -161,7 +171,7 @@ def main(argv):
     if args.table:
         for entries in lists.values():
             for e in entries:
-                print(f'{e.rfc.upper()} {e.name()} {e.level} {e.text}\n    {e.state()}: '
+                print(f'{tag_of(e.rfc)} {e.name()} {e.level} {e.text}\n    {e.state()}: '
                       f'{e.none or e.open or " ".join(e.code + e.test)}')
         return 0
     page = args.root / 'test/rfc/README.md'

@@ -162,7 +162,7 @@ static void stream_control_lost(struct sp_conn *conn, const struct sp_sent_frame
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);
         break;
     case SP_FRAME_RESET_STREAM_AT:
-        /* Unless one with a smaller size was sent already.  [reliable-reset 5] */
+        /* Unless one with a smaller size was sent already.  [reliable-reset 4, 5.2] */
         if (stream->send.state == SP_SEND_RESET_AT && !stream->send.fin_acked &&
             frame->offset == stream->send.reliable_size)
             sp_conn_stream_add_control(conn, stream, SP_CONTROL_RESET);

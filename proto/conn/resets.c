@@ -6,7 +6,7 @@
  *
  * RESET_STREAM_AT follows the last byte below its reliable size.  So the final size is what has
  * been sent, which flow control has allowed, and a frame with a smaller reliable size does not
- * change it.  [reliable-reset 4, 5]
+ * change it.  [reliable-reset 4, 5, 5.2]
  *
  * What can be attacked: a peer may name a reliable size that its bytes never reach.  That holds
  * no more than a stream that it does not end. */

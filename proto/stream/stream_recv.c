@@ -165,8 +165,8 @@ enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error, ui
     if (err != SP_OK)
         return err;
 
-    if (recv->state == SP_RECV_RESET_AT && error != recv->reset_error)
-        return SP_ERR_STREAM_STATE; /* [reliable-reset 5] */
+    if (recv->has_reset_at && error != recv->reset_error)
+        return SP_ERR_STREAM_STATE; /* [reliable-reset 5.2] */
     if (sp_recv_next(recv->state, SP_RECV_ON_RESET) != SP_RECV_RESET ||
         recv->state == SP_RECV_RESET)
         return SP_OK; /* all had arrived already, or it is a retransmission */
@@ -187,15 +187,16 @@ enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
     if (err != SP_OK)
         return err;
 
-    bool was_reset = recv->state == SP_RECV_RESET_AT || recv->state >= SP_RECV_RESET;
+    bool was_reset = recv->has_reset_at || recv->state >= SP_RECV_RESET;
     if (was_reset && frame->error != recv->reset_error)
         return SP_ERR_STREAM_STATE;
+    recv->has_reset_at = true; /* also if all bytes are here, which makes it pointless */
+    recv->reset_error = frame->error;
     if (sp_recv_next(recv->state, SP_RECV_ON_RESET_AT) != SP_RECV_RESET_AT ||
         (was_reset && frame->reliable_size >= recv->reliable_size))
         return SP_OK;
 
     recv->final_size = frame->final_size;
-    recv->reset_error = frame->error;
     recv->reliable_size = frame->reliable_size;
     recv->state = sp_recv_next(recv->state, SP_RECV_ON_RESET_AT);
     if (recv->is_stopped || recv->reassembly.read_end >= recv->reliable_size)

@@ -22,6 +22,7 @@ struct sp_stream_recv {
     enum sp_recv_state state; /* SP_RECV_NONE: the stream has no such part */
     bool is_stopped;          /* STOP_SENDING was asked for: bytes are discarded */
     bool is_placing;          /* memory has been lent: bytes are delivered there only */
+    bool has_reset_at;        /* there was a RESET_STREAM_AT: `reset_error` cannot change */
 };
 
 /* What a frame did. */
@@ -42,14 +43,15 @@ SB_MUST_USE enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv,
                                             struct sb_buffer *buffer, struct sp_window *conn_window,
                                             struct sp_recv_effect *ret);
 
-/* Takes a RESET_STREAM frame.  Errors as above.  [RFC9000 19.4] */
+/* Takes a RESET_STREAM frame.  Errors as above, and STREAM_STATE_ERROR for another error than in a
+ * RESET_STREAM_AT frame before.  [RFC9000 19.4, reliable-reset 5.2] */
 SB_MUST_USE enum sp_err sp_stream_recv_reset(struct sp_stream_recv *recv, uint64_t error,
                                              uint64_t final_size, struct sp_window *conn_window,
                                              struct sp_recv_effect *ret);
 
 /* Takes a RESET_STREAM_AT frame: bytes below its reliable size are still handed out, then the state
  * is SP_RECV_RESET.  A larger reliable size than before is ignored.  Errors as above, and
- * STREAM_STATE_ERROR for another error than in the frame before.  [reliable-reset 4, 5] */
+ * STREAM_STATE_ERROR for another error than in a reset before.  [reliable-reset 4, 5.2] */
 SB_MUST_USE enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
                                                 const struct sp_frame_reset_at *frame,
                                                 struct sp_window *conn_window,

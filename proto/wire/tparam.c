@@ -29,19 +29,20 @@ enum {
     ID_INITIAL_SCID = 0x0f,
     ID_RETRY_SCID = 0x10,
     ID_VERSION_INFORMATION = 0x11,     /* [RFC9368 10.1] */
+    ID_RESET_STREAM_AT = 0x1d,         /* [reliable-reset 3] */
     ID_MAX_DATAGRAM_FRAME_SIZE = 0x20, /* [RFC9221 3] */
     /* Our numbers for those whose own would be too large for a bit: see long_ids. */
     ID_LONG = 0x30,
     ID_GREASE_QUIC_BIT = ID_LONG,
     ID_MIN_ACK_DELAY,
-    ID_RESET_STREAM_AT,
+    ID_RESET_STREAM_AT_07, /* of the drafts 07 and 08, otherwise the one above */
     ID_COUNT,
 };
 
 static const uint64_t long_ids[] = {
-    [ID_GREASE_QUIC_BIT - ID_LONG] = 0x2ab2,                     /* [RFC9287 3] */
-    [ID_MIN_ACK_DELAY - ID_LONG] = 0xff04de1b,                   /* [ack-frequency 3] */
-    [ID_RESET_STREAM_AT - ID_LONG] = UINT64_C(0x17f7586d2cb571), /* [reliable-reset 3] */
+    [ID_GREASE_QUIC_BIT - ID_LONG] = 0x2ab2,   /* [RFC9287 3] */
+    [ID_MIN_ACK_DELAY - ID_LONG] = 0xff04de1b, /* [ack-frequency 3] */
+    [ID_RESET_STREAM_AT_07 - ID_LONG] = UINT64_C(0x17f7586d2cb571),
 };
 
 static uint64_t wire_id(uint64_t id)
@@ -134,8 +135,8 @@ static const struct number *number_of(uint64_t id)
  */
 static bool is_known(uint64_t id)
 {
-    return id <= ID_VERSION_INFORMATION || (id >= ID_LONG && id < ID_COUNT) ||
-           number_of(id) != NULL;
+    return id <= ID_VERSION_INFORMATION || id == ID_RESET_STREAM_AT ||
+           (id >= ID_LONG && id < ID_COUNT) || number_of(id) != NULL;
 }
 
 void sp_tparams_init(struct sp_tparams *params)
@@ -209,8 +210,10 @@ void sp_tparams_write(struct sb_writer *w, const struct sp_tparams *params, uint
         write_bytes(w, ID_DISABLE_ACTIVE_MIGRATION, NULL, 0);
     if (params->grease_quic_bit)
         write_bytes(w, wire_id(ID_GREASE_QUIC_BIT), NULL, 0);
-    if (params->reset_stream_at)
-        write_bytes(w, wire_id(ID_RESET_STREAM_AT), NULL, 0);
+    if (params->reset_stream_at) {
+        write_bytes(w, ID_RESET_STREAM_AT, NULL, 0);
+        write_bytes(w, wire_id(ID_RESET_STREAM_AT_07), NULL, 0);
+    }
     if (params->chosen_version != 0) {
         sb_writer_varint(w, ID_VERSION_INFORMATION);
         sb_writer_varint(w, 4 + params->available_versions.size);
@@ -320,6 +323,7 @@ static bool read_value(uint64_t id, struct sb_bytes value, struct sp_tparams *re
         ret->grease_quic_bit = true;
         return value.size == 0;
     case ID_RESET_STREAM_AT:
+    case ID_RESET_STREAM_AT_07:
         ret->reset_stream_at = true;
         return value.size == 0;
     case ID_VERSION_INFORMATION:

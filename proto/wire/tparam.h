@@ -25,7 +25,9 @@ struct sp_tparams {
     bool has_preferred_cid;
     bool disable_active_migration;
     bool grease_quic_bit; /* packets may lack the fixed bit.  [RFC9287 3] */
-    bool reset_stream_at; /* RESET_STREAM_AT frames are understood.  [reliable-reset 3] */
+    bool reset_stream_at; /* RESET_STREAM_AT frames are understood: written as the parameter of
+                             today's draft and that of the drafts 07 and 08, which have the same
+                             frame; read from either.  [reliable-reset 3] */
     uint8_t reset_token[SP_RESET_TOKEN_SIZE];
     /* preferred_address, server only: the addresses, of which each family may be missing, and the
      * CID with the sequence number 1 and its token. */

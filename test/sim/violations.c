@@ -132,6 +132,8 @@ static const struct violation violations[] = {
      SP_ERR_STREAM_STATE, FRAMES("\x24\x03\x01\x01\x01")},
     {"RESET_STREAM_AT with another error than before", SP_CLIENT, SP_PACKET_ONE_RTT,
      SP_ERR_STREAM_STATE, FRAMES("\x24\x08\x01\x05\x03\x24\x08\x02\x05\x02")},
+    {"RESET_STREAM with another error than RESET_STREAM_AT", SP_CLIENT, SP_PACKET_ONE_RTT,
+     SP_ERR_STREAM_STATE, FRAMES("\x24\x08\x01\x05\x00\x04\x08\x02\x05")},
     {"RESET_STREAM_AT with another final size than before", SP_SERVER, SP_PACKET_ONE_RTT,
      SP_ERR_FINAL_SIZE, FRAMES("\x24\x03\x01\x05\x03\x24\x03\x01\x06\x02")},
     {"ACK_FREQUENCY that asks for less than the least delay", SP_CLIENT, SP_PACKET_ONE_RTT,

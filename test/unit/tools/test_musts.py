@@ -69,8 +69,18 @@ def tags_match_whole_sections():
         ('[RFC9000 5.2, RFC9001 4.1]', '4.1', False),
         ('[RFC9000 A.3]', 'A.3', True),
         ('RFC9000 4.1', '4.1', False),
+        ('[reliable-reset 3, RFC9000 4.1]', '4.1', True),
+        ('[RFC9000 3, reliable-reset 4.1]', '4.1', False),
     ]:
         assert musts.has_tag(text, 'rfc9000', section) == wanted, (text, section)
+    for text, section, wanted in [
+        ('[reliable-reset 5.2]', '5.2', True),
+        ('[RFC9000 3.5, reliable-reset 3, 5.2]', '5.2', True),
+        ('[RFC9000 5.2, reliable-reset 3]', '5.2', False),
+        ('[reliable-reset 3, ack-frequency 5.2]', '5.2', False),
+        ('[unreliable-reset 5.2]', '5.2', False),
+    ]:
+        assert musts.has_tag(text, 'reliable-reset', section) == wanted, (text, section)
 
 
 def make_tree(root, text):

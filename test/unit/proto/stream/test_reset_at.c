@@ -330,7 +330,7 @@ static void frames_that_contradict_each_other_are_errors(void **state)
         sp_stream_recv_reset(&world->recv, ERROR + 1, 200, &world->conn_window, &effect),
         SP_ERR_STREAM_STATE);
 
-    /* [reliable-reset 5] A larger reliable size is ignored: the frames were reordered. */
+    /* [reliable-reset 5.2] A larger reliable size is ignored: the frames were reordered. */
     assert_int_equal(reset_at(world, ERROR, 200, 150), SP_OK);
     assert_int_equal(world->recv.reliable_size, 100);
     assert_int_equal(world->effect.discarded, 0);
@@ -345,6 +345,59 @@ static void frames_that_contradict_each_other_are_errors(void **state)
     assert_int_equal(reset_at(world, ERROR, 200, 80), SP_OK);
     assert_int_equal(world->recv.state, SP_RECV_RESET);
     assert_int_equal(reset_at(world, ERROR + 1, 200, 80), SP_ERR_STREAM_STATE);
+}
+
+/* [reliable-reset 5.2] Also if nothing is waited for any more.  Between two RESET_STREAM frames,
+ * without the extension, nobody compares the errors. */
+static void another_error_is_found_whatever_came_first(void **state)
+{
+    struct world *world = *state;
+    enum kind { AT, PLAIN, STOP, READ, FIN };
+    static const struct {
+        enum kind first[3];
+        enum kind then;
+        enum sp_err want;
+    } samples[] = {
+        {{AT, STOP}, AT, SP_ERR_STREAM_STATE},
+        {{AT, STOP}, PLAIN, SP_ERR_STREAM_STATE},
+        {{AT, READ}, AT, SP_ERR_STREAM_STATE},
+        {{AT, READ}, PLAIN, SP_ERR_STREAM_STATE},
+        {{AT, PLAIN, READ}, AT, SP_ERR_STREAM_STATE},
+        {{AT, PLAIN, READ}, PLAIN, SP_ERR_STREAM_STATE},
+        {{PLAIN, AT, READ}, PLAIN, SP_ERR_STREAM_STATE},
+        {{PLAIN, READ, READ}, AT, SP_ERR_STREAM_STATE},
+        {{PLAIN, READ, READ}, PLAIN, SP_OK},
+        {{FIN, AT, READ}, AT, SP_ERR_STREAM_STATE},
+        {{FIN, READ, AT}, PLAIN, SP_ERR_STREAM_STATE},
+        {{FIN, READ, PLAIN}, AT, SP_OK}, /* all bytes were here before either */
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_recv_effect effect;
+        print_message("    sample %d\n", (int)i);
+        world_init(world, i);
+        assert_int_equal(data(world, 0, 50, false), SP_OK);
+        for (int step = 0; step < 3; step++) {
+            enum kind kind = samples[i].first[step];
+            if (kind == PLAIN)
+                assert_int_equal(
+                    sp_stream_recv_reset(&world->recv, ERROR, 50, &world->conn_window, &effect),
+                    SP_OK);
+            else if (kind == STOP)
+                (void)sp_stream_recv_stop(&world->recv, 1);
+            else if (kind == READ)
+                (void)read_all(world, 0);
+            else
+                assert_int_equal(
+                    kind == AT ? reset_at(world, ERROR, 50, 20) : data(world, 0, 50, true), SP_OK);
+            if (kind == STOP)
+                break;
+        }
+        enum sp_err err =
+            samples[i].then == AT
+                ? reset_at(world, ERROR + 1, 50, 20)
+                : sp_stream_recv_reset(&world->recv, ERROR + 1, 50, &world->conn_window, &effect);
+        assert_int_equal(err, samples[i].want);
+    }
 }
 
 static void who_has_all_or_stopped_the_stream_has_no_reset(void **state)
@@ -508,6 +561,7 @@ int main(void)
         QT_TEST(world, what_is_reliable_is_sent_again_after_a_rejection),
         QT_TEST(world, the_first_bytes_are_read_and_then_the_reset),
         QT_TEST(world, frames_that_contradict_each_other_are_errors),
+        QT_TEST(world, another_error_is_found_whatever_came_first),
         QT_TEST(world, who_has_all_or_stopped_the_stream_has_no_reset),
         QT_TEST(world, lent_memory_comes_back_with_the_bytes_below_the_boundary),
         QT_TEST(world, a_batch_ends_at_the_boundary),

@@ -35,6 +35,7 @@ static void assert_params_equal(const struct sp_tparams *got, const struct sp_tp
     assert_int_equal(got->has_retry_scid, want->has_retry_scid);
     assert_int_equal(got->has_reset_token, want->has_reset_token);
     assert_int_equal(got->disable_active_migration, want->disable_active_migration);
+    assert_int_equal(got->reset_stream_at, want->reset_stream_at);
     assert_true(sp_cid_equal(&got->original_dcid, &want->original_dcid));
     assert_true(sp_cid_equal(&got->initial_scid, &want->initial_scid));
     assert_true(sp_cid_equal(&got->retry_scid, &want->retry_scid));
@@ -83,6 +84,7 @@ static struct sp_tparams all_params(void)
     p.preferred.v4 = (struct sp_addr){.ip = {192, 0, 2, 1}, .port = 443, .family = 4};
     p.preferred.v6 = (struct sp_addr){.ip = {0x20, 1, [15] = 1}, .port = 4433, .family = 6};
     p.disable_active_migration = true;
+    p.reset_stream_at = true;
     p.max_idle_timeout_ms = 30000;
     p.max_udp_payload_size = 1200;
     p.initial_max_data = SB_VARINT_MAX;
@@ -212,6 +214,9 @@ static void forbidden_parameters_are_refused(void **state)
         BAD("[RFC9221 3] max_datagram_frame_size with more behind it", "\x20\x02\x01\0"),
         BAD("[RFC9287 3] grease_quic_bit with a value", "\x6a\xb2\x01\0"),
         BAD("[RFC9000 7.4] grease_quic_bit twice", "\x6a\xb2\0\x6a\xb2\0"),
+        BAD("[reliable-reset 3] reset_stream_at with a value", "\x1d\x01\0"),
+        BAD("[reliable-reset 3] .. of draft 07", "\xc0\x17\xf7\x58\x6d\x2c\xb5\x71\x01\0"),
+        BAD("[RFC9000 7.4] reset_stream_at twice", "\x1d\0\x1d\0"),
         BAD("[RFC9000 7.4] max_datagram_frame_size twice", "\x20\x01\x01\x20\x01\x01"),
         BAD("[RFC9368 4] version_information without a version", "\x11\0"),
         BAD("[RFC9368 4] version_information cut in a version", "\x11\x07" V1 "\0\0\0"),
@@ -341,6 +346,68 @@ static void a_preferred_address_may_lack_a_family(void **state)
         assert_true(sp_cid_equal(&got.preferred_cid, &want.preferred_cid));
         assert_memory_equal(got.preferred_token, want.preferred_token, SP_RESET_TOKEN_SIZE);
     }
+}
+
+/* [ack-frequency 3] In microseconds the one, in milliseconds the other, in any order. */
+static void a_min_ack_delay_above_the_longest_is_refused(void **state)
+{
+    (void)state;
+#define MIN "\xc0\0\0\0\xff\x04\xde\x1b"
+    static const struct {
+        const char *bytes;
+        size_t size;
+        enum sp_err want;
+    } samples[] = {
+#define SAMPLE(text, want) {text, sizeof(text) - 1, want}
+        SAMPLE(MIN "\x04\x80\0\x61\xa8", SP_OK), /* 25,000 us, and 25 ms by default */
+        SAMPLE(MIN "\x04\x80\0\x61\xa9", SP_ERR_TRANSPORT_PARAMETER),
+        SAMPLE(MIN "\x02\x47\xd0\x0b\x01\x02", SP_OK), /* 2,000 us, 2 ms */
+        SAMPLE(MIN "\x02\x47\xd1\x0b\x01\x02", SP_ERR_TRANSPORT_PARAMETER),
+        SAMPLE("\x0b\x01\x02" MIN "\x02\x47\xd1", SP_ERR_TRANSPORT_PARAMETER),
+        SAMPLE(MIN "\x01\0\x0b\x01\0", SP_OK),
+        SAMPLE(MIN "\x01\x01\x0b\x01\0", SP_ERR_TRANSPORT_PARAMETER),
+#undef SAMPLE
+    };
+#undef MIN
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        print_message("    sample %d\n", (int)i);
+        for (enum sp_role role = SP_CLIENT; role <= SP_SERVER; role++)
+            assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, role, &got),
+                             samples[i].want);
+    }
+}
+
+/* [reliable-reset 3] Both numbers are written, and each is enough. */
+static void resets_at_a_size_have_two_numbers(void **state)
+{
+    (void)state;
+#define AT    "\x1d\0"
+#define AT_07 "\xc0\x17\xf7\x58\x6d\x2c\xb5\x71\0"
+    static const struct {
+        const char *bytes;
+        size_t size;
+        bool want;
+    } samples[] = {
+        {"", 0, false},
+        {AT, sizeof(AT) - 1, true},
+        {AT_07, sizeof(AT_07) - 1, true},
+        {AT AT_07, sizeof(AT AT_07) - 1, true},
+        {AT_07 AT, sizeof(AT_07 AT) - 1, true},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_tparams got;
+        assert_int_equal(read_exactly(samples[i].bytes, samples[i].size, SP_CLIENT, &got), SP_OK);
+        assert_int_equal(got.reset_stream_at, samples[i].want);
+    }
+    struct sp_tparams params;
+    sp_tparams_init(&params);
+    params.reset_stream_at = true;
+    uint8_t out[SP_TPARAMS_SIZE_MAX];
+    assert_true(write_params(&params, 0, out) > sizeof(AT AT_07) - 1);
+    assert_memory_equal(out, AT AT_07, sizeof(AT AT_07) - 1);
+#undef AT
+#undef AT_07
 }
 
 /* [RFC9000 7.4.2, 18.1] */
@@ -488,6 +555,8 @@ int main(void)
         cmocka_unit_test(a_client_may_not_send_what_is_the_servers),
         cmocka_unit_test(the_longest_and_shortest_cids_are_accepted),
         cmocka_unit_test(a_preferred_address_may_lack_a_family),
+        cmocka_unit_test(a_min_ack_delay_above_the_longest_is_refused),
+        cmocka_unit_test(resets_at_a_size_have_two_numbers),
         cmocka_unit_test(unknown_parameters_are_skipped),
         cmocka_unit_test(written_parameters_are_read_back),
         cmocka_unit_test(defaults_are_not_written_but_grease_is),
