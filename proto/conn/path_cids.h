@@ -5,7 +5,7 @@
 #include "proto/conn/impl.h"
 
 /* Which CID of the peer the packets on a path go to.  No two paths have one, unless the peer does
- * not know that its address changed.  [RFC9000 9.5] */
+ * not know that its address changed, and ours did not.  [RFC9000 9.5] */
 
 /* Returns whether the CID of a path is still there: the peer may have it retired. */
 static inline bool sp_path_has_cid(const struct sp_conn *conn, const struct sp_conn_path *path)

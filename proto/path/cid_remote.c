@@ -79,9 +79,14 @@ void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index)
     ids->retired_bits |= UINT64_C(1) << entry->sequence % 64;
 }
 
-void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid)
+void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid,
+                        const struct sp_addr *local)
 {
     struct sp_cid_remote_entry *entry = &ids->entries[index];
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        SB_ASSERT(!ids->entries[i].is_used || !ids->entries[i].is_kept ||
+                  sp_cid_remote_keeps_for(ids, local));
+    ids->kept_local = *local;
     SB_ASSERT(index != ids->active && entry->is_taken && lcid < SP_CIDS_MAX);
     entry->is_kept = true;
     entry->lcid = (uint8_t)lcid;
@@ -91,7 +96,7 @@ uint32_t sp_cid_remote_take_kept(struct sp_cid_remote *ids, uint32_t lcid)
 {
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
         struct sp_cid_remote_entry *entry = &ids->entries[i];
-        if (!entry->is_used || !entry->is_kept || entry->lcid != lcid)
+        if (!entry->is_used || !entry->is_kept || (lcid != SP_CID_NONE && entry->lcid != lcid))
             continue;
         entry->is_kept = false;
         return i;

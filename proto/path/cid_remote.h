@@ -19,7 +19,8 @@ struct sp_cid_remote_entry {
     bool is_used : 1;
     bool has_token : 1;
     bool is_taken : 1; /* a path uses it, or has used it: no other one may [RFC9000 9.5] */
-    bool is_kept : 1;  /* no path uses it now: it is for packets that come to `lcid` */
+    bool is_kept : 1;  /* no path uses it now: it is for packets that come to `lcid`, at
+                          sp_cid_remote.kept_local */
     bool was_sent_to;  /* a packet was sent to the CID: its token counts [RFC9000 10.3.1] */
     uint8_t lcid;      /* index in sp_cid_local, if it is kept */
 };
@@ -34,9 +35,10 @@ struct sp_cid_retired {
 struct sp_cid_remote {
     struct sp_cid_remote_entry entries[SP_CIDS_MAX];
     struct sp_cid_retired retired[SP_RETIRED_CIDS_MAX];
-    bool may_want_send;       /* false: nothing of `retired` has wants_send */
-    uint32_t active;          /* index of the entry that the path in use takes */
-    uint64_t retire_prior_to; /* the largest seen */
+    bool may_want_send;        /* false: nothing of `retired` has wants_send */
+    uint32_t active;           /* index of the entry that the path in use takes */
+    struct sp_addr kept_local; /* address of ours from which all that are kept were sent to */
+    uint64_t retire_prior_to;  /* the largest seen */
     /* Bit `sequence % 64`: we have retired it.  For the 64 sequences up to the largest seen. */
     uint64_t retired_bits;
     uint64_t sequence_max;
@@ -77,11 +79,20 @@ SB_MUST_USE uint32_t sp_cid_remote_take(struct sp_cid_remote *ids);
 void sp_cid_remote_retire(struct sp_cid_remote *ids, uint32_t index);
 
 /* Keeps a CID that sp_cid_remote_take() has returned and that no path uses now, for the next path
- * whose packets come to our CID `lcid`. */
-void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid);
+ * whose packets come to our CID `lcid` at our address `local`.  What is kept for another address
+ * must have been taken before. */
+void sp_cid_remote_keep(struct sp_cid_remote *ids, uint32_t index, uint32_t lcid,
+                        const struct sp_addr *local);
 
-/* Returns the index of the CID that is kept for `lcid`, or SP_CID_NONE.  It is the caller's now. */
+/* Returns the index of a CID that is kept for `lcid`, SP_CID_NONE: for any, or SP_CID_NONE if there
+ * is none.  It is the caller's now. */
 SB_MUST_USE uint32_t sp_cid_remote_take_kept(struct sp_cid_remote *ids, uint32_t lcid);
+
+static inline bool sp_cid_remote_keeps_for(const struct sp_cid_remote *ids,
+                                           const struct sp_addr *local)
+{
+    return sp_addr_equal(&ids->kept_local, local);
+}
 
 /* Takes a NEW_CONNECTION_ID frame: adds the CID, retires what it asks for.  Returns SP_OK,
  * PROTOCOL_VIOLATION or CONNECTION_ID_LIMIT_ERROR.  [RFC9000 19.15] */

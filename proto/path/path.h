@@ -27,14 +27,15 @@ struct sp_conn_path {
     enum sp_path_state state;
     uint32_t index;         /* in the connection's array */
     uint32_t dcid;          /* index in sp_cid_remote of the CID that packets go to */
-    uint64_t dcid_sequence; /* of that CID: another one may take its place */
-    uint32_t lcid;          /* index in sp_cid_local of the CID that the last packet came to */
+    uint32_t lcid;          /* index in sp_cid_local of the CID that the last packet came to;
+                               SP_CID_NONE: the peer has retired it */
+    uint64_t dcid_sequence; /* of `dcid`: another one may take its place */
+    uint32_t made_number;   /* of the connection's paths, in the order of their making */
     bool is_ours;           /* we made it to move: its validation moves the connection */
     bool is_preferred;      /* .. to the address that the server prefers */
-    uint32_t made_number;   /* of the connection's paths, in the order of their making */
     bool was_left;          /* while it was a candidate: the peer returned to another path */
-    uint64_t left_until_ns; /* LEFT: not freed before; 0: it may be */
     bool is_valid;          /* the peer's address proved itself: no amplification limit */
+    uint64_t left_until_ns; /* LEFT: not freed before; 0: it may be */
     uint64_t bytes_in;      /* counted until it is valid. [RFC9000 8.1] */
     uint64_t bytes_out;
     uint8_t responses[SP_PATH_RESPONSES_MAX][SP_PATH_DATA_SIZE]; /* to send, once each */

@@ -59,8 +59,8 @@ struct sp_piece_store {
     uint32_t count;
     uint32_t count_max;
     uint32_t count_reserve;     /* extra pieces for the first gap; else a full store stays full */
-    struct sb_pool *lent_pool;  /* NULL if no memory is ever lent */
     uint32_t lent_count;        /* buffers, over all streams */
+    struct sb_pool *lent_pool;  /* NULL if no memory is ever lent */
     uint64_t copied_bytes;      /* by memcpy into lent memory, since the start */
     uint64_t packed_bytes;      /* by memcpy into copies, since the start */
     uint64_t random;            /* for sp_pieces.random; start it with a secret */

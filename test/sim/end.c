@@ -434,6 +434,9 @@ static bool send_train(struct qs_end *end)
     qs_oracle_after_send(&end->oracle, end->conn, &train);
     if (end->oracle.address_is_valid)
         qs_oracle_path_first_is_valid(&end->paths);
+    if (train.size > 0)
+        qs_oracle_path_cid(&end->paths, train.data,
+                           host->plan->side[1 - host->role].config.cid_size, &train.path.local);
     if (host->role == SP_SERVER && train.size > 0)
         qs_oracle_path_out(&end->paths, &train.path.remote, train.size);
     if (!host->trace->has_failed)

@@ -394,7 +394,7 @@ static void take_copy(struct qs_node *node, struct qs_wire *wire)
     copy->from.ip[3] = ATTACKER;
     if (copier->has_many)
         copy->from.port = (uint16_t)qs_random_between(&link->random, 1, UINT16_MAX);
-    copy->to = wire->to;
+    copy->to = copier->goes_elsewhere ? qs_addr_preferred() : wire->to;
     copy->ecn = wire->ecn;
     copy->number = wire->number;
     if (qs_random_chance(&link->random, copier->forged_ppm))

@@ -16,6 +16,11 @@ struct qs_oracle_addr {
     bool is_proven;
 };
 
+struct qs_oracle_cid {
+    struct sp_cid cid;
+    struct sp_addr local;
+};
+
 void qs_oracle_path_init(struct qs_oracle_path *oracle, struct qs_trace *trace, const char *who)
 {
     *oracle = (struct qs_oracle_path){.trace = trace, .who = who};
@@ -24,6 +29,7 @@ void qs_oracle_path_init(struct qs_oracle_path *oracle, struct qs_trace *trace, 
 void qs_oracle_path_deinit(struct qs_oracle_path *oracle)
 {
     free(oracle->addrs);
+    free(oracle->cids);
     *oracle = (struct qs_oracle_path){0};
 }
 
@@ -58,6 +64,28 @@ void qs_oracle_path_out(struct qs_oracle_path *oracle, const struct sp_addr *rem
                 "%" PRIu64,
                 oracle->who, addr->bytes_out, remote->ip[0], remote->ip[1], remote->ip[2],
                 remote->ip[3], remote->port, addr->bytes_in);
+}
+
+void qs_oracle_path_cid(struct qs_oracle_path *oracle, const uint8_t *datagram, size_t cid_size,
+                        const struct sp_addr *local)
+{
+    if ((datagram[0] & 0x80) != 0 || cid_size == 0)
+        return;
+    const struct sp_cid cid = sp_cid_of(datagram + 1, cid_size);
+    for (uint32_t i = oracle->cid_count; i-- > 0;) {
+        const struct qs_oracle_cid *seen = &oracle->cids[i];
+        if (!sp_cid_equal(&seen->cid, &cid))
+            continue;
+        if (!sp_addr_equal(&seen->local, local))
+            qs_fail(oracle->trace, "%s sends to one CID from %u.%u.%u.%u:%u and %u.%u.%u.%u:%u",
+                    oracle->who, seen->local.ip[0], seen->local.ip[1], seen->local.ip[2],
+                    seen->local.ip[3], seen->local.port, local->ip[0], local->ip[1], local->ip[2],
+                    local->ip[3], local->port);
+        return;
+    }
+    oracle->cids = realloc(oracle->cids, (oracle->cid_count + 1) * sizeof(*oracle->cids));
+    SB_ASSERT(oracle->cids != NULL);
+    oracle->cids[oracle->cid_count++] = (struct qs_oracle_cid){.cid = cid, .local = *local};
 }
 
 static void on_challenge(struct qs_oracle_path *oracle, const uint8_t data[SP_PATH_DATA_SIZE])

@@ -187,6 +187,7 @@ struct qs_copier_plan {
     uint64_t race_ns;    /* the copy comes before the original, by at most this */
     uint32_t forged_ppm; /* copies that are altered: a spoofed source */
     bool has_many;       /* each copy comes from another address */
+    bool goes_elsewhere; /* copies go to the address that the server prefers, all of them */
 };
 
 struct qs_meter;

@@ -88,13 +88,14 @@ static void migration(struct qs_plan *plan, uint32_t member)
 }
 
 /* Copies of the client's packets from another address: 1 behind the originals, 2 before them, 3
- * from many addresses, 4 altered, 5 while the client moves; 6 to 10: the same with loss, reordering
- * and corruption. */
+ * from many addresses, 4 altered, 5 while the client moves, 6 and 7 to another address of the
+ * server, 7 from many and while the client moves; 8 to 14: the same with loss, reordering and
+ * corruption. */
 static void copier(struct qs_plan *plan, uint32_t member)
 {
-    uint32_t what = (member - 1) % 5 + 1;
+    uint32_t what = (member - 1) % 7 + 1;
     qs_plan_set_bytes(plan, 1000000, 1000000);
-    if (member > 5)
+    if (member > 7)
         be_rough(plan);
     else
         plan->faults_end_ns = 2 * SB_S;
@@ -102,10 +103,11 @@ static void copier(struct qs_plan *plan, uint32_t member)
     qs_plan_set_timeouts(plan, 120 * SB_S, 120 * SB_S);
     plan->copier.copy_ppm = 20 * PERCENT;
     plan->copier.race_ns = what == 1 ? 0 : 30 * SB_MS;
-    plan->copier.has_many = what == 3;
+    plan->copier.has_many = what == 3 || what == 7;
+    plan->copier.goes_elsewhere = what >= 6;
     plan->copier.forged_ppm = what == 4 ? 100 * PERCENT : 0;
     plan->check_interval = 20;
-    if (what == 5) {
+    if (what == 5 || what == 7) {
         plan->moves.at_ns = 50 * SB_MS;
         plan->moves.every_ns = 200 * SB_MS;
         plan->moves.count = 5;
@@ -120,6 +122,6 @@ static const struct qs_scenario rows[] = {
     {"preferred-ignored", "the client stays at the first address", preferred_ignored, NULL, 0},
     {"migration", "the client moves, once or often, also to where nothing passes", migration, NULL,
      10},
-    {"copier", "an attacker sends copies from other addresses", copier, NULL, 10},
+    {"copier", "an attacker sends copies from other addresses", copier, NULL, 14},
 };
 const struct qs_scenario_group qs_scenarios_paths = {EACH_OF(rows)};

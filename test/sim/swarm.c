@@ -426,6 +426,7 @@ static void random_paths(struct qs_random *random, struct qs_plan *plan)
         plan->copier.race_ns = any_size(random, 100 * SB_MS);
         plan->copier.forged_ppm = chance(random, 3, 1000000);
         plan->copier.has_many = one_in(random, 2);
+        plan->copier.goes_elsewhere = one_in(random, 3);
     }
     /* Each new address takes a CID.  Who moves on while nothing comes back runs out of them, and
      * cannot be answered any more.  [RFC9000 9.5] */

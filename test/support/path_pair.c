@@ -110,3 +110,51 @@ void assert_move_fails(struct conn_pair *pair, const struct sp_path *before)
     assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_FAILED), 1);
     assert_int_equal(client->path_count, 1);
 }
+
+const struct sp_preferred preferred_addrs = {
+    .v4 = {.ip = {10, 0, 0, 3}, .port = 444, .family = 4},
+    .v6 = {.ip = {0x20, 1, 0xd, 0xb8, [15] = 3}, .port = 446, .family = 6},
+};
+
+void connect_preferred(struct conn_pair *pair)
+{
+    pair_init(pair);
+    pair->preferred = preferred_addrs;
+    pair_connect(pair);
+}
+
+struct sp_path to_preferred(const struct conn_pair *pair)
+{
+    struct sp_path path = path_of(pair, SP_CLIENT);
+    path.remote = preferred_addrs.v4;
+    path.local.port++;
+    path.socket = 9;
+    return path;
+}
+
+void move_to_preferred(struct conn_pair *pair)
+{
+    const struct sp_path path = to_preferred(pair);
+    assert_int_equal(sp_conn_move_to_preferred(pair_conn(pair, SP_CLIENT), &path, pair->now_ns),
+                     SP_DONE);
+}
+
+void pass_to(struct conn_pair *pair, enum sp_role from, const struct sp_addr *remote)
+{
+    struct sent sent;
+    assert_true(take(pair, from, &sent));
+    assert_true(sp_addr_equal(&sent.path.remote, remote));
+    struct sp_path path = server_view_of(&sent.path);
+    if (from == SP_SERVER)
+        path.socket = sp_addr_equal(&path.remote, &preferred_addrs.v4) ? 9 : 0;
+    give(pair, from == SP_CLIENT ? SP_SERVER : SP_CLIENT, sent.data, sent.size, &path);
+}
+
+void write_some(struct conn_pair *pair, enum sp_role role)
+{
+    static const uint8_t bytes[WRITE_SOME_BYTES];
+    const struct sp_write write = {.data = bytes, .size = sizeof(bytes), .fin = true};
+    uint64_t id;
+    assert_int_equal(sp_conn_open(pair_conn(pair, role), true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(pair_conn(pair, role), id, &write), SP_DONE);
+}

@@ -41,4 +41,21 @@ uint32_t take_path_events(struct conn_pair *pair, enum sp_role role, enum sp_pat
  * reports that once. */
 void assert_move_fails(struct conn_pair *pair, const struct sp_path *before);
 
+/* ---- A server that prefers another address ---- */
+
+extern const struct sp_preferred preferred_addrs;
+
+/* Makes a connection to a server that prefers `preferred_addrs`. */
+void connect_preferred(struct conn_pair *pair);
+/* Returns the client's path to the IPv4 address of them. */
+struct sp_path to_preferred(const struct conn_pair *pair);
+/* Begins the client's move there. */
+void move_to_preferred(struct conn_pair *pair);
+/* Takes one datagram of `from`, which must go to `remote`, and delivers it. */
+void pass_to(struct conn_pair *pair, enum sp_role from, const struct sp_addr *remote);
+
+enum { WRITE_SOME_BYTES = 20000 };
+/* Writes so many on a new stream. */
+void write_some(struct conn_pair *pair, enum sp_role role);
+
 #endif

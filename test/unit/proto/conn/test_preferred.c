@@ -11,61 +11,11 @@
 
 QT_FIXTURE(conn_pair, pair_deinit)
 
-static const struct sp_preferred both = {
-    .v4 = {.ip = {10, 0, 0, 3}, .port = 444, .family = 4},
-    .v6 = {.ip = {0x20, 1, 0xd, 0xb8, [15] = 3}, .port = 446, .family = 6},
-};
-static const uint8_t bytes[20000];
-
-static void connect_preferred(struct conn_pair *pair)
-{
-    pair_init(pair);
-    pair->preferred = both;
-    pair_connect(pair);
-}
-
-/* The client's path to the IPv4 address. */
-static struct sp_path to_preferred(const struct conn_pair *pair)
-{
-    struct sp_path path = path_of(pair, SP_CLIENT);
-    path.remote = both.v4;
-    path.local.port++;
-    path.socket = 9;
-    return path;
-}
-
-static void move(struct conn_pair *pair)
-{
-    const struct sp_path path = to_preferred(pair);
-    assert_int_equal(sp_conn_move_to_preferred(pair_conn(pair, SP_CLIENT), &path, pair->now_ns),
-                     SP_DONE);
-}
-
-/* Takes one datagram of `from`, which must go to `remote`, and delivers it. */
-static void pass(struct conn_pair *pair, enum sp_role from, const struct sp_addr *remote)
-{
-    struct sent sent;
-    assert_true(take(pair, from, &sent));
-    assert_true(sp_addr_equal(&sent.path.remote, remote));
-    struct sp_path path = server_view_of(&sent.path);
-    if (from == SP_SERVER)
-        path.socket = sp_addr_equal(&path.remote, &both.v4) ? 9 : 0;
-    give(pair, from == SP_CLIENT ? SP_SERVER : SP_CLIENT, sent.data, sent.size, &path);
-}
-
-static void write_some(struct conn_pair *pair, enum sp_role role)
-{
-    uint64_t id;
-    const struct sp_write write = {.data = bytes, .size = sizeof(bytes), .fin = true};
-    assert_int_equal(sp_conn_open(pair_conn(pair, role), true, &id), SP_DONE);
-    assert_int_equal(sp_conn_write(pair_conn(pair, role), id, &write), SP_DONE);
-}
-
 static void a_client_hears_of_the_addresses_once_the_handshake_is_confirmed(void **state)
 {
     struct conn_pair *pair = *state;
     connect_preferred(pair);
-    assert_memory_equal(&pair->preferred_seen, &both, sizeof(both));
+    assert_memory_equal(&pair->preferred_seen, &preferred_addrs, sizeof(preferred_addrs));
     assert_null(pair_conn(pair, SP_CLIENT)->handshake);
     /* The CID of the parameter, which no frame repeats. */
     const struct sp_cid_local *issued = &pair_conn(pair, SP_SERVER)->local_ids;
@@ -75,10 +25,10 @@ static void a_client_hears_of_the_addresses_once_the_handshake_is_confirmed(void
     assert_memory_equal(issued->entries[1].reset_token, got->reset_token, SP_RESET_TOKEN_SIZE);
 
     pair_init(pair);
-    pair->preferred = (struct sp_preferred){.v6 = both.v6};
+    pair->preferred = (struct sp_preferred){.v6 = preferred_addrs.v6};
     pair_connect(pair);
     assert_int_equal(pair->preferred_seen.v4.family, 0);
-    assert_memory_equal(&pair->preferred_seen.v6, &both.v6, sizeof(both.v6));
+    assert_memory_equal(&pair->preferred_seen.v6, &preferred_addrs.v6, sizeof(preferred_addrs.v6));
 
     pair_init(pair);
     pair->preferred = (struct sp_preferred){0}; /* none at all: all CIDs come in frames */
@@ -92,14 +42,14 @@ static void a_client_that_does_not_ask_hears_nothing(void **state)
 {
     struct conn_pair *pair = *state;
     pair_init(pair);
-    pair->preferred = both;
+    pair->preferred = preferred_addrs;
     pair->config.follow_preferred = false;
     pair_connect(pair);
     assert_int_equal(pair->preferred_seen.v4.family, 0);
     assert_null(pair_conn(pair, SP_CLIENT)->handshake);
     write_some(pair, SP_CLIENT);
     pair_shuttle(pair);
-    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, WRITE_SOME_BYTES);
 }
 
 /* What waits for the event is freed with the connection too. */
@@ -107,7 +57,7 @@ static void an_end_before_the_event_leaves_nothing(void **state)
 {
     struct conn_pair *pair = *state;
     pair_init(pair);
-    pair->preferred = both;
+    pair->preferred = preferred_addrs;
     pair_start(pair);
     struct pair_packet packet;
     for (bool any = true; any;) { /* no event is taken */
@@ -132,7 +82,7 @@ static void it_moves_with_the_cid_of_the_parameter_and_leaves_the_other_address(
 {
     struct conn_pair *pair = *state;
     connect_preferred(pair);
-    move(pair);
+    move_to_preferred(pair);
     const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
     assert_int_equal(shuttle_all(pair, false), 0);
     assert_true(sp_path_equal(sp_conn_path(pair_conn(pair, SP_CLIENT)), &path));
@@ -158,8 +108,8 @@ static void it_moves_with_the_cid_of_the_parameter_and_leaves_the_other_address(
     assert_true(server_is_at(pair, &view));
     assert_int_equal(pair_conn(pair, SP_SERVER)->path->state, SP_PATH_PROVEN);
     assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
-    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
-    assert_int_equal(pair_conn(pair, SP_CLIENT)->stats.stream_bytes_in, sizeof(bytes));
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, WRITE_SOME_BYTES);
+    assert_int_equal(pair_conn(pair, SP_CLIENT)->stats.stream_bytes_in, WRITE_SOME_BYTES);
 }
 
 /* Answers the server's PATH_CHALLENGE by hand, with a packet that is a probe. */
@@ -209,9 +159,9 @@ static void a_server_waits_for_a_packet_that_is_no_probe(void **state)
     const struct sp_path view = server_view_of(&path);
     struct sent sent;
     struct pair_packet late;
-    move(pair);
-    pass(pair, SP_CLIENT, &both.v4);     /* PATH_CHALLENGE */
-    while (take(pair, SP_SERVER, &sent)) /* PATH_RESPONSE and PATH_CHALLENGE */
+    move_to_preferred(pair);
+    pass_to(pair, SP_CLIENT, &preferred_addrs.v4); /* PATH_CHALLENGE */
+    while (take(pair, SP_SERVER, &sent))           /* PATH_RESPONSE and PATH_CHALLENGE */
         assert_true(sp_path_equal(&sent.path, &view));
     pair_make(pair, SP_SERVER, SP_SPACE_APP, (const uint8_t *)"\1", 1, PAIR_FAULT_NONE, &late);
     give_ping(pair, &before);
@@ -230,11 +180,11 @@ static void a_client_stays_if_the_preferred_address_does_not_answer(void **state
     struct conn_pair *pair = *state;
     connect_preferred(pair);
     const struct sp_path before = path_of(pair, SP_CLIENT);
-    move(pair);
+    move_to_preferred(pair);
     assert_move_fails(pair, &before);
     write_some(pair, SP_CLIENT);
     (void)shuttle_all(pair, false);
-    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, sizeof(bytes));
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, WRITE_SOME_BYTES);
 }
 
 /* [RFC9000 9, 18.2] */
@@ -242,17 +192,17 @@ static void a_server_that_forbids_moves_may_prefer_an_address(void **state)
 {
     struct conn_pair *pair = *state;
     pair_init(pair);
-    pair->preferred = both;
+    pair->preferred = preferred_addrs;
     pair->config.migration = false;
     pair_connect(pair);
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
     struct sp_path other = path_of(pair, SP_CLIENT);
     other.local.ip[3] += 50;
     assert_int_equal(sp_conn_migrate(client, &other, pair->now_ns), SP_INVALID);
-    move(pair);
+    move_to_preferred(pair);
     (void)shuttle_all(pair, false);
-    assert_true(sp_addr_equal(&sp_conn_path(client)->remote, &both.v4));
-    other.remote = both.v4;
+    assert_true(sp_addr_equal(&sp_conn_path(client)->remote, &preferred_addrs.v4));
+    other.remote = preferred_addrs.v4;
     assert_int_equal(sp_conn_migrate(client, &other, pair->now_ns), SP_DONE);
 }
 
@@ -266,7 +216,7 @@ static void packets_from_a_preferred_address_are_dropped_before(void **state)
     struct pair_packet packet;
     pair_make(pair, SP_CLIENT, SP_SPACE_APP, (const uint8_t *)"\1", 1, PAIR_FAULT_NONE, &packet);
     struct sp_path path = path_of(pair, SP_CLIENT);
-    path.remote = both.v4;
+    path.remote = preferred_addrs.v4;
     give(pair, SP_CLIENT, packet.data, packet.size, &path);
     assert_int_equal(client->stats.packets_dropped, dropped + 1);
 }
@@ -279,7 +229,7 @@ static void a_copy_to_the_preferred_address_moves_nobody(void **state)
     connect_preferred(pair);
     const struct sp_path before = path_of(pair, SP_SERVER);
     struct sp_path copy = before;
-    copy.local = both.v4;
+    copy.local = preferred_addrs.v4;
     copy.remote.ip[3] = 66;
     struct sent sent;
     write_some(pair, SP_CLIENT);
@@ -291,108 +241,8 @@ static void a_copy_to_the_preferred_address_moves_nobody(void **state)
     uint64_t left = 0;
     while (take(pair, SP_SERVER, &sent))
         left += sp_path_equal(&sent.path, &copy) ? sent.size : 0;
-    assert_in_range(left, 1, 3 * sizeof(bytes));
+    assert_in_range(left, 1, 3 * WRITE_SOME_BYTES);
     assert_true(server_is_at(pair, &before));
-}
-
-/* A copy comes from an address of its own, number `i`, to that where the original went. */
-static struct sp_path copy_of(struct sp_path path, uint32_t i)
-{
-    path.remote.ip[2] = 66;
-    path.remote.port = (uint16_t)(1000 + i);
-    return path;
-}
-
-static uint32_t cids_left(struct conn_pair *pair)
-{
-    const struct sp_cid_remote *ids = &pair_conn(pair, SP_SERVER)->remote_ids;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
-        count += ids->entries[i].is_used && !ids->entries[i].is_taken;
-    return count;
-}
-
-/* [RFC9000 9.5] Somebody is faster with copies than the client that moves, each from another
- * address.  If each took a CID, none would be left for the client. */
-static void copies_from_many_addresses_share_one_cid(void **state)
-{
-    struct conn_pair *pair = *state;
-    struct sent sent;
-    connect_preferred(pair);
-    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
-    move(pair);
-    pass(pair, SP_CLIENT, &both.v4);    /* PATH_CHALLENGE */
-    pass(pair, SP_SERVER, &path.local); /* PATH_RESPONSE and PATH_CHALLENGE */
-    assert_true(sp_path_equal(sp_conn_path(pair_conn(pair, SP_CLIENT)), &path));
-    uint32_t left = cids_left(pair);
-    write_some(pair, SP_CLIENT);
-    uint32_t count = 0;
-    for (; take(pair, SP_CLIENT, &sent); count++) {
-        const struct sp_path copy = copy_of(view, count);
-        assert_true(sp_addr_equal(&sent.path.remote, &both.v4));
-        give(pair, SP_SERVER, sent.data, sent.size, &copy);
-        assert_int_equal(cids_left(pair), left);
-    }
-    assert_true(count > 2 * SP_CIDS_MAX);
-    give_ping(pair, &view);                                 /* nobody is faster any more */
-    pair_conn(pair, SP_CLIENT)->loss.app.sent.next_pn += 1; /* the one that was made by hand */
-    (void)shuttle_all(pair, false);
-    assert_true(server_is_at(pair, &view));
-}
-
-/* Whoever copies what the client sends from its first address makes paths without a CID of their
- * own: those give way, and not the path to which the client moves. */
-static void copies_do_not_push_out_the_path_of_a_move(void **state)
-{
-    struct conn_pair *pair = *state;
-    connect_preferred(pair);
-    const struct sp_path before = path_of(pair, SP_SERVER), path = to_preferred(pair);
-    const struct sp_path view = server_view_of(&path);
-    move(pair);
-    pass(pair, SP_CLIENT, &both.v4); /* PATH_CHALLENGE */
-    for (uint32_t i = 0; i < 20; i++) {
-        const struct sp_path copy = copy_of(before, i);
-        give_ping(pair, &copy);
-        give_ping(pair, &before);
-        assert_non_null(sp_conn_path_find(pair_conn(pair, SP_SERVER), &view));
-    }
-}
-
-/* A path of the client that is pushed out, or whose validation fails, finds its CID again, until
- * the client retires the CID of ours that it uses there. */
-static void the_cid_of_an_unproven_path_is_kept_until_ours_is_retired(void **state)
-{
-    struct conn_pair *pair = *state;
-    struct sent sent;
-    connect_preferred(pair);
-    struct sp_conn *server = pair_conn(pair, SP_SERVER);
-    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
-    move(pair);
-    assert_true(take(pair, SP_CLIENT, &sent)); /* PATH_CHALLENGE */
-    give(pair, SP_SERVER, sent.data, sent.size, &view);
-    const struct sp_conn_path *candidate = sp_conn_path_find(server, &view);
-    assert_non_null(candidate);
-    uint32_t dcid = candidate->dcid, lcid = candidate->lcid, left = cids_left(pair);
-    uint64_t end_ns = pair->now_ns + 4 * SB_S;
-    while (pair->now_ns < end_ns) {
-        while (take(pair, SP_SERVER, &sent))
-            continue;
-        pair->now_ns = SB_MIN(SB_MAX(pair->now_ns, sp_conn_deadline_ns(server)), end_ns);
-        sp_conn_on_deadline(server, pair->now_ns);
-    }
-    assert_null(sp_conn_path_find(server, &view));
-    const struct sp_cid_remote_entry *entry = &server->remote_ids.entries[dcid];
-    assert_true(entry->is_used && entry->is_kept && entry->lcid == lcid);
-    assert_int_equal(cids_left(pair), left);
-
-    uint8_t retire[] = {0x19, (uint8_t)server->local_ids.entries[lcid].sequence};
-    const struct sp_path before = path_of(pair, SP_SERVER);
-    struct pair_packet packet;
-    pair_make(pair, SP_SERVER, SP_SPACE_APP, retire, sizeof(retire), PAIR_FAULT_NONE, &packet);
-    give(pair, SP_SERVER, packet.data, packet.size, &before);
-    assert_int_equal(server->state, SP_CONN_OPEN);
-    assert_false(entry->is_used);
-    assert_non_null(sp_cid_remote_next_retired(&server->remote_ids));
 }
 
 int main(void)
@@ -408,9 +258,6 @@ int main(void)
         QT_TEST(conn_pair, a_server_that_forbids_moves_may_prefer_an_address),
         QT_TEST(conn_pair, packets_from_a_preferred_address_are_dropped_before),
         QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
-        QT_TEST(conn_pair, copies_from_many_addresses_share_one_cid),
-        QT_TEST(conn_pair, copies_do_not_push_out_the_path_of_a_move),
-        QT_TEST(conn_pair, the_cid_of_an_unproven_path_is_kept_until_ours_is_retired),
     };
 
     sb_assert_handler = qt_on_assert;
