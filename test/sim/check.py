@@ -35,9 +35,11 @@ def canary():
     code, _, errors = run('--scenario', 'clean', '--seed', '7', '--forget-timers')
     assert code == 1, (code, errors)
     assert re.search('waits without a timer|has no timer for its deadline', errors), errors
-    code, text, errors = run('--swarm', '20', '--lie')
-    assert code == 1 and '--swarm 1 --first-seed' in errors, errors
-    assert not text.endswith(' 0 failed\n'), text
+    for broken in '--lie', '--accept-anything', '--forget-timers':
+        code, text, errors = run('--swarm', '20', broken)
+        assert code == 1 and '--swarm 1 --first-seed' in errors, (broken, code, text, errors)
+        assert broken in errors, errors
+        assert not text.endswith(' 0 failed\n'), text
 
 
 def monkey_canary():
@@ -68,6 +70,18 @@ def usage():
             ['--scenario', 'clean', 'more']:
         code, _, errors = run(*args)
         assert code == 2 and 'usage' in errors, (args, code, errors)
+    for args in ['--swarm', '5', '--meddle'], ['--swarm', '5', '--tighten', '100'],\
+            ['--scenario', 'clean', '--meddle'], ['--monkey', '5', '--lie'],\
+            ['--monkey', '5', '--accept-anything'], ['--monkey', '5', '--forget-timers'],\
+            ['--monkey', '5', '--scarce', '--meddle'],\
+            ['--monkey', '5', '--real-crypto', '--meddle'],\
+            ['--monkey', '5', '--scarce', '--tighten', '100'], ['--swarm', '5', '--scarce'],\
+            ['--swarm', '5', '--monkey', '5', '--meddle'], ['--monkey', '5', '--hash'],\
+            ['--swarm', '5', '--cc', 'cubic'], ['--swarm', '5', '--flows', '2'],\
+            ['--swarm', '5', '--accept-anything', '--real-crypto']:
+        code, text, errors = run(*args)
+        assert code == 2 and 'sim: --' in errors and 'usage' in errors, (args, code, errors)
+        assert text == '', text  # nothing was run
     code, _, errors = run('--scenario', 'no-such')
     assert code == 1 and 'no-such' in errors, (code, errors)
 

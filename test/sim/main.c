@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/compiler.h"
 #include "test/sim/monkey_run.h"
 #include "test/sim/paths.h"
 #include "test/sim/scenarios.h"
@@ -238,8 +239,9 @@ static void print_usage(FILE *out)
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
         "--first-seed fresh: other seeds in every second; the first one is printed.\n"
-        "--lie, --accept-anything, --forget-timers, --meddle and --tighten N break the simulator\n"
-        "or its bounds: such runs must fail.\n");
+        "--lie, --accept-anything and --forget-timers (of scenarios and the swarm), --meddle and\n"
+        "--tighten N (of monkeys) break the simulator or its bounds: such runs must fail.\n"
+        "An option that has no effect on what is run is refused.\n");
 }
 
 static bool parse_number(const char *text, uint64_t *ret)
@@ -247,6 +249,58 @@ static bool parse_number(const char *text, uint64_t *ret)
     char *end;
     *ret = strtoull(text, &end, 0);
     return *text != '\0' && *end == '\0';
+}
+
+/* What a run is of. */
+enum mode {
+    MODE_SCENARIO = 1,
+    MODE_SWARM = 2,
+    MODE_MONKEY = 4,
+    MODE_PATHS = 8,
+};
+
+/* Options that have no effect in some modes.  One that is ignored would let a run pass that proves
+ * nothing: it is refused. */
+static bool fits(const struct options *options)
+{
+    const unsigned modes = (options->scenario != NULL ? MODE_SCENARIO : 0u) |
+                           (options->swarm_count > 0 ? MODE_SWARM : 0u) |
+                           (options->monkey_count > 0 ? MODE_MONKEY : 0u) |
+                           (options->path != NULL ? MODE_PATHS : 0u);
+    const unsigned plans = MODE_SCENARIO | MODE_SWARM;
+    const struct {
+        const char *name;
+        bool is_given;
+        unsigned modes; /* in which it has an effect */
+    } rows[] = {
+        {"--lie", options->lies, plans},
+        {"--accept-anything", options->accepts_anything, plans},
+        {"--forget-timers", options->forgets_timers, plans},
+        {"--hash", options->wants_hash, plans},
+        {"--meddle", options->meddles, MODE_MONKEY},
+        {"--tighten", options->tighten > 1, MODE_MONKEY},
+        {"--scarce", options->is_scarce, MODE_MONKEY},
+        {"--cc", options->cc != NULL, MODE_SCENARIO | MODE_PATHS},
+        {"--flows", options->flow_count > 0, MODE_PATHS},
+        {"--series", options->series != NULL, MODE_PATHS},
+        {"--real-crypto", options->wants_real_crypto, plans | MODE_MONKEY},
+    };
+    for (size_t i = 0; i < SB_COUNT(rows); i++) {
+        if (!rows[i].is_given || (modes & ~rows[i].modes) == 0)
+            continue;
+        fprintf(stderr, "sim: %s has no effect on all of this\n", rows[i].name);
+        return false;
+    }
+    /* Hashes are compared and bounds are checked with memory for all, and without OpenSSL, which
+     * draws numbers of its own; what it does not open nobody can accept. */
+    bool is_compared = !options->is_scarce && !options->wants_real_crypto;
+    if ((options->meddles && !is_compared) || (options->tighten > 1 && options->is_scarce) ||
+        (options->accepts_anything && options->wants_real_crypto)) {
+        fprintf(stderr, "sim: --meddle needs neither --scarce nor --real-crypto, --tighten no "
+                        "--scarce, --accept-anything no --real-crypto\n");
+        return false;
+    }
+    return true;
 }
 
 /* "fresh": seeds that no run had before this second. */
@@ -369,7 +423,7 @@ int main(int argc, char **argv)
 {
     struct options options = {.seed = 1, .first_seed = 1, .tighten = 1};
     sb_assert_handler = on_assert;
-    if (!parse(argc, argv, &options) ||
+    if (!parse(argc, argv, &options) || !fits(&options) ||
         (options.scenario == NULL && options.swarm_count == 0 && options.monkey_count == 0 &&
          !options.wants_list && options.path == NULL)) {
         print_usage(stderr);
