@@ -101,7 +101,7 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
         struct spate_shard *shard = &engine->shards[i];
         shard->engine = engine;
-        shard->engine_limit = &engine->limit;
+        se_limit_init(&shard->limit, &engine->limit);
         shard->config = &engine->config;
         shard->fused = engine->fused;
         shard->index = i;

@@ -32,9 +32,9 @@ void se_engine_limit_set(struct se_engine_limit *limit, uint64_t bytes_per_s, ui
  *     line is not empty  =>  has a limit, or the engine's limit has just ended
  *     line_count = connections in `line` */
 struct se_limit {
-    struct sp_pacer bucket; /* rate 0: no limit */
-    struct sb_link line;    /* spate_conn.limit_link */
-    struct se_engine_limit *engine;
+    struct sp_pacer bucket;         /* rate 0: no limit */
+    struct sb_link line;            /* spate_conn.limit_link */
+    struct se_engine_limit *engine; /* borrowed */
     uint32_t line_count;
     uint32_t announced_count; /* the part of engine->waiting_count that is ours */
     int64_t borrowed_bytes;   /* from `engine`, left; negative: overdrawn */

@@ -127,7 +127,6 @@ static void init_lists(struct spate_shard *shard)
 {
     sb_list_init(&shard->all);
     sb_list_init(&shard->send_pending);
-    se_limit_init(&shard->limit, shard->engine_limit);
     se_limit_set(&shard->limit, shard->config->shard_rate_bytes_per_s_max, 0);
     se_depart_init(&shard->depart, shard->config->kernel_pacing == SPATE_KERNEL_PACING_AUTO);
     sb_list_init(&shard->event_pending);

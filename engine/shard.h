@@ -70,7 +70,6 @@ struct se_relief {
 
 struct spate_shard {
     struct spate_engine *engine;
-    struct se_engine_limit *engine_limit; /* of the rate; borrowed from the engine */
     const struct spate_config *config;
     const struct sc_fused *fused; /* borrowed from the engine */
     uint32_t index;
