@@ -38,16 +38,21 @@ def enter_namespace():
     return None
 
 
-class Capture:
-    def __init__(self, port, folder):
+class Sniffer:
+    """dumpcap on the loopback interface, for what goes to and from one port."""
+
+    def __init__(self, name, port, folder):
         self.port = port
         self.folder = folder
-        self.file = folder / 'run.pcapng'
-        self.log = folder / 'dumpcap.err'
+        self.file = folder / f'{name}.pcapng'
+        self.log = folder / f'{name}.dumpcap'
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(
                 ['dumpcap', '-i', 'lo', '-f', f'udp port {port}', '-B', '64', '-w', self.file],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait(self):
+        """Waits until it captures."""
         give_up = time.monotonic() + START_SECONDS
         while 'File:' not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > give_up:
@@ -55,16 +60,22 @@ class Capture:
             time.sleep(0.02)
 
     def stop(self):
+        """Ends it, once all is written."""
         size = -1
-        while self.file.exists() and self.file.stat().st_size != size:  # until it is all written
+        while self.file.exists() and self.file.stat().st_size != size:
             size = self.file.stat().st_size
             time.sleep(0.3)
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def is_complete(self):
+        dropped = re.search(r'received/dropped on interface .*: \d+/(\d+)', self.log.read_text())
+        return dropped is not None and int(dropped[1]) == 0
 
     def tshark(self, keylog, *arguments):
         environment = dict(os.environ, HOME=str(self.folder), XDG_CONFIG_HOME=str(self.folder))
@@ -78,8 +89,7 @@ class Capture:
 
     def check(self, uploaded, downloaded):
         """Yields what is wrong.  The key log of either side must do."""
-        dropped = re.search(r'received/dropped on interface .*: \d+/(\d+)', self.log.read_text())
-        if dropped is None or int(dropped[1]) != 0:
+        if not self.is_complete():
             yield f'the capture is not complete:\n{self.log.read_text()}'
         for side in ('client', 'server'):
             keylog = self.folder / f'{side}.keys'

@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Captures one side of a path, and reads with tshark what went over it, datagram by datagram."""
+"""Reads with tshark what a capture of one side of a path has, datagram by datagram."""
 import dataclasses
-import os
-import re
-import signal
-import subprocess
-import time
 
-START_SECONDS = 10
 INITIAL, ZERO_RTT, HANDSHAKE, RETRY, VERSION_NEGOTIATION, ONE_RTT = range(6)
 V1, V2 = 1, 0x6b3343cf
 V2_TYPES = {0: RETRY, 1: INITIAL, 2: ZERO_RTT, 3: HANDSHAKE}  # RFC 9369, 3.2
@@ -47,39 +41,6 @@ class Datagram:
 
     def has(self, kind):
         return any(packet.kind == kind for packet in self.packets)
-
-
-class Sniffer:
-    """dumpcap on the loopback interface, for what goes to and from one port."""
-
-    def __init__(self, name, port, folder):
-        self.port = port
-        self.file = folder / f'{name}.pcapng'
-        self.log = folder / f'{name}.dumpcap'
-        with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(
-                ['dumpcap', '-i', 'lo', '-f', f'udp port {port}', '-B', '64', '-w', self.file],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    def wait(self):
-        give_up = time.monotonic() + START_SECONDS
-        while 'File:' not in self.log.read_text():
-            if self.process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError(f'dumpcap: {self.log.read_text()}')
-            time.sleep(0.02)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def is_complete(self):
-        dropped = re.search(r'received/dropped on interface .*: \d+/(\d+)', self.log.read_text())
-        return dropped is not None and int(dropped[1]) == 0
 
 
 def number(text):
@@ -131,14 +92,8 @@ def parse(line, port):
         streams_bidi=parameter[0] if parameter else None)
 
 
-def read(sniffer, keylog, folder):
+def read(sniffer, keylog):
     """All datagrams of a capture, in order."""
     fields = [word for field in FIELDS for word in ('-e', field)]
-    environment = dict(os.environ, HOME=str(folder), XDG_CONFIG_HOME=str(folder))
-    done = subprocess.run(
-        ['tshark', '-n', '-r', sniffer.file, '-o', f'tls.keylog_file:{keylog}',
-         '-d', f'udp.port=={sniffer.port},quic', '-T', 'fields', *fields],
-        capture_output=True, text=True, env=environment, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f'tshark: {done.stderr}')
-    return [parse(line, sniffer.port) for line in done.stdout.splitlines()]
+    rows = sniffer.tshark(keylog, '-T', 'fields', *fields)
+    return [parse(line, sniffer.port) for line in rows.splitlines()]

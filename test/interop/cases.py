@@ -260,9 +260,8 @@ class Run:
         for sniffer in sniffers:
             if not sniffer.is_complete():
                 self.problems.append(f'a capture is not complete: {sniffer.log.read_text()}')
-        self.left, self.right = (
-            case_trace.read(sniffer, self.folder / 'client.keys', self.folder)
-            for sniffer in sniffers)
+        self.left, self.right = (case_trace.read(sniffer, self.folder / 'client.keys')
+                                 for sniffer in sniffers)
         if not self.left or not self.right:
             self.problems.append('nothing was captured')
             return
@@ -271,8 +270,8 @@ class Run:
 
     def run(self):
         self.make_files()
-        sniffers = [case_trace.Sniffer('left', LEFT, self.folder),
-                    case_trace.Sniffer('right', RIGHT, self.folder)]
+        sniffers = [capture.Sniffer('left', LEFT, self.folder),
+                    capture.Sniffer('right', RIGHT, self.folder)]
         try:
             for sniffer in sniffers:
                 sniffer.wait()
@@ -280,7 +279,6 @@ class Run:
         finally:
             for process in reversed(self.processes):
                 process.stop()
-            time.sleep(0.5)  # what dumpcap has not written yet
             for sniffer in sniffers:
                 sniffer.stop()
         if self.unsupported or self.problems:

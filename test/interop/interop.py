@@ -237,7 +237,8 @@ def run(case, client_program, server_program, folder):
         if port is None:
             return ['the server does not listen'], peers
         if case.capture:
-            sniffer = capture.Capture(port, folder)
+            sniffer = capture.Sniffer('run', port, folder)
+            sniffer.wait()
         for i in range(case.clients):
             name = 'client' if case.clients == 1 else f'client{i + 1}'
             peers.append(start_client(case, client_program, folder, name, port))
