@@ -261,6 +261,14 @@ bool pair_take(struct conn_pair *pair, enum sp_role from, struct pair_packet *re
     return ret->size > 0;
 }
 
+void pair_start_answered(struct conn_pair *pair, struct pair_packet *ret)
+{
+    pair_start(pair);
+    pair_carry(pair, SP_CLIENT);
+    bool is_answered = pair_take(pair, SP_SERVER, ret);
+    SB_ASSERT(is_answered);
+}
+
 void pair_deliver(struct conn_pair *pair, enum sp_role to, const struct pair_packet *packet)
 {
     deliver(pair, to, packet->data, packet->size);

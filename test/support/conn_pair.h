@@ -104,6 +104,9 @@ void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet
 /* Takes the next datagram that `from` sends now; it is lost unless pair_deliver() brings it.
  * Returns false if there is none. */
 bool pair_take(struct conn_pair *pair, enum sp_role from, struct pair_packet *ret);
+/* pair_start(); the server gets the client's first flight.  Takes the first datagram of its answer:
+ * see pair_take(). */
+void pair_start_answered(struct conn_pair *pair, struct pair_packet *ret);
 /* Delivers a copy of a datagram; makes the server for its first. */
 void pair_deliver(struct conn_pair *pair, enum sp_role to, const struct pair_packet *packet);
 

@@ -51,9 +51,7 @@ static void a_version_negotiation_counts_before_any_other_packet(void **state)
     assert_int_equal(pair_conn(pair, SP_CLIENT)->close.kind, SP_CLOSE_VERSION);
 
     pair_init(pair);
-    pair_start(pair);
-    pair_carry(pair, SP_CLIENT);
-    assert_true(pair_take(pair, SP_SERVER, &packet));
+    pair_start_answered(pair, &packet);
     pair_deliver(pair, SP_CLIENT, &packet);
     const struct sp_counters before = pair_conn(pair, SP_CLIENT)->stats;
     give_negotiation(pair);
@@ -72,9 +70,7 @@ static void a_packet_of_another_version_is_dropped(void **state)
     struct conn_pair *pair = *state;
     struct pair_packet packet;
     pair_init(pair);
-    pair_start(pair);
-    pair_carry(pair, SP_CLIENT);
-    assert_true(pair_take(pair, SP_SERVER, &packet));
+    pair_start_answered(pair, &packet);
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
     const struct sp_counters before = client->stats;
     packet.data[4] = 2;

@@ -83,9 +83,7 @@ static void a_settled_client_reads_no_other_version(void **state)
     struct conn_pair *pair = *state;
     struct pair_packet packet;
     pair_init(pair);
-    pair_start(pair);
-    pair_carry(pair, SP_CLIENT);
-    assert_true(pair_take(pair, SP_SERVER, &packet));
+    pair_start_answered(pair, &packet);
     pair_deliver(pair, SP_CLIENT, &packet);
     struct sp_conn *client = pair_conn(pair, SP_CLIENT);
     assert_true(client->handshake->version_is_settled);
