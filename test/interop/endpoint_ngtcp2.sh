@@ -10,6 +10,7 @@ case $TESTCASE in
     zerortt) set -- --early ;;
     retry) [ "$ROLE" = client ] || set -- --retry ;;
     rebind-port | rebind-addr) [ "$ROLE" = client ] || exit 127 ;;
+    connectionmigration) [ "$ROLE" = client ] || set -- --prefer "$PREFERRED" ;;
     versionnegotiation) [ "$ROLE" = server ] || exit 127 ;; # it has version 1 alone
     *)
         echo "endpoint_ngtcp2.sh: $ROLE does not support the case $TESTCASE" >&2

@@ -148,6 +148,31 @@ static int on_remove_cid(ngtcp2_conn *quic, const ngtcp2_cid *cid, void *user_da
     return 0;
 }
 
+/* The client moves to the address that its server prefers, if it can.  [RFC9000 9.6] */
+static int on_preferred_address(ngtcp2_conn *quic, ngtcp2_path *dest,
+                                const ngtcp2_preferred_addr *addr, void *user_data)
+{
+    struct ng_conn *conn = user_data;
+    struct ng_endpoint *endpoint = conn->endpoint;
+    struct sockaddr_storage remote = {0};
+    socklen_t size = 0;
+    (void)quic;
+    if (endpoint->udp.local.ss_family == AF_INET && addr->ipv4_present) {
+        size = sizeof(addr->ipv4);
+        memcpy(&remote, &addr->ipv4, size);
+    } else if (endpoint->udp.local.ss_family == AF_INET6 && addr->ipv6_present) {
+        size = sizeof(addr->ipv6);
+        memcpy(&remote, &addr->ipv6, size);
+    }
+    if (size == 0 || endpoint->preferred.fd >= 0 ||
+        peer_udp_connect(&endpoint->preferred, &remote, size) < 0)
+        return 0;
+    const struct peer_udp *udp = &endpoint->preferred;
+    ngtcp2_addr_copy_byte(&dest->local, (const ngtcp2_sockaddr *)&udp->local, udp->local_size);
+    ngtcp2_addr_copy_byte(&dest->remote, (const ngtcp2_sockaddr *)&remote, size);
+    return 0;
+}
+
 ngtcp2_callbacks ng_callbacks(bool is_server)
 {
     ngtcp2_callbacks callbacks = {
@@ -175,6 +200,7 @@ ngtcp2_callbacks ng_callbacks(bool is_server)
     } else {
         callbacks.client_initial = ngtcp2_crypto_client_initial_cb;
         callbacks.recv_retry = ngtcp2_crypto_recv_retry_cb;
+        callbacks.select_preferred_addr = on_preferred_address;
     }
     return callbacks;
 }

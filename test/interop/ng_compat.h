@@ -15,6 +15,8 @@
 #define ngtcp2_ccerr_set_tls_alert \
     ngtcp2_connection_close_error_set_transport_error_tls_alert
 #define NGTCP2_CCERR_TYPE_APPLICATION      NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION
+#define preferred_addr                     preferred_address
+#define preferred_addr_present             preferred_address_present
 /* clang-format on */
 
 static inline void ng_get_remote_ccerr(ngtcp2_conn *quic, ngtcp2_ccerr *ret)

@@ -84,13 +84,43 @@ static void random_cid(ngtcp2_cid *ret, size_t size)
     ngtcp2_cid_init(ret, data, size);
 }
 
-static ngtcp2_path path_of(struct ng_endpoint *endpoint, struct sockaddr_storage *remote,
+static ngtcp2_path path_of(struct peer_udp *udp, struct sockaddr_storage *remote,
                            socklen_t remote_size)
 {
     return (ngtcp2_path){
-        .local = {(struct sockaddr *)&endpoint->udp.local, endpoint->udp.local_size},
+        .local = {(struct sockaddr *)&udp->local, udp->local_size},
         .remote = {(struct sockaddr *)remote, remote_size},
     };
+}
+
+int ng_endpoint_send(struct ng_endpoint *endpoint, const ngtcp2_path *path,
+                     const struct peer_datagram *d)
+{
+    struct peer_udp *preferred = &endpoint->preferred;
+    bool is_there = preferred->fd >= 0 && path->local.addrlen == preferred->local_size &&
+                    memcmp(path->local.addr, &preferred->local, preferred->local_size) == 0;
+    return peer_udp_send(is_there ? preferred : &endpoint->udp, d);
+}
+
+/* The address that a server prefers, with a CID for it.  [RFC9000 9.6] */
+static void prefer_address(struct ng_conn *conn, ngtcp2_transport_params *params)
+{
+    const struct peer_udp *udp = &conn->endpoint->preferred;
+    ngtcp2_preferred_addr *ret = &params->preferred_addr;
+    if (udp->fd < 0)
+        return;
+    params->preferred_addr_present = 1;
+    random_cid(&ret->cid, NG_CID_SIZE);
+    ng_conn_add_cid(conn, &ret->cid);
+    if (gnutls_rnd(GNUTLS_RND_RANDOM, ret->stateless_reset_token,
+                   sizeof(ret->stateless_reset_token)) < 0)
+        abort();
+    ret->ipv4_present = udp->local.ss_family == AF_INET;
+    ret->ipv6_present = udp->local.ss_family == AF_INET6;
+    if (ret->ipv4_present)
+        memcpy(&ret->ipv4, &udp->local, sizeof(ret->ipv4));
+    else
+        memcpy(&ret->ipv6, &udp->local, sizeof(ret->ipv6));
 }
 
 static struct ng_conn *conn_alloc(struct ng_endpoint *endpoint)
@@ -137,7 +167,7 @@ struct ng_conn *ng_conn_connect(struct ng_endpoint *endpoint, uint64_t now_ns)
     write_params(endpoint, &params);
     ngtcp2_callbacks callbacks = ng_callbacks(false);
     struct sockaddr_storage remote = endpoint->options->address;
-    ngtcp2_path path = path_of(endpoint, &remote, endpoint->options->address_size);
+    ngtcp2_path path = path_of(&endpoint->udp, &remote, endpoint->options->address_size);
     int e = ngtcp2_conn_client_new(&conn->quic, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1,
                                    &callbacks, &settings, &params, NULL, conn);
     conn = conn_made(conn, e);
@@ -209,9 +239,10 @@ struct ng_conn *ng_conn_accept(struct ng_endpoint *endpoint, const ngtcp2_pkt_hd
         params.retry_scid = hd->dcid;
         params.retry_scid_present = 1;
     }
+    prefer_address(conn, &params);
     ngtcp2_callbacks callbacks = ng_callbacks(true);
     struct sockaddr_storage remote = d->remote;
-    ngtcp2_path path = path_of(endpoint, &remote, d->remote_size);
+    ngtcp2_path path = path_of(d->udp, &remote, d->remote_size);
     int e = ngtcp2_conn_server_new(&conn->quic, &hd->scid, &scid, &path, hd->version, &callbacks,
                                    &settings, &params, NULL, conn);
     return conn_made(conn, e);
@@ -254,7 +285,7 @@ static void print_closed(const char *by, const ngtcp2_ccerr *error)
 
 static void send_close(struct ng_conn *conn)
 {
-    (void)peer_udp_send(&conn->endpoint->udp, &conn->close_datagram);
+    (void)ng_endpoint_send(conn->endpoint, &conn->close_path.path, &conn->close_datagram);
 }
 
 /* Fills in where a packet goes.  A connected socket knows by itself. */
@@ -270,14 +301,13 @@ static void address_datagram(const struct ng_conn *conn, struct peer_datagram *d
 
 static void close_locally(struct ng_conn *conn, const ngtcp2_ccerr *error, uint64_t now_ns)
 {
-    ngtcp2_path_storage path;
     ngtcp2_pkt_info info = {0};
     SB_ASSERT(conn->state == NG_CONN_OPEN);
     print_closed("local", error);
-    ngtcp2_path_storage_zero(&path);
-    ngtcp2_ssize size =
-        ngtcp2_conn_write_connection_close(conn->quic, &path.path, &info, conn->close_packet,
-                                           sizeof(conn->close_packet), error, now_ns);
+    ngtcp2_path_storage_zero(&conn->close_path);
+    ngtcp2_ssize size = ngtcp2_conn_write_connection_close(
+        conn->quic, &conn->close_path.path, &info, conn->close_packet, sizeof(conn->close_packet),
+        error, now_ns);
     if (size <= 0) { /* nothing was ever sent or received: the other side need not know */
         conn->state = NG_CONN_ENDED;
         return;
@@ -286,7 +316,7 @@ static void close_locally(struct ng_conn *conn, const ngtcp2_ccerr *error, uint6
     conn->closing_until_ns = now_ns + CLOSING_PTOS * ngtcp2_conn_get_pto(conn->quic);
     conn->close_datagram.data = conn->close_packet;
     conn->close_datagram.size = (size_t)size;
-    address_datagram(conn, &conn->close_datagram, &path.path);
+    address_datagram(conn, &conn->close_datagram, &conn->close_path.path);
     send_close(conn);
 }
 
@@ -334,7 +364,7 @@ void ng_conn_receive(struct ng_conn *conn, const struct peer_datagram *d, uint64
     if (conn->state != NG_CONN_OPEN)
         return;
     struct sockaddr_storage remote = d->remote;
-    ngtcp2_path path = path_of(conn->endpoint, &remote, d->remote_size);
+    ngtcp2_path path = path_of(d->udp, &remote, d->remote_size);
     ngtcp2_pkt_info info = {.ecn = d->ecn};
     int e = ngtcp2_conn_read_pkt(conn->quic, &path, &info, d->data, d->size, now_ns);
     switch (e) {
@@ -381,13 +411,13 @@ static struct ng_stream *next_stream(const struct ng_conn *conn)
     return NULL;
 }
 
-/* Writes one packet.  Returns its size, 0 if there is nothing to send, or an error of ngtcp2. */
-static ngtcp2_ssize write_packet(struct ng_conn *conn, struct peer_datagram *d, uint64_t now_ns)
+/* Writes one packet, and the path that it goes.  Returns its size, 0 if there is nothing to send,
+ * or an error of ngtcp2. */
+static ngtcp2_ssize write_packet(struct ng_conn *conn, struct peer_datagram *d, ngtcp2_path *path,
+                                 uint64_t now_ns)
 {
-    ngtcp2_path_storage path;
     ngtcp2_pkt_info info = {0};
     ngtcp2_ssize size;
-    ngtcp2_path_storage_zero(&path);
     for (;;) {
         struct ng_stream *stream = next_stream(conn);
         struct perf_piece piece = {0};
@@ -400,9 +430,9 @@ static ngtcp2_ssize write_packet(struct ng_conn *conn, struct peer_datagram *d, 
         ngtcp2_vec vec = {.len = piece.size};
         memcpy(&vec.base, &piece.data, sizeof(piece.data)); /* ngtcp2 only reads it */
         ngtcp2_ssize taken = -1;
-        size = ngtcp2_conn_writev_stream(
-            conn->quic, &path.path, &info, d->data, NG_PACKET_MAX, &taken, flags,
-            stream == NULL ? -1 : (int64_t)stream->perf.id, &vec, stream == NULL ? 0 : 1, now_ns);
+        size = ngtcp2_conn_writev_stream(conn->quic, path, &info, d->data, NG_PACKET_MAX, &taken,
+                                         flags, stream == NULL ? -1 : (int64_t)stream->perf.id,
+                                         &vec, stream == NULL ? 0 : 1, now_ns);
         if (taken >= 0 && stream != NULL)
             perf_stream_advance(&stream->perf, (uint64_t)taken, fin && taken == piece.size);
         if (size == NGTCP2_ERR_STREAM_DATA_BLOCKED || size == NGTCP2_ERR_STREAM_SHUT_WR) {
@@ -420,7 +450,7 @@ static ngtcp2_ssize write_packet(struct ng_conn *conn, struct peer_datagram *d, 
     d->size = size > 0 ? (size_t)size : 0;
     d->ecn = (uint8_t)info.ecn;
     if (size > 0)
-        address_datagram(conn, d, &path.path);
+        address_datagram(conn, d, path);
     return size;
 }
 
@@ -458,8 +488,10 @@ void ng_conn_flush(struct ng_conn *conn, uint64_t now_ns)
         SB_CONTAINER_OF(link, struct ng_stream, link)->is_blocked = false;
 
     ngtcp2_ssize size;
-    while ((size = write_packet(conn, &d, now_ns)) > 0) {
-        if (peer_udp_send(&conn->endpoint->udp, &d) == -ECONNREFUSED)
+    ngtcp2_path_storage path;
+    ngtcp2_path_storage_zero(&path);
+    while ((size = write_packet(conn, &d, &path.path, now_ns)) > 0) {
+        if (ng_endpoint_send(conn->endpoint, &path.path, &d) == -ECONNREFUSED)
             ng_conn_on_refused(conn);
         if (conn->state != NG_CONN_OPEN)
             return;

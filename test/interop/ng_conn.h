@@ -17,11 +17,13 @@
 #define NG_CID_MAX    32   /* ids that the other side may use at once; ngtcp2 hands out 8 */
 #define NG_PACKET_MAX 1500 /* what we send; ngtcp2's probes for the MTU stay below it */
 
-/* One process: a socket, and the connections on it. */
+/* One process: its sockets, and the connections on them. */
 struct ng_endpoint {
     const struct peer_options *options;
     struct pattern pattern;
     struct peer_udp udp;
+    struct peer_udp preferred; /* bound to the server's preferred address, or connected to it; fd
+                                  -1: there is none */
     struct ng_tls tls;
     struct sb_link conns; /* struct ng_conn.link */
     uint64_t ended_count; /* connections that came and went */
@@ -49,6 +51,7 @@ struct ng_conn {
     /* While CLOSING: the packet with CONNECTION_CLOSE, sent again for each that arrives. */
     uint8_t close_packet[NG_PACKET_MAX];
     struct peer_datagram close_datagram;
+    ngtcp2_path_storage close_path;
     uint64_t closing_until_ns;
 };
 
@@ -82,6 +85,10 @@ void ng_conn_flush(struct ng_conn *conn, uint64_t now_ns);
 
 uint64_t ng_conn_deadline_ns(const struct ng_conn *conn);
 void ng_conn_on_deadline(struct ng_conn *conn, uint64_t now_ns);
+
+/* Sends `d` from the socket whose address `path` has. */
+int ng_endpoint_send(struct ng_endpoint *endpoint, const ngtcp2_path *path,
+                     const struct peer_datagram *d);
 
 /* Adds an id that the other side may use.  Returns false if there is no room. */
 bool ng_conn_add_cid(struct ng_conn *conn, const ngtcp2_cid *cid);

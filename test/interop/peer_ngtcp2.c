@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A QUIC peer on ngtcp2 and GnuTLS to test against.  peer_options.h says how it is called.
  *
- * One thread, one socket, poll().  The client has one connection, the server as many as come. */
+ * One thread, one socket (two if the server prefers another address), poll().  The client has one
+ * connection, the server as many as come. */
 
 #include <errno.h>
 #include <poll.h>
@@ -67,12 +68,12 @@ static struct ng_conn *find_conn(struct ng_endpoint *endpoint, const struct peer
     return ng_conn_accept(endpoint, &hd, d, now_ns);
 }
 
-static void receive_batch(struct ng_endpoint *endpoint)
+static void receive_batch(struct ng_endpoint *endpoint, struct peer_udp *udp)
 {
     static uint8_t buffer[DATAGRAM_MAX];
-    for (uint32_t i = 0; i < RECEIVE_BATCH; i++) {
+    for (uint32_t i = 0; i < RECEIVE_BATCH && udp->fd >= 0; i++) {
         struct peer_datagram d = {.data = buffer, .size = sizeof(buffer)};
-        int e = peer_udp_receive(&endpoint->udp, &d);
+        int e = peer_udp_receive(udp, &d);
         if (e == -EAGAIN)
             return;
         if (e == -ECONNREFUSED) { /* only the socket of a client is told so */
@@ -120,6 +121,7 @@ static bool wait(const struct ng_endpoint *endpoint, int signal_fd, uint64_t unt
     struct pollfd fds[] = {
         {.fd = endpoint->udp.fd, .events = POLLIN},
         {.fd = signal_fd, .events = POLLIN},
+        {.fd = endpoint->preferred.fd, .events = POLLIN}, /* ignored if there is none */
     };
     SB_LIST_EACH(link, &endpoint->conns) {
         const struct ng_conn *conn = SB_CONTAINER_OF(link, struct ng_conn, link);
@@ -130,7 +132,7 @@ static bool wait(const struct ng_endpoint *endpoint, int signal_fd, uint64_t unt
         .tv_sec = (time_t)(wait_ns / SB_S),
         .tv_nsec = (long)(wait_ns % SB_S),
     };
-    (void)ppoll(fds, 2, &timeout, NULL);
+    (void)ppoll(fds, 3, &timeout, NULL);
     return (fds[1].revents & POLLIN) == 0;
 }
 
@@ -154,7 +156,8 @@ static void run(struct ng_endpoint *endpoint, int signal_fd)
             ng_endpoint_fail(endpoint, "not done after %d seconds", (int)o->seconds_max);
             return;
         }
-        receive_batch(endpoint);
+        receive_batch(endpoint, &endpoint->udp);
+        receive_batch(endpoint, &endpoint->preferred);
     }
 }
 
@@ -177,7 +180,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     int signal_fd = open_signals();
     endpoint.options = &options;
-    endpoint.udp.fd = -1;
+    endpoint.udp.fd = endpoint.preferred.fd = -1;
     pattern_init(&endpoint.pattern);
     sb_list_init(&endpoint.conns);
 
@@ -187,6 +190,8 @@ int main(int argc, char **argv)
         int e = options.is_server
                     ? peer_udp_listen(&endpoint.udp, &options.address, options.address_size)
                     : peer_udp_connect(&endpoint.udp, &options.address, options.address_size);
+        if (e == 0 && options.prefer_text != NULL)
+            e = peer_udp_listen(&endpoint.preferred, &options.preferred, options.preferred_size);
         if (e < 0)
             ng_endpoint_fail(&endpoint, "socket: %s", strerror(-e));
     }
@@ -200,6 +205,7 @@ int main(int argc, char **argv)
         ng_conn_destroy(SB_CONTAINER_OF(link, struct ng_conn, link));
     ng_tls_deinit(&endpoint.tls);
     peer_udp_close(&endpoint.udp);
+    peer_udp_close(&endpoint.preferred);
     close(signal_fd);
     return endpoint.has_failed ? 1 : 0;
 }

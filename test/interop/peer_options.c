@@ -43,6 +43,7 @@ static const struct option_row {
     {"keylog", KIND_TEXT, ROLE_BOTH, FIELD(keylog_path), 0, 0},
     {"listen", KIND_TEXT, ROLE_SERVER, FIELD(listen_text), 0, 0},
     {"max-streams", KIND_NUMBER, ROLE_SERVER, FIELD(stream_count_max), 1, 1000},
+    {"prefer", KIND_TEXT, ROLE_SERVER, FIELD(prefer_text), 0, 0},
     {"retry", KIND_FLAG, ROLE_SERVER, FIELD(sends_retry), 0, 0},
     {"seconds", KIND_NUMBER, ROLE_BOTH, FIELD(seconds_max), 1, 3600},
     {"session", KIND_TEXT, ROLE_CLIENT, FIELD(session_path), 0, 0},
@@ -77,7 +78,7 @@ void peer_print_listening(const struct sockaddr_storage *address)
 }
 
 /* Reads `ADDR:PORT` or `[ADDR]:PORT`. */
-static int parse_address(struct peer_options *o, const char *text)
+static int parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_size)
 {
     char host[64];
     const char *colon = strrchr(text, ':');
@@ -104,8 +105,8 @@ static int parse_address(struct peer_options *o, const char *text)
         peer_error("not a numeric ADDR:PORT: %s", text);
         return -1;
     }
-    memcpy(&o->address, found->ai_addr, found->ai_addrlen);
-    o->address_size = found->ai_addrlen;
+    memcpy(ret, found->ai_addr, found->ai_addrlen);
+    *ret_size = found->ai_addrlen;
     freeaddrinfo(found);
     return 0;
 }
@@ -161,7 +162,10 @@ static int check(struct peer_options *o)
         peer_error("--cipher: not known: %s", o->cipher);
         return -1;
     }
-    return parse_address(o, address);
+    if (o->prefer_text != NULL &&
+        parse_address(o->prefer_text, &o->preferred, &o->preferred_size) < 0)
+        return -1;
+    return parse_address(address, &o->address, &o->address_size);
 }
 
 int peer_options_parse(struct peer_options *ret, int argc, char **argv)

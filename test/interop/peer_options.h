@@ -41,9 +41,12 @@ struct peer_options {
     uint64_t upload_bytes;     /* client: to send, on each stream */
     uint64_t window_bytes;     /* initial flow control credit, of a stream and of the connection */
     uint64_t stream_count_max; /* server: streams that the client may have open at once */
-    bool sends_retry;          /* server: demand a Retry token of every client */
-    uint64_t conn_count;       /* server: exit after so many connections; 0: serve until SIGTERM */
-    uint64_t seconds_max;      /* give up, with an error, after this long */
+    const char *prefer_text;   /* server: ADDR:PORT to which clients are to move, or NULL */
+    struct sockaddr_storage preferred;
+    socklen_t preferred_size;
+    bool sends_retry;     /* server: demand a Retry token of every client */
+    uint64_t conn_count;  /* server: exit after so many connections; 0: serve until SIGTERM */
+    uint64_t seconds_max; /* give up, with an error, after this long */
 
     /* Client: the code to close with when all is done.  Server, only if given: close with it once
      * the first stream is finished. */

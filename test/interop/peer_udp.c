@@ -94,6 +94,7 @@ int peer_udp_receive(struct peer_udp *udp, struct peer_datagram *d)
     if (size < 0)
         return -errno;
 
+    d->udp = udp;
     d->size = (size_t)size;
     d->remote_size = msg.msg_namelen;
     d->ecn = 0;

@@ -17,7 +17,8 @@ struct peer_udp {
 struct peer_datagram {
     uint8_t *data;
     size_t size;
-    uint8_t ecn; /* the two bits */
+    uint8_t ecn;          /* the two bits */
+    struct peer_udp *udp; /* that it came by; peer_udp_send() ignores it */
     struct sockaddr_storage remote;
     socklen_t remote_size;
 };
