@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/cc.h"
 
-/* What all controllers share: how one is chosen, and where it starts. */
+/* What all controllers share: how one is chosen, where it starts, and what happens to a window that
+ * is not used. */
 
 #include "proto/base/compiler.h"
 
@@ -45,6 +46,7 @@ void sp_cc_init(struct sp_cc *cc, const struct sp_cc_args *args)
         .initial_datagrams =
             args->initial_datagrams > 0 ? args->initial_datagrams : SP_CC_DATAGRAMS_INITIAL,
     };
+    sp_cwv_restart(&cc->cwv, 0);
     args->ops->init(cc, args);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
@@ -54,4 +56,51 @@ void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes)
     SB_ASSERT(datagram_bytes > 0);
     cc->datagram_bytes = (uint32_t)datagram_bytes;
     cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, sp_cc_cwnd_min(cc));
+}
+
+/* ---- Windows that are not used ---- */
+
+/* [RFC7661 4.4.3] */
+static bool halve_unused(struct sp_cc *cc, uint64_t now_ns)
+{
+    uint64_t periods = sp_cwv_take_periods(&cc->cwv, now_ns);
+    uint64_t floor_bytes = sp_cc_cwnd_initial(cc), before_bytes = cc->cwnd_bytes;
+    for (; periods > 0 && cc->cwnd_bytes > floor_bytes; periods--) {
+        cc->ssthresh_bytes = SB_MAX(cc->ssthresh_bytes, cc->cwnd_bytes / 4 * 3);
+        cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes / 2, floor_bytes);
+    }
+    if (cc->cwnd_bytes == before_bytes)
+        return false;
+    cc->ops->on_unused(cc);
+    return true;
+}
+
+bool sp_cc_on_restart(struct sp_cc *cc, uint64_t now_ns)
+{
+    return cc->ops->on_unused != NULL && halve_unused(cc, now_ns);
+}
+
+/* Returns what is used of the window: what was in flight before the ACK at hand, or pipeACK. */
+static uint64_t used_bytes(const struct sp_cc *cc, uint64_t lost_bytes)
+{
+    uint64_t flight_bytes = cc->in_flight_bytes + cc->cwv.ack_bytes + lost_bytes;
+    return SB_MAX(flight_bytes, sp_cwv_pipe_bytes(&cc->cwv));
+}
+
+void sp_cc_validate(struct sp_cc *cc, const struct sp_cc_ack *ack)
+{
+    uint64_t used = used_bytes(cc, 0);
+    sp_cwv_on_ack(&cc->cwv, ack->rtt->smoothed_ns, ack->now_ns);
+    used = SB_MAX(used, sp_cwv_pipe_bytes(&cc->cwv));
+    if (!sp_cwv_validate(&cc->cwv, used, cc->cwnd_bytes, ack->now_ns))
+        (void)halve_unused(cc, ack->now_ns);
+}
+
+uint64_t sp_cc_used_bytes(struct sp_cc *cc, const struct sp_cc_loss *loss)
+{
+    uint64_t used = used_bytes(cc, loss->bytes);
+    sp_cwv_restart(&cc->cwv, loss->now_ns);
+    if (used >= cc->cwnd_bytes / 2)
+        return cc->cwnd_bytes;
+    return SB_MAX(used - loss->bytes, sp_cc_cwnd_min(cc));
 }

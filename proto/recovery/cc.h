@@ -8,6 +8,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/recovery/cwv.h"
 #include "proto/recovery/hystart.h"
 #include "proto/recovery/rtt.h"
 #include "proto/wire/types.h"
@@ -32,7 +33,17 @@
  * Losses that a timer finds come as on_lost() alone.
  *
  * An operation that only some controllers have is optional (NULL), so that the others stay as
- * they are.  The pacer is separate: see pacer.h. */
+ * they are.  The pacer is separate: see pacer.h.
+ *
+ * A sender that is idle or limited by its application, for controllers with on_unused (NewReno and
+ * CUBIC; BBR measures a rate instead):  [RFC9002 7.8, RFC7661]
+ *
+ *     a pause                  the window stays what it was.  The pacer spreads it over a round
+ *                              trip; without pacing, silence is followed by an initial window
+ *     growth                   none while less than half the window is in flight
+ *     a loss or a mark         reduces what was used, not the window: sp_cc_used_bytes()
+ *     five minutes of that     halve the window, down to the initial one: sp_cc_on_restart() when
+ *                              something is sent after silence, and each ACK */
 
 struct sp_bbr;
 struct sp_cc;
@@ -77,6 +88,9 @@ struct sp_cc_ops {
     /* All losses since the last reduction have proved spurious: takes the reduction back.  NULL:
      * there is nothing to take back. */
     void (*undo)(struct sp_cc *cc);
+    /* The window has been halved because it was not used for long: forgets what was about the
+     * larger one.  NULL: the window is not validated.  [RFC7661 4.4.3] */
+    void (*on_unused)(struct sp_cc *cc);
     /* The controller is scalable: its packets are marked ECT(1), so that L4S queues give it short
      * delays and many marks.  Others mark ECT(0).  [RFC9331 4.1, 4.3] */
     bool is_l4s;
@@ -150,6 +164,7 @@ struct sp_cc {
     uint32_t datagram_bytes; /* max_datagram_size */
     uint32_t initial_datagrams;
     uint64_t rate_bytes_per_s; /* to pace with; 0: the pacer derives it from the window */
+    struct sp_cwv cwv;         /* with on_unused: how much of the window was used lately */
     union {
 #define SP_CC_ROW(kind, name) struct sp_cc_##name name;
         SP_CC_LIST(SP_CC_ROW)
@@ -194,6 +209,18 @@ static inline uint64_t sp_cc_cwnd_min(const struct sp_cc *cc)
     return 2 * cc->datagram_bytes;
 }
 
+/* Returns what a loss or a mark reduces: the window; or, of one of which less than half was used
+ * lately, that part, without what was lost.  Call it from on_lost() of a controller with on_unused,
+ * once per reduction: pipeACK is measured anew then.  [RFC7661 4.4.1] */
+uint64_t sp_cc_used_bytes(struct sp_cc *cc, const struct sp_cc_loss *loss);
+
+/* Something is about to be sent after silence, while nothing is in flight.  Returns whether the
+ * window was halved because it was not used for long.  [RFC7661 4.4.3] */
+bool sp_cc_on_restart(struct sp_cc *cc, uint64_t now_ns);
+
+/* Validates the window: the part of sp_cc_on_ack_end() for controllers with on_unused. */
+void sp_cc_validate(struct sp_cc *cc, const struct sp_cc_ack *ack);
+
 static inline void sp_cc_on_sent(struct sp_cc *cc, uint64_t bytes)
 {
     cc->in_flight_bytes += bytes;
@@ -224,6 +251,7 @@ static inline void sp_cc_on_removed(struct sp_cc *cc, uint64_t bytes)
 static inline void sp_cc_on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
 {
     sp_cc_on_removed(cc, ack->bytes);
+    cc->cwv.ack_bytes += ack->bytes;
     cc->ops->on_acked(cc, ack);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
@@ -244,6 +272,8 @@ static inline void sp_cc_undo(struct sp_cc *cc)
 
 static inline void sp_cc_on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
 {
+    if (cc->ops->on_unused != NULL)
+        sp_cc_validate(cc, ack);
     if (cc->ops->on_ack_end == NULL)
         return;
     cc->ops->on_ack_end(cc, ack);

@@ -163,14 +163,15 @@ static void on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
 }
 
 /* [RFC9438 4.6, 4.7] */
-static void reduce(struct sp_cc *cc, uint64_t now_ns)
+static void reduce(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     struct sp_cc_cubic *cubic = &cc->cubic;
     struct sp_cubic_stage *stage = &cubic->stage;
     cubic->undo.cwnd_bytes = cc->cwnd_bytes;
     cubic->undo.ssthresh_bytes = cc->ssthresh_bytes;
     cubic->undo.stage = *stage;
-    cubic->recovery_start_ns = SB_MAX(now_ns, 1);
+    cubic->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+    cc->cwnd_bytes = sp_cc_used_bytes(cc, loss);
 
     bool is_lower = cc->cwnd_bytes < stage->w_max_bytes; /* fast convergence: 17/20 */
     stage->w_max_bytes =
@@ -185,7 +186,7 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     struct sp_cc_cubic *cubic = &cc->cubic;
     if (!is_in_recovery(cubic, loss->sent_ns))
-        reduce(cc, loss->now_ns);
+        reduce(cc, loss);
     /* [RFC9002 7.6.2, RFC9438 4.8] */
     if (loss->is_persistent) {
         cc->cwnd_bytes = sp_cc_cwnd_min(cc);
@@ -210,6 +211,13 @@ static void undo(struct sp_cc *cc)
         sp_hystart_init(&cubic->hystart);
 }
 
+/* The stage begins anew at the smaller window, towards the same plateau. */
+static void on_unused(struct sp_cc *cc)
+{
+    cc->cubic.stage.w_est_bytes = 0;
+    cc->cubic.recovery_start_ns = 0; /* nothing to undo */
+}
+
 const struct sp_cc_ops sp_cc_cubic_ops = {
     .name = "cubic",
     .init = init,
@@ -217,4 +225,5 @@ const struct sp_cc_ops sp_cc_cubic_ops = {
     .on_lost = on_lost,
     .on_ack_end = on_ack_end,
     .undo = undo,
+    .on_unused = on_unused,
 };

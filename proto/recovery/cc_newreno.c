@@ -65,7 +65,8 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
         reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
         reno->cwnd_before_bytes = cc->cwnd_bytes;
         reno->ssthresh_before_bytes = cc->ssthresh_bytes;
-        cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes / 2, sp_cc_cwnd_min(cc));
+        uint64_t used_bytes = sp_cc_used_bytes(cc, loss);
+        cc->cwnd_bytes = SB_MAX(used_bytes / 2, sp_cc_cwnd_min(cc));
         cc->ssthresh_bytes = cc->cwnd_bytes;
         reno->acked_bytes = 0;
     }
@@ -87,6 +88,12 @@ static void undo(struct sp_cc *cc)
         sp_hystart_init(&reno->hystart);
 }
 
+static void on_unused(struct sp_cc *cc)
+{
+    cc->newreno.cwnd_before_bytes = cc->newreno.ssthresh_before_bytes = 0; /* nothing to undo */
+    cc->newreno.acked_bytes = 0;
+}
+
 const struct sp_cc_ops sp_cc_newreno_ops = {
     .name = "newreno",
     .init = init,
@@ -94,4 +101,5 @@ const struct sp_cc_ops sp_cc_newreno_ops = {
     .on_lost = on_lost,
     .on_ack_end = on_ack_end,
     .undo = undo,
+    .on_unused = on_unused,
 };

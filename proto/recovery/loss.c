@@ -57,8 +57,17 @@ static void take_burst(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
     loss->path->burst_bytes = left - SB_MIN(bytes, left);
 }
 
+/* The first bytes after silence. */
+static SB_NEVER_INLINE void restart(struct sp_loss *loss, uint64_t now_ns)
+{
+    if (sp_cc_on_restart(&loss->path->cc, now_ns))
+        sp_loss_pace(loss, now_ns);
+}
+
 static void put_in_flight(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
 {
+    if (SB_UNLIKELY(loss->path->cc.in_flight_bytes == 0))
+        restart(loss, now_ns);
     if (!loss->is_pacing)
         take_burst(loss, bytes, now_ns);
     sp_cc_on_sent(&loss->path->cc, bytes);

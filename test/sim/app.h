@@ -41,7 +41,9 @@ struct qs_stream {
     bool will_reset;
     bool is_resetting; /* in a moment */
     uint64_t send_total;
-    uint64_t send_offset; /* written so far */
+    uint64_t send_offset;  /* written so far */
+    uint64_t pause_offset; /* .. when the last pause began */
+    uint64_t pause_until_ns;
     uint64_t reset_at;
     uint64_t reliable_size;     /* of our reset; 0: none */
     bool has_given_up_reliable; /* a write below it came back without being acknowledged */

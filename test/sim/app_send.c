@@ -196,11 +196,25 @@ static void prioritize(struct qs_app *app, struct qs_stream *stream)
                 (int)result);
 }
 
+/* Returns whether the application has nothing to write for a while. */
+static bool is_pausing(struct qs_app *app, struct qs_stream *stream)
+{
+    uint64_t now_ns = app->clock->now_ns;
+    if (app->own->pause_ns == 0)
+        return false;
+    if (stream->send_offset - stream->pause_offset >= app->own->pause_bytes) {
+        stream->pause_offset = stream->send_offset;
+        stream->pause_until_ns = now_ns + app->own->pause_ns;
+        qs_clock_at(app->clock, stream->pause_until_ns, write_again, app, stream);
+    }
+    return now_ns < stream->pause_until_ns;
+}
+
 /* One write.  False when the stream has to wait or has nothing more. */
 static bool write_some(struct qs_app *app, struct qs_stream *stream)
 {
     uint64_t left = stream->send_total - stream->send_offset;
-    if (stream->is_resetting)
+    if (stream->is_resetting || is_pausing(app, stream))
         return false;
     if (app->own->prioritize_ppm > 0 && qs_random_chance(&app->random, app->own->prioritize_ppm))
         prioritize(app, stream);

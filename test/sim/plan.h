@@ -87,6 +87,8 @@ struct qs_app_plan {
     uint64_t bytes_max;
     uint32_t write_bytes_max; /* in one write */
     uint32_t writes_max;      /* writes lent at a time, per stream */
+    uint64_t pause_bytes;     /* of a stream, after which nothing is written for pause_ns */
+    uint64_t pause_ns;        /* 0: there are no pauses */
     uint32_t reset_ppm;       /* streams that it abandons halfway */
     uint64_t reset_ns;        /* longest time from the last byte written to the reset */
     uint32_t reset_at_ppm;    /* .. of those: with a reliable size, in part made smaller later */

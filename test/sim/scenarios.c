@@ -8,8 +8,9 @@
 const struct qs_scenario *qs_scenario_at(uint32_t index)
 {
     static const struct qs_scenario_group *const groups[] = {
-        &qs_scenarios_net,     &qs_scenarios_paths,    &qs_scenarios_streams, &qs_scenarios_conn,
-        &qs_scenarios_version, &qs_scenarios_messages, &qs_scenarios_early,   &qs_scenarios_acks,
+        &qs_scenarios_net,   &qs_scenarios_paths,   &qs_scenarios_streams,
+        &qs_scenarios_conn,  &qs_scenarios_version, &qs_scenarios_messages,
+        &qs_scenarios_early, &qs_scenarios_acks,    &qs_scenarios_pauses,
     };
     for (size_t i = 0; i < SB_COUNT(groups); i++) {
         if (index < groups[i]->count)

@@ -31,6 +31,7 @@ extern const struct qs_scenario_group qs_scenarios_conn;
 extern const struct qs_scenario_group qs_scenarios_version;
 extern const struct qs_scenario_group qs_scenarios_messages;
 extern const struct qs_scenario_group qs_scenarios_early;
+extern const struct qs_scenario_group qs_scenarios_pauses;
 
 /* Returns scenario `index` of all, or NULL after the last. */
 const struct qs_scenario *qs_scenario_at(uint32_t index);
@@ -41,5 +42,7 @@ void qs_scenario_plan(const struct qs_scenario *scenario, uint32_t index, uint64
 
 /* The plan of a random network, random applications and random faults. */
 void qs_swarm_plan(uint64_t seed, struct qs_plan *ret);
+/* Its part about applications that pause. */
+void qs_swarm_pauses(struct qs_plan *plan);
 
 #endif

@@ -505,5 +505,6 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_profile(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = WORK_NS + qs_plan_credit_ns(ret);
+    qs_swarm_pauses(ret);
     ret->check_interval = 8;
 }
