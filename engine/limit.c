@@ -23,15 +23,20 @@
 #define TRAIN_COUNT_MIN 2
 
 /* The engine's bucket: what is not borrowed for this long is lost, or for the time of ten datagrams
- * if that is longer. */
-#define ENGINE_BURST_NS    (2 * SB_MS)
-#define ENGINE_BURST_BYTES (10 * SP_DATAGRAM_SIZE_MIN)
+ * or of two rounds of borrowing if one is longer.  A shard waits for its share and a quarter of
+ * this time: all may do so at once, and nothing is lost meanwhile. */
+#define ENGINE_BURST_NS     (2 * SB_MS)
+#define ENGINE_BURST_BYTES  (10 * SP_DATAGRAM_SIZE_MIN)
+#define ENGINE_BURST_ROUNDS 2
 
 /* A shard borrows a quarter of a millisecond of its share, at least two datagrams, at most a train:
  * enough that few trains have to borrow, and little enough that shards take turns. */
 #define BORROW_NS        (250 * SB_US)
 #define BORROW_BYTES_MIN (2 * SP_DATAGRAM_SIZE_MIN)
 #define BORROW_BYTES_MAX (64 * 1024)
+
+/* What can be due when the rate is changed: a round of all shards.  Keeps products in 64 bits. */
+#define DUE_BYTES_MAX UINT32_MAX
 
 /* Another shard has borrowed at the moment: once for each shard, at most.  Also how often one
  * borrows to repay what a train has overdrawn: less than that times BORROW_BYTES_MIN. */
@@ -42,26 +47,40 @@ static uint64_t load(const _Atomic uint64_t *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-/* Bytes are at most those of a debt, ENGINE_BURST_BYTES or BORROW_BYTES_MAX: below 2^32. */
+/* Bytes are at most DUE_BYTES_MAX. */
 static uint64_t time_for(uint64_t bytes, uint64_t bytes_per_s)
 {
     return bytes * SB_S / bytes_per_s;
 }
 
-static uint64_t burst_ns_of(uint64_t rate)
+/* `round_bytes`: what is borrowed from one turn of a shard to its next. */
+static uint64_t burst_ns_of(uint64_t rate, uint64_t round_bytes)
 {
-    return SB_MAX(ENGINE_BURST_NS, time_for(ENGINE_BURST_BYTES, rate));
+    uint64_t bytes = SB_MAX((uint64_t)ENGINE_BURST_BYTES, ENGINE_BURST_ROUNDS * round_bytes);
+    return SB_MAX(ENGINE_BURST_NS, time_for(bytes, rate));
+}
+
+/* Returns the time that `time_ns` at one rate takes at another, for `bytes_max` at most. */
+static uint64_t convert(uint64_t time_ns, uint64_t before, uint64_t after, uint64_t bytes_max)
+{
+    unsigned __int128 bytes = (unsigned __int128)time_ns * before / SB_S;
+    return time_for((uint64_t)SB_MIN(bytes, (unsigned __int128)bytes_max), after);
+}
+
+/* Returns `at_ns`, when something is due at rate `before`, for another rate: what is due stays the
+ * same bytes, and so does what was not borrowed yet. */
+static uint64_t at_rate(uint64_t at_ns, uint64_t before, uint64_t after, uint64_t now_ns)
+{
+    if (at_ns > now_ns)
+        return now_ns + convert(at_ns - now_ns, before, after, DUE_BYTES_MAX);
+    return sb_time_since(now_ns, convert(now_ns - at_ns, before, after, DUE_BYTES_MAX));
 }
 
 void se_engine_limit_set(struct se_engine_limit *limit, uint64_t bytes_per_s, uint64_t now_ns)
 {
     uint64_t before = load(&limit->bytes_per_s), next_ns = load(&limit->next_ns);
-    if (before == 0 || bytes_per_s == 0) {
-        next_ns = now_ns;
-    } else if (next_ns > now_ns) { /* what was borrowed last, less what has passed of its time */
-        unsigned __int128 debt_bytes = (unsigned __int128)(next_ns - now_ns) * before / SB_S;
-        next_ns = now_ns + time_for((uint64_t)SB_MIN(debt_bytes, BORROW_BYTES_MAX), bytes_per_s);
-    }
+    next_ns =
+        before == 0 || bytes_per_s == 0 ? now_ns : at_rate(next_ns, before, bytes_per_s, now_ns);
     atomic_store_explicit(&limit->next_ns, next_ns, memory_order_relaxed);
     atomic_store_explicit(&limit->bytes_per_s, bytes_per_s, memory_order_relaxed);
 }
@@ -138,15 +157,21 @@ static bool borrow(struct se_limit *limit, uint64_t rate, uint64_t now_ns)
     struct se_engine_limit *engine = limit->engine;
     uint64_t all = atomic_load_explicit(&engine->waiting_count, memory_order_relaxed);
     uint64_t own = SB_MAX(limit->announced_count, 1);
-    uint64_t burst_ns = burst_ns_of(rate), oldest_ns = sb_time_since(now_ns, burst_ns);
-    uint64_t share_ns = SB_MAX(limit->share_ns, oldest_ns);
+    if (SB_UNLIKELY(limit->share_rate != rate)) {
+        if (limit->share_rate != 0)
+            limit->share_ns = at_rate(limit->share_ns, limit->share_rate, rate, now_ns);
+        limit->share_rate = rate;
+    }
     all = SB_MAX(all, own);
+    uint64_t bytes = rate / (SB_S / BORROW_NS) * own / all;
+    bytes = SB_MIN(SB_MAX(bytes, (uint64_t)BORROW_BYTES_MIN), (uint64_t)BORROW_BYTES_MAX);
+    uint64_t burst_ns = burst_ns_of(rate, bytes * all / own);
+    uint64_t oldest_ns = sb_time_since(now_ns, burst_ns);
+    uint64_t share_ns = SB_MAX(limit->share_ns, oldest_ns);
     if (all > own && share_ns > now_ns) {
         limit->engine_at_ns = share_ns + burst_ns / 4; /* a wake is worth some trains */
         return false;
     }
-    uint64_t bytes = rate / (SB_S / BORROW_NS) * own / all;
-    bytes = SB_MIN(SB_MAX(bytes, (uint64_t)BORROW_BYTES_MIN), (uint64_t)BORROW_BYTES_MAX);
     uint64_t seen_ns = load(&engine->next_ns);
     for (uint32_t i = 0; i < BORROW_TRIES; i++) {
         uint64_t from_ns = SB_MAX(seen_ns, oldest_ns);

@@ -38,7 +38,8 @@ struct se_limit {
     uint32_t line_count;
     uint32_t announced_count; /* the part of engine->waiting_count that is ours */
     int64_t borrowed_bytes;   /* from `engine`, left; negative: overdrawn */
-    uint64_t share_ns;        /* when what we have borrowed is due at our share of the rate */
+    uint64_t share_ns;        /* when what we have borrowed is due at our share of the rate, .. */
+    uint64_t share_rate;      /* .. of this engine's limit; 0: nothing was borrowed yet */
     uint64_t engine_at_ns;    /* when borrowing is tried again, after it failed */
 };
 

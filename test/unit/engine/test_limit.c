@@ -217,6 +217,32 @@ static void a_change_forgives_no_debt(void **state)
     assert_percent(sent(&w), 25000000, 1);
 }
 
+/* What is due, and what was not used yet, stays the same bytes: the average of two rates in turns
+ * of 7.3 ms comes out within 1 %, whatever the spread.  It was up to 28 % less. */
+static void changes_are_kept_on_average(void **state)
+{
+    (void)state;
+    static const uint32_t spreads[][SHARDS] = {{8, 8}, {4, 12}, {1, 15}, {1, 1}};
+    for (size_t i = 0; i < QT_COUNT(rates); i++) {
+        for (size_t k = 0; k < QT_COUNT(spreads); k++) {
+            static struct world w;
+            init(&w, rates[i].rate, spreads[k]);
+            run(&w, SB_S / 4);
+            forget(&w);
+            uint64_t turns = rates[i].seconds * 100, turn_ns = 7300 * SB_US;
+            for (uint64_t at = 0; at < turns; at++) {
+                uint64_t rate = at % 2 == 0 ? rates[i].rate : rates[i].rate / 3;
+                se_engine_limit_set(&w.engine, rate, w.now_ns);
+                for (uint32_t s = 0; s < SHARDS; s++)
+                    w.shards[s].wake_ns = w.now_ns;
+                run(&w, turn_ns);
+            }
+            uint64_t want = (rates[i].rate + rates[i].rate / 3) * turns / 2 * turn_ns / SB_S;
+            assert_percent(sent(&w), want, 1);
+        }
+    }
+}
+
 /* Both limits hold, whichever is lower. */
 static void a_shard_may_have_a_limit_of_its_own_too(void **state)
 {
@@ -264,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_slow_shard_gets_its_share),
         cmocka_unit_test(nothing_is_kept_for_who_does_not_wait),
         cmocka_unit_test(a_change_forgives_no_debt),
+        cmocka_unit_test(changes_are_kept_on_average),
         cmocka_unit_test(a_shard_may_have_a_limit_of_its_own_too),
         cmocka_unit_test(without_a_limit_nobody_waits),
     };
