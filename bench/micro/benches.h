@@ -7,6 +7,7 @@
 /* Each in a file of its own name. */
 extern const struct micro_bench micro_fused;
 extern const struct micro_bench micro_heads;
+extern const struct micro_bench micro_limits;
 extern const struct micro_bench micro_masks;
 extern const struct micro_bench micro_matrix;
 extern const struct micro_bench micro_nonce;
