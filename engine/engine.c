@@ -22,6 +22,7 @@
 #include "engine/crypto.h"
 #include "engine/settings.h"
 #include "engine/shard.h"
+#include "engine/shared_ports.h"
 #include "engine/sized.h"
 #include "proto/base/assert.h"
 
@@ -61,6 +62,7 @@ struct spate_engine {
     struct spate_handlers handlers;
     atomic_bool is_stopping;
     struct se_engine_limit limit; /* of the rate */
+    struct se_shared_ports shared_ports;
 
     pthread_mutex_t lock; /* guards the threads' state and result */
     pthread_cond_t changed;
@@ -102,6 +104,7 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
         struct spate_shard *shard = &engine->shards[i];
         shard->engine = engine;
         se_limit_init(&shard->limit, &engine->limit);
+        shard->shared_ports = &engine->shared_ports;
         shard->config = &engine->config;
         shard->fused = engine->fused;
         shard->index = i;
@@ -171,6 +174,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
+    se_shared_ports_init(&engine->shared_ports);
     atomic_init(&engine->is_stopping, false);
     se_engine_limit_set(&engine->limit, config.engine_rate_bytes_per_s_max, 0);
 
@@ -192,6 +196,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     free(engine->shards);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
+    se_shared_ports_deinit(&engine->shared_ports);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);
 }

@@ -14,6 +14,7 @@
 #include "engine/path.h"
 #include "engine/settings.h"
 #include "engine/shard.h"
+#include "engine/shared_ports.h"
 #include "proto/base/assert.h"
 
 /* How long listening waits for an address in use, and how often it looks.  The ring of a process
@@ -72,10 +73,26 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
     port->is_client = false;
+    port->is_shared = false;
     port->is_preferred = false;
     port->preferred_ports = 0;
     port->listener = (struct spate_listener){.port = port};
     return 0;
+}
+
+static void close_socket(struct se_port *port)
+{
+    struct se_shared_ports *shared = port->shard->shared_ports;
+    uint16_t number = su_address_port(&port->socket.local);
+    su_socket_close(&port->socket);
+    port->state = SE_PORT_FREE;
+    port->shard->ports_used &= ~(UINT64_C(1) << port->index);
+    if (!port->is_shared)
+        return;
+    port->is_shared = false;
+    (void)pthread_mutex_lock(&shared->lock);
+    se_shared_ports_remove(shared, number);
+    (void)pthread_mutex_unlock(&shared->lock);
 }
 
 static struct se_port *port_free(struct spate_shard *shard)
@@ -101,6 +118,48 @@ static bool is_any_v6(const struct su_address *address)
     return address->family == AF_INET6 && memcmp(&address->v6.sin6_addr, zero, sizeof(zero)) == 0;
 }
 
+/* Opens a socket that nobody shares at the address, and closes it: nobody else listens there. */
+static int try_alone(struct se_port *port, const struct su_socket_config *config,
+                     struct spate_error *error)
+{
+    struct su_socket_config alone = *config;
+    alone.is_port_shared = false;
+    int result = port_open(port, &alone, &alone.local, error);
+    if (result == 0)
+        close_socket(port);
+    return result;
+}
+
+/* Opens a port that shards share, but not with other engines: see shared_ports.h. */
+static int open_shared(struct se_port *port, const struct su_socket_config *config,
+                       struct spate_error *error)
+{
+    struct se_shared_ports *shared = port->shard->shared_ports;
+    uint16_t number = su_address_port(&config->local);
+    int result = 0;
+    (void)pthread_mutex_lock(&shared->lock);
+    if (number != 0 && !se_shared_ports_has(shared, number))
+        result = try_alone(port, config, error);
+    if (result == 0)
+        result = port_open(port, config, &config->local, error);
+    if (result == 0) {
+        result = se_shared_ports_add(shared, su_address_port(&port->socket.local));
+        if (result == 0)
+            port->is_shared = true;
+        else
+            close_socket(port);
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+    return result;
+}
+
+static int open_once(struct se_port *port, const struct su_socket_config *config,
+                     struct spate_error *error)
+{
+    return config->is_port_shared ? open_shared(port, config, error)
+                                  : port_open(port, config, &config->local, error);
+}
+
 /* Opens a listener's port.  Tries again while the address is in use, because the kernel may not
  * have released it yet: it ends the operations of a ring, which hold the socket, after the process.
  */
@@ -109,8 +168,7 @@ static int open_patiently(struct se_port *port, const struct su_socket_config *c
 {
     uint64_t end_ns = se_clock_now_ns() + LISTEN_PATIENCE_NS;
     int result;
-    while ((result = port_open(port, config, &config->local, error)) == -EADDRINUSE &&
-           se_clock_now_ns() < end_ns)
+    while ((result = open_once(port, config, error)) == -EADDRINUSE && se_clock_now_ns() < end_ns)
         se_clock_sleep(LISTEN_PAUSE_NS);
     return result;
 }
@@ -260,9 +318,7 @@ static void close_finished(struct se_port *port)
 {
     su_recv_counts_add(&port->shard->counts.recv_closed, &port->recv.counts);
     port->recv.counts = (struct su_recv_counts){0};
-    su_socket_close(&port->socket);
-    port->state = SE_PORT_FREE;
-    port->shard->ports_used &= ~(UINT64_C(1) << port->index);
+    close_socket(port);
 }
 
 static void maintain(struct se_port *port)
@@ -289,7 +345,6 @@ void se_ports_deinit(struct spate_shard *shard)
     for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
         struct se_port *port = &shard->ports[i];
         release_listener(&port->listener);
-        su_socket_close(&port->socket);
-        port->state = SE_PORT_FREE;
+        close_socket(port);
     }
 }

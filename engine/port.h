@@ -71,6 +71,7 @@ struct se_port {
     uint32_t index;
     enum se_port_state state;
     bool is_client;
+    bool is_shared;           /* with other shards: counted in shard->shared_ports */
     uint64_t preferred_ports; /* bit i: ports[i] is at an address that the listener prefers */
     bool is_preferred;        /* a bit of another port's preferred_ports is set for it */
     uint64_t idle_since_ns;   /* when the last connection or tombstone left */

@@ -70,6 +70,7 @@ struct se_relief {
 
 struct spate_shard {
     struct spate_engine *engine;
+    struct se_shared_ports *shared_ports; /* borrowed from the engine */
     const struct spate_config *config;
     const struct sc_fused *fused; /* borrowed from the engine */
     uint32_t index;

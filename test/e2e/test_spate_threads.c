@@ -238,6 +238,29 @@ static void two_shards_share_a_port(void **state)
     assert_int_equal(atomic_load(&s.accepted), SHARDS * EACH_OPENS);
 }
 
+static int listen_with(struct spate_engine *engine, uint32_t index, struct pw *w)
+{
+    return pw_listen_at_one_port(w, spate_engine_shard(engine, index));
+}
+
+/* The kernel would give each engine a part of the packets. */
+static void a_port_that_shards_share_belongs_to_one_engine(void **state)
+{
+    (void)state;
+    static struct shards s;
+    s.w.address_size = 0;
+    (void)owned_add(&s.w, pw_deinit);
+    pw_make_tls(&s.w);
+    struct spate_engine *first = make_shards();
+    assert_int_equal(listen_with(first, 0, &s.w), 0);
+    struct spate_engine *second = make_shards();
+    assert_int_equal(listen_with(second, 0, &s.w), -EADDRINUSE);
+    assert_int_equal(listen_with(first, 1, &s.w), 0);
+    owned_end(first);
+    assert_int_equal(listen_with(second, 1, &s.w), 0);
+    assert_int_equal(listen_with(second, 0, &s.w), 0);
+}
+
 /* ---- posts ---- */
 
 #define POSTERS    3
@@ -418,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, two_engines_of_threads_echo_ten_megabytes),
         QT_TEST(owned, two_shards_share_a_port),
+        QT_TEST(owned, a_port_that_shards_share_belongs_to_one_engine),
         QT_TEST(owned, posts_of_several_threads_run_once_in_order_on_the_shards_thread),
         QT_TEST(owned, in_the_first_way_posts_run_in_the_turn_and_have_a_bound),
         QT_TEST(owned, a_wake_ends_the_wait_now_or_the_next),

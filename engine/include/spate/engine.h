@@ -352,6 +352,9 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
  * long: with io_uring the kernel releases the port of a process that was killed some tens of
  * milliseconds after its end, and later on a busy machine.
  *
+ * The shards of an engine can listen at one address, and the kernel distributes its packets among
+ * them.  Other engines and other processes cannot join.
+ *
  *   address       IPv4 or IPv6.  Port 0 selects a free port.  "::" accepts IPv4 too.
  *   address_size  Bytes in `address`.
  *   tls           From spate_tls_server_create().  The listener keeps a reference: the caller may
