@@ -355,7 +355,10 @@ FROZEN_FIELD(struct spate_shard_stats, messages_out, 408, 8);
 FROZEN_FIELD(struct spate_shard_stats, zero_rtt_kept, 416, 8);
 FROZEN_FIELD(struct spate_shard_stats, zero_rtt_used, 424, 8);
 FROZEN_FIELD(struct spate_shard_stats, trains_timed, 432, 8);
-LAST_FIELD(struct spate_shard_stats, trains_timed);
+FROZEN_FIELD(struct spate_shard_stats, strays_out, 440, 8);
+FROZEN_FIELD(struct spate_shard_stats, strays_in, 448, 8);
+FROZEN_FIELD(struct spate_shard_stats, strays_dropped, 456, 8);
+LAST_FIELD(struct spate_shard_stats, strays_dropped);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

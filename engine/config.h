@@ -9,7 +9,7 @@
 /* Bounds of the configuration that other files use. */
 enum {
     SE_SHARDS_MAX = 64,
-    SE_CID_SIZE = 8, /* bytes of the CIDs that we issue: random, too many to guess or collide */
+    SE_CID_SIZE = 8, /* bytes of the CIDs that we issue: too many random ones to guess or collide */
     SE_CONNS_MAX = 1000000,
     SE_RECEIVE_SLOTS_MAX = 32768,
     SE_TRANSMIT_SLOTS_MAX = 16384,

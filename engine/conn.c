@@ -47,6 +47,7 @@ static void host_make_cid(void *context, size_t size, struct sp_cid *ret)
     SB_ASSERT(size > 0 && size <= SP_CID_SIZE_MAX);
     do { /* [RFC9000 5.1] Random: CIDs of a connection do not show that they belong together. */
         se_entropy_fill(&conn->shard->entropy, cid.bytes, size);
+        se_stray_mark_cid(conn->shard, &cid);
     } while (se_table_find(&conn->shard->cids, cid.bytes, size) != SE_TABLE_NONE);
     *ret = cid;
 }

@@ -83,15 +83,18 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
 static void close_socket(struct se_port *port)
 {
     struct se_shared_ports *shared = port->shard->shared_ports;
-    uint16_t number = su_address_port(&port->socket.local);
-    su_socket_close(&port->socket);
+    const struct su_address address = port->socket.local;
+    int fd = port->socket.fd;
     port->state = SE_PORT_FREE;
     port->shard->ports_used &= ~(UINT64_C(1) << port->index);
-    if (!port->is_shared)
+    if (!port->is_shared) {
+        su_socket_close(&port->socket);
         return;
+    }
     port->is_shared = false;
     (void)pthread_mutex_lock(&shared->lock);
-    se_shared_ports_remove(shared, number);
+    su_socket_close(&port->socket);
+    se_shared_ports_remove(shared, &address, fd);
     (void)pthread_mutex_unlock(&shared->lock);
 }
 
@@ -143,7 +146,8 @@ static int open_shared(struct se_port *port, const struct su_socket_config *conf
     if (result == 0)
         result = port_open(port, config, &config->local, error);
     if (result == 0) {
-        result = se_shared_ports_add(shared, su_address_port(&port->socket.local));
+        result =
+            se_shared_ports_add(shared, &port->socket.local, port->shard->index, port->socket.fd);
         if (result == 0)
             port->is_shared = true;
         else

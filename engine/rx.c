@@ -26,12 +26,14 @@
 #include "engine/config.h"
 #include "engine/path.h"
 #include "engine/shard.h"
+#include "engine/stray.h"
 #include "proto/base/assert.h"
 
 /* The CID of the previous datagram, and its connection. */
 struct run {
     const uint8_t *cid;
     struct spate_conn *conn;
+    uint32_t stray_owner; /* SE_STRAY_NONE: it was no stray */
 };
 
 enum copy_rule {
@@ -74,9 +76,9 @@ static void on_reset(struct spate_shard *shard, uint32_t value)
 
 /* Routes a datagram by its header: with a connection or a tombstone there is no Stateless Reset
  * [RFC9000 11].  Returns NULL for one that is handled or dropped: by a
- * tombstone, or as a Stateless Reset, which ends its connection here, because no CID leads to that.
- */
-static struct spate_conn *route_slow(struct se_unmatched *unmatched)
+ * tombstone, or as a Stateless Reset, which ends its connection here, because no CID leads to that;
+ * or for one of another shard, `*ret_owner`. */
+static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *ret_owner)
 {
     struct spate_shard *shard = unmatched->port->shard;
     if (!sp_peek_read(unmatched->data, unmatched->size, SE_CID_SIZE, &unmatched->peek)) {
@@ -96,10 +98,12 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched)
     uint32_t reset = SE_TABLE_NONE;
     if (!unmatched->peek.is_long)
         reset = find_reset(shard, unmatched->data, unmatched->size);
-    if (reset == SE_TABLE_NONE)
-        return se_admit(shard, unmatched);
-    on_reset(shard, reset);
-    return NULL;
+    if (reset != SE_TABLE_NONE) {
+        on_reset(shard, reset);
+        return NULL;
+    }
+    *ret_owner = se_stray_owner(shard, unmatched);
+    return *ret_owner == SE_STRAY_NONE ? se_admit(shard, unmatched) : NULL;
 }
 
 static bool is_short(const uint8_t *data, size_t size)
@@ -115,7 +119,8 @@ static struct spate_conn *route(struct se_port *port, const struct se_rx_source 
 
     struct se_unmatched unmatched = {
         .port = port, .path = &source->path, .data = data, .size = size, .ecn = source->ecn};
-    struct spate_conn *conn = route_slow(&unmatched);
+    run->stray_owner = SE_STRAY_NONE;
+    struct spate_conn *conn = route_slow(&unmatched, &run->stray_owner);
     run->cid = conn != NULL && is_short(data, size) ? data + 1 : NULL;
     run->conn = conn;
     return conn;
@@ -255,7 +260,7 @@ static void chain_early(struct spate_shard *shard, struct spate_conn *conn,
     }
 }
 
-void se_rx_take(struct se_port *port, const struct su_received *received)
+static void take(struct se_port *port, const struct su_received *received, enum copy_rule rule)
 {
     struct spate_shard *shard = port->shard;
     struct se_rx *rx = &shard->rx;
@@ -272,17 +277,20 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
     if (!port->is_client)
         se_addr_from(&received->local, &source->path.local);
 
-    enum copy_rule rule = copy_rule_of(&shard->bufring);
     bool is_copied =
         rule == COPY_ALL || (rule == COPY_SMALL_BUFFERS && received->size <= SE_SMALL_SIZE);
     struct su_segments segments = su_segments_of(received);
-    struct run run = {0};
+    struct run run = {.stray_owner = SE_STRAY_NONE};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = 0;
         uint8_t *data = su_segments_next(&segments, &size);
         struct spate_conn *conn = route(port, source, data, size, &run);
-        if (conn == NULL)
+        if (conn == NULL && SB_LIKELY(run.stray_owner == SE_STRAY_NONE))
             continue;
+        if (SB_UNLIKELY(conn == NULL)) {
+            se_stray_pass(port, received, data, run.stray_owner);
+            break;
+        }
         struct se_rx_item *item = &rx->items[rx->item_count];
         *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
         if (is_copied && !copy_out(shard, item) && rule == COPY_ALL) {
@@ -295,6 +303,16 @@ void se_rx_take(struct se_port *port, const struct su_received *received)
     }
     shard->counts.own.datagrams_in += count;
     shard->counts.own.bytes_in += received->size;
+}
+
+void se_rx_take(struct se_port *port, const struct su_received *received)
+{
+    take(port, received, copy_rule_of(&port->shard->bufring));
+}
+
+void se_rx_take_copy(struct se_port *port, const struct su_received *received)
+{
+    take(port, received, COPY_ALL);
 }
 
 /* Handles an ICMP error of a client's socket.  Only client connections still in their handshake act
@@ -357,5 +375,6 @@ void se_rx_run(struct spate_shard *shard)
             on_completion(shard, &batch[i]);
         taken += count;
     } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
+    se_strays_take(shard);
     se_rx_deliver(shard);
 }

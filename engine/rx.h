@@ -50,6 +50,9 @@ struct se_rx {
  * reference to the buffer.  Without room, delivers the earlier datagrams first. */
 void se_rx_take(struct se_port *port, const struct su_received *received);
 
+/* The same for a buffer whose memory is wanted back: what a connection keeps is copied. */
+void se_rx_take_copy(struct se_port *port, const struct su_received *received);
+
 /* Delivers to each connection its datagrams, then drops the references to the buffers. */
 void se_rx_deliver(struct spate_shard *shard);
 

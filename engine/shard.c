@@ -139,6 +139,7 @@ static void init_lists(struct spate_shard *shard)
     shard->memory_timer.kind = SE_TIMER_MEMORY;
     se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
+    se_mpsc_init(&shard->strays, shard->stray_cells, SE_STRAYS_MAX);
     atomic_init(&shard->owner_tid, 0);
     atomic_init(&shard->is_threaded, false);
     atomic_init(&shard->is_wake_wanted, false);
@@ -214,6 +215,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_shard_stop(shard);
     su_wake_deinit(&shard->wake); /* other threads could still ring until here */
     se_events_discard(shard);
+    se_strays_close(shard);
     deinit_ring(shard);
 
     sc_reset_destroy(shard->reset);
@@ -349,6 +351,7 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;
         se_shard_close_posts(shard);
+        se_strays_close(shard);
         se_limit_clear(&shard->limit); /* the other shards get its share of the engine's rate */
     }
     shard->is_in_turn = false;

@@ -25,6 +25,7 @@
 #include "engine/rx.h"
 #include "engine/shutdown.h"
 #include "engine/spin.h"
+#include "engine/stray.h"
 #include "engine/tombstone.h"
 #include "engine/wheel.h"
 #include "proto/conn/conn.h"
@@ -139,6 +140,8 @@ struct spate_shard {
     struct se_shutdown_args shutdown_wanted;
     struct se_mpsc posts;
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];
+    struct se_mpsc strays; /* datagrams that other shards pass on: engine/stray.h */
+    struct se_mpsc_cell stray_cells[SE_STRAYS_MAX];
 };
 
 /* Makes a shard in `*shard`, which is zeroed.  Call se_shard_deinit() also after a failure.

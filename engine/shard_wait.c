@@ -53,7 +53,8 @@ static inline void relax(void)
 
 bool se_shard_is_called(const struct spate_shard *shard)
 {
-    return se_mpsc_has(&shard->posts) || atomic_load(&shard->is_wake_wanted);
+    return se_mpsc_has(&shard->posts) || se_mpsc_has(&shard->strays) ||
+           atomic_load(&shard->is_wake_wanted);
 }
 
 static bool has_work(const struct spate_shard *shard)

@@ -324,9 +324,8 @@ struct spate_config {
  * recognise, so they get SPATE_CLOSE_STATELESS_RESET at once instead of waiting for their idle
  * timeout.  Keep the key in a file that only the server can read: whoever has it can end
  * connections.  Processes that use one port at the same time must not share it, because each would
- * end the connections of the others.  Each shard derives a key of its own.  So with shard_count
- * above 1 a former client gets a reset only if its packets reach the shard with the former index;
- * the others wait for their timeouts. */
+ * end the connections of the others.  Each shard derives a key of its own, and packets reach the
+ * shard that their connection ID names: a restarted server needs the same shard_count. */
 
 /* spin_ns trades CPU time for latency.  Putting a CPU to sleep and waking it takes microseconds, on
  * a virtual CPU tens of them: longer than a request takes.  A spinning thread sees a packet

@@ -88,7 +88,11 @@
     X(SHARD, zero_rtt_kept)         /* datagrams kept for it, for 100 ms; else unroutable */ \
     X(SHARD, zero_rtt_used)         /* of zero_rtt_kept: the Initial came in time */ \
     /* Pacing by the kernel. */ \
-    X(SEND, trains_timed)           /* of sends: held by the kernel until a time (SO_TXTIME) */
+    X(SEND, trains_timed)           /* of sends: held by the kernel until a time (SO_TXTIME) */ \
+    /* Datagrams at the wrong one of the shards that share a port. */ \
+    X(SHARD, strays_out)            /* receives passed on to another shard, whole or the rest */ \
+    X(SHARD, strays_in)             /* receives that another shard has passed on */ \
+    X(SHARD, strays_dropped)        /* those that could not be passed on: too many waited */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -352,8 +352,10 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
  * long: with io_uring the kernel releases the port of a process that was killed some tens of
  * milliseconds after its end, and later on a busy machine.
  *
- * The shards of an engine can listen at one address, and the kernel distributes its packets among
- * them.  Other engines and other processes cannot join.
+ * The shards of an engine can listen at one address.  The kernel distributes new connections among
+ * them by a hash of the addresses, and gives each shard the packets of its own connections, also
+ * after a client's address has changed: our connection IDs name the shard, in clear.  Other engines
+ * and other processes cannot join.
  *
  *   address       IPv4 or IPv6.  Port 0 selects a free port.  "::" accepts IPv4 too.
  *   address_size  Bytes in `address`.
@@ -401,9 +403,7 @@ SPATE_API int spate_listener_address(const struct spate_listener *listener,
  * SPATE_EVENT_PATH with SPATE_PATH_PEER_MOVED reports each client that has moved.  The socket stays
  * open as long as the listener, and as it has connections.
  *
- * With several shards, each needs a port of its own: port 0 selects one.  Packets of a client then
- * reach its shard from any address, while those to a port that shards share reach the shard that
- * the kernel chooses by the client's address.
+ * With several shards, each needs a port of its own: port 0 selects one.
  *
  *   listener      From spate_shard_listen().
  *   address       IPv4 or IPv6, not "0.0.0.0" or "::".  Port 0 selects a free port.

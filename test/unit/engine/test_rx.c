@@ -59,12 +59,14 @@ static void add_conn(uint32_t index, enum sp_role role)
 
 static int begin(void **state)
 {
+    static const struct spate_config config = {.shard_count = 1};
     (void)state;
     memset(&w, 0, sizeof(w));
     pair_init(&w.pair);
     pair_connect(&w.pair);
     w.shard = calloc(1, sizeof(*w.shard));
     assert_non_null(w.shard);
+    w.shard->config = &config;
     w.shard->slots = calloc(2, sizeof(w.shard->slots[0]));
     w.shard->bufring.slot_count = SLOTS;
     w.shard->now_ns = w.pair.now_ns;

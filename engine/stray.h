@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_STRAY_H
+#define SE_STRAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+#include "proto/wire/types.h"
+
+/* Datagrams that reached another shard than that of their connection.
+ *
+ * With several shards, the CIDs that we issue name their shard, in clear, and the kernel steers by
+ * that (uring/steer.h).  While a group of sockets changes, and where the kernel cannot steer, a
+ * datagram may reach the wrong shard all the same.  That shard copies it, with what follows it in
+ * its GRO buffer, and passes it on by a bounded queue.  It answers nothing: its Stateless Reset
+ * would not be that of the connection.
+ *
+ * A datagram that names the shard that it has reached is none.  So each step of a buffer leaves
+ * less of it, and it cannot circle. */
+
+struct se_port;
+struct se_unmatched;
+struct spate_shard;
+struct su_received;
+
+enum {
+    SE_STRAY_CID_AT = 1, /* place of the shard's index in a CID */
+    SE_STRAYS_MAX = 256, /* buffers that may wait for a shard */
+    SE_STRAY_NONE = 0xffff,
+};
+
+/* Writes the shard's index into a new CID, if there are several shards. */
+void se_stray_mark_cid(const struct spate_shard *shard, struct sp_cid *cid);
+
+/* Returns the shard of a datagram that has no connection here: another one, or SE_STRAY_NONE. */
+uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched);
+
+/* Passes the rest of a buffer on to `owner`, from `data`, whose datagram is a stray. */
+void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
+                   uint32_t owner);
+
+/* Takes what other shards have passed on. */
+void se_strays_take(struct spate_shard *shard);
+
+/* Drops what waits, and what comes later. */
+void se_strays_close(struct spate_shard *shard);
+
+#endif
