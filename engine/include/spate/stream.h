@@ -215,7 +215,7 @@ SPATE_API int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, ui
 /* Abandons the sending side of a stream except its first bytes, which are still delivered, with
  * RESET_STREAM_AT.  The peer's application gets SPATE_EVENT_STREAM_RESET after those bytes.  So a
  * header that names the purpose of the stream arrives, although the body is given up.
- * [draft-ietf-quic-reliable-stream-reset]
+ * [draft-ietf-quic-reliable-stream-reset]  Peers that have a draft from 07 on know the frame.
  *
  * Lent bytes that are not needed any more come back with SPATE_EVENT_SENT at once.  A write that
  * holds the boundary comes back when its bytes below it are acknowledged; its is_acked is false.
