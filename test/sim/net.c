@@ -81,7 +81,7 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
     case QS_NODE_BOTTLENECK:
         return path->rate_bytes_per_s > 0;
     case QS_NODE_REORDER:
-        return path->reorder_ppm > 0;
+        return path->reorder_ppm > 0 || path->reorder_every > 0;
     case QS_NODE_WAY:
         return plan->moves.count > 0;
     case QS_NODE_REBIND:

@@ -312,10 +312,21 @@ static void take_delay(struct qs_node *node, struct qs_wire *wire)
     qs_node_pass_at(node, wire, at_ns);
 }
 
+static bool is_reordered(struct qs_node *node, const struct qs_wire *wire)
+{
+    const struct qs_path_plan *path = node->link->path;
+    if (path->reorder_ns == 0)
+        return false;
+    if (path->reorder_every == 0)
+        return has_chance(node, path->reorder_ppm);
+    return node->link->clock->now_ns < node->link->plan->faults_end_ns &&
+           wire->number % path->reorder_every == 0;
+}
+
 static void take_reorder(struct qs_node *node, struct qs_wire *wire)
 {
     struct qs_link *link = node->link;
-    if (link->path->reorder_ns == 0 || !has_chance(node, link->path->reorder_ppm)) {
+    if (!is_reordered(node, wire)) {
         qs_node_pass(node, wire);
         return;
     }

@@ -49,6 +49,7 @@ struct qs_path_plan {
     uint32_t reorder_ppm;     /* comes `reorder_ns` at most later, overtaken by others */
     uint64_t reorder_ns;
     uint64_t reorder_ns_min; /* and this much at least; below reorder_ns + 1 */
+    uint32_t reorder_every;  /* instead of reorder_ppm: each so many datagrams one; 0: by chance */
     uint32_t duplicate_ppm;
     uint32_t corrupt_ppm;
     uint32_t truncate_ppm;

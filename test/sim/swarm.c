@@ -42,6 +42,7 @@ static void random_path(struct qs_random *random, struct qs_path_plan *path)
     path->loss_ppm = chance(random, 2, 300000);
     path->reorder_ppm = chance(random, 3, 300000);
     path->reorder_ns = any_size(random, 100 * SB_MS);
+    path->reorder_every = one_in(random, 16) ? 2 + (uint32_t)any_size(random, 30) : 0;
     path->duplicate_ppm = chance(random, 4, 300000);
     path->corrupt_ppm = chance(random, 4, 200000);
     path->truncate_ppm = chance(random, 6, 100000);
