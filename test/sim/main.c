@@ -12,15 +12,18 @@
 #include "proto/base/compiler.h"
 #include "test/sim/monkey_run.h"
 #include "test/sim/paths.h"
+#include "test/sim/transfers.h"
 #include "test/sim/scenarios.h"
 #include "test/sim/world.h"
 
 struct options {
     const char *scenario;
-    const char *path;    /* NULL: none; "all" */
-    const char *cc;      /* the controller; NULL: that of the scenario, or all over paths */
-    const char *series;  /* folder for what was measured over time; NULL: none */
-    uint64_t flow_count; /* over paths; 0: all numbers of flows */
+    const char *path;     /* NULL: none; "all" */
+    const char *transfer; /* NULL: none; "all" */
+    const char *cc;       /* the controller; NULL: that of the scenario, or all over paths */
+    const char *series;   /* folder for what was measured over time; NULL: none */
+    uint64_t flow_count;  /* over paths; 0: all numbers of flows */
+    uint64_t seconds;     /* over paths; 0: as many as each path has */
     uint64_t seed;
     uint64_t swarm_count;
     uint64_t monkey_count;
@@ -206,8 +209,21 @@ static bool run_paths(const struct options *options)
         .cc = options->cc,
         .folder = options->series,
         .flow_count = options->flow_count,
+        .seconds = (uint32_t)options->seconds,
         .seed = options->seed,
     });
+}
+
+static bool run_transfers(const struct options *options)
+{
+    bool is_all = strcmp(options->transfer, "all") == 0;
+    if (is_all || qs_transfer_kind_named(options->transfer) != NULL)
+        return qs_transfers_print(is_all ? NULL : options->transfer, options->cc);
+    fprintf(stderr, "sim: no transfer %s:", options->transfer);
+    for (uint32_t i = 0; i < qs_transfer_kind_count; i++)
+        fprintf(stderr, " %s", qs_transfer_kinds[i].name);
+    fprintf(stderr, "\n");
+    return false;
 }
 
 static void print_list(void)
@@ -229,12 +245,14 @@ static void print_usage(FILE *out)
         "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
         "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
         "       sim --paths NAME|all|list [--cc NAME] [--flows N] [--seed N]\n"
-        "           [--series FOLDER]\n"
+        "           [--seconds N] [--series FOLDER]\n"
+        "       sim --transfers NAME|all [--cc NAME]\n"
         "       sim --list\n"
         "NAME is a scenario, a family of them, one of its members, or all.\n"
         "--monkey puts hostile clients beside honest ones; with --scarce the server has twice\n"
         "the memory that the honest ones need.  sim_counted also counts the steps in proto/.\n"
         "--paths measures congestion controllers on paths of many kinds and prints a table.\n"
+        "--transfers measures how long a number of bytes takes over paths that damage packets.\n"
         "--series also writes a file per run: time, longest wait, rate of each flow.\n"
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
@@ -257,6 +275,7 @@ enum mode {
     MODE_SWARM = 2,
     MODE_MONKEY = 4,
     MODE_PATHS = 8,
+    MODE_TRANSFERS = 16,
 };
 
 /* Options that have no effect in some modes.  One that is ignored would let a run pass that proves
@@ -266,7 +285,8 @@ static bool fits(const struct options *options)
     const unsigned modes = (options->scenario != NULL ? MODE_SCENARIO : 0u) |
                            (options->swarm_count > 0 ? MODE_SWARM : 0u) |
                            (options->monkey_count > 0 ? MODE_MONKEY : 0u) |
-                           (options->path != NULL ? MODE_PATHS : 0u);
+                           (options->path != NULL ? MODE_PATHS : 0u) |
+                           (options->transfer != NULL ? MODE_TRANSFERS : 0u);
     const unsigned plans = MODE_SCENARIO | MODE_SWARM;
     const struct {
         const char *name;
@@ -280,8 +300,9 @@ static bool fits(const struct options *options)
         {"--meddle", options->meddles, MODE_MONKEY},
         {"--tighten", options->tighten > 1, MODE_MONKEY},
         {"--scarce", options->is_scarce, MODE_MONKEY},
-        {"--cc", options->cc != NULL, MODE_SCENARIO | MODE_PATHS},
+        {"--cc", options->cc != NULL, MODE_SCENARIO | MODE_PATHS | MODE_TRANSFERS},
         {"--flows", options->flow_count > 0, MODE_PATHS},
+        {"--seconds", options->seconds > 0, MODE_PATHS},
         {"--series", options->series != NULL, MODE_PATHS},
         {"--real-crypto", options->wants_real_crypto, plans | MODE_MONKEY},
     };
@@ -323,8 +344,35 @@ enum {
     OPTION_PATHS,
     OPTION_CC,
     OPTION_FLOWS,
-    OPTION_SERIES
+    OPTION_SERIES,
+    OPTION_TRANSFERS,
+    OPTION_SECONDS
 };
+
+/* What --paths and --transfers measure.  Returns false for an unknown option. */
+static bool parse_measured(int option, struct options *options)
+{
+    switch (option) {
+    case OPTION_PATHS:
+        options->path = optarg;
+        return true;
+    case OPTION_TRANSFERS:
+        options->transfer = optarg;
+        return true;
+    case OPTION_CC:
+        options->cc = optarg;
+        return true;
+    case OPTION_SERIES:
+        options->series = optarg;
+        return true;
+    case OPTION_FLOWS:
+        return parse_number(optarg, &options->flow_count);
+    case OPTION_SECONDS:
+        return parse_number(optarg, &options->seconds);
+    default:
+        return false;
+    }
+}
 
 static bool parse(int argc, char **argv, struct options *options)
 {
@@ -338,8 +386,10 @@ static bool parse(int argc, char **argv, struct options *options)
         {"tighten", required_argument, NULL, 't'},
         {"scarce", no_argument, NULL, OPTION_SCARCE},
         {"paths", required_argument, NULL, OPTION_PATHS},
+        {"transfers", required_argument, NULL, OPTION_TRANSFERS},
         {"cc", required_argument, NULL, OPTION_CC},
         {"flows", required_argument, NULL, OPTION_FLOWS},
+        {"seconds", required_argument, NULL, OPTION_SECONDS},
         {"series", required_argument, NULL, OPTION_SERIES},
         {"list", no_argument, NULL, 'l'},
         {"hash", no_argument, NULL, 'x'},
@@ -365,18 +415,6 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case 'm':
             ok = parse_number(optarg, &options->monkey_count) && ok;
-            break;
-        case OPTION_PATHS:
-            options->path = optarg;
-            break;
-        case OPTION_CC:
-            options->cc = optarg;
-            break;
-        case OPTION_FLOWS:
-            ok = parse_number(optarg, &options->flow_count) && ok;
-            break;
-        case OPTION_SERIES:
-            options->series = optarg;
             break;
         case OPTION_MEDDLE:
             options->meddles = true;
@@ -412,7 +450,7 @@ static bool parse(int argc, char **argv, struct options *options)
             options->wants_real_crypto = true;
             break;
         default:
-            ok = false;
+            ok = parse_measured(option, options) && ok;
             break;
         }
     }
@@ -425,7 +463,7 @@ int main(int argc, char **argv)
     sb_assert_handler = on_assert;
     if (!parse(argc, argv, &options) || !fits(&options) ||
         (options.scenario == NULL && options.swarm_count == 0 && options.monkey_count == 0 &&
-         !options.wants_list && options.path == NULL)) {
+         !options.wants_list && options.path == NULL && options.transfer == NULL)) {
         print_usage(stderr);
         return 2;
     }
@@ -434,6 +472,8 @@ int main(int argc, char **argv)
         print_list();
     if (options.path != NULL)
         passed = run_paths(&options) && passed;
+    if (options.transfer != NULL)
+        passed = run_transfers(&options) && passed;
     if (options.scenario != NULL)
         passed = run_named(options.scenario, &options) && passed;
     if (options.swarm_count > 0)

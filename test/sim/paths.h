@@ -64,6 +64,7 @@ struct qs_paths_options {
     const char *name;    /* of one path; NULL: all */
     const char *cc;      /* one controller; NULL: all */
     const char *folder;  /* gets a file per run, for pictures; NULL: none */
+    uint32_t seconds;    /* of each run; 0: those of its path */
     uint64_t flow_count; /* only so many flows of one controller; 0: all rows */
     uint64_t seed;
 };

@@ -83,7 +83,11 @@ static bool print_rows(const struct qs_path_kind *kind, enum sp_cc_kind first,
     } groups[] = {{1, 0}, {2, 2000}, {4, 500}, {16, 100}};
     bool is_large = kind->bits_per_s > 1000000000;
     bool passed = true;
-    struct qs_path_run run = {.kind = kind, .first = first, .later = first, .seed = options->seed};
+    struct qs_path_run run = {.kind = kind,
+                              .first = first,
+                              .later = first,
+                              .seed = options->seed,
+                              .seconds = options->seconds};
     for (uint32_t g = 0; g < (is_large ? 1 : SB_COUNT(groups)); g++) {
         if (options->flow_count != 0 && options->flow_count != groups[g].count)
             continue;
