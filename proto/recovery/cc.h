@@ -104,6 +104,7 @@ struct sp_cc_newreno {
     uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: never */
     uint64_t cwnd_before_bytes; /* the last reduction */
     uint64_t ssthresh_before_bytes;
+    uint64_t acked_since_bytes; /* .. of packets that were in flight then */
     struct sp_hystart hystart;
 };
 
@@ -130,7 +131,12 @@ struct sp_cc_cubic {
         struct {                   /* later: before the last reduction */
             uint64_t cwnd_bytes;
             uint64_t ssthresh_bytes;
-            struct sp_cubic_stage stage;
+            union {
+                struct sp_cubic_stage stage;
+                /* If that was the first slow start, which has no stage: since then, of packets that
+                 * were in flight then. */
+                uint64_t acked_bytes;
+            };
         } undo;
     };
 };

@@ -138,6 +138,8 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
         cc->cubic.updated_ns = ack->now_ns;
     else if (!is_in_recovery(&cc->cubic, ack->sent_ns))
         cc->cubic.acked_bytes += ack->bytes;
+    else if (cc->cubic.undo.ssthresh_bytes == UINT64_MAX)
+        cc->cubic.undo.acked_bytes += ack->bytes;
 }
 
 static void on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ack)
@@ -169,7 +171,10 @@ static void reduce(struct sp_cc *cc, const struct sp_cc_loss *loss)
     struct sp_cubic_stage *stage = &cubic->stage;
     cubic->undo.cwnd_bytes = cc->cwnd_bytes;
     cubic->undo.ssthresh_bytes = cc->ssthresh_bytes;
-    cubic->undo.stage = *stage;
+    if (sp_cc_is_in_first_slow_start(cc))
+        cubic->undo.acked_bytes = cubic->acked_bytes; /* of the ACK that shows the loss */
+    else
+        cubic->undo.stage = *stage;
     cubic->recovery_start_ns = SB_MAX(loss->now_ns, 1);
     cc->cwnd_bytes = sp_cc_used_bytes(cc, loss);
 
@@ -206,9 +211,15 @@ static void undo(struct sp_cc *cc)
         return;
     cc->cwnd_bytes = SB_MAX(cubic->undo.cwnd_bytes, sp_cc_cwnd_min(cc));
     cc->ssthresh_bytes = cubic->undo.ssthresh_bytes;
-    cubic->stage = cubic->undo.stage;
-    if (sp_cc_is_in_first_slow_start(cc))
-        sp_hystart_init(&cubic->hystart);
+    if (!sp_cc_is_in_first_slow_start(cc)) {
+        cubic->stage = cubic->undo.stage;
+        return;
+    }
+    cubic->stage = (struct sp_cubic_stage){0};
+    /* Slow start would have grown by what was acknowledged meanwhile: a path that reorders would
+     * cost a round trip otherwise. */
+    cc->cwnd_bytes += cubic->undo.acked_bytes;
+    sp_hystart_init(&cubic->hystart);
 }
 
 /* The stage begins anew at the smaller window, towards the same plateau. */

@@ -28,8 +28,12 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
 {
     struct sp_cc_newreno *reno = &cc->newreno;
     /* [RFC9002 7.3.2, 7.8] No growth in recovery, nor when the window was not used. */
-    if (ack->is_app_limited || is_in_recovery(reno, ack->sent_ns))
+    if (ack->is_app_limited)
         return;
+    if (is_in_recovery(reno, ack->sent_ns)) {
+        reno->acked_since_bytes += ack->bytes;
+        return;
+    }
 
     /* The bytes may be a train's: they may end slow start, and go round the window more than
      * once. */
@@ -65,6 +69,7 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
         reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
         reno->cwnd_before_bytes = cc->cwnd_bytes;
         reno->ssthresh_before_bytes = cc->ssthresh_bytes;
+        reno->acked_since_bytes = 0;
         uint64_t used_bytes = sp_cc_used_bytes(cc, loss);
         cc->cwnd_bytes = SB_MAX(used_bytes / 2, sp_cc_cwnd_min(cc));
         cc->ssthresh_bytes = cc->cwnd_bytes;
@@ -84,13 +89,18 @@ static void undo(struct sp_cc *cc)
     cc->cwnd_bytes = SB_MAX(cc->cwnd_bytes, reno->cwnd_before_bytes);
     cc->ssthresh_bytes = SB_MAX(cc->ssthresh_bytes, reno->ssthresh_before_bytes);
     reno->recovery_start_ns = 0; /* what is in flight may grow the window again */
-    if (sp_cc_is_in_first_slow_start(cc))
-        sp_hystart_init(&reno->hystart);
+    if (!sp_cc_is_in_first_slow_start(cc))
+        return;
+    /* Slow start would have grown by what was acknowledged meanwhile. */
+    cc->cwnd_bytes += reno->acked_since_bytes;
+    reno->acked_since_bytes = 0;
+    sp_hystart_init(&reno->hystart);
 }
 
 static void on_unused(struct sp_cc *cc)
 {
     cc->newreno.cwnd_before_bytes = cc->newreno.ssthresh_before_bytes = 0; /* nothing to undo */
+    cc->newreno.acked_since_bytes = 0;
     cc->newreno.acked_bytes = 0;
 }
 

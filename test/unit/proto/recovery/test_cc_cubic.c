@@ -247,6 +247,25 @@ static void an_undone_first_loss_resumes_slow_start(void **state)
     assert_int_equal(flow.cc.cwnd_bytes, 30 * DATAGRAM);
 }
 
+/* What is acknowledged by the ACK that shows the loss, and from then on, grows the window too. */
+static void an_undone_loss_costs_slow_start_nothing(void **state)
+{
+    (void)state;
+    struct flow flow;
+    begin(&flow, 100 * SB_MS, 20);
+    uint64_t sent_ns = flow.now_ns - flow.rtt.latest_ns;
+    struct sp_cc_ack ack = {8 * DATAGRAM, sent_ns, flow.now_ns, &flow.rtt, false, 0};
+    sp_cc_on_sent(&flow.cc, ack.bytes);
+    sp_cc_on_acked(&flow.cc, &ack);
+    lost(&flow, false);
+    sp_cc_on_ack_end(&flow.cc, &ack);
+    acked_sent_at(&flow, 5 * DATAGRAM, sent_ns, false);
+    acked_sent_at(&flow, 3 * DATAGRAM, sent_ns, true); /* the window was not used */
+    sp_cc_undo(&flow.cc);
+    assert_true(sp_cc_is_in_first_slow_start(&flow.cc));
+    assert_int_equal(flow.cc.cwnd_bytes, (20 + 8 + 5) * DATAGRAM);
+}
+
 /* [RFC9438 4.8] After persistent congestion K is 0, and slow start goes to 0.7 of the window. */
 static void persistent_congestion_begins_again(void **state)
 {
@@ -299,6 +318,7 @@ int main(void)
         cmocka_unit_test(time_that_the_application_limits_does_not_count),
         cmocka_unit_test(what_a_spurious_loss_changed_is_restored),
         cmocka_unit_test(an_undone_first_loss_resumes_slow_start),
+        cmocka_unit_test(an_undone_loss_costs_slow_start_nothing),
         cmocka_unit_test(persistent_congestion_begins_again),
         cmocka_unit_test(slow_start_ends_where_the_queue_grows),
     };

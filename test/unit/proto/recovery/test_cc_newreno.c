@@ -122,6 +122,25 @@ static void a_loss_halves_the_window_once_a_round_trip(void **state)
     assert_int_equal(cc.cwnd_bytes, 12000);
 }
 
+/* What is acknowledged until the loss proves spurious grows the window of slow start too. */
+static void an_undone_loss_costs_slow_start_nothing(void **state)
+{
+    (void)state;
+    struct sp_cc cc;
+    init(&cc, 1200);
+    lose_one(&cc, 90, 100, false);
+    assert_int_equal(cc.cwnd_bytes, 6000);
+    ack_bytes(&cc, 3600, 90, false);
+    ack_bytes(&cc, 1200, 90, true); /* the window was not used */
+    assert_int_equal(cc.cwnd_bytes, 6000);
+    sp_cc_undo(&cc);
+    assert_true(sp_cc_is_in_first_slow_start(&cc));
+    assert_int_equal(cc.cwnd_bytes, 15600);
+    lose_one(&cc, 190, 200, false);
+    sp_cc_undo(&cc);
+    assert_int_equal(cc.cwnd_bytes, 15600);
+}
+
 /* [RFC9002 7.1] */
 static void a_mark_counts_as_a_loss(void **state)
 {
@@ -211,6 +230,7 @@ int main(void)
         cmocka_unit_test(packets_acknowledged_together_count_as_each_by_itself),
         cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
         cmocka_unit_test(a_loss_halves_the_window_once_a_round_trip),
+        cmocka_unit_test(an_undone_loss_costs_slow_start_nothing),
         cmocka_unit_test(a_mark_counts_as_a_loss),
         cmocka_unit_test(a_loss_at_time_zero_begins_recovery_too),
         cmocka_unit_test(congestion_avoidance_adds_one_datagram_a_round_trip),
