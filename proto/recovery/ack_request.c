@@ -31,11 +31,12 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 
-#define ACKS_PER_WINDOW        8
-#define ACKS_PER_UNSURE_WINDOW 12
-#define DELAYS_PER_ROUND_TRIP  4
-#define COUNT_MAX              256
-#define CHANGE                 2
+#define ACKS_PER_WINDOW            8
+#define ACKS_PER_UNSURE_WINDOW     12
+#define DELAYS_PER_ROUND_TRIP      4
+#define DELAYS_PER_WIDE_ROUND_TRIP 8
+#define COUNT_MAX                  256
+#define CHANGE                     2
 
 /* [RFC9000 13.2.2] What a peer does that was asked for nothing. */
 #define COUNT_DEFAULT 2
@@ -91,7 +92,9 @@ static uint32_t wanted_count(const struct sp_loss_path *path)
 static uint32_t wanted_delay_us(const struct sp_ack_request *request,
                                 const struct sp_loss_path *path)
 {
-    uint64_t delay_us = path->rtt.smoothed_ns / (DELAYS_PER_ROUND_TRIP * SB_US);
+    bool is_wide = sp_reorder_is_wide(&path->reorder);
+    uint64_t per_round_trip = is_wide ? DELAYS_PER_WIDE_ROUND_TRIP : DELAYS_PER_ROUND_TRIP;
+    uint64_t delay_us = path->rtt.smoothed_ns / (per_round_trip * SB_US);
     delay_us = SB_MAX(delay_us, (uint64_t)request->delay_us_min);
     return (uint32_t)SB_MIN(delay_us, (uint64_t)request->delay_us_max);
 }
@@ -143,6 +146,7 @@ void sp_ack_request_on_sent(struct sp_ack_request *request,
     /* Earlier frames that seem lost may have arrived: the largest of all since the last one that
      * was acknowledged. */
     loss->peer_ack_delay_ns_max = SB_MAX(loss->peer_ack_delay_ns_max, frame->delay_us * SB_US);
+    loss->peer_delays_late |= request->reorder_threshold == 0;
 }
 
 void sp_ack_request_on_acked(struct sp_ack_request *request, uint64_t sequence,
@@ -152,6 +156,7 @@ void sp_ack_request_on_acked(struct sp_ack_request *request, uint64_t sequence,
         return;
     request->state = sp_ack_request_next(request->state, SP_ACK_REQUEST_ON_ACKED);
     loss->peer_ack_delay_ns_max = request->delay_us * SB_US;
+    loss->peer_delays_late = request->reorder_threshold == 0;
 }
 
 void sp_ack_request_on_lost(struct sp_ack_request *request, uint64_t sequence)

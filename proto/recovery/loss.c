@@ -347,7 +347,9 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
 {
     struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
     struct sp_reorder *reorder = &loss->path->reorder;
-    uint64_t delay_ns = loss_delay_ns(loss, sp_reorder_delay_ns(reorder, &loss->path->rtt));
+    uint64_t ack_delay_ns = loss->peer_delays_late ? loss->peer_ack_delay_ns_max : 0;
+    uint64_t delay_ns =
+        loss_delay_ns(loss, sp_reorder_delay_ns(reorder, &loss->path->rtt, ack_delay_ns));
     uint64_t distance = sp_reorder_is_wide(reorder) ? UINT64_MAX : SP_LOSS_PACKET_THRESHOLD;
 
     for (struct sp_sent_packet *packet;

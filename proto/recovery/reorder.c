@@ -24,16 +24,19 @@
 #define RUN_NS        (1 * SB_MS) /* packets of a run left within that time */
 #define PERIOD_RTTS   16
 #define PERIOD_NS_MIN (1 * SB_S)
+#define EXTRA_RTTS    2 /* a packet that is one round trip late, and the quarter, have room */
 #define UNDO_RTTS     4 /* a packet that comes later than that was retransmitted for a reason */
 
-uint64_t sp_reorder_delay_ns(const struct sp_reorder *reorder, const struct sp_rtt *rtt)
+uint64_t sp_reorder_delay_ns(const struct sp_reorder *reorder, const struct sp_rtt *rtt,
+                             uint64_t ack_delay_ns)
 {
     uint64_t delay_ns = sp_rtt_loss_delay_ns(rtt);
     uint64_t late_ns = SB_MAX(reorder->late_ns[0], reorder->late_ns[1]);
     if (SB_LIKELY(late_ns == 0))
         return delay_ns;
-    /* A quarter more than the latest so far: the next may be later. */
-    uint64_t extra_ns = SB_MIN(late_ns + late_ns / 4, rtt->smoothed_ns);
+    /* More than the latest so far: the next may be later by a quarter, or its ACK may wait. */
+    uint64_t margin_ns = SB_MAX(late_ns / 4, ack_delay_ns);
+    uint64_t extra_ns = SB_MIN(late_ns + margin_ns, EXTRA_RTTS * rtt->smoothed_ns);
     return SB_MAX(delay_ns, SB_MAX(rtt->latest_ns, rtt->smoothed_ns) + extra_ns);
 }
 

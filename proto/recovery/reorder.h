@@ -49,8 +49,10 @@ static inline bool sp_reorder_is_wide(const struct sp_reorder *reorder)
 void sp_reorder_update(struct sp_reorder *reorder, const struct sp_rtt *rtt, uint64_t now_ns);
 
 /* Returns how long a packet may be overtaken before it counts as lost: 9/8 of a round trip, or as
- * much more as others were late lately, up to two round trips. */
-uint64_t sp_reorder_delay_ns(const struct sp_reorder *reorder, const struct sp_rtt *rtt);
+ * much more as others were late lately, up to three round trips.  `ack_delay_ns`: how long the peer
+ * may delay the ACK of a packet that comes late. */
+uint64_t sp_reorder_delay_ns(const struct sp_reorder *reorder, const struct sp_rtt *rtt,
+                             uint64_t ack_delay_ns);
 
 /* A packet that left at `sent_ns` was acknowledged after later ones.  `distance`: how many numbers
  * later the largest of them is. */

@@ -89,7 +89,7 @@ static void the_frame_follows_the_window_and_the_round_trip(void **state)
         {31, 40 * SB_MS, STEADY, UINT64_MAX, 0, 0},
         {32, 40 * SB_MS, STEADY, 3, 10000, 3},
         {80, 40 * SB_MS, STEADY, 9, 10000, 3},
-        {80, 40 * SB_MS, WIDE, 5, 10000, 0},
+        {80, 40 * SB_MS, WIDE, 5, 5000, 0},
         {47, 40 * SB_MS, SLOW_START, UINT64_MAX, 0, 0},
         {48, 40 * SB_MS, SLOW_START, 3, 10000, 3},
         {8000, 40 * SB_MS, SLOW_START, 255, 10000, 3},
@@ -253,6 +253,27 @@ static void the_pto_allows_for_every_delay_that_may_be_in_force(void **state)
     assert_int_equal(*delay_ns, 2 * SB_MS);
 }
 
+/* [ack-frequency 6.2] Loss detection waits for the ACKs of late packets as long as the peer may. */
+static void late_packets_may_be_acknowledged_late_when_that_was_asked_for(void **state)
+{
+    struct loss_world *world = *state;
+    struct sp_ack_request request;
+    struct sp_frame_ack_frequency frame;
+    struct sp_loss_path *path = begin(world, &request, 80, 40 * SB_MS);
+    assert_true(send_one(world, &request, &frame));
+    sp_ack_request_on_acked(&request, 0, &world->loss);
+    assert_false(world->loss.peer_delays_late);
+    path->reorder.is_wide[0] = true;
+    assert_true(send_one(world, &request, &frame));
+    assert_true(world->loss.peer_delays_late); /* it may have arrived */
+    sp_ack_request_on_acked(&request, 1, &world->loss);
+    path->reorder.is_wide[0] = false;
+    assert_true(send_one(world, &request, &frame));
+    assert_true(world->loss.peer_delays_late); /* it may not have arrived yet */
+    sp_ack_request_on_acked(&request, 2, &world->loss);
+    assert_false(world->loss.peer_delays_late);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +285,7 @@ int main(void)
         QT_TEST(loss_world, a_new_frame_follows_a_relevant_change_only),
         QT_TEST(loss_world, a_lost_frame_is_sent_again_with_new_values),
         QT_TEST(loss_world, the_pto_allows_for_every_delay_that_may_be_in_force),
+        QT_TEST(loss_world, late_packets_may_be_acknowledged_late_when_that_was_asked_for),
     };
 
     sb_assert_handler = qt_on_assert;

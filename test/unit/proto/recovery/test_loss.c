@@ -110,7 +110,7 @@ static uint64_t send_with_the_first_late(struct loss_world *world, uint64_t coun
 static void a_path_that_reorders_has_one_spurious_loss(void **state)
 {
     struct loss_world *world = *state;
-    static const uint64_t late_ms[] = {5, 12, 30, 60};
+    static const uint64_t late_ms[] = {5, 12, 30, 60, 100, 130};
     for (uint32_t i = 0; i < QT_COUNT(late_ms); i++) {
         loss_world_init(world);
         take_a_sample(world);
@@ -120,14 +120,27 @@ static void a_path_that_reorders_has_one_spurious_loss(void **state)
     }
 }
 
-static void later_than_two_round_trips_is_lost_on_any_path(void **state)
+static void later_than_three_round_trips_is_lost_on_any_path(void **state)
 {
     struct loss_world *world = *state;
     loss_world_init(world);
     take_a_sample(world);
-    assert_int_equal(send_with_the_first_late(world, 80, 300 * SB_MS), 1);
+    assert_int_equal(send_with_the_first_late(world, 80, 400 * SB_MS), 1);
     assert_int_equal(world->loss.spurious_count, 1);
-    assert_true(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt) <= 2 * LOSS_RTT_NS);
+    assert_true(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt, SB_S) <=
+                3 * LOSS_RTT_NS);
+}
+
+/* The peer was asked not to acknowledge late packets at once: [ack-frequency 6.2] */
+static void the_delay_of_an_ack_is_no_loss_on_a_path_that_reorders(void **state)
+{
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    take_a_sample(world);
+    assert_int_equal(send_with_the_first_late(world, 80, 5 * SB_MS), 1);
+    world->loss.peer_ack_delay_ns_max = 20 * SB_MS;
+    world->loss.peer_delays_late = true;
+    assert_int_equal(send_with_the_first_late(world, 10, (5 + 19) * SB_MS), 0);
 }
 
 /* What was learned is forgotten when nothing is late for a while. */
@@ -145,7 +158,7 @@ static void a_path_that_no_longer_reorders_is_as_before(void **state)
         (void)loss_world_ack(world, pn, pn, now_ns + LOSS_RTT_NS);
     }
     assert_false(sp_reorder_is_wide(&world->path.reorder));
-    assert_int_equal(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt),
+    assert_int_equal(sp_reorder_delay_ns(&world->path.reorder, &world->path.rtt, SB_S),
                      sp_rtt_loss_delay_ns(&world->path.rtt));
 }
 
@@ -508,7 +521,8 @@ int main(void)
         QT_TEST(loss_world, a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip),
         QT_TEST(loss_world, a_late_acknowledgment_of_a_lost_packet_is_counted),
         QT_TEST(loss_world, a_path_that_reorders_has_one_spurious_loss),
-        QT_TEST(loss_world, later_than_two_round_trips_is_lost_on_any_path),
+        QT_TEST(loss_world, later_than_three_round_trips_is_lost_on_any_path),
+        QT_TEST(loss_world, the_delay_of_an_ack_is_no_loss_on_a_path_that_reorders),
         QT_TEST(loss_world, a_path_that_no_longer_reorders_is_as_before),
         QT_TEST(loss_world, the_window_is_restored_when_all_losses_prove_spurious),
         QT_TEST(loss_world, an_acknowledgment_of_what_was_never_sent_is_a_violation),
