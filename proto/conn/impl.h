@@ -223,6 +223,7 @@ struct sp_conn {
     struct sp_keyphase keys;
     struct sp_loss loss;
     struct sp_ack_request ack_request;
+    struct sp_ack_lag ack_lag; /* of our ACKs in the application space */
     struct sp_ack_wish ack_wish;
     struct sp_conn_path *path;                /* in use; loss.path is a part of it */
     struct sp_conn_path *paths[SP_PATHS_MAX]; /* by index; NULL: none */

@@ -90,12 +90,22 @@ static void reset_at_acked(struct sp_conn *conn, const struct sp_sent_frame *fra
     sp_conn_stream_add_event(conn, frame->stream);
 }
 
+static void ack_confirmed(struct sp_conn *conn, enum sp_space space, uint64_t largest,
+                          uint64_t now_ns)
+{
+    struct sp_ack *ack = &conn->spaces[space]->ack;
+    if (SB_UNLIKELY(ack->has_late) && space == SP_SPACE_APP &&
+        !sp_ack_lag_take(&conn->ack_lag, conn->loss.path->rtt.smoothed_ns, now_ns, &largest))
+        return;
+    sp_ack_on_confirmed(ack, largest);
+}
+
 static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sent_frame *frame,
                         uint64_t now_ns)
 {
     switch (frame->type) {
     case SP_FRAME_ACK:
-        sp_ack_on_confirmed(&conn->spaces[space]->ack, frame->offset);
+        ack_confirmed(conn, space, frame->offset, now_ns);
         break;
     case SP_FRAME_CRYPTO:
         if (!sp_delivery_on_acked(&conn->spaces[space]->crypto.out, frame->offset, frame->size))

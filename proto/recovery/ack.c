@@ -22,6 +22,10 @@
  * than one per IN_ORDER_COUNT_MAX packets.  [ack-frequency 6]  Its ACKs after silence wait no less:
  * a sender that wants them at once asks for it, and others would get an ACK per request and answer.
  *
+ * The peer's acknowledgment of an ACK ends the ranges in it, and the gaps between them.  What comes
+ * after that counts as a duplicate, so a packet may be late by one round trip.  On a path that
+ * reorders it may be late by two: the ranges are kept for another round trip.  [RFC9000 13.2.3]
+ *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
  * forgotten numbers count as received, so no packet is ever processed twice.  [RFC9000 13.2.3] */
 
@@ -166,6 +170,8 @@ void sp_ack_on_packet(struct sp_ack *ack, uint64_t pn, bool is_eliciting, enum s
     uint64_t next = sp_ack_next_pn(ack);
     if (pn >= next)
         ack->largest_at_ns = now_ns;
+    else
+        ack->has_late = true;
     insert(ack, pn);
     ack->is_pending = true;
 
@@ -229,6 +235,16 @@ void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns)
     ack->is_pending = false;
     ack->eliciting_count = 0;
     ack->deadline_ns = SB_NEVER;
+}
+
+bool sp_ack_lag_take(struct sp_ack_lag *lag, uint64_t rtt_ns, uint64_t now_ns, uint64_t *largest)
+{
+    if (sb_time_since(now_ns, lag->at_ns) < rtt_ns)
+        return false;
+    uint64_t settled = lag->largest;
+    *lag = (struct sp_ack_lag){.largest = SB_MAX(*largest, settled), .at_ns = now_ns};
+    *largest = settled;
+    return true;
 }
 
 void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest)

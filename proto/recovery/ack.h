@@ -37,6 +37,7 @@ struct sp_ack {
     bool batch_is_immediate;  /* this batch has an IMMEDIATE_ACK frame */
     bool last_was_ce;         /* the last ack-eliciting packet had a CE mark */
     bool has_eliciting;
+    bool has_late;              /* a packet has come after a later one */
     uint64_t largest_eliciting; /* valid if has_eliciting */
     uint64_t sent_at_ns;        /* when the last ACK left */
     uint64_t deadline_ns;       /* SB_NEVER, or when an ACK is due by delay */
@@ -97,8 +98,18 @@ static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns);
 
 /* Records that the peer acknowledged a packet in which we had acknowledged up to `largest`: numbers
- * up to there need not be acknowledged again.  [RFC9000 13.2.4] */
+ * up to there need not be acknowledged again, and are forgotten.  [RFC9000 13.2.4] */
 void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest);
+
+/* What the peer has confirmed, kept for a round trip where packets come late: see ack.c. */
+struct sp_ack_lag {
+    uint64_t largest;
+    uint64_t at_ns; /* when it was confirmed; 0: nothing was */
+};
+
+/* Takes `*largest`, which was confirmed now, and replaces it by what was confirmed `rtt_ns` ago or
+ * earlier.  Returns false, and takes nothing, if that has been taken already. */
+bool sp_ack_lag_take(struct sp_ack_lag *lag, uint64_t rtt_ns, uint64_t now_ns, uint64_t *largest);
 
 void sp_ack_check(const struct sp_ack *ack);
 

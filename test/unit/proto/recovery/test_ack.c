@@ -104,6 +104,40 @@ static void what_the_peer_knows_to_be_received_is_not_repeated(void **state)
     sp_ack_check(&ack);
 }
 
+/* [RFC9000 13.2.3] A round trip later than the peer's confirmation, so that a packet that comes in
+ * between is no duplicate. */
+static void where_packets_come_late_gaps_stay_open_for_a_round_trip(void **state)
+{
+    (void)state;
+    struct sp_ack_lag lag = {0};
+    uint64_t largest = 5;
+    assert_true(sp_ack_lag_take(&lag, SB_MS, SB_S, &largest));
+    assert_int_equal(largest, 0); /* nothing was confirmed before */
+    largest = 9;
+    assert_false(sp_ack_lag_take(&lag, SB_MS, SB_S + SB_MS - 1, &largest));
+    largest = 7;
+    assert_true(sp_ack_lag_take(&lag, SB_MS, SB_S + SB_MS, &largest));
+    assert_int_equal(largest, 5);
+    largest = 6; /* of an older ACK */
+    assert_true(sp_ack_lag_take(&lag, SB_MS, SB_S + 2 * SB_MS, &largest));
+    assert_int_equal(largest, 7);
+    largest = 8;
+    assert_true(sp_ack_lag_take(&lag, SB_MS, SB_S + 3 * SB_MS, &largest));
+    assert_int_equal(largest, 7);
+}
+
+static void a_late_packet_is_remembered(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack);
+    receive(&ack, 1, true);
+    receive(&ack, 3, true);
+    assert_false(ack.has_late); /* a gap may be a loss */
+    receive(&ack, 2, true);
+    assert_true(ack.has_late);
+}
+
 struct arrival {
     uint64_t pn;
     bool is_eliciting;
@@ -420,6 +454,8 @@ int main(void)
         cmocka_unit_test(any_order_of_numbers_matches_a_map),
         cmocka_unit_test(at_the_bound_the_oldest_range_is_forgotten),
         cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),
+        cmocka_unit_test(where_packets_come_late_gaps_stay_open_for_a_round_trip),
+        cmocka_unit_test(a_late_packet_is_remembered),
         cmocka_unit_test(a_batch_is_acknowledged_by_what_is_in_it),
         cmocka_unit_test(later_packets_do_not_put_an_ack_off),
         cmocka_unit_test(an_in_order_flow_gets_eight_acks_a_round_trip),
