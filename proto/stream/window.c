@@ -3,10 +3,13 @@
 
 /* When a receive window is offered again, and how large it is.
  *
- * The limit is raised when a quarter of the window is consumed.  The window then grows, up to
- * its maximum, to twice what was consumed per round trip: Dynamic Right-Sizing (M. Fisk, W. Feng,
- * 2001), which receivers of TCP follow.  It does not wait for the end of a round trip if it has
- * consumed enough before.  A peer need not say that it is blocked.  [RFC9000 4.2]
+ * The limit is raised when a quarter of the window is consumed.  The window grows when more than
+ * half of it was consumed in a round trip: Dynamic Right-Sizing (M. Fisk, W. Feng, 2001), which
+ * receivers of TCP follow.  It does not wait for the end of a round trip if it has consumed enough
+ * before.  A peer need not say that it is blocked.  [RFC9000 4.2]
+ *
+ * It grows to four times what was consumed: a sender in slow start has twice as much in flight as
+ * was acknowledged in the last round trip, and doubles that before this one is over.
  *
  * What can be attacked: a peer can make a round trip look long, and so a window larger than it
  * needs.  The owner bounds `size_max` by the memory that there is. */
@@ -19,6 +22,10 @@
 
 /* How much of the window is used up before it is offered again: a fourth. */
 #define STEPS 4
+
+/* Round trips of the flow that a window has at least, and when it has grown. */
+#define ROUNDS_MIN   2
+#define ROUNDS_GROWN 4
 
 void sp_window_init(struct sp_window *window, uint64_t size, uint64_t size_max)
 {
@@ -46,12 +53,15 @@ bool sp_window_wants_update(const struct sp_window *window)
     return window->consumed + window->size - window->limit >= SB_MAX(window->size / STEPS, 1);
 }
 
-/* Bytes of two round trips at the rate of this one.  One that is not over counts as if nothing
- * more came in it. */
+/* Returns the size for the rate of this round trip.  One that is not over counts as if nothing more
+ * came in it. */
 static uint64_t need(const struct sp_window *window, uint64_t round_ns, uint64_t elapsed_ns)
 {
     unsigned __int128 bytes = window->consumed - window->round_consumed;
-    bytes = 2 * bytes * round_ns / SB_MAX(elapsed_ns, round_ns);
+    bytes = bytes * round_ns / SB_MAX(elapsed_ns, round_ns);
+    if (ROUNDS_MIN * bytes <= window->size)
+        return window->size;
+    bytes *= ROUNDS_GROWN;
     return bytes < window->size_max ? (uint64_t)bytes : window->size_max;
 }
 

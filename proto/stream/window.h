@@ -11,11 +11,12 @@
  *
  *     consumed <= received <= limit <= consumed + size_max
  *
- * The window follows the consumed bytes: it grows, up to its maximum, to twice the bytes that are
- * consumed per round trip.  So neither it nor the reader limits a sender that still doubles its own
- * window.  Credit is given in quarters, so at least 3/4 of the window is always available.
- * A flow that is slow, or that pauses, keeps the window that it has.  A window whose maximum has
- * fallen meanwhile shrinks while its bytes are consumed: credit that was given stays. */
+ * The window follows the consumed bytes: it has, up to its maximum, at least twice the bytes that
+ * are consumed per round trip, and four times as many when it has grown.  So neither it nor the
+ * reader limits a sender that still doubles its own window.  Credit is given in quarters, so at
+ * least 3/4 of the window is always available. A flow that is slow, or that pauses, keeps the
+ * window that it has.  A window whose maximum has fallen meanwhile shrinks while its bytes are
+ * consumed: credit that was given stays. */
 struct sp_window {
     uint64_t limit;    /* announced to the peer: the bytes that it may send in total */
     uint64_t received; /* highest offset, or the sum of them */
