@@ -29,7 +29,8 @@ class Row:
 
     kind   rate: Mbit/s; time: seconds for the bytes; outage: seconds until much comes through
            again; pair: two flows of one stack, and the share of the first; before, after: a flow
-           that begins LATER_S before or after one of TCP CUBIC, and its share."""
+           that begins LATER_S before or after one of TCP CUBIC, and its share; beside: before and
+           after by turns, from round to round."""
 
     def __init__(self, name, title, link, work, both='', kind='rate'):
         self.name = name
@@ -52,6 +53,7 @@ def row(name, title, link='', both='', kind='rate', **work):
 
 
 STEADY = {'seconds': 5, 'warmup': 2}
+LONG = {'seconds': 40, 'warmup': 10}  # several periods of CUBIC, which takes 9 s for one
 # As fast as a busy machine of two CPUs can keep up with: the path is the limit, not the CPU.
 FAST = 'rate=2gbit,queue-bdp=1,rtt=10ms'
 ROWS = [
@@ -65,8 +67,10 @@ ROWS = [
         **STEADY),
     row('seventh', '40 ms, every 7th comes 4 ms late, 4 MiB', 'reorder-every=7,reorder-by=4ms',
         'delay=20ms', kind='time', byte_count=4 << 20),
+    row('clean-40ms', '.. nothing late', '', 'delay=20ms', kind='time', byte_count=4 << 20),
     row('reorder-10', '2 ms, 10 % come 2 ms late, 5 MB', 'reorder=10%,reorder-by=2ms', 'delay=1ms',
         kind='time', byte_count=5000000),
+    row('clean-2ms', '.. nothing late', '', 'delay=1ms', kind='time', byte_count=5000000),
     row('loss-5', '2 ms, 5 % lost, 5 MB', 'loss=5%', 'delay=1ms', kind='time',
         byte_count=5000000),
     row('shallow', '10 Mbit/s, 20 ms, queue of 5 packets', 'rate=10mbit,queue-packets=5',
@@ -103,6 +107,14 @@ ROWS = [
         'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='before', seconds=15, warmup=8),
     row('after', 'after TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
         'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='after', seconds=15, warmup=8),
+    row('beside-lan', 'beside TCP CUBIC: 1 Gbit/s, 1 ms, queue of 2 BDP',
+        'rate=1gbit,queue-bdp=2,rtt=1ms', 'delay=500us', kind='beside', seconds=30, warmup=5),
+    row('beside-wan-0.5', '.. 100 Mbit/s, 50 ms, queue of 0.5 BDP',
+        'rate=100mbit,queue-bdp=0.5,rtt=50ms', 'delay=25ms', kind='beside', **LONG),
+    row('beside-wan-1', '.. 1 BDP', 'rate=100mbit,queue-bdp=1,rtt=50ms', 'delay=25ms',
+        kind='beside', **LONG),
+    row('beside-wan-4', '.. 4 BDP', 'rate=100mbit,queue-bdp=4,rtt=50ms', 'delay=25ms',
+        kind='beside', **LONG),
 ]
 
 
@@ -143,27 +155,28 @@ def set_buffers(paths):
         subprocess.run(paths.words(side, ['sh', '-c', text]), check=True)
 
 
-def flows_of(one, column):
+def flows_of(one, column, kind):
     work = Work(**one.work)
-    if one.kind == 'pair':
+    if kind == 'pair':
         return [(column, work), (column, Work(**one.work))]
     later = Work(**one.work, wait=LATER_S)
-    if one.kind == 'before':
+    if kind == 'before':
         return [(column, work), (path_flows.Column('tcp', 'cubic'), later)]
-    if one.kind == 'after':
+    if kind == 'after':
         return [(path_flows.Column('tcp', 'cubic'), work), (column, later)]
     return [(column, work)]
 
 
-def run_once(setting, one, column):
-    """One run: a dict of figures."""
+def run_once(setting, one, column, index):
+    """Run number `index` of a row: a dict of figures."""
+    kind = ('before', 'after')[index % 2] if one.kind == 'beside' else one.kind
     with path_flows.namespaces.Paths(setting.relay) as paths:
         setting.paths = paths
         words = [word.replace('{trace}', str(setting.folder / 'trace')) for word in one.words()]
         paths.start(*words)
         set_buffers(paths)
         begun = [each.begin(setting, work, PORT + i)
-                 for i, (each, work) in enumerate(flows_of(one, column))]
+                 for i, (each, work) in enumerate(flows_of(one, column, kind))]
         results, failure = [], None
         for flow in begun:
             try:
@@ -175,7 +188,7 @@ def run_once(setting, one, column):
         counts = paths.stop()
     way = counts['to_left' if one.work['is_down'] else 'to_right']
     total = sum(result['mbps'] for result in results)
-    mine = results[1 if one.kind == 'after' else 0]
+    mine = results[1 if kind == 'after' else 0]
     return {
         'mbps': total, 'seconds': mine['seconds'],
         'share': mine['mbps'] / total if total and len(results) > 1 else None,
@@ -199,12 +212,20 @@ def number(value, decimals):
     return '' if value is None else f'{value:,.{decimals}f}'
 
 
-def cells(one, column, figures):
+def share_of(runs, figures):
+    """In per cent; of several runs the median, the least and the most."""
+    shares = [run['share'] * 100 for run in runs if run['share'] is not None]
+    if len(shares) < 2:
+        return number(figures['share'] and figures['share'] * 100, 0)
+    return f'{statistics.median(shares):.0f} ({min(shares):.0f}-{max(shares):.0f})'
+
+
+def cells(one, column, figures, runs):
     if 'failure' in figures:
         return [one.name, column, figures['failure'][:40]] + [''] * 8
     return [one.name, column, number(figures['mbps'], 1),
             number(figures['seconds'] if one.kind == 'time' else None, 2),
-            number(figures['share'] and figures['share'] * 100, 0), number(figures['back_s'], 2),
+            share_of(runs, figures), number(figures['back_s'], 2),
             number(figures['queue_p50_ms'], 1), number(figures['queue_p99_ms'], 1),
             number(figures['dropped'] * 100, 2) + ' %', number(figures['lost'], 0),
             number(figures['spurious'], 0)]
@@ -214,7 +235,7 @@ def print_line(words, is_markdown, file):
     if is_markdown:
         print('| ' + ' | '.join(words) + ' |', file=file, flush=True)
         return
-    widths = [14, 14] + [9] * (len(words) - 2)
+    widths = [14, 14, 9, 9, 11] + [9] * (len(words) - 5)
     print(' '.join(word.ljust(width) if i < 2 else word.rjust(width)
                    for i, (word, width) in enumerate(zip(words, widths))), file=file, flush=True)
 
@@ -245,11 +266,11 @@ def measure(args, setting, columns, file):
             continue
         for column in columns:
             try:
-                runs = [run_once(setting, one, column) for _ in range(args.rounds)]
+                runs = [run_once(setting, one, column, index) for index in range(args.rounds)]
                 figures = median(runs)
             except path_flows.Failed as error:
                 runs, figures = [], {'failure': str(error)}
-            print_line(cells(one, column.name, figures), args.markdown, file)
+            print_line(cells(one, column.name, figures, runs), args.markdown, file)
             report.append({'row': one.name, 'title': one.title, 'relay': one.words(),
                            'stack': column.name, 'median': figures, 'runs': runs})
     return report
