@@ -239,9 +239,9 @@ struct spate_config {
     bool spin_bit;
     /* Let each side choose how often the other one sends ACKs (draft-ietf-quic-ack-frequency), with
      * peers that know it.  Spate asks for 8 ACKs per congestion window, 12 in slow start, and for
-     * one after a quarter of the round trip, but never for a longer delay than the peer's own. That
-     * saves most ACKs after losses, on paths that reorder, and of peers that send one per two
-     * packets.  Default true. */
+     * one after a quarter of the round trip, on paths that reorder an eighth, but never for a
+     * longer delay than the peer's own.  That saves most ACKs after losses, on paths that reorder,
+     * and of peers that send one per two packets.  Default true. */
     bool ack_frequency;
     uint8_t reserved_3[1]; /* no padding; ignored */
     /* Packets sent after which a connection updates its keys [RFC9001 6].  It does so in any case
@@ -308,10 +308,10 @@ struct spate_config {
  * follows it.  What OpenSSL frees after a burst of handshakes may stay with the C library, which
  * uses it for the next ones; memory_bytes_now does not count that. */
 
-/* Windows follow the bandwidth-delay product by themselves.  A window grows to twice the bytes that
- * the application has released within a round trip, so the peer never waits for credit while it
- * becomes faster.  A slow reader's window does not grow.  A path of 5 Gbit/s and 100 ms takes 62 MB
- * in flight, which the default of 128 MiB allows.
+/* Windows follow the bandwidth-delay product by themselves.  When the application has released more
+ * than half of a window within a round trip, the window grows to four times what it has released.
+ * So the peer hardly waits for credit while it becomes faster.  A slow reader's window does not
+ * grow.  A path of 5 Gbit/s and 100 ms takes 62 MB in flight, which the default of 128 MiB allows.
  *
  * Bytes in small pieces take up to eight times their number in memory.  So windows of connections
  * together grow by an eighth of memory_bytes_max without its reserve, per shard: one connection
