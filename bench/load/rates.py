@@ -5,7 +5,8 @@
 Prints for each limit of a connection, and of a shard with 16 connections, what left of what was
 allowed, and the CPU time of the sender.  Then, alternately, bulk without a limit and with one that
 is never reached: the difference is what a limit costs per packet.  Last a thousand connections that
-are paced by limits of their own: how often they wake their shard."""
+are paced by limits of their own, next to a thousand that share one limit and are not held back by
+their pacers: the same bytes, and how often they wake their shard."""
 import argparse
 import json
 import statistics
@@ -73,19 +74,20 @@ def cost(bench, runs, seconds):
     return {kind: statistics.median(values) for kind, values in found.items()}
 
 
-def many(bench, conns, mbit, seconds):
-    report = run(bench, '--conns', conns, '--rate-limit', int(mbit * MBIT), '--mtu', 1200,
-                 seconds=seconds)
+def many(bench, conns, mbit, is_paced, seconds):
+    words = (('--rate-limit', int(mbit * MBIT)) if is_paced else
+             ('--shard-rate-limit', int(mbit * MBIT * conns)))
+    report = run(bench, '--conns', conns, *words, '--mtu', 1200, seconds=seconds)
     side = report['server']
     share = side['bytes_out'] / (mbit * MBIT * conns * report['seconds'])
     cpu = side['cpu_user_s'] + side['cpu_sys_s']
-    print(f'{conns} connections of {mbit} Mbit/s: {share:.3f} of the limits, '
-          f'{side["turns"] / report["seconds"]:.0f} turns and '
-          f'{side["sleeps"] / report["seconds"]:.0f} sleeps per second, '
-          f'{side["datagrams_per_send"]:.1f} datagrams per send, '
-          f'{cpu / report["seconds"] * 100:.1f} % of a CPU, '
-          f'{cpu * 1e9 / side["packets_out"]:.0f} ns per packet', flush=True)
-    return {'conns': conns, 'mbit_per_s': mbit, 'share': share, 'turns': side['turns']}
+    kind = 'each with a limit' if is_paced else 'with one limit'
+    print(f'{conns} connections of {mbit} Mbit/s, {kind:17}: {share:.3f} of the limits, '
+          f'{side["turns"] / report["seconds"]:6.0f} turns and '
+          f'{side["sleeps"] / report["seconds"]:6.0f} sleeps per second, '
+          f'{side["datagrams_per_send"]:4.1f} datagrams per send, '
+          f'{cpu / report["seconds"] * 100:5.1f} % of a CPU, '
+          f'{cpu * 1e9 / side["packets_out"]:5.0f} ns per packet', flush=True)
 
 
 def main():
@@ -105,7 +107,8 @@ def main():
         cost(args.bench, args.runs, args.seconds)
     if 'many' in wanted:
         for mbit in (1, 4):
-            many(args.bench, 1000, mbit, args.seconds * 2)
+            for is_paced in (False, True):
+                many(args.bench, 1000, mbit, is_paced, args.seconds * 2)
     return 0 if is_kept else 1
 
 
