@@ -137,7 +137,8 @@ FROZEN_FIELD(struct spate_config, kernel_pacing, 312, 4);
 FROZEN_FIELD(struct spate_config, initial_window_packets, 316, 4);
 FROZEN_FIELD(struct spate_config, initial_rtt_ns, 320, 8);
 FROZEN_FIELD(struct spate_config, engine_rate_bytes_per_s_max, 328, 8);
-LAST_FIELD(struct spate_config, engine_rate_bytes_per_s_max);
+FROZEN_FIELD(struct spate_config, resume_path_ns, 336, 8);
+LAST_FIELD(struct spate_config, resume_path_ns);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -298,7 +299,8 @@ FROZEN_FIELD(struct spate_conn_stats, congestion, 288, 8);
 FROZEN_FIELD(struct spate_conn_stats, pacing_rate, 296, 8);
 FROZEN_FIELD(struct spate_conn_stats, ack_frequencies_in, 304, 8);
 FROZEN_FIELD(struct spate_conn_stats, ack_frequencies_out, 312, 8);
-LAST_FIELD(struct spate_conn_stats, ack_frequencies_out);
+FROZEN_FIELD(struct spate_conn_stats, resume_phase, 320, 8);
+LAST_FIELD(struct spate_conn_stats, resume_phase);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
@@ -397,6 +399,15 @@ FROZEN_VALUE(SPATE_CONGESTION_CUBIC, 0);
 FROZEN_VALUE(SPATE_CONGESTION_NEWRENO, 1);
 FROZEN_VALUE(SPATE_CONGESTION_FIXED, 2);
 FROZEN_VALUE(SPATE_CONGESTION_BBR, 3);
+
+FROZEN_VALUE(SPATE_RESUME_NONE, 0);
+FROZEN_VALUE(SPATE_RESUME_RECONNAISSANCE, 1);
+FROZEN_VALUE(SPATE_RESUME_UNVALIDATED, 2);
+FROZEN_VALUE(SPATE_RESUME_VALIDATING, 3);
+FROZEN_VALUE(SPATE_RESUME_RETREAT, 4);
+FROZEN_VALUE(SPATE_RESUME_DECLINED, 5);
+FROZEN_VALUE(SPATE_RESUME_VALIDATED, 6);
+FROZEN_VALUE(SPATE_RESUME_RETREATED, 7);
 
 FROZEN_VALUE(SPATE_KERNEL_PACING_AUTO, 0);
 FROZEN_VALUE(SPATE_KERNEL_PACING_OFF, 1);

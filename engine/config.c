@@ -85,7 +85,8 @@
       SPATE_KERNEL_PACING_OFF, RANGE) \
     X(PROTO, initial_rtt_ns, 333 * SB_MS, SB_MS, 10 * SB_S, RANGE) \
     X(PROTO, initial_window_packets, 10, 2, 1000, RANGE) \
-    X(ENGINE, engine_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE)
+    X(ENGINE, engine_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
+    X(ENGINE, resume_path_ns, 0, SB_S, 7 * 86400 * SB_S, RANGE_OR_NONE)
 
 /* clang-format on */
 

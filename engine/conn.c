@@ -429,6 +429,7 @@ static void conn_end(struct spate_conn *conn)
 void se_conn_destroy(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
+    se_measured_end(conn);
     leave(conn);
     index_give(shard, conn->index); /* no slice finds it any more */
     while (conn->cid_count > 0)

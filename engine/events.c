@@ -295,6 +295,7 @@ static void on_connected(struct spate_conn *conn)
     memcpy(conn->alpn, alpn.data, alpn.size);
     conn->cipher = cipher_name(sc_tls_suite(sp_conn_tls(conn->proto)));
     se_conn_advance(conn, SE_CONN_CONNECTED);
+    se_measured_begin(conn);
     (void)push(conn, SPATE_EVENT_CONNECTED);
     conn->intro_number = conn->shard->events.pushed_count;
 }

@@ -118,6 +118,9 @@ static int init_tables(struct spate_shard *shard)
                                        (uint64_t)UINT32_MAX),
     };
     se_budget_init(&shard->budget, &limits, key);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    if (error == 0)
+        error = se_measured_init(&shard->measured, shard->config->resume_path_ns, key);
     shard->slots = calloc(conns_max, sizeof(shard->slots[0]));
     shard->slot_free = SE_CONN_NONE;
     return error != 0 || shard->slots != NULL ? error : -ENOMEM;
@@ -221,6 +224,7 @@ void se_shard_deinit(struct spate_shard *shard)
     sc_reset_destroy(shard->reset);
     se_retry_deinit(&shard->retry);
     se_depart_deinit(&shard->depart);
+    se_measured_deinit(&shard->measured);
     se_table_deinit(&shard->cids);
     se_table_deinit(&shard->tokens);
     se_tombstones_deinit(&shard->tombstones);

@@ -18,6 +18,7 @@
 #include "engine/entropy.h"
 #include "engine/events.h"
 #include "engine/limit.h"
+#include "engine/measured.h"
 #include "engine/memory.h"
 #include "engine/port.h"
 #include "engine/retry.h"
@@ -104,6 +105,7 @@ struct spate_shard {
     struct sb_link all;
     struct sb_link send_pending;
     struct se_limit limit; /* of the rate */
+    struct se_measured measured;
     struct se_depart depart;
     struct sb_link event_pending;
     struct sb_link ended;  /* closed connections that reap() has to look at */

@@ -78,6 +78,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(paths, struct sp_conn_path, UINT32_MAX);
     INIT(validations, struct sp_validation, UINT32_MAX);
     INIT(models, struct sp_bbr, UINT32_MAX);
+    INIT(careful, struct sp_careful, limits->conns_max);
     INIT(streams, struct sp_stream, limits->streams_max);
     /* The other pools grow with the bytes in flight; `memory` bounds them. */
     INIT(chunks, struct sp_chunk, UINT32_MAX);
@@ -108,7 +109,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   15 * sizeof(struct sb_pool),
+                   16 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -411,6 +412,8 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->datagram_bytes = conn->datagram_size;
     ret->pacing_rate = conn->loss.path->pacer.rate_bytes_per_s;
     ret->congestion = sp_cc_kind_of(&conn->loss.path->cc);
+    const struct sp_careful *careful = conn->loss.path->cc.careful;
+    ret->resume_phase = careful != NULL ? (uint64_t)careful->phase + 1 : 0;
 }
 
 enum sp_result sp_conn_update_keys(struct sp_conn *conn)
@@ -437,6 +440,23 @@ bool sp_conn_uses_socket(const struct sp_conn *conn, uint64_t socket)
 uint32_t sp_conn_path_count(const struct sp_conn *conn)
 {
     return conn->path_count;
+}
+
+void sp_conn_resume_path(struct sp_conn *conn, const struct sp_careful_saved *saved)
+{
+    struct sp_cc *cc = &conn->path->loss.cc;
+    if (!conn->loss.is_pacing || cc->ops->on_unused == NULL || cc->careful != NULL)
+        return;
+    struct sp_careful *careful = sb_pool_take(&conn->pools->careful);
+    if (careful != NULL)
+        sp_careful_begin(careful, cc, saved);
+}
+
+bool sp_conn_observe_path(const struct sp_conn *conn, uint64_t now_ns, uint64_t until_ns,
+                          struct sp_careful_saved *ret)
+{
+    const struct sp_loss_path *path = conn->loss.path;
+    return sp_careful_observe(&path->cc, &path->rtt, now_ns, until_ns, ret);
 }
 
 uint32_t sp_conn_version(const struct sp_conn *conn)

@@ -106,6 +106,7 @@ struct sp_pools {
     struct sb_pool paths;       /* those beside the first of a connection */
     struct sb_pool validations; /* of paths */
     struct sb_pool models;      /* of paths with BBR */
+    struct sb_pool careful;     /* of paths that an earlier connection has measured */
     struct sb_pool streams;
     struct sb_pool chunks;         /* references to lent bytes to send */
     struct sb_pool pieces;         /* references to received bytes that wait */
@@ -453,6 +454,15 @@ void sp_conn_on_stateless_reset(struct sp_conn *conn, uint64_t now_ns);
  * or its answer is too large to be kept: that of a client before it has Handshake keys, whose
  * datagrams have at least 1200 bytes [RFC9000 14.1].  Then it stays until SP_EVENT_DRAINED. */
 SB_MUST_USE bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret);
+
+/* An earlier connection has measured the path in use: see proto/recovery/careful.h.  Call it when
+ * SP_EVENT_CONNECTED was taken, before much is sent.  Without pacing, with a controller that does
+ * not take it, without memory, and if it was called before, it does nothing. */
+void sp_conn_resume_path(struct sp_conn *conn, const struct sp_careful_saved *saved);
+/* Gets what the connection has measured of the path in use, for a later one until `until_ns`: at
+ * its end.  Returns false if that is of no use. */
+bool sp_conn_observe_path(const struct sp_conn *conn, uint64_t now_ns, uint64_t until_ns,
+                          struct sp_careful_saved *ret);
 
 /* TLS has got the answer for which SP_EVENT_TLS_WAIT asked: works off what follows from it.  The
  * answer may come at any time, also from a call of this connection's owner that TLS does not know.

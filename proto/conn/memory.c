@@ -49,6 +49,9 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
         if (path != NULL && path->loss.cc.ops == &sp_cc_bbr_ops)
             own += conn->pools->models.object_size;
     }
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && conn->paths[i]->loss.cc.careful != NULL)
+            own += conn->pools->careful.object_size;
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
            sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +

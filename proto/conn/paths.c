@@ -89,13 +89,20 @@ static struct sp_bbr *model_of(const struct sp_conn_path *path)
     return cc->ops == &sp_cc_bbr_ops ? cc->bbr.model : NULL;
 }
 
+/* Frees what the controller of a path has borrowed. */
+static void free_cc(struct sp_conn *conn, const struct sp_conn_path *path)
+{
+    sb_pool_give(&conn->pools->models, model_of(path));
+    sb_pool_give(&conn->pools->careful, path->loss.cc.careful);
+}
+
 static void remove_path(struct sp_conn *conn, struct sp_conn_path *path)
 {
     SB_ASSERT(path != conn->path);
     leave(conn, path);
     conn->paths[path->index] = NULL;
     sp_loss_remove(&conn->loss, &path->loss);
-    sb_pool_give(&conn->pools->models, model_of(path));
+    free_cc(conn, path);
     conn->ids_changed = true; /* the host may close the socket */
     if (path != &conn->first_path)
         sb_pool_give(&conn->pools->paths, path);
@@ -150,7 +157,7 @@ void sp_conn_paths_deinit(struct sp_conn *conn)
         if (path == NULL)
             continue;
         end_validation(conn, path);
-        sb_pool_give(&conn->pools->models, model_of(path));
+        free_cc(conn, path);
         if (path != &conn->first_path)
             sb_pool_give(&conn->pools->paths, path);
         conn->paths[i] = NULL;

@@ -8,6 +8,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/recovery/careful.h"
 #include "proto/recovery/cwv.h"
 #include "proto/recovery/hystart.h"
 #include "proto/recovery/rtt.h"
@@ -169,8 +170,9 @@ struct sp_cc {
     uint64_t ssthresh_bytes; /* slow start ends here; UINT64_MAX at first */
     uint32_t datagram_bytes; /* max_datagram_size */
     uint32_t initial_datagrams;
-    uint64_t rate_bytes_per_s; /* to pace with; 0: the pacer derives it from the window */
-    struct sp_cwv cwv;         /* with on_unused: how much of the window was used lately */
+    uint64_t rate_bytes_per_s;  /* to pace with; 0: the pacer derives it from the window */
+    struct sp_cwv cwv;          /* with on_unused: how much of the window was used lately */
+    struct sp_careful *careful; /* borrowed; NULL: nothing was known about the path */
     union {
 #define SP_CC_ROW(kind, name) struct sp_cc_##name name;
         SP_CC_LIST(SP_CC_ROW)
@@ -265,7 +267,10 @@ static inline void sp_cc_on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
 /* The lost bytes have been removed by sp_cc_on_removed(). */
 static inline void sp_cc_on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
-    cc->ops->on_lost(cc, loss);
+    if (SB_UNLIKELY(cc->careful != NULL))
+        sp_careful_on_lost(cc, loss);
+    else
+        cc->ops->on_lost(cc, loss);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 
@@ -283,6 +288,8 @@ static inline void sp_cc_on_ack_end(struct sp_cc *cc, const struct sp_cc_ack *ac
     if (cc->ops->on_ack_end == NULL)
         return;
     cc->ops->on_ack_end(cc, ack);
+    if (SB_UNLIKELY(cc->careful != NULL))
+        sp_careful_on_ack(cc, ack);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 

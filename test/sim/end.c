@@ -17,6 +17,8 @@
 #include "test/sim/retry.h"
 #include "test/sim/routes.h"
 
+#define PATH_NS (600 * SB_S) /* what was measured of a path is used for so long */
+
 enum {
     TRAIN_SIZE_MAX = 65507,
     TRAINS_MAX = 5000,  /* a connection that has more trains to send at one time hangs */
@@ -256,6 +258,9 @@ void qs_end_drop_conn(struct qs_end *end)
         sb_buffer_unref(end->inbox[i].buffer);
     end->inbox_count = 0;
     sp_conn_stats(end->conn, &end->stats);
+    if (end->host->side->resumes_paths)
+        (void)sp_conn_observe_path(end->conn, end->host->clock->now_ns,
+                                   end->host->clock->now_ns + PATH_NS, &end->host->measured);
     end->version = end->conn->version;
     note_early(end);
     qs_app_conn_gone(&end->app);
@@ -301,8 +306,22 @@ static const struct sp_config *peer_config_of(const struct qs_end *end)
     return is_later ? &plan->later : &plan->side[1 - end->host->role].config;
 }
 
+/* The connection takes what an earlier one has measured, as engine/measured.c has it. */
+static void resume_path(struct qs_end *end)
+{
+    struct sp_careful_saved *measured = &end->host->measured;
+    if (!end->host->side->resumes_paths || measured->until_ns <= end->host->clock->now_ns)
+        return;
+    qs_note(end->host->trace, "%s resumes a path of %" PRIu64 " bytes", end->who,
+            measured->cwnd_bytes);
+    sp_conn_resume_path(end->conn, measured);
+    *measured = (struct sp_careful_saved){0};
+}
+
 static void take_event(struct qs_end *end, const struct sp_event *event)
 {
+    if (event->kind == SP_EVENT_CONNECTED)
+        resume_path(end);
     if (event->kind == SP_EVENT_EARLY_REJECTED || event->kind == SP_EVENT_CONNECTED)
         qs_oracle_on_limits(&end->oracle, peer_config_of(end),
                             event->kind == SP_EVENT_EARLY_REJECTED);

@@ -43,6 +43,7 @@ struct qs_host {
     size_t token_size;
     uint32_t ticket_version, token_version; /* of the connections that they came from */
     uint64_t buffer_count;                  /* receive buffers that someone holds */
+    struct sp_careful_saved measured;       /* of its path; until_ns 0: nothing */
 
     struct qs_end *ends[QS_ENDS_MAX];
     uint32_t end_count;

@@ -133,6 +133,7 @@ struct qs_side_plan {
     uint64_t stall_ns;
     uint32_t queue_max;        /* datagrams that the socket keeps meanwhile; 0: any number */
     uint64_t memory_bytes_max; /* of all its pools; 0: any amount */
+    bool resumes_paths;        /* its later connections resume what the earlier have measured */
     bool sends_resets;         /* answers unknown packets with a Stateless Reset */
     bool sends_new_token;      /* server: gives each client a token for its next connection */
     bool has_preferred;        /* server: has an address to which it wants its clients to move */

@@ -289,6 +289,38 @@ struct spate_config {
     /* Bytes per second that all connections of the engine send together at most: see
      * spate_engine_set_rate_limit().  Default 0; 1,000 to 125,000,000,000, or 0 for none. */
     uint64_t engine_rate_bytes_per_s_max;
+    /* For how long each shard remembers what a path has carried, so that the next connection to
+     * that address begins with half of it: see "careful resume" below.
+     * Default 0; 1 s to 7 days, or 0 for none. */
+    uint64_t resume_path_ns;
+};
+
+/* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip
+ * of up to 1,024 paths, by the address of the peer (not its port) and our own.  A connection notes
+ * them when it ends; the next one on the path takes them.  Once its initial window has been
+ * acknowledged without loss, and the round trip is between half and ten times the old one, it sends
+ * half of the old window over a round trip and goes on from there.  If any of that gets lost, it
+ * goes back to half of what got through, and the path is forgotten.
+ *
+ *   - 90 % of 400 Mbit/s over 100 ms are used after 0.5 s instead of 1.2 s.
+ *   - The jump can cost others on a path that has become narrow a queue for a round trip.
+ *   - Only one of several connections at once to a host jumps: it has taken the entry.
+ *   - It concerns what we send: a server benefits for downloads, a client for uploads.
+ *   - With SPATE_CONGESTION_CUBIC and SPATE_CONGESTION_NEWRENO, and `pacing`.
+ *   - The table is 72 KiB per shard, beside memory_bytes_max.  At 1,024 paths the oldest of those
+ *     that share a place is forgotten.  Nothing of it outlives the engine. */
+
+/* The gauge `resume_phase` of a connection.  The first is for those that had nothing to resume; the
+ * last three are ends. */
+enum spate_resume_phase {
+    SPATE_RESUME_NONE,
+    SPATE_RESUME_RECONNAISSANCE, /* looks whether the path is as it was */
+    SPATE_RESUME_UNVALIDATED,    /* sends half of the old window */
+    SPATE_RESUME_VALIDATING,     /* has sent it */
+    SPATE_RESUME_RETREAT,        /* some of it got lost */
+    SPATE_RESUME_DECLINED,       /* did not try: another round trip, a loss, nothing to gain */
+    SPATE_RESUME_VALIDATED,      /* all of it got through */
+    SPATE_RESUME_RETREATED,      /* some of it did not */
 };
 
 /* memory_bytes_max is shared by the connections of a shard.  The last 16th of it, or 256 KiB of

@@ -142,7 +142,9 @@
     X(GAUGE, pacing_rate)              /* bytes per second that leave at most; 0: not paced yet */ \
     /* ACK frequency. */ \
     X(COUNTER, ack_frequencies_in)     /* ACK_FREQUENCY frames received */ \
-    X(COUNTER, ack_frequencies_out)    /* ACK_FREQUENCY frames sent */
+    X(COUNTER, ack_frequencies_out)    /* ACK_FREQUENCY frames sent */ \
+    /* Careful resume [RFC9959]. */ \
+    X(GAUGE, resume_phase)             /* of resume_path_ns: enum spate_resume_phase */
 
 /* clang-format on */
 
