@@ -119,12 +119,13 @@ void sp_conn_paths_sweep(struct sp_conn *conn)
     update(conn);
 }
 
-/* Without memory for BBR's model the path has CUBIC. */
+/* Without memory for BBR's model the path has CUBIC, and without marks for Prague as well. */
 static struct sp_cc_args cc_args_of(const struct sp_conn *conn)
 {
     enum sp_cc_kind kind = conn->config->cc_kind;
     struct sp_bbr *model = kind == SP_CC_BBR ? sb_pool_take(&conn->pools->models) : NULL;
-    if (kind == SP_CC_BBR && model == NULL)
+    bool is_deaf = kind == SP_CC_PRAGUE && !conn->config->ecn;
+    if ((kind == SP_CC_BBR && model == NULL) || is_deaf)
         kind = SP_CC_CUBIC;
     return (struct sp_cc_args){
         .ops = sp_cc_ops_of(kind),

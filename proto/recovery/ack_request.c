@@ -10,6 +10,8 @@
  *                  burst that an ACK releases.  ACKS_PER_UNSURE_WINDOW where the sender knows
  *                  little: in slow start, whose end is found by eight round trips of a round
  *                  [RFC9406 4.3], and on a path that reorders
+ *                  ACKS_PER_L4S_WINDOW for a controller that paces by the window alone, and
+ *                  reacts to each mark
  *     delay        1 / DELAYS_PER_ROUND_TRIP of the round trip, which matters where the window is
  *                  not used up.  Never more than the peer's max_ack_delay, so PTOs, which add it,
  *                  do not become longer; mostly they become shorter
@@ -33,6 +35,7 @@
 
 #define ACKS_PER_WINDOW            8
 #define ACKS_PER_UNSURE_WINDOW     12
+#define ACKS_PER_L4S_WINDOW        16
 #define DELAYS_PER_ROUND_TRIP      4
 #define DELAYS_PER_WIDE_ROUND_TRIP 8
 #define COUNT_MAX                  256
@@ -85,6 +88,8 @@ static uint32_t wanted_count(const struct sp_loss_path *path)
 {
     bool is_unsure = sp_cc_is_in_slow_start(&path->cc) || sp_reorder_is_wide(&path->reorder);
     uint64_t ack_count = is_unsure ? ACKS_PER_UNSURE_WINDOW : ACKS_PER_WINDOW;
+    if (path->cc.ops->is_l4s)
+        ack_count = ACKS_PER_L4S_WINDOW;
     uint64_t count = path->cc.cwnd_bytes / (ack_count * path->cc.datagram_bytes);
     return (uint32_t)SB_MIN(SB_MAX(count, COUNT_DEFAULT), COUNT_MAX);
 }

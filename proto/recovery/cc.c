@@ -29,6 +29,15 @@ enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc)
     return (enum sp_cc_kind)kind;
 }
 
+/* Also from SP_PRAGUE_L4S, whose window is no point of CUBIC's curve: a new stage begins. */
+void sp_cc_leave_l4s(struct sp_cc *cc)
+{
+    SB_ASSERT(cc->ops == &sp_cc_prague_ops);
+    cc->prague.classic.stage = (struct sp_cubic_stage){0};
+    cc->ops = &sp_cc_cubic_ops;
+    cc->rate_bytes_per_s = 0;
+}
+
 uint64_t sp_cc_cwnd_initial(const struct sp_cc *cc)
 {
     uint64_t datagrams = cc->initial_datagrams;

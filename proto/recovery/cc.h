@@ -36,8 +36,8 @@
  * An operation that only some controllers have is optional (NULL), so that the others stay as
  * they are.  The pacer is separate: see pacer.h.
  *
- * A sender that is idle or limited by its application, for controllers with on_unused (NewReno and
- * CUBIC; BBR measures a rate instead):  [RFC9002 7.8, RFC7661]
+ * A sender that is idle or limited by its application, for controllers with on_unused (NewReno,
+ * CUBIC and Prague; BBR measures a rate instead):  [RFC9002 7.8, RFC7661]
  *
  *     a pause                  the window stays what it was.  The pacer spreads it over a round
  *                              trip; without pacing, silence is followed by an initial window
@@ -57,6 +57,7 @@ struct sp_cc_ack {
     uint64_t now_ns;          /* when the ACK arrived */
     const struct sp_rtt *rtt; /* on_acked(): as it was before this ACK */
     bool is_app_limited;      /* the application, not the window, held the sender back */
+    uint32_t marked_count;    /* on_ack_end(): packets of these that left with an ECN mark */
     uint64_t rtt_ns;          /* on_ack_end(): the sample that this ACK has brought; 0: none */
 };
 
@@ -67,6 +68,7 @@ struct sp_cc_loss {
     uint64_t now_ns;
     const struct sp_rtt *rtt;
     uint32_t range_count; /* runs of consecutive packets among them */
+    uint32_t ce_count;    /* of a CE mark: packets that the network has marked */
     bool is_ecn;          /* a CE mark: nothing was lost */
     bool is_persistent;   /* nothing came through for long: persistent congestion.  [RFC9002 7.6] */
 };
@@ -142,6 +144,28 @@ struct sp_cc_cubic {
     };
 };
 
+/* Which marks Prague has met. */
+enum sp_prague_state {
+    SP_PRAGUE_UNMARKED, /* none yet: as CUBIC, and the first one halves the window */
+    SP_PRAGUE_L4S,      /* many: as a scalable controller */
+    SP_PRAGUE_CLASSIC,  /* none lately, or a loss: as CUBIC, until the next one */
+};
+
+/* The state of Prague: cc_prague.c. */
+struct sp_cc_prague {
+    struct sp_cc_cubic classic; /* first, so that the operations of CUBIC work on it */
+    uint64_t round_at_ns;       /* the round ends with the ACK of a packet that left after this */
+    uint32_t round_rtt_min_us;  /* shortest round trip of this round; UINT32_MAX: none */
+    uint32_t round_count;    /* packets with ECN marks that were acknowledged in this round, .. */
+    uint32_t round_ce_count; /* .. and those of them that the network has marked */
+    uint32_t alpha;          /* average share of marked packets, in 2^-20: 0 to 2^20 */
+    uint16_t rounds;         /* since the first mark; no more than decides anything */
+    uint8_t quiet_rounds;    /* without a mark, one after the other */
+    uint8_t classic_signs;   /* rounds with marks behind a long queue, less those without it */
+    uint8_t state;           /* enum sp_prague_state */
+    bool is_reduced;         /* by a mark, in this round, which begins with that */
+};
+
 /* The state of the fixed rate: cc_fixed.c. */
 struct sp_cc_fixed {
     uint64_t rate_bytes_per_s;
@@ -154,7 +178,8 @@ struct sp_cc_bbr {
 
 /* All controllers.  ROW(NEWRENO, newreno) stands for SP_CC_NEWRENO, struct sp_cc_newreno and
  * sp_cc_newreno_ops. */
-#define SP_CC_LIST(ROW) ROW(CUBIC, cubic) ROW(NEWRENO, newreno) ROW(FIXED, fixed) ROW(BBR, bbr)
+#define SP_CC_LIST(ROW) \
+    ROW(CUBIC, cubic) ROW(NEWRENO, newreno) ROW(FIXED, fixed) ROW(BBR, bbr) ROW(PRAGUE, prague)
 
 enum sp_cc_kind {
 #define SP_CC_ROW(kind, name) SP_CC_##kind,
@@ -309,6 +334,10 @@ static inline enum sp_ecn sp_cc_mark(const struct sp_cc *cc)
 {
     return cc->ops->is_l4s ? SP_ECN_ECT1 : SP_ECN_ECT0;
 }
+
+/* The path does not pass ECN marks on, so an L4S controller cannot work there: the path goes on
+ * with CUBIC, from the window that it has.  Not for controllers without is_l4s. */
+void sp_cc_leave_l4s(struct sp_cc *cc);
 
 /* Bytes that may still be sent. */
 static inline uint64_t sp_cc_room(const struct sp_cc *cc)

@@ -4,9 +4,12 @@
 /* ECN validation of one path.  [RFC9000 13.4.2, 13.4.2.2, A.4]
  *
  * The first packets are marked as a test, those of the handshake too.  Validation fails for good
- * when the peer's counts shrink, miss what was acknowledged, exceed what was marked or name the
- * other mark, or when all test packets are lost.  The peer's counts come from the wire: they are
- * checked before they replace the old ones. */
+ * when the peer's counts shrink, miss what was acknowledged, exceed what was marked or name a mark
+ * that was never sent, or when all test packets are lost.  The peer's counts come from the wire:
+ * they are checked before they replace the old ones.
+ *
+ * A connection may use both marks, one after the other: its paths can have different controllers,
+ * and a controller can stop being a scalable one. */
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
@@ -35,6 +38,8 @@ void sp_ecn_on_sent(struct sp_ecn_path *path, struct sp_ecn_space *space, enum s
     if (mark == SP_ECN_NOT)
         return;
     space->marked_count += count;
+    space->has_ect0 |= mark == SP_ECN_ECT0;
+    space->has_ect1 |= mark == SP_ECN_ECT1;
     if (path->state != SP_ECN_TESTING)
         return;
     path->tested_count += count;
@@ -73,38 +78,40 @@ void sp_ecn_on_mixed_ack(struct sp_ecn_space *space, const struct sp_frame_ack *
     known->ce = SB_MAX(known->ce, ack->ce);
 }
 
-bool sp_ecn_on_ack(struct sp_ecn_path *path, struct sp_ecn_space *space,
-                   const struct sp_frame_ack *ack, uint32_t marked_count)
+uint64_t sp_ecn_on_ack(struct sp_ecn_path *path, struct sp_ecn_space *space,
+                       const struct sp_frame_ack *ack, uint32_t marked_count)
 {
     const struct sp_ecn_counts *before = &space->reported;
     if (path->state == SP_ECN_OFF || path->state == SP_ECN_FAILED) {
         sp_ecn_on_mixed_ack(space, ack); /* the next path begins with these counts */
-        return false;
+        return 0;
     }
     if (!ack->has_ecn) {
         if (marked_count > 0)
             path->state = SP_ECN_FAILED;
-        return false;
+        return 0;
     }
 
-    /* We send one mark only: it or CE must have grown by what was acknowledged, neither beyond
-     * what was sent, and the other mark not at all. */
-    bool is_l4s = path->mark == SP_ECN_ECT1;
-    uint64_t own = is_l4s ? ack->ect1 : ack->ect0;
-    uint64_t other = is_l4s ? ack->ect0 : ack->ect1;
-    uint64_t own_before = is_l4s ? before->ect1 : before->ect0;
-    uint64_t other_before = is_l4s ? before->ect0 : before->ect1;
-    bool shrank = own < own_before || ack->ce < before->ce;
-    uint64_t grown = shrank ? 0 : own - own_before + ack->ce - before->ce;
-    if (shrank || grown < marked_count || other != other_before || own > space->marked_count ||
-        ack->ce > space->marked_count) {
+    /* The marks and CE must have grown by what was acknowledged, and none beyond what was sent. */
+    bool shrank = ack->ect0 < before->ect0 || ack->ect1 < before->ect1 || ack->ce < before->ce;
+    uint64_t ect0_max = space->has_ect0 ? space->marked_count : 0;
+    uint64_t ect1_max = space->has_ect1 ? space->marked_count : 0;
+    bool is_absurd = ack->ect0 > ect0_max || ack->ect1 > ect1_max || ack->ce > space->marked_count;
+    uint64_t marks = shrank ? 0 : ack->ce - before->ce;
+    uint64_t grown = shrank ? 0 : ack->ect0 - before->ect0 + ack->ect1 - before->ect1 + marks;
+    if (shrank || is_absurd || grown < marked_count) {
         path->state = SP_ECN_FAILED;
-        return false;
+        return 0;
     }
 
-    bool is_congested = ack->ce > before->ce;
     space->reported = (struct sp_ecn_counts){.ect0 = ack->ect0, .ect1 = ack->ect1, .ce = ack->ce};
     if (marked_count > 0)
         path->state = SP_ECN_CAPABLE;
-    return is_congested;
+    return marks;
+}
+
+void sp_ecn_leave_l4s(struct sp_ecn_path *path)
+{
+    if (path->mark == SP_ECN_ECT1)
+        path->mark = SP_ECN_ECT0;
 }

@@ -27,7 +27,9 @@ struct sp_ecn_path {
 /* The counts of one packet number space, over all paths: so the peer counts.  [RFC9000 13.4.1] */
 struct sp_ecn_space {
     struct sp_ecn_counts reported; /* by the peer so far */
-    uint64_t marked_count;         /* packets sent with a mark in all */
+    uint64_t marked_count : 62;    /* packets sent with a mark in all */
+    uint64_t has_ect0 : 1;         /* some of them had ECT(0), .. */
+    uint64_t has_ect1 : 1;         /* .. or ECT(1) */
 };
 
 /* Begins to test a path.  `mark`: SP_ECN_NOT, SP_ECN_ECT0, or SP_ECN_ECT1 for L4S [RFC9331 4.1]. */
@@ -47,10 +49,14 @@ void sp_ecn_pause(struct sp_ecn_path *path);
 void sp_ecn_resume(struct sp_ecn_path *path);
 
 /* An ACK that moved the largest acknowledged number of `space`; `marked_count` of the packets that
- * it newly acknowledged were marked.  Returns true if it reports new CE marks.
+ * it newly acknowledged were marked.  Returns the number of new CE marks that it reports.
  * [RFC9000 13.4.2.1] */
-bool sp_ecn_on_ack(struct sp_ecn_path *path, struct sp_ecn_space *space,
-                   const struct sp_frame_ack *ack, uint32_t marked_count);
+uint64_t sp_ecn_on_ack(struct sp_ecn_path *path, struct sp_ecn_space *space,
+                       const struct sp_frame_ack *ack, uint32_t marked_count);
+
+/* The controller is no longer a scalable one: packets are marked ECT(0) from now on, if at all.
+ * Those with ECT(1) that are in flight still count.  [RFC9331 4.3] */
+void sp_ecn_leave_l4s(struct sp_ecn_path *path);
 
 /* Such an ACK that also acknowledges packets of other paths, so that its counts say nothing about
  * this one: only takes note of them. */

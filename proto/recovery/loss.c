@@ -392,14 +392,27 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
         detect_from(loss, space, pn, now_ns, ret);
 }
 
-/* Returns whether the ACK reports congestion on the path in use. */
-static bool on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
-                          const struct sp_frame_ack *ack)
+/* A scalable controller needs marks, and only a scalable one may send ECT(1).  [RFC9331 4.3] */
+static void watch_l4s(struct sp_loss_path *path)
 {
-    if (!work->is_mixed)
-        return sp_ecn_on_ack(&loss->path->ecn, &work->space->ecn, ack, work->marked_count);
-    sp_ecn_on_mixed_ack(&work->space->ecn, ack);
-    return false;
+    if (path->ecn.state == SP_ECN_FAILED && path->cc.ops->is_l4s)
+        sp_cc_leave_l4s(&path->cc);
+    if (!path->cc.ops->is_l4s)
+        sp_ecn_leave_l4s(&path->ecn);
+}
+
+/* Returns the number of new CE marks that the ACK reports for the path in use. */
+static uint64_t on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
+                              const struct sp_frame_ack *ack)
+{
+    if (SB_UNLIKELY(work->is_mixed)) {
+        sp_ecn_on_mixed_ack(&work->space->ecn, ack);
+        return 0;
+    }
+    uint64_t count = sp_ecn_on_ack(&loss->path->ecn, &work->space->ecn, ack, work->marked_count);
+    if (SB_UNLIKELY(loss->path->ecn.mark == SP_ECN_ECT1))
+        watch_l4s(loss->path);
+    return count;
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
@@ -439,6 +452,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     ret->acked_any = true;
     struct sp_cc_ack sums = cc_ack_of(loss, &work, in_flight_bytes - loss->path->cc.in_flight_bytes,
                                       work.largest_sent_ns);
+    sums.marked_count = work.is_mixed ? 0 : work.marked_count;
 
     /* [RFC9002 5.1, 5.3] */
     if (work.largest_pn == ack->largest && work.any_eliciting && work.is_own_path) {
@@ -451,11 +465,13 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                          delay_ns, arrived_ns);
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
-    if (has_moved && on_ecn_counts(loss, &work, ack)) {
+    uint64_t ce_count = has_moved ? on_ecn_counts(loss, &work, ack) : 0;
+    if (ce_count > 0) {
         struct sp_cc_loss mark = {
             .sent_ns = work.largest_sent_ns,
             .now_ns = arrived_ns,
             .rtt = &loss->path->rtt,
+            .ce_count = (uint32_t)SB_MIN(ce_count, (uint64_t)UINT32_MAX),
             .is_ecn = true,
         };
         sp_cc_on_lost(&loss->path->cc, &mark);

@@ -13,8 +13,12 @@ static struct sp_pace pace_of(const struct sp_loss_path *path)
     const struct sp_cc *cc = &path->cc;
     if (!sp_rtt_has_sample(&path->rtt))
         return (struct sp_pace){0};
-    if (cc->rate_bytes_per_s != 0)
-        return sp_pace_of_rate(cc->rate_bytes_per_s, &path->rtt, cc->datagram_bytes);
+    if (cc->rate_bytes_per_s != 0) {
+        struct sp_pace own = sp_pace_of_rate(cc->rate_bytes_per_s, &path->rtt, cc->datagram_bytes);
+        if (cc->ops->is_l4s)
+            sp_pace_smooth(&own, &path->rtt, cc->datagram_bytes);
+        return own;
+    }
     return sp_pace_of_window(cc->cwnd_bytes, &path->rtt, cc->datagram_bytes,
                              sp_cc_is_in_slow_start(cc));
 }

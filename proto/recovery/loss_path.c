@@ -21,7 +21,9 @@ void sp_loss_use(struct sp_loss *loss, struct sp_loss_path *path)
     loss->paths[path->index] = path;
     if (path == loss->path)
         return;
-    sp_ecn_init(&path->ecn, loss->path->ecn.mark); /* [RFC9000 13.4.2] each is tested */
+    /* [RFC9000 13.4.2] Each is tested, with the mark of its controller. */
+    bool is_marked = loss->path->ecn.mark != SP_ECN_NOT;
+    sp_ecn_init(&path->ecn, is_marked ? sp_cc_mark(&path->cc) : SP_ECN_NOT);
     loss->path = path;
     if (loss->limit_bytes_per_s != 0)
         sp_loss_pace(loss, path->pacer.full_at_ns); /* a new one has a full bucket */

@@ -27,6 +27,7 @@
 #define TRAINS_MAX        8
 #define BURST_NS          (1 * SB_MS)
 #define LIMIT_BURST_NS    (2 * SB_MS) /* a wake is worth half of it: a millisecond */
+#define SMOOTH_NS         (250 * SB_US)
 #define NEAR_TRAINS       2
 #define NEAR_NS           (100 * SB_US)
 
@@ -88,6 +89,14 @@ struct sp_pace sp_pace_of_window(uint64_t window_bytes, const struct sp_rtt *rtt
     uint64_t rate = per_s > RATE_MAX / 2 ? RATE_MAX / 2 : (uint64_t)per_s;
     rate = is_slow_start ? rate * 2 : rate + rate / 4;
     return sp_pace_of_rate(rate, rtt, datagram_bytes);
+}
+
+void sp_pace_smooth(struct sp_pace *pace, const struct sp_rtt *rtt, uint64_t datagram_bytes)
+{
+    if (rtt->min_ns < NEAR_NS)
+        return;
+    uint64_t bytes = SB_MAX(pace->rate_bytes_per_s / (SB_S / SMOOTH_NS), 2 * datagram_bytes);
+    pace->burst_bytes = SB_MIN(pace->burst_bytes, bytes);
 }
 
 void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)

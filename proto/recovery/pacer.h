@@ -37,6 +37,11 @@ struct sp_pace sp_pace_of_window(uint64_t window_bytes, const struct sp_rtt *rtt
 struct sp_pace sp_pace_of_rate(uint64_t rate_bytes_per_s, const struct sp_rtt *rtt,
                                uint64_t datagram_bytes);
 
+/* Shortens the burst to what the rate allows in a quarter of a millisecond, or to two datagrams if
+ * that is more: an L4S queue marks what waits for a millisecond, and a burst that comes faster
+ * waits.  Not within the machine, where a train costs as much as a datagram.  [RFC9331 4.3] */
+void sp_pace_smooth(struct sp_pace *pace, const struct sp_rtt *rtt, uint64_t datagram_bytes);
+
 /* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none.  The burst of a limited
  * pace is what the limit allows in 2 ms, or the initial window if that is more. */
 void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes);

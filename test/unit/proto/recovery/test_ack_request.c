@@ -123,6 +123,21 @@ static void the_frame_follows_the_window_and_the_round_trip(void **state)
     }
 }
 
+/* A sender that its window and a smooth pace limit waits for no ACK if they come often. */
+static void a_controller_for_l4s_wants_twice_as_many(void **state)
+{
+    struct loss_world *world = *state;
+    struct sp_ack_request request;
+    struct sp_frame_ack_frequency frame;
+    for (int is_l4s = 0; is_l4s < 2; is_l4s++) {
+        struct sp_loss_path *path = begin(world, &request, 640, 40 * SB_MS);
+        if (is_l4s)
+            path->cc.ops = &sp_cc_prague_ops;
+        assert_true(send_one(world, &request, &frame));
+        assert_int_equal(frame.eliciting_max + 1, is_l4s ? 40 : 80);
+    }
+}
+
 static void a_peer_without_the_extension_gets_no_frame(void **state)
 {
     struct loss_world *world = *state;
@@ -279,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(loss_world, one_frame_is_in_flight_at_a_time),
         QT_TEST(loss_world, the_frame_follows_the_window_and_the_round_trip),
+        QT_TEST(loss_world, a_controller_for_l4s_wants_twice_as_many),
         QT_TEST(loss_world, a_peer_without_the_extension_gets_no_frame),
         QT_TEST(loss_world, without_a_round_trip_there_is_no_frame),
         QT_TEST(loss_world, the_bounds_of_the_peer_may_be_equal),

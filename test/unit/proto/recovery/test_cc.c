@@ -52,7 +52,7 @@ static void acked(struct walk *walk, uint64_t bytes, bool is_app_limited)
     if (is_app_limited)
         sp_cc_on_app_limited(&walk->cc);
     struct sp_cc_ack ack = {
-        bytes, walk->now_ns - rtt.latest_ns, walk->now_ns, &rtt, is_app_limited, rtt.latest_ns};
+        bytes, walk->now_ns - rtt.latest_ns, walk->now_ns, &rtt, is_app_limited, 1, rtt.latest_ns};
     sp_cc_on_acked(&walk->cc, &ack);
     sp_cc_on_ack_end(&walk->cc, &ack);
 }
@@ -65,6 +65,7 @@ static void lost(struct walk *walk, uint64_t bytes, bool is_persistent)
         .now_ns = walk->now_ns,
         .rtt = &rtt,
         .range_count = bytes > 0,
+        .ce_count = bytes == 0,
         .is_ecn = bytes == 0,
         .is_persistent = is_persistent,
     };
@@ -249,7 +250,7 @@ static void a_window_below_the_floor_is_our_bug(void **state)
     const struct sp_cc_args args = {.ops = &bad, .datagram_bytes = DATAGRAM};
     struct walk walk;
     begin(&walk, SP_CC_NEWRENO, 1);
-    struct sp_cc_ack ack = {0, 1, 2, &rtt, false, 0};
+    struct sp_cc_ack ack = {0, 1, 2, &rtt, false, 0, 0};
     struct sp_cc_loss loss = {.sent_ns = 1, .now_ns = 2, .rtt = &rtt, .is_ecn = true};
     expect_assert_failure(sp_cc_init(&walk.cc, &args));
     walk.cc.ops = &bad;

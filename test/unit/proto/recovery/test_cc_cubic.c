@@ -30,8 +30,8 @@ static void begin(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
 
 static void acked_sent_at(struct flow *flow, uint64_t bytes, uint64_t sent_ns, bool is_app_limited)
 {
-    struct sp_cc_ack ack = {bytes,      sent_ns,        flow->now_ns,
-                            &flow->rtt, is_app_limited, flow->rtt.latest_ns};
+    struct sp_cc_ack ack = {bytes,          sent_ns, flow->now_ns,       &flow->rtt,
+                            is_app_limited, 0,       flow->rtt.latest_ns};
     sp_cc_on_sent(&flow->cc, bytes);
     sp_cc_on_acked(&flow->cc, &ack);
     sp_cc_on_ack_end(&flow->cc, &ack);

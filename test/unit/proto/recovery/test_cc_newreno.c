@@ -17,7 +17,7 @@ static void init(struct sp_cc *cc, uint64_t datagram_bytes)
 
 static void ack_bytes(struct sp_cc *cc, uint64_t bytes, uint64_t sent_ns, bool is_app_limited)
 {
-    struct sp_cc_ack ack = {bytes, sent_ns, sent_ns + rtt.min_ns, &rtt, is_app_limited, 0};
+    struct sp_cc_ack ack = {bytes, sent_ns, sent_ns + rtt.min_ns, &rtt, is_app_limited, 0, 0};
     sp_cc_on_sent(cc, bytes);
     sp_cc_on_acked(cc, &ack);
 }

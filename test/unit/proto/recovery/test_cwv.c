@@ -40,8 +40,8 @@ static void sent(struct flow *flow, uint64_t bytes)
 static void acked(struct flow *flow, uint64_t bytes)
 {
     bool is_app_limited = flow->cc.in_flight_bytes * 2 < flow->cc.cwnd_bytes;
-    struct sp_cc_ack ack = {bytes, flow->now_ns - RTT_NS, flow->now_ns,
-                            &rtt,  is_app_limited,        RTT_NS};
+    struct sp_cc_ack ack = {bytes, flow->now_ns - RTT_NS, flow->now_ns, &rtt, is_app_limited, 0,
+                            RTT_NS};
     sp_cc_on_acked(&flow->cc, &ack);
     sp_cc_on_ack_end(&flow->cc, &ack);
 }
@@ -177,7 +177,7 @@ static void the_ack_that_shows_a_loss_counts(void **state)
     flow.now_ns += 20 * SB_S;
     sent(&flow, 30000);
     flow.now_ns += RTT_NS;
-    struct sp_cc_ack ack = {29000, flow.now_ns - RTT_NS, flow.now_ns, &rtt, true, RTT_NS};
+    struct sp_cc_ack ack = {29000, flow.now_ns - RTT_NS, flow.now_ns, &rtt, true, 0, RTT_NS};
     sp_cc_on_acked(&flow.cc, &ack);
     lost(&flow, 1000);
     sp_cc_on_ack_end(&flow.cc, &ack);

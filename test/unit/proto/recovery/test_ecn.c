@@ -33,7 +33,7 @@ static void a_path_that_is_not_asked_marks_nothing(void **state)
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
     sp_ecn_on_sent(&path, &space, SP_ECN_NOT, 1);
     struct sp_frame_ack ack = ack_of(5, 5, 5);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 0));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 0));
     assert_int_equal(path.state, SP_ECN_OFF);
 }
 
@@ -48,7 +48,7 @@ static void only_the_first_packets_are_marked_until_there_is_a_verdict(void **st
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
 
     struct sp_frame_ack ack = ack_of(3, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 3));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
 }
@@ -71,36 +71,36 @@ static void counts_that_cannot_be_true_end_the_marking(void **state)
         struct sp_frame_ack ack;
         uint32_t marked_count;
         enum sp_ecn_state want;
-        bool want_congested;
+        uint64_t want_marks;
     } samples[] = {
 #define COUNTS(...) {.has_ecn = true, __VA_ARGS__}
-        {"all arrive", COUNTS(.ect0 = 5), 3, SP_ECN_CAPABLE, false},
-        {"one was marked", COUNTS(.ect0 = 4, .ce = 1), 3, SP_ECN_CAPABLE, true},
-        {"all were marked", COUNTS(.ect0 = 2, .ce = 3), 3, SP_ECN_CAPABLE, true},
-        {"more than is new here", COUNTS(.ect0 = 9), 3, SP_ECN_CAPABLE, false},
-        {"no counts", {.has_ecn = false}, 3, SP_ECN_FAILED, false},
-        {"no counts, none marked", {.has_ecn = false}, 0, SP_ECN_CAPABLE, false},
-        {"too few", COUNTS(.ect0 = 4), 3, SP_ECN_FAILED, false},
-        {"none", COUNTS(.ect0 = 2), 1, SP_ECN_FAILED, false},
-        {"fewer than before", COUNTS(.ect0 = 1, .ce = 9), 3, SP_ECN_FAILED, false},
-        {"more than were sent", COUNTS(.ect0 = 11), 3, SP_ECN_FAILED, false},
-        {"more CE than were sent", COUNTS(.ect0 = 2, .ce = 11), 3, SP_ECN_FAILED, false},
-        {"remarked to ECT(1)", COUNTS(.ect0 = 5, .ect1 = 1), 3, SP_ECN_FAILED, false},
-        {"absurd", COUNTS(.ect0 = 2, .ce = UINT64_MAX), 3, SP_ECN_FAILED, false},
+        {"all arrive", COUNTS(.ect0 = 5), 3, SP_ECN_CAPABLE, 0},
+        {"one was marked", COUNTS(.ect0 = 4, .ce = 1), 3, SP_ECN_CAPABLE, 1},
+        {"all were marked", COUNTS(.ect0 = 2, .ce = 3), 3, SP_ECN_CAPABLE, 3},
+        {"more than is new here", COUNTS(.ect0 = 9), 3, SP_ECN_CAPABLE, 0},
+        {"no counts", {.has_ecn = false}, 3, SP_ECN_FAILED, 0},
+        {"no counts, none marked", {.has_ecn = false}, 0, SP_ECN_CAPABLE, 0},
+        {"too few", COUNTS(.ect0 = 4), 3, SP_ECN_FAILED, 0},
+        {"none", COUNTS(.ect0 = 2), 1, SP_ECN_FAILED, 0},
+        {"fewer than before", COUNTS(.ect0 = 1, .ce = 9), 3, SP_ECN_FAILED, 0},
+        {"more than were sent", COUNTS(.ect0 = 11), 3, SP_ECN_FAILED, 0},
+        {"more CE than were sent", COUNTS(.ect0 = 2, .ce = 11), 3, SP_ECN_FAILED, 0},
+        {"remarked to ECT(1)", COUNTS(.ect0 = 5, .ect1 = 1), 3, SP_ECN_FAILED, 0},
+        {"absurd", COUNTS(.ect0 = 2, .ce = UINT64_MAX), 3, SP_ECN_FAILED, 0},
 #undef COUNTS
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
         struct sp_frame_ack ack = ack_of(2, 0, 0);
-        assert_false(sp_ecn_on_ack(&path, &space, &ack, 2));
+        assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 2));
         print_message("    %s\n", samples[i].what);
         assert_int_equal(sp_ecn_on_ack(&path, &space, &samples[i].ack, samples[i].marked_count),
-                         samples[i].want_congested);
+                         samples[i].want_marks);
         assert_int_equal(path.state, samples[i].want);
         if (path.state == SP_ECN_FAILED) {
             assert_int_equal(sp_ecn_mark(&path), SP_ECN_NOT);
             ack = ack_of(9, 0, 9);
-            assert_false(sp_ecn_on_ack(&path, &space, &ack, 3)); /* for good */
+            assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 3)); /* for good */
             assert_int_equal(path.state, SP_ECN_FAILED);
         }
     }
@@ -125,7 +125,7 @@ static void losses_on_a_capable_path_say_nothing_of_marks(void **state)
     (void)state;
     struct sp_ecn_path path = path_with_sent(TEST_PACKETS);
     struct sp_frame_ack ack = ack_of(1, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 1));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 1));
     for (int i = 0; i < 2 * TEST_PACKETS; i++)
         sp_ecn_on_lost(&path, true);
     assert_int_equal(path.state, SP_ECN_CAPABLE);
@@ -157,7 +157,7 @@ static void a_pto_of_the_handshake_pauses_the_test(void **state)
     path = path_with_sent(2); /* an ACK shows that they arrived */
     sp_ecn_pause(&path);
     struct sp_frame_ack ack = ack_of(2, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 2));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 2));
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
 }
 
@@ -168,13 +168,13 @@ static void spaces_are_counted_apart(void **state)
     struct sp_ecn_space other = {.marked_count = 0};
     struct sp_ecn_path path = path_with_sent(3);
     struct sp_frame_ack ack = ack_of(3, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 3));
     sp_ecn_on_sent(&path, &other, SP_ECN_ECT0, 1);
     ack = ack_of(1, 0, 0);
-    assert_false(sp_ecn_on_ack(&path, &other, &ack, 1));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &other, &ack, 1));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     ack = ack_of(2, 0, 0); /* more than were sent there */
-    assert_false(sp_ecn_on_ack(&path, &other, &ack, 0));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &other, &ack, 0));
     assert_int_equal(path.state, SP_ECN_FAILED);
 }
 
@@ -188,11 +188,48 @@ static void a_scalable_controller_marks_the_other_codepoint(void **state)
     assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT1);
     sp_ecn_on_sent(&path, &space, SP_ECN_ECT1, TEST_PACKETS);
     struct sp_frame_ack ack = ack_of(0, 4, 1);
-    assert_true(sp_ecn_on_ack(&path, &space, &ack, 5));
+    assert_int_equal(1, sp_ecn_on_ack(&path, &space, &ack, 5));
     assert_int_equal(path.state, SP_ECN_CAPABLE);
     ack = ack_of(1, 5, 1); /* remarked to ECT(0) */
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 1));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 1));
     assert_int_equal(path.state, SP_ECN_FAILED);
+}
+
+/* [RFC9331 4.3] What is in flight with the other mark counts as before.  [RFC9000 13.4.2.1] */
+static void a_controller_that_is_scalable_no_longer_changes_its_mark(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sp_frame_ack ack;
+        uint32_t marked_count;
+        enum sp_ecn_state want;
+    } samples[] = {
+        {{.has_ecn = true, .ect1 = 10, .ect0 = 3}, 8, SP_ECN_CAPABLE},
+        {{.has_ecn = true, .ect1 = 8, .ect0 = 2, .ce = 3}, 8, SP_ECN_CAPABLE},
+        {{.has_ecn = true, .ect1 = 10, .ect0 = 2}, 8, SP_ECN_FAILED}, /* one is not counted */
+        {{.has_ecn = true, .ect1 = 14, .ect0 = 0}, 8, SP_ECN_FAILED}, /* more than were sent */
+        {{.has_ecn = true, .ect1 = 4, .ect0 = 3}, 1, SP_ECN_FAILED},  /* fewer than before */
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_ecn_path path;
+        space = (struct sp_ecn_space){0};
+        sp_ecn_init(&path, SP_ECN_ECT1);
+        sp_ecn_on_sent(&path, &space, SP_ECN_ECT1, TEST_PACKETS);
+        struct sp_frame_ack ack = ack_of(0, 5, 0);
+        assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 5));
+        sp_ecn_leave_l4s(&path);
+        assert_int_equal(sp_ecn_mark(&path), SP_ECN_ECT0);
+        sp_ecn_on_sent(&path, &space, SP_ECN_ECT0, 3);
+        assert_int_equal(samples[i].ack.ce * (samples[i].want == SP_ECN_CAPABLE),
+                         sp_ecn_on_ack(&path, &space, &samples[i].ack, samples[i].marked_count));
+        assert_int_equal(path.state, samples[i].want);
+        sp_ecn_leave_l4s(&path);
+        assert_int_equal(path.mark, SP_ECN_ECT0);
+    }
+    struct sp_ecn_path path;
+    sp_ecn_init(&path, SP_ECN_NOT); /* was not asked for, and is not now */
+    sp_ecn_leave_l4s(&path);
+    assert_int_equal(path.mark, SP_ECN_NOT);
 }
 
 /* [RFC9000 13.4.2] Each path is validated, and the peer's counts go on. */
@@ -201,7 +238,7 @@ static void a_new_path_is_tested_from_the_counts_of_the_one_before(void **state)
     (void)state;
     struct sp_ecn_path old = path_with_sent(TEST_PACKETS), path;
     struct sp_frame_ack ack = ack_of(5, 0, 1);
-    assert_true(sp_ecn_on_ack(&old, &space, &ack, 6));
+    assert_int_equal(1, sp_ecn_on_ack(&old, &space, &ack, 6));
     sp_ecn_init(&path, old.mark);
     assert_int_equal(path.state, SP_ECN_TESTING);
     sp_ecn_on_sent(&path, &space, sp_ecn_mark(&path), TEST_PACKETS);
@@ -210,10 +247,10 @@ static void a_new_path_is_tested_from_the_counts_of_the_one_before(void **state)
     sp_ecn_on_mixed_ack(&space, &ack);
     assert_int_equal(path.state, SP_ECN_UNKNOWN);
     ack = ack_of(8, 0, 2); /* the new path clears the marks */
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 3));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 3));
     assert_int_equal(path.state, SP_ECN_FAILED);
     ack = ack_of(9, 0, 4);
-    assert_false(sp_ecn_on_ack(&path, &space, &ack, 0));
+    assert_int_equal(0, sp_ecn_on_ack(&path, &space, &ack, 0));
     assert_int_equal(space.reported.ce, 4); /* for the next path */
 }
 
@@ -229,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_pto_of_the_handshake_pauses_the_test),
         cmocka_unit_test(spaces_are_counted_apart),
         cmocka_unit_test(a_scalable_controller_marks_the_other_codepoint),
+        cmocka_unit_test(a_controller_that_is_scalable_no_longer_changes_its_mark),
         cmocka_unit_test(a_new_path_is_tested_from_the_counts_of_the_one_before),
     };
 

@@ -207,6 +207,29 @@ static void a_limit_lowers_a_rate_and_never_raises_it(void **state)
 
 /* A thousand connections, each of which begins at a time of its own: their pacers wake one thread
  * at common times, and lose nothing of their rates. */
+/* For L4S a quarter of a millisecond, or two datagrams; trains within the machine. */
+static void a_smooth_pace_has_short_bursts(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rate, rtt_us, want;
+    } samples[] = {
+        {100000, 10000, 2400},     {12500000, 10000, 3125}, {125000000, 1000, 31250},
+        {1250000000, 100, 312500}, {125000000, 99, 0},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        const struct sp_rtt rtt = {.smoothed_ns = samples[i].rtt_us * SB_US,
+                                   .min_ns = samples[i].rtt_us * SB_US};
+        const struct sp_pace whole = sp_pace_of_rate(samples[i].rate, &rtt, 1200);
+        struct sp_pace pace = whole;
+        sp_pace_smooth(&pace, &rtt, 1200);
+        assert_int_equal(pace.rate_bytes_per_s, samples[i].rate);
+        assert_int_equal(pace.burst_bytes,
+                         samples[i].want > 0 ? samples[i].want : whole.burst_bytes);
+        assert_true(pace.burst_bytes <= whole.burst_bytes);
+    }
+}
+
 static void pacers_wake_their_thread_together(void **state)
 {
     (void)state;
@@ -353,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
         cmocka_unit_test(a_change_of_the_rate_keeps_the_debt),
         cmocka_unit_test(a_window_that_grows_sharply_does_not_wait_for_old_trains),
+        cmocka_unit_test(a_smooth_pace_has_short_bursts),
         cmocka_unit_test(pacers_wake_their_thread_together),
         cmocka_unit_test(many_changes_add_up_to_the_mean_rate),
         cmocka_unit_test(rates_of_windows_are_kept_over_the_whole_range),
