@@ -73,7 +73,7 @@
     X(PROTO, spin_bit, true, false, true, RANGE) \
     X(PROTO, ack_frequency, true, false, true, RANGE) \
     X(PROTO, key_update_packets, 0, 100, 100000000, RANGE_OR_NONE) \
-    X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_BBR, \
+    X(CONN, congestion, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_CUBIC, SPATE_CONGESTION_PRAGUE, \
       RANGE) \
     X(PROTO, fixed_rate_bytes_per_s, 125000000, RATE_MIN, RATE_MAX, RANGE) \
     X(PROTO, migration, true, false, true, RANGE) \
@@ -273,10 +273,9 @@ static void versions_to_proto(enum spate_versions versions, struct sp_config *re
 static void congestion_to_proto(enum spate_congestion congestion, struct sp_config *ret)
 {
     static const enum sp_cc_kind kinds[] = {
-        [SPATE_CONGESTION_CUBIC] = SP_CC_CUBIC,
-        [SPATE_CONGESTION_NEWRENO] = SP_CC_NEWRENO,
-        [SPATE_CONGESTION_FIXED] = SP_CC_FIXED,
-        [SPATE_CONGESTION_BBR] = SP_CC_BBR,
+        [SPATE_CONGESTION_CUBIC] = SP_CC_CUBIC,   [SPATE_CONGESTION_NEWRENO] = SP_CC_NEWRENO,
+        [SPATE_CONGESTION_FIXED] = SP_CC_FIXED,   [SPATE_CONGESTION_BBR] = SP_CC_BBR,
+        [SPATE_CONGESTION_PRAGUE] = SP_CC_PRAGUE,
     };
     /* sp_conn_stats() reports the kind as it is. */
     SB_ASSERT((uint32_t)kinds[congestion] == (uint32_t)congestion);

@@ -44,11 +44,9 @@ static const char *const retries[] = {
 };
 
 static const char *const congestions[] = {
-    [SPATE_CONGESTION_CUBIC] = "cubic",
-    [SPATE_CONGESTION_NEWRENO] = "newreno",
-    [SPATE_CONGESTION_FIXED] = "fixed",
-    [SPATE_CONGESTION_BBR] = "bbr",
-    NULL,
+    [SPATE_CONGESTION_CUBIC] = "cubic",   [SPATE_CONGESTION_NEWRENO] = "newreno",
+    [SPATE_CONGESTION_FIXED] = "fixed",   [SPATE_CONGESTION_BBR] = "bbr",
+    [SPATE_CONGESTION_PRAGUE] = "prague", NULL,
 };
 
 static const char *const kernel_pacings[] = {
@@ -146,8 +144,8 @@ const struct option_spec option_specs[] = {
      "of "
      "the unfinished handshakes (auto)"},
     {"cc", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(cc), 0, 0, congestions,
-     "the congestion controller of what is sent: cubic, newreno, bbr, or fixed at --cc-rate "
-     "(cubic)"},
+     "the congestion controller of what is sent: cubic, newreno, bbr, prague, or fixed at "
+     "--cc-rate (cubic)"},
     {"profile", "NAME", OPTION_CHOICE, FOR_ALL, FIELD(profile), 0, 0, profiles,
      "settings for a kind of network, --cc included: lan, wan or none (none)"},
     {"cc-rate", "N", OPTION_SIZE, FOR_ALL, FIELD(cc_rate), 1000, 1.25e11, NULL,

@@ -8,7 +8,7 @@
 
 #include "proto/base/time.h"
 
-enum { BYTES = 40000000, CONGESTIONS = SPATE_CONGESTION_BBR + 1 };
+enum { BYTES = 40000000, CONGESTIONS = SPATE_CONGESTION_PRAGUE + 1 };
 
 static const uint8_t bytes[BYTES];
 static enum spate_congestion congestion;

@@ -10,7 +10,7 @@
 
 #include "proto/base/time.h"
 
-enum { BYTES = 8000000, CONGESTIONS = SPATE_CONGESTION_BBR + 1 };
+enum { BYTES = 8000000, CONGESTIONS = SPATE_CONGESTION_PRAGUE + 1 };
 
 static enum spate_congestion congestion;
 static uint64_t fixed_rate;
@@ -43,10 +43,9 @@ static void each_controller_delivers(void **state)
 {
     (void)state;
     static const char *const names[CONGESTIONS] = {
-        [SPATE_CONGESTION_CUBIC] = "cubic",
-        [SPATE_CONGESTION_NEWRENO] = "newreno",
-        [SPATE_CONGESTION_FIXED] = "fixed",
-        [SPATE_CONGESTION_BBR] = "bbr",
+        [SPATE_CONGESTION_CUBIC] = "cubic",   [SPATE_CONGESTION_NEWRENO] = "newreno",
+        [SPATE_CONGESTION_FIXED] = "fixed",   [SPATE_CONGESTION_BBR] = "bbr",
+        [SPATE_CONGESTION_PRAGUE] = "prague",
     };
     for (uint32_t i = 0; i < CONGESTIONS; i++) {
         congestion = (enum spate_congestion)i;
@@ -66,6 +65,28 @@ static void each_controller_delivers(void **state)
     }
     assert_string_equal(spate_congestion_name((enum spate_congestion)CONGESTIONS), "unknown");
     assert_string_equal(spate_congestion_name((enum spate_congestion) - 1), "unknown");
+}
+
+static void set_unmarked(struct spate_config *config)
+{
+    set(config);
+    config->ecn = false;
+}
+
+/* Prague without marks would take more than its share of a classic queue. */
+static void prague_without_ecn_is_cubic(void **state)
+{
+    (void)state;
+    congestion = SPATE_CONGESTION_PRAGUE;
+    fixed_rate = 0;
+    struct pw *w = pw_create(&(struct pw_config){.server = set, .client = set_unmarked});
+    struct spate_conn *conn = pw_connected(w);
+    (void)send_all(w, conn);
+    struct spate_conn_stats stats;
+    spate_conn_stats(conn, &stats);
+    assert_int_equal(stats.congestion, SPATE_CONGESTION_CUBIC);
+    spate_conn_stats(w->server.conn, &stats);
+    assert_int_equal(stats.congestion, SPATE_CONGESTION_PRAGUE);
 }
 
 static void a_fixed_rate_is_kept(void **state)
@@ -170,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, each_controller_delivers),
+        QT_TEST(owned, prague_without_ecn_is_cubic),
         QT_TEST(owned, a_fixed_rate_is_kept),
         QT_TEST(owned, connections_of_one_engine_differ),
         QT_TEST(owned, what_does_not_exist_is_refused),

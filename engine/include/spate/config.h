@@ -67,6 +67,7 @@ enum spate_congestion {
     SPATE_CONGESTION_NEWRENO, /* NewReno with HyStart++ [RFC9002 7, RFC9406] */
     SPATE_CONGESTION_FIXED,   /* a fixed rate, for closed networks */
     SPATE_CONGESTION_BBR,     /* BBR, version 3 [draft-ietf-ccwg-bbr] */
+    SPATE_CONGESTION_PRAGUE,  /* Prague, for L4S [RFC9330, RFC9331] */
 };
 
 /* Kinds of networks: see spate_config_profile(). */
@@ -391,12 +392,19 @@ enum spate_resume_phase {
  *   BBR      Measures the bandwidth and the round trip of the path, and sends at that rate.  It
  *            keeps queues short, and up to 2 % of random loss, as radio has it, hardly slow it
  *            down.  A path takes 6.5 KiB more of memory_bytes_max; without those it gets CUBIC.
+ *   PRAGUE   For networks with L4S queues [RFC9330]: they mark packets that wait for a millisecond,
+ *            and so keep that delay while the path is full.  It marks its packets ECT(1) and reacts
+ *            to the share of marked packets [RFC9331]; round trips below 25 ms count as 25 ms after
+ *            500 of them, so that near flows leave room for far ones.  It needs `ecn`.  Before the
+ *            first mark, after a loss, and after a time without marks it behaves as CUBIC.  A path
+ *            gets CUBIC for good where marks do not pass, and where they come after a wait of more
+ *            than 3 ms, as from a classic ECN queue: the gauge `congestion` reports it.
  *   FIXED    The rate of fixed_rate_bytes_per_s, whatever gets lost.  Only for networks of your own
  *            in which that rate is free: it starves all others.
  *
- * All have at least two datagrams in flight, begin with ten, and react to marks (ecn) as to
- * losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  BBR and FIXED are paced
- * whatever `pacing` says. */
+ * All have at least two datagrams in flight, begin with ten, and but for PRAGUE react to marks
+ * (ecn) as to losses; FIXED reacts only to persistent congestion [RFC9002 7.6].  BBR, FIXED and
+ * PRAGUE are paced whatever `pacing` says. */
 
 /* Rate limits hold over any time: at most the limit, and one burst more, in bytes of UDP payload. A
  * burst is what the limit allows in 2 ms, or ten datagrams if that is more.
