@@ -18,6 +18,9 @@ PICTURES = 'pictures'
 CONTROLLERS = ('cubic', 'bbr')  # that are drawn
 # What is run; a controller that is not drawn as one flow only.
 RUNS = (('cubic',), ('newreno', '--flows', '1'), ('bbr',))
+# .. and on paths with a queue for L4S, or with marks.
+L4S_PATHS = ('l4s', 'l4s-near', 'classic-ecn')
+L4S_RUN = ('prague',)
 
 WIDTH, PANEL, RATE, QUEUE, MARGIN, LEFT = 640, 150, 84, 30, 10, 40
 COLOURS = ('#1f5fa8', '#d0722c', '#4a9a56', '#8a5ab0')
@@ -116,12 +119,17 @@ def read_series(path):
             for line in path.read_text(encoding='ascii').splitlines()]
 
 
+def controllers_of(name):
+    """Those that are drawn."""
+    return CONTROLLERS + L4S_RUN if name in L4S_PATHS else CONTROLLERS
+
+
 def pictures(names, folder):
     """The pictures by their names: of two flows, or of one where there are no two."""
     ret = {}
     for name in names:
         panels = []
-        for controller in CONTROLLERS:
+        for controller in controllers_of(name):
             for count in (2, 1):
                 path = folder / f'{name}-{count}-{controller}.csv'
                 if path.exists():
@@ -149,8 +157,9 @@ def page(paths, head, rows):
 def make(sim, paths):
     with tempfile.TemporaryDirectory(prefix='spate-laboratory-') as folder:
         rows = []
-        for words in RUNS:
-            done = subprocess.run([sim, '--paths', 'all', '--series', folder, '--cc', *words],
+        runs = [('all', words) for words in RUNS] + [(path, L4S_RUN) for path in L4S_PATHS]
+        for path, words in runs:
+            done = subprocess.run([sim, '--paths', path, '--series', folder, '--cc', *words],
                                   text=True, stdout=subprocess.PIPE, check=False)
             head, more = parse_rows(done.stdout)
             rows += more
@@ -179,7 +188,8 @@ def faults(paths):
     for part in text.split('\n## ')[1:]:
         name = part.split(':')[0]
         head, rows = parse_rows(part)
-        missing = {f'1 {words[0]}' for words in RUNS} - {row[0] for row in rows}
+        runs = RUNS + (L4S_RUN,) if name in L4S_PATHS else RUNS
+        missing = {f'1 {words[0]}' for words in runs} - {row[0] for row in rows}
         if missing:
             yield f'{name} has no row of {sorted(missing)}'
         if any(len(row) != len(head) or not re.fullmatch(r'[\d.]+', row[1]) for row in rows):
@@ -190,7 +200,7 @@ def faults(paths):
     for name in drawn & set(paths):
         picture = (FOLDER / PICTURES / f'{name}.svg').read_text(encoding='utf-8')
         if any(f'{name}: ' not in picture or controller not in picture
-               for controller in CONTROLLERS):
+               for controller in controllers_of(name)):
             yield f'the picture of {name} lacks a controller'
         if len(picture) > 20000:
             yield f'the picture of {name} is large'

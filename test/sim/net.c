@@ -79,7 +79,9 @@ static bool has_work(const struct qs_plan *plan, const struct qs_path_plan *path
     case QS_NODE_BLACKHOLE:
         return path->blackhole_until_ns > 0;
     case QS_NODE_BOTTLENECK:
-        return path->rate_bytes_per_s > 0;
+        return path->rate_bytes_per_s > 0 && !path->has_l4s;
+    case QS_NODE_DUAL:
+        return path->rate_bytes_per_s > 0 && path->has_l4s;
     case QS_NODE_REORDER:
         return path->reorder_ppm > 0 || path->reorder_every > 0;
     case QS_NODE_WAY:
@@ -107,6 +109,11 @@ void qs_link_init(struct qs_link *link, const struct qs_plan *plan, enum sp_role
         .meter = sender == SP_SERVER ? plan->meter : NULL,
         .name = sender == SP_CLIENT ? "net>" : "net<",
     };
+    const struct dual_config dual = {
+        .bits_per_s = link->path->rate_bytes_per_s * 8,
+        .bytes_max = link->path->queue_bytes,
+    };
+    dual_init(&link->dual, &dual, qs_hash(plan->seed, "dual", 4) + (uint64_t)sender, clock->now_ns);
     qs_random_init(&link->random, qs_hash(plan->seed, "link", 4) + (uint64_t)sender);
     for (int kind = 0; kind < QS_NODE_KINDS; kind++) {
         if (!has_work(plan, link->path, (enum qs_node_kind)kind))
@@ -164,6 +171,8 @@ void qs_node_pass_at(struct qs_node *node, struct qs_wire *wire, uint64_t at_ns)
 
 bool qs_link_take_back(const struct qs_due *due)
 {
+    if (qs_dual_take_back(due))
+        return true;
     if (due->action != pass_later && due->action != take_later)
         return false;
     const struct qs_node *node = due->context;

@@ -11,6 +11,7 @@
 #include "test/sim/plan.h"
 #include "test/sim/random.h"
 #include "test/sim/trace.h"
+#include "test/support/dual_queue.h"
 
 /* A network: nodes that hand datagrams on.
  *
@@ -21,7 +22,8 @@
 
 /* One datagram in flight. */
 struct qs_wire {
-    uint8_t *data; /* exactly `size` bytes of their own, so that overruns are found */
+    struct dual_item waiting; /* DUAL; first */
+    uint8_t *data;            /* exactly `size` bytes of their own, so that overruns are found */
     size_t size;
     struct sp_addr from;
     struct sp_addr to;
@@ -50,6 +52,7 @@ enum qs_node_kind {
     QS_NODE_BLACKHOLE,
     QS_NODE_POLICER,
     QS_NODE_BOTTLENECK,
+    QS_NODE_DUAL,
     QS_NODE_DELAY,
     QS_NODE_REORDER,
     QS_NODE_WAY,
@@ -68,6 +71,7 @@ struct qs_node {
     uint64_t waiting_bytes; /* BOTTLENECK: with the datagram that leaves now */
     uint64_t full_at_ns;    /* POLICER: when its bucket will be full again */
     bool is_in_burst;       /* BURST */
+    bool is_serving;        /* DUAL: an action of the clock takes the next one from the queue */
     uint64_t last_ns;       /* DELAY: when the last one arrives, later ones not before */
 };
 
@@ -81,6 +85,7 @@ struct qs_link {
     uint64_t began_ns;
     struct qs_meter *meter; /* NULL: nothing is measured */
     struct qs_random random;
+    struct dual_queue dual; /* of DUAL */
     struct qs_node nodes[QS_NODE_KINDS];
     uint32_t node_count;
     uint64_t sent_count;
@@ -105,6 +110,14 @@ void qs_link_send_at(struct qs_link *link, struct qs_wire *wire, uint64_t at_ns)
 void qs_node_pass(struct qs_node *node, struct qs_wire *wire);
 /* The same, at a later time. */
 void qs_node_pass_at(struct qs_node *node, struct qs_wire *wire, uint64_t at_ns);
+/* Does not pass it on: `why` is for the trace. */
+void qs_node_drop(struct qs_node *node, struct qs_wire *wire, const char *why);
+
+/* DUAL: a bottleneck with a queue for L4S: see dual_queue.h. */
+void qs_node_take_dual(struct qs_node *node, struct qs_wire *wire);
+/* Frees what waits there, if it is its action.  Returns whether it is. */
+bool qs_dual_take_back(const struct qs_due *due);
+
 /* Does to `wire` what the node is for. */
 void qs_node_take(struct qs_node *node, struct qs_wire *wire);
 

@@ -13,7 +13,7 @@
 #include "test/sim/ways.h"
 #include "test/sim/meter.h"
 
-static void drop(struct qs_node *node, struct qs_wire *wire, const char *why)
+void qs_node_drop(struct qs_node *node, struct qs_wire *wire, const char *why)
 {
     struct qs_link *link = node->link;
     qs_note(link->trace, "%s datagram %" PRIu64 " of %zu bytes: %s", link->name, wire->number,
@@ -42,7 +42,7 @@ static void take_drop_nth(struct qs_node *node, struct qs_wire *wire)
 {
     const struct qs_path_plan *path = node->link->path;
     if (wire->number >= path->drop_first && wire->number - path->drop_first < path->drop_count)
-        drop(node, wire, "dropped by number");
+        qs_node_drop(node, wire, "dropped by number");
     else
         qs_node_pass(node, wire);
 }
@@ -81,7 +81,7 @@ static void take_version_nth(struct qs_node *node, struct qs_wire *wire)
 static void take_loss(struct qs_node *node, struct qs_wire *wire)
 {
     if (has_chance(node, node->link->path->loss_ppm))
-        drop(node, wire, "lost");
+        qs_node_drop(node, wire, "lost");
     else
         qs_node_pass(node, wire);
 }
@@ -93,7 +93,7 @@ static void take_burst(struct qs_node *node, struct qs_wire *wire)
     if (has_chance(node, change_ppm))
         node->is_in_burst = !node->is_in_burst;
     if (node->is_in_burst && has_chance(node, path->burst_loss_ppm))
-        drop(node, wire, "lost in a burst");
+        qs_node_drop(node, wire, "lost in a burst");
     else
         qs_node_pass(node, wire);
 }
@@ -174,7 +174,7 @@ static void take_mark(struct qs_node *node, struct qs_wire *wire)
 static void take_bleach(struct qs_node *node, struct qs_wire *wire)
 {
     if (node->link->path->drops_ecn && wire->ecn != SP_ECN_NOT) {
-        drop(node, wire, "marked");
+        qs_node_drop(node, wire, "marked");
         return;
     }
     wire->ecn = SP_ECN_NOT;
@@ -188,7 +188,7 @@ static void take_mtu(struct qs_node *node, struct qs_wire *wire)
     bool is_then = path->mtu_then_from_ns != 0 && now_ns >= path->mtu_then_from_ns;
     size_t mtu = is_then ? path->mtu_then : now_ns >= path->mtu_from_ns ? path->mtu : SIZE_MAX;
     if (wire->size > mtu)
-        drop(node, wire, "too large");
+        qs_node_drop(node, wire, "too large");
     else
         qs_node_pass(node, wire);
 }
@@ -198,7 +198,7 @@ static void take_blackhole(struct qs_node *node, struct qs_wire *wire)
     const struct qs_path_plan *path = node->link->path;
     uint64_t now_ns = node->link->clock->now_ns;
     if (now_ns >= path->blackhole_from_ns && now_ns < path->blackhole_until_ns)
-        drop(node, wire, "blackhole");
+        qs_node_drop(node, wire, "blackhole");
     else
         qs_node_pass(node, wire);
 }
@@ -217,7 +217,7 @@ static void take_policer(struct qs_node *node, struct qs_wire *wire)
     uint64_t missing_ns = sb_time_since(node->full_at_ns, now_ns);
     uint64_t wire_ns = wire->size * SB_S / path->policer_bytes_per_s;
     if (missing_ns + wire_ns > bucket_ns) {
-        drop(node, wire, "policed");
+        qs_node_drop(node, wire, "policed");
         return;
     }
     node->full_at_ns = now_ns + missing_ns + wire_ns;
@@ -264,7 +264,7 @@ static void take_changing_bottleneck(struct qs_node *node, struct qs_wire *wire)
     struct qs_link *link = node->link;
     uint64_t now_ns = link->clock->now_ns;
     if (node->waiting_bytes + wire->size > link->path->queue_bytes) {
-        drop(node, wire, "queue full");
+        qs_node_drop(node, wire, "queue full");
         return;
     }
     node->waiting_bytes += wire->size;
@@ -288,7 +288,7 @@ static void take_bottleneck(struct qs_node *node, struct qs_wire *wire)
         return;
     }
     if (wait_ns + time_of(path, wire->size) > time_of(path, path->queue_bytes)) {
-        drop(node, wire, "queue full");
+        qs_node_drop(node, wire, "queue full");
         return;
     }
     if (path->mark_bytes > 0 && is_ect(wire) && wait_ns > time_of(path, path->mark_bytes))
@@ -363,7 +363,7 @@ static void take_rebind(struct qs_node *node, struct qs_wire *wire)
         uint8_t ip = plan->rebind.changes_ip ? (uint8_t)count : 0;
         if (wire->to.port < first_port || wire->to.port >= first_port + PORTS ||
             wire->to.ip[2] != ip) {
-            drop(node, wire, "to an address that was rebound");
+            qs_node_drop(node, wire, "to an address that was rebound");
             return;
         }
         wire->to.port = (uint16_t)(wire->to.port - PORTS * count);
@@ -378,9 +378,9 @@ static void take_way(struct qs_node *node, struct qs_wire *wire)
     const struct qs_plan *plan = node->link->plan;
     const struct sp_addr *client = qs_addr_is_client(&wire->from) ? &wire->from : &wire->to;
     if (qs_way_is_dead(plan, client))
-        drop(node, wire, "on a way that leads nowhere");
+        qs_node_drop(node, wire, "on a way that leads nowhere");
     else if (wire->size > qs_way_mtu(plan, client))
-        drop(node, wire, "too large for its way");
+        qs_node_drop(node, wire, "too large for its way");
     else
         qs_node_pass(node, wire);
 }
@@ -392,7 +392,7 @@ static void take_copy(struct qs_node *node, struct qs_wire *wire)
     struct qs_link *link = node->link;
     const struct qs_copier_plan *copier = &link->plan->copier;
     if (wire->to.ip[3] == ATTACKER) {
-        drop(node, wire, "to the attacker");
+        qs_node_drop(node, wire, "to the attacker");
         return;
     }
     bool is_short = wire->size > 0 && (wire->data[0] & 0x80) == 0;
@@ -435,6 +435,7 @@ void qs_node_take(struct qs_node *node, struct qs_wire *wire)
         [QS_NODE_MTU] = take_mtu,
         [QS_NODE_BLACKHOLE] = take_blackhole,
         [QS_NODE_BOTTLENECK] = take_bottleneck,
+        [QS_NODE_DUAL] = qs_node_take_dual,
         [QS_NODE_DELAY] = take_delay,
         [QS_NODE_REORDER] = take_reorder,
         [QS_NODE_WAY] = take_way,

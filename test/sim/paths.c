@@ -107,6 +107,19 @@ static void be_long_and_fat(struct qs_plan *plan, struct qs_path_plan *path)
     }
 }
 
+static void have_l4s(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->has_l4s = true;
+}
+
+/* One queue for all, that marks behind 5 ms of it: as CoDel does, but all of them. */
+static void mark_late(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    (void)plan;
+    path->mark_bytes = path->rate_bytes_per_s / 200;
+}
+
 const struct qs_path_kind qs_path_kinds[] = {
     {"lan", "1 Gbit/s, 200 us", 1000000000, 200 * SB_US, 0, 256, 2, NULL},
     {"wan", "100 Mbit/s, 50 ms, 1 BDP", 100000000, 50 * SB_MS, 100, 0, 12, NULL},
@@ -127,6 +140,10 @@ const struct qs_path_kind qs_path_kinds[] = {
     {"policer", "20 of 100 Mbit/s, 30 ms", 100000000, 30 * SB_MS, 100, 0, 20, police},
     {"steps", "100, 10, 100 Mbit/s, 40 ms", 100000000, 40 * SB_MS, 100, 0, 24, step_rate},
     {"variable", "2 to 24 Mbit/s, 50 ms", 11000000, 50 * SB_MS, 400, 0, 20, vary_rate},
+    {"l4s", "100 Mbit/s, 20 ms, a queue for L4S", 100000000, 20 * SB_MS, 200, 0, 20, have_l4s},
+    {"l4s-near", "100 Mbit/s, 5 ms, a queue for L4S", 100000000, 5 * SB_MS, 800, 0, 20, have_l4s},
+    {"classic-ecn", "100 Mbit/s, 20 ms, marks behind 5 ms", 100000000, 20 * SB_MS, 200, 0, 20,
+     mark_late},
 };
 const uint32_t qs_path_kind_count = SB_COUNT(qs_path_kinds);
 

@@ -59,6 +59,7 @@ struct qs_path_plan {
     bool drops_ecn;                        /* what is marked gets lost */
     uint64_t rate_bytes_per_s;             /* of a bottleneck; 0: none */
     uint64_t queue_bytes;                  /* bytes that may wait at the bottleneck */
+    bool has_l4s;                          /* it has a queue for L4S too, of the same bytes */
     uint64_t mark_bytes;                   /* waiting bytes from which on it marks CE; 0: never */
     const struct qs_rate_step *rate_steps; /* NULL: it keeps its rate */
     uint32_t rate_step_count;

@@ -300,6 +300,47 @@ static void ecn_dropped(struct qs_plan *plan, uint32_t member)
     plan->work_ns = 5 * SB_S;
 }
 
+/* Prague both ways over 20 Mbit/s and 20 ms, with a queue for L4S: alone (1), with loss (2),
+ * reordering (3), corruption (4), copies (5), other marks (6); beside CUBIC (7); where the marks
+ * are cleared (8) or dropped (9); and one queue for all, that marks behind 10 ms (10). */
+static void l4s(struct qs_plan *plan, uint32_t member)
+{
+    static const uint64_t rate_bytes_per_s = 2500000;
+    static const uint64_t bytes = 2000000;
+    qs_plan_set_faults(plan);
+    plan->side[SP_CLIENT].app.bidi_count = 0;
+    qs_plan_set_bytes(plan, bytes, bytes);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_path_plan *path = &plan->path[role];
+        plan->side[role].app.uni_count = 1;
+        plan->side[role].app.write_bytes_max = 100000;
+        plan->side[role].train_count_max = 64;
+        plan->side[role].config.cc_kind = SP_CC_PRAGUE;
+        path->delay_ns = 10 * SB_MS;
+        path->rate_bytes_per_s = rate_bytes_per_s;
+        path->queue_bytes = 100000;
+        path->has_l4s = member != 10;
+        path->mark_bytes = rate_bytes_per_s / 100;
+        path->loss_ppm = member == 2 ? 2 * PERCENT : 0;
+        path->reorder_ppm = member == 3 ? 10 * PERCENT : 0;
+        path->reorder_ns = 5 * SB_MS;
+        path->corrupt_ppm = member == 4 ? 5 * PERCENT : 0;
+        path->duplicate_ppm = member == 5 ? 10 * PERCENT : 0;
+        path->mark_ppm = member == 6 ? 10 * PERCENT : 0;
+        path->bleaches_ecn = member == 8;
+        path->drops_ecn = member == 9;
+    }
+    plan->has_later = member == 7;
+    plan->conn_count = member == 7 ? 2 : 1;
+    plan->later = plan->side[SP_SERVER].config;
+    plan->later.cc_kind = SP_CC_CUBIC;
+    plan->lost_max = member == 1 ? 1 : 0;
+    if (member == 1) {
+        plan->faults_end_ns = 0;
+        plan->work_ns = 2 * SB_S; /* 0.8 at the rate of the path */
+    }
+}
+
 /* The ring at its worst: everything comes in heaps, late, and the socket is often full. */
 static void rough_ring(struct qs_plan *plan, uint32_t member)
 {
@@ -526,6 +567,7 @@ static const struct qs_scenario rows[] = {
     {"ecn", "percent of the datagrams marked", ecn, EACH_OF(some_percents)},
     {"ecn-bleached", "a path that clears the ECN field", ecn_bleached, NULL, 0},
     {"ecn-dropped", "a path that drops what is marked", ecn_dropped, NULL, 3},
+    {"l4s", "Prague and a queue for L4S, with other faults", l4s, NULL, 10},
     {"rough-ring", "batches, late timers, a full socket", rough_ring, NULL, 0},
     {"rebinding", "the client's NAT gives it another port or address", rebinding, NULL, 8},
     {"one-way", "the client or the server sends, the other only listens", one_way, NULL, 2},

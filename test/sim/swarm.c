@@ -181,6 +181,15 @@ static void random_departures(struct qs_plan *plan)
     }
 }
 
+/* Bottlenecks with a queue for L4S, for Prague and for others.  Of a sequence of its own. */
+static void random_l4s(struct qs_plan *plan)
+{
+    struct qs_random random;
+    qs_random_init(&random, qs_hash(plan->seed, "l4s", 3));
+    for (int role = 0; role < QS_SIDES; role++)
+        plan->path[role].has_l4s = one_in(&random, 3);
+}
+
 /* Packets for which a key must do: the PTOs of an idle timeout whose peer is gone send two each. */
 #define KEY_PACKETS_MIN (2 * (IDLE_TIMEOUT_NS / SP_PTO_NS_MAX) + 300)
 
@@ -495,6 +504,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_resumption(&random, ret);
     random_moves(&random, ret);
     random_departures(ret);
+    random_l4s(ret);
     random_paths(&random, ret);
     fit_rate(ret, SP_SERVER, &ret->later);
     for (int role = 0; role < QS_SIDES; role++) {

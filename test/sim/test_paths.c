@@ -131,6 +131,63 @@ static void bbr_keeps_a_deep_queue_short(void **state)
         assert_true(alone("wan-deep", SP_CC_BBR, seed).wait_p99_ns < 50 * SB_MS);
 }
 
+/* A queue of a millisecond is enough for a path that is nearly full. */
+static void prague_keeps_a_queue_for_l4s_short(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"l4s", "l4s-near"};
+    for (size_t i = 0; i < QT_COUNT(paths); i++) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            struct qs_path_figures figures = alone(paths[i], SP_CC_PRAGUE, seed);
+            assert_true(figures.utilisation >= 0.9);
+            assert_true(figures.wait_p99_ns < 3 * SB_MS);
+            assert_true(figures.loss == 0);
+        }
+        struct qs_path_figures four = flows(paths[i], SP_CC_PRAGUE, 4, 20, 1);
+        assert_true(four.utilisation >= 0.9 && four.fairness > 0.9);
+        assert_true(four.wait_p99_ns < 3 * SB_MS);
+    }
+    assert_true(alone("l4s", SP_CC_CUBIC, 1).wait_p50_ns > 5 * SB_MS); /* the other queue */
+}
+
+static double share_beside_cubic(const char *path, uint64_t seed)
+{
+    const struct qs_path_run run = {
+        .kind = qs_path_kind_named(path),
+        .first = SP_CC_PRAGUE,
+        .later = SP_CC_CUBIC,
+        .flow_count = 2,
+        .flow_interval_ns = 2 * SB_S,
+        .seed = seed,
+        .seconds = 40,
+    };
+    return figures_of(&run).first_share;
+}
+
+/* [RFC9332 2.1] The queues are coupled so that flows of both kinds get about the same: within a
+ * factor of two.  In one classic queue, which is recognised, both are CUBIC. */
+static void prague_and_cubic_share_a_path(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"l4s", "l4s-near", "classic-ecn"};
+    for (size_t i = 0; i < QT_COUNT(paths); i++) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            double share = share_beside_cubic(paths[i], seed);
+            assert_true(share > 1.0 / 3 && share < 2.0 / 3);
+        }
+    }
+}
+
+/* Without any marks it fills a path as CUBIC does. */
+static void prague_fills_a_classic_path(void **state)
+{
+    (void)state;
+    struct qs_path_figures figures = alone("wan", SP_CC_PRAGUE, 1);
+    assert_true(figures.utilisation >= 0.9);
+    assert_true(figures.to_90_ns <= 3 * SB_S);
+    assert_true(alone("lan", SP_CC_PRAGUE, 1).utilisation >= 0.9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +196,9 @@ int main(void)
         cmocka_unit_test(a_path_that_reorders_is_as_fast_as_one_that_does_not),
         cmocka_unit_test(bbr_keeps_a_deep_queue_short),
         cmocka_unit_test(flows_become_equal),
+        cmocka_unit_test(prague_keeps_a_queue_for_l4s_short),
+        cmocka_unit_test(prague_and_cubic_share_a_path),
+        cmocka_unit_test(prague_fills_a_classic_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
