@@ -234,7 +234,7 @@ def spate_controllers(build):
     match = re.search(r'^ +--cc [^\n]*\n?(?: {20,}[^\n]*\n)*', done.stdout, re.M)
     if match is None:
         return [None]
-    return [name for name in ('cubic', 'newreno', 'bbr') if name in match[0]]
+    return [name for name in ('cubic', 'newreno', 'bbr', 'prague') if name in match[0]]
 
 
 def tcp_controllers():

@@ -89,6 +89,8 @@ ROWS = [
         'rate=100mbit,queue-bdp=0.5,rtt=50ms', 'delay=25ms', **STEADY),
     row('wan-1', '.. 1 BDP', 'rate=100mbit,queue-bdp=1,rtt=50ms', 'delay=25ms', **STEADY),
     row('wan-4', '.. 4 BDP', 'rate=100mbit,queue-bdp=4,rtt=50ms', 'delay=25ms', **STEADY),
+    row('l4s', 'L4S: 100 Mbit/s, 20 ms, a queue for it beside one of 2 BDP',
+        'rate=100mbit,queue-bdp=2,rtt=20ms,l4s=on', 'delay=10ms', **STEADY),
     row('radio', 'radio: 20 Mbit/s, 30 ms, 2 % lost', 'rate=20mbit,queue-bdp=2,rtt=30ms,loss=2%',
         'delay=15ms', **STEADY),
     row('bursty', 'bursts: 100 Mbit/s, 40 ms, Gilbert-Elliott of 1.2 %',
@@ -103,6 +105,9 @@ ROWS = [
         'trace={trace},queue=500k', 'delay=25ms', seconds=10, warmup=1),
     row('two-flows', 'two flows: 100 Mbit/s, 30 ms, queue of 1 BDP',
         'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='pair', seconds=12, warmup=6),
+    row('l4s-before', 'L4S, before TCP CUBIC: 100 Mbit/s, 20 ms, queue of 2 BDP',
+        'rate=100mbit,queue-bdp=2,rtt=20ms,l4s=on', 'delay=10ms', kind='before', seconds=15,
+        warmup=8),
     row('before', 'before TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
         'rate=100mbit,queue-bdp=1,rtt=30ms', 'delay=15ms', kind='before', seconds=15, warmup=8),
     row('after', 'after TCP CUBIC: 100 Mbit/s, 30 ms, queue of 1 BDP',
@@ -195,6 +200,7 @@ def run_once(setting, one, column, index):
         'back_s': way['back_ms'] / 1e3 if one.kind == 'outage' else None,
         'queue_p50_ms': way['queue_p50_us'] / 1e3, 'queue_p99_ms': way['queue_p99_us'] / 1e3,
         'dropped': (way['lost'] + way['overflowed'] + way['policed']) / max(1, way['seen']),
+        'marked': way['marked'] / max(1, way['seen']),
         'lost': mine['lost'], 'spurious': mine['spurious'],
     }
 

@@ -25,7 +25,8 @@ class Paths(unittest.TestCase):
         done = run_it('--row', 'loss-5', '--json', '-')
         self.assertEqual(done.returncode, 0, done.stderr)
         report = {one['stack']: one for one in json.loads(done.stdout)}
-        self.assertLess({'tcp-cubic', 'tcp-reno', 'spate-cubic', 'spate-newreno', 'spate-bbr'},
+        self.assertLess({'tcp-cubic', 'tcp-reno', 'spate-cubic', 'spate-newreno', 'spate-bbr',
+                         'spate-prague'},
                         set(report) | {'tcp-bbr'}, done.stderr)
         for stack, one in report.items():
             figures = one['median']
@@ -36,6 +37,22 @@ class Paths(unittest.TestCase):
             if stack.startswith('spate'):
                 self.assertGreater(figures['lost'], 50)
                 self.assertIsNotNone(figures['spurious'])
+
+    def test_prague_keeps_the_queue_for_l4s_short(self):
+        wrong = None
+        for _ in range(4):  # the machine may be busy
+            done = run_it('--row', 'l4s', '--column', 'spate-cubic', '--column', 'spate-prague',
+                          '--json', '-')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            one = {one['stack']: one['median'] for one in json.loads(done.stdout)}
+            cubic, prague = one['spate-cubic'], one['spate-prague']
+            self.assertGreater(prague['marked'], 0)
+            wrong = None if (prague['mbps'] > 60 and prague['queue_p50_ms'] < 2 and
+                             prague['queue_p50_ms'] < cubic['queue_p50_ms'] / 2 and
+                             prague['dropped'] < 0.001) else (cubic, prague)
+            if wrong is None:
+                return
+        self.fail(wrong)
 
     def test_the_outage_is_seen_by_the_relay(self):
         done = run_it('--row', 'outage-2', '--column', 'spate-cubic', '--json', '-')

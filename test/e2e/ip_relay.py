@@ -23,7 +23,7 @@ PROGRAM = sys.argv.pop()
 HANG_S = 20
 SOL_UDP, UDP_SEGMENT, UDP_GRO, SO_TIMESTAMPNS = 17, 103, 104, 35
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
-CE, ECT_0 = 3, 2
+CE, ECT_0, ECT_1 = 3, 2, 1
 BUFFER_BYTES = 64 << 20
 SO_RCVBUFFORCE = 33
 HEADERS = 28  # IPv4 and UDP
@@ -182,6 +182,17 @@ class Test(unittest.TestCase):
         send_train(self.left, self.right.getsockname(), 10, 1000)
         marks = [self.right.recvmsg(2000, 100)[1][0][2][0] & 3 for _ in range(10)]
         self.assertEqual(marks, [ECT_0] * 5 + [CE] * 5)
+
+    def test_a_queue_for_l4s_marks_what_waits_for_a_millisecond(self):
+        self.start('--to-right', 'rate=8mbit,queue=100k,l4s=on')
+        self.right.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        self.left.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, ECT_1)
+        send_train(self.left, self.right.getsockname(), 20, 1000)
+        marks = [self.right.recvmsg(2000, 100)[1][0][2][0] & 3 for _ in range(20)]
+        # Each takes a millisecond, and two of them are no queue.
+        self.assertEqual(marks, [ECT_1] * 3 + [CE] * 17)
+        counts = self.paths.stop()['to_right']
+        self.assertEqual((counts['marked'], counts['overflowed']), (17, 0))
 
     def test_the_mtu_is_that_of_the_devices(self):
         self.start('--mtu', '1400')

@@ -2,13 +2,24 @@
 #include "test/relay/line.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
+
+static void begin_link(struct line *line, uint64_t now_ns)
+{
+    link_init(&line->link, &line->config.link, line->seed, now_ns);
+    const struct dual_config dual = {
+        .bits_per_s = line->link.config.rate.bits_per_s,
+        .bytes_max = line->link.config.queue_bytes,
+    };
+    dual_init(&line->dual, &dual, line->seed, now_ns);
+}
 
 bool line_init(struct line *line, const struct line_config *config, struct store *store,
                uint64_t seed, uint64_t now_ns)
 {
     *line = (struct line){.config = *config, .store = store, .seed = seed};
-    link_init(&line->link, &config->link, seed, now_ns);
+    begin_link(line, now_ns);
     return wheel_init(&line->wheel, now_ns);
 }
 
@@ -24,11 +35,59 @@ struct packing {
     struct store_slot *slot; /* NULL before the first segment that is not dropped */
     struct parcel_item *parcel;
     uint64_t first_ns; /* when the parcel's first segment arrives */
+    uint64_t now_ns;
 };
+
+/* ---- The queue for L4S ---- */
+
+/* Puts a parcel of one segment into the queue.  It arrives by as much later than it leaves there as
+ * the link has said it would arrive without a queue. */
+static void wait_for_turn(struct line *line, const struct packing *packing)
+{
+    struct parcel_item *parcel = packing->parcel;
+    parcel->delay_ns = parcel->item.due_ns - packing->now_ns;
+    parcel->waiting = (struct dual_item){
+        .size = parcel->count > 1 ? packing->packet->size
+                                  : packet_segment_bytes(packing->packet, parcel->first),
+        .ecn = parcel->ecn,
+    };
+    if (dual_add(&line->dual, &parcel->waiting, packing->now_ns))
+        return;
+    line->link.counts.overflowed++;
+    store_parcel_free(line->store, parcel);
+}
+
+static struct parcel_item *parcel_of(struct dual_item *waiting)
+{
+    return (struct parcel_item *)(void *)((char *)waiting - offsetof(struct parcel_item, waiting));
+}
+
+/* What has left the queue by now is on its way. */
+static void serve(struct line *line, uint64_t now_ns)
+{
+    struct dual_item *waiting;
+    while ((waiting = dual_take(&line->dual, now_ns)) != NULL) {
+        struct parcel_item *parcel = parcel_of(waiting);
+        if (waiting->is_dropped) {
+            line->link.counts.overflowed++;
+            store_parcel_free(line->store, parcel);
+            continue;
+        }
+        histogram_record(&line->link.waits, waiting->begins_ns - waiting->came_ns);
+        line->link.counts.marked += waiting->ecn != parcel->ecn;
+        parcel->ecn = waiting->ecn;
+        parcel->item.due_ns = waiting->leaves_ns + parcel->delay_ns;
+        wheel_add(&line->wheel, &parcel->item);
+    }
+}
+
+/* ---- Packets that come in ---- */
 
 static void ship(struct line *line, struct packing *packing)
 {
-    if (packing->parcel != NULL)
+    if (packing->parcel != NULL && line->config.link.has_l4s)
+        wait_for_turn(line, packing);
+    else if (packing->parcel != NULL)
         wheel_add(&line->wheel, &packing->parcel->item);
     packing->parcel = NULL;
 }
@@ -53,7 +112,8 @@ static bool fits(const struct line *line, const struct packing *packing,
                  const struct link_verdict *verdict, uint32_t index)
 {
     const struct parcel_item *parcel = packing->parcel;
-    return parcel != NULL && !line->config.splits && parcel->first + parcel->count == index &&
+    bool splits = line->config.splits || line->config.link.has_l4s;
+    return parcel != NULL && !splits && parcel->first + parcel->count == index &&
            parcel->ecn == verdict->ecn && verdict->due_ns >= parcel->item.due_ns &&
            verdict->due_ns - packing->first_ns <= line->config.join_ns;
 }
@@ -118,10 +178,11 @@ void line_take(struct line *line, const struct virtio_net_hdr *vnet, const uint8
     if (packet_is_discovery(&packet))
         return; /* nothing that the application sent: it is not counted either */
     if (!line->has_begun)
-        link_init(&line->link, &line->config.link, line->seed, now_ns);
+        begin_link(line, now_ns);
     line->has_begun = true;
     line->counts.trains_in += packet.count > 1;
-    struct packing packing = {.packet = &packet};
+    serve(line, now_ns);
+    struct packing packing = {.packet = &packet, .now_ns = now_ns};
     if (line->config.keeps_whole)
         take_segment(line, &packing, 0, packet.count, now_ns);
     for (uint32_t i = 0; i < packet.count && !line->config.keeps_whole; i++)
@@ -133,11 +194,13 @@ void line_take(struct line *line, const struct virtio_net_hdr *vnet, const uint8
 
 uint64_t line_next_ns(const struct line *line)
 {
-    return wheel_next_ns(&line->wheel);
+    uint64_t leaves_ns = dual_next_ns(&line->dual), arrives_ns = wheel_next_ns(&line->wheel);
+    return leaves_ns < arrives_ns ? leaves_ns : arrives_ns;
 }
 
 struct parcel_item *line_give(struct line *line, uint64_t now_ns)
 {
+    serve(line, now_ns);
     return (struct parcel_item *)(void *)wheel_take(&line->wheel, now_ns);
 }
 

@@ -16,7 +16,8 @@
  *
  * Each segment of a train meets the link by itself, as if the sender had sent it alone.  Segments
  * of one train that arrive within `join_ns` of the first come out as a train again, as a network
- * card would give them to the kernel, when the last of them has arrived. */
+ * card would give them to the kernel, when the last of them has arrived.  Not after a queue for
+ * L4S, which segments leave one by one. */
 struct line_config {
     struct link_config link;
     uint64_t join_ns; /* 0: only those that arrive at one time */
@@ -36,7 +37,8 @@ struct line {
     struct line_config config;
     struct link link;
     struct wheel wheel;
-    struct store *store; /* borrowed */
+    struct dual_queue dual; /* with l4s */
+    struct store *store;    /* borrowed */
     struct line_counts counts;
     uint64_t seed;
     bool has_begun; /* the link's time runs from the first packet on */

@@ -8,6 +8,7 @@
 
 #include "test/relay/packet.h"
 #include "test/relay/wheel.h"
+#include "test/support/dual_queue.h"
 
 /* Memory for packets on their way: slots of four sizes, and parcels.  It is taken from the system
  * in blocks, up to a bound, and used again: a packet costs no allocation. */
@@ -25,7 +26,9 @@ struct store_slot {
 
 /* Some consecutive segments of a packet that arrive together. */
 struct parcel_item {
-    struct wheel_item item; /* first; `next` while it is free */
+    struct wheel_item item;   /* first; `next` while it is free */
+    struct dual_item waiting; /* with l4s: before it is in the wheel */
+    uint64_t delay_ns;        /* .. and how much later it arrives than it leaves the queue */
     struct store_slot *slot;
     uint32_t first;
     uint32_t count;

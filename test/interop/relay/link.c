@@ -163,7 +163,7 @@ static bool pass_queue(struct link *link, uint64_t now_ns, size_t size, uint64_t
     *ret_ns = now_ns;
     *ret_bytes = 0;
     const struct link_rate *rate = &link->config.rate;
-    if (!link_rate_is_limited(rate))
+    if (!link_rate_is_limited(rate) || link->config.has_l4s)
         return true;
     link_queue_advance(&link->queue, now_ns);
     *ret_bytes = link->queue.bytes;

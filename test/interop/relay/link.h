@@ -51,6 +51,7 @@ struct link_config {
     uint32_t ce_share;            /* of ECN-capable datagrams: marked Congestion Experienced */
     uint64_t ce_queue_bytes;      /* those that find a longer queue are marked too; 0: none */
     bool clears_ecn;              /* all marks are removed */
+    bool has_l4s;                 /* the caller has the queue, which has a part for L4S */
     uint64_t first;               /* the first datagrams are dropped */
     uint64_t every;               /* every nth datagram is dropped; 0: none */
     uint64_t drop[LINK_LIST_MAX]; /* datagrams that are dropped, counted from 1; ascending */
@@ -144,6 +145,9 @@ struct link_verdict link_pass(struct link *link, uint64_t now_ns, size_t size, u
     "      corrupt-list=1+3  one byte of these is changed\n" \
     "      ce-queue=20k      ECN-capable datagrams are marked behind so many bytes\n" \
     "      ecn=clear         removes all ECN marks\n" \
+    "      l4s=on            ip-relay: before the rate is a second queue, for ECT(1), which " \
+    "marks\n" \
+    "                        after 1 ms; the other is held at 15 ms (RFC 9332)\n" \
     "      mtu=1300          larger datagrams are lost\n" \
     "      outage=5s+2s/10s  nothing passes from 5 s for 2 s, and again every 10 s (without:\n" \
     "                        once)\n"

@@ -204,6 +204,10 @@ static bool parse_one(const char *key, const char *value, struct link_config *c)
         c->keeps_order = true;
         return true;
     }
+    if (strcmp(key, "l4s") == 0 && strcmp(value, "on") == 0) {
+        c->has_l4s = true;
+        return true;
+    }
     if (strcmp(key, "ecn") == 0 && strcmp(value, "clear") == 0) {
         c->clears_ecn = true;
         return true;
@@ -232,6 +236,9 @@ const char *link_parse(const char *text, struct link_config *ret)
         return "has a queue-bdp without rate and rtt";
     if (config.rate.bits_per_s != 0 && config.rate.step_count != 0)
         return "has a rate and steps";
+    if (config.has_l4s &&
+        (config.rate.bits_per_s == 0 || (config.queue_bytes == 0 && config.queue_bdp_share == 0)))
+        return "has l4s without rate and queue";
     *ret = config;
     return NULL;
 }

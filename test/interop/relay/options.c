@@ -130,5 +130,7 @@ bool relay_options_parse(struct relay_options *ret, int argc, char **argv, int *
         return false;
     if (ret->door_count == 0)
         *ret_status = fail("--map is missing", "");
+    else if (ret->up.has_l4s || ret->down.has_l4s)
+        *ret_status = fail("l4s=on is for ip-relay alone", "");
     return *ret_status == 0;
 }

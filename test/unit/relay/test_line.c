@@ -8,7 +8,7 @@
 #include "test/relay/line.h"
 #include "test/support/ip_packets.h"
 
-enum { SEGMENT = 1000, ECT_0 = 2, CE = 3, ARRIVALS_MAX = 100000 };
+enum { SEGMENT = 1000, ECT_1 = 1, ECT_0 = 2, CE = 3, ARRIVALS_MAX = 100000 };
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
@@ -32,6 +32,7 @@ struct world {
     uint32_t parcels;
     uint8_t scratch[PACKET_SIZE_MAX];
     uint32_t changed_bytes;
+    bool is_l4s; /* what is put in has ECT(1) instead of ECT(0) */
 };
 
 static void world_deinit(struct world *w)
@@ -60,6 +61,8 @@ static void put(struct world *w, uint8_t protocol, uint32_t train, uint32_t coun
     w->sample.data[12] = (uint8_t)(train >> 16);
     w->sample.data[13] = (uint8_t)(train >> 8);
     w->sample.data[14] = (uint8_t)train;
+    if (w->is_l4s)
+        w->sample.data[1] = ECT_1;
     line_take(&w->line, &w->sample.vnet, w->sample.data, w->sample.size, now_ns);
 }
 
@@ -164,6 +167,41 @@ static void a_rate_spreads_a_train(void **state)
     drain(w);
     assert_int_equal(w->parcels, 12);
     assert_int_equal(w->arrivals[0].at_ns, 10 * S + 10 * US);
+}
+
+/* Two trains come at one time.  Segments with ECT(1) go before the others, but for the one that
+ * leaves already, and those that have waited for a millisecond are marked.  [RFC9332] */
+static void a_queue_for_l4s_serves_segments(void **state)
+{
+    struct world *w = *state;
+    begin(w, "rate=82240kbit,queue=100k,delay=5ms,l4s=on", (struct line_config){.join_ns = MS});
+    put(w, IPPROTO_UDP, 1, 20, 10 * S);
+    w->is_l4s = true;
+    put(w, IPPROTO_UDP, 2, 20, 10 * S);
+    w->is_l4s = false;
+    drain(w);
+    assert_int_equal(w->count, 40);
+    assert_int_equal(w->parcels, 40); /* 100 us each */
+    uint32_t next[3] = {0}, marked = 0;
+    for (uint64_t i = 0; i < 40; i++) {
+        const struct arrival *one = &w->arrivals[i];
+        assert_int_equal(one->at_ns, 10 * S + 5 * MS + (i + 1) * 100 * US);
+        assert_int_equal(one->index, next[one->train]++);
+        assert_int_equal(one->train, (i > 0 && i <= 15) || (i > 16 && i <= 21) ? 2 : 1);
+        assert_int_equal(one->ecn, one->train == 1 ? ECT_0 : i <= 10 ? ECT_1 : CE);
+        marked += one->ecn == CE;
+    }
+    assert_int_equal(w->line.link.counts.marked, marked);
+    assert_int_equal(w->line.link.counts.overflowed, 0);
+    assert_true(histogram_percentile_ns(&w->line.link.waits, 100) >= 3 * MS);
+
+    /* What does not fit is dropped, and what still waits in the end is freed. */
+    begin(w, "rate=8mbit,queue=10280,l4s=on", (struct line_config){0});
+    put(w, IPPROTO_UDP, 1, 20, 10 * S);
+    assert_int_equal(w->line.link.counts.overflowed, 10);
+    pass(w, 10 * S + 2 * MS);
+    assert_int_equal(w->count, 1);
+    assert_int_equal(line_next_ns(&w->line), 10 * S + 2 * 1028 * US);
 }
 
 static void a_queue_drops_the_tail_of_a_train(void **state)
@@ -305,6 +343,7 @@ int main(void)
         QT_TEST(world, a_train_that_is_delayed_stays_whole),
         QT_TEST(world, loss_takes_segments_and_not_trains),
         QT_TEST(world, a_rate_spreads_a_train),
+        QT_TEST(world, a_queue_for_l4s_serves_segments),
         QT_TEST(world, a_queue_drops_the_tail_of_a_train),
         QT_TEST(world, marks_are_those_of_single_segments),
         QT_TEST(world, what_is_late_is_overtaken),

@@ -259,6 +259,10 @@ static void what_is_no_link_is_refused_and_changes_nothing(void **state)
         "queue-bdp=1,rate=5mbit",
         "queue-bdp=1,rtt=5ms",
         "reorder-every=x",
+        "l4s=on",
+        "l4s=on,rate=5mbit",
+        "l4s=on,queue=5k",
+        "l4s=5,rate=5mbit,queue=5k",
     };
     struct link_config config = {.delay_ns = 77};
     for (size_t i = 0; i < QT_COUNT(table); i++) {
