@@ -79,6 +79,7 @@ def usage():
             ['--swarm', '5', '--monkey', '5', '--meddle'], ['--monkey', '5', '--hash'],\
             ['--swarm', '5', '--cc', 'cubic'], ['--swarm', '5', '--flows', '2'],\
             ['--swarm', '5', '--seconds', '2'], ['--transfers', 'loss-5', '--flows', '2'],\
+            ['--paths', 'wan', '--seconds', '150'],\
             ['--swarm', '5', '--accept-anything', '--real-crypto']:
         code, text, errors = run(*args)
         assert code == 2 and 'sim: --' in errors and 'usage' in errors, (args, code, errors)

@@ -209,7 +209,7 @@ static bool run_paths(const struct options *options)
         .cc = options->cc,
         .folder = options->series,
         .flow_count = options->flow_count,
-        .seconds = (uint32_t)options->seconds,
+        .seconds = options->seconds,
         .seed = options->seed,
     });
 }
@@ -310,6 +310,10 @@ static bool fits(const struct options *options)
         if (!rows[i].is_given || (modes & ~rows[i].modes) == 0)
             continue;
         fprintf(stderr, "sim: %s has no effect on all of this\n", rows[i].name);
+        return false;
+    }
+    if (options->seconds > QS_PATH_SECONDS_MAX) {
+        fprintf(stderr, "sim: --seconds is at most %u\n", (unsigned)QS_PATH_SECONDS_MAX);
         return false;
     }
     /* Hashes are compared and bounds are checked with memory for all, and without OpenSSL, which

@@ -74,6 +74,17 @@ static void step_rate(struct qs_plan *plan, struct qs_path_plan *path)
     path->rate_step_count = SB_COUNT(steps);
 }
 
+/* Fills `steps` with rates of 100 ms each, which begin again after the last. */
+static void set_steps(struct qs_path_plan *path, const uint32_t *kbytes_per_s,
+                      struct qs_rate_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        steps[i] = (struct qs_rate_step){i * 100 * SB_MS, kbytes_per_s[i] * UINT64_C(1000)};
+    path->rate_steps = steps;
+    path->rate_step_count = count;
+    path->rate_period_ns = count * 100 * SB_MS;
+}
+
 /* A radio whose rate changes every 100 ms: 11 Mbit/s in the middle, 2 to 24. */
 static void vary_rate(struct qs_plan *plan, struct qs_path_plan *path)
 {
@@ -84,11 +95,27 @@ static void vary_rate(struct qs_plan *plan, struct qs_path_plan *path)
     };
     static struct qs_rate_step steps[SB_COUNT(kbytes_per_s)];
     (void)plan;
-    for (uint32_t i = 0; i < SB_COUNT(kbytes_per_s); i++)
-        steps[i] = (struct qs_rate_step){i * 100 * SB_MS, kbytes_per_s[i] * UINT64_C(1000)};
-    path->rate_steps = steps;
-    path->rate_step_count = SB_COUNT(steps);
-    path->rate_period_ns = SB_COUNT(steps) * 100 * SB_MS;
+    set_steps(path, kbytes_per_s, steps, SB_COUNT(kbytes_per_s));
+}
+
+/* A phone: a walk between 2 and 80 Mbit/s in steps of 100 ms, that of bench/peers/paths.py. */
+static void walk_rate(struct qs_plan *plan, struct qs_path_plan *path)
+{
+    static const uint32_t kbytes_per_s[] = {
+        2353,  1974, 2238, 1775, 1892, 1827,  1433,  1504,  1161, 1168, 924,  742,  743,  919,
+        757,   667,  747,  978,  1067, 1050,  1392,  1082,  1360, 1253, 1046, 857,  799,  984,
+        843,   921,  1038, 1007, 1080, 850,   668,   582,   670,  672,  628,  688,  700,  649,
+        791,   919,  822,  895,  948,  1201,  1418,  1304,  1732, 1420, 1415, 1693, 1422, 1477,
+        1142,  1306, 1569, 1707, 2162, 2022,  2346,  2582,  2820, 2874, 3580, 4680, 4819, 5503,
+        4324,  5033, 5696, 7610, 9398, 8626,  8433,  9652,  7367, 7532, 6396, 5239, 4111, 4947,
+        4088,  3663, 3592, 4541, 3622, 3676,  3949,  5020,  6191, 7799, 7131, 7095, 6823, 8677,
+        10000, 8390, 7165, 6354, 5641, 5844,  6415,  5805,  4368, 4356, 4216, 4571, 5998, 6942,
+        7318,  8155, 9370, 7326, 9382, 10000, 10000, 10000,
+    };
+    static struct qs_rate_step steps[SB_COUNT(kbytes_per_s)];
+    (void)plan;
+    set_steps(path, kbytes_per_s, steps, SB_COUNT(kbytes_per_s));
+    path->queue_bytes = 500000;
 }
 
 /* Large datagrams, and windows that begin small and have to grow to two thirds of 190 MB. */
@@ -139,6 +166,7 @@ const struct qs_path_kind qs_path_kinds[] = {
     {"shallow", "10 Mbit/s, 20 ms, 5 packets", 10000000, 20 * SB_MS, 0, 5, 20, NULL},
     {"policer", "20 of 100 Mbit/s, 30 ms", 100000000, 30 * SB_MS, 100, 0, 20, police},
     {"steps", "100, 10, 100 Mbit/s, 40 ms", 100000000, 40 * SB_MS, 100, 0, 24, step_rate},
+    {"phone", "2 to 80 Mbit/s, 50 ms", 26000000, 50 * SB_MS, 0, 0, 12, walk_rate},
     {"variable", "2 to 24 Mbit/s, 50 ms", 11000000, 50 * SB_MS, 400, 0, 20, vary_rate},
     {"l4s", "100 Mbit/s, 20 ms, a queue for L4S", 100000000, 20 * SB_MS, 200, 0, 20, have_l4s},
     {"l4s-near", "100 Mbit/s, 5 ms, a queue for L4S", 100000000, 5 * SB_MS, 800, 0, 20, have_l4s},

@@ -11,6 +11,9 @@
 /* A laboratory: congestion controllers on paths of many kinds, alone, in groups, and against each
  * other.  A server sends to a client without an end through one bottleneck. */
 
+/* The longest run: the meter has room for a step more. */
+#define QS_PATH_SECONDS_MAX (QS_METER_STEPS_MAX * QS_METER_STEP_NS / SB_S - 1)
+
 struct qs_path_kind {
     const char *name;
     const char *what;
@@ -64,8 +67,8 @@ struct qs_paths_options {
     const char *name;    /* of one path; NULL: all */
     const char *cc;      /* one controller; NULL: all */
     const char *folder;  /* gets a file per run, for pictures; NULL: none */
-    uint32_t seconds;    /* of each run; 0: those of its path */
     uint64_t flow_count; /* only so many flows of one controller; 0: all rows */
+    uint64_t seconds;    /* of each run, at most QS_PATH_SECONDS_MAX; 0: those of its path */
     uint64_t seed;
 };
 

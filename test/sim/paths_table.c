@@ -87,13 +87,14 @@ static bool print_rows(const struct qs_path_kind *kind, enum sp_cc_kind first,
                               .first = first,
                               .later = first,
                               .seed = options->seed,
-                              .seconds = options->seconds};
+                              .seconds = (uint32_t)options->seconds};
     for (uint32_t g = 0; g < (is_large ? 1 : SB_COUNT(groups)); g++) {
         if (options->flow_count != 0 && options->flow_count != groups[g].count)
             continue;
         run.flow_count = groups[g].count;
         run.flow_interval_ns =
-            SB_MIN(groups[g].interval_ms * SB_MS, kind->seconds * SB_S / 4 / groups[g].count);
+            SB_MIN(groups[g].interval_ms * SB_MS,
+                   (run.seconds > 0 ? run.seconds : kind->seconds) * SB_S / 4 / groups[g].count);
         passed = print_row(&run, options->folder) && passed;
     }
     if (first == SP_CC_CUBIC || is_large || options->flow_count != 0)
