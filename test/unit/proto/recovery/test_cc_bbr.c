@@ -1,167 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* BBR: the walk through its states, and the test cases of draft-ietf-ccwg-bbr, appendix A. */
 
-#include "test/support/qt.h"
-
-#include <string.h>
-
-#include "proto/base/compiler.h"
-#include "proto/base/time.h"
-#include "proto/recovery/bbr.h"
-
-enum { DATAGRAM = 1200, IN_FLIGHT_MAX = 8192, TICK_US = 100 };
-
-/* A path of one queue, and a sender that does what the controller says. */
-struct flow {
-    struct sp_cc cc;
-    struct sp_bbr bbr;
-    struct sp_rtt rtt;
-    uint64_t now_ns;
-    uint64_t credit_bytes;    /* of the pacer */
-    uint64_t bytes_per_s;     /* of the path */
-    uint64_t app_bytes_per_s; /* of the application; 0: it always has more */
-    uint64_t app_credit;
-    uint64_t rtt_ns;
-    uint64_t busy_ns;
-    uint32_t lose_every; /* the n-th datagram; 0: none */
-    uint32_t sent_count;
-    bool is_idle;
-    bool marks;
-    struct packet {
-        uint64_t sent_ns;
-        uint64_t acked_ns;
-        bool is_lost;
-    } packets[IN_FLIGHT_MAX];
-    uint32_t first, count;
-    /* What was seen. */
-    uint64_t entered[SP_BBR_STATES];
-    uint8_t order[64];
-    uint32_t order_count;
-    uint64_t delivered;
-};
-
-static struct flow flow;
-
-static void begin(uint64_t bytes_per_s, uint64_t rtt_ns)
-{
-    memset(&flow, 0, sizeof(flow));
-    flow.now_ns = 1000 * SB_S;
-    flow.bytes_per_s = bytes_per_s;
-    flow.rtt_ns = rtt_ns;
-    sp_rtt_init(&flow.rtt);
-    const struct sp_cc_args args = {
-        .ops = &sp_cc_bbr_ops, .datagram_bytes = DATAGRAM, .model = &flow.bbr};
-    sp_cc_init(&flow.cc, &args);
-}
-
-static void note_state(void)
-{
-    if (flow.order_count > 0 && flow.order[flow.order_count - 1] == flow.bbr.state)
-        return;
-    flow.entered[flow.bbr.state]++;
-    if (flow.order_count < QT_COUNT(flow.order))
-        flow.order[flow.order_count++] = flow.bbr.state;
-}
-
-static void send(void)
-{
-    uint64_t rate = flow.cc.rate_bytes_per_s;
-    flow.credit_bytes += rate == 0 ? flow.cc.cwnd_bytes : rate / (SB_S / (TICK_US * SB_US));
-    flow.credit_bytes = SB_MIN(flow.credit_bytes, SB_MAX(rate / 1000, 10 * (uint64_t)DATAGRAM));
-    flow.app_credit += flow.app_bytes_per_s / (SB_S / (TICK_US * SB_US));
-    while (sp_cc_room(&flow.cc) >= DATAGRAM && flow.credit_bytes >= DATAGRAM) {
-        bool has_data = flow.app_bytes_per_s == 0 || flow.app_credit >= DATAGRAM;
-        if (flow.is_idle || !has_data) {
-            sp_cc_on_app_limited(&flow.cc);
-            return;
-        }
-        flow.app_credit -= flow.app_bytes_per_s == 0 ? 0 : DATAGRAM;
-        flow.credit_bytes -= DATAGRAM;
-        sp_cc_on_sent(&flow.cc, DATAGRAM);
-        sp_cc_after_sent(&flow.cc, DATAGRAM, &flow.rtt, flow.now_ns);
-        flow.busy_ns = SB_MAX(flow.busy_ns, flow.now_ns) + DATAGRAM * SB_S / flow.bytes_per_s;
-        assert_true(flow.count < IN_FLIGHT_MAX);
-        flow.packets[(flow.first + flow.count++) % IN_FLIGHT_MAX] = (struct packet){
-            .sent_ns = flow.now_ns,
-            .acked_ns = flow.busy_ns + flow.rtt_ns,
-            .is_lost = flow.lose_every > 0 && ++flow.sent_count % flow.lose_every == 0,
-        };
-    }
-}
-
-static void lose(uint64_t sent_ns)
-{
-    struct sp_cc_loss loss = {.bytes = DATAGRAM,
-                              .sent_ns = sent_ns,
-                              .now_ns = flow.now_ns,
-                              .rtt = &flow.rtt,
-                              .range_count = 1};
-    sp_cc_on_removed(&flow.cc, DATAGRAM);
-    sp_cc_on_lost(&flow.cc, &loss);
-    note_state();
-}
-
-static void mark(uint64_t sent_ns)
-{
-    struct sp_cc_loss loss = {
-        .sent_ns = sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt, .is_ecn = true};
-    sp_cc_on_lost(&flow.cc, &loss);
-    note_state();
-}
-
-static void receive(void)
-{
-    struct sp_cc_ack sums = {.now_ns = flow.now_ns, .rtt = &flow.rtt};
-    uint64_t lost_sent_ns[64];
-    uint32_t lost_count = 0;
-    for (; flow.count > 0 && flow.packets[flow.first].acked_ns <= flow.now_ns; flow.count--) {
-        const struct packet *packet = &flow.packets[flow.first];
-        flow.first = (flow.first + 1) % IN_FLIGHT_MAX;
-        if (packet->is_lost && lost_count < QT_COUNT(lost_sent_ns)) {
-            lost_sent_ns[lost_count++] = packet->sent_ns;
-            continue;
-        }
-        struct sp_cc_ack ack = {
-            .bytes = DATAGRAM, .sent_ns = packet->sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt};
-        sp_cc_on_acked(&flow.cc, &ack);
-        sums.bytes += DATAGRAM;
-        sums.sent_ns = packet->sent_ns;
-    }
-    for (uint32_t i = 0; i < lost_count; i++)
-        lose(lost_sent_ns[i]);
-    if (sums.bytes == 0)
-        return;
-    flow.delivered += sums.bytes;
-    sums.rtt_ns = flow.now_ns - sums.sent_ns;
-    sp_rtt_on_sample(&flow.rtt, sums.rtt_ns, 0, flow.now_ns);
-    if (flow.marks && sums.rtt_ns > flow.rtt_ns + 5 * SB_MS)
-        mark(sums.sent_ns);
-    sp_cc_on_ack_end(&flow.cc, &sums);
-    note_state();
-}
-
-static void run(uint64_t duration_ns)
-{
-    for (uint64_t end_ns = flow.now_ns + duration_ns; flow.now_ns < end_ns;) {
-        flow.now_ns += TICK_US * SB_US;
-        receive();
-        send();
-    }
-}
-
-static void run_until(enum sp_bbr_state state, uint64_t patience_ns)
-{
-    uint64_t end_ns = flow.now_ns + patience_ns;
-    while (flow.bbr.state != state) {
-        run(TICK_US * SB_US);
-        assert_true(flow.now_ns < end_ns);
-    }
-}
-
-static uint64_t bdp(void)
-{
-    return flow.bytes_per_s / 1000 * (flow.rtt_ns / SB_MS);
-}
+#include "test/support/bbr_flow.h"
 
 /* A: exiting STARTUP on a bandwidth plateau, DRAIN on what is in flight, and the cycle after. */
 static void the_pipe_is_found_and_the_cycle_begins(void **state)
@@ -306,26 +146,6 @@ static void probes_after_probe_rtt_come_at_different_times(void **state)
     assert_in_range(most_ns, 2 * SB_S, 3 * SB_S);
 }
 
-/* Another flow fills the queue while this one probes at a volume that was not too much before: it
- * keeps the most of that volume, and tries again soon. */
-static void the_probes_of_others_cost_little(void **state)
-{
-    (void)state;
-    begin(2500000, 40 * SB_MS);
-    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
-    flow.lose_every = 10;
-    run_until(SP_BBR_PROBE_DOWN, 300 * SB_MS);
-    flow.lose_every = 0;
-    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
-    uint64_t before = flow.bbr.inflight_longterm;
-    flow.bbr.rs = (struct sp_rate_sample){.in_flight_bytes = before / 2, .lost_bytes = before / 8};
-    const struct sp_bbr_step step = {.cc = &flow.cc, .bbr = &flow.bbr, .now_ns = flow.now_ns};
-    sp_bbr_on_congestion_while_probing(&step, DATAGRAM, false);
-    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_DOWN);
-    assert_in_range(flow.bbr.inflight_longterm, before * 84 / 100, before * 86 / 100);
-    assert_in_range(flow.bbr.probe_wait_ns, 500 * SB_MS, 1500 * SB_MS);
-}
-
 /* A: skipping PROBE_RTT due to application-limited sending. */
 static void silence_takes_the_place_of_probe_rtt(void **state)
 {
@@ -373,30 +193,6 @@ static void loss_in_cruise_lowers_the_short_term_bounds(void **state)
     run_until(SP_BBR_PROBE_REFILL, 4 * SB_S);
     assert_int_equal(flow.bbr.bw_shortterm, SP_BBR_INFINITE);
     assert_int_equal(flow.bbr.inflight_shortterm, SP_BBR_INFINITE);
-}
-
-/* A part of random loss is no congestion. */
-static void two_percent_of_loss_are_tolerated(void **state)
-{
-    (void)state;
-    begin(2500000, 40 * SB_MS);
-    flow.lose_every = 50;
-    run(3 * SB_S);
-    flow.delivered = 0;
-    run(10 * SB_S);
-    assert_true(flow.delivered > 25000000 * UINT64_C(85) / 100);
-}
-
-/* Without a queue twice as much: 3 % of 830 datagrams are more than 2 % and two. */
-static void loss_without_a_queue_is_tolerated(void **state)
-{
-    (void)state;
-    begin(25000000, 40 * SB_MS);
-    flow.lose_every = 33;
-    run(3 * SB_S);
-    flow.delivered = 0;
-    run(10 * SB_S);
-    assert_true(flow.delivered > UINT64_C(250000000) * 85 / 100);
 }
 
 /* [5.5.11] */
@@ -497,12 +293,9 @@ int main(void)
         cmocka_unit_test(drain_ends_after_three_rounds),
         cmocka_unit_test(the_round_trip_is_measured_without_a_queue),
         cmocka_unit_test(probes_after_probe_rtt_come_at_different_times),
-        cmocka_unit_test(the_probes_of_others_cost_little),
         cmocka_unit_test(silence_takes_the_place_of_probe_rtt),
         cmocka_unit_test(loss_while_probing_bounds_the_volume),
         cmocka_unit_test(loss_in_cruise_lowers_the_short_term_bounds),
-        cmocka_unit_test(two_percent_of_loss_are_tolerated),
-        cmocka_unit_test(loss_without_a_queue_is_tolerated),
         cmocka_unit_test(a_spurious_loss_in_startup_is_undone),
         cmocka_unit_test(marks_keep_the_queue_short),
         cmocka_unit_test(persistent_congestion_is_left_in_a_round_trip),

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Where BBR differs from draft-ietf-ccwg-bbr: see the head of bbr_model.c. */
+
+#include "test/support/bbr_flow.h"
+
+/* Another flow fills the queue while this one probes at a volume that was not too much before: it
+ * keeps the most of that volume, and tries again soon. */
+static void the_probes_of_others_cost_little(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
+    flow.lose_every = 10;
+    run_until(SP_BBR_PROBE_DOWN, 300 * SB_MS);
+    flow.lose_every = 0;
+    run_until(SP_BBR_PROBE_UP, 5 * SB_S);
+    uint64_t before = flow.bbr.inflight_longterm;
+    flow.bbr.rs = (struct sp_rate_sample){.in_flight_bytes = before / 2, .lost_bytes = before / 8};
+    const struct sp_bbr_step step = {.cc = &flow.cc, .bbr = &flow.bbr, .now_ns = flow.now_ns};
+    sp_bbr_on_congestion_while_probing(&step, DATAGRAM, false);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_DOWN);
+    assert_in_range(flow.bbr.inflight_longterm, before * 84 / 100, before * 86 / 100);
+    assert_in_range(flow.bbr.probe_wait_ns, 500 * SB_MS, 1500 * SB_MS);
+}
+
+/* A part of random loss is no congestion. */
+static void two_percent_of_loss_are_tolerated(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    flow.lose_every = 50;
+    run(3 * SB_S);
+    flow.delivered = 0;
+    run(10 * SB_S);
+    assert_true(flow.delivered > 25000000 * UINT64_C(85) / 100);
+}
+
+/* Without a queue twice as much: 3 % of 830 datagrams are more than 2 % and two. */
+static void loss_without_a_queue_is_tolerated(void **state)
+{
+    (void)state;
+    begin(25000000, 40 * SB_MS);
+    flow.lose_every = 33;
+    run(3 * SB_S);
+    flow.delivered = 0;
+    run(10 * SB_S);
+    assert_true(flow.delivered > UINT64_C(250000000) * 85 / 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_probes_of_others_cost_little),
+        cmocka_unit_test(two_percent_of_loss_are_tolerated),
+        cmocka_unit_test(loss_without_a_queue_is_tolerated),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
