@@ -66,7 +66,8 @@ struct sp_bbr {
     uint64_t min_rtt_at_ns;
     uint64_t inflight_longterm;
     uint64_t inflight_shortterm;
-    uint64_t bw_latest; /* the most in this round trip */
+    uint64_t bw_latest;    /* the most in this round trip */
+    uint64_t rtt_least_ns; /* in this round trip; SP_BBR_INFINITE: no sample yet */
     uint64_t inflight_latest;
 
     /* Aggregation: what was acknowledged beyond bw * time. */
@@ -102,6 +103,7 @@ struct sp_bbr {
     uint64_t undo_bw_shortterm;
     uint64_t undo_inflight_shortterm;
     uint64_t undo_inflight_longterm;
+    uint32_t clean_rounds; /* of late: without a loss, a mark or a queue */
 
     uint16_t pacing_gain; /* percent */
     uint16_t cwnd_gain;

@@ -7,8 +7,15 @@
  * round trip of 10 s, and the volume in flight at which too much was lost.  Short term: lower
  * bounds that losses outside of probes set, until the next probe.
  *
- * The maximum of extra_acked is kept in two halves of the draft's window of ten round trips, so
- * that it covers five to ten of them; in Startup one to two. */
+ * What differs from the draft, with the reasons at the functions:
+ *
+ *     is_too_much()        two datagrams more than 2 %, and 4 % without a queue; the draft lowers
+ *                          its short-term bounds after each loss
+ *     raise_bounds()       those bounds rise before the next probe, on a path without congestion
+ *     update_aggregation() the maximum of extra_acked is kept in two halves of the window of ten
+ *                          round trips, so that it covers five to ten; in Startup one to two
+ *     sp_bbr_advance_max_bw()
+ *                          keeps the filter where a cycle had no sample */
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
@@ -22,7 +29,9 @@
 #define MIN_RTT_NS             (10 * SB_S)
 #define PROBE_RTT_INTERVAL_NS  (5 * SB_S)
 #define QUEUE_RTT_DIVISOR      8
-#define EXTRA_ACKED_ROUNDS     5 /* half of the window */
+#define CLEAN_ROUNDS           4
+#define RAISE_PERCENT          125 /* per round trip */
+#define EXTRA_ACKED_ROUNDS     5   /* half of the window */
 #define QUANTUM_BYTES_MAX      65536
 #define QUANTUM_NS             (1 * SB_MS)
 
@@ -44,6 +53,7 @@ void sp_bbr_model_init(struct sp_bbr *bbr)
     bbr->min_rtt_ns = SP_BBR_INFINITE;
     bbr->probe_rtt_min_ns = SP_BBR_INFINITE;
     bbr->inflight_longterm = SP_BBR_INFINITE;
+    bbr->rtt_least_ns = SP_BBR_INFINITE;
     sp_bbr_reset_shortterm(bbr);
 }
 
@@ -56,11 +66,16 @@ uint64_t sp_bbr_bdp(const struct sp_bbr *bbr, uint64_t bw, uint32_t gain_percent
     return percent_of(bytes_in(bw, bbr->min_rtt_ns), gain_percent);
 }
 
+static uint64_t quantum_of(const struct sp_cc *cc)
+{
+    uint64_t quantum = SB_MIN(bytes_in(cc->rate_bytes_per_s, QUANTUM_NS), QUANTUM_BYTES_MAX);
+    return SB_MAX(quantum, 2 * cc->datagram_bytes);
+}
+
 /* [5.6.4.2] The budget of offload is one quantum.  [5.5.8.2] */
 static uint64_t quantize(const struct sp_bbr *bbr, const struct sp_cc *cc, uint64_t inflight)
 {
-    uint64_t quantum = SB_MIN(bytes_in(cc->rate_bytes_per_s, QUANTUM_NS), QUANTUM_BYTES_MAX);
-    inflight = SB_MAX(inflight, SB_MAX(quantum, 2 * cc->datagram_bytes));
+    inflight = SB_MAX(inflight, quantum_of(cc));
     inflight = SB_MAX(inflight, sp_bbr_cwnd_min(cc));
     return bbr->state == SP_BBR_PROBE_UP ? inflight + 2 * cc->datagram_bytes : inflight;
 }
@@ -188,6 +203,34 @@ static void lower_bounds(const struct sp_bbr_step *step)
         SB_MAX(bbr->inflight_latest, percent_of(bbr->inflight_shortterm, BETA_PERCENT));
 }
 
+/* Returns whether all round trips of this round were longer than the shortest one by
+ * 1/`rtt_divisor`, and by the time that a quantum takes: a train waits for its own head. */
+static bool has_standing_queue(const struct sp_bbr_step *step, uint64_t rtt_divisor)
+{
+    const struct sp_bbr *bbr = step->bbr;
+    if (bbr->rtt_least_ns == SP_BBR_INFINITE || bbr->min_rtt_ns == SP_BBR_INFINITE)
+        return false;
+    uint64_t train_ns = (uint64_t)((wide)quantum_of(step->cc) * SB_S / SB_MAX(bbr->max_bw, 1));
+    return bbr->rtt_least_ns > bbr->min_rtt_ns + bbr->min_rtt_ns / rtt_divisor + train_ns;
+}
+
+/* Losses that no queue has caused lower the bounds as well: the path's MTU has changed, say, or its
+ * radio was disturbed.  The draft keeps the bounds up to the next probe: for up to 63 round trips.
+ * Here they rise again after some rounds without any sign of congestion. */
+static void raise_bounds(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    bool is_clean = !bbr->is_loss_in_round && !bbr->is_mark_in_round &&
+                    !has_standing_queue(step, QUEUE_RTT_DIVISOR);
+    bbr->clean_rounds = is_clean ? bbr->clean_rounds + 1 : 0;
+    if (bbr->clean_rounds < CLEAN_ROUNDS || bbr->bw_shortterm == SP_BBR_INFINITE)
+        return;
+    bbr->bw_shortterm = percent_of(bbr->bw_shortterm, RAISE_PERCENT);
+    bbr->inflight_shortterm = percent_of(bbr->inflight_shortterm, RAISE_PERCENT);
+    if (bbr->bw_shortterm >= bbr->max_bw)
+        sp_bbr_reset_shortterm(bbr);
+}
+
 /* [5.5.9] */
 static void update_aggregation(const struct sp_bbr_step *step)
 {
@@ -229,13 +272,18 @@ void sp_bbr_update_signals(const struct sp_bbr_step *step)
     struct sp_bbr *bbr = step->bbr;
     bbr->loss_round_start = bbr->rs.prior_delivered_bytes >= bbr->loss_round_delivered;
     bbr->bw_latest = SB_MAX(bbr->bw_latest, bbr->rs.bytes_per_s);
+    if (step->rtt_ns > 0)
+        bbr->rtt_least_ns = SB_MIN(bbr->rtt_least_ns, step->rtt_ns);
     bbr->inflight_latest = SB_MAX(bbr->inflight_latest, bbr->rs.delivered_bytes);
     if (bbr->loss_round_start)
         bbr->loss_round_delivered = bbr->sampler.delivered_bytes;
     update_round(bbr);
     update_max_bw(bbr);
-    if (bbr->loss_round_start)
+    if (bbr->loss_round_start) {
         lower_bounds(step);
+        raise_bounds(step);
+        bbr->rtt_least_ns = SP_BBR_INFINITE;
+    }
     update_aggregation(step);
     check_full_bw(bbr);
 }

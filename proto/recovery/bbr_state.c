@@ -8,7 +8,14 @@
  *     any ----5 s without a shorter round trip----> ProbeRTT --200 ms, 1 round--> ProbeBW
  *
  * A CE mark counts as too much loss of what it marks, because the draft asks for no more than that
- * marks count as congestion.  [2.18] */
+ * marks count as congestion.  [2.18]
+ *
+ * What differs from the draft, with the reasons at the constants and functions:
+ *
+ *     start_down_for()     the waits between probes differ more, and after ProbeRTT most
+ *     sp_bbr_on_congestion_while_probing()
+ *                          a flow that meets the probe of another one keeps most of its bound
+ *     is_time_to_go_down() what is in flight is that after the ACK */
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"

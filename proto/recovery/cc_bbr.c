@@ -3,6 +3,15 @@
 
 /* BBR's operations, its rate and its window.  [draft-ietf-ccwg-bbr 5.2, 5.6]
  *
+ * What differs from the draft:
+ *
+ *     on_sent()     the window counts as used up to a train before its end
+ *     cwnd_cap()    inflight_shortterm has room for a train more
+ *     on_lost()     only persistent congestion takes the window down to what is in flight, because
+ *                   a PTO of QUIC declares nothing lost [RFC9002 6.2]
+ *     set_cwnd()    a window that the application leaves unused does not grow [RFC9002 7.8]
+ *     on_ack_end()  the rate has a floor: the smallest window per round trip
+ *
  * What can be attacked: a peer that acknowledges what it has not got makes the rate grow, as with
  * every controller; loss.c notices numbers that were never sent. */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where BBR differs from draft-ietf-ccwg-bbr: see the head of bbr_model.c. */
+/* Where BBR differs from draft-ietf-ccwg-bbr: see the heads of bbr_model.c and bbr_state.c. */
 
 #include "test/support/bbr_flow.h"
 
@@ -21,6 +21,43 @@ static void the_probes_of_others_cost_little(void **state)
     assert_int_equal(flow.bbr.state, SP_BBR_PROBE_DOWN);
     assert_in_range(flow.bbr.inflight_longterm, before * 84 / 100, before * 86 / 100);
     assert_in_range(flow.bbr.probe_wait_ns, 500 * SB_MS, 1500 * SB_MS);
+}
+
+/* Losses without a queue, and then none: the path is as it was before. */
+static void short_term_bounds_rise_again_on_a_clean_path(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    flow.lose_every = 3;
+    run(200 * SB_MS);
+    flow.lose_every = 0;
+    run(80 * SB_MS); /* what was lost is noticed */
+    uint64_t bound = flow.bbr.bw_shortterm;
+    assert_true(bound < flow.bbr.max_bw * 8 / 10);
+    run(100 * SB_MS);
+    assert_int_equal(flow.bbr.bw_shortterm, bound); /* not before some rounds have been clean */
+    run(300 * SB_MS);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_CRUISE); /* not because it has probed */
+    assert_int_equal(flow.bbr.bw_shortterm, SP_BBR_INFINITE);
+    assert_int_equal(flow.bbr.inflight_shortterm, SP_BBR_INFINITE);
+    assert_in_range(flow.bbr.bw, 2400000, 2600000);
+}
+
+/* A loss in each round: the path is not clean. */
+static void short_term_bounds_stay_while_something_gets_lost(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    flow.lose_every = 3;
+    run(200 * SB_MS);
+    flow.lose_every = 12;
+    run(80 * SB_MS);
+    uint64_t bound = flow.bbr.bw_shortterm;
+    run(400 * SB_MS);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_CRUISE);
+    assert_true(flow.bbr.bw_shortterm <= bound);
 }
 
 /* A part of random loss is no congestion. */
@@ -51,6 +88,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_probes_of_others_cost_little),
+        cmocka_unit_test(short_term_bounds_rise_again_on_a_clean_path),
+        cmocka_unit_test(short_term_bounds_stay_while_something_gets_lost),
         cmocka_unit_test(two_percent_of_loss_are_tolerated),
         cmocka_unit_test(loss_without_a_queue_is_tolerated),
     };
