@@ -61,6 +61,7 @@ struct sp_bbr {
     uint64_t bw_cycles[2]; /* the most in the cycle before and in this one */
     uint64_t max_bw;
     uint64_t bw_shortterm;
+    uint64_t bw_queued; /* delivered while a queue stands; SP_BBR_INFINITE: there is none */
     uint64_t bw;
     uint64_t min_rtt_ns; /* SP_BBR_INFINITE: no sample yet */
     uint64_t min_rtt_at_ns;

@@ -12,6 +12,7 @@
  *     is_too_much()        two datagrams more than 2 %, and 4 % without a queue; the draft lowers
  *                          its short-term bounds after each loss
  *     raise_bounds()       those bounds rise before the next probe, on a path without congestion
+ *     bound_by_queue()     a queue that stands bounds the rate by what is delivered
  *     update_aggregation() the maximum of extra_acked is kept in two halves of the window of ten
  *                          round trips, so that it covers five to ten; in Startup one to two
  *     sp_bbr_advance_max_bw()
@@ -29,6 +30,7 @@
 #define MIN_RTT_NS             (10 * SB_S)
 #define PROBE_RTT_INTERVAL_NS  (5 * SB_S)
 #define QUEUE_RTT_DIVISOR      8
+#define STANDING_RTT_DIVISOR   4
 #define CLEAN_ROUNDS           4
 #define RAISE_PERCENT          125 /* per round trip */
 #define EXTRA_ACKED_ROUNDS     5   /* half of the window */
@@ -143,6 +145,7 @@ void sp_bbr_reset_shortterm(struct sp_bbr *bbr)
 {
     bbr->bw_shortterm = SP_BBR_INFINITE;
     bbr->inflight_shortterm = SP_BBR_INFINITE;
+    bbr->bw_queued = SP_BBR_INFINITE;
 }
 
 void sp_bbr_reset_full_bw(struct sp_bbr *bbr)
@@ -231,6 +234,27 @@ static void raise_bounds(const struct sp_bbr_step *step)
         sp_bbr_reset_shortterm(bbr);
 }
 
+/* While a queue stands, what is delivered is this flow's share of the path.  A flow that sends
+ * more, because max_bw is of a time when it had more, holds back those that probe for their share.
+ * The draft waits until the filter forgets, two cycles later: two flows on a path of 100 Mbit/s and
+ * 50 ms still shared it 69 to 31 after half a minute, and with this bound 59 to 41 (sim --paths wan
+ * --flows 2 --seconds 30).
+ *
+ * What is delivered is less than this share where the flow itself sends less: in ProbeBW_DOWN the
+ * rate falls by a tenth per round trip as long as the queue stands.  The bound ends with the queue.
+ * It is no less than what CUBIC leaves after a loss, so that flows that fill each queue leave
+ * something. */
+static void bound_by_queue(const struct sp_bbr_step *step)
+{
+    struct sp_bbr *bbr = step->bbr;
+    bool is_cruising = bbr->state == SP_BBR_PROBE_DOWN || bbr->state == SP_BBR_PROBE_CRUISE;
+    if (!is_cruising || !has_standing_queue(step, STANDING_RTT_DIVISOR)) {
+        bbr->bw_queued = SP_BBR_INFINITE;
+    } else if (!bbr->rs.is_app_limited) {
+        bbr->bw_queued = SB_MAX(bbr->bw_latest, percent_of(bbr->max_bw, BETA_PERCENT));
+    }
+}
+
 /* [5.5.9] */
 static void update_aggregation(const struct sp_bbr_step *step)
 {
@@ -282,6 +306,7 @@ void sp_bbr_update_signals(const struct sp_bbr_step *step)
     if (bbr->loss_round_start) {
         lower_bounds(step);
         raise_bounds(step);
+        bound_by_queue(step);
         bbr->rtt_least_ns = SP_BBR_INFINITE;
     }
     update_aggregation(step);
@@ -318,5 +343,5 @@ void sp_bbr_finish_signals(const struct sp_bbr_step *step)
         bbr->loss_ranges = 0;
         bbr->lost_in_round = 0;
     }
-    bbr->bw = SB_MIN(bbr->max_bw, bbr->bw_shortterm);
+    bbr->bw = SB_MIN(SB_MIN(bbr->max_bw, bbr->bw_shortterm), bbr->bw_queued);
 }

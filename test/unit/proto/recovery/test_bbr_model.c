@@ -60,6 +60,33 @@ static void short_term_bounds_stay_while_something_gets_lost(void **state)
     assert_true(flow.bbr.bw_shortterm <= bound);
 }
 
+/* Others take a part of the path: this flow sends what still comes through, while a queue stands,
+ * but no less than 70 % of what it had. */
+static void a_standing_queue_bounds_the_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t left_percent, bw_percent_min, bw_percent_max;
+    } samples[] = {{85, 82, 88}, {40, 69, 71}};
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        begin(2500000, 40 * SB_MS);
+        run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+        uint64_t before = flow.bbr.bw;
+        assert_int_equal(flow.bbr.bw_queued, SP_BBR_INFINITE);
+        flow.bytes_per_s = before * samples[i].left_percent / 100;
+        run(500 * SB_MS);
+        assert_int_equal(flow.bbr.state, SP_BBR_PROBE_CRUISE);
+        assert_in_range(flow.bbr.bw, before * samples[i].bw_percent_min / 100,
+                        before * samples[i].bw_percent_max / 100);
+        assert_in_range(flow.bbr.max_bw, before * 99 / 100, before * 101 / 100);
+        flow.bytes_per_s = 2500000;
+        flow.busy_ns = SB_MIN(flow.busy_ns, flow.now_ns);
+        run(300 * SB_MS); /* the queue is empty */
+        assert_int_equal(flow.bbr.bw_queued, SP_BBR_INFINITE);
+        assert_in_range(flow.bbr.bw, before * 99 / 100, before * 101 / 100);
+    }
+}
+
 /* A part of random loss is no congestion. */
 static void two_percent_of_loss_are_tolerated(void **state)
 {
@@ -90,6 +117,7 @@ int main(void)
         cmocka_unit_test(the_probes_of_others_cost_little),
         cmocka_unit_test(short_term_bounds_rise_again_on_a_clean_path),
         cmocka_unit_test(short_term_bounds_stay_while_something_gets_lost),
+        cmocka_unit_test(a_standing_queue_bounds_the_rate),
         cmocka_unit_test(two_percent_of_loss_are_tolerated),
         cmocka_unit_test(loss_without_a_queue_is_tolerated),
     };
