@@ -13,6 +13,7 @@
  * What differs from the draft, with the reasons at the constants and functions:
  *
  *     start_down_for()     the waits between probes differ more, and after ProbeRTT most
+ *     is_rising()          no loss without a queue ends Startup while the rate still rises
  *     sp_bbr_on_congestion_while_probing()
  *                          a flow that meets the probe of another one keeps most of its bound
  *     is_time_to_go_down() what is in flight is that after the ACK */
@@ -247,6 +248,15 @@ static void update_cycle(const struct sp_bbr_step *step)
 
 /* ---- Startup and Drain ---- */
 
+/* Returns whether the rate of delivery still rises, and without a queue: then losses are not those
+ * of a full pipe.  A path that loses 1.2 % in bursts ended Startup at a fourth of its rate in one
+ * of five connections, which then took ten seconds to find the rest.  A policer, which has no queue
+ * either, ends the rise. */
+static bool is_rising(const struct sp_bbr *bbr)
+{
+    return bbr->full_bw_count == 0 && !bbr->rs.is_app_limited && !bbr->has_queue;
+}
+
 /* [5.3.1.3] */
 static void check_startup_loss(const struct sp_bbr_step *step)
 {
@@ -254,7 +264,7 @@ static void check_startup_loss(const struct sp_bbr_step *step)
     if (bbr->state != SP_BBR_STARTUP || bbr->full_bw_reached || !bbr->loss_round_start)
         return;
     bool is_loss_high = bbr->is_loss_in_round && bbr->loss_ranges >= STARTUP_LOSS_RANGES &&
-                        sp_bbr_is_inflight_too_high(bbr, step->cc);
+                        sp_bbr_is_inflight_too_high(bbr, step->cc) && !is_rising(bbr);
     if (!is_loss_high && !bbr->is_mark_in_round)
         return;
     bbr->undo_state = is_loss_high ? SP_BBR_STARTUP : SP_BBR_STATES;

@@ -105,8 +105,10 @@ static void bbr_holds_links_that_lose(void **state)
     for (uint64_t seed = 1; seed <= 3; seed++) {
         assert_true(alone("radio", SP_CC_BBR, seed).utilisation >= 0.8);
         assert_true(alone("bursts", SP_CC_BBR, seed).utilisation >= 0.8);
-        assert_true(alone("bursts-wan", SP_CC_BBR, seed).utilisation >= 0.85);
     }
+    /* In seed 4 losses in a row meet the first round trips. */
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        assert_true(alone("bursts-wan", SP_CC_BBR, seed).utilisation >= 0.85);
     assert_true(alone("radio", SP_CC_NEWRENO, 1).utilisation < 0.4);
 }
 

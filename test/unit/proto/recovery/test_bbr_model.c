@@ -23,6 +23,16 @@ static void the_probes_of_others_cost_little(void **state)
     assert_in_range(flow.bbr.probe_wait_ns, 500 * SB_MS, 1500 * SB_MS);
 }
 
+/* The path loses 5 % without a queue: Startup finds its rate nevertheless. */
+static void loss_does_not_end_startup_while_the_rate_rises(void **state)
+{
+    (void)state;
+    begin(25000000, 40 * SB_MS);
+    flow.lose_every = 20;
+    run_until(SP_BBR_DRAIN, 2 * SB_S);
+    assert_true(flow.bbr.max_bw > 22000000);
+}
+
 /* Losses without a queue, and then none: the path is as it was before. */
 static void short_term_bounds_rise_again_on_a_clean_path(void **state)
 {
@@ -115,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_probes_of_others_cost_little),
+        cmocka_unit_test(loss_does_not_end_startup_while_the_rate_rises),
         cmocka_unit_test(short_term_bounds_rise_again_on_a_clean_path),
         cmocka_unit_test(short_term_bounds_stay_while_something_gets_lost),
         cmocka_unit_test(a_standing_queue_bounds_the_rate),
