@@ -45,6 +45,9 @@ enum sp_bbr_acks {
 
 #define SP_BBR_INFINITE UINT64_MAX
 
+/* Probes that follow soon, after the rate of the path has changed. */
+enum { SP_BBR_EARLY_PROBES = 4 };
+
 /* All rates in bytes per second, all volumes in bytes. */
 struct sp_bbr {
     struct sp_rate_sampler sampler;
@@ -85,11 +88,13 @@ struct sp_bbr {
 
     /* ProbeBW. */
     uint64_t inflight_unprobed; /* inflight_longterm when this probe began */
+    uint64_t bw_unprobed;       /* max_bw then */
     uint64_t probe_up_acked;
     uint64_t probe_up_acked_per_inc;
     uint32_t probe_up_rounds;
     uint32_t rounds_since_probe_up;
     uint64_t probe_wait_ns;
+    uint32_t early_probes; /* that the path's rate is varying enough for: see probe_if_time() */
     uint64_t cycle_at_ns;
     uint64_t drain_start_round;
 

@@ -252,6 +252,8 @@ static void bound_by_queue(const struct sp_bbr_step *step)
         bbr->bw_queued = SP_BBR_INFINITE;
     } else if (!bbr->rs.is_app_limited) {
         bbr->bw_queued = SB_MAX(bbr->bw_latest, percent_of(bbr->max_bw, BETA_PERCENT));
+        if (bbr->bw_latest < percent_of(bbr->max_bw, BETA_PERCENT))
+            bbr->early_probes = SP_BBR_EARLY_PROBES;
     }
 }
 

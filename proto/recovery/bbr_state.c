@@ -13,6 +13,7 @@
  * What differs from the draft, with the reasons at the constants and functions:
  *
  *     start_down_for()     the waits between probes differ more, and after ProbeRTT most
+ *     probe_if_time()      on a path whose rate varies a probe follows as soon as there is room
  *     is_rising()          no loss without a queue ends Startup while the rate still rises
  *     sp_bbr_on_congestion_while_probing()
  *                          a flow that meets the probe of another one keeps most of its bound
@@ -38,6 +39,8 @@
 #define PROBE_RETRY_NS_RANDOM  (1 * SB_S)
 #define RETRY_PERCENT          85 /* at most so much less than before */
 #define RENO_ROUNDS_MAX        63
+#define VARYING_ROUNDS         8
+#define VARYING_PERCENT        125
 #define PROBE_UP_ROUNDS_MAX    30
 #define PROBE_RTT_NS           (200 * SB_MS)
 #define PROBE_RTT_GAIN_PERCENT 50
@@ -101,6 +104,8 @@ void sp_bbr_start_refill(struct sp_bbr *bbr)
 {
     sp_bbr_reset_shortterm(bbr);
     bbr->inflight_unprobed = bbr->inflight_longterm;
+    bbr->bw_unprobed = bbr->max_bw;
+    bbr->early_probes -= bbr->early_probes > 0;
     bbr->probe_up_rounds = 0;
     bbr->probe_up_acked = 0;
     bbr->prev_probe_precautionary = false;
@@ -179,11 +184,15 @@ static uint64_t target_inflight(const struct sp_bbr_step *step)
     return SB_MIN(sp_bbr_bdp(step->bbr, step->bbr->bw, 100), step->cc->cwnd_bytes);
 }
 
+/* Where the rate of the path was another one lately, a few round trips without a queue or a loss
+ * are reason enough to probe: there is room, and nobody is disturbed.  Radio links change their
+ * rate several times in the draft's two to three seconds. */
 static bool probe_if_time(const struct sp_bbr_step *step)
 {
     struct sp_bbr *bbr = step->bbr;
     uint64_t reno_rounds = target_inflight(step) / step->cc->datagram_bytes;
     bool is_time = step->now_ns > bbr->cycle_at_ns + bbr->probe_wait_ns ||
+                   (bbr->early_probes > 0 && bbr->clean_rounds >= VARYING_ROUNDS) ||
                    bbr->rounds_since_probe_up >= SB_MIN(reno_rounds, RENO_ROUNDS_MAX);
     if (is_time)
         sp_bbr_start_refill(bbr);
@@ -235,6 +244,8 @@ static void update_cycle(const struct sp_bbr_step *step)
     case SP_BBR_PROBE_UP:
         if (is_time_to_go_down(step)) {
             bbr->prev_probe_too_high = false;
+            if (bbr->max_bw > bbr->bw_unprobed * VARYING_PERCENT / 100)
+                bbr->early_probes = SP_BBR_EARLY_PROBES;
             start_down(step);
         }
         break;

@@ -99,6 +99,19 @@ static void two_bbr_flows_become_equal_soon(void **state)
     assert_true(larger < 10 * 0.61);
 }
 
+/* A rate that changes several times in the time between two probes. */
+static void bbr_follows_a_rate_that_varies(void **state)
+{
+    (void)state;
+    double used = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        double one = alone("phone", SP_CC_BBR, seed).utilisation;
+        assert_true(one > 0.8);
+        used += one;
+    }
+    assert_true(used > 10 * 0.86);
+}
+
 static void bbr_holds_links_that_lose(void **state)
 {
     (void)state;
@@ -203,6 +216,7 @@ int main(void)
         cmocka_unit_test(bbr_holds_links_that_lose),
         cmocka_unit_test(a_path_that_reorders_is_as_fast_as_one_that_does_not),
         cmocka_unit_test(bbr_keeps_a_deep_queue_short),
+        cmocka_unit_test(bbr_follows_a_rate_that_varies),
         cmocka_unit_test(flows_become_equal),
         cmocka_unit_test(prague_keeps_a_queue_for_l4s_short),
         cmocka_unit_test(prague_and_cubic_share_a_path),

@@ -33,6 +33,27 @@ static void loss_does_not_end_startup_while_the_rate_rises(void **state)
     assert_true(flow.bbr.max_bw > 22000000);
 }
 
+/* The rate halves and comes back: eight round trips without a queue, and it probes. */
+static void a_rate_that_varies_is_probed_early(void **state)
+{
+    (void)state;
+    begin(2500000, 40 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
+    assert_int_equal(flow.bbr.early_probes, 0);
+    flow.bbr.probe_wait_ns = 100 * SB_S;
+    flow.bytes_per_s = 1250000;
+    run(400 * SB_MS);
+    assert_int_equal(flow.bbr.early_probes, SP_BBR_EARLY_PROBES);
+    flow.bytes_per_s = 5000000;
+    flow.busy_ns = SB_MIN(flow.busy_ns, flow.now_ns);
+    run(200 * SB_MS);
+    assert_int_equal(flow.bbr.state, SP_BBR_PROBE_CRUISE);
+    run_until(SP_BBR_PROBE_REFILL, 500 * SB_MS);
+    run_until(SP_BBR_PROBE_DOWN, SB_S);
+    assert_true(flow.bbr.max_bw > 4500000);
+    assert_int_equal(flow.bbr.early_probes, SP_BBR_EARLY_PROBES); /* it has varied again */
+}
+
 /* Losses without a queue, and then none: the path is as it was before. */
 static void short_term_bounds_rise_again_on_a_clean_path(void **state)
 {
@@ -126,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_probes_of_others_cost_little),
         cmocka_unit_test(loss_does_not_end_startup_while_the_rate_rises),
+        cmocka_unit_test(a_rate_that_varies_is_probed_early),
         cmocka_unit_test(short_term_bounds_rise_again_on_a_clean_path),
         cmocka_unit_test(short_term_bounds_stay_while_something_gets_lost),
         cmocka_unit_test(a_standing_queue_bounds_the_rate),
