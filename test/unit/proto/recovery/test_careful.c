@@ -37,8 +37,14 @@ static void begin(struct flow *flow, enum sp_cc_kind kind, uint64_t rtt_ns)
 static void acked_sent_at(struct flow *flow, uint64_t bytes, uint64_t sent_ns)
 {
     bool is_app_limited = flow->cc.in_flight_bytes * 2 < flow->cc.cwnd_bytes;
-    struct sp_cc_ack ack = {bytes,      sent_ns,        flow->now_ns,
-                            &flow->rtt, is_app_limited, flow->rtt.latest_ns};
+    struct sp_cc_ack ack = {
+        .bytes = bytes,
+        .sent_ns = sent_ns,
+        .now_ns = flow->now_ns,
+        .rtt = &flow->rtt,
+        .is_app_limited = is_app_limited,
+        .rtt_ns = flow->rtt.latest_ns,
+    };
     sp_cc_on_acked(&flow->cc, &ack);
     sp_cc_on_ack_end(&flow->cc, &ack);
 }

@@ -254,7 +254,8 @@ static void an_undone_loss_costs_slow_start_nothing(void **state)
     struct flow flow;
     begin(&flow, 100 * SB_MS, 20);
     uint64_t sent_ns = flow.now_ns - flow.rtt.latest_ns;
-    struct sp_cc_ack ack = {8 * DATAGRAM, sent_ns, flow.now_ns, &flow.rtt, false, 0};
+    struct sp_cc_ack ack = {
+        .bytes = 8 * DATAGRAM, .sent_ns = sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt};
     sp_cc_on_sent(&flow.cc, ack.bytes);
     sp_cc_on_acked(&flow.cc, &ack);
     lost(&flow, false);
