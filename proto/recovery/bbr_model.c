@@ -237,7 +237,7 @@ static void raise_bounds(const struct sp_bbr_step *step)
 /* While a queue stands, what is delivered is this flow's share of the path.  A flow that sends
  * more, because max_bw is of a time when it had more, holds back those that probe for their share.
  * The draft waits until the filter forgets, two cycles later: two flows on a path of 100 Mbit/s and
- * 50 ms still shared it 69 to 31 after half a minute, and with this bound 59 to 41 (sim --paths wan
+ * 50 ms still shared it 69 to 31 after half a minute, and with this bound 60 to 40 (sim --paths wan
  * --flows 2 --seconds 30).
  *
  * What is delivered is less than this share where the flow itself sends less: in ProbeBW_DOWN the
