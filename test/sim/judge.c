@@ -196,6 +196,13 @@ static void judge_rtt(struct qs_world *world, const struct qs_end *end)
                 end->stats.rtt_smoothed_ns / SB_US);
 }
 
+static void judge_ptos(struct qs_world *world, const struct qs_end *end)
+{
+    if (world->plan->has_no_ptos && end->stats.ptos > 0)
+        qs_fail(&world->trace, "%s has probed %" PRIu64 " times, and nothing was lost", end->who,
+                end->stats.ptos);
+}
+
 static void judge_datagrams(struct qs_world *world, const struct qs_end *end)
 {
     uint64_t min = world->plan->datagram_bytes_min[end->host->role];
@@ -256,6 +263,8 @@ static void judge_pair(struct qs_world *world, uint64_t index)
     judge_datagrams(world, client);
     judge_rtt(world, server);
     judge_datagrams(world, server);
+    judge_ptos(world, client);
+    judge_ptos(world, server);
     if (world->plan->judges_control && (client->oracle.cids_sent != server->oracle.cids_received ||
                                         server->oracle.cids_sent != client->oracle.cids_received))
         qs_fail(&world->trace, "a CID never arrived");

@@ -240,6 +240,7 @@ struct qs_plan {
     bool opens_all;         /* there is a key for every packet that comes */
     bool keeps_all;         /* only duplicate packets are dropped */
     bool delivers_messages; /* every message arrives */
+    bool has_no_ptos;       /* what is in flight is acknowledged before a PTO fires */
     bool judges_control;    /* in the end both sides know all of each other's CIDs */
     struct qs_forgery forgery;
     struct qs_monkeys_plan monkeys;

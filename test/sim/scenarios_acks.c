@@ -79,10 +79,43 @@ static void ack_frequency(struct qs_plan *plan, uint32_t member)
         plan->work_ns = 60 * SB_S;
 }
 
+/* A rate that the path has, kept by the pacer, on a path where nothing is lost: the trains come at
+ * longer intervals than round trips, and what is acknowledged is so after the delay that the sender
+ * has asked for.  1, 10, 100 MB/s, at round trips of 100 us, 2 ms and 40 ms; then once more with
+ * timers that are late by up to the least delay of ACKs that the ends grant, 1 ms. */
+enum { FIXED_RATES = 3, FIXED_ROUND_TRIPS = 3, FIXED_TIMERS = 2 };
+
+static void fixed_rate(struct qs_plan *plan, uint32_t member)
+{
+    static const uint64_t rates[FIXED_RATES] = {1000000, 10000000, 100000000};
+    static const uint64_t delays_ns[FIXED_ROUND_TRIPS] = {50 * SB_US, SB_MS, 20 * SB_MS};
+    uint32_t at = member - 1;
+    uint64_t rate = rates[at % FIXED_RATES];
+    bool is_late = at / (FIXED_RATES * FIXED_ROUND_TRIPS) > 0;
+    plan->side[SP_CLIENT].app.bidi_count = plan->side[SP_CLIENT].app.uni_count = 0;
+    plan->side[SP_SERVER].app.uni_count = 1;
+    qs_plan_set_bytes(plan, rate / 2, rate / 2);
+    for (int role = 0; role < QS_SIDES; role++) {
+        struct qs_side_plan *side = &plan->side[role];
+        side->app.write_bytes_max = (uint32_t)rate / 4;
+        side->config.cc_kind = SP_CC_FIXED;
+        side->config.fixed_rate_bytes_per_s = rate;
+        side->config.conn_window_bytes = side->config.conn_window_bytes_max = rate;
+        side->config.stream_window_bytes = side->config.stream_window_bytes_max = rate;
+        side->timer_slack_ns_max = is_late ? SB_MS : 0;
+        plan->path[role].delay_ns = delays_ns[at / FIXED_RATES % FIXED_ROUND_TRIPS];
+    }
+    plan->has_no_ptos = true;
+    plan->check_interval = 1000;
+    plan->work_ns = 10 * SB_S;
+}
+
 #define EACH_OF(array) (array), SB_COUNT(array)
 
 static const struct qs_scenario rows[] = {
     {"ack-frequency", "clean, lossy, reordered, damaged; one side alone; short delays; moved; ..",
      ack_frequency, NULL, NEITHER},
+    {"fixed-rate", "a fixed rate, and nothing lost: no PTO fires", fixed_rate, NULL,
+     FIXED_RATES *FIXED_ROUND_TRIPS *FIXED_TIMERS},
 };
 const struct qs_scenario_group qs_scenarios_acks = {EACH_OF(rows)};
