@@ -255,7 +255,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
     sp_header_bits_on_params(conn, peer.grease_quic_bit);
     conn->handshake->has_peer_params = true;
     conn->handshake->peer_udp_payload_size_max = peer.max_udp_payload_size;
-    conn->peer_ack_delay_exponent = peer.ack_delay_exponent;
+    conn->peer_ack_delay_exponent = (uint32_t)peer.ack_delay_exponent; /* 20 at most */
     conn->peer_stays = peer.disable_active_migration;
     conn->loss.peer_ack_delay_ns_max = peer.max_ack_delay_ms * SB_MS;
     if (conn->config->ack_frequency && peer.min_ack_delay_us != SP_MIN_ACK_DELAY_NONE)

@@ -215,7 +215,7 @@ struct sp_conn {
     struct sp_handshake *handshake; /* NULL after its end: see sp_conn_end_handshake() */
     struct sp_early *early;         /* NULL: none */
     enum sp_early_state early_state;
-    uint64_t peer_ack_delay_exponent;
+    uint32_t peer_ack_delay_exponent;
 
     /* Packets. */
     struct sp_conn_space *spaces[SP_SPACES]; /* NULL: discarded */

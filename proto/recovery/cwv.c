@@ -31,7 +31,7 @@ uint64_t sp_cwv_pipe_bytes(const struct sp_cwv *cwv)
         return UINT64_MAX;
     uint64_t bytes = cwv->round_bytes;
     for (uint32_t i = 0; i < SP_CWV_HALVES; i++)
-        bytes = SB_MAX(bytes, cwv->highest_bytes[i]);
+        bytes = SB_MAX(bytes, (uint64_t)cwv->highest_bytes[i]);
     return bytes;
 }
 
@@ -52,7 +52,8 @@ static void age(struct sp_cwv *cwv, uint64_t rtt_ns, uint64_t now_ns)
 static void end_round(struct sp_cwv *cwv, uint64_t now_ns)
 {
     if (!cwv->skips_round) {
-        cwv->highest_bytes[0] = SB_MAX(cwv->highest_bytes[0], cwv->round_bytes);
+        uint32_t bytes = (uint32_t)SB_MIN(cwv->round_bytes, (uint64_t)UINT32_MAX);
+        cwv->highest_bytes[0] = SB_MAX(cwv->highest_bytes[0], bytes);
         cwv->is_known = true;
     }
     cwv->skips_round = false;

@@ -33,7 +33,7 @@ struct sp_cwv {
     uint64_t half_at_ns;      /* when the half period at hand began */
     uint64_t validated_ns;    /* when the window was validated last; 0: nothing was measured yet */
     uint64_t validated_bytes; /* .. what was used then; 0: the window was never validated */
-    uint64_t highest_bytes[SP_CWV_HALVES]; /* the half at hand comes first */
+    uint32_t highest_bytes[SP_CWV_HALVES]; /* at most UINT32_MAX; the half at hand comes first */
     bool is_known;                         /* pipeACK: a round has ended since sp_cwv_restart() */
     bool skips_round;                      /* this round is no sample: it began in recovery */
 };

@@ -113,7 +113,7 @@ static void resume_path(struct qs_plan *plan, uint32_t member)
         plan->path[SP_SERVER].rate_steps = steps;
         plan->path[SP_SERVER].rate_step_count = SB_COUNT(steps);
         plan->path[SP_SERVER].queue_bytes = 500000;
-        plan->lost_max = 3500;
+        plan->lost_max = 5000;
         plan->work_ns = 20 * SB_S;
         break;
     default:
