@@ -140,7 +140,10 @@ void qs_swarm_pauses(struct qs_plan *plan)
         uint64_t count = qs_random_between(&random, 1, 8);
         app->pause_bytes = app->bytes_max / count + 1;
         app->pause_ns = 1 + qs_random_below(&random, 20 * SB_S / count);
-        plan->work_ns += count * app->pause_ns;
+        /* At the worst one stream is open at a time. */
+        uint64_t streams =
+            1 + app->bidi_count + app->uni_count + plan->side[1 - role].app.bidi_count;
+        plan->work_ns += streams * count * app->pause_ns;
     }
 }
 
