@@ -299,6 +299,7 @@ void sp_conn_resend_flight(struct sp_conn *conn, uint64_t now_ns)
     struct sp_handshake *handshake = conn->handshake;
     uint64_t pause_ns = FLIGHT_PAUSE_NS << handshake->flight_resends;
     const struct sp_loss_space *initial = conn->loss.spaces[SP_SPACE_INITIAL];
+    sp_ecn_pause(&conn->loss.path->ecn); /* as on a PTO, which a server without a flight lacks */
     if (initial->sent.eliciting_count == 0 || handshake->flight_resends == SP_FLIGHT_RESENDS_MAX ||
         now_ns < sb_time_add(initial->last_eliciting_ns, pause_ns))
         return;

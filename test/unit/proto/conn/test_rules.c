@@ -194,17 +194,24 @@ static void an_older_ack_says_nothing_about_ecn(void **state)
     }
 }
 
-/* Returns the mark of the next datagram that `from` sends, and delivers it with that mark. */
+/* Takes the next datagram that `from` sends, and returns its mark. */
+static enum sp_ecn take_marked(struct conn_pair *pair, enum sp_role from, struct pair_packet *ret)
+{
+    struct sp_train train = {.data = ret->data, .capacity = sizeof(ret->data), .count_max = 1};
+    assert_int_equal(sp_conn_send(pair_conn(pair, from), &train, pair->now_ns), 1);
+    ret->size = train.size;
+    return train.ecn;
+}
+
+/* .. and delivers it with that mark. */
 static enum sp_ecn carry_marked(struct conn_pair *pair, enum sp_role from)
 {
     struct pair_packet packet;
-    struct sp_train train = {.data = packet.data, .capacity = sizeof(packet.data), .count_max = 1};
-    assert_int_equal(sp_conn_send(pair_conn(pair, from), &train, pair->now_ns), 1);
-    packet.size = train.size;
-    pair->ecn = train.ecn;
+    enum sp_ecn mark = take_marked(pair, from, &packet);
+    pair->ecn = mark;
     pair_deliver(pair, (enum sp_role)(1 - from), &packet);
     pair->ecn = SP_ECN_NOT;
-    return train.ecn;
+    return mark;
 }
 
 /* [RFC9000 13.4.2] The first packets of both sides are marked, those of the handshake too, and the
@@ -253,6 +260,26 @@ static void a_handshake_that_gets_no_answer_goes_on_without_marks(void **state)
     assert_int_not_equal(client->loss.path->ecn.state, SP_ECN_FAILED); /* of one loss */
 }
 
+/* [RFC9000 13.4.2] A server that has nothing but ACKs to send has no PTO, and ACKs are never lost:
+ * it learns from a ClientHello that comes again that the path may drop what is marked. */
+static void acks_of_a_part_of_a_client_hello_are_not_marked_for_long(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet packet;
+    pair_init(pair);
+    pair->tls_plan.hello_size = 1800;
+    pair_start(pair);
+    assert_true(pair_take(pair, SP_CLIENT, &packet));
+    pair_deliver(pair, SP_SERVER, &packet); /* the second one is lost, and the ACK */
+    assert_int_equal(take_marked(pair, SP_SERVER, &packet), SP_ECN_ECT0);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    pair->now_ns = sp_conn_deadline_ns(client);
+    sp_conn_on_deadline(client, pair->now_ns);
+    assert_true(pair_take(pair, SP_CLIENT, &packet));
+    pair_deliver(pair, SP_SERVER, &packet);
+    assert_int_equal(take_marked(pair, SP_SERVER, &packet), SP_ECN_NOT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +290,7 @@ int main(void)
         QT_TEST(conn_pair, packets_are_marked_from_the_first_one_on),
         QT_TEST(conn_pair, a_handshake_that_gets_no_answer_goes_on_without_marks),
         QT_TEST(conn_pair, an_older_ack_says_nothing_about_ecn),
+        QT_TEST(conn_pair, acks_of_a_part_of_a_client_hello_are_not_marked_for_long),
     };
 
     sb_assert_handler = qt_on_assert;
