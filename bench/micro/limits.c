@@ -10,10 +10,10 @@
 #include <stdlib.h>
 
 #include "bench/micro/benches.h"
-#include "engine/limit.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/recovery/pacer.h"
+#include "test/support/limit_turn.h"
 
 enum { DATAGRAM = 1200, SHARDS = 4, CONNS_MAX = 1000, LATE_NS = 100 * 1000 };
 
@@ -85,11 +85,6 @@ static double of_conn(uint64_t rate, uint64_t seconds, bool changes)
 
 /* ---- Shards ---- */
 
-struct conn {
-    struct sb_link link;
-    uint64_t bytes;
-};
-
 struct shard {
     struct se_limit limit;
     uint64_t wake_ns;
@@ -98,7 +93,7 @@ struct shard {
 struct world {
     struct se_engine_limit engine;
     struct shard shards[SHARDS];
-    struct conn conns[CONNS_MAX];
+    struct limited_conn conns[CONNS_MAX];
     uint32_t shard_count;
     uint32_t conn_count;
     bool is_engine; /* the limit is the engine's, not the shard's */
@@ -134,24 +129,11 @@ static void init(struct world *w, uint64_t rate, uint32_t conn_count, bool is_en
         se_limit_announce(&w->shards[i].limit);
 }
 
-/* What a turn sends. */
 static void turn(struct world *w, struct shard *shard)
 {
-    enum { TURN_BYTES = 256 * 1024 };
-    struct sb_link *link;
-    uint64_t bytes = 0;
-    while (bytes < TURN_BYTES && se_limit_is_open(&shard->limit, w->now_ns) &&
-           (link = se_limit_pop(&shard->limit)) != NULL) {
-        struct conn *conn = SB_CONTAINER_OF(link, struct conn, link);
-        uint64_t train = (uint64_t)se_limit_train_count(&shard->limit) * DATAGRAM;
-        se_limit_on_sent(&shard->limit, train, w->now_ns);
-        conn->bytes += train;
-        bytes += train;
-        se_limit_join(&shard->limit, link);
-    }
-    se_limit_announce(&shard->limit);
+    bool is_cut = limit_turn(&shard->limit, DATAGRAM, w->now_ns) >= LIMIT_TURN_BYTES;
     shard->wake_ns = sb_time_add(SB_MAX(se_limit_wake_ns(&shard->limit), w->now_ns + SB_US),
-                                 bytes >= TURN_BYTES ? 0 : late_ns());
+                                 is_cut ? 0 : late_ns());
 }
 
 static void run_until(struct world *w, uint64_t end_ns)

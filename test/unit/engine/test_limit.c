@@ -6,20 +6,15 @@
 
 #include <string.h>
 
-#include "engine/limit.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "test/support/limit_turn.h"
 
-enum { SHARDS = 2, CONNS_MAX = 16, DATAGRAM = 1200, TURN_BYTES = 256 * 1024 };
-
-struct conn {
-    struct sb_link link;
-    uint64_t bytes;
-};
+enum { SHARDS = 2, CONNS_MAX = 16, DATAGRAM = 1200 };
 
 struct shard {
     struct se_limit limit;
-    struct conn conns[CONNS_MAX];
+    struct limited_conn conns[CONNS_MAX];
     uint32_t conn_count;
     uint64_t wake_ns;
     uint64_t late_ns_max; /* it runs so much later than it wants to, at most */
@@ -55,21 +50,9 @@ static void init(struct world *w, uint64_t rate, const uint32_t conn_counts[SHAR
     }
 }
 
-/* What a turn of the shard sends: all of its connections always have more. */
 static void turn(struct world *w, struct shard *shard)
 {
-    struct sb_link *link;
-    uint64_t bytes = 0;
-    while (bytes < TURN_BYTES && se_limit_is_open(&shard->limit, w->now_ns) &&
-           (link = se_limit_pop(&shard->limit)) != NULL) {
-        struct conn *conn = SB_CONTAINER_OF(link, struct conn, link);
-        uint64_t train = (uint64_t)se_limit_train_count(&shard->limit) * DATAGRAM;
-        se_limit_on_sent(&shard->limit, train, w->now_ns);
-        conn->bytes += train;
-        bytes += train;
-        se_limit_join(&shard->limit, link);
-    }
-    se_limit_announce(&shard->limit);
+    (void)limit_turn(&shard->limit, DATAGRAM, w->now_ns);
     uint64_t at_ns = se_limit_wake_ns(&shard->limit);
     shard->wake_ns = SB_MAX(at_ns, w->now_ns + SB_US);
     if (shard->wake_ns != SB_NEVER)
@@ -112,6 +95,13 @@ static void forget(struct world *w)
             w->shards[i].conns[k].bytes = 0;
 }
 
+/* What was sent until now, the first burst too, does not count. */
+static void settle(struct world *w)
+{
+    run(w, SB_S / 4);
+    forget(w);
+}
+
 static double jain(const struct world *w)
 {
     double sum = 0, squares = 0;
@@ -144,8 +134,7 @@ static void shards_keep_the_limit_together(void **state)
         for (size_t k = 0; k < QT_COUNT(spreads); k++) {
             static struct world w;
             init(&w, rates[i].rate, spreads[k]);
-            run(&w, SB_S / 4);
-            forget(&w);
+            settle(&w);
             run(&w, rates[i].seconds * SB_S);
             assert_percent(sent(&w), rates[i].rate * rates[i].seconds, 1);
             if (jain(&w) < 0.99)
@@ -163,8 +152,7 @@ static void a_slow_shard_gets_its_share(void **state)
     init(&w, 125000000, (const uint32_t[]){8, 8});
     w.shards[0].late_ns_max = 10 * SB_US;
     w.shards[1].late_ns_max = 900 * SB_US;
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 2 * SB_S);
     assert_percent(sent(&w), 250000000, 1);
     assert_percent(sent_by(&w.shards[1]), 125000000, 2);
@@ -180,16 +168,14 @@ static void nothing_is_kept_for_who_does_not_wait(void **state)
     for (uint32_t i = 0; i < 8; i++) /* they close */
         se_limit_leave(&w.shards[1].limit, &w.shards[1].conns[i].link);
     assert_int_equal(w.engine.waiting_count, 8);
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 2 * SB_S);
     assert_percent(sent_by(&w.shards[0]), 25000000, 1);
     assert_int_equal(sent_by(&w.shards[1]), 0);
     for (uint32_t i = 0; i < 8; i++)
         se_limit_join(&w.shards[1].limit, &w.shards[1].conns[i].link);
     w.shards[1].wake_ns = w.now_ns;
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 2 * SB_S);
     assert_percent(sent(&w), 25000000, 1);
     assert_true(jain(&w) >= 0.99);
@@ -211,8 +197,7 @@ static void a_change_forgives_no_debt(void **state)
     se_engine_limit_set(&w.engine, 12500000, w.now_ns);
     for (uint32_t i = 0; i < SHARDS; i++)
         w.shards[i].wake_ns = w.now_ns; /* spate_engine_set_rate_limit() wakes all */
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 2 * SB_S);
     assert_percent(sent(&w), 25000000, 1);
 }
@@ -227,8 +212,7 @@ static void changes_are_kept_on_average(void **state)
         for (size_t k = 0; k < QT_COUNT(spreads); k++) {
             static struct world w;
             init(&w, rates[i].rate, spreads[k]);
-            run(&w, SB_S / 4);
-            forget(&w);
+            settle(&w);
             uint64_t turns = rates[i].seconds * 100, turn_ns = 7300 * SB_US;
             for (uint64_t at = 0; at < turns; at++) {
                 uint64_t rate = at % 2 == 0 ? rates[i].rate : rates[i].rate / 3;
@@ -250,14 +234,12 @@ static void a_shard_may_have_a_limit_of_its_own_too(void **state)
     static struct world w;
     init(&w, 12500000, (const uint32_t[]){8, 8});
     se_limit_set(&w.shards[0].limit, 2500000, w.now_ns);
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 4 * SB_S);
     assert_percent(sent_by(&w.shards[0]), 10000000, 1);
     assert_in_range(sent(&w), 30000000, 50500000);
     se_limit_set(&w.shards[0].limit, 25000000, w.now_ns);
-    run(&w, SB_S / 4);
-    forget(&w);
+    settle(&w);
     run(&w, 4 * SB_S);
     assert_percent(sent(&w), 50000000, 1);
     assert_true(jain(&w) >= 0.99);

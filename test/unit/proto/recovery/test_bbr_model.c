@@ -54,17 +54,24 @@ static void a_rate_that_varies_is_probed_early(void **state)
     assert_int_equal(flow.bbr.early_probes, SP_BBR_EARLY_PROBES); /* it has varied again */
 }
 
-/* Losses without a queue, and then none: the path is as it was before. */
-static void short_term_bounds_rise_again_on_a_clean_path(void **state)
+/* Loses many packets without a queue, and then one of `lose_every`.  Returns the bound on the rate
+ * that this leaves. */
+static uint64_t bound_by_losses(uint32_t lose_every)
 {
-    (void)state;
     begin(2500000, 40 * SB_MS);
     run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
     flow.lose_every = 3;
     run(200 * SB_MS);
-    flow.lose_every = 0;
+    flow.lose_every = lose_every;
     run(80 * SB_MS); /* what was lost is noticed */
-    uint64_t bound = flow.bbr.bw_shortterm;
+    return flow.bbr.bw_shortterm;
+}
+
+/* No more losses: the path is as it was before. */
+static void short_term_bounds_rise_again_on_a_clean_path(void **state)
+{
+    (void)state;
+    uint64_t bound = bound_by_losses(0);
     assert_true(bound < flow.bbr.max_bw * 8 / 10);
     run(100 * SB_MS);
     assert_int_equal(flow.bbr.bw_shortterm, bound); /* not before some rounds have been clean */
@@ -79,13 +86,7 @@ static void short_term_bounds_rise_again_on_a_clean_path(void **state)
 static void short_term_bounds_stay_while_something_gets_lost(void **state)
 {
     (void)state;
-    begin(2500000, 40 * SB_MS);
-    run_until(SP_BBR_PROBE_CRUISE, 2 * SB_S);
-    flow.lose_every = 3;
-    run(200 * SB_MS);
-    flow.lose_every = 12;
-    run(80 * SB_MS);
-    uint64_t bound = flow.bbr.bw_shortterm;
+    uint64_t bound = bound_by_losses(12);
     run(400 * SB_MS);
     assert_int_equal(flow.bbr.state, SP_BBR_PROBE_CRUISE);
     assert_true(flow.bbr.bw_shortterm <= bound);

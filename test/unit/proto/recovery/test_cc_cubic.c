@@ -5,30 +5,17 @@
 
 #include <math.h>
 
-#include "proto/base/time.h"
-#include "proto/recovery/cc.h"
+#include "test/support/cc_flow.h"
 
-enum { DATAGRAM = 1000 };
+enum { DATAGRAM = CC_FLOW_DATAGRAM };
 
-/* A path whose round trip is always the same, with its window full. */
-struct flow {
-    struct sp_cc cc;
-    struct sp_rtt rtt;
-    uint64_t now_ns;
-};
-
-static void begin(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
+static void begin(struct cc_flow *flow, uint64_t rtt_ns, uint64_t cwnd)
 {
-    *flow = (struct flow){
-        .rtt = {.latest_ns = rtt_ns, .smoothed_ns = rtt_ns, .min_ns = rtt_ns},
-        .now_ns = SB_S,
-    };
-    const struct sp_cc_args args = {.ops = &sp_cc_cubic_ops, .datagram_bytes = DATAGRAM};
-    sp_cc_init(&flow->cc, &args);
-    flow->cc.cwnd_bytes = cwnd * DATAGRAM;
+    cc_flow_begin(flow, SP_CC_CUBIC, rtt_ns, cwnd);
 }
 
-static void acked_sent_at(struct flow *flow, uint64_t bytes, uint64_t sent_ns, bool is_app_limited)
+static void acked_sent_at(struct cc_flow *flow, uint64_t bytes, uint64_t sent_ns,
+                          bool is_app_limited)
 {
     struct sp_cc_ack ack = {bytes,          sent_ns, flow->now_ns,       &flow->rtt,
                             is_app_limited, 0,       flow->rtt.latest_ns};
@@ -37,13 +24,13 @@ static void acked_sent_at(struct flow *flow, uint64_t bytes, uint64_t sent_ns, b
     sp_cc_on_ack_end(&flow->cc, &ack);
 }
 
-static void acked(struct flow *flow, uint64_t bytes, bool is_app_limited)
+static void acked(struct cc_flow *flow, uint64_t bytes, bool is_app_limited)
 {
     acked_sent_at(flow, bytes, flow->now_ns - flow->rtt.latest_ns, is_app_limited);
 }
 
 /* Time with a full window, in steps of a tenth of a round trip. */
-static void run(struct flow *flow, uint64_t duration_ns)
+static void run(struct cc_flow *flow, uint64_t duration_ns)
 {
     uint64_t end_ns = flow->now_ns + duration_ns;
     uint64_t round_bytes = flow->cc.cwnd_bytes;
@@ -55,25 +42,13 @@ static void run(struct flow *flow, uint64_t duration_ns)
     }
 }
 
-static void lost(struct flow *flow, bool is_persistent)
-{
-    struct sp_cc_loss loss = {
-        .bytes = DATAGRAM,
-        .sent_ns = flow->now_ns - flow->rtt.latest_ns,
-        .now_ns = flow->now_ns,
-        .rtt = &flow->rtt,
-        .is_persistent = is_persistent,
-    };
-    sp_cc_on_lost(&flow->cc, &loss);
-}
-
 /* Until packets that were sent after the loss are acknowledged. */
-static void recover(struct flow *flow)
+static void recover(struct cc_flow *flow)
 {
     flow->now_ns += flow->rtt.latest_ns + 1;
 }
 
-static double datagrams(const struct flow *flow)
+static double datagrams(const struct cc_flow *flow)
 {
     return (double)flow->cc.cwnd_bytes / DATAGRAM;
 }
@@ -90,9 +65,9 @@ static void the_window_follows_the_cubic_function(void **state)
     (void)state;
     static const double times[] = {0.5, 1, 2, 4, 6, 8, 9.09, 10, 12, 14, 16, 18.17, 20};
     for (size_t i = 0; i < QT_COUNT(times); i++) {
-        struct flow flow;
+        struct cc_flow flow;
         begin(&flow, 100 * SB_MS, 1000);
-        lost(&flow, false);
+        cc_flow_lost(&flow, false);
         assert_int_equal(flow.cc.cwnd_bytes, 700 * DATAGRAM);
         recover(&flow);
         run(&flow, (uint64_t)(times[i] * SB_S));
@@ -111,9 +86,9 @@ static void large_and_small_windows_follow_it(void **state)
         double rtt_s;
     } samples[] = {{200, 0.2}, {1000, 0.05}, {50000, 0.1}, {1000000, 0.3}, {15000000, 0.6}};
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct flow flow;
+        struct cc_flow flow;
         begin(&flow, (uint64_t)(samples[i].rtt_s * SB_S), samples[i].cwnd);
-        lost(&flow, false);
+        cc_flow_lost(&flow, false);
         recover(&flow);
         double k = cbrt(0.3 * (double)samples[i].cwnd / 0.4);
         run(&flow, (uint64_t)(k * 1.5 * SB_S));
@@ -126,9 +101,9 @@ static void large_and_small_windows_follow_it(void **state)
 static void growth_is_slower_than_slow_start(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, SB_S, 10);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     recover(&flow);
     for (int round = 0; round < 60; round++) {
         double before = datagrams(&flow);
@@ -142,9 +117,9 @@ static void growth_is_slower_than_slow_start(void **state)
 static void on_a_short_path_the_window_is_that_of_reno(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 2 * SB_MS, 100);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     recover(&flow);
     run(&flow, 20 * 2 * SB_MS);
     assert_true(fabs(datagrams(&flow) - (70 + 20 * 9.0 / 17)) < 0.3);
@@ -159,12 +134,12 @@ static void on_a_short_path_the_window_is_that_of_reno(void **state)
 static void a_second_loss_below_w_max_gives_way(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 1000);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     assert_int_equal(flow.cc.cubic.stage.w_max_bytes, 1000 * DATAGRAM);
     recover(&flow);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     assert_int_equal(flow.cc.cwnd_bytes, 490 * DATAGRAM);
     assert_int_equal(flow.cc.cubic.stage.w_max_bytes, 595 * DATAGRAM); /* 700 * 0.85 */
 }
@@ -173,11 +148,11 @@ static void a_second_loss_below_w_max_gives_way(void **state)
 static void a_round_trip_reduces_once(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 1000);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     flow.now_ns += 50 * SB_MS;
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     assert_int_equal(flow.cc.cwnd_bytes, 700 * DATAGRAM);
     acked(&flow, 100 * DATAGRAM, false); /* sent before the loss was known */
     assert_int_equal(flow.cc.cwnd_bytes, 700 * DATAGRAM);
@@ -187,9 +162,9 @@ static void a_round_trip_reduces_once(void **state)
 static void time_that_the_application_limits_does_not_count(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 1000);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     recover(&flow);
     run(&flow, 2 * SB_S);
     uint64_t before = flow.cc.cwnd_bytes;
@@ -211,20 +186,20 @@ static void time_that_the_application_limits_does_not_count(void **state)
 static void what_a_spurious_loss_changed_is_restored(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 1000);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     recover(&flow);
     run(&flow, 3 * SB_S);
     struct sp_cc before = flow.cc;
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     assert_true(flow.cc.cwnd_bytes < before.cwnd_bytes);
     sp_cc_undo(&flow.cc);
     assert_int_equal(flow.cc.cwnd_bytes, before.cwnd_bytes);
     assert_int_equal(flow.cc.ssthresh_bytes, before.ssthresh_bytes);
     assert_memory_equal(&flow.cc.cubic.stage, &before.cubic.stage, sizeof(before.cubic.stage));
 
-    lost(&flow, false); /* too late: the window is larger already */
+    cc_flow_lost(&flow, false); /* too late: the window is larger already */
     flow.cc.cwnd_bytes = 5000 * DATAGRAM;
     sp_cc_undo(&flow.cc);
     assert_int_equal(flow.cc.cwnd_bytes, 5000 * DATAGRAM);
@@ -235,11 +210,11 @@ static void what_a_spurious_loss_changed_is_restored(void **state)
 static void an_undone_first_loss_resumes_slow_start(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 20);
     sp_cc_undo(&flow.cc); /* nothing was reduced */
     assert_int_equal(flow.cc.cwnd_bytes, 20 * DATAGRAM);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     assert_false(sp_cc_is_in_slow_start(&flow.cc));
     sp_cc_undo(&flow.cc);
     assert_true(sp_cc_is_in_first_slow_start(&flow.cc));
@@ -251,14 +226,14 @@ static void an_undone_first_loss_resumes_slow_start(void **state)
 static void an_undone_loss_costs_slow_start_nothing(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 20);
     uint64_t sent_ns = flow.now_ns - flow.rtt.latest_ns;
     struct sp_cc_ack ack = {
         .bytes = 8 * DATAGRAM, .sent_ns = sent_ns, .now_ns = flow.now_ns, .rtt = &flow.rtt};
     sp_cc_on_sent(&flow.cc, ack.bytes);
     sp_cc_on_acked(&flow.cc, &ack);
-    lost(&flow, false);
+    cc_flow_lost(&flow, false);
     sp_cc_on_ack_end(&flow.cc, &ack);
     acked_sent_at(&flow, 5 * DATAGRAM, sent_ns, false);
     acked_sent_at(&flow, 3 * DATAGRAM, sent_ns, true); /* the window was not used */
@@ -271,9 +246,9 @@ static void an_undone_loss_costs_slow_start_nothing(void **state)
 static void persistent_congestion_begins_again(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 100 * SB_MS, 1000);
-    lost(&flow, true);
+    cc_flow_lost(&flow, true);
     assert_int_equal(flow.cc.cwnd_bytes, 2 * DATAGRAM);
     assert_int_equal(flow.cc.ssthresh_bytes, 700 * DATAGRAM);
     acked(&flow, 2 * DATAGRAM, false);
@@ -292,7 +267,7 @@ static void persistent_congestion_begins_again(void **state)
 static void slow_start_ends_where_the_queue_grows(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 50 * SB_MS, 100);
     for (int round = 0; round < 20 && sp_cc_is_in_slow_start(&flow.cc); round++) {
         if (datagrams(&flow) > 1000) /* the path's: more waits in a queue */

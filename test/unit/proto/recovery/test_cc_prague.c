@@ -4,31 +4,17 @@
 #include "test/support/qt.h"
 
 #include "proto/base/compiler.h"
-#include "proto/base/time.h"
-#include "proto/recovery/cc.h"
+#include "test/support/cc_flow.h"
 
-enum { DATAGRAM = 1000, ALPHA_ONE = 1 << 20 };
+enum { DATAGRAM = CC_FLOW_DATAGRAM, ALPHA_ONE = 1 << 20 };
 
-/* A path whose window is always full. */
-struct flow {
-    struct sp_cc cc;
-    struct sp_rtt rtt;
-    uint64_t now_ns;
-};
-
-static void begin(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
+static void begin(struct cc_flow *flow, uint64_t rtt_ns, uint64_t cwnd)
 {
-    *flow = (struct flow){
-        .rtt = {.latest_ns = rtt_ns, .smoothed_ns = rtt_ns, .min_ns = rtt_ns},
-        .now_ns = SB_S,
-    };
-    const struct sp_cc_args args = {.ops = &sp_cc_prague_ops, .datagram_bytes = DATAGRAM};
-    sp_cc_init(&flow->cc, &args);
-    flow->cc.cwnd_bytes = cwnd * DATAGRAM;
+    cc_flow_begin(flow, SP_CC_PRAGUE, rtt_ns, cwnd);
 }
 
 /* An ACK of `count` packets sent at `sent_ns`, of which `ce_count` were marked. */
-static void acked_sent_at(struct flow *flow, uint32_t count, uint32_t ce_count, uint64_t sent_ns)
+static void acked_sent_at(struct cc_flow *flow, uint32_t count, uint32_t ce_count, uint64_t sent_ns)
 {
     struct sp_cc_ack ack = {
         .bytes = count * (uint64_t)DATAGRAM,
@@ -52,33 +38,26 @@ static void acked_sent_at(struct flow *flow, uint32_t count, uint32_t ce_count, 
     sp_cc_on_ack_end(&flow->cc, &ack);
 }
 
-static void acked(struct flow *flow, uint32_t count, uint32_t ce_count)
+static void acked(struct cc_flow *flow, uint32_t count, uint32_t ce_count)
 {
     acked_sent_at(flow, count, ce_count, flow->now_ns - flow->rtt.latest_ns);
 }
 
 /* A round trip, all of which one ACK acknowledges: so a round ends with it. */
-static void round_of(struct flow *flow, uint32_t count, uint32_t ce_count)
+static void round_of(struct cc_flow *flow, uint32_t count, uint32_t ce_count)
 {
     flow->now_ns += flow->rtt.latest_ns + 1;
     acked(flow, count, ce_count);
 }
 
-static void lost(struct flow *flow, bool is_persistent)
+static void lost(struct cc_flow *flow, bool is_persistent)
 {
-    struct sp_cc_loss loss = {
-        .bytes = DATAGRAM,
-        .sent_ns = flow->now_ns - flow->rtt.latest_ns,
-        .now_ns = flow->now_ns,
-        .rtt = &flow->rtt,
-        .is_persistent = is_persistent,
-    };
     sp_cwv_restart(&flow->cc.cwv, flow->now_ns); /* the window is in use */
-    sp_cc_on_lost(&flow->cc, &loss);
+    cc_flow_lost(flow, is_persistent);
 }
 
 /* The first mark, then rounds until the next one counts. */
-static void begin_marked(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
+static void begin_marked(struct cc_flow *flow, uint64_t rtt_ns, uint64_t cwnd)
 {
     begin(flow, rtt_ns, 2 * cwnd);
     acked(flow, 1, 1);
@@ -88,7 +67,7 @@ static void begin_marked(struct flow *flow, uint64_t rtt_ns, uint64_t cwnd)
 }
 
 /* Such a round, whose marks do not reduce the window: that would begin another round. */
-static void counted_round_of(struct flow *flow, uint32_t count, uint32_t ce_count)
+static void counted_round_of(struct cc_flow *flow, uint32_t count, uint32_t ce_count)
 {
     flow->cc.prague.is_reduced = true;
     round_of(flow, count, ce_count);
@@ -98,7 +77,7 @@ static void counted_round_of(struct flow *flow, uint32_t count, uint32_t ce_coun
 static void its_packets_are_those_of_l4s(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 50 * SB_MS, 10);
     assert_int_equal(sp_cc_mark(&flow.cc), SP_ECN_ECT1);
     assert_true(flow.cc.ops->needs_pacing);
@@ -108,7 +87,7 @@ static void its_packets_are_those_of_l4s(void **state)
 static void the_first_mark_ends_slow_start(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 50 * SB_MS, 10);
     for (int i = 0; i < 3; i++)
         round_of(&flow, (uint32_t)(flow.cc.cwnd_bytes / DATAGRAM), 0);
@@ -136,7 +115,7 @@ static void alpha_is_the_average_share(void **state)
         {1, 1, 823380 + 65536 - 51461},     /* 837455 */
         {1, 0, 837455 - 52340},             /* 785115 */
     };
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     /* 2^20 * 15/16 is 983040; one of eleven is 95325, of which 1/16 is 5957. */
     assert_int_equal(flow.cc.prague.alpha, 983040 + 5957);
@@ -157,7 +136,7 @@ static void alpha_is_the_average_share(void **state)
 static void more_marks_than_packets_are_all(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     counted_round_of(&flow, 2, 1000);
     assert_int_equal(flow.cc.prague.alpha, 992721);
@@ -168,7 +147,7 @@ static void more_marks_than_packets_are_all(void **state)
 static void a_round_of_marks_reduces_once(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     flow.cc.prague.alpha = ALPHA_ONE / 5;
     uint64_t before = flow.cc.cwnd_bytes;
@@ -191,7 +170,7 @@ static void a_round_of_marks_reduces_once(void **state)
 static void marks_never_take_the_last_two_datagrams(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 10);
     for (int i = 0; i < 50; i++)
         round_of(&flow, 4, 4);
@@ -202,7 +181,7 @@ static void marks_never_take_the_last_two_datagrams(void **state)
 static void packets_without_marks_grow_the_window(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 100);
     uint64_t before = flow.cc.cwnd_bytes;
     for (int i = 0; i < 10; i++)
@@ -222,7 +201,7 @@ static void packets_without_marks_grow_the_window(void **state)
 static void a_short_path_is_alike_to_one_of_25_ms(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 5 * SB_MS, 1000);
     for (int i = 0; i < 25; i++) /* before that, a datagram per round trip */
         round_of(&flow, 1000, 0);
@@ -263,7 +242,7 @@ static void a_short_path_is_alike_to_one_of_25_ms(void **state)
 static void a_loss_is_one_of_cubic(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     flow.cc.prague.alpha = ALPHA_ONE / 100;
     uint64_t before = flow.cc.cwnd_bytes;
@@ -287,7 +266,7 @@ static void a_loss_is_one_of_cubic(void **state)
 static void a_mark_before_a_loss_is_a_part_of_it(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     flow.cc.prague.alpha = ALPHA_ONE / 10;
     uint64_t before = flow.cc.cwnd_bytes;
@@ -315,7 +294,7 @@ static void a_mark_before_a_loss_is_a_part_of_it(void **state)
 static void a_spurious_loss_is_undone_unless_there_was_a_mark(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     flow.cc.prague.alpha = ALPHA_ONE / 10;
     uint64_t before = flow.cc.cwnd_bytes;
@@ -335,7 +314,7 @@ static void a_spurious_loss_is_undone_unless_there_was_a_mark(void **state)
 static void persistent_congestion_leaves_two_datagrams(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     lost(&flow, true);
     assert_int_equal(flow.cc.cwnd_bytes, 2 * DATAGRAM);
@@ -348,7 +327,7 @@ static void persistent_congestion_leaves_two_datagrams(void **state)
 static void a_window_that_is_not_used_does_not_grow(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 100);
     uint64_t before = flow.cc.cwnd_bytes;
     for (int i = 0; i < 100; i++) {
@@ -373,7 +352,7 @@ static void a_window_that_is_not_used_does_not_grow(void **state)
 static void without_marks_it_grows_as_cubic(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 50 * SB_MS, 1000);
     for (int i = 0; i < 32; i++)
         round_of(&flow, 1000, 0);
@@ -389,7 +368,7 @@ static void without_marks_it_grows_as_cubic(void **state)
 static void the_rate_follows_the_window(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin(&flow, 50 * SB_MS, 100);
     round_of(&flow, 1, 0);
     assert_int_equal(flow.cc.rate_bytes_per_s, 101 * DATAGRAM * 20 * 5 / 4);
@@ -402,7 +381,7 @@ static void the_rate_follows_the_window(void **state)
 }
 
 /* Marks behind a queue of `queue_ns`, round for round; the window is kept. */
-static void mark_behind(struct flow *flow, uint64_t queue_ns, int rounds)
+static void mark_behind(struct cc_flow *flow, uint64_t queue_ns, int rounds)
 {
     uint64_t cwnd_bytes = flow->cc.cwnd_bytes;
     flow->rtt.latest_ns = flow->rtt.smoothed_ns = flow->rtt.min_ns + queue_ns;
@@ -423,7 +402,7 @@ static void a_classic_queue_is_recognised_by_its_length(void **state)
     } samples[] = {{5 * SB_MS, 1000, true}, {2 * SB_MS, 1000, false}, {30 * SB_MS, 1000, true},
                    {5 * SB_MS, 2, false},   {8 * SB_MS, 20, false},   {20 * SB_MS, 20, true}};
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
-        struct flow flow;
+        struct cc_flow flow;
         begin_marked(&flow, 20 * SB_MS, samples[i].cwnd);
         mark_behind(&flow, samples[i].queue_ns, 15);
         assert_ptr_equal(flow.cc.ops, &sp_cc_prague_ops);
@@ -443,7 +422,7 @@ static void a_classic_queue_is_recognised_by_its_length(void **state)
 static void signs_of_a_classic_queue_are_weighed(void **state)
 {
     (void)state;
-    struct flow flow;
+    struct cc_flow flow;
     begin_marked(&flow, 20 * SB_MS, 1000);
     for (int i = 0; i < 50; i++) {
         mark_behind(&flow, 5 * SB_MS, 4);
@@ -456,7 +435,7 @@ static void signs_of_a_classic_queue_are_weighed(void **state)
 static void without_ecn_it_is_cubic(void **state)
 {
     (void)state;
-    struct flow flow, cubic;
+    struct cc_flow flow, cubic;
     begin(&flow, 50 * SB_MS, 10); /* in slow start */
     sp_cc_leave_l4s(&flow.cc);
     begin(&cubic, 50 * SB_MS, 10);
