@@ -100,7 +100,7 @@ static struct se_port *port_at(struct spate_shard *shard, const struct su_addres
 void se_strays_take(struct spate_shard *shard)
 {
     struct se_post post;
-    while (se_mpsc_pop(&shard->strays, &post)) {
+    for (uint32_t i = 0; i < SE_STRAYS_MAX && se_mpsc_pop(&shard->strays, &post); i++) {
         struct stray *stray = post.argument;
         struct se_port *port = port_at(shard, &stray->bound);
         if (port == NULL) {

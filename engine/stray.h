@@ -40,7 +40,7 @@ uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatch
 void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
                    uint32_t owner);
 
-/* Takes what other shards have passed on. */
+/* Takes what other shards have passed on, at most SE_STRAYS_MAX buffers. */
 void se_strays_take(struct spate_shard *shard);
 
 /* Drops what waits, and what comes later. */
