@@ -276,15 +276,27 @@ void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space, struct sp
     sp_conn_free_frames(conn, frames);
 }
 
-/* Queues the oldest frames in flight for a probe.  Their packets stay in flight, and can still be
- * acknowledged.  [RFC9002 6.2.4] */
-void sp_conn_retransmit_oldest(struct sp_conn *conn, enum sp_space space, uint32_t count)
+/* Queues frames in flight for a probe.  Their packets stay in flight, and can still be
+ * acknowledged. Each further probe goes on where the last one ended, and around: what the peer
+ * lacks may be anywhere, and where its answers are lost as well nothing else tells. [RFC9002 6.2.4]
+ */
+void sp_conn_retransmit_probed(struct sp_conn *conn, enum sp_space space, uint32_t count)
 {
     struct sp_sent *sent = &conn->loss.spaces[space]->sent;
+    uint32_t before = count * (SB_MAX(conn->loss.pto_count, 1u) - 1); /* that earlier ones queued */
+    if (sent->eliciting_count == 0)
+        return;
+    before %= sent->eliciting_count;
+    count = SB_MIN(count, sent->eliciting_count);
     uint64_t pn = 0;
-    for (struct sp_sent_packet *packet;
-         count > 0 && (packet = sp_sent_next(sent, pn, false, &pn)) != NULL; pn++) {
-        if (!packet->is_eliciting)
+    while (count > 0) {
+        const struct sp_sent_packet *packet = sp_sent_next(sent, pn, false, &pn);
+        if (packet == NULL) {
+            pn = 0;
+            continue;
+        }
+        pn++;
+        if (!packet->is_eliciting || (before > 0 && before-- > 0))
             continue;
         for (const struct sp_sent_frame *f = packet->frames; f != NULL; f = f->next)
             frame_lost(conn, space, f);

@@ -80,7 +80,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 static void probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->spaces[space]->probe_count = PROBES_PER_PTO;
-    sp_conn_retransmit_oldest(conn, space, PROBES_PER_PTO);
+    sp_conn_retransmit_probed(conn, space, PROBES_PER_PTO);
 }
 
 static void on_probe(struct sp_conn *conn, enum sp_space space)

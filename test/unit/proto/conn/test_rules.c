@@ -280,6 +280,35 @@ static void acks_of_a_part_of_a_client_hello_are_not_marked_for_long(void **stat
     assert_int_equal(take_marked(pair, SP_SERVER, &packet), SP_ECN_NOT);
 }
 
+/* [RFC9002 6.2.4] Probes that repeated the two oldest pieces each time would never bring the third
+ * one, which alone is missing, to a server whose ACKs are all lost. */
+static void probes_go_around_all_that_is_in_flight(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet packet;
+    pair_init(pair);
+    pair->tls_plan.hello_size = 3000;
+    pair_start(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_true(pair_take(pair, SP_CLIENT, &packet));
+        pair_deliver(pair, SP_SERVER, &packet);
+    }
+    assert_true(pair_take(pair, SP_CLIENT, &packet)); /* the third one is lost */
+    assert_false(pair_take(pair, SP_CLIENT, &packet));
+    for (uint32_t pto = 0; pto < 2; pto++) {
+        while (pair_take(pair, SP_SERVER, &packet)) /* the ACKs are lost */
+            assert_null(pair_conn(pair, SP_SERVER)->spaces[SP_SPACE_HANDSHAKE]->write);
+        pair->now_ns = sp_conn_deadline_ns(client);
+        sp_conn_on_deadline(client, pair->now_ns);
+        while (pair_take(pair, SP_CLIENT, &packet))
+            pair_deliver(pair, SP_SERVER, &packet);
+    }
+    assert_non_null(pair_conn(pair, SP_SERVER)->spaces[SP_SPACE_HANDSHAKE]->write);
+    pair_shuttle(pair);
+    assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +320,7 @@ int main(void)
         QT_TEST(conn_pair, a_handshake_that_gets_no_answer_goes_on_without_marks),
         QT_TEST(conn_pair, an_older_ack_says_nothing_about_ecn),
         QT_TEST(conn_pair, acks_of_a_part_of_a_client_hello_are_not_marked_for_long),
+        QT_TEST(conn_pair, probes_go_around_all_that_is_in_flight),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -183,7 +183,7 @@ static void retransmissions_have_their_share(void **state)
     prioritize(pair, high, 0, true);
     struct sp_conn *conn = client_of(pair);
     const struct sp_stream *stream = stream_of(pair, low);
-    sp_conn_retransmit_oldest(conn, SP_SPACE_APP, 1000);
+    sp_conn_retransmit_probed(conn, SP_SPACE_APP, 1000);
     assert_int_equal(sp_stream_send_want(&stream_of(pair, low)->send, 0), SP_WANT_SEND);
     uint32_t refs = stream->sent_refs;
     send_trains(pair, SP_SCHEDULE_SHARE + 2, 1);
