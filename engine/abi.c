@@ -7,9 +7,9 @@
  * size member, and their layout is frozen.  If a later field of an event does not fit into the 56
  * bytes of its union, the union will hold a pointer to it.
  *
- * Other structs grow at their end (engine/sized.h).  Their fields keep their offsets and sizes, and
- * the last field ends with the struct.  A new field or enumerator gets its line here in the release
- * that adds it; test/unit/engine/test_public_api.py checks that. */
+ * Other structs grow at their end (engine/config/sized.h).  Their fields keep their offsets and
+ * sizes, and the last field ends with the struct.  A new field or enumerator gets its line here in
+ * the release that adds it; test/unit/engine/test_public_api.py checks that. */
 
 /* On LP64, which is every 64-bit Linux. */
 #if __SIZEOF_POINTER__ == 8

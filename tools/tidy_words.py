@@ -13,10 +13,10 @@ SLEEP = 'a deadline: se_wheel_set(), or sp_conn_deadline_ns() in proto/'
 # What one file of the library may call -> that file, and what the others use instead.
 # Programs and tests have clocks of their own.
 HOMES = {
-    'clock_gettime': ('engine/clock.c', 'now_ns of the caller, or se_clock_now_ns()'),
-    'nanosleep': ('engine/clock.c', SLEEP),
-    'getrandom': ('engine/entropy.c', 'se_entropy_fill()'),
-    'pthread_create': ('engine/engine.c', 'the threads of spate_engine_start()'),
+    'clock_gettime': ('engine/base/clock.c', 'now_ns of the caller, or se_clock_now_ns()'),
+    'nanosleep': ('engine/base/clock.c', SLEEP),
+    'getrandom': ('engine/base/entropy.c', 'se_entropy_fill()'),
+    'pthread_create': ('engine/shard/engine.c', 'the threads of spate_engine_start()'),
 }
 
 BOUNDED = 'sb_writer, or snprintf() with the size of the array'

@@ -2,9 +2,9 @@
 /* How well rate limits are kept, between whom, and what they cost, in virtual time.
  *
  * A limit of a connection is its pacer's; shards and the engine have a line of connections, each of
- * which always has more to send.  Trains leave as engine/shard_tx.c has them leave, and everybody
- * wakes when the limit says, or up to 100 us late.  The reference is arithmetic: rate x time, also
- * while the rate changes every few milliseconds. */
+ * which always has more to send.  Trains leave as engine/shard/shard_tx.c has them leave, and
+ * everybody wakes when the limit says, or up to 100 us late.  The reference is arithmetic: rate x
+ * time, also while the rate changes every few milliseconds. */
 
 #include <math.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "bench/micro/benches.h"
-#include "engine/admit.h"
+#include "engine/net/admit.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/recovery/pacer.h"

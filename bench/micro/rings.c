@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "bench/micro/benches.h"
-#include "engine/ring_mpsc.h"
+#include "engine/base/ring_mpsc.h"
 #include "proto/base/compiler.h"
 
 enum { CELLS = 1024, PRODUCERS_MAX = 4, NUMBER_SHIFT = 40 };

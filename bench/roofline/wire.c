@@ -35,7 +35,7 @@ static uint32_t power_of_two_from(uint32_t value)
     return power;
 }
 
-/* As in engine/shard.c. */
+/* As in engine/shard/shard.c. */
 static struct su_ring_config ring_config(const struct spate_config *config)
 {
     uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SU_RING_FILE_COUNT_MAX);

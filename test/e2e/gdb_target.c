@@ -4,7 +4,7 @@
 
 #include "test/support/qt.h"
 
-#include "engine/shard.h"
+#include "engine/shard/shard.h"
 #include "proto/base/compiler.h"
 #include "test/support/conn_pair.h"
 #include "uring/op.h"

@@ -10,8 +10,8 @@
 #include <net/if.h>
 #include <string.h>
 
-#include "engine/conn.h"
-#include "engine/shard.h"
+#include "engine/conn/conn.h"
+#include "engine/shard/shard.h"
 #include "proto/base/time.h"
 
 enum { BYTES = 4000000, RATE = 16000000 };

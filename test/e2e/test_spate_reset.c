@@ -15,7 +15,7 @@
 
 /* ---- Two shards on one port ---- */
 
-#define SHARD_AT 2 /* in a packet with a short header: engine/stray.h */
+#define SHARD_AT 2 /* in a packet with a short header: engine/net/stray.h */
 
 static void two_shards(struct spate_config *config)
 {

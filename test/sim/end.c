@@ -306,7 +306,7 @@ static const struct sp_config *peer_config_of(const struct qs_end *end)
     return is_later ? &plan->later : &plan->side[1 - end->host->role].config;
 }
 
-/* The connection takes what an earlier one has measured, as engine/measured.c has it. */
+/* The connection takes what an earlier one has measured, as engine/conn/measured.c has it. */
 static void resume_path(struct qs_end *end)
 {
     struct sp_careful_saved *measured = &end->host->measured;

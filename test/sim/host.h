@@ -59,7 +59,7 @@ struct qs_host {
 void qs_host_init(struct qs_host *host, const struct qs_plan *plan, enum sp_role role,
                   struct qs_clock *clock, struct qs_trace *trace);
 /* Divides memory between the connections, as the engine does once per turn: see
- * engine/shard_memory.c. */
+ * engine/shard/shard_memory.c. */
 void qs_host_share_memory(struct qs_host *host);
 /* Every object in use belongs to a connection. */
 void qs_host_check_stores(struct qs_host *host);

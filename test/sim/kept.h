@@ -9,7 +9,7 @@
 #include "test/sim/net.h"
 
 /* 0-RTT that came before its Initial: a server's host keeps a few such datagrams, as
- * engine/early.c does. */
+ * engine/net/early.c does. */
 
 enum { QS_KEPT_MAX = 9 };
 

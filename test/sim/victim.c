@@ -22,8 +22,8 @@ enum {
     STRAY_OBJECTS_MAX = 8,
     TRAINS_MAX = 1000,   /* in one turn */
     CHECK_INTERVAL = 64, /* calls from one sp_conn_check() to the next */
-    BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/buffers.c */
-    UNWIND_STEPS = 2048, /* of a turn: as in engine/shard.h */
+    BUFFER_BYTES = 2048, /* that a datagram takes where it waits: as in engine/base/buffers.c */
+    UNWIND_STEPS = 2048, /* of a turn: as in engine/shard/shard.h */
     /* Datagrams from which on a victim's answers are compared with what it got: the flights of the
      * handshake and the probes of the path come first. */
     ANSWERED_MIN = 10,

@@ -3,9 +3,9 @@
 #define LIMIT_TURN_H
 
 /* A shard's turn below a rate limit, in virtual time, with connections that always have more to
- * send: trains leave as engine/shard_tx.c has them leave. */
+ * send: trains leave as engine/shard/shard_tx.c has them leave. */
 
-#include "engine/limit.h"
+#include "engine/base/limit.h"
 
 enum { LIMIT_TURN_BYTES = 256 * 1024 };
 

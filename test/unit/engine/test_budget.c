@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "engine/budget.h"
+#include "engine/net/budget.h"
 
 enum { MAX = 80, ENTRIES = 4 * MAX };
 

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "engine/buffers.h"
-#include "engine/memory.h"
+#include "engine/base/buffers.h"
+#include "engine/base/memory.h"
 
 enum { DATAGRAM_SIZE_MAX = 65507, BUDGET = 10 << 20 };
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include "proto/base/time.h"
 #include "proto/conn/conn.h"
 

@@ -3,10 +3,10 @@
 
 #include "test/support/qt.h"
 
-#include "engine/config.h"
+#include "engine/config/config.h"
 #include <stdlib.h>
 
-#include "engine/shard.h"
+#include "engine/shard/shard.h"
 #include "proto/conn/streams.h"
 #include "test/support/conn_pair.h"
 #include "test/support/owned.h"

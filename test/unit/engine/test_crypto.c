@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/crypto.h"
+#include "engine/config/crypto.h"
 
 static const struct sc_fused untouched;
 

@@ -9,7 +9,7 @@
 
 #include <spate/engine.h>
 
-#include "engine/shard.h"
+#include "engine/shard/shard.h"
 #include "test/support/owned.h"
 #include "uring/mmsg_impl.h"
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "engine/measured.h"
+#include "engine/conn/measured.h"
 #include "proto/base/time.h"
 
 static const struct se_siphash_key key = {{1, 2}};

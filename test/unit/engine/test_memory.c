@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/memory.h"
+#include "engine/base/memory.h"
 
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)

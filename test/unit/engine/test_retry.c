@@ -4,11 +4,11 @@
 #include "test/support/qt.h"
 
 #include "crypto/retry_tag.h"
-#include "engine/clock.h"
-#include "engine/conn_table.h"
-#include "engine/entropy.h"
-#include "engine/resume.h"
-#include "engine/retry.h"
+#include "engine/base/clock.h"
+#include "engine/conn/conn_table.h"
+#include "engine/base/entropy.h"
+#include "engine/conn/resume.h"
+#include "engine/net/retry.h"
 #include "test/support/owned.h"
 
 static const struct sp_addr client = {.ip = {192, 0, 2, 7}, .port = 50000, .family = 4};

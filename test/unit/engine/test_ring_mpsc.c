@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "engine/ring_mpsc.h"
+#include "engine/base/ring_mpsc.h"
 
 static struct se_post post_of(uintptr_t number)
 {

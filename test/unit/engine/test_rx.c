@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/config.h"
-#include "engine/shard.h"
+#include "engine/config/config.h"
+#include "engine/shard/shard.h"
 #include "proto/stream/reassembly.h"
 #include "test/support/conn_pair.h"
 

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/config.h"
-#include "engine/settings.h"
+#include "engine/config/config.h"
+#include "engine/config/settings.h"
 #include "test/support/owned.h"
 
 /* Stores a value that is allowed and is not the default. */

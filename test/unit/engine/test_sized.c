@@ -9,7 +9,7 @@
 
 #include <spate/spate.h>
 
-#include "engine/sized.h"
+#include "engine/config/sized.h"
 #include "test/support/owned.h"
 
 static void the_library_knows_the_version_of_its_headers(void **state)

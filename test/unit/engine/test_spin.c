@@ -4,7 +4,7 @@
 #include "test/support/qt.h"
 
 #include "bench/load/arrivals.h"
-#include "engine/spin.h"
+#include "engine/base/spin.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 

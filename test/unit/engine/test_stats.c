@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/shard.h"
+#include "engine/shard/shard.h"
 #include "test/support/conn_pair.h"
 
 #define WORDS(type) (sizeof(type) / sizeof(uint64_t))

@@ -3,7 +3,7 @@
 
 #include "test/support/qt.h"
 
-#include "engine/wheel.h"
+#include "engine/base/wheel.h"
 
 #define TICK (UINT64_C(1) << SE_WHEEL_TICK_SHIFT)
 

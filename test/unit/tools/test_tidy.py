@@ -28,6 +28,8 @@ def a_file_of_the_library_is_in_a_room():
     assert findings('proto/x.c', 'int x;\n') == ['not in one of the rooms of proto/']
     assert findings('proto/new/x.c', 'int x;\n') == ['not in one of the rooms of proto/']
     assert findings('proto/base/x.c', 'int x;\n') == []
+    assert findings('engine/x.c', 'int x;\n') == ['not in one of the rooms of engine/']
+    assert findings('engine/abi.c', 'int x;\n') == []
     assert findings('uring/x.c', 'int x;\n') == []
 
 
@@ -95,28 +97,35 @@ def includes_go_downwards_only():
         ('uring/x.c', '"proto/conn/conn.h"', False),
         ('uring/x.c', '"crypto/aead.h"', False),
         ('uring/x.c', '<openssl/evp.h>', False),
-        ('engine/x.c', '"proto/conn/conn.h"', True),
-        ('engine/x.c', '"crypto/tls.h"', True),
-        ('engine/x.c', '"uring/ring.h"', True),
-        ('engine/x.c', '<spate/engine.h>', True),
-        ('engine/x.c', '<openssl/evp.h>', False),
-        ('engine/x.c', '"tools/cert.h"', False),
-        ('engine/x.c', '"test/support/hex.h"', False),
+        ('engine/shard/x.c', '"proto/conn/conn.h"', True),
+        ('engine/shard/x.c', '"crypto/tls.h"', True),
+        ('engine/shard/x.c', '"uring/ring.h"', True),
+        ('engine/shard/x.c', '<spate/engine.h>', True),
+        ('engine/base/x.c', '"engine/config/config.h"', False),
+        ('engine/config/x.c', '"engine/base/clock.h"', True),
+        ('engine/config/x.h', '"engine/shard/shard.h"', False),
+        ('engine/conn/x.c', '"engine/shard/shard.h"', True),
+        ('engine/conn/x.h', '"engine/shard/shard.h"', False),
+        ('engine/conn/x.h', '"engine/net/budget.h"', True),
+        ('engine/net/x.h', '"engine/conn/conn.h"', False),
+        ('engine/shard/x.c', '<openssl/evp.h>', False),
+        ('engine/shard/x.c', '"tools/cert.h"', False),
+        ('engine/shard/x.c', '"test/support/hex.h"', False),
         ('engine/include/spate/x.h', '<spate/base.h>', True),
         ('engine/include/spate/x.h', '<stdint.h>', True),
-        ('engine/include/spate/x.h', '"engine/shard.h"', False),
+        ('engine/include/spate/x.h', '"engine/shard/shard.h"', False),
         ('engine/include/spate/x.h', '"proto/wire/quic.h"', False),
         ('engine/include/spate/x.h', '<openssl/ssl.h>', False),
         ('tools/spate/x.c', '<spate/spate.h>', True),
         ('tools/spate/x.c', '<getopt.h>', True),
-        ('tools/spate/x.c', '"engine/shard.h"', False),
+        ('tools/spate/x.c', '"engine/shard/shard.h"', False),
         ('tools/spate/x.c', '"proto/wire/quic.h"', False),
         ('bench/load/x.c', '<spate/spate.h>', True),
         ('bench/load/x.c', '"bench/load/options.h"', True),
         ('bench/load/x.c', '"uring/ring.h"', False),
-        ('bench/load/x.c', '"engine/clock.h"', False),
+        ('bench/load/x.c', '"engine/base/clock.h"', False),
         ('bench/micro/x.c', '"proto/wire/header.h"', True),
-        ('test/unit/x.c', '"engine/shard.h"', True),
+        ('test/unit/x.c', '"engine/shard/shard.h"', True),
     ]
     for path, target, allowed in table:
         found = findings(path, f'#include {target}\n')
@@ -130,22 +139,22 @@ def calls_with_one_home_are_found_elsewhere():
     for call, (home, use) in tidy_words.HOMES.items():
         body = f'x = {call}(1);\n'
         assert findings(home, body) == [], home
-        for path in ('proto/wire/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard.c'):
+        for path in ('proto/wire/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard/shard.c'):
             assert findings(path, body) == [f'{call}() belongs to {home}: use {use}'], path
         for path in ('test/unit/x.c', 'bench/load/x.c', 'tools/spate/x.c'):
             assert findings(path, body) == [], path
-        assert findings('engine/x.c', f'x = my_{call}(1);\n') == []
+        assert findings('engine/shard/x.c', f'x = my_{call}(1);\n') == []
 
 
 def banned_calls_name_what_to_use():
     for call, use in tidy_words.BANNED.items():
-        found = findings('engine/x.c', f'x = {call}(1);\n')
+        found = findings('engine/shard/x.c', f'x = {call}(1);\n')
         assert found == [f'{call}() is not for the library: use {use}'], found
         assert findings('test/unit/x.c', f'x = {call}(1);\n') == []
         for body in (f'x = my_{call}(1);', f'x = {call}_more(1);', f'ops->{call}(1);',
                      f'ops.{call}(1);', f'/* as {call}() does */', f'x = "{call}(1)";',
                      f'int {call};'):
-            assert findings('engine/x.c', body + '\n') == [], body
+            assert findings('engine/shard/x.c', body + '\n') == [], body
 
 
 def names_that_were_replaced_are_found():
@@ -227,10 +236,10 @@ def markdown_is_wrapped_but_for_tables():
 
 
 NAMING = {
-    'meson.build': "x = ['proto/wire/x.c', 'engine/conn.c']\n",
+    'meson.build': "x = ['proto/wire/x.c', 'engine/conn/conn.c']\n",
     'proto/wire/x.h': '#define SP_X_MAX 3\nint sp_x_take(int count);\n'
                       'struct sp_x { int (*find)(int); int size_max; };\n',
-    'engine/conn.c': '#include "proto/wire/x.h"\nstatic void grow(void);\n',
+    'engine/conn/conn.c': '#include "proto/wire/x.h"\nstatic void grow(void);\n',
     'tools/x.py': 'def look(): pass\n',
     'README.md': 'tools/x.py\n',
 }
@@ -377,10 +386,11 @@ def a_bad_tree_and_an_empty_tree_fail():
         (root / 'proto/wire/x.c').write_text(SPDX + 'int x;\n')
         (root / 'README').write_text('x.c\n')
         assert subprocess.run(run, capture_output=True).returncode == 0
-        (root / 'proto/wire/x.c').write_text(SPDX + '#include "engine/shard.h"\n')
+        (root / 'proto/wire/x.c').write_text(SPDX + '#include "engine/shard/shard.h"\n')
         shown = subprocess.run(run, capture_output=True, text=True)
         assert shown.returncode == 1
-        assert shown.stdout == 'proto/wire/x.c:2: proto/wire/ may not include engine/shard.h\n'
+        finding = 'proto/wire/ may not include engine/shard/shard.h'
+        assert shown.stdout == f'proto/wire/x.c:2: {finding}\n'
 
 
 def a_header_that_no_build_file_lists_is_found():

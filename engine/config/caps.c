@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include <spate/stats.h>
+
+/* What this kernel and this build can do, for people. */
+
+#include <pthread.h>
+
+#include "engine/config/sized.h"
+#include "uring/caps.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct su_caps caps; /* written once, under `once` */
+
+static void probe(void)
+{
+    su_caps_probe(&caps);
+}
+
+size_t spate_caps_sized(struct spate_cap *ret, size_t count_max, size_t size)
+{
+    (void)pthread_once(&once, probe);
+    for (size_t i = 0; i < SU_CAP_COUNT && i < count_max; i++) {
+        const struct su_cap *cap = su_caps_at(&caps, (uint32_t)i);
+        const struct spate_cap own = {.name = cap->name, .have = cap->have, .reason = cap->reason};
+        se_sized_give(&own, sizeof(own), (char *)ret + i * size, size);
+    }
+    return SU_CAP_COUNT;
+}

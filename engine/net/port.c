@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/net/port.h"
+
+/* Sockets are opened when the application listens or connects, and are closed in the turn.  The
+ * multishot receive and all trains of a socket must have ended before it is closed, because each
+ * operation in flight keeps the UDP port in use. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "crypto/tls_config.h"
+#include "engine/base/clock.h"
+#include "engine/config/config.h"
+#include "engine/base/path.h"
+#include "engine/config/settings.h"
+#include "engine/shard/shard.h"
+#include "engine/net/shared_ports.h"
+#include "proto/base/assert.h"
+
+/* How long listening waits for an address in use, and how often it looks.  The ring of a process
+ * that was killed lets go of its socket after 30 to 75 ms; with four times as many busy threads as
+ * CPUs one of 240 took 250 ms. */
+#define LISTEN_PATIENCE_NS SB_S
+#define LISTEN_PAUSE_NS    (1 * SB_MS)
+
+void se_ports_init(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
+        struct se_port *port = &shard->ports[i];
+        port->shard = shard;
+        port->socket = SU_SOCKET_CLOSED;
+        port->index = i;
+        port->state = SE_PORT_FREE;
+        sb_list_init(&port->conns);
+    }
+}
+
+static int open_failed(struct se_port *port, int result, const struct su_address *address,
+                       const char *step, struct spate_error *error)
+{
+    su_socket_close(&port->socket);
+    char text[SU_ADDRESS_TEXT_SIZE];
+    se_error_set(error, "%s: %s failed: %s", su_address_format(address, text), step,
+                 strerrordesc_np(-result));
+    return result;
+}
+
+/* Opens the socket of a free port.  `named`: the address for error messages. */
+static int port_open(struct se_port *port, const struct su_socket_config *config,
+                     const struct su_address *named, struct spate_error *error)
+{
+    struct spate_shard *shard = port->shard;
+    const char *step = "open";
+    SB_ASSERT(port->state == SE_PORT_FREE);
+
+    int result = su_socket_open(&port->socket, config, &step);
+    if (result == 0) {
+        step = "register";
+        result = su_socket_attach(&port->socket, &shard->ring);
+    }
+    if (result != 0)
+        return open_failed(port, result, named, step, error);
+
+    su_send_on_attach(&shard->send, &port->socket);
+    su_recv_init(&port->recv, &shard->ring, &shard->bufring, &port->socket, port->index);
+    se_addr_from(&port->socket.local, &port->local);
+    port->peer = config->peer;
+    port->state = SE_PORT_OPEN;
+    shard->ports_used |= UINT64_C(1) << port->index;
+    port->conn_count = 0;
+    port->tombstone_count = 0;
+    port->path_count = 0;
+    port->send_count = 0;
+    port->idle_since_ns = shard->now_ns;
+    port->is_client = false;
+    port->is_shared = false;
+    port->is_preferred = false;
+    port->preferred_ports = 0;
+    port->listener = (struct spate_listener){.port = port};
+    return 0;
+}
+
+static void close_socket(struct se_port *port)
+{
+    struct se_shared_ports *shared = port->shard->shared_ports;
+    const struct su_address address = port->socket.local;
+    int fd = port->socket.fd;
+    port->state = SE_PORT_FREE;
+    port->shard->ports_used &= ~(UINT64_C(1) << port->index);
+    if (!port->is_shared) {
+        su_socket_close(&port->socket);
+        return;
+    }
+    port->is_shared = false;
+    (void)pthread_mutex_lock(&shared->lock);
+    su_socket_close(&port->socket);
+    se_shared_ports_remove(shared, &address, fd);
+    (void)pthread_mutex_unlock(&shared->lock);
+}
+
+static struct se_port *port_free(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_ORDINARY; i++)
+        if (shard->ports[i].state == SE_PORT_FREE)
+            return &shard->ports[i];
+    return NULL;
+}
+
+static struct su_socket_config socket_config(const struct spate_shard *shard)
+{
+    return (struct su_socket_config){
+        .receive_bytes = shard->config->socket_buffer_bytes,
+        .send_bytes = shard->config->socket_buffer_bytes,
+        .is_timed = shard->depart.is_on,
+    };
+}
+
+static bool is_any_v6(const struct su_address *address)
+{
+    static const uint8_t zero[16];
+    return address->family == AF_INET6 && memcmp(&address->v6.sin6_addr, zero, sizeof(zero)) == 0;
+}
+
+/* Opens a socket that nobody shares at the address, and closes it: nobody else listens there. */
+static int try_alone(struct se_port *port, const struct su_socket_config *config,
+                     struct spate_error *error)
+{
+    struct su_socket_config alone = *config;
+    alone.is_port_shared = false;
+    int result = port_open(port, &alone, &alone.local, error);
+    if (result == 0)
+        close_socket(port);
+    return result;
+}
+
+/* Opens a port that shards share, but not with other engines: see shared_ports.h. */
+static int open_shared(struct se_port *port, const struct su_socket_config *config,
+                       struct spate_error *error)
+{
+    struct se_shared_ports *shared = port->shard->shared_ports;
+    uint16_t number = su_address_port(&config->local);
+    int result = 0;
+    (void)pthread_mutex_lock(&shared->lock);
+    if (number != 0 && !se_shared_ports_has(shared, number))
+        result = try_alone(port, config, error);
+    if (result == 0)
+        result = port_open(port, config, &config->local, error);
+    if (result == 0) {
+        result =
+            se_shared_ports_add(shared, &port->socket.local, port->shard->index, port->socket.fd);
+        if (result == 0)
+            port->is_shared = true;
+        else
+            close_socket(port);
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+    return result;
+}
+
+static int open_once(struct se_port *port, const struct su_socket_config *config,
+                     struct spate_error *error)
+{
+    return config->is_port_shared ? open_shared(port, config, error)
+                                  : port_open(port, config, &config->local, error);
+}
+
+/* Opens a listener's port.  Tries again while the address is in use, because the kernel may not
+ * have released it yet: it ends the operations of a ring, which hold the socket, after the process.
+ */
+static int open_patiently(struct se_port *port, const struct su_socket_config *config,
+                          struct spate_error *error)
+{
+    uint64_t end_ns = se_clock_now_ns() + LISTEN_PATIENCE_NS;
+    int result;
+    while ((result = open_once(port, config, error)) == -EADDRINUSE && se_clock_now_ns() < end_ns)
+        se_clock_sleep(LISTEN_PAUSE_NS);
+    return result;
+}
+
+static int listen_at(struct spate_shard *shard, const struct su_address *address, bool is_shared,
+                     struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = port_free(shard);
+    if (port == NULL) {
+        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
+        return -EMFILE;
+    }
+    struct su_socket_config config = socket_config(shard);
+    config.local = *address;
+    config.is_dual = is_any_v6(address);
+    config.is_port_shared = is_shared;
+    int result = open_patiently(port, &config, error);
+    if (result == 0)
+        *ret = port;
+    return result;
+}
+
+int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+                   struct se_port **ret, struct spate_error *error)
+{
+    return listen_at(shard, address, shard->config->shard_count > 1, ret, error);
+}
+
+/* Not shared with other shards: its packets would reach any of them. */
+int se_port_prefer(struct se_port *listening, const struct su_address *address,
+                   struct se_port **ret, struct spate_error *error)
+{
+    int result = listen_at(listening->shard, address, false, ret, error);
+    if (result != 0)
+        return result;
+    (*ret)->is_preferred = true;
+    listening->preferred_ports |= UINT64_C(1) << (*ret)->index;
+    return 0;
+}
+
+static struct su_address any_address(sa_family_t family)
+{
+    struct su_address any = {0};
+    if (family == AF_INET)
+        any.v4.sin_family = AF_INET;
+    else
+        any.v6.sin6_family = AF_INET6;
+    return any;
+}
+
+static bool is_unused(const struct se_port *port)
+{
+    return port->conn_count == 0 && port->tombstone_count == 0 && port->path_count == 0;
+}
+
+static bool is_stale(const struct se_port *port, uint64_t now_ns)
+{
+    return is_unused(port) && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
+}
+
+/* Returns a client's port that is connected to `peer`, or NULL.  Closes stale client ports on the
+ * way. */
+static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer)
+{
+    struct se_port *found = NULL;
+    for (uint32_t i = 0; i < SE_PORTS_ORDINARY; i++) {
+        struct se_port *port = &shard->ports[i];
+        if (port->state != SE_PORT_OPEN || !port->is_client)
+            continue;
+        if (is_stale(port, shard->now_ns))
+            se_port_close(port);
+        else if (su_address_is_equal(&port->peer, peer))
+            found = port;
+    }
+    return found;
+}
+
+int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
+                       struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = find_client_port(shard, peer);
+    if (port != NULL) {
+        *ret = port;
+        return 0;
+    }
+
+    struct su_socket_config config = socket_config(shard);
+    config.local = any_address(peer->family);
+    config.peer = *peer;
+    port = port_free(shard);
+    if (port == NULL) {
+        port = &shard->ports[peer->family == AF_INET ? SE_PORT_SHARED_V4 : SE_PORT_SHARED_V6];
+        if (port->state == SE_PORT_OPEN) {
+            *ret = port;
+            return 0;
+        }
+        config.peer = (struct su_address){0};
+    }
+    int result = port_open(port, &config, peer, error);
+    if (result != 0)
+        return result;
+    port->is_client = true;
+    *ret = port;
+    return 0;
+}
+
+int se_port_for_path(struct spate_shard *shard, const struct su_address *local,
+                     const struct su_address *peer, struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = port_free(shard);
+    if (port == NULL) {
+        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
+        return -EMFILE;
+    }
+    struct su_socket_config config = socket_config(shard);
+    config.local = local->family == AF_UNSPEC ? any_address(peer->family) : *local;
+    config.peer = *peer;
+    int result = port_open(port, &config, peer, error);
+    if (result != 0)
+        return result;
+    port->is_client = true;
+    *ret = port;
+    return 0;
+}
+
+static void release_listener(struct spate_listener *listener)
+{
+    sc_tls_config_unref(listener->tls);
+    listener->tls = NULL;
+    se_settings_unref(listener->settings);
+    listener->settings = NULL;
+}
+
+void se_port_close(struct se_port *port)
+{
+    SB_ASSERT(port->state == SE_PORT_OPEN && is_unused(port));
+    port->state = SE_PORT_CLOSING;
+    port->listener.is_open = false;
+    release_listener(&port->listener);
+    for (uint64_t left = port->preferred_ports; left != 0; left &= left - 1)
+        port->shard->ports[__builtin_ctzll(left)].is_preferred = false;
+    if (port->recv.is_wanted)
+        su_recv_stop(&port->recv);
+}
+
+static void close_finished(struct se_port *port)
+{
+    su_recv_counts_add(&port->shard->counts.recv_closed, &port->recv.counts);
+    port->recv.counts = (struct su_recv_counts){0};
+    close_socket(port);
+}
+
+static void maintain(struct se_port *port)
+{
+    bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
+    if (is_listener && !port->listener.is_open && !port->is_preferred && is_unused(port))
+        se_port_close(port);
+    if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
+        (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_rearm() tries again */
+    su_recv_rearm(&port->recv);
+    if (port->state == SE_PORT_CLOSING && !port->recv.is_armed && port->send_count == 0)
+        close_finished(port);
+}
+
+void se_ports_maintain(struct spate_shard *shard)
+{
+    /* A bit mask finds the ports in use, because each port occupies several cache lines. */
+    for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
+        maintain(&shard->ports[__builtin_ctzll(left)]);
+}
+
+void se_ports_deinit(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
+        struct se_port *port = &shard->ports[i];
+        release_listener(&port->listener);
+        close_socket(port);
+    }
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/net/stray.h"
+
+/* A queue of its own, so that a flood of strays leaves the application's posts alone.  The copies
+ * are not in the budget: SE_STRAYS_MAX bounds them, and what a connection keeps of one is copied
+ * again, into the budget. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/config/config.h"
+#include "engine/shard/shard.h"
+#include "proto/base/assert.h"
+#include "proto/wire/header.h"
+
+struct stray {
+    struct sb_buffer buffer; /* first: it is released by its address */
+    struct su_received received;
+    struct su_address bound; /* of the socket that it came to */
+    uint8_t data[];
+};
+
+void se_stray_mark_cid(const struct spate_shard *shard, struct sp_cid *cid)
+{
+    if (shard->config->shard_count > 1 && cid->size > SE_STRAY_CID_AT)
+        cid->bytes[SE_STRAY_CID_AT] = (uint8_t)shard->index;
+}
+
+/* First packets of a connection have a CID that the client has chosen: they are nobody's yet. */
+static bool begins_connection(const struct se_unmatched *unmatched)
+{
+    struct sp_header header;
+    return unmatched->peek.is_long &&
+           (!sp_header_read(unmatched->data, unmatched->size, SE_CID_SIZE, &header) ||
+            header.type != SP_PACKET_HANDSHAKE);
+}
+
+uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched)
+{
+    const struct sb_bytes *dcid = &unmatched->peek.dcid;
+    if (shard->config->shard_count == 1 || dcid->size != SE_CID_SIZE)
+        return SE_STRAY_NONE;
+    uint32_t owner = dcid->data[SE_STRAY_CID_AT];
+    bool is_stray = owner != shard->index && owner < shard->config->shard_count &&
+                    !begins_connection(unmatched);
+    return is_stray ? owner : SE_STRAY_NONE;
+}
+
+static void release(struct sb_buffer *buffer)
+{
+    free(SB_CONTAINER_OF(buffer, struct stray, buffer));
+}
+
+static struct stray *copy(const struct se_port *port, const struct su_received *received,
+                          const uint8_t *from)
+{
+    uint32_t size = received->size - (uint32_t)(from - received->payload);
+    struct stray *stray = malloc(sizeof(*stray) + size);
+    if (stray == NULL)
+        return NULL;
+    stray->buffer = (struct sb_buffer){.ref_count = 1, .release = release};
+    stray->received = *received;
+    stray->received.payload = stray->data;
+    stray->received.size = size;
+    stray->received.segment_size = SB_MIN(received->segment_size, size);
+    stray->received.buffer = &stray->buffer;
+    stray->bound = port->socket.local;
+    memcpy(stray->data, from, size);
+    return stray;
+}
+
+void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
+                   uint32_t owner)
+{
+    struct spate_shard *shard = port->shard;
+    struct spate_shard *target = spate_engine_shard(shard->engine, owner);
+    struct stray *stray = copy(port, received, data);
+    const struct se_post post = {.argument = stray};
+    SB_ASSERT(target != NULL && target != shard);
+    if (stray == NULL || se_mpsc_push(&target->strays, &post) != 0) {
+        free(stray);
+        shard->counts.own.strays_dropped++;
+        return;
+    }
+    shard->counts.own.strays_out++;
+    (void)su_wake_ring(&target->wake);
+}
+
+/* Returns the shard's own socket at an address, or NULL. */
+static struct se_port *port_at(struct spate_shard *shard, const struct su_address *address)
+{
+    for (uint64_t left = shard->ports_used; left != 0; left &= left - 1) {
+        struct se_port *port = &shard->ports[__builtin_ctzll(left)];
+        if (port->state == SE_PORT_OPEN && su_address_is_equal(&port->socket.local, address))
+            return port;
+    }
+    return NULL;
+}
+
+void se_strays_take(struct spate_shard *shard)
+{
+    struct se_post post;
+    for (uint32_t i = 0; i < SE_STRAYS_MAX && se_mpsc_pop(&shard->strays, &post); i++) {
+        struct stray *stray = post.argument;
+        struct se_port *port = port_at(shard, &stray->bound);
+        if (port == NULL) {
+            shard->counts.own.strays_dropped++;
+            free(stray);
+            continue;
+        }
+        shard->counts.own.strays_in++;
+        se_rx_take_copy(port, &stray->received);
+    }
+}
+
+void se_strays_close(struct spate_shard *shard)
+{
+    struct se_post post;
+    se_mpsc_close(&shard->strays);
+    while (!se_mpsc_is_drained(&shard->strays))
+        if (se_mpsc_pop(&shard->strays, &post))
+            free(post.argument);
+}

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+#include <spate/engine.h>
+
+/* The engine: a set of shards, and the threads that run them in the mode with engine threads.
+ *
+ * A shard is stopped by its own thread, because only that thread may stop its ring.  Without engine
+ * threads that is the thread that calls spate_engine_destroy(). */
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <spate/conn.h>
+
+#include "crypto/reset.h"
+#include "engine/shard/backend.h"
+#include "engine/base/clock.h"
+#include "engine/config/config.h"
+#include "engine/config/crypto.h"
+#include "engine/config/settings.h"
+#include "engine/shard/shard.h"
+#include "engine/net/shared_ports.h"
+#include "engine/config/sized.h"
+#include "proto/base/assert.h"
+
+enum {
+    /* Batches of events between two turns: handlers raise events too, and must not keep
+     * the shard from its network. */
+    BATCHES_PER_TURN = 256,
+};
+
+enum thread_state {
+    THREAD_NONE,
+    THREAD_STARTING,
+    THREAD_RUNS,
+    THREAD_SHUT_DOWN, /* after spate_engine_shutdown(), no connection is left */
+    THREAD_FAILED,    /* on_start, or the ring */
+};
+
+struct se_thread {
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    pthread_t thread;
+    enum thread_state state; /* under engine->lock */
+    int result;              /* under engine->lock */
+};
+
+struct spate_engine {
+    struct spate_config config;   /* backend: the one that was chosen */
+    struct spate_config given;    /* as it was given, without keys and CPUs */
+    const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
+    struct spate_error warning;   /* empty: none */
+    int cpus[SE_SHARDS_MAX];
+    struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
+    struct se_thread threads[SE_SHARDS_MAX];
+    uint32_t shards_made;
+    uint32_t thread_count; /* threads that must be joined */
+    bool was_started;
+    struct spate_handlers handlers;
+    atomic_bool is_stopping;
+    struct se_engine_limit limit; /* of the rate */
+    struct se_shared_ports shared_ports;
+
+    pthread_mutex_t lock; /* guards the threads' state and result */
+    pthread_cond_t changed;
+};
+
+const char *spate_version(void)
+{
+    return SPATE_VERSION;
+}
+
+uint32_t spate_version_number(void)
+{
+    return SPATE_VERSION_NUMBER;
+}
+
+/* ---- life ---- */
+
+_Static_assert((int)SC_RESET_KEY_SIZE == SPATE_KEY_SIZE, "one key");
+
+/* A key of zeros means that the engine makes one of its own. */
+static void fill_if_unset(uint8_t key[SPATE_KEY_SIZE], struct se_entropy *entropy)
+{
+    static const uint8_t unset[SPATE_KEY_SIZE];
+    if (memcmp(key, unset, sizeof(unset)) == 0)
+        se_entropy_fill(entropy, key, SPATE_KEY_SIZE);
+}
+
+static int make_shards(struct spate_engine *engine, struct spate_error *error)
+{
+    struct se_entropy entropy;
+    int result = se_entropy_init(&entropy);
+    if (result != 0)
+        return result;
+    fill_if_unset(engine->config.token_key, &entropy);
+    fill_if_unset(engine->config.reset_key, &entropy);
+    se_entropy_deinit(&entropy);
+
+    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
+        struct spate_shard *shard = &engine->shards[i];
+        shard->engine = engine;
+        se_limit_init(&shard->limit, &engine->limit);
+        shard->shared_ports = &engine->shared_ports;
+        shard->config = &engine->config;
+        shard->fused = engine->fused;
+        shard->index = i;
+        engine->shards_made++;
+        result = se_shard_init(shard, engine->config.reset_key, error);
+    }
+    explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
+    return result;
+}
+
+static void unmake_shards(struct spate_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->shards_made; i++)
+        se_shard_deinit(&engine->shards[i]);
+    engine->shards_made = 0;
+}
+
+/* Makes the shards.  If only some of them fit into the limits of this process with io_uring, and
+ * the configuration leaves the choice to us, makes all of them with mmsg. */
+static int choose_and_make_shards(struct spate_engine *engine, struct spate_error *error)
+{
+    size_t size = engine->config.shard_count * sizeof(struct spate_shard);
+    bool may_choose = engine->config.backend == SPATE_BACKEND_AUTO;
+    engine->config.backend = se_backend_choose(&engine->config, &engine->warning);
+    engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
+    if (engine->shards == NULL)
+        return -ENOMEM;
+
+    memset(engine->shards, 0, size);
+    bool is_last = !may_choose || engine->config.backend == SPATE_BACKEND_MMSG;
+    int result = make_shards(engine, is_last ? error : NULL);
+    if (result == 0 || is_last)
+        return result;
+    struct spate_error reason = {""};
+    se_backend_explain(result, &reason);
+    unmake_shards(engine);
+    memset(engine->shards, 0, size);
+    engine->config.backend = SPATE_BACKEND_MMSG;
+    result = make_shards(engine, error);
+    if (result == 0)
+        se_backend_warn(&reason, &engine->warning);
+    return result;
+}
+
+int spate_engine_create(const struct spate_config *given, struct spate_engine **ret,
+                        struct spate_error *error)
+{
+    const struct sc_fused *fused = NULL;
+    struct spate_config config;
+    int result = se_config_take(given, &config, error);
+    if (result == 0)
+        result = se_crypto_choose(config.crypto, &fused, error);
+    if (result != 0)
+        return result;
+
+    struct spate_engine *engine = calloc(1, sizeof(*engine));
+    if (engine == NULL)
+        return -ENOMEM;
+    engine->config = config;
+    explicit_bzero(config.token_key, sizeof(config.token_key));
+    explicit_bzero(config.reset_key, sizeof(config.reset_key));
+    engine->given = config;
+    engine->given.cpus = NULL;
+    engine->fused = fused;
+    if (config.cpus != NULL)
+        memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
+    engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
+    (void)pthread_mutex_init(&engine->lock, NULL);
+    (void)pthread_cond_init(&engine->changed, NULL);
+    se_shared_ports_init(&engine->shared_ports);
+    atomic_init(&engine->is_stopping, false);
+    se_engine_limit_set(&engine->limit, config.engine_rate_bytes_per_s_max, 0);
+
+    result = choose_and_make_shards(engine, error);
+    if (result != 0) {
+        spate_engine_destroy(engine);
+        return result;
+    }
+    *ret = engine;
+    return 0;
+}
+
+void spate_engine_destroy(struct spate_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    spate_engine_stop(engine);
+    unmake_shards(engine);
+    free(engine->shards);
+    explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
+    (void)pthread_cond_destroy(&engine->changed);
+    se_shared_ports_deinit(&engine->shared_ports);
+    (void)pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+void spate_engine_config_sized(const struct spate_engine *engine, struct spate_config *ret,
+                               size_t size)
+{
+    struct spate_config own = engine->given;
+    own.size = size;
+    se_sized_give(&own, sizeof(own), ret, size);
+}
+
+int spate_settings_create(const struct spate_engine *engine, const struct spate_config *given,
+                          struct spate_settings **ret, struct spate_error *error)
+{
+    struct spate_config own = engine->given; /* fields that the program does not know */
+    int result = se_config_copy(given, &own, error);
+    explicit_bzero(own.token_key, sizeof(own.token_key));
+    explicit_bzero(own.reset_key, sizeof(own.reset_key));
+    own.cpus = NULL;
+    return result != 0 ? result : se_settings_make(&engine->given, &own, ret, error);
+}
+
+int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_s)
+{
+    if (!se_config_is_rate(bytes_per_s))
+        return -EINVAL;
+    se_engine_limit_set(&engine->limit, bytes_per_s, se_clock_now_ns());
+    for (uint32_t i = 0; i < engine->config.shard_count; i++) /* who waits may have to wait less */
+        spate_shard_wake(&engine->shards[i]);
+    return 0;
+}
+
+enum spate_backend spate_engine_backend(const struct spate_engine *engine)
+{
+    return engine->config.backend;
+}
+
+const char *spate_engine_crypto(const struct spate_engine *engine)
+{
+    return engine->fused != NULL ? engine->fused->name : "openssl";
+}
+
+const char *spate_engine_warning(const struct spate_engine *engine)
+{
+    return engine->warning.text[0] != '\0' ? engine->warning.text : NULL;
+}
+
+uint32_t spate_engine_shard_count(const struct spate_engine *engine)
+{
+    return engine->config.shard_count;
+}
+
+struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index)
+{
+    return index < engine->config.shard_count ? &engine->shards[index] : NULL;
+}
+
+int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_id,
+                           void (*function)(struct spate_shard *shard, struct spate_conn *conn,
+                                            void *argument),
+                           void *argument)
+{
+    uint32_t index = se_id_shard(conn_id);
+    if (index >= engine->config.shard_count || se_id_generation(conn_id) == 0)
+        return -EINVAL;
+    const struct se_post post = {.on_conn = function, .argument = argument, .conn_id = conn_id};
+    return se_shard_push_post(&engine->shards[index], &post);
+}
+
+/* ---- threads ---- */
+
+static void report(struct se_thread *thread, enum thread_state state, int result)
+{
+    struct spate_engine *engine = thread->engine;
+    (void)pthread_mutex_lock(&engine->lock);
+    thread->state = state;
+    thread->result = result;
+    (void)pthread_cond_signal(&engine->changed);
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+/* Waits until the thread is no longer in `state`, and returns its result. */
+static int wait_while(struct se_thread *thread, enum thread_state state)
+{
+    struct spate_engine *engine = thread->engine;
+    (void)pthread_mutex_lock(&engine->lock);
+    while (thread->state == state)
+        (void)pthread_cond_wait(&engine->changed, &engine->lock);
+    int result = thread->result;
+    (void)pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
+static void hand_out_events(struct spate_shard *shard, const struct spate_handlers *handlers)
+{
+    for (uint32_t i = 0; i < BATCHES_PER_TURN; i++) {
+        uint32_t count;
+        const struct spate_event *events = se_events_take(shard, SE_EVENTS_MAX, &count);
+        if (count == 0)
+            return;
+        handlers->on_events(shard, events, count, handlers->user);
+    }
+}
+
+/* Runs turns until the engine is stopped, or the ring fails. */
+static void run_turns(struct se_thread *thread)
+{
+    struct spate_shard *shard = thread->shard;
+    const struct spate_handlers *handlers = &thread->engine->handlers;
+    bool is_shut_down = false;
+    while (!atomic_load(&thread->engine->is_stopping)) {
+        int result = se_shard_turn(shard, SPATE_FOREVER);
+        if (result < 0) {
+            if (handlers->on_error != NULL)
+                handlers->on_error(shard, result, handlers->user);
+            report(thread, THREAD_FAILED, result);
+            return;
+        }
+        hand_out_events(shard, handlers);
+        if (SB_UNLIKELY(shard->shutdown.state == SE_SHUTDOWN_DONE) && !is_shut_down) {
+            is_shut_down = true;
+            report(thread, THREAD_SHUT_DOWN, 0);
+        }
+    }
+}
+
+static void *run(void *argument)
+{
+    struct se_thread *thread = argument;
+    struct spate_shard *shard = thread->shard;
+    const struct spate_handlers *handlers = &thread->engine->handlers;
+
+    int result = se_shard_bind(shard);
+    if (result == 0 && handlers->on_start != NULL)
+        result = handlers->on_start(shard, handlers->user);
+    report(thread, result == 0 ? THREAD_RUNS : THREAD_FAILED, result);
+
+    if (result == 0) {
+        run_turns(thread);
+        se_shard_close_posts(shard);
+        if (handlers->on_stop != NULL)
+            handlers->on_stop(shard, handlers->user);
+    }
+    se_shard_close_posts(shard); /* if it did not start */
+    se_shard_stop(shard);
+    return NULL;
+}
+
+static int start_thread(struct se_thread *thread, const int *cpu)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return -EAGAIN;
+    int result = 0;
+    if (cpu != NULL) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        if (*cpu < CPU_SETSIZE)
+            CPU_SET((size_t)*cpu, &set);
+        result = pthread_attr_setaffinity_np(&attributes, sizeof(set), &set);
+    }
+    thread->state = THREAD_STARTING;
+    if (result == 0)
+        result = pthread_create(&thread->thread, &attributes, run, thread);
+    (void)pthread_attr_destroy(&attributes);
+    if (result != 0)
+        thread->state = THREAD_NONE;
+    return -result;
+}
+
+/* The threads take no signals: those are the application's. */
+static int start_threads(struct spate_engine *engine, struct spate_error *error)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = 0;
+    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
+        struct se_thread *thread = &engine->threads[i];
+        const int *cpu = engine->config.cpus != NULL ? &engine->cpus[i] : NULL;
+        thread->engine = engine;
+        thread->shard = &engine->shards[i];
+        atomic_store(&thread->shard->is_threaded, true);
+        result = start_thread(thread, cpu);
+        if (result == 0)
+            engine->thread_count++;
+        else if (cpu != NULL)
+            se_error_set(error, "no thread for shard %u on CPU %d: %s", i, *cpu,
+                         strerrordesc_np(-result));
+        else
+            se_error_set(error, "no thread for shard %u: %s", i, strerrordesc_np(-result));
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+int spate_engine_start(struct spate_engine *engine, const struct spate_handlers *handlers,
+                       struct spate_error *error)
+{
+    if (engine->was_started) {
+        se_error_set(error, "the engine was started before");
+        return -EBUSY;
+    }
+    for (uint32_t i = 0; i < engine->config.shard_count; i++) {
+        if (atomic_load(&engine->shards[i].owner_tid) == 0)
+            continue;
+        se_error_set(error, "spate_shard_turn() was called on shard %u before", i);
+        return -EBUSY;
+    }
+    static const struct se_sized shape = {
+        "spate_handlers",
+        SE_SIZE_THROUGH(struct spate_handlers, user),
+        sizeof(struct spate_handlers),
+    };
+    struct spate_handlers own = {.size = sizeof(own)};
+    int result = se_sized_take(&shape, handlers, &own, error);
+    if (result != 0)
+        return result;
+    if (own.on_events == NULL) {
+        se_error_set(error, "on_events is NULL");
+        return -EINVAL;
+    }
+    engine->handlers = own;
+    engine->was_started = true;
+    result = start_threads(engine, error);
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        int started = wait_while(&engine->threads[i], THREAD_STARTING);
+        if (started != 0 && result == 0) {
+            result = started;
+            se_error_set(error, "shard %u did not start: %s", i,
+                         started < 0 ? strerrordesc_np(-started) : "its on_start said so");
+        }
+    }
+    if (result != 0)
+        spate_engine_stop(engine);
+    return result;
+}
+
+int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns, uint64_t error,
+                          const char *reason)
+{
+    struct se_shutdown_args args;
+    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    if (result != 0)
+        return result;
+    if (engine->thread_count == 0)
+        return -EINVAL;
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        struct spate_shard *shard = &engine->shards[i];
+        shard->shutdown_wanted = args;
+        atomic_store_explicit(&shard->is_shutdown_wanted, true, memory_order_release);
+        spate_shard_wake(shard);
+    }
+    for (uint32_t i = 0; i < engine->thread_count; i++) {
+        int ended = wait_while(&engine->threads[i], THREAD_RUNS);
+        result = result == 0 ? ended : result;
+    }
+    spate_engine_stop(engine);
+    return result;
+}
+
+void spate_engine_stop(struct spate_engine *engine)
+{
+    atomic_store(&engine->is_stopping, true);
+    for (uint32_t i = 0; i < engine->thread_count; i++)
+        spate_shard_wake(&engine->shards[i]);
+    for (uint32_t i = 0; i < engine->thread_count; i++)
+        (void)pthread_join(engine->threads[i].thread, NULL);
+    engine->thread_count = 0;
+}

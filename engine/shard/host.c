@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard/shard.h"
+
+/* A shard in the event loop of its host, which polls one descriptor and never waits in a turn.
+ *
+ * A turn that waits queues what the kernel needs, hands it over, and marks the shard as asleep, all
+ * in one system call.  A host waits elsewhere, so spate_shard_deadline_ns() does these steps, in
+ * the same order as a sleep (uring/wake.h): S1 marks the shard, S2 looks at the posts once more; S3
+ * is the host's poll, and the next turn begins with S4. */
+
+#include <errno.h>
+
+#include "proto/base/assert.h"
+
+int spate_shard_fd(struct spate_shard *shard)
+{
+    int result = se_shard_claim(shard);
+    return result == 0 ? su_ring_poll_fd(&shard->ring) : result;
+}
+
+/* Returns true if a connection has something to send that the next turn can send. */
+static bool can_send(const struct spate_shard *shard)
+{
+    return !sb_list_is_empty(&shard->send_pending) && su_send_free_count(&shard->send) > 0;
+}
+
+static bool is_due(const struct spate_shard *shard)
+{
+    return se_shard_has_leftovers(shard) || can_send(shard) || !sb_list_is_empty(&shard->asking) ||
+           !sb_list_is_empty(&shard->event_pending) || shard->shutdown.visits_left > 0 ||
+           atomic_load(&shard->is_shutdown_wanted);
+}
+
+/* Hands the kernel what must not wait for the next turn, and begins the wait.  Returns false if a
+ * turn is due, because the kernel takes nothing now or has completed something. */
+static bool begin_wait(struct spate_shard *shard)
+{
+    se_shard_maintain(shard);
+    if (su_ring_submit(&shard->ring) != 0)
+        return false;
+    shard->is_host_polling = true;
+    return su_ring_poll_begin(&shard->ring);
+}
+
+uint64_t spate_shard_deadline_ns(struct spate_shard *shard)
+{
+    if (se_shard_claim(shard) != 0 || shard->error != 0 || shard->is_in_turn)
+        return 0; /* the turn returns the error */
+    if (is_due(shard) || !begin_wait(shard))
+        return 0;
+    su_wake_sleep_in_poll(&shard->wake);
+    return se_shard_is_called(shard) ? 0 : se_shard_next_ns(shard);
+}
+
+void se_shard_end_host_wait(struct spate_shard *shard)
+{
+    shard->is_host_polling = false;
+    su_wake_up(&shard->wake);
+    su_ring_poll_end(&shard->ring);
+}

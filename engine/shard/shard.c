@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard/shard.h"
+
+/* Creates and destroys a shard, and runs its turn. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "crypto/reset.h"
+#include "engine/conn/ask.h"
+#include "engine/shard/backend.h"
+#include "engine/base/clock.h"
+#include "engine/config/config.h"
+#include "proto/base/assert.h"
+
+enum {
+    STREAMS_MAX = 1 << 24, /* per shard; the memory budget is reached earlier */
+    WAKE_INDEX = 0,
+};
+
+/* ---- making it ---- */
+
+static uint32_t power_of_two_from(uint32_t value)
+{
+    uint32_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+/* Sizes the queues so that a turn never has to enter the kernel twice: one submission per transmit
+ * slot, two per port (a receive and a cancellation), and the eventfd. */
+static struct su_ring_config ring_config(const struct spate_config *config)
+{
+    uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SE_PORTS_MAX + 2);
+    uint32_t slots = config->transmit_slots + config->receive_slots;
+    return (struct su_ring_config){
+        .backend = se_backend_of_ring(config->backend),
+        .sq_count = SB_MIN(sq_count, 32768u),
+        .cq_count = SB_MAX(4 * sq_count, power_of_two_from(2 * slots)),
+        .file_count = SU_RING_FILE_COUNT_MAX,
+    };
+}
+
+static int init_ring(struct spate_shard *shard, struct spate_error *error)
+{
+    const struct spate_config *config = shard->config;
+    const struct su_ring_config ring = ring_config(config);
+    const char *step = "io_uring";
+    int result = su_ring_init(&shard->ring, &ring);
+    if (result == 0) {
+        step = "eventfd";
+        result = su_wake_init(&shard->wake, &shard->ring, WAKE_INDEX);
+    }
+    if (result == 0) {
+        const struct su_bufring_config slots = {
+            .slot_count = power_of_two_from(config->receive_slots),
+        };
+        step = "receive slots";
+        result = su_bufring_init(&shard->bufring, &shard->ring, &slots);
+    }
+    if (result == 0) {
+        step = "transmit slots";
+        result = su_send_init(&shard->send, &shard->ring, config->transmit_slots, false);
+    }
+    if (result == 0 && config->zero_copy)
+        su_send_begin_zero_copy(&shard->send);
+    if (result != 0)
+        se_error_set(error, "%s: %s%s", step, strerrordesc_np(-result),
+                     result == -EPERM    ? " (sysctl kernel.io_uring_disabled, or seccomp?)"
+                     : result == -ENOSYS ? " (this kernel, or a filter, has no io_uring)"
+                                         : "");
+    return result;
+}
+
+static void init_pools(struct spate_shard *shard)
+{
+    const struct spate_config *config = shard->config;
+    const struct sp_pool_limits limits = {
+        .conns_max = config->conns_max,
+        .streams_max = STREAMS_MAX,
+    };
+    /* Copies of datagrams may take up to half of the memory. */
+    uint64_t small_max = config->memory_bytes_max / 2 / SE_SMALL_SIZE;
+
+    se_memory_init(&shard->memory, config->memory_bytes_max);
+    sp_pools_init(&shard->pools, &limits, &shard->memory.interface);
+    shard->pools.widen_bytes_max =
+        se_memory_bound(&shard->memory, SE_NEED_ORDINARY) / SP_HELD_BYTES_PER_CREDIT_MAX;
+    sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), UINT32_MAX,
+                 config->conns_max, &shard->memory.interface);
+    se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
+                    &shard->memory.interface);
+}
+
+static int init_tables(struct spate_shard *shard)
+{
+    uint32_t conns_max = shard->config->conns_max;
+    uint32_t tombstones_max = se_tombstones_max(conns_max);
+    struct se_siphash_key key;
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    int error = se_table_init(&shard->cids,
+                              conns_max * SE_CONN_CIDS_MAX + tombstones_max * SE_TOMBSTONE_CIDS_MAX,
+                              key, &shard->memory);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    if (error == 0)
+        error = se_table_init(&shard->tokens, conns_max * SE_CONN_TOKENS_MAX + tombstones_max, key,
+                              &shard->memory);
+    if (error == 0)
+        error = se_tombstones_init(&shard->tombstones, conns_max);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    const struct se_budget_limits limits = {
+        .handshakes_max = shard->config->handshakes_max,
+        .conns_max = conns_max,
+        .memory_max = (uint32_t)SB_MIN(shard->config->memory_bytes_max / 2 / SE_TLS_BYTES,
+                                       (uint64_t)UINT32_MAX),
+    };
+    se_budget_init(&shard->budget, &limits, key);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    if (error == 0)
+        error = se_measured_init(&shard->measured, shard->config->resume_path_ns, key);
+    shard->slots = calloc(conns_max, sizeof(shard->slots[0]));
+    shard->slot_free = SE_CONN_NONE;
+    return error != 0 || shard->slots != NULL ? error : -ENOMEM;
+}
+
+static void init_lists(struct spate_shard *shard)
+{
+    sb_list_init(&shard->all);
+    sb_list_init(&shard->send_pending);
+    se_limit_set(&shard->limit, shard->config->shard_rate_bytes_per_s_max, 0);
+    se_depart_init(&shard->depart, shard->config->kernel_pacing == SPATE_KERNEL_PACING_AUTO);
+    sb_list_init(&shard->event_pending);
+    sb_list_init(&shard->ended);
+    sb_list_init(&shard->asking);
+    sb_list_init(&shard->unwinding);
+    sb_list_init(&shard->rx.conns);
+    se_wheel_init(&shard->wheel, shard->now_ns);
+    se_timer_init(&shard->memory_timer);
+    shard->memory_timer.kind = SE_TIMER_MEMORY;
+    se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
+    se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
+    se_mpsc_init(&shard->strays, shard->stray_cells, SE_STRAYS_MAX);
+    atomic_init(&shard->owner_tid, 0);
+    atomic_init(&shard->is_threaded, false);
+    atomic_init(&shard->is_wake_wanted, false);
+    atomic_init(&shard->is_shutdown_wanted, false);
+    se_admit_init(&shard->admit);
+    se_ports_init(shard);
+}
+
+int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
+{
+    shard->now_ns = se_clock_now_ns();
+    init_lists(shard);
+    se_config_to_proto(shard->config, &shard->proto_config);
+    init_pools(shard);
+    int result = se_entropy_init(&shard->entropy);
+    if (result == 0)
+        result = init_tables(shard);
+    if (result == 0)
+        result = se_retry_init(&shard->retry, shard->config->token_key);
+    if (result == 0) {
+        uint8_t own_key[SC_RESET_KEY_SIZE];
+        sc_reset_derive_key(reset_key, shard->index, own_key);
+        shard->reset = sc_reset_create(own_key);
+        explicit_bzero(own_key, sizeof(own_key));
+        result = shard->reset != NULL ? 0 : -ENOMEM;
+    }
+    if (result != 0) {
+        se_error_set(error, "shard %u: %s", shard->index, strerrordesc_np(-result));
+        return result;
+    }
+    return init_ring(shard, error);
+}
+
+/* ---- unmaking it ---- */
+
+void se_shard_stop(struct spate_shard *shard)
+{
+    struct sb_link *link;
+    while ((link = sb_list_first(&shard->all)) != NULL)
+        se_conn_destroy(SB_CONTAINER_OF(link, struct spate_conn, all_link));
+    do
+        shard->unwind_steps = UINT32_MAX;
+    while (!se_conns_unwind(shard));
+    (void)su_ring_stop(&shard->ring);
+    se_ports_deinit(shard);
+}
+
+static void deinit_ring(struct spate_shard *shard)
+{
+    su_bufring_reclaim(&shard->bufring);
+    su_bufring_deinit(&shard->bufring);
+    su_send_deinit(&shard->send);
+    su_ring_deinit(&shard->ring);
+}
+
+int se_shard_try(const struct spate_config *config)
+{
+    struct spate_shard *shard = aligned_alloc(_Alignof(struct spate_shard), sizeof(*shard));
+    if (shard == NULL)
+        return -ENOMEM;
+    memset(shard, 0, sizeof(*shard));
+    shard->config = config;
+    int result = init_ring(shard, NULL);
+    (void)su_ring_stop(&shard->ring);
+    su_wake_deinit(&shard->wake);
+    deinit_ring(shard);
+    free(shard);
+    return result;
+}
+
+void se_shard_deinit(struct spate_shard *shard)
+{
+    se_shard_stop(shard);
+    su_wake_deinit(&shard->wake); /* other threads could still ring until here */
+    se_events_discard(shard);
+    se_strays_close(shard);
+    deinit_ring(shard);
+
+    sc_reset_destroy(shard->reset);
+    se_retry_deinit(&shard->retry);
+    se_depart_deinit(&shard->depart);
+    se_measured_deinit(&shard->measured);
+    se_table_deinit(&shard->cids);
+    se_table_deinit(&shard->tokens);
+    se_tombstones_deinit(&shard->tombstones);
+    free(shard->slots);
+    se_early_expire(&shard->early, SB_NEVER);
+    se_buffers_deinit(&shard->copies);
+    sp_pools_reclaim(&shard->pools);
+    sb_pool_deinit(&shard->conn_pool);
+    sp_pools_deinit(&shard->pools);
+    se_memory_deinit(&shard->memory);
+    se_entropy_deinit(&shard->entropy);
+}
+
+/* ---- the turn ---- */
+
+/* Returns the kernel's number of the calling thread.  Unlike an address, a thread that is made
+ * later does not get the number of one that has ended. */
+static pid_t own_tid(void)
+{
+    static _Thread_local pid_t tid;
+    if (SB_UNLIKELY(tid == 0))
+        tid = gettid();
+    return tid;
+}
+
+bool se_shard_is_mine(const struct spate_shard *shard)
+{
+    /* Relaxed: only the owner finds its own number there. */
+    pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
+    return owner == 0 || owner == own_tid();
+}
+
+int se_shard_bind(struct spate_shard *shard)
+{
+    pid_t nobody = 0;
+    if (!atomic_compare_exchange_strong(&shard->owner_tid, &nobody, own_tid()))
+        return nobody == own_tid() ? shard->error : -EPERM;
+    shard->error = su_ring_enable(&shard->ring);
+    if (shard->error == 0)
+        se_shard_calibrate(shard);
+    return shard->error;
+}
+
+/* Frees what is left of destroyed connections.  Frees closed connections once the application has
+ * taken their CLOSED event, and leaves tombstones of those that are not drained.  One that is not
+ * ready is marked again when that changes: when CLOSED is taken, when its packets have been sent,
+ * and when it is drained. */
+static void reap(struct spate_shard *shard)
+{
+    (void)se_conns_unwind(shard);
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(&shard->ended)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, ended_link);
+        if (se_conn_is_announced(conn) && conn->state != SE_CONN_TAKEN)
+            continue;
+        if (sp_conn_is_drained(conn->proto))
+            se_conn_destroy(conn);
+        else
+            (void)se_conn_bury(conn);
+    }
+}
+
+/* Takes the request of spate_engine_shutdown(), if there is one. */
+static void take_shutdown(struct spate_shard *shard)
+{
+    if (SB_LIKELY(!atomic_load_explicit(&shard->is_shutdown_wanted, memory_order_acquire)))
+        return;
+    se_shutdown_begin(shard, &shard->shutdown_wanted);
+    atomic_store_explicit(&shard->is_shutdown_wanted, false, memory_order_relaxed);
+}
+
+bool se_shard_has_leftovers(const struct spate_shard *shard)
+{
+    return se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
+           !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended);
+}
+
+void se_shard_maintain(struct spate_shard *shard)
+{
+    su_send_maintain(&shard->send);
+    su_wake_rearm(&shard->wake);
+    se_ports_maintain(shard);
+}
+
+static int turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    shard->counts.own.turns++;
+    shard->unwind_steps = SE_UNWIND_STEPS_PER_TURN;
+    se_events_processed(&shard->events);
+    /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
+     * reads the clock once, in se_shard_wait(). */
+    if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
+        shard->now_ns = se_clock_now_ns();
+    bool had_posts = se_shard_run_posts(shard);
+    take_shutdown(shard);
+    bool is_closing = se_shutdown_run(shard);
+    se_shard_drain(shard); /* before anything more is acknowledged to the peer */
+    bool is_more = se_shard_send(shard);
+    se_shard_drain(shard); /* events that posts, API calls and sending have raised */
+    /* A post that already ran in this turn must also prevent waiting. */
+    bool had_asks = se_asks_run(shard);
+    bool is_busy = had_posts || had_asks || is_more || is_closing || se_shard_has_leftovers(shard);
+
+    se_shard_maintain(shard);
+    int error = se_shard_wait(shard, is_busy ? 0 : wait_ns);
+    if (SB_UNLIKELY(error != 0))
+        return error;
+    se_rx_run(shard);
+    se_shard_run_timers(shard);
+    se_shard_drain(shard);
+    (void)se_asks_run(shard);
+    reap(shard);
+    se_shard_maintain_memory(shard);
+    se_shutdown_finish(shard);
+    return (int)se_events_count(&shard->events);
+}
+
+int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    if (SB_UNLIKELY(shard->is_in_turn))
+        return -EBUSY;
+    if (SB_UNLIKELY(shard->error != 0))
+        return shard->error;
+    shard->is_in_turn = true;
+    if (SB_UNLIKELY(shard->is_host_polling))
+        se_shard_end_host_wait(shard);
+    int result = turn(shard, wait_ns);
+    if (SB_UNLIKELY(result < 0)) {
+        shard->error = result;
+        se_shard_close_posts(shard);
+        se_strays_close(shard);
+        se_limit_clear(&shard->limit); /* the other shards get its share of the engine's rate */
+    }
+    shard->is_in_turn = false;
+    return result;
+}
+
+int se_shard_claim(struct spate_shard *shard)
+{
+    pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
+    if (SB_UNLIKELY(owner == 0) && !atomic_load(&shard->is_threaded))
+        return se_shard_bind(shard);
+    bool is_mine =
+        owner == own_tid() && !atomic_load_explicit(&shard->is_threaded, memory_order_relaxed);
+    return SB_LIKELY(is_mine) ? 0 : -EPERM;
+}
+
+int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    int result = se_shard_claim(shard);
+    return SB_LIKELY(result == 0) ? se_shard_turn(shard, wait_ns) : result;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_SHARD_H
+#define SE_SHARD_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include <spate/engine.h>
+#include <spate/stats.h>
+
+#include "engine/net/admit.h"
+#include "engine/net/budget.h"
+#include "engine/base/buffers.h"
+#include "engine/conn/conn.h"
+#include "engine/conn/conn_table.h"
+#include "engine/conn/depart.h"
+#include "engine/net/early.h"
+#include "engine/base/entropy.h"
+#include "engine/conn/events.h"
+#include "engine/base/limit.h"
+#include "engine/conn/measured.h"
+#include "engine/base/memory.h"
+#include "engine/net/port.h"
+#include "engine/net/retry.h"
+#include "engine/base/ring_mpsc.h"
+#include "engine/net/rx.h"
+#include "engine/shard/shutdown.h"
+#include "engine/base/spin.h"
+#include "engine/net/stray.h"
+#include "engine/conn/tombstone.h"
+#include "engine/base/wheel.h"
+#include "proto/conn/conn.h"
+#include "uring/bufring.h"
+#include "uring/ring.h"
+#include "uring/send.h"
+#include "uring/wake.h"
+
+/* A shard: one ring, its sockets, its connections, and the turn that moves them.
+ *
+ *     turn:  posts -> trains of connections -> one io_uring_enter
+ *            -> completions, cut and routed -> connections, a batch each
+ *            -> timers -> events to the application
+ *
+ * The thread that runs the turns owns all fields, except those marked "Any thread". */
+
+enum {
+    SE_POSTS_MAX = 1024,              /* waiting posts; spate_shard_post() returns -EAGAIN above */
+    SE_POSTS_PER_TURN = 256,          /* so that a chain of posts cannot stop the network */
+    SE_COMPLETIONS_BATCH = 64,        /* completions that are copied off the ring at once */
+    SE_COMPLETIONS_PER_TURN = 512,    /* so that completions cannot delay timers and events */
+    SE_TRAINS_PER_TURN = 8,           /* per connection, so that one cannot take all slots */
+    SE_SEND_BYTES_PER_TURN = 1 << 20, /* of all connections: see shard_tx.c */
+    /* Steps of releasing what ended connections hold, of all connections, about 50 ns each.  The
+     * others wait for their next turns. */
+    SE_UNWIND_STEPS_PER_TURN = 2048,
+};
+
+/* Event counters since the shard started. */
+struct se_counts {
+    struct spate_shard_stats own;      /* counters of the shard itself; the other fields stay 0 */
+    struct su_recv_counts recv_closed; /* sum over ports that were closed */
+    struct sp_stats conns_closed;      /* sum over connections that were freed */
+};
+
+/* What is done when memory runs out: see shard_memory.c. */
+struct se_relief {
+    uint64_t refusals;   /* memory.refusals that were seen */
+    uint64_t victim;     /* id of the last connection that was closed */
+    uint64_t next_at_ns; /* no other one is closed before, while the victim still lives */
+    bool is_short;       /* memory is short: pools.share_bytes is set */
+};
+
+struct spate_shard {
+    struct spate_engine *engine;
+    struct se_shared_ports *shared_ports; /* borrowed from the engine */
+    const struct spate_config *config;
+    const struct sc_fused *fused; /* borrowed from the engine */
+    uint32_t index;
+    int error; /* the ring's error that ended the shard, or 0 */
+    bool is_in_turn;
+    bool is_host_polling; /* between spate_shard_deadline_ns() and the next turn */
+    uint64_t now_ns;
+
+    struct su_ring ring;
+    struct su_bufring bufring;
+    struct su_send send;
+    struct su_wake wake;
+
+    struct se_memory memory;
+    struct sp_config proto_config;
+    struct sp_pools pools;
+    struct sb_pool conn_pool; /* spate_conn */
+    struct se_buffers copies;
+    struct se_entropy entropy;
+    struct sc_reset *reset;
+
+    struct se_table cids;
+    struct se_table tokens;
+    struct se_conn_slot *slots; /* an array of conns_max */
+    uint32_t slots_made;        /* slots from this index on were never used */
+    uint32_t slot_free;         /* head of the chain of free slots, or SE_CONN_NONE */
+    uint32_t conn_count;
+    struct se_budget budget; /* of handshakes */
+    struct se_retry retry;
+    struct sb_link all;
+    struct sb_link send_pending;
+    struct se_limit limit; /* of the rate */
+    struct se_measured measured;
+    struct se_depart depart;
+    struct sb_link event_pending;
+    struct sb_link ended;  /* closed connections that reap() has to look at */
+    struct sb_link asking; /* connections whose handshakes have questions */
+    struct se_tombstones tombstones;
+    struct sb_link unwinding; /* se_conn_destroy() was called; not all is freed yet */
+    uint32_t unwind_steps;    /* left of SE_UNWIND_STEPS_PER_TURN in this turn */
+    struct se_wheel wheel;
+    struct se_timer memory_timer; /* armed while pools may have something to give back */
+    uint64_t trimmed_empty_bytes; /* memory.interface.empty_bytes after the last trim */
+    struct se_relief relief;
+    struct se_spin spin;
+    uint64_t waited_trains;  /* send.counts.trains at the last wait */
+    bool is_wait_cut;        /* the last wait ended without work: the next one continues it */
+    uint64_t timer_slack_ns; /* delay that the kernel adds to the time-outs of sleeps */
+    long preempted_count;    /* the last reading of ru_nivcsw of getrusage() */
+
+    struct se_admit admit;
+    struct se_early early;
+    struct se_rx rx;
+    struct se_events events;
+    struct se_counts counts;
+    struct se_shutdown shutdown;
+    struct se_port ports[SE_PORTS_MAX];
+    uint64_t ports_used; /* bit i: ports[i] is not free */
+
+    /* Any thread. */
+    _Atomic pid_t owner_tid;    /* the thread that runs the turns; 0 before the first */
+    atomic_bool is_threaded;    /* an engine thread runs the turns: set before it exists */
+    atomic_bool is_wake_wanted; /* set by spate_shard_wake(), cleared by the turn */
+    /* P1: set, with release, by spate_engine_shutdown() after it wrote shutdown_wanted; C1: read
+     * with acquire and cleared by the turn. */
+    atomic_bool is_shutdown_wanted;
+    struct se_shutdown_args shutdown_wanted;
+    struct se_mpsc posts;
+    struct se_mpsc_cell post_cells[SE_POSTS_MAX];
+    struct se_mpsc strays; /* datagrams that other shards pass on: engine/net/stray.h */
+    struct se_mpsc_cell stray_cells[SE_STRAYS_MAX];
+};
+
+/* Makes a shard in `*shard`, which is zeroed.  Call se_shard_deinit() also after a failure.
+ * `reset_key`: the engine's key of 32 bytes for reset tokens, from which the shard's is derived.
+ * Returns 0 or a negative errno, with
+ * one line in `error`. */
+SB_MUST_USE int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key,
+                              struct spate_error *error);
+void se_shard_deinit(struct spate_shard *shard);
+
+/* Makes the ring, the slots and the doorbell of a shard for `config`, and frees them.  Returns 0,
+ * or the negative errno with which se_shard_init() would fail. */
+SB_MUST_USE int se_shard_try(const struct spate_config *config);
+
+/* Makes the calling thread the owner of the shard.  Returns 0, -EPERM if another thread is, or a
+ * negative errno of the ring, which ends the shard. */
+SB_MUST_USE int se_shard_bind(struct spate_shard *shard);
+
+/* Makes the calling thread the owner if the shard has none.  Returns 0 if it is the owner and its
+ * own loop runs the turns; -EPERM if not, or a negative errno of the ring, which ends the shard. */
+SB_MUST_USE int se_shard_claim(struct spate_shard *shard);
+
+/* Returns true if the calling thread owns the shard, or no thread does. */
+bool se_shard_is_mine(const struct spate_shard *shard);
+
+/* Runs a turn, on the thread that owns the shard: see spate_shard_turn(). */
+SB_MUST_USE int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Refuses further posts, and runs those that wait.  Call it on the shard's thread, when the shard
+ * has ended.  Further calls do nothing. */
+void se_shard_close_posts(struct spate_shard *shard);
+
+/* Ends all operations in the kernel.  Call once, on the shard's thread. */
+void se_shard_stop(struct spate_shard *shard);
+
+/* Sends the trains of connections.  Returns true if there is more to send and a free slot. */
+bool se_shard_send(struct spate_shard *shard);
+
+/* Returns true if a turn has something to do that it has not done before: it must not wait. */
+bool se_shard_has_leftovers(const struct spate_shard *shard);
+
+/* Queues what must be in the kernel before the shard waits: resends, the doorbell's read, receivers
+ * that ended. */
+void se_shard_maintain(struct spate_shard *shard);
+
+/* Returns true if there are posts, or spate_shard_wake() was called. */
+bool se_shard_is_called(const struct spate_shard *shard);
+
+/* Returns when a timer, the shutdown or the rate limit has something to do; SB_NEVER: they do not.
+ */
+uint64_t se_shard_next_ns(const struct spate_shard *shard);
+
+/* Submits the queue and waits for completions, posts and wakes, for at most `wait_ns` and not
+ * beyond the next timer; then reads the clock.  Returns 0, or a negative errno that ends the shard.
+ */
+SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Ends what spate_shard_deadline_ns() has begun. */
+void se_shard_end_host_wait(struct spate_shard *shard);
+
+/* Measures the cost of a sleep with some short ones.  Takes about a millisecond; called once. */
+void se_shard_calibrate(struct spate_shard *shard);
+
+/* Sends one datagram without a connection, in answer to one that came by `path`.  Drops it if no
+ * slot is free. */
+void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
+                         size_t size);
+
+/* Handles the completion of a train. */
+void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
+
+/* Looks at how memory is used, and acts when it is short: see shard_memory.c.  Call once per turn.
+ */
+void se_shard_maintain_memory(struct spate_shard *shard);
+void se_shard_on_memory_timer(struct spate_shard *shard);
+
+/* Queues a post and wakes the shard.  Returns 0, -EAGAIN or -ESHUTDOWN.  Threads: any. */
+SB_MUST_USE int se_shard_push_post(struct spate_shard *shard, const struct se_post *post);
+
+/* Runs the waiting posts, at most SE_POSTS_PER_TURN.  Returns true if there were any. */
+bool se_shard_run_posts(struct spate_shard *shard);
+void se_shard_run_timers(struct spate_shard *shard);
+
+#endif

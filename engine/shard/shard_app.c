@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/shard/shard.h"
+
+/* What the application and other threads call: posts, wakes, events. */
+
+#include <errno.h>
+#include <sched.h>
+
+#include "proto/base/assert.h"
+
+int se_shard_push_post(struct spate_shard *shard, const struct se_post *post)
+{
+    int result = se_mpsc_push(&shard->posts, post);
+    if (result == 0)
+        (void)su_wake_ring(&shard->wake);
+    return result;
+}
+
+int spate_shard_post(struct spate_shard *shard,
+                     void (*function)(struct spate_shard *shard, void *argument), void *argument)
+{
+    const struct se_post post = {.function = function, .argument = argument};
+    return se_shard_push_post(shard, &post);
+}
+
+int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_t error,
+                         const char *reason)
+{
+    struct se_shutdown_args args;
+    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    if (result != 0)
+        return result;
+    args.wants_event = true;
+    se_shutdown_begin(shard, &args);
+    return 0;
+}
+
+void spate_shard_wake(struct spate_shard *shard)
+{
+    int error = errno; /* the caller may be a signal handler */
+    /* Sequentially consistent, as what is pushed before su_wake_ring() must be: the sleeper
+     * either sees this or is seen asleep. */
+    atomic_store(&shard->is_wake_wanted, true);
+    (void)su_wake_ring(&shard->wake);
+    errno = error;
+}
+
+static void run_post(struct spate_shard *shard, const struct se_post *post)
+{
+    if (post->conn_id == 0)
+        post->function(shard, post->argument);
+    else
+        post->on_conn(shard, spate_shard_conn(shard, post->conn_id), post->argument);
+}
+
+bool se_shard_run_posts(struct spate_shard *shard)
+{
+    struct se_post post;
+    uint32_t count = 0;
+    for (; count < SE_POSTS_PER_TURN && se_mpsc_pop(&shard->posts, &post); count++)
+        run_post(shard, &post);
+    return count > 0;
+}
+
+void se_shard_close_posts(struct spate_shard *shard)
+{
+    struct se_post post;
+    se_mpsc_close(&shard->posts);
+    while (!se_mpsc_is_drained(&shard->posts)) {
+        if (se_mpsc_pop(&shard->posts, &post))
+            run_post(shard, &post);
+        else
+            (void)sched_yield(); /* a thread is between its number and its cell */
+    }
+}
+
+static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
+{
+    if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
+        se_conn_rearm(conn); /* its deadline is later now */
+        return;
+    }
+    sp_conn_on_deadline(conn->proto, shard->now_ns);
+    se_conn_touch(conn);
+    se_conn_drain(conn);
+    if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)
+        se_conn_rearm(conn); /* otherwise it is armed after sending, which is due now */
+}
+
+void se_shard_run_timers(struct spate_shard *shard)
+{
+    struct se_timer *timer;
+    while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
+        switch (timer->kind) {
+        case SE_TIMER_CONN:
+            on_conn_timer(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer));
+            break;
+        case SE_TIMER_TOMBSTONE:
+            se_tombstone_remove(shard, SB_CONTAINER_OF(timer, struct se_tombstone, timer));
+            break;
+        case SE_TIMER_MEMORY:
+            se_shard_on_memory_timer(shard);
+            break;
+        }
+    }
+}
+
+uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret, uint32_t count_max)
+{
+    uint32_t count;
+    if (SB_UNLIKELY(!se_shard_is_mine(shard)) || SB_UNLIKELY(atomic_load(&shard->is_threaded)))
+        return 0;
+    const struct spate_event *events = se_events_take(shard, count_max, &count);
+    for (uint32_t i = 0; i < count; i++)
+        ret[i] = events[i];
+    return count;
+}
+
+uint64_t spate_shard_now_ns(const struct spate_shard *shard)
+{
+    return shard->now_ns;
+}
