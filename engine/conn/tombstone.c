@@ -123,9 +123,10 @@ void se_tombstone_remove(struct spate_shard *shard, struct se_tombstone *tombsto
     tombstones->free = index;
 }
 
-void se_tombstone_receive(struct se_tombstone *tombstone, const struct sp_addr *remote, size_t size)
+void se_tombstone_receive(struct se_tombstone *tombstone, struct se_port *port,
+                          const struct sp_path *path, size_t size)
 {
     struct sp_tombstone *proto = &tombstone->proto;
-    if (sp_tombstone_receive(proto, remote, size))
-        se_shard_send_stray(tombstone->port, &proto->path, proto->packet, proto->packet_size);
+    if (sp_tombstone_receive(proto, &path->remote, size))
+        se_shard_send_stray(port, path, proto->packet, proto->packet_size);
 }

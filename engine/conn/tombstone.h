@@ -80,9 +80,9 @@ static inline struct se_tombstone *se_tombstone_of(const struct se_tombstones *t
     return (value & SE_TOMBSTONE_BIT) != 0 ? &tombstones->entries[value & ~SE_TOMBSTONE_BIT] : NULL;
 }
 
-/* Takes a datagram of `size` bytes that came from `remote`, and answers it if that is due. */
-void se_tombstone_receive(struct se_tombstone *tombstone, const struct sp_addr *remote,
-                          size_t size);
+/* Takes a datagram of `size` bytes that came to `port` by `path`, and answers it if that is due. */
+void se_tombstone_receive(struct se_tombstone *tombstone, struct se_port *port,
+                          const struct sp_path *path, size_t size);
 
 /* Forgets a tombstone: its time is over. */
 void se_tombstone_remove(struct spate_shard *shard, struct se_tombstone *tombstone);

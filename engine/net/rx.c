@@ -91,7 +91,7 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *r
         struct se_tombstone *tombstone = se_tombstone_of(&shard->tombstones, value);
         if (tombstone == NULL)
             return shard->slots[value].conn;
-        se_tombstone_receive(tombstone, &unmatched->path->remote, unmatched->size);
+        se_tombstone_receive(tombstone, unmatched->port, unmatched->path, unmatched->size);
         return NULL;
     }
 

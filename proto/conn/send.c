@@ -373,14 +373,14 @@ bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
     if (!may_be_buried(conn))
         return false;
     conn->out_path = conn->path;
-    const struct sp_cid_remote *ids = &conn->remote_ids;
-    const struct sp_cid_remote_entry *active = &ids->entries[ids->active];
+    const struct sp_cid_remote_entry *active = &conn->remote_ids.entries[conn->remote_ids.active];
     *ret = (struct sp_tombstone){
         .path = conn->path->path,
         .end_at_ns = conn->end_at_ns,
         .budget_bytes = SB_MIN(sp_path_budget(conn->path), conn->close_budget_bytes),
         .datagrams_in = conn->close_packets_in,
         .answer_at = conn->close_answer_at,
+        .is_server = sp_conn_is_server(conn),
         .has_token = sp_cid_remote_token_counts(active),
     };
     memcpy(ret->token, active->reset_token, sizeof(ret->token));

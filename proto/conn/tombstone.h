@@ -31,16 +31,22 @@ struct sp_tombstone {
     uint64_t budget_bytes; /* that may be sent: three times what came, less what was sent */
     uint64_t datagrams_in; /* since the connection closed */
     uint64_t answer_at;    /* value of datagrams_in from which on the next answer is sent */
+    uint32_t elsewhere_in; /* of datagrams that came from other addresses; stops at its maximum */
+    uint32_t elsewhere_at; /* the same two for them */
     uint32_t packet_size;  /* 0: draining */
-    bool has_token;        /* `token` ends the answers: it is the peer's, of the CID in use */
+    bool is_server;
+    bool has_token; /* `token` ends the answers: it is the peer's, of the CID in use */
     uint8_t token[SP_RESET_TOKEN_SIZE];
     uint8_t packet[SP_TOMBSTONE_PACKET_SIZE_MAX];
 };
 
 /* Takes note of a datagram of `size` bytes that came from `remote`.  Returns true if `packet` is
- * to be sent to `path` now: for the 1st, 2nd, 4th, 8th datagram and so on, with three bytes for
- * each that came at most [RFC9000 8.1, 10.2.1], and never to another address than the connection's.
- */
+ * to be sent there now: for the 1st, 2nd, 4th, 8th datagram and so on, with three bytes for each
+ * that came at most.  [RFC9000 8.1, 10.2.1]
+ *
+ * A client may have moved before it learned of the end, so a server answers other addresses as
+ * well. Datagrams from there may be forged: they are counted apart, so that they take no answer
+ * from the peer, and each alone must be large enough for its answer. */
 SB_MUST_USE bool sp_tombstone_receive(struct sp_tombstone *tombstone, const struct sp_addr *remote,
                                       size_t size);
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "proto/base/compiler.h"
+#include "proto/wire/quic.h"
 #include "test/sim/host.h"
 
 enum { NEVER_BURIED_PPM = 250000 }; /* ends that keep their connection until it is drained */
@@ -69,15 +70,16 @@ bool qs_end_bury(struct qs_end *end)
 }
 
 /* [RFC9000 10.2.1] The number of answers is the logarithm of that of the datagrams. */
-static void check_rate(struct qs_end *end)
+static void check_rate(struct qs_end *end, bool is_ours)
 {
-    end->answer_count++;
+    uint64_t *answers = is_ours ? &end->answer_count : &end->answer_elsewhere_count;
+    uint64_t datagrams_in = is_ours ? end->tombstone.datagrams_in : end->tombstone.elsewhere_in;
     uint64_t bits = 0;
-    for (uint64_t left = end->tombstone.datagrams_in; left > 0; left >>= 1)
+    for (uint64_t left = datagrams_in; left > 0; left >>= 1)
         bits++;
-    if (end->answer_count > bits)
+    if (++*answers > bits)
         qs_fail(end->host->trace, "%s has answered %" PRIu64 " of %" PRIu64 " datagrams", end->who,
-                end->answer_count, end->tombstone.datagrams_in);
+                *answers, datagrams_in);
 }
 
 void qs_end_knock(struct qs_end *end, const struct qs_wire *wire)
@@ -88,13 +90,15 @@ void qs_end_knock(struct qs_end *end, const struct qs_wire *wire)
     qs_oracle_path_in(&end->paths, &wire->from, wire->size);
     if (!sp_tombstone_receive(&end->tombstone, &wire->from, wire->size))
         return;
-    if (!is_ours)
-        qs_fail(end->host->trace, "%s answers somebody else", end->who);
-    check_rate(end);
-    qs_oracle_check_bytes(&end->oracle, end->tombstone.packet_size);
+    check_rate(end, is_ours);
+    if (is_ours)
+        qs_oracle_check_bytes(&end->oracle, end->tombstone.packet_size);
+    else if (end->tombstone.packet_size > wire->size * SP_AMPLIFICATION_FACTOR)
+        qs_fail(end->host->trace, "%s answers %zu bytes from elsewhere with more than 3 x",
+                end->who, wire->size);
     struct qs_wire *answer = qs_wire_create(end->tombstone.packet, end->tombstone.packet_size);
-    answer->from = end->tombstone.path.local;
-    answer->to = end->tombstone.path.remote;
+    answer->from = wire->to;
+    answer->to = wire->from;
     if (end->host->role == SP_SERVER)
         qs_oracle_path_out(&end->paths, &answer->to, answer->size);
     qs_link_send(end->host->out, answer);

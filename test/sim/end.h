@@ -54,6 +54,7 @@ struct qs_end {
     bool has_died; /* it was decided whether it is buried */
     bool is_never_buried;
     uint64_t answer_count; /* datagrams of the tombstone */
+    uint64_t answer_elsewhere_count;
 
     uint32_t move_count; /* client: so often it has tried to move */
 

@@ -216,7 +216,7 @@ static void a_connection_is_buried_once_its_close_is_taken_and_sent(void **state
     }
 }
 
-static void a_tombstone_answers_more_and_more_rarely_and_its_peer_alone(void **state)
+static void a_tombstone_answers_more_and_more_rarely(void **state)
 {
     struct conn_pair *pair = *state;
     struct sp_tombstone tombstone;
@@ -228,16 +228,60 @@ static void a_tombstone_answers_more_and_more_rarely_and_its_peer_alone(void **s
     other.port++;
     uint32_t answer_count = 0;
     for (uint32_t i = 1; i <= 1024; i++) {
-        assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
         bool is_power = (i & (i - 1)) == 0;
+        assert_int_equal(sp_tombstone_receive(&tombstone, &other, 30), is_power);
         assert_int_equal(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 30), is_power);
         answer_count += is_power;
     }
     assert_int_equal(answer_count, 11);
 
     sp_tombstone_on_stateless_reset(&tombstone);
-    for (uint32_t i = 0; i < 4096; i++)
+    for (uint32_t i = 0; i < 4096; i++) {
         assert_false(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 1200));
+        assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
+    }
+}
+
+/* [RFC9000 10.2.1] The client may have moved.  What comes from elsewhere pays for its own answer,
+ * and takes none from the client. */
+static void a_tombstone_answers_a_client_that_has_moved(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_tombstone tombstone;
+    pair_init(pair);
+    pair_connect(pair);
+    close_end(pair, SP_SERVER);
+    assert_true(sp_conn_bury(pair_conn(pair, SP_SERVER), &tombstone));
+    struct sp_addr other = tombstone.path.remote;
+    other.port++;
+    for (uint32_t size = 1; size * 3 < tombstone.packet_size; size++)
+        assert_false(sp_tombstone_receive(&tombstone, &other, size));
+    tombstone.elsewhere_at = 1;
+    assert_true(sp_tombstone_receive(&tombstone, &other, (tombstone.packet_size + 2) / 3));
+    tombstone.elsewhere_in = UINT32_MAX / 2;
+    assert_true(sp_tombstone_receive(&tombstone, &other, 1200));
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
+        tombstone.elsewhere_in = UINT32_MAX - 5 + i;
+    }
+    assert_int_equal(tombstone.datagrams_in, 0);
+    assert_true(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 30));
+}
+
+/* [RFC9000 9] Servers do not move: this may be anybody. */
+static void the_tombstone_of_a_client_answers_its_server_alone(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_tombstone tombstone;
+    pair_init(pair);
+    pair_connect(pair);
+    close_end(pair, SP_CLIENT);
+    assert_true(sp_conn_bury(pair_conn(pair, SP_CLIENT), &tombstone));
+    struct sp_addr other = tombstone.path.remote;
+    other.port++;
+    for (uint32_t i = 0; i < 100; i++)
+        assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
+    assert_true(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 30));
 }
 
 /* [RFC9000 8.1] A server closes before it knows that its client is where it says. */
@@ -397,7 +441,9 @@ int main(void)
         QT_TEST(conn_pair, after_a_reset_a_connection_drains_in_silence),
         QT_TEST(conn_pair, the_peer_cannot_make_us_remember_it_for_long),
         QT_TEST(conn_pair, a_connection_is_buried_once_its_close_is_taken_and_sent),
-        QT_TEST(conn_pair, a_tombstone_answers_more_and_more_rarely_and_its_peer_alone),
+        QT_TEST(conn_pair, a_tombstone_answers_more_and_more_rarely),
+        QT_TEST(conn_pair, a_tombstone_answers_a_client_that_has_moved),
+        QT_TEST(conn_pair, the_tombstone_of_a_client_answers_its_server_alone),
         QT_TEST(conn_pair, a_tombstone_sends_three_bytes_for_one),
         QT_TEST(conn_pair, answers_to_small_datagrams_do_not_amplify),
         QT_TEST(conn_pair, a_client_without_handshake_keys_is_not_buried),
