@@ -38,6 +38,28 @@ FROZEN(struct spate_datagram_result, tag, 0);
 FROZEN(struct spate_datagram_result, size, 8);
 FROZEN(struct spate_datagram_result, fate, 12);
 
+FROZEN_SIZE(struct spate_slot, 16);
+FROZEN(struct spate_slot, data, 0);
+FROZEN(struct spate_slot, size, 8);
+
+FROZEN_SIZE(struct spate_given, 24);
+FROZEN(struct spate_given, size, 0);
+FROZEN(struct spate_given, segment_size, 4);
+FROZEN(struct spate_given, ecn, 6);
+FROZEN(struct spate_given, reserved, 7);
+FROZEN(struct spate_given, local, 8);
+FROZEN(struct spate_given, peer, 16);
+
+FROZEN_SIZE(struct spate_train, 288);
+FROZEN(struct spate_train, data, 0);
+FROZEN(struct spate_train, size, 8);
+FROZEN(struct spate_train, segment_size, 12);
+FROZEN(struct spate_train, ecn, 16);
+FROZEN(struct spate_train, reserved, 17);
+FROZEN(struct spate_train, local, 24);
+FROZEN(struct spate_train, peer, 152);
+FROZEN(struct spate_train, id, 280);
+
 FROZEN_SIZE(struct spate_close, 24);
 FROZEN(struct spate_close, kind, 0);
 FROZEN(struct spate_close, is_local, 4);
@@ -377,6 +399,7 @@ LAST_FIELD(struct spate_library, reserved);
 FROZEN_VALUE(SPATE_BACKEND_AUTO, 0);
 FROZEN_VALUE(SPATE_BACKEND_IO_URING, 1);
 FROZEN_VALUE(SPATE_BACKEND_MMSG, 2);
+FROZEN_VALUE(SPATE_BACKEND_HOST, 3);
 
 FROZEN_VALUE(SPATE_CRYPTO_AUTO, 0);
 FROZEN_VALUE(SPATE_CRYPTO_OPENSSL, 1);

@@ -177,3 +177,24 @@ uint32_t su_cmsg_build(uint8_t control[SU_CONTROL_SEND_SIZE],
                       sizeof(request->depart_ns));
     return used;
 }
+
+uint32_t su_cmsg_write_received(uint8_t control[SU_CONTROL_RECEIVE_SIZE],
+                                const struct su_control *received)
+{
+    SB_ASSERT(received->ecn <= ECN_MASK);
+    uint32_t used = 0;
+    int segment_size = (int)received->segment_size;
+    int tclass = received->ecn;
+
+    if (segment_size != 0)
+        used = append(control, used, SOL_UDP, UDP_GRO, &segment_size, sizeof(segment_size));
+    if (received->local.family == AF_INET) {
+        struct in_pktinfo info = {.ipi_addr = received->local.v4.sin_addr};
+        used = append(control, used, SOL_IP, IP_PKTINFO, &info, sizeof(info));
+    } else if (received->local.family == AF_INET6) {
+        struct in6_pktinfo info = {.ipi6_addr = received->local.v6.sin6_addr,
+                                   .ipi6_ifindex = received->local.v6.sin6_scope_id};
+        used = append(control, used, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+    return append(control, used, SOL_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+}

@@ -29,6 +29,11 @@ struct su_control {
  * does not fit: then `*ret` is untouched.  `control` needs no alignment. */
 SB_MUST_USE int su_cmsg_parse(const uint8_t *control, size_t size, struct su_control *ret);
 
+/* Writes what su_cmsg_parse() reads: the local address, the segments' size and the ECN mark.
+ * `control` needs no alignment.  Returns the size. */
+uint32_t su_cmsg_write_received(uint8_t control[SU_CONTROL_RECEIVE_SIZE],
+                                const struct su_control *received);
+
 /* Control data to send with a datagram or a train. */
 struct su_control_request {
     const struct su_address *source; /* NULL or AF_UNSPEC or "any": the kernel chooses */

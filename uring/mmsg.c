@@ -22,6 +22,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "uring/hosted.h"
 
 #define COMPLETIONS_MIN 4 /* more than one submission makes */
 
@@ -64,6 +65,7 @@ static int init_memory(struct su_mmsg *mmsg, struct io_uring *uring, uint32_t sq
     describe_queues(mmsg, uring);
 
     mmsg->send_free = SU_MMSG_NONE;
+    mmsg->done_first = SU_MMSG_NONE;
     for (uint32_t i = cq_count; i > 0; i--) {
         mmsg->sends[i - 1].next = mmsg->send_free;
         mmsg->send_free = i - 1;
@@ -117,7 +119,7 @@ int su_mmsg_fd(const struct su_mmsg *mmsg)
 
 int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 {
-    if (file->watched == file->wanted)
+    if (file->watched == file->wanted || file->fd == SU_HOSTED_FD)
         return 0;
     struct epoll_event event = {
         .events = file->wanted,
@@ -136,7 +138,7 @@ int su_mmsg_watch(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 int su_mmsg_file_set(struct su_mmsg *mmsg, uint32_t index, int fd)
 {
     SB_ASSERT(mmsg->files[index].fd == -1);
-    if (fd < 0 || fcntl(fd, F_GETFD) < 0)
+    if (fd != SU_HOSTED_FD && (fd < 0 || fcntl(fd, F_GETFD) < 0))
         return -EBADF;
     mmsg->files[index].fd = fd;
     return 0;
@@ -145,7 +147,7 @@ int su_mmsg_file_set(struct su_mmsg *mmsg, uint32_t index, int fd)
 static void clear(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 {
     file->wanted = 0;
-    if (file->fd >= 0)
+    if (file->fd != -1)
         (void)su_mmsg_watch(mmsg, file);
     *file = (struct su_mmsg_file){.fd = -1, .send_first = SU_MMSG_NONE};
 }
@@ -206,6 +208,7 @@ void su_mmsg_stop(struct su_mmsg *mmsg)
         su_mmsg_send_forget(mmsg, i);
         clear(mmsg, &mmsg->files[i]);
     }
+    mmsg->done_first = SU_MMSG_NONE;
     mmsg->sq_head = mmsg->sq_tail;
     mmsg->uring->sq.sqe_head = mmsg->sq_tail;
     mmsg->uring->sq.sqe_tail = mmsg->sq_tail;
@@ -230,7 +233,7 @@ static void cancel(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
 static bool take_for_file(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
 {
     bool is_there = (sqe->flags & IOSQE_FIXED_FILE) != 0 && sqe->fd >= 0 &&
-                    sqe->fd < SU_RING_FILE_COUNT_MAX && mmsg->files[sqe->fd].fd >= 0;
+                    sqe->fd < SU_RING_FILE_COUNT_MAX && mmsg->files[sqe->fd].fd != -1;
     if (!is_there) {
         su_mmsg_complete(mmsg, sqe->user_data, -EBADF, 0);
         return true;
@@ -340,6 +343,7 @@ int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, ui
                   uint64_t *calls)
 {
     mmsg->calls = 0;
+    su_mmsg_send_done(mmsg);
     uint32_t taken = take_all(mmsg);
     flush_all(mmsg);
     if (is_getting) {

@@ -34,8 +34,12 @@ struct su_mmsg_group {
 struct su_mmsg_send {
     const struct msghdr *message;
     uint64_t user_data;
-    uint32_t next; /* of the same file, or free */
+    uint32_t next; /* of the same file, free, or done */
     bool is_quiet; /* no completion if it goes well */
+    /* See hosted.h. */
+    bool is_taken;
+    uint32_t take_count;
+    int32_t result;
 };
 
 /* A multishot RECVMSG, or a READ; at most one a file. */
@@ -51,7 +55,7 @@ struct su_mmsg_input {
 
 /* epoll may watch more than is wanted: that is put right when it reports what nobody wants. */
 struct su_mmsg_file {
-    int fd;           /* -1: free */
+    int fd;           /* -1: free; SU_HOSTED_FD: none, the host plays the kernel's part */
     uint32_t wanted;  /* EPOLLIN: the input is armed; EPOLLOUT: a send is blocked */
     uint32_t watched; /* events that epoll watches; 0: it does not watch the file */
     struct su_mmsg_input input;
@@ -73,6 +77,8 @@ struct su_mmsg {
     struct su_mmsg_send *sends; /* as many as the completion queue holds */
     uint32_t send_free;         /* a chain */
     uint64_t sending;           /* bit i: file i has sends and is not blocked */
+    uint32_t done_first;        /* sends of hosted sockets that are over, or SU_MMSG_NONE */
+    uint32_t done_last;
     struct su_mmsg_file files[SU_RING_FILE_COUNT_MAX];
     struct su_mmsg_group groups[SU_MMSG_GROUPS_MAX];
 };
@@ -107,6 +113,9 @@ bool su_mmsg_send(struct su_mmsg *mmsg, uint32_t index, const struct io_uring_sq
 
 /* Sends what the file has, until the kernel takes no more. */
 void su_mmsg_send_flush(struct su_mmsg *mmsg, uint32_t index);
+
+/* Completes sends that the host is done with, as long as there is room. */
+void su_mmsg_send_done(struct su_mmsg *mmsg);
 
 /* Forgets the file's sends. */
 void su_mmsg_send_forget(struct su_mmsg *mmsg, uint32_t index);

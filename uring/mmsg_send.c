@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include "proto/base/assert.h"
+#include "uring/hosted.h"
 
 bool su_mmsg_send(struct su_mmsg *mmsg, uint32_t index, const struct io_uring_sqe *sqe)
 {
@@ -29,6 +30,7 @@ bool su_mmsg_send(struct su_mmsg *mmsg, uint32_t index, const struct io_uring_sq
         .user_data = sqe->user_data,
         .next = SU_MMSG_NONE,
         .is_quiet = (sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0,
+        .take_count = send->take_count,
     };
     if (file->send_first == SU_MMSG_NONE)
         file->send_first = at;
@@ -98,6 +100,8 @@ static bool send_batch(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 void su_mmsg_send_flush(struct su_mmsg *mmsg, uint32_t index)
 {
     struct su_mmsg_file *file = &mmsg->files[index];
+    if (file->fd == SU_HOSTED_FD)
+        return; /* the host takes them */
     if ((file->wanted & EPOLLOUT) != 0) {
         file->wanted &= ~(uint32_t)EPOLLOUT;
         (void)su_mmsg_watch(mmsg, file); /* to watch less cannot fail */
@@ -109,6 +113,19 @@ void su_mmsg_send_flush(struct su_mmsg *mmsg, uint32_t index)
         mmsg->sending |= UINT64_C(1) << index;
     else
         mmsg->sending &= ~(UINT64_C(1) << index);
+}
+
+void su_mmsg_send_done(struct su_mmsg *mmsg)
+{
+    while (mmsg->done_first != SU_MMSG_NONE && su_mmsg_room(mmsg) > 0) {
+        uint32_t at = mmsg->done_first;
+        struct su_mmsg_send *send = &mmsg->sends[at];
+        mmsg->done_first = send->next;
+        if (send->result < 0 || !send->is_quiet)
+            su_mmsg_complete(mmsg, send->user_data, send->result, 0);
+        send->next = mmsg->send_free;
+        mmsg->send_free = at;
+    }
 }
 
 void su_mmsg_send_forget(struct su_mmsg *mmsg, uint32_t index)

@@ -85,7 +85,7 @@ int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
         return -EINVAL;
     cq_count = SB_MIN(cq_count, CQ_COUNT_MAX);
 
-    int error = config->backend == SU_BACKEND_MMSG
+    int error = config->backend != SU_BACKEND_IO_URING
                     ? su_mmsg_create(&ring->uring, config->sq_count, cq_count, &ring->mmsg)
                     : init_uring(ring, config, cq_count);
     if (error != 0) {
@@ -93,6 +93,7 @@ int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
         return error;
     }
     advance(ring, SU_RING_DISABLED);
+    ring->backend = config->backend;
     ring->file_count = config->file_count;
     return 0;
 }

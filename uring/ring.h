@@ -31,6 +31,7 @@ struct su_mmsg;
 enum su_backend {
     SU_BACKEND_IO_URING,
     SU_BACKEND_MMSG,
+    SU_BACKEND_HOST, /* the host moves the datagrams: see hosted.h */
 };
 
 struct su_ring_config {
@@ -60,7 +61,8 @@ struct su_ring_counts {
 
 struct su_ring {
     struct io_uring uring;
-    struct su_mmsg *mmsg; /* the mmsg back-end, or NULL: io_uring */
+    struct su_mmsg *mmsg; /* the mmsg back-end, or the host's; NULL: io_uring */
+    enum su_backend backend;
     uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
     enum su_ring_state state;
     bool has_registered_fd; /* the ring's own descriptor is registered */
@@ -111,7 +113,7 @@ struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
 
 static inline enum su_backend su_ring_backend(const struct su_ring *ring)
 {
-    return ring->mmsg != NULL ? SU_BACKEND_MMSG : SU_BACKEND_IO_URING;
+    return ring->backend;
 }
 
 /* How many operations are queued and not yet submitted. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proto/base/assert.h"
+#include "uring/hosted.h"
 #include "uring/qdisc.h"
 
 struct option {
@@ -96,6 +97,20 @@ static int bind_and_connect(struct su_socket *socket, const struct su_socket_con
     return su_address_from_kernel(&name, size, &socket->local);
 }
 
+/* The host finds the route, and segments; nothing is connected. */
+static void open_hosted(struct su_socket *ret, const struct su_socket_config *config)
+{
+    *ret = (struct su_socket){
+        .fd = SU_HOSTED_FD,
+        .file = -1,
+        .family = config->local.family,
+        .has_gso = true,
+        .local = config->local,
+        .receive_bytes = config->receive_bytes,
+        .send_bytes = config->send_bytes,
+    };
+}
+
 int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *config,
                    const char **ret_step)
 {
@@ -104,6 +119,10 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
     struct su_socket opened = SU_SOCKET_CLOSED;
     *ret_socket = opened;
 
+    if (config->is_hosted) {
+        open_hosted(ret_socket, config);
+        return 0;
+    }
     int error = -EINVAL;
     if (config->local.family == AF_INET || config->local.family == AF_INET6) {
         step = "socket";
@@ -136,7 +155,7 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
 
 int su_socket_attach(struct su_socket *socket, struct su_ring *ring)
 {
-    SB_ASSERT(socket->fd >= 0 && socket->file < 0);
+    SB_ASSERT(socket->fd != -1 && socket->file < 0);
     int file = su_ring_file_add(ring, socket->fd);
     if (file < 0)
         return file;
@@ -147,10 +166,11 @@ int su_socket_attach(struct su_socket *socket, struct su_ring *ring)
 
 void su_socket_close(struct su_socket *socket)
 {
-    if (socket->fd < 0)
+    if (socket->fd == -1)
         return;
     if (socket->file >= 0)
         su_ring_file_remove(socket->ring, (uint32_t)socket->file);
-    (void)close(socket->fd);
+    if (socket->fd != SU_HOSTED_FD)
+        (void)close(socket->fd);
     *socket = SU_SOCKET_CLOSED;
 }

@@ -24,11 +24,12 @@ struct su_socket_config {
     bool is_port_shared;     /* SO_REUSEPORT */
     bool is_gro_off;         /* no UDP_GRO: each datagram comes alone */
     bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
+    bool is_hosted;          /* no socket of the system: see hosted.h */
     bool is_timed;           /* SO_TXTIME: trains may have times of departure, see uring/qdisc.h */
 };
 
 struct su_socket {
-    int fd;               /* -1: closed */
+    int fd;               /* -1: closed; SU_HOSTED_FD */
     int32_t file;         /* index in the ring's file table, -1: not attached */
     struct su_ring *ring; /* it is attached to, or NULL */
     sa_family_t family;   /* of the socket; a dual one is AF_INET6 */

@@ -37,7 +37,7 @@
  * comments in <spate/config.h> repeat defaults and ranges; test_config.c compares them. */
 #define FIELDS(X) \
     X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
-    X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_MMSG, RANGE) \
+    X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_HOST, RANGE) \
     X(ENGINE, crypto, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_FUSED, RANGE) \
     X(ENGINE, conns_max, 10000, 1, SE_CONNS_MAX, RANGE) \
     X(ENGINE, handshakes_max, 1000, 1, SE_CONNS_MAX, RANGE) \
@@ -241,6 +241,10 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
         if (config->cpus[i] >= 0)
             continue;
         se_error_set(error, "cpus[%" PRIu32 "] is %d, must not be negative", i, config->cpus[i]);
+        return -EINVAL;
+    }
+    if (config->backend == SPATE_BACKEND_HOST && config->shard_count > 1) {
+        se_error_set(error, "SPATE_BACKEND_HOST has one shard: create an engine for each thread");
         return -EINVAL;
     }
     int result =

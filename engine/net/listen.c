@@ -124,7 +124,8 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
         return -ENOBUFS;
     }
 
-    shard->now_ns = se_clock_now_ns(); /* its timers start here, not where the last turn ended */
+    /* Its timers start here, not where the last turn ended. */
+    shard->now_ns = se_shard_clock_ns(shard);
     struct se_port *port;
     result = se_port_for_client(shard, &peer, &port, error);
     if (result != 0)

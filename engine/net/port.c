@@ -111,6 +111,7 @@ static struct su_socket_config socket_config(const struct spate_shard *shard)
     return (struct su_socket_config){
         .receive_bytes = shard->config->socket_buffer_bytes,
         .send_bytes = shard->config->socket_buffer_bytes,
+        .is_hosted = shard->config->backend == SPATE_BACKEND_HOST,
         .is_timed = shard->depart.is_on,
     };
 }
@@ -186,6 +187,10 @@ static int listen_at(struct spate_shard *shard, const struct su_address *address
         return -EMFILE;
     }
     struct su_socket_config config = socket_config(shard);
+    if (config.is_hosted && su_address_port(address) == 0) {
+        se_error_set(error, "no system chooses a port here: name one");
+        return -EINVAL;
+    }
     config.local = *address;
     config.is_dual = is_any_v6(address);
     config.is_port_shared = is_shared;

@@ -56,7 +56,14 @@ enum spate_backend se_backend_choose(const struct spate_config *config, struct s
 
 enum su_backend se_backend_of_ring(enum spate_backend backend)
 {
-    return backend == SPATE_BACKEND_MMSG ? SU_BACKEND_MMSG : SU_BACKEND_IO_URING;
+    switch (backend) {
+    case SPATE_BACKEND_MMSG:
+        return SU_BACKEND_MMSG;
+    case SPATE_BACKEND_HOST:
+        return SU_BACKEND_HOST;
+    default:
+        return SU_BACKEND_IO_URING;
+    }
 }
 
 const char *spate_backend_name(enum spate_backend backend)
@@ -68,6 +75,8 @@ const char *spate_backend_name(enum spate_backend backend)
         return "io_uring";
     case SPATE_BACKEND_MMSG:
         return "mmsg";
+    case SPATE_BACKEND_HOST:
+        return "host";
     }
     return "unknown";
 }

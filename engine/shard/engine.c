@@ -417,6 +417,10 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     int result = se_sized_take(&shape, handlers, &own, error);
     if (result != 0)
         return result;
+    if (engine->config.backend == SPATE_BACKEND_HOST) {
+        se_error_set(error, "SPATE_BACKEND_HOST: your thread runs the turns, see spate/io.h");
+        return -EINVAL;
+    }
     if (own.on_events == NULL) {
         se_error_set(error, "on_events is NULL");
         return -EINVAL;
@@ -441,7 +445,7 @@ int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns, uint
                           const char *reason)
 {
     struct se_shutdown_args args;
-    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    int result = se_shutdown_args_init(&args, se_clock_now_ns(), timeout_ns, error, reason);
     if (result != 0)
         return result;
     if (engine->thread_count == 0)

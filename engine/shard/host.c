@@ -36,6 +36,8 @@ static bool is_due(const struct spate_shard *shard)
 static bool begin_wait(struct spate_shard *shard)
 {
     se_shard_maintain(shard);
+    if (su_ring_backend(&shard->ring) == SU_BACKEND_HOST)
+        (void)!su_ring_poll_fd(&shard->ring); /* a host without threads does not ask for it */
     if (su_ring_submit(&shard->ring) != 0)
         return false;
     shard->is_host_polling = true;

@@ -140,7 +140,8 @@ static void init_lists(struct spate_shard *shard)
     se_wheel_init(&shard->wheel, shard->now_ns);
     se_timer_init(&shard->memory_timer);
     shard->memory_timer.kind = SE_TIMER_MEMORY;
-    se_spin_init(&shard->spin, shard->config->spin_ns, shard->now_ns);
+    bool may_wait = shard->config->backend != SPATE_BACKEND_HOST;
+    se_spin_init(&shard->spin, may_wait ? shard->config->spin_ns : 0, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     se_mpsc_init(&shard->strays, shard->stray_cells, SE_STRAYS_MAX);
     atomic_init(&shard->owner_tid, 0);
@@ -317,7 +318,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
      * reads the clock once, in se_shard_wait(). */
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
-        shard->now_ns = se_clock_now_ns();
+        shard->now_ns = se_shard_clock_ns(shard);
     bool had_posts = se_shard_run_posts(shard);
     take_shutdown(shard);
     bool is_closing = se_shutdown_run(shard);

@@ -11,6 +11,7 @@
 #include "engine/net/admit.h"
 #include "engine/net/budget.h"
 #include "engine/base/buffers.h"
+#include "engine/base/clock.h"
 #include "engine/conn/conn.h"
 #include "engine/conn/conn_table.h"
 #include "engine/conn/depart.h"
@@ -70,6 +71,12 @@ struct se_relief {
     bool is_short;       /* memory is short: pools.share_bytes is set */
 };
 
+/* Of a shard whose host moves the datagrams: see <spate/io.h>. */
+struct se_hosted {
+    uint64_t now_ns;     /* the host's clock; 0: it has none of its own */
+    uint32_t slot_count; /* slots that it was shown and has not given */
+};
+
 struct spate_shard {
     struct spate_engine *engine;
     struct se_shared_ports *shared_ports; /* borrowed from the engine */
@@ -117,6 +124,7 @@ struct spate_shard {
     struct se_timer memory_timer; /* armed while pools may have something to give back */
     uint64_t trimmed_empty_bytes; /* memory.interface.empty_bytes after the last trim */
     struct se_relief relief;
+    struct se_hosted hosted;
     struct se_spin spin;
     uint64_t waited_trains;  /* send.counts.trains at the last wait */
     bool is_wait_cut;        /* the last wait ended without work: the next one continues it */
@@ -168,6 +176,12 @@ SB_MUST_USE int se_shard_claim(struct spate_shard *shard);
 
 /* Returns true if the calling thread owns the shard, or no thread does. */
 bool se_shard_is_mine(const struct spate_shard *shard);
+
+/* Returns the time: the system's, or that of the host. */
+static inline uint64_t se_shard_clock_ns(const struct spate_shard *shard)
+{
+    return SB_UNLIKELY(shard->hosted.now_ns != 0) ? shard->hosted.now_ns : se_clock_now_ns();
+}
 
 /* Runs a turn, on the thread that owns the shard: see spate_shard_turn(). */
 SB_MUST_USE int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns);

@@ -27,7 +27,7 @@ int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_
                          const char *reason)
 {
     struct se_shutdown_args args;
-    int result = se_shutdown_args_init(&args, timeout_ns, error, reason);
+    int result = se_shutdown_args_init(&args, se_shard_clock_ns(shard), timeout_ns, error, reason);
     if (result != 0)
         return result;
     args.wants_event = true;

@@ -212,9 +212,18 @@ static int poll_once(struct spate_shard *shard)
     int error = 0;
     if (su_ring_queued(&shard->ring) > 0 || su_ring_needs_enter(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
-    shard->now_ns = se_clock_now_ns();
+    shard->now_ns = se_shard_clock_ns(shard);
     shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);
     return error;
+}
+
+/* Hands trains to the host and takes what it has given: neither waits. */
+static int exchange(struct spate_shard *shard)
+{
+    int error = poll_once(shard);
+    if (atomic_load(&shard->is_wake_wanted))
+        (void)atomic_exchange(&shard->is_wake_wanted, false);
+    return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 
 uint64_t se_shard_next_ns(const struct spate_shard *shard)
@@ -225,6 +234,8 @@ uint64_t se_shard_next_ns(const struct spate_shard *shard)
 
 int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
 {
+    if (SB_UNLIKELY(su_ring_backend(&shard->ring) == SU_BACKEND_HOST))
+        return exchange(shard);
     uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
     until_ns = sb_time_min(until_ns, se_shard_next_ns(shard));
     if (shard->spin.limit_ns == SB_NEVER)

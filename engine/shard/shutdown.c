@@ -21,13 +21,13 @@ enum {
     VISITS_PER_TURN = 256, /* some hundred microseconds */
 };
 
-int se_shutdown_args_init(struct se_shutdown_args *ret, uint64_t timeout_ns, uint64_t error,
-                          const char *reason)
+int se_shutdown_args_init(struct se_shutdown_args *ret, uint64_t now_ns, uint64_t timeout_ns,
+                          uint64_t error, const char *reason)
 {
     if (error > SB_VARINT_MAX)
         return -EINVAL;
     *ret = (struct se_shutdown_args){
-        .deadline_ns = sb_time_add(se_clock_now_ns(), timeout_ns),
+        .deadline_ns = sb_time_add(now_ns, timeout_ns),
         .error = error,
     };
     if (reason != NULL) {

@@ -37,10 +37,10 @@ struct se_shutdown {
     struct se_shutdown_args args;
 };
 
-/* Fills in `ret`.  `timeout_ns` counts from now; `reason` may be NULL.  Returns 0, or -EINVAL if
- * `error` is too large. */
-SB_MUST_USE int se_shutdown_args_init(struct se_shutdown_args *ret, uint64_t timeout_ns,
-                                      uint64_t error, const char *reason);
+/* Fills in `ret`.  `timeout_ns` counts from `now_ns`; `reason` may be NULL.  Returns 0, or -EINVAL
+ * if `error` is too large. */
+SB_MUST_USE int se_shutdown_args_init(struct se_shutdown_args *ret, uint64_t now_ns,
+                                      uint64_t timeout_ns, uint64_t error, const char *reason);
 
 /* Begins, or changes the deadline, the code and the reason of what has begun. */
 void se_shutdown_begin(struct spate_shard *shard, const struct se_shutdown_args *args);

@@ -244,15 +244,10 @@ static void count(struct pw_end *end, const struct spate_event *event)
     }
 }
 
-void pw_wait(struct pw_end *end, uint64_t wait_ns)
+void pw_hand_out(struct pw_end *end)
 {
     struct spate_event events[32];
     uint32_t event_count;
-    if (end->engine == NULL)
-        return;
-    int result = spate_shard_turn(end->shard, wait_ns);
-    if (result < 0)
-        fail_msg("%s: the turn gave %d", end->name, result);
     while ((event_count = spate_shard_events(end->shard, events, QT_COUNT(events))) > 0) {
         for (uint32_t i = 0; i < event_count; i++) {
             count(end, &events[i]);
@@ -262,6 +257,16 @@ void pw_wait(struct pw_end *end, uint64_t wait_ns)
                 pw_default(end, &events[i]);
         }
     }
+}
+
+void pw_wait(struct pw_end *end, uint64_t wait_ns)
+{
+    if (end->engine == NULL)
+        return;
+    int result = spate_shard_turn(end->shard, wait_ns);
+    if (result < 0)
+        fail_msg("%s: the turn gave %d", end->name, result);
+    pw_hand_out(end);
 }
 
 void pw_turn(struct pw *w)

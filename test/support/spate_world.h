@@ -72,6 +72,8 @@ struct spate_conn *pw_connect_with(struct pw *w, struct spate_settings *settings
 /* Connects to the server, and runs both sides until they are connected. */
 struct spate_conn *pw_connected(struct pw *w);
 
+/* Counts the events of an end, and hands them out. */
+void pw_hand_out(struct pw_end *end);
 /* One turn of an end, if it exists; hands out the events. */
 void pw_wait(struct pw_end *end, uint64_t wait_ns);
 /* One turn of each end that exists, without a wait; hands out the events. */

@@ -19,6 +19,7 @@ enum spate_backend {
     SPATE_BACKEND_AUTO,     /* io_uring; mmsg where the system or a limit refuses io_uring */
     SPATE_BACKEND_IO_URING, /* io_uring only */
     SPATE_BACKEND_MMSG,     /* epoll, recvmmsg and sendmmsg */
+    SPATE_BACKEND_HOST,     /* no sockets: the program moves the datagrams, see spate/io.h */
 };
 
 /* Which AES-GCM code encrypts and decrypts packets.  ChaCha20-Poly1305 and TLS always use OpenSSL.
@@ -83,7 +84,8 @@ enum spate_profile {
 struct spate_config {
     size_t size; /* sizeof(struct spate_config): spate_config_init() sets it */
 
-    /* Shards, and threads of spate_engine_start().  Default 1; 1 to 64. */
+    /* Shards, and threads of spate_engine_start().  Default 1; 1 to 64.  With SPATE_BACKEND_HOST:
+     * 1. */
     uint32_t shard_count;
     /* CPUs that spate_engine_start() pins its threads to, shard_count of them.  Default NULL: the
      * threads are not pinned. */

@@ -63,8 +63,8 @@ SPATE_API int spate_engine_create(const struct spate_config *config, struct spat
  * Threads: any but the engine's own; see above. */
 SPATE_API void spate_engine_destroy(struct spate_engine *engine);
 
-/* Returns the backend in use: SPATE_BACKEND_IO_URING or SPATE_BACKEND_MMSG, never
- * SPATE_BACKEND_AUTO.  Threads: any. */
+/* Returns the backend in use: that of the configuration, and SPATE_BACKEND_IO_URING or
+ * SPATE_BACKEND_MMSG instead of SPATE_BACKEND_AUTO.  Threads: any. */
 SPATE_API enum spate_backend spate_engine_backend(const struct spate_engine *engine);
 
 /* Returns one line of text if SPATE_BACKEND_AUTO could not use io_uring: the reason, and the
@@ -82,8 +82,8 @@ SPATE_API const char *spate_engine_warning(const struct spate_engine *engine);
  * Threads: any. */
 SPATE_API enum spate_backend spate_backend_probe(struct spate_error *reason);
 
-/* Returns "auto", "io_uring" or "mmsg", and "unknown" for any other value.  The string is static.
- * Threads: any. */
+/* Returns "auto", "io_uring", "mmsg" or "host", and "unknown" for any other value.  The string is
+ * static.  Threads: any. */
 SPATE_API const char *spate_backend_name(enum spate_backend backend);
 
 /* Returns the AES-GCM code that the engine uses: "fused-avx2", "fused-avx512" or "openssl".
@@ -149,7 +149,8 @@ static inline void spate_handlers_init(struct spate_handlers *handlers)
  *
  * Returns 0, or a non-zero value of on_start, or:
  *   -EBUSY   The engine was started before.  Or spate_shard_turn() has bound a shard to a thread.
- *   -EINVAL  on_events is NULL, or spate_handlers_init() was not called.  Or a CPU of `cpus` does
+ *   -EINVAL  on_events is NULL, or spate_handlers_init() was not called.  Or the backend is
+ *            SPATE_BACKEND_HOST.  Or a CPU of `cpus` does
  *            not exist or is not available to this process.
  *   -E2BIG   A field of `handlers` is set that this library is too old to know.
  *   -EAGAIN  The system refused to create a thread.

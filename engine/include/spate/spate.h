@@ -11,6 +11,7 @@
 #include <spate/datagram.h>
 #include <spate/engine.h>
 #include <spate/event.h>
+#include <spate/io.h>
 #include <spate/resume.h>
 #include <spate/settings.h>
 #include <spate/stats.h>

@@ -28,7 +28,8 @@ static const int negative_cpu[] = {-3};
 SPOIL(no_shard, c->shard_count = 0)
 SPOIL(many_shards, c->shard_count = 65)
 SPOIL(bad_cpu, c->cpus = negative_cpu)
-SPOIL(no_backend, c->backend = (enum spate_backend)3)
+SPOIL(no_backend, c->backend = (enum spate_backend)4)
+SPOIL(many_hosted, (c->backend = SPATE_BACKEND_HOST, c->shard_count = 2))
 SPOIL(no_crypto, c->crypto = (enum spate_crypto)3)
 SPOIL(no_retry, c->retry = (enum spate_retry)3)
 SPOIL(no_versions, c->versions = (enum spate_versions)5)
@@ -62,7 +63,8 @@ static const struct bad_value bad_values[] = {
     {no_shard, "shard_count is 0, must be 1 to 64"},
     {many_shards, "shard_count is 65, must be 1 to 64"},
     {bad_cpu, "cpus[0] is -3, must not be negative"},
-    {no_backend, "backend is 3, must be 0 to 2"},
+    {no_backend, "backend is 4, must be 0 to 3"},
+    {many_hosted, "SPATE_BACKEND_HOST has one shard: create an engine for each thread"},
     {no_crypto, "crypto is 3, must be 0 to 2"},
     {no_retry, "retry is 3, must be 0 to 2"},
     {no_versions, "versions is 5, must be 0 to 4"},

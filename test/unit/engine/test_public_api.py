@@ -84,7 +84,8 @@ def each_function_has_a_comment_of_its_own():
 def each_error_has_a_cause():
     """Errors stand in a list: each errno at the beginning of a line, then its cause."""
     for name, declaration, comment in documented():
-        returns = re.split(r'Returns (?:0|the descriptor), or', comment, maxsplit=1)[1:]
+        returned = r'Returns (?:0|the descriptor|how many were taken|the number of events), or'
+        returns = re.split(returned, comment, maxsplit=1)[1:]
         returns = ''.join(returns)
         causes = dict(re.findall(r'^  (-E[A-Z0-9]+) +(\S.*)', returns, re.MULTILINE))
         assert set(re.findall(r'-E[A-Z0-9]+\b', returns)) == set(causes), f'{name}: {comment}'

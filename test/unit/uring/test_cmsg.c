@@ -295,6 +295,29 @@ static void built_values_are_the_right_ones(void **state)
     assert_memory_equal(&info.ipi6_addr, &source.v6.sin6_addr, 16);
 }
 
+static void what_a_host_has_received_is_written_as_the_kernel_does(void **state)
+{
+    (void)state;
+    static const char *const locals[] = {"10.1.2.3:0", "[fe80::1]:0", NULL};
+    static const uint32_t sizes[] = {0, 1200, 65535};
+    for (uint32_t i = 0; i < 27; i++) {
+        struct su_control want = {.segment_size = sizes[i / 9], .ecn = (uint8_t)(i % 4)};
+        struct su_control got;
+        uint8_t bytes[SU_CONTROL_RECEIVE_SIZE + 1];
+        const char *local = locals[i % 3];
+        if (local != NULL)
+            assert_int_equal(su_address_parse(local, &want.local), 0);
+        uint32_t size = su_cmsg_write_received(bytes + 1, &want);
+        assert_int_equal(su_cmsg_parse(bytes + 1, size, &got), 0);
+        assert_int_equal(got.segment_size, want.segment_size);
+        assert_int_equal(got.ecn, want.ecn);
+        assert_int_equal(got.local.family, want.local.family);
+        if (local != NULL)
+            assert_true(su_address_is_equal(&got.local, &want.local));
+        assert_false(got.has_dropped_count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +330,7 @@ int main(void)
         cmocka_unit_test(known_messages_with_too_little_data_are_refused),
         cmocka_unit_test(only_what_is_asked_for_is_built),
         cmocka_unit_test(built_values_are_the_right_ones),
+        cmocka_unit_test(what_a_host_has_received_is_written_as_the_kernel_does),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
