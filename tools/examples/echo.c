@@ -26,7 +26,7 @@ static int make_tls(struct echo *echo, const char *cert_file, const char *key_fi
     return result == 0 ? 0 : failed("spate_tls_server_create", result, &error);
 }
 
-static int listen_at(struct echo *echo, uint16_t port)
+int echo_listen(struct echo *echo, uint16_t port)
 {
     struct spate_error error = {""};
     struct spate_listener *listener;
@@ -48,7 +48,7 @@ static int listen_at(struct echo *echo, uint16_t port)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-int echo_open(struct echo *echo, int argc, char **argv)
+int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv)
 {
     struct spate_error error = {""};
     struct spate_config config;
@@ -60,11 +60,18 @@ int echo_open(struct echo *echo, int argc, char **argv)
     if (make_tls(echo, argv[1], argv[2]) != 0)
         return 1;
     spate_config_init(&config);
+    config.backend = backend;
     int result = spate_engine_create(&config, &echo->engine, &error);
     if (result != 0)
         return failed("spate_engine_create", result, &error);
     echo->shard = spate_engine_shard(echo->engine, 0);
-    return listen_at(echo, (uint16_t)atoi(argv[3]));
+    return 0;
+}
+
+int echo_open(struct echo *echo, int argc, char **argv)
+{
+    int result = echo_create(echo, SPATE_BACKEND_AUTO, argc, argv);
+    return result == 0 ? echo_listen(echo, (uint16_t)atoi(argv[3])) : result;
 }
 
 /* Sends the bytes back without a copy: the slice is kept until they are acknowledged. */

@@ -6,7 +6,7 @@
 
 #include <spate/spate.h>
 
-/* An echo server without a loop: the examples host_*.c put it into theirs. */
+/* An echo server without a loop: the examples put it into theirs. */
 struct echo {
     struct spate_engine *engine;
     struct spate_shard *shard;
@@ -16,6 +16,11 @@ struct echo {
 /* Listens on 127.0.0.1 as the command line says: CERT-FILE KEY-FILE PORT; port 0 selects a free
  * one. Prints the port.  Returns 0, or 1 after it has said why not. */
 int echo_open(struct echo *echo, int argc, char **argv);
+
+/* The same in two steps, for a program that has a socket of its own: the engine, and where it
+ * listens. */
+int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv);
+int echo_listen(struct echo *echo, uint16_t port);
 
 /* Runs a turn that does not wait, and handles its events.  Returns 0, or 1 after it has said that
  * the shard cannot be used any more. */
