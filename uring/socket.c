@@ -97,7 +97,7 @@ static int bind_and_connect(struct su_socket *socket, const struct su_socket_con
     return su_address_from_kernel(&name, size, &socket->local);
 }
 
-/* The host finds the route, and segments; nothing is connected. */
+/* The host finds the route, and segments; each train says where it goes. */
 static void open_hosted(struct su_socket *ret, const struct su_socket_config *config)
 {
     *ret = (struct su_socket){
@@ -106,6 +106,7 @@ static void open_hosted(struct su_socket *ret, const struct su_socket_config *co
         .family = config->local.family,
         .has_gso = true,
         .local = config->local,
+        .peer = config->peer,
         .receive_bytes = config->receive_bytes,
         .send_bytes = config->send_bytes,
     };

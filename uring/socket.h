@@ -37,7 +37,7 @@ struct su_socket {
     bool has_gso;            /* the kernel has UDP_SEGMENT */
     bool is_timed;           /* it was asked for, and the kernel has SO_TXTIME */
     struct su_address local; /* as bound: the port is known, the address may be "any" */
-    struct su_address peer;  /* AF_UNSPEC if it is not connected */
+    struct su_address peer;  /* AF_UNSPEC if it is not connected; of a hosted one, as asked for */
     uint32_t receive_bytes;  /* what the kernel granted, in its own accounting (twice the asked) */
     uint32_t send_bytes;
 };
