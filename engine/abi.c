@@ -382,7 +382,8 @@ FROZEN_FIELD(struct spate_shard_stats, trains_timed, 432, 8);
 FROZEN_FIELD(struct spate_shard_stats, strays_out, 440, 8);
 FROZEN_FIELD(struct spate_shard_stats, strays_in, 448, 8);
 FROZEN_FIELD(struct spate_shard_stats, strays_dropped, 456, 8);
-LAST_FIELD(struct spate_shard_stats, strays_dropped);
+FROZEN_FIELD(struct spate_shard_stats, turn_longest_ns, 464, 8);
+LAST_FIELD(struct spate_shard_stats, turn_longest_ns);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

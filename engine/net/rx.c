@@ -359,6 +359,9 @@ static void on_completion(struct spate_shard *shard, const struct su_completion 
     case SU_OP_DOORBELL:
         su_wake_take(&shard->wake, completion);
         break;
+    case SU_OP_DOORBELL_LOST:
+        se_strays_ring_lost(shard, completion->op.index);
+        break;
     default:
         break; /* its completion is ignored */
     }
@@ -376,5 +379,6 @@ void se_rx_run(struct spate_shard *shard)
         taken += count;
     } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
     se_strays_take(shard);
+    se_strays_ring(shard);
     se_rx_deliver(shard);
 }

@@ -83,7 +83,23 @@ void se_stray_pass(struct se_port *port, const struct su_received *received, con
         return;
     }
     shard->counts.own.strays_out++;
-    (void)su_wake_ring(&target->wake);
+    if (su_wake_ring_from(&target->wake, &shard->ring))
+        shard->has_rung = true;
+}
+
+void se_strays_ring(struct spate_shard *shard)
+{
+    if (SB_LIKELY(!shard->has_rung))
+        return;
+    shard->has_rung = false;
+    (void)!su_ring_submit(&shard->ring); /* what the kernel does not take now goes with the wait */
+}
+
+void se_strays_ring_lost(struct spate_shard *shard, uint32_t target)
+{
+    struct spate_shard *sleeper = spate_engine_shard(shard->engine, target);
+    if (sleeper != NULL)
+        su_wake_ring_lost(&sleeper->wake);
 }
 
 /* Returns the shard's own socket at an address, or NULL. */
@@ -117,7 +133,10 @@ void se_strays_close(struct spate_shard *shard)
 {
     struct se_post post;
     se_mpsc_close(&shard->strays);
-    while (!se_mpsc_is_drained(&shard->strays))
-        if (se_mpsc_pop(&shard->strays, &post))
-            free(post.argument);
+    while (!se_mpsc_is_drained(&shard->strays)) {
+        if (!se_mpsc_pop(&shard->strays, &post))
+            continue;
+        shard->counts.own.strays_dropped++;
+        free(post.argument);
+    }
 }

@@ -40,10 +40,18 @@ uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatch
 void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
                    uint32_t owner);
 
+/* Hands the doorbells of the passed buffers to the kernel, if there are any: with one system call,
+ * before the shard works on its own datagrams. */
+void se_strays_ring(struct spate_shard *shard);
+
+/* Rings the eventfd of the shard with index `target`, whose doorbell the kernel has refused. */
+void se_strays_ring_lost(struct spate_shard *shard, uint32_t target);
+
 /* Takes what other shards have passed on, at most SE_STRAYS_MAX buffers. */
 void se_strays_take(struct spate_shard *shard);
 
-/* Drops what waits, and what comes later. */
+/* Drops what waits, and counts it.  From now on what other shards pass on is refused, and counts as
+ * dropped there.  Call it on the thread of a shard that has ended. */
 void se_strays_close(struct spate_shard *shard);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <spate/conn.h>
 
@@ -21,6 +22,7 @@
 #include "engine/config/config.h"
 #include "engine/config/crypto.h"
 #include "engine/config/settings.h"
+#include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
 #include "engine/net/shared_ports.h"
 #include "engine/config/sized.h"
@@ -30,42 +32,6 @@ enum {
     /* Batches of events between two turns: handlers raise events too, and must not keep
      * the shard from its network. */
     BATCHES_PER_TURN = 256,
-};
-
-enum thread_state {
-    THREAD_NONE,
-    THREAD_STARTING,
-    THREAD_RUNS,
-    THREAD_SHUT_DOWN, /* after spate_engine_shutdown(), no connection is left */
-    THREAD_FAILED,    /* on_start, or the ring */
-};
-
-struct se_thread {
-    struct spate_engine *engine;
-    struct spate_shard *shard;
-    pthread_t thread;
-    enum thread_state state; /* under engine->lock */
-    int result;              /* under engine->lock */
-};
-
-struct spate_engine {
-    struct spate_config config;   /* backend: the one that was chosen */
-    struct spate_config given;    /* as it was given, without keys and CPUs */
-    const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
-    struct spate_error warning;   /* empty: none */
-    int cpus[SE_SHARDS_MAX];
-    struct spate_shard *shards; /* shard_count of them; each on cache lines of its own */
-    struct se_thread threads[SE_SHARDS_MAX];
-    uint32_t shards_made;
-    uint32_t thread_count; /* threads that must be joined */
-    bool was_started;
-    struct spate_handlers handlers;
-    atomic_bool is_stopping;
-    struct se_engine_limit limit; /* of the rate */
-    struct se_shared_ports shared_ports;
-
-    pthread_mutex_t lock; /* guards the threads' state and result */
-    pthread_cond_t changed;
 };
 
 const char *spate_version(void)
@@ -90,6 +56,15 @@ static void fill_if_unset(uint8_t key[SPATE_KEY_SIZE], struct se_entropy *entrop
         se_entropy_fill(entropy, key, SPATE_KEY_SIZE);
 }
 
+/* Returns zeroed pages for a shard: no other one, and nothing of the heap, shares a line with it.
+ */
+static struct spate_shard *make_memory(void)
+{
+    void *pages = mmap(NULL, sizeof(struct spate_shard), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
 static int make_shards(struct spate_engine *engine, struct spate_error *error)
 {
     struct se_entropy entropy;
@@ -101,14 +76,17 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     se_entropy_deinit(&entropy);
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
-        struct spate_shard *shard = &engine->shards[i];
+        struct spate_shard *shard = make_memory();
+        if (shard == NULL)
+            return -ENOMEM;
+        engine->shards[i] = shard;
+        engine->shards_made++;
         shard->engine = engine;
         se_limit_init(&shard->limit, &engine->limit);
         shard->shared_ports = &engine->shared_ports;
         shard->config = &engine->config;
         shard->fused = engine->fused;
         shard->index = i;
-        engine->shards_made++;
         result = se_shard_init(shard, engine->config.reset_key, error);
     }
     explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
@@ -117,8 +95,10 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
 
 static void unmake_shards(struct spate_engine *engine)
 {
-    for (uint32_t i = 0; i < engine->shards_made; i++)
-        se_shard_deinit(&engine->shards[i]);
+    for (uint32_t i = 0; i < engine->shards_made; i++) {
+        se_shard_deinit(engine->shards[i]);
+        (void)munmap(engine->shards[i], sizeof(struct spate_shard));
+    }
     engine->shards_made = 0;
 }
 
@@ -126,14 +106,8 @@ static void unmake_shards(struct spate_engine *engine)
  * the configuration leaves the choice to us, makes all of them with mmsg. */
 static int choose_and_make_shards(struct spate_engine *engine, struct spate_error *error)
 {
-    size_t size = engine->config.shard_count * sizeof(struct spate_shard);
     bool may_choose = engine->config.backend == SPATE_BACKEND_AUTO;
     engine->config.backend = se_backend_choose(&engine->config, &engine->warning);
-    engine->shards = aligned_alloc(_Alignof(struct spate_shard), size);
-    if (engine->shards == NULL)
-        return -ENOMEM;
-
-    memset(engine->shards, 0, size);
     bool is_last = !may_choose || engine->config.backend == SPATE_BACKEND_MMSG;
     int result = make_shards(engine, is_last ? error : NULL);
     if (result == 0 || is_last)
@@ -141,7 +115,6 @@ static int choose_and_make_shards(struct spate_engine *engine, struct spate_erro
     struct spate_error reason = {""};
     se_backend_explain(result, &reason);
     unmake_shards(engine);
-    memset(engine->shards, 0, size);
     engine->config.backend = SPATE_BACKEND_MMSG;
     result = make_shards(engine, error);
     if (result == 0)
@@ -160,9 +133,10 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     if (result != 0)
         return result;
 
-    struct spate_engine *engine = calloc(1, sizeof(*engine));
+    struct spate_engine *engine = aligned_alloc(alignof(struct spate_engine), sizeof(*engine));
     if (engine == NULL)
         return -ENOMEM;
+    memset(engine, 0, sizeof(*engine));
     engine->config = config;
     explicit_bzero(config.token_key, sizeof(config.token_key));
     explicit_bzero(config.reset_key, sizeof(config.reset_key));
@@ -193,7 +167,6 @@ void spate_engine_destroy(struct spate_engine *engine)
         return;
     spate_engine_stop(engine);
     unmake_shards(engine);
-    free(engine->shards);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
     se_shared_ports_deinit(&engine->shared_ports);
@@ -226,7 +199,7 @@ int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_
         return -EINVAL;
     se_engine_limit_set(&engine->limit, bytes_per_s, se_clock_now_ns());
     for (uint32_t i = 0; i < engine->config.shard_count; i++) /* who waits may have to wait less */
-        spate_shard_wake(&engine->shards[i]);
+        spate_shard_wake(engine->shards[i]);
     return 0;
 }
 
@@ -252,7 +225,7 @@ uint32_t spate_engine_shard_count(const struct spate_engine *engine)
 
 struct spate_shard *spate_engine_shard(struct spate_engine *engine, uint32_t index)
 {
-    return index < engine->config.shard_count ? &engine->shards[index] : NULL;
+    return index < engine->config.shard_count ? engine->shards[index] : NULL;
 }
 
 int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_id,
@@ -264,12 +237,12 @@ int spate_engine_post_conn(struct spate_engine *engine, uint64_t conn_id,
     if (index >= engine->config.shard_count || se_id_generation(conn_id) == 0)
         return -EINVAL;
     const struct se_post post = {.on_conn = function, .argument = argument, .conn_id = conn_id};
-    return se_shard_push_post(&engine->shards[index], &post);
+    return se_shard_push_post(engine->shards[index], &post);
 }
 
 /* ---- threads ---- */
 
-static void report(struct se_thread *thread, enum thread_state state, int result)
+static void report(struct se_thread *thread, enum se_thread_state state, int result)
 {
     struct spate_engine *engine = thread->engine;
     (void)pthread_mutex_lock(&engine->lock);
@@ -280,7 +253,7 @@ static void report(struct se_thread *thread, enum thread_state state, int result
 }
 
 /* Waits until the thread is no longer in `state`, and returns its result. */
-static int wait_while(struct se_thread *thread, enum thread_state state)
+static int wait_while(struct se_thread *thread, enum se_thread_state state)
 {
     struct spate_engine *engine = thread->engine;
     (void)pthread_mutex_lock(&engine->lock);
@@ -313,13 +286,13 @@ static void run_turns(struct se_thread *thread)
         if (result < 0) {
             if (handlers->on_error != NULL)
                 handlers->on_error(shard, result, handlers->user);
-            report(thread, THREAD_FAILED, result);
+            report(thread, SE_THREAD_FAILED, result);
             return;
         }
         hand_out_events(shard, handlers);
         if (SB_UNLIKELY(shard->shutdown.state == SE_SHUTDOWN_DONE) && !is_shut_down) {
             is_shut_down = true;
-            report(thread, THREAD_SHUT_DOWN, 0);
+            report(thread, SE_THREAD_SHUT_DOWN, 0);
         }
     }
 }
@@ -333,15 +306,15 @@ static void *run(void *argument)
     int result = se_shard_bind(shard);
     if (result == 0 && handlers->on_start != NULL)
         result = handlers->on_start(shard, handlers->user);
-    report(thread, result == 0 ? THREAD_RUNS : THREAD_FAILED, result);
+    report(thread, result == 0 ? SE_THREAD_RUNS : SE_THREAD_FAILED, result);
 
     if (result == 0) {
         run_turns(thread);
-        se_shard_close_posts(shard);
+        se_shard_close_queues(shard);
         if (handlers->on_stop != NULL)
             handlers->on_stop(shard, handlers->user);
     }
-    se_shard_close_posts(shard); /* if it did not start */
+    se_shard_close_queues(shard); /* if it did not start */
     se_shard_stop(shard);
     return NULL;
 }
@@ -359,12 +332,12 @@ static int start_thread(struct se_thread *thread, const int *cpu)
             CPU_SET((size_t)*cpu, &set);
         result = pthread_attr_setaffinity_np(&attributes, sizeof(set), &set);
     }
-    thread->state = THREAD_STARTING;
+    thread->state = SE_THREAD_STARTING;
     if (result == 0)
         result = pthread_create(&thread->thread, &attributes, run, thread);
     (void)pthread_attr_destroy(&attributes);
     if (result != 0)
-        thread->state = THREAD_NONE;
+        thread->state = SE_THREAD_NONE;
     return -result;
 }
 
@@ -380,7 +353,7 @@ static int start_threads(struct spate_engine *engine, struct spate_error *error)
         struct se_thread *thread = &engine->threads[i];
         const int *cpu = engine->config.cpus != NULL ? &engine->cpus[i] : NULL;
         thread->engine = engine;
-        thread->shard = &engine->shards[i];
+        thread->shard = engine->shards[i];
         atomic_store(&thread->shard->is_threaded, true);
         result = start_thread(thread, cpu);
         if (result == 0)
@@ -403,7 +376,7 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
         return -EBUSY;
     }
     for (uint32_t i = 0; i < engine->config.shard_count; i++) {
-        if (atomic_load(&engine->shards[i].owner_tid) == 0)
+        if (atomic_load(&engine->shards[i]->owner_tid) == 0)
             continue;
         se_error_set(error, "spate_shard_turn() was called on shard %u before", i);
         return -EBUSY;
@@ -429,7 +402,7 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     engine->was_started = true;
     result = start_threads(engine, error);
     for (uint32_t i = 0; i < engine->thread_count; i++) {
-        int started = wait_while(&engine->threads[i], THREAD_STARTING);
+        int started = wait_while(&engine->threads[i], SE_THREAD_STARTING);
         if (started != 0 && result == 0) {
             result = started;
             se_error_set(error, "shard %u did not start: %s", i,
@@ -451,13 +424,13 @@ int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns, uint
     if (engine->thread_count == 0)
         return -EINVAL;
     for (uint32_t i = 0; i < engine->thread_count; i++) {
-        struct spate_shard *shard = &engine->shards[i];
+        struct spate_shard *shard = engine->shards[i];
         shard->shutdown_wanted = args;
         atomic_store_explicit(&shard->is_shutdown_wanted, true, memory_order_release);
         spate_shard_wake(shard);
     }
     for (uint32_t i = 0; i < engine->thread_count; i++) {
-        int ended = wait_while(&engine->threads[i], THREAD_RUNS);
+        int ended = wait_while(&engine->threads[i], SE_THREAD_RUNS);
         result = result == 0 ? ended : result;
     }
     spate_engine_stop(engine);
@@ -468,7 +441,7 @@ void spate_engine_stop(struct spate_engine *engine)
 {
     atomic_store(&engine->is_stopping, true);
     for (uint32_t i = 0; i < engine->thread_count; i++)
-        spate_shard_wake(&engine->shards[i]);
+        spate_shard_wake(engine->shards[i]);
     for (uint32_t i = 0; i < engine->thread_count; i++)
         (void)pthread_join(engine->threads[i].thread, NULL);
     engine->thread_count = 0;

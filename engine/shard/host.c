@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "engine/base/clock.h"
 #include "proto/base/assert.h"
 
 int spate_shard_fd(struct spate_shard *shard)
@@ -50,6 +51,7 @@ uint64_t spate_shard_deadline_ns(struct spate_shard *shard)
         return 0; /* the turn returns the error */
     if (is_due(shard) || !begin_wait(shard))
         return 0;
+    se_shard_end_work(shard, se_clock_now_ns());
     su_wake_sleep_in_poll(&shard->wake);
     return se_shard_is_called(shard) ? 0 : se_shard_next_ns(shard);
 }

@@ -62,6 +62,11 @@ static uint64_t memory_bytes_peak(const struct spate_shard *shard)
     return shard->memory.peak_bytes;
 }
 
+static uint64_t turn_longest_ns(const struct spate_shard *shard)
+{
+    return shard->turn_longest_ns;
+}
+
 /* All but GAUGE add, because a field may have two sources: the shard and its connections both count
  * copied_in_bytes. */
 #define GATHER_SHARD(name)

@@ -17,7 +17,6 @@
 
 enum {
     STREAMS_MAX = 1 << 24, /* per shard; the memory budget is reached earlier */
-    WAKE_INDEX = 0,
 };
 
 /* ---- making it ---- */
@@ -52,7 +51,7 @@ static int init_ring(struct spate_shard *shard, struct spate_error *error)
     int result = su_ring_init(&shard->ring, &ring);
     if (result == 0) {
         step = "eventfd";
-        result = su_wake_init(&shard->wake, &shard->ring, WAKE_INDEX);
+        result = su_wake_init(&shard->wake, &shard->ring, shard->index);
     }
     if (result == 0) {
         const struct su_bufring_config slots = {
@@ -148,6 +147,7 @@ static void init_lists(struct spate_shard *shard)
     atomic_init(&shard->is_threaded, false);
     atomic_init(&shard->is_wake_wanted, false);
     atomic_init(&shard->is_shutdown_wanted, false);
+    atomic_init(&shard->work_since_ns, 0);
     se_admit_init(&shard->admit);
     se_ports_init(shard);
 }
@@ -189,6 +189,7 @@ void se_shard_stop(struct spate_shard *shard)
     while (!se_conns_unwind(shard));
     (void)su_ring_stop(&shard->ring);
     se_ports_deinit(shard);
+    se_shard_end_work(shard, shard->now_ns);
 }
 
 static void deinit_ring(struct spate_shard *shard)
@@ -355,8 +356,8 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     int result = turn(shard, wait_ns);
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;
-        se_shard_close_posts(shard);
-        se_strays_close(shard);
+        se_shard_end_work(shard, shard->now_ns);
+        se_shard_close_queues(shard);
         se_limit_clear(&shard->limit); /* the other shards get its share of the engine's rate */
     }
     shard->is_in_turn = false;

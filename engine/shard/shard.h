@@ -2,6 +2,7 @@
 #ifndef SE_SHARD_H
 #define SE_SHARD_H
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -85,6 +86,7 @@ struct spate_shard {
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;
+    bool has_rung;        /* doorbells for other shards are queued: se_strays_ring() */
     bool is_host_polling; /* between spate_shard_deadline_ns() and the next turn */
     uint64_t now_ns;
 
@@ -139,11 +141,18 @@ struct spate_shard {
     struct se_shutdown shutdown;
     struct se_port ports[SE_PORTS_MAX];
     uint64_t ports_used; /* bit i: ports[i] is not free */
+    uint64_t turn_longest_ns;
 
-    /* Any thread. */
-    _Atomic pid_t owner_tid;    /* the thread that runs the turns; 0 before the first */
-    atomic_bool is_threaded;    /* an engine thread runs the turns: set before it exists */
-    atomic_bool is_wake_wanted; /* set by spate_shard_wake(), cleared by the turn */
+    /* Any thread reads it, and the owner alone writes: when the last wait ended; 0: the shard waits
+     * or does not run.  Relaxed: it is a number, and nothing goes with it. */
+    _Atomic uint64_t work_since_ns;
+
+    /* Any thread reads these; they are written once, before the first turn. */
+    alignas(SB_CACHE_LINE) _Atomic pid_t owner_tid; /* runs the turns; 0 before the first */
+    atomic_bool is_threaded; /* an engine thread runs the turns: set before it exists */
+
+    /* Any thread writes from here on: see test_layout.c. */
+    alignas(SB_CACHE_LINE) atomic_bool is_wake_wanted; /* spate_shard_wake(); the turn clears it */
     /* P1: set, with release, by spate_engine_shutdown() after it wrote shutdown_wanted; C1: read
      * with acquire and cleared by the turn. */
     atomic_bool is_shutdown_wanted;
@@ -186,9 +195,9 @@ static inline uint64_t se_shard_clock_ns(const struct spate_shard *shard)
 /* Runs a turn, on the thread that owns the shard: see spate_shard_turn(). */
 SB_MUST_USE int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 
-/* Refuses further posts, and runs those that wait.  Call it on the shard's thread, when the shard
- * has ended.  Further calls do nothing. */
-void se_shard_close_posts(struct spate_shard *shard);
+/* Refuses further posts and strays.  Runs the posts that wait, and drops the strays.  Call it on
+ * the shard's thread, when the shard has ended.  Further calls do nothing. */
+void se_shard_close_queues(struct spate_shard *shard);
 
 /* Ends all operations in the kernel.  Call once, on the shard's thread. */
 void se_shard_stop(struct spate_shard *shard);
@@ -214,6 +223,10 @@ uint64_t se_shard_next_ns(const struct spate_shard *shard);
  * beyond the next timer; then reads the clock.  Returns 0, or a negative errno that ends the shard.
  */
 SB_MUST_USE int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns);
+
+/* Ends the time for which the shard has not looked at its network: it waits, or its host does, or
+ * it has ended. */
+void se_shard_end_work(struct spate_shard *shard, uint64_t now_ns);
 
 /* Ends what spate_shard_deadline_ns() has begun. */
 void se_shard_end_host_wait(struct spate_shard *shard);

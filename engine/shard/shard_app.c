@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sched.h>
 
-#include "proto/base/assert.h"
+#include "engine/base/clock.h"
 
 int se_shard_push_post(struct spate_shard *shard, const struct se_post *post)
 {
@@ -62,8 +62,9 @@ bool se_shard_run_posts(struct spate_shard *shard)
     return count > 0;
 }
 
-void se_shard_close_posts(struct spate_shard *shard)
+void se_shard_close_queues(struct spate_shard *shard)
 {
+    se_strays_close(shard);
     struct se_post post;
     se_mpsc_close(&shard->posts);
     while (!se_mpsc_is_drained(&shard->posts)) {
@@ -114,6 +115,12 @@ uint32_t spate_shard_events(struct spate_shard *shard, struct spate_event *ret, 
     for (uint32_t i = 0; i < count; i++)
         ret[i] = events[i];
     return count;
+}
+
+uint64_t spate_shard_busy_ns(const struct spate_shard *shard)
+{
+    uint64_t since_ns = atomic_load_explicit(&shard->work_since_ns, memory_order_relaxed);
+    return since_ns == 0 ? 0 : sb_time_since(se_clock_now_ns(), since_ns);
 }
 
 uint64_t spate_shard_now_ns(const struct spate_shard *shard)

@@ -164,6 +164,17 @@ static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool i
 
 /* ---- a wait ---- */
 
+void se_shard_end_work(struct spate_shard *shard, uint64_t now_ns)
+{
+    uint64_t since_ns = atomic_load_explicit(&shard->work_since_ns, memory_order_relaxed);
+    if (since_ns == 0)
+        return;
+    atomic_store_explicit(&shard->work_since_ns, 0, memory_order_relaxed);
+    uint64_t worked_ns = sb_time_since(now_ns, since_ns);
+    if (SB_UNLIKELY(worked_ns > shard->turn_longest_ns))
+        shard->turn_longest_ns = worked_ns;
+}
+
 static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
 {
     bool has_sent = shard->send.counts.trains != shard->waited_trains;
@@ -180,6 +191,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
 {
     bool is_short_of_slots = !sb_list_is_empty(&shard->send_pending);
     uint64_t start_ns = shard->now_ns;
+    se_shard_end_work(shard, start_ns);
     uint64_t window_ns = begin_wait(shard, until_ns);
     struct se_wait_result result = {0};
     int error = 0;
@@ -213,6 +225,7 @@ static int poll_once(struct spate_shard *shard)
     if (su_ring_queued(&shard->ring) > 0 || su_ring_needs_enter(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
     shard->now_ns = se_shard_clock_ns(shard);
+    se_shard_end_work(shard, shard->now_ns);
     shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);
     return error;
 }
@@ -242,6 +255,7 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
     int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)
                                          : poll_once(shard);
+    atomic_store_explicit(&shard->work_since_ns, shard->now_ns, memory_order_relaxed);
     /* An exchange, not a plain store: a store could overwrite a wake that comes at this moment, and
      * the program would not look again at what that waker has set. */
     if (atomic_load(&shard->is_wake_wanted))

@@ -92,7 +92,9 @@
     /* Datagrams at the wrong one of the shards that share a port. */ \
     X(SHARD, strays_out)            /* receives passed on to another shard, whole or the rest */ \
     X(SHARD, strays_in)             /* receives that another shard has passed on */ \
-    X(SHARD, strays_dropped)        /* those that could not be passed on: too many waited */
+    X(SHARD, strays_dropped)        /* not passed on: too many waited, or the shard had ended */ \
+    /* An application that blocks its shard. */ \
+    X(GAUGE, turn_longest_ns)       /* longest time between two waits: spate_shard_busy_ns() */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

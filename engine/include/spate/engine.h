@@ -344,6 +344,19 @@ SPATE_API void spate_shard_wake(struct spate_shard *shard);
  * to process what it received, or the last spate_shard_connect() was called.  Threads: shard. */
 SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
 
+/* Returns for how many nanoseconds the shard has not looked at its network: since its last wait
+ * ended, because it works, or because the application's code that runs on its thread does.  Returns
+ * 0 while the shard waits, before its first turn, and after its end.  Another thread finds a shard
+ * by it whose application blocks; the other shards go on meanwhile.
+ *
+ * The gauge turn_longest_ns of spate_shard_stats() is the highest value so far.  It leaves out what
+ * a turn sends at its end, which is at most 1 MiB.  A program that polls spate_shard_fd() waits
+ * from spate_shard_deadline_ns() to the next turn; one that calls spate_shard_turn() with 0 and
+ * waits elsewhere appears busy.
+ *
+ * Threads: any. */
+SPATE_API uint64_t spate_shard_busy_ns(const struct spate_shard *shard);
+
 /* ---- Servers and clients ---- */
 
 /* Listens on a UDP address and accepts connections.  SPATE_EVENT_CONNECTED reports each connection

@@ -161,6 +161,7 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
         {&shard->memory.now_bytes, sizeof(uint64_t)},
         {&shard->memory.peak_bytes, sizeof(uint64_t)},
         {&shard->memory.allocations, sizeof(uint64_t)},
+        {&shard->turn_longest_ns, sizeof(uint64_t)},
     };
 #define IS_OWN(kind, name) strcmp(#kind, "SHARD") == 0,
     const bool is_own[SHARD_WORDS] = {SPATE_SHARD_STATS(IS_OWN)};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_ENGINE_H
+#define SE_ENGINE_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#include <spate/engine.h>
+
+#include "engine/base/limit.h"
+#include "engine/config/config.h"
+#include "engine/net/shared_ports.h"
+#include "proto/base/compiler.h"
+#include "proto/base/list.h"
+
+struct sc_fused;
+
+/* What the shards of an engine share.
+ *
+ * Each shard has memory of its own, on pages of its own.  What shards read in each turn does not
+ * change after spate_engine_create() and spate_engine_start(); what any thread writes stands on
+ * cache lines apart from that: test_layout.c. */
+
+enum se_thread_state {
+    SE_THREAD_NONE,
+    SE_THREAD_STARTING,
+    SE_THREAD_RUNS,
+    SE_THREAD_SHUT_DOWN, /* after spate_engine_shutdown(), no connection is left */
+    SE_THREAD_FAILED,    /* on_start, or the ring */
+};
+
+struct se_thread {
+    struct spate_engine *engine;
+    struct spate_shard *shard;
+    pthread_t thread;
+    enum se_thread_state state; /* under engine->lock */
+    int result;                 /* under engine->lock */
+};
+
+struct spate_engine {
+    struct spate_config config;   /* backend and shard_count: those that were chosen */
+    struct spate_config given;    /* as it was given, without keys and CPUs */
+    const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
+    struct spate_error warning;   /* empty: none */
+    int cpus[SE_SHARDS_MAX];
+    struct spate_shard *shards[SE_SHARDS_MAX]; /* the first shards_made of them */
+    uint32_t shards_made;
+    bool was_started;
+    struct spate_handlers handlers;
+
+    alignas(SB_CACHE_LINE) atomic_bool is_stopping; /* each turn reads it */
+    alignas(SB_CACHE_LINE) struct se_engine_limit limit;
+    alignas(SB_CACHE_LINE) struct se_shared_ports shared_ports;
+    alignas(SB_CACHE_LINE) pthread_mutex_t lock; /* guards the threads' state and result */
+    pthread_cond_t changed;
+    struct se_thread threads[SE_SHARDS_MAX];
+    uint32_t thread_count; /* threads that must be joined */
+};
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Datagrams that one shard passes on to another: the doorbell, and a shard that has ended. */
+
+#include "test/support/qt.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <spate/stats.h>
+
+#include "engine/shard/shard.h"
+#include "test/support/owned.h"
+
+enum {
+    SHARDS = 2,
+    PATIENCE_MS = 10000,
+    STRAYS = 5,
+    NO_FILE = 1 << 20, /* a descriptor that nobody has */
+};
+
+struct world {
+    struct spate_engine *engine;
+    struct spate_shard *shards[SHARDS];
+    atomic_uint done_count;  /* functions that have run */
+    atomic_bool may_go_on;   /* the second shard waits for it */
+    atomic_bool has_ended;   /* the second shard */
+    uint64_t dropped_at_end; /* strays that it has dropped until on_stop */
+    struct spate_shard_stats stats;
+};
+
+static struct world world;
+
+static void destroy(void *engine)
+{
+    spate_engine_destroy(engine);
+}
+
+static void on_events(struct spate_shard *shard, const struct spate_event *events, uint32_t count,
+                      void *user)
+{
+    (void)shard;
+    (void)events;
+    (void)count;
+    (void)user;
+}
+
+static void on_stop(struct spate_shard *shard, void *user)
+{
+    (void)user;
+    if (shard != world.shards[1])
+        return;
+    struct spate_shard_stats stats;
+    spate_shard_stats(shard, &stats);
+    world.dropped_at_end = stats.strays_dropped;
+    atomic_store(&world.has_ended, true);
+}
+
+static void begin(void)
+{
+    struct spate_config config;
+    memset(&world, 0, sizeof(world));
+    spate_config_init(&config);
+    config.shard_count = SHARDS;
+    config.spin_ns = 0;
+    assert_int_equal(spate_engine_create(&config, &world.engine, NULL), 0);
+    (void)owned_add(world.engine, destroy);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        world.shards[i] = spate_engine_shard(world.engine, i);
+    const struct spate_handlers handlers = {
+        .size = sizeof(handlers), .on_events = on_events, .on_stop = on_stop};
+    assert_int_equal(spate_engine_start(world.engine, &handlers, NULL), 0);
+}
+
+static void wait_for(atomic_bool *flag)
+{
+    for (int ms = 0; !atomic_load(flag) && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    assert_true(atomic_load(flag));
+}
+
+/* Runs a function on a shard, and waits until it has returned. */
+static void run_on(uint32_t index, void (*function)(struct spate_shard *shard, void *argument))
+{
+    uint32_t before = atomic_load(&world.done_count);
+    assert_int_equal(spate_shard_post(world.shards[index], function, NULL), 0);
+    for (int ms = 0; atomic_load(&world.done_count) == before && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&world.done_count), before + 1);
+}
+
+static void read_stats(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    spate_shard_stats(shard, &world.stats);
+    atomic_fetch_add(&world.done_count, 1);
+}
+
+static struct spate_shard_stats stats_of(uint32_t index)
+{
+    run_on(index, read_stats);
+    return world.stats;
+}
+
+/* The first shard passes some datagrams on to the second one. */
+static void pass(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    uint8_t data[40] = {0x40};
+    const struct su_received received = {
+        .payload = data, .size = sizeof(data), .segment_size = sizeof(data)};
+    for (uint32_t i = 0; i < STRAYS; i++)
+        se_stray_pass(&shard->ports[0], &received, data, 1);
+    se_strays_ring(shard);
+    atomic_fetch_add(&world.done_count, 1);
+}
+
+/* The second shard has no socket at that address, so it drops them; it has been woken for that. */
+static void wait_until_taken(uint64_t count)
+{
+    for (int ms = 0; se_mpsc_has(&world.shards[1]->strays) && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    assert_int_equal(stats_of(1).strays_dropped, count);
+}
+
+static void let_it_sleep(void)
+{
+    uint64_t before = stats_of(1).sleeps;
+    usleep(20000);
+    assert_true(stats_of(1).sleeps > before);
+    usleep(20000);
+}
+
+static void one_doorbell_wakes_a_shard_that_sleeps(void **state)
+{
+    (void)state;
+    begin();
+    let_it_sleep();
+    uint64_t rung = world.shards[1]->wake.rung_count;
+    run_on(0, pass);
+    for (int ms = 0; se_mpsc_has(&world.shards[1]->strays) && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    usleep(20000); /* it goes to sleep again */
+    assert_int_equal(world.shards[1]->wake.rung_count, rung + 1);
+    wait_until_taken(STRAYS);
+    assert_int_equal(stats_of(0).strays_out, STRAYS);
+}
+
+/* The kernel refuses the message, and the eventfd is rung instead. */
+static void a_doorbell_that_the_kernel_refuses_is_not_lost(void **state)
+{
+    (void)state;
+    begin();
+    let_it_sleep();
+    struct su_ring *ring = &world.shards[1]->ring;
+    if (ring->mmsg != NULL)
+        return;
+    int ring_fd = ring->uring.ring_fd;
+    ring->uring.ring_fd = NO_FILE; /* the sleeper enters by its registered descriptor */
+    run_on(0, pass);
+    for (int ms = 0; se_mpsc_has(&world.shards[1]->strays) && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    ring->uring.ring_fd = ring_fd;
+    assert_false(se_mpsc_has(&world.shards[1]->strays));
+    wait_until_taken(STRAYS);
+}
+
+/* From here on every system call of the second shard's ring fails. */
+static void break_when_told(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&world.may_go_on))
+        usleep(100);
+    shard->ring.uring.enter_ring_fd = NO_FILE;
+}
+
+static void a_shard_that_has_ended_drops_strays_and_refuses_posts(void **state)
+{
+    (void)state;
+    begin();
+    if (world.shards[1]->ring.mmsg != NULL)
+        return;
+    assert_int_equal(spate_shard_post(world.shards[1], break_when_told, NULL), 0);
+    run_on(0, pass); /* they wait at the end */
+    atomic_store(&world.may_go_on, true);
+    wait_for(&world.has_ended);
+    assert_int_equal(world.dropped_at_end, STRAYS);
+    assert_int_equal(stats_of(0).strays_out, STRAYS);
+    assert_int_equal(stats_of(0).strays_dropped, 0);
+
+    run_on(0, pass); /* they are refused */
+    assert_int_equal(stats_of(0).strays_out, STRAYS);
+    assert_int_equal(stats_of(0).strays_dropped, STRAYS);
+    assert_int_equal(spate_shard_post(world.shards[1], read_stats, NULL), -ESHUTDOWN);
+    assert_int_equal(spate_shard_busy_ns(world.shards[1]), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, one_doorbell_wakes_a_shard_that_sleeps),
+        QT_TEST(owned, a_doorbell_that_the_kernel_refuses_is_not_lost),
+        QT_TEST(owned, a_shard_that_has_ended_drops_strays_and_refuses_posts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
