@@ -154,6 +154,14 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
     return 0;
 }
 
+int su_socket_share(struct su_socket *socket)
+{
+    int one = 1;
+    if (setsockopt(socket->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0)
+        return -errno;
+    return 0;
+}
+
 int su_socket_attach(struct su_socket *socket, struct su_ring *ring)
 {
     SB_ASSERT(socket->fd != -1 && socket->file < 0);

@@ -52,6 +52,10 @@ struct su_socket {
 SB_MUST_USE int su_socket_open(struct su_socket *socket, const struct su_socket_config *config,
                                const char **ret_step);
 
+/* Lets sockets that are opened with is_port_shared join the port of one that was bound alone:
+ * nobody had it before, and nobody could take it in between.  0 or -errno.  Threads: any. */
+SB_MUST_USE int su_socket_share(struct su_socket *socket);
+
 /* Puts the socket into the ring's file table.  0 or as su_ring_file_add.
  * Threads: as su_ring_file_add. */
 SB_MUST_USE int su_socket_attach(struct su_socket *socket, struct su_ring *ring);

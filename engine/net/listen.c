@@ -10,6 +10,7 @@
 #include "engine/config/config.h"
 #include "engine/base/path.h"
 #include "engine/conn/resume.h"
+#include "engine/net/listen_all.h"
 #include "engine/config/settings.h"
 #include "engine/shard/shard.h"
 #include "engine/config/sized.h"
@@ -26,18 +27,48 @@ static int read_address(const struct sockaddr *address, socklen_t size, struct s
     return 0;
 }
 
-static int listen_at(struct spate_shard *shard, const struct spate_listen_options *options,
-                     struct spate_listener **ret, struct spate_error *error)
+int se_listen_check(const struct spate_listen_options *options, struct su_address *ret,
+                    struct spate_error *error)
 {
     struct spate_tls *tls = options->tls;
-    struct su_address local;
-    int result = read_address(options->address, options->address_size, &local, error);
+    int result = read_address(options->address, options->address_size, ret, error);
     if (result != 0)
         return result;
     if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_SERVER) {
         se_error_set(error, "a listener needs the TLS options of a server");
         return -EINVAL;
     }
+    return 0;
+}
+
+int se_listen_take_options(const struct spate_listen_options *given,
+                           struct spate_listen_options *ret, struct spate_error *error)
+{
+    static const struct se_sized shape = {
+        "spate_listen_options",
+        SE_SIZE_THROUGH(struct spate_listen_options, settings),
+        sizeof(struct spate_listen_options),
+    };
+    return se_sized_take(&shape, given, ret, error);
+}
+
+struct spate_listener *se_listen_begin(struct se_port *port,
+                                       const struct spate_listen_options *options)
+{
+    port->listener.tls = sc_tls_config_ref(se_tls_config(options->tls));
+    port->listener.settings = se_settings_ref(options->settings);
+    port->listener.user = options->user;
+    port->listener.is_open = true;
+    return &port->listener;
+}
+
+static int listen_at(struct spate_shard *shard, const struct spate_listen_options *options,
+                     struct spate_listener **ret, struct spate_error *error)
+{
+    struct su_address local;
+    int result = se_listen_check(options, &local, error);
+    if (result != 0)
+        return result;
     if (se_shutdown_has_begun(&shard->shutdown)) {
         se_error_set(error, "the shard is shutting down");
         return -ESHUTDOWN;
@@ -47,24 +78,15 @@ static int listen_at(struct spate_shard *shard, const struct spate_listen_option
     result = se_port_listen(shard, &local, &port, error);
     if (result != 0)
         return result;
-    port->listener.tls = sc_tls_config_ref(se_tls_config(tls));
-    port->listener.settings = se_settings_ref(options->settings);
-    port->listener.user = options->user;
-    port->listener.is_open = true;
-    *ret = &port->listener;
+    *ret = se_listen_begin(port, options);
     return 0;
 }
 
 int spate_shard_listen_with(struct spate_shard *shard, const struct spate_listen_options *given,
                             struct spate_listener **ret, struct spate_error *error)
 {
-    static const struct se_sized shape = {
-        "spate_listen_options",
-        SE_SIZE_THROUGH(struct spate_listen_options, settings),
-        sizeof(struct spate_listen_options),
-    };
     struct spate_listen_options options = {0};
-    int result = se_sized_take(&shape, given, &options, error);
+    int result = se_listen_take_options(given, &options, error);
     return result != 0 ? result : listen_at(shard, &options, ret, error);
 }
 

@@ -14,12 +14,14 @@
 #include "engine/base/path.h"
 #include "engine/config/settings.h"
 #include "engine/shard/shard.h"
+#include "engine/net/listen_all.h"
 #include "engine/net/shared_ports.h"
 #include "proto/base/assert.h"
 
-/* How long listening waits for an address in use, and how often it looks.  The ring of a process
- * that was killed lets go of its socket after 30 to 75 ms; with four times as many busy threads as
- * CPUs one of 240 took 250 ms. */
+/* How long listening waits for an address in use, and how often it looks.  The kernel may not have
+ * released it yet: it ends the operations of a ring, which hold the socket, after the process.  The
+ * ring of a process that was killed lets go of its socket after 30 to 75 ms; with four times as
+ * many busy threads as CPUs one of 240 took 250 ms. */
 #define LISTEN_PATIENCE_NS SB_S
 #define LISTEN_PAUSE_NS    (1 * SB_MS)
 
@@ -35,36 +37,34 @@ void se_ports_init(struct spate_shard *shard)
     }
 }
 
-static int open_failed(struct se_port *port, int result, const struct su_address *address,
-                       const char *step, struct spate_error *error)
+static int failed(int result, const struct su_address *address, const char *step,
+                  struct spate_error *error)
 {
-    su_socket_close(&port->socket);
     char text[SU_ADDRESS_TEXT_SIZE];
     se_error_set(error, "%s: %s failed: %s", su_address_format(address, text), step,
                  strerrordesc_np(-result));
     return result;
 }
 
-/* Opens the socket of a free port.  `named`: the address for error messages. */
-static int port_open(struct se_port *port, const struct su_socket_config *config,
+/* Gives an open socket to a free port.  `named`: the address for error messages.  On failure the
+ * socket stays the caller's. */
+static int port_take(struct se_port *port, const struct su_socket *socket,
                      const struct su_address *named, struct spate_error *error)
 {
     struct spate_shard *shard = port->shard;
-    const char *step = "open";
     SB_ASSERT(port->state == SE_PORT_FREE);
 
-    int result = su_socket_open(&port->socket, config, &step);
-    if (result == 0) {
-        step = "register";
-        result = su_socket_attach(&port->socket, &shard->ring);
+    port->socket = *socket;
+    int result = su_socket_attach(&port->socket, &shard->ring);
+    if (result != 0) {
+        port->socket = SU_SOCKET_CLOSED;
+        return failed(result, named, "register", error);
     }
-    if (result != 0)
-        return open_failed(port, result, named, step, error);
 
     su_send_on_attach(&shard->send, &port->socket);
     su_recv_init(&port->recv, &shard->ring, &shard->bufring, &port->socket, port->index);
     se_addr_from(&port->socket.local, &port->local);
-    port->peer = config->peer;
+    port->peer = socket->peer;
     port->state = SE_PORT_OPEN;
     shard->ports_used |= UINT64_C(1) << port->index;
     port->conn_count = 0;
@@ -80,22 +80,35 @@ static int port_open(struct se_port *port, const struct su_socket_config *config
     return 0;
 }
 
+/* Opens the socket of a free port. */
+static int port_open(struct se_port *port, const struct su_socket_config *config,
+                     const struct su_address *named, struct spate_error *error)
+{
+    struct su_socket socket;
+    const char *step = "open";
+    int result = su_socket_open(&socket, config, &step);
+    if (result != 0)
+        return failed(result, named, step, error);
+    result = port_take(port, &socket, named, error);
+    if (result != 0)
+        su_socket_close(&socket);
+    return result;
+}
+
+void se_listening_close(struct spate_shard *shard, struct su_socket *socket, bool is_shared)
+{
+    if (is_shared)
+        se_shared_ports_close(shard->shared_ports, socket);
+    else
+        su_socket_close(socket);
+}
+
 static void close_socket(struct se_port *port)
 {
-    struct se_shared_ports *shared = port->shard->shared_ports;
-    const struct su_address address = port->socket.local;
-    int fd = port->socket.fd;
     port->state = SE_PORT_FREE;
     port->shard->ports_used &= ~(UINT64_C(1) << port->index);
-    if (!port->is_shared) {
-        su_socket_close(&port->socket);
-        return;
-    }
+    se_listening_close(port->shard, &port->socket, port->is_shared);
     port->is_shared = false;
-    (void)pthread_mutex_lock(&shared->lock);
-    su_socket_close(&port->socket);
-    se_shared_ports_remove(shared, &address, fd);
-    (void)pthread_mutex_unlock(&shared->lock);
 }
 
 static struct se_port *port_free(struct spate_shard *shard)
@@ -122,70 +135,9 @@ static bool is_any_v6(const struct su_address *address)
     return address->family == AF_INET6 && memcmp(&address->v6.sin6_addr, zero, sizeof(zero)) == 0;
 }
 
-/* Opens a socket that nobody shares at the address, and closes it: nobody else listens there. */
-static int try_alone(struct se_port *port, const struct su_socket_config *config,
-                     struct spate_error *error)
+int se_listening_open(const struct spate_shard *shard, const struct su_address *address,
+                      bool is_shared, struct su_socket *ret, struct spate_error *error)
 {
-    struct su_socket_config alone = *config;
-    alone.is_port_shared = false;
-    int result = port_open(port, &alone, &alone.local, error);
-    if (result == 0)
-        close_socket(port);
-    return result;
-}
-
-/* Opens a port that shards share, but not with other engines: see shared_ports.h. */
-static int open_shared(struct se_port *port, const struct su_socket_config *config,
-                       struct spate_error *error)
-{
-    struct se_shared_ports *shared = port->shard->shared_ports;
-    uint16_t number = su_address_port(&config->local);
-    int result = 0;
-    (void)pthread_mutex_lock(&shared->lock);
-    if (number != 0 && !se_shared_ports_has(shared, number))
-        result = try_alone(port, config, error);
-    if (result == 0)
-        result = port_open(port, config, &config->local, error);
-    if (result == 0) {
-        result =
-            se_shared_ports_add(shared, &port->socket.local, port->shard->index, port->socket.fd);
-        if (result == 0)
-            port->is_shared = true;
-        else
-            close_socket(port);
-    }
-    (void)pthread_mutex_unlock(&shared->lock);
-    return result;
-}
-
-static int open_once(struct se_port *port, const struct su_socket_config *config,
-                     struct spate_error *error)
-{
-    return config->is_port_shared ? open_shared(port, config, error)
-                                  : port_open(port, config, &config->local, error);
-}
-
-/* Opens a listener's port.  Tries again while the address is in use, because the kernel may not
- * have released it yet: it ends the operations of a ring, which hold the socket, after the process.
- */
-static int open_patiently(struct se_port *port, const struct su_socket_config *config,
-                          struct spate_error *error)
-{
-    uint64_t end_ns = se_clock_now_ns() + LISTEN_PATIENCE_NS;
-    int result;
-    while ((result = open_once(port, config, error)) == -EADDRINUSE && se_clock_now_ns() < end_ns)
-        se_clock_sleep(LISTEN_PAUSE_NS);
-    return result;
-}
-
-static int listen_at(struct spate_shard *shard, const struct su_address *address, bool is_shared,
-                     struct se_port **ret, struct spate_error *error)
-{
-    struct se_port *port = port_free(shard);
-    if (port == NULL) {
-        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
-        return -EMFILE;
-    }
     struct su_socket_config config = socket_config(shard);
     if (config.is_hosted && su_address_port(address) == 0) {
         se_error_set(error, "no system chooses a port here: name one");
@@ -193,10 +145,44 @@ static int listen_at(struct spate_shard *shard, const struct su_address *address
     }
     config.local = *address;
     config.is_dual = is_any_v6(address);
-    config.is_port_shared = is_shared;
-    int result = open_patiently(port, &config, error);
-    if (result == 0)
-        *ret = port;
+    uint64_t end_ns = se_clock_now_ns() + LISTEN_PATIENCE_NS;
+    for (;;) {
+        const char *step = "open";
+        int result =
+            is_shared ? se_shared_ports_open(shard->shared_ports, &config, shard->index, ret, &step)
+                      : su_socket_open(ret, &config, &step);
+        if (result != -EADDRINUSE || se_clock_now_ns() >= end_ns)
+            return result == 0 ? 0 : failed(result, address, step, error);
+        se_clock_sleep(LISTEN_PAUSE_NS);
+    }
+}
+
+int se_port_adopt(struct spate_shard *shard, const struct su_socket *socket, bool is_shared,
+                  struct se_port **ret, struct spate_error *error)
+{
+    struct se_port *port = port_free(shard);
+    if (port == NULL) {
+        se_error_set(error, "no more than %d sockets a shard", SE_PORTS_ORDINARY);
+        return -EMFILE;
+    }
+    int result = port_take(port, socket, &socket->local, error);
+    if (result != 0)
+        return result;
+    port->is_shared = is_shared;
+    *ret = port;
+    return 0;
+}
+
+static int listen_at(struct spate_shard *shard, const struct su_address *address, bool is_shared,
+                     struct se_port **ret, struct spate_error *error)
+{
+    struct su_socket socket;
+    int result = se_listening_open(shard, address, is_shared, &socket, error);
+    if (result != 0)
+        return result;
+    result = se_port_adopt(shard, &socket, is_shared, ret, error);
+    if (result != 0)
+        se_listening_close(shard, &socket, is_shared);
     return result;
 }
 
@@ -309,6 +295,8 @@ static void release_listener(struct spate_listener *listener)
     listener->tls = NULL;
     se_settings_unref(listener->settings);
     listener->settings = NULL;
+    se_listen_all_unref(listener->whole);
+    listener->whole = NULL;
 }
 
 void se_port_close(struct se_port *port)
@@ -340,6 +328,15 @@ static void maintain(struct se_port *port)
     su_recv_rearm(&port->recv);
     if (port->state == SE_PORT_CLOSING && !port->recv.is_armed && port->send_count == 0)
         close_finished(port);
+}
+
+void se_port_abandon(struct se_port *port)
+{
+    port->listener.is_open = false;
+    if (!is_unused(port) || port->recv.is_wanted)
+        return; /* se_ports_maintain() closes it */
+    se_port_close(port);
+    close_finished(port);
 }
 
 void se_ports_maintain(struct spate_shard *shard)

@@ -12,6 +12,7 @@
 #include "uring/socket.h"
 
 struct sc_tls_config;
+struct spate_engine_listener;
 struct spate_error;
 struct spate_shard;
 
@@ -53,7 +54,8 @@ struct spate_listener {
     struct sc_tls_config *tls;       /* holds a reference */
     struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
-    bool is_open;                  /* false: new connections are refused */
+    struct spate_engine_listener *whole; /* of all shards; holds a reference; NULL: there is none */
+    bool is_open;                        /* false: new connections are refused */
     struct sp_preferred preferred; /* where clients are asked to move: see engine/conn/prefer.c */
 };
 
@@ -84,6 +86,25 @@ void se_ports_init(struct spate_shard *shard);
  * without a free port, or the negative errno of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
+
+/* Opens a socket to listen at an address with.  Blocks for up to a second if the address is in use.
+ *
+ *   is_shared  The other shards of the engine may listen there.
+ *
+ * Returns 0 or the negative errno of the kernel, with one line in `error`.  Threads: any. */
+SB_MUST_USE int se_listening_open(const struct spate_shard *shard, const struct su_address *address,
+                                  bool is_shared, struct su_socket *ret, struct spate_error *error);
+
+/* Closes such a socket.  Threads: any before it was adopted, then the shard's. */
+void se_listening_close(struct spate_shard *shard, struct su_socket *socket, bool is_shared);
+
+/* Gives such a socket to a free port.  Returns 0, -EMFILE without a free port, or a negative errno
+ * of the ring, with one line in `error`: then it stays the caller's. */
+SB_MUST_USE int se_port_adopt(struct spate_shard *shard, const struct su_socket *socket,
+                              bool is_shared, struct se_port **ret, struct spate_error *error);
+
+/* Ends a listener that has just begun: closes its socket at once if it was in no turn yet. */
+void se_port_abandon(struct se_port *port);
 
 /* Opens a port at an address that the listener of `listening` prefers.  It accepts no connections,
  * and stays open as long as `listening`.  Returns what se_port_listen() does. */

@@ -31,7 +31,8 @@ void se_shared_ports_deinit(struct se_shared_ports *ports)
     (void)pthread_mutex_destroy(&ports->lock);
 }
 
-bool se_shared_ports_has(const struct se_shared_ports *ports, uint16_t number)
+/* Returns whether the engine has sockets at this port of any address. */
+static bool has(const struct se_shared_ports *ports, uint16_t number)
 {
     for (struct sb_link *link = ports->all.next; link != &ports->all; link = link->next)
         if (su_address_port(&SB_CONTAINER_OF(link, struct group, link)->address) == number)
@@ -55,8 +56,8 @@ static void steer(const struct group *group)
     (void)!su_steer(group->fds[0], SE_STRAY_CID_AT, group->shards, group->count);
 }
 
-int se_shared_ports_add(struct se_shared_ports *ports, const struct su_address *address,
-                        uint32_t shard, int fd)
+static int add(struct se_shared_ports *ports, const struct su_address *address, uint32_t shard,
+               int fd)
 {
     struct group *group = find(ports, address);
     if (group == NULL) {
@@ -75,7 +76,8 @@ int se_shared_ports_add(struct se_shared_ports *ports, const struct su_address *
     return 0;
 }
 
-void se_shared_ports_remove(struct se_shared_ports *ports, const struct su_address *address, int fd)
+/* Takes a socket out, after it was closed. */
+static void take_out(struct se_shared_ports *ports, const struct su_address *address, int fd)
 {
     struct group *group = find(ports, address);
     uint32_t at = 0;
@@ -93,4 +95,34 @@ void se_shared_ports_remove(struct se_shared_ports *ports, const struct su_addre
     }
     sb_list_remove(&group->link);
     free(group);
+}
+
+int se_shared_ports_open(struct se_shared_ports *ports, const struct su_socket_config *config,
+                         uint32_t shard, struct su_socket *ret, const char **ret_step)
+{
+    struct su_socket_config own = *config;
+    uint16_t number = su_address_port(&config->local);
+    (void)pthread_mutex_lock(&ports->lock);
+    own.is_port_shared = number != 0 && has(ports, number);
+    int result = su_socket_open(ret, &own, ret_step);
+    if (result == 0) {
+        *ret_step = "SO_REUSEPORT";
+        result = own.is_port_shared ? 0 : su_socket_share(ret);
+        if (result == 0)
+            result = add(ports, &ret->local, shard, ret->fd);
+        if (result != 0)
+            su_socket_close(ret);
+    }
+    (void)pthread_mutex_unlock(&ports->lock);
+    return result;
+}
+
+void se_shared_ports_close(struct se_shared_ports *ports, struct su_socket *socket)
+{
+    const struct su_address address = socket->local;
+    int fd = socket->fd;
+    (void)pthread_mutex_lock(&ports->lock);
+    su_socket_close(socket);
+    take_out(ports, &address, fd);
+    (void)pthread_mutex_unlock(&ports->lock);
 }

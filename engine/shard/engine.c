@@ -25,6 +25,7 @@
 #include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
 #include "engine/net/shared_ports.h"
+#include "engine/net/listen_all.h"
 #include "engine/config/sized.h"
 #include "proto/base/assert.h"
 
@@ -146,6 +147,8 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     if (config.cpus != NULL)
         memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
     engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
+    sb_list_init(&engine->listeners);
+    atomic_init(&engine->is_listening, false);
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     se_shared_ports_init(&engine->shared_ports);
@@ -186,6 +189,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
                           struct spate_settings **ret, struct spate_error *error)
 {
     struct spate_config own = engine->given; /* fields that the program does not know */
+    se_listen_all_deinit(engine);
     int result = se_config_copy(given, &own, error);
     explicit_bzero(own.token_key, sizeof(own.token_key));
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
@@ -384,6 +388,8 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     static const struct se_sized shape = {
         "spate_handlers",
         SE_SIZE_THROUGH(struct spate_handlers, user),
+        if (result != 0)
+            se_shard_close_queues(thread->shard); /* another shard's on_start may wait for it */
         sizeof(struct spate_handlers),
     };
     struct spate_handlers own = {.size = sizeof(own)};
@@ -426,8 +432,7 @@ int spate_engine_shutdown(struct spate_engine *engine, uint64_t timeout_ns, uint
     for (uint32_t i = 0; i < engine->thread_count; i++) {
         struct spate_shard *shard = engine->shards[i];
         shard->shutdown_wanted = args;
-        atomic_store_explicit(&shard->is_shutdown_wanted, true, memory_order_release);
-        spate_shard_wake(shard);
+        se_shard_call(shard, SE_CALL_SHUTDOWN);
     }
     for (uint32_t i = 0; i < engine->thread_count; i++) {
         int ended = wait_while(&engine->threads[i], SE_THREAD_RUNS);

@@ -39,11 +39,11 @@ struct se_thread {
 };
 
 struct spate_engine {
-    struct spate_config config;   /* backend and shard_count: those that were chosen */
-    struct spate_config given;    /* as it was given, without keys and CPUs */
-    const struct sc_fused *fused; /* what seals packets with AES-GCM; NULL: OpenSSL */
-    struct spate_error warning;   /* empty: none */
-    int cpus[SE_SHARDS_MAX];
+    struct spate_config config;                /* backend: the one that was chosen */
+    struct spate_config given;                 /* as it was given, without keys and CPUs */
+    const struct sc_fused *fused;              /* what seals packets with AES-GCM; NULL: OpenSSL */
+    struct spate_error warning;                /* empty: none */
+    int cpus[SE_SHARDS_MAX];                   /* if config.cpus is set: of the shards' threads */
     struct spate_shard *shards[SE_SHARDS_MAX]; /* the first shards_made of them */
     uint32_t shards_made;
     bool was_started;
@@ -52,8 +52,10 @@ struct spate_engine {
     alignas(SB_CACHE_LINE) atomic_bool is_stopping; /* each turn reads it */
     alignas(SB_CACHE_LINE) struct se_engine_limit limit;
     alignas(SB_CACHE_LINE) struct se_shared_ports shared_ports;
-    alignas(SB_CACHE_LINE) pthread_mutex_t lock; /* guards the threads' state and result */
+    alignas(SB_CACHE_LINE) atomic_bool is_listening; /* in spate_engine_listen() */
+    pthread_mutex_t lock; /* guards `listeners`, and the threads' state and result */
     pthread_cond_t changed;
+    struct sb_link listeners; /* that were not closed: engine/net/listen_all.c */
     struct se_thread threads[SE_SHARDS_MAX];
     uint32_t thread_count; /* threads that must be joined */
 };

@@ -29,7 +29,7 @@ static bool is_due(const struct spate_shard *shard)
 {
     return se_shard_has_leftovers(shard) || can_send(shard) || !sb_list_is_empty(&shard->asking) ||
            !sb_list_is_empty(&shard->event_pending) || shard->shutdown.visits_left > 0 ||
-           atomic_load(&shard->is_shutdown_wanted);
+           atomic_load(&shard->calls) != 0;
 }
 
 /* Hands the kernel what must not wait for the next turn, and begins the wait.  Returns false if a

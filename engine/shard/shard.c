@@ -13,6 +13,7 @@
 #include "engine/shard/backend.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
+#include "engine/net/listen_all.h"
 #include "proto/base/assert.h"
 
 enum {
@@ -146,7 +147,7 @@ static void init_lists(struct spate_shard *shard)
     atomic_init(&shard->owner_tid, 0);
     atomic_init(&shard->is_threaded, false);
     atomic_init(&shard->is_wake_wanted, false);
-    atomic_init(&shard->is_shutdown_wanted, false);
+    atomic_init(&shard->calls, 0);
     atomic_init(&shard->work_since_ns, 0);
     se_admit_init(&shard->admit);
     se_ports_init(shard);
@@ -289,13 +290,16 @@ static void reap(struct spate_shard *shard)
     }
 }
 
-/* Takes the request of spate_engine_shutdown(), if there is one. */
-static void take_shutdown(struct spate_shard *shard)
+/* Does what other threads have called for, if they have. */
+static void take_calls(struct spate_shard *shard)
 {
-    if (SB_LIKELY(!atomic_load_explicit(&shard->is_shutdown_wanted, memory_order_acquire)))
+    if (SB_LIKELY(atomic_load_explicit(&shard->calls, memory_order_relaxed) == 0))
         return;
-    se_shutdown_begin(shard, &shard->shutdown_wanted);
-    atomic_store_explicit(&shard->is_shutdown_wanted, false, memory_order_relaxed);
+    uint32_t calls = atomic_exchange_explicit(&shard->calls, 0, memory_order_acquire); /* C1 */
+    if (calls & SE_CALL_SHUTDOWN)
+        se_shutdown_begin(shard, &shard->shutdown_wanted);
+    if (calls & SE_CALL_LISTENERS)
+        se_listen_all_close(shard);
 }
 
 bool se_shard_has_leftovers(const struct spate_shard *shard)
@@ -321,7 +325,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
         shard->now_ns = se_shard_clock_ns(shard);
     bool had_posts = se_shard_run_posts(shard);
-    take_shutdown(shard);
+    take_calls(shard);
     bool is_closing = se_shutdown_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);

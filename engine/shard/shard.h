@@ -57,6 +57,12 @@ enum {
     SE_UNWIND_STEPS_PER_TURN = 2048,
 };
 
+/* What other threads want of a shard, beside posts: none of it can be refused. */
+enum se_call {
+    SE_CALL_SHUTDOWN = 1,  /* shutdown_wanted */
+    SE_CALL_LISTENERS = 2, /* listeners of all shards were closed: se_listen_all_close() */
+};
+
 /* Event counters since the shard started. */
 struct se_counts {
     struct spate_shard_stats own;      /* counters of the shard itself; the other fields stay 0 */
@@ -153,9 +159,9 @@ struct spate_shard {
 
     /* Any thread writes from here on: see test_layout.c. */
     alignas(SB_CACHE_LINE) atomic_bool is_wake_wanted; /* spate_shard_wake(); the turn clears it */
-    /* P1: set, with release, by spate_engine_shutdown() after it wrote shutdown_wanted; C1: read
-     * with acquire and cleared by the turn. */
-    atomic_bool is_shutdown_wanted;
+    /* P1: bits of enum se_call are set, with release, after what they are about was written; C1:
+     * read with acquire and cleared by the turn. */
+    atomic_uint calls;
     struct se_shutdown_args shutdown_wanted;
     struct se_mpsc posts;
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];
@@ -249,6 +255,9 @@ void se_shard_on_memory_timer(struct spate_shard *shard);
 
 /* Queues a post and wakes the shard.  Returns 0, -EAGAIN or -ESHUTDOWN.  Threads: any. */
 SB_MUST_USE int se_shard_push_post(struct spate_shard *shard, const struct se_post *post);
+
+/* Makes a call, and wakes the shard.  Threads: any. */
+void se_shard_call(struct spate_shard *shard, enum se_call call);
 
 /* Runs the waiting posts, at most SE_POSTS_PER_TURN.  Returns true if there were any. */
 bool se_shard_run_posts(struct spate_shard *shard);

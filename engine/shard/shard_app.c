@@ -45,6 +45,12 @@ void spate_shard_wake(struct spate_shard *shard)
     errno = error;
 }
 
+void se_shard_call(struct spate_shard *shard, enum se_call call)
+{
+    (void)atomic_fetch_or_explicit(&shard->calls, call, memory_order_release); /* P1 */
+    spate_shard_wake(shard);
+}
+
 static void run_post(struct spate_shard *shard, const struct se_post *post)
 {
     if (post->conn_id == 0)

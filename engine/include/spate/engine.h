@@ -366,7 +366,8 @@ SPATE_API uint64_t spate_shard_busy_ns(const struct spate_shard *shard);
  * long: with io_uring the kernel releases the port of a process that was killed some tens of
  * milliseconds after its end, and later on a busy machine.
  *
- * The shards of an engine can listen at one address.  The kernel distributes new connections among
+ * The shards of an engine can listen at one address: spate_engine_listen() does that in one call.
+ * The kernel distributes new connections among
  * them by a hash of the addresses, and gives each shard the packets of its own connections, also
  * after a client's address has changed: our connection IDs name the shard, in clear.  Other engines
  * and other processes cannot join.

@@ -14,6 +14,7 @@
 #include <spate/io.h>
 #include <spate/resume.h>
 #include <spate/settings.h>
+#include <spate/shards.h>
 #include <spate/stats.h>
 #include <spate/stream.h>
 #include <spate/tls.h>
