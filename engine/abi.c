@@ -160,7 +160,9 @@ FROZEN_FIELD(struct spate_config, initial_window_packets, 316, 4);
 FROZEN_FIELD(struct spate_config, initial_rtt_ns, 320, 8);
 FROZEN_FIELD(struct spate_config, engine_rate_bytes_per_s_max, 328, 8);
 FROZEN_FIELD(struct spate_config, resume_path_ns, 336, 8);
-LAST_FIELD(struct spate_config, resume_path_ns);
+FROZEN_FIELD(struct spate_config, pinning, 344, 4);
+FROZEN_FIELD(struct spate_config, reserved_6, 348, 4);
+LAST_FIELD(struct spate_config, reserved_6);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -502,6 +504,11 @@ FROZEN_VALUE(SPATE_CLOSE_STATELESS_RESET, 5);
 FROZEN_VALUE(SPATE_CLOSE_VERSION, 6);
 FROZEN_VALUE(SPATE_CLOSE_UNREACHABLE, 7);
 
+FROZEN_VALUE(SPATE_PINNING_AUTO, 0);
+FROZEN_VALUE(SPATE_PINNING_OFF, 1);
+FROZEN_VALUE(SPATE_PINNING_ON, 2);
+
+FROZEN_VALUE(SPATE_SHARDS_AUTO, 0);
 FROZEN_VALUE(SPATE_FOREVER, UINT64_MAX);
 
 /* clang-format on */

@@ -36,7 +36,7 @@
  * RANGE_OR_NONE: 0 is also allowed and means "none".  The
  * comments in <spate/config.h> repeat defaults and ranges; test_config.c compares them. */
 #define FIELDS(X) \
-    X(ENGINE, shard_count, 1, 1, SE_SHARDS_MAX, RANGE) \
+    X(ENGINE, shard_count, 1, SPATE_SHARDS_AUTO, SE_SHARDS_MAX, RANGE) \
     X(ENGINE, backend, SPATE_BACKEND_AUTO, SPATE_BACKEND_AUTO, SPATE_BACKEND_HOST, RANGE) \
     X(ENGINE, crypto, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_AUTO, SPATE_CRYPTO_FUSED, RANGE) \
     X(ENGINE, conns_max, 10000, 1, SE_CONNS_MAX, RANGE) \
@@ -86,7 +86,8 @@
     X(PROTO, initial_rtt_ns, 333 * SB_MS, SB_MS, 10 * SB_S, RANGE) \
     X(PROTO, initial_window_packets, 10, 2, 1000, RANGE) \
     X(ENGINE, engine_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
-    X(ENGINE, resume_path_ns, 0, SB_S, 7 * 86400 * SB_S, RANGE_OR_NONE)
+    X(ENGINE, resume_path_ns, 0, SB_S, 7 * 86400 * SB_S, RANGE_OR_NONE) \
+    X(ENGINE, pinning, SPATE_PINNING_AUTO, SPATE_PINNING_AUTO, SPATE_PINNING_ON, RANGE)
 
 /* clang-format on */
 
@@ -237,13 +238,17 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
                      value, field->min, field->max, field->zero_is_none ? ", or 0 for none" : "");
         return -EINVAL;
     }
+    if (config->cpus != NULL && config->shard_count == SPATE_SHARDS_AUTO) {
+        se_error_set(error, "cpus is a list of shard_count CPUs, and shard_count is 0");
+        return -EINVAL;
+    }
     for (uint32_t i = 0; config->cpus != NULL && i < config->shard_count; i++) {
         if (config->cpus[i] >= 0)
             continue;
         se_error_set(error, "cpus[%" PRIu32 "] is %d, must not be negative", i, config->cpus[i]);
         return -EINVAL;
     }
-    if (config->backend == SPATE_BACKEND_HOST && config->shard_count > 1) {
+    if (config->backend == SPATE_BACKEND_HOST && config->shard_count != 1) {
         se_error_set(error, "SPATE_BACKEND_HOST has one shard: create an engine for each thread");
         return -EINVAL;
     }

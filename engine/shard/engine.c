@@ -20,12 +20,13 @@
 #include "engine/shard/backend.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
+#include "engine/config/cpus.h"
 #include "engine/config/crypto.h"
 #include "engine/config/settings.h"
 #include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
-#include "engine/net/shared_ports.h"
 #include "engine/net/listen_all.h"
+#include "engine/net/shared_ports.h"
 #include "engine/config/sized.h"
 #include "proto/base/assert.h"
 
@@ -66,6 +67,33 @@ static struct spate_shard *make_memory(void)
     return pages == MAP_FAILED ? NULL : pages;
 }
 
+static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_error *error)
+{
+    struct spate_shard *shard = make_memory();
+    if (shard == NULL)
+        return -ENOMEM;
+    engine->shards[engine->shards_made++] = shard;
+    shard->engine = engine;
+    se_limit_init(&shard->limit, &engine->limit);
+    shard->shared_ports = &engine->shared_ports;
+    shard->config = &engine->config;
+    shard->fused = engine->fused;
+    shard->index = index;
+    return se_shard_init(shard, engine->config.reset_key, error);
+}
+
+/* Makes a shard, and takes its memory from the node of its CPU if it is pinned. */
+static int make_shard_at_home(struct spate_engine *engine, uint32_t index,
+                              struct spate_error *error)
+{
+    struct se_memory_policy policy = {.is_changed = false};
+    if (engine->config.cpus != NULL)
+        se_cpus_begin_node("", engine->config.cpus[index], &policy);
+    int result = make_shard(engine, index, error);
+    se_cpus_end_node(&policy);
+    return result;
+}
+
 static int make_shards(struct spate_engine *engine, struct spate_error *error)
 {
     struct se_entropy entropy;
@@ -76,20 +104,8 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     fill_if_unset(engine->config.reset_key, &entropy);
     se_entropy_deinit(&entropy);
 
-    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
-        struct spate_shard *shard = make_memory();
-        if (shard == NULL)
-            return -ENOMEM;
-        engine->shards[i] = shard;
-        engine->shards_made++;
-        shard->engine = engine;
-        se_limit_init(&shard->limit, &engine->limit);
-        shard->shared_ports = &engine->shared_ports;
-        shard->config = &engine->config;
-        shard->fused = engine->fused;
-        shard->index = i;
-        result = se_shard_init(shard, engine->config.reset_key, error);
-    }
+    for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++)
+        result = make_shard_at_home(engine, i, error);
     explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
     return result;
 }
@@ -144,9 +160,10 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->given = config;
     engine->given.cpus = NULL;
     engine->fused = fused;
-    if (config.cpus != NULL)
-        memcpy(engine->cpus, config.cpus, config.shard_count * sizeof(config.cpus[0]));
-    engine->config.cpus = config.cpus != NULL ? engine->cpus : NULL;
+    struct se_cpus cpus;
+    se_cpus_read(&cpus);
+    bool is_pinned = se_cpus_choose(&cpus, &engine->config, engine->cpus);
+    engine->config.cpus = is_pinned ? engine->cpus : NULL;
     sb_list_init(&engine->listeners);
     atomic_init(&engine->is_listening, false);
     (void)pthread_mutex_init(&engine->lock, NULL);
@@ -170,6 +187,7 @@ void spate_engine_destroy(struct spate_engine *engine)
         return;
     spate_engine_stop(engine);
     unmake_shards(engine);
+    se_listen_all_deinit(engine);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
     se_shared_ports_deinit(&engine->shared_ports);
@@ -189,7 +207,6 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
                           struct spate_settings **ret, struct spate_error *error)
 {
     struct spate_config own = engine->given; /* fields that the program does not know */
-    se_listen_all_deinit(engine);
     int result = se_config_copy(given, &own, error);
     explicit_bzero(own.token_key, sizeof(own.token_key));
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
@@ -301,12 +318,21 @@ static void run_turns(struct se_thread *thread)
     }
 }
 
+/* As "top -H" shows it. */
+static void name_thread(const struct spate_shard *shard)
+{
+    char name[16]; /* the kernel's limit */
+    (void)snprintf(name, sizeof(name), "spate/%u", shard->index);
+    (void)pthread_setname_np(pthread_self(), name);
+}
+
 static void *run(void *argument)
 {
     struct se_thread *thread = argument;
     struct spate_shard *shard = thread->shard;
     const struct spate_handlers *handlers = &thread->engine->handlers;
 
+    name_thread(shard);
     int result = se_shard_bind(shard);
     if (result == 0 && handlers->on_start != NULL)
         result = handlers->on_start(shard, handlers->user);
@@ -360,6 +386,8 @@ static int start_threads(struct spate_engine *engine, struct spate_error *error)
         thread->shard = engine->shards[i];
         atomic_store(&thread->shard->is_threaded, true);
         result = start_thread(thread, cpu);
+        if (result != 0)
+            se_shard_close_queues(thread->shard); /* another shard's on_start may wait for it */
         if (result == 0)
             engine->thread_count++;
         else if (cpu != NULL)
@@ -388,8 +416,6 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     static const struct se_sized shape = {
         "spate_handlers",
         SE_SIZE_THROUGH(struct spate_handlers, user),
-        if (result != 0)
-            se_shard_close_queues(thread->shard); /* another shard's on_start may wait for it */
         sizeof(struct spate_handlers),
     };
     struct spate_handlers own = {.size = sizeof(own)};

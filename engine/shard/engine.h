@@ -39,7 +39,7 @@ struct se_thread {
 };
 
 struct spate_engine {
-    struct spate_config config;                /* backend: the one that was chosen */
+    struct spate_config config;                /* backend and shard_count: those that were chosen */
     struct spate_config given;                 /* as it was given, without keys and CPUs */
     const struct sc_fused *fused;              /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning;                /* empty: none */

@@ -71,6 +71,21 @@ enum spate_congestion {
     SPATE_CONGESTION_PRAGUE,  /* Prague, for L4S [RFC9330, RFC9331] */
 };
 
+/* Whether spate_engine_start() pins its threads to CPUs.  A pinned thread does not move, and the
+ * memory of its shard is on the node of its CPU. */
+enum spate_pinning {
+    SPATE_PINNING_AUTO, /* with `cpus`, or where SPATE_SHARDS_AUTO makes a shard for each CPU */
+    SPATE_PINNING_OFF,  /* never; `cpus` is ignored */
+    SPATE_PINNING_ON,   /* to `cpus`, or to the CPUs of the affinity mask in turn */
+};
+
+/* shard_count: one shard per CPU of the affinity mask of the thread that creates the engine, but no
+ * more than its control group allows at a time, and 64.  spate_shards_probe() returns the number.
+ *
+ * It is not the default: a program that runs its shards itself, or whose handlers expect one
+ * thread, was written for one shard.  It is 0 because no library has accepted that before. */
+#define SPATE_SHARDS_AUTO 0
+
 /* Kinds of networks: see spate_config_profile(). */
 enum spate_profile {
     SPATE_PROFILE_LAN = 1, /* short round trips, few losses, large buffers */
@@ -84,11 +99,11 @@ enum spate_profile {
 struct spate_config {
     size_t size; /* sizeof(struct spate_config): spate_config_init() sets it */
 
-    /* Shards, and threads of spate_engine_start().  Default 1; 1 to 64.  With SPATE_BACKEND_HOST:
-     * 1. */
+    /* Shards, and threads of spate_engine_start().  SPATE_SHARDS_AUTO: one per CPU, see above.
+     * Default 1; 0 to 64.  With SPATE_BACKEND_HOST: 1. */
     uint32_t shard_count;
-    /* CPUs that spate_engine_start() pins its threads to, shard_count of them.  Default NULL: the
-     * threads are not pinned. */
+    /* CPUs that spate_engine_start() pins its threads to, shard_count of them; not with
+     * SPATE_SHARDS_AUTO.  Default NULL: `pinning` decides alone. */
     const int *cpus;
 
     /* Default SPATE_BACKEND_AUTO. */
@@ -296,6 +311,9 @@ struct spate_config {
      * that address begins with half of it: see "careful resume" below.
      * Default 0; 1 s to 7 days, or 0 for none. */
     uint64_t resume_path_ns;
+    /* Whether spate_engine_start() pins its threads.  Default SPATE_PINNING_AUTO. */
+    enum spate_pinning pinning;
+    uint8_t reserved_6[4]; /* no padding; ignored */
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

@@ -19,8 +19,9 @@ extern "C" {
  *
  *   Your own thread    Your loop calls spate_shard_turn() and spate_shard_events().  The library
  *                      starts no thread.  The turn waits, or your loop polls spate_shard_fd().
- *   Engine threads     spate_engine_start() starts one thread per shard, pinned to a CPU if
- *                      `cpus` is set.  Each thread passes batches of events to your handler.
+ *   Engine threads     spate_engine_start() starts one thread per shard, named "spate/0" and so
+ *                      on, and pinned to a CPU as `pinning` says.  Each thread passes batches of
+ *                      events to your handler.
  */
 struct spate_engine;
 struct spate_shard;
@@ -99,7 +100,8 @@ SPATE_API const char *spate_engine_crypto(const struct spate_engine *engine);
  * Threads: any. */
 SPATE_API const char *spate_crypto_probe(struct spate_error *reason);
 
-/* Returns the number of shards: shard_count of the configuration.  Threads: any. */
+/* Returns the number of shards: shard_count of the configuration, or what SPATE_SHARDS_AUTO has
+ * chosen.  Threads: any. */
 SPATE_API uint32_t spate_engine_shard_count(const struct spate_engine *engine);
 
 /* Returns a shard of the engine.  It is valid until spate_engine_destroy().

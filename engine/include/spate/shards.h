@@ -16,7 +16,7 @@ extern "C" {
  *
  *     struct spate_config config;
  *     spate_config_init(&config);
- *     config.shard_count = 4;
+ *     config.shard_count = SPATE_SHARDS_AUTO;
  *     spate_engine_create(&config, &engine, &error);
  *     spate_engine_listen(engine, &options, &listener, &error);
  *     spate_engine_start(engine, &handlers, &error);
@@ -26,6 +26,15 @@ extern "C" {
  * connection IDs name the shard, in clear.  A packet that reaches another shard all the same is
  * passed on.  A connection stays with its shard. */
 struct spate_engine_listener;
+
+/* Returns the number of shards that SPATE_SHARDS_AUTO means for the calling thread: its CPUs, by
+ * the affinity mask, but no more than its control group allows at a time (cgroups v1 and v2,
+ * rounded up), and 64.
+ *
+ *   reason  Set to one line of text that says where the number comes from; may be NULL.
+ *
+ * Threads: any. */
+SPATE_API uint32_t spate_shards_probe(struct spate_error *reason);
 
 /* Listens on a UDP address with all shards of an engine, as spate_shard_listen() does with one: all
  * have the same port, or none listens.

@@ -25,7 +25,7 @@ static const int negative_cpu[] = {-3};
         code; \
     }
 
-SPOIL(no_shard, c->shard_count = 0)
+SPOIL(cpus_without_number, (c->shard_count = SPATE_SHARDS_AUTO, c->cpus = negative_cpu))
 SPOIL(many_shards, c->shard_count = 65)
 SPOIL(bad_cpu, c->cpus = negative_cpu)
 SPOIL(no_backend, c->backend = (enum spate_backend)4)
@@ -60,8 +60,8 @@ SPOIL(many_uni, c->streams_uni_max = UINT32_MAX)
 SPOIL(many_local, c->streams_local_max = UINT32_MAX)
 
 static const struct bad_value bad_values[] = {
-    {no_shard, "shard_count is 0, must be 1 to 64"},
-    {many_shards, "shard_count is 65, must be 1 to 64"},
+    {cpus_without_number, "cpus is a list of shard_count CPUs, and shard_count is 0"},
+    {many_shards, "shard_count is 65, must be 0 to 64"},
     {bad_cpu, "cpus[0] is -3, must not be negative"},
     {no_backend, "backend is 4, must be 0 to 3"},
     {many_hosted, "SPATE_BACKEND_HOST has one shard: create an engine for each thread"},
@@ -239,6 +239,8 @@ static void write_words(const struct se_config_field *field, char *ret, size_t s
         (void)snprintf(ret, size, " Default SPATE_CONGESTION_CUBIC");
     else if (strcmp(field->name, "kernel_pacing") == 0)
         (void)snprintf(ret, size, " Default SPATE_KERNEL_PACING_AUTO");
+    else if (strcmp(field->name, "pinning") == 0)
+        (void)snprintf(ret, size, " Default SPATE_PINNING_AUTO");
     else
         (void)snprintf(ret, size, " Default %s; %s to %s%s", initial, min, max,
                        field->zero_is_none ? ", or 0 for none" : "");
