@@ -219,7 +219,9 @@ FROZEN_FIELD(struct spate_connect_options, ticket_size, 56, 8);
 FROZEN_FIELD(struct spate_connect_options, token, 64, 8);
 FROZEN_FIELD(struct spate_connect_options, token_size, 72, 8);
 FROZEN_FIELD(struct spate_connect_options, settings, 80, 8);
-LAST_FIELD(struct spate_connect_options, settings);
+FROZEN_FIELD(struct spate_connect_options, socket_group, 88, 4);
+FROZEN_FIELD(struct spate_connect_options, reserved_2, 92, 4);
+LAST_FIELD(struct spate_connect_options, reserved_2);
 
 FROZEN_FIELD(struct spate_listen_options, size, 0, 8);
 FROZEN_FIELD(struct spate_listen_options, address, 8, 8);

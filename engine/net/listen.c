@@ -149,7 +149,7 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
     /* Its timers start here, not where the last turn ended. */
     shard->now_ns = se_shard_clock_ns(shard);
     struct se_port *port;
-    result = se_port_for_client(shard, &peer, &port, error);
+    result = se_port_for_client(shard, &peer, options->socket_group, &port, error);
     if (result != 0)
         return result;
     uint32_t version = se_first_version(se_conn_config(shard, options->settings));

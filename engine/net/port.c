@@ -72,6 +72,7 @@ static int port_take(struct se_port *port, const struct su_socket *socket,
     port->path_count = 0;
     port->send_count = 0;
     port->idle_since_ns = shard->now_ns;
+    port->group = 0;
     port->is_client = false;
     port->is_shared = false;
     port->is_preferred = false;
@@ -224,9 +225,10 @@ static bool is_stale(const struct se_port *port, uint64_t now_ns)
     return is_unused(port) && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
 }
 
-/* Returns a client's port that is connected to `peer`, or NULL.  Closes stale client ports on the
- * way. */
-static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer)
+/* Returns a client's port of a group that is connected to `peer`, or NULL.  Closes stale client
+ * ports on the way. */
+static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer,
+                                        uint32_t group)
 {
     struct se_port *found = NULL;
     for (uint32_t i = 0; i < SE_PORTS_ORDINARY; i++) {
@@ -235,16 +237,16 @@ static struct se_port *find_client_port(struct spate_shard *shard, const struct 
             continue;
         if (is_stale(port, shard->now_ns))
             se_port_close(port);
-        else if (su_address_is_equal(&port->peer, peer))
+        else if (port->group == group && su_address_is_equal(&port->peer, peer))
             found = port;
     }
     return found;
 }
 
-int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
+int se_port_for_client(struct spate_shard *shard, const struct su_address *peer, uint32_t group,
                        struct se_port **ret, struct spate_error *error)
 {
-    struct se_port *port = find_client_port(shard, peer);
+    struct se_port *port = find_client_port(shard, peer, group);
     if (port != NULL) {
         *ret = port;
         return 0;
@@ -266,6 +268,7 @@ int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
     if (result != 0)
         return result;
     port->is_client = true;
+    port->group = group;
     *ret = port;
     return 0;
 }

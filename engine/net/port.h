@@ -71,6 +71,7 @@ struct se_port {
     uint32_t path_count; /* of connections whose other paths use the socket: see se_conn_ports() */
     uint32_t send_count; /* trains in flight */
     uint32_t index;
+    uint32_t group; /* of clients: spate_connect_options.socket_group */
     enum se_port_state state;
     bool is_client;
     bool is_shared;           /* with other shards: counted in shard->shared_ports */
@@ -111,10 +112,10 @@ void se_port_abandon(struct se_port *port);
 SB_MUST_USE int se_port_prefer(struct se_port *listening, const struct su_address *address,
                                struct se_port **ret, struct spate_error *error);
 
-/* Finds a port for a client's connection to `peer`, or opens one.  Returns 0 or the negative errno
- * of the kernel, with one line in `error`. */
+/* Finds a port of a group for a client's connection to `peer`, or opens one.  Returns 0 or the
+ * negative errno of the kernel, with one line in `error`. */
 SB_MUST_USE int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
-                                   struct se_port **ret, struct spate_error *error);
+                                   uint32_t group, struct se_port **ret, struct spate_error *error);
 
 /* Opens a port for a path of a client's connection to `peer`: from address `local`, or from one
  * that the kernel chooses if its family is AF_UNSPEC.  Returns 0, -EMFILE without a free port, or

@@ -180,6 +180,71 @@ static void all_shards_get_one_port_and_their_share_of_clients(void **state)
     }
 }
 
+/* Connects at once, not through relays. */
+static void connect_in_groups(struct world *world, uint32_t group_count)
+{
+    uint32_t shards;
+    uint32_t wanted = accepted_count(world, &shards) + CLIENTS;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const struct spate_connect_options options = {
+            .size = sizeof(options),
+            .address = (struct sockaddr *)&world->w.address,
+            .address_size = world->w.address_size,
+            .server_name = PW_SERVER_NAME,
+            .tls = world->w.client.tls,
+            .socket_group = i % group_count,
+        };
+        struct spate_conn *conn;
+        assert_int_equal(spate_shard_connect_with(world->w.client.shard, &options, &conn, NULL), 0);
+    }
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (accepted_count(world, &shards) < wanted && pw_now_ns() < end_ns)
+        turn_all(world);
+    assert_int_equal(accepted_count(world, &shards), wanted);
+}
+
+static void clients_reach_several_shards_by_groups_of_sockets(void **state)
+{
+    (void)state;
+    uint32_t shards;
+    struct world *world = make_world(SHARDS);
+    assert_int_equal(listen_somewhere(world, false), 0);
+    connect_in_groups(world, 1); /* one socket, and so one shard */
+    (void)accepted_count(world, &shards);
+    assert_int_equal(shards, 1);
+    connect_in_groups(world, CLIENTS);
+    (void)accepted_count(world, &shards);
+    assert_true(shards > 1);
+}
+
+/* Beyond the sockets that there are, all share one. */
+static void more_groups_than_sockets_share_one(void **state)
+{
+    (void)state;
+    struct world *world = make_world(SHARDS);
+    uint32_t shards;
+    assert_int_equal(listen_somewhere(world, false), 0);
+    for (uint32_t round = 0; round < 5; round++)
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            const struct spate_connect_options options = {
+                .size = sizeof(options),
+                .address = (struct sockaddr *)&world->w.address,
+                .address_size = world->w.address_size,
+                .server_name = PW_SERVER_NAME,
+                .tls = world->w.client.tls,
+                .socket_group = 1 + round * CLIENTS + i,
+            };
+            struct spate_conn *conn;
+            assert_int_equal(spate_shard_connect_with(world->w.client.shard, &options, &conn, NULL),
+                             0);
+        }
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (accepted_count(world, &shards) < 5 * CLIENTS && pw_now_ns() < end_ns)
+        turn_all(world);
+    assert_int_equal(accepted_count(world, &shards), 5 * CLIENTS);
+    assert_true(5 * CLIENTS > SOCKETS_MAX);
+}
+
 static void one_shard_alone_listens_as_ever(void **state)
 {
     (void)state;
@@ -422,6 +487,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, all_shards_get_one_port_and_their_share_of_clients),
+        QT_TEST(owned, clients_reach_several_shards_by_groups_of_sockets),
+        QT_TEST(owned, more_groups_than_sockets_share_one),
         QT_TEST(owned, one_shard_alone_listens_as_ever),
         QT_TEST(owned, a_close_refuses_newcomers_and_frees_the_port),
         QT_TEST(owned, an_engine_that_never_ran_frees_the_port_at_once),

@@ -81,6 +81,12 @@ struct spate_connect_options {
     /* From spate_settings_create(); the connection keeps a reference.  NULL: those of the engine.
      */
     struct spate_settings *settings;
+    /* Connections of a shard to one address share a socket with those of their group alone, while
+     * there are free sockets (61 per shard).  The packets of a socket reach one shard of a server
+     * that has several, so a client of such a server needs some groups to use them all.  Any
+     * number; 0: the group of all connections that name none. */
+    uint32_t socket_group;
+    uint8_t reserved_2[4]; /* ignored */
 };
 
 /* Starts to connect to a server, as spate_shard_connect() does, with what an earlier connection has
