@@ -75,6 +75,7 @@ int client_connect(struct client *c, void *user, struct spate_conn **ret, struct
         .user = user,
         .ticket = c->ticket,
         .ticket_size = c->ticket_size,
+        .socket_group = c->connect_count++ % options_sockets(c->options),
     };
     return spate_shard_connect_with(c->shard, &options, ret, error);
 }
@@ -447,7 +448,7 @@ static bool open_client(struct client *c)
         return client_fail(c, "out of memory");
     for (uint32_t i = 0; i < c->conn_count; i++)
         c->conns[i].index = i;
-    if (!open_tls(c) || !endpoint_open(o, is_v6, &c->engine, c->failure))
+    if (!open_tls(c) || !endpoint_open(o, is_v6, 1, &c->engine, c->failure))
         return false;
     endpoint_warn(c->engine); /* a server of our own says nothing: it would say the same */
     c->shard = spate_engine_shard(c->engine, 0);

@@ -53,6 +53,33 @@ int cpu_choose(int wanted, int avoid)
     return CPU_ANY;
 }
 
+int cpu_of_shard(uint32_t index, int avoid)
+{
+    cpu_set_t own;
+    const cpu_set_t *set = &unpinned;
+    if (!is_pinned && sched_getaffinity(0, sizeof(own), &own) != 0)
+        return CPU_ANY;
+    if (!is_pinned)
+        set = &own;
+    uint32_t count = (uint32_t)CPU_COUNT(set);
+    bool avoids = avoid >= 0 && count > 1 && avoid < CPU_SETSIZE && has(set, avoid);
+    uint32_t left = index % (count - avoids);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (has(set, cpu) && !(avoids && cpu == avoid) && left-- == 0)
+            return cpu;
+    return CPU_ANY;
+}
+
+void cpu_move(int cpu)
+{
+    cpu_set_t one;
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
 bool cpu_pin(int cpu, const char *option, struct failure *failure)
 {
     cpu_set_t allowed;

@@ -3,6 +3,7 @@
 #define LOAD_CPU_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct failure;
 
@@ -17,6 +18,13 @@ int cpu_choose(int wanted, int avoid);
  *
  * Returns false and sets `failure` if the CPU cannot be used. */
 bool cpu_pin(int cpu, const char *option, struct failure *failure);
+
+/* Returns the CPU of a shard's thread: those that the process had before it was pinned in turn,
+ * without `avoid` if there is another one. */
+int cpu_of_shard(uint32_t index, int avoid);
+
+/* Moves the calling thread to a CPU, if that is possible; CPU_ANY leaves it where it is. */
+void cpu_move(int cpu);
 
 /* Gives back all CPUs that the process had before the first cpu_pin(). */
 void cpu_unpin(void);

@@ -86,14 +86,15 @@ static bool read_reset_key(const char *path, uint8_t ret[SPATE_KEY_SIZE], struct
     return true;
 }
 
-bool endpoint_open(const struct options *o, bool is_v6, struct spate_engine **ret,
+bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct spate_engine **ret,
                    struct failure *failure)
 {
     struct spate_config config;
     spate_config_init(&config);
     if (!read_reset_key(o->reset_key, config.reset_key, failure))
         return false;
-    config.shard_count = 1;
+    config.shard_count = shards;
+    config.pinning = SPATE_PINNING_OFF; /* the threads are ours */
     config.backend = (enum spate_backend)o->backend;
     config.crypto = (enum spate_crypto)o->crypto;
     config.retry = (enum spate_retry)o->retry;

@@ -18,23 +18,43 @@ static void write_key(struct json *j, const char *key)
     j->has_members = true;
 }
 
-void json_begin(struct json *j, const char *key)
+static void begin(struct json *j, const char *key, char bracket)
 {
     write_key(j, key);
-    fputc('{', j->file);
+    fputc(bracket, j->file);
     j->depth++;
     j->has_members = false;
 }
 
-void json_end(struct json *j)
+static void end(struct json *j, char bracket)
 {
     j->depth--;
     if (j->has_members)
         fprintf(j->file, "\n%*s", (int)(j->depth * 2), "");
-    fputc('}', j->file);
+    fputc(bracket, j->file);
     if (j->depth == 0)
         fputc('\n', j->file);
     j->has_members = true;
+}
+
+void json_begin(struct json *j, const char *key)
+{
+    begin(j, key, '{');
+}
+
+void json_end(struct json *j)
+{
+    end(j, '}');
+}
+
+void json_begin_list(struct json *j, const char *key)
+{
+    begin(j, key, '[');
+}
+
+void json_end_list(struct json *j)
+{
+    end(j, ']');
 }
 
 void json_text(struct json *j, const char *key, const char *value)

@@ -11,14 +11,17 @@
 struct json {
     FILE *file;
     uint32_t depth;
-    bool has_members; /* of the innermost object */
+    bool has_members; /* of the innermost object or list */
 };
 
 struct json json_of(FILE *file);
 
-/* `key` is NULL for the outermost object. */
+/* `key` is NULL for the outermost object, and for the members of a list. */
 void json_begin(struct json *j, const char *key);
 void json_end(struct json *j);
+
+void json_begin_list(struct json *j, const char *key);
+void json_end_list(struct json *j);
 
 void json_text(struct json *j, const char *key, const char *value);
 void json_integer(struct json *j, const char *key, uint64_t value);

@@ -20,6 +20,10 @@
 
 #define FIELD(name) offsetof(struct options, name)
 
+enum {
+    SOCKETS_FOR_SHARDS = 16, /* of a client: the kernel gives each shard some of them */
+};
+
 static const char *const directions[] = {"down", "up", NULL};
 static const char *const arrival_kinds[] = {"poisson", "uniform", NULL};
 static const char *const backends[] = {
@@ -119,6 +123,10 @@ const struct option_spec option_specs[] = {
      "be the client alone, of that server"},
     {"name", "NAME", OPTION_TEXT, FOR_CLIENTS, FIELD(name), 0, 0, NULL,
      "the name to ask for and to find in the certificate (that of --connect)"},
+    {"shards", "N", OPTION_NUMBER, FOR_ALL, FIELD(shards), 0, 64, NULL,
+     "shards of the server, each with a thread and a CPU; 0: one per CPU (1)"},
+    {"sockets", "N", OPTION_NUMBER, FOR_CLIENTS, FIELD(sockets), 1, 48, NULL,
+     "sockets of the client; the connections of each reach one shard (1; with --shards 16)"},
     {"server-cpu", "N|any", OPTION_CPU, FOR_ALL | FOR_LIMIT, FIELD(server_cpu), 0, 4095, NULL,
      "CPU of the server (the first, if there are two)"},
     {"client-cpu", "N|any", OPTION_CPU, FOR_CLIENTS | FOR_LIMIT, FIELD(client_cpu), 0, 4095, NULL,
@@ -382,11 +390,17 @@ static bool parse_option(int argc, char **argv, int *at, struct options *o, uint
     return parse_value(spec, value, o, failure);
 }
 
+uint32_t options_sockets(const struct options *o)
+{
+    return o->sockets > 0 ? (uint32_t)o->sockets : o->shards == 1 ? 1 : SOCKETS_FOR_SHARDS;
+}
+
 bool options_parse(int argc, char **argv, struct options *ret, struct failure *failure)
 {
     struct options o = {
         .server_cpu = CPU_DEFAULT,
         .client_cpu = CPU_DEFAULT,
+        .shards = 1,
         .streams = 1,
         .conns = 1,
         .request_bytes = 64,

@@ -78,6 +78,8 @@ struct options {
     const char *listen;
     const char *connect; /* NULL: a server of our own */
     const char *name;
+    uint64_t shards;  /* of the server; 0: one per CPU */
+    uint64_t sockets; /* of the client; 0: options_sockets() chooses */
     int server_cpu;
     int client_cpu;
     uint64_t mtu;         /* 0: what fits 1500 bytes of IP */
@@ -105,6 +107,10 @@ struct options {
  *
  * Returns false and sets `failure` for the first thing that is wrong. */
 bool options_parse(int argc, char **argv, struct options *ret, struct failure *failure);
+
+/* Returns the number of sockets that the client spreads its connections over: one, or enough of
+ * them for the server's shards. */
+uint32_t options_sockets(const struct options *o);
 
 /* The text of --help. */
 void options_print_help(FILE *file);

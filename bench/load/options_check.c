@@ -23,6 +23,7 @@ static const struct {
     {"bytes", "warmup", "all bytes are measured"},
     {"connect", "listen", "the server is not ours"},
     {"connect", "server-cpu", "the server is not ours"},
+    {"connect", "shards", "the server is not ours"},
     {"app-buffers", "app-copies", "bytes are where they shall be already"},
     {"insecure", "ca", "nothing is verified"},
     {"busy-poll", "spin", "it never sleeps"},

@@ -19,6 +19,7 @@
 #include "bench/load/cpu.h"
 #include "bench/load/failure.h"
 #include "bench/load/options.h"
+#include "bench/load/crew.h"
 #include "bench/load/server.h"
 
 #define START_TIMEOUT_NS (20 * NS_PER_S)
@@ -29,7 +30,7 @@
 #define IDLE_WAIT_NS        (10 * NS_PER_MS)
 
 /* Takes what the client asks.  Returns false when it is over. */
-static bool obey(struct server *s, int control)
+static bool obey(struct crew *s, int control)
 {
     struct control_message m;
     int status = control_receive(control, &m, 0);
@@ -39,15 +40,15 @@ static bool obey(struct server *s, int control)
         return false;
     memset(&m, 0, sizeof(m));
     m.kind = CONTROL_SAMPLE;
-    server_sample(s, &m.sample);
+    crew_sample(s, &m.sample);
     return control_send(control, &m) == 0;
 }
 
-static bool serve(struct server *s, int control, struct failure *failure)
+static bool serve(struct crew *s, int control, struct failure *failure)
 {
     struct control_message ready = {.kind = CONTROL_READY};
-    const char *certificate = server_certificate(s);
-    const struct address *address = server_address(s);
+    const char *certificate = server_certificate(crew_first(s));
+    const struct address *address = server_address(crew_first(s));
     if (strlen(certificate) >= sizeof(ready.text))
         return failure_set(failure, "the certificate is too large to hand over");
     memcpy(ready.text, certificate, strlen(certificate));
@@ -58,7 +59,7 @@ static bool serve(struct server *s, int control, struct failure *failure)
 
     uint64_t looked_ns = 0;
     for (;;) {
-        if (!server_turn(s, IDLE_WAIT_NS, failure))
+        if (!crew_turn(s, IDLE_WAIT_NS, failure))
             return false;
         uint64_t now_ns = clock_now_ns();
         if (now_ns - looked_ns < CONTROL_INTERVAL_NS)
@@ -71,9 +72,11 @@ static bool serve(struct server *s, int control, struct failure *failure)
 
 bool server_process_serve(const struct options *o, int control, struct failure *failure)
 {
-    struct server *s = NULL;
-    bool is_good = server_open(o, &s, failure) && serve(s, control, failure);
-    server_close(s);
+    struct crew *s = NULL;
+    /* By default the client has the second CPU. */
+    int avoid = o->client_cpu == CPU_DEFAULT ? cpu_of_shard(1, CPU_ANY) : o->client_cpu;
+    bool is_good = crew_open(o, avoid, &s, failure) && serve(s, control, failure);
+    crew_close(s);
     return is_good;
 }
 

@@ -138,6 +138,21 @@ static void write_conns(struct json *j, const struct options *o, const struct sa
     json_end(j);
 }
 
+/* The counters of each shard of the server. */
+static void write_shards(struct json *j, const struct sample samples[2])
+{
+    const uint32_t count = 1;
+    json_begin_list(j, "shards");
+    for (uint32_t i = 0; i < samples[1].shard_count; i++) {
+        const struct spate_shard_stats *before = &samples[0].shards[i];
+        const struct spate_shard_stats *after = &samples[1].shards[i];
+        json_begin(j, NULL);
+        SPATE_SHARD_STATS(WRITE)
+        json_end(j);
+    }
+    json_end_list(j);
+}
+
 static void write_side(struct json *j, const char *key, const struct options *o,
                        const struct result *r, const struct sample samples[2])
 {
@@ -159,6 +174,8 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     json_number(j, "packets_per_call", side.packets_per_call);
     json_number(j, "enters_per_packet", ratio(1, side.packets_per_call));
     SPATE_SHARD_STATS(WRITE)
+    if (samples == r->server)
+        write_shards(j, samples);
     write_conns(j, o, samples);
     json_integer(j, "payload_in_bytes", side.delta.payload_in_bytes);
     json_integer(j, "payload_out_bytes", side.delta.payload_out_bytes);
@@ -180,6 +197,11 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_integer(j, "mtu", r->mtu);
     json_text(j, "crypto", r->crypto);
     json_text(j, "backend", spate_backend_name(r->backend));
+    if (r->have_server)
+        json_integer(j, "shards", r->server[1].shard_count);
+    else
+        json_null(j, "shards");
+    json_integer(j, "sockets", options_sockets(o));
     json_integer(j, "streams", o->streams);
     json_integer(j, "conns", o->conns);
     json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
@@ -290,6 +312,18 @@ static void print_side(FILE *file, const char *name, const struct options *o,
 }
 
 /* What is zero as long as nothing goes wrong, and what copies cost. */
+static void print_shards(FILE *file, const struct sample samples[2])
+{
+    fprintf(file, "  packets of the server's %u shards:", samples[1].shard_count);
+    for (uint32_t i = 0; i < samples[1].shard_count; i++) {
+        const struct spate_shard_stats *before = &samples[0].shards[i];
+        const struct spate_shard_stats *after = &samples[1].shards[i];
+        fprintf(file, " %" PRIu64,
+                after->packets_in + after->packets_out - before->packets_in - before->packets_out);
+    }
+    fputc('\n', file);
+}
+
 static void print_waste(FILE *file, const char *name, const struct sample samples[2])
 {
     const struct spate_shard_stats *x = &samples[0].shard;
@@ -387,6 +421,8 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         print_side(file, "server", o, r, r->server);
     if (o->scenario != SCENARIO_SERVE)
         print_side(file, "client", o, r, r->client);
+    if (r->have_server && r->server[1].shard_count > 1)
+        print_shards(file, r->server);
     fprintf(file, "  %-6s %14s %14s %11s %12s %8s %8s %8s\n", "", "copied in MB", "copied out MB",
             "allocations", "kernel drops", "enobufs", "re-arms", "lost");
     if (r->have_server)

@@ -44,9 +44,40 @@ void sample_usage(struct sample *ret)
 
 void sample_take(struct sample *ret, struct spate_shard *shard)
 {
-    sample_usage(ret);
-    spate_shard_stats(shard, &ret->shard);
+    struct sample usage;
+    sample_usage(&usage);
+    sample_shard(ret, shard);
+    ret->now_ns = usage.now_ns;
+    ret->cpu_user_ns = usage.cpu_user_ns;
+    ret->cpu_sys_ns = usage.cpu_sys_ns;
     read_memory(ret);
+}
+
+void sample_shard(struct sample *ret, struct spate_shard *shard)
+{
+    memset(ret, 0, sizeof(*ret));
+    spate_shard_stats(shard, &ret->shard);
+    ret->shard_count = 1;
+    ret->shards[0] = ret->shard;
+}
+
+void sample_add(struct sample *sample, const struct sample *other)
+{
+    uint64_t longest_ns = sample->shard.turn_longest_ns > other->shard.turn_longest_ns
+                              ? sample->shard.turn_longest_ns
+                              : other->shard.turn_longest_ns;
+#define ADD(kind, name) sample->shard.name += other->shard.name;
+    SPATE_SHARD_STATS(ADD)
+#undef ADD
+    sample->shard.turn_longest_ns = longest_ns;
+    if (sample->shard_count < SAMPLE_SHARDS_MAX)
+        sample->shards[sample->shard_count++] = other->shard;
+    sample->payload_in_bytes += other->payload_in_bytes;
+    sample->payload_out_bytes += other->payload_out_bytes;
+    sample->conn_count += other->conn_count;
+#define ADD(kind, name) sample->conns.name += other->conns.name;
+    SPATE_CONN_STATS(ADD)
+#undef ADD
 }
 
 void sample_add_conn(struct sample *sample, const struct spate_conn *conn)

@@ -12,27 +12,28 @@
 #include "bench/load/options.h"
 #include "bench/load/progress.h"
 #include "bench/load/result.h"
+#include "bench/load/crew.h"
 #include "bench/load/server.h"
 
 /* Also how late a signal is seen that comes just before the wait. */
 #define IDLE_WAIT_NS (100 * NS_PER_MS)
 #define GOODBYE_NS   (500 * NS_PER_MS)
 
-static bool write_certificate(const struct server *s, const char *path, struct failure *failure)
+static bool write_certificate(const struct crew *s, const char *path, struct failure *failure)
 {
     FILE *file = fopen(path, "we");
     if (file == NULL)
         return failure_set(failure, "cannot write --cert-out %s: %s", path, strerror(errno));
-    bool is_written = fputs(server_certificate(s), file) >= 0;
+    bool is_written = fputs(server_certificate(crew_first(s)), file) >= 0;
     if (fclose(file) != 0 || !is_written)
         return failure_set(failure, "cannot write --cert-out %s: %s", path, strerror(errno));
     return true;
 }
 
-static void say_where(const struct options *o, const struct server *s, FILE *status)
+static void say_where(const struct options *o, const struct crew *s, FILE *status)
 {
     char text[ADDRESS_TEXT_SIZE];
-    address_format(server_address(s), text);
+    address_format(server_address(crew_first(s)), text);
     fprintf(status, "listening at %s%s%s\n", text,
             o->cert != NULL ? "" : " with a fresh self-signed certificate: clients need ",
             o->cert != NULL       ? ""
@@ -41,7 +42,7 @@ static void say_where(const struct options *o, const struct server *s, FILE *sta
     (void)fflush(status);
 }
 
-static bool loop(const struct options *o, struct server *s, const volatile sig_atomic_t *stop,
+static bool loop(const struct options *o, struct crew *s, const volatile sig_atomic_t *stop,
                  struct failure *failure)
 {
     struct progress progress = progress_of(SCENARIO_SERVE);
@@ -51,9 +52,9 @@ static bool loop(const struct options *o, struct server *s, const volatile sig_a
 
     while (is_good && *stop == 0 && now_ns < end_ns) {
         uint64_t left_ns = end_ns - now_ns;
-        is_good = server_turn(s, left_ns < IDLE_WAIT_NS ? left_ns : IDLE_WAIT_NS, failure);
+        is_good = crew_turn(s, left_ns < IDLE_WAIT_NS ? left_ns : IDLE_WAIT_NS, failure);
         now_ns = clock_now_ns();
-        progress_show(&progress, true, server_payload_bytes(s), 0, now_ns);
+        progress_show(&progress, true, crew_payload_bytes(s), 0, now_ns);
     }
     progress_clear(&progress);
     return is_good;
@@ -62,29 +63,29 @@ static bool loop(const struct options *o, struct server *s, const volatile sig_a
 bool serve_run(const struct options *o, FILE *status, const volatile sig_atomic_t *stop,
                struct result *ret, struct failure *failure)
 {
-    struct server *s = NULL;
+    struct crew *s = NULL;
 
     memset(ret, 0, sizeof(*ret));
     histogram_init(&ret->latency);
     if (!cpu_pin(cpu_choose(o->server_cpu, CPU_ANY), "--server-cpu", failure) ||
-        !server_open(o, &s, failure))
+        !crew_open(o, CPU_ANY, &s, failure))
         return false;
 
     bool is_good = o->cert_out == NULL || write_certificate(s, o->cert_out, failure);
     if (is_good) {
         ret->have_server = true;
-        ret->backend = spate_engine_backend(server_engine(s));
-        ret->crypto = spate_engine_crypto(server_engine(s));
-        endpoint_warn(server_engine(s));
-        ret->mtu = endpoint_mtu(o, address_is_v6(server_address(s)));
-        server_sample(s, &ret->server[0]);
+        ret->backend = spate_engine_backend(server_engine(crew_first(s)));
+        ret->crypto = spate_engine_crypto(server_engine(crew_first(s)));
+        endpoint_warn(server_engine(crew_first(s)));
+        ret->mtu = endpoint_mtu(o, address_is_v6(server_address(crew_first(s))));
+        crew_sample(s, &ret->server[0]);
         say_where(o, s, status);
         is_good = loop(o, s, stop, failure);
-        server_sample(s, &ret->server[1]);
+        crew_sample(s, &ret->server[1]);
         ret->duration_ns = ret->server[1].now_ns - ret->server[0].now_ns;
-        ret->bytes = server_payload_bytes(s);
-        server_say_goodbye(s, GOODBYE_NS);
+        ret->bytes = crew_payload_bytes(s);
+        crew_say_goodbye(s, GOODBYE_NS);
     }
-    server_close(s);
+    crew_close(s);
     return is_good;
 }

@@ -65,7 +65,8 @@ struct server {
     struct spate_shard *shard;
     struct host_loop loop;
     struct spate_tls *tls;
-    struct spate_listener *listener;
+    struct spate_engine_listener *listener; /* NULL: of another server */
+    bool is_beside;                         /* engine and TLS belong to another server */
     struct address address;
     char *cert_pem;
     char *key_pem;
@@ -356,13 +357,25 @@ uint64_t server_payload_bytes(const struct server *s)
     return s->payload_in_bytes + s->payload_out_bytes;
 }
 
-void server_sample(struct server *s, struct sample *ret)
+/* Adds to a sample of the shard what the application has counted. */
+static void complete(const struct server *s, struct sample *ret)
 {
-    sample_take(ret, s->shard);
     ret->payload_in_bytes = s->payload_in_bytes;
     ret->payload_out_bytes = s->payload_out_bytes;
     for (const struct server_conn *c = s->conns; c != NULL; c = c->next)
         sample_add_conn(ret, c->conn);
+}
+
+void server_sample(struct server *s, struct sample *ret)
+{
+    sample_take(ret, s->shard);
+    complete(s, ret);
+}
+
+void server_sample_shard(struct server *s, struct sample *ret)
+{
+    sample_shard(ret, s->shard);
+    complete(s, ret);
 }
 
 static bool open_tls(struct server *s, struct failure *failure)
@@ -393,12 +406,15 @@ static bool listen_at(struct server *s, const struct address_list *list, struct 
 {
     struct spate_error error = {.text = ""};
     const struct address *a = &list->items[0];
-    int status = spate_shard_listen(s->shard, (const struct sockaddr *)&a->storage, a->size, s->tls,
-                                    NULL, &s->listener, &error);
-    if (status == 0) {
-        s->address.size = sizeof(s->address.storage);
-        status = spate_listener_address(s->listener, &s->address.storage, &s->address.size);
-    }
+    const struct spate_listen_options options = {
+        .size = sizeof(options),
+        .address = (const struct sockaddr *)&a->storage,
+        .address_size = a->size,
+        .tls = s->tls,
+    };
+    int status = spate_engine_listen(s->engine, &options, &s->listener, &error);
+    if (status == 0)
+        status = spate_engine_listener_address(s->listener, &s->address.storage, &s->address.size);
     if (status == 0)
         return true;
     char text[ADDRESS_TEXT_SIZE];
@@ -418,8 +434,8 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
 
     s->options = o;
     s->loop.is_epoll = o->epoll;
-    bool is_open = open_tls(s, failure) &&
-                   endpoint_open(o, address_is_v6(&list.items[0]), &s->engine, failure);
+    bool is_open = open_tls(s, failure) && endpoint_open(o, address_is_v6(&list.items[0]),
+                                                         (uint32_t)o->shards, &s->engine, failure);
     if (is_open) {
         s->shard = spate_engine_shard(s->engine, 0);
         is_open = listen_at(s, &list, failure);
@@ -430,6 +446,26 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
     }
     *ret = s;
     return true;
+}
+
+bool server_open_beside(const struct server *first, uint32_t index, struct server **ret,
+                        struct failure *failure)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return failure_set(failure, "out of memory");
+    s->options = first->options;
+    s->engine = first->engine;
+    s->shard = spate_engine_shard(first->engine, index);
+    s->loop.is_epoll = first->loop.is_epoll;
+    s->is_beside = true;
+    *ret = s;
+    return true;
+}
+
+struct spate_shard *server_shard(const struct server *s)
+{
+    return s->shard;
 }
 
 const struct spate_engine *server_engine(const struct server *s)
@@ -452,7 +488,8 @@ void server_say_goodbye(struct server *s, uint64_t wait_ns)
     struct failure ignored = {.is_set = false};
     uint64_t end_ns = clock_now_ns() + wait_ns;
 
-    spate_listener_close(s->listener);
+    if (s->listener != NULL)
+        spate_engine_listener_close(s->listener);
     s->listener = NULL;
     for (struct server_conn *c = s->conns; c != NULL; c = c->next)
         spate_conn_close(c->conn, PERF_OK, "the server stops");
@@ -467,7 +504,8 @@ void server_close(struct server *s)
     if (s == NULL)
         return;
     host_loop_close(&s->loop);
-    spate_engine_destroy(s->engine);
+    if (!s->is_beside)
+        spate_engine_destroy(s->engine);
     spate_tls_destroy(s->tls);
     spate_free(s->cert_pem);
     spate_free(s->key_pem);

@@ -20,7 +20,13 @@ struct spate_engine;
  * `failure`, or the server, which is the caller's until server_close(). */
 bool server_open(const struct options *o, struct server **ret, struct failure *failure);
 
+/* Makes a server for another shard of the engine, with a thread of its own.  It must be closed
+ * after `first`.  Returns false and sets `failure`, or the server, which is the caller's. */
+bool server_open_beside(const struct server *first, uint32_t index, struct server **ret,
+                        struct failure *failure);
+
 const struct spate_engine *server_engine(const struct server *s);
+struct spate_shard *server_shard(const struct server *s);
 
 /* Where it listens, with the real port. */
 const struct address *server_address(const struct server *s);
@@ -35,7 +41,11 @@ bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure);
 /* What has been received and queued so far. */
 uint64_t server_payload_bytes(const struct server *s);
 
+/* Of the process, and of the server's shard. */
 void server_sample(struct server *s, struct sample *ret);
+
+/* Of the server's shard alone. */
+void server_sample_shard(struct server *s, struct sample *ret);
 
 /* Closes the connections to all clients, and waits for at most `wait_ns` until that is done. */
 void server_say_goodbye(struct server *s, uint64_t wait_ns);

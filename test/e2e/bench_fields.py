@@ -48,6 +48,34 @@ class Fields(support.BenchTest):
                 self.assertGreater(result[side]['conns']['packets_in'], 0)
                 self.assertGreater(result[side]['conns']['rtt_min_ns'], 0)
 
+    def test_each_shard_of_the_server_has_its_counters(self):
+        for shards, *more in (('1',), ('3',), ('2', '--epoll'), ('2', '--backend', 'mmsg')):
+            result = self.run_json('rr', '--seconds', '0.2', '--conns', '16', '--shards', shards,
+                                   *more)
+            parts = result['server']['shards']
+            self.assertEqual(result['config']['shards'], int(shards))
+            self.assertEqual(len(parts), int(shards))
+            self.assertEqual(result['config']['sockets'], 1 if shards == '1' else 16)
+            for part in parts:
+                self.assertFalse(set(fields_of('spate_shard_stats')) - set(part))
+            for name in ('packets_in', 'datagrams_out', 'turns', 'conns_now'):
+                self.assertEqual(sum(part[name] for part in parts), result['server'][name], name)
+            self.assertEqual(result['server']['conns']['count'], 16)
+            busy = [part for part in parts if part['packets_in'] > 0]
+            # All 16 sockets at one of two shards: once in 30,000 runs.
+            self.assertGreater(len(busy), 1 if shards != '1' else 0)
+            self.assertNotIn('shards', result['client'])
+
+    def test_a_server_of_its_own_has_as_many_shards_as_cpus(self):
+        server, address = self.start_server('--shards', '0')
+        result = self.run_json('handshake', '--seconds', '0.2', '--warmup', '0', '--sockets', '4',
+                               '--connect', address, '--insecure')
+        self.assertIsNone(result['config']['shards'])
+        self.assertEqual(result['config']['sockets'], 4)
+        self.assertGreater(result['handshakes'], 0)
+        self.assertEqual(result['handshakes_failed'], 0)
+        self.end(server)
+
     def test_where_connections_come_and_go_there_is_no_sum(self):
         result = self.run_json('handshake', '--seconds', '0.1', '--warmup', '0')
         self.assertIsNone(result['client']['conns'])

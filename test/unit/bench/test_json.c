@@ -60,6 +60,25 @@ static void an_empty_object_has_no_line_inside(void **state)
     expect("{\n  \"inner\": {}\n}\n");
 }
 
+static void a_list_has_members_without_keys(void **state)
+{
+    (void)state;
+    struct json j = begin();
+    json_begin(&j, NULL);
+    json_begin_list(&j, "none");
+    json_end_list(&j);
+    json_begin_list(&j, "two");
+    for (uint64_t i = 0; i < 2; i++) {
+        json_begin(&j, NULL);
+        json_integer(&j, "n", i);
+        json_end(&j);
+    }
+    json_end_list(&j);
+    json_end(&j);
+    expect("{\n  \"none\": [],\n  \"two\": [\n    {\n      \"n\": 0\n    },\n    {\n"
+           "      \"n\": 1\n    }\n  ]\n}\n");
+}
+
 static void texts_are_escaped(void **state)
 {
     (void)state;
@@ -87,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_separated_by_commas_and_indented),
         cmocka_unit_test(an_empty_object_has_no_line_inside),
+        cmocka_unit_test(a_list_has_members_without_keys),
         cmocka_unit_test(texts_are_escaped),
         cmocka_unit_test(what_is_not_finite_is_null),
     };
