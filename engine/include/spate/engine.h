@@ -348,8 +348,8 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
 
 /* Returns for how many nanoseconds the shard has not looked at its network: since its last wait
  * ended, because it works, or because the application's code that runs on its thread does.  Returns
- * 0 while the shard waits, before its first turn, and after its end.  Another thread finds a shard
- * by it whose application blocks; the other shards go on meanwhile.
+ * 0 while the shard waits, before its first turn, after its end, and with SPATE_BACKEND_HOST.
+ * Another thread finds a shard by it whose application blocks; the other shards go on meanwhile.
  *
  * The gauge turn_longest_ns of spate_shard_stats() is the highest value so far.  It leaves out what
  * a turn sends at its end, which is at most 1 MiB.  A program that polls spate_shard_fd() waits
