@@ -35,8 +35,9 @@ enum {
 };
 
 static struct heap heap;
-static struct sb_pool blocks, frames, chunks, ranges;
+static struct sb_pool blocks, frames, chunks, ranges, acks;
 static struct sb_store block_store = {.pool = &blocks};
+static struct sb_store ack_store = {.pool = &acks};
 static struct sb_store chunk_store = {.pool = &chunks};
 static struct sb_store range_store = {.pool = &ranges};
 static uint8_t bytes[1]; /* lent, never looked at */
@@ -47,6 +48,7 @@ static void prepare(void)
     sb_pool_init(&blocks, "blocks", sizeof(struct sp_sent_block), 64, 4096, &heap.memory);
     sb_pool_init(&frames, "frames", sizeof(struct sp_sent_frame), 1024, 1 << 17, &heap.memory);
     sb_pool_init(&chunks, "chunks", sizeof(struct sp_chunk), 16, 64, &heap.memory);
+    sb_pool_init(&acks, "acks", sizeof(struct sp_ack_many), 8, 8, &heap.memory);
     sb_pool_init(&ranges, "ranges", sizeof(struct sp_range), 64, 1 << 16, &heap.memory);
 }
 
@@ -177,7 +179,7 @@ static void check_received(void)
 {
     for (uint32_t i = 0; i < 2; i++) {
         struct received_work *w = &received_works[i];
-        sp_ack_init(&w->ack);
+        sp_ack_init(&w->ack, &ack_store);
         w->gap_every = i == 0 ? 0 : 100;
         w->now_ns = SB_S;
         run_received(w, IN_FLIGHT / ACKED_AT_ONCE);

@@ -88,6 +88,7 @@ void sp_pools_init(struct sp_pools *pools, const struct sp_pool_limits *limits,
     INIT(message_states, struct sp_messages, limits->conns_max);
     INIT(priorities, struct sp_priorities, limits->conns_max);
     INIT(ranges, struct sp_range, UINT32_MAX);
+    INIT(acks, struct sp_ack_many, UINT32_MAX);
     INIT(packets, struct sp_sent_block, UINT32_MAX);
     INIT(frames, struct sp_sent_frame, UINT32_MAX);
 #undef INIT
@@ -99,6 +100,7 @@ void sp_pools_reserve(struct sp_pools *pools)
     (void)sb_pool_reserve(&pools->chunks, RESERVE_SMALL);
     (void)sb_pool_reserve(&pools->pieces, RESERVE_SMALL);
     (void)sb_pool_reserve(&pools->ranges, RESERVE_SMALL);
+    (void)sb_pool_reserve(&pools->acks, RESERVE_LARGE);
     (void)sb_pool_reserve(&pools->packets, RESERVE_LARGE);
     (void)sb_pool_reserve(&pools->frames, RESERVE_SMALL);
     sp_copies_reserve(&pools->copies);
@@ -109,7 +111,7 @@ void sp_pools_reserve(struct sp_pools *pools)
 
 /* EACH_POOL walks them as an array. */
 _Static_assert(offsetof(struct sp_pools, frames) - offsetof(struct sp_pools, conns) ==
-                   16 * sizeof(struct sb_pool),
+                   17 * sizeof(struct sb_pool),
                "the pools stand side by side");
 
 void sp_pools_deinit(struct sp_pools *pools)
@@ -191,6 +193,7 @@ static void init_stores(struct sp_conn *conn, struct sp_pools *pools)
         .ranges = {.pool = &pools->ranges},
         .packets = {.pool = &pools->packets},
         .frames = {.pool = &pools->frames},
+        .acks = {.pool = &pools->acks},
     };
 }
 
@@ -246,7 +249,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     for (uint32_t i = 0; i < SP_SPACES; i++) {
         struct sp_conn_space *s = i == SP_SPACE_APP ? &conn->app : &conn->handshake->spaces[i];
         *s = (struct sp_conn_space){0};
-        sp_ack_init(&s->ack);
+        sp_ack_init(&s->ack, &conn->stores.acks);
         sp_crypto_stream_init(&s->crypto, &conn->pieces, &conn->stores.ranges,
                               i == SP_SPACE_INITIAL ? SP_CRYPTO_INITIAL_BYTES_MAX
                                                     : SP_CRYPTO_BUFFER_BYTES_MAX);
@@ -338,7 +341,7 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
     sp_conn_free_space(conn, SP_SPACE_APP);
     SB_ASSERT(conn->stores.streams.count == 0 && conn->stores.chunks.count == 0);
     SB_ASSERT(conn->stores.ranges.count == 0 && conn->stores.packets.count == 0);
-    SB_ASSERT(conn->stores.frames.count == 0);
+    SB_ASSERT(conn->stores.frames.count == 0 && conn->stores.acks.count == 0);
     SB_ASSERT(conn->pieces.count == 0 && conn->pieces.lent_count == 0);
     sp_conn_narrow_window(conn);
     sp_conn_paths_deinit(conn);

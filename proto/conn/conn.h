@@ -115,6 +115,7 @@ struct sp_pools {
     struct sb_pool message_states; /* of connections that have any */
     struct sb_pool priorities;     /* of connections that use any */
     struct sb_pool ranges;
+    struct sb_pool acks;     /* ranges of received packets, of spaces that have many */
     struct sb_pool packets;  /* blocks of sent packets */
     struct sb_pool frames;   /* records of the frames in sent packets */
     struct sp_copies copies; /* of received bytes */

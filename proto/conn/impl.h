@@ -184,6 +184,7 @@ struct sp_stores {
     struct sb_store ranges;
     struct sb_store packets;
     struct sb_store frames;
+    struct sb_store acks;
 };
 
 struct sp_conn {

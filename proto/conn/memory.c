@@ -54,8 +54,9 @@ uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
             own += conn->pools->careful.object_size;
     return own + sb_store_bytes(&stores->streams) + sb_store_bytes(&stores->chunks) +
            sb_store_bytes(&stores->ranges) + sb_store_bytes(&stores->packets) +
-           sb_store_bytes(&stores->frames) + sp_stream_map_bytes(&conn->streams) +
-           sp_conn_held_bytes(conn) + sp_conn_messages_bytes(conn) + sp_schedule_bytes(conn);
+           sb_store_bytes(&stores->frames) + sb_store_bytes(&stores->acks) +
+           sp_stream_map_bytes(&conn->streams) + sp_conn_held_bytes(conn) +
+           sp_conn_messages_bytes(conn) + sp_schedule_bytes(conn);
 }
 
 void sp_conn_note_shortage(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)

@@ -25,6 +25,7 @@ void sp_conn_free_space(struct sp_conn *conn, enum sp_space space)
     s->read = NULL;
     s->write = NULL;
     sp_crypto_stream_deinit(&s->crypto);
+    sp_ack_deinit(&s->ack);
     conn->spaces[space] = NULL;
 }
 

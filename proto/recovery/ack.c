@@ -27,7 +27,10 @@
  * reorders it may be late by two: the ranges are kept for another round trip.  [RFC9000 13.2.3]
  *
  * What can be attacked: gaps make ranges.  They are bounded; the oldest is forgotten, and
- * forgotten numbers count as received, so no packet is ever processed twice.  [RFC9000 13.2.3] */
+ * forgotten numbers count as received, so no packet is ever processed twice.  [RFC9000 13.2.3]
+ * Without memory for more than a few ranges the oldest is forgotten sooner. */
+
+#include <string.h>
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
@@ -41,9 +44,51 @@
 #define IN_ORDER_COUNT_MAX   256
 #define ACKS_PER_ROUND_TRIP  8
 
-void sp_ack_init(struct sp_ack *ack)
+void sp_ack_init(struct sp_ack *ack, struct sb_store *store)
 {
-    *ack = (struct sp_ack){.deadline_ns = SB_NEVER};
+    *ack = (struct sp_ack){.deadline_ns = SB_NEVER, .store = store};
+    ack->ranges = ack->few;
+}
+
+/* Moves from the few ranges to many.  False without memory. */
+static bool widen(struct sp_ack *ack)
+{
+    if (ack->many != NULL || ack->store == NULL)
+        return false;
+    ack->many = sb_store_take_ordinary(ack->store);
+    if (ack->many == NULL)
+        return false;
+    memcpy(ack->many->ranges, ack->few, sizeof(ack->few));
+    ack->ranges = ack->many->ranges;
+    return true;
+}
+
+/* Moves back to the few. */
+static void narrow(struct sp_ack *ack)
+{
+    if (ack->many == NULL)
+        return;
+    SB_ASSERT(ack->range_count <= SP_ACK_RANGES_FEW);
+    memcpy(ack->few, ack->many->ranges, sizeof(ack->few));
+    ack->ranges = ack->few;
+    sb_store_give(ack->store, ack->many);
+    ack->many = NULL;
+}
+
+/* Forgets the oldest ranges beyond `count`. */
+static void forget_beyond(struct sp_ack *ack, uint32_t count)
+{
+    if (ack->range_count <= count)
+        return;
+    ack->floor = ack->ranges[count].largest + 1;
+    ack->range_count = count;
+}
+
+void sp_ack_deinit(struct sp_ack *ack)
+{
+    forget_beyond(ack, SP_ACK_RANGES_FEW);
+    narrow(ack);
+    ack->store = NULL;
 }
 
 /* Returns the index of the first range whose smallest is <= pn + 1: pn is in it, just
@@ -71,14 +116,14 @@ bool sp_ack_is_known(const struct sp_ack *ack, uint64_t pn)
 
 static void insert_at(struct sp_ack *ack, uint32_t index, uint64_t pn)
 {
-    if (ack->range_count == SP_ACK_RANGES_MAX) {
+    uint32_t count_max = ack->many != NULL ? SP_ACK_RANGES_MAX : SP_ACK_RANGES_FEW;
+    if (ack->range_count == count_max && !widen(ack)) {
         /* Forget the oldest; if the new one is the oldest, it is the one. */
         if (index == ack->range_count) {
             ack->floor = pn + 1;
             return;
         }
-        ack->range_count--;
-        ack->floor = ack->ranges[ack->range_count].largest + 1;
+        forget_beyond(ack, count_max - 1);
     }
     memmove(&ack->ranges[index + 1], &ack->ranges[index],
             (ack->range_count - index) * sizeof(ack->ranges[0]));
@@ -256,11 +301,14 @@ void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest)
         ack->range_count--;
         ack->floor = SB_MAX(ack->floor, ack->ranges[ack->range_count].largest + 1);
     }
+    if (SB_UNLIKELY(ack->many != NULL) && ack->range_count <= 1)
+        narrow(ack);
 }
 
 void sp_ack_check(const struct sp_ack *ack)
 {
-    SB_ASSERT(ack->range_count <= SP_ACK_RANGES_MAX);
+    SB_ASSERT(ack->range_count <= (ack->many != NULL ? SP_ACK_RANGES_MAX : SP_ACK_RANGES_FEW));
+    SB_ASSERT(ack->ranges == (ack->many != NULL ? ack->many->ranges : ack->few));
     for (uint32_t i = 0; i < ack->range_count; i++) {
         SB_ASSERT(ack->ranges[i].smallest <= ack->ranges[i].largest);
         SB_ASSERT(ack->ranges[i].smallest >= ack->floor);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
+#include "proto/base/pool.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/types.h"
@@ -19,10 +20,20 @@ struct sp_ack_wish {
     uint32_t reorder_threshold; /* 0: reordering asks for no ACK */
 };
 
+/* Ranges that need no memory of their own: a flow without loss has one, and one that reorders two.
+ */
+enum { SP_ACK_RANGES_FEW = 3 };
+
+/* Room for all ranges that may be remembered, from a pool. */
+struct sp_ack_many {
+    struct sp_ack_range ranges[SP_ACK_RANGES_MAX];
+};
+
 /* The packets received in one packet number space, and when to acknowledge them.  [RFC9000 13.2]
  *
  *     ranges[0] is the largest; falling, disjoint, not adjacent
  *     numbers below `floor` count as received: they were, or were forgotten
+ *     `ranges` is `few`, or `many->ranges` from the fourth range on and until one is left
  *
  * Usage order, once per batch:  on_packet() for each packet  ->  decide()  -> later, with
  * a packet that carries the ACK:  on_sent(). */
@@ -46,10 +57,17 @@ struct sp_ack {
     uint64_t floor;
     struct sp_ecn_counts ecn;
     const struct sp_ack_wish *wish; /* NULL: none */
-    struct sp_ack_range ranges[SP_ACK_RANGES_MAX];
+    struct sp_ack_range *ranges;
+    struct sp_ack_many *many; /* NULL: none */
+    struct sb_store *store;   /* of struct sp_ack_many, borrowed; NULL: there are but few ranges */
+    struct sp_ack_range few[SP_ACK_RANGES_FEW];
 };
 
-void sp_ack_init(struct sp_ack *ack);
+/* `store`: see struct sp_ack.  The object may not be moved. */
+void sp_ack_init(struct sp_ack *ack, struct sb_store *store);
+/* Gives back what was taken from the store, and takes nothing more: only the newest ranges are
+ * still known. */
+void sp_ack_deinit(struct sp_ack *ack);
 
 /* True if `pn` must not be processed (again). */
 bool sp_ack_is_known(const struct sp_ack *ack, uint64_t pn);

@@ -167,6 +167,7 @@ void qs_host_check_stores(struct qs_host *host)
         sum.ranges.count += conn->stores.ranges.count;
         sum.packets.count += conn->stores.packets.count;
         sum.frames.count += conn->stores.frames.count;
+        sum.acks.count += conn->stores.acks.count;
         message_count += conn->messages == NULL ? 0 : conn->messages->store.count;
         widened_bytes += conn->window.size - conn->config->conn_window_bytes;
     }
@@ -180,7 +181,8 @@ void qs_host_check_stores(struct qs_host *host)
         sum.chunks.count != pools->chunks.used_count ||
         sum.ranges.count != pools->ranges.used_count ||
         sum.packets.count != pools->packets.used_count ||
-        sum.frames.count != pools->frames.used_count || message_count != pools->messages.used_count)
+        sum.frames.count != pools->frames.used_count || sum.acks.count != pools->acks.used_count ||
+        message_count != pools->messages.used_count)
         qs_fail(host->trace, "objects of the %s's pools belong to no connection",
                 host->role == SP_CLIENT ? "client" : "server");
 }

@@ -7,10 +7,25 @@
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "test/sim/random.h"
+#include "test/support/heap.h"
 
 enum { NUMBERS = 400 };
 
 #define DELAY_NS (25 * SB_MS)
+
+/* Room for all ranges. */
+static struct sb_store *many_ranges(void)
+{
+    static struct heap heap;
+    static struct sb_pool pool;
+    static struct sb_store store;
+    if (pool.memory == NULL) {
+        heap_init(&heap);
+        sb_pool_init(&pool, "acks", sizeof(struct sp_ack_many), 8, UINT32_MAX, &heap.memory);
+        store.pool = &pool;
+    }
+    return &store;
+}
 
 static void receive(struct sp_ack *ack, uint64_t pn, bool is_eliciting)
 {
@@ -42,7 +57,7 @@ static void any_order_of_numbers_matches_a_map(void **state)
         struct qs_random random;
         qs_random_init(&random, seed);
         struct sp_ack ack;
-        sp_ack_init(&ack);
+        sp_ack_init(&ack, many_ranges());
         bool map[NUMBERS] = {false};
         uint64_t spread = 1 + seed * 15;
         for (uint64_t middle = 0; middle + spread < NUMBERS; middle++) {
@@ -65,7 +80,7 @@ static void at_the_bound_the_oldest_range_is_forgotten(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     for (uint64_t i = 0; i <= SP_ACK_RANGES_MAX; i++) {
         receive(&ack, 10 + 2 * i, true);
         assert_int_equal(ack.range_count, SB_MIN(i + 1, SP_ACK_RANGES_MAX));
@@ -77,7 +92,7 @@ static void at_the_bound_the_oldest_range_is_forgotten(void **state)
     assert_int_equal(ack.range_count, SP_ACK_RANGES_MAX);
 
     /* One that would be the oldest is forgotten itself. */
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     for (uint64_t i = 0; i < SP_ACK_RANGES_MAX; i++)
         receive(&ack, 10 + 2 * i, true);
     receive(&ack, 5, true);
@@ -86,12 +101,73 @@ static void at_the_bound_the_oldest_range_is_forgotten(void **state)
     assert_false(sp_ack_is_known(&ack, 6));
 }
 
+/* Room for many ranges is taken with the fourth, and given back with the last but one. */
+static void few_ranges_take_no_memory(void **state)
+{
+    (void)state;
+    struct sb_store *store = many_ranges();
+    uint32_t before = store->count;
+    struct sp_ack ack;
+    sp_ack_init(&ack, store);
+    for (uint64_t i = 0; i < SP_ACK_RANGES_FEW; i++)
+        receive(&ack, 10 + 2 * i, true);
+    assert_int_equal(store->count, before);
+    receive(&ack, 1, true);
+    assert_int_equal(store->count, before + 1);
+    for (uint64_t pn = 0; pn < 20; pn++)
+        assert_int_equal(sp_ack_is_known(&ack, pn), pn == 1 || pn == 10 || pn == 12 || pn == 14);
+
+    sp_ack_on_confirmed(&ack, 11);
+    assert_int_equal(ack.range_count, 2);
+    assert_int_equal(store->count, before + 1);
+    sp_ack_on_confirmed(&ack, 14);
+    sp_ack_check(&ack);
+    assert_int_equal(store->count, before);
+    assert_true(sp_ack_is_known(&ack, 14));
+    assert_int_equal(sp_ack_next_pn(&ack), 15);
+}
+
+static void without_memory_the_oldest_range_is_forgotten_sooner(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack, NULL);
+    for (uint64_t i = 0; i <= SP_ACK_RANGES_FEW; i++)
+        receive(&ack, 10 + 2 * i, true);
+    assert_int_equal(ack.range_count, SP_ACK_RANGES_FEW);
+    assert_int_equal(ack.floor, 11);
+    receive(&ack, 11, true); /* joins a range */
+    receive(&ack, 30, true); /* a new one */
+    assert_int_equal(ack.floor, 13);
+    assert_true(sp_ack_is_known(&ack, 12));
+    assert_false(sp_ack_is_known(&ack, 13));
+}
+
+static void the_end_gives_back_the_room_for_ranges(void **state)
+{
+    (void)state;
+    struct sb_store *store = many_ranges();
+    uint32_t before = store->count;
+    struct sp_ack ack;
+    sp_ack_init(&ack, store);
+    for (uint64_t i = 0; i < 20; i++)
+        receive(&ack, 10 + 2 * i, true);
+    sp_ack_deinit(&ack);
+    sp_ack_check(&ack);
+    assert_int_equal(store->count, before);
+    /* A packet whose frames have ended the space. */
+    for (uint64_t i = 20; i < 30; i++)
+        receive(&ack, 10 + 2 * i, true);
+    assert_int_equal(store->count, before);
+    assert_true(sp_ack_is_known(&ack, 10));
+}
+
 /* [RFC9000 13.2.4] */
 static void what_the_peer_knows_to_be_received_is_not_repeated(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     static const uint64_t pns[] = {1, 2, 5, 6, 9};
     for (size_t i = 0; i < QT_COUNT(pns); i++)
         receive(&ack, pns[i], true);
@@ -130,7 +206,7 @@ static void a_late_packet_is_remembered(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     receive(&ack, 1, true);
     receive(&ack, 3, true);
     assert_false(ack.has_late); /* a gap may be a loss */
@@ -172,7 +248,7 @@ static void a_batch_is_acknowledged_by_what_is_in_it(void **state)
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         struct sp_ack ack;
-        sp_ack_init(&ack);
+        sp_ack_init(&ack, many_ranges());
         for (uint64_t pn = 0; pn < 10; pn++)
             receive(&ack, pn, true);
         sp_ack_decide(&ack, DELAY_NS, 0, 1000);
@@ -200,7 +276,7 @@ static void later_packets_do_not_put_an_ack_off(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     receive(&ack, 0, true);
     sp_ack_decide(&ack, DELAY_NS, 0, 100);
     receive(&ack, 1, false);
@@ -228,7 +304,7 @@ static void an_in_order_flow_gets_eight_acks_a_round_trip(void **state)
     struct sp_ack ack;
     uint64_t pn = 0;
     uint64_t now_ns = 1000;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     for (uint32_t i = 0; i < 64; i++) { /* every second packet, as long as it may be starting */
         receive_batch(&ack, &pn, 2, RTT_NS, now_ns);
         assert_true(sp_ack_is_due(&ack, now_ns) || i == 63);
@@ -260,7 +336,7 @@ static void the_time_of_arrival_is_that_of_the_largest(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     sp_ack_on_packet(&ack, 5, true, SP_ECN_NOT, 100);
     sp_ack_on_packet(&ack, 4, true, SP_ECN_NOT, 200);
     assert_int_equal(ack.largest_at_ns, 100);
@@ -273,7 +349,7 @@ static void marks_are_counted_by_kind(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     static const enum sp_ecn marks[] = {SP_ECN_NOT,  SP_ECN_ECT0, SP_ECN_ECT0, SP_ECN_ECT0,
                                         SP_ECN_ECT1, SP_ECN_CE,   SP_ECN_CE};
     for (size_t i = 0; i < QT_COUNT(marks); i++)
@@ -326,7 +402,7 @@ static void reordering_is_reported_as_the_examples_say(void **state)
     };
     for (size_t i = 0; i < QT_COUNT(tables); i++) {
         struct sp_ack ack;
-        sp_ack_init(&ack);
+        sp_ack_init(&ack, many_ranges());
         wish(&ack, 0, 100, 20000, tables[i].threshold);
         for (size_t k = 0; k < 8; k++) {
             print_message("    threshold %d, packet %d\n", (int)tables[i].threshold,
@@ -342,7 +418,7 @@ static void a_packet_that_was_reported_lost_is_acknowledged_at_once(void **state
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     wish(&ack, 0, 100, 20000, 3);
     for (uint64_t pn = 0; pn < 10; pn++)
         if (pn != 2 && pn != 8)
@@ -359,7 +435,7 @@ static void the_peer_chooses_how_many_packets_need_no_ack(void **state)
     static const uint64_t wishes[] = {0, 1, 10, 254, 255, 1000, SB_VARINT_MAX};
     for (size_t i = 0; i < QT_COUNT(wishes); i++) {
         struct sp_ack ack;
-        sp_ack_init(&ack);
+        sp_ack_init(&ack, many_ranges());
         wish(&ack, 0, wishes[i], 20000, 1);
         uint64_t count = SB_MIN(wishes[i] + 1, (uint64_t)256);
         uint64_t pn = 0;
@@ -375,7 +451,7 @@ static void the_peer_chooses_the_delay(void **state)
 {
     (void)state;
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     wish(&ack, 7, 10, 5000, 1);
     sp_ack_on_packet(&ack, 0, true, SP_ECN_NOT, SB_S);
     sp_ack_decide(&ack, 25 * SB_MS, 0, SB_S);
@@ -386,7 +462,7 @@ static void the_peer_chooses_the_delay(void **state)
     assert_true(sp_ack_is_due(&ack, SB_S)); /* [ack-frequency 5] */
     /* In the handshake there is no delay to choose. */
     struct sp_ack initial;
-    sp_ack_init(&initial);
+    sp_ack_init(&initial, many_ranges());
     sp_ack_on_packet(&initial, 0, true, SP_ECN_NOT, SB_S);
     sp_ack_decide(&initial, 0, 0, SB_S);
     assert_true(sp_ack_is_due(&initial, SB_S));
@@ -413,7 +489,7 @@ static void obsolete_and_invalid_wishes_are_not_taken(void **state)
         {SB_VARINT_MAX, 4000, SP_OK, false},
     };
     struct sp_ack ack;
-    sp_ack_init(&ack);
+    sp_ack_init(&ack, many_ranges());
     wished = (struct sp_ack_wish){0};
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         const struct sp_frame_ack_frequency frame = {samples[i].sequence, 1, samples[i].delay_us,
@@ -431,7 +507,7 @@ static void the_first_mark_of_several_is_acknowledged_at_once(void **state)
     static const enum sp_ecn marks[] = {SP_ECN_ECT0, SP_ECN_CE, SP_ECN_CE, SP_ECN_ECT0, SP_ECN_CE};
     for (uint64_t eliciting_max = 1; eliciting_max <= 50; eliciting_max += 49) {
         struct sp_ack ack;
-        sp_ack_init(&ack);
+        sp_ack_init(&ack, many_ranges());
         wish(&ack, 0, eliciting_max, 20000, 1);
         for (uint64_t pn = 0; pn < 5; pn++) {
             bool is_first = marks[pn] == SP_ECN_CE && marks[pn - 1] != SP_ECN_CE;
@@ -453,6 +529,9 @@ int main(void)
         cmocka_unit_test(the_first_mark_of_several_is_acknowledged_at_once),
         cmocka_unit_test(any_order_of_numbers_matches_a_map),
         cmocka_unit_test(at_the_bound_the_oldest_range_is_forgotten),
+        cmocka_unit_test(few_ranges_take_no_memory),
+        cmocka_unit_test(without_memory_the_oldest_range_is_forgotten_sooner),
+        cmocka_unit_test(the_end_gives_back_the_room_for_ranges),
         cmocka_unit_test(what_the_peer_knows_to_be_received_is_not_repeated),
         cmocka_unit_test(where_packets_come_late_gaps_stay_open_for_a_round_trip),
         cmocka_unit_test(a_late_packet_is_remembered),
