@@ -139,7 +139,8 @@ void se_conn_add_token(struct spate_conn *conn, const uint8_t token[SP_RESET_TOK
 {
     SB_ASSERT(conn->token_count < SE_CONN_TOKENS_MAX);
     /* The peer chooses its tokens.  A token that the table has already stays with its first
-     * connection, so a peer that repeats the token of another one gains nothing. */
+     * connection, so a peer that repeats the token of another one gains nothing.  Without memory
+     * for more than SE_CONN_TOKENS_USUAL the token does not count: its connection times out. */
     if (se_table_insert(&conn->shard->tokens, token, SP_RESET_TOKEN_SIZE, conn->index) == 0)
         memcpy(conn->tokens[conn->token_count++], token, SP_RESET_TOKEN_SIZE);
 }
@@ -285,7 +286,7 @@ static bool reserve_routes(struct spate_shard *shard)
     uint32_t closed_count = shard->tombstones.count;
     return se_table_reserve(&shard->cids,
                             count * SE_CONN_CIDS_MAX + closed_count * SE_TOMBSTONE_CIDS_MAX) &&
-           se_table_reserve(&shard->tokens, count * SE_CONN_TOKENS_MAX + closed_count);
+           se_table_reserve(&shard->tokens, count * SE_CONN_TOKENS_USUAL + closed_count);
 }
 
 int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,

@@ -19,6 +19,9 @@ enum {
     SE_CONN_CIDS_MAX = SP_CIDS_MAX + 4,
     /* Reset tokens of the peer per connection in the table. */
     SE_CONN_TOKENS_MAX = SP_CIDS_MAX + 4,
+    /* Those that there is always room for: a connection that keeps its path uses one, and one that
+     * changes it a second.  The table grows for more, or a reset with them is not recognised. */
+    SE_CONN_TOKENS_USUAL = 2,
 
     SE_ALPN_SIZE_MAX = 255, /* [RFC7301 3.1] */
 

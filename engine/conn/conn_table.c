@@ -54,12 +54,14 @@ static void array_free(struct se_table *table, struct se_table_array *array)
     *array = (struct se_table_array){0};
 }
 
+/* Returns the capacity for `count` keys: 4/5 of it at most.  That is for what connections have been
+ * promised; they use half of it. */
 static uint32_t capacity_for(uint32_t count)
 {
-    uint32_t capacity = CAPACITY_MIN;
-    while (capacity < 2 * count)
+    uint64_t capacity = CAPACITY_MIN;
+    while (4 * capacity < 5 * (uint64_t)count)
         capacity *= 2;
-    return capacity;
+    return (uint32_t)capacity;
 }
 
 int se_table_init(struct se_table *table, uint32_t count_max, struct se_siphash_key hash_key,
@@ -267,5 +269,5 @@ void se_table_check(const struct se_table *table)
         }
     }
     SB_ASSERT(count == table->count && count <= table->count_max);
-    SB_ASSERT(2 * count <= table->now.mask + 1);
+    SB_ASSERT(capacity_for(count) <= table->now.mask + 1);
 }

@@ -36,7 +36,7 @@ struct se_table_array {
     uint32_t mask;
 };
 
-/* count <= count_max, count <= capacity of `now` / 2 */
+/* count <= count_max, count <= 4/5 of the capacity of `now` */
 struct se_table {
     struct se_table_array now;
     struct se_table_array old; /* entries before `moved` are in `now`; NULL: there is no old one */

@@ -107,7 +107,7 @@ static void a_table_grows_with_its_keys_and_shrinks_when_it_is_empty(void **stat
         if (i % 997 == 0)
             se_table_check(t);
         bytes_max = memory.now_bytes > bytes_max ? memory.now_bytes : bytes_max;
-        assert_true(memory.now_bytes <= 6 * sizeof(struct se_table_entry) * (i + 64));
+        assert_true(memory.now_bytes <= 4 * sizeof(struct se_table_entry) * (i + 64));
     }
     for (uint32_t i = 0; i < MANY; i++)
         (void)se_table_remove(t, (const uint8_t *)&i, sizeof(i), i);
