@@ -39,6 +39,8 @@ struct sc_tls_config {
     SSL_CTX *context;
     uint8_t *alpn; /* as on the wire: size and bytes of each */
     size_t alpn_size;
+    char *alpn_text; /* the names once more, with a zero after each: a name is where its size byte
+                        is in `alpn` */
     struct sc_keylog *keylog;
     struct sc_resumption *resumption;
     bool has_tickets;
@@ -78,8 +80,10 @@ struct sb_bytes sc_tls_config_alpn(const struct sc_tls_config *config, struct sb
     struct sb_reader r = alpn_reader(config);
     struct sb_bytes ours;
     while ((ours = alpn_next(&r)).data != NULL) {
-        if (name.data != NULL && bytes_equal(ours, name))
-            return ours;
+        if (name.data == NULL || !bytes_equal(ours, name))
+            continue;
+        const char *text = config->alpn_text + (ours.data - config->alpn) - 1;
+        return (struct sb_bytes){.data = (const uint8_t *)text, .size = ours.size};
     }
     return (struct sb_bytes){0};
 }
@@ -162,13 +166,15 @@ static int set_up_alpn(struct sc_tls_config *config, const struct sc_tls_options
     if (size > UINT16_MAX)
         return sc_error_set(error, -EINVAL, "too many application protocols");
     config->alpn = OPENSSL_malloc(size);
-    if (config->alpn == NULL)
+    config->alpn_text = OPENSSL_zalloc(size);
+    if (config->alpn == NULL || config->alpn_text == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
     config->alpn_size = size;
 
     struct sb_writer w = sb_writer_of(config->alpn, size);
     for (size_t i = 0; i < options->alpn_count; i++) {
         size_t name_size = strlen(options->alpn[i]);
+        memcpy(config->alpn_text + (size - sb_writer_left(&w)), options->alpn[i], name_size);
         sb_writer_u8(&w, (uint8_t)name_size);
         sb_writer_bytes(&w, options->alpn[i], name_size);
     }
@@ -502,6 +508,7 @@ void sc_tls_config_unref(struct sc_tls_config *config)
     sc_cert_table_unref(config->certs);
     CRYPTO_THREAD_lock_free(config->certs_lock);
     OPENSSL_free(config->alpn);
+    OPENSSL_free(config->alpn_text);
     OPENSSL_free(config);
 }
 

@@ -162,7 +162,8 @@ void sc_tls_on_keylog(const SSL *ssl, const char *line);
  * is -1, and takes the alert with which a ClientHello is refused. */
 SSL_CTX *sc_tls_config_context(const struct sc_tls_config *config);
 bool sc_tls_config_is_insecure(const struct sc_tls_config *config);
-/* Our copy of the protocol that is equal to `name`; NULL data if it is none of ours. */
+/* Our copy of the protocol that is equal to `name`, with a zero after it; NULL data if it is none
+ * of ours. */
 struct sb_bytes sc_tls_config_alpn(const struct sc_tls_config *config, struct sb_bytes name);
 
 #endif

@@ -320,6 +320,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
         args->settings != NULL ? args->settings->event_batches : shard->config->event_batches;
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";
+    conn->alpn = "";
     conn->rx_first = SE_RX_NONE;
     conn->timer_ns = SB_NEVER;
     int result = make_inside(conn, args);

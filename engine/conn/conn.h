@@ -105,9 +105,9 @@ struct spate_conn {
     uint8_t tokens[SE_CONN_TOKENS_MAX][SP_RESET_TOKEN_SIZE];
     /* Server: in the budget from its making to CONNECTED or FAILED. */
     struct se_budget_entry handshake;
-    uint64_t token_mark;             /* se_retry_mark_of() the token that it came with; 0: none */
-    const char *cipher;              /* its TLS name, once connected; "" before */
-    char alpn[SE_ALPN_SIZE_MAX + 1]; /* as text, once connected */
+    uint64_t token_mark; /* se_retry_mark_of() the token that it came with; 0: none */
+    const char *cipher;  /* its TLS name, once connected; "" before */
+    const char *alpn;    /* as text in `tls`, once connected; "" before */
     char reason[SP_REASON_SIZE_MAX + 1]; /* why it was closed, as text */
 };
 

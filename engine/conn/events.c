@@ -291,8 +291,7 @@ static const char *cipher_name(enum sp_suite suite)
 static void on_connected(struct spate_conn *conn)
 {
     struct sb_bytes alpn = sc_tls_alpn(sp_conn_tls(conn->proto));
-    SB_ASSERT(alpn.size < sizeof(conn->alpn));
-    memcpy(conn->alpn, alpn.data, alpn.size);
+    conn->alpn = alpn.data != NULL ? (const char *)alpn.data : "";
     conn->cipher = cipher_name(sc_tls_suite(sp_conn_tls(conn->proto)));
     se_conn_advance(conn, SE_CONN_CONNECTED);
     se_measured_begin(conn);

@@ -66,6 +66,8 @@ static void both_ends_know_what_was_negotiated(void **state)
     /* The server's preference decides. */
     assert_true(text_is(sc_tls_alpn(pair.client.tls), "hq"));
     assert_true(text_is(sc_tls_alpn(pair.server.tls), "hq"));
+    assert_string_equal(sc_tls_alpn(pair.client.tls).data, "hq"); /* with a zero after it */
+    assert_string_equal(sc_tls_alpn(pair.server.tls).data, "hq");
     assert_int_equal(pair.client.suite, SP_SUITE_AES_128_GCM);
     assert_string_equal(sc_tls_group(pair.client.tls), "x25519");
     assert_string_equal(sc_tls_group(pair.server.tls), "x25519");
