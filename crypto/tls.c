@@ -272,6 +272,7 @@ static void op_next(struct sp_tls *opaque, struct sp_tls_event *ret)
     if (ret->kind == SP_TLS_NONE && tls->ssl == NULL) {
         OPENSSL_free(tls->peer_params);
         tls->peer_params = NULL;
+        sc_tls_events_end(&tls->events);
     }
 }
 
@@ -341,7 +342,7 @@ static void op_destroy(struct sp_tls *opaque)
     OPENSSL_free(tls->peer_name);
     OPENSSL_free(tls->peer_chain);
     OPENSSL_free(tls->error);
-    sc_tls_events_wipe(&tls->events);
+    sc_tls_events_deinit(&tls->events);
     sc_tls_config_unref(tls->config);
     OPENSSL_free(tls);
 }

@@ -20,7 +20,7 @@
  *   - After ALERT only bytes(), drop(), destroy() and the getters below do something.
  *
  * Memory, of 64-bit OpenSSL 3.5: 17 KB when made, 45 KB at most while the handshake runs.  A
- * server needs OpenSSL only until the handshake is complete and frees it then: 0.9 KB stay, and the
+ * server needs OpenSSL only until the handshake is complete and frees it then: 0.5 KB stay, and the
  * bytes to send until they are dropped.  A client keeps 17 KB, for messages that a server may send
  * later. */
 extern const struct sp_tls_ops sc_tls_ops;

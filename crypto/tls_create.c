@@ -93,6 +93,8 @@ int sc_tls_create(struct sc_tls_config *config, const char *server_name, struct 
         if (tls->peer_name == NULL)
             code = sc_error_set(error, -ENOMEM, "no memory");
     }
+    if (code == 0 && !sc_tls_events_init(&tls->events))
+        code = sc_error_set(error, -ENOMEM, "no memory");
     if (code == 0)
         code = sc_tls_open(tls, error);
 

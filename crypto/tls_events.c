@@ -2,7 +2,8 @@
 #include "crypto/tls_events.h"
 
 /* The queue of events.  Secrets live in a table beside it, at one place each, so that one
- * call wipes them all and none is ever copied about. */
+ * call wipes them all and none is ever copied about.  Both are half of what a handshake keeps
+ * beside OpenSSL, so they go with it. */
 
 #include <string.h>
 
@@ -13,23 +14,34 @@
 static uint8_t *secret_of(struct sc_tls_events *events, unsigned level, bool is_write)
 {
     SB_ASSERT(level > SP_LEVEL_INITIAL && level < SP_LEVELS);
-    return events->secrets[level - 1][is_write];
+    return events->store->secrets[level - 1][is_write];
+}
+
+/* Returns the place of the event after `count` others. */
+static struct sc_tls_event *event_at(struct sc_tls_events *events, uint32_t count)
+{
+    if (events->store == NULL)
+        return &events->last;
+    return &events->store->queue[(events->head + count) % SC_TLS_EVENTS_MAX];
+}
+
+bool sc_tls_events_init(struct sc_tls_events *events)
+{
+    events->store = OPENSSL_zalloc(sizeof(*events->store));
+    return events->store != NULL;
 }
 
 static struct sc_tls_event *append(struct sc_tls_events *events)
 {
-    SB_ASSERT(events->count < SC_TLS_EVENTS_MAX);
-    uint32_t tail = (events->head + events->count) % SC_TLS_EVENTS_MAX;
-    events->count++;
-    return &events->queue[tail];
+    SB_ASSERT(events->count < (events->store == NULL ? 1 : SC_TLS_EVENTS_MAX));
+    return event_at(events, events->count++);
 }
 
 void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size)
 {
     SB_ASSERT(size <= UINT32_MAX);
     if (events->count > 0) {
-        uint32_t last_index = (events->head + events->count - 1) % SC_TLS_EVENTS_MAX;
-        struct sc_tls_event *last = &events->queue[last_index];
+        struct sc_tls_event *last = event_at(events, events->count - 1);
         if (last->kind == SP_TLS_CRYPTO && last->level == level) {
             last->size += (uint32_t)size;
             return;
@@ -86,7 +98,7 @@ void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
     *ret = (struct sp_tls_event){.kind = SP_TLS_NONE};
     if (events->count == 0)
         return;
-    const struct sc_tls_event *event = &events->queue[events->head];
+    const struct sc_tls_event *event = event_at(events, 0);
     events->head = (events->head + 1) % SC_TLS_EVENTS_MAX;
     events->count--;
 
@@ -110,5 +122,24 @@ void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret)
 
 void sc_tls_events_wipe(struct sc_tls_events *events)
 {
+    struct sc_tls_events_store *store = events->store;
+    if (store != NULL)
+        OPENSSL_cleanse(store, sizeof(*store));
     OPENSSL_cleanse(events, sizeof(*events));
+    events->store = store;
+}
+
+void sc_tls_events_end(struct sc_tls_events *events)
+{
+    SB_ASSERT(events->count == 0 && !events->is_secret_lent);
+    OPENSSL_clear_free(events->store, sizeof(*events->store));
+    events->store = NULL;
+    events->head = 0;
+}
+
+void sc_tls_events_deinit(struct sc_tls_events *events)
+{
+    sc_tls_events_wipe(events);
+    OPENSSL_free(events->store);
+    events->store = NULL;
 }

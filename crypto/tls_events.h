@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/compiler.h"
 #include "proto/packet/tls.h"
 
 /* The events of one handshake that wait to be pulled, first in, first out, and the secrets
@@ -25,8 +26,16 @@ struct sc_tls_event {
     uint32_t size;
 };
 
-struct sc_tls_events {
+/* What is needed as long as OpenSSL is. */
+struct sc_tls_events_store {
     struct sc_tls_event queue[SC_TLS_EVENTS_MAX];
+    /* [level - 1][is_write]; zeros if none.  There is none of SP_LEVEL_INITIAL. */
+    uint8_t secrets[SP_LEVELS - 1][2][SP_SECRET_SIZE_MAX];
+};
+
+struct sc_tls_events {
+    struct sc_tls_events_store *store; /* owned; NULL after sc_tls_events_end() */
+    struct sc_tls_event last;          /* the only event after that */
     uint32_t head;
     uint32_t count;
     enum sp_suite suite; /* of all secrets but that of 0-RTT */
@@ -36,11 +45,12 @@ struct sc_tls_events {
     bool is_secret_lent; /* the secret said last must be wiped */
     uint8_t lent_level;
     uint8_t lent_write;
-    /* [level - 1][is_write]; zeros if none.  There is none of SP_LEVEL_INITIAL. */
-    uint8_t secrets[SP_LEVELS - 1][2][SP_SECRET_SIZE_MAX];
-    /* Not an event: kept for the life of the connection, as long as `secrets`.  [RFC8446 7.5] */
+    /* Not an event: kept for the life of the connection.  [RFC8446 7.5] */
     uint8_t exporter[SP_SECRET_SIZE_MAX];
 };
+
+/* `events` is zero.  False without memory. */
+SB_MUST_USE bool sc_tls_events_init(struct sc_tls_events *events);
 
 void sc_tls_events_push_crypto(struct sc_tls_events *events, enum sp_level level, size_t size);
 /* Keeps a secret without reporting it.  The size must be the same for all secrets but that of
@@ -58,6 +68,14 @@ void sc_tls_events_settle(struct sc_tls_events *events);
 /* Returns the next event, or SP_TLS_NONE; `params` of PEER_PARAMS is left empty. */
 void sc_tls_events_pop(struct sc_tls_events *events, struct sp_tls_event *ret);
 
+/* Forgets all events and secrets. */
 void sc_tls_events_wipe(struct sc_tls_events *events);
+
+/* The last event was pulled and is settled: gives back the memory for events and secrets.  One
+ * event more may follow, which is no secret.  May be called again. */
+void sc_tls_events_end(struct sc_tls_events *events);
+
+/* Wipes and frees all.  Accepts a zero one. */
+void sc_tls_events_deinit(struct sc_tls_events *events);
 
 #endif
