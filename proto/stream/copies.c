@@ -10,7 +10,7 @@
 
 #define SMALL_BLOCK   64
 #define LARGE_BLOCK   16
-#define HOLDING_BLOCK 64
+#define HOLDING_BLOCK UINT32_MAX /* one per connection */
 
 struct copy {
     struct sb_buffer buffer;
