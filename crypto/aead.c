@@ -38,12 +38,32 @@
 static bool init_fused(struct sc_aead *aead, const struct sc_suite *suite,
                        const struct sc_keys *keys, const struct sc_fused *fused)
 {
-    struct sc_fused_key *key = OPENSSL_malloc(sizeof(*key));
-    if (key == NULL)
+    *aead = (struct sc_aead){.fused = fused, .key_size = suite->key_size};
+    memcpy(aead->key, keys->key, suite->key_size);
+    memcpy(aead->iv, keys->iv, sizeof(aead->iv));
+    if (sc_aead_wake(aead))
+        return true;
+    OPENSSL_cleanse(aead, sizeof(*aead));
+    return false;
+}
+
+bool sc_aead_wake(struct sc_aead *aead)
+{
+    if (aead->fused == NULL || aead->fused_key != NULL)
+        return true;
+    aead->fused_key = sc_fused_key_take(aead->fused);
+    if (aead->fused_key == NULL)
         return false;
-    fused->init_key(key, keys->key, suite->key_size, keys->iv);
-    *aead = (struct sc_aead){.fused = fused, .fused_key = key};
+    aead->fused->init_key(aead->fused_key, aead->key, aead->key_size, aead->iv);
     return true;
+}
+
+void sc_aead_rest(struct sc_aead *aead)
+{
+    if (aead->fused == NULL)
+        return;
+    sc_fused_key_give(aead->fused, aead->fused_key);
+    aead->fused_key = NULL;
 }
 
 bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys,
@@ -183,6 +203,6 @@ void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t siz
 void sc_aead_deinit(struct sc_aead *aead)
 {
     EVP_CIPHER_CTX_free(aead->cipher); /* cleanses its key schedule */
-    OPENSSL_clear_free(aead->fused_key, sizeof(*aead->fused_key));
+    sc_aead_rest(aead);
     OPENSSL_cleanse(aead, sizeof(*aead));
 }

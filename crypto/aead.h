@@ -30,7 +30,9 @@ struct sc_aead {
     EVP_CIPHER_CTX *cipher; /* keyed once; only the nonce changes */
     uint8_t iv[SC_IV_SIZE];
     const struct sc_fused *fused;
-    struct sc_fused_key *fused_key; /* ours */
+    struct sc_fused_key *fused_key; /* ours; NULL while it rests */
+    uint8_t key[SC_KEY_SIZE_MAX];   /* `fused`: to make `fused_key` again */
+    size_t key_size;
 };
 
 /* Takes key and IV from `keys`, which stay the caller's.  With `fused` AES-GCM is done by it,
@@ -42,6 +44,12 @@ SB_MUST_USE bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite
 size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
 void sc_aead_open(struct sc_aead *aead, struct sp_open *packets, size_t count);
 void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret);
+
+/* Frees the larger part of a fused key, which can be made again.  Nothing else may be called but
+ * wake() and deinit(), until wake() returns true; false: there is no memory now.  Both may be
+ * called at any time, and do nothing to a key of OpenSSL. */
+void sc_aead_rest(struct sc_aead *aead);
+SB_MUST_USE bool sc_aead_wake(struct sc_aead *aead);
 
 /* Wipes; harmless on a zeroed one. */
 void sc_aead_deinit(struct sc_aead *aead);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "crypto/keys.h"
+#include "proto/base/pool.h"
 #include "proto/packet/protect.h"
 
 /* AES-GCM made for packets, on CPUs that have VAES and VPCLMULQDQ.
@@ -45,6 +46,11 @@ struct sc_fused_key {
 /* One variant.  What is not said here is as in struct sp_protect_ops. */
 struct sc_fused {
     const char *name;
+    /* Where its keys and its schedules of header protection take their memory: pools of struct
+     * sc_fused_key and struct sc_fused_schedule, in a copy of the variant that the owner of the
+     * pools has made.  NULL: from the heap. */
+    struct sb_pool *keys;
+    struct sb_pool *schedules;
     /* `size` of an AES key is 16 or 32.  The owner of a key or a schedule wipes it. */
     void (*init_schedule)(struct sc_fused_schedule *schedule, const uint8_t *key, size_t size);
     void (*init_key)(struct sc_fused_key *key, const uint8_t *aes_key, size_t size,
@@ -65,6 +71,13 @@ const struct sc_fused *sc_fused_at(size_t index, const char **ret_reason);
 
 /* The first that can run, or NULL.  Threads: any. */
 const struct sc_fused *sc_fused_best(void);
+
+/* Takes memory for a key or a schedule: undefined content, or NULL. */
+SB_MUST_USE struct sc_fused_key *sc_fused_key_take(const struct sc_fused *fused);
+SB_MUST_USE struct sc_fused_schedule *sc_fused_schedule_take(const struct sc_fused *fused);
+/* Wipe it and give it back.  NULL is accepted. */
+void sc_fused_key_give(const struct sc_fused *fused, struct sc_fused_key *key);
+void sc_fused_schedule_give(const struct sc_fused *fused, struct sc_fused_schedule *schedule);
 
 /* Does `fused` give what has been published?  Needs a CPU that can run it. */
 bool sc_fused_self_test(const struct sc_fused *fused);

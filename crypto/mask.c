@@ -21,20 +21,45 @@ struct sc_mask {
     uint32_t ref_count;
     bool is_block_cipher; /* AES-ECB; otherwise ChaCha20 */
     const struct sc_fused *fused;
-    struct sc_fused_schedule schedule[]; /* one, with `fused` */
+    struct sc_fused_schedule *schedule; /* with `fused`: ours; NULL while it rests */
+    size_t key_size;
+    uint8_t key[SC_KEY_SIZE_MAX]; /* with `fused`: to make `schedule` again */
 };
+
+bool sc_mask_wake(struct sc_mask *mask)
+{
+    if (mask->fused == NULL || mask->schedule != NULL)
+        return true;
+    mask->schedule = sc_fused_schedule_take(mask->fused);
+    if (mask->schedule == NULL)
+        return false;
+    mask->fused->init_schedule(mask->schedule, mask->key, mask->key_size);
+    return true;
+}
+
+void sc_mask_rest(struct sc_mask *mask)
+{
+    if (mask->fused == NULL)
+        return;
+    sc_fused_schedule_give(mask->fused, mask->schedule);
+    mask->schedule = NULL;
+}
 
 static struct sc_mask *create_fused(const struct sc_suite *suite, const uint8_t *hp,
                                     const struct sc_fused *fused)
 {
-    struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask) + sizeof(mask->schedule[0]));
+    struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask));
     if (mask == NULL)
         return NULL;
-    fused->init_schedule(mask->schedule, hp, suite->key_size);
     mask->fused = fused;
     mask->ref_count = 1;
     mask->is_block_cipher = true;
-    return mask;
+    mask->key_size = suite->key_size;
+    memcpy(mask->key, hp, suite->key_size);
+    if (sc_mask_wake(mask))
+        return mask;
+    OPENSSL_clear_free(mask, sizeof(*mask));
+    return NULL;
 }
 
 struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp,
@@ -73,9 +98,8 @@ void sc_mask_unref(struct sc_mask *mask)
     if (--mask->ref_count > 0)
         return;
     EVP_CIPHER_CTX_free(mask->cipher);
-    if (mask->fused != NULL)
-        OPENSSL_cleanse(mask->schedule, sizeof(mask->schedule[0]));
-    OPENSSL_free(mask);
+    sc_mask_rest(mask);
+    OPENSSL_clear_free(mask, sizeof(*mask));
 }
 
 /* [RFC9001 5.4.3] */

@@ -23,6 +23,10 @@ struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp,
 struct sc_mask *sc_mask_ref(struct sc_mask *mask);
 void sc_mask_unref(struct sc_mask *mask); /* the last one wipes and frees; NULL is accepted */
 
+/* As sc_aead_rest() and sc_aead_wake(), for all keys that share it. */
+void sc_mask_rest(struct sc_mask *mask);
+SB_MUST_USE bool sc_mask_wake(struct sc_mask *mask);
+
 /* The masks of `count` samples of SP_SAMPLE_SIZE bytes each. */
 void sc_mask_make(struct sc_mask *mask, const uint8_t *const *samples, size_t count,
                   uint8_t (*ret)[SP_MASK_SIZE]);

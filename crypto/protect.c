@@ -152,6 +152,19 @@ static bool op_retry_is_authentic(void *context, uint32_t version,
     return sc_retry_tag_is_authentic(version, original_dcid, packet, size);
 }
 
+static void op_rest(struct sp_key *opaque)
+{
+    struct sc_key *key = key_of(opaque);
+    sc_aead_rest(&key->aead);
+    sc_mask_rest(key->mask);
+}
+
+static bool op_wake(struct sp_key *opaque)
+{
+    struct sc_key *key = key_of(opaque);
+    return sc_aead_wake(&key->aead) && sc_mask_wake(key->mask);
+}
+
 enum sp_suite sc_protect_suite(const struct sp_key *key)
 {
     return key_of_const(key)->suite->id;
@@ -167,5 +180,7 @@ const struct sp_protect_ops sc_protect_ops = {
     .open = op_open,
     .peek = op_peek,
     .masks = op_masks,
+    .rest = op_rest,
+    .wake = op_wake,
     .retry_is_authentic = op_retry_is_authentic,
 };

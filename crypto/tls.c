@@ -33,6 +33,9 @@
  * post-quantum ClientHello of today 1.8. */
 enum { HELLO_SIZE_MAX = 16384 };
 
+/* Of messages after the handshake.  [RFC8446 4, 4.6.1] */
+enum { ANY_TYPE = -1, NEW_SESSION_TICKET = 4, MESSAGE_SIZE_MAX = (1 << 24) - 1 };
+
 /* [RFC9001 4.1.3] Not an error of TLS. */
 static void note_excess(struct sc_tls *tls)
 {
@@ -188,8 +191,10 @@ static bool op_start(struct sp_tls *opaque, const uint8_t *params, size_t params
     return true;
 }
 
-/* False if a message claims to be larger than any honest one. */
-static bool guard_lets_pass(struct sc_tls_guard *guard, const uint8_t *data, size_t size)
+/* Follows the messages in `data`.  Returns false at one that claims to be larger than `size_max`,
+ * or whose type is another than `type`, unless that is ANY_TYPE. */
+static bool guard_lets_pass(struct sc_tls_guard *guard, const uint8_t *data, size_t size, int type,
+                            uint32_t size_max)
 {
     struct sb_reader r = sb_reader_of(data, size);
     while (sb_reader_left(&r) > 0) {
@@ -205,16 +210,19 @@ static bool guard_lets_pass(struct sc_tls_guard *guard, const uint8_t *data, siz
         guard->head_size = 0;
         guard->left =
             (uint32_t)guard->head[1] << 16 | (uint32_t)guard->head[2] << 8 | guard->head[3];
-        if (guard->left > HELLO_SIZE_MAX)
+        if (guard->left > size_max || (type != ANY_TYPE && guard->head[0] != type))
             return false;
     }
     return true;
 }
 
-/* After the handshake a server has freed its OpenSSL, and nothing may come: no KeyUpdate
- * [RFC9001 6], no certificate [RFC9001 4.4]. */
-static void fail_without_openssl(struct sc_tls *tls)
+/* OpenSSL is freed.  A client takes tickets still, and ignores them [RFC8446 4.6.1]; nothing else
+ * may come: no KeyUpdate [RFC9001 6], no certificate or request for one [RFC9001 4.4]. */
+static void receive_without_openssl(struct sc_tls *tls, struct sb_bytes data)
 {
+    if (sc_tls_config_role(tls->config) == SP_CLIENT && !tls->is_excess &&
+        guard_lets_pass(&tls->guard, data.data, data.size, NEW_SESSION_TICKET, MESSAGE_SIZE_MAX))
+        return;
     sc_tls_note_alert(tls, SSL_AD_UNEXPECTED_MESSAGE, "handshake data after the handshake");
     push_failed(tls);
 }
@@ -239,19 +247,22 @@ static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t
     SB_ASSERT(level <= tls->read_level); /* we never said the key for more */
     if (level < tls->read_level || (sc_tls_waits(tls) && !sc_tls_keeps_input(tls)))
         note_excess(tls);
+    const struct sb_bytes in = {.data = data, .size = size};
     if (tls->ssl == NULL)
-        fail_without_openssl(tls);
+        receive_without_openssl(tls, in);
     else if (tls->is_excess)
         sc_tls_fail(tls);
-    if (tls->is_failed)
+    if (tls->is_failed || tls->ssl == NULL)
         return;
     SB_ASSERT(tls->params != NULL); /* started */
-    if (level == SP_LEVEL_INITIAL && !guard_lets_pass(&tls->guard, data, size)) {
+    if (level == SP_LEVEL_INITIAL &&
+        !guard_lets_pass(&tls->guard, data, size, ANY_TYPE, HELLO_SIZE_MAX)) {
         sc_tls_note_alert(tls, SSL_AD_ILLEGAL_PARAMETER, "the peer's hello is too large");
         sc_tls_fail(tls);
         return;
     }
-    const struct sb_bytes in = {.data = data, .size = size};
+    if (level == SP_LEVEL_APP) /* op_rest() looks whether a message is only here in part */
+        (void)!guard_lets_pass(&tls->guard, data, size, ANY_TYPE, MESSAGE_SIZE_MAX);
     if (sc_tls_keeps_input(tls)) {
         receive_kept(tls, in);
         return;
@@ -262,6 +273,14 @@ static void op_receive(struct sp_tls *opaque, enum sp_level level, const uint8_t
     tls->in = (struct sb_bytes){0};
 }
 
+/* The last event was pulled. */
+static void forget_peer_params(struct sc_tls *tls)
+{
+    OPENSSL_free(tls->peer_params);
+    tls->peer_params = NULL;
+    sc_tls_events_end(&tls->events);
+}
+
 static void op_next(struct sp_tls *opaque, struct sp_tls_event *ret)
 {
     struct sc_tls *tls = sc_tls_of(opaque);
@@ -269,11 +288,8 @@ static void op_next(struct sp_tls *opaque, struct sp_tls_event *ret)
     sc_tls_events_pop(&tls->events, ret);
     if (ret->kind == SP_TLS_PEER_PARAMS)
         ret->params = (struct sb_bytes){.data = tls->peer_params, .size = tls->peer_params_size};
-    if (ret->kind == SP_TLS_NONE && tls->ssl == NULL) {
-        OPENSSL_free(tls->peer_params);
-        tls->peer_params = NULL;
-        sc_tls_events_end(&tls->events);
-    }
+    if (ret->kind == SP_TLS_NONE && tls->ssl == NULL)
+        forget_peer_params(tls);
 }
 
 static const uint8_t *op_bytes(struct sp_tls *opaque, enum sp_level level, uint64_t offset,
@@ -299,6 +315,23 @@ static void op_drop(struct sp_tls *opaque, enum sp_level level)
     struct sc_tls_out *out = &tls->out[level];
     OPENSSL_free(out->data);
     *out = (struct sc_tls_out){.is_dropped = true};
+}
+
+static void op_rest(struct sp_tls *opaque)
+{
+    struct sc_tls *tls = sc_tls_of(opaque);
+    sc_tls_events_settle(&tls->events);
+    bool is_between = tls->guard.head_size == 0 && tls->guard.left == 0;
+    if (!tls->is_complete || tls->is_failed || tls->events.count > 0 || !is_between)
+        return;
+    if (tls->ssl != NULL)
+        let_go_of_openssl(tls);
+    forget_peer_params(tls);
+    for (size_t i = 0; i < SP_LEVELS; i++) {
+        OPENSSL_free(tls->out[i].data);
+        tls->out[i].data = NULL;
+        tls->out[i].capacity = tls->out[i].size;
+    }
 }
 
 static void op_set_answer(struct sp_tls *opaque, sp_tls_answer answer, void *context)
@@ -356,5 +389,6 @@ const struct sp_tls_ops sc_tls_ops = {
     .bytes = op_bytes,
     .ticket = op_ticket,
     .drop = op_drop,
+    .rest = op_rest,
     .destroy = op_destroy,
 };

@@ -21,8 +21,8 @@
  *
  * Memory, of 64-bit OpenSSL 3.5: 17 KB when made, 45 KB at most while the handshake runs.  A
  * server needs OpenSSL only until the handshake is complete and frees it then: 0.5 KB stay, and the
- * bytes to send until they are dropped.  A client keeps 17 KB, for messages that a server may send
- * later. */
+ * bytes to send until they are acknowledged.  A client keeps 17 KB for the tickets that a server
+ * sends after its handshake, until rest(): the connection has been idle for a second. */
 extern const struct sp_tls_ops sc_tls_ops;
 
 /* Makes a handshake, which keeps a reference of `config` and copies `server_name`.

@@ -44,9 +44,9 @@ struct sc_tls {
     size_t params_size;
     uint8_t *peer_params; /* until `ssl` is freed */
     size_t peer_params_size;
-    struct sb_bytes in; /* lent by the caller of receive(), during it */
-    bool in_is_lent;    /* `in` is lent to OpenSSL */
-    struct sc_tls_guard guard;
+    struct sb_bytes in;        /* lent by the caller of receive(), during it */
+    bool in_is_lent;           /* `in` is lent to OpenSSL */
+    struct sc_tls_guard guard; /* of the hello; client: then of what comes after the handshake */
     enum sp_level read_level;
     enum sp_level write_level;
     bool has_exporter;

@@ -493,6 +493,22 @@ static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
     return false;
 }
 
+/* Returns what is charged after the handshake, `is_without_openssl` or with its SSL. */
+static uint32_t tls_bytes(const struct spate_conn *conn, bool is_without_openssl)
+{
+    const struct sp_tls *tls = conn->proto != NULL ? sp_conn_tls(conn->proto) : NULL;
+    bool is_fused = conn->shard->fused != NULL && tls != NULL &&
+                    sc_tls_suite(tls) != SP_SUITE_CHACHA20_POLY1305;
+    return (uint32_t)(is_fused ? SE_TLS_BYTES_KEPT : SE_TLS_BYTES_KEPT_WITH_KEYS) +
+           (uint32_t)(is_without_openssl ? 0 : SE_TLS_BYTES_OF_SSL);
+}
+
+void se_conn_on_rest(struct spate_conn *conn)
+{
+    if (conn->state == SE_CONN_CONNECTED)
+        lower_tls(conn, tls_bytes(conn, true));
+}
+
 void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
 {
     struct spate_shard *shard = conn->shard;
@@ -504,7 +520,7 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
         (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED || next == SE_CONN_EARLY))
         se_budget_leave(&shard->budget, &conn->handshake);
     if (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED) /* see crypto/tls.h */
-        lower_tls(conn, conn->is_server ? SE_TLS_SERVER_BYTES : SE_TLS_CLIENT_BYTES);
+        lower_tls(conn, tls_bytes(conn, conn->is_server));
     if (next == SE_CONN_HANDSHAKING)
         shard->counts.own.conns_accepted++;
     else if (next == SE_CONN_CONNECTED)

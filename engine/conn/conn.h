@@ -25,12 +25,18 @@ enum {
 
     SE_ALPN_SIZE_MAX = 255, /* [RFC7301 3.1] */
 
-    /* Charged to the memory budget for what OpenSSL allocates: during the handshake, and for the
-     * keys and the rest of TLS after it.  test_spate_rss.c compares them with the process. */
+    /* Charged to the memory budget for what OpenSSL allocates: during the handshake; for what is
+     * kept of TLS after it, without keys of the fused cipher, which are in pools, and with keys of
+     * OpenSSL; and for a client's SSL until it rests.  test_spate_rss.c compares them with the
+     * process. */
     SE_TLS_BYTES = 48 * 1024,
-    SE_TLS_SERVER_BYTES = 5 * 1024,
-    SE_TLS_CLIENT_BYTES = 21 * 1024,
+    SE_TLS_BYTES_KEPT = 2 * 1024,
+    SE_TLS_BYTES_KEPT_WITH_KEYS = 6 * 1024,
+    SE_TLS_BYTES_OF_SSL = 16 * 1024,
 };
+
+/* The connection is idle and has given back a part of its memory. */
+void se_conn_on_rest(struct spate_conn *conn);
 
 /* The life of a connection, in order.  Only se_conn_advance() changes it.
  *

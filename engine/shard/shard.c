@@ -91,6 +91,16 @@ static void init_pools(struct spate_shard *shard)
         se_memory_bound(&shard->memory, SE_NEED_ORDINARY) / SP_HELD_BYTES_PER_CREDIT_MAX;
     sb_pool_init(&shard->conn_pool, "connections", sizeof(struct spate_conn), UINT32_MAX,
                  config->conns_max, &shard->memory.interface);
+    sb_pool_init(&shard->key_pool, "keys", sizeof(struct sc_fused_key), UINT32_MAX, UINT32_MAX,
+                 &shard->memory.interface);
+    sb_pool_init(&shard->schedule_pool, "schedules", sizeof(struct sc_fused_schedule), UINT32_MAX,
+                 UINT32_MAX, &shard->memory.interface);
+    if (shard->fused != NULL) {
+        shard->own_fused = *shard->fused;
+        shard->own_fused.keys = &shard->key_pool;
+        shard->own_fused.schedules = &shard->schedule_pool;
+        shard->fused = &shard->own_fused;
+    }
     se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
                     &shard->memory.interface);
 }
@@ -237,6 +247,8 @@ void se_shard_deinit(struct spate_shard *shard)
     sp_pools_reclaim(&shard->pools);
     sb_pool_deinit(&shard->conn_pool);
     sp_pools_deinit(&shard->pools);
+    sb_pool_deinit(&shard->key_pool);
+    sb_pool_deinit(&shard->schedule_pool);
     se_memory_deinit(&shard->memory);
     se_entropy_deinit(&shard->entropy);
 }

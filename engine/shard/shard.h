@@ -9,6 +9,7 @@
 #include <spate/engine.h>
 #include <spate/stats.h>
 
+#include "crypto/aead_fused.h"
 #include "engine/net/admit.h"
 #include "engine/net/budget.h"
 #include "engine/base/buffers.h"
@@ -88,7 +89,8 @@ struct spate_shard {
     struct spate_engine *engine;
     struct se_shared_ports *shared_ports; /* borrowed from the engine */
     const struct spate_config *config;
-    const struct sc_fused *fused; /* borrowed from the engine */
+    const struct sc_fused *fused; /* `own_fused`; before init_pools(): borrowed from the engine */
+    struct sc_fused own_fused;    /* with the two pools below */
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;
@@ -104,7 +106,9 @@ struct spate_shard {
     struct se_memory memory;
     struct sp_config proto_config;
     struct sp_pools pools;
-    struct sb_pool conn_pool; /* spate_conn */
+    struct sb_pool conn_pool;     /* spate_conn */
+    struct sb_pool key_pool;      /* sc_fused_key: of connections that do not rest */
+    struct sb_pool schedule_pool; /* sc_fused_schedule, of the same */
     struct se_buffers copies;
     struct se_entropy entropy;
     struct sc_reset *reset;

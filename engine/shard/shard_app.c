@@ -88,6 +88,8 @@ static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
         return;
     }
     sp_conn_on_deadline(conn->proto, shard->now_ns);
+    if (sp_conn_is_resting(conn->proto))
+        se_conn_on_rest(conn);
     se_conn_touch(conn);
     se_conn_drain(conn);
     if (sp_conn_deadline_ns(conn->proto) > shard->now_ns)

@@ -290,6 +290,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .pieces = {.holding = holding},
         .peer_ack_delay_exponent = ACK_DELAY_EXPONENT,
         .idle_from_ns = now_ns,
+        .rest_at_ns = SB_NEVER,
         .idle_timeout_ns = args->config->idle_timeout_ns,
     };
     for (uint32_t i = 0; i < SP_SHORTAGES; i++)
@@ -383,6 +384,11 @@ bool sp_conn_is_address_valid(const struct sp_conn *conn)
 bool sp_conn_is_drained(const struct sp_conn *conn)
 {
     return conn->state == SP_CONN_DRAINED;
+}
+
+bool sp_conn_is_resting(const struct sp_conn *conn)
+{
+    return conn->keys.is_resting;
 }
 
 struct sp_tls *sp_conn_tls(struct sp_conn *conn)

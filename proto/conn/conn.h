@@ -236,6 +236,9 @@ bool sp_conn_stream_is_early(const struct sp_conn *conn, uint64_t id);
 
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
 bool sp_conn_is_drained(const struct sp_conn *conn);
+/* Returns whether the connection is idle and has given back what it needs only for packets: its
+ * next one takes memory for keys again. */
+bool sp_conn_is_resting(const struct sp_conn *conn);
 /* Returns true if the peer has proved that it receives what is sent to its address: by a token or a
  * Handshake packet.  Always true at a client.  [RFC9000 8.1] */
 bool sp_conn_is_address_valid(const struct sp_conn *conn);

@@ -35,6 +35,7 @@
  *        fill.c           the frames of one packet
  *        space.c          the end of a packet number space and of the handshake
  *        early.c          0-RTT
+ *        rest.c           what an idle connection gives back
  *     2  recovery.c       acknowledged and lost frames
  *        alive.c          what keeps a quiet connection from its idle timeout
  *        fill_messages.c  DATAGRAM frames of one packet
@@ -177,6 +178,11 @@ enum sp_path_event {
 /* What can wait for memory: see conn/memory.c. */
 enum sp_shortage { SP_SHORT_OF_RECORDS, SP_SHORT_OF_ROOM, SP_SHORT_OF_CREDIT, SP_SHORTAGES };
 
+/* A connection without anything in flight rests after so long without a packet, or after three PTOs
+ * if they are longer: see conn/rest.c.  Longer than the pauses of a connection that is in use:
+ * waking takes 2 us. */
+#define SP_REST_AFTER_NS SB_S
+
 /* What the connection has taken from the pools that it shares. */
 struct sp_stores {
     struct sb_store streams;
@@ -274,6 +280,7 @@ struct sp_conn {
     uint64_t alive_from_ns;   /* when sp_conn_stay_alive() acted last */
     uint64_t end_at_ns;       /* end of closing or draining */
     uint64_t retry_at_ns;     /* when sending is tried again after lacks_records or holds_credit */
+    uint64_t rest_at_ns;      /* when it may rest; SB_NEVER: it rests, or is in its handshake */
     uint64_t discard_at_ns;   /* when the timer may free discarded pieces */
     uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
     size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */

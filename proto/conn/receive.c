@@ -21,6 +21,7 @@
 #include "proto/conn/messages.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/place.h"
+#include "proto/conn/rest.h"
 #include "proto/conn/space.h"
 #include "proto/conn/undecryptable.h"
 #include "proto/conn/version.h"
@@ -559,7 +560,8 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 {
     struct short_run run;
     run.count = 0;
-
+    if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake(conn, SP_SHORT_OF_ROOM, now_ns))
+        count = 0; /* lost, as what there is no room for */
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {
             /* [RFC9000 10.2.1] A datagram from elsewhere is not answered, there or here. */

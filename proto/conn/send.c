@@ -384,7 +384,7 @@ bool sp_conn_bury(struct sp_conn *conn, struct sp_tombstone *ret)
         .has_token = sp_cid_remote_token_counts(active),
     };
     memcpy(ret->token, active->reset_token, sizeof(ret->token));
-    if (conn->state == SP_CONN_CLOSING)
+    if (conn->state == SP_CONN_CLOSING && !conn->keys.is_resting)
         ret->packet_size = (uint32_t)write_last_close(conn, ret->packet, sizeof(ret->packet));
     conn->state = SP_CONN_DRAINED;
     return true;
@@ -577,6 +577,8 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     uint64_t real_ns = now_ns;
     now_ns = SB_MAX(now_ns, train->depart_min_ns); /* no packet overtakes those that are held */
     begin_train(conn, train);
+    if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake_to_send(conn, train, now_ns))
+        return 0;
     if (conn->state == SP_CONN_OPEN) {
         if (sp_keyphase_wants_update(&conn->keys, conn->handshake_state >= SP_HANDSHAKE_CONFIRMED))
             update_key(conn);
@@ -593,8 +595,6 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);
     }
-    if (train->count > 0)
-        return train->count;
-    SB_DEBUG_ASSERT(sp_gate_is_explained(conn, train, now_ns));
-    return 0;
+    SB_DEBUG_ASSERT(train->count > 0 || sp_gate_is_explained(conn, train, now_ns));
+    return train->count;
 }

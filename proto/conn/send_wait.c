@@ -13,6 +13,7 @@
 #include "proto/conn/alive.h"
 #include "proto/conn/gate.h"
 #include "proto/conn/memory.h"
+#include "proto/conn/rest.h"
 #include "proto/conn/schedule.h"
 
 /* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
@@ -149,6 +150,18 @@ bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *tra
         return true; /* no datagram fits */
     struct sp_send_wait wait = sp_conn_send_wait(conn, room_count, now_ns);
     return wait.reason != SP_WAIT_NONE && sp_conn_deadline_ns(conn) <= wait.at_ns;
+}
+
+bool sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    uint32_t room_count = SB_MAX(sp_gate_room_count(conn, train), 1u);
+    if (sp_conn_send_wait(conn, room_count, now_ns).reason != SP_WAIT_NONE)
+        return false;
+    if (sp_conn_wake(conn, SP_SHORT_OF_RECORDS, now_ns))
+        return true;
+    conn->lacks_records = true;
+    conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
+    return false;
 }
 
 const char *sp_wait_name(enum sp_wait reason)

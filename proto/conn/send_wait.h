@@ -8,6 +8,11 @@
  * Returns SP_WAIT_TRAIN or SP_WAIT_PACER to wait, SP_WAIT_NONE to send. */
 enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint64_t now_ns);
 
+/* Wakes the keys of a resting connection if there is something to send.  Returns false if there is
+ * not, or no memory for the keys: it is tried again after a PTO. */
+SB_MUST_USE SB_NEVER_INLINE bool
+sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns);
+
 /* Returns whether sp_conn_send_wait() has a reason for an empty `train`, and the connection's
  * deadline covers its timer.  The sender asserts that. */
 bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *train,

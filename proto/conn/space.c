@@ -46,4 +46,5 @@ void sp_conn_end_handshake(struct sp_conn *conn)
     sp_conn_free_space(conn, SP_SPACE_HANDSHAKE);
     sb_pool_give(&conn->pools->handshakes, conn->handshake);
     conn->handshake = NULL;
+    conn->rest_at_ns = sb_time_add(conn->idle_from_ns, SP_REST_AFTER_NS);
 }

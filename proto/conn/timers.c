@@ -14,6 +14,7 @@
 #include "proto/conn/mtu.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/rest.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 
@@ -68,6 +69,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_messages_expire_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, conn->paths_at_ns);
+    deadline_ns = sb_time_min(deadline_ns, conn->rest_at_ns);
     if (conn->is_pacer_blocked)
         deadline_ns = sb_time_min(deadline_ns, sp_gate_pacer_wake_ns(conn));
     if (SB_UNLIKELY(conn->pieces.discarded != NULL))
@@ -201,6 +203,8 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
         on_loss_deadline(conn, now_ns);
     if (sp_gate_is_ending(conn))
         end_now(conn, now_ns);
+    else
+        sp_conn_rest_on_deadline(conn, now_ns);
 }
 
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)

@@ -128,6 +128,24 @@ bool sp_keyphase_update_write(struct sp_keyphase *keys, uint64_t next_pn_to_send
     return true;
 }
 
+void sp_keyphase_rest(struct sp_keyphase *keys)
+{
+    SB_ASSERT(keys->read_prev == NULL && keys->read != NULL && keys->write != NULL);
+    keys->ops->rest(keys->read);
+    keys->ops->rest(keys->read_next);
+    keys->ops->rest(keys->write);
+    keys->is_resting = true;
+}
+
+bool sp_keyphase_wake(struct sp_keyphase *keys)
+{
+    if (!keys->ops->wake(keys->read) || !keys->ops->wake(keys->read_next) ||
+        !keys->ops->wake(keys->write))
+        return false;
+    keys->is_resting = false;
+    return true;
+}
+
 void sp_keyphase_drop_prev(struct sp_keyphase *keys)
 {
     keys->ops->destroy(keys->read_prev);

@@ -32,6 +32,7 @@ struct sp_keyphase {
     uint64_t prev_until_ns;  /* when read_prev is dropped; SB_NEVER without one */
     uint64_t failed_count;   /* packets that did not open, over all keys */
     struct sp_key_limits limits;
+    bool is_resting;     /* no key may open or seal before sp_keyphase_wake() */
     bool write_is_acked; /* a packet of write_phase was acknowledged */
     bool read_is_acked;  /* the peer may update its keys: we have acknowledged a packet of
                             read_phase, or that is the first phase */
@@ -104,6 +105,12 @@ bool sp_keyphase_is_exhausted(const struct sp_keyphase *keys);
 
 /* Moves on to the next write key.  False without memory. */
 SB_MUST_USE bool sp_keyphase_update_write(struct sp_keyphase *keys, uint64_t next_pn_to_send);
+
+/* Lets all keys rest: there must be no key of the previous phase. */
+void sp_keyphase_rest(struct sp_keyphase *keys);
+/* Makes them usable again.  Returns false without memory; they rest still, and it can be called
+ * again. */
+SB_MUST_USE bool sp_keyphase_wake(struct sp_keyphase *keys);
 
 void sp_keyphase_drop_prev(struct sp_keyphase *keys);
 

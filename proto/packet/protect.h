@@ -105,6 +105,13 @@ struct sp_protect_ops {
     void (*masks)(struct sp_key *key, const uint8_t *const *samples, size_t count,
                   uint8_t (*ret_masks)[SP_MASK_SIZE]);
 
+    /* Frees what can be made again from the secret: the key of a connection that is idle.  Until
+     * wake() returns true, which it does not without memory, only next(), limits(), rest() and
+     * destroy() may be called.  The next key shares its header key, and rests with it: wake both.
+     */
+    void (*rest)(struct sp_key *key);
+    bool (*wake)(struct sp_key *key);
+
     /* [RFC9001 5.8] Checks the integrity tag at the end of a Retry packet of `version`. */
     bool (*retry_is_authentic)(void *context, uint32_t version, const struct sp_cid *original_dcid,
                                const uint8_t *packet, size_t size);

@@ -92,6 +92,11 @@ struct sp_tls_ops {
     /* The keys of `level` are discarded: its bytes are not asked for again. */
     void (*drop)(struct sp_tls *tls, enum sp_level level);
 
+    /* The connection is idle: the handshake was confirmed, and the peer has acknowledged all data
+     * to send.  Frees what will hardly be needed again.  A ticket that a server sends later may be
+     * ignored.  [RFC8446 4.6.1]  May be called again. */
+    void (*rest)(struct sp_tls *tls);
+
     void (*destroy)(struct sp_tls *tls);
 };
 

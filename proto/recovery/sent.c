@@ -171,6 +171,24 @@ struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent
     return next;
 }
 
+struct sp_sent_frame *sp_sent_rest(struct sp_sent *sent)
+{
+    struct sp_sent_frame *frames = NULL;
+    struct sp_sent_frame **tail = &frames;
+    SB_ASSERT(sent->eliciting_count == 0);
+    for (struct sp_sent_block *block = sent->first; block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < SP_SENT_BLOCK_PACKETS; i++) {
+            if ((block->out_bits >> i & 1) == 0)
+                continue;
+            sp_sent_append(&tail, block->packets[i].frames);
+            block->packets[i].frames = NULL;
+        }
+    }
+    sent->out_count = 0;
+    sp_sent_deinit(sent);
+    return frames;
+}
+
 void sp_sent_deinit(struct sp_sent *sent)
 {
     SB_ASSERT(sent->out_count == 0);

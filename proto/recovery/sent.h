@@ -165,6 +165,11 @@ struct sp_sent_block *sp_sent_block_settled(struct sp_sent *sent, struct sp_sent
                                             uint32_t bits, uint32_t count,
                                             uint32_t eliciting_count);
 
+/* Forgets what is outstanding, which must not be ack-eliciting: nothing tells when a peer does not
+ * acknowledge that, and nothing depends on it.  Gives all blocks back; packets can be added as
+ * before.  The frames are the caller's. */
+SB_MUST_USE struct sp_sent_frame *sp_sent_rest(struct sp_sent *sent);
+
 /* Gives all blocks back; all packets must be settled. */
 void sp_sent_deinit(struct sp_sent *sent);
 

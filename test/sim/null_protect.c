@@ -13,6 +13,7 @@ struct sp_key {
     uint64_t header;
     uint64_t sealed_count;
     uint64_t last_pn;
+    bool is_resting;
 };
 
 void qs_null_plan_init(struct qs_null_plan *plan)
@@ -120,8 +121,20 @@ static void check_overlap(const struct sp_seal *packet, size_t size)
     }
 }
 
+static void null_rest(struct sp_key *key)
+{
+    key->is_resting = true;
+}
+
+static bool null_wake(struct sp_key *key)
+{
+    key->is_resting = key->is_resting && key->plan->is_out_of_memory;
+    return !key->is_resting;
+}
+
 static size_t null_seal(struct sp_key *key, const struct sp_seal *packet)
 {
+    SB_ASSERT(!key->is_resting);
     SB_ASSERT(packet->part_count > 0);
     SB_ASSERT(packet->header_size > 0);
     /* A nonce is used once.  [RFC9001 5.3] */
@@ -177,12 +190,14 @@ static void open_one(const struct sp_key *key, struct sp_open *packet)
 
 static void null_open(struct sp_key *key, struct sp_open *packets, size_t count)
 {
+    SB_ASSERT(!key->is_resting);
     for (size_t i = 0; i < count; i++)
         open_one(key, &packets[i]);
 }
 
 static void null_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
 {
+    SB_ASSERT(!key->is_resting);
     SB_ASSERT(size <= SP_PEEK_SIZE_MAX && packet->size >= SP_TAG_SIZE + size);
     memcpy(ret, packet->data, size);
     veil(key, ret, size);
@@ -191,6 +206,7 @@ static void null_peek(struct sp_key *key, const struct sp_open *packet, size_t s
 static void null_masks(struct sp_key *key, const uint8_t *const *samples, size_t count,
                        uint8_t (*ret_masks)[SP_MASK_SIZE])
 {
+    SB_ASSERT(!key->is_resting);
     for (size_t i = 0; i < count; i++) {
         uint64_t mask = qs_hash(key->header, samples[i], SP_SAMPLE_SIZE);
         memcpy(ret_masks[i], &mask, SP_MASK_SIZE);
@@ -228,5 +244,7 @@ const struct sp_protect_ops qs_null_protect_ops = {
     .open = null_open,
     .peek = null_peek,
     .masks = null_masks,
+    .rest = null_rest,
+    .wake = null_wake,
     .retry_is_authentic = null_retry_is_authentic,
 };

@@ -19,6 +19,7 @@
 struct qs_null_plan {
     uint64_t seal_count_max; /* small ones force key updates. [RFC9001 6.6] */
     uint64_t fail_count_max;
+    bool is_out_of_memory; /* no key wakes */
     bool accepts_anything; /* the canary: a tag that is never looked at */
 };
 

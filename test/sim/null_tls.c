@@ -559,6 +559,13 @@ static bool null_restart(struct sp_tls *tls)
     return true;
 }
 
+/* What was acknowledged is not read again. */
+static void null_rest(struct sp_tls *tls)
+{
+    for (int level = 0; level < SP_LEVELS; level++)
+        memset(tls->out[level].data, 0xdd, tls->out[level].data != NULL ? tls->out[level].size : 0);
+}
+
 const struct sp_tls_ops qs_null_tls_ops = {
     .set_answer = null_set_answer,
     .restart = null_restart,
@@ -568,6 +575,7 @@ const struct sp_tls_ops qs_null_tls_ops = {
     .bytes = null_bytes,
     .ticket = null_ticket,
     .drop = null_drop,
+    .rest = null_rest,
     .destroy = null_destroy,
 };
 

@@ -182,6 +182,16 @@ static void tap_masks(struct sp_key *key, const uint8_t *const *samples, size_t 
     key->tap->inner.ops->masks(key->inner, samples, count, ret_masks);
 }
 
+static void tap_rest(struct sp_key *key)
+{
+    key->tap->inner.ops->rest(key->inner);
+}
+
+static bool tap_wake(struct sp_key *key)
+{
+    return key->tap->inner.ops->wake(key->inner);
+}
+
 static bool tap_retry_is_authentic(void *context, uint32_t version,
                                    const struct sp_cid *original_dcid, const uint8_t *packet,
                                    size_t size)
@@ -201,6 +211,8 @@ static const struct sp_protect_ops tap_ops = {
     .open = tap_open,
     .peek = tap_peek,
     .masks = tap_masks,
+    .rest = tap_rest,
+    .wake = tap_wake,
     .retry_is_authentic = tap_retry_is_authentic,
 };
 

@@ -65,6 +65,41 @@ static void parts_are_sealed_as_if_they_were_one(void **state)
     }
 }
 
+/* The next key shares the header key, so both rest and wake together. */
+static void a_key_is_the_same_after_a_rest(void **state)
+{
+    (void)state;
+    static const uint8_t sample[SP_SAMPLE_SIZE] = {1, 2, 3};
+    const uint8_t *samples[] = {sample};
+    uint8_t plain[100] = {9}, before[2][100 + SP_TAG_SIZE], after[2][100 + SP_TAG_SIZE];
+    uint8_t mask_before[1][SP_MASK_SIZE], mask_after[1][SP_MASK_SIZE];
+    const struct sb_bytes whole = {.data = plain, .size = sizeof(plain)};
+    for (unsigned s = 0; s < SC_SUITE_COUNT; s++) {
+        struct sp_key *keys[2] = {key_of(sc_suite_at(s), 1)};
+        keys[1] = owned_add(ops->next(keys[0]), key_end);
+        for (int i = 0; i < 2; i++)
+            seal(keys[i], 5, &whole, 1, before[i]);
+        ops->masks(keys[0], samples, 1, mask_before);
+        for (int round = 0; round < 3; round++) {
+            ops->rest(keys[0]);
+            ops->rest(keys[1]);
+            ops->rest(keys[1]); /* once more is harmless */
+            struct sp_key *third = owned_add(ops->next(keys[1]), key_end);
+            assert_non_null(third);
+            assert_true(ops->wake(keys[0]) && ops->wake(keys[1]) && ops->wake(keys[1]));
+            owned_end(third);
+            for (int i = 0; i < 2; i++)
+                seal(keys[i], 5, &whole, 1, after[i]);
+            ops->masks(keys[1], samples, 1, mask_after);
+            assert_memory_equal(before, after, sizeof(before));
+            assert_memory_equal(mask_before, mask_after, sizeof(mask_before));
+        }
+        ops->rest(keys[1]);
+        owned_end(keys[1]); /* also while it rests */
+        owned_end(keys[0]);
+    }
+}
+
 static void parts_that_stand_in_the_output_are_sealed_in_place(void **state)
 {
     (void)state;
@@ -317,6 +352,7 @@ int main(void)
         QT_TEST(owned, a_batch_is_opened_with_its_bodies_elsewhere),
         QT_TEST(owned, every_flipped_bit_is_noticed_with_every_suite),
         QT_TEST(owned, a_batch_of_masks_is_the_same_as_one_by_one),
+        QT_TEST(owned, a_key_is_the_same_after_a_rest),
         QT_TEST(owned, a_key_update_changes_the_packet_key_and_keeps_the_header_key),
         QT_TEST(owned, the_limits_are_those_of_the_rfc),
         QT_TEST(owned, an_unknown_suite_has_no_key),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/compiler.h"
 #include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
@@ -251,6 +252,62 @@ static void what_quic_forbids_after_the_handshake_is_an_alert(void **state)
     }
 }
 
+/* A client that rests has no OpenSSL: it follows the messages, ignores tickets, in pieces of any
+ * size, and refuses all else as before.  [RFC8446 4.6.1; RFC9001 4.4, 6] */
+static void a_resting_client_ignores_tickets_and_refuses_the_rest(void **state)
+{
+    (void)state;
+    static const char ticket[] = "\x04\0\0\x05"
+                                 "abcde";
+    static const uint8_t types[] = {0x18, 0x0d, 0x01, 0x14, 0x00, 0xff};
+    for (size_t i = 0; i < QT_COUNT(types); i++) {
+        for (int is_server = 0; is_server < 2; is_server++) {
+            struct qt_tls_args args = qt_tls_args();
+            struct qt_tls_pair pair;
+            qt_tls_open(&pair, &args);
+            qt_tls_run(&pair);
+            qt_tls_assert_complete(&pair);
+            struct qt_tls_end *end = is_server ? &pair.server : &pair.client;
+            sc_tls_ops.rest(end->tls);
+            sc_tls_ops.rest(end->tls); /* once more is harmless */
+            assert_int_equal(sc_tls_alpn(end->tls).size, 4);
+            uint8_t out[16];
+            assert_int_equal(sc_tls_export(end->tls, (struct sb_bytes){(const uint8_t *)"x", 1},
+                                           (struct sb_bytes){0}, out, sizeof(out)),
+                             0);
+            for (size_t piece = 1; piece < sizeof(ticket) && !is_server; piece++) {
+                for (size_t at = 0; at < sizeof(ticket) - 1; at += piece)
+                    qt_tls_inject(end, SP_LEVEL_APP, ticket + at,
+                                  SB_MIN(piece, sizeof(ticket) - 1 - at));
+                assert_int_equal(end->alert, -1);
+            }
+            uint8_t other[] = {types[i], 0, 0, 1, 0};
+            for (size_t at = 0; at < sizeof(other) && end->alert < 0; at++)
+                qt_tls_inject(end, SP_LEVEL_APP, other + at, 1);
+            assert_int_equal(end->alert, UNEXPECTED_MESSAGE);
+            assert_non_null(sc_tls_error(end->tls));
+            qt_tls_close(&pair);
+        }
+    }
+}
+
+/* OpenSSL has the beginning of a message: it gets the end. */
+static void a_client_does_not_rest_within_a_message(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 6; size++) {
+        struct qt_tls_args args = qt_tls_args();
+        struct qt_tls_pair pair;
+        qt_tls_open(&pair, &args);
+        qt_tls_run(&pair);
+        qt_tls_inject(&pair.client, SP_LEVEL_APP, "\x04\0\0\x02\0\0", size);
+        sc_tls_ops.rest(pair.client.tls);
+        qt_tls_inject(&pair.client, SP_LEVEL_APP, &"\x04\0\0\x02\0\0"[size], 6 - size);
+        assert_int_equal(pair.client.alert, 50); /* decode_error */
+        qt_tls_close(&pair);
+    }
+}
+
 /* A NewSessionTicket without secrets of its own.  [RFC8446 4.6.1]  Returns its size. */
 static size_t write_ticket(uint8_t *ret, bool allows_early, uint32_t early_size_max)
 {
@@ -385,6 +442,8 @@ int main(void)
         QT_TEST(owned, bytes_after_finished_are_excess),
         QT_TEST(owned, tickets_are_taken_and_what_follows_is_still_checked),
         QT_TEST(owned, what_quic_forbids_after_the_handshake_is_an_alert),
+        QT_TEST(owned, a_resting_client_ignores_tickets_and_refuses_the_rest),
+        QT_TEST(owned, a_client_does_not_rest_within_a_message),
         QT_TEST(owned, a_ticket_for_a_part_of_0_rtt_is_a_violation),
         QT_TEST(owned, a_handshake_can_be_given_up_at_every_step),
         QT_TEST(owned, a_handshake_can_be_given_up_before_its_facts_are_pulled),

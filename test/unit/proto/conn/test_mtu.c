@@ -173,6 +173,7 @@ static void the_second_pto_sends_a_large_probe_and_a_small_one(void **state)
     connect_pair(pair);
     write_on_new_stream(pair, sizeof(bytes));
     struct sp_conn *client = client_of(pair);
+    client->rest_at_ns = SB_NEVER; /* the PTO's is the only timer */
     (void)pair_flush(pair, SP_CLIENT, &(size_t){0});
     for (uint32_t pto = 1; pto <= 4; pto++) {
         pair->now_ns = sp_conn_deadline_ns(client);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "proto/conn/rest.h"
+
+/* What an idle connection gives back: the expanded keys, the records of packets with nothing but an
+ * ACK, and what TLS needs only for messages that a peer sends right after its handshake.
+ *
+ * All keys rest and wake together, so that the first packet takes as long with one key phase bit as
+ * with the other.  [RFC9001 6.3, 9.5]
+ *
+ * The timer is lazy: activity does not move it.  When it comes, it looks when the last packet was,
+ * so a connection in use has one timer more per second, and an idle one none. */
+
+#include "proto/base/assert.h"
+#include "proto/base/time.h"
+#include "proto/conn/memory.h"
+#include "proto/conn/recovery.h"
+
+static uint64_t quiet_ns(const struct sp_conn *conn)
+{
+    return SB_MAX(SP_REST_AFTER_NS, 3 * sp_loss_pto_ns(&conn->loss));
+}
+
+/* Returns whether nothing but a packet of the peer, an operation of the application or a keep-alive
+ * is to be expected.  Credit that is held back leaves as soon as there is memory. */
+static bool is_idle(const struct sp_conn *conn)
+{
+    return conn->loss.app.sent.eliciting_count == 0 && conn->keys.read != NULL &&
+           conn->keys.write != NULL && conn->keys.read_prev == NULL && !conn->app.ack.is_wanted &&
+           conn->app.ack.deadline_ns == SB_NEVER &&
+           !sp_crypto_stream_wants_send(&conn->app.crypto) && !sp_conn_is_credit_held(conn);
+}
+
+void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->rest_at_ns > now_ns)
+        return;
+    uint64_t idle_at_ns = sb_time_add(conn->idle_from_ns, quiet_ns(conn));
+    if (idle_at_ns > now_ns || !is_idle(conn)) {
+        conn->rest_at_ns = SB_MAX(idle_at_ns, sb_time_add(now_ns, SP_REST_AFTER_NS));
+        return;
+    }
+    SB_ASSERT(conn->handshake == NULL);
+    sp_keyphase_rest(&conn->keys);
+    sp_conn_free_frames(conn, sp_sent_rest(&conn->loss.app.sent));
+    if (!sp_crypto_stream_has_gap(&conn->app.crypto))
+        sp_reassembly_clear(&conn->app.crypto.in); /* the page of the last ticket */
+    if (conn->tls != NULL)
+        conn->tls_ops->rest(conn->tls);
+    conn->rest_at_ns = SB_NEVER;
+}
+
+bool sp_conn_wake(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)
+{
+    SB_ASSERT(conn->keys.is_resting);
+    if (!sp_keyphase_wake(&conn->keys)) {
+        sp_conn_note_shortage(conn, what, now_ns);
+        return false;
+    }
+    sp_conn_end_shortage(conn, what);
+    conn->rest_at_ns = sb_time_add(now_ns, SP_REST_AFTER_NS);
+    return true;
+}
