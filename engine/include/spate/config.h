@@ -117,7 +117,7 @@ struct spate_config {
      * three probe timeouts, at most 9 s.  Up to 64 + 4 * conns_max of those are kept, but no more
      * than 8,192; then the oldest one goes, and its packets are answered with Stateless Resets.
      * Only a client that closes before the server has answered counts for those probe timeouts.
-     * An idle connection takes about 14 KiB of memory_bytes_max as a server and 30 KiB as a client.
+     * "Memory of a connection" below says what each takes.
      * Default 10,000; 1 to 1,000,000. */
     uint32_t conns_max;
     /* Unfinished handshakes of clients that connect to us.  One is unproven until a Retry token or
@@ -360,6 +360,23 @@ enum spate_resume_phase {
  * Memory that is no longer needed goes back to the system after a few seconds, and memory_bytes_now
  * follows it.  What OpenSSL frees after a burst of handshakes may stay with the C library, which
  * uses it for the next ones; memory_bytes_now does not count that. */
+
+/* Memory of a connection, of the process and of memory_bytes_max alike, in bytes:
+ *
+ *     idle for a second, or three probe timeouts if they are longer             8,192 at most
+ *     the same of a client                                                      9,216 at most
+ *     with an open stream: more than that, for each                             1,024 at most
+ *     in use: more than idle, for keys and records of packets                   6,144 at most
+ *     in use: what is queued to be sent: the application's own memory, and 48 per call
+ *     in use: received bytes that wait, or that the application holds           their buffers
+ *     a client, from its handshake until it is idle for the first time         16,384 more
+ *     a handshake                                                              48 KiB at most
+ *
+ * With OpenSSL's ciphers (spate_engine_crypto() is "openssl") an idle connection takes 5,120 more,
+ * which are part of the 6,144 above.  A connection becomes idle when nothing of it is in flight and
+ * no packet comes or goes.  Its next packet takes 2 us longer, and the memory for keys again: while
+ * there is none, the packet is lost or waits, as above.  A client that was idle ignores the tickets
+ * that a server sends later. */
 
 /* Windows follow the bandwidth-delay product by themselves.  When the application has released more
  * than half of a window within a round trip, the window grows to four times what it has released.

@@ -51,7 +51,8 @@ enum spate_event_kind {
                                       CONNECTED may be a replay.  Only with early_data of struct
                                       spate_tls_options, or `early` of struct
                                       spate_connect_options */
-    SPATE_EVENT_TICKET,            /* client: bytes that resume the session in a later connection */
+    SPATE_EVENT_TICKET,            /* client: bytes that resume the session in a later connection;
+                                      none comes after the connection was idle for a second */
     SPATE_EVENT_NEW_TOKEN,         /* client: bytes that prove the address in a later connection */
     SPATE_EVENT_STREAM_BATCH,      /* the next bytes in order, as many slices that must be released.
                                       Only with event_batches of struct spate_config, and in the
