@@ -27,6 +27,7 @@ enum se_timer_kind {
     SE_TIMER_CONN,
     SE_TIMER_TOMBSTONE,
     SE_TIMER_MEMORY, /* of the shard */
+    SE_TIMER_TASK,
 };
 
 struct se_timer {

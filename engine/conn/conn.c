@@ -16,6 +16,7 @@
 #include "crypto/tls_config.h"
 #include "engine/config/config.h"
 #include "engine/conn/resume.h"
+#include "engine/conn/watch.h"
 #include "engine/config/settings.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
@@ -428,9 +429,18 @@ static void conn_end(struct spate_conn *conn)
     conn_free(conn);
 }
 
+void se_conn_end_watch(struct spate_conn *conn, const struct spate_close *close)
+{
+    struct se_watch *watch = conn->watch;
+    conn->watch = NULL;
+    if (SB_UNLIKELY(watch != NULL))
+        watch->on_closed(watch, close);
+}
+
 void se_conn_destroy(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
+    se_conn_end_watch(conn, NULL);
     se_measured_end(conn);
     leave(conn);
     index_give(shard, conn->index); /* no slice finds it any more */

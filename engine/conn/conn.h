@@ -12,6 +12,7 @@
 
 struct sc_tls_config;
 struct se_port;
+struct se_watch;
 
 enum {
     /* CIDs per connection in the table: those that it may issue, the client's first one, and those
@@ -71,6 +72,7 @@ struct spate_conn {
     struct sc_tls_config *tls;       /* holds a reference */
     struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
+    struct se_watch *watch; /* engine/conn/watch.h; NULL: none */
     struct se_conn_depart depart;
     uint32_t version; /* of QUIC, of the client's first packet */
     uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
@@ -208,6 +210,10 @@ SB_MUST_USE int se_conn_create(struct spate_shard *shard, const struct se_conn_a
  * accounted, and it counts as a connection, until the steps of this turn or of later ones have
  * freed all of it. */
 void se_conn_destroy(struct spate_conn *conn);
+
+/* Tells the connection's watch, if it has one, that the connection has ended; `close` is NULL if no
+ * event says so.  The connection has none afterwards. */
+void se_conn_end_watch(struct spate_conn *conn, const struct spate_close *close);
 
 /* Marks a closed connection: the turn looks whether it is to be freed or buried. */
 void se_conn_end(struct spate_conn *conn);

@@ -12,6 +12,7 @@
 #include "engine/conn/ask.h"
 #include "engine/conn/prefer.h"
 #include "engine/conn/resume.h"
+#include "engine/conn/watch.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
@@ -250,7 +251,7 @@ static enum spate_close_kind close_kind_of(enum sp_close_kind kind)
     return SPATE_CLOSE_TRANSPORT;
 }
 
-static void push_closed(struct spate_conn *conn, const struct sp_close *close)
+static const struct spate_close *push_closed(struct spate_conn *conn, const struct sp_close *close)
 {
     struct spate_event *event = push(conn, SPATE_EVENT_CLOSED);
     event->u.close = (struct spate_close){
@@ -271,6 +272,7 @@ static void push_closed(struct spate_conn *conn, const struct sp_close *close)
     else
         (void)snprintf(conn->reason, sizeof(conn->reason), "%.*s", (int)close->reason_size,
                        close->reason);
+    return &event->u.close;
 }
 
 static const char *cipher_name(enum sp_suite suite)
@@ -297,6 +299,8 @@ static void on_connected(struct spate_conn *conn)
     se_measured_begin(conn);
     (void)push(conn, SPATE_EVENT_CONNECTED);
     conn->intro_number = conn->shard->events.pushed_count;
+    if (SB_UNLIKELY(conn->watch != NULL))
+        conn->watch->on_connected(conn->watch);
 }
 
 /* Pushes an event after which none of the connection follows until the application has taken it:
@@ -317,7 +321,7 @@ static void on_closed(struct spate_conn *conn, const struct sp_close *close)
         sp_conn_release_tls(conn->proto);
         return;
     }
-    push_closed(conn, close);
+    se_conn_end_watch(conn, push_closed(conn, close));
     se_conn_advance(conn, SE_CONN_CLOSED);
 }
 

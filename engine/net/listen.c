@@ -10,6 +10,7 @@
 #include "engine/config/config.h"
 #include "engine/base/path.h"
 #include "engine/conn/resume.h"
+#include "engine/net/connect.h"
 #include "engine/net/listen_all.h"
 #include "engine/config/settings.h"
 #include "engine/shard/shard.h"
@@ -121,10 +122,9 @@ void spate_listener_close(struct spate_listener *listener)
     listener->is_open = false; /* the port closes with its last connection: se_ports_maintain() */
 }
 
-static int connect_to(struct spate_shard *shard, const struct spate_connect_options *options,
-                      struct spate_conn **ret, struct spate_error *error)
+int se_connect(struct spate_shard *shard, const struct spate_connect_options *options,
+               struct sc_tls_config *tls, struct spate_conn **ret, struct spate_error *error)
 {
-    struct spate_tls *tls = options->tls;
     struct su_address peer;
     int result = read_address(options->address, options->address_size, &peer, error);
     if (result != 0)
@@ -133,7 +133,7 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
         se_error_set(error, "the port to connect to is 0");
         return -EINVAL;
     }
-    if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_CLIENT) {
+    if (tls == NULL || sc_tls_config_role(tls) != SP_CLIENT) {
         se_error_set(error, "a connection needs the TLS options of a client");
         return -EINVAL;
     }
@@ -155,7 +155,7 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
     uint32_t version = se_first_version(se_conn_config(shard, options->settings));
     struct se_conn_args args = {
         .port = port,
-        .tls = se_tls_config(tls),
+        .tls = tls,
         .settings = options->settings,
         .user = options->user,
         .server_name = options->server_name,
@@ -174,6 +174,13 @@ static int connect_to(struct spate_shard *shard, const struct spate_connect_opti
         result = -ENOBUFS;
     }
     return result;
+}
+
+static int connect_to(struct spate_shard *shard, const struct spate_connect_options *options,
+                      struct spate_conn **ret, struct spate_error *error)
+{
+    struct sc_tls_config *tls = options->tls != NULL ? se_tls_config(options->tls) : NULL;
+    return se_connect(shard, options, tls, ret, error);
 }
 
 int spate_shard_connect_with(struct spate_shard *shard, const struct spate_connect_options *given,

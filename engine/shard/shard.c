@@ -148,6 +148,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->unwinding);
     sb_list_init(&shard->rx.conns);
     se_wheel_init(&shard->wheel, shard->now_ns);
+    sb_list_init(&shard->tasks);
     se_timer_init(&shard->memory_timer);
     shard->memory_timer.kind = SE_TIMER_MEMORY;
     bool may_wait = shard->config->backend != SPATE_BACKEND_HOST;
@@ -203,6 +204,16 @@ void se_shard_stop(struct spate_shard *shard)
     se_shard_end_work(shard, shard->now_ns);
 }
 
+static void end_tasks(struct spate_shard *shard)
+{
+    struct sb_link *link;
+    while ((link = sb_list_first(&shard->tasks)) != NULL) {
+        struct se_task *task = SB_CONTAINER_OF(link, struct se_task, link);
+        se_task_leave(&shard->wheel, task);
+        task->end(task);
+    }
+}
+
 static void deinit_ring(struct spate_shard *shard)
 {
     su_bufring_reclaim(&shard->bufring);
@@ -229,6 +240,7 @@ int se_shard_try(const struct spate_config *config)
 void se_shard_deinit(struct spate_shard *shard)
 {
     se_shard_stop(shard);
+    end_tasks(shard);
     su_wake_deinit(&shard->wake); /* other threads could still ring until here */
     se_events_discard(shard);
     se_strays_close(shard);

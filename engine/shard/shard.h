@@ -29,6 +29,7 @@
 #include "engine/net/rx.h"
 #include "engine/shard/shutdown.h"
 #include "engine/base/spin.h"
+#include "engine/base/task.h"
 #include "engine/net/stray.h"
 #include "engine/conn/tombstone.h"
 #include "engine/base/wheel.h"
@@ -133,6 +134,7 @@ struct spate_shard {
     struct sb_link unwinding; /* se_conn_destroy() was called; not all is freed yet */
     uint32_t unwind_steps;    /* left of SE_UNWIND_STEPS_PER_TURN in this turn */
     struct se_wheel wheel;
+    struct sb_link tasks;         /* se_task_join() */
     struct se_timer memory_timer; /* armed while pools may have something to give back */
     uint64_t trimmed_empty_bytes; /* memory.interface.empty_bytes after the last trim */
     struct se_relief relief;

@@ -382,6 +382,11 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     return SP_DONE;
 }
 
+uint64_t sp_conn_stream_count(const struct sp_conn *conn)
+{
+    return conn->streams.count;
+}
+
 enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,
                                            struct sp_stream **ret)
 {
