@@ -511,6 +511,62 @@ FROZEN_VALUE(SPATE_PINNING_OFF, 1);
 FROZEN_VALUE(SPATE_PINNING_ON, 2);
 
 FROZEN_VALUE(SPATE_SHARDS_AUTO, 0);
+FROZEN_FIELD(struct spate_pool_options, size, 0, 8);
+FROZEN_FIELD(struct spate_pool_options, tls, 8, 8);
+FROZEN_FIELD(struct spate_pool_options, config, 16, 8);
+FROZEN_FIELD(struct spate_pool_options, user, 24, 8);
+FROZEN_FIELD(struct spate_pool_options, conns_per_peer, 32, 4);
+FROZEN_FIELD(struct spate_pool_options, streams_max, 36, 4);
+FROZEN_FIELD(struct spate_pool_options, connect_timeout_ns, 40, 8);
+FROZEN_FIELD(struct spate_pool_options, ping_ns, 48, 8);
+FROZEN_FIELD(struct spate_pool_options, hang_ns, 56, 8);
+FROZEN_FIELD(struct spate_pool_options, rtt_ns_max, 64, 8);
+FROZEN_FIELD(struct spate_pool_options, backoff_ns, 72, 8);
+FROZEN_FIELD(struct spate_pool_options, backoff_ns_max, 80, 8);
+FROZEN_FIELD(struct spate_pool_options, failures_max, 88, 4);
+FROZEN_FIELD(struct spate_pool_options, trials_max, 92, 4);
+FROZEN_FIELD(struct spate_pool_options, successes_min, 96, 4);
+FROZEN_FIELD(struct spate_pool_options, reserved, 100, 4);
+FROZEN_FIELD(struct spate_pool_options, open_ns, 104, 8);
+FROZEN_FIELD(struct spate_pool_options, open_ns_max, 112, 8);
+LAST_FIELD(struct spate_pool_options, open_ns_max);
+
+FROZEN_FIELD(struct spate_pool_peer, size, 0, 8);
+FROZEN_FIELD(struct spate_pool_peer, address, 8, 8);
+FROZEN_FIELD(struct spate_pool_peer, address_size, 16, 4);
+FROZEN_FIELD(struct spate_pool_peer, reserved, 20, 4);
+FROZEN_FIELD(struct spate_pool_peer, server_name, 24, 8);
+LAST_FIELD(struct spate_pool_peer, server_name);
+
+FROZEN_FIELD(struct spate_pool_stats, peers_now, 0, 8);
+FROZEN_FIELD(struct spate_pool_stats, peers_open_now, 8, 8);
+FROZEN_FIELD(struct spate_pool_stats, conns_now, 16, 8);
+FROZEN_FIELD(struct spate_pool_stats, conns_ready_now, 24, 8);
+FROZEN_FIELD(struct spate_pool_stats, connects, 32, 8);
+FROZEN_FIELD(struct spate_pool_stats, connects_failed, 40, 8);
+FROZEN_FIELD(struct spate_pool_stats, conns_lost, 48, 8);
+FROZEN_FIELD(struct spate_pool_stats, hangs, 56, 8);
+FROZEN_FIELD(struct spate_pool_stats, acquires, 64, 8);
+FROZEN_FIELD(struct spate_pool_stats, acquires_failed, 72, 8);
+FROZEN_FIELD(struct spate_pool_stats, breaker_openings, 80, 8);
+LAST_FIELD(struct spate_pool_stats, breaker_openings);
+
+FROZEN_FIELD(struct spate_pool_peer_stats, breaker, 0, 4);
+FROZEN_FIELD(struct spate_pool_peer_stats, conns_now, 4, 4);
+FROZEN_FIELD(struct spate_pool_peer_stats, conns_ready_now, 8, 4);
+FROZEN_FIELD(struct spate_pool_peer_stats, is_draining, 12, 4);
+FROZEN_FIELD(struct spate_pool_peer_stats, streams_now, 16, 8);
+FROZEN_FIELD(struct spate_pool_peer_stats, rtt_ns, 24, 8);
+FROZEN_FIELD(struct spate_pool_peer_stats, failures, 32, 8);
+FROZEN_FIELD(struct spate_pool_peer_stats, openings, 40, 8);
+FROZEN_FIELD(struct spate_pool_peer_stats, next_try_ns, 48, 8);
+LAST_FIELD(struct spate_pool_peer_stats, next_try_ns);
+
+FROZEN_VALUE(SPATE_POOL_ANY, 0);
+FROZEN_VALUE(SPATE_POOL_CLOSED, 0);
+FROZEN_VALUE(SPATE_POOL_OPEN, 1);
+FROZEN_VALUE(SPATE_POOL_HALF_OPEN, 2);
+
 FROZEN_VALUE(SPATE_FOREVER, UINT64_MAX);
 
 /* clang-format on */

@@ -12,6 +12,7 @@
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/io.h>
+#include <spate/pool.h>
 #include <spate/resume.h>
 #include <spate/settings.h>
 #include <spate/shards.h>

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The example of a pool: requests go to several servers, and to those that are left when one dies.
+
+usage: example_pool.py SPATE SERVER EXAMPLE
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SPATE, SERVER, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
+HANG_S = 30
+
+
+class ExamplePool(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
+        self.addCleanup(folder.cleanup)
+        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
+        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+
+    def serve(self, port='0'):
+        server = subprocess.Popen([SERVER, self.cert, self.key, port], text=True,
+                                  stdout=subprocess.PIPE)
+        self.addCleanup(self.end, server)
+        return server, server.stdout.readline().split()[3]
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def test_requests_go_to_all_servers(self):
+        ports = [self.serve()[1] for _ in range(3)]
+        done = subprocess.run([EXAMPLE, self.cert, '2000', *ports], capture_output=True, text=True,
+                              timeout=HANG_S, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        said = re.fullmatch(r'2000 answers over (\d) connections to 3 servers\n', done.stdout)
+        self.assertTrue(said and 1 <= int(said[1]) <= 6, done.stdout)
+
+    def test_a_server_that_dies_costs_nothing_but_its_share(self):
+        first, first_port = self.serve()
+        second_port = self.serve()[1]
+        client = subprocess.Popen([EXAMPLE, self.cert, '40000', first_port, second_port],
+                                  text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(self.end, client)
+        first.kill()
+        said, mistakes = client.communicate(timeout=HANG_S)
+        self.assertEqual((client.returncode, mistakes), (0, ''))
+        self.assertIn('40000 answers', said)
+
+    def test_mistakes_are_told(self):
+        for words in ([], [self.cert, '1', '0'], ['/missing', '1', '4433']):
+            done = subprocess.run([EXAMPLE, *words], capture_output=True, text=True,
+                                  timeout=HANG_S, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
