@@ -103,6 +103,15 @@ FROZEN(struct spate_event, u.error, 40);
 FROZEN(struct spate_event, u.is_uni, 40);
 FROZEN(struct spate_event, u.close, 40);
 
+FROZEN_SIZE(struct spate_result, 128);
+FROZEN(struct spate_result, command, 0);
+FROZEN(struct spate_result, result, 4);
+FROZEN(struct spate_result, tag, 8);
+FROZEN(struct spate_result, conn_id, 16);
+FROZEN(struct spate_result, event, 24);
+FROZEN(struct spate_result, fate, 120);
+FROZEN(struct spate_result, reserved, 124);
+
 /* Structs that grow: their size comes first, or goes along with the call. */
 FROZEN_FIELD(struct spate_config, size, 0, 8);
 FROZEN_FIELD(struct spate_config, shard_count, 8, 4);
@@ -163,6 +172,11 @@ FROZEN_FIELD(struct spate_config, resume_path_ns, 336, 8);
 FROZEN_FIELD(struct spate_config, pinning, 344, 4);
 FROZEN_FIELD(struct spate_config, reserved_6, 348, 4);
 LAST_FIELD(struct spate_config, reserved_6);
+
+FROZEN_FIELD(struct spate_channel_options, size, 0, 8);
+FROZEN_FIELD(struct spate_channel_options, commands_max, 8, 4);
+FROZEN_FIELD(struct spate_channel_options, results_max, 12, 4);
+LAST_FIELD(struct spate_channel_options, results_max);
 
 FROZEN_FIELD(struct spate_handlers, size, 0, 8);
 FROZEN_FIELD(struct spate_handlers, on_start, 8, 8);
@@ -387,7 +401,9 @@ FROZEN_FIELD(struct spate_shard_stats, strays_out, 440, 8);
 FROZEN_FIELD(struct spate_shard_stats, strays_in, 448, 8);
 FROZEN_FIELD(struct spate_shard_stats, strays_dropped, 456, 8);
 FROZEN_FIELD(struct spate_shard_stats, turn_longest_ns, 464, 8);
-LAST_FIELD(struct spate_shard_stats, turn_longest_ns);
+FROZEN_FIELD(struct spate_shard_stats, channel_commands, 472, 8);
+FROZEN_FIELD(struct spate_shard_stats, channel_waits, 480, 8);
+LAST_FIELD(struct spate_shard_stats, channel_waits);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);
@@ -489,6 +505,15 @@ FROZEN_VALUE(SPATE_PATH_PEER_MOVED, 1);
 FROZEN_VALUE(SPATE_PATH_MIGRATED, 2);
 FROZEN_VALUE(SPATE_PATH_FAILED, 3);
 FROZEN_VALUE(SPATE_PATH_PREFERRED, 4);
+FROZEN_VALUE(SPATE_COMMAND_NONE, 0);
+FROZEN_VALUE(SPATE_COMMAND_CONNECT, 1);
+FROZEN_VALUE(SPATE_COMMAND_CONN_CLOSE, 2);
+FROZEN_VALUE(SPATE_COMMAND_OPEN, 3);
+FROZEN_VALUE(SPATE_COMMAND_SEND, 4);
+FROZEN_VALUE(SPATE_COMMAND_RESET, 5);
+FROZEN_VALUE(SPATE_COMMAND_STOP, 6);
+FROZEN_VALUE(SPATE_COMMAND_SET_USER, 7);
+FROZEN_VALUE(SPATE_COMMAND_DATAGRAM, 8);
 
 FROZEN_VALUE(SPATE_DATAGRAM_ACKED, 1);
 FROZEN_VALUE(SPATE_DATAGRAM_LOST, 2);

@@ -170,6 +170,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->limit_link);
     sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->ended_link);
+    sb_list_init(&conn->channel_link);
     sb_list_init(&conn->ask_link);
     sb_list_init(&conn->rx_link);
     sb_list_init(&conn->handshake.link);
@@ -312,13 +313,15 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->tls = sc_tls_config_ref(args->tls);
     conn->settings = se_settings_ref(args->settings);
     conn->user = args->user;
+    conn->channel = args->channel;
     conn->token_mark = args->token_mark;
     conn->version = args->role == SP_SERVER
                         ? args->version
                         : se_first_version(se_conn_config(shard, args->settings));
     conn->is_server = args->role == SP_SERVER;
     conn->wants_batches =
-        args->settings != NULL ? args->settings->event_batches : shard->config->event_batches;
+        conn->channel == NULL &&
+        (args->settings != NULL ? args->settings->event_batches : shard->config->event_batches);
     conn->state = conn->is_server ? SE_CONN_NEW : SE_CONN_HANDSHAKING;
     conn->cipher = "";
     conn->alpn = "";
@@ -559,7 +562,11 @@ void se_conn_touch(struct spate_conn *conn)
 
 void se_conn_raise(struct spate_conn *conn)
 {
-    if (!sb_link_is_in(&conn->event_pending_link))
+    if (sb_link_is_in(&conn->event_pending_link))
+        return;
+    if (SB_UNLIKELY(conn->channel != NULL))
+        se_channel_raise(conn);
+    else
         sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);
 }
 

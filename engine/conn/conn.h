@@ -13,6 +13,7 @@
 struct sc_tls_config;
 struct se_port;
 struct se_watch;
+struct spate_channel;
 
 enum {
     /* CIDs per connection in the table: those that it may issue, the client's first one, and those
@@ -72,7 +73,8 @@ struct spate_conn {
     struct sc_tls_config *tls;       /* holds a reference */
     struct spate_settings *settings; /* holds a reference; NULL: those of the shard */
     void *user;
-    struct se_watch *watch; /* engine/conn/watch.h; NULL: none */
+    struct se_watch *watch;        /* engine/conn/watch.h; NULL: none */
+    struct spate_channel *channel; /* that it belongs to; NULL: to the application */
     struct se_conn_depart depart;
     uint32_t version; /* of QUIC, of the client's first packet */
     uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
@@ -85,6 +87,7 @@ struct spate_conn {
     struct sb_link limit_link;         /* waits for the rate limit of the shard */
     struct sb_link event_pending_link; /* may have events */
     struct sb_link ended_link;         /* has to be freed or buried, or is being freed */
+    struct sb_link channel_link;       /* among the connections of its channel */
     struct sb_link ask_link;           /* its handshake has a question: engine/conn/ask.h */
 
     struct se_timer timer;
@@ -181,7 +184,8 @@ struct se_conn_args {
     struct sc_tls_config *tls;       /* a reference is taken */
     struct spate_settings *settings; /* a reference is taken; NULL: those of the shard */
     void *user;
-    const char *server_name; /* client */
+    struct spate_channel *channel; /* client: that it belongs to; NULL: the application */
+    const char *server_name;       /* client */
     enum sp_role role;
     uint32_t version; /* of QUIC: see struct sp_conn_args */
     struct sp_path path;

@@ -31,7 +31,8 @@ uint64_t spate_conn_id(const struct spate_conn *conn)
 struct spate_conn *spate_shard_conn(struct spate_shard *shard, uint64_t conn_id)
 {
     struct spate_conn *conn = se_conn_of_id(shard, conn_id);
-    bool is_known = conn != NULL && se_conn_is_announced(conn) && conn->state != SE_CONN_TAKEN;
+    bool is_known = conn != NULL && se_conn_is_announced(conn) && conn->state != SE_CONN_TAKEN &&
+                    conn->channel == NULL;
     return is_known ? conn : NULL;
 }
 

@@ -61,7 +61,8 @@ static enum hold hold_of(const struct spate_conn *conn)
 static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
 {
     struct se_events *events = &conn->shard->events;
-    SB_ASSERT(!is_full(events));
+    /* The event of a channel is moved on at once: see se_channel_drain(). */
+    SB_ASSERT(!is_full(events) || conn->channel != NULL);
     struct spate_event *event = &events->ring[events->tail++];
     events->pushed_count++;
     *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
@@ -224,7 +225,7 @@ static void push_results(struct spate_conn *conn, const struct sp_event *reporte
     }
     for (uint32_t i = 0; i < reported->messages_done.count; i++) {
         const struct sp_message_result *from = &reported->messages_done.results[i];
-        SB_ASSERT(events->results_count < SE_RESULTS_MAX);
+        SB_ASSERT(events->results_count < SB_COUNT(events->results));
         events->results[events->results_count++] = (struct spate_datagram_result){
             .tag = from->tag, .size = from->size, .fate = fate_of(from->fate)};
     }
@@ -408,7 +409,7 @@ static void translate_route(struct spate_conn *conn, const struct sp_event *repo
     }
 }
 
-static void translate(struct spate_conn *conn, const struct sp_event *reported)
+void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
@@ -467,6 +468,10 @@ void se_conn_drain(struct spate_conn *conn)
     se_conn_route(conn);
     /* Events of an ended connection follow when all that it held is released, in later turns. */
     bool is_unwound = sp_conn_unwind(conn->proto, &conn->shard->unwind_steps);
+    if (SB_UNLIKELY(conn->channel != NULL)) {
+        se_channel_drain(conn, is_unwound);
+        return;
+    }
     for (enum hold hold;
          is_unwound && !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
@@ -476,7 +481,7 @@ void se_conn_drain(struct spate_conn *conn)
             sb_list_remove(&conn->event_pending_link);
             return;
         }
-        translate(conn, &reported);
+        se_conn_translate(conn, &reported);
     }
     if (!sb_link_is_in(&conn->event_pending_link))
         sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);

@@ -22,12 +22,14 @@
  *     results_count == results of all events up to tail
  *     slices_count == slices of the batches up to tail, dropped ones included */
 
+struct sp_event;
 struct spate_shard;
 
 enum {
     SE_EVENTS_MAX = 256,
     SE_RESULTS_MAX = 1024, /* of messages, in all queued events: 16 KiB */
     SE_SLICES_MAX = 512,   /* of batches, in all queued events: 20 KiB */
+    SE_RESULTS_SPARE = 32, /* of one event that goes to a channel */
 };
 
 /* The stream_id of a slice that belongs to a message. */
@@ -41,8 +43,8 @@ struct se_events {
     uint64_t pushed_count;    /* events queued since the start */
     uint64_t processed_count; /* events taken before the last call: the application has processed
                                  them */
-    struct spate_event ring[SE_EVENTS_MAX];
-    struct spate_datagram_result results[SE_RESULTS_MAX]; /* of DATAGRAMS_SENT */
+    struct spate_event ring[SE_EVENTS_MAX + 1]; /* the last one is for events of channels alone */
+    struct spate_datagram_result results[SE_RESULTS_MAX + SE_RESULTS_SPARE]; /* DATAGRAMS_SENT */
     uint32_t slices_count;
     struct spate_slice slices[SE_SLICES_MAX]; /* of STREAM_BATCH and DATAGRAM_BATCH */
 };
@@ -61,6 +63,9 @@ void se_conn_route(struct spate_conn *conn);
 
 /* Calls se_conn_route(), and queues the connection's events while there is room. */
 void se_conn_drain(struct spate_conn *conn);
+
+/* Does what an event of the connection asks for, and queues that of the application. */
+void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported);
 
 /* Queues SPATE_EVENT_SHUTDOWN.  Returns false if there is no room. */
 SB_MUST_USE bool se_events_push_shutdown(struct se_events *events);

@@ -123,7 +123,8 @@ void spate_listener_close(struct spate_listener *listener)
 }
 
 int se_connect(struct spate_shard *shard, const struct spate_connect_options *options,
-               struct sc_tls_config *tls, struct spate_conn **ret, struct spate_error *error)
+               struct sc_tls_config *tls, struct spate_channel *channel, struct spate_conn **ret,
+               struct spate_error *error)
 {
     struct su_address peer;
     int result = read_address(options->address, options->address_size, &peer, error);
@@ -158,6 +159,7 @@ int se_connect(struct spate_shard *shard, const struct spate_connect_options *op
         .tls = tls,
         .settings = options->settings,
         .user = options->user,
+        .channel = channel,
         .server_name = options->server_name,
         .ticket = {options->ticket, options->ticket_size},
         .token = se_token_of(version, (struct sb_bytes){options->token, options->token_size}),
@@ -177,14 +179,16 @@ int se_connect(struct spate_shard *shard, const struct spate_connect_options *op
 }
 
 static int connect_to(struct spate_shard *shard, const struct spate_connect_options *options,
-                      struct spate_conn **ret, struct spate_error *error)
+                      struct spate_channel *channel, struct spate_conn **ret,
+                      struct spate_error *error)
 {
     struct sc_tls_config *tls = options->tls != NULL ? se_tls_config(options->tls) : NULL;
-    return se_connect(shard, options, tls, ret, error);
+    return se_connect(shard, options, tls, channel, ret, error);
 }
 
-int spate_shard_connect_with(struct spate_shard *shard, const struct spate_connect_options *given,
-                             struct spate_conn **ret, struct spate_error *error)
+int se_connect_given(struct spate_shard *shard, const struct spate_connect_options *given,
+                     struct spate_channel *channel, struct spate_conn **ret,
+                     struct spate_error *error)
 {
     static const struct se_sized shape = {
         "spate_connect_options",
@@ -193,7 +197,13 @@ int spate_shard_connect_with(struct spate_shard *shard, const struct spate_conne
     };
     struct spate_connect_options options = {0};
     int result = se_sized_take(&shape, given, &options, error);
-    return result != 0 ? result : connect_to(shard, &options, ret, error);
+    return result != 0 ? result : connect_to(shard, &options, channel, ret, error);
+}
+
+int spate_shard_connect_with(struct spate_shard *shard, const struct spate_connect_options *given,
+                             struct spate_conn **ret, struct spate_error *error)
+{
+    return se_connect_given(shard, given, NULL, ret, error);
 }
 
 int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *address,
@@ -207,5 +217,5 @@ int spate_shard_connect(struct spate_shard *shard, const struct sockaddr *addres
         .tls = tls,
         .user = user,
     };
-    return connect_to(shard, &options, ret, error);
+    return connect_to(shard, &options, NULL, ret, error);
 }

@@ -130,7 +130,7 @@ static int op_connect(void *context, struct se_member *member, void **ret_handle
         .user = pool->user,
         .settings = pool->settings,
     };
-    int result = se_connect(pool->shard, &options, pool->tls, &handle->conn, NULL);
+    int result = se_connect(pool->shard, &options, pool->tls, NULL, &handle->conn, NULL);
     if (result != 0)
         return result;
     handle->conn->watch = &handle->watch;

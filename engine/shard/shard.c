@@ -160,6 +160,7 @@ static void init_lists(struct spate_shard *shard)
     atomic_init(&shard->is_wake_wanted, false);
     atomic_init(&shard->calls, 0);
     atomic_init(&shard->work_since_ns, 0);
+    se_channels_init(&shard->channels);
     se_admit_init(&shard->admit);
     se_ports_init(shard);
 }
@@ -193,6 +194,7 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
 
 void se_shard_stop(struct spate_shard *shard)
 {
+    se_channels_end(shard, -ESHUTDOWN);
     struct sb_link *link;
     while ((link = sb_list_first(&shard->all)) != NULL)
         se_conn_destroy(SB_CONTAINER_OF(link, struct spate_conn, all_link));
@@ -243,6 +245,7 @@ void se_shard_deinit(struct spate_shard *shard)
     end_tasks(shard);
     su_wake_deinit(&shard->wake); /* other threads could still ring until here */
     se_events_discard(shard);
+    se_channels_deinit(&shard->channels);
     se_strays_close(shard);
     deinit_ring(shard);
 
@@ -329,7 +332,8 @@ static void take_calls(struct spate_shard *shard)
 bool se_shard_has_leftovers(const struct spate_shard *shard)
 {
     return se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
-           !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended);
+           !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended) ||
+           (shard->channels.raised | shard->channels.unpublished) != 0;
 }
 
 void se_shard_maintain(struct spate_shard *shard)
@@ -346,14 +350,16 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_events_processed(&shard->events);
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
      * reads the clock once, in se_shard_wait(). */
-    if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_mpsc_has(&shard->posts))
+    if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_shard_is_called(shard))
         shard->now_ns = se_shard_clock_ns(shard);
     bool had_posts = se_shard_run_posts(shard);
+    se_channels_run(shard);
     take_calls(shard);
     bool is_closing = se_shutdown_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
+    se_channels_flush(shard);
     /* A post that already ran in this turn must also prevent waiting. */
     bool had_asks = se_asks_run(shard);
     bool is_busy = had_posts || had_asks || is_more || is_closing || se_shard_has_leftovers(shard);
@@ -366,6 +372,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_run_timers(shard);
     se_shard_drain(shard);
     (void)se_asks_run(shard);
+    se_channels_flush(shard);
     reap(shard);
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);
@@ -386,6 +393,7 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
         shard->error = result;
         se_shard_end_work(shard, shard->now_ns);
         se_shard_close_queues(shard);
+        se_channels_end(shard, result);
         se_limit_clear(&shard->limit); /* the other shards get its share of the engine's rate */
     }
     shard->is_in_turn = false;

@@ -33,6 +33,7 @@
 #include "engine/net/stray.h"
 #include "engine/conn/tombstone.h"
 #include "engine/base/wheel.h"
+#include "engine/shard/channel.h"
 #include "proto/conn/conn.h"
 #include "uring/bufring.h"
 #include "uring/ring.h"
@@ -173,6 +174,7 @@ struct spate_shard {
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];
     struct se_mpsc strays; /* datagrams that other shards pass on: engine/net/stray.h */
     struct se_mpsc_cell stray_cells[SE_STRAYS_MAX];
+    struct se_channels channels; /* its parts and their threads: engine/shard/channel.h */
 };
 
 /* Makes a shard in `*shard`, which is zeroed.  Call se_shard_deinit() also after a failure.
@@ -224,7 +226,7 @@ bool se_shard_has_leftovers(const struct spate_shard *shard);
  * that ended. */
 void se_shard_maintain(struct spate_shard *shard);
 
-/* Returns true if there are posts, or spate_shard_wake() was called. */
+/* Returns true if there are posts or commands, or spate_shard_wake() was called. */
 bool se_shard_is_called(const struct spate_shard *shard);
 
 /* Returns when a timer, the shutdown or the rate limit has something to do; SB_NEVER: they do not.

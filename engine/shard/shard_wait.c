@@ -54,7 +54,8 @@ static inline void relax(void)
 bool se_shard_is_called(const struct spate_shard *shard)
 {
     return se_mpsc_has(&shard->posts) || se_mpsc_has(&shard->strays) ||
-           atomic_load(&shard->is_wake_wanted);
+           atomic_load(&shard->is_wake_wanted) ||
+           atomic_load_explicit(&shard->channels.pending, memory_order_acquire) != 0;
 }
 
 static bool has_work(const struct spate_shard *shard)

@@ -347,6 +347,8 @@ SB_MUST_USE enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint6
 
 /* Returns how many streams exist, of both sides and both kinds. */
 uint64_t sp_conn_stream_count(const struct sp_conn *conn);
+/* Returns whether sp_conn_open() has opened a stream. */
+bool sp_conn_has_opened(const struct sp_conn *conn);
 
 struct sp_write {
     const void *data; /* lent until the SP_EVENT_STREAM_SENT with `tag` */

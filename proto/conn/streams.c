@@ -387,6 +387,11 @@ uint64_t sp_conn_stream_count(const struct sp_conn *conn)
     return conn->streams.count;
 }
 
+bool sp_conn_has_opened(const struct sp_conn *conn)
+{
+    return conn->limits[0].local_opened > 0 || conn->limits[1].local_opened > 0;
+}
+
 enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,
                                            struct sp_stream **ret)
 {

@@ -28,7 +28,7 @@ extern "C" {
 SPATE_API uint64_t spate_conn_id(const struct spate_conn *conn);
 
 /* Returns the connection that has the ID, or NULL if its SPATE_EVENT_CLOSED has been taken, if it
- * belongs to another shard, or if there was none.
+ * belongs to another shard or to a channel, or if there was none.
  *
  *   conn_id  From spate_conn_id(); any other number is accepted.
  *

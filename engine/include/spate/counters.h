@@ -94,7 +94,10 @@
     X(SHARD, strays_in)             /* receives that another shard has passed on */ \
     X(SHARD, strays_dropped)        /* not passed on: too many waited, or the shard had ended */ \
     /* An application that blocks its shard. */ \
-    X(GAUGE, turn_longest_ns)       /* longest time between two waits: spate_shard_busy_ns() */
+    X(GAUGE, turn_longest_ns)       /* longest time between two waits: spate_shard_busy_ns() */ \
+    /* Channels of other threads. */ \
+    X(SHARD, channel_commands)      /* commands executed */ \
+    X(SHARD, channel_waits)         /* times that an event found results_max others */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -6,6 +6,7 @@
 
 #include <spate/base.h>
 #include <spate/cert.h>
+#include <spate/channel.h>
 #include <spate/conn.h>
 #include <spate/counters.h>
 #include <spate/datagram.h>

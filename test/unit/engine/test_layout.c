@@ -59,6 +59,8 @@ static const struct part shard_parts[] = {
     FIELD(struct spate_shard, strays.head),
     FROM_TO(struct spate_shard, strays.mask, strays.cells),
     FIELD(struct spate_shard, stray_cells),
+    FROM_TO(struct spate_shard, channels.lock, channels.closing),
+    FIELD(struct spate_shard, channels.pending),
 };
 
 static const struct part engine_parts[] = {
