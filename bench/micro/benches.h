@@ -5,6 +5,7 @@
 #include "bench/micro/harness.h"
 
 /* Each in a file of its own name. */
+extern const struct micro_bench micro_channel;
 extern const struct micro_bench micro_fused;
 extern const struct micro_bench micro_heads;
 extern const struct micro_bench micro_limits;
