@@ -129,6 +129,30 @@ static inline bool sp_gate_has_frames(const struct sp_conn *conn)
     return false;
 }
 
+/* Returns whether the next packets have more than ACKs. */
+static inline bool sp_gate_elicits(const struct sp_conn *conn, uint64_t now_ns)
+{
+    enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
+    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
+        enum sp_space space = (enum sp_space)i;
+        if (sp_gate_can_seal(conn, space) &&
+            (conn->spaces[i]->probe_count > 0 ||
+             (sp_gate_may_fill(conn, space, congestion) && sp_conn_has_frames(conn, space))))
+            return true;
+    }
+    return false;
+}
+
+/* Returns how a train is to be marked: from the first packet on.  [RFC9000 13.4.2]  But until the
+ * path is known to pass marks on, ACKs alone go without.  If they got lost, nobody would notice,
+ * and their peer might wait for them for ever. */
+static inline enum sp_ecn sp_gate_mark(const struct sp_conn *conn, uint64_t now_ns)
+{
+    const struct sp_ecn_path *ecn = &conn->loss.path->ecn;
+    bool is_test = ecn->state == SP_ECN_TESTING;
+    return SB_UNLIKELY(is_test) && !sp_gate_elicits(conn, now_ns) ? SP_ECN_NOT : sp_ecn_mark(ecn);
+}
+
 /* Returns whether a PMTU probe is to be sent.  It ignores the congestion window and the pacer: it
  * is one datagram, and its loss says nothing about congestion.  [RFC9000 14.4] */
 static inline bool sp_gate_wants_mtu_probe(const struct sp_conn *conn)

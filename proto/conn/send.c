@@ -447,7 +447,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     if (wait != SP_WAIT_NONE)
         return;
 
-    train->ecn = sp_ecn_mark(&conn->loss.path->ecn); /* [RFC9000 13.4.2] from the first one on */
+    train->ecn = sp_gate_mark(conn, now_ns);
     size_t room = sp_gate_datagram_size(conn);
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);
     while (train->count < count_max && train->capacity - train->size >= room &&

@@ -20,6 +20,7 @@
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2
+#define ECN_TEST_PTOS  3 /* [RFC9000 A.4] */
 
 #define DISCARD_INTERVAL_NS SB_MS
 
@@ -88,7 +89,7 @@ static void probe(struct sp_conn *conn, enum sp_space space)
 static void on_probe(struct sp_conn *conn, enum sp_space space)
 {
     conn->stats.ptos++;
-    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED)
+    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED || conn->loss.pto_count >= ECN_TEST_PTOS)
         sp_ecn_pause(&conn->loss.path->ecn);
     probe(conn, space);
     /* [RFC9002 6.2.4] The peer may lack the keys of one of the two, or have lost a datagram with

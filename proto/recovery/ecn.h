@@ -43,8 +43,9 @@ void sp_ecn_on_sent(struct sp_ecn_path *path, struct sp_ecn_space *space, enum s
                     uint32_t count);
 void sp_ecn_on_lost(struct sp_ecn_path *path, bool was_marked);
 
-/* A PTO during the handshake: perhaps the path drops what is marked.  Nothing is marked from now
- * on, until there is a verdict, or sp_ecn_resume() goes on with the test. */
+/* A PTO during the handshake, or one of several: perhaps the path drops what is marked.  If it is
+ * still tested, nothing is marked from now on, until there is a verdict, or sp_ecn_resume() goes on
+ * with the test.  [RFC9000 A.4] */
 void sp_ecn_pause(struct sp_ecn_path *path);
 void sp_ecn_resume(struct sp_ecn_path *path);
 
