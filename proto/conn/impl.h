@@ -76,6 +76,7 @@ struct sp_conn_space {
     struct sp_ack ack;
     struct sp_crypto_stream crypto;
     uint32_t probe_count; /* packets to send regardless of congestion window and pacer */
+    uint64_t probe_pn;    /* the next probe repeats packets in flight from this number on */
 };
 
 /* A packet that came before its keys.  [RFC9001 5.7] */

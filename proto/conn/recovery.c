@@ -283,20 +283,16 @@ void sp_conn_retransmit_all(struct sp_conn *conn, enum sp_space space, struct sp
 void sp_conn_retransmit_probed(struct sp_conn *conn, enum sp_space space, uint32_t count)
 {
     struct sp_sent *sent = &conn->loss.spaces[space]->sent;
-    uint32_t before = count * (SB_MAX(conn->loss.pto_count, 1u) - 1); /* that earlier ones queued */
-    if (sent->eliciting_count == 0)
-        return;
-    before %= sent->eliciting_count;
+    uint64_t *pn = &conn->spaces[space]->probe_pn;
     count = SB_MIN(count, sent->eliciting_count);
-    uint64_t pn = 0;
     while (count > 0) {
-        const struct sp_sent_packet *packet = sp_sent_next(sent, pn, false, &pn);
+        const struct sp_sent_packet *packet = sp_sent_next(sent, *pn, false, pn);
         if (packet == NULL) {
-            pn = 0;
+            *pn = 0;
             continue;
         }
-        pn++;
-        if (!packet->is_eliciting || (before > 0 && before-- > 0))
+        ++*pn;
+        if (!packet->is_eliciting)
             continue;
         for (const struct sp_sent_frame *f = packet->frames; f != NULL; f = f->next)
             frame_lost(conn, space, f);

@@ -10,8 +10,8 @@ void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
  * `*steps`, which counts packets and frames down, is 0. */
 void sp_conn_forget_packets(struct sp_conn *conn, enum sp_space space, uint32_t *steps);
 void sp_conn_free_frames(struct sp_conn *conn, struct sp_sent_frame *frames);
-/* Queues the frames of `count` packets in flight of `space` for retransmission: of the oldest ones
- * for the first PTO, of the next ones for the next. */
+/* Queues the frames of `count` packets in flight of `space` for retransmission: of those that
+ * follow the ones of the last call. */
 void sp_conn_retransmit_probed(struct sp_conn *conn, enum sp_space space, uint32_t count);
 /* Server: queues all CRYPTO bytes in flight once more, because the client repeats its ClientHello.
  * Does nothing shortly after they left, or SP_FLIGHT_RESENDS_MAX times. */

@@ -304,6 +304,33 @@ static void probes_go_around_all_that_is_in_flight(void **state)
     assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
 }
 
+/* A Retry came after some PTOs, for example. */
+static void probes_bring_everything_whatever_was_probed_before(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct pair_packet packet;
+    for (uint32_t before = 0; before < 6; before++) {
+        pair_init(pair);
+        pair->tls_plan.hello_size = 3000;
+        pair->config.handshake_timeout_ns = 0;
+        pair->config.idle_timeout_ns = 0;
+        pair_start(pair);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        while (pair_take(pair, SP_CLIENT, &packet))
+            continue; /* all is lost */
+        client->loss.pto_count = before;
+        for (uint32_t pto = 0; pto < 3; pto++) {
+            while (pair_conn(pair, SP_SERVER) != NULL && pair_take(pair, SP_SERVER, &packet))
+                continue;
+            pair->now_ns = sp_conn_deadline_ns(client);
+            sp_conn_on_deadline(client, pair->now_ns);
+            while (pair_take(pair, SP_CLIENT, &packet))
+                pair_deliver(pair, SP_SERVER, &packet);
+        }
+        assert_non_null(pair_conn(pair, SP_SERVER)->spaces[SP_SPACE_HANDSHAKE]->write);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +343,7 @@ int main(void)
         QT_TEST(conn_pair, an_older_ack_says_nothing_about_ecn),
         QT_TEST(conn_pair, acks_alone_are_not_marked_before_the_path_is_known),
         QT_TEST(conn_pair, probes_go_around_all_that_is_in_flight),
+        QT_TEST(conn_pair, probes_bring_everything_whatever_was_probed_before),
     };
 
     sb_assert_handler = qt_on_assert;
