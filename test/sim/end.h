@@ -42,6 +42,7 @@ struct qs_end {
 
     struct sp_cid cids[QS_END_CIDS_MAX];
     uint32_t cid_count;
+    struct sp_cid first_cid; /* stays when the end is gone: old packets name it */
     uint8_t tokens[QS_END_CIDS_MAX][SP_RESET_TOKEN_SIZE];
     uint32_t token_count;
 

@@ -224,6 +224,15 @@ static struct qs_end *end_by_cid(const struct qs_host *host, const struct sp_cid
     return NULL;
 }
 
+/* Finds a client's end by the source CID of its Initials, also one that is gone. */
+static const struct qs_end *end_by_first_cid(const struct qs_host *host, const struct sp_cid *cid)
+{
+    for (uint32_t i = 0; i < host->end_count; i++)
+        if (sp_cid_equal(&host->ends[i]->first_cid, cid))
+            return host->ends[i];
+    return NULL;
+}
+
 static void host_add(struct qs_host *host, struct qs_end *end)
 {
     SB_ASSERT(host->end_count < QS_ENDS_MAX);
@@ -362,7 +371,8 @@ static struct qs_end *accept_initial(struct qs_host *host, const struct qs_wire 
     if (host->side->sends_retry && token == QS_TOKEN_NONE)
         return NULL;
     const struct qs_end *client = end_by_cid(host->peer, &header->scid);
-    uint64_t conn_index = client != NULL ? client->conn_index : 0;
+    const struct qs_end *owner = end_by_first_cid(host->peer, &header->scid);
+    uint64_t conn_index = owner != NULL ? owner->conn_index : 0; /* what its 0-RTT says */
     struct qs_end *partner = qs_host_end_of(host, conn_index);
     bool is_free = partner == NULL || (partner->conn == NULL && !partner->app.is_connected);
     bool is_stray = client == NULL || !is_free;

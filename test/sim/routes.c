@@ -31,6 +31,8 @@ void qs_end_add_cid(struct qs_end *end, const struct sp_cid *cid)
         qs_fail(end->host->trace, "%s has more than %d CIDs", end->who, QS_END_CIDS_MAX);
     else
         end->cids[end->cid_count++] = *cid;
+    if (end->first_cid.size == 0)
+        end->first_cid = *cid;
 }
 
 void qs_end_remove_cid(struct qs_end *end, const struct sp_cid *cid)
