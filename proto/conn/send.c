@@ -111,8 +111,7 @@ static bool begin_unrecorded(struct sp_conn *conn, enum sp_space space, uint8_t 
     return true;
 }
 
-/* begin_unrecorded() for a packet that finish_packet() will record.  Returns false without room or
- * memory. */
+/* begin_unrecorded() for a packet that finish_packet() records.  False without room or memory. */
 static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out, size_t room,
                          struct sp_build *build)
 {
@@ -421,8 +420,7 @@ static void update_key(struct sp_conn *conn)
 static void begin_train(struct sp_conn *conn, struct sp_train *train)
 {
     SB_ASSERT(train->data != NULL && train->count_max > 0);
-    train->size = 0;
-    train->segment_size = 0;
+    train->size = train->segment_size = 0;
     train->count = 0;
     train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
@@ -592,6 +590,8 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
             fill_mtu_probe(conn, train, now_ns);
         if (train->count == 0 && conn->loss.path->cc.ops->on_app_limited != NULL)
             note_idle(conn, train, now_ns);
+        if (SB_UNLIKELY(conn->lacks_records) && conn->retry_at_ns <= now_ns)
+            after_send(conn, now_ns);            /* the record of a probe */
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);
     }

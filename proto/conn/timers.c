@@ -46,9 +46,7 @@ static uint64_t ack_deadline(const struct sp_conn *conn)
 {
     bool is_blocked = conn->loss.is_amplification_blocked ||
                       (!conn->path->is_valid && sp_gate_is_amplifying(conn, conn->datagram_size));
-    if (is_blocked)
-        return SB_NEVER;
-    return conn->lacks_records ? conn->retry_at_ns : conn->app.ack.deadline_ns;
+    return is_blocked || conn->lacks_records ? SB_NEVER : conn->app.ack.deadline_ns;
 }
 
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
@@ -75,7 +73,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
         deadline_ns = sb_time_min(deadline_ns, sp_gate_pacer_wake_ns(conn));
     if (SB_UNLIKELY(conn->pieces.discarded != NULL))
         deadline_ns = sb_time_min(deadline_ns, conn->discard_at_ns);
-    if (sp_conn_is_credit_held(conn))
+    if (SB_UNLIKELY(conn->lacks_records) || sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
 }
