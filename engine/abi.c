@@ -591,6 +591,66 @@ FROZEN_VALUE(SPATE_POOL_ANY, 0);
 FROZEN_VALUE(SPATE_POOL_CLOSED, 0);
 FROZEN_VALUE(SPATE_POOL_OPEN, 1);
 FROZEN_VALUE(SPATE_POOL_HALF_OPEN, 2);
+FROZEN_FIELD(struct spate_messenger_options, size, 0, 8);
+FROZEN_FIELD(struct spate_messenger_options, message_size_max, 8, 8);
+FROZEN_FIELD(struct spate_messenger_options, receive_bytes_max, 16, 8);
+FROZEN_FIELD(struct spate_messenger_options, send_bytes_max, 24, 8);
+FROZEN_FIELD(struct spate_messenger_options, channels_max, 32, 4);
+FROZEN_FIELD(struct spate_messenger_options, reserved, 36, 4);
+LAST_FIELD(struct spate_messenger_options, reserved);
+
+FROZEN_FIELD(struct spate_message_options, size, 0, 8);
+FROZEN_FIELD(struct spate_message_options, tag, 8, 8);
+FROZEN_FIELD(struct spate_message_options, deadline_ns, 16, 8);
+FROZEN_FIELD(struct spate_message_options, channel, 24, 4);
+FROZEN_FIELD(struct spate_message_options, priority, 28, 1);
+FROZEN_FIELD(struct spate_message_options, wants_reply, 29, 1);
+FROZEN_FIELD(struct spate_message_options, is_unreliable, 30, 1);
+FROZEN_FIELD(struct spate_message_options, reserved, 31, 1);
+LAST_FIELD(struct spate_message_options, reserved);
+
+FROZEN_FIELD(struct spate_messenger_stats, received, 0, 8);
+FROZEN_FIELD(struct spate_messenger_stats, sent, 8, 8);
+FROZEN_FIELD(struct spate_messenger_stats, refused, 16, 8);
+FROZEN_FIELD(struct spate_messenger_stats, abandoned, 24, 8);
+FROZEN_FIELD(struct spate_messenger_stats, bytes_copied, 32, 8);
+FROZEN_FIELD(struct spate_messenger_stats, incomplete_now, 40, 8);
+FROZEN_FIELD(struct spate_messenger_stats, waiting_now, 48, 8);
+FROZEN_FIELD(struct spate_messenger_stats, receive_bytes_now, 56, 8);
+FROZEN_FIELD(struct spate_messenger_stats, send_bytes_now, 64, 8);
+LAST_FIELD(struct spate_messenger_stats, send_bytes_now);
+
+FROZEN_SIZE(struct spate_message, 72);
+FROZEN(struct spate_message, kind, 0);
+FROZEN(struct spate_message, fate, 4);
+FROZEN(struct spate_message, id, 8);
+FROZEN(struct spate_message, tag, 16);
+FROZEN(struct spate_message, error, 24);
+FROZEN(struct spate_message, pieces, 32);
+FROZEN(struct spate_message, piece_count, 40);
+FROZEN(struct spate_message, size_bytes, 48);
+FROZEN(struct spate_message, channel, 56);
+FROZEN(struct spate_message, is_unreliable, 60);
+FROZEN(struct spate_message, reserved, 61);
+FROZEN(struct spate_message, private_handle, 64);
+
+FROZEN_VALUE(SPATE_MESSAGE_RECEIVED, 1);
+FROZEN_VALUE(SPATE_MESSAGE_REQUEST, 2);
+FROZEN_VALUE(SPATE_MESSAGE_REPLY, 3);
+FROZEN_VALUE(SPATE_MESSAGE_FAILED, 4);
+FROZEN_VALUE(SPATE_MESSAGE_SENT, 5);
+FROZEN_VALUE(SPATE_MESSAGE_ROOM, 6);
+FROZEN_VALUE(SPATE_MESSAGE_ACKED, 1);
+FROZEN_VALUE(SPATE_MESSAGE_LOST, 2);
+FROZEN_VALUE(SPATE_MESSAGE_CANCELLED, 3);
+FROZEN_VALUE(SPATE_MESSAGE_EXPIRED, 4);
+FROZEN_VALUE(SPATE_MESSAGE_REFUSED, 5);
+FROZEN_VALUE(SPATE_MESSAGE_ERROR_CANCELLED, 0x53500001);
+FROZEN_VALUE(SPATE_MESSAGE_ERROR_EXPIRED, 0x53500002);
+FROZEN_VALUE(SPATE_MESSAGE_ERROR_BUSY, 0x53500003);
+FROZEN_VALUE(SPATE_MESSAGE_ERROR_TOO_LARGE, 0x53500004);
+FROZEN_VALUE(SPATE_MESSAGE_ERROR_PROTOCOL, 0x53500005);
+FROZEN_VALUE(SPATE_MESSAGE_PIECES_MAX, 255);
 
 FROZEN_VALUE(SPATE_FOREVER, UINT64_MAX);
 

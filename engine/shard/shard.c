@@ -14,6 +14,7 @@
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
 #include "engine/net/listen_all.h"
+#include "engine/message/messenger.h"
 #include "proto/base/assert.h"
 
 enum {
@@ -101,6 +102,10 @@ static void init_pools(struct spate_shard *shard)
         shard->own_fused.schedules = &shard->schedule_pool;
         shard->fused = &shard->own_fused;
     }
+    sb_pool_init(&shard->exchange_pool, "exchanges", sizeof(struct se_exchange), UINT32_MAX,
+                 SE_MESSAGE_EXCHANGES_MAX, &shard->memory.interface);
+    sb_pool_init(&shard->segment_pool, "segments", sizeof(struct se_segment), UINT32_MAX,
+                 SE_MESSAGE_EXCHANGES_MAX, &shard->memory.interface);
     se_buffers_init(&shard->copies, (uint32_t)SB_MIN(small_max, (uint64_t)UINT32_MAX),
                     &shard->memory.interface);
 }
@@ -261,6 +266,8 @@ void se_shard_deinit(struct spate_shard *shard)
     se_buffers_deinit(&shard->copies);
     sp_pools_reclaim(&shard->pools);
     sb_pool_deinit(&shard->conn_pool);
+    sb_pool_deinit(&shard->exchange_pool);
+    sb_pool_deinit(&shard->segment_pool);
     sp_pools_deinit(&shard->pools);
     sb_pool_deinit(&shard->key_pool);
     sb_pool_deinit(&shard->schedule_pool);

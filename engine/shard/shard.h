@@ -111,6 +111,8 @@ struct spate_shard {
     struct sb_pool conn_pool;     /* spate_conn */
     struct sb_pool key_pool;      /* sc_fused_key: of connections that do not rest */
     struct sb_pool schedule_pool; /* sc_fused_schedule, of the same */
+    struct sb_pool exchange_pool; /* se_exchange: of messages */
+    struct sb_pool segment_pool;  /* se_segment */
     struct se_buffers copies;
     struct se_entropy entropy;
     struct sc_reset *reset;

@@ -345,6 +345,9 @@ enum sp_result {
  * SP_EVENT_STREAMS_AVAILABLE follows when that has changed.  It does not after SP_NO_MEMORY. */
 SB_MUST_USE enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id);
 
+/* Returns the pointer of sp_conn_stream_set_user(); NULL: there is none, or no such stream. */
+void *sp_conn_stream_user(const struct sp_conn *conn, uint64_t id);
+
 /* Returns how many streams exist, of both sides and both kinds. */
 uint64_t sp_conn_stream_count(const struct sp_conn *conn);
 /* Returns whether sp_conn_open() has opened a stream. */

@@ -382,6 +382,12 @@ enum sp_result sp_conn_open(struct sp_conn *conn, bool is_uni, uint64_t *ret_id)
     return SP_DONE;
 }
 
+void *sp_conn_stream_user(const struct sp_conn *conn, uint64_t id)
+{
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    return stream != NULL ? stream->user : NULL;
+}
+
 uint64_t sp_conn_stream_count(const struct sp_conn *conn)
 {
     return conn->streams.count;

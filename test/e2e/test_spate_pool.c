@@ -471,8 +471,12 @@ static void mistakes_are_told(void **state)
     options.conns_per_peer = 65;
     assert_int_equal(spate_pool_create(w->client.shard, &options, &pool, &error), -EINVAL);
     options.conns_per_peer = 1;
-    options.size++;
-    assert_int_equal(spate_pool_create(w->client.shard, &options, &pool, &error), -E2BIG);
+    struct {
+        struct spate_pool_options options;
+        uint64_t more;
+    } newer = {options, 1};
+    newer.options.size = sizeof(newer);
+    assert_int_equal(spate_pool_create(w->client.shard, &newer.options, &pool, &error), -E2BIG);
     options.size = 0;
     assert_int_equal(spate_pool_create(w->client.shard, &options, &pool, &error), -EINVAL);
     assert_null(pool);

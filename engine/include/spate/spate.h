@@ -13,6 +13,7 @@
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/io.h>
+#include <spate/message.h>
 #include <spate/pool.h>
 #include <spate/resume.h>
 #include <spate/settings.h>

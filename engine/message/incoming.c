@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/message/messenger.h"
+
+/* What streams bring.
+ *
+ * A message that arrives within a millisecond is delivered as the slices that it came in.  One that
+ * takes longer must not keep the shard's receive buffers: what has come is copied once, and memory
+ * is lent for the rest, into which packets are decrypted.  Each lent buffer is as large as all
+ * before it together, so that a peer which begins messages and sends little costs little, whatever
+ * it claims; there is no length on the wire to believe.
+ *
+ * Without room under receive_bytes_max nothing is lent, so the stream stands still.  That must not
+ * become a deadlock: if all memory belongs to messages that are not whole, may_grow() lets one of
+ * them go on until it is whole, one that waits for no other.  Bytes of those that stand still
+ * may fill the window of the connection, so that not even this one moves: then the youngest is
+ * refused. */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/shard/shard.h"
+#include "proto/base/assert.h"
+
+/* ---- memory ---- */
+
+static void charge(struct se_exchange *exchange, uint64_t bytes)
+{
+    exchange->in_charged += bytes;
+    exchange->messenger->receive_bytes += bytes;
+}
+
+static struct se_message_buffer *buffer_make(struct spate_messenger *messenger, size_t size)
+{
+    struct se_memory *memory = &messenger->shard->memory;
+    size_t bytes = sizeof(struct se_message_buffer) + size;
+    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY))
+        return NULL;
+    struct se_message_buffer *buffer = malloc(bytes);
+    if (buffer == NULL)
+        return NULL;
+    if (!se_memory_charge(memory, bytes)) {
+        free(buffer);
+        return NULL;
+    }
+    buffer->size = size;
+    return buffer;
+}
+
+static void buffer_free(struct spate_messenger *messenger, struct se_message_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    se_memory_refund(&messenger->shard->memory, sizeof(struct se_message_buffer) + buffer->size);
+    free(buffer);
+}
+
+/* Appends a run; NULL without memory. */
+static struct se_segment *append(struct se_exchange *exchange, const uint8_t *data, size_t size)
+{
+    struct se_segment *segment = sb_pool_take(&exchange->messenger->shard->segment_pool);
+    if (segment == NULL)
+        return NULL;
+    *segment = (struct se_segment){.data = data, .size = size};
+    if (exchange->last != NULL)
+        exchange->last->next = segment;
+    else
+        exchange->first = segment;
+    exchange->last = segment;
+    exchange->segment_count++;
+    exchange->in_size += size;
+    return segment;
+}
+
+static void free_segments(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    if (exchange->lent_has_segment) { /* the connection still writes there */
+        exchange->last->buffer = NULL;
+        exchange->lent_has_segment = false;
+    }
+    for (struct se_segment *segment = exchange->first; segment != NULL;) {
+        struct se_segment *next = segment->next;
+        if (segment->buffer != NULL)
+            buffer_free(messenger, segment->buffer);
+        else if (segment->slice.buffer != NULL)
+            spate_slice_release(messenger->shard, &segment->slice);
+        sb_pool_give(&messenger->shard->segment_pool, segment);
+        segment = next;
+    }
+    exchange->first = exchange->last = NULL;
+    exchange->segment_count = 0;
+    exchange->in_size = 0;
+}
+
+void se_incoming_free(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    free_segments(exchange);
+    if (exchange->is_over) { /* until then lent memory is the connection's */
+        buffer_free(messenger, exchange->lent);
+        exchange->lent = NULL;
+    }
+    if (exchange->pieces != exchange->inline_pieces)
+        free(exchange->pieces);
+    exchange->pieces = NULL;
+    if (exchange->in == SE_IN_READY || exchange->in == SE_IN_TAKEN)
+        messenger->held_bytes -= exchange->in_charged;
+    messenger->receive_bytes -= exchange->in_charged;
+    exchange->in_charged = 0;
+    messenger->has_made_room = true;
+    if (exchange == messenger->exempt)
+        messenger->exempt = NULL;
+}
+
+/* ---- the header ---- */
+
+/* Reads the header, if it has come.  False: the peer has broken the rules, and the connection is
+ * closed. */
+static bool read_header(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    struct se_message_header header;
+    uint8_t bytes[SE_MESSAGE_HEADER_SIZE_MAX];
+    size_t size = 0;
+    if (exchange->has_header || exchange->is_ours) /* a reply has none */
+        return true;
+    for (const struct se_segment *segment = exchange->first; segment != NULL;
+         segment = segment->next) {
+        size_t part = SB_MIN(segment->size, sizeof(bytes) - size);
+        if (part > 0)
+            memcpy(bytes + size, segment->data, part);
+        size += part;
+    }
+    exchange->in_header_size = se_message_header_read(bytes, size, &header);
+    if (exchange->in_header_size == 0)
+        return true; /* more must come */
+    if (header.channel > messenger->options.channels_max) {
+        se_messenger_fail(messenger, "a message of an unknown channel");
+        return false;
+    }
+    exchange->has_header = true;
+    exchange->channel = (uint32_t)header.channel;
+    exchange->sequence = header.sequence;
+    return true;
+}
+
+static struct se_order *channel_of(const struct se_exchange *exchange)
+{
+    return exchange->has_header && exchange->channel != 0 && !exchange->is_ours
+               ? se_messenger_channel(exchange->messenger, exchange->channel)
+               : NULL;
+}
+
+/* Copies the slices of a message into one buffer, and gives them back.  False without memory. */
+static bool compact(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    size_t size = (size_t)exchange->in_size;
+    if (size == 0)
+        return true;
+    struct se_message_buffer *buffer = buffer_make(messenger, size);
+    if (buffer == NULL)
+        return false;
+    size_t at = 0;
+    for (const struct se_segment *from = exchange->first; from != NULL; from = from->next) {
+        memcpy(buffer->data + at, from->data, from->size);
+        at += from->size;
+    }
+    messenger->counts.bytes_copied += at;
+    free_segments(exchange);
+    struct se_segment *segment = append(exchange, buffer->data, size);
+    SB_ASSERT(segment != NULL); /* one at least was given back */
+    segment->buffer = buffer;
+    return true;
+}
+
+/* ---- whole messages ---- */
+
+static bool make_pieces(struct se_exchange *exchange)
+{
+    size_t count = SB_MAX(exchange->segment_count, 1u);
+    exchange->pieces = count <= SE_MESSAGE_INLINE_PIECES
+                           ? exchange->inline_pieces
+                           : calloc(count, sizeof(exchange->pieces[0]));
+    return exchange->pieces != NULL;
+}
+
+static void deliver(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    exchange->in = SE_IN_READY;
+    messenger->held_bytes += exchange->in_charged;
+    messenger->counts.received++;
+    messenger->has_made_room = true; /* perhaps for the next one of its channel */
+    if (exchange == messenger->exempt)
+        messenger->exempt = NULL;
+    sb_list_push_back(&messenger->ready, &exchange->in_link);
+}
+
+static void deliver_next(struct se_order *channel)
+{
+    struct se_exchange *exchange;
+    while ((exchange = se_order_take(channel)) != NULL)
+        deliver(exchange);
+}
+
+/* What is not whole is given up: nothing of it is delivered.  Others of its channel need not wait
+ * for it. */
+static void give_up(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    sb_list_remove(&exchange->in_link);
+    (void)read_header(exchange);
+    struct se_order *channel = channel_of(exchange);
+    se_incoming_free(exchange);
+    exchange->in = SE_IN_DONE;
+    if (exchange->is_ours) {
+        exchange->in = SE_IN_FAILED;
+        sb_list_push_back(&messenger->ready, &exchange->in_link);
+    }
+    if (channel != NULL &&
+        se_order_put(channel, exchange->sequence, se_order_skip) == SE_ORDER_DONE)
+        deliver_next(channel);
+}
+
+/* Refuses what is not whole.  The exchange stays until its stream is closed. */
+static void refuse(struct se_exchange *exchange, enum spate_message_error error)
+{
+    struct spate_conn *conn = exchange->messenger->conn;
+    exchange->messenger->counts.refused++;
+    (void)spate_stream_stop(conn, exchange->stream_id, error);
+    if (exchange->is_request && !exchange->is_ours && exchange->out == SE_OUT_NONE) {
+        (void)spate_stream_reset(conn, exchange->stream_id, error);
+        exchange->out = SE_OUT_DONE;
+    }
+    if (exchange->is_ours) {
+        exchange->fate = SPATE_MESSAGE_REFUSED;
+        exchange->peer_error = error;
+    }
+    give_up(exchange);
+}
+
+/* Returns whether a whole message may wait for others of its channel.  Its slices must not take the
+ * credit that those others need.  The peer has been told already that it has arrived, so that it
+ * cannot be refused any more. */
+static bool may_hold(struct se_exchange *exchange)
+{
+    const struct spate_messenger_options *options = &exchange->messenger->options;
+    uint64_t most = options->receive_bytes_max + options->message_size_max;
+    return exchange->messenger->receive_bytes <= most && (exchange->was_lent || compact(exchange));
+}
+
+static void whole(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    if (!read_header(exchange))
+        return;
+    if (!exchange->is_ours && !exchange->has_header) {
+        se_messenger_fail(messenger, "a message without a header");
+        return;
+    }
+    if (exchange->in_size - exchange->in_header_size > messenger->options.message_size_max) {
+        refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
+        return;
+    }
+    if (!make_pieces(exchange)) {
+        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        return;
+    }
+    struct se_order *channel = channel_of(exchange);
+    if (channel == NULL) {
+        sb_list_remove(&exchange->in_link);
+        deliver(exchange);
+        return;
+    }
+    if (exchange->sequence != channel->receive_next && !may_hold(exchange)) {
+        spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
+                         "too many messages wait for another one");
+        return;
+    }
+    switch (se_order_put(channel, exchange->sequence, exchange)) {
+    case SE_ORDER_DONE:
+        sb_list_remove(&exchange->in_link);
+        exchange->in = SE_IN_HELD;
+        deliver_next(channel);
+        return;
+    case SE_ORDER_BAD:
+        se_messenger_fail(messenger, "a message with a wrong number");
+        return;
+    case SE_ORDER_NO_MEMORY:
+        se_messenger_fail(messenger, "no memory for a channel"); /* the order would be lost */
+        return;
+    }
+}
+
+/* ---- lent memory ---- */
+
+/* Returns whether the message waits for no other one: it can be delivered as soon as it is whole.
+ */
+static bool is_next(const struct se_exchange *exchange)
+{
+    const struct se_order *channel = channel_of(exchange);
+    return channel == NULL || exchange->sequence == channel->receive_next;
+}
+
+/* Returns whether `bytes` more may be lent: there is room, or nothing else can make room. */
+static bool may_grow(struct se_exchange *exchange, uint64_t bytes)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    if (messenger->receive_bytes + bytes <= messenger->options.receive_bytes_max ||
+        !exchange->was_lent) /* until then slices come, whose buffers are the shard's */
+        return true;
+    if (messenger->held_bytes > 0 || messenger->exempt != NULL)
+        return exchange == messenger->exempt;
+    if (!is_next(exchange))
+        return false;
+    messenger->exempt = exchange;
+    return true;
+}
+
+/* Lends memory for the next bytes, or lets the message wait, or refuses it. */
+static void lend(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    uint64_t size_max = messenger->options.message_size_max + SE_MESSAGE_HEADER_SIZE_MAX + 1;
+    if (exchange->in_size >= size_max) {
+        refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
+        return;
+    }
+    uint64_t size = SE_MESSAGE_BUFFER_MIN;
+    if (exchange->was_lent)
+        size = SB_MAX(exchange->in_size, size);
+    size = SB_MIN(size, (uint64_t)SE_MESSAGE_BUFFER_MAX);
+    size = SB_MIN(size, size_max - exchange->in_size);
+    exchange->in = SE_IN_WAITING;
+    messenger->has_waiting = true;
+    if (!may_grow(exchange, size)) {
+        messenger->stall_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_STALL_NS);
+        return;
+    }
+    struct se_message_buffer *buffer = buffer_make(messenger, (size_t)size);
+    if (buffer == NULL) {
+        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        return;
+    }
+    int result = spate_stream_receive_into(messenger->conn, exchange->stream_id, buffer->data,
+                                           buffer->size, 0, NULL);
+    if (result != 0) {
+        buffer_free(messenger, buffer);
+        /* -EPIPE: the end or a reset is on its way, in an event. */
+        if (result != -EPIPE && result != -ENOTCONN)
+            refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        return;
+    }
+    exchange->in = SE_IN_LENT;
+    exchange->lent = buffer;
+    exchange->lent_has_segment = false;
+    exchange->was_lent = true;
+    charge(exchange, size);
+}
+
+/* The message takes longer: its slices become memory of its own. */
+static void settle_fresh(struct se_exchange *exchange)
+{
+    if (compact(exchange))
+        lend(exchange);
+    else
+        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+}
+
+static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
+{
+    struct se_exchange *youngest = NULL;
+    uint32_t count = 0;
+    if (now_ns < messenger->stall_ns)
+        return;
+    messenger->stall_ns = SB_NEVER;
+    SB_LIST_EACH(link, &messenger->incoming) {
+        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
+        if (exchange->in != SE_IN_WAITING)
+            continue;
+        youngest = exchange;
+        count++;
+    }
+    if (count == 0 || messenger->conn == NULL)
+        return;
+    messenger->stall_ns = sb_time_add(now_ns, SE_MESSAGE_STALL_NS);
+    if (messenger->held_bytes == 0)
+        refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
+}
+
+void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns)
+{
+    run_stalled(messenger, now_ns);
+    if (now_ns < messenger->fresh_ns)
+        return;
+    messenger->fresh_ns = SB_NEVER;
+    SB_LIST_EACH(link, &messenger->incoming) {
+        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
+        if (exchange->in == SE_IN_FRESH && exchange->in_size > 0 && messenger->conn != NULL)
+            settle_fresh(exchange);
+    }
+}
+
+void se_incoming_feed(struct spate_messenger *messenger)
+{
+    if (SB_LIKELY(!messenger->has_waiting || !messenger->has_made_room) || messenger->conn == NULL)
+        return;
+    messenger->has_waiting = false;
+    messenger->has_made_room = false;
+    SB_LIST_EACH(link, &messenger->incoming) {
+        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
+        if (exchange->in == SE_IN_WAITING)
+            lend(exchange);
+    }
+}
+
+/* ---- events ---- */
+
+static bool is_incomplete(const struct se_exchange *exchange)
+{
+    return exchange->in == SE_IN_FRESH || exchange->in == SE_IN_LENT ||
+           exchange->in == SE_IN_WAITING;
+}
+
+void se_incoming_opened(struct spate_messenger *messenger, uint64_t stream_id)
+{
+    struct spate_conn *conn = messenger->conn;
+    struct se_exchange *exchange = se_exchange_make(messenger, stream_id);
+    bool is_bidi = (stream_id & 2) == 0; /* [RFC9000 2.1] */
+    if (exchange == NULL || spate_stream_set_user(conn, stream_id, exchange) != 0) {
+        messenger->counts.refused++;
+        (void)spate_stream_stop(conn, stream_id, SPATE_MESSAGE_ERROR_BUSY);
+        if (is_bidi)
+            (void)spate_stream_reset(conn, stream_id, SPATE_MESSAGE_ERROR_BUSY);
+        if (exchange != NULL) {
+            exchange->is_over = true;
+            se_exchange_settle(exchange);
+        }
+        return;
+    }
+    exchange->is_request = is_bidi;
+    exchange->in = SE_IN_FRESH;
+    sb_list_push_back(&messenger->incoming, &exchange->in_link);
+}
+
+void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *exchange,
+                       struct spate_slice slice, bool fin)
+{
+    if (exchange == NULL || !is_incomplete(exchange)) {
+        spate_slice_release(messenger->shard, &slice);
+        return;
+    }
+    if (slice.size == 0) {
+        spate_slice_release(messenger->shard, &slice);
+    } else {
+        struct se_segment *segment = append(exchange, slice.data, slice.size);
+        if (segment == NULL) {
+            spate_slice_release(messenger->shard, &slice);
+            refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+            return;
+        }
+        segment->slice = slice;
+        charge(exchange, slice.size);
+    }
+    if (fin) {
+        whole(exchange);
+    } else if (exchange->in == SE_IN_FRESH && read_header(exchange)) {
+        if (exchange->segment_count >= SE_MESSAGE_SLICES_MAX ||
+            exchange->in_size >= SE_MESSAGE_SLICE_BYTES_MAX)
+            settle_fresh(exchange);
+        else if (messenger->fresh_ns == SB_NEVER)
+            messenger->fresh_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_FRESH_NS);
+    }
+}
+
+/* Adds bytes of the lent buffer: to its segment, if it has one. */
+static bool extend(struct se_exchange *exchange, const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return true;
+    if (exchange->lent_has_segment) {
+        exchange->last->size += size;
+        exchange->in_size += size;
+        return true;
+    }
+    struct se_segment *segment = append(exchange, data, size);
+    if (segment == NULL)
+        return false;
+    segment->buffer = exchange->lent;
+    exchange->lent_has_segment = true;
+    return true;
+}
+
+void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *event)
+{
+    if (exchange == NULL)
+        return;
+    if (is_incomplete(exchange) && exchange->lent != NULL &&
+        !extend(exchange, event->u.placed.data, event->u.placed.size))
+        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+    if (event->u.placed.size > 0 && exchange->messenger->stall_ns != SB_NEVER) /* it moves */
+        exchange->messenger->stall_ns =
+            sb_time_add(exchange->messenger->shard->now_ns, SE_MESSAGE_STALL_NS);
+    if (event->u.placed.is_returned) {
+        if (!exchange->lent_has_segment)
+            buffer_free(exchange->messenger, exchange->lent);
+        exchange->lent = NULL;
+        exchange->lent_has_segment = false;
+    }
+    if (!is_incomplete(exchange))
+        return;
+    if (event->u.placed.fin)
+        whole(exchange);
+    else if (event->u.placed.is_returned && read_header(exchange))
+        lend(exchange);
+}
+
+void se_incoming_reset(struct se_exchange *exchange, uint64_t error)
+{
+    if (exchange == NULL || !is_incomplete(exchange))
+        return;
+    exchange->messenger->counts.abandoned++;
+    if (exchange->fate == 0) {
+        exchange->fate = SPATE_MESSAGE_REFUSED;
+        exchange->peer_error = error;
+    }
+    give_up(exchange);
+}
+
+void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice)
+{
+    struct se_exchange *exchange = se_exchange_make(messenger, SE_MESSAGE_NO_ID);
+    struct se_segment *segment = exchange != NULL ? append(exchange, slice.data, slice.size) : NULL;
+    if (segment == NULL || !make_pieces(exchange)) {
+        messenger->counts.refused++;
+        spate_slice_release(messenger->shard, &slice);
+        if (exchange != NULL) {
+            exchange->is_over = true;
+            se_incoming_free(exchange);
+            se_exchange_settle(exchange);
+        }
+        return;
+    }
+    segment->slice = slice;
+    exchange->is_over = true;
+    charge(exchange, slice.size);
+    deliver(exchange);
+}
+
+void se_incoming_end(struct se_exchange *exchange)
+{
+    if (!is_incomplete(exchange))
+        return;
+    exchange->messenger->counts.abandoned++;
+    if (exchange->fate == 0)
+        exchange->fate = SPATE_MESSAGE_LOST;
+    give_up(exchange);
+}

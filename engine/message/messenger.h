@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_MESSENGER_H
+#define SE_MESSENGER_H
+
+#include <spate/message.h>
+
+#include "engine/base/task.h"
+#include "engine/message/order.h"
+#include "engine/message/header.h"
+#include "proto/base/list.h"
+
+/* Messages over the streams of one connection: see <spate/message.h>.  It is built on the functions
+ * that programs have; only memory and the timer are the shard's.
+ *
+ * An exchange is one stream, or one DATAGRAM frame: a message in one direction, or a request and
+ * its reply.  Streams' user pointers lead to them.
+ *
+ *     incoming.c    what streams bring: slices, lent memory, order
+ *     outgoing.c    what is sent, and what becomes of it
+ *     messenger.c   the public functions around them */
+
+enum {
+    /* A message that is not whole keeps its slices, and with them buffers of the shard, for
+     * SE_MESSAGE_FRESH_NS; then, or from these bounds on, they are copied and the rest is lent. */
+    SE_MESSAGE_SLICES_MAX = 32,
+    SE_MESSAGE_SLICE_BYTES_MAX = 16 * 1024,
+    /* Lent buffers: the first, and the largest one.  Each is as large as the message so far. */
+    SE_MESSAGE_BUFFER_MIN = 16 * 1024,
+    SE_MESSAGE_BUFFER_MAX = 1024 * 1024,
+    SE_MESSAGE_INLINE_PIECES = 4,
+    SE_MESSAGE_EXCHANGES_MAX = 1 << 22, /* per shard; the memory budget is reached earlier */
+};
+
+#define SE_MESSAGE_FRESH_NS UINT64_C(1000000)
+/* Nothing moves for so long although nothing can be released: somebody must give way. */
+#define SE_MESSAGE_STALL_NS UINT64_C(250000000)
+#define SE_MESSAGE_NO_ID    UINT64_MAX
+
+/* Memory for a part of a message, on the heap and charged to the shard. */
+struct se_message_buffer {
+    size_t size;
+    uint8_t data[];
+};
+
+/* A run of a message's bytes: of a slice, or of a buffer. */
+struct se_segment {
+    struct se_segment *next;
+    const uint8_t *data;
+    size_t size;
+    struct se_message_buffer *buffer; /* owned; NULL: of `slice` */
+    struct spate_slice slice;
+};
+
+/* How far the receiving side of an exchange has come. */
+enum se_in_state {
+    SE_IN_NONE,    /* nothing is to be received */
+    SE_IN_FRESH,   /* not whole: all of it is in slices */
+    SE_IN_LENT,    /* not whole: memory is lent to the stream */
+    SE_IN_WAITING, /* not whole: waits for room under receive_bytes_max */
+    SE_IN_HELD,    /* whole: earlier messages of its channel are missing */
+    SE_IN_READY,   /* whole: spate_messenger_next() returns it */
+    SE_IN_TAKEN,   /* the application has it */
+    SE_IN_FAILED,  /* our request gets no reply: spate_messenger_next() returns that */
+    SE_IN_DONE,
+};
+
+enum se_out_state {
+    SE_OUT_NONE,    /* nothing was sent yet */
+    SE_OUT_SENDING, /* lent to the connection */
+    SE_OUT_READY,   /* it came back: spate_messenger_next() returns that */
+    SE_OUT_DONE,
+};
+
+struct se_exchange {
+    struct spate_messenger *messenger;
+    struct sb_link all_link;
+    struct sb_link in_link;       /* in `incoming` or `ready` */
+    struct sb_link out_link;      /* in `results` */
+    struct sb_link deadline_link; /* in `deadlines` */
+    uint64_t stream_id;           /* SE_MESSAGE_NO_ID: a DATAGRAM frame */
+    enum se_in_state in;
+    enum se_out_state out;
+    bool is_ours;
+    bool is_request;
+    bool is_over;     /* no event of its stream follows */
+    bool has_header;  /* of what is received */
+    uint32_t channel; /* of the message, whoever sends it */
+    uint64_t sequence;
+
+    /* Received. */
+    struct se_segment *first;
+    struct se_segment *last;
+    uint32_t segment_count;
+    uint64_t in_size;    /* bytes in segments, the header included */
+    uint64_t in_charged; /* bytes counted in receive_bytes */
+    size_t in_header_size;
+    struct se_message_buffer *lent; /* no segment has it yet, or the last one has */
+    bool lent_has_segment;
+    bool was_lent;        /* memory was lent to the stream: no more slices come */
+    struct iovec *pieces; /* while READY or TAKEN */
+    struct iovec inline_pieces[SE_MESSAGE_INLINE_PIECES];
+
+    /* Sent. */
+    uint8_t header[SE_MESSAGE_HEADER_SIZE_MAX]; /* lent, like the message's bytes */
+    size_t header_size;
+    uint64_t out_bytes; /* counted in send_bytes */
+    uint64_t tag;
+    uint64_t deadline_ns;             /* SB_NEVER: none */
+    uint64_t peer_error;              /* of STOP_SENDING or RESET_STREAM */
+    enum spate_message_fate fate;     /* why it ends without an answer; 0: not known */
+    enum spate_message_fate out_fate; /* READY */
+};
+
+struct spate_messenger {
+    struct se_task task;
+    struct spate_shard *shard;
+    struct spate_conn *conn; /* NULL after its CLOSED */
+    struct spate_messenger_options options;
+    struct sb_link all;
+    struct sb_link incoming; /* not whole, in the order of their beginning */
+    struct sb_link ready;
+    struct sb_link results;
+    struct sb_link deadlines;
+    struct se_exchange *exempt; /* not whole, and may pass receive_bytes_max; NULL: none */
+    struct se_order *channels;  /* options.channels_max of them, from channel 1 on */
+    uint64_t receive_bytes;     /* sum of in_charged */
+    uint64_t held_bytes;        /* of these: of messages that are READY or TAKEN */
+    uint64_t send_bytes;
+    uint64_t fresh_ns; /* when FRESH ones are looked at; SB_NEVER: there are none */
+    bool wants_room;   /* spate_message_send() returned -EAGAIN */
+    bool has_room;     /* ROOM is to be reported */
+    bool has_waiting;  /* one may be WAITING */
+    bool has_made_room;
+    uint64_t stall_ns; /* when waiting ones are given up; SB_NEVER: they get on, or none waits */
+    bool is_destroyed; /* the application has; it lives on until the connection has ended */
+    uint64_t conn_id;
+    uint64_t armed_ns; /* what the timer is set to */
+    size_t bytes;      /* charged to the shard's memory */
+    struct spate_messenger_stats counts;
+};
+
+/* ---- messenger.c ---- */
+
+/* Makes an exchange, or returns NULL without memory. */
+struct se_exchange *se_exchange_make(struct spate_messenger *messenger, uint64_t stream_id);
+/* Frees the exchange if nobody needs it any more. */
+void se_exchange_settle(struct se_exchange *exchange);
+/* Closes the connection: the peer has broken the rules. */
+void se_messenger_fail(struct spate_messenger *messenger, const char *reason);
+/* Sets the timer to what is due next. */
+void se_messenger_arm(struct spate_messenger *messenger);
+struct se_order *se_messenger_channel(struct spate_messenger *messenger, uint32_t channel);
+
+/* ---- incoming.c ---- */
+
+void se_incoming_opened(struct spate_messenger *messenger, uint64_t stream_id);
+/* Takes the slice.  `exchange` may be NULL: the stream was refused. */
+void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *exchange,
+                       struct spate_slice slice, bool fin);
+void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *event);
+void se_incoming_reset(struct se_exchange *exchange, uint64_t error);
+void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice);
+/* The stream has ended: what is not whole never will be. */
+void se_incoming_end(struct se_exchange *exchange);
+/* Lends memory for what has been FRESH for long enough. */
+void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns);
+/* Lends memory to those that wait, as far as there is room. */
+void se_incoming_feed(struct spate_messenger *messenger);
+/* Frees what an exchange has received. */
+void se_incoming_free(struct se_exchange *exchange);
+
+/* ---- outgoing.c ---- */
+
+void se_outgoing_sent(struct se_exchange *exchange, bool is_acked);
+/* The stream has ended: nothing more comes back. */
+void se_outgoing_end(struct se_exchange *exchange);
+void se_outgoing_datagrams(struct spate_messenger *messenger,
+                           const struct spate_datagram_result *results, size_t count);
+void se_outgoing_stopped(struct se_exchange *exchange, uint64_t error);
+/* Gives up what has expired. */
+void se_outgoing_run(struct spate_messenger *messenger, uint64_t now_ns);
+/* Reports room if somebody waits for it and there is some. */
+void se_outgoing_room(struct spate_messenger *messenger, bool is_certain);
+
+#endif
