@@ -106,7 +106,7 @@ def the_programs_are_installed_and_run(installed):
 def all_public_headers_are_installed_and_no_other(installed):
     public = {path.name.removesuffix('.in')
               for path in (pathlib.Path(SOURCE) / 'engine/include/spate').glob('*.h*')}
-    given = {str(path.relative_to(installed.include)) for path in installed.include.rglob('*.h')}
+    given = {str(path.relative_to(installed.include)) for path in installed.include.rglob('*.h*')}
     assert given == {f'spate/{name}' for name in public}, given ^ public
 
 
@@ -189,6 +189,23 @@ def a_cpp_program_links_to_either_and_runs(installed):
         check_echo(installed, build_echo(installed, 'echo-cpp', flags, compiler), False)
 
 
+def the_cpp_wrappers_compile_without_exceptions_and_their_echo_runs(installed):
+    tried = 0
+    for compiler in ('g++', 'clang++'):
+        if shutil.which(compiler) is None:
+            print(f'# not tried, the system lacks {compiler}')
+            continue
+        for standard in ('c++17', 'c++20'):
+            program = installed.work / f'echo-{compiler}-{standard}'
+            shutil.copy(HERE / 'echo.cc', installed.work)
+            run([compiler, f'-std={standard}', '-fno-exceptions', '-fno-rtti', *WARNINGS, 'echo.cc',
+                 '-o', program, *installed.pkg_config('--cflags'), *shared_flags(installed)],
+                cwd=installed.work)
+            check_echo(installed, program, True)
+            tried += 1
+    return None if tried > 0 else NOT_TRIED
+
+
 def a_program_may_use_the_libcrypto_of_the_system_beside_it(installed):
     system = ' '.join(run(['openssl', 'version']).split()[:2])
     crypto = installed.work / 'system_crypto.o'
@@ -216,6 +233,7 @@ def main():
         a_c_program_links_to_the_static_library_and_runs,
         a_program_that_takes_all_from_archives_links_and_runs,
         a_cpp_program_links_to_either_and_runs,
+        the_cpp_wrappers_compile_without_exceptions_and_their_echo_runs,
         a_program_may_use_the_libcrypto_of_the_system_beside_it,
     ]
     failed = 0
