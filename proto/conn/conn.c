@@ -300,6 +300,8 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
     init_stores(conn, args->pools);
     init_packets(conn, args, now_ns);
     init_cids(conn, args);
+    if (args->cid_count_max != 0) /* the CID of preferred addresses is made */
+        conn->local_ids.own_max = (uint16_t)args->cid_count_max;
     sp_conn_streams_init(conn);
     if (args->role == SP_CLIENT) {
         (void)!sp_conn_copy_token(conn, args->token, &handshake->token);
@@ -423,6 +425,20 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->congestion = sp_cc_kind_of(&conn->loss.path->cc);
     const struct sp_careful *careful = conn->loss.path->cc.careful;
     ret->resume_phase = careful != NULL ? (uint64_t)careful->phase + 1 : 0;
+}
+
+void sp_conn_renew_cids(struct sp_conn *conn, uint32_t count_max)
+{
+    if (conn->state != SP_CONN_OPEN)
+        return;
+    sp_cid_local_renew(&conn->local_ids, count_max);
+    if (conn->handshake_state >= SP_HANDSHAKE_COMPLETE)
+        sp_conn_issue_cids(conn);
+}
+
+bool sp_conn_has_old_cids(const struct sp_conn *conn)
+{
+    return sp_cid_local_has_old(&conn->local_ids);
 }
 
 enum sp_result sp_conn_update_keys(struct sp_conn *conn)

@@ -191,6 +191,10 @@ struct sp_conn_args {
     /* Server: the addresses to which it wants the client to move, copied; NULL: none.
      * [RFC9000 9.6] */
     const struct sp_preferred *preferred;
+    /* CIDs that the peer has at a time, up to SP_CIDS_MAX and its own limit; the one of preferred
+     * addresses comes in addition.  A server with 1 asks its client not to move.  0: SP_CIDS_MAX.
+     * [RFC9000 5.1.1] */
+    uint32_t cid_count_max;
     void *user; /* returned by sp_conn_user() */
 };
 
@@ -434,6 +438,14 @@ SB_MUST_USE enum sp_result sp_conn_receive_into(struct sp_conn *conn, uint64_t i
                                                 const struct sp_lend *lend, uint64_t *ret_offset);
 
 SB_MUST_USE enum sp_result sp_conn_stream_set_user(struct sp_conn *conn, uint64_t id, void *user);
+
+/* Replaces all CIDs of ours: issues new ones, as soon as the handshake is complete, and asks the
+ * peer to retire the others.  Those stay valid until it does.  `count_max`: as cid_count_max of
+ * struct sp_conn_args, from now on; with SP_CIDS_MAX the first new one may have to wait until the
+ * peer retires one by itself.  Does nothing on a closed connection.  [RFC9000 5.1.2] */
+void sp_conn_renew_cids(struct sp_conn *conn, uint32_t count_max);
+/* Returns whether the peer has not retired all CIDs that sp_conn_renew_cids() replaced. */
+bool sp_conn_has_old_cids(const struct sp_conn *conn);
 
 /* Updates the 1-RTT keys as soon as the peer may follow: the handshake is confirmed, and it has
  * acknowledged a packet of the update before.  The next packet to be sent has the new ones.

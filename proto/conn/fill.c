@@ -139,7 +139,11 @@ static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t no
 static void add_cids(struct sp_conn *conn, struct sp_build *build)
 {
     for (struct sp_cid_local_entry *e; (e = sp_cid_local_next_unsent(&conn->local_ids)) != NULL;) {
-        struct sp_frame_new_cid frame = {.sequence = e->sequence, .cid = e->cid};
+        struct sp_frame_new_cid frame = {
+            .sequence = e->sequence,
+            .retire_prior_to = sp_cid_local_retires(&conn->local_ids, e),
+            .cid = e->cid,
+        };
         memcpy(frame.reset_token, e->reset_token, SP_RESET_TOKEN_SIZE);
         struct sb_writer w = sp_build_writer(build);
         sp_frame_write_new_cid(&w, &frame);

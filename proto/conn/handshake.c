@@ -61,7 +61,9 @@ static void write_params(struct sp_conn *conn, uint32_t version, struct sb_write
         conn->host.reset_token(conn->host.context, &handshake->server_scid, params.reset_token);
         write_preferred(conn, &params);
     }
-    params.disable_active_migration = !config->migration;
+    /* Without a spare CID a client cannot move.  [RFC9000 9.5] */
+    params.disable_active_migration =
+        !config->migration || (sp_conn_is_server(conn) && conn->local_ids.own_max == 1);
     params.grease_quic_bit = config->grease;
     params.max_idle_timeout_ms = ms_of(config->idle_timeout_ns);
     params.initial_max_data = config->conn_window_bytes;
@@ -261,7 +263,7 @@ static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64
     if (conn->config->ack_frequency && peer.min_ack_delay_us != SP_MIN_ACK_DELAY_NONE)
         sp_ack_request_enable(&conn->ack_request, peer.min_ack_delay_us,
                               peer.max_ack_delay_ms * (SB_MS / SB_US));
-    conn->local_ids.count_max = SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
+    conn->local_ids.count_max = (uint32_t)SB_MIN(peer.active_cid_limit, (uint64_t)SP_CIDS_MAX);
     if (peer.has_reset_token) {
         sp_cid_remote_set_first_token(&conn->remote_ids, peer.reset_token);
         conn->ids_changed = true;

@@ -8,16 +8,35 @@
 
 void sp_cid_local_init(struct sp_cid_local *ids, const struct sp_cid *first)
 {
-    *ids = (struct sp_cid_local){.next_sequence = 1, .count_max = 1};
+    *ids = (struct sp_cid_local){.next_sequence = 1, .count_max = 1, .own_max = SP_CIDS_MAX};
     ids->entries[0] = (struct sp_cid_local_entry){.cid = *first, .is_used = true, .was_sent = true};
 }
 
 bool sp_cid_local_wants_more(const struct sp_cid_local *ids)
 {
-    uint64_t used = 0;
+    uint32_t used = 0;
+    uint32_t fresh = 0;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_local_entry *entry = &ids->entries[i];
+        used += entry->is_used;
+        fresh += entry->is_used && entry->sequence >= ids->retire_prior_to;
+    }
+    return fresh < ids->count_max && fresh < ids->own_max && used < SP_CIDS_MAX;
+}
+
+void sp_cid_local_renew(struct sp_cid_local *ids, uint32_t own_max)
+{
+    SB_ASSERT(own_max > 0 && own_max <= SP_CIDS_MAX);
+    ids->retire_prior_to = ids->next_sequence;
+    ids->own_max = (uint16_t)own_max;
+}
+
+bool sp_cid_local_has_old(const struct sp_cid_local *ids)
+{
     for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
-        used += ids->entries[i].is_used;
-    return used < ids->count_max && used < SP_CIDS_MAX;
+        if (ids->entries[i].is_used && ids->entries[i].sequence < ids->retire_prior_to)
+            return true;
+    return false;
 }
 
 struct sp_cid_local_entry *sp_cid_local_add(struct sp_cid_local *ids, const struct sp_cid *cid,

@@ -211,6 +211,7 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
         .address_is_valid = args->has_retry || args->is_proven,
         .has_retry = args->has_retry,
         .original_dcid = args->original_dcid,
+        .cid_count_max = host->side->cid_count_max,
         .user = end,
     };
     const struct sp_preferred preferred = {.v4 = qs_addr_preferred()};

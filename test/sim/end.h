@@ -57,7 +57,8 @@ struct qs_end {
     uint64_t answer_count; /* datagrams of the tombstone */
     uint64_t answer_elsewhere_count;
 
-    uint32_t move_count; /* client: so often it has tried to move */
+    uint32_t move_count;    /* client: so often it has tried to move */
+    uint32_t retired_count; /* CIDs of it that are gone, while it was open */
 
     bool has_received; /* a full inbox, in this turn: a step is due */
 

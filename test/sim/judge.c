@@ -311,6 +311,16 @@ static void judge_moves(struct qs_world *world)
                 migrated + preferred, preferred);
 }
 
+/* Clients have retired as many of their server's CIDs as the plan wants. */
+static void judge_renewals(struct qs_world *world)
+{
+    uint32_t retired = 0;
+    for (uint32_t i = 0; i < world->hosts[SP_SERVER].end_count; i++)
+        retired += world->hosts[SP_SERVER].ends[i]->retired_count;
+    if (retired < world->plan->retired_min)
+        qs_fail(&world->trace, "%u CIDs were retired, not %u", retired, world->plan->retired_min);
+}
+
 void qs_judge_end(struct qs_world *world)
 {
     for (uint64_t i = 0; i < world->plan->conn_count && !world->trace.has_failed; i++)
@@ -324,6 +334,7 @@ void qs_judge_end(struct qs_world *world)
                 damaged_count(world), world->plan->lost_max);
     judge_resumption(world);
     judge_moves(world);
+    judge_renewals(world);
     if (world->key_updates < world->plan->key_updates_min)
         qs_fail(&world->trace, "%" PRIu64 " key updates, not %" PRIu64, world->key_updates,
                 world->plan->key_updates_min);

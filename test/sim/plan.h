@@ -145,6 +145,7 @@ struct qs_side_plan {
      * with a Version Negotiation that lists the other version that we know. */
     uint32_t forged_negotiations;
     bool drops_first_close; /* its first CONNECTION_CLOSE gets lost */
+    uint32_t cid_count_max; /* that its peers have at a time; 0: any number */
     uint64_t crash_at_ns;   /* loses all its connections then; 0: never */
     struct qs_app_plan app;
 };
@@ -183,6 +184,14 @@ struct qs_moves_plan {
     uint32_t dead_ppm; /* addresses from which nothing passes */
     size_t mtu_max;    /* .. and from the others 1,200 to so many bytes, the same in both
                           directions; 0: any */
+};
+
+/* The server replaces the CIDs of all its connections: see renewals.h. */
+struct qs_renewals_plan {
+    uint32_t count; /* 0: never */
+    uint64_t at_ns;
+    uint64_t every_ns;
+    bool clients_too;
 };
 
 /* An attacker who sees the client's 1-RTT packets, and sends copies from an address of its own.  It
@@ -224,6 +233,7 @@ struct qs_plan {
         bool changes_ip;   /* and not the port alone */
     } rebind;
     struct qs_moves_plan moves;
+    struct qs_renewals_plan renewals;
     struct qs_copier_plan copier;
     uint64_t faults_end_ns;
     uint64_t work_ns;      /* all streams are done at most this long after the faults' end */
@@ -250,6 +260,7 @@ struct qs_plan {
     uint32_t rejected_min;        /* .. and rejected */
     uint32_t kept_min;            /* 0-RTT datagrams that must have come before their Initials */
     uint32_t migrated_min;        /* moves of clients that must have succeeded */
+    uint32_t retired_min;         /* CIDs that clients must have retired */
     uint32_t preferred_min;       /* .. to the address that the server prefers */
     uint32_t proven_min;          /* .. that a token of NEW_TOKEN must have proved */
     uint64_t key_updates_min;     /* that both sides together must have made */

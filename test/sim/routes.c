@@ -40,6 +40,7 @@ void qs_end_remove_cid(struct qs_end *end, const struct sp_cid *cid)
     for (uint32_t i = 0; i < end->cid_count; i++) {
         if (sp_cid_equal(&end->cids[i], cid)) {
             end->cids[i] = end->cids[--end->cid_count];
+            end->retired_count += !sp_conn_is_closed(end->conn);
             return;
         }
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenarios of paths: a client that moves, a server that prefers another address, and an attacker
- * who copies packets. */
+/* Scenarios of paths: a client that moves, a server that prefers another address or replaces its
+ * CIDs, and an attacker who copies packets. */
 
 #include "test/sim/scenarios.h"
 
@@ -115,6 +115,42 @@ static void copier(struct qs_plan *plan, uint32_t member)
     }
 }
 
+/* The server replaces its CIDs: 1 once, 2 in the handshake, 3 often, 4 both sides do, 5 the client
+ * has one CID at a time and moves never, 6 while the client moves, 7 while its NAT changes ports,
+ * 8 while it goes to the preferred address; 9 to 16: the same with loss, reordering and corruption.
+ */
+static void renewal(struct qs_plan *plan, uint32_t member)
+{
+    uint32_t what = (member - 1) % 8 + 1;
+    bool is_quiet = member <= 8;
+    qs_plan_set_bytes(plan, 2000000, 2000000);
+    if (!is_quiet)
+        be_rough(plan);
+    plan->renewals.at_ns = what == 2 ? 15 * SB_MS : 60 * SB_MS;
+    plan->renewals.every_ns = 70 * SB_MS;
+    plan->renewals.count = what <= 2 ? 1 : 5;
+    plan->renewals.clients_too = what == 4;
+    plan->side[SP_SERVER].cid_count_max = what == 5 ? 1 : SP_CIDS_MAX - 1;
+    /* With each renewal but the first the CIDs of the one before, and the client's first choice. */
+    plan->retired_min = what <= 2 ? 2 : is_quiet ? 6 : 4;
+    plan->check_interval = 20;
+    if (what == 6) {
+        plan->moves.at_ns = 50 * SB_MS;
+        plan->moves.every_ns = 100 * SB_MS;
+        plan->moves.count = 5;
+        plan->migrated_min = 1;
+    }
+    if (what == 7) {
+        plan->rebind.at_ns = 50 * SB_MS;
+        plan->rebind.every_ns = 130 * SB_MS;
+        plan->rebind.count = 3;
+    }
+    if (what == 8) {
+        plan->side[SP_SERVER].has_preferred = true;
+        plan->preferred_min = 1;
+    }
+}
+
 #define EACH_OF(array) (array), SB_COUNT(array)
 
 static const struct qs_scenario rows[] = {
@@ -122,6 +158,7 @@ static const struct qs_scenario rows[] = {
     {"preferred-ignored", "the client stays at the first address", preferred_ignored, NULL, 0},
     {"migration", "the client moves, once or often, also to where nothing passes", migration, NULL,
      10},
+    {"renewal", "the server replaces its CIDs, also while the client moves", renewal, NULL, 16},
     {"copier", "an attacker sends copies from other addresses", copier, NULL, 14},
 };
 const struct qs_scenario_group qs_scenarios_paths = {EACH_OF(rows)};

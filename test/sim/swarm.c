@@ -446,6 +446,24 @@ static void random_paths(struct qs_random *random, struct qs_plan *plan)
         plan->path[role].drops_ecn = one_in(random, 24);
 }
 
+/* CIDs are replaced, at any time and many times.  A client whose address changes while it has no
+ * spare CID cannot be answered there, if it uses another CID of the server too.  [RFC9000 9.5] */
+static void random_renewals(struct qs_random *random, struct qs_plan *plan)
+{
+    bool moves = plan->rebind.count > 0 || plan->moves.count > 0 || plan->copier.copy_ppm > 0 ||
+                 plan->side[SP_SERVER].has_preferred;
+    if (one_in(random, 5))
+        plan->side[SP_SERVER].cid_count_max = (uint32_t)qs_random_between(random, 1, SP_CIDS_MAX);
+    if (!moves && one_in(random, 5))
+        plan->side[SP_CLIENT].cid_count_max = (uint32_t)qs_random_between(random, 1, SP_CIDS_MAX);
+    if (!one_in(random, 4))
+        return;
+    plan->renewals.at_ns = any_size(random, SB_S);
+    plan->renewals.every_ns = 1 + any_size(random, SB_S);
+    plan->renewals.count = 1 + (uint32_t)any_size(random, moves ? 2 : 12);
+    plan->renewals.clients_too = !moves && one_in(random, 2);
+}
+
 /* One side has little memory.  A client can at least begin: otherwise nothing is sent. */
 static void limit_memory(struct qs_random *random, struct qs_plan *plan)
 {
@@ -514,6 +532,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     random_batches(&random, ret);
     random_overtaking(&random, ret);
     random_profile(&random, ret);
+    random_renewals(&random, ret);
     ret->faults_end_ns = 5 * SB_S;
     ret->work_ns = WORK_NS + qs_plan_credit_ns(ret);
     qs_swarm_pauses(ret);

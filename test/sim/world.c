@@ -7,6 +7,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
 #include "test/sim/moves.h"
+#include "test/sim/renewals.h"
 #include "test/sim/meter.h"
 #include "test/sim/oracle_wait.h"
 
@@ -195,6 +196,7 @@ void qs_world_run(const struct qs_plan *plan, struct qs_result *ret)
     bool has_begun = false;
     if (plan->note != NULL)
         qs_note(&world.trace, "%s", plan->note);
+    qs_renewals_begin(&world);
     while (!world.trace.has_failed && !is_over(&world)) {
         if (!qs_clock_step(&world.clock))
             qs_fail(&world.trace, "nothing happens any more");

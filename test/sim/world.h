@@ -23,6 +23,7 @@ struct qs_world {
     uint64_t done_ns;           /* when the last honest client had all it wanted; 0: not yet */
     uint32_t connected_count;   /* connections that the client has begun */
     uint32_t move_count;        /* so often the clients have moved */
+    uint32_t renewal_count;     /* so often CIDs were replaced */
     bool is_silent;             /* no datagram is under way or waits to be read */
     uint64_t key_updates;
     uint64_t ack_frequencies;

@@ -25,7 +25,7 @@ static struct sp_cid_local_entry *add(struct sp_cid_local *ids, uint8_t number)
 static void no_more_are_issued_than_the_peer_takes_and_we_keep(void **state)
 {
     (void)state;
-    for (uint64_t count_max = 1; count_max < SP_CIDS_MAX + 3; count_max++) {
+    for (uint32_t count_max = 1; count_max < SP_CIDS_MAX + 3; count_max++) {
         struct sp_cid_local ids;
         struct sp_cid first = cid_of(0);
         sp_cid_local_init(&ids, &first);
@@ -104,6 +104,60 @@ static void unsent_ids_are_found_until_they_are_sent(void **state)
     assert_false(ids.may_want_send);
 }
 
+/* [RFC9000 5.1.2] The first new one fits beside the old ones, the others when those are retired. */
+static void new_ids_replace_all_that_there_were(void **state)
+{
+    (void)state;
+    struct sp_cid_local ids;
+    struct sp_cid first = cid_of(0);
+    sp_cid_local_init(&ids, &first);
+    ids.count_max = 9;
+    ids.own_max = SP_CIDS_MAX - 1;
+    uint8_t n = 1;
+    for (; sp_cid_local_wants_more(&ids); n++)
+        (void)add(&ids, n);
+    assert_int_equal(n, SP_CIDS_MAX - 1);
+    assert_false(sp_cid_local_has_old(&ids));
+
+    sp_cid_local_renew(&ids, SP_CIDS_MAX - 1);
+    assert_true(sp_cid_local_has_old(&ids));
+    struct sp_cid_local_entry *fresh = add(&ids, n);
+    assert_int_equal(sp_cid_local_retires(&ids, fresh), n);
+    assert_false(sp_cid_local_wants_more(&ids));
+    for (uint8_t old = 0; old < n; old++) {
+        struct sp_cid_local_entry *entry = sp_cid_local_find(&ids, old);
+        assert_int_equal(sp_cid_local_retires(&ids, entry), old); /* at most its sequence */
+        entry->is_used = false;
+        assert_true(sp_cid_local_wants_more(&ids) == (old < SP_CIDS_MAX - 2));
+        if (sp_cid_local_wants_more(&ids))
+            assert_int_equal(sp_cid_local_retires(&ids, add(&ids, (uint8_t)(n + 1 + old))), n);
+    }
+    assert_false(sp_cid_local_has_old(&ids));
+}
+
+static void one_id_at_a_time_is_followed_by_one(void **state)
+{
+    (void)state;
+    struct sp_cid_local ids;
+    struct sp_cid first = cid_of(0);
+    sp_cid_local_init(&ids, &first);
+    ids.count_max = 4;
+    ids.own_max = 1;
+    assert_false(sp_cid_local_wants_more(&ids));
+    for (uint8_t n = 1; n < 4; n++) {
+        sp_cid_local_renew(&ids, 1);
+        assert_true(sp_cid_local_wants_more(&ids));
+        (void)add(&ids, n);
+        assert_false(sp_cid_local_wants_more(&ids));
+    }
+    sp_cid_local_renew(&ids, 1); /* no place, until the peer retires one of the four */
+    assert_false(sp_cid_local_wants_more(&ids));
+    sp_cid_local_find(&ids, 2)->is_used = false;
+    assert_true(sp_cid_local_wants_more(&ids));
+    expect_assert_failure(sp_cid_local_renew(&ids, 0));
+    expect_assert_failure(sp_cid_local_renew(&ids, SP_CIDS_MAX + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +165,8 @@ int main(void)
         cmocka_unit_test(no_more_are_issued_than_the_peer_takes_and_we_keep),
         cmocka_unit_test(issuing_one_too_many_is_our_bug),
         cmocka_unit_test(sequences_rise_by_one_and_are_never_used_again),
+        cmocka_unit_test(new_ids_replace_all_that_there_were),
+        cmocka_unit_test(one_id_at_a_time_is_followed_by_one),
     };
 
     sb_assert_handler = qt_on_assert;
