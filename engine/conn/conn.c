@@ -44,13 +44,8 @@ static void host_reset_token(void *context, const struct sp_cid *cid,
 static void host_make_cid(void *context, size_t size, struct sp_cid *ret)
 {
     struct spate_conn *conn = context;
-    struct sp_cid cid = {.size = (uint8_t)size};
-    SB_ASSERT(size > 0 && size <= SP_CID_SIZE_MAX);
-    do { /* [RFC9000 5.1] Random: CIDs of a connection do not show that they belong together. */
-        se_entropy_fill(&conn->shard->entropy, cid.bytes, size);
-        se_stray_mark_cid(conn->shard, &cid);
-    } while (se_table_find(&conn->shard->cids, cid.bytes, size) != SE_TABLE_NONE);
-    *ret = cid;
+    SB_ASSERT(size == conn->shard->own_cids.form.size);
+    se_cids_make(conn->shard, conn->is_server, ret);
 }
 
 static struct sp_tls *host_make_tls(void *context)
@@ -241,6 +236,7 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
             conn->client_tls != NULL ? sc_tls_early_params(conn->client_tls) : (struct sb_bytes){0},
         .token = args->token,
         .preferred = args->preferred,
+        .cid_count_max = conn->is_server ? se_cids_count_max(&shard->own_cids) : 0,
         .user = conn,
     };
     return sp_conn_create(&proto_args, shard->now_ns);
@@ -319,6 +315,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
                         ? args->version
                         : se_first_version(se_conn_config(shard, args->settings));
     conn->is_server = args->role == SP_SERVER;
+    conn->cid_epoch = shard->own_cids.epoch;
     conn->wants_batches =
         conn->channel == NULL &&
         (args->settings != NULL ? args->settings->event_batches : shard->config->event_batches);

@@ -112,6 +112,7 @@ struct spate_conn {
 
     uint8_t cid_count;
     uint8_t token_count;
+    uint16_t cid_epoch; /* of the configuration that its CIDs follow: see engine/conn/cids.h */
     struct sp_cid cids[SE_CONN_CIDS_MAX];
     uint8_t tokens[SE_CONN_TOKENS_MAX][SP_RESET_TOKEN_SIZE];
     /* Server: in the budget from its making to CONNECTED or FAILED. */

@@ -154,12 +154,15 @@ static struct spate_conn *turn_away(struct spate_shard *shard, const struct se_u
 
 static void retry(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
-    const struct se_retry_args args = {
+    const struct sb_bytes *dcid = &unmatched->peek.dcid;
+    struct se_retry_args args = {
         .initial = &unmatched->peek,
         .client = &unmatched->path->remote,
-        .cids = &shard->cids,
         .entropy = &shard->entropy,
     };
+    do { /* [RFC9000 17.2.5.1] */
+        se_cids_make(shard, true, &args.scid);
+    } while (args.scid.size == dcid->size && memcmp(args.scid.bytes, dcid->data, dcid->size) == 0);
     uint8_t packet[SE_RETRY_SIZE];
     size_t size = se_retry_write(&shard->retry, &args, packet);
     if (size == 0)
@@ -216,7 +219,7 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
 {
     struct sp_header header;
     struct sc_token token;
-    bool is_read = sp_header_read(unmatched->data, unmatched->size, SE_CID_SIZE, &header);
+    bool is_read = sp_header_read(unmatched->data, unmatched->size, 0, &header);
     SB_ASSERT(is_read); /* sp_unmatched_classify() has read it */
     switch (se_retry_open(&shard->retry, header.token, &unmatched->path->remote, &unmatched->peek,
                           &token)) {

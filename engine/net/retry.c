@@ -12,7 +12,6 @@
 
 #include "crypto/retry_tag.h"
 #include "engine/base/clock.h"
-#include "engine/conn/conn_table.h"
 #include "engine/base/entropy.h"
 #include "proto/base/assert.h"
 
@@ -42,12 +41,9 @@ size_t se_retry_write(struct se_retry *retry, const struct se_retry_args *args,
         .version = args->initial->version,
         .issued_ns = se_clock_wall_ns(),
         .original_dcid = sp_cid_of(dcid->data, dcid->size),
-        .retry_scid.size = SE_CID_SIZE,
+        .retry_scid = args->scid,
     };
-    do {
-        se_entropy_fill(args->entropy, token.retry_scid.bytes, SE_CID_SIZE);
-    } while (is_cid(dcid, &token.retry_scid) ||
-             se_table_find(args->cids, token.retry_scid.bytes, SE_CID_SIZE) != SE_TABLE_NONE);
+    SB_ASSERT(!is_cid(dcid, &args->scid)); /* [RFC9000 17.2.5.1] */
 
     uint8_t random[SC_TOKEN_NONCE_SIZE + 1];
     uint8_t sealed[SC_TOKEN_SIZE];

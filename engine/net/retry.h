@@ -11,7 +11,6 @@
 #include "proto/wire/stateless.h"
 
 struct se_entropy;
-struct se_table;
 
 /* Retry: the proof of an address before any state is made for it.  [RFC9000 8.1.2]
  *
@@ -24,7 +23,7 @@ enum {
      * seconds: beyond some hundred handshakes per second an old one may be forgotten early. */
     SE_RETRY_USED = 2048,
 
-    SE_RETRY_SIZE = 1 + 4 + 1 + SP_CID_SIZE_MAX + 1 + SE_CID_SIZE + SC_TOKEN_SIZE + SP_TAG_SIZE,
+    SE_RETRY_SIZE = 1 + 4 + 1 + SP_CID_SIZE_MAX + 1 + SP_CID_SIZE_MAX + SC_TOKEN_SIZE + SP_TAG_SIZE,
 };
 
 struct se_retry {
@@ -39,7 +38,7 @@ void se_retry_deinit(struct se_retry *retry); /* accepts all zero */
 struct se_retry_args {
     const struct sp_peek *initial;
     const struct sp_addr *client;
-    const struct se_table *cids; /* the CID that is chosen is not among these */
+    struct sp_cid scid; /* the new CID that the client is to send to */
     struct se_entropy *entropy;
 };
 

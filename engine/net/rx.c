@@ -81,7 +81,8 @@ static void on_reset(struct spate_shard *shard, uint32_t value)
 static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *ret_owner)
 {
     struct spate_shard *shard = unmatched->port->shard;
-    if (!sp_peek_read(unmatched->data, unmatched->size, SE_CID_SIZE, &unmatched->peek)) {
+    uint8_t cid_size = shard->own_cids.form.size;
+    if (!sp_peek_read(unmatched->data, unmatched->size, cid_size, &unmatched->peek)) {
         shard->counts.own.unroutable++;
         return NULL;
     }
@@ -106,22 +107,30 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *r
     return *ret_owner == SE_STRAY_NONE ? se_admit(shard, unmatched) : NULL;
 }
 
-static bool is_short(const uint8_t *data, size_t size)
+static bool is_short(const uint8_t *data, size_t size, uint32_t cid_size)
 {
-    return size > SE_CID_SIZE && (data[0] & SP_HEADER_LONG) == 0;
+    return size > cid_size && (data[0] & SP_HEADER_LONG) == 0;
+}
+
+static bool is_same_cid(const uint8_t *a, const uint8_t *b, uint32_t size)
+{
+    return SB_LIKELY(size == SE_CID_SIZE) ? memcmp(a, b, SE_CID_SIZE) == 0
+                                          : memcmp(a, b, size) == 0;
 }
 
 static struct spate_conn *route(struct se_port *port, const struct se_rx_source *source,
                                 uint8_t *data, uint32_t size, struct run *run)
 {
-    if (is_short(data, size) && run->cid != NULL && memcmp(run->cid, data + 1, SE_CID_SIZE) == 0)
+    uint32_t cid_size = port->shard->own_cids.form.size;
+    if (is_short(data, size, cid_size) && run->cid != NULL &&
+        is_same_cid(run->cid, data + 1, cid_size))
         return run->conn;
 
     struct se_unmatched unmatched = {
         .port = port, .path = &source->path, .data = data, .size = size, .ecn = source->ecn};
     run->stray_owner = SE_STRAY_NONE;
     struct spate_conn *conn = route_slow(&unmatched, &run->stray_owner);
-    run->cid = conn != NULL && is_short(data, size) ? data + 1 : NULL;
+    run->cid = conn != NULL && is_short(data, size, cid_size) ? data + 1 : NULL;
     run->conn = conn;
     return conn;
 }
@@ -239,7 +248,7 @@ static void chain_early(struct spate_shard *shard, struct spate_conn *conn,
     struct se_rx *rx = &shard->rx;
     struct se_early_item kept;
     struct sp_peek peek;
-    if (!sp_peek_read(initial.data, initial.size, SE_CID_SIZE, &peek))
+    if (!sp_peek_read(initial.data, initial.size, 0, &peek))
         return;
     struct sp_cid dcid = sp_cid_of(peek.dcid.data, peek.dcid.size);
     while (rx->source_count < SE_RX_SOURCES && rx->item_count < SE_RX_ITEMS &&

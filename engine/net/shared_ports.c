@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "engine/net/stray.h"
 #include "proto/base/assert.h"
-#include "uring/steer.h"
 
 /* The sockets stand in the kernel's order: the last one takes the place of one that leaves. */
 struct group {
@@ -51,9 +49,9 @@ static struct group *find(const struct se_shared_ports *ports, const struct su_a
 }
 
 /* Where it is refused the hash chooses, and strays go to their shard. */
-static void steer(const struct group *group)
+static void steer(const struct se_shared_ports *ports, const struct group *group)
 {
-    (void)!su_steer(group->fds[0], SE_STRAY_CID_AT, group->shards, group->count);
+    (void)!su_steer(group->fds[0], &ports->byte, group->shards, group->count);
 }
 
 static int add(struct se_shared_ports *ports, const struct su_address *address, uint32_t shard,
@@ -72,7 +70,7 @@ static int add(struct se_shared_ports *ports, const struct su_address *address, 
         return -EMFILE;
     group->shards[group->count] = (uint8_t)shard;
     group->fds[group->count++] = fd;
-    steer(group);
+    steer(ports, group);
     return 0;
 }
 
@@ -90,7 +88,7 @@ static void take_out(struct se_shared_ports *ports, const struct su_address *add
     group->shards[at] = group->shards[group->count];
     group->fds[at] = group->fds[group->count];
     if (group->count > 0) {
-        steer(group);
+        steer(ports, group);
         return;
     }
     sb_list_remove(&group->link);

@@ -10,6 +10,7 @@
 #include "proto/base/list.h"
 #include "uring/address.h"
 #include "uring/socket.h"
+#include "uring/steer.h"
 
 /* The addresses at which several shards of an engine listen, with SO_REUSEPORT.
  *
@@ -25,6 +26,7 @@
  * Threads: any. */
 struct se_shared_ports {
     pthread_mutex_t lock;
+    struct su_steer_byte byte; /* where a CID names its shard: set before the first socket */
     struct sb_link all;
 };
 

@@ -20,27 +20,22 @@ struct stray {
     uint8_t data[];
 };
 
-void se_stray_mark_cid(const struct spate_shard *shard, struct sp_cid *cid)
-{
-    if (shard->config->shard_count > 1 && cid->size > SE_STRAY_CID_AT)
-        cid->bytes[SE_STRAY_CID_AT] = (uint8_t)shard->index;
-}
-
 /* First packets of a connection have a CID that the client has chosen: they are nobody's yet. */
 static bool begins_connection(const struct se_unmatched *unmatched)
 {
     struct sp_header header;
     return unmatched->peek.is_long &&
-           (!sp_header_read(unmatched->data, unmatched->size, SE_CID_SIZE, &header) ||
+           (!sp_header_read(unmatched->data, unmatched->size, 0, &header) ||
             header.type != SP_PACKET_HANDSHAKE);
 }
 
 uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     const struct sb_bytes *dcid = &unmatched->peek.dcid;
-    if (shard->config->shard_count == 1 || dcid->size != SE_CID_SIZE)
+    const struct se_cid_form *form = &shard->own_cids.form;
+    if (!form->has_shards || dcid->size != form->size)
         return SE_STRAY_NONE;
-    uint32_t owner = dcid->data[SE_STRAY_CID_AT];
+    uint32_t owner = se_cid_shard(form, dcid->data);
     bool is_stray = owner != shard->index && owner < shard->config->shard_count &&
                     !begins_connection(unmatched);
     return is_stray ? owner : SE_STRAY_NONE;

@@ -6,15 +6,14 @@
 #include <stdint.h>
 
 #include "proto/base/compiler.h"
-#include "proto/wire/types.h"
 
 /* Datagrams that reached another shard than that of their connection.
  *
- * With several shards, the CIDs that we issue name their shard, in clear, and the kernel steers by
- * that (uring/steer.h).  While a group of sockets changes, and where the kernel cannot steer, a
- * datagram may reach the wrong shard all the same.  That shard copies it, with what follows it in
- * its GRO buffer, and passes it on by a bounded queue.  It answers nothing: its Stateless Reset
- * would not be that of the connection.
+ * With several shards, the CIDs that we issue name their shard (engine/conn/cids.h), and the kernel
+ * steers by that (uring/steer.h).  While a group of sockets changes, and where the kernel cannot
+ * steer, a datagram may reach the wrong shard all the same.  That shard copies it, with what
+ * follows it in its GRO buffer, and passes it on by a bounded queue.  It answers nothing: its
+ * Stateless Reset would not be that of the connection.
  *
  * A datagram that names the shard that it has reached is none.  So each step of a buffer leaves
  * less of it, and it cannot circle. */
@@ -25,13 +24,10 @@ struct spate_shard;
 struct su_received;
 
 enum {
-    SE_STRAY_CID_AT = 1, /* place of the shard's index in a CID */
+    SE_STRAY_CID_AT = 1, /* place of the shard's index in a CID, if no load balancer reads it */
     SE_STRAYS_MAX = 256, /* buffers that may wait for a shard */
     SE_STRAY_NONE = 0xffff,
 };
-
-/* Writes the shard's index into a new CID, if there are several shards. */
-void se_stray_mark_cid(const struct spate_shard *shard, struct sp_cid *cid);
 
 /* Returns the shard of a datagram that has no connection here: another one, or SE_STRAY_NONE. */
 uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched);

@@ -79,7 +79,8 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     shard->config = &engine->config;
     shard->fused = engine->fused;
     shard->index = index;
-    return se_shard_init(shard, engine->config.reset_key, error);
+    int result = se_lb_keeper_begin(&engine->lb, shard);
+    return result == 0 ? se_shard_init(shard, engine->config.reset_key, error) : result;
 }
 
 /* Makes a shard, and takes its memory from the node of its CPU if it is pinned. */
@@ -103,6 +104,8 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     fill_if_unset(engine->config.token_key, &entropy);
     fill_if_unset(engine->config.reset_key, &entropy);
     se_entropy_deinit(&entropy);
+    se_lb_keeper_set_mask(&engine->lb, engine->config.reset_key);
+    engine->shared_ports.byte = se_lb_keeper_form(&engine->lb).byte;
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++)
         result = make_shard_at_home(engine, i, error);
@@ -155,10 +158,12 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
         return -ENOMEM;
     memset(engine, 0, sizeof(*engine));
     engine->config = config;
+    engine->config.quic_lb = NULL; /* it was copied */
     explicit_bzero(config.token_key, sizeof(config.token_key));
     explicit_bzero(config.reset_key, sizeof(config.reset_key));
     engine->given = config;
     engine->given.cpus = NULL;
+    engine->given.quic_lb = NULL;
     engine->fused = fused;
     struct se_cpus cpus;
     se_cpus_read(&cpus);
@@ -172,7 +177,9 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     atomic_init(&engine->is_stopping, false);
     se_engine_limit_set(&engine->limit, config.engine_rate_bytes_per_s_max, 0);
 
-    result = choose_and_make_shards(engine, error);
+    result = se_lb_keeper_open(&engine->lb, config.quic_lb, engine->config.shard_count, error);
+    if (result == 0)
+        result = choose_and_make_shards(engine, error);
     if (result != 0) {
         spate_engine_destroy(engine);
         return result;
@@ -191,6 +198,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
     se_shared_ports_deinit(&engine->shared_ports);
+    se_lb_keeper_close(&engine->lb);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);
 }
@@ -211,7 +219,21 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     explicit_bzero(own.token_key, sizeof(own.token_key));
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
     own.cpus = NULL;
-    return result != 0 ? result : se_settings_make(&engine->given, &own, ret, error);
+    own.quic_lb = NULL;
+    if (result == 0)
+        result = se_settings_make(&engine->given, &own, ret, error);
+    if (result == 0)
+        (*ret)->proto.cid_size = se_lb_keeper_form(&engine->lb).size;
+    return result;
+}
+
+int spate_engine_set_quic_lb(struct spate_engine *engine, const struct spate_quic_lb *lb,
+                             struct spate_error *error)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    int result = se_lb_keeper_change(&engine->lb, engine->shards, lb, error);
+    (void)pthread_mutex_unlock(&engine->lock);
+    return result;
 }
 
 int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_s)

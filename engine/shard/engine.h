@@ -11,6 +11,7 @@
 #include "engine/base/limit.h"
 #include "engine/config/config.h"
 #include "engine/net/shared_ports.h"
+#include "engine/shard/lb_keeper.h"
 #include "proto/base/compiler.h"
 #include "proto/base/list.h"
 
@@ -57,7 +58,8 @@ struct spate_engine {
     pthread_cond_t changed;
     struct sb_link listeners; /* that were not closed: engine/net/listen_all.c */
     struct se_thread threads[SE_SHARDS_MAX];
-    uint32_t thread_count; /* threads that must be joined */
+    uint32_t thread_count;  /* threads that must be joined */
+    struct se_lb_keeper lb; /* `lock` guards it */
 };
 
 #endif

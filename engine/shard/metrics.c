@@ -67,6 +67,19 @@ static uint64_t turn_longest_ns(const struct spate_shard *shard)
     return shard->turn_longest_ns;
 }
 
+static uint64_t quic_lb_nonces_left(const struct spate_shard *shard)
+{
+    return se_cids_nonces_left(&shard->own_cids);
+}
+
+static uint64_t conns_with_old_cids(const struct spate_shard *shard)
+{
+    uint64_t count = 0;
+    SB_LIST_EACH(link, &shard->all)
+        count += se_conn_has_old_cids(SB_CONTAINER_OF(link, struct spate_conn, all_link));
+    return count;
+}
+
 /* All but GAUGE add, because a field may have two sources: the shard and its connections both count
  * copied_in_bytes. */
 #define GATHER_SHARD(name)

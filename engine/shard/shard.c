@@ -164,6 +164,7 @@ static void init_lists(struct spate_shard *shard)
     atomic_init(&shard->is_threaded, false);
     atomic_init(&shard->is_wake_wanted, false);
     atomic_init(&shard->calls, 0);
+    atomic_init(&shard->lb_wanted, NULL);
     atomic_init(&shard->work_since_ns, 0);
     se_channels_init(&shard->channels);
     se_admit_init(&shard->admit);
@@ -175,6 +176,7 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
     shard->now_ns = se_clock_now_ns();
     init_lists(shard);
     se_config_to_proto(shard->config, &shard->proto_config);
+    shard->proto_config.cid_size = shard->own_cids.form.size;
     init_pools(shard);
     int result = se_entropy_init(&shard->entropy);
     if (result == 0)
@@ -255,6 +257,7 @@ void se_shard_deinit(struct spate_shard *shard)
     deinit_ring(shard);
 
     sc_reset_destroy(shard->reset);
+    se_cids_deinit(shard);
     se_retry_deinit(&shard->retry);
     se_depart_deinit(&shard->depart);
     se_measured_deinit(&shard->measured);
@@ -334,13 +337,16 @@ static void take_calls(struct spate_shard *shard)
         se_shutdown_begin(shard, &shard->shutdown_wanted);
     if (calls & SE_CALL_LISTENERS)
         se_listen_all_close(shard);
+    if (calls & SE_CALL_QUIC_LB)
+        se_cids_take(shard);
 }
 
 bool se_shard_has_leftovers(const struct spate_shard *shard)
 {
     return se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
            !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended) ||
-           (shard->channels.raised | shard->channels.unpublished) != 0;
+           (shard->channels.raised | shard->channels.unpublished) != 0 ||
+           se_cids_is_due(&shard->own_cids);
 }
 
 void se_shard_maintain(struct spate_shard *shard)
@@ -363,13 +369,15 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_channels_run(shard);
     take_calls(shard);
     bool is_closing = se_shutdown_run(shard);
+    bool is_renewing = se_cids_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     se_channels_flush(shard);
     /* A post that already ran in this turn must also prevent waiting. */
     bool had_asks = se_asks_run(shard);
-    bool is_busy = had_posts || had_asks || is_more || is_closing || se_shard_has_leftovers(shard);
+    bool is_busy = had_posts || had_asks || is_more || is_closing || is_renewing ||
+                   se_shard_has_leftovers(shard);
 
     se_shard_maintain(shard);
     int error = se_shard_wait(shard, is_busy ? 0 : wait_ns);

@@ -14,6 +14,7 @@
 #include "engine/net/budget.h"
 #include "engine/base/buffers.h"
 #include "engine/base/clock.h"
+#include "engine/conn/cids.h"
 #include "engine/conn/conn.h"
 #include "engine/conn/conn_table.h"
 #include "engine/conn/depart.h"
@@ -64,6 +65,7 @@ enum {
 enum se_call {
     SE_CALL_SHUTDOWN = 1,  /* shutdown_wanted */
     SE_CALL_LISTENERS = 2, /* listeners of all shards were closed: se_listen_all_close() */
+    SE_CALL_QUIC_LB = 4,   /* lb_wanted */
 };
 
 /* Event counters since the shard started. */
@@ -116,6 +118,7 @@ struct spate_shard {
     struct se_buffers copies;
     struct se_entropy entropy;
     struct sc_reset *reset;
+    struct se_cids own_cids; /* that it issues */
 
     struct se_table cids;
     struct se_table tokens;
@@ -171,6 +174,7 @@ struct spate_shard {
     /* P1: bits of enum se_call are set, with release, after what they are about was written; C1:
      * read with acquire and cleared by the turn. */
     atomic_uint calls;
+    _Atomic(struct se_lb *) lb_wanted; /* owned; NULL: none: engine/conn/cids.c */
     struct se_shutdown_args shutdown_wanted;
     struct se_mpsc posts;
     struct se_mpsc_cell post_cells[SE_POSTS_MAX];

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <spate/base.h>
+#include <spate/quic_lb.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -314,6 +315,11 @@ struct spate_config {
     /* Whether spate_engine_start() pins its threads.  Default SPATE_PINNING_AUTO. */
     enum spate_pinning pinning;
     uint8_t reserved_6[4]; /* no padding; ignored */
+    /* Server: connection IDs that load balancers can read: see <spate/quic_lb.h>.  Copied, and NULL
+     * in what spate_engine_config() returns; spate_engine_set_quic_lb() changes it later.  Default
+     * NULL: connection IDs are random, of 8 bytes, and with several shards the second byte is the
+     * shard's index. */
+    const struct spate_quic_lb *quic_lb;
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

@@ -97,7 +97,11 @@
     X(GAUGE, turn_longest_ns)       /* longest time between two waits: spate_shard_busy_ns() */ \
     /* Channels of other threads. */ \
     X(SHARD, channel_commands)      /* commands executed */ \
-    X(SHARD, channel_waits)         /* times that an event found results_max others */
+    X(SHARD, channel_waits)         /* times that an event found results_max others */ \
+    /* Connection IDs that load balancers can read (spate_config.quic_lb). */ \
+    X(SHARD, cids_unroutable)       /* issued that none can read: no configuration, or no nonce */ \
+    X(GAUGE, quic_lb_nonces_left)   /* connection IDs that the configuration still allows */ \
+    X(GAUGE, conns_with_old_cids)   /* whose peers have not retired those of the one before */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

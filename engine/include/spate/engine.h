@@ -336,6 +336,30 @@ SPATE_API int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t byt
  * Threads: any. */
 SPATE_API int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_s);
 
+/* Changes the configuration of connection IDs that load balancers read, while connections go on
+ * [draft-ietf-quic-load-balancers 3.1].  New connection IDs have the new one from each shard's next
+ * turn on.  Connections that there are get new ones, and their clients are asked to retire the
+ * others; those lead to their shards until they are retired.  When the gauge conns_with_old_cids of
+ * all shards is 0, balancers may forget the old configuration.  A client that does not follow keeps
+ * its connection.
+ *
+ * Give a configuration to the balancers first, then to the servers.
+ *
+ *   lb     The configuration; copied.  With SPATE_QUIC_LB_UNROUTABLE there is none from now on.
+ *   error  One line that describes the failure; may be NULL.
+ *
+ * Returns 0, or with nothing changed:
+ *   -EINVAL  A value is out of range, `lb` is NULL, or spate_quic_lb_init() was not called.  Or the
+ *            engine was created without quic_lb, or its connection IDs have another length.
+ *   -E2BIG   A field is set that this library is too old to know.
+ *   -EEXIST  The engine has this config_id now, or has used the key before.  It remembers 64 keys.
+ *   -ENOMEM  There is not enough memory.
+ *   Another negative errno of getrandom().
+ *
+ * Threads: any. */
+SPATE_API int spate_engine_set_quic_lb(struct spate_engine *engine, const struct spate_quic_lb *lb,
+                                       struct spate_error *error);
+
 /* Ends the wait of the turn in progress.  If no turn is in progress, the next turn does not wait.
  * Does not change errno and is async-signal-safe.
  *

@@ -41,7 +41,8 @@ struct spate_settings;
  *           memory_bytes_max, receive_slots, transmit_slots, socket_buffer_bytes, spin_ns,
  *           zero_copy, gso, retry, shard_rate_bytes_per_s_max, engine_rate_bytes_per_s_max,
  *           resume_path_ns and pinning.
- *           All others are settings of connections, but for `cpus` and the keys: those are ignored.
+ *           All others are settings of connections, but for `cpus`, `quic_lb` and the keys: those
+ *           are ignored.
  *   *ret    Owned by the caller until spate_settings_destroy().  Untouched on failure.
  *   error   Names the field on failure; may be NULL.
  *

@@ -15,6 +15,7 @@
 #include <spate/io.h>
 #include <spate/message.h>
 #include <spate/pool.h>
+#include <spate/quic_lb.h>
 #include <spate/resume.h>
 #include <spate/settings.h>
 #include <spate/shards.h>

@@ -5,7 +5,6 @@
 
 #include "crypto/retry_tag.h"
 #include "engine/base/clock.h"
-#include "engine/conn/conn_table.h"
 #include "engine/base/entropy.h"
 #include "engine/conn/resume.h"
 #include "engine/net/retry.h"
@@ -23,7 +22,6 @@ static const struct sp_peek initial = {
 
 struct fixture {
     struct se_retry retry;
-    struct se_table cids;
     struct se_entropy entropy;
     uint8_t packet[SE_RETRY_SIZE];
     size_t size;
@@ -34,7 +32,6 @@ static void fixture_end(void *fixture)
 {
     struct fixture *f = fixture;
     se_retry_deinit(&f->retry);
-    se_table_deinit(&f->cids);
     se_entropy_deinit(&f->entropy);
 }
 
@@ -43,14 +40,15 @@ static struct fixture *make(void)
     struct fixture *f = owned_alloc(sizeof(*f));
     (void)owned_add(f, fixture_end);
     assert_int_equal(se_retry_init(&f->retry, key), 0);
-    assert_int_equal(se_table_init(&f->cids, 10, (struct se_siphash_key){{1, 2}}, NULL), 0);
     assert_int_equal(se_entropy_init(&f->entropy), 0);
     return f;
 }
 
 static void answer_to(struct fixture *f, const struct sp_peek *peek)
 {
-    const struct se_retry_args args = {peek, &client, &f->cids, &f->entropy};
+    struct sp_cid scid = {.size = SE_CID_SIZE};
+    se_entropy_fill(&f->entropy, scid.bytes, scid.size);
+    const struct se_retry_args args = {peek, &client, scid, &f->entropy};
     f->size = se_retry_write(&f->retry, &args, f->packet);
     assert_true(f->size > 0 && f->size <= sizeof(f->packet));
     assert_true(sp_header_read(f->packet, f->size, SE_CID_SIZE, &f->header));

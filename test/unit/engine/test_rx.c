@@ -67,6 +67,7 @@ static int begin(void **state)
     w.shard = calloc(1, sizeof(*w.shard));
     assert_non_null(w.shard);
     w.shard->config = &config;
+    w.shard->own_cids.form.size = SE_CID_SIZE;
     w.shard->slots = calloc(2, sizeof(w.shard->slots[0]));
     w.shard->bufring.slot_count = SLOTS;
     w.shard->now_ns = w.pair.now_ns;

@@ -175,6 +175,8 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
     is_changed[offsetof(struct spate_shard_stats, conns_now) / sizeof(uint64_t)] = true;
     is_changed[offsetof(struct spate_shard_stats, handshakes_now) / sizeof(uint64_t)] = true;
     is_changed[offsetof(struct spate_shard_stats, draining_now) / sizeof(uint64_t)] = true;
+    is_changed[offsetof(struct spate_shard_stats, quic_lb_nonces_left) / sizeof(uint64_t)] = true;
+    is_changed[offsetof(struct spate_shard_stats, conns_with_old_cids) / sizeof(uint64_t)] = true;
     for (size_t i = 0; i < SHARD_WORDS; i++)
         assert_true(is_changed[i]);
     free(shard);
@@ -188,7 +190,7 @@ static void a_shard_reports_its_connections_living_and_closed(void **state)
     pair_init(pair);
     pair_connect(pair);
     struct spate_shard *shard = make_shard();
-    struct spate_conn conns[2];
+    struct spate_conn conns[2] = {0};
     struct sp_stats stats[2];
     for (uint32_t i = 0; i < 2; i++) {
         conns[i].proto = pair_conn(pair, i == 0 ? SP_CLIENT : SP_SERVER);
