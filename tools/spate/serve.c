@@ -14,6 +14,7 @@
 #include "tools/spate/commands.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/key_file.h"
+#include "tools/spate/lb_file.h"
 #include "tools/spate/message.h"
 #include "tools/spate/root.h"
 #include "tools/spate/serve_options.h"
@@ -52,6 +53,14 @@ static bool read_keys(const char *path, struct key_file *ret)
     return wrong == NULL;
 }
 
+static bool read_quic_lb(const char *path, struct spate_quic_lb *ret)
+{
+    const char *wrong = lb_file_read(path, ret);
+    if (wrong != NULL)
+        message("serve", "--quic-lb %s: %s", path, wrong);
+    return wrong == NULL;
+}
+
 /* Reads the keys of tickets again.  If that fails, the old ones stay. */
 static void replace_keys(struct server *server, const struct serve_options *o)
 {
@@ -60,6 +69,18 @@ static void replace_keys(struct server *server, const struct serve_options *o)
         return;
     (void)spate_tls_set_ticket_keys(server->tls, file.keys, file.count);
     explicit_bzero(&file, sizeof(file));
+}
+
+/* Reads the configuration of connection IDs again.  If that fails, the old one stays. */
+static void replace_quic_lb(struct server *server, const struct serve_options *o)
+{
+    struct spate_quic_lb lb;
+    struct spate_error error = {""};
+    if (!read_quic_lb(o->quic_lb, &lb))
+        return;
+    if (spate_engine_set_quic_lb(server->engine, &lb, &error) != 0)
+        message("serve", "--quic-lb %s: %s", o->quic_lb, error.text);
+    explicit_bzero(&lb, sizeof(lb));
 }
 
 /* The certificate is made here if the options have none.  Returns a negative errno or 0. */
@@ -120,7 +141,12 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     config.streams_uni_max = 0;
     config.versions = o->versions;
+    struct spate_quic_lb lb;
+    if (o->quic_lb != NULL && !read_quic_lb(o->quic_lb, &lb))
+        return false;
+    config.quic_lb = o->quic_lb != NULL ? &lb : NULL;
     int e = spate_engine_create(&config, &server->engine, &error);
+    explicit_bzero(&lb, sizeof(lb));
     if (e != 0) {
         message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
         return false;
@@ -194,8 +220,12 @@ static int run(struct server *server, const struct serve_options *o)
             is_ending = true;
             (void)spate_shard_shutdown(server->shard, SHUTDOWN_NS, 0, "the server stops");
         }
-        if (stop_take_hangup())
-            replace_keys(server, o);
+        if (stop_take_hangup()) {
+            if (o->ticket_keys != NULL)
+                replace_keys(server, o);
+            if (o->quic_lb != NULL)
+                replace_quic_lb(server, o);
+        }
         int e = spate_shard_turn(server->shard, is_retrying ? RETRY_NS : SPATE_FOREVER);
         if (e < 0) {
             message("serve", "%s", strerror(-e));
@@ -235,7 +265,7 @@ int serve_run(int argc, char **argv)
     status = EXIT_FAILURE;
     if (create_tls(&server, &options) && create_engine(&server, &options)) {
         stop_watch(server.shard);
-        if (options.ticket_keys != NULL)
+        if (options.ticket_keys != NULL || options.quic_lb != NULL)
             stop_watch_hangup();
         if (listen_all(&server, &options))
             status = run(&server, &options);

@@ -42,6 +42,11 @@ static const char usage_text[] =
     "are\n"
     "                      started again with it, resume each other's sessions.  SIGHUP reads it "
     "again\n"
+    "  --quic-lb FILE      the configuration of connection IDs that load balancers can read: one "
+    "line\n"
+    "                      CONFIG-ID SERVER-ID NONCE-BYTES KEY [length], with hexadecimal "
+    "SERVER-ID\n"
+    "                      and KEY; KEY is - for IDs in clear.  SIGHUP reads it again\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
     "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
@@ -49,14 +54,23 @@ static const char usage_text[] =
     "environment has SSLKEYLOGFILE, the secrets of connections are appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"listen", required_argument, NULL, 'l'}, {"prefer", required_argument, NULL, 'p'},
-    {"root", required_argument, NULL, 'r'},   {"cert", required_argument, NULL, 'c'},
-    {"key", required_argument, NULL, 'k'},    {"cert-out", required_argument, NULL, 'o'},
-    {"name", required_argument, NULL, 'n'},   {"cipher", required_argument, NULL, 'C'},
-    {"conns", required_argument, NULL, 'm'},  {"retry", no_argument, NULL, 'R'},
-    {"verbose", no_argument, NULL, 'v'},      {"quic", required_argument, NULL, 'q'},
-    {"early", no_argument, NULL, 'e'},        {"ticket-keys", required_argument, NULL, 't'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    {"listen", required_argument, NULL, 'l'},
+    {"prefer", required_argument, NULL, 'p'},
+    {"root", required_argument, NULL, 'r'},
+    {"cert", required_argument, NULL, 'c'},
+    {"key", required_argument, NULL, 'k'},
+    {"cert-out", required_argument, NULL, 'o'},
+    {"name", required_argument, NULL, 'n'},
+    {"cipher", required_argument, NULL, 'C'},
+    {"conns", required_argument, NULL, 'm'},
+    {"retry", no_argument, NULL, 'R'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"quic", required_argument, NULL, 'q'},
+    {"early", no_argument, NULL, 'e'},
+    {"ticket-keys", required_argument, NULL, 't'},
+    {"quic-lb", required_argument, NULL, 'b'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static int add_address(const char *option, const char *text, struct net_address *all,
@@ -116,6 +130,9 @@ static int take(void *context, int option, const char *value)
         return 0;
     case 't':
         o->ticket_keys = value;
+        return 0;
+    case 'b':
+        o->quic_lb = value;
         return 0;
     case 'R':
         o->sends_retry = true;

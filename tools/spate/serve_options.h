@@ -27,6 +27,7 @@ struct serve_options {
     uint32_t conns_max;
     enum spate_versions versions;
     const char *ticket_keys; /* a file; NULL: random keys */
+    const char *quic_lb;     /* a file; NULL: connection IDs are for no load balancer */
     bool accepts_early;
     bool sends_retry;
     bool is_verbose;
