@@ -9,7 +9,7 @@
 #include "proto/base/compiler.h"
 
 /* The cipher of connection IDs that load balancers can read: server ID and nonce, after the first
- * octet.  [draft-ietf-quic-load-balancers 5.4, 5.5]  Usage order:
+ * octet.  [quic-lb 5.4.1, 5.4.2]  Usage order:
  *
  *     create() -> encrypt(), decrypt(), decrypt_server_id() -> destroy()
  *

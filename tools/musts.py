@@ -34,6 +34,7 @@ TITLES = {
     'rfc9368': 'Compatible Version Negotiation for QUIC',
     'rfc9369': 'QUIC Version 2',
     'ack-frequency': 'draft-ietf-quic-ack-frequency, QUIC Acknowledgment Frequency',
+    'quic-lb': 'draft-ietf-quic-load-balancers, QUIC-LB: Generating Routable QUIC Connection IDs',
     'reliable-reset': 'draft-ietf-quic-reliable-stream-reset, Resets with Partial Delivery',
 }
 PAGE = """# Requirements of the RFCs

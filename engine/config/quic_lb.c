@@ -16,7 +16,7 @@
 _Static_assert((int)SC_LB_KEY_SIZE == SPATE_QUIC_LB_KEY_SIZE, "one key");
 _Static_assert((int)SC_LB_SIZE_MAX == SE_LB_TEXT_SIZE_MAX, "one limit");
 
-/* X(field, smallest, largest) */
+/* X(field, smallest, largest)  [quic-lb 5.1, 5.3] */
 #define FIELDS(X) \
     X(config_id, 0, SPATE_QUIC_LB_UNROUTABLE) \
     X(server_id_size, 1, SPATE_QUIC_LB_SERVER_ID_SIZE_MAX) \
@@ -58,6 +58,7 @@ static int check(const struct spate_quic_lb *lb, struct spate_error *error)
         result = field_check(#field, lb->field, least, most, error);
     FIELDS(CHECK)
 #undef CHECK
+    /* [quic-lb 5.3, 5.4.2.2] */
     int least = lb->config_id == SPATE_QUIC_LB_UNROUTABLE ? UNROUTABLE_TEXT_SIZE_MIN : 5;
     if (result == 0)
         result = field_check("server_id_size + nonce_size", se_quic_lb_text_size(lb), least,
@@ -121,7 +122,7 @@ int spate_quic_lb_read(struct spate_quic_lb_reader *reader, const void *cid, siz
     const uint8_t *bytes = cid;
     if (size == 0)
         return -EMSGSIZE;
-    /* [draft-ietf-quic-load-balancers 3.2] No server has a CID of the reserved configuration. */
+    /* [quic-lb 3.2] No server has a CID of the reserved configuration. */
     if (bytes[0] >> 5 != reader->config_id || reader->config_id == SPATE_QUIC_LB_UNROUTABLE)
         return -ENOENT;
     if (size < 1 + (size_t)reader->text_size)

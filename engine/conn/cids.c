@@ -4,17 +4,18 @@
 /* Connection IDs.
  *
  * Without a configuration they are random, and with several shards byte 1 is the shard's index, in
- * clear.  With one [draft-ietf-quic-load-balancers 5]:
+ * clear.  With one [quic-lb 5.4]:
  *
  *     config_id, length or random | server ID | nonce | shard
  *
  * The nonce is a counter: shard i of n takes first + i, first + i + n, first + i + 2n ...  So no
  * two CIDs of an engine are equal, and no nonce is used twice.  Without a key for the whole, the
  * counter is encrypted with a random one: a permutation, so that nonces stay different and do not
- * look related.  When a shard has used its nonces up it issues unroutable CIDs.  The shard is
- * masked by a hash of bytes that are random, or look so: see uring/steer.h.
+ * look related.  When a shard has used its nonces up it issues unroutable CIDs [quic-lb 9.6].
+ * The shard is masked by a hash of bytes that are random, or look so: see uring/steer.h.
  *
- * When the configuration changes, the CIDs of all connections are replaced, some per turn. */
+ * When the configuration changes, the CIDs of all connections are replaced, some per turn.
+ * [quic-lb 3.1] */
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +148,7 @@ static void take_nonce(struct se_lb *lb, uint8_t *ret)
 
 /* ---- Making one ---- */
 
-/* [draft-ietf-quic-load-balancers 3.2] */
+/* [quic-lb 3.1, 3.2] */
 static void make_unroutable(struct spate_shard *shard, struct sp_cid *ret)
 {
     se_entropy_fill(&shard->entropy, ret->bytes, ret->size);
@@ -194,7 +195,7 @@ void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
 
 /* One less than there may be leaves room for the first of the next configuration.  In clear there
  * is no spare one, because it would not hide that the client has moved.
- * [draft-ietf-quic-load-balancers 9] */
+ * [quic-lb 9.6] */
 uint32_t se_cids_count_max(const struct se_cids *cids)
 {
     if (cids->lb == NULL)

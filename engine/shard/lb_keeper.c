@@ -5,7 +5,7 @@
  *
  * Each shard has a part of its own, with its share of the nonces.  A new configuration is made for
  * all shards before any gets it.  A key comes once: who takes up an old one would use nonces again
- * [draft-ietf-quic-load-balancers 9].  All have one length, which short headers do not tell. */
+ * [quic-lb 9.6].  All have one length, which short headers do not tell. */
 
 #include <errno.h>
 #include <string.h>

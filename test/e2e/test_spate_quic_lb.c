@@ -36,12 +36,14 @@ static uint8_t piece[PIECE];
 static struct spate_quic_lb first; /* of the server that is made next */
 static uint32_t shard_count;
 static enum spate_retry retry;
+static const uint8_t reset_key[SPATE_KEY_SIZE] = "a key that outlives the engine";
 
 static void configure_server(struct spate_config *config)
 {
     config->shard_count = shard_count;
     config->quic_lb = &first;
     config->retry = retry;
+    memcpy(config->reset_key, reset_key, sizeof(reset_key));
 }
 
 static struct spate_quic_lb config_of(uint8_t config_id, uint8_t server_id_size, uint8_t nonce_size,
@@ -103,6 +105,19 @@ static void turn_for(struct world *world, uint64_t ns)
         turn_all(world);
 }
 
+/* All shards but the first, which may listen already. */
+static void listen_at(struct world *world, uint32_t from)
+{
+    for (uint32_t i = from; i < world->shard_count; i++) {
+        struct spate_listener *listener;
+        world->shards[i] = spate_engine_shard(world->w->server.engine, i);
+        assert_int_equal(spate_shard_listen(world->shards[i], (struct sockaddr *)&world->w->address,
+                                            world->w->address_size, world->w->server.tls, NULL,
+                                            &listener, NULL),
+                         0);
+    }
+}
+
 static struct world *make_world(const struct spate_quic_lb *lb, uint32_t count)
 {
     struct world *world = owned_alloc(sizeof(*world));
@@ -111,14 +126,7 @@ static struct world *make_world(const struct spate_quic_lb *lb, uint32_t count)
     world->w = pw_create(&(struct pw_config){.server = configure_server});
     memset(&first, 0, sizeof(first)); /* the engine has a copy */
     world->shards[0] = world->w->server.shard;
-    for (uint32_t i = 1; i < count; i++) {
-        struct spate_listener *listener;
-        world->shards[i] = spate_engine_shard(world->w->server.engine, i);
-        assert_int_equal(spate_shard_listen(world->shards[i], (struct sockaddr *)&world->w->address,
-                                            world->w->address_size, world->w->server.tls, NULL,
-                                            &listener, NULL),
-                         0);
-    }
+    listen_at(world, 1);
     return world;
 }
 
@@ -337,6 +345,36 @@ static void a_server_without_it_cannot_get_it_later(void **state)
     assert_null(config.quic_lb);
 }
 
+/* [RFC9000 10.3] The shard that a CID names is the same in the next engine with that reset_key:
+ * otherwise its resets would have the key of another shard. */
+static void a_restarted_server_ends_the_connections_of_the_former(void **state)
+{
+    (void)state;
+    struct spate_quic_lb lb = config_of(1, 3, 6, 7);
+    struct spate_config config;
+    struct world *world = make_world(&lb, SHARDS_MAX);
+    connect_all(world);
+    spate_engine_destroy(world->w->server.engine);
+    first = lb;
+    spate_config_init(&config);
+    config.backend = pw_backend();
+    configure_server(&config);
+    assert_int_equal(spate_engine_create(&config, &world->w->server.engine, NULL), 0);
+    world->w->server.shard = spate_engine_shard(world->w->server.engine, 0);
+    listen_at(world, 0);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        struct client *client = &world->clients[i];
+        assert_int_equal(spate_stream_send(client->conn, client->stream_id, piece, 100, false, 0),
+                         0);
+    }
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (world->w->client.closed_count < CLIENTS && pw_now_ns() < end_ns)
+        turn_all(world);
+    assert_int_equal(world->w->client.closed_count, CLIENTS);
+    assert_int_equal(world->w->client.close.kind, SPATE_CLOSE_STATELESS_RESET);
+    assert_int_equal(sum_stats(world).strays_out, 0);
+}
+
 /* Whoever sends packets with invented CIDs reaches some shard, which answers or does not; none
  * passes them on for ever, and connections go on. */
 static void invented_ids_harm_nobody(void **state)
@@ -371,6 +409,7 @@ int main(void)
         QT_TEST(owned, another_configuration_replaces_the_ids_of_all_connections),
         QT_TEST(owned, clients_move_by_themselves_only_where_the_server_is_hidden),
         QT_TEST(owned, a_server_without_it_cannot_get_it_later),
+        QT_TEST(owned, a_restarted_server_ends_the_connections_of_the_former),
         QT_TEST(owned, invented_ids_harm_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,14 @@ static void another_key_gives_another_server_id(void **state)
     assert_memory_not_equal(right, wrong, sizeof(right));
 }
 
+static void other_lengths_are_our_bug(void **state)
+{
+    (void)state;
+    const uint8_t key[SC_LB_KEY_SIZE] = {1};
+    expect_assert_failure((void)!sc_lb_create(key, 0, SC_LB_SIZE_MIN - 1));
+    expect_assert_failure((void)!sc_lb_create(key, 10, SC_LB_SIZE_MAX - 9));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +137,7 @@ int main(void)
         QT_TEST(owned, every_length_comes_back_from_its_cipher),
         QT_TEST(owned, two_texts_never_have_one_cipher_text),
         QT_TEST(owned, another_key_gives_another_server_id),
+        QT_TEST(owned, other_lengths_are_our_bug),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -211,7 +211,7 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, 4);
 }
 
-/* [draft-ietf-quic-load-balancers 9] All shards together, across the counter's end. */
+/* [quic-lb 9.6] All shards together, across the counter's end. */
 static void no_nonce_is_used_twice(void **state)
 {
     (void)state;
@@ -236,7 +236,7 @@ static void no_nonce_is_used_twice(void **state)
         assert_memory_not_equal(nonces[i - 1], nonces[i], sizeof(nonces[i]));
 }
 
-/* [draft-ietf-quic-load-balancers 3.2, 9] */
+/* [quic-lb 3.2, 9.6] */
 static void without_nonces_cids_are_unroutable(void **state)
 {
     (void)state;
