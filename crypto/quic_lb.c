@@ -10,7 +10,7 @@
  *     pass   1: right += AES(left)   2: left += AES(right)   3: as 1   4: as 2
  *
  * Decryption runs the passes backwards.  After three of them the left half is in clear.  Four
- * passes take 0.3 us.  [quic-lb 5.4.1, 5.4.2, 5.4.2.2, 5.5] */
+ * passes take 0.4 us, one block 0.05 us.  [quic-lb 5.4.1, 5.4.2, 5.4.2.2, 5.5] */
 
 #include <string.h>
 

@@ -168,11 +168,11 @@ static void make_routable(struct spate_shard *shard, struct sp_cid *ret)
         sc_lb_encrypt(lb->cipher, ret->bytes + 1);
 }
 
+/* [RFC9000 5.1] CIDs of a connection do not show that they belong together. */
 static void make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
 {
     const struct se_lb *lb = shard->own_cids.lb;
-    if (lb ==
-        NULL) { /* [RFC9000 5.1] CIDs of a connection do not show that they belong together. */
+    if (lb == NULL) {
         se_entropy_fill(&shard->entropy, ret->bytes, ret->size);
     } else if (is_server && lb->left > 0) {
         make_routable(shard, ret);
@@ -194,13 +194,13 @@ void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
 }
 
 /* One less than there may be leaves room for the first of the next configuration.  In clear there
- * is no spare one, because it would not hide that the client has moved.
- * [quic-lb 9.6] */
+ * is no spare one, because it would not hide that the client has moved [quic-lb 9]; nor if it would
+ * be unroutable [quic-lb 3.2]. */
 uint32_t se_cids_count_max(const struct se_cids *cids)
 {
     if (cids->lb == NULL)
         return SP_CIDS_MAX;
-    return cids->lb->cipher != NULL ? SP_CIDS_MAX - 1 : 1;
+    return cids->lb->cipher != NULL && cids->lb->left > 0 ? SP_CIDS_MAX - 1 : 1;
 }
 
 uint64_t se_cids_nonces_left(const struct se_cids *cids)

@@ -34,8 +34,10 @@ extern "C" {
  * A server never uses a nonce twice with a key: it counts, from a random start, in steps that keep
  * its shards apart.  With a nonce of 4 bytes that ends after 2^32 connection IDs in all; then it
  * issues unroutable ones (cids_unroutable counts them) until it gets a configuration with another
- * key.  An engine does not know what an earlier one used: give each process its own server ID, or a
- * nonce of 8 bytes and more, of which it takes a random range. */
+ * key.  Every first packet of a client takes one, also those of an attacker, who can use up 2^32 in
+ * a day: take 8 bytes where strangers come.  An engine does not know what an earlier one used: give
+ * each process its own server ID, or a nonce of 8 bytes and more, of which it takes a random range.
+ */
 
 #define SPATE_QUIC_LB_KEY_SIZE           16
 #define SPATE_QUIC_LB_SERVER_ID_SIZE_MAX 15
@@ -120,7 +122,8 @@ SPATE_API void spate_quic_lb_reader_destroy(struct spate_quic_lb_reader *reader)
  *
  *   reader  Of the configuration.
  *   cid     The connection ID: `size` bytes.
- *   size    0 to 20, or more: the first bytes of a packet's rest after its first byte will do.
+ *   size    Bytes at `cid`.  There may be more than the connection ID has, such as the rest of a
+ *           packet with a short header.
  *   ret     Gets server_id_size bytes.  Untouched on failure.
  *
  * Returns 0, or if the connection ID is unroutable [draft-ietf-quic-load-balancers 4.1]:

@@ -250,8 +250,10 @@ static void without_nonces_cids_are_unroutable(void **state)
     se_cids_put(&f->shards[1], se_lb_create(&f->keeper.args, 1));
     se_cids_take(&f->shards[1]);
     assert_int_equal(se_cids_nonces_left(cids), 1);
+    assert_int_equal(se_cids_count_max(cids), SP_CIDS_MAX - 1);
     assert_int_equal(make_cid(f, 1).bytes[0] >> 5, 2);
     assert_int_equal(se_cids_nonces_left(cids), 0);
+    assert_int_equal(se_cids_count_max(cids), 1); /* no spare one */
     assert_int_equal(f->shards[1].counts.own.cids_unroutable, 0);
     for (uint32_t i = 1; i <= 100; i++) {
         struct sp_cid cid = make_cid(f, 1);
