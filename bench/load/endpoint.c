@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/load/endpoint.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,6 +87,41 @@ static bool read_reset_key(const char *path, uint8_t ret[SPATE_KEY_SIZE], struct
     return true;
 }
 
+static bool read_hex(const char *text, uint8_t *ret, size_t size_max, size_t *ret_size)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t count = strlen(text);
+    if (count % 2 != 0 || count / 2 > size_max)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const char *digit = strchr(digits, tolower((unsigned char)text[i]));
+        if (digit == NULL)
+            return false;
+        ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | (digit - digits));
+    }
+    *ret_size = count / 2;
+    return true;
+}
+
+/* Reads the configuration of connection IDs for load balancers. */
+static bool read_quic_lb(const struct options *o, struct spate_quic_lb *ret,
+                         struct failure *failure)
+{
+    enum { TEXT_SIZE = 16, SERVER_ID_SIZE_MAX = 12 };
+    size_t size;
+    spate_quic_lb_init(ret);
+    if (!read_hex(o->server_id, ret->server_id, SERVER_ID_SIZE_MAX, &size) || size == 0)
+        return failure_set(failure, "--server-id must be 1 to %d bytes in hexadecimal, not %s",
+                           SERVER_ID_SIZE_MAX, o->server_id);
+    ret->server_id_size = (uint8_t)size;
+    ret->nonce_size = (uint8_t)(TEXT_SIZE - size);
+    ret->is_encrypted = o->lb_key != NULL;
+    if (o->lb_key != NULL &&
+        (!read_hex(o->lb_key, ret->key, sizeof(ret->key), &size) || size != sizeof(ret->key)))
+        return failure_set(failure, "--lb-key must be %zu bytes in hexadecimal", sizeof(ret->key));
+    return true;
+}
+
 bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct spate_engine **ret,
                    struct failure *failure)
 {
@@ -93,6 +129,10 @@ bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct 
     spate_config_init(&config);
     if (!read_reset_key(o->reset_key, config.reset_key, failure))
         return false;
+    struct spate_quic_lb lb;
+    if (o->server_id != NULL && !read_quic_lb(o, &lb, failure))
+        return false;
+    config.quic_lb = o->server_id != NULL ? &lb : NULL;
     config.shard_count = shards;
     config.pinning = SPATE_PINNING_OFF; /* the threads are ours */
     config.backend = (enum spate_backend)o->backend;

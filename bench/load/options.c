@@ -178,6 +178,12 @@ const struct option_spec option_specs[] = {
     {"reset-key", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(reset_key), 0, 0, NULL,
      "32 secret random bytes: a server that is started again with them ends the connections of "
      "the former one at once"},
+    {"server-id", "HEX", OPTION_TEXT, FOR_ALL, FIELD(server_id), 0, 0, NULL,
+     "connection IDs that load balancers can read, with this server ID of 1 to 12 bytes and a "
+     "nonce "
+     "up to 16 bytes together"},
+    {"lb-key", "HEX", OPTION_TEXT, FOR_ALL, FIELD(lb_key), 0, 0, NULL,
+     "encrypt them with this key of 16 bytes"},
     {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
      "append TLS secrets, so that Wireshark can decrypt a capture"},
     {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS | FOR_LIMIT, FIELD(timeout_ns), 0.1, 3600, NULL,

@@ -95,6 +95,8 @@ struct options {
     bool insecure;
     const char *cert_out;
     const char *reset_key; /* a file */
+    const char *server_id; /* hexadecimal; NULL: connection IDs are random */
+    const char *lb_key;    /* hexadecimal; NULL: server IDs are in clear */
     const char *keylog;
 
     const char *json;

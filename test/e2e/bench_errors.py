@@ -192,6 +192,12 @@ class ServerGoesAway(support.BenchTest):
         self.assert_fails(['serve', '--listen', '127.0.0.1:0', '--reset-key', missing], missing)
         self.assert_fails(['bulk', '--reset-key', missing], '--reset-key is for serve', code=2)
 
+    def test_a_bad_id_for_load_balancers_is_refused(self):
+        for server_id, key in (('123', '00' * 16), ('0g', '00' * 16),
+                               ('00' * 13, '00' * 16), ('01', '00' * 15), ('01', 'x' * 32)):
+            self.assert_fails(['serve', '--listen', '127.0.0.1:0', '--server-id', server_id,
+                               '--lb-key', key], 'in hexadecimal')
+
     def test_a_foreign_server_that_stops_says_so(self):
         server, address = self.start_server()
         client = self.start_bench('bulk', '--connect', address, '--insecure', '--seconds', '30')

@@ -199,6 +199,14 @@ class Runs(support.BenchTest):
             self.assertEqual(server['retries_sent'] > 0, retry == 'always')
             self.assertEqual(server['tokens_refused'], 0)
 
+    def test_a_server_may_have_an_id_for_load_balancers(self):
+        for words in ((), ('--lb-key', '8f95f09245765f80256934e50c66207f')):
+            result = self.run_json('handshake', '--seconds', '0.3', '--server-id', '31a4', *words)
+            self.check(result, 'handshake')
+            self.assertGreater(result['server']['quic_lb_nonces_left'], 1 << 50)
+            self.assertEqual(result['server']['cids_unroutable'], 0)
+            self.assertEqual(result['server']['handshakes_failed'], 0)
+
     def test_ends_that_share_a_cpu_do_not_spin(self):
         for inflight in ('1', '10'):
             result = self.run_json('rr', '--inflight', inflight, '--server-cpu', '0',

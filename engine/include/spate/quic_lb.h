@@ -22,8 +22,8 @@ extern "C" {
  *     first octet                config_id in its upper 3 bits; then 5 bits: the number of bytes
  *                                that follow, or random ones
  *     server ID, nonce           in clear, or encrypted with `key`
- *     one octet of the server    with which Spate finds the shard: a balancer ignores it.  It is
- * not there if server ID and nonce have 19 bytes.
+ *     one octet of the server    names the shard to Spate; balancers ignore it.  With 19 bytes of
+ *                                server ID and nonce it is not there.
  *
  * Use a key.  Without one, everybody on the way sees which server a client talks to, and can tell
  * by it that two addresses may be one client's.  Spate gives clients no spare connection IDs then,
