@@ -192,7 +192,7 @@ static void threads_have_names_and_stay_on_their_cpus(void **state)
     uint32_t count = start(SPATE_SHARDS_AUTO, SPATE_PINNING_ON);
     assert_int_equal(count, se_cpus_shard_count(&cpus));
     for (uint32_t i = 0; i < count; i++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof(name), "spate/%u", i);
         assert_string_equal(seen.names[i], name);
         assert_int_equal(seen.cpus[i], cpus.list[i]);
