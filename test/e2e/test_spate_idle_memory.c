@@ -28,10 +28,14 @@ enum {
 
     /* The contract. */
     IDLE_BYTES_MAX = 8192,
-    IDLE_CLIENT_BYTES_MAX = 9216,
-    OPENSSL_KEYS_BYTES = 5120,  /* OpenSSL's keys do not rest */
-    STREAM_BYTES_MAX = 1024,    /* one open stream more */
-    AWAKE_BYTES_MAX = 6 * 1024, /* a connection in use more than an idle one, without its data */
+    IDLE_CLIENT_BYTES_MAX = 9216, /* counted: see CLIENT_HEAP_BYTES_MAX */
+    OPENSSL_KEYS_BYTES = 5120,    /* OpenSSL's keys do not rest */
+    STREAM_BYTES_MAX = 1024,      /* one open stream more */
+    AWAKE_BYTES_MAX = 6 * 1024,   /* a connection in use more than an idle one, without its data */
+
+    /* The holes in a client's heap where its SSLs were, per connection: 0 to 9 KB, by how many
+     * handshakes overlapped. */
+    CLIENT_HEAP_BYTES_MAX = 20 * 1024,
 };
 
 #define S_NS UINT64_C(1000000000)
@@ -194,22 +198,23 @@ static struct reading serve_until_report(struct pw *w, int from_client)
 
 /* Prints what a connection takes from `before` to `after`, and holds it to the bound. */
 static void judge(const char *who, const char *what, struct reading before, struct reading after,
-                  uint32_t count, int64_t bytes_max)
+                  uint32_t count, int64_t bytes_max, int64_t heap_max)
 {
     int64_t resident = (after.resident_bytes - before.resident_bytes) / count;
     int64_t counted = (after.counted_bytes - before.counted_bytes) / count;
     print_message("%s, %s: %lld bytes resident, %lld counted; at most %lld\n", who, what,
                   (long long)resident, (long long)counted, (long long)bytes_max);
-    assert_true(resident <= bytes_max);
+    assert_true(resident <= bytes_max + heap_max);
     assert_true(counted <= bytes_max + bytes_max / PERCENT_MAX);
 }
 
-static void judge_all(const char *who, const struct reading readings[STAGES], int64_t idle_max)
+static void judge_all(const char *who, const struct reading readings[STAGES], int64_t idle_max,
+                      int64_t heap_max)
 {
     const struct reading *at = readings;
-    judge(who, "idle", at[STAGE_FEW], at[STAGE_MANY], many() - FEW, idle_max);
-    judge(who, "a stream", at[STAGE_MANY], at[STAGE_STREAMS], many(), STREAM_BYTES_MAX);
-    judge(who, "in use", at[STAGE_STREAMS], at[STAGE_AWAKE], many(), AWAKE_BYTES_MAX);
+    judge(who, "idle", at[STAGE_FEW], at[STAGE_MANY], many() - FEW, idle_max, heap_max);
+    judge(who, "a stream", at[STAGE_MANY], at[STAGE_STREAMS], many(), STREAM_BYTES_MAX, heap_max);
+    judge(who, "in use", at[STAGE_STREAMS], at[STAGE_AWAKE], many(), AWAKE_BYTES_MAX, heap_max);
 }
 
 static bool is_served(struct pw *w)
@@ -237,8 +242,8 @@ static void measure(void (*config_of)(struct spate_config *), int64_t keys_bytes
         assert_int_equal(write(pipes[1], "", 1), 1);
     }
     assert_true(is_served(w));
-    judge_all("server", server, IDLE_BYTES_MAX + keys_bytes);
-    judge_all("client", client, IDLE_CLIENT_BYTES_MAX + keys_bytes);
+    judge_all("server", server, IDLE_BYTES_MAX + keys_bytes, 0);
+    judge_all("client", client, IDLE_CLIENT_BYTES_MAX + keys_bytes, CLIENT_HEAP_BYTES_MAX);
 }
 
 static void an_idle_connection_takes_what_was_promised(void **state)

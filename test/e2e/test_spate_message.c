@@ -253,7 +253,7 @@ static void a_receiver_that_releases_nothing_is_not_overrun(void **state)
         assert_int_equal(mw_send_number(&world->client, i, 400000, NULL), 0);
     mw_until(world, mw_server_waits, 1);
     pw_for(world->w, 200 * MS);
-    uint64_t first_buffers = 40 * 16384;
+    uint64_t first_buffers = 40 * 65536; /* a receive slot each, where the machine is busy */
     assert_true(mw_stats_of(&world->server).receive_bytes_now <= (1 << 20) + first_buffers);
     assert_true(world->server.counts[SPATE_MESSAGE_RECEIVED] < 10);
     world->server.keeps = false;
