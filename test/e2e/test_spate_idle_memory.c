@@ -8,15 +8,12 @@
  *
  * SPATE_TEST_LONG=1 in the environment takes 20,000 connections instead of 5,000. */
 
-#include "test/support/spate_world.h"
+#include "test/support/other_client.h"
 
 #include <malloc.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -43,11 +40,6 @@ enum {
 /* In the order in which they are read. */
 enum stage { STAGE_FEW, STAGE_MANY, STAGE_STREAMS, STAGE_AWAKE, STAGES };
 
-struct reading {
-    int64_t resident_bytes;
-    int64_t counted_bytes;
-};
-
 static uint32_t many(void)
 {
     const char *text = getenv("SPATE_TEST_LONG");
@@ -67,30 +59,6 @@ static void configure_openssl(struct spate_config *config)
 {
     configure(config);
     config->crypto = SPATE_CRYPTO_OPENSSL;
-}
-
-/* Rss of /proc/self/smaps_rollup, without what the C library keeps for later. */
-static int64_t resident_bytes(void)
-{
-    (void)malloc_trim(0);
-    char line[128];
-    long long kilobytes = -1;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    assert_non_null(file);
-    while (kilobytes < 0 && fgets(line, sizeof(line), file) != NULL)
-        if (sscanf(line, "Rss: %lld kB", &kilobytes) != 1)
-            kilobytes = -1;
-    assert_int_equal(fclose(file), 0);
-    assert_true(kilobytes > 0);
-    return kilobytes * 1024;
-}
-
-static struct reading read_now(const struct pw_end *end)
-{
-    return (struct reading){
-        .resident_bytes = resident_bytes(),
-        .counted_bytes = (int64_t)pw_stats(end).memory_bytes_now,
-    };
 }
 
 static void run_for(struct pw *w, uint64_t ns)
@@ -130,8 +98,9 @@ static void send_on_each(struct pw *w, struct spate_conn **conns, uint64_t *ids,
 }
 
 /* Goes through the stages: begins one when told to, and reports what it reads at its end. */
-static void run_client(struct pw *w, int from_server, int to_server)
+static void run_client(struct pw *w, const int *pipes)
 {
+    int from_server = pipes[0], to_server = pipes[3];
     static struct spate_conn *conns[MANY_IN_LONG];
     static uint64_t ids[MANY_IN_LONG];
     for (enum stage stage = STAGE_FEW; stage < STAGES; stage++) {
@@ -141,7 +110,7 @@ static void run_client(struct pw *w, int from_server, int to_server)
             send_on_each(w, conns, ids, stage == STAGE_STREAMS);
         if (stage != STAGE_AWAKE)
             run_for(w, many() > MANY ? 15 * S_NS : 5 * S_NS);
-        struct reading reading = read_now(&w->client);
+        struct memory_reading reading = memory_read(&w->client);
         char go;
         if (write(to_server, &reading, sizeof(reading)) != sizeof(reading) ||
             read(from_server, &go, 1) != 1)
@@ -153,39 +122,10 @@ static void run_client(struct pw *w, int from_server, int to_server)
 
 /* ---- This one ---- */
 
-static pid_t start_client(const struct pw *w, void (*config_of)(struct spate_config *),
-                          const int pipes[4])
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid != 0)
-        return pid;
-    static struct pw own;
-    struct spate_config config;
-    struct spate_error error = {""};
-    spate_config_init(&config);
-    config_of(&config);
-    config.backend = pw_backend();
-    own = (struct pw){.client = {.name = "client", .tls = w->client.tls},
-                      .address = w->address,
-                      .address_size = w->address_size};
-    if (spate_engine_create(&config, &own.client.engine, &error) != 0)
-        _exit(1);
-    own.client.shard = spate_engine_shard(own.client.engine, 0);
-    run_client(&own, pipes[0], pipes[3]);
-    _exit(0);
-}
-
-static void stop_client(void *pid)
-{
-    (void)kill(*(pid_t *)pid, SIGKILL);
-    (void)waitpid(*(pid_t *)pid, NULL, 0);
-}
-
 /* Serves until the client reports. */
-static struct reading serve_until_report(struct pw *w, int from_client)
+static struct memory_reading serve_until_report(struct pw *w, int from_client)
 {
-    struct reading reading;
+    struct memory_reading reading;
     uint64_t end_ns = pw_now_ns() + 120 * S_NS;
     struct pollfd poll_fd = {.fd = from_client, .events = POLLIN};
     while (poll(&poll_fd, 1, 0) == 0) {
@@ -197,8 +137,8 @@ static struct reading serve_until_report(struct pw *w, int from_client)
 }
 
 /* Prints what a connection takes from `before` to `after`, and holds it to the bound. */
-static void judge(const char *who, const char *what, struct reading before, struct reading after,
-                  uint32_t count, int64_t bytes_max, int64_t heap_max)
+static void judge(const char *who, const char *what, struct memory_reading before,
+                  struct memory_reading after, uint32_t count, int64_t bytes_max, int64_t heap_max)
 {
     int64_t resident = (after.resident_bytes - before.resident_bytes) / count;
     int64_t counted = (after.counted_bytes - before.counted_bytes) / count;
@@ -208,10 +148,10 @@ static void judge(const char *who, const char *what, struct reading before, stru
     assert_true(counted <= bytes_max + bytes_max / PERCENT_MAX);
 }
 
-static void judge_all(const char *who, const struct reading readings[STAGES], int64_t idle_max,
-                      int64_t heap_max)
+static void judge_all(const char *who, const struct memory_reading readings[STAGES],
+                      int64_t idle_max, int64_t heap_max)
 {
-    const struct reading *at = readings;
+    const struct memory_reading *at = readings;
     judge(who, "idle", at[STAGE_FEW], at[STAGE_MANY], many() - FEW, idle_max, heap_max);
     judge(who, "a stream", at[STAGE_MANY], at[STAGE_STREAMS], many(), STREAM_BYTES_MAX, heap_max);
     judge(who, "in use", at[STAGE_STREAMS], at[STAGE_AWAKE], many(), AWAKE_BYTES_MAX, heap_max);
@@ -224,7 +164,6 @@ static bool is_served(struct pw *w)
 
 static void measure(void (*config_of)(struct spate_config *), int64_t keys_bytes)
 {
-    static pid_t pid;
     int pipes[4];
     (void)malloc_trim(0);
     struct pw *w = pw_create(&(struct pw_config){.server = config_of, .client = config_of});
@@ -232,13 +171,12 @@ static void measure(void (*config_of)(struct spate_config *), int64_t keys_bytes
     assert_int_equal(pipe(pipes + 2), 0);
     for (int i = 0; i < 4; i++)
         (void)owned_fd(pipes[i]);
-    pid = start_client(w, config_of, pipes);
-    (void)owned_add(&pid, stop_client);
+    other_client_start(w, config_of, run_client, pipes);
 
-    struct reading server[STAGES], client[STAGES];
+    struct memory_reading server[STAGES], client[STAGES];
     for (enum stage stage = STAGE_FEW; stage < STAGES; stage++) {
         client[stage] = serve_until_report(w, pipes[2]);
-        server[stage] = read_now(&w->server);
+        server[stage] = memory_read(&w->server);
         assert_int_equal(write(pipes[1], "", 1), 1);
     }
     assert_true(is_served(w));

@@ -5,13 +5,11 @@
  * The clients are another process, so that each role is compared by itself.  The slots, which are
  * not part of the budget, are few and warm before the comparison begins. */
 
-#include "test/support/spate_world.h"
+#include "test/support/other_client.h"
 
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -19,12 +17,6 @@ enum {
     CONNS = 2000,    /* besides those */
     HANDSHAKES = 20, /* at a time: what OpenSSL frees after one, the next one uses */
     PERCENT_MAX = 10,
-};
-
-/* What is compared: bytes of a process, and of its shard's budget. */
-struct reading {
-    int64_t resident_bytes;
-    int64_t counted_bytes;
 };
 
 static void few_slots(struct spate_config *config)
@@ -41,23 +33,9 @@ static void openssl(struct spate_config *config)
     config->crypto = SPATE_CRYPTO_OPENSSL;
 }
 
-static struct reading read_now(const struct pw_end *end)
+static struct memory_reading rise(struct memory_reading before, struct memory_reading after)
 {
-    unsigned long size = 0, resident = 0;
-    (void)malloc_trim(0); /* what OpenSSL has freed after handshakes is not counted */
-    FILE *file = fopen("/proc/self/statm", "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &size, &resident), 2);
-    assert_int_equal(fclose(file), 0);
-    return (struct reading){
-        .resident_bytes = (int64_t)resident * sysconf(_SC_PAGESIZE),
-        .counted_bytes = (int64_t)pw_stats(end).memory_bytes_now,
-    };
-}
-
-static struct reading rise(struct reading before, struct reading after)
-{
-    return (struct reading){
+    return (struct memory_reading){
         .resident_bytes = after.resident_bytes - before.resident_bytes,
         .counted_bytes = after.counted_bytes - before.counted_bytes,
     };
@@ -76,49 +54,19 @@ static void connect_up_to(struct pw *w, uint32_t count)
 }
 
 /* The other process: connects, and writes what that took.  `w` has only a client. */
-static void run_client(struct pw *w, int to_server)
+static void run_client(struct pw *w, const int *to_server)
 {
     connect_up_to(w, CONNS_WARM);
-    struct reading before = read_now(&w->client);
+    struct memory_reading before = memory_read(&w->client);
     connect_up_to(w, CONNS_WARM + CONNS);
     pw_for(w, 100000000);
-    struct reading rose = rise(before, read_now(&w->client));
-    assert_int_equal(write(to_server, &rose, sizeof(rose)), sizeof(rose));
+    struct memory_reading rose = rise(before, memory_read(&w->client));
+    assert_int_equal(write(*to_server, &rose, sizeof(rose)), sizeof(rose));
     for (;;)
         pw_wait(&w->client, 100000000);
 }
 
-/* Ends with the test, and does not run its tear-down. */
-static pid_t start_client(const struct pw *w, void (*config_of)(struct spate_config *),
-                          int to_server)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid != 0)
-        return pid;
-    static struct pw own;
-    struct spate_config config;
-    struct spate_error error = {""};
-    spate_config_init(&config);
-    config_of(&config);
-    config.backend = pw_backend();
-    own = (struct pw){.client = {.name = "client", .tls = w->client.tls},
-                      .address = w->address,
-                      .address_size = w->address_size};
-    if (spate_engine_create(&config, &own.client.engine, &error) != 0)
-        _exit(1);
-    own.client.shard = spate_engine_shard(own.client.engine, 0);
-    run_client(&own, to_server);
-    _exit(0);
-}
-
-static void stop_client(void *pid)
-{
-    (void)kill(*(pid_t *)pid, SIGKILL);
-    (void)waitpid(*(pid_t *)pid, NULL, 0);
-}
-
-static void compare(const char *who, struct reading rose)
+static void compare(const char *who, struct memory_reading rose)
 {
     print_message("%s: %lld bytes resident and %lld counted per connection\n", who,
                   (long long)rose.resident_bytes / CONNS, (long long)rose.counted_bytes / CONNS);
@@ -139,22 +87,20 @@ static bool has_all(struct pw *w)
 
 static void compare_both(void (*config_of)(struct spate_config *))
 {
-    static pid_t pid;
     int ends[2];
     (void)malloc_trim(0); /* what an earlier test has freed would be used again */
     struct pw *w = pw_create(&(struct pw_config){.server = config_of, .client = config_of});
     assert_int_equal(pipe(ends), 0);
     (void)owned_fd(ends[0]);
     (void)owned_fd(ends[1]);
-    pid = start_client(w, config_of, ends[1]);
-    (void)owned_add(&pid, stop_client);
+    other_client_start(w, config_of, run_client, &ends[1]);
 
     pw_until(w, is_warm);
-    struct reading before = read_now(&w->server);
+    struct memory_reading before = memory_read(&w->server);
     pw_until(w, has_all);
     pw_for(w, 100000000);
-    struct reading server = rise(before, read_now(&w->server));
-    struct reading client;
+    struct memory_reading server = rise(before, memory_read(&w->server));
+    struct memory_reading client;
     assert_int_equal(read(ends[0], &client, sizeof(client)), sizeof(client));
     compare("server", server);
     compare("client", client);

@@ -216,16 +216,23 @@ static void a_connection_is_buried_once_its_close_is_taken_and_sent(void **state
     }
 }
 
-static void a_tombstone_answers_more_and_more_rarely(void **state)
+/* Connects, and closes and buries an end.  Returns an address that is not its peer's. */
+static struct sp_addr bury_closed(struct conn_pair *pair, enum sp_role role,
+                                  struct sp_tombstone *ret)
 {
-    struct conn_pair *pair = *state;
-    struct sp_tombstone tombstone;
     pair_init(pair);
     pair_connect(pair);
-    close_end(pair, SP_SERVER);
-    assert_true(sp_conn_bury(pair_conn(pair, SP_SERVER), &tombstone));
-    struct sp_addr other = tombstone.path.remote;
+    close_end(pair, role);
+    assert_true(sp_conn_bury(pair_conn(pair, role), ret));
+    struct sp_addr other = ret->path.remote;
     other.port++;
+    return other;
+}
+
+static void a_tombstone_answers_more_and_more_rarely(void **state)
+{
+    struct sp_tombstone tombstone;
+    struct sp_addr other = bury_closed(*state, SP_SERVER, &tombstone);
     uint32_t answer_count = 0;
     for (uint32_t i = 1; i <= 1024; i++) {
         bool is_power = (i & (i - 1)) == 0;
@@ -246,14 +253,8 @@ static void a_tombstone_answers_more_and_more_rarely(void **state)
  * and takes none from the client. */
 static void a_tombstone_answers_a_client_that_has_moved(void **state)
 {
-    struct conn_pair *pair = *state;
     struct sp_tombstone tombstone;
-    pair_init(pair);
-    pair_connect(pair);
-    close_end(pair, SP_SERVER);
-    assert_true(sp_conn_bury(pair_conn(pair, SP_SERVER), &tombstone));
-    struct sp_addr other = tombstone.path.remote;
-    other.port++;
+    struct sp_addr other = bury_closed(*state, SP_SERVER, &tombstone);
     for (uint32_t size = 1; size * 3 < tombstone.packet_size; size++)
         assert_false(sp_tombstone_receive(&tombstone, &other, size));
     tombstone.elsewhere_at = 1;
@@ -271,14 +272,8 @@ static void a_tombstone_answers_a_client_that_has_moved(void **state)
 /* [RFC9000 9] Servers do not move: this may be anybody. */
 static void the_tombstone_of_a_client_answers_its_server_alone(void **state)
 {
-    struct conn_pair *pair = *state;
     struct sp_tombstone tombstone;
-    pair_init(pair);
-    pair_connect(pair);
-    close_end(pair, SP_CLIENT);
-    assert_true(sp_conn_bury(pair_conn(pair, SP_CLIENT), &tombstone));
-    struct sp_addr other = tombstone.path.remote;
-    other.port++;
+    struct sp_addr other = bury_closed(*state, SP_CLIENT, &tombstone);
     for (uint32_t i = 0; i < 100; i++)
         assert_false(sp_tombstone_receive(&tombstone, &other, 1200));
     assert_true(sp_tombstone_receive(&tombstone, &tombstone.path.remote, 30));
