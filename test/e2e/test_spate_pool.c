@@ -323,7 +323,9 @@ static void nobody_at_the_port_is_an_answer(void **state)
 static bool is_refused(const struct world *world)
 {
     pw_wait(&((struct world *)(uintptr_t)world)->w->server, 0);
-    return pw_stats(&world->w->server).conns_refused >= 3 && stats_of(world).peers_open_now == 1;
+    struct spate_pool_stats stats = stats_of(world);
+    return pw_stats(&world->w->server).conns_refused >= 3 && stats.peers_open_now == 1 &&
+           stats.conns_now == stats.conns_ready_now;
 }
 
 static void a_server_that_refuses_opens_the_breaker(void **state)
