@@ -10,6 +10,7 @@
  * nothing. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/udp.h>
 #include <unistd.h>
 
@@ -42,9 +43,10 @@ static int apply_all(int fd, const struct su_socket_config *config, const char *
     bool is_v6 = config->local.family == AF_INET6;
     bool has_v4 = !is_v6 || config->is_dual;
     bool has_probe = !config->is_fragmenting;
+    bool is_new = !config->is_adopted;
     const struct option options[] = {
-        {"IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY, !config->is_dual, is_v6},
-        {"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 1, config->is_port_shared},
+        {"IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY, !config->is_dual, is_v6 && is_new},
+        {"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 1, config->is_port_shared && is_new},
         {"SO_RXQ_OVFL", SOL_SOCKET, SO_RXQ_OVFL, 1, true},
         {"UDP_GRO", SOL_UDP, UDP_GRO, 1, !config->is_gro_off},
         {"IP_RECVTOS", SOL_IP, IP_RECVTOS, 1, has_v4},
@@ -112,29 +114,104 @@ static void open_hosted(struct su_socket *ret, const struct su_socket_config *co
     };
 }
 
-int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *config,
+static int get_int(int fd, int level, int option)
+{
+    int value = 0;
+    socklen_t size = sizeof(value);
+    return getsockopt(fd, level, option, &value, &size) == 0 ? value : -errno;
+}
+
+int su_socket_inspect(int fd, struct su_socket_facts *ret, const char **ret_problem)
+{
+    struct sockaddr_storage name;
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof(name);
+    socklen_t peer_size = sizeof(peer);
+    struct su_socket_facts facts = {.is_dual = false};
+    if (getsockname(fd, (struct sockaddr *)&name, &size) != 0) {
+        int error = -errno;
+        *ret_problem = error == -ENOTSOCK ? "is not a socket" : "is not open";
+        return error == -ENOTSOCK ? error : -EBADF;
+    }
+    *ret_problem = "is no UDP socket";
+    if ((name.ss_family != AF_INET && name.ss_family != AF_INET6) ||
+        get_int(fd, SOL_SOCKET, SO_TYPE) != SOCK_DGRAM ||
+        get_int(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP)
+        return -EINVAL;
+    *ret_problem = "is not bound to a port";
+    if (su_address_from_kernel(&name, size, &facts.local) != 0 ||
+        su_address_port(&facts.local) == 0)
+        return -EINVAL;
+    *ret_problem = "is connected";
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0)
+        return -EINVAL;
+    facts.is_dual = name.ss_family == AF_INET6 && get_int(fd, SOL_IPV6, IPV6_V6ONLY) == 0;
+    facts.is_port_shared = get_int(fd, SOL_SOCKET, SO_REUSEPORT) > 0;
+    *ret = facts;
+    return 0;
+}
+
+uint32_t su_socket_discard(int fd, uint32_t count_max)
+{
+    uint32_t count = 0;
+    char byte;
+    while (count < count_max && recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) >= 0)
+        count++;
+    return count;
+}
+
+/* Takes a duplicate of the socket that `config` names, and sets what `config` leaves open. */
+static int adopt(struct su_socket *ret, struct su_socket_config *config, const char **ret_step)
+{
+    struct su_socket_facts facts;
+    int error = su_socket_inspect(config->fd, &facts, ret_step);
+    if (error != 0)
+        return error;
+    *ret_step = "duplicate";
+    ret->fd = fcntl(config->fd, F_DUPFD_CLOEXEC, 0);
+    if (ret->fd < 0)
+        return -errno;
+    /* It has to block, as those that are made here do: see the head of socket.h. */
+    int flags = fcntl(ret->fd, F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK) != 0)
+        (void)fcntl(ret->fd, F_SETFL, flags & ~O_NONBLOCK);
+    ret->local = facts.local;
+    ret->family = (sa_family_t)get_int(ret->fd, SOL_SOCKET, SO_DOMAIN);
+    config->local = facts.local;
+    config->local.family = ret->family;
+    config->is_dual = facts.is_dual;
+    return apply_all(ret->fd, config, ret_step);
+}
+
+static int make(struct su_socket *ret, const struct su_socket_config *config, const char **ret_step)
+{
+    *ret_step = "local address";
+    if (config->local.family != AF_INET && config->local.family != AF_INET6)
+        return -EINVAL;
+    *ret_step = "socket";
+    ret->family = config->local.family;
+    ret->fd = socket(ret->family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (ret->fd < 0)
+        return -errno;
+    int error = apply_all(ret->fd, config, ret_step);
+    return error == 0 ? bind_and_connect(ret, config, ret_step) : error;
+}
+
+int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *given,
                    const char **ret_step)
 {
-    SB_ASSERT(ret_socket != NULL && config != NULL);
-    const char *step = "local address";
+    SB_ASSERT(ret_socket != NULL && given != NULL);
+    const char *step;
     struct su_socket opened = SU_SOCKET_CLOSED;
+    struct su_socket_config own = *given;
+    const struct su_socket_config *config = &own;
     *ret_socket = opened;
 
     if (config->is_hosted) {
         open_hosted(ret_socket, config);
         return 0;
     }
-    int error = -EINVAL;
-    if (config->local.family == AF_INET || config->local.family == AF_INET6) {
-        step = "socket";
-        opened.family = config->local.family;
-        opened.fd = socket(opened.family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
-        error = opened.fd >= 0 ? 0 : -errno;
-    }
-    if (error == 0)
-        error = apply_all(opened.fd, config, &step);
-    if (error == 0)
-        error = bind_and_connect(&opened, config, &step);
+    int error = own.is_adopted ? adopt(&opened, &own, &step) : make(&opened, config, &step);
     if (error != 0) {
         if (opened.fd >= 0)
             (void)close(opened.fd);

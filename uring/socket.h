@@ -26,6 +26,8 @@ struct su_socket_config {
     bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
     bool is_hosted;          /* no socket of the system: see hosted.h */
     bool is_timed;           /* SO_TXTIME: trains may have times of departure, see uring/qdisc.h */
+    bool is_adopted;         /* `fd` is bound: see su_socket_open() */
+    int fd;                  /* of an adopted one; stays the caller's */
 };
 
 struct su_socket {
@@ -42,11 +44,14 @@ struct su_socket {
     uint32_t send_bytes;
 };
 
-/* Opens, sets every option, binds and, if asked, connects.
+/* Opens, sets every option, binds and, if asked, connects.  With `is_adopted`, takes a duplicate of
+ * `fd` in place of a new socket: one that somebody else has bound.  Then `local`, `is_dual` and
+ * `is_port_shared` are what that is, and whatever waits in it stays there.
  * 0, or -errno, with `*ret_step` the name of the call or option that failed ("bind", "UDP_GRO",
  * ...; static memory; `ret_step` may be NULL).  Errors to expect: -EADDRINUSE (port taken),
  * -EADDRNOTAVAIL (no such local address), -EACCES (port below 1024), -EAFNOSUPPORT (no IPv6),
- * -EMFILE, -ENETUNREACH (connect), -EINVAL (local or peer address unusable).
+ * -EMFILE, -ENETUNREACH (connect), -EINVAL (local or peer address unusable), and of an adopted one
+ * -EBADF, -ENOTSOCK and the errors of su_socket_inspect().
  * Buffer sizes never fail: the kernel grants what it allows, see the struct.
  * On failure `socket` is closed.  Threads: any. */
 SB_MUST_USE int su_socket_open(struct su_socket *socket, const struct su_socket_config *config,
@@ -55,6 +60,26 @@ SB_MUST_USE int su_socket_open(struct su_socket *socket, const struct su_socket_
 /* Lets sockets that are opened with is_port_shared join the port of one that was bound alone:
  * nobody had it before, and nobody could take it in between.  0 or -errno.  Threads: any. */
 SB_MUST_USE int su_socket_share(struct su_socket *socket);
+
+/* What somebody else's descriptor is. */
+struct su_socket_facts {
+    struct su_address local; /* as bound */
+    bool is_dual;            /* AF_INET6, and carries IPv4 as well */
+    bool is_port_shared;     /* SO_REUSEPORT: others may join */
+};
+
+/* Looks whether `fd` is a UDP socket that can be adopted: IPv4 or IPv6, bound to a port, not
+ * connected.  Returns 0, or with `*ret_problem` a phrase that goes on after the descriptor's number
+ * (static memory), and `*ret` untouched:
+ *   -EBADF     not open
+ *   -ENOTSOCK  not a socket
+ *   -EINVAL    another kind of socket, not bound, or connected
+ * Threads: any. */
+SB_MUST_USE int su_socket_inspect(int fd, struct su_socket_facts *ret, const char **ret_problem);
+
+/* Takes the datagrams out of a bound socket that waited in it, at most `count_max`, and returns how
+ * many there were.  Threads: any. */
+uint32_t su_socket_discard(int fd, uint32_t count_max);
 
 /* Puts the socket into the ring's file table.  0 or as su_ring_file_add.
  * Threads: as su_ring_file_add. */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SU_PASS_H
+#define SU_PASS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/compiler.h"
+
+/* Messages with descriptors between two processes, over a connected socket of AF_UNIX and
+ * SOCK_SEQPACKET. */
+
+enum { SU_PASS_FDS_MAX = 253 }; /* of a message: the kernel's SCM_MAX_FD */
+
+struct su_pass {
+    uint8_t *data;
+    size_t size;
+    int fds[SU_PASS_FDS_MAX];
+    uint32_t fd_count;
+};
+
+/* Returns 0, or -EPROTOTYPE if `fd` is no connected socket of that kind, or another negative errno
+ * of the kernel.  Threads: any. */
+SB_MUST_USE int su_pass_check(int fd);
+
+/* Sends a message; the descriptors stay the caller's.  Does not block.  Returns 0, or -EPIPE or
+ * -ECONNRESET if the other end is closed, or another negative errno.  Threads: any. */
+SB_MUST_USE int su_pass_send(int fd, const struct su_pass *message);
+
+/* Waits for a message, for at most `wait_ns`.  Writes it to `message->data`, which has room for
+ * `message->size` bytes, and to the other fields.  The descriptors are the caller's then, and are
+ * not inherited by programs that it executes.
+ *
+ * Returns 0, or with no descriptor in `message`:
+ *   -EAGAIN      there is none yet
+ *   -ECONNRESET  the other end is closed
+ *   -EMSGSIZE    it is longer than the room, or has too many descriptors
+ *   -EMFILE      descriptors were lost: the process has no room for them
+ * or another negative errno of the kernel.  Threads: any. */
+SB_MUST_USE int su_pass_receive(int fd, uint64_t wait_ns, struct su_pass *message);
+
+/* Closes the descriptors of a message. */
+void su_pass_close(struct su_pass *message);
+
+#endif
