@@ -155,7 +155,8 @@ FROZEN_FIELD(struct spate_config, initial_rtt_ns, 320, 8);
 FROZEN_FIELD(struct spate_config, engine_rate_bytes_per_s_max, 328, 8);
 FROZEN_FIELD(struct spate_config, resume_path_ns, 336, 8);
 FROZEN_FIELD(struct spate_config, pinning, 344, 4);
-FROZEN_FIELD(struct spate_config, reserved_6, 348, 4);
+FROZEN_FIELD(struct spate_config, hand_over, 348, 1);
+FROZEN_FIELD(struct spate_config, reserved_6, 349, 3);
 FROZEN_FIELD(struct spate_config, quic_lb, 352, 8);
 LAST_FIELD(struct spate_config, quic_lb);
 
@@ -242,7 +243,10 @@ FROZEN_FIELD(struct spate_listen_options, reserved, 20, 4);
 FROZEN_FIELD(struct spate_listen_options, tls, 24, 8);
 FROZEN_FIELD(struct spate_listen_options, user, 32, 8);
 FROZEN_FIELD(struct spate_listen_options, settings, 40, 8);
-LAST_FIELD(struct spate_listen_options, settings);
+FROZEN_FIELD(struct spate_listen_options, fds, 48, 8);
+FROZEN_FIELD(struct spate_listen_options, fd_count, 56, 4);
+FROZEN_FIELD(struct spate_listen_options, reserved_2, 60, 4);
+LAST_FIELD(struct spate_listen_options, reserved_2);
 
 FROZEN_FIELD(struct spate_stream_progress, queued_bytes, 0, 8);
 FROZEN_FIELD(struct spate_stream_progress, credit_bytes, 8, 8);
@@ -404,7 +408,8 @@ FROZEN_FIELD(struct spate_shard_stats, channel_waits, 480, 8);
 FROZEN_FIELD(struct spate_shard_stats, cids_unroutable, 488, 8);
 FROZEN_FIELD(struct spate_shard_stats, quic_lb_nonces_left, 496, 8);
 FROZEN_FIELD(struct spate_shard_stats, conns_with_old_cids, 504, 8);
-LAST_FIELD(struct spate_shard_stats, conns_with_old_cids);
+FROZEN_FIELD(struct spate_shard_stats, strays_of_others, 512, 8);
+LAST_FIELD(struct spate_shard_stats, strays_of_others);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);
@@ -422,15 +427,12 @@ FROZEN_VALUE(SPATE_BACKEND_AUTO, 0);
 FROZEN_VALUE(SPATE_BACKEND_IO_URING, 1);
 FROZEN_VALUE(SPATE_BACKEND_MMSG, 2);
 FROZEN_VALUE(SPATE_BACKEND_HOST, 3);
-
 FROZEN_VALUE(SPATE_CRYPTO_AUTO, 0);
 FROZEN_VALUE(SPATE_CRYPTO_OPENSSL, 1);
 FROZEN_VALUE(SPATE_CRYPTO_FUSED, 2);
-
 FROZEN_VALUE(SPATE_RETRY_AUTO, 0);
 FROZEN_VALUE(SPATE_RETRY_ALWAYS, 1);
 FROZEN_VALUE(SPATE_RETRY_NEVER, 2);
-
 FROZEN_VALUE(SPATE_VERSIONS_BOTH, 0);
 FROZEN_VALUE(SPATE_VERSIONS_PREFER_2, 1);
 FROZEN_VALUE(SPATE_VERSIONS_BEGIN_2, 2);

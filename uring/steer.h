@@ -11,12 +11,18 @@
  *
  * Without more the kernel chooses by a hash of both addresses, so a client whose address changes
  * may reach another socket than before.  A program in the kernel (classic BPF, no privilege needed)
- * reads a byte of the destination CID of packets with a short header, and chooses by that.  Packets
- * with a long header begin connections, and keep to the hash. */
+ * reads a word of one or two bytes of the destination CID, and chooses by that:
+ *
+ *     short header, or a long one whose CID has our size, and a socket has that word: that socket
+ *     else: one of the sockets that take what names none, by the first bytes of the CID
+ *
+ * The CID that a client chooses for its first packets has any value.  It stays the same for all of
+ * them, so they reach one socket. */
 
-#define SU_STEER_SOCKETS_MAX 64
+/* Three engines of the most shards at one address: two that end while the third one serves. */
+#define SU_STEER_SOCKETS_MAX 192
 
-/* The byte of a CID that names a socket, at `at`.
+/* The byte of a CID that names a socket, at `at`: the word, or its first byte.
  *
  * With `is_masked` its value is added (XOR) to a mask: a keyed hash of the four bytes before it,
  * which are random.  So CIDs that name one socket do not look alike.  The hash is one that the
@@ -31,15 +37,24 @@ struct su_steer_byte {
 /* Returns what the byte of `cid` is masked with: 0 if it is not. */
 uint8_t su_steer_mask(const struct su_steer_byte *byte, const uint8_t *cid);
 
-/* Attaches the program to the group that `fd` belongs to; it replaces the one before.
- *
- *   byte    Where the value is.
- *   values  The byte's value for each socket, in the order in which the sockets joined the group;
- *           when a socket leaves, the last one takes its place.
- *   count   Sockets in the group: 1 to SU_STEER_SOCKETS_MAX.
- *
- * A byte of another value leaves the choice to the hash.  Returns 0 or -errno.  Threads: any. */
-SB_MUST_USE int su_steer(int fd, const struct su_steer_byte *byte, const uint8_t *values,
-                         uint32_t count);
+struct su_steer_socket {
+    uint16_t word;
+    bool is_named;      /* gets the packets that name `word` */
+    bool takes_unnamed; /* gets its part of the packets that name no socket */
+};
+
+struct su_steer {
+    struct su_steer_byte byte;
+    uint32_t word_size;                    /* bytes: 1, or 2 in network order if not masked */
+    uint32_t cid_size;                     /* of our CIDs; at least byte.at + word_size, and 4 */
+    uint32_t count;                        /* of `sockets`: 1 to SU_STEER_SOCKETS_MAX */
+    const struct su_steer_socket *sockets; /* all of the group, in the order in which they joined;
+                                              when one leaves, the last one takes its place */
+};
+
+/* Attaches the program to the group that `fd` belongs to; it replaces the one before.  At least one
+ * socket takes what names none.  Returns 0 or -errno: -ENOMEM if the program is longer than
+ * net.core.optmem_max allows.  Threads: any. */
+SB_MUST_USE int su_steer(int fd, const struct su_steer *steer);
 
 #endif

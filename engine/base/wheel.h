@@ -28,6 +28,7 @@ enum se_timer_kind {
     SE_TIMER_TOMBSTONE,
     SE_TIMER_MEMORY, /* of the shard */
     SE_TIMER_TASK,
+    SE_TIMER_HANDOVER, /* of the engine, in shard 0 */
 };
 
 struct se_timer {

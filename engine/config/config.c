@@ -87,7 +87,8 @@
     X(PROTO, initial_window_packets, 10, 2, 1000, RANGE) \
     X(ENGINE, engine_rate_bytes_per_s_max, 0, RATE_MIN, RATE_MAX, RANGE_OR_NONE) \
     X(ENGINE, resume_path_ns, 0, SB_S, 7 * 86400 * SB_S, RANGE_OR_NONE) \
-    X(ENGINE, pinning, SPATE_PINNING_AUTO, SPATE_PINNING_AUTO, SPATE_PINNING_ON, RANGE)
+    X(ENGINE, pinning, SPATE_PINNING_AUTO, SPATE_PINNING_AUTO, SPATE_PINNING_ON, RANGE) \
+    X(ENGINE, hand_over, false, false, true, RANGE)
 
 /* clang-format on */
 
@@ -246,6 +247,15 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
         if (config->cpus[i] >= 0)
             continue;
         se_error_set(error, "cpus[%" PRIu32 "] is %d, must not be negative", i, config->cpus[i]);
+        return -EINVAL;
+    }
+    if (config->backend == SPATE_BACKEND_HOST && config->hand_over) {
+        se_error_set(error, "SPATE_BACKEND_HOST has no sockets that hand_over could give away");
+        return -EINVAL;
+    }
+    if (config->quic_lb != NULL && config->hand_over) {
+        se_error_set(error, "hand_over is set with quic_lb, whose connection IDs have no place for "
+                            "what tells the processes apart");
         return -EINVAL;
     }
     if (config->backend == SPATE_BACKEND_HOST && config->shard_count != 1) {

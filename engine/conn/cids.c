@@ -4,7 +4,8 @@
 /* Connection IDs.
  *
  * Without a configuration they are random, and with several shards byte 1 is the shard's index, in
- * clear.  With one [quic-lb 5.4]:
+ * clear.  If the engine may hand over, byte 1 is that in any case, and byte 2 is the engine's tag.
+ * With a configuration [quic-lb 5.4]:
  *
  *     config_id, length or random | server ID | nonce | shard
  *
@@ -55,16 +56,18 @@ struct se_lb {
 /* ---- The form ---- */
 
 struct se_cid_form se_cid_form_of(const struct spate_quic_lb *lb, uint32_t shard_count,
-                                  const uint8_t *mask_key)
+                                  bool has_tag, const uint8_t *mask_key)
 {
     struct se_cid_form form = {
         .size = SE_CID_SIZE,
-        .has_byte = shard_count > 1,
+        .has_byte = shard_count > 1 || has_tag,
         .has_shards = shard_count > 1,
+        .has_tag = has_tag,
         .byte = {.at = SE_STRAY_CID_AT},
     };
     if (lb == NULL)
         return form;
+    SB_ASSERT(!has_tag);
     form.size = se_quic_lb_cid_size(lb);
     form.byte.at = (uint8_t)(1 + se_quic_lb_text_size(lb));
     form.byte.is_masked = true;
@@ -74,11 +77,13 @@ struct se_cid_form se_cid_form_of(const struct spate_quic_lb *lb, uint32_t shard
     return form;
 }
 
-static void name_shard(const struct spate_shard *shard, struct sp_cid *cid)
+static void name_owner(const struct spate_shard *shard, struct sp_cid *cid)
 {
     const struct se_cid_form *form = &shard->own_cids.form;
     if (form->has_byte)
         cid->bytes[form->byte.at] = (uint8_t)shard->index ^ su_steer_mask(&form->byte, cid->bytes);
+    if (form->has_tag)
+        cid->bytes[form->byte.at + 1] = shard->shared_ports->tag;
 }
 
 /* ---- A configuration ---- */
@@ -180,7 +185,7 @@ static void make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
         make_unroutable(shard, ret);
         shard->counts.own.cids_unroutable += is_server;
     }
-    name_shard(shard, ret);
+    name_owner(shard, ret);
 }
 
 void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
@@ -189,6 +194,19 @@ void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
     SB_ASSERT(cid.size > 0 && cid.size <= SP_CID_SIZE_MAX);
     do {
         make(shard, is_server, &cid);
+    } while (se_table_find(&shard->cids, cid.bytes, cid.size) != SE_TABLE_NONE);
+    *ret = cid;
+}
+
+void se_cids_make_retry(struct spate_shard *shard, struct sp_cid *ret)
+{
+    if (!shard->own_cids.form.has_tag) {
+        se_cids_make(shard, true, ret);
+        return;
+    }
+    struct sp_cid cid = {.size = shard->own_cids.form.size};
+    do {
+        se_entropy_fill(&shard->entropy, cid.bytes, cid.size);
     } while (se_table_find(&shard->cids, cid.bytes, cid.size) != SE_TABLE_NONE);
     *ret = cid;
 }

@@ -25,6 +25,7 @@ struct se_cid_form {
     uint8_t size;
     bool has_byte;   /* at byte.at; with one shard too, so that all servers of a fleet look alike */
     bool has_shards; /* several: the byte leads to the others */
+    bool has_tag;    /* the next byte tells processes apart: see engine/net/handover.h */
     struct su_steer_byte byte;
 };
 
@@ -47,9 +48,10 @@ struct se_cids {
     uint32_t renew_end; /* slots from renew_at to here were not looked at since the last change */
 };
 
-/* Returns the form of CIDs with this configuration; NULL: with none.  `mask_key` has 12 bytes. */
+/* Returns the form of CIDs with this configuration; NULL: with none.  Only then it
+ * may have a tag.  `mask_key` has 12 bytes. */
 struct se_cid_form se_cid_form_of(const struct spate_quic_lb *lb, uint32_t shard_count,
-                                  const uint8_t *mask_key);
+                                  bool has_tag, const uint8_t *mask_key);
 
 /* Makes a configuration's part for shard `index`.  NULL without memory. */
 struct se_lb *se_lb_create(const struct se_lb_args *args, uint32_t index);
@@ -66,6 +68,10 @@ void se_cids_take(struct spate_shard *shard);
 /* Makes a CID that the shard has not: of the configuration for a server, random for a client. */
 void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret);
 
+/* Makes a CID for a Retry packet.  It has no tag: if another process takes over, the client goes on
+ * there. */
+void se_cids_make_retry(struct spate_shard *shard, struct sp_cid *ret);
+
 /* Returns cid_count_max of struct sp_conn_args for a server's connections. */
 uint32_t se_cids_count_max(const struct se_cids *cids);
 
@@ -73,6 +79,12 @@ uint32_t se_cids_count_max(const struct se_cids *cids);
 static inline uint32_t se_cid_shard(const struct se_cid_form *form, const uint8_t *cid)
 {
     return cid[form->byte.at] ^ su_steer_mask(&form->byte, cid);
+}
+
+/* Returns the tag that a CID of this form has. */
+static inline uint8_t se_cid_tag(const struct se_cid_form *form, const uint8_t *cid)
+{
+    return cid[form->byte.at + 1];
 }
 
 /* Returns whether se_cids_run() has something to do. */

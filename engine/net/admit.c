@@ -19,8 +19,8 @@
 #include <string.h>
 
 #include "crypto/protect.h"
-#include "crypto/reset.h"
 #include "crypto/tls_config.h"
+#include "engine/net/handover.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "proto/wire/frame.h"
@@ -85,7 +85,7 @@ static void reset(struct spate_shard *shard, const struct se_unmatched *unmatche
     uint8_t packet[SP_RESET_SIZE_MAX];
     struct sp_cid cid = sp_cid_of(unmatched->peek.dcid.data, unmatched->peek.dcid.size);
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
-    sc_reset_token(shard->reset, &cid, token);
+    se_handover_reset_token(shard, &cid, token);
     se_entropy_fill(&shard->entropy, random, sizeof(random));
     sp_reset_write(&w, unmatched->size, token, random);
     answer(unmatched, &w);
@@ -161,7 +161,7 @@ static void retry(struct spate_shard *shard, const struct se_unmatched *unmatche
         .entropy = &shard->entropy,
     };
     do { /* [RFC9000 17.2.5.1] */
-        se_cids_make(shard, true, &args.scid);
+        se_cids_make_retry(shard, &args.scid);
     } while (args.scid.size == dcid->size && memcmp(args.scid.bytes, dcid->data, dcid->size) == 0);
     uint8_t packet[SE_RETRY_SIZE];
     size_t size = se_retry_write(&shard->retry, &args, packet);
@@ -243,7 +243,7 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
 static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     const struct spate_listener *listener = &unmatched->port->listener;
-    if (!listener->is_open || se_shutdown_has_begun(&shard->shutdown))
+    if (!listener->is_open || se_shutdown_refuses(shard))
         return turn_away(shard, unmatched);
 
     const struct sp_peek *peek = &unmatched->peek;

@@ -11,6 +11,7 @@
 #include "engine/base/path.h"
 #include "engine/conn/resume.h"
 #include "engine/net/connect.h"
+#include "engine/net/inherit.h"
 #include "engine/net/listen_all.h"
 #include "engine/config/settings.h"
 #include "engine/shard/shard.h"
@@ -28,18 +29,21 @@ static int read_address(const struct sockaddr *address, socklen_t size, struct s
     return 0;
 }
 
-int se_listen_check(const struct spate_listen_options *options, struct su_address *ret,
-                    struct spate_error *error)
+int se_listen_check(struct spate_shard *shard, const struct spate_listen_options *options,
+                    struct se_listen_at *ret, struct spate_error *error)
 {
     struct spate_tls *tls = options->tls;
-    int result = read_address(options->address, options->address_size, ret, error);
+    *ret = (struct se_listen_at){.fds = options->fds, .count = options->fd_count};
+    int result = 0;
+    if (options->fds == NULL)
+        result = read_address(options->address, options->address_size, &ret->address, error);
     if (result != 0)
         return result;
     if (tls == NULL || sc_tls_config_role(se_tls_config(tls)) != SP_SERVER) {
         se_error_set(error, "a listener needs the TLS options of a server");
         return -EINVAL;
     }
-    return 0;
+    return options->fds != NULL ? se_inherit(shard, ret, error) : 0;
 }
 
 int se_listen_take_options(const struct spate_listen_options *given,
@@ -66,17 +70,17 @@ struct spate_listener *se_listen_begin(struct se_port *port,
 static int listen_at(struct spate_shard *shard, const struct spate_listen_options *options,
                      struct spate_listener **ret, struct spate_error *error)
 {
-    struct su_address local;
-    int result = se_listen_check(options, &local, error);
-    if (result != 0)
-        return result;
     if (se_shutdown_has_begun(&shard->shutdown)) {
         se_error_set(error, "the shard is shutting down");
         return -ESHUTDOWN;
     }
+    struct se_listen_at at;
+    int result = se_listen_check(shard, options, &at, error);
+    if (result != 0)
+        return result;
 
     struct se_port *port;
-    result = se_port_listen(shard, &local, &port, error);
+    result = se_port_listen(shard, &at, &port, error);
     if (result != 0)
         return result;
     *ret = se_listen_begin(port, options);

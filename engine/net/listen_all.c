@@ -22,6 +22,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/path.h"
 #include "engine/config/config.h"
+#include "engine/net/inherit.h"
 #include "engine/net/listen_all.h"
 #include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
@@ -128,11 +129,11 @@ static bool is_here(const struct spate_shard *shard)
     return !is_starting && se_shard_is_mine(shard);
 }
 
-static int open_sockets(struct job *job, const struct su_address *address,
+static int open_sockets(struct job *job, const struct se_listen_at *where,
                         struct spate_error *error)
 {
     struct spate_engine *engine = job->listener->engine;
-    struct su_address at = *address;
+    struct se_listen_at at = *where;
     for (uint32_t i = 0; i < engine->config.shard_count; i++) {
         struct part *part = &job->parts[i];
         int result =
@@ -141,9 +142,9 @@ static int open_sockets(struct job *job, const struct su_address *address,
             return result;
         part->job = job;
         job->part_count++;
-        at = part->socket.local; /* the others get the port that the first one got */
+        at.address = part->socket.local; /* the others get the port that the first one got */
     }
-    job->listener->address = at;
+    job->listener->address = at.address;
     return 0;
 }
 
@@ -207,10 +208,10 @@ static void close_sockets(struct job *job)
             se_listening_close(engine->shards[i], &job->parts[i].socket, job->is_shared);
 }
 
-static int listen_at(struct job *job, const struct su_address *address, struct spate_error *error)
+static int listen_at(struct job *job, const struct se_listen_at *at, struct spate_error *error)
 {
     struct spate_engine *engine = job->listener->engine;
-    int result = open_sockets(job, address, error);
+    int result = open_sockets(job, at, error);
     if (result == 0)
         result = adopt_all(job, error);
     if (result != 0) {
@@ -227,8 +228,8 @@ static int listen_at(struct job *job, const struct su_address *address, struct s
 static int listen_once(struct spate_engine *engine, const struct spate_listen_options *options,
                        struct spate_engine_listener **ret, struct spate_error *error)
 {
-    struct su_address address;
-    int result = se_listen_check(options, &address, error);
+    struct se_listen_at at;
+    int result = se_listen_check(engine->shards[0], options, &at, error);
     if (result != 0)
         return result;
     struct job *job = calloc(1, sizeof(*job));
@@ -243,10 +244,10 @@ static int listen_once(struct spate_engine *engine, const struct spate_listen_op
     atomic_init(&listener->ref_count, 1);
     job->listener = listener;
     job->options = *options;
-    job->is_shared = engine->config.shard_count > 1;
+    job->is_shared = se_port_is_shared(engine->shards[0]);
     (void)pthread_mutex_init(&job->lock, NULL);
     (void)pthread_cond_init(&job->changed, NULL);
-    result = listen_at(job, &address, error);
+    result = listen_at(job, &at, error);
     (void)pthread_cond_destroy(&job->changed);
     (void)pthread_mutex_destroy(&job->lock);
     free(job);

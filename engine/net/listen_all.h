@@ -3,10 +3,10 @@
 #define SE_LISTEN_ALL_H
 
 #include "proto/base/compiler.h"
-#include "uring/address.h"
 
 /* Listening with one shard, and with all shards of an engine. */
 
+struct se_listen_at;
 struct se_port;
 struct spate_engine;
 struct spate_engine_listener;
@@ -20,10 +20,11 @@ struct spate_shard;
 SB_MUST_USE int se_listen_take_options(const struct spate_listen_options *given,
                                        struct spate_listen_options *ret, struct spate_error *error);
 
-/* Reads the address, and looks whether the TLS options are a server's.  Returns 0 or -EINVAL, with
- * one line in `error`. */
-SB_MUST_USE int se_listen_check(const struct spate_listen_options *options, struct su_address *ret,
-                                struct spate_error *error);
+/* Reads the address or the inherited sockets, and looks whether the TLS options are a server's.
+ * Returns 0, -EINVAL or what se_inherit() returns, with one line in `error`. */
+SB_MUST_USE int se_listen_check(struct spate_shard *shard,
+                                const struct spate_listen_options *options,
+                                struct se_listen_at *ret, struct spate_error *error);
 
 /* Makes a port accept connections. */
 struct spate_listener *se_listen_begin(struct se_port *port,

@@ -13,6 +13,7 @@
 #include "engine/config/config.h"
 #include "engine/base/path.h"
 #include "engine/config/settings.h"
+#include "engine/net/inherit.h"
 #include "engine/shard/shard.h"
 #include "engine/net/listen_all.h"
 #include "engine/net/shared_ports.h"
@@ -136,16 +137,36 @@ static bool is_any_v6(const struct su_address *address)
     return address->family == AF_INET6 && memcmp(&address->v6.sin6_addr, zero, sizeof(zero)) == 0;
 }
 
-int se_listening_open(const struct spate_shard *shard, const struct su_address *address,
+static int refuse_sharing(enum se_shared_state state, struct spate_error *error)
+{
+    if (state == SE_SHARED_OFFERED) {
+        se_error_set(error, "another process is taking over the sockets");
+        return -EBUSY;
+    }
+    se_error_set(error, "another process has taken over the sockets");
+    return -ESHUTDOWN;
+}
+
+bool se_port_is_shared(const struct spate_shard *shard)
+{
+    return shard->config->shard_count > 1 || shard->config->hand_over;
+}
+
+int se_listening_open(const struct spate_shard *shard, const struct se_listen_at *at,
                       bool is_shared, struct su_socket *ret, struct spate_error *error)
 {
     struct su_socket_config config = socket_config(shard);
-    if (config.is_hosted && su_address_port(address) == 0) {
+    if (config.is_hosted && su_address_port(&at->address) == 0) {
         se_error_set(error, "no system chooses a port here: name one");
         return -EINVAL;
     }
-    config.local = *address;
-    config.is_dual = is_any_v6(address);
+    enum se_shared_state state = se_shared_ports_state(shard->shared_ports);
+    if (is_shared && state != SE_SHARED_OPEN)
+        return refuse_sharing(state, error);
+    config.local = at->address;
+    config.is_dual = is_any_v6(&at->address);
+    config.is_adopted = at->fds != NULL && !is_shared;
+    config.fd = at->fds != NULL ? at->fds[0] : -1;
     uint64_t end_ns = se_clock_now_ns() + LISTEN_PATIENCE_NS;
     for (;;) {
         const char *step = "open";
@@ -153,7 +174,7 @@ int se_listening_open(const struct spate_shard *shard, const struct su_address *
             is_shared ? se_shared_ports_open(shard->shared_ports, &config, shard->index, ret, &step)
                       : su_socket_open(ret, &config, &step);
         if (result != -EADDRINUSE || se_clock_now_ns() >= end_ns)
-            return result == 0 ? 0 : failed(result, address, step, error);
+            return result == 0 ? 0 : failed(result, &at->address, step, error);
         se_clock_sleep(LISTEN_PAUSE_NS);
     }
 }
@@ -174,11 +195,11 @@ int se_port_adopt(struct spate_shard *shard, const struct su_socket *socket, boo
     return 0;
 }
 
-static int listen_at(struct spate_shard *shard, const struct su_address *address, bool is_shared,
+static int listen_at(struct spate_shard *shard, const struct se_listen_at *at, bool is_shared,
                      struct se_port **ret, struct spate_error *error)
 {
     struct su_socket socket;
-    int result = se_listening_open(shard, address, is_shared, &socket, error);
+    int result = se_listening_open(shard, at, is_shared, &socket, error);
     if (result != 0)
         return result;
     result = se_port_adopt(shard, &socket, is_shared, ret, error);
@@ -187,17 +208,19 @@ static int listen_at(struct spate_shard *shard, const struct su_address *address
     return result;
 }
 
-int se_port_listen(struct spate_shard *shard, const struct su_address *address,
-                   struct se_port **ret, struct spate_error *error)
+int se_port_listen(struct spate_shard *shard, const struct se_listen_at *at, struct se_port **ret,
+                   struct spate_error *error)
 {
-    return listen_at(shard, address, shard->config->shard_count > 1, ret, error);
+    return listen_at(shard, at, se_port_is_shared(shard), ret, error);
 }
 
-/* Not shared with other shards: its packets would reach any of them. */
+/* Shared with no other shard, whose packets it would get, but with a process that takes over. */
 int se_port_prefer(struct se_port *listening, const struct su_address *address,
                    struct se_port **ret, struct spate_error *error)
 {
-    int result = listen_at(listening->shard, address, false, ret, error);
+    const struct se_listen_at at = {.address = *address};
+    bool may_hand_over = listening->shard->config->hand_over;
+    int result = listen_at(listening->shard, &at, may_hand_over, ret, error);
     if (result != 0)
         return result;
     (*ret)->is_preferred = true;

@@ -12,6 +12,7 @@
 #include "uring/socket.h"
 
 struct sc_tls_config;
+struct se_listen_at;
 struct spate_engine_listener;
 struct spate_error;
 struct spate_shard;
@@ -83,9 +84,10 @@ struct se_port {
 
 void se_ports_init(struct spate_shard *shard);
 
-/* Opens a listener's port.  Blocks for up to a second if the address is in use.  Returns 0, -EMFILE
- * without a free port, or the negative errno of the kernel, with one line in `error`. */
-SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_address *address,
+/* Opens a listener's port, or takes an inherited socket.  Blocks for up to a second if the address
+ * is in use.  Returns 0, -EMFILE without a free port, or the negative errno of the kernel, with one
+ * line in `error`. */
+SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct se_listen_at *at,
                                struct se_port **ret, struct spate_error *error);
 
 /* Opens a socket to listen at an address with.  Blocks for up to a second if the address is in use.
@@ -93,8 +95,11 @@ SB_MUST_USE int se_port_listen(struct spate_shard *shard, const struct su_addres
  *   is_shared  The other shards of the engine may listen there.
  *
  * Returns 0 or the negative errno of the kernel, with one line in `error`.  Threads: any. */
-SB_MUST_USE int se_listening_open(const struct spate_shard *shard, const struct su_address *address,
+SB_MUST_USE int se_listening_open(const struct spate_shard *shard, const struct se_listen_at *at,
                                   bool is_shared, struct su_socket *ret, struct spate_error *error);
+
+/* Returns whether the shard's listening sockets are in groups: see engine/net/shared_ports.h. */
+bool se_port_is_shared(const struct spate_shard *shard);
 
 /* Closes such a socket.  Threads: any before it was adopted, then the shard's. */
 void se_listening_close(struct spate_shard *shard, struct su_socket *socket, bool is_shared);

@@ -103,8 +103,13 @@ static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *r
         on_reset(shard, reset);
         return NULL;
     }
-    *ret_owner = se_stray_owner(shard, unmatched);
-    return *ret_owner == SE_STRAY_NONE ? se_admit(shard, unmatched) : NULL;
+    uint32_t owner = se_stray_owner(shard, unmatched);
+    if (SB_UNLIKELY(owner == SE_STRAY_OTHER)) {
+        shard->counts.own.strays_of_others++;
+        return NULL;
+    }
+    *ret_owner = owner;
+    return owner == SE_STRAY_NONE ? se_admit(shard, unmatched) : NULL;
 }
 
 static bool is_short(const uint8_t *data, size_t size, uint32_t cid_size)

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "engine/config/config.h"
+#include "engine/net/handover.h"
+#include "engine/net/shared_ports.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "proto/wire/header.h"
@@ -33,12 +35,15 @@ uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatch
 {
     const struct sb_bytes *dcid = &unmatched->peek.dcid;
     const struct se_cid_form *form = &shard->own_cids.form;
-    if (!form->has_shards || dcid->size != form->size)
+    if ((!form->has_shards && !form->has_tag) || dcid->size != form->size)
         return SE_STRAY_NONE;
     uint32_t owner = se_cid_shard(form, dcid->data);
-    bool is_stray = owner != shard->index && owner < shard->config->shard_count &&
-                    !begins_connection(unmatched);
-    return is_stray ? owner : SE_STRAY_NONE;
+    bool is_stray = owner != shard->index && owner < shard->config->shard_count;
+    if (form->has_tag && se_cid_tag(form, dcid->data) != shard->shared_ports->tag) {
+        is_stray = se_handover_is_other(shard->handover, se_cid_tag(form, dcid->data));
+        owner = SE_STRAY_OTHER;
+    }
+    return is_stray && !begins_connection(unmatched) ? owner : SE_STRAY_NONE;
 }
 
 static void release(struct sb_buffer *buffer)

@@ -15,6 +15,9 @@
  * follows it in its GRO buffer, and passes it on by a bounded queue.  It answers nothing: its
  * Stateless Reset would not be that of the connection.
  *
+ * An engine that may hand its sockets over (engine/net/handover.h) also puts a tag of its own into
+ * CIDs.  A datagram with the tag of another process that lives is dropped, and counted.
+ *
  * A datagram that names the shard that it has reached is none.  So each step of a buffer leaves
  * less of it, and it cannot circle. */
 
@@ -27,9 +30,11 @@ enum {
     SE_STRAY_CID_AT = 1, /* place of the shard's index in a CID, if no load balancer reads it */
     SE_STRAYS_MAX = 256, /* buffers that may wait for a shard */
     SE_STRAY_NONE = 0xffff,
+    SE_STRAY_OTHER = 0xfffe, /* of another process: nothing can be passed on to it */
 };
 
-/* Returns the shard of a datagram that has no connection here: another one, or SE_STRAY_NONE. */
+/* Returns the shard of a datagram that has no connection here: another one, SE_STRAY_OTHER or
+ * SE_STRAY_NONE. */
 uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched);
 
 /* Passes the rest of a buffer on to `owner`, from `data`, whose datagram is a stray. */

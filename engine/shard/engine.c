@@ -76,6 +76,7 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     shard->engine = engine;
     se_limit_init(&shard->limit, &engine->limit);
     shard->shared_ports = &engine->shared_ports;
+    shard->handover = &engine->handover;
     shard->config = &engine->config;
     shard->fused = engine->fused;
     shard->index = index;
@@ -103,13 +104,19 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
         return result;
     fill_if_unset(engine->config.token_key, &entropy);
     fill_if_unset(engine->config.reset_key, &entropy);
+    se_entropy_fill(&entropy, &engine->shared_ports.tag, sizeof(engine->shared_ports.tag));
     se_entropy_deinit(&entropy);
     se_lb_keeper_set_mask(&engine->lb, engine->config.reset_key);
-    engine->shared_ports.byte = se_lb_keeper_form(&engine->lb).byte;
+    struct se_cid_form form = se_lb_keeper_form(&engine->lb);
+    engine->shared_ports.byte = form.byte;
+    engine->shared_ports.cid_size = form.size;
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++)
         result = make_shard_at_home(engine, i, error);
-    explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
+    if (engine->config.hand_over) {
+        memcpy(engine->handover.token_key, engine->config.token_key, SPATE_KEY_SIZE);
+        memcpy(engine->handover.reset_key, engine->config.reset_key, SPATE_KEY_SIZE);
+    }
     return result;
 }
 
@@ -174,12 +181,16 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     se_shared_ports_init(&engine->shared_ports);
+    engine->shared_ports.is_tagged = config.hand_over;
+    se_handover_init(&engine->handover, &engine->shared_ports, config.hand_over);
     atomic_init(&engine->is_stopping, false);
     se_engine_limit_set(&engine->limit, config.engine_rate_bytes_per_s_max, 0);
 
+    engine->lb.has_tag = config.hand_over;
     result = se_lb_keeper_open(&engine->lb, config.quic_lb, engine->config.shard_count, error);
     if (result == 0)
         result = choose_and_make_shards(engine, error);
+    explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
     if (result != 0) {
         spate_engine_destroy(engine);
         return result;
@@ -199,6 +210,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     (void)pthread_cond_destroy(&engine->changed);
     se_shared_ports_deinit(&engine->shared_ports);
     se_lb_keeper_close(&engine->lb);
+    se_handover_deinit(&engine->handover);
     (void)pthread_mutex_destroy(&engine->lock);
     free(engine);
 }

@@ -10,6 +10,7 @@
 
 #include "engine/base/limit.h"
 #include "engine/config/config.h"
+#include "engine/net/handover.h"
 #include "engine/net/shared_ports.h"
 #include "engine/shard/lb_keeper.h"
 #include "proto/base/compiler.h"
@@ -53,6 +54,7 @@ struct spate_engine {
     alignas(SB_CACHE_LINE) atomic_bool is_stopping; /* each turn reads it */
     alignas(SB_CACHE_LINE) struct se_engine_limit limit;
     alignas(SB_CACHE_LINE) struct se_shared_ports shared_ports;
+    struct se_handover handover;
     alignas(SB_CACHE_LINE) atomic_bool is_listening; /* in spate_engine_listen() */
     pthread_mutex_t lock; /* guards `listeners`, and the threads' state and result */
     pthread_cond_t changed;

@@ -106,7 +106,7 @@ void se_lb_keeper_set_mask(struct se_lb_keeper *keeper, const uint8_t *reset_key
 struct se_cid_form se_lb_keeper_form(const struct se_lb_keeper *keeper)
 {
     return se_cid_form_of(keeper->is_used ? &keeper->args.config : NULL, keeper->args.shard_count,
-                          keeper->mask_key);
+                          keeper->has_tag, keeper->mask_key);
 }
 
 int se_lb_keeper_begin(const struct se_lb_keeper *keeper, struct spate_shard *shard)

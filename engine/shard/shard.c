@@ -171,6 +171,20 @@ static void init_lists(struct spate_shard *shard)
     se_ports_init(shard);
 }
 
+int se_shard_set_keys(struct spate_shard *shard, const uint8_t *token_key, const uint8_t *reset_key)
+{
+    uint8_t own_key[SC_RESET_KEY_SIZE];
+    sc_reset_derive_key(reset_key, shard->index, own_key);
+    struct sc_reset *reset = sc_reset_create(own_key);
+    explicit_bzero(own_key, sizeof(own_key));
+    if (reset == NULL)
+        return -ENOMEM;
+    se_retry_deinit(&shard->retry);
+    sc_reset_destroy(shard->reset);
+    shard->reset = reset;
+    return se_retry_init(&shard->retry, token_key);
+}
+
 int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
 {
     shard->now_ns = se_clock_now_ns();
@@ -182,14 +196,7 @@ int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct sp
     if (result == 0)
         result = init_tables(shard);
     if (result == 0)
-        result = se_retry_init(&shard->retry, shard->config->token_key);
-    if (result == 0) {
-        uint8_t own_key[SC_RESET_KEY_SIZE];
-        sc_reset_derive_key(reset_key, shard->index, own_key);
-        shard->reset = sc_reset_create(own_key);
-        explicit_bzero(own_key, sizeof(own_key));
-        result = shard->reset != NULL ? 0 : -ENOMEM;
-    }
+        result = se_shard_set_keys(shard, shard->config->token_key, reset_key);
     if (result != 0) {
         se_error_set(error, "shard %u: %s", shard->index, strerrordesc_np(-result));
         return result;

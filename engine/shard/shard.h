@@ -19,6 +19,7 @@
 #include "engine/conn/conn_table.h"
 #include "engine/conn/depart.h"
 #include "engine/net/early.h"
+#include "engine/net/handover.h"
 #include "engine/base/entropy.h"
 #include "engine/conn/events.h"
 #include "engine/base/limit.h"
@@ -92,6 +93,7 @@ struct se_hosted {
 struct spate_shard {
     struct spate_engine *engine;
     struct se_shared_ports *shared_ports; /* borrowed from the engine */
+    struct se_handover *handover;         /* borrowed from the engine */
     const struct spate_config *config;
     const struct sc_fused *fused; /* `own_fused`; before init_pools(): borrowed from the engine */
     struct sc_fused own_fused;    /* with the two pools below */
@@ -190,6 +192,11 @@ struct spate_shard {
 SB_MUST_USE int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key,
                               struct spate_error *error);
 void se_shard_deinit(struct spate_shard *shard);
+
+/* Replaces the keys of reset tokens and of address tokens by those that the engine has now.  The
+ * shard has had no connection yet.  Returns 0, or -ENOMEM: then the engine cannot be used. */
+SB_MUST_USE int se_shard_set_keys(struct spate_shard *shard, const uint8_t *token_key,
+                                  const uint8_t *reset_key);
 
 /* Makes the ring, the slots and the doorbell of a shard for `config`, and frees them.  Returns 0,
  * or the negative errno with which se_shard_init() would fail. */

@@ -115,6 +115,9 @@ void se_shard_run_timers(struct spate_shard *shard)
             task->run(task, shard->now_ns);
             break;
         }
+        case SE_TIMER_HANDOVER:
+            se_handover_on_timer(shard);
+            break;
         }
     }
 }

@@ -4,8 +4,9 @@
 /* The end of a shard in order.
  *
  * New connections are refused at once, and so are those that have not finished their handshake: the
- * application does not know them yet, and strangers could otherwise hold up the end.  The others
- * may finish until the deadline.  Then they are closed.  A shard is done when the last connection
+ * application does not know them yet, and strangers could otherwise hold up the end.  After a
+ * hand-over they may finish, because their clients have nobody else.  The others may finish until
+ * the deadline.  Then they are closed.  A shard is done when the last connection
  * has drained, tombstones included, so that a CONNECTION_CLOSE that was lost is sent again.
  *
  * Looking at many connections takes long: a turn looks at VISITS_PER_TURN of them.  Each visit
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "engine/net/handover.h"
 #include "engine/shard/shard.h"
 
 enum {
@@ -54,10 +56,18 @@ void se_shutdown_begin(struct spate_shard *shard, const struct se_shutdown_args 
         shard->shutdown.state = SE_SHUTDOWN_CLOSING; /* to report it once more */
 }
 
+bool se_shutdown_refuses(const struct spate_shard *shard)
+{
+    enum se_shutdown_state state = shard->shutdown.state;
+    if (state == SE_SHUTDOWN_FINISHING)
+        return !se_handover_is_given(shard->handover);
+    return state != SE_SHUTDOWN_NONE;
+}
+
 static void visit(struct spate_shard *shard, struct spate_conn *conn)
 {
     const struct se_shutdown *shutdown = &shard->shutdown;
-    if (!se_conn_is_announced(conn))
+    if (!se_conn_is_announced(conn) && se_shutdown_refuses(shard))
         sp_conn_close_transport(conn->proto, SP_ERR_CONNECTION_REFUSED, "shutting down",
                                 shard->now_ns);
     else if (shutdown->state == SE_SHUTDOWN_CLOSING)
@@ -97,7 +107,8 @@ void se_shutdown_finish(struct spate_shard *shard)
     struct se_shutdown *shutdown = &shard->shutdown;
     bool is_ending =
         shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->state == SE_SHUTDOWN_CLOSING;
-    if (!is_ending || shard->conn_count > 0 || shard->tombstones.count > 0)
+    if (!is_ending || shard->conn_count > 0 || shard->tombstones.count > 0 ||
+        se_handover_linger_end_ns(shard) != SB_NEVER)
         return;
     if (shutdown->args.wants_event && !se_events_push_shutdown(&shard->events))
         return; /* no room: after the application has taken some */
@@ -108,5 +119,9 @@ void se_shutdown_finish(struct spate_shard *shard)
 uint64_t se_shutdown_wake_ns(const struct spate_shard *shard)
 {
     const struct se_shutdown *shutdown = &shard->shutdown;
-    return shutdown->state == SE_SHUTDOWN_FINISHING ? shutdown->args.deadline_ns : SB_NEVER;
+    if (shutdown->state == SE_SHUTDOWN_NONE || shutdown->state == SE_SHUTDOWN_DONE)
+        return SB_NEVER;
+    uint64_t deadline_ns =
+        shutdown->state == SE_SHUTDOWN_FINISHING ? shutdown->args.deadline_ns : SB_NEVER;
+    return SB_MIN(deadline_ns, se_handover_linger_end_ns(shard));
 }

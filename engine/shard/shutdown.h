@@ -15,7 +15,7 @@ struct spate_shard;
  *     NONE --begin--> FINISHING --deadline--> CLOSING --no connection left--> DONE
  *                         \--no connection left-----------------------------/
  *
- * From FINISHING on the shard refuses new connections. */
+ * From FINISHING on the shard refuses new connections: see se_shutdown_refuses(). */
 enum se_shutdown_state {
     SE_SHUTDOWN_NONE,
     SE_SHUTDOWN_FINISHING, /* connections may finish what they do */
@@ -56,7 +56,11 @@ void se_shutdown_finish(struct spate_shard *shard);
 /* Returns when se_shutdown_run() has something to do by itself; SB_NEVER: not before an event. */
 uint64_t se_shutdown_wake_ns(const struct spate_shard *shard);
 
-/* Returns true if new connections are refused. */
+/* Returns true if connections that begin are refused.  After a hand-over those that still come here
+ * are not, because they would have to come to the process that has taken over. */
+bool se_shutdown_refuses(const struct spate_shard *shard);
+
+/* Returns true if it has begun: the application can begin no connections. */
 static inline bool se_shutdown_has_begun(const struct se_shutdown *shutdown)
 {
     return shutdown->state != SE_SHUTDOWN_NONE;

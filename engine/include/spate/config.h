@@ -314,11 +314,16 @@ struct spate_config {
     uint64_t resume_path_ns;
     /* Whether spate_engine_start() pins its threads.  Default SPATE_PINNING_AUTO. */
     enum spate_pinning pinning;
-    uint8_t reserved_6[4]; /* no padding; ignored */
+    /* Whether another process can take over the listening sockets while this one serves its
+     * connections to their end: see <spate/hand_over.h>.  Sockets are opened with SO_REUSEPORT, and
+     * connection IDs have a byte that tells the processes apart.  Default false.
+     * Not with SPATE_BACKEND_HOST, and not with `quic_lb`. */
+    bool hand_over;
+    uint8_t reserved_6[3]; /* no padding; ignored */
     /* Server: connection IDs that load balancers can read: see <spate/quic_lb.h>.  Copied, and NULL
      * in what spate_engine_config() returns; spate_engine_set_quic_lb() changes it later.  Default
      * NULL: connection IDs are random, of 8 bytes, and with several shards the second byte is the
-     * shard's index. */
+     * shard's index.  Not with `hand_over`. */
     const struct spate_quic_lb *quic_lb;
 };
 

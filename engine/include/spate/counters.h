@@ -101,7 +101,9 @@
     /* Connection IDs that load balancers can read (spate_config.quic_lb). */ \
     X(SHARD, cids_unroutable)       /* issued that none can read: no configuration, or no nonce */ \
     X(GAUGE, quic_lb_nonces_left)   /* connection IDs that the configuration still allows */ \
-    X(GAUGE, conns_with_old_cids)   /* whose peers have not retired those of the one before */
+    X(GAUGE, conns_with_old_cids)   /* whose peers have not retired those of the one before */ \
+    /* Beside a process that takes over: see spate/hand_over.h. */ \
+    X(SHARD, strays_of_others)      /* datagrams of the process before or after: dropped */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -393,10 +393,10 @@ SPATE_API uint64_t spate_shard_busy_ns(const struct spate_shard *shard);
  * milliseconds after its end, and later on a busy machine.
  *
  * The shards of an engine can listen at one address: spate_engine_listen() does that in one call.
- * The kernel distributes new connections among
- * them by a hash of the addresses, and gives each shard the packets of its own connections, also
- * after a client's address has changed: our connection IDs name the shard, in clear.  Other engines
- * and other processes cannot join.
+ * The kernel distributes new connections among them by the connection IDs that clients choose, and
+ * gives each shard the packets of its own connections, also after a client's address has changed:
+ * our connection IDs name the shard, in clear.  Other engines and other processes cannot join, but
+ * one that takes over can: <spate/hand_over.h>.
  *
  *   address       IPv4 or IPv6.  Port 0 selects a free port.  "::" accepts IPv4 too.
  *   address_size  Bytes in `address`.

@@ -82,9 +82,9 @@ struct spate_connect_options {
      */
     struct spate_settings *settings;
     /* Connections of a shard to one address share a socket with those of their group alone, while
-     * there are free sockets (61 per shard).  The packets of a socket reach one shard of a server
-     * that has several, so a client of such a server needs some groups to use them all.  Any
-     * number; 0: the group of all connections that name none. */
+     * there are free sockets (61 per shard).  Some servers distribute packets among their threads
+     * by the addresses; a client of such a server needs some groups to use them all.  Any number;
+     * 0: the group of all connections that name none. */
     uint32_t socket_group;
     uint8_t reserved_2[4]; /* ignored */
 };

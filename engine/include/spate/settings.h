@@ -40,7 +40,7 @@ struct spate_settings;
  *           must have its values: shard_count, backend, crypto, conns_max, handshakes_max,
  *           memory_bytes_max, receive_slots, transmit_slots, socket_buffer_bytes, spin_ns,
  *           zero_copy, gso, retry, shard_rate_bytes_per_s_max, engine_rate_bytes_per_s_max,
- *           resume_path_ns and pinning.
+ *           resume_path_ns, pinning and hand_over.
  *           All others are settings of connections, but for `cpus`, `quic_lb` and the keys: those
  *           are ignored.
  *   *ret    Owned by the caller until spate_settings_destroy().  Untouched on failure.
@@ -92,10 +92,17 @@ struct spate_listen_options {
     struct spate_tls *tls;
     void *user;
     struct spate_settings *settings; /* of the connections; NULL: those of the engine */
+    /* Sockets that the process was started with, instead of `address`, which is ignored then: see
+     * spate_inherited_sockets().  All are bound to one address.  The shards of an engine that
+     * listen there get the whole list each, and each takes one; further shards open their own.
+     * NULL: none. */
+    const int *fds;        /* copied; the descriptors stay the program's, which may close them */
+    uint32_t fd_count;     /* entries in `fds`: 1 to 192 */
+    uint8_t reserved_2[4]; /* ignored */
 };
 
 /* Listens on a UDP address and accepts connections, as spate_shard_listen() does, with settings of
- * their own.
+ * their own, or on sockets that somebody else has bound.
  *
  *   options  Copied.
  *   *ret     Owned by the engine; valid until spate_listener_close() or spate_engine_destroy().
@@ -103,7 +110,13 @@ struct spate_listen_options {
  *   error    Names the address or the argument on failure; may be NULL.
  *
  * Returns 0, or:
- *   -EINVAL         `options` is NULL or its size is wrong, or a reason of spate_shard_listen().
+ *   -EINVAL         `options` is NULL or its size is wrong, or a reason of spate_shard_listen(). Or
+ *                   a socket of `fds` is no UDP socket, is not bound, is connected, or is bound to
+ *                   another address than the first one.  Or it has no SO_REUSEPORT although there
+ *                   are several shards or `hand_over` is set.  Or there are several, and one shard.
+ *   -EBADF          A descriptor of `fds` is not open.
+ *   -ENOTSOCK       A descriptor of `fds` is no socket.
+ *   -EBUSY          Another process is taking over the sockets: spate_engine_hand_over().
  *   -E2BIG          The program set a field that this library does not know.
  *   -EADDRINUSE     Another socket still used the address after a second.
  *   -EACCES         The process may not bind to this port.
@@ -112,7 +125,7 @@ struct spate_listen_options {
  *   -EMFILE         The shard has no free socket (61 per shard), or the process has no file
  *                   descriptor left.
  *   -ENOMEM         The kernel has no memory for a socket.
- *   -ESHUTDOWN      The shard is shutting down.
+ *   -ESHUTDOWN      The shard is shutting down, or another process has taken over the sockets.
  * Other negative errnos of the kernel are passed on; `error` names the step that failed.
  *
  * Threads: shard. */

@@ -21,10 +21,11 @@ extern "C" {
  *     spate_engine_listen(engine, &options, &listener, &error);
  *     spate_engine_start(engine, &handlers, &error);
  *
- * The kernel distributes new connections among the shards by a hash of the addresses, and gives
- * each shard the packets of its own connections, also after a client's address has changed: our
- * connection IDs name the shard, in clear.  A packet that reaches another shard all the same is
- * passed on.  A connection stays with its shard. */
+ * The kernel distributes new connections among the shards by the connection IDs that clients choose
+ * (where it refuses a program: by a hash of the addresses).  It gives each shard the packets of its
+ * own connections, also after a client's address has changed: our connection IDs name the shard, in
+ * clear, or masked with `quic_lb`.  A packet that reaches another shard all the same is passed on.
+ * A connection stays with its shard. */
 struct spate_engine_listener;
 
 /* Returns the number of shards that SPATE_SHARDS_AUTO means for the calling thread: its CPUs, by
@@ -54,7 +55,10 @@ SPATE_API uint32_t spate_shards_probe(struct spate_error *reason);
  *
  * Returns 0, or:
  *   -EINVAL         `options` is NULL or its size is wrong.  Or the address is neither IPv4 nor
- *                   IPv6, or `tls` is NULL or a client's.
+ *                   IPv6, or `tls` is NULL or a client's.  Or a socket of `fds` cannot be listened
+ *                   on: see spate_shard_listen_with().
+ *   -EBADF          A descriptor of `fds` is not open.
+ *   -ENOTSOCK       A descriptor of `fds` is no socket.
  *   -E2BIG          The program set a field that this library does not know.
  *   -EADDRINUSE     Another socket still used the address after a second.
  *   -EACCES         The process may not bind to this port.
@@ -63,9 +67,11 @@ SPATE_API uint32_t spate_shards_probe(struct spate_error *reason);
  *   -EMFILE         A shard has no free socket (61 per shard), or the process has no file
  *                   descriptor left.
  *   -ENOMEM         There is not enough memory, here or in the kernel.
- *   -ESHUTDOWN      A shard is shutting down or has ended.
+ *   -ESHUTDOWN      A shard is shutting down or has ended, or another process has taken over the
+ *                   sockets.
  *   -EAGAIN         A shard had 1,024 posts waiting for a second.
- *   -EBUSY          Another thread calls this function for the engine.
+ *   -EBUSY          Another thread calls this function for the engine.  Or another process is
+ *                   taking over the sockets.
  * Other negative errnos of the kernel are passed on; `error` names the step that failed.  After a
  * failure shards that run close their sockets in their next turns.
  *

@@ -12,6 +12,7 @@
 #include <spate/datagram.h>
 #include <spate/engine.h>
 #include <spate/event.h>
+#include <spate/hand_over.h>
 #include <spate/io.h>
 #include <spate/message.h>
 #include <spate/pool.h>

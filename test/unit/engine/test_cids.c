@@ -318,6 +318,28 @@ static void without_load_balancers_cids_are_as_before(void **state)
     assert_string_equal(error.text, "the engine was created without quic_lb");
 }
 
+static void an_engine_that_hands_over_puts_its_tag_after_the_shard(void **state)
+{
+    (void)state;
+    for (uint32_t shard_count = 1; shard_count <= 4; shard_count += 3) {
+        struct fixture *f = make(NULL, shard_count);
+        struct se_shared_ports ports = {.tag = 0xa7};
+        uint32_t last = shard_count - 1;
+        f->shards[last].shared_ports = &ports;
+        f->keeper.has_tag = true;
+        assert_int_equal(se_lb_keeper_begin(&f->keeper, &f->shards[last]), 0);
+        const struct se_cid_form *form = &f->shards[last].own_cids.form;
+        for (uint32_t i = 0; i < 64; i++) {
+            struct sp_cid cid = make_cid(f, last);
+            assert_int_equal(cid.size, SE_CID_SIZE);
+            assert_int_equal(cid.bytes[1], last);
+            assert_int_equal(cid.bytes[2], 0xa7);
+            assert_int_equal(se_cid_shard(form, cid.bytes), last);
+            assert_int_equal(se_cid_tag(form, cid.bytes), 0xa7);
+        }
+    }
+}
+
 /* ---- What is refused ---- */
 
 struct bad {
@@ -437,6 +459,7 @@ int main(void)
         QT_TEST(owned, an_engine_without_a_configuration_yet_is_unroutable),
         QT_TEST(owned, a_client_of_the_engine_uses_up_no_nonce),
         QT_TEST(owned, without_load_balancers_cids_are_as_before),
+        QT_TEST(owned, an_engine_that_hands_over_puts_its_tag_after_the_shard),
         QT_TEST(owned, each_bad_value_gives_one_clear_line),
         QT_TEST(owned, a_change_must_keep_the_length_and_bring_another_key),
         QT_TEST(owned, balancers_read_both_kinds_of_header),

@@ -65,8 +65,10 @@ static const struct part shard_parts[] = {
 
 static const struct part engine_parts[] = {
     FROM_TO(struct spate_engine, config, handlers), /* does not change */
-    FIELD(struct spate_engine, is_stopping),        FIELD(struct spate_engine, limit),
-    FIELD(struct spate_engine, shared_ports),       FROM_TO(struct spate_engine, is_listening, lb),
+    FIELD(struct spate_engine, is_stopping),
+    FIELD(struct spate_engine, limit),
+    FROM_TO(struct spate_engine, shared_ports, handover), /* as shards listen, and processes go */
+    FROM_TO(struct spate_engine, is_listening, lb),
 };
 
 static void what_other_threads_write_has_lines_of_its_own(void **state)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* Engines that replace each other at one port, while clients begin, send and change their
+ * addresses: nothing gets lost, and nobody is refused. */
+
+#include "test/support/hand_over_world.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+
+/* No packet came to a wrong shard or process, and none was answered with a reset. */
+static void assert_in_order(const struct hw_server *server)
+{
+    struct spate_shard_stats sum = hw_stats(server);
+    assert_int_equal(sum.strays_out, 0);
+    assert_int_equal(sum.strays_of_others, 0);
+    assert_int_equal(sum.stateless_resets, 0);
+    assert_int_equal(sum.conns_refused, 0);
+    assert_int_equal(server->closed, 0);
+}
+
+static struct hw_server *begin(struct hw *hw, uint32_t shard_count, uint32_t clients)
+{
+    struct hw_server *server = hw_make_server(hw, shard_count, NULL);
+    hw_listen(server);
+    hw_connect(hw, clients, server);
+    return server;
+}
+
+static void old_connections_stay_and_new_ones_come_to_the_new_engine(void **state)
+{
+    (void)state;
+    for (uint32_t is_v6 = 0; is_v6 < 2; is_v6++) {
+        struct hw *hw = hw_create(is_v6 != 0);
+        struct hw_server *a = begin(hw, 2, 8);
+        struct hw_server *b = hw_make_server(hw, 2, NULL);
+        hw_move_and_send(hw, 0, 8, a, 3);
+        hw_hand_over(a, b);
+        hw_connect(hw, 8, b);
+        assert_int_equal(a->connected, 8);
+        hw_move_and_send(hw, 0, 8, a, 3);
+        hw_move_and_send(hw, 8, 16, b, 3);
+        assert_in_order(a);
+        assert_in_order(b);
+        owned_end_all();
+    }
+}
+
+/* A -> B -> C, with different numbers of shards, while A and B still serve. */
+static void engines_in_a_chain_all_keep_their_connections(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *servers[4];
+    static const uint32_t shards[4] = {2, 1, 2, 1};
+    servers[0] = begin(hw, shards[0], 6);
+    for (uint32_t i = 1; i < 4; i++) {
+        servers[i] = hw_make_server(hw, shards[i], NULL);
+        hw_hand_over(servers[i - 1], servers[i]);
+        hw_connect(hw, 6, servers[i]);
+        for (uint32_t each = 0; each <= i; each++)
+            hw_move_and_send(hw, each * 6, each * 6 + 6, servers[each], 2);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        assert_in_order(servers[i]);
+}
+
+/* The engine in the middle ends before the first one: the last one still sees both ends. */
+static void an_engine_sees_the_end_of_all_before_it(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 1, 2);
+    struct hw_server *b = hw_make_server(hw, 1, NULL);
+    struct hw_server *c = hw_make_server(hw, 1, NULL);
+    hw_hand_over(a, b);
+    hw_connect(hw, 2, b);
+    hw_hand_over(b, c);
+    hw_connect(hw, 2, c);
+    hw_kill(b);
+    hw_for(hw, 250 * MS);
+    hw_send_if_open(hw, 2, 4);
+    hw_until_closed(hw, 2);
+    hw_move_and_send(hw, 0, 2, a, 2);
+    hw_kill(a);
+    hw_for(hw, 250 * MS);
+    hw_send_if_open(hw, 0, 2);
+    hw_until_closed(hw, 4);
+    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
+    assert_int_equal(hw_stats(c).strays_of_others, 0);
+    hw_move_and_send(hw, 4, 6, c, 2);
+}
+
+/* Also by an engine with fewer shards, whose shard 0 answers for the old one's shard 1. */
+static void connections_of_an_engine_that_dies_are_reset_by_the_next(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2, 8);
+    struct hw_server *b = hw_make_server(hw, 1, NULL);
+    hw_hand_over(a, b);
+    hw_connect(hw, 4, b);
+    hw_kill(a);
+    hw_for(hw, 250 * MS); /* b looks every 100 ms */
+    hw_send_if_open(hw, 0, 8);
+    hw_until_closed(hw, 8);
+    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
+    hw_move_and_send(hw, 8, 12, b, 3);
+    assert_int_equal(b->closed, 0);
+}
+
+static void sockets_of_ended_engines_are_used_again(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *before = begin(hw, 2, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct hw_server *next = hw_make_server(hw, 2, NULL);
+        hw_hand_over(before, next);
+        hw_connect(hw, 1, next);
+        hw_move_and_send(hw, i, i + 1, before, 1);
+        hw_kill(before);
+        assert_int_equal(hw_socket_count(hw), 4);
+        hw_for(hw, 2300 * MS); /* for so long its ring might read */
+        before = next;
+    }
+    hw_connect(hw, 4, before);
+    hw_move_and_send(hw, 4, 8, before, 3);
+    assert_int_equal(hw_stats(before).strays_out, 0);
+    hw_kill(before);
+    assert_int_equal(hw_socket_count(hw), 0);
+}
+
+/* A handshake that has begun at the old engine ends there, although that shuts down. */
+static void handshakes_in_flight_are_not_refused(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2, 1);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    struct hw_client *client = &hw->clients[hw->client_count++];
+    client->relay = pw_relay_create(&hw->w);
+    client->conn = pw_connect_through(&hw->w, client->relay);
+    client->relay->drops_to_client = true;
+    uint64_t accepted = hw_stats(a).conns_accepted;
+    for (uint32_t i = 0; i < 1000 && hw_stats(a).conns_accepted == accepted; i++)
+        hw_turn(hw);
+    assert_int_equal(hw_stats(a).conns_accepted, accepted + 1);
+
+    hw_hand_over(a, b);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
+    hw_for(hw, 5 * MS);
+    client->relay->drops_to_client = false;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (a->connected + b->connected < 2 && pw_now_ns() < end_ns)
+        hw_turn(hw);
+    assert_int_equal(a->connected + b->connected, 2);
+    assert_int_equal(hw->w.client.closed_count, 0);
+    hw_connect(hw, 4, b);
+    hw_move_and_send(hw, 0, 1, a, 2);
+    assert_int_equal(hw_stats(a).conns_refused + hw_stats(b).conns_refused, 0);
+}
+
+/* First packets that the kernel has queued for the old engine before the hand-over are accepted
+ * there after it, although the engine has no connection and shuts down at once. */
+static void first_packets_in_the_old_sockets_are_accepted(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = hw_make_server(hw, 2, NULL);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    hw_listen(a);
+    for (uint32_t i = 0; i < 8; i++) {
+        struct hw_client *client = &hw->clients[hw->client_count++];
+        client->relay = pw_relay_create(&hw->w);
+        client->conn = pw_connect_through(&hw->w, client->relay);
+    }
+    pw_wait(&hw->w.client, 0);
+    pw_wait(&hw->w.client, 0);
+    for (uint32_t i = 0; i < 8; i++)
+        pw_relay_pass(hw->clients[i].relay);
+    hw_hand_over(a, b);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
+    uint64_t start_ns = pw_now_ns();
+    hw_until(hw, &a->connected, 8);
+    assert_true(pw_now_ns() - start_ns < 900 * MS); /* before the first one is sent again */
+    assert_int_equal(b->connected, 0);
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+static void an_engine_that_was_replaced_ends_when_its_connections_have(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2, 4);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    hw_hand_over(a, b);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
+    hw_for(hw, 300 * MS);
+    hw_move_and_send(hw, 0, 4, a, 1);
+    assert_int_equal(a->closed, 0);
+    for (uint32_t i = 0; i < 4; i++)
+        spate_conn_close(hw->clients[i].conn, 0, NULL);
+    hw_until(hw, &a->shut_down, 2);
+    assert_int_equal(a->closed, 4);
+    assert_int_equal(b->connected, 0);
+}
+
+static void retry_always(struct spate_config *config)
+{
+    config->retry = SPATE_RETRY_ALWAYS;
+}
+
+/* Tokens of the old engine's Retry packets come back to the new one. */
+static void tokens_of_the_old_engine_are_good_at_the_new_one(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = hw_make_server(hw, 2, retry_always);
+    struct hw_server *b = hw_make_server(hw, 2, retry_always);
+    hw_listen(a);
+    for (uint32_t i = 0; i < 6; i++) {
+        struct hw_client *client = &hw->clients[hw->client_count++];
+        client->relay = pw_relay_create(&hw->w);
+        client->conn = pw_connect_through(&hw->w, client->relay);
+    }
+    for (uint32_t i = 0; i < 1000 && hw_stats(a).retries_sent < 6; i++)
+        hw_turn(hw);
+    assert_int_equal(hw_stats(a).retries_sent, 6);
+    uint64_t answered = hw_stats(a).tokens_accepted;
+    hw_hand_over(a, b);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (a->connected + b->connected < 6 && pw_now_ns() < end_ns)
+        hw_turn(hw);
+    assert_int_equal(a->connected + b->connected, 6);
+    assert_true(hw_stats(b).tokens_accepted + answered >= 6);
+    assert_int_equal(hw_stats(a).tokens_refused + hw_stats(b).tokens_refused, 0);
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+/* Another program of the kernel gives the new engine the packets of the old one's connections. */
+static void packets_of_the_other_engine_are_never_answered(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 1, 4);
+    struct hw_server *b = hw_make_server(hw, 1, NULL);
+    hw_hand_over(a, b);
+    hw_connect(hw, 1, b);
+    for (uint32_t wrong = 0; wrong < 2; wrong++) {
+        struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 1 - wrong)};
+        const struct sock_fprog program = {.len = 1, .filter = code};
+        int one = 1;
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&hw->w.address, hw->w.address_size), 0);
+        assert_int_equal(
+            setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)), 0);
+        (void)close(fd);
+        uint32_t from = wrong == 0 ? 0 : 4;
+        uint32_t to = wrong == 0 ? 4 : 5;
+        hw_send(hw, from, to, 1);
+        hw_for(hw, 50 * MS);
+        const struct hw_server *at = wrong == 0 ? b : a;
+        assert_true(hw_stats(at).strays_of_others >= to - from);
+        assert_int_equal(hw_stats(at).stateless_resets, 0);
+    }
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+static void listeners_cannot_be_added_after_it(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2, 2);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    struct spate_listener *listener;
+    struct spate_error error = {""};
+    socklen_t size;
+    struct sockaddr_storage any = pw_loopback(false, 0, &size);
+    hw_hand_over(a, b);
+    assert_int_equal(spate_shard_listen(a->shards[0], (struct sockaddr *)&any, size,
+                                        hw->w.server.tls, NULL, &listener, &error),
+                     -ESHUTDOWN);
+    assert_string_equal(error.text, "another process has taken over the sockets");
+    struct hw_channel channel = hw_channel_create();
+    assert_int_equal(spate_engine_hand_over(a->engine, channel.old_end, 0, &error), -EALREADY);
+    hw_channel_end(&channel);
+    /* A closed listener gives its socket up, and nobody is disturbed. */
+    spate_listener_close(a->listeners[1]);
+    hw_for(hw, 50 * MS);
+    hw_move_and_send(hw, 0, 2, a, 2);
+    hw_connect(hw, 2, b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, old_connections_stay_and_new_ones_come_to_the_new_engine),
+        QT_TEST(owned, engines_in_a_chain_all_keep_their_connections),
+        QT_TEST(owned, an_engine_sees_the_end_of_all_before_it),
+        QT_TEST(owned, connections_of_an_engine_that_dies_are_reset_by_the_next),
+        QT_TEST(owned, sockets_of_ended_engines_are_used_again),
+        QT_TEST(owned, handshakes_in_flight_are_not_refused),
+        QT_TEST(owned, first_packets_in_the_old_sockets_are_accepted),
+        QT_TEST(owned, an_engine_that_was_replaced_ends_when_its_connections_have),
+        QT_TEST(owned, tokens_of_the_old_engine_are_good_at_the_new_one),
+        QT_TEST(owned, packets_of_the_other_engine_are_never_answered),
+        QT_TEST(owned, listeners_cannot_be_added_after_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
