@@ -48,24 +48,31 @@ int echo_listen(struct echo *echo, uint16_t port)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv)
+int echo_create_with(struct echo *echo, const struct spate_config *config, const char *cert_file,
+                     const char *key_file)
 {
     struct spate_error error = {""};
+    memset(echo, 0, sizeof(*echo));
+    if (make_tls(echo, cert_file, key_file) != 0)
+        return 1;
+    int result = spate_engine_create(config, &echo->engine, &error);
+    if (result != 0)
+        return failed("spate_engine_create", result, &error);
+    echo->shard = spate_engine_shard(echo->engine, 0);
+    return 0;
+}
+
+int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv)
+{
     struct spate_config config;
     memset(echo, 0, sizeof(*echo));
     if (argc != 4) {
         fprintf(stderr, "usage: %s CERT-FILE KEY-FILE PORT\n", argv[0]);
         return 1;
     }
-    if (make_tls(echo, argv[1], argv[2]) != 0)
-        return 1;
     spate_config_init(&config);
     config.backend = backend;
-    int result = spate_engine_create(&config, &echo->engine, &error);
-    if (result != 0)
-        return failed("spate_engine_create", result, &error);
-    echo->shard = spate_engine_shard(echo->engine, 0);
-    return 0;
+    return echo_create_with(echo, &config, argv[1], argv[2]);
 }
 
 int echo_open(struct echo *echo, int argc, char **argv)
@@ -89,14 +96,17 @@ static void answer(struct spate_shard *shard, struct spate_event *event)
     (void)spate_stream_reset(event->conn, event->stream_id, 1);
 }
 
-static void handle(struct spate_shard *shard, struct spate_event *event)
+static void handle(struct echo *echo, struct spate_event *event)
 {
+    struct spate_shard *shard = echo->shard;
     if (event->kind == SPATE_EVENT_STREAM_DATA) {
         answer(shard, event);
     } else if (event->kind == SPATE_EVENT_SENT) {
         struct spate_slice *kept = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
         spate_slice_release(shard, kept);
         free(kept);
+    } else if (event->kind == SPATE_EVENT_SHUTDOWN) {
+        echo->has_ended = true;
     }
 }
 
@@ -110,7 +120,7 @@ int echo_turn(struct echo *echo)
         return failed("spate_shard_turn", result, &error);
     while ((count = spate_shard_events(echo->shard, events, 64)) > 0) {
         for (uint32_t i = 0; i < count; i++)
-            handle(echo->shard, &events[i]);
+            handle(echo, &events[i]);
     }
     return 0;
 }

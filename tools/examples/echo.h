@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_ECHO_H
 #define EXAMPLES_ECHO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <spate/spate.h>
@@ -11,6 +12,7 @@ struct echo {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
+    bool has_ended; /* after a shutdown, the last connection has */
 };
 
 /* Listens on 127.0.0.1 as the command line says: CERT-FILE KEY-FILE PORT; port 0 selects a free
@@ -20,6 +22,8 @@ int echo_open(struct echo *echo, int argc, char **argv);
 /* The same in two steps, for a program that has a socket of its own: the engine, and where it
  * listens. */
 int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv);
+int echo_create_with(struct echo *echo, const struct spate_config *config, const char *cert_file,
+                     const char *key_file);
 int echo_listen(struct echo *echo, uint16_t port);
 
 /* Runs a turn that does not wait, and handles its events.  Returns 0, or 1 after it has said that

@@ -12,6 +12,7 @@
 #include <spate/spate.h>
 
 #include "tools/spate/commands.h"
+#include "tools/spate/replace.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/key_file.h"
 #include "tools/spate/lb_file.h"
@@ -21,7 +22,7 @@
 #include "tools/spate/serve_stream.h"
 #include "tools/spate/stop.h"
 
-enum { EVENTS_MAX = 256, TICKETS = 2 };
+enum { EVENTS_MAX = 256, TICKETS = 2, INHERITED_MAX = 16, NS_PER_S = 1000000000 };
 
 #define RETRY_NS    UINT64_C(20000000)   /* streams that wait for memory try again after it */
 #define SHUTDOWN_NS UINT64_C(1000000000) /* that connections may take to finish */
@@ -31,6 +32,8 @@ struct server {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
+    struct replace replace;
+    bool is_taken; /* from another process: its addresses are ours */
     bool has_ended;
 };
 
@@ -141,6 +144,7 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     config.streams_uni_max = 0;
     config.versions = o->versions;
+    config.hand_over = o->hand_over != NULL;
     struct spate_quic_lb lb;
     if (o->quic_lb != NULL && !read_quic_lb(o->quic_lb, &lb))
         return false;
@@ -154,7 +158,8 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     if (spate_engine_warning(server->engine) != NULL)
         message("serve", "%s", spate_engine_warning(server->engine));
     server->shard = spate_engine_shard(server->engine, 0);
-    return true;
+    return o->hand_over == NULL ||
+           replace_take(&server->replace, o->hand_over, server->engine, &server->is_taken);
 }
 
 static bool prefer_all(struct spate_listener *listener, const struct serve_options *o)
@@ -174,8 +179,46 @@ static bool prefer_all(struct spate_listener *listener, const struct serve_optio
     return true;
 }
 
+/* Listens on the sockets that the process was started with, or at their address if another process
+ * has given us the sockets that it has there. */
+static bool listen_inherited(struct server *server, const struct serve_options *o)
+{
+    int fds[INHERITED_MAX];
+    struct spate_error error = {""};
+    struct net_address bound = {.size = sizeof(bound.storage)};
+    struct spate_listener *listener;
+    int count = spate_inherited_sockets(o->inherit, fds, INHERITED_MAX, &error);
+    struct spate_listen_options options = {.size = sizeof(options), .tls = server->tls};
+    int e = count < 0 ? count : count == 0 ? -ENOENT : 0;
+    if (e == 0 && server->is_taken) {
+        e = getsockname(fds[0], (struct sockaddr *)&bound.storage, &bound.size) == 0 ? 0 : -errno;
+        options.address = (const struct sockaddr *)&bound.storage;
+        options.address_size = bound.size;
+    } else if (e == 0) {
+        options.fds = fds;
+        options.fd_count = (uint32_t)count;
+    }
+    if (e == 0)
+        e = spate_shard_listen_with(server->shard, &options, &listener, &error);
+    if (e == 0)
+        e = spate_listener_address(listener, &bound.storage, &bound.size);
+    if (e != 0) {
+        message("serve", "--inherit %s: %s", o->inherit,
+                error.text[0] != 0 ? error.text
+                : count == 0       ? "the process was started with no socket of this name"
+                                   : strerror(-e));
+        return false;
+    }
+    char text[NET_TEXT_SIZE];
+    net_format(&bound, text);
+    printf("listening at %s\n", text);
+    return prefer_all(listener, o) && fflush(stdout) == 0;
+}
+
 static bool listen_all(struct server *server, const struct serve_options *o)
 {
+    if (o->inherit != NULL)
+        return listen_inherited(server, o);
     for (uint32_t i = 0; i < o->listen_count; i++) {
         struct spate_error error = {""};
         struct spate_listener *listener;
@@ -210,15 +253,22 @@ static void handle_events(struct server *server)
     }
 }
 
-/* Runs until the first signal, and then until connections have ended, or the second signal. */
+/* Runs until the first signal, or until another process has taken over, and then until connections
+ * have ended, or the second signal. */
 static int run(struct server *server, const struct serve_options *o)
 {
     bool is_ending = false;
+    bool is_replaced = false;
     bool is_retrying = false;
     while (!server->has_ended && stop_count() < 2) {
         if (stop_count() > 0 && !is_ending) {
             is_ending = true;
             (void)spate_shard_shutdown(server->shard, SHUTDOWN_NS, 0, "the server stops");
+        }
+        if (replace_is_given(&server->replace) && !is_replaced && !is_ending) {
+            is_replaced = true;
+            (void)spate_shard_shutdown(server->shard, o->drain_s * (uint64_t)NS_PER_S, 0,
+                                       "the server was replaced");
         }
         if (stop_take_hangup()) {
             if (o->ticket_keys != NULL)
@@ -267,10 +317,13 @@ int serve_run(int argc, char **argv)
         stop_watch(server.shard);
         if (options.ticket_keys != NULL || options.quic_lb != NULL)
             stop_watch_hangup();
-        if (listen_all(&server, &options))
+        if (listen_all(&server, &options) &&
+            (options.hand_over == NULL || replace_finish(&server.replace)))
             status = run(&server, &options);
         stop_forget();
     }
+    if (options.hand_over != NULL && server.engine != NULL)
+        replace_end(&server.replace);
     spate_engine_destroy(server.engine);
     spate_tls_destroy(server.tls);
     (void)close(root);

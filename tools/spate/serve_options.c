@@ -8,7 +8,7 @@
 #include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
-enum { CONNS_DEFAULT = 1000, CONNS_MAX = 1000000 };
+enum { CONNS_DEFAULT = 1000, CONNS_MAX = 1000000, DRAIN_DEFAULT_S = 60, DRAIN_MAX_S = 86400 };
 
 static const char usage_text[] =
     "usage: spate serve --listen ADDR:PORT --root DIR [OPTIONS]\n"
@@ -47,6 +47,15 @@ static const char usage_text[] =
     "                      CONFIG-ID SERVER-ID NONCE-BYTES KEY [length], with hexadecimal "
     "SERVER-ID\n"
     "                      and KEY; KEY is - for IDs in clear.  SIGHUP reads it again\n"
+    "  --hand-over PATH    takes over from the server that runs with this path, and lets the next "
+    "one\n"
+    "                      take over: no connection is lost.  With the same --listen,\n"
+    "                      and without --quic-lb\n"
+    "  --drain SECONDS     with --hand-over: closes connections that last longer after that "
+    "(60)\n"
+    "  --inherit NAME      listens on the sockets of this name that systemd has bound "
+    "(ListenDatagram=,\n"
+    "                      FileDescriptorName=); instead of --listen\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
     "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
@@ -66,6 +75,9 @@ static const struct option long_options[] = {
     {"retry", no_argument, NULL, 'R'},
     {"verbose", no_argument, NULL, 'v'},
     {"quic", required_argument, NULL, 'q'},
+    {"hand-over", required_argument, NULL, 'H'},
+    {"drain", required_argument, NULL, 'd'},
+    {"inherit", required_argument, NULL, 'i'},
     {"early", no_argument, NULL, 'e'},
     {"ticket-keys", required_argument, NULL, 't'},
     {"quic-lb", required_argument, NULL, 'b'},
@@ -134,6 +146,17 @@ static int take(void *context, int option, const char *value)
     case 'b':
         o->quic_lb = value;
         return 0;
+    case 'H':
+        o->hand_over = value;
+        return 0;
+    case 'i':
+        o->inherit = value;
+        return 0;
+    case 'd':
+        if (!number_parse(value, 0, DRAIN_MAX_S, &number))
+            return message_usage("serve", "--drain must be 0 to 86400, not", value);
+        o->drain_s = (uint32_t)number;
+        return 0;
     case 'R':
         o->sends_retry = true;
         return 0;
@@ -145,8 +168,10 @@ static int take(void *context, int option, const char *value)
 
 static int check(const struct serve_options *o)
 {
-    if (o->listen_count == 0)
+    if (o->listen_count == 0 && o->inherit == NULL)
         return message_usage("serve", "--listen is missing", NULL);
+    if (o->listen_count > 0 && o->inherit != NULL)
+        return message_usage("serve", "--inherit goes without --listen", NULL);
     if (o->prefer_count > 0 && o->listen_count > 1)
         return message_usage("serve", "--prefer goes with one --listen", NULL);
     if (o->root == NULL)
@@ -164,6 +189,7 @@ bool serve_options_parse(struct serve_options *ret, int argc, char **argv, int *
     const struct options_spec spec = {"serve", usage_text, ":", long_options, take, ret};
     memset(ret, 0, sizeof(*ret));
     ret->conns_max = CONNS_DEFAULT;
+    ret->drain_s = DRAIN_DEFAULT_S;
     if (!options_parse(&spec, argc, argv, ret_status))
         return false;
     *ret_status =

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Server processes that replace each other under load: no connection is lost and no handshake
+refused, also when the old process is killed while it serves its last connections.
+
+usage: hand_over.py SPATE SERVER LOAD
+"""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SPATE, SERVER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
+HANG_S = 120
+DRAIN_S = 60
+CONNS = 20
+SEEN = 100  # handshakes between two steps of a test
+# A first packet that is lost is sent again after a second: nothing may take that long.
+HANDSHAKE_MS_MAX = 900
+
+
+class HandOver(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix='spate-hand-over-')
+        self.addCleanup(folder.cleanup)
+        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
+        self.path = f'{folder.name}/next'
+        self.port = '0'
+        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+
+    def start(self, *words, **more):
+        process = subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, **more)
+        self.addCleanup(self.end, process)
+        return process
+
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def serve(self, drain_s=DRAIN_S):
+        server = self.start(SERVER, self.cert, self.key, self.port, self.path, str(drain_s))
+        words = server.stdout.readline().split()
+        self.assertEqual(words[:3], ['listening', 'at', 'port'], words)
+        self.port = words[3]
+        self.assertEqual(server.stdout.readline(), 'serving\n')
+        return server
+
+    def load(self):
+        load = self.start(LOAD, self.port, self.cert, str(CONNS))
+        self.say(load, '+')
+        self.see(load)
+        return load
+
+    @staticmethod
+    def say(load, word):
+        load.stdin.write(word)
+        load.stdin.flush()
+
+    def see(self, load):
+        """Waits until SEEN more handshakes are done: the load runs meanwhile."""
+        for _ in range(SEEN // 50):
+            self.assertTrue(load.stdout.readline().endswith('handshakes\n'))
+
+    def result(self, load):
+        said, wrong = load.communicate('q', timeout=HANG_S)
+        self.assertEqual(load.returncode, 0, wrong)
+        result = json.loads(said.splitlines()[-1])
+        print(result)
+        self.assertEqual(result['failed'], 0, wrong)
+        self.assertEqual(result['wrong'], 0)
+        self.assertLess(result['longest_ms'], HANDSHAKE_MS_MAX)
+        return result
+
+    def ends_in_order(self, server):
+        _, wrong = server.communicate(timeout=HANG_S)
+        self.assertEqual((server.returncode, wrong), (0, ''))
+
+    def test_a_server_is_replaced_three_times_and_nothing_is_lost(self):
+        servers = [self.serve()]
+        load = self.load()
+        for _ in range(3):
+            servers.append(self.serve())
+            self.say(load, '+')
+            self.see(load)
+        for server in servers:  # all of them still serve
+            self.assertIsNone(server.poll())
+        result = self.result(load)
+        self.assertEqual(result['made'], [CONNS] * 4)
+        self.assertEqual(result['lost'], [0] * 4)
+        for server in servers[:-1]:
+            self.ends_in_order(server)
+        servers[-1].send_signal(signal.SIGTERM)
+        self.ends_in_order(servers[-1])
+
+    def test_an_old_process_that_is_killed_takes_nobody_with_it(self):
+        old = self.serve()
+        load = self.load()
+        new = self.serve()
+        self.say(load, '+')
+        self.see(load)
+        old.kill()
+        self.see(load)
+        self.say(load, '+')
+        self.see(load)
+        self.see(load)
+        newest = self.serve()
+        self.say(load, '+')
+        self.see(load)
+        result = self.result(load)
+        self.assertEqual(result['made'], [CONNS] * 4)
+        self.assertGreater(result['lost'][0], 0)  # the others have not noticed yet
+        self.assertEqual(result['lost'][1:], [0, 0, 0])
+        self.ends_in_order(new)
+        newest.send_signal(signal.SIGTERM)
+        self.ends_in_order(newest)
+
+    def test_a_new_process_that_fails_leaves_the_old_one_alone(self):
+        old = self.serve()
+        load = self.load()
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as fake:
+                fake.connect(self.path)
+                fake.send(b'SPHO\1\1')
+                keys = fake.recv(4096)
+                self.assertEqual(keys[:6], b'SPHO\1\2')
+            self.assertIn('has gone', old.stderr.readline())
+            self.see(load)
+        new = self.serve()
+        self.say(load, '+')
+        self.see(load)
+        self.assertEqual(self.result(load)['lost'], [0, 0])
+        self.ends_in_order(old)
+        new.send_signal(signal.SIGTERM)
+        self.ends_in_order(new)
+
+    def test_connections_that_do_not_end_are_closed_after_the_drain(self):
+        old = self.serve(drain_s=1)
+        load = self.load()
+        new = self.serve()
+        self.say(load, '+')
+        self.ends_in_order(old)
+        self.see(load)
+        result = self.result(load)
+        self.assertEqual(result['lost'], [CONNS, 0])
+        new.send_signal(signal.SIGTERM)
+        self.ends_in_order(new)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/replace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <spate/spate.h>
+
+#include "tools/spate/message.h"
+
+#define PATIENCE_NS UINT64_C(10000000000)
+
+static bool failed(const struct replace *h, const char *what)
+{
+    message("serve", "--hand-over %s: %s", h->path, what);
+    return false;
+}
+
+/* Returns a socket and the address of the path, or -1. */
+static int open_at(const struct replace *h, struct sockaddr_un *ret)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(h->path) >= sizeof(ret->sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(ret->sun_path, h->path);
+    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+bool replace_take(struct replace *ret, const char *path, struct spate_engine *engine,
+                  bool *ret_is_taken)
+{
+    struct sockaddr_un address;
+    struct spate_error error = {""};
+    *ret = (struct replace){.path = path, .engine = engine, .listening = -1};
+    ret->shard = spate_engine_shard(engine, 0);
+    ret->channel = open_at(ret, &address);
+    *ret_is_taken = false;
+    if (ret->channel < 0)
+        return failed(ret, strerror(errno));
+    if (connect(ret->channel, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        bool is_first = errno == ENOENT || errno == ECONNREFUSED;
+        if (!is_first)
+            (void)failed(ret, strerror(errno));
+        (void)close(ret->channel);
+        ret->channel = -1;
+        return is_first;
+    }
+    *ret_is_taken = true;
+    return spate_engine_take_over(engine, ret->channel, PATIENCE_NS, &error) == 0 ||
+           failed(ret, error.text);
+}
+
+/* Gives the sockets to the first process that takes them. */
+static void *wait_for_next(void *argument)
+{
+    struct replace *h = argument;
+    int channel;
+    while ((channel = accept4(h->listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        struct spate_error error = {""};
+        int result = spate_engine_hand_over(h->engine, channel, PATIENCE_NS, &error);
+        (void)close(channel);
+        if (result == 0) {
+            atomic_store(&h->is_given, true);
+            spate_shard_wake(h->shard);
+            break;
+        }
+        (void)failed(h, result == -EAGAIN ? "the next process does not finish" : error.text);
+    }
+    return NULL;
+}
+
+bool replace_finish(struct replace *h)
+{
+    struct sockaddr_un address;
+    struct spate_error error = {""};
+    if (h->channel >= 0 && spate_engine_take_over_finish(h->engine, PATIENCE_NS, &error) != 0)
+        return failed(h, error.text);
+    if (h->channel >= 0)
+        (void)close(h->channel);
+    h->channel = -1;
+    h->listening = open_at(h, &address);
+    (void)unlink(h->path); /* it was the other process's, or of one that was killed */
+    if (h->listening < 0 || bind(h->listening, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(h->listening, 1) != 0)
+        return failed(h, strerror(errno));
+    int result = pthread_create(&h->thread, NULL, wait_for_next, h);
+    h->has_thread = result == 0;
+    return h->has_thread || failed(h, strerror(result));
+}
+
+bool replace_is_given(const struct replace *h)
+{
+    return h->has_thread && atomic_load(&h->is_given);
+}
+
+void replace_end(struct replace *h)
+{
+    if (h->has_thread) {
+        if (!replace_is_given(h))
+            (void)unlink(h->path);
+        (void)shutdown(h->listening, SHUT_RDWR); /* ends the thread's accept4() */
+        (void)pthread_join(h->thread, NULL);
+    }
+    if (h->listening >= 0)
+        (void)close(h->listening);
+    if (h->channel >= 0)
+        (void)close(h->channel);
+    h->has_thread = false;
+    h->listening = h->channel = -1;
+}
