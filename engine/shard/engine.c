@@ -413,15 +413,18 @@ static int start_threads(struct spate_engine *engine, struct spate_error *error)
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = 0;
+    /* All of them before the first thread: its on_start may listen with all shards. */
+    for (uint32_t i = 0; i < engine->config.shard_count; i++)
+        atomic_store(&engine->shards[i]->is_threaded, true);
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++) {
         struct se_thread *thread = &engine->threads[i];
         const int *cpu = engine->config.cpus != NULL ? &engine->cpus[i] : NULL;
         thread->engine = engine;
         thread->shard = engine->shards[i];
-        atomic_store(&thread->shard->is_threaded, true);
         result = start_thread(thread, cpu);
-        if (result != 0)
-            se_shard_close_queues(thread->shard); /* another shard's on_start may wait for it */
+        /* Another shard's on_start may wait for those that have no thread. */
+        for (uint32_t k = i; result != 0 && k < engine->config.shard_count; k++)
+            se_shard_close_queues(engine->shards[k]);
         if (result == 0)
             engine->thread_count++;
         else if (cpu != NULL)
