@@ -308,24 +308,7 @@ void hw_move_and_send(struct hw *hw, uint32_t from, uint32_t to, struct hw_serve
 
 struct spate_shard_stats hw_stats(const struct hw_server *server)
 {
-    struct spate_shard_stats sum;
-    memset(&sum, 0, sizeof(sum));
-    for (uint32_t i = 0; i < server->shard_count; i++) {
-        struct spate_shard_stats stats;
-        spate_shard_stats(server->shards[i], &stats);
-        sum.strays_in += stats.strays_in;
-        sum.strays_out += stats.strays_out;
-        sum.strays_dropped += stats.strays_dropped;
-        sum.strays_of_others += stats.strays_of_others;
-        sum.stateless_resets += stats.stateless_resets;
-        sum.unroutable += stats.unroutable;
-        sum.conns_accepted += stats.conns_accepted;
-        sum.conns_refused += stats.conns_refused;
-        sum.tokens_accepted += stats.tokens_accepted;
-        sum.tokens_refused += stats.tokens_refused;
-        sum.retries_sent += stats.retries_sent;
-    }
-    return sum;
+    return pw_stats_of_all(server->shards, server->shard_count);
 }
 
 uint32_t hw_socket_count(const struct hw *hw)

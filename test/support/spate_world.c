@@ -300,6 +300,19 @@ struct spate_shard_stats pw_stats(const struct pw_end *end)
     return stats;
 }
 
+struct spate_shard_stats pw_stats_of_all(struct spate_shard *const *shards, uint32_t count)
+{
+    struct spate_shard_stats sum = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct spate_shard_stats stats;
+        spate_shard_stats(shards[i], &stats);
+#define ADD(source, name) sum.name += stats.name;
+        SPATE_SHARD_STATS(ADD)
+#undef ADD
+    }
+    return sum;
+}
+
 int pw_udp_socket(void)
 {
     int fd = owned_fd(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

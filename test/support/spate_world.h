@@ -109,6 +109,8 @@ int pw_listen_at_one_port(struct pw *w, struct spate_shard *shard);
 struct sockaddr_storage pw_loopback(bool is_v6, uint16_t port, socklen_t *ret_size);
 
 struct spate_shard_stats pw_stats(const struct pw_end *end);
+/* The sum of each counter and gauge over some shards. */
+struct spate_shard_stats pw_stats_of_all(struct spate_shard *const *shards, uint32_t count);
 
 uint64_t pw_now_ns(void);
 

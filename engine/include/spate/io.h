@@ -85,8 +85,8 @@ SPATE_API uint32_t spate_shard_slots(struct spate_shard *shard, struct spate_slo
                                      uint32_t count_max);
 
 /* Hands over what stands in the first `count` slots of the last spate_shard_slots().  The next turn
- * processes it.  A datagram of a stranger, a broken one, and one that is longer than its slot is
- * counted and dropped, like any that a socket brings.
+ * processes it.  What belongs to no connection and begins none, what is malformed, and what is
+ * longer than its slot is counted and dropped, as with sockets.
  *
  *   given  `count` descriptions, in the order of the slots; copied.
  *   count  At most what spate_shard_slots() has returned.
