@@ -16,8 +16,8 @@
 #include "crypto/tls_ask.h"
 #include "crypto/tls_config.h"
 #include "engine/config/cert.h"
-#include "engine/shard/shard.h"
 #include "engine/config/tls.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
 void se_ask_raise(struct spate_conn *conn)

@@ -15,9 +15,9 @@
 #include "crypto/tls.h"
 #include "crypto/tls_config.h"
 #include "engine/config/config.h"
+#include "engine/config/settings.h"
 #include "engine/conn/resume.h"
 #include "engine/conn/watch.h"
-#include "engine/config/settings.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 

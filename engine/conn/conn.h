@@ -4,9 +4,9 @@
 
 #include <spate/conn.h>
 
-#include "engine/net/budget.h"
-#include "engine/conn/depart.h"
 #include "engine/base/wheel.h"
+#include "engine/conn/depart.h"
+#include "engine/net/budget.h"
 #include "proto/base/list.h"
 #include "proto/conn/conn.h"
 

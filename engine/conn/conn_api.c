@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "crypto/tls.h"
-#include "engine/config/config.h"
 #include "engine/base/path.h"
-#include "engine/shard/shard.h"
+#include "engine/config/config.h"
 #include "engine/config/sized.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
 void spate_conn_set_user(struct spate_conn *conn, void *user)

@@ -6,8 +6,8 @@
  * of a flow.  No packet of a connection may overtake those that are held, because the peer would
  * take them for lost; so ACKs wait with them, no longer than that. */
 
-#include "engine/conn/conn.h"
 #include "engine/base/path.h"
+#include "engine/conn/conn.h"
 #include "engine/shard/shard.h"
 
 void se_depart_init(struct se_depart *depart, bool is_wanted)

@@ -14,8 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/config/config.h"
 #include "engine/base/path.h"
+#include "engine/config/config.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 

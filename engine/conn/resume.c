@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "crypto/tls.h"
+#include "engine/config/tls.h"
 #include "engine/conn/resume.h"
 #include "engine/shard/shard.h"
-#include "engine/config/tls.h"
 
 enum { VERSION_SIZE = 4 };
 

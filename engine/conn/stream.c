@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-#include "engine/shard/shard.h"
 #include "engine/config/sized.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
 

@@ -5,8 +5,8 @@
 #include <spate/message.h>
 
 #include "engine/base/task.h"
-#include "engine/message/order.h"
 #include "engine/message/header.h"
+#include "engine/message/order.h"
 #include "proto/base/list.h"
 
 /* Messages over the streams of one connection: see <spate/message.h>.  It is built on the functions

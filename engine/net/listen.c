@@ -7,16 +7,16 @@
 
 #include "crypto/tls_config.h"
 #include "engine/base/clock.h"
-#include "engine/config/config.h"
 #include "engine/base/path.h"
+#include "engine/config/config.h"
+#include "engine/config/settings.h"
+#include "engine/config/sized.h"
+#include "engine/config/tls.h"
 #include "engine/conn/resume.h"
 #include "engine/net/connect.h"
 #include "engine/net/inherit.h"
 #include "engine/net/listen_all.h"
-#include "engine/config/settings.h"
 #include "engine/shard/shard.h"
-#include "engine/config/sized.h"
-#include "engine/config/tls.h"
 #include "proto/base/assert.h"
 
 static int read_address(const struct sockaddr *address, socklen_t size, struct su_address *ret,

@@ -10,13 +10,13 @@
 
 #include "crypto/tls_config.h"
 #include "engine/base/clock.h"
-#include "engine/config/config.h"
 #include "engine/base/path.h"
+#include "engine/config/config.h"
 #include "engine/config/settings.h"
 #include "engine/net/inherit.h"
-#include "engine/shard/shard.h"
 #include "engine/net/listen_all.h"
 #include "engine/net/shared_ports.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
 /* How long listening waits for an address in use, and how often it looks.  The kernel may not have

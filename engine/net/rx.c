@@ -23,10 +23,10 @@
 
 #include <string.h>
 
-#include "engine/config/config.h"
 #include "engine/base/path.h"
-#include "engine/shard/shard.h"
+#include "engine/config/config.h"
 #include "engine/net/stray.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
 /* The CID of the previous datagram, and its connection. */

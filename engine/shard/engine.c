@@ -17,17 +17,17 @@
 #include <spate/conn.h>
 
 #include "crypto/reset.h"
-#include "engine/shard/backend.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
 #include "engine/config/cpus.h"
 #include "engine/config/crypto.h"
 #include "engine/config/settings.h"
-#include "engine/shard/engine.h"
-#include "engine/shard/shard.h"
+#include "engine/config/sized.h"
 #include "engine/net/listen_all.h"
 #include "engine/net/shared_ports.h"
-#include "engine/config/sized.h"
+#include "engine/shard/backend.h"
+#include "engine/shard/engine.h"
+#include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
 enum {

@@ -6,8 +6,8 @@
  * Each line of SPATE_SHARD_STATS names the kind of its field; the macro GATHER_<kind> reads it.
  * A field that its source does not have is a compile error. */
 
-#include "engine/shard/shard.h"
 #include "engine/config/sized.h"
+#include "engine/shard/shard.h"
 
 struct sources {
     const struct se_memory *memory;

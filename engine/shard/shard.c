@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "crypto/reset.h"
-#include "engine/conn/ask.h"
-#include "engine/shard/backend.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
-#include "engine/net/listen_all.h"
+#include "engine/conn/ask.h"
 #include "engine/message/messenger.h"
+#include "engine/net/listen_all.h"
+#include "engine/shard/backend.h"
 #include "proto/base/assert.h"
 
 enum {

@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/config/config.h"
 #include "engine/base/path.h"
+#include "engine/config/config.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
 

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "engine/net/admit.h"
 #include "engine/base/entropy.h"
 #include "engine/base/path.h"
+#include "engine/net/admit.h"
 #include "proto/base/time.h"
 
 static uint32_t take_all(struct se_bucket *bucket, uint64_t now_ns)

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/conn/conn_table.h"
 #include "engine/base/memory.h"
+#include "engine/conn/conn_table.h"
 
 static const struct se_siphash_key key = {
     {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)}};

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "engine/net/early.h"
 #include "engine/base/memory.h"
+#include "engine/net/early.h"
 
 static struct se_memory memory;
 static struct se_buffers buffers;

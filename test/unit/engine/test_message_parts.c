@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-#include "engine/message/order.h"
 #include "engine/message/header.h"
+#include "engine/message/order.h"
 
 static void headers_are_read_as_written_and_every_truncation_asks_for_more(void **state)
 {

@@ -3,8 +3,8 @@
 
 #include "test/support/qt.h"
 
-#include "engine/pool/breaker.h"
 #include "engine/pool/backoff.h"
+#include "engine/pool/breaker.h"
 #include "proto/base/time.h"
 
 #define MOST UINT64_MAX /* of 64 random bits */
