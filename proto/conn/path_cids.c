@@ -18,6 +18,19 @@
 
 #include "proto/base/compiler.h"
 
+uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
+{
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
+        const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
+        if (entry->is_used && entry->cid.size == size && memcmp(entry->cid.bytes, bytes, size) == 0)
+            return i;
+    }
+    bool is_first = sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
+                    conn->original_dcid.size == size &&
+                    memcmp(conn->original_dcid.bytes, bytes, size) == 0;
+    return is_first ? SP_CIDS_MAX : SP_CID_NONE;
+}
+
 /* Returns whether packets of the peer, which does not know that it uses two paths, come by both. */
 static bool may_share(const struct sp_conn_path *a, const struct sp_conn_path *b)
 {

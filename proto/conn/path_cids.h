@@ -41,4 +41,9 @@ bool sp_path_ensure_cid(struct sp_conn *conn, struct sp_conn_path *path);
  * the paths that got none, a bit each. */
 uint32_t sp_path_replace_cids(struct sp_conn *conn);
 
+/* Returns the index of a CID of ours; SP_CIDS_MAX for the one that the client chose first, and
+ * SP_CID_NONE for others.  [RFC9000 5.1.1]  Each CID that we issued is ours until the peer retires
+ * it. */
+uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size);
+
 #endif

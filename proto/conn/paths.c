@@ -255,19 +255,6 @@ static bool validate(struct sp_conn *conn, struct sp_conn_path *path, uint64_t n
 
 /* ---- Received ---- */
 
-uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size)
-{
-    for (uint32_t i = 0; i < SP_CIDS_MAX; i++) {
-        const struct sp_cid_local_entry *entry = &conn->local_ids.entries[i];
-        if (entry->is_used && entry->cid.size == size && memcmp(entry->cid.bytes, bytes, size) == 0)
-            return i;
-    }
-    bool is_first = sp_conn_is_server(conn) && conn->original_dcid_is_routed &&
-                    conn->original_dcid.size == size &&
-                    memcmp(conn->original_dcid.bytes, bytes, size) == 0;
-    return is_first ? SP_CIDS_MAX : SP_CID_NONE;
-}
-
 bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path)
 {
     if (sp_addr_equal(&path->remote, &conn->path->path.remote))
@@ -382,6 +369,38 @@ static void move_to(struct sp_conn *conn, struct sp_conn_path *path, uint64_t no
     update(conn);
 }
 
+/* Returns whether the newest packet that is no probe came to `local`, and may have asked for that
+ * address of ours: the peer uses it, maybe not by the path of that packet, which can be a copy.
+ * [RFC9000 9.6.2, 9.6.3] */
+static bool is_wanted_at(const struct sp_conn *conn, const struct sp_addr *local)
+{
+    bool is_wanted = false;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        const struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path->validation != NULL && path->validation->wanted_pn != 0 &&
+            sp_addr_equal(&path->path.local, local))
+            is_wanted |= path->validation->wanted_pn == conn->nonprobing_pn;
+    }
+    return is_wanted;
+}
+
+/* Returns the newest proven path with a CID [RFC9000 9.5], but `but`; to `local` if not NULL. */
+static struct sp_conn_path *newest_proven(const struct sp_conn *conn,
+                                          const struct sp_conn_path *but,
+                                          const struct sp_addr *local)
+{
+    struct sp_conn_path *found = NULL;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
+        struct sp_conn_path *path = conn->paths[i];
+        if (path != NULL && path != but && path->state == SP_PATH_PROVEN &&
+            sp_path_has_cid(conn, path) &&
+            (local == NULL || sp_addr_equal(&path->path.local, local)) &&
+            (found == NULL || path->made_number > found->made_number))
+            found = path;
+    }
+    return found;
+}
+
 /* [RFC9000 9.3] */
 void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64_t now_ns)
 {
@@ -399,16 +418,16 @@ void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64
         return; /* without memory: the next packet brings us here again */
     if (path->state == SP_PATH_CANDIDATE &&
         !sp_addr_equal(&path->path.local, &conn->path->path.local)) {
-        path->validation->wanted_pn = conn->nonprobing_pn; /* [RFC9000 9.6.2] prove() uses it */
-        update(conn);
-        return;
+        path->validation->wanted_pn = conn->nonprobing_pn; /* [RFC9000 9.6.2] for is_wanted_at() */
+        path = newest_proven(conn, conn->path, &path->path.local);
     }
-    move_to(conn, path, now_ns);
+    if (path != NULL)
+        move_to(conn, path, now_ns);
+    update(conn);
 }
 
 /* ---- Validated, or not ---- */
 
-/* `is_wanted`: the newest packet that is no probe came by it, and asked for it.  [RFC9000 9.6.3] */
 static void prove(struct sp_conn *conn, struct sp_conn_path *path, uint64_t delay_ns,
                   bool is_wanted, uint64_t now_ns)
 {
@@ -428,12 +447,12 @@ static void prove(struct sp_conn *conn, struct sp_conn_path *path, uint64_t dela
         conn->path_events |= path->is_preferred ? SP_PATH_EVENT_PREFERRED : SP_PATH_EVENT_MIGRATED;
         use(conn, path);
         settle(conn, now_ns);
-    } else if (is_wanted) {
-        move_to(conn, path, now_ns);
     } else if (path == conn->path) {
         conn->loss.is_amplification_blocked = false;
         conn->path_events |= SP_PATH_EVENT_PEER_MOVED;
         settle(conn, now_ns);
+    } else if (is_wanted) {
+        move_to(conn, path, now_ns);
     }
 }
 
@@ -449,28 +468,13 @@ void sp_conn_on_path_response(struct sp_conn *conn, const uint8_t data[SP_PATH_D
             sp_validation_on_response(path->validation, data, now_ns, &delay_ns);
         if (result == SP_VALIDATED_NONE)
             continue;
-        uint64_t wanted_pn = path->validation->wanted_pn;
+        bool is_wanted = is_wanted_at(conn, &path->path.local);
         if (result == SP_VALIDATED_PATH)
             end_validation(conn, path);
-        prove(conn, path, delay_ns, wanted_pn != 0 && wanted_pn == conn->nonprobing_pn, now_ns);
+        prove(conn, path, delay_ns, is_wanted, now_ns);
         break;
     }
     update(conn);
-}
-
-/* Returns a path to fall back to, the newest, or NULL.  Without a CID of its own it is none.
- * [RFC9000 9.5] */
-static struct sp_conn_path *fallback(const struct sp_conn *conn, const struct sp_conn_path *failed)
-{
-    struct sp_conn_path *found = NULL;
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
-        struct sp_conn_path *path = conn->paths[i];
-        if (path != NULL && path != failed && path->state == SP_PATH_PROVEN &&
-            sp_path_has_cid(conn, path) &&
-            (found == NULL || path->made_number > found->made_number))
-            found = path;
-    }
-    return found;
 }
 
 /* The validation of `path` has failed.  Returns false if no path is left.
@@ -486,7 +490,7 @@ static bool fail(struct sp_conn *conn, struct sp_conn_path *path)
         leave(conn, path);
         return true;
     }
-    struct sp_conn_path *other = fallback(conn, path);
+    struct sp_conn_path *other = newest_proven(conn, path, NULL);
     if (other == NULL)
         return path->state == SP_PATH_PROVEN;
     const struct sp_path where = path->path;

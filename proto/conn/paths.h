@@ -12,11 +12,6 @@ void sp_conn_paths_init(struct sp_conn *conn, const struct sp_path *path, bool i
 /* Frees all paths. */
 void sp_conn_paths_deinit(struct sp_conn *conn);
 
-/* Returns the index of a CID of ours; SP_CIDS_MAX for the one that the client chose first, and
- * SP_CID_NONE for others.  [RFC9000 5.1.1]  Each CID that we issued is ours until the peer retires
- * it. */
-uint32_t sp_conn_find_cid(const struct sp_conn *conn, const uint8_t *bytes, size_t size);
-
 /* Returns the path with these addresses, or NULL. */
 static inline struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn,
                                                      const struct sp_path *path)

@@ -19,6 +19,7 @@
 #include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/path_cids.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/place.h"
 #include "proto/conn/rest.h"
@@ -87,8 +88,7 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
                      sp_packet_arrived_ns(packet, now_ns));
     if (SB_UNLIKELY(conn->loss.pto_count > 1))
         sp_loss_on_heard(&conn->loss, conn->idle_from_ns, now_ns);
-    /* [RFC9000 10.1] */
-    conn->idle_from_ns = now_ns;
+    conn->idle_from_ns = now_ns; /* [RFC9000 10.1] */
     conn->sent_since_receive = false;
     conn->is_hidden |= packet->is_eliciting;
     if (packet->is_nonprobing && packet->type == SP_PACKET_ONE_RTT &&

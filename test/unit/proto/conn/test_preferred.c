@@ -245,6 +245,47 @@ static void a_copy_to_the_preferred_address_moves_nobody(void **state)
     assert_true(server_is_at(pair, &before));
 }
 
+/* [RFC9000 9.6.2, 9.3.3] The packet with which a client moves comes first as a copy, from an
+ * address of an attacker who answers nothing. */
+static void a_client_is_followed_though_a_copy_of_its_packet_came_first(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path path = to_preferred(pair), view = server_view_of(&path);
+    struct sp_path copy = view;
+    copy.remote.ip[3] = 66;
+    struct sent sent;
+    move_to_preferred(pair);
+    pass_to(pair, SP_CLIENT, &preferred_addrs.v4); /* PATH_CHALLENGE */
+    pass_to(pair, SP_SERVER, &path.local);         /* .. and PATH_RESPONSE */
+    assert_true(take(pair, SP_CLIENT, &sent));     /* PATH_RESPONSE, and more than probes */
+    give(pair, SP_SERVER, sent.data, sent.size, &copy);
+    give(pair, SP_SERVER, sent.data, sent.size, &view);
+    assert_int_equal(sp_conn_path_find(pair_conn(pair, SP_SERVER), &view)->state, SP_PATH_PROVEN);
+    assert_true(server_is_at(pair, &view));
+    assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
+}
+
+/* .. and its PATH_RESPONSE comes after that. */
+static void a_client_is_followed_once_it_is_proven_though_a_copy_came_first(void **state)
+{
+    struct conn_pair *pair = *state;
+    connect_preferred(pair);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = to_preferred(pair);
+    const struct sp_path view = server_view_of(&path);
+    struct sp_path copy = view;
+    copy.remote.ip[3] = 66;
+    struct sent sent;
+    move_to_preferred(pair);
+    pass_to(pair, SP_CLIENT, &preferred_addrs.v4); /* PATH_CHALLENGE */
+    while (take(pair, SP_SERVER, &sent))           /* its answer is given by hand */
+        assert_true(sp_path_equal(&sent.path, &view));
+    give_ping(pair, &copy);
+    assert_true(server_is_at(pair, &before));
+    give_response(pair, &view);
+    assert_true(server_is_at(pair, &view));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +299,8 @@ int main(void)
         QT_TEST(conn_pair, a_server_that_forbids_moves_may_prefer_an_address),
         QT_TEST(conn_pair, packets_from_a_preferred_address_are_dropped_before),
         QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
+        QT_TEST(conn_pair, a_client_is_followed_though_a_copy_of_its_packet_came_first),
+        QT_TEST(conn_pair, a_client_is_followed_once_it_is_proven_though_a_copy_came_first),
     };
 
     sb_assert_handler = qt_on_assert;
