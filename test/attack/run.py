@@ -11,6 +11,8 @@ attack begins; one connects during the attack and measures round trips; one conn
 where the attack is about that; one connects afterwards.
 
   --seconds S        how long each part of a measurement takes (2)
+  --rounds N         each attack N times, each time right after an ordinary client (1); figures and
+                     ratios are medians; one p99 of three processes on two CPUs is luck
   --backend B        of the server: io_uring, mmsg or auto; may be given more than once (auto)
   --short            the form for the test suite: 0.3 s, honest clients beside some attacks only
   --strict           exit with 1 if a target is missed, not only if today's bounds are
@@ -26,6 +28,7 @@ import json
 import pathlib
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -292,6 +295,24 @@ class Measurement:
             self.stop(server)
 
 
+def median(values):
+    """Of those that are not None; None without any."""
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def median_of(rounds):
+    """One row of the figures of several rounds."""
+    row = dict(rounds[0])
+    for key, value in row.items():
+        if isinstance(value, bool):
+            row[key] = all(figures[key] for figures in rounds)
+        elif isinstance(value, (int, float)):
+            row[key] = median(figures.get(key) for figures in rounds)
+    row['failures'] = [words for figures in rounds for words in figures.get('failures', [])]
+    return row
+
+
 def ratio(value, to):
     return value / to if value is not None and to else None
 
@@ -301,12 +322,13 @@ def row_of(rows, name, backend):
 
 
 def add_ratios(rows):
-    """To the row `ordinary` of the same back-end, or to `connect`: see Attack."""
+    """To the measure of the same round, or to its row: `ordinary` or `connect`, see Attack."""
     for row in rows:
         measure = row_of(rows, row['measure'], row['backend'])
-        row['cpu_ratio'] = ratio(row.get('cpu_us'), measure.get('cpu_us'))
-        row['bulk_ratio'] = ratio(row.get('bulk_gbps'), measure.get('bulk_gbps'))
-        row['p99_ratio'] = ratio(row.get('p99_us'), measure.get('p99_us'))
+        for name, key in (('cpu_ratio', 'cpu_us'), ('bulk_ratio', 'bulk_gbps'),
+                          ('p99_ratio', 'p99_us')):
+            row[name] = median(ratio(figures.get(key), (beside or measure).get(key))
+                               for figures, beside in row['rounds'])
 
 
 def found_words(row):
@@ -389,6 +411,7 @@ def parse():
     parser.add_argument('build')
     parser.add_argument('names', nargs='*')
     parser.add_argument('--seconds', type=float, default=2)
+    parser.add_argument('--rounds', type=int, default=1)
     parser.add_argument('--backend', action='append', choices=['auto', 'io_uring', 'mmsg'])
     parser.add_argument('--short', action='store_true')
     parser.add_argument('--strict', action='store_true')
@@ -399,8 +422,38 @@ def parse():
     unknown = [name for name in options.names if name not in known]
     if unknown:
         parser.error(f'no attack {", ".join(unknown)}; there are {", ".join(sorted(known))}')
+    if options.rounds < 1:
+        parser.error('--rounds: at least 1')
     options.seconds = 0.3 if options.short else options.seconds
     return options
+
+
+def measure_once(programs, attack, backend, options, faults):
+    """Runs one attack alone and beside honest clients.  Returns its figures."""
+    measurement = Measurement(programs, attack, backend, options.seconds)
+    where = f'{attack.name}, {backend}, shards: {attack.shards}'
+    try:
+        measurement.alone()
+        if attack.in_short or not options.short:
+            measurement.beside_honest()
+    except Failed as error:
+        faults.append(f'{where}: {error}')
+    bounds = NOTHING if options.canary else TODAY
+    faults += [f'{where}: {words}' for words in broken(attack, measurement.figures, bounds)]
+    return measurement.figures
+
+
+def measure_rounds(programs, attack, backend, options, faults):
+    """Returns one row."""
+    measure = next((a for a in ATTACKS if a.name == attack.measure() and a is not attack), None)
+    rounds = []
+    for _ in range(options.rounds):
+        beside = (measure_once(programs, measure, backend, options, faults)
+                  if measure is not None and options.rounds > 1 else None)
+        rounds.append((measure_once(programs, attack, backend, options, faults), beside))
+    row = median_of([figures for figures, _ in rounds])
+    row['rounds'] = rounds
+    return row
 
 
 def main():
@@ -418,17 +471,7 @@ def main():
     rows, faults = [], []
     for backend in options.backend or ['auto']:
         for attack in chosen:
-            measurement = Measurement(programs, attack, backend, options.seconds)
-            try:
-                measurement.alone()
-                if attack.in_short or not options.short:
-                    measurement.beside_honest()
-            except Failed as error:
-                faults.append(f'{attack.name}, {backend}, shards: {attack.shards}: {error}')
-            rows.append(measurement.figures)
-            bounds = NOTHING if options.canary else TODAY
-            faults += [f'{attack.name}, {backend}, shards: {attack.shards}: {words}'
-                       for words in broken(attack, measurement.figures, bounds)]
+            rows.append(measure_rounds(programs, attack, backend, options, faults))
     add_ratios(rows)
     print_table(rows)
     misses = [f'{row["attack"]}, {row["backend"]}, {of_server(row)}: {", ".join(words)}'
