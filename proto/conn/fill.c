@@ -324,7 +324,7 @@ static void add_crypto(struct sp_conn *conn, struct sp_build *build)
 
     while (sp_crypto_stream_next(stream, &offset, &size)) {
         size_t head_size = sp_frame_crypto_head_size(offset, sp_build_left(build));
-        if (!sp_build_has_data_room(build, head_size))
+        if (!sp_build_has_data_room(build, head_size, size))
             return;
         size = SB_MIN(size, sp_build_left(build) - head_size);
 
@@ -437,7 +437,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
                                                                           : STREAM_WAITING;
     }
     size_t head_size = fit_piece(&piece, left, build->payload_size == 0, stream->id, &head);
-    if (head_size == 0 || !sp_build_has_data_room(build, head_size - (piece.size == 0)) ||
+    if (head_size == 0 || !sp_build_has_data_room(build, head_size, piece.size) ||
         !add_piece(conn, build, stream, &piece, &head) ||
         !sp_conn_account_bytes(conn, stream, &piece))
         return STREAM_STOP;

@@ -104,10 +104,12 @@ static inline void sp_build_close_part(struct sp_build *build)
     build->open_from = used;
 }
 
-/* Room for one more data frame with `head_size` bytes of head? */
-static inline bool sp_build_has_data_room(const struct sp_build *build, size_t head_size)
+/* Room for one more data frame with `head_size` bytes of head, and a byte of its `size` bytes? */
+static inline bool sp_build_has_data_room(const struct sp_build *build, size_t head_size,
+                                          uint64_t size)
 {
-    return build->data_count < SP_DATA_FRAMES_MAX && sp_build_left(build) > head_size &&
+    return build->data_count < SP_DATA_FRAMES_MAX &&
+           sp_build_left(build) >= head_size + (size != 0) &&
            sb_writer_left(&build->control_writer) >= head_size;
 }
 

@@ -13,15 +13,20 @@ enum { HEADER_SIZE = 13, PN_SIZE = 4, ROOM = 200 };
 
 static const uint8_t data[SP_CONTROL_BYTES_MAX] = "the application's bytes";
 
-static void begin(struct sp_build *build, uint8_t packet[ROOM])
+static void begin_with(struct sp_build *build, uint8_t *packet, size_t room)
 {
-    memset(packet, 0, ROOM);
+    memset(packet, 0, room);
     packet[0] = 0x40;
-    sp_build_begin(build, packet, HEADER_SIZE, ROOM);
+    sp_build_begin(build, packet, HEADER_SIZE, room);
     build->pn = 7;
     build->pn_size = PN_SIZE;
     build->pn_at = packet + HEADER_SIZE - PN_SIZE;
     build->length_at = NULL;
+}
+
+static void begin(struct sp_build *build, uint8_t packet[ROOM])
+{
+    begin_with(build, packet, ROOM);
 }
 
 static bool add_control(struct sp_build *build, const void *bytes, size_t size)
@@ -95,8 +100,10 @@ static void a_frame_that_does_not_fit_changes_nothing(void **state)
     assert_int_equal(sp_build_left(&build), room);
     assert_true(add_control(&build, data, room - 4));
     assert_false(add_control(&build, data, 5));
-    assert_false(sp_build_has_data_room(&build, 4)); /* a head and not one byte */
-    assert_true(sp_build_has_data_room(&build, 3));
+    assert_false(sp_build_has_data_room(&build, 4, 9)); /* a head and not one byte */
+    assert_true(sp_build_has_data_room(&build, 3, 9));
+    assert_true(sp_build_has_data_room(&build, 4, 0)); /* a FIN alone */
+    assert_false(sp_build_has_data_room(&build, 5, 0));
     assert_true(add_control(&build, data, 4));
     assert_int_equal(sp_build_left(&build), 0);
     assert_int_equal(sp_build_size(&build), ROOM);
@@ -111,14 +118,32 @@ static void data_frames_are_bounded_by_the_list_of_parts(void **state)
     struct sp_build build;
     begin(&build, packet);
     for (int i = 0; i < SP_DATA_FRAMES_MAX; i++) {
-        assert_true(sp_build_has_data_room(&build, 2));
+        assert_true(sp_build_has_data_room(&build, 2, 1));
         assert_true(add_control(&build, "h", 1));
         sp_build_data(&build, data, 1);
     }
-    assert_false(sp_build_has_data_room(&build, 2));
+    assert_false(sp_build_has_data_room(&build, 2, 1));
     assert_true(add_control(&build, "h", 1));
     sp_build_pad(&build, 1); /* control and padding still have their parts */
     assert_true(build.part_count <= SP_BUILD_PARTS_MAX);
+}
+
+/* Messages that are copied and heads of many frames fill the scratch buffer before the packet: what
+ * then fits into the packet alone fits not. */
+static void frames_are_bounded_by_the_scratch_buffer(void **state)
+{
+    (void)state;
+    static uint8_t packet[2 * SP_CONTROL_BYTES_MAX];
+    struct sp_build build;
+    begin_with(&build, packet, sizeof(packet));
+    assert_true(add_control(&build, data, SP_CONTROL_BYTES_MAX - 5));
+    assert_true(sp_build_left(&build) > 100);
+    for (uint64_t size = 0; size < 3; size++) {
+        assert_true(sp_build_has_data_room(&build, 5, size));
+        assert_false(sp_build_has_data_room(&build, 6, size));
+    }
+    assert_false(add_control(&build, data, 6));
+    assert_true(add_control(&build, data, 5));
 }
 
 int main(void)
@@ -127,6 +152,7 @@ int main(void)
         QT_TEST(owned, parts_are_sealed_in_the_order_in_which_they_came),
         cmocka_unit_test(a_frame_that_does_not_fit_changes_nothing),
         cmocka_unit_test(data_frames_are_bounded_by_the_list_of_parts),
+        cmocka_unit_test(frames_are_bounded_by_the_scratch_buffer),
     };
 
     sb_assert_handler = qt_on_assert;
