@@ -257,6 +257,18 @@ static uint64_t due_at(const struct sp_ack *ack, uint64_t delay_ns_max, uint64_t
     return SB_MIN(delayed_ns, ack->sent_at_ns + rtt_ns / ACKS_PER_ROUND_TRIP);
 }
 
+/* Forgets the ranges below `end`. */
+static void forget_below(struct sp_ack *ack, uint64_t end)
+{
+    /* The newest range is kept: the next number is expanded with it. */
+    while (ack->range_count > 1 && ack->ranges[ack->range_count - 1].largest < end) {
+        ack->range_count--;
+        ack->floor = SB_MAX(ack->floor, ack->ranges[ack->range_count].largest + 1);
+    }
+    if (SB_UNLIKELY(ack->many != NULL) && ack->range_count <= 1)
+        narrow(ack);
+}
+
 void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, uint64_t now_ns)
 {
     if (ack->batch_eliciting > 0) {
@@ -270,6 +282,9 @@ void sp_ack_decide(struct sp_ack *ack, uint64_t delay_ns_max, uint64_t rtt_ns, u
     ack->batch_eliciting = 0;
     ack->batch_is_urgent = false;
     ack->batch_is_immediate = false;
+    if (ack->confirmed_end != 0)
+        forget_below(ack, ack->confirmed_end);
+    ack->confirmed_end = 0;
 }
 
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns)
@@ -294,15 +309,7 @@ bool sp_ack_lag_take(struct sp_ack_lag *lag, uint64_t rtt_ns, uint64_t now_ns, u
 
 void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest)
 {
-    while (ack->range_count > 0 && ack->ranges[ack->range_count - 1].largest <= largest) {
-        /* Keep the newest range: the next number is expanded with it. */
-        if (ack->range_count == 1)
-            break;
-        ack->range_count--;
-        ack->floor = SB_MAX(ack->floor, ack->ranges[ack->range_count].largest + 1);
-    }
-    if (SB_UNLIKELY(ack->many != NULL) && ack->range_count <= 1)
-        narrow(ack);
+    ack->confirmed_end = SB_MAX(ack->confirmed_end, largest + 1);
 }
 
 void sp_ack_check(const struct sp_ack *ack)

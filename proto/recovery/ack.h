@@ -55,6 +55,7 @@ struct sp_ack {
     uint64_t largest_at_ns;     /* when the largest number arrived */
     uint64_t reported_end;      /* one more than the largest number in an ACK sent; 0: none */
     uint64_t floor;
+    uint64_t confirmed_end; /* the peer knows of what is below, since this batch; 0: no news */
     struct sp_ecn_counts ecn;
     const struct sp_ack_wish *wish; /* NULL: none */
     struct sp_ack_range *ranges;
@@ -116,7 +117,8 @@ static inline bool sp_ack_is_due(const struct sp_ack *ack, uint64_t now_ns)
 void sp_ack_on_sent(struct sp_ack *ack, uint64_t now_ns);
 
 /* Records that the peer acknowledged a packet in which we had acknowledged up to `largest`: numbers
- * up to there need not be acknowledged again, and are forgotten.  [RFC9000 13.2.4] */
+ * up to there need not be acknowledged again.  decide() forgets them, not before: the packet that
+ * says so may have come late and be one of them.  [RFC9000 13.2.4] */
 void sp_ack_on_confirmed(struct sp_ack *ack, uint64_t largest);
 
 /* What the peer has confirmed, kept for a round trip where packets come late: see ack.c. */

@@ -33,6 +33,14 @@ static void receive(struct sp_ack *ack, uint64_t pn, bool is_eliciting)
     sp_ack_check(ack);
 }
 
+/* The peer confirms in a batch of its own. */
+static void confirm(struct sp_ack *ack, uint64_t largest)
+{
+    sp_ack_on_confirmed(ack, largest);
+    sp_ack_decide(ack, 0, 0, 0);
+    sp_ack_check(ack);
+}
+
 /* Every number below the floor counts as received; above it the bits decide. */
 static void assert_as_map(const struct sp_ack *ack, const bool map[NUMBERS])
 {
@@ -68,7 +76,7 @@ static void any_order_of_numbers_matches_a_map(void **state)
             map[pn] = true;
             assert_as_map(&ack, map);
             if (qs_random_below(&random, 30) == 0) {
-                sp_ack_on_confirmed(&ack, qs_random_below(&random, NUMBERS));
+                confirm(&ack, qs_random_below(&random, NUMBERS));
                 assert_as_map(&ack, map);
             }
         }
@@ -117,10 +125,10 @@ static void few_ranges_take_no_memory(void **state)
     for (uint64_t pn = 0; pn < 20; pn++)
         assert_int_equal(sp_ack_is_known(&ack, pn), pn == 1 || pn == 10 || pn == 12 || pn == 14);
 
-    sp_ack_on_confirmed(&ack, 11);
+    confirm(&ack, 11);
     assert_int_equal(ack.range_count, 2);
     assert_int_equal(store->count, before + 1);
-    sp_ack_on_confirmed(&ack, 14);
+    confirm(&ack, 14);
     sp_ack_check(&ack);
     assert_int_equal(store->count, before);
     assert_true(sp_ack_is_known(&ack, 14));
@@ -171,13 +179,32 @@ static void what_the_peer_knows_to_be_received_is_not_repeated(void **state)
     static const uint64_t pns[] = {1, 2, 5, 6, 9};
     for (size_t i = 0; i < QT_COUNT(pns); i++)
         receive(&ack, pns[i], true);
-    sp_ack_on_confirmed(&ack, 5);
+    confirm(&ack, 5);
     assert_int_equal(ack.range_count, 2); /* 5 to 6 is not known in whole */
     assert_true(sp_ack_is_known(&ack, 1) && sp_ack_is_known(&ack, 0));
-    sp_ack_on_confirmed(&ack, 1000);
+    confirm(&ack, 1000);
     assert_int_equal(ack.range_count, 1); /* the newest stays */
     assert_int_equal(sp_ack_next_pn(&ack), 10);
     sp_ack_check(&ack);
+}
+
+/* The ACK in a packet that comes late confirms ranges above that packet's own number. */
+static void a_late_packet_that_confirms_later_ones_is_acknowledged(void **state)
+{
+    (void)state;
+    struct sp_ack ack;
+    sp_ack_init(&ack, many_ranges());
+    static const uint64_t pns[] = {1, 4, 5, 8};
+    for (size_t i = 0; i < QT_COUNT(pns); i++)
+        receive(&ack, pns[i], true);
+    assert_false(sp_ack_is_known(&ack, 3));
+    sp_ack_on_confirmed(&ack, 5); /* its frames */
+    receive(&ack, 3, true);
+    assert_int_equal(ack.range_count, 3);
+    assert_int_equal(ack.ranges[1].smallest, 3);
+    sp_ack_decide(&ack, 0, 0, 0);
+    sp_ack_check(&ack);
+    assert_true(sp_ack_is_known(&ack, 2) && sp_ack_is_known(&ack, 3));
 }
 
 /* [RFC9000 13.2.3] A round trip later than the peer's confirmation, so that a packet that comes in
@@ -527,6 +554,7 @@ int main(void)
         cmocka_unit_test(the_peer_chooses_the_delay),
         cmocka_unit_test(obsolete_and_invalid_wishes_are_not_taken),
         cmocka_unit_test(the_first_mark_of_several_is_acknowledged_at_once),
+        cmocka_unit_test(a_late_packet_that_confirms_later_ones_is_acknowledged),
         cmocka_unit_test(any_order_of_numbers_matches_a_map),
         cmocka_unit_test(at_the_bound_the_oldest_range_is_forgotten),
         cmocka_unit_test(few_ranges_take_no_memory),
