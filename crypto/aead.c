@@ -35,56 +35,69 @@
 
 #include "proto/base/assert.h"
 
-static bool init_fused(struct sc_aead *aead, const struct sc_suite *suite,
-                       const struct sc_keys *keys, const struct sc_fused *fused)
+/* What OpenSSL allocates for a context and its key, in 3 pieces. */
+enum { EVP_KEY_BYTES = 944 };
+
+static bool wake_fused(struct sc_aead *aead)
 {
-    *aead = (struct sc_aead){.fused = fused, .key_size = suite->key_size};
+    aead->fused_key = sc_fused_key_take(aead->fused);
+    if (aead->fused_key == NULL)
+        return false;
+    aead->fused->init_key(aead->fused_key, aead->key, aead->suite->key_size, aead->iv);
+    return true;
+}
+
+/* One context does both directions: CTR mode and ChaCha20 have no key of their own for opening. */
+static bool wake_openssl(struct sc_aead *aead)
+{
+    const struct sc_suite *suite = aead->suite;
+    if (!sc_memory_charge(aead->memory, EVP_KEY_BYTES))
+        return false;
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    if (cipher == NULL || EVP_EncryptInit_ex2(cipher, suite->aead, aead->key, NULL, NULL) != 1) {
+        EVP_CIPHER_CTX_free(cipher);
+        sc_memory_refund(aead->memory, EVP_KEY_BYTES);
+        return false;
+    }
+    SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
+    SB_ASSERT(EVP_CIPHER_CTX_get_iv_length(cipher) == SC_IV_SIZE);
+    aead->cipher = cipher;
+    return true;
+}
+
+bool sc_aead_wake(struct sc_aead *aead)
+{
+    if (aead->fused_key != NULL || aead->cipher != NULL)
+        return true;
+    return aead->fused != NULL ? wake_fused(aead) : wake_openssl(aead);
+}
+
+void sc_aead_rest(struct sc_aead *aead)
+{
+    if (aead->fused_key != NULL)
+        sc_fused_key_give(aead->fused, aead->fused_key);
+    if (aead->cipher != NULL) {
+        EVP_CIPHER_CTX_free(aead->cipher); /* cleanses its key schedule */
+        sc_memory_refund(aead->memory, EVP_KEY_BYTES);
+    }
+    aead->fused_key = NULL;
+    aead->cipher = NULL;
+}
+
+bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys,
+                  const struct sc_fused *fused)
+{
+    *aead = (struct sc_aead){
+        .suite = suite,
+        .memory = sc_fused_memory(fused),
+        .fused = sc_fused_is_able(fused) && suite->is_aes ? fused : NULL,
+    };
     memcpy(aead->key, keys->key, suite->key_size);
     memcpy(aead->iv, keys->iv, sizeof(aead->iv));
     if (sc_aead_wake(aead))
         return true;
     OPENSSL_cleanse(aead, sizeof(*aead));
     return false;
-}
-
-bool sc_aead_wake(struct sc_aead *aead)
-{
-    if (aead->fused == NULL || aead->fused_key != NULL)
-        return true;
-    aead->fused_key = sc_fused_key_take(aead->fused);
-    if (aead->fused_key == NULL)
-        return false;
-    aead->fused->init_key(aead->fused_key, aead->key, aead->key_size, aead->iv);
-    return true;
-}
-
-void sc_aead_rest(struct sc_aead *aead)
-{
-    if (aead->fused == NULL)
-        return;
-    sc_fused_key_give(aead->fused, aead->fused_key);
-    aead->fused_key = NULL;
-}
-
-bool sc_aead_init(struct sc_aead *aead, const struct sc_suite *suite, const struct sc_keys *keys,
-                  const struct sc_fused *fused)
-{
-    if (fused != NULL && suite->is_aes)
-        return init_fused(aead, suite, keys, fused);
-    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    if (cipher == NULL)
-        return false;
-    /* One context does both directions: CTR mode and ChaCha20 have no key of
-     * their own for opening. */
-    if (EVP_EncryptInit_ex2(cipher, suite->aead, keys->key, NULL, NULL) != 1) {
-        EVP_CIPHER_CTX_free(cipher);
-        return false;
-    }
-    SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
-    SB_ASSERT(EVP_CIPHER_CTX_get_iv_length(cipher) == SC_IV_SIZE);
-    *aead = (struct sc_aead){.cipher = cipher};
-    memcpy(aead->iv, keys->iv, sizeof(aead->iv));
-    return true;
 }
 
 /* Brings the plaintext to where one update can take it; `*ret_copied` bytes of it by a copy. */
@@ -202,7 +215,6 @@ void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t siz
 
 void sc_aead_deinit(struct sc_aead *aead)
 {
-    EVP_CIPHER_CTX_free(aead->cipher); /* cleanses its key schedule */
     sc_aead_rest(aead);
     OPENSSL_cleanse(aead, sizeof(*aead));
 }

@@ -11,6 +11,7 @@
 
 #include "crypto/aead_fused.h"
 #include "crypto/keys.h"
+#include "crypto/memory.h"
 #include "crypto/suite.h"
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
@@ -25,14 +26,15 @@ static inline void sc_nonce_make(const uint8_t iv[SC_IV_SIZE], uint64_t pn, uint
 }
 
 /* Packet protection with one packet key.  [RFC9001 5.3]  One owner, one thread.
- * It is OpenSSL's or a fused one: `cipher` or `fused` is NULL. */
+ * It is OpenSSL's or a fused one. */
 struct sc_aead {
-    EVP_CIPHER_CTX *cipher; /* keyed once; only the nonce changes */
+    EVP_CIPHER_CTX *cipher; /* OpenSSL's, keyed once: only the nonce changes; NULL while it rests */
     uint8_t iv[SC_IV_SIZE];
-    const struct sc_fused *fused;
+    const struct sc_fused *fused;   /* NULL: it is OpenSSL's */
     struct sc_fused_key *fused_key; /* ours; NULL while it rests */
-    uint8_t key[SC_KEY_SIZE_MAX];   /* `fused`: to make `fused_key` again */
-    size_t key_size;
+    const struct sc_suite *suite;
+    struct sc_memory *memory;
+    uint8_t key[SC_KEY_SIZE_MAX]; /* to make either again */
 };
 
 /* Takes key and IV from `keys`, which stay the caller's.  With `fused` AES-GCM is done by it,
@@ -45,9 +47,9 @@ size_t sc_aead_seal(struct sc_aead *aead, const struct sp_seal *packet);
 void sc_aead_open(struct sc_aead *aead, struct sp_open *packets, size_t count);
 void sc_aead_peek(struct sc_aead *aead, const struct sp_open *packet, size_t size, uint8_t *ret);
 
-/* Frees the larger part of a fused key, which can be made again.  Nothing else may be called but
- * wake() and deinit(), until wake() returns true; false: there is no memory now.  Both may be
- * called at any time, and do nothing to a key of OpenSSL. */
+/* Frees the larger part of a key, which can be made again.  Nothing else may be called but wake()
+ * and deinit(), until wake() returns true; false: there is no memory now.  Both may be called at
+ * any time. */
 void sc_aead_rest(struct sc_aead *aead);
 SB_MUST_USE bool sc_aead_wake(struct sc_aead *aead);
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "crypto/keys.h"
+#include "crypto/memory.h"
 #include "proto/base/pool.h"
 #include "proto/packet/protect.h"
 
@@ -43,9 +44,12 @@ struct sc_fused_key {
     struct sc_fused_schedule schedule;
 };
 
-/* One variant.  What is not said here is as in struct sp_protect_ops. */
+/* One variant.  What is not said here is as in struct sp_protect_ops.  One without functions does
+ * nothing, and OpenSSL all: it says where keys take their memory. */
 struct sc_fused {
     const char *name;
+    /* Where the small part of each key is, which stays while it rests.  NULL: on the heap. */
+    struct sc_memory *memory;
     /* Where its keys and its schedules of header protection take their memory: pools of struct
      * sc_fused_key and struct sc_fused_schedule, in a copy of the variant that the owner of the
      * pools has made.  NULL: from the heap. */
@@ -63,6 +67,17 @@ struct sc_fused {
     void (*masks)(const struct sc_fused_schedule *schedule, const uint8_t *const *samples,
                   size_t count, uint8_t (*ret)[SP_MASK_SIZE]);
 };
+
+/* Returns whether there is a cipher.  NULL is accepted. */
+static inline bool sc_fused_is_able(const struct sc_fused *fused)
+{
+    return fused != NULL && fused->init_key != NULL;
+}
+
+static inline struct sc_memory *sc_fused_memory(const struct sc_fused *fused)
+{
+    return fused != NULL ? fused->memory : NULL;
+}
 
 /* Returns variant `index`, the best one first, and NULL after the last.  `*ret_reason` is the
  * reason why this CPU cannot run it, or NULL if it can.  The first call of a process asks the CPU

@@ -17,70 +17,84 @@
 #include "proto/base/compiler.h"
 
 struct sc_mask {
-    EVP_CIPHER_CTX *cipher; /* NULL with `fused` */
+    EVP_CIPHER_CTX *cipher; /* OpenSSL's; NULL while it rests */
     uint32_t ref_count;
-    bool is_block_cipher; /* AES-ECB; otherwise ChaCha20 */
-    const struct sc_fused *fused;
+    bool is_block_cipher;               /* AES-ECB; otherwise ChaCha20 */
+    const struct sc_fused *fused;       /* NULL: it is OpenSSL's */
     struct sc_fused_schedule *schedule; /* with `fused`: ours; NULL while it rests */
-    size_t key_size;
-    uint8_t key[SC_KEY_SIZE_MAX]; /* with `fused`: to make `schedule` again */
+    const struct sc_suite *suite;
+    struct sc_memory *memory;
+    uint8_t key[SC_KEY_SIZE_MAX]; /* to make either again */
 };
 
-bool sc_mask_wake(struct sc_mask *mask)
+/* What OpenSSL allocates for a context and its key. */
+enum { EVP_KEY_BYTES = 944 };
+
+static bool wake_fused(struct sc_mask *mask)
 {
-    if (mask->fused == NULL || mask->schedule != NULL)
-        return true;
     mask->schedule = sc_fused_schedule_take(mask->fused);
     if (mask->schedule == NULL)
         return false;
-    mask->fused->init_schedule(mask->schedule, mask->key, mask->key_size);
+    mask->fused->init_schedule(mask->schedule, mask->key, mask->suite->key_size);
+    mask->is_block_cipher = true;
     return true;
+}
+
+static bool wake_openssl(struct sc_mask *mask)
+{
+    const struct sc_suite *suite = mask->suite;
+    if (!sc_memory_charge(mask->memory, EVP_KEY_BYTES))
+        return false;
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    if (cipher == NULL || EVP_EncryptInit_ex2(cipher, suite->mask, mask->key, NULL, NULL) != 1 ||
+        EVP_CIPHER_CTX_set_padding(cipher, 0) != 1) {
+        EVP_CIPHER_CTX_free(cipher);
+        sc_memory_refund(mask->memory, EVP_KEY_BYTES);
+        return false;
+    }
+    SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
+    mask->is_block_cipher = EVP_CIPHER_CTX_get_block_size(cipher) == SP_SAMPLE_SIZE;
+    mask->cipher = cipher;
+    return true;
+}
+
+bool sc_mask_wake(struct sc_mask *mask)
+{
+    if (mask->schedule != NULL || mask->cipher != NULL)
+        return true;
+    return mask->fused != NULL ? wake_fused(mask) : wake_openssl(mask);
 }
 
 void sc_mask_rest(struct sc_mask *mask)
 {
-    if (mask->fused == NULL)
-        return;
-    sc_fused_schedule_give(mask->fused, mask->schedule);
+    if (mask->schedule != NULL)
+        sc_fused_schedule_give(mask->fused, mask->schedule);
+    if (mask->cipher != NULL) {
+        EVP_CIPHER_CTX_free(mask->cipher);
+        sc_memory_refund(mask->memory, EVP_KEY_BYTES);
+    }
     mask->schedule = NULL;
-}
-
-static struct sc_mask *create_fused(const struct sc_suite *suite, const uint8_t *hp,
-                                    const struct sc_fused *fused)
-{
-    struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask));
-    if (mask == NULL)
-        return NULL;
-    mask->fused = fused;
-    mask->ref_count = 1;
-    mask->is_block_cipher = true;
-    mask->key_size = suite->key_size;
-    memcpy(mask->key, hp, suite->key_size);
-    if (sc_mask_wake(mask))
-        return mask;
-    OPENSSL_clear_free(mask, sizeof(*mask));
-    return NULL;
+    mask->cipher = NULL;
 }
 
 struct sc_mask *sc_mask_create(const struct sc_suite *suite, const uint8_t *hp,
                                const struct sc_fused *fused)
 {
-    if (fused != NULL && suite->is_aes)
-        return create_fused(suite, hp, fused);
-    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    struct sc_mask *mask = OPENSSL_zalloc(sizeof(*mask));
-    if (cipher == NULL || mask == NULL ||
-        EVP_EncryptInit_ex2(cipher, suite->mask, hp, NULL, NULL) != 1 ||
-        EVP_CIPHER_CTX_set_padding(cipher, 0) != 1) {
-        EVP_CIPHER_CTX_free(cipher);
-        OPENSSL_free(mask);
+    struct sc_memory *memory = sc_fused_memory(fused);
+    struct sc_mask *mask = sc_memory_take(memory, sizeof(*mask));
+    if (mask == NULL)
         return NULL;
-    }
-    SB_ASSERT(EVP_CIPHER_CTX_get_key_length(cipher) == suite->key_size);
-    mask->cipher = cipher;
-    mask->ref_count = 1;
-    mask->is_block_cipher = EVP_CIPHER_CTX_get_block_size(cipher) == SP_SAMPLE_SIZE;
-    return mask;
+    *mask = (struct sc_mask){
+        .suite = suite,
+        .memory = memory,
+        .fused = sc_fused_is_able(fused) && suite->is_aes ? fused : NULL,
+        .ref_count = 1,
+    };
+    memcpy(mask->key, hp, suite->key_size);
+    if (sc_mask_wake(mask))
+        return mask;
+    sc_memory_give(memory, mask, sizeof(*mask));
+    return NULL;
 }
 
 struct sc_mask *sc_mask_ref(struct sc_mask *mask)
@@ -97,9 +111,8 @@ void sc_mask_unref(struct sc_mask *mask)
     SB_ASSERT(mask->ref_count > 0);
     if (--mask->ref_count > 0)
         return;
-    EVP_CIPHER_CTX_free(mask->cipher);
     sc_mask_rest(mask);
-    OPENSSL_clear_free(mask, sizeof(*mask));
+    sc_memory_give(mask->memory, mask, sizeof(*mask));
 }
 
 /* [RFC9001 5.4.3] */

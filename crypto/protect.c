@@ -46,7 +46,7 @@ static void key_destroy(struct sp_key *opaque)
         return;
     sc_aead_deinit(&key->aead);
     sc_mask_unref(key->mask);
-    OPENSSL_clear_free(key, sizeof(*key));
+    sc_memory_give(sc_fused_memory(key->fused), key, sizeof(*key));
 }
 
 /* Makes a key from `secret`.  Uses `mask` for header protection, or makes a new one if it is
@@ -55,12 +55,10 @@ static struct sp_key *key_create(const struct sc_fused *fused, uint32_t version,
                                  const struct sc_suite *suite, const uint8_t *secret,
                                  struct sc_mask *mask)
 {
-    struct sc_key *key = OPENSSL_zalloc(sizeof(*key));
+    struct sc_key *key = sc_memory_take(sc_fused_memory(fused), sizeof(*key));
     if (key == NULL)
         return NULL;
-    key->version = version;
-    key->suite = suite;
-    key->fused = fused;
+    *key = (struct sc_key){.version = version, .suite = suite, .fused = fused};
     memcpy(key->secret, secret, suite->secret_size);
 
     struct sc_keys keys;

@@ -47,7 +47,7 @@ static void learn_server_name(struct sc_tls *tls)
 {
     const char *server_name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
     if (server_name != NULL && tls->server_name == NULL)
-        tls->server_name = OPENSSL_strdup(server_name);
+        tls->server_name = sc_memory_take_text(tls->memory, server_name);
 }
 
 /* Copies what sc_tls_suite() and its like return, so that OpenSSL is not needed for them.  Only
@@ -371,13 +371,13 @@ static void op_destroy(struct sp_tls *opaque)
     for (size_t i = 0; i < SP_LEVELS; i++)
         OPENSSL_free(tls->out[i].data);
     OPENSSL_free(tls->peer_params);
-    OPENSSL_free(tls->server_name);
-    OPENSSL_free(tls->peer_name);
-    OPENSSL_free(tls->peer_chain);
+    sc_memory_give_text(tls->memory, tls->server_name);
+    sc_memory_give_text(tls->memory, tls->peer_name);
+    sc_memory_give(tls->memory, tls->peer_chain, tls->peer_chain_size);
     OPENSSL_free(tls->error);
     sc_tls_events_deinit(&tls->events);
     sc_tls_config_unref(tls->config);
-    OPENSSL_free(tls);
+    sc_memory_give(tls->memory, tls, sizeof(*tls));
 }
 
 const struct sp_tls_ops sc_tls_ops = {

@@ -2,6 +2,7 @@
 #ifndef SC_TLS_H
 #define SC_TLS_H
 
+#include "crypto/memory.h"
 #include "crypto/ossl_error.h"
 #include "crypto/tls_config.h"
 #include "proto/base/compiler.h"
@@ -34,6 +35,11 @@ extern const struct sp_tls_ops sc_tls_ops;
  * Returns 0, or -EINVAL for a bad name, -ENOMEM. */
 SB_MUST_USE int sc_tls_create(struct sc_tls_config *config, const char *server_name,
                               struct sp_tls **ret, struct sc_error *error);
+
+/* As sc_tls_create(), with the memory of what stays after the handshake; NULL: the heap. */
+SB_MUST_USE int sc_tls_create_in(struct sc_memory *memory, struct sc_tls_config *config,
+                                 const char *server_name, struct sp_tls **ret,
+                                 struct sc_error *error);
 
 /* Client, before start(): resumes with a ticket of sp_tls_ops.ticket(), and offers 0-RTT if the
  * ticket allows it and `wants_early`.  Then only the application protocol of the ticket is offered.

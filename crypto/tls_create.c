@@ -81,15 +81,22 @@ int sc_tls_open(struct sc_tls *tls, struct sc_error *error)
 int sc_tls_create(struct sc_tls_config *config, const char *server_name, struct sp_tls **ret,
                   struct sc_error *error)
 {
+    return sc_tls_create_in(NULL, config, server_name, ret, error);
+}
+
+int sc_tls_create_in(struct sc_memory *memory, struct sc_tls_config *config,
+                     const char *server_name, struct sp_tls **ret, struct sc_error *error)
+{
     SB_ASSERT(sc_tls_config_role(config) == SP_CLIENT || server_name == NULL);
-    struct sc_tls *tls = OPENSSL_zalloc(sizeof(*tls));
+    struct sc_tls *tls = sc_memory_take(memory, sizeof(*tls));
     if (tls == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
+    *tls = (struct sc_tls){.memory = memory};
     tls->config = sc_tls_config_ref(config);
     tls->alert = SC_TLS_NO_ALERT;
     int code = 0;
     if (server_name != NULL) {
-        tls->peer_name = OPENSSL_strdup(server_name);
+        tls->peer_name = sc_memory_take_text(memory, server_name);
         if (tls->peer_name == NULL)
             code = sc_error_set(error, -ENOMEM, "no memory");
     }

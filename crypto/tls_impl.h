@@ -8,6 +8,7 @@
 #include <openssl/types.h>
 
 #include "crypto/cert_table.h"
+#include "crypto/memory.h"
 #include "crypto/tls.h"
 #include "crypto/tls_events.h"
 
@@ -38,6 +39,7 @@ struct sc_tls_guard {
 
 /* The definition of struct sp_tls, which proto/ only declares. */
 struct sc_tls {
+    struct sc_memory *memory;     /* of this, and of what stays after the handshake */
     struct sc_tls_config *config; /* one reference */
     SSL *ssl;                     /* NULL once it is not needed any more */
     uint8_t *params;              /* ours; OpenSSL reads them from here */

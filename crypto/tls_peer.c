@@ -77,7 +77,7 @@ void sc_tls_learn_peer(struct sc_tls *tls)
     size_t size = SIZE_SIZE + (size_t)i2d_X509(leaf, NULL), count;
     if (sc_tls_config_keeps_peer_chain(tls->config))
         sc_tls_peer_chain_size(tls->ssl, &size, &count);
-    tls->peer_chain = OPENSSL_malloc(size);
+    tls->peer_chain = sc_memory_take(tls->memory, size);
     if (tls->peer_chain == NULL)
         return;
     tls->peer_chain_size = size;

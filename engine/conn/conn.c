@@ -53,7 +53,8 @@ static struct sp_tls *host_make_tls(void *context)
     struct spate_conn *conn = context;
     struct sp_tls *tls = conn->client_tls;
     conn->client_tls = NULL;
-    if (tls == NULL && sc_tls_create(conn->tls, NULL, &tls, NULL) != 0)
+    if (tls == NULL &&
+        sc_tls_create_in(&conn->shard->crypto_memory, conn->tls, NULL, &tls, NULL) != 0)
         return NULL;
     sc_tls_set_version(tls, conn->version);
     return tls;
@@ -252,7 +253,8 @@ static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
     conn->tls_bytes = SE_TLS_BYTES;
     if (!conn->is_server) {
         struct sc_error reason = {.text = ""};
-        int result = sc_tls_create(conn->tls, args->server_name, &conn->client_tls, &reason);
+        int result = sc_tls_create_in(&conn->shard->crypto_memory, conn->tls, args->server_name,
+                                      &conn->client_tls, &reason);
         if (result != 0) {
             se_error_set(args->error, "%s", reason.text);
             return result;
@@ -503,20 +505,10 @@ static bool can_advance(const struct spate_conn *conn, enum se_conn_state next)
     return false;
 }
 
-/* Returns what is charged after the handshake, `is_without_openssl` or with its SSL. */
-static uint32_t tls_bytes(const struct spate_conn *conn, bool is_without_openssl)
-{
-    const struct sp_tls *tls = conn->proto != NULL ? sp_conn_tls(conn->proto) : NULL;
-    bool is_fused = conn->shard->fused != NULL && tls != NULL &&
-                    sc_tls_suite(tls) != SP_SUITE_CHACHA20_POLY1305;
-    return (uint32_t)(is_fused ? SE_TLS_BYTES_KEPT : SE_TLS_BYTES_KEPT_WITH_KEYS) +
-           (uint32_t)(is_without_openssl ? 0 : SE_TLS_BYTES_OF_SSL);
-}
-
 void se_conn_on_rest(struct spate_conn *conn)
 {
     if (conn->state == SE_CONN_CONNECTED)
-        lower_tls(conn, tls_bytes(conn, true));
+        lower_tls(conn, 0);
 }
 
 void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
@@ -530,7 +522,7 @@ void se_conn_advance(struct spate_conn *conn, enum se_conn_state next)
         (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED || next == SE_CONN_EARLY))
         se_budget_leave(&shard->budget, &conn->handshake);
     if (next == SE_CONN_CONNECTED || next == SE_CONN_FAILED) /* see crypto/tls.h */
-        lower_tls(conn, tls_bytes(conn, conn->is_server));
+        lower_tls(conn, conn->is_server ? 0 : SE_TLS_BYTES_OF_SSL);
     if (next == SE_CONN_HANDSHAKING)
         shard->counts.own.conns_accepted++;
     else if (next == SE_CONN_CONNECTED)

@@ -27,13 +27,10 @@ enum {
 
     SE_ALPN_SIZE_MAX = 255, /* [RFC7301 3.1] */
 
-    /* Charged to the memory budget for what OpenSSL allocates: during the handshake; for what is
-     * kept of TLS after it, without keys of the fused cipher, which are in pools, and with keys of
-     * OpenSSL; and for a client's SSL until it rests.  test_spate_rss.c compares them with the
-     * process. */
+    /* Charged to the memory budget for what OpenSSL allocates: during the handshake, and for a
+     * client's SSL until it rests.  Keys and what stays of TLS are charged by crypto/memory.h.
+     * test_spate_rss.c compares them with the process. */
     SE_TLS_BYTES = 48 * 1024,
-    SE_TLS_BYTES_KEPT = 2 * 1024,
-    SE_TLS_BYTES_KEPT_WITH_KEYS = 6 * 1024,
     SE_TLS_BYTES_OF_SSL = 16 * 1024,
 };
 

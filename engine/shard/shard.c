@@ -76,6 +76,16 @@ static int init_ring(struct spate_shard *shard, struct spate_error *error)
     return result;
 }
 
+static bool charge(void *memory, uint64_t size)
+{
+    return se_memory_charge(memory, size);
+}
+
+static void refund(void *memory, uint64_t size)
+{
+    se_memory_refund(memory, size);
+}
+
 static void init_pools(struct spate_shard *shard)
 {
     const struct spate_config *config = shard->config;
@@ -96,12 +106,16 @@ static void init_pools(struct spate_shard *shard)
                  &shard->memory.interface);
     sb_pool_init(&shard->schedule_pool, "schedules", sizeof(struct sc_fused_schedule), UINT32_MAX,
                  UINT32_MAX, &shard->memory.interface);
-    if (shard->fused != NULL) {
+    sc_memory_init(&shard->crypto_memory, &shard->memory.interface);
+    shard->crypto_memory.charge = charge;
+    shard->crypto_memory.refund = refund;
+    shard->crypto_memory.context = &shard->memory;
+    if (shard->fused != NULL)
         shard->own_fused = *shard->fused;
-        shard->own_fused.keys = &shard->key_pool;
-        shard->own_fused.schedules = &shard->schedule_pool;
-        shard->fused = &shard->own_fused;
-    }
+    shard->own_fused.memory = &shard->crypto_memory;
+    shard->own_fused.keys = &shard->key_pool;
+    shard->own_fused.schedules = &shard->schedule_pool;
+    shard->fused = &shard->own_fused;
     sb_pool_init(&shard->exchange_pool, "exchanges", sizeof(struct se_exchange), UINT32_MAX,
                  SE_MESSAGE_EXCHANGES_MAX, &shard->memory.interface);
     sb_pool_init(&shard->segment_pool, "segments", sizeof(struct se_segment), UINT32_MAX,
@@ -281,6 +295,7 @@ void se_shard_deinit(struct spate_shard *shard)
     sp_pools_deinit(&shard->pools);
     sb_pool_deinit(&shard->key_pool);
     sb_pool_deinit(&shard->schedule_pool);
+    sc_memory_deinit(&shard->crypto_memory);
     se_memory_deinit(&shard->memory);
     se_entropy_deinit(&shard->entropy);
 }

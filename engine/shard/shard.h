@@ -96,7 +96,7 @@ struct spate_shard {
     struct se_handover *handover;         /* borrowed from the engine */
     const struct spate_config *config;
     const struct sc_fused *fused; /* `own_fused`; before init_pools(): borrowed from the engine */
-    struct sc_fused own_fused;    /* with the two pools below */
+    struct sc_fused own_fused;    /* with the pools below; without functions: OpenSSL */
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;
@@ -115,6 +115,7 @@ struct spate_shard {
     struct sb_pool conn_pool;     /* spate_conn */
     struct sb_pool key_pool;      /* sc_fused_key: of connections that do not rest */
     struct sb_pool schedule_pool; /* sc_fused_schedule, of the same */
+    struct sc_memory crypto_memory;
     struct sb_pool exchange_pool; /* se_exchange: of messages */
     struct sb_pool segment_pool;  /* se_segment */
     struct se_buffers copies;

@@ -137,9 +137,11 @@ void qt_tls_open(struct qt_tls_pair *pair, const struct qt_tls_args *args)
         config_create(&args->server, &pair->server_config);
 
     const char *name = args->no_name ? NULL : args->name != NULL ? args->name : "localhost";
-    assert_int_equal(sc_tls_create(pair->client_config, name, &pair->client.tls, NULL), 0);
+    assert_int_equal(
+        sc_tls_create_in(args->memory, pair->client_config, name, &pair->client.tls, NULL), 0);
     (void)owned_add(pair->client.tls, tls_end);
-    assert_int_equal(sc_tls_create(pair->server_config, NULL, &pair->server.tls, NULL), 0);
+    assert_int_equal(
+        sc_tls_create_in(args->memory, pair->server_config, NULL, &pair->server.tls, NULL), 0);
     (void)owned_add(pair->server.tls, tls_end);
     if (args->ticket.data != NULL)
         assert_int_equal(sc_tls_resume(pair->client.tls, args->ticket, args->wants_early),

@@ -57,6 +57,7 @@ struct qt_tls_args {
     /* Configurations to use in the place of those above; NULL: none. */
     struct sc_tls_config *client_config;
     struct sc_tls_config *server_config;
+    struct sc_memory *memory; /* of both ends; NULL: the heap */
 };
 
 /* A certificate for localhost and its key, the same in a whole process. */

@@ -224,9 +224,9 @@ struct spate_config {
 
     /* Silence after which a PING is sent, so that the connection is not closed as idle: nothing was
      * received, and nothing that asks for an answer was sent.  It is sent earlier if necessary:
-     * after a third of the smaller idle timeout of both ends [RFC9000 10.1.2].  A connection whose
-     * bytes wait for the peer's flow control stays alive without it.  Default 0; 1 ms to 365 days,
-     * or 0 for none. */
+     * after a third of the smaller idle timeout of both ends [RFC9000 10.1.2].  A connection
+     * whose bytes wait for the peer's flow control stays alive without it.  Default 0; 1 ms to 365
+     * days, or 0 for none. */
     uint64_t keep_alive_ns;
 
     /* Key of Stateless Resets: secret random bytes, see below.  Default all zero: random for each
@@ -372,10 +372,10 @@ enum spate_resume_phase {
  * follows it.  What OpenSSL frees after a burst of handshakes may stay with the C library, which
  * uses it for the next ones; memory_bytes_now does not count that. */
 
-/* Memory of a connection, of the process and of memory_bytes_max alike, in bytes:
+/* Memory of a connection, of the process and of memory_bytes_max alike, in bytes; for a client and
+ * a server, with any `crypto`:
  *
  *     idle for a second, or three probe timeouts if they are longer             8,192 at most
- *     the same of a client                                                      9,216 at most
  *     with an open stream: more than that, for each                             1,024 at most
  *     in use: more than idle, for keys and records of packets                   6,144 at most
  *     in use: what is queued to be sent: the application's own memory, and 48 per call
@@ -383,8 +383,8 @@ enum spate_resume_phase {
  *     a client, from its handshake until it is idle for the first time         16,384 more
  *     a handshake                                                              48 KiB at most
  *
- * With OpenSSL's ciphers (spate_engine_crypto() is "openssl") an idle connection takes 5,120 more,
- * which are part of the 6,144 above.  A connection becomes idle when nothing of it is in flight and
+ * The peer's certificate is a part of that, up to 432 bytes: larger ones, and chains that the
+ * program wants to keep, take more.  A connection becomes idle when nothing of it is in flight and
  * no packet comes or goes.  Its next packet takes 2 us longer, and the memory for keys again: while
  * there is none, the packet is lost or waits, as above.  A client that was idle ignores the tickets
  * that a server sends later. */
