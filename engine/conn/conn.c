@@ -26,6 +26,12 @@ _Static_assert(SE_SHARDS_MAX <= 1 << SE_ID_SHARD_BITS, "a shard fits a handle");
 _Static_assert(SE_ID_INDEX_BITS + SE_ID_GENERATION_BITS + SE_ID_SHARD_BITS == 64,
                "a handle has 64 bits");
 
+_Static_assert(SP_COARSE_NS == UINT64_C(1) << (SE_WHEEL_TICK_SHIFT + 2 * SE_WHEEL_SLOT_SHIFT),
+               "timers of idle connections share a slot of the wheel from the start: see wheel.h");
+
+/* Of se_conn_rearm(). */
+#define IDLE_JUMP_NS (SP_REST_AFTER_NS / 10 * 9)
+
 /* ---- the host of proto/ ---- */
 
 static void host_random(void *context, void *out, size_t size)
@@ -559,11 +565,16 @@ void se_conn_raise(struct spate_conn *conn)
         sb_list_push_back(&conn->shard->event_pending, &conn->event_pending_link);
 }
 
+/* A timer that is armed stays as it is when the deadline moves on, as it does with each packet: it
+ * will find that, once.  But one of a connection that has become idle moves, or each of those would
+ * wake the shard once more by itself: when nothing is in flight any more, the deadline jumps from
+ * that of a PTO to SP_REST_AFTER_NS or more.  A busy connection has that deadline for some
+ * milliseconds of a second only. */
 void se_conn_rearm(struct spate_conn *conn)
 {
     uint64_t deadline_ns = sp_conn_deadline_ns(conn->proto);
     bool is_armed = se_timer_is_armed(&conn->timer);
-    if (is_armed && conn->timer_ns <= deadline_ns)
+    if (is_armed && conn->timer_ns <= deadline_ns && deadline_ns - conn->timer_ns < IDLE_JUMP_NS)
         return;
     se_wheel_set(&conn->shard->wheel, &conn->timer, deadline_ns);
     conn->timer_ns = deadline_ns;

@@ -29,4 +29,16 @@ static inline uint64_t sb_time_since(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+/* The last multiple of `grain`, a power of two, that is not after `a`. */
+static inline uint64_t sb_time_floor(uint64_t a, uint64_t grain)
+{
+    return a & ~(grain - 1);
+}
+
+/* The first that is not before `a`; SB_NEVER stays what it is. */
+static inline uint64_t sb_time_ceil(uint64_t a, uint64_t grain)
+{
+    return a > SB_NEVER - grain ? SB_NEVER : sb_time_floor(a + (grain - 1), grain);
+}
+
 #endif

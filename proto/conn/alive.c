@@ -11,7 +11,11 @@
  * address, if its NAT has given it one.  PTOs repeat it until it is acknowledged.
  *
  * Packets in flight keep the connection alive by themselves: they are acknowledged, or their PTO
- * sends others. */
+ * sends others.
+ *
+ * A host may have 100,000 idle connections.  So what is not urgent is due at coarse times that all
+ * connections share, and the host wakes up once for many.  Each wait is shortened by
+ * a part that differs: after a pause in which all had become due, they do not go on in step. */
 
 #include "proto/base/time.h"
 #include "proto/conn/streams.h"
@@ -21,6 +25,10 @@
 
 /* Signs of life per idle timeout: one or two of them may get lost. */
 #define PER_IDLE_TIMEOUT 3
+
+/* A connection shows itself up to two of so many parts of its wait too early: one so that
+ * connections do not go on in step, and one for a coarse time. */
+#define EARLY_PARTS 16
 
 /* Returns whether the application wants a stream that the peer does not allow, or has one of 0-RTT
  * that the peer does not allow any more. */
@@ -44,6 +52,41 @@ static bool is_hidden(const struct sp_conn *conn)
     return conn->is_hidden && conn->streams.count > 0 && !sp_conn_is_server(conn);
 }
 
+/* Its last bytes are random also where others have a meaning for load balancers. */
+static uint16_t phase_of(const struct sp_conn *conn)
+{
+    const struct sp_cid *cid = &conn->original_dcid;
+    if (cid->size < 2)
+        return 0;
+    uint32_t phase = (uint32_t)cid->bytes[cid->size - 2] << 8 | cid->bytes[cid->size - 1];
+    return (uint16_t)phase;
+}
+
+/* The last power of two that is not above `ns`, and at most SP_COARSE_NS. */
+static uint64_t grain_within(uint64_t ns)
+{
+    return ns >= SP_COARSE_NS ? SP_COARSE_NS : UINT64_C(1) << (63 - __builtin_clzll(ns | 1));
+}
+
+/* Returns one of 256 numbers that looks like a random one, also to those with the same `from_ns`
+ * and the same result before.  (The finalizer of Stafford's Mix13.) */
+static uint32_t share_of(uint64_t from_ns, uint16_t phase)
+{
+    uint64_t x = from_ns / SP_COARSE_NS << 16 | phase;
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (uint32_t)(x >> 56);
+}
+
+uint64_t sp_conn_alive_at_ns(uint64_t from_ns, uint64_t quiet_ns, uint16_t phase)
+{
+    if (quiet_ns > SB_NEVER - from_ns)
+        return SB_NEVER;
+    uint64_t part_ns = quiet_ns / EARLY_PARTS;
+    uint64_t due_ns = from_ns + quiet_ns - part_ns / 256 * share_of(from_ns, phase);
+    return sb_time_floor(due_ns, grain_within(part_ns));
+}
+
 uint64_t sp_conn_alive_deadline_ns(const struct sp_conn *conn)
 {
     if (conn->state != SP_CONN_OPEN || conn->handshake_state < SP_HANDSHAKE_COMPLETE ||
@@ -54,13 +97,15 @@ uint64_t sp_conn_alive_deadline_ns(const struct sp_conn *conn)
     if (keep_ns == 0 && !is_waiting && !is_hidden(conn))
         return SB_NEVER;
 
+    uint64_t from_ns = SB_MAX(conn->idle_from_ns, conn->alive_from_ns);
+    uint64_t pto_ns = sp_loss_pto_ns(&conn->loss);
+    uint64_t due_ns = is_hidden(conn) ? sb_time_add(from_ns, HIDDEN_PTOS * pto_ns) : SB_NEVER;
+    if (keep_ns == 0 && !is_waiting)
+        return due_ns;
     uint64_t quiet_ns = keep_ns == 0 ? SB_NEVER : keep_ns;
-    if (is_hidden(conn))
-        quiet_ns = SB_MIN(quiet_ns, HIDDEN_PTOS * sp_loss_pto_ns(&conn->loss));
-    if (conn->idle_timeout_ns != 0 && (keep_ns != 0 || is_waiting))
-        quiet_ns = SB_MIN(quiet_ns, SB_MAX(conn->idle_timeout_ns / PER_IDLE_TIMEOUT,
-                                           sp_loss_pto_ns(&conn->loss)));
-    return sb_time_add(SB_MAX(conn->idle_from_ns, conn->alive_from_ns), quiet_ns);
+    if (conn->idle_timeout_ns != 0)
+        quiet_ns = SB_MIN(quiet_ns, SB_MAX(conn->idle_timeout_ns / PER_IDLE_TIMEOUT, pto_ns));
+    return sb_time_min(due_ns, sp_conn_alive_at_ns(from_ns, quiet_ns, phase_of(conn)));
 }
 
 /* Makes a *_BLOCKED frame due again, as if it was lost. */

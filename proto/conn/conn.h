@@ -37,6 +37,16 @@
 struct sp_conn;
 struct sp_tombstone;
 
+/* A connection without anything in flight rests after so long without a packet, or after three PTOs
+ * if they are longer: see conn/rest.c.  Longer than the pauses of a connection that is in use:
+ * waking takes 2 us. */
+#define SP_REST_AFTER_NS SB_S
+
+/* Timers of idle connections are due at multiples of this, 34 ms.  A shard with many of them wakes
+ * up once for all that are due, at most 30 times a second, and what they send leaves together.  It
+ * is no longer because a socket holds only some 5,000 small datagrams of a burst. */
+#define SP_COARSE_NS (UINT64_C(1) << 25)
+
 /* The configuration: constant, shared by connections. */
 struct sp_config {
     uint64_t idle_timeout_ns;         /* 0: none */

@@ -269,12 +269,24 @@ static enum sp_err on_ack_request(struct sp_conn *conn, const struct sp_frame *f
                                sp_conn_min_ack_delay_us(conn));
 }
 
+/* A PING that ends a silence is acknowledged at once: the peer asks whether we are there, and no
+ * answer of the application will take the ACK along.  A host with many idle connections then needs
+ * no timer for each ACK, and those of PINGs that came together leave together. */
+static void on_ping(struct sp_conn *conn, const struct sp_packet *packet, uint64_t now_ns)
+{
+    if (packet->space == SP_SPACE_APP &&
+        sb_time_since(now_ns, conn->idle_from_ns) >= SP_REST_AFTER_NS)
+        conn->app.ack.batch_is_immediate = true;
+}
+
 static enum sp_err on_frame(struct sp_conn *conn, struct sp_packet *packet,
                             const struct sp_frame *frame, uint64_t now_ns)
 {
     switch (frame->type) {
-    case SP_FRAME_PADDING:
     case SP_FRAME_PING:
+        on_ping(conn, packet, now_ns);
+        return SP_OK;
+    case SP_FRAME_PADDING:
     case SP_FRAME_DATA_BLOCKED:
         return SP_OK;
     case SP_FRAME_ACK:

@@ -179,11 +179,6 @@ enum sp_path_event {
 /* What can wait for memory: see conn/memory.c. */
 enum sp_shortage { SP_SHORT_OF_RECORDS, SP_SHORT_OF_ROOM, SP_SHORT_OF_CREDIT, SP_SHORTAGES };
 
-/* A connection without anything in flight rests after so long without a packet, or after three PTOs
- * if they are longer: see conn/rest.c.  Longer than the pauses of a connection that is in use:
- * waking takes 2 us. */
-#define SP_REST_AFTER_NS SB_S
-
 /* What the connection has taken from the pools that it shares. */
 struct sp_stores {
     struct sb_store streams;

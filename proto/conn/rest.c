@@ -57,6 +57,9 @@ bool sp_conn_wake(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)
         return false;
     }
     sp_conn_end_shortage(conn, what);
-    conn->rest_at_ns = sb_time_add(now_ns, SP_REST_AFTER_NS);
+    /* What woke it may be all, such as a keep-alive and its ACK: then it rests at a coarse time.
+     * The ACK has a grain of time to come. */
+    conn->rest_at_ns =
+        sb_time_ceil(sb_time_add(now_ns, SP_REST_AFTER_NS + SP_COARSE_NS), SP_COARSE_NS);
     return true;
 }

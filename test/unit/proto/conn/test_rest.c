@@ -146,7 +146,7 @@ static void a_forged_packet_wakes_for_a_second_at_most(void **state)
     pair_deliver(pair, SP_SERVER, &packet);
     assert_false(sp_conn_is_resting(server));
     assert_int_equal(server->idle_from_ns, idle_from_ns);
-    pair->now_ns += SP_REST_AFTER_NS;
+    pair->now_ns += SP_REST_AFTER_NS + 2 * SP_COARSE_NS;
     sp_conn_on_deadline(server, pair->now_ns);
     assert_true(sp_conn_is_resting(server));
 }
