@@ -139,7 +139,7 @@ static bool sample_both(struct client *c, uint32_t index)
     if (status != 0)
         return client_fail(c, "the server's process is gone: %s", strerror(-status));
     c->samples_asked++;
-    if (index == 0 && c->options->bytes == 0)
+    if (index == 0 && c->options->bytes == 0 && !c->ops->opens_conns)
         return true;
     for (uint32_t i = index + 1 - c->samples_asked; i <= index; i++) {
         if (!receive_server_sample(c, &c->result->server[i]))
@@ -148,11 +148,25 @@ static bool sample_both(struct client *c, uint32_t index)
     return true;
 }
 
+bool client_sample(struct client *c, struct sample *ret_client, struct sample *ret_server)
+{
+    const struct control_message m = {.kind = CONTROL_SAMPLE};
+    sample_take(ret_client, c->shard);
+    ret_client->payload_in_bytes = c->payload_in_bytes;
+    if (c->setup->control < 0)
+        return true;
+    int status = control_send(c->setup->control, &m);
+    if (status != 0)
+        return client_fail(c, "the server's process is gone: %s", strerror(-status));
+    c->samples_asked++;
+    return receive_server_sample(c, ret_server);
+}
+
 /* ---- Phases ---- */
 
 static void enter_measure(struct client *c, uint64_t now_ns)
 {
-    uint64_t duration_ns = c->options->duration_ns;
+    uint64_t duration_ns = c->ops->opens_conns ? 0 : c->options->duration_ns;
 
     c->phase = PHASE_MEASURE;
     c->measure_end_ns = duration_ns == 0 ? SPATE_FOREVER : now_ns + duration_ns;
@@ -162,7 +176,7 @@ static void enter_measure(struct client *c, uint64_t now_ns)
 
 static void begin_load(struct client *c)
 {
-    bool has_warmup = c->options->warmup_ns > 0;
+    bool has_warmup = c->options->warmup_ns > 0 && !c->ops->opens_conns;
 
     c->begin_ns = clock_now_ns();
     c->phase = PHASE_WARMUP;
@@ -217,6 +231,11 @@ static void end_measure(struct client *c, uint64_t now_ns)
     c->phase_end_ns = now_ns + c->options->timeout_ns;
 }
 
+static bool ends_by_itself(const struct client *c)
+{
+    return c->options->bytes > 0 || c->ops->opens_conns;
+}
+
 static void step_phase(struct client *c, uint64_t now_ns)
 {
     bool is_over = now_ns >= c->phase_end_ns || (*c->setup->stop != 0 && c->phase != PHASE_CLOSE);
@@ -233,7 +252,7 @@ static void step_phase(struct client *c, uint64_t now_ns)
             enter_measure(c, now_ns);
         break;
     case PHASE_MEASURE:
-        if (is_over || (c->options->bytes > 0 && c->ops->is_done(c)))
+        if (is_over || (ends_by_itself(c) && c->ops->is_done(c)))
             end_measure(c, now_ns);
         break;
     case PHASE_DRAIN:
@@ -251,7 +270,7 @@ static void step_phase(struct client *c, uint64_t now_ns)
 
 /* ---- Connections ---- */
 
-static bool connect_one(struct client *c, uint32_t index)
+bool client_connect_one(struct client *c, uint32_t index)
 {
     struct spate_error error = {.text = ""};
     struct client_conn *conn = &c->conns[index];
@@ -273,8 +292,8 @@ static void on_first_connected(struct client *c, struct spate_conn *conn)
             spate_conn_close(conn, 0, "probe");
         return;
     }
-    for (uint32_t i = 1; i < c->conn_count; i++) {
-        if (!connect_one(c, i))
+    for (uint32_t i = 1; i < c->conn_count && !c->ops->opens_conns; i++) {
+        if (!client_connect_one(c, i))
             return;
     }
 }
@@ -287,7 +306,8 @@ static void on_connected(struct client *c, const struct spate_event *e)
     c->open_count++;
     if (conn->index == 0)
         on_first_connected(c, e->conn);
-    if (c->ops->keeps_conns && c->open_count == c->conn_count)
+    bool is_ready = c->ops->opens_conns ? conn->index == 0 : c->open_count == c->conn_count;
+    if (c->ops->keeps_conns && is_ready)
         begin_load(c);
 }
 
@@ -312,7 +332,7 @@ static void on_closed(struct client *c, const struct spate_event *e)
     bool is_probe = c->phase == PHASE_CONNECT && conn->index == 0 && !was_open;
     if (is_probe && is_silent && c->address_index + 1 < c->setup->server->count) {
         c->address_index++;
-        (void)connect_one(c, 0);
+        (void)client_connect_one(c, 0);
         return;
     }
     client_fail_closed(c, &e->u.close);
@@ -357,11 +377,13 @@ static void check_timeouts(struct client *c, uint64_t now_ns)
 
     if (c->setup->control >= 0 && control_is_hung_up(c->setup->control))
         (void)client_fail(c, "the server's process has ended");
-    struct spate_shard_stats stats;
-    spate_shard_stats(c->shard, &stats);
-    if (stats.packets_in != c->packets_in) {
+    /* Not without need: it walks over all connections. */
+    if (c->is_waiting && now_ns > c->progress_ns + CHECK_INTERVAL_NS) {
+        struct spate_shard_stats stats;
+        spate_shard_stats(c->shard, &stats);
+        if (stats.packets_in != c->packets_in)
+            c->progress_ns = now_ns;
         c->packets_in = stats.packets_in;
-        c->progress_ns = now_ns;
     }
     uint64_t silent_ns = now_ns > c->progress_ns ? now_ns - c->progress_ns : 0;
     bool is_running = c->phase != PHASE_CONNECT && c->phase < PHASE_DRAIN;
@@ -388,7 +410,8 @@ static uint64_t wait_of(const struct client *c, uint64_t due_ns, uint64_t now_ns
         until_ns = c->phase_end_ns;
     if (due_ns < until_ns)
         until_ns = due_ns;
-    return until_ns > now_ns + WAKE_SLACK_NS ? until_ns - now_ns - WAKE_SLACK_NS : 0;
+    uint64_t slack_ns = c->ops->opens_conns ? 0 : WAKE_SLACK_NS; /* it counts the turns */
+    return until_ns > now_ns + slack_ns ? until_ns - now_ns - slack_ns : 0;
 }
 
 static void turn(struct client *c, struct progress *progress)
@@ -448,7 +471,8 @@ static bool open_client(struct client *c)
         return client_fail(c, "out of memory");
     for (uint32_t i = 0; i < c->conn_count; i++)
         c->conns[i].index = i;
-    if (!open_tls(c) || !endpoint_open(o, is_v6, 1, &c->engine, c->failure))
+    const struct endpoint_role role = {.is_client = true, .is_v6 = is_v6, .shards = 1};
+    if (!open_tls(c) || !endpoint_open(o, &role, &c->engine, c->failure))
         return false;
     endpoint_warn(c->engine); /* a server of our own says nothing: it would say the same */
     c->shard = spate_engine_shard(c->engine, 0);
@@ -487,10 +511,9 @@ static void close_client(struct client *c)
 bool client_run(const struct client_setup *setup, struct result *ret, struct failure *failure)
 {
     static const struct client_ops *const all_ops[] = {
-        [SCENARIO_BULK] = &client_bulk_ops,
-        [SCENARIO_RR] = &client_rr_ops,
-        [SCENARIO_HANDSHAKE] = &client_handshake_ops,
-        [SCENARIO_DATAGRAM] = &client_datagram_ops,
+        [SCENARIO_BULK] = &client_bulk_ops,           [SCENARIO_RR] = &client_rr_ops,
+        [SCENARIO_HANDSHAKE] = &client_handshake_ops, [SCENARIO_DATAGRAM] = &client_datagram_ops,
+        [SCENARIO_IDLE] = &client_idle_ops,
     };
     struct client c = {
         .setup = setup,
@@ -509,7 +532,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
     ret->have_server = setup->control >= 0;
     c.progress_ns = c.begin_ns;
     c.phase_end_ns = c.begin_ns + (setup->server->count + 1) * setup->options->timeout_ns;
-    if (open_client(&c) && connect_one(&c, 0)) {
+    if (open_client(&c) && client_connect_one(&c, 0)) {
         while (c.phase != PHASE_OVER && !failure->is_set)
             turn(&c, &progress);
     }

@@ -38,6 +38,9 @@ struct client_conn {
 struct client_ops {
     /* Whether connections are made beforehand and kept; else the scenario makes its own. */
     bool keeps_conns;
+    /* With `keeps_conns`: the load begins with the first connection, and the scenario makes the
+     * others by client_connect_one().  It ends when is_done() returns true, not by time. */
+    bool opens_conns;
     /* Prepares the state.  Returns false with client_fail(). */
     bool (*open)(struct client *c);
     /* All connections are there: starts the load. */
@@ -59,6 +62,7 @@ extern const struct client_ops client_bulk_ops;
 extern const struct client_ops client_rr_ops;
 extern const struct client_ops client_handshake_ops;
 extern const struct client_ops client_datagram_ops;
+extern const struct client_ops client_idle_ops;
 
 struct client {
     const struct client_setup *setup;
@@ -111,6 +115,13 @@ static inline bool client_is_measuring(const struct client *c)
  * Returns as spate_shard_connect_with(). */
 int client_connect(struct client *c, void *user, struct spate_conn **ret,
                    struct spate_error *error);
+
+/* Connects c->conns[index].  Returns false with client_fail(). */
+bool client_connect_one(struct client *c, uint32_t index);
+
+/* Takes a sample of both processes, without the sums over connections, and waits for the server's.
+ * Without a process of our own `*ret_server` stays as it is.  Returns false with client_fail(). */
+bool client_sample(struct client *c, struct sample *ret_client, struct sample *ret_server);
 
 /* Sets the failure from a connection that has ended. */
 void client_fail_closed(struct client *c, const struct spate_close *close);

@@ -13,6 +13,12 @@
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
+enum {
+    /* Memory for an idle connection: twice what it takes, so that a download beside them is not
+     * taken for the one that makes memory short. */
+    IDLE_CONN_BYTES = 16384,
+};
+
 static const char *const alpn[] = {ENDPOINT_ALPN};
 
 /* Transport errors that a user can do something about.  [RFC9000 20.1] */
@@ -122,8 +128,28 @@ static bool read_quic_lb(const struct options *o, struct spate_quic_lb *ret,
     return true;
 }
 
-bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct spate_engine **ret,
-                   struct failure *failure)
+/* Makes room for what the load has at once. */
+static void make_room(const struct options *o, struct spate_config *config)
+{
+    /* Twice that: a stream or connection lingers on one side until the other one's last packet has
+     * come, while its successor starts already. */
+    uint64_t streams = o->scenario == SCENARIO_RR ? o->inflight : o->streams;
+    config->streams_bidi_max = at_least(config->streams_bidi_max, 2 * streams);
+    config->streams_local_max = at_least(config->streams_local_max, 2 * streams);
+    config->streams_bidi_max = at_least(config->streams_bidi_max, 1000);
+    config->streams_local_max = at_least(config->streams_local_max, 1000);
+    config->conns_max = at_least(config->conns_max, 2 * o->conns);
+    if (o->scenario != SCENARIO_IDLE) {
+        config->handshakes_max = at_least(config->handshakes_max, o->inflight + o->conns);
+    } else { /* it opens them one after the other */
+        config->memory_bytes_max += o->conns * IDLE_CONN_BYTES;
+        config->idle_timeout_ns =
+            4 * o->keep_alive_ns; /* after a third of it a PING would be due */
+    }
+}
+
+bool endpoint_open(const struct options *o, const struct endpoint_role *role,
+                   struct spate_engine **ret, struct failure *failure)
 {
     struct spate_config config;
     spate_config_init(&config);
@@ -133,7 +159,7 @@ bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct 
     if (o->server_id != NULL && !read_quic_lb(o, &lb, failure))
         return false;
     config.quic_lb = o->server_id != NULL ? &lb : NULL;
-    config.shard_count = shards;
+    config.shard_count = role->shards;
     config.pinning = SPATE_PINNING_OFF; /* the threads are ours */
     config.backend = (enum spate_backend)o->backend;
     config.crypto = (enum spate_crypto)o->crypto;
@@ -146,7 +172,7 @@ bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct 
         config.fixed_rate_bytes_per_s = o->cc_rate;
     config.conn_rate_bytes_per_s_max = o->rate_limit;
     config.shard_rate_bytes_per_s_max = o->shard_rate_limit;
-    config.datagram_size_max = endpoint_mtu(o, is_v6);
+    config.datagram_size_max = endpoint_mtu(o, role->is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;
     config.event_batches = o->batches;
@@ -158,15 +184,8 @@ bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct 
     else if (o->spin_us != SPIN_DEFAULT)
         config.spin_ns = o->spin_us * NS_PER_US;
 
-    /* Twice what the load has at once: a stream or connection lingers on one side until
-     * the other one's last packet has come, while its successor starts already. */
-    uint64_t streams = o->scenario == SCENARIO_RR ? o->inflight : o->streams;
-    config.streams_bidi_max = at_least(config.streams_bidi_max, 2 * streams);
-    config.streams_local_max = at_least(config.streams_local_max, 2 * streams);
-    config.streams_bidi_max = at_least(config.streams_bidi_max, 1000);
-    config.streams_local_max = at_least(config.streams_local_max, 1000);
-    config.conns_max = at_least(config.conns_max, 2 * o->conns);
-    config.handshakes_max = at_least(config.handshakes_max, o->inflight + o->conns);
+    config.keep_alive_ns = role->is_client ? o->keep_alive_ns : 0;
+    make_room(o, &config);
 
     raise_file_limit();
     struct spate_error error = {.text = ""};

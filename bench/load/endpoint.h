@@ -24,10 +24,17 @@ uint64_t endpoint_read_header(const uint8_t header[ENDPOINT_HEADER_SIZE]);
 /* The UDP payload to send at most, by option or by what fits a path of 1500 bytes. */
 uint32_t endpoint_mtu(const struct options *o, bool is_v6);
 
+/* What differs between the two. */
+struct endpoint_role {
+    bool is_client;
+    bool is_v6;
+    uint32_t shards;
+};
+
 /* Shards with room for what the options ask for, and as many file descriptors
  * as the system lets us have.  The engine is the caller's. */
-bool endpoint_open(const struct options *o, bool is_v6, uint32_t shards, struct spate_engine **ret,
-                   struct failure *failure);
+bool endpoint_open(const struct options *o, const struct endpoint_role *role,
+                   struct spate_engine **ret, struct failure *failure);
 
 /* Says on stderr if the engine has to do without io_uring. */
 void endpoint_warn(const struct spate_engine *engine);

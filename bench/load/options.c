@@ -21,6 +21,7 @@
 #define FIELD(name) offsetof(struct options, name)
 
 enum {
+    CONNS_MAX = 500000,      /* twice that many are the most of a shard; see options_check.c too */
     SOCKETS_FOR_SHARDS = 16, /* of a client: the kernel gives each shard some of them */
 };
 
@@ -78,19 +79,25 @@ const struct option_spec option_specs[] = {
      "down: the server sends; up: the client sends (down)"},
     {"streams", "N", OPTION_NUMBER, FOR_BULK, FIELD(streams), 1, 10000, NULL,
      "streams at once on each connection (1)"},
-    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_DATAGRAM, FIELD(conns), 1, 10000, NULL,
-     "connections (1)"},
-    {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE, FIELD(inflight), 1, 10000, NULL,
-     "requests at once on each connection (1), or handshakes at once (16)"},
+    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(conns), 1,
+     CONNS_MAX, NULL, "connections (1; idle 1,000, and up to 500,000; others up to 10,000)"},
+    {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE | FOR_IDLE, FIELD(inflight), 1, 10000,
+     NULL, "requests at once on each connection (1), or handshakes at once (16)"},
+    {"keep-alive", "S", OPTION_SECONDS, FOR_IDLE, FIELD(keep_alive_ns), 0.001, 3600, NULL,
+     "silence after which the client sends a PING (30); the idle timeout of our own is four times "
+     "that"},
+    {"bulk", NULL, OPTION_FLAG, FOR_IDLE, FIELD(bulk), 0, 0, NULL,
+     "a download on the first connection, before the others are opened and beside them"},
     {"request", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(request_bytes), 8, 67108864, NULL,
      "bytes of a request, with the 8 that ask for the answer (64)"},
     {"response", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
      "bytes of a response (64)"},
     {"size", "N", OPTION_SIZE, FOR_DATAGRAM, FIELD(message_bytes), 1, 65000, NULL,
      "bytes of a message (100)"},
-    {"rate", "R", OPTION_DECIMAL, FOR_RR | FOR_DATAGRAM, FIELD(rate), 1, 1e8, NULL,
+    {"rate", "R", OPTION_DECIMAL, FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(rate), 1, 1e8, NULL,
      "open loop: start R requests a second in all, however fast the answers come, and count "
-     "latency from when each was meant to start; datagram: send R messages a second in all"},
+     "latency from when each was meant to start; datagram: send R messages a second in all; "
+     "idle: open R connections a second"},
     {"arrivals", "A", OPTION_CHOICE, FOR_RR, FIELD(arrivals), 0, 0, arrival_kinds,
      "of --rate: poisson or uniform (poisson)"},
     {"vs-limit", NULL, OPTION_FLAG, FOR_BULK | FOR_RR, FIELD(vs_limit), 0, 0, NULL,
@@ -187,7 +194,7 @@ const struct option_spec option_specs[] = {
     {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
      "append TLS secrets, so that Wireshark can decrypt a capture"},
     {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS | FOR_LIMIT, FIELD(timeout_ns), 0.1, 3600, NULL,
-     "give up when nothing has moved for that long (5)"},
+     "give up when nothing has moved for that long (5; idle 30)"},
     {"json", "FILE", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(json), 0, 0, NULL,
      "write the results as one JSON object; - is standard output, without the table"},
     {"hist", "FILE", OPTION_TEXT, FOR_RR | FOR_HANDSHAKE, FIELD(hist), 0, 0, NULL,
@@ -214,6 +221,7 @@ static const char *const scenario_names[] = {
     [SCENARIO_RR] = "rr",
     [SCENARIO_HANDSHAKE] = "handshake",
     [SCENARIO_DATAGRAM] = "datagram",
+    [SCENARIO_IDLE] = "idle",
     [SCENARIO_LIMIT] = "limit",
     [SCENARIO_SERVE] = "serve",
 };
@@ -366,7 +374,7 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
     if (o->scenario == SCENARIO_NONE)
         return failure_set(
             failure,
-            "no scenario '%s': it must be bulk, rr, handshake, datagram, limit or serve; "
+            "no scenario '%s': it must be bulk, rr, handshake, datagram, idle, limit or serve; "
             "see spate-bench --help",
             word);
     return true;
@@ -408,7 +416,6 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .client_cpu = CPU_DEFAULT,
         .shards = 1,
         .streams = 1,
-        .conns = 1,
         .request_bytes = 64,
         .response_bytes = 64,
         .message_bytes = 100,

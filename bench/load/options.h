@@ -14,6 +14,7 @@ enum scenario {
     SCENARIO_RR,
     SCENARIO_HANDSHAKE,
     SCENARIO_DATAGRAM,
+    SCENARIO_IDLE,
     SCENARIO_LIMIT,
     SCENARIO_SERVE,
 };
@@ -52,7 +53,9 @@ struct options {
     uint64_t request_bytes;
     uint64_t response_bytes;
     uint64_t message_bytes;
-    double rate; /* 0: closed loop */
+    double rate;            /* 0: closed loop; idle: connections are opened as fast as it goes */
+    uint64_t keep_alive_ns; /* of the client; 0: none */
+    bool bulk;              /* idle: a download beside */
     uint32_t arrivals;
     bool verify;
     bool vs_limit;

@@ -13,6 +13,20 @@
 /* Of all connections together: a guard against slips. */
 #define STREAMS_MAX 1000000
 
+/* Of connections that are in use. */
+#define BUSY_CONNS_MAX 10000
+
+/* What an idle connection gives back goes to the system after a second or two. */
+#define SETTLE_NS (4 * NS_PER_S)
+
+/* [RFC9000 10.1.2] What keeps most NATs from forgetting a flow. */
+#define KEEP_ALIVE_NS (30 * NS_PER_S)
+
+/* One of 100,000 handshakes on a busy machine may take long. */
+#define IDLE_TIMEOUT_NS (30 * NS_PER_S)
+
+#define IDLE_CONNS 1000 /* if --conns is not given */
+
 /* Options that pairwise exclude each other, with the reason. */
 static const struct {
     const char *a;
@@ -52,7 +66,7 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
             continue;
         if (ret[0] != 0)
             strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
-        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 47 in all */
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 52 in all */
     }
 }
 
@@ -88,6 +102,10 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
         return failure_set(failure, "--runs needs --vs-limit or --vs-bare");
     if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
         return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");
+    if (o->conns > BUSY_CONNS_MAX && o->scenario != SCENARIO_IDLE)
+        return failure_set(failure, "--conns is at most %d, but for idle", BUSY_CONNS_MAX);
+    if (o->scenario == SCENARIO_IDLE)
+        return true;
     if (o->conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
         return failure_set(failure, "--conns times --%s is at most %d",
                            o->streams > 1 ? "streams" : "inflight", STREAMS_MAX);
@@ -98,8 +116,11 @@ bool options_check(struct options *o, uint64_t given, struct failure *failure)
 {
     if (o->scenario == SCENARIO_NONE)
         return failure_set(
-            failure, "the scenario is missing: bulk, rr, handshake, datagram, limit or serve; "
-                     "see spate-bench --help");
+            failure,
+            "the scenario is missing: bulk, rr, handshake, datagram, idle, limit or serve; "
+            "see spate-bench --help");
+    if (o->conns == 0)
+        o->conns = o->scenario == SCENARIO_IDLE ? IDLE_CONNS : 1;
     if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
         return false;
 
@@ -108,13 +129,20 @@ bool options_check(struct options *o, uint64_t given, struct failure *failure)
     if (is_by_time && !is_given("seconds", given))
         o->duration_ns = is_in_runs ? NS_PER_S : 5 * NS_PER_S;
     if (is_by_time && !is_given("warmup", given))
-        o->warmup_ns = is_in_runs ? NS_PER_S / 5 : NS_PER_S / 2;
+        o->warmup_ns = is_in_runs                     ? NS_PER_S / 5
+                       : o->scenario == SCENARIO_IDLE ? SETTLE_NS
+                                                      : NS_PER_S / 2;
     if (o->early) {
         o->resume = true;
         o->first_byte = o->scenario == SCENARIO_HANDSHAKE;
     }
+    bool has_handshakes = o->scenario == SCENARIO_HANDSHAKE || o->scenario == SCENARIO_IDLE;
     if (o->inflight == 0)
-        o->inflight = o->scenario == SCENARIO_HANDSHAKE ? 16 : 1;
+        o->inflight = has_handshakes ? 16 : 1;
+    if (o->scenario == SCENARIO_IDLE && o->keep_alive_ns == 0)
+        o->keep_alive_ns = KEEP_ALIVE_NS;
+    if (o->scenario == SCENARIO_IDLE && !is_given("timeout", given))
+        o->timeout_ns = IDLE_TIMEOUT_NS;
     if (o->listen == NULL && o->connect == NULL)
         o->listen = "127.0.0.1:0";
     return true;
@@ -209,22 +237,26 @@ static void print_options(FILE *file, const char *title, uint32_t scenarios, boo
 
 void options_print_help(FILE *file)
 {
-    fputs("spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
-          "\n"
-          "  spate-bench bulk|rr|handshake|datagram [options]\n"
-          "                                            server and client as two processes\n"
-          "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
-          "  spate-bench limit [options]               the limit of this machine\n"
-          "  spate-bench serve --listen ADDR:PORT      the server alone\n"
-          "\n"
-          "  bulk       streams full of data one way: throughput\n"
-          "  rr         requests and responses, each on a stream of its own: latency\n"
-          "  handshake  handshakes, full or resumed, one connection after the other\n"
-          "  datagram   unreliable messages, as many as pass: messages per second\n"
-          "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
-          "             --direction --request --response --listen --server-cpu --client-cpu\n"
-          "             --mtu --cipher --crypto --timeout --json\n",
-          file);
+    fputs(
+        "spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
+        "\n"
+        "  spate-bench bulk|rr|handshake|datagram|idle [options]\n"
+        "                                            server and client as two processes\n"
+        "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
+        "  spate-bench limit [options]               the limit of this machine\n"
+        "  spate-bench serve --listen ADDR:PORT      the server alone\n"
+        "\n"
+        "  bulk       streams full of data one way: throughput\n"
+        "  rr         requests and responses, each on a stream of its own: latency\n"
+        "  handshake  handshakes, full or resumed, one connection after the other\n"
+        "  datagram   unreliable messages, as many as pass: messages per second\n"
+        "  idle       connections with nothing but keep-alives: memory, CPU time and wake-ups of\n"
+        "             each; with --bulk what a download loses beside them.  --seconds is each\n"
+        "             part, --warmup (4) what connections rest before they are measured\n"
+        "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
+        "             --direction --request --response --listen --server-cpu --client-cpu\n"
+        "             --mtu --cipher --crypto --timeout --json\n",
+        file);
     print_options(file, "The load:", 0, false);
     print_options(file, "The client:", FOR_CLIENTS, true);
     print_options(file, "Both sides:", FOR_ALL, true);

@@ -34,6 +34,7 @@ void progress_show(struct progress *p, bool is_measuring, uint64_t bytes, uint64
                 (double)(count - p->shown_count) / passed_s,
                 p->scenario == SCENARIO_RR         ? "requests"
                 : p->scenario == SCENARIO_DATAGRAM ? "messages"
+                : p->scenario == SCENARIO_IDLE     ? "connections"
                                                    : "handshakes");
     (void)fflush(stderr);
     p->shown_ns = now_ns;

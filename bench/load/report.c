@@ -12,6 +12,7 @@
 #include "bench/load/clock.h"
 #include "bench/load/json.h"
 #include "bench/load/options.h"
+#include "bench/load/report_idle.h"
 #include "bench/load/report_limit.h"
 #include "bench/load/result.h"
 
@@ -264,6 +265,8 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_integer(&j, "handshakes_early", r->handshakes_early);
     json_number(&j, "first_byte_p50_us", percentile_us(&r->first_byte, 50));
     json_number(&j, "first_byte_p99_us", percentile_us(&r->first_byte, 99));
+    if (r->idle != NULL)
+        report_write_idle(&j, o, r);
     if (r->versus != NULL)
         report_write_versus(&j, r->versus);
     if (r->versus_bare != NULL)
@@ -360,6 +363,8 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
     else if (o->scenario == SCENARIO_DATAGRAM)
         fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
                 o->conns, o->conns == 1 ? "" : "s");
+    else if (o->scenario == SCENARIO_IDLE && o->bulk)
+        fputs(" beside a download", file);
     fprintf(file, ", %" PRIu32 "-byte datagrams", r->mtu);
     if (r->cipher[0] != 0)
         fprintf(file, ", %s by %s", r->cipher,
@@ -393,6 +398,10 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
     bool has_latency = o->scenario == SCENARIO_RR || o->scenario == SCENARIO_HANDSHAKE;
 
     print_head(o, r, file);
+    if (o->scenario == SCENARIO_IDLE) {
+        report_print_idle(o, r, file);
+        return;
+    }
     if (o->scenario == SCENARIO_RR)
         fprintf(file, "  %.0f requests/s, ", ratio((double)r->requests, duration_s));
     else if (o->scenario == SCENARIO_HANDSHAKE)

@@ -10,6 +10,7 @@
 #include "bench/load/histogram.h"
 #include "bench/load/sample.h"
 
+struct idle;
 struct versus;
 struct versus_bare;
 
@@ -33,6 +34,7 @@ struct result {
     uint32_t mtu;
     enum spate_backend backend;
     const char *crypto;          /* what does AES-GCM on this side */
+    struct idle *idle;           /* NULL: another scenario */
     const struct versus *versus; /* NULL: not compared */
     const struct versus_bare *versus_bare;
     struct histogram latency;    /* rr: of requests; handshake: of handshakes */

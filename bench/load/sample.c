@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/load/sample.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -51,6 +52,9 @@ void sample_take(struct sample *ret, struct spate_shard *shard)
     ret->cpu_user_ns = usage.cpu_user_ns;
     ret->cpu_sys_ns = usage.cpu_sys_ns;
     read_memory(ret);
+#ifdef __GLIBC__
+    ret->heap_free_bytes = mallinfo2().fordblks;
+#endif
 }
 
 void sample_shard(struct sample *ret, struct spate_shard *shard)

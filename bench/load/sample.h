@@ -18,6 +18,7 @@ struct sample {
     uint64_t cpu_sys_ns;
     uint64_t rss_bytes;
     uint64_t rss_peak_bytes;
+    uint64_t heap_free_bytes;       /* a part of rss_bytes that the C library keeps for later */
     uint64_t payload_in_bytes;      /* stream data received from the library */
     uint64_t payload_out_bytes;     /* stream data given to it, without the heads of requests */
     struct spate_shard_stats shard; /* the sum of all shards; turn_longest_ns: the longest */

@@ -362,7 +362,8 @@ static void complete(const struct server *s, struct sample *ret)
 {
     ret->payload_in_bytes = s->payload_in_bytes;
     ret->payload_out_bytes = s->payload_out_bytes;
-    for (const struct server_conn *c = s->conns; c != NULL; c = c->next)
+    for (const struct server_conn *c = s->conns; c != NULL && s->options->scenario != SCENARIO_IDLE;
+         c = c->next)
         sample_add_conn(ret, c->conn);
 }
 
@@ -434,8 +435,11 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
 
     s->options = o;
     s->loop.is_epoll = o->epoll;
-    bool is_open = open_tls(s, failure) && endpoint_open(o, address_is_v6(&list.items[0]),
-                                                         (uint32_t)o->shards, &s->engine, failure);
+    const struct endpoint_role role = {
+        .is_v6 = address_is_v6(&list.items[0]),
+        .shards = (uint32_t)o->shards,
+    };
+    bool is_open = open_tls(s, failure) && endpoint_open(o, &role, &s->engine, failure);
     if (is_open) {
         s->shard = spate_engine_shard(s->engine, 0);
         is_open = listen_at(s, &list, failure);

@@ -192,10 +192,11 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake, datagram, limit or serve; "
+        {"", "the scenario is missing: bulk, rr, handshake, datagram, idle, limit or serve; "
              "see spate-bench --help"},
-        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, datagram, limit or serve; "
-                  "see spate-bench --help"},
+        {"bulky",
+         "no scenario 'bulky': it must be bulk, rr, handshake, datagram, idle, limit or serve; "
+         "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
         {"bulk --frobnicate", "unknown option --frobnicate; see spate-bench --help"},
@@ -222,9 +223,9 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --key k", "--cert is missing: --cert and --key belong together"},
         {"serve", "serve wants --listen ADDR:PORT, such as --listen [::]:4433"},
         {"rr --streams 2", "--streams is for bulk, not for rr"},
-        {"bulk --inflight 2", "--inflight is for rr and handshake, not for bulk"},
+        {"bulk --inflight 2", "--inflight is for rr, handshake and idle, not for bulk"},
         {"serve --listen a:1 --ca x",
-         "--ca is for bulk, rr, handshake and datagram, not for serve"},
+         "--ca is for bulk, rr, handshake, datagram and idle, not for serve"},
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
         {"rr --busy-poll --spin 50", "--busy-poll and --spin exclude each other: it never sleeps"},
@@ -235,7 +236,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
          "--connect and --shards exclude each other: the server is not ours"},
         {"bulk --shards 65", "--shards wants a number from 0 to 64, not '65'"},
         {"serve --listen a:1 --sockets 2",
-         "--sockets is for bulk, rr, handshake and datagram, not for serve"},
+         "--sockets is for bulk, rr, handshake, datagram and idle, not for serve"},
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},
@@ -244,18 +245,38 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"handshake --vs-bare --connect a:1",
          "--connect and --vs-bare exclude each other: the server is not ours"},
         {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
-        {"limit --conns 2", "--conns is for bulk, rr and datagram, not for limit"},
+        {"limit --conns 2", "--conns is for bulk, rr, datagram and idle, not for limit"},
         {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
         {"bulk --vs-limit --connect a:1",
          "--connect and --vs-limit exclude each other: the limit needs both sides"},
         {"rr --vs-limit --rate 10",
          "--rate and --vs-limit exclude each other: latency then counts from when a request was "
          "meant to start"},
+        {"rr --conns 10001", "--conns is at most 10000, but for idle"},
+        {"rr --bulk", "--bulk is for idle, not for rr"},
+        {"idle --conns 500001", "--conns wants a number from 1 to 500000, not '500001'"},
         {"bulk --conns 10000 --streams 101", "--conns times --streams is at most 1000000"},
     };
     (void)state;
     for (size_t i = 0; i < QT_COUNT(samples); i++)
         expect_failure(samples[i].line, samples[i].text);
+}
+
+static void idle_has_defaults_of_its_own(void **state)
+{
+    (void)state;
+    assert_true(parse("idle"));
+    assert_int_equal(options.conns, 1000);
+    assert_int_equal(options.inflight, 16);
+    assert_true(options.keep_alive_ns == 30 * UINT64_C(1000000000));
+    assert_true(options.warmup_ns == 4 * UINT64_C(1000000000));
+    assert_true(parse("idle --conns 100000 --keep-alive 2.5 --bulk --rate 500"));
+    assert_int_equal(options.conns, 100000);
+    assert_true(options.keep_alive_ns == 2500 * UINT64_C(1000000));
+    assert_true(options.bulk);
+    assert_true(parse("rr"));
+    assert_int_equal(options.conns, 1);
+    assert_true(options.keep_alive_ns == 0 && !options.bulk);
 }
 
 static void a_failed_parse_leaves_the_result_alone(void **state)
@@ -308,6 +329,7 @@ int main(void)
         cmocka_unit_test(help_and_version_need_no_scenario),
         cmocka_unit_test(a_mistake_gives_one_line_that_names_it),
         cmocka_unit_test(a_failed_parse_leaves_the_result_alone),
+        cmocka_unit_test(idle_has_defaults_of_its_own),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(help_names_every_kind_of_option),
     };
