@@ -54,12 +54,20 @@ static void configure_openssl(struct spate_config *config)
     config->crypto = SPATE_CRYPTO_OPENSSL;
 }
 
-static void run_for(struct pw *w, uint64_t ns)
+/* Runs an end until all of its connections rest: nothing changes for longer than it takes one to
+ * fall idle, and empty blocks to go back. */
+static void run_until_rest(struct pw_end *end)
 {
-    uint64_t end_ns = pw_now_ns() + ns;
-    while (pw_now_ns() < end_ns) {
-        pw_wait(&w->client, 1000000);
-        pw_wait(&w->server, 1000000);
+    uint64_t bytes = 0;
+    uint64_t since_ns = pw_now_ns();
+    uint64_t end_ns = since_ns + 60 * S_NS;
+    while (pw_now_ns() < since_ns + 4 * S_NS) {
+        pw_wait(end, 50000000);
+        if (pw_stats(end).memory_bytes_now != bytes)
+            since_ns = pw_now_ns();
+        bytes = pw_stats(end).memory_bytes_now;
+        if (pw_now_ns() > end_ns)
+            return;
     }
 }
 
@@ -102,7 +110,7 @@ static void run_client(struct pw *w, const int *pipes)
         else
             send_on_each(w, conns, ids, stage == STAGE_STREAMS);
         if (stage != STAGE_AWAKE)
-            run_for(w, many() > MANY ? 15 * S_NS : 5 * S_NS);
+            run_until_rest(&w->client);
         struct memory_reading reading = memory_read(&w->client);
         char go;
         if (write(to_server, &reading, sizeof(reading)) != sizeof(reading) ||
@@ -167,6 +175,8 @@ static void measure(void (*config_of)(struct spate_config *))
     struct memory_reading server[STAGES], client[STAGES];
     for (enum stage stage = STAGE_FEW; stage < STAGES; stage++) {
         client[stage] = serve_until_report(w, pipes[2]);
+        if (stage != STAGE_AWAKE)
+            run_until_rest(&w->server);
         server[stage] = memory_read(&w->server);
         assert_int_equal(write(pipes[1], "", 1), 1);
     }
