@@ -106,6 +106,7 @@ void su_mmsg_destroy(struct su_mmsg *mmsg)
     free(mmsg->uring->sq.sqes);
     free(mmsg->uring->cq.cqes);
     free(mmsg->sends);
+    free(mmsg->polls);
     *mmsg->uring = (struct io_uring){0};
     free(mmsg);
 }
@@ -208,6 +209,7 @@ void su_mmsg_stop(struct su_mmsg *mmsg)
         su_mmsg_send_forget(mmsg, i);
         clear(mmsg, &mmsg->files[i]);
     }
+    su_mmsg_polls_forget(mmsg);
     mmsg->done_first = SU_MMSG_NONE;
     mmsg->sq_head = mmsg->sq_tail;
     mmsg->uring->sq.sqe_head = mmsg->sq_tail;
@@ -227,7 +229,8 @@ static void cancel(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
         su_mmsg_complete(mmsg, sqe->user_data, 0, 0);
         return;
     }
-    su_mmsg_complete(mmsg, sqe->user_data, -ENOENT, 0);
+    bool is_found = su_mmsg_poll_cancel(mmsg, sqe->addr);
+    su_mmsg_complete(mmsg, sqe->user_data, is_found ? 0 : -ENOENT, 0);
 }
 
 static bool take_for_file(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
@@ -260,6 +263,9 @@ static bool take(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
         return take_for_file(mmsg, sqe);
     case IORING_OP_ASYNC_CANCEL:
         cancel(mmsg, sqe);
+        return true;
+    case IORING_OP_POLL_ADD:
+        su_mmsg_poll_add(mmsg, sqe);
         return true;
     default:
         su_mmsg_complete(mmsg, sqe->user_data, sqe->opcode == IORING_OP_NOP ? 0 : -EINVAL, 0);
@@ -324,6 +330,10 @@ static int wait_for_events(struct su_mmsg *mmsg, struct epoll_event *events, uin
 
 static void on_event(struct su_mmsg *mmsg, const struct epoll_event *event)
 {
+    if (event->data.u32 >= SU_RING_FILE_COUNT_MAX) {
+        su_mmsg_poll_ready(mmsg, event->data.u32 - SU_RING_FILE_COUNT_MAX, event->events);
+        return;
+    }
     struct su_mmsg_file *file = &mmsg->files[event->data.u32];
     uint32_t trouble = event->events & (uint32_t)(EPOLLERR | EPOLLHUP);
     bool is_wanted = false;

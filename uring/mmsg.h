@@ -23,7 +23,8 @@
  *     RECVMSG       multishot, out of a ring of buffers; ends as the kernel's does
  *     SENDMSG       the header must stay until the completion
  *     READ          of an eventfd
- *     ASYNC_CANCEL  of a RECVMSG or READ, by user_data
+ *     ASYNC_CANCEL  of a RECVMSG, READ or POLL_ADD, by user_data
+ *     POLL_ADD      once or multishot, of a plain descriptor that no other one polls
  *
  * with registered files and IOSQE_CQE_SKIP_SUCCESS.  Any other operation completes with -EINVAL,
  * as in a kernel that does not support it.

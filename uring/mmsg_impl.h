@@ -15,6 +15,8 @@
 
 enum {
     SU_MMSG_GROUPS_MAX = 8,
+    SU_MMSG_POLLS_MIN = 16, /* places for POLL_ADD: as many at first, and then twice as many */
+    SU_MMSG_POLLS_MAX = 1 << 20,
     SU_MMSG_SENDS_MAX = 64,    /* messages a sendmmsg: as much as fits a socket's send buffer */
     SU_MMSG_RECEIVES_MAX = 64, /* messages per recvmmsg */
     SU_MMSG_RECEIVES_MIN = 4,
@@ -53,6 +55,16 @@ struct su_mmsg_input {
     bool is_armed;
 };
 
+/* A POLL_ADD. */
+struct su_mmsg_poll {
+    uint64_t user_data;
+    int fd;
+    uint32_t events;
+    uint32_t next; /* of the free ones */
+    bool is_armed;
+    bool is_multishot;
+};
+
 /* epoll may watch more than is wanted: that is put right when it reports what nobody wants. */
 struct su_mmsg_file {
     int fd;           /* -1: free; SU_HOSTED_FD: none, the host plays the kernel's part */
@@ -79,6 +91,9 @@ struct su_mmsg {
     uint64_t sending;           /* bit i: file i has sends and is not blocked */
     uint32_t done_first;        /* sends of hosted sockets that are over, or SU_MMSG_NONE */
     uint32_t done_last;
+    struct su_mmsg_poll *polls; /* NULL before the first one */
+    uint32_t poll_count;
+    uint32_t poll_free; /* a chain */
     struct su_mmsg_file files[SU_RING_FILE_COUNT_MAX];
     struct su_mmsg_group groups[SU_MMSG_GROUPS_MAX];
 };
@@ -128,6 +143,18 @@ void su_mmsg_read_arm(struct su_mmsg *mmsg, struct su_mmsg_file *file,
 
 /* Ends the file's input with a completion. */
 void su_mmsg_input_end(struct su_mmsg *mmsg, struct su_mmsg_file *file, int32_t result);
+
+/* Begins a POLL_ADD.  There must be room for a completion: that of a failure. */
+void su_mmsg_poll_add(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe);
+
+/* Ends the POLL_ADD with `user_data` by -ECANCELED.  Returns false if there is none. */
+bool su_mmsg_poll_cancel(struct su_mmsg *mmsg, uint64_t user_data);
+
+/* Completes place `index`, for which epoll has reported `events`. */
+void su_mmsg_poll_ready(struct su_mmsg *mmsg, uint32_t index, uint32_t events);
+
+/* Forgets all of them. */
+void su_mmsg_polls_forget(struct su_mmsg *mmsg);
 
 /* Reads the file's data or error, after epoll has reported one. */
 void su_mmsg_input_ready(struct su_mmsg *mmsg, struct su_mmsg_file *file);

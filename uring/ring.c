@@ -253,6 +253,22 @@ struct io_uring_sqe *su_ring_sqe(struct su_ring *ring)
     return sqe;
 }
 
+bool su_ring_reserve(struct su_ring *ring, uint32_t count)
+{
+    if (io_uring_sq_space_left(&ring->uring) >= count)
+        return true;
+    return su_ring_submit(ring) == 0 && io_uring_sq_space_left(&ring->uring) >= count;
+}
+
+static struct su_completion copy_of(const struct io_uring_cqe *cqe)
+{
+    return (struct su_completion){
+        .op = su_op_unpack(cqe->user_data),
+        .result = cqe->res,
+        .flags = cqe->flags,
+    };
+}
+
 uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, uint32_t count)
 {
     uint32_t taken = 0;
@@ -264,11 +280,7 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
     {
         if (taken == count)
             break;
-        ret[taken] = (struct su_completion){
-            .op = su_op_unpack(cqe->user_data),
-            .result = cqe->res,
-            .flags = cqe->flags,
-        };
+        ret[taken] = copy_of(cqe);
         if (SB_UNLIKELY(ring->inject != NULL))
             ring->inject(ring->inject_context, &ret[taken]);
         taken++;
@@ -337,7 +349,16 @@ void su_ring_poll_end(struct su_ring *ring)
 /* Throws away what has completed; returns how many those were. */
 static uint32_t discard(struct su_ring *ring)
 {
-    uint32_t count = io_uring_cq_ready(&ring->uring);
+    uint32_t count = 0;
+    uint32_t head;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&ring->uring, head, cqe)
+    {
+        struct su_completion completion = copy_of(cqe);
+        if (ring->on_discard != NULL)
+            ring->on_discard(ring->discard_context, &completion);
+        count++;
+    }
     io_uring_cq_advance(&ring->uring, count);
     ring->counts.cqes += count;
     return count;

@@ -75,6 +75,10 @@ struct su_ring {
     uint32_t expected_count;  /* those handed to the kernel since the last su_ring_completions */
     struct su_ring_counts counts;
 
+    /* Sees the completions that su_ring_stop() discards.  NULL: nobody does. */
+    void (*on_discard)(void *context, const struct su_completion *completion);
+    void *discard_context;
+
     /* For tests: sees each completion before its owner and may change it.  NULL otherwise. */
     void (*inject)(void *context, struct su_completion *completion);
     void *inject_context;
@@ -110,6 +114,12 @@ void su_ring_file_remove(struct su_ring *ring, uint32_t index);
  * moment, because its completions must be taken first.  The caller fills it in, with its user_data,
  * before it calls another function of this file.  Threads: the owner. */
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
+
+/* Makes room for `count` submissions in a row, for operations that are linked: the next `count`
+ * calls of su_ring_sqe return one each, and nothing is submitted between them.  If there is no room
+ * the queue is submitted first.  Returns false if there is none then, or if the queue is smaller
+ * than that.  Threads: the owner. */
+SB_MUST_USE bool su_ring_reserve(struct su_ring *ring, uint32_t count);
 
 static inline enum su_backend su_ring_backend(const struct su_ring *ring)
 {
@@ -197,8 +207,8 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
 
 /* Cancels every operation and waits until they are over, then empties the file table: after this
  * the ring holds no socket, so that close() frees the port.  Completions that are still on the ring
- * are discarded.  An enabled ring needs this before su_ring_deinit.  A second call is harmless.  0
- * or -ETIME if something did not end within a second.  Threads: the owner. */
+ * are discarded: on_discard sees them.  An enabled ring needs this before su_ring_deinit.  A second
+ * call is harmless.  0 or -ETIME if something did not end within a second.  Threads: the owner. */
 int su_ring_stop(struct su_ring *ring);
 
 /* Accepts a ring that was never initialised (all zero) or failed to. */
