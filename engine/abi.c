@@ -88,6 +88,12 @@ FROZEN(struct spate_event, u.bytes.data, 40); FROZEN(struct spate_event, u.bytes
 FROZEN(struct spate_event, u.error, 40); FROZEN(struct spate_event, u.is_uni, 40);
 FROZEN(struct spate_event, u.close, 40);
 
+FROZEN_SIZE(struct spate_ring_op, 32);
+FROZEN(struct spate_ring_op, sqe, 0);
+FROZEN(struct spate_ring_op, handler, 8);
+FROZEN(struct spate_ring_op, user, 16);
+FROZEN(struct spate_ring_op, id, 24);
+
 FROZEN_SIZE(struct spate_result, 128);
 FROZEN(struct spate_result, command, 0);
 FROZEN(struct spate_result, result, 4);
@@ -158,7 +164,9 @@ FROZEN_FIELD(struct spate_config, pinning, 344, 4);
 FROZEN_FIELD(struct spate_config, hand_over, 348, 1);
 FROZEN_FIELD(struct spate_config, reserved_6, 349, 3);
 FROZEN_FIELD(struct spate_config, quic_lb, 352, 8);
-LAST_FIELD(struct spate_config, quic_lb);
+FROZEN_FIELD(struct spate_config, operations_max, 360, 4);
+FROZEN_FIELD(struct spate_config, reserved_7, 364, 4);
+LAST_FIELD(struct spate_config, reserved_7);
 
 FROZEN_FIELD(struct spate_quic_lb, size, 0, 8);
 FROZEN_FIELD(struct spate_quic_lb, config_id, 8, 1);

@@ -376,6 +376,9 @@ static void on_completion(struct spate_shard *shard, const struct su_completion 
     case SU_OP_DOORBELL_LOST:
         se_strays_ring_lost(shard, completion->op.index);
         break;
+    case SU_OP_APP:
+        se_operations_take(shard, completion);
+        break;
     default:
         break; /* its completion is ignored */
     }

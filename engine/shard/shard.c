@@ -229,7 +229,7 @@ void se_shard_stop(struct spate_shard *shard)
     do
         shard->unwind_steps = UINT32_MAX;
     while (!se_conns_unwind(shard));
-    (void)su_ring_stop(&shard->ring);
+    se_operations_stop_ring(shard);
     se_ports_deinit(shard);
     se_shard_end_work(shard, shard->now_ns);
 }
@@ -276,6 +276,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_channels_deinit(&shard->channels);
     se_strays_close(shard);
     deinit_ring(shard);
+    se_operations_deinit(&shard->operations);
 
     sc_reset_destroy(shard->reset);
     se_cids_deinit(shard);
@@ -375,6 +376,7 @@ void se_shard_maintain(struct spate_shard *shard)
 {
     su_send_maintain(&shard->send);
     su_wake_rearm(&shard->wake);
+    se_operations_maintain(shard, &shard->operations);
     se_ports_maintain(shard);
 }
 
@@ -406,6 +408,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(error != 0))
         return error;
     se_rx_run(shard);
+    se_operations_run(shard, &shard->operations);
     se_shard_run_timers(shard);
     se_shard_drain(shard);
     (void)se_asks_run(shard);

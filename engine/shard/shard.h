@@ -35,6 +35,7 @@
 #include "engine/net/rx.h"
 #include "engine/net/stray.h"
 #include "engine/shard/channel.h"
+#include "engine/shard/operations.h"
 #include "engine/shard/shutdown.h"
 #include "proto/conn/conn.h"
 #include "uring/bufring.h"
@@ -160,6 +161,7 @@ struct spate_shard {
     struct se_events events;
     struct se_counts counts;
     struct se_shutdown shutdown;
+    struct se_operations operations;
     struct se_port ports[SE_PORTS_MAX];
     uint64_t ports_used; /* bit i: ports[i] is not free */
     uint64_t turn_longest_ns;

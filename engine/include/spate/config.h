@@ -326,6 +326,11 @@ struct spate_config {
      * NULL: connection IDs are random, of 8 bytes, and with several shards the second byte is the
      * shard's index.  Not with `hand_over`. */
     const struct spate_quic_lb *quic_lb;
+    /* Operations and watched descriptors of the program in a shard's ring at a time: see
+     * <spate/ring.h>.  Each takes 48 bytes, beside memory_bytes_max, once there were as many.
+     * Default 4,096; 1 to 65,536, or 0 for none. */
+    uint32_t operations_max;
+    uint8_t reserved_7[4]; /* no padding; ignored */
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

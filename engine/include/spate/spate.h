@@ -18,6 +18,7 @@
 #include <spate/pool.h>
 #include <spate/quic_lb.h>
 #include <spate/resume.h>
+#include <spate/ring.h>
 #include <spate/settings.h>
 #include <spate/shards.h>
 #include <spate/stats.h>
