@@ -83,7 +83,7 @@ static struct io_uring_buf_ring *register_group(const struct su_bufring *bufring
     struct su_ring *ring = bufring->ring;
     if (ring->mmsg != NULL)
         return su_mmsg_group_add(ring->mmsg, bufring->group, bufring->slot_count, ret_error);
-    return io_uring_setup_buf_ring(&ring->uring, bufring->slot_count, bufring->group, 0, ret_error);
+    return io_uring_setup_buf_ring(ring->kernel, bufring->slot_count, bufring->group, 0, ret_error);
 }
 
 static void unregister_group(const struct su_bufring *bufring)
@@ -92,7 +92,7 @@ static void unregister_group(const struct su_bufring *bufring)
     if (ring->mmsg != NULL)
         su_mmsg_group_remove(ring->mmsg, bufring->group);
     else
-        (void)io_uring_free_buf_ring(&ring->uring, bufring->shared, bufring->slot_count,
+        (void)io_uring_free_buf_ring(ring->kernel, bufring->shared, bufring->slot_count,
                                      bufring->group);
 }
 

@@ -65,9 +65,9 @@ static int arm(struct su_recv *recv)
 
     recv->generation = su_generation_next(recv->generation);
     io_uring_prep_recvmsg_multishot(sqe, recv->socket->file, &recv->message, 0);
-    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    su_ring_finish(recv->ring, sqe, op_of(recv));
+    sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = recv->bufring->group;
-    sqe->user_data = su_op_pack(op_of(recv));
     recv->is_armed = true;
     recv->is_starved = false;
     recv->counts.receive_rearms += recv->counts.arms > 0;
@@ -88,8 +88,8 @@ static void cancel(struct su_recv *recv)
     struct io_uring_sqe *sqe = su_ring_sqe(recv->ring);
     if (sqe == NULL)
         return; /* su_recv_rearm tries again */
-    io_uring_prep_cancel64(sqe, su_op_pack(op_of(recv)), 0);
-    sqe->user_data = su_op_pack((struct su_op){.kind = SU_OP_NONE});
+    io_uring_prep_cancel64(sqe, su_ring_user_data(recv->ring, op_of(recv)), 0);
+    sqe->user_data = su_ring_user_data(recv->ring, (struct su_op){.kind = SU_OP_NONE});
     recv->is_cancelled = true;
 }
 

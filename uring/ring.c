@@ -74,6 +74,16 @@ static int init_uring(struct su_ring *ring, const struct su_ring_config *config,
     return error;
 }
 
+static int init_lent(struct su_ring *ring, const struct su_ring_config *config)
+{
+    if (su_lent_check(config->lent) != NULL)
+        return -EINVAL;
+    int error = su_lent_create(config->lent, &ring->uring, config->file_count, &ring->lent);
+    if (error == 0)
+        ring->kernel = config->lent->uring;
+    return error;
+}
+
 int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
 {
     SB_ASSERT(ring != NULL && config != NULL);
@@ -85,9 +95,14 @@ int su_ring_init(struct su_ring *ring, const struct su_ring_config *config)
         return -EINVAL;
     cq_count = SB_MIN(cq_count, CQ_COUNT_MAX);
 
-    int error = config->backend != SU_BACKEND_IO_URING
-                    ? su_mmsg_create(&ring->uring, config->sq_count, cq_count, &ring->mmsg)
-                    : init_uring(ring, config, cq_count);
+    int error;
+    ring->kernel = &ring->uring;
+    if (config->backend != SU_BACKEND_IO_URING)
+        error = su_mmsg_create(&ring->uring, config->sq_count, cq_count, &ring->mmsg);
+    else if (config->lent != NULL)
+        error = init_lent(ring, config);
+    else
+        error = init_uring(ring, config, cq_count);
     if (error != 0) {
         *ring = (struct su_ring){0};
         return error;
@@ -102,7 +117,7 @@ int su_ring_enable(struct su_ring *ring)
 {
     SB_ASSERT(ring->state == SU_RING_DISABLED);
 
-    if (ring->mmsg == NULL) {
+    if (ring->mmsg == NULL && ring->lent == NULL) {
         int error = io_uring_enable_rings(&ring->uring);
         if (error != 0)
             return error;
@@ -118,6 +133,8 @@ static int file_set(struct su_ring *ring, uint32_t index, int fd)
 {
     if (ring->mmsg != NULL)
         return su_mmsg_file_set(ring->mmsg, index, fd);
+    if (ring->lent != NULL)
+        return su_lent_file_set(ring->lent, index, fd);
     int updated = io_uring_register_files_update(&ring->uring, index, &fd, 1);
     SB_ASSERT(updated < 0 || updated == 1);
     return updated < 0 ? updated : 0;
@@ -198,6 +215,8 @@ static int enter_mmsg(struct su_ring *ring, uint32_t wait_count, uint32_t flags,
 /* 0 or -errno; a time-out and a signal are no errors. */
 static int enter(struct su_ring *ring, uint32_t wait_count, uint32_t flags, uint64_t timeout_ns)
 {
+    if (SB_UNLIKELY(ring->lent != NULL))
+        return 0; /* the lender does it */
     ring->expected_count += ring->expected_queued;
     ring->expected_queued = 0;
     ring->counts.enters++;
@@ -235,19 +254,37 @@ int su_ring_wait(struct su_ring *ring, uint64_t timeout_ns)
                  sb_time_min(timeout_ns, SU_RING_LATE_NS));
 }
 
+static struct io_uring_sqe *sqe_after_submit(struct su_ring *ring)
+{
+    return su_ring_submit(ring) == 0 ? io_uring_get_sqe(ring->kernel) : NULL;
+}
+
+static void note_short(struct su_ring *ring)
+{
+    if (ring->lent != NULL)
+        ring->lent->is_short = true;
+}
+
+void su_ring_begin_lent(struct su_ring *ring)
+{
+    ring->lent->is_short = false;
+    ring->expected_queued = 0;
+}
+
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring)
 {
     if (SB_UNLIKELY(ring->inject_full_count != 0)) {
         ring->inject_full_count--;
+        note_short(ring);
         return NULL;
     }
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring->kernel);
     if (SB_UNLIKELY(sqe == NULL)) {
-        if (su_ring_submit(ring) != 0)
+        sqe = ring->lent == NULL ? sqe_after_submit(ring) : NULL;
+        if (sqe == NULL) {
+            note_short(ring);
             return NULL;
-        sqe = io_uring_get_sqe(&ring->uring);
-        if (sqe == NULL)
-            return NULL;
+        }
     }
     memset(sqe, 0, sizeof(*sqe));
     return sqe;
@@ -316,6 +353,8 @@ int su_ring_poll_fd(struct su_ring *ring)
     SB_ASSERT(ring->state == SU_RING_ENABLED);
     if (ring->has_poll_fd)
         return ring->poll_fd;
+    if (ring->lent != NULL)
+        return -ENOTSUP;
     int fd = ring->mmsg != NULL ? su_mmsg_fd(ring->mmsg) : make_poll_fd(ring);
     if (fd < 0)
         return fd;
@@ -326,6 +365,8 @@ int su_ring_poll_fd(struct su_ring *ring)
 
 bool su_ring_poll_begin(struct su_ring *ring)
 {
+    if (ring->lent != NULL)
+        return !su_ring_is_ready(ring) && !ring->lent->is_short;
     if (!ring->has_poll_fd)
         return false;
     if (ring->mmsg != NULL)
@@ -409,6 +450,8 @@ int su_ring_stop(struct su_ring *ring)
     int error = 0;
     if (ring->mmsg != NULL)
         su_mmsg_stop(ring->mmsg);
+    else if (ring->lent != NULL)
+        error = su_lent_stop(ring->lent);
     else
         error = stop_uring(ring);
     ring->files_used = 0;
@@ -424,6 +467,8 @@ void su_ring_deinit(struct su_ring *ring)
 
     if (ring->mmsg != NULL)
         su_mmsg_destroy(ring->mmsg);
+    else if (ring->lent != NULL)
+        su_lent_destroy(ring->lent, &ring->uring);
     else
         io_uring_queue_exit(&ring->uring);
     if (ring->has_poll_fd && ring->mmsg == NULL)

@@ -8,6 +8,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "uring/lent.h"
 #include "uring/op.h"
 
 /* One io_uring, owned by one thread; or, where the system refuses io_uring, a replacement made of
@@ -39,6 +40,9 @@ struct su_ring_config {
     uint32_t sq_count;   /* submissions queued between two enters: 1 .. 32768 */
     uint32_t cq_count;   /* completions the ring holds: >= sq_count; 0 means 4 * sq_count */
     uint32_t file_count; /* size of the registered file table: 0 .. SU_RING_FILE_COUNT_MAX */
+    /* The ring of a program, which submits and reaps; the two counts above are its own.  NULL: one
+     * of our own.  See lent.h. */
+    const struct su_lent_config *lent;
 };
 
 /* In the order of a ring's life: it only moves forward, until su_ring_deinit. */
@@ -61,7 +65,9 @@ struct su_ring_counts {
 
 struct su_ring {
     struct io_uring uring;
-    struct su_mmsg *mmsg; /* the mmsg back-end, or the host's; NULL: io_uring */
+    struct io_uring *kernel; /* where submissions and registrations go: &uring, or what was lent */
+    struct su_mmsg *mmsg;    /* the mmsg back-end, or the host's; NULL: io_uring */
+    struct su_lent *lent;    /* NULL: the ring is our own */
     enum su_backend backend;
     uint32_t setup_flags; /* what the kernel accepted: IORING_SETUP_* */
     enum su_ring_state state;
@@ -111,7 +117,8 @@ void su_ring_file_remove(struct su_ring *ring, uint32_t index);
 
 /* Returns the next free submission, zeroed.  If the queue is full it is submitted first, which is a
  * system call: choose sq_count so that a turn fits.  Returns NULL if the kernel takes none at the
- * moment, because its completions must be taken first.  The caller fills it in, with its user_data,
+ * moment, because its completions must be taken first, or if the queue of a lent ring is full:
+ * its lender must submit first.  The caller fills it in, with its user_data,
  * before it calls another function of this file.  Threads: the owner. */
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
 
@@ -125,6 +132,35 @@ static inline enum su_backend su_ring_backend(const struct su_ring *ring)
 {
     return ring->backend;
 }
+
+/* Returns true if the ring was lent: it never submits, and never waits. */
+static inline bool su_ring_is_lent(const struct su_ring *ring)
+{
+    return ring->lent != NULL;
+}
+
+/* Finishes a prepared submission whose descriptor is an index of the file table: it uses that file,
+ * and completes as `op`. */
+static inline void su_ring_finish(const struct su_ring *ring, struct io_uring_sqe *sqe,
+                                  struct su_op op)
+{
+    if (SB_UNLIKELY(ring->lent != NULL)) {
+        su_lent_use_file(ring->lent, sqe);
+        sqe->user_data = su_lent_user_data(ring->lent, op);
+        return;
+    }
+    sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = su_op_pack(op);
+}
+
+/* Returns the user data of `op`. */
+static inline uint64_t su_ring_user_data(const struct su_ring *ring, struct su_op op)
+{
+    return SB_UNLIKELY(ring->lent != NULL) ? su_lent_user_data(ring->lent, op) : su_op_pack(op);
+}
+
+/* Begins a turn on a lent ring: forgets that its queue was full. */
+void su_ring_begin_lent(struct su_ring *ring);
 
 /* How many operations are queued and not yet submitted. */
 static inline uint32_t su_ring_queued(const struct su_ring *ring)
@@ -190,12 +226,15 @@ static inline bool su_ring_needs_enter(const struct su_ring *ring)
 /* ---- the owner waits in a loop of its own, not in the ring ---- */
 
 /* Returns a descriptor for poll() and epoll, level-triggered; the same one in each call.  The ring
- * owns it.  Or returns -errno (-EMFILE, -ENFILE, -ENOMEM).  Threads: the owner. */
+ * owns it.  Or returns -errno (-EMFILE, -ENFILE, -ENOMEM; -ENOTSUP for a lent ring).  Threads: the
+ * owner. */
 SB_MUST_USE int su_ring_poll_fd(struct su_ring *ring);
 
 /* Begins a wait that is not the ring's: from now on the descriptor becomes readable when entering
  * the kernel would bring a completion.  Returns false if there is one already, or if there was no
- * su_ring_poll_fd(): then do not wait.  Threads: the owner. */
+ * su_ring_poll_fd(): then do not wait.  On a lent ring, where the lender waits, returns false if
+ * completions that it has handed in are still to be taken, or if its queue was full.  Threads: the
+ * owner. */
 bool su_ring_poll_begin(struct su_ring *ring);
 
 /* Ends that wait: the descriptor is not readable any more.  Threads: the owner. */

@@ -202,12 +202,12 @@ static int queue(struct su_send *send, struct su_send_slot *slot, const struct m
         su_zero_copy_prepare(&send->zero_copy, sqe, slot->socket, message);
     else
         io_uring_prep_sendmsg(sqe, slot->socket->file, message, 0);
-    sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = su_op_pack((struct su_op){
+    const struct su_op op = {
         .index = slot->index,
         .generation = slot->generation,
         .kind = SU_OP_SEND,
-    });
+    };
+    su_ring_finish(send->ring, sqe, op);
     su_ring_expect(send->ring);
     slot->pending_count++;
     return 0;

@@ -54,12 +54,12 @@ void su_wake_rearm(struct su_wake *wake)
         return; /* in the next turn; a bell until then stays in the eventfd */
     wake->generation = su_generation_next(wake->generation);
     io_uring_prep_read(sqe, wake->file, &wake->event_value, sizeof(wake->event_value), 0);
-    sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = su_op_pack((struct su_op){
+    const struct su_op op = {
         .index = wake->index,
         .generation = wake->generation,
         .kind = SU_OP_WAKE,
-    });
+    };
+    su_ring_finish(wake->ring, sqe, op);
     wake->is_armed = true;
 }
 
@@ -92,8 +92,9 @@ void su_wake_sleep(struct su_wake *wake)
 
 void su_wake_sleep_in_poll(struct su_wake *wake)
 {
-    SB_ASSERT(wake->ring->has_poll_fd);
-    sleep_at(wake, wake->ring->mmsg != NULL ? wake->event_fd : wake->ring->poll_fd);
+    bool has_eventfd_in_ring = wake->ring->mmsg != NULL || su_ring_is_lent(wake->ring);
+    SB_ASSERT(has_eventfd_in_ring || wake->ring->has_poll_fd);
+    sleep_at(wake, has_eventfd_in_ring ? wake->event_fd : wake->ring->poll_fd);
 }
 
 void su_wake_up(struct su_wake *wake)
@@ -138,7 +139,8 @@ bool su_wake_ring_from(struct su_wake *wake, struct su_ring *from)
     if (fd == SU_WAKE_NONE)
         return false;
 
-    bool has_msg_ring = fd == wake->event_fd && wake->ring->mmsg == NULL && from->mmsg == NULL;
+    bool has_msg_ring = fd == wake->event_fd && wake->ring->mmsg == NULL && from->mmsg == NULL &&
+                        !su_ring_is_lent(wake->ring) && !su_ring_is_lent(from);
     struct io_uring_sqe *sqe = has_msg_ring ? su_ring_sqe(from) : NULL;
     if (sqe == NULL) {
         ring_event(fd);

@@ -62,9 +62,10 @@ void su_wake_take(struct su_wake *wake, const struct su_completion *completion);
  * Threads: the owner. */
 void su_wake_sleep(struct su_wake *wake);
 
-/* S1 for an owner that polls su_ring_poll_fd().  An io_uring's bell is a write to that descriptor:
- * an eventfd that the ring reads would not end the poll, because the kernel signals no eventfd from
- * within a write to another one.  Threads: the owner. */
+/* S1 for an owner that polls su_ring_poll_fd(), or whose lent ring is waited for by its lender:
+ * that one's bell is the eventfd that the ring reads.  An io_uring's bell is a write to that
+ * descriptor: an eventfd that the ring reads would not end the poll, because the kernel signals no
+ * eventfd from within a write to another one.  Threads: the owner. */
 void su_wake_sleep_in_poll(struct su_wake *wake);
 
 /* S4.  Threads: the owner. */

@@ -14,8 +14,8 @@
 
 void su_zero_copy_begin(struct su_zero_copy *zero_copy, struct su_ring *ring, struct su_slab *slab)
 {
-    if (su_ring_backend(ring) != SU_BACKEND_IO_URING)
-        return;
+    if (su_ring_backend(ring) != SU_BACKEND_IO_URING || su_ring_is_lent(ring))
+        return; /* a lender may have registered buffers */
     const struct iovec all = {
         .iov_base = slab->base,
         .iov_len = slab->slot_size * slab->slot_count,
