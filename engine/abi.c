@@ -89,10 +89,8 @@ FROZEN(struct spate_event, u.error, 40); FROZEN(struct spate_event, u.is_uni, 40
 FROZEN(struct spate_event, u.close, 40);
 
 FROZEN_SIZE(struct spate_ring_op, 32);
-FROZEN(struct spate_ring_op, sqe, 0);
-FROZEN(struct spate_ring_op, handler, 8);
-FROZEN(struct spate_ring_op, user, 16);
-FROZEN(struct spate_ring_op, id, 24);
+FROZEN(struct spate_ring_op, sqe, 0); FROZEN(struct spate_ring_op, handler, 8);
+FROZEN(struct spate_ring_op, user, 16); FROZEN(struct spate_ring_op, id, 24);
 
 FROZEN_SIZE(struct spate_result, 128);
 FROZEN(struct spate_result, command, 0);
@@ -166,7 +164,17 @@ FROZEN_FIELD(struct spate_config, reserved_6, 349, 3);
 FROZEN_FIELD(struct spate_config, quic_lb, 352, 8);
 FROZEN_FIELD(struct spate_config, operations_max, 360, 4);
 FROZEN_FIELD(struct spate_config, reserved_7, 364, 4);
-LAST_FIELD(struct spate_config, reserved_7);
+FROZEN_FIELD(struct spate_config, lent_ring, 368, 8);
+LAST_FIELD(struct spate_config, lent_ring);
+
+FROZEN_FIELD(struct spate_lent_ring, size, 0, 8);
+FROZEN_FIELD(struct spate_lent_ring, ring, 8, 8);
+FROZEN_FIELD(struct spate_lent_ring, tag_mask, 16, 8);
+FROZEN_FIELD(struct spate_lent_ring, tag, 24, 8);
+FROZEN_FIELD(struct spate_lent_ring, file_first, 32, 4);
+FROZEN_FIELD(struct spate_lent_ring, buffer_group, 36, 2);
+FROZEN_FIELD(struct spate_lent_ring, reserved, 38, 2);
+LAST_FIELD(struct spate_lent_ring, reserved);
 
 FROZEN_FIELD(struct spate_quic_lb, size, 0, 8);
 FROZEN_FIELD(struct spate_quic_lb, config_id, 8, 1);

@@ -47,6 +47,8 @@ enum spate_backend se_backend_choose(const struct spate_config *config, struct s
 {
     if (config->backend != SPATE_BACKEND_AUTO)
         return config->backend;
+    if (config->lent_ring != NULL)
+        return SPATE_BACKEND_IO_URING;
     struct spate_error reason = {""};
     enum spate_backend backend = probe(config, &reason);
     if (backend == SPATE_BACKEND_MMSG)

@@ -21,6 +21,7 @@
 #include "engine/config/config.h"
 #include "engine/config/cpus.h"
 #include "engine/config/crypto.h"
+#include "engine/config/lent.h"
 #include "engine/config/settings.h"
 #include "engine/config/sized.h"
 #include "engine/net/listen_all.h"
@@ -133,7 +134,8 @@ static void unmake_shards(struct spate_engine *engine)
  * the configuration leaves the choice to us, makes all of them with mmsg. */
 static int choose_and_make_shards(struct spate_engine *engine, struct spate_error *error)
 {
-    bool may_choose = engine->config.backend == SPATE_BACKEND_AUTO;
+    bool may_choose =
+        engine->config.backend == SPATE_BACKEND_AUTO && engine->config.lent_ring == NULL;
     engine->config.backend = se_backend_choose(&engine->config, &engine->warning);
     bool is_last = !may_choose || engine->config.backend == SPATE_BACKEND_MMSG;
     int result = make_shards(engine, is_last ? error : NULL);
@@ -155,6 +157,9 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     const struct sc_fused *fused = NULL;
     struct spate_config config;
     int result = se_config_take(given, &config, error);
+    struct spate_lent_ring lent = {.size = sizeof(lent)};
+    if (result == 0)
+        result = se_lent_take(&config, &lent, error);
     if (result == 0)
         result = se_crypto_choose(config.crypto, &fused, error);
     if (result != 0)
@@ -166,11 +171,14 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     memset(engine, 0, sizeof(*engine));
     engine->config = config;
     engine->config.quic_lb = NULL; /* it was copied */
+    engine->lent = lent;
+    engine->config.lent_ring = config.lent_ring != NULL ? &engine->lent : NULL;
     explicit_bzero(config.token_key, sizeof(config.token_key));
     explicit_bzero(config.reset_key, sizeof(config.reset_key));
     engine->given = config;
     engine->given.cpus = NULL;
     engine->given.quic_lb = NULL;
+    engine->given.lent_ring = NULL;
     engine->fused = fused;
     struct se_cpus cpus;
     se_cpus_read(&cpus);
@@ -203,6 +211,9 @@ void spate_engine_destroy(struct spate_engine *engine)
 {
     if (engine == NULL)
         return;
+    /* Else the kernel would go on to write into memory that is freed here. */
+    SB_ASSERT(engine->config.lent_ring == NULL || engine->shards_made == 0 ||
+              se_shard_is_mine(engine->shards[0]));
     spate_engine_stop(engine);
     unmake_shards(engine);
     se_listen_all_deinit(engine);
@@ -232,6 +243,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
     own.cpus = NULL;
     own.quic_lb = NULL;
+    own.lent_ring = NULL;
     if (result == 0)
         result = se_settings_make(&engine->given, &own, ret, error);
     if (result == 0)
@@ -459,8 +471,11 @@ int spate_engine_start(struct spate_engine *engine, const struct spate_handlers 
     int result = se_sized_take(&shape, handlers, &own, error);
     if (result != 0)
         return result;
-    if (engine->config.backend == SPATE_BACKEND_HOST) {
-        se_error_set(error, "SPATE_BACKEND_HOST: your thread runs the turns, see spate/io.h");
+    if (engine->config.backend == SPATE_BACKEND_HOST || engine->config.lent_ring != NULL) {
+        se_error_set(error, "%s",
+                     engine->config.lent_ring != NULL
+                         ? "lent_ring: your thread runs the turns, see spate/ring.h"
+                         : "SPATE_BACKEND_HOST: your thread runs the turns, see spate/io.h");
         return -EINVAL;
     }
     if (own.on_events == NULL) {

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include <spate/engine.h>
+#include <spate/ring.h>
 
 #include "engine/base/limit.h"
 #include "engine/config/config.h"
@@ -43,6 +44,7 @@ struct se_thread {
 struct spate_engine {
     struct spate_config config;                /* backend and shard_count: those that were chosen */
     struct spate_config given;                 /* as it was given, without keys and CPUs */
+    struct spate_lent_ring lent;               /* config.lent_ring points here if there is one */
     const struct sc_fused *fused;              /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning;                /* empty: none */
     int cpus[SE_SHARDS_MAX];                   /* if config.cpus is set: of the shards' threads */

@@ -106,6 +106,8 @@ static int make_table(struct spate_shard *shard)
 /* Returns 0 if there are `count` places, and as much room in the submission queue. */
 static int reserve(struct spate_shard *shard, uint32_t count)
 {
+    if (su_ring_is_lent(&shard->ring))
+        return -ENOTSUP;
     int result = make_table(shard);
     if (result != 0)
         return result;
@@ -242,6 +244,14 @@ int spate_ring_cancel(struct spate_shard *shard, uint64_t id)
 }
 
 /* ---- completions ---- */
+
+int spate_ring_complete(struct spate_shard *shard, const struct io_uring_cqe *cqe)
+{
+    int result = se_shard_claim(shard);
+    if (SB_UNLIKELY(result != 0))
+        return result;
+    return su_ring_is_lent(&shard->ring) ? su_lent_take(&shard->ring, cqe) : -ENOTSUP;
+}
 
 void se_operations_take(struct spate_shard *shard, const struct su_completion *completion)
 {

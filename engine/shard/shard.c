@@ -11,6 +11,7 @@
 #include "crypto/reset.h"
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
+#include "engine/config/lent.h"
 #include "engine/conn/ask.h"
 #include "engine/message/messenger.h"
 #include "engine/net/listen_all.h"
@@ -33,7 +34,8 @@ static uint32_t power_of_two_from(uint32_t value)
 
 /* Sizes the queues so that a turn never has to enter the kernel twice: one submission per transmit
  * slot, two per port (a receive and a cancellation), and the eventfd. */
-static struct su_ring_config ring_config(const struct spate_config *config)
+static struct su_ring_config ring_config(const struct spate_config *config,
+                                         const struct su_lent_config *lent)
 {
     uint32_t sq_count = power_of_two_from(config->transmit_slots + 2 * SE_PORTS_MAX + 2);
     uint32_t slots = config->transmit_slots + config->receive_slots;
@@ -42,13 +44,18 @@ static struct su_ring_config ring_config(const struct spate_config *config)
         .sq_count = SB_MIN(sq_count, 32768u),
         .cq_count = SB_MAX(4 * sq_count, power_of_two_from(2 * slots)),
         .file_count = SU_RING_FILE_COUNT_MAX,
+        .lent = lent,
     };
 }
 
 static int init_ring(struct spate_shard *shard, struct spate_error *error)
 {
     const struct spate_config *config = shard->config;
-    const struct su_ring_config ring = ring_config(config);
+    struct su_lent_config lent = {.uring = NULL};
+    if (config->lent_ring != NULL)
+        lent = se_lent_to_uring(config->lent_ring);
+    const struct su_ring_config ring =
+        ring_config(config, config->lent_ring != NULL ? &lent : NULL);
     const char *step = "io_uring";
     int result = su_ring_init(&shard->ring, &ring);
     if (result == 0) {
@@ -58,6 +65,7 @@ static int init_ring(struct spate_shard *shard, struct spate_error *error)
     if (result == 0) {
         const struct su_bufring_config slots = {
             .slot_count = power_of_two_from(config->receive_slots),
+            .group = config->lent_ring != NULL ? config->lent_ring->buffer_group : 0,
         };
         step = "receive slots";
         result = su_bufring_init(&shard->bufring, &shard->ring, &slots);
@@ -68,7 +76,9 @@ static int init_ring(struct spate_shard *shard, struct spate_error *error)
     }
     if (result == 0 && config->zero_copy)
         su_send_begin_zero_copy(&shard->send);
-    if (result != 0)
+    if (result != 0 && config->lent_ring != NULL)
+        se_lent_explain(config->lent_ring, step, result, error);
+    else if (result != 0)
         se_error_set(error, "%s: %s%s", step, strerrordesc_np(-result),
                      result == -EPERM    ? " (sysctl kernel.io_uring_disabled, or seccomp?)"
                      : result == -ENOSYS ? " (this kernel, or a filter, has no io_uring)"
@@ -170,7 +180,8 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->tasks);
     se_timer_init(&shard->memory_timer);
     shard->memory_timer.kind = SE_TIMER_MEMORY;
-    bool may_wait = shard->config->backend != SPATE_BACKEND_HOST;
+    bool may_wait =
+        shard->config->backend != SPATE_BACKEND_HOST && shard->config->lent_ring == NULL;
     se_spin_init(&shard->spin, may_wait ? shard->config->spin_ns : 0, shard->now_ns);
     se_mpsc_init(&shard->posts, shard->post_cells, SE_POSTS_MAX);
     se_mpsc_init(&shard->strays, shard->stray_cells, SE_STRAYS_MAX);
@@ -428,6 +439,8 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     shard->is_in_turn = true;
     if (SB_UNLIKELY(shard->is_host_polling))
         se_shard_end_host_wait(shard);
+    if (SB_UNLIKELY(su_ring_is_lent(&shard->ring)))
+        su_ring_begin_lent(&shard->ring);
     int result = turn(shard, wait_ns);
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;

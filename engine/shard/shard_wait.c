@@ -250,6 +250,8 @@ int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
 {
     if (SB_UNLIKELY(su_ring_backend(&shard->ring) == SU_BACKEND_HOST))
         return exchange(shard);
+    if (SB_UNLIKELY(su_ring_is_lent(&shard->ring)))
+        wait_ns = 0; /* the lender waits */
     uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
     until_ns = sb_time_min(until_ns, se_shard_next_ns(shard));
     if (shard->spin.limit_ns == SB_NEVER)

@@ -13,6 +13,8 @@
 extern "C" {
 #endif
 
+struct spate_lent_ring;
+
 /* The configuration of an engine: spate_engine_create() takes it. */
 
 /* How shards talk to the kernel. */
@@ -331,6 +333,9 @@ struct spate_config {
      * Default 4,096; 1 to 65,536, or 0 for none. */
     uint32_t operations_max;
     uint8_t reserved_7[4]; /* no padding; ignored */
+    /* A ring of the program in which the shard lives: see <spate/ring.h>.  Copied, and NULL in what
+     * spate_engine_config() returns.  Default NULL: each shard makes a ring of its own. */
+    const struct spate_lent_ring *lent_ring;
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

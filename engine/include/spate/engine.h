@@ -59,7 +59,8 @@ SPATE_API int spate_engine_create(const struct spate_config *config, struct spat
  *   engine  NULL is accepted.
  *
  * If your thread runs the turns, call this on that thread; from another one the kernel may release
- * the ports shortly after the call returns.
+ * the ports shortly after the call returns.  With a lent ring (spate/ring.h) the process is aborted
+ * if another thread calls this.
  *
  * Threads: any but the engine's own; see above. */
 SPATE_API void spate_engine_destroy(struct spate_engine *engine);
@@ -152,7 +153,7 @@ static inline void spate_handlers_init(struct spate_handlers *handlers)
  * Returns 0, or a non-zero value of on_start, or:
  *   -EBUSY   The engine was started before.  Or spate_shard_turn() has bound a shard to a thread.
  *   -EINVAL  on_events is NULL, or spate_handlers_init() was not called.  Or the backend is
- *            SPATE_BACKEND_HOST.  Or a CPU of `cpus` does
+ *            SPATE_BACKEND_HOST, or the ring is lent.  Or a CPU of `cpus` does
  *            not exist or is not available to this process.
  *   -E2BIG   A field of `handlers` is set that this library is too old to know.
  *   -EAGAIN  The system refused to create a thread.

@@ -3,6 +3,7 @@
 #define SPATE_RING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <spate/base.h>
@@ -42,7 +43,9 @@ extern "C" {
  *
  * Programs that do not use this pay nothing for it. */
 
+struct io_uring;
 struct io_uring_sqe;
+struct io_uring_cqe;
 
 /* In `flags` of a handler: the operation is not over.  It is IORING_CQE_F_MORE. */
 #define SPATE_RING_MORE 2u
@@ -138,6 +141,72 @@ SPATE_API int spate_ring_watch(struct spate_shard *shard, int fd, uint32_t event
  *
  * Threads: shard. */
 SPATE_API int spate_ring_cancel(struct spate_shard *shard, uint64_t id);
+
+/* ---- A ring of the program, lent to a shard ---- */
+
+/* The other way around: the program has a ring and a loop, and the shard lives in it.  The shard
+ * queues its operations in the program's ring; the program submits and waits.
+ *
+ *     config.lent_ring = &lent;                       struct spate_config
+ *     spate_engine_create(...)                        on the thread that submits
+ *     repeat:
+ *       1  due_ns = spate_shard_deadline_ns(shard)    0: do not wait
+ *       2  io_uring_submit_and_wait_timeout() until `due_ns` at the latest; or any other calls that
+ *          submit, and wait for completions
+ *       3  for each completion on the ring: spate_ring_complete(shard, cqe); if that is 0, it is
+ *          the program's own
+ *       4  spate_shard_turn(shard, 0), and spate_shard_events() for each batch of events
+ *
+ * Turns never wait, whatever their argument.  The shard enters the kernel in spate_engine_create()
+ * and spate_engine_destroy(), and when sockets are opened and closed, but in no turn.
+ *
+ * The ring may have any flags but IORING_SETUP_IOPOLL and IORING_SETUP_SQPOLL.  IORING_SETUP_
+ * SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN, SUBMIT_ALL and a CQSIZE of some thousands are good
+ * for it.  The submission queue may be of any size: while it is full, the shard keeps what it has
+ * to send, and spate_shard_deadline_ns() returns 0.  256 are enough for one submission per turn.
+ *
+ * What such a shard does not have: adaptive spinning (spin_ns), zero_copy, doorbells by MSG_RING,
+ * spate_shard_fd(), spate_engine_start(), and the other functions of this file, because the
+ * program submits its operations itself.  Without `file_first` the kernel looks up the socket for
+ * each operation. */
+
+/* The shard registers no files. */
+#define SPATE_LENT_NO_FILES UINT32_MAX
+
+/* lent_ring of struct spate_config. */
+struct spate_lent_ring {
+    size_t size; /* sizeof(struct spate_lent_ring) */
+    /* Made by liburing 2.2 or later; the program's.  It must not move, and outlives the engine. */
+    struct io_uring *ring;
+    /* user_data with these bits, all at the top or all at the bottom, 1 to 8 of them ... */
+    uint64_t tag_mask;
+    /* ... equal to this belongs to the shard: the program uses other values.  With addresses as
+     * user_data: mask 0xff << 56 and tag 0xff << 56, for example. */
+    uint64_t tag;
+    /* The first of 64 places in the program's table of registered files, which the program keeps
+     * empty (io_uring_register_files_sparse()).  SPATE_LENT_NO_FILES: none. */
+    uint32_t file_first;
+    uint16_t buffer_group; /* of provided buffers, which the program does not use */
+    uint8_t reserved[2];   /* no padding; ignored */
+};
+
+/* Hands a completion of a lent ring to its shard, which copies it and handles it in the next turn.
+ *
+ *   cqe  Of the ring.  The caller takes it off the ring afterwards, by io_uring_cqe_seen() or
+ *        io_uring_cq_advance().  Without the shard's tag it is the program's: 0 are taken.
+ *
+ * Completions with the tag that come after spate_engine_destroy() have no shard any more: ignore
+ * them.
+ *
+ * Returns how many were taken, or:
+ *   -EAGAIN   As many completions wait already as the ring has places: leave it on the ring, and
+ *             run a turn first.
+ *   -ENOTSUP  The shard has no lent ring.
+ *   -EPERM    Another thread runs the shard.
+ * Negative errnos of the ring that have ended the shard are passed on.
+ *
+ * Threads: shard. */
+SPATE_API int spate_ring_complete(struct spate_shard *shard, const struct io_uring_cqe *cqe);
 
 #ifdef __cplusplus
 }
