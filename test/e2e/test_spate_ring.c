@@ -220,6 +220,32 @@ static void a_watch_ends_the_wait_of_a_turn_and_of_a_host(void **state)
     turn_until(box, &box->log[1].count, 1);
 }
 
+/* Also where the program moves the datagrams: it polls the shard's descriptor. */
+static void a_shard_without_sockets_watches_as_well(void **state)
+{
+    (void)state;
+    struct log *log = owned_alloc(sizeof(*log));
+    struct spate_engine *engine = NULL;
+    struct spate_config config;
+    spate_config_init(&config);
+    config.backend = SPATE_BACKEND_HOST;
+    config.conns_max = 10;
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    (void)owned_add(engine, destroy);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    log->fd = event_fd();
+    assert_int_equal(spate_ring_watch(shard, log->fd, POLLIN, false, note, log, NULL), 0);
+    assert_int_equal(spate_shard_turn(shard, 0), 0);
+    struct pollfd polled = {.fd = spate_shard_fd(shard), .events = POLLIN};
+    assert_int_equal(spate_shard_deadline_ns(shard), SPATE_FOREVER);
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    add_one(log->fd);
+    assert_int_equal(poll(&polled, 1, 0), 1);
+    assert_int_equal(spate_shard_turn(shard, 0), 0);
+    assert_int_equal(log->ends, 1);
+    assert_int_equal(log->result, POLLIN);
+}
+
 /* ---- ends ---- */
 
 static void a_cancelled_watch_ends_once(void **state)
@@ -527,6 +553,7 @@ int main(void)
         QT_TEST(owned, the_end_of_a_pipe_is_reported),
         QT_TEST(owned, a_bad_descriptor_ends_its_watch),
         QT_TEST(owned, a_watch_ends_the_wait_of_a_turn_and_of_a_host),
+        QT_TEST(owned, a_shard_without_sockets_watches_as_well),
         QT_TEST(owned, a_cancelled_watch_ends_once),
         QT_TEST(owned, a_handler_cancels_a_watch_that_is_ready_too),
         QT_TEST(owned, the_limit_counts_what_is_not_over),

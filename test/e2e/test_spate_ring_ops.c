@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -318,38 +319,64 @@ static void more_operations_than_the_queues_hold_all_end(void **state)
     turn_until(box, &box->log[0].ends, queued);
 }
 
-/* The kernel ends multishot polls when its completions overflow: they are queued again. */
-static void watches_outlive_an_overflow(void **state)
+/* Many watches that are ready at once: each reports, and none ends before it is told to. */
+static void many_watches_all_report(void **state)
 {
     (void)state;
     struct box *box = make_box(MANY);
     int fd = owned_fd(eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
     static struct log logs[MANY];
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     memset(logs, 0, sizeof(logs));
     for (uint32_t i = 0; i < MANY; i++) {
         int result;
-        while ((result = spate_ring_watch(box->shard, fd, 1, true, note, &logs[i], NULL)) != 0) {
+        while ((result = spate_ring_watch(box->shard, fd, POLLIN, true, note, &logs[i], NULL)) !=
+               0) {
             assert_int_equal(result, -EAGAIN);
             assert_int_equal(spate_shard_turn(box->shard, 0), 0);
         }
     }
-    for (uint32_t round = 0; round < 2; round++) {
-        const uint64_t one = 1;
-        for (uint32_t i = 0; i < MANY; i++) {
-            uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
-            while (logs[i].count == 0 && pw_now_ns() < end_ns)
-                assert_int_equal(spate_shard_turn(box->shard, 10 * MS), 0);
-            assert_true(logs[i].count > 0);
-            assert_int_equal(logs[i].ends, 0);
-        }
-        for (uint32_t i = 0; i < 20; i++)
-            assert_int_equal(spate_shard_turn(box->shard, 0), 0);
-        memset(logs, 0, sizeof(logs));
-        assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+    for (uint32_t i = 0; i < MANY; i++) {
+        while (logs[i].count == 0 && pw_now_ns() < end_ns)
+            assert_int_equal(spate_shard_turn(box->shard, 10 * MS), 0);
+        assert_true(logs[i].count > 0);
+        assert_int_equal(logs[i].ends, 0);
     }
     owned_end(box->engine);
     for (uint32_t i = 0; i < MANY; i++)
         assert_int_equal(logs[i].ends, 1);
+}
+
+/* The kernel ends a multishot poll that reports while the completion queue is full.  The watch is
+ * queued again, also if it was cancelled meanwhile. */
+static void watches_outlive_an_overflow(void **state)
+{
+    (void)state;
+    struct box *box = make_box(2 * MANY);
+    int fd = owned_fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    struct io_uring_sqe sqe = {0};
+    struct spate_ring_op op = {.sqe = &sqe, .handler = note, .user = &box->log[1]};
+    const uint64_t one = 1;
+    uint64_t id;
+    assert_int_equal(spate_ring_watch(box->shard, fd, POLLIN, true, note, &box->log[0], &id), 0);
+    assert_int_equal(spate_shard_turn(box->shard, 0), 0);
+    io_uring_prep_nop(&sqe);
+    for (uint32_t round = 1; round <= 3; round++) {
+        uint32_t before = box->log[0].count;
+        for (uint32_t i = 0; i < MANY && spate_ring_submit(box->shard, &op, 1) == 0; i++)
+            ;
+        assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+        if (round == 3)
+            assert_int_equal(spate_ring_cancel(box->shard, id), 0);
+        uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+        while (box->log[0].count == before && pw_now_ns() < end_ns)
+            assert_int_equal(spate_shard_turn(box->shard, 10 * MS), 0);
+        assert_true(box->log[0].count > before);
+        assert_true(round == 3 || box->log[0].ends == 0);
+        for (uint32_t i = 0; i < 100; i++)
+            assert_int_equal(spate_shard_turn(box->shard, 0), 0);
+    }
+    turn_until(box, &box->log[0].ends, 1);
 }
 
 /* ---- beside connections ---- */
@@ -535,6 +562,7 @@ int main(void)
         QT_TEST(owned, destroying_an_engine_loses_no_descriptor),
         QT_TEST(owned, memory_comes_back_when_an_engine_is_destroyed),
         QT_TEST(owned, more_operations_than_the_queues_hold_all_end),
+        QT_TEST(owned, many_watches_all_report),
         QT_TEST(owned, watches_outlive_an_overflow),
         QT_TEST(owned, operations_and_connections_go_on_together),
         QT_TEST(owned, what_would_touch_the_shard_is_refused),
