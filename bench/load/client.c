@@ -471,7 +471,12 @@ static bool open_client(struct client *c)
         return client_fail(c, "out of memory");
     for (uint32_t i = 0; i < c->conn_count; i++)
         c->conns[i].index = i;
-    const struct endpoint_role role = {.is_client = true, .is_v6 = is_v6, .shards = 1};
+    const struct endpoint_role role = {
+        .is_client = true,
+        .is_v6 = is_v6,
+        .shards = 1,
+        .loop = &c->loop,
+    };
     if (!open_tls(c) || !endpoint_open(o, &role, &c->engine, c->failure))
         return false;
     endpoint_warn(c->engine); /* a server of our own says nothing: it would say the same */
@@ -499,8 +504,8 @@ static void close_client(struct client *c)
 {
     if (c->shard != NULL)
         say_goodbye(c);
-    host_loop_close(&c->loop);
     spate_engine_destroy(c->engine); /* first: it may hold what the scenario has lent */
+    host_loop_close(&c->loop);
     if (c->state != NULL)
         c->ops->close(c);
     spate_tls_destroy(c->tls);

@@ -10,6 +10,7 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
+#include "bench/load/host_loop.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
@@ -151,6 +152,9 @@ static void make_room(const struct options *o, struct spate_config *config)
 bool endpoint_open(const struct options *o, const struct endpoint_role *role,
                    struct spate_engine **ret, struct failure *failure)
 {
+    int made = host_loop_open(role->loop, o->own_ring);
+    if (made != 0)
+        return failure_set(failure, "--own-ring: io_uring: %s", strerror(-made));
     struct spate_config config;
     spate_config_init(&config);
     if (!read_reset_key(o->reset_key, config.reset_key, failure))
@@ -175,6 +179,7 @@ bool endpoint_open(const struct options *o, const struct endpoint_role *role,
     config.datagram_size_max = endpoint_mtu(o, role->is_v6);
     config.handshake_timeout_ns = o->timeout_ns;
     config.zero_copy = o->zero_copy;
+    config.lent_ring = host_loop_lent(role->loop);
     config.event_batches = o->batches;
     config.message_frame_size_max = 65535;
     config.message_count_max = 65536; /* what arrives in one turn of a busy server */

@@ -11,6 +11,7 @@
 #include <spate/spate.h>
 
 struct failure;
+struct host_loop;
 struct options;
 
 #define ENDPOINT_ALPN "perf"
@@ -29,6 +30,7 @@ struct endpoint_role {
     bool is_client;
     bool is_v6;
     uint32_t shards;
+    struct host_loop *loop; /* where it will run; with --own-ring, the ring is made there */
 };
 
 /* Shards with room for what the options ask for, and as many file descriptors

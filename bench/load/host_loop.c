@@ -7,6 +7,17 @@
 #include <unistd.h>
 
 #include "bench/load/clock.h"
+#include "bench/load/host_ring.h"
+
+int host_loop_open(struct host_loop *loop, bool has_ring)
+{
+    return has_ring ? host_ring_open(&loop->ring) : 0;
+}
+
+const struct spate_lent_ring *host_loop_lent(const struct host_loop *loop)
+{
+    return loop->ring != NULL ? host_ring_lent(loop->ring) : NULL;
+}
 
 /* On the thread that runs the turns: the descriptor binds the shard to it. */
 static int open_loop(struct host_loop *loop, struct spate_shard *shard)
@@ -27,6 +38,8 @@ void host_loop_close(struct host_loop *loop)
     if (loop->is_open)
         (void)close(loop->epoll_fd);
     loop->is_open = false;
+    host_ring_close(loop->ring);
+    loop->ring = NULL;
 }
 
 static void poll_until(const struct host_loop *loop, uint64_t until_ns)
@@ -44,9 +57,9 @@ static void poll_until(const struct host_loop *loop, uint64_t until_ns)
 
 int host_loop_turn(struct host_loop *loop, struct spate_shard *shard, uint64_t wait_ns)
 {
-    if (!loop->is_epoll)
+    if (!loop->is_epoll && loop->ring == NULL)
         return spate_shard_turn(shard, wait_ns);
-    int error = loop->is_open ? 0 : open_loop(loop, shard);
+    int error = loop->is_open || loop->ring != NULL ? 0 : open_loop(loop, shard);
     if (error != 0)
         return error;
     uint64_t due_ns = spate_shard_deadline_ns(shard);
@@ -54,7 +67,9 @@ int host_loop_turn(struct host_loop *loop, struct spate_shard *shard, uint64_t w
         uint64_t until_ns = clock_now_ns() + wait_ns;
         due_ns = until_ns < due_ns ? until_ns : due_ns;
     }
-    if (due_ns > 0)
+    if (loop->ring != NULL)
+        error = host_ring_wait(loop->ring, shard, due_ns);
+    else if (due_ns > 0)
         poll_until(loop, due_ns);
-    return spate_shard_turn(shard, 0);
+    return error == 0 ? spate_shard_turn(shard, 0) : error;
 }

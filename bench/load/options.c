@@ -145,6 +145,8 @@ const struct option_spec option_specs[] = {
      "never sleep: spin for packets, both sides, each on its CPU"},
     {"epoll", NULL, OPTION_FLAG, FOR_ALL, FIELD(epoll), 0, 0, NULL,
      "wait in an epoll of the program's own, not in the library's turn, both sides"},
+    {"own-ring", NULL, OPTION_FLAG, FOR_ALL, FIELD(own_ring), 0, 0, NULL,
+     "wait in an io_uring of the program's own, which it lends to the library, both sides"},
     {"spin", "US", OPTION_NUMBER, FOR_ALL, FIELD(spin_us), 0, 1000000, NULL,
      "spin for at most that many microseconds before sleeping, less where it does not pay; 0 "
      "sleeps at once (500, the library's default)"},

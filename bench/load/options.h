@@ -90,6 +90,7 @@ struct options {
     const char *cipher;
     bool busy_poll;
     bool epoll;
+    bool own_ring;
     bool zero_copy;
     uint64_t spin_us; /* or SPIN_DEFAULT */
     const char *cert;

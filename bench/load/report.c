@@ -224,6 +224,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_bool(j, "batches", o->batches);
     json_bool(j, "busy_poll", o->busy_poll);
     json_bool(j, "epoll", o->epoll);
+    json_bool(j, "own_ring", o->own_ring);
     json_bool(j, "zero_copy", o->zero_copy);
     if (o->spin_us == SPIN_DEFAULT)
         json_null(j, "spin_us");

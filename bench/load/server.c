@@ -438,6 +438,7 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
     const struct endpoint_role role = {
         .is_v6 = address_is_v6(&list.items[0]),
         .shards = (uint32_t)o->shards,
+        .loop = &s->loop,
     };
     bool is_open = open_tls(s, failure) && endpoint_open(o, &role, &s->engine, failure);
     if (is_open) {
@@ -507,9 +508,9 @@ void server_close(struct server *s)
 {
     if (s == NULL)
         return;
-    host_loop_close(&s->loop);
     if (!s->is_beside)
         spate_engine_destroy(s->engine);
+    host_loop_close(&s->loop);
     spate_tls_destroy(s->tls);
     spate_free(s->cert_pem);
     spate_free(s->key_pem);
