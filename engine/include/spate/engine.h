@@ -240,7 +240,8 @@ SPATE_API int spate_shard_post(struct spate_shard *shard,
  * The first call binds the shard to the calling thread.  Two errors leave the shard as it is:
  *
  *   -EPERM  Another thread runs the shard: the one that ran the first turn, or an engine thread.
- *   -EBUSY  A turn is in progress: the caller is a function that was posted.
+ *   -EBUSY  A turn is in progress: the caller is a function that was posted, or a handler of
+ *           <spate/ring.h>.
  *
  * Threads: shard. */
 SPATE_API int spate_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
