@@ -131,6 +131,8 @@ static bool receive_server_sample(struct client *c, struct sample *ret)
 static bool sample_both(struct client *c, uint32_t index)
 {
     take_sample(c, &c->result->client[index]);
+    if (c->ops->on_sample != NULL)
+        c->ops->on_sample(c, index);
     if (c->setup->control < 0)
         return true;
 

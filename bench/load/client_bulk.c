@@ -36,6 +36,8 @@ struct bulk_stream {
     uint64_t share_bytes;
     uint64_t moved_bytes;  /* received */
     uint64_t queued_bytes; /* handed to the library */
+    uint64_t ended_bytes;  /* of the streams before this one */
+    uint64_t begin_bytes;  /* moved when the measured part began */
     uint32_t lent_count;
     bool is_open;
     bool is_answered; /* the server has sent all that it will */
@@ -148,6 +150,7 @@ static void check_done(struct client *c, struct bulk_stream *s)
 
     s->is_open = false;
     if (c->options->bytes == 0) {
+        s->ended_bytes += s->share_bytes;
         start(c, s);
     } else {
         s->is_done = true;
@@ -297,6 +300,38 @@ static bool bulk_is_done(const struct client *c)
     return b->done_count == b->stream_count;
 }
 
+/* Returns the bytes that the peer has, or that it has sent. */
+static uint64_t moved_bytes(const struct bulk *b, const struct bulk_stream *s)
+{
+    struct spate_stream_progress progress = {.acked_bytes = 0};
+    if (!b->is_up)
+        return s->ended_bytes + s->moved_bytes;
+    if (s->is_open && spate_stream_progress(s->conn->conn, s->id, &progress) != 0)
+        return s->ended_bytes;
+    return s->ended_bytes + progress.acked_bytes;
+}
+
+/* How evenly connections and streams have shared the measured part.  Stream i is on connection
+ * i % conns. */
+static void bulk_on_sample(struct client *c, uint32_t index)
+{
+    struct bulk *b = c->state;
+    uint64_t conn_count = c->options->conns;
+    for (uint64_t i = 0; index == 0 && i < b->stream_count; i++)
+        b->streams[i].begin_bytes = moved_bytes(b, &b->streams[i]);
+    if (index == 0 || c->options->bytes > 0)
+        return;
+    for (uint64_t conn = 0; conn < conn_count; conn++) {
+        uint64_t sum = 0;
+        for (uint64_t i = conn; i < b->stream_count; i += conn_count) {
+            uint64_t bytes = moved_bytes(b, &b->streams[i]) - b->streams[i].begin_bytes;
+            spread_add(&c->result->stream_bytes, (double)bytes);
+            sum += bytes;
+        }
+        spread_add(&c->result->conn_bytes, (double)sum);
+    }
+}
+
 /* The receiver's count and, where its process has a sample, its clock. */
 static void bulk_finish(struct client *c, uint64_t now_ns)
 {
@@ -333,6 +368,7 @@ const struct client_ops client_bulk_ops = {
     .on_event = bulk_on_event,
     .on_turn = bulk_on_turn,
     .is_done = bulk_is_done,
+    .on_sample = bulk_on_sample,
     .finish = bulk_finish,
     .close = bulk_close,
 };

@@ -52,6 +52,9 @@ struct client_ops {
     /* Whether all is done: with --bytes, that they have arrived; in the drain, that nothing
      * is waited for. */
     bool (*is_done)(const struct client *c);
+    /* Called at the beginning (index 0) and at the end (1) of the measured part.  NULL: not needed.
+     */
+    void (*on_sample)(struct client *c, uint32_t index);
     /* Fills in what the scenario has counted. */
     void (*finish)(struct client *c, uint64_t now_ns);
     /* NULL state is accepted. */

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Bulk with 1, 10 and 100 connections times 1, 10 and 100 streams on each: a table of nine cells.
+"""Bulk with 1 to 1,000 connections times 1, 10 and 100 streams on each: tables of twelve cells.
 
-    bench/load/matrix.py SPATE_BENCH [--runs 3] [--json FILE] [options of `spate-bench bulk`]
+    bench/load/matrix.py SPATE_BENCH [--runs 3] [--most 1000] [--json FILE] [OPTION...]
 
 The cells take turns, so that a machine that changes its speed meets all of them. A cell is the
-median of its runs. The last line is the slowest cell over the fastest one.
+median of its runs.  What is shared is given as the slowest connection or stream over the fastest
+one.  The last line is the slowest cell over the fastest one.  Options are those of `bulk`.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import statistics
 import subprocess
 import sys
 
-COUNTS = (1, 10, 100)
+CONNS = (1, 10, 100, 1000)
+STREAMS = (1, 10, 100)
 
 
 def run(program, conns, streams, options):
@@ -27,10 +29,10 @@ def run(program, conns, streams, options):
 
 
 def table(title, cells, text):
-    print(f'{title:<24}' + ''.join(f'{streams:>5} streams' for streams in COUNTS))
-    for conns in COUNTS:
-        row = ''.join(f'{text(cells[conns, streams]):>13}' for streams in COUNTS)
-        print(f'  {conns:>3} connections       ' + row)
+    print(f'{title:<24}' + ''.join(f'{streams:>5} streams' for streams in STREAMS))
+    for conns in sorted({conns for conns, _ in cells}):
+        row = ''.join(f'{text(cells[conns, streams]):>13}' for streams in STREAMS)
+        print(f'  {conns:>4} connections      ' + row)
 
 
 def median(results, value):
@@ -46,12 +48,14 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('program')
     parser.add_argument('--runs', type=int, default=3)
+    parser.add_argument('--most', type=int, default=max(CONNS), help='of the connections')
     parser.add_argument('--json')
     arguments, options = parser.parse_known_args()
     if '--seconds' not in options:
         options += ['--seconds', '1']
 
-    cells = {(conns, streams): [] for conns in COUNTS for streams in COUNTS}
+    cells = {(conns, streams): [] for conns in CONNS if conns <= arguments.most
+             for streams in STREAMS}
     for _ in range(arguments.runs):
         for (conns, streams), results in cells.items():
             results.append(run(arguments.program, conns, streams, options))
@@ -60,6 +64,10 @@ def main():
     table('Gbit/s', gbps, lambda value: f'{value:.2f}')
     table('CPU s/GB, both sides', cells, lambda results: f'{median(results, cpu_s_per_gb):.2f}')
     table('lost packets', cells, lambda results: median(results, lambda r: r['lost_packets']))
+    for what in ('conns', 'streams'):
+        key = f'{what}_slowest_over_fastest'
+        table(f'{what}, slowest/fastest', cells,
+              lambda results, key=key: f'{median(results, lambda r: r[key]):.2f}')
     ratio = min(gbps.values()) / max(gbps.values())
     print(f'slowest over fastest: {ratio:.2f}')
 

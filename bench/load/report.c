@@ -258,6 +258,10 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_number(&j, "datagrams_per_s", is_datagram ? ratio((double)r->datagrams, duration_s) : NAN);
     json_number(&j, "delivered_share", is_datagram ? delivered_share(r) : NAN);
     json_integer(&j, "lost_packets", lost_packets(r));
+    json_number(&j, "conns_slowest_over_fastest", spread_slowest_over_fastest(&r->conn_bytes));
+    json_number(&j, "conns_jain", spread_jain(&r->conn_bytes));
+    json_number(&j, "streams_slowest_over_fastest", spread_slowest_over_fastest(&r->stream_bytes));
+    json_number(&j, "streams_jain", spread_jain(&r->stream_bytes));
     json_integer(&j, "requests", r->requests);
     json_integer(&j, "requests_unfinished", r->unfinished);
     json_integer(&j, "handshakes", r->handshakes);
@@ -393,6 +397,14 @@ static void print_first_byte(const struct result *r, FILE *file)
             100 * ratio((double)r->handshakes_early, (double)r->handshakes));
 }
 
+static void print_spread(const struct result *r, FILE *file)
+{
+    fprintf(file,
+            "  slowest over fastest: connections %.2f (Jain's index %.4f), streams %.2f (%.4f)\n",
+            spread_slowest_over_fastest(&r->conn_bytes), spread_jain(&r->conn_bytes),
+            spread_slowest_over_fastest(&r->stream_bytes), spread_jain(&r->stream_bytes));
+}
+
 void report_print(const struct options *o, const struct result *r, FILE *file)
 {
     double duration_s = seconds(r->duration_ns);
@@ -419,6 +431,8 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         print_latency(r, file);
     if (r->first_byte.count > 0)
         print_first_byte(r, file);
+    if (r->stream_bytes.count > 1)
+        print_spread(r, file);
     if (r->unfinished > 0)
         fprintf(file,
                 "  overload: %" PRIu64 " requests had no answer when the run ended; they "

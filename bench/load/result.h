@@ -9,6 +9,7 @@
 
 #include "bench/load/histogram.h"
 #include "bench/load/sample.h"
+#include "bench/load/spread.h"
 
 struct idle;
 struct versus;
@@ -38,6 +39,8 @@ struct result {
     const struct versus *versus; /* NULL: not compared */
     const struct versus_bare *versus_bare;
     struct histogram latency;    /* rr: of requests; handshake: of handshakes */
+    struct spread conn_bytes;    /* bulk by time: what each connection has moved, .. */
+    struct spread stream_bytes;  /* .. and each stream */
     struct histogram first_byte; /* handshake: from the beginning to the first byte of an answer */
 };
 

@@ -269,6 +269,19 @@ class Runs(support.BenchTest):
         self.assertLess(result['requests_per_s'], 50e6)
         self.assertGreater(result['p99_us'], 100e3)  # what could not start counts as well
 
+    def test_bulk_says_how_evenly_it_was_shared(self):
+        for direction in ('down', 'up'):
+            result = self.run_json('bulk', '--seconds', '0.5', '--warmup', '0.2', '--conns', '4',
+                                   '--streams', '3', '--direction', direction)
+            self.check(result, 'bulk')
+            for name in ('conns', 'streams'):
+                self.assertTrue(0 < result[f'{name}_slowest_over_fastest'] <= 1)
+                self.assertTrue(0.25 < result[f'{name}_jain'] <= 1)
+            self.assertGreaterEqual(result['conns_slowest_over_fastest'],
+                                    result['streams_slowest_over_fastest'])
+        result = self.run_json('bulk', '--bytes', '1M')
+        self.assertIsNone(result['conns_jain'])  # all is over: nothing was shared unevenly
+
     def test_handshakes(self):
         hist = self.path('handshake.hist')
         result = self.run_json('handshake', '--seconds', '0.5', '--warmup', '0.1', '--inflight',
@@ -425,9 +438,9 @@ class Matrix(support.BenchTest):
         path = self.path('cells.json')
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench',
                                'load', 'matrix.py')
-        done = subprocess.run([sys.executable, program, support.BENCH, '--runs', '1', '--seconds',
-                               '0.1', '--warmup', '0.1', '--json', path], capture_output=True,
-                              text=True, timeout=support.HANG_S, check=False)
+        done = subprocess.run([sys.executable, program, support.BENCH, '--runs', '1', '--most',
+                               '100', '--seconds', '0.1', '--warmup', '0.1', '--json', path],
+                              capture_output=True, text=True, timeout=support.HANG_S, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ''))
         with open(path, encoding='ascii') as file:
             result = json.load(file)
