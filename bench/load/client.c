@@ -198,8 +198,7 @@ static void check_result(struct client *c)
     bool is_empty = r->bytes + r->requests + r->handshakes + r->unfinished == 0;
     if (is_empty && *c->setup->stop == 0)
         (void)client_fail(c, "nothing has %s in %.3g s of measuring",
-                          r->bytes + r->datagrams == 0 && c->options->scenario != SCENARIO_RR &&
-                                  c->options->scenario != SCENARIO_HANDSHAKE
+                          r->bytes + r->datagrams == 0 && options_moves_bytes(c->options)
                               ? "arrived"
                               : "finished",
                           (double)r->duration_ns / (double)NS_PER_S);
@@ -468,6 +467,11 @@ static bool open_client(struct client *c)
     bool is_v6 = address_is_v6(&c->setup->server->items[0]);
 
     c->conn_count = c->ops->keeps_conns ? (uint32_t)o->conns : 1;
+    if (o->scenario == SCENARIO_BULK)
+        c->bulk_count = c->conn_count;
+    else if (o->scenario == SCENARIO_MIXED)
+        c->bulk_count = (uint32_t)o->bulk_conns;
+    c->conn_count += o->scenario == SCENARIO_MIXED ? c->bulk_count : 0;
     c->conns = calloc(c->conn_count, sizeof(*c->conns));
     if (c->conns == NULL)
         return client_fail(c, "out of memory");
@@ -520,7 +524,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
     static const struct client_ops *const all_ops[] = {
         [SCENARIO_BULK] = &client_bulk_ops,           [SCENARIO_RR] = &client_rr_ops,
         [SCENARIO_HANDSHAKE] = &client_handshake_ops, [SCENARIO_DATAGRAM] = &client_datagram_ops,
-        [SCENARIO_IDLE] = &client_idle_ops,
+        [SCENARIO_MIXED] = &client_mixed_ops,         [SCENARIO_IDLE] = &client_idle_ops,
     };
     struct client c = {
         .setup = setup,

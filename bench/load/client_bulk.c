@@ -56,7 +56,7 @@ struct bulk {
 
 static void fill(struct client *c, struct bulk_stream *s)
 {
-    struct bulk *b = c->state;
+    struct bulk *b = c->bulk;
     while (s->queued_bytes < s->share_bytes &&
            endpoint_may_lend(s->conn->conn, s->id, s->lent_count)) {
         uint64_t left = s->share_bytes - s->queued_bytes;
@@ -79,7 +79,7 @@ static void fill(struct client *c, struct bulk_stream *s)
 
 static void start(struct client *c, struct bulk_stream *s)
 {
-    const struct bulk *b = c->state;
+    const struct bulk *b = c->bulk;
     int status = spate_stream_open(s->conn->conn, false, &s->id);
     if (status == -EAGAIN)
         return; /* SPATE_EVENT_STREAMS_AVAILABLE comes back to it */
@@ -105,7 +105,7 @@ static void start(struct client *c, struct bulk_stream *s)
 
 static void start_pending(struct client *c, const struct client_conn *conn)
 {
-    struct bulk *b = c->state;
+    struct bulk *b = c->bulk;
     for (uint32_t i = 0; i < b->stream_count && !c->failure->is_set; i++) {
         struct bulk_stream *s = &b->streams[i];
         bool is_pending = !s->is_open && !s->is_done && s->conn->is_open;
@@ -117,7 +117,8 @@ static void start_pending(struct client *c, const struct client_conn *conn)
 static bool bulk_open(struct client *c)
 {
     const struct options *o = c->options;
-    uint64_t count = o->conns * o->streams;
+    uint64_t conn_count = c->bulk_count;
+    uint64_t count = conn_count * o->streams;
     struct bulk *b = calloc(1, sizeof(*b) + count * sizeof(b->streams[0]));
     if (b == NULL)
         return client_fail(c, "out of memory");
@@ -125,11 +126,11 @@ static bool bulk_open(struct client *c)
     b->stream_count = (uint32_t)count; /* the options bound it to 10^6 */
     b->is_up = o->direction == DIRECTION_UP;
     for (uint64_t i = 0; i < count; i++) {
-        b->streams[i].conn = &c->conns[i % o->conns];
+        b->streams[i].conn = &c->conns[i % conn_count];
         b->streams[i].share_bytes =
             o->bytes == 0 ? ENDLESS_BYTES : o->bytes / count + (i < o->bytes % count);
     }
-    c->state = b;
+    c->bulk = b;
     c->is_waiting = true;
     return true;
 }
@@ -143,7 +144,7 @@ static void bulk_begin(struct client *c, uint64_t now_ns)
 /* Ends the stream if both directions are through, and starts the next one by time. */
 static void check_done(struct client *c, struct bulk_stream *s)
 {
-    struct bulk *b = c->state;
+    struct bulk *b = c->bulk;
     bool is_uploaded = !b->is_up || (s->queued_bytes == s->share_bytes && s->lent_count == 0);
     if (!s->is_answered || !is_uploaded)
         return;
@@ -160,7 +161,7 @@ static void check_done(struct client *c, struct bulk_stream *s)
 
 static void on_fin(struct client *c, struct bulk_stream *s)
 {
-    const struct bulk *b = c->state;
+    const struct bulk *b = c->bulk;
     uint64_t expected = b->is_up ? 0 : s->share_bytes;
 
     s->is_answered = true;
@@ -283,7 +284,7 @@ static void bulk_on_event(struct client *c, const struct spate_event *e, uint64_
 
 static uint64_t bulk_on_turn(struct client *c, uint64_t now_ns)
 {
-    struct bulk *b = c->state;
+    struct bulk *b = c->bulk;
     if (!b->is_starved)
         return SPATE_FOREVER;
     b->is_starved = false;
@@ -296,7 +297,7 @@ static uint64_t bulk_on_turn(struct client *c, uint64_t now_ns)
 
 static bool bulk_is_done(const struct client *c)
 {
-    const struct bulk *b = c->state;
+    const struct bulk *b = c->bulk;
     return b->done_count == b->stream_count;
 }
 
@@ -312,11 +313,11 @@ static uint64_t moved_bytes(const struct bulk *b, const struct bulk_stream *s)
 }
 
 /* How evenly connections and streams have shared the measured part.  Stream i is on connection
- * i % conns. */
+ * i % bulk_count. */
 static void bulk_on_sample(struct client *c, uint32_t index)
 {
-    struct bulk *b = c->state;
-    uint64_t conn_count = c->options->conns;
+    struct bulk *b = c->bulk;
+    uint64_t conn_count = c->bulk_count;
     for (uint64_t i = 0; index == 0 && i < b->stream_count; i++)
         b->streams[i].begin_bytes = moved_bytes(b, &b->streams[i]);
     if (index == 0 || c->options->bytes > 0)
@@ -337,7 +338,7 @@ static void bulk_finish(struct client *c, uint64_t now_ns)
 {
     (void)now_ns;
     struct result *r = c->result;
-    const struct bulk *b = c->state;
+    const struct bulk *b = c->bulk;
 
     if (!b->is_up) {
         r->bytes = r->client[1].payload_in_bytes - r->client[0].payload_in_bytes;
@@ -355,7 +356,7 @@ static void bulk_finish(struct client *c, uint64_t now_ns)
 
 static void bulk_close(struct client *c)
 {
-    struct bulk *b = c->state;
+    struct bulk *b = c->bulk;
     for (uint32_t i = 0; b != NULL && i < b->stream_count; i++)
         landing_free(&b->streams[i].landing);
     free(b);

@@ -14,7 +14,9 @@
 #include "bench/load/host_loop.h"
 #include "bench/load/result.h"
 
+struct bulk;
 struct client;
+struct rr;
 
 enum phase {
     PHASE_CONNECT, /* the first connection finds an address that answers, then the others */
@@ -57,7 +59,7 @@ struct client_ops {
     void (*on_sample)(struct client *c, uint32_t index);
     /* Fills in what the scenario has counted. */
     void (*finish)(struct client *c, uint64_t now_ns);
-    /* NULL state is accepted. */
+    /* Whatever open() has done. */
     void (*close)(struct client *c);
 };
 
@@ -65,13 +67,17 @@ extern const struct client_ops client_bulk_ops;
 extern const struct client_ops client_rr_ops;
 extern const struct client_ops client_handshake_ops;
 extern const struct client_ops client_datagram_ops;
+extern const struct client_ops client_mixed_ops; /* calls those of bulk and of rr */
 extern const struct client_ops client_idle_ops;
 
 struct client {
     const struct client_setup *setup;
     const struct options *options;
     const struct client_ops *ops;
-    void *state; /* the scenario's */
+    void *state; /* handshake's or datagram's; NULL: none */
+    struct bulk *bulk;
+    struct rr *rr;
+    uint32_t bulk_count; /* the first connections, which bulk has; the others are rr's */
     struct failure *failure;
     struct result *result;
 

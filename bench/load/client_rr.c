@@ -58,7 +58,7 @@ struct rr {
  * failure set. */
 static int start(struct client *c, struct client_conn *conn, uint64_t start_ns, bool is_measured)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     struct request *r = rr->free;
     uint64_t id = 0;
 
@@ -94,7 +94,7 @@ static int start(struct client *c, struct client_conn *conn, uint64_t start_ns, 
 
 static void recycle(struct client *c, struct request *r)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     r->is_running = false;
     r->next_free = rr->free;
     rr->free = r;
@@ -105,10 +105,10 @@ static void recycle(struct client *c, struct request *r)
 /* The next connection in turn that is not at its limit, or NULL. */
 static struct client_conn *pick_conn(struct client *c)
 {
-    struct rr *rr = c->state;
-    for (uint32_t tries = 0; tries < c->conn_count; tries++) {
+    struct rr *rr = c->rr;
+    for (uint32_t tries = c->bulk_count; tries < c->conn_count; tries++) {
         struct client_conn *conn = &c->conns[rr->next_conn];
-        rr->next_conn = rr->next_conn + 1 == c->conn_count ? 0 : rr->next_conn + 1;
+        rr->next_conn = rr->next_conn + 1 == c->conn_count ? c->bulk_count : rr->next_conn + 1;
         if (conn->is_open && !conn->is_blocked)
             return conn;
     }
@@ -119,7 +119,7 @@ static struct client_conn *pick_conn(struct client *c)
  * not start yet stays due with its own time. */
 static uint64_t start_due(struct client *c, uint64_t now_ns)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     uint64_t due_ns = arrivals_peek_ns(&rr->arrivals);
 
     rr->has_backlog = false;
@@ -149,9 +149,10 @@ static bool rr_open(struct client *c)
     if (rr == NULL)
         return client_fail(c, "out of memory for %" PRIu64 " requests at once", capacity);
 
-    c->state = rr;
+    c->rr = rr;
     rr->is_open_loop = is_open_loop;
     rr->capacity = (uint32_t)capacity;
+    rr->next_conn = c->bulk_count;
     for (uint32_t i = rr->capacity; i-- > 0;) {
         rr->requests[i].next_free = rr->free;
         rr->free = &rr->requests[i];
@@ -178,19 +179,19 @@ static void refill(struct client *c, struct client_conn *conn, uint64_t now_ns)
 
 static void rr_begin(struct client *c, uint64_t now_ns)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     if (rr->is_open_loop) {
         arrivals_init(&rr->arrivals, c->options->rate, c->options->arrivals == ARRIVALS_POISSON,
                       ARRIVALS_SEED, now_ns);
         return;
     }
-    for (uint32_t i = 0; i < c->conn_count; i++)
+    for (uint32_t i = c->bulk_count; i < c->conn_count; i++)
         refill(c, &c->conns[i], now_ns);
 }
 
 static void on_response(struct client *c, struct request *r, uint64_t now_ns)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     struct client_conn *conn = r->conn;
     uint64_t latency_ns = now_ns > r->start_ns ? now_ns - r->start_ns : 0;
     bool counts = rr->is_open_loop ? r->is_measured : client_is_measuring(c);
@@ -236,7 +237,7 @@ static void on_data(struct client *c, const struct spate_event *e, uint64_t now_
 
 static void rr_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
 {
-    const struct rr *rr = c->state;
+    const struct rr *rr = c->rr;
     bool is_over = c->phase >= PHASE_CLOSE;
 
     switch (e->kind) {
@@ -263,20 +264,20 @@ static void rr_on_event(struct client *c, const struct spate_event *e, uint64_t 
 
 static uint64_t rr_on_turn(struct client *c, uint64_t now_ns)
 {
-    const struct rr *rr = c->state;
+    const struct rr *rr = c->rr;
     return rr->is_open_loop ? start_due(c, now_ns) : SPATE_FOREVER;
 }
 
 static bool rr_is_done(const struct client *c)
 {
-    const struct rr *rr = c->state;
+    const struct rr *rr = c->rr;
     return !rr->is_open_loop ||
            (rr->measured_running == 0 && arrivals_peek_ns(&rr->arrivals) >= c->measure_end_ns);
 }
 
 static void rr_finish(struct client *c, uint64_t now_ns)
 {
-    struct rr *rr = c->state;
+    struct rr *rr = c->rr;
     struct result *result = c->result;
 
     result->bytes = rr->measured_bytes;
@@ -300,8 +301,9 @@ static void rr_finish(struct client *c, uint64_t now_ns)
 
 static void rr_close(struct client *c)
 {
-    struct rr *rr = c->state;
-    free(rr->request_bytes);
+    struct rr *rr = c->rr;
+    if (rr != NULL)
+        free(rr->request_bytes);
     free(rr);
 }
 

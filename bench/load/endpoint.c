@@ -134,14 +134,16 @@ static void make_room(const struct options *o, struct spate_config *config)
 {
     /* Twice that: a stream or connection lingers on one side until the other one's last packet has
      * come, while its successor starts already. */
-    uint64_t streams = o->scenario == SCENARIO_RR ? o->inflight : o->streams;
+    bool is_rr = options_has_requests(o) && o->inflight > o->streams;
+    uint64_t streams = is_rr ? o->inflight : o->streams;
+    uint64_t conns = o->conns + (o->scenario == SCENARIO_MIXED ? o->bulk_conns : 0);
     config->streams_bidi_max = at_least(config->streams_bidi_max, 2 * streams);
     config->streams_local_max = at_least(config->streams_local_max, 2 * streams);
     config->streams_bidi_max = at_least(config->streams_bidi_max, 1000);
     config->streams_local_max = at_least(config->streams_local_max, 1000);
-    config->conns_max = at_least(config->conns_max, 2 * o->conns);
+    config->conns_max = at_least(config->conns_max, 2 * conns);
     if (o->scenario != SCENARIO_IDLE) {
-        config->handshakes_max = at_least(config->handshakes_max, o->inflight + o->conns);
+        config->handshakes_max = at_least(config->handshakes_max, o->inflight + conns);
     } else { /* it opens them one after the other */
         config->memory_bytes_max += o->conns * IDLE_CONN_BYTES;
         config->idle_timeout_ns =

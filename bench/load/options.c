@@ -75,30 +75,33 @@ const struct option_spec option_specs[] = {
      "load before the measured part (0.5; with --bytes: none)"},
     {"bytes", "N", OPTION_SIZE, FOR_BULK, FIELD(bytes), 1, 1e15, NULL,
      "move that many bytes in all, such as 500M, 10G, 1Gi, and measure them all"},
-    {"direction", "D", OPTION_CHOICE, FOR_BULK | FOR_LIMIT, FIELD(direction), 0, 0, directions,
+    {"direction", "D", OPTION_CHOICE, FOR_STREAMS | FOR_LIMIT, FIELD(direction), 0, 0, directions,
      "down: the server sends; up: the client sends (down)"},
-    {"streams", "N", OPTION_NUMBER, FOR_BULK, FIELD(streams), 1, 10000, NULL,
-     "streams at once on each connection (1)"},
-    {"conns", "N", OPTION_NUMBER, FOR_BULK | FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(conns), 1,
-     CONNS_MAX, NULL, "connections (1; idle 1,000, and up to 500,000; others up to 10,000)"},
-    {"inflight", "N", OPTION_NUMBER, FOR_RR | FOR_HANDSHAKE | FOR_IDLE, FIELD(inflight), 1, 10000,
-     NULL, "requests at once on each connection (1), or handshakes at once (16)"},
+    {"streams", "N", OPTION_NUMBER, FOR_STREAMS, FIELD(streams), 1, 10000, NULL,
+     "streams at once on each connection of bulk (1)"},
+    {"conns", "N", OPTION_NUMBER, FOR_STREAMS | FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(conns), 1,
+     CONNS_MAX, NULL,
+     "connections (1; idle 1,000, and up to 500,000; others up to 10,000); mixed: of requests"},
+    {"bulk-conns", "N", OPTION_NUMBER, FOR_MIXED, FIELD(bulk_conns), 0, 1000, NULL,
+     "connections of bulk beside those of requests; 0: none, to compare with (1)"},
+    {"inflight", "N", OPTION_NUMBER, FOR_REQUESTS | FOR_HANDSHAKE | FOR_IDLE, FIELD(inflight), 1,
+     10000, NULL, "requests at once on each connection (1), or handshakes at once (16)"},
     {"keep-alive", "S", OPTION_SECONDS, FOR_IDLE, FIELD(keep_alive_ns), 0.001, 3600, NULL,
      "silence after which the client sends a PING (30); the idle timeout of our own is four times "
      "that"},
     {"bulk", NULL, OPTION_FLAG, FOR_IDLE, FIELD(bulk), 0, 0, NULL,
      "a download on the first connection, before the others are opened and beside them"},
-    {"request", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(request_bytes), 8, 67108864, NULL,
+    {"request", "N", OPTION_SIZE, FOR_REQUESTS | FOR_LIMIT, FIELD(request_bytes), 8, 67108864, NULL,
      "bytes of a request, with the 8 that ask for the answer (64)"},
-    {"response", "N", OPTION_SIZE, FOR_RR | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
+    {"response", "N", OPTION_SIZE, FOR_REQUESTS | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
      "bytes of a response (64)"},
     {"size", "N", OPTION_SIZE, FOR_DATAGRAM, FIELD(message_bytes), 1, 65000, NULL,
      "bytes of a message (100)"},
-    {"rate", "R", OPTION_DECIMAL, FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(rate), 1, 1e8, NULL,
+    {"rate", "R", OPTION_DECIMAL, FOR_REQUESTS | FOR_DATAGRAM | FOR_IDLE, FIELD(rate), 1, 1e8, NULL,
      "open loop: start R requests a second in all, however fast the answers come, and count "
      "latency from when each was meant to start; datagram: send R messages a second in all; "
      "idle: open R connections a second"},
-    {"arrivals", "A", OPTION_CHOICE, FOR_RR, FIELD(arrivals), 0, 0, arrival_kinds,
+    {"arrivals", "A", OPTION_CHOICE, FOR_REQUESTS, FIELD(arrivals), 0, 0, arrival_kinds,
      "of --rate: poisson or uniform (poisson)"},
     {"vs-limit", NULL, OPTION_FLAG, FOR_BULK | FOR_RR, FIELD(vs_limit), 0, 0, NULL,
      "compare with the limit of the machine, in turns"},
@@ -199,7 +202,7 @@ const struct option_spec option_specs[] = {
      "give up when nothing has moved for that long (5; idle 30)"},
     {"json", "FILE", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(json), 0, 0, NULL,
      "write the results as one JSON object; - is standard output, without the table"},
-    {"hist", "FILE", OPTION_TEXT, FOR_RR | FOR_HANDSHAKE, FIELD(hist), 0, 0, NULL,
+    {"hist", "FILE", OPTION_TEXT, FOR_REQUESTS | FOR_HANDSHAKE, FIELD(hist), 0, 0, NULL,
      "write the latencies as a percentile file for the HdrHistogram plotter"},
     {"help", NULL, OPTION_FLAG, FOR_ALL | FOR_LIMIT, FIELD(help), 0, 0, NULL, "print this"},
     {"version", NULL, OPTION_FLAG, FOR_ALL | FOR_LIMIT, FIELD(version), 0, 0, NULL,
@@ -223,6 +226,7 @@ static const char *const scenario_names[] = {
     [SCENARIO_RR] = "rr",
     [SCENARIO_HANDSHAKE] = "handshake",
     [SCENARIO_DATAGRAM] = "datagram",
+    [SCENARIO_MIXED] = "mixed",
     [SCENARIO_IDLE] = "idle",
     [SCENARIO_LIMIT] = "limit",
     [SCENARIO_SERVE] = "serve",
@@ -376,8 +380,8 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
     if (o->scenario == SCENARIO_NONE)
         return failure_set(
             failure,
-            "no scenario '%s': it must be bulk, rr, handshake, datagram, idle, limit or serve; "
-            "see spate-bench --help",
+            "no scenario '%s': it must be bulk, rr, handshake, datagram, mixed, idle, limit or "
+            "serve; see spate-bench --help",
             word);
     return true;
 }
@@ -406,6 +410,17 @@ static bool parse_option(int argc, char **argv, int *at, struct options *o, uint
     return parse_value(spec, value, o, failure);
 }
 
+bool options_moves_bytes(const struct options *o)
+{
+    return o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_DATAGRAM ||
+           o->scenario == SCENARIO_MIXED || o->scenario == SCENARIO_SERVE;
+}
+
+bool options_has_requests(const struct options *o)
+{
+    return o->scenario == SCENARIO_RR || o->scenario == SCENARIO_MIXED;
+}
+
 uint32_t options_sockets(const struct options *o)
 {
     return o->sockets > 0 ? (uint32_t)o->sockets : o->shards == 1 ? 1 : SOCKETS_FOR_SHARDS;
@@ -418,6 +433,7 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .client_cpu = CPU_DEFAULT,
         .shards = 1,
         .streams = 1,
+        .bulk_conns = 1,
         .request_bytes = 64,
         .response_bytes = 64,
         .message_bytes = 100,

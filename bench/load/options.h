@@ -14,6 +14,7 @@ enum scenario {
     SCENARIO_RR,
     SCENARIO_HANDSHAKE,
     SCENARIO_DATAGRAM,
+    SCENARIO_MIXED,
     SCENARIO_IDLE,
     SCENARIO_LIMIT,
     SCENARIO_SERVE,
@@ -49,6 +50,7 @@ struct options {
     uint32_t direction;
     uint64_t streams;
     uint64_t conns;
+    uint64_t bulk_conns; /* mixed: beside `conns` */
     uint64_t inflight;
     uint64_t request_bytes;
     uint64_t response_bytes;
@@ -117,6 +119,12 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
 /* Returns the number of sockets that the client spreads its connections over: one, or enough of
  * them for the server's shards. */
 uint32_t options_sockets(const struct options *o);
+
+/* Returns whether the scenario's result is bytes that have arrived. */
+bool options_moves_bytes(const struct options *o);
+
+/* Returns whether it is requests that have been answered, maybe beside bytes. */
+bool options_has_requests(const struct options *o);
 
 /* The text of --help. */
 void options_print_help(FILE *file);

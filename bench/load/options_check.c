@@ -72,7 +72,7 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
             continue;
         if (ret[0] != 0)
             strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
-        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 52 in all */
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 59 in all */
     }
 }
 
@@ -112,8 +112,10 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
         return failure_set(failure, "--conns is at most %d, but for idle", BUSY_CONNS_MAX);
     if (o->scenario == SCENARIO_IDLE)
         return true;
-    if (o->conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
-        return failure_set(failure, "--conns times --%s is at most %d",
+    uint64_t bulk_conns = o->scenario == SCENARIO_MIXED ? o->bulk_conns : o->conns;
+    if (bulk_conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
+        return failure_set(failure, "--%s times --%s is at most %d",
+                           o->scenario == SCENARIO_MIXED && o->streams > 1 ? "bulk-conns" : "conns",
                            o->streams > 1 ? "streams" : "inflight", STREAMS_MAX);
     return true;
 }
@@ -123,7 +125,7 @@ bool options_check(struct options *o, uint64_t given, struct failure *failure)
     if (o->scenario == SCENARIO_NONE)
         return failure_set(
             failure,
-            "the scenario is missing: bulk, rr, handshake, datagram, idle, limit or serve; "
+            "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit or serve; "
             "see spate-bench --help");
     if (o->conns == 0)
         o->conns = o->scenario == SCENARIO_IDLE ? IDLE_CONNS : 1;
@@ -246,7 +248,7 @@ void options_print_help(FILE *file)
     fputs(
         "spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
         "\n"
-        "  spate-bench bulk|rr|handshake|datagram|idle [options]\n"
+        "  spate-bench bulk|rr|handshake|datagram|mixed|idle [options]\n"
         "                                            server and client as two processes\n"
         "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
         "  spate-bench limit [options]               the limit of this machine\n"
@@ -256,6 +258,7 @@ void options_print_help(FILE *file)
         "  rr         requests and responses, each on a stream of its own: latency\n"
         "  handshake  handshakes, full or resumed, one connection after the other\n"
         "  datagram   unreliable messages, as many as pass: messages per second\n"
+        "  mixed      rr beside bulk on other connections: what each leaves of the other\n"
         "  idle       connections with nothing but keep-alives: memory, CPU time and wake-ups of\n"
         "             each; with --bulk what a download loses beside them.  --seconds is each\n"
         "             part, --warmup (4) what connections rest before they are measured\n"

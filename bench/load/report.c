@@ -124,8 +124,7 @@ double report_percentile_us(const struct result *r, double percentile)
 /* A side's connections: the sums of counters, the means of gauges; null where they come and go. */
 static void write_conns(struct json *j, const struct options *o, const struct sample samples[2])
 {
-    bool keeps_conns = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_RR ||
-                       o->scenario == SCENARIO_DATAGRAM;
+    bool keeps_conns = o->scenario != SCENARIO_HANDSHAKE && o->scenario != SCENARIO_SERVE;
     const struct spate_conn_stats *before = &samples[0].conns;
     const struct spate_conn_stats *after = &samples[1].conns;
     uint32_t count = samples[1].conn_count;
@@ -167,7 +166,8 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     json_number(j, "cpu_user_s", side.cpu_user_s);
     json_number(j, "cpu_sys_s", side.cpu_sys_s);
     json_number(j, "cpu_s_per_gb", side.cpu_s_per_gb);
-    json_number(j, "cpu_us_per_request", is_handshake ? NAN : side.cpu_us_per_request);
+    json_number(j, "cpu_us_per_request",
+                is_handshake || o->scenario == SCENARIO_MIXED ? NAN : side.cpu_us_per_request);
     json_number(j, "cpu_us_per_handshake", is_handshake ? side.cpu_us_per_request : NAN);
     json_number(j, "datagrams_per_send", side.datagrams_per_send);
     json_number(j, "datagrams_per_receive", side.datagrams_per_receive);
@@ -187,7 +187,7 @@ static void write_side(struct json *j, const char *key, const struct options *o,
 
 static void write_config(struct json *j, const struct options *o, const struct result *r)
 {
-    bool is_bulk = o->scenario == SCENARIO_BULK;
+    bool is_bulk = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_MIXED;
     bool is_open_loop = o->rate > 0;
 
     json_begin(j, "config");
@@ -205,6 +205,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_integer(j, "sockets", options_sockets(o));
     json_integer(j, "streams", o->streams);
     json_integer(j, "conns", o->conns);
+    json_integer(j, "bulk_conns", o->scenario == SCENARIO_MIXED ? o->bulk_conns : 0);
     json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
     json_integer(j, "request_bytes", o->request_bytes);
     json_integer(j, "response_bytes", o->response_bytes);
@@ -235,7 +236,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
 
 void report_write_json(const struct options *o, const struct result *r, FILE *file)
 {
-    bool is_rr = o->scenario == SCENARIO_RR;
+    bool is_rr = options_has_requests(o);
     bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
     bool is_datagram = o->scenario == SCENARIO_DATAGRAM;
     double duration_s = seconds(r->duration_ns);
@@ -302,8 +303,7 @@ static void print_side(FILE *file, const char *name, const struct options *o,
                        const struct result *r, const struct sample samples[2])
 {
     struct side side = side_of(r, samples);
-    bool is_by_bytes = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_SERVE ||
-                       o->scenario == SCENARIO_DATAGRAM;
+    bool is_by_bytes = options_moves_bytes(o);
 
     fprintf(file, "  %-6s", name);
     print_number(file, 9, 2, side.cpu_user_s);
@@ -365,6 +365,9 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
                 : o->resume ? " resumed"
                             : "",
                 o->inflight);
+    else if (o->scenario == SCENARIO_MIXED)
+        fprintf(file, ", bulk %s on %" PRIu64 " connections beside requests on %" PRIu64,
+                o->direction == DIRECTION_UP ? "up" : "down", o->bulk_conns, o->conns);
     else if (o->scenario == SCENARIO_DATAGRAM)
         fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
                 o->conns, o->conns == 1 ? "" : "s");
@@ -408,23 +411,24 @@ static void print_spread(const struct result *r, FILE *file)
 void report_print(const struct options *o, const struct result *r, FILE *file)
 {
     double duration_s = seconds(r->duration_ns);
-    bool has_latency = o->scenario == SCENARIO_RR || o->scenario == SCENARIO_HANDSHAKE;
+    bool has_latency = options_has_requests(o) || o->scenario == SCENARIO_HANDSHAKE;
 
     print_head(o, r, file);
     if (o->scenario == SCENARIO_IDLE) {
         report_print_idle(o, r, file);
         return;
     }
-    if (o->scenario == SCENARIO_RR)
+    if (options_has_requests(o))
         fprintf(file, "  %.0f requests/s, ", ratio((double)r->requests, duration_s));
-    else if (o->scenario == SCENARIO_HANDSHAKE)
+    if (o->scenario == SCENARIO_HANDSHAKE)
         fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
                 ratio((double)r->handshakes, duration_s), r->handshakes_failed);
     else if (o->scenario == SCENARIO_DATAGRAM)
         fprintf(file, "  %.0f messages/s, %.2f %% delivered, ",
                 ratio((double)r->datagrams, duration_s), 100 * delivered_share(r));
-    else
-        fprintf(file, "  %.3f Gbit/s, %.3f GB in ", report_gbps(r), (double)r->bytes / 1e9);
+    else if (o->scenario != SCENARIO_RR)
+        fprintf(file, "%s%.3f Gbit/s, %.3f GB in ", options_has_requests(o) ? "" : "  ",
+                report_gbps(r), (double)r->bytes / 1e9);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
             r->is_measured_by_sender ? ", measured by acknowledgements" : "");
     if (has_latency)
@@ -439,8 +443,8 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
                 "count with the age they had\n",
                 r->unfinished);
     fprintf(file, "  %-6s %9s %9s %9s %12s %12s %10s %10s %10s %8s\n", "", "cpu usr s", "cpu sys s",
-            has_latency ? "cpu us/op" : "cpu s/GB", "packets in", "packets out", "dgram/send",
-            "pkts/ack", "pkts/call", "rss MB");
+            options_moves_bytes(o) ? "cpu s/GB" : "cpu us/op", "packets in", "packets out",
+            "dgram/send", "pkts/ack", "pkts/call", "rss MB");
     if (r->have_server)
         print_side(file, "server", o, r, r->server);
     if (o->scenario != SCENARIO_SERVE)

@@ -30,7 +30,7 @@ class CommandLine(support.BenchTest):
                 (['rr', '--cipher', 'des'], "not 'des'"),
                 (['serve'], 'serve wants --listen'),
                 (['bulk', '--runs', '3'], '--runs needs --vs-limit'),
-                (['limit', '--streams', '3'], '--streams is for bulk, not for limit'),
+                (['limit', '--streams', '3'], '--streams is for bulk and mixed, not for limit'),
                 (['bulk', '--vs-limit', '--connect', '127.0.0.1:9'], 'exclude each other'),
                 (['bulk', '--json'], '--json wants FILE')):
             self.assert_fails(words, part, code=2)

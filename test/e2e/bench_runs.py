@@ -282,6 +282,30 @@ class Runs(support.BenchTest):
         result = self.run_json('bulk', '--bytes', '1M')
         self.assertIsNone(result['conns_jain'])  # all is over: nothing was shared unevenly
 
+    def test_mixed_is_requests_beside_bulk(self):
+        for direction, receiver in (('down', 'client'), ('up', 'server')):
+            result = self.run_json('mixed', '--seconds', '0.5', '--warmup', '0.2', '--conns', '10',
+                                   '--bulk-conns', '2', '--streams', '2', '--rate', '2000',
+                                   '--direction', direction)
+            self.check(result, 'mixed')
+            self.check_latency(result)
+            self.assertAlmostEqual(result['requests_per_s'], 2000, delta=800)
+            self.assertEqual(result['requests_unfinished'], 0)
+            self.assertEqual(result['server']['conns']['count'], 12)
+            # What is counted are the bytes of bulk alone.
+            self.assertGreater(result['bytes'], 10000000)
+            self.assertAlmostEqual(result[receiver]['payload_in_bytes'] / result['bytes'], 1,
+                                   delta=0.5)
+            self.assertGreater(result['conns_slowest_over_fastest'], 0)
+
+    def test_mixed_without_bulk_is_rr(self):
+        result = self.run_json('mixed', '--seconds', '0.3', '--warmup', '0.1', '--conns', '3',
+                               '--bulk-conns', '0', '--inflight', '2')
+        self.check(result, 'mixed')
+        self.check_latency(result)
+        self.assertEqual(result['bytes'], 0)
+        self.assertGreater(result['requests'], 100)
+
     def test_handshakes(self):
         hist = self.path('handshake.hist')
         result = self.run_json('handshake', '--seconds', '0.5', '--warmup', '0.1', '--inflight',

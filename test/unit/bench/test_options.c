@@ -192,11 +192,11 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake, datagram, idle, limit or serve; "
+        {"", "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit or serve; "
              "see spate-bench --help"},
-        {"bulky",
-         "no scenario 'bulky': it must be bulk, rr, handshake, datagram, idle, limit or serve; "
-         "see spate-bench --help"},
+        {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, datagram, mixed, idle, "
+                  "limit or serve; "
+                  "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
         {"bulk --frobnicate", "unknown option --frobnicate; see spate-bench --help"},
@@ -222,10 +222,14 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --cert c", "--key is missing: --cert and --key belong together"},
         {"bulk --key k", "--cert is missing: --cert and --key belong together"},
         {"serve", "serve wants --listen ADDR:PORT, such as --listen [::]:4433"},
-        {"rr --streams 2", "--streams is for bulk, not for rr"},
-        {"bulk --inflight 2", "--inflight is for rr, handshake and idle, not for bulk"},
+        {"rr --streams 2", "--streams is for bulk and mixed, not for rr"},
+        {"rr --bulk-conns 2", "--bulk-conns is for mixed, not for rr"},
+        {"mixed --bytes 1M", "--bytes is for bulk, not for mixed"},
+        {"mixed --bulk-conns 1000 --streams 1001",
+         "--bulk-conns times --streams is at most 1000000"},
+        {"bulk --inflight 2", "--inflight is for rr, handshake, mixed and idle, not for bulk"},
         {"serve --listen a:1 --ca x",
-         "--ca is for bulk, rr, handshake, datagram and idle, not for serve"},
+         "--ca is for bulk, rr, handshake, datagram, mixed and idle, not for serve"},
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
         {"rr --busy-poll --spin 50", "--busy-poll and --spin exclude each other: it never sleeps"},
@@ -236,7 +240,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
          "--connect and --shards exclude each other: the server is not ours"},
         {"bulk --shards 65", "--shards wants a number from 0 to 64, not '65'"},
         {"serve --listen a:1 --sockets 2",
-         "--sockets is for bulk, rr, handshake, datagram and idle, not for serve"},
+         "--sockets is for bulk, rr, handshake, datagram, mixed and idle, not for serve"},
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},
@@ -245,7 +249,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"handshake --vs-bare --connect a:1",
          "--connect and --vs-bare exclude each other: the server is not ours"},
         {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
-        {"limit --conns 2", "--conns is for bulk, rr, datagram and idle, not for limit"},
+        {"limit --conns 2", "--conns is for bulk, rr, datagram, mixed and idle, not for limit"},
         {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
         {"bulk --vs-limit --connect a:1",
          "--connect and --vs-limit exclude each other: the limit needs both sides"},
