@@ -170,6 +170,7 @@ static void links_init(struct spate_conn *conn)
     sb_list_init(&conn->port_link);
     sb_list_init(&conn->send_pending_link);
     sb_list_init(&conn->limit_link);
+    se_group_member_init(&conn->flow);
     sb_list_init(&conn->event_pending_link);
     sb_list_init(&conn->ended_link);
     sb_list_init(&conn->channel_link);
@@ -415,6 +416,7 @@ static void leave(struct spate_conn *conn)
     sb_list_remove(&conn->all_link);
     sb_list_remove(&conn->send_pending_link);
     se_limit_leave(&conn->shard->limit, &conn->limit_link);
+    se_group_leave(&shard->groups, &conn->flow);
     sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->ended_link);
     sb_list_remove(&conn->ask_link);

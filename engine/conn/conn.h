@@ -4,6 +4,7 @@
 
 #include <spate/conn.h>
 
+#include "engine/base/group.h"
 #include "engine/base/wheel.h"
 #include "engine/conn/depart.h"
 #include "engine/net/budget.h"
@@ -82,6 +83,7 @@ struct spate_conn {
     struct sb_link port_link;
     struct sb_link send_pending_link;  /* may have something to send */
     struct sb_link limit_link;         /* waits for the rate limit of the shard */
+    struct se_group_member flow;       /* of a group, while it sends much to a peer nearby */
     struct sb_link event_pending_link; /* may have events */
     struct sb_link ended_link;         /* has to be freed or buried, or is being freed */
     struct sb_link channel_link;       /* among the connections of its channel */

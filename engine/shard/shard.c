@@ -160,6 +160,8 @@ static int init_tables(struct spate_shard *shard)
     se_entropy_fill(&shard->entropy, &key, sizeof(key));
     if (error == 0)
         error = se_measured_init(&shard->measured, shard->config->resume_path_ns, key);
+    se_entropy_fill(&shard->entropy, &key, sizeof(key));
+    se_groups_init(&shard->groups, key);
     shard->slots = calloc(conns_max, sizeof(shard->slots[0]));
     shard->slot_free = SE_CONN_NONE;
     return error != 0 || shard->slots != NULL ? error : -ENOMEM;

@@ -13,6 +13,7 @@
 #include "engine/base/buffers.h"
 #include "engine/base/clock.h"
 #include "engine/base/entropy.h"
+#include "engine/base/group.h"
 #include "engine/base/limit.h"
 #include "engine/base/memory.h"
 #include "engine/base/ring_mpsc.h"
@@ -135,6 +136,7 @@ struct spate_shard {
     struct sb_link all;
     struct sb_link send_pending;
     struct se_limit limit; /* of the rate */
+    struct se_groups groups;
     struct se_measured measured;
     struct se_depart depart;
     struct sb_link event_pending;

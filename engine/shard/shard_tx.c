@@ -8,7 +8,10 @@
  * with much to send does not starve the others.  A turn fills SE_SEND_BYTES_PER_TURN at most:
  * the kernel reads the slots when the turn enters it, so they should still be in the cache then,
  * and packets that arrive meanwhile should not wait long.  Without a free slot all connections
- * wait, in their order, for the completions of earlier sends. */
+ * wait, in their order, for the completions of earlier sends.
+ *
+ * Connections that send much to one peer nearby are a flow group (engine/base/group.h).  When it
+ * has as much in flight as the peer takes, they stand in its line and get a train each in turn. */
 
 #include <errno.h>
 #include <string.h>
@@ -71,9 +74,61 @@ enum outcome {
 /* What a connection may send, when it is its turn. */
 struct share {
     uint32_t train_count_max;
-    uint32_t count_max; /* datagrams per train */
-    bool is_held;       /* ACKs and probes only */
+    uint32_t count_max;  /* datagrams per train */
+    uint32_t join_count; /* datagrams of a train that makes it a member of a flow group */
+    bool is_held;        /* ACKs and probes only */
 };
+
+/* ---- Flow groups ---- */
+
+/* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
+ * no longer a part of it. */
+static void update_flow(struct spate_conn *conn)
+{
+    struct sp_flight flight = sp_conn_flight(conn->proto);
+    bool has_moved = !sp_addr_equal(&conn->flow.group->peer, &sp_conn_path(conn->proto)->remote);
+    se_group_update(&conn->flow, flight.bytes, flight.rtt_min_ns, conn->shard->now_ns);
+    if (has_moved)
+        se_group_leave(&conn->shard->groups, &conn->flow);
+}
+
+/* Lowers a connection's share to what its group allows.  Who is in no group, but has a peer whose
+ * group waits, may send a little, and becomes a member if that was not all. */
+static void limit_flow(struct spate_conn *conn, struct share *share)
+{
+    struct se_groups *groups = &conn->shard->groups;
+    if (conn->flow.group != NULL)
+        update_flow(conn);
+    if (conn->flow.group != NULL) {
+        share->is_held = !se_group_is_free(conn->flow.group);
+    } else if (groups->active_count > 0) {
+        const struct se_group *group = se_groups_find(groups, &sp_conn_path(conn->proto)->remote);
+        if (group == NULL || se_group_is_free(group))
+            return;
+        share->train_count_max = 2;
+        share->count_max = SB_MIN(share->count_max, (uint32_t)SE_GROUP_FREE_COUNT);
+        share->join_count = share->count_max;
+    }
+}
+
+/* A train has left. */
+static void flow_on_sent(struct spate_conn *conn, const struct sp_train *train, uint32_t join_count)
+{
+    struct spate_shard *shard = conn->shard;
+    if (conn->flow.group != NULL) {
+        se_group_on_sent(&conn->flow, train->size);
+    } else if (SB_UNLIKELY(train->count >= join_count)) {
+        struct sp_flight flight = sp_conn_flight(conn->proto);
+        se_group_join(&shard->groups, &conn->flow, &train->path, flight.rtt_min_ns, shard->now_ns);
+        if (conn->flow.group != NULL)
+            se_group_on_sent(&conn->flow, flight.bytes);
+    }
+}
+
+static bool is_flow_open(const struct spate_conn *conn)
+{
+    return conn->flow.group == NULL || se_group_is_open(conn->flow.group);
+}
 
 /* Adds what went out to `*bytes`, and ends when that is the turn's share. */
 static enum outcome send_trains(struct spate_conn *conn, const struct share *share,
@@ -81,6 +136,8 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
 {
     struct spate_shard *shard = conn->shard;
     for (uint32_t i = 0; i < share->train_count_max && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
+        if (!share->is_held && !is_flow_open(conn))
+            return SENT_SOME;
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
         if (*slot == NULL)
@@ -101,6 +158,7 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
         }
         *bytes += train.size;
         conn->depart.last_ns = train.depart_ns;
+        flow_on_sent(conn, &train, share->join_count);
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
          * repairs that.  ring_config() sizes the queue so that this cannot happen. */
         struct se_port *port = &shard->ports[train.path.socket]; /* of the path */
@@ -121,6 +179,7 @@ static struct share share_of(const struct spate_shard *shard)
 {
     return (struct share){
         .train_count_max = SE_TRAINS_PER_TURN,
+        .join_count = se_limit_is_set(&shard->limit) ? UINT32_MAX : SE_GROUP_TRAIN_MIN,
         .count_max = shard->config->gso ? SB_MIN(SP_TRAIN_COUNT_MAX, SU_SEGMENT_COUNT_MAX) : 1,
     };
 }
@@ -136,6 +195,24 @@ static void after_trains(struct spate_conn *conn)
         se_conn_raise(conn); /* CLOSED follows the CONNECTION_CLOSE that has left now */
         se_conn_end(conn);
     }
+}
+
+/* Returns whether a connection that was served has nothing in flight and nothing to send. */
+static bool is_flow_over(const struct spate_conn *conn, enum outcome outcome)
+{
+    return outcome == SENT_ALL && conn->flow.group != NULL && conn->flow.in_flight_bytes == 0 &&
+           !sb_link_is_in(&conn->flow.line_link);
+}
+
+/* Returns whether a connection, after its turn, has more to send than its group lets it. */
+static bool must_wait(const struct spate_conn *conn, const struct share *part, enum outcome outcome)
+{
+    if (conn->flow.group == NULL)
+        return false;
+    if (outcome == SENT_SOME)
+        return !part->is_held && !se_group_is_free(conn->flow.group);
+    return part->is_held &&
+           sp_conn_is_held(conn->proto, SB_MAX(conn->shard->now_ns, conn->depart.last_ns));
 }
 
 /* Sends for all that are pending.  Connections that were not served in this turn go first in the
@@ -154,16 +231,23 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
     move_all(&shard->send_pending, &line);
     while (*bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, send_pending_link);
-        outcome = send_trains(conn, share, slot, bytes);
+        struct share part = *share;
+        if (SB_LIKELY(!share->is_held))
+            limit_flow(conn, &part);
+        outcome = send_trains(conn, &part, slot, bytes);
         if (outcome == NO_SLOT) {
             sb_list_push_front(&line, link);
             break; /* a completion will wake us, not its timer */
         }
-        if (outcome == SENT_SOME)
+        if (!share->is_held && must_wait(conn, &part, outcome))
+            se_group_wait(&shard->groups, &conn->flow);
+        else if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
         else if (SB_UNLIKELY(share->is_held) && !sb_link_is_in(&conn->limit_link) &&
                  sp_conn_is_held(conn->proto, SB_MAX(shard->now_ns, conn->depart.last_ns)))
             se_limit_join(&shard->limit, &conn->limit_link);
+        if (is_flow_over(conn, outcome))
+            se_group_leave(&shard->groups, &conn->flow);
         after_trains(conn);
     }
     move_all(&line, &shard->send_pending);
@@ -196,6 +280,61 @@ static enum outcome send_line(struct spate_shard *shard, struct su_send_slot **s
     return SENT_ALL;
 }
 
+/* Sends a train for each connection in the line of a group, as long as it is open; more if nobody
+ * else waits. */
+static enum outcome send_group(struct spate_shard *shard, struct se_group *group,
+                               struct su_send_slot **slot, uint64_t *bytes)
+{
+    struct share share = share_of(shard);
+    struct se_group_member *member;
+    uint32_t count_max = share.count_max;
+    while (*bytes < SE_SEND_BYTES_PER_TURN && se_group_is_open(group) &&
+           (member = se_group_pop(group)) != NULL) {
+        struct spate_conn *conn = SB_CONTAINER_OF(member, struct spate_conn, flow);
+        share.train_count_max = group->line_count == 0 ? SE_TRAINS_PER_TURN : 1;
+        share.count_max = SB_MIN(count_max, se_group_train_count(group));
+        enum outcome outcome = send_trains(conn, &share, slot, bytes);
+        if (outcome == NO_SLOT) {
+            se_group_rewait(&shard->groups, member);
+            return NO_SLOT;
+        }
+        if (outcome == SENT_SOME)
+            se_group_wait(&shard->groups, member);
+        after_trains(conn);
+    }
+    return SENT_ALL;
+}
+
+/* Goes on with the lines of all groups that are open.  Sets `*ret_is_more` if one is open still. */
+static SB_NEVER_INLINE enum outcome send_groups(struct spate_shard *shard,
+                                                struct su_send_slot **slot, uint64_t *bytes,
+                                                bool *ret_is_more)
+{
+    struct se_group *group;
+    uint32_t count = 0;
+    SB_LIST_EACH(link, &shard->groups.waiting)
+        count++;
+    for (; count > 0 && (group = se_groups_next(&shard->groups)) != NULL; count--) {
+        if (send_group(shard, group, slot, bytes) == NO_SLOT)
+            return NO_SLOT;
+        *ret_is_more |= group->line_count > 0 && se_group_is_open(group);
+    }
+    return SENT_ALL;
+}
+
+/* With a rate limit of the shard there is a line already, and nobody joins a group. */
+static SB_NEVER_INLINE void release_groups(struct spate_shard *shard)
+{
+    SB_LIST_EACH(link, &shard->all) {
+        struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, all_link);
+        if (conn->flow.group == NULL)
+            continue;
+        se_group_leave(&shard->groups, &conn->flow);
+        se_conn_want_send(conn);
+    }
+    SB_ASSERT(shard->groups.active_count == 0);
+}
+
 /* The rest of a turn's sending if the shard has a rate limit.  Returns true if there is more to
  * send now. */
 static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
@@ -204,6 +343,8 @@ static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
     uint64_t bytes = 0;
     struct share share = share_of(shard);
     share.is_held = true;
+    if (SB_UNLIKELY(shard->groups.active_count > 0))
+        release_groups(shard);
     enum outcome outcome = send_pending(shard, &share, &slot, &bytes);
     if (outcome != NO_SLOT)
         outcome = send_line(shard, &slot, &bytes);
@@ -233,10 +374,13 @@ bool se_shard_send(struct spate_shard *shard)
     struct su_send_slot *slot = NULL;
     uint64_t bytes = 0;
     const struct share share = share_of(shard);
+    bool is_more = false;
     enum outcome outcome = send_pending(shard, &share, &slot, &bytes);
+    if (outcome != NO_SLOT && !sb_list_is_empty(&shard->groups.waiting))
+        outcome = send_groups(shard, &slot, &bytes, &is_more);
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
-    return outcome != NO_SLOT && !sb_list_is_empty(&shard->send_pending);
+    return outcome != NO_SLOT && (is_more || !sb_list_is_empty(&shard->send_pending));
 }
 
 int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)

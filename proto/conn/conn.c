@@ -204,6 +204,15 @@ void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t
     conn->is_pacer_blocked = false; /* the next sp_conn_send() finds out */
 }
 
+struct sp_flight sp_conn_flight(const struct sp_conn *conn)
+{
+    const struct sp_rtt *rtt = &conn->loss.path->rtt;
+    return (struct sp_flight){
+        .bytes = conn->loss.path->cc.in_flight_bytes,
+        .rtt_min_ns = sp_rtt_has_sample(rtt) ? rtt->min_ns : SB_NEVER,
+    };
+}
+
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
 {
     return conn->is_held &&

@@ -522,6 +522,14 @@ SB_MUST_USE enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const
  * counted. */
 void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t now_ns);
 
+/* What a host that shares something between its connections asks of each. */
+struct sp_flight {
+    uint64_t bytes;      /* in flight on the path in use [RFC9002 2] */
+    uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
+};
+
+struct sp_flight sp_conn_flight(const struct sp_conn *conn);
+
 /* Returns whether the connection has something to send that only a held train keeps back. */
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns);
 

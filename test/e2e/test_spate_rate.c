@@ -123,6 +123,27 @@ static void connections_of_a_shard_share_its_limit(void **state)
     assert_int_equal(w->client.closed_count, CONNS);
 }
 
+/* Without a limit the connections are a flow group, which ends when there is one: nobody stays
+ * behind in the line that is no longer served. */
+static void a_limit_that_comes_and_goes_leaves_nobody_behind(void **state)
+{
+    (void)state;
+    conn_rate = 0;
+    shard_rate = 0;
+    struct pw *w = pw_create(&(struct pw_config){.client = set});
+    struct spate_conn *conns[CONNS];
+    for (uint32_t i = 0; i < CONNS; i++)
+        conns[i] = pw_connected(w);
+    for (uint32_t i = 0; i < CONNS; i++)
+        begin(conns[i]);
+    for (uint32_t i = 1; i <= CONNS; i++) {
+        wanted = (uint64_t)i * BYTES;
+        pw_until(w, has_arrived);
+        uint64_t rate = i % 2 == 0 ? 0 : UINT64_C(125000000000);
+        assert_int_equal(spate_shard_set_rate_limit(w->client.shard, rate), 0);
+    }
+}
+
 /* The receiver of many bytes has a low limit: its ACKs do not wait for it. */
 static void acknowledgments_are_not_held_back(void **state)
 {
@@ -164,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_connection_keeps_its_limit),
         QT_TEST(owned, connections_of_a_shard_share_its_limit),
+        QT_TEST(owned, a_limit_that_comes_and_goes_leaves_nobody_behind),
         QT_TEST(owned, acknowledgments_are_not_held_back),
         QT_TEST(owned, what_is_out_of_range_is_refused),
     };
