@@ -249,7 +249,8 @@ static void a_flood_of_urgent_streams_starves_nobody(void **state)
     for (int i = 0; i < 1000; i++)
         prioritize(pair, begin(pair, 10000), 0, i % 2 == 0);
     send_trains(pair, 340, 1);
-    assert_in_range(sent(pair, low), 8 * 1472, 12 * 1472); /* half of a seventeenth */
+    /* Half of a seventeenth, where a turn may be but the rest of a packet. */
+    assert_in_range(sent(pair, low), 7 * 1472, 12 * 1472);
 }
 
 /* Credit of the connection that comes late goes to the most urgent streams first. */

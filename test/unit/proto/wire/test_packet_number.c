@@ -5,8 +5,9 @@
 
 #include "proto/wire/header.h"
 
-/* [RFC9000 17.1, A.2] */
-static void sizes_are_as_small_as_allowed(void **state)
+/* [RFC9000 17.1] At least those of A.2, which leave no room for packets that come late: 16 times
+ * the numbers that are open. */
+static void sizes_have_room_for_late_packets(void **state)
 {
     (void)state;
     static const struct {
@@ -14,21 +15,22 @@ static void sizes_are_as_small_as_allowed(void **state)
         uint64_t largest_acked;
         uint32_t size;
     } samples[] = {
-        {0xac5c02, 0xabe8b3, 2}, /* the samples of A.2 */
+        {0xac5c02, 0xabe8b3, 3}, /* the samples of A.2, where 2 and 3 are the least */
         {0xace8fe, 0xabe8b3, 3},
         {0, UINT64_MAX, 1}, /* nothing acknowledged: the whole number */
-        {126, UINT64_MAX, 1},
-        {127, UINT64_MAX, 2},
+        {14, UINT64_MAX, 1},
+        {15, UINT64_MAX, 2},
         {255, UINT64_MAX, 2},
         {256, UINT64_MAX, 2},
-        {65535, UINT64_MAX, 3},
-        {1, 0, 1}, /* the borders: more than twice the range */
-        {127, 0, 1},
-        {128, 0, 2},
-        {32767, 0, 2},
-        {32768, 0, 3},
-        {8388607, 0, 3},
-        {8388608, 0, 4},
+        {4094, UINT64_MAX, 2},
+        {4095, UINT64_MAX, 3},
+        {1, 0, 1}, /* the borders */
+        {15, 0, 1},
+        {16, 0, 2},
+        {4095, 0, 2},
+        {4096, 0, 3},
+        {1048575, 0, 3},
+        {1048576, 0, 4},
         {SP_PN_MAX, SP_PN_MAX - 1, 1},
         {SP_PN_MAX, SP_PN_MAX - INT32_MAX, 4},
     };
@@ -106,12 +108,28 @@ static void what_is_truncated_is_expanded_again(void **state)
     }
 }
 
+/* A window that doubles, and a packet that comes a round trip late: the peer has received all that
+ * was sent in two round trips after it, which is six times what was open. */
+static void a_packet_that_comes_a_round_trip_late_is_expanded(void **state)
+{
+    (void)state;
+    for (uint64_t open_count = 1; open_count < UINT64_C(1) << 28;
+         open_count += open_count / 7 + 1) {
+        uint64_t pn = 1000000 + open_count;
+        uint32_t size = sp_pn_size(pn, 1000000);
+        uint8_t bytes[SP_PN_SIZE_MAX];
+        sp_pn_write(bytes, pn, size);
+        assert_int_equal(sp_pn_expand(pn + 6 * open_count, sp_pn_read(bytes, size), size), pn);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_are_as_small_as_allowed),
+        cmocka_unit_test(sizes_have_room_for_late_packets),
         cmocka_unit_test(the_closest_number_is_found),
         cmocka_unit_test(what_is_truncated_is_expanded_again),
+        cmocka_unit_test(a_packet_that_comes_a_round_trip_late_is_expanded),
     };
 
     sb_assert_handler = qt_on_assert;
