@@ -26,14 +26,14 @@ static void packets_that_are_a_little_late_cost_less_than_a_tenth(void **state)
         assert_true(median_ms("seventh", windows[i]) < 1.1 * median_ms("clean-40ms", windows[i]));
 }
 
-/* A tenth is late by a whole round trip: what comes then is neither lost nor a duplicate, and its
- * number can be expanded.  But there are more gaps than an ACK has ranges (SP_ACK_RANGES_MAX), so
- * some count as losses. */
+/* A tenth is late by a whole round trip: what comes then is neither lost nor a duplicate, its
+ * number can be expanded, and an ACK has room for all gaps.  What it costs is the last packet's
+ * delay, and the first losses, after which the path counts as one that reorders. */
 static void packets_that_are_a_round_trip_late_are_few_losses(void **state)
 {
     (void)state;
     for (size_t i = 0; i < QT_COUNT(windows); i++)
-        assert_true(median_ms("reorder-10", windows[i]) < 50);
+        assert_true(median_ms("reorder-10", windows[i]) < 1.4 * median_ms("clean-2ms", windows[i]));
 }
 
 /* [RFC9438 4.3] The window of Reno at that loss rate is 5.5 datagrams: 1.3 s. */
