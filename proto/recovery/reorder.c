@@ -63,9 +63,11 @@ void sp_reorder_on_late(struct sp_reorder *reorder, uint64_t sent_ns, uint64_t d
 {
     sp_reorder_update(reorder, rtt, now_ns);
     uint64_t age_ns = sb_time_since(now_ns, sent_ns);
-    uint64_t longest_ns = SB_MAX(rtt->latest_ns, rtt->smoothed_ns);
-    if (age_ns > longest_ns)
-        reorder->late_ns[0] = SB_MAX(reorder->late_ns[0], age_ns - longest_ns);
+    /* The newest round trip is that of the packets that overtook it.  The smoothed one of a young
+     * connection may be that of a packet that came late: it falls, and the next packet would not be
+     * waited for long enough. */
+    if (age_ns > rtt->latest_ns)
+        reorder->late_ns[0] = SB_MAX(reorder->late_ns[0], age_ns - rtt->latest_ns);
     reorder->is_wide[0] |= distance >= SP_LOSS_PACKET_THRESHOLD;
 }
 

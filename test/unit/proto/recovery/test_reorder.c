@@ -94,6 +94,24 @@ static void what_was_lost_long_ago_is_forgotten(void **state)
     assert_false(sp_reorder_take_undo(&reorder));
 }
 
+/* The first sample was of a packet that came late: 4 ms.  The round trip is 2 ms, and packets come
+ * 2 ms late.  The next one is waited for that long also when the smoothed round trip has fallen. */
+static void lateness_counts_from_the_newest_round_trip(void **state)
+{
+    (void)state;
+    struct sp_rtt rtt;
+    struct sp_reorder reorder = {0};
+    sp_rtt_init(&rtt);
+    sp_rtt_on_sample(&rtt, 4 * SB_MS, 0, SB_S);
+    sp_rtt_on_sample(&rtt, 2 * SB_MS, 0, SB_S + 2 * SB_MS);
+    assert_true(rtt.smoothed_ns > 3 * SB_MS);
+    sp_reorder_on_late(&reorder, SB_S, 10, &rtt, SB_S + 4 * SB_MS);
+    for (uint64_t i = 2; i < 50; i++)
+        sp_rtt_on_sample(&rtt, 2 * SB_MS, 0, SB_S + i * 2 * SB_MS);
+    assert_true(rtt.smoothed_ns < 2100 * SB_US);
+    assert_in_range(sp_reorder_delay_ns(&reorder, &rtt, 0), 4 * SB_MS, 5 * SB_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +120,7 @@ int main(void)
         cmocka_unit_test(only_losses_since_the_last_reduction_count),
         cmocka_unit_test(what_cannot_be_spurious_is_not_undone),
         cmocka_unit_test(what_was_lost_long_ago_is_forgotten),
+        cmocka_unit_test(lateness_counts_from_the_newest_round_trip),
     };
 
     sb_assert_handler = qt_on_assert;
