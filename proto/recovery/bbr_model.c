@@ -12,9 +12,10 @@
  *     is_too_much()        two datagrams more than 2 %, and 4 % without a queue; the draft lowers
  *                          its short-term bounds after each loss
  *     raise_bounds()       those bounds rise before the next probe, on a path without congestion
- *     bound_by_queue()     a queue that stands bounds the rate by what is delivered
- *     update_aggregation() the maximum of extra_acked is kept in two halves of the window of ten
- *                          round trips, so that it covers five to ten; in Startup one to two
+ *     bound_by_queue()     while a queue stands, the rate is less than what is delivered
+ *     update_aggregation() beyond what is delivered, also where the rate is less; the maximum is
+ *                          kept in two halves of the window of ten round trips, so that it covers
+ *                          five to ten; in Startup one to two
  *     sp_bbr_advance_max_bw()
  *                          keeps the filter where a cycle had no sample */
 
@@ -31,6 +32,8 @@
 #define PROBE_RTT_INTERVAL_NS  (5 * SB_S)
 #define QUEUE_RTT_DIVISOR      8
 #define STANDING_RTT_DIVISOR   4
+#define DRAIN_PERCENT          80 /* of what is delivered */
+#define DRAIN_PERCENT_MIN      50 /* of max_bw */
 #define CLEAN_ROUNDS           4
 #define RAISE_PERCENT          125 /* per round trip */
 #define EXTRA_ACKED_ROUNDS     5   /* half of the window */
@@ -236,32 +239,39 @@ static void raise_bounds(const struct sp_bbr_step *step)
 
 /* While a queue stands, what is delivered is this flow's share of the path.  A flow that sends
  * more, because max_bw is of a time when it had more, holds back those that probe for their share.
- * The draft waits until the filter forgets, two cycles later: two flows on a path of 100 Mbit/s and
- * 50 ms still shared it 69 to 31 after half a minute, and with this bound 60 to 40 (sim --paths wan
- * --flows 2 --seconds 30).
+ * The draft waits until the filter forgets, two cycles later.  Here a flow that cruises sends less
+ * than its share, so that the queue becomes short and a probe finds room: then a probe gains nearly
+ * a fourth, also for a small flow.  Where it sent its share the queue stayed, and of two flows on a
+ * path of 100 Mbit/s and 50 ms the first still had 60 % after half a minute (sim --paths wan
+ * --flows 2 --seconds 30).  ProbeBW_DOWN sends less by itself.
  *
- * What is delivered is less than this share where the flow itself sends less: in ProbeBW_DOWN the
- * rate falls by a tenth per round trip as long as the queue stands.  The bound ends with the queue.
- * It is no less than what CUBIC leaves after a loss, so that flows that fill each queue leave
- * something. */
+ * The bound ends with the queue.  Half of max_bw remains in any case, so that flows that fill each
+ * queue leave something. */
 static void bound_by_queue(const struct sp_bbr_step *step)
 {
     struct sp_bbr *bbr = step->bbr;
-    bool is_cruising = bbr->state == SP_BBR_PROBE_DOWN || bbr->state == SP_BBR_PROBE_CRUISE;
-    if (!is_cruising || !has_standing_queue(step, STANDING_RTT_DIVISOR)) {
+    bool is_down = bbr->state == SP_BBR_PROBE_DOWN;
+    bool is_cruising = is_down || bbr->state == SP_BBR_PROBE_CRUISE;
+    bool is_probing = bbr->state == SP_BBR_PROBE_REFILL || bbr->state == SP_BBR_PROBE_UP;
+    if (is_probing && bbr->bw_queued != SP_BBR_INFINITE) {
+        bbr->bw_queued = SB_MAX(bbr->bw_queued, bbr->bw_latest);
+    } else if (!is_cruising || !has_standing_queue(step, STANDING_RTT_DIVISOR)) {
         bbr->bw_queued = SP_BBR_INFINITE;
     } else if (!bbr->rs.is_app_limited) {
-        bbr->bw_queued = SB_MAX(bbr->bw_latest, percent_of(bbr->max_bw, BETA_PERCENT));
+        bbr->bw_queued = SB_MAX(percent_of(bbr->bw_latest, is_down ? 100 : DRAIN_PERCENT),
+                                percent_of(bbr->max_bw, DRAIN_PERCENT_MIN));
         if (bbr->bw_latest < percent_of(bbr->max_bw, BETA_PERCENT))
             bbr->early_probes = SP_BBR_EARLY_PROBES;
     }
 }
 
-/* [5.5.9] */
+/* [5.5.9] What is delivered faster than a bound on the rate allows is a queue that becomes shorter,
+ * and no aggregation: counted as such it raised the window of a flow that drains its queue. */
 static void update_aggregation(const struct sp_bbr_step *step)
 {
     struct sp_bbr *bbr = step->bbr;
-    uint64_t expected = bytes_in(bbr->bw, sb_time_since(step->now_ns, bbr->extra_acked_at_ns));
+    uint64_t bw = SB_MAX(bbr->bw, bbr->bw_latest);
+    uint64_t expected = bytes_in(bw, sb_time_since(step->now_ns, bbr->extra_acked_at_ns));
     if (bbr->extra_acked_delivered <= expected) {
         bbr->extra_acked_delivered = 0;
         bbr->extra_acked_at_ns = step->now_ns;

@@ -13,10 +13,13 @@
  * What differs from the draft, with the reasons at the constants and functions:
  *
  *     start_down_for()     the waits between probes differ more, and after ProbeRTT most
+ *     sp_bbr_start_refill()
+ *                          a probe into a queue that overflows begins at what is delivered
  *     probe_if_time()      on a path whose rate varies a probe follows as soon as there is room
  *     is_rising()          no loss without a queue ends Startup while the rate still rises
  *     sp_bbr_on_congestion_while_probing()
- *                          a flow that meets the probe of another one keeps most of its bound
+ *                          a flow that meets the probe of another one keeps 70 % of its bound,
+ *                          and more without a queue
  *     is_time_to_go_down() what is in flight is that after the ACK */
 
 #include "proto/base/assert.h"
@@ -37,7 +40,8 @@
 /* Too much was lost at a volume that was not too high before: another flow probes now. */
 #define PROBE_RETRY_NS         (500 * SB_MS)
 #define PROBE_RETRY_NS_RANDOM  (1 * SB_S)
-#define RETRY_PERCENT          85 /* at most so much less than before */
+#define RETRY_PERCENT          70 /* of the bound before: as CUBIC keeps after a loss */
+#define RETRY_PERCENT_CLEAN    85 /* without a queue: then it was the path that lost */
 #define RENO_ROUNDS_MAX        63
 #define VARYING_ROUNDS         8
 #define VARYING_PERCENT        125
@@ -100,9 +104,15 @@ static void start_down(const struct sp_bbr_step *step)
     start_down_for(step, PROBE_WAIT_NS, PROBE_WAIT_NS_RANDOM);
 }
 
+/* Where a queue stands and has overflowed since the last probe, this one begins at the rate that is
+ * delivered now.  The draft begins it at max_bw, which is of up to two cycles ago: then of sixteen
+ * flows two or three at a time sent half as much again as their share, and 7 % got lost. */
 void sp_bbr_start_refill(struct sp_bbr *bbr)
 {
+    bool is_full = bbr->bw_shortterm != SP_BBR_INFINITE && bbr->bw_queued != SP_BBR_INFINITE;
+    uint64_t bw_queued = is_full ? SB_MAX(bbr->bw_queued, bbr->bw_latest) : SP_BBR_INFINITE;
     sp_bbr_reset_shortterm(bbr);
+    bbr->bw_queued = bw_queued;
     bbr->inflight_unprobed = bbr->inflight_longterm;
     bbr->bw_unprobed = bbr->max_bw;
     bbr->early_probes -= bbr->early_probes > 0;
@@ -325,9 +335,10 @@ void sp_bbr_on_congestion_while_probing(const struct sp_bbr_step *step, uint64_t
         uint64_t target = target_inflight(step) * BETA_PERCENT / 100;
         uint64_t at_loss = inflight_at_loss(bbr, lost_bytes);
         uint64_t before = bbr->inflight_unprobed;
+        uint64_t kept_percent = bbr->has_queue ? RETRY_PERCENT : RETRY_PERCENT_CLEAN;
         is_others = before != SP_BBR_INFINITE && at_loss < before;
         if (is_others)
-            at_loss = SB_MAX(at_loss, before * RETRY_PERCENT / 100);
+            at_loss = SB_MAX(at_loss, before * kept_percent / 100);
         bbr->inflight_longterm = SB_MAX(at_loss, target);
     }
     if (bbr->state != SP_BBR_PROBE_UP)
