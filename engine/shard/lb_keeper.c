@@ -5,7 +5,8 @@
  *
  * Each shard has a part of its own, with its share of the nonces.  A new configuration is made for
  * all shards before any gets it.  A key comes once: who takes up an old one would use nonces again
- * [quic-lb 9.6].  All have one length, which short headers do not tell. */
+ * [quic-lb 9.6].  All have one length, which short headers do not tell, and the server's octet at
+ * one place, which the kernel reads. */
 
 #include <errno.h>
 #include <string.h>
@@ -129,11 +130,10 @@ static int check_change(const struct se_lb_keeper *keeper, const struct spate_qu
         se_error_set(error, "the engine was created without quic_lb");
         return -EINVAL;
     }
-    uint8_t size = se_quic_lb_cid_size(&keeper->args.config);
-    if (se_quic_lb_cid_size(config) != size) {
-        se_error_set(error,
-                     "quic_lb: connection IDs would have %u bytes; those of the engine have %u",
-                     se_quic_lb_cid_size(config), size);
+    uint8_t size = se_quic_lb_text_size(&keeper->args.config);
+    if (se_quic_lb_text_size(config) != size) {
+        se_error_set(error, "quic_lb.server_id_size + nonce_size is %u; that of the engine is %u",
+                     se_quic_lb_text_size(config), size);
         return -EINVAL;
     }
     if (config->config_id == keeper->args.config.config_id &&

@@ -83,7 +83,7 @@ class QuicLb(Case):
 
         self.lb.write_text('4 77 4 -\n')  # one that is refused changes nothing
         server.send_signal(signal.SIGHUP)
-        self.assertIn('connection IDs would have 7 bytes', server.stderr.readline())
+        self.assertIn('server_id_size + nonce_size is 5', server.stderr.readline())
         self.assert_named(self.fetch(url), 3, b'\x77')
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(HANG_S), 0)

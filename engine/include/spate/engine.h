@@ -352,7 +352,8 @@ SPATE_API int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t 
  *
  * Returns 0, or with nothing changed:
  *   -EINVAL  A value is out of range, `lb` is NULL, or spate_quic_lb_init() was not called.  Or the
- *            engine was created without quic_lb, or its connection IDs have another length.
+ *            engine was created without quic_lb, or with another size of server ID and nonce
+ *            together.
  *   -E2BIG   A field is set that this library is too old to know.
  *   -EEXIST  The engine has this config_id now, or has used the key before.  It remembers 64 keys.
  *   -ENOMEM  There is not enough memory.

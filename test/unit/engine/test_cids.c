@@ -395,8 +395,8 @@ static void a_change_must_keep_the_length_and_bring_another_key(void **state)
     struct spate_error error = {""};
     struct spate_quic_lb longer = config_of(1, "0102", 7, KEY);
     assert_int_equal(se_lb_keeper_change(&f->keeper, f->each, &longer, &error), -EINVAL);
-    assert_string_equal(error.text, "quic_lb: connection IDs would have 11 bytes; those of the "
-                                    "engine have 10");
+    assert_string_equal(error.text, "quic_lb.server_id_size + nonce_size is 9; that of the engine "
+                                    "is 8");
     struct spate_quic_lb next = config_of(0, "010203", 5, "00112233445566778899aabbccddeeff");
     assert_int_equal(se_lb_keeper_change(&f->keeper, f->each, &next, &error), -EEXIST);
     assert_string_equal(error.text, "quic_lb.config_id is 0, as before: a balancer could not tell "
@@ -410,6 +410,27 @@ static void a_change_must_keep_the_length_and_bring_another_key(void **state)
     assert_int_equal(se_lb_keeper_change(&f->keeper, f->each, &first, &error), 0);
     se_cids_take(&f->shards[0]); /* the last one counts */
     assert_int_equal(make_cid(f, 0).bytes[0] >> 5, 2);
+}
+
+/* A connection ID of 20 bytes has an octet of the server after 18 bytes of server ID and nonce, and
+ * none after 19. */
+static void a_change_must_keep_the_place_of_the_servers_octet(void **state)
+{
+    (void)state;
+    for (uint8_t was = 18; was <= 19; was++) {
+        uint8_t is = was == 18 ? 19 : 18;
+        struct spate_quic_lb first = config_of(0, "0102", was - 2, KEY);
+        struct spate_quic_lb next =
+            config_of(1, "0102", is - 2, "00112233445566778899aabbccddeeff");
+        struct fixture *f = make(&first, 1);
+        struct spate_error error = {""};
+        assert_int_equal(se_lb_keeper_change(&f->keeper, f->each, &next, &error), -EINVAL);
+        assert_string_equal(error.text, was == 18
+                                            ? "quic_lb.server_id_size + nonce_size is 19; that of "
+                                              "the engine is 18"
+                                            : "quic_lb.server_id_size + nonce_size is 18; that of "
+                                              "the engine is 19");
+    }
 }
 
 /* ---- Datagrams ---- */
@@ -462,6 +483,7 @@ int main(void)
         QT_TEST(owned, an_engine_that_hands_over_puts_its_tag_after_the_shard),
         QT_TEST(owned, each_bad_value_gives_one_clear_line),
         QT_TEST(owned, a_change_must_keep_the_length_and_bring_another_key),
+        QT_TEST(owned, a_change_must_keep_the_place_of_the_servers_octet),
         QT_TEST(owned, balancers_read_both_kinds_of_header),
     };
 
