@@ -19,11 +19,11 @@ enum {
     LONG_CID_SIZE_AT = 5, /* [RFC9000 17.2] */
     LONG_CID_AT = 6,
     HASH_SHIFT = 16,
-    MASK_SHIFT = 24,
+    MASK_BITS = 32,
     HASH_SIZE = 4,    /* bytes that are hashed */
     EACH_SIZE = 2,    /* instructions: is it this one?  return its number */
     MASK_SIZE = 10,   /* instructions that are about a mask, for each kind of header */
-    OTHERS_SIZE = 13, /* instructions that are about neither */
+    OTHERS_SIZE = 15, /* instructions that are about neither */
     CODE_SIZE_MAX = 3 * EACH_SIZE * SU_STEER_SOCKETS_MAX + 2 * MASK_SIZE + OTHERS_SIZE,
 };
 
@@ -35,14 +35,14 @@ static uint32_t load_u32(const uint8_t *at)
 }
 
 /* The multipliers are odd, so that no bit gets lost.  add_mask() computes the same. */
-uint8_t su_steer_mask(const struct su_steer_byte *byte, const uint8_t *cid)
+uint16_t su_steer_mask(const struct su_steer_byte *byte, const uint8_t *cid)
 {
     if (!byte->is_masked)
         return 0;
     SB_ASSERT(byte->at >= HASH_SIZE);
     uint32_t hash = (load_u32(cid + byte->at - HASH_SIZE) ^ byte->key[0]) * (byte->key[1] | 1);
     hash = (hash ^ hash >> HASH_SHIFT) * (byte->key[2] | 1);
-    return (uint8_t)(hash >> MASK_SHIFT);
+    return (uint16_t)(hash >> 16);
 }
 
 struct code {
@@ -76,8 +76,9 @@ static void end_jump(struct code *code, uint16_t jump)
 }
 
 /* Leaves the mask of a CID at `offset` in X. */
-static void add_mask(struct code *code, const struct su_steer_byte *byte, uint32_t offset)
+static void add_mask(struct code *code, const struct su_steer *steer, uint32_t offset)
 {
+    const struct su_steer_byte *byte = &steer->byte;
     add(code, BPF_LD | BPF_W | BPF_ABS, offset + byte->at - HASH_SIZE);
     add(code, BPF_ALU | BPF_XOR | BPF_K, byte->key[0]);
     add(code, BPF_ALU | BPF_MUL | BPF_K, byte->key[1] | 1);
@@ -85,7 +86,7 @@ static void add_mask(struct code *code, const struct su_steer_byte *byte, uint32
     add(code, BPF_ALU | BPF_RSH | BPF_K, HASH_SHIFT);
     add(code, BPF_ALU | BPF_XOR | BPF_X, 0);
     add(code, BPF_ALU | BPF_MUL | BPF_K, byte->key[2] | 1);
-    add(code, BPF_ALU | BPF_RSH | BPF_K, MASK_SHIFT);
+    add(code, BPF_ALU | BPF_RSH | BPF_K, MASK_BITS - 8 * steer->word_size);
     add(code, BPF_MISC | BPF_TAX, 0);
 }
 
@@ -94,7 +95,7 @@ static void add_named(struct code *code, const struct su_steer *steer, uint32_t 
 {
     uint16_t load = (uint16_t)(BPF_LD | BPF_ABS | (steer->word_size == 1 ? BPF_B : BPF_H));
     if (steer->byte.is_masked)
-        add_mask(code, &steer->byte, offset);
+        add_mask(code, steer, offset);
     add(code, load, offset + steer->byte.at);
     if (steer->byte.is_masked)
         add(code, BPF_ALU | BPF_XOR | BPF_X, 0);
@@ -104,6 +105,14 @@ static void add_named(struct code *code, const struct su_steer *steer, uint32_t 
         add_test(code, BPF_JMP | BPF_JEQ | BPF_K, steer->sockets[i].word, 0, 1);
         add(code, BPF_RET | BPF_K, i);
     }
+}
+
+/* Loads the number that chooses among the sockets that take what names none.  The first bytes of a
+ * CID may be those of all that a load balancer reads. */
+static void add_number(struct code *code, const struct su_steer *steer, uint32_t offset)
+{
+    uint32_t at = steer->byte.is_masked ? (uint32_t)(steer->byte.at - HASH_SIZE) : 0;
+    add(code, BPF_LD | BPF_W | BPF_ABS, offset + at);
 }
 
 /* Returns one of the sockets that take what names none, by the number that is loaded. */
@@ -128,25 +137,29 @@ int su_steer(int fd, const struct su_steer *steer)
     SB_ASSERT(steer->count > 0 && steer->count <= SU_STEER_SOCKETS_MAX);
     SB_ASSERT(steer->word_size == 1 || steer->word_size == 2);
     SB_ASSERT(steer->byte.at + steer->word_size <= steer->cid_size && steer->cid_size >= 4);
-    SB_ASSERT(!steer->byte.is_masked || (steer->word_size == 1 && steer->byte.at >= HASH_SIZE));
+    SB_ASSERT(!steer->byte.is_masked || steer->byte.at >= HASH_SIZE);
     struct code code = {.size = 0};
 
     add(&code, BPF_LD | BPF_B | BPF_ABS, 0);
     add_test(&code, BPF_JMP | BPF_JSET | BPF_K, LONG_HEADER, 0, 1);
     uint16_t to_long = begin_jump(&code);
     add_named(&code, steer, SHORT_CID_AT);
-    add(&code, BPF_LD | BPF_W | BPF_ABS, SHORT_CID_AT);
+    add_number(&code, steer, SHORT_CID_AT);
     uint16_t short_to_unnamed = begin_jump(&code);
 
     end_jump(&code, to_long);
     add(&code, BPF_LD | BPF_B | BPF_ABS, LONG_CID_SIZE_AT);
     add_test(&code, BPF_JMP | BPF_JEQ | BPF_K, steer->cid_size, 1, 0);
-    uint16_t long_to_unnamed = begin_jump(&code);
+    uint16_t to_others = begin_jump(&code);
     add_named(&code, steer, LONG_CID_AT);
-    end_jump(&code, long_to_unnamed);
+    add_number(&code, steer, LONG_CID_AT);
+    uint16_t long_to_unnamed = begin_jump(&code);
+
+    end_jump(&code, to_others); /* a CID of another size */
     add(&code, BPF_LD | BPF_W | BPF_ABS, LONG_CID_AT);
 
     end_jump(&code, short_to_unnamed);
+    end_jump(&code, long_to_unnamed);
     add_unnamed(&code, steer);
     /* Each rest was returned; the kernel wants a program to end with a return. */
     add(&code, BPF_RET | BPF_K, 0);

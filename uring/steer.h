@@ -14,7 +14,8 @@
  * reads a word of one or two bytes of the destination CID, and chooses by that:
  *
  *     short header, or a long one whose CID has our size, and a socket has that word: that socket
- *     else: one of the sockets that take what names none, by the first bytes of the CID
+ *     else: one of the sockets that take what names none, by four bytes of the CID: those that the
+ *           mask is made of if it is masked, otherwise the first ones
  *
  * The CID that a client chooses for its first packets has any value.  It stays the same for all of
  * them, so they reach one socket. */
@@ -24,7 +25,7 @@
 
 /* The byte of a CID that names a socket, at `at`: the word, or its first byte.
  *
- * With `is_masked` its value is added (XOR) to a mask: a keyed hash of the four bytes before it,
+ * With `is_masked` the word is added (XOR) to a mask: a keyed hash of the four bytes before it,
  * which are random.  So CIDs that name one socket do not look alike.  The hash is one that the
  * program in the kernel computes in ten instructions: it hides a socket's number from observers,
  * and no more depends on it. */
@@ -34,8 +35,9 @@ struct su_steer_byte {
     uint32_t key[3];
 };
 
-/* Returns what the byte of `cid` is masked with: 0 if it is not. */
-uint8_t su_steer_mask(const struct su_steer_byte *byte, const uint8_t *cid);
+/* Returns what a word of two bytes of `cid` is masked with, 0 if it is not.  A word of one byte is
+ * masked with the upper half. */
+uint16_t su_steer_mask(const struct su_steer_byte *byte, const uint8_t *cid);
 
 struct su_steer_socket {
     uint16_t word;
@@ -45,7 +47,7 @@ struct su_steer_socket {
 
 struct su_steer {
     struct su_steer_byte byte;
-    uint32_t word_size;                    /* bytes: 1, or 2 in network order if not masked */
+    uint32_t word_size;                    /* bytes: 1, or 2 in network order */
     uint32_t cid_size;                     /* of our CIDs; at least byte.at + word_size, and 4 */
     uint32_t count;                        /* of `sockets`: 1 to SU_STEER_SOCKETS_MAX */
     const struct su_steer_socket *sockets; /* all of the group, in the order in which they joined;

@@ -23,11 +23,13 @@ static inline uint8_t se_quic_lb_text_size(const struct spate_quic_lb *lb)
     return (uint8_t)(lb->server_id_size + lb->nonce_size);
 }
 
-/* Returns the bytes of a connection ID, with the octet of the server. */
-static inline uint8_t se_quic_lb_cid_size(const struct spate_quic_lb *lb)
+/* Returns the bytes of a connection ID, with the octets of the server: its shard's, if there is
+ * room, and its tag, for which there must be. */
+static inline uint8_t se_quic_lb_cid_size(const struct spate_quic_lb *lb, bool has_tag)
 {
     uint8_t text_size = se_quic_lb_text_size(lb);
-    return (uint8_t)(1 + text_size + (text_size < SE_LB_TEXT_SIZE_MAX));
+    uint8_t own_size = has_tag ? 2 : text_size < SE_LB_TEXT_SIZE_MAX;
+    return (uint8_t)(1 + text_size + own_size);
 }
 
 #endif

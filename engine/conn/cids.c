@@ -5,15 +5,15 @@
  *
  * Without a configuration they are random, and with several shards byte 1 is the shard's index, in
  * clear.  If the engine may hand over, byte 1 is that in any case, and byte 2 is the engine's tag.
- * With a configuration [quic-lb 5.4]:
+ * With a configuration [quic-lb 5.4], where the tag is there only if the engine may hand over:
  *
- *     config_id, length or random | server ID | nonce | shard
+ *     config_id, length or random | server ID | nonce | shard | tag
  *
  * The nonce is a counter: shard i of n takes first + i, first + i + n, first + i + 2n ...  So no
  * two CIDs of an engine are equal, and no nonce is used twice.  Without a key for the whole, the
  * counter is encrypted with a random one: a permutation, so that nonces stay different and do not
  * look related.  When a shard has used its nonces up it issues unroutable CIDs [quic-lb 9.6].
- * The shard is masked by a hash of bytes that are random, or look so: see uring/steer.h.
+ * Shard and tag are masked by a hash of bytes that are random, or look so: see uring/steer.h.
  *
  * When the configuration changes, the CIDs of all connections are replaced, some per turn.
  * [quic-lb 3.1] */
@@ -67,23 +67,25 @@ struct se_cid_form se_cid_form_of(const struct spate_quic_lb *lb, uint32_t shard
     };
     if (lb == NULL)
         return form;
-    SB_ASSERT(!has_tag);
-    form.size = se_quic_lb_cid_size(lb);
+    form.size = se_quic_lb_cid_size(lb, has_tag);
     form.byte.at = (uint8_t)(1 + se_quic_lb_text_size(lb));
     form.byte.is_masked = true;
     memcpy(form.byte.key, mask_key, sizeof(form.byte.key));
     form.has_byte = form.byte.at < form.size;
-    SB_ASSERT(form.has_byte || !form.has_shards);
+    SB_ASSERT(form.size <= SP_CID_SIZE_MAX);
+    SB_ASSERT(form.has_byte || (!form.has_shards && !form.has_tag));
     return form;
 }
 
 static void name_owner(const struct spate_shard *shard, struct sp_cid *cid)
 {
     const struct se_cid_form *form = &shard->own_cids.form;
+    uint8_t *own = cid->bytes + form->byte.at;
+    uint16_t mask = su_steer_mask(&form->byte, cid->bytes);
     if (form->has_byte)
-        cid->bytes[form->byte.at] = (uint8_t)shard->index ^ su_steer_mask(&form->byte, cid->bytes);
+        own[0] = (uint8_t)(shard->index ^ mask >> 8);
     if (form->has_tag)
-        cid->bytes[form->byte.at + 1] = shard->shared_ports->tag;
+        own[1] = (uint8_t)(shard->shared_ports->tag ^ mask);
 }
 
 /* ---- A configuration ---- */
@@ -173,8 +175,13 @@ static void make_routable(struct spate_shard *shard, struct sp_cid *ret)
         sc_lb_encrypt(lb->cipher, ret->bytes + 1);
 }
 
+static void name_nobody(struct spate_shard *shard, struct sp_cid *cid)
+{
+    se_entropy_fill(&shard->entropy, cid->bytes + shard->own_cids.form.byte.at, 2);
+}
+
 /* [RFC9000 5.1] CIDs of a connection do not show that they belong together. */
-static void make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
+static void make_unnamed(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
 {
     const struct se_lb *lb = shard->own_cids.lb;
     if (lb == NULL) {
@@ -185,7 +192,11 @@ static void make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
         make_unroutable(shard, ret);
         shard->counts.own.cids_unroutable += is_server;
     }
-    name_owner(shard, ret);
+}
+
+static bool is_known(const struct spate_shard *shard, const struct sp_cid *cid)
+{
+    return se_table_find(&shard->cids, cid->bytes, cid->size) != SE_TABLE_NONE;
 }
 
 void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
@@ -193,8 +204,9 @@ void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret)
     struct sp_cid cid = {.size = shard->own_cids.form.size};
     SB_ASSERT(cid.size > 0 && cid.size <= SP_CID_SIZE_MAX);
     do {
-        make(shard, is_server, &cid);
-    } while (se_table_find(&shard->cids, cid.bytes, cid.size) != SE_TABLE_NONE);
+        make_unnamed(shard, is_server, &cid);
+        name_owner(shard, &cid);
+    } while (is_known(shard, &cid));
     *ret = cid;
 }
 
@@ -206,8 +218,9 @@ void se_cids_make_retry(struct spate_shard *shard, struct sp_cid *ret)
     }
     struct sp_cid cid = {.size = shard->own_cids.form.size};
     do {
-        se_entropy_fill(&shard->entropy, cid.bytes, cid.size);
-    } while (se_table_find(&shard->cids, cid.bytes, cid.size) != SE_TABLE_NONE);
+        make_unnamed(shard, true, &cid);
+        name_nobody(shard, &cid);
+    } while (is_known(shard, &cid));
     *ret = cid;
 }
 

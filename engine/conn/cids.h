@@ -48,8 +48,7 @@ struct se_cids {
     uint32_t renew_end; /* slots from renew_at to here were not looked at since the last change */
 };
 
-/* Returns the form of CIDs with this configuration; NULL: with none.  Only then it
- * may have a tag.  `mask_key` has 12 bytes. */
+/* Returns the form of CIDs with this configuration; NULL: with none.  `mask_key` has 12 bytes. */
 struct se_cid_form se_cid_form_of(const struct spate_quic_lb *lb, uint32_t shard_count,
                                   bool has_tag, const uint8_t *mask_key);
 
@@ -69,7 +68,7 @@ void se_cids_take(struct spate_shard *shard);
 void se_cids_make(struct spate_shard *shard, bool is_server, struct sp_cid *ret);
 
 /* Makes a CID for a Retry packet.  It has no tag: if another process takes over, the client goes on
- * there. */
+ * there.  Load balancers read it as the others. */
 void se_cids_make_retry(struct spate_shard *shard, struct sp_cid *ret);
 
 /* Returns cid_count_max of struct sp_conn_args for a server's connections. */
@@ -78,13 +77,13 @@ uint32_t se_cids_count_max(const struct se_cids *cids);
 /* Returns the shard that a CID of this form names; it may be none. */
 static inline uint32_t se_cid_shard(const struct se_cid_form *form, const uint8_t *cid)
 {
-    return cid[form->byte.at] ^ su_steer_mask(&form->byte, cid);
+    return cid[form->byte.at] ^ (uint32_t)(su_steer_mask(&form->byte, cid) >> 8);
 }
 
 /* Returns the tag that a CID of this form has. */
 static inline uint8_t se_cid_tag(const struct se_cid_form *form, const uint8_t *cid)
 {
-    return cid[form->byte.at + 1];
+    return (uint8_t)(cid[form->byte.at + 1] ^ su_steer_mask(&form->byte, cid));
 }
 
 /* Returns whether se_cids_run() has something to do. */

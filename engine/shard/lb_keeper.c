@@ -23,15 +23,17 @@ _Static_assert(SE_LB_MASK_KEY_SIZE == sizeof(((struct su_steer_byte *)NULL)->key
 /* No shard has this index. */
 #define MASK_INDEX UINT32_MAX
 
-static int check_shards(const struct spate_quic_lb *config, uint32_t shard_count,
-                        struct spate_error *error)
+/* Octets of the server that there must be follow server ID and nonce. */
+static int check_room(const struct se_lb_keeper *keeper, const struct spate_quic_lb *config,
+                      uint32_t shard_count, struct spate_error *error)
 {
-    if (shard_count == 1 || se_quic_lb_text_size(config) < SE_LB_TEXT_SIZE_MAX)
+    uint8_t octets = keeper->has_tag ? 2 : shard_count > 1;
+    uint8_t most = (uint8_t)(SB_MIN(SE_LB_TEXT_SIZE_MAX, SP_CID_SIZE_MAX - 1 - octets));
+    if (se_quic_lb_text_size(config) <= most)
         return 0;
-    se_error_set(error,
-                 "quic_lb.server_id_size + nonce_size is %u, must be 5 to %u with several "
-                 "shards",
-                 se_quic_lb_text_size(config), SE_LB_TEXT_SIZE_MAX - 1);
+    se_error_set(error, "quic_lb.server_id_size + nonce_size is %u, must be 5 to %u with %s",
+                 se_quic_lb_text_size(config), most,
+                 keeper->has_tag ? "hand_over" : "several shards");
     return -EINVAL;
 }
 
@@ -80,7 +82,7 @@ int se_lb_keeper_open(struct se_lb_keeper *keeper, const struct spate_quic_lb *g
         return 0;
     int result = se_quic_lb_take(given, &config, error);
     if (result == 0)
-        result = check_shards(&config, shard_count, error);
+        result = check_room(keeper, &config, shard_count, error);
     if (result == 0)
         result = make_args(&config, shard_count, &keeper->args);
     if (result == 0) {

@@ -21,8 +21,7 @@ enum {
 
 struct se_lb_keeper {
     bool is_used; /* there was a configuration from the beginning */
-    bool
-        has_tag; /* connection IDs have the engine's tag: set before the first shard, unless used */
+    bool has_tag; /* connection IDs have the engine's tag: set before open() */
     struct se_lb_args args;
     uint8_t mask_key[SE_LB_MASK_KEY_SIZE];
     uint8_t keys[SE_LB_KEYS_MAX][SPATE_QUIC_LB_KEY_SIZE];

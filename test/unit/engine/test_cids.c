@@ -56,7 +56,9 @@ static void fixture_end(void *fixture)
     se_lb_keeper_close(&f->keeper);
 }
 
-static struct fixture *make(const struct spate_quic_lb *lb, uint32_t count)
+static struct se_shared_ports tagged = {.tag = 0xa7};
+
+static struct fixture *make_with(const struct spate_quic_lb *lb, uint32_t count, bool has_tag)
 {
     struct fixture *f = owned_alloc(sizeof(*f));
     (void)owned_add(f, fixture_end);
@@ -64,12 +66,14 @@ static struct fixture *make(const struct spate_quic_lb *lb, uint32_t count)
     assert_non_null(f->shards);
     memset(f->shards, 0, count * sizeof(struct spate_shard));
     f->count = count;
+    f->keeper.has_tag = has_tag;
     assert_int_equal(se_lb_keeper_open(&f->keeper, lb, count, NULL), 0);
     se_lb_keeper_set_mask(&f->keeper, reset_key);
     for (uint32_t i = 0; i < count; i++) {
         struct spate_shard *shard = &f->shards[i];
         const struct se_siphash_key key = {{1, 2}};
         shard->index = i;
+        shard->shared_ports = &tagged;
         f->each[i] = shard;
         atomic_init(&shard->wake.bell_fd, SU_WAKE_NONE); /* nobody sleeps */
         assert_int_equal(se_table_init(&shard->cids, 10, key, NULL), 0);
@@ -77,6 +81,11 @@ static struct fixture *make(const struct spate_quic_lb *lb, uint32_t count)
         assert_int_equal(se_lb_keeper_begin(&f->keeper, shard), 0);
     }
     return f;
+}
+
+static struct fixture *make(const struct spate_quic_lb *lb, uint32_t count)
+{
+    return make_with(lb, count, false);
 }
 
 static struct sp_cid make_cid(struct fixture *f, uint32_t shard)
@@ -193,7 +202,7 @@ static void each_cid_leads_to_its_server_and_its_shard(void **state)
         for (uint32_t n = 0; n < SHARDS * EACH; n++) {
             struct sp_cid cid = make_cid(f, n % SHARDS);
             uint8_t got[SPATE_QUIC_LB_SERVER_ID_SIZE_MAX];
-            assert_int_equal(cid.size, se_quic_lb_cid_size(&lb));
+            assert_int_equal(cid.size, se_quic_lb_cid_size(&lb, false));
             assert_int_equal(spate_quic_lb_read(reader, cid.bytes, cid.size, got), 0);
             assert_memory_equal(got, want.bytes, want.size);
             assert_int_equal(se_cid_shard(&f->shards[0].own_cids.form, cid.bytes), n % SHARDS);
@@ -322,12 +331,8 @@ static void an_engine_that_hands_over_puts_its_tag_after_the_shard(void **state)
 {
     (void)state;
     for (uint32_t shard_count = 1; shard_count <= 4; shard_count += 3) {
-        struct fixture *f = make(NULL, shard_count);
-        struct se_shared_ports ports = {.tag = 0xa7};
+        struct fixture *f = make_with(NULL, shard_count, true);
         uint32_t last = shard_count - 1;
-        f->shards[last].shared_ports = &ports;
-        f->keeper.has_tag = true;
-        assert_int_equal(se_lb_keeper_begin(&f->keeper, &f->shards[last]), 0);
         const struct se_cid_form *form = &f->shards[last].own_cids.form;
         for (uint32_t i = 0; i < 64; i++) {
             struct sp_cid cid = make_cid(f, last);
@@ -340,6 +345,73 @@ static void an_engine_that_hands_over_puts_its_tag_after_the_shard(void **state)
     }
 }
 
+/* What balancers read is what it would be without the tag, and the tag does not show that two CIDs
+ * are of one process. */
+static void with_load_balancers_the_tag_follows_too(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++) {
+        uint8_t nonce_size = i < 4 ? 6 : 15; /* the longest that fits */
+        uint32_t shard_count = (i & 1) != 0 ? 4 : 1;
+        struct spate_quic_lb lb = config_of(2, "0102", nonce_size, (i & 2) != 0 ? KEY : NULL);
+        struct fixture *f = make_with(&lb, shard_count, true);
+        struct spate_quic_lb_reader *reader = reader_of(&lb);
+        uint32_t last = shard_count - 1;
+        const struct se_cid_form *form = &f->shards[last].own_cids.form;
+        uint32_t same = 0;
+        for (uint32_t n = 0; n < 64; n++) {
+            uint8_t got[SPATE_QUIC_LB_SERVER_ID_SIZE_MAX];
+            struct sp_cid cid = make_cid(f, last);
+            assert_int_equal(cid.size, 1 + 2 + nonce_size + 2);
+            assert_int_equal(cid.bytes[0] & 0x1f, cid.size - 1);
+            assert_int_equal(spate_quic_lb_read(reader, cid.bytes, cid.size, got), 0);
+            assert_memory_equal(got, lb.server_id, 2);
+            assert_int_equal(se_cid_shard(form, cid.bytes), last);
+            assert_int_equal(se_cid_tag(form, cid.bytes), 0xa7);
+            same += cid.bytes[cid.size - 1] == 0xa7;
+        }
+        assert_true(same < 8);
+    }
+}
+
+/* One of a Retry leads to the server, but to none of its processes: the newest takes it. */
+static void the_cid_of_a_retry_has_no_tag(void **state)
+{
+    (void)state;
+    struct spate_quic_lb lb = config_of(2, "0102", 6, KEY);
+    struct fixture *f = make_with(&lb, 1, true);
+    struct spate_quic_lb_reader *reader = reader_of(&lb);
+    uint32_t tagged_count = 0;
+    for (uint32_t n = 0; n < 64; n++) {
+        uint8_t got[SPATE_QUIC_LB_SERVER_ID_SIZE_MAX];
+        struct sp_cid cid;
+        se_cids_make_retry(&f->shards[0], &cid);
+        assert_int_equal(cid.size, 1 + 2 + 6 + 2);
+        assert_int_equal(spate_quic_lb_read(reader, cid.bytes, cid.size, got), 0);
+        assert_memory_equal(got, lb.server_id, 2);
+        tagged_count += se_cid_tag(&f->shards[0].own_cids.form, cid.bytes) == 0xa7;
+    }
+    assert_true(tagged_count < 8);
+}
+
+static void a_change_keeps_the_tag(void **state)
+{
+    (void)state;
+    struct spate_quic_lb first = config_of(0, "0102", 6, KEY);
+    struct spate_quic_lb next = config_of(1, "010203", 5, "00112233445566778899aabbccddeeff");
+    struct spate_quic_lb none = config_of(SPATE_QUIC_LB_UNROUTABLE, "01", 7, NULL);
+    struct fixture *f = make_with(&first, 1, true);
+    const struct spate_quic_lb *changes[] = {&next, &none};
+    for (uint32_t i = 0; i < QT_COUNT(changes); i++) {
+        assert_int_equal(se_lb_keeper_change(&f->keeper, f->each, changes[i], NULL), 0);
+        se_cids_take(&f->shards[0]);
+        struct sp_cid cid = make_cid(f, 0);
+        assert_int_equal(cid.bytes[0] >> 5, changes[i]->config_id);
+        assert_int_equal(se_cid_shard(&f->shards[0].own_cids.form, cid.bytes), 0);
+        assert_int_equal(se_cid_tag(&f->shards[0].own_cids.form, cid.bytes), 0xa7);
+    }
+}
+
 /* ---- What is refused ---- */
 
 struct bad {
@@ -347,18 +419,23 @@ struct bad {
     uint8_t server_id_size;
     uint8_t nonce_size;
     uint32_t shards;
+    bool has_tag;
     const char *says;
 };
 
 static const struct bad bad_values[] = {
-    {8, 1, 8, 1, "quic_lb.config_id is 8, must be 0 to 7"},
-    {0, 0, 8, 1, "quic_lb.server_id_size is 0, must be 1 to 15"},
-    {0, 16, 4, 1, "quic_lb.server_id_size is 16, must be 1 to 15"},
-    {0, 1, 3, 1, "quic_lb.nonce_size is 3, must be 4 to 18"},
-    {0, 1, 19, 1, "quic_lb.nonce_size is 19, must be 4 to 18"},
-    {0, 10, 10, 1, "quic_lb.server_id_size + nonce_size is 20, must be 5 to 19"},
-    {0, 10, 9, 2, "quic_lb.server_id_size + nonce_size is 19, must be 5 to 18 with several shards"},
-    {7, 1, 4, 1, "quic_lb.server_id_size + nonce_size is 5, must be 6 to 19"},
+    {8, 1, 8, 1, false, "quic_lb.config_id is 8, must be 0 to 7"},
+    {0, 0, 8, 1, false, "quic_lb.server_id_size is 0, must be 1 to 15"},
+    {0, 16, 4, 1, false, "quic_lb.server_id_size is 16, must be 1 to 15"},
+    {0, 1, 3, 1, false, "quic_lb.nonce_size is 3, must be 4 to 18"},
+    {0, 1, 19, 1, false, "quic_lb.nonce_size is 19, must be 4 to 18"},
+    {0, 10, 10, 1, false, "quic_lb.server_id_size + nonce_size is 20, must be 5 to 19"},
+    {0, 10, 9, 2, false,
+     "quic_lb.server_id_size + nonce_size is 19, must be 5 to 18 with several shards"},
+    {0, 9, 9, 1, true, "quic_lb.server_id_size + nonce_size is 18, must be 5 to 17 with hand_over"},
+    {7, 8, 11, 4, true,
+     "quic_lb.server_id_size + nonce_size is 19, must be 5 to 17 with hand_over"},
+    {7, 1, 4, 1, false, "quic_lb.server_id_size + nonce_size is 5, must be 6 to 19"},
 };
 
 static void each_bad_value_gives_one_clear_line(void **state)
@@ -366,7 +443,7 @@ static void each_bad_value_gives_one_clear_line(void **state)
     (void)state;
     for (size_t i = 0; i < QT_COUNT(bad_values); i++) {
         const struct bad *bad = &bad_values[i];
-        struct se_lb_keeper keeper = {.is_used = false};
+        struct se_lb_keeper keeper = {.has_tag = bad->has_tag};
         struct spate_quic_lb lb;
         struct spate_error error = {""};
         spate_quic_lb_init(&lb);
@@ -377,7 +454,7 @@ static void each_bad_value_gives_one_clear_line(void **state)
         assert_string_equal(error.text, bad->says);
         assert_int_equal(se_lb_keeper_open(&keeper, &lb, bad->shards, NULL), -EINVAL);
         struct spate_quic_lb_reader *reader = NULL;
-        if (bad->shards == 1)
+        if (bad->shards == 1 && !bad->has_tag)
             assert_int_equal(spate_quic_lb_reader_create(&lb, &reader, &error), -EINVAL);
         assert_null(reader);
     }
@@ -481,6 +558,9 @@ int main(void)
         QT_TEST(owned, a_client_of_the_engine_uses_up_no_nonce),
         QT_TEST(owned, without_load_balancers_cids_are_as_before),
         QT_TEST(owned, an_engine_that_hands_over_puts_its_tag_after_the_shard),
+        QT_TEST(owned, with_load_balancers_the_tag_follows_too),
+        QT_TEST(owned, the_cid_of_a_retry_has_no_tag),
+        QT_TEST(owned, a_change_keeps_the_tag),
         QT_TEST(owned, each_bad_value_gives_one_clear_line),
         QT_TEST(owned, a_change_must_keep_the_length_and_bring_another_key),
         QT_TEST(owned, a_change_must_keep_the_place_of_the_servers_octet),

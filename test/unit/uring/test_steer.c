@@ -188,31 +188,87 @@ static void a_word_of_one_byte_names_a_shard(void **state)
 }
 
 /* Load balancers read the other bytes of such CIDs. */
-static void a_masked_byte_names_a_shard(void **state)
+static struct su_steer masked(uint32_t word_size, const struct su_steer_socket *named)
 {
-    (void)state;
-    struct su_steer_socket shards[SOCKETS];
-    const struct su_steer steer = {
-        .byte = {.at = CID_SIZE - 1, .is_masked = true, .key = {0x12345678, 0x9abcdef1, 77}},
-        .word_size = 1,
+    return (struct su_steer){
+        .byte = {.at = (uint8_t)(CID_SIZE - word_size),
+                 .is_masked = true,
+                 .key = {0x12345678, 0x9abcdef1, 77}},
+        .word_size = word_size,
         .cid_size = CID_SIZE,
         .count = SOCKETS,
-        .sockets = shards,
+        .sockets = named,
     };
+}
+
+/* Writes a CID that names `word`, the `i`-th.  Returns the bytes that name it. */
+static uint16_t make_masked(const struct su_steer *steer, uint16_t word, uint32_t i, uint8_t *ret)
+{
+    for (uint8_t at = 0; at < steer->byte.at; at++)
+        ret[at] = (uint8_t)(at < 2 ? 9 : i * (7u + 8u * at) + at);
+    uint16_t mask = su_steer_mask(&steer->byte, ret);
+    uint16_t bytes = (uint16_t)(steer->word_size == 2 ? word ^ mask : word ^ mask >> 8);
+    if (steer->word_size == 2)
+        ret[steer->byte.at] = (uint8_t)(bytes >> 8);
+    ret[CID_SIZE - 1] = (uint8_t)bytes;
+    return bytes;
+}
+
+static void a_masked_word_names_a_socket(void **state)
+{
+    (void)state;
+    struct su_steer_socket named[SOCKETS];
     const struct group *group = make_group(false);
-    uint32_t differ_count = 0;
-    for (uint8_t i = 0; i < SOCKETS; i++)
-        shards[i] = (struct su_steer_socket){
-            .word = SOCKETS - 1u - i, .is_named = true, .takes_unnamed = true};
-    assert_int_equal(su_steer(group->fds[0], &steer), 0);
-    for (uint8_t i = 0; i < 4 * SOCKETS; i++) {
-        uint8_t cid[CID_SIZE] = {1, 2, 3, (uint8_t)(i * 7), 5, (uint8_t)(i * 31), i};
-        cid[CID_SIZE - 1] = (uint8_t)(i % SOCKETS) ^ su_steer_mask(&steer.byte, cid);
-        differ_count += cid[CID_SIZE - 1] != i % SOCKETS;
-        assert_int_equal(sent_with(group, SHORT, 0, cid), SOCKETS - 1 - i % SOCKETS);
-        assert_int_equal(sent_with(group, HANDSHAKE, CID_SIZE, cid), SOCKETS - 1 - i % SOCKETS);
+    for (uint32_t word_size = 1; word_size <= 2; word_size++) {
+        const struct su_steer steer = masked(word_size, named);
+        uint8_t seen[256] = {0};
+        uint32_t different = 0;
+        for (uint32_t i = 0; i < SOCKETS; i++)
+            named[i] = (struct su_steer_socket){
+                .word =
+                    (uint16_t)(word_size == 2 ? (SOCKETS - 1 - i) << 8 | 0xa7 : SOCKETS - 1 - i),
+                .is_named = true,
+                .takes_unnamed = true};
+        assert_int_equal(su_steer(group->fds[0], &steer), 0);
+        for (uint32_t i = 0; i < 8 * SOCKETS; i++) {
+            uint8_t cid[CID_SIZE];
+            uint32_t socket = i % SOCKETS;
+            uint16_t bytes = make_masked(&steer, named[socket].word, i, cid);
+            different += seen[bytes & 0xff]++ == 0;
+            assert_int_equal(sent_with(group, SHORT, 0, cid), socket);
+            assert_int_equal(sent_with(group, HANDSHAKE, CID_SIZE, cid), socket);
+            assert_int_equal(sent_with(group, INITIAL, CID_SIZE, cid), socket);
+        }
+        assert_true(different > 30); /* of 48, in which the last byte has 1 or 6 values */
     }
-    assert_true(differ_count > SOCKETS);
+}
+
+/* The first bytes of such CIDs are those of all.  Two processes: the old one has the first three
+ * sockets. */
+static void masked_cids_that_name_nobody_are_spread(void **state)
+{
+    (void)state;
+    const struct group *group = make_group(false);
+    struct su_steer_socket named[SOCKETS];
+    for (uint32_t i = 0; i < SOCKETS; i++)
+        named[i] = (struct su_steer_socket){.word = (uint16_t)(i << 8 | (i < 3 ? 1 : 2)),
+                                            .is_named = true,
+                                            .takes_unnamed = i >= 3};
+    const struct su_steer steer = masked(2, named);
+    assert_int_equal(su_steer(group->fds[0], &steer), 0);
+    static const uint8_t firsts[] = {SHORT, INITIAL};
+    for (uint32_t kind = 0; kind < sizeof(firsts); kind++) {
+        uint32_t counts[SOCKETS] = {0};
+        for (uint32_t i = 0; i < 96; i++) {
+            uint8_t cid[CID_SIZE];
+            (void)make_masked(&steer, 0x0077, i, cid);
+            int socket = sent_with(group, firsts[kind], CID_SIZE, cid);
+            assert_int_equal(sent_with(group, firsts[kind], CID_SIZE, cid), socket);
+            counts[socket]++;
+        }
+        for (uint32_t i = 0; i < SOCKETS; i++)
+            assert_in_range(counts[i], i < 3 ? 0 : 16, i < 3 ? 0 : 64);
+    }
 }
 
 /* What ends before the CID does not go astray either: some socket gets it. */
@@ -257,7 +313,8 @@ int main(void)
         QT_TEST(owned, packets_reach_the_socket_that_their_cid_names),
         QT_TEST(owned, first_packets_of_a_client_reach_one_socket_of_the_new_process),
         QT_TEST(owned, a_word_of_one_byte_names_a_shard),
-        QT_TEST(owned, a_masked_byte_names_a_shard),
+        QT_TEST(owned, a_masked_word_names_a_socket),
+        QT_TEST(owned, masked_cids_that_name_nobody_are_spread),
         QT_TEST(owned, short_datagrams_reach_some_socket),
         QT_TEST(owned, the_kernel_takes_the_longest_program),
         QT_TEST(owned, a_socket_alone_has_no_group),
