@@ -254,11 +254,6 @@ int se_config_check(const struct spate_config *config, struct spate_error *error
         se_error_set(error, "SPATE_BACKEND_HOST has no sockets that hand_over could give away");
         return -EINVAL;
     }
-    if (config->quic_lb != NULL && config->hand_over) {
-        se_error_set(error, "hand_over is set with quic_lb, whose connection IDs have no place for "
-                            "what tells the processes apart");
-        return -EINVAL;
-    }
     if (config->backend == SPATE_BACKEND_HOST && config->shard_count != 1) {
         se_error_set(error, "SPATE_BACKEND_HOST has one shard: create an engine for each thread");
         return -EINVAL;

@@ -41,6 +41,9 @@ static int send_keys(const struct se_handover *handover, struct spate_error *err
     }
     memcpy(keys->token, handover->token_key, sizeof(keys->token));
     memcpy(keys->reset, handover->reset_key, sizeof(keys->reset));
+    keys->cid_size = handover->ports->cid_size;
+    keys->word_at = handover->ports->byte.at;
+    keys->is_masked = handover->ports->byte.is_masked;
     keys->group_count = (uint8_t)group_count;
     keys->process_count = (uint8_t)(handover->process_count + 1);
     keys->tags[0] = handover->ports->tag;

@@ -58,12 +58,14 @@ void se_handover_reset_token(const struct spate_shard *shard, const struct sp_ci
                              uint8_t ret[SP_RESET_TOKEN_SIZE])
 {
     const struct se_handover *handover = shard->handover;
-    bool is_ours =
-        !handover->is_on || cid->size != SE_CID_SIZE || cid->bytes[SE_STRAY_CID_AT] == shard->index;
+    const struct se_cid_form *form = &shard->own_cids.form;
+    bool is_named = handover->is_on && cid->size == form->size;
+    uint32_t owner = is_named ? se_cid_shard(form, cid->bytes) : shard->index;
+    bool is_ours = owner == shard->index;
     struct sc_reset *reset = shard->reset;
     if (!is_ours) {
         uint8_t key[SC_RESET_KEY_SIZE];
-        sc_reset_derive_key(handover->reset_key, cid->bytes[SE_STRAY_CID_AT], key);
+        sc_reset_derive_key(handover->reset_key, owner, key);
         reset = sc_reset_create(key);
         explicit_bzero(key, sizeof(key));
     }

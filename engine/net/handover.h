@@ -15,9 +15,11 @@
 
 /* One process replaces another one at the same ports, and no packet of either gets lost.
  *
- * CIDs of an engine that may be replaced name their shard and the engine's tag.  The kernel's
- * program steers by both, so two processes keep their connections while they share the ports; what
- * begins a connection goes to the newer one.  See engine/net/shared_ports.h.
+ * CIDs of an engine that may be replaced name their shard and the engine's tag, behind what load
+ * balancers read if they do.  The kernel's program steers by both, so two processes keep their
+ * connections while they share the ports; what begins a connection goes to the newer one.  See
+ * engine/net/shared_ports.h.  So the CIDs of both have one form, and if they are masked, one mask:
+ * it follows from the reset key, which is handed over.
  *
  *     the old process              the channel             the new process
  *     spate_engine_hand_over()  <-- HELLO --               spate_engine_take_over()

@@ -10,6 +10,7 @@
 #include "engine/config/config.h"
 #include "proto/base/assert.h"
 #include "proto/base/bytes.h"
+#include "proto/wire/types.h"
 
 static const uint8_t magic[4] = {'S', 'P', 'H', 'O'};
 
@@ -27,6 +28,9 @@ static void write_keys(struct sb_writer *w, const struct se_handover_keys *keys)
 {
     sb_writer_bytes(w, keys->token, sizeof(keys->token));
     sb_writer_bytes(w, keys->reset, sizeof(keys->reset));
+    sb_writer_u8(w, keys->cid_size);
+    sb_writer_u8(w, keys->word_at);
+    sb_writer_u8(w, keys->is_masked);
     sb_writer_u8(w, keys->group_count);
     sb_writer_u8(w, keys->process_count);
     sb_writer_bytes(w, keys->tags, keys->process_count);
@@ -100,12 +104,18 @@ static bool read_keys(struct sb_reader *r, uint32_t fd_count, struct se_handover
 {
     const uint8_t *token = sb_reader_take(r, sizeof(ret->token));
     const uint8_t *reset = sb_reader_take(r, sizeof(ret->reset));
+    ret->cid_size = sb_reader_u8(r);
+    ret->word_at = sb_reader_u8(r);
+    uint8_t is_masked = sb_reader_u8(r);
     ret->group_count = sb_reader_u8(r);
     ret->process_count = sb_reader_u8(r);
     const uint8_t *tags = sb_reader_take(r, ret->process_count);
     if (r->failed || ret->group_count > SE_HANDOVER_GROUPS_MAX || ret->process_count == 0 ||
         ret->process_count > SE_HANDOVER_PROCESSES_MAX || fd_count != ret->process_count - 1u)
         return false;
+    if (ret->cid_size > SP_CID_SIZE_MAX || ret->word_at + 2 > ret->cid_size || is_masked > 1)
+        return false;
+    ret->is_masked = is_masked == 1;
     memcpy(ret->token, token, sizeof(ret->token));
     memcpy(ret->reset, reset, sizeof(ret->reset));
     for (uint32_t i = 0; i < ret->process_count; i++) {

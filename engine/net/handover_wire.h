@@ -15,7 +15,9 @@
  *
  *     all        "SPHO", version, kind
  *     HELLO
- *     KEYS       token key, reset key, count of groups,
+ *     KEYS       token key, reset key,
+ *                of CIDs: size, place of the shard and the tag, 1 if they are masked or 0,
+ *                count of groups,
  *                count of processes, the tag of each; the first is the sender.
  *                descriptors: the channels of the others
  *     GROUP      family (4 or 6), port, 16 bytes of address, scope,
@@ -50,6 +52,9 @@ enum {
 struct se_handover_keys {
     uint8_t token[SPATE_KEY_SIZE];
     uint8_t reset[SPATE_KEY_SIZE];
+    uint8_t cid_size;
+    uint8_t word_at; /* of a CID: the shard, followed by the tag */
+    bool is_masked;  /* they are, by what follows from the reset key: see engine/conn/cids.h */
     uint8_t group_count;
     uint8_t process_count;
     uint8_t tags[SE_HANDOVER_PROCESSES_MAX];

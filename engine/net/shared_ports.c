@@ -79,7 +79,8 @@ void se_shared_group_end(struct se_shared_group *group)
 static uint16_t word_of(const struct se_shared_ports *ports, const struct se_shared_socket *socket)
 {
     uint8_t tag = socket->use == SE_SOCKET_OWN ? ports->tag : socket->tag;
-    return ports->is_tagged ? (uint16_t)(socket->shard << 8 | tag) : socket->shard;
+    uint32_t word = (uint32_t)socket->shard << 8 | tag;
+    return ports->is_tagged ? (uint16_t)word : socket->shard;
 }
 
 int se_shared_group_steer(const struct se_shared_ports *ports, struct se_shared_group *group)

@@ -68,7 +68,7 @@ struct se_shared_ports {
     struct sb_link all;
     struct su_steer_byte byte; /* where a CID names its shard: set before the first socket */
     uint8_t cid_size;          /* set with it */
-    bool is_tagged;            /* CIDs have a tag: the byte after it */
+    bool is_tagged;            /* CIDs have a tag: the byte after it, masked too if it is */
     uint8_t tag;               /* of this engine; constant while shards run */
     enum se_shared_state state;
 };

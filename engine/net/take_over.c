@@ -14,6 +14,7 @@
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
 #include "engine/net/handover_talk.h"
+#include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "uring/socket.h"
@@ -46,6 +47,22 @@ static int check(struct spate_engine *engine, const struct se_handover *handover
         return 0;
     se_error_set(error, "a shard of this engine runs, listens or connects already");
     return -EBUSY;
+}
+
+/* One program of the kernel reads the CIDs of all processes, so they have one form. */
+static int check_form(const struct se_shared_ports *ports, const struct se_handover_keys *keys,
+                      struct spate_error *error)
+{
+    bool is_masked = ports->byte.is_masked;
+    if (keys->cid_size == ports->cid_size && keys->word_at == ports->byte.at &&
+        keys->is_masked == is_masked)
+        return 0;
+    se_error_set(error,
+                 "connection IDs of the other process have %u bytes %s quic_lb, but %u %s in this "
+                 "one",
+                 keys->cid_size, keys->is_masked ? "with" : "without", ports->cid_size,
+                 is_masked ? "with" : "without");
+    return -EINVAL;
 }
 
 /* Returns a tag that none of the processes has. */
@@ -153,6 +170,7 @@ static int take_keys(struct spate_engine *engine, const struct se_handover_keys 
         se_error_set(error, "no memory for the keys");
         return result;
     }
+    se_engine_set_mask(engine, keys->reset);
     handover->ports->tag = draw_tag(shard, keys);
     add_process(handover, keys->tags[0], channel);
     for (uint32_t i = 1; i < keys->process_count; i++)
@@ -178,6 +196,8 @@ static int take_over(struct spate_engine *engine, int channel, uint64_t end_ns,
     int result = se_handover_send_kind(channel, SE_HANDOVER_HELLO, error);
     if (result == 0)
         result = se_handover_receive(channel, SE_HANDOVER_KEYS, end_ns, &message, &channels, error);
+    if (result == 0)
+        result = check_form(handover->ports, &message.keys, error);
     if (result == 0)
         result = take_groups(handover, &message.keys, channel, end_ns, error);
     if (result == 0)

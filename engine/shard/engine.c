@@ -97,6 +97,16 @@ static int make_shard_at_home(struct spate_engine *engine, uint32_t index,
     return result;
 }
 
+void se_engine_set_mask(struct spate_engine *engine, const uint8_t *reset_key)
+{
+    se_lb_keeper_set_mask(&engine->lb, reset_key);
+    struct se_cid_form form = se_lb_keeper_form(&engine->lb);
+    engine->shared_ports.byte = form.byte;
+    engine->shared_ports.cid_size = form.size;
+    for (uint32_t i = 0; i < engine->shards_made; i++)
+        engine->shards[i]->own_cids.form = form;
+}
+
 static int make_shards(struct spate_engine *engine, struct spate_error *error)
 {
     struct se_entropy entropy;
@@ -107,10 +117,7 @@ static int make_shards(struct spate_engine *engine, struct spate_error *error)
     fill_if_unset(engine->config.reset_key, &entropy);
     se_entropy_fill(&entropy, &engine->shared_ports.tag, sizeof(engine->shared_ports.tag));
     se_entropy_deinit(&entropy);
-    se_lb_keeper_set_mask(&engine->lb, engine->config.reset_key);
-    struct se_cid_form form = se_lb_keeper_form(&engine->lb);
-    engine->shared_ports.byte = form.byte;
-    engine->shared_ports.cid_size = form.size;
+    se_engine_set_mask(engine, engine->config.reset_key);
 
     for (uint32_t i = 0; i < engine->config.shard_count && result == 0; i++)
         result = make_shard_at_home(engine, i, error);
@@ -247,7 +254,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     if (result == 0)
         result = se_settings_make(&engine->given, &own, ret, error);
     if (result == 0)
-        (*ret)->proto.cid_size = se_lb_keeper_form(&engine->lb).size;
+        (*ret)->proto.cid_size = engine->shared_ports.cid_size; /* constant */
     return result;
 }
 

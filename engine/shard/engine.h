@@ -66,4 +66,8 @@ struct spate_engine {
     struct se_lb_keeper lb; /* `lock` guards it */
 };
 
+/* Has the CIDs of all shards masked by what follows from a reset key: the engine's, or that of the
+ * process that it takes over from.  No shard runs. */
+void se_engine_set_mask(struct spate_engine *engine, const uint8_t *reset_key);
+
 #endif

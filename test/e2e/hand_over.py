@@ -45,8 +45,9 @@ class HandOver(unittest.TestCase):
             process.kill()
         process.communicate()
 
-    def serve(self, drain_s=DRAIN_S):
-        server = self.start(SERVER, self.cert, self.key, self.port, self.path, str(drain_s))
+    def serve(self, *quic_lb, drain_s=DRAIN_S):
+        server = self.start(SERVER, self.cert, self.key, self.port, self.path, str(drain_s),
+                            *quic_lb)
         words = server.stdout.readline().split()
         self.assertEqual(words[:3], ['listening', 'at', 'port'], words)
         self.port = words[3]
@@ -84,10 +85,19 @@ class HandOver(unittest.TestCase):
         self.assertEqual((server.returncode, wrong), (0, ''))
 
     def test_a_server_is_replaced_three_times_and_nothing_is_lost(self):
-        servers = [self.serve()]
+        self.replace_three_times([()] * 4)
+
+    def test_nor_behind_balancers_that_read_server_ids_in_clear(self):
+        self.replace_three_times([('1', '77')] * 4)
+
+    def test_nor_with_a_key_and_another_one_in_each_process(self):
+        self.replace_three_times([(str(i % 2), '77', f'{i}7' * 16) for i in range(4)])
+
+    def replace_three_times(self, quic_lbs):
+        servers = [self.serve(*quic_lbs[0])]
         load = self.load()
-        for _ in range(3):
-            servers.append(self.serve())
+        for quic_lb in quic_lbs[1:]:
+            servers.append(self.serve(*quic_lb))
             self.say(load, '+')
             self.see(load)
         for server in servers:  # all of them still serve
@@ -101,9 +111,15 @@ class HandOver(unittest.TestCase):
         self.ends_in_order(servers[-1])
 
     def test_an_old_process_that_is_killed_takes_nobody_with_it(self):
-        old = self.serve()
+        self.kill_the_old_one()
+
+    def test_nor_does_it_behind_balancers(self):
+        self.kill_the_old_one('1', '77', '5a' * 16)
+
+    def kill_the_old_one(self, *quic_lb):
+        old = self.serve(*quic_lb)
         load = self.load()
-        new = self.serve()
+        new = self.serve(*quic_lb)
         self.say(load, '+')
         self.see(load)
         old.kill()
@@ -111,7 +127,7 @@ class HandOver(unittest.TestCase):
         self.say(load, '+')
         self.see(load)
         self.see(load)
-        newest = self.serve()
+        newest = self.serve(*quic_lb)
         self.say(load, '+')
         self.see(load)
         result = self.result(load)

@@ -87,14 +87,29 @@ class HandOver(Case):
         self.got(early)
 
     def test_a_download_goes_on_when_the_server_is_replaced(self):
+        self.replace_while_one_downloads()
+
+    def test_a_download_goes_on_when_a_server_of_a_fleet_is_replaced(self):
+        lb = self.top / 'lb'
+        lb.write_text(f'1 31a4 8 {"5a" * 16}\n')
+
+        def rotate(old, new):
+            lb.write_text(f'2 31a4 8 {"a5" * 16}\n')
+            for server in (old, new):
+                server.send_signal(signal.SIGHUP)
+
+        self.replace_while_one_downloads('--quic-lb', lb, then=rotate)
+
+    def replace_while_one_downloads(self, *more, then=lambda old, new: None):
         url, fds = self.bind(2)
-        words = ('--inherit', 'quic', '--hand-over', self.path)
+        words = ('--inherit', 'quic', '--hand-over', self.path, *more)
         old = self.activate(fds, *words)
         _, slow = self.relay_to(url, '200mbit')  # it takes three seconds
         download = self.fetch(slow, 'big')
         while not any(self.to.iterdir()):
             self.assertIsNone(download.poll())
         new = self.activate(fds, *words)
+        then(old, new)
         self.got(self.fetch(url, 'small'))
         self.got(download)
         self.assertEqual(hashlib.sha256((self.to / 'big').read_bytes()).hexdigest(), self.sum)

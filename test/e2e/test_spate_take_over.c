@@ -11,7 +11,7 @@
 #define MS      UINT64_C(1000000)
 #define WAIT_NS (100 * MS)
 
-enum { HELLO = 1, KEYS, GROUP, TAKE, GO, TAKEN, REFUSED, MESSAGE_MAX = 1024, KEYS_SIZE = 73 };
+enum { HELLO = 1, KEYS, GROUP, TAKE, GO, TAKEN, REFUSED, MESSAGE_MAX = 1024 };
 
 /* The test plays a process: it sends a message of its own. */
 static void say(int fd, const void *data, size_t size, const int *fds, uint32_t fd_count)
@@ -277,11 +277,13 @@ static size_t make_keys(uint8_t groups, uint8_t processes, uint8_t ret[MESSAGE_M
     memset(ret, 0, MESSAGE_MAX);
     memcpy(ret, "SPHO\1", 5);
     ret[5] = KEYS;
-    ret[6 + 64] = groups;
-    ret[6 + 65] = processes;
+    ret[6 + 64] = 8; /* the size of CIDs, and the place of the shard */
+    ret[6 + 65] = 1;
+    ret[6 + 67] = groups;
+    ret[6 + 68] = processes;
     for (uint8_t i = 0; i < processes; i++)
-        ret[6 + 66 + i] = i;
-    return 6u + 66 + processes;
+        ret[6 + 69 + i] = i;
+    return 6u + 69 + processes;
 }
 
 static size_t make_group(const struct sockaddr_in *address, uint8_t tag, uint8_t ret[MESSAGE_MAX])

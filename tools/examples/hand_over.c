@@ -2,7 +2,10 @@
 /* A server that is replaced while it runs.  Start it again with the same arguments: the new process
  * takes over, and the old one ends when its connections have, after DRAIN-SECONDS at most.
  *
- *     hand_over_echo CERT-FILE KEY-FILE PORT SOCKET-PATH DRAIN-SECONDS */
+ *     hand_over_echo CERT-FILE KEY-FILE PORT SOCKET-PATH DRAIN-SECONDS [CONFIG-ID SERVER-ID [KEY]]
+ *
+ * CONFIG-ID and SERVER-ID, a byte: for connection IDs that load balancers read; both processes have
+ * them, or none.  KEY: 32 hexadecimal digits. */
 
 #include <errno.h>
 #include <poll.h>
@@ -150,16 +153,38 @@ static int run(struct server *server)
     return result;
 }
 
+static bool read_key(const char *text, struct spate_quic_lb *lb)
+{
+    lb->is_encrypted = true;
+    for (size_t i = 0; i < sizeof(lb->key); i++)
+        if (sscanf(text + 2 * i, "%2hhx", &lb->key[i]) != 1)
+            return false;
+    return strlen(text) == 2 * sizeof(lb->key);
+}
+
+/* Of the words after DRAIN-SECONDS. */
+static bool read_quic_lb(int count, char **words, struct spate_quic_lb *ret)
+{
+    spate_quic_lb_init(ret);
+    ret->config_id = (uint8_t)atoi(words[0]);
+    ret->server_id_size = 1;
+    ret->server_id[0] = (uint8_t)atoi(words[1]);
+    return count == 2 || read_key(words[2], ret);
+}
+
 int main(int argc, char **argv)
 {
-    struct server server = {.path = argc == 6 ? argv[4] : NULL};
+    struct server server = {.path = argc > 4 ? argv[4] : NULL};
+    struct spate_quic_lb lb;
     sigset_t ends;
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGINT);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &ends, NULL);
-    if (argc != 6)
+    if (argc != 6 && argc != 8 && argc != 9)
         return failed(argv[0], "CERT-FILE KEY-FILE PORT SOCKET-PATH DRAIN-SECONDS are missing");
+    if (argc > 6 && !read_quic_lb(argc - 6, argv + 6, &lb))
+        return failed(argv[8], "is no key of 32 hexadecimal digits");
     for (int i = 0; i < POLLED; i++)
         server.polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     server.polled[SIGNALS].fd = signalfd(-1, &ends, SFD_CLOEXEC);
@@ -168,6 +193,7 @@ int main(int argc, char **argv)
     struct spate_config config;
     spate_config_init(&config);
     config.hand_over = true;
+    config.quic_lb = argc > 6 ? &lb : NULL;
     int result = echo_create_with(&server.echo, &config, argv[1], argv[2]);
     if (result == 0)
         result = begin(&server, (uint16_t)atoi(argv[3]));

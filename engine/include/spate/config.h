@@ -319,14 +319,14 @@ struct spate_config {
     enum spate_pinning pinning;
     /* Whether another process can take over the listening sockets while this one serves its
      * connections to their end: see <spate/hand_over.h>.  Sockets are opened with SO_REUSEPORT, and
-     * connection IDs have a byte that tells the processes apart.  Default false.
-     * Not with SPATE_BACKEND_HOST, and not with `quic_lb`. */
+     * connection IDs have a byte that tells the processes apart; with `quic_lb` they are one byte
+     * longer for it.  Default false.  Not with SPATE_BACKEND_HOST. */
     bool hand_over;
     uint8_t reserved_6[3]; /* no padding; ignored */
     /* Server: connection IDs that load balancers can read: see <spate/quic_lb.h>.  Copied, and NULL
      * in what spate_engine_config() returns; spate_engine_set_quic_lb() changes it later.  Default
      * NULL: connection IDs are random, of 8 bytes, and with several shards the second byte is the
-     * shard's index.  Not with `hand_over`. */
+     * shard's index. */
     const struct spate_quic_lb *quic_lb;
     /* Operations and watched descriptors of the program in a shard's ring at a time: see
      * <spate/ring.h>.  Each takes 48 bytes, beside memory_bytes_max, once there were as many.

@@ -31,9 +31,9 @@ extern "C" {
  * a process dies, the other one goes on alone: the old one with all ports before that, the new one
  * with all ports after it.
  *
- *   - Connection IDs name the shard and the process, in clear.  So 1 of 65,536 first packets
- *     per old shard, whose connection ID the client has chosen, goes to the old process.  It
- *     accepts that connection, also while it shuts down, up to its timeout.
+ *   - Connection IDs name the shard and the process, in clear, or masked with `quic_lb`.  So 1 of
+ *     65,536 first packets per old shard, whose connection ID the client has chosen, goes to the
+ *     old process.  It accepts that connection, also while it shuts down, up to its timeout.
  *   - The new process gets the keys of address tokens and of Stateless Resets: `token_key` and
  *     `reset_key` of its own configuration are not used.  Packets of connections whose process
  *     has died are answered with Stateless Resets.  [RFC9000 8.1.3, 10.3]
@@ -43,8 +43,11 @@ extern "C" {
  *   - The new process may be replaced while the old one still ends, up to seven of them.
  *   - Sockets of an old process stay open in the new one, idle; the next process that takes over
  *     uses them.
- *   - Connection IDs that load balancers read (`quic_lb`) have no place for the process: an engine
- *     has either them or `hand_over`.
+ *   - With `quic_lb`, all processes have it, and as many bytes of server ID and nonce together: the
+ *     kernel reads the process behind them, without the key.  Configurations, keys and server IDs
+ *     may differ between the processes, and change in each of them.  A server ID that both have
+ *     leads balancers to both; then give nonces 8 bytes at least, as the new process does not know
+ *     which ones the old one has used.
  *   - Listen at the same addresses as the old process, also with spate_listener_prefer(). */
 
 /* Gives the listening sockets of an engine to another process, step by step.  Sends what is due and
@@ -96,7 +99,9 @@ SPATE_API int spate_engine_hand_over(struct spate_engine *engine, int fd, uint64
  *   error    One line on failure; may be NULL.
  *
  * Returns 0, or:
- *   -EINVAL           `hand_over` is not set in the engine's configuration.
+ *   -EINVAL           `hand_over` is not set in the engine's configuration.  Or the connection IDs
+ *                     of the processes differ in their form: only one has `quic_lb`, or another
+ *                     size of server ID and nonce together.
  *   -EALREADY         The engine has taken over before.
  *   -EBUSY            A shard runs already, or listens.
  *   -EBADF            `fd` is not open.

@@ -23,7 +23,8 @@ extern "C" {
  *                                that follow, or random ones
  *     server ID, nonce           in clear, or encrypted with `key`
  *     one octet of the server    names the shard to Spate; balancers ignore it.  With 19 bytes of
- *                                server ID and nonce it is not there.
+ *                                server ID and nonce it is not there.  With `hand_over` there are
+ *                                two: the second one names the process.
  *
  * Use a key.  Without one, everybody on the way sees which server a client talks to, and can tell
  * by it that two addresses may be one client's.  Spate gives clients no spare connection IDs then,
@@ -37,7 +38,9 @@ extern "C" {
  * key.  Every first packet of a client takes one, also those of an attacker, who can use up 2^32 in
  * a day: take 8 bytes where strangers come.  An engine does not know what an earlier one used: give
  * each process its own server ID, or a nonce of 8 bytes and more, of which it takes a random range.
- */
+ *
+ * The server's octets are masked by a hash that the kernel computes for each packet.  It hides the
+ * shard and the process from who looks at single connection IDs, but it is no cipher. */
 
 #define SPATE_QUIC_LB_KEY_SIZE           16
 #define SPATE_QUIC_LB_SERVER_ID_SIZE_MAX 15
@@ -57,8 +60,8 @@ struct spate_quic_lb {
     uint8_t config_id;
     /* Bytes of the server ID.  Default 0, which must be changed; 1 to 15. */
     uint8_t server_id_size;
-    /* Bytes of the nonce.  Server ID and nonce have 19 bytes together at most, and 18 in an engine
-     * with several shards.  Default 8; 4 to 18. */
+    /* Bytes of the nonce.  Server ID and nonce have 19 bytes together at most, 18 in an engine with
+     * several shards, and 17 in one with `hand_over`.  Default 8; 4 to 18. */
     uint8_t nonce_size;
     /* Whether the first octet has the length of the connection ID, for hardware that decrypts
      * packets.  Otherwise these bits are random.  Default false. */

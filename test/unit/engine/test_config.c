@@ -18,7 +18,6 @@ struct bad_value {
 };
 
 static const int negative_cpu[] = {-3};
-static const struct spate_quic_lb any_lb = {.size = sizeof(any_lb)};
 
 #define SPOIL(name, code) \
     static void name(struct spate_config *c) \
@@ -32,7 +31,6 @@ SPOIL(bad_cpu, c->cpus = negative_cpu)
 SPOIL(no_backend, c->backend = (enum spate_backend)4)
 SPOIL(many_hosted, (c->backend = SPATE_BACKEND_HOST, c->shard_count = 2))
 SPOIL(hosted_hand_over, (c->backend = SPATE_BACKEND_HOST, c->hand_over = true))
-SPOIL(tagged_for_balancers, (c->quic_lb = &any_lb, c->hand_over = true))
 SPOIL(no_crypto, c->crypto = (enum spate_crypto)3)
 SPOIL(no_retry, c->retry = (enum spate_retry)3)
 SPOIL(no_versions, c->versions = (enum spate_versions)5)
@@ -69,8 +67,6 @@ static const struct bad_value bad_values[] = {
     {no_backend, "backend is 4, must be 0 to 3"},
     {many_hosted, "SPATE_BACKEND_HOST has one shard: create an engine for each thread"},
     {hosted_hand_over, "SPATE_BACKEND_HOST has no sockets that hand_over could give away"},
-    {tagged_for_balancers, "hand_over is set with quic_lb, whose connection IDs have no place for "
-                           "what tells the processes apart"},
     {no_crypto, "crypto is 3, must be 0 to 2"},
     {no_retry, "retry is 3, must be 0 to 2"},
     {no_versions, "versions is 5, must be 0 to 4"},

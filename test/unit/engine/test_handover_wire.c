@@ -11,7 +11,12 @@
 #include "engine/config/config.h"
 #include "engine/net/handover_wire.h"
 
-enum { KIND_AT = 5, BODY_AT = 6, COUNT_AT_OF_KEYS = BODY_AT + 2 * SPATE_KEY_SIZE };
+enum {
+    KIND_AT = 5,
+    BODY_AT = 6,
+    FORM_AT = BODY_AT + 2 * SPATE_KEY_SIZE,
+    COUNT_AT_OF_KEYS = FORM_AT + 3
+};
 /* Of a GROUP. */
 enum { FAMILY_AT = BODY_AT, PORT_AT = BODY_AT + 1, SOCKETS_AT = BODY_AT + 23 };
 
@@ -46,15 +51,23 @@ static void make_samples(struct sample *ret)
     for (uint32_t i = 0; i < SAMPLES; i++)
         ret[i].message.kind = kinds[i];
     ret[3].message.tag = 0xfe;
-    ret[4].message.keys = (struct se_handover_keys){
-        .token = {1, 2}, .reset = {3, 4}, .group_count = 2, .process_count = 1, .tags = {9}};
+    ret[4].message.keys = (struct se_handover_keys){.token = {1, 2},
+                                                    .reset = {3, 4},
+                                                    .cid_size = 8,
+                                                    .word_at = 1,
+                                                    .group_count = 2,
+                                                    .process_count = 1,
+                                                    .tags = {9}};
     ret[5].message.group = group_of("127.0.0.1:4433", 1);
     ret[5].fd_count = 1;
     ret[6].message.group = group_of("[fe80::1%7]:65535", 5);
     ret[6].fd_count = 5;
     ret[7].message.group = group_of("[::]:1", SU_STEER_SOCKETS_MAX);
     ret[7].fd_count = SU_STEER_SOCKETS_MAX;
-    ret[8].message.keys = (struct se_handover_keys){.group_count = SE_HANDOVER_GROUPS_MAX,
+    ret[8].message.keys = (struct se_handover_keys){.cid_size = 20,
+                                                    .word_at = 18,
+                                                    .is_masked = true,
+                                                    .group_count = SE_HANDOVER_GROUPS_MAX,
                                                     .process_count = SE_HANDOVER_PROCESSES_MAX,
                                                     .tags = {8, 7, 6, 5, 4, 3, 2, 1}};
     ret[8].fd_count = SE_HANDOVER_PROCESSES_MAX - 1;
@@ -160,6 +173,12 @@ static void values_out_of_range_are_refused(void **state)
         {0, KIND_AT, 0, -EPROTO},
         {0, KIND_AT, SE_HANDOVER_REFUSED + 1, -EPROTO},
         {0, KIND_AT, 0xff, -EPROTO},
+        {8, FORM_AT, 21, -EPROTO},
+        {8, FORM_AT, 19, -EPROTO},
+        {4, FORM_AT, 3, 0},
+        {8, FORM_AT + 1, 19, -EPROTO},
+        {4, FORM_AT + 1, 255, -EPROTO},
+        {8, FORM_AT + 2, 2, -EPROTO},
         {8, COUNT_AT_OF_KEYS, SE_HANDOVER_GROUPS_MAX + 1, -EPROTO},
         {4, COUNT_AT_OF_KEYS + 1, 0, -EPROTO},
         {8, COUNT_AT_OF_KEYS + 1, SE_HANDOVER_PROCESSES_MAX + 1, -EPROTO},

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* Engines behind load balancers that replace each other at one port: each packet has the server ID
+ * that balancers read, in clear or encrypted, and finds its process and its shard all the same. */
+
+#include "test/support/hand_over_world.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+
+enum { SERVER_ID = 0x5e };
+
+static struct spate_quic_lb given; /* of the servers that are made next */
+
+static void with_lb(struct spate_config *config)
+{
+    config->quic_lb = &given;
+}
+
+static void with_lb_and_retry(struct spate_config *config)
+{
+    config->quic_lb = &given;
+    config->retry = SPATE_RETRY_ALWAYS;
+}
+
+static void without_lb(struct spate_config *config)
+{
+    config->quic_lb = NULL;
+}
+
+/* `key`: 0: in clear. */
+static struct spate_quic_lb config_of(uint8_t config_id, uint8_t server_id_size, uint8_t nonce_size,
+                                      uint8_t key)
+{
+    struct spate_quic_lb lb;
+    spate_quic_lb_init(&lb);
+    lb.config_id = config_id;
+    lb.server_id_size = server_id_size;
+    lb.nonce_size = nonce_size;
+    lb.is_encrypted = key != 0;
+    memset(lb.server_id, SERVER_ID, sizeof(lb.server_id));
+    memset(lb.key, key, sizeof(lb.key));
+    return lb;
+}
+
+static struct hw_server *begin(struct hw *hw, uint32_t shard_count, uint32_t clients)
+{
+    struct hw_server *server = hw_make_server(hw, shard_count, with_lb);
+    hw_listen(server);
+    hw_connect(hw, clients, server);
+    return server;
+}
+
+/* No packet came to a wrong shard or process, and none was answered with a reset. */
+static void assert_in_order(const struct hw_server *server)
+{
+    struct spate_shard_stats sum = hw_stats(server);
+    assert_int_equal(sum.strays_out, 0);
+    assert_int_equal(sum.strays_of_others, 0);
+    assert_int_equal(sum.stateless_resets, 0);
+    assert_int_equal(sum.conns_refused, 0);
+    assert_int_equal(server->closed, 0);
+}
+
+static void reader_end(void *reader)
+{
+    spate_quic_lb_reader_destroy(reader);
+}
+
+/* What a balancer does with what clients have sent: all that have a short header, and those of the
+ * long ones that have a CID of the server, name it.  Returns how many there were. */
+static uint32_t assert_balanced(struct hw *hw, const struct spate_quic_lb *lb)
+{
+    struct spate_quic_lb_reader *reader;
+    uint32_t count = 0;
+    assert_int_equal(spate_quic_lb_reader_create(lb, &reader, NULL), 0);
+    (void)owned_add(reader, reader_end);
+    for (uint32_t i = 0; i < hw->client_count; i++) {
+        struct pw_relay *relay = hw->clients[i].relay;
+        for (uint32_t k = 0; k < relay->sample_count; k++) {
+            const struct pw_sample *sample = &relay->samples[k];
+            uint8_t id[SPATE_QUIC_LB_SERVER_ID_SIZE_MAX] = {0};
+            int result = spate_quic_lb_read_datagram(reader, sample->data, sample->size, id);
+            bool is_ours = result == 0 && memcmp(id, lb->server_id, lb->server_id_size) == 0;
+            assert_true(is_ours || (sample->data[0] & 0x80) != 0);
+            count += is_ours;
+        }
+        relay->sample_count = 0;
+    }
+    return count;
+}
+
+/* A -> B -> C, with different numbers of shards, while A and B still serve. */
+static void servers_of_a_fleet_replace_each_other(void **state)
+{
+    (void)state;
+    const struct spate_quic_lb shapes[] = {
+        config_of(0, 1, 4, 0), config_of(1, 3, 8, 0), config_of(2, 8, 8, 7),
+        config_of(3, 2, 15, 7), /* the longest */
+    };
+    static const uint32_t shards[3] = {2, 1, 2};
+    for (uint32_t shape = 0; shape < QT_COUNT(shapes); shape++) {
+        struct hw *hw = hw_create(false);
+        struct hw_server *servers[3];
+        given = shapes[shape];
+        servers[0] = begin(hw, shards[0], 6);
+        for (uint32_t i = 1; i < 3; i++) {
+            servers[i] = hw_make_server(hw, shards[i], with_lb);
+            hw_hand_over(servers[i - 1], servers[i]);
+            hw_connect(hw, 6, servers[i]);
+            for (uint32_t each = 0; each <= i; each++)
+                hw_move_and_send(hw, each * 6, each * 6 + 6, servers[each], 2);
+        }
+        assert_true(assert_balanced(hw, &given) > 18);
+        for (uint32_t i = 0; i < 3; i++)
+            assert_in_order(servers[i]);
+        owned_end_all();
+    }
+}
+
+/* Fleets whose balancers have no configuration yet. */
+static void unroutable_ids_name_their_process_too(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    given = config_of(SPATE_QUIC_LB_UNROUTABLE, 2, 8, 0);
+    struct hw_server *a = begin(hw, 2, 6);
+    struct hw_server *b = hw_make_server(hw, 2, with_lb);
+    hw_hand_over(a, b);
+    hw_connect(hw, 6, b);
+    hw_move_and_send(hw, 0, 6, a, 2);
+    hw_move_and_send(hw, 6, 12, b, 2);
+    assert_in_order(a);
+    assert_in_order(b);
+}
+
+static uint64_t old_count(const struct hw_server *server)
+{
+    return hw_stats(server).conns_with_old_cids;
+}
+
+static void rotate(struct hw *hw, struct hw_server *server, const struct spate_quic_lb *lb)
+{
+    struct spate_error error = {""};
+    if (spate_engine_set_quic_lb(server->engine, lb, &error) != 0)
+        fail_msg("%s", error.text);
+    hw_for(hw, 10 * MS);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (old_count(server) > 0 && pw_now_ns() < end_ns)
+        hw_turn(hw);
+    assert_int_equal(old_count(server), 0);
+}
+
+/* The new process begins with the second configuration.  The old one, which drains, takes it later,
+ * and then both take a third one, with another split of server ID and nonce. */
+static void configurations_change_while_the_old_process_drains(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    const struct spate_quic_lb lbs[] = {config_of(1, 3, 8, 7), config_of(2, 3, 8, 9),
+                                        config_of(3, 2, 9, 11), config_of(4, 2, 9, 0)};
+    given = lbs[0];
+    struct hw_server *a = begin(hw, 2, 6);
+    given = lbs[1];
+    struct hw_server *b = hw_make_server(hw, 2, with_lb);
+    hw_hand_over(a, b);
+    hw_connect(hw, 6, b);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 60000 * MS, 7, "replaced"), 0);
+    hw_move_and_send(hw, 0, 6, a, 1);
+    rotate(hw, a, &lbs[1]);
+    for (uint32_t i = 1; i < QT_COUNT(lbs); i++) {
+        if (i > 1) {
+            rotate(hw, a, &lbs[i]);
+            rotate(hw, b, &lbs[i]);
+        }
+        for (uint32_t k = 0; k < hw->client_count; k++)
+            hw->clients[k].relay->sample_count = 0;
+        hw_move_and_send(hw, 0, 6, a, 2);
+        hw_move_and_send(hw, 6, 12, b, 2);
+        assert_true(assert_balanced(hw, &lbs[i]) >= 12);
+    }
+    assert_in_order(a);
+    assert_in_order(b);
+}
+
+/* Also by an engine with fewer shards, whose shard 0 answers for the old one's shard 1. */
+static void connections_of_a_process_that_dies_are_reset(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    given = config_of(1, 2, 8, 7);
+    struct hw_server *a = begin(hw, 2, 8);
+    struct hw_server *b = hw_make_server(hw, 1, with_lb);
+    hw_hand_over(a, b);
+    hw_connect(hw, 4, b);
+    hw_kill(a);
+    hw_for(hw, 250 * MS); /* b looks every 100 ms */
+    hw_send_if_open(hw, 0, 8);
+    hw_until_closed(hw, 8);
+    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
+    hw_move_and_send(hw, 8, 12, b, 3);
+    assert_int_equal(b->closed, 0);
+}
+
+/* Tokens of the old engine's Retry packets come back to the new one. */
+static void what_a_retry_began_goes_on_at_the_new_process(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    given = config_of(1, 3, 8, 7);
+    struct hw_server *a = hw_make_server(hw, 2, with_lb_and_retry);
+    struct hw_server *b = hw_make_server(hw, 2, with_lb_and_retry);
+    hw_listen(a);
+    for (uint32_t i = 0; i < 12; i++) {
+        struct hw_client *client = &hw->clients[hw->client_count++];
+        client->relay = pw_relay_create(&hw->w);
+        client->conn = pw_connect_through(&hw->w, client->relay);
+    }
+    for (uint32_t i = 0; i < 1000 && hw_stats(a).retries_sent < 12; i++)
+        hw_turn(hw);
+    assert_int_equal(hw_stats(a).retries_sent, 12);
+    uint64_t answered = hw_stats(a).tokens_accepted;
+    hw_hand_over(a, b);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (a->connected + b->connected < 12 && pw_now_ns() < end_ns)
+        hw_turn(hw);
+    assert_int_equal(a->connected + b->connected, 12);
+    assert_true(hw_stats(b).tokens_accepted + answered >= 12);
+    assert_int_equal(hw_stats(a).tokens_refused + hw_stats(b).tokens_refused, 0);
+    assert_int_equal(hw->w.client.closed_count, 0);
+    assert_true(assert_balanced(hw, &given) >= 12);
+}
+
+/* Another program of the kernel gives each engine the packets of the other one's connections. */
+static void packets_of_the_other_process_are_never_answered(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    given = config_of(1, 3, 8, 7);
+    struct hw_server *a = begin(hw, 1, 4);
+    struct hw_server *b = hw_make_server(hw, 1, with_lb);
+    hw_hand_over(a, b);
+    hw_connect(hw, 1, b);
+    for (uint32_t wrong = 0; wrong < 2; wrong++) {
+        struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 1 - wrong)};
+        const struct sock_fprog program = {.len = 1, .filter = code};
+        int one = 1;
+        int fd = owned_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&hw->w.address, hw->w.address_size), 0);
+        assert_int_equal(
+            setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)), 0);
+        uint32_t from = wrong == 0 ? 0 : 4;
+        uint32_t to = wrong == 0 ? 4 : 5;
+        hw_send(hw, from, to, 1);
+        hw_for(hw, 50 * MS);
+        const struct hw_server *at = wrong == 0 ? b : a;
+        assert_true(hw_stats(at).strays_of_others >= to - from);
+        assert_int_equal(hw_stats(at).stateless_resets, 0);
+    }
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+/* The kernel's program reads all CIDs at one place. */
+static void connection_ids_of_another_form_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t size; /* of server ID and nonce; 0: no quic_lb */
+        const char *text;
+    } cases[] = {
+        {0, "connection IDs of the other process have 13 bytes with quic_lb, but 8 without in this "
+            "one"},
+        {11, "connection IDs of the other process have 13 bytes with quic_lb, but 14 with in this "
+             "one"},
+    };
+    struct hw *hw = hw_create(false);
+    given = config_of(1, 2, 8, 7);
+    struct hw_server *a = begin(hw, 2, 4);
+    for (uint32_t i = 0; i < QT_COUNT(cases); i++) {
+        struct hw_channel channel = hw_channel_create();
+        struct spate_error error = {""};
+        given = config_of(1, 2, (uint8_t)(cases[i].size - 2), 7);
+        struct hw_server *b = hw_make_server(hw, 2, cases[i].size == 0 ? without_lb : with_lb);
+        struct hw_giver *giver = hw_give(a, channel.old_end);
+        assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error),
+                         -EINVAL);
+        assert_string_equal(error.text, cases[i].text);
+        assert_int_equal(hw_given(giver, &error), -ECONNREFUSED);
+        assert_non_null(strstr(error.text, cases[i].text));
+        hw_channel_end(&channel);
+        hw_kill(b);
+        hw_connect(hw, 2, a);
+        hw_move_and_send(hw, 0, hw->client_count, a, 1);
+    }
+    given = config_of(1, 2, 8, 7);
+    struct hw_server *c = hw_make_server(hw, 2, with_lb);
+    hw_hand_over(a, c);
+    hw_connect(hw, 4, c);
+    hw_move_and_send(hw, 0, 8, a, 2);
+    hw_move_and_send(hw, 8, 12, c, 2);
+    assert_in_order(a);
+    assert_in_order(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, servers_of_a_fleet_replace_each_other),
+        QT_TEST(owned, unroutable_ids_name_their_process_too),
+        QT_TEST(owned, configurations_change_while_the_old_process_drains),
+        QT_TEST(owned, connections_of_a_process_that_dies_are_reset),
+        QT_TEST(owned, what_a_retry_began_goes_on_at_the_new_process),
+        QT_TEST(owned, packets_of_the_other_process_are_never_answered),
+        QT_TEST(owned, connection_ids_of_another_form_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
