@@ -42,6 +42,16 @@ class Fleet(unittest.TestCase):
         self.assertEqual((done.returncode, answers, lost, others), (0, 2700, 0, 0), done.stderr)
         self.assertEqual(done.stdout.count('config ID 2'), 2)
 
+    def test_servers_that_are_replaced_lose_nobody(self):
+        done = run_it('--replace', BUILD, '500', '8')
+        found = [[int(word) for word in one] for one in SUMMARY.findall(done.stdout)]
+        self.assertEqual((done.returncode, len(found)), (0, 2), done.stdout + done.stderr)
+        for clients, _, _, _, answers, lost, others in found:
+            self.assertEqual((clients, answers, lost, others), (500, 4500, 0, 0))
+        self.assertEqual(done.stdout.count('was replaced'), 2)
+        accepted = re.findall(r'has accepted (\d+) connections', done.stdout)
+        self.assertEqual(sum(map(int, accepted)), 500)  # of the new processes
+
     def test_without_connection_ids_clients_lose_their_servers(self):
         done = run_it('--hash', BUILD, '40', '1')
         _, _, _, _, _, lost, _ = self.summary_of(done)

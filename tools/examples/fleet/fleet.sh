@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 usage() {
     cat <<'END'
-usage: fleet.sh [--hash] [--rotate] BUILD [CLIENTS [ROUNDS]]
+usage: fleet.sh [--hash] [--rotate] [--replace] BUILD [CLIENTS [ROUNDS]]
 
 Makes four namespaces: clients, a router, two servers.  CLIENTS clients (default 1000) connect to
 the address of the fleet; in each of ROUNDS rounds (default 5) their addresses and ports change, and
@@ -16,15 +16,19 @@ server; with 77 if the system lacks something.
 
   --hash     the router knows no connection IDs: clients lose their servers
   --rotate   the servers get another configuration between two rounds
+  --replace  both servers are replaced by new processes between two rounds, and as many clients come
+             to those
 END
 }
 
 hash=no
 rotate=no
+replace=no
 while [[ ${1:-} == --* ]]; do
     case $1 in
         --hash) hash=yes ;;
         --rotate) rotate=yes ;;
+        --replace) replace=yes ;;
         --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -93,29 +97,50 @@ if [ "$hash" = yes ]; then
         seed 0x5ba7e map '{ 0 : 10.1.1.1, 1 : 10.1.2.1 }'
 fi
 
-for i in 1 2; do
-    ip netns exec "$id-server$i" "$build/tools/fleet_server" "10.1.$i.1" 4433 "3$i" \
-        >"$folder/server$i" &
-    pids+=($!)
-done
-for i in 1 2; do
-    for _ in {1..100}; do
-        grep -q listens "$folder/server$i" && break
-        sleep 0.1
-    done
-done
-
-inside clients "$build/tools/fleet_clients" 10.0.0.1 4433 "$clients" "$rounds" "${addresses[@]}" \
-    >"$folder/clients" &
-run=$!
-if [ "$rotate" = yes ]; then
+# await WORD FILE: until the file has the word.
+await() {
     for _ in {1..600}; do
-        grep -q connected "$folder/clients" && break
+        grep -q "$1" "$folder/$2" && return
         sleep 0.1
     done
+}
+
+# serve GENERATION: starts both servers.
+serve() {
+    for i in 1 2; do
+        ip netns exec "$id-server$i" "$build/tools/fleet_server" "10.1.$i.1" 4433 "3$i" \
+            "$folder/next$i" >"$folder/server$i-$1" &
+        pids+=($!)
+    done
+    await listens "server1-$1"
+    await listens "server2-$1"
+}
+
+# come FILE: starts clients.
+come() {
+    inside clients "$build/tools/fleet_clients" 10.0.0.1 4433 "$clients" "$rounds" \
+        "${addresses[@]}" >"$folder/$1" &
+    run+=($!)
+}
+
+serve 1
+run=()
+come clients1
+if [ "$rotate" = yes ]; then
+    await connected clients1
     kill -HUP "${pids[@]}"
 fi
+if [ "$replace" = yes ]; then
+    await connected clients1
+    serve 2
+    come clients2
+fi
 status=0
-wait "$run" || status=$?
-cat "$folder/server1" "$folder/server2" "$folder/clients"
+for one in "${run[@]}"; do
+    wait "$one" || status=$?
+done
+kill "${pids[@]}"
+wait "${pids[@]}" || true
+pids=()
+cat "$folder"/server* "$folder"/clients*
 exit "$status"
