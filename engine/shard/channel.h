@@ -13,7 +13,8 @@
 
 /* A channel: what a thread and a shard share.
  *
- *     the channel's thread (channel_api.c)            the shard (channel.c)
+ *     the channel's thread (channel_commands.c,       the shard (channel.c)
+ *                           channel_api.c)
  *     command + slot --> requests ------------------> executed in a turn
  *     tag <-- slot <---- results  <------------------ answers, and events of connections
  *
@@ -44,6 +45,7 @@ enum {
     SE_CHANNEL_QUEUE_MAX = 65536, /* commands_max and results_max */
     SE_COMMANDS_PER_TURN = 512,   /* per channel, so that they cannot stop the network */
     SE_CHANNEL_NO_BELL = -1,
+    SE_CHANNEL_SLOTS_END = SE_CHANNEL_QUEUE_MAX, /* the end of a list of slots */
     /* What the shard is to do: a value of enum spate_command, or this. */
     SE_OP_RELEASE = SPATE_COMMAND_NONE,
 };
@@ -154,6 +156,12 @@ extern struct spate_channel se_channel_none;
 static inline bool se_channel_is_gone(const struct spate_channel *channel)
 {
     return channel == &se_channel_none;
+}
+
+/* Returns whether the shard does not touch the channel any more.  Threads: the channel's. */
+static inline bool se_channel_has_ended(const struct spate_channel *channel)
+{
+    return atomic_load_explicit(&channel->state, memory_order_acquire) == SE_CHANNEL_ENDED;
 }
 
 void se_channels_init(struct se_channels *channels);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <spate/channel.h>
 
-/* The thread's side of channels: queues commands, hands out results, waits for them.
+/* The thread's side of channels: shows commands to the shard, hands out results, waits for them.
+ * Commands are queued in channel_commands.c.
  *
  * All of it belongs to the thread that uses the channel.  Once the shard has let go of the channel
  * (SE_CHANNEL_ENDED), the shard is not touched any more: it may be gone.  Then this side answers
@@ -14,9 +15,6 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <spate/datagram.h>
-#include <spate/stream.h>
 
 #include "engine/base/clock.h"
 #include "engine/config/config.h"
@@ -31,9 +29,7 @@
 enum {
     COMMANDS_DEFAULT = 1024,
     EVENTS_DEFAULT = 1000,
-    NO_SLOT = SE_CHANNEL_QUEUE_MAX,
     DETACH_LOOK_MS = 1,
-    FLUSH_COUNT = 32, /* commands; a thread that queues many does not leave the shard idle */
 };
 
 /* ---- Life ---- */
@@ -50,9 +46,9 @@ static void init_sides(struct spate_channel *channel)
 {
     channel->event_fd = -1;
     for (uint32_t i = 0; i < channel->slot_count; i++)
-        channel->slots[i].next_free = i + 1 < channel->slot_count ? i + 1 : NO_SLOT;
-    channel->freed_first = NO_SLOT;
-    channel->freed_last = NO_SLOT;
+        channel->slots[i].next_free = i + 1 < channel->slot_count ? i + 1 : SE_CHANNEL_SLOTS_END;
+    channel->freed_first = SE_CHANNEL_SLOTS_END;
+    channel->freed_last = SE_CHANNEL_SLOTS_END;
     sb_list_init(&channel->event_pending);
     sb_list_init(&channel->conns);
     sb_list_init(&channel->closed);
@@ -169,11 +165,6 @@ int spate_channel_create(struct spate_shard *shard, const struct spate_channel_o
     return 0;
 }
 
-static bool has_ended(const struct spate_channel *channel)
-{
-    return atomic_load_explicit(&channel->state, memory_order_acquire) == SE_CHANNEL_ENDED;
-}
-
 /* Sets the channel's bit at the shard and wakes it, unless the bit is set already. */
 static void notify(struct spate_channel *channel)
 {
@@ -189,7 +180,7 @@ static void notify(struct spate_channel *channel)
  * why this is not part of each command. */
 static void flush(struct spate_channel *channel)
 {
-    if (channel->unflushed_count == 0 || has_ended(channel))
+    if (channel->unflushed_count == 0 || se_channel_has_ended(channel))
         return;
     channel->unflushed_count = 0;
     se_spsc_publish(&channel->requests);
@@ -209,7 +200,7 @@ void spate_channel_close(struct spate_channel *channel, uint64_t error)
     channel->close_error = error;
     flush(channel);
     atomic_store_explicit(&channel->is_close_wanted, true, memory_order_release);
-    if (!has_ended(channel))
+    if (!se_channel_has_ended(channel))
         notify(channel);
 }
 
@@ -217,7 +208,7 @@ void spate_channel_close(struct spate_channel *channel, uint64_t error)
 static void wait_for_end(struct spate_channel *channel)
 {
     int fd = spate_channel_fd(channel);
-    while (!has_ended(channel)) {
+    while (!se_channel_has_ended(channel)) {
         struct pollfd polled = {.fd = fd, .events = POLLIN};
         /* Where results come meanwhile, nobody takes them, and the bell says nothing. */
         if (fd >= 0 && !spate_channel_prepare(channel))
@@ -232,7 +223,7 @@ void spate_channel_destroy(struct spate_channel *channel)
     if (channel == NULL)
         return;
     flush(channel); /* releases */
-    if (!has_ended(channel)) {
+    if (!se_channel_has_ended(channel)) {
         struct spate_shard *shard = channel->shard;
         pid_t owner = atomic_load_explicit(&shard->owner_tid, memory_order_relaxed);
         bool may_be_mine = owner != 0 || !atomic_load(&shard->is_threaded);
@@ -245,147 +236,6 @@ void spate_channel_destroy(struct spate_channel *channel)
         }
     }
     se_channel_unref(channel);
-}
-
-/* ---- Commands ---- */
-
-/* Queues a command to a shard that has not ended.  With `tag` it gets an answer. */
-static int push(struct spate_channel *channel, const struct se_command *command,
-                const uint64_t *tag)
-{
-    uint64_t cell;
-    uint32_t slot = channel->slot_free;
-    if (tag != NULL && SB_UNLIKELY(slot == NO_SLOT))
-        return -EAGAIN;
-    if (SB_UNLIKELY(!se_spsc_claim(&channel->requests, &cell))) {
-        channel->is_full = true;
-        flush(channel);
-        return -EAGAIN;
-    }
-    channel->commands[cell] = *command;
-    channel->commands[cell].slot = SE_CHANNEL_NO_SLOT;
-    if (tag != NULL) {
-        struct se_channel_slot *to = &channel->slots[slot];
-        channel->slot_free = to->next_free;
-        channel->slots_used++;
-        *to = (struct se_channel_slot){
-            .tag = *tag,
-            .conn_id = command->conn_id,
-            .stream_id = command->stream_id,
-            .command = command->op,
-        };
-        channel->commands[cell].slot = slot;
-    }
-    if (++channel->unflushed_count >= FLUSH_COUNT)
-        flush(channel);
-    return 0;
-}
-
-static bool is_shut(const struct spate_channel *channel)
-{
-    return channel->is_refusing || has_ended(channel);
-}
-
-static int push_answered(struct spate_channel *channel, const struct se_command *command,
-                         uint64_t tag)
-{
-    return SB_UNLIKELY(is_shut(channel)) ? -ESHUTDOWN : push(channel, command, &tag);
-}
-
-int spate_channel_connect(struct spate_channel *channel,
-                          const struct spate_connect_options *options, struct spate_error *error,
-                          uint64_t tag)
-{
-    if (options == NULL)
-        return -EINVAL;
-    const struct se_command command = {
-        .op = SPATE_COMMAND_CONNECT, .data = options, .error = error};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_conn_close(struct spate_channel *channel, uint64_t conn_id, uint64_t error,
-                             const char *reason, uint64_t tag)
-{
-    const struct se_command command = {
-        .op = SPATE_COMMAND_CONN_CLOSE, .conn_id = conn_id, .value = error, .data = reason};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_stream_open(struct spate_channel *channel, uint64_t conn_id, bool is_uni,
-                              void *user, uint64_t tag)
-{
-    const struct se_command command = {
-        .op = SPATE_COMMAND_OPEN, .conn_id = conn_id, .flags = is_uni, .data = user};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_stream_send(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
-                              const void *data, size_t size, bool fin, uint64_t tag)
-{
-    if (size > SPATE_SEND_SIZE_MAX || (size == 0 && !fin) || (size > 0 && data == NULL))
-        return -EINVAL;
-    const struct se_command command = {.op = SPATE_COMMAND_SEND,
-                                       .conn_id = conn_id,
-                                       .stream_id = stream_id,
-                                       .data = data,
-                                       .size = size,
-                                       .flags = fin};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_stream_reset(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
-                               uint64_t error, uint64_t tag)
-{
-    const struct se_command command = {
-        .op = SPATE_COMMAND_RESET, .conn_id = conn_id, .stream_id = stream_id, .value = error};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_stream_stop(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
-                              uint64_t error, uint64_t tag)
-{
-    const struct se_command command = {
-        .op = SPATE_COMMAND_STOP, .conn_id = conn_id, .stream_id = stream_id, .value = error};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_stream_set_user(struct spate_channel *channel, uint64_t conn_id,
-                                  uint64_t stream_id, void *user, uint64_t tag)
-{
-    const struct se_command command = {
-        .op = SPATE_COMMAND_SET_USER, .conn_id = conn_id, .stream_id = stream_id, .data = user};
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_datagram_send(struct spate_channel *channel, uint64_t conn_id, const void *data,
-                                size_t size, uint64_t deadline_ns, unsigned flags, uint64_t tag)
-{
-    const unsigned both = SPATE_DATAGRAM_COPY | SPATE_DATAGRAM_SILENT;
-    if ((data == NULL && size > 0) || flags >= both)
-        return -EINVAL;
-    const struct se_command command = {.op = SPATE_COMMAND_DATAGRAM,
-                                       .conn_id = conn_id,
-                                       .data = data,
-                                       .size = size,
-                                       .value = deadline_ns,
-                                       .flags = flags};
-    if (flags == SPATE_DATAGRAM_SILENT)
-        return is_shut(channel) ? -ESHUTDOWN : push(channel, &command, NULL);
-    return push_answered(channel, &command, tag);
-}
-
-int spate_channel_release(struct spate_channel *channel, struct spate_slice *slice)
-{
-    const struct se_command command = {.op = SE_OP_RELEASE,
-                                       .conn_id = slice->conn_ref,
-                                       .stream_id = slice->stream_id,
-                                       .data = slice->buffer,
-                                       .size = slice->size};
-    bool is_needed = slice->conn_ref != 0 && !has_ended(channel);
-    int result = is_needed ? push(channel, &command, NULL) : 0;
-    if (result == 0)
-        *slice = (struct spate_slice){0};
-    return result;
 }
 
 /* ---- Results ---- */
@@ -405,15 +255,15 @@ static void free_batch(struct spate_channel *channel)
     }
     channel->batch_count = 0;
     se_spsc_free(&channel->results);
-    if (channel->freed_first != NO_SLOT) {
+    if (channel->freed_first != SE_CHANNEL_SLOTS_END) {
         channel->slots[channel->freed_last].next_free = channel->slot_free;
         channel->slot_free = channel->freed_first;
-        channel->freed_first = NO_SLOT;
+        channel->freed_first = SE_CHANNEL_SLOTS_END;
     }
     uint64_t freed = atomic_load_explicit(&channel->events_freed, memory_order_relaxed);
     /* Release: `head` was stored before, so an event that finds room finds a cell. */
     atomic_store_explicit(&channel->events_freed, freed + event_count, memory_order_release);
-    if (has_ended(channel))
+    if (se_channel_has_ended(channel))
         return;
     atomic_thread_fence(memory_order_seq_cst); /* T5 before T6 */
     if (atomic_load_explicit(&channel->is_shard_waiting, memory_order_relaxed) &&
@@ -433,7 +283,7 @@ static void resolve(struct spate_channel *channel, struct spate_result *result)
         result->event.u.sent.tag = slot->tag;
     slot->command = SPATE_COMMAND_NONE;
     slot->next_free = channel->freed_first;
-    if (channel->freed_first == NO_SLOT)
+    if (channel->freed_first == SE_CHANNEL_SLOTS_END)
         channel->freed_last = index;
     channel->freed_first = index;
     channel->slots_used--;
@@ -472,7 +322,7 @@ static bool has_results(struct spate_channel *channel)
 {
     if (se_spsc_has(&channel->results))
         return true;
-    if (channel->has_reported || !has_ended(channel))
+    if (channel->has_reported || !se_channel_has_ended(channel))
         return false;
     if (!se_spsc_has(&channel->results)) /* all that the shard has left is in sight now */
         answer_rest(channel);
@@ -525,7 +375,7 @@ const struct spate_result *spate_channel_results(struct spate_channel *channel, 
     while (channel->batch_count == dropped_count && has_results(channel)) {
         free_batch(channel);
         take_batch(channel);
-        bool is_lost = has_ended(channel) && channel->end_result != 0;
+        bool is_lost = se_channel_has_ended(channel) && channel->end_result != 0;
         dropped_count = SB_UNLIKELY(is_lost) ? drop_slices(channel) : 0;
     }
     *ret_count = channel->batch_count - dropped_count;
