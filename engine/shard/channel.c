@@ -67,41 +67,77 @@ static int open_stream(struct spate_channel *channel, struct spate_conn *conn,
     return result;
 }
 
-/* Executes a command about a connection.  Returns 0 or a negative errno; *ret_later: on success
- * the answer comes later. */
+/* What the answer to a command says besides its result. */
+struct outcome {
+    uint64_t conn_id;
+    uint64_t stream_id;
+    uint64_t offset; /* of lent memory */
+    bool is_later;   /* on success the answer comes later */
+};
+
+static int send_on_stream(struct spate_conn *conn, uint64_t stream_id,
+                          const struct se_command *command)
+{
+    bool fin = (command->flags & SE_SEND_FIN) != 0;
+    if ((command->flags & SE_SEND_PIECES) != 0)
+        return spate_stream_sendv(conn, stream_id, command->data, command->size, fin,
+                                  command->slot);
+    return spate_stream_send(conn, stream_id, command->data, command->size, fin, command->slot);
+}
+
+/* Executes a command about a stream.  Returns 0 or a negative errno. */
+static int on_stream(struct spate_conn *conn, const struct se_command *command,
+                     struct outcome *outcome)
+{
+    void *memory = (void *)(uintptr_t)command->data;
+    uint64_t id = outcome->stream_id;
+    if (id == SPATE_STREAM_LAST)
+        return -EPIPE;
+    switch (command->op) {
+    case SPATE_COMMAND_SEND:
+        outcome->is_later = true;
+        return send_on_stream(conn, id, command);
+    case SPATE_COMMAND_RESET:
+        return spate_stream_reset_at(conn, id, command->value, command->size);
+    case SPATE_COMMAND_STOP:
+        return spate_stream_stop(conn, id, command->value);
+    case SPATE_COMMAND_RECEIVE:
+        return spate_stream_receive_into(conn, id, memory, command->size, command->value,
+                                         &outcome->offset);
+    case SPATE_COMMAND_PRIORITY:
+        return spate_stream_set_priority(conn, id, (uint32_t)command->value, command->flags != 0);
+    case SPATE_COMMAND_PROGRESS:
+        return spate_stream_progress_sized(conn, id, memory, command->size);
+    default:
+        SB_ASSERT(command->op == SPATE_COMMAND_SET_USER);
+        return spate_stream_set_user(conn, id, memory);
+    }
+}
+
+/* Executes a command about a connection.  Returns 0 or a negative errno. */
 static int on_conn(struct spate_channel *channel, const struct se_command *command,
-                   uint64_t *stream_id, bool *ret_later)
+                   struct outcome *outcome)
 {
     struct spate_conn *conn = se_conn_of_id(channel->shard, command->conn_id);
     if (conn == NULL || conn->channel != channel)
         return -ENOTCONN;
-    if (*stream_id == SPATE_STREAM_LAST && command->op != SPATE_COMMAND_OPEN) {
-        bool is_here = channel->last_conn_id == command->conn_id;
-        *stream_id = is_here ? channel->last_stream_id : SPATE_STREAM_LAST;
-    }
     switch (command->op) {
     case SPATE_COMMAND_CONN_CLOSE:
         spate_conn_close(conn, command->value, command->data);
         return 0;
     case SPATE_COMMAND_OPEN:
-        return open_stream(channel, conn, command, stream_id);
-    case SPATE_COMMAND_SEND:
-        *ret_later = true;
-        return *stream_id == SPATE_STREAM_LAST
-                   ? -EPIPE
-                   : spate_stream_send(conn, *stream_id, command->data, command->size,
-                                       command->flags != 0, command->slot);
-    case SPATE_COMMAND_RESET:
-        return spate_stream_reset(conn, *stream_id, command->value);
-    case SPATE_COMMAND_STOP:
-        return spate_stream_stop(conn, *stream_id, command->value);
-    case SPATE_COMMAND_SET_USER:
-        return spate_stream_set_user(conn, *stream_id, (void *)(uintptr_t)command->data);
-    default:
-        SB_ASSERT(command->op == SPATE_COMMAND_DATAGRAM);
-        *ret_later = true;
+        return open_stream(channel, conn, command, &outcome->stream_id);
+    case SPATE_COMMAND_STATS:
+        spate_conn_stats_sized(conn, (void *)(uintptr_t)command->data, command->size);
+        return 0;
+    case SPATE_COMMAND_DATAGRAM:
+        outcome->is_later = true;
         return spate_conn_datagram_send(conn, command->data, command->size, command->slot,
                                         command->value, command->flags);
+    default:
+        if (outcome->stream_id == SPATE_STREAM_LAST && channel->last_conn_id == command->conn_id)
+            outcome->stream_id = channel->last_stream_id;
+        return on_stream(conn, command, outcome);
     }
 }
 
@@ -120,9 +156,7 @@ static void release(struct spate_channel *channel, const struct se_command *comm
 
 static void execute(struct spate_channel *channel, const struct se_command *command)
 {
-    uint64_t stream_id = command->stream_id;
-    uint64_t conn_id = command->conn_id;
-    bool is_later = false;
+    struct outcome outcome = {.conn_id = command->conn_id, .stream_id = command->stream_id};
     int result;
     if (command->op == SE_OP_RELEASE) {
         release(channel, command);
@@ -131,15 +165,17 @@ static void execute(struct spate_channel *channel, const struct se_command *comm
     if (atomic_load_explicit(&channel->state, memory_order_relaxed) != SE_CHANNEL_OPEN)
         result = -ESHUTDOWN;
     else if (command->op == SPATE_COMMAND_CONNECT)
-        result = connect_conn(channel, command, &conn_id);
+        result = connect_conn(channel, command, &outcome.conn_id);
     else
-        result = on_conn(channel, command, &stream_id, &is_later);
-    if (result == 0 && is_later)
+        result = on_conn(channel, command, &outcome);
+    if (result == 0 && outcome.is_later)
         return;
     struct spate_result *ret =
         se_channel_answer(channel, (enum spate_command)command->op, command->slot, result);
-    ret->conn_id = conn_id;
-    ret->event.stream_id = stream_id;
+    ret->conn_id = outcome.conn_id;
+    ret->event.stream_id = outcome.stream_id;
+    if (command->op == SPATE_COMMAND_RECEIVE)
+        ret->event.u.placed.offset = outcome.offset;
 }
 
 /* Wakes the thread, if it waits. */

@@ -53,15 +53,20 @@ enum {
 #define SE_CHANNEL_UNDONE  (-ESHUTDOWN) /* the answer to a command that the shard has not given */
 #define SE_CHANNEL_NO_SLOT UINT32_MAX   /* of a command that gets no answer */
 
+/* Flags of a SEND. */
+#define SE_SEND_FIN    1u
+#define SE_SEND_PIECES 2u /* `data` is an array of `size` pieces */
+
 struct se_command {
     uint32_t op;   /* enum spate_command, or SE_OP_RELEASE */
     uint32_t slot; /* or SE_CHANNEL_NO_SLOT */
     uint64_t conn_id;
     uint64_t stream_id;
-    const void *data; /* bytes, options, text, a user pointer, or the buffer of a slice */
-    uint64_t size;
-    uint64_t value; /* an error code, or a deadline */
-    uint32_t flags; /* fin, is_uni, or those of a datagram */
+    const void *data; /* bytes, pieces, options, text, a user pointer, the buffer of a slice, or
+                         where to write */
+    uint64_t size;    /* bytes, pieces, or a reliable size */
+    uint64_t value;   /* an error code, a deadline, an urgency, or the tag of lent memory */
+    uint32_t flags;   /* of a SEND or a datagram, is_uni, or is_incremental */
     uint32_t reserved;
     struct spate_error *error;
 };

@@ -95,16 +95,40 @@ int spate_channel_stream_send(struct spate_channel *channel, uint64_t conn_id, u
                                        .stream_id = stream_id,
                                        .data = data,
                                        .size = size,
-                                       .flags = fin};
+                                       .flags = fin ? SE_SEND_FIN : 0u};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_stream_sendv(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
+                               const struct iovec *pieces, size_t count, bool fin, uint64_t tag)
+{
+    if (count > SPATE_SENDV_COUNT_MAX || (count > 0 && pieces == NULL))
+        return -EINVAL;
+    const struct se_command command = {.op = SPATE_COMMAND_SEND,
+                                       .conn_id = conn_id,
+                                       .stream_id = stream_id,
+                                       .data = pieces,
+                                       .size = count,
+                                       .flags = SE_SEND_PIECES | (fin ? SE_SEND_FIN : 0u)};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_stream_reset_at(struct spate_channel *channel, uint64_t conn_id,
+                                  uint64_t stream_id, uint64_t error, uint64_t reliable_size,
+                                  uint64_t tag)
+{
+    const struct se_command command = {.op = SPATE_COMMAND_RESET,
+                                       .conn_id = conn_id,
+                                       .stream_id = stream_id,
+                                       .value = error,
+                                       .size = reliable_size};
     return push_answered(channel, &command, tag);
 }
 
 int spate_channel_stream_reset(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
                                uint64_t error, uint64_t tag)
 {
-    const struct se_command command = {
-        .op = SPATE_COMMAND_RESET, .conn_id = conn_id, .stream_id = stream_id, .value = error};
-    return push_answered(channel, &command, tag);
+    return spate_channel_stream_reset_at(channel, conn_id, stream_id, error, 0, tag);
 }
 
 int spate_channel_stream_stop(struct spate_channel *channel, uint64_t conn_id, uint64_t stream_id,
@@ -120,6 +144,54 @@ int spate_channel_stream_set_user(struct spate_channel *channel, uint64_t conn_i
 {
     const struct se_command command = {
         .op = SPATE_COMMAND_SET_USER, .conn_id = conn_id, .stream_id = stream_id, .data = user};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_stream_receive_into(struct spate_channel *channel, uint64_t conn_id,
+                                      uint64_t stream_id, void *buffer, size_t size, uint64_t tag)
+{
+    const struct se_command command = {.op = SPATE_COMMAND_RECEIVE,
+                                       .conn_id = conn_id,
+                                       .stream_id = stream_id,
+                                       .data = buffer,
+                                       .size = size,
+                                       .value = tag};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_stream_set_priority(struct spate_channel *channel, uint64_t conn_id,
+                                      uint64_t stream_id, uint32_t urgency, bool is_incremental,
+                                      uint64_t tag)
+{
+    const struct se_command command = {.op = SPATE_COMMAND_PRIORITY,
+                                       .conn_id = conn_id,
+                                       .stream_id = stream_id,
+                                       .value = urgency,
+                                       .flags = is_incremental};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_stream_progress_sized(struct spate_channel *channel, uint64_t conn_id,
+                                        uint64_t stream_id, struct spate_stream_progress *ret,
+                                        size_t size, uint64_t tag)
+{
+    if (ret == NULL)
+        return -EINVAL;
+    const struct se_command command = {.op = SPATE_COMMAND_PROGRESS,
+                                       .conn_id = conn_id,
+                                       .stream_id = stream_id,
+                                       .data = ret,
+                                       .size = size};
+    return push_answered(channel, &command, tag);
+}
+
+int spate_channel_conn_stats_sized(struct spate_channel *channel, uint64_t conn_id,
+                                   struct spate_conn_stats *ret, size_t size, uint64_t tag)
+{
+    if (ret == NULL)
+        return -EINVAL;
+    const struct se_command command = {
+        .op = SPATE_COMMAND_STATS, .conn_id = conn_id, .data = ret, .size = size};
     return push_answered(channel, &command, tag);
 }
 

@@ -30,7 +30,11 @@ static void ask_anything(struct cu *u, uint64_t *seed, const struct spate_connec
     uint64_t stream_id = streams[r / 8 % QT_COUNT(streams)];
     size_t size = r / 64 % 3000;
     bool fin = r / 256 % 8 == 0;
-    switch (r / 65536 % 9) {
+    static uint8_t lent[4096];
+    static struct spate_stream_progress progress;
+    static struct spate_conn_stats stats;
+    static const struct iovec pieces[] = {{cu_pattern, 700}, {NULL, 0}, {cu_pattern + 1, 1400}};
+    switch (r / 65536 % 15) {
     case 0:
         (void)CU_ASK(u, spate_channel_connect, options, NULL);
         return;
@@ -53,6 +57,23 @@ static void ask_anything(struct cu *u, uint64_t *seed, const struct spate_connec
     case 6:
         (void)CU_ASK(u, spate_channel_datagram_send, conn_id, cu_pattern, size, SPATE_FOREVER,
                      (unsigned)(r % 2));
+        return;
+    case 7:
+        (void)CU_ASK(u, spate_channel_stream_sendv, conn_id, stream_id, pieces, r % 4, fin);
+        return;
+    case 8:
+        (void)CU_ASK(u, spate_channel_stream_receive_into, conn_id, stream_id, lent, size);
+        return;
+    case 9:
+        (void)CU_ASK(u, spate_channel_stream_set_priority, conn_id, stream_id,
+                     (uint32_t)(r / 1024 % 10), fin);
+        return;
+    case 10:
+        (void)CU_ASK(u, spate_channel_stream_reset_at, conn_id, stream_id, r / 1024, size);
+        return;
+    case 11:
+        (void)CU_ASK(u, spate_channel_stream_progress, conn_id, stream_id, &progress);
+        (void)CU_ASK(u, spate_channel_conn_stats, conn_id, &stats);
         return;
     default:
         (void)CU_ASK(u, spate_channel_stream_send, conn_id, stream_id, cu_pattern, size, fin);

@@ -91,6 +91,7 @@ struct worker {
     struct cu *user;
     pthread_t thread;
     bool waits_in_epoll;
+    uint8_t *memory; /* lent to receive into; NULL: slices are received */
     uint64_t waits;
 };
 
@@ -123,6 +124,28 @@ static void take_until(struct worker *k, int epoll_fd, const uint64_t *value, ui
     }
 }
 
+static void ask(struct worker *k, uint64_t i)
+{
+    struct cu *u = k->user;
+    assert_int_equal(CU_ASK(u, spate_channel_stream_open, u->conn_id, false, NULL), 0);
+    if (k->memory != NULL)
+        assert_int_equal(CU_ASK(u, spate_channel_stream_receive_into, u->conn_id, SPATE_STREAM_LAST,
+                                k->memory + i * REQUEST_SIZE, REQUEST_SIZE),
+                         0);
+    assert_int_equal(CU_ASK(u, spate_channel_stream_send, u->conn_id, SPATE_STREAM_LAST, pattern,
+                            REQUEST_SIZE, true),
+                     0);
+}
+
+static void assert_served(const struct worker *k)
+{
+    const struct cu *u = k->user;
+    bool is_placed = k->memory != NULL;
+    assert_int_equal(is_placed ? u->bytes_placed : u->bytes_in, REQUESTS * REQUEST_SIZE);
+    for (uint64_t i = 0; i < REQUESTS && is_placed; i++)
+        assert_memory_equal(k->memory + i * REQUEST_SIZE, pattern, REQUEST_SIZE);
+}
+
 static void *work(void *argument)
 {
     struct worker *k = argument;
@@ -136,15 +159,12 @@ static void *work(void *argument)
     assert_int_equal(CU_ASK(u, spate_channel_connect, &options, NULL), 0);
     take_until(k, epoll_fd, &u->kinds[SPATE_EVENT_CONNECTED], 1);
     for (uint64_t i = 0; i < REQUESTS; i++) {
-        assert_int_equal(CU_ASK(u, spate_channel_stream_open, u->conn_id, false, NULL), 0);
-        assert_int_equal(CU_ASK(u, spate_channel_stream_send, u->conn_id, SPATE_STREAM_LAST,
-                                pattern, REQUEST_SIZE, true),
-                         0);
+        ask(k, i);
         if (i % 8 == 0)
             take_until(k, epoll_fd, &u->fin_count, i + 1);
     }
     take_until(k, epoll_fd, &u->fin_count, REQUESTS);
-    assert_int_equal(u->bytes_in, REQUESTS * REQUEST_SIZE);
+    assert_served(k);
     assert_int_equal(CU_ASK(u, spate_channel_conn_close, u->conn_id, 0, NULL), 0);
     spate_channel_close(u->channel, 0);
     while (!u->is_over) {
@@ -172,6 +192,7 @@ static void each_thread_uses_a_channel_of_its_own(void **state)
         workers[i].user->is_pattern = true;
         workers[i].user->is_lazy = i >= WORKERS / 2;
         workers[i].waits_in_epoll = i % 2 == 0;
+        workers[i].memory = i % 3 == 0 ? owned_alloc(REQUESTS * REQUEST_SIZE) : NULL;
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     for (uint32_t i = 0; i < WORKERS; i++)

@@ -102,6 +102,8 @@ static void on_answer(struct cu *u, const struct spate_result *result)
     u->tags[result->tag] = CU_TAG_ANSWERED;
     u->results[result->tag] = result->result;
     u->fates[result->tag] = (uint8_t)result->fate;
+    if (result->command == SPATE_COMMAND_RECEIVE)
+        u->places[result->tag] = result->event.u.placed.offset;
     u->answered_count++;
     assert_true(result->result <= 0);
     if (result->command == SPATE_COMMAND_CONNECT && result->result == 0)
@@ -116,12 +118,33 @@ static void on_answer(struct cu *u, const struct spate_result *result)
     }
 }
 
+static void assert_pattern(const struct cu *u, const uint8_t *data, size_t size, uint64_t offset)
+{
+    for (size_t i = 0; u->is_pattern && i < size; i++)
+        if (data[i] != pw_byte(0, offset + i))
+            fail_msg("byte %zu of a stream is wrong", (size_t)offset + i);
+}
+
+/* Memory is reported after it was lent, and not after it has come back. */
+static void on_placed(struct cu *u, const struct spate_event *event)
+{
+    uint64_t tag = event->u.placed.tag;
+    if (event->u.placed.data != NULL) {
+        assert_true(tag < CU_TAGS_MAX);
+        assert_int_equal(u->tags[tag], CU_TAG_ANSWERED);
+        assert_false(u->returned[tag]);
+        u->returned[tag] = event->u.placed.is_returned;
+        assert_pattern(u, event->u.placed.data, event->u.placed.size, event->u.placed.offset);
+    }
+    u->bytes_placed += event->u.placed.size;
+    u->fin_count += event->u.placed.fin;
+    u->stream_user = event->stream_user;
+}
+
 static void on_data(struct cu *u, const struct spate_event *event)
 {
     struct spate_slice slice = event->u.data.slice;
-    for (size_t i = 0; u->is_pattern && i < slice.size; i++)
-        if (slice.data[i] != pw_byte(0, event->u.data.offset + i))
-            fail_msg("byte %zu of a stream is wrong", (size_t)event->u.data.offset + i);
+    assert_pattern(u, slice.data, slice.size, event->u.data.offset);
     u->bytes_in += slice.size;
     u->fin_count += event->u.data.fin;
     u->stream_user = event->stream_user;
@@ -142,6 +165,9 @@ static void on_event(struct cu *u, const struct spate_result *result)
         break;
     case SPATE_EVENT_STREAM_DATA:
         on_data(u, event);
+        break;
+    case SPATE_EVENT_STREAM_PLACED:
+        on_placed(u, event);
         break;
     case SPATE_EVENT_DATAGRAM:
         slice = event->u.datagram.slice;

@@ -21,11 +21,13 @@ enum cu_tag {
 
 struct cu {
     struct spate_channel *channel;
-    struct pw *turns;           /* run while a queue is full; NULL: other threads run them */
-    uint8_t tags[CU_TAGS_MAX];  /* enum cu_tag */
-    int results[CU_TAGS_MAX];   /* of answered commands */
-    uint8_t fates[CU_TAGS_MAX]; /* of messages */
-    bool acked[CU_TAGS_MAX];    /* of bytes */
+    struct pw *turns;             /* run while a queue is full; NULL: other threads run them */
+    uint8_t tags[CU_TAGS_MAX];    /* enum cu_tag */
+    int results[CU_TAGS_MAX];     /* of answered commands */
+    uint8_t fates[CU_TAGS_MAX];   /* of messages */
+    bool acked[CU_TAGS_MAX];      /* of bytes */
+    uint64_t places[CU_TAGS_MAX]; /* of lent memory: its offset in the stream */
+    bool returned[CU_TAGS_MAX];   /* of lent memory */
     uint64_t next_tag;
     uint64_t asked_count;
     uint64_t answered_count;
@@ -34,7 +36,8 @@ struct cu {
     uint64_t stream_id;           /* of the last OPEN that succeeded */
     void *conn_user;              /* of the last event */
     void *stream_user;            /* of the last event of a stream */
-    uint64_t bytes_in;
+    uint64_t bytes_in;            /* in slices */
+    uint64_t bytes_placed;        /* in lent memory */
     uint64_t fin_count;
     bool is_lazy;    /* commands are flushed when results are taken, or somebody waits */
     bool is_pattern; /* received bytes are pw_byte(0, offset) */

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include <spate/base.h>
+#include <spate/conn.h>
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/resume.h>
+#include <spate/stream.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,11 +64,15 @@ enum spate_command {
     SPATE_COMMAND_CONNECT,    /* spate_channel_connect() */
     SPATE_COMMAND_CONN_CLOSE, /* spate_channel_conn_close() */
     SPATE_COMMAND_OPEN,       /* spate_channel_stream_open() */
-    SPATE_COMMAND_SEND,       /* spate_channel_stream_send() */
-    SPATE_COMMAND_RESET,      /* spate_channel_stream_reset() */
+    SPATE_COMMAND_SEND,       /* spate_channel_stream_send(), spate_channel_stream_sendv() */
+    SPATE_COMMAND_RESET,      /* spate_channel_stream_reset(), spate_channel_stream_reset_at() */
     SPATE_COMMAND_STOP,       /* spate_channel_stream_stop() */
     SPATE_COMMAND_SET_USER,   /* spate_channel_stream_set_user() */
     SPATE_COMMAND_DATAGRAM,   /* spate_channel_datagram_send() */
+    SPATE_COMMAND_RECEIVE,    /* spate_channel_stream_receive_into() */
+    SPATE_COMMAND_PRIORITY,   /* spate_channel_stream_set_priority() */
+    SPATE_COMMAND_PROGRESS,   /* spate_channel_stream_progress() */
+    SPATE_COMMAND_STATS,      /* spate_channel_conn_stats() */
 };
 
 /* An answer to a command, or an event of a connection.  The layout is frozen: 128 bytes on a 64-bit
@@ -78,7 +84,8 @@ struct spate_result {
     uint64_t tag;     /* of a command */
     uint64_t conn_id; /* the connection; 0: none */
     /* `conn` is always NULL.  Of a command: `kind` is SPATE_EVENT_NONE, or SPATE_EVENT_SENT for a
-     * SEND whose bytes were queued; stream_id is the stream's.  Events do not come in batches. */
+     * SEND whose bytes were queued; stream_id is the stream's, and u.placed.offset of a RECEIVE
+     * where its memory begins.  Events do not come in batches. */
     struct spate_event event;
     enum spate_datagram_fate fate; /* of a DATAGRAM whose `result` is 0 */
     uint8_t reserved[4];           /* zero */
@@ -199,6 +206,145 @@ SPATE_API int spate_channel_stream_open(struct spate_channel *channel, uint64_t 
 SPATE_API int spate_channel_stream_send(struct spate_channel *channel, uint64_t conn_id,
                                         uint64_t stream_id, const void *data, size_t size, bool fin,
                                         uint64_t tag);
+
+/* Queues a command that queues several pieces on a stream without copying them, as
+ * spate_stream_sendv() does: one write, with one answer, like that of spate_channel_stream_send().
+ *
+ *   stream_id  The stream, or SPATE_STREAM_LAST: see spate_channel_stream_send().
+ *   pieces     On success the array and all pieces are lent until the answer.  May be NULL if
+ *              `count` is 0.
+ *   count      Entries in `pieces`: 0 to SPATE_SENDV_COUNT_MAX.
+ *   fin        True: the sending side ends after these bytes.
+ *   tag        Returned in the answer; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -EINVAL     There are too many pieces, or `pieces` is NULL.  Other mistakes are answers.
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_stream_sendv(struct spate_channel *channel, uint64_t conn_id,
+                                         uint64_t stream_id, const struct iovec *pieces,
+                                         size_t count, bool fin, uint64_t tag);
+
+/* Queues a command that lends memory to receive a stream into, as spate_stream_receive_into() does:
+ * buffer[0] is for the first byte of the stream that was not delivered before.  The answer is what
+ * that function returns; on success its event.u.placed.offset is the offset of buffer[0] in the
+ * stream.  Then bytes of the stream come by SPATE_EVENT_STREAM_PLACED.
+ *
+ * Results that were made before the answer may hold bytes of the stream as slices: those before the
+ * offset.  For a stream of the peer's lend memory when its SPATE_EVENT_STREAM_OPENED is taken; for
+ * one of ours together with the command that opens it.
+ *
+ *   stream_id  The stream, or SPATE_STREAM_LAST: see spate_channel_stream_send().
+ *   buffer     On success it is lent until the answer; if that is 0, until a result with
+ *              SPATE_EVENT_STREAM_PLACED and `tag` has is_returned set, or SPATE_EVENT_SHUTDOWN is
+ *              taken, or spate_channel_destroy() returns.  Bytes that a result reports may be read
+ *              at once and do not change.
+ *   size       Bytes in `buffer`: 1 to 2^62 - 1.
+ *   tag        Returned in the answer, and in u.placed.tag of each event of this buffer.
+ *
+ * Returns 0, or:
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_stream_receive_into(struct spate_channel *channel, uint64_t conn_id,
+                                                uint64_t stream_id, void *buffer, size_t size,
+                                                uint64_t tag);
+
+/* Queues a command that changes the priority of the sending side of a stream, as
+ * spate_stream_set_priority() does [RFC9218 4].  The answer is what that function returns.
+ *
+ *   stream_id       The stream, or SPATE_STREAM_LAST.
+ *   urgency         0, the most urgent, to SPATE_URGENCY_MAX.
+ *   is_incremental  True: streams of this urgency take turns.
+ *   tag             Returned in the answer; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_stream_set_priority(struct spate_channel *channel, uint64_t conn_id,
+                                                uint64_t stream_id, uint32_t urgency,
+                                                bool is_incremental, uint64_t tag);
+
+/* Queues a command that writes how far the sending side of a stream has come, as
+ * spate_stream_progress_sized() does.  The answer is what that function returns.  For languages
+ * other than C and C++, whose programs call spate_channel_stream_progress().
+ *
+ *   stream_id  The stream, or SPATE_STREAM_LAST.
+ *   ret        On success of the call it is lent until the answer, and written if that is 0.
+ *   size       Bytes that the program knows: its sizeof(struct spate_stream_progress).
+ *   tag        Returned in the answer; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -EINVAL     `ret` is NULL.
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_stream_progress_sized(struct spate_channel *channel, uint64_t conn_id,
+                                                  uint64_t stream_id,
+                                                  struct spate_stream_progress *ret, size_t size,
+                                                  uint64_t tag);
+
+/* Queues a command that writes how far the sending side of a stream has come: see
+ * spate_channel_stream_progress_sized(), whose results it has.  It is inline, so that a program
+ * gets the fields that it was compiled with.  Threads: any, one at a time per channel. */
+static inline int spate_channel_stream_progress(struct spate_channel *channel, uint64_t conn_id,
+                                                uint64_t stream_id,
+                                                struct spate_stream_progress *ret, uint64_t tag)
+{
+    return spate_channel_stream_progress_sized(channel, conn_id, stream_id, ret, sizeof(*ret), tag);
+}
+
+/* Queues a command that writes the counters of a connection, as spate_conn_stats_sized() does.  The
+ * answer is 0, or -ENOTCONN if the connection has ended or is not the channel's.  For languages
+ * other than C and C++, whose programs call spate_channel_conn_stats().
+ *
+ *   ret   On success of the call it is lent until the answer, and written if that is 0.
+ *   size  Bytes that the program knows: its sizeof(struct spate_conn_stats).
+ *   tag   Returned in the answer; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -EINVAL     `ret` is NULL.
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_conn_stats_sized(struct spate_channel *channel, uint64_t conn_id,
+                                             struct spate_conn_stats *ret, size_t size,
+                                             uint64_t tag);
+
+/* Queues a command that writes the counters of a connection: see spate_channel_conn_stats_sized(),
+ * whose results it has.  It is inline, so that a program gets the fields that it was compiled with.
+ * Threads: any, one at a time per channel. */
+static inline int spate_channel_conn_stats(struct spate_channel *channel, uint64_t conn_id,
+                                           struct spate_conn_stats *ret, uint64_t tag)
+{
+    return spate_channel_conn_stats_sized(channel, conn_id, ret, sizeof(*ret), tag);
+}
+
+/* Queues a command that abandons the sending side of a stream except its first bytes, as
+ * spate_stream_reset_at() does.  The answer is what that function returns.
+ * [draft-ietf-quic-reliable-stream-reset]
+ *
+ *   stream_id      The stream, or SPATE_STREAM_LAST.
+ *   error          An application error code below 2^62.
+ *   reliable_size  Bytes from the start of the stream, at most those that commands before this one
+ *                  have queued.  0 does what spate_channel_stream_reset() does.
+ *   tag            Returned in the answer; the library does not use it.
+ *
+ * Returns 0, or:
+ *   -EAGAIN     commands_max commands have no answer yet, or wait to be executed: take results.
+ *   -ESHUTDOWN  The channel was closed, or the shard has ended.
+ *
+ * Threads: any, one at a time per channel. */
+SPATE_API int spate_channel_stream_reset_at(struct spate_channel *channel, uint64_t conn_id,
+                                            uint64_t stream_id, uint64_t error,
+                                            uint64_t reliable_size, uint64_t tag);
 
 /* Queues a command that abandons the sending side of a stream, as spate_stream_reset() does.  The
  * answer is what that function returns.
