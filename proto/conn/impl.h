@@ -177,7 +177,13 @@ enum sp_path_event {
 };
 
 /* What can wait for memory: see conn/memory.c. */
-enum sp_shortage { SP_SHORT_OF_RECORDS, SP_SHORT_OF_ROOM, SP_SHORT_OF_CREDIT, SP_SHORTAGES };
+enum sp_shortage {
+    SP_SHORT_OF_RECORDS,
+    SP_SHORT_OF_ROOM,
+    SP_SHORT_OF_CREDIT,
+    SP_SHORT_OF_KEYS, /* after a rest */
+    SP_SHORTAGES
+};
 
 /* What the connection has taken from the pools that it shares. */
 struct sp_stores {

@@ -560,7 +560,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 {
     struct short_run run;
     run.count = 0;
-    if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake(conn, SP_SHORT_OF_ROOM, now_ns))
+    if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake(conn, now_ns))
         count = 0; /* lost, as what there is no room for */
     for (uint32_t i = 0; i < count; i++) {
         if (conn->state == SP_CONN_CLOSING) {

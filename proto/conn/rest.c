@@ -49,14 +49,14 @@ void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns)
     conn->rest_at_ns = SB_NEVER;
 }
 
-bool sp_conn_wake(struct sp_conn *conn, enum sp_shortage what, uint64_t now_ns)
+bool sp_conn_wake(struct sp_conn *conn, uint64_t now_ns)
 {
     SB_ASSERT(conn->keys.is_resting);
     if (!sp_keyphase_wake(&conn->keys)) {
-        sp_conn_note_shortage(conn, what, now_ns);
+        sp_conn_note_shortage(conn, SP_SHORT_OF_KEYS, now_ns);
         return false;
     }
-    sp_conn_end_shortage(conn, what);
+    sp_conn_end_shortage(conn, SP_SHORT_OF_KEYS);
     /* What woke it may be all, such as a keep-alive and its ACK: then it rests at a coarse time.
      * The ACK has a grain of time to come. */
     conn->rest_at_ns =

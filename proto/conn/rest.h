@@ -8,8 +8,7 @@
 void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns);
 
 /* Wakes the keys, which must be before anything is opened or sealed.  Returns false without memory;
- * after SP_MEMORY_PATIENCE_NS of that, noted as `what`, the connection is out of memory. */
-SB_MUST_USE SB_NEVER_INLINE bool sp_conn_wake(struct sp_conn *conn, enum sp_shortage what,
-                                              uint64_t now_ns);
+ * after SP_MEMORY_PATIENCE_NS of that, the connection is out of memory. */
+SB_MUST_USE SB_NEVER_INLINE bool sp_conn_wake(struct sp_conn *conn, uint64_t now_ns);
 
 #endif

@@ -157,7 +157,7 @@ bool sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, ui
     uint32_t room_count = SB_MAX(sp_gate_room_count(conn, train), 1u);
     if (sp_conn_send_wait(conn, room_count, now_ns).reason != SP_WAIT_NONE)
         return false;
-    if (sp_conn_wake(conn, SP_SHORT_OF_RECORDS, now_ns))
+    if (sp_conn_wake(conn, now_ns))
         return true;
     conn->lacks_records = true;
     conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));

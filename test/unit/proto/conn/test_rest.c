@@ -182,6 +182,28 @@ static void without_memory_for_long_it_ends(void **state)
     assert_true(sp_conn_is_closed(pair_conn(pair, SP_CLIENT)));
 }
 
+/* A packet that comes wakes it, and may find no room as the ones before. */
+static void waking_ends_no_shortage_of_other_memory(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint8_t ping[] = {0x01};
+    pair_init(pair);
+    connect_and_rest(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    uint64_t since_ns = pair->now_ns;
+    sp_conn_note_shortage(server, SP_SHORT_OF_ROOM, since_ns);
+    sp_conn_note_shortage(server, SP_SHORT_OF_RECORDS, since_ns);
+    assert_true(sp_keyphase_wake(&pair_conn(pair, SP_CLIENT)->keys));
+    struct pair_packet packet;
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+    pair->now_ns += SP_MEMORY_PATIENCE_NS;
+    pair_deliver(pair, SP_SERVER, &packet);
+    assert_false(sp_conn_is_resting(server));
+    assert_int_equal(server->short_since_ns[SP_SHORT_OF_ROOM], since_ns);
+    assert_int_equal(server->short_since_ns[SP_SHORT_OF_RECORDS], since_ns);
+    assert_int_equal(server->short_since_ns[SP_SHORT_OF_KEYS], SB_NEVER);
+}
+
 static void keys_are_updated_after_a_rest(void **state)
 {
     struct conn_pair *pair = *state;
@@ -223,6 +245,7 @@ int main(void)
         QT_TEST(conn_pair, a_forged_packet_wakes_for_a_second_at_most),
         QT_TEST(conn_pair, without_memory_it_waits_and_then_goes_on),
         QT_TEST(conn_pair, without_memory_for_long_it_ends),
+        QT_TEST(conn_pair, waking_ends_no_shortage_of_other_memory),
         QT_TEST(conn_pair, keys_are_updated_after_a_rest),
         QT_TEST(conn_pair, a_resting_connection_can_be_closed),
     };
