@@ -284,9 +284,8 @@ static void renew(struct spate_shard *shard, struct spate_conn *conn)
 
 bool se_conn_has_old_cids(const struct spate_conn *conn)
 {
-    const struct se_cids *cids = &conn->shard->own_cids;
     return conn->is_server && !sp_conn_is_closed(conn->proto) &&
-           (conn->cid_epoch != cids->epoch || sp_conn_has_old_cids(conn->proto));
+           (conn->cid_epoch != conn->shard->own_cids.epoch || sp_conn_has_old_cids(conn->proto));
 }
 
 static SB_NEVER_INLINE bool run(struct spate_shard *shard)

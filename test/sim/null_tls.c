@@ -563,7 +563,8 @@ static bool null_restart(struct sp_tls *tls)
 static void null_rest(struct sp_tls *tls)
 {
     for (int level = 0; level < SP_LEVELS; level++)
-        memset(tls->out[level].data, 0xdd, tls->out[level].data != NULL ? tls->out[level].size : 0);
+        if (tls->out[level].data != NULL)
+            memset(tls->out[level].data, 0xdd, tls->out[level].size);
 }
 
 const struct sp_tls_ops qs_null_tls_ops = {
