@@ -155,7 +155,9 @@ bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *tra
 bool sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
 {
     uint32_t room_count = SB_MAX(sp_gate_room_count(conn, train), 1u);
-    if (sp_conn_send_wait(conn, room_count, now_ns).reason != SP_WAIT_NONE)
+    enum sp_wait reason = sp_conn_send_wait(conn, room_count, now_ns).reason;
+    conn->is_pacer_blocked = reason == SP_WAIT_PACER;
+    if (reason != SP_WAIT_NONE)
         return false;
     if (sp_conn_wake(conn, now_ns))
         return true;

@@ -204,6 +204,24 @@ static void waking_ends_no_shortage_of_other_memory(void **state)
     assert_int_equal(server->short_since_ns[SP_SHORT_OF_KEYS], SB_NEVER);
 }
 
+/* A slow pacer may have no credit yet after a rest of a second. */
+static void what_the_pacer_holds_back_leaves_in_time(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    connect_and_rest(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    server->loss.is_pacing = true;
+    server->loss.path->pacer = (struct sp_pacer){
+        .rate_bytes_per_s = 100000, .burst_bytes = 20000, .full_at_ns = pair->now_ns + SB_S};
+    (void)write_some(pair, SP_SERVER);
+    pair_shuttle(pair);
+    assert_true(sp_conn_is_resting(server));
+    assert_true(sp_conn_deadline_ns(server) <= pair->now_ns + SB_S);
+    pass(pair, SB_S);
+    assert_int_equal(bytes_acked(pair, SP_SERVER), sizeof(bytes));
+}
+
 static void keys_are_updated_after_a_rest(void **state)
 {
     struct conn_pair *pair = *state;
@@ -246,6 +264,7 @@ int main(void)
         QT_TEST(conn_pair, without_memory_it_waits_and_then_goes_on),
         QT_TEST(conn_pair, without_memory_for_long_it_ends),
         QT_TEST(conn_pair, waking_ends_no_shortage_of_other_memory),
+        QT_TEST(conn_pair, what_the_pacer_holds_back_leaves_in_time),
         QT_TEST(conn_pair, keys_are_updated_after_a_rest),
         QT_TEST(conn_pair, a_resting_connection_can_be_closed),
     };
