@@ -84,8 +84,8 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
     if (sp_gate_wants_mtu_probe(conn))
         return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
     enum sp_wait reason = sp_gate_train(conn, train_count, now_ns);
-    if (reason != SP_WAIT_NONE)
-        return reason;
+    if (reason != SP_WAIT_NONE) /* a packet that lacked a record was tried, and is tried again */
+        return conn->lacks_records ? SP_WAIT_MEMORY : reason;
 
     /* A space that can send decides; otherwise the first one that has to wait. */
     reason = SP_WAIT_IDLE;
