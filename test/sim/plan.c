@@ -98,6 +98,25 @@ uint64_t qs_plan_round_ns(const struct qs_plan *plan)
     return ns;
 }
 
+/* Returns the bytes that `role` sends on all streams of one connection, at most. */
+static uint64_t bytes_max_of(const struct qs_plan *plan, int role)
+{
+    const struct qs_app_plan *from = &plan->side[role].app;
+    const struct qs_app_plan *to = &plan->side[1 - role].app;
+    uint64_t stream_count = (uint64_t)from->bidi_count + from->uni_count + to->bidi_count;
+    return stream_count * from->bytes_max;
+}
+
+uint64_t qs_plan_lend_ns(const struct qs_plan *plan, int role)
+{
+    const struct qs_app_plan *to = &plan->side[1 - role].app;
+    if (to->lend_ppm == 0)
+        return 0;
+    /* On average half of the largest buffer, and half of the longest pause. */
+    return bytes_max_of(plan, role) / (to->lend_bytes_max / 2 + 1) * (QS_LEND_PAUSE_NS_MAX / 2) /
+           PPM * to->lend_pause_ppm;
+}
+
 /* For all that `role` sends on one connection.  Windows of streams are used at the same time, what
  * an application does with the bytes takes its time one after the other. */
 static uint64_t credit_ns(const struct qs_plan *plan, int role)
@@ -105,15 +124,12 @@ static uint64_t credit_ns(const struct qs_plan *plan, int role)
     const struct qs_app_plan *from = &plan->side[role].app;
     const struct qs_app_plan *to = &plan->side[1 - role].app;
     const struct sp_config *peer = &plan->side[1 - role].config;
-    uint64_t stream_count = (uint64_t)from->bidi_count + from->uni_count + to->bidi_count;
-    uint64_t bytes = stream_count * from->bytes_max;
+    uint64_t bytes = bytes_max_of(plan, role);
     uint64_t rounds = bytes / peer->conn_window_bytes + from->bytes_max / peer->stream_window_bytes;
     uint64_t ns = rounds * qs_plan_round_ns(plan);
     if (to->read_ns > 0)
         ns += bytes / to->read_bytes * to->read_ns;
-    if (to->lend_ppm > 0) /* on average half of the largest buffer, half of the longest pause */
-        ns += bytes / (to->lend_bytes_max / 2 + 1) * (QS_LEND_PAUSE_NS_MAX / 2) / PPM *
-              to->lend_pause_ppm;
+    ns += qs_plan_lend_ns(plan, role);
     if (plan->path[role].rate_bytes_per_s > 0)
         ns += bytes * plan->conn_count * SB_MS / plan->path[role].rate_bytes_per_s * 1000;
     return ns;

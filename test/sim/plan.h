@@ -287,6 +287,10 @@ void qs_plan_expect(struct qs_plan *plan, enum sp_close_kind kind, uint64_t erro
  * ends add. */
 uint64_t qs_plan_round_ns(const struct qs_plan *plan);
 
+/* Returns how long the peer of `role` may take to lend memory for all that comes on one connection,
+ * on average. */
+uint64_t qs_plan_lend_ns(const struct qs_plan *plan, int role);
+
 /* Returns how long the credit of slow readers and small windows may take for all bytes of a
  * connection, after the faults' end and with nothing else in the way. */
 uint64_t qs_plan_credit_ns(const struct qs_plan *plan);

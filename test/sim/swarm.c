@@ -151,6 +151,16 @@ static void fit_window(struct qs_app_plan *app, const struct sp_config *peer)
     app->bytes_min = SB_MIN(app->bytes_min, app->bytes_max);
 }
 
+/* What waits for memory to be lent has been acknowledged, and its connection is silent meanwhile:
+ * no longer than a part of the idle timeout. */
+static void fit_lending(struct qs_plan *plan, enum sp_role role)
+{
+    struct qs_app_plan *reader = &plan->side[1 - role].app;
+    uint64_t ns = qs_plan_lend_ns(plan, role), ns_max = IDLE_TIMEOUT_NS / 4;
+    if (ns > ns_max)
+        reader->lend_pause_ppm = (uint32_t)(reader->lend_pause_ppm * ns_max / ns);
+}
+
 static void random_side(struct qs_random *random, struct qs_side_plan *side)
 {
     random_config(random, &side->config);
@@ -528,6 +538,7 @@ void qs_swarm_plan(uint64_t seed, struct qs_plan *ret)
     for (int role = 0; role < QS_SIDES; role++) {
         fit_rate(ret, (enum sp_role)role, &ret->side[role].config);
         fit_bytes(ret, (enum sp_role)role);
+        fit_lending(ret, (enum sp_role)role);
     }
     random_batches(&random, ret);
     random_overtaking(&random, ret);
