@@ -455,7 +455,7 @@ static bool send_train(struct qs_end *end)
     if (end->oracle.address_is_valid)
         qs_oracle_path_first_is_valid(&end->paths);
     if (train.size > 0)
-        qs_oracle_path_cid(&end->paths, train.data,
+        qs_oracle_path_cid(&end->paths, &end->conn->remote_ids, train.data,
                            host->plan->side[1 - host->role].config.cid_size, &train.path.local);
     if (host->role == SP_SERVER && train.size > 0)
         qs_oracle_path_out(&end->paths, &train.path.remote, train.size);

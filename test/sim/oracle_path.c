@@ -66,8 +66,17 @@ void qs_oracle_path_out(struct qs_oracle_path *oracle, const struct sp_addr *rem
                 remote->ip[3], remote->port, addr->bytes_in);
 }
 
-void qs_oracle_path_cid(struct qs_oracle_path *oracle, const uint8_t *datagram, size_t cid_size,
-                        const struct sp_addr *local)
+/* The peer may have retired all but one, with the next ones still under way. */
+static bool has_other_cid(const struct sp_cid_remote *ids, const struct sp_cid *cid)
+{
+    bool has_other = false;
+    for (uint32_t i = 0; i < SP_CIDS_MAX; i++)
+        has_other |= ids->entries[i].is_used && !sp_cid_equal(&ids->entries[i].cid, cid);
+    return has_other;
+}
+
+void qs_oracle_path_cid(struct qs_oracle_path *oracle, const struct sp_cid_remote *ids,
+                        const uint8_t *datagram, size_t cid_size, const struct sp_addr *local)
 {
     if ((datagram[0] & 0x80) != 0 || cid_size == 0)
         return;
@@ -76,7 +85,7 @@ void qs_oracle_path_cid(struct qs_oracle_path *oracle, const uint8_t *datagram, 
         const struct qs_oracle_cid *seen = &oracle->cids[i];
         if (!sp_cid_equal(&seen->cid, &cid))
             continue;
-        if (!sp_addr_equal(&seen->local, local))
+        if (!sp_addr_equal(&seen->local, local) && has_other_cid(ids, &cid))
             qs_fail(oracle->trace, "%s sends to one CID from %u.%u.%u.%u:%u and %u.%u.%u.%u:%u",
                     oracle->who, seen->local.ip[0], seen->local.ip[1], seen->local.ip[2],
                     seen->local.ip[3], seen->local.port, local->ip[0], local->ip[1], local->ip[2],

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/path/cid_remote.h"
 #include "proto/wire/types.h"
 #include "test/sim/trace.h"
 
@@ -42,9 +43,9 @@ void qs_oracle_path_deinit(struct qs_oracle_path *oracle);
 void qs_oracle_path_in(struct qs_oracle_path *oracle, const struct sp_addr *remote, uint64_t size);
 /* `size` bytes leave for `remote`. */
 void qs_oracle_path_out(struct qs_oracle_path *oracle, const struct sp_addr *remote, uint64_t size);
-/* A datagram leaves from `local`.  `cid_size`: of the peer's CIDs. */
-void qs_oracle_path_cid(struct qs_oracle_path *oracle, const uint8_t *datagram, size_t cid_size,
-                        const struct sp_addr *local);
+/* A datagram leaves from `local`.  `cid_size`: of the peer's CIDs, `ids`: what is left of them. */
+void qs_oracle_path_cid(struct qs_oracle_path *oracle, const struct sp_cid_remote *ids,
+                        const uint8_t *datagram, size_t cid_size, const struct sp_addr *local);
 /* A packet was sealed, which leaves with the next qs_oracle_path_out(), or opened. */
 void qs_oracle_path_packet(struct qs_oracle_path *oracle, const struct qs_packet *packet);
 /* `remote` has proved that it receives, by bytes that the oracle does not see. */
