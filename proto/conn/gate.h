@@ -179,7 +179,10 @@ static inline size_t sp_gate_datagram_size(const struct sp_conn *conn)
 {
     bool is_probing =
         conn->app.probe_count == 1 && (conn->loss.pto_count > 1 || conn->loss.path->is_suspected);
-    return is_probing ? SP_DATAGRAM_SIZE_MIN : conn->datagram_size;
+    /* A PATH_RESPONSE that is lost for its datagram's size would be lost each time: its peer sends
+     * nothing by this path before it has come. */
+    bool is_response = conn->path->response_count > 0;
+    return is_probing || is_response ? SP_DATAGRAM_SIZE_MIN : conn->datagram_size;
 }
 
 /* Returns whether only bytes of streams are to be sent. */

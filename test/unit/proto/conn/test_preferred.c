@@ -286,6 +286,30 @@ static void a_client_is_followed_once_it_is_proven_though_a_copy_came_first(void
     assert_true(server_is_at(pair, &view));
 }
 
+/* [RFC9000 8.2.2, 14.2] The path may take no more: a PATH_RESPONSE in a larger datagram would be
+ * lost again and again, and its peer waits for it. */
+static void a_path_response_leaves_in_a_datagram_that_each_path_takes(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_true(server->datagram_size > SP_DATAGRAM_SIZE_MIN);
+    static const uint8_t challenge[9] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};
+    const struct sp_path path = path_of(pair, SP_SERVER);
+    struct pair_packet packet;
+    struct sent sent;
+    for (int i = 0; i < 3; i++)
+        write_some(pair, SP_SERVER);
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, challenge, sizeof(challenge), PAIR_FAULT_NONE,
+              &packet);
+    give(pair, SP_SERVER, packet.data, packet.size, &path);
+    assert_int_equal(server->path->response_count, 1);
+    assert_true(take(pair, SP_SERVER, &sent));
+    assert_int_equal(server->path->response_count, 0);
+    assert_int_equal(sent.size, SP_DATAGRAM_SIZE_MIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +323,7 @@ int main(void)
         QT_TEST(conn_pair, a_server_that_forbids_moves_may_prefer_an_address),
         QT_TEST(conn_pair, packets_from_a_preferred_address_are_dropped_before),
         QT_TEST(conn_pair, a_copy_to_the_preferred_address_moves_nobody),
+        QT_TEST(conn_pair, a_path_response_leaves_in_a_datagram_that_each_path_takes),
         QT_TEST(conn_pair, a_client_is_followed_though_a_copy_of_its_packet_came_first),
         QT_TEST(conn_pair, a_client_is_followed_once_it_is_proven_though_a_copy_came_first),
     };
