@@ -5,37 +5,15 @@
 #include "test/support/hand_over_world.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MS UINT64_C(1000000)
-
-/* No packet came to a wrong shard or process, and none was answered with a reset. */
-static void assert_in_order(const struct hw_server *server)
-{
-    struct spate_shard_stats sum = hw_stats(server);
-    assert_int_equal(sum.strays_out, 0);
-    assert_int_equal(sum.strays_of_others, 0);
-    assert_int_equal(sum.stateless_resets, 0);
-    assert_int_equal(sum.conns_refused, 0);
-    assert_int_equal(server->closed, 0);
-}
-
-static struct hw_server *begin(struct hw *hw, uint32_t shard_count, uint32_t clients)
-{
-    struct hw_server *server = hw_make_server(hw, shard_count, NULL);
-    hw_listen(server);
-    hw_connect(hw, clients, server);
-    return server;
-}
 
 static void old_connections_stay_and_new_ones_come_to_the_new_engine(void **state)
 {
     (void)state;
     for (uint32_t is_v6 = 0; is_v6 < 2; is_v6++) {
         struct hw *hw = hw_create(is_v6 != 0);
-        struct hw_server *a = begin(hw, 2, 8);
+        struct hw_server *a = hw_begin(hw, 2, 8, NULL);
         struct hw_server *b = hw_make_server(hw, 2, NULL);
         hw_move_and_send(hw, 0, 8, a, 3);
         hw_hand_over(a, b);
@@ -43,8 +21,8 @@ static void old_connections_stay_and_new_ones_come_to_the_new_engine(void **stat
         assert_int_equal(a->connected, 8);
         hw_move_and_send(hw, 0, 8, a, 3);
         hw_move_and_send(hw, 8, 16, b, 3);
-        assert_in_order(a);
-        assert_in_order(b);
+        hw_assert_in_order(a);
+        hw_assert_in_order(b);
         owned_end_all();
     }
 }
@@ -56,7 +34,7 @@ static void engines_in_a_chain_all_keep_their_connections(void **state)
     struct hw *hw = hw_create(false);
     struct hw_server *servers[4];
     static const uint32_t shards[4] = {2, 1, 2, 1};
-    servers[0] = begin(hw, shards[0], 6);
+    servers[0] = hw_begin(hw, shards[0], 6, NULL);
     for (uint32_t i = 1; i < 4; i++) {
         servers[i] = hw_make_server(hw, shards[i], NULL);
         hw_hand_over(servers[i - 1], servers[i]);
@@ -65,7 +43,7 @@ static void engines_in_a_chain_all_keep_their_connections(void **state)
             hw_move_and_send(hw, each * 6, each * 6 + 6, servers[each], 2);
     }
     for (uint32_t i = 0; i < 4; i++)
-        assert_in_order(servers[i]);
+        hw_assert_in_order(servers[i]);
 }
 
 /* The engine in the middle ends before the first one: the last one still sees both ends. */
@@ -73,7 +51,7 @@ static void an_engine_sees_the_end_of_all_before_it(void **state)
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 1, 2);
+    struct hw_server *a = hw_begin(hw, 1, 2, NULL);
     struct hw_server *b = hw_make_server(hw, 1, NULL);
     struct hw_server *c = hw_make_server(hw, 1, NULL);
     hw_hand_over(a, b);
@@ -81,12 +59,12 @@ static void an_engine_sees_the_end_of_all_before_it(void **state)
     hw_hand_over(b, c);
     hw_connect(hw, 2, c);
     hw_kill(b);
-    hw_for(hw, 250 * MS);
+    hw_for(hw, 250 * HW_MS);
     hw_send_if_open(hw, 2, 4);
     hw_until_closed(hw, 2);
     hw_move_and_send(hw, 0, 2, a, 2);
     hw_kill(a);
-    hw_for(hw, 250 * MS);
+    hw_for(hw, 250 * HW_MS);
     hw_send_if_open(hw, 0, 2);
     hw_until_closed(hw, 4);
     assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
@@ -99,24 +77,16 @@ static void connections_of_an_engine_that_dies_are_reset_by_the_next(void **stat
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 2, 8);
+    struct hw_server *a = hw_begin(hw, 2, 8, NULL);
     struct hw_server *b = hw_make_server(hw, 1, NULL);
-    hw_hand_over(a, b);
-    hw_connect(hw, 4, b);
-    hw_kill(a);
-    hw_for(hw, 250 * MS); /* b looks every 100 ms */
-    hw_send_if_open(hw, 0, 8);
-    hw_until_closed(hw, 8);
-    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
-    hw_move_and_send(hw, 8, 12, b, 3);
-    assert_int_equal(b->closed, 0);
+    hw_assert_dead_is_answered_for(hw, a, b);
 }
 
 static void sockets_of_ended_engines_are_used_again(void **state)
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *before = begin(hw, 2, 1);
+    struct hw_server *before = hw_begin(hw, 2, 1, NULL);
     for (uint32_t i = 0; i < 3; i++) {
         struct hw_server *next = hw_make_server(hw, 2, NULL);
         hw_hand_over(before, next);
@@ -124,7 +94,7 @@ static void sockets_of_ended_engines_are_used_again(void **state)
         hw_move_and_send(hw, i, i + 1, before, 1);
         hw_kill(before);
         assert_int_equal(hw_socket_count(hw), 4);
-        hw_for(hw, 2300 * MS); /* for so long its ring might read */
+        hw_for(hw, 2300 * HW_MS); /* for so long its ring might read */
         before = next;
     }
     hw_connect(hw, 4, before);
@@ -139,7 +109,7 @@ static void handshakes_in_flight_are_not_refused(void **state)
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 2, 1);
+    struct hw_server *a = hw_begin(hw, 2, 1, NULL);
     struct hw_server *b = hw_make_server(hw, 2, NULL);
     struct hw_client *client = &hw->clients[hw->client_count++];
     client->relay = pw_relay_create(&hw->w);
@@ -152,8 +122,8 @@ static void handshakes_in_flight_are_not_refused(void **state)
 
     hw_hand_over(a, b);
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
-    hw_for(hw, 5 * MS);
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
+    hw_for(hw, 5 * HW_MS);
     client->relay->drops_to_client = false;
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     while (a->connected + b->connected < 2 && pw_now_ns() < end_ns)
@@ -185,10 +155,10 @@ static void first_packets_in_the_old_sockets_are_accepted(void **state)
         pw_relay_pass(hw->clients[i].relay);
     hw_hand_over(a, b);
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
     uint64_t start_ns = pw_now_ns();
     hw_until(hw, &a->connected, 8);
-    assert_true(pw_now_ns() - start_ns < 900 * MS); /* before the first one is sent again */
+    assert_true(pw_now_ns() - start_ns < 900 * HW_MS); /* before the first one is sent again */
     assert_int_equal(b->connected, 0);
     assert_int_equal(hw->w.client.closed_count, 0);
 }
@@ -197,12 +167,12 @@ static void an_engine_that_was_replaced_ends_when_its_connections_have(void **st
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 2, 4);
+    struct hw_server *a = hw_begin(hw, 2, 4, NULL);
     struct hw_server *b = hw_make_server(hw, 2, NULL);
     hw_hand_over(a, b);
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * MS, 7, "replaced"), 0);
-    hw_for(hw, 300 * MS);
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
+    hw_for(hw, 300 * HW_MS);
     hw_move_and_send(hw, 0, 4, a, 1);
     assert_int_equal(a->closed, 0);
     for (uint32_t i = 0; i < 4; i++)
@@ -224,24 +194,7 @@ static void tokens_of_the_old_engine_are_good_at_the_new_one(void **state)
     struct hw *hw = hw_create(false);
     struct hw_server *a = hw_make_server(hw, 2, retry_always);
     struct hw_server *b = hw_make_server(hw, 2, retry_always);
-    hw_listen(a);
-    for (uint32_t i = 0; i < 6; i++) {
-        struct hw_client *client = &hw->clients[hw->client_count++];
-        client->relay = pw_relay_create(&hw->w);
-        client->conn = pw_connect_through(&hw->w, client->relay);
-    }
-    for (uint32_t i = 0; i < 1000 && hw_stats(a).retries_sent < 6; i++)
-        hw_turn(hw);
-    assert_int_equal(hw_stats(a).retries_sent, 6);
-    uint64_t answered = hw_stats(a).tokens_accepted;
-    hw_hand_over(a, b);
-    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
-    while (a->connected + b->connected < 6 && pw_now_ns() < end_ns)
-        hw_turn(hw);
-    assert_int_equal(a->connected + b->connected, 6);
-    assert_true(hw_stats(b).tokens_accepted + answered >= 6);
-    assert_int_equal(hw_stats(a).tokens_refused + hw_stats(b).tokens_refused, 0);
-    assert_int_equal(hw->w.client.closed_count, 0);
+    hw_assert_retries_go_on(hw, a, b, 6);
 }
 
 /* Another program of the kernel gives the new engine the packets of the old one's connections. */
@@ -249,36 +202,16 @@ static void packets_of_the_other_engine_are_never_answered(void **state)
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 1, 4);
+    struct hw_server *a = hw_begin(hw, 1, 4, NULL);
     struct hw_server *b = hw_make_server(hw, 1, NULL);
-    hw_hand_over(a, b);
-    hw_connect(hw, 1, b);
-    for (uint32_t wrong = 0; wrong < 2; wrong++) {
-        struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 1 - wrong)};
-        const struct sock_fprog program = {.len = 1, .filter = code};
-        int one = 1;
-        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&hw->w.address, hw->w.address_size), 0);
-        assert_int_equal(
-            setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)), 0);
-        (void)close(fd);
-        uint32_t from = wrong == 0 ? 0 : 4;
-        uint32_t to = wrong == 0 ? 4 : 5;
-        hw_send(hw, from, to, 1);
-        hw_for(hw, 50 * MS);
-        const struct hw_server *at = wrong == 0 ? b : a;
-        assert_true(hw_stats(at).strays_of_others >= to - from);
-        assert_int_equal(hw_stats(at).stateless_resets, 0);
-    }
-    assert_int_equal(hw->w.client.closed_count, 0);
+    hw_assert_others_are_not_answered(hw, a, b);
 }
 
 static void listeners_cannot_be_added_after_it(void **state)
 {
     (void)state;
     struct hw *hw = hw_create(false);
-    struct hw_server *a = begin(hw, 2, 2);
+    struct hw_server *a = hw_begin(hw, 2, 2, NULL);
     struct hw_server *b = hw_make_server(hw, 2, NULL);
     struct spate_listener *listener;
     struct spate_error error = {""};
@@ -294,7 +227,7 @@ static void listeners_cannot_be_added_after_it(void **state)
     hw_channel_end(&channel);
     /* A closed listener gives its socket up, and nobody is disturbed. */
     spate_listener_close(a->listeners[1]);
-    hw_for(hw, 50 * MS);
+    hw_for(hw, 50 * HW_MS);
     hw_move_and_send(hw, 0, 2, a, 2);
     hw_connect(hw, 2, b);
 }

@@ -5,11 +5,8 @@
 #include "test/support/hand_over_world.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <string.h>
 #include <unistd.h>
-
-#define MS UINT64_C(1000000)
 
 enum { SERVER_ID = 0x5e };
 
@@ -44,25 +41,6 @@ static struct spate_quic_lb config_of(uint8_t config_id, uint8_t server_id_size,
     memset(lb.server_id, SERVER_ID, sizeof(lb.server_id));
     memset(lb.key, key, sizeof(lb.key));
     return lb;
-}
-
-static struct hw_server *begin(struct hw *hw, uint32_t shard_count, uint32_t clients)
-{
-    struct hw_server *server = hw_make_server(hw, shard_count, with_lb);
-    hw_listen(server);
-    hw_connect(hw, clients, server);
-    return server;
-}
-
-/* No packet came to a wrong shard or process, and none was answered with a reset. */
-static void assert_in_order(const struct hw_server *server)
-{
-    struct spate_shard_stats sum = hw_stats(server);
-    assert_int_equal(sum.strays_out, 0);
-    assert_int_equal(sum.strays_of_others, 0);
-    assert_int_equal(sum.stateless_resets, 0);
-    assert_int_equal(sum.conns_refused, 0);
-    assert_int_equal(server->closed, 0);
 }
 
 static void reader_end(void *reader)
@@ -106,7 +84,7 @@ static void servers_of_a_fleet_replace_each_other(void **state)
         struct hw *hw = hw_create(false);
         struct hw_server *servers[3];
         given = shapes[shape];
-        servers[0] = begin(hw, shards[0], 6);
+        servers[0] = hw_begin(hw, shards[0], 6, with_lb);
         for (uint32_t i = 1; i < 3; i++) {
             servers[i] = hw_make_server(hw, shards[i], with_lb);
             hw_hand_over(servers[i - 1], servers[i]);
@@ -116,7 +94,7 @@ static void servers_of_a_fleet_replace_each_other(void **state)
         }
         assert_true(assert_balanced(hw, &given) > 18);
         for (uint32_t i = 0; i < 3; i++)
-            assert_in_order(servers[i]);
+            hw_assert_in_order(servers[i]);
         owned_end_all();
     }
 }
@@ -127,14 +105,14 @@ static void unroutable_ids_name_their_process_too(void **state)
     (void)state;
     struct hw *hw = hw_create(false);
     given = config_of(SPATE_QUIC_LB_UNROUTABLE, 2, 8, 0);
-    struct hw_server *a = begin(hw, 2, 6);
+    struct hw_server *a = hw_begin(hw, 2, 6, with_lb);
     struct hw_server *b = hw_make_server(hw, 2, with_lb);
     hw_hand_over(a, b);
     hw_connect(hw, 6, b);
     hw_move_and_send(hw, 0, 6, a, 2);
     hw_move_and_send(hw, 6, 12, b, 2);
-    assert_in_order(a);
-    assert_in_order(b);
+    hw_assert_in_order(a);
+    hw_assert_in_order(b);
 }
 
 static uint64_t old_count(const struct hw_server *server)
@@ -147,7 +125,7 @@ static void rotate(struct hw *hw, struct hw_server *server, const struct spate_q
     struct spate_error error = {""};
     if (spate_engine_set_quic_lb(server->engine, lb, &error) != 0)
         fail_msg("%s", error.text);
-    hw_for(hw, 10 * MS);
+    hw_for(hw, 10 * HW_MS);
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     while (old_count(server) > 0 && pw_now_ns() < end_ns)
         hw_turn(hw);
@@ -163,13 +141,13 @@ static void configurations_change_while_the_old_process_drains(void **state)
     const struct spate_quic_lb lbs[] = {config_of(1, 3, 8, 7), config_of(2, 3, 8, 9),
                                         config_of(3, 2, 9, 11), config_of(4, 2, 9, 0)};
     given = lbs[0];
-    struct hw_server *a = begin(hw, 2, 6);
+    struct hw_server *a = hw_begin(hw, 2, 6, with_lb);
     given = lbs[1];
     struct hw_server *b = hw_make_server(hw, 2, with_lb);
     hw_hand_over(a, b);
     hw_connect(hw, 6, b);
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 60000 * MS, 7, "replaced"), 0);
+        assert_int_equal(spate_shard_shutdown(a->shards[i], 60000 * HW_MS, 7, "replaced"), 0);
     hw_move_and_send(hw, 0, 6, a, 1);
     rotate(hw, a, &lbs[1]);
     for (uint32_t i = 1; i < QT_COUNT(lbs); i++) {
@@ -183,8 +161,8 @@ static void configurations_change_while_the_old_process_drains(void **state)
         hw_move_and_send(hw, 6, 12, b, 2);
         assert_true(assert_balanced(hw, &lbs[i]) >= 12);
     }
-    assert_in_order(a);
-    assert_in_order(b);
+    hw_assert_in_order(a);
+    hw_assert_in_order(b);
 }
 
 /* Also by an engine with fewer shards, whose shard 0 answers for the old one's shard 1. */
@@ -193,17 +171,9 @@ static void connections_of_a_process_that_dies_are_reset(void **state)
     (void)state;
     struct hw *hw = hw_create(false);
     given = config_of(1, 2, 8, 7);
-    struct hw_server *a = begin(hw, 2, 8);
+    struct hw_server *a = hw_begin(hw, 2, 8, with_lb);
     struct hw_server *b = hw_make_server(hw, 1, with_lb);
-    hw_hand_over(a, b);
-    hw_connect(hw, 4, b);
-    hw_kill(a);
-    hw_for(hw, 250 * MS); /* b looks every 100 ms */
-    hw_send_if_open(hw, 0, 8);
-    hw_until_closed(hw, 8);
-    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
-    hw_move_and_send(hw, 8, 12, b, 3);
-    assert_int_equal(b->closed, 0);
+    hw_assert_dead_is_answered_for(hw, a, b);
 }
 
 /* Tokens of the old engine's Retry packets come back to the new one. */
@@ -214,24 +184,7 @@ static void what_a_retry_began_goes_on_at_the_new_process(void **state)
     given = config_of(1, 3, 8, 7);
     struct hw_server *a = hw_make_server(hw, 2, with_lb_and_retry);
     struct hw_server *b = hw_make_server(hw, 2, with_lb_and_retry);
-    hw_listen(a);
-    for (uint32_t i = 0; i < 12; i++) {
-        struct hw_client *client = &hw->clients[hw->client_count++];
-        client->relay = pw_relay_create(&hw->w);
-        client->conn = pw_connect_through(&hw->w, client->relay);
-    }
-    for (uint32_t i = 0; i < 1000 && hw_stats(a).retries_sent < 12; i++)
-        hw_turn(hw);
-    assert_int_equal(hw_stats(a).retries_sent, 12);
-    uint64_t answered = hw_stats(a).tokens_accepted;
-    hw_hand_over(a, b);
-    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
-    while (a->connected + b->connected < 12 && pw_now_ns() < end_ns)
-        hw_turn(hw);
-    assert_int_equal(a->connected + b->connected, 12);
-    assert_true(hw_stats(b).tokens_accepted + answered >= 12);
-    assert_int_equal(hw_stats(a).tokens_refused + hw_stats(b).tokens_refused, 0);
-    assert_int_equal(hw->w.client.closed_count, 0);
+    hw_assert_retries_go_on(hw, a, b, 12);
     assert_true(assert_balanced(hw, &given) >= 12);
 }
 
@@ -241,28 +194,9 @@ static void packets_of_the_other_process_are_never_answered(void **state)
     (void)state;
     struct hw *hw = hw_create(false);
     given = config_of(1, 3, 8, 7);
-    struct hw_server *a = begin(hw, 1, 4);
+    struct hw_server *a = hw_begin(hw, 1, 4, with_lb);
     struct hw_server *b = hw_make_server(hw, 1, with_lb);
-    hw_hand_over(a, b);
-    hw_connect(hw, 1, b);
-    for (uint32_t wrong = 0; wrong < 2; wrong++) {
-        struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 1 - wrong)};
-        const struct sock_fprog program = {.len = 1, .filter = code};
-        int one = 1;
-        int fd = owned_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
-        assert_int_equal(bind(fd, (struct sockaddr *)&hw->w.address, hw->w.address_size), 0);
-        assert_int_equal(
-            setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)), 0);
-        uint32_t from = wrong == 0 ? 0 : 4;
-        uint32_t to = wrong == 0 ? 4 : 5;
-        hw_send(hw, from, to, 1);
-        hw_for(hw, 50 * MS);
-        const struct hw_server *at = wrong == 0 ? b : a;
-        assert_true(hw_stats(at).strays_of_others >= to - from);
-        assert_int_equal(hw_stats(at).stateless_resets, 0);
-    }
-    assert_int_equal(hw->w.client.closed_count, 0);
+    hw_assert_others_are_not_answered(hw, a, b);
 }
 
 /* The kernel's program reads all CIDs at one place. */
@@ -280,7 +214,7 @@ static void connection_ids_of_another_form_are_refused(void **state)
     };
     struct hw *hw = hw_create(false);
     given = config_of(1, 2, 8, 7);
-    struct hw_server *a = begin(hw, 2, 4);
+    struct hw_server *a = hw_begin(hw, 2, 4, with_lb);
     for (uint32_t i = 0; i < QT_COUNT(cases); i++) {
         struct hw_channel channel = hw_channel_create();
         struct spate_error error = {""};
@@ -303,8 +237,8 @@ static void connection_ids_of_another_form_are_refused(void **state)
     hw_connect(hw, 4, c);
     hw_move_and_send(hw, 0, 8, a, 2);
     hw_move_and_send(hw, 8, 12, c, 2);
-    assert_in_order(a);
-    assert_in_order(c);
+    hw_assert_in_order(a);
+    hw_assert_in_order(c);
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/support/hand_over_world.h"
 
+#include <linux/filter.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -325,4 +326,92 @@ uint32_t hw_socket_count(const struct hw *hw)
     }
     (void)fclose(file);
     return count;
+}
+
+struct hw_server *hw_begin(struct hw *hw, uint32_t shard_count, uint32_t clients,
+                           void (*change)(struct spate_config *config))
+{
+    struct hw_server *server = hw_make_server(hw, shard_count, change);
+    hw_listen(server);
+    hw_connect(hw, clients, server);
+    return server;
+}
+
+void hw_assert_in_order(const struct hw_server *server)
+{
+    struct spate_shard_stats sum = hw_stats(server);
+    assert_int_equal(sum.strays_out, 0);
+    assert_int_equal(sum.strays_of_others, 0);
+    assert_int_equal(sum.stateless_resets, 0);
+    assert_int_equal(sum.conns_refused, 0);
+    assert_int_equal(server->closed, 0);
+}
+
+void hw_assert_dead_is_answered_for(struct hw *hw, struct hw_server *from, struct hw_server *to)
+{
+    uint32_t old_count = hw->client_count;
+    hw_hand_over(from, to);
+    hw_connect(hw, 4, to);
+    hw_kill(from);
+    hw_for(hw, 250 * HW_MS); /* the new one looks every 100 ms */
+    hw_send_if_open(hw, 0, old_count);
+    hw_until_closed(hw, old_count);
+    assert_int_equal(hw->w.client.close.kind, SPATE_CLOSE_STATELESS_RESET);
+    hw_move_and_send(hw, old_count, old_count + 4, to, 3);
+    assert_int_equal(to->closed, 0);
+}
+
+void hw_assert_retries_go_on(struct hw *hw, struct hw_server *from, struct hw_server *to,
+                             uint32_t count)
+{
+    hw_listen(from);
+    for (uint32_t i = 0; i < count; i++) {
+        struct hw_client *client = &hw->clients[hw->client_count++];
+        client->relay = pw_relay_create(&hw->w);
+        client->conn = pw_connect_through(&hw->w, client->relay);
+    }
+    for (uint32_t i = 0; i < 1000 && hw_stats(from).retries_sent < count; i++)
+        hw_turn(hw);
+    assert_int_equal(hw_stats(from).retries_sent, count);
+    uint64_t answered = hw_stats(from).tokens_accepted;
+    hw_hand_over(from, to);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (from->connected + to->connected < count && pw_now_ns() < end_ns)
+        hw_turn(hw);
+    assert_int_equal(from->connected + to->connected, count);
+    assert_true(hw_stats(to).tokens_accepted + answered >= count);
+    assert_int_equal(hw_stats(from).tokens_refused + hw_stats(to).tokens_refused, 0);
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+/* Gives all sockets of the world's port a program of the kernel that always chooses `index`. */
+static void misdirect(const struct hw *hw, uint32_t index)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, index)};
+    const struct sock_fprog program = {.len = 1, .filter = code};
+    int one = 1;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&hw->w.address, hw->w.address_size), 0);
+    assert_int_equal(
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)), 0);
+    (void)close(fd);
+}
+
+void hw_assert_others_are_not_answered(struct hw *hw, struct hw_server *from, struct hw_server *to)
+{
+    uint32_t old_count = hw->client_count;
+    hw_hand_over(from, to);
+    hw_connect(hw, 1, to);
+    for (uint32_t wrong = 0; wrong < 2; wrong++) {
+        misdirect(hw, 1 - wrong);
+        uint32_t first = wrong == 0 ? 0 : old_count;
+        uint32_t end = wrong == 0 ? old_count : old_count + 1;
+        hw_send(hw, first, end, 1);
+        hw_for(hw, 50 * HW_MS);
+        const struct hw_server *at = wrong == 0 ? to : from;
+        assert_true(hw_stats(at).strays_of_others >= end - first);
+        assert_int_equal(hw_stats(at).stateless_resets, 0);
+    }
+    assert_int_equal(hw->w.client.closed_count, 0);
 }

@@ -7,6 +7,8 @@
 /* Servers that replace each other at one address, and clients behind relays, all run by the test's
  * thread.  A server counts the bytes of all streams, and checks that they are pw_byte(0, ...). */
 
+#define HW_MS UINT64_C(1000000)
+
 enum { HW_SHARDS = 2, HW_SERVERS = 9, HW_CLIENTS = 32, HW_PIECE = 3000 };
 
 struct hw;
@@ -102,5 +104,25 @@ struct spate_shard_stats hw_stats(const struct hw_server *server);
 
 /* Returns how many sockets are bound to the world's port. */
 uint32_t hw_socket_count(const struct hw *hw);
+
+/* Makes a server that listens, with so many clients: see hw_make_server(). */
+struct hw_server *hw_begin(struct hw *hw, uint32_t shard_count, uint32_t clients,
+                           void (*change)(struct spate_config *config));
+
+/* No packet came to a wrong shard or process, and none was answered with a reset. */
+void hw_assert_in_order(const struct hw_server *server);
+
+/* `to` takes over from `from`, which dies: its clients, all that there are, get stateless resets,
+ * and four new ones of `to` go on. */
+void hw_assert_dead_is_answered_for(struct hw *hw, struct hw_server *from, struct hw_server *to);
+
+/* `from`, which always sends Retry, begins with `count` clients; `to` takes over, and all connect
+ * to one of the two. */
+void hw_assert_retries_go_on(struct hw *hw, struct hw_server *from, struct hw_server *to,
+                             uint32_t count);
+
+/* `to` takes over from `from`, both with one shard.  Then another program of the kernel gives each
+ * of them the packets of the other one's connections: they are counted, and not answered. */
+void hw_assert_others_are_not_answered(struct hw *hw, struct hw_server *from, struct hw_server *to);
 
 #endif

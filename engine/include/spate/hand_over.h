@@ -44,10 +44,10 @@ extern "C" {
  *   - Sockets of an old process stay open in the new one, idle; the next process that takes over
  *     uses them.
  *   - With `quic_lb`, all processes have it, and as many bytes of server ID and nonce together: the
- *     kernel reads the process behind them, without the key.  Configurations, keys and server IDs
- *     may differ between the processes, and change in each of them.  A server ID that both have
- *     leads balancers to both; then give nonces 8 bytes at least, as the new process does not know
- *     which ones the old one has used.
+ *     kernel finds the process by an octet after them, without the key.  Configurations, keys and
+ *     server IDs may differ between the processes, and change in each of them.  A server ID that
+ *     both have leads balancers to both; then give nonces 8 bytes at least, as the new process does
+ *     not know which ones the old one has used.
  *   - Listen at the same addresses as the old process, also with spate_listener_prefer(). */
 
 /* Gives the listening sockets of an engine to another process, step by step.  Sends what is due and
