@@ -113,9 +113,8 @@ static bool add_number(struct sp_conn *conn, struct sp_build *build, enum sp_fra
 static void add_limits(struct sp_conn *conn, struct sp_build *build, uint64_t now_ns)
 {
     if (conn->wants_max_data && !conn->holds_credit) {
-        uint64_t limit = sp_window_wants_update(&conn->window)
-                             ? sp_conn_raise_limit(conn, &conn->window, now_ns)
-                             : conn->window.limit;
+        uint64_t limit = sp_window_wants_update(&conn->window) ? sp_conn_raise_limit(conn, now_ns)
+                                                               : conn->window.limit;
         if (add_number(conn, build, SP_FRAME_MAX_DATA, limit))
             conn->wants_max_data = false;
     }
@@ -264,12 +263,11 @@ static bool add_stream_control(struct sp_conn *conn, struct sp_build *build,
         type = SP_FRAME_STOP_SENDING;
         sp_frame_write_stop_sending(&w, stream->id, stream->recv.stop_error);
     } else if (stream->control & SP_CONTROL_MAX_DATA) {
-        struct sp_window *window = &stream->recv.window;
         bit = SP_CONTROL_MAX_DATA;
         type = SP_FRAME_MAX_STREAM_DATA;
-        if (sp_window_wants_update(window))
-            (void)sp_conn_raise_limit(conn, window, now_ns);
-        number = window->limit;
+        if (sp_window_wants_update(&stream->recv.window))
+            (void)sp_conn_raise_stream_limit(conn, &stream->recv, now_ns);
+        number = stream->recv.window.limit;
         sp_frame_write_stream_limit(&w, type, stream->id, number);
     } else {
         bit = SP_CONTROL_BLOCKED;

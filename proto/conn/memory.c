@@ -100,16 +100,32 @@ static uint64_t window_size_max(const struct sp_conn *conn)
            SB_MIN(room, config->conn_window_bytes_max - config->conn_window_bytes);
 }
 
-uint64_t sp_conn_raise_limit(struct sp_conn *conn, struct sp_window *window, uint64_t now_ns)
+uint64_t sp_conn_raise_limit(struct sp_conn *conn, uint64_t now_ns)
 {
-    if (window != &conn->window)
-        return sp_window_update(window, window_rtt_ns(conn), now_ns);
+    struct sp_window *window = &conn->window;
     uint64_t before = widened_bytes(conn);
     SB_ASSERT(before <= conn->pools->widened_bytes);
     window->size_max = window_size_max(conn);
-    (void)sp_window_update(window, window_rtt_ns(conn), now_ns);
+    (void)sp_window_update(window, 0, window_rtt_ns(conn), now_ns);
     conn->pools->widened_bytes += widened_bytes(conn) - before;
     return window->limit;
+}
+
+/* A stream whose window has room for what waits would have no use of it if the connection's window
+ * had none. */
+uint64_t sp_conn_raise_stream_limit(struct sp_conn *conn, struct sp_stream_recv *recv,
+                                    uint64_t now_ns)
+{
+    uint64_t held_bytes = sp_stream_recv_held_bytes(recv), size = recv->window.size;
+    uint64_t limit = sp_window_update(&recv->window, held_bytes, window_rtt_ns(conn), now_ns);
+    if (recv->window.size <= SB_MAX(size, conn->window.size))
+        return limit;
+    uint64_t before = widened_bytes(conn);
+    conn->window.size_max = window_size_max(conn);
+    sp_window_widen(&conn->window, recv->window.size);
+    conn->pools->widened_bytes += widened_bytes(conn) - before;
+    conn->wants_max_data |= sp_window_wants_update(&conn->window);
+    return limit;
 }
 
 void sp_conn_narrow_window(struct sp_conn *conn)

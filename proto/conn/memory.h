@@ -20,9 +20,12 @@ static inline void sp_conn_end_shortage(struct sp_conn *conn, enum sp_shortage w
     conn->short_since_ns[what] = SB_NEVER;
 }
 
-/* Raises the limit of the connection's window, or of one of a stream, and returns it.  Both follow
- * the bandwidth-delay product; the connection's window stays within its part of the memory. */
-uint64_t sp_conn_raise_limit(struct sp_conn *conn, struct sp_window *window, uint64_t now_ns);
+/* Raises the limit of the connection's window, or that of a stream, and returns it.  Both follow
+ * the bandwidth-delay product.  The connection's window stays within its part of the memory; up to
+ * that it is at least as large as that of a stream has become. */
+uint64_t sp_conn_raise_limit(struct sp_conn *conn, uint64_t now_ns);
+uint64_t sp_conn_raise_stream_limit(struct sp_conn *conn, struct sp_stream_recv *recv,
+                                    uint64_t now_ns);
 
 /* Gives back what the connection's window has been widened by. */
 void sp_conn_narrow_window(struct sp_conn *conn);

@@ -110,6 +110,13 @@ static inline bool sp_stream_recv_wants_credit(const struct sp_stream_recv *recv
            sp_window_wants_update(&recv->window);
 }
 
+/* Returns the received bytes that wait for earlier ones; 0 while the application can have some. */
+static inline uint64_t sp_stream_recv_held_bytes(const struct sp_stream_recv *recv)
+{
+    const struct sp_reassembly *reassembly = &recv->reassembly;
+    return sp_reassembly_is_readable(reassembly) ? 0 : recv->window.received - reassembly->read_end;
+}
+
 void sp_stream_recv_check(const struct sp_stream_recv *recv);
 
 #endif

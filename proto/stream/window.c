@@ -11,6 +11,11 @@
  * It grows to four times what was consumed: a sender in slow start has twice as much in flight as
  * was acknowledged in the last round trip, and doubles that before this one is over.
  *
+ * Bytes that wait for earlier ones use credit and cannot be consumed.  On a path that reorders
+ * there always are some, so they count as consumed, and the window has room in addition for twice
+ * as many: they double like what is in flight.  What the application could consume, and does not,
+ * counts for nothing.
+ *
  * What can be attacked: a peer can make a round trip look long, and so a window larger than it
  * needs.  The owner bounds `size_max` by the memory that there is. */
 
@@ -53,27 +58,38 @@ bool sp_window_wants_update(const struct sp_window *window)
     return window->consumed + window->size - window->limit >= SB_MAX(window->size / STEPS, 1);
 }
 
+/* Returns what has come, as far as the application could take it.  It falls when it could and has
+ * not. */
+static uint64_t arrived_bytes(const struct sp_window *window, uint64_t held_bytes)
+{
+    return window->consumed + held_bytes;
+}
+
 /* Returns the size for the rate of this round trip.  One that is not over counts as if nothing more
  * came in it. */
-static uint64_t need(const struct sp_window *window, uint64_t round_ns, uint64_t elapsed_ns)
+static uint64_t need(const struct sp_window *window, uint64_t held_bytes, uint64_t round_ns,
+                     uint64_t elapsed_ns)
 {
-    unsigned __int128 bytes = window->consumed - window->round_consumed;
+    uint64_t arrived = arrived_bytes(window, held_bytes);
+    unsigned __int128 bytes = arrived - SB_MIN(arrived, window->round_arrived);
     bytes = bytes * round_ns / SB_MAX(elapsed_ns, round_ns);
-    if (ROUNDS_MIN * bytes <= window->size)
+    if (ROUNDS_MIN * (bytes + held_bytes) <= window->size)
         return window->size;
-    bytes *= ROUNDS_GROWN;
+    bytes = ROUNDS_GROWN * bytes + ROUNDS_MIN * held_bytes;
     return bytes < window->size_max ? (uint64_t)bytes : window->size_max;
 }
 
-uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t now_ns)
+uint64_t sp_window_update(struct sp_window *window, uint64_t held_bytes, uint64_t rtt_ns,
+                          uint64_t now_ns)
 {
+    SB_ASSERT(held_bytes <= window->received - window->consumed);
     uint64_t round_ns = sb_time_add(rtt_ns, ENDS_NS);
     uint64_t elapsed_ns = sb_time_since(now_ns, window->round_ns);
     if (window->round_ns != 0)
-        window->size = SB_MAX(window->size, need(window, round_ns, elapsed_ns));
+        window->size = SB_MAX(window->size, need(window, held_bytes, round_ns, elapsed_ns));
     if (window->round_ns == 0 || elapsed_ns >= round_ns) {
         window->round_ns = SB_MAX(now_ns, 1);
-        window->round_consumed = window->consumed;
+        window->round_arrived = arrived_bytes(window, held_bytes);
     }
 
     uint64_t size = SB_MIN(window->size, window->size_max);
@@ -81,4 +97,9 @@ uint64_t sp_window_update(struct sp_window *window, uint64_t rtt_ns, uint64_t no
     window->limit = SB_MAX(window->limit, window->consumed + size);
     window->size = window->limit - window->consumed;
     return window->limit;
+}
+
+void sp_window_widen(struct sp_window *window, uint64_t size)
+{
+    window->size = SB_MAX(window->size, SB_MIN(size, window->size_max));
 }

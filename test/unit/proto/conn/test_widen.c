@@ -8,6 +8,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
+#include "proto/conn/memory.h"
 #include "test/support/conn_pair.h"
 
 enum { WINDOW = 4000, BOUND = 20000, CHUNK = 100000 };
@@ -115,6 +116,34 @@ static void without_a_bound_the_configuration_counts(void **state)
     assert_true(pair_conn(pair, SP_SERVER)->window.size <= 64 << 20);
 }
 
+/* What waits for a late packet gets room in both windows, as far as there is memory. */
+static void the_window_of_a_connection_follows_that_of_a_stream_with_a_gap(void **state)
+{
+    struct conn_pair *pair = *state;
+    static const uint64_t bounds[] = {UINT64_MAX, BOUND, 0};
+    for (size_t i = 0; i < QT_COUNT(bounds); i++) {
+        begin(pair, bounds[i]);
+        send_for(pair, SP_CLIENT, 1);
+        struct sp_conn *conn = pair_conn(pair, SP_SERVER);
+        uint64_t size = conn->window.size;
+        struct sp_stream *stream = sp_stream_map_find(&conn->streams, stream_ids[SP_CLIENT]);
+        struct sp_stream_recv *recv = &stream->recv;
+        uint64_t gap = recv->window.limit - recv->window.received;
+        assert_true(sp_window_receive(&recv->window, gap)); /* behind a byte that is missing */
+        assert_int_equal(sp_stream_recv_held_bytes(recv), gap);
+        recv->window.round_arrived = recv->window.consumed + gap;
+        (void)sp_conn_raise_stream_limit(conn, recv, pair->now_ns);
+        assert_true(recv->window.size >= 2 * gap);
+        uint64_t room = bounds[i] == UINT64_MAX ? 64 << 20 : bounds[i] / 9 * 8;
+        uint64_t wanted = SB_MIN(recv->window.size, WINDOW + room);
+        assert_int_equal(conn->window.size, SB_MAX(size, wanted));
+        assert_int_equal(pair->pools.widened_bytes,
+                         widened(pair, SP_CLIENT) + widened(pair, SP_SERVER));
+        recv->window.received -= gap;
+        pair_end(pair);
+    }
+}
+
 /* Pieces for a loss of all that is in flight: as many as the largest window takes. */
 static void the_pieces_follow_the_largest_window(void **state)
 {
@@ -142,6 +171,7 @@ int main(void)
         QT_TEST(conn_pair, two_that_compete_get_as_much_each),
         QT_TEST(conn_pair, without_memory_windows_stay_as_they_are),
         QT_TEST(conn_pair, without_a_bound_the_configuration_counts),
+        QT_TEST(conn_pair, the_window_of_a_connection_follows_that_of_a_stream_with_a_gap),
         QT_TEST(conn_pair, the_pieces_follow_the_largest_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static void credit_is_given_again_when_a_quarter_of_it_is_used(void **state)
     assert_false(sp_window_wants_update(&window));
     sp_window_consume(&window, 1);
     assert_true(sp_window_wants_update(&window));
-    assert_int_equal(sp_window_update(&window, SB_MS, SB_S), 1250);
+    assert_int_equal(sp_window_update(&window, 0, SB_MS, SB_S), 1250);
     assert_false(sp_window_wants_update(&window));
     assert_true(sp_window_receive(&window, 250));
     assert_false(sp_window_receive(&window, 1));
@@ -54,7 +54,7 @@ static uint32_t flow(struct sp_window *window, uint64_t bytes, uint64_t interval
         else
             stalled_count++;
         if (sp_window_wants_update(window))
-            (void)sp_window_update(window, rtt_ns, *now_ns);
+            (void)sp_window_update(window, 0, rtt_ns, *now_ns);
     }
     return stalled_count;
 }
@@ -133,7 +133,7 @@ static void credit_hardly_holds_slow_start_back(void **state)
             in_flight -= back;
             cwnd += back;
             if (sp_window_wants_update(&window))
-                (void)sp_window_update(&window, STEPS_PER_ROUND * SB_MS, now_ns);
+                (void)sp_window_update(&window, 0, STEPS_PER_ROUND * SB_MS, now_ns);
         }
         /* Twice the window in a round trip. */
         sent[step] = SB_MIN(cwnd - in_flight, 2 * cwnd / STEPS_PER_ROUND);
@@ -142,6 +142,66 @@ static void credit_hardly_holds_slow_start_back(void **state)
         in_flight += sent[step];
     }
     assert_in_range(cwnd, (14720 << (ROUNDS - 1)) / 2, 14720 << ROUNDS);
+}
+
+/* A slow start whose every tenth packet is late by a round trip, so that all after it wait. Returns
+ * the sender's window at the end. */
+static uint64_t reordered_slow_start(uint64_t window_bytes)
+{
+    enum { STEPS_PER_ROUND = 40, STEPS = 9 * STEPS_PER_ROUND };
+    struct sp_window window;
+    uint64_t sent[STEPS] = {0};
+    uint64_t cwnd = 14720, in_flight = 0, held = 0;
+    uint32_t next = 0; /* the first step whose bytes have not all come */
+    bool has_come[STEPS] = {false};
+    sp_window_init(&window, window_bytes, 64000000);
+    for (uint32_t step = 0; step < STEPS; step++) {
+        for (uint32_t rounds = 1; rounds <= 2 && step >= rounds * STEPS_PER_ROUND; rounds++) {
+            uint32_t from = step - rounds * STEPS_PER_ROUND;
+            if ((from % 10 == 9) != (rounds == 2))
+                continue;
+            has_come[from] = true;
+            in_flight -= sent[from];
+            cwnd += sent[from];
+            held += sent[from];
+        }
+        for (; has_come[next]; next++) {
+            held -= sent[next];
+            sp_window_consume(&window, sent[next]);
+        }
+        if (sp_window_wants_update(&window))
+            (void)sp_window_update(&window, held, STEPS_PER_ROUND * SB_MS, SB_S + step * SB_MS);
+        sent[step] = SB_MIN(cwnd - in_flight, 2 * cwnd / STEPS_PER_ROUND);
+        sent[step] = SB_MIN(sent[step], window.limit - window.received);
+        assert_true(sp_window_receive(&window, sent[step]));
+        in_flight += sent[step];
+    }
+    return cwnd;
+}
+
+/* All of a round trip waits.  A window that counted consumed bytes alone would let the sender have
+ * 21 % of the window that it has with any credit, instead of 32 %. */
+static void a_window_has_room_for_what_waits_for_late_packets(void **state)
+{
+    (void)state;
+    uint64_t free = reordered_slow_start(64000000), bounded = reordered_slow_start(65536);
+    assert_in_range(bounded, free * 3 / 10, free);
+}
+
+static void a_window_is_widened_up_to_its_maximum(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    sp_window_init(&window, 1000, 4000);
+    sp_window_widen(&window, 500);
+    assert_int_equal(window.size, 1000);
+    sp_window_widen(&window, 2000);
+    assert_int_equal(window.size, 2000);
+    assert_int_equal(window.limit, 1000); /* until it is given */
+    assert_true(sp_window_wants_update(&window));
+    assert_int_equal(sp_window_update(&window, 0, SB_MS, SB_S), 2000);
+    sp_window_widen(&window, 5000);
+    assert_int_equal(window.size, 4000);
 }
 
 /* However fast the bytes come: what counts is what the application takes. */
@@ -155,7 +215,7 @@ static void a_slow_reader_does_not_widen_the_window(void **state)
         assert_true(sp_window_receive(&window, window.limit - window.received)); /* all at once */
         sp_window_consume(&window, SB_MIN(2000, window.received - window.consumed));
         if (sp_window_wants_update(&window))
-            (void)sp_window_update(&window, 39 * SB_MS / 2, now_ns);
+            (void)sp_window_update(&window, 0, 39 * SB_MS / 2, now_ns);
     }
     assert_int_equal(window.size, 100000); /* 2 round trips take 80,000 */
 }
@@ -178,7 +238,7 @@ static void a_window_shrinks_when_its_maximum_falls(void **state)
         now_ns += SB_MS;
         if (!sp_window_wants_update(&window))
             continue;
-        (void)sp_window_update(&window, 39 * SB_MS / 2, now_ns);
+        (void)sp_window_update(&window, 0, 39 * SB_MS / 2, now_ns);
         assert_true(window.size < size);
         assert_int_equal(window.limit, window.consumed + window.size);
         size = window.size;
@@ -220,7 +280,7 @@ static void the_limit_only_rises_and_stays_in_its_bounds(void **state)
                               qs_random_below(&random, window.received - window.consumed + 1));
             now_ns += qs_random_below(&random, 3 * SB_MS);
             if (sp_window_wants_update(&window))
-                assert_true(sp_window_update(&window, SB_MS, now_ns) > limit);
+                assert_true(sp_window_update(&window, 0, SB_MS, now_ns) > limit);
             assert_true(window.consumed <= window.received);
             assert_true(window.received <= window.limit);
             assert_true(window.limit <= window.consumed + window.size);
@@ -248,6 +308,8 @@ int main(void)
         cmocka_unit_test(a_burst_after_silence_does_not_widen_the_window),
         cmocka_unit_test(a_window_keeps_ahead_of_slow_start),
         cmocka_unit_test(credit_hardly_holds_slow_start_back),
+        cmocka_unit_test(a_window_has_room_for_what_waits_for_late_packets),
+        cmocka_unit_test(a_window_is_widened_up_to_its_maximum),
         cmocka_unit_test(a_slow_reader_does_not_widen_the_window),
         cmocka_unit_test(a_window_shrinks_when_its_maximum_falls),
         cmocka_unit_test(a_window_of_nothing_never_wants_anything),
