@@ -255,6 +255,8 @@ def parse():
     parser.add_argument('--column', action='append', metavar='NAME', help='this stack alone')
     parser.add_argument('--relay', type=pathlib.Path, metavar='FILE',
                         help='ip-relay of another build (BUILD/test/relay/ip-relay)')
+    parser.add_argument('--seconds', type=float, metavar='N',
+                        help='measure for so long, on paths that have no number of bytes')
     parser.add_argument('--rounds', type=int, default=1, help='of which the median counts (1)')
     parser.add_argument('--markdown', action='store_true', help='print the table for a README')
     parser.add_argument('--json', metavar='FILE', help='write all figures there; - is stdout')
@@ -270,6 +272,8 @@ def measure(args, setting, columns, file):
     for one in ROWS:
         if args.row and one.name not in args.row:
             continue
+        if args.seconds is not None and 'seconds' in one.work:
+            one.work['seconds'] = args.seconds
         for column in columns:
             try:
                 runs = [run_once(setting, one, column, index) for index in range(args.rounds)]
