@@ -30,6 +30,7 @@
  *        timers.c         deadlines
  *     4  handshake.c      TLS, keys, transport parameters
  *        events.c         events for the application
+ *        acks.h           when to acknowledge
  *        gate.h           the conditions of sending
  *     3  close.c          the end
  *        fill.c           the frames of one packet

@@ -12,6 +12,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+#include "proto/conn/acks.h"
 #include "proto/conn/close.h"
 #include "proto/conn/early.h"
 #include "proto/conn/frames.h"
@@ -528,19 +529,6 @@ static void receive_undecryptable(struct sp_conn *conn, uint64_t now_ns)
     }
 }
 
-/* [RFC9000 13.2.1] Initial and Handshake packets are acknowledged at once. */
-static void decide_acks(struct sp_conn *conn, uint64_t now_ns)
-{
-    for (uint32_t i = sp_conn_first_space(conn); i < SP_SPACES; i++) {
-        uint64_t delay_ns = i == SP_SPACE_APP && conn->handshake_state >= SP_HANDSHAKE_CONFIRMED
-                                ? conn->config->ack_delay_ns_max
-                                : 0;
-        uint64_t rtt_ns =
-            sp_rtt_has_sample(&conn->loss.path->rtt) ? conn->loss.path->rtt.smoothed_ns : 0;
-        sp_ack_decide(&conn->spaces[i]->ack, delay_ns, rtt_ns, now_ns);
-    }
-}
-
 /* Keys that came with one packet may open others that wait.  Every round takes at least one. */
 static bool has_decryptable(const struct sp_conn *conn)
 {
@@ -584,7 +572,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     sp_conn_messages_end_batch(conn);
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
-        decide_acks(conn, now_ns);
+        sp_conn_decide_acks(conn, now_ns);
     if (SB_UNLIKELY(conn->path_count > 1))
         sp_conn_paths_sweep(conn);
     if (sp_conn_handshake_is_over(conn))

@@ -558,18 +558,6 @@ static void fill_path_probe(struct sp_conn *conn, struct sp_train *train, uint64
     after_send(conn, now_ns);
 }
 
-/* Reports that the application leaves the path idle to a controller that wants to know.  Bytes that
- * wait for the peer's credit are no sign of that: the peer is as slow as a path may be.
- * [draft-ietf-ccwg-bbr 4.1.1.4] */
-static SB_NEVER_INLINE void note_idle(struct sp_conn *conn, const struct sp_train *train,
-                                      uint64_t now_ns)
-{
-    if (sb_list_is_empty(&conn->credit_list) && sb_list_is_empty(&conn->blocked_list) &&
-        !conn->lacks_records && sp_gate_congestion(conn, now_ns) == SP_WAIT_NONE &&
-        sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns) == SP_WAIT_NONE)
-        sp_cc_on_app_limited(&conn->loss.path->cc);
-}
-
 uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
     uint64_t real_ns = now_ns;
@@ -589,7 +577,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
         if (train->count == 0 && !sp_gate_is_ending(conn) && wants_mtu_probe(conn, train, now_ns))
             fill_mtu_probe(conn, train, now_ns);
         if (train->count == 0 && conn->loss.path->cc.ops->on_app_limited != NULL)
-            note_idle(conn, train, now_ns);
+            sp_conn_note_idle(conn, train, now_ns);
         if (SB_UNLIKELY(conn->lacks_records) && conn->retry_at_ns <= now_ns)
             after_send(conn, now_ns);            /* the record of a probe */
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */

@@ -166,6 +166,14 @@ bool sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, ui
     return false;
 }
 
+void sp_conn_note_idle(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    if (sb_list_is_empty(&conn->credit_list) && sb_list_is_empty(&conn->blocked_list) &&
+        !conn->lacks_records && sp_gate_congestion(conn, now_ns) == SP_WAIT_NONE &&
+        sp_gate_train(conn, sp_gate_room_count(conn, train), now_ns) == SP_WAIT_NONE)
+        sp_cc_on_app_limited(&conn->loss.path->cc);
+}
+
 const char *sp_wait_name(enum sp_wait reason)
 {
     static const char *const names[] = {

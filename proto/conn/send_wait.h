@@ -18,4 +18,10 @@ sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, uint64_
 bool sp_gate_is_explained(const struct sp_conn *conn, const struct sp_train *train,
                           uint64_t now_ns);
 
+/* Reports that the application leaves the path idle to a controller that wants to know.  Bytes that
+ * wait for the peer's credit are no sign of that: the peer is as slow as a path may be.
+ * [draft-ietf-ccwg-bbr 4.1.1.4] */
+SB_NEVER_INLINE void sp_conn_note_idle(struct sp_conn *conn, const struct sp_train *train,
+                                       uint64_t now_ns);
+
 #endif
