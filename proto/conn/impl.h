@@ -284,6 +284,7 @@ struct sp_conn {
     uint64_t end_at_ns;       /* end of closing or draining */
     uint64_t retry_at_ns;     /* when sending is tried again after lacks_records or holds_credit */
     uint64_t rest_at_ns;      /* when it may rest; SB_NEVER: it rests, or is in its handshake */
+    uint64_t woken_packets;   /* packets in and out when it woke up last */
     uint64_t discard_at_ns;   /* when the timer may free discarded pieces */
     uint64_t short_since_ns[SP_SHORTAGES]; /* since when something waits; SB_NEVER: it does not */
     size_t datagram_size; /* of datagrams that we send: path.pmtu.size, near what else is read */
@@ -294,6 +295,7 @@ struct sp_conn {
     bool is_pacer_blocked; /* the pacer alone prevents sending */
     bool is_held;          /* of the train that is made, or was made last */
     bool lacks_records;    /* missing memory for records alone prevents sending */
+    bool is_roused;        /* woke up after a long silence, for two packets perhaps: see rest.c */
     bool holds_credit;     /* no more credit for the peer: see conn/memory.c */
     uint16_t room_count;   /* datagrams that the last train had room for; 0: none was asked for */
 

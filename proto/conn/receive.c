@@ -573,6 +573,8 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
     sp_conn_check_memory(conn, now_ns);
     if (conn->state == SP_CONN_OPEN)
         sp_conn_decide_acks(conn, now_ns);
+    if (SB_UNLIKELY(conn->is_roused) && conn->state == SP_CONN_OPEN)
+        sp_conn_rest_roused(conn);
     if (SB_UNLIKELY(conn->path_count > 1))
         sp_conn_paths_sweep(conn);
     if (sp_conn_handshake_is_over(conn))

@@ -8,12 +8,20 @@
  * with the other.  [RFC9001 6.3, 9.5]
  *
  * The timer is lazy: activity does not move it.  When it comes, it looks when the last packet was,
- * so a connection in use has one timer more per second, and an idle one none. */
+ * so a connection in use has one timer more per second, and an idle one none.
+ *
+ * A keep-alive after a long silence is two packets, a PING and its ACK.  A connection that woke up
+ * for them acknowledges at once and rests at once: its state is in the caches now, and a delayed
+ * ACK and a timer for the rest would bring it there twice more.  (A peer with the extension
+ * ack-frequency asks for the former.)  One that woke up for more waits for the timer, so that
+ * packets that come one by one do not wake it one by one. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/recovery.h"
+
+#define KEEP_ALIVE_PACKETS 2 /* the PING and the ACK */
 
 static uint64_t quiet_ns(const struct sp_conn *conn)
 {
@@ -30,15 +38,14 @@ static bool is_idle(const struct sp_conn *conn)
            !sp_crypto_stream_wants_send(&conn->app.crypto) && !sp_conn_is_credit_held(conn);
 }
 
-void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+/* Packets since it woke up. */
+static uint64_t packet_count(const struct sp_conn *conn)
 {
-    if (conn->rest_at_ns > now_ns)
-        return;
-    uint64_t idle_at_ns = sb_time_add(conn->idle_from_ns, quiet_ns(conn));
-    if (idle_at_ns > now_ns || !is_idle(conn)) {
-        conn->rest_at_ns = SB_MAX(idle_at_ns, sb_time_add(now_ns, SP_REST_AFTER_NS));
-        return;
-    }
+    return conn->stats.packets_in + conn->stats.packets_out - conn->woken_packets;
+}
+
+static void rest(struct sp_conn *conn)
+{
     SB_ASSERT(conn->handshake == NULL);
     sp_keyphase_rest(&conn->keys);
     sp_conn_free_frames(conn, sp_sent_rest(&conn->loss.app.sent));
@@ -49,6 +56,33 @@ void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns)
     conn->rest_at_ns = SB_NEVER;
 }
 
+void sp_conn_rest_on_deadline(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->rest_at_ns > now_ns)
+        return;
+    uint64_t idle_at_ns = sb_time_add(conn->idle_from_ns, quiet_ns(conn));
+    if (idle_at_ns > now_ns || !is_idle(conn)) {
+        conn->rest_at_ns = SB_MAX(idle_at_ns, sb_time_add(now_ns, SP_REST_AFTER_NS));
+        return;
+    }
+    rest(conn);
+}
+
+bool sp_conn_acks_roused(const struct sp_conn *conn)
+{
+    return packet_count(conn) == 1 && sb_list_is_empty(&conn->event_list) &&
+           sb_list_is_empty(&conn->opened_list);
+}
+
+void sp_conn_rest_roused(struct sp_conn *conn)
+{
+    if (packet_count(conn) < KEEP_ALIVE_PACKETS)
+        return;
+    conn->is_roused = false;
+    if (packet_count(conn) == KEEP_ALIVE_PACKETS && is_idle(conn))
+        rest(conn);
+}
+
 bool sp_conn_wake(struct sp_conn *conn, uint64_t now_ns)
 {
     SB_ASSERT(conn->keys.is_resting);
@@ -57,6 +91,10 @@ bool sp_conn_wake(struct sp_conn *conn, uint64_t now_ns)
         return false;
     }
     sp_conn_end_shortage(conn, SP_SHORT_OF_KEYS);
+    if (SB_UNLIKELY(conn->holds_credit))
+        sp_conn_decide_credit(conn); /* what was decided before the rest is old */
+    conn->is_roused = sb_time_since(now_ns, conn->idle_from_ns) >= quiet_ns(conn);
+    conn->woken_packets = conn->stats.packets_in + conn->stats.packets_out;
     /* What woke it may be all, such as a keep-alive and its ACK: then it rests at a coarse time.
      * The ACK has a grain of time to come. */
     conn->rest_at_ns =

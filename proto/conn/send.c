@@ -22,6 +22,7 @@
 #include "proto/conn/mtu.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/recovery.h"
+#include "proto/conn/rest.h"
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
 #include "proto/conn/tombstone.h"
@@ -407,6 +408,8 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
     }
     if (conn->holds_credit)
         sp_conn_hold_credit(conn, now_ns);
+    if (SB_UNLIKELY(conn->is_roused))
+        sp_conn_rest_roused(conn);
 }
 
 static void update_key(struct sp_conn *conn)

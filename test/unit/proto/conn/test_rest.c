@@ -4,6 +4,7 @@
 #include "test/support/qt.h"
 
 #include "proto/base/time.h"
+#include "proto/conn/alive.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/rest.h"
 #include "test/support/conn_pair.h"
@@ -134,7 +135,7 @@ static void asking_for_a_train_does_not_wake(void **state)
 static void a_forged_packet_wakes_for_a_second_at_most(void **state)
 {
     struct conn_pair *pair = *state;
-    static const uint8_t ping[] = {0x01};
+    static const uint8_t ping_frame[] = {0x01};
     pair_init(pair);
     connect_and_rest(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
@@ -142,7 +143,8 @@ static void a_forged_packet_wakes_for_a_second_at_most(void **state)
     struct pair_packet packet;
     /* A packet made by hand is sealed with the client's key. */
     assert_true(sp_keyphase_wake(&pair_conn(pair, SP_CLIENT)->keys));
-    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_TAG, &packet);
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping_frame, sizeof(ping_frame), PAIR_FAULT_TAG,
+              &packet);
     pair_deliver(pair, SP_SERVER, &packet);
     assert_false(sp_conn_is_resting(server));
     assert_int_equal(server->idle_from_ns, idle_from_ns);
@@ -186,7 +188,7 @@ static void without_memory_for_long_it_ends(void **state)
 static void waking_ends_no_shortage_of_other_memory(void **state)
 {
     struct conn_pair *pair = *state;
-    static const uint8_t ping[] = {0x01};
+    static const uint8_t ping_frame[] = {0x01};
     pair_init(pair);
     connect_and_rest(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
@@ -195,7 +197,8 @@ static void waking_ends_no_shortage_of_other_memory(void **state)
     sp_conn_note_shortage(server, SP_SHORT_OF_RECORDS, since_ns);
     assert_true(sp_keyphase_wake(&pair_conn(pair, SP_CLIENT)->keys));
     struct pair_packet packet;
-    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+    pair_make(pair, SP_SERVER, SP_SPACE_APP, ping_frame, sizeof(ping_frame), PAIR_FAULT_NONE,
+              &packet);
     pair->now_ns += SP_MEMORY_PATIENCE_NS;
     pair_deliver(pair, SP_SERVER, &packet);
     assert_false(sp_conn_is_resting(server));
@@ -252,6 +255,72 @@ static void a_resting_connection_can_be_closed(void **state)
     }
 }
 
+static void ping(struct conn_pair *pair)
+{
+    sp_conn_stay_alive(pair_conn(pair, SP_CLIENT), pair->now_ns);
+    pair_shuttle(pair);
+}
+
+/* No timer of either is due before both rest. */
+static void a_ping_after_a_rest_is_acknowledged_and_both_rest_at_once(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    connect_and_rest(pair);
+    for (int round = 0; round < 3; round++) {
+        struct sp_counters before = pair_conn(pair, SP_CLIENT)->stats;
+        uint64_t start_ns = pair->now_ns;
+        ping(pair);
+        assert_true(pair->now_ns < start_ns + 5 * SB_MS); /* the way there and back */
+        for (uint32_t role = 0; role < 2; role++) {
+            const struct sp_conn *conn = pair_conn(pair, (enum sp_role)role);
+            assert_true(sp_conn_is_resting(conn));
+            assert_int_equal(sp_conn_memory_bytes(conn), pair->pools.conns.object_size);
+            assert_true(sp_conn_deadline_ns(conn) > pair->now_ns + SP_REST_AFTER_NS);
+        }
+        const struct sp_counters *after = &pair_conn(pair, SP_CLIENT)->stats;
+        assert_int_equal(after->packets_out, before.packets_out + 1);
+        assert_int_equal(after->packets_in, before.packets_in + 1);
+        pass(pair, 5 * SB_S);
+    }
+}
+
+/* Each of them would wake it. */
+static void pings_that_come_one_by_one_do_not_let_it_rest(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    connect_and_rest(pair);
+    ping(pair);
+    pair->now_ns += SP_REST_AFTER_NS / 4;
+    ping(pair);
+    assert_false(sp_conn_is_resting(pair_conn(pair, SP_SERVER)));
+    pass(pair, SP_REST_AFTER_NS / 4);
+    assert_false(sp_conn_is_resting(pair_conn(pair, SP_CLIENT)));
+    pass(pair, 5 * SB_S);
+    assert_true(sp_conn_is_resting(pair_conn(pair, SP_CLIENT)));
+    assert_true(sp_conn_is_resting(pair_conn(pair, SP_SERVER)));
+}
+
+/* The response goes along with the ACK. */
+static void a_request_after_a_rest_is_acknowledged_after_the_delay(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_write write = {.data = bytes, .size = 10, .fin = true};
+    uint64_t id;
+    pair_init(pair);
+    connect_and_rest(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    const struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    pair_carry(pair, SP_CLIENT);
+    assert_false(sp_conn_is_resting(server));
+    assert_false(server->app.ack.is_wanted);
+    assert_true(server->app.ack.deadline_ns > pair->now_ns);
+    assert_true(server->app.ack.deadline_ns < pair->now_ns + SB_S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +330,9 @@ int main(void)
         QT_TEST(conn_pair, one_that_has_something_in_flight_does_not_rest),
         QT_TEST(conn_pair, asking_for_a_train_does_not_wake),
         QT_TEST(conn_pair, a_forged_packet_wakes_for_a_second_at_most),
+        QT_TEST(conn_pair, a_ping_after_a_rest_is_acknowledged_and_both_rest_at_once),
+        QT_TEST(conn_pair, pings_that_come_one_by_one_do_not_let_it_rest),
+        QT_TEST(conn_pair, a_request_after_a_rest_is_acknowledged_after_the_delay),
         QT_TEST(conn_pair, without_memory_it_waits_and_then_goes_on),
         QT_TEST(conn_pair, without_memory_for_long_it_ends),
         QT_TEST(conn_pair, waking_ends_no_shortage_of_other_memory),
