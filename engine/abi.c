@@ -26,6 +26,13 @@
 
 FROZEN_SIZE(struct spate_error, 256);
 
+FROZEN_SIZE(struct spate_histogram, 32 + 8 * 4608);
+FROZEN_FIELD(struct spate_histogram, count, 0, 8);
+FROZEN_FIELD(struct spate_histogram, min, 8, 8);
+FROZEN_FIELD(struct spate_histogram, max, 16, 8);
+FROZEN_FIELD(struct spate_histogram, sum, 24, 8);
+FROZEN_FIELD(struct spate_histogram, counts, 32, 8 * 4608);
+
 FROZEN_SIZE(struct spate_slice, 40);
 FROZEN(struct spate_slice, data, 0);
 FROZEN(struct spate_slice, size, 8);

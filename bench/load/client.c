@@ -538,8 +538,8 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
     struct progress progress = progress_of(setup->options->scenario);
 
     memset(ret, 0, sizeof(*ret));
-    histogram_init(&ret->latency);
-    histogram_init(&ret->first_byte);
+    spate_histogram_init(&ret->latency);
+    spate_histogram_init(&ret->first_byte);
     ret->have_server = setup->control >= 0;
     c.progress_ns = c.begin_ns;
     c.phase_end_ns = c.begin_ns + (setup->server->count + 1) * setup->options->timeout_ns;

@@ -162,7 +162,7 @@ static void on_connected(struct client *c, struct attempt *a, uint64_t now_ns)
 {
     a->is_connected = true;
     if (client_is_measuring(c))
-        histogram_record(&c->result->latency, now_ns - a->start_ns);
+        spate_histogram_record(&c->result->latency, now_ns - a->start_ns);
     ask(c, a);
     if (is_complete(c, a))
         complete(c, a, now_ns);
@@ -174,7 +174,7 @@ static void on_answer(struct client *c, struct attempt *a, uint64_t now_ns)
         return;
     a->has_answer = true;
     if (client_is_measuring(c))
-        histogram_record(&c->result->first_byte, now_ns - a->start_ns);
+        spate_histogram_record(&c->result->first_byte, now_ns - a->start_ns);
     if (is_complete(c, a))
         complete(c, a, now_ns);
 }

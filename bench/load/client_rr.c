@@ -202,7 +202,7 @@ static void on_response(struct client *c, struct request *r, uint64_t now_ns)
         return;
     }
     if (counts)
-        histogram_record(&c->result->latency, latency_ns);
+        spate_histogram_record(&c->result->latency, latency_ns);
     if (counts && client_is_measuring(c)) { /* not what the drain or a backlog before adds */
         c->result->requests++;
         rr->measured_bytes += c->options->response_bytes + c->options->request_bytes;
@@ -287,13 +287,13 @@ static void rr_finish(struct client *c, uint64_t now_ns)
         struct request *r = &rr->requests[i];
         if (!r->is_running || !r->is_measured)
             continue;
-        histogram_record(&result->latency, now_ns - r->start_ns);
+        spate_histogram_record(&result->latency, now_ns - r->start_ns);
         result->unfinished++;
     }
     /* And those that could not even start. */
     for (uint64_t due_ns = arrivals_peek_ns(&rr->arrivals); due_ns < c->measure_end_ns;
          due_ns = arrivals_peek_ns(&rr->arrivals)) {
-        histogram_record(&result->latency, now_ns - due_ns);
+        spate_histogram_record(&result->latency, now_ns - due_ns);
         result->unfinished++;
         arrivals_advance(&rr->arrivals);
     }

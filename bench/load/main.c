@@ -24,6 +24,7 @@
 #include "bench/load/serve.h"
 #include "bench/load/versus.h"
 #include "bench/load/versus_bare.h"
+#include "tools/histogram/percentiles.h"
 
 enum {
     EXIT_FAILED = 1,

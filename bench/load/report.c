@@ -95,11 +95,11 @@ double report_cpu_us_per_operation(const struct result *r, bool is_server)
     return side_of(r, is_server ? r->server : r->client).cpu_us_per_request;
 }
 
-static double percentile_us(const struct histogram *histogram, double percentile)
+static double percentile_us(const struct spate_histogram *histogram, double percentile)
 {
     if (histogram->count == 0)
         return NAN;
-    return (double)histogram_percentile_ns(histogram, percentile) / 1e3;
+    return (double)spate_histogram_percentile(histogram, percentile) / 1e3;
 }
 
 double report_percentile_us(const struct result *r, double percentile)
@@ -113,6 +113,7 @@ double report_percentile_us(const struct result *r, double percentile)
  * in the later one, which has the sum of `count`: the mean. */
 #define VALUE_GAUGE(name)   (after->name / count)
 #define VALUE_COUNTER(name) (after->name - before->name)
+#define VALUE_WAIT          VALUE_COUNTER
 #define VALUE_SHARD         VALUE_COUNTER
 #define VALUE_RING          VALUE_COUNTER
 #define VALUE_RECEIVE       VALUE_COUNTER

@@ -7,7 +7,7 @@
 
 #include <spate/engine.h>
 
-#include "bench/load/histogram.h"
+#include <spate/histogram.h>
 #include "bench/load/sample.h"
 #include "bench/load/spread.h"
 
@@ -38,10 +38,11 @@ struct result {
     struct idle *idle;           /* NULL: another scenario */
     const struct versus *versus; /* NULL: not compared */
     const struct versus_bare *versus_bare;
-    struct histogram latency;    /* rr: of requests; handshake: of handshakes */
-    struct spread conn_bytes;    /* bulk by time: what each connection has moved, .. */
-    struct spread stream_bytes;  /* .. and each stream */
-    struct histogram first_byte; /* handshake: from the beginning to the first byte of an answer */
+    struct spate_histogram latency; /* rr: of requests; handshake: of handshakes */
+    struct spread conn_bytes;       /* bulk by time: what each connection has moved, .. */
+    struct spread stream_bytes;     /* .. and each stream */
+    struct spate_histogram
+        first_byte; /* handshake: from the beginning to the first byte of an answer */
 };
 
 #endif

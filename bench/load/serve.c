@@ -66,7 +66,7 @@ bool serve_run(const struct options *o, FILE *status, const volatile sig_atomic_
     struct crew *s = NULL;
 
     memset(ret, 0, sizeof(*ret));
-    histogram_init(&ret->latency);
+    spate_histogram_init(&ret->latency);
     if (!cpu_pin(cpu_choose(o->server_cpu, CPU_ANY), "--server-cpu", failure) ||
         !crew_open(o, CPU_ANY, &s, failure))
         return false;

@@ -76,7 +76,7 @@ void run_answer(struct run *run, uint64_t start_ns, uint64_t now_ns)
 {
     run->requests++;
     if (run->is_measuring && !run->is_over)
-        histogram_record(&run->latency, now_ns - start_ns);
+        spate_histogram_record(&run->latency, now_ns - start_ns);
 }
 
 static void write_side(struct json *j, const char *key, uint64_t cpu_ns, double gb, double requests)
@@ -108,9 +108,9 @@ static void write_result(const struct run *run, const struct run_stack *stack)
     json_number(&j, "gbps", gb > 0 ? gb * 8 / seconds : NAN);
     json_number(&j, "requests_per_s", plan->is_rr ? requests / seconds : NAN);
     json_number(&j, "p50_us",
-                has_latency ? (double)histogram_percentile_ns(&run->latency, 50) / 1e3 : NAN);
+                has_latency ? (double)spate_histogram_percentile(&run->latency, 50) / 1e3 : NAN);
     json_number(&j, "p99_us",
-                has_latency ? (double)histogram_percentile_ns(&run->latency, 99) / 1e3 : NAN);
+                has_latency ? (double)spate_histogram_percentile(&run->latency, 99) / 1e3 : NAN);
     write_side(&j, "server", b->server_cpu_ns - a->server_cpu_ns, gb, requests);
     write_side(&j, "client", b->client_cpu_ns - a->client_cpu_ns, gb, requests);
     json_end(&j);
@@ -172,7 +172,7 @@ int run_main(int argc, char **argv, const struct run_stack *stack)
     }
     (void)plan_payload(); /* before the fork, so that no process fills it during the run */
     run.plan = &plan;
-    histogram_init(&run.latency);
+    spate_histogram_init(&run.latency);
     run.shared =
         mmap(NULL, sizeof(*run.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     run.server = run.shared == MAP_FAILED ? -1 : fork();

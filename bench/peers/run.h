@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "bench/load/failure.h"
-#include "bench/load/histogram.h"
+#include <spate/histogram.h>
 #include "bench/peers/plan.h"
 
 /* Shared memory in which the server's process reports to the client's. */
@@ -40,7 +40,7 @@ struct run {
     uint64_t requests;
     struct run_sample begin;
     struct run_sample end;
-    struct histogram latency;
+    struct spate_histogram latency;
 };
 
 /* A way to move bytes.  Both functions return false with the failure set.

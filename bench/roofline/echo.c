@@ -5,7 +5,7 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
-#include "bench/load/histogram.h"
+#include <spate/histogram.h>
 #include "bench/load/options.h"
 #include "bench/roofline/wire.h"
 
@@ -95,7 +95,7 @@ static bool trip(struct echo *echo, const struct limit_setup *setup, uint64_t wa
 
 /* For `duration_ns`, and at least one. */
 static bool trips(struct echo *echo, const struct limit_setup *setup, uint64_t duration_ns,
-                  uint64_t wait_ns, struct histogram *latency, struct failure *failure)
+                  uint64_t wait_ns, struct spate_histogram *latency, struct failure *failure)
 {
     uint64_t now_ns = clock_now_ns();
     uint64_t end_ns = now_ns + duration_ns;
@@ -103,7 +103,7 @@ static bool trips(struct echo *echo, const struct limit_setup *setup, uint64_t d
         uint64_t begin_ns = now_ns;
         if (!trip(echo, setup, wait_ns, &now_ns, failure))
             return false;
-        histogram_record(latency, now_ns - begin_ns);
+        spate_histogram_record(latency, now_ns - begin_ns);
     } while (now_ns < end_ns);
     return true;
 }
@@ -112,20 +112,20 @@ bool echo_run(const struct limit_setup *setup, const struct control_message *ser
               bool is_spinning, struct limit_trip *ret, struct failure *failure)
 {
     static struct echo echo;
-    static struct histogram latency;
+    static struct spate_histogram latency;
     uint64_t wait_ns = is_spinning ? 0 : WAIT_NS;
     echo.seen_count = 0;
     if (!wire_open(&echo.wire, setup->options, server, control, failure))
         return false;
-    histogram_init(&latency);
+    spate_histogram_init(&latency);
     bool is_good = trips(&echo, setup, WARMUP_NS, wait_ns, &latency, failure);
-    histogram_init(&latency);
+    spate_histogram_init(&latency);
     if (is_good)
         is_good = trips(&echo, setup, setup->duration_ns, wait_ns, &latency, failure);
     wire_close(&echo.wire);
     if (is_good) {
-        ret->p50_us = (double)histogram_percentile_ns(&latency, 50) / 1e3;
-        ret->p99_us = (double)histogram_percentile_ns(&latency, 99) / 1e3;
+        ret->p50_us = (double)spate_histogram_percentile(&latency, 50) / 1e3;
+        ret->p99_us = (double)spate_histogram_percentile(&latency, 99) / 1e3;
     }
     return is_good;
 }

@@ -73,7 +73,7 @@ static void serve(struct line *line, uint64_t now_ns)
             store_parcel_free(line->store, parcel);
             continue;
         }
-        histogram_record(&line->link.waits, waiting->begins_ns - waiting->came_ns);
+        spate_histogram_record(&line->link.waits, waiting->begins_ns - waiting->came_ns);
         line->link.counts.marked += waiting->ecn != parcel->ecn;
         parcel->ecn = waiting->ecn;
         parcel->item.due_ns = waiting->leaves_ns + parcel->delay_ns;

@@ -13,6 +13,7 @@
 #include <spate/engine.h>
 #include <spate/event.h>
 #include <spate/hand_over.h>
+#include <spate/histogram.h>
 #include <spate/io.h>
 #include <spate/message.h>
 #include <spate/pool.h>

@@ -30,7 +30,7 @@ void link_init(struct link *link, const struct link_config *config, uint64_t see
         .policer_at_ns = start_ns,
     };
     link_queue_init(&link->queue, start_ns);
-    histogram_init(&link->waits);
+    spate_histogram_init(&link->waits);
     if (config->queue_bdp_share != 0)
         link->config.queue_bytes =
             (uint64_t)((double)config->rate.bits_per_s / 8e9 * (double)config->rtt_ns *
@@ -172,7 +172,7 @@ static bool pass_queue(struct link *link, uint64_t now_ns, size_t size, uint64_t
         link->counts.overflowed++;
         return false;
     }
-    histogram_record(&link->waits, wait_ns);
+    spate_histogram_record(&link->waits, wait_ns);
     return true;
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "bench/load/histogram.h"
+#include <spate/histogram.h>
 #include "test/interop/relay/link_queue.h"
 
 /* One direction of an invented path: what happens to each datagram, and when it arrives.  Pure:
@@ -89,7 +89,7 @@ struct link {
     double policer_tokens; /* bytes */
     uint64_t policer_at_ns;
     struct link_queue queue;
-    struct histogram waits; /* in the queue, of what was not dropped */
+    struct spate_histogram waits; /* in the queue, of what was not dropped */
     /* The longest time in which nothing passed, and until LINK_BACK_COUNT datagrams had passed
      * after it: how long a sender needs after an outage. */
     uint64_t passed_ns; /* when the last one did; 0: none has */

@@ -5,7 +5,7 @@
 
 static double percentile_us(const struct link *link, double percentile)
 {
-    return (double)histogram_percentile_ns(&link->waits, percentile) / 1e3;
+    return (double)spate_histogram_percentile(&link->waits, percentile) / 1e3;
 }
 
 void link_print(const struct link *link, FILE *file)

@@ -193,7 +193,7 @@ static void a_queue_for_l4s_serves_segments(void **state)
     }
     assert_int_equal(w->line.link.counts.marked, marked);
     assert_int_equal(w->line.link.counts.overflowed, 0);
-    assert_true(histogram_percentile_ns(&w->line.link.waits, 100) >= 3 * MS);
+    assert_true(spate_histogram_percentile(&w->line.link.waits, 100) >= 3 * MS);
 
     /* What does not fit is dropped, and what still waits in the end is freed. */
     begin(w, "rate=8mbit,queue=10280,l4s=on", (struct line_config){0});

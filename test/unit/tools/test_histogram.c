@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The load generator's histogram: its precision, and the file that the plotter reads. */
+/* The histogram of <spate/histogram.h>: its precision, and the file that the plotter reads. */
 
 #include "test/support/qt.h"
 
@@ -8,33 +8,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/load/histogram.h"
+#include "tools/histogram/percentiles.h"
 
-static struct histogram histogram;
+static struct spate_histogram histogram;
 
 static int reset(void **state)
 {
     (void)state;
-    histogram_init(&histogram);
+    spate_histogram_init(&histogram);
     return 0;
 }
 
 static void an_empty_histogram_has_zero_percentiles(void **state)
 {
     (void)state;
-    assert_int_equal(histogram_percentile_ns(&histogram, 0), 0);
-    assert_int_equal(histogram_percentile_ns(&histogram, 50), 0);
-    assert_int_equal(histogram_percentile_ns(&histogram, 100), 0);
+    assert_int_equal(spate_histogram_percentile(&histogram, 0), 0);
+    assert_int_equal(spate_histogram_percentile(&histogram, 50), 0);
+    assert_int_equal(spate_histogram_percentile(&histogram, 100), 0);
 }
 
 static void values_below_256_are_exact(void **state)
 {
     (void)state;
     for (uint64_t value = 0; value < 256; value++) {
-        histogram_init(&histogram);
-        histogram_record(&histogram, value);
-        histogram_record(&histogram, 100000); /* so that the maximum does not help */
-        assert_int_equal(histogram_percentile_ns(&histogram, 50), value);
+        spate_histogram_init(&histogram);
+        spate_histogram_record(&histogram, value);
+        spate_histogram_record(&histogram, 100000); /* so that the maximum does not help */
+        assert_int_equal(spate_histogram_percentile(&histogram, 50), value);
     }
 }
 
@@ -43,10 +43,10 @@ static void a_percentile_is_within_one_percent_above_the_value(void **state)
     (void)state;
     for (double x = 1; x < 4e12; x *= 1.0137) {
         uint64_t value = (uint64_t)x;
-        histogram_init(&histogram);
-        histogram_record(&histogram, value);
-        histogram_record(&histogram, HISTOGRAM_NS_MAX);
-        uint64_t p = histogram_percentile_ns(&histogram, 50);
+        spate_histogram_init(&histogram);
+        spate_histogram_record(&histogram, value);
+        spate_histogram_record(&histogram, SPATE_HISTOGRAM_VALUE_MAX);
+        uint64_t p = spate_histogram_percentile(&histogram, 50);
         assert_true(p >= value);
         assert_true((double)(p - value) <= (double)value * 0.01);
     }
@@ -55,25 +55,25 @@ static void a_percentile_is_within_one_percent_above_the_value(void **state)
 static void both_edges_of_each_octave_have_buckets_of_their_own(void **state)
 {
     (void)state;
-    for (uint32_t bits = 1; bits < HISTOGRAM_VALUE_BITS; bits++) {
+    for (uint32_t bits = 1; bits < SPATE_HISTOGRAM_VALUE_BITS; bits++) {
         uint64_t power = UINT64_C(1) << bits;
-        histogram_init(&histogram);
-        histogram_record(&histogram, power - 1);
-        histogram_record(&histogram, power);
-        histogram_record(&histogram, HISTOGRAM_NS_MAX);
-        assert_int_equal(histogram_percentile_ns(&histogram, 33), power - 1);
-        assert_true(histogram_percentile_ns(&histogram, 66) >= power);
-        assert_int_equal(histogram.min_ns, power - 1);
+        spate_histogram_init(&histogram);
+        spate_histogram_record(&histogram, power - 1);
+        spate_histogram_record(&histogram, power);
+        spate_histogram_record(&histogram, SPATE_HISTOGRAM_VALUE_MAX);
+        assert_int_equal(spate_histogram_percentile(&histogram, 33), power - 1);
+        assert_true(spate_histogram_percentile(&histogram, 66) >= power);
+        assert_int_equal(histogram.min, power - 1);
     }
 }
 
 static void the_maximum_is_exact_and_too_large_values_are_clamped(void **state)
 {
     (void)state;
-    histogram_record(&histogram, 1234567891);
-    assert_int_equal(histogram_percentile_ns(&histogram, 100), 1234567891);
-    histogram_record(&histogram, UINT64_MAX);
-    assert_int_equal(histogram_percentile_ns(&histogram, 100), HISTOGRAM_NS_MAX);
+    spate_histogram_record(&histogram, 1234567891);
+    assert_int_equal(spate_histogram_percentile(&histogram, 100), 1234567891);
+    spate_histogram_record(&histogram, UINT64_MAX);
+    assert_int_equal(spate_histogram_percentile(&histogram, 100), SPATE_HISTOGRAM_VALUE_MAX);
     assert_int_equal(histogram.count, 2);
 }
 
@@ -87,9 +87,9 @@ static void percentiles_count_ranks_as_defined(void **state)
     };
     (void)state;
     for (uint64_t value = 1; value <= 100; value++)
-        histogram_record(&histogram, value);
+        spate_histogram_record(&histogram, value);
     for (size_t i = 0; i < QT_COUNT(samples); i++)
-        assert_int_equal(histogram_percentile_ns(&histogram, samples[i].percentile),
+        assert_int_equal(spate_histogram_percentile(&histogram, samples[i].percentile),
                          samples[i].value);
 }
 
@@ -101,15 +101,15 @@ static void percentiles_never_fall(void **state)
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        histogram_record(&histogram, x % (UINT64_C(1) << (x % 40 + 1)));
+        spate_histogram_record(&histogram, x % (UINT64_C(1) << (x % 40 + 1)));
     }
     uint64_t last = 0;
     for (double p = 0; p <= 100; p += 0.01) {
-        uint64_t value = histogram_percentile_ns(&histogram, p);
+        uint64_t value = spate_histogram_percentile(&histogram, p);
         assert_true(value >= last);
         last = value;
     }
-    assert_true(last <= histogram.max_ns);
+    assert_true(last <= histogram.max);
 }
 
 /* Reads the file back as the plotter does: data lines begin with a number. */
@@ -117,7 +117,7 @@ static void the_percentile_file_has_the_plotters_format(void **state)
 {
     (void)state;
     for (uint64_t value = 1000; value <= 1000000; value += 1000)
-        histogram_record(&histogram, value);
+        spate_histogram_record(&histogram, value);
 
     char *text = NULL;
     size_t text_size = 0;
