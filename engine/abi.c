@@ -172,7 +172,9 @@ FROZEN_FIELD(struct spate_config, quic_lb, 352, 8);
 FROZEN_FIELD(struct spate_config, operations_max, 360, 4);
 FROZEN_FIELD(struct spate_config, reserved_7, 364, 4);
 FROZEN_FIELD(struct spate_config, lent_ring, 368, 8);
-LAST_FIELD(struct spate_config, lent_ring);
+FROZEN_FIELD(struct spate_config, receive_stamps, 376, 1);
+FROZEN_FIELD(struct spate_config, reserved_8, 377, 7);
+LAST_FIELD(struct spate_config, reserved_8);
 
 FROZEN_FIELD(struct spate_lent_ring, size, 0, 8);
 FROZEN_FIELD(struct spate_lent_ring, ring, 8, 8);
@@ -365,7 +367,23 @@ FROZEN_FIELD(struct spate_conn_stats, pacing_rate, 296, 8);
 FROZEN_FIELD(struct spate_conn_stats, ack_frequencies_in, 304, 8);
 FROZEN_FIELD(struct spate_conn_stats, ack_frequencies_out, 312, 8);
 FROZEN_FIELD(struct spate_conn_stats, resume_phase, 320, 8);
-LAST_FIELD(struct spate_conn_stats, resume_phase);
+FROZEN_FIELD(struct spate_conn_stats, waited_shard_ns, 328, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_idle_ns, 336, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_application_ns, 344, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_ack_delay_ns, 352, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_cwnd_ns, 360, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_pacer_ns, 368, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_limit_ns, 376, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_amplification_ns, 384, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_conn_credit_ns, 392, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_stream_credit_ns, 400, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_key_ns, 408, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_memory_ns, 416, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_slot_ns, 424, 8);
+FROZEN_FIELD(struct spate_conn_stats, waited_closed_ns, 432, 8);
+FROZEN_FIELD(struct spate_conn_stats, waits_for, 440, 8);
+FROZEN_FIELD(struct spate_conn_stats, held_bytes, 448, 8);
+LAST_FIELD(struct spate_conn_stats, held_bytes);
 
 FROZEN_FIELD(struct spate_shard_stats, turns, 0, 8);
 FROZEN_FIELD(struct spate_shard_stats, syscalls, 8, 8);
@@ -445,6 +463,13 @@ FROZEN_FIELD(struct spate_library, is_inside, 16, 1);
 FROZEN_FIELD(struct spate_library, reserved, 17, 7);
 LAST_FIELD(struct spate_library, reserved);
 
+FROZEN_FIELD(struct spate_counter, name, 0, 8);
+FROZEN_FIELD(struct spate_counter, unit, 8, 8);
+FROZEN_FIELD(struct spate_counter, offset, 16, 4);
+FROZEN_FIELD(struct spate_counter, is_gauge, 20, 1);
+FROZEN_FIELD(struct spate_counter, reserved, 21, 3);
+LAST_FIELD(struct spate_counter, reserved);
+
 /* Enumerators are added with new values. */
 FROZEN_VALUE(SPATE_BACKEND_AUTO, 0);
 FROZEN_VALUE(SPATE_BACKEND_IO_URING, 1);
@@ -479,6 +504,21 @@ FROZEN_VALUE(SPATE_RESUME_RETREAT, 4);
 FROZEN_VALUE(SPATE_RESUME_DECLINED, 5);
 FROZEN_VALUE(SPATE_RESUME_VALIDATED, 6);
 FROZEN_VALUE(SPATE_RESUME_RETREATED, 7);
+
+FROZEN_VALUE(SPATE_WAIT_SHARD, 0);
+FROZEN_VALUE(SPATE_WAIT_IDLE, 1);
+FROZEN_VALUE(SPATE_WAIT_APPLICATION, 2);
+FROZEN_VALUE(SPATE_WAIT_ACK_DELAY, 3);
+FROZEN_VALUE(SPATE_WAIT_CWND, 4);
+FROZEN_VALUE(SPATE_WAIT_PACER, 5);
+FROZEN_VALUE(SPATE_WAIT_LIMIT, 6);
+FROZEN_VALUE(SPATE_WAIT_AMPLIFICATION, 7);
+FROZEN_VALUE(SPATE_WAIT_CONN_CREDIT, 8);
+FROZEN_VALUE(SPATE_WAIT_STREAM_CREDIT, 9);
+FROZEN_VALUE(SPATE_WAIT_KEY, 10);
+FROZEN_VALUE(SPATE_WAIT_MEMORY, 11);
+FROZEN_VALUE(SPATE_WAIT_SLOT, 12);
+FROZEN_VALUE(SPATE_WAIT_CLOSED, 13);
 
 FROZEN_VALUE(SPATE_KERNEL_PACING_AUTO, 0);
 FROZEN_VALUE(SPATE_KERNEL_PACING_OFF, 1);

@@ -11,8 +11,10 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/assert.h"
+#include "proto/base/time.h"
 
 /* The kernel writes at most one of each; a dual-stack socket gets either TOS or TCLASS, and at most
  * both kinds of packet information. */
@@ -20,7 +22,8 @@ _Static_assert(CMSG_SPACE(sizeof(int)) +                        /* UDP_GRO */
                        CMSG_SPACE(sizeof(int)) +                /* IP_TOS or IPV6_TCLASS */
                        CMSG_SPACE(sizeof(struct in_pktinfo)) +  /* IP_PKTINFO */
                        CMSG_SPACE(sizeof(struct in6_pktinfo)) + /* IPV6_PKTINFO */
-                       CMSG_SPACE(sizeof(uint32_t))             /* SO_RXQ_OVFL */
+                       CMSG_SPACE(sizeof(uint32_t)) +           /* SO_RXQ_OVFL */
+                       CMSG_SPACE(sizeof(struct timespec))      /* SO_TIMESTAMPNS */
                    <= SU_CONTROL_RECEIVE_SIZE,
                "everything fits at once");
 _Static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int)) +
@@ -75,6 +78,21 @@ static bool read_ip6(int type, const uint8_t *data, size_t size, struct su_contr
     return true;
 }
 
+static bool read_socket(int type, const uint8_t *data, size_t size, struct su_control *control)
+{
+    if (type == SO_RXQ_OVFL) {
+        if (!data_copy(data, size, &control->dropped_count, sizeof(control->dropped_count)))
+            return false;
+        control->has_dropped_count = true;
+    } else if (type == SO_TIMESTAMPNS) {
+        struct timespec stamp;
+        if (!data_copy(data, size, &stamp, sizeof(stamp)))
+            return false;
+        control->stamp_ns = (uint64_t)stamp.tv_sec * SB_S + (uint64_t)stamp.tv_nsec;
+    }
+    return true;
+}
+
 static bool read_message(const struct cmsghdr *head, const uint8_t *data,
                          struct su_control *control)
 {
@@ -84,15 +102,14 @@ static bool read_message(const struct cmsghdr *head, const uint8_t *data,
     if (head->cmsg_level == SOL_IPV6)
         return read_ip6(head->cmsg_type, data, size, control);
 
+    if (head->cmsg_level == SOL_SOCKET)
+        return read_socket(head->cmsg_type, data, size, control);
+
     if (head->cmsg_level == SOL_UDP && head->cmsg_type == UDP_GRO) {
         int segment_size;
         if (!data_copy(data, size, &segment_size, sizeof(segment_size)) || segment_size <= 0)
             return false;
         control->segment_size = (uint32_t)segment_size;
-    } else if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SO_RXQ_OVFL) {
-        if (!data_copy(data, size, &control->dropped_count, sizeof(control->dropped_count)))
-            return false;
-        control->has_dropped_count = true;
     }
     return true;
 }

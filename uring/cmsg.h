@@ -12,8 +12,8 @@
 /* Control messages: what the kernel and we pass to each other along with a datagram. */
 
 /* Room for everything that our sockets can be sent at once: UDP_GRO, IP_TOS or IPV6_TCLASS,
- * IP_PKTINFO, IPV6_PKTINFO, SO_RXQ_OVFL; cmsg.c has the sum. */
-#define SU_CONTROL_RECEIVE_SIZE 208
+ * IP_PKTINFO, IPV6_PKTINFO, SO_RXQ_OVFL, SO_TIMESTAMPNS; cmsg.c has the sum. */
+#define SU_CONTROL_RECEIVE_SIZE 272
 #define SU_CONTROL_SEND_SIZE    120
 
 /* Control data of a received datagram. */
@@ -21,6 +21,7 @@ struct su_control {
     struct su_address local; /* destination, port 0; AF_UNSPEC if it was not reported */
     uint32_t segment_size;   /* size of all datagrams of a GRO buffer but the last; 0: none */
     uint32_t dropped_count;  /* datagrams the socket lost since it was opened, modulo 2^32 */
+    uint64_t stamp_ns;       /* CLOCK_REALTIME when the kernel received it; 0: not reported */
     bool has_dropped_count;
     uint8_t ecn; /* 0 .. 3 [RFC3168 5] */
 };

@@ -190,6 +190,7 @@ static bool fill(struct su_recv *recv, uint8_t *data, uint32_t size, struct su_r
         count_dropped(recv, control.dropped_count);
 
     received.ecn = control.ecn;
+    received.stamp_ns = control.stamp_ns;
     received.segment_size = control.segment_size != 0 && control.segment_size < received.size
                                 ? control.segment_size
                                 : received.size;

@@ -33,8 +33,9 @@ struct su_received {
     uint32_t size;          /* bytes; 0 is a legal, empty datagram */
     uint32_t segment_size;  /* of each datagram but the last, which may be shorter; = size if one */
     struct su_address peer; /* the sender, in canonical form */
-    struct su_address local;  /* where it arrived; the bound address if the kernel did not say */
-    uint8_t ecn;              /* 0 .. 3, the same for all datagrams in it */
+    struct su_address local; /* where it arrived; the bound address if the kernel did not say */
+    uint64_t stamp_ns; /* CLOCK_REALTIME when the kernel received the last part; 0: not known */
+    uint8_t ecn;       /* 0 .. 3, the same for all datagrams in it */
     struct sb_buffer *buffer; /* the slot; one reference belongs to the receiver of this struct */
 };
 

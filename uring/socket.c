@@ -48,6 +48,7 @@ static int apply_all(int fd, const struct su_socket_config *config, const char *
         {"IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY, !config->is_dual, is_v6 && is_new},
         {"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 1, config->is_port_shared && is_new},
         {"SO_RXQ_OVFL", SOL_SOCKET, SO_RXQ_OVFL, 1, true},
+        {"SO_TIMESTAMPNS", SOL_SOCKET, SO_TIMESTAMPNS, 1, config->is_stamped},
         {"UDP_GRO", SOL_UDP, UDP_GRO, 1, !config->is_gro_off},
         {"IP_RECVTOS", SOL_IP, IP_RECVTOS, 1, has_v4},
         {"IPV6_RECVTCLASS", SOL_IPV6, IPV6_RECVTCLASS, 1, is_v6},

@@ -22,6 +22,7 @@ struct su_socket_config {
     uint32_t send_bytes;     /* SO_SNDBUF; 0: the system's default */
     bool is_dual;            /* AF_INET6 local: carry IPv4 as well (V6ONLY off) */
     bool is_port_shared;     /* SO_REUSEPORT */
+    bool is_stamped;         /* SO_TIMESTAMPNS: su_received.stamp_ns */
     bool is_gro_off;         /* no UDP_GRO: each datagram comes alone */
     bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
     bool is_hosted;          /* no socket of the system: see hosted.h */

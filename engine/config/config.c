@@ -89,7 +89,8 @@
     X(ENGINE, resume_path_ns, 0, SB_S, 7 * 86400 * SB_S, RANGE_OR_NONE) \
     X(ENGINE, pinning, SPATE_PINNING_AUTO, SPATE_PINNING_AUTO, SPATE_PINNING_ON, RANGE) \
     X(ENGINE, hand_over, false, false, true, RANGE) \
-    X(ENGINE, operations_max, 4096, 1, 1 << 16, RANGE_OR_NONE)
+    X(ENGINE, operations_max, 4096, 1, 1 << 16, RANGE_OR_NONE) \
+    X(ENGINE, receive_stamps, false, false, true, RANGE)
 
 /* clang-format on */
 

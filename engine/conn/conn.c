@@ -308,6 +308,7 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     memset(conn, 0, sizeof(*conn));
     conn->shard = shard;
     links_init(conn);
+    se_waits_init(&conn->waits, shard->now_ns);
     if (!index_take(shard, conn)) {
         sb_pool_give(&shard->conn_pool, conn);
         return -ENOBUFS;
@@ -547,8 +548,10 @@ void se_conn_end(struct spate_conn *conn)
 
 void se_conn_want_send(struct spate_conn *conn)
 {
-    if (!sb_link_is_in(&conn->send_pending_link))
-        sb_list_push_back(&conn->shard->send_pending, &conn->send_pending_link);
+    if (sb_link_is_in(&conn->send_pending_link))
+        return;
+    sb_list_push_back(&conn->shard->send_pending, &conn->send_pending_link);
+    se_waits_set(&conn->waits, SPATE_WAIT_SHARD, conn->shard->now_ns);
 }
 
 void se_conn_touch(struct spate_conn *conn)

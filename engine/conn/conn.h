@@ -7,6 +7,7 @@
 #include "engine/base/group.h"
 #include "engine/base/wheel.h"
 #include "engine/conn/depart.h"
+#include "engine/conn/waits.h"
 #include "engine/net/budget.h"
 #include "proto/base/list.h"
 #include "proto/conn/conn.h"
@@ -74,6 +75,7 @@ struct spate_conn {
     struct se_watch *watch;        /* engine/conn/watch.h; NULL: none */
     struct spate_channel *channel; /* that it belongs to; NULL: to the application */
     struct se_conn_depart depart;
+    struct se_waits waits;
     uint32_t version; /* of QUIC, of the client's first packet */
     uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
     size_t token_size;

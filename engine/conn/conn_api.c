@@ -175,5 +175,6 @@ void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_sta
 #define COPY(kind, name) own.name = stats.name;
     SPATE_CONN_STATS(COPY)
 #undef COPY
+    se_waits_give(&conn->waits, conn->shard->now_ns, &own);
     se_sized_give(&own, sizeof(own), ret, size);
 }

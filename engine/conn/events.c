@@ -97,6 +97,7 @@ static void push_data(struct spate_conn *conn, const struct sp_event *reported)
         .conn_ref = conn->id,
         .stream_id = reported->stream_id,
     };
+    se_waits_hold(&conn->waits, reported->data.slice.size);
     event->u.data.offset = reported->data.offset;
     event->u.data.fin = reported->data.fin;
     event->u.data.early = reported->data.is_early;
@@ -118,6 +119,7 @@ static void push_placed(struct spate_conn *conn, const struct sp_event *reported
 static void push_message(struct spate_conn *conn, const struct sp_event *reported)
 {
     struct spate_event *event = push(conn, SPATE_EVENT_DATAGRAM);
+    se_waits_hold(&conn->waits, reported->message.size);
     event->u.datagram.slice = (struct spate_slice){
         .data = reported->message.data,
         .size = reported->message.size,
@@ -157,6 +159,7 @@ static void extend_batch(struct spate_event *event, const struct sb_slice *slice
             .stream_id = stream_id,
         };
         event->u.batch.size_bytes += slices[i].size;
+        se_waits_hold(&event->conn->waits, slices[i].size);
     }
     event->u.batch.count += count;
     events->slices_count += count;

@@ -173,6 +173,8 @@ int spate_stream_set_user(struct spate_conn *conn, uint64_t stream_id, void *use
 static void give_credit(struct spate_shard *shard, const struct spate_slice *slice, uint64_t size)
 {
     struct spate_conn *conn = se_conn_of_id(shard, slice->conn_ref);
+    if (conn != NULL)
+        se_waits_release(&conn->waits, size);
     if (SB_UNLIKELY(slice->stream_id == SE_NO_STREAM)) {
         if (conn != NULL)
             sp_conn_release_message(conn->proto, size);

@@ -124,6 +124,7 @@ static struct se_port *port_free(struct spate_shard *shard)
 static struct su_socket_config socket_config(const struct spate_shard *shard)
 {
     return (struct su_socket_config){
+        .is_stamped = shard->config->receive_stamps,
         .receive_bytes = shard->config->socket_buffer_bytes,
         .send_bytes = shard->config->socket_buffer_bytes,
         .is_hosted = shard->config->backend == SPATE_BACKEND_HOST,

@@ -190,6 +190,9 @@ static void deliver_to(struct spate_conn *conn)
     while (conn->rx_first != SE_RX_NONE) {
         uint32_t count = gather(&shard->rx, conn, batch);
         sp_conn_receive(conn->proto, batch, count, shard->now_ns);
+        uint64_t acked_after_ns = sp_conn_take_acked_after_ns(conn->proto);
+        if (acked_after_ns != 0)
+            se_stages_record(&shard->stages, SE_HISTOGRAM_acknowledge_ns, acked_after_ns);
         /* What came is taken while it is in the cache, and never much waits in reassembly. */
         if (conn->rx_first != SE_RX_NONE && conn->state == SE_CONN_CONNECTED)
             se_conn_drain(conn);
@@ -350,6 +353,8 @@ static void on_receive(struct spate_shard *shard, const struct su_completion *co
     }
     struct su_received received;
     int result = su_recv_take(&port->recv, completion, &received);
+    if (result == 1)
+        se_stages_on_receive(shard, received.stamp_ns);
     if (result == 1 && port->state == SE_PORT_OPEN)
         se_rx_take(port, &received);
     else if (result == 1)
@@ -395,6 +400,8 @@ void se_rx_run(struct spate_shard *shard)
             on_completion(shard, &batch[i]);
         taken += count;
     } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
+    if (taken > 0)
+        se_stages_record(&shard->stages, SE_HISTOGRAM_batch_completions, taken);
     se_strays_take(shard);
     se_strays_ring(shard);
     se_rx_deliver(shard);

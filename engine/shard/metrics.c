@@ -91,6 +91,11 @@ static uint64_t conns_with_old_cids(const struct spate_shard *shard)
 #define GATHER_GAUGE(name)   own.name = name(shard);
 #define GATHER(kind, name)   GATHER_##kind(name)
 
+const struct spate_histogram *spate_shard_histogram(const struct spate_shard *shard, uint32_t index)
+{
+    return index < SE_HISTOGRAM_COUNT ? &shard->stages.histograms[index] : NULL;
+}
+
 void spate_shard_stats_sized(struct spate_shard *shard, struct spate_shard_stats *ret, size_t size)
 {
     struct sources sources = sources_of(shard);

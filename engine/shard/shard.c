@@ -215,6 +215,12 @@ int se_shard_set_keys(struct spate_shard *shard, const uint8_t *token_key, const
 int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
 {
     shard->now_ns = se_clock_now_ns();
+    struct spate_histogram *histograms = calloc(SE_HISTOGRAM_COUNT, sizeof(histograms[0]));
+    if (histograms == NULL) {
+        se_error_set(error, "shard %u: %s", shard->index, strerrordesc_np(ENOMEM));
+        return -ENOMEM;
+    }
+    se_stages_init(&shard->stages, histograms);
     init_lists(shard);
     se_config_to_proto(shard->config, &shard->proto_config);
     shard->proto_config.cid_size = shard->own_cids.form.size;
@@ -300,6 +306,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_table_deinit(&shard->tokens);
     se_tombstones_deinit(&shard->tombstones);
     free(shard->slots);
+    free(shard->stages.histograms);
     se_early_expire(&shard->early, SB_NEVER);
     se_buffers_deinit(&shard->copies);
     sp_pools_reclaim(&shard->pools);
@@ -402,6 +409,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
      * reads the clock once, in se_shard_wait(). */
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_shard_is_called(shard))
         shard->now_ns = se_shard_clock_ns(shard);
+    se_stages_on_begin(shard);
     bool had_posts = se_shard_run_posts(shard);
     se_channels_run(shard);
     take_calls(shard);
@@ -409,6 +417,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool is_renewing = se_cids_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
+    se_stages_on_sealed(shard);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     se_channels_flush(shard);
     /* A post that already ran in this turn must also prevent waiting. */
@@ -421,6 +430,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(error != 0))
         return error;
     se_rx_run(shard);
+    se_stages_on_opened(shard);
     se_operations_run(shard, &shard->operations);
     se_shard_run_timers(shard);
     se_shard_drain(shard);
@@ -429,6 +439,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     reap(shard);
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);
+    se_stages_on_end(shard);
     return (int)se_events_count(&shard->events);
 }
 

@@ -38,6 +38,7 @@
 #include "engine/shard/channel.h"
 #include "engine/shard/operations.h"
 #include "engine/shard/shutdown.h"
+#include "engine/shard/stages.h"
 #include "proto/conn/conn.h"
 #include "uring/bufring.h"
 #include "uring/ring.h"
@@ -162,6 +163,7 @@ struct spate_shard {
     struct se_rx rx;
     struct se_events events;
     struct se_counts counts;
+    struct se_stages stages;
     struct se_shutdown shutdown;
     struct se_operations operations;
     struct se_port ports[SE_PORTS_MAX];

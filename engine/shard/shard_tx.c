@@ -157,6 +157,7 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
             return SENT_ALL;
         }
         *bytes += train.size;
+        se_stages_record(&shard->stages, SE_HISTOGRAM_train_datagrams, train.count);
         conn->depart.last_ns = train.depart_ns;
         flow_on_sent(conn, &train, share->join_count);
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
@@ -184,9 +185,22 @@ static struct share share_of(const struct spate_shard *shard)
     };
 }
 
-/* What follows from the packets of a connection that have left. */
-static void after_trains(struct spate_conn *conn)
+/* Accounts for what the connection waits for after it was served. */
+static void note_wait(struct spate_conn *conn, enum outcome outcome)
 {
+    if (SB_LIKELY(outcome == SENT_ALL))
+        se_waits_look(conn);
+    else if (sb_link_is_in(&conn->flow.line_link) || sb_link_is_in(&conn->limit_link))
+        se_waits_set(&conn->waits, SPATE_WAIT_LIMIT, conn->shard->now_ns);
+    else
+        se_waits_set(&conn->waits, outcome == NO_SLOT ? SPATE_WAIT_SLOT : SPATE_WAIT_SHARD,
+                     conn->shard->now_ns);
+}
+
+/* What follows from the packets of a connection that have left. */
+static void after_trains(struct spate_conn *conn, enum outcome outcome)
+{
+    note_wait(conn, outcome);
     se_conn_route(conn); /* the first packet to a CID makes its reset token count */
     if (SB_UNLIKELY(sp_conn_has_message_result(conn->proto)))
         se_conn_raise(conn);
@@ -237,6 +251,7 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
         outcome = send_trains(conn, &part, slot, bytes);
         if (outcome == NO_SLOT) {
             sb_list_push_front(&line, link);
+            note_wait(conn, outcome);
             break; /* a completion will wake us, not its timer */
         }
         if (!share->is_held && must_wait(conn, &part, outcome))
@@ -248,7 +263,7 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
             se_limit_join(&shard->limit, &conn->limit_link);
         if (is_flow_over(conn, outcome))
             se_group_leave(&shard->groups, &conn->flow);
-        after_trains(conn);
+        after_trains(conn, outcome);
     }
     move_all(&line, &shard->send_pending);
     move_all(&served, &shard->send_pending);
@@ -275,7 +290,7 @@ static enum outcome send_line(struct spate_shard *shard, struct su_send_slot **s
         se_limit_on_sent(&shard->limit, *bytes - before, shard->now_ns);
         if (outcome == SENT_SOME)
             se_limit_join(&shard->limit, link);
-        after_trains(conn);
+        after_trains(conn, outcome);
     }
     return SENT_ALL;
 }
@@ -300,7 +315,7 @@ static enum outcome send_group(struct spate_shard *shard, struct se_group *group
         }
         if (outcome == SENT_SOME)
             se_group_wait(&shard->groups, member);
-        after_trains(conn);
+        after_trains(conn, outcome);
     }
     return SENT_ALL;
 }

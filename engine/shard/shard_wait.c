@@ -101,6 +101,8 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
     struct su_ring *ring = &shard->ring;
     uint64_t yield_ns = shard->now_ns + YIELD_FIRST_NS;
     int error = su_ring_queued(ring) > 0 ? su_ring_enter(ring, 0) : 0;
+    if (shard->stages.sealed_ns != 0)
+        se_stages_on_submitted(shard, se_clock_now_ns());
     if (ring->expected_count > 0) /* as in su_ring_wait(): a late completion may hide work */
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SU_RING_LATE_NS));
     while (error == 0) {
@@ -148,6 +150,7 @@ static int sleep_until_work(struct spate_shard *shard, uint64_t until_ns, bool i
     bool is_measured = shard->counts.own.sleeps++ % SLEEPS_PER_CPU_MEASURE == 0 &&
                        se_spin_is_adaptive(&shard->spin);
     uint64_t cpu_ns = is_measured ? se_clock_thread_cpu_ns() : 0;
+    se_stages_on_sleep(&shard->stages);
     su_wake_sleep(&shard->wake);
     if (se_shard_is_called(shard))
         wait_ns = 0;
@@ -172,6 +175,7 @@ void se_shard_end_work(struct spate_shard *shard, uint64_t now_ns)
         return;
     atomic_store_explicit(&shard->work_since_ns, 0, memory_order_relaxed);
     uint64_t worked_ns = sb_time_since(now_ns, since_ns);
+    se_stages_record(&shard->stages, SE_HISTOGRAM_turn_ns, worked_ns);
     if (SB_UNLIKELY(worked_ns > shard->turn_longest_ns))
         shard->turn_longest_ns = worked_ns;
 }
@@ -226,6 +230,7 @@ static int poll_once(struct spate_shard *shard)
     if (su_ring_queued(&shard->ring) > 0 || su_ring_needs_enter(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
     shard->now_ns = se_shard_clock_ns(shard);
+    se_stages_on_submitted(shard, shard->now_ns);
     se_shard_end_work(shard, shard->now_ns);
     shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);
     return error;

@@ -215,8 +215,7 @@ struct sp_flight sp_conn_flight(const struct sp_conn *conn)
 
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
 {
-    return conn->is_held &&
-           sp_conn_send_wait(conn, SB_MAX(conn->room_count, 1), now_ns).reason == SP_WAIT_HELD;
+    return conn->is_held && sp_conn_last_wait(conn, now_ns) == SP_WAIT_HELD;
 }
 
 bool sp_conn_is_pacer_blocked(const struct sp_conn *conn)
@@ -434,6 +433,13 @@ void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret)
     ret->congestion = sp_cc_kind_of(&conn->loss.path->cc);
     const struct sp_careful *careful = conn->loss.path->cc.careful;
     ret->resume_phase = careful != NULL ? (uint64_t)careful->phase + 1 : 0;
+}
+
+uint64_t sp_conn_take_acked_after_ns(struct sp_conn *conn)
+{
+    uint64_t after_ns = conn->loss.acked_after_ns;
+    conn->loss.acked_after_ns = 0;
+    return after_ns;
 }
 
 void sp_conn_renew_cids(struct sp_conn *conn, uint32_t count_max)

@@ -307,6 +307,10 @@ struct sp_send_wait {
 SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
                                                   uint64_t now_ns);
 
+/* Returns the reason of sp_conn_send_wait() for a train like the last one that sp_conn_send() got.
+ */
+SB_MUST_USE enum sp_wait sp_conn_last_wait(const struct sp_conn *conn, uint64_t now_ns);
+
 /* Returns a few words for people. */
 const char *sp_wait_name(enum sp_wait reason);
 
@@ -571,6 +575,10 @@ uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn);
 
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
+
+/* Returns how long after it was sent the largest packet of the last ACK was acknowledged, once; 0
+ * if no ACK has come since that gave a sample of the round trip.  [RFC9002 5.1] */
+uint64_t sp_conn_take_acked_after_ns(struct sp_conn *conn);
 
 /* Walks the whole connection and asserts its invariants; for tests. */
 void sp_conn_check(const struct sp_conn *conn);

@@ -40,9 +40,6 @@ enum sp_wait sp_gate_train(const struct sp_conn *conn, uint32_t room_count, uint
 /* Returns the reason why no packet of `space` is sent.  SP_WAIT_IDLE: there is none to send. */
 static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, uint64_t now_ns)
 {
-    enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
-    bool may_fill = sp_gate_may_fill(conn, space, congestion);
-
     if (!sp_gate_is_due(conn, space, now_ns) && !sp_conn_has_frames(conn, space))
         return SP_WAIT_IDLE;
     if (!sp_gate_has_key(conn, space))
@@ -52,7 +49,8 @@ static enum sp_wait space_wait(const struct sp_conn *conn, enum sp_space space, 
                                                                    : SP_WAIT_EXHAUSTED;
     if (sp_gate_is_amplifying(conn, conn->datagram_size))
         return SP_WAIT_AMPLIFICATION;
-    if (!sp_gate_wants_packet(conn, space, may_fill, now_ns))
+    enum sp_wait congestion = sp_gate_congestion(conn, now_ns);
+    if (!sp_gate_wants_packet(conn, space, sp_gate_may_fill(conn, space, congestion), now_ns))
         return congestion;
     /* Nothing else prevents sending: if a packet was not sent, it lacked memory for its record. */
     return conn->lacks_records ? SP_WAIT_MEMORY : SP_WAIT_NONE;
@@ -134,12 +132,21 @@ static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64
     SB_ASSERT(false);
 }
 
+static enum sp_wait reason_of(const struct sp_conn *conn, uint32_t train_count, uint64_t now_ns)
+{
+    SB_ASSERT(train_count > 0);
+    return conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
+}
+
+enum sp_wait sp_conn_last_wait(const struct sp_conn *conn, uint64_t now_ns)
+{
+    return reason_of(conn, SB_MAX(conn->room_count, 1), now_ns);
+}
+
 struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, uint32_t train_count,
                                       uint64_t now_ns)
 {
-    SB_ASSERT(train_count > 0);
-    enum sp_wait reason =
-        conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
+    enum sp_wait reason = reason_of(conn, train_count, now_ns);
     return (struct sp_send_wait){.reason = reason, .at_ns = timer_of(conn, reason, now_ns)};
 }
 

@@ -16,6 +16,7 @@ struct sp_stats {
 /* The counters alone: what a connection keeps. */
 #define SP_COUNTERS_COUNTER(name) uint64_t name;
 #define SP_COUNTERS_GAUGE(name)
+#define SP_COUNTERS_WAIT(name)  /* the host's, as all of this kind */
 #define SP_COUNTERS(kind, name) SP_COUNTERS_##kind(name)
 
 struct sp_counters {
@@ -24,6 +25,7 @@ struct sp_counters {
 
 #define SP_STATS_COPY_COUNTER(name) ret->name = counters->name;
 #define SP_STATS_COPY_GAUGE(name)
+#define SP_STATS_COPY_WAIT(name)
 #define SP_STATS_COPY(kind, name) SP_STATS_COPY_##kind(name)
 
 /* Copies the counters, and leaves the gauges as they are. */
@@ -34,6 +36,7 @@ static inline void sp_stats_copy(struct sp_stats *ret, const struct sp_counters 
 
 #define SP_STATS_ADD_COUNTER(name) sum->name += stats->name;
 #define SP_STATS_ADD_GAUGE(name)
+#define SP_STATS_ADD_WAIT(name)
 #define SP_STATS_ADD(kind, name) SP_STATS_ADD_##kind(name)
 
 /* Adds the counters of a connection to `sum`.  A sum of gauges has no meaning: they stay as they

@@ -460,9 +460,9 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         /* What was sent before that may have waited for the peer's keys.  [RFC9000 13.2.5] */
         if (loss->is_confirmed && work.largest_sent_ns > loss->confirmed_at_ns)
             delay_ns = sb_time_min(delay_ns, loss->peer_ack_delay_ns_max);
-        sums.rtt_ns = SB_MAX(sb_time_since(arrived_ns, work.largest_sent_ns), 1);
-        sp_rtt_on_sample(&loss->path->rtt, sb_time_since(arrived_ns, work.largest_sent_ns),
-                         delay_ns, arrived_ns);
+        uint64_t after_ns = sb_time_since(arrived_ns, work.largest_sent_ns);
+        loss->acked_after_ns = sums.rtt_ns = SB_MAX(after_ns, 1);
+        sp_rtt_on_sample(&loss->path->rtt, after_ns, delay_ns, arrived_ns);
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
     uint64_t ce_count = has_moved ? on_ecn_counts(loss, &work, ack) : 0;

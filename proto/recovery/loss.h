@@ -68,6 +68,8 @@ struct sp_loss {
                                       without anything in flight counts from */
     uint64_t confirmed_at_ns;      /* with is_confirmed */
     uint64_t peer_ack_delay_ns_max;
+    uint64_t acked_after_ns; /* of the last sample of the round trip; 0:
+                                sp_conn_take_acked_after_ns() has taken it */
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;

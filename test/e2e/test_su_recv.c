@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/support/su_world.h"
 
+enum { HEAD_SIZE = 320 }; /* of a slot: what is before the payload */
+
 /* What can go wrong on the way in: no buffers, lost F_MORE, lost datagrams, wrong lengths, late
  * completions, a peer that is not there. */
 
@@ -90,7 +92,7 @@ static void a_slice_keeps_its_slot_away_from_the_kernel(void **state)
     struct sb_buffer *buffer = w->held[0];
     struct su_bufring_slot *slot = SB_CONTAINER_OF(buffer, struct su_bufring_slot, buffer);
     struct sb_slice whole = {
-        .data = su_bufring_data(&w->bufring, slot) + 256, .size = 500, .buffer = buffer};
+        .data = su_bufring_data(&w->bufring, slot) + HEAD_SIZE, .size = 500, .buffer = buffer};
     struct sb_slice part = sb_slice_part(&whole, 100, 50);
     sb_buffer_unref(buffer);
     w->held_count = 0;
@@ -141,9 +143,9 @@ static void inject(void *context, struct su_completion *completion)
 static void lengths_that_make_no_sense_drop_the_datagram(void **state)
 {
     (void)state;
-    /* A completion's result: the bytes in the slot.  256 are the head. */
+    /* A completion's result: the bytes in the slot.  The head comes first. */
     static const int32_t results[] = {
-        0, 15, 16, 255, 256 + 499, INT32_MAX, SU_BUFRING_SLOT_SIZE_DEFAULT + 1};
+        0, 15, 16, HEAD_SIZE - 1, HEAD_SIZE + 499, INT32_MAX, SU_BUFRING_SLOT_SIZE_DEFAULT + 1};
     for (size_t i = 0; i < QT_COUNT(results); i++) {
         struct sw *w = sw_create((struct sw_config){.slot_count = 4});
         uint32_t server = sw_open_at(w, "127.0.0.1:0");
@@ -263,7 +265,7 @@ static void a_completion_of_an_earlier_life_gives_its_slot_back(void **state)
 static void a_datagram_larger_than_its_slot_is_dropped(void **state)
 {
     (void)state;
-    struct sw *w = sw_create((struct sw_config){.slot_count = 4, .slot_size = 256 + 1000});
+    struct sw *w = sw_create((struct sw_config){.slot_count = 4, .slot_size = HEAD_SIZE + 1000});
     uint32_t server = sw_open_at(w, "127.0.0.1:0");
     uint32_t client = sw_open_at(w, "127.0.0.1:0");
     commit_singles(w, client, server, 1, 0, 1001);

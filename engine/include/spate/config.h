@@ -336,6 +336,11 @@ struct spate_config {
     /* A ring of the program in which the shard lives: see <spate/ring.h>.  Copied, and NULL in what
      * spate_engine_config() returns.  Default NULL: each shard makes a ring of its own. */
     const struct spate_lent_ring *lent_ring;
+    /* Have the kernel stamp each datagram with the time at which it came (SO_TIMESTAMPNS): only
+     * then the histogram receive_ns has values.  It takes the kernel some 200 ns per receive.
+     * Default false. */
+    bool receive_stamps;
+    uint8_t reserved_8[7]; /* no padding at the end; ignored */
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

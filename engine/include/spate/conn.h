@@ -198,6 +198,36 @@ SPATE_API int spate_conn_peer_address(const struct spate_conn *conn, struct sock
 SPATE_API int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr *local,
                                  socklen_t local_size, struct spate_error *error);
 
+/* What a connection waits for before it can send: the gauge `waits_for`, and what the counters
+ * waited_*_ns add up.  Each moment of a connection's life belongs to one of them. */
+enum spate_wait {
+    SPATE_WAIT_SHARD,         /* its turn: it may have something to send now */
+    SPATE_WAIT_IDLE,          /* the application or the peer: there is nothing to send */
+    SPATE_WAIT_APPLICATION,   /* nothing to send, and the application holds slices of it */
+    SPATE_WAIT_ACK_DELAY,     /* time: an ACK alone, which may wait [RFC9000 13.2.1] */
+    SPATE_WAIT_CWND,          /* an ACK: the congestion window is full, or nearly [RFC9002 7] */
+    SPATE_WAIT_PACER,         /* time: it paces its packets [RFC9002 7.7] */
+    SPATE_WAIT_LIMIT,         /* a rate limit of the shard or the engine, or others that send to the
+                                 same peer nearby */
+    SPATE_WAIT_AMPLIFICATION, /* proof of the peer's address [RFC9000 8] */
+    SPATE_WAIT_CONN_CREDIT,   /* the peer: MAX_DATA [RFC9000 4.1] */
+    SPATE_WAIT_STREAM_CREDIT, /* the peer: MAX_STREAM_DATA [RFC9000 4.1] */
+    SPATE_WAIT_KEY,           /* a step of the handshake */
+    SPATE_WAIT_MEMORY,        /* memory_bytes_max: memory that others give back */
+    SPATE_WAIT_SLOT,          /* a free transmit slot (spate_config.transmit_slots) */
+    SPATE_WAIT_CLOSED,        /* nothing more: it is closed */
+};
+
+/* Returns what is waited for in a few words, such as "congestion window", for people.  A value that
+ * this library does not know: "unknown".
+ *
+ *   wait  Any value; the gauge `waits_for` of spate_conn_stats() is one.
+ *
+ * The text is static.
+ *
+ * Threads: any. */
+SPATE_API const char *spate_wait_name(enum spate_wait wait);
+
 /* What a connection counts since its start, and its gauges: counters.h explains each field. */
 struct spate_conn_stats {
     SPATE_CONN_STATS(SPATE_STATS_FIELD)

@@ -155,7 +155,39 @@
     X(COUNTER, ack_frequencies_in)     /* ACK_FREQUENCY frames received */ \
     X(COUNTER, ack_frequencies_out)    /* ACK_FREQUENCY frames sent */ \
     /* Careful resume [RFC9959]. */ \
-    X(GAUGE, resume_phase)             /* of resume_path_ns: enum spate_resume_phase */
+    X(GAUGE, resume_phase)             /* of resume_path_ns: enum spate_resume_phase */ \
+    /* Why it was waiting: enum spate_wait has the same names in the same order. */ \
+    X(WAIT, waited_shard_ns)           /* for its turn */ \
+    X(WAIT, waited_idle_ns)            /* with nothing to send */ \
+    X(WAIT, waited_application_ns)     /* with nothing to send, and the application held slices */ \
+    X(WAIT, waited_ack_delay_ns)       /* with an ACK alone that may wait */ \
+    X(WAIT, waited_cwnd_ns)            /* for the congestion window */ \
+    X(WAIT, waited_pacer_ns)           /* for the pacer */ \
+    X(WAIT, waited_limit_ns)           /* for a rate limit, or others that send to the peer */ \
+    X(WAIT, waited_amplification_ns)   /* for proof of the peer's address */ \
+    X(WAIT, waited_conn_credit_ns)     /* for MAX_DATA */ \
+    X(WAIT, waited_stream_credit_ns)   /* for MAX_STREAM_DATA */ \
+    X(WAIT, waited_key_ns)             /* for the handshake */ \
+    X(WAIT, waited_memory_ns)          /* for memory */ \
+    X(WAIT, waited_slot_ns)            /* for a transmit slot */ \
+    X(WAIT, waited_closed_ns)          /* since it was closed */ \
+    X(GAUGE, waits_for)                /* now: enum spate_wait */ \
+    X(GAUGE, held_bytes)               /* bytes in slices that the application holds */
+
+/* The histograms of a shard: spate_shard_histogram().  The end of a name is its unit.  The first
+ * seven follow a datagram through the shard.  One clock reading serves all of a turn: each seventh
+ * turn records one value for each of the stages from open_ns to submit_ns, if it has them. */
+#define SPATE_SHARD_HISTOGRAMS(X) \
+    X(receive_ns)        /* the kernel has it -> the shard sees it; with receive_stamps */ \
+    X(open_ns)           /* .. -> all packets of the turn are decrypted and processed */ \
+    X(deliver_ns)        /* .. -> the application has the events: the turn ends */ \
+    X(answer_ns)         /* .. -> the next turn begins, with what the application has queued */ \
+    X(seal_ns)           /* a turn begins -> its packets are encrypted */ \
+    X(submit_ns)         /* .. -> the kernel has taken them; a turn that sleeps at once: none */ \
+    X(acknowledge_ns)    /* a packet is made -> its ACK is seen; one per batch of a connection */ \
+    X(turn_ns)           /* from one wait to the next, the application's time included */ \
+    X(train_datagrams)   /* datagrams per sendmsg */ \
+    X(batch_completions) /* completions per turn that had any */
 
 /* clang-format on */
 

@@ -5,6 +5,7 @@
 #include <spate/base.h>
 #include <spate/counters.h>
 #include <spate/engine.h>
+#include <spate/histogram.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,71 @@ static inline void spate_shard_stats(struct spate_shard *shard, struct spate_sha
 {
     spate_shard_stats_sized(shard, ret, sizeof(*ret));
 }
+
+/* A field of struct spate_shard_stats or struct spate_conn_stats, for programs that go through the
+ * fields by name. */
+struct spate_counter {
+    const char *name;
+    const char *unit;    /* "ns", "bytes", "bytes/s" or "": a plain number */
+    uint32_t offset;     /* of its uint64_t in the struct, in bytes */
+    bool is_gauge;       /* false: it only rises; true: a present value */
+    uint8_t reserved[3]; /* no padding at the end; 0 */
+};
+
+/* Writes entries as spate_shard_counters() does, each of `size` bytes, one after the other.  For
+ * other languages: programs in C and C++ call spate_shard_counters().  Threads: any. */
+SPATE_API size_t spate_shard_counters_sized(struct spate_counter *ret, size_t count_max,
+                                            size_t size);
+
+/* Writes the names and places of the fields of struct spate_shard_stats, those that this library
+ * has: they may be more than the program was compiled with.  A program that wants these too passes
+ * spate_shard_stats_sized() a buffer that ends 8 bytes behind the last offset.
+ *
+ *   ret        Room for `count_max` entries; NULL with a `count_max` of 0.
+ *   count_max  Entries to write at most.
+ *
+ * Returns how many there are.  The strings are static.
+ *
+ * Threads: any. */
+static inline size_t spate_shard_counters(struct spate_counter *ret, size_t count_max)
+{
+    return spate_shard_counters_sized(ret, count_max, sizeof(*ret));
+}
+
+/* Writes entries as spate_conn_counters() does, each of `size` bytes, one after the other.  For
+ * other languages: programs in C and C++ call spate_conn_counters().  Threads: any. */
+SPATE_API size_t spate_conn_counters_sized(struct spate_counter *ret, size_t count_max,
+                                           size_t size);
+
+/* Writes the names and places of the fields of struct spate_conn_stats, those that this library
+ * has: they may be more than the program was compiled with.
+ *
+ *   ret        Room for `count_max` entries; NULL with a `count_max` of 0.
+ *   count_max  Entries to write at most.
+ *
+ * Returns how many there are.  The strings are static.
+ *
+ * Threads: any. */
+static inline size_t spate_conn_counters(struct spate_counter *ret, size_t count_max)
+{
+    return spate_conn_counters_sized(ret, count_max, sizeof(*ret));
+}
+
+/* Returns the name of a histogram of shards, like "receive_ns", or NULL if there are only `index`
+ * or fewer: count up from 0.  counters.h explains each.  The string is static.  Threads: any. */
+SPATE_API const char *spate_shard_histogram_name(uint32_t index);
+
+/* Returns a histogram of a shard since its start, or NULL if there are only `index` or fewer.
+ *
+ *   shard  Of an engine that was not destroyed.
+ *   index  Of its name: see spate_shard_histogram_name().
+ *
+ * It lives as long as the shard, which goes on recording: copy it, or add it to one of your own
+ * with spate_histogram_add(), before the next turn.
+ *
+ * Threads: shard. */
+SPATE_API const struct spate_histogram *spate_shard_histogram(const struct spate_shard *shard,
+                                                              uint32_t index);
 
 /* One feature, and whether this kernel and this build have it. */
 struct spate_cap {

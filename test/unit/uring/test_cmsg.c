@@ -73,6 +73,21 @@ static void what_comes_with_an_ipv4_datagram_is_read(void **state)
     assert_true(su_address_is_equal(&control.local, &local));
 }
 
+static void the_kernels_time_stamp_is_read(void **state)
+{
+    (void)state;
+    struct maker maker = {0};
+    struct su_control control;
+    struct timespec stamp = {.tv_sec = 1700000000, .tv_nsec = 123456789};
+    add(&maker, SOL_SOCKET, SO_TIMESTAMPNS, &stamp, sizeof(stamp));
+    assert_int_equal(su_cmsg_parse(maker.bytes, maker.size, &control), 0);
+    assert_true(control.stamp_ns == UINT64_C(1700000000123456789));
+
+    struct maker cut = {0};
+    add(&cut, SOL_SOCKET, SO_TIMESTAMPNS, &stamp, sizeof(stamp) - 1);
+    assert_int_equal(su_cmsg_parse(cut.bytes, cut.size, &control), -EBADMSG);
+}
+
 static void a_mapped_local_address_becomes_ipv4(void **state)
 {
     (void)state;
@@ -323,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_comes_with_an_ipv6_datagram_is_read),
         cmocka_unit_test(what_comes_with_an_ipv4_datagram_is_read),
+        cmocka_unit_test(the_kernels_time_stamp_is_read),
         cmocka_unit_test(a_mapped_local_address_becomes_ipv4),
         cmocka_unit_test(nothing_and_unknown_messages_are_fine),
         cmocka_unit_test(every_cut_is_seen),

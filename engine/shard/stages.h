@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SE_STAGES_H
+#define SE_STAGES_H
+
+#include <spate/counters.h>
+#include <spate/histogram.h>
+
+#include "proto/base/compiler.h"
+
+struct spate_shard;
+
+/* The histograms of a shard, by their names: see counters.h. */
+#define SE_HISTOGRAM_ENUM(name) SE_HISTOGRAM_##name,
+
+enum se_histogram {
+    SPATE_SHARD_HISTOGRAMS(SE_HISTOGRAM_ENUM) SE_HISTOGRAM_COUNT,
+};
+
+/* Where the turn is, and when.  A time of 0: that stage has nothing to record. */
+struct se_stages {
+    struct spate_histogram *histograms; /* an array of SE_HISTOGRAM_COUNT; NULL: nothing recorded */
+    uint32_t turns_left;                /* until the next turn that reads the clock for stages */
+    bool is_sampled;                    /* this turn does */
+    uint64_t opened_ns;                 /* the packets of this turn were processed */
+    uint64_t handed_ns;                 /* the application got the events of the last turn */
+    uint64_t sealed_ns;                 /* the trains of this turn were encrypted */
+    uint64_t seen_datagrams;            /* counts.own.datagrams_in at the end of the last turn */
+    uint64_t seen_trains;               /* send.counts.trains, likewise */
+    uint64_t wall_since_ns;             /* CLOCK_REALTIME when CLOCK_MONOTONIC was 0 .. */
+    uint64_t wall_until_ns;             /* .. which is read again from then on */
+};
+
+/* Makes empty histograms in `memory`, of SE_HISTOGRAM_COUNT and zeroed. */
+void se_stages_init(struct se_stages *stages, struct spate_histogram *memory);
+
+static inline void se_stages_record(struct se_stages *stages, enum se_histogram which,
+                                    uint64_t value)
+{
+    if (SB_LIKELY(stages->histograms != NULL))
+        spate_histogram_record(&stages->histograms[which], value);
+}
+
+/* The steps of a turn, in their order.  Each records what lies between it and the step before. */
+void se_stages_on_begin(struct spate_shard *shard);
+void se_stages_on_sealed(struct spate_shard *shard);
+/* The kernel has taken the submissions; no time was spent waiting since. */
+void se_stages_on_submitted(struct spate_shard *shard, uint64_t now_ns);
+/* The system call that submits also waits: nothing can be said about submitting alone. */
+static inline void se_stages_on_sleep(struct se_stages *stages)
+{
+    stages->sealed_ns = 0;
+}
+/* `stamp_ns`: of the kernel, CLOCK_REALTIME; 0: it gave none. */
+void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns);
+void se_stages_on_opened(struct spate_shard *shard);
+void se_stages_on_end(struct spate_shard *shard);
+
+#endif
