@@ -66,7 +66,7 @@ void su_wake_rearm(struct su_wake *wake)
 void su_wake_take(struct su_wake *wake, const struct su_completion *completion)
 {
     if (completion->op.kind == SU_OP_DOORBELL) {
-        wake->rung_count++;
+        wake->doorbells++;
         return;
     }
     SB_ASSERT(completion->op.kind == SU_OP_WAKE);
@@ -74,7 +74,7 @@ void su_wake_take(struct su_wake *wake, const struct su_completion *completion)
         return;
     wake->is_armed = false;
     if (completion->result == (int32_t)sizeof(wake->event_value))
-        wake->rung_count++;
+        wake->doorbells++;
 }
 
 static void sleep_at(struct su_wake *wake, int fd)

@@ -39,7 +39,7 @@ struct su_wake {
     uint32_t generation;
     bool is_armed;
     uint64_t event_value;                       /* where the armed read puts the eventfd's count */
-    uint64_t rung_count;                        /* doorbells that arrived; for the owner only */
+    uint64_t doorbells;                         /* doorbells that arrived; for the owner only */
     _Alignas(SB_CACHE_LINE) atomic_int bell_fd; /* where to ring; SU_WAKE_NONE: it is awake */
 };
 

@@ -113,6 +113,7 @@ double report_percentile_us(const struct result *r, double percentile)
  * in the later one, which has the sum of `count`: the mean. */
 #define VALUE_GAUGE(name)   (after->name / count)
 #define VALUE_COUNTER(name) (after->name - before->name)
+#define VALUE_WAKE          VALUE_COUNTER
 #define VALUE_WAIT          VALUE_COUNTER
 #define VALUE_SHARD         VALUE_COUNTER
 #define VALUE_RING          VALUE_COUNTER

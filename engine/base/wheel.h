@@ -27,6 +27,7 @@ enum se_timer_kind {
     SE_TIMER_CONN,
     SE_TIMER_TOMBSTONE,
     SE_TIMER_MEMORY, /* of the shard */
+    SE_TIMER_STAT,   /* of the shard: the turn that it brings publishes */
     SE_TIMER_TASK,
     SE_TIMER_HANDOVER, /* of the engine, in shard 0 */
 };

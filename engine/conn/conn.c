@@ -462,6 +462,7 @@ void se_conn_destroy(struct spate_conn *conn)
     struct sp_stats stats;
     sp_conn_stats(conn->proto, &stats);
     sp_stats_add(&shard->counts.conns_closed, &stats);
+    se_stat_on_freed(shard, conn->index, &stats);
     if (!se_conn_is_announced(conn)) {
         /* It has no streams, and garbage may come faster than turns. */
         sp_conn_destroy(conn->proto);

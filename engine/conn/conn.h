@@ -76,8 +76,9 @@ struct spate_conn {
     struct spate_channel *channel; /* that it belongs to; NULL: to the application */
     struct se_conn_depart depart;
     struct se_waits waits;
-    uint32_t version; /* of QUIC, of the client's first packet */
-    uint8_t *token;   /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
+    uint64_t stat_bytes; /* in and out when its row was last made: see se_stat_run() */
+    uint32_t version;    /* of QUIC, of the client's first packet */
+    uint8_t *token;      /* client: of the last SPATE_EVENT_NEW_TOKEN; NULL: none */
     size_t token_size;
     struct sp_tls *client_tls; /* owned until `proto` takes it over */
 

@@ -81,7 +81,9 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     shard->config = &engine->config;
     shard->fused = engine->fused;
     shard->index = index;
-    int result = se_lb_keeper_begin(&engine->lb, shard);
+    int result = se_stat_init(shard, &engine->stat_file);
+    if (result == 0)
+        result = se_lb_keeper_begin(&engine->lb, shard);
     return result == 0 ? se_shard_init(shard, engine->config.reset_key, error) : result;
 }
 
@@ -178,6 +180,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     memset(engine, 0, sizeof(*engine));
     engine->config = config;
     engine->config.quic_lb = NULL; /* it was copied */
+    engine->config.stat_file = NULL;
     engine->lent = lent;
     engine->config.lent_ring = config.lent_ring != NULL ? &engine->lent : NULL;
     explicit_bzero(config.token_key, sizeof(config.token_key));
@@ -186,6 +189,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->given.cpus = NULL;
     engine->given.quic_lb = NULL;
     engine->given.lent_ring = NULL;
+    engine->given.stat_file = NULL;
     engine->fused = fused;
     struct se_cpus cpus;
     se_cpus_read(&cpus);
@@ -203,6 +207,9 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
 
     engine->lb.has_tag = config.hand_over;
     result = se_lb_keeper_open(&engine->lb, config.quic_lb, engine->config.shard_count, error);
+    if (result == 0)
+        result = se_stat_file_open(&engine->stat_file, config.stat_file, engine->config.shard_count,
+                                   &engine->warning, error);
     if (result == 0)
         result = choose_and_make_shards(engine, error);
     explicit_bzero(engine->config.reset_key, SPATE_KEY_SIZE); /* each shard has its own */
@@ -223,6 +230,7 @@ void spate_engine_destroy(struct spate_engine *engine)
               se_shard_is_mine(engine->shards[0]));
     spate_engine_stop(engine);
     unmake_shards(engine);
+    se_stat_file_close(&engine->stat_file);
     se_listen_all_deinit(engine);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
@@ -251,6 +259,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     own.cpus = NULL;
     own.quic_lb = NULL;
     own.lent_ring = NULL;
+    own.stat_file = NULL;
     if (result == 0)
         result = se_settings_make(&engine->given, &own, ret, error);
     if (result == 0)

@@ -215,12 +215,6 @@ int se_shard_set_keys(struct spate_shard *shard, const uint8_t *token_key, const
 int se_shard_init(struct spate_shard *shard, const uint8_t *reset_key, struct spate_error *error)
 {
     shard->now_ns = se_clock_now_ns();
-    struct spate_histogram *histograms = calloc(SE_HISTOGRAM_COUNT, sizeof(histograms[0]));
-    if (histograms == NULL) {
-        se_error_set(error, "shard %u: %s", shard->index, strerrordesc_np(ENOMEM));
-        return -ENOMEM;
-    }
-    se_stages_init(&shard->stages, histograms);
     init_lists(shard);
     se_config_to_proto(shard->config, &shard->proto_config);
     shard->proto_config.cid_size = shard->own_cids.form.size;
@@ -306,7 +300,7 @@ void se_shard_deinit(struct spate_shard *shard)
     se_table_deinit(&shard->tokens);
     se_tombstones_deinit(&shard->tombstones);
     free(shard->slots);
-    free(shard->stages.histograms);
+    se_stat_deinit(shard);
     se_early_expire(&shard->early, SB_NEVER);
     se_buffers_deinit(&shard->copies);
     sp_pools_reclaim(&shard->pools);
@@ -440,6 +434,8 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);
     se_stages_on_end(shard);
+    if (SB_UNLIKELY(shard->stat != NULL))
+        se_stat_run(shard);
     return (int)se_events_count(&shard->events);
 }
 

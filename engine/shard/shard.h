@@ -39,6 +39,7 @@
 #include "engine/shard/operations.h"
 #include "engine/shard/shutdown.h"
 #include "engine/shard/stages.h"
+#include "engine/shard/stat_file.h"
 #include "proto/conn/conn.h"
 #include "uring/bufring.h"
 #include "uring/ring.h"
@@ -164,6 +165,7 @@ struct spate_shard {
     struct se_events events;
     struct se_counts counts;
     struct se_stages stages;
+    struct se_stat *stat; /* NULL: nothing is published */
     struct se_shutdown shutdown;
     struct se_operations operations;
     struct se_port ports[SE_PORTS_MAX];

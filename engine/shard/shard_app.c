@@ -110,6 +110,8 @@ void se_shard_run_timers(struct spate_shard *shard)
         case SE_TIMER_MEMORY:
             se_shard_on_memory_timer(shard);
             break;
+        case SE_TIMER_STAT:
+            break;
         case SE_TIMER_TASK: {
             struct se_task *task = SB_CONTAINER_OF(timer, struct se_task, timer);
             task->run(task, shard->now_ns);

@@ -59,10 +59,10 @@ static void sleep_once(struct sleeper *s)
 {
     su_wake_sleep(&s->wake);
     if (!take_all(s)) {
-        uint64_t bells = s->wake.rung_count;
+        uint64_t bells = s->wake.doorbells;
         s->sleeps++;
         turn(s, 2 * SB_S);
-        if (s->wake.rung_count == bells && take_all(s))
+        if (s->wake.doorbells == bells && take_all(s))
             s->lost++;
     }
     su_wake_up(&s->wake);
@@ -137,7 +137,7 @@ static void run(struct waker kind, uint32_t thread_count)
     assert_int_equal(atomic_load(&s->taken), thread_count * kind.count);
     /* One bell a sleep at most, and those that found something before they slept. */
     assert_true(rung <= thread_count * kind.count);
-    assert_true(s->wake.rung_count <= rung);
+    assert_true(s->wake.doorbells <= rung);
 }
 
 static void nothing_is_left_in_the_queue_of_a_sleeper(void **state)
@@ -168,7 +168,7 @@ static void no_bell_rings_for_who_is_awake(void **state)
     assert_true(su_wake_ring(&s->wake));
     assert_false(su_wake_ring(&s->wake)); /* one bell a sleep */
     turn(s, SB_NEVER);                    /* returns */
-    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(s->wake.doorbells, 1);
     su_wake_up(&s->wake);
     assert_false(su_wake_ring(&s->wake));
 
@@ -177,7 +177,7 @@ static void no_bell_rings_for_who_is_awake(void **state)
     su_wake_up(&s->wake);
     assert_false(su_wake_ring(&s->wake));
     turn(s, 0);
-    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(s->wake.doorbells, 1);
 }
 
 static void a_bell_before_the_read_is_armed_is_heard(void **state)
@@ -188,7 +188,7 @@ static void a_bell_before_the_read_is_armed_is_heard(void **state)
     su_wake_sleep(&s->wake);
     assert_true(su_wake_ring(&s->wake));
     turn(s, SB_NEVER);
-    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(s->wake.doorbells, 1);
 }
 
 static void a_full_ring_rings_the_other_bell(void **state)
@@ -205,7 +205,7 @@ static void a_full_ring_rings_the_other_bell(void **state)
     assert_true(su_wake_ring_from(&s->wake, &from));
     assert_int_equal(su_ring_queued(&from), 0);
     turn(s, SB_NEVER);
-    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(s->wake.doorbells, 1);
 }
 
 static void a_bell_that_the_kernel_refused_rings_again(void **state)
@@ -228,7 +228,7 @@ static void a_bell_that_the_kernel_refused_rings_again(void **state)
 
     assert_int_equal(su_ring_enable(&s->ring), 0);
     turn(s, SB_NEVER);
-    assert_int_equal(s->wake.rung_count, 1);
+    assert_int_equal(s->wake.doorbells, 1);
 }
 
 int main(void)

@@ -13,5 +13,6 @@ int caps_run(int argc, char **argv);
 int cert_run(int argc, char **argv);
 int serve_run(int argc, char **argv);
 int get_run(int argc, char **argv);
+int stat_run(int argc, char **argv);
 
 #endif

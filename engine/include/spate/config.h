@@ -340,7 +340,14 @@ struct spate_config {
      * then the histogram receive_ns has values.  It takes the kernel some 200 ns per receive.
      * Default false. */
     bool receive_stamps;
-    uint8_t reserved_8[7]; /* no padding at the end; ignored */
+    uint8_t reserved_8[7]; /* no padding; ignored */
+    /* A file in which other processes see the counters and histograms of this engine ("spate stat",
+     * <spate/stat_file.h>): a path, at best in /run or /dev/shm.  A file of that name is replaced,
+     * and the file is removed with the engine; it stays after a crash.  380 KiB per shard, beside
+     * memory_bytes_max.  Copied, and NULL in what spate_engine_config() returns.  Default NULL: in
+     * the folder that the environment names in SPATE_STAT_DIR, as spate-PID-NUMBER.stat, or none.
+     */
+    const char *stat_file;
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

@@ -103,7 +103,12 @@
     X(GAUGE, quic_lb_nonces_left)   /* connection IDs that the configuration still allows */ \
     X(GAUGE, conns_with_old_cids)   /* whose peers have not retired those of the one before */ \
     /* Beside a process that takes over: see spate/hand_over.h. */ \
-    X(SHARD, strays_of_others)      /* datagrams of the process before or after: dropped */
+    X(SHARD, strays_of_others)      /* datagrams of the process before or after: dropped */ \
+    /* Queues and the ring. */ \
+    X(WAKE, doorbells)              /* times that another thread woke the shard */ \
+    X(GAUGE, receive_slots_free)    /* of receive_slots */ \
+    X(GAUGE, transmit_slots_free)   /* of transmit_slots */ \
+    X(GAUGE, events_now)            /* events that the application has not taken */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -22,6 +22,7 @@
 #include <spate/ring.h>
 #include <spate/settings.h>
 #include <spate/shards.h>
+#include <spate/stat_file.h>
 #include <spate/stats.h>
 #include <spate/stream.h>
 #include <spate/tls.h>

@@ -46,7 +46,7 @@ static void check_parts(const struct part *parts, size_t count)
 
 /* The owner's; what it writes and others read; what others write. */
 static const struct part shard_parts[] = {
-    FROM_TO(struct spate_shard, engine, wake.rung_count),
+    FROM_TO(struct spate_shard, engine, wake.doorbells),
     FIELD(struct spate_shard, wake.bell_fd),
     FROM_TO(struct spate_shard, memory, work_since_ns),
     FROM_TO(struct spate_shard, owner_tid, is_threaded),

@@ -87,6 +87,7 @@ static void fill_sources(struct spate_shard *shard)
     for (size_t i = 0; i < QT_COUNT(shard_counts); i++)
         fill((char *)&shard->counts.own + shard_counts[i], sizeof(uint64_t));
     shard->ports[2].state = SE_PORT_OPEN;
+    shard->ports_used = 1 << 2;
     shard->memory.allocations = 11;
     shard->memory.now_bytes = 12;
     shard->memory.peak_bytes = 13;
@@ -150,6 +151,7 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
     (void)state;
     struct spate_shard *shard = make_shard();
     shard->ports[0].state = SE_PORT_OPEN;
+    shard->ports_used = 1;
     const struct {
         void *counters;
         size_t size;
@@ -163,6 +165,7 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
         {&shard->memory.peak_bytes, sizeof(uint64_t)},
         {&shard->memory.allocations, sizeof(uint64_t)},
         {&shard->turn_longest_ns, sizeof(uint64_t)},
+        {&shard->wake.doorbells, sizeof(uint64_t)},
     };
 #define IS_OWN(kind, name) strcmp(#kind, "SHARD") == 0,
     const bool is_own[SHARD_WORDS] = {SPATE_SHARD_STATS(IS_OWN)};
@@ -178,6 +181,10 @@ static void each_field_of_a_shard_comes_from_somebody_who_counts(void **state)
     is_changed[offsetof(struct spate_shard_stats, draining_now) / sizeof(uint64_t)] = true;
     is_changed[offsetof(struct spate_shard_stats, quic_lb_nonces_left) / sizeof(uint64_t)] = true;
     is_changed[offsetof(struct spate_shard_stats, conns_with_old_cids) / sizeof(uint64_t)] = true;
+    /* Of the slots, and of the queue of events. */
+    is_changed[offsetof(struct spate_shard_stats, receive_slots_free) / sizeof(uint64_t)] = true;
+    is_changed[offsetof(struct spate_shard_stats, transmit_slots_free) / sizeof(uint64_t)] = true;
+    is_changed[offsetof(struct spate_shard_stats, events_now) / sizeof(uint64_t)] = true;
     for (size_t i = 0; i < SHARD_WORDS; i++)
         assert_true(is_changed[i]);
     free(shard);

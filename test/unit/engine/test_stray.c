@@ -28,7 +28,7 @@ struct world {
     atomic_bool has_ended;   /* the second shard */
     uint64_t dropped_at_end; /* strays that it has dropped until on_stop */
     struct spate_shard_stats stats;
-    uint64_t rung_count; /* of the shard's doorbell, together with `stats` */
+    uint64_t doorbells; /* of the shard's doorbell, together with `stats` */
 };
 
 static struct world world;
@@ -95,7 +95,7 @@ static void read_stats(struct spate_shard *shard, void *argument)
 {
     (void)argument;
     spate_shard_stats(shard, &world.stats);
-    world.rung_count = shard->wake.rung_count;
+    world.doorbells = shard->wake.doorbells;
     atomic_fetch_add(&world.done_count, 1);
 }
 
@@ -141,12 +141,12 @@ static void one_doorbell_wakes_a_shard_that_sleeps(void **state)
     (void)state;
     begin();
     let_it_sleep();
-    uint64_t rung = world.rung_count;
+    uint64_t rung = world.doorbells;
     run_on(0, pass);
     wait_until_taken();
     usleep(20000); /* it goes to sleep again, and the next post rings */
     assert_int_equal(stats_of(1).strays_dropped, STRAYS); /* it has no socket there */
-    assert_in_range(world.rung_count, rung + 1, rung + 2);
+    assert_in_range(world.doorbells, rung + 1, rung + 2);
     assert_int_equal(stats_of(0).strays_out, STRAYS);
 }
 

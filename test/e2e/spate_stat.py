@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""spate stat: the counters of a server from outside, while it runs and after a SIGKILL.
+
+usage: spate_stat.py SPATE
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+SPATE = sys.argv[1]
+SIZE = 3_000_000
+PATIENCE_S = 20
+
+
+def run(*command, status=0):
+    done = subprocess.run([SPATE, *map(str, command)], capture_output=True, text=True, check=False,
+                          timeout=PATIENCE_S)
+    assert done.returncode == status, (command, done.returncode, done.stderr)
+    return done.stdout if status == 0 else done.stderr
+
+
+class Server:
+    """A server whose counters are in a file, and a client that has fetched a file from it."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.cert, self.key = self.folder / 'cert.pem', self.folder / 'key.pem'
+        run('cert', '--out-cert', self.cert, '--out-key', self.key)
+        (self.folder / 'root').mkdir()
+        (self.folder / 'root/file').write_bytes(bytes(SIZE))
+        self.process = subprocess.Popen(
+            [SPATE, 'serve', '--root', self.folder / 'root', '--cert', self.cert, '--key', self.key,
+             '--listen', '127.0.0.1:0'],
+            env={**os.environ, 'SPATE_STAT_DIR': folder}, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline()
+        self.port = re.search(r'127\.0\.0\.1:(\d+)', line)[1]
+        self.file, = self.folder.glob('spate-*.stat')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def get(self):
+        out = self.folder / 'out'
+        out.mkdir(exist_ok=True)
+        run('get', '--ca', self.cert, '-o', out, f'https://127.0.0.1:{self.port}/file')
+
+    def shard(self):
+        return json.loads(run('stat', self.file, '--json'))['shards'][0]
+
+
+def until(is_done):
+    end = time.monotonic() + PATIENCE_S
+    while not is_done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def the_counters_are_those_of_the_transfer(server):
+    server.get()
+    until(lambda: server.shard()['bytes_out'] > SIZE)
+    until(lambda: server.shard()['handshakes_done'] == 1)
+    shard = server.shard()
+    assert shard['packets_out'] >= SIZE / 65536, shard
+    assert shard['conns_accepted'] == 1, shard
+    assert shard['train_datagrams']['count'] == shard['sends'], shard
+    assert shard['turn_ns']['max'] == shard['turn_longest_ns'], shard
+    assert shard['seal_ns']['p50'] <= shard['seal_ns']['p99'] <= shard['seal_ns']['max'], shard
+
+
+def counters_never_fall_while_connections_come_and_go(server):
+    before = server.shard()
+    for _ in range(5):
+        server.get()
+        after = server.shard()
+        for name in ('packets_out', 'packets_in', 'bytes_out', 'handshakes_done', 'acks_in'):
+            assert after[name] >= before[name], (name, before[name], after[name])
+        before = after
+    until(lambda: server.shard()['handshakes_done'] == 6)
+
+
+def a_process_can_be_named_in_place_of_its_file(server):
+    found = json.loads(run('stat', server.process.pid, '--json'))
+    assert found['pid'] == server.process.pid
+
+
+def a_screen_has_rates_stages_and_connections(server):
+    screen = run('stat', server.file, '--once', '--interval', 100)
+    for word in ('datagrams/s', 'ENOBUFS/s', 're-arms/s', 'strays', 'doorbells/s', 'longest turn',
+                 'receive slots free', 'seal', 'acknowledge', 'connection', 'waited for'):
+        assert word in screen, (word, screen)
+
+
+def prometheus_gets_what_it_can_read(server):
+    text = run('stat', server.file, '--prometheus')
+    names = {}
+    for line in text.splitlines():
+        kind = re.fullmatch(r'# TYPE (\w+) (counter|gauge|histogram)', line)
+        if kind:
+            assert kind[1] not in names, line
+            names[kind[1]] = kind[2]
+        elif not line.startswith('# HELP '):
+            sample = re.fullmatch(r'(\w+)(?:\{[^}]*\})? (\S+)', line)
+            name = re.sub(r'_(bucket|sum|count)$', '', sample[1])
+            assert name in names or sample[1] in names, line
+            float(sample[2])
+    assert names['spate_bytes_out_total'] == 'counter'
+    assert names['spate_seal_seconds'] == 'histogram'
+    assert names['spate_conns_now'] == 'gauge'
+    buckets = [int(n) for n in re.findall(r'spate_turn_seconds_bucket\S* (\d+)', text)]
+    count = int(re.search(r'spate_turn_seconds_count\S* (\d+)', text)[1])
+    assert buckets == sorted(buckets) and buckets[-1] == count > 0, buckets
+    promtool = shutil.which('promtool')
+    if promtool:
+        said = subprocess.run([promtool, 'check', 'metrics'], input=text, capture_output=True,
+                              text=True, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+def a_scraper_is_served(server):
+    with subprocess.Popen([SPATE, 'stat', server.file, '--listen', '127.0.0.1:0'],
+                          stdout=subprocess.PIPE, text=True) as exporter:
+        url = 'http://' + exporter.stdout.readline().split()[-1]
+        with urllib.request.urlopen(url + '/metrics', timeout=PATIENCE_S) as answer:
+            assert answer.headers['Content-Type'].startswith('text/plain; version=0.0.4')
+            assert b'spate_bytes_out_total{shard="0"}' in answer.read()
+        try:
+            with urllib.request.urlopen(url + '/other', timeout=PATIENCE_S):
+                raise AssertionError('/other was found')
+        except urllib.error.HTTPError as error:
+            assert error.code == 404
+            error.close()
+        exporter.send_signal(signal.SIGINT)
+        assert exporter.wait(PATIENCE_S) == 0
+
+
+def a_broken_file_is_refused(server):
+    good = server.file.read_bytes()
+    broken = server.folder / 'broken'
+    for size in (0, 7, 100, 4096, 20000):
+        broken.write_bytes(good[:size])
+        assert 'spate stat: ' in run('stat', broken, '--json', status=1)
+    for at in range(8, 140, 4):  # each number of the head
+        broken.write_bytes(good[:at] + struct.pack('<I', 0xfffffff1) + good[at + 4:])
+        done = subprocess.run([SPATE, 'stat', broken, '--json'], capture_output=True, check=False,
+                              timeout=PATIENCE_S)
+        assert done.returncode in (0, 1), (at, done)
+    assert 'no file of counters' in run('stat', os.getpid(), status=1)
+    run('stat', status=2)
+
+
+def what_a_killed_process_has_left_can_be_read(server):
+    last = server.shard()
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    shard = server.shard()
+    assert shard['bytes_out'] == last['bytes_out'] > SIZE, shard
+    assert '(gone)' in run('stat', server.file, '--once', '--interval', 100)
+
+
+def an_engine_that_ends_removes_its_file(server):
+    with tempfile.TemporaryDirectory() as folder, Server(folder) as other:
+        other.process.send_signal(signal.SIGTERM)
+        other.process.wait(PATIENCE_S)
+        assert not other.file.exists()
+    assert server.file.exists()
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
+        for test in (the_counters_are_those_of_the_transfer,
+                     counters_never_fall_while_connections_come_and_go,
+                     a_process_can_be_named_in_place_of_its_file,
+                     a_screen_has_rates_stages_and_connections,
+                     prometheus_gets_what_it_can_read,
+                     a_scraper_is_served,
+                     a_broken_file_is_refused,
+                     what_a_killed_process_has_left_can_be_read,
+                     an_engine_that_ends_removes_its_file):
+            try:
+                test(server)
+                print(f'ok - {test.__name__}')
+            except (AssertionError, OSError, ValueError, KeyError) as error:
+                print(f'not ok - {test.__name__}: {error!r}')
+                failed += 1
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
