@@ -14,5 +14,6 @@ int cert_run(int argc, char **argv);
 int serve_run(int argc, char **argv);
 int get_run(int argc, char **argv);
 int stat_run(int argc, char **argv);
+int hist_run(int argc, char **argv);
 
 #endif
