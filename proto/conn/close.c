@@ -28,6 +28,7 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 #include "proto/conn/undecryptable.h"
 
 static void set_reason(struct sp_close *close, const char *reason, size_t size)
@@ -139,6 +140,7 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     sp_conn_drop_undecryptable(conn);
     if (state == SP_CONN_DRAINED)
         conn->drained_pending = true;
+    sp_conn_trace_closed(conn, now_ns);
 }
 
 void sp_conn_set_drained(struct sp_conn *conn)

@@ -16,6 +16,7 @@
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
 #include "proto/conn/token.h"
+#include "proto/conn/trace.h"
 #include "proto/conn/version.h"
 #include "proto/recovery/bbr.h"
 #include "proto/stream/compact.h"
@@ -247,6 +248,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
         sp_ecn_init(&conn->path->loss.ecn, sp_cc_mark(&conn->path->loss.cc));
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
+    conn->loss.qlog = conn->qlog;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .copies = &conn->pools->copies,
                                            .holding = conn->pieces.holding,
@@ -294,6 +296,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .tls_ops = args->tls_ops,
         .host = args->host,
         .user = args->user,
+        .qlog = args->qlog,
         .handshake = handshake,
         .pieces = {.holding = holding},
         .peer_ack_delay_exponent = ACK_DELAY_EXPONENT,
@@ -316,6 +319,7 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         if (args->early_params.size > 0)
             sp_conn_early_prepare(conn, args->early_params);
     }
+    sp_conn_trace_start(conn, now_ns);
     if (!sp_conn_make_initial_keys(conn, &conn->original_dcid) ||
         (args->role == SP_CLIENT && !sp_conn_start_tls(conn))) {
         sp_conn_destroy(conn);

@@ -15,6 +15,7 @@
 #include "proto/packet/tls.h"
 #include "proto/recovery/cc.h"
 #include "proto/stream/copies.h"
+#include "proto/wire/qlog.h"
 #include "proto/wire/types.h"
 
 /* A QUIC connection, either role, without I/O.  [RFC9000]
@@ -206,6 +207,9 @@ struct sp_conn_args {
      * [RFC9000 5.1.1] */
     uint32_t cid_count_max;
     void *user; /* returned by sp_conn_user() */
+    /* Gets records of what happens: see proto/wire/qlog.h.  Borrowed until the connection is
+     * destroyed.  NULL: nothing is recorded. */
+    struct sp_qlog *qlog;
 };
 
 /* Makes a connection.  A client then has its first flight to send.  A server waits for

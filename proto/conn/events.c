@@ -15,6 +15,7 @@
 #include "proto/conn/messages.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 
 /* ---- Routes ---- */
 
@@ -270,6 +271,7 @@ static bool next_stream_event(struct sp_conn *conn, struct sp_event *ret)
         sb_list_remove(link);
         if (conn->state != SP_CONN_OPEN || sp_stream_is_done(stream)) {
             ret->kind = SP_EVENT_STREAM_CLOSED;
+            sp_conn_trace_stream(conn, stream->id, false);
             sp_conn_stream_reap(conn, stream);
             return true;
         }

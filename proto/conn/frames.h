@@ -12,6 +12,7 @@ struct sp_packet {
     uint64_t pn;
     const uint8_t *payload;
     size_t payload_size;
+    size_t size; /* with its header and tag */
     const struct sp_datagram *datagram;
     struct sp_conn_path *path; /* by which it came; NULL: one that the connection does not follow */
     const struct sp_key *key;  /* which has opened it; 1-RTT packets only */

@@ -14,6 +14,7 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 #include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
 #include "proto/wire/tparam.h"
@@ -91,6 +92,7 @@ static bool start(struct sp_conn *conn)
     struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
     write_params(conn, conn->version, &w);
     SB_ASSERT(!w.failed);
+    sp_conn_trace_params(conn, conn->role, (struct sb_bytes){bytes, sb_writer_used(&w)});
     return conn->tls_ops->start(conn->tls, bytes, sb_writer_used(&w));
 }
 
@@ -231,8 +233,9 @@ static bool take_preferred(struct sp_conn *conn, const struct sp_tparams *peer, 
 static void on_peer_params(struct sp_conn *conn, struct sb_bytes encoded, uint64_t now_ns)
 {
     struct sp_tparams peer;
-    enum sp_err err =
-        sp_tparams_read(encoded, sp_conn_is_server(conn) ? SP_CLIENT : SP_SERVER, &peer);
+    enum sp_role sender = sp_conn_is_server(conn) ? SP_CLIENT : SP_SERVER;
+    sp_conn_trace_params(conn, sender, encoded);
+    enum sp_err err = sp_tparams_read(encoded, sender, &peer);
     if (err != SP_OK) {
         sp_conn_fail(conn, err, SP_FRAME_CRYPTO, "malformed transport parameters", now_ns);
         return;
@@ -449,7 +452,7 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
     if (!is_expected ||
         !conn->protect.ops->retry_is_authentic(conn->protect.context, conn->version,
                                                &conn->original_dcid, data, header->size)) {
-        conn->stats.packets_dropped++;
+        sp_conn_drop_packet(conn, SP_PACKET_RETRY, header->size, SP_QLOG_DROP_INVALID);
         return;
     }
 
@@ -514,7 +517,8 @@ void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header
         handshake->has_negotiated ||
         !sp_negotiation_is_refusal(header, conn->version, &conn->original_dcid,
                                    &handshake->client_scid)) {
-        conn->stats.packets_dropped++;
+        sp_conn_drop_packet(conn, SP_PACKET_VERSION_NEGOTIATION, header->size,
+                            SP_QLOG_DROP_INVALID);
         return;
     }
     uint32_t version = sp_conn_version_of_negotiation(conn, header->versions);

@@ -53,6 +53,7 @@
  *     0  messages.c       DATAGRAM frames: queued, reported, received
  *        schedule.c       which stream sends next
  *        tombstone.c      what is left of a closed connection
+ *        trace.c          records for qlog
  */
 
 enum sp_conn_state {
@@ -207,6 +208,7 @@ struct sp_conn {
     struct sp_tls *tls;
     struct sp_host host;
     void *user;
+    struct sp_qlog *qlog; /* borrowed; NULL: nothing is recorded.  loss.qlog is the same */
 
     /* Handshake. */
     enum sp_handshake_state handshake_state;

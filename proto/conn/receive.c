@@ -25,6 +25,7 @@
 #include "proto/conn/place.h"
 #include "proto/conn/rest.h"
 #include "proto/conn/space.h"
+#include "proto/conn/trace.h"
 #include "proto/conn/undecryptable.h"
 #include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
@@ -34,11 +35,6 @@
 static bool may_have_bits(const struct sp_conn *conn, uint8_t first)
 {
     return (first & SP_HEADER_FIXED) != 0 || conn->config->grease;
-}
-
-static void drop_packet(struct sp_conn *conn)
-{
-    conn->stats.packets_dropped++;
 }
 
 /* [RFC9001 5.7] A server reads no 1-RTT packet before the handshake is complete. */
@@ -69,11 +65,12 @@ static void on_first_authentic(struct sp_conn *conn, const struct sp_header *hea
  * [RFC9000 5.2] */
 static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now_ns)
 {
+    sp_conn_trace_received(conn, packet);
     enum sp_err err = sp_conn_frames(conn, packet, now_ns);
     if (err == SP_DROP) {
         if (SB_UNLIKELY(packet->message_count > 0))
             sp_conn_take_messages_back(conn, packet->message_count);
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, packet->type, packet->size, SP_QLOG_DROP_INTERNAL);
         sp_conn_note_shortage(conn, SP_SHORT_OF_ROOM, now_ns);
         return;
     }
@@ -100,10 +97,10 @@ static void process(struct sp_conn *conn, struct sp_packet *packet, uint64_t now
     }
 }
 
-static void on_open_failed(struct sp_conn *conn, const struct sp_key_limits *limits,
-                           uint64_t now_ns)
+static void on_open_failed(struct sp_conn *conn, enum sp_packet_type type, size_t size,
+                           const struct sp_key_limits *limits, uint64_t now_ns)
 {
-    drop_packet(conn);
+    sp_conn_drop_packet(conn, type, size, SP_QLOG_DROP_DECRYPTION);
     /* [RFC9001 5.5, 6.6] */
     if (++conn->keys.failed_count >= limits->fail_count_max)
         sp_conn_fail(conn, SP_ERR_AEAD_LIMIT_REACHED, 0, "too many forged packets", now_ns);
@@ -134,12 +131,12 @@ static void receive_with_key(struct sp_conn *conn, const struct sp_datagram *dat
     struct sp_key_limits limits = conn->protect.ops->limits(key);
     if (!sp_open_in_place(conn->protect.ops, key, pn, (struct sb_bytes){data, header_size},
                           data + header_size, header->size - header_size)) {
-        on_open_failed(conn, &limits, now_ns);
+        on_open_failed(conn, header->type, header->size, &limits, now_ns);
         return;
     }
     if (sp_ack_is_known(&s->ack, pn)) {
         conn->stats.packets_duplicate++;
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_DUPLICATE);
         return;
     }
 
@@ -160,6 +157,7 @@ static void receive_with_key(struct sp_conn *conn, const struct sp_datagram *dat
         .pn = pn,
         .payload = data + header_size,
         .payload_size = header->size - header_size - SP_TAG_SIZE,
+        .size = header->size,
         .datagram = datagram,
         .path = conn->path,
     };
@@ -175,7 +173,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
 {
     enum sp_space space = space_of_long(header);
     if (conn->spaces[space] == NULL) {
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_NO_KEY);
         return;
     }
     bool may_come;
@@ -185,7 +183,7 @@ static void receive_protected_long(struct sp_conn *conn, const struct sp_datagra
     else if (may_come)
         sp_conn_keep_undecryptable(conn, datagram, data, header->size, header->type, now_ns);
     else
-        drop_packet(conn); /* [RFC9369 4.1] of another version */
+        sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_NO_KEY);
 }
 
 /* A client's 0-RTT packet.  It may come late, after the handshake.  [RFC9001 4.9.3, 5.6, 5.7] */
@@ -197,7 +195,7 @@ static void receive_zero_rtt(struct sp_conn *conn, const struct sp_datagram *dat
     else if (sp_conn_is_server(conn) && sp_conn_early_may_come(conn, header->version))
         sp_conn_keep_undecryptable(conn, datagram, data, header->size, header->type, now_ns);
     else
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_NO_KEY);
 }
 
 /* A client learns the server's CID once; later packets with another one are not of this
@@ -213,13 +211,13 @@ static bool scid_fits(const struct sp_conn *conn, const struct sp_header *header
 static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagram, uint8_t *data,
                          const struct sp_header *header, uint64_t now_ns)
 {
-    if (header->type == SP_PACKET_ZERO_RTT &&
-        (conn->handshake == NULL || scid_fits(conn, header))) {
+    bool is_early = header->type == SP_PACKET_ZERO_RTT;
+    if (is_early && (conn->handshake == NULL || scid_fits(conn, header))) {
         receive_zero_rtt(conn, datagram, data, header, now_ns);
         return;
     }
     if (conn->handshake == NULL) {
-        drop_packet(conn); /* it comes late */
+        sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_NO_KEY);
         return;
     }
     switch (header->type) {
@@ -253,7 +251,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
     case SP_PACKET_UNKNOWN_VERSION:
         break;
     }
-    drop_packet(conn);
+    sp_conn_drop_packet(conn, header->type, header->size, SP_QLOG_DROP_INVALID);
 }
 
 /* ---- Short headers ---- */
@@ -324,19 +322,19 @@ static void receive_short(struct sp_conn *conn, const struct short_packet *recei
                           const struct sp_frame_stream *frame, uint64_t now_ns)
 {
     const uint8_t *packet = open->header;
-    struct sp_ack *ack = &conn->app.ack;
+    size_t size = open->header_size + open->size;
     if (!open->is_authentic) {
         struct sp_key_limits limits = conn->keys.limits;
-        if (is_reset(conn, packet, open->header_size + open->size))
+        if (is_reset(conn, packet, size))
             sp_conn_on_stateless_reset(conn, now_ns);
         else
-            on_open_failed(conn, &limits, now_ns);
+            on_open_failed(conn, SP_PACKET_ONE_RTT, size, &limits, now_ns);
         return;
     }
     /* [RFC9000 12.3] Only what is opened can be a duplicate. */
-    if (sp_ack_is_known(ack, open->pn)) {
+    if (sp_ack_is_known(&conn->app.ack, open->pn)) {
         conn->stats.packets_duplicate++;
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, SP_PACKET_ONE_RTT, size, SP_QLOG_DROP_DUPLICATE);
         return;
     }
 
@@ -350,6 +348,7 @@ static void receive_short(struct sp_conn *conn, const struct short_packet *recei
         .pn = open->pn,
         .payload = open->data,
         .payload_size = open->body != NULL ? open->head_size : open->size - SP_TAG_SIZE,
+        .size = size,
         .placed = open->body != NULL ? frame : NULL,
         .datagram = received->datagram,
         .path = path_of(conn, received),
@@ -446,7 +445,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
         if (is_reset(conn, data, size))
             sp_conn_on_stateless_reset(conn, now_ns);
         else
-            drop_packet(conn);
+            sp_conn_drop_packet(conn, SP_PACKET_ONE_RTT, size, SP_QLOG_DROP_UNKNOWN_CID);
         return;
     }
     if (!can_read_app(conn)) {
@@ -455,12 +454,7 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
     }
     if (run->count == SP_BATCH_MAX)
         flush_short_run(conn, run, now_ns);
-    run->packets[run->count].datagram = datagram;
-    run->packets[run->count].data = data;
-    run->packets[run->count].size = size;
-    run->packets[run->count].lcid = lcid;
-    run->packets[run->count].is_foreign = run->is_foreign;
-    run->count++;
+    run->packets[run->count++] = (struct short_packet){datagram, data, size, lcid, run->is_foreign};
 }
 
 /* ---- Datagrams ---- */
@@ -475,7 +469,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
     conn->stats.bytes_in += left;
     run->is_foreign = !sp_path_equal(&datagram->path, &conn->path->path);
     if (SB_UNLIKELY(run->is_foreign) && !sp_conn_may_come_by(conn, &datagram->path)) {
-        drop_packet(conn);
+        sp_conn_drop_packet(conn, SP_PACKET_UNKNOWN_VERSION, left, SP_QLOG_DROP_REJECTED);
         return;
     }
     sp_conn_path_credit(conn, &datagram->path, left);
@@ -494,7 +488,7 @@ static void receive_datagram(struct sp_conn *conn, const struct sp_datagram *dat
             header.type == SP_PACKET_UNKNOWN_VERSION ||
             (header.version != 0 && !may_have_bits(conn, data[0])) ||
             sp_conn_find_cid(conn, header.dcid.bytes, header.dcid.size) == SP_CID_NONE) {
-            drop_packet(conn);
+            sp_conn_drop_packet(conn, SP_PACKET_UNKNOWN_VERSION, left, SP_QLOG_DROP_INVALID);
             return; /* [RFC9000 5.2.1, 12.2] */
         }
         receive_long(conn, datagram, data, &header, now_ns);
@@ -548,6 +542,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 {
     struct short_run run;
     run.count = 0;
+    sp_conn_trace_begin(conn, now_ns);
     if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake(conn, now_ns))
         count = 0; /* lost, as what there is no room for */
     for (uint32_t i = 0; i < count; i++) {
@@ -577,6 +572,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
         sp_conn_rest_roused(conn);
     if (SB_UNLIKELY(conn->path_count > 1))
         sp_conn_paths_sweep(conn);
+    sp_conn_trace_end(conn);
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
 }

@@ -20,6 +20,7 @@
 #include "proto/conn/memory.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 
 /* Packets in a row while other streams wait for their turn. */
 #define SHARED_COUNT_MAX 8
@@ -190,6 +191,8 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
         struct sb_writer w = sb_writer_of(packet + first_size - offset_size, offset_size);
         sb_writer_varint_sized(&w, offset, offset_size);
         seal(conn, &run, i, packet);
+        sp_conn_trace_run_packet(conn, &(struct sp_trace_run){run.pn + i, run.room, run.stream->id,
+                                                              offset, run.payload_size});
         const struct sp_masked masked = {packet, packet + pn_at, run.pn_size};
         sp_mask_batch_add(masks, conn->keys.write, &masked, &conn->protect);
         train->size += run.room;

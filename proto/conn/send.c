@@ -26,6 +26,7 @@
 #include "proto/conn/run.h"
 #include "proto/conn/send_wait.h"
 #include "proto/conn/tombstone.h"
+#include "proto/conn/trace.h"
 #include "proto/packet/build.h"
 
 /* A packet with a CONNECTION_CLOSE that has no reason: a long header with two CIDs of 20 bytes, the
@@ -118,10 +119,9 @@ static bool begin_packet(struct sp_conn *conn, enum sp_space space, uint8_t *out
 {
     if (!begin_unrecorded(conn, space, out, room, build))
         return false;
-    if (sp_sent_reserve(&conn->loss.spaces[space]->sent))
-        return true;
-    conn->lacks_records = true;
-    return false;
+    bool has_record = sp_sent_reserve(&conn->loss.spaces[space]->sent);
+    conn->lacks_records |= !has_record;
+    return has_record;
 }
 
 /* Seals a packet into its place.  `masks` protects the header later. */
@@ -138,10 +138,11 @@ static void finish_packet(struct sp_conn *conn, struct sp_build *build, struct s
 {
     struct sp_conn_space *s = conn->spaces[build->space];
 
+    sp_conn_trace_sent(conn, build);
     seal(conn, build, masks);
     const struct sp_sent *sent = &conn->loss.spaces[build->space]->sent;
-    bool is_kept =
-        build->is_in_flight || sent->out_count - sent->eliciting_count < SP_ACKS_SENT_MAX;
+    uint32_t alone_count = sent->out_count - sent->eliciting_count;
+    bool is_kept = build->is_in_flight || alone_count < SP_ACKS_SENT_MAX;
     if (!is_kept) {
         sp_conn_free_frames(conn, build->frames);
         build->frames = NULL;
@@ -357,10 +358,8 @@ static size_t write_last_close(struct sp_conn *conn, uint8_t *out, size_t room)
 
 static bool may_be_buried(const struct sp_conn *conn)
 {
-    if (conn->closed_pending)
-        return false;
-    if (conn->state == SP_CONN_DRAINING)
-        return true;
+    if (conn->closed_pending || conn->state == SP_CONN_DRAINING)
+        return !conn->closed_pending;
     bool has_full_datagrams = !sp_conn_is_server(conn) &&
                               sp_conn_first_space(conn) == SP_SPACE_INITIAL &&
                               sp_gate_may_close(conn, SP_SPACE_INITIAL);
@@ -414,10 +413,9 @@ static void after_send(struct sp_conn *conn, uint64_t now_ns)
 
 static void update_key(struct sp_conn *conn)
 {
-    if (sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn))
-        conn->stats.key_updates++;
-    else
-        conn->is_out_of_memory = true;
+    bool is_updated = sp_keyphase_update_write(&conn->keys, conn->loss.app.sent.next_pn);
+    conn->stats.key_updates += is_updated;
+    conn->is_out_of_memory |= !is_updated;
 }
 
 static void begin_train(struct sp_conn *conn, struct sp_train *train)
@@ -563,6 +561,7 @@ static void fill_path_probe(struct sp_conn *conn, struct sp_train *train, uint64
 
 uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns)
 {
+    sp_conn_trace_begin(conn, now_ns);
     uint64_t real_ns = now_ns;
     now_ns = SB_MAX(now_ns, train->depart_min_ns); /* no packet overtakes those that are held */
     begin_train(conn, train);
@@ -586,6 +585,7 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);
     }
+    sp_conn_trace_end(conn);
     SB_DEBUG_ASSERT(train->count > 0 || sp_gate_is_explained(conn, train, now_ns));
     return train->count;
 }

@@ -13,6 +13,7 @@
 #include "proto/base/steps.h"
 #include "proto/base/time.h"
 #include "proto/conn/schedule.h"
+#include "proto/conn/trace.h"
 
 void sp_conn_streams_init(struct sp_conn *conn)
 {
@@ -100,6 +101,7 @@ static struct sp_stream *make_stream(struct sp_conn *conn, uint64_t id)
                             conn->config->stream_window_bytes_max);
     sp_stream_map_add(&conn->streams, stream);
     conn->stats.streams_opened++;
+    sp_conn_trace_stream(conn, id, true);
     return stream;
 }
 

@@ -17,6 +17,7 @@
 #include "proto/conn/rest.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 
 /* [RFC9002 6.2.4] */
 #define PROBES_PER_PTO 2
@@ -208,9 +209,11 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
+    sp_conn_trace_begin(conn, now_ns);
     on_deadline(conn, now_ns);
     if (SB_UNLIKELY(conn->path_count > 1))
         sp_conn_paths_sweep(conn);
+    sp_conn_trace_end(conn);
     if (sp_conn_handshake_is_over(conn))
         sp_conn_end_handshake(conn);
 }

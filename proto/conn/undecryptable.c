@@ -8,6 +8,7 @@
  * connection, the first ones; receive.c opens them when there are keys. */
 
 #include "proto/base/time.h"
+#include "proto/conn/trace.h"
 
 /* Moves a packet into a copy.  Returns false without memory. */
 static bool copy(struct sp_conn *conn, struct sp_datagram *packet)
@@ -31,7 +32,7 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
     struct sp_handshake *handshake = conn->handshake;
     if (handshake == NULL || handshake->undecryptable_count == SP_UNDECRYPTABLE_MAX ||
         (datagram->is_transient && size > SP_COPY_SIZE_MAX)) {
-        conn->stats.packets_dropped++;
+        sp_conn_drop_packet(conn, type, size, SP_QLOG_DROP_NO_KEY);
         return;
     }
     struct sp_undecryptable kept = {
@@ -44,10 +45,11 @@ void sp_conn_keep_undecryptable(struct sp_conn *conn, const struct sp_datagram *
     if (size > SP_COPY_SIZE_MAX) {
         sb_buffer_ref(datagram->buffer);
     } else if (!copy(conn, &kept.datagram)) {
-        conn->stats.packets_dropped++;
+        sp_conn_drop_packet(conn, type, size, SP_QLOG_DROP_INTERNAL);
         return;
     }
     handshake->undecryptable[handshake->undecryptable_count++] = kept;
+    sp_conn_trace_buffered(conn, type, size);
 }
 
 void sp_conn_drop_undecryptable(struct sp_conn *conn)
@@ -70,7 +72,7 @@ void sp_conn_drop_early_undecryptable(struct sp_conn *conn)
             handshake->undecryptable[kept_count++] = *packet;
             continue;
         }
-        conn->stats.packets_dropped++;
+        sp_conn_drop_packet(conn, packet->type, packet->datagram.size, SP_QLOG_DROP_NO_KEY);
         sb_buffer_unref(packet->datagram.buffer);
     }
     if (handshake != NULL)

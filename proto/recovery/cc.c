@@ -5,6 +5,7 @@
  * is not used. */
 
 #include "proto/base/compiler.h"
+#include "proto/recovery/bbr.h"
 
 /* Per datagram of the first window: 14,720 bytes for ten.  [RFC9002 7.2] */
 #define INITIAL_BYTES (14720 / SP_CC_DATAGRAMS_INITIAL)
@@ -27,6 +28,15 @@ enum sp_cc_kind sp_cc_kind_of(const struct sp_cc *cc)
     while (kind < SP_CC_KINDS && all_ops[kind] != cc->ops)
         kind++;
     return (enum sp_cc_kind)kind;
+}
+
+enum sp_cc_phase sp_cc_phase(const struct sp_cc *cc)
+{
+    if (cc->ops == &sp_cc_bbr_ops)
+        return (enum sp_cc_phase)(SP_CC_PHASE_BBR + cc->bbr.model->state);
+    if (cc->ops == &sp_cc_fixed_ops)
+        return SP_CC_PHASE_NONE;
+    return sp_cc_is_in_slow_start(cc) ? SP_CC_PHASE_SLOW_START : SP_CC_PHASE_AVOIDANCE;
 }
 
 /* Also from SP_PRAGUE_L4S, whose window is no point of CUBIC's curve: a new stage begins. */

@@ -209,6 +209,15 @@ struct sp_cc {
 SP_CC_LIST(SP_CC_ROW)
 #undef SP_CC_ROW
 
+/* In which part of its work a controller is: for those who look at it. */
+enum sp_cc_phase {
+    SP_CC_PHASE_NONE, /* a fixed rate */
+    SP_CC_PHASE_SLOW_START,
+    SP_CC_PHASE_AVOIDANCE, /* congestion avoidance */
+    SP_CC_PHASE_BBR,       /* and so on, plus enum sp_bbr_state */
+};
+enum sp_cc_phase sp_cc_phase(const struct sp_cc *cc);
+
 /* The operations of `kind`, which is below SP_CC_KINDS. */
 const struct sp_cc_ops *sp_cc_ops_of(enum sp_cc_kind kind);
 

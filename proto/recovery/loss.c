@@ -357,10 +357,13 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
         if (pn > space->largest_acked)
             break;
         uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
-        if (lost_at_ns <= now_ns || space->largest_acked - pn >= distance)
-            lose_packet(loss, space, &work, pn, packet);
-        else
+        bool is_distant = space->largest_acked - pn >= distance;
+        if (lost_at_ns > now_ns && !is_distant) {
             space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
+            continue;
+        }
+        sp_loss_trace(loss, space, pn, is_distant ? SP_QLOG_LOSS_REORDERING : SP_QLOG_LOSS_TIME);
+        lose_packet(loss, space, &work, pn, packet);
     }
 
     if (work.bytes == 0)

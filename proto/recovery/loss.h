@@ -14,6 +14,7 @@
 #include "proto/recovery/reorder.h"
 #include "proto/recovery/rtt.h"
 #include "proto/recovery/sent.h"
+#include "proto/wire/qlog.h"
 #include "proto/wire/types.h"
 
 /* Loss detection and recovery of one connection: all spaces, and one path at a time.  [RFC9002]
@@ -70,6 +71,7 @@ struct sp_loss {
     uint64_t peer_ack_delay_ns_max;
     uint64_t acked_after_ns; /* of the last sample of the round trip; 0:
                                 sp_conn_take_acked_after_ns() has taken it */
+    struct sp_qlog *qlog; /* borrowed; NULL: nothing is recorded */
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;
@@ -82,6 +84,18 @@ static inline struct sp_loss_path *sp_loss_path_of(const struct sp_loss *loss, u
 {
     SB_ASSERT(index < SP_PATHS_MAX && loss->paths[index] != NULL);
     return loss->paths[index];
+}
+
+/* Records that a packet was declared lost, if anybody wants to know. */
+static inline void sp_loss_trace(const struct sp_loss *loss, const struct sp_loss_space *space,
+                                 uint64_t pn, enum sp_qlog_loss cause)
+{
+    if (SB_LIKELY(loss->qlog == NULL))
+        return;
+    uint32_t i = 0;
+    while (i < SP_SPACE_APP && loss->spaces[i] != space)
+        i++;
+    sp_qlog_numbers(loss->qlog, SP_QLOG_LOST, (uint64_t[]){i, pn, cause}, 3);
 }
 
 /* What an event settled.  Frames are the receiver's. */

@@ -218,6 +218,10 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
     if (host->side->has_preferred)
         conn_args.preferred = &preferred;
     resume(end, &conn_args);
+    if (host->plan->qlog_folder != NULL) {
+        end->qlog = qs_qlog_create(host->plan->qlog_folder);
+        conn_args.qlog = qs_qlog_sink(end->qlog);
+    }
     end->conn = sp_conn_create(&conn_args, host->clock->now_ns);
     if (end->conn == NULL) {
         qs_end_destroy(end);
@@ -240,6 +244,7 @@ void qs_end_destroy(struct qs_end *end)
     qs_app_deinit(&end->app);
     qs_oracle_deinit(&end->oracle);
     qs_oracle_path_deinit(&end->paths);
+    qs_qlog_destroy(end->qlog); /* of a connection that was not made */
     free(end);
 }
 
@@ -267,6 +272,8 @@ void qs_end_drop_conn(struct qs_end *end)
     qs_app_conn_gone(&end->app);
     sp_conn_destroy(end->conn);
     end->conn = NULL;
+    qs_qlog_destroy(end->qlog);
+    end->qlog = NULL;
     if (!end->is_buried)
         end->cid_count = 0;
     end->token_count = 0;

@@ -10,6 +10,7 @@
 #include "test/sim/app.h"
 #include "test/sim/oracle.h"
 #include "test/sim/oracle_path.h"
+#include "test/sim/qlog.h"
 #include "test/sim/random.h"
 #include "test/sim/tap.h"
 
@@ -30,6 +31,7 @@ struct qs_end {
     struct qs_tap tap;
     struct qs_oracle oracle;
     struct qs_oracle_path paths; /* server */
+    struct qs_qlog *qlog;        /* what `conn` records; NULL: nothing */
     uint32_t path_counts[4];     /* SP_EVENT_PATH, by enum sp_path_change */
     struct qs_app app;
     struct qs_random random; /* of the connection: TLS, CIDs */

@@ -21,6 +21,7 @@ struct options {
     const char *path;     /* NULL: none; "all" */
     const char *transfer; /* NULL: none; "all" */
     const char *cc;       /* the controller; NULL: that of the scenario, or all over paths */
+    const char *qlog;     /* folder for a file of qlog per end; NULL: none */
     const char *series;   /* folder for what was measured over time; NULL: none */
     uint64_t flow_count;  /* over paths; 0: all numbers of flows */
     uint64_t seconds;     /* over paths; 0: as many as each path has */
@@ -89,6 +90,7 @@ static void print_failure(const struct qs_plan *plan, const char *text)
 static bool run(struct qs_plan *plan, const struct options *options)
 {
     plan->verbose = options->is_verbose;
+    plan->qlog_folder = options->qlog;
     plan->lies_to_the_reader = options->lies;
     plan->forgets_timers = options->forgets_timers;
     plan->real_crypto = options->wants_real_crypto;
@@ -241,8 +243,8 @@ static void print_usage(FILE *out)
 {
     fprintf(
         out,
-        "usage: sim --scenario NAME [--cc NAME] [--seed N] [--hash] [--verbose]\n"
-        "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose]\n"
+        "usage: sim --scenario NAME [--cc NAME] [--seed N] [--hash] [--verbose] [--qlog FOLDER]\n"
+        "       sim --swarm COUNT [--first-seed N] [--hash] [--verbose] [--qlog FOLDER]\n"
         "       sim --monkey COUNT [--first-seed N] [--scarce] [--verbose]\n"
         "       sim --paths NAME|all|list [--cc NAME] [--flows N] [--seed N]\n"
         "           [--seconds N] [--series FOLDER]\n"
@@ -255,6 +257,7 @@ static void print_usage(FILE *out)
         "--transfers measures how long a number of bytes takes over paths that damage packets.\n"
         "--series also writes a file per run: time, longest wait, rate of each flow.\n"
         "--real-crypto uses OpenSSL instead of the null cipher and handshake.\n"
+        "--qlog writes a file per connection and side to a folder that exists.\n"
         "--hash runs each twice, compares and prints the hashes of the packet traces.\n"
         "--first-seed fresh: other seeds in every second; the first one is printed.\n"
         "--lie, --accept-anything and --forget-timers (of scenarios and the swarm), --meddle and\n"
@@ -297,6 +300,7 @@ static bool fits(const struct options *options)
         {"--accept-anything", options->accepts_anything, plans},
         {"--forget-timers", options->forgets_timers, plans},
         {"--hash", options->wants_hash, plans},
+        {"--qlog", options->qlog != NULL, plans},
         {"--meddle", options->meddles, MODE_MONKEY},
         {"--tighten", options->tighten > 1, MODE_MONKEY},
         {"--scarce", options->is_scarce, MODE_MONKEY},
@@ -350,7 +354,8 @@ enum {
     OPTION_FLOWS,
     OPTION_SERIES,
     OPTION_TRANSFERS,
-    OPTION_SECONDS
+    OPTION_SECONDS,
+    OPTION_QLOG
 };
 
 /* What --paths and --transfers measure.  Returns false for an unknown option. */
@@ -395,6 +400,7 @@ static bool parse(int argc, char **argv, struct options *options)
         {"flows", required_argument, NULL, OPTION_FLOWS},
         {"seconds", required_argument, NULL, OPTION_SECONDS},
         {"series", required_argument, NULL, OPTION_SERIES},
+        {"qlog", required_argument, NULL, OPTION_QLOG},
         {"list", no_argument, NULL, 'l'},
         {"hash", no_argument, NULL, 'x'},
         {"verbose", no_argument, NULL, 'v'},
@@ -425,6 +431,9 @@ static bool parse(int argc, char **argv, struct options *options)
             break;
         case 't':
             ok = parse_number(optarg, &options->tighten) && options->tighten > 0 && ok;
+            break;
+        case OPTION_QLOG:
+            options->qlog = optarg;
             break;
         case OPTION_SCARCE:
             options->is_scarce = true;

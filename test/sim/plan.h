@@ -212,6 +212,7 @@ struct qs_plan {
     const char *note;       /* said at the beginning of the text; or NULL */
     uint64_t seed;
     bool verbose;
+    const char *qlog_folder; /* for a file of qlog per end, borrowed; NULL: none */
     bool real_crypto;
     bool needs_null;     /* means nothing with the real handshake */
     uint32_t conn_count; /* connections that the client opens */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SP_CONN_TRACE_H
+#define SP_CONN_TRACE_H
+
+#include "proto/conn/impl.h"
+#include "proto/packet/build.h"
+#include "proto/wire/qlog.h"
+
+/* What a connection records of itself, where its host asks for it: proto/wire/qlog.h.
+ *
+ * Packets are recorded where they are made, opened or dropped.  Everything else is seen by
+ * comparison: whatever the host calls ends in sp_conn_trace_end(), which records what has changed
+ * since the last time.  So the code that changes it needs no line for it, and a batch of ACKs gives
+ * one record of metrics.
+ *
+ * Without a sink each of these functions is one branch that is never taken. */
+
+struct sp_packet;
+
+/* The functions below, with a sink. */
+void sp_conn_trace_changes(struct sp_conn *conn);
+void sp_conn_trace_built(struct sp_conn *conn, struct sp_build *build);
+void sp_conn_trace_opened(struct sp_conn *conn, const struct sp_packet *packet);
+void sp_conn_trace_drop(struct sp_conn *conn, enum sp_packet_type type, size_t size,
+                        enum sp_qlog_drop why);
+void sp_conn_trace_close(struct sp_conn *conn);
+
+/* A packet of a run: see conn/run.c. */
+struct sp_trace_run {
+    uint64_t pn;
+    uint64_t size; /* bytes of the packet */
+    uint64_t stream_id;
+    uint64_t offset;
+    uint64_t data_size;
+};
+void sp_conn_trace_run_packet(struct sp_conn *conn, const struct sp_trace_run *packet);
+
+/* Records the beginning. */
+void sp_conn_trace_start(struct sp_conn *conn, uint64_t now_ns);
+
+/* Records transport parameters, encoded as they were sent by `sender`. */
+void sp_conn_trace_params(struct sp_conn *conn, enum sp_role sender, struct sb_bytes encoded);
+
+/* Records that a stream was opened, or is closed. */
+void sp_conn_trace_a_stream(struct sp_conn *conn, uint64_t id, bool is_opened);
+
+/* Sets the time of what is recorded from now on. */
+static inline void sp_conn_trace_begin(struct sp_conn *conn, uint64_t now_ns)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        conn->qlog->now_ns = now_ns;
+}
+
+/* Records what has changed since the last time. */
+static inline void sp_conn_trace_end(struct sp_conn *conn)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_changes(conn);
+}
+
+/* A packet is about to be sealed. */
+static inline void sp_conn_trace_sent(struct sp_conn *conn, struct sp_build *build)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_built(conn, build);
+}
+
+/* A packet was opened; its frames were not handled yet. */
+static inline void sp_conn_trace_received(struct sp_conn *conn, const struct sp_packet *packet)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_opened(conn, packet);
+}
+
+/* Counts a packet that is dropped.  `type`: SP_PACKET_UNKNOWN_VERSION where it is not known. */
+static inline void sp_conn_drop_packet(struct sp_conn *conn, enum sp_packet_type type, size_t size,
+                                       enum sp_qlog_drop why)
+{
+    conn->stats.packets_dropped++;
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_drop(conn, type, size, why);
+}
+
+/* A packet waits for its keys. */
+static inline void sp_conn_trace_buffered(struct sp_conn *conn, enum sp_packet_type type,
+                                          size_t size)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_qlog_numbers(conn->qlog, SP_QLOG_BUFFERED, (uint64_t[]){type, size}, 2);
+}
+
+/* The connection has ended: conn->close says why. */
+static inline void sp_conn_trace_closed(struct sp_conn *conn, uint64_t now_ns)
+{
+    sp_conn_trace_begin(conn, now_ns);
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_close(conn);
+}
+
+static inline void sp_conn_trace_stream(struct sp_conn *conn, uint64_t id, bool is_opened)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_a_stream(conn, id, is_opened);
+}
+
+#endif

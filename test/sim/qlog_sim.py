@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The qlog of simulated connections: against the CDDL of the drafts, and against each other: what
+one side has sent the other one has received, dropped or lost.
+
+usage: qlog_sim.py SIM CHECKER-FOLDER
+"""
+import collections
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sim, folder = sys.argv[1:3]
+sys.path.insert(0, folder)
+import qlog_check  # noqa: E402
+
+# Scenario -> events that its files must have beside those of every connection.
+SCENARIOS = {
+    'clean': [],
+    'loss-both': ['packet_lost', 'timer_updated'],
+    'reorder': [],
+    'corrupt': ['packet_dropped'],
+    'duplicate': ['packet_dropped'],
+    'late-keys': ['packet_buffered'],
+    'key-update': ['key_updated'],
+    'migration': ['tuple_assigned', 'migration_state_updated', 'connection_id_updated'],
+    'mtu-hole': ['mtu_updated'],
+    'ecn-bleached': ['ecn_state_updated'],
+    'close-both': [],
+    'idle': [],
+    'stateless-reset': [],
+    'version-negotiation': [],
+    'retry': [],
+    'early-accepted': [],
+    'messages': [],
+    'reset-at': [],
+    'ack-frequency': [],
+    'lent-memory': [],
+}
+ALWAYS = ['connection_started', 'version_information', 'parameters_set', 'packet_sent',
+          'packet_received', 'recovery_parameters_set', 'recovery_metrics_updated',
+          'connection_state_updated', 'key_updated', 'congestion_state_updated']
+SPACES = {'initial': 0, 'handshake': 1, '0RTT': 2, '1RTT': 2}
+
+
+def files_of(where, *args):
+    subprocess.run([sim, *args, '--qlog', where], check=True, stdout=subprocess.DEVNULL)
+    return sorted(pathlib.Path(where).glob('*.sqlog'))
+
+
+def check_all(files):
+    """All events of the files, which must be right."""
+    events = collections.defaultdict(list)
+    for file in files:
+        errors, records = qlog_check.check(file.read_bytes())
+        assert not errors, (file.name, errors[:3])
+        side = records[0]['trace']['vantage_point']['type']
+        assert file.name == f'{records[0]["trace"]["common_fields"]["group_id"]}_{side}.sqlog'
+        events[file.name[:-6]] += records[1:]
+    return events
+
+
+def numbers(events, name, of=lambda data: True):
+    """The numbers of packets: (space, number)."""
+    found = []
+    for event in events:
+        header = event['data'].get('header', {})
+        if event['name'] == name and 'packet_number' in header and of(event['data']):
+            found.append((SPACES[header['packet_type']], header['packet_number']))
+    return found
+
+
+def scenarios():
+    for scenario, wanted in SCENARIOS.items():
+        with tempfile.TemporaryDirectory() as where:
+            events = check_all(files_of(where, '--scenario', scenario, '--seed', '5'))
+            names = {event['name'] for one in events.values() for event in one}
+            missing = {f'quic:{name}' for name in ALWAYS + wanted} - names
+            if scenario == 'version-negotiation':  # some seeds end before a packet comes
+                missing -= {'quic:packet_received'}
+            assert not missing, (scenario, missing)
+        print(f'ok - {scenario}: every record is of the draft')
+
+
+def both_sides():
+    """Over a path that loses nothing each packet and its frames are on both sides."""
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--scenario', 'clean', '--seed', '3'))
+        pairs = 0
+        for name, client in events.items():
+            if not name.endswith('_client'):
+                continue
+            server = events[name.replace('_client', '_server')]
+            for one, other in (client, server), (server, client):
+                sent, received = (numbers(one, 'quic:packet_sent'),
+                                  numbers(other, 'quic:packet_received'))
+                assert len(set(sent)) == len(sent) and len(sent) > 5, sent
+                assert set(received) <= set(sent), set(received) - set(sent)
+                late = set(sent) - set(received)
+                assert len(late) <= 4, late  # on their way at the end, or after the keys
+                frames = {number: event['data']['frames']
+                          for event, number in with_numbers(one, 'quic:packet_sent')}
+                for event, number in with_numbers(other, 'quic:packet_received'):
+                    assert event['data']['frames'] == frames[number], (number, event)
+                pairs += 1
+        assert pairs >= 2, pairs
+    print('ok - both sides have the same packets with the same frames')
+
+
+def with_numbers(events, name):
+    for event in events:
+        header = event['data'].get('header', {})
+        if event['name'] == name and 'packet_number' in header:
+            yield event, (SPACES[header['packet_type']], header['packet_number'])
+
+
+def losses():
+    """What is lost was sent before, and is not lost twice."""
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--scenario', 'loss-both', '--seed', '11'))
+        count = 0
+        for one in events.values():
+            sent, lost = numbers(one, 'quic:packet_sent'), numbers(one, 'quic:packet_lost')
+            assert set(lost) <= set(sent), set(lost) - set(sent)
+            assert len(set(lost)) == len(lost), lost
+            count += len(lost)
+        assert count > 5, count
+    print('ok - what is lost was sent')
+
+
+def states():
+    """The handshake's states come in their order, and the end has its reason."""
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--scenario', 'clean', '--seed', '4'))
+        for name, one in events.items():
+            new = [e['data']['new'] for e in one if e['name'] == 'quic:connection_state_updated']
+            assert new[:4] == ['attempted', 'handshake_started', 'handshake_complete',
+                               'handshake_confirmed'], (name, new)
+            closed = [e['data'] for e in one if e['name'] == 'quic:connection_closed']
+            assert len(closed) == 1 and closed[0]['trigger'] == 'application', (name, closed)
+    print('ok - states come in order, and each connection is closed once')
+
+
+def swarm():
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--swarm', '10', '--first-seed', '1'))
+        assert len(events) > 20, len(events)
+    print('ok - the files of ten seeds of the swarm')
+
+
+def same_run():
+    """A sink changes nothing: the hash of a run is the same with and without."""
+    args = ['--scenario', 'loss-both', '--seed', '9', '--hash']
+    plain = subprocess.run([sim, *args], check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory() as where:
+        logged = subprocess.run([sim, *args, '--qlog', where], check=True, capture_output=True,
+                                text=True).stdout
+    assert plain == logged and plain != '', (plain, logged)
+    print('ok - qlog does not change the run')
+
+
+def canary():
+    """The check sees what is wrong."""
+    with tempfile.TemporaryDirectory() as where:
+        file = files_of(where, '--scenario', 'clean', '--seed', '3')[0]
+        data = file.read_bytes()
+    for before, after in ((b'"1RTT"', b'"2RTT"'), (b'"packet_number":', b'"packet_nummer":'),
+                          (b'"quic:packet_sent"', b'"quic:packet_mailed"'),
+                          (b'"stream_id":', b'"stream_id":-1'),
+                          (b'"new":"attempted"', b'"old":"attempted"'),
+                          (b'"acked_ranges":[[', b'"acked_ranges":[[1,1,'),
+                          (b'"server_initial_secret"', b'"server_secret"'),
+                          (b'"file_schema"', b'"schema"'), (b'"key_phase":', b'"key_phase":0.5')):
+        assert before in data, before
+        errors, _ = qlog_check.check(data.replace(before, after, 1))
+        assert errors, (before, after)
+    for broken in data[1:], data.replace(b'\n', b'', 1), data.replace(b'\x1e', b'', 2):
+        try:
+            qlog_check.check(broken)
+        except (AssertionError, json.JSONDecodeError):
+            continue
+        raise AssertionError('a broken sequence was not seen')
+    print('ok - what is wrong is seen')
+
+
+for one in scenarios, both_sides, losses, states, swarm, same_run, canary:
+    one()
