@@ -175,7 +175,18 @@ FROZEN_FIELD(struct spate_config, lent_ring, 368, 8);
 FROZEN_FIELD(struct spate_config, receive_stamps, 376, 1);
 FROZEN_FIELD(struct spate_config, reserved_8, 377, 7);
 FROZEN_FIELD(struct spate_config, stat_file, 384, 8);
-LAST_FIELD(struct spate_config, stat_file);
+FROZEN_FIELD(struct spate_config, qlog, 392, 8);
+LAST_FIELD(struct spate_config, qlog);
+
+FROZEN_FIELD(struct spate_qlog, size, 0, 8);
+FROZEN_FIELD(struct spate_qlog, dir, 8, 8);
+FROZEN_FIELD(struct spate_qlog, peers, 16, 8);
+FROZEN_FIELD(struct spate_qlog, one_in, 24, 4);
+FROZEN_FIELD(struct spate_qlog, files_max, 28, 4);
+FROZEN_FIELD(struct spate_qlog, file_bytes_max, 32, 8);
+FROZEN_FIELD(struct spate_qlog, bytes_max, 40, 8);
+FROZEN_FIELD(struct spate_qlog, ring_bytes, 48, 8);
+LAST_FIELD(struct spate_qlog, ring_bytes);
 
 FROZEN_FIELD(struct spate_lent_ring, size, 0, 8);
 FROZEN_FIELD(struct spate_lent_ring, ring, 8, 8);
@@ -455,7 +466,9 @@ FROZEN_FIELD(struct spate_shard_stats, doorbells, 520, 8);
 FROZEN_FIELD(struct spate_shard_stats, receive_slots_free, 528, 8);
 FROZEN_FIELD(struct spate_shard_stats, transmit_slots_free, 536, 8);
 FROZEN_FIELD(struct spate_shard_stats, events_now, 544, 8);
-LAST_FIELD(struct spate_shard_stats, events_now);
+FROZEN_FIELD(struct spate_shard_stats, qlog_records, 552, 8);
+FROZEN_FIELD(struct spate_shard_stats, qlog_dropped, 560, 8);
+LAST_FIELD(struct spate_shard_stats, qlog_dropped);
 
 FROZEN_FIELD(struct spate_cap, name, 0, 8);
 FROZEN_FIELD(struct spate_cap, have, 8, 1);

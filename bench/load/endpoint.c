@@ -165,6 +165,10 @@ bool endpoint_open(const struct options *o, const struct endpoint_role *role,
     if (o->server_id != NULL && !read_quic_lb(o, &lb, failure))
         return false;
     config.quic_lb = o->server_id != NULL ? &lb : NULL;
+    struct spate_qlog qlog;
+    spate_qlog_init(&qlog);
+    qlog.dir = o->qlog;
+    config.qlog = o->qlog != NULL ? &qlog : NULL;
     config.shard_count = role->shards;
     config.pinning = SPATE_PINNING_OFF; /* the threads are ours */
     config.backend = (enum spate_backend)o->backend;

@@ -198,6 +198,8 @@ const struct option_spec option_specs[] = {
      "encrypt them with this key of 16 bytes"},
     {"keylog", "FILE", OPTION_TEXT, FOR_ALL, FIELD(keylog), 0, 0, NULL,
      "append TLS secrets, so that Wireshark can decrypt a capture"},
+    {"qlog", "FOLDER", OPTION_TEXT, FOR_ALL, FIELD(qlog), 0, 0, NULL,
+     "write what happens in each connection to a file there, for qvis and other viewers"},
     {"timeout", "S", OPTION_SECONDS, FOR_CLIENTS | FOR_LIMIT, FIELD(timeout_ns), 0.1, 3600, NULL,
      "give up when nothing has moved for that long (5; idle 30)"},
     {"json", "FILE", OPTION_TEXT, FOR_ALL | FOR_LIMIT, FIELD(json), 0, 0, NULL,

@@ -104,6 +104,7 @@ struct options {
     const char *server_id; /* hexadecimal; NULL: connection IDs are random */
     const char *lb_key;    /* hexadecimal; NULL: server IDs are in clear */
     const char *keylog;
+    const char *qlog;
 
     const char *json;
     const char *hist;

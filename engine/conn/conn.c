@@ -194,6 +194,7 @@ static void conn_free(struct spate_conn *conn)
     struct spate_shard *shard = conn->shard;
     sc_tls_config_unref(conn->tls);
     se_settings_unref(conn->settings);
+    se_qlog_end(conn->qlog);
     if (conn->client_tls != NULL)
         sc_tls_ops.destroy(conn->client_tls);
     free(conn->token);
@@ -218,6 +219,7 @@ const struct sp_config *se_conn_config(const struct spate_shard *shard,
 static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_args *args)
 {
     struct spate_shard *shard = conn->shard;
+    conn->qlog = se_qlog_begin(&shard->qlog, &args->path.remote, &shard->entropy);
     const struct sp_conn_args proto_args = {
         .role = args->role,
         .config = se_conn_config(shard, conn->settings),
@@ -246,6 +248,7 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
         .preferred = args->preferred,
         .cid_count_max = conn->is_server ? se_cids_count_max(&shard->own_cids) : 0,
         .user = conn,
+        .qlog = conn->qlog,
     };
     return sp_conn_create(&proto_args, shard->now_ns);
 }

@@ -74,6 +74,7 @@ struct spate_conn {
     void *user;
     struct se_watch *watch;        /* engine/conn/watch.h; NULL: none */
     struct spate_channel *channel; /* that it belongs to; NULL: to the application */
+    struct sp_qlog *qlog;          /* what `proto` is recorded by; NULL: it is not */
     struct se_conn_depart depart;
     struct se_waits waits;
     uint64_t stat_bytes; /* in and out when its row was last made: see se_stat_run() */

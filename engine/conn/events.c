@@ -298,6 +298,7 @@ static void on_connected(struct spate_conn *conn)
 {
     struct sb_bytes alpn = sc_tls_alpn(sp_conn_tls(conn->proto));
     conn->alpn = alpn.data != NULL ? (const char *)alpn.data : "";
+    se_qlog_alpn(conn->qlog, conn->alpn);
     conn->cipher = cipher_name(sc_tls_suite(sp_conn_tls(conn->proto)));
     se_conn_advance(conn, SE_CONN_CONNECTED);
     se_measured_begin(conn);

@@ -81,6 +81,12 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     shard->config = &engine->config;
     shard->fused = engine->fused;
     shard->index = index;
+    shard->qlog = (struct se_qlog_shard){
+        .log = engine->qlog,
+        .ring = se_qlog_ring_of(engine->qlog, index),
+        .record_count = &shard->counts.own.qlog_records,
+        .dropped_count = &shard->counts.own.qlog_dropped,
+    };
     int result = se_stat_init(shard, &engine->stat_file);
     if (result == 0)
         result = se_lb_keeper_begin(&engine->lb, shard);
@@ -181,6 +187,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->config = config;
     engine->config.quic_lb = NULL; /* it was copied */
     engine->config.stat_file = NULL;
+    engine->config.qlog = NULL;
     engine->lent = lent;
     engine->config.lent_ring = config.lent_ring != NULL ? &engine->lent : NULL;
     explicit_bzero(config.token_key, sizeof(config.token_key));
@@ -188,6 +195,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->given = config;
     engine->given.cpus = NULL;
     engine->given.quic_lb = NULL;
+    engine->given.qlog = NULL;
     engine->given.lent_ring = NULL;
     engine->given.stat_file = NULL;
     engine->fused = fused;
@@ -207,6 +215,8 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
 
     engine->lb.has_tag = config.hand_over;
     result = se_lb_keeper_open(&engine->lb, config.quic_lb, engine->config.shard_count, error);
+    if (result == 0 && config.qlog != NULL)
+        result = se_qlog_open(config.qlog, engine->config.shard_count, &engine->qlog, error);
     if (result == 0)
         result = se_stat_file_open(&engine->stat_file, config.stat_file, engine->config.shard_count,
                                    &engine->warning, error);
@@ -231,6 +241,7 @@ void spate_engine_destroy(struct spate_engine *engine)
     spate_engine_stop(engine);
     unmake_shards(engine);
     se_stat_file_close(&engine->stat_file);
+    se_qlog_close(engine->qlog);
     se_listen_all_deinit(engine);
     explicit_bzero(engine->config.token_key, sizeof(engine->config.token_key));
     (void)pthread_cond_destroy(&engine->changed);
@@ -258,6 +269,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     explicit_bzero(own.reset_key, sizeof(own.reset_key));
     own.cpus = NULL;
     own.quic_lb = NULL;
+    own.qlog = NULL;
     own.lent_ring = NULL;
     own.stat_file = NULL;
     if (result == 0)

@@ -13,6 +13,7 @@
 #include "engine/config/config.h"
 #include "engine/net/handover.h"
 #include "engine/net/shared_ports.h"
+#include "engine/qlog/log.h"
 #include "engine/shard/lb_keeper.h"
 #include "engine/shard/stat_file.h"
 #include "proto/base/compiler.h"
@@ -48,6 +49,7 @@ struct spate_engine {
     struct spate_lent_ring lent;               /* config.lent_ring points here if there is one */
     const struct sc_fused *fused;              /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning;                /* empty: none */
+    struct se_qlog_log *qlog;                  /* NULL: none */
     int cpus[SE_SHARDS_MAX];                   /* if config.cpus is set: of the shards' threads */
     struct se_stat_file stat_file;             /* of all shards */
     struct spate_shard *shards[SE_SHARDS_MAX]; /* the first shards_made of them */

@@ -35,6 +35,7 @@
 #include "engine/net/retry.h"
 #include "engine/net/rx.h"
 #include "engine/net/stray.h"
+#include "engine/qlog/log.h"
 #include "engine/shard/channel.h"
 #include "engine/shard/operations.h"
 #include "engine/shard/shutdown.h"
@@ -101,6 +102,7 @@ struct spate_shard {
     const struct spate_config *config;
     const struct sc_fused *fused; /* `own_fused`; before init_pools(): borrowed from the engine */
     struct sc_fused own_fused;    /* with the pools below; without functions: OpenSSL */
+    struct se_qlog_shard qlog;
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;

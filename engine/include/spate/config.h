@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 struct spate_lent_ring;
+struct spate_qlog;
 
 /* The configuration of an engine: spate_engine_create() takes it. */
 
@@ -348,6 +349,9 @@ struct spate_config {
      * the folder that the environment names in SPATE_STAT_DIR, as spate-PID-NUMBER.stat, or none.
      */
     const char *stat_file;
+    /* Files of what happens in connections: see <spate/qlog.h>.  Copied, and NULL in what
+     * spate_engine_config() returns.  Default NULL: nothing is recorded. */
+    const struct spate_qlog *qlog;
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

@@ -108,7 +108,10 @@
     X(WAKE, doorbells)              /* times that another thread woke the shard */ \
     X(GAUGE, receive_slots_free)    /* of receive_slots */ \
     X(GAUGE, transmit_slots_free)   /* of transmit_slots */ \
-    X(GAUGE, events_now)            /* events that the application has not taken */
+    X(GAUGE, events_now)            /* events that the application has not taken */ \
+    /* qlog: see spate/qlog.h. */ \
+    X(SHARD, qlog_records)          /* records for files */ \
+    X(SHARD, qlog_dropped)          /* records that a full ring has dropped */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -17,6 +17,7 @@
 #include <spate/io.h>
 #include <spate/message.h>
 #include <spate/pool.h>
+#include <spate/qlog.h>
 #include <spate/quic_lb.h>
 #include <spate/resume.h>
 #include <spate/ring.h>

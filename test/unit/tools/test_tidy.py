@@ -141,7 +141,8 @@ def includes_go_downwards_only():
 def calls_with_one_home_are_found_elsewhere():
     for call, (home, use) in tidy_words.HOMES.items():
         body = f'x = {call}(1);\n'
-        assert findings(home, body) == [], home
+        for one in home.split(' or '):
+            assert findings(one, body) == [], one
         for path in ('proto/wire/x.c', 'uring/x.c', 'crypto/x.c', 'engine/shard/shard.c'):
             assert findings(path, body) == [f'{call}() belongs to {home}: use {use}'], path
         for path in ('test/unit/x.c', 'bench/load/x.c', 'tools/spate/x.c'):
