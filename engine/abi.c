@@ -176,7 +176,19 @@ FROZEN_FIELD(struct spate_config, receive_stamps, 376, 1);
 FROZEN_FIELD(struct spate_config, reserved_8, 377, 7);
 FROZEN_FIELD(struct spate_config, stat_file, 384, 8);
 FROZEN_FIELD(struct spate_config, qlog, 392, 8);
-LAST_FIELD(struct spate_config, qlog);
+FROZEN_FIELD(struct spate_config, log, 400, 8);
+LAST_FIELD(struct spate_config, log);
+
+FROZEN_FIELD(struct spate_log, size, 0, 8);
+FROZEN_FIELD(struct spate_log, write, 8, 8);
+FROZEN_FIELD(struct spate_log, user, 16, 8);
+FROZEN_FIELD(struct spate_log, interval_ns, 24, 8);
+FROZEN_FIELD(struct spate_log, level, 32, 4);
+FROZEN_FIELD(struct spate_log, reserved, 36, 4);
+LAST_FIELD(struct spate_log, reserved);
+FROZEN_VALUE(SPATE_LOG_ERROR, 1);
+FROZEN_VALUE(SPATE_LOG_WARNING, 2);
+FROZEN_VALUE(SPATE_LOG_INFO, 3);
 
 FROZEN_FIELD(struct spate_qlog, size, 0, 8);
 FROZEN_FIELD(struct spate_qlog, dir, 8, 8);

@@ -22,6 +22,7 @@
 #include "engine/config/cpus.h"
 #include "engine/config/crypto.h"
 #include "engine/config/lent.h"
+#include "engine/config/log.h"
 #include "engine/config/settings.h"
 #include "engine/config/sized.h"
 #include "engine/net/listen_all.h"
@@ -87,6 +88,7 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
         .record_count = &shard->counts.own.qlog_records,
         .dropped_count = &shard->counts.own.qlog_dropped,
     };
+    se_shard_log_init(shard, &engine->log);
     int result = se_stat_init(shard, &engine->stat_file);
     if (result == 0)
         result = se_lb_keeper_begin(&engine->lb, shard);
@@ -166,6 +168,14 @@ static int choose_and_make_shards(struct spate_engine *engine, struct spate_erro
     return result;
 }
 
+static void log_start(const struct spate_engine *engine)
+{
+    if (engine->warning.text[0] != '\0')
+        se_log_write(&engine->log, SPATE_LOG_WARNING, "%s", engine->warning.text);
+    se_log_write(&engine->log, SPATE_LOG_INFO, "%u shards, %s, %s", engine->config.shard_count,
+                 spate_backend_name(engine->config.backend), spate_engine_crypto(engine));
+}
+
 int spate_engine_create(const struct spate_config *given, struct spate_engine **ret,
                         struct spate_error *error)
 {
@@ -188,6 +198,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->config.quic_lb = NULL; /* it was copied */
     engine->config.stat_file = NULL;
     engine->config.qlog = NULL;
+    engine->config.log = NULL;
     engine->lent = lent;
     engine->config.lent_ring = config.lent_ring != NULL ? &engine->lent : NULL;
     explicit_bzero(config.token_key, sizeof(config.token_key));
@@ -196,6 +207,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->given.cpus = NULL;
     engine->given.quic_lb = NULL;
     engine->given.qlog = NULL;
+    engine->given.log = NULL;
     engine->given.lent_ring = NULL;
     engine->given.stat_file = NULL;
     engine->fused = fused;
@@ -215,6 +227,8 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
 
     engine->lb.has_tag = config.hand_over;
     result = se_lb_keeper_open(&engine->lb, config.quic_lb, engine->config.shard_count, error);
+    if (result == 0)
+        result = se_log_take(config.log, &engine->log, error);
     if (result == 0 && config.qlog != NULL)
         result = se_qlog_open(config.qlog, engine->config.shard_count, &engine->qlog, error);
     if (result == 0)
@@ -227,6 +241,7 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
         spate_engine_destroy(engine);
         return result;
     }
+    log_start(engine);
     *ret = engine;
     return 0;
 }
@@ -270,6 +285,7 @@ int spate_settings_create(const struct spate_engine *engine, const struct spate_
     own.cpus = NULL;
     own.quic_lb = NULL;
     own.qlog = NULL;
+    own.log = NULL;
     own.lent_ring = NULL;
     own.stat_file = NULL;
     if (result == 0)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include <spate/engine.h>
+#include <spate/log.h>
 #include <spate/ring.h>
 
 #include "engine/base/limit.h"
@@ -50,6 +51,7 @@ struct spate_engine {
     const struct sc_fused *fused;              /* what seals packets with AES-GCM; NULL: OpenSSL */
     struct spate_error warning;                /* empty: none */
     struct se_qlog_log *qlog;                  /* NULL: none */
+    struct spate_log log;                      /* without `write` if nobody wants it */
     int cpus[SE_SHARDS_MAX];                   /* if config.cpus is set: of the shards' threads */
     struct se_stat_file stat_file;             /* of all shards */
     struct spate_shard *shards[SE_SHARDS_MAX]; /* the first shards_made of them */

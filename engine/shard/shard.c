@@ -436,6 +436,8 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     se_stages_on_end(shard);
     if (SB_UNLIKELY(shard->stat != NULL))
         se_stat_run(shard);
+    if (SB_UNLIKELY(shard->log.next_ns <= shard->now_ns))
+        se_shard_log_look(shard);
     return (int)se_events_count(&shard->events);
 }
 
@@ -453,6 +455,7 @@ int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns)
     int result = turn(shard, wait_ns);
     if (SB_UNLIKELY(result < 0)) {
         shard->error = result;
+        se_shard_log_failed(shard, result);
         se_shard_end_work(shard, shard->now_ns);
         se_shard_close_queues(shard);
         se_channels_end(shard, result);

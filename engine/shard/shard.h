@@ -38,6 +38,7 @@
 #include "engine/qlog/log.h"
 #include "engine/shard/channel.h"
 #include "engine/shard/operations.h"
+#include "engine/shard/shard_log.h"
 #include "engine/shard/shutdown.h"
 #include "engine/shard/stages.h"
 #include "engine/shard/stat_file.h"
@@ -103,6 +104,7 @@ struct spate_shard {
     const struct sc_fused *fused; /* `own_fused`; before init_pools(): borrowed from the engine */
     struct sc_fused own_fused;    /* with the pools below; without functions: OpenSSL */
     struct se_qlog_shard qlog;
+    struct se_shard_log log;
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;

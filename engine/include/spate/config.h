@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 struct spate_lent_ring;
+struct spate_log;
 struct spate_qlog;
 
 /* The configuration of an engine: spate_engine_create() takes it. */
@@ -352,6 +353,9 @@ struct spate_config {
     /* Files of what happens in connections: see <spate/qlog.h>.  Copied, and NULL in what
      * spate_engine_config() returns.  Default NULL: nothing is recorded. */
     const struct spate_qlog *qlog;
+    /* Lines about what an operator should know: see <spate/log.h>.  Copied, and NULL in what
+     * spate_engine_config() returns.  Default NULL: none are written. */
+    const struct spate_log *log;
 };
 
 /* Careful resume [RFC9959]: with resume_path_ns, a shard remembers the capacity and the round trip

@@ -15,6 +15,7 @@
 #include <spate/hand_over.h>
 #include <spate/histogram.h>
 #include <spate/io.h>
+#include <spate/log.h>
 #include <spate/message.h>
 #include <spate/pool.h>
 #include <spate/qlog.h>

@@ -297,9 +297,9 @@ static void the_header_has_the_default_and_the_range_of_each_field(void **state)
     size_t field_count = 0;
     for (const char *at = body; (at = strstr(at, ";\n")) != NULL; at++)
         field_count++;
-    /* size and reserved have a comment on their line; cpus, quic_lb, lent_ring, stat_file, qlog
-     * and the keys have no range. */
-    assert_int_equal(field_count, se_config_field_count + 7);
+    /* size and reserved have a comment on their line; cpus, quic_lb, lent_ring, stat_file, qlog,
+     * log and the keys have no range. */
+    assert_int_equal(field_count, se_config_field_count + 8);
 }
 
 static void defaults_are_those_of_the_list(void **state)
