@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 
 #include "engine/base/clock.h"
+#include "proto/base/probe.h"
 
 enum {
     LOOKS_PER_CLOCK = 8,         /* between two looks at the clock: a few hundred nanoseconds */
@@ -176,6 +177,7 @@ void se_shard_end_work(struct spate_shard *shard, uint64_t now_ns)
     atomic_store_explicit(&shard->work_since_ns, 0, memory_order_relaxed);
     uint64_t worked_ns = sb_time_since(now_ns, since_ns);
     se_stages_record(&shard->stages, SE_HISTOGRAM_turn_ns, worked_ns);
+    SB_PROBE2(turn, shard->index, worked_ns);
     if (SB_UNLIKELY(worked_ns > shard->turn_longest_ns))
         shard->turn_longest_ns = worked_ns;
 }

@@ -310,6 +310,7 @@ static void on_complete(struct sp_conn *conn, uint64_t now_ns)
     }
     SB_ASSERT(conn->handshake_state == SP_HANDSHAKE_AUTHENTICATED);
     conn->handshake_state = SP_HANDSHAKE_COMPLETE;
+    SB_PROBE3(handshake_done, conn, conn->role, now_ns - conn->handshake->start_ns);
     conn->connected_pending = true;
     sp_conn_mtu_start(conn, now_ns);
     sp_conn_issue_cids(conn);

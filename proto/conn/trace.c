@@ -9,7 +9,6 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
-#include "proto/conn/frames.h"
 #include "proto/recovery/bbr.h"
 
 static struct sb_bytes bytes_of_cid(const struct sp_cid *cid)
@@ -39,6 +38,7 @@ static void trace_version(struct sp_conn *conn)
 void sp_conn_trace_start(struct sp_conn *conn, uint64_t now_ns)
 {
     struct sp_qlog *qlog = conn->qlog;
+    SB_PROBE2(conn_started, conn, conn->role);
     if (SB_LIKELY(qlog == NULL))
         return;
     uint8_t addrs[2][SP_QLOG_ADDR_SIZE];
@@ -147,11 +147,9 @@ void sp_conn_trace_built(struct sp_conn *conn, struct sp_build *build)
     trace_packet(conn, &record, frames, size);
 }
 
-void sp_conn_trace_run_packet(struct sp_conn *conn, const struct sp_trace_run *packet)
+void sp_conn_trace_run_built(struct sp_conn *conn, const struct sp_trace_run *packet)
 {
     uint8_t frames[SP_QLOG_FRAMES_SIZE_MAX];
-    if (SB_LIKELY(conn->qlog == NULL))
-        return;
     const struct sp_stream_head head = {.id = packet->stream_id, .offset = packet->offset};
     size_t size = sp_qlog_frame_of_stream(packet->stream_id, packet->offset, packet->data_size,
                                           false, frames);

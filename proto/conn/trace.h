@@ -2,11 +2,14 @@
 #ifndef SP_CONN_TRACE_H
 #define SP_CONN_TRACE_H
 
+#include "proto/base/probe.h"
+#include "proto/conn/frames.h"
 #include "proto/conn/impl.h"
 #include "proto/packet/build.h"
 #include "proto/wire/qlog.h"
 
-/* What a connection records of itself, where its host asks for it: proto/wire/qlog.h.
+/* What a connection records of itself, where its host asks for it: proto/wire/qlog.h; and the
+ * probes of it: proto/base/probe.h.
  *
  * Packets are recorded where they are made, opened or dropped.  Everything else is seen by
  * comparison: whatever the host calls ends in sp_conn_trace_end(), which records what has changed
@@ -14,8 +17,6 @@
  * one record of metrics.
  *
  * Without a sink each of these functions is one branch that is never taken. */
-
-struct sp_packet;
 
 /* The functions below, with a sink. */
 void sp_conn_trace_changes(struct sp_conn *conn);
@@ -33,7 +34,7 @@ struct sp_trace_run {
     uint64_t offset;
     uint64_t data_size;
 };
-void sp_conn_trace_run_packet(struct sp_conn *conn, const struct sp_trace_run *packet);
+void sp_conn_trace_run_built(struct sp_conn *conn, const struct sp_trace_run *packet);
 
 /* Records the beginning. */
 void sp_conn_trace_start(struct sp_conn *conn, uint64_t now_ns);
@@ -61,13 +62,23 @@ static inline void sp_conn_trace_end(struct sp_conn *conn)
 /* A packet is about to be sealed. */
 static inline void sp_conn_trace_sent(struct sp_conn *conn, struct sp_build *build)
 {
+    SB_PROBE4(packet_sent, conn, build->space, build->pn, sp_build_size(build));
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_built(conn, build);
+}
+
+/* The same for a packet of a run, which was sealed. */
+static inline void sp_conn_trace_run_packet(struct sp_conn *conn, const struct sp_trace_run *packet)
+{
+    SB_PROBE4(packet_sent, conn, SP_SPACE_APP, packet->pn, packet->size);
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_run_built(conn, packet);
 }
 
 /* A packet was opened; its frames were not handled yet. */
 static inline void sp_conn_trace_received(struct sp_conn *conn, const struct sp_packet *packet)
 {
+    SB_PROBE4(packet_received, conn, packet->space, packet->pn, packet->size);
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_opened(conn, packet);
 }
@@ -77,6 +88,7 @@ static inline void sp_conn_drop_packet(struct sp_conn *conn, enum sp_packet_type
                                        enum sp_qlog_drop why)
 {
     conn->stats.packets_dropped++;
+    SB_PROBE4(packet_dropped, conn, type, size, why);
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_drop(conn, type, size, why);
 }
@@ -92,6 +104,7 @@ static inline void sp_conn_trace_buffered(struct sp_conn *conn, enum sp_packet_t
 /* The connection has ended: conn->close says why. */
 static inline void sp_conn_trace_closed(struct sp_conn *conn, uint64_t now_ns)
 {
+    SB_PROBE4(conn_closed, conn, conn->close.kind, conn->close.is_local, conn->close.error);
     sp_conn_trace_begin(conn, now_ns);
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_close(conn);
@@ -99,6 +112,10 @@ static inline void sp_conn_trace_closed(struct sp_conn *conn, uint64_t now_ns)
 
 static inline void sp_conn_trace_stream(struct sp_conn *conn, uint64_t id, bool is_opened)
 {
+    if (is_opened)
+        SB_PROBE2(stream_opened, conn, id);
+    else
+        SB_PROBE2(stream_closed, conn, id);
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_a_stream(conn, id, is_opened);
 }

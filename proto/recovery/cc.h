@@ -8,6 +8,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/probe.h"
 #include "proto/recovery/careful.h"
 #include "proto/recovery/cwv.h"
 #include "proto/recovery/hystart.h"
@@ -305,6 +306,7 @@ static inline void sp_cc_on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss
         sp_careful_on_lost(cc, loss);
     else
         cc->ops->on_lost(cc, loss);
+    SB_PROBE4(congestion, cc, cc->cwnd_bytes, loss->bytes, loss->is_ecn);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 

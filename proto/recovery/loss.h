@@ -7,6 +7,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/probe.h"
 #include "proto/recovery/cc.h"
 #include "proto/recovery/ecn.h"
 #include "proto/wire/frame.h"
@@ -90,6 +91,7 @@ static inline struct sp_loss_path *sp_loss_path_of(const struct sp_loss *loss, u
 static inline void sp_loss_trace(const struct sp_loss *loss, const struct sp_loss_space *space,
                                  uint64_t pn, enum sp_qlog_loss cause)
 {
+    SB_PROBE3(packet_lost, loss, pn, cause);
     if (SB_LIKELY(loss->qlog == NULL))
         return;
     uint32_t i = 0;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/rtt.h"
 
+/* The round trip of a path: smoothed, its variation, its minimum.  [RFC9002 5] */
+
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/probe.h"
 #include "proto/base/time.h"
 
 void sp_rtt_init(struct sp_rtt *rtt)
@@ -25,6 +28,7 @@ void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay
                       uint64_t now_ns)
 {
     rtt->latest_ns = latest_ns;
+    SB_PROBE3(rtt_sample, rtt, latest_ns, ack_delay_ns);
 
     if (!sp_rtt_has_sample(rtt)) {
         rtt->min_ns = latest_ns;
