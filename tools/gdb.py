@@ -4,6 +4,8 @@
     (gdb) source tools/gdb.py
     (gdb) spate conns SHARD        the connections of a struct spate_shard, one line each
     (gdb) spate conn CONN          a struct sp_conn or spate_conn with its spaces and streams
+    (gdb) spate-conns              all connections of all shards, also in a core file
+    (gdb) spate-conn N             the one with this number of spate-conns, or handle of its ID
     (gdb) spate varint POINTER     the variable-length integer at an address, and its size
     (gdb) spate op USER_DATA       the 64 bits of a ring operation (uring/op.h)
     (gdb) print/r VALUE            a value without its printer
@@ -190,6 +192,17 @@ def struct_of(argument):
     return value.dereference() if value.type.strip_typedefs().code == gdb.TYPE_CODE_PTR else value
 
 
+def conns_of(shard):
+    """The connections of a shard, as pointers."""
+    conn_type = gdb.lookup_type('struct spate_conn')
+    offset = next(one.bitpos // 8 for one in conn_type.fields() if one.name == 'all_link')
+    link, head = shard['all']['next'], shard['all'].address
+    while link != head:
+        start = link.cast(gdb.lookup_type('char').pointer()) - offset
+        yield start.cast(conn_type.pointer())
+        link = link['next']
+
+
 class Conns(gdb.Command):
     """spate conns SHARD: the connections of a struct spate_shard, or of a pointer to one."""
 
@@ -197,16 +210,101 @@ class Conns(gdb.Command):
         super().__init__('spate conns', gdb.COMMAND_DATA)
 
     def invoke(self, argument, _from_tty):
-        shard = struct_of(argument)
-        conn_type = gdb.lookup_type('struct spate_conn')
-        offset = next(one.bitpos // 8 for one in conn_type.fields() if one.name == 'all_link')
-        link, head = shard['all']['next'], shard['all'].address
-        while link != head:
-            start = link.cast(gdb.lookup_type('char').pointer()) - offset
-            conn = start.cast(conn_type.pointer())
+        for conn in conns_of(struct_of(argument)):
             print(f'#{number(conn, "index")} (struct spate_conn *){int(conn):#x} '
                   f'{conn_line(conn["proto"].dereference())}')
-            link = link['next']
+
+
+def all_shards():
+    """The shards of the process.  The library has no list of its engines that a debugger could
+    find; but the stacks of their threads have shards, and each of them leads to its engine."""
+    found = {}
+    selected, frame_before = gdb.selected_thread(), None
+    try:
+        frame_before = gdb.selected_frame()
+    except gdb.error:
+        pass
+    for thread in gdb.selected_inferior().threads():
+        thread.switch()
+        frame = gdb.newest_frame()
+        while frame is not None and frame.is_valid():
+            for shard in shards_in(frame):
+                found.setdefault(int(shard), shard)
+            frame = frame.older()
+    if selected is not None:
+        selected.switch()
+    if frame_before is not None and frame_before.is_valid():
+        frame_before.select()
+    engines = [shard['engine'] for shard in found.values() if int(shard['engine']) != 0]
+    for engine in engines:
+        for i in range(int(engine['shards_made'])):
+            shard = engine['shards'][i]
+            found.setdefault(int(shard), shard)
+    return sorted(found.values(), key=lambda shard: int(shard['index']))
+
+
+def shards_in(frame):
+    """What arguments and variables of a frame are a struct spate_shard, or point to one."""
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return
+    while block is not None:
+        for symbol in block:
+            if not (symbol.is_argument or symbol.is_variable):
+                continue
+            kind = symbol.type.strip_typedefs()
+            if kind.code != gdb.TYPE_CODE_PTR:
+                continue
+            if kind.target().unqualified().strip_typedefs().tag != 'spate_shard':
+                continue
+            try:
+                value = symbol.value(frame)
+                if not value.is_optimized_out and int(value) != 0:
+                    value.dereference()['index'].fetch_lazy()
+                    yield value.cast(gdb.lookup_type('struct spate_shard').pointer())
+            except (gdb.error, gdb.MemoryError):
+                continue
+        if block.function is not None:
+            return
+        block = block.superblock
+
+
+def numbered():
+    """Each connection with the number that spate-conns gives it."""
+    conns = (conn for shard in all_shards() for conn in conns_of(shard))
+    return enumerate(conns)
+
+
+class AllConns(gdb.Command):
+    """spate-conns: the connections of all shards of the process or core file."""
+
+    def __init__(self):
+        super().__init__('spate-conns', gdb.COMMAND_DATA)
+
+    def invoke(self, _argument, _from_tty):
+        count = 0
+        for n, conn in numbered():
+            print(f'{n}: shard {number(conn, "shard.index")} #{number(conn, "index")} '
+                  f'{conn_line(conn["proto"].dereference())}')
+            count += 1
+        if count == 0:
+            print('no connections: no thread has a shard on its stack, or it has none')
+
+
+class OneConn(gdb.Command):
+    """spate-conn N: the connection with this number of spate-conns, in full."""
+
+    def __init__(self):
+        super().__init__('spate-conn', gdb.COMMAND_DATA)
+
+    def invoke(self, argument, _from_tty):
+        wanted = int(gdb.parse_and_eval(argument))
+        for n, conn in numbered():
+            if n == wanted or int(conn['id']) == wanted != 0:
+                gdb.execute(f'spate conn (struct spate_conn *){int(conn):#x}')
+                return
+        print(f'no connection {wanted}: see spate-conns')
 
 
 class Conn(gdb.Command):
@@ -244,7 +342,7 @@ def load():
     for name, line in PRINTERS.items():
         printers.add_printer(name, f'^{name}$', Line(line))
     gdb.printing.register_pretty_printer(gdb.current_objfile(), printers, replace=True)
-    for command in (Spate, Varint, Op, Conns, Conn):
+    for command in (Spate, Varint, Op, Conns, Conn, AllConns, OneConn):
         command()
 
 

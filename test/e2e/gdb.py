@@ -4,9 +4,11 @@
 
 usage: gdb.py GDB SCRIPT TARGET       TARGET is built from gdb_target.c
 """
+import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 GDB, SCRIPT, TARGET = sys.argv[1:]
 STREAM = (r'0: send (OPEN|READY) acked=0 sent=0 queued=5 limit=[1-9]\d*;'
@@ -47,37 +49,60 @@ TABLE = [
          r'  stream ' + STREAM,
      ]),
 ]
+IN_FULL = [CONN % ('client', 1), *[r'  .*'] * 4, r'  App: ' + SPACE, r'  stream ' + STREAM]
+# of the process, and of a core file of it
+EVERYWHERE = [
+    ('spate-conns', [r'0: shard 0 #5 ' + CONN % ('client', 1)]),
+    ('spate-conn 0', IN_FULL),
+    ('spate-conn 4711', IN_FULL),
+    ('spate-conn 1', ['no connection 1: see spate-conns']),
+]
 
 
-def run():
+def run(table, first, last, *files):
     commands = ['set pagination off', 'set confirm off', 'set width 0',
-                'set debuginfod enabled off', f'source {SCRIPT}', 'break show', 'run']
-    for number, (command, _) in enumerate(TABLE):
+                'set debuginfod enabled off', f'source {SCRIPT}', *first]
+    for number, (command, _) in enumerate(table):
         commands += [f'echo == {number}\\n', command]
-    args = [part for command in [*commands, 'echo == end\\n', 'kill'] for part in ('-ex', command)]
-    done = subprocess.run([GDB, '-nx', '-batch', *args, TARGET], capture_output=True, text=True,
-                          timeout=60, check=False)
+    args = [part for command in [*commands, 'echo == end\\n', *last] for part in ('-ex', command)]
+    done = subprocess.run([GDB, '-nx', '-batch', *args, TARGET, *files], capture_output=True,
+                          text=True, timeout=60, check=False)
     return done.stdout, done.stderr
 
 
 def main():
-    output, errors = run()
-    if 'ptrace: Operation not permitted' in errors or 'Could not trace' in errors:
-        print('gdb may not trace here')
-        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        core = pathlib.Path(folder) / 'core'
+        live = TABLE + EVERYWHERE
+        output, errors = run(live, ['break show', 'run'],
+                             [f'generate-core-file {core}', 'kill'])
+        if may_not_trace(errors):
+            print('gdb may not trace here')
+            return 77
+        failed = judge('', live, output, errors)
+        failed += judge('core file: ', EVERYWHERE, *run(EVERYWHERE, [], [], str(core)))
+        return 1 if failed else 0
+
+
+def may_not_trace(errors):
+    return 'ptrace: Operation not permitted' in errors or 'Could not trace' in errors
+
+
+def judge(where, table, output, errors):
+    """Compares what gdb has printed with a table.  Returns how much is wrong."""
     parts = re.split(r'^== (?:\d+|end)\n', output, flags=re.M)[1:]
     failed = 0
-    for (command, want), part in zip(TABLE, parts + [''] * len(TABLE)):
+    for (command, want), part in zip(table, parts + [''] * len(table)):
         lines = part.splitlines()
         good = (len(lines) == len(want) and '?' not in part
                 and all(re.fullmatch(one, line) for one, line in zip(want, lines)))
-        print(f'{"ok" if good else "not ok"} - {command}')
+        print(f'{"ok" if good else "not ok"} - {where}{command}')
         if not good:
             print(part, 'wanted:', *want, sep='\n')
             failed += 1
     if failed:
         print(errors)
-    return 1 if failed else 0
+    return failed
 
 
 if __name__ == '__main__':

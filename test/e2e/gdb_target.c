@@ -24,11 +24,12 @@ static struct conn_pair pair;
 static struct spate_shard shard;
 static struct spate_conn conn;
 
-void show(struct shown *shown);
+void show(struct shown *shown, struct spate_shard *of_thread);
 
-SB_NEVER_INLINE void show(struct shown *shown)
+/* `of_thread`: as the frames of a turn have it. */
+SB_NEVER_INLINE void show(struct shown *shown, struct spate_shard *of_thread)
 {
-    __asm__ volatile("" : : "r"(shown) : "memory");
+    __asm__ volatile("" : : "r"(shown), "r"(of_thread) : "memory");
 }
 
 int main(void)
@@ -57,9 +58,11 @@ int main(void)
     sb_list_push_back(&shard.all, &conn.all_link);
     conn.index = 5;
     conn.proto = shown.client;
+    conn.shard = &shard;
+    conn.id = 4711;
     shown.shard = &shard;
 
-    show(&shown);
+    show(&shown, &shard);
     pair_deinit(&pair);
     return 0;
 }
