@@ -26,9 +26,11 @@
 #include "bench/load/control.h"
 #include "bench/load/endpoint.h"
 #include "bench/load/failure.h"
+#include "bench/load/hold.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 #include "bench/load/progress.h"
+#include "bench/load/usage.h"
 
 #define EVENTS_PER_BATCH  64
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
@@ -96,7 +98,10 @@ static void keep_ticket(struct client *c, const struct spate_event *e)
 void client_release(struct client *c, const struct spate_event *e, size_t payload_size)
 {
     struct spate_slice slice = e->u.data.slice;
-    spate_slice_release(c->shard, &slice);
+    if (c->hold != NULL && payload_size > 0)
+        hold_add(c->hold, c->shard, slice, clock_now_ns());
+    else
+        spate_slice_release(c->shard, &slice);
     c->payload_in_bytes += payload_size;
 }
 
@@ -141,7 +146,7 @@ static bool sample_both(struct client *c, uint32_t index)
     if (status != 0)
         return client_fail(c, "the server's process is gone: %s", strerror(-status));
     c->samples_asked++;
-    if (index == 0 && c->options->bytes == 0 && !c->ops->opens_conns)
+    if (index == 0 && c->options->bytes == 0 && !c->ops->waits_for_samples)
         return true;
     for (uint32_t i = index + 1 - c->samples_asked; i <= index; i++) {
         if (!receive_server_sample(c, &c->result->server[i]))
@@ -208,6 +213,8 @@ static void enter_close(struct client *c, uint64_t now_ns)
 {
     c->ops->finish(c, now_ns);
     check_result(c);
+    if (c->hold != NULL)
+        hold_release_all(c->hold, c->shard);
     c->phase = c->open_count == 0 ? PHASE_OVER : PHASE_CLOSE;
     c->phase_end_ns = now_ns + GOODBYE_NS;
     for (uint32_t i = 0; i < c->conn_count; i++) {
@@ -421,8 +428,11 @@ static void turn(struct client *c, struct progress *progress)
     uint64_t due_ns = SPATE_FOREVER;
     if (c->phase >= PHASE_WARMUP && c->phase <= PHASE_DRAIN)
         due_ns = c->ops->on_turn(c, now_ns);
+    uint64_t held_ns = c->hold == NULL ? SPATE_FOREVER : hold_release(c->hold, c->shard, now_ns);
+    due_ns = held_ns < due_ns ? held_ns : due_ns;
 
-    int status = host_loop_turn(&c->loop, c->shard, wait_of(c, due_ns, now_ns));
+    uint64_t wait_ns = wait_of(c, due_ns, now_ns);
+    int status = host_loop_turn(&c->loop, c->shard, wait_ns);
     if (status < 0 && status != -EINTR) {
         (void)client_fail(c, "the client's ring has failed: %s", strerror(-status));
         return;
@@ -436,6 +446,7 @@ static void turn(struct client *c, struct progress *progress)
         for (uint32_t i = 0; i < count; i++)
             on_event(c, &events[i], now_ns);
     } while (count > 0 && !c->failure->is_set);
+    burden_bear(&c->burden, c->shard);
 
     step_phase(c, now_ns);
     check_timeouts(c, now_ns);
@@ -467,16 +478,19 @@ static bool open_client(struct client *c)
     bool is_v6 = address_is_v6(&c->setup->server->items[0]);
 
     c->conn_count = c->ops->keeps_conns ? (uint32_t)o->conns : 1;
-    if (o->scenario == SCENARIO_BULK)
+    if (o->kind == SCENARIO_BULK)
         c->bulk_count = c->conn_count;
-    else if (o->scenario == SCENARIO_MIXED)
+    else if (o->kind == SCENARIO_MIXED)
         c->bulk_count = (uint32_t)o->bulk_conns;
-    c->conn_count += o->scenario == SCENARIO_MIXED ? c->bulk_count : 0;
+    c->conn_count += o->kind == SCENARIO_MIXED ? c->bulk_count : 0;
     c->conns = calloc(c->conn_count, sizeof(*c->conns));
     if (c->conns == NULL)
         return client_fail(c, "out of memory");
     for (uint32_t i = 0; i < c->conn_count; i++)
         c->conns[i].index = i;
+    c->hold = o->hold_ns > 0 ? hold_create(o->hold_ns) : NULL;
+    if (o->hold_ns > 0 && c->hold == NULL)
+        return client_fail(c, "out of memory");
     const struct endpoint_role role = {
         .is_client = true,
         .is_v6 = is_v6,
@@ -515,6 +529,7 @@ static void close_client(struct client *c)
     if (c->state != NULL)
         c->ops->close(c);
     spate_tls_destroy(c->tls);
+    hold_destroy(c->hold);
     free(c->ticket);
     free(c->conns);
 }
@@ -526,16 +541,18 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
         [SCENARIO_HANDSHAKE] = &client_handshake_ops, [SCENARIO_DATAGRAM] = &client_datagram_ops,
         [SCENARIO_MIXED] = &client_mixed_ops,         [SCENARIO_IDLE] = &client_idle_ops,
     };
+    bool is_soak = setup->options->scenario == SCENARIO_SOAK;
     struct client c = {
         .setup = setup,
         .options = setup->options,
-        .ops = all_ops[setup->options->scenario],
+        .ops = is_soak ? &client_soak_ops : all_ops[setup->options->kind],
         .failure = failure,
         .result = ret,
         .begin_ns = clock_now_ns(),
         .loop.is_epoll = setup->options->epoll,
+        .burden.percent = setup->options->burden_percent,
     };
-    struct progress progress = progress_of(setup->options->scenario);
+    struct progress progress = progress_of(setup->options->kind);
 
     memset(ret, 0, sizeof(*ret));
     spate_histogram_init(&ret->latency);
@@ -543,11 +560,13 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
     ret->have_server = setup->control >= 0;
     c.progress_ns = c.begin_ns;
     c.phase_end_ns = c.begin_ns + (setup->server->count + 1) * setup->options->timeout_ns;
+    usage_open();
     if (open_client(&c) && client_connect_one(&c, 0)) {
         while (c.phase != PHASE_OVER && !failure->is_set)
             turn(&c, &progress);
     }
     progress_clear(&progress);
     close_client(&c);
+    usage_close();
     return !failure->is_set;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* bulk: --streams streams on each of --conns connections, full of data one way.
+/* bulk: --streams streams on each of --conns connections, full of data one way; with --direction
+ * both, as many in each direction at once.
  *
  * With --bytes each stream has its share, and all is over when the last FIN has come back and all
  * that was sent is acknowledged: a server answers an upload with an empty response, ours behind
@@ -39,6 +40,7 @@ struct bulk_stream {
     uint64_t ended_bytes;  /* of the streams before this one */
     uint64_t begin_bytes;  /* moved when the measured part began */
     uint32_t lent_count;
+    bool is_up;
     bool is_open;
     bool is_answered; /* the server has sent all that it will */
     bool is_done;
@@ -49,7 +51,6 @@ struct bulk_stream {
 struct bulk {
     uint32_t stream_count;
     uint32_t done_count;
-    bool is_up;
     bool is_starved; /* -ENOBUFS: try again in the next turn */
     struct bulk_stream streams[];
 };
@@ -79,7 +80,6 @@ static void fill(struct client *c, struct bulk_stream *s)
 
 static void start(struct client *c, struct bulk_stream *s)
 {
-    const struct bulk *b = c->bulk;
     int status = spate_stream_open(s->conn->conn, false, &s->id);
     if (status == -EAGAIN)
         return; /* SPATE_EVENT_STREAMS_AVAILABLE comes back to it */
@@ -90,14 +90,14 @@ static void start(struct client *c, struct bulk_stream *s)
     s->is_answered = false;
     s->moved_bytes = 0;
     s->queued_bytes = 0;
-    endpoint_write_header(s->header, b->is_up ? 0 : s->share_bytes);
-    bool is_last = !b->is_up || s->share_bytes == 0;
+    endpoint_write_header(s->header, s->is_up ? 0 : s->share_bytes);
+    bool is_last = !s->is_up || s->share_bytes == 0;
     if (status == 0)
         status = spate_stream_send(s->conn->conn, s->id, s->header, sizeof(s->header), is_last,
                                    TAG_HEADER);
     if (status != 0)
         (void)client_fail(c, "cannot start a stream: %s", strerror(-status));
-    else if (b->is_up)
+    else if (s->is_up)
         fill(c, s);
     else if (c->options->app_buffers)
         landing_lend(&s->landing, s->conn->conn, s->id);
@@ -118,15 +118,16 @@ static bool bulk_open(struct client *c)
 {
     const struct options *o = c->options;
     uint64_t conn_count = c->bulk_count;
-    uint64_t count = conn_count * o->streams;
+    bool is_both = o->direction == DIRECTION_BOTH;
+    uint64_t count = conn_count * o->streams * (is_both ? 2 : 1);
     struct bulk *b = calloc(1, sizeof(*b) + count * sizeof(b->streams[0]));
     if (b == NULL)
         return client_fail(c, "out of memory");
 
-    b->stream_count = (uint32_t)count; /* the options bound it to 10^6 */
-    b->is_up = o->direction == DIRECTION_UP;
+    b->stream_count = (uint32_t)count; /* the options bound it to 2 * 10^6 */
     for (uint64_t i = 0; i < count; i++) {
         b->streams[i].conn = &c->conns[i % conn_count];
+        b->streams[i].is_up = is_both ? i / conn_count % 2 == 1 : o->direction == DIRECTION_UP;
         b->streams[i].share_bytes =
             o->bytes == 0 ? ENDLESS_BYTES : o->bytes / count + (i < o->bytes % count);
     }
@@ -145,7 +146,7 @@ static void bulk_begin(struct client *c, uint64_t now_ns)
 static void check_done(struct client *c, struct bulk_stream *s)
 {
     struct bulk *b = c->bulk;
-    bool is_uploaded = !b->is_up || (s->queued_bytes == s->share_bytes && s->lent_count == 0);
+    bool is_uploaded = !s->is_up || (s->queued_bytes == s->share_bytes && s->lent_count == 0);
     if (!s->is_answered || !is_uploaded)
         return;
 
@@ -161,8 +162,7 @@ static void check_done(struct client *c, struct bulk_stream *s)
 
 static void on_fin(struct client *c, struct bulk_stream *s)
 {
-    const struct bulk *b = c->bulk;
-    uint64_t expected = b->is_up ? 0 : s->share_bytes;
+    uint64_t expected = s->is_up ? 0 : s->share_bytes;
 
     s->is_answered = true;
     if (s->moved_bytes == expected)
@@ -302,10 +302,10 @@ static bool bulk_is_done(const struct client *c)
 }
 
 /* Returns the bytes that the peer has, or that it has sent. */
-static uint64_t moved_bytes(const struct bulk *b, const struct bulk_stream *s)
+static uint64_t moved_bytes(const struct bulk_stream *s)
 {
     struct spate_stream_progress progress = {.acked_bytes = 0};
-    if (!b->is_up)
+    if (!s->is_up)
         return s->ended_bytes + s->moved_bytes;
     if (s->is_open && spate_stream_progress(s->conn->conn, s->id, &progress) != 0)
         return s->ended_bytes;
@@ -319,13 +319,13 @@ static void bulk_on_sample(struct client *c, uint32_t index)
     struct bulk *b = c->bulk;
     uint64_t conn_count = c->bulk_count;
     for (uint64_t i = 0; index == 0 && i < b->stream_count; i++)
-        b->streams[i].begin_bytes = moved_bytes(b, &b->streams[i]);
+        b->streams[i].begin_bytes = moved_bytes(&b->streams[i]);
     if (index == 0 || c->options->bytes > 0)
         return;
     for (uint64_t conn = 0; conn < conn_count; conn++) {
         uint64_t sum = 0;
         for (uint64_t i = conn; i < b->stream_count; i += conn_count) {
-            uint64_t bytes = moved_bytes(b, &b->streams[i]) - b->streams[i].begin_bytes;
+            uint64_t bytes = moved_bytes(&b->streams[i]) - b->streams[i].begin_bytes;
             spread_add(&c->result->stream_bytes, (double)bytes);
             sum += bytes;
         }
@@ -333,25 +333,33 @@ static void bulk_on_sample(struct client *c, uint32_t index)
     }
 }
 
-/* The receiver's count and, where its process has a sample, its clock. */
+/* What the server got: by its own count or, of a foreign one, by its acknowledgements. */
+static uint64_t uploaded_bytes(struct client *c)
+{
+    struct result *r = c->result;
+    if (r->have_server)
+        return r->server[1].payload_in_bytes - r->server[0].payload_in_bytes;
+    if (bulk_is_done(c))
+        return c->options->direction == DIRECTION_UP ? c->options->bytes : c->options->bytes / 2;
+    r->is_measured_by_sender = true;
+    return r->client[1].conns.stream_bytes_acked - r->client[0].conns.stream_bytes_acked;
+}
+
+/* The receiver's count and, where its process has a sample and there is no other receiver, its
+ * clock. */
 static void bulk_finish(struct client *c, uint64_t now_ns)
 {
     (void)now_ns;
     struct result *r = c->result;
-    const struct bulk *b = c->bulk;
+    uint32_t direction = c->options->direction;
 
-    if (!b->is_up) {
-        r->bytes = r->client[1].payload_in_bytes - r->client[0].payload_in_bytes;
-    } else if (r->have_server) {
-        r->bytes = r->server[1].payload_in_bytes - r->server[0].payload_in_bytes;
-        if (c->options->bytes == 0)
-            r->duration_ns = r->server[1].now_ns - r->server[0].now_ns;
-    } else if (bulk_is_done(c)) {
-        r->bytes = c->options->bytes;
-    } else {
-        r->bytes = r->client[1].conns.stream_bytes_acked - r->client[0].conns.stream_bytes_acked;
-        r->is_measured_by_sender = true;
-    }
+    if (direction != DIRECTION_DOWN)
+        r->bytes_up = uploaded_bytes(c);
+    r->bytes = r->bytes_up;
+    if (direction != DIRECTION_UP)
+        r->bytes += r->client[1].payload_in_bytes - r->client[0].payload_in_bytes;
+    else if (r->have_server && c->options->bytes == 0)
+        r->duration_ns = r->server[1].now_ns - r->server[0].now_ns;
 }
 
 static void bulk_close(struct client *c)

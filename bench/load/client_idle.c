@@ -246,6 +246,7 @@ static void idle_close(struct client *c)
 const struct client_ops client_idle_ops = {
     .keeps_conns = true,
     .opens_conns = true,
+    .waits_for_samples = true,
     .open = idle_open,
     .begin = idle_begin,
     .on_event = idle_on_event,

@@ -9,6 +9,7 @@
 
 #include <spate/spate.h>
 
+#include "bench/load/burden.h"
 #include "bench/load/client.h"
 #include "bench/load/failure.h"
 #include "bench/load/host_loop.h"
@@ -16,6 +17,7 @@
 
 struct bulk;
 struct client;
+struct hold;
 struct rr;
 
 enum phase {
@@ -43,6 +45,8 @@ struct client_ops {
     /* With `keeps_conns`: the load begins with the first connection, and the scenario makes the
      * others by client_connect_one().  It ends when is_done() returns true, not by time. */
     bool opens_conns;
+    /* Whether the first sample of the server is waited for: the scenario takes others. */
+    bool waits_for_samples;
     /* Prepares the state.  Returns false with client_fail(). */
     bool (*open)(struct client *c);
     /* All connections are there: starts the load. */
@@ -69,14 +73,16 @@ extern const struct client_ops client_handshake_ops;
 extern const struct client_ops client_datagram_ops;
 extern const struct client_ops client_mixed_ops; /* calls those of bulk and of rr */
 extern const struct client_ops client_idle_ops;
+extern const struct client_ops client_soak_ops; /* mixed, and points over time */
 
 struct client {
     const struct client_setup *setup;
     const struct options *options;
     const struct client_ops *ops;
-    void *state; /* handshake's or datagram's; NULL: none */
+    void *state; /* handshake's, datagram's, idle's or soak's; NULL: none */
     struct bulk *bulk;
     struct rr *rr;
+    struct hold *hold;   /* bulk: slices that are kept for a while; NULL: none are */
     uint32_t bulk_count; /* the first connections, which bulk has; the others are rr's */
     struct failure *failure;
     struct result *result;
@@ -84,6 +90,7 @@ struct client {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct host_loop loop;
+    struct burden burden;
     struct spate_tls *tls;
     uint8_t *ticket; /* the newest, or NULL; for client_connect() */
     size_t ticket_size;

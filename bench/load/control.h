@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "bench/load/relay.h"
 #include "bench/load/sample.h"
 
 /* The messages between the client's process and that of its own server, over a socket pair.
@@ -13,6 +14,8 @@
  *   server -> client   SAMPLE, one for each; they wait in the socket until they are read, so
  *                      that a running client need not stop for the answer
  *   client -> server   QUIT
+ *
+ * The process of a relay answers like a server, with counts of its own.
  *
  * Either side sees the end of the other one's process as the end of the stream.  Both are the
  * same program, so a message is the plain struct. */
@@ -28,7 +31,8 @@ struct control_message {
     socklen_t address_size;
     struct sockaddr_storage address;
     struct sample sample;
-    char text[4096]; /* READY: certificate in PEM or ""; FAILED: the reason */
+    struct relay_counts relay; /* SAMPLE, of a relay */
+    char text[4096];           /* READY: certificate in PEM or ""; FAILED: the reason */
 };
 
 /* Makes the two ends.  Returns 0 or a negative errno. */

@@ -136,13 +136,14 @@ static void make_room(const struct options *o, struct spate_config *config)
      * come, while its successor starts already. */
     bool is_rr = options_has_requests(o) && o->inflight > o->streams;
     uint64_t streams = is_rr ? o->inflight : o->streams;
-    uint64_t conns = o->conns + (o->scenario == SCENARIO_MIXED ? o->bulk_conns : 0);
+    uint64_t conns = o->conns + (o->kind == SCENARIO_MIXED ? o->bulk_conns : 0);
+    streams *= o->direction == DIRECTION_BOTH ? 2 : 1;
     config->streams_bidi_max = at_least(config->streams_bidi_max, 2 * streams);
     config->streams_local_max = at_least(config->streams_local_max, 2 * streams);
     config->streams_bidi_max = at_least(config->streams_bidi_max, 1000);
     config->streams_local_max = at_least(config->streams_local_max, 1000);
     config->conns_max = at_least(config->conns_max, 2 * conns);
-    if (o->scenario != SCENARIO_IDLE) {
+    if (o->kind != SCENARIO_IDLE) {
         config->handshakes_max = at_least(config->handshakes_max, o->inflight + conns);
     } else { /* it opens them one after the other */
         config->memory_bytes_max += o->conns * IDLE_CONN_BYTES;
@@ -195,6 +196,10 @@ bool endpoint_open(const struct options *o, const struct endpoint_role *role,
     else if (o->spin_us != SPIN_DEFAULT)
         config.spin_ns = o->spin_us * NS_PER_US;
 
+    if (o->memory_bytes > 0)
+        config.memory_bytes_max = o->memory_bytes;
+    if (o->slots > 0)
+        config.receive_slots = config.transmit_slots = (uint32_t)o->slots;
     config.keep_alive_ns = role->is_client ? o->keep_alive_ns : 0;
     make_room(o, &config);
 

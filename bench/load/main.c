@@ -14,17 +14,22 @@
 #include <spate/base.h>
 
 #include "bench/load/client.h"
+#include "bench/load/clock.h"
 #include "bench/load/cpu.h"
 #include "bench/load/failure.h"
+#include "bench/load/leaks.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 #include "bench/load/process.h"
+#include "bench/load/relay.h"
 #include "bench/load/report.h"
 #include "bench/load/result.h"
 #include "bench/load/serve.h"
 #include "bench/load/versus.h"
 #include "bench/load/versus_bare.h"
 #include "tools/histogram/percentiles.h"
+
+#define RELAY_TIMEOUT_NS (5 * NS_PER_S)
 
 enum {
     EXIT_FAILED = 1,
@@ -78,6 +83,43 @@ static bool run_client(const struct options *o, struct client_setup *setup, int 
     return cpu_pin(cpu, "--client-cpu", failure) && client_run(setup, ret, failure);
 }
 
+/* The relay's counts, and its end. */
+static void stop_relay(struct server_process *relay, struct result *ret, struct failure *failure)
+{
+    struct control_message m = {.kind = CONTROL_SAMPLE};
+    bool is_good = control_send(relay->control, &m) == 0 &&
+                   control_receive(relay->control, &m, RELAY_TIMEOUT_NS) == 0 &&
+                   m.kind == CONTROL_SAMPLE;
+    ret->have_relay = is_good;
+    if (is_good)
+        ret->relay = m.relay;
+    server_process_stop(relay, failure);
+}
+
+/* The client, with a relay between it and the server if the options ask for one. */
+static bool run_path(const struct options *o, struct client_setup *setup, int cpu,
+                     struct result *ret, struct failure *failure)
+{
+    if (!options_has_relay(o))
+        return run_client(o, setup, cpu, ret, failure);
+    char at[ADDRESS_TEXT_SIZE];
+    address_format(&setup->server->items[0], at);
+    struct options relay_options = *o;
+    relay_options.connect = at;
+    struct server_process process;
+    struct control_message ready;
+    if (!server_process_start(&relay_options, relay_process_serve, CPU_ANY, &process, &ready,
+                              failure))
+        return false;
+    struct address_list relay = {.count = 1};
+    relay.items[0].storage = ready.address;
+    relay.items[0].size = ready.address_size;
+    setup->server = &relay;
+    (void)run_client(o, setup, cpu, ret, failure);
+    stop_relay(&process, ret, failure);
+    return !failure->is_set;
+}
+
 /* Both processes. */
 static bool run_pair(const struct options *o, struct result *ret, struct failure *failure)
 {
@@ -98,7 +140,7 @@ static bool run_pair(const struct options *o, struct result *ret, struct failure
         .ca_pem = o->ca == NULL && o->cert == NULL ? ready.text : NULL,
         .control = process.control,
     };
-    (void)run_client(o, &setup, client_cpu, ret, failure);
+    (void)run_path(o, &setup, client_cpu, ret, failure);
     server_process_stop(&process, failure);
     cpu_unpin(); /* there may be another run */
     return !failure->is_set;
@@ -117,7 +159,7 @@ static bool run_against(const struct options *o, struct result *ret, struct fail
         .control = -1,
     };
     int cpu = cpu_choose(o->client_cpu, cpu_choose(CPU_DEFAULT, CPU_ANY));
-    return run_client(o, &setup, cpu, ret, failure);
+    return run_path(o, &setup, cpu, ret, failure);
 }
 
 /* Files that results go to; NULL: not asked for. */
@@ -133,7 +175,7 @@ static bool run_scenario(const struct options *o, const struct outputs *out, str
     static struct versus versus;
     static struct versus_bare versus_bare;
     bool is_good;
-    if (o->scenario == SCENARIO_SERVE)
+    if (o->kind == SCENARIO_SERVE)
         is_good = serve_run(o, out->has_table ? stdout : stderr, &stop, result, failure);
     else if (o->vs_limit)
         is_good = versus_run(o, run_pair, &stop, result, &versus, failure);
@@ -143,6 +185,8 @@ static bool run_scenario(const struct options *o, const struct outputs *out, str
         is_good =
             o->connect != NULL ? run_against(o, result, failure) : run_pair(o, result, failure);
     if (!is_good)
+        return false;
+    if (o->leaks && !leaks_check(result, failure))
         return false;
     result->versus = o->vs_limit ? &versus : NULL;
     result->versus_bare = o->vs_bare ? &versus_bare : NULL;
@@ -175,8 +219,8 @@ static bool run(const struct options *o, struct result *result, struct failure *
         return false;
 
     out.has_table = out.json != stdout && out.hist != stdout;
-    bool is_good = o->scenario == SCENARIO_LIMIT ? run_limit(o, &out, failure)
-                                                 : run_scenario(o, &out, result, failure);
+    bool is_good = o->kind == SCENARIO_LIMIT ? run_limit(o, &out, failure)
+                                             : run_scenario(o, &out, result, failure);
     is_good &= close_output("--json", o->json, out.json, failure);
     is_good &= close_output("--hist", o->hist, out.hist, failure);
     return is_good;
@@ -206,5 +250,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "spate-bench: %s\n", failure.text);
         return EXIT_FAILED;
     }
-    return stop != 0 && options.scenario != SCENARIO_SERVE ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    return stop != 0 && options.kind != SCENARIO_SERVE ? EXIT_INTERRUPTED : EXIT_SUCCESS;
 }

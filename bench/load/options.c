@@ -17,6 +17,7 @@
 #include "bench/load/failure.h"
 #include "bench/load/number.h"
 #include "bench/load/options_impl.h"
+#include "bench/load/scenarios.h"
 
 #define FIELD(name) offsetof(struct options, name)
 
@@ -25,7 +26,7 @@ enum {
     SOCKETS_FOR_SHARDS = 16, /* of a client: the kernel gives each shard some of them */
 };
 
-static const char *const directions[] = {"down", "up", NULL};
+static const char *const directions[] = {"down", "up", "both", NULL};
 static const char *const arrival_kinds[] = {"poisson", "uniform", NULL};
 static const char *const backends[] = {
     [SPATE_BACKEND_AUTO] = "auto",
@@ -76,7 +77,7 @@ const struct option_spec option_specs[] = {
     {"bytes", "N", OPTION_SIZE, FOR_BULK, FIELD(bytes), 1, 1e15, NULL,
      "move that many bytes in all, such as 500M, 10G, 1Gi, and measure them all"},
     {"direction", "D", OPTION_CHOICE, FOR_STREAMS | FOR_LIMIT, FIELD(direction), 0, 0, directions,
-     "down: the server sends; up: the client sends (down)"},
+     "down: the server sends; up: the client sends; both: bulk alone (down)"},
     {"streams", "N", OPTION_NUMBER, FOR_STREAMS, FIELD(streams), 1, 10000, NULL,
      "streams at once on each connection of bulk (1)"},
     {"conns", "N", OPTION_NUMBER, FOR_STREAMS | FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(conns), 1,
@@ -185,6 +186,29 @@ const struct option_spec option_specs[] = {
      "PEM certificates to trust (the server's own; with --connect the system's store)"},
     {"insecure", NULL, OPTION_FLAG, FOR_CLIENTS, FIELD(insecure), 0, 0, NULL,
      "do not verify the server's certificate"},
+    {"loss", "PERCENT", OPTION_DECIMAL, FOR_RELAYED, FIELD(loss_percent), 0, 50, NULL,
+     "a relay between both sides loses so many of all datagrams (0; loss 1)"},
+    {"late", "PERCENT", OPTION_DECIMAL, FOR_RELAYED, FIELD(late_percent), 0, 50, NULL,
+     "the relay delivers so many of them later than others (0)"},
+    {"late-by", "S", OPTION_SECONDS, FOR_RELAYED, FIELD(late_ns), 0, 1, NULL,
+     "by how much those are late (0.003)"},
+    {"delay", "S", OPTION_SECONDS, FOR_RELAYED, FIELD(delay_ns), 0, 1, NULL,
+     "the relay delays each datagram, one way (0; loss 0.005)"},
+    {"seed", "N", OPTION_NUMBER, FOR_RELAYED, FIELD(seed), 0, 1e15, NULL,
+     "of what the relay chooses (1)"},
+    {"memory", "N", OPTION_SIZE, FOR_ALL, FIELD(memory_bytes), 1048576, 1e15, NULL,
+     "memory for the state of connections, of each side (1Gi; pressure 16Mi)"},
+    {"slots", "N", OPTION_NUMBER, FOR_ALL, FIELD(slots), 2, 16384, NULL,
+     "receive and transmit buffers of 64 KiB, of each side (256; pressure 16)"},
+    {"hold", "S", OPTION_SECONDS, FOR_BULK, FIELD(hold_ns), 0, 10, NULL,
+     "the receiving client holds each slice for so long (0; pressure 0.002)"},
+    {"leaks", NULL, OPTION_FLAG, FOR_HANDSHAKE, FIELD(leaks), 0, 0, NULL,
+     "fail if memory or descriptors grow with the number of connections (churn)"},
+    {"interval", "S", OPTION_SECONDS, FOR_SOAK, FIELD(interval_ns), 0.05, 3600, NULL,
+     "soak: time between two points (a 60th of the duration)"},
+    {"burden", "PERCENT", OPTION_DECIMAL, FOR_ALL, FIELD(burden_percent), 0, 1000, NULL,
+     "waste so much of the time that each turn takes, both sides: a slowdown to try comparisons "
+     "with (0)"},
     {"cert-out", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(cert_out), 0, 0, NULL,
      "write the fresh self-signed certificate there, for --ca of clients"},
     {"reset-key", "FILE", OPTION_TEXT, FOR_SERVE, FIELD(reset_key), 0, 0, NULL,
@@ -211,7 +235,7 @@ const struct option_spec option_specs[] = {
      "print the version"},
 };
 const uint32_t option_spec_count = sizeof(option_specs) / sizeof(option_specs[0]);
-_Static_assert(sizeof(option_specs) / sizeof(option_specs[0]) <= 64, "a bit each in `given`");
+_Static_assert(sizeof(option_specs) / sizeof(option_specs[0]) <= OPTIONS_MAX, "each has a flag");
 
 static const struct {
     const char *name;
@@ -222,22 +246,9 @@ static const struct {
     {"chacha20-poly1305", SPATE_CIPHER_CHACHA20_POLY1305},
 };
 
-/* clang-format off */
-static const char *const scenario_names[] = {
-    [SCENARIO_BULK] = "bulk",
-    [SCENARIO_RR] = "rr",
-    [SCENARIO_HANDSHAKE] = "handshake",
-    [SCENARIO_DATAGRAM] = "datagram",
-    [SCENARIO_MIXED] = "mixed",
-    [SCENARIO_IDLE] = "idle",
-    [SCENARIO_LIMIT] = "limit",
-    [SCENARIO_SERVE] = "serve",
-};
-/* clang-format on */
-
 const char *options_scenario_name(enum scenario scenario)
 {
-    return scenario == SCENARIO_NONE ? "none" : scenario_names[scenario];
+    return scenario_specs[scenario].name;
 }
 
 int option_find(const char *name, size_t name_size)
@@ -375,23 +386,37 @@ static bool parse_scenario(const char *word, struct options *o, struct failure *
     if (o->scenario != SCENARIO_NONE)
         return failure_set(failure, "'%s' is one word too many: the scenario is %s already", word,
                            options_scenario_name(o->scenario));
-    for (int i = SCENARIO_BULK; i <= SCENARIO_SERVE; i++) {
-        if (strcmp(word, scenario_names[i]) == 0)
-            o->scenario = (enum scenario)i;
+    o->scenario = scenario_find(word);
+    o->kind = scenario_specs[o->scenario].kind;
+    if (o->scenario == SCENARIO_NONE) {
+        char names[256];
+        scenario_names(names, sizeof(names));
+        return failure_set(failure, "no scenario '%s': it must be %s; see spate-bench --help", word,
+                           names);
     }
-    if (o->scenario == SCENARIO_NONE)
-        return failure_set(
-            failure,
-            "no scenario '%s': it must be bulk, rr, handshake, datagram, mixed, idle, limit or "
-            "serve; see spate-bench --help",
-            word);
+    return true;
+}
+
+/* Sets what the scenario presets and the command line does not have. */
+static bool apply_presets(struct options *o, const struct options_given *given,
+                          struct failure *failure)
+{
+    const struct scenario_spec *scenario = &scenario_specs[o->scenario];
+    for (uint32_t i = 0; i < SCENARIO_PRESETS_MAX && scenario->presets[i].option != NULL; i++) {
+        const char *name = scenario->presets[i].option;
+        int index = option_find(name, strlen(name));
+        if (given->has[index])
+            continue;
+        if (!parse_value(&option_specs[index], scenario->presets[i].value, o, failure))
+            return false;
+    }
     return true;
 }
 
 /* Parses one option at argv[*at], with its value after '=' or in the next word.  Moves *at to
  * the last word that it took. */
-static bool parse_option(int argc, char **argv, int *at, struct options *o, uint64_t *given,
-                         struct failure *failure)
+static bool parse_option(int argc, char **argv, int *at, struct options *o,
+                         struct options_given *given, struct failure *failure)
 {
     const char *name = argv[*at] + 2;
     size_t name_size = strcspn(name, "=");
@@ -408,19 +433,24 @@ static bool parse_option(int argc, char **argv, int *at, struct options *o, uint
             return failure_set(failure, "--%s wants %s behind it", spec->name, spec->argument);
         value = argv[++*at];
     }
-    *given |= UINT64_C(1) << index;
+    given->has[index] = true;
     return parse_value(spec, value, o, failure);
 }
 
 bool options_moves_bytes(const struct options *o)
 {
-    return o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_DATAGRAM ||
-           o->scenario == SCENARIO_MIXED || o->scenario == SCENARIO_SERVE;
+    return o->kind == SCENARIO_BULK || o->kind == SCENARIO_DATAGRAM || o->kind == SCENARIO_MIXED ||
+           o->kind == SCENARIO_SERVE;
 }
 
 bool options_has_requests(const struct options *o)
 {
-    return o->scenario == SCENARIO_RR || o->scenario == SCENARIO_MIXED;
+    return o->kind == SCENARIO_RR || o->kind == SCENARIO_MIXED;
+}
+
+bool options_has_relay(const struct options *o)
+{
+    return o->loss_percent > 0 || o->late_percent > 0 || o->delay_ns > 0;
 }
 
 uint32_t options_sockets(const struct options *o)
@@ -441,9 +471,11 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         .message_bytes = 100,
         .timeout_ns = 5 * NS_PER_S,
         .runs = 5,
+        .late_ns = 3 * NS_PER_MS,
+        .seed = 1,
         .spin_us = SPIN_DEFAULT,
     };
-    uint64_t given = 0;
+    struct options_given given = {.has = {false}};
 
     for (int i = 1; i < argc; i++) {
         bool is_good = false;
@@ -458,7 +490,8 @@ bool options_parse(int argc, char **argv, struct options *ret, struct failure *f
         if (!is_good)
             return false;
     }
-    if (!o.help && !o.version && !options_check(&o, given, failure))
+    if (!o.help && !o.version &&
+        (!apply_presets(&o, &given, failure) || !options_check(&o, &given, failure)))
         return false;
     *ret = o;
     return true;

@@ -17,12 +17,22 @@ enum scenario {
     SCENARIO_MIXED,
     SCENARIO_IDLE,
     SCENARIO_LIMIT,
-    SCENARIO_SERVE,
+    SCENARIO_SERVE, /* the last kind; those below are one of the kinds with options of their own */
+    SCENARIO_BIDI,
+    SCENARIO_FANIN,
+    SCENARIO_FANOUT,
+    SCENARIO_PPS,
+    SCENARIO_CHURN,
+    SCENARIO_LOSS,
+    SCENARIO_PRESSURE,
+    SCENARIO_SOAK,
+    SCENARIO_COUNT,
 };
 
 enum direction {
     DIRECTION_DOWN,
     DIRECTION_UP,
+    DIRECTION_BOTH, /* bulk alone: as many streams down as up, at once */
 };
 
 enum arrival_kind {
@@ -39,7 +49,8 @@ enum {
 };
 
 struct options {
-    enum scenario scenario;
+    enum scenario scenario; /* what the command line says */
+    enum scenario kind;     /* the scenario that does its work: SCENARIO_BULK to SCENARIO_SERVE */
     bool help;
     bool version;
 
@@ -70,6 +81,17 @@ struct options {
     bool app_buffers;
     bool app_copies;
     bool batches;
+    bool leaks;          /* handshake: fail if memory or descriptors grow with the connections */
+    double loss_percent; /* of all datagrams, by the relay between client and server */
+    double late_percent; /* .. that it delivers late_ns after the others */
+    uint64_t late_ns;
+    uint64_t delay_ns;     /* of each datagram, one way */
+    uint64_t seed;         /* of what the relay chooses */
+    uint64_t hold_ns;      /* bulk: what the receiving client holds each slice for */
+    uint64_t interval_ns;  /* soak: between two points; 0: a 60th of the duration */
+    uint64_t memory_bytes; /* memory_bytes_max of each side; 0: the library's default */
+    uint64_t slots;        /* receive_slots and transmit_slots; 0: the library's defaults */
+    double burden_percent; /* CPU time that each turn wastes, of what it took */
 
     uint32_t backend;          /* enum spate_backend */
     uint32_t crypto;           /* enum spate_crypto */
@@ -126,6 +148,9 @@ bool options_moves_bytes(const struct options *o);
 
 /* Returns whether it is requests that have been answered, maybe beside bytes. */
 bool options_has_requests(const struct options *o);
+
+/* Returns whether datagrams go through a relay. */
+bool options_has_relay(const struct options *o);
 
 /* The text of --help. */
 void options_print_help(FILE *file);

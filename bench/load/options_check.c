@@ -9,6 +9,8 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
+#include "bench/load/scenarios.h"
+#include "bench/load/soak.h"
 
 /* Of all connections together: a guard against slips. */
 #define STREAMS_MAX 1000000
@@ -58,16 +60,16 @@ static const struct {
     {"cert-out", "cert", "there is no fresh certificate"},
 };
 
-static bool is_given(const char *name, uint64_t given)
+static bool is_given(const char *name, const struct options_given *given)
 {
-    return given >> option_find(name, strlen(name)) & 1;
+    return given->has[option_find(name, strlen(name))];
 }
 
 /* "bulk and rr" from a set of scenarios. */
 static void scenarios_text(uint32_t scenarios, char ret[64])
 {
     ret[0] = 0;
-    for (int s = SCENARIO_BULK; s <= SCENARIO_SERVE; s++) {
+    for (int s = SCENARIO_BULK; s < SCENARIO_COUNT; s++) {
         if ((scenarios >> s & 1) == 0)
             continue;
         if (ret[0] != 0)
@@ -76,11 +78,13 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
     }
 }
 
-static bool check_scenario(const struct options *o, uint64_t given, struct failure *failure)
+static bool check_scenario(const struct options *o, const struct options_given *given,
+                           struct failure *failure)
 {
     for (uint32_t i = 0; i < option_spec_count; i++) {
         const struct option_spec *spec = &option_specs[i];
-        if ((given >> i & 1) == 0 || (spec->scenarios >> o->scenario & 1) == 1)
+        uint32_t fits = spec->scenarios >> o->kind | spec->scenarios >> o->scenario;
+        if (!given->has[i] || (fits & 1) == 1)
             continue;
         char names[64];
         scenarios_text(spec->scenarios, names);
@@ -90,7 +94,8 @@ static bool check_scenario(const struct options *o, uint64_t given, struct failu
     return true;
 }
 
-static bool check_pairs(const struct options *o, uint64_t given, struct failure *failure)
+static bool check_pairs(const struct options *o, const struct options_given *given,
+                        struct failure *failure)
 {
     for (size_t i = 0; i < sizeof(exclusions) / sizeof(exclusions[0]); i++) {
         if (is_given(exclusions[i].a, given) && is_given(exclusions[i].b, given))
@@ -104,52 +109,62 @@ static bool check_pairs(const struct options *o, uint64_t given, struct failure 
         return failure_set(failure, "--cc-rate needs --cc fixed");
     if (is_given("arrivals", given) && o->rate <= 0)
         return failure_set(failure, "--arrivals needs --rate");
-    if (is_given("runs", given) && !o->vs_limit && !o->vs_bare && o->scenario != SCENARIO_LIMIT)
+    if (is_given("runs", given) && !o->vs_limit && !o->vs_bare && o->kind != SCENARIO_LIMIT)
         return failure_set(failure, "--runs needs --vs-limit or --vs-bare");
-    if (o->scenario == SCENARIO_SERVE && o->listen == NULL)
+    if (o->direction == DIRECTION_BOTH && o->kind != SCENARIO_BULK)
+        return failure_set(failure, "--direction both is for bulk, not for %s",
+                           options_scenario_name(o->scenario));
+    if (o->vs_limit && (o->direction == DIRECTION_BOTH || options_has_relay(o)))
+        return failure_set(failure,
+                           "--vs-limit is for one direction, and for no path but loopback");
+    if (o->kind == SCENARIO_SERVE && o->listen == NULL)
         return failure_set(failure, "serve wants --listen ADDR:PORT, such as --listen [::]:4433");
-    if (o->conns > BUSY_CONNS_MAX && o->scenario != SCENARIO_IDLE)
+    if (o->conns > BUSY_CONNS_MAX && o->kind != SCENARIO_IDLE)
         return failure_set(failure, "--conns is at most %d, but for idle", BUSY_CONNS_MAX);
-    if (o->scenario == SCENARIO_IDLE)
+    if (o->kind == SCENARIO_IDLE)
         return true;
-    uint64_t bulk_conns = o->scenario == SCENARIO_MIXED ? o->bulk_conns : o->conns;
+    uint64_t bulk_conns = o->kind == SCENARIO_MIXED ? o->bulk_conns : o->conns;
     if (bulk_conns * o->streams > STREAMS_MAX || o->conns * o->inflight > STREAMS_MAX)
         return failure_set(failure, "--%s times --%s is at most %d",
-                           o->scenario == SCENARIO_MIXED && o->streams > 1 ? "bulk-conns" : "conns",
+                           o->kind == SCENARIO_MIXED && o->streams > 1 ? "bulk-conns" : "conns",
                            o->streams > 1 ? "streams" : "inflight", STREAMS_MAX);
     return true;
 }
 
-bool options_check(struct options *o, uint64_t given, struct failure *failure)
+bool options_check(struct options *o, const struct options_given *given, struct failure *failure)
 {
-    if (o->scenario == SCENARIO_NONE)
-        return failure_set(
-            failure,
-            "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit or serve; "
-            "see spate-bench --help");
+    if (o->kind == SCENARIO_NONE) {
+        char names[256];
+        scenario_names(names, sizeof(names));
+        return failure_set(failure, "the scenario is missing: %s; see spate-bench --help", names);
+    }
     if (o->conns == 0)
-        o->conns = o->scenario == SCENARIO_IDLE ? IDLE_CONNS : 1;
+        o->conns = o->kind == SCENARIO_IDLE ? IDLE_CONNS : 1;
     if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
         return false;
 
-    bool is_in_runs = o->vs_limit || o->vs_bare || o->scenario == SCENARIO_LIMIT;
-    bool is_by_time = o->scenario != SCENARIO_SERVE && o->bytes == 0;
-    if (is_by_time && !is_given("seconds", given))
+    bool is_in_runs = o->vs_limit || o->vs_bare || o->kind == SCENARIO_LIMIT;
+    bool is_by_time = o->kind != SCENARIO_SERVE && o->bytes == 0;
+    if (is_by_time && o->duration_ns == 0)
         o->duration_ns = is_in_runs ? NS_PER_S : 5 * NS_PER_S;
     if (is_by_time && !is_given("warmup", given))
-        o->warmup_ns = is_in_runs                     ? NS_PER_S / 5
-                       : o->scenario == SCENARIO_IDLE ? SETTLE_NS
-                                                      : NS_PER_S / 2;
+        o->warmup_ns = is_in_runs                 ? NS_PER_S / 5
+                       : o->kind == SCENARIO_IDLE ? SETTLE_NS
+                                                  : NS_PER_S / 2;
     if (o->early) {
         o->resume = true;
-        o->first_byte = o->scenario == SCENARIO_HANDSHAKE;
+        o->first_byte = o->kind == SCENARIO_HANDSHAKE;
     }
-    bool has_handshakes = o->scenario == SCENARIO_HANDSHAKE || o->scenario == SCENARIO_IDLE;
+    bool has_handshakes = o->kind == SCENARIO_HANDSHAKE || o->kind == SCENARIO_IDLE;
     if (o->inflight == 0)
         o->inflight = has_handshakes ? 16 : 1;
-    if (o->scenario == SCENARIO_IDLE && o->keep_alive_ns == 0)
+    if (o->kind == SCENARIO_IDLE && o->keep_alive_ns == 0)
         o->keep_alive_ns = KEEP_ALIVE_NS;
-    if (o->scenario == SCENARIO_IDLE && !is_given("timeout", given))
+    if (o->scenario == SCENARIO_SOAK && o->interval_ns == 0)
+        o->interval_ns = o->duration_ns / SOAK_POINTS;
+    if (o->scenario == SCENARIO_SOAK && o->duration_ns / o->interval_ns > SOAK_POINTS_MAX)
+        return failure_set(failure, "--seconds over --interval is at most %d", SOAK_POINTS_MAX);
+    if (o->kind == SCENARIO_IDLE && !is_given("timeout", given))
         o->timeout_ns = IDLE_TIMEOUT_NS;
     if (o->listen == NULL && o->connect == NULL)
         o->listen = "127.0.0.1:0";
@@ -243,29 +258,28 @@ static void print_options(FILE *file, const char *title, uint32_t scenarios, boo
     }
 }
 
+/* The scenarios, each with what it measures. */
+static void print_scenarios(FILE *file)
+{
+    for (int i = SCENARIO_BULK; i < SCENARIO_COUNT; i++) {
+        if (i == SCENARIO_SERVE)
+            continue;
+        fprintf(file, "  %-9s  ", scenario_specs[i].name);
+        print_wrapped(file, scenario_specs[i].help, 13, 96);
+    }
+}
+
 void options_print_help(FILE *file)
 {
-    fputs(
-        "spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
-        "\n"
-        "  spate-bench bulk|rr|handshake|datagram|mixed|idle [options]\n"
-        "                                            server and client as two processes\n"
-        "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
-        "  spate-bench limit [options]               the limit of this machine\n"
-        "  spate-bench serve --listen ADDR:PORT      the server alone\n"
-        "\n"
-        "  bulk       streams full of data one way: throughput\n"
-        "  rr         requests and responses, each on a stream of its own: latency\n"
-        "  handshake  handshakes, full or resumed, one connection after the other\n"
-        "  datagram   unreliable messages, as many as pass: messages per second\n"
-        "  mixed      rr beside bulk on other connections: what each leaves of the other\n"
-        "  idle       connections with nothing but keep-alives: memory, CPU time and wake-ups of\n"
-        "             each; with --bulk what a download loses beside them.  --seconds is each\n"
-        "             part, --warmup (4) what connections rest before they are measured\n"
-        "  limit      what kernel and cipher allow, each alone; takes --seconds --runs\n"
-        "             --direction --request --response --listen --server-cpu --client-cpu\n"
-        "             --mtu --cipher --crypto --timeout --json\n",
-        file);
+    fputs("spate-bench moves encrypted bytes over QUIC and says how fast.  [ALPN perf]\n"
+          "\n"
+          "  spate-bench SCENARIO [options]            server and client as two processes\n"
+          "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
+          "  spate-bench limit [options]               the limit of this machine\n"
+          "  spate-bench serve --listen ADDR:PORT      the server alone\n"
+          "\n",
+          file);
+    print_scenarios(file);
     print_options(file, "The load:", 0, false);
     print_options(file, "The client:", FOR_CLIENTS, true);
     print_options(file, "Both sides:", FOR_ALL, true);

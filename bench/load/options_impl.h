@@ -2,7 +2,7 @@
 #ifndef LOAD_OPTIONS_IMPL_H
 #define LOAD_OPTIONS_IMPL_H
 
-/* Shared by options.c and options_check.c; no other file includes it. */
+/* Shared by options.c, options_check.c and scenarios.c; no other file includes it. */
 
 #include <stddef.h>
 
@@ -20,7 +20,7 @@ enum option_kind {
     OPTION_TEXT,    /* const char * */
 };
 
-/* Scenarios that an option is for. */
+/* The kinds of scenarios that an option is for, or single scenarios of them. */
 enum {
     FOR_BULK = 1 << SCENARIO_BULK,
     FOR_RR = 1 << SCENARIO_RR,
@@ -30,9 +30,11 @@ enum {
     FOR_IDLE = 1 << SCENARIO_IDLE,
     FOR_LIMIT = 1 << SCENARIO_LIMIT,
     FOR_SERVE = 1 << SCENARIO_SERVE,
+    FOR_SOAK = 1 << SCENARIO_SOAK,
     FOR_CLIENTS = FOR_BULK | FOR_RR | FOR_HANDSHAKE | FOR_DATAGRAM | FOR_MIXED | FOR_IDLE,
     FOR_REQUESTS = FOR_RR | FOR_MIXED,
     FOR_STREAMS = FOR_BULK | FOR_MIXED,
+    FOR_RELAYED = FOR_BULK | FOR_RR | FOR_HANDSHAKE | FOR_DATAGRAM | FOR_MIXED,
     FOR_ALL = FOR_CLIENTS | FOR_SERVE, /* what speaks QUIC */
 };
 
@@ -51,6 +53,13 @@ struct option_spec {
 extern const struct option_spec option_specs[];
 extern const uint32_t option_spec_count;
 
+enum { OPTIONS_MAX = 128 };
+
+/* Which options were on the command line: an element for each of option_specs[]. */
+struct options_given {
+    bool has[OPTIONS_MAX];
+};
+
 /* The index of an option, or -1. */
 int option_find(const char *name, size_t name_size);
 
@@ -58,8 +67,7 @@ int option_find(const char *name, size_t name_size);
 bool options_fail_unknown(const char *name, size_t name_size, struct failure *failure);
 
 /* Sets defaults that depend on other options, and refuses what makes no sense together.
- *
- *   given  Bit i is set if option_specs[i] was on the command line. */
-bool options_check(struct options *o, uint64_t given, struct failure *failure);
+ * Options that `given` has and presets of the scenario are set already. */
+bool options_check(struct options *o, const struct options_given *given, struct failure *failure);
 
 #endif

@@ -21,6 +21,7 @@
 #include "bench/load/options.h"
 #include "bench/load/crew.h"
 #include "bench/load/server.h"
+#include "bench/load/usage.h"
 
 #define START_TIMEOUT_NS (20 * NS_PER_S)
 #define STOP_TIMEOUT_NS  (2 * NS_PER_S)
@@ -76,7 +77,8 @@ bool server_process_serve(const struct options *o, int control, struct failure *
     struct crew *s = NULL;
     /* By default the client has the second CPU. */
     int avoid = o->client_cpu == CPU_DEFAULT ? cpu_of_shard(1, CPU_ANY) : o->client_cpu;
-    uint64_t wait_ns = o->scenario == SCENARIO_IDLE ? IDLE_WAIT_LONG_NS : IDLE_WAIT_NS;
+    uint64_t wait_ns = o->kind == SCENARIO_IDLE ? IDLE_WAIT_LONG_NS : IDLE_WAIT_NS;
+    usage_open(); /* before the threads of further shards */
     bool is_good = crew_open(o, avoid, &s, failure) && serve(s, wait_ns, control, failure);
     crew_close(s);
     return is_good;

@@ -11,9 +11,12 @@
 
 #include "bench/load/clock.h"
 #include "bench/load/json.h"
+#include "bench/load/machine.h"
 #include "bench/load/options.h"
 #include "bench/load/report_idle.h"
 #include "bench/load/report_limit.h"
+#include "bench/load/report_soak.h"
+#include "bench/load/report_usage.h"
 #include "bench/load/result.h"
 
 /* What a process did between two samples. */
@@ -74,6 +77,17 @@ static uint64_t lost_packets(const struct result *r)
            r->server[1].shard.packets_lost - r->server[0].shard.packets_lost;
 }
 
+/* Packets that the client has sent and received; of a server alone, its own. */
+static double packets_per_s(const struct options *o, const struct result *r)
+{
+    const struct sample *samples = o->kind == SCENARIO_SERVE ? r->server : r->client;
+    const struct spate_shard_stats *x = &samples[0].shard;
+    const struct spate_shard_stats *y = &samples[1].shard;
+    return ratio((double)(y->packets_in + y->packets_out) -
+                     (double)(x->packets_in + x->packets_out),
+                 seconds(samples[1].now_ns - samples[0].now_ns));
+}
+
 static double delivered_share(const struct result *r)
 {
     return ratio((double)r->datagrams, (double)(r->datagrams + r->datagrams_failed));
@@ -126,7 +140,7 @@ double report_percentile_us(const struct result *r, double percentile)
 /* A side's connections: the sums of counters, the means of gauges; null where they come and go. */
 static void write_conns(struct json *j, const struct options *o, const struct sample samples[2])
 {
-    bool keeps_conns = o->scenario != SCENARIO_HANDSHAKE && o->scenario != SCENARIO_SERVE;
+    bool keeps_conns = o->kind != SCENARIO_HANDSHAKE && o->kind != SCENARIO_SERVE;
     const struct spate_conn_stats *before = &samples[0].conns;
     const struct spate_conn_stats *after = &samples[1].conns;
     uint32_t count = samples[1].conn_count;
@@ -162,14 +176,14 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     const struct spate_shard_stats *before = &samples[0].shard;
     const struct spate_shard_stats *after = &samples[1].shard;
     const uint32_t count = 1;
-    bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
+    bool is_handshake = o->kind == SCENARIO_HANDSHAKE;
 
     json_begin(j, key);
     json_number(j, "cpu_user_s", side.cpu_user_s);
     json_number(j, "cpu_sys_s", side.cpu_sys_s);
     json_number(j, "cpu_s_per_gb", side.cpu_s_per_gb);
     json_number(j, "cpu_us_per_request",
-                is_handshake || o->scenario == SCENARIO_MIXED ? NAN : side.cpu_us_per_request);
+                is_handshake || o->kind == SCENARIO_MIXED ? NAN : side.cpu_us_per_request);
     json_number(j, "cpu_us_per_handshake", is_handshake ? side.cpu_us_per_request : NAN);
     json_number(j, "datagrams_per_send", side.datagrams_per_send);
     json_number(j, "datagrams_per_receive", side.datagrams_per_receive);
@@ -184,18 +198,25 @@ static void write_side(struct json *j, const char *key, const struct options *o,
     json_integer(j, "payload_out_bytes", side.delta.payload_out_bytes);
     json_integer(j, "rss_bytes", side.end->rss_bytes);
     json_integer(j, "rss_peak_bytes", side.end->rss_peak_bytes);
+    report_write_usage(j, r, samples);
     json_end(j);
 }
 
+static const char *const direction_names[] = {
+    [DIRECTION_DOWN] = "down",
+    [DIRECTION_UP] = "up",
+    [DIRECTION_BOTH] = "both",
+};
+
 static void write_config(struct json *j, const struct options *o, const struct result *r)
 {
-    bool is_bulk = o->scenario == SCENARIO_BULK || o->scenario == SCENARIO_MIXED;
+    bool is_bulk = o->kind == SCENARIO_BULK || o->kind == SCENARIO_MIXED;
     bool is_open_loop = o->rate > 0;
 
     json_begin(j, "config");
     json_text(j, "version", spate_version());
     json_text(j, "peer", o->connect != NULL ? o->connect : "own process");
-    json_text(j, "direction", is_bulk ? (o->direction == DIRECTION_UP ? "up" : "down") : "");
+    json_text(j, "direction", is_bulk ? direction_names[o->direction] : "");
     json_text(j, "cipher", r->cipher);
     json_integer(j, "mtu", r->mtu);
     json_text(j, "crypto", r->crypto);
@@ -207,7 +228,7 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_integer(j, "sockets", options_sockets(o));
     json_integer(j, "streams", o->streams);
     json_integer(j, "conns", o->conns);
-    json_integer(j, "bulk_conns", o->scenario == SCENARIO_MIXED ? o->bulk_conns : 0);
+    json_integer(j, "bulk_conns", o->kind == SCENARIO_MIXED ? o->bulk_conns : 0);
     json_integer(j, "inflight", is_open_loop ? 0 : o->inflight);
     json_integer(j, "request_bytes", o->request_bytes);
     json_integer(j, "response_bytes", o->response_bytes);
@@ -229,6 +250,14 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_bool(j, "epoll", o->epoll);
     json_bool(j, "own_ring", o->own_ring);
     json_bool(j, "zero_copy", o->zero_copy);
+    json_number(j, "loss_percent", o->loss_percent);
+    json_number(j, "late_percent", o->late_percent);
+    json_number(j, "late_by_s", seconds(o->late_ns));
+    json_number(j, "delay_s", seconds(o->delay_ns));
+    json_number(j, "hold_s", seconds(o->hold_ns));
+    json_integer(j, "memory_bytes", o->memory_bytes);
+    json_integer(j, "slots", o->slots);
+    json_number(j, "burden_percent", o->burden_percent);
     if (o->spin_us == SPIN_DEFAULT)
         json_null(j, "spin_us");
     else
@@ -239,8 +268,9 @@ static void write_config(struct json *j, const struct options *o, const struct r
 void report_write_json(const struct options *o, const struct result *r, FILE *file)
 {
     bool is_rr = options_has_requests(o);
-    bool is_handshake = o->scenario == SCENARIO_HANDSHAKE;
-    bool is_datagram = o->scenario == SCENARIO_DATAGRAM;
+    bool is_handshake = o->kind == SCENARIO_HANDSHAKE;
+    bool is_datagram = o->kind == SCENARIO_DATAGRAM;
+    bool is_both = o->direction == DIRECTION_BOTH;
     double duration_s = seconds(r->duration_ns);
     struct json j = json_of(file);
 
@@ -249,10 +279,13 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_number(&j, "seconds", duration_s);
     json_integer(&j, "bytes", r->bytes);
     json_number(&j, "gbps", report_gbps(r));
+    json_number(&j, "gbps_up", is_both ? ratio((double)r->bytes_up * 8e-9, duration_s) : NAN);
+    json_number(&j, "packets_per_s", packets_per_s(o, r));
     json_text(&j, "measured_at", r->is_measured_by_sender ? "sender" : "receiver");
     json_number(&j, "requests_per_s", is_rr ? ratio((double)r->requests, duration_s) : NAN);
     json_number(&j, "p50_us", report_percentile_us(r, 50));
     json_number(&j, "p90_us", report_percentile_us(r, 90));
+    json_number(&j, "p95_us", report_percentile_us(r, 95));
     json_number(&j, "p99_us", report_percentile_us(r, 99));
     json_number(&j, "p999_us", report_percentile_us(r, 99.9));
     json_number(&j, "max_us", report_percentile_us(r, 100));
@@ -279,12 +312,16 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
         report_write_versus(&j, r->versus);
     if (r->versus_bare != NULL)
         report_write_bare(&j, r->versus_bare);
+    if (r->soak != NULL)
+        report_write_soak(&j, o, r->soak);
+    report_write_relay(&j, r);
     write_config(&j, o, r);
+    machine_write(&j);
     if (r->have_server)
         write_side(&j, "server", o, r, r->server);
     else
         json_null(&j, "server");
-    if (o->scenario != SCENARIO_SERVE)
+    if (o->kind != SCENARIO_SERVE)
         write_side(&j, "client", o, r, r->client);
     else
         json_null(&j, "client");
@@ -351,29 +388,29 @@ static void print_waste(FILE *file, const char *name, const struct sample sample
 static void print_head(const struct options *o, const struct result *r, FILE *file)
 {
     fprintf(file, "%s", options_scenario_name(o->scenario));
-    if (o->scenario == SCENARIO_BULK)
+    if (o->kind == SCENARIO_BULK)
         fprintf(file, " %s, %" PRIu64 " stream%s on %" PRIu64 " connection%s",
-                o->direction == DIRECTION_UP ? "up" : "down", o->streams,
-                o->streams == 1 ? "" : "s each", o->conns, o->conns == 1 ? "" : "s");
-    else if (o->scenario == SCENARIO_RR && o->rate > 0)
+                direction_names[o->direction], o->streams, o->streams == 1 ? "" : "s each",
+                o->conns, o->conns == 1 ? "" : "s");
+    else if (o->kind == SCENARIO_RR && o->rate > 0)
         fprintf(file, ", open loop at %.6g/s on %" PRIu64 " connection%s", o->rate, o->conns,
                 o->conns == 1 ? "" : "s");
-    else if (o->scenario == SCENARIO_RR)
+    else if (o->kind == SCENARIO_RR)
         fprintf(file, ", %" PRIu64 " in flight on %" PRIu64 " connection%s", o->inflight, o->conns,
                 o->conns == 1 ? "" : "s each");
-    else if (o->scenario == SCENARIO_HANDSHAKE)
+    else if (o->kind == SCENARIO_HANDSHAKE)
         fprintf(file, "%s, %" PRIu64 " at once",
                 o->early    ? " with 0-RTT"
                 : o->resume ? " resumed"
                             : "",
                 o->inflight);
-    else if (o->scenario == SCENARIO_MIXED)
+    else if (o->kind == SCENARIO_MIXED)
         fprintf(file, ", bulk %s on %" PRIu64 " connections beside requests on %" PRIu64,
                 o->direction == DIRECTION_UP ? "up" : "down", o->bulk_conns, o->conns);
-    else if (o->scenario == SCENARIO_DATAGRAM)
+    else if (o->kind == SCENARIO_DATAGRAM)
         fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
                 o->conns, o->conns == 1 ? "" : "s");
-    else if (o->scenario == SCENARIO_IDLE && o->bulk)
+    else if (o->kind == SCENARIO_IDLE && o->bulk)
         fputs(" beside a download", file);
     fprintf(file, ", %" PRIu32 "-byte datagrams", r->mtu);
     if (r->cipher[0] != 0)
@@ -388,9 +425,10 @@ static void print_latency(const struct result *r, FILE *file)
         fputs("  no latency: nothing has finished in the measured part\n", file);
         return;
     }
-    fprintf(file, "  latency us: p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n",
-            report_percentile_us(r, 50), report_percentile_us(r, 90), report_percentile_us(r, 99),
-            report_percentile_us(r, 99.9), report_percentile_us(r, 100));
+    fprintf(file, "  latency us: p50 %.1f  p90 %.1f  p95 %.1f  p99 %.1f  p99.9 %.1f  max %.1f\n",
+            report_percentile_us(r, 50), report_percentile_us(r, 90), report_percentile_us(r, 95),
+            report_percentile_us(r, 99), report_percentile_us(r, 99.9),
+            report_percentile_us(r, 100));
 }
 
 static void print_first_byte(const struct result *r, FILE *file)
@@ -413,22 +451,22 @@ static void print_spread(const struct result *r, FILE *file)
 void report_print(const struct options *o, const struct result *r, FILE *file)
 {
     double duration_s = seconds(r->duration_ns);
-    bool has_latency = options_has_requests(o) || o->scenario == SCENARIO_HANDSHAKE;
+    bool has_latency = options_has_requests(o) || o->kind == SCENARIO_HANDSHAKE;
 
     print_head(o, r, file);
-    if (o->scenario == SCENARIO_IDLE) {
+    if (o->kind == SCENARIO_IDLE) {
         report_print_idle(o, r, file);
         return;
     }
     if (options_has_requests(o))
         fprintf(file, "  %.0f requests/s, ", ratio((double)r->requests, duration_s));
-    if (o->scenario == SCENARIO_HANDSHAKE)
+    if (o->kind == SCENARIO_HANDSHAKE)
         fprintf(file, "  %.0f handshakes/s (%" PRIu64 " failed), ",
                 ratio((double)r->handshakes, duration_s), r->handshakes_failed);
-    else if (o->scenario == SCENARIO_DATAGRAM)
+    else if (o->kind == SCENARIO_DATAGRAM)
         fprintf(file, "  %.0f messages/s, %.2f %% delivered, ",
                 ratio((double)r->datagrams, duration_s), 100 * delivered_share(r));
-    else if (o->scenario != SCENARIO_RR)
+    else if (o->kind != SCENARIO_RR)
         fprintf(file, "%s%.3f Gbit/s, %.3f GB in ", options_has_requests(o) ? "" : "  ",
                 report_gbps(r), (double)r->bytes / 1e9);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
@@ -449,7 +487,7 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
             "dgram/send", "pkts/ack", "pkts/call", "rss MB");
     if (r->have_server)
         print_side(file, "server", o, r, r->server);
-    if (o->scenario != SCENARIO_SERVE)
+    if (o->kind != SCENARIO_SERVE)
         print_side(file, "client", o, r, r->client);
     if (r->have_server && r->server[1].shard_count > 1)
         print_shards(file, r->server);
@@ -457,8 +495,16 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
             "allocations", "kernel drops", "enobufs", "re-arms", "lost");
     if (r->have_server)
         print_waste(file, "server", r->server);
-    if (o->scenario != SCENARIO_SERVE)
+    if (o->kind != SCENARIO_SERVE)
         print_waste(file, "client", r->client);
+    report_print_usage_head(file);
+    if (r->have_server)
+        report_print_usage("server", r, r->server, file);
+    if (o->kind != SCENARIO_SERVE)
+        report_print_usage("client", r, r->client, file);
+    report_print_relay(r, file);
+    if (r->soak != NULL)
+        report_print_soak(r->soak, file);
     if (r->versus != NULL)
         report_print_versus(o, r->versus, file);
     if (r->versus_bare != NULL)

@@ -70,7 +70,7 @@ void report_print_versus(const struct options *o, const struct versus *v, FILE *
 {
     const struct limit *l = &v->limit;
     fprintf(file, "  limit, medians of %u runs in turns: ", (unsigned)v->runs);
-    if (o->scenario == SCENARIO_BULK)
+    if (o->kind == SCENARIO_BULK)
         fprintf(file,
                 "%.3f Gbit/s, of it %.3f (%.3f to %.3f); %.3f CPU s/GB both sides, "
                 "%.3f times it\n",

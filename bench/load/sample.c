@@ -52,6 +52,7 @@ void sample_take(struct sample *ret, struct spate_shard *shard)
     ret->cpu_user_ns = usage.cpu_user_ns;
     ret->cpu_sys_ns = usage.cpu_sys_ns;
     read_memory(ret);
+    usage_take(&ret->usage);
 #ifdef __GLIBC__
     ret->heap_free_bytes = mallinfo2().fordblks;
 #endif

@@ -7,6 +7,8 @@
 #include <spate/conn.h>
 #include <spate/stats.h>
 
+#include "bench/load/usage.h"
+
 enum {
     SAMPLE_SHARDS_MAX = 64, /* of an engine */
 };
@@ -18,6 +20,7 @@ struct sample {
     uint64_t cpu_sys_ns;
     uint64_t rss_bytes;
     uint64_t rss_peak_bytes;
+    struct usage usage;
     uint64_t heap_free_bytes;       /* a part of rss_bytes that the C library keeps for later */
     uint64_t payload_in_bytes;      /* stream data received from the library */
     uint64_t payload_out_bytes;     /* stream data given to it, without the heads of requests */

@@ -14,6 +14,7 @@
 #include "bench/load/result.h"
 #include "bench/load/crew.h"
 #include "bench/load/server.h"
+#include "bench/load/usage.h"
 
 /* Also how late a signal is seen that comes just before the wait. */
 #define IDLE_WAIT_NS (100 * NS_PER_MS)
@@ -67,6 +68,7 @@ bool serve_run(const struct options *o, FILE *status, const volatile sig_atomic_
 
     memset(ret, 0, sizeof(*ret));
     spate_histogram_init(&ret->latency);
+    usage_open();
     if (!cpu_pin(cpu_choose(o->server_cpu, CPU_ANY), "--server-cpu", failure) ||
         !crew_open(o, CPU_ANY, &s, failure))
         return false;

@@ -17,6 +17,7 @@
 
 #include <spate/spate.h>
 
+#include "bench/load/burden.h"
 #include "bench/load/clock.h"
 #include "bench/load/endpoint.h"
 #include "bench/load/host_loop.h"
@@ -64,6 +65,7 @@ struct server {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct host_loop loop;
+    struct burden burden;
     struct spate_tls *tls;
     struct spate_engine_listener *listener; /* NULL: of another server */
     bool is_beside;                         /* engine and TLS belong to another server */
@@ -349,6 +351,7 @@ bool server_turn(struct server *s, uint64_t wait_ns, struct failure *failure)
         for (uint32_t i = 0; i < count; i++)
             on_event(s, &events[i]);
     } while (count > 0);
+    burden_bear(&s->burden, s->shard);
     return true;
 }
 
@@ -362,7 +365,7 @@ static void complete(const struct server *s, struct sample *ret)
 {
     ret->payload_in_bytes = s->payload_in_bytes;
     ret->payload_out_bytes = s->payload_out_bytes;
-    for (const struct server_conn *c = s->conns; c != NULL && s->options->scenario != SCENARIO_IDLE;
+    for (const struct server_conn *c = s->conns; c != NULL && s->options->kind != SCENARIO_IDLE;
          c = c->next)
         sample_add_conn(ret, c->conn);
 }
@@ -435,6 +438,7 @@ bool server_open(const struct options *o, struct server **ret, struct failure *f
 
     s->options = o;
     s->loop.is_epoll = o->epoll;
+    s->burden.percent = o->burden_percent;
     const struct endpoint_role role = {
         .is_v6 = address_is_v6(&list.items[0]),
         .shards = (uint32_t)o->shards,
@@ -463,6 +467,7 @@ bool server_open_beside(const struct server *first, uint32_t index, struct serve
     s->engine = first->engine;
     s->shard = spate_engine_shard(first->engine, index);
     s->loop.is_epoll = first->loop.is_epoll;
+    s->burden.percent = first->burden.percent;
     s->is_beside = true;
     *ret = s;
     return true;

@@ -137,7 +137,7 @@ bool versus_run(const struct options *o, versus_scenario scenario,
                 struct failure *failure)
 {
     static struct table table;
-    bool is_bulk = o->scenario == SCENARIO_BULK;
+    bool is_bulk = o->kind == SCENARIO_BULK;
     struct limit_setup setup = setup_of(o, stop, is_bulk ? LIMIT_BULK : LIMIT_TRIP);
     struct result *results = calloc(o->runs, sizeof(*results));
     if (results == NULL)

@@ -125,21 +125,6 @@ static void write_rates(const struct between *b, FILE *out)
             (double)stat_view_sum(b->after, "turn_longest_ns") / 1e6);
 }
 
-/* What was recorded between two readings: the smallest and the largest value of it are those of
- * buckets. */
-static void subtract(const struct spate_histogram *after, const struct spate_histogram *before,
-                     struct spate_histogram *ret)
-{
-    spate_histogram_init(ret);
-    for (uint32_t i = 0; i < SPATE_HISTOGRAM_BUCKET_COUNT; i++) {
-        if (after->counts[i] <= before->counts[i])
-            continue;
-        uint64_t highest = spate_histogram_highest(i);
-        spate_histogram_record_many(ret, highest < after->max ? highest : after->max,
-                                    after->counts[i] - before->counts[i]);
-    }
-}
-
 static void write_histograms(const struct stat_reading *before, const struct stat_reading *after,
                              FILE *out)
 {
@@ -156,7 +141,7 @@ static void write_histograms(const struct stat_reading *before, const struct sta
         size_t size = strlen(field->name) - (is_time ? 3 : 0);
         double unit = is_time ? 1e3 : 1;
         int digits = is_time ? 2 : 0;
-        subtract(&after->histograms[at], &before->histograms[at], &h);
+        spate_histogram_since(&after->histograms[at], &before->histograms[at], &h);
         at++;
         fprintf(out, "%-20.*s %10" PRIu64, (int)size, field->name, h.count);
         static const double levels[] = {50, 90, 99, 99.9, 100};

@@ -136,6 +136,32 @@ static inline void spate_histogram_add(struct spate_histogram *sum,
         sum->max = other->max;
 }
 
+/* Makes a histogram of what was recorded since an earlier state of one.  Its least and greatest
+ * values are known to the precision of their buckets; its sum is exact.
+ *
+ *   histogram  Not changed.
+ *   before     A copy of `histogram` as it was.
+ *   ret        Where the difference goes; not `histogram` itself.
+ *
+ * Threads: any. */
+static inline void spate_histogram_since(const struct spate_histogram *histogram,
+                                         const struct spate_histogram *before,
+                                         struct spate_histogram *ret)
+{
+    spate_histogram_init(ret);
+    for (uint32_t i = 0; i < SPATE_HISTOGRAM_BUCKET_COUNT; i++) {
+        if (histogram->counts[i] <= before->counts[i])
+            continue;
+        ret->counts[i] = histogram->counts[i] - before->counts[i];
+        uint64_t highest = spate_histogram_highest(i);
+        ret->count += ret->counts[i];
+        ret->max = highest < histogram->max ? highest : histogram->max;
+        if (ret->min == UINT64_MAX)
+            ret->min = i == 0 ? 0 : spate_histogram_highest(i - 1) + 1;
+    }
+    ret->sum = histogram->sum - before->sum;
+}
+
 /* Returns how many values make up `percentile` percent of all: at least 1, at most all.
  *
  *   percentile  0 to 100.

@@ -192,10 +192,12 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit or serve; "
+        {"", "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit, serve, "
+             "bidi, fanin, fanout, pps, churn, loss, pressure or soak; "
              "see spate-bench --help"},
         {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, datagram, mixed, idle, "
-                  "limit or serve; "
+                  "limit, serve, "
+                  "bidi, fanin, fanout, pps, churn, loss, pressure or soak; "
                   "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
@@ -204,7 +206,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --streams", "--streams wants N behind it"},
         {"bulk --crypto x", "--crypto wants auto, openssl or fused, not 'x'"},
         {"bulk --backend x", "--backend wants auto, io_uring or mmsg, not 'x'"},
-        {"bulk --direction x", "--direction wants down or up, not 'x'"},
+        {"bulk --direction x", "--direction wants down, up or both, not 'x'"},
         {"bulk --streams x", "--streams wants a number from 1 to 10000, not 'x'"},
         {"bulk --streams 0", "--streams wants a number from 1 to 10000, not '0'"},
         {"bulk --streams 10001", "--streams wants a number from 1 to 10000, not '10001'"},
@@ -213,7 +215,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --seconds -1", "--seconds wants seconds from 0.01 to 86400, not '-1'"},
         {"rr --rate 0", "--rate wants a number from 1 to 100000000, not '0'"},
         {"bulk --mtu 1199", "--mtu wants a number from 1200 to 65507, not '1199'"},
-        {"bulk --direction left", "--direction wants down or up, not 'left'"},
+        {"bulk --direction left", "--direction wants down, up or both, not 'left'"},
         {"bulk --cipher rot13",
          "--cipher wants aes-128-gcm, aes-256-gcm or chacha20-poly1305, not 'rot13'"},
         {"bulk --server-cpu x", "--server-cpu wants the number of a CPU or 'any', not 'x'"},
@@ -256,6 +258,12 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"rr --vs-limit --rate 10",
          "--rate and --vs-limit exclude each other: latency then counts from when a request was "
          "meant to start"},
+        {"mixed --direction both", "--direction both is for bulk, not for mixed"},
+        {"bulk --vs-limit --loss 1",
+         "--vs-limit is for one direction, and for no path but loopback"},
+        {"mixed --interval 1", "--interval is for soak, not for mixed"},
+        {"fanin --inflight 2", "--inflight is for rr, handshake, mixed and idle, not for fanin"},
+        {"soak --seconds 1000 --interval 0.05", "--seconds over --interval is at most 4096"},
         {"rr --conns 10001", "--conns is at most 10000, but for idle"},
         {"rr --bulk", "--bulk is for idle, not for rr"},
         {"idle --conns 500001", "--conns wants a number from 1 to 500000, not '500001'"},
@@ -281,6 +289,37 @@ static void idle_has_defaults_of_its_own(void **state)
     assert_true(parse("rr"));
     assert_int_equal(options.conns, 1);
     assert_true(options.keep_alive_ns == 0 && !options.bulk);
+}
+
+static void a_scenario_presets_what_the_line_does_not_have(void **state)
+{
+    (void)state;
+    assert_true(parse("fanin"));
+    assert_int_equal(options.scenario, SCENARIO_FANIN);
+    assert_int_equal(options.kind, SCENARIO_BULK);
+    assert_int_equal(options.conns, 16);
+    assert_int_equal(options.direction, DIRECTION_UP);
+    assert_true(parse("--conns 3 fanin --direction down")); /* in any order */
+    assert_int_equal(options.conns, 3);
+    assert_int_equal(options.direction, DIRECTION_DOWN);
+    assert_true(parse("bidi"));
+    assert_int_equal(options.direction, DIRECTION_BOTH);
+    assert_true(parse("churn --early"));
+    assert_true(options.leaks && options.first_byte && options.resume);
+    assert_int_equal(options.inflight, 16);
+    assert_true(parse("pps"));
+    assert_int_equal(options.message_bytes, 600);
+    assert_int_equal(options.mtu, 1200);
+    assert_true(parse("loss"));
+    assert_true(options_has_relay(&options));
+    assert_true(parse("loss --loss 0 --delay 0"));
+    assert_false(options_has_relay(&options));
+    assert_true(parse("soak"));
+    assert_true(options.duration_ns == 3600 * UINT64_C(1000000000));
+    assert_true(options.interval_ns == 60 * UINT64_C(1000000000));
+    assert_true(parse("bulk"));
+    assert_false(options_has_relay(&options));
+    assert_int_equal(options.kind, SCENARIO_BULK);
 }
 
 static void a_failed_parse_leaves_the_result_alone(void **state)
@@ -332,6 +371,7 @@ int main(void)
         cmocka_unit_test(every_option_reaches_its_field),
         cmocka_unit_test(help_and_version_need_no_scenario),
         cmocka_unit_test(a_mistake_gives_one_line_that_names_it),
+        cmocka_unit_test(a_scenario_presets_what_the_line_does_not_have),
         cmocka_unit_test(a_failed_parse_leaves_the_result_alone),
         cmocka_unit_test(idle_has_defaults_of_its_own),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),

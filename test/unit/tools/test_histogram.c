@@ -113,6 +113,28 @@ static void percentiles_never_fall(void **state)
 }
 
 /* Reads the file back as the plotter does: data lines begin with a number. */
+static void what_came_since_an_earlier_state_is_a_histogram(void **state)
+{
+    (void)state;
+    static struct spate_histogram before;
+    static struct spate_histogram since;
+    spate_histogram_record_many(&histogram, 7, 100);
+    spate_histogram_record(&histogram, 1000000);
+    before = histogram;
+    spate_histogram_since(&histogram, &before, &since);
+    assert_int_equal(since.count, 0);
+    assert_int_equal(spate_histogram_percentile(&since, 99), 0);
+
+    spate_histogram_record_many(&histogram, 100, 99);
+    spate_histogram_record(&histogram, 0);
+    spate_histogram_since(&histogram, &before, &since);
+    assert_int_equal(since.count, 100);
+    assert_int_equal(since.sum, 9900);
+    assert_int_equal(since.min, 0);
+    assert_int_equal(since.max, 100);
+    assert_int_equal(spate_histogram_percentile(&since, 50), 100);
+}
+
 static void the_percentile_file_has_the_plotters_format(void **state)
 {
     (void)state;
@@ -184,6 +206,7 @@ int main(void)
         cmocka_unit_test_setup(the_maximum_is_exact_and_too_large_values_are_clamped, reset),
         cmocka_unit_test_setup(percentiles_count_ranks_as_defined, reset),
         cmocka_unit_test_setup(percentiles_never_fall, reset),
+        cmocka_unit_test_setup(what_came_since_an_earlier_state_is_a_histogram, reset),
         cmocka_unit_test_setup(the_percentile_file_has_the_plotters_format, reset),
         cmocka_unit_test_setup(the_file_of_an_empty_histogram_has_no_data_lines, reset),
     };
