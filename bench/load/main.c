@@ -25,6 +25,7 @@
 #include "bench/load/report.h"
 #include "bench/load/result.h"
 #include "bench/load/serve.h"
+#include "bench/load/suite.h"
 #include "bench/load/versus.h"
 #include "bench/load/versus_bare.h"
 #include "tools/histogram/percentiles.h"
@@ -230,6 +231,11 @@ int main(int argc, char **argv)
 {
     struct failure failure = {.is_set = false};
     struct options options;
+    if (argc > 1 && suite_is_asked(argv[1])) {
+        (void)suite_exec(argc, argv, &failure);
+        fprintf(stderr, "spate-bench: %s\n", failure.text);
+        return EXIT_FAILED;
+    }
     if (!options_parse(argc, argv, &options, &failure)) {
         fprintf(stderr, "spate-bench: %s\n", failure.text);
         return EXIT_USAGE;

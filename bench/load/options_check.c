@@ -277,6 +277,8 @@ void options_print_help(FILE *file)
           "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
           "  spate-bench limit [options]               the limit of this machine\n"
           "  spate-bench serve --listen ADDR:PORT      the server alone\n"
+          "  spate-bench suite [--quick] [--html FILE] [--json FILE]   all of a list; see --help\n"
+          "  spate-bench compare BEFORE.json AFTER.json                what became slower\n"
           "\n",
           file);
     print_scenarios(file);

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""One HTML page of a result: tables and pictures, dark and light, nothing from the network."""
+import html
+import math
+
+import stats
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #c8ccd1; --a: #0b62c4;
+  --b: #b3470b; --c: #6b2fa0; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7ea; --paper: #15181b; --line: #454b52; --a: #6cb2ff; --b: #ff9d5c;
+    --c: #c79bff; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { border-bottom: 1px solid var(--line); padding: .2rem .5rem; text-align: right; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+svg .axis { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; }
+.a { stroke: var(--a); fill: var(--a); } .b { stroke: var(--b); fill: var(--b); }
+.c { stroke: var(--c); fill: var(--c); } .far { fill: none; stroke: var(--b); }
+svg text.a, svg text.b, svg text.c { stroke: none; }
+"""
+
+
+def text(value):
+    return html.escape(str(value))
+
+
+def number(value):
+    return '' if value is None else f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'
+
+
+def strip(samples, far):
+    """The samples of a line as points; outliers are rings."""
+    low, high = min(samples), max(samples)
+    width = high - low or 1
+    points = ''.join(f'<circle class="{"far" if value in far else "a"}" r="3" cy="9" '
+                     f'cx="{5 + 90 * (value - low) / width:.1f}"/>' for value in samples)
+    return f'<svg width="100" height="18" role="img" aria-label="samples">{points}</svg>'
+
+
+def rows(result):
+    for line in result['lines']:
+        cells = [line['name'], line['what']]
+        if line['samples']:
+            far = stats.outliers(line['samples'])
+            cells += [number(line['median']), f'{number(line["low"])} to {number(line["high"])}',
+                      line['unit'], number(line['write_up'])]
+            tail = f'<td>{strip(line["samples"], far)}</td><td>{len(far)}</td>'
+        else:
+            cells += ['', text(line.get('error') or 'no figure'), line['unit'],
+                      number(line['write_up'])]
+            tail = '<td></td><td></td>'
+        yield '<tr>' + ''.join(f'<td>{text(cell)}</td>' for cell in cells) + tail + '</tr>'
+
+
+def sweep_picture(points, knee):
+    """Latency over the rate that came through, both by their logarithms."""
+    series = (('p50_us', 'a'), ('p99_us', 'b'), ('p999_us', 'c'))
+    xs = [math.log10(point['done']) for point in points if point['done']]
+    ys = [math.log10(point[key]) for point in points for key, _ in series if point[key]]
+    if len(xs) < 2:
+        return '<p>No sweep.</p>'
+    x0, x1, y0, y1 = min(xs), max(xs), math.floor(min(ys)), math.ceil(max(ys))
+
+    def place(x, y):
+        return (60 + 560 * (x - x0) / (x1 - x0 or 1), 280 - 250 * (y - y0) / (y1 - y0 or 1))
+    parts = []
+    for decade in range(y0, y1 + 1):
+        _, y = place(x0, decade)
+        parts.append(f'<line class="axis" x1="60" x2="620" y1="{y:.1f}" y2="{y:.1f}"/>'
+                     f'<text x="52" y="{y + 4:.1f}" text-anchor="end">{10 ** decade:,}</text>')
+    for point in points:
+        x, _ = place(math.log10(point['done']), y0)
+        parts.append(f'<text x="{x:.1f}" y="298" text-anchor="middle">'
+                     f'{point["done"] / 1000:,.0f}k</text>')
+    for at, (key, kind) in enumerate(series):
+        line = ' '.join('{:.1f},{:.1f}'.format(*place(math.log10(p['done']), math.log10(p[key])))
+                        for p in points if p['done'] and p[key])
+        parts.append(f'<polyline class="{kind}" style="fill:none" points="{line}"/>'
+                     f'<text class="{kind}" x="{70 + 60 * at}" y="20">{key[:-3]}</text>')
+    if knee:
+        x, _ = place(min(x1, math.log10(knee)), y0)
+        parts.append(f'<line class="b" stroke-dasharray="4" x1="{x:.1f}" x2="{x:.1f}" y1="30" '
+                     f'y2="280"/>')
+    return ('<svg viewBox="0 0 640 310" role="img" aria-label="latency over rate">'
+            + ''.join(parts) + '</svg>')
+
+
+def write(result, file):
+    machine = ''.join(f'<tr><td>{text(key)}</td><td>{text(value)}</td></tr>'
+                      for key, value in result['machine'].items())
+    noise = 'not measured' if result['noise'] is None else f'{100 * result["noise"]:.1f} %'
+    knee = 'not found' if not result.get('knee') else f'{result["knee"]:,.0f} requests a second'
+    file.write(f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>spate-bench suite</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>{STYLE}</style></head><body>
+<h1>spate-bench suite</h1>
+<p>{text(result['version'])}, {result['rounds']} rounds of {result['seconds_each']} s in shuffled
+turns; it took {result['duration_s']:.0f} s. Noise of this machine: {noise}. Intervals are of the
+median, by bootstrap, 95 %. Rings are outliers; they count too. The column of the write-up is empty
+where no figure of it is known.</p>
+<table id="lines"><thead><tr><th>line</th><th>what</th><th>median</th><th>interval</th><th>unit</th>
+<th>write-up</th><th>samples</th><th>outliers</th></tr></thead>
+<tbody>{''.join(rows(result))}</tbody></table>
+<h2>Open loop</h2>
+<p>Latency in microseconds over the rate that was answered, 64 bytes and 64 back on 16 connections.
+The knee: {knee}.</p>
+{sweep_picture(result.get('sweep', []), result.get('knee'))}
+<h2>Machine</h2><table id="machine">{machine}</table>
+</body></html>
+""")

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""What the suite measures: the list of the transport analysis by its names, and message sizes.
+
+The figures of that write-up go into WRITE_UP, by line; a line without one has an empty cell.
+"""
+import dataclasses
+
+# There is no text of the write-up in the tree, so no figure of it is known here.
+WRITE_UP = {}
+
+
+@dataclasses.dataclass
+class Line:
+    name: str      # unique
+    what: str
+    unit: str
+    more_is_better: bool
+    words: list    # of spate-bench, or names of spate-micro's benches
+    keys: list     # where the figure is in the JSON; several are added up
+    is_micro: bool = False
+    scale: float = 1.0
+
+
+def micro(name, what, unit, bench, row, more_is_better=False):
+    return Line(name, what, unit, more_is_better, [bench], [row], is_micro=True)
+
+
+def bench(name, what, unit, words, *keys, more=False, scale=1.0):
+    return Line(name, what, unit, more, words.split(), list(keys), scale=scale)
+
+
+CPU_GB = ('server.cpu_s_per_gb', 'client.cpu_s_per_gb')
+
+
+def lines(is_quick):
+    yield micro('P1', 'seal a packet of 1350 bytes', 'ns', 'protect', 'aes-128-gcm seal 1350')
+    yield micro('P2', 'open a packet of 1350 bytes', 'ns', 'protect', 'aes-128-gcm open 1350')
+    yield micro('P3 write', 'packet and frame head', 'ns', 'heads',
+                'short header + STREAM head, write')
+    yield micro('P3 read', 'packet and frame head', 'ns', 'heads',
+                'short header + STREAM head, read')
+    yield micro('P4', 'commands through a channel, answered', 'M/s', 'channel',
+                'commands, answered', more_is_better=True)
+    yield micro('P5', 'a nonce by packet number', 'ns', 'nonce', 'by packet number')
+    yield micro('C1', 'one packet, application to socket', 'ns', 'packet',
+                '1200 bytes, application to socket')
+    yield bench('C2', 'one stream', 'Gbit/s', 'bulk', 'gbps', more=True)
+    yield bench('C2 CPU', 'one stream, both sides', 's/GB', 'bulk', *CPU_GB)
+    yield micro('C3 sent', 'tracker of sent packets', 'ns', 'trackers',
+                'sent packet, 10,000 in flight')
+    yield micro('C3 received', 'tracker of received packets', 'ns', 'trackers',
+                'received packet, in order')
+    yield micro('C4', 'limiter, off its rate of 30,000 a second', '%', 'pacer',
+                'limiter off 30000 a second')
+    yield bench('E1 up', 'throughput, client to server', 'Gbit/s', 'bulk --direction up', 'gbps',
+                more=True)
+    yield bench('E2 p50', 'latency of a request', 'us', 'rr', 'p50_us')
+    yield bench('E2 p99', 'latency of a request', 'us', 'rr', 'p99_us')
+    yield bench('E2 CPU', 'of a request, both sides', 'us', 'rr', 'server.cpu_us_per_request',
+                'client.cpu_us_per_request')
+    yield bench('E3', 'fan-in, 16 connections', 'Gbit/s', 'fanin', 'gbps', more=True)
+    yield bench('E4', 'fan-out, 16 connections', 'Gbit/s', 'fanout', 'gbps', more=True)
+    yield bench('E5', 'both ways', 'Gbit/s', 'bidi', 'gbps', more=True)
+    yield bench('S1', 'highest rate of packets', 'packets/s', 'pps', 'packets_per_s', more=True)
+    yield bench('S2', '1 % lost, 10 ms', 'Gbit/s', 'loss', 'gbps', more=True)
+    yield bench('S3', 'memory under pressure', 'Gbit/s', 'pressure', 'gbps', more=True)
+    for kind, option in (('full', ''), ('resumed', '--resume'), ('0-RTT', '--early')):
+        yield bench(f'S4 {kind}', 'connections that come and go', '1/s', f'churn {option}',
+                    'handshakes_per_s', more=True)
+    sizes = (1000, 64000, 1000000) if is_quick else (1000, 4000, 16000, 64000, 256000, 1000000)
+    for size in sizes:
+        yield bench(f'message {size // 1000} KB', 'responses of that size', 'Gbit/s',
+                    f'rr --inflight 4 --response {size}', 'gbps', more=True)
+    for size in (512, 8192) if is_quick else (512, 1024, 2048, 4096, 8192):
+        for batch in (1, 500) if is_quick else (1, 10, 100, 500):
+            yield bench(f'{size} x {batch}', 'requests of that size at once', '1/s',
+                        f'rr --request {size} --inflight {batch}', 'requests_per_s', more=True)

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""spate-bench suite and spate-bench compare; started by spate-bench, which names itself first."""
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+
+import compare
+import measure
+import page
+import plan
+import stats
+
+FULL = {'rounds': 5, 'seconds': 0.6, 'warmup': 0.3,
+        'rates': (2000, 5000, 10000, 20000, 40000, 80000, 160000, 320000)}
+QUICK = {'rounds': 3, 'seconds': 0.2, 'warmup': 0.15, 'rates': (2000, 10000, 40000, 160000)}
+
+
+def result_of(lines, samples, errors, common):
+    found = []
+    for line in lines:
+        values = samples[line.name]
+        low, high = stats.interval(values) if values else (None, None)
+        found.append({'name': line.name, 'what': line.what, 'unit': line.unit,
+                      'more_is_better': line.more_is_better, 'samples': values,
+                      'median': stats.median(values) if values else None, 'low': low,
+                      'high': high, 'outliers': stats.outliers(values),
+                      'write_up': plan.WRITE_UP.get(line.name), 'error': errors.get(line.name)})
+    return {'format': compare.FORMAT, **common, 'lines': found}
+
+
+def write(path, action):
+    with open(path, 'w', encoding='utf-8') as file:
+        action(file)
+
+
+def suite(program, args):
+    began = time.monotonic()
+    how = QUICK if args.quick else FULL
+    rounds = args.rounds or how['rounds']
+    lines = [line for line in plan.lines(args.quick)
+             if not args.only or any(line.name.startswith(name) for name in args.only)]
+    if not lines:
+        sys.exit('spate-bench suite: --only fits no line')
+    say = measure.status_line()
+    say('the noise of this machine')
+    noise = None if args.no_noise else measure.noise(program, how['seconds'], how['warmup'])
+    if noise is not None:
+        say('')
+        print(f'noise of this machine: {100 * noise:.1f} % between equal runs', flush=True)
+    programs = [program] + ([args.against] if args.against else [])
+    samples, errors, machine = measure.measure(programs, lines, rounds, how['seconds'],
+                                               how['warmup'], args.seed, say)
+    points = [] if args.only else measure.sweep(program, how['rates'], how['seconds'],
+                                                how['warmup'], say)
+    say('')
+    common = {'quick': args.quick, 'rounds': rounds, 'seconds_each': how['seconds'],
+              'noise': noise, 'machine': machine, 'sweep': points,
+              'knee': measure.knee(points) if points else None,
+              'pair': secrets.token_hex(8) if args.against else None}
+    results = []
+    for at, one in enumerate(programs):
+        version = subprocess.run([one, '--version'], capture_output=True, text=True, check=True)
+        results.append(result_of(lines, samples[at], errors[at],
+                                 {**common, 'version': version.stdout.strip(),
+                                  'duration_s': time.monotonic() - began}))
+    for path, result in ((args.json, results[0]), (args.json_against, results[-1])):
+        if path:
+            write(path, lambda file, r=result: json.dump(r, file, indent=1))
+    if args.html:
+        write(args.html, lambda file: page.write(results[0], file))
+    for line in results[0]['lines']:
+        shown = 'no figure' if line['median'] is None else \
+            f'{line["median"]:14.5g} {line["unit"]:10} {line["low"]:.5g} to {line["high"]:.5g}'
+        print(f'{line["name"]:16} {shown}{"  " + line["error"] if line["error"] else ""}')
+    if points:
+        print(f'knee: {common["knee"]}')
+    print(f'{len(lines)} lines in {time.monotonic() - began:.0f} s')
+    return 1 if any(errors) else 0
+
+
+def compare_files(args):
+    try:
+        found = compare.compare(compare.load(args.before), compare.load(args.after))
+    except (OSError, ValueError) as error:
+        print(f'spate-bench compare: {error}', file=sys.stderr)
+        return 2
+    compare.print_table(found, sys.stdout)
+    return 1 if any(row['verdict'] == 'slower' for row in found) else 0
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    parser = argparse.ArgumentParser(prog='spate-bench')
+    parts = parser.add_subparsers(dest='part', required=True)
+    s = parts.add_parser('suite', help='measure the whole list')
+    s.add_argument('--quick', action='store_true', help='fewer and shorter runs')
+    s.add_argument('--html', metavar='FILE', help='write one page')
+    s.add_argument('--json', metavar='FILE', help='write all samples')
+    s.add_argument('--rounds', type=int, metavar='N', help='how often each line is measured')
+    s.add_argument('--only', action='append', metavar='NAME', help='lines that begin so')
+    s.add_argument('--seed', type=int, default=1, help='of the order')
+    s.add_argument('--no-noise', action='store_true', help='do not measure the noise first')
+    s.add_argument('--against', metavar='PROGRAM', help='another spate-bench, in turns with it')
+    s.add_argument('--json-against', metavar='FILE', help='its samples')
+    c = parts.add_parser('compare', help='what became slower; exit status 1 if anything did')
+    c.add_argument('before')
+    c.add_argument('after')
+    args = parser.parse_args(sys.argv[2:])
+    if args.part == 'suite' and bool(args.against) != bool(args.json_against):
+        parser.error('--against and --json-against belong together')
+    return suite(program, args) if args.part == 'suite' else compare_files(args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

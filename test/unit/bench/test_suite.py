@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""spate-bench suite: its numbers, what compare finds, and its page.
+
+usage: test_suite.py SUITE-FOLDER
+"""
+import html.parser
+import io
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, sys.argv.pop(1))
+import compare  # noqa: E402
+import measure  # noqa: E402
+import page  # noqa: E402
+import plan  # noqa: E402
+import stats  # noqa: E402
+
+TRIES = 20
+LINES = 30
+
+
+def result(samples, pair=None, noise=0.0):
+    """A result of lines with these samples."""
+    lines = [{'name': name, 'what': 'what <it> is', 'unit': 'ns', 'more_is_better': name[0] == 'm',
+              'samples': values, 'median': stats.median(values), 'low': min(values),
+              'high': max(values), 'outliers': stats.outliers(values), 'write_up': None,
+              'error': None} for name, values in samples.items()]
+    return {'format': compare.FORMAT, 'pair': pair, 'noise': noise, 'lines': lines,
+            'machine': {'cpu': 'one & only'}, 'version': 'spate-bench 0', 'rounds': 5,
+            'seconds_each': 1, 'duration_s': 1.0}
+
+
+def in_turns(draw, slowdown, rounds=10):
+    """Two results of one run: the machine's speed moves by a fifth from round to round, and each
+    run has a per cent of its own."""
+    before, after = {}, {}
+    for at in range(LINES):
+        name = f'{"m" if at % 2 else "l"}{at}'
+        cost = slowdown if at == 7 else 1.0
+        speeds = [draw.uniform(0.9, 1.1) for _ in range(rounds)]
+        sign = -1 if name[0] == 'm' else 1
+        before[name] = [100 * (s * draw.gauss(1, 0.01)) ** sign for s in speeds]
+        after[name] = [100 * (s * cost * draw.gauss(1, 0.01)) ** sign for s in speeds]
+    return result(before, 'x'), result(after, 'x')
+
+
+class Numbers(unittest.TestCase):
+    def test_an_interval_holds_the_median_in_most_cases(self):
+        draw = random.Random(3)
+        held = 0
+        for at in range(100):
+            low, high = stats.interval([draw.gauss(10, 1) for _ in range(20)], 0.95, at)
+            held += low <= 10 <= high
+        self.assertGreaterEqual(held, 88)
+        self.assertEqual(stats.interval([4.0]), (4.0, 4.0))
+
+    def test_outliers_are_far_from_the_quartiles(self):
+        self.assertEqual(stats.outliers([10, 11, 10, 12, 11, 40]), [40])
+        self.assertEqual(stats.outliers([10, 11, 10, 12, 11, 12]), [])
+
+    def test_the_knee_is_before_what_does_not_come_through(self):
+        def point(rate, done, p99):
+            return {'rate': rate, 'done': done, 'p50_us': p99 / 2, 'p99_us': p99,
+                    'p999_us': p99 * 2}
+        points = [point(1000, 1000, 50), point(2000, 1990, 60), point(4000, 3900, 90)]
+        self.assertEqual(measure.knee(points), 4000)
+        self.assertEqual(measure.knee(points + [point(8000, 6000, 90)]), 4000)
+        self.assertEqual(measure.knee(points + [point(8000, 7990, 900)]), 4000)
+        self.assertIsNone(measure.knee([point(1000, 500, 50)]))
+
+    def test_lines_of_one_run_share_it_and_their_names_are_unique(self):
+        for is_quick in (False, True):
+            lines = list(plan.lines(is_quick))
+            names = [line.name for line in lines]
+            self.assertEqual(len(names), len(set(names)))
+            for wanted in ('P1', 'P5', 'C1', 'C4', 'E3', 'E5', 'S1', 'S4 0-RTT'):
+                self.assertIn(wanted, names)
+            groups = measure.groups_of(lines)
+            self.assertEqual(sum(len(members) for _, _, members in groups), len(lines))
+            self.assertLess(len(groups), len(lines))
+
+
+class Comparison(unittest.TestCase):
+    def test_five_per_cent_are_found_in_each_of_20_tries(self):
+        draw = random.Random(11)
+        for _ in range(TRIES):
+            found = compare.compare(*in_turns(draw, 1.05))
+            slower = [row['name'] for row in found if row['verdict'] == 'slower']
+            self.assertEqual(slower, ['m7'])
+
+    def test_nothing_is_found_among_equals_but_once_in_20_tries(self):
+        draw = random.Random(12)
+        wrong = sum(any(row['verdict'] for row in compare.compare(*in_turns(draw, 1.0)))
+                    for _ in range(TRIES))
+        self.assertLessEqual(wrong, 1)
+
+    def test_more_of_a_rate_is_faster(self):
+        before = result({'m': [100.0] * 5, 'l': [100.0] * 5})
+        after = result({'m': [150.0] * 5, 'l': [150.0] * 5})
+        found = {row['name']: row['verdict'] for row in compare.compare(before, after)}
+        self.assertEqual(found, {'m': 'faster', 'l': 'slower'})
+
+    def test_what_is_below_the_noise_of_the_machine_does_not_count(self):
+        before = result({'l': [100.0, 101.0, 99.0, 100.0]}, noise=0.2)
+        after = result({'l': [110.0, 111.0, 109.0, 110.0]})
+        self.assertEqual(compare.compare(before, after)[0]['verdict'], '')
+        before['noise'] = 0.0
+        self.assertEqual(compare.compare(before, after)[0]['verdict'], 'slower')
+
+
+class Page(unittest.TestCase):
+    def write(self):
+        made = result({'P1': [1.0, 2.0, 1.5, 1.4, 9.0], 'm2': [5.0]}, noise=0.03)
+        made['sweep'] = [{'rate': r, 'done': r, 'p50_us': 20.0, 'p99_us': 50.0 + r / 100,
+                          'p999_us': 900.0} for r in (1000, 5000, 20000)]
+        made['knee'] = 5000
+        file = io.StringIO()
+        page.write(made, file)
+        return file.getvalue()
+
+    def test_it_is_whole_and_asks_for_nothing(self):
+        text = self.write()
+
+        class Reader(html.parser.HTMLParser):
+            open_tags = []
+            asks = []
+
+            def handle_starttag(self, tag, attrs):
+                self.asks += [value for key, value in attrs if key in ('src', 'href')]
+                if tag != 'meta':
+                    self.open_tags.append(tag)
+
+            def handle_startendtag(self, tag, attrs):
+                self.asks += [value for key, value in attrs if key in ('src', 'href')]
+
+            def handle_endtag(self, tag):
+                assert self.open_tags.pop() == tag, tag
+        reader = Reader()
+        reader.feed(text)
+        self.assertEqual((reader.open_tags, reader.asks), ([], []))
+        self.assertNotIn('url(', text)
+        self.assertNotIn('@import', text)
+        self.assertIn('what &lt;it&gt; is', text)
+        self.assertIn('prefers-color-scheme: dark', text)
+
+    def test_a_browser_shows_it(self):
+        browser = shutil.which('chromium') or shutil.which('chromium-browser')
+        if browser is None or os.geteuid() != 0:
+            self.skipTest('no chromium, or no network namespace to start it in')
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'page.html')
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(self.write())
+            shot = os.path.join(folder, 'page.png')
+            done = subprocess.run(
+                ['unshare', '-n', browser, '--headless', '--no-sandbox', '--disable-gpu',
+                 '--disable-background-networking', '--disable-component-update',
+                 '--no-first-run', f'--user-data-dir={folder}/user', '--no-proxy-server',
+                 f'--screenshot={shot}', '--dump-dom', f'file://{path}'],
+                capture_output=True, text=True, check=False, timeout=100)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue('<table id="lines">' in done.stdout or os.path.getsize(shot) > 5000)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
