@@ -25,6 +25,8 @@
 enum { SIGNAL = 1, TIMER, ACCEPT }; /* user_data; else it is the address of a client */
 
 struct client {
+    struct client *next;
+    struct client **at; /* what points to it */
     int fd;
     bool sends; /* false: it waits for the file */
     int head_size;
@@ -35,6 +37,7 @@ struct program {
     struct io_uring ring;
     struct echo echo;
     struct __kernel_timespec second;
+    struct client *clients; /* whose reads and writes are in the ring */
     int signal_fd;
     int cert_fd;
     int tcp_fd;
@@ -84,11 +87,25 @@ static void on_accept(struct program *p, int fd)
             (void)close(fd);
         return;
     }
+    client->next = p->clients;
+    client->at = &p->clients;
+    if (p->clients != NULL)
+        p->clients->at = &client->next;
+    p->clients = client;
     client->fd = fd;
     client->sends = false;
     client->head_size = snprintf(client->text, sizeof(client->text), "up %u s\n", p->uptime_s);
     io_uring_prep_read(next_sqe(p, (uintptr_t)client), p->cert_fd, client->text + client->head_size,
                        (unsigned)sizeof(client->text) - (unsigned)client->head_size, 0);
+}
+
+static void end_client(struct client *client)
+{
+    *client->at = client->next;
+    if (client->next != NULL)
+        client->next->at = client->at;
+    (void)close(client->fd);
+    free(client);
 }
 
 static void on_client(struct program *p, struct client *client, int result)
@@ -99,8 +116,7 @@ static void on_client(struct program *p, struct client *client, int result)
                            (size_t)(client->head_size + result), MSG_NOSIGNAL | MSG_WAITALL);
         return;
     }
-    (void)close(client->fd);
-    free(client);
+    end_client(client);
 }
 
 static void on_completion(struct program *p, const struct io_uring_cqe *cqe)
@@ -196,7 +212,9 @@ int main(int argc, char **argv)
         return 1;
     }
     int result = run(&p, argv);
-    io_uring_queue_exit(&p.ring);
+    io_uring_queue_exit(&p.ring); /* cancels what is in it */
+    while (p.clients != NULL)
+        end_client(p.clients);
     (void)close(p.signal_fd);
     (void)close(p.cert_fd);
     (void)close(p.tcp_fd);
