@@ -526,7 +526,7 @@ static void close_client(struct client *c)
         say_goodbye(c);
     spate_engine_destroy(c->engine); /* first: it may hold what the scenario has lent */
     host_loop_close(&c->loop);
-    if (c->state != NULL)
+    if (c->state != NULL || c->bulk != NULL || c->rr != NULL)
         c->ops->close(c);
     spate_tls_destroy(c->tls);
     hold_destroy(c->hold);

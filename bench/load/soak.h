@@ -34,7 +34,7 @@ struct soak_point {
 struct soak {
     uint32_t count;
     uint64_t begin_ns;
-    uint64_t bytes;          /* received before the present interval */
+    uint64_t bytes;                /* received before the present interval */
     struct spate_histogram before; /* the latencies up to there */
     struct soak_point points[SOAK_POINTS_MAX];
 };

@@ -39,7 +39,8 @@ bool suite_exec(int argc, char **argv, struct failure *failure)
     if (argc > WORDS_MAX - 4)
         return failure_set(failure, "more than %d words", WORDS_MAX - 4);
 
-    char *words[WORDS_MAX] = {"python3", path, own};
+    static char python[] = "python3"; /* execvp() takes no constants */
+    char *words[WORDS_MAX] = {python, path, own};
     for (int i = 1; i < argc; i++)
         words[i + 2] = argv[i];
     (void)execvp(words[0], words);
