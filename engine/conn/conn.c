@@ -25,7 +25,6 @@ _Static_assert(SE_CONNS_MAX <= 1 << SE_ID_INDEX_BITS, "an index fits a handle");
 _Static_assert(SE_SHARDS_MAX <= 1 << SE_ID_SHARD_BITS, "a shard fits a handle");
 _Static_assert(SE_ID_INDEX_BITS + SE_ID_GENERATION_BITS + SE_ID_SHARD_BITS == 64,
                "a handle has 64 bits");
-
 _Static_assert(SP_COARSE_NS == UINT64_C(1) << (SE_WHEEL_TICK_SHIFT + 2 * SE_WHEEL_SLOT_SHIFT),
                "timers of idle connections share a slot of the wheel from the start: see wheel.h");
 

@@ -29,8 +29,10 @@ static void trace_version(struct sp_conn *conn)
         .text_count = 1,
         .texts = {{list, 0}},
     };
-    for (uint32_t i = 0; ours != NULL && i < ours->count; i++, record.texts[0].size += 4)
-        sb_store_u32(list + record.texts[0].size, ours->list[i]);
+    uint32_t count = ours != NULL ? SB_MIN(ours->count, SP_VERSIONS_MAX) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        sb_store_u32(list + 4 * i, ours->list[i]);
+    record.texts[0].size = 4 * (size_t)count;
     sp_qlog_write(conn->qlog, &record);
     conn->qlog->version = conn->version;
 }

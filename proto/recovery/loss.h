@@ -72,7 +72,7 @@ struct sp_loss {
     uint64_t peer_ack_delay_ns_max;
     uint64_t acked_after_ns; /* of the last sample of the round trip; 0:
                                 sp_conn_take_acked_after_ns() has taken it */
-    struct sp_qlog *qlog; /* borrowed; NULL: nothing is recorded */
+    struct sp_qlog *qlog;    /* borrowed; NULL: nothing is recorded */
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;
