@@ -89,10 +89,12 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
         .dropped_count = &shard->counts.own.qlog_dropped,
     };
     se_shard_log_init(shard, &engine->log);
-    int result = se_stat_init(shard, &engine->stat_file);
+    int result = se_lb_keeper_begin(&engine->lb, shard);
     if (result == 0)
-        result = se_lb_keeper_begin(&engine->lb, shard);
-    return result == 0 ? se_shard_init(shard, engine->config.reset_key, error) : result;
+        result = se_shard_init(shard, engine->config.reset_key, error);
+    if (result == 0) /* last: what is made before se_shard_init() must not fail */
+        result = se_stat_init(shard, &engine->stat_file);
+    return result;
 }
 
 /* Makes a shard, and takes its memory from the node of its CPU if it is pinned. */
