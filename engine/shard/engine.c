@@ -74,7 +74,6 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     struct spate_shard *shard = make_memory();
     if (shard == NULL)
         return -ENOMEM;
-    engine->shards[engine->shards_made++] = shard;
     shard->engine = engine;
     se_limit_init(&shard->limit, &engine->limit);
     shard->shared_ports = &engine->shared_ports;
@@ -90,11 +89,13 @@ static int make_shard(struct spate_engine *engine, uint32_t index, struct spate_
     };
     se_shard_log_init(shard, &engine->log);
     int result = se_lb_keeper_begin(&engine->lb, shard);
-    if (result == 0)
-        result = se_shard_init(shard, engine->config.reset_key, error);
-    if (result == 0) /* last: what is made before se_shard_init() must not fail */
-        result = se_stat_init(shard, &engine->stat_file);
-    return result;
+    if (result != 0) {
+        (void)munmap(shard, sizeof(*shard));
+        return result;
+    }
+    engine->shards[engine->shards_made++] = shard; /* from here on unmake_shards() unmakes it */
+    result = se_shard_init(shard, engine->config.reset_key, error);
+    return result == 0 ? se_stat_init(shard, &engine->stat_file) : result;
 }
 
 /* Makes a shard, and takes its memory from the node of its CPU if it is pinned. */

@@ -267,10 +267,14 @@ class FailingServer:
         os.close(self.pipe)
 
 
-def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
-    world.sh(readme.compilers[0])
+def make_failing(world):
     world.sh(f'cc -shared -fPIC -O2 -Wall -Wextra -Werror {HERE}/fail_malloc.c '
              f'-o {world.work}/fail.so -ldl')
+
+
+def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
+    world.sh(readme.compilers[0])
+    make_failing(world)
     ranges = openssl_allocators(world)
     number = 0
     has_failed = True
@@ -286,6 +290,30 @@ def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
     # With a shared OpenSSL about 15 are ours; a merged one brings more that are counted.
     assert number > 10, number
     print(f'{number - 1} allocations until it listens')
+
+
+def an_engine_with_everything_is_made_or_says_why_not(world, _):
+    make_failing(world)
+    world.sh(f'cc -o engine {HERE}/engine.c -Wall -Wextra -Werror $(pkg-config --cflags --libs spate)')
+    ranges = openssl_allocators(world)
+    number = 0
+    has_failed = True
+    while has_failed:
+        number += 1
+        pipe, end = os.pipe()
+        done = subprocess.run(
+            ['./engine', world.work], cwd=world.user, stderr=subprocess.PIPE, text=True,
+            check=False, pass_fds=[end], timeout=20,
+            env={'LD_PRELOAD': str(world.work / 'fail.so'), 'FAIL_AT': str(number),
+                 'FAIL_FD': str(end), 'FAIL_NOT': ranges})
+        os.close(end)
+        has_failed = os.read(pipe, 1) != b''
+        os.close(pipe)
+        if done.returncode != 0 or done.stderr != '':
+            assert done.returncode == 1, f'allocation {number}: {done.returncode}, {done.stderr}'
+            assert re.fullmatch(r'spate_\w+: \S.*\n', done.stderr), f'{number}: {done.stderr!r}'
+    assert (done.returncode, done.stderr) == (0, ''), done.stderr
+    print(f'{number - 1} allocations of an engine with everything')
 
 
 def a_server_without_memory_for_an_echo_goes_on(world, _):
@@ -316,6 +344,7 @@ STEPS = (
     the_server_in_cpp_serves,
     the_server_has_no_warnings,
     a_server_that_cannot_start_without_memory_says_so_and_ends,
+    an_engine_with_everything_is_made_or_says_why_not,
     a_server_without_memory_for_an_echo_goes_on,
     the_programs_run_from_the_path,
 )
