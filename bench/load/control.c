@@ -40,6 +40,15 @@ int control_receive(int fd, struct control_message *ret, uint64_t timeout_ns)
     return -EPROTO;
 }
 
+int control_is_asked(int fd)
+{
+    struct control_message m;
+    int status = control_receive(fd, &m, 0);
+    if (status == -ETIMEDOUT || status == -EINTR)
+        return 0;
+    return status == 0 && m.kind == CONTROL_SAMPLE ? 1 : -EPIPE;
+}
+
 bool control_is_hung_up(int fd)
 {
     struct pollfd p = {.fd = fd, .events = 0};

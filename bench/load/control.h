@@ -45,6 +45,10 @@ int control_send(int fd, const struct control_message *message);
  * Returns 0, -ETIMEDOUT, -EPIPE (the other process is gone), -EINTR, or another errno. */
 int control_receive(int fd, struct control_message *ret, uint64_t timeout_ns);
 
+/* Takes what the client's process asks, without waiting.  Returns 1 if it wants a sample, 0 if it
+ * asks nothing, or -EPIPE if it is over: then the process that answers ends. */
+int control_is_asked(int fd);
+
 /* Returns true if the other process has ended.  Its earlier messages can still be read. */
 bool control_is_hung_up(int fd);
 

@@ -34,14 +34,10 @@
 /* Takes what the client asks.  Returns false when it is over. */
 static bool obey(struct crew *s, int control)
 {
-    struct control_message m;
-    int status = control_receive(control, &m, 0);
-    if (status == -ETIMEDOUT || status == -EINTR)
-        return true;
-    if (status != 0 || m.kind != CONTROL_SAMPLE)
-        return false;
-    memset(&m, 0, sizeof(m));
-    m.kind = CONTROL_SAMPLE;
+    int asked = control_is_asked(control);
+    if (asked <= 0)
+        return asked == 0;
+    struct control_message m = {.kind = CONTROL_SAMPLE};
     crew_sample(s, &m.sample);
     return control_send(control, &m) == 0;
 }

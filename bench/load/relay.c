@@ -202,15 +202,11 @@ static void deliver(struct relay *r)
 /* Takes what the client's process asks.  Returns false when it is over. */
 static bool obey(struct relay *r)
 {
-    struct control_message m;
     int control = r->polls[CONTROL_AT].fd;
-    int status = control_receive(control, &m, 0);
-    if (status == -ETIMEDOUT || status == -EINTR)
-        return true;
-    if (status != 0 || m.kind != CONTROL_SAMPLE)
-        return false;
-    memset(&m, 0, sizeof(m));
-    m.kind = CONTROL_SAMPLE;
+    int asked = control_is_asked(control);
+    if (asked <= 0)
+        return asked == 0;
+    struct control_message m = {.kind = CONTROL_SAMPLE};
     m.relay = r->counts;
     return control_send(control, &m) == 0;
 }

@@ -47,8 +47,8 @@ struct result {
     struct spate_histogram latency; /* rr: of requests; handshake: of handshakes */
     struct spread conn_bytes;       /* bulk by time: what each connection has moved, .. */
     struct spread stream_bytes;     /* .. and each stream */
-    struct spate_histogram
-        first_byte; /* handshake: from the beginning to the first byte of an answer */
+    /* handshake: from the beginning to the first byte of an answer */
+    struct spate_histogram first_byte;
 };
 
 #endif
