@@ -339,8 +339,8 @@ struct spate_config {
      * spate_engine_config() returns.  Default NULL: each shard makes a ring of its own. */
     const struct spate_lent_ring *lent_ring;
     /* Have the kernel stamp each datagram with the time at which it came (SO_TIMESTAMPNS): only
-     * then the histogram receive_ns has values.  It takes the kernel some 200 ns per receive.
-     * Default false. */
+     * then the histogram receive_ns has values.  It costs CPU time in each receive.  Default
+     * false. */
     bool receive_stamps;
     uint8_t reserved_8[7]; /* no padding; ignored */
     /* A file in which other processes see the counters and histograms of this engine ("spate stat",

@@ -47,7 +47,7 @@ SPATE_API size_t spate_shard_counters_sized(struct spate_counter *ret, size_t co
 
 /* Writes the names and places of the fields of struct spate_shard_stats, those that this library
  * has: they may be more than the program was compiled with.  A program that wants these too passes
- * spate_shard_stats_sized() a buffer that ends 8 bytes behind the last offset.
+ * spate_shard_stats_sized() a buffer that ends 8 bytes after the last offset.
  *
  *   ret        Room for `count_max` entries; NULL with a `count_max` of 0.
  *   count_max  Entries to write at most.

@@ -294,7 +294,8 @@ def a_server_that_cannot_start_without_memory_says_so_and_ends(world, readme):
 
 def an_engine_with_everything_is_made_or_says_why_not(world, _):
     make_failing(world)
-    world.sh(f'cc -o engine {HERE}/engine.c -Wall -Wextra -Werror $(pkg-config --cflags --libs spate)')
+    world.sh(f'cc -o engine -Wall -Wextra -Werror {HERE}/engine.c '
+             '$(pkg-config --cflags --libs spate)')
     ranges = openssl_allocators(world)
     number = 0
     has_failed = True
