@@ -33,6 +33,7 @@
 #include "bench/load/usage.h"
 
 #define EVENTS_PER_BATCH  64
+#define CONNECTING_MAX    64 /* handshakes at a time, of connections that are kept */
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
 #define GOODBYE_NS        (500 * NS_PER_MS)
 /* The kernel wakes us about that late, so shorter waits are spent turning. */
@@ -300,8 +301,14 @@ static void on_first_connected(struct client *c, struct spate_conn *conn)
             spate_conn_close(conn, 0, "probe");
         return;
     }
-    for (uint32_t i = 1; i < c->conn_count && !c->ops->opens_conns; i++) {
-        if (!client_connect_one(c, i))
+}
+
+/* Opens further ones, not all at once: of a rush of thousands the last would wait for longer than
+ * --timeout. */
+static void connect_more(struct client *c)
+{
+    while (c->begun_count < c->conn_count && c->begun_count < c->open_count + CONNECTING_MAX) {
+        if (!client_connect_one(c, c->begun_count++))
             return;
     }
 }
@@ -312,8 +319,12 @@ static void on_connected(struct client *c, const struct spate_event *e)
 
     conn->is_open = true;
     c->open_count++;
+    if (c->phase == PHASE_CONNECT)
+        c->phase_end_ns = clock_now_ns() + 2 * c->options->timeout_ns;
     if (conn->index == 0)
         on_first_connected(c, e->conn);
+    if (c->ops->keeps_conns && !c->ops->opens_conns)
+        connect_more(c);
     bool is_ready = c->ops->opens_conns ? conn->index == 0 : c->open_count == c->conn_count;
     if (c->ops->keeps_conns && is_ready)
         begin_load(c);
@@ -549,6 +560,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
         .failure = failure,
         .result = ret,
         .begin_ns = clock_now_ns(),
+        .begun_count = 1,
         .loop.is_epoll = setup->options->epoll,
         .burden.percent = setup->options->burden_percent,
     };

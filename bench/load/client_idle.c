@@ -45,7 +45,6 @@ struct idle_run {
     uint64_t from_bytes;
     uint64_t bulk_id;
     bool is_bulk; /* a download runs */
-    uint32_t begun_count;
     uint8_t header[ENDPOINT_HEADER_SIZE];
 };
 
@@ -163,15 +162,14 @@ static uint64_t open_more(struct client *c, uint64_t now_ns)
 {
     struct idle_run *r = c->state;
     const struct options *o = c->options;
-    while (r->begun_count < c->conn_count && r->begun_count < c->open_count + o->inflight) {
+    while (c->begun_count < c->conn_count && c->begun_count < c->open_count + o->inflight) {
         uint64_t due_ns = r->stage_ns;
         if (o->rate > 0)
-            due_ns += (uint64_t)((double)(r->begun_count - 1) / o->rate * (double)NS_PER_S);
+            due_ns += (uint64_t)((double)(c->begun_count - 1) / o->rate * (double)NS_PER_S);
         if (due_ns > now_ns)
             return due_ns;
-        if (!client_connect_one(c, r->begun_count))
+        if (!client_connect_one(c, c->begun_count++))
             return SPATE_FOREVER;
-        r->begun_count++;
     }
     return SPATE_FOREVER;
 }
@@ -188,9 +186,7 @@ static bool idle_open(struct client *c)
 
 static void idle_begin(struct client *c, uint64_t now_ns)
 {
-    struct idle_run *r = c->state;
     (void)now_ns;
-    r->begun_count = 1;
     if (c->options->bulk)
         bulk_start(c);
     if (c->options->bulk)

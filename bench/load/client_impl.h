@@ -97,6 +97,7 @@ struct client {
     struct client_conn *conns; /* conn_count of them */
     uint32_t conn_count;
     uint32_t open_count;
+    uint32_t begun_count;   /* of `conns`: those below have been connected */
     uint32_t connect_count; /* calls of client_connect() */
     uint32_t address_index;
 
