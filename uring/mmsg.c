@@ -349,6 +349,11 @@ static void on_event(struct su_mmsg *mmsg, const struct epoll_event *event)
         (void)su_mmsg_watch(mmsg, file); /* to watch less cannot fail */
 }
 
+bool su_mmsg_has_more(const struct su_mmsg *mmsg)
+{
+    return mmsg->has_more;
+}
+
 int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, uint64_t timeout_ns,
                   uint64_t *calls)
 {
@@ -360,6 +365,7 @@ int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, ui
         struct epoll_event events[SU_RING_FILE_COUNT_MAX];
         if (mmsg->cq_tail - mmsg->cq_head >= wait_count)
             timeout_ns = 0;
+        mmsg->has_more = false;
         int count = wait_for_events(mmsg, events, timeout_ns);
         for (int i = 0; i < count; i++)
             on_event(mmsg, &events[i]);

@@ -65,6 +65,9 @@ void su_mmsg_group_remove(struct su_mmsg *mmsg, uint16_t group);
 int su_mmsg_enter(struct su_mmsg *mmsg, uint32_t wait_count, bool is_getting, uint64_t timeout_ns,
                   uint64_t *calls);
 
+/* Returns true if sockets may have more to receive than the last enter has brought. */
+bool su_mmsg_has_more(const struct su_mmsg *mmsg);
+
 /* Returns epoll's descriptor: readable if an operation that waits for a file can go on. */
 int su_mmsg_fd(const struct su_mmsg *mmsg);
 

@@ -85,6 +85,7 @@ struct su_mmsg {
     int epoll_fd;
     bool is_coarse; /* no epoll_pwait2: milliseconds */
     uint64_t calls; /* system calls of this enter */
+    bool has_more;  /* a socket gave as much as the last wait asked it for */
 
     struct su_mmsg_send *sends; /* as many as the completion queue holds */
     uint32_t send_free;         /* a chain */

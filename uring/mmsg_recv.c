@@ -138,7 +138,7 @@ static uint32_t batch_after(uint32_t count, uint64_t bytes)
 }
 
 /* The slots are full: is that a lack of them? */
-static bool has_more(struct su_mmsg *mmsg, const struct su_mmsg_file *file)
+static bool is_readable(struct su_mmsg *mmsg, const struct su_mmsg_file *file)
 {
     int size = 0;
     mmsg->calls++;
@@ -172,17 +172,20 @@ static void receive(struct su_mmsg *mmsg, struct su_mmsg_file *file)
     for (uint32_t i = filled; i < count; i++)
         SB_POISON((void *)(uintptr_t)buffer_at(group, i)->addr, buffer_at(group, i)->len);
     group->head = (uint16_t)(group->head + filled);
+    mmsg->has_more |= filled == count;
     input->batch = batch_after(filled, bytes);
     if (error != 0 && error != EAGAIN && error != EINTR)
         su_mmsg_input_end(mmsg, file, -error);
-    else if (filled == home_count && has_more(mmsg, file))
+    else if (filled == home_count && is_readable(mmsg, file))
         su_mmsg_input_end(mmsg, file, -ENOBUFS);
 }
 
 void su_mmsg_input_ready(struct su_mmsg *mmsg, struct su_mmsg_file *file)
 {
-    if (su_mmsg_room(mmsg) < 2) /* for a message and for the end */
-        return;                 /* epoll reports it again */
+    if (su_mmsg_room(mmsg) < 2) { /* for a message and for the end */
+        mmsg->has_more = true;    /* epoll reports it again */
+        return;
+    }
     struct su_mmsg_input *input = &file->input;
     if (input->asked != NULL) {
         receive(mmsg, file);

@@ -327,6 +327,13 @@ uint32_t su_ring_completions(struct su_ring *ring, struct su_completion *ret, ui
     return taken;
 }
 
+bool su_ring_has_more(const struct su_ring *ring)
+{
+    if (ring->mmsg != NULL)
+        return su_mmsg_has_more(ring->mmsg);
+    return (ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) != 0 && su_ring_wants_enter(ring);
+}
+
 /* ---- a wait elsewhere ---- */
 
 /* The kernel signals an eventfd for each completion, and for work that it has deferred.  The

@@ -211,6 +211,13 @@ static inline bool su_ring_is_ready(const struct su_ring *ring)
     return io_uring_cq_ready(&ring->uring) > ring->expected_count;
 }
 
+/* Returns true if the kernel says that entering it would complete something. */
+static inline bool su_ring_wants_enter(const struct su_ring *ring)
+{
+    return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
 /* Returns true if there is an unexpected completion on the ring, or if entering the kernel would
  * complete something.  With DEFER_TASKRUN nothing appears on the ring without entering.  Makes no
  * system call: a loop may spin on this, and call su_ring_enter with 0 when it becomes true.  Always
@@ -219,9 +226,12 @@ static inline bool su_ring_needs_enter(const struct su_ring *ring)
 {
     if ((ring->setup_flags & IORING_SETUP_TASKRUN_FLAG) == 0 || su_ring_is_ready(ring))
         return true;
-    return (IO_URING_READ_ONCE(*ring->uring.sq.kflags) &
-            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    return su_ring_wants_enter(ring);
 }
+
+/* Returns true if the kernel had more than the last enter has brought: sockets may hold datagrams.
+ * Where the kernel does not report that, returns false.  Threads: the owner. */
+bool su_ring_has_more(const struct su_ring *ring);
 
 /* ---- the owner waits in a loop of its own, not in the ring ---- */
 

@@ -19,6 +19,7 @@ void se_wheel_init(struct se_wheel *wheel, uint64_t now_ns)
 {
     *wheel = (struct se_wheel){.now_tick = now_ns >> SE_WHEEL_TICK_SHIFT};
     sb_list_init(&wheel->due);
+    sb_list_init(&wheel->held);
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++)
         for (uint32_t slot = 0; slot < SE_WHEEL_SLOTS; slot++)
             sb_list_init(&wheel->slots[level][slot]);
@@ -124,6 +125,21 @@ struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns)
     return timer;
 }
 
+void se_wheel_hold(struct se_wheel *wheel, struct se_timer *timer)
+{
+    SB_ASSERT(!se_timer_is_armed(timer));
+    timer->level = SE_WHEEL_LEVELS;
+    sb_list_push_back(&wheel->held, &timer->link);
+    wheel->count++;
+}
+
+void se_wheel_release(struct se_wheel *wheel)
+{
+    struct sb_link *link;
+    while ((link = sb_list_pop_front(&wheel->held)) != NULL)
+        sb_list_push_back(&wheel->due, link);
+}
+
 uint64_t se_wheel_next_ns(const struct se_wheel *wheel)
 {
     if (!sb_list_is_empty(&wheel->due))
@@ -138,6 +154,8 @@ void se_wheel_check(const struct se_wheel *wheel)
 {
     uint32_t count = 0;
     SB_LIST_EACH(link, &wheel->due)
+        count++;
+    SB_LIST_EACH(link, &wheel->held)
         count++;
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++) {
         uint32_t shift = (level + 1) * SE_WHEEL_SLOT_SHIFT;

@@ -35,7 +35,7 @@ enum se_timer_kind {
 struct se_timer {
     struct sb_link link;
     uint64_t due_tick;
-    uint8_t level; /* SE_WHEEL_LEVELS: it is in the list of the due ones */
+    uint8_t level; /* SE_WHEEL_LEVELS: it is due, or held */
     uint8_t slot;
     enum se_timer_kind kind;
 };
@@ -48,6 +48,7 @@ struct se_wheel {
     uint64_t occupied[SE_WHEEL_LEVELS];
     struct sb_link slots[SE_WHEEL_LEVELS][SE_WHEEL_SLOTS];
     struct sb_link due;
+    struct sb_link held;
     uint32_t count;
 };
 
@@ -73,8 +74,19 @@ void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer);
  * goes backwards. */
 struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns);
 
-/* Returns a time before which se_wheel_pop() returns nothing; SB_NEVER if nothing is armed.  It may
- * be earlier than the first deadline while that is far away; that happens a few times per timer. */
+/* Holds a timer that se_wheel_pop() has returned: it is armed, and pops after se_wheel_release().
+ */
+void se_wheel_hold(struct se_wheel *wheel, struct se_timer *timer);
+void se_wheel_release(struct se_wheel *wheel);
+
+static inline bool se_wheel_is_holding(const struct se_wheel *wheel)
+{
+    return !sb_list_is_empty(&wheel->held);
+}
+
+/* Returns a time before which se_wheel_pop() returns nothing; SB_NEVER if nothing is armed but
+ * what is held.  It may be earlier than the first deadline while that is far away; that happens a
+ * few times per timer. */
 uint64_t se_wheel_next_ns(const struct se_wheel *wheel);
 
 /* Asserts the invariant by a walk over everything. */

@@ -29,6 +29,11 @@
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
+/* The least that one datagram takes of a socket's buffer, the kernel's own structures included; and
+ * the buffer that a system gives without being asked. */
+#define KERNEL_BUFFER_BYTES_MIN 512
+#define SYSTEM_BUFFER_BYTES     (256 << 10)
+
 /* The CID of the previous datagram, and its connection. */
 struct run {
     const uint8_t *cid;
@@ -353,6 +358,8 @@ static void on_receive(struct spate_shard *shard, const struct su_completion *co
     }
     struct su_received received;
     int result = su_recv_take(&port->recv, completion, &received);
+    shard->heard.received++;
+    shard->heard.is_starved |= port->recv.is_starved;
     if (result == 1)
         se_stages_on_receive(shard, received.stamp_ns);
     if (result == 1 && port->state == SE_PORT_OPEN)
@@ -389,9 +396,38 @@ static void on_completion(struct spate_shard *shard, const struct su_completion 
     }
 }
 
+/* Returns true if a socket has more than there were slots for, and is not read until there are. */
+static bool is_starved(const struct spate_shard *shard)
+{
+    for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
+        if (shard->ports[__builtin_ctzll(left)].recv.is_starved)
+            return true;
+    return false;
+}
+
+/* Buffers that the sockets can hold: the kernel doubles SO_RCVBUF, and counts no datagram as less.
+ */
+static uint64_t waiting_max(const struct spate_shard *shard)
+{
+    uint64_t bytes = SB_MAX(2 * (uint64_t)shard->config->socket_buffer_bytes, SYSTEM_BUFFER_BYTES);
+    return bytes / KERNEL_BUFFER_BYTES_MIN * (uint64_t)__builtin_popcountll(shard->ports_used);
+}
+
+/* Ends the receiving of a turn.  `is_more`: sockets may hold more. */
+static void end_receiving(struct spate_shard *shard, bool is_more)
+{
+    struct se_heard *heard = &shard->heard;
+    if (SB_UNLIKELY(heard->is_starved))
+        heard->is_starved = is_starved(shard);
+    bool has_moved = se_heard_turn(heard, shard->now_ns, is_more, waiting_max(shard));
+    if (SB_UNLIKELY(se_wheel_is_holding(&shard->wheel)) && has_moved)
+        se_wheel_release(&shard->wheel);
+}
+
 void se_rx_run(struct spate_shard *shard)
 {
     struct su_completion batch[SE_COMPLETIONS_BATCH];
+    bool is_more = su_ring_has_more(&shard->ring);
     uint32_t taken = 0;
     uint32_t count;
     do {
@@ -405,4 +441,5 @@ void se_rx_run(struct spate_shard *shard)
     se_strays_take(shard);
     se_strays_ring(shard);
     se_rx_deliver(shard);
+    end_receiving(shard, is_more || count == SE_COMPLETIONS_BATCH);
 }

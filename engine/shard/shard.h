@@ -30,6 +30,7 @@
 #include "engine/net/admit.h"
 #include "engine/net/budget.h"
 #include "engine/net/early.h"
+#include "engine/net/heard.h"
 #include "engine/net/handover.h"
 #include "engine/net/port.h"
 #include "engine/net/retry.h"
@@ -166,6 +167,7 @@ struct spate_shard {
     struct se_admit admit;
     struct se_early early;
     struct se_rx rx;
+    struct se_heard heard;
     struct se_events events;
     struct se_counts counts;
     struct se_stages stages;

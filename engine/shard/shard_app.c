@@ -87,7 +87,13 @@ static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
         se_conn_rearm(conn); /* its deadline is later now */
         return;
     }
-    sp_conn_on_deadline(conn->proto, shard->now_ns);
+    if (SB_UNLIKELY(shard->heard.mark_ns != 0) &&
+        sp_conn_must_listen(conn->proto, shard->now_ns, shard->heard.until_ns)) {
+        conn->timer_ns = SB_NEVER; /* an earlier deadline arms it anew */
+        se_wheel_hold(&shard->wheel, &conn->timer);
+        return;
+    }
+    sp_conn_on_deadline_heard(conn->proto, shard->now_ns, shard->heard.until_ns);
     if (sp_conn_is_resting(conn->proto))
         se_conn_on_rest(conn);
     se_conn_touch(conn);

@@ -250,6 +250,8 @@ static int exchange(struct spate_shard *shard)
 uint64_t se_shard_next_ns(const struct spate_shard *shard)
 {
     uint64_t next_ns = sb_time_min(se_wheel_next_ns(&shard->wheel), se_shutdown_wake_ns(shard));
+    if (SB_UNLIKELY(se_wheel_is_holding(&shard->wheel)))
+        next_ns = sb_time_min(next_ns, se_heard_next_ns(&shard->heard));
     return sb_time_min(next_ns, se_limit_wake_ns(&shard->limit));
 }
 

@@ -50,7 +50,17 @@ static uint64_t ack_deadline(const struct sp_conn *conn)
     return is_blocked || conn->lacks_records ? SB_NEVER : conn->app.ack.deadline_ns;
 }
 
-uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
+/* When the peer has been silent for too long. */
+static uint64_t silence_deadline(const struct sp_conn *conn)
+{
+    uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
+    deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
+    deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
+    return sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
+}
+
+/* What is due whatever the peer sends. */
+static uint64_t own_deadline(const struct sp_conn *conn)
 {
     if (conn->state == SP_CONN_DRAINED)
         return SB_NEVER;
@@ -60,13 +70,9 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     if (sp_gate_is_ending(conn))
         return 0;
 
-    uint64_t deadline_ns = sp_loss_deadline_ns(&conn->loss);
-    deadline_ns = sb_time_min(deadline_ns, ack_deadline(conn));
+    uint64_t deadline_ns = ack_deadline(conn);
     deadline_ns = sb_time_min(deadline_ns, conn->keys.prev_until_ns);
     deadline_ns = sb_time_min(deadline_ns, sp_conn_early_deadline_ns(conn));
-    deadline_ns = sb_time_min(deadline_ns, handshake_deadline(conn));
-    deadline_ns = sb_time_min(deadline_ns, idle_deadline(conn));
-    deadline_ns = sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, sp_conn_messages_expire_ns(conn));
     deadline_ns = sb_time_min(deadline_ns, conn->paths_at_ns);
     deadline_ns = sb_time_min(deadline_ns, conn->rest_at_ns);
@@ -77,6 +83,19 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
     if (SB_UNLIKELY(conn->lacks_records) || sp_conn_is_credit_held(conn))
         deadline_ns = sb_time_min(deadline_ns, conn->retry_at_ns);
     return deadline_ns;
+}
+
+uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
+{
+    uint64_t deadline_ns = own_deadline(conn);
+    return conn->state == SP_CONN_OPEN ? sb_time_min(deadline_ns, silence_deadline(conn))
+                                       : deadline_ns;
+}
+
+bool sp_conn_must_listen(const struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
+{
+    return conn->state == SP_CONN_OPEN && silence_deadline(conn) > heard_ns &&
+           own_deadline(conn) > now_ns;
 }
 
 static void probe(struct sp_conn *conn, enum sp_space space)
@@ -100,10 +119,10 @@ static void on_probe(struct sp_conn *conn, enum sp_space space)
             probe(conn, (enum sp_space)i);
 }
 
-static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns)
+static void on_loss_deadline(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
 {
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&conn->loss, now_ns, &outcome);
+    sp_loss_on_deadline(&conn->loss, now_ns, heard_ns, &outcome);
     if (outcome.probe)
         on_probe(conn, outcome.probe_space);
     else
@@ -158,7 +177,7 @@ static bool on_paths_deadline(struct sp_conn *conn, uint64_t now_ns)
     return true;
 }
 
-static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
+static void on_deadline(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
         return;
@@ -171,12 +190,12 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     }
 
     struct sp_close close = {.is_local = true};
-    if (idle_deadline(conn) <= now_ns) {
+    if (idle_deadline(conn) <= heard_ns) {
         close.kind = SP_CLOSE_IDLE;
         sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
         return;
     }
-    if (handshake_deadline(conn) <= now_ns) {
+    if (handshake_deadline(conn) <= heard_ns) {
         close.kind = SP_CLOSE_HANDSHAKE_TIMEOUT;
         sp_conn_end(conn, &close, SP_CONN_DRAINED, now_ns);
         return;
@@ -197,10 +216,10 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
     sp_conn_expire_messages(conn, now_ns);
     if (!on_paths_deadline(conn, now_ns))
         return;
-    if (sp_conn_alive_deadline_ns(conn) <= now_ns)
+    if (sp_conn_alive_deadline_ns(conn) <= heard_ns)
         sp_conn_stay_alive(conn, now_ns);
-    if (sp_loss_deadline_ns(&conn->loss) <= now_ns)
-        on_loss_deadline(conn, now_ns);
+    if (sp_loss_deadline_ns(&conn->loss) <= heard_ns)
+        on_loss_deadline(conn, now_ns, heard_ns);
     if (sp_gate_is_ending(conn))
         end_now(conn, now_ns);
     else
@@ -209,8 +228,13 @@ static void on_deadline(struct sp_conn *conn, uint64_t now_ns)
 
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns)
 {
+    sp_conn_on_deadline_heard(conn, now_ns, now_ns);
+}
+
+void sp_conn_on_deadline_heard(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
+{
     sp_conn_trace_begin(conn, now_ns);
-    on_deadline(conn, now_ns);
+    on_deadline(conn, now_ns, heard_ns);
     if (SB_UNLIKELY(conn->path_count > 1))
         sp_conn_paths_sweep(conn);
     sp_conn_trace_end(conn);

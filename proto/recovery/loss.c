@@ -560,22 +560,22 @@ uint64_t sp_loss_deadline_ns(const struct sp_loss *loss)
     return loss_at_ns != SB_NEVER ? loss_at_ns : pto_deadline(loss, &space);
 }
 
-void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret)
+void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, uint64_t heard_ns,
+                         struct sp_loss_outcome *ret)
 {
     *ret = (struct sp_loss_outcome){0};
-
     enum sp_space space;
     uint64_t loss_at_ns = loss_deadline(loss, &space);
     if (loss_at_ns != SB_NEVER) {
         ret->lost_space = space;
-        if (loss_at_ns <= now_ns) {
-            detect(loss, loss->spaces[space], now_ns, ret);
+        if (loss_at_ns <= heard_ns) {
+            detect(loss, loss->spaces[space], heard_ns, ret);
             sp_loss_pace(loss, now_ns);
         }
         return;
     }
 
-    if (pto_deadline(loss, &space) > now_ns)
+    if (pto_deadline(loss, &space) > heard_ns)
         return;
     /* [RFC9002 6.2] No packet counts as lost because of it. */
     ret->probe = true;

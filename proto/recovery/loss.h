@@ -161,7 +161,9 @@ static inline uint64_t sp_loss_room(const struct sp_loss *loss, uint64_t now_ns)
 
 /* [RFC9002 6.2.1, A.8]  SB_NEVER without anything to wait for. */
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);
-void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, struct sp_loss_outcome *ret);
+/* `heard_ns`: until when the ACKs that arrived have been received; now_ns at the latest. */
+void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, uint64_t heard_ns,
+                         struct sp_loss_outcome *ret);
 
 /* A packet has come at `now_ns`, the first one since `before_ns`.  After a silence of a PTO or more
  * the path may be back: the back-off begins again, so that a probe leaves now if its time was long.

@@ -155,6 +155,34 @@ static void many_timers_pop_as_a_plain_list_says(void **state)
     }
 }
 
+static void a_held_timer_pops_when_it_is_released(void **state)
+{
+    (void)state;
+    struct se_wheel w;
+    struct se_timer timers[2];
+    se_wheel_init(&w, 0);
+    for (size_t i = 0; i < 2; i++) {
+        se_timer_init(&timers[i]);
+        se_wheel_set(&w, &timers[i], TICK);
+        assert_ptr_equal(se_wheel_pop(&w, 2 * TICK), &timers[i]);
+        se_wheel_hold(&w, &timers[i]);
+        assert_true(se_timer_is_armed(&timers[i]));
+    }
+    se_wheel_check(&w);
+    assert_true(se_wheel_is_holding(&w));
+    assert_null(se_wheel_pop(&w, SB_S));
+    assert_true(se_wheel_next_ns(&w) == SB_NEVER);
+
+    se_wheel_set(&w, &timers[0], 2 * SB_S); /* it may be moved all the same */
+    se_wheel_release(&w);
+    assert_false(se_wheel_is_holding(&w));
+    se_wheel_check(&w);
+    assert_ptr_equal(se_wheel_pop(&w, SB_S), &timers[1]);
+    assert_null(se_wheel_pop(&w, SB_S));
+    assert_ptr_equal(se_wheel_pop(&w, 3 * SB_S), &timers[0]);
+    se_wheel_check(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_timer_that_is_moved_or_disarmed_leaves_its_old_place),
         cmocka_unit_test(a_timer_beyond_the_wheel_pops_early_rather_than_never),
         cmocka_unit_test(many_timers_pop_as_a_plain_list_says),
+        cmocka_unit_test(a_held_timer_pops_when_it_is_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

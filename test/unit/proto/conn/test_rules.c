@@ -331,6 +331,53 @@ static void probes_bring_everything_whatever_was_probed_before(void **state)
     }
 }
 
+/* A host that has not received all that arrived does not know what is missing. */
+static void silence_counts_until_the_host_has_listened(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    (void)open_and_write(client, 10);
+    (void)pair_flush(pair, SP_CLIENT, &(size_t){0});
+    uint64_t pto_ns = sp_loss_deadline_ns(&client->loss);
+    uint64_t late_ns = pto_ns + SB_MS;
+
+    assert_true(sp_conn_must_listen(client, late_ns, pto_ns - 1));
+    sp_conn_on_deadline_heard(client, late_ns, pto_ns - 1);
+    assert_int_equal(client->stats.ptos, 0);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+
+    assert_false(sp_conn_must_listen(client, late_ns, pto_ns));
+    sp_conn_on_deadline_heard(client, late_ns, pto_ns);
+    assert_int_equal(client->stats.ptos, 1);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+
+    late_ns += 3600 * SB_S; /* the idle timeout */
+    sp_conn_on_deadline_heard(client, late_ns, pto_ns);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    sp_conn_on_deadline_heard(client, late_ns, late_ns);
+    assert_int_equal(client->state, SP_CONN_DRAINED);
+}
+
+/* It does what it owes the peer all the same. */
+static void an_ack_does_not_wait_until_the_host_has_listened(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    pair->now_ns += SB_MS;
+    (void)open_and_write(server, 10);
+    pair_carry(pair, SP_SERVER);
+    uint64_t due_ns = client->app.ack.deadline_ns;
+    assert_int_not_equal(due_ns, SB_NEVER);
+
+    assert_true(sp_conn_must_listen(client, due_ns - 1, pair->now_ns));
+    assert_false(sp_conn_must_listen(client, due_ns, pair->now_ns));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +391,8 @@ int main(void)
         QT_TEST(conn_pair, acks_alone_are_not_marked_before_the_path_is_known),
         QT_TEST(conn_pair, probes_go_around_all_that_is_in_flight),
         QT_TEST(conn_pair, probes_bring_everything_whatever_was_probed_before),
+        QT_TEST(conn_pair, silence_counts_until_the_host_has_listened),
+        QT_TEST(conn_pair, an_ack_does_not_wait_until_the_host_has_listened),
     };
 
     sb_assert_handler = qt_on_assert;

@@ -57,9 +57,9 @@ static void a_packet_is_lost_by_time_after_nine_eighths_of_a_round_trip(void **s
     assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
 
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&world->loss, at_ns - 1, &outcome);
+    sp_loss_on_deadline(&world->loss, at_ns - 1, at_ns - 1, &outcome);
     assert_true(outcome.lost == NULL && !outcome.probe);
-    sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+    sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
     assert_frames(outcome.lost, 1, 1);
     assert_int_equal(outcome.lost_space, SP_SPACE_APP);
     assert_false(outcome.probe);
@@ -98,7 +98,7 @@ static uint64_t send_with_the_first_late(struct loss_world *world, uint64_t coun
             (void)loss_world_ack(world, first, first, late_at_ns);
         struct sp_loss_outcome outcome;
         if (sp_loss_deadline_ns(&world->loss) < at_ns)
-            sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+            sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
         (void)loss_world_ack(world, first + i, first + i, at_ns);
     }
     if (late_at_ns > begin_ns + (count - 1) * SB_MS + LOSS_RTT_NS)
@@ -232,9 +232,9 @@ static void the_pto_backs_off_and_an_ack_resets_it(void **state)
         at_ns += 325 * SB_MS << i;
         assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world->loss, at_ns - 1, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns - 1, at_ns - 1, &outcome);
         assert_false(outcome.probe);
-        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
         assert_true(outcome.probe && outcome.probe_space == SP_SPACE_APP);
         assert_null(outcome.lost); /* a PTO declares nothing lost. [RFC9002 6.2] */
         loss_world_send(world, SP_SPACE_APP, at_ns, true);
@@ -262,7 +262,7 @@ static void the_earliest_space_gets_the_probe(void **state)
     world->loss.is_amplification_blocked = false;
 
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&world->loss, SB_S, &outcome);
+    sp_loss_on_deadline(&world->loss, SB_S, SB_S, &outcome);
     assert_true(outcome.probe);
     assert_int_equal(outcome.probe_space, SP_SPACE_INITIAL);
 }
@@ -296,7 +296,7 @@ static void a_client_keeps_a_pto_while_the_server_may_be_stuck(void **state)
         uint64_t at_ns = LOSS_RTT_NS + 300 * SB_MS;
         assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
         assert_true(outcome.probe);
         assert_int_equal(outcome.probe_space, samples[i].want);
         assert_int_equal(sp_loss_deadline_ns(&world->loss), at_ns + 600 * SB_MS);

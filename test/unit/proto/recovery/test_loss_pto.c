@@ -17,7 +17,7 @@ static void expire(struct loss_world *world, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
         assert_true(outcome.probe);
         loss_world_send(world, SP_SPACE_APP, at_ns, true);
     }
@@ -45,7 +45,7 @@ static void the_pto_is_bounded_once_the_handshake_is_confirmed(void **state)
     for (uint32_t i = 0; i < 6; i++) {
         uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
         struct sp_loss_outcome outcome;
-        sp_loss_on_deadline(&world->loss, at_ns, &outcome);
+        sp_loss_on_deadline(&world->loss, at_ns, at_ns, &outcome);
         assert_int_equal(sp_loss_deadline_ns(&world->loss) - at_ns,
                          sp_rtt_pto_ns(&world->loss.path->rtt) << (i + 1));
     }
@@ -86,7 +86,7 @@ static void a_packet_after_silence_ends_a_long_pto(void **state)
     assert_true(sp_loss_deadline_ns(&world->loss) <= now_ns);
     /* One probe at once; if that gets no answer, the PTO grows as before. */
     struct sp_loss_outcome outcome;
-    sp_loss_on_deadline(&world->loss, now_ns, &outcome);
+    sp_loss_on_deadline(&world->loss, now_ns, now_ns, &outcome);
     assert_true(outcome.probe);
     loss_world_send(world, SP_SPACE_APP, now_ns, true);
     assert_int_equal(sp_loss_deadline_ns(&world->loss), now_ns + 4 * 325 * SB_MS);
