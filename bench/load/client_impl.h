@@ -107,7 +107,7 @@ struct client {
     uint64_t measure_end_ns; /* when the measured part is over by time */
     uint64_t progress_ns;    /* when the server was heard last, to CHECK_INTERVAL_NS */
     uint64_t packets_in;     /* at that time */
-    uint64_t checked_ns;     /* the last look at timeouts and at the other process */
+    uint64_t check_at_ns;    /* the next look at timeouts and at the other process */
     bool is_waiting;         /* something is expected from the server */
     uint32_t samples_asked;  /* of the server's process */
 

@@ -457,23 +457,6 @@ class Backends(support.BenchTest):
         self.assertEqual(result['bytes'], 5000000)
 
 
-class Matrix(support.BenchTest):
-    def test_each_number_of_connections_meets_each_number_of_streams(self):
-        path = self.path('cells.json')
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'bench',
-                               'load', 'matrix.py')
-        done = subprocess.run([sys.executable, program, support.BENCH, '--runs', '1', '--most',
-                               '100', '--seconds', '0.1', '--warmup', '0.1', '--json', path],
-                              capture_output=True, text=True, timeout=support.HANG_S, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ''))
-        with open(path, encoding='ascii') as file:
-            result = json.load(file)
-        self.assertEqual({(cell['conns'], cell['streams']) for cell in result['cells']},
-                         {(a, b) for a in (1, 10, 100) for b in (1, 10, 100)})
-        self.assertTrue(0 < result['slowest_over_fastest'] <= 1)
-        self.assertIn('slowest over fastest: ', done.stdout)
-
-
 class Crypto(support.BenchTest):
     def test_bulk_moves_every_byte_with_each(self):
         for crypto in ('openssl', 'auto'):
