@@ -198,7 +198,9 @@ FROZEN_FIELD(struct spate_qlog, files_max, 28, 4);
 FROZEN_FIELD(struct spate_qlog, file_bytes_max, 32, 8);
 FROZEN_FIELD(struct spate_qlog, bytes_max, 40, 8);
 FROZEN_FIELD(struct spate_qlog, ring_bytes, 48, 8);
-LAST_FIELD(struct spate_qlog, ring_bytes);
+FROZEN_FIELD(struct spate_qlog, udp_datagrams, 56, 1);
+FROZEN_FIELD(struct spate_qlog, reserved, 57, 7);
+LAST_FIELD(struct spate_qlog, reserved);
 
 FROZEN_FIELD(struct spate_lent_ring, size, 0, 8);
 FROZEN_FIELD(struct spate_lent_ring, ring, 8, 8);

@@ -41,6 +41,9 @@ enum spate_wait se_waits_kind_of(enum sp_wait reason, bool has_slices);
 /* The connection has sent all that it may: looks why it does not go on. */
 void se_waits_look(struct spate_conn *conn);
 
+/* The host itself holds the connection back: SPATE_WAIT_LIMIT or SPATE_WAIT_SLOT. */
+void se_waits_hold_back(struct spate_conn *conn, enum spate_wait wait);
+
 /* The application got, or has given back, `bytes` in slices. */
 static inline void se_waits_hold(struct se_waits *waits, uint64_t bytes)
 {

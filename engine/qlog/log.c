@@ -102,6 +102,7 @@ static struct sp_qlog *begin(struct se_qlog_shard *shard, const struct sp_addr *
         return NULL;
     }
     sink->qlog.write = write_record;
+    sink->qlog.has_datagrams = log->config.udp_datagrams;
     sink->shard = shard;
     sink->slot = slot;
     return &sink->qlog;

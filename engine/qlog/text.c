@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/qlog/text.h"
+#include "engine/qlog/text_impl.h"
 
 /* Records of proto/wire/qlog.h as events of qlog, one JSON text each: a record separator (0x1e),
  * an object, a newline [RFC7464].
@@ -99,13 +99,6 @@ static void end(struct se_json *json)
     se_json_put(json, "}}\n");
 }
 
-/* Returns the name at an index, the first one beyond the end. */
-static const char *name_of(const char *const *names, size_t count, uint64_t index)
-{
-    return names[index < count ? index : 0];
-}
-#define NAME_OF(names, index) name_of(names, SB_COUNT(names), index)
-
 static void put_endpoint(struct se_json *json, const char *name, struct sb_bytes text,
                          struct sb_bytes cid)
 {
@@ -125,41 +118,9 @@ static void put_endpoint(struct se_json *json, const char *name, struct sb_bytes
     se_json_put(json, "}");
 }
 
-static const char *packet_type_name(uint64_t type)
-{
-    static const char *const names[] = {
-        [SP_PACKET_UNKNOWN_VERSION + 1] = "unknown", /* and for what is none */
-        [SP_PACKET_INITIAL] = "initial",
-        [SP_PACKET_ZERO_RTT] = "0RTT",
-        [SP_PACKET_HANDSHAKE] = "handshake",
-        [SP_PACKET_RETRY] = "retry",
-        [SP_PACKET_VERSION_NEGOTIATION] = "version_negotiation",
-        [SP_PACKET_ONE_RTT] = "1RTT",
-        [SP_PACKET_UNKNOWN_VERSION] = "unknown",
-    };
-    return type < SB_COUNT(names) ? names[type] : "unknown";
-}
-
-static void put_header(struct se_json *json, uint64_t type, uint64_t pn, uint64_t phase)
-{
-    se_json_put(json, "\"header\":{\"packet_type\":\"%s\"", packet_type_name(type));
-    if (pn != SP_QLOG_NONE)
-        se_json_put(json, ",\"packet_number\":%" PRIu64, pn);
-    if (type == SP_PACKET_ONE_RTT && phase != SP_QLOG_NONE)
-        se_json_put(json, ",\"key_phase\":%" PRIu64, phase);
-    se_json_put(json, "}");
-}
-
 /* ---- The events ---- */
 
-struct work {
-    struct se_json *json;
-    const struct se_qlog_trace *trace;
-    const struct sp_qlog_record *record;
-    const uint64_t *numbers; /* of the record */
-};
-
-static void put_started(const struct work *w)
+static void put_started(const struct se_qlog_work *w)
 {
     put_endpoint(w->json, "local", w->record->texts[0], w->record->texts[2]);
     se_json_put(w->json, ",");
@@ -188,12 +149,12 @@ static void put_change(struct se_json *json, const char *before, const char *now
     se_json_put(json, "\"new\":\"%s\"", now);
 }
 
-static void put_state(const struct work *w)
+static void put_state(const struct se_qlog_work *w)
 {
     put_change(w->json, state_name(w->numbers[0]), state_name(w->numbers[1]));
 }
 
-static void put_closed(const struct work *w)
+static void put_closed(const struct se_qlog_work *w)
 {
     static const char *const triggers[] = {
         [SP_CLOSE_NONE] = "unspecified",          [SP_CLOSE_TRANSPORT] = "error",
@@ -216,19 +177,17 @@ static void put_closed(const struct work *w)
     se_json_put(w->json, ",\"trigger\":\"%s\"", NAME_OF(triggers, kind));
 }
 
-static void put_version(const struct work *w)
+static void put_version(const struct se_qlog_work *w)
 {
-    struct sb_reader r = sb_reader_of(w->record->texts[0].data, w->record->texts[0].size);
-    if (sb_reader_left(&r) >= 4) {
+    if (w->record->texts[0].size >= 4) {
         se_json_put(w->json, "\"%s_versions\":", role_names[w->trace->role]);
-        for (char comma = '['; sb_reader_left(&r) >= 4; comma = ',')
-            se_json_put(w->json, "%c\"%08" PRIx32 "\"", comma, sb_reader_u32(&r));
-        se_json_put(w->json, "],");
+        se_qlog_put_versions(w->json, w->record->texts[0]);
+        se_json_put(w->json, ",");
     }
     se_json_put(w->json, "\"chosen_version\":\"%08" PRIx64 "\"", w->numbers[1]);
 }
 
-static void put_alpn(const struct work *w)
+static void put_alpn(const struct se_qlog_work *w)
 {
     se_json_put(w->json, "\"chosen_alpn\":{\"byte_value\":");
     se_json_hex(w->json, w->record->texts[0]);
@@ -245,7 +204,7 @@ static void put_cid(struct se_json *json, const char *name, bool has, const stru
     se_json_hex(json, (struct sb_bytes){cid->bytes, cid->size});
 }
 
-static void put_parameters(const struct work *w)
+static void put_parameters(const struct se_qlog_work *w)
 {
     struct sp_tparams p;
     enum sp_role sender = w->numbers[1] == SP_SERVER ? SP_SERVER : SP_CLIENT;
@@ -280,58 +239,7 @@ static void put_parameters(const struct work *w)
                 p.reset_stream_at ? "true" : "false");
 }
 
-/* Frames that were not recorded are named beside `data`, after it. */
-static void put_packet(const struct work *w)
-{
-    bool is_sent = w->record->kind == SP_QLOG_SENT;
-    put_header(w->json, w->numbers[0], w->numbers[1], w->numbers[4]);
-    se_json_put(w->json, ",\"frames\":");
-    uint64_t omitted_count = se_qlog_put_frames(w->json, w->record->texts[0], w->numbers[5]);
-    se_json_put(w->json, ",\"raw\":{\"length\":%" PRIu64 ",\"payload_length\":%" PRIu64 "}",
-                w->numbers[3], w->numbers[2]);
-    if (is_sent && w->numbers[7] != 0)
-        se_json_put(w->json, ",\"is_mtu_probe_packet\":true");
-    if (is_sent && w->numbers[8] != 0)
-        se_json_put(w->json, ",\"trigger\":\"pto_probe\"");
-    if (!is_sent && w->numbers[6] != 0)
-        se_json_put(w->json, ",\"trigger\":\"keys_available\"");
-    if (omitted_count > 0) /* what end() adds closes this object instead of `data` */
-        se_json_put(w->json, "},\"frames_omitted\":{\"count\":%" PRIu64, omitted_count);
-}
-
-static void put_dropped(const struct work *w)
-{
-    static const char *const triggers[SP_QLOG_DROPS] = {
-        [SP_QLOG_DROP_GENERAL] = "general",
-        [SP_QLOG_DROP_INTERNAL] = "internal_error",
-        [SP_QLOG_DROP_REJECTED] = "rejected",
-        [SP_QLOG_DROP_UNSUPPORTED] = "unsupported",
-        [SP_QLOG_DROP_INVALID] = "invalid",
-        [SP_QLOG_DROP_DUPLICATE] = "duplicate",
-        [SP_QLOG_DROP_UNKNOWN_CID] = "connection_unknown",
-        [SP_QLOG_DROP_DECRYPTION] = "decryption_failure",
-        [SP_QLOG_DROP_NO_KEY] = "key_unavailable",
-    };
-    bool is_dropped = w->record->kind == SP_QLOG_DROPPED;
-    put_header(w->json, w->numbers[0], SP_QLOG_NONE, SP_QLOG_NONE);
-    se_json_put(w->json, ",\"raw\":{\"length\":%" PRIu64 "},\"trigger\":\"%s\"", w->numbers[1],
-                is_dropped ? NAME_OF(triggers, w->numbers[2]) : "keys_unavailable");
-}
-
-static void put_lost(const struct work *w)
-{
-    static const char *const triggers[SP_QLOG_LOSSES] = {
-        [SP_QLOG_LOSS_REORDERING] = "reordering_threshold",
-        [SP_QLOG_LOSS_TIME] = "time_threshold",
-    };
-    static const enum sp_packet_type types[SP_SPACES] = {SP_PACKET_INITIAL, SP_PACKET_HANDSHAKE,
-                                                         SP_PACKET_ONE_RTT};
-    put_header(w->json, w->numbers[0] < SP_SPACES ? types[w->numbers[0]] : SP_PACKET_ONE_RTT,
-               w->numbers[1], SP_QLOG_NONE);
-    se_json_put(w->json, ",\"trigger\":\"%s\"", NAME_OF(triggers, w->numbers[2]));
-}
-
-static void put_recovery(const struct work *w)
+static void put_recovery(const struct se_qlog_work *w)
 {
     se_json_put(w->json,
                 "\"reordering_threshold\":%u,\"time_threshold\":1.125,"
@@ -344,7 +252,7 @@ static void put_recovery(const struct work *w)
                 w->numbers[1], w->numbers[2], w->numbers[3]);
 }
 
-static void put_metrics(const struct work *w)
+static void put_metrics(const struct se_qlog_work *w)
 {
     static const char *const names[] = {
         "min_rtt",           "smoothed_rtt",    "latest_rtt", "rtt_variance",      "pto_count",
@@ -381,13 +289,13 @@ static const char *phase_name(uint64_t phase)
     return NAME_OF(names, phase);
 }
 
-static void put_congestion(const struct work *w)
+static void put_congestion(const struct se_qlog_work *w)
 {
     put_change(w->json, w->numbers[0] != 0 ? phase_name(w->numbers[0]) : NULL,
                phase_name(w->numbers[1]));
 }
 
-static void put_timer(const struct work *w)
+static void put_timer(const struct se_qlog_work *w)
 {
     static const char *const types[] = {
         [SP_QLOG_TIMER_LOSS] = "loss_timeout",
@@ -406,7 +314,7 @@ static void put_timer(const struct work *w)
     se_json_ms(w->json, w->numbers[2]);
 }
 
-static void put_key(const struct work *w)
+static void put_key(const struct se_qlog_work *w)
 {
     static const char *const types[SP_QLOG_KEYS] = {
         "server_initial_secret",   "client_initial_secret", "server_handshake_secret",
@@ -427,12 +335,12 @@ static void put_key(const struct work *w)
         se_json_put(w->json, ",\"trigger\":\"%s\"", trigger);
 }
 
-static void put_mtu(const struct work *w)
+static void put_mtu(const struct se_qlog_work *w)
 {
     se_json_put(w->json, "\"old\":%" PRIu64 ",\"new\":%" PRIu64, w->numbers[0], w->numbers[1]);
 }
 
-static void put_ecn(const struct work *w)
+static void put_ecn(const struct se_qlog_work *w)
 {
     static const char *const names[] = {
         [SP_ECN_OFF] = NULL,          [SP_ECN_TESTING] = "testing", [SP_ECN_UNKNOWN] = "unknown",
@@ -442,7 +350,7 @@ static void put_ecn(const struct work *w)
     put_change(w->json, NAME_OF(names, w->numbers[0]), now != NULL ? now : "failed");
 }
 
-static void put_cid_change(const struct work *w)
+static void put_cid_change(const struct se_qlog_work *w)
 {
     se_json_put(w->json, "\"initiator\":\"%s\",\"old\":", w->numbers[0] != 0 ? "local" : "remote");
     se_json_hex(w->json, w->record->texts[0]);
@@ -450,7 +358,7 @@ static void put_cid_change(const struct work *w)
     se_json_hex(w->json, w->record->texts[1]);
 }
 
-static void put_path(const struct work *w)
+static void put_path(const struct se_qlog_work *w)
 {
     static const char *const states[] = {
         [SP_QLOG_PROBING] = "probing_started",
@@ -472,7 +380,7 @@ static void put_path(const struct work *w)
 }
 
 /* A stream has a state for each of its sides. */
-static void put_stream(const struct work *w)
+static void put_stream(const struct se_qlog_work *w)
 {
     uint64_t id = w->numbers[0];
     bool is_uni = (id & SP_STREAM_IS_UNI) != 0;
@@ -496,10 +404,37 @@ static void put_stream(const struct work *w)
     }
 }
 
-static void put_omitted(const struct work *w)
+static void put_omitted(const struct se_qlog_work *w)
 {
     se_json_put(w->json, "\"message\":\"%" PRIu64 " records are missing here: too many at once\"",
                 w->numbers[0]);
+}
+
+static void put_spin(const struct se_qlog_work *w)
+{
+    se_json_put(w->json, "\"state\":%s", w->numbers[0] != 0 ? "true" : "false");
+}
+
+/* The draft has no names for keys and memory: they stand beside `data`. */
+static void put_wait(const struct se_qlog_work *w)
+{
+    static const char *const reasons[SP_QLOG_WAITS] = {
+        [SP_QLOG_WAIT_SCHEDULING] = "scheduling",
+        [SP_QLOG_WAIT_PACING] = "pacing",
+        [SP_QLOG_WAIT_AMPLIFICATION] = "amplification_protection",
+        [SP_QLOG_WAIT_CWND] = "congestion_control",
+        [SP_QLOG_WAIT_CONN_CREDIT] = "connection_flow_control",
+        [SP_QLOG_WAIT_STREAM_CREDIT] = "stream_flow_control",
+    };
+    uint64_t now = w->numbers[1];
+    put_change(w->json, w->numbers[0] != SP_QLOG_WAIT_NONE ? "blocked" : "unblocked",
+               now != SP_QLOG_WAIT_NONE ? "blocked" : "unblocked");
+    const char *reason = NAME_OF(reasons, now);
+    if (reason != NULL)
+        se_json_put(w->json, ",\"reason\":\"%s\"", reason);
+    if (now == SP_QLOG_WAIT_KEY || now == SP_QLOG_WAIT_MEMORY)
+        se_json_put(w->json, "},\"blocked\":{\"by\":\"%s\"",
+                    now == SP_QLOG_WAIT_KEY ? "key" : "memory");
 }
 
 /* Of each kind: its name, what a record of it has at least, and its fields. */
@@ -507,7 +442,7 @@ static const struct {
     const char *name;
     uint8_t number_count;
     uint8_t text_count;
-    void (*put)(const struct work *w);
+    void (*put)(const struct se_qlog_work *w);
 } kinds[SP_QLOG_KINDS] = {
     [SP_QLOG_STARTED] = {"quic:connection_started", 1, 5, put_started},
     [SP_QLOG_STATE] = {"quic:connection_state_updated", 2, 0, put_state},
@@ -515,11 +450,11 @@ static const struct {
     [SP_QLOG_VERSION] = {"quic:version_information", 2, 1, put_version},
     [SP_QLOG_ALPN] = {"quic:alpn_information", 0, 1, put_alpn},
     [SP_QLOG_PARAMETERS] = {"quic:parameters_set", 2, 1, put_parameters},
-    [SP_QLOG_SENT] = {"quic:packet_sent", 9, 1, put_packet},
-    [SP_QLOG_RECEIVED] = {"quic:packet_received", 7, 1, put_packet},
-    [SP_QLOG_DROPPED] = {"quic:packet_dropped", 3, 0, put_dropped},
-    [SP_QLOG_BUFFERED] = {"quic:packet_buffered", 2, 0, put_dropped},
-    [SP_QLOG_LOST] = {"quic:packet_lost", 3, 0, put_lost},
+    [SP_QLOG_SENT] = {"quic:packet_sent", 9, 1, se_qlog_put_packet},
+    [SP_QLOG_RECEIVED] = {"quic:packet_received", 7, 1, se_qlog_put_packet},
+    [SP_QLOG_DROPPED] = {"quic:packet_dropped", 3, 0, se_qlog_put_dropped},
+    [SP_QLOG_BUFFERED] = {"quic:packet_buffered", 2, 0, se_qlog_put_dropped},
+    [SP_QLOG_LOST] = {"quic:packet_lost", 3, 0, se_qlog_put_lost},
     [SP_QLOG_RECOVERY] = {"quic:recovery_parameters_set", 4, 0, put_recovery},
     [SP_QLOG_METRICS] = {"quic:recovery_metrics_updated", 10, 0, put_metrics},
     [SP_QLOG_CONGESTION] = {"quic:congestion_state_updated", 2, 0, put_congestion},
@@ -532,13 +467,20 @@ static const struct {
     [SP_QLOG_MIGRATION] = {"quic:migration_state_updated", 2, 2, put_path},
     [SP_QLOG_STREAM] = {"quic:stream_state_updated", 2, 0, put_stream},
     [SP_QLOG_OMITTED] = {"loglevel:warning", 1, 0, put_omitted},
+    [SP_QLOG_ACKED] = {"quic:packets_acked", 3, 0, se_qlog_put_acked},
+    [SP_QLOG_SPIN] = {"quic:spin_bit_updated", 1, 0, put_spin},
+    [SP_QLOG_WAIT] = {"quic:connection_data_blocked_updated", 2, 0, put_wait},
+    [SP_QLOG_RETRY] = {"quic:packet_received", 3, 1, se_qlog_put_retry},
+    [SP_QLOG_REFUSAL] = {"quic:packet_received", 1, 1, se_qlog_put_refusal},
+    [SP_QLOG_UDP_SENT] = {"quic:udp_datagrams_sent", 4, 0, se_qlog_put_udp},
+    [SP_QLOG_UDP_RECEIVED] = {"quic:udp_datagrams_received", 4, 0, se_qlog_put_udp},
 };
 
 size_t se_qlog_text(const struct se_qlog_trace *trace, const struct sp_qlog_record *record,
                     char *out, size_t room)
 {
     struct se_json json = se_json_of(out, room);
-    const struct work work = {&json, trace, record, record->numbers};
+    const struct se_qlog_work work = {&json, trace, record, record->numbers};
     if (record->kind >= SP_QLOG_KINDS || record->number_count < kinds[record->kind].number_count ||
         record->text_count < kinds[record->kind].text_count)
         return 0;

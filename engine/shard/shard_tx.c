@@ -191,10 +191,11 @@ static void note_wait(struct spate_conn *conn, enum outcome outcome)
     if (SB_LIKELY(outcome == SENT_ALL))
         se_waits_look(conn);
     else if (sb_link_is_in(&conn->flow.line_link) || sb_link_is_in(&conn->limit_link))
-        se_waits_set(&conn->waits, SPATE_WAIT_LIMIT, conn->shard->now_ns);
+        se_waits_hold_back(conn, SPATE_WAIT_LIMIT);
+    else if (outcome == NO_SLOT)
+        se_waits_hold_back(conn, SPATE_WAIT_SLOT);
     else
-        se_waits_set(&conn->waits, outcome == NO_SLOT ? SPATE_WAIT_SLOT : SPATE_WAIT_SHARD,
-                     conn->shard->now_ns);
+        se_waits_set(&conn->waits, SPATE_WAIT_SHARD, conn->shard->now_ns);
 }
 
 /* What follows from the packets of a connection that have left. */

@@ -457,6 +457,7 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
         return;
     }
 
+    sp_conn_trace_retry(conn, header);
     handshake->has_retry = true;
     handshake->retry_scid = header->scid;
     sb_buffer_ref(datagram->buffer);
@@ -522,6 +523,7 @@ void sp_conn_on_version_negotiation(struct sp_conn *conn, const struct sp_header
                             SP_QLOG_DROP_INVALID);
         return;
     }
+    sp_conn_trace_refusal(conn, header);
     uint32_t version = sp_conn_version_of_negotiation(conn, header->versions);
     if (version != 0) {
         begin_again(conn, version, now_ns);

@@ -542,7 +542,7 @@ void sp_conn_receive(struct sp_conn *conn, const struct sp_datagram *datagrams, 
 {
     struct short_run run;
     run.count = 0;
-    sp_conn_trace_begin(conn, now_ns);
+    sp_conn_trace_receive(conn, datagrams, count, now_ns);
     if (SB_UNLIKELY(conn->keys.is_resting) && !sp_conn_wake(conn, now_ns))
         count = 0; /* lost, as what there is no room for */
     for (uint32_t i = 0; i < count; i++) {

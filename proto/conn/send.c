@@ -585,6 +585,8 @@ uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now
     } else if (conn->state == SP_CONN_CLOSING) { /* draining: nothing. [RFC9000 10.2.2] */
         send_close(conn, train, now_ns);
     }
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_outcome(conn, train, now_ns);
     sp_conn_trace_end(conn);
     SB_DEBUG_ASSERT(train->count > 0 || sp_gate_is_explained(conn, train, now_ns));
     return train->count;

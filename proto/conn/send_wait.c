@@ -15,6 +15,7 @@
 #include "proto/conn/memory.h"
 #include "proto/conn/rest.h"
 #include "proto/conn/schedule.h"
+#include "proto/conn/trace.h"
 
 /* A train that the window cuts short costs as much as a full one, and the next ACK frees room for
  * more.  So if only bytes of streams are to be sent, and most of the window is in flight, waiting
@@ -171,6 +172,45 @@ bool sp_conn_wake_to_send(struct sp_conn *conn, const struct sp_train *train, ui
     conn->lacks_records = true;
     conn->retry_at_ns = sb_time_add(now_ns, sp_loss_pto_ns(&conn->loss));
     return false;
+}
+
+static enum sp_qlog_wait qlog_wait_of(enum sp_wait reason)
+{
+    switch (reason) {
+    case SP_WAIT_NONE:
+    case SP_WAIT_IDLE:
+    case SP_WAIT_ACK_DELAY:
+    case SP_WAIT_ENDING:
+    case SP_WAIT_CLOSED:
+        return SP_QLOG_WAIT_NONE;
+    case SP_WAIT_CWND:
+    case SP_WAIT_TRAIN:
+        return SP_QLOG_WAIT_CWND;
+    case SP_WAIT_PACER:
+        return SP_QLOG_WAIT_PACING;
+    case SP_WAIT_HELD:
+        return SP_QLOG_WAIT_SCHEDULING;
+    case SP_WAIT_AMPLIFICATION:
+        return SP_QLOG_WAIT_AMPLIFICATION;
+    case SP_WAIT_CONN_CREDIT:
+        return SP_QLOG_WAIT_CONN_CREDIT;
+    case SP_WAIT_STREAM_CREDIT:
+        return SP_QLOG_WAIT_STREAM_CREDIT;
+    case SP_WAIT_KEY:
+    case SP_WAIT_EXHAUSTED:
+        return SP_QLOG_WAIT_KEY;
+    case SP_WAIT_MEMORY:
+        return SP_QLOG_WAIT_MEMORY;
+    }
+    SB_ASSERT(false);
+}
+
+void sp_conn_trace_outcome(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)
+{
+    if (train->count > 0)
+        sp_conn_trace_train(conn, train);
+    else
+        sp_qlog_wait(conn->qlog, qlog_wait_of(sp_conn_last_wait(conn, now_ns)));
 }
 
 void sp_conn_note_idle(struct sp_conn *conn, const struct sp_train *train, uint64_t now_ns)

@@ -109,7 +109,65 @@ void sp_conn_trace_a_stream(struct sp_conn *conn, uint64_t id, bool is_opened)
     sp_qlog_numbers(conn->qlog, SP_QLOG_STREAM, (uint64_t[]){id, is_opened}, 2);
 }
 
+/* ---- Datagrams of UDP ---- */
+
+static void trace_udp(struct sp_conn *conn, enum sp_qlog_kind kind, const uint64_t numbers[4])
+{
+    sp_qlog_numbers(conn->qlog, kind, numbers, 4);
+}
+
+void sp_conn_trace_train(struct sp_conn *conn, const struct sp_train *train)
+{
+    if (!conn->qlog->has_datagrams)
+        return;
+    uint64_t last = train->size - (train->count - 1) * (uint64_t)train->segment_size;
+    trace_udp(conn, SP_QLOG_UDP_SENT,
+              (uint64_t[]){train->count, train->segment_size, last, train->ecn});
+}
+
+void sp_conn_trace_datagrams(struct sp_conn *conn, const struct sp_datagram *datagrams,
+                             uint32_t count)
+{
+    for (uint32_t at = 0, end; at < count; at = end) {
+        for (end = at + 1; end < count; end++)
+            if (datagrams[end].size != datagrams[at].size ||
+                datagrams[end].ecn != datagrams[at].ecn)
+                break;
+        trace_udp(
+            conn, SP_QLOG_UDP_RECEIVED,
+            (uint64_t[]){end - at, datagrams[at].size, datagrams[at].size, datagrams[at].ecn});
+    }
+}
+
 /* ---- Packets ---- */
+
+void sp_conn_trace_retry(struct sp_conn *conn, const struct sp_header *header)
+{
+    if (SB_LIKELY(conn->qlog == NULL))
+        return;
+    const struct sp_qlog_record record = {
+        .kind = SP_QLOG_RETRY,
+        .number_count = 3,
+        .numbers = {header->size, header->version, header->token.size},
+        .text_count = 1,
+        .texts = {bytes_of_cid(&header->scid)},
+    };
+    sp_qlog_write(conn->qlog, &record);
+}
+
+void sp_conn_trace_refusal(struct sp_conn *conn, const struct sp_header *header)
+{
+    if (SB_LIKELY(conn->qlog == NULL))
+        return;
+    const struct sp_qlog_record record = {
+        .kind = SP_QLOG_REFUSAL,
+        .number_count = 1,
+        .numbers = {header->size},
+        .text_count = 1,
+        .texts = {header->versions},
+    };
+    sp_qlog_write(conn->qlog, &record);
+}
 
 /* Of ours: it is not sent, so it has its default.  [RFC9000 18.2] */
 #define OWN_ACK_DELAY_EXPONENT 3
@@ -422,6 +480,10 @@ void sp_conn_trace_changes(struct sp_conn *conn)
         qlog->datagram_size = (uint32_t)conn->datagram_size;
     }
     trace_metrics(conn);
+    bool spin = conn->bits.spins && conn->bits.spin != 0;
+    if (spin != qlog->spin)
+        sp_qlog_numbers(qlog, SP_QLOG_SPIN, (uint64_t[]){spin}, 1);
+    qlog->spin = spin;
     bool is_open = conn->state == SP_CONN_OPEN;
     trace_timer(conn, SP_QLOG_TIMER_LOSS, &qlog->loss_at_ns,
                 is_open ? sp_loss_deadline_ns(&conn->loss) : SB_NEVER);

@@ -25,6 +25,9 @@ void sp_conn_trace_opened(struct sp_conn *conn, const struct sp_packet *packet);
 void sp_conn_trace_drop(struct sp_conn *conn, enum sp_packet_type type, size_t size,
                         enum sp_qlog_drop why);
 void sp_conn_trace_close(struct sp_conn *conn);
+void sp_conn_trace_train(struct sp_conn *conn, const struct sp_train *train);
+void sp_conn_trace_datagrams(struct sp_conn *conn, const struct sp_datagram *datagrams,
+                             uint32_t count);
 
 /* A packet of a run: see conn/run.c. */
 struct sp_trace_run {
@@ -42,6 +45,10 @@ void sp_conn_trace_start(struct sp_conn *conn, uint64_t now_ns);
 /* Records transport parameters, encoded as they were sent by `sender`. */
 void sp_conn_trace_params(struct sp_conn *conn, enum sp_role sender, struct sb_bytes encoded);
 
+/* Records a packet that was accepted and has no number.  [RFC9000 17.2.1, 17.2.5] */
+void sp_conn_trace_retry(struct sp_conn *conn, const struct sp_header *header);
+void sp_conn_trace_refusal(struct sp_conn *conn, const struct sp_header *header);
+
 /* Records that a stream was opened, or is closed. */
 void sp_conn_trace_a_stream(struct sp_conn *conn, uint64_t id, bool is_opened);
 
@@ -50,6 +57,15 @@ static inline void sp_conn_trace_begin(struct sp_conn *conn, uint64_t now_ns)
 {
     if (SB_UNLIKELY(conn->qlog != NULL))
         conn->qlog->now_ns = now_ns;
+}
+
+/* sp_conn_receive() got datagrams. */
+static inline void sp_conn_trace_receive(struct sp_conn *conn, const struct sp_datagram *datagrams,
+                                         uint32_t count, uint64_t now_ns)
+{
+    sp_conn_trace_begin(conn, now_ns);
+    if (SB_UNLIKELY(conn->qlog != NULL) && conn->qlog->has_datagrams)
+        sp_conn_trace_datagrams(conn, datagrams, count);
 }
 
 /* Records what has changed since the last time. */

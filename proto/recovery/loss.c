@@ -236,8 +236,8 @@ static void ack_range(struct sp_loss *loss, struct ack_work *work, struct sp_ack
         uint64_t from = SB_MAX(range.smallest, block->first_pn) - block->first_pn;
         uint64_t to = SB_MIN(range.largest - block->first_pn, SP_SENT_BLOCK_PACKETS - 1u);
         uint32_t range_bits = sp_sent_bits(from, to);
-        uint32_t lost_bits = block->lost_bits & range_bits;
-        uint32_t out_bits = block->out_bits & range_bits;
+        uint32_t lost_bits = block->lost_bits & range_bits, out_bits = block->out_bits & range_bits;
+        sp_loss_trace_acked(loss, work->space, block->first_pn, lost_bits | out_bits);
         if (SB_UNLIKELY(lost_bits != 0))
             ack_lost(loss, block, lost_bits);
         block = out_bits != 0 ? ack_block(loss, work, block, out_bits) : block->next;

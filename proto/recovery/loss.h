@@ -87,17 +87,34 @@ static inline struct sp_loss_path *sp_loss_path_of(const struct sp_loss *loss, u
     return loss->paths[index];
 }
 
+/* Returns which space it is. */
+static inline uint32_t sp_loss_space_index(const struct sp_loss *loss,
+                                           const struct sp_loss_space *space)
+{
+    uint32_t i = 0;
+    while (i < SP_SPACE_APP && loss->spaces[i] != space)
+        i++;
+    return i;
+}
+
 /* Records that a packet was declared lost, if anybody wants to know. */
 static inline void sp_loss_trace(const struct sp_loss *loss, const struct sp_loss_space *space,
                                  uint64_t pn, enum sp_qlog_loss cause)
 {
     SB_PROBE3(packet_lost, loss, pn, cause);
-    if (SB_LIKELY(loss->qlog == NULL))
-        return;
-    uint32_t i = 0;
-    while (i < SP_SPACE_APP && loss->spaces[i] != space)
-        i++;
-    sp_qlog_numbers(loss->qlog, SP_QLOG_LOST, (uint64_t[]){i, pn, cause}, 3);
+    if (SB_UNLIKELY(loss->qlog != NULL))
+        sp_qlog_numbers(loss->qlog, SP_QLOG_LOST,
+                        (uint64_t[]){sp_loss_space_index(loss, space), pn, cause}, 3);
+}
+
+/* Records packets that were acknowledged for the first time: bit n of `bits` is `first_pn` + n. */
+static inline void sp_loss_trace_acked(const struct sp_loss *loss,
+                                       const struct sp_loss_space *space, uint64_t first_pn,
+                                       uint32_t bits)
+{
+    if (SB_UNLIKELY(loss->qlog != NULL) && bits != 0)
+        sp_qlog_numbers(loss->qlog, SP_QLOG_ACKED,
+                        (uint64_t[]){sp_loss_space_index(loss, space), first_pn, bits}, 3);
 }
 
 /* What an event settled.  Frames are the receiver's. */

@@ -35,6 +35,14 @@ void sp_qlog_numbers(struct sp_qlog *qlog, enum sp_qlog_kind kind, const uint64_
     sp_qlog_write(qlog, &record);
 }
 
+void sp_qlog_wait(struct sp_qlog *qlog, enum sp_qlog_wait wait)
+{
+    if (qlog->wait == wait)
+        return;
+    sp_qlog_numbers(qlog, SP_QLOG_WAIT, (uint64_t[]){qlog->wait, wait}, 2);
+    qlog->wait = wait;
+}
+
 bool sp_qlog_read(const uint8_t *data, size_t size, struct sp_qlog_record *ret)
 {
     struct sb_reader r = sb_reader_of(data, size);

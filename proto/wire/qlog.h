@@ -25,31 +25,38 @@
 
 /* The comment of each kind lists its numbers; then its texts after a semicolon. */
 enum sp_qlog_kind {
-    SP_QLOG_STARTED,    /* role; local and remote address, our CID, the peer's, the first DCID */
-    SP_QLOG_STATE,      /* before, now: enum sp_qlog_state */
-    SP_QLOG_CLOSED,     /* enum sp_close_kind, is_local, error, frame type; reason */
-    SP_QLOG_VERSION,    /* role, chosen; versions of ours, 4 bytes each */
-    SP_QLOG_ALPN,       /* ; chosen, the cipher's name.  The host writes it */
-    SP_QLOG_PARAMETERS, /* is_local, role of who has sent them; encoded [RFC9000 18] */
-    SP_QLOG_SENT,       /* as RECEIVED; then: is_mtu_probe, is_pto_probe */
-    SP_QLOG_RECEIVED,   /* enum sp_packet_type, number, bytes of payload, bytes of packet, key
-                           phase, ack_delay_exponent, waited for keys; frames: sp_qlog_frames() */
-    SP_QLOG_DROPPED,    /* enum sp_packet_type, bytes, enum sp_qlog_drop */
-    SP_QLOG_BUFFERED,   /* enum sp_packet_type, bytes */
-    SP_QLOG_LOST,       /* enum sp_space, number, enum sp_qlog_loss */
-    SP_QLOG_RECOVERY,   /* initial RTT in ns, datagram bytes, initial window, minimum window */
-    SP_QLOG_METRICS,    /* RTT in ns: minimum, smoothed, latest, variation; PTO count, window,
-                           bytes in flight, ssthresh, packets in flight, pacing in bytes/s */
-    SP_QLOG_CONGESTION, /* before, now: enum sp_cc_phase */
-    SP_QLOG_TIMER,      /* enum sp_qlog_timer, enum sp_qlog_timer_event, ns until it is due */
-    SP_QLOG_KEY,        /* enum sp_qlog_key, phase, enum sp_qlog_key_event */
-    SP_QLOG_MTU,        /* before, now */
-    SP_QLOG_ECN,        /* before, now: enum sp_ecn_state */
-    SP_QLOG_CID,        /* is_local; before, now */
-    SP_QLOG_TUPLE,      /* number of the path; local, remote address */
-    SP_QLOG_MIGRATION,  /* number of the path, enum sp_qlog_migration; local, remote address */
-    SP_QLOG_STREAM,     /* id, is_opened */
-    SP_QLOG_OMITTED,    /* records that a full ring has dropped before.  The host writes it */
+    SP_QLOG_STARTED,      /* role; local and remote address, our CID, the peer's, the first DCID */
+    SP_QLOG_STATE,        /* before, now: enum sp_qlog_state */
+    SP_QLOG_CLOSED,       /* enum sp_close_kind, is_local, error, frame type; reason */
+    SP_QLOG_VERSION,      /* role, chosen; versions of ours, 4 bytes each */
+    SP_QLOG_ALPN,         /* ; chosen, the cipher's name.  The host writes it */
+    SP_QLOG_PARAMETERS,   /* is_local, role of who has sent them; encoded [RFC9000 18] */
+    SP_QLOG_SENT,         /* as RECEIVED; then: is_mtu_probe, is_pto_probe */
+    SP_QLOG_RECEIVED,     /* enum sp_packet_type, number, bytes of payload, bytes of packet, key
+                             phase, ack_delay_exponent, waited for keys; frames: sp_qlog_frames() */
+    SP_QLOG_DROPPED,      /* enum sp_packet_type, bytes, enum sp_qlog_drop */
+    SP_QLOG_BUFFERED,     /* enum sp_packet_type, bytes */
+    SP_QLOG_LOST,         /* enum sp_space, number, enum sp_qlog_loss */
+    SP_QLOG_RECOVERY,     /* initial RTT in ns, datagram bytes, initial window, minimum window */
+    SP_QLOG_METRICS,      /* RTT in ns: minimum, smoothed, latest, variation; PTO count, window,
+                             bytes in flight, ssthresh, packets in flight, pacing in bytes/s */
+    SP_QLOG_CONGESTION,   /* before, now: enum sp_cc_phase */
+    SP_QLOG_TIMER,        /* enum sp_qlog_timer, enum sp_qlog_timer_event, ns until it is due */
+    SP_QLOG_KEY,          /* enum sp_qlog_key, phase, enum sp_qlog_key_event */
+    SP_QLOG_MTU,          /* before, now */
+    SP_QLOG_ECN,          /* before, now: enum sp_ecn_state */
+    SP_QLOG_CID,          /* is_local; before, now */
+    SP_QLOG_TUPLE,        /* number of the path; local, remote address */
+    SP_QLOG_MIGRATION,    /* number of the path, enum sp_qlog_migration; local, remote address */
+    SP_QLOG_STREAM,       /* id, is_opened */
+    SP_QLOG_OMITTED,      /* records that a full ring has dropped before.  The host writes it */
+    SP_QLOG_ACKED,        /* enum sp_space, number of a packet, bits: bit n stands for that + n */
+    SP_QLOG_SPIN,         /* the spin bit */
+    SP_QLOG_WAIT,         /* before, now: enum sp_qlog_wait */
+    SP_QLOG_RETRY,        /* bytes of the packet, version, bytes of the token; source CID */
+    SP_QLOG_REFUSAL,      /* a Version Negotiation packet: its bytes; versions, 4 bytes each */
+    SP_QLOG_UDP_SENT,     /* as UDP_RECEIVED */
+    SP_QLOG_UDP_RECEIVED, /* datagrams, bytes of each, of the last one, enum sp_ecn */
     SP_QLOG_KINDS,
 };
 
@@ -123,6 +130,20 @@ enum sp_qlog_migration {
     SP_QLOG_MIGRATION_COMPLETE,
 };
 
+/* What keeps a connection from sending.  The host knows reasons of its own. */
+enum sp_qlog_wait {
+    SP_QLOG_WAIT_NONE,       /* it sends, or has nothing to send */
+    SP_QLOG_WAIT_SCHEDULING, /* the host: a rate limit, no transmit slot */
+    SP_QLOG_WAIT_PACING,
+    SP_QLOG_WAIT_AMPLIFICATION,
+    SP_QLOG_WAIT_CWND,
+    SP_QLOG_WAIT_CONN_CREDIT,
+    SP_QLOG_WAIT_STREAM_CREDIT,
+    SP_QLOG_WAIT_KEY,
+    SP_QLOG_WAIT_MEMORY,
+    SP_QLOG_WAITS,
+};
+
 enum {
     SP_QLOG_NUMBERS_MAX = 12,
     SP_QLOG_TEXTS_MAX = 5,
@@ -150,12 +171,15 @@ struct sp_qlog_path {
     uint8_t state;
 };
 
-/* The sink of one connection.  All but `write` is the connection's: what was recorded last, so that
- * changes are seen.  Zero before sp_conn_create(). */
+/* The sink of one connection.  All but `write` and `has_datagrams` is the connection's: what was
+ * recorded last, so that changes are seen.  Zero before sp_conn_create(). */
 struct sp_qlog {
     /* Takes a record of at most SP_QLOG_RECORD_SIZE_MAX bytes, which are borrowed. */
     void (*write)(struct sp_qlog *qlog, const uint8_t *record, size_t size);
+    bool has_datagrams; /* record those of UDP too */
+    bool spin;
     uint64_t now_ns;
+    enum sp_qlog_wait wait;
     enum sp_qlog_state state;
     uint32_t keys; /* bit: enum sp_qlog_key */
     uint32_t version;
@@ -179,6 +203,9 @@ void sp_qlog_write(struct sp_qlog *qlog, const struct sp_qlog_record *record);
 /* Records `count` numbers, and no texts. */
 void sp_qlog_numbers(struct sp_qlog *qlog, enum sp_qlog_kind kind, const uint64_t *numbers,
                      uint32_t count);
+
+/* Records what the connection waits for from now on, if that has changed. */
+void sp_qlog_wait(struct sp_qlog *qlog, enum sp_qlog_wait wait);
 
 /* Reads a record back.  Returns false if it is malformed.  The texts point into `data`. */
 SB_MUST_USE bool sp_qlog_read(const uint8_t *data, size_t size, struct sp_qlog_record *ret);

@@ -50,6 +50,7 @@ struct qs_qlog *qs_qlog_create(const char *folder)
     struct qs_qlog *qlog = calloc(1, sizeof(*qlog));
     SB_ASSERT(qlog != NULL);
     qlog->sink.write = write_record;
+    qlog->sink.has_datagrams = true;
     qlog->folder = folder;
     return qlog;
 }

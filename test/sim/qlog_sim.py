@@ -19,7 +19,7 @@ import qlog_check  # noqa: E402
 # Scenario -> events that its files must have beside those of every connection.
 SCENARIOS = {
     'clean': [],
-    'loss-both': ['packet_lost', 'timer_updated'],
+    'loss-both': ['packet_lost', 'timer_updated', 'connection_data_blocked_updated'],
     'reorder': [],
     'corrupt': ['packet_dropped'],
     'duplicate': ['packet_dropped'],
@@ -41,7 +41,8 @@ SCENARIOS = {
 }
 ALWAYS = ['connection_started', 'version_information', 'parameters_set', 'packet_sent',
           'packet_received', 'recovery_parameters_set', 'recovery_metrics_updated',
-          'connection_state_updated', 'key_updated', 'congestion_state_updated']
+          'connection_state_updated', 'key_updated', 'congestion_state_updated', 'packets_acked',
+          'udp_datagrams_sent', 'udp_datagrams_received']
 SPACES = {'initial': 0, 'handshake': 1, '0RTT': 2, '1RTT': 2}
 
 
@@ -79,7 +80,7 @@ def scenarios():
             names = {event['name'] for one in events.values() for event in one}
             missing = {f'quic:{name}' for name in ALWAYS + wanted} - names
             if scenario == 'version-negotiation':  # some seeds end before a packet comes
-                missing -= {'quic:packet_received'}
+                missing -= {'quic:packet_received', 'quic:packets_acked'}
             assert not missing, (scenario, missing)
         print(f'ok - {scenario}: every record is of the draft')
 
@@ -143,6 +144,114 @@ def states():
     print('ok - states come in order, and each connection is closed once')
 
 
+def acknowledgments():
+    """Each packet is acknowledged once, after it was sent, and no other one is."""
+    spaces = {'initial': 0, 'handshake': 1, 'application_data': 2}
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--scenario', 'reorder', '--seed', '2'))
+        count = 0
+        for name, one in events.items():
+            sent, acked, in_frames = set(), [], set()
+            for event in one:
+                data = event['data']
+                if event['name'] == 'quic:packet_sent':
+                    sent.update(numbers([event], 'quic:packet_sent'))
+                elif event['name'] == 'quic:packet_received':
+                    for frame in data.get('frames', []):
+                        if frame['frame_type'] == 'ack':
+                            space = SPACES[data['header']['packet_type']]
+                            in_frames.update((space, pn) for r in frame['acked_ranges']
+                                             for pn in range(r[0], r[-1] + 1))
+                elif event['name'] == 'quic:packets_acked':
+                    new = [(spaces[data['packet_number_space']], pn)
+                           for pn in data['packet_numbers']]
+                    assert set(new) <= sent and set(new) <= in_frames, (name, new)
+                    acked += new
+            assert len(set(acked)) == len(acked), name
+            assert set(acked) >= {one for one in in_frames if one[0] == 2} & sent, name
+            count += len(acked)
+        assert count > 20, count
+    print('ok - each packet is acknowledged once')
+
+
+def unnumbered():
+    """A client's Retry and Version Negotiation packets are in its file."""
+    for scenario, kind in ('retry', 'retry'), ('version-negotiation', 'version_negotiation'):
+        found = []
+        with tempfile.TemporaryDirectory() as where:
+            for seed in '1', '2', '3':
+                events = check_all(files_of(where, '--scenario', scenario, '--seed', seed))
+                for name, one in events.items():
+                    found += [event['data'] for event in one
+                              if event['name'] == 'quic:packet_received' and
+                              event['data']['header']['packet_type'] == kind]
+        assert found, scenario
+        for data in found:
+            if kind == 'retry':
+                assert data['header']['token']['raw']['length'] > 0, data
+                assert data['header']['scid'], data
+            else:
+                assert len(data['supported_versions']) >= 1, data
+    print('ok - Retry and Version Negotiation packets are recorded')
+
+
+def datagrams():
+    """The datagrams of UDP: what both sides count over a path that loses nothing, and their packets
+    fit into them."""
+    with tempfile.TemporaryDirectory() as where:
+        events = check_all(files_of(where, '--scenario', 'clean', '--seed', '3'))
+        for name, one in events.items():
+            other = events[name.replace('_client', '_?').replace('_server', '_client')
+                           .replace('_?', '_server')]
+            sent = [raw['length'] for e in one if e['name'] == 'quic:udp_datagrams_sent'
+                    for raw in e['data']['raw']]
+            received = [raw['length'] for e in other if e['name'] == 'quic:udp_datagrams_received'
+                        for raw in e['data']['raw']]
+            assert len(received) > 5, received
+            assert not collections.Counter(received) - collections.Counter(sent), name
+            packets = sum(e['data']['raw']['length'] for e in one
+                          if e['name'] == 'quic:packet_sent')
+            assert packets <= sum(sent) <= packets + 64 * len(sent), (name, packets, sum(sent))
+            for event in one:
+                if event['name'].startswith('quic:udp_datagrams'):
+                    data = event['data']
+                    assert data['count'] == len(data['raw']) == len(data['ecn']), data
+    print('ok - datagrams of UDP are those of the other side')
+
+
+def blocked():
+    """Blocked and unblocked come in turns, each with the state before."""
+    reasons = set()
+    for scenario in 'loss-both', 'clean', 'mtu-hole':
+        with tempfile.TemporaryDirectory() as where:
+            for name, one in check_all(files_of(where, '--scenario', scenario, '--seed',
+                                                '5')).items():
+                now = ('unblocked', None)
+                for event in one:
+                    if event['name'] == 'quic:connection_data_blocked_updated':
+                        data = event['data']
+                        by = event.get('blocked', {}).get('by')
+                        new = (data['new'], data.get('reason') or by)
+                        assert data['old'] == now[0] and new != now, (name, data, now)
+                        assert (new[0] == 'blocked') == (new[1] is not None), data
+                        now = new
+                        reasons.add(new[1])
+    assert {'congestion_control', 'amplification_protection'} & reasons, reasons
+    print('ok - what a connection waits for:', ', '.join(sorted(filter(None, reasons))))
+
+
+def spin():
+    """The spin bit changes in turns."""
+    changes = 0
+    with tempfile.TemporaryDirectory() as where:
+        for name, one in check_all(files_of(where, '--scenario', 'clean', '--seed', '3')).items():
+            states = [e['data']['state'] for e in one if e['name'] == 'quic:spin_bit_updated']
+            assert states == [i % 2 == 0 for i in range(len(states))], (name, states)
+            changes += len(states)
+    assert changes > 2, changes
+    print('ok - the spin bit changes')
+
+
 def swarm():
     with tempfile.TemporaryDirectory() as where:
         events = check_all(files_of(where, '--swarm', '10', '--first-seed', '1'))
@@ -185,5 +294,6 @@ def canary():
     print('ok - what is wrong is seen')
 
 
-for one in scenarios, both_sides, losses, states, swarm, same_run, canary:
+for one in (scenarios, both_sides, losses, states, acknowledgments, unnumbered, datagrams, blocked,
+            spin, swarm, same_run, canary):
     one()

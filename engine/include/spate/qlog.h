@@ -2,6 +2,7 @@
 #ifndef SPATE_QLOG_H
 #define SPATE_QLOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ struct spate_qlog {
     /* Bytes of the ring of each shard, rounded up to a power of two; beside memory_bytes_max.
      * Default 1 MiB; 64 KiB to 1 GiB. */
     uint64_t ring_bytes;
+    /* Record the datagrams of UDP too, beside the packets in them: their sizes and ECN marks, those
+     * of a train in one event.  Default false. */
+    bool udp_datagrams;
+    uint8_t reserved[7]; /* no padding; ignored */
 };
 
 /* Fills in the first `size` bytes of the defaults.  For languages other than C and C++, whose
