@@ -14,11 +14,13 @@
 
 #define INTERVAL_NS_MIN (100 * SB_MS)
 #define INTERVAL_NS_MAX (86400 * SB_S)
+#define TURN_NS_MIN     SB_MS
+#define TURN_NS_MAX     (3600 * SB_S)
 
 void spate_log_init_sized(struct spate_log *log, size_t size)
 {
     const struct spate_log defaults = {
-        .size = size, .interval_ns = 10 * SB_S, .level = SPATE_LOG_WARNING};
+        .size = size, .interval_ns = 10 * SB_S, .level = SPATE_LOG_WARNING, .turn_ns = 100 * SB_MS};
     se_sized_give(&defaults, sizeof(defaults), log, size);
 }
 
@@ -54,6 +56,9 @@ int se_log_take(const struct spate_log *given, struct spate_log *ret, struct spa
     else if (own.interval_ns < INTERVAL_NS_MIN || own.interval_ns > INTERVAL_NS_MAX)
         se_error_set(error, "log.interval_ns is %" PRIu64 ", must be %" PRIu64 " to %" PRIu64,
                      own.interval_ns, INTERVAL_NS_MIN, INTERVAL_NS_MAX);
+    else if (own.turn_ns != 0 && (own.turn_ns < TURN_NS_MIN || own.turn_ns > TURN_NS_MAX))
+        se_error_set(error, "log.turn_ns is %" PRIu64 ", must be 0, or %" PRIu64 " to %" PRIu64,
+                     own.turn_ns, TURN_NS_MIN, TURN_NS_MAX);
     else {
         *ret = own;
         return 0;

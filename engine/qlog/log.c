@@ -135,6 +135,18 @@ void se_qlog_alpn(struct sp_qlog *qlog, const char *alpn)
     sp_qlog_write(qlog, &record);
 }
 
+uint64_t se_qlog_errors(const struct se_qlog_shard *shard, int *ret_error)
+{
+    if (SB_LIKELY(shard->log == NULL))
+        return 0;
+    uint64_t index = (uint64_t)(shard->ring - shard->log->rings);
+    /* Acquire, pairs with the release in refuse() of writer.c: the error was stored before. */
+    uint64_t count = atomic_load_explicit(&shard->log->refused_counts[index], memory_order_acquire);
+    if (count > 0)
+        *ret_error = atomic_load_explicit(&shard->log->refused_errno, memory_order_relaxed);
+    return count;
+}
+
 struct se_qlog_ring *se_qlog_ring_of(struct se_qlog_log *log, uint32_t shard)
 {
     return log != NULL ? &log->rings[shard] : NULL;
@@ -155,9 +167,11 @@ int se_qlog_open(const struct spate_qlog *given, uint32_t shard_count, struct se
         size_t rings_size = shard_count * sizeof(log->rings[0]);
         log->rings = aligned_alloc(alignof(struct se_qlog_ring), rings_size);
         log->slots = calloc(log->config.files_max, sizeof(log->slots[0]));
+        log->refused_counts = calloc(shard_count, sizeof(log->refused_counts[0]));
         if (log->rings != NULL)
             memset(log->rings, 0, rings_size);
-        result = log->rings == NULL || log->slots == NULL ? -ENOMEM : 0;
+        bool has_all = log->rings != NULL && log->slots != NULL && log->refused_counts != NULL;
+        result = has_all ? 0 : -ENOMEM;
     }
     for (uint32_t i = 0; i < shard_count && result == 0; i++)
         result = se_qlog_ring_init(&log->rings[i], log->config.ring_bytes) ? 0 : -ENOMEM;
@@ -180,6 +194,7 @@ void se_qlog_close(struct se_qlog_log *log)
         se_qlog_ring_deinit(&log->rings[i]);
     free(log->rings);
     free(log->slots);
+    free(log->refused_counts);
     if (log->folder >= 0)
         (void)close(log->folder);
     (void)pthread_cond_destroy(&log->stop);

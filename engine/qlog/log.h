@@ -34,6 +34,10 @@ struct se_qlog_shard {
 /* Returns the ring of a shard. */
 struct se_qlog_ring *se_qlog_ring_of(struct se_qlog_log *log, uint32_t shard);
 
+/* Returns how many files of this shard's connections the system has refused to make or to write,
+ * and if there are any its last error, an errno, in `*ret_error`.  Threads: shard. */
+uint64_t se_qlog_errors(const struct se_qlog_shard *shard, int *ret_error);
+
 /* Decides whether a connection with `peer` is recorded, and returns its sink, or NULL.  Threads:
  * shard, as for the next two. */
 struct sp_qlog *se_qlog_begin(struct se_qlog_shard *shard, const struct sp_addr *peer,

@@ -30,6 +30,10 @@ struct se_qlog_log {
     struct se_qlog_ring *rings;
     /* Any thread: slots that a connection has, from se_qlog_begin() until its end was read. */
     _Atomic(uint8_t) *slots;
+    /* Written by the thread, read by each shard: files of its connections that the system has
+     * refused to make or to write.  Then the last error, an errno. */
+    _Atomic(uint64_t) *refused_counts;
+    _Atomic(int) refused_errno;
     /* The thread's. */
     struct se_qlog_file *files; /* by slot */
     uint64_t bytes;             /* in all files and their buffers, <= config.bytes_max */

@@ -5,7 +5,7 @@
  *
  * A file is made when the connection has shown that it is one: a server's when a ClientHello has
  * begun.  Until then its text waits in the buffer, which is dropped if nothing comes of it.  What
- * the system refuses to write ends the file; nobody else notices. */
+ * the system refuses to write ends the file, and is counted for the shard. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +39,7 @@ enum file_state {
 struct se_qlog_file {
     enum file_state state;
     int fd;
+    uint32_t shard;
     struct se_qlog_trace trace;
     uint64_t last_ns;
     uint64_t bytes; /* in the file and the buffer */
@@ -46,13 +47,22 @@ struct se_qlog_file {
     char *buffer;
 };
 
-static void flush(struct se_qlog_file *file)
+/* The system has refused to make a file, or to write to it. */
+static void refuse(struct se_qlog_log *log, struct se_qlog_file *file, int error)
+{
+    file->state = FILE_ENDED;
+    atomic_store_explicit(&log->refused_errno, error, memory_order_relaxed);
+    /* Release, pairs with the acquire in se_qlog_errors(). */
+    atomic_fetch_add_explicit(&log->refused_counts[file->shard], 1, memory_order_release);
+}
+
+static void flush(struct se_qlog_log *log, struct se_qlog_file *file)
 {
     size_t written = 0;
     while (file->state == FILE_OPEN && written < file->used) {
         ssize_t size = write(file->fd, file->buffer + written, file->used - written);
         if (size < 0 && errno != EINTR)
-            file->state = FILE_ENDED;
+            refuse(log, file, errno);
         written += size > 0 ? (size_t)size : 0;
     }
     if (file->state != FILE_WAITING)
@@ -63,7 +73,7 @@ static void flush(struct se_qlog_file *file)
 static void append(struct se_qlog_log *log, struct se_qlog_file *file, size_t size)
 {
     if (file->used + size > BUFFER_SIZE)
-        flush(file);
+        flush(log, file);
     if (file->used + size > BUFFER_SIZE || size == 0)
         return; /* nothing has come of it yet */
     uint64_t left = log->config.bytes_max - log->bytes;
@@ -75,7 +85,7 @@ static void append(struct se_qlog_log *log, struct se_qlog_file *file, size_t si
             file->used += size;
             log->bytes += size;
         }
-        flush(file);
+        flush(log, file);
         file->state = FILE_ENDED;
         return;
     }
@@ -93,8 +103,10 @@ static void begin(struct se_qlog_log *log, struct se_qlog_file *file,
     if (!se_qlog_trace_init(record, wall_us, &file->trace))
         return;
     file->buffer = malloc(BUFFER_SIZE);
-    file->state = file->buffer != NULL ? FILE_WAITING : FILE_ENDED;
-    if (file->state == FILE_WAITING)
+    file->state = FILE_WAITING;
+    if (file->buffer == NULL)
+        refuse(log, file, ENOMEM);
+    else
         append(log, file, se_qlog_head(&file->trace, log->text, SE_QLOG_TEXT_SIZE_MAX));
 }
 
@@ -105,7 +117,9 @@ static void open_file(struct se_qlog_log *log, struct se_qlog_file *file)
     (void)snprintf(name, sizeof(name), "%s_%s.sqlog", group,
                    file->trace.role == SP_SERVER ? "server" : "client");
     file->fd = openat(log->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    file->state = file->fd >= 0 ? FILE_OPEN : FILE_ENDED;
+    file->state = FILE_OPEN;
+    if (file->fd < 0)
+        refuse(log, file, errno);
 }
 
 static void on_record(struct se_qlog_log *log, struct se_qlog_file *file,
@@ -129,7 +143,7 @@ static void on_record(struct se_qlog_log *log, struct se_qlog_file *file,
 static void end_file(struct se_qlog_log *log, uint32_t slot)
 {
     struct se_qlog_file *file = &log->files[slot];
-    flush(file);
+    flush(log, file);
     log->bytes -= file->used; /* of a connection that has come to nothing */
     if (file->fd >= 0)
         (void)close(file->fd);
@@ -144,15 +158,16 @@ static void run_round(struct se_qlog_log *log)
     struct se_qlog_cell cell;
     for (uint32_t i = 0; i < log->shard_count; i++)
         while (se_qlog_ring_take(&log->rings[i], &cell)) {
-            if (cell.slot < log->config.files_max && cell.size > 0)
+            if (cell.slot < log->config.files_max && cell.size > 0) {
+                log->files[cell.slot].shard = i;
                 on_record(log, &log->files[cell.slot], &cell);
-            else if (cell.slot < log->config.files_max)
+            } else if (cell.slot < log->config.files_max)
                 end_file(log, cell.slot);
             se_qlog_ring_free(&log->rings[i], &cell);
         }
     for (uint32_t i = 0; i < log->config.files_max; i++)
         if (log->files[i].used > 0)
-            flush(&log->files[i]);
+            flush(log, &log->files[i]);
 }
 
 /* Waits for the end of the pause.  Returns false if there is no other round. */

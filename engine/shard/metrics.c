@@ -98,6 +98,13 @@ static uint64_t events_now(const struct spate_shard *shard, const struct sources
     return se_events_count(&shard->events);
 }
 
+static uint64_t qlog_errors(const struct spate_shard *shard, const struct sources *sources)
+{
+    int error;
+    (void)sources;
+    return se_qlog_errors(&shard->qlog, &error);
+}
+
 /* All but GAUGE add, because a field may have two sources: the shard and its connections both count
  * copied_in_bytes. */
 #define GATHER_SHARD(name)

@@ -52,11 +52,19 @@ static const struct {
 #undef RECV
 };
 
-_Static_assert(SB_COUNT(subjects) == SE_LOG_SUBJECTS, "a place for each");
+/* Subjects whose lines have more than a number. */
+enum { SUBJECT_TURNS = SB_COUNT(subjects), SUBJECT_QLOG, SUBJECT_COUNT };
+
+_Static_assert((int)SUBJECT_COUNT == (int)SE_LOG_SUBJECTS, "a place for each");
 
 void se_shard_log_init(struct spate_shard *shard, const struct spate_log *log)
 {
-    shard->log = (struct se_shard_log){.log = log, .next_ns = log->write != NULL ? 0 : SB_NEVER};
+    bool wants_turns = log->write != NULL && log->turn_ns > 0 && log->level >= SPATE_LOG_WARNING;
+    shard->log = (struct se_shard_log){
+        .log = log,
+        .next_ns = log->write != NULL ? 0 : SB_NEVER,
+        .turn_ns = wants_turns ? log->turn_ns : SB_NEVER,
+    };
 }
 
 static struct su_recv_counts received(const struct spate_shard *shard)
@@ -65,6 +73,47 @@ static struct su_recv_counts received(const struct spate_shard *shard)
     for (uint64_t left = shard->ports_used; left != 0; left &= left - 1)
         su_recv_counts_add(&counts, &shard->ports[__builtin_ctzll(left)].recv.counts);
     return counts;
+}
+
+/* Returns how often a subject has happened since its last line, if another line is due. */
+static uint64_t unreported(struct spate_shard *shard, uint32_t subject, uint64_t count)
+{
+    struct se_shard_log *log = &shard->log;
+    if (count == log->seen[subject] || shard->now_ns < log->again_ns[subject])
+        return 0;
+    uint64_t more = count - log->seen[subject];
+    log->seen[subject] = count;
+    log->again_ns[subject] = sb_time_add(shard->now_ns, log->log->interval_ns);
+    return more;
+}
+
+void se_shard_log_turn(struct spate_shard *shard, uint64_t worked_ns)
+{
+    shard->counts.own.turns_long++;
+    shard->log.longest_ns = SB_MAX(shard->log.longest_ns, worked_ns);
+}
+
+static void look_at_turns(struct spate_shard *shard)
+{
+    struct se_shard_log *log = &shard->log;
+    uint64_t more = unreported(shard, SUBJECT_TURNS, shard->counts.own.turns_long);
+    if (more == 0)
+        return;
+    se_log_write(log->log, SPATE_LOG_WARNING,
+                 "shard %u: %" PRIu64 " turns took longer than %" PRIu64 " ms, the longest %" PRIu64
+                 " ms: a handler of the application has run for so long, or the machine lacks CPUs",
+                 shard->index, more, log->turn_ns / SB_MS, log->longest_ns / SB_MS);
+    log->longest_ns = 0;
+}
+
+static void look_at_qlog(struct spate_shard *shard)
+{
+    int error = 0;
+    uint64_t more = unreported(shard, SUBJECT_QLOG, se_qlog_errors(&shard->qlog, &error));
+    if (more > 0)
+        se_log_write(shard->log.log, SPATE_LOG_WARNING,
+                     "shard %u: %" PRIu64 " files of qlog could not be made or written: %s",
+                     shard->index, more, strerrordesc_np(error));
 }
 
 void se_shard_log_look(struct spate_shard *shard)
@@ -81,13 +130,13 @@ void se_shard_log_look(struct spate_shard *shard)
         uint64_t count;
         memcpy(&count, (const char *)sources[subjects[i].source] + subjects[i].offset,
                sizeof(count));
-        if (count == log->seen[i] || shard->now_ns < log->again_ns[i])
-            continue;
-        se_log_write(log->log, subjects[i].level, "shard %u: %" PRIu64 " %s", shard->index,
-                     count - log->seen[i], subjects[i].text);
-        log->seen[i] = count;
-        log->again_ns[i] = sb_time_add(shard->now_ns, log->log->interval_ns);
+        uint64_t more = unreported(shard, i, count);
+        if (more > 0)
+            se_log_write(log->log, subjects[i].level, "shard %u: %" PRIu64 " %s", shard->index,
+                         more, subjects[i].text);
     }
+    look_at_turns(shard);
+    look_at_qlog(shard);
 }
 
 void se_shard_log_failed(const struct spate_shard *shard, int error)

@@ -180,6 +180,8 @@ void se_shard_end_work(struct spate_shard *shard, uint64_t now_ns)
     SB_PROBE2(turn, shard->index, worked_ns);
     if (SB_UNLIKELY(worked_ns > shard->turn_longest_ns))
         shard->turn_longest_ns = worked_ns;
+    if (SB_UNLIKELY(worked_ns > shard->log.turn_ns))
+        se_shard_log_turn(shard, worked_ns);
 }
 
 static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)

@@ -111,7 +111,10 @@
     X(GAUGE, events_now)            /* events that the application has not taken */ \
     /* qlog: see spate/qlog.h. */ \
     X(SHARD, qlog_records)          /* records for files */ \
-    X(SHARD, qlog_dropped)          /* records that a full ring has dropped */
+    X(SHARD, qlog_dropped)          /* records that a full ring has dropped */ \
+    X(GAUGE, qlog_errors)           /* files that the system has refused to make or to write */ \
+    /* Turns that a host should know of: see spate/log.h. */ \
+    X(SHARD, turns_long)            /* turns that took longer than spate_log.turn_ns */
 
 #define SPATE_CONN_STATS(X) \
     /* Receiving. */ \

@@ -12,8 +12,8 @@ extern "C" {
 #endif
 
 /* Lines about what an operator should know: limits that are reached, datagrams that are lost, a
- * back-end that is not the best one.  The library prints nothing by itself: set `log` in struct
- * spate_config.  Nothing that a peer chooses is in a line. */
+ * back-end that is not the best one, turns that take too long.  The library prints nothing by
+ * itself: set `log` in struct spate_config.  Nothing that a peer chooses is in a line. */
 
 enum spate_log_level {
     SPATE_LOG_ERROR = 1,   /* a part of the engine has ended: a ring has failed */
@@ -39,6 +39,11 @@ struct spate_log {
      * Default SPATE_LOG_WARNING; SPATE_LOG_ERROR to SPATE_LOG_INFO. */
     enum spate_log_level level;
     uint8_t reserved[4]; /* no padding; ignored */
+    /* A turn that takes longer is reported as a warning, and counted by turns_long.  A turn is the
+     * time between two waits of a shard for its network, in which none of its connections sends or
+     * receives: the application's handlers count.
+     * Default 100 ms; 1 ms to 1 h, or 0 for none. */
+    uint64_t turn_ns;
 };
 
 /* Fills in the first `size` bytes of the defaults.  For languages other than C and C++, whose

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -335,6 +336,52 @@ static void files_end_at_their_largest_size(void **state)
     assert_in_range(bytes, 65536, f->config.bytes_max);
 }
 
+static uint64_t errors(struct fixture *f, int *ret_error)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < 1000 && count == 0; i++) {
+        count = se_qlog_errors(&f->shard, ret_error);
+        if (count == 0)
+            usleep(10000); /* the thread looks every 10 ms */
+    }
+    return count;
+}
+
+static void what_the_system_refuses_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    int error = 0;
+    open_log(f);
+    assert_int_equal(se_qlog_errors(&f->shard, &error), 0);
+    assert_int_equal(rmdir(f->dir), 0);
+    struct sp_qlog *qlog = begin(f, 1);
+    start(qlog, SP_CLIENT, 1);
+    reach_handshake(qlog);
+    assert_int_equal(errors(f, &error), 1);
+    assert_int_equal(error, ENOENT);
+    reach_handshake(qlog); /* the file has ended: no further error */
+    se_qlog_end(qlog);
+    close_log(f);
+    assert_int_equal(mkdir(f->dir, 0700), 0);
+
+    /* A file that may not grow stands for a disk that is full. */
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    open_log(f);
+    qlog = begin(f, 1);
+    start(qlog, SP_CLIENT, 2);
+    for (uint32_t i = 0; i < 200; i++)
+        reach_handshake(qlog);
+    uint64_t count = errors(f, &error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    se_qlog_end(qlog);
+    assert_int_equal(count, 1);
+    assert_int_equal(error, EFBIG);
+}
+
 static void a_full_ring_drops_and_counts(void **state)
 {
     struct fixture *f = *state;
@@ -413,6 +460,7 @@ int main(void)
         WITH_FILES(peers_and_chance_decide_who_is_recorded),
         WITH_FILES(slots_are_bounded_and_come_back),
         WITH_FILES(files_end_at_their_largest_size),
+        WITH_FILES(what_the_system_refuses_is_counted),
         WITH_FILES(a_full_ring_drops_and_counts),
         WITH_FILES(bad_values_are_refused),
     };
