@@ -374,6 +374,25 @@ class Mistakes(Case):
                                   timeout=HANG_S, check=False)
             self.assert_one_line(done, text)
 
+    def test_both_sides_record_their_connections(self):
+        self.make('a', b'x' * 100000)
+        sides = {}
+        for side in 'server', 'client':
+            (self.top / side).mkdir()
+        _, url = self.serve('--qlog', self.top / 'server')
+        self.assert_all(self.get('--qlog', self.top / 'client', f'{url}/a'))
+        for side in 'server', 'client':
+            file, = self.top.joinpath(side).glob(f'*_{side}.sqlog')
+            sides[side] = file
+        self.assertEqual(sides['server'].name[:-len('_server.sqlog')],
+                         sides['client'].name[:-len('_client.sqlog')])
+        text = sides['client'].read_bytes()
+        self.assertIn(b'"name":"quic:packets_acked"', text)
+        self.assertIn(b'"name":"quic:connection_closed"', text)
+        self.assertNotIn(b'quic:udp_datagrams', text)
+        done = self.get('--qlog', '/no/such', f'{url}/a')
+        self.assert_one_line(done, 'qlog.dir: /no/such: No such file or directory')
+
     def test_help_names_every_option(self):
         for command in ('serve', 'get', 'cert', 'caps'):
             done = subprocess.run([SPATE, command, '--help'], capture_output=True, text=True,

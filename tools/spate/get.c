@@ -17,6 +17,7 @@
 #include "tools/spate/get_options.h"
 #include "tools/spate/message.h"
 #include "tools/spate/progress.h"
+#include "tools/spate/record.h"
 #include "tools/spate/stop.h"
 
 enum { EVENTS_MAX = 256 };
@@ -116,6 +117,8 @@ static bool create_engine(struct client *client)
         if (config.stream_window_bytes_max < o->window_bytes)
             config.stream_window_bytes_max = config.conn_window_bytes_max = o->window_bytes;
     }
+    struct record record;
+    record_configure(&record, o->qlog, "get", &config);
     int e = spate_engine_create(&config, &client->engine, &error);
     if (e != 0) {
         message("get", "%s", error.text[0] != 0 ? error.text : strerror(-e));

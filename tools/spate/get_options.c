@@ -39,6 +39,7 @@ static const char usage_text[] =
     "                        resumes sessions, and sends requests as 0-RTT.  FILE is made if it\n"
     "                        does not exist; it is secret\n"
     "  --no-early            resumes without 0-RTT\n"
+    "  --qlog DIR            records each connection in a file of DIR, for qvis and other viewers\n"
     "  --verbose             prints a line for each connection: whether it was resumed\n"
     "  --timeout SECONDS     gives up if the handshake takes longer, or if nothing comes for so\n"
     "                        long (default: 30)\n"
@@ -50,14 +51,23 @@ static const char usage_text[] =
     "appended to that file.\n";
 
 static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},   {"ca", required_argument, NULL, 'a'},
-    {"insecure", no_argument, NULL, 'i'},       {"separate", no_argument, NULL, 's'},
-    {"parallel", required_argument, NULL, 'p'}, {"cipher", required_argument, NULL, 'C'},
-    {"window", required_argument, NULL, 'w'},   {"timeout", required_argument, NULL, 't'},
-    {"quic", required_argument, NULL, 'q'},     {"update-keys", no_argument, NULL, 'u'},
-    {"migrate", no_argument, NULL, 'm'},        {"tickets", required_argument, NULL, 'T'},
-    {"no-early", no_argument, NULL, 'E'},       {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},
+    {"ca", required_argument, NULL, 'a'},
+    {"insecure", no_argument, NULL, 'i'},
+    {"separate", no_argument, NULL, 's'},
+    {"parallel", required_argument, NULL, 'p'},
+    {"cipher", required_argument, NULL, 'C'},
+    {"window", required_argument, NULL, 'w'},
+    {"timeout", required_argument, NULL, 't'},
+    {"quic", required_argument, NULL, 'q'},
+    {"update-keys", no_argument, NULL, 'u'},
+    {"migrate", no_argument, NULL, 'm'},
+    {"tickets", required_argument, NULL, 'T'},
+    {"no-early", no_argument, NULL, 'E'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"qlog", required_argument, NULL, 'Q'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Returns 0, or the exit status after one line on stderr. */
@@ -103,6 +113,9 @@ static int take(void *context, int option, const char *value)
         return 0;
     case 'T':
         o->tickets = value;
+        return 0;
+    case 'Q':
+        o->qlog = value;
         return 0;
     case 'E':
         o->is_never_early = true;

@@ -23,6 +23,7 @@ struct get_options {
     bool updates_keys;
     bool migrates;       /* each connection, to another port */
     const char *tickets; /* a file; NULL: none */
+    const char *qlog;    /* a folder; NULL: nothing is recorded */
     bool is_never_early; /* no 0-RTT */
     bool is_verbose;
     uint64_t window_bytes; /* 0: the library's default */

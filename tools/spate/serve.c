@@ -12,11 +12,12 @@
 #include <spate/spate.h>
 
 #include "tools/spate/commands.h"
-#include "tools/spate/replace.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/key_file.h"
 #include "tools/spate/lb_file.h"
 #include "tools/spate/message.h"
+#include "tools/spate/record.h"
+#include "tools/spate/replace.h"
 #include "tools/spate/root.h"
 #include "tools/spate/serve_options.h"
 #include "tools/spate/serve_stream.h"
@@ -149,6 +150,8 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     if (o->quic_lb != NULL && !read_quic_lb(o->quic_lb, &lb))
         return false;
     config.quic_lb = o->quic_lb != NULL ? &lb : NULL;
+    struct record record;
+    record_configure(&record, o->qlog, "serve", &config);
     int e = spate_engine_create(&config, &server->engine, &error);
     explicit_bzero(&lb, sizeof(lb));
     if (e != 0) {

@@ -47,6 +47,7 @@ static const char usage_text[] =
     "                      CONFIG-ID SERVER-ID NONCE-BYTES KEY [length], with hexadecimal "
     "SERVER-ID\n"
     "                      and KEY; KEY is - for IDs in clear.  SIGHUP reads it again\n"
+    "  --qlog DIR          records each connection in a file of DIR, for qvis and other viewers\n"
     "  --hand-over PATH    takes over from the server that runs with this path, and lets the next "
     "one\n"
     "                      take over: no connection is lost.  With the same --listen,\n"
@@ -81,6 +82,7 @@ static const struct option long_options[] = {
     {"early", no_argument, NULL, 'e'},
     {"ticket-keys", required_argument, NULL, 't'},
     {"quic-lb", required_argument, NULL, 'b'},
+    {"qlog", required_argument, NULL, 'Q'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -145,6 +147,9 @@ static int take(void *context, int option, const char *value)
         return 0;
     case 'b':
         o->quic_lb = value;
+        return 0;
+    case 'Q':
+        o->qlog = value;
         return 0;
     case 'H':
         o->hand_over = value;

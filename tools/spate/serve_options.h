@@ -28,6 +28,7 @@ struct serve_options {
     enum spate_versions versions;
     const char *ticket_keys; /* a file; NULL: random keys */
     const char *quic_lb;     /* a file; NULL: connection IDs are for no load balancer */
+    const char *qlog;        /* a folder; NULL: nothing is recorded */
     const char *hand_over;   /* a path; NULL: nobody takes over */
     const char *inherit;     /* the name of sockets that the process was started with; NULL: none */
     uint32_t drain_s;        /* seconds that connections may last after another has taken over */
