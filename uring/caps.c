@@ -22,6 +22,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "uring/caps_impl.h"
 #include "uring/qdisc.h"
 
 #define PROBE_SQ_COUNT    8
@@ -464,6 +465,10 @@ static const struct row rows[SU_CAP_COUNT] = {
     [SU_CAP_BUFFERS_FORCED] = {"SO_RCVBUFFORCE", probe_buffers_forced, "2.6.14", false, false},
     [SU_CAP_TXTIME] = {"SO_TXTIME", probe_txtime, "4.19", false, false},
     [SU_CAP_FQ] = {"fq on an interface", probe_fq, "", false, false},
+    [SU_CAP_STEERING] = {"SO_ATTACH_REUSEPORT_CBPF", su_caps_try_steering, "4.6", false, false},
+    [SU_CAP_STAMPS_IN] = {"SO_TIMESTAMPNS", su_caps_try_receive_stamps, "2.6.22", false, false},
+    [SU_CAP_STAMPS_OUT] = {"SO_TIMESTAMPING, sent", su_caps_try_send_stamps, "2.6.30", false,
+                           false},
 };
 
 /* ---- reasons ---- */
@@ -531,6 +536,8 @@ static void explain(const struct row *row, int error, char *ret, size_t size)
         (void)snprintf(ret, size, "EPERM: needs CAP_NET_ADMIN");
     else if (error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL)
         (void)snprintf(ret, size, "%s: the address family is off", strerrorname_np(-error));
+    else if (error == -ENODATA)
+        (void)snprintf(ret, size, "accepted, but the kernel gave no time stamp on loopback");
     else if (error == -ENOENT)
         (void)snprintf(ret, size, "no interface has it (tc qdisc replace dev NAME root fq)");
     else

@@ -46,6 +46,9 @@ enum su_cap_id {
     SU_CAP_BUFFERS_FORCED, /* SO_RCVBUFFORCE: socket buffers above rmem_max */
     SU_CAP_TXTIME,         /* SO_TXTIME: datagrams with times of departure */
     SU_CAP_FQ,             /* an interface whose queueing discipline keeps to these times */
+    SU_CAP_STEERING,       /* a program chooses the socket of a shared port: uring/steer.h */
+    SU_CAP_STAMPS_IN,      /* when the kernel has received a datagram */
+    SU_CAP_STAMPS_OUT,     /* when the kernel has sent one */
     SU_CAP_COUNT,
 };
 

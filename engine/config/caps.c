@@ -5,15 +5,19 @@
 
 #include <pthread.h>
 
+#include "crypto/ossl_features.h"
 #include "engine/config/sized.h"
 #include "uring/caps.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static struct su_caps caps; /* written once, under `once` */
+/* Written once, under `once`. */
+static struct su_caps caps;
+static struct sc_feature features[SC_FEATURES_COUNT];
 
 static void probe(void)
 {
     su_caps_probe(&caps);
+    sc_features_probe(features);
 }
 
 size_t spate_caps_sized(struct spate_cap *ret, size_t count_max, size_t size)
@@ -24,5 +28,9 @@ size_t spate_caps_sized(struct spate_cap *ret, size_t count_max, size_t size)
         const struct spate_cap own = {.name = cap->name, .have = cap->have, .reason = cap->reason};
         se_sized_give(&own, sizeof(own), (char *)ret + i * size, size);
     }
-    return SU_CAP_COUNT;
+    for (size_t i = 0; i < SC_FEATURES_COUNT && SU_CAP_COUNT + i < count_max; i++) {
+        const struct spate_cap own = {features[i].name, features[i].have, features[i].reason};
+        se_sized_give(&own, sizeof(own), (char *)ret + (SU_CAP_COUNT + i) * size, size);
+    }
+    return SU_CAP_COUNT + SC_FEATURES_COUNT;
 }

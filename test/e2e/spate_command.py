@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The spate command: what it prints, and that every mistake is one line on stderr."""
+import json
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -36,6 +38,34 @@ class Caps(unittest.TestCase):
             self.assertIn('tools/deps.sh --refresh', ' '.join(libraries[2:]))
         else:
             self.assertEqual(libraries[2:], [])
+
+
+    def test_json_says_the_same(self):
+        done, text = run('caps', '--json'), run('caps').stdout
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        found = json.loads(done.stdout)
+        for cap in found['caps']:
+            line = next(line for line in text.splitlines()
+                        if re.match(re.escape(cap['name']) + r'  +(yes|no)', line))
+            self.assertEqual(line.split(cap['name'], 1)[1].split()[0],
+                             'yes' if cap['have'] else 'no', line)
+            self.assertTrue(line.endswith(cap['reason']), (line, cap))
+            self.assertTrue(cap['have'] or cap['reason'], cap)
+        self.assertEqual(len(found['caps']), len(text.partition('\n\n')[0].splitlines()))
+        self.assertIn(f'back-end: {found["backend"]["name"]}', text)
+        self.assertIn(f'AES-GCM: {found["aes_gcm"]["name"]}', text)
+        self.assertEqual([f'{one["name"]}: {one["version"]}, '
+                          f'{"inside" if one["is_inside"] else "shared"}'
+                          for one in found['libraries']], LIBRARIES)
+
+    def test_offloads_steering_stamps_and_openssl_are_in_it(self):
+        found = json.loads(run('caps', '--json').stdout)['caps']
+        caps = {cap['name']: cap['have'] for cap in found}
+        for name in ('UDP_SEGMENT (GSO)', 'UDP_GRO', 'SO_TXTIME', 'SO_ATTACH_REUSEPORT_CBPF',
+                     'SO_TIMESTAMPNS', 'SO_TIMESTAMPING, sent', 'key exchange X25519MLKEM768'):
+            self.assertIn(name, caps)
+        for name in 'TLS 1.3', 'AES-128-GCM', 'key exchange X25519':  # nothing works without
+            self.assertTrue(caps[name], name)
 
 
 class Cert(unittest.TestCase):
@@ -74,7 +104,8 @@ class Mistakes(unittest.TestCase):
         for text, *args in (
                 ('a command is missing',),
                 ('unknown command frobnicate', 'frobnicate'),
-                ('takes no arguments, got --verbose', 'caps', '--verbose'),
+                ('takes no arguments but --json, got --verbose', 'caps', '--verbose'),
+                ('takes no arguments but --json, got --json', 'caps', '--json', '--json'),
                 ('--out-cert is missing', 'cert'),
                 ('--out-key is missing', 'cert', '--out-cert', '/dev/null'),
                 ('unknown option --frob', 'cert', *out, '--frob'),
