@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What can be said of the Containerfile without building it: its stages and files are there, its
-commands are shell, its build options are ours, and endpoint.sh finds its programs in the image.
+"""What can be said of the Containerfiles without building them: stages and files are there,
+commands are shell, build options are ours, and programs find what they need in the image.
 
 usage: test_container.py ROOT"""
 import pathlib
@@ -12,8 +12,7 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(sys.argv.pop() if len(sys.argv) > 1 else '.')
-FILE = ROOT / 'test/interop/Containerfile'
-KNOWN = {'FROM', 'RUN', 'COPY', 'ENTRYPOINT'}
+KNOWN = {'FROM', 'RUN', 'COPY', 'ENTRYPOINT', 'USER', 'EXPOSE', 'CMD'}
 # Packages of the image, without those that every Debian has, and what endpoint.sh and the runner's
 # own scripts, /setup.sh and /wait-for-it.sh, need of them.
 PROGRAMS = {'ip': 'iproute2', 'ethtool': 'ethtool', 'nc': 'netcat-openbsd'}
@@ -53,14 +52,16 @@ def packages(stage):
     return found
 
 
-class Container(unittest.TestCase):
+class Container:
+    """What holds for each of them."""
+
     def setUp(self):
-        self.text = FILE.read_text()
+        self.text = (ROOT / self.file).read_text()
         self.stages = stages(self.text)
 
     def test_instructions_are_known_and_the_last_stage_is_the_image(self):
         self.assertLessEqual({word for word, _ in instructions(self.text)}, KNOWN)
-        self.assertEqual(list(self.stages), ['build', 'endpoint', ''])
+        self.assertEqual(list(self.stages), self.names)
 
     def test_commands_are_shell(self):
         for word, rest in instructions(self.text):
@@ -83,21 +84,6 @@ class Container(unittest.TestCase):
                     else:
                         self.assertTrue((ROOT / file).exists(), rest)
 
-    def test_the_entry_point_can_be_run(self):
-        entry = [rest for word, rest in self.stages[''] if word == 'ENTRYPOINT']
-        self.assertEqual(entry, ['["/endpoint.sh"]'])
-        script = ROOT / 'test/interop/endpoint.sh'
-        self.assertTrue(script.stat().st_mode & 0o111)
-        self.assertEqual(script.read_text().splitlines()[0], '#!/bin/sh')
-        done = subprocess.run(['sh', '-n', script], capture_output=True, text=True)
-        self.assertEqual((done.returncode, done.stderr), (0, ''))
-
-    def test_the_image_has_what_its_scripts_call(self):
-        script = (ROOT / 'test/interop/endpoint.sh').read_text()
-        called = set(re.findall(r'\$\((\w+)', script)) | set(re.findall(r'^ *(rm) ', script, re.M))
-        self.assertEqual(called - OF_DEBIAN, set())
-        self.assertLessEqual(set(PROGRAMS.values()), packages(self.stages['']))
-
     def test_the_image_has_the_libraries_that_the_program_is_linked_to(self):
         self.assertLessEqual(set(LIBRARIES.values()), packages(self.stages['']))
         built_with = packages(self.stages['build'])
@@ -117,6 +103,43 @@ class Container(unittest.TestCase):
         ignored = (ROOT / '.dockerignore').read_text().split('\n')
         self.assertIn('build*', ignored)
         self.assertIn('.git', ignored)
+
+
+class Endpoint(Container, unittest.TestCase):
+    file = 'test/interop/Containerfile'
+    names = ['build', 'endpoint', '']
+
+    def test_the_entry_point_can_be_run(self):
+        entry = [rest for word, rest in self.stages[''] if word == 'ENTRYPOINT']
+        self.assertEqual(entry, ['["/endpoint.sh"]'])
+        script = ROOT / 'test/interop/endpoint.sh'
+        self.assertTrue(script.stat().st_mode & 0o111)
+        self.assertEqual(script.read_text().splitlines()[0], '#!/bin/sh')
+        done = subprocess.run(['sh', '-n', script], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+
+    def test_the_image_has_what_its_scripts_call(self):
+        script = (ROOT / 'test/interop/endpoint.sh').read_text()
+        called = set(re.findall(r'\$\((\w+)', script)) | set(re.findall(r'^ *(rm) ', script, re.M))
+        self.assertEqual(called - OF_DEBIAN, set())
+        self.assertLessEqual(set(PROGRAMS.values()), packages(self.stages['']))
+
+
+class Image(Container, unittest.TestCase):
+    file = 'tools/packaging/Containerfile'
+    names = ['build', '']
+
+    def test_the_entry_point_is_a_program_that_is_installed(self):
+        said = {word: rest for word, rest in self.stages['']}
+        self.assertEqual(said['ENTRYPOINT'], '["/usr/bin/spate"]')
+        self.assertIn("'spate'", (ROOT / 'tools/meson.build').read_text())
+        self.assertEqual(said['USER'], 'spate')
+        self.assertIn('useradd', ' '.join(rest for _, rest in self.stages['']))
+        self.assertIn('ca-certificates', packages(self.stages['']))  # spate get wants them
+
+    def test_the_profile_that_it_names_is_there(self):
+        for name in re.findall(r'seccomp=(\S+)', self.text):
+            self.assertTrue((ROOT / name).exists(), name)
 
 
 if __name__ == '__main__':
