@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """spate stat: the counters of a server from outside, while it runs and after a SIGKILL.
 
-usage: spate_stat.py SPATE
+usage: spate_stat.py SPATE SPATE-BENCH
 """
 import json
 import os
@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 
-SPATE = sys.argv[1]
+SPATE, BENCH = sys.argv[1:3]
 SIZE = 3_000_000
 PATIENCE_S = 20
 
@@ -182,6 +182,43 @@ def an_engine_that_ends_removes_its_file(server):
     assert server.file.exists()
 
 
+def shards_are_apart_and_add_up(_):
+    """An engine of three shards: each has its own figures, and the screen has their sums."""
+    shard_count, conns = 3, 24
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+            [BENCH, 'serve', '--listen', '127.0.0.1:0', '--shards', str(shard_count)],
+            env={**os.environ, 'SPATE_STAT_DIR': folder}, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            address = re.search(r'listening at (\S+)', server.stdout.readline())[1]
+            file, = pathlib.Path(folder).glob('spate-*.stat')
+
+            def shards():
+                return json.loads(run('stat', file, '--json'))['shards']
+            assert len(shards()) == shard_count
+            load = subprocess.Popen([BENCH, 'rr', '--connect', address, '--insecure', '--conns',
+                                     str(conns), '--seconds', '1', '--warmup', '0'],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until(lambda: sum(one['conns_now'] for one in shards()) == conns)
+            screen = run('stat', file, '--once', '--interval', 200)
+            assert f'{shard_count} shards' in screen, screen
+            assert re.search(rf'\n *now +{conns} connections', screen), screen
+            assert load.wait(PATIENCE_S) == 0
+            until(lambda: sum(one['conns_accepted'] for one in shards()) == conns)
+            until(lambda: all(one['conns_now'] == 0 for one in shards()))
+            found = shards()
+            # The kernel distributes clients by their addresses: chance gives each shard some.
+            assert all(one['datagrams_in'] > 0 for one in found if one['conns_accepted']), found
+            assert sum(one['conns_accepted'] > 0 for one in found) >= 2, found
+            text = run('stat', file, '--prometheus')
+            for at, one in enumerate(found):
+                said = re.search(rf'spate_conns_accepted_total{{shard="{at}"}} (\d+)', text)
+                assert int(said[1]) == one['conns_accepted'], (at, said[0], one['conns_accepted'])
+        finally:
+            server.kill()
+            server.wait()
+
+
 def main():
     failed = 0
     with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
@@ -193,7 +230,8 @@ def main():
                      a_scraper_is_served,
                      a_broken_file_is_refused,
                      what_a_killed_process_has_left_can_be_read,
-                     an_engine_that_ends_removes_its_file):
+                     an_engine_that_ends_removes_its_file,
+                     shards_are_apart_and_add_up):
             try:
                 test(server)
                 print(f'ok - {test.__name__}')

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Why it was waiting: a connection that is slow for each reason in turn, over real sockets.  The
- * two that no application can bring about by itself (a key, and memory) are in test_waits.c, and in
- * test_send_wait.c. */
+/* Why it was waiting: a connection that is slow for each reason in turn, over real sockets.  An
+ * exhausted key is in test_waits.c. */
 
 #include "test/support/spate_world.h"
 
@@ -10,7 +9,13 @@
 
 #define MS UINT64_C(1000000)
 
-enum { BYTES = 8000000, WINDOW = 64 * 1024, CHAIN = 20 };
+enum {
+    MEMORY = 8 << 20,
+    SHORT = MEMORY / 16 * 13, /* beyond 3/4 of what is ordinary, so credit is held back */
+    BYTES = 8000000,
+    WINDOW = 64 * 1024,
+    CHAIN = 20
+};
 
 static const uint8_t bytes[BYTES];
 static struct spate_slice held[4096];
@@ -52,6 +57,14 @@ static void give_all_back(struct pw *w)
     for (uint32_t i = 0; i < held_count; i++)
         spate_slice_release(w->server.shard, &held[i]);
     held_count = 0;
+}
+
+/* Turns until the connection waits for that: an ACK that has just come is the shard's to see. */
+static void run_until_waits(struct pw *w, const struct spate_conn *conn, enum spate_wait wait)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (stats_of(conn).waits_for != wait && pw_now_ns() < end_ns)
+        pw_turn(w);
 }
 
 /* ---- What makes each wait: returns the connection that waits ---- */
@@ -113,6 +126,7 @@ static struct spate_conn *be_paced(struct pw *w)
     assert_int_equal(spate_conn_set_rate_limit(conn, 100000), 0);
     (void)open_and_send(conn, BYTES);
     pw_for(w, 50 * MS);
+    run_until_waits(w, conn, SPATE_WAIT_PACER);
     return conn;
 }
 
@@ -123,6 +137,7 @@ static struct spate_conn *be_limited(struct pw *w)
     assert_int_equal(spate_shard_set_rate_limit(w->client.shard, 100000), 0);
     (void)open_and_send(conn, BYTES);
     pw_for(w, 50 * MS);
+    run_until_waits(w, conn, SPATE_WAIT_LIMIT);
     return conn;
 }
 
@@ -161,9 +176,8 @@ static struct spate_conn *close_it(struct pw *w)
     return conn;
 }
 
-/* A certificate that is larger than three datagrams, and a client that does not answer: only the
- * totals tell, because the server's application does not know the connection before. */
-static struct spate_conn *be_unproven(struct pw *w)
+/* A certificate that is larger than three datagrams: the server stops in the middle. */
+static void listen_with_a_long_chain(struct pw *w)
 {
     static const char *const alpn[] = {"test"};
     struct spate_tls *tls;
@@ -184,6 +198,13 @@ static struct spate_conn *be_unproven(struct pw *w)
                      0);
     spate_tls_destroy(tls);
     assert_int_equal(spate_listener_address(listener, &w->address, &w->address_size), 0);
+}
+
+/* A client that does not answer: only the totals tell, because the server's application does not
+ * know the connection before. */
+static struct spate_conn *be_unproven(struct pw *w)
+{
+    listen_with_a_long_chain(w);
     (void)pw_connect(w);
     pw_wait(&w->client, 0);
     uint64_t end_ns = pw_now_ns() + 30 * MS;
@@ -193,6 +214,88 @@ static struct spate_conn *be_unproven(struct pw *w)
         pw_turn(w);
     assert_non_null(w->server.conn);
     return w->server.conn;
+}
+
+static uint8_t ticket[4096];
+static size_t ticket_size;
+
+/* Keeps the ticket of the first connection, and sends as soon as the second one may. */
+static void resume(struct pw_end *end, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_TICKET) {
+        assert_in_range(event->u.bytes.size, 1, sizeof(ticket));
+        memcpy(ticket, event->u.bytes.data, event->u.bytes.size);
+        ticket_size = event->u.bytes.size;
+    }
+    if (event->kind == SPATE_EVENT_EARLY)
+        (void)open_and_send(event->conn, 1000);
+    pw_default(end, event);
+}
+
+static bool has_ticket(struct pw *w)
+{
+    (void)w;
+    return ticket_size > 0;
+}
+
+/* Bytes that were sent as 0-RTT, to a server that rejects it in the first part of its flight: they
+ * wait for the keys that come with the last part, which the server may send once it has an answer.
+ */
+static struct spate_conn *be_rejected_early(struct pw *w)
+{
+    ticket_size = 0;
+    w->client.on_event = resume;
+    pw_accept_early(w, NULL, NULL);
+    struct sockaddr_storage any = pw_loopback(false, 0, &w->address_size);
+    assert_int_equal(spate_shard_listen(w->server.shard, (struct sockaddr *)&any, w->address_size,
+                                        w->server.tls, NULL, &w->listener, NULL),
+                     0);
+    assert_int_equal(spate_listener_address(w->listener, &w->address, &w->address_size), 0);
+    (void)pw_connected(w);
+    pw_until(w, has_ticket);
+    listen_with_a_long_chain(w); /* it cannot read the ticket */
+
+    const struct spate_connect_options options = {
+        .size = sizeof(options),
+        .address = (struct sockaddr *)&w->address,
+        .address_size = w->address_size,
+        .server_name = PW_SERVER_NAME,
+        .tls = w->client.tls,
+        .early = true,
+        .ticket = ticket,
+        .ticket_size = ticket_size,
+    };
+    struct spate_conn *conn;
+    assert_int_equal(spate_shard_connect_with(w->client.shard, &options, &conn, NULL), 0);
+    uint64_t end_ns = pw_now_ns() + 5000 * MS;
+    do {
+        pw_wait(&w->server, 0);
+        pw_wait(&w->client, MS);
+    } while (stats_of(conn).waits_for != SPATE_WAIT_KEY && pw_now_ns() < end_ns);
+    pw_wait(&w->client, 10 * MS);
+    return conn;
+}
+
+/* A connection that has more than its share of the server's memory, by its many streams, gets no
+ * credit for the bytes of one more. */
+static struct spate_conn *hold_much_memory(struct pw *w)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        (void)pw_connected(w);
+    struct spate_conn *conn = w->client.conn, *other = w->server.conn;
+    uint64_t id, end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (pw_stats(&w->server).memory_bytes_now < SHORT && pw_now_ns() < end_ns) {
+        for (uint32_t i = 0; i < 50; i++)
+            if (spate_stream_open(conn, false, &id) == 0)
+                assert_int_equal(spate_stream_send(conn, id, bytes, 1, false, 1), 0);
+        for (uint32_t i = 0; i < 5; i++)
+            pw_turn(w);
+    }
+    assert_int_equal(w->server.closed_count, 0);
+    (void)open_and_send(conn, 4 * WINDOW);
+    run_until_waits(w, other, SPATE_WAIT_MEMORY);
+    pw_for(w, 10 * MS);
+    return other;
 }
 
 /* ---- The table ---- */
@@ -212,10 +315,22 @@ static void small_conn_window(struct spate_config *config)
     config->conn_window_bytes = config->conn_window_bytes_max = WINDOW;
 }
 
+static void little_memory(struct spate_config *config)
+{
+    config->memory_bytes_max = MEMORY;
+    config->streams_bidi_max = 50000;
+    small_conn_window(config);
+}
+
 static void few_slots(struct spate_config *config)
 {
     config->transmit_slots = 2;
     config->gso = false;
+}
+
+static void many_streams(struct spate_config *config)
+{
+    config->streams_local_max = 50000;
 }
 
 static const struct {
@@ -236,6 +351,8 @@ static const struct {
     {SPATE_WAIT_AMPLIFICATION, be_unproven, NULL, NULL, 20 * MS, true},
     {SPATE_WAIT_CONN_CREDIT, use_up_credit, small_conn_window, NULL, 50 * MS, false},
     {SPATE_WAIT_STREAM_CREDIT, use_up_credit, small_stream_window, NULL, 50 * MS, false},
+    {SPATE_WAIT_KEY, be_rejected_early, NULL, NULL, MS, false},
+    {SPATE_WAIT_MEMORY, hold_much_memory, little_memory, many_streams, MS, false},
     {SPATE_WAIT_SLOT, run_out_of_slots, NULL, few_slots, 0, false},
     {SPATE_WAIT_CLOSED, close_it, NULL, NULL, 0, false},
 };
