@@ -12,8 +12,10 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 
 import picture
+import report_page
 import stacks
 
 # Columns of a table: what is shown, how many decimals, and whether the multiple of spate's is too.
@@ -115,6 +117,7 @@ def parse():
     parser.add_argument('--client-cpu', type=int, default=client_cpu, help='(the second)')
     parser.add_argument('--lock', metavar='FILE', help='flock it for the time of each round')
     parser.add_argument('--json', metavar='FILE', help='write all figures there; - is stdout')
+    parser.add_argument('--html', metavar='FILE', help='write the page of the suite there')
     parser.add_argument('--svg', metavar='FILE', help='write a picture of the medians there')
     args = parser.parse_args()
     if args.rounds < 1 or not 0.01 <= args.seconds <= 600 or not 0 <= args.warmup <= 60:
@@ -164,6 +167,7 @@ def compare(args, folder, file):
 
 def main():
     args = parse()
+    began = time.monotonic()
     file = sys.stderr if args.json == '-' else sys.stdout
     try:
         with tempfile.TemporaryDirectory(prefix='spate-peers-') as folder:
@@ -172,6 +176,8 @@ def main():
         print(f'side_by_side: {error}', file=sys.stderr)
         return 1
     write(args.json, json.dumps(report, indent=2) + '\n')
+    if args.html is not None:
+        report_page.write(report, time.monotonic() - began, args.html)
     if args.svg is not None:
         write(args.svg, picture.draw(report))
     return 0

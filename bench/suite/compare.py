@@ -5,6 +5,9 @@ import json
 import stats
 
 FORMAT = 1
+# Of a line, in both results: an interval of fewer says nothing.
+SAMPLES_MIN = 3
+TOO_FEW = 'too few samples'
 # A change below this is never reported, however still the machine was.
 LEAST_CHANGE = 0.02
 ERROR_RATE = 0.05  # of all lines together
@@ -24,6 +27,7 @@ def compare(before, after):
     The intervals are wider the more lines there are (Bonferroni), so that a comparison of equals
     finds nothing in 19 of 20 tries.  A change counts if its whole interval is beyond the noise.
     Where both were measured in turns, round by round, what counts is the ratio in each round.
+    A line with fewer than SAMPLES_MIN samples in either result is not judged: TOO_FEW.
     """
     is_paired = before.get('pair') is not None and before.get('pair') == after.get('pair')
     others = {line['name']: line for line in after['lines']}
@@ -31,7 +35,9 @@ def compare(before, after):
             and line['samples'] and others[line['name']]['samples']
             and stats.median(line['samples']) > 0
             and stats.median(others[line['name']]['samples']) > 0]
-    level = 1 - ERROR_RATE / max(1, len(both))
+    is_judged = {a['name']: min(len(a['samples']), len(b['samples'])) >= SAMPLES_MIN
+                 for a, b in both}
+    level = 1 - ERROR_RATE / max(1, sum(is_judged.values()))
     # Runs in turns share most of the machine's noise; others have all of it.
     noise = LEAST_CHANGE if is_paired else \
         max(LEAST_CHANGE, before.get('noise') or 0, after.get('noise') or 0)
@@ -41,6 +47,8 @@ def compare(before, after):
         if a['more_is_better']:  # as cost: more than 1 is slower
             ratio, low, high = 1 / ratio, 1 / high, 1 / low
         verdict = 'slower' if low > 1 + noise else 'faster' if high < 1 / (1 + noise) else ''
+        if not is_judged[a['name']]:
+            verdict = TOO_FEW
         found.append({'name': a['name'], 'unit': a['unit'], 'before': stats.median(a['samples']),
                       'after': stats.median(b['samples']), 'cost': ratio, 'low': low,
                       'high': high, 'verdict': verdict})
@@ -55,4 +63,13 @@ def print_table(found, file):
               file=file)
     slower = sum(row['verdict'] == 'slower' for row in found)
     faster = sum(row['verdict'] == 'faster' for row in found)
-    print(f'{len(found)} lines: {slower} slower, {faster} faster', file=file)
+    unknown = sum(row['verdict'] == TOO_FEW for row in found)
+    print(f'{len(found)} lines: {slower} slower, {faster} faster' +
+          (f', {unknown} not judged' if unknown else ''), file=file)
+
+
+def status(found):
+    """The exit status: 1 if anything became slower, 3 if no line can be judged."""
+    if all(row['verdict'] == TOO_FEW for row in found):
+        return 3
+    return 1 if any(row['verdict'] == 'slower' for row in found) else 0

@@ -89,27 +89,45 @@ def sweep_picture(points, knee):
             + ''.join(parts) + '</svg>')
 
 
+def open_loop(result):
+    if 'sweep' not in result:
+        return ''
+    knee = 'not found' if not result.get('knee') else f'{result["knee"]:,.0f} requests a second'
+    return f"""<h2>Open loop</h2>
+<p>Latency in microseconds over the rate that was answered, 64 bytes and 64 back on 16 connections.
+The knee: {knee}.</p>
+{sweep_picture(result['sweep'], result.get('knee'))}
+"""
+
+
+WRITE_UP_NOTE = 'The column of the write-up is empty where no figure of it is known.'
+
+
 def write(result, file):
+    """`title`, `note`, `order`, `differences` and `reference`, the head of a column, may be in the
+    result."""
+    title = result.get('title', 'spate-bench suite')
+    order = text(result.get('order', 'shuffled turns'))
+    differences = ''.join(f'<li>{text(one)}</li>' for one in result.get('differences', []))
+    differences = f'<ul>{differences}</ul>' if differences else ''
+    note = text(result.get('note', WRITE_UP_NOTE))
+    reference = text(result.get('reference', 'write-up'))
     machine = ''.join(f'<tr><td>{text(key)}</td><td>{text(value)}</td></tr>'
                       for key, value in result['machine'].items())
     noise = 'not measured' if result['noise'] is None else f'{100 * result["noise"]:.1f} %'
-    knee = 'not found' if not result.get('knee') else f'{result["knee"]:,.0f} requests a second'
     file.write(f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>spate-bench suite</title>
+<html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>{STYLE}</style></head><body>
-<h1>spate-bench suite</h1>
-<p>{text(result['version'])}, {result['rounds']} rounds of {result['seconds_each']} s in shuffled
-turns; it took {result['duration_s']:.0f} s. Noise of this machine: {noise}. Intervals are of the
-median, by bootstrap, 95 %. Rings are outliers; they count too. The column of the write-up is empty
-where no figure of it is known.</p>
+<h1>{text(title)}</h1>
+<p>{text(result['version'])}, {result['rounds']} rounds of {result['seconds_each']} s in
+{order}; it took {result['duration_s']:.0f} s. Noise of this machine: {noise}. Intervals are of the
+median, by bootstrap, 95 %. Rings are outliers; they count too. {note}</p>
+{differences}
 <table id="lines"><thead><tr><th>line</th><th>what</th><th>median</th><th>interval</th><th>unit</th>
-<th>write-up</th><th>samples</th><th>outliers</th></tr></thead>
+<th>{reference}</th><th>samples</th><th>outliers</th></tr>
+</thead>
 <tbody>{''.join(rows(result))}</tbody></table>
-<h2>Open loop</h2>
-<p>Latency in microseconds over the rate that was answered, 64 bytes and 64 back on 16 connections.
-The knee: {knee}.</p>
-{sweep_picture(result.get('sweep', []), result.get('knee'))}
-<h2>Machine</h2><table id="machine">{machine}</table>
+{open_loop(result)}<h2>Machine</h2><table id="machine">{machine}</table>
 </body></html>
 """)

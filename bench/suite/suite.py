@@ -46,13 +46,20 @@ def suite(program, args):
              if not args.only or any(line.name.startswith(name) for name in args.only)]
     if not lines:
         sys.exit('spate-bench suite: --only fits no line')
+    programs = [program] + ([args.against] if args.against else [])
+    left_out = [line.name for line in lines if line.is_micro]
+    if left_out and not all(map(measure.find_micro, programs)):
+        print(f'left out: {", ".join(left_out)}: spate-micro is not beside spate-bench, it is in '
+              'build trees only', flush=True)
+        lines = [line for line in lines if not line.is_micro]
+    if not lines:
+        return 0
     say = measure.status_line()
     say('the noise of this machine')
     noise = None if args.no_noise else measure.noise(program, how['seconds'], how['warmup'])
     if noise is not None:
         say('')
         print(f'noise of this machine: {100 * noise:.1f} % between equal runs', flush=True)
-    programs = [program] + ([args.against] if args.against else [])
     samples, errors, machine = measure.measure(programs, lines, rounds, how['seconds'],
                                                how['warmup'], args.seed, say)
     points = [] if args.only else measure.sweep(program, how['rates'], how['seconds'],
@@ -90,7 +97,11 @@ def compare_files(args):
         print(f'spate-bench compare: {error}', file=sys.stderr)
         return 2
     compare.print_table(found, sys.stdout)
-    return 1 if any(row['verdict'] == 'slower' for row in found) else 0
+    status = compare.status(found)
+    if status == 3:
+        print(f'spate-bench compare: cannot judge: no line has {compare.SAMPLES_MIN} samples in '
+              'both results; run the suite with more --rounds', file=sys.stderr)
+    return status
 
 
 def main():
@@ -107,7 +118,10 @@ def main():
     s.add_argument('--no-noise', action='store_true', help='do not measure the noise first')
     s.add_argument('--against', metavar='PROGRAM', help='another spate-bench, in turns with it')
     s.add_argument('--json-against', metavar='FILE', help='its samples')
-    c = parts.add_parser('compare', help='what became slower; exit status 1 if anything did')
+    c = parts.add_parser(
+        'compare', help='what became slower',
+        epilog='Exit status: 0 nothing became slower; 1 something did; 2 a file cannot be read; 3 '
+               f'no line can be judged: each has fewer than {compare.SAMPLES_MIN} samples.')
     c.add_argument('before')
     c.add_argument('after')
     args = parser.parse_args(sys.argv[2:])

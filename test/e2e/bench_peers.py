@@ -47,11 +47,20 @@ class SideBySide(unittest.TestCase):
 
     def test_every_stack_does_every_load(self):
         svg = self.folder / 'picture.svg'
-        done = self.run_it(BUILD, '--json', '-', '--svg', svg)
+        page = self.folder / 'page.html'
+        done = self.run_it(BUILD, '--json', '-', '--svg', svg, '--html', page)
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
         skipped = sum(line.startswith('skipped: ') for line in done.stderr.splitlines())
         self.assertEqual([load['load'] for load in report['loads']], list(LOADS))
+        text = page.read_text()
+        self.assertIn('<title>Spate beside other stacks</title>', text)
+        for load in report['loads']:
+            for row in load['rows']:
+                self.assertIn(f'<td>{load["load"]} {row["stack"]} cpu</td>', text)
+        self.assertIn('<td>CPU us</td>', text)
+        self.assertIn('<td>CPU s/GB</td>', text)
+        self.assertIn('<li>Everybody sleeps', text)
         seen = set()
         for load in report['loads']:
             names = [row['stack'] for row in load['rows']]

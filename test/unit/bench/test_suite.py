@@ -6,6 +6,7 @@ usage: test_suite.py SUITE-FOLDER
 """
 import html.parser
 import io
+import json
 import os
 import random
 import shutil
@@ -14,7 +15,8 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, sys.argv.pop(1))
+SUITE = os.path.abspath(sys.argv.pop(1))
+sys.path.insert(0, SUITE)
 import compare  # noqa: E402
 import measure  # noqa: E402
 import page  # noqa: E402
@@ -106,12 +108,61 @@ class Comparison(unittest.TestCase):
         found = {row['name']: row['verdict'] for row in compare.compare(before, after)}
         self.assertEqual(found, {'m': 'faster', 'l': 'slower'})
 
+    def test_a_line_of_too_few_samples_is_not_judged(self):
+        before = result({'l': [100.0], 'm': [100.0] * 5})
+        after = result({'l': [200.0] * 5, 'm': [100.0] * 5})
+        found = {row['name']: row['verdict'] for row in compare.compare(before, after)}
+        self.assertEqual(found, {'l': compare.TOO_FEW, 'm': ''})
+        self.assertEqual(compare.status(compare.compare(before, after)), 0)
+        after['lines'][1]['samples'] = [50.0] * 5  # 'm': more is better
+        self.assertEqual(compare.status(compare.compare(before, after)), 1)
+        for few in (before, after):
+            for line in few['lines']:
+                line['samples'] = line['samples'][:2]
+        self.assertEqual(compare.status(compare.compare(before, after)), 3)
+
+    def test_the_program_says_that_it_cannot_judge(self):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for at, count in enumerate((1, 5)):
+                paths.append(os.path.join(folder, f'{at}.json'))
+                with open(paths[-1], 'w', encoding='utf-8') as file:
+                    json.dump(result({'l': [100.0 * (at + 1)] * count}), file)
+            done = subprocess.run([sys.executable, os.path.join(SUITE, 'suite.py'), '/none',
+                                   'compare', *paths], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 3, done.stderr)
+            self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+            self.assertIn('cannot judge', done.stderr)
+
     def test_what_is_below_the_noise_of_the_machine_does_not_count(self):
         before = result({'l': [100.0, 101.0, 99.0, 100.0]}, noise=0.2)
         after = result({'l': [110.0, 111.0, 109.0, 110.0]})
         self.assertEqual(compare.compare(before, after)[0]['verdict'], '')
         before['noise'] = 0.0
         self.assertEqual(compare.compare(before, after)[0]['verdict'], 'slower')
+
+
+class WithoutMicro(unittest.TestCase):
+    def test_its_lines_are_left_out_in_one_line(self):
+        """An installed spate-bench has no spate-micro beside it."""
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, 'bin', 'spate-bench')
+            os.mkdir(os.path.dirname(program))
+            with open(program, 'w', encoding='utf-8') as file:
+                file.write('#!/bin/sh\n[ "$1" = --version ] && echo 0 || '
+                           'echo \'{"gbps": 2.5, "machine": {}}\'\n')
+            os.chmod(program, 0o755)
+            for only, status, lines in ((['P1', 'E3'], 0, '1 lines in'), (['P'], 0, None)):
+                words = [word for name in only for word in ('--only', name)]
+                done = subprocess.run(
+                    [sys.executable, os.path.join(SUITE, 'suite.py'), program, 'suite', '--quick',
+                     '--no-noise', *words], capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, done.stderr), (status, ''))
+                self.assertEqual(done.stdout.splitlines()[0].split(':')[0], 'left out')
+                self.assertIn('P1', done.stdout.splitlines()[0])
+                if lines:
+                    self.assertIn(lines, done.stdout)
+                    self.assertNotIn('P1 ', done.stdout.split('\n', 1)[1])
 
 
 class Page(unittest.TestCase):
@@ -169,4 +220,14 @@ class Page(unittest.TestCase):
 
 
 if __name__ == '__main__':
-    unittest.main(verbosity=2)
+    program = unittest.main(verbosity=2, exit=False)
+    done = program.result
+    # A line for each test that the count of all tests understands: one that was skipped is none.
+    for test, why in done.skipped:
+        print(f'ok - {test.id()} # SKIP {why}')
+    for test, _ in done.failures + done.errors:
+        print(f'not ok - {test.id()}')
+    passed = done.testsRun - len(done.skipped) - len(done.failures) - len(done.errors)
+    for number in range(passed):
+        print(f'ok - bench_suite {number + 1}')
+    sys.exit(not done.wasSuccessful())
