@@ -471,6 +471,10 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
                 report_gbps(r), (double)r->bytes / 1e9);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
             r->is_measured_by_sender ? ", measured by acknowledgements" : "");
+    if (o->connect != NULL)
+        fputs("  the server is another program: its CPU time, system calls, allocations and what "
+              "it has lost are unknown\n",
+              file);
     if (has_latency)
         print_latency(r, file);
     if (r->first_byte.count > 0)

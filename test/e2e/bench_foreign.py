@@ -42,6 +42,17 @@ class Foreign(support.BenchTest):
             self.assertIsNone(result['server'])
             self.assertGreater(result['client']['packets_in'], 0)
 
+    def test_what_it_cannot_know_is_said(self):
+        address = self.start_peer()
+        done = self.run_bench('rr', '--seconds', '0.2', '--connect', address, '--ca', self.cert,
+                              '--name', 'localhost')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('the server is another program: its CPU time', done.stdout)
+        self.assertRegex(done.stdout, r'\n  client ')
+        self.assertNotRegex(done.stdout, r'\n  server ')
+        done = self.run_bench('rr', '--seconds', '0.2')
+        self.assertNotIn('another program', done.stdout)
+
     def test_an_answer_that_comes_early_does_not_end_the_upload(self):
         address = self.start_peer()  # it answers behind the 8 bytes, and not behind our FIN
         words = ['--direction', 'up', '--connect', address, '--ca', self.cert]
