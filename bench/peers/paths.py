@@ -40,6 +40,11 @@ class Row:
         self.work = work
         self.kind = kind
 
+    def measure_for(self, seconds):
+        """Not where the work is a number of bytes, or has to outlast an outage."""
+        if self.kind not in ('time', 'outage'):
+            self.work['seconds'] = seconds
+
     def words(self):
         words = ['--both', self.both] if self.both else []
         if self.link:
@@ -246,6 +251,13 @@ def print_line(words, is_markdown, file):
                    for i, (word, width) in enumerate(zip(words, widths))), file=file, flush=True)
 
 
+def duration(text):
+    seconds = float(text)
+    if not 0 < seconds < float('inf'):
+        raise ValueError
+    return seconds
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -255,8 +267,8 @@ def parse():
     parser.add_argument('--column', action='append', metavar='NAME', help='this stack alone')
     parser.add_argument('--relay', type=pathlib.Path, metavar='FILE',
                         help='ip-relay of another build (BUILD/test/relay/ip-relay)')
-    parser.add_argument('--seconds', type=float, metavar='N',
-                        help='measure for so long, on paths that have no number of bytes')
+    parser.add_argument('--seconds', type=duration, metavar='N',
+                        help='measure for so long, but where bytes or an outage are timed')
     parser.add_argument('--rounds', type=int, default=1, help='of which the median counts (1)')
     parser.add_argument('--markdown', action='store_true', help='print the table for a README')
     parser.add_argument('--json', metavar='FILE', help='write all figures there; - is stdout')
@@ -272,8 +284,8 @@ def measure(args, setting, columns, file):
     for one in ROWS:
         if args.row and one.name not in args.row:
             continue
-        if args.seconds is not None and 'seconds' in one.work:
-            one.work['seconds'] = args.seconds
+        if args.seconds is not None:
+            one.measure_for(args.seconds)
         for column in columns:
             try:
                 runs = [run_once(setting, one, column, index) for index in range(args.rounds)]

@@ -55,13 +55,26 @@ class Paths(unittest.TestCase):
         self.fail(wrong)
 
     def test_the_outage_is_seen_by_the_relay(self):
-        done = run_it('--row', 'outage-2', '--column', 'spate-cubic', '--json', '-')
+        done = run_it('--row', 'outage-2', '--column', 'spate-cubic', '--seconds', '1',
+                      '--json', '-')
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = json.loads(done.stdout)[0]['median']
         self.assertTrue(2 < figures['back_s'] < 6, figures)
         self.assertLess(figures['queue_p99_ms'], 21)
 
+    def test_a_run_takes_as_long_as_it_is_told(self):
+        for column in ('tcp-cubic', 'spate-cubic'):
+            done = run_it('--row', 'shallow', '--row', 'loss-5', '--column', column, '--seconds',
+                          '0.5', '--json', '-')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            counted, timed = (one['median'] for one in json.loads(done.stdout))
+            self.assertTrue(0.4 < timed['seconds'] < 2, timed)  # 5 s otherwise
+            self.assertTrue(0 < timed['mbps'] < 20, timed)
+            self.assertGreater(counted['mbps'] * counted['seconds'], 39, counted)  # all 5 MB
+
     def test_mistakes_are_refused(self):
+        for seconds in ('0', '-1', 'inf', 'x'):
+            self.assertEqual(run_it('--seconds', seconds).returncode, 2)
         self.assertEqual(run_it('--column', 'no-such').returncode, 2)
         self.assertEqual(run_it('--row', 'no-such').returncode, 2)
         done = run_it('--list')
