@@ -14,7 +14,8 @@
  * (min_rtt).  The rate is that of delivery, times a gain; the window bounds what may be in flight
  * to about twice rate * round trip.  Every few seconds the rate is raised by a quarter for some
  * round trips, to see whether the path has more, and every five seconds the window is halved for
- * 200 ms, to see the round trip without a queue.  Loss counts when it exceeds 2 %.
+ * 200 ms, to see the round trip without a queue; on a short path more often, for a shorter time.
+ * Loss counts when it exceeds 2 %.
  *
  *     bbr.h, rate_sample.h   the state
  *     cc_bbr.c               the controller: its operations, rate and window
@@ -102,6 +103,8 @@ struct sp_bbr {
     uint64_t probe_rtt_min_ns;
     uint64_t probe_rtt_min_at_ns;
     uint64_t probe_rtt_done_at_ns; /* 0: not yet down to that volume */
+    uint64_t probe_rtt_before_ns;  /* min_rtt when it began */
+    uint32_t probe_rtt_doublings;  /* of the time between two */
 
     /* Recovery from losses. */
     uint64_t recovery_start_ns; /* packets sent up to here do not end it; 0: there is none */
@@ -166,6 +169,9 @@ uint64_t sp_bbr_inflight(const struct sp_bbr *bbr, const struct sp_cc *cc, uint6
 uint64_t sp_bbr_inflight_max(const struct sp_bbr *bbr, const struct sp_cc *cc);
 /* Returns what leaves room in the path for others. */
 uint64_t sp_bbr_inflight_with_headroom(const struct sp_bbr *bbr, const struct sp_cc *cc);
+
+/* Returns how long a ProbeRTT takes. */
+uint64_t sp_bbr_probe_rtt_ns(const struct sp_bbr *bbr);
 
 void sp_bbr_start_round(struct sp_bbr *bbr);
 void sp_bbr_reset_congestion_signals(struct sp_bbr *bbr);

@@ -16,6 +16,7 @@
  *     update_aggregation() beyond what is delivered, also where the rate is less; the maximum is
  *                          kept in two halves of the window of ten round trips, so that it covers
  *                          five to ten; in Startup one to two
+ *     is_probe_rtt_due()   more often on a short path, and at times that flows share
  *     sp_bbr_advance_max_bw()
  *                          keeps the filter where a cycle had no sample */
 
@@ -29,7 +30,11 @@
 #define FULL_BW_GROWTH_PERCENT 125
 #define FULL_BW_ROUNDS         3
 #define MIN_RTT_NS             (10 * SB_S)
-#define PROBE_RTT_INTERVAL_NS  (5 * SB_S)
+#define PROBE_RTT_NS_MAX       (200 * SB_MS)
+#define PROBE_RTT_PART         25 /* of the time between two */
+#define INTERVAL_NS_USUAL      (5 * SB_S)
+#define INTERVAL_NS_MIN        (INTERVAL_NS_USUAL / 16)
+#define INTERVAL_ROUNDS        100
 #define QUEUE_RTT_DIVISOR      8
 #define STANDING_RTT_DIVISOR   4
 #define DRAIN_PERCENT          80 /* of what is delivered */
@@ -260,8 +265,10 @@ static void bound_by_queue(const struct sp_bbr_step *step)
     } else if (!bbr->rs.is_app_limited) {
         bbr->bw_queued = SB_MAX(percent_of(bbr->bw_latest, is_down ? 100 : DRAIN_PERCENT),
                                 percent_of(bbr->max_bw, DRAIN_PERCENT_MIN));
-        if (bbr->bw_latest < percent_of(bbr->max_bw, BETA_PERCENT))
+        if (bbr->bw_latest < percent_of(bbr->max_bw, BETA_PERCENT)) {
             bbr->early_probes = SP_BBR_EARLY_PROBES;
+            bbr->probe_rtt_doublings = 0; /* others have come */
+        }
     }
 }
 
@@ -325,13 +332,47 @@ void sp_bbr_update_signals(const struct sp_bbr_step *step)
     check_full_bw(bbr);
 }
 
+static uint64_t probe_rtt_interval_ns(const struct sp_bbr *bbr)
+{
+    uint64_t interval_ns = INTERVAL_NS_MIN;
+    while (interval_ns < INTERVAL_NS_USUAL && interval_ns / INTERVAL_ROUNDS < bbr->min_rtt_ns)
+        interval_ns *= 2;
+    return interval_ns;
+}
+
+uint64_t sp_bbr_probe_rtt_ns(const struct sp_bbr *bbr)
+{
+    return SB_MIN(probe_rtt_interval_ns(bbr) / PROBE_RTT_PART, PROBE_RTT_NS_MAX);
+}
+
+/* The draft has 200 ms every five seconds for all paths.  A flow that begins in the queue of others
+ * takes a round trip with that queue for the shortest one: on a LAN for 25,000 of them, and those
+ * that know better give way to it.  So both times get shorter with the round trip, by powers of two
+ * down to a sixteenth.
+ *
+ * A ProbeRTT shows the path without a queue only if all that fill the queue are in it.  In the
+ * draft flows find each other by the shorter round trips that one of them causes, which many flows
+ * hardly do: each has a small part of the queue.  A short interval ends at a multiple of its own,
+ * by the clock that all flows of a host share, and a multiple of a longer one is one of a shorter
+ * one.  Flows of other hosts see what these do together.
+ *
+ * While there is nothing to be learned a short interval doubles, up to the draft's.  [5.3.4.2] */
+static bool is_probe_rtt_due(const struct sp_bbr *bbr, uint64_t now_ns)
+{
+    uint64_t interval_ns = probe_rtt_interval_ns(bbr) << bbr->probe_rtt_doublings;
+    if (interval_ns >= INTERVAL_NS_USUAL)
+        return now_ns > bbr->probe_rtt_min_at_ns + INTERVAL_NS_USUAL;
+    uint64_t rested_ns = bbr->probe_rtt_min_at_ns + interval_ns / 2;
+    return now_ns > rested_ns && now_ns >= (rested_ns / interval_ns + 1) * interval_ns;
+}
+
 /* [5.3.4.3] */
 void sp_bbr_update_min_rtt(const struct sp_bbr_step *step)
 {
     struct sp_bbr *bbr = step->bbr;
     uint64_t now_ns = step->now_ns;
-    bbr->probe_rtt_expired = bbr->probe_rtt_min_ns != SP_BBR_INFINITE &&
-                             now_ns > bbr->probe_rtt_min_at_ns + PROBE_RTT_INTERVAL_NS;
+    bbr->probe_rtt_expired =
+        bbr->probe_rtt_min_ns != SP_BBR_INFINITE && is_probe_rtt_due(bbr, now_ns);
     if (step->rtt_ns > 0 && (step->rtt_ns < bbr->probe_rtt_min_ns || bbr->probe_rtt_expired)) {
         bbr->probe_rtt_min_ns = step->rtt_ns;
         bbr->probe_rtt_min_at_ns = now_ns;

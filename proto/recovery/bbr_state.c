@@ -5,7 +5,7 @@
  *
  *     Startup --full pipe or loss--> Drain --queue empty, 3 rounds--> ProbeBW
  *     ProbeBW: DOWN -> CRUISE -> REFILL -> UP -> DOWN
- *     any ----5 s without a shorter round trip----> ProbeRTT --200 ms, 1 round--> ProbeBW
+ *     any ---no shorter round trip for a while---> ProbeRTT --up to 200 ms, 1 round--> ProbeBW
  *
  * A CE mark counts as too much loss of what it marks, because the draft asks for no more than that
  * marks count as congestion.  [2.18]
@@ -15,7 +15,8 @@
  *     start_down_for()     the waits between probes differ more, and after ProbeRTT most
  *     sp_bbr_start_refill()
  *                          a probe into a queue that overflows begins at what is delivered
- *     probe_if_time()      on a path whose rate varies a probe follows as soon as there is room
+ *     probe_if_time()      on a path whose rate varies a probe follows as soon as there is room;
+ *                          a small window of Reno is what is in flight, also in a queue
  *     is_rising()          no loss without a queue ends Startup while the rate still rises
  *     sp_bbr_on_congestion_while_probing()
  *                          a flow that meets the probe of another one keeps 70 % of its bound,
@@ -43,11 +44,13 @@
 #define RETRY_PERCENT          70 /* of the bound before: as CUBIC keeps after a loss */
 #define RETRY_PERCENT_CLEAN    85 /* without a queue: then it was the path that lost */
 #define RENO_ROUNDS_MAX        63
+#define RENO_ROUNDS_SMALL      16
 #define VARYING_ROUNDS         8
 #define VARYING_PERCENT        125
 #define PROBE_UP_ROUNDS_MAX    30
-#define PROBE_RTT_NS           (200 * SB_MS)
 #define PROBE_RTT_GAIN_PERCENT 50
+#define PROBE_RTT_GAIN_DIVISOR 8 /* min_rtt was too long by more than its eighth */
+#define PROBE_RTT_DOUBLINGS    4
 
 /* [5.6.1] */
 static void set_state(struct sp_bbr *bbr, enum sp_bbr_state state)
@@ -196,11 +199,18 @@ static uint64_t target_inflight(const struct sp_bbr_step *step)
 
 /* Where the rate of the path was another one lately, a few round trips without a queue or a loss
  * are reason enough to probe: there is room, and nobody is disturbed.  Radio links change their
- * rate several times in the draft's two to three seconds. */
+ * rate several times in the draft's two to three seconds.
+ *
+ * Where Reno would probe sooner, so does BBR: after as many round trips as its window has datagrams
+ * [5.3.3.9].  In the queue of others that window is larger than the path's own volume, which on a
+ * LAN that sixteen share is one datagram: half of them were probing at any time.  Where that volume
+ * is no small number, it counts as in the draft. */
 static bool probe_if_time(const struct sp_bbr_step *step)
 {
     struct sp_bbr *bbr = step->bbr;
-    uint64_t reno_rounds = target_inflight(step) / step->cc->datagram_bytes;
+    uint64_t in_queue = SB_MIN(bbr->inflight_latest, RENO_ROUNDS_SMALL * step->cc->datagram_bytes);
+    uint64_t reno_window = SB_MAX(target_inflight(step), in_queue);
+    uint64_t reno_rounds = reno_window / step->cc->datagram_bytes;
     bool is_time = step->now_ns > bbr->cycle_at_ns + bbr->probe_wait_ns ||
                    (bbr->early_probes > 0 && bbr->clean_rounds >= VARYING_ROUNDS) ||
                    bbr->rounds_since_probe_up >= SB_MIN(reno_rounds, RENO_ROUNDS_MAX);
@@ -354,13 +364,19 @@ void sp_bbr_on_congestion_while_probing(const struct sp_bbr_step *step, uint64_t
 
 static void exit_probe_rtt(const struct sp_bbr_step *step)
 {
-    sp_bbr_reset_shortterm(step->bbr);
-    if (!step->bbr->full_bw_reached) {
-        sp_bbr_enter_startup(step->bbr);
+    struct sp_bbr *bbr = step->bbr;
+    uint64_t before_ns = bbr->probe_rtt_before_ns;
+    if (bbr->min_rtt_ns < before_ns - before_ns / PROBE_RTT_GAIN_DIVISOR)
+        bbr->probe_rtt_doublings = 0;
+    else if (bbr->probe_rtt_doublings < PROBE_RTT_DOUBLINGS)
+        bbr->probe_rtt_doublings++;
+    sp_bbr_reset_shortterm(bbr);
+    if (!bbr->full_bw_reached) {
+        sp_bbr_enter_startup(bbr);
         return;
     }
     start_down_for(step, PROBE_WAIT_NS_RTT, PROBE_WAIT_NS_RANDOM);
-    set_state(step->bbr, SP_BBR_PROBE_CRUISE); /* the queue is empty already */
+    set_state(bbr, SP_BBR_PROBE_CRUISE); /* the queue is empty already */
 }
 
 void sp_bbr_check_probe_rtt_done(const struct sp_bbr_step *step)
@@ -384,7 +400,7 @@ static void handle_probe_rtt(const struct sp_bbr_step *step)
     if (bbr->probe_rtt_done_at_ns == 0) {
         if (in_flight > target)
             return;
-        bbr->probe_rtt_done_at_ns = step->now_ns + PROBE_RTT_NS;
+        bbr->probe_rtt_done_at_ns = step->now_ns + sp_bbr_probe_rtt_ns(bbr);
         bbr->probe_rtt_round_done = false;
         sp_bbr_start_round(bbr);
         return;
@@ -402,6 +418,7 @@ void sp_bbr_check_probe_rtt(const struct sp_bbr_step *step)
                               ? step->cc->cwnd_bytes
                               : SB_MAX(bbr->prior_cwnd, step->cc->cwnd_bytes);
         set_state(bbr, SP_BBR_PROBE_RTT);
+        bbr->probe_rtt_before_ns = bbr->min_rtt_ns;
         bbr->probe_rtt_done_at_ns = 0;
         bbr->acks = SP_BBR_ACKS_PROBE_STOPPING;
         sp_bbr_start_round(bbr);

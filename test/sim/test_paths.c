@@ -123,6 +123,23 @@ static void many_bbr_flows_lose_little(void **state)
     }
 }
 
+/* Those that begin in the queue of others soon know the path without it: they look for it together,
+ * three times a second.  The last begins 2 s after the first, and the queue is not full. */
+static void bbr_flows_on_a_lan_become_equal_at_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct qs_path_figures four = flows("lan", SP_CC_BBR, 4, 4, seed);
+        assert_true(four.fairness > 0.95);
+        assert_true(four.loss < 0.005);
+        assert_true(four.wait_p50_ns < 2 * SB_MS);
+        assert_true(four.utilisation > 0.97);
+    }
+    struct qs_path_figures sixteen = flows("lan", SP_CC_BBR, 16, 4, 1);
+    assert_true(sixteen.fairness > 0.95);
+    assert_true(sixteen.loss < 0.05);
+}
+
 /* A rate that changes several times in the time between two probes. */
 static void bbr_follows_a_rate_that_varies(void **state)
 {
@@ -247,6 +264,7 @@ int main(void)
         cmocka_unit_test(prague_fills_a_classic_path),
         cmocka_unit_test(two_bbr_flows_become_equal_soon),
         cmocka_unit_test(many_bbr_flows_lose_little),
+        cmocka_unit_test(bbr_flows_on_a_lan_become_equal_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,6 +160,102 @@ static void a_probe_into_a_full_queue_begins_at_what_is_delivered(void **state)
     assert_true(flow.bbr.bw > before * 85 / 100);
 }
 
+/* Runs up to the next ProbeRTT and returns when it begins. */
+static uint64_t next_probe_rtt_ns(void)
+{
+    if (flow.bbr.state == SP_BBR_PROBE_RTT)
+        run_until(SP_BBR_PROBE_CRUISE, SB_S);
+    run_until(SP_BBR_PROBE_RTT, 11 * SB_S);
+    return flow.now_ns;
+}
+
+/* The shorter the round trip, the more often it is measured, and the shorter the time. */
+static void short_paths_are_measured_more_often(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rtt_ns, interval_ns, time_ns;
+    } samples[] = {
+        {SB_MS, 312500 * SB_US, 12500 * SB_US},
+        {5 * SB_MS, 625 * SB_MS, 25 * SB_MS},
+        {20 * SB_MS, 2500 * SB_MS, 100 * SB_MS},
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        begin(2500000, samples[i].rtt_ns);
+        run_until(SP_BBR_PROBE_DOWN, 5 * SB_S);
+        uint64_t at_ns = next_probe_rtt_ns();
+        assert_in_range(at_ns % samples[i].interval_ns, 0, 30 * SB_MS);
+        assert_true(at_ns < 1000 * SB_S + 2 * samples[i].interval_ns);
+        run_until(SP_BBR_PROBE_CRUISE, SB_S);
+        assert_in_range(flow.now_ns - at_ns, samples[i].time_ns,
+                        samples[i].time_ns + 3 * samples[i].rtt_ns);
+    }
+}
+
+/* The intervals double up to the draft's as long as there is nothing to be learned. */
+static void a_path_that_is_known_is_measured_less_often(void **state)
+{
+    (void)state;
+    begin(2500000, SB_MS);
+    run_until(SP_BBR_PROBE_DOWN, SB_S);
+    uint64_t before_ns = next_probe_rtt_ns();
+    for (uint64_t interval_ms = 625; interval_ms <= 2500; interval_ms *= 2) {
+        uint64_t at_ns = next_probe_rtt_ns();
+        assert_in_range(at_ns - before_ns, interval_ms / 2 * SB_MS, interval_ms * 2 * SB_MS);
+        before_ns = at_ns;
+    }
+    before_ns = next_probe_rtt_ns();
+    assert_in_range(next_probe_rtt_ns() - before_ns, 5000 * SB_MS, 5100 * SB_MS);
+}
+
+/* A third of the round trip was the queue of others, who leave it as this flow does. */
+static void a_path_that_was_not_known_is_measured_again_soon(void **state)
+{
+    (void)state;
+    begin(2500000, 1500 * SB_US);
+    run_until(SP_BBR_PROBE_DOWN, SB_S);
+    (void)next_probe_rtt_ns();
+    (void)next_probe_rtt_ns();
+    assert_int_equal(flow.bbr.probe_rtt_doublings, 1);
+    flow.rtt_ns = SB_MS;
+    run_until(SP_BBR_PROBE_CRUISE, SB_S);
+    assert_int_equal(flow.bbr.probe_rtt_doublings, 0);
+    uint64_t at_ns = flow.now_ns;
+    assert_in_range(next_probe_rtt_ns() - at_ns, 280 * SB_MS, 470 * SB_MS);
+}
+
+/* Whenever they have begun, so that all of them leave the queue at once. */
+static void flows_of_a_host_measure_at_the_same_time(void **state)
+{
+    (void)state;
+    uint64_t first_ns = 0;
+    for (uint64_t begun_ms = 0; begun_ms < 150; begun_ms += 37) {
+        begin(2500000, SB_MS);
+        flow.now_ns += begun_ms * SB_MS;
+        run_until(SP_BBR_PROBE_DOWN, SB_S);
+        uint64_t at_ns = next_probe_rtt_ns();
+        first_ns = begun_ms == 0 ? at_ns : first_ns;
+        assert_in_range(at_ns, first_ns - SB_MS, first_ns + SB_MS);
+    }
+}
+
+/* [5.3.3.9] Reno's window is what is in flight, also beyond the path's own volume of 8 datagrams:
+ * in the queue of others a flow waits for more round trips than that. */
+static void a_queue_of_others_delays_probes_as_it_does_reno(void **state)
+{
+    (void)state;
+    begin(2500000, 4 * SB_MS);
+    run_until(SP_BBR_PROBE_CRUISE, SB_S);
+    uint64_t own = bdp() / DATAGRAM;
+    flow.rtt_ns *= 3;
+    run_until(SP_BBR_PROBE_UP, 2 * SB_S); /* begins without it */
+    run_until(SP_BBR_PROBE_DOWN, 2 * SB_S);
+    flow.bbr.probe_wait_ns = SB_S * 10;
+    flow.bbr.early_probes = 0;
+    run_until(SP_BBR_PROBE_REFILL, 2 * SB_S);
+    assert_true(flow.bbr.rounds_since_probe_up >= own * 3 / 2);
+}
+
 /* A part of random loss is no congestion. */
 static void two_percent_of_loss_are_tolerated(void **state)
 {
@@ -194,6 +290,11 @@ int main(void)
         cmocka_unit_test(short_term_bounds_stay_while_something_gets_lost),
         cmocka_unit_test(a_standing_queue_bounds_the_rate),
         cmocka_unit_test(a_probe_into_a_full_queue_begins_at_what_is_delivered),
+        cmocka_unit_test(short_paths_are_measured_more_often),
+        cmocka_unit_test(a_path_that_is_known_is_measured_less_often),
+        cmocka_unit_test(a_path_that_was_not_known_is_measured_again_soon),
+        cmocka_unit_test(flows_of_a_host_measure_at_the_same_time),
+        cmocka_unit_test(a_queue_of_others_delays_probes_as_it_does_reno),
         cmocka_unit_test(two_percent_of_loss_are_tolerated),
         cmocka_unit_test(loss_without_a_queue_is_tolerated),
     };
