@@ -41,6 +41,14 @@ third. The second of two flows begins 2 s after the first, four begin 0.5 s apar
 *Spurious*: of the packets that counted as lost.
 
 In the pictures the lines are the rates of two flows, and below them is the longest queueing delay.
+
+All flows share a clock, as those of one host do: on paths below 25 ms BBR measures the round trip
+at times that it sets (`bbr_model.c`).
+
+`sim --transfers` times a number of bytes. Where a tenth of the packets comes a round trip late
+(`reorder-10`), 5 MB take CUBIC 29.0 ms instead of 24.5. The path itself costs 15 %: a sender that
+never counts a packet as lost takes 28.1, because the last packets are late, and a tenth of each
+round trip's growth is. The first loss, which proves spurious, is the rest: 3 %.
 """
 
 

@@ -28,15 +28,14 @@ static void packets_that_are_a_little_late_cost_less_than_a_tenth(void **state)
 
 /* A tenth is late by a whole round trip: what comes then is neither lost nor a duplicate, its
  * number can be expanded, an ACK has room for all gaps, and the window for what waits.  The path
- * itself costs a seventh: the last packet's delay, and a tenth of each round trip's growth, which
- * comes a round trip later.  The rest is the first loss, after which the path counts as one that
- * reorders. */
+ * itself costs 15 %, which a sender takes that never counts a packet as lost: the last packets are
+ * late, and a tenth of each round trip's growth comes a round trip later.  The rest is the first
+ * loss, after which the path counts as one that reorders. */
 static void packets_that_are_a_round_trip_late_are_few_losses(void **state)
 {
     (void)state;
     for (size_t i = 0; i < QT_COUNT(windows); i++)
-        assert_true(median_ms("reorder-10", windows[i]) <
-                    1.25 * median_ms("clean-2ms", windows[i]));
+        assert_true(median_ms("reorder-10", windows[i]) < 1.2 * median_ms("clean-2ms", windows[i]));
 }
 
 /* [RFC9438 4.3] The window of Reno at that loss rate is 5.5 datagrams: 1.3 s. */
