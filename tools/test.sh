@@ -61,7 +61,7 @@ esac
 
 need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 apt-utils gpg gpg-agent \
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark clang-format-19 \
-    libuv1-dev libevent-dev libglib2.0-dev nftables bpftrace chromium
+    libuv1-dev libevent-dev libglib2.0-dev nftables
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev
     export CC

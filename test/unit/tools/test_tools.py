@@ -167,6 +167,8 @@ def the_report_fails_when_it_should():
     assert run([good, bad]) == (1, '1 passed, 1 failed')
     assert run([good, skip]) == (0, '1 passed, 0 failed')
     assert run([good, skip], '--no-skip') == (1, '1 passed, 1 failed')
+    browser = {'name': 'spate:e2e / bench_suite', 'result': 'SKIP', 'stdout': ''}
+    assert run([good, browser], '--no-skip') == (0, '1 passed, 0 failed')
     assert run([skip]) == (1, '0 passed, 0 failed')
     assert run([]) == (1, '0 passed, 0 failed')
 
