@@ -50,14 +50,19 @@ static void learn_server_name(struct sc_tls *tls)
         tls->server_name = sc_memory_take_text(tls->memory, server_name);
 }
 
-/* Copies what sc_tls_suite() and its like return, so that OpenSSL is not needed for them.  Only
- * after the handshake: before there is a session, SSL_get0_group_name() crashes. */
-static void learn(struct sc_tls *tls)
+void sc_tls_learn_alpn(struct sc_tls *tls)
 {
     const unsigned char *name;
     unsigned int name_size;
     SSL_get0_alpn_selected(tls->ssl, &name, &name_size);
     tls->alpn = sc_tls_config_alpn(tls->config, (struct sb_bytes){.data = name, .size = name_size});
+}
+
+/* Copies what sc_tls_suite() and its like return, so that OpenSSL is not needed for them.  Only
+ * after the handshake: before there is a session, SSL_get0_group_name() crashes. */
+static void learn(struct sc_tls *tls)
+{
+    sc_tls_learn_alpn(tls);
     tls->group = SSL_get0_group_name(tls->ssl);
 
     learn_server_name(tls);

@@ -57,8 +57,8 @@ void sc_tls_set_version(struct sp_tls *tls, uint32_t version);
 bool sc_tls_is_resumed(const struct sp_tls *tls);
 
 /* What was negotiated.  Valid from COMPLETE until destroy(); before, and after a failed
- * handshake, empty or NULL, but for what the client said.  The protocol is a part of the
- * configuration, and a zero follows it. */
+ * handshake, empty or NULL, but for what the client said.  A server has the protocol
+ * with the keys of 0-RTT.  It is a part of the configuration, and a zero follows it. */
 struct sb_bytes sc_tls_alpn(const struct sp_tls *tls);
 enum sp_suite sc_tls_suite(const struct sp_tls *tls);
 const char *sc_tls_group(const struct sp_tls *tls);       /* "x25519"; never NULL */

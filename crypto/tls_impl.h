@@ -147,6 +147,8 @@ void sc_tls_peer_chain_size(SSL *ssl, size_t *ret_size, size_t *ret_count);
 void sc_tls_peer_chain_write(SSL *ssl, uint8_t *ret);
 /* The certificate at `*at`, which moves on; NULL data at the end. */
 struct sb_bytes sc_tls_chain_next(const uint8_t *chain, size_t size, size_t *at);
+/* Keeps the application protocol, once it is chosen. */
+void sc_tls_learn_alpn(struct sc_tls *tls);
 /* Keeps the chain of the peer, or its leaf, for the life of the connection. */
 void sc_tls_learn_peer(struct sc_tls *tls);
 

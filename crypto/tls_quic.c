@@ -124,6 +124,8 @@ static int on_secret(SSL *ssl, uint32_t protection, int is_write, const unsigned
     enum sp_level level = (enum sp_level)protection;
     sc_tls_events_keep_secret(&tls->events, level, is_write != 0, id,
                               (struct sb_bytes){.data = secret, .size = size});
+    if (!is_write && level == SP_LEVEL_EARLY) /* a server, which has chosen already */
+        sc_tls_learn_alpn(tls);
     /* [RFC9001 8.3] No CRYPTO data goes in 0-RTT packets: a second ClientHello is an Initial. */
     if (is_write && level != SP_LEVEL_EARLY)
         tls->write_level = level;

@@ -294,10 +294,15 @@ static const char *cipher_name(enum sp_suite suite)
     return "";
 }
 
-static void on_connected(struct spate_conn *conn)
+static void learn_alpn(struct spate_conn *conn)
 {
     struct sb_bytes alpn = sc_tls_alpn(sp_conn_tls(conn->proto));
     conn->alpn = alpn.data != NULL ? (const char *)alpn.data : "";
+}
+
+static void on_connected(struct spate_conn *conn)
+{
+    learn_alpn(conn);
     se_qlog_alpn(conn->qlog, conn->alpn);
     conn->cipher = cipher_name(sc_tls_suite(sp_conn_tls(conn->proto)));
     se_conn_advance(conn, SE_CONN_CONNECTED);
@@ -420,8 +425,10 @@ void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
     case SP_EVENT_EARLY_REJECTED:
         break;
     case SP_EVENT_EARLY:
-        if (conn->is_server)
+        if (conn->is_server) {
+            learn_alpn(conn);
             se_conn_advance(conn, SE_CONN_EARLY);
+        }
         push_alone(conn, SPATE_EVENT_EARLY, (struct sb_bytes){0});
         break;
     case SP_EVENT_TICKET:

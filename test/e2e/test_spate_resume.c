@@ -50,6 +50,7 @@ static void on_server(struct pw_end *end, struct spate_event *event)
     if (event->kind == SPATE_EVENT_EARLY) {
         r->server_zero_rtts++;
         assert_int_equal(spate_conn_early(event->conn), SPATE_EARLY_ACCEPTED);
+        assert_string_equal(spate_conn_alpn(event->conn), "test");
     }
     if (event->kind == SPATE_EVENT_CONNECTED)
         r->is_connected = true;

@@ -100,8 +100,9 @@ SPATE_API bool spate_conn_is_server(const struct spate_conn *conn);
  * Threads: shard. */
 SPATE_API void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reason);
 
-/* Returns the application protocol that was negotiated (ALPN), or "" before SPATE_EVENT_CONNECTED.
- * [RFC9001 8.1]  The string is valid as long as the connection.  Threads: shard. */
+/* Returns the application protocol that was negotiated (ALPN), or "" before SPATE_EVENT_CONNECTED;
+ * a server has it from SPATE_EVENT_EARLY on.  [RFC9001 8.1]  The string is valid as long as the
+ * connection.  Threads: shard. */
 SPATE_API const char *spate_conn_alpn(const struct spate_conn *conn);
 
 /* Returns the cipher suite that was negotiated, like "TLS_AES_128_GCM_SHA256", or "" before
