@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_FILES_TARGET_H
+#define SPATE_FILES_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "tools/spate/files/beneath.h"
+
+/* A large file on its way in, in chunks that come in any order and over several connections after
+ * each other.  Until it is whole it has a name that follows from its final name, its size and its
+ * time, so that the next attempt finds it.  After the file's bytes it has a list of the chunks that
+ * are there and verified; the last chunk cuts that off.
+ *
+ * The list is believed within one boot of the machine: a program that was killed has lost nothing
+ * then.  After a crash of the machine the pages may be missing, and the file begins anew.
+ *
+ *     open -> map, chunk_done ... -> close */
+struct files_target {
+    LIST_ENTRY(files_target) link; /* for the owner */
+    int dir;
+    int fd;
+    uint64_t size;
+    uint64_t chunk_size;
+    int64_t mtime_ns;
+    uint16_t mode;
+    uint32_t chunk_count;
+    uint32_t have_count;
+    uint8_t *have;  /* a byte per chunk: 1 is there */
+    uint32_t users; /* streams that write to it; for the owner */
+    bool is_whole;  /* has its final name */
+    bool is_stale;  /* the file has changed at its source: the part goes when it is closed */
+    void *owner;    /* for the owner */
+    char path[FILES_PATH_SIZE];
+    char part[64]; /* the name until then */
+};
+
+/* Opens or creates it.
+ *
+ *   item  A file: path, size, mode and mtime_ns.  The size is not 0.
+ *
+ * Returns 0 or a negative errno; -EWOULDBLOCK: somebody else writes it. */
+int files_target_open(struct files_beneath *beneath, const struct files_item *item,
+                      struct files_target **ret);
+
+/* Returns the bytes of a chunk. */
+uint64_t files_target_chunk_bytes(const struct files_target *target, uint32_t index);
+
+/* Maps a chunk for writing, after the disk has given the space for its extents: writing to it
+ * cannot fail then.
+ *
+ *   item   With the extents, all within the chunk.
+ *   *ret   The first byte of the chunk; files_target_unmap() ends it.
+ *
+ * Returns 0 or a negative errno such as -ENOSPC. */
+int files_target_map(struct files_target *target, const struct files_item *item, uint8_t **ret);
+void files_target_unmap(const struct files_target *target, uint32_t index, uint8_t *map);
+
+/* Notes that a chunk is there.  The last one gives the file its final name.  Returns 0 or a
+ * negative errno. */
+int files_target_chunk_done(struct files_target *target, uint32_t index);
+
+/* Closes it; a part that is not stale stays for the next attempt.  NULL is accepted. */
+void files_target_close(struct files_target *target);
+
+#endif
