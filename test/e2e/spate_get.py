@@ -394,7 +394,7 @@ class Mistakes(Case):
         self.assert_one_line(done, 'qlog.dir: /no/such: No such file or directory')
 
     def test_help_names_every_option(self):
-        for command in ('serve', 'get', 'cert', 'caps'):
+        for command in ('serve', 'get', 'cp', 'sync', 'cert', 'caps'):
             done = subprocess.run([SPATE, command, '--help'], capture_output=True, text=True,
                                   timeout=HANG_S, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ''))

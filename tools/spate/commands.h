@@ -13,6 +13,8 @@ int caps_run(int argc, char **argv);
 int cert_run(int argc, char **argv);
 int serve_run(int argc, char **argv);
 int get_run(int argc, char **argv);
+int copy_run(int argc, char **argv);
+int sync_run(int argc, char **argv);
 int stat_run(int argc, char **argv);
 int hist_run(int argc, char **argv);
 

@@ -20,6 +20,8 @@ static const char usage_text[] =
     "  spate cert        makes a self-signed certificate, for trying things\n"
     "  spate serve       serves the files of a folder (HTTP/0.9 over QUIC)\n"
     "  spate get         fetches files from such a server\n"
+    "  spate cp          copies files and folders to and from a server with --cp\n"
+    "  spate sync        makes a folder like another one, here or there\n"
     "  spate stat        shows the counters of a program that runs, or has crashed\n"
     "  spate hist        prints, adds, compares and draws histograms\n"
     "  spate version\n"
@@ -49,10 +51,10 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"caps", caps_run},       {"cert", cert_run},         {"serve", serve_run},
-        {"get", get_run},         {"stat", stat_run},         {"hist", hist_run},
-        {"version", version_run}, {"--version", version_run}, {"help", help_run},
-        {"--help", help_run},
+        {"caps", caps_run},         {"cert", cert_run}, {"serve", serve_run},
+        {"get", get_run},           {"cp", copy_run},   {"sync", sync_run},
+        {"stat", stat_run},         {"hist", hist_run}, {"version", version_run},
+        {"--version", version_run}, {"help", help_run}, {"--help", help_run},
     };
     if (argc < 2)
         return message_usage("", "a command is missing", NULL);

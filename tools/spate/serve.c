@@ -12,6 +12,8 @@
 #include <spate/spate.h>
 
 #include "tools/spate/commands.h"
+#include "tools/spate/files/identity.h"
+#include "tools/spate/files/server.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/key_file.h"
 #include "tools/spate/lb_file.h"
@@ -19,17 +21,21 @@
 #include "tools/spate/record.h"
 #include "tools/spate/replace.h"
 #include "tools/spate/root.h"
+#include "tools/spate/secret_file.h"
 #include "tools/spate/serve_options.h"
 #include "tools/spate/serve_stream.h"
 #include "tools/spate/stop.h"
 
 enum { EVENTS_MAX = 256, TICKETS = 2, INHERITED_MAX = 16, NS_PER_S = 1000000000 };
+enum { IDENTITY_DAYS = 3650 };
 
 #define RETRY_NS    UINT64_C(20000000)   /* streams that wait for memory try again after it */
 #define SHUTDOWN_NS UINT64_C(1000000000) /* that connections may take to finish */
 
 struct server {
     struct serve_files files;
+    struct files_server cp;
+    struct files_token token;
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
@@ -38,10 +44,14 @@ struct server {
     bool has_ended;
 };
 
-static bool write_text(const char *path, const char *text)
+/* Writes the certificate at the start of `pem`, and no key that follows it. */
+static bool write_cert(const char *path, const char *pem)
 {
+    static const char end[] = "-----END CERTIFICATE-----\n";
+    const char *at = strstr(pem, end);
+    size_t size = at != NULL ? (size_t)(at - pem) + sizeof(end) - 1 : 0;
     FILE *file = fopen(path, "we");
-    bool is_written = file != NULL && fputs(text, file) >= 0;
+    bool is_written = file != NULL && fwrite(pem, 1, size, file) == size;
     if (file != NULL && fclose(file) != 0)
         is_written = false;
     if (!is_written)
@@ -95,12 +105,24 @@ static int create_self_signed(const struct serve_options *o, char **ret_cert, ch
     spate_self_signed_options_init(&self_signed);
     self_signed.names = o->names;
     self_signed.name_count = o->name_count;
-    return spate_self_signed(&self_signed, ret_cert, ret_key, error);
+    if (o->identity == NULL)
+        return spate_self_signed(&self_signed, ret_cert, ret_key, error);
+    size_t size;
+    self_signed.days = IDENTITY_DAYS;
+    return identity_read(o->identity, &self_signed, ret_cert, &size, error);
+}
+
+/* Clients can compare it with what they see. */
+static void print_fingerprint(const struct serve_options *o, const char *cert_pem)
+{
+    char fingerprint[FINGERPRINT_SIZE];
+    if (o->serves_cp && cert_pem != NULL && identity_fingerprint(cert_pem, fingerprint))
+        printf("fingerprint %s\n", fingerprint);
 }
 
 static bool create_tls(struct server *server, const struct serve_options *o)
 {
-    static const char *const alpn[] = {HQ_ALPN};
+    static const char *const alpn[] = {HQ_ALPN, FILES_ALPN};
     struct spate_error error = {""};
     struct spate_tls_options tls;
     char *cert_pem = NULL;
@@ -111,8 +133,9 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     spate_tls_options_init(&tls);
     tls.cert_file = o->cert;
     tls.key_file = o->key;
-    tls.alpn = alpn;
-    tls.alpn_count = 1;
+    bool has_hq = o->token == NULL; /* which proves nothing */
+    tls.alpn = has_hq ? alpn : alpn + 1;
+    tls.alpn_count = has_hq + o->serves_cp;
     tls.ciphers = o->ciphers;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
     tls.ticket_count = TICKETS;
@@ -123,15 +146,19 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     if (o->cert == NULL) {
         e = create_self_signed(o, &cert_pem, &key_pem, &error);
         tls.cert_pem = cert_pem;
-        tls.key_pem = key_pem;
+        tls.key_pem = o->identity != NULL ? cert_pem : key_pem;
     }
     if (e == 0)
         e = spate_tls_server_create(&tls, &server->tls, &error);
     explicit_bzero(&file, sizeof(file));
     if (e != 0)
         message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
-    bool is_good = e == 0 && (o->cert_out == NULL || write_text(o->cert_out, cert_pem));
-    spate_free(cert_pem);
+    bool is_good = e == 0 && (o->cert_out == NULL || write_cert(o->cert_out, cert_pem));
+    print_fingerprint(o, cert_pem);
+    if (o->identity != NULL)
+        secret_free(cert_pem, cert_pem != NULL ? strlen(cert_pem) : 0);
+    else
+        spate_free(cert_pem);
     spate_free(key_pem);
     return is_good;
 }
@@ -144,6 +171,10 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     config.conns_max = o->conns_max;
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     config.streams_uni_max = 0;
+    if (o->serves_cp) { /* a chunk fits into the window of its stream */
+        config.stream_window_bytes = 2 * FILES_CHUNK_SIZE;
+        config.conn_window_bytes = 2 * FILES_CHUNK_SIZE;
+    }
     config.versions = o->versions;
     config.hand_over = o->hand_over != NULL;
     struct spate_quic_lb lb;
@@ -249,8 +280,14 @@ static void handle_events(struct server *server)
     struct spate_event events[EVENTS_MAX];
     uint32_t count = spate_shard_events(server->shard, events, EVENTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
+        bool begins =
+            events[i].kind == SPATE_EVENT_EARLY || events[i].kind == SPATE_EVENT_CONNECTED;
         if (events[i].kind == SPATE_EVENT_SHUTDOWN)
             server->has_ended = true;
+        else if (begins && strcmp(spate_conn_alpn(events[i].conn), FILES_ALPN) == 0)
+            files_server_accept(&server->cp, events[i].conn);
+        else if (events[i].conn_user != NULL) /* from there */
+            files_server_event(&server->cp, &events[i]);
         else
             serve_stream_event(&server->files, &events[i]);
     }
@@ -286,6 +323,8 @@ static int run(struct server *server, const struct serve_options *o)
         }
         handle_events(server);
         is_retrying = serve_files_retry(&server->files);
+        if (o->serves_cp && files_server_retry(&server->cp))
+            is_retrying = true;
     }
     return EXIT_SUCCESS;
 }
@@ -298,6 +337,19 @@ static void raise_descriptors(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/* Prepares what --cp needs. */
+static bool create_cp(struct server *server, const struct serve_options *o, int root)
+{
+    const char *wrong = o->token != NULL ? files_token_read(o->token, &server->token) : NULL;
+    if (wrong != NULL)
+        message("serve", "--token %s: %s", o->token, wrong);
+    if (!files_server_init(&server->cp, server->shard, root))
+        return false;
+    server->cp.writable = o->writable;
+    server->cp.token = o->token != NULL ? &server->token : NULL;
+    return wrong == NULL;
 }
 
 int serve_run(int argc, char **argv)
@@ -316,7 +368,8 @@ int serve_run(int argc, char **argv)
     serve_files_init(&server.files, root, options.is_verbose);
     raise_descriptors();
     status = EXIT_FAILURE;
-    if (create_tls(&server, &options) && create_engine(&server, &options)) {
+    if (create_tls(&server, &options) && create_engine(&server, &options) &&
+        create_cp(&server, &options, root)) {
         stop_watch(server.shard);
         if (options.ticket_keys != NULL || options.quic_lb != NULL)
             stop_watch_hangup();
@@ -329,6 +382,8 @@ int serve_run(int argc, char **argv)
         replace_end(&server.replace);
     spate_engine_destroy(server.engine);
     spate_tls_destroy(server.tls);
+    files_server_deinit(&server.cp);
+    explicit_bzero(&server.token, sizeof(server.token));
     (void)close(root);
     return status;
 }

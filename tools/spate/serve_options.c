@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/spate/commands.h"
+#include "tools/spate/files/wire.h"
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
 #include "tools/spate/options.h"
@@ -57,6 +58,14 @@ static const char usage_text[] =
     "  --inherit NAME      listens on the sockets of this name that systemd has bound "
     "(ListenDatagram=,\n"
     "                      FileDescriptorName=); instead of --listen\n"
+    "  --cp                serves \"spate cp\" and \"spate sync\" too: they may list the folder\n"
+    "  --writable DIR      .. and write to this folder below the root; \".\" is the root\n"
+    "  --token FILE        with --cp: clients must prove that they have the secret in the first "
+    "line\n"
+    "                      of FILE.  There is no HTTP/0.9 then\n"
+    "  --identity FILE     a self-signed certificate that lasts, with its key: clients of --cp "
+    "know\n"
+    "                      the server by it.  FILE is made if it does not exist\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
     "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
@@ -83,6 +92,10 @@ static const struct option long_options[] = {
     {"ticket-keys", required_argument, NULL, 't'},
     {"quic-lb", required_argument, NULL, 'b'},
     {"qlog", required_argument, NULL, 'Q'},
+    {"cp", no_argument, NULL, 'f'},
+    {"writable", required_argument, NULL, 'w'},
+    {"token", required_argument, NULL, 'T'},
+    {"identity", required_argument, NULL, 'I'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -101,6 +114,30 @@ static int add_address(const char *option, const char *text, struct net_address 
     }
     (*count)++;
     return 0;
+}
+
+/* Options of --cp, and --verbose. */
+static int take_more(struct serve_options *o, int option, const char *value)
+{
+    switch (option) {
+    case 'f':
+        o->serves_cp = true;
+        return 0;
+    case 'w':
+        o->writable = strcmp(value, ".") == 0 ? "" : value;
+        if (o->writable[0] != 0 && !files_path_is_good(value, strlen(value)))
+            return message_usage("serve", "--writable must be a folder below the root, not", value);
+        return 0;
+    case 'T':
+        o->token = value;
+        return 0;
+    case 'I':
+        o->identity = value;
+        return 0;
+    default: /* 'v' */
+        o->is_verbose = true;
+        return 0;
+    }
 }
 
 /* Returns 0, or the exit status after one line on stderr. */
@@ -165,9 +202,8 @@ static int take(void *context, int option, const char *value)
     case 'R':
         o->sends_retry = true;
         return 0;
-    default: /* 'v' */
-        o->is_verbose = true;
-        return 0;
+    default:
+        return take_more(o, option, value);
     }
 }
 
@@ -186,6 +222,10 @@ static int check(const struct serve_options *o)
     if (o->cert != NULL && (o->cert_out != NULL || o->name_count > 0))
         return message_usage("serve", "--cert-out and --name are for a self-signed certificate",
                              NULL);
+    if (o->cert != NULL && o->identity != NULL)
+        return message_usage("serve", "--identity goes without --cert", NULL);
+    if (!o->serves_cp && (o->writable != NULL || o->token != NULL))
+        return message_usage("serve", "--writable and --token go with --cp", NULL);
     return 0;
 }
 

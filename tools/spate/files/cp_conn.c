@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* The connection of a copy: whom it trusts, what it resumes, and why it ended. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/spate/files/cp.h"
+#include "tools/spate/files/known.h"
+#include "tools/spate/message.h"
+
+#define WAN_RTT_NS UINT64_C(5000000)
+#define WINDOW_NS  UINT64_C(200000000)
+
+enum { LAN_STREAMS = 4, WAN_STREAMS = 8, ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNOWN = 46 };
+
+/* ---- Trust ---- */
+
+/* Returns whether the fingerprint is the one that is expected.  If not, one line says so. */
+static bool is_trusted(struct cp_run *run, const char *fingerprint)
+{
+    const struct cp_options *o = run->options;
+    enum known known = KNOWN_NEW;
+    cp_report_clear(run);
+    if (o->fingerprint != NULL) {
+        if (strcmp(o->fingerprint, fingerprint) == 0)
+            return true;
+        message(o->command, "%s:%u has another fingerprint: %s", o->host, o->port, fingerprint);
+        return false;
+    }
+    if (o->token != NULL) /* which proves more */
+        return true;
+    int e = o->is_strict ? known_look(run->known, o->host, o->port, fingerprint, &known)
+                         : known_check(run->known, o->host, o->port, fingerprint, &known);
+    if (e != 0) {
+        message(o->command, "%s: %s", run->known, strerror(-e));
+        return false;
+    }
+    if (known == KNOWN_OTHER)
+        message(o->command,
+                "%s:%u has changed its fingerprint to %s: it is another server, or somebody is "
+                "between; %s has the old one",
+                o->host, o->port, fingerprint, run->known);
+    else if (known == KNOWN_NEW && o->is_strict)
+        message(o->command, "%s:%u is not known; its fingerprint is %s", o->host, o->port,
+                fingerprint);
+    else if (known == KNOWN_NEW)
+        message(o->command, "%s:%u is new; its fingerprint %s is kept in %s", o->host, o->port,
+                fingerprint, run->known);
+    return known == KNOWN_SAME || (known == KNOWN_NEW && !o->is_strict);
+}
+
+static void on_verify(const struct spate_ask *ask, void *user)
+{
+    struct cp_run *run = user;
+    char fingerprint[FINGERPRINT_SIZE];
+    uint8_t alert = ALERT_BAD_CERTIFICATE;
+    if (ask->chain_count > 0) {
+        known_fingerprint(ask->chain[0].data, ask->chain[0].size, fingerprint);
+        alert = is_trusted(run, fingerprint) ? 0 : ALERT_UNKNOWN;
+    }
+    run->is_refused = alert != 0;
+    (void)spate_shard_answer_verify(ask->shard, ask->conn_id, alert, "not trusted");
+}
+
+static bool create_tls(struct cp_run *run)
+{
+    static const char *const alpn[] = {FILES_ALPN};
+    const struct cp_options *o = run->options;
+    struct spate_error error = {""};
+    struct spate_tls_options tls;
+    spate_tls_options_init(&tls);
+    tls.ca_file = o->ca;
+    tls.alpn = alpn;
+    tls.alpn_count = 1;
+    tls.keylog_file = getenv("SSLKEYLOGFILE");
+    if (o->ca == NULL) {
+        tls.verify = SPATE_VERIFY_INSTEAD;
+        tls.on_verify = on_verify;
+        tls.ask_user = run;
+        int e = o->known != NULL || o->fingerprint != NULL || o->token != NULL
+                    ? 0
+                    : known_default_path(run->known, sizeof(run->known));
+        if (o->known != NULL)
+            (void)snprintf(run->known, sizeof(run->known), "%s", o->known);
+        if (e != 0) {
+            message(o->command, "the file of known servers: %s; use --known", strerror(-e));
+            return false;
+        }
+    }
+    int e = spate_tls_client_create(&tls, &run->tls, &error);
+    if (e != 0)
+        message(o->command, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+    return e == 0;
+}
+
+/* ---- Begin and end ---- */
+
+static int connect_to(struct cp_run *run, const struct net_address *address,
+                      struct spate_error *error)
+{
+    const struct cp_options *o = run->options;
+    struct ticket *ticket = NULL;
+    struct ticket *token = NULL;
+    if (o->tickets != NULL) {
+        ticket = tickets_take(&run->tickets, TICKET_TLS, o->host, o->port);
+        token = tickets_take(&run->tickets, TICKET_TOKEN, o->host, o->port);
+    }
+    const struct spate_connect_options options = {
+        .size = sizeof(options),
+        .address = (const struct sockaddr *)&address->storage,
+        .address_size = address->size,
+        .early = !o->is_push && o->token == NULL,
+        .server_name = o->server_name != NULL ? o->server_name : o->host,
+        .tls = run->tls,
+        .ticket = ticket != NULL ? ticket->data : NULL,
+        .ticket_size = ticket != NULL ? ticket->size : 0,
+        .token = token != NULL ? token->data : NULL,
+        .token_size = token != NULL ? token->size : 0,
+    };
+    int e = spate_shard_connect_with(run->core.shard, &options, &run->conn, error);
+    ticket_destroy(ticket);
+    ticket_destroy(token);
+    return e;
+}
+
+static bool connect_next(struct cp_run *run)
+{
+    while (run->address_next < run->addresses.count) {
+        struct spate_error error = {""};
+        int e = connect_to(run, &run->addresses.items[run->address_next++], &error);
+        if (e == 0) {
+            run->why[0] = 0;
+            return true;
+        }
+        (void)snprintf(run->why, sizeof(run->why), "%s",
+                       error.text[0] != 0 ? error.text : strerror(-e));
+    }
+    return false;
+}
+
+bool cp_connect(struct cp_run *run)
+{
+    const struct cp_options *o = run->options;
+    if (!create_tls(run))
+        return false;
+    const char *wrong = net_resolve(o->host, o->port, &run->addresses);
+    if (wrong == NULL && connect_next(run))
+        return true;
+    message(o->command, "%s:%u: %s", o->host, o->port, wrong != NULL ? wrong : run->why);
+    return false;
+}
+
+void cp_close(struct cp_run *run, enum files_status status, const char *reason)
+{
+    if (run->conn == NULL || run->is_over)
+        return;
+    run->is_over = true;
+    spate_conn_stats(run->conn, &run->stats);
+    spate_conn_close(run->conn, status, reason);
+}
+
+static void describe(const struct spate_close *close, char *ret, size_t ret_size)
+{
+    const char *by = close->is_local ? "here" : "by the server";
+    const char *colon = close->reason[0] != 0 ? ": " : "";
+    switch (close->kind) {
+    case SPATE_CLOSE_APP:
+        (void)snprintf(ret, ret_size, "closed %s: %s", by,
+                       close->reason[0] != 0 ? close->reason : files_status_text(close->error));
+        break;
+    case SPATE_CLOSE_IDLE:
+        (void)snprintf(ret, ret_size, "nothing came for too long");
+        break;
+    case SPATE_CLOSE_HANDSHAKE_TIMEOUT:
+        (void)snprintf(ret, ret_size, "no answer");
+        break;
+    case SPATE_CLOSE_STATELESS_RESET:
+        (void)snprintf(ret, ret_size, "the server has lost the connection");
+        break;
+    case SPATE_CLOSE_VERSION:
+        (void)snprintf(ret, ret_size, "the server supports no QUIC version that we do");
+        break;
+    case SPATE_CLOSE_UNREACHABLE:
+        (void)snprintf(ret, ret_size, "%s", strerror((int)close->error));
+        break;
+    case SPATE_CLOSE_TRANSPORT:
+        (void)snprintf(ret, ret_size, "closed %s with error 0x%" PRIx64 "%s%s", by, close->error,
+                       colon, close->reason);
+        break;
+    }
+}
+
+static void on_closed(struct cp_run *run, const struct spate_close *close)
+{
+    bool is_deaf =
+        close->kind == SPATE_CLOSE_UNREACHABLE || close->kind == SPATE_CLOSE_HANDSHAKE_TIMEOUT;
+    run->conn = NULL;
+    if (!run->is_connected && is_deaf && connect_next(run))
+        return;
+    run->may_ask = run->is_connected = false;
+    if (run->is_over)
+        return;
+    run->is_over = true;
+    char why[sizeof(run->why)];
+    describe(close, why, sizeof(why));
+    if (run->is_refused)
+        return;
+    cp_report_clear(run);
+    message(run->options->command, "%s:%u: %s", run->options->host, run->options->port, why);
+}
+
+static void on_connected(struct cp_run *run)
+{
+    const struct cp_options *o = run->options;
+    run->is_connected = run->may_ask = true;
+    run->connected_ns = spate_shard_now_ns(run->core.shard);
+    run->is_resumed = spate_conn_is_resumed(run->conn);
+    run->early = spate_conn_early(run->conn);
+    spate_conn_stats(run->conn, &run->stats);
+    bool is_wan = o->profile == CP_PROFILE_WAN ||
+                  (o->profile == CP_PROFILE_AUTO && run->stats.rtt_smoothed_ns > WAN_RTT_NS);
+    uint32_t width = o->streams != 0 ? o->streams : is_wan ? WAN_STREAMS : LAN_STREAMS;
+    adapt_init(&run->adapt, width, WINDOW_NS + 4 * run->stats.rtt_smoothed_ns, run->connected_ns);
+}
+
+static void keep(struct cp_run *run, enum ticket_kind kind, const struct spate_event *event)
+{
+    if (run->options->tickets != NULL)
+        tickets_add(&run->tickets, kind, run->options->host, run->options->port,
+                    event->u.bytes.data, event->u.bytes.size);
+}
+
+void cp_event(struct cp_run *run, struct spate_event *event)
+{
+    switch (event->kind) {
+    case SPATE_EVENT_EARLY:
+        run->may_ask = true;
+        break;
+    case SPATE_EVENT_CONNECTED:
+        on_connected(run);
+        break;
+    case SPATE_EVENT_TICKET:
+        keep(run, TICKET_TLS, event);
+        break;
+    case SPATE_EVENT_NEW_TOKEN:
+        keep(run, TICKET_TOKEN, event);
+        break;
+    case SPATE_EVENT_CLOSED:
+        on_closed(run, &event->u.close);
+        break;
+    default:
+        if (event->stream_user != NULL)
+            cp_stream_event(event->stream_user, event);
+        else if (event->kind == SPATE_EVENT_STREAM_DATA)
+            spate_slice_release(run->core.shard, &event->u.data.slice);
+        break;
+    }
+}

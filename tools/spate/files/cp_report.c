@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* What a copy shows: a line on the terminal while it runs, and figures at its end. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tools/spate/files/cp.h"
+#include "tools/spate/message.h"
+
+#define INTERVAL_NS UINT64_C(200000000)
+#define NS_PER_S    1e9
+#define NS_PER_MS   1e6
+
+uint64_t cp_bytes(const struct cp_run *run)
+{
+    return run->options->is_push ? run->core.bytes_out : run->core.bytes_in;
+}
+
+void cp_report_begin(struct cp_run *run)
+{
+    run->start_ns = run->shown_ns = spate_shard_now_ns(run->core.shard);
+    run->is_terminal = !run->options->is_quiet && isatty(STDERR_FILENO) == 1;
+}
+
+void cp_report_show(struct cp_run *run)
+{
+    uint64_t now_ns = spate_shard_now_ns(run->core.shard);
+    uint64_t bytes = cp_bytes(run);
+    if (bytes > 0 && run->first_ns == 0)
+        run->first_ns = now_ns;
+    if (!run->is_terminal || now_ns - run->shown_ns < INTERVAL_NS)
+        return;
+    double seconds = (double)(now_ns - run->shown_ns) / NS_PER_S;
+    double rate = (double)(bytes - run->shown_bytes) / seconds;
+    uint64_t known =
+        run->bytes_known > run->bytes_skipped ? run->bytes_known - run->bytes_skipped : 0;
+    uint64_t left = known > bytes ? known - bytes : 0;
+    uint64_t remaining_s = rate > 0 ? (uint64_t)((double)left / rate) : 0;
+    fprintf(stderr, "\r\033[K%3" PRIu64 "%%  %" PRIu64 "/%" PRIu64 " files  %.1f MB  %.1f MB/s",
+            known > 0 ? bytes * 100 / known : 0, run->files_done + run->files_skipped,
+            run->files_known, (double)bytes / 1e6, rate / 1e6);
+    if (rate > 0)
+        fprintf(stderr, "  %" PRIu64 ":%02" PRIu64, remaining_s / 60, remaining_s % 60);
+    if (run->current[0] != 0)
+        fprintf(stderr, "  %s", run->current);
+    (void)fflush(stderr);
+    run->is_visible = true;
+    run->shown_ns = now_ns;
+    run->shown_bytes = bytes;
+}
+
+void cp_report_clear(struct cp_run *run)
+{
+    if (run->is_visible)
+        fputs("\r\033[K", stderr);
+    run->is_visible = false;
+}
+
+void cp_report_failed(struct cp_run *run, const char *path, enum files_status status)
+{
+    run->files_failed++;
+    cp_report_clear(run);
+    message(run->options->command, "%s: %s", path, files_status_text(status));
+}
+
+static double ms_since(const struct cp_run *run, uint64_t ns)
+{
+    return ns > run->start_ns ? (double)(ns - run->start_ns) / NS_PER_MS : 0;
+}
+
+void cp_report_end(struct cp_run *run, int status)
+{
+    static const char *const early[] = {
+        [SPATE_EARLY_NONE] = "none",
+        [SPATE_EARLY_OFFERED] = "offered",
+        [SPATE_EARLY_ACCEPTED] = "accepted",
+        [SPATE_EARLY_REJECTED] = "rejected",
+    };
+    cp_report_clear(run);
+    if (!run->options->is_json)
+        return;
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    double seconds = (double)(run->end_ns - run->start_ns) / NS_PER_S;
+    double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    const struct spate_conn_stats *stats = &run->stats;
+    printf("{\"status\": %d, \"files\": %" PRIu64 ", \"skipped\": %" PRIu64 ", \"failed\": %" PRIu64
+           ", \"bytes\": %" PRIu64 ", \"skipped_bytes\": %" PRIu64 ", \"chunks\": %" PRIu64
+           ", \"seconds\": %.6f, \"bytes_per_s\": %.0f, \"chunks_per_s\": %.1f",
+           status, run->files_done, run->files_skipped, run->files_failed + run->files_missing,
+           cp_bytes(run), run->bytes_skipped, run->chunks_done, seconds,
+           seconds > 0 ? (double)cp_bytes(run) / seconds : 0,
+           seconds > 0 ? (double)run->chunks_done / seconds : 0);
+    printf(", \"connect_ms\": %.3f, \"first_byte_ms\": %.3f, \"rtt_us\": %.1f, \"streams\": %u"
+           ", \"streams_max\": %u, \"resumed\": %s, \"early\": \"%s\"",
+           ms_since(run, run->connected_ns), ms_since(run, run->first_ns),
+           (double)stats->rtt_smoothed_ns / 1e3, run->adapt.width, run->adapt.width_max,
+           run->is_resumed ? "true" : "false", early[run->early]);
+    printf(
+        ", \"waited_ms\": {\"idle\": %.1f, \"cwnd\": %.1f, \"pacer\": %.1f, \"conn_credit\": %.1f"
+        ", \"stream_credit\": %.1f}",
+        (double)stats->waited_idle_ns / NS_PER_MS, (double)stats->waited_cwnd_ns / NS_PER_MS,
+        (double)stats->waited_pacer_ns / NS_PER_MS,
+        (double)stats->waited_conn_credit_ns / NS_PER_MS,
+        (double)stats->waited_stream_credit_ns / NS_PER_MS);
+    printf(", \"packets_out\": %" PRIu64 ", \"packets_lost\": %" PRIu64
+           ", \"copied_in_bytes\": %" PRIu64 ", \"placed_in_bytes\": %" PRIu64
+           ", \"memory_bytes\": %" PRIu64 ", \"rss_kib\": %ld, \"cpu_s\": %.3f}\n",
+           stats->packets_out, stats->packets_lost, stats->copied_in_bytes, stats->placed_in_bytes,
+           stats->memory_bytes, usage.ru_maxrss, cpu_s);
+    (void)fflush(stdout);
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/files/server.h"
+
+/* What may be asked of the server, and by whom.  A stream of a client carries one kind of request;
+ * its first message says which.
+ *
+ * Bounds: what is sent is in the memory of the core; a list is made as far ahead as LIST_LENT; a
+ * stream keeps one incomplete message and one small file at most. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/spate/files/server_impl.h"
+
+enum { LIST_BUFFER = 60 << 10, LIST_LENT = 256 << 10, WANTS_MAX = 1024 };
+
+#define MEMORY_MAX (UINT64_C(128) << 20)
+
+bool files_server_init(struct files_server *ret, struct spate_shard *shard, int root)
+{
+    *ret = (struct files_server){.writable = NULL};
+    LIST_INIT(&ret->targets);
+    files_beneath_init(&ret->beneath, root);
+    bool is_good = files_core_init(&ret->core, MEMORY_MAX);
+    ret->core.shard = shard;
+    return is_good;
+}
+
+void files_server_deinit(struct files_server *server)
+{
+    struct files_target *target;
+    while ((target = LIST_FIRST(&server->targets)) != NULL) {
+        LIST_REMOVE(target, link);
+        files_target_close(target);
+    }
+    files_beneath_deinit(&server->beneath);
+    files_core_deinit(&server->core);
+}
+
+/* ---- Sessions and streams ---- */
+
+void files_server_accept(struct files_server *server, struct spate_conn *conn)
+{
+    if (spate_conn_user(conn) != NULL) /* CONNECTED after EARLY */
+        return;
+    struct files_session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        spate_conn_close(conn, FILES_BUSY, "too much to do");
+        return;
+    }
+    session->server = server;
+    session->conn = conn;
+    session->is_proven = server->token == NULL;
+    LIST_INIT(&session->streams);
+    spate_conn_set_user(conn, session);
+}
+
+static void stream_create(struct files_session *session, uint64_t id)
+{
+    struct files_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return; /* stays without a user: refused when it brings data */
+    stream->session = session;
+    stream->id = id;
+    LIST_INSERT_HEAD(&session->streams, stream, link);
+    (void)spate_stream_set_user(session->conn, id, stream);
+}
+
+static void stream_destroy(struct files_stream *stream)
+{
+    if (stream->has_source)
+        files_source_deinit(&stream->source);
+    if (stream->has_sink)
+        files_sink_deinit(&stream->sink);
+    files_walk_destroy(stream->walk);
+    files_inbox_deinit(&stream->inbox);
+    LIST_REMOVE(stream, link);
+    free(stream);
+}
+
+/* Answers with a result and no more, and wants to hear no more. */
+static void refuse(struct files_stream *stream, enum files_status status)
+{
+    struct files_session *session = stream->session;
+    if (stream->has_source)
+        files_source_abort(&stream->source, status);
+    else
+        (void)files_send_result(&session->server->core, session->conn, stream->id, 0, status, true);
+    (void)spate_stream_stop(session->conn, stream->id, status);
+    stream->mode = MODE_DONE;
+}
+
+/* ---- Lists ---- */
+
+/* Appends an entry.  Returns false at the end. */
+static bool put_entry(struct files_stream *stream, struct files_buffer *buffer)
+{
+    struct files_item *item = &stream->sink.item; /* room that this mode does not use */
+    int got = files_walk_next(stream->walk, item);
+    if (got == 0)
+        return false;
+    uint8_t *at = buffer->data + buffer->used;
+    const struct files_result result = {.index = stream->list_count,
+                                        .status = files_status_of(got < 0 ? got : 0)};
+    bool is_listable = got > 0 && files_path_is_good(item->path, strlen(item->path));
+    if (is_listable)
+        buffer->used += files_item_write(item, at);
+    else if (got < 0)
+        buffer->used += files_result_write(FILES_RESULT, &result, at);
+    stream->list_count += is_listable || got < 0;
+    return true;
+}
+
+static void send_list(struct files_stream *stream)
+{
+    struct files_core *core = &stream->session->server->core;
+    while (stream->mode == MODE_LIST && stream->lent_bytes < LIST_LENT) {
+        struct files_buffer *buffer = files_buffer_create(core, LIST_BUFFER);
+        bool has_more = true;
+        while (buffer != NULL && has_more && LIST_BUFFER - buffer->used > FILES_ITEM_SIZE_MAX)
+            has_more = put_entry(stream, buffer);
+        if (buffer != NULL && !has_more) {
+            const struct files_result end = {.index = stream->list_count};
+            buffer->used += files_result_write(FILES_END, &end, buffer->data + buffer->used);
+        }
+        size_t size = buffer != NULL ? buffer->used : 0;
+        if (buffer == NULL ||
+            files_buffer_send(core, stream->session->conn, stream->id, buffer, !has_more) != 0) {
+            (void)spate_stream_reset(stream->session->conn, stream->id, FILES_BUSY);
+            has_more = false;
+        } else {
+            stream->lent_bytes += size;
+        }
+        if (!has_more)
+            stream->mode = MODE_DONE;
+    }
+}
+
+static void begin_list(struct files_stream *stream, const struct files_request *request)
+{
+    struct files_server *server = stream->session->server;
+    int e = files_walk_create(server->beneath.root, request->path, request->is_recursive,
+                              &stream->walk);
+    if (e != 0) {
+        refuse(stream, files_status_of(e));
+        return;
+    }
+    stream->mode = MODE_LIST;
+    send_list(stream);
+}
+
+/* ---- What is asked for ---- */
+
+/* Looks at the path before it is read: a symbolic link is sent as one. */
+static void set_kind(struct files_server *server, struct files_want *want, struct files_item *room,
+                     struct files_want **ret)
+{
+    struct files_walk *walk;
+    *ret = want;
+    if (want->is_pinned || files_walk_create(server->beneath.root, want->local, false, &walk) != 0)
+        return;
+    if (files_walk_next(walk, room) == 1 && room->kind == FILES_LINK) {
+        struct files_want *link = files_want_create(want->path, want->local, room->target);
+        if (link != NULL) {
+            link->kind = FILES_LINK;
+            link->mtime_ns = room->mtime_ns;
+            files_want_destroy(want);
+            *ret = link;
+        }
+    }
+    files_walk_destroy(walk);
+}
+
+static void add_want(struct files_stream *stream, const struct files_request *request)
+{
+    struct files_server *server = stream->session->server;
+    if (!stream->has_source) {
+        stream->mode = MODE_PULL;
+        stream->has_source =
+            files_source_init(&stream->source, &server->core, stream->session->conn, stream->id);
+        stream->source.answers = true;
+    }
+    struct files_want *want = stream->has_source && stream->list_count++ < WANTS_MAX
+                                  ? files_want_create(request->path, request->path, "")
+                                  : NULL;
+    if (want == NULL) {
+        refuse(stream, FILES_BUSY);
+        return;
+    }
+    want->kind = FILES_FILE;
+    want->is_pinned = request->is_pinned;
+    want->mtime_ns = request->mtime_ns;
+    want->size = request->size;
+    want->offset = request->offset;
+    want->piece_size = request->piece_size;
+    want->root = server->beneath.root;
+    set_kind(server, want, &stream->sink.item, &want);
+    STAILQ_INSERT_TAIL(&stream->source.wants, want, link);
+}
+
+/* ---- Messages ---- */
+
+static void on_auth(struct files_stream *stream, const struct files_message *message)
+{
+    struct files_session *session = stream->session;
+    struct files_server *server = session->server;
+    uint8_t proof[FILES_PROOF_SIZE];
+    if (server->token == NULL || !files_token_check(server->token, session->conn, false, message) ||
+        !files_token_prove(server->token, session->conn, true, proof)) {
+        spate_conn_close(session->conn, FILES_NO_TOKEN, "the token is missing or wrong");
+        return;
+    }
+    session->is_proven = true;
+    stream->mode = MODE_DONE;
+    struct files_buffer *buffer =
+        files_buffer_create(&server->core, FILES_HEAD_SIZE + FILES_PROOF_SIZE);
+    if (buffer == NULL)
+        return;
+    files_head_write(FILES_AUTH, FILES_PROOF_SIZE, buffer->data);
+    memcpy(buffer->data + FILES_HEAD_SIZE, proof, FILES_PROOF_SIZE);
+    buffer->used = FILES_HEAD_SIZE + FILES_PROOF_SIZE;
+    (void)files_buffer_send(&server->core, session->conn, stream->id, buffer, true);
+}
+
+static void on_remove(struct files_stream *stream, const struct files_request *request)
+{
+    struct files_server *server = stream->session->server;
+    enum files_status status = files_push_may_write(server, request->path);
+    if (status == FILES_OK)
+        status = files_status_of(files_beneath_remove(&server->beneath, request->path));
+    stream->mode = MODE_DONE;
+    (void)files_send_result(&server->core, stream->session->conn, stream->id, 0, status, true);
+}
+
+/* Whether a request may be acted on that might be a replay. */
+static bool is_harmless(enum files_type type)
+{
+    return type == FILES_LIST || type == FILES_WANT;
+}
+
+static void on_message(struct files_stream *stream, const struct files_message *message,
+                       bool is_early)
+{
+    struct files_request request;
+    if (message->type == FILES_AUTH && stream->mode == MODE_NEW) {
+        on_auth(stream, message);
+        return;
+    }
+    if (!stream->session->is_proven) {
+        refuse(stream, FILES_NO_TOKEN);
+        return;
+    }
+    bool is_expected =
+        stream->mode == MODE_NEW || (stream->mode == MODE_PULL && message->type == FILES_WANT);
+    if (!is_expected || !files_request_read(message, &request) ||
+        (is_early && !is_harmless(message->type))) {
+        refuse(stream, FILES_BAD_MESSAGE);
+        return;
+    }
+    switch (message->type) {
+    case FILES_LIST:
+        begin_list(stream, &request);
+        break;
+    case FILES_WANT:
+        add_want(stream, &request);
+        break;
+    case FILES_PROBE:
+        files_push_probe(stream, &request);
+        break;
+    default: /* files_request_read() knows four */
+        on_remove(stream, &request);
+        break;
+    }
+}
+
+/* Bytes of requests; those of items go to the sink. */
+static void on_bytes(struct files_stream *stream, const uint8_t *data, size_t size, bool fin,
+                     bool is_early)
+{
+    bool may_push = stream->session->is_proven && !is_early;
+    if (stream->mode == MODE_NEW && !files_inbox_is_partial(&stream->inbox) && size > 0 &&
+        data[0] == FILES_ITEM && may_push && !files_push_begin(stream))
+        refuse(stream, FILES_BUSY);
+    if (stream->has_sink) {
+        files_sink_data(&stream->sink, data, size, fin);
+        if (stream->sink.has_ended)
+            files_push_end(stream);
+        return;
+    }
+    struct files_message message;
+    while (size > 0 && stream->mode != MODE_DONE) {
+        int found = files_inbox_take(&stream->inbox, &data, &size, &message);
+        if (found == 0)
+            break;
+        if (found > 0)
+            on_message(stream, &message, is_early);
+        else
+            refuse(stream, FILES_BAD_MESSAGE);
+    }
+    if (fin && (stream->mode == MODE_NEW ||
+                (stream->mode == MODE_PULL && files_inbox_is_partial(&stream->inbox))))
+        refuse(stream, FILES_BAD_MESSAGE);
+    if (fin && stream->has_source)
+        stream->source.is_complete = true;
+    if (stream->has_source && stream->mode == MODE_PULL)
+        files_source_pump(&stream->source);
+}
+
+/* ---- Events ---- */
+
+static void on_data(struct files_server *server, struct spate_event *event)
+{
+    struct files_stream *stream = event->stream_user;
+    const struct spate_slice *slice = &event->u.data.slice;
+    /* The cipher is known with SPATE_EVENT_CONNECTED: this is no replay then. */
+    bool is_early = event->u.data.early && spate_conn_cipher(event->conn)[0] == 0;
+    if (stream != NULL)
+        on_bytes(stream, slice->data, slice->size, event->u.data.fin, is_early);
+    else
+        (void)spate_stream_reset(event->conn, event->stream_id, FILES_BUSY);
+    spate_slice_release(server->core.shard, &event->u.data.slice);
+}
+
+static void on_sent(struct files_server *server, struct files_stream *stream,
+                    const struct spate_event *event)
+{
+    if (stream != NULL && stream->has_source && event->u.sent.tag != 0 &&
+        stream->source.lent_bytes >= event->u.sent.size) {
+        files_source_sent(&stream->source, event);
+        return;
+    }
+    files_buffer_destroy(&server->core, (struct files_buffer *)(uintptr_t)event->u.sent.tag);
+    if (stream == NULL || stream->walk == NULL)
+        return;
+    stream->lent_bytes -= event->u.sent.size;
+    if (!event->u.sent.is_acked && stream->mode == MODE_LIST)
+        stream->mode = MODE_DONE;
+    send_list(stream);
+}
+
+static void on_closed(struct files_server *server, struct spate_event *event)
+{
+    files_push_sweep(server, event->conn_user);
+    free(event->conn_user);
+}
+
+static void on_stream_closed(struct files_server *server, struct files_stream *stream)
+{
+    stream_destroy(stream);
+    files_push_sweep(server, NULL);
+}
+
+void files_server_event(struct files_server *server, struct spate_event *event)
+{
+    struct files_stream *stream = event->stream_user;
+    switch (event->kind) {
+    case SPATE_EVENT_STREAM_OPENED:
+        stream_create(event->conn_user, event->stream_id);
+        break;
+    case SPATE_EVENT_STREAM_DATA:
+        on_data(server, event);
+        break;
+    case SPATE_EVENT_SENT:
+        on_sent(server, stream, event);
+        break;
+    case SPATE_EVENT_STREAM_PLACED:
+        if (stream == NULL)
+            break;
+        files_sink_placed(&stream->sink, event);
+        if (stream->sink.has_ended)
+            files_push_end(stream);
+        break;
+    case SPATE_EVENT_STREAM_RESET:
+        if (stream != NULL && stream->has_sink)
+            files_sink_fail(&stream->sink, event->u.error < FILES_STATUS_COUNT
+                                               ? (enum files_status)event->u.error
+                                               : FILES_FAILED);
+        if (stream != NULL && stream->has_sink)
+            files_push_end(stream);
+        else if (stream != NULL && stream->mode == MODE_NEW)
+            refuse(stream, FILES_CANCELLED);
+        break;
+    case SPATE_EVENT_STREAM_STOPPED:
+        if (stream != NULL && stream->has_source)
+            files_source_abort(&stream->source, FILES_CANCELLED);
+        if (stream != NULL)
+            stream->mode = MODE_DONE;
+        break;
+    case SPATE_EVENT_STREAM_CLOSED:
+        if (stream != NULL)
+            on_stream_closed(server, stream);
+        break;
+    case SPATE_EVENT_CLOSED:
+        on_closed(server, event);
+        break;
+    default:
+        break;
+    }
+}
+
+bool files_server_retry(struct files_server *server)
+{
+    return files_core_retry(&server->core);
+}

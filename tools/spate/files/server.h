@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_FILES_SERVER_H
+#define SPATE_FILES_SERVER_H
+
+#include "tools/spate/files/auth.h"
+#include "tools/spate/files/source.h"
+#include "tools/spate/files/target.h"
+
+/* The serving side of "spate cp": connections with the protocol FILES_ALPN. */
+struct files_server {
+    struct files_core core;
+    struct files_beneath beneath;
+    const char *writable; /* a path below the root, "" is the root; NULL: nothing is taken in */
+    const struct files_token *token; /* NULL: everybody is served */
+    bool is_verbose;
+    LIST_HEAD(, files_target) targets;
+};
+
+/* `root` is the caller's.  Returns false without OpenSSL's digest. */
+bool files_server_init(struct files_server *ret, struct spate_shard *shard, int root);
+void files_server_deinit(struct files_server *server);
+
+/* Takes a connection that has the protocol, at its first event.  Its events have a conn_user from
+ * then on, until the last one. */
+void files_server_accept(struct files_server *server, struct spate_conn *conn);
+
+/* Handles an event of a connection that was taken.  Releases its slice. */
+void files_server_event(struct files_server *server, struct spate_event *event);
+
+/* Goes on with what waits for memory.  Returns true if something still does. */
+bool files_server_retry(struct files_server *server);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_FILES_SERVER_IMPL_H
+#define SPATE_FILES_SERVER_IMPL_H
+
+#include "tools/spate/files/server.h"
+#include "tools/spate/files/sink.h"
+#include "tools/spate/files/walk.h"
+
+/* A connection. */
+struct files_session {
+    struct files_server *server;
+    struct spate_conn *conn;
+    bool is_proven; /* the client has the token, or none is needed */
+    LIST_HEAD(, files_stream) streams;
+};
+
+enum files_mode {
+    MODE_NEW,  /* its first message is not complete */
+    MODE_LIST, /* sends a list */
+    MODE_PULL, /* sends what is asked for */
+    MODE_PUSH, /* takes in items */
+    MODE_DONE, /* the answer is queued, or it is refused */
+};
+
+/* A stream: one request, or many of a kind. */
+struct files_stream {
+    LIST_ENTRY(files_stream) link;
+    struct files_session *session;
+    uint64_t id;
+    enum files_mode mode;
+    bool has_source;
+    bool has_sink;
+    struct files_inbox inbox;
+    struct files_walk *walk;
+    uint32_t list_count; /* items of the list so far */
+    uint64_t lent_bytes; /* of the list */
+    struct files_source source;
+    struct files_sink sink;
+};
+
+/* Begins to take in items.  Returns false without memory. */
+bool files_push_begin(struct files_stream *stream);
+
+/* Answers at the end of the items. */
+void files_push_end(struct files_stream *stream);
+
+/* Returns FILES_OK if the server takes in something at a path. */
+enum files_status files_push_may_write(const struct files_server *server, const char *path);
+
+/* Answers FILES_PROBE, and ends the stream. */
+void files_push_probe(struct files_stream *stream, const struct files_request *request);
+
+/* Closes targets that nobody writes to.  `session`: those of that connection too that are not
+ * whole; NULL: only the others. */
+void files_push_sweep(struct files_server *server, const struct files_session *session);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/files/sink.h"
+
+/* How lent memory and slices fit together: a stream begins with slices, because its first message
+ * says what follows.  When that is a piece of a large file, `bridge` is lent first.  The library
+ * answers with the offset from which on bytes go into lent memory: those before it come as slices
+ * and are copied, those in the bridge too, and the mapping is lent for all that follow.  No slice
+ * comes after lent memory, so a piece is the last item of its stream. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENT_MAX = 7 }; /* of the 8 that the library allows */
+
+bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
+                     struct spate_conn *conn, uint64_t stream_id,
+                     const struct files_sink_owner *owner)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->core = core;
+    ret->beneath = beneath;
+    ret->conn = conn;
+    ret->stream_id = stream_id;
+    ret->owner = *owner;
+    ret->hash = EVP_MD_CTX_new();
+    return ret->hash != NULL;
+}
+
+/* The piece is complete or given up.  Its mapping stays until the library has returned it. */
+static void leave_target(struct files_sink *sink)
+{
+    if (sink->target != NULL && sink->lent_count == 0) {
+        uint32_t index = (uint32_t)(sink->item.offset / sink->target->chunk_size);
+        files_target_unmap(sink->target, index, sink->map);
+        sink->target->users--;
+        sink->target = NULL;
+        sink->map = NULL;
+    }
+}
+
+void files_sink_deinit(struct files_sink *sink)
+{
+    sink->lent_count = 0;
+    leave_target(sink);
+    files_inbox_deinit(&sink->inbox);
+    free(sink->small);
+    sink->small = NULL;
+    EVP_MD_CTX_free(sink->hash);
+    sink->hash = NULL;
+}
+
+static void end_item(struct files_sink *sink, enum files_status status)
+{
+    free(sink->small);
+    sink->small = NULL;
+    sink->in_data = false;
+    sink->owner.on_item(sink->owner.user, &sink->item, sink->index++, status);
+    leave_target(sink);
+}
+
+void files_sink_fail(struct files_sink *sink, enum files_status status)
+{
+    if (sink->has_ended)
+        return;
+    sink->has_ended = true;
+    (void)spate_stream_stop(sink->conn, sink->stream_id, status);
+    if (sink->in_data)
+        end_item(sink, sink->is_refused ? sink->refusal : status);
+}
+
+static uint64_t whole(const struct files_item *item)
+{
+    return item->data_size > 0 ? item->data_size + FILES_DIGEST_SIZE : 0;
+}
+
+/* ---- Small files ---- */
+
+/* Checks and writes a file whose data and digest are there. */
+static enum files_status place(struct files_sink *sink, const uint8_t *data)
+{
+    const struct files_item *item = &sink->item;
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    if (item->data_size > 0 && (EVP_DigestInit_ex2(sink->hash, sink->core->digest, NULL) != 1 ||
+                                EVP_DigestUpdate(sink->hash, data, item->data_size) != 1 ||
+                                EVP_DigestFinal_ex(sink->hash, digest, NULL) != 1))
+        return FILES_FAILED;
+    if (item->data_size > 0 && memcmp(digest, data + item->data_size, FILES_DIGEST_SIZE) != 0)
+        return FILES_CORRUPT;
+    sink->core->bytes_in += item->data_size;
+    return files_status_of(files_beneath_place(sink->beneath, item, data));
+}
+
+static void take_small(struct files_sink *sink, const uint8_t **data, size_t *size)
+{
+    uint64_t left = whole(&sink->item) - sink->taken;
+    size_t now = *size < left ? *size : (size_t)left;
+    const uint8_t *from = *data;
+    *data += now;
+    *size -= now;
+    sink->taken += now;
+    if (sink->is_refused) {
+        if (now == left)
+            end_item(sink, sink->refusal);
+        return;
+    }
+    if (now == left && sink->small == NULL) { /* all of it in one slice */
+        end_item(sink, place(sink, from));
+        return;
+    }
+    if (sink->small == NULL && (sink->small = malloc(whole(&sink->item))) == NULL) {
+        sink->is_refused = true;
+        sink->refusal = FILES_BUSY;
+        if (now == left)
+            end_item(sink, sink->refusal);
+        return;
+    }
+    memcpy(sink->small + sink->taken - now, from, now);
+    if (now == left)
+        end_item(sink, place(sink, sink->small));
+}
+
+/* ---- Pieces of large files ---- */
+
+static enum files_status finish_piece(struct files_sink *sink)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    uint32_t index = (uint32_t)(sink->item.offset / sink->target->chunk_size);
+    if (sink->is_refused ||
+        (sink->item.data_size > 0 && EVP_DigestFinal_ex(sink->hash, digest, NULL) != 1))
+        return FILES_FAILED;
+    if (sink->item.data_size > 0 && memcmp(digest, sink->digest, FILES_DIGEST_SIZE) != 0)
+        return FILES_CORRUPT;
+    return files_status_of(files_target_chunk_done(sink->target, index));
+}
+
+/* Takes bytes of the piece, which lie where they belong, or are copied there. */
+static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *size)
+{
+    struct files_item *item = &sink->item;
+    while (*size > 0 && sink->taken < item->data_size) {
+        const struct files_extent *extent = &item->extents[sink->extent];
+        uint64_t left = extent->size - sink->extent_taken;
+        size_t now = *size < left ? *size : (size_t)left;
+        uint8_t *to = sink->map + (extent->offset - item->offset) + sink->extent_taken;
+        if (to != *data)
+            memcpy(to, *data, now);
+        if (EVP_DigestUpdate(sink->hash, to, now) != 1)
+            sink->is_refused = true;
+        sink->taken += now;
+        sink->core->bytes_in += now;
+        sink->extent_taken += now;
+        *data += now;
+        *size -= now;
+        if (now == left) {
+            sink->extent++;
+            sink->extent_taken = 0;
+        }
+    }
+    uint64_t left = whole(item) - sink->taken;
+    if (*size == 0 || sink->taken < item->data_size || left == 0)
+        return;
+    size_t now = *size < left ? *size : (size_t)left;
+    uint8_t *to = sink->digest + (sink->taken - item->data_size);
+    if (to != *data)
+        memcpy(to, *data, now);
+    sink->taken += now;
+    *data += now;
+    *size -= now;
+    if (sink->taken == whole(item))
+        end_item(sink, finish_piece(sink));
+}
+
+/* Lends `size` bytes; returns false if no more can be lent now. */
+static bool lend(struct files_sink *sink, uint8_t *to, uint64_t size, uint64_t *ret_offset)
+{
+    int e = spate_stream_receive_into(sink->conn, sink->stream_id, to, size, 1, ret_offset);
+    if (e != 0)
+        return false;
+    sink->lent_count++;
+    return true;
+}
+
+/* Lends what comes next, up to LENT_MAX buffers. */
+static void lend_more(struct files_sink *sink)
+{
+    struct files_item *item = &sink->item;
+    while (sink->lent_count < LENT_MAX && sink->lent_to < whole(item)) {
+        if (sink->lent_to >= item->data_size) {
+            uint64_t at = sink->lent_to - item->data_size;
+            if (!lend(sink, sink->digest + at, FILES_DIGEST_SIZE - at, NULL))
+                return;
+            sink->lent_to = whole(item);
+            return;
+        }
+        const struct files_extent *extent = &item->extents[sink->lent_extent];
+        uint64_t left = extent->size - sink->lent_extent_to;
+        uint8_t *to = sink->map + (extent->offset - item->offset) + sink->lent_extent_to;
+        if (!lend(sink, to, left, NULL))
+            return;
+        sink->lent_to += left;
+        sink->lent_extent++;
+        sink->lent_extent_to = 0;
+    }
+}
+
+/* Begins to lend memory: from the end of the bridge on. */
+static void begin_to_lend(struct files_sink *sink)
+{
+    uint64_t from;
+    struct files_item *item = &sink->item;
+    if (!lend(sink, sink->bridge, sizeof(sink->bridge), &from))
+        return; /* all bytes have come, or the stream has ended: events say which */
+    sink->lent_to = from + sizeof(sink->bridge) - sink->data_at;
+    uint64_t left = sink->lent_to;
+    sink->lent_extent = 0;
+    while (sink->lent_extent < item->extent_count && left >= item->extents[sink->lent_extent].size)
+        left -= item->extents[sink->lent_extent++].size;
+    sink->lent_extent_to = sink->lent_extent < item->extent_count ? left : 0;
+    lend_more(sink);
+}
+
+static enum files_status begin_piece(struct files_sink *sink)
+{
+    struct files_item *item = &sink->item;
+    struct files_target *target = sink->target;
+    uint32_t index = (uint32_t)(item->offset / target->chunk_size);
+    bool is_chunk = item->size == target->size && item->offset % target->chunk_size == 0 &&
+                    index < target->chunk_count &&
+                    item->piece_size == files_target_chunk_bytes(target, index);
+    if (!is_chunk)
+        return FILES_BAD_MESSAGE;
+    if (item->data_size == 0) /* a hole */
+        return finish_piece(sink);
+    if (EVP_DigestInit_ex2(sink->hash, sink->core->digest, NULL) != 1)
+        return FILES_FAILED;
+    sink->extent = 0;
+    sink->extent_taken = 0;
+    return files_status_of(files_target_map(target, item, &sink->map));
+}
+
+/* ---- The stream ---- */
+
+/* An item without data, or one that is refused before its data, ends at once. */
+static void on_item(struct files_sink *sink, const struct files_message *message, size_t left)
+{
+    struct files_item *item = &sink->item;
+    struct files_target *target = NULL;
+    if (!files_item_read(message, item)) {
+        files_sink_fail(sink, FILES_BAD_MESSAGE);
+        return;
+    }
+    sink->taken = 0;
+    sink->in_data = true;
+    bool is_large = item->kind == FILES_FILE && item->size > FILES_SMALL_MAX;
+    sink->refusal = sink->owner.on_head(sink->owner.user, item, &target);
+    if (sink->refusal == FILES_OK && !is_large && item->piece_size != item->size)
+        sink->refusal = FILES_BAD_MESSAGE;
+    sink->is_refused = false;
+    if (sink->refusal == FILES_OK && is_large && target != NULL) {
+        sink->target = target;
+        target->users++;
+        sink->refusal = begin_piece(sink);
+    }
+    sink->is_refused = sink->refusal != FILES_OK;
+    if (is_large && sink->is_refused) { /* do not send 4 MiB for nothing */
+        files_sink_fail(sink, sink->refusal);
+    } else if (item->data_size == 0 && (is_large || sink->is_refused)) {
+        end_item(sink, sink->refusal);
+    } else if (item->data_size == 0) {
+        end_item(sink, place(sink, NULL));
+    } else if (is_large) {
+        sink->data_at = sink->offset - left;
+        if (left < whole(item))
+            begin_to_lend(sink);
+    }
+}
+
+/* Takes the next message.  Returns false if there is none. */
+static bool take_message(struct files_sink *sink, const uint8_t **data, size_t *size)
+{
+    struct files_message message;
+    int found = files_inbox_take(&sink->inbox, data, size, &message);
+    if (found == 0)
+        return false;
+    if (found > 0 && message.type == FILES_ITEM)
+        on_item(sink, &message, *size);
+    else if (found < 0 || !sink->owner.on_message(sink->owner.user, &message))
+        files_sink_fail(sink, FILES_BAD_MESSAGE);
+    return true;
+}
+
+void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, bool fin)
+{
+    sink->offset += size;
+    while (!sink->has_ended) {
+        if (sink->in_data && size == 0)
+            break;
+        if (sink->in_data && sink->target != NULL)
+            take_piece(sink, &data, &size);
+        else if (sink->in_data)
+            take_small(sink, &data, &size);
+        else if (!take_message(sink, &data, &size))
+            break;
+    }
+    if (!fin || sink->has_ended)
+        return;
+    if (sink->in_data || files_inbox_is_partial(&sink->inbox))
+        files_sink_fail(sink, FILES_BAD_MESSAGE);
+    sink->has_ended = true;
+}
+
+void files_sink_placed(struct files_sink *sink, const struct spate_event *event)
+{
+    bool is_returned = event->u.placed.is_returned;
+    files_sink_data(sink, event->u.placed.data, event->u.placed.size, event->u.placed.fin);
+    if (!is_returned)
+        return;
+    sink->lent_count--;
+    if (!sink->has_ended && sink->in_data)
+        lend_more(sink);
+    else if (!sink->in_data)
+        leave_target(sink);
+}

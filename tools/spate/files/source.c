@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/files/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/spate/files/beneath.h"
+
+#define BLOCK_SIZE  (UINT64_C(256) << 10)
+#define STREAM_LENT (UINT64_C(1) << 20) /* bytes that one stream has queued */
+#define BATCH_SIZE  ((size_t)60 << 10)  /* small files share a buffer of this size */
+
+enum { BLOCKS_PER_CALL = 4 }; /* so that other streams need not wait for long */
+
+struct files_want *files_want_create(const char *path, const char *local, const char *target)
+{
+    size_t path_size = strlen(path) + 1;
+    size_t local_size = strlen(local) + 1;
+    size_t target_size = strlen(target) + 1;
+    struct files_want *want = calloc(1, sizeof(*want) + path_size + local_size + target_size);
+    if (want == NULL)
+        return NULL;
+    char *text = (char *)(want + 1);
+    memcpy(text, path, path_size);
+    memcpy(text + path_size, local, local_size);
+    memcpy(text + path_size + local_size, target, target_size);
+    want->path = text;
+    want->local = text + path_size;
+    want->target = text + path_size + local_size;
+    return want;
+}
+
+void files_want_destroy(struct files_want *want)
+{
+    free(want);
+}
+
+bool files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
+                       uint64_t stream_id)
+{
+    *ret = (struct files_source){.core = core, .conn = conn, .stream_id = stream_id, .fd = -1};
+    STAILQ_INIT(&ret->wants);
+    ret->hash = EVP_MD_CTX_new();
+    return ret->hash != NULL;
+}
+
+static void close_file(struct files_source *source)
+{
+    if (source->fd >= 0)
+        (void)close(source->fd);
+    source->fd = -1;
+}
+
+/* No more bytes are queued. */
+static void end(struct files_source *source)
+{
+    struct files_want *want;
+    close_file(source);
+    files_buffer_destroy(source->core, source->batch);
+    source->batch = NULL;
+    while ((want = STAILQ_FIRST(&source->wants)) != NULL) {
+        STAILQ_REMOVE_HEAD(&source->wants, link);
+        files_want_destroy(want);
+    }
+    if (source->is_waiting)
+        TAILQ_REMOVE(&source->core->waiting, source, link);
+    source->is_waiting = false;
+    source->has_ended = true;
+}
+
+void files_source_deinit(struct files_source *source)
+{
+    end(source);
+    EVP_MD_CTX_free(source->hash);
+    source->hash = NULL;
+}
+
+void files_source_abort(struct files_source *source, enum files_status status)
+{
+    if (source->has_ended)
+        return;
+    end(source);
+    (void)spate_stream_reset(source->conn, source->stream_id, status);
+}
+
+/* Queues a buffer.  Returns false if the source has ended by that. */
+static bool send_buffer(struct files_source *source, struct files_buffer *buffer)
+{
+    size_t size = buffer->used;
+    int e = files_buffer_send(source->core, source->conn, source->stream_id, buffer, false);
+    if (e == 0)
+        source->lent_bytes += size;
+    else if (e == -ENOBUFS)
+        files_source_abort(source, FILES_BUSY);
+    else
+        end(source); /* the peer has lost interest */
+    return e == 0;
+}
+
+static bool flush(struct files_source *source)
+{
+    struct files_buffer *batch = source->batch;
+    source->batch = NULL;
+    return batch == NULL || send_buffer(source, batch);
+}
+
+/* Makes room in the batch for `size` bytes.  Returns false if there is none now, or the source has
+ * ended. */
+static bool reserve(struct files_source *source, size_t size)
+{
+    if (source->batch != NULL && source->batch_room - source->batch->used < size && !flush(source))
+        return false;
+    if (source->batch == NULL) {
+        source->batch_room = size > BATCH_SIZE ? size : BATCH_SIZE;
+        source->batch = files_buffer_create(source->core, source->batch_room);
+    }
+    return source->batch != NULL;
+}
+
+/* ---- One item ---- */
+
+/* Finds the ranges of the piece that have data.  Beyond FILES_EXTENTS_MAX the last one has the
+ * rest. */
+static void find_extents(int fd, bool is_sparse, struct files_item *item)
+{
+    uint64_t at = item->offset;
+    uint64_t to = item->offset + item->piece_size;
+    item->extent_count = 0;
+    item->data_size = 0;
+    while (at < to) {
+        bool is_last = !is_sparse || item->extent_count == FILES_EXTENTS_MAX - 1;
+        off_t data = is_last ? (off_t)at : lseek(fd, (off_t)at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            return; /* a hole up to the end of the file */
+        off_t hole = is_last || data < 0 ? (off_t)to : lseek(fd, data, SEEK_HOLE);
+        uint64_t start = data < 0 ? at : (uint64_t)data;
+        uint64_t stop = hole < 0 || (uint64_t)hole > to ? to : (uint64_t)hole;
+        if (start >= to)
+            return;
+        item->extents[item->extent_count++] =
+            (struct files_extent){.offset = start, .size = stop - start};
+        item->data_size += stop - start;
+        at = stop;
+    }
+}
+
+static int read_all(int fd, uint8_t *ret, size_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t got = pread(fd, ret, size, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -ENODATA; /* the file became shorter */
+        ret += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+/* Appends the digest of what was added to `hash`. */
+static bool put_digest(struct files_source *source, struct files_buffer *buffer)
+{
+    unsigned int size = FILES_DIGEST_SIZE;
+    bool is_good = EVP_DigestFinal_ex(source->hash, buffer->data + buffer->used, &size) == 1;
+    buffer->used += FILES_DIGEST_SIZE;
+    return is_good;
+}
+
+static bool hash_begin(struct files_source *source)
+{
+    return EVP_DigestInit_ex2(source->hash, source->core->digest, NULL) == 1;
+}
+
+/* Whether the file is still what it was when its item began. */
+static bool is_unchanged(int fd, const struct files_item *item)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && (uint64_t)status.st_size == item->size &&
+           files_mtime_ns(&status) == item->mtime_ns;
+}
+
+/* Appends the whole item with its data.  There is room. */
+static int put_small(struct files_source *source, int fd)
+{
+    struct files_buffer *batch = source->batch;
+    const struct files_item *item = &source->item;
+    size_t start = batch->used;
+    batch->used += files_item_write(item, batch->data + batch->used);
+    bool is_good = item->data_size == 0 || hash_begin(source);
+    int e = is_good ? 0 : -EIO;
+    for (uint32_t i = 0; i < item->extent_count && e == 0; i++) {
+        uint8_t *data = batch->data + batch->used;
+        e = read_all(fd, data, item->extents[i].size, item->extents[i].offset);
+        if (e == 0 && EVP_DigestUpdate(source->hash, data, item->extents[i].size) != 1)
+            e = -EIO;
+        batch->used += item->extents[i].size;
+    }
+    if (e == 0 && item->data_size > 0 && !put_digest(source, batch))
+        e = -EIO;
+    if (e == 0 && fd >= 0 && !is_unchanged(fd, item))
+        e = -ESTALE;
+    if (e != 0)
+        batch->used = start;
+    else
+        source->core->bytes_out += item->data_size;
+    return e;
+}
+
+/* Sets `item` from an open file. */
+static int describe(struct files_source *source, const struct files_want *want,
+                    const struct stat *status, int fd)
+{
+    struct files_item *item = &source->item;
+    item->kind = FILES_FILE;
+    item->mode = (uint16_t)(status->st_mode & 0777);
+    item->mtime_ns = files_mtime_ns(status);
+    item->size = (uint64_t)status->st_size;
+    if (want->is_pinned && (item->size != want->size || item->mtime_ns != want->mtime_ns))
+        return -ESTALE;
+    if (want->offset > item->size || item->size > FILES_SIZE_MAX)
+        return -EINVAL;
+    uint64_t chunk = files_chunk_size(item->size);
+    bool is_small = item->size <= FILES_SMALL_MAX;
+    if (is_small ? want->offset != 0 : want->offset % chunk != 0)
+        return -EINVAL;
+    uint64_t left = item->size - want->offset;
+    item->offset = want->offset;
+    item->piece_size = left < chunk ? left : chunk; /* always a whole chunk */
+    find_extents(fd, (uint64_t)status->st_blocks * 512 < item->size, item);
+    return 0;
+}
+
+/* Begins with a chunk: its message goes out, its data follows block by block. */
+static int begin_chunk(struct files_source *source, int fd)
+{
+    struct files_item *item = &source->item;
+    if (!hash_begin(source))
+        return -EIO;
+    source->has_chunk = true;
+    source->batch->used += files_item_write(item, source->batch->data + source->batch->used);
+    if (!flush(source))
+        return 0;
+    if (item->extent_count > 0) {
+        source->fd = fd;
+        source->extent = 0;
+        source->at = item->extents[0].offset;
+    }
+    return 0;
+}
+
+static int put_file(struct files_source *source, const struct files_want *want, int fd,
+                    const struct stat *status)
+{
+    int e = describe(source, want, status, fd);
+    if (e != 0)
+        return e;
+    if (source->item.size > FILES_SMALL_MAX)
+        return begin_chunk(source, fd);
+    /* What the file has now, not what it had before the room was made. */
+    if (source->batch_room - source->batch->used <
+        FILES_ITEM_SIZE_MAX + source->item.data_size + FILES_DIGEST_SIZE)
+        return -ESTALE;
+    return put_small(source, fd);
+}
+
+static void set_item(struct files_source *source, const struct files_want *want)
+{
+    struct files_item *item = &source->item;
+    memset(item, 0, offsetof(struct files_item, path));
+    memcpy(item->path, want->path, strlen(want->path) + 1);
+    memcpy(item->target, want->target, strlen(want->target) + 1);
+    item->kind = want->kind;
+    item->mode = want->mode;
+    item->mtime_ns = want->mtime_ns;
+}
+
+/* What cannot be sent is reported in its place. */
+static void report(struct files_source *source, const struct files_want *want, int e)
+{
+    const struct files_result result = {.index = source->index, .status = files_status_of(e)};
+    if (source->answers && source->batch != NULL)
+        source->batch->used +=
+            files_result_write(FILES_RESULT, &result, source->batch->data + source->batch->used);
+    else if (!source->answers && source->on_error != NULL)
+        source->on_error(source->user, want, result.status);
+}
+
+/* Sends the next item, or begins to.  Returns false if that must wait, or the source has ended. */
+static bool send_next(struct files_source *source)
+{
+    struct files_want *want = STAILQ_FIRST(&source->wants);
+    struct stat status = {.st_size = 0};
+    int fd = -1;
+    int e = 0;
+    if (source->has_chunk) { /* which is the last on its stream */
+        files_source_abort(source, FILES_BAD_MESSAGE);
+        return false;
+    }
+    if (want->kind == FILES_FILE) {
+        fd = files_beneath_open_file(want->root, want->local, &status);
+        e = fd < 0 ? fd : 0;
+    }
+    if (e == -EMFILE || e == -ENFILE)
+        return false;
+    size_t size = e == 0 && status.st_size <= FILES_SMALL_MAX ? (size_t)status.st_size : 0;
+    if (!reserve(source, FILES_ITEM_SIZE_MAX + size + FILES_DIGEST_SIZE)) {
+        if (fd >= 0)
+            (void)close(fd);
+        return false;
+    }
+    STAILQ_REMOVE_HEAD(&source->wants, link);
+    set_item(source, want);
+    if (e == 0)
+        e = fd >= 0 ? put_file(source, want, fd, &status) : put_small(source, -1);
+    if (e != 0)
+        report(source, want, e);
+    if (fd >= 0 && source->fd != fd)
+        (void)close(fd);
+    source->index += e == 0 || source->answers;
+    files_want_destroy(want);
+    return !source->has_ended;
+}
+
+/* Sends the next block of the chunk.  Returns false if that must wait, or the source has ended. */
+static bool send_block(struct files_source *source)
+{
+    const struct files_extent *extent = &source->item.extents[source->extent];
+    uint64_t left = extent->offset + extent->size - source->at;
+    uint64_t size = left < BLOCK_SIZE ? left : BLOCK_SIZE;
+    bool is_last = size == left && source->extent + 1 == source->item.extent_count;
+    struct files_buffer *buffer = files_buffer_create(source->core, size + FILES_DIGEST_SIZE);
+    if (buffer == NULL)
+        return false;
+    int e = read_all(source->fd, buffer->data, size, source->at);
+    if (e == 0 && EVP_DigestUpdate(source->hash, buffer->data, size) != 1)
+        e = -EIO;
+    buffer->used = size;
+    if (e == 0 && is_last && !is_unchanged(source->fd, &source->item))
+        e = -ESTALE;
+    if (e == 0 && is_last && !put_digest(source, buffer))
+        e = -EIO;
+    if (e != 0) {
+        files_buffer_destroy(source->core, buffer);
+        files_source_abort(source, files_status_of(e));
+        return false;
+    }
+    source->core->bytes_out += size;
+    source->at += size;
+    if (is_last)
+        close_file(source);
+    else if (size == left)
+        source->at = source->item.extents[++source->extent].offset;
+    return send_buffer(source, buffer);
+}
+
+static void finish(struct files_source *source)
+{
+    if (!flush(source))
+        return;
+    if (!source->is_complete)
+        return;
+    (void)spate_stream_send(source->conn, source->stream_id, NULL, 0, true, 0);
+    end(source);
+}
+
+void files_source_pump(struct files_source *source)
+{
+    bool can_go_on = true;
+    for (int i = 0; can_go_on && source->lent_bytes < STREAM_LENT && !source->has_ended;) {
+        if (source->fd >= 0) {
+            can_go_on = i++ < BLOCKS_PER_CALL && send_block(source);
+        } else if (!STAILQ_EMPTY(&source->wants)) {
+            can_go_on = send_next(source);
+        } else {
+            finish(source);
+            return;
+        }
+    }
+    if (source->has_ended || source->lent_bytes > 0 || source->is_waiting)
+        return;
+    TAILQ_INSERT_TAIL(&source->core->waiting, source, link); /* no event of its own wakes it */
+    source->is_waiting = true;
+}
+
+void files_source_sent(struct files_source *source, const struct spate_event *event)
+{
+    struct files_buffer *buffer = (struct files_buffer *)(uintptr_t)event->u.sent.tag;
+    if (buffer == NULL)
+        return;
+    source->lent_bytes -= event->u.sent.size;
+    files_buffer_destroy(source->core, buffer);
+    if (!event->u.sent.is_acked)
+        end(source);
+    files_source_pump(source);
+}
+
+bool files_core_retry(struct files_core *core)
+{
+    /* Each of them once: one that still cannot go on is last then. */
+    struct files_source *last = TAILQ_LAST(&core->waiting, files_waiting);
+    struct files_source *source;
+    while ((source = TAILQ_FIRST(&core->waiting)) != NULL) {
+        bool is_last = source == last;
+        TAILQ_REMOVE(&core->waiting, source, link);
+        source->is_waiting = false;
+        files_source_pump(source);
+        if (is_last)
+            break;
+    }
+    return !TAILQ_EMPTY(&core->waiting);
+}
