@@ -328,6 +328,18 @@ class Trust(Case):
         self.assertEqual((third['resumed'], third['early'], third['files']), (True, 'none', 1))
         self.assertEqual(parts(self.root), [])
 
+    def test_a_ticket_does_not_stand_in_for_another_kind_of_trust(self):
+        _, port = self.serve_trusted('--early', '--writable', 'in')
+        tickets = ['--tickets', self.top / 'tickets', '--json']
+        self.assertEqual(self.fetch(port, *tickets).returncode, 0)
+        wrong = self.fetch(port, *tickets, '--fingerprint', 'sha256:' + '0' * 64)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn('has another fingerprint', wrong.stderr)
+        other = self.run_spate('cert', '--out-cert', self.top / 'c', '--out-key', self.top / 'k')
+        self.assertEqual(other.returncode, 0)
+        self.assertEqual(self.fetch(port, *tickets, '--ca', self.top / 'c').returncode, 1)
+        self.assertTrue(json.loads(self.fetch(port, *tickets).stdout)['resumed'])
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)

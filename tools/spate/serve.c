@@ -382,7 +382,8 @@ int serve_run(int argc, char **argv)
         replace_end(&server.replace);
     spate_engine_destroy(server.engine);
     spate_tls_destroy(server.tls);
-    files_server_deinit(&server.cp);
+    if (server.cp.core.digest != NULL)
+        files_server_deinit(&server.cp);
     explicit_bzero(&server.token, sizeof(server.token));
     (void)close(root);
     return status;

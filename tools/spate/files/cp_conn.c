@@ -98,6 +98,18 @@ static bool create_tls(struct cp_run *run)
 
 /* ---- Begin and end ---- */
 
+/* Names the tickets of a server.  A resumed session has the trust of its first handshake, so those
+ * of different kinds of trust are kept apart. */
+static void name_tickets(const struct cp_run *run, char ret[400])
+{
+    const struct cp_options *o = run->options;
+    const char *kind = o->ca != NULL            ? "ca/"
+                       : o->fingerprint != NULL ? o->fingerprint
+                       : o->token != NULL       ? "token/"
+                                                : "";
+    (void)snprintf(ret, 400, "%.100s%s", kind, o->host);
+}
+
 static int connect_to(struct cp_run *run, const struct net_address *address,
                       struct spate_error *error)
 {
@@ -105,8 +117,10 @@ static int connect_to(struct cp_run *run, const struct net_address *address,
     struct ticket *ticket = NULL;
     struct ticket *token = NULL;
     if (o->tickets != NULL) {
-        ticket = tickets_take(&run->tickets, TICKET_TLS, o->host, o->port);
-        token = tickets_take(&run->tickets, TICKET_TOKEN, o->host, o->port);
+        char name[400];
+        name_tickets(run, name);
+        ticket = tickets_take(&run->tickets, TICKET_TLS, name, o->port);
+        token = tickets_take(&run->tickets, TICKET_TOKEN, name, o->port);
     }
     const struct spate_connect_options options = {
         .size = sizeof(options),
@@ -228,9 +242,11 @@ static void on_connected(struct cp_run *run)
 
 static void keep(struct cp_run *run, enum ticket_kind kind, const struct spate_event *event)
 {
+    char name[400];
+    name_tickets(run, name);
     if (run->options->tickets != NULL)
-        tickets_add(&run->tickets, kind, run->options->host, run->options->port,
-                    event->u.bytes.data, event->u.bytes.size);
+        tickets_add(&run->tickets, kind, name, run->options->port, event->u.bytes.data,
+                    event->u.bytes.size);
 }
 
 void cp_event(struct cp_run *run, struct spate_event *event)
