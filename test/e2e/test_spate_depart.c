@@ -69,7 +69,7 @@ static void trains_get_times_where_the_interface_keeps_to_them(void **state)
     struct spate_conn *conn = pw_connected(w);
     uint64_t took_ns = send_all(w, conn);
     assert_true(conn->depart.is_held);
-    assert_true(timed(w->client.shard) > 100);
+    assert_true(timed(w->client.shard) > 30); /* fewer and larger ones where the CPU is not ours */
     assert_int_equal(timed(w->server.shard), 0);
     assert_true(took_ns > (uint64_t)BYTES * SB_S / RATE * 9 / 10);
 
