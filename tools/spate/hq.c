@@ -77,6 +77,21 @@ static bool is_plain_path(const char *path)
     }
 }
 
+int hq_path_parse(const char *text, size_t size, char *ret)
+{
+    if (size >= HQ_REQUEST_MAX)
+        return HQ_TOO_LONG;
+    const char *query = memchr(text, '?', size);
+    if (query != NULL)
+        size = (size_t)(query - text);
+    char path[HQ_REQUEST_MAX];
+    long path_size = decode(text, size, path, sizeof(path));
+    if (path_size < 0 || (path_size > 0 && !is_plain_path(path)))
+        return HQ_BAD_REQUEST;
+    memcpy(ret, path, (size_t)path_size + 1);
+    return 0;
+}
+
 int hq_request_parse(const char *text, size_t size, char *ret)
 {
     static const char method[] = "GET /";
@@ -90,18 +105,7 @@ int hq_request_parse(const char *text, size_t size, char *ret)
         return HQ_TOO_LONG;
     if (size < method_size || memcmp(text, method, method_size) != 0)
         return HQ_BAD_REQUEST;
-    text += method_size;
-    size -= method_size;
-    const char *query = memchr(text, '?', size);
-    if (query != NULL)
-        size = (size_t)(query - text);
-
-    char path[HQ_REQUEST_MAX];
-    long path_size = decode(text, size, path, sizeof(path));
-    if (path_size < 0 || (path_size > 0 && !is_plain_path(path)))
-        return HQ_BAD_REQUEST;
-    memcpy(ret, path, (size_t)path_size + 1);
-    return 0;
+    return hq_path_parse(text + method_size, size - method_size, ret);
 }
 
 /* ---- URLs ---- */

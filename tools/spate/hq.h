@@ -31,6 +31,14 @@ enum hq_status {
 /* Returns a few words about a code, for a person.  The string is static. */
 const char *hq_status_text(uint64_t code);
 
+/* Reads the path of a request, behind its first '/'.
+ *
+ *   text  May have a query, which is not for a server of files.
+ *   ret   As for hq_request_parse().
+ *
+ * Returns 0 or an hq_status, as hq_request_parse() does. */
+int hq_path_parse(const char *text, size_t size, char *ret);
+
 /* Reads a complete request.
  *
  *   text  With or without its line end, which may be "\n".

@@ -3,6 +3,7 @@
 #define SPATE_ROOT_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* The folder whose files are served.  No request leaves it: the kernel resolves each path below it,
  * and follows no symbolic link. */
@@ -18,5 +19,12 @@ int root_open(const char *path);
  * Returns its descriptor, or a negative errno.  Beside those of the system call openat2:
  *   -EACCES  The path has a symbolic link, or does not name a regular file. */
 int root_open_file(int root, const char *path, uint64_t *ret_size);
+
+/* Does the same, and writes all that fstat() says. */
+int root_open_regular(int root, const char *path, struct stat *ret);
+
+/* Opens a folder below the root, or the root itself ("").  Returns as root_open_file() does, and
+ * -ENOTDIR. */
+int root_open_folder(int root, const char *path);
 
 #endif
