@@ -61,7 +61,7 @@ esac
 
 need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev openssl iproute2 apt-utils gpg gpg-agent \
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev tshark clang-format-19 \
-    libuv1-dev libevent-dev libglib2.0-dev nftables
+    libuv1-dev libevent-dev libglib2.0-dev nftables libnghttp3-dev ngtcp2-client
 if [ "${CC:-}" = clang ]; then
     need_packages clang llvm libclang-rt-dev
     export CC
@@ -81,7 +81,7 @@ fi
 [ -n "$dir" ] || dir=$here/../build-test$suffix
 
 configure "$dir" --buildtype=debugoptimized -Ddebug_checks=true -Dwerror=true \
-    -Dtests=enabled -Dinterop=enabled -Dexamples=enabled "${options[@]}"
+    -Dtests=enabled -Dinterop=enabled -Dexamples=enabled -Dhttp3=enabled "${options[@]}"
 compile "$dir"
 
 if [ "$list" = yes ]; then

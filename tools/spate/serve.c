@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* spate serve: serves the files of a folder by HTTP/0.9 over QUIC. */
+/* spate serve: serves the files of a folder by HTTP/0.9 over QUIC and by HTTP/3. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include "tools/spate/files/identity.h"
 #include "tools/spate/files/server.h"
 #include "tools/spate/hq.h"
+#include "tools/spate/http3/http3.h"
 #include "tools/spate/key_file.h"
 #include "tools/spate/lb_file.h"
 #include "tools/spate/message.h"
@@ -29,6 +30,10 @@
 enum { EVENTS_MAX = 256, TICKETS = 2, INHERITED_MAX = 16, NS_PER_S = 1000000000 };
 enum { IDENTITY_DAYS = 3650 };
 
+/* Of a connection: requests at a time, and streams of the client's own, of which HTTP/3 has three
+ * and some that try if the server minds. */
+enum { STREAMS_BIDI = 100, STREAMS_UNI = 16, MESSAGE_SIZE_MAX = 65535 };
+
 #define RETRY_NS    UINT64_C(20000000)   /* streams that wait for memory try again after it */
 #define SHUTDOWN_NS UINT64_C(1000000000) /* that connections may take to finish */
 
@@ -36,6 +41,7 @@ struct server {
     struct serve_files files;
     struct files_server cp;
     struct files_token token;
+    struct http3 *http3; /* NULL: HTTP/0.9 only */
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
@@ -105,10 +111,12 @@ static int create_self_signed(const struct serve_options *o, char **ret_cert, ch
     spate_self_signed_options_init(&self_signed);
     self_signed.names = o->names;
     self_signed.name_count = o->name_count;
+    self_signed.days = o->days;
     if (o->identity == NULL)
         return spate_self_signed(&self_signed, ret_cert, ret_key, error);
     size_t size;
-    self_signed.days = IDENTITY_DAYS;
+    if (o->days == 0)
+        self_signed.days = IDENTITY_DAYS;
     return identity_read(o->identity, &self_signed, ret_cert, &size, error);
 }
 
@@ -122,7 +130,7 @@ static void print_fingerprint(const struct serve_options *o, const char *cert_pe
 
 static bool create_tls(struct server *server, const struct serve_options *o)
 {
-    static const char *const alpn[] = {HQ_ALPN, FILES_ALPN};
+    const char *alpn[3];
     struct spate_error error = {""};
     struct spate_tls_options tls;
     char *cert_pem = NULL;
@@ -133,9 +141,13 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     spate_tls_options_init(&tls);
     tls.cert_file = o->cert;
     tls.key_file = o->key;
-    bool has_hq = o->token == NULL; /* which proves nothing */
-    tls.alpn = has_hq ? alpn : alpn + 1;
-    tls.alpn_count = has_hq + o->serves_cp;
+    if (o->token == NULL) /* which neither of the two proves */
+        alpn[tls.alpn_count++] = HQ_ALPN;
+    if (server->http3 != NULL)
+        alpn[tls.alpn_count++] = HTTP3_ALPN;
+    if (o->serves_cp)
+        alpn[tls.alpn_count++] = FILES_ALPN;
+    tls.alpn = alpn;
     tls.ciphers = o->ciphers;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
     tls.ticket_count = TICKETS;
@@ -170,10 +182,15 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     spate_config_init(&config);
     config.conns_max = o->conns_max;
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
-    config.streams_uni_max = 0;
+    config.streams_bidi_max = STREAMS_BIDI;
+    config.streams_uni_max = server->http3 != NULL ? STREAMS_UNI : 0;
     if (o->serves_cp) { /* a chunk fits into the window of its stream */
         config.stream_window_bytes = 2 * FILES_CHUNK_SIZE;
         config.conn_window_bytes = 2 * FILES_CHUNK_SIZE;
+    }
+    if (o->echoes) {
+        config.streams_uni_max = STREAMS_BIDI; /* WebTransport has more than HTTP */
+        config.message_frame_size_max = MESSAGE_SIZE_MAX;
     }
     config.versions = o->versions;
     config.hand_over = o->hand_over != NULL;
@@ -213,6 +230,16 @@ static bool prefer_all(struct spate_listener *listener, const struct serve_optio
     return true;
 }
 
+/* With what an HTTP server at the same host says, so that browsers come here.  [RFC7838] */
+static void print_listening(const struct net_address *bound, const struct serve_options *o)
+{
+    char text[NET_TEXT_SIZE];
+    net_format(bound, text);
+    printf("listening at %s\n", text);
+    if (o->prints_alt_svc)
+        printf("Alt-Svc: " HTTP3_ALPN "=\"%s\"; ma=86400\n", strrchr(text, ':'));
+}
+
 /* Listens on the sockets that the process was started with, or at their address if another process
  * has given us the sockets that it has there. */
 static bool listen_inherited(struct server *server, const struct serve_options *o)
@@ -243,9 +270,7 @@ static bool listen_inherited(struct server *server, const struct serve_options *
                                    : strerror(-e));
         return false;
     }
-    char text[NET_TEXT_SIZE];
-    net_format(&bound, text);
-    printf("listening at %s\n", text);
+    print_listening(&bound, o);
     return prefer_all(listener, o) && fflush(stdout) == 0;
 }
 
@@ -270,27 +295,48 @@ static bool listen_all(struct server *server, const struct serve_options *o)
         }
         if (!prefer_all(listener, o))
             return false;
-        printf("listening at %s\n", text);
+        print_listening(&bound, o);
     }
     return fflush(stdout) == 0;
+}
+
+static bool speaks(const struct spate_event *event, const char *alpn)
+{
+    return strcmp(spate_conn_alpn(event->conn), alpn) == 0;
+}
+
+static bool begins_with(const struct spate_event *event, const char *alpn)
+{
+    return event->conn_user == NULL &&
+           (event->kind == SPATE_EVENT_EARLY || event->kind == SPATE_EVENT_CONNECTED) &&
+           speaks(event, alpn);
+}
+
+/* Those of `spate cp` and of HTTP/3 have a user pointer from their first event on. */
+static void handle_event(struct server *server, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_SHUTDOWN)
+        server->has_ended = true;
+    else if (begins_with(event, FILES_ALPN))
+        files_server_accept(&server->cp, event->conn);
+    else if (begins_with(event, HTTP3_ALPN))
+        http3_begin(server->http3, event->conn);
+    else if (event->conn_user != NULL && speaks(event, FILES_ALPN))
+        files_server_event(&server->cp, event);
+    else if (event->conn_user != NULL)
+        http3_event(server->http3, event);
+    else if (event->kind == SPATE_EVENT_STREAM_OPENED && (event->stream_id & 2) != 0)
+        (void)spate_stream_stop(event->conn, event->stream_id, HQ_BAD_REQUEST); /* of HTTP/0.9 */
+    else
+        serve_stream_event(&server->files, event);
 }
 
 static void handle_events(struct server *server)
 {
     struct spate_event events[EVENTS_MAX];
     uint32_t count = spate_shard_events(server->shard, events, EVENTS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        bool begins =
-            events[i].kind == SPATE_EVENT_EARLY || events[i].kind == SPATE_EVENT_CONNECTED;
-        if (events[i].kind == SPATE_EVENT_SHUTDOWN)
-            server->has_ended = true;
-        else if (begins && strcmp(spate_conn_alpn(events[i].conn), FILES_ALPN) == 0)
-            files_server_accept(&server->cp, events[i].conn);
-        else if (events[i].conn_user != NULL) /* from there */
-            files_server_event(&server->cp, &events[i]);
-        else
-            serve_stream_event(&server->files, &events[i]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        handle_event(server, &events[i]);
 }
 
 /* Runs until the first signal, or until another process has taken over, and then until connections
@@ -299,14 +345,16 @@ static int run(struct server *server, const struct serve_options *o)
 {
     bool is_ending = false;
     bool is_replaced = false;
-    bool is_retrying = false;
+    uint64_t wait_ns = SPATE_FOREVER;
     while (!server->has_ended && stop_count() < 2) {
         if (stop_count() > 0 && !is_ending) {
             is_ending = true;
+            http3_go_away(server->http3);
             (void)spate_shard_shutdown(server->shard, SHUTDOWN_NS, 0, "the server stops");
         }
         if (replace_is_given(&server->replace) && !is_replaced && !is_ending) {
             is_replaced = true;
+            http3_go_away(server->http3);
             (void)spate_shard_shutdown(server->shard, o->drain_s * (uint64_t)NS_PER_S, 0,
                                        "the server was replaced");
         }
@@ -316,17 +364,38 @@ static int run(struct server *server, const struct serve_options *o)
             if (o->quic_lb != NULL)
                 replace_quic_lb(server, o);
         }
-        int e = spate_shard_turn(server->shard, is_retrying ? RETRY_NS : SPATE_FOREVER);
+        int e = spate_shard_turn(server->shard, wait_ns);
         if (e < 0) {
             message("serve", "%s", strerror(-e));
             return EXIT_FAILURE;
         }
         handle_events(server);
-        is_retrying = serve_files_retry(&server->files);
+        bool is_retrying = serve_files_retry(&server->files);
         if (o->serves_cp && files_server_retry(&server->cp))
             is_retrying = true;
+        wait_ns = server->http3 != NULL ? http3_flush(server->http3) : SPATE_FOREVER;
+        if (is_retrying && wait_ns > RETRY_NS)
+            wait_ns = RETRY_NS;
     }
     return EXIT_SUCCESS;
+}
+
+static bool create_http3(struct server *server, const struct serve_options *o)
+{
+    const struct http3_options options = {
+        .root = server->files.root,
+        .streams = STREAMS_BIDI,
+        .lists_folders = o->lists_folders,
+        .echoes = o->echoes,
+        .is_verbose = o->is_verbose,
+    };
+    /* Of a request in 0-RTT it cannot be known yet which protocol it is of. */
+    if (!HTTP3_IS_BUILT || o->accepts_early || o->token != NULL)
+        return true;
+    server->http3 = http3_create(&options);
+    if (server->http3 == NULL)
+        message("serve", "%s", strerror(ENOMEM));
+    return server->http3 != NULL;
 }
 
 /* A descriptor for each file that is sent: as many as the system allows. */
@@ -368,8 +437,8 @@ int serve_run(int argc, char **argv)
     serve_files_init(&server.files, root, options.is_verbose);
     raise_descriptors();
     status = EXIT_FAILURE;
-    if (create_tls(&server, &options) && create_engine(&server, &options) &&
-        create_cp(&server, &options, root)) {
+    if (create_http3(&server, &options) && create_tls(&server, &options) &&
+        create_engine(&server, &options) && create_cp(&server, &options, root)) {
         stop_watch(server.shard);
         if (options.ticket_keys != NULL || options.quic_lb != NULL)
             stop_watch_hangup();
@@ -381,6 +450,7 @@ int serve_run(int argc, char **argv)
     if (options.hand_over != NULL && server.engine != NULL)
         replace_end(&server.replace);
     spate_engine_destroy(server.engine);
+    http3_destroy(server.http3);
     spate_tls_destroy(server.tls);
     if (server.cp.core.digest != NULL)
         files_server_deinit(&server.cp);

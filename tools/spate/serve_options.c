@@ -5,18 +5,25 @@
 
 #include "tools/spate/commands.h"
 #include "tools/spate/files/wire.h"
+#include "tools/spate/http3/http3.h"
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
-enum { CONNS_DEFAULT = 1000, CONNS_MAX = 1000000, DRAIN_DEFAULT_S = 60, DRAIN_MAX_S = 86400 };
+enum {
+    CONNS_DEFAULT = 1000,
+    CONNS_MAX = 1000000,
+    DRAIN_DEFAULT_S = 60,
+    DRAIN_MAX_S = 86400,
+    DAYS_MAX = 3650
+};
 
 static const char usage_text[] =
     "usage: spate serve --listen ADDR:PORT --root DIR [OPTIONS]\n"
     "\n"
-    "Serves the files of a folder by HTTP/0.9 over QUIC (ALPN hq-interop).  A request never "
-    "leaves\n"
-    "the folder, and follows no symbolic link.\n"
+    "Serves the files of a folder by HTTP/3, for browsers and curl, and by HTTP/0.9 over QUIC "
+    "(ALPN\n"
+    "hq-interop) for spate get.  A request never leaves the folder, and follows no symbolic link.\n"
     "\n"
     "  --listen ADDR:PORT  where to listen; may be repeated.  Port 0: any free port\n"
     "  --prefer ADDR:PORT  asks clients that are connected to move to this address of the host; "
@@ -27,6 +34,9 @@ static const char usage_text[] =
     "  --key FILE          self-signed certificate is made\n"
     "  --name NAME         a DNS name or IP address that the self-signed certificate is for; may\n"
     "                      be repeated (default: localhost, 127.0.0.1 and ::1)\n"
+    "  --days N            days for which it is valid (default: 30).  Browsers take it by its hash "
+    "if\n"
+    "                      they are at most 14\n"
     "  --cert-out FILE     writes the self-signed certificate: clients need it as --ca\n"
     "  --cipher NAMES      aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between them\n"
     "                      (default: all)\n"
@@ -62,10 +72,15 @@ static const char usage_text[] =
     "  --writable DIR      .. and write to this folder below the root; \".\" is the root\n"
     "  --token FILE        with --cp: clients must prove that they have the secret in the first "
     "line\n"
-    "                      of FILE.  There is no HTTP/0.9 then\n"
+    "                      of FILE.  There is no HTTP then\n"
     "  --identity FILE     a self-signed certificate that lasts, with its key: clients of --cp "
     "know\n"
     "                      the server by it.  FILE is made if it does not exist\n"
+    "  --list-folders      HTTP/3: shows what is in a folder that has no index.html\n"
+    "  --alt-svc           prints the Alt-Svc field by which an HTTP server at this host sends "
+    "browsers\n"
+    "                      here\n"
+    "  --webtransport-echo WebTransport at /echo: sends back each stream and each datagram\n"
     "  --verbose           prints a line for each request: status, bytes, path\n"
     "\n"
     "It prints \"listening at ADDR:PORT\" when clients may come.  SIGINT and SIGTERM end it.  If "
@@ -84,6 +99,10 @@ static const struct option long_options[] = {
     {"conns", required_argument, NULL, 'm'},
     {"retry", no_argument, NULL, 'R'},
     {"verbose", no_argument, NULL, 'v'},
+    {"list-folders", no_argument, NULL, 'L'},
+    {"alt-svc", no_argument, NULL, 'a'},
+    {"webtransport-echo", no_argument, NULL, 'W'},
+    {"days", required_argument, NULL, 'D'},
     {"quic", required_argument, NULL, 'q'},
     {"hand-over", required_argument, NULL, 'H'},
     {"drain", required_argument, NULL, 'd'},
@@ -116,13 +135,38 @@ static int add_address(const char *option, const char *text, struct net_address 
     return 0;
 }
 
-/* Options of --cp, and --verbose. */
+/* Options without a value. */
+static void take_flag(struct serve_options *o, int option)
+{
+    switch (option) {
+    case 'e':
+        o->accepts_early = true;
+        break;
+    case 'f':
+        o->serves_cp = true;
+        break;
+    case 'W':
+        o->echoes = true;
+        break;
+    case 'L':
+        o->lists_folders = true;
+        break;
+    case 'a':
+        o->prints_alt_svc = true;
+        break;
+    case 'R':
+        o->sends_retry = true;
+        break;
+    default: /* 'v' */
+        o->is_verbose = true;
+        break;
+    }
+}
+
+/* Options of --cp, and those without a value. */
 static int take_more(struct serve_options *o, int option, const char *value)
 {
     switch (option) {
-    case 'f':
-        o->serves_cp = true;
-        return 0;
     case 'w':
         o->writable = strcmp(value, ".") == 0 ? "" : value;
         if (o->writable[0] != 0 && !files_path_is_good(value, strlen(value)))
@@ -134,8 +178,8 @@ static int take_more(struct serve_options *o, int option, const char *value)
     case 'I':
         o->identity = value;
         return 0;
-    default: /* 'v' */
-        o->is_verbose = true;
+    default:
+        take_flag(o, option);
         return 0;
     }
 }
@@ -176,9 +220,6 @@ static int take(void *context, int option, const char *value)
         return 0;
     case 'q':
         return options_take_versions("serve", value, &o->versions);
-    case 'e':
-        o->accepts_early = true;
-        return 0;
     case 't':
         o->ticket_keys = value;
         return 0;
@@ -199,8 +240,10 @@ static int take(void *context, int option, const char *value)
             return message_usage("serve", "--drain must be 0 to 86400, not", value);
         o->drain_s = (uint32_t)number;
         return 0;
-    case 'R':
-        o->sends_retry = true;
+    case 'D':
+        if (!number_parse(value, 1, DAYS_MAX, &number))
+            return message_usage("serve", "--days must be 1 to 3650, not", value);
+        o->days = (uint32_t)number;
         return 0;
     default:
         return take_more(o, option, value);
@@ -215,13 +258,18 @@ static int check(const struct serve_options *o)
         return message_usage("serve", "--inherit goes without --listen", NULL);
     if (o->prefer_count > 0 && o->listen_count > 1)
         return message_usage("serve", "--prefer goes with one --listen", NULL);
+    if (!HTTP3_IS_BUILT && (o->lists_folders || o->prints_alt_svc || o->echoes))
+        return message_usage("serve", "was built without HTTP/3: libnghttp3 was not found", NULL);
+    if ((o->accepts_early || o->token != NULL) &&
+        (o->lists_folders || o->prints_alt_svc || o->echoes))
+        return message_usage("serve", "with --early and with --token there is no HTTP/3", NULL);
     if (o->root == NULL)
         return message_usage("serve", "--root is missing", NULL);
     if ((o->cert == NULL) != (o->key == NULL))
         return message_usage("serve", "--cert and --key go together", NULL);
-    if (o->cert != NULL && (o->cert_out != NULL || o->name_count > 0))
-        return message_usage("serve", "--cert-out and --name are for a self-signed certificate",
-                             NULL);
+    if (o->cert != NULL && (o->cert_out != NULL || o->name_count > 0 || o->days > 0))
+        return message_usage(
+            "serve", "--cert-out and --name are for a self-signed certificate, as is --days", NULL);
     if (o->cert != NULL && o->identity != NULL)
         return message_usage("serve", "--identity goes without --cert", NULL);
     if (!o->serves_cp && (o->writable != NULL || o->token != NULL))

@@ -38,6 +38,10 @@ struct serve_options {
     bool serves_cp;       /* the protocol of "spate cp" */
     bool accepts_early;
     bool sends_retry;
+    uint32_t days; /* of the self-signed certificate; 0: the default */
+    bool lists_folders;
+    bool echoes; /* WebTransport */
+    bool prints_alt_svc;
     bool is_verbose;
 };
 

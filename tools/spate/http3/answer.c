@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/http3/answer.h"
+
+/* What a server of files says: which file, if it changed, which bytes of it.  The order of the
+ * conditions is that of RFC 9110 section 13.2.2.  Nothing of a request is believed: the path is
+ * decoded once, has no "." or "..", and the kernel resolves it below the root. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/spate/http3/listing.h"
+#include "tools/spate/http3/mime.h"
+#include "tools/spate/root.h"
+
+static const char index_name[] = "index.html";
+
+static const char *status_name(int status)
+{
+    switch (status) {
+    case 301:
+        return "moved permanently";
+    case 400:
+        return "bad request";
+    case 403:
+        return "forbidden";
+    case 404:
+        return "not found";
+    case 405:
+        return "method not allowed";
+    case 412:
+        return "precondition failed";
+    case 414:
+        return "the path is too long";
+    case 416:
+        return "range not satisfiable";
+    case 431:
+        return "the fields of the request are too large";
+    case 501:
+        return "not implemented";
+    case 503:
+        return "the server is busy";
+    default:
+        return "the server cannot read it";
+    }
+}
+
+void answer_add(struct answer *answer, const char *name, const char *value)
+{
+    if (answer->field_count == ANSWER_FIELDS_MAX)
+        abort(); /* the number of fields does not depend on a request */
+    answer->fields[answer->field_count++] = (nghttp3_nv){
+        .name = (uint8_t *)(uintptr_t)name,
+        .value = (uint8_t *)(uintptr_t)value,
+        .namelen = strlen(name),
+        .valuelen = strlen(value),
+        .flags = NGHTTP3_NV_FLAG_NO_COPY_NAME,
+    };
+}
+
+void answer_begin(struct answer *ret, int status)
+{
+    ret->status = status;
+    ret->field_count = 0;
+    ret->has_body = false;
+    (void)snprintf(ret->status_text, sizeof(ret->status_text), "%03u", (unsigned)status % 1000);
+    http_date_write((int64_t)time(NULL), ret->date);
+    answer_add(ret, ":status", ret->status_text);
+    answer_add(ret, "date", ret->date);
+}
+
+static void add_length(struct answer *answer, uint64_t size)
+{
+    (void)snprintf(answer->length, sizeof(answer->length), "%" PRIu64, size);
+    answer_add(answer, "content-length", answer->length);
+}
+
+/* An answer that is no file: its body says why. */
+static void refuse(struct answer_site *site, struct answer *ret, struct body *ret_body, int status,
+                   bool is_head)
+{
+    char *text = NULL;
+    int size = asprintf(&text, "%d %s\n", status, status_name(status));
+    answer_begin(ret, status);
+    if (status == 405)
+        answer_add(ret, "allow", "GET, HEAD");
+    if (status == 503)
+        answer_add(ret, "retry-after", "1");
+    if (status == 301)
+        answer_add(ret, "location", ret->location);
+    if (status == 416)
+        answer_add(ret, "content-range", ret->range);
+    if (size < 0)
+        return;
+    answer_add(ret, "content-type", "text/plain; charset=utf-8");
+    add_length(ret, (uint64_t)size);
+    ret->has_body = !is_head;
+    if (is_head)
+        free(text);
+    else
+        body_set_text(ret_body, &site->memory, text, (size_t)size);
+}
+
+static int status_of(int error)
+{
+    switch (error) {
+    case -ENOENT:
+    case -ENOTDIR:
+        return 404;
+    case -ENAMETOOLONG:
+        return 414;
+    case -EACCES:
+    case -EPERM:
+        return 403;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+/* ---- Conditions ---- */
+
+static bool unchanged_since(const struct request *request, enum request_field field,
+                            int64_t modified, bool *ret_is_date)
+{
+    size_t size;
+    const char *text = request_text(request, field, &size);
+    int64_t date;
+    *ret_is_date = text != NULL && http_date_read(text, size, &date);
+    return *ret_is_date && modified <= date;
+}
+
+/* Returns 200, 304 or 412. */
+static int check_conditions(const struct request *request, const char *tag, int64_t modified)
+{
+    size_t size;
+    bool is_date;
+    const char *text = request_text(request, REQUEST_IF_MATCH, &size);
+    if (text != NULL && !http_tags_have(text, size, tag, false))
+        return 412;
+    if (text == NULL &&
+        !unchanged_since(request, REQUEST_IF_UNMODIFIED_SINCE, modified, &is_date) && is_date)
+        return 412;
+    text = request_text(request, REQUEST_IF_NONE_MATCH, &size);
+    if (text != NULL)
+        return http_tags_have(text, size, tag, true) ? 304 : 200;
+    return unchanged_since(request, REQUEST_IF_MODIFIED_SINCE, modified, &is_date) ? 304 : 200;
+}
+
+/* Whether a range may be answered: there is no If-Range, or it names what the file is now.  A date
+ * is only sure if the file did not change within its second.  [RFC9110 13.1.5, 8.8.2.2] */
+static bool range_fits(const struct request *request, const char *tag, int64_t modified)
+{
+    size_t size;
+    const char *text = request_text(request, REQUEST_IF_RANGE, &size);
+    int64_t date;
+    if (text == NULL)
+        return (request->seen & 1u << REQUEST_IF_RANGE) == 0;
+    if (http_date_read(text, size, &date))
+        return date == modified && modified + 1 < (int64_t)time(NULL);
+    return size > 0 && text[0] == '"' && http_tags_have(text, size, tag, false);
+}
+
+static void answer_file(struct answer_site *site, const struct request *request, bool is_head,
+                        int fd, const struct stat *file, struct answer *ret, struct body *ret_body)
+{
+    const uint64_t file_size = (uint64_t)file->st_size;
+    uint64_t first = 0;
+    uint64_t size = file_size;
+    /* A file of tomorrow was changed now.  [RFC9110 8.8.2.1] */
+    int64_t now = (int64_t)time(NULL);
+    int64_t modified = (int64_t)file->st_mtim.tv_sec < now ? (int64_t)file->st_mtim.tv_sec : now;
+    http_date_write(modified, ret->modified);
+    (void)snprintf(ret->tag, sizeof(ret->tag), "\"%jx.%lx-%jx-%jx\"",
+                   (uintmax_t)file->st_mtim.tv_sec, (unsigned long)file->st_mtim.tv_nsec,
+                   (uintmax_t)file_size, (uintmax_t)file->st_ino);
+    int status = check_conditions(request, ret->tag, modified);
+    size_t range_size;
+    const char *range = request_text(request, REQUEST_RANGE, &range_size);
+    if (status == 200 && range != NULL && !is_head && range_fits(request, ret->tag, modified)) {
+        enum http_range kind = http_range_read(range, range_size, file_size, &first, &size);
+        if (kind == HTTP_RANGE_PART)
+            (void)snprintf(ret->range, sizeof(ret->range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+                           first, first + size - 1, file_size);
+        else if (kind == HTTP_RANGE_OUTSIDE)
+            (void)snprintf(ret->range, sizeof(ret->range), "bytes */%" PRIu64, file_size);
+        status = kind == HTTP_RANGE_PART ? 206 : kind == HTTP_RANGE_OUTSIDE ? 416 : 200;
+    }
+    if (status == 412 || status == 416) {
+        (void)close(fd);
+        refuse(site, ret, ret_body, status, is_head);
+        return;
+    }
+    answer_begin(ret, status);
+    answer_add(ret, "etag", ret->tag);
+    answer_add(ret, "last-modified", ret->modified);
+    if (status != 304) {
+        answer_add(ret, "content-type", mime_of(ret->path));
+        answer_add(ret, "x-content-type-options", "nosniff");
+        answer_add(ret, "accept-ranges", "bytes");
+        add_length(ret, size);
+        if (status == 206)
+            answer_add(ret, "content-range", ret->range);
+    }
+    ret->has_body = status != 304 && !is_head;
+    if (ret->has_body)
+        body_set_file(ret_body, &site->memory, fd, first, size);
+    else
+        (void)close(fd);
+}
+
+/* ---- Paths ---- */
+
+static void answer_listing(struct answer_site *site, bool is_head, struct answer *ret,
+                           struct body *ret_body)
+{
+    size_t size = 0;
+    char *text = NULL;
+    int e = listing_make(site->root, ret->path, &text, &size);
+    if (e != 0) {
+        refuse(site, ret, ret_body, status_of(e), is_head);
+        return;
+    }
+    answer_begin(ret, 200);
+    answer_add(ret, "content-type", "text/html; charset=utf-8");
+    add_length(ret, size);
+    ret->has_body = !is_head;
+    if (is_head)
+        free(text);
+    else
+        body_set_text(ret_body, &site->memory, text, size);
+}
+
+/* The path without its last '/': its index.html, or a list of what is in the folder. */
+static void answer_folder(struct answer_site *site, const struct request *request, bool is_head,
+                          struct answer *ret, struct body *ret_body)
+{
+    const size_t size = strlen(ret->path);
+    struct stat file;
+    int fd = -ENAMETOOLONG;
+    if (size + 1 + sizeof(index_name) <= sizeof(ret->path)) {
+        (void)snprintf(ret->path + size, sizeof(ret->path) - size, "%s%s", size > 0 ? "/" : "",
+                       index_name);
+        fd = root_open_regular(site->root, ret->path, &file);
+    }
+    if (fd >= 0) {
+        answer_file(site, request, is_head, fd, &file, ret, ret_body);
+        return;
+    }
+    ret->path[size] = 0;
+    if (fd == -ENOENT && site->lists_folders)
+        answer_listing(site, is_head, ret, ret_body);
+    else
+        refuse(site, ret, ret_body, status_of(fd), is_head);
+}
+
+/* A folder that was asked for without '/': relative links in it need one. */
+static bool is_folder(const struct answer_site *site, const char *path)
+{
+    int fd = root_open_folder(site->root, path);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+static void answer_path(struct answer_site *site, const struct request *request, bool is_head,
+                        struct answer *ret, struct body *ret_body)
+{
+    size_t size = 0;
+    const char *text = request_text(request, REQUEST_PATH, &size);
+    if (text == NULL || size == 0 || text[0] != '/') {
+        refuse(site, ret, ret_body, 400, is_head);
+        return;
+    }
+    const char *query = memchr(text, '?', size);
+    const size_t raw_size = query != NULL ? (size_t)(query - text) : size;
+    const bool is_slashed = text[raw_size - 1] == '/';
+    /* "/" is the root, and has one '/'. */
+    const size_t path_size = raw_size - 1 - (is_slashed && raw_size > 1 ? 1 : 0);
+    int status = hq_path_parse(text + 1, path_size, ret->path);
+    if (status == 0 && is_slashed && raw_size > 1 && path_size == 0)
+        status = 400; /* "//" */
+    if (status != 0) {
+        ret->path[0] = 0;
+        refuse(site, ret, ret_body, status, is_head);
+        return;
+    }
+    if (is_slashed) {
+        answer_folder(site, request, is_head, ret, ret_body);
+        return;
+    }
+    struct stat file;
+    int fd = root_open_regular(site->root, ret->path, &file);
+    if (fd >= 0) {
+        answer_file(site, request, is_head, fd, &file, ret, ret_body);
+    } else if (fd == -EACCES && is_folder(site, ret->path)) {
+        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/", (int)raw_size, text);
+        refuse(site, ret, ret_body, 301, is_head);
+    } else {
+        refuse(site, ret, ret_body, status_of(fd), is_head);
+    }
+}
+
+void answer_request(struct answer_site *site, const struct request *request, struct answer *ret,
+                    struct body *ret_body)
+{
+    const bool is_head = request_is(request, REQUEST_METHOD, "HEAD");
+    ret->path[0] = 0;
+    if (request->size > REQUEST_SIZE_MAX)
+        refuse(site, ret, ret_body, 431, false);
+    else if (request_is(request, REQUEST_METHOD, "CONNECT") &&
+             request->values[REQUEST_PROTOCOL] != NULL)
+        refuse(site, ret, ret_body, 501, false);
+    else if (!is_head && !request_is(request, REQUEST_METHOD, "GET"))
+        refuse(site, ret, ret_body, 405, false);
+    else
+        answer_path(site, request, is_head, ret, ret_body);
+}

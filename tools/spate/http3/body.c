@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/http3/body.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BODY_MEMORY (UINT64_C(64) << 20) /* of a server */
+#define PIECE_SIZE  (UINT64_C(256) << 10)
+#define SHARE_MAX   (UINT64_C(16) << 20) /* of one body */
+
+struct body_piece {
+    struct body_piece *next;
+    uint64_t size;
+    uint64_t acked_bytes;
+    char data[];
+};
+
+void body_memory_init(struct body_memory *memory)
+{
+    *memory = (struct body_memory){.memory_left = BODY_MEMORY};
+}
+
+void body_init(struct body *body)
+{
+    *body = (struct body){.fd = -1};
+}
+
+void body_set_file(struct body *body, struct body_memory *memory, int fd, uint64_t offset,
+                   uint64_t size)
+{
+    assert(body->memory == NULL);
+    *body = (struct body){.memory = memory, .fd = fd, .offset = offset, .left = size};
+    memory->count++;
+}
+
+void body_set_text(struct body *body, struct body_memory *memory, char *text, size_t size)
+{
+    assert(body->memory == NULL);
+    *body = (struct body){.memory = memory, .fd = -1, .text = text, .left = size};
+    memory->count++;
+}
+
+static void close_file(struct body *body)
+{
+    if (body->fd >= 0)
+        (void)close(body->fd);
+    body->fd = -1;
+}
+
+/* What one body may lend now: at least a piece, so that each goes on. */
+static uint64_t share(const struct body *body, uint64_t wanted_bytes)
+{
+    uint64_t bytes = BODY_MEMORY / 2 / (body->memory->count + 1);
+    if (bytes > SHARE_MAX)
+        bytes = SHARE_MAX;
+    if (bytes > wanted_bytes)
+        bytes = wanted_bytes;
+    return bytes < PIECE_SIZE ? PIECE_SIZE : bytes;
+}
+
+/* Reads the next bytes of the file.  NULL: errno says why. */
+static struct body_piece *read_piece(const struct body *body, uint64_t size)
+{
+    struct body_piece *piece = malloc(sizeof(*piece) + size);
+    if (piece == NULL)
+        return NULL;
+    piece->next = NULL;
+    piece->size = size;
+    piece->acked_bytes = 0;
+    for (uint64_t at = 0; at < size;) {
+        ssize_t got = pread(body->fd, piece->data + at, size - at, (off_t)(body->offset + at));
+        if (got > 0) {
+            at += (uint64_t)got;
+            continue;
+        }
+        if (got < 0 && errno == EINTR)
+            continue;
+        errno = got == 0 ? ENODATA : errno; /* the file became shorter */
+        free(piece);
+        return NULL;
+    }
+    return piece;
+}
+
+size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
+{
+    if (body->left == 0 || body->has_failed)
+        return 0;
+    if (body->text != NULL) {
+        size_t size = body->left;
+        *ret = body->text;
+        body->left = 0;
+        return size;
+    }
+    uint64_t size = body->left < PIECE_SIZE ? body->left : PIECE_SIZE;
+    if (size > body->memory->memory_left ||
+        (body->lent_bytes > 0 && body->lent_bytes + size > share(body, wanted_bytes)))
+        return 0;
+    struct body_piece *piece = read_piece(body, size);
+    if (piece == NULL) {
+        body->has_failed = errno != ENOMEM;
+        return 0;
+    }
+    if (body->last != NULL)
+        body->last->next = piece;
+    else
+        body->first = piece;
+    body->last = piece;
+    body->memory->memory_left -= size;
+    body->lent_bytes += size;
+    body->offset += size;
+    body->left -= size;
+    if (body->left == 0)
+        close_file(body);
+    *ret = piece->data;
+    return size;
+}
+
+static void free_first(struct body *body)
+{
+    struct body_piece *piece = body->first;
+    body->first = piece->next;
+    if (body->first == NULL)
+        body->last = NULL;
+    body->lent_bytes -= piece->size;
+    body->memory->memory_left += piece->size;
+    free(piece);
+}
+
+void body_give_back(struct body *body, uint64_t size)
+{
+    while (size > 0 && body->first != NULL) {
+        uint64_t rest = body->first->size - body->first->acked_bytes;
+        if (size < rest) {
+            body->first->acked_bytes += size;
+            return;
+        }
+        size -= rest;
+        free_first(body);
+    }
+}
+
+void body_end(struct body *body)
+{
+    close_file(body);
+    while (body->first != NULL)
+        free_first(body);
+    free(body->text);
+    if (body->memory != NULL)
+        body->memory->count--;
+    body_init(body);
+}

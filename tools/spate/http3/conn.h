@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_HTTP3_CONN_H
+#define SPATE_HTTP3_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <nghttp3/nghttp3.h>
+#include <spate/spate.h>
+
+#include "tools/spate/http3/answer.h"
+#include "tools/spate/http3/body.h"
+#include "tools/spate/http3/request.h"
+#include "tools/spate/http3/webtransport.h"
+
+struct http3 {
+    struct answer_site site;
+    uint32_t streams;
+    bool echoes; /* WebTransport */
+    bool is_verbose;
+    LIST_HEAD(http3_conns, http3_conn) conns;
+    TAILQ_HEAD(http3_unsent, http3_conn) unsent;     /* that may have something to send */
+    TAILQ_HEAD(http3_starved, http3_stream) starved; /* that no event of their own will wake */
+};
+
+/* A connection.  nghttp3 makes and reads all frames; what it wants to send is lent to the engine as
+ * it is, and both agree on when it comes back. */
+struct http3_conn {
+    struct http3 *http3;
+    struct spate_conn *conn;
+    nghttp3_conn *h3;
+    struct http3_stream *reading; /* whose bytes nghttp3 reads just now */
+    uint64_t control_id;          /* of our control stream */
+    uint64_t stream_count_max;    /* requests that the client may make, of all times */
+    struct wt_conn *wt;           /* NULL: no WebTransport */
+    uint8_t settings[256];        /* the beginning of our control stream, with WebTransport */
+    size_t settings_added;        /* bytes of it that nghttp3 does not know of */
+    bool has_settings;            /* they were sent */
+    bool has_blocked; /* a body had nothing for nghttp3, which has not asked others yet */
+    bool is_unsent;
+    bool is_closing; /* nothing more is read or sent */
+    LIST_ENTRY(http3_conn) link;
+    TAILQ_ENTRY(http3_conn) unsent_link;
+};
+
+/* A stream of the client. */
+struct http3_stream {
+    struct http3_conn *conn;
+    uint64_t id;
+    struct request request;
+    struct body body;
+    char *path; /* of a request, for the line that is printed; NULL: none */
+    int status; /* of the answer; 0: there is none yet */
+    uint64_t sent_bytes;
+    struct wt_stream *wt; /* it belongs to a session of WebTransport, nghttp3 does not know it */
+    uint8_t head[WT_HEAD_MAX];
+    size_t head_size; /* bytes that were kept until they tell whose the stream is */
+    bool has_kind;
+    bool is_session; /* of WebTransport */
+    bool has_session_ended;
+    bool is_refused; /* nothing more of it is read */
+    bool is_blocked; /* nghttp3 waits for more of the body */
+    bool is_starved;
+    TAILQ_ENTRY(http3_stream) starved_link;
+};
+
+/* Closes the connection for an error of nghttp3. */
+void http3_conn_fail(struct http3_conn *c, int64_t error);
+
+/* It may have something to send. */
+void http3_conn_touch(struct http3_conn *c);
+
+/* Returns 0, or a negative error of nghttp3. */
+int http3_conn_create_h3(struct http3_conn *c);
+
+/* Answers a request whose fields are complete. */
+int http3_stream_answer(struct http3_stream *stream);
+
+void http3_stream_starve(struct http3_stream *stream);
+
+/* Ends a session of WebTransport, if the stream is one that has not ended. */
+void http3_session_end(struct http3_stream *stream);
+
+/* nghttp3 asks for more of the body again. */
+void http3_stream_resume(struct http3_stream *stream);
+
+#endif
