@@ -403,7 +403,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
      * reads the clock once, in se_shard_wait(). */
     if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_shard_is_called(shard))
         shard->now_ns = se_shard_clock_ns(shard);
-    se_stages_on_begin(shard);
+    se_stages_on_begin(shard, &shard->stages);
     bool had_posts = se_shard_run_posts(shard);
     se_channels_run(shard);
     take_calls(shard);
@@ -411,7 +411,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool is_renewing = se_cids_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
     bool is_more = se_shard_send(shard);
-    se_stages_on_sealed(shard);
+    se_stages_on_sealed(shard, &shard->stages);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     se_channels_flush(shard);
     /* A post that already ran in this turn must also prevent waiting. */
@@ -424,7 +424,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     if (SB_UNLIKELY(error != 0))
         return error;
     se_rx_run(shard);
-    se_stages_on_opened(shard);
+    se_stages_on_opened(shard, &shard->stages);
     se_operations_run(shard, &shard->operations);
     se_shard_run_timers(shard);
     se_shard_drain(shard);
@@ -433,7 +433,7 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     reap(shard);
     se_shard_maintain_memory(shard);
     se_shutdown_finish(shard);
-    se_stages_on_end(shard);
+    se_stages_on_end(shard, &shard->stages);
     if (SB_UNLIKELY(shard->stat != NULL))
         se_stat_run(shard);
     if (SB_UNLIKELY(shard->log.next_ns <= shard->now_ns))

@@ -103,7 +103,7 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
     uint64_t yield_ns = shard->now_ns + YIELD_FIRST_NS;
     int error = su_ring_queued(ring) > 0 ? su_ring_enter(ring, 0) : 0;
     if (shard->stages.sealed_ns != 0)
-        se_stages_on_submitted(shard, se_clock_now_ns());
+        se_stages_on_submitted(&shard->stages, se_clock_now_ns());
     if (ring->expected_count > 0) /* as in su_ring_wait(): a late completion may hide work */
         until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SU_RING_LATE_NS));
     while (error == 0) {
@@ -234,7 +234,7 @@ static int poll_once(struct spate_shard *shard)
     if (su_ring_queued(&shard->ring) > 0 || su_ring_needs_enter(&shard->ring))
         error = su_ring_enter(&shard->ring, 0);
     shard->now_ns = se_shard_clock_ns(shard);
-    se_stages_on_submitted(shard, shard->now_ns);
+    se_stages_on_submitted(&shard->stages, shard->now_ns);
     se_shard_end_work(shard, shard->now_ns);
     shard->is_wait_cut = shard->is_wait_cut && !has_work(shard);
     return error;

@@ -7,8 +7,8 @@
  * reads it up to four times more: after packets were sealed, after they were submitted, after
  * packets were opened, and when there are events for the application.  Each reading serves all
  * packets of the turn.  A reading takes 20 to 40 ns, which all turns together would notice; a prime
- * number of turns is no multiple of what connections do in rounds.  turn_ns, which needs no
- * reading, has all turns.
+ * number of turns is no multiple of what connections do in rounds.  The others pay a branch for
+ * each step.  turn_ns, which needs no reading, has all turns.
  *
  * The kernel stamps datagrams with CLOCK_REALTIME.  It is compared with CLOCK_MONOTONIC by their
  * difference, which is read again every WALL_NS: a step of the wall clock disturbs the values of
@@ -28,6 +28,7 @@ enum { SAMPLE_TURNS = 7 };
 void se_stages_init(struct se_stages *stages, struct spate_histogram *memory)
 {
     stages->histograms = memory;
+    stages->turns_left = 1;
     for (uint32_t i = 0; i < SE_HISTOGRAM_COUNT; i++)
         memory[i].min = UINT64_MAX;
 }
@@ -38,34 +39,33 @@ static void record_since(struct se_stages *stages, enum se_histogram which, uint
     se_stages_record(stages, which, sb_time_since(now_ns, since_ns));
 }
 
-void se_stages_on_begin(struct spate_shard *shard)
+/* The turn behind a sampled one has the answer of the application, if it has something to send:
+ * otherwise it does not read the clock. */
+void se_stages_begin_sampled(struct spate_shard *shard)
 {
     struct se_stages *stages = &shard->stages;
-    /* A turn that has nothing to send does not read the clock: the application gave no answer. */
     if (stages->handed_ns != 0 && shard->now_ns >= stages->handed_ns)
         record_since(stages, SE_HISTOGRAM_answer_ns, shard->now_ns, stages->handed_ns);
     stages->handed_ns = 0;
     stages->sealed_ns = 0;
     stages->is_sampled = stages->turns_left == 0 && shard->hosted.now_ns == 0;
-    stages->turns_left = stages->turns_left == 0 ? SAMPLE_TURNS - 1 : stages->turns_left - 1;
+    if (stages->turns_left == 0)
+        stages->turns_left = SAMPLE_TURNS;
+    stages->seen_trains = shard->send.counts.trains;
+    stages->seen_datagrams = shard->counts.own.datagrams_in;
 }
 
-void se_stages_on_sealed(struct spate_shard *shard)
+void se_stages_sealed(struct spate_shard *shard)
 {
     struct se_stages *stages = &shard->stages;
-    bool has_sent = shard->send.counts.trains != stages->seen_trains;
-    stages->seen_trains = shard->send.counts.trains;
-    if (!has_sent || SB_LIKELY(!stages->is_sampled))
+    if (shard->send.counts.trains == stages->seen_trains)
         return;
     stages->sealed_ns = se_clock_now_ns();
     record_since(stages, SE_HISTOGRAM_seal_ns, stages->sealed_ns, shard->now_ns);
 }
 
-void se_stages_on_submitted(struct spate_shard *shard, uint64_t now_ns)
+void se_stages_submitted(struct se_stages *stages, uint64_t now_ns)
 {
-    struct se_stages *stages = &shard->stages;
-    if (stages->sealed_ns == 0)
-        return;
     record_since(stages, SE_HISTOGRAM_submit_ns, now_ns, stages->sealed_ns);
     stages->sealed_ns = 0;
 }
@@ -82,22 +82,20 @@ void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns)
     record_since(stages, SE_HISTOGRAM_receive_ns, shard->now_ns, stamp_ns - stages->wall_since_ns);
 }
 
-void se_stages_on_opened(struct spate_shard *shard)
+void se_stages_opened(struct spate_shard *shard)
 {
     struct se_stages *stages = &shard->stages;
     stages->opened_ns = 0;
-    bool has_received = shard->counts.own.datagrams_in != stages->seen_datagrams;
-    stages->seen_datagrams = shard->counts.own.datagrams_in;
-    if (!has_received || SB_LIKELY(!stages->is_sampled))
+    if (shard->counts.own.datagrams_in == stages->seen_datagrams)
         return;
     stages->opened_ns = se_clock_now_ns();
     record_since(stages, SE_HISTOGRAM_open_ns, stages->opened_ns, shard->now_ns);
 }
 
-void se_stages_on_end(struct spate_shard *shard)
+void se_stages_end(struct spate_shard *shard)
 {
     struct se_stages *stages = &shard->stages;
-    if (SB_LIKELY(!stages->is_sampled) || se_events_count(&shard->events) == 0)
+    if (se_events_count(&shard->events) == 0)
         return;
     stages->handed_ns = se_clock_now_ns();
     if (stages->opened_ns != 0)

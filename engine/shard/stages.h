@@ -20,11 +20,11 @@ enum se_histogram {
 struct se_stages {
     struct spate_histogram *histograms; /* an array of SE_HISTOGRAM_COUNT; NULL: nothing recorded */
     uint32_t turns_left;                /* until the next turn that reads the clock for stages */
-    bool is_sampled;                    /* this turn does */
+    bool is_sampled;                    /* this turn does; the fields below are of it alone */
     uint64_t opened_ns;                 /* the packets of this turn were processed */
     uint64_t handed_ns;                 /* the application got the events of the last turn */
     uint64_t sealed_ns;                 /* the trains of this turn were encrypted */
-    uint64_t seen_datagrams;            /* counts.own.datagrams_in at the end of the last turn */
+    uint64_t seen_datagrams;            /* counts.own.datagrams_in when the turn began */
     uint64_t seen_trains;               /* send.counts.trains, likewise */
     uint64_t wall_since_ns;             /* CLOCK_REALTIME when CLOCK_MONOTONIC was 0 .. */
     uint64_t wall_until_ns;             /* .. which is read again from then on */
@@ -40,11 +40,30 @@ static inline void se_stages_record(struct se_stages *stages, enum se_histogram 
         spate_histogram_record(&stages->histograms[which], value);
 }
 
+/* What the steps below do in a turn that is sampled, and in the one behind it. */
+void se_stages_begin_sampled(struct spate_shard *shard);
+void se_stages_sealed(struct spate_shard *shard);
+void se_stages_submitted(struct se_stages *stages, uint64_t now_ns);
+void se_stages_opened(struct spate_shard *shard);
+void se_stages_end(struct spate_shard *shard);
+
 /* The steps of a turn, in their order.  Each records what lies between it and the step before. */
-void se_stages_on_begin(struct spate_shard *shard);
-void se_stages_on_sealed(struct spate_shard *shard);
+static inline void se_stages_on_begin(struct spate_shard *shard, struct se_stages *stages)
+{
+    if (SB_UNLIKELY(--stages->turns_left == 0 || stages->is_sampled))
+        se_stages_begin_sampled(shard);
+}
+static inline void se_stages_on_sealed(struct spate_shard *shard, const struct se_stages *stages)
+{
+    if (SB_UNLIKELY(stages->is_sampled))
+        se_stages_sealed(shard);
+}
 /* The kernel has taken the submissions; no time was spent waiting since. */
-void se_stages_on_submitted(struct spate_shard *shard, uint64_t now_ns);
+static inline void se_stages_on_submitted(struct se_stages *stages, uint64_t now_ns)
+{
+    if (SB_UNLIKELY(stages->sealed_ns != 0))
+        se_stages_submitted(stages, now_ns);
+}
 /* The system call that submits also waits: nothing can be said about submitting alone. */
 static inline void se_stages_on_sleep(struct se_stages *stages)
 {
@@ -52,7 +71,15 @@ static inline void se_stages_on_sleep(struct se_stages *stages)
 }
 /* `stamp_ns`: of the kernel, CLOCK_REALTIME; 0: it gave none. */
 void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns);
-void se_stages_on_opened(struct spate_shard *shard);
-void se_stages_on_end(struct spate_shard *shard);
+static inline void se_stages_on_opened(struct spate_shard *shard, const struct se_stages *stages)
+{
+    if (SB_UNLIKELY(stages->is_sampled))
+        se_stages_opened(shard);
+}
+static inline void se_stages_on_end(struct spate_shard *shard, const struct se_stages *stages)
+{
+    if (SB_UNLIKELY(stages->is_sampled))
+        se_stages_end(shard);
+}
 
 #endif
