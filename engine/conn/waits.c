@@ -14,13 +14,15 @@
 
 enum spate_wait se_waits_kind_of(enum sp_wait reason, bool has_slices)
 {
-    switch (reason) {
+    if (has_slices && (reason == SP_WAIT_IDLE || reason == SP_WAIT_ACK_DELAY))
+        return SPATE_WAIT_APPLICATION;
+    switch (reason) { /* constants alone: gcc makes a table of them */
     case SP_WAIT_NONE:
         return SPATE_WAIT_SHARD;
     case SP_WAIT_IDLE:
-        return has_slices ? SPATE_WAIT_APPLICATION : SPATE_WAIT_IDLE;
+        return SPATE_WAIT_IDLE;
     case SP_WAIT_ACK_DELAY:
-        return has_slices ? SPATE_WAIT_APPLICATION : SPATE_WAIT_ACK_DELAY;
+        return SPATE_WAIT_ACK_DELAY;
     case SP_WAIT_CWND:
     case SP_WAIT_TRAIN:
         return SPATE_WAIT_CWND;

@@ -312,7 +312,7 @@ SB_MUST_USE struct sp_send_wait sp_conn_send_wait(const struct sp_conn *conn, ui
                                                   uint64_t now_ns);
 
 /* Returns the reason of sp_conn_send_wait() for a train like the last one that sp_conn_send() got.
- */
+ * Call it behind sp_conn_send(), before anything else is done to the connection. */
 SB_MUST_USE enum sp_wait sp_conn_last_wait(const struct sp_conn *conn, uint64_t now_ns);
 
 /* Returns a few words for people. */

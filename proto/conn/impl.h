@@ -296,6 +296,7 @@ struct sp_conn {
     bool is_hidden;        /* no ack-eliciting packet was sent after the last one that came */
     bool is_pacer_blocked; /* the pacer alone prevents sending */
     bool is_held;          /* of the train that is made, or was made last */
+    bool is_through;       /* the last train ended because there was nothing more to send */
     bool lacks_records;    /* missing memory for records alone prevents sending */
     bool is_roused;        /* woke up after a long silence, for two packets perhaps: see rest.c */
     bool holds_credit;     /* no more credit for the peer: see conn/memory.c */

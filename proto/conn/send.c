@@ -218,9 +218,11 @@ static size_t build_datagram(struct sp_conn *conn, uint8_t *out, size_t room,
         used += sp_build_size(build);
         count++;
     }
-    if (count == 0)
+    if (count == 0) {
+        conn->is_through = congestion == SP_WAIT_NONE && !conn->lacks_records &&
+                           conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
         return 0;
-
+    }
     size_t size = used;
     if (used < SP_DATAGRAM_SIZE_MIN && needs_padding(conn, builds, count))
         size = SP_DATAGRAM_SIZE_MIN;
@@ -427,6 +429,7 @@ static void begin_train(struct sp_conn *conn, struct sp_train *train)
     train->ecn = SP_ECN_NOT;
     train->depart_ns = train->depart_min_ns;
     conn->is_held = train->is_held;
+    conn->is_through = false;
     conn->out_path = conn->path;
     conn->ahead_ns = SB_LIKELY(train->ahead_ns == 0) ? 0 : sp_gate_ahead_ns(conn, train);
 }

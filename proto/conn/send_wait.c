@@ -65,6 +65,14 @@ static enum sp_wait credit_wait(const struct sp_conn *conn)
     return sb_list_is_empty(&conn->blocked_list) ? SP_WAIT_IDLE : SP_WAIT_STREAM_CREDIT;
 }
 
+/* Returns the reason why a connection has nothing to send. */
+static enum sp_wait quiet_wait(const struct sp_conn *conn)
+{
+    if (sp_ack_is_pending(&conn->app.ack) && conn->app.ack.deadline_ns != SB_NEVER)
+        return conn->loss.is_amplification_blocked ? SP_WAIT_AMPLIFICATION : SP_WAIT_ACK_DELAY;
+    return sp_conn_is_credit_held(conn) ? SP_WAIT_MEMORY : credit_wait(conn);
+}
+
 static enum sp_wait closing_wait(const struct sp_conn *conn)
 {
     if (conn->state != SP_CONN_CLOSING || conn->close_packet == SP_CLOSE_PACKET_NONE)
@@ -95,11 +103,7 @@ static enum sp_wait open_wait(const struct sp_conn *conn, uint32_t train_count, 
         if (reason == SP_WAIT_IDLE)
             reason = wait;
     }
-    if (reason != SP_WAIT_IDLE)
-        return reason;
-    if (sp_ack_is_pending(&conn->app.ack) && conn->app.ack.deadline_ns != SB_NEVER)
-        return conn->loss.is_amplification_blocked ? SP_WAIT_AMPLIFICATION : SP_WAIT_ACK_DELAY;
-    return sp_conn_is_credit_held(conn) ? SP_WAIT_MEMORY : credit_wait(conn);
+    return reason != SP_WAIT_IDLE ? reason : quiet_wait(conn);
 }
 
 static uint64_t timer_of(const struct sp_conn *conn, enum sp_wait reason, uint64_t now_ns)
@@ -139,8 +143,15 @@ static enum sp_wait reason_of(const struct sp_conn *conn, uint32_t train_count, 
     return conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
 }
 
+/* It is asked whenever a connection was served.  Mostly the sender has just seen that there was
+ * nothing more to send, and the conditions need not be looked at again. */
 enum sp_wait sp_conn_last_wait(const struct sp_conn *conn, uint64_t now_ns)
 {
+    if (SB_LIKELY(conn->is_through && conn->state == SP_CONN_OPEN)) {
+        enum sp_wait reason = quiet_wait(conn);
+        SB_DEBUG_ASSERT(reason == reason_of(conn, SB_MAX(conn->room_count, 1), now_ns));
+        return reason;
+    }
     return reason_of(conn, SB_MAX(conn->room_count, 1), now_ns);
 }
 
