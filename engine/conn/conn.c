@@ -549,10 +549,8 @@ void se_conn_end(struct spate_conn *conn)
         sb_list_push_back(&conn->shard->ended, &conn->ended_link);
 }
 
-void se_conn_want_send(struct spate_conn *conn)
+void se_conn_join_pending(struct spate_conn *conn)
 {
-    if (sb_link_is_in(&conn->send_pending_link))
-        return;
     sb_list_push_back(&conn->shard->send_pending, &conn->send_pending_link);
     se_waits_set(&conn->waits, SPATE_WAIT_SHARD, conn->shard->now_ns);
 }

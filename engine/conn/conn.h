@@ -231,8 +231,14 @@ void se_conn_end(struct spate_conn *conn);
  */
 bool se_conns_unwind(struct spate_shard *shard);
 
-/* Marks the connection: it may have something to send. */
-void se_conn_want_send(struct spate_conn *conn);
+/* Marks the connection: it may have something to send.  Operations of a request do so several
+ * times, and mostly it is marked already. */
+void se_conn_join_pending(struct spate_conn *conn);
+static inline void se_conn_want_send(struct spate_conn *conn)
+{
+    if (!sb_link_is_in(&conn->send_pending_link))
+        se_conn_join_pending(conn);
+}
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);
 /* Marks the connection: it may have events. */
