@@ -9,10 +9,6 @@
 
 #include "proto/base/assert.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wtsan" /* ThreadSanitizer does not model fences */
-#endif
-
 int su_wake_init(struct su_wake *wake, struct su_ring *ring, uint32_t index)
 {
     SB_ASSERT(wake != NULL && ring != NULL && ring->state != SU_RING_NONE);

@@ -19,10 +19,6 @@
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wtsan" /* ThreadSanitizer does not model fences */
-#endif
-
 enum {
     CLOSES_PER_TURN = 256, /* so that the end of a large channel does not stop the others */
 };

@@ -22,10 +22,6 @@
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wtsan" /* ThreadSanitizer does not model fences */
-#endif
-
 enum {
     COMMANDS_DEFAULT = 1024,
     EVENTS_DEFAULT = 1000,

@@ -20,10 +20,6 @@
 #include "proto/base/assert.h"
 #include "proto/conn/event.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wtsan" /* ThreadSanitizer does not model fences */
-#endif
-
 _Static_assert((int)SE_RESULTS_SPARE >= (int)SP_MESSAGE_RESULTS_MAX, "results of one event");
 
 struct spate_channel se_channel_none;
