@@ -75,7 +75,9 @@ void su_wake_take(struct su_wake *wake, const struct su_completion *completion)
 
 static void sleep_at(struct su_wake *wake, int fd)
 {
-    atomic_store_explicit(&wake->bell_fd, fd, memory_order_relaxed);
+    /* Release, pairs with claim(): the descriptor may just have been made, and who rings must find
+     * it in the table of descriptors. */
+    atomic_store_explicit(&wake->bell_fd, fd, memory_order_release);
     /* S1 before S2; pairs with the fence in claim(): of two threads that each store and then load
      * what the other stores, at least one sees the other's store. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -105,7 +107,7 @@ static int claim(struct su_wake *wake)
     atomic_thread_fence(memory_order_seq_cst); /* W1 before W2; pairs with sleep_at() */
     if (atomic_load_explicit(&wake->bell_fd, memory_order_relaxed) == SU_WAKE_NONE)
         return SU_WAKE_NONE; /* the common case: one load, no write to the line */
-    return atomic_exchange_explicit(&wake->bell_fd, SU_WAKE_NONE, memory_order_relaxed);
+    return atomic_exchange_explicit(&wake->bell_fd, SU_WAKE_NONE, memory_order_acquire);
 }
 
 static void ring_event(int fd)

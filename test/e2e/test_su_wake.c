@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "test/support/su_world.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -231,6 +232,36 @@ static void a_bell_that_the_kernel_refused_rings_again(void **state)
     assert_int_equal(s->wake.doorbells, 1);
 }
 
+static void *ring_once(void *argument)
+{
+    struct sleeper *s = argument;
+    while (!su_wake_ring(&s->wake) && !atomic_load_explicit(&s->is_over, memory_order_relaxed))
+        ;
+    return NULL;
+}
+
+/* The bell of who polls is made when it is first asked for: nothing but the flag itself tells the
+ * other thread of it.  The thread sanitizer sees whether that is enough. */
+static void a_bell_made_while_the_waker_runs_is_rung(void **state)
+{
+    (void)state;
+    struct sleeper *s = sleeper_create();
+    pthread_t waker;
+    assert_int_equal(pthread_create(&waker, NULL, ring_once, s), 0);
+    int error = su_ring_enable(&s->ring);
+    struct pollfd polled = {.fd = su_ring_poll_fd(&s->ring), .events = POLLIN};
+    su_wake_rearm(&s->wake);
+    if (error == 0)
+        error = su_ring_enter(&s->ring, 0); /* submits the read of the eventfd */
+    su_wake_sleep_in_poll(&s->wake);
+    int ready = poll(&polled, 1, 10000);
+    atomic_store_explicit(&s->is_over, true, memory_order_relaxed);
+    assert_int_equal(pthread_join(waker, NULL), 0);
+    assert_int_equal(error, 0);
+    assert_int_equal(ready, 1);
+    su_wake_up(&s->wake);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +269,7 @@ int main(void)
         QT_TEST(owned, a_ring_wakes_a_ring),
         QT_TEST(owned, no_bell_rings_for_who_is_awake),
         QT_TEST(owned, a_bell_before_the_read_is_armed_is_heard),
+        QT_TEST(owned, a_bell_made_while_the_waker_runs_is_rung),
         QT_TEST(owned, a_full_ring_rings_the_other_bell),
     };
     const struct CMUnitTest of_io_uring[] = {
