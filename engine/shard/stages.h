@@ -20,7 +20,7 @@ enum se_histogram {
 struct se_stages {
     struct spate_histogram *histograms; /* an array of SE_HISTOGRAM_COUNT; NULL: nothing recorded */
     uint32_t turns_left;                /* until the next turn that reads the clock for stages */
-    bool is_sampled;                    /* this turn does; the fields below are of it alone */
+    bool is_sampled;                    /* this turn does */
     uint64_t opened_ns;                 /* the packets of this turn were processed */
     uint64_t handed_ns;                 /* the application got the events of the last turn */
     uint64_t sealed_ns;                 /* the trains of this turn were encrypted */
