@@ -34,6 +34,7 @@ dir=
 options=()
 test_args=()
 report_args=()
+reports=
 while [ "$#" -gt 0 ]; do
     case $1 in
         --suite | --sanitize | --fuzz | --repeat | --dir)
@@ -73,8 +74,6 @@ if [ -n "$sanitize" ]; then
     suffix+=-${sanitize//,/-}
     # They are several times slower.
     test_args+=(--timeout-multiplier 6)
-    export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1}
 else
     test_args+=(--timeout-multiplier 3) # for a slow or busy machine
 fi
@@ -83,10 +82,18 @@ fi
 configure "$dir" --buildtype=debugoptimized -Ddebug_checks=true -Dwerror=true \
     -Dtests=enabled -Dinterop=enabled -Dexamples=enabled -Dhttp3=enabled "${options[@]}"
 compile "$dir"
+if [ -n "$sanitize" ]; then
+    # A report in a process whose test looks at neither its status nor its output counts as well.
+    reports=$(cd "$dir" && pwd)/sanitizer-report
+    export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1:log_path=$reports}
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1:log_path=$reports}
+    export TSAN_OPTIONS=${TSAN_OPTIONS:-log_path=$reports}
+    report_args+=(--sanitizer-reports "$reports")
+fi
 
 if [ "$list" = yes ]; then
     exec meson test -C "$dir" --no-rebuild --list
 fi
-rm -f "$dir/meson-logs/testlog.json"
+rm -f "$dir/meson-logs/testlog.json" ${reports:+"$reports".*}
 meson test -C "$dir" --no-rebuild --num-processes "$(nproc)" "${test_args[@]}" >&2 || true
 exec python3 "$here/test_report.py" "${report_args[@]}" "$dir/meson-logs/testlog.json"

@@ -7,6 +7,7 @@ counts as that many tests; any other counts as one.  Never trusts a program's ex
 alone, nor its output alone: either may say that something failed.
 """
 import argparse
+import glob
 import json
 import pathlib
 import re
@@ -97,9 +98,21 @@ def show(test, wrong):
     print(f'    command: {" ".join(test.get("command", []))}')
 
 
+def show_sanitizer_reports(prefix):
+    """Returns how many processes have written one: each is a failure, whatever their test says."""
+    paths = sorted(glob.glob(glob.escape(prefix) + '.*')) if prefix else []
+    for path in paths:
+        print(f'\n=== {path}')
+        for line in pathlib.Path(path).read_text(errors='replace').split('\n')[:TAIL_LINES]:
+            print(f'    {line}')
+    return len(paths)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--no-skip', action='store_true', help='a skipped test is a failure')
+    parser.add_argument('--sanitizer-reports', metavar='PREFIX',
+                        help='the log_path of the sanitizers: each file is a failure')
     parser.add_argument('log')
     args = parser.parse_args()
     path = pathlib.Path(args.log)
@@ -119,6 +132,7 @@ def main():
         if wrong:
             show(test, wrong)
         total.add(counts)
+    total.failed += show_sanitizer_reports(args.sanitizer_reports)
     ran = total.passed + total.failed
     if ran == 0:
         print('no test ran')

@@ -171,6 +171,12 @@ def the_report_fails_when_it_should():
     assert run([good, browser], '--no-skip') == (0, '1 passed, 0 failed')
     assert run([skip]) == (1, '0 passed, 0 failed')
     assert run([]) == (1, '0 passed, 0 failed')
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = pathlib.Path(folder) / 'report'
+        assert run([good], '--sanitizer-reports', prefix) == (0, '1 passed, 0 failed')
+        for pid in 12, 345:
+            prefix.with_suffix(f'.{pid}').write_text('WARNING: a race')
+        assert run([good], '--sanitizer-reports', prefix) == (1, '1 passed, 2 failed')
 
 
 def the_demo_shows_what_was_measured():
