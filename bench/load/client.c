@@ -173,14 +173,16 @@ bool client_sample(struct client *c, struct sample *ret_client, struct sample *r
 
 /* ---- Phases ---- */
 
-static void enter_measure(struct client *c, uint64_t now_ns)
+/* From the first sample on: on a busy machine that may be taken long after it was due. */
+static void enter_measure(struct client *c)
 {
     uint64_t duration_ns = c->ops->opens_conns ? 0 : c->options->duration_ns;
 
     c->phase = PHASE_MEASURE;
-    c->measure_end_ns = duration_ns == 0 ? SPATE_FOREVER : now_ns + duration_ns;
-    c->phase_end_ns = c->measure_end_ns;
     (void)sample_both(c, 0);
+    c->measure_end_ns =
+        duration_ns == 0 ? SPATE_FOREVER : c->result->client[0].now_ns + duration_ns;
+    c->phase_end_ns = c->measure_end_ns;
 }
 
 static void begin_load(struct client *c)
@@ -191,7 +193,7 @@ static void begin_load(struct client *c)
     c->phase = PHASE_WARMUP;
     c->phase_end_ns = c->begin_ns + c->options->warmup_ns;
     if (!has_warmup) { /* the first sample comes before the first byte */
-        enter_measure(c, c->begin_ns);
+        enter_measure(c);
         c->begin_ns = clock_now_ns();
     }
     c->progress_ns = c->begin_ns;
@@ -259,7 +261,7 @@ static void step_phase(struct client *c, uint64_t now_ns)
         if (*c->setup->stop != 0)
             (void)client_fail(c, "interrupted before anything was measured");
         else if (is_over)
-            enter_measure(c, now_ns);
+            enter_measure(c);
         break;
     case PHASE_MEASURE:
         if (is_over || (ends_by_itself(c) && c->ops->is_done(c)))
