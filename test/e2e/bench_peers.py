@@ -13,9 +13,11 @@ import tempfile
 import unittest
 import xml.etree.ElementTree
 
+from slower import SLOWER
+
 SIDE_BY_SIDE = pathlib.Path(sys.argv[1])
 BUILD = pathlib.Path(sys.argv[2])
-HANG_S = 240
+HANG_S = 240 * SLOWER
 
 # The stacks of each load.
 BULK = {'spate', 'ngtcp2', 'tls', 'iperf3', 'tcp', 'spate-8900', 'spate-65507'}

@@ -14,8 +14,10 @@ import tempfile
 import time
 import unittest
 
+from slower import SLOWER
+
 SPATE, CLIENT, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
-HANG_S = 20
+HANG_S = 20 * SLOWER
 QUIET_S = 0.5
 QUIET_CPU_S = 0.05  # a loop that spins takes all of QUIET_S
 

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import unittest
 
+from slower import SLOWER
+
 SPATE, SERVER, CLIENT = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
-HANG_S = 20
+HANG_S = 20 * SLOWER
 
 
 class ExampleMessage(unittest.TestCase):

@@ -16,8 +16,10 @@ import tempfile
 import time
 import unittest
 
+from slower import SLOWER
+
 SPATE, CLIENT, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
-HANG_S = 20
+HANG_S = 20 * SLOWER
 
 
 class OwnRing(unittest.TestCase):

@@ -11,8 +11,10 @@ import sys
 import tempfile
 import unittest
 
+from slower import SLOWER
+
 SPATE, SERVER, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
-HANG_S = 30
+HANG_S = 30 * SLOWER
 
 
 class ExamplePool(unittest.TestCase):

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import unittest
 
+from slower import SLOWER
+
 BUILD = pathlib.Path(sys.argv.pop()).resolve()
 FLEET = pathlib.Path(sys.argv.pop()).resolve()
-HANG_S = 150
+HANG_S = 150 * SLOWER
 SUMMARY = re.compile(r'^(\d+) clients, (\d+) and (\d+) at their server, (\d+) rounds, '
                      r'(\d+) answers, (\d+) lost, (\d+) of another server$', re.MULTILINE)
 

@@ -14,8 +14,10 @@ import sys
 import tempfile
 import unittest
 
+from slower import SLOWER
+
 SPATE, SERVER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
-HANG_S = 120
+HANG_S = 120 * SLOWER
 DRAIN_S = 60
 CONNS = 20
 SEEN = 100  # handshakes between two steps of a test

@@ -18,9 +18,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'relay'))
 import namespaces  # noqa: E402
+from slower import SLOWER  # noqa: E402
 
 PROGRAM = sys.argv.pop()
-HANG_S = 20
+HANG_S = 20 * SLOWER
 SOL_UDP, UDP_SEGMENT, UDP_GRO, SO_TIMESTAMPNS = 17, 103, 104, 35
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 CE, ECT_0, ECT_1 = 3, 2, 1

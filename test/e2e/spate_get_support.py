@@ -8,8 +8,10 @@ import sys
 import tempfile
 import unittest
 
+from slower import SLOWER
+
 SPATE, RELAY = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
-HANG_S = 60  # much longer than any run here
+HANG_S = 60 * SLOWER  # much longer than any run here
 
 
 class Case(unittest.TestCase):
