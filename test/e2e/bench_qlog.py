@@ -13,6 +13,7 @@ import tempfile
 bench, folder = sys.argv[1:3]
 sys.path.insert(0, folder)
 import qlog_check  # noqa: E402
+from slower import SLOWER  # noqa: E402
 
 
 def run(where, *args):
@@ -23,7 +24,8 @@ def run(where, *args):
 
 def requests_of_two_connections():
     with tempfile.TemporaryDirectory() as where:
-        run(where, 'rr', '--seconds', '0.1', '--warmup', '0', '--conns', '2', '--inflight', '2')
+        run(where, 'rr', '--seconds', f'{0.1 * SLOWER}', '--warmup', '0', '--conns', '2',
+            '--inflight', '2')
         files = sorted(pathlib.Path(where).glob('*.sqlog'))
         assert len(files) == 4, files
         sides = {}

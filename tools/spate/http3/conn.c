@@ -291,6 +291,8 @@ uint64_t http3_flush(struct http3 *http3)
 
 void http3_go_away(struct http3 *http3)
 {
+    if (http3 == NULL)
+        return;
     struct http3_conn *c;
     LIST_FOREACH(c, &http3->conns, link)
     {

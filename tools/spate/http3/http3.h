@@ -43,7 +43,7 @@ void http3_event(struct http3 *http3, struct spate_event *event);
  * next turn.  Returns how long that turn may wait: 0, some time, or SPATE_FOREVER. */
 uint64_t http3_flush(struct http3 *http3);
 
-/* Tells all clients to ask for nothing more here.  [RFC9114 5.2] */
+/* Tells all clients to ask for nothing more here.  [RFC9114 5.2]  `http3` may be NULL. */
 void http3_go_away(struct http3 *http3);
 
 #endif
