@@ -14,6 +14,7 @@ import tempfile
 import time
 import unittest
 
+from processes import Processes
 from slower import SLOWER
 
 SPATE, CLIENT, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
@@ -27,7 +28,7 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-class Example(unittest.TestCase):
+class Example(Processes):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix='spate-example-')
         self.addCleanup(folder.cleanup)
@@ -42,12 +43,6 @@ class Example(unittest.TestCase):
         words = server.stdout.readline().split()
         self.assertEqual(words[:3], ['listening', 'at', 'port'])
         return server, words[3]
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def test_clients_hear_their_echo_until_a_signal_ends_it(self):
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import unittest
 
+from processes import Processes
 from slower import SLOWER
 
 SPATE, SERVER, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
 HANG_S = 30 * SLOWER
 
 
-class ExamplePool(unittest.TestCase):
+class ExamplePool(Processes):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix='spate-example-')
         self.addCleanup(folder.cleanup)
@@ -30,12 +31,6 @@ class ExamplePool(unittest.TestCase):
                                   stdout=subprocess.PIPE)
         self.addCleanup(self.end, server)
         return server, server.stdout.readline().split()[3]
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def test_requests_go_to_all_servers(self):
         ports = [self.serve()[1] for _ in range(3)]

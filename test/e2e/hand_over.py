@@ -14,6 +14,7 @@ import sys
 import tempfile
 import unittest
 
+from processes import Processes
 from slower import SLOWER
 
 SPATE, SERVER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
@@ -25,7 +26,7 @@ SEEN = 100  # handshakes between two steps of a test
 HANDSHAKE_MS_MAX = 900
 
 
-class HandOver(unittest.TestCase):
+class HandOver(Processes):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix='spate-hand-over-')
         self.addCleanup(folder.cleanup)
@@ -34,18 +35,6 @@ class HandOver(unittest.TestCase):
         self.port = '0'
         subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
                        timeout=HANG_S, stdout=subprocess.DEVNULL)
-
-    def start(self, *words, **more):
-        process = subprocess.Popen(words, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, **more)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def serve(self, *quic_lb, drain_s=DRAIN_S):
         server = self.start(SERVER, self.cert, self.key, self.port, self.path, str(drain_s),

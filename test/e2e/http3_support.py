@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
-import unittest
+
+from processes import Processes
 
 HANG_S = 60  # much longer than any run here
 
@@ -207,7 +208,7 @@ class Raw:
         self.process.communicate()
 
 
-class Case(unittest.TestCase):
+class Case(Processes):
     """A server with a folder.  No process stays behind."""
     spate = raw_client = None
 
@@ -223,12 +224,6 @@ class Case(unittest.TestCase):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
     def serve(self, *words, cert=None):
         """Starts a server, with a certificate and a key or a certificate of its own.  Sets port."""

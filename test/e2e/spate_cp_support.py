@@ -7,10 +7,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-import unittest
+
+from processes import Processes
+from slower import SLOWER
 
 SPATE = os.path.abspath(sys.argv.pop(1))
-HANG_S = 90  # much longer than any run here
+HANG_S = 90 * SLOWER  # much longer than any run here
 PART = '.spate-part-'
 
 
@@ -36,7 +38,7 @@ def parts(top):
     return [name for _, _, names in os.walk(top) for name in names if name.startswith(PART)]
 
 
-class Case(unittest.TestCase):
+class Case(Processes):
     """A server with a folder, and folders of a client.  No process stays behind."""
 
     def setUp(self):
@@ -50,16 +52,7 @@ class Case(unittest.TestCase):
         self.here.mkdir()
 
     def start(self, *words, **more):
-        process = subprocess.Popen([SPATE, *map(str, words)], stdout=subprocess.PIPE, text=True,
-                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        return super().start(SPATE, *words, stdin=subprocess.DEVNULL, **more)
 
     def serve(self, *words, listen='127.0.0.1:0', root=None, **more):
         """Starts a server; returns it and its port."""

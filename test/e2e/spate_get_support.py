@@ -6,15 +6,15 @@ import re
 import subprocess
 import sys
 import tempfile
-import unittest
 
+from processes import Processes
 from slower import SLOWER
 
 SPATE, RELAY = os.path.abspath(sys.argv.pop(1)), os.path.abspath(sys.argv.pop(1))
 HANG_S = 60 * SLOWER  # much longer than any run here
 
 
-class Case(unittest.TestCase):
+class Case(Processes):
     """A server with a folder, and a folder for what clients fetch.  No process stays behind."""
 
     def setUp(self):
@@ -28,16 +28,7 @@ class Case(unittest.TestCase):
         self.to.mkdir()
 
     def start(self, *words, **more):
-        process = subprocess.Popen([SPATE, *map(str, words)], stdout=subprocess.PIPE, text=True,
-                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **more)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        return super().start(SPATE, *words, stdin=subprocess.DEVNULL, **more)
 
     def serve(self, *words, listen='127.0.0.1:0', **more):
         """Starts a server; returns it and the beginning of its URLs."""
