@@ -2,10 +2,10 @@
 #include "tools/spate/get_job.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/spate/close_text.h"
 #include "tools/spate/get_file.h"
 #include "tools/spate/message.h"
 
@@ -168,43 +168,12 @@ static void open_files(struct get_job *job)
     }
 }
 
-static void describe(const struct spate_close *close, char *ret, size_t ret_size)
-{
-    const char *by = close->is_local ? "here" : "by the server";
-    const char *colon = close->reason[0] != 0 ? ": " : "";
-    switch (close->kind) {
-    case SPATE_CLOSE_APP:
-        (void)snprintf(ret, ret_size, "closed %s with code %" PRIu64 "%s%s", by, close->error,
-                       colon, close->reason);
-        break;
-    case SPATE_CLOSE_IDLE:
-        (void)snprintf(ret, ret_size, "nothing came for too long");
-        break;
-    case SPATE_CLOSE_HANDSHAKE_TIMEOUT:
-        (void)snprintf(ret, ret_size, "no answer");
-        break;
-    case SPATE_CLOSE_STATELESS_RESET:
-        (void)snprintf(ret, ret_size, "the server has lost the connection");
-        break;
-    case SPATE_CLOSE_VERSION:
-        (void)snprintf(ret, ret_size, "the server supports no QUIC version that we do");
-        break;
-    case SPATE_CLOSE_UNREACHABLE:
-        (void)snprintf(ret, ret_size, "%s", strerror((int)close->error));
-        break;
-    case SPATE_CLOSE_TRANSPORT:
-        (void)snprintf(ret, ret_size, "closed %s with error 0x%" PRIx64 "%s%s", by, close->error,
-                       colon, close->reason);
-        break;
-    }
-}
-
 static void on_closed(struct get_job *job, const struct spate_close *close)
 {
     char why[sizeof(job->why)];
     bool is_deaf =
         close->kind == SPATE_CLOSE_UNREACHABLE || close->kind == SPATE_CLOSE_HANDSHAKE_TIMEOUT;
-    describe(close, why, sizeof(why));
+    close_text(close, why, sizeof(why));
     job->conn = NULL;
     if (job->left > 0 && job->stage < JOB_CONNECTED && is_deaf && connect_next(job))
         return;

@@ -14,22 +14,29 @@ int root_open(const char *path)
     return fd >= 0 ? fd : -errno;
 }
 
-static int open_beneath(int root, const char *path, uint64_t flags)
+int root_open_beneath(int root, const char *path, int flags)
 {
     const struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | flags,
+        .flags = (unsigned int)(flags | O_CLOEXEC),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
-    int fd = (int)syscall(SYS_openat2, root, path[0] != 0 ? path : ".", &how, sizeof(how));
-    if (fd < 0)
-        return errno == ELOOP || errno == EXDEV ? -EACCES : -errno;
-    return fd;
+    int fd;
+    do
+        fd = (int)syscall(SYS_openat2, root, path[0] != 0 ? path : ".", &how, sizeof(how));
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename at the same time */
+    return fd >= 0 ? fd : -errno;
+}
+
+static int open_to_serve(int root, const char *path, int flags)
+{
+    int fd = root_open_beneath(root, path, O_RDONLY | flags);
+    return fd == -ELOOP || fd == -EXDEV ? -EACCES : fd;
 }
 
 int root_open_regular(int root, const char *path, struct stat *ret)
 {
     /* O_NONBLOCK: a FIFO must not stop the server before fstat() has refused it. */
-    int fd = open_beneath(root, path, O_NONBLOCK | O_NOCTTY);
+    int fd = open_to_serve(root, path, O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return fd;
     struct stat status;
@@ -53,5 +60,5 @@ int root_open_file(int root, const char *path, uint64_t *ret_size)
 
 int root_open_folder(int root, const char *path)
 {
-    return open_beneath(root, path, O_DIRECTORY);
+    return open_to_serve(root, path, O_DIRECTORY);
 }

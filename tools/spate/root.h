@@ -11,6 +11,11 @@
 /* Opens the folder.  Returns its descriptor or a negative errno. */
 int root_open(const char *path);
 
+/* Opens what is at a path, with the flags of the system call openat2, O_CLOEXEC included.  "" is
+ * the root.  Returns a descriptor or a negative errno; -ELOOP and -EXDEV: a symbolic link, or out
+ * of the root. */
+int root_open_beneath(int root, const char *path, int flags);
+
 /* Opens a file below the root for reading.
  *
  *   path       From hq_request_parse().

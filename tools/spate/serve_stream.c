@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tools/spate/hq.h"
+#include "tools/spate/read_all.h"
 #include "tools/spate/root.h"
 
 #define SERVE_MEMORY     (UINT64_C(64) << 20)
@@ -154,16 +155,10 @@ static struct chunk *read_chunk(const struct serve_stream *stream, uint64_t size
     if (chunk == NULL)
         return NULL;
     chunk->size = size;
-    for (uint64_t at = 0; at < size;) {
-        ssize_t got = pread(stream->fd, chunk->data + at, size - at, (off_t)(stream->offset + at));
-        if (got > 0) {
-            at += (uint64_t)got;
-            continue;
-        }
-        if (got < 0 && errno == EINTR)
-            continue;
-        errno = got == 0 ? ENODATA : errno; /* the file became shorter */
+    int e = read_all(stream->fd, chunk->data, size, stream->offset);
+    if (e != 0) {
         free(chunk);
+        errno = -e;
         return NULL;
     }
     return chunk;

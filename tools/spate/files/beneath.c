@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "tools/spate/root.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -26,23 +26,10 @@ void files_beneath_deinit(struct files_beneath *beneath)
     beneath->last = -1;
 }
 
-int files_beneath_open(int root, const char *path, int flags)
-{
-    const struct open_how how = {
-        .flags = (unsigned int)(flags | O_CLOEXEC),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    int fd;
-    do
-        fd = (int)syscall(SYS_openat2, root, path[0] != 0 ? path : ".", &how, sizeof(how));
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename at the same time */
-    return fd >= 0 ? fd : -errno;
-}
-
 int files_beneath_open_file(int root, const char *path, struct stat *ret)
 {
     /* O_NONBLOCK: a FIFO must not stop the program before fstat() has refused it. */
-    int fd = files_beneath_open(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int fd = root_open_beneath(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return fd == -ENXIO ? -EMEDIUMTYPE : fd; /* a socket */
     int e = fstat(fd, ret) != 0      ? -errno
@@ -58,18 +45,18 @@ int files_beneath_open_file(int root, const char *path, struct stat *ret)
 /* Opens one folder of a path, and makes it first if it must. */
 static int enter(int from, const char *name, bool creates)
 {
-    int fd = files_beneath_open(from, name, O_RDONLY | O_DIRECTORY);
+    int fd = root_open_beneath(from, name, O_RDONLY | O_DIRECTORY);
     if (fd != -ENOENT || !creates)
         return fd;
     if (mkdirat(from, name, 0777) != 0 && errno != EEXIST)
         return -errno;
-    return files_beneath_open(from, name, O_RDONLY | O_DIRECTORY);
+    return root_open_beneath(from, name, O_RDONLY | O_DIRECTORY);
 }
 
 /* Makes the folders of a path one after the other: mkdirat() would follow a symbolic link. */
 static int enter_all(int root, const char *path)
 {
-    int fd = files_beneath_open(root, "", O_RDONLY | O_DIRECTORY);
+    int fd = root_open_beneath(root, "", O_RDONLY | O_DIRECTORY);
     while (fd >= 0 && *path != 0) {
         char name[256];
         size_t size = strcspn(path, "/");
@@ -94,7 +81,7 @@ int files_beneath_parent(struct files_beneath *beneath, const char *path, bool c
     files_beneath_deinit(beneath);
     memcpy(beneath->path, path, size);
     beneath->path[size] = 0;
-    int fd = files_beneath_open(beneath->root, beneath->path, O_RDONLY | O_DIRECTORY);
+    int fd = root_open_beneath(beneath->root, beneath->path, O_RDONLY | O_DIRECTORY);
     if (fd == -ENOENT && creates)
         fd = enter_all(beneath->root, beneath->path);
     beneath->last = fd >= 0 ? fd : -1;

@@ -20,12 +20,6 @@ struct files_beneath {
 void files_beneath_init(struct files_beneath *ret, int root);
 void files_beneath_deinit(struct files_beneath *beneath);
 
-/* Opens what is at a path, with the flags of the system call openat2, O_CLOEXEC included.  "" is
- * the root. Returns a descriptor or a negative errno; -ELOOP and -EXDEV: a symbolic link, or out of
- * the root.
- */
-int files_beneath_open(int root, const char *path, int flags);
-
 /* Opens a file for reading, and looks at it.  Returns a descriptor or a negative errno:
  * -EISDIR: a folder; -EMEDIUMTYPE: a device, a socket or a FIFO. */
 int files_beneath_open_file(int root, const char *path, struct stat *ret);

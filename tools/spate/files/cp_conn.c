@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/spate/close_text.h"
 #include "tools/spate/files/cp.h"
 #include "tools/spate/files/known.h"
 #include "tools/spate/message.h"
@@ -176,35 +177,15 @@ void cp_close(struct cp_run *run, enum files_status status, const char *reason)
     spate_conn_close(run->conn, status, reason);
 }
 
+/* The server's codes are statuses, which say more than a number. */
 static void describe(const struct spate_close *close, char *ret, size_t ret_size)
 {
-    const char *by = close->is_local ? "here" : "by the server";
-    const char *colon = close->reason[0] != 0 ? ": " : "";
-    switch (close->kind) {
-    case SPATE_CLOSE_APP:
-        (void)snprintf(ret, ret_size, "closed %s: %s", by,
-                       close->reason[0] != 0 ? close->reason : files_status_text(close->error));
-        break;
-    case SPATE_CLOSE_IDLE:
-        (void)snprintf(ret, ret_size, "nothing came for too long");
-        break;
-    case SPATE_CLOSE_HANDSHAKE_TIMEOUT:
-        (void)snprintf(ret, ret_size, "no answer");
-        break;
-    case SPATE_CLOSE_STATELESS_RESET:
-        (void)snprintf(ret, ret_size, "the server has lost the connection");
-        break;
-    case SPATE_CLOSE_VERSION:
-        (void)snprintf(ret, ret_size, "the server supports no QUIC version that we do");
-        break;
-    case SPATE_CLOSE_UNREACHABLE:
-        (void)snprintf(ret, ret_size, "%s", strerror((int)close->error));
-        break;
-    case SPATE_CLOSE_TRANSPORT:
-        (void)snprintf(ret, ret_size, "closed %s with error 0x%" PRIx64 "%s%s", by, close->error,
-                       colon, close->reason);
-        break;
+    if (close->kind != SPATE_CLOSE_APP) {
+        close_text(close, ret, ret_size);
+        return;
     }
+    (void)snprintf(ret, ret_size, "closed %s: %s", close->is_local ? "here" : "by the server",
+                   close->reason[0] != 0 ? close->reason : files_status_text(close->error));
 }
 
 static void on_closed(struct cp_run *run, const struct spate_close *close)

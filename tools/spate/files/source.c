@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tools/spate/files/beneath.h"
+#include "tools/spate/read_all.h"
 
 #define BLOCK_SIZE  (UINT64_C(256) << 10)
 #define STREAM_LENT (UINT64_C(1) << 20) /* bytes that one stream has queued */
@@ -144,21 +145,6 @@ static void find_extents(int fd, bool is_sparse, struct files_item *item)
         item->data_size += stop - start;
         at = stop;
     }
-}
-
-static int read_all(int fd, uint8_t *ret, size_t size, uint64_t offset)
-{
-    while (size > 0) {
-        ssize_t got = pread(fd, ret, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -ENODATA; /* the file became shorter */
-        ret += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
-    }
-    return 0;
 }
 
 /* Appends the digest of what was added to `hash`. */

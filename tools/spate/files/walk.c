@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/spate/files/beneath.h"
+#include "tools/spate/root.h"
 
 enum { DEPTH_MAX = 128 }; /* folders that are open at a time */
 
@@ -49,7 +50,7 @@ static int descend(struct files_walk *walk)
 {
     if (walk->depth == DEPTH_MAX)
         return -ENAMETOOLONG;
-    int fd = files_beneath_open(walk->root, walk->path, O_RDONLY | O_DIRECTORY);
+    int fd = root_open_beneath(walk->root, walk->path, O_RDONLY | O_DIRECTORY);
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
     if (folder == NULL) {
         int e = fd >= 0 ? -errno : fd;
@@ -95,7 +96,7 @@ static int begin(struct files_walk *walk, struct files_item *ret)
 {
     walk->has_begun = true;
     memcpy(ret->path, walk->path, sizeof(ret->path));
-    int fd = files_beneath_open(walk->root, walk->path, O_PATH | O_NOFOLLOW);
+    int fd = root_open_beneath(walk->root, walk->path, O_PATH | O_NOFOLLOW);
     if (fd < 0)
         return fd;
     int e = describe(fd, "", ret);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tools/spate/read_all.h"
+
 #define BODY_MEMORY (UINT64_C(64) << 20) /* of a server */
 #define PIECE_SIZE  (UINT64_C(256) << 10)
 #define SHARE_MAX   (UINT64_C(16) << 20) /* of one body */
@@ -69,16 +71,10 @@ static struct body_piece *read_piece(const struct body *body, uint64_t size)
     piece->next = NULL;
     piece->size = size;
     piece->acked_bytes = 0;
-    for (uint64_t at = 0; at < size;) {
-        ssize_t got = pread(body->fd, piece->data + at, size - at, (off_t)(body->offset + at));
-        if (got > 0) {
-            at += (uint64_t)got;
-            continue;
-        }
-        if (got < 0 && errno == EINTR)
-            continue;
-        errno = got == 0 ? ENODATA : errno; /* the file became shorter */
+    int e = read_all(body->fd, piece->data, size, body->offset);
+    if (e != 0) {
         free(piece);
+        errno = -e;
         return NULL;
     }
     return piece;
