@@ -5,10 +5,10 @@ import json
 import os
 import pty
 import signal
-import subprocess
+import time
 import unittest
 
-from spate_cp_support import HANG_S, SPATE, Case, parts
+from spate_cp_support import HANG_S, Case, parts
 
 
 class Copies(Case):
@@ -87,16 +87,20 @@ class Copies(Case):
         self.assertGreater(figures['rtt_us'], 0)
 
     def test_progress_is_for_a_terminal(self):
-        _, port = self.serve_trusted()
+        server, port = self.serve_trusted()
         (self.root / 'file').write_bytes(os.urandom(100_000_000))
         ours, theirs = pty.openpty()
         words = self.words(port, '--streams', '1', '127.0.0.1:file', self.here)
-        done = subprocess.run([SPATE, *map(str, words)], stderr=theirs, timeout=HANG_S, check=False)
+        client = self.start(*words, stderr=theirs)
+        time.sleep(0.05)
+        server.send_signal(signal.SIGSTOP)  # or it might be done before there is anything to show
+        time.sleep(0.3)
+        server.send_signal(signal.SIGCONT)
+        self.assertEqual(client.wait(HANG_S), 0)
         os.close(theirs)
         os.set_blocking(ours, False)
         text = os.read(ours, 1 << 16).decode()
         os.close(ours)
-        self.assertEqual(done.returncode, 0)
         self.assertRegex(text, r'\d+%  \d+/1 files  \d+\.\d MB  \d+\.\d MB/s')
         self.assertTrue(text.endswith('\r\x1b[K'), text)
 
