@@ -21,6 +21,10 @@ def written(top):
     return sum((path.stat().st_blocks * 512) for path in top.rglob('.spate-part-*'))
 
 
+# Before a command: so that permissions count for root too.
+WITHOUT_CAPABILITIES = ['setpriv', '--inh-caps=-all', '--bounding-set=-all']
+
+
 class Ends(Case):
     def setUp(self):
         super().setUp()
@@ -122,6 +126,27 @@ class Ends(Case):
             self.assertFalse(top == self.here and (top / 'file').exists())
             path.unlink()
         self.assertEqual(parts(self.here), [])
+
+    def test_files_that_may_not_be_read_are_named(self):
+        _, port = self.serve_trusted()
+        folder = self.here / 'mixed'
+        folder.mkdir()
+        for name, size in (('large', 3_000_000), ('small', 1000), ('good', 1000)):
+            (folder / name).write_bytes(self.data[:size])
+            (folder / name).chmod(0o644 if name == 'good' else 0)
+        before = WITHOUT_CAPABILITIES if os.geteuid() == 0 else []
+        for names in (['small'], ['large'], ['small', 'good', 'large']):
+            words = self.words(port, *(folder / name for name in names), '127.0.0.1:in')
+            done = subprocess.run([*before, SPATE, *map(str, words)], capture_output=True,
+                                  text=True, timeout=HANG_S, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            bad = sorted(f'spate cp: in/{name}: permission denied' for name in names
+                         if name != 'good')
+            self.assertEqual(sorted(done.stderr.splitlines()), bad)
+        end = time.monotonic() + HANG_S
+        while parts(self.root) and time.monotonic() < end:  # it goes when the client has gone
+            time.sleep(0.01)
+        self.assertEqual(os.listdir(self.root / 'in'), ['good'])
 
     def test_two_clients_of_one_file(self):
         _, port = self.serve_trusted()

@@ -194,8 +194,8 @@ static void on_answer(struct cp_stream *stream, const struct files_result *resul
         if (stream->kind == CP_PROBE || result->status != FILES_OK)
             cp_large_settle(stream->run, stream->large,
                             result->status != FILES_OK ? result->status : FILES_BAD_MESSAGE);
-        else if (is_last)
-            cp_stream_chunk(stream, FILES_OK);
+        else if (is_last) /* an end before the first item is none of the chunk */
+            cp_stream_chunk(stream, result->index > 0 ? FILES_OK : FILES_FAILED);
         stream->is_answered = is_last || result->status != FILES_OK;
         return;
     }

@@ -128,10 +128,9 @@ static struct files_want *copy_want(const struct files_want *want)
 }
 
 /* A file that cannot be read has no index on the stream. */
-static void on_unread(void *user, const struct files_want *want, enum files_status status)
+static void on_unread(void *user, enum files_status status)
 {
     struct cp_stream *stream = user;
-    (void)want;
     if (stream->large != NULL) {
         cp_stream_chunk(stream, status);
         return;

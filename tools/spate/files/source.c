@@ -93,10 +93,8 @@ static bool send_buffer(struct files_source *source, struct files_buffer *buffer
     int e = files_buffer_send(source->core, source->conn, source->stream_id, buffer, false);
     if (e == 0)
         source->lent_bytes += size;
-    else if (e == -ENOBUFS)
-        files_source_abort(source, FILES_BUSY);
     else
-        end(source); /* the peer has lost interest */
+        files_source_abort(source, e == -ENOBUFS ? FILES_BUSY : FILES_CANCELLED);
     return e == 0;
 }
 
@@ -104,6 +102,10 @@ static bool flush(struct files_source *source)
 {
     struct files_buffer *batch = source->batch;
     source->batch = NULL;
+    if (batch != NULL && batch->used == 0) { /* no item could be sent */
+        files_buffer_destroy(source->core, batch);
+        return true;
+    }
     return batch == NULL || send_buffer(source, batch);
 }
 
@@ -265,14 +267,14 @@ static void set_item(struct files_source *source, const struct files_want *want)
 }
 
 /* What cannot be sent is reported in its place. */
-static void report(struct files_source *source, const struct files_want *want, int e)
+static void report(struct files_source *source, int e)
 {
     const struct files_result result = {.index = source->index, .status = files_status_of(e)};
     if (source->answers && source->batch != NULL)
         source->batch->used +=
             files_result_write(FILES_RESULT, &result, source->batch->data + source->batch->used);
     else if (!source->answers && source->on_error != NULL)
-        source->on_error(source->user, want, result.status);
+        source->on_error(source->user, result.status);
 }
 
 /* Sends the next item, or begins to.  Returns false if that must wait, or the source has ended. */
@@ -303,7 +305,7 @@ static bool send_next(struct files_source *source)
     if (e == 0)
         e = fd >= 0 ? put_file(source, want, fd, &status) : put_small(source, -1);
     if (e != 0)
-        report(source, want, e);
+        report(source, e);
     if (fd >= 0 && source->fd != fd)
         (void)close(fd);
     source->index += e == 0 || source->answers;
@@ -332,6 +334,8 @@ static bool send_block(struct files_source *source)
     if (e != 0) {
         files_buffer_destroy(source->core, buffer);
         files_source_abort(source, files_status_of(e));
+        if (!source->answers)
+            report(source, e);
         return false;
     }
     source->core->bytes_out += size;

@@ -46,7 +46,7 @@ struct files_source {
     bool answers;   /* what cannot be sent becomes a FILES_RESULT in its place */
     uint32_t index; /* of the next item */
     /* Called for what cannot be sent if `answers` is false.  May be NULL. */
-    void (*on_error)(void *user, const struct files_want *want, enum files_status status);
+    void (*on_error)(void *user, enum files_status status);
     void *user;
 
     int fd; /* of the piece that is sent; -1: none */

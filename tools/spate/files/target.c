@@ -83,6 +83,7 @@ static int open_part(struct files_target *target)
         return -errno;
     if (!S_ISREG(status.st_mode) || status.st_nlink == 0) /* another process has finished it */
         return -EWOULDBLOCK;
+    target->is_ours = true;
     return read_list(target);
 }
 
@@ -181,7 +182,8 @@ void files_target_close(struct files_target *target)
 {
     if (target == NULL)
         return;
-    if (target->is_stale && !target->is_whole)
+    bool is_useless = target->is_stale || target->have_count == 0;
+    if (target->is_ours && is_useless && !target->is_whole)
         (void)unlinkat(target->dir, target->part, 0);
     if (target->fd >= 0)
         (void)close(target->fd);

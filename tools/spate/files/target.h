@@ -29,8 +29,10 @@ struct files_target {
     uint32_t have_count;
     uint8_t *have;  /* a byte per chunk: 1 is there */
     uint32_t users; /* streams that write to it; for the owner */
+    bool is_ours;   /* the part is open and locked */
     bool is_whole;  /* has its final name */
-    bool is_stale;  /* the file has changed at its source: the part goes when it is closed */
+    bool is_stale;  /* the file has changed at its source: the part goes when it is closed, as one
+                       without chunks does */
     void *owner;    /* for the owner */
     char path[FILES_PATH_SIZE];
     char part[64]; /* the name until then */
