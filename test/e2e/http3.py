@@ -13,7 +13,7 @@ from http3_support import (
     CLOSED_CRITICAL_STREAM, DATA, FRAME_ERROR, FRAME_UNEXPECTED, GOAWAY, HANG_S, HEADERS, ID_ERROR,
     INTERNAL_ERROR, MAX_PUSH_ID, MESSAGE_ERROR, MISSING_SETTINGS, NO_ERROR, REQUEST_CANCELLED,
     REQUEST_INCOMPLETE, SETTINGS, SETTINGS_ERROR, STREAM_CREATION_ERROR, DECOMPRESSION_FAILED,
-    ENCODER_STREAM_ERROR, Case, Raw, fields, frame, frames, read_varint, request, status_of, varint)
+    ENCODER_STREAM_ERROR, Case, fields, frame, frames, read_varint, request, status_of, varint)
 
 GET = ((':method', 'GET'), (':scheme', 'https'), (':authority', 'localhost'), (':path', '/file'))
 PAST = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -220,14 +220,6 @@ class Answers(Case):
         raw.wait(lambda: 'odd' in raw.stops)
         self.assertIn('odd', raw.stops)
         self.assert_lives(server)
-
-
-    def test_without_http3_when_requests_may_come_early(self):
-        self.serve('--early')
-        raw = Raw(self.raw_client, self.port, self.ca, prepare=False)
-        self.addCleanup(raw.end)
-        self.assertFalse(raw.connected)
-        self.assertEqual(raw.closed[:2], (1, 0x178))  # TLS: no_application_protocol
 
 
 class Hostile(Case):

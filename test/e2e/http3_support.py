@@ -110,14 +110,20 @@ def status_of(section):
 class Raw:
     """A connection of raw_client.  What the server has said is in `streams`: name -> bytes."""
 
-    def __init__(self, program, port, ca, alpn='h3', prepare=True):
-        self.process = subprocess.Popen([program, str(port), ca, alpn], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, bufsize=0)
+    def __init__(self, program, port, ca, alpn='h3', prepare=True, ticket=None, first=b''):
+        """The program reads `first` before anything else: as 0-RTT if there is a ticket."""
+        stdin, to = os.pipe()
+        os.write(to, first)
+        with open(stdin, 'rb') as file:
+            self.process = subprocess.Popen(
+                [program, str(port), ca, alpn, *([ticket] if ticket else [])], stdin=file,
+                stdout=subprocess.PIPE, bufsize=0)
+        self.process.stdin = open(to, 'wb', 0)
         self.rest = b''
         self.streams, self.ended, self.resets, self.stops = {}, set(), {}, {}
         self.datagrams, self.refused, self.closed = [], [], None
         self.count = 0
-        self.connected = False
+        self.connected = self.early = self.ticket = False
         self.wait(lambda: self.connected or self.closed)
         if prepare:
             self.uni('control', b'\0' + frame(SETTINGS))
@@ -157,7 +163,9 @@ class Raw:
     def take(self, line):
         word, *more = line.split(' ')
         if word == 'connected':
-            self.connected = True
+            self.connected, self.early = True, bool(more)
+        elif word == 'ticket':
+            self.ticket = True
         elif word == 'data':
             self.streams[more[0]] = self.streams.get(more[0], b'') + bytes.fromhex(
                 more[1].replace('-', ''))
@@ -239,8 +247,8 @@ class Case(Processes):
         self.url = f'https://localhost:{self.port}'
         return server
 
-    def raw(self, alpn='h3', prepare=True):
-        raw = Raw(self.raw_client, self.port, self.ca, alpn, prepare)
+    def raw(self, alpn='h3', prepare=True, **more):
+        raw = Raw(self.raw_client, self.port, self.ca, alpn, prepare, **more)
         self.addCleanup(raw.end)
         self.assertTrue(raw.connected)
         return raw

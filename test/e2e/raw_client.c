@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A client that sends what its stdin says, and prints what comes: for servers whose protocol a test
- * wants to break.  `raw_client PORT CA-FILE ALPN`.
+ * wants to break.  `raw_client PORT CA-FILE ALPN [TICKET-FILE]`.  A ticket of the server goes into
+ * the file; with one in it what stdin says before the handshake is 0-RTT.
  *
  *     uni NAME, bidi NAME          opens a stream
  *     send NAME HEX [fin]          "-" for no bytes
@@ -8,10 +9,10 @@
  *     datagram HEX
  *     close CODE
  *
- * It prints "connected", "data NAME HEX [fin]", "reset NAME CODE", "stopped NAME CODE", "datagram
- * HEX", "room KIND" when more streams may be opened, "refused WORD" for what the library did not
- * take, and "closed KIND CODE REASON" as the last line.  Streams of the server are called by their
- * numbers. */
+ * It prints "connected", with "early" behind it if the server took 0-RTT, "ticket", "data NAME HEX
+ * [fin]", "reset NAME CODE", "stopped NAME CODE", "datagram HEX", "room KIND" when more streams may
+ * be opened, "refused WORD" for what the library did not take, and "closed KIND CODE REASON" as the
+ * last line.  Streams of the server are called by their numbers. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ static struct {
 static size_t stream_count;
 static char line[LINE_MAX_SIZE];
 static size_t line_size;
+static const char *ticket_file;
 /* What was lent, until the program ends. */
 static struct kept {
     struct kept *next;
@@ -143,13 +145,27 @@ static bool read_commands(struct spate_conn *conn)
     return true;
 }
 
+static void write_ticket(const struct spate_event *event)
+{
+    FILE *file = ticket_file != NULL ? fopen(ticket_file, "wb") : NULL;
+    if (file == NULL)
+        return;
+    size_t size = fwrite(event->u.bytes.data, 1, event->u.bytes.size, file);
+    if (fclose(file) == 0 && size == event->u.bytes.size)
+        puts("ticket");
+}
+
 /* Returns false after the last event. */
 static bool print_event(struct spate_shard *shard, struct spate_event *event)
 {
     const char *name = name_of(event->stream_id);
     switch (event->kind) {
     case SPATE_EVENT_CONNECTED:
-        puts("connected");
+        puts(spate_conn_early(event->conn) == SPATE_EARLY_ACCEPTED ? "connected early"
+                                                                   : "connected");
+        break;
+    case SPATE_EVENT_TICKET:
+        write_ticket(event);
         break;
     case SPATE_EVENT_STREAM_DATA:
         print_bytes("data", name, &event->u.data.slice, event->u.data.fin);
@@ -181,17 +197,18 @@ static bool print_event(struct spate_shard *shard, struct spate_event *event)
 static int run(struct spate_shard *shard, struct spate_conn *conn)
 {
     struct spate_event events[64];
-    bool is_connected = false;
+    bool may_send = false;
     for (bool is_open = true; is_open;) {
         if (spate_shard_turn(shard, TURN_NS) < 0)
             return 1;
         for (uint32_t count; is_open && (count = spate_shard_events(shard, events, 64)) > 0;) {
             for (uint32_t i = 0; i < count; i++) {
-                is_connected = is_connected || events[i].kind == SPATE_EVENT_CONNECTED;
+                may_send = may_send || events[i].kind == SPATE_EVENT_EARLY ||
+                           events[i].kind == SPATE_EVENT_CONNECTED;
                 is_open = print_event(shard, &events[i]) && is_open;
             }
         }
-        if (is_open && is_connected && !read_commands(conn))
+        if (is_open && may_send && !read_commands(conn))
             return 0;
         (void)fflush(stdout);
     }
@@ -199,16 +216,29 @@ static int run(struct spate_shard *shard, struct spate_conn *conn)
     return 0;
 }
 
+/* Returns the number of bytes, or 0 if there is no ticket. */
+static size_t read_ticket(uint8_t *ret, size_t size_max)
+{
+    FILE *file = ticket_file != NULL ? fopen(ticket_file, "rb") : NULL;
+    if (file == NULL)
+        return 0;
+    size_t size = fread(ret, 1, size_max, file);
+    (void)fclose(file);
+    return size;
+}
+
 int main(int argc, char **argv)
 {
+    static uint8_t ticket[8192];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct spate_config config;
     struct spate_tls_options options;
     struct spate_engine *engine;
     struct spate_tls *tls;
     struct spate_conn *conn;
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
+    ticket_file = argv[4]; /* may be NULL */
     const char *const alpn[] = {argv[3]};
     address.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10));
     spate_config_init(&config);
@@ -222,8 +252,17 @@ int main(int argc, char **argv)
         spate_engine_create(&config, &engine, NULL) != 0)
         return 1;
     struct spate_shard *shard = spate_engine_shard(engine, 0);
-    if (spate_shard_connect(shard, (const struct sockaddr *)&address, sizeof(address), "localhost",
-                            tls, NULL, &conn, NULL) != 0)
+    const struct spate_connect_options to = {
+        .size = sizeof(to),
+        .address = (const struct sockaddr *)&address,
+        .address_size = sizeof(address),
+        .server_name = "localhost",
+        .tls = tls,
+        .ticket = ticket,
+        .ticket_size = read_ticket(ticket, sizeof(ticket)),
+        .early = true,
+    };
+    if (spate_shard_connect_with(shard, &to, &conn, NULL) != 0)
         return 1;
     int status = run(shard, conn);
     spate_engine_destroy(engine);

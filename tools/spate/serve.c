@@ -389,8 +389,7 @@ static bool create_http3(struct server *server, const struct serve_options *o)
         .echoes = o->echoes,
         .is_verbose = o->is_verbose,
     };
-    /* Of a request in 0-RTT it cannot be known yet which protocol it is of. */
-    if (!HTTP3_IS_BUILT || o->accepts_early || o->token != NULL)
+    if (!HTTP3_IS_BUILT || o->token != NULL)
         return true;
     server->http3 = http3_create(&options);
     if (server->http3 == NULL)

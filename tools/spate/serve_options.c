@@ -260,9 +260,8 @@ static int check(const struct serve_options *o)
         return message_usage("serve", "--prefer goes with one --listen", NULL);
     if (!HTTP3_IS_BUILT && (o->lists_folders || o->prints_alt_svc || o->echoes))
         return message_usage("serve", "was built without HTTP/3: libnghttp3 was not found", NULL);
-    if ((o->accepts_early || o->token != NULL) &&
-        (o->lists_folders || o->prints_alt_svc || o->echoes))
-        return message_usage("serve", "with --early and with --token there is no HTTP/3", NULL);
+    if (o->token != NULL && (o->lists_folders || o->prints_alt_svc || o->echoes))
+        return message_usage("serve", "with --token there is no HTTP/3", NULL);
     if (o->root == NULL)
         return message_usage("serve", "--root is missing", NULL);
     if ((o->cert == NULL) != (o->key == NULL))

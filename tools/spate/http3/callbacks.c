@@ -146,8 +146,10 @@ static int begin_session(struct http3_stream *stream)
     static const nghttp3_data_reader reader = {.read_data = on_read_session};
     struct http3_conn *c = stream->conn;
     struct answer answer;
-    bool is_begun = wt_session_begin(c->wt, stream->id);
-    answer_begin(&answer, is_begun ? 200 : 429);
+    /* The cipher is known with SPATE_EVENT_CONNECTED: before it this may be a replay. [RFC8470] */
+    bool is_early = spate_conn_cipher(c->conn)[0] == 0;
+    bool is_begun = !is_early && wt_session_begin(c->wt, stream->id);
+    answer_begin(&answer, is_begun ? 200 : is_early ? 425 : 429);
     answer_add(&answer, "sec-webtransport-http3-draft", "draft02");
     request_end(&stream->request);
     stream->status = answer.status;
