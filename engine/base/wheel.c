@@ -19,6 +19,7 @@ void se_wheel_init(struct se_wheel *wheel, uint64_t now_ns)
 {
     *wheel = (struct se_wheel){.now_tick = now_ns >> SE_WHEEL_TICK_SHIFT};
     sb_list_init(&wheel->due);
+    sb_list_init(&wheel->due_coarse);
     sb_list_init(&wheel->held);
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++)
         for (uint32_t slot = 0; slot < SE_WHEEL_SLOTS; slot++)
@@ -98,7 +99,8 @@ static void cascade(struct se_wheel *wheel, uint32_t level)
         } else {
             SB_ASSERT(timer->due_tick == wheel->now_tick);
             timer->level = SE_WHEEL_LEVELS;
-            sb_list_push_back(&wheel->due, &timer->link);
+            sb_list_push_back(se_timer_is_coarse(timer) ? &wheel->due_coarse : &wheel->due,
+                              &timer->link);
         }
     }
 }
@@ -112,14 +114,17 @@ struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns)
         uint32_t level = first_occupied(wheel, &tick);
         if (level == SE_WHEEL_LEVELS || tick > target) {
             wheel->now_tick = SB_MAX(wheel->now_tick, target);
-            return NULL;
+            break;
         }
         SB_ASSERT(tick >= wheel->now_tick);
         wheel->now_tick = tick;
         cascade(wheel, level);
     }
 
-    struct sb_link *link = sb_list_first(&wheel->due);
+    struct sb_link *list = sb_list_is_empty(&wheel->due) ? &wheel->due_coarse : &wheel->due;
+    if (sb_list_is_empty(list))
+        return NULL;
+    struct sb_link *link = sb_list_first(list);
     struct se_timer *timer = SB_CONTAINER_OF(link, struct se_timer, link);
     se_wheel_remove(wheel, timer);
     return timer;
@@ -142,7 +147,7 @@ void se_wheel_release(struct se_wheel *wheel)
 
 uint64_t se_wheel_next_ns(const struct se_wheel *wheel)
 {
-    if (!sb_list_is_empty(&wheel->due))
+    if (!sb_list_is_empty(&wheel->due) || !sb_list_is_empty(&wheel->due_coarse))
         return 0;
     uint64_t tick;
     if (first_occupied(wheel, &tick) == SE_WHEEL_LEVELS)
@@ -154,6 +159,8 @@ void se_wheel_check(const struct se_wheel *wheel)
 {
     uint32_t count = 0;
     SB_LIST_EACH(link, &wheel->due)
+        count++;
+    SB_LIST_EACH(link, &wheel->due_coarse)
         count++;
     SB_LIST_EACH(link, &wheel->held)
         count++;

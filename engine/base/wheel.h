@@ -15,7 +15,10 @@
  *
  * Time is cut into ticks of 8.2 us.  A timer pops at the end of the tick in which its deadline
  * lies: up to one tick late, and never early, except for one that is more than six days off:
- * that one pops at the wheel's end.  So the owner compares with the deadline once more. */
+ * that one pops at the wheel's end.  So the owner compares with the deadline once more.
+ *
+ * Deadlines that are multiples of 33.6 ms are coarse: their owners share them so that one wake-up
+ * serves many, and none of them is urgent.  They pop after all others that are due. */
 
 #define SE_WHEEL_TICK_SHIFT 13
 #define SE_WHEEL_LEVELS     6
@@ -48,6 +51,7 @@ struct se_wheel {
     uint64_t occupied[SE_WHEEL_LEVELS];
     struct sb_link slots[SE_WHEEL_LEVELS][SE_WHEEL_SLOTS];
     struct sb_link due;
+    struct sb_link due_coarse;
     struct sb_link held;
     uint32_t count;
 };
@@ -64,14 +68,20 @@ static inline bool se_timer_is_armed(const struct se_timer *timer)
     return sb_link_is_in(&timer->link);
 }
 
+/* Whether its deadline is coarse.  The timer was armed, and may be no more. */
+static inline bool se_timer_is_coarse(const struct se_timer *timer)
+{
+    return (timer->due_tick & ((UINT64_C(1) << 2 * SE_WHEEL_SLOT_SHIFT) - 1)) == 0;
+}
+
 /* Arms the timer, or moves it.  SB_NEVER disarms it. */
 void se_wheel_set(struct se_wheel *wheel, struct se_timer *timer, uint64_t deadline_ns);
 
 /* Disarms it, if it is armed. */
 void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer);
 
-/* Disarms and returns the next timer whose deadline has passed, or returns NULL.  `now_ns` never
- * goes backwards. */
+/* Disarms and returns the next timer whose deadline has passed, or returns NULL.  Coarse ones are
+ * last.  `now_ns` never goes backwards. */
 struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns);
 
 /* Holds a timer that se_wheel_pop() has returned: it is armed, and pops after se_wheel_release().

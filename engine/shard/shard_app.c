@@ -8,6 +8,11 @@
 
 #include "engine/base/clock.h"
 
+/* Timers of idle connections that a turn runs: each finds its connection outside of the caches, and
+ * hundreds are due at once.  So many take as long as a turn does that has much to receive; all in
+ * one would keep a busy connection waiting until its window or the socket's buffer is used up. */
+enum { COARSE_PER_TURN = 32 };
+
 int se_shard_push_post(struct spate_shard *shard, const struct se_post *post)
 {
     int result = se_mpsc_push(&shard->posts, post);
@@ -105,7 +110,9 @@ static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
 void se_shard_run_timers(struct spate_shard *shard)
 {
     struct se_timer *timer;
-    while ((timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
+    uint32_t coarse_left = COARSE_PER_TURN;
+    while (coarse_left > 0 && (timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
+        coarse_left -= se_timer_is_coarse(timer);
         switch (timer->kind) {
         case SE_TIMER_CONN:
             on_conn_timer(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "engine/base/wheel.h"
+#include "engine/shard/shard.h"
 #include "proto/conn/alive.h"
 
 enum { CONNS = 100000 };
@@ -129,12 +130,51 @@ static void any_wait_is_kept_to_an_eighth(void **state)
     assert_true(sp_conn_alive_at_ns(SB_S, SB_NEVER, 0) == SB_NEVER);
 }
 
+static uint32_t task_count;
+
+static void count_task(struct se_task *task, uint64_t now_ns)
+{
+    (void)task, (void)now_ns;
+    task_count++;
+}
+
+/* What is due in between does not wait for them, and they are done in a few turns. */
+static void hundreds_at_once_are_spread_over_turns(void **state)
+{
+    (void)state;
+    enum { TASKS = 300 };
+    static struct spate_shard shard;
+    static struct se_task tasks[TASKS];
+    static struct se_task urgent = {.run = count_task};
+    struct sb_link list;
+    uint32_t turns = 0;
+    sb_list_init(&list);
+    se_wheel_init(&shard.wheel, SB_S);
+    uint64_t due_ns = sb_time_ceil(2 * SB_S, SP_COARSE_NS);
+    for (uint32_t i = 0; i < TASKS; i++) {
+        tasks[i].run = count_task;
+        se_task_join(&list, &tasks[i]);
+        se_wheel_set(&shard.wheel, &tasks[i].timer, due_ns);
+    }
+    se_task_join(&list, &urgent);
+    for (shard.now_ns = due_ns; task_count < TASKS + turns; shard.now_ns += 100 * SB_US, turns++) {
+        uint32_t before = task_count;
+        se_wheel_set(&shard.wheel, &urgent.timer, shard.now_ns - TICK_NS);
+        assert_true(se_wheel_next_ns(&shard.wheel) <= shard.now_ns); /* it does not sleep */
+        se_shard_run_timers(&shard);
+        assert_false(se_timer_is_armed(&urgent.timer));
+        assert_in_range(task_count - before, 2, 50);
+    }
+    assert_in_range(turns, TASKS / 50, TASKS / 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hundred_thousand_keep_alives_wake_thirty_times_a_second),
         cmocka_unit_test(what_was_in_step_drifts_apart),
         cmocka_unit_test(any_wait_is_kept_to_an_eighth),
+        cmocka_unit_test(hundreds_at_once_are_spread_over_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,34 @@ static void a_timer_beyond_the_wheel_pops_early_rather_than_never(void **state)
     assert_ptr_equal(se_wheel_pop(&w, week), &t);
 }
 
+static void coarse_timers_pop_after_all_others(void **state)
+{
+    (void)state;
+    struct se_wheel w;
+    struct se_timer coarse[2];
+    struct se_timer fine;
+    uint64_t coarse_ns = TICK << 2 * SE_WHEEL_SLOT_SHIFT;
+    se_wheel_init(&w, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        se_timer_init(&coarse[i]);
+        se_wheel_set(&w, &coarse[i], 3 * coarse_ns);
+    }
+    se_timer_init(&fine);
+    se_wheel_set(&w, &fine, 3 * coarse_ns + TICK);
+    assert_true(se_timer_is_coarse(&coarse[0]));
+    assert_false(se_timer_is_coarse(&fine));
+    assert_null(se_wheel_pop(&w, 3 * coarse_ns - 1));
+    assert_ptr_equal(se_wheel_pop(&w, 3 * coarse_ns), &coarse[0]);
+    assert_true(se_wheel_next_ns(&w) == 0); /* the other one is due still */
+    se_wheel_check(&w);
+    assert_ptr_equal(se_wheel_pop(&w, 3 * coarse_ns + 2 * TICK), &fine);
+    se_wheel_set(&w, &coarse[1], 5 * coarse_ns); /* one that is due may move */
+    se_wheel_check(&w);
+    assert_null(se_wheel_pop(&w, 4 * coarse_ns));
+    assert_ptr_equal(se_wheel_pop(&w, 5 * coarse_ns), &coarse[1]);
+    assert_int_equal(w.count, 0);
+}
+
 #define MODEL_COUNT 200
 
 struct model {
@@ -191,6 +219,7 @@ int main(void)
         cmocka_unit_test(the_next_time_never_lies_behind_the_first_deadline),
         cmocka_unit_test(a_timer_that_is_moved_or_disarmed_leaves_its_old_place),
         cmocka_unit_test(a_timer_beyond_the_wheel_pops_early_rather_than_never),
+        cmocka_unit_test(coarse_timers_pop_after_all_others),
         cmocka_unit_test(many_timers_pop_as_a_plain_list_says),
         cmocka_unit_test(a_held_timer_pops_when_it_is_released),
     };
