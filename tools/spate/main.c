@@ -18,7 +18,7 @@ static const char usage_text[] =
     "  spate caps        what this kernel and this build can do, and why not; and which\n"
     "                    OpenSSL and liburing are in it\n"
     "  spate cert        makes a self-signed certificate, for trying things\n"
-    "  spate serve       serves the files of a folder (HTTP/0.9 over QUIC)\n"
+    "  spate serve       serves the files of a folder (HTTP/3, and HTTP/0.9 over QUIC)\n"
     "  spate get         fetches files from such a server\n"
     "  spate cp          copies files and folders to and from a server with --cp\n"
     "  spate sync        makes a folder like another one, here or there\n"
@@ -27,7 +27,9 @@ static const char usage_text[] =
     "  spate version\n"
     "  spate help\n"
     "\n"
-    "\"spate COMMAND --help\" describes the options.\n";
+    "\"spate COMMAND --help\" describes the options.  Every failure is one line on stderr.\n"
+    "Exits with 0, with 1 after a failure, 2 for a wrong command line, and 130 after SIGINT or\n"
+    "SIGTERM.\n";
 
 static int version_run(int argc, char **argv)
 {

@@ -101,6 +101,8 @@ def the_programs_are_installed_and_run(installed):
     assert run([installed.bin / 'spate', 'version']) == f'spate {version}\n'
     assert version in run([installed.bin / 'spate-bench', '--version'])
     assert 'spate-bench SCENARIO [options]' in run([installed.bin / 'spate-bench', '--help'])
+    pages = sorted(path.name for path in (installed.bin.parent / 'share/man').rglob('*.[1-9]'))
+    assert pages == ['spate-bench.1', 'spate.1', 'spate.3'], pages
 
 
 def all_public_headers_are_installed_and_no_other(installed):
