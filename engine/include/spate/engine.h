@@ -303,7 +303,8 @@ SPATE_API uint32_t spate_shard_events(struct spate_shard *shard, struct spate_ev
  * destroy the engine afterwards.
  *
  *   timeout_ns  Nanoseconds from now that connections may take to finish.  0: close them in the
- * next turn.  SPATE_FOREVER: never close them. error       An application error code below 2^62.
+ *               next turn.  SPATE_FOREVER: never close them.
+ *   error       An application error code below 2^62.
  *   reason      Text for a person.  Copied, at most 128 bytes of it; may be NULL.
  *
  * A later call replaces the three arguments for connections that are still open.  After
