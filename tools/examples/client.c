@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/examples/client.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int client_failed(const char *call, int result, const struct spate_error *error)
+{
+    fprintf(stderr, "%s: %s\n", call, error->text[0] != 0 ? error->text : strerror(-result));
+    return 1;
+}
+
+int client_open(struct client *client, const struct spate_config *config, const char *port,
+                const char *ca_file)
+{
+    static const char *const alpn[] = {"echo"};
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(port)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    struct spate_error error = {""};
+    struct spate_tls_options options;
+    struct spate_conn *conn; /* events name it */
+    memset(client, 0, sizeof(*client));
+    spate_tls_options_init(&options);
+    options.ca_file = ca_file;
+    options.alpn = alpn;
+    options.alpn_count = 1;
+    int result = spate_tls_client_create(&options, &client->tls, &error);
+    if (result != 0)
+        return client_failed("spate_tls_client_create", result, &error);
+    result = spate_engine_create(config, &client->engine, &error);
+    if (result != 0)
+        return client_failed("spate_engine_create", result, &error);
+    client->shard = spate_engine_shard(client->engine, 0);
+    result = spate_shard_connect(client->shard, (const struct sockaddr *)&address, sizeof(address),
+                                 "localhost", client->tls, NULL, &conn, &error);
+    return result == 0 ? 0 : client_failed("spate_shard_connect", result, &error);
+}
+
+void client_close(struct client *client)
+{
+    spate_engine_destroy(client->engine);
+    spate_tls_destroy(client->tls);
+}
