@@ -208,6 +208,48 @@ def the_cpp_wrappers_compile_without_exceptions_and_their_echo_runs(installed):
     return None if tried > 0 else NOT_TRIED
 
 
+CMAKE_PROJECT = '''cmake_minimum_required(VERSION 3.16)
+project(embed C)
+find_package(spate @VERSION@ REQUIRED)
+foreach(kind spate static)
+  add_executable(echo-cmake-${kind} echo.c)
+  target_link_libraries(echo-cmake-${kind} PRIVATE spate::${kind})
+endforeach()
+'''
+
+
+def a_program_of_cmake_links_to_either_and_runs(installed):
+    if shutil.which('cmake') is None:
+        print('# not tried, the system lacks cmake')
+        return NOT_TRIED
+    folder = installed.work / 'cmake'
+    folder.mkdir()
+    shutil.copy(HERE / 'echo.c', folder)
+    package = f'-Dspate_DIR={installed.lib / "cmake/spate"}'
+    version = installed.pkg_config('--modversion')[0]
+    minor = '.'.join(version.split('.')[:2])
+    for wanted in ('', minor, version):
+        (folder / 'CMakeLists.txt').write_text(CMAKE_PROJECT.replace('@VERSION@', wanted))
+        run(['cmake', '-S', folder, '-B', folder / 'build', package,
+             f'-DCMAKE_C_COMPILER={shutil.which(CC[-1])}'])
+    run(['cmake', '--build', folder / 'build'])
+    check_echo(installed, folder / 'build/echo-cmake-spate', True)
+    check_echo(installed, folder / 'build/echo-cmake-static', False)
+    # A project that only asks for it, and has no compiler.
+    (folder / 'CMakeLists.txt').write_text(
+        f'cmake_minimum_required(VERSION 3.16)\nproject(asks NONE)\n'
+        f'find_package(spate {version} EXACT REQUIRED)\n')
+    run(['cmake', '-S', folder, '-B', folder / 'asks', package])
+    later = f'{minor}.{int(version.split(".")[2]) + 1}'
+    for wanted in (later, '99.0', f'{int(version.split(".")[0]) + 1}.0'):
+        (folder / 'CMakeLists.txt').write_text(CMAKE_PROJECT.replace('@VERSION@', wanted))
+        refused = subprocess.run(['cmake', '-S', folder, '-B', folder / 'other', package],
+                                 capture_output=True, text=True, check=False)
+        assert refused.returncode != 0, wanted
+        assert 'requested version' in refused.stderr and version in refused.stderr, refused.stderr
+    return None
+
+
 def a_program_may_use_the_libcrypto_of_the_system_beside_it(installed):
     system = ' '.join(run(['openssl', 'version']).split()[:2])
     crypto = installed.work / 'system_crypto.o'
@@ -236,6 +278,7 @@ def main():
         a_program_that_takes_all_from_archives_links_and_runs,
         a_cpp_program_links_to_either_and_runs,
         the_cpp_wrappers_compile_without_exceptions_and_their_echo_runs,
+        a_program_of_cmake_links_to_either_and_runs,
         a_program_may_use_the_libcrypto_of_the_system_beside_it,
     ]
     failed = 0
