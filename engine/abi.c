@@ -288,6 +288,16 @@ FROZEN_FIELD(struct spate_connect_options, socket_group, 88, 4);
 FROZEN_FIELD(struct spate_connect_options, reserved_2, 92, 4);
 LAST_FIELD(struct spate_connect_options, reserved_2);
 
+FROZEN_FIELD(struct spate_datagram, size, 0, 8);
+FROZEN_FIELD(struct spate_datagram, head, 8, 8);
+FROZEN_FIELD(struct spate_datagram, head_size, 16, 8);
+FROZEN_FIELD(struct spate_datagram, data, 24, 8);
+FROZEN_FIELD(struct spate_datagram, data_size, 32, 8);
+FROZEN_FIELD(struct spate_datagram, tag, 40, 8);
+FROZEN_FIELD(struct spate_datagram, deadline_ns, 48, 8);
+FROZEN_FIELD(struct spate_datagram, flags, 56, 4);
+FROZEN_FIELD(struct spate_datagram, reserved, 60, 4);
+LAST_FIELD(struct spate_datagram, reserved);
 FROZEN_FIELD(struct spate_listen_options, size, 0, 8);
 FROZEN_FIELD(struct spate_listen_options, address, 8, 8);
 FROZEN_FIELD(struct spate_listen_options, address_size, 16, 4);

@@ -9,7 +9,8 @@
  * them, because they are acknowledged or lost together.
  *
  * Bytes of a message are read by the cipher where they lie, like those of streams.  A few bytes are
- * copied behind their frame's head instead: an entry of the scatter list would cost more. */
+ * copied behind their frame's head instead: an entry of the scatter list would cost more.  So is
+ * the head of a message of two parts. */
 
 #include "proto/base/assert.h"
 #include "proto/conn/memory.h"
@@ -35,7 +36,8 @@ static bool add_frame(struct sp_conn *conn, struct sp_build *build,
     bool has_length;
     if (!fits(build, message->size, &has_length))
         return false;
-    bool is_copied = message->size <= COPY_SIZE_MAX;
+    size_t data_size = message->size - message->head_size;
+    bool is_copied = data_size <= COPY_SIZE_MAX;
     if (!is_copied && build->data_count == SP_DATA_FRAMES_MAX)
         return false;
     struct sb_writer w = sp_build_writer(build);
@@ -43,14 +45,16 @@ static bool add_frame(struct sp_conn *conn, struct sp_build *build,
         sp_frame_write_padding(&w, sp_build_left(build) - message->size -
                                        sp_frame_datagram_head_size(message->size, false));
     sp_frame_write_datagram_head(&w, message->size, has_length);
+    if (message->head_size > 0)
+        sb_writer_bytes(&w, message->head, message->head_size);
     if (is_copied)
-        sb_writer_bytes(&w, message->data, message->size);
+        sb_writer_bytes(&w, message->data, data_size);
     if (!sp_build_commit(build, &w))
         return false; /* no room for control bytes */
     if (is_copied)
-        conn->stats.copied_out_bytes += message->size;
+        conn->stats.copied_out_bytes += data_size;
     else
-        sp_build_data(build, message->data, message->size);
+        sp_build_data(build, message->data, data_size);
     return true;
 }
 

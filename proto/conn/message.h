@@ -19,9 +19,14 @@
  *     SP_EVENT_MESSAGE            one was received
  *     sp_conn_release_message()   the application has released it */
 
+/* Bytes before the data of a message that are copied with it: enough for the header of a tunnel. */
+#define SP_MESSAGE_HEAD_SIZE_MAX 32
+
 struct sp_message_args {
+    const void *head;     /* copied during the call */
+    size_t head_size;     /* at most SP_MESSAGE_HEAD_SIZE_MAX */
     const void *data;     /* lent until its result, or copied during the call */
-    size_t size;          /* may be 0 */
+    size_t size;          /* of the data; may be 0 */
     uint64_t tag;         /* returned with the result */
     uint64_t deadline_ns; /* a message that has not been sent then is dropped; SB_NEVER: none */
     bool is_copied;       /* `size` is at most SP_COPY_SIZE_MAX */

@@ -134,30 +134,35 @@ static void enqueue(struct sp_messages *state, struct sp_message *message)
 enum sp_result sp_conn_send_message(struct sp_conn *conn, const struct sp_message_args *args)
 {
     SB_ASSERT(args->data != NULL || args->size == 0);
+    SB_ASSERT(args->head_size <= SP_MESSAGE_HEAD_SIZE_MAX);
     if (conn->state != SP_CONN_OPEN)
         return SP_CLOSED;
     int64_t size_max = sp_conn_message_size_max(conn);
     if (size_max < 0)
         return SP_GONE;
-    if (args->size > (uint64_t)size_max || (args->is_copied && args->size > SP_COPY_SIZE_MAX))
+    if (args->size > (uint64_t)size_max || args->head_size + args->size > (uint64_t)size_max ||
+        (args->is_copied && args->size > SP_COPY_SIZE_MAX))
         return SP_INVALID;
+    size_t size = args->head_size + args->size;
     struct sp_messages *state = state_of(conn);
     if (state == NULL)
         return SP_NO_MEMORY;
-    if (is_full(conn, args->size)) {
+    if (is_full(conn, size)) {
         state->room = SP_MESSAGE_ROOM_WANTED;
         return SP_AGAIN;
     }
     struct sp_message *message = sb_store_take_ordinary(&state->store);
     if (message == NULL)
         return SP_NO_MEMORY;
-    *message = (struct sp_message){
-        .data = args->data,
-        .size = (uint32_t)args->size,
-        .tag = args->tag,
-        .deadline_ns = args->deadline_ns,
-        .is_silent = args->is_silent,
-    };
+    message->data = args->data;
+    message->buffer = NULL;
+    message->tag = args->tag;
+    message->deadline_ns = args->deadline_ns;
+    message->size = (uint32_t)size;
+    message->is_silent = args->is_silent;
+    message->head_size = (uint8_t)args->head_size;
+    if (args->head_size > 0)
+        memcpy(message->head, args->head, args->head_size);
     if (!hold_bytes(conn, args, message)) {
         sb_store_give(&state->store, message);
         return SP_NO_MEMORY;
@@ -349,7 +354,9 @@ static bool keep_message(struct sp_conn *conn, const struct sp_frame_datagram *f
     struct sp_message *message = sb_store_take_ordinary(&state->store);
     if (message == NULL)
         return false;
-    *message = (struct sp_message){.size = (uint32_t)frame->size};
+    message->data = NULL;
+    message->buffer = NULL;
+    message->size = (uint32_t)frame->size;
     if (!keep_bytes(conn, frame, datagram, message)) {
         sb_store_give(&state->store, message);
         return false;

@@ -3,6 +3,7 @@
 #define SP_CONN_MESSAGES_H
 
 #include "proto/conn/impl.h"
+#include "proto/conn/message.h"
 #include "proto/wire/frame.h"
 
 /* The messages of a connection that has any: what conn->messages points to.  [RFC9221] */
@@ -14,9 +15,11 @@ struct sp_message {
     struct sb_buffer *buffer; /* holds a reference; NULL: the memory is lent, or there is none */
     uint64_t tag;
     uint64_t deadline_ns;
-    uint32_t size;
-    uint8_t fate; /* enum sp_message_fate, once it is known */
+    uint32_t size; /* of head and data */
+    uint8_t fate;  /* enum sp_message_fate, once it is known */
     bool is_silent;
+    uint8_t head_size; /* 0 for received ones */
+    uint8_t head[SP_MESSAGE_HEAD_SIZE_MAX];
 };
 
 struct sp_message_list {

@@ -193,6 +193,73 @@ static void a_flood_is_bounded_and_reported_in_batches(void **state)
     assert_true(stats.packets_in < FLOOD_COUNT / 4); /* many share a packet */
 }
 
+/* The two parts are a beginning of struct talk.bytes too, so check_message() sees a seam. */
+static void a_message_of_two_parts_arrives_as_one(void **state)
+{
+    (void)state;
+    static const size_t heads[] = {0, 1, 24, 30, SPATE_DATAGRAM_HEAD_SIZE_MAX};
+    static const size_t sizes[] = {0, 1, 64, 65, 300, 1300};
+    struct pw *w = world_create(takes_messages, takes_messages);
+    struct spate_conn *conn = pw_connected(w);
+    pw_until(w, is_large);
+    struct talk *client = talk_of(&w->client), *server = talk_of(&w->server);
+    uint64_t bytes = 0, count = 0, silent_count = 0;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+            uint8_t head[SPATE_DATAGRAM_HEAD_SIZE_MAX]; /* the caller's again after the call */
+            memcpy(head, client->bytes, heads[i]);
+            struct spate_datagram d = {.size = sizeof(d),
+                                       .head = head,
+                                       .head_size = heads[i],
+                                       .data = client->bytes + heads[i],
+                                       .data_size = sizes[k],
+                                       .flags = (uint32_t)(count % 4)};
+            assert_int_equal(spate_conn_datagram_send_with(conn, &d), 0);
+            memset(head, 0xee, sizeof(head));
+            bytes += heads[i] + sizes[k];
+            silent_count += (count++ & SPATE_DATAGRAM_SILENT) != 0;
+        }
+    }
+    server->want_arrived = count;
+    client->want_results = count - silent_count;
+    pw_until(w, is_over);
+    assert_int_equal(server->arrived_bytes, bytes);
+    assert_int_equal(client->result_counts[SPATE_DATAGRAM_ACKED], count - silent_count);
+}
+
+static void two_parts_that_cannot_be_sent_are_refused(void **state)
+{
+    (void)state;
+    struct pw *w = world_create(takes_messages, NULL);
+    struct spate_conn *conn = pw_connected(w);
+    const uint8_t *bytes = talk_of(&w->client)->bytes;
+    size_t max = spate_conn_datagram_size_max(conn);
+    const struct spate_datagram good = {
+        .size = sizeof(good), .head = bytes, .head_size = 4, .data = bytes, .data_size = 4};
+    assert_int_equal(spate_conn_datagram_send_with(conn, NULL), -EINVAL);
+    struct spate_datagram bad = good;
+    bad.size = 8;
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EINVAL);
+    bad = good;
+    bad.head_size = SPATE_DATAGRAM_HEAD_SIZE_MAX + 1;
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EINVAL);
+    bad = good;
+    bad.head = NULL;
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EINVAL);
+    bad = good;
+    bad.data = NULL;
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EINVAL);
+    bad = good;
+    bad.flags = 4;
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EINVAL);
+    bad = good;
+    bad.data_size = max - 3; /* alone it would fit */
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EMSGSIZE);
+    bad.data_size = SIZE_MAX - 2; /* a sum that wraps */
+    assert_int_equal(spate_conn_datagram_send_with(conn, &bad), -EMSGSIZE);
+    assert_int_equal(spate_conn_datagram_send_with(conn, &good), 0);
+}
+
 static void what_cannot_be_sent_is_refused(void **state)
 {
     (void)state;
@@ -273,6 +340,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, messages_of_every_size_arrive_both_ways),
         QT_TEST(owned, a_flood_is_bounded_and_reported_in_batches),
+        QT_TEST(owned, a_message_of_two_parts_arrives_as_one),
+        QT_TEST(owned, two_parts_that_cannot_be_sent_are_refused),
         QT_TEST(owned, what_cannot_be_sent_is_refused),
         QT_TEST(owned, a_message_that_is_late_is_not_sent),
         QT_TEST(owned, the_end_leaves_nothing_behind),
