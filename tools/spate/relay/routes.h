@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SPATE_RELAY_ROUTES_H
+#define SPATE_RELAY_ROUTES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* By which neighbour each unit is reached best.
+ *
+ * Each unit floods announcements with a sequence number.  Every neighbour passes them on once, so
+ * one announcement comes by all neighbours that lead to the unit, each with the cost of its way:
+ * these are the candidates, and the cheapest is the route.  One that is not refreshed expires.  A
+ * route is changed only for one that costs a fifth less, so that two of about equal cost do not
+ * alternate. */
+
+enum { RELAY_UNITS_MAX = 1024, RELAY_CANDIDATES_MAX = 4, RELAY_NO_PEER = 0xffff };
+
+struct relay_candidate {
+    uint16_t peer; /* RELAY_NO_PEER: none */
+    uint16_t cost;
+    uint32_t sequence;
+    uint64_t heard_ns;
+};
+
+struct relay_route {
+    uint32_t unit; /* 0: no route */
+    uint16_t best; /* index of a candidate, or RELAY_NO_PEER */
+    struct relay_candidate candidates[RELAY_CANDIDATES_MAX];
+};
+
+/* Open addressing by unit; never more than RELAY_UNITS_MAX of twice as many places are used. */
+struct relay_routes {
+    struct relay_route places[2 * RELAY_UNITS_MAX];
+    uint32_t count;
+    uint64_t lifetime_ns; /* of a candidate */
+};
+
+void relay_routes_init(struct relay_routes *ret, uint64_t lifetime_ns);
+
+/* An announcement of `unit` came by `peer`; the way by it costs `cost`.  Returns false if it is
+ * older than what is known, or there is no room. */
+bool relay_routes_hear(struct relay_routes *routes, uint32_t unit, uint32_t sequence, uint16_t peer,
+                       uint16_t cost, uint64_t now_ns);
+
+/* Returns the route of a unit, or NULL if none is known. */
+const struct relay_candidate *relay_routes_find(const struct relay_routes *routes, uint32_t unit);
+
+/* Forgets the ways by a neighbour that has gone or does not answer. */
+void relay_routes_lose(struct relay_routes *routes, uint16_t peer);
+/* Forgets what has expired. */
+void relay_routes_expire(struct relay_routes *routes, uint64_t now_ns);
+
+#endif
