@@ -469,6 +469,40 @@ static void a_full_queue_stalls_the_device_and_nothing_is_lost(void **state)
     world_destroy(w);
 }
 
+/* A piece that finds no room takes the others of its packet with it, and no other packet. */
+static void the_rest_of_a_packet_that_lost_a_piece_is_not_sent(void **state)
+{
+    (void)state;
+    for (uint32_t is_flood = 0; is_flood < 2; is_flood++) {
+        struct world *w = world_create(3);
+        link_up(w, 0, 1, false);
+        link_up(w, 1, 2, false);
+        announce_all(w);
+        struct relay_head head = {.kind = RELAY_DATA,
+                                  .flags = is_flood != 0 ? RELAY_FLOOD : 0,
+                                  .hops = 3,
+                                  .source = 1,
+                                  .target = 3,
+                                  .sequence = 50,
+                                  .total = 300};
+        uint64_t sent_count = w->sent_count;
+        w->is_full = true;
+        give(w, 1, 0, &head, 100);
+        w->is_full = false;
+        head.offset = 100;
+        give(w, 1, 0, &head, 100);
+        head.offset = 200;
+        give(w, 1, 0, &head, 100);
+        assert_int_equal(w->sent_count, sent_count);
+        assert_int_equal(drop_count(w, 1, RELAY_DROP_FULL), 3);
+        head.sequence = 51;
+        head.offset = 100;
+        give(w, 1, 0, &head, 100);
+        assert_int_equal(w->sent_count, sent_count + 1);
+        world_destroy(w);
+    }
+}
+
 /* A bridge: frames to an unknown address are flooded, and answers are learned. */
 static void frames_are_learned_from_their_sources(void **state)
 {
@@ -512,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_routing_loop_ends_by_hops),
         cmocka_unit_test(a_hostile_neighbour_is_counted_and_limited),
         cmocka_unit_test(a_full_queue_stalls_the_device_and_nothing_is_lost),
+        cmocka_unit_test(the_rest_of_a_packet_that_lost_a_piece_is_not_sent),
         cmocka_unit_test(frames_are_learned_from_their_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -375,11 +375,9 @@ static void forward(struct relay_core *core, uint16_t peer, struct relay_head *h
     }
     if (head->kind == RELAY_CONTROL)
         path = RELAY_PATH_CONTROL_UNICAST;
-    uint32_t offset;
     if (to != RELAY_NO_PEER) {
         core->path_counts[path]++;
-        if (relay_core_send(core, to, *head, packet, from, &offset) != 0)
-            relay_core_drop(core, RELAY_DROP_FULL);
+        relay_core_pass(core, to, head, packet, from);
     } else if (is_up || core->role == RELAY_ONBOARD) {
         relay_core_drop(core, RELAY_DROP_NO_WAY);
     } else { /* a roadside unit knows neighbours that it has no route by yet */

@@ -66,6 +66,9 @@ struct relay_neighbour {
     bool is_alive; /* answers heartbeats */
     uint16_t cost; /* of the hop */
     struct relay_bucket bucket;
+    /* The packet of which a piece found no room last: its other pieces are of no use. */
+    uint32_t lost_source;
+    uint32_t lost_sequence;
 };
 
 struct relay_ops {
@@ -149,6 +152,9 @@ bool relay_core_resume(struct relay_core *core, bool gives_up);
  * that failed returned, with its offset in `*ret_offset`. */
 int relay_core_send(struct relay_core *core, uint16_t peer, struct relay_head head,
                     struct relay_packet *packet, size_t from, uint32_t *ret_offset);
+/* Passes a packet or a piece of another unit on to one neighbour, or drops it. */
+void relay_core_pass(struct relay_core *core, uint16_t peer, const struct relay_head *head,
+                     struct relay_packet *packet, size_t from);
 /* To all neighbours that are alive but `except`.  Returns to how many. */
 uint32_t relay_core_fan_out(struct relay_core *core, uint16_t except, const struct relay_head *head,
                             struct relay_packet *packet, size_t from);

@@ -50,6 +50,30 @@ int relay_core_send(struct relay_core *core, uint16_t peer, struct relay_head he
     return send_written(core, peer, at, head_size, head.offset, packet, from, ret_offset);
 }
 
+/* One piece that finds no room costs its whole packet, so the others make room for packets that can
+ * still arrive. */
+static bool is_lost(const struct relay_neighbour *n, const struct relay_head *head)
+{
+    return head->offset != 0 && n->lost_source == head->source &&
+           n->lost_sequence == head->sequence;
+}
+
+static void lose(struct relay_core *core, uint16_t peer, const struct relay_head *head)
+{
+    core->peers[peer].lost_source = head->source;
+    core->peers[peer].lost_sequence = head->sequence;
+    relay_core_drop(core, RELAY_DROP_FULL);
+}
+
+void relay_core_pass(struct relay_core *core, uint16_t peer, const struct relay_head *head,
+                     struct relay_packet *packet, size_t from)
+{
+    uint32_t offset;
+    if (is_lost(&core->peers[peer], head) ||
+        relay_core_send(core, peer, *head, packet, from, &offset) != 0)
+        lose(core, peer, head);
+}
+
 uint32_t relay_core_fan_out(struct relay_core *core, uint16_t except, const struct relay_head *head,
                             struct relay_packet *packet, size_t from)
 {
@@ -61,10 +85,11 @@ uint32_t relay_core_fan_out(struct relay_core *core, uint16_t except, const stru
         if (n->unit == 0 || !n->is_alive || i == except || n->unit == head->source)
             continue;
         uint32_t offset;
-        if (send_written(core, i, at, head_size, head->offset, packet, from, &offset) == 0)
+        if (!is_lost(n, head) &&
+            send_written(core, i, at, head_size, head->offset, packet, from, &offset) == 0)
             count++;
         else
-            relay_core_drop(core, RELAY_DROP_FULL);
+            lose(core, i, head);
     }
     return count;
 }

@@ -252,8 +252,6 @@ int relay_link_send(void *user, uint16_t peer, const uint8_t *head, size_t head_
     struct relay_link *link = &node->links[peer];
     if (!link->is_ready)
         return -ENOTCONN;
-    if (link->is_full)
-        return -EAGAIN;
     const struct spate_datagram d = {
         .size = sizeof(d),
         .head = head,
@@ -268,7 +266,6 @@ int relay_link_send(void *user, uint16_t peer, const uint8_t *head, size_t head_
         link->out_count++;
         link->out_bytes += head_size + size;
     }
-    link->is_full = e == -EAGAIN;
     return e;
 }
 
@@ -357,10 +354,6 @@ void relay_link_event(struct relay_node *node, struct spate_event *event)
         break;
     case SPATE_EVENT_DATAGRAMS_SENT:
         on_sent(event);
-        break;
-    case SPATE_EVENT_DATAGRAM_ROOM:
-        if (link != NULL)
-            link->is_full = false;
         break;
     case SPATE_EVENT_CLOSED:
         if (link != NULL)

@@ -30,7 +30,6 @@ struct relay_link {
     struct spate_conn *conn; /* NULL: the place is free */
     bool is_server;
     bool is_ready;    /* the hello of the other side was good */
-    bool is_full;     /* of the queue of messages: until DATAGRAM_ROOM */
     bool was_refused; /* when it ends, it is not tried again before something changes */
     int target;       /* index in the options, or -1 */
     uint32_t unit;    /* when it is ready */
