@@ -8,6 +8,7 @@
 #include "tools/spate/relay/address.h"
 #include "tools/spate/relay/bucket.h"
 #include "tools/spate/relay/control.h"
+#include "tools/spate/relay/device.h"
 #include "tools/spate/relay/header.h"
 #include "tools/spate/relay/reassembly.h"
 #include "tools/spate/relay/routes.h"
@@ -357,6 +358,35 @@ static void one_neighbour_cannot_take_the_room_of_others(void **state)
     pieces_destroy(p);
 }
 
+/* A virtio_net_hdr of a neighbour must not lead the kernel out of the packet. */
+static void heads_of_trains_that_point_elsewhere_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t at[RELAY_TRAIN_HEAD];
+        size_t size; /* of the packet behind it */
+        bool is_good;
+    } rows[] = {
+        {{0}, 20, true},
+        {{1, 1, 40, 0, 0xb4, 5, 20, 0, 16, 0}, 60000, true},    /* TCP over IPv4 */
+        {{1, 0x81, 40, 0, 0xb4, 5, 20, 0, 16, 0}, 60000, true}, /* .. with ECN */
+        {{1, 4, 60, 0, 0xb4, 5, 40, 0, 16, 0}, 60000, true},    /* TCP over IPv6 */
+        {{1, 5, 28, 0, 0xb4, 5, 20, 0, 6, 0}, 60000, true},     /* UDP */
+        {{1, 0, 0, 0, 0, 0, 20, 0, 16, 0}, 38, true},
+        {{1, 0, 0, 0, 0, 0, 20, 0, 16, 0}, 37, false}, /* the checksum is behind the end */
+        {{1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, 100, false},
+        {{0, 1, 41, 0, 0xb4, 5, 0, 0, 0, 0}, 40, false},   /* the headers are larger */
+        {{0, 1, 40, 0, 0, 0, 0, 0, 0, 0}, 4000, false},    /* segments of no size */
+        {{0, 2, 40, 0, 0xb4, 5, 0, 0, 0, 0}, 4000, false}, /* no such kind */
+        {{4, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 4000, false},     /* no such flag */
+    };
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        if (relay_train_head_is_good(rows[i].at, RELAY_TRAIN_HEAD + rows[i].size) !=
+            rows[i].is_good)
+            fail_msg("row %zu", i);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +401,7 @@ int main(void)
         cmocka_unit_test(the_cheapest_way_is_taken_and_replaced),
         cmocka_unit_test(pieces_in_any_order_become_a_packet),
         cmocka_unit_test(pieces_that_overlap_drop_their_packet),
+        cmocka_unit_test(heads_of_trains_that_point_elsewhere_are_refused),
         cmocka_unit_test(one_neighbour_cannot_take_the_room_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
