@@ -330,7 +330,7 @@ void relay_link_event(struct relay_node *node, struct spate_event *event)
         return;
     }
     switch (event->kind) {
-    case SPATE_EVENT_STREAM_BATCH: /* a hello in two packets is rare: all but data is ignored */
+    case SPATE_EVENT_STREAM_BATCH:
         for (size_t i = 0; i < event->u.batch.count; i++) {
             struct spate_event one = {.kind = SPATE_EVENT_STREAM_DATA, .conn = event->conn};
             one.u.data.slice = event->u.batch.slices[i];
