@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SPATE_MESSAGE_H
-#define SPATE_MESSAGE_H
+#ifndef SPATE_COMMAND_MESSAGE_H
+#define SPATE_COMMAND_MESSAGE_H
 
 #include <stdarg.h>
 
