@@ -21,7 +21,6 @@ SPATE, SERVER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
 HANG_S = 120 * SLOWER
 DRAIN_S = 60
 CONNS = 20
-SEEN = 100  # handshakes between two steps of a test
 # A first packet that is lost is sent again after a second: nothing may take that long.
 HANDSHAKE_MS_MAX = 900
 
@@ -47,19 +46,22 @@ class HandOver(Processes):
 
     def load(self):
         load = self.start(LOAD, self.port, self.cert, str(CONNS))
-        self.say(load, '+')
+        self.begin(load)
         self.see(load)
         return load
 
-    @staticmethod
-    def say(load, word):
-        load.stdin.write(word)
+    def ask(self, load, command, answer):
+        load.stdin.write(command)
         load.stdin.flush()
+        self.assertEqual(load.stdout.readline(), answer + '\n')
+
+    def begin(self, load):
+        """Begins a generation of connections, and waits until they are made."""
+        self.ask(load, '+', 'made')
 
     def see(self, load):
-        """Waits until SEEN more handshakes are done: the load runs meanwhile."""
-        for _ in range(SEEN // 50):
-            self.assertTrue(load.stdout.readline().endswith('handshakes\n'))
+        """Waits until 100 more handshakes are done: the load runs meanwhile."""
+        self.ask(load, 's', 'seen')
 
     def result(self, load):
         said, wrong = load.communicate('q', timeout=HANG_S)
@@ -89,7 +91,7 @@ class HandOver(Processes):
         load = self.load()
         for quic_lb in quic_lbs[1:]:
             servers.append(self.serve(*quic_lb))
-            self.say(load, '+')
+            self.begin(load)
             self.see(load)
         for server in servers:  # all of them still serve
             self.assertIsNone(server.poll())
@@ -111,15 +113,15 @@ class HandOver(Processes):
         old = self.serve(*quic_lb)
         load = self.load()
         new = self.serve(*quic_lb)
-        self.say(load, '+')
+        self.begin(load)
         self.see(load)
         old.kill()
         self.see(load)
-        self.say(load, '+')
+        self.begin(load)
         self.see(load)
         self.see(load)
         newest = self.serve(*quic_lb)
-        self.say(load, '+')
+        self.begin(load)
         self.see(load)
         result = self.result(load)
         self.assertEqual(result['made'], [CONNS] * 4)
@@ -141,7 +143,7 @@ class HandOver(Processes):
             self.assertIn('has gone', old.stderr.readline())
             self.see(load)
         new = self.serve()
-        self.say(load, '+')
+        self.begin(load)
         self.see(load)
         self.assertEqual(self.result(load)['lost'], [0, 0])
         self.ends_in_order(old)
@@ -152,7 +154,7 @@ class HandOver(Processes):
         old = self.serve(drain_s=1)
         load = self.load()
         new = self.serve()
-        self.say(load, '+')
+        self.begin(load)
         self.ends_in_order(old)
         self.see(load)
         result = self.result(load)

@@ -3,11 +3,17 @@
  *
  *     hand_over_load PORT CA-FILE CONNS
  *
- * "+" on stdin begins a generation: CONNS connections that send all the time.  Beside them
- * HANDSHAKES connections are always being made; each echoes once and is closed.  A line
- * "N handshakes" follows every PRINTED of them.  "q" closes all.  The last line is JSON: of each
- * generation, how many connections were made and lost, of the handshakes how many were done and
- * failed and the longest one, the bytes that were echoed, and those that were wrong. */
+ * HANDSHAKES connections are always being made; each echoes once and is closed.  Commands come on
+ * stdin, one at a time; each is answered by a line, so that no answer is older than its question:
+ *
+ *     +   begins a generation: CONNS connections that send all the time.  "made" follows when each
+ *         of them has been made, or has failed.
+ *     s   "seen" follows when SEEN more handshakes have been done.
+ *     q   closes all.
+ *
+ * The last line is JSON: of each generation, how many connections were made and lost, of the
+ * handshakes how many were done and failed and the longest one, the bytes that were echoed, and
+ * those that were wrong. */
 #include <spate/spate.h>
 
 #include <arpa/inet.h>
@@ -26,7 +32,7 @@
 #define PIECE       4096u
 #define GENERATIONS 8
 #define HANDSHAKES  4
-#define PRINTED     50
+#define SEEN        100
 #define SHORT       GENERATIONS /* the generation of those that echo once */
 
 struct client {
@@ -47,7 +53,9 @@ struct load {
     struct sockaddr_in server;
     uint32_t conns;
     uint32_t generations;
-    uint32_t open; /* connections */
+    uint32_t open;      /* connections */
+    uint32_t undecided; /* connections of the last generation, neither made nor failed */
+    uint64_t seen_at;   /* `done` at which "seen" is the answer; 0: nobody has asked */
     uint32_t made[GENERATIONS];
     uint32_t lost[GENERATIONS];
     uint64_t done;
@@ -81,6 +89,18 @@ static void connect_one(struct load *load, uint32_t generation)
     load->open++;
 }
 
+static void say(const char *word)
+{
+    puts(word);
+    (void)fflush(stdout);
+}
+
+static void decide_one(struct load *load)
+{
+    if (--load->undecided == 0)
+        say("made");
+}
+
 /* A connection that has ended takes nothing, and its CLOSED is still to come. */
 static void send_piece(struct client *client)
 {
@@ -93,8 +113,10 @@ static void send_piece(struct client *client)
 static void on_connected(struct load *load, struct client *client)
 {
     client->is_connected = true;
-    if (client->generation != SHORT)
+    if (client->generation != SHORT) {
         load->made[client->generation]++;
+        decide_one(load);
+    }
     if (spate_stream_open(client->conn, false, &client->stream_id) == 0)
         send_piece(client);
 }
@@ -117,10 +139,8 @@ static void on_echo(struct load *load, struct client *client, struct spate_event
         load->longest_ns = took_ns > load->longest_ns ? took_ns : load->longest_ns;
         client->is_done = true;
         spate_conn_close(client->conn, 0, "done");
-        if (++load->done % PRINTED == 0) {
-            printf("%" PRIu64 " handshakes\n", load->done);
-            (void)fflush(stdout);
-        }
+        if (++load->done == load->seen_at)
+            say("seen");
     }
 }
 
@@ -138,6 +158,8 @@ static void on_closed(struct load *load, struct client *client, const struct spa
     }
     if (client->generation == SHORT && !load->is_quitting)
         connect_one(load, SHORT);
+    if (client->generation != SHORT && !client->is_connected)
+        decide_one(load);
     free(client);
 }
 
@@ -178,6 +200,9 @@ static void obey(struct load *load)
         for (uint32_t i = 0; i < load->conns; i++)
             connect_one(load, load->generations);
         load->generations++;
+        load->undecided = load->conns;
+    } else if (size == 1 && command == 's') {
+        load->seen_at = load->done + SEEN;
     } else if (size == 0 || (size == 1 && command == 'q')) {
         load->is_quitting = true;
     }
