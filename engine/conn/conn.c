@@ -184,6 +184,7 @@ static void lower_tls(struct spate_conn *conn, uint32_t bytes)
 {
     uint32_t lower = SB_MIN(bytes, conn->tls_bytes);
     se_memory_refund(&conn->shard->memory, conn->tls_bytes - lower);
+    conn->shard->tls_bytes -= conn->tls_bytes - lower;
     conn->tls_bytes = lower;
 }
 
@@ -260,6 +261,7 @@ static int make_inside(struct spate_conn *conn, const struct se_conn_args *args)
     if (!se_memory_charge(&conn->shard->memory, SE_TLS_BYTES))
         return -ENOMEM;
     conn->tls_bytes = SE_TLS_BYTES;
+    conn->shard->tls_bytes += SE_TLS_BYTES;
     if (!conn->is_server) {
         struct sc_error reason = {.text = ""};
         int result = sc_tls_create_in(&conn->shard->crypto_memory, conn->tls, args->server_name,
@@ -288,21 +290,10 @@ static void join(struct spate_conn *conn)
                        shard->now_ns);
 }
 
-/* Makes room in the tables for everything by which one connection more can be found. */
-static bool reserve_routes(struct spate_shard *shard)
+static int create(struct spate_shard *shard, const struct se_conn_args *args,
+                  struct spate_conn **ret)
 {
-    uint32_t count = shard->conn_count + 1;
-    uint32_t closed_count = shard->tombstones.count;
-    return se_table_reserve(&shard->cids,
-                            count * SE_CONN_CIDS_MAX + closed_count * SE_TOMBSTONE_CIDS_MAX) &&
-           se_table_reserve(&shard->tokens, count * SE_CONN_TOKENS_USUAL + closed_count);
-}
-
-int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
-                   struct spate_conn **ret)
-{
-    if (shard->conn_count < shard->config->conns_max &&
-        (!se_memory_has_room(&shard->memory, SE_TLS_BYTES, SE_NEED_CONN) || !reserve_routes(shard)))
+    if (shard->conn_count < shard->config->conns_max && !se_shard_has_room_for_conn(shard))
         return -ENOMEM;
     struct spate_conn *conn = sb_pool_take(&shard->conn_pool);
     if (conn == NULL)
@@ -349,6 +340,16 @@ int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
     se_conn_touch(conn);
     *ret = conn;
     return 0;
+}
+
+int se_conn_create(struct spate_shard *shard, const struct se_conn_args *args,
+                   struct spate_conn **ret)
+{
+    uint64_t refusals = shard->memory.refusals;
+    int result = create(shard, args, ret);
+    if (result != 0) /* which is no reason to close another one: see shard_memory.c */
+        shard->memory.refusals = refusals;
+    return result;
 }
 
 static void leave_port(struct spate_conn *conn)

@@ -88,6 +88,8 @@ struct se_relief {
     uint64_t refusals;   /* memory.refusals that were seen */
     uint64_t victim;     /* id of the last connection that was closed */
     uint64_t next_at_ns; /* no other one is closed before, while the victim still lives */
+    uint64_t look_at_ns; /* until then worst_owner() is not asked again */
+    bool is_unfair;      /* its last answer: a connection holds much more than its share */
     bool is_short;       /* memory is short: pools.share_bytes is set */
 };
 
@@ -119,6 +121,7 @@ struct spate_shard {
     struct su_wake wake;
 
     struct se_memory memory;
+    uint64_t tls_bytes; /* of that, tls_bytes of all connections */
     struct sp_config proto_config;
     struct sp_pools pools;
     struct sb_pool conn_pool;     /* spate_conn */
@@ -284,6 +287,8 @@ void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const
 /* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);
 
+/* Returns whether there is room for one connection more, also in the tables: see shard_memory.c. */
+bool se_shard_has_room_for_conn(struct spate_shard *shard);
 /* Looks at how memory is used, and acts when it is short: see shard_memory.c.  Call once per turn.
  */
 void se_shard_maintain_memory(struct spate_shard *shard);

@@ -13,6 +13,8 @@ enum {
     STREAMS_MAX = 50000,
     CONNS_MAX = 2000,
     BURST = 16,
+    REFUSED = 50,
+    STEP = 20,
     BYTES = 1000000,
 };
 
@@ -80,9 +82,7 @@ static bool server_is_empty(struct pw *w)
     return pw_stats(&w->server).conns_now == 0 && pw_stats(&w->client).conns_now == 0;
 }
 
-/* Clients connect, each with some streams, until one is refused.  They come in bursts: one at a
- * time, the server has closed another one before each comes, if it has the time for that, and
- * refuses nobody. */
+/* Clients connect in bursts, each with some streams, until one is refused. */
 static void fill_the_server(struct pw *w)
 {
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
@@ -214,10 +214,92 @@ static void a_single_connection_at_the_limit_ends_with_internal_error(void **sta
     assert_int_equal(hog_close.error, INTERNAL_ERROR);
 }
 
+/* ---- Clients that come one by one ---- */
+
+static uint32_t streams_each; /* of each client */
+static uint32_t refused;
+static uint32_t newcomers;
+static uint64_t fins_wanted;
+
+/* Remembers the connections that are open; each gets some streams that it keeps. */
+static void come_in(struct pw_end *end, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_CONNECTED) {
+        assert_true(conn_count < CONNS_MAX);
+        conns[conn_count++] = event->conn;
+        open_streams(event->conn, streams_each);
+    }
+    if (event->kind == SPATE_EVENT_CLOSED) {
+        assert_int_equal(event->u.close.kind, SPATE_CLOSE_TRANSPORT);
+        assert_int_equal(event->u.close.error, CONNECTION_REFUSED);
+        assert_false(event->u.close.is_local);
+        refused++;
+    }
+    pw_default(end, event);
+}
+
+static bool newcomer_has_its_answer(struct pw *w)
+{
+    (void)w;
+    return conn_count + refused == newcomers;
+}
+
+static bool all_bytes_are_there(struct pw *w)
+{
+    return w->server.bytes_in == (uint64_t)conn_count * streams_each;
+}
+
+static bool one_more_fin(struct pw *w)
+{
+    return w->server.fin_count == fins_wanted;
+}
+
+static void clients_that_come_one_by_one_take_no_place_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t budget;
+        uint32_t streams;
+    } cases[] = {{16 * MIB, 20}, {16 * MIB, 0}, {4 * MIB, 5}, {2 * MIB, 1}};
+    for (size_t i = 0; i < QT_COUNT(cases); i++) {
+        budget = cases[i].budget;
+        streams_each = cases[i].streams;
+        conn_count = newcomers = refused = 0;
+        struct pw *w = pw_create(&(struct pw_config){.server = little_memory});
+        w->client.on_event = come_in;
+        while (refused < REFUSED) { /* no one of those that are in is closed: see come_in() */
+            assert_true(newcomers < CONNS_MAX);
+            newcomers++;
+            (void)pw_connect(w);
+            pw_until(w, newcomer_has_its_answer);
+            pw_until(w, all_bytes_are_there);
+        }
+        struct spate_shard_stats stats = pw_stats(&w->server);
+        assert_int_equal(stats.conns_refused, REFUSED);
+        assert_int_equal(stats.conns_shed, 0);
+        assert_int_equal(stats.conns_now, conn_count);
+        assert_true(stats.memory_bytes_now > budget / 4 * 3);
+
+        pw_for(w, UINT64_C(1500000000)); /* they become idle: then room for some more, and work */
+        fins_wanted = 0;
+        for (uint32_t k = 0; k < conn_count; k += STEP) {
+            uint64_t id;
+            assert_int_equal(spate_stream_open(conns[k], true, &id), 0);
+            assert_int_equal(spate_stream_send(conns[k], id, payload, BYTES / 10, true, 0), 0);
+            fins_wanted++;
+            pw_until(w, one_more_fin);
+        }
+        assert_int_equal(pw_stats(&w->server).conns_now, conn_count);
+        assert_int_equal(w->server.closed_count, 0);
+        owned_end_all();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, after_a_peak_a_server_takes_new_clients),
+        QT_TEST(owned, clients_that_come_one_by_one_take_no_place_of_others),
         QT_TEST(owned, the_largest_owner_is_closed_and_the_others_go_on),
         QT_TEST(owned, a_single_connection_at_the_limit_ends_with_internal_error),
     };

@@ -391,11 +391,14 @@ enum spate_resume_phase {
  *
  *   - 3/4 used: connections that hold more than an equal share of the memory give their peers no
  *     more credit until they hold less: release slices.  [RFC9000 4]
+ *   - 7/8 used, where 48 KiB of an unfinished handshake do not count: new connections are refused
+ *     as by conns_max, and conns_refused counts them.  So the last eighth is for the connections
+ *     that exist already, and none of them is closed so that a newcomer gets its place.  While one
+ *     holds over 16 KiB more than an equal share, newcomers get in up to 3/4 of the reserve.
  *   - The reserve is reached: spate_stream_send(), spate_stream_receive_into() and
  *     spate_stream_open() return -ENOBUFS, and packets that would need memory for their bytes are
- *     dropped.  The connection that holds most is closed with INTERNAL_ERROR, if it holds more than
- *     an equal share, so that the others go on.
- *   - The reserve is used too: new connections are refused as by conns_max.
+ *     dropped.  The connection that holds most is closed with INTERNAL_ERROR, if it holds over
+ *     16 KiB more than an equal share, so that the others go on; conns_shed counts them.
  *
  * A connection that waits for memory, or whose peer waits for credit that is held back, is closed
  * with INTERNAL_ERROR after 3 seconds.  SPATE_EVENT_CLOSED reports these closes as local ones.
