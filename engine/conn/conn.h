@@ -104,6 +104,7 @@ struct spate_conn {
     /* Positions among the shard's events (se_events.pushed_count), 0 before: see events.h. */
     uint64_t intro_number;        /* of CONNECTED */
     uint64_t stream_intro_number; /* of the last STREAM_OPENED */
+    uint64_t messenger_bytes;     /* of the shard's memory, that its messenger holds */
 
     uint64_t id; /* se_id_pack(): what spate_conn_id() returns and slices name */
     uint32_t index;
@@ -230,6 +231,12 @@ void se_conn_end(struct spate_conn *conn);
  * left.
  */
 bool se_conns_unwind(struct spate_shard *shard);
+
+/* Returns what it holds of the shard's memory: see sp_conn_memory_bytes(). */
+static inline uint64_t se_conn_memory_bytes(const struct spate_conn *conn)
+{
+    return sp_conn_memory_bytes(conn->proto) + conn->messenger_bytes;
+}
 
 /* Marks the connection: it may have something to send.  Operations of a request do so several
  * times, and mostly it is marked already. */

@@ -172,6 +172,7 @@ void spate_conn_stats_sized(const struct spate_conn *conn, struct spate_conn_sta
     struct sp_stats stats;
     struct spate_conn_stats own;
     sp_conn_stats(conn->proto, &stats);
+    stats.memory_bytes = se_conn_memory_bytes(conn);
 #define COPY(kind, name) own.name = stats.name;
     SPATE_CONN_STATS(COPY)
 #undef COPY

@@ -43,6 +43,7 @@ static struct se_message_buffer *buffer_make(struct spate_messenger *messenger, 
         return NULL;
     }
     buffer->size = size;
+    se_messenger_count(messenger, (int64_t)bytes);
     return buffer;
 }
 
@@ -50,7 +51,9 @@ static void buffer_free(struct spate_messenger *messenger, struct se_message_buf
 {
     if (buffer == NULL)
         return;
-    se_memory_refund(&messenger->shard->memory, sizeof(struct se_message_buffer) + buffer->size);
+    size_t bytes = sizeof(struct se_message_buffer) + buffer->size;
+    se_messenger_count(messenger, -(int64_t)bytes);
+    se_memory_refund(&messenger->shard->memory, bytes);
     free(buffer);
 }
 

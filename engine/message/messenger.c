@@ -22,11 +22,19 @@ _Static_assert(offsetof(struct spate_message, private_handle) % 8 == 0, "no padd
 
 /* ---- exchanges ---- */
 
+void se_messenger_count(const struct spate_messenger *messenger, int64_t bytes)
+{
+    struct spate_conn *conn = se_conn_of_id(messenger->shard, messenger->conn_id);
+    if (conn != NULL)
+        conn->messenger_bytes += (uint64_t)bytes;
+}
+
 struct se_exchange *se_exchange_make(struct spate_messenger *messenger, uint64_t stream_id)
 {
     struct se_exchange *exchange = sb_pool_take(&messenger->shard->exchange_pool);
     if (exchange == NULL)
         return NULL;
+    se_messenger_count(messenger, sizeof(*exchange));
     *exchange = (struct se_exchange){
         .messenger = messenger,
         .stream_id = stream_id,
@@ -51,6 +59,7 @@ static void exchange_free(struct se_exchange *exchange)
     sb_list_remove(&exchange->in_link);
     sb_list_remove(&exchange->out_link);
     sb_list_remove(&exchange->deadline_link);
+    se_messenger_count(messenger, -(int64_t)sizeof(*exchange));
     sb_pool_give(&messenger->shard->exchange_pool, exchange);
 }
 
@@ -97,6 +106,7 @@ static void messenger_free(struct spate_messenger *messenger)
     }
     while ((link = sb_list_first(&messenger->all)) != NULL)
         exchange_free(SB_CONTAINER_OF(link, struct se_exchange, all_link));
+    se_messenger_count(messenger, -(int64_t)messenger->bytes);
     se_memory_refund(&messenger->shard->memory, messenger->bytes);
     free(messenger->channels);
     free(messenger);
@@ -200,6 +210,7 @@ int spate_messenger_create(struct spate_conn *conn, const struct spate_messenger
     messenger->shard = conn->shard;
     messenger->conn = conn;
     messenger->conn_id = conn->id;
+    se_messenger_count(messenger, (int64_t)messenger->bytes);
     messenger->options = options;
     messenger->fresh_ns = SB_NEVER;
     messenger->stall_ns = SB_NEVER;

@@ -141,6 +141,9 @@ struct spate_messenger {
 
 /* ---- messenger.c ---- */
 
+/* Counts memory that the messenger has taken, or given back if `bytes` is negative, for its
+ * connection, if that still exists: so shard_memory.c knows who holds it. */
+void se_messenger_count(const struct spate_messenger *messenger, int64_t bytes);
 /* Makes an exchange, or returns NULL without memory. */
 struct se_exchange *se_exchange_make(struct spate_messenger *messenger, uint64_t stream_id);
 /* Frees the exchange if nobody needs it any more. */

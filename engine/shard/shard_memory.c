@@ -73,7 +73,7 @@ static struct spate_conn *worst_owner(struct spate_shard *shard)
     struct spate_conn *worst = NULL;
     SB_LIST_EACH(link, &shard->all) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, all_link);
-        uint64_t bytes = sp_conn_memory_bytes(conn->proto);
+        uint64_t bytes = se_conn_memory_bytes(conn);
         if (bytes <= most || sp_conn_is_closed(conn->proto))
             continue;
         most = bytes;

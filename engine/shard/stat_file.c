@@ -251,6 +251,7 @@ static bool walk(struct spate_shard *shard)
             continue;
         struct sp_stats stats;
         sp_conn_stats(conn->proto, &stats);
+        stats.memory_bytes = se_conn_memory_bytes(conn);
         sp_stats_add(&stat->sum, &stats);
         stat->old_cids_count += se_conn_has_old_cids(conn);
         rank(conn, &stats);

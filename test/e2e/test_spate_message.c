@@ -263,6 +263,31 @@ static void a_receiver_that_releases_nothing_is_not_overrun(void **state)
     assert_int_equal(mw_stats_of(&world->server).receive_bytes_now, 0);
 }
 
+static uint64_t memory_of(const struct spate_conn *conn)
+{
+    struct spate_conn_stats stats;
+    spate_conn_stats(conn, &stats);
+    return stats.memory_bytes;
+}
+
+/* When memory becomes short, the connection that holds most is closed: it must be known. */
+static void a_connection_owns_what_its_messages_hold(void **state)
+{
+    (void)state;
+    enum { SIZE = 5000000 };
+    struct mw *world = mw_make();
+    world->server.keeps = true;
+    mw_connect_both(world);
+    uint64_t before = memory_of(world->w->server.conn);
+    assert_true(before < SIZE / 10);
+    assert_int_equal(mw_send_number(&world->client, 1, SIZE, NULL), 0);
+    mw_until(world, mw_server_has, 1);
+    assert_in_range(memory_of(world->w->server.conn), SIZE, SIZE / 4 * 5);
+    spate_message_release(world->server.messenger, &world->server.kept[0]);
+    mw_until(world, mw_client_has_back, 1);
+    assert_true(memory_of(world->w->server.conn) < before + 20000);
+}
+
 static void messages_that_fill_all_memory_still_finish(void **state)
 {
     (void)state;
@@ -294,6 +319,7 @@ int main(void)
         QT_TEST(owned, too_large_ones_are_refused_and_others_go_on),
         QT_TEST(owned, a_sender_that_is_too_fast_is_held_back_and_told_when_to_go_on),
         QT_TEST(owned, a_receiver_that_releases_nothing_is_not_overrun),
+        QT_TEST(owned, a_connection_owns_what_its_messages_hold),
         QT_TEST(owned, messages_that_fill_all_memory_still_finish),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
