@@ -116,6 +116,8 @@ class Mistakes(unittest.TestCase):
                 ('--days must be 1 to 36500, not -1', 'cert', *out, '--days', '-1'),
                 ('--days must be 1 to 36500, not 3x', 'cert', *out, '--days', '3x'),
                 ('--days must be 1 to 36500, not 36501', 'cert', *out, '--days', '36501'),
+                ('--handshake-timeout must be 1 to 3600, not 0', 'serve', '--handshake-timeout',
+                 '0'),
                 ('--type must be p256, ed25519 or rsa, not dsa', 'cert', *out, '--type', 'dsa'),
                 ('takes at most 64 names', 'cert', *out, *(['--name', 'a'] * 65))):
             self.expect(2, text, *args)

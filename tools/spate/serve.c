@@ -181,6 +181,7 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     struct spate_config config;
     spate_config_init(&config);
     config.conns_max = o->conns_max;
+    config.handshake_timeout_ns = o->handshake_s * (uint64_t)NS_PER_S;
     config.retry = o->sends_retry ? SPATE_RETRY_ALWAYS : SPATE_RETRY_AUTO;
     config.streams_bidi_max = STREAMS_BIDI;
     config.streams_uni_max = server->http3 != NULL ? STREAMS_UNI : 0;

@@ -15,6 +15,8 @@ enum {
     CONNS_MAX = 1000000,
     DRAIN_DEFAULT_S = 60,
     DRAIN_MAX_S = 86400,
+    HANDSHAKE_DEFAULT_S = 10,
+    HANDSHAKE_MAX_S = 3600,
     DAYS_MAX = 3650
 };
 
@@ -42,6 +44,10 @@ static const char usage_text[] =
     "  --cipher NAMES      aes-128-gcm, aes-256-gcm, chacha20-poly1305, with commas between them\n"
     "                      (default: all)\n"
     "  --conns N           connections at a time (default: 1000)\n"
+    "  --handshake-timeout SECONDS\n"
+    "                      a handshake that takes longer fails (10).  After lost packets over a "
+    "long\n"
+    "                      path, clients may need more\n"
     "  --quic VERSIONS     versions of QUIC: both, prefer-2 (as is begin-2), only-1 or only-2\n"
     "                      (default: both, as the client prefers)\n"
     "  --retry             makes every client prove its address by a Retry packet\n"
@@ -107,6 +113,7 @@ static const struct option long_options[] = {
     {"quic", required_argument, NULL, 'q'},
     {"hand-over", required_argument, NULL, 'H'},
     {"drain", required_argument, NULL, 'd'},
+    {"handshake-timeout", required_argument, NULL, 'S'},
     {"inherit", required_argument, NULL, 'i'},
     {"early", no_argument, NULL, 'e'},
     {"ticket-keys", required_argument, NULL, 't'},
@@ -241,6 +248,11 @@ static int take(void *context, int option, const char *value)
             return message_usage("serve", "--drain must be 0 to 86400, not", value);
         o->drain_s = (uint32_t)number;
         return 0;
+    case 'S':
+        if (!number_parse(value, 1, HANDSHAKE_MAX_S, &number))
+            return message_usage("serve", "--handshake-timeout must be 1 to 3600, not", value);
+        o->handshake_s = (uint32_t)number;
+        return 0;
     case 'D':
         if (!number_parse(value, 1, DAYS_MAX, &number))
             return message_usage("serve", "--days must be 1 to 3650, not", value);
@@ -283,6 +295,7 @@ bool serve_options_parse(struct serve_options *ret, int argc, char **argv, int *
     memset(ret, 0, sizeof(*ret));
     ret->conns_max = CONNS_DEFAULT;
     ret->drain_s = DRAIN_DEFAULT_S;
+    ret->handshake_s = HANDSHAKE_DEFAULT_S;
     if (!options_parse(&spec, argc, argv, ret_status))
         return false;
     *ret_status =

@@ -32,6 +32,7 @@ struct serve_options {
     const char *hand_over;   /* a path; NULL: nobody takes over */
     const char *inherit;     /* the name of sockets that the process was started with; NULL: none */
     uint32_t drain_s;        /* seconds that connections may last after another has taken over */
+    uint32_t handshake_s;    /* seconds that a handshake may take */
     const char *writable; /* a folder below the root, "" is the root; NULL: nothing is taken in */
     const char *token;    /* a file; NULL: everybody is served */
     const char *identity; /* a file; NULL: a new self-signed certificate, or `cert` */
