@@ -58,11 +58,13 @@ static enum hold hold_of(const struct spate_conn *conn)
     return conn->stream_intro_number > processed_count ? HOLD_STREAMS : HOLD_NOTHING;
 }
 
-static struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
+/* Begins an event; the caller fills the rest of it in its place.  Inline: a stream has four. */
+static inline struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
 {
     struct se_events *events = &conn->shard->events;
     /* The event of a channel is moved on at once: see se_channel_drain(). */
-    SB_ASSERT(!is_full(events) || conn->channel != NULL);
+    SB_DEBUG_ASSERT(!is_full(events) || conn->channel != NULL);
+    SB_ASSERT(events->tail < SB_COUNT(events->ring));
     struct spate_event *event = &events->ring[events->tail++];
     events->pushed_count++;
     *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
@@ -78,8 +80,8 @@ bool se_events_push_shutdown(struct se_events *events)
     return true;
 }
 
-static struct spate_event *push_of_stream(struct spate_conn *conn, enum spate_event_kind kind,
-                                          const struct sp_event *reported)
+static inline struct spate_event *
+push_of_stream(struct spate_conn *conn, enum spate_event_kind kind, const struct sp_event *reported)
 {
     struct spate_event *event = push(conn, kind);
     event->stream_id = reported->stream_id;
@@ -171,7 +173,8 @@ static uint32_t batch_room(const struct se_events *events)
     return SB_MIN(SE_SLICES_MAX - events->slices_count, (uint32_t)BATCH_STEP);
 }
 
-static void push_data_batch(struct spate_conn *conn, const struct sp_event *reported)
+static SB_NEVER_INLINE void push_data_batch(struct spate_conn *conn,
+                                            const struct sp_event *reported)
 {
     struct sb_slice more[BATCH_STEP];
     struct se_events *events = &conn->shard->events;
@@ -201,24 +204,15 @@ static void push_message_batch(struct spate_conn *conn, const struct sp_event *r
     extend_batch(event, more, sp_conn_more_messages(conn->proto, more, batch_room(events)));
 }
 
-static enum spate_datagram_fate fate_of(enum sp_message_fate fate)
-{
-    switch (fate) {
-    case SP_MESSAGE_ACKED:
-        return SPATE_DATAGRAM_ACKED;
-    case SP_MESSAGE_LOST:
-        return SPATE_DATAGRAM_LOST;
-    case SP_MESSAGE_EXPIRED:
-        return SPATE_DATAGRAM_EXPIRED;
-    case SP_MESSAGE_DROPPED:
-        break;
-    }
-    return SPATE_DATAGRAM_DROPPED;
-}
-
 /* Adds the results to the connection's event before, if that is the last one and not taken yet. */
 static void push_results(struct spate_conn *conn, const struct sp_event *reported)
 {
+    static const enum spate_datagram_fate fates[] = {
+        [SP_MESSAGE_ACKED] = SPATE_DATAGRAM_ACKED,
+        [SP_MESSAGE_LOST] = SPATE_DATAGRAM_LOST,
+        [SP_MESSAGE_EXPIRED] = SPATE_DATAGRAM_EXPIRED,
+        [SP_MESSAGE_DROPPED] = SPATE_DATAGRAM_DROPPED,
+    };
     struct se_events *events = &conn->shard->events;
     struct spate_event *event =
         events->tail > events->head ? &events->ring[events->tail - 1] : NULL;
@@ -230,7 +224,7 @@ static void push_results(struct spate_conn *conn, const struct sp_event *reporte
         const struct sp_message_result *from = &reported->messages_done.results[i];
         SB_ASSERT(events->results_count < SB_COUNT(events->results));
         events->results[events->results_count++] = (struct spate_datagram_result){
-            .tag = from->tag, .size = from->size, .fate = fate_of(from->fate)};
+            .tag = from->tag, .size = from->size, .fate = fates[from->fate]};
     }
     event->u.datagrams_sent.count += reported->messages_done.count;
 }
@@ -335,7 +329,7 @@ static void on_closed(struct spate_conn *conn, const struct sp_close *close)
     se_conn_advance(conn, SE_CONN_CLOSED);
 }
 
-/* Translates an event that is for the application. */
+/* Translates an event that is for the application, of the kinds that are rare. */
 static void translate_for_app(struct spate_conn *conn, const struct sp_event *reported)
 {
     struct spate_event *event;
@@ -343,16 +337,6 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
     case SP_EVENT_STREAMS_AVAILABLE:
         event = push(conn, SPATE_EVENT_STREAMS_AVAILABLE);
         event->u.is_uni = reported->is_uni;
-        break;
-    case SP_EVENT_STREAM_OPENED:
-        (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, reported);
-        conn->stream_intro_number = conn->shard->events.pushed_count;
-        break;
-    case SP_EVENT_STREAM_DATA:
-        if (SB_UNLIKELY(conn->wants_batches))
-            push_data_batch(conn, reported);
-        else
-            push_data(conn, reported);
         break;
     case SP_EVENT_STREAM_PLACED:
         push_placed(conn, reported);
@@ -364,12 +348,6 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
     case SP_EVENT_STREAM_STOPPED:
         event = push_of_stream(conn, SPATE_EVENT_STREAM_STOPPED, reported);
         event->u.error = reported->error;
-        break;
-    case SP_EVENT_STREAM_SENT:
-        event = push_of_stream(conn, SPATE_EVENT_SENT, reported);
-        event->u.sent.tag = reported->sent.tag;
-        event->u.sent.size = reported->sent.size;
-        event->u.sent.is_acked = reported->sent.is_acked;
         break;
     case SP_EVENT_MESSAGE:
         if (SB_UNLIKELY(conn->wants_batches))
@@ -389,9 +367,6 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         break;
     case SP_EVENT_MESSAGE_ROOM:
         (void)push(conn, SPATE_EVENT_DATAGRAM_ROOM);
-        break;
-    case SP_EVENT_STREAM_CLOSED:
-        (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, reported);
         break;
     default:
         SB_ASSERT(reported->kind == SP_EVENT_NONE);
@@ -418,7 +393,7 @@ static void translate_route(struct spate_conn *conn, const struct sp_event *repo
     }
 }
 
-void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
+static SB_NEVER_INLINE void translate_rare(struct spate_conn *conn, const struct sp_event *reported)
 {
     switch (reported->kind) {
     case SP_EVENT_CONFIRMED:
@@ -454,6 +429,36 @@ void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
         break;
     default:
         translate_for_app(conn, reported);
+        break;
+    }
+}
+
+/* The events that each stream has; the others are out of the way of these. */
+void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct spate_event *event;
+    switch (reported->kind) {
+    case SP_EVENT_STREAM_OPENED:
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_OPENED, reported);
+        conn->stream_intro_number = conn->shard->events.pushed_count;
+        break;
+    case SP_EVENT_STREAM_DATA:
+        if (SB_UNLIKELY(conn->wants_batches))
+            push_data_batch(conn, reported);
+        else
+            push_data(conn, reported);
+        break;
+    case SP_EVENT_STREAM_SENT:
+        event = push_of_stream(conn, SPATE_EVENT_SENT, reported);
+        event->u.sent.tag = reported->sent.tag;
+        event->u.sent.size = reported->sent.size;
+        event->u.sent.is_acked = reported->sent.is_acked;
+        break;
+    case SP_EVENT_STREAM_CLOSED:
+        (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, reported);
+        break;
+    default:
+        translate_rare(conn, reported);
         break;
     }
 }
