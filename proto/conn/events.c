@@ -156,7 +156,8 @@ static inline void return_cut(struct sp_conn *conn, const struct sp_stream *stre
 static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct sp_event *ret)
 {
     struct sp_received received;
-    if (!sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
+    if (sp_stream_recv_is_read(&stream->recv) ||
+        !sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
     conn->handed_bytes += received.slice.size;
     return_cut(conn, stream);
@@ -211,6 +212,8 @@ static bool next_of_stream(struct sp_conn *conn, struct sp_stream *stream, struc
         return next_unlent(conn, stream, ret);
     if (next_received(conn, stream, ret) || next_unlent(conn, stream, ret))
         return true;
+    if (SB_LIKELY(stream->pending_events == 0))
+        return false;
     if (take_pending(stream, SP_PENDING_STOPPED)) {
         ret->kind = SP_EVENT_STREAM_STOPPED;
         ret->error = stream->stop_code;

@@ -270,10 +270,35 @@ static void cut_read(struct sp_stream_recv *recv, struct sp_received *received)
     (void)end_by_reset(recv); /* see sp_stream_recv_cut_bytes() */
 }
 
+/* Whether all bytes up to the final size have been handed out.  Then nothing is kept. */
+static bool end_by_reading(struct sp_stream_recv *recv)
+{
+    if (recv->state != SP_RECV_ARRIVED || recv->reassembly.read_end != recv->final_size)
+        return false;
+    recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
+    sp_reassembly_clear(&recv->reassembly); /* a page that was to take more */
+    return true;
+}
+
+/* sp_stream_recv_next() of a stream without lent memory and without a reliable size. */
+static bool next_slice(struct sp_stream_recv *recv, struct sp_received *ret)
+{
+    uint64_t offset = recv->reassembly.read_end;
+    struct sb_slice slice = {0};
+    bool has_bytes = sp_reassembly_next(&recv->reassembly, &slice);
+    bool is_end = end_by_reading(recv);
+    if (!has_bytes && !is_end)
+        return false;
+    *ret = (struct sp_received){.slice = slice, .offset = offset, .fin = is_end};
+    return true;
+}
+
 bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_received *ret)
 {
-    if (recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED)
+    if (sp_stream_recv_is_read(recv))
         return false;
+    if (SB_LIKELY(!recv->is_placing && recv->state != SP_RECV_RESET_AT))
+        return next_slice(recv, ret);
 
     struct sp_received received = {
         .offset = recv->reassembly.read_end,
@@ -297,8 +322,6 @@ bool sp_stream_recv_next(struct sp_stream_recv *recv, bool is_over, struct sp_re
 
     if (is_end)
         recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
-    if (is_end && !recv->is_placing)
-        sp_reassembly_clear(&recv->reassembly); /* a page that was to take more */
     received.fin = is_end;
     /* What is not full is given back with the end. */
     if (is_end && !received.is_returned && sp_reassembly_unlend(&recv->reassembly, &placed)) {
@@ -316,8 +339,7 @@ uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, 
 {
     uint32_t count = 0;
     *ret_fin = false;
-    if (recv->is_stopped || recv->is_placing || recv->state == SP_RECV_NONE ||
-        recv->state > SP_RECV_ARRIVED)
+    if (sp_stream_recv_is_read(recv) || recv->is_placing)
         return 0;
     while (count < count_max && recv->state <= SP_RECV_ARRIVED &&
            sp_reassembly_next(&recv->reassembly, &ret[count])) {
@@ -326,11 +348,7 @@ uint32_t sp_stream_recv_more(struct sp_stream_recv *recv, struct sb_slice *ret, 
             cut_read(recv, &received);
         ret[count++].size = received.slice.size;
     }
-    if (recv->state == SP_RECV_ARRIVED && recv->reassembly.read_end == recv->final_size) {
-        recv->state = sp_recv_next(recv->state, SP_RECV_ON_READ_ALL);
-        sp_reassembly_clear(&recv->reassembly);
-        *ret_fin = true;
-    }
+    *ret_fin = end_by_reading(recv);
     return count;
 }
 

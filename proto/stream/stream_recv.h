@@ -71,6 +71,12 @@ SB_MUST_USE bool sp_stream_recv_lend(struct sp_stream_recv *recv, uint8_t *data,
 uint8_t *sp_stream_recv_gap(const struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
                             const struct sp_window *conn_window);
 
+/* Returns whether no byte is handed out any more. */
+static inline bool sp_stream_recv_is_read(const struct sp_stream_recv *recv)
+{
+    return recv->is_stopped || recv->state == SP_RECV_NONE || recv->state > SP_RECV_ARRIVED;
+}
+
 /* The next bytes for the application. */
 struct sp_received {
     struct sb_slice slice; /* may be empty with fin; in lent memory without a buffer */
