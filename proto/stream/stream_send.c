@@ -39,6 +39,13 @@ void sp_stream_send_deinit(struct sp_stream_send *send)
 {
     if (send->state == SP_SEND_NONE)
         return;
+    if (SB_LIKELY(send->state == SP_SEND_DATA_DONE && send->done_first == NULL)) {
+        /* All was acknowledged and given back. */
+        SB_ASSERT(send->first == NULL);
+        SB_ASSERT(send->delivery.acked.first == NULL);
+        SB_ASSERT(send->delivery.lost.first == NULL);
+        return;
+    }
     (void)sp_stream_send_reset(send, 0);
     struct sp_chunk *chunk;
     while ((chunk = sp_stream_send_pop_done(send)) != NULL)
