@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-#include "tools/spate/files/adapt.h"
 #include "tools/spate/files/inbox.h"
 #include "tools/spate/files/wire.h"
 
@@ -240,39 +239,6 @@ static void chunks_cover_a_file_of_any_size(void **state)
     }
 }
 
-/* Moves bytes at a rate that grows up to `useful` streams, and falls beyond `harmful`. */
-static uint32_t climb(uint32_t from, uint32_t useful, uint32_t harmful, uint32_t *ret_max)
-{
-    struct adapt adapt;
-    uint64_t now_ns = 0;
-    uint64_t bytes = 0;
-    adapt_init(&adapt, from, 1000, now_ns);
-    for (int i = 0; i < 100; i++) {
-        uint32_t streams = adapt.width < useful ? adapt.width : useful;
-        uint64_t rate = 1000 * streams;
-        if (adapt.width > harmful)
-            rate /= adapt.width - harmful + 1;
-        now_ns += 1000;
-        bytes += rate;
-        adapt_look(&adapt, bytes, now_ns);
-        assert_in_range(adapt.width, ADAPT_MIN, ADAPT_MAX);
-    }
-    *ret_max = adapt.width_max;
-    return adapt.width;
-}
-
-static void the_number_of_streams_follows_the_bandwidth(void **state)
-{
-    (void)state;
-    uint32_t highest;
-    assert_in_range(climb(4, 16, 16, &highest), 14, 16);
-    assert_int_equal(highest, 16);
-    assert_in_range(climb(4, 1, 16, &highest), 1, 2);
-    assert_true(highest < 8);
-    assert_in_range(climb(1, 6, 16, &highest), 4, 8);
-    assert_in_range(climb(8, 3, 3, &highest), 1, 5);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,7 +249,6 @@ int main(void)
         cmocka_unit_test(messages_are_found_in_bytes_of_any_cut),
         cmocka_unit_test(no_message_is_larger_than_the_limit),
         cmocka_unit_test(chunks_cover_a_file_of_any_size),
-        cmocka_unit_test(the_number_of_streams_follows_the_bandwidth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
