@@ -116,7 +116,7 @@ void files_temporary_name(char ret[64])
                    atomic_fetch_add(&number, 1));
 }
 
-static int write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
+int files_write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
 {
     while (size > 0) {
         ssize_t done = pwrite(fd, data, size, (off_t)offset);
@@ -137,7 +137,7 @@ static int write_extents(int fd, const struct files_item *item, const uint8_t *d
     uint64_t end = 0;
     for (uint32_t i = 0; i < item->extent_count && e == 0; i++) {
         const struct files_extent *extent = &item->extents[i];
-        e = write_all(fd, data, extent->size, extent->offset);
+        e = files_write_all(fd, data, extent->size, extent->offset);
         data += extent->size;
         end = extent->offset + extent->size;
     }

@@ -57,4 +57,7 @@ void files_temporary_name(char ret[64]);
 
 #define FILES_PART_PREFIX ".spate-part-"
 
+/* Writes all of it.  Returns 0 or a negative errno. */
+int files_write_all(int fd, const uint8_t *data, size_t size, uint64_t offset);
+
 #endif

@@ -2,16 +2,18 @@
 #include "tools/spate/files/sink.h"
 
 /* How lent memory and slices fit together: a stream begins with slices, because its first message
- * says what follows.  When that is a piece of a large file, `bridge` is lent first.  The library
- * answers with the offset from which on bytes go into lent memory: those before it come as slices
- * and are copied, those in the bridge too, and the mapping is lent for all that follow.  No slice
- * comes after lent memory, so a piece is the last item of its stream. */
+ * says what follows.  When that is a piece of a large file, buffers are lent for the rest of the
+ * stream, one after the other; what was on its way comes as slices before.  No slice comes after
+ * lent memory, so a piece is the last item of its stream.
+ *
+ * The file is not mapped: for a new page of a tmpfs the kernel takes twice as long to fill it with
+ * zeros, map it and unmap it as to copy into it from the cache. */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LENT_MAX = 7 }; /* of the 8 that the library allows */
+enum { LENT_SIZE = 256 << 10 };
 
 bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
                      struct spate_conn *conn, uint64_t stream_id,
@@ -27,22 +29,21 @@ bool files_sink_init(struct files_sink *ret, struct files_core *core, struct fil
     return ret->hash != NULL;
 }
 
-/* The piece is complete or given up.  Its mapping stays until the library has returned it. */
+/* The piece is complete or given up. */
 static void leave_target(struct files_sink *sink)
 {
-    if (sink->target != NULL && sink->lent_count == 0) {
-        uint32_t index = (uint32_t)(sink->item.offset / sink->target->chunk_size);
-        files_target_unmap(sink->target, index, sink->map);
+    if (sink->target != NULL)
         sink->target->users--;
-        sink->target = NULL;
-        sink->map = NULL;
-    }
+    sink->target = NULL;
+    sink->unwritten_size = 0;
 }
 
 void files_sink_deinit(struct files_sink *sink)
 {
-    sink->lent_count = 0;
     leave_target(sink);
+    for (uint32_t i = 0; i < FILES_LENT_MAX; i++)
+        files_buffer_destroy(sink->core, sink->lent[i]);
+    memset(sink->lent, 0, sizeof(sink->lent));
     files_inbox_deinit(&sink->inbox);
     free(sink->small);
     sink->small = NULL;
@@ -134,7 +135,37 @@ static enum files_status finish_piece(struct files_sink *sink)
     return files_status_of(files_target_chunk_done(sink->target, index));
 }
 
-/* Takes bytes of the piece, which lie where they belong, or are copied there. */
+/* Writes what was taken.  Returns false if that fails: the sink has ended. */
+static bool write_out(struct files_sink *sink)
+{
+    size_t size = sink->unwritten_size;
+    sink->unwritten_size = 0;
+    int e =
+        size > 0 ? files_target_write(sink->target, sink->unwritten, size, sink->unwritten_at) : 0;
+    if (e != 0)
+        files_sink_fail(sink, files_status_of(e));
+    return e == 0;
+}
+
+/* Takes data for the file at `at`.  Bytes that follow each other in memory and in the file are
+ * written together, before their memory is given back. */
+static bool take_run(struct files_sink *sink, const uint8_t *data, size_t size, uint64_t at)
+{
+    bool follows = sink->unwritten_size > 0 && data == sink->unwritten + sink->unwritten_size &&
+                   at == sink->unwritten_at + sink->unwritten_size;
+    if (!follows && !write_out(sink))
+        return false;
+    if (!follows) {
+        sink->unwritten = data;
+        sink->unwritten_at = at;
+    }
+    sink->unwritten_size += size;
+    if (EVP_DigestUpdate(sink->hash, data, size) != 1)
+        sink->is_refused = true;
+    return true;
+}
+
+/* Takes bytes of the piece. */
 static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *size)
 {
     struct files_item *item = &sink->item;
@@ -142,11 +173,8 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
         const struct files_extent *extent = &item->extents[sink->extent];
         uint64_t left = extent->size - sink->extent_taken;
         size_t now = *size < left ? *size : (size_t)left;
-        uint8_t *to = sink->map + (extent->offset - item->offset) + sink->extent_taken;
-        if (to != *data)
-            memcpy(to, *data, now);
-        if (EVP_DigestUpdate(sink->hash, to, now) != 1)
-            sink->is_refused = true;
+        if (!take_run(sink, *data, now, extent->offset + sink->extent_taken))
+            return;
         sink->taken += now;
         sink->core->bytes_in += now;
         sink->extent_taken += now;
@@ -161,63 +189,42 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
     if (*size == 0 || sink->taken < item->data_size || left == 0)
         return;
     size_t now = *size < left ? *size : (size_t)left;
-    uint8_t *to = sink->digest + (sink->taken - item->data_size);
-    if (to != *data)
-        memcpy(to, *data, now);
+    memcpy(sink->digest + (sink->taken - item->data_size), *data, now);
     sink->taken += now;
     *data += now;
     *size -= now;
-    if (sink->taken == whole(item))
+    if (sink->taken == whole(item) && write_out(sink))
         end_item(sink, finish_piece(sink));
 }
 
-/* Lends `size` bytes; returns false if no more can be lent now. */
-static bool lend(struct files_sink *sink, uint8_t *to, uint64_t size, uint64_t *ret_offset)
+/* Lends a buffer for the bytes that come next, if there are any. */
+static bool lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
 {
-    int e = spate_stream_receive_into(sink->conn, sink->stream_id, to, size, 1, ret_offset);
-    if (e != 0)
-        return false;
-    sink->lent_count++;
-    return true;
-}
-
-/* Lends what comes next, up to LENT_MAX buffers. */
-static void lend_more(struct files_sink *sink)
-{
-    struct files_item *item = &sink->item;
-    while (sink->lent_count < LENT_MAX && sink->lent_to < whole(item)) {
-        if (sink->lent_to >= item->data_size) {
-            uint64_t at = sink->lent_to - item->data_size;
-            if (!lend(sink, sink->digest + at, FILES_DIGEST_SIZE - at, NULL))
-                return;
-            sink->lent_to = whole(item);
-            return;
-        }
-        const struct files_extent *extent = &item->extents[sink->lent_extent];
-        uint64_t left = extent->size - sink->lent_extent_to;
-        uint8_t *to = sink->map + (extent->offset - item->offset) + sink->lent_extent_to;
-        if (!lend(sink, to, left, NULL))
-            return;
-        sink->lent_to += left;
-        sink->lent_extent++;
-        sink->lent_extent_to = 0;
+    struct files_buffer *buffer = sink->lent[index];
+    uint64_t left = whole(&sink->item) - sink->lent_to;
+    size_t size = left < LENT_SIZE ? (size_t)left : LENT_SIZE;
+    if (size > 0 && spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
+                                              (uintptr_t)buffer, ret_offset) == 0) {
+        sink->lent_to += size;
+        return true;
     }
+    files_buffer_destroy(sink->core, buffer);
+    sink->lent[index] = NULL;
+    return false;
 }
 
-/* Begins to lend memory: from the end of the bridge on. */
+/* Lends the first buffers.  Without memory for them the bytes come as slices. */
 static void begin_to_lend(struct files_sink *sink)
 {
-    uint64_t from;
-    struct files_item *item = &sink->item;
-    if (!lend(sink, sink->bridge, sizeof(sink->bridge), &from))
-        return; /* all bytes have come, or the stream has ended: events say which */
-    sink->lent_to = from + sizeof(sink->bridge) - sink->data_at;
-    uint64_t left = sink->lent_to;
-    sink->lent_extent = 0;
-    while (sink->lent_extent < item->extent_count && left >= item->extents[sink->lent_extent].size)
-        left -= item->extents[sink->lent_extent++].size;
-    sink->lent_extent_to = sink->lent_extent < item->extent_count ? left : 0;
-    lend_more(sink);
+    uint64_t from = 0;
+    sink->lent_to = 0;
+    for (uint32_t i = 0; i < FILES_LENT_MAX; i++) {
+        sink->lent[i] = files_buffer_create(sink->core, LENT_SIZE);
+        if (sink->lent[i] == NULL || !lend(sink, i, i == 0 ? &from : NULL))
+            return; /* or all bytes have come, or the stream has ended: events say which */
+        if (i == 0) /* those before come as slices */
+            sink->lent_to += from - sink->data_at;
+    }
 }
 
 static enum files_status begin_piece(struct files_sink *sink)
@@ -236,7 +243,7 @@ static enum files_status begin_piece(struct files_sink *sink)
         return FILES_FAILED;
     sink->extent = 0;
     sink->extent_taken = 0;
-    return files_status_of(files_target_map(target, item, &sink->map));
+    return files_status_of(files_target_reserve(target, item));
 }
 
 /* ---- The stream ---- */
@@ -290,7 +297,7 @@ static bool take_message(struct files_sink *sink, const uint8_t **data, size_t *
     return true;
 }
 
-void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, bool fin)
+static void take(struct files_sink *sink, const uint8_t *data, size_t size, bool fin)
 {
     sink->offset += size;
     while (!sink->has_ended) {
@@ -310,15 +317,27 @@ void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, 
     sink->has_ended = true;
 }
 
+void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, bool fin)
+{
+    take(sink, data, size, fin);
+    (void)write_out(sink);
+}
+
 void files_sink_placed(struct files_sink *sink, const struct spate_event *event)
 {
-    bool is_returned = event->u.placed.is_returned;
-    files_sink_data(sink, event->u.placed.data, event->u.placed.size, event->u.placed.fin);
-    if (!is_returned)
+    uint32_t index = 0;
+    take(sink, event->u.placed.data, event->u.placed.size, event->u.placed.fin);
+    if (!event->u.placed.is_returned)
         return;
-    sink->lent_count--;
-    if (!sink->has_ended && sink->in_data)
-        lend_more(sink);
-    else if (!sink->in_data)
-        leave_target(sink);
+    (void)write_out(sink);
+    while (index < FILES_LENT_MAX && (uintptr_t)sink->lent[index] != event->u.placed.tag)
+        index++;
+    if (index == FILES_LENT_MAX || sink->lent[index] == NULL)
+        return;
+    if (!sink->has_ended && sink->in_data) {
+        (void)lend(sink, index, NULL);
+        return;
+    }
+    files_buffer_destroy(sink->core, sink->lent[index]);
+    sink->lent[index] = NULL;
 }

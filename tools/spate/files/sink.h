@@ -24,8 +24,11 @@ struct files_sink_owner {
     bool (*on_message)(void *user, const struct files_message *message);
 };
 
+enum { FILES_LENT_MAX = 6 }; /* of the 8 that the library allows */
+
 /* Receives items from a stream.  Small files are written when they are there.  A piece of a large
- * file is decrypted straight into the mapping of its target: no copy but that of the cipher. */
+ * file is decrypted into a few buffers that are used again and again, so that they stay in the
+ * cache, and written from there. */
 struct files_sink {
     struct files_core *core;
     struct files_beneath *beneath;
@@ -45,16 +48,15 @@ struct files_sink {
     uint8_t digest[FILES_DIGEST_SIZE];
 
     struct files_target *target; /* of a piece */
-    uint8_t *map;
-    uint32_t extent; /* where the data goes */
+    uint32_t extent;             /* where the data goes */
     uint64_t extent_taken;
-    uint64_t offset;  /* of the stream: bytes taken */
-    uint64_t data_at; /* of the stream: where the data begins */
-    uint64_t lent_to; /* of data and digest: memory was lent up to here */
-    uint32_t lent_extent;
-    uint64_t lent_extent_to;
-    uint32_t lent_count;
-    uint8_t bridge[64]; /* lent first: its place says what is still on its way as a slice */
+    const uint8_t *unwritten; /* data that was taken, in a buffer that is lent */
+    size_t unwritten_size;
+    uint64_t unwritten_at; /* of the file */
+    uint64_t offset;       /* of the stream: bytes taken */
+    uint64_t data_at;      /* of the stream: where the data begins */
+    uint64_t lent_to;      /* of data and digest: memory was lent up to here */
+    struct files_buffer *lent[FILES_LENT_MAX];
 };
 
 bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,

@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { MAGIC_SIZE = 16, BOOT_SIZE = 40, LIST_ALIGN = 4096 };
@@ -84,6 +85,8 @@ static int open_part(struct files_target *target)
     if (!S_ISREG(status.st_mode) || status.st_nlink == 0) /* another process has finished it */
         return -EWOULDBLOCK;
     target->is_ours = true;
+    struct statfs system;
+    target->reserves = fstatfs(target->fd, &system) != 0 || system.f_type != TMPFS_MAGIC;
     return read_list(target);
 }
 
@@ -123,31 +126,25 @@ uint64_t files_target_chunk_bytes(const struct files_target *target, uint32_t in
     return left < target->chunk_size ? left : target->chunk_size;
 }
 
-int files_target_map(struct files_target *target, const struct files_item *item, uint8_t **ret)
+int files_target_reserve(struct files_target *target, const struct files_item *item)
 {
-    uint32_t index = (uint32_t)(item->offset / target->chunk_size);
-    uint64_t size = files_target_chunk_bytes(target, index);
-    for (uint32_t i = 0; i < item->extent_count; i++) {
-        int e = posix_fallocate(target->fd, (off_t)item->extents[i].offset,
-                                (off_t)item->extents[i].size);
-        if (e != 0)
-            return -e;
+    for (uint32_t i = 0; i < item->extent_count && target->reserves; i++) {
+        const struct files_extent *extent = &item->extents[i];
+        int e;
+        do
+            e = fallocate(target->fd, FALLOC_FL_KEEP_SIZE, (off_t)extent->offset,
+                          (off_t)extent->size);
+        while (e != 0 && errno == EINTR);
+        if (e != 0 && errno != EOPNOTSUPP) /* writing says then whether there is space */
+            return -errno;
     }
-    void *map =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, target->fd, (off_t)item->offset);
-    if (map == MAP_FAILED)
-        return -errno;
-    /* All page faults at once.  Where the kernel does not know that, they come one by one. */
-    if (item->data_size == size)
-        (void)madvise(map, size, MADV_POPULATE_WRITE);
-    *ret = map;
     return 0;
 }
 
-void files_target_unmap(const struct files_target *target, uint32_t index, uint8_t *map)
+int files_target_write(struct files_target *target, const uint8_t *data, size_t size,
+                       uint64_t offset)
 {
-    if (map != NULL)
-        (void)munmap(map, files_target_chunk_bytes(target, index));
+    return files_write_all(target->fd, data, size, offset);
 }
 
 static int commit(struct files_target *target)

@@ -16,7 +16,7 @@
  * The list is believed within one boot of the machine: a program that was killed has lost nothing
  * then.  After a crash of the machine the pages may be missing, and the file begins anew.
  *
- *     open -> map, chunk_done ... -> close */
+ *     open -> reserve, write ..., chunk_done ... -> close */
 struct files_target {
     LIST_ENTRY(files_target) link; /* for the owner */
     int dir;
@@ -31,6 +31,7 @@ struct files_target {
     uint32_t users; /* streams that write to it; for the owner */
     bool is_ours;   /* the part is open and locked */
     bool is_whole;  /* has its final name */
+    bool reserves;  /* the space of a chunk, before it comes */
     bool is_stale;  /* the file has changed at its source: the part goes when it is closed, as one
                        without chunks does */
     void *owner;    /* for the owner */
@@ -49,15 +50,17 @@ int files_target_open(struct files_beneath *beneath, const struct files_item *it
 /* Returns the bytes of a chunk. */
 uint64_t files_target_chunk_bytes(const struct files_target *target, uint32_t index);
 
-/* Maps a chunk for writing, after the disk has given the space for its extents: writing to it
- * cannot fail then.
+/* Has the disk give the space for the extents of a chunk, where that costs less than it brings:
+ * tmpfs looks for each page once more.  What is there is kept.
  *
- *   item   With the extents, all within the chunk.
- *   *ret   The first byte of the chunk; files_target_unmap() ends it.
+ *   item  With the extents, all within the chunk.
  *
  * Returns 0 or a negative errno such as -ENOSPC. */
-int files_target_map(struct files_target *target, const struct files_item *item, uint8_t **ret);
-void files_target_unmap(const struct files_target *target, uint32_t index, uint8_t *map);
+int files_target_reserve(struct files_target *target, const struct files_item *item);
+
+/* Writes bytes of a chunk.  Returns 0 or a negative errno such as -ENOSPC. */
+int files_target_write(struct files_target *target, const uint8_t *data, size_t size,
+                       uint64_t offset);
 
 /* Notes that a chunk is there.  The last one gives the file its final name.  Returns 0 or a
  * negative errno. */
