@@ -49,6 +49,7 @@ struct cp_stream {
     struct files_sink sink;
     const char *listed;                     /* CP_LIST: the path that was asked for */
     struct cp_large *large;                 /* CP_PROBE, CP_CHUNK */
+    uint64_t offset;                        /* CP_CHUNK: where the piece begins */
     struct files_want *files[CP_BATCH_MAX]; /* CP_BATCH, CP_REMOVE: by index; NULL: settled */
     uint32_t file_count;
 };

@@ -92,6 +92,8 @@ static enum files_status on_head(void *user, struct files_item *item,
     memcpy(item->path, want->local, strlen(want->local) + 1);
     if (!is_large)
         return FILES_OK;
+    if (item->offset != stream->offset) /* another piece: that one would be missing in the end */
+        return FILES_BAD_MESSAGE;
     enum files_status status = FILES_OK;
     if (stream->large == NULL)
         status =

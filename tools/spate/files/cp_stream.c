@@ -233,6 +233,7 @@ static bool open_chunk(struct cp_run *run, struct cp_large *large)
     large->have[large->next] = 1;
     large->streams++;
     stream->large = large;
+    stream->offset = offset;
     const char *slash = strrchr(large->file->path, '/');
     (void)snprintf(run->current, sizeof(run->current), "%s",
                    slash != NULL ? slash + 1 : large->file->path);
