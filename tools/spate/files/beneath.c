@@ -146,23 +146,40 @@ static int write_extents(int fd, const struct files_item *item, const uint8_t *d
     return e;
 }
 
+/* Links a file without a name.  The short way is for CAP_DAC_READ_SEARCH, and since Linux 6.10 for
+ * who has opened the file; the long one leads through /proc. */
+static int link_as(int fd, int dir, const char *name)
+{
+    static atomic_bool is_long;
+    char from[64];
+    if (!atomic_load(&is_long)) {
+        if (linkat(fd, "", dir, name, AT_EMPTY_PATH) == 0)
+            return 0;
+        if (errno != ENOENT)
+            return -errno;
+    }
+    (void)snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, from, dir, name, AT_SYMLINK_FOLLOW) != 0)
+        return -errno;
+    atomic_store(&is_long, true);
+    return 0;
+}
+
 /* Gives a file without a name its name: at once, or by way of a temporary one if the name is taken.
  */
 static int link_file(int dir, int fd, const char *name)
 {
-    char from[64];
-    (void)snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, from, dir, name, AT_SYMLINK_FOLLOW) == 0)
-        return 0;
-    if (errno != EEXIST)
-        return -errno;
     char temporary[64];
+    int e = link_as(fd, dir, name);
+    if (e != -EEXIST)
+        return e;
     files_temporary_name(temporary);
-    if (linkat(AT_FDCWD, from, dir, temporary, AT_SYMLINK_FOLLOW) != 0)
-        return -errno;
+    e = link_as(fd, dir, temporary);
+    if (e != 0)
+        return e;
     if (renameat(dir, temporary, dir, name) == 0)
         return 0;
-    int e = -errno;
+    e = -errno;
     (void)unlinkat(dir, temporary, 0);
     return e;
 }
