@@ -85,6 +85,12 @@ class Copies(Case):
         self.assertEqual((figures['status'], figures['files'], figures['failed']), (0, 2, 0))
         self.assertEqual((figures['bytes'], figures['chunks']), (9_000_001, 3))
         self.assertGreater(figures['rtt_us'], 0)
+        self.assertGreaterEqual(figures['cwnd_bytes'], 2400)
+        self.assertEqual((figures['connections'], figures['resets']), (1, 0))
+        self.assertEqual(figures['streams_opened'], 5)  # a probe, three chunks, a small file
+        self.assertLess(figures['resent_bytes'], 9_000_000)
+        if figures['packets_lost'] + figures['probe_timeouts'] == 0:
+            self.assertEqual(figures['resent_bytes'], 0)
 
     def test_progress_is_for_a_terminal(self):
         server, port = self.serve_trusted()

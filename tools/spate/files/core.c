@@ -44,7 +44,9 @@ void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer)
 int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                       struct files_buffer *buffer, bool fin)
 {
-    int e = spate_stream_send(conn, stream_id, buffer->data, buffer->used, fin, (uintptr_t)buffer);
+    size_t size = buffer->used;
+    int e = spate_stream_send(conn, stream_id, buffer->data, size, fin, (uintptr_t)buffer);
+    core->queued_bytes += e == 0 ? size : 0;
     if (e != 0)
         files_buffer_destroy(core, buffer);
     return e;

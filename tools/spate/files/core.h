@@ -22,6 +22,7 @@ struct files_core {
     uint64_t memory_left;
     uint64_t bytes_in; /* of files */
     uint64_t bytes_out;
+    uint64_t queued_bytes; /* given to the library to be sent */
     /* Sources that have something to send and no memory, the oldest first. */
     TAILQ_HEAD(files_waiting, files_source) waiting;
 };

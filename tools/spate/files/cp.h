@@ -104,6 +104,7 @@ struct cp_run {
     uint64_t files_skipped;
     uint64_t bytes_skipped; /* that were there already */
     uint64_t chunks_done;
+    uint64_t resets; /* streams that the server has given up */
     uint64_t start_ns;
     uint64_t connected_ns;
     uint64_t first_ns; /* when the first byte of a file went or came */

@@ -355,6 +355,7 @@ void cp_stream_event(struct cp_stream *stream, struct spate_event *event)
         on_sent(stream, event);
         break;
     case SPATE_EVENT_STREAM_RESET:
+        stream->run->resets++;
         on_reset(stream, event->u.error);
         break;
     case SPATE_EVENT_STREAM_STOPPED: /* its answer says why */

@@ -107,6 +107,14 @@ void cp_report_end(struct cp_run *run, int status)
         (double)stats->waited_pacer_ns / NS_PER_MS,
         (double)stats->waited_conn_credit_ns / NS_PER_MS,
         (double)stats->waited_stream_credit_ns / NS_PER_MS);
+    uint64_t resent = stats->stream_bytes_out > run->core.queued_bytes && run->address_next == 1
+                          ? stats->stream_bytes_out - run->core.queued_bytes
+                          : 0;
+    printf(", \"connections\": %u, \"streams_opened\": %" PRIu64 ", \"resets\": %" PRIu64
+           ", \"resent_bytes\": %" PRIu64 ", \"probe_timeouts\": %" PRIu64
+           ", \"cwnd_bytes\": %" PRIu64,
+           run->address_next, stats->streams_opened, run->resets, resent, stats->ptos,
+           stats->cwnd_bytes);
     printf(", \"packets_out\": %" PRIu64 ", \"packets_lost\": %" PRIu64
            ", \"copied_in_bytes\": %" PRIu64 ", \"placed_in_bytes\": %" PRIu64
            ", \"memory_bytes\": %" PRIu64 ", \"rss_kib\": %ld, \"cpu_s\": %.3f}\n",
