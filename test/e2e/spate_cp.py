@@ -76,6 +76,18 @@ class Copies(Case):
         self.assertTrue((self.here / 'file').read_bytes() ==
                         (self.top / 'back' / 'file').read_bytes())
 
+    def test_more_streams_than_memory(self):
+        """Some of them have no buffers, and take bytes as they come."""
+        _, port = self.serve_trusted()
+        (self.root / 'file').write_bytes(os.urandom(60_000_000))
+        done = self.copy(port, '--streams', '8', '--memory', '1Mi', '--json', '127.0.0.1:file',
+                         self.here)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        figures = json.loads(done.stdout)
+        self.assertLess(figures['placed_in_bytes'], 60_000_000)
+        self.assertGreater(figures['placed_in_bytes'], 0)
+        self.assertTrue((self.here / 'file').read_bytes() == (self.root / 'file').read_bytes())
+
     def test_figures_are_printed_on_demand(self):
         _, port = self.serve_trusted()
         (self.here / 'file').write_bytes(bytes(9_000_000))

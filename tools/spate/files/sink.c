@@ -213,12 +213,16 @@ static bool lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
     return false;
 }
 
-/* Lends the first buffers.  Without memory for them the bytes come as slices. */
+/* Lends the first buffers, of one half of the memory, or one of a bit more: the rest is for what is
+ * sent.  Without any the bytes come as slices, and are written one by one. */
 static void begin_to_lend(struct files_sink *sink)
 {
+    const struct files_core *core = sink->core;
     uint64_t from = 0;
     sink->lent_to = 0;
     for (uint32_t i = 0; i < FILES_LENT_MAX; i++) {
+        if (core->memory_left < core->memory_max / (i == 0 ? 4 : 2) + LENT_SIZE)
+            return;
         sink->lent[i] = files_buffer_create(sink->core, LENT_SIZE);
         if (sink->lent[i] == NULL || !lend(sink, i, i == 0 ? &from : NULL))
             return; /* or all bytes have come, or the stream has ended: events say which */
