@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import time
 import unittest
@@ -87,6 +88,18 @@ class Copies(Case):
         self.assertLess(figures['placed_in_bytes'], 60_000_000)
         self.assertGreater(figures['placed_in_bytes'], 0)
         self.assertTrue((self.here / 'file').read_bytes() == (self.root / 'file').read_bytes())
+
+    def test_a_folder_of_the_server_that_is_made_anew(self):
+        _, port = self.serve_trusted()
+        (self.here / 'small').write_bytes(b'x')
+        (self.here / 'large').write_bytes(bytes(1_000_000))
+        for _ in range(3):
+            for name in ('small', 'large'):
+                self.assert_done(self.copy(port, self.here / name, '127.0.0.1:in'))
+                self.assertTrue((self.root / 'in' / name).exists())
+                (self.root / 'in').rename(self.top / 'elsewhere')
+                (self.root / 'in').mkdir()
+                shutil.rmtree(self.top / 'elsewhere')
 
     def test_figures_are_printed_on_demand(self):
         _, port = self.serve_trusted()

@@ -64,6 +64,7 @@ static void stream_create(struct files_session *session, uint64_t id)
         return; /* stays without a user: refused when it brings data */
     stream->session = session;
     stream->id = id;
+    files_beneath_deinit(&session->server->beneath); /* the folder may be another one by now */
     LIST_INSERT_HEAD(&session->streams, stream, link);
     (void)spate_stream_set_user(session->conn, id, stream);
 }
