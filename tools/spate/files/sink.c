@@ -197,20 +197,31 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
         end_item(sink, finish_piece(sink));
 }
 
-/* Lends a buffer for the bytes that come next, if there are any. */
-static bool lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
+/* Lends a buffer for the bytes that come next, or destroys it.  Returns 0 or a negative errno:
+ * -ENODATA if no more are to come, or that of the library. */
+static int lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
 {
     struct files_buffer *buffer = sink->lent[index];
     uint64_t left = whole(&sink->item) - sink->lent_to;
     size_t size = left < LENT_SIZE ? (size_t)left : LENT_SIZE;
-    if (size > 0 && spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
-                                              (uintptr_t)buffer, ret_offset) == 0) {
+    int e = size == 0 ? -ENODATA
+                      : spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
+                                                  (uintptr_t)buffer, ret_offset);
+    if (e == 0) {
         sink->lent_to += size;
-        return true;
+        return 0;
     }
     files_buffer_destroy(sink->core, buffer);
     sink->lent[index] = NULL;
-    return false;
+    return e;
+}
+
+static bool has_lent(const struct files_sink *sink)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < FILES_LENT_MAX; i++)
+        found = found || sink->lent[i] != NULL;
+    return found;
 }
 
 /* Lends the first buffers, of one half of the memory, or one of a bit more: the rest is for what is
@@ -224,7 +235,7 @@ static void begin_to_lend(struct files_sink *sink)
         if (core->memory_left < core->memory_max / (i == 0 ? 4 : 2) + LENT_SIZE)
             return;
         sink->lent[i] = files_buffer_create(sink->core, LENT_SIZE);
-        if (sink->lent[i] == NULL || !lend(sink, i, i == 0 ? &from : NULL))
+        if (sink->lent[i] == NULL || lend(sink, i, i == 0 ? &from : NULL) != 0)
             return; /* or all bytes have come, or the stream has ended: events say which */
         if (i == 0) /* those before come as slices */
             sink->lent_to += from - sink->data_at;
@@ -339,7 +350,8 @@ void files_sink_placed(struct files_sink *sink, const struct spate_event *event)
     if (index == FILES_LENT_MAX || sink->lent[index] == NULL)
         return;
     if (!sink->has_ended && sink->in_data) {
-        (void)lend(sink, index, NULL);
+        if (lend(sink, index, NULL) == -ENOBUFS && !has_lent(sink))
+            files_sink_fail(sink, FILES_BUSY); /* nothing would come any more */
         return;
     }
     files_buffer_destroy(sink->core, sink->lent[index]);
