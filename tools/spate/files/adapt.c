@@ -4,9 +4,10 @@
 #define NS_PER_S 1000000000.0
 
 enum {
-    MEASURED = 4,   /* windows that are compared with as many */
-    RESTING = 16,   /* windows before the next try, where neither direction has helped */
-    NOISE = 100 / 3 /* less than the 33rd part, 3 %, is noise */
+    MEASURED = 4,    /* windows that are compared with as many */
+    RESTING = 16,    /* windows before the next try, where neither direction has helped */
+    NOISE = 100 / 3, /* less than the 33rd part, 3 %, is noise */
+    FORGETTING = 50
 };
 
 void adapt_init(struct adapt *ret, uint32_t width, uint64_t window_ns, uint64_t now_ns)
@@ -38,11 +39,18 @@ static void try_next(struct adapt *adapt, uint64_t rate)
         adapt->is_rising = !adapt->is_rising;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void decide(struct adapt *adapt, uint64_t rate)
 {
-    uint64_t noise = adapt->rate_before / NOISE;
-    bool is_good =
-        adapt->is_rising ? rate > adapt->rate_before + noise : rate + noise >= adapt->rate_before;
+    uint64_t before =
+        adapt->is_rising ? adapt->rate_before : larger(adapt->rate_before, adapt->rate_best);
+    uint64_t noise = before / NOISE;
+    bool is_good = adapt->is_rising ? rate > before + noise : rate + noise >= before;
+    adapt->rate_best = larger(rate, adapt->rate_best - adapt->rate_best / FORGETTING);
     if (!adapt->is_trying || is_good) {
         adapt->failed = adapt->is_trying ? 0 : adapt->failed;
         try_next(adapt, rate);

@@ -11,7 +11,8 @@ enum { ADAPT_MIN = 1, ADAPT_MAX = 16 };
  *
  * One more or one less is tried, for several windows, and compared with several windows without it:
  * single windows swing by more than a stream brings.  One more stays if it brings more than noise
- * does.  One less stays if it costs no more, because a stream that brings nothing costs memory.
+ * does.  One less stays if it costs no more, because a stream that brings nothing costs memory; it
+ * is compared with the best of late as well, so that several steps do not cost what one may not.
  * What stays is tried again in the same direction.  What does not is taken back, and the other
  * direction is next; where neither has helped, it rests for a while.  The first window after a
  * change does not count: streams of before are still under way then. */
@@ -27,6 +28,7 @@ struct adapt {
     uint64_t since_ns;
     uint64_t since_bytes;
     uint64_t rate_before; /* the average before the try */
+    uint64_t rate_best;   /* the highest average; 2 % less with each that is lower */
 };
 
 /* `width`: to begin with, ADAPT_MIN to ADAPT_MAX. */
