@@ -6,9 +6,13 @@
  *                                    before in hex), "closed N", or with " stopped N" at its end.
  *   files_peer server                Prints its port.  Prints what a stream brings in hex, and
  *                                    answers with the file that the next line of stdin names.  An
- *                                    empty line: a reset. */
+ *                                    empty line: a reset.
+ *   files_peer hold PORT COUNT FILE  So many connections, each of which sends the file once, takes
+ *                                    the answer and stays; prints "held" when all have theirs, and
+ *                                    ends with stdin. */
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +193,71 @@ static void run_server(struct spate_shard *shard)
     }
 }
 
+/* ---- hold ---- */
+
+enum { HANDSHAKES = 64 }; /* at a time */
+
+struct held {
+    struct spate_shard *shard;
+    struct spate_tls *tls;
+    const struct sockaddr_in *address;
+    uint8_t request[4096];
+    size_t size;
+    int count;
+    int begun;
+    int done;
+};
+
+static void connect_more(struct held *held)
+{
+    struct spate_conn *conn;
+    while (held->begun < held->count && held->begun - held->done < HANDSHAKES) {
+        if (spate_shard_connect(held->shard, (const struct sockaddr *)held->address,
+                                sizeof(*held->address), "localhost", held->tls, NULL, &conn,
+                                NULL) != 0)
+            fail("cannot connect");
+        held->begun++;
+    }
+}
+
+static void held_event(struct held *held, struct spate_event *event)
+{
+    uint64_t id;
+    if (event->kind == SPATE_EVENT_CLOSED)
+        fail("a connection has closed");
+    if (event->kind == SPATE_EVENT_CONNECTED &&
+        (spate_stream_open(event->conn, false, &id) != 0 ||
+         spate_stream_send(event->conn, id, held->request, held->size, true, 0) != 0))
+        fail("cannot ask");
+    if (event->kind != SPATE_EVENT_STREAM_DATA)
+        return;
+    spate_slice_release(held->shard, &event->u.data.slice);
+    held->done += event->u.data.fin;
+    if (event->u.data.fin && held->done == held->count) {
+        printf("held\n");
+        (void)fflush(stdout);
+    }
+}
+
+static void run_hold(struct held *held, const char *path)
+{
+    struct spate_event events[256];
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    FILE *file = fopen(path, "rb");
+    held->size = file != NULL ? fread(held->request, 1, sizeof(held->request), file) : 0;
+    if (held->size == 0)
+        fail(path);
+    (void)fclose(file);
+    while (poll(&input, 1, 0) == 0) {
+        connect_more(held);
+        if (spate_shard_turn(held->shard, 10000000) < 0)
+            fail("the ring has failed");
+        uint32_t found = spate_shard_events(held->shard, events, 256);
+        for (uint32_t i = 0; i < found; i++)
+            held_event(held, &events[i]);
+    }
+}
+
 /* ---- both ---- */
 
 static struct spate_tls *create_tls(bool is_server)
@@ -226,10 +295,13 @@ int main(int argc, char **argv)
     struct spate_conn *conn;
     struct spate_listener *listener;
     bool is_server = argc == 2 && strcmp(argv[1], "server") == 0;
-    if (!is_server && (argc < 4 || strcmp(argv[1], "client") != 0))
+    bool holds = argc == 5 && strcmp(argv[1], "hold") == 0;
+    if (!is_server && !holds && (argc < 4 || strcmp(argv[1], "client") != 0))
         return 9;
     struct spate_tls *tls = create_tls(is_server);
     spate_config_init(&config);
+    config.keep_alive_ns = holds ? UINT64_C(10000000000) : 0;
+    config.conns_max = holds ? (uint32_t)atoi(argv[3]) + 1 : config.conns_max;
     if (spate_engine_create(&config, &engine, NULL) != 0)
         fail("no engine");
     struct spate_shard *shard = spate_engine_shard(engine, 0);
@@ -242,6 +314,10 @@ int main(int argc, char **argv)
         printf("%d\n", ntohs(((struct sockaddr_in *)&bound)->sin_port));
         (void)fflush(stdout);
         run_server(shard);
+    } else if (holds) {
+        struct held held = {
+            .shard = shard, .tls = tls, .address = &address, .count = atoi(argv[3])};
+        run_hold(&held, argv[4]);
     } else {
         if (spate_shard_connect(shard, (struct sockaddr *)&address, sizeof(address), "localhost",
                                 tls, NULL, &conn, NULL) != 0)
