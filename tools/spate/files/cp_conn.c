@@ -10,6 +10,7 @@
 #include "tools/spate/close_text.h"
 #include "tools/spate/files/cp.h"
 #include "tools/spate/files/known.h"
+#include "tools/spate/files/trust.h"
 #include "tools/spate/message.h"
 
 #define WAN_RTT_NS UINT64_C(5000000)
@@ -23,7 +24,6 @@ enum { LAN_STREAMS = 4, WAN_STREAMS = 8, ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNO
 static bool is_trusted(struct cp_run *run, const char *fingerprint)
 {
     const struct cp_options *o = run->options;
-    enum known known = KNOWN_NEW;
     cp_report_clear(run);
     if (o->fingerprint != NULL) {
         if (strcmp(o->fingerprint, fingerprint) == 0)
@@ -33,24 +33,14 @@ static bool is_trusted(struct cp_run *run, const char *fingerprint)
     }
     if (o->token != NULL) /* which proves more */
         return true;
-    int e = o->is_strict ? known_look(run->known, o->host, o->port, fingerprint, &known)
-                         : known_check(run->known, o->host, o->port, fingerprint, &known);
-    if (e != 0) {
-        message(o->command, "%s: %s", run->known, strerror(-e));
-        return false;
-    }
-    if (known == KNOWN_OTHER)
-        message(o->command,
-                "%s:%u has changed its fingerprint to %s: it is another server, or somebody is "
-                "between; %s has the old one",
-                o->host, o->port, fingerprint, run->known);
-    else if (known == KNOWN_NEW && o->is_strict)
-        message(o->command, "%s:%u is not known; its fingerprint is %s", o->host, o->port,
-                fingerprint);
-    else if (known == KNOWN_NEW)
-        message(o->command, "%s:%u is new; its fingerprint %s is kept in %s", o->host, o->port,
-                fingerprint, run->known);
-    return known == KNOWN_SAME || (known == KNOWN_NEW && !o->is_strict);
+    const struct trust trust = {
+        .command = o->command,
+        .known = run->known,
+        .is_strict = o->is_strict,
+        .host = o->host,
+        .port = o->port,
+    };
+    return trust_check(&trust, fingerprint);
 }
 
 static void on_verify(const struct spate_ask *ask, void *user)
