@@ -16,6 +16,7 @@ int get_run(int argc, char **argv);
 int copy_run(int argc, char **argv);
 int sync_run(int argc, char **argv);
 int relay_run(int argc, char **argv);
+int swarm_run(int argc, char **argv);
 int stat_run(int argc, char **argv);
 int hist_run(int argc, char **argv);
 

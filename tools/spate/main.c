@@ -23,6 +23,7 @@ static const char usage_text[] =
     "  spate cp          copies files and folders to and from a server with --cp\n"
     "  spate sync        makes a folder like another one, here or there\n"
     "  spate relay       passes packets of an interface on from unit to unit\n"
+    "  spate swarm       distributes files among many peers, in verified pieces\n"
     "  spate stat        shows the counters of a program that runs, or has crashed\n"
     "  spate hist        prints, adds, compares and draws histograms\n"
     "  spate version\n"
@@ -54,11 +55,11 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"caps", caps_run},       {"cert", cert_run},         {"serve", serve_run},
-        {"get", get_run},         {"cp", copy_run},           {"sync", sync_run},
-        {"relay", relay_run},     {"stat", stat_run},         {"hist", hist_run},
-        {"version", version_run}, {"--version", version_run}, {"help", help_run},
-        {"--help", help_run},
+        {"caps", caps_run},   {"cert", cert_run},       {"serve", serve_run},
+        {"get", get_run},     {"cp", copy_run},         {"sync", sync_run},
+        {"relay", relay_run}, {"swarm", swarm_run},     {"stat", stat_run},
+        {"hist", hist_run},   {"version", version_run}, {"--version", version_run},
+        {"help", help_run},   {"--help", help_run},
     };
     if (argc < 2)
         return message_usage("", "a command is missing", NULL);
