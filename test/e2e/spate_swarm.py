@@ -312,6 +312,18 @@ class Ends(Case):
         self.assertIn('another hash', done.stderr)
         self.assertIsNone(seeder.poll())  # no SIGBUS
 
+    def test_a_part_that_is_cut_off_by_others_gets_no_name(self):
+        self.make_file(4_000_000)
+        self.make()
+        process = self.start(*self.fetch_words([self.seed('--rate', '1000000')]))
+        self.wait_for(lambda: self.written() > 500_000, process)
+        part, = (self.top / 'target').iterdir()
+        os.truncate(part, 0)
+        _, errors = process.communicate(timeout=HANG_S)
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(errors, 'spate swarm: file: another program has cut off a file\n')
+        self.assertFalse((self.top / 'target' / 'file').exists())
+
     def test_nobody_there_and_nothing_to_get(self):
         self.make_file(PIECE)
         self.make()

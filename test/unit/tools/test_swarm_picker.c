@@ -240,6 +240,23 @@ static void a_wrong_piece_names_who_sent_it_alone(void **state)
     assert_int_equal(picker_piece_bad(picker, slot), 1);
 }
 
+static void a_new_peer_is_not_blamed_for_the_one_before_it(void **state)
+{
+    struct picker *picker = make(state, 1);
+    count(picker, all);
+    uint32_t slot = open_for(picker, 0, all);
+    struct picker_run run = choose(picker, 0, all, 2);
+    deliver(picker, &run, 0);
+    picker_forget(picker, 0);
+    run = choose(picker, 0, all, 2); /* another peer with its number */
+    deliver(picker, &run, 0);
+    assert_int_equal(picker_piece_bad(picker, slot), PICKER_NOBODY);
+    run = choose(picker, 0, all, 64);
+    deliver(picker, &run, 0);
+    picker_forget(picker, 0);
+    assert_int_equal(picker_piece_bad(picker, slot), PICKER_NOBODY);
+}
+
 static void half_of_a_doubtful_piece_is_not_kept(void **state)
 {
     struct picker *picker = make(state, 1);
@@ -331,6 +348,7 @@ int main(void)
         QT_TEST(world, late_blocks_are_asked_of_one_more_peer),
         QT_TEST(world, nothing_is_sent_twice_while_the_disk_is_behind),
         QT_TEST(world, a_wrong_piece_names_who_sent_it_alone),
+        QT_TEST(world, a_new_peer_is_not_blamed_for_the_one_before_it),
         QT_TEST(world, half_of_a_doubtful_piece_is_not_kept),
         QT_TEST(world, every_piece_comes_whatever_peers_do),
     };

@@ -393,7 +393,7 @@ void swarm_fetch_forget(struct swarm_peer *peer)
         if (slot >= 0)
             swarm_piece_look(peer->swarm, slot);
     }
-    picker_disown(&peer->swarm->picker, peer->index);
+    picker_forget(&peer->swarm->picker, peer->index);
 }
 
 void swarm_fetch_look(struct swarm *swarm, uint64_t now_ns)

@@ -46,7 +46,7 @@ static const char usage[] =
     "0)\n"
     "  --timeout SECONDS   fetch: gives up if nothing comes for so long (default: 30)\n"
     "  --piece-size BYTES  make: a power of two from 64Ki to 16Mi (default: by the size of PATH)\n"
-    "  --profile           prints where the time of a block goes\n"
+    "  --profile           prints where the CPU time of a block goes\n"
     "  --qlog FOLDER       records what happens in the connections\n"
     "  --json              prints figures on stdout at the end\n"
     "  --quiet             shows no progress; there is none without a terminal either\n"
@@ -80,7 +80,7 @@ static int take_number(struct swarm_options *o, int option, const char *value)
             return message_usage("swarm", "--rate must be 1K to 125G, not", value);
     } else if (option == 'u') {
         if (!number_parse(value, 1, PICKER_PEERS_MAX, &number))
-            return message_usage("swarm", "--uploads must be 1 to 64, not", value);
+            return message_usage("swarm", "--uploads must be 1 to 63, not", value);
         o->uploads = (uint32_t)number;
     } else if (option == 'P') {
         if (!number_parse(value, SWARM_PIECE_SIZE_MIN, SWARM_PIECE_SIZE_MAX, &number) ||

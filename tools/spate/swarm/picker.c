@@ -9,6 +9,8 @@
 
 enum state { CLOSED, OPEN, THERE };
 
+#define GONE (UINT64_C(1) << PICKER_PEERS_MAX)
+
 bool picker_init(struct picker *ret, uint64_t total, uint32_t piece_size, uint32_t slot_count)
 {
     uint32_t blocks_max = piece_size / SWARM_BLOCK;
@@ -178,7 +180,7 @@ uint8_t picker_piece_bad(struct picker *picker, uint32_t slot)
     s->owner = PICKER_NOBODY;
     s->is_solo = true;
     clear(s);
-    if (all == 0 || (all & (all - 1)) != 0)
+    if (all == 0 || all == GONE || (all & (all - 1)) != 0)
         return PICKER_NOBODY;
     return (uint8_t)__builtin_ctzll(all);
 }
@@ -200,6 +202,17 @@ void picker_disown(struct picker *picker, uint8_t peer)
             slot->contributors = 0;
             slot->round++;
         }
+    }
+}
+
+void picker_forget(struct picker *picker, uint8_t peer)
+{
+    uint64_t bit = UINT64_C(1) << peer;
+    picker_disown(picker, peer);
+    for (uint32_t i = 0; i < picker->slot_count; i++) {
+        struct picker_slot *slot = &picker->slots[i];
+        if (slot->stage != PICKER_CLOSED && (slot->contributors & bit) != 0)
+            slot->contributors = (slot->contributors & ~bit) | GONE;
     }
 }
 

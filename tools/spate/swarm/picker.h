@@ -15,7 +15,7 @@
  * that a wrong hash says who sent it.  Others take a part in it when they have nothing better. */
 
 enum {
-    PICKER_PEERS_MAX = 64,
+    PICKER_PEERS_MAX = 63, /* one less than a mask has bits */
     PICKER_SLOTS_MAX = 1024,
     PICKER_NOBODY = 255,
     PICKER_ASKED_MAX = 2, /* peers that a block is asked of at a time */
@@ -44,7 +44,7 @@ struct picker_slot {
     uint32_t round;        /* changes when blocks that were there are missing again */
     uint8_t owner;         /* or PICKER_NOBODY */
     bool is_solo;          /* nobody but the owner may send blocks of it */
-    uint64_t contributors; /* a bit per peer whose blocks are in it */
+    uint64_t contributors; /* a bit per peer whose blocks are in it; the last: one that is gone */
     struct picker_block *blocks;
 };
 
@@ -120,14 +120,19 @@ bool picker_is_full(const struct picker *picker, uint32_t slot);
 void picker_piece_there(struct picker *picker, uint32_t slot);
 
 /* The piece has another hash: all its blocks are missing again.  It is asked of one peer from now
- * on.  Returns the peer that has sent all of it, or PICKER_NOBODY if there were several. */
+ * on.  Returns the peer that has sent all of it, or PICKER_NOBODY if there were several, or one
+ * that is gone. */
 uint8_t picker_piece_bad(struct picker *picker, uint32_t slot);
 
 /* Gives a slot up: its piece is closed again.  No block of it may be asked for. */
 void picker_close(struct picker *picker, uint32_t slot);
 
-/* The peer is gone or slow: its pieces have no owner. */
+/* The peer is slow: its pieces have no owner. */
 void picker_disown(struct picker *picker, uint8_t peer);
+
+/* The peer is gone: its pieces have no owner, and the next one with its number did not send what it
+ * has sent. */
+void picker_forget(struct picker *picker, uint8_t peer);
 
 /* Returns the bytes of a block. */
 uint32_t picker_block_bytes(const struct picker *picker, uint32_t slot, uint32_t block);

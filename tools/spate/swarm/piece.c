@@ -61,7 +61,8 @@ void swarm_pieces_deinit(struct swarm *swarm)
 static void fail(struct swarm *swarm, uint32_t file, int error)
 {
     if (!swarm->has_failed)
-        swarm_say(swarm, "%s: %s", swarm->meta.files[file].path, strerror(-error));
+        swarm_say(swarm, "%s: %s", swarm->meta.files[file].path,
+                  error == -ESTALE ? "another program has cut off a file" : strerror(-error));
     swarm->has_failed = true;
 }
 
@@ -340,6 +341,10 @@ void swarm_piece_look(struct swarm *swarm, int slot)
     if (stage != PICKER_FULL || !end_runs(swarm, index))
         return;
     uint32_t piece = swarm->picker.slots[index].piece;
+    if (store_was_cut()) { /* which is no peer's fault */
+        fail(swarm, file_of(swarm, piece), -ESTALE);
+        return;
+    }
     enum swarm_stage before = swarm_profile_begin(swarm, SWARM_STAGE_HASHING);
     bool is_good =
         EVP_DigestFinal_ex(s->hash, digest, NULL) == 1 &&

@@ -2,7 +2,7 @@
 #include "tools/spate/swarm/store.h"
 
 /* Received blocks are decrypted into the mapping of a part.  Its space was given by the disk before
- * (posix_fallocate()), so a full disk is an error and not SIGBUS.  The list of pieces that are
+ * (fallocate()), so a full disk is an error and not SIGBUS.  The list of pieces that are
  * there is not kept on the disk: the next attempt hashes what the parts have, which also finds out
  * what a crash of the machine has left of them.  Holes are not read. */
 
@@ -244,7 +244,12 @@ static int commit(struct store *store, uint32_t index)
     if (dir < 0)
         return dir;
     make_part_name(store->meta, index, part);
-    int e = files_set_attributes(file->fd, about->mode, about->mtime_ns);
+    struct stat status;
+    int e = fstat(file->fd, &status) != 0             ? -errno
+            : (uint64_t)status.st_size != about->size ? -ESTALE
+                                                      : 0;
+    if (e == 0)
+        e = files_set_attributes(file->fd, about->mode, about->mtime_ns);
     if (e == 0 && renameat(dir, part, dir, name) != 0)
         e = -errno;
     if (e != 0)
@@ -285,16 +290,25 @@ uint8_t *store_place(const struct store *store, uint32_t piece)
     return store->files[segment.file].map + segment.offset;
 }
 
+/* The size stays as it is: a file that somebody has cut off is found out. */
+static int allocate(int fd, const struct meta_segment *segment)
+{
+    off_t offset = (off_t)segment->offset;
+    off_t size = (off_t)segment->size;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size) == 0)
+        return 0;
+    return errno == EOPNOTSUPP ? -posix_fallocate(fd, offset, size) : -errno;
+}
+
 int store_prepare(const struct store *store, uint32_t piece)
 {
     uint64_t at = (uint64_t)piece * store->meta->piece_size;
     uint64_t end = at + meta_piece_bytes(store->meta, piece);
     struct meta_segment segment;
     while (meta_next_segment(store->meta, &at, end, &segment)) {
-        int e = posix_fallocate(store->files[segment.file].fd, (off_t)segment.offset,
-                                (off_t)segment.size);
+        int e = allocate(store->files[segment.file].fd, &segment);
         if (e != 0)
-            return -e;
+            return e;
     }
     uint8_t *place = store_place(store, piece);
     if (place == NULL)
@@ -340,9 +354,17 @@ size_t store_vectors(const struct store *store, uint64_t *at, uint64_t end, stru
 
 /* ---- Files that become shorter ---- */
 
+static volatile sig_atomic_t was_cut;
+
+bool store_was_cut(void)
+{
+    return was_cut != 0;
+}
+
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     (void)context;
+    was_cut = 1;
     if (info->si_code == BUS_ADRERR) {
         uint8_t *at = info->si_addr;
         at -= (uintptr_t)at % PAGE;

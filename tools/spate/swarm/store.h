@@ -75,8 +75,11 @@ int store_piece_done(struct store *store, uint32_t piece, uint32_t *ret_file);
 size_t store_vectors(const struct store *store, uint64_t *at, uint64_t end, struct iovec *ret,
                      size_t max);
 
-/* A mapped file that becomes shorter would end the program by SIGBUS.  From now on such pages read
- * as zeros: the hash on the other side is another one then. */
+/* A mapped file that becomes shorter would end the program by SIGBUS.  From now on such pages are
+ * zeros and belong to no file: the hash on the other side is another one then. */
 void store_guard(void);
+
+/* Returns whether that has happened: what was written since may be in no file. */
+bool store_was_cut(void);
 
 #endif

@@ -306,12 +306,20 @@ static void raise_descriptors(void)
     }
 }
 
+static bool start_disk(struct swarm *swarm)
+{
+    int e = disk_start(&swarm->disk, &swarm->store, swarm->shard);
+    if (e != 0)
+        swarm_say(swarm, "%s", strerror(-e));
+    return e == 0;
+}
+
 static int run_with_engine(struct swarm *swarm)
 {
     int status = EXIT_FAILURE;
     swarm->profile.is_on = swarm->options->is_profiled;
     if (check_content(swarm) && listen_all(swarm) && swarm_targets_init(swarm) &&
-        disk_start(&swarm->disk, &swarm->store, swarm->shard) == 0) {
+        start_disk(swarm)) {
         (void)spate_shard_turn(swarm->shard, 0); /* its clock was last read before the check */
         swarm_report_begin(swarm);
         status = run(swarm);

@@ -129,9 +129,9 @@ struct swarm_peer {
     uint64_t unchoked_ns;
 };
 
-/* Where time goes: each moment is counted in the innermost stage. */
+/* Where the CPU time of the shard's thread goes, each bit of it in the innermost stage. */
 enum swarm_stage {
-    SWARM_STAGE_TURN, /* the library: network, cipher, waiting */
+    SWARM_STAGE_TURN, /* the library: network and cipher */
     SWARM_STAGE_HEADER,
     SWARM_STAGE_DISPATCH,
     SWARM_STAGE_PLACING,
