@@ -80,7 +80,7 @@ link() {
 for name in clients router server1 server2; do
     ip netns add "$id-$name" 2>/dev/null || skip "no network namespaces"
 done
-inside router sysctl -qw net.ipv4.ip_forward=1
+inside router sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 link clients 10.9.0.1 10.9.0.254
 link server1 10.1.1.1 10.1.1.254
 link server2 10.1.2.1 10.1.2.254
