@@ -120,8 +120,8 @@ class Files(Pair):
         done = self.run_client(FILE_SEND, port, '/no/such/file', self.folder / 'file')
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr, '/no/such/file: No such file or directory\n')
+        self.end_in_order(server)  # which has removed the part of the other one by then
         self.assertEqual([path.read_bytes() for path in self.target.iterdir()], [b'here'])
-        self.end_in_order(server)
 
     def test_a_sender_that_dies_leaves_no_part(self):
         path = self.folder / 'file'
