@@ -9,13 +9,15 @@
 
 enum {
     CONNS = 300,
-    SLOTS = 16, /* what a turn receives, so that the others wait */
+    HANDSHAKES = 20, /* at a time */
+    SLOTS = 16,      /* what a turn receives, so that the others wait */
 };
 
 #define MS        UINT64_C(1000000)
-#define IDLE_NS   (2000 * MS)
+#define IDLE_NS   (5000 * MS) /* longer than making the connections takes */
 #define HALF_NS   (IDLE_NS / 2)
-#define SETTLE_NS (50 * MS) /* longer than an ACK is delayed */
+#define LATE_NS   (1000 * MS) /* longer than a PTO */
+#define SETTLE_NS (50 * MS)   /* longer than an ACK is delayed */
 
 struct world {
     struct pw *w;
@@ -76,13 +78,28 @@ static void send_on_each(struct spate_conn *const *conns)
 static void connect_all(struct world *world)
 {
     struct pw *w = world->w;
-    for (uint32_t i = 0; i < CONNS; i++)
-        world->clients[i] = pw_connected(w);
+    uint32_t begun = 0;
+    while (w->client.connected_count < CONNS) {
+        for (; begun < CONNS && begun < w->client.connected_count + HANDSHAKES; begun++)
+            world->clients[begun] = pw_connect(w);
+        pw_for(w, MS);
+        assert_int_equal(w->client.closed_count, 0);
+    }
     send_on_each(world->clients);
     pw_for(w, SETTLE_NS);
     while (w->server.fin_count < CONNS)
         pw_for(w, SETTLE_NS);
     assert_int_equal(world->server_count, CONNS);
+}
+
+/* Turns one side until it has received so many streams, or a connection has ended. */
+static void turn_until_received(struct pw_end *end, uint32_t fin_count)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (end->fin_count < fin_count && end->closed_count == 0 && pw_now_ns() < end_ns)
+        pw_wait(end, MS);
+    assert_int_equal(end->closed_count, 0);
+    assert_int_equal(end->fin_count, fin_count);
 }
 
 static void sleep_until(uint64_t at_ns)
@@ -106,9 +123,42 @@ static void a_packet_that_waits_keeps_its_connection(void **state)
     turn_for(&w->server, SETTLE_NS);
     sleep_until(now_ns + IDLE_NS + SETTLE_NS);
 
-    turn_for(&w->client, 2 * SETTLE_NS);
-    assert_int_equal(w->client.closed_count, 0);
-    assert_int_equal(w->client.fin_count, CONNS);
+    turn_until_received(&w->client, CONNS);
+}
+
+struct packets {
+    uint64_t out[CONNS];
+};
+
+static struct packets packets_out(struct spate_conn *const *conns)
+{
+    struct packets packets;
+    for (uint32_t i = 0; i < CONNS; i++) {
+        struct spate_conn_stats stats;
+        spate_conn_stats(conns[i], &stats);
+        packets.out[i] = stats.packets_out;
+    }
+    return packets;
+}
+
+static bool has_each_sent(struct spate_conn *const *conns, const struct packets *before)
+{
+    struct packets now = packets_out(conns);
+    for (uint32_t i = 0; i < CONNS; i++) {
+        if (now.out[i] == before->out[i])
+            return false;
+    }
+    return true;
+}
+
+static void turn_until_each_has_sent(struct pw_end *end, struct spate_conn *const *conns,
+                                     const struct packets *before)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!has_each_sent(conns, before)) {
+        pw_wait(end, MS);
+        assert_true(pw_now_ns() < end_ns);
+    }
 }
 
 static uint64_t probe_timeouts(struct spate_conn *const *conns)
@@ -129,14 +179,14 @@ static void what_was_acknowledged_is_not_sent_again(void **state)
     struct pw *w = world->w;
     connect_all(world);
 
-    uint64_t ptos = probe_timeouts(world->clients);
-    uint64_t sent = pw_stats(&w->client).datagrams_out;
+    struct packets before = packets_out(world->clients);
+    struct packets acks_before = packets_out(world->servers);
     send_on_each(world->clients);
-    while (pw_stats(&w->client).datagrams_out < sent + CONNS)
-        pw_wait(&w->client, 0);
-    turn_for(&w->server, SETTLE_NS);
-    assert_int_equal(w->server.fin_count, 2 * CONNS);
-    sleep_until(pw_now_ns() + HALF_NS);
+    turn_until_each_has_sent(&w->client, world->clients, &before);
+    uint64_t ptos = probe_timeouts(world->clients);
+    turn_until_received(&w->server, 2 * CONNS);
+    turn_until_each_has_sent(&w->server, world->servers, &acks_before);
+    sleep_until(pw_now_ns() + LATE_NS);
     turn_for(&w->client, 2 * SETTLE_NS);
 
     assert_int_equal(probe_timeouts(world->clients), ptos);
