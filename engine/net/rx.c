@@ -254,9 +254,10 @@ static bool copy_out(struct spate_shard *shard, struct se_rx_item *item)
     return true;
 }
 
-/* Chains the 0-RTT that came before the Initial of a new connection, after it. */
+/* Chains the 0-RTT that came before the Initial of a new connection, after it.  Leaves room for
+ * `reserved` items. */
 static void chain_early(struct spate_shard *shard, struct spate_conn *conn,
-                        const struct sp_path *path, struct sb_bytes initial)
+                        const struct sp_path *path, struct sb_bytes initial, uint32_t reserved)
 {
     struct se_rx *rx = &shard->rx;
     struct se_early_item kept;
@@ -264,7 +265,7 @@ static void chain_early(struct spate_shard *shard, struct spate_conn *conn,
     if (!sp_peek_read(initial.data, initial.size, 0, &peek))
         return;
     struct sp_cid dcid = sp_cid_of(peek.dcid.data, peek.dcid.size);
-    while (rx->source_count < SE_RX_SOURCES && rx->item_count < SE_RX_ITEMS &&
+    while (rx->source_count < SE_RX_SOURCES && rx->item_count + reserved < SE_RX_ITEMS &&
            se_early_take(&shard->early, path, &dcid, &kept)) {
         rx->sources[rx->source_count] = (struct se_rx_source){
             .path = kept.path,
@@ -313,6 +314,7 @@ static void take(struct se_port *port, const struct su_received *received, enum 
             se_stray_pass(port, received, data, run.stray_owner);
             break;
         }
+        SB_ASSERT(rx->item_count < SE_RX_ITEMS);
         struct se_rx_item *item = &rx->items[rx->item_count];
         *item = (struct se_rx_item){.data = data, .size = size, .source = (uint16_t)at};
         if (is_copied && !copy_out(shard, item) && rule == COPY_ALL) {
@@ -321,7 +323,7 @@ static void take(struct se_port *port, const struct su_received *received, enum 
         }
         chain(rx, conn, rx->item_count++);
         if (SB_UNLIKELY(shard->early.count > 0) && conn->state == SE_CONN_NEW)
-            chain_early(shard, conn, &source->path, (struct sb_bytes){data, size});
+            chain_early(shard, conn, &source->path, (struct sb_bytes){data, size}, count - i - 1);
     }
     shard->counts.own.datagrams_in += count;
     shard->counts.own.bytes_in += received->size;

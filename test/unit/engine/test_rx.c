@@ -92,6 +92,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
+    se_early_expire(&w.shard->early, SB_NEVER);
     se_buffers_deinit(&w.shard->copies);
     sp_pools_deinit(&w.shard->pools);
     se_memory_deinit(&w.shard->memory);
@@ -217,6 +218,53 @@ static void what_there_is_no_room_for_waits_for_nothing(void **state)
     assert_int_equal(w.shard->rx.item_count, DATAGRAMS_MAX);
     se_rx_deliver(w.shard);
     assert_int_equal(w.buffer.ref_count, 0);
+}
+
+/* Keeps as much 0-RTT of one client as is kept, for the connection ID of connection 1. */
+static void keep_zero_rtt(void)
+{
+    uint8_t cid[SE_CID_SIZE], data[DATAGRAM_SIZE] = {0};
+    write_cid(cid, 1);
+    struct se_early_item item = {
+        .data = data,
+        .size = sizeof(data),
+        .dcid = sp_cid_of(cid, sizeof(cid)),
+        .since_ns = w.shard->now_ns,
+    };
+    item.path.local = w.port.local; /* the sender is the address of no family, as in received() */
+    while (se_early_keep(&w.shard->early, &w.shard->copies, &item))
+        continue;
+    assert_int_equal(w.shard->early.count, SE_EARLY_PER_CLIENT_MAX);
+}
+
+/* The first datagram of a buffer begins a connection; 0-RTT that waited for it must leave room for
+ * the others. */
+static void early_datagrams_leave_room_for_the_rest_of_a_buffer(void **state)
+{
+    (void)state;
+    enum { COUNT = 54, EXTRA_MAX = SE_EARLY_PER_CLIENT_MAX };
+    static const uint8_t filler[DATAGRAMS_MAX]; /* connection 0 */
+    uint8_t who[COUNT];
+    memset(who, 1, sizeof(who));
+    for (uint32_t extra = 0; extra <= EXTRA_MAX + 1; extra++) {
+        uint32_t fill = SE_RX_ITEMS - COUNT - extra;
+        uint64_t used = w.shard->counts.own.zero_rtt_used;
+        keep_zero_rtt();
+        while (w.shard->rx.item_count < fill)
+            take(filler, SB_MIN(fill - w.shard->rx.item_count, DATAGRAMS_MAX));
+        struct su_received one = received(who, COUNT);
+        static const uint8_t initial[] = {0xc0, 0, 0, 0, 1, SE_CID_SIZE};
+        memcpy(w.payload, initial, sizeof(initial));
+        write_cid(w.payload + sizeof(initial), 1);
+        w.conns[1].state = SE_CONN_NEW;
+        se_rx_take(&w.port, &one);
+        w.conns[1].state = SE_CONN_CONNECTED;
+        assert_int_equal(w.shard->counts.own.zero_rtt_used - used, SB_MIN(extra, EXTRA_MAX));
+        assert_int_equal(w.shard->rx.item_count, fill + COUNT + SB_MIN(extra, EXTRA_MAX));
+        se_rx_deliver(w.shard);
+        assert_int_equal(w.buffer.ref_count, 0);
+        se_early_expire(&w.shard->early, SB_NEVER);
+    }
 }
 
 static void copies_are_made_when_few_slots_are_free(void **state)
@@ -389,6 +437,7 @@ int main(void)
         RX_TEST(each_connection_gets_its_datagrams_and_the_buffer_goes_home),
         RX_TEST(more_than_one_batch_of_a_connection_is_delivered),
         RX_TEST(what_there_is_no_room_for_waits_for_nothing),
+        RX_TEST(early_datagrams_leave_room_for_the_rest_of_a_buffer),
         RX_TEST(copies_are_made_when_few_slots_are_free),
         RX_TEST(without_memory_for_copies_the_last_slots_are_not_pinned),
         RX_TEST(after_a_batch_buffers_are_freed_that_hold_little),
