@@ -28,6 +28,7 @@ struct se_heard {
     uint64_t mark_ns;  /* something has waited since; 0: nothing does */
     uint64_t left;     /* buffers to receive before what waited at mark_ns has been */
     uint64_t received; /* buffers of this turn */
+    bool is_more;      /* the last turn left something, or may have */
     bool is_starved;   /* a socket has more than there were slots for */
 };
 
@@ -38,6 +39,7 @@ static inline bool se_heard_turn(struct se_heard *heard, uint64_t now_ns, bool i
 {
     uint64_t received = heard->received;
     heard->received = 0;
+    heard->is_more = is_more;
     if (SB_LIKELY(!is_more && !heard->is_starved)) {
         heard->until_ns = now_ns;
         heard->mark_ns = 0;
@@ -55,10 +57,14 @@ static inline bool se_heard_turn(struct se_heard *heard, uint64_t now_ns, bool i
     return is_marked;
 }
 
-/* Returns when a turn moves until_ns on, whatever comes. */
+/* Returns when the next turn is due, because of what waits; SB_NEVER: nothing does.  A socket that
+ * gave as much as it was asked for may be empty, and a turn finds out at once.  One that is not
+ * read for lack of slots wakes nobody: then it is when until_ns moves on, whatever comes. */
 static inline uint64_t se_heard_next_ns(const struct se_heard *heard)
 {
-    return heard->mark_ns == 0 ? SB_NEVER : heard->mark_ns + SE_HEARD_LAG_NS;
+    if (heard->mark_ns == 0)
+        return SB_NEVER;
+    return heard->is_more && !heard->is_starved ? 0 : heard->mark_ns + SE_HEARD_LAG_NS;
 }
 
 #endif

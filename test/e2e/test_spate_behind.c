@@ -192,11 +192,44 @@ static void what_was_acknowledged_is_not_sent_again(void **state)
     assert_int_equal(probe_timeouts(world->clients), ptos);
 }
 
+/* A batch that is full is no sign that more waits: the plain system calls ask for four datagrams at
+ * first.  The probe that was due in that turn leaves in the next. */
+static void a_full_batch_delays_no_probe(void **state)
+{
+    (void)state;
+    for (uint32_t count = 3; count <= 5; count++) {
+        struct pw *w = pw_create(&(struct pw_config){0});
+        (void)pw_connected(w);
+        pw_for(w, SETTLE_NS);
+        struct spate_conn *conn = w->server.conn;
+        struct spate_conn_stats stats;
+        uint64_t id, start_ns, drops = pw_stats(&w->server).unroutable;
+        assert_int_equal(spate_stream_open(conn, true, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, "x", 1, true, 0), 0);
+        pw_wait(&w->server, 0); /* the client gets no turn, and does not answer */
+        int fd = pw_udp_socket();
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(
+                sendto(fd, "?", 1, 0, (const struct sockaddr *)&w->address, w->address_size), 1);
+        sleep_until(pw_now_ns() + 400 * MS);
+        spate_conn_stats(conn, &stats);
+        assert_int_equal(stats.ptos, 0);
+        start_ns = pw_now_ns();
+        while (stats.ptos == 0 && pw_now_ns() < start_ns + PW_PATIENCE_NS) {
+            pw_wait(&w->server, 1000 * MS);
+            spate_conn_stats(conn, &stats);
+        }
+        assert_int_equal(pw_stats(&w->server).unroutable - drops, count);
+        assert_true(pw_now_ns() - start_ns < QT_SLOWER * 200 * MS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_packet_that_waits_keeps_its_connection),
         QT_TEST(owned, what_was_acknowledged_is_not_sent_again),
+        QT_TEST(owned, a_full_batch_delays_no_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

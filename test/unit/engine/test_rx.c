@@ -412,6 +412,33 @@ static void tombstones_get_what_is_for_them_and_for_no_connection(void **state)
     se_tombstones_deinit(&w.shard->tombstones);
 }
 
+/* A timer about a silent peer waits until all that has come is received.  What may have come is
+ * looked for at once. */
+static void a_timer_that_is_held_waits_for_one_more_look(void **state)
+{
+    (void)state;
+    struct spate_shard *shard = w.shard;
+    uint64_t due_ns = shard->now_ns + 10 * SB_MS;
+    struct se_timer timer;
+    sb_list_init(&shard->limit.line);
+    se_wheel_init(&shard->wheel, shard->now_ns);
+    se_timer_init(&timer);
+    se_wheel_set(&shard->wheel, &timer, due_ns);
+    assert_ptr_equal(se_wheel_pop(&shard->wheel, due_ns + 10 * SB_MS), &timer);
+    shard->now_ns = due_ns + 10 * SB_MS;
+    assert_false(se_heard_turn(&shard->heard, shard->now_ns, true, 100));
+    se_wheel_hold(&shard->wheel, &timer);
+    assert_int_equal(se_shard_next_ns(shard), 0);
+
+    shard->heard.is_starved = true; /* a look would show nothing before a slot is free */
+    assert_int_equal(se_shard_next_ns(shard), shard->now_ns + SE_HEARD_LAG_NS);
+    shard->heard.is_starved = false;
+    assert_true(se_heard_turn(&shard->heard, shard->now_ns, false, 100));
+    se_wheel_release(&shard->wheel);
+    assert_ptr_equal(se_wheel_pop(&shard->wheel, shard->now_ns), &timer);
+    assert_true(se_shard_next_ns(shard) == SB_NEVER);
+}
+
 static void what_has_no_header_is_counted_and_dropped(void **state)
 {
     (void)state;
@@ -443,6 +470,7 @@ int main(void)
         RX_TEST(after_a_batch_buffers_are_freed_that_hold_little),
         RX_TEST(a_stateless_reset_finds_its_connection),
         RX_TEST(tombstones_get_what_is_for_them_and_for_no_connection),
+        RX_TEST(a_timer_that_is_held_waits_for_one_more_look),
         RX_TEST(what_has_no_header_is_counted_and_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
