@@ -100,6 +100,10 @@ int su_pass_receive(int fd, uint64_t wait_ns, struct su_pass *message)
     if (error != 0)
         return error;
     ssize_t got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    /* The other end was closed over messages that it had not read.  The kernel says so once, before
+     * the messages that have come. */
+    if (got < 0 && errno == ECONNRESET)
+        got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return errno == EINTR ? -EAGAIN : -errno;
     take_fds(&header, message);

@@ -34,7 +34,7 @@ SB_MUST_USE int su_pass_send(int fd, const struct su_pass *message);
  *
  * Returns 0, or with no descriptor in `message`:
  *   -EAGAIN      there is none yet
- *   -ECONNRESET  the other end is closed
+ *   -ECONNRESET  the other end is closed, and all that it sent has been received
  *   -EMSGSIZE    it is longer than the room, or has too many descriptors
  *   -EMFILE      descriptors were lost: the process has no room for them
  * or another negative errno of the kernel.  Threads: any. */

@@ -176,6 +176,7 @@ static int step(struct se_handover *handover, uint64_t end_ns, struct spate_erro
     case SE_GIVING_OFFERED:
         result = se_handover_send_kind(handover->channel, SE_HANDOVER_GO, error);
         handover->giving = SE_GIVING_GOING;
+        handover->giving_end_ns = sb_time_add(se_clock_now_ns(), PATIENCE_NS);
         return result;
     case SE_GIVING_GOING:
         give(handover);
@@ -205,18 +206,52 @@ static int check(const struct se_handover *handover, struct spate_error *error)
     return 0;
 }
 
+static bool is_late(const struct se_handover *handover)
+{
+    return se_clock_now_ns() >= handover->giving_end_ns;
+}
+
+/* Takes what has come, and waits until `wait_ns` are over.  Before GO a late attempt is given up
+ * whatever has come: who is told to go must not learn a moment later that it was given up.  After
+ * that the other process may have taken over: what has come is looked at first. */
 static int run(struct se_handover *handover, uint64_t wait_ns, struct spate_error *error)
 {
     uint64_t end_ns = sb_time_add(se_clock_now_ns(), wait_ns);
-    end_ns = SB_MIN(end_ns, handover->giving_end_ns);
     int result = 0;
-    while (result == 0 && handover->giving != SE_GIVING_GIVEN)
-        result = step(handover, end_ns, error);
-    if (result == -EAGAIN && se_clock_now_ns() >= handover->giving_end_ns) {
+    while (result == 0 && handover->giving != SE_GIVING_GIVEN) {
+        if (handover->giving != SE_GIVING_GOING && is_late(handover))
+            result = -EAGAIN;
+        else
+            result = step(handover, SB_MIN(end_ns, handover->giving_end_ns), error);
+    }
+    if (result == -EAGAIN && is_late(handover)) {
         se_error_set(error, "the other process did not take over within 30 s");
         return -ETIMEDOUT;
     }
     return result;
+}
+
+/* Gives an attempt up, and says why if the other process still listens. */
+static void fail(struct se_handover *handover, int result, const char *reason)
+{
+    if (result != -ECONNRESET && result != -ECONNREFUSED)
+        se_handover_refuse(handover->channel, reason);
+    abandon(handover);
+}
+
+/* Makes room for an attempt over another channel.  One that was told to go decides itself how its
+ * attempt ends. */
+static int end_earlier(struct se_handover *handover, struct spate_error *error)
+{
+    struct spate_error own = {"another process takes over"};
+    int result = handover->giving == SE_GIVING_GOING ? run(handover, 0, &own) : -EBUSY;
+    if (result == -EAGAIN) {
+        se_error_set(error, "another process takes over at this moment");
+        return -EBUSY;
+    }
+    if (result != 0)
+        fail(handover, result, own.text);
+    return check(handover, error);
 }
 
 int spate_engine_hand_over(struct spate_engine *engine, int fd, uint64_t wait_ns,
@@ -228,17 +263,15 @@ int spate_engine_hand_over(struct spate_engine *engine, int fd, uint64_t wait_ns
     if (result != 0)
         return result;
     if (handover->giving != SE_GIVING_NONE && handover->given_fd != fd)
-        abandon(handover);
-    if (handover->giving == SE_GIVING_NONE)
+        result = end_earlier(handover, error);
+    if (result == 0 && handover->giving == SE_GIVING_NONE)
         result = begin(handover, fd, error);
     if (result != 0)
         return result;
     result = run(handover, wait_ns, &own);
     if (result == 0 || result == -EAGAIN)
         return result;
-    if (result != -ECONNRESET && result != -ECONNREFUSED)
-        se_handover_refuse(handover->channel, own.text);
-    abandon(handover);
+    fail(handover, result, own.text);
     se_error_set(error, "%s", own.text);
     return result;
 }

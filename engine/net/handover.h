@@ -33,7 +33,9 @@
  *     ends                       -- end of file -->        its sockets become idle
  *
  * Up to GO nothing has changed for the old process.  If the new one ends before TAKEN, the old one
- * attaches its own program again.  If the old one ends before GO, the new one goes on alone.
+ * attaches its own program again.  If the old one ends before GO, the new one goes on alone.  One
+ * that gives up says REFUSED before it closes the channel: a channel that ends without that is of a
+ * process that has ended.
  *
  * A process that takes over gets the sockets and the channels of those that still end too, so each
  * process sees the end of all that were there before. */

@@ -289,27 +289,36 @@ static int attach(struct se_handover *handover, struct spate_error *error)
     return result;
 }
 
+/* Says TAKE and waits for GO.  Returns 0; -ECONNRESET if the other process has ended; or another
+ * negative errno: it lives, and has not let go.  What it said before it closed the channel counts,
+ * also where TAKE came too late. */
+static int ask(int channel, uint64_t end_ns, struct spate_error *error)
+{
+    struct se_handover_message message;
+    struct su_pass fds = {.fd_count = 0};
+    int result = se_handover_send_kind(channel, SE_HANDOVER_TAKE, error);
+    if (result != 0 && result != -ECONNRESET)
+        return result;
+    return se_handover_receive(channel, SE_HANDOVER_GO, end_ns, &message, &fds, error);
+}
+
 int spate_engine_take_over_finish(struct spate_engine *engine, uint64_t wait_ns,
                                   struct spate_error *error)
 {
     struct spate_shard *shard = spate_engine_shard(engine, 0);
     struct se_handover *handover = shard->handover;
     struct spate_error own = {""};
-    struct se_handover_message message;
-    struct su_pass fds = {.fd_count = 0};
     int result = check_listens(handover, error);
     if (result != 0)
         return result;
     int channel = handover->processes[0].channel;
-    uint64_t end_ns = sb_time_add(se_clock_now_ns(), wait_ns);
-    result = se_handover_send_kind(channel, SE_HANDOVER_TAKE, &own);
-    if (result == 0)
-        result = se_handover_receive(channel, SE_HANDOVER_GO, end_ns, &message, &fds, &own);
+    result = ask(channel, sb_time_add(se_clock_now_ns(), wait_ns), &own);
     if (result == 0 || result == -ECONNRESET) /* it has gone: all that is its is ours */
         result = attach(handover, &own);
     if (result != 0)
         return give_up(channel, result, &own, error);
-    message = (struct se_handover_message){.kind = SE_HANDOVER_TAKEN, .tag = handover->ports->tag};
+    const struct se_handover_message message = {.kind = SE_HANDOVER_TAKEN,
+                                                .tag = handover->ports->tag};
     (void)!se_handover_send(channel, &message, NULL, 0, NULL); /* its end is seen by the channel */
     handover->taking = SE_TAKING_TAKEN;
     se_handover_watch(shard);

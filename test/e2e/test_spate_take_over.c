@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/net/handover.h"
+#include "engine/shard/shard.h"
+
 #define MS      UINT64_C(1000000)
 #define WAIT_NS (100 * MS)
 
@@ -262,6 +265,29 @@ static void misuse_is_refused(void **state)
     assert_int_equal(hw_given(giver, NULL), -ECONNRESET);
 }
 
+/* Who was told to go may have taken over: nobody else is asked before that is known. */
+static void an_attempt_that_goes_is_not_ended_by_another(void **state)
+{
+    (void)state;
+    static const uint8_t says[] = {HELLO, TAKE};
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2);
+    struct hw_channel going = hw_channel_create();
+    struct hw_channel other = hw_channel_create();
+    struct spate_error error = {""};
+    for (uint32_t i = 0; i < QT_COUNT(says); i++) {
+        say_kind(going.new_end, says[i]);
+        assert_int_equal(spate_engine_hand_over(a->engine, going.old_end, 0, &error), -EAGAIN);
+    }
+    assert_int_equal(spate_engine_hand_over(a->engine, other.old_end, 0, &error), -EBUSY);
+    assert_string_equal(error.text, "another process takes over at this moment");
+    assert_int_equal(spate_engine_hand_over(a->engine, going.old_end, 0, &error), -EAGAIN);
+    hw_channel_end(&going);
+    assert_int_equal(spate_engine_hand_over(a->engine, other.old_end, 0, &error), -EAGAIN);
+    hw_channel_end(&other);
+    assert_goes_on(hw, a);
+}
+
 /* ---- the side that takes ---- */
 
 /* What the old process of the test sends after HELLO. */
@@ -471,6 +497,46 @@ static void an_old_engine_that_does_not_answer_stays_what_it_is(void **state)
     assert_goes_on(hw, a);
 }
 
+/* How an old engine that lives gives up an attempt. */
+enum giving_up { LATE, OTHER_CHANNEL, OUT_OF_TURN };
+
+/* It says so, before or after the new one asks to take over; then its connections are its own. */
+static void an_old_engine_that_gives_up_is_not_dead(void **state)
+{
+    (void)state;
+    for (uint32_t way = LATE; way <= OUT_OF_TURN; way++) {
+        struct hw *hw = hw_create(false);
+        struct hw_server *a = begin(hw, 2);
+        struct hw_server *b = hw_make_server(hw, 2, NULL);
+        struct hw_channel channel = hw_channel_create();
+        struct hw_channel other = hw_channel_create();
+        struct spate_error error = {""};
+        uint8_t message[MESSAGE_MAX];
+        say_kind(channel.new_end, HELLO);
+        assert_int_equal(spate_engine_hand_over(a->engine, channel.old_end, 0, &error), -EAGAIN);
+        assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+        hw_listen(b);
+        assert_int_equal(hear(channel.old_end, HELLO, message), 6); /* of `b` */
+        say_kind(channel.new_end, way == OUT_OF_TURN ? TAKEN : TAKE);
+        if (way == LATE)
+            spate_engine_shard(a->engine, 0)->handover->giving_end_ns = pw_now_ns();
+        int fd = way == OTHER_CHANNEL ? other.old_end : channel.old_end;
+        static const int results[] = {-ETIMEDOUT, -EAGAIN, -EPROTO};
+        assert_int_equal(spate_engine_hand_over(a->engine, fd, 0, &error), results[way]);
+        (void)close(channel.old_end);
+        channel.old_end = -1;
+        int result = spate_engine_take_over_finish(b->engine, WAIT_NS, &error);
+        assert_int_equal(result, -ECONNREFUSED);
+        assert_non_null(strstr(error.text, "the other process says: "));
+        hw_kill(b);
+        hw_channel_end(&channel);
+        hw_channel_end(&other);
+        assert_goes_on(hw, a);
+        assert_int_equal(hw->w.client.closed_count, 0);
+        owned_end_all();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,9 +547,11 @@ int main(void)
         QT_TEST(owned, the_new_engine_may_die_before_it_finishes),
         QT_TEST(owned, a_socket_that_closes_meanwhile_keeps_its_place),
         QT_TEST(owned, misuse_is_refused),
+        QT_TEST(owned, an_attempt_that_goes_is_not_ended_by_another),
         QT_TEST(owned, what_an_old_process_may_send_is_checked),
         QT_TEST(owned, the_old_engine_may_die_before_the_new_one_finishes),
         QT_TEST(owned, an_old_engine_that_does_not_answer_stays_what_it_is),
+        QT_TEST(owned, an_old_engine_that_gives_up_is_not_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

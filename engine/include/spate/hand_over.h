@@ -55,7 +55,8 @@ extern "C" {
  *
  * While it returns -EAGAIN, call it again with the same arguments when `fd` is readable: a loop
  * polls it, and may serve connections meanwhile.  An attempt that has taken 30 s fails with the
- * next call.
+ * next call; once the other process has been told to go it has another 30 s.  A call with another
+ * channel ends the attempt before it.
  *
  * After 0 the other process has taken over.  Keep the engine running, and end it with
  * spate_shard_shutdown() or spate_engine_shutdown().  Those accept what still begins here, until
@@ -72,7 +73,8 @@ extern "C" {
  *   -EAGAIN           The other process has not taken over yet.
  *   -EINVAL           `hand_over` is not set in the engine's configuration, or nothing listens.
  *   -EALREADY         A process has taken over before.
- *   -EBUSY            The engine has not finished taking over itself.
+ *   -EBUSY            The engine has not finished taking over itself.  Or the process of an earlier
+ *                     call was told to go and has not answered: go on with its channel.
  *   -EBADF            `fd` is not open.
  *   -EPROTOTYPE       `fd` is no connected socket of AF_UNIX and SOCK_SEQPACKET.
  *   -EPROTO           The other process sent something else.
@@ -127,7 +129,7 @@ SPATE_API int spate_engine_take_over(struct spate_engine *engine, int fd, uint64
  *   wait_ns  The longest wait for the other process, in nanoseconds.
  *   error    One line on failure; may be NULL.
  *
- * Succeeds as well if the other process has died meanwhile.
+ * Succeeds as well if the other process has died meanwhile; not if it lives and has given up.
  *
  * Returns 0, or:
  *   -EINVAL        spate_engine_take_over() was not called, or no shard listens at an address of

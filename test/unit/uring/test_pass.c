@@ -88,6 +88,28 @@ static void waits_and_ends_are_reported(void **state)
     assert_int_equal(su_pass_send(pair.b, &out), -EPIPE);
 }
 
+/* The other end leaves a message unread, and says something before it closes. */
+static void what_was_sent_before_the_end_is_received(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair();
+    uint8_t byte = 1;
+    uint8_t word = 7;
+    uint8_t got = 0;
+    struct su_pass unread = message_of(&byte, 1);
+    struct su_pass last = message_of(&word, 1);
+    struct su_pass in = message_of(&got, 1);
+    int other_end = dup(pair.b);
+    assert_int_equal(su_pass_send(pair.a, &unread), 0);
+    assert_int_equal(su_pass_send(other_end, &last), 0);
+    assert_int_equal(dup2(pair.a, pair.b), pair.b); /* `other_end` is the only one now */
+    assert_int_equal(close(other_end), 0);
+    assert_int_equal(su_pass_receive(pair.a, 0, &in), 0);
+    assert_int_equal(got, 7);
+    in.size = 1;
+    assert_int_equal(su_pass_receive(pair.a, 0, &in), -ECONNRESET);
+}
+
 static void what_does_not_fit_is_refused_and_closed(void **state)
 {
     (void)state;
@@ -254,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_message_carries_bytes_and_descriptors),
         QT_TEST(owned, waits_and_ends_are_reported),
+        QT_TEST(owned, what_was_sent_before_the_end_is_received),
         QT_TEST(owned, what_does_not_fit_is_refused_and_closed),
         QT_TEST(owned, lost_descriptors_are_an_error),
         QT_TEST(owned, only_a_connected_seqpacket_socket_is_a_channel),
