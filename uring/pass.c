@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,13 @@ int su_pass_check(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
         return -errno;
     return peer.ss_family == AF_UNIX && type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
+}
+
+bool su_pass_is_same(int a, int b)
+{
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
 }
 
 int su_pass_send(int fd, const struct su_pass *message)

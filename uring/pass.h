@@ -24,6 +24,9 @@ struct su_pass {
  * of the kernel.  Threads: any. */
 SB_MUST_USE int su_pass_check(int fd);
 
+/* Returns whether two descriptors are of one socket; false if one is not open.  Threads: any. */
+bool su_pass_is_same(int a, int b);
+
 /* Sends a message; the descriptors stay the caller's.  Does not block.  Returns 0, or -EPIPE or
  * -ECONNRESET if the other end is closed, or another negative errno.  Threads: any. */
 SB_MUST_USE int su_pass_send(int fd, const struct su_pass *message);

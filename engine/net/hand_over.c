@@ -104,7 +104,7 @@ static int offer(struct se_handover *handover, struct spate_error *error)
 static void end_channel(struct se_handover *handover)
 {
     (void)close(handover->channel);
-    handover->channel = handover->given_fd = -1;
+    handover->channel = -1;
     handover->giving = SE_GIVING_NONE;
 }
 
@@ -147,7 +147,6 @@ static int begin(struct se_handover *handover, int fd, struct spate_error *error
     if (channel < 0)
         return channel;
     handover->channel = channel;
-    handover->given_fd = fd;
     handover->giving = SE_GIVING_GREETED;
     handover->giving_end_ns = sb_time_add(se_clock_now_ns(), PATIENCE_NS);
     return 0;
@@ -262,7 +261,7 @@ int spate_engine_hand_over(struct spate_engine *engine, int fd, uint64_t wait_ns
     int result = check(handover, error);
     if (result != 0)
         return result;
-    if (handover->giving != SE_GIVING_NONE && handover->given_fd != fd)
+    if (handover->giving != SE_GIVING_NONE && !su_pass_is_same(handover->channel, fd))
         result = end_earlier(handover, error);
     if (result == 0 && handover->giving == SE_GIVING_NONE)
         result = begin(handover, fd, error);

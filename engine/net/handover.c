@@ -26,7 +26,7 @@ void se_handover_init(struct se_handover *handover, struct se_shared_ports *port
 {
     handover->ports = ports;
     handover->is_on = is_on;
-    handover->channel = handover->given_fd = -1;
+    handover->channel = -1;
     se_timer_init(&handover->timer);
     handover->timer.kind = SE_TIMER_HANDOVER;
     atomic_init(&handover->given_at_ns, 0);

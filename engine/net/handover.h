@@ -71,8 +71,7 @@ struct se_handover {
     bool is_on;                    /* the configuration's hand_over; constant */
     enum se_giving giving;         /* of the thread that gives or takes */
     enum se_taking taking;         /* of the thread that gives or takes */
-    int given_fd;                  /* the program's name of the channel to the one that takes */
-    int channel;                   /* a duplicate of it, or -1 */
+    int channel;                   /* to the one that takes: a duplicate of the program's; or -1 */
     uint64_t giving_end_ns;        /* when that is given up */
     struct se_process processes[SE_HANDOVER_PROCESSES_MAX]; /* the first is the newest */
     uint32_t process_count;

@@ -265,6 +265,33 @@ static void misuse_is_refused(void **state)
     assert_int_equal(hw_given(giver, NULL), -ECONNRESET);
 }
 
+/* Each attempt is known by its channel, not by the number of its descriptor. */
+static void a_number_that_is_used_again_is_another_channel(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = begin(hw, 2);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    struct hw_channel silent = hw_channel_create();
+    struct hw_channel channel = hw_channel_create();
+    struct spate_error error = {""};
+    assert_int_equal(spate_engine_hand_over(a->engine, silent.old_end, 0, &error), -EAGAIN);
+    assert_int_equal(dup2(channel.old_end, silent.old_end), silent.old_end);
+    struct hw_giver *giver = hw_give(a, silent.old_end);
+    if (spate_engine_take_over(b->engine, channel.new_end, 10 * WAIT_NS, &error) != 0)
+        fail_msg("%s", error.text);
+    hw_listen(b);
+    assert_int_equal(spate_engine_take_over_finish(b->engine, 10 * WAIT_NS, &error), 0);
+    assert_int_equal(hw_given(giver, &error), 0);
+    uint8_t message[MESSAGE_MAX];
+    assert_true(hear(silent.new_end, REFUSED, message) > 20);
+    hw_channel_end(&silent);
+    hw_channel_end(&channel);
+    hw_connect(hw, 2, b);
+    hw_move_and_send(hw, 0, 2, a, 1);
+    hw_move_and_send(hw, 2, 4, b, 1);
+}
+
 /* Who was told to go may have taken over: nobody else is asked before that is known. */
 static void an_attempt_that_goes_is_not_ended_by_another(void **state)
 {
@@ -547,6 +574,7 @@ int main(void)
         QT_TEST(owned, the_new_engine_may_die_before_it_finishes),
         QT_TEST(owned, a_socket_that_closes_meanwhile_keeps_its_place),
         QT_TEST(owned, misuse_is_refused),
+        QT_TEST(owned, a_number_that_is_used_again_is_another_channel),
         QT_TEST(owned, an_attempt_that_goes_is_not_ended_by_another),
         QT_TEST(owned, what_an_old_process_may_send_is_checked),
         QT_TEST(owned, the_old_engine_may_die_before_the_new_one_finishes),

@@ -13,6 +13,7 @@
 #include "tools/spate/message.h"
 
 #define PATIENCE_NS UINT64_C(10000000000)
+#define SLICE_NS    UINT64_C(500000000) /* of a wait that the end of the process cuts off */
 
 static bool failed(const struct replace *h, const char *what)
 {
@@ -63,14 +64,18 @@ static void *wait_for_next(void *argument)
     int channel;
     while ((channel = accept4(h->listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
         struct spate_error error = {""};
-        int result = spate_engine_hand_over(h->engine, channel, PATIENCE_NS, &error);
+        int result;
+        do /* until the engine gives it up */
+            result = spate_engine_hand_over(h->engine, channel, SLICE_NS, &error);
+        while (result == -EAGAIN && !atomic_load(&h->is_ending));
         (void)close(channel);
         if (result == 0) {
             atomic_store(&h->is_given, true);
             spate_shard_wake(h->shard);
             break;
         }
-        (void)failed(h, result == -EAGAIN ? "the next process does not finish" : error.text);
+        if (result != -EAGAIN)
+            (void)failed(h, error.text);
     }
     return NULL;
 }
@@ -104,6 +109,7 @@ void replace_end(struct replace *h)
     if (h->has_thread) {
         if (!replace_is_given(h))
             (void)unlink(h->path);
+        atomic_store(&h->is_ending, true);
         (void)shutdown(h->listening, SHUT_RDWR); /* ends the thread's accept4() */
         (void)pthread_join(h->thread, NULL);
     }

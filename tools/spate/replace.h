@@ -20,6 +20,7 @@ struct replace {
     pthread_t thread;
     bool has_thread;
     atomic_bool is_given;
+    atomic_bool is_ending;
 };
 
 /* Takes the sockets of the process that serves at `path`, if there is one: `*ret_is_taken` says so.

@@ -110,6 +110,20 @@ static void what_was_sent_before_the_end_is_received(void **state)
     assert_int_equal(su_pass_receive(pair.a, 0, &in), -ECONNRESET);
 }
 
+static void a_socket_is_known_by_any_of_its_descriptors(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair();
+    int duplicate = owned_fd(dup(pair.a));
+    assert_true(su_pass_is_same(pair.a, pair.a));
+    assert_true(su_pass_is_same(pair.a, duplicate));
+    assert_false(su_pass_is_same(pair.a, pair.b));
+    assert_false(su_pass_is_same(pair.a, -1));
+    assert_false(su_pass_is_same(-1, -1));
+    assert_int_equal(dup2(pair.b, duplicate), duplicate); /* the number is used again */
+    assert_false(su_pass_is_same(pair.a, duplicate));
+}
+
 static void what_does_not_fit_is_refused_and_closed(void **state)
 {
     (void)state;
@@ -277,6 +291,7 @@ int main(void)
         QT_TEST(owned, a_message_carries_bytes_and_descriptors),
         QT_TEST(owned, waits_and_ends_are_reported),
         QT_TEST(owned, what_was_sent_before_the_end_is_received),
+        QT_TEST(owned, a_socket_is_known_by_any_of_its_descriptors),
         QT_TEST(owned, what_does_not_fit_is_refused_and_closed),
         QT_TEST(owned, lost_descriptors_are_an_error),
         QT_TEST(owned, only_a_connected_seqpacket_socket_is_a_channel),
