@@ -7,9 +7,8 @@
  * been acknowledged; on a path that reorders more than that, later: see reorder.h.  When nothing is
  * acknowledged at all, the PTO asks for probes; it declares nothing lost.
  *
- * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  It
- * then only harms itself: it never gets that data.  An ACK of a number that was never
- * sent is an error of the connection. */
+ * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  It then
+ * only harms itself: it never gets that data.  An ACK of what was never sent is an error. */
 
 #include "proto/base/assert.h"
 #include "proto/base/steps.h"
@@ -101,8 +100,7 @@ struct ack_work {
     struct sp_loss_space *space;
     struct sp_sent_frame **tail;
     uint64_t now_ns;
-    bool is_app_limited;
-    bool any_eliciting;
+    bool is_app_limited, any_eliciting;
     uint32_t marked_count;
     uint64_t late_end;        /* packets of lower numbers come late; 0: not looked at */
     uint64_t largest_pn;      /* largest of the newly acknowledged numbers */
@@ -341,9 +339,11 @@ static uint64_t loss_delay_ns(const struct sp_loss *loss, uint64_t delay_ns)
 }
 
 /* Declares packets lost among those that later ones have overtaken: from `pn` on, which is one.
- * [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts. */
+ * [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts.  What is
+ * late is judged by `heard_ns`; the reaction to it is of `now_ns`. */
 static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_space *space,
-                                        uint64_t pn, uint64_t now_ns, struct sp_loss_outcome *ret)
+                                        uint64_t pn, uint64_t now_ns, uint64_t heard_ns,
+                                        struct sp_loss_outcome *ret)
 {
     struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
     struct sp_reorder *reorder = &loss->path->reorder;
@@ -358,7 +358,7 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
             break;
         uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
         bool is_distant = space->largest_acked - pn >= distance;
-        if (lost_at_ns > now_ns && !is_distant) {
+        if (lost_at_ns > heard_ns && !is_distant) {
             space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
             continue;
         }
@@ -385,14 +385,14 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
 }
 
 static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,
-                   struct sp_loss_outcome *ret)
+                   uint64_t heard_ns, struct sp_loss_outcome *ret)
 {
     uint64_t pn;
     sp_reorder_update(&loss->path->reorder, &loss->path->rtt, now_ns);
     space->loss_at_ns = SB_NEVER;
     if (space->largest_acked != SB_VARINT_NONE &&
         sp_sent_next(&space->sent, 0, false, &pn) != NULL && pn < space->largest_acked)
-        detect_from(loss, space, pn, now_ns, ret);
+        detect_from(loss, space, pn, now_ns, heard_ns, ret);
 }
 
 /* A scalable controller needs marks, and only a scalable one may send ECT(1).  [RFC9331 4.3] */
@@ -483,7 +483,7 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
 
     if (!loss->is_pacing)
         grant_burst(loss, sums.bytes, arrived_ns);
-    detect(loss, s, arrived_ns, ret);
+    detect(loss, s, arrived_ns, arrived_ns, ret);
     sp_cc_on_ack_end(&loss->path->cc, &sums);
     sp_loss_pace(loss, arrived_ns);
 
@@ -569,7 +569,7 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, uint64_t heard_n
     if (loss_at_ns != SB_NEVER) {
         ret->lost_space = space;
         if (loss_at_ns <= heard_ns) {
-            detect(loss, loss->spaces[space], heard_ns, ret);
+            detect(loss, loss->spaces[space], now_ns, heard_ns, ret);
             sp_loss_pace(loss, now_ns);
         }
         return;

@@ -178,7 +178,8 @@ static inline uint64_t sp_loss_room(const struct sp_loss *loss, uint64_t now_ns)
 
 /* [RFC9002 6.2.1, A.8]  SB_NEVER without anything to wait for. */
 uint64_t sp_loss_deadline_ns(const struct sp_loss *loss);
-/* `heard_ns`: until when the ACKs that arrived have been received; now_ns at the latest. */
+/* `heard_ns`: until when the ACKs that arrived have been received; now_ns at the latest.  What is
+ * late by then is lost, and congestion control reacts to that at `now_ns`. */
 void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, uint64_t heard_ns,
                          struct sp_loss_outcome *ret);
 

@@ -92,11 +92,54 @@ static void a_packet_after_silence_ends_a_long_pto(void **state)
     assert_int_equal(sp_loss_deadline_ns(&world->loss), now_ns + 4 * 325 * SB_MS);
 }
 
+/* A shard that is behind judges what is late by what it has heard, and reacts now: what left before
+ * that is of the same event.  [RFC9002 7.3.2] */
+static void a_late_deadline_reduces_the_window_once(void **state)
+{
+    struct loss_world *world = *state;
+    struct sp_loss_outcome outcome;
+    loss_world_init(world);
+    take_a_sample(world);
+    loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    loss_world_send(world, SP_SPACE_APP, SB_S + SB_MS, true);
+    (void)loss_world_ack(world, 2, 2, SB_S + 101 * SB_MS);
+    uint64_t heard_ns = sp_loss_deadline_ns(&world->loss);
+    uint64_t now_ns = heard_ns + 20 * SB_MS;
+    const uint64_t *reduced_at_ns = &world->path.cc.newreno.recovery_start_ns;
+    for (uint32_t i = 0; i < 2; i++)
+        loss_world_send(world, SP_SPACE_APP, heard_ns + 10 * SB_MS, true);
+
+    sp_loss_on_deadline(&world->loss, now_ns, heard_ns - 1, &outcome);
+    assert_null(outcome.lost);
+    sp_loss_on_deadline(&world->loss, now_ns, heard_ns, &outcome);
+    assert_int_equal(world->loss.lost_count, 1);
+    assert_int_equal(*reduced_at_ns, now_ns);
+    assert_int_equal(world->path.reorder.reduced_at_ns, now_ns);
+
+    /* One of those that left before `now_ns` is lost as well. */
+    (void)loss_world_ack(world, 4, 4, heard_ns + 110 * SB_MS);
+    uint64_t lost_at_ns = sp_loss_deadline_ns(&world->loss);
+    sp_loss_on_deadline(&world->loss, lost_at_ns, lost_at_ns, &outcome);
+    assert_int_equal(world->loss.lost_count, 2);
+    assert_int_equal(*reduced_at_ns, now_ns);
+    assert_int_equal(world->path.reorder.reduced_at_ns, now_ns);
+
+    /* What leaves later, and is lost, is news. */
+    for (uint32_t i = 0; i < 2; i++)
+        loss_world_send(world, SP_SPACE_APP, lost_at_ns + SB_MS, true);
+    (void)loss_world_ack(world, 6, 6, lost_at_ns + 101 * SB_MS);
+    lost_at_ns = sp_loss_deadline_ns(&world->loss);
+    sp_loss_on_deadline(&world->loss, lost_at_ns, lost_at_ns, &outcome);
+    assert_int_equal(world->loss.lost_count, 3);
+    assert_int_equal(*reduced_at_ns, lost_at_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(loss_world, the_pto_is_bounded_once_the_handshake_is_confirmed),
         QT_TEST(loss_world, a_packet_after_silence_ends_a_long_pto),
+        QT_TEST(loss_world, a_late_deadline_reduces_the_window_once),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
