@@ -19,10 +19,12 @@ int spate_shard_fd(struct spate_shard *shard)
     return result == 0 ? su_ring_poll_fd(&shard->ring) : result;
 }
 
-/* Returns true if a connection has something to send that the next turn can send. */
+/* Returns true if a connection has something to send that the next turn can send: also one in the
+ * line of a flow group that is open. */
 static bool can_send(const struct spate_shard *shard)
 {
-    return !sb_list_is_empty(&shard->send_pending) && su_send_free_count(&shard->send) > 0;
+    bool is_any = !sb_list_is_empty(&shard->send_pending) || shard->has_more_in_line;
+    return is_any && su_send_free_count(&shard->send) > 0;
 }
 
 static bool is_due(const struct spate_shard *shard)

@@ -351,9 +351,9 @@ static SB_NEVER_INLINE void release_groups(struct spate_shard *shard)
     SB_ASSERT(shard->groups.active_count == 0);
 }
 
-/* The rest of a turn's sending if the shard has a rate limit.  Returns true if there is more to
- * send now. */
-static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
+/* The rest of a turn's sending if the shard has a rate limit.  Sets `*ret_is_more` if the line has
+ * more to send now. */
+static SB_NEVER_INLINE enum outcome send_limited(struct spate_shard *shard, bool *ret_is_more)
 {
     struct su_send_slot *slot = NULL;
     uint64_t bytes = 0;
@@ -367,9 +367,9 @@ static SB_NEVER_INLINE bool send_limited(struct spate_shard *shard)
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
     se_limit_announce(&shard->limit);
-    bool is_open =
+    *ret_is_more =
         !sb_list_is_empty(&shard->limit.line) && se_limit_is_open(&shard->limit, shard->now_ns);
-    return outcome != NO_SLOT && (is_open || !sb_list_is_empty(&shard->send_pending));
+    return outcome;
 }
 
 /* There is no limit any more. */
@@ -381,22 +381,29 @@ static SB_NEVER_INLINE void release_line(struct spate_shard *shard)
     se_limit_announce(&shard->limit);
 }
 
-bool se_shard_send(struct spate_shard *shard)
+static enum outcome send_all(struct spate_shard *shard, bool *ret_is_more)
 {
     if (SB_UNLIKELY(se_limit_is_set(&shard->limit)))
-        return send_limited(shard);
+        return send_limited(shard, ret_is_more);
     if (SB_UNLIKELY(!sb_list_is_empty(&shard->limit.line)))
         release_line(shard);
     struct su_send_slot *slot = NULL;
     uint64_t bytes = 0;
     const struct share share = share_of(shard);
-    bool is_more = false;
     enum outcome outcome = send_pending(shard, &share, &slot, &bytes);
     if (outcome != NO_SLOT && !sb_list_is_empty(&shard->groups.waiting))
-        outcome = send_groups(shard, &slot, &bytes, &is_more);
+        outcome = send_groups(shard, &slot, &bytes, ret_is_more);
     if (slot != NULL)
         su_send_abandon(&shard->send, slot);
-    return outcome != NO_SLOT && (is_more || !sb_list_is_empty(&shard->send_pending));
+    return outcome;
+}
+
+bool se_shard_send(struct spate_shard *shard)
+{
+    bool is_more = false;
+    bool is_short_of_slots = send_all(shard, &is_more) == NO_SLOT;
+    shard->has_more_in_line = is_more;
+    return !is_short_of_slots && (is_more || !sb_list_is_empty(&shard->send_pending));
 }
 
 int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)

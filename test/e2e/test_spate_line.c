@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections that wait in the line of a flow group: while the group is open they wait for nothing
+ * but a turn and a transmit slot.  The group's limit is set by the test, so that it stays open. */
+
+#include "test/support/spate_world.h"
+
+#include "engine/conn/conn.h"
+#include "engine/shard/shard.h"
+
+#define MS UINT64_C(1000000)
+
+/* Limits of a group in bytes: shut for everybody, open for all. */
+#define SHUT UINT64_C(1)
+#define WIDE (UINT64_C(1) << 30)
+
+enum { BYTES = 64 << 20, SAMPLES = 40 };
+
+static const uint8_t bytes[BYTES];
+
+static void configure(struct spate_config *config)
+{
+    config->spin_ns = 0;
+    config->pacing = false;
+}
+
+static struct pw *make_world(uint32_t conns, void (*client)(struct spate_config *config))
+{
+    struct pw *w = pw_create(&(struct pw_config){.server = configure, .client = client});
+    for (uint32_t i = 0; i < conns; i++) {
+        struct spate_conn *conn = pw_connected(w);
+        uint64_t id;
+        assert_int_equal(spate_stream_open(conn, true, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, bytes, BYTES, true, 0), 0);
+    }
+    return w;
+}
+
+/* A turn of the client, whose groups have this limit. */
+static void turn(struct pw *w, uint64_t limit_bytes, uint64_t wait_ns)
+{
+    struct se_groups *groups = &w->client.shard->groups;
+    for (uint32_t i = 0; i < QT_COUNT(groups->groups); i++)
+        if (groups->groups[i].member_count > 0)
+            groups->groups[i].limit_bytes = limit_bytes;
+    pw_wait(&w->client, wait_ns);
+}
+
+static bool has_received(struct pw_end *end, uint64_t *count)
+{
+    uint64_t before = *count;
+    *count = pw_stats(end).receives;
+    return *count != before;
+}
+
+/* The server takes and answers all; then all members wait in the line of their group, and no packet
+ * waits for them. */
+static void line_up(struct pw *w)
+{
+    uint64_t at_server = 0, at_client = 0;
+    while (has_received(&w->server, &at_server))
+        pw_wait(&w->server, 0);
+    while (has_received(&w->client, &at_client)) {
+        turn(w, SHUT, 0);
+        turn(w, SHUT, 0);
+    }
+}
+
+/* Returns how many connections wait in the line of an open group, and for nothing else. */
+static uint32_t waiting_count(const struct spate_shard *shard)
+{
+    uint32_t count = 0;
+    SB_LIST_EACH(link, &shard->groups.waiting) {
+        const struct se_group *group = SB_CONTAINER_OF(link, struct se_group, waiting_link);
+        count += se_group_is_open(group) ? group->line_count : 0;
+    }
+    return sb_list_is_empty(&shard->send_pending) ? count : 0;
+}
+
+/* A turn sends a part of what waits.  A host that polls must come back for the rest at once. */
+static void a_host_comes_back_for_an_open_line(void **state)
+{
+    (void)state;
+    struct pw *w = make_world(100, configure);
+    assert_true(spate_shard_fd(w->client.shard) >= 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    uint32_t count = 0;
+    while (count < SAMPLES && pw_now_ns() < end_ns) {
+        line_up(w);
+        turn(w, WIDE, 0);
+        if (waiting_count(w->client.shard) == 0)
+            continue;
+        count++;
+        assert_int_equal(spate_shard_deadline_ns(w->client.shard), 0);
+    }
+    assert_int_equal(count, SAMPLES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        QT_TEST(owned, a_host_comes_back_for_an_open_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
