@@ -20,10 +20,11 @@ int spate_shard_fd(struct spate_shard *shard)
 }
 
 /* Returns true if a connection has something to send that the next turn can send: also one in the
- * line of a flow group that is open. */
+ * line of a flow group that is open, or that lacked a slot. */
 static bool can_send(const struct spate_shard *shard)
 {
-    bool is_any = !sb_list_is_empty(&shard->send_pending) || shard->has_more_in_line;
+    bool is_any = !sb_list_is_empty(&shard->send_pending) || shard->has_more_in_line ||
+                  shard->is_short_of_slots;
     return is_any && su_send_free_count(&shard->send) > 0;
 }
 

@@ -111,9 +111,11 @@ struct spate_shard {
     uint32_t index;
     int error; /* the ring's error that ended the shard, or 0 */
     bool is_in_turn;
-    bool has_rung;         /* doorbells for other shards are queued: se_strays_ring() */
-    bool is_host_polling;  /* between spate_shard_deadline_ns() and the next turn */
-    bool has_more_in_line; /* of a flow group or the rate limit, after the last se_shard_send() */
+    bool has_rung;        /* doorbells for other shards are queued: se_strays_ring() */
+    bool is_host_polling; /* between spate_shard_deadline_ns() and the next turn */
+    /* Of the last se_shard_send(): somebody, in whichever line, got no transmit slot; and a line of
+     * a flow group or of the rate limit could go on. */
+    bool is_short_of_slots, has_more_in_line;
     uint64_t now_ns;
 
     struct su_ring ring;

@@ -401,9 +401,9 @@ static enum outcome send_all(struct spate_shard *shard, bool *ret_is_more)
 bool se_shard_send(struct spate_shard *shard)
 {
     bool is_more = false;
-    bool is_short_of_slots = send_all(shard, &is_more) == NO_SLOT;
+    shard->is_short_of_slots = send_all(shard, &is_more) == NO_SLOT;
     shard->has_more_in_line = is_more;
-    return !is_short_of_slots && (is_more || !sb_list_is_empty(&shard->send_pending));
+    return !shard->is_short_of_slots && (is_more || !sb_list_is_empty(&shard->send_pending));
 }
 
 int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)

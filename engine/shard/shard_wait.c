@@ -5,8 +5,8 @@
  *
  * A send completes while it is submitted, so a wait for any completion would end with the turn's
  * own sends.  su_ring_wait() ignores their completions, so a request and its answer cost one system
- * call per side.  If a connection waits for a transmit slot, the completion of a send also ends the
- * wait.
+ * call per side.  If a connection waits for a transmit slot, whatever line it is in, the completion
+ * of a send also ends the wait.
  *
  * A shard that spins reads two words: a flag that the kernel sets in the ring's memory when a
  * completion is due, and the queue of posts.  Reading them takes no system call.  A shard that
@@ -198,7 +198,7 @@ static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
  * A shard that waits for a transmit slot always sleeps, because the kernel is busy sending. */
 static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
 {
-    bool is_short_of_slots = !sb_list_is_empty(&shard->send_pending);
+    bool is_short_of_slots = shard->is_short_of_slots;
     uint64_t start_ns = shard->now_ns;
     se_shard_end_work(shard, start_ns);
     uint64_t window_ns = begin_wait(shard, until_ns);

@@ -95,10 +95,44 @@ static void a_host_comes_back_for_an_open_line(void **state)
     assert_int_equal(count, SAMPLES);
 }
 
+static void configure_one_slot(struct spate_config *config)
+{
+    configure(config);
+    config->transmit_slots = 1;
+}
+
+/* The one slot is free again when the kernel has sent: nothing else comes, and nobody sleeps. */
+static void a_line_goes_on_when_a_slot_is_free(void **state)
+{
+    (void)state;
+    struct pw *w = make_world(16, configure_one_slot);
+    struct spate_shard *shard = w->client.shard;
+    assert_true(spate_shard_fd(shard) >= 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    uint32_t count = 0, short_count = 0;
+    uint32_t looks = 0;
+    while (count < SAMPLES && pw_now_ns() < end_ns) {
+        looks++;
+        line_up(w);
+        uint64_t received = pw_stats(&w->client).receives;
+        uint64_t start_ns = pw_now_ns();
+        bool is_quiet = spate_shard_deadline_ns(shard) > start_ns + 10 * MS;
+        turn(w, WIDE, 50 * MS);
+        bool is_sample =
+            is_quiet && waiting_count(shard) > 0 && pw_stats(&w->client).receives == received;
+        count += is_sample;
+        short_count += is_sample && pw_now_ns() - start_ns < 4 * MS;
+    }
+    assert_int_equal(count, SAMPLES);
+    print_message("%u of %u short, %u looks\n", short_count, count, looks);
+    assert_in_range(short_count, SAMPLES * 3 / 4, SAMPLES); /* a busy machine takes the CPU away */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_host_comes_back_for_an_open_line),
+        QT_TEST(owned, a_line_goes_on_when_a_slot_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
