@@ -101,6 +101,16 @@ class Copies(Case):
                 (self.root / 'in').mkdir()
                 shutil.rmtree(self.top / 'elsewhere')
 
+    def test_a_folder_that_was_moved_gets_nothing_more(self):
+        _, port = self.serve_trusted()
+        for name in ('one', 'two'):
+            (self.here / name).write_bytes(b'x')
+        self.assert_done(self.copy(port, self.here / 'one', '127.0.0.1:in/a'))
+        (self.root / 'in' / 'a').rename(self.top / 'elsewhere')
+        self.assert_done(self.copy(port, self.here / 'two', '127.0.0.1:in/a'))
+        self.assertEqual(os.listdir(self.top / 'elsewhere'), ['one'])
+        self.assertEqual(os.listdir(self.root / 'in' / 'a'), ['two'])
+
     def test_figures_are_printed_on_demand(self):
         _, port = self.serve_trusted()
         (self.here / 'file').write_bytes(bytes(9_000_000))
@@ -183,6 +193,24 @@ class Sync(Case):
         (self.here / 'many' / 'extra' / 'file').write_text('x')
         self.assertEqual(self.sync(port, '--delete', '127.0.0.1:in', self.here)[0], 4)
         self.assert_same(tree, self.here)
+
+
+    def test_a_source_that_is_no_folder_deletes_nothing(self):
+        _, port = self.serve_trusted()
+        (self.root / 'folder').mkdir()
+        (self.root / 'file').write_bytes(b'x')
+        os.symlink('folder', self.root / 'link')
+        (self.here / 'mine').write_bytes(b'x')
+        for path in ('file', 'link'):
+            for words in (['--delete'], []):
+                done = self.copy(port, *words, f'127.0.0.1:{path}', self.here, command='sync')
+                self.assert_one_line(done, f'{path}: is not a folder')
+        self.assertEqual(os.listdir(self.here), ['mine'])
+        self.assertEqual(self.sync(port, '--delete', '127.0.0.1:folder', self.here), (0, 0))
+        self.assertEqual(os.listdir(self.here), [])
+        (self.here / 'mine').write_bytes(b'x')
+        self.assertEqual(self.sync(port, '--delete', '127.0.0.1:', self.here)[1], 0)
+        self.assertEqual(sorted(os.listdir(self.here)), ['file', 'folder', 'in', 'link'])
 
 
 class Refused(Case):

@@ -9,7 +9,9 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/spate/files/beneath.h"
@@ -179,6 +181,27 @@ static void files_links_and_empty_folders_are_removed(void **state)
     assert_int_equal(files_beneath_remove(&disk->beneath, "a"), -ENOENT);
 }
 
+static void a_read_error_is_not_the_end_of_a_folder(void **state)
+{
+    struct disk *disk = *state;
+    struct files_walk *walk;
+    struct files_item item;
+    assert_int_equal(place(disk, FILES_FILE, "a/file", "x"), 0);
+    assert_int_equal(place(disk, FILES_FILE, "b", "x"), 0);
+    int next = fcntl(disk->root, F_DUPFD, 0); /* the descriptor that the walk will get */
+    int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(next >= 0 && other > next);
+    (void)close(next);
+    assert_int_equal(files_walk_create(disk->root, "a", true, &walk), 0);
+    assert_int_equal(files_walk_next(walk, &item), 1);
+    assert_int_equal(dup2(other, next), next); /* no folder can be read from it any more */
+    assert_int_equal(files_walk_next(walk, &item), -ENOTDIR);
+    assert_string_equal(item.path, "a");
+    assert_int_equal(files_walk_next(walk, &item), 0);
+    files_walk_destroy(walk);
+    (void)close(other);
+}
+
 /* ---- Large files ---- */
 
 enum { LARGE = (8 << 20) + 1000 }; /* three chunks */
@@ -269,6 +292,44 @@ static void a_part_of_another_boot_begins_anew(void **state)
     assert_int_equal(fstatat(disk->root, part, &status, 0), -1);
 }
 
+/* What another process does between open() and flock(). */
+static struct files_target *finished_before_the_lock;
+
+int flock(int fd, int operation)
+{
+    struct files_target *target = finished_before_the_lock;
+    finished_before_the_lock = NULL;
+    if (target != NULL) {
+        write_chunk(target, 2);
+        assert_true(target->is_whole);
+        files_target_close(target);
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void a_file_that_was_just_finished_stays_whole(void **state)
+{
+    struct disk *disk = *state;
+    struct files_item item = item_of(FILES_FILE, "folder/large", "");
+    struct files_target *target = open_target(disk);
+    struct files_target *other = NULL;
+    struct stat status;
+    item.size = LARGE;
+    write_chunk(target, 0);
+    write_chunk(target, 1);
+    finished_before_the_lock = target;
+    assert_int_equal(files_target_open(&disk->beneath, &item, &other), -EWOULDBLOCK);
+    assert_null(other);
+    assert_int_equal(fstatat(disk->root, "folder/large", &status, 0), 0);
+    assert_int_equal(status.st_size, LARGE);
+    int fd = openat(disk->root, "folder/large", O_RDONLY | O_CLOEXEC);
+    char byte;
+    assert_int_equal(pread(fd, &byte, 1, LARGE - 1), 1);
+    assert_int_equal(byte, 'c');
+    (void)close(fd);
+    assert_int_equal(count_entries(disk), 3); /* the root, the folder, the file */
+}
+
 static void one_at_a_time_writes_a_part(void **state)
 {
     struct disk *disk = *state;
@@ -321,8 +382,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_regular_files_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_links_and_empty_folders_are_removed, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_read_error_is_not_the_end_of_a_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_large_file_goes_on_where_it_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_part_of_another_boot_begins_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_was_just_finished_stays_whole, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time_writes_a_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_is_known_after_the_first_time, set_up, tear_down),
     };

@@ -127,6 +127,7 @@ static int run_all(struct cp_run *run)
         if (!turn(run, wait_ns))
             return EXIT_FAILURE;
         is_waiting = files_core_retry(&run->core);
+        files_beneath_deinit(&run->beneath); /* the folder may be another one in the next turn */
         if (run->options->streams == 0)
             adapt_look(&run->adapt, cp_bytes(run), spate_shard_now_ns(run->core.shard));
         cp_report_show(run);

@@ -90,6 +90,7 @@ struct cp_run {
     void *seen;          /* sync: paths of the source, a tree of tsearch() */
     void *there;         /* sync: what the target has */
     bool is_compared;    /* sync: the target's list is complete */
+    bool is_listed;      /* sync: the source is a folder of the server */
     bool is_finished;    /* all files are settled: folders and what is extra follow */
 
     LIST_HEAD(, cp_stream) streams;

@@ -21,7 +21,7 @@ struct cp_entry {
     enum files_kind kind;
     uint64_t size;
     int64_t mtime_ns;
-    char path[];
+    const char *path; /* behind it; a key's is the caller's */
 };
 
 static int compare_entries(const void *a, const void *b)
@@ -34,28 +34,31 @@ static struct cp_entry *entry_create(const char *path)
     size_t size = strlen(path) + 1;
     struct cp_entry *entry = calloc(1, sizeof(*entry) + size);
     if (entry != NULL)
-        memcpy(entry->path, path, size);
+        entry->path = memcpy(entry + 1, path, size);
     return entry;
 }
 
-static void set_add(void **set, const char *path, const struct files_item *item)
+/* Without memory it is a failure that is counted: what is not in the set would be deleted. */
+static void set_add(struct cp_run *run, void **set, const char *path, const struct files_item *item)
 {
     struct cp_entry *entry = entry_create(path);
-    if (entry == NULL)
-        return;
-    entry->kind = item->kind;
-    entry->size = item->size;
-    entry->mtime_ns = item->mtime_ns;
-    struct cp_entry **found = tsearch(entry, set, compare_entries);
+    struct cp_entry **found = NULL;
+    if (entry != NULL) {
+        entry->kind = item->kind;
+        entry->size = item->size;
+        entry->mtime_ns = item->mtime_ns;
+        found = tsearch(entry, set, compare_entries);
+    }
+    if (found == NULL)
+        cp_report_failed(run, path, FILES_BUSY);
     if (found == NULL || *found != entry)
         free(entry);
 }
 
 static const struct cp_entry *set_find(void *const *set, const char *path)
 {
-    struct cp_entry *key = entry_create(path);
-    struct cp_entry **found = key != NULL ? tfind(key, set, compare_entries) : NULL;
-    free(key);
+    const struct cp_entry key = {.path = path};
+    struct cp_entry **found = tfind(&key, set, compare_entries);
     return found != NULL ? *found : NULL;
 }
 
@@ -302,7 +305,7 @@ static void take_local(struct cp_run *run, const struct files_item *item)
         return;
     }
     if (run->options->is_sync) {
-        set_add(&run->seen, path, item);
+        set_add(run, &run->seen, path, item);
         if (is_same(set_find(&run->there, path), item)) {
             skip(run, item);
             return;
@@ -373,11 +376,23 @@ static const struct cp_entry *look(struct cp_run *run, const char *local, struct
     return room;
 }
 
+/* The source of a sync itself.  What is no folder has nothing in it that could be copied, and would
+ * leave nothing of the target. */
+static void on_source(struct cp_run *run, const char *source, enum files_kind kind)
+{
+    run->is_listed = kind == FILES_FOLDER;
+    if (run->is_listed)
+        return;
+    run->files_failed++;
+    cp_report_clear(run);
+    message(run->options->command, "%s: is not a folder", source);
+}
+
 void cp_plan_listed(struct cp_run *run, const char *source, struct files_item *item)
 {
     struct cp_entry room;
     if (!run->is_compared) { /* the target of a sync, before its source is walked */
-        set_add(&run->there, item->path, item);
+        set_add(run, &run->there, item->path, item);
         return;
     }
     const char *local = local_part(run, source, item->path);
@@ -385,10 +400,12 @@ void cp_plan_listed(struct cp_run *run, const char *source, struct files_item *i
         cp_report_failed(run, item->path, FILES_BAD_PATH);
         return;
     }
-    if (local[0] == 0)
+    if (local[0] == 0) {
+        on_source(run, source, item->kind);
         return;
+    }
     if (run->options->is_sync)
-        set_add(&run->seen, local, item);
+        set_add(run, &run->seen, local, item);
     bool may_skip = run->options->is_sync || item->size > FILES_SMALL_MAX;
     if (may_skip && is_same(look(run, local, &room), item)) {
         skip(run, item);
@@ -416,6 +433,8 @@ static void add_extra(struct cp_run *run, const char *path)
     struct files_want *want = files_want_create(path, path, "");
     if (want != NULL)
         STAILQ_INSERT_HEAD(&run->extra, want, link);
+    else
+        cp_report_failed(run, path, FILES_BUSY);
 }
 
 /* The tree is sorted by path: what is in a folder comes after it, and is removed before it. */
@@ -434,11 +453,15 @@ static void remove_local(struct cp_run *run)
     struct files_walk *walk;
     struct files_item item;
     int got;
-    if (files_walk_create(run->beneath.root, "", true, &walk) != 0)
+    if (files_walk_create(run->beneath.root, "", true, &walk) != 0) {
+        cp_report_failed(run, run->options->target, FILES_BUSY);
         return;
+    }
     while ((got = files_walk_next(walk, &item)) != 0) {
         if (got > 0 && item.path[0] != 0 && set_find(&run->seen, item.path) == NULL)
             add_extra(run, item.path);
+        else if (got < 0 && got != -EMEDIUMTYPE)
+            cp_report_failed(run, item.path, files_status_of(got));
     }
     files_walk_destroy(walk);
     struct files_want *want;
@@ -462,7 +485,8 @@ void cp_plan_finish(struct cp_run *run)
             twalk_r(run->there, visit, run);
         return;
     }
-    if (deletes)
+    /* The root of the server is not listed itself: it is a folder in any case. */
+    if (deletes && (run->is_listed || run->options->sources[0][0] == 0))
         remove_local(run);
     while ((want = STAILQ_FIRST(&run->folders)) != NULL) {
         STAILQ_REMOVE_HEAD(&run->folders, link);

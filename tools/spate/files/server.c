@@ -64,7 +64,6 @@ static void stream_create(struct files_session *session, uint64_t id)
         return; /* stays without a user: refused when it brings data */
     stream->session = session;
     stream->id = id;
-    files_beneath_deinit(&session->server->beneath); /* the folder may be another one by now */
     LIST_INSERT_HEAD(&session->streams, stream, link);
     (void)spate_stream_set_user(session->conn, id, stream);
 }
@@ -403,5 +402,6 @@ void files_server_event(struct files_server *server, struct spate_event *event)
 
 bool files_server_retry(struct files_server *server)
 {
+    files_beneath_deinit(&server->beneath);
     return files_core_retry(&server->core);
 }

@@ -27,7 +27,9 @@ void files_server_accept(struct files_server *server, struct spate_conn *conn);
 /* Handles an event of a connection that was taken.  Releases its slice. */
 void files_server_event(struct files_server *server, struct spate_event *event);
 
-/* Goes on with what waits for memory.  Returns true if something still does. */
+/* Goes on with what waits for memory.  Call it once after the events of each turn: a folder is
+ * looked for anew then, as it may have become another one.  Returns true if something still waits.
+ */
 bool files_server_retry(struct files_server *server);
 
 #endif

@@ -119,6 +119,15 @@ static bool append(struct files_walk *walk, const char *name)
     return true;
 }
 
+/* Leaves the innermost folder, and writes its path. */
+static void leave(struct files_walk *walk, struct files_item *ret)
+{
+    size_t size = walk->sizes[--walk->depth];
+    (void)closedir(walk->folders[walk->depth]);
+    memcpy(ret->path, walk->path, size);
+    ret->path[size] = 0;
+}
+
 static bool is_skipped(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
@@ -131,10 +140,13 @@ int files_walk_next(struct files_walk *walk, struct files_item *ret)
         return begin(walk, ret);
     while (walk->depth > 0) {
         DIR *folder = walk->folders[walk->depth - 1];
+        errno = 0;
         const struct dirent *entry = readdir(folder);
         if (entry == NULL) {
-            (void)closedir(folder);
-            walk->depth--;
+            int e = errno;
+            leave(walk, ret);
+            if (e != 0) /* there is more in it, which nobody must take for gone */
+                return -e;
             continue;
         }
         if (is_skipped(entry->d_name))

@@ -77,7 +77,11 @@ static int write_page(const char *path, const struct name *names, size_t count, 
 
 static int read_names(DIR *folder, struct name *ret, size_t *ret_count)
 {
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (entry == NULL)
+            return -errno; /* 0 at the end */
         if (entry->d_name[0] == '.')
             continue;
         if (*ret_count == NAMES_MAX)
@@ -87,7 +91,6 @@ static int read_names(DIR *folder, struct name *ret, size_t *ret_count)
             return -ENOMEM;
         ret[(*ret_count)++] = (struct name){.is_folder = entry->d_type == DT_DIR, .text = text};
     }
-    return 0;
 }
 
 int listing_make(int root, const char *path, char **ret, size_t *ret_size)
