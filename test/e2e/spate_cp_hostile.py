@@ -274,6 +274,18 @@ class Servers(Hostile):
         self.assert_nothing(self.fetch(second, second, second, second))
         self.assert_nothing(self.fetch(first, first, first, first))
 
+    def test_a_chunk_that_is_something_else(self):
+        size = 2 * CHUNK
+        first = item('x', size, 0, CHUNK) + with_digest(b'0' * CHUNK)
+        self.assert_nothing(self.fetch(first, small('x')))
+        self.assert_nothing(self.fetch(first, item('x', kind=LINK, target='y')))
+
+    def test_chunks_that_the_server_has_twice(self):
+        (self.here / 'x').write_bytes(os.urandom(CHUNK + 1000))
+        self.answers[:] = [message(HAVE, b'\0\1') * 2, None]
+        done = self.copy(self.port, self.here / 'x', '127.0.0.1:')
+        self.assertEqual(done.returncode, 1, done.stderr)
+
     def test_lists_that_lead_out(self):
         end = result(END, 1, 0)
         for path in ('../secret', '/etc/x', 'y/z', 'xx'):

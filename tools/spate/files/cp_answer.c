@@ -58,6 +58,7 @@ static enum files_status grow(struct cp_stream *stream, struct files_item *item)
     want->size = item->size;
     want->mtime_ns = item->mtime_ns;
     want->mode = item->mode;
+    want->is_pinned = true; /* each chunk must be of this file */
     run->bytes_known += item->size;
     struct cp_large *large = cp_plan_large(run, want);
     if (large == NULL || large->stage == CP_FAILED)
@@ -87,8 +88,11 @@ static enum files_status on_head(void *user, struct files_item *item,
         stream->large != NULL ? stream->large->file : wanted(stream, stream->sink.index);
     if (want == NULL || strcmp(item->path, want->path) != 0 || item->kind == FILES_FOLDER)
         return FILES_BAD_MESSAGE;
-    if (want->is_pinned && (item->size != want->size || item->mtime_ns != want->mtime_ns))
+    if (want->is_pinned &&
+        (item->kind != FILES_FILE || item->size != want->size || item->mtime_ns != want->mtime_ns))
         return FILES_CHANGED;
+    if (stream->large != NULL && (!is_large || stream->is_answered)) /* one chunk, once */
+        return FILES_BAD_MESSAGE;
     memcpy(item->path, want->local, strlen(want->local) + 1);
     if (!is_large)
         return FILES_OK;
@@ -110,8 +114,9 @@ void cp_stream_chunk(struct cp_stream *stream, enum files_status status)
     stream->is_answered = true;
     if (status == FILES_OK) {
         run->chunks_done++;
+        bool is_there = large->target == NULL || large->target->is_whole; /* not only counted */
         if (--large->left == 0)
-            cp_large_settle(run, large, FILES_OK);
+            cp_large_settle(run, large, is_there ? FILES_OK : FILES_FAILED);
     } else if (status != FILES_CANCELLED || stream->kind == CP_CHUNK) {
         cp_large_settle(run, large, status);
     }
@@ -234,7 +239,8 @@ static bool on_reply(struct cp_stream *stream, const struct files_message *reply
         cp_plan_listed(run, stream->listed, item);
         return true;
     }
-    if (stream->kind == CP_PROBE && reply->type == FILES_HAVE && reply->size > 0) {
+    if (stream->kind == CP_PROBE && reply->type == FILES_HAVE && reply->size > 0 &&
+        !stream->is_answered) {
         on_have(stream, reply);
         return true;
     }
