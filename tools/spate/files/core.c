@@ -52,13 +52,21 @@ int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t
     return e;
 }
 
-int files_send_result(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
-                      uint32_t index, enum files_status status, bool fin)
+bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                         struct files_buffer *buffer, bool fin)
+{
+    if (buffer != NULL && files_buffer_send(core, conn, stream_id, buffer, fin) == 0)
+        return true;
+    (void)spate_stream_reset(conn, stream_id, FILES_BUSY);
+    return false;
+}
+
+bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                  uint32_t index, enum files_status status, bool fin)
 {
     struct files_buffer *buffer = files_buffer_create(core, FILES_HEAD_SIZE + 6);
-    if (buffer == NULL)
-        return -ENOMEM;
     const struct files_result result = {.index = index, .status = status};
-    buffer->used = files_result_write(fin ? FILES_END : FILES_RESULT, &result, buffer->data);
-    return files_buffer_send(core, conn, stream_id, buffer, fin);
+    if (buffer != NULL)
+        buffer->used = files_result_write(fin ? FILES_END : FILES_RESULT, &result, buffer->data);
+    return files_buffer_answer(core, conn, stream_id, buffer, fin);
 }

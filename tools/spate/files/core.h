@@ -48,8 +48,14 @@ void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer);
 int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                       struct files_buffer *buffer, bool fin);
 
-/* Sends a result; `fin`: as the last message. */
-int files_send_result(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
-                      uint32_t index, enum files_status status, bool fin);
+/* Sends an answer as files_buffer_send() does.  One that cannot be queued, or whose buffer is NULL
+ * for want of memory, must not be taken for one that said nothing: the stream is reset with
+ * FILES_BUSY.  Returns false then: nothing more can be sent on the stream. */
+bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                         struct files_buffer *buffer, bool fin);
+
+/* Answers with a result; `fin`: as the last message.  Returns what files_buffer_answer() does. */
+bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                  uint32_t index, enum files_status status, bool fin);
 
 #endif

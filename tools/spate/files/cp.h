@@ -162,6 +162,9 @@ bool cp_stream_sink(struct cp_stream *stream);
 void cp_stream_settle(struct cp_stream *stream, uint32_t index, enum files_status status);
 void cp_stream_chunk(struct cp_stream *stream, enum files_status status);
 
+/* Gives a stream up from this side: all that it has not got an answer for fails. */
+void cp_stream_give_up(struct cp_stream *stream, enum files_status status);
+
 /* Opens the part of a large file from the server, and finds out which chunks are there. */
 enum files_status cp_large_open(struct cp_run *run, struct cp_large *large,
                                 const struct files_item *item);

@@ -292,6 +292,13 @@ static void fail_all(struct cp_stream *stream, enum files_status status)
     stream->is_answered = true;
 }
 
+void cp_stream_give_up(struct cp_stream *stream, enum files_status status)
+{
+    (void)spate_stream_reset(stream->run->conn, stream->id, status);
+    (void)spate_stream_stop(stream->run->conn, stream->id, status);
+    fail_all(stream, status);
+}
+
 /* Counts what has no answer when its stream ends: the connection has ended, and its last event says
  * why, once for all. */
 static void count_missing(struct cp_stream *stream)

@@ -28,23 +28,22 @@ static struct cp_stream *open_stream(struct cp_run *run, enum cp_kind kind)
     return stream;
 }
 
-/* Gives a stream up from this side. */
-static void give_up(struct cp_stream *stream, enum files_status status)
-{
-    (void)spate_stream_reset(stream->run->conn, stream->id, status);
-    (void)spate_stream_stop(stream->run->conn, stream->id, status);
-}
-
-static bool send_request(struct cp_stream *stream, const struct files_request *request)
+/* Sends the bytes of a stream, or gives it up: no answer would come.  `buffer` may be NULL. */
+static bool send_all(struct cp_stream *stream, struct files_buffer *buffer)
 {
     struct cp_run *run = stream->run;
-    struct files_buffer *buffer = files_buffer_create(&run->core, FILES_ITEM_SIZE_MAX);
-    if (buffer == NULL) {
-        give_up(stream, FILES_BUSY);
-        return false;
-    }
-    buffer->used = files_request_write(request, buffer->data);
-    return files_buffer_send(&run->core, run->conn, stream->id, buffer, true) == 0;
+    bool is_good = files_buffer_answer(&run->core, run->conn, stream->id, buffer, true);
+    if (!is_good)
+        cp_stream_give_up(stream, FILES_BUSY);
+    return is_good;
+}
+
+static void send_request(struct cp_stream *stream, const struct files_request *request)
+{
+    struct files_buffer *buffer = files_buffer_create(&stream->run->core, FILES_ITEM_SIZE_MAX);
+    if (buffer != NULL)
+        buffer->used = files_request_write(request, buffer->data);
+    (void)send_all(stream, buffer);
 }
 
 static void set_path(struct files_request *request, const char *path)
@@ -55,15 +54,23 @@ static void set_path(struct files_request *request, const char *path)
 static void open_auth(struct cp_run *run)
 {
     uint8_t proof[FILES_PROOF_SIZE];
+    struct files_buffer *buffer = NULL;
     struct cp_stream *stream = open_stream(run, CP_AUTH);
-    struct files_buffer *buffer =
-        stream != NULL ? files_buffer_create(&run->core, FILES_HEAD_SIZE + sizeof(proof)) : NULL;
-    if (buffer == NULL || !files_token_prove(&run->token, run->conn, false, proof))
+    if (stream == NULL)
         return;
-    files_head_write(FILES_AUTH, sizeof(proof), buffer->data);
-    memcpy(buffer->data + FILES_HEAD_SIZE, proof, sizeof(proof));
-    buffer->used = FILES_HEAD_SIZE + sizeof(proof);
-    run->is_asked = files_buffer_send(&run->core, run->conn, stream->id, buffer, true) == 0;
+    if (files_token_prove(&run->token, run->conn, false, proof))
+        buffer = files_buffer_create(&run->core, FILES_HEAD_SIZE + sizeof(proof));
+    if (buffer != NULL) {
+        files_head_write(FILES_AUTH, sizeof(proof), buffer->data);
+        memcpy(buffer->data + FILES_HEAD_SIZE, proof, sizeof(proof));
+        buffer->used = FILES_HEAD_SIZE + sizeof(proof);
+    }
+    run->is_asked = true;
+    if (send_all(stream, buffer))
+        return;
+    cp_report_clear(run);
+    message(run->options->command, "out of memory");
+    cp_close(run, FILES_BUSY, "out of memory");
 }
 
 static bool open_list(struct cp_run *run, const char *path)
@@ -75,7 +82,7 @@ static bool open_list(struct cp_run *run, const char *path)
     stream->listed = path;
     run->list_count++;
     set_path(&request, path);
-    (void)send_request(stream, &request);
+    send_request(stream, &request);
     return true;
 }
 
@@ -101,14 +108,14 @@ static void ask_for_batch(struct cp_stream *stream)
     struct files_buffer *buffer = files_buffer_create(&run->core, room);
     if (buffer == NULL || !cp_stream_sink(stream)) {
         files_buffer_destroy(&run->core, buffer);
-        give_up(stream, FILES_BUSY);
+        cp_stream_give_up(stream, FILES_BUSY);
         return;
     }
     for (uint32_t i = 0; i < stream->file_count; i++) {
         fill_want(&request, stream->files[i]);
         buffer->used += files_request_write(&request, buffer->data + buffer->used);
     }
-    (void)files_buffer_send(&run->core, run->conn, stream->id, buffer, true);
+    (void)send_all(stream, buffer);
 }
 
 /* ---- To the server ---- */
@@ -164,7 +171,7 @@ static void send_batch(struct cp_stream *stream)
     if (is_good)
         files_source_pump(&stream->source);
     else
-        give_up(stream, FILES_BUSY);
+        cp_stream_give_up(stream, FILES_BUSY);
 }
 
 static bool open_batch(struct cp_run *run)
@@ -208,7 +215,7 @@ static bool open_probe(struct cp_run *run, struct cp_large *large)
     large->streams++;
     large->stage = CP_ASKED;
     set_path(&request, large->file->path);
-    (void)send_request(stream, &request);
+    send_request(stream, &request);
     return true;
 }
 
@@ -244,13 +251,15 @@ static bool open_chunk(struct cp_run *run, struct cp_large *large)
         request.offset = offset;
         request.piece_size = files_chunk_size(large->file->size);
         if (cp_stream_sink(stream))
-            (void)send_request(stream, &request);
+            send_request(stream, &request);
+        else
+            cp_stream_give_up(stream, FILES_BUSY);
         return true;
     }
     struct files_want *want = copy_want(large->file);
     if (want == NULL || !add_source(stream)) {
         files_want_destroy(want);
-        give_up(stream, FILES_BUSY);
+        cp_stream_give_up(stream, FILES_BUSY);
         return true;
     }
     want->offset = offset;
@@ -314,7 +323,7 @@ static bool open_remove(struct cp_run *run)
     STAILQ_REMOVE_HEAD(&run->extra, link);
     stream->files[stream->file_count++] = want;
     set_path(&request, want->path);
-    (void)send_request(stream, &request);
+    send_request(stream, &request);
     return true;
 }
 

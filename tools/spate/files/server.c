@@ -87,7 +87,7 @@ static void refuse(struct files_stream *stream, enum files_status status)
     if (stream->has_source)
         files_source_abort(&stream->source, status);
     else
-        (void)files_send_result(&session->server->core, session->conn, stream->id, 0, status, true);
+        (void)files_answer(&session->server->core, session->conn, stream->id, 0, status, true);
     (void)spate_stream_stop(session->conn, stream->id, status);
     stream->mode = MODE_DONE;
 }
@@ -216,12 +216,12 @@ static void on_auth(struct files_stream *stream, const struct files_message *mes
     stream->mode = MODE_DONE;
     struct files_buffer *buffer =
         files_buffer_create(&server->core, FILES_HEAD_SIZE + FILES_PROOF_SIZE);
-    if (buffer == NULL)
-        return;
-    files_head_write(FILES_AUTH, FILES_PROOF_SIZE, buffer->data);
-    memcpy(buffer->data + FILES_HEAD_SIZE, proof, FILES_PROOF_SIZE);
-    buffer->used = FILES_HEAD_SIZE + FILES_PROOF_SIZE;
-    (void)files_buffer_send(&server->core, session->conn, stream->id, buffer, true);
+    if (buffer != NULL) {
+        files_head_write(FILES_AUTH, FILES_PROOF_SIZE, buffer->data);
+        memcpy(buffer->data + FILES_HEAD_SIZE, proof, FILES_PROOF_SIZE);
+        buffer->used = FILES_HEAD_SIZE + FILES_PROOF_SIZE;
+    }
+    (void)files_buffer_answer(&server->core, session->conn, stream->id, buffer, true);
 }
 
 static void on_remove(struct files_stream *stream, const struct files_request *request)
@@ -231,7 +231,7 @@ static void on_remove(struct files_stream *stream, const struct files_request *r
     if (status == FILES_OK)
         status = files_status_of(files_beneath_remove(&server->beneath, request->path));
     stream->mode = MODE_DONE;
-    (void)files_send_result(&server->core, stream->session->conn, stream->id, 0, status, true);
+    (void)files_answer(&server->core, stream->session->conn, stream->id, 0, status, true);
 }
 
 /* Whether a request may be acted on that might be a replay. */

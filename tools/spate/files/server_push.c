@@ -97,9 +97,11 @@ static void on_item(void *user, const struct files_item *item, uint32_t index,
     (void)item;
     if (status == FILES_CHANGED && stream->sink.target != NULL)
         stream->sink.target->is_stale = true;
-    if (status != FILES_OK && stream->mode == MODE_PUSH)
-        (void)files_send_result(&session->server->core, session->conn, stream->id, index, status,
-                                false);
+    if (status == FILES_OK || stream->mode != MODE_PUSH ||
+        files_answer(&session->server->core, session->conn, stream->id, index, status, false))
+        return;
+    stream->mode = MODE_DONE; /* an end would say that the item is there */
+    files_sink_fail(&stream->sink, FILES_BUSY);
 }
 
 static bool on_message(void *user, const struct files_message *message)
@@ -125,8 +127,8 @@ void files_push_end(struct files_stream *stream)
     if (stream->mode != MODE_PUSH)
         return;
     stream->mode = MODE_DONE;
-    (void)files_send_result(&stream->session->server->core, stream->session->conn, stream->id,
-                            stream->sink.index, FILES_OK, true);
+    (void)files_answer(&stream->session->server->core, stream->session->conn, stream->id,
+                       stream->sink.index, FILES_OK, true);
 }
 
 /* Returns whether the file is there already, with this size and time. */
@@ -148,7 +150,7 @@ static void answer_probe(struct files_stream *stream, bool is_whole, const uint8
     uint32_t size = 1 + (count + 7) / 8;
     struct files_buffer *buffer = files_buffer_create(core, FILES_HEAD_SIZE + size);
     if (buffer == NULL) {
-        (void)files_send_result(core, stream->session->conn, stream->id, 0, FILES_BUSY, true);
+        (void)files_answer(core, stream->session->conn, stream->id, 0, FILES_BUSY, true);
         return;
     }
     files_head_write(FILES_HAVE, size, buffer->data);
@@ -158,7 +160,7 @@ static void answer_probe(struct files_stream *stream, bool is_whole, const uint8
     for (uint32_t i = 0; i < count; i++)
         body[1 + i / 8] |= (uint8_t)(have[i] << i % 8);
     buffer->used = FILES_HEAD_SIZE + size;
-    (void)files_buffer_send(core, stream->session->conn, stream->id, buffer, true);
+    (void)files_buffer_answer(core, stream->session->conn, stream->id, buffer, true);
 }
 
 void files_push_probe(struct files_stream *stream, const struct files_request *request)
@@ -184,7 +186,7 @@ void files_push_probe(struct files_stream *stream, const struct files_request *r
     if (status == FILES_OK && target->have_count == target->chunk_count)
         status = files_status_of(files_target_chunk_done(target, target->chunk_count));
     if (status != FILES_OK)
-        (void)files_send_result(&server->core, stream->session->conn, stream->id, 0, status, true);
+        (void)files_answer(&server->core, stream->session->conn, stream->id, 0, status, true);
     else
         answer_probe(stream, target->is_whole, target->have, target->chunk_count);
 }

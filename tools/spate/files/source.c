@@ -353,8 +353,10 @@ static void finish(struct files_source *source)
         return;
     if (!source->is_complete)
         return;
-    (void)spate_stream_send(source->conn, source->stream_id, NULL, 0, true, 0);
-    end(source);
+    if (spate_stream_send(source->conn, source->stream_id, NULL, 0, true, 0) == 0)
+        end(source);
+    else
+        files_source_abort(source, FILES_BUSY);
 }
 
 void files_source_pump(struct files_source *source)
