@@ -107,6 +107,11 @@ def status_of(section):
     return int(text)
 
 
+def rss_bytes(pid):
+    with open(f'/proc/{pid}/statm', encoding='ascii') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
 class Raw:
     """A connection of raw_client.  What the server has said is in `streams`: name -> bytes."""
 
@@ -241,6 +246,8 @@ class Case(Processes):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         self.addCleanup(self.end, server)
         line = server.stdout.readline()
+        if line.startswith('fingerprint '):
+            line = server.stdout.readline()
         match = re.fullmatch(r'listening at \S+:(\d+)\n', line)
         self.assertTrue(match, line or server.stderr.read())
         self.port = int(match[1])

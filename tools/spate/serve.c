@@ -313,6 +313,15 @@ static bool begins_with(const struct spate_event *event, const char *alpn)
            speaks(event, alpn);
 }
 
+/* Of a connection that nobody has taken, or that has another protocol. */
+static void drop_event(struct server *server, struct spate_event *event)
+{
+    if (event->kind == SPATE_EVENT_STREAM_DATA)
+        spate_slice_release(server->shard, &event->u.data.slice);
+    else if (event->kind == SPATE_EVENT_DATAGRAM)
+        spate_slice_release(server->shard, &event->u.datagram.slice);
+}
+
 /* Those of `spate cp` and of HTTP/3 have a user pointer from their first event on. */
 static void handle_event(struct server *server, struct spate_event *event)
 {
@@ -322,12 +331,16 @@ static void handle_event(struct server *server, struct spate_event *event)
         files_server_accept(&server->cp, event->conn);
     else if (begins_with(event, HTTP3_ALPN))
         http3_begin(server->http3, event->conn);
+    else if (event->conn_user != NULL && speaks(event, HTTP3_ALPN))
+        http3_event(server->http3, event);
+    else if (event->kind == SPATE_EVENT_DATAGRAM || event->conn == NULL)
+        drop_event(server, event); /* nobody else asked for messages */
     else if (event->conn_user != NULL && speaks(event, FILES_ALPN))
         files_server_event(&server->cp, event);
-    else if (event->conn_user != NULL)
-        http3_event(server->http3, event);
+    else if (!speaks(event, HQ_ALPN))
+        drop_event(server, event);
     else if (event->kind == SPATE_EVENT_STREAM_OPENED && (event->stream_id & 2) != 0)
-        (void)spate_stream_stop(event->conn, event->stream_id, HQ_BAD_REQUEST); /* of HTTP/0.9 */
+        (void)spate_stream_stop(event->conn, event->stream_id, HQ_BAD_REQUEST);
     else
         serve_stream_event(&server->files, event);
 }

@@ -7,9 +7,10 @@
  * one copy, by the kernel.  A mapping would save it, but a file that becomes shorter while it is
  * served would then end the server by SIGBUS.
  *
- * Bounds: all streams together read SERVE_MEMORY bytes ahead, one of them its share, at least a
- * chunk.  A stream that finds no memory or no file descriptor waits in a queue for those that end.
- * A request is kept only while it is incomplete, and only PARTIAL_MAX of them. */
+ * Bounds: all streams together read SERVE_MEMORY bytes ahead, those of a connection its share of
+ * it, one of them its share, at least a chunk.  A stream that finds no memory or no file descriptor
+ * waits in a queue for those that end. A request is kept only while it is incomplete, and only
+ * PARTIAL_MAX of them. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,12 +22,14 @@
 #include "tools/spate/hq.h"
 #include "tools/spate/read_all.h"
 #include "tools/spate/root.h"
+#include "tools/spate/share.h"
 
 #define SERVE_MEMORY     (UINT64_C(64) << 20)
 #define STREAM_MEMORY    (UINT64_C(16) << 20)
 #define CHUNK_SIZE       (UINT64_C(256) << 10)
 #define CHUNKS_PER_EVENT 4 /* so that the others need not wait for long */
 #define PARTIAL_MAX      4096
+#define RETRIED_MAX      256 /* streams that are tried again in one turn */
 
 enum stage {
     STAGE_REQUEST, /* its request is not complete */
@@ -35,8 +38,14 @@ enum stage {
     STAGE_ENDED, /* all is queued, or it is refused */
 };
 
+/* A connection. */
+struct serve_conn {
+    uint64_t lent_bytes; /* of its streams */
+};
+
 struct serve_stream {
     struct spate_conn *conn;
+    struct serve_conn *owner;
     uint64_t id;
     enum stage stage;
     int fd;          /* -1: not open */
@@ -65,15 +74,27 @@ void serve_files_init(struct serve_files *files, int root, bool is_verbose)
 
 /* ---- The life of a stream ---- */
 
+static struct serve_conn *conn_of(struct spate_conn *conn)
+{
+    struct serve_conn *owner = spate_conn_user(conn);
+    if (owner == NULL) {
+        owner = calloc(1, sizeof(*owner));
+        spate_conn_set_user(conn, owner);
+    }
+    return owner;
+}
+
 static void stream_create(struct spate_conn *conn, uint64_t id)
 {
-    struct serve_stream *stream = calloc(1, sizeof(*stream));
+    struct serve_conn *owner = conn_of(conn);
+    struct serve_stream *stream = owner != NULL ? calloc(1, sizeof(*stream)) : NULL;
     if (stream == NULL || spate_stream_set_user(conn, id, stream) != 0) {
         free(stream);
         (void)spate_stream_reset(conn, id, HQ_UNAVAILABLE);
         return;
     }
     stream->conn = conn;
+    stream->owner = owner;
     stream->id = id;
     stream->fd = -1;
 }
@@ -169,7 +190,8 @@ static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
 {
     uint64_t left = stream->size - stream->offset;
     uint64_t size = left < CHUNK_SIZE ? left : CHUNK_SIZE;
-    if (size > files->memory_left || (stream->lent_bytes > 0 && stream->lent_bytes >= share(files)))
+    if (!share_allows(stream->owner->lent_bytes, size, files->memory_left) ||
+        (stream->lent_bytes > 0 && stream->lent_bytes >= share(files)))
         return false;
     struct chunk *chunk = NULL;
     if (size > 0 && (chunk = read_chunk(stream, size)) == NULL) {
@@ -187,6 +209,7 @@ static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
         return false;
     }
     files->memory_left -= size;
+    stream->owner->lent_bytes += size;
     stream->lent_bytes += size;
     stream->offset += size;
     if (is_last)
@@ -243,15 +266,15 @@ static void stream_start(struct serve_files *files, struct serve_stream *stream)
 
 bool serve_files_retry(struct serve_files *files)
 {
-    /* Each of them once: one that still cannot go on is last now. */
+    /* Some of them, each once: one that still cannot go on is last now. */
     struct serve_stream *last = TAILQ_LAST(&files->waiting, serve_waiting);
     struct serve_stream *stream = TAILQ_FIRST(&files->waiting);
-    while (stream != NULL) {
+    for (int i = 0; i < RETRIED_MAX && stream != NULL; i++) {
         bool is_last = stream == last;
         TAILQ_REMOVE(&files->waiting, stream, link);
         stream->stage = STAGE_SENDING;
         stream_start(files, stream);
-        if (is_last || files->memory_left < CHUNK_SIZE)
+        if (is_last)
             break;
         stream = TAILQ_FIRST(&files->waiting);
     }
@@ -309,6 +332,7 @@ static void on_sent(struct serve_files *files, struct serve_stream *stream,
 {
     struct chunk *chunk = (struct chunk *)(uintptr_t)event->u.sent.tag;
     files->memory_left += event->u.sent.size;
+    stream->owner->lent_bytes -= event->u.sent.size;
     free(chunk);
     stream->lent_bytes -= event->u.sent.size;
     if (!event->u.sent.is_acked)
@@ -320,6 +344,10 @@ static void on_sent(struct serve_files *files, struct serve_stream *stream,
 void serve_stream_event(struct serve_files *files, struct spate_event *event)
 {
     struct serve_stream *stream = event->stream_user;
+    if (event->kind == SPATE_EVENT_CLOSED) {
+        free(event->conn_user);
+        return;
+    }
     if (event->kind == SPATE_EVENT_STREAM_OPENED) {
         stream_create(event->conn, event->stream_id);
         return;

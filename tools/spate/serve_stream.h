@@ -24,7 +24,8 @@ struct serve_files {
 
 void serve_files_init(struct serve_files *files, int root, bool is_verbose);
 
-/* Handles an event of a stream.  Releases its slice. */
+/* Handles an event of a connection that speaks HTTP/0.9, whose user pointer is this function's.
+ * Releases the slice of STREAM_DATA. */
 void serve_stream_event(struct serve_files *files, struct spate_event *event);
 
 /* Goes on with streams that wait.  Returns true if some still do: try again soon. */

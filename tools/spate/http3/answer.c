@@ -103,7 +103,7 @@ static void refuse(struct answer_site *site, struct answer *ret, struct body *re
     if (is_head)
         free(text);
     else
-        body_set_text(ret_body, &site->memory, text, (size_t)size);
+        (void)body_set_text(ret_body, &site->memory, text, (size_t)size); /* it is small */
 }
 
 static int status_of(int error)
@@ -229,14 +229,16 @@ static void answer_listing(struct answer_site *site, bool is_head, struct answer
         refuse(site, ret, ret_body, status_of(e), is_head);
         return;
     }
+    if (is_head)
+        free(text);
+    else if (!body_set_text(ret_body, &site->memory, text, size)) {
+        refuse(site, ret, ret_body, 503, false);
+        return;
+    }
     answer_begin(ret, 200);
     answer_add(ret, "content-type", "text/html; charset=utf-8");
     add_length(ret, size);
     ret->has_body = !is_head;
-    if (is_head)
-        free(text);
-    else
-        body_set_text(ret_body, &site->memory, text, size);
 }
 
 /* The path without its last '/': its index.html, or a list of what is in the folder. */

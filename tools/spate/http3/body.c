@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "tools/spate/read_all.h"
+#include "tools/spate/share.h"
 
 #define BODY_MEMORY (UINT64_C(64) << 20) /* of a server */
 #define PIECE_SIZE  (UINT64_C(256) << 10)
 #define SHARE_MAX   (UINT64_C(16) << 20) /* of one body */
+#define TEXT_FREE   1024                 /* bytes of a text that is always sent */
 
 struct body_piece {
     struct body_piece *next;
@@ -24,24 +26,38 @@ void body_memory_init(struct body_memory *memory)
     *memory = (struct body_memory){.memory_left = BODY_MEMORY};
 }
 
-void body_init(struct body *body)
+void body_init(struct body *body, struct body_share *share)
 {
-    *body = (struct body){.fd = -1};
+    *body = (struct body){.share = share, .fd = -1};
 }
 
 void body_set_file(struct body *body, struct body_memory *memory, int fd, uint64_t offset,
                    uint64_t size)
 {
     assert(body->memory == NULL);
-    *body = (struct body){.memory = memory, .fd = fd, .offset = offset, .left = size};
+    body->memory = memory;
+    body->fd = fd;
+    body->offset = offset;
+    body->left = size;
     memory->count++;
 }
 
-void body_set_text(struct body *body, struct body_memory *memory, char *text, size_t size)
+bool body_set_text(struct body *body, struct body_memory *memory, char *text, size_t size)
 {
     assert(body->memory == NULL);
-    *body = (struct body){.memory = memory, .fd = -1, .text = text, .left = size};
+    bool is_free = size < TEXT_FREE;
+    if (!is_free && !share_allows(body->share->text_bytes, size, memory->memory_left)) {
+        free(text);
+        return false;
+    }
+    body->memory = memory;
+    body->text = text;
+    body->left = size;
     memory->count++;
+    body->text_bytes = is_free ? 0 : size;
+    memory->memory_left -= body->text_bytes;
+    body->share->text_bytes += body->text_bytes;
+    return true;
 }
 
 static void close_file(struct body *body)
@@ -91,7 +107,7 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         return size;
     }
     uint64_t size = body->left < PIECE_SIZE ? body->left : PIECE_SIZE;
-    if (size > body->memory->memory_left ||
+    if (!share_allows(body->share->held_bytes, size, body->memory->memory_left) ||
         (body->lent_bytes > 0 && body->lent_bytes + size > share(body, wanted_bytes)))
         return 0;
     struct body_piece *piece = read_piece(body, size);
@@ -105,6 +121,7 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         body->first = piece;
     body->last = piece;
     body->memory->memory_left -= size;
+    body->share->held_bytes += size;
     body->lent_bytes += size;
     body->offset += size;
     body->left -= size;
@@ -122,6 +139,7 @@ static void free_first(struct body *body)
         body->last = NULL;
     body->lent_bytes -= piece->size;
     body->memory->memory_left += piece->size;
+    body->share->held_bytes -= piece->size;
     free(piece);
 }
 
@@ -138,13 +156,23 @@ void body_give_back(struct body *body, uint64_t size)
     }
 }
 
+void body_stop(struct body *body)
+{
+    close_file(body);
+    body->left = 0;
+    body->has_failed = false;
+}
+
 void body_end(struct body *body)
 {
     close_file(body);
     while (body->first != NULL)
         free_first(body);
     free(body->text);
-    if (body->memory != NULL)
+    if (body->memory != NULL) {
+        body->memory->memory_left += body->text_bytes;
+        body->share->text_bytes -= body->text_bytes;
         body->memory->count--;
-    body_init(body);
+    }
+    body_init(body, body->share);
 }

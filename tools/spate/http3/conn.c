@@ -19,7 +19,7 @@
 
 #include "tools/spate/http3/http3.h"
 
-enum { PIECES_MAX = 16 };
+enum { PIECES_MAX = 16, WOKEN_MAX = 256 };
 
 #define TURN_BYTES UINT64_C(1 << 20)  /* of one connection, so that the others need not wait */
 #define RETRY_NS   UINT64_C(20000000) /* who waits for memory tries again after it */
@@ -52,7 +52,7 @@ static struct http3_stream *stream_create(struct http3_conn *c, uint64_t id)
     }
     stream->conn = c;
     stream->id = id;
-    body_init(&stream->body);
+    body_init(&stream->body, &c->share);
     return stream;
 }
 
@@ -252,11 +252,15 @@ static int conn_send(struct http3_conn *c)
     return 0;
 }
 
-/* Those that no event wakes: for want of memory, or because their file cannot be read. */
+/* Those that no event wakes: for want of memory, or because their file cannot be read.  Some of
+ * them at a time, the longest first. */
 static void wake_starved(struct http3 *http3)
 {
     struct http3_stream *last = TAILQ_LAST(&http3->starved, http3_starved);
-    for (struct http3_stream *stream; (stream = TAILQ_FIRST(&http3->starved)) != NULL;) {
+    for (int i = 0; i < WOKEN_MAX; i++) {
+        struct http3_stream *stream = TAILQ_FIRST(&http3->starved);
+        if (stream == NULL)
+            break;
         TAILQ_REMOVE(&http3->starved, stream, starved_link);
         stream->is_starved = false;
         if (stream->body.has_failed)
@@ -401,9 +405,23 @@ static bool on_data(struct http3_conn *c, struct http3_stream *stream, struct sp
     return false;
 }
 
+/* Once the engine has given back what was lent to it, the body of an answer that nobody wants goes:
+ * the client may leave its own side of the stream open as long as it likes. */
+static void end_stopped(struct http3_conn *c, struct http3_stream *stream)
+{
+    struct spate_stream_progress progress;
+    if (stream->is_stopped && spate_stream_progress(c->conn, stream->id, &progress) == 0 &&
+        stream->returned_bytes >= progress.queued_bytes)
+        body_end(&stream->body);
+}
+
 static void on_sent(struct http3_conn *c, struct http3_stream *stream,
                     const struct spate_event *event)
 {
+    if (stream != NULL) {
+        stream->returned_bytes += event->u.sent.size;
+        end_stopped(c, stream);
+    }
     if (!event->u.sent.is_acked || c->is_closing)
         return;
     size_t size = event->u.sent.size;
@@ -429,14 +447,18 @@ static void on_reset(struct http3_conn *c, struct http3_stream *stream)
     http3_conn_touch(c);
 }
 
-static void on_stopped(struct http3_conn *c, const struct http3_stream *stream, uint64_t id)
+static void on_stopped(struct http3_conn *c, struct http3_stream *stream, uint64_t id)
 {
     if (c->is_closing)
         return;
-    if (stream == NULL)
+    if (stream == NULL) {
         http3_conn_fail(c, NGHTTP3_ERR_H3_CLOSED_CRITICAL_STREAM);
-    else
-        nghttp3_conn_shutdown_stream_write(c->h3, (int64_t)id);
+        return;
+    }
+    nghttp3_conn_shutdown_stream_write(c->h3, (int64_t)id);
+    stream->is_stopped = true;
+    body_stop(&stream->body);
+    end_stopped(c, stream);
 }
 
 static void on_stream_closed(struct http3_conn *c, struct http3_stream *stream, uint64_t id)

@@ -33,6 +33,7 @@ struct http3_conn {
     struct http3_stream *reading; /* whose bytes nghttp3 reads just now */
     uint64_t control_id;          /* of our control stream */
     uint64_t stream_count_max;    /* requests that the client may make, of all times */
+    struct body_share share;      /* what its bodies have of the memory */
     struct wt_conn *wt;           /* NULL: no WebTransport */
     uint8_t settings[256];        /* the beginning of our control stream, with WebTransport */
     size_t settings_added;        /* bytes of it that nghttp3 does not know of */
@@ -53,7 +54,9 @@ struct http3_stream {
     char *path; /* of a request, for the line that is printed; NULL: none */
     int status; /* of the answer; 0: there is none yet */
     uint64_t sent_bytes;
-    struct wt_stream *wt; /* it belongs to a session of WebTransport, nghttp3 does not know it */
+    uint64_t returned_bytes; /* of those that were lent to the engine */
+    bool is_stopped;         /* the client wants no more of the answer */
+    struct wt_stream *wt;    /* it belongs to a session of WebTransport, nghttp3 does not know it */
     uint8_t head[WT_HEAD_MAX];
     size_t head_size; /* bytes that were kept until they tell whose the stream is */
     bool has_kind;
