@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tools/spate/files/server.h"
+#include "tools/spate/files/server_impl.h"
 
 enum { STREAMS_MAX = 1024, CONNS_MAX = 16 };
 
@@ -270,7 +271,11 @@ static void make_file(const char *path, size_t size)
 {
     int fd = openat(w->root, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
-    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    char *data = malloc(size);
+    assert_non_null(data);
+    memset(data, 'x', size);
+    assert_int_equal(write(fd, data, size), size); /* no hole, which would not be sent */
+    free(data);
     (void)close(fd);
 }
 
@@ -350,12 +355,119 @@ static void no_stream_stays_without_an_answer(void **state)
     assert_true(stream->is_reset);
 }
 
+/* ---- What is kept for clients that take nothing ---- */
+
+static void set_memory(uint64_t bytes)
+{
+    w->server.core.memory_max = w->server.core.memory_left = bytes;
+}
+
+/* Asks for `count` files on one stream, which stays open. */
+static struct stream *want(int conn, const char *path, uint32_t count)
+{
+    struct files_request request = {.type = FILES_WANT, .piece_size = FILES_SIZE_MAX};
+    uint8_t data[FILES_ITEM_SIZE_MAX];
+    struct stream *stream = open_stream(conn);
+    (void)snprintf(request.path, sizeof(request.path), "%s", path);
+    size_t size = files_request_write(&request, data);
+    for (uint32_t i = 0; i < count && !stream->is_reset; i++)
+        tell(stream, data, size, false);
+    return stream;
+}
+
+static void files_for_nobody_are_within_the_memory(void **state)
+{
+    (void)state;
+    make_file("file", 50000);
+    make_file("small", 10);
+    set_memory(8 << 20);
+    for (int conn = 0; conn < 8; conn++) {
+        for (int i = 0; i < 50; i++)
+            (void)want(conn, "file", 30);
+        (void)files_server_retry(&w->server);
+        assert_true(w->lent_bytes <= 8 << 20);
+    }
+    /* Whoever comes next gets something all the same. */
+    struct stream *stream = want(8, "small", 1);
+    tell(stream, NULL, 0, true);
+    assert_true(stream->fin);
+    assert_int_equal(stream->bytes[0], FILES_ITEM);
+}
+
+static void what_waits_for_memory_goes_on(void **state)
+{
+    (void)state;
+    make_file("file", 50000);
+    set_memory(1 << 20);
+    w->server.core.memory_left -= 1 << 20; /* somebody else has it */
+    struct stream *list = open_stream(0);
+    ask(list, FILES_LIST, "file", 0);
+    struct stream *file = want(1, "file", 1);
+    tell(file, NULL, 0, true);
+    assert_true(files_server_retry(&w->server));
+    assert_int_equal(list->size, 0);
+    assert_int_equal(file->size, 0);
+    assert_false(list->is_reset || file->is_reset);
+    w->server.core.memory_left += 1 << 20;
+    (void)files_server_retry(&w->server);
+    give_back(true);
+    assert_true(list->fin);
+    assert_true(file->fin);
+    assert_true(file->size > 50000);
+}
+
+static void requests_are_within_the_memory(void **state)
+{
+    (void)state;
+    char path[FILES_PATH_SIZE];
+    memset(path, 'x', sizeof(path));
+    for (size_t i = 200; i < sizeof(path); i += 200)
+        path[i] = '/';
+    path[sizeof(path) - 1] = 0;
+    set_memory(4 << 20);
+    size_t before = mallinfo2().uordblks;
+    uint32_t refused = 0;
+    for (int conn = 0; conn < 8; conn++) {
+        for (int i = 0; i < 60; i++)
+            refused += want(conn, path, 100)->is_reset;
+    }
+    assert_true(refused > 0);
+    /* What is sent is here twice; each stream has itself and a message that is not complete. */
+    size_t streams = 480 * (sizeof(struct files_stream) + 1000);
+    assert_true(mallinfo2().uordblks - before < (2 * 4 << 20) + 8 * (64 << 10) + streams);
+}
+
+static void probes_keep_few_parts_open(void **state)
+{
+    (void)state;
+    char path[64];
+    for (int i = 0; i < 200; i++) {
+        struct stream *stream = open_stream(0);
+        (void)snprintf(path, sizeof(path), "large %d", i);
+        ask(stream, FILES_PROBE, path, UINT64_C(1) << 40);
+        assert_true(stream->fin);
+        assert_int_equal(stream->bytes[0], FILES_HAVE);
+        give_back(true);
+        close_stream(stream);
+    }
+    uint32_t count = 0;
+    struct files_target *target;
+    LIST_FOREACH(target, &w->server.targets, link)
+    count++;
+    assert_true(count <= 32);
+    assert_true(count > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_failure_that_cannot_be_told_is_no_success, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(no_stream_stays_without_an_answer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_for_nobody_are_within_the_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_waits_for_memory_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(requests_are_within_the_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(probes_keep_few_parts_open, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

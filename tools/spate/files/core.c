@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SMALL_BUFFER = 64 << 10 };
+#include "tools/spate/share.h"
+
+enum { RETRIED_MAX = 256 }; /* in one turn */
 
 bool files_core_init(struct files_core *ret, uint64_t memory_max)
 {
@@ -20,17 +22,39 @@ void files_core_deinit(struct files_core *core)
     core->digest = NULL;
 }
 
-struct files_buffer *files_buffer_create(struct files_core *core, size_t size)
+struct files_buffer *files_buffer_message(struct files_core *core, size_t size)
 {
-    if (size >= SMALL_BUFFER && size > core->memory_left)
-        return NULL;
     struct files_buffer *buffer = malloc(sizeof(*buffer) + size);
     if (buffer == NULL)
         return NULL;
+    buffer->share = NULL;
     buffer->size = size < core->memory_left ? size : core->memory_left;
     buffer->used = 0;
     core->memory_left -= buffer->size;
     return buffer;
+}
+
+bool files_core_allows(const struct files_core *core, const struct files_share *share, size_t size)
+{
+    return share != NULL ? share_allows(share->held_bytes, size, core->memory_left)
+                         : size <= core->memory_left;
+}
+
+struct files_buffer *files_buffer_create_for(struct files_core *core, struct files_share *share,
+                                             size_t size)
+{
+    struct files_buffer *buffer =
+        files_core_allows(core, share, size) ? files_buffer_message(core, size) : NULL;
+    if (buffer != NULL && share != NULL) {
+        buffer->share = share;
+        share->held_bytes += buffer->size;
+    }
+    return buffer;
+}
+
+struct files_buffer *files_buffer_create(struct files_core *core, size_t size)
+{
+    return files_buffer_create_for(core, NULL, size);
 }
 
 void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer)
@@ -38,6 +62,8 @@ void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer)
     if (buffer == NULL)
         return;
     core->memory_left += buffer->size;
+    if (buffer->share != NULL)
+        buffer->share->held_bytes -= buffer->size;
     free(buffer);
 }
 
@@ -64,9 +90,39 @@ bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint6
 bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                   uint32_t index, enum files_status status, bool fin)
 {
-    struct files_buffer *buffer = files_buffer_create(core, FILES_HEAD_SIZE + 6);
+    struct files_buffer *buffer = files_buffer_message(core, FILES_HEAD_SIZE + 6);
     const struct files_result result = {.index = index, .status = status};
     if (buffer != NULL)
         buffer->used = files_result_write(fin ? FILES_END : FILES_RESULT, &result, buffer->data);
     return files_buffer_answer(core, conn, stream_id, buffer, fin);
+}
+
+void files_core_wait(struct files_core *core, struct files_waiter *waiter)
+{
+    if (!waiter->is_waiting)
+        TAILQ_INSERT_TAIL(&core->waiting, waiter, link);
+    waiter->is_waiting = true;
+}
+
+void files_core_leave(struct files_core *core, struct files_waiter *waiter)
+{
+    if (waiter->is_waiting)
+        TAILQ_REMOVE(&core->waiting, waiter, link);
+    waiter->is_waiting = false;
+}
+
+bool files_core_retry(struct files_core *core)
+{
+    /* Some of them, each once: one that still cannot go on is last then. */
+    struct files_waiter *last = TAILQ_LAST(&core->waiting, files_waiting);
+    for (int i = 0; i < RETRIED_MAX; i++) {
+        struct files_waiter *waiter = TAILQ_FIRST(&core->waiting);
+        if (waiter == NULL)
+            break;
+        files_core_leave(core, waiter);
+        waiter->go_on(waiter);
+        if (waiter == last)
+            break;
+    }
+    return !TAILQ_EMPTY(&core->waiting);
 }

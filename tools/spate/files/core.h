@@ -11,10 +11,21 @@
 
 #include "tools/spate/files/wire.h"
 
-struct files_source;
+/* Who waits for memory, and what it does then. */
+struct files_waiter {
+    TAILQ_ENTRY(files_waiter) link;
+    bool is_waiting;
+    void (*go_on)(struct files_waiter *waiter);
+};
 
-/* What all streams of one side share.  Invariant: the buffers that are lent to the library have
- * memory_max - memory_left bytes. */
+/* What one connection of a server has of the memory. */
+struct files_share {
+    uint64_t held_bytes; /* of buffers */
+    uint64_t want_bytes; /* of what is asked for, which is not in held_bytes */
+};
+
+/* What all streams of one side share.  Invariant: the buffers that are lent to the library, and on
+ * a server what is asked for, have memory_max - memory_left bytes. */
 struct files_core {
     struct spate_shard *shard;
     EVP_MD *digest;
@@ -23,8 +34,8 @@ struct files_core {
     uint64_t bytes_in; /* of files */
     uint64_t bytes_out;
     uint64_t queued_bytes; /* given to the library to be sent */
-    /* Sources that have something to send and no memory, the oldest first. */
-    TAILQ_HEAD(files_waiting, files_source) waiting;
+    /* Who has something to send and no memory, the oldest first. */
+    TAILQ_HEAD(files_waiting, files_waiter) waiting;
 };
 
 /* Returns false without OpenSSL's digest. */
@@ -33,14 +44,24 @@ void files_core_deinit(struct files_core *core);
 
 /* Bytes that are lent to the library, the tag of a send. */
 struct files_buffer {
-    uint64_t size; /* that count against the memory */
+    struct files_share *share; /* or NULL */
+    uint64_t size;             /* that count against the memory */
     size_t used;
     uint8_t data[];
 };
 
-/* Returns a buffer with room for `size` bytes, or NULL if the memory does not allow it now.  Small
- * buffers (below 64 KiB) are always allowed: answers must go out. */
+/* Returns a buffer with room for `size` bytes, or NULL if the memory does not allow it now. */
 struct files_buffer *files_buffer_create(struct files_core *core, size_t size);
+
+/* .. or the share of a connection does not.  NULL: it is the only one.  files_core_allows() says
+ * whether it would. */
+struct files_buffer *files_buffer_create_for(struct files_core *core, struct files_share *share,
+                                             size_t size);
+bool files_core_allows(const struct files_core *core, const struct files_share *share, size_t size);
+
+/* Returns a buffer for a message that must go out: a request of a client, or an answer of a few
+ * bytes.  NULL only if malloc() fails. */
+struct files_buffer *files_buffer_message(struct files_core *core, size_t size);
 void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer);
 
 /* Sends the `used` bytes of a buffer, which the library owns then until SPATE_EVENT_SENT; on
@@ -53,6 +74,13 @@ int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t
  * FILES_BUSY.  Returns false then: nothing more can be sent on the stream. */
 bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                          struct files_buffer *buffer, bool fin);
+
+/* Waits until files_core_retry() calls go_on(), and stops waiting. */
+void files_core_wait(struct files_core *core, struct files_waiter *waiter);
+void files_core_leave(struct files_core *core, struct files_waiter *waiter);
+
+/* Lets some of those go on that wait for memory.  Returns true if some still do. */
+bool files_core_retry(struct files_core *core);
 
 /* Answers with a result; `fin`: as the last message.  Returns what files_buffer_answer() does. */
 bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,

@@ -40,7 +40,7 @@ static bool send_all(struct cp_stream *stream, struct files_buffer *buffer)
 
 static void send_request(struct cp_stream *stream, const struct files_request *request)
 {
-    struct files_buffer *buffer = files_buffer_create(&stream->run->core, FILES_ITEM_SIZE_MAX);
+    struct files_buffer *buffer = files_buffer_message(&stream->run->core, FILES_ITEM_SIZE_MAX);
     if (buffer != NULL)
         buffer->used = files_request_write(request, buffer->data);
     (void)send_all(stream, buffer);
@@ -59,7 +59,7 @@ static void open_auth(struct cp_run *run)
     if (stream == NULL)
         return;
     if (files_token_prove(&run->token, run->conn, false, proof))
-        buffer = files_buffer_create(&run->core, FILES_HEAD_SIZE + sizeof(proof));
+        buffer = files_buffer_message(&run->core, FILES_HEAD_SIZE + sizeof(proof));
     if (buffer != NULL) {
         files_head_write(FILES_AUTH, sizeof(proof), buffer->data);
         memcpy(buffer->data + FILES_HEAD_SIZE, proof, sizeof(proof));
@@ -105,7 +105,7 @@ static void ask_for_batch(struct cp_stream *stream)
     size_t room = 0;
     for (uint32_t i = 0; i < stream->file_count; i++)
         room += FILES_HEAD_SIZE + 64 + strlen(stream->files[i]->path);
-    struct files_buffer *buffer = files_buffer_create(&run->core, room);
+    struct files_buffer *buffer = files_buffer_message(&run->core, room);
     if (buffer == NULL || !cp_stream_sink(stream)) {
         files_buffer_destroy(&run->core, buffer);
         cp_stream_give_up(stream, FILES_BUSY);

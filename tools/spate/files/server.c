@@ -4,8 +4,9 @@
 /* What may be asked of the server, and by whom.  A stream of a client carries one kind of request;
  * its first message says which.
  *
- * Bounds: what is sent is in the memory of the core; a list is made as far ahead as LIST_LENT; a
- * stream keeps one incomplete message and one small file at most. */
+ * Bounds: what is sent and what is asked for is in the memory of the core, of which a connection
+ * has a share; a list is made as far ahead as LIST_LENT; a stream keeps one incomplete message and
+ * one small file at most. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ static void stream_destroy(struct files_stream *stream)
         files_source_deinit(&stream->source);
     if (stream->has_sink)
         files_sink_deinit(&stream->sink);
+    files_core_leave(&stream->session->server->core, &stream->waiter);
     files_walk_destroy(stream->walk);
     files_inbox_deinit(&stream->inbox);
     LIST_REMOVE(stream, link);
@@ -117,25 +119,34 @@ static void send_list(struct files_stream *stream)
 {
     struct files_core *core = &stream->session->server->core;
     while (stream->mode == MODE_LIST && stream->lent_bytes < LIST_LENT) {
-        struct files_buffer *buffer = files_buffer_create(core, LIST_BUFFER);
+        struct files_buffer *buffer =
+            files_buffer_create_for(core, &stream->session->share, LIST_BUFFER);
         bool has_more = true;
-        while (buffer != NULL && has_more && LIST_BUFFER - buffer->used > FILES_ITEM_SIZE_MAX)
+        if (buffer == NULL && stream->lent_bytes == 0) /* no event of its own wakes it */
+            files_core_wait(core, &stream->waiter);
+        if (buffer == NULL)
+            return;
+        while (has_more && LIST_BUFFER - buffer->used > FILES_ITEM_SIZE_MAX)
             has_more = put_entry(stream, buffer);
-        if (buffer != NULL && !has_more) {
+        if (!has_more) {
             const struct files_result end = {.index = stream->list_count};
             buffer->used += files_result_write(FILES_END, &end, buffer->data + buffer->used);
         }
-        size_t size = buffer != NULL ? buffer->used : 0;
-        if (buffer == NULL ||
-            files_buffer_send(core, stream->session->conn, stream->id, buffer, !has_more) != 0) {
-            (void)spate_stream_reset(stream->session->conn, stream->id, FILES_BUSY);
-            has_more = false;
-        } else {
+        size_t size = buffer->used;
+        if (files_buffer_answer(core, stream->session->conn, stream->id, buffer, !has_more))
             stream->lent_bytes += size;
-        }
+        else
+            has_more = false;
         if (!has_more)
             stream->mode = MODE_DONE;
     }
+}
+
+static void on_memory(struct files_waiter *waiter)
+{
+    struct files_stream *stream =
+        (struct files_stream *)((char *)waiter - offsetof(struct files_stream, waiter));
+    send_list(stream);
 }
 
 static void begin_list(struct files_stream *stream, const struct files_request *request)
@@ -148,6 +159,7 @@ static void begin_list(struct files_stream *stream, const struct files_request *
         return;
     }
     stream->mode = MODE_LIST;
+    stream->waiter.go_on = on_memory;
     send_list(stream);
 }
 
@@ -181,6 +193,7 @@ static void add_want(struct files_stream *stream, const struct files_request *re
         stream->has_source =
             files_source_init(&stream->source, &server->core, stream->session->conn, stream->id);
         stream->source.answers = true;
+        stream->source.share = &stream->session->share;
     }
     struct files_want *want = stream->has_source && stream->list_count++ < WANTS_MAX
                                   ? files_want_create(request->path, request->path, "")
@@ -197,7 +210,8 @@ static void add_want(struct files_stream *stream, const struct files_request *re
     want->piece_size = request->piece_size;
     want->root = server->beneath.root;
     set_kind(server, want, &stream->sink.item, &want);
-    STAILQ_INSERT_TAIL(&stream->source.wants, want, link);
+    if (!files_source_add(&stream->source, want))
+        refuse(stream, FILES_BUSY);
 }
 
 /* ---- Messages ---- */
@@ -215,7 +229,7 @@ static void on_auth(struct files_stream *stream, const struct files_message *mes
     session->is_proven = true;
     stream->mode = MODE_DONE;
     struct files_buffer *buffer =
-        files_buffer_create(&server->core, FILES_HEAD_SIZE + FILES_PROOF_SIZE);
+        files_buffer_message(&server->core, FILES_HEAD_SIZE + FILES_PROOF_SIZE);
     if (buffer != NULL) {
         files_head_write(FILES_AUTH, FILES_PROOF_SIZE, buffer->data);
         memcpy(buffer->data + FILES_HEAD_SIZE, proof, FILES_PROOF_SIZE);
@@ -348,8 +362,10 @@ static void on_closed(struct files_server *server, struct spate_event *event)
 
 static void on_stream_closed(struct files_server *server, struct files_stream *stream)
 {
+    const struct files_session *session = stream->session;
     stream_destroy(stream);
     files_push_sweep(server, NULL);
+    files_push_trim(server, session);
 }
 
 void files_server_event(struct files_server *server, struct spate_event *event)

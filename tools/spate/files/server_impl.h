@@ -11,6 +11,7 @@ struct files_session {
     struct files_server *server;
     struct spate_conn *conn;
     bool is_proven; /* the client has the token, or none is needed */
+    struct files_share share;
     LIST_HEAD(, files_stream) streams;
 };
 
@@ -32,8 +33,9 @@ struct files_stream {
     bool has_sink;
     struct files_inbox inbox;
     struct files_walk *walk;
-    uint32_t list_count; /* items of the list so far */
-    uint64_t lent_bytes; /* of the list */
+    uint32_t list_count;        /* items of the list so far */
+    uint64_t lent_bytes;        /* of the list */
+    struct files_waiter waiter; /* for memory for the list */
     struct files_source source;
     struct files_sink sink;
 };
@@ -49,6 +51,10 @@ enum files_status files_push_may_write(const struct files_server *server, const 
 
 /* Answers FILES_PROBE, and ends the stream. */
 void files_push_probe(struct files_stream *stream, const struct files_request *request);
+
+/* Closes targets of a connection that it has asked about and does not write to: the oldest, beyond
+ * some.  They are opened again when it does. */
+void files_push_trim(struct files_server *server, const struct files_session *session);
 
 /* Closes targets that nobody writes to.  `session`: those of that connection too that are not
  * whole; NULL: only the others. */

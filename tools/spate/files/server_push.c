@@ -10,6 +10,8 @@
 
 #include "tools/spate/files/server_impl.h"
 
+enum { IDLE_MAX = 32 }; /* parts that a client keeps open: two descriptors each */
+
 enum files_status files_push_may_write(const struct files_server *server, const char *path)
 {
     const char *folder = server->writable;
@@ -72,6 +74,22 @@ void files_push_sweep(struct files_server *server, const struct files_session *s
         if (target->owner == session && session != NULL)
             target->owner = NULL;
         if (target->users == 0 && is_over) {
+            LIST_REMOVE(target, link);
+            files_target_close(target);
+        }
+        target = next;
+    }
+}
+
+void files_push_trim(struct files_server *server, const struct files_session *session)
+{
+    uint32_t count = 0;
+    struct files_target *target = LIST_FIRST(&server->targets); /* the newest first */
+    while (target != NULL) {
+        struct files_target *next = LIST_NEXT(target, link);
+        bool is_idle = target->owner == session && target->users == 0;
+        count += is_idle;
+        if (is_idle && count > IDLE_MAX) {
             LIST_REMOVE(target, link);
             files_target_close(target);
         }
@@ -148,7 +166,8 @@ static void answer_probe(struct files_stream *stream, bool is_whole, const uint8
 {
     struct files_core *core = &stream->session->server->core;
     uint32_t size = 1 + (count + 7) / 8;
-    struct files_buffer *buffer = files_buffer_create(core, FILES_HEAD_SIZE + size);
+    struct files_buffer *buffer =
+        files_buffer_create_for(core, &stream->session->share, FILES_HEAD_SIZE + size);
     if (buffer == NULL) {
         (void)files_answer(core, stream->session->conn, stream->id, 0, FILES_BUSY, true);
         return;

@@ -10,25 +10,29 @@
 #include "tools/spate/read_all.h"
 
 #define BLOCK_SIZE  (UINT64_C(256) << 10)
-#define STREAM_LENT (UINT64_C(1) << 20) /* bytes that one stream has queued */
-#define BATCH_SIZE  ((size_t)60 << 10)  /* small files share a buffer of this size */
+#define STREAM_LENT (UINT64_C(1) << 20)  /* bytes that one stream has queued */
+#define BATCH_SIZE  ((size_t)60 << 10)   /* small files share a buffer of this size */
+#define WANTS_FREE  (UINT64_C(64) << 10) /* bytes of what each client may ask for in any case */
+#define WANTS_PART  8                    /* .. and a part of the memory that is left */
 
 enum { BLOCKS_PER_CALL = 4 }; /* so that other streams need not wait for long */
 
 struct files_want *files_want_create(const char *path, const char *local, const char *target)
 {
     size_t path_size = strlen(path) + 1;
-    size_t local_size = strlen(local) + 1;
+    size_t local_size = local != path ? strlen(local) + 1 : 0;
     size_t target_size = strlen(target) + 1;
-    struct files_want *want = calloc(1, sizeof(*want) + path_size + local_size + target_size);
+    size_t size = sizeof(struct files_want) + path_size + local_size + target_size;
+    struct files_want *want = calloc(1, size);
     if (want == NULL)
         return NULL;
     char *text = (char *)(want + 1);
     memcpy(text, path, path_size);
     memcpy(text + path_size, local, local_size);
     memcpy(text + path_size + local_size, target, target_size);
+    want->bytes = size;
     want->path = text;
-    want->local = text + path_size;
+    want->local = local != path ? text + path_size : text;
     want->target = text + path_size + local_size;
     return want;
 }
@@ -38,10 +42,41 @@ void files_want_destroy(struct files_want *want)
     free(want);
 }
 
+static void on_memory(struct files_waiter *waiter)
+{
+    struct files_source *source =
+        (struct files_source *)((char *)waiter - offsetof(struct files_source, waiter));
+    files_source_pump(source);
+}
+
+static void drop_want(struct files_source *source, struct files_want *want)
+{
+    source->core->memory_left += want->charged_bytes;
+    if (source->share != NULL)
+        source->share->want_bytes -= want->charged_bytes;
+    files_want_destroy(want);
+}
+
+bool files_source_add(struct files_source *source, struct files_want *want)
+{
+    struct files_core *core = source->core;
+    uint64_t bytes = source->share->want_bytes + want->bytes;
+    if (bytes > WANTS_FREE && bytes > core->memory_left / WANTS_PART) {
+        files_want_destroy(want);
+        return false;
+    }
+    want->charged_bytes = want->bytes < core->memory_left ? want->bytes : core->memory_left;
+    core->memory_left -= want->charged_bytes;
+    source->share->want_bytes += want->charged_bytes;
+    STAILQ_INSERT_TAIL(&source->wants, want, link);
+    return true;
+}
+
 bool files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
                        uint64_t stream_id)
 {
     *ret = (struct files_source){.core = core, .conn = conn, .stream_id = stream_id, .fd = -1};
+    ret->waiter.go_on = on_memory;
     STAILQ_INIT(&ret->wants);
     ret->hash = EVP_MD_CTX_new();
     return ret->hash != NULL;
@@ -63,11 +98,9 @@ static void end(struct files_source *source)
     source->batch = NULL;
     while ((want = STAILQ_FIRST(&source->wants)) != NULL) {
         STAILQ_REMOVE_HEAD(&source->wants, link);
-        files_want_destroy(want);
+        drop_want(source, want);
     }
-    if (source->is_waiting)
-        TAILQ_REMOVE(&source->core->waiting, source, link);
-    source->is_waiting = false;
+    files_core_leave(source->core, &source->waiter);
     source->has_ended = true;
 }
 
@@ -117,7 +150,7 @@ static bool reserve(struct files_source *source, size_t size)
         return false;
     if (source->batch == NULL) {
         source->batch_room = size > BATCH_SIZE ? size : BATCH_SIZE;
-        source->batch = files_buffer_create(source->core, source->batch_room);
+        source->batch = files_buffer_create_for(source->core, source->share, source->batch_room);
     }
     return source->batch != NULL;
 }
@@ -288,6 +321,9 @@ static bool send_next(struct files_source *source)
         files_source_abort(source, FILES_BAD_MESSAGE);
         return false;
     }
+    /* Before it is opened, which would be for nothing. */
+    if (source->batch == NULL && !files_core_allows(source->core, source->share, BATCH_SIZE))
+        return false;
     if (want->kind == FILES_FILE) {
         fd = files_beneath_open_file(want->root, want->local, &status);
         e = fd < 0 ? fd : 0;
@@ -309,7 +345,7 @@ static bool send_next(struct files_source *source)
     if (fd >= 0 && source->fd != fd)
         (void)close(fd);
     source->index += e == 0 || source->answers;
-    files_want_destroy(want);
+    drop_want(source, want);
     return !source->has_ended;
 }
 
@@ -320,7 +356,8 @@ static bool send_block(struct files_source *source)
     uint64_t left = extent->offset + extent->size - source->at;
     uint64_t size = left < BLOCK_SIZE ? left : BLOCK_SIZE;
     bool is_last = size == left && source->extent + 1 == source->item.extent_count;
-    struct files_buffer *buffer = files_buffer_create(source->core, size + FILES_DIGEST_SIZE);
+    struct files_buffer *buffer =
+        files_buffer_create_for(source->core, source->share, size + FILES_DIGEST_SIZE);
     if (buffer == NULL)
         return false;
     int e = read_all(source->fd, buffer->data, size, source->at);
@@ -372,10 +409,8 @@ void files_source_pump(struct files_source *source)
             return;
         }
     }
-    if (source->has_ended || source->lent_bytes > 0 || source->is_waiting)
-        return;
-    TAILQ_INSERT_TAIL(&source->core->waiting, source, link); /* no event of its own wakes it */
-    source->is_waiting = true;
+    if (!source->has_ended && source->lent_bytes == 0)
+        files_core_wait(source->core, &source->waiter); /* no event of its own wakes it */
 }
 
 void files_source_sent(struct files_source *source, const struct spate_event *event)
@@ -388,20 +423,4 @@ void files_source_sent(struct files_source *source, const struct spate_event *ev
     if (!event->u.sent.is_acked)
         end(source);
     files_source_pump(source);
-}
-
-bool files_core_retry(struct files_core *core)
-{
-    /* Each of them once: one that still cannot go on is last then. */
-    struct files_source *last = TAILQ_LAST(&core->waiting, files_waiting);
-    struct files_source *source;
-    while ((source = TAILQ_FIRST(&core->waiting)) != NULL) {
-        bool is_last = source == last;
-        TAILQ_REMOVE(&core->waiting, source, link);
-        source->is_waiting = false;
-        files_source_pump(source);
-        if (is_last)
-            break;
-    }
-    return !TAILQ_EMPTY(&core->waiting);
 }

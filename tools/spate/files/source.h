@@ -7,6 +7,8 @@
 /* Something to send: a folder, a symbolic link, a small file, or a piece of a large one. */
 struct files_want {
     STAILQ_ENTRY(files_want) link;
+    uint64_t bytes;         /* of the memory that it takes */
+    uint64_t charged_bytes; /* .. that were taken from the core's: see files_source_add() */
     enum files_kind kind;
     bool is_pinned; /* the file must have `size` and `mtime_ns` */
     uint16_t mode;  /* folders and links; files have their own */
@@ -34,17 +36,17 @@ void files_want_destroy(struct files_want *want);
  * would save the copy, but a file that becomes shorter meanwhile would end the program by SIGBUS.
  */
 struct files_source {
-    TAILQ_ENTRY(files_source) link; /* in `waiting` of the core */
+    struct files_waiter waiter;
     struct files_core *core;
+    struct files_share *share; /* of the connection, on a server; or NULL */
     struct spate_conn *conn;
     uint64_t stream_id;
     struct files_wants wants;
     bool is_complete; /* no more is added: the stream ends after the list */
     bool has_ended;   /* the end is queued, or the stream is given up */
-    bool is_waiting;
-    bool has_chunk; /* a piece of a large file was begun: the last item of the stream */
-    bool answers;   /* what cannot be sent becomes a FILES_RESULT in its place */
-    uint32_t index; /* of the next item */
+    bool has_chunk;   /* a piece of a large file was begun: the last item of the stream */
+    bool answers;     /* what cannot be sent becomes a FILES_RESULT in its place */
+    uint32_t index;   /* of the next item */
     /* Called for what cannot be sent if `answers` is false.  May be NULL. */
     void (*on_error)(void *user, enum files_status status);
     void *user;
@@ -66,6 +68,10 @@ bool files_source_init(struct files_source *ret, struct files_core *core, struct
 /* Ends it.  What is lent to the library must have come back. */
 void files_source_deinit(struct files_source *source);
 
+/* Adds what a client asks for, which counts against its share and the memory.  Takes it; returns
+ * false if that is too much. */
+bool files_source_add(struct files_source *source, struct files_want *want);
+
 /* Sends as much as memory and the peer allow. */
 void files_source_pump(struct files_source *source);
 
@@ -74,8 +80,5 @@ void files_source_sent(struct files_source *source, const struct spate_event *ev
 
 /* Sends nothing more: the stream is reset with `status`. */
 void files_source_abort(struct files_source *source, enum files_status status);
-
-/* Goes on with sources that wait for memory.  Returns true if some still do. */
-bool files_core_retry(struct files_core *core);
 
 #endif
