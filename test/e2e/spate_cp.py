@@ -6,10 +6,12 @@ import os
 import pty
 import shutil
 import signal
+import socket
+import subprocess
 import time
 import unittest
 
-from spate_cp_support import HANG_S, Case, parts
+from spate_cp_support import HANG_S, SPATE, Case, parts
 
 
 class Copies(Case):
@@ -39,6 +41,18 @@ class Copies(Case):
         for i in range(4):
             self.assertEqual(names[i].read_bytes(), (there / f'f{i}').read_bytes())
             self.assertEqual(names[i].read_bytes(), (back / f'f{i}').read_bytes())
+
+    def test_more_folders_than_a_stream_has(self):
+        """Those in a folder are made before its time is set."""
+        tree = self.here / 'tree'
+        for i in range(1000):
+            (tree / f'{i % 3}' / f'{i:0100}').mkdir(parents=True)
+        for path in (*(tree / f'{i}' for i in range(3)), tree):
+            os.utime(path, ns=(1, 981173106987654321))
+            path.chmod(0o555)
+        _, port = self.serve_trusted()
+        self.assert_done(self.copy(port, '--streams', '16', '-r', tree, '127.0.0.1:in'))
+        self.assert_same(tree, self.root / 'in' / 'tree')
 
     def test_holes_stay_holes(self):
         _, port = self.serve_trusted()
@@ -129,9 +143,9 @@ class Copies(Case):
 
     def test_progress_is_for_a_terminal(self):
         server, port = self.serve_trusted()
-        (self.root / 'file').write_bytes(os.urandom(100_000_000))
+        (self.root / 'a\x1b]0;b').write_bytes(os.urandom(100_000_000))
         ours, theirs = pty.openpty()
-        words = self.words(port, '--streams', '1', '127.0.0.1:file', self.here)
+        words = self.words(port, '--streams', '1', '127.0.0.1:a\x1b]0;b', self.here)
         client = self.start(*words, stderr=theirs)
         time.sleep(0.05)
         server.send_signal(signal.SIGSTOP)  # or it might be done before there is anything to show
@@ -144,6 +158,8 @@ class Copies(Case):
         os.close(ours)
         self.assertRegex(text, r'\d+%  \d+/1 files  \d+\.\d MB  \d+\.\d MB/s')
         self.assertTrue(text.endswith('\r\x1b[K'), text)
+        self.assertIn('a?]0;b', text)
+        self.assertNotIn('\x1b', text.replace('\x1b[K', ''))
 
     def test_a_large_file_that_is_there_is_not_sent_again(self):
         _, port = self.serve_trusted()
@@ -402,6 +418,31 @@ class Trust(Case):
         self.assertEqual(other.returncode, 0)
         self.assertEqual(self.fetch(port, *tickets, '--ca', self.top / 'c').returncode, 1)
         self.assertTrue(json.loads(self.fetch(port, *tickets).stdout)['resumed'])
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which('unshare'), 'needs a mount namespace')
+class Addresses(Case):
+    def test_0_rtt_is_not_for_an_address_that_may_be_silent(self):
+        server, port = self.serve('--early', listen='127.0.0.2:0')
+        (self.root / 'file').write_bytes(b'x')
+        hosts = self.top / 'hosts'
+        hosts.write_text('127.0.0.2 twins\n127.0.0.1 twins\n')
+        script = f'mount --bind {hosts} /etc/hosts && exec "$@"'
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(('127.0.0.1', int(port)))  # this one comes first
+            silent.setblocking(False)
+            for _ in range(2):
+                words = self.words(port, '--tickets', self.top / 'tickets', '--timeout', '1',
+                                   '--fingerprint', server.fingerprint, '--name', 'localhost',
+                                   'twins:file', self.here)
+                done = subprocess.run(
+                    ['unshare', '--mount', 'sh', '-c', script, 'sh', SPATE, *map(str, words)],
+                    capture_output=True, text=True, timeout=HANG_S, check=False)
+                self.assert_done(done)
+                self.assertEqual((self.here / 'file').read_bytes(), b'x')
+                (self.here / 'file').unlink()
+                self.assertGreater(len(silent.recv(2000)), 1000)  # it was asked first
+            self.assertTrue((self.top / 'tickets').exists())
 
 
 if __name__ == '__main__':

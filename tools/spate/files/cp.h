@@ -177,6 +177,10 @@ void cp_stream_event(struct cp_stream *stream, struct spate_event *event);
 void cp_report_begin(struct cp_run *run);
 void cp_report_show(struct cp_run *run);
 void cp_report_clear(struct cp_run *run);
+
+/* Notes a file that is on its way.  The path may be a server's: nothing of it controls a terminal.
+ */
+void cp_report_current(struct cp_run *run, const char *path);
 void cp_report_end(struct cp_run *run, int status);
 
 /* Prints why one file failed, and counts it. */

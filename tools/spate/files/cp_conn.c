@@ -117,7 +117,8 @@ static int connect_to(struct cp_run *run, const struct net_address *address,
         .size = sizeof(options),
         .address = (const struct sockaddr *)&address->storage,
         .address_size = address->size,
-        .early = !o->is_push && o->token == NULL,
+        /* A silent address would get what the next one is to be asked for. */
+        .early = !o->is_push && o->token == NULL && run->address_next == run->addresses.count,
         .server_name = o->server_name != NULL ? o->server_name : o->host,
         .tls = run->tls,
         .ticket = ticket != NULL ? ticket->data : NULL,
@@ -182,10 +183,11 @@ static void on_closed(struct cp_run *run, const struct spate_close *close)
 {
     bool is_deaf =
         close->kind == SPATE_CLOSE_UNREACHABLE || close->kind == SPATE_CLOSE_HANDSHAKE_TIMEOUT;
+    bool was_connected = run->is_connected;
     run->conn = NULL;
-    if (!run->is_connected && is_deaf && connect_next(run))
-        return;
     run->may_ask = run->is_connected = false;
+    if (!was_connected && is_deaf && connect_next(run))
+        return;
     if (run->is_over)
         return;
     run->is_over = true;

@@ -59,6 +59,16 @@ void cp_report_clear(struct cp_run *run)
     run->is_visible = false;
 }
 
+void cp_report_current(struct cp_run *run, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(run->current, sizeof(run->current), "%s", slash != NULL ? slash + 1 : path);
+    for (char *c = run->current; *c != 0; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+}
+
 void cp_report_failed(struct cp_run *run, const char *path, enum files_status status)
 {
     run->files_failed++;

@@ -241,9 +241,7 @@ static bool open_chunk(struct cp_run *run, struct cp_large *large)
     large->streams++;
     stream->large = large;
     stream->offset = offset;
-    const char *slash = strrchr(large->file->path, '/');
-    (void)snprintf(run->current, sizeof(run->current), "%s",
-                   slash != NULL ? slash + 1 : large->file->path);
+    cp_report_current(run, large->file->path);
     if (!run->options->is_push) {
         struct files_request request = {.offset = offset};
         fill_want(&request, large->file);
@@ -369,6 +367,8 @@ static bool open_next(struct cp_run *run)
         return true;
     bool is_complete = cp_plan_is_complete(run);
     bool is_full = run->small_count >= CP_BATCH_MAX || run->small_bytes >= CP_BATCH_BYTES;
+    if (run->is_finished && run->stream_count > 0)
+        return false; /* folders: those before them are set first */
     if (run->small_count > 0 && (is_full || is_complete || run->stream_count == run->list_count))
         return open_batch(run);
     if (run->stream_count > 0 || !is_complete || run->small_count > 0)
