@@ -13,7 +13,8 @@ from http3_support import (
     CLOSED_CRITICAL_STREAM, DATA, FRAME_ERROR, FRAME_UNEXPECTED, GOAWAY, HANG_S, HEADERS, ID_ERROR,
     INTERNAL_ERROR, MAX_PUSH_ID, MESSAGE_ERROR, MISSING_SETTINGS, NO_ERROR, REQUEST_CANCELLED,
     REQUEST_INCOMPLETE, SETTINGS, SETTINGS_ERROR, STREAM_CREATION_ERROR, DECOMPRESSION_FAILED,
-    ENCODER_STREAM_ERROR, Case, fields, frame, frames, read_varint, request, status_of, varint)
+    ENCODER_STREAM_ERROR, Case, fields, frame, frames, read_varint, request, status_of,
+    texts, varint)
 
 GET = ((':method', 'GET'), (':scheme', 'https'), (':authority', 'localhost'), (':path', '/file'))
 PAST = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -143,12 +144,20 @@ class Answers(Case):
         os.utime(self.root / 'file', (PAST, PAST))
         self.serve()
         raw = self.raw()
+        tag = f'"{PAST:x}.0-4-{(self.root / "file").stat().st_ino:x}"'
         later, before = 'Sun, 06 Nov 1994 08:49:38 GMT', 'Sun, 06 Nov 1994 08:49:36 GMT'
         for pairs, status in (
                 ([('if-none-match', '*')], 304), ([('if-none-match', '"x"')], 200),
                 ([('if-modified-since', PAST_TEXT)], 304), ([('if-modified-since', later)], 304),
                 ([('if-modified-since', before)], 200), ([('if-modified-since', 'x')], 200),
                 ([('if-none-match', '"x"'), ('if-modified-since', PAST_TEXT)], 200),
+                ([('if-none-match', '"x"'), ('if-none-match', tag)], 304),
+                ([('if-none-match', tag), ('if-none-match', '"x"'), ('if-none-match', '"y"')],
+                 304),
+                ([('if-none-match', '"x"'), ('if-none-match', '"y"'),
+                  ('if-modified-since', PAST_TEXT)], 200),
+                ([('if-match', '"x"'), ('if-match', '"y"'), ('if-match', tag)], 200),
+                ([('if-match', '"x"'), ('if-match', '"y"')], 412),
                 ([('if-match', '*')], 200), ([('if-match', '"x"')], 412),
                 ([('if-unmodified-since', before)], 412),
                 ([('if-unmodified-since', PAST_TEXT)], 200),
@@ -158,6 +167,26 @@ class Answers(Case):
             self.assertEqual(got[0], status, pairs)
             if status == 304:
                 self.assertEqual(got[1], b'')
+
+    def test_a_folder_is_moved_with_its_query(self):
+        self.make('a/file', b'data')
+        self.serve()
+        raw = self.raw()
+        for path, location in (('/a', '/a/'), ('/a?b=c/d?e', '/a/?b=c/d?e'), ('/a?', '/a/?')):
+            stream = raw.bidi(request(path))
+            self.assertEqual(raw.answer(stream)[0], 301)
+            self.assertTrue(any(text in raw.streams[stream] for text in texts(location)), path)
+
+    def test_what_becomes_more_urgent_comes_first(self):
+        self.make('large', bytes(20_000_000))
+        self.make('small', bytes(100_000))
+        self.serve()
+        raw = self.raw()
+        large, small = (raw.bidi(request(path)) for path in ('/large', '/small'))
+        raw.wait(lambda: large in raw.streams)
+        raw.send('control', frame(0xf0700, varint(4) + b'u=0'))  # [RFC9218 7.2]
+        raw.wait(lambda: small in raw.ended)
+        self.assertNotIn(large, raw.ended)
 
     def test_a_file_that_becomes_shorter_is_reset(self):
         self.make('file', bytes(30_000_000))
@@ -291,6 +320,7 @@ class Hostile(Case):
         raw = self.raw()
         many = [(f'x{i}', 'y' * 100) for i in range(200)]
         self.assertEqual(raw.get('/file', *many)[0], 431)
+        self.assertEqual(raw.get('/file', *many, method='HEAD'), (431, b''))
         self.assertEqual(raw.get('/file', ('x', 'y' * 17000))[0], 431)
         self.assertEqual(raw.get('/file', *many[:100]), (200, b'data'))
         huge = self.raw()

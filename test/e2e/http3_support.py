@@ -107,6 +107,19 @@ def status_of(section):
     return int(text)
 
 
+# Some letters of RFC 7541 appendix B.
+LETTERS = {'/': '011000', '=': '100000', '?': '1111111100', 'a': '00011', 'b': '100011',
+           'c': '00100', 'd': '100100', 'e': '00101'}
+
+
+def texts(text):
+    """The value of a field as it may be written: as it is, or in Huffman codes."""
+    bits = ''.join(LETTERS[letter] for letter in text)
+    bits += '1' * (-len(bits) % 8)
+    code = int(bits, 2).to_bytes(len(bits) // 8, 'big')
+    return (prefixed(0, 7, len(text)) + text.encode(), prefixed(0x80, 7, len(code)) + code)
+
+
 def rss_bytes(pid):
     with open(f'/proc/{pid}/statm', encoding='ascii') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')

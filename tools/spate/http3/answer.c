@@ -304,7 +304,8 @@ static void answer_path(struct answer_site *site, const struct request *request,
     if (fd >= 0) {
         answer_file(site, request, is_head, fd, &file, ret, ret_body);
     } else if (fd == -EACCES && is_folder(site, ret->path)) {
-        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/", (int)raw_size, text);
+        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%.*s", (int)raw_size, text,
+                       (int)(size - raw_size), text + raw_size);
         refuse(site, ret, ret_body, 301, is_head);
     } else {
         refuse(site, ret, ret_body, status_of(fd), is_head);
@@ -314,10 +315,10 @@ static void answer_path(struct answer_site *site, const struct request *request,
 void answer_request(struct answer_site *site, const struct request *request, struct answer *ret,
                     struct body *ret_body)
 {
-    const bool is_head = request_is(request, REQUEST_METHOD, "HEAD");
+    const bool is_head = request->is_head;
     ret->path[0] = 0;
     if (request->size > REQUEST_SIZE_MAX)
-        refuse(site, ret, ret_body, 431, false);
+        refuse(site, ret, ret_body, 431, is_head);
     else if (request_is(request, REQUEST_METHOD, "CONNECT") &&
              request->values[REQUEST_PROTOCOL] != NULL)
         refuse(site, ret, ret_body, 501, false);

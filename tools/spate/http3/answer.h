@@ -29,7 +29,7 @@ struct answer {
     nghttp3_nv fields[ANSWER_FIELDS_MAX];
     size_t field_count;
     char path[HQ_REQUEST_MAX]; /* decoded, below the root; "" if there was none */
-    char location[HQ_REQUEST_MAX + 2];
+    char location[REQUEST_SIZE_MAX + 2];
     char status_text[4];
     char date[HTTP_DATE_SIZE];
     char modified[HTTP_DATE_SIZE];

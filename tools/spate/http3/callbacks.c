@@ -161,12 +161,20 @@ static int begin_session(struct http3_stream *stream)
 
 /* ---- Answers ---- */
 
+void http3_stream_prioritize(struct http3_stream *stream)
+{
+    struct http3_conn *c = stream->conn;
+    nghttp3_pri priority;
+    /* Without memory it takes turns. */
+    if (nghttp3_conn_get_stream_priority(c->h3, &priority, (int64_t)stream->id) == 0)
+        (void)spate_stream_set_priority(c->conn, stream->id, priority.urgency, priority.inc != 0);
+}
+
 int http3_stream_answer(struct http3_stream *stream)
 {
     static const nghttp3_data_reader reader = {.read_data = on_read_data};
     struct http3_conn *c = stream->conn;
     struct answer answer;
-    nghttp3_pri priority;
     if (is_session_request(stream))
         return begin_session(stream);
     answer_request(&c->http3->site, &stream->request, &answer, &stream->body);
@@ -174,9 +182,7 @@ int http3_stream_answer(struct http3_stream *stream)
     stream->status = answer.status;
     if (c->http3->is_verbose)
         stream->path = strdup(answer.path);
-    /* What is queued is sent in this order too.  Without memory it takes turns. */
-    if (nghttp3_conn_get_stream_priority(c->h3, &priority, (int64_t)stream->id) == 0)
-        (void)spate_stream_set_priority(c->conn, stream->id, priority.urgency, priority.inc != 0);
+    http3_stream_prioritize(stream);
     http3_conn_touch(c);
     return nghttp3_conn_submit_response(c->h3, (int64_t)stream->id, answer.fields,
                                         answer.field_count, answer.has_body ? &reader : NULL);

@@ -53,6 +53,7 @@ static struct http3_stream *stream_create(struct http3_conn *c, uint64_t id)
     stream->conn = c;
     stream->id = id;
     body_init(&stream->body, &c->share);
+    LIST_INSERT_HEAD(&c->streams, stream, link);
     return stream;
 }
 
@@ -71,6 +72,7 @@ static void stream_destroy(struct http3_stream *stream)
         print_line(stream);
     if (stream->is_starved)
         TAILQ_REMOVE(&stream->conn->http3->starved, stream, starved_link);
+    LIST_REMOVE(stream, link);
     request_end(&stream->request);
     body_end(&stream->body);
     free(stream->path);
@@ -164,6 +166,7 @@ void http3_begin(struct http3 *http3, struct spate_conn *conn)
     }
     c->http3 = http3;
     c->conn = conn;
+    LIST_INIT(&c->streams);
     c->wt = http3->echoes ? wt_conn_create(conn) : NULL;
     if ((http3->echoes && c->wt == NULL) || http3_conn_create_h3(c) != 0) {
         wt_conn_destroy(c->wt);
@@ -369,6 +372,17 @@ static bool is_for_h3(struct http3_conn *c, struct http3_stream *stream, struct 
     return false;
 }
 
+/* nghttp3 does not say what a PRIORITY_UPDATE has changed. */
+static void prioritize_all(struct http3_conn *c)
+{
+    struct http3_stream *stream;
+    LIST_FOREACH(stream, &c->streams, link)
+    {
+        if (stream->status != 0 && stream->body.memory != NULL)
+            http3_stream_prioritize(stream);
+    }
+}
+
 /* Returns whether the slice of the event was taken. */
 static bool on_data(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event)
 {
@@ -401,6 +415,10 @@ static bool on_data(struct http3_conn *c, struct http3_stream *stream, struct sp
     c->reading = NULL;
     if (n >= 0 && was_answered && !event->u.data.fin)
         stop_late_body(stream);
+    if (event->u.data.offset == 0 && slice->size > 0)
+        stream->is_control = (stream->id & 2) != 0 && slice->data[0] == 0 /* [RFC9114 6.2.1] */;
+    if (n >= 0 && stream->is_control)
+        prioritize_all(c);
     http3_conn_touch(c);
     return false;
 }

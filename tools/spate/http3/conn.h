@@ -40,7 +40,8 @@ struct http3_conn {
     bool has_settings;            /* they were sent */
     bool has_blocked; /* a body had nothing for nghttp3, which has not asked others yet */
     bool is_unsent;
-    bool is_closing; /* nothing more is read or sent */
+    bool is_closing;                   /* nothing more is read or sent */
+    LIST_HEAD(, http3_stream) streams; /* of the client */
     LIST_ENTRY(http3_conn) link;
     TAILQ_ENTRY(http3_conn) unsent_link;
 };
@@ -48,7 +49,9 @@ struct http3_conn {
 /* A stream of the client. */
 struct http3_stream {
     struct http3_conn *conn;
+    LIST_ENTRY(http3_stream) link;
     uint64_t id;
+    bool is_control; /* it may change what is more urgent [RFC9218 7] */
     struct request request;
     struct body body;
     char *path; /* of a request, for the line that is printed; NULL: none */
@@ -79,6 +82,9 @@ int http3_conn_create_h3(struct http3_conn *c);
 
 /* Answers a request whose fields are complete. */
 int http3_stream_answer(struct http3_stream *stream);
+
+/* Sends what is queued for the stream in the order that the client wants.  [RFC9218] */
+void http3_stream_prioritize(struct http3_stream *stream);
 
 void http3_stream_starve(struct http3_stream *stream);
 

@@ -29,8 +29,11 @@ enum request_field {
 
 struct request {
     nghttp3_rcbuf *values[REQUEST_FIELDS]; /* NULL: is not there, or more than once */
-    uint16_t seen;                         /* a bit for each */
+    char *lists[REQUEST_FIELDS];           /* of lists in several fields: all of it, or NULL */
+    size_t list_sizes[REQUEST_FIELDS];
+    uint16_t seen; /* a bit for each */
     uint32_t size;
+    bool is_head; /* also if the request is too large */
 };
 
 /* Keeps a field, if it is one of those above and the request is not too large: the size shows it
