@@ -192,7 +192,7 @@ static void the_new_engine_may_die_before_it_finishes(void **state)
     struct hw_channel channel = hw_channel_create();
     struct spate_error error = {""};
     struct hw_giver *giver = hw_give(a, channel.old_end);
-    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error), 0);
     hw_listen(b);
     hw_connect(hw, 2, a); /* all that is new still comes to the old one */
     assert_int_equal(b->connected, 0);
@@ -214,7 +214,7 @@ static void a_socket_that_closes_meanwhile_keeps_its_place(void **state)
     hw_listen(a);
     hw_for(hw, 5 * MS);
     struct hw_giver *giver = hw_give(a, channel.old_end);
-    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error), 0);
     spate_listener_close(a->listeners[0]);
     hw_for(hw, 50 * MS);
     hw_listen(b);
@@ -254,7 +254,7 @@ static void misuse_is_refused(void **state)
     assert_int_equal(spate_engine_take_over(a->engine, channel.new_end, 0, &error), -EBUSY);
     struct hw_server *b = hw_make_server(hw, 1, NULL);
     struct hw_giver *giver = hw_give(a, channel.old_end);
-    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error), 0);
     assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error),
                      -EALREADY);
     assert_int_equal(spate_engine_hand_over(b->engine, channel.new_end, 0, &error), -EBUSY);
@@ -513,7 +513,7 @@ static void an_old_engine_that_does_not_answer_stays_what_it_is(void **state)
     struct spate_error error = {""};
     say_kind(channel.new_end, HELLO);
     assert_int_equal(spate_engine_hand_over(a->engine, channel.old_end, 0, &error), -EAGAIN);
-    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+    assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error), 0);
     hw_listen(b);
     assert_int_equal(spate_engine_take_over_finish(b->engine, WAIT_NS, &error), -ETIMEDOUT);
     assert_string_equal(error.text, "no answer of the other process in time");
@@ -541,7 +541,8 @@ static void an_old_engine_that_gives_up_is_not_dead(void **state)
         uint8_t message[MESSAGE_MAX];
         say_kind(channel.new_end, HELLO);
         assert_int_equal(spate_engine_hand_over(a->engine, channel.old_end, 0, &error), -EAGAIN);
-        assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, WAIT_NS, &error), 0);
+        assert_int_equal(spate_engine_take_over(b->engine, channel.new_end, PW_PATIENCE_NS, &error),
+                         0);
         hw_listen(b);
         assert_int_equal(hear(channel.old_end, HELLO, message), 6); /* of `b` */
         say_kind(channel.new_end, way == OUT_OF_TURN ? TAKEN : TAKE);
