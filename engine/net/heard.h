@@ -23,12 +23,16 @@
  */
 #define SE_HEARD_LAG_NS (500 * SB_MS)
 
+/* When the next turn looks again for what may wait.  Not at once: the kernel may say for a while
+ * that there is more and have nothing, and what does come ends the wait. */
+#define SE_HEARD_LOOK_NS SB_MS
+
 struct se_heard {
     uint64_t until_ns;
     uint64_t mark_ns;  /* something has waited since; 0: nothing does */
     uint64_t left;     /* buffers to receive before what waited at mark_ns has been */
     uint64_t received; /* buffers of this turn */
-    bool is_more;      /* the last turn left something, or may have */
+    uint64_t look_ns;  /* the last turn left something, or may have: look again; or SB_NEVER */
     bool is_starved;   /* a socket has more than there were slots for */
 };
 
@@ -39,7 +43,7 @@ static inline bool se_heard_turn(struct se_heard *heard, uint64_t now_ns, bool i
 {
     uint64_t received = heard->received;
     heard->received = 0;
-    heard->is_more = is_more;
+    heard->look_ns = is_more ? now_ns + SE_HEARD_LOOK_NS : SB_NEVER;
     if (SB_LIKELY(!is_more && !heard->is_starved)) {
         heard->until_ns = now_ns;
         heard->mark_ns = 0;
@@ -58,13 +62,14 @@ static inline bool se_heard_turn(struct se_heard *heard, uint64_t now_ns, bool i
 }
 
 /* Returns when the next turn is due, because of what waits; SB_NEVER: nothing does.  A socket that
- * gave as much as it was asked for may be empty, and a turn finds out at once.  One that is not
- * read for lack of slots wakes nobody: then it is when until_ns moves on, whatever comes. */
+ * gave as much as it was asked for may be empty, and a turn finds out soon.  One that is not read
+ * for lack of slots wakes nobody: then it is when until_ns moves on, whatever comes. */
 static inline uint64_t se_heard_next_ns(const struct se_heard *heard)
 {
     if (heard->mark_ns == 0)
         return SB_NEVER;
-    return heard->is_more && !heard->is_starved ? 0 : heard->mark_ns + SE_HEARD_LAG_NS;
+    uint64_t moves_ns = heard->mark_ns + SE_HEARD_LAG_NS;
+    return heard->is_starved ? moves_ns : sb_time_min(heard->look_ns, moves_ns);
 }
 
 #endif
