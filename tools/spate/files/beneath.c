@@ -88,6 +88,13 @@ int files_beneath_parent(struct files_beneath *beneath, const char *path, bool c
     return fd;
 }
 
+bool files_has_name(int dir, const char *name, const struct stat *status)
+{
+    struct stat named;
+    return fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_dev == status->st_dev &&
+           named.st_ino == status->st_ino;
+}
+
 int64_t files_mtime_ns(const struct stat *status)
 {
     return (int64_t)status->st_mtim.tv_sec * NS_PER_S + status->st_mtim.tv_nsec;

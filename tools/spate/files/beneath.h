@@ -48,6 +48,13 @@ int files_beneath_remove(struct files_beneath *beneath, const char *path);
 /* Sets permissions and time of a file or a folder.  Returns 0 or a negative errno. */
 int files_set_attributes(int fd, uint16_t mode, int64_t mtime_ns);
 
+/* Returns whether an open file still has a name.  Who has finished a part between our open() and
+ * our flock() has given the file its final name: writing to it would destroy that.
+ *
+ *   dir     The folder of the name.
+ *   status  Of the open file. */
+bool files_has_name(int dir, const char *name, const struct stat *status);
+
 /* Returns the time of the last change in nanoseconds since 1970. */
 int64_t files_mtime_ns(const struct stat *status);
 

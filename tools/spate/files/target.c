@@ -74,15 +74,6 @@ static int read_list(struct files_target *target)
     return 0;
 }
 
-/* Whether the part still has its name.  Who has finished it between our open() and our flock() has
- * given the file its final name: writing to it would destroy that. */
-static bool has_its_name(const struct files_target *target, const struct stat *status)
-{
-    struct stat named;
-    return fstatat(target->dir, target->part, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           named.st_dev == status->st_dev && named.st_ino == status->st_ino;
-}
-
 static int open_part(struct files_target *target)
 {
     target->fd = openat(target->dir, target->part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -91,7 +82,7 @@ static int open_part(struct files_target *target)
     struct stat status;
     if (fstat(target->fd, &status) != 0)
         return -errno;
-    if (!S_ISREG(status.st_mode) || !has_its_name(target, &status))
+    if (!S_ISREG(status.st_mode) || !files_has_name(target->dir, target->part, &status))
         return -EWOULDBLOCK;
     target->is_ours = true;
     struct statfs system;

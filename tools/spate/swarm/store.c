@@ -91,7 +91,9 @@ static int open_part(struct store *store, uint32_t index, bool creates)
     file->fd = openat(dir, part, flags, 0600);
     if (file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, &status) != 0)
         return -errno;
-    if (!S_ISREG(status.st_mode) || status.st_nlink == 0) /* another process has finished it */
+    if (!files_has_name(dir, part, &status)) /* another process has finished it: look for that */
+        return creates ? -EWOULDBLOCK : -ENOENT;
+    if (!S_ISREG(status.st_mode))
         return -EWOULDBLOCK;
     if ((uint64_t)status.st_size != about->size && ftruncate(file->fd, (off_t)about->size) != 0)
         return -errno;
