@@ -78,10 +78,11 @@ static void give_back(struct swarm_run *run)
 
 void swarm_run_cancel(struct swarm_run *run)
 {
+    const struct swarm *swarm = run->stream.peer->swarm;
     if (run->is_cancelled)
         return;
     run->is_cancelled = true;
-    if (run->is_open)
+    if (run->is_open && !swarm->is_ending) /* an engine that was destroyed has no streams */
         (void)spate_stream_stop(run->stream.peer->conn, run->stream.id, SWARM_CANCELLED);
     if (!run->is_lent)
         give_back(run);
