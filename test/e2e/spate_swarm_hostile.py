@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import sys
+import time
 import unittest
 
 RAW_CLIENT = os.path.abspath(sys.argv.pop(2))
@@ -18,7 +19,8 @@ from spate_swarm import PIECE, Case as SwarmCase
 
 ALPN = 'spate-swarm/1'
 PIECES = 9
-BAD_MESSAGE, OTHER_CONTENT, CORRUPT, NOT_HERE = 1, 2, 4, 7
+BAD_MESSAGE, OTHER_CONTENT, CORRUPT, BUSY, NOT_HERE = 1, 2, 4, 5, 7
+PLACES = 63
 APP = 2  # SPATE_CLOSE_APP
 HELLO, BITFIELD, HAVE, CHOKE, UNCHOKE, REQUEST = range(1, 7)
 ALL = b'\xff\x80'
@@ -137,6 +139,18 @@ class ToASeeder(Case):
         raw.wait(lambda: len(raw.refused) >= 2 * 136)  # to open, and to send
         self.assertEqual(len(raw.refused), 2 * 136)  # 64 at a time
         self.assertIsNone(raw.closed)
+
+    def test_a_peer_that_says_nothing_is_closed(self):
+        self.assert_closed(self.raw(self.seeder), BUSY)
+        self.assert_closed(self.raw(self.seeder, self.hello[:-1]), BUSY)
+
+    def test_peers_that_say_nothing_leave_room_for_others(self):
+        silent = [self.raw(self.seeder) for _ in range(PLACES + 7)]
+        begin = time.monotonic()
+        self.fetch([self.seeder])
+        self.assertLess(time.monotonic() - begin, 4)  # not only because time has closed them
+        for raw in silent[:5]:
+            self.assert_closed(raw, BUSY)
 
     def test_requests_that_are_given_up(self):
         raw = self.ready()

@@ -12,16 +12,60 @@
 #include "tools/spate/swarm/swarm.h"
 
 #define MESSAGES_TAG 3
+#define HELLO_NS     UINT64_C(5000000000) /* for a peer to introduce itself */
+
+enum { SPARE_PLACES = 4 }; /* fewer, and who has not introduced itself makes room */
 
 static size_t bitfield_size(const struct swarm *swarm)
 {
     return ((size_t)swarm->meta.piece_count + 7) / 8;
 }
 
+/* Places that are free for those who connect to us: the peers that the command line names keep
+ * theirs. */
+static uint32_t places_left(const struct swarm *swarm)
+{
+    uint32_t taken = swarm->peer_count;
+    for (uint32_t i = 0; i < swarm->options->peer_count; i++)
+        taken += swarm->targets[i].peer == NULL && !swarm->targets[i].is_given_up;
+    return taken < PICKER_PEERS_MAX ? PICKER_PEERS_MAX - taken : 0;
+}
+
+/* The place of a closed one is free in one of the next turns. */
+static void make_room(struct swarm *swarm)
+{
+    struct swarm_peer *oldest = NULL;
+    for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
+        struct swarm_peer *peer = swarm->peers[i];
+        if (peer != NULL && peer->target == NULL && !peer->is_ready && !peer->is_closing &&
+            (oldest == NULL || peer->connected_ns < oldest->connected_ns))
+            oldest = peer;
+    }
+    if (oldest != NULL)
+        swarm_peer_close(oldest, SWARM_BUSY);
+}
+
+void swarm_peers_look(struct swarm *swarm, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
+        struct swarm_peer *peer = swarm->peers[i];
+        if (peer != NULL && peer->is_connected && !peer->is_ready &&
+            now_ns >= peer->connected_ns + HELLO_NS)
+            swarm_peer_close(peer, SWARM_BUSY); /* which a client tries again after */
+    }
+}
+
 struct swarm_peer *swarm_peer_create(struct swarm *swarm, struct spate_conn *conn,
                                      struct swarm_target *target)
 {
     uint8_t index = 0;
+    if (target == NULL) {
+        uint32_t left = places_left(swarm);
+        if (left <= SPARE_PLACES)
+            make_room(swarm);
+        if (left == 0)
+            return NULL;
+    }
     while (index < PICKER_PEERS_MAX && swarm->peers[index] != NULL)
         index++;
     struct swarm_peer *peer = index < PICKER_PEERS_MAX ? calloc(1, sizeof(*peer)) : NULL;
@@ -283,6 +327,7 @@ void swarm_peer_event(struct swarm_peer *peer, struct spate_event *event)
     switch (event->kind) {
     case SPATE_EVENT_CONNECTED:
         peer->is_connected = true;
+        peer->connected_ns = spate_shard_now_ns(peer->swarm->shard);
         break;
     case SPATE_EVENT_STREAM_OPENED:
         on_opened(peer, event->stream_id);

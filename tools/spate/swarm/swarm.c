@@ -246,6 +246,7 @@ static void look(struct swarm *swarm, uint64_t now_ns)
     if (now_ns < swarm->look_ns)
         return;
     swarm->look_ns = now_ns + LOOK_NS;
+    swarm_peers_look(swarm, now_ns);
     swarm_serve_look(swarm, now_ns);
     swarm_fetch_look(swarm, now_ns);
     swarm_targets_try(swarm, now_ns);

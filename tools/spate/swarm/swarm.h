@@ -121,6 +121,7 @@ struct swarm_peer {
     double rate;          /* bytes per second, from the peer */
     uint64_t window_bytes;
     uint64_t window_ns;
+    uint64_t connected_ns;
     uint64_t alive_ns; /* the last bytes, or the first request after none */
     uint64_t pause_ns; /* no request before it */
     uint64_t bytes_in;
@@ -197,11 +198,15 @@ struct swarm {
 
 /* ---- peer.c ---- */
 
-/* Makes a peer of a connection.  Returns NULL when there are too many. */
+/* Makes a peer of a connection.  Returns NULL when there are too many.  When there soon will be,
+ * the one that has said nothing for longest is closed: connecting takes no ID and no token. */
 struct swarm_peer *swarm_peer_create(struct swarm *swarm, struct spate_conn *conn,
                                      struct swarm_target *target);
 void swarm_peer_close(struct swarm_peer *peer, enum swarm_code code);
 void swarm_peer_destroy(struct swarm_peer *peer);
+
+/* Closes connections that do not introduce themselves. */
+void swarm_peers_look(struct swarm *swarm, uint64_t now_ns);
 
 /* Sends what the peer should know, if the last of it has arrived. */
 void swarm_peer_tell(struct swarm_peer *peer);
