@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 import unittest
 
@@ -172,6 +173,7 @@ class ToAFetcher(Case):
                                   '--json', '--timeout', HANG_S, '--linger', '1', self.meta,
                                   self.top / 'target')
         self.fetcher.port = self.listening(self.fetcher)
+        self.dripped = {}
 
     def asked(self, bits=ALL):
         """A peer that says that it has pieces, and its first request."""
@@ -189,6 +191,75 @@ class ToAFetcher(Case):
         self.assertEqual((self.fetcher.returncode, errors), (0, ''))
         self.assert_same()
         return json.loads(out)
+
+    def finish_while(self, do):
+        """As finish(), and does something every half second."""
+        done = threading.Event()
+
+        def work():
+            while not done.wait(0.5):
+                do()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            return self.finish()
+        finally:
+            done.set()
+            thread.join()
+
+    def requests(self, raw):
+        """What a peer was asked for: names of streams, with piece, offset and size."""
+        raw.wait(lambda: False, 0.01)
+        return {name: struct.unpack('>III', data[1:13]) for name, data in raw.streams.items()
+                if int(name) % 4 == 1 and len(data) >= 13}
+
+    def drip(self, raw):
+        """A byte of each answer."""
+        for name, (piece, offset, _) in self.requests(raw).items():
+            if raw.closed is None:
+                at = piece * PIECE + offset + self.dripped.get((raw, name), 0)
+                raw.send(name, self.content[at:at + 1])
+                self.dripped[raw, name] = self.dripped.get((raw, name), 0) + 1
+
+    def doubtful(self):
+        """A peer that has piece 0 alone, which had a wrong hash, and the names of streams before
+        it."""
+        raw, (_, _, size) = self.asked(b'\x80\0')
+        self.assertGreater(size, 16384)
+        raw.send('1', bytes(16384))
+        time.sleep(0.2)
+        raw.end()
+        raw, (_, offset, size) = self.asked(b'\x80\0')
+        self.assertEqual((offset, size), (16384, PIECE - 16384))
+        raw.send('1', bytes(size), fin=True)
+        raw.wait(lambda: '5' in raw.streams)
+        return raw
+
+    def test_a_doubtful_piece_is_not_held_by_bytes(self):
+        raw = self.doubtful()
+        figures = self.finish_while(lambda: self.drip(raw))
+        self.assertLess(figures['seconds'], HANG_S / 2)
+        self.assertEqual(figures['pieces_bad'], 1)
+
+    def test_a_doubtful_piece_is_not_held_by_refusals(self):
+        raw = self.doubtful()
+        refused = set()
+
+        def refuse():
+            for name in self.requests(raw).keys() - refused:
+                refused.add(name)
+                raw.say('reset', name, NOT_HERE)
+
+        self.assertLess(self.finish_while(refuse)['seconds'], HANG_S / 2)
+
+    def test_a_block_is_not_held_by_two(self):
+        one, _ = self.asked(b'\x80\0')
+        two, (piece, offset, _) = self.asked(b'\x80\0')
+        self.assertEqual((piece, offset), (0, 0))
+        figures = self.finish_while(lambda: (self.drip(one), self.drip(two)))
+        self.assertLess(figures['seconds'], HANG_S / 2)
+        self.assertEqual(figures['pieces_bad'], 0)
 
     def test_an_answer_that_is_too_short(self):
         raw, (_, _, size) = self.asked()

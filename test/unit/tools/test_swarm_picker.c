@@ -277,6 +277,69 @@ static void half_of_a_doubtful_piece_is_not_kept(void **state)
     assert_int_equal(picker_piece_bad(picker, slot), 2);
 }
 
+/* A piece that is asked of one peer alone, and the run of its first owner, peer 0. */
+static struct picker_run make_solo(struct picker *picker)
+{
+    count(picker, all);
+    count(picker, all);
+    uint32_t slot = open_for(picker, 0, all);
+    struct picker_run one = choose(picker, 0, all, 2);
+    struct picker_run two = choose(picker, 1, all, 2);
+    deliver(picker, &one, 0);
+    deliver(picker, &two, 1);
+    assert_int_equal(picker_piece_bad(picker, slot), PICKER_NOBODY);
+    one = choose(picker, 0, all, 64);
+    assert_int_equal(one.count, BLOCKS);
+    return one;
+}
+
+static void who_did_not_finish_a_doubtful_piece_lets_others_go_first(void **state)
+{
+    struct picker *picker = make(state, 1);
+    struct picker_run run = make_solo(picker);
+    picker_disown_slot(picker, run.slot);
+    give_back(picker, &run, 0);
+    assert_int_equal(choose(picker, 0, all, 64).count, 0);
+    struct picker_run other = choose(picker, 1, all, 64);
+    assert_int_equal(other.count, BLOCKS);
+    picker_disown_slot(picker, run.slot);
+    give_back(picker, &other, 1);
+    assert_int_equal(choose(picker, 0, all, 64).count, 0);
+    assert_int_equal(choose(picker, 1, all, 64).count, 0);
+    /* nobody else wants it */
+    assert_false(picker_choose(picker, 1, all, 64, NOW + PICKER_AGAIN_MS - 1, NEVER, &run));
+    assert_true(picker_choose(picker, 1, all, 64, NOW + PICKER_AGAIN_MS + 1, NEVER, &run));
+    assert_int_equal(run.count, BLOCKS);
+}
+
+static void a_new_peer_may_have_what_the_one_before_it_did_not_finish(void **state)
+{
+    struct picker *picker = make(state, 1);
+    struct picker_run run = make_solo(picker);
+    give_back(picker, &run, 0);
+    picker_forget(picker, 0);
+    assert_int_equal(choose(picker, 0, all, 64).count, BLOCKS);
+}
+
+static void late_blocks_of_a_former_owner_do_not_count(void **state)
+{
+    struct picker *picker = make(state, 1);
+    struct picker_run run = make_solo(picker);
+    picker_disown(picker, 0); /* it chokes us; its blocks are on their way */
+    assert_false(picker_block_there(picker, run.slot, 0, 0));
+    picker_block_done(picker, run.slot, 0, 0);
+    struct picker_run other = choose(picker, 1, all, 64);
+    assert_int_equal(other.count, 1);
+    assert_false(picker_block_there(picker, run.slot, 1, 0));
+    give_back(picker, &run, 0);
+    assert_int_equal(picker->slots[run.slot].contributors, 0);
+    deliver(picker, &other, 1);
+    other = choose(picker, 1, all, 64);
+    assert_int_equal(other.count, BLOCKS - 1);
+    deliver(picker, &other, 1);
+    assert_int_equal(picker_piece_bad(picker, run.slot), 1);
+}
+
 /* Peers that come, are slow, lie or go, at random: no block gets lost, and the counts are right. */
 static void check(const struct picker *picker)
 {
@@ -350,6 +413,9 @@ int main(void)
         QT_TEST(world, a_wrong_piece_names_who_sent_it_alone),
         QT_TEST(world, a_new_peer_is_not_blamed_for_the_one_before_it),
         QT_TEST(world, half_of_a_doubtful_piece_is_not_kept),
+        QT_TEST(world, who_did_not_finish_a_doubtful_piece_lets_others_go_first),
+        QT_TEST(world, a_new_peer_may_have_what_the_one_before_it_did_not_finish),
+        QT_TEST(world, late_blocks_of_a_former_owner_do_not_count),
         QT_TEST(world, every_piece_comes_whatever_peers_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,10 +14,14 @@
 
 #define MS             UINT64_C(1000000)
 #define NS_PER_S       1e9
-#define WINDOW_NS      (100 * MS)  /* over which the rate of a peer is measured */
-#define SILENT_NS      (2000 * MS) /* after it a peer that was asked is slow */
-#define BUSY_NS        (20 * MS)   /* before the next request to a peer that refused one */
-#define COPY_AFTER_MS  150         /* before a block is asked of a second peer, at least */
+#define WINDOW_NS      (100 * MS)   /* over which the rate of a peer is measured */
+#define SILENT_NS      (2000 * MS)  /* after it a peer that was asked is slow */
+#define SOLO_NS        (5000 * MS)  /* without a whole block: a piece of one peer alone goes on */
+#define LATE_NS        (2000 * MS)  /* that a run may take at least, */
+#define LATE_NS_MAX    (20000 * MS) /* at most, */
+#define LATE_RATE      16384.0      /* and at which rate, if the peer's is less or unknown */
+#define BUSY_NS        (20 * MS)    /* before the next request to a peer that refused one */
+#define COPY_AFTER_MS  150          /* before a block is asked of a second peer, at least */
 #define ASKED_MIN      UINT64_C(65536)
 #define ASKED_FIRST    UINT64_C(524288)
 #define ASKED_MAX      UINT64_C(33554432)
@@ -54,13 +58,16 @@ void swarm_run_detach(struct swarm_run *run)
 void swarm_run_release(struct swarm_run *run)
 {
     struct swarm *swarm = run->stream.peer->swarm;
-    if (run->is_lent || run->is_open || run->is_landing)
+    if (run->is_lent || run->is_landing)
         return;
-    swarm_run_detach(run);
-    if (run->is_copy && run->to != NULL) {
+    if (run->is_copy && run->to != NULL) { /* though the peer does not end its stream */
         swarm->copy_bytes -= run->size;
         free(run->to);
+        run->to = NULL;
     }
+    if (run->is_open)
+        return;
+    swarm_run_detach(run);
     run->to = NULL;
     run->is_used = false;
 }
@@ -116,6 +123,14 @@ static struct swarm_run *find_run(struct swarm_peer *peer)
     return NULL;
 }
 
+/* When a run counts as late: after twice the time that all that the peer was asked for takes. */
+static uint64_t late_ns(const struct swarm_peer *peer, uint64_t now_ns)
+{
+    double rate = peer->rate > LATE_RATE ? peer->rate : LATE_RATE;
+    uint64_t ns = LATE_NS + (uint64_t)(2 * NS_PER_S * (double)peer->asked_bytes / rate);
+    return now_ns + (ns < LATE_NS_MAX ? ns : LATE_NS_MAX);
+}
+
 /* Asks for a run.  Returns false if it cannot now; its blocks are missing again then. */
 static bool start(struct swarm_peer *peer, struct swarm_run *run, const struct picker_run *picked)
 {
@@ -138,9 +153,11 @@ static bool start(struct swarm_peer *peer, struct swarm_run *run, const struct p
         run->to = malloc(run->size);
         swarm->copy_bytes += run->to != NULL ? run->size : 0;
     }
+    uint64_t now_ns = spate_shard_now_ns(swarm->shard);
     if (peer->asked_bytes == 0)
-        peer->alive_ns = spate_shard_now_ns(swarm->shard);
+        peer->alive_ns = now_ns;
     peer->asked_bytes += run->size;
+    run->late_ns = late_ns(peer, now_ns);
     bool is_sent = run->to != NULL && send_request(run, swarm->picker.slots[run->slot].piece);
     slot->lent += run->is_lent && !run->is_copy;
     if (is_sent)
@@ -181,18 +198,25 @@ static void fill(struct swarm_peer *peer, uint64_t now_ns)
         continue;
 }
 
+/* Slow peers come last: what they have let go of is for others. */
+static void fill_all(struct swarm *swarm, uint64_t now_ns, bool is_slow)
+{
+    for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
+        struct swarm_peer *peer = swarm->peers[i];
+        if (peer != NULL && peer->is_ready && !peer->is_closing && !peer->is_choking &&
+            peer->is_slow == is_slow && now_ns >= peer->pause_ns)
+            fill(peer, now_ns);
+    }
+}
+
 void swarm_fetch_fill(struct swarm *swarm)
 {
     if (swarm->is_done || swarm->has_failed || swarm->is_ending || !swarm->store.is_writable)
         return;
     enum swarm_stage before = swarm_profile_begin(swarm, SWARM_STAGE_PLACING);
     uint64_t now_ns = spate_shard_now_ns(swarm->shard);
-    for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
-        struct swarm_peer *peer = swarm->peers[i];
-        if (peer != NULL && peer->is_ready && !peer->is_closing && !peer->is_choking &&
-            now_ns >= peer->pause_ns)
-            fill(peer, now_ns);
-    }
+    fill_all(swarm, now_ns, false);
+    fill_all(swarm, now_ns, true);
     swarm_profile_end(swarm, before);
 }
 
@@ -203,14 +227,31 @@ static uint32_t bytes_through(const struct swarm_run *run, uint32_t blocks)
     return blocks < run->count ? blocks * SWARM_BLOCK : run->size;
 }
 
+/* Notes that there is hope: a block has come.  Of a piece that is asked of one peer alone, blocks
+ * count once, however often it begins anew. */
+static void note_alive(struct swarm *swarm, int slot)
+{
+    const struct picker_slot *picked = &swarm->picker.slots[slot];
+    struct swarm_slot *s = &swarm->slots[slot];
+    uint64_t now_ns = spate_shard_now_ns(swarm->shard);
+    s->solo_ns = now_ns;
+    if (picked->is_solo && picked->there_count <= s->solo_most)
+        return;
+    if (picked->is_solo)
+        s->solo_most = picked->there_count;
+    swarm->alive_ns = now_ns;
+}
+
 static void block_there(struct swarm *swarm, struct swarm_run *run, uint32_t index)
 {
     uint8_t peer = run->stream.peer->index;
     uint32_t block = run->first + index;
-    if (picker_block_there(&swarm->picker, (uint32_t)run->slot, block, peer))
+    if (picker_block_there(&swarm->picker, (uint32_t)run->slot, block, peer)) {
         swarm->blocks_in++;
-    else
+        note_alive(swarm, run->slot);
+    } else {
         swarm->blocks_twice++;
+    }
     picker_block_done(&swarm->picker, (uint32_t)run->slot, block, peer);
 }
 
@@ -266,8 +307,7 @@ static void land_all(struct swarm *swarm, int slot)
 static void measure(struct swarm_peer *peer, uint32_t size)
 {
     uint64_t now_ns = spate_shard_now_ns(peer->swarm->shard);
-    peer->alive_ns = peer->swarm->alive_ns = now_ns;
-    peer->is_slow = false;
+    peer->alive_ns = now_ns;
     peer->bytes_in += size;
     peer->window_bytes += size;
     if (peer->window_ns == 0)
@@ -288,6 +328,8 @@ static void on_bytes(struct swarm_run *run, uint32_t size)
     peer->asked_bytes -= size;
     swarm->bytes_in += size;
     measure(peer, size);
+    if (run->got == run->size && !run->is_cancelled)
+        peer->is_slow = false;
     if (run->slot < 0)
         return;
     if (run->is_copy) {
@@ -336,12 +378,30 @@ static void on_placed(struct swarm_run *run, const struct spate_event *event)
     swarm_profile_end(swarm, before);
 }
 
+/* A piece that is asked of this peer alone goes to another one. */
+static void disown_solo(struct swarm_peer *peer, uint32_t slot)
+{
+    struct swarm_run *run = LIST_FIRST(&peer->swarm->slots[slot].runs);
+    while (run != NULL) {
+        struct swarm_run *next = LIST_NEXT(run, link);
+        swarm_run_cancel(run);
+        run = next;
+    }
+    peer->is_slow = true;
+    picker_disown_slot(&peer->swarm->picker, slot);
+}
+
 /* The peer does not answer this one. */
 static void on_reset(struct swarm_run *run)
 {
     struct swarm_peer *peer = run->stream.peer;
+    struct picker *picker = &peer->swarm->picker;
+    bool is_refused = !run->is_cancelled;
     peer->pause_ns = spate_shard_now_ns(peer->swarm->shard) + BUSY_NS;
     run->is_cancelled = true;
+    if (is_refused && run->slot >= 0 && picker->slots[run->slot].is_solo &&
+        picker->slots[run->slot].owner == peer->index)
+        disown_solo(peer, (uint32_t)run->slot);
     if (!run->is_lent)
         give_back(run);
 }
@@ -397,15 +457,47 @@ void swarm_fetch_forget(struct swarm_peer *peer)
     picker_forget(&peer->swarm->picker, peer->index);
 }
 
+/* Owners of pieces that nobody else may send: they are judged by whole blocks. */
+static void look_at_solo(struct swarm *swarm, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < swarm->picker.slot_count; i++) {
+        const struct picker_slot *picked = &swarm->picker.slots[i];
+        struct swarm_slot *slot = &swarm->slots[i];
+        bool is_waiting =
+            picked->stage == PICKER_READY && picked->is_solo && picked->owner != PICKER_NOBODY;
+        if (!is_waiting || slot->solo_owner != picked->owner) {
+            slot->solo_owner = is_waiting ? picked->owner : PICKER_NOBODY;
+            slot->solo_ns = now_ns;
+        } else if (now_ns - slot->solo_ns >= SOLO_NS && swarm->peers[picked->owner] != NULL) {
+            disown_solo(swarm->peers[picked->owner], i);
+        }
+    }
+}
+
+/* Gives up the runs of a peer that are late. */
+static void look_at_runs(struct swarm_peer *peer, uint64_t now_ns)
+{
+    for (uint32_t i = 0; peer->asked_bytes > 0 && i < SWARM_RUNS_MAX; i++) {
+        struct swarm_run *run = &peer->runs[i];
+        if (!run->is_used || run->is_cancelled || run->got == run->size || now_ns < run->late_ns)
+            continue;
+        peer->is_slow = true;
+        swarm_run_cancel(run);
+    }
+}
+
 void swarm_fetch_look(struct swarm *swarm, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         struct swarm_peer *peer = swarm->peers[i];
-        if (peer == NULL || peer->asked_bytes == 0 || peer->is_slow || peer->is_closing ||
-            now_ns - peer->alive_ns < SILENT_NS)
+        if (peer == NULL || peer->is_closing)
+            continue;
+        look_at_runs(peer, now_ns);
+        if (peer->asked_bytes == 0 || peer->is_slow || now_ns - peer->alive_ns < SILENT_NS)
             continue;
         peer->is_slow = true;
         peer->rate = 0;
         swarm_fetch_cancel(peer);
     }
+    look_at_solo(swarm, now_ns);
 }

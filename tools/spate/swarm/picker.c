@@ -185,23 +185,30 @@ uint8_t picker_piece_bad(struct picker *picker, uint32_t slot)
     return (uint8_t)__builtin_ctzll(all);
 }
 
+void picker_disown_slot(struct picker *picker, uint32_t slot)
+{
+    struct picker_slot *s = &picker->slots[slot];
+    if (s->is_solo && s->owner != PICKER_NOBODY)
+        s->tried |= UINT64_C(1) << s->owner;
+    s->owner = PICKER_NOBODY;
+    s->orphan_ms = 0;
+    /* Half of it from another peer would say again only that one of two lies. */
+    if (!s->is_solo || s->there_count == 0 || s->stage != PICKER_READY)
+        return;
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        s->free_count += s->blocks[i].is_there && !is_asked(&s->blocks[i]);
+        s->blocks[i].is_there = false;
+    }
+    s->there_count = 0;
+    s->contributors = 0;
+    s->round++;
+}
+
 void picker_disown(struct picker *picker, uint8_t peer)
 {
     for (uint32_t i = 0; i < picker->slot_count; i++) {
-        struct picker_slot *slot = &picker->slots[i];
-        if (slot->stage == PICKER_CLOSED || slot->owner != peer)
-            continue;
-        slot->owner = PICKER_NOBODY;
-        /* Half of it from another peer would say again only that one of two lies. */
-        if (slot->is_solo && slot->there_count > 0 && slot->stage == PICKER_READY) {
-            for (uint32_t k = 0; k < slot->block_count; k++) {
-                slot->free_count += slot->blocks[k].is_there && !is_asked(&slot->blocks[k]);
-                slot->blocks[k].is_there = false;
-            }
-            slot->there_count = 0;
-            slot->contributors = 0;
-            slot->round++;
-        }
+        if (picker->slots[i].stage != PICKER_CLOSED && picker->slots[i].owner == peer)
+            picker_disown_slot(picker, i);
     }
 }
 
@@ -211,6 +218,7 @@ void picker_forget(struct picker *picker, uint8_t peer)
     picker_disown(picker, peer);
     for (uint32_t i = 0; i < picker->slot_count; i++) {
         struct picker_slot *slot = &picker->slots[i];
+        slot->tried &= ~bit;
         if (slot->stage != PICKER_CLOSED && (slot->contributors & bit) != 0)
             slot->contributors = (slot->contributors & ~bit) | GONE;
     }
@@ -252,6 +260,16 @@ static enum claim claim_of(const struct picker_slot *slot, uint8_t peer)
     if (slot->owner == PICKER_NOBODY)
         return CLAIM_ORPHAN;
     return slot->is_solo ? CLAIM_COUNT : CLAIM_OTHER;
+}
+
+/* Whether others go first: the peer had this piece alone before, and did not finish it. */
+static bool must_wait(struct picker_slot *slot, uint8_t peer, uint32_t now_ms)
+{
+    if (!slot->is_solo || slot->owner != PICKER_NOBODY || (slot->tried >> peer & 1) == 0)
+        return false;
+    if (slot->orphan_ms == 0)
+        slot->orphan_ms = now_ms | 1;
+    return (int32_t)(now_ms - slot->orphan_ms) < PICKER_AGAIN_MS;
 }
 
 /* Whether a block is worth a second request. */
@@ -298,8 +316,9 @@ bool picker_choose(struct picker *picker, uint8_t peer, const uint8_t *have, uin
 {
     int best[CLAIM_COUNT] = {-1, -1, -1};
     for (uint32_t i = 0; i < picker->slot_count; i++) {
-        const struct picker_slot *slot = &picker->slots[i];
-        if (slot->stage != PICKER_READY || slot->free_count == 0 || !picker_bit(have, slot->piece))
+        struct picker_slot *slot = &picker->slots[i];
+        if (slot->stage != PICKER_READY || slot->free_count == 0 ||
+            !picker_bit(have, slot->piece) || must_wait(slot, peer, now_ms))
             continue;
         enum claim claim = claim_of(slot, peer);
         if (claim < CLAIM_COUNT && best[claim] < 0)
@@ -327,7 +346,7 @@ bool picker_block_there(struct picker *picker, uint32_t slot, uint32_t block, ui
 {
     struct picker_slot *s = &picker->slots[slot];
     struct picker_block *b = &s->blocks[block];
-    if (b->is_there)
+    if (b->is_there || (s->is_solo && s->owner != peer)) /* or too late: it was the owner */
         return false;
     s->free_count -= !is_asked(b);
     b->is_there = true;

@@ -18,7 +18,8 @@ enum {
     PICKER_PEERS_MAX = 63, /* one less than a mask has bits */
     PICKER_SLOTS_MAX = 1024,
     PICKER_NOBODY = 255,
-    PICKER_ASKED_MAX = 2, /* peers that a block is asked of at a time */
+    PICKER_ASKED_MAX = 2,   /* peers that a block is asked of at a time */
+    PICKER_AGAIN_MS = 1000, /* before a peer gets a piece again that it did not finish alone */
 };
 
 enum picker_stage {
@@ -44,6 +45,8 @@ struct picker_slot {
     uint32_t round;        /* changes when blocks that were there are missing again */
     uint8_t owner;         /* or PICKER_NOBODY */
     bool is_solo;          /* nobody but the owner may send blocks of it */
+    uint64_t tried;        /* is_solo: a bit per peer that was its owner and did not finish it */
+    uint32_t orphan_ms;    /* is_solo: when one of those could have had it first; 0: not yet */
     uint64_t contributors; /* a bit per peer whose blocks are in it; the last: one that is gone */
     struct picker_block *blocks;
 };
@@ -107,7 +110,8 @@ bool picker_can_open(const struct picker *picker, const uint8_t *have);
 bool picker_choose(struct picker *picker, uint8_t peer, const uint8_t *have, uint32_t blocks_max,
                    uint32_t now_ms, uint32_t copy_before_ms, struct picker_run *ret);
 
-/* A block has come from a peer.  Returns true if it was not there before. */
+/* A block has come from a peer.  Returns true if it was not there before, and is wanted from this
+ * peer. */
 bool picker_block_there(struct picker *picker, uint32_t slot, uint32_t block, uint8_t peer);
 
 /* A peer was asked for a block, and is so no longer. */
@@ -127,8 +131,12 @@ uint8_t picker_piece_bad(struct picker *picker, uint32_t slot);
 /* Gives a slot up: its piece is closed again.  No block of it may be asked for. */
 void picker_close(struct picker *picker, uint32_t slot);
 
-/* The peer is slow: its pieces have no owner. */
+/* The peer is slow: its pieces have no owner.  One that is asked of one peer alone goes to others
+ * first from now on, and what has come of it is missing again. */
 void picker_disown(struct picker *picker, uint8_t peer);
+
+/* As picker_disown(), for one slot. */
+void picker_disown_slot(struct picker *picker, uint32_t slot);
 
 /* The peer is gone: its pieces have no owner, and the next one with its number did not send what it
  * has sent. */

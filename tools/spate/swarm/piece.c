@@ -104,6 +104,7 @@ bool swarm_piece_open(struct swarm_peer *peer)
         return false;
     if (used + 1 > swarm->slots_used_max)
         swarm->slots_used_max = used + 1;
+    swarm->slots[slot].solo_most = 0;
     disk_ask(&swarm->disk, (uint32_t)slot, picker->slots[slot].piece);
     return true;
 }

@@ -59,6 +59,7 @@ struct swarm_run {
     uint32_t done; /* blocks that are there, from `first` */
     uint32_t size;
     uint32_t got;
+    uint64_t late_ns; /* when it is given up */
     uint8_t *to;
     uint8_t message[SWARM_MESSAGE_SIZE_MAX];
 };
@@ -66,12 +67,15 @@ struct swarm_run {
 /* What a slot of the picker has beside its blocks. */
 struct swarm_slot {
     LIST_HEAD(, swarm_run) runs;
-    uint8_t *memory;  /* of the piece: in a mapped file, or `buffer` */
-    uint8_t *buffer;  /* for pieces in several files; NULL before the first */
-    uint32_t hashed;  /* blocks from the start of the piece that are in the hash */
-    uint32_t round;   /* of the picker's slot, that the hash is of */
-    uint32_t lent;    /* runs whose memory is in `memory` */
-    uint32_t writing; /* writes that are on their way */
+    uint8_t *memory;    /* of the piece: in a mapped file, or `buffer` */
+    uint8_t *buffer;    /* for pieces in several files; NULL before the first */
+    uint32_t hashed;    /* blocks from the start of the piece that are in the hash */
+    uint32_t round;     /* of the picker's slot, that the hash is of */
+    uint32_t lent;      /* runs whose memory is in `memory` */
+    uint32_t writing;   /* writes that are on their way */
+    uint8_t solo_owner; /* of the picker's slot when it was looked at, if it is_solo */
+    uint64_t solo_ns;   /* since when it is, or its last block */
+    uint32_t solo_most; /* blocks that were there at a time, while it is_solo */
     EVP_MD_CTX *hash;
 };
 
@@ -174,7 +178,7 @@ struct swarm {
     uint32_t log_count;
     uint64_t copy_bytes; /* in memory of copies now */
     uint64_t look_ns;
-    uint64_t alive_ns; /* the last block */
+    uint64_t alive_ns; /* the last block that was new */
     uint64_t start_ns;
     uint64_t end_ns;
 
