@@ -340,6 +340,37 @@ static void late_blocks_of_a_former_owner_do_not_count(void **state)
     assert_int_equal(picker_piece_bad(picker, run.slot), 1);
 }
 
+static void a_piece_that_nobody_sends_makes_room(void **state)
+{
+    struct picker *picker = make(state, 3);
+    static const uint8_t left[] = {0xe0};  /* 0 to 2 */
+    static const uint8_t right[] = {0x1c}; /* 3 to 5 */
+    count(picker, left);
+    count(picker, right);
+    uint32_t one = open_for(picker, 0, left);
+    uint32_t two = open_for(picker, 0, left);
+    assert_int_equal(picker_find_idle(picker, right), -1); /* a slot is free */
+    uint32_t three = open_for(picker, 0, left);
+    struct picker_run run = choose(picker, 0, left, 2);
+    assert_int_equal(run.slot, one);
+    deliver(picker, &run, 0);
+    assert_int_equal(picker_find_idle(picker, right), -1); /* they have an owner */
+    run = choose(picker, 0, left, 64);
+    picker_disown(picker, 0);
+    assert_int_equal(picker_find_idle(picker, right),
+                     two);                                /* two blocks of `one` are on their way */
+    assert_int_equal(picker_find_idle(picker, left), -1); /* who has them sends them */
+    assert_int_equal(picker_find_idle(picker, all), -1);
+    give_back(picker, &run, 0);
+    picker_count(picker, picker->slots[one].piece, false);
+    assert_int_equal(picker_find_idle(picker, right), one); /* which nobody has */
+    picker_close(picker, one);
+    assert_int_equal(open_for(picker, 1, right), one);
+    picker_close(picker, two);
+    picker_close(picker, three);
+    assert_int_equal(picker->closed_count, PIECES - 1);
+}
+
 /* Peers that come, are slow, lie or go, at random: no block gets lost, and the counts are right. */
 static void check(const struct picker *picker)
 {
@@ -416,6 +447,7 @@ int main(void)
         QT_TEST(world, who_did_not_finish_a_doubtful_piece_lets_others_go_first),
         QT_TEST(world, a_new_peer_may_have_what_the_one_before_it_did_not_finish),
         QT_TEST(world, late_blocks_of_a_former_owner_do_not_count),
+        QT_TEST(world, a_piece_that_nobody_sends_makes_room),
         QT_TEST(world, every_piece_comes_whatever_peers_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

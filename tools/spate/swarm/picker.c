@@ -166,6 +166,32 @@ void picker_close(struct picker *picker, uint32_t slot)
     leave(picker, &picker->slots[slot], CLOSED);
 }
 
+/* Whether nobody is asked for anything of a slot that is ready. */
+static bool is_idle(const struct picker_slot *slot)
+{
+    return slot->stage == PICKER_READY && slot->owner == PICKER_NOBODY &&
+           slot->free_count + slot->there_count == slot->block_count;
+}
+
+int picker_find_idle(const struct picker *picker, const uint8_t *have)
+{
+    int found = -1;
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < picker->slot_count; i++) {
+        const struct picker_slot *slot = &picker->slots[i];
+        if (slot->stage == PICKER_CLOSED)
+            return -1;
+        if (!is_idle(slot) || picker_bit(have, slot->piece))
+            continue;
+        uint32_t loss = picker->availability[slot->piece] > 0 ? 1 + slot->there_count : 0;
+        if (loss < least) {
+            found = (int)i;
+            least = loss;
+        }
+    }
+    return found >= 0 && picker_can_open(picker, have) ? found : -1;
+}
+
 void picker_piece_there(struct picker *picker, uint32_t slot)
 {
     leave(picker, &picker->slots[slot], THERE);

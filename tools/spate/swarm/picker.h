@@ -128,6 +128,12 @@ void picker_piece_there(struct picker *picker, uint32_t slot);
  * that is gone. */
 uint8_t picker_piece_bad(struct picker *picker, uint32_t slot);
 
+/* Finds a piece that may be given up for one that the peer could open: nobody sends it, and neither
+ * has the peer it.  Best is one that nobody has, else the one with the fewest blocks.
+ *
+ * Returns its slot; or -1: there is none, a slot is free, or the peer could open nothing. */
+int picker_find_idle(const struct picker *picker, const uint8_t *have);
+
 /* Gives a slot up: its piece is closed again.  No block of it may be asked for. */
 void picker_close(struct picker *picker, uint32_t slot);
 

@@ -66,6 +66,20 @@ static void fail(struct swarm *swarm, uint32_t file, int error)
     swarm->has_failed = true;
 }
 
+/* A slot needs its memory no more: pages of a file are the kernel's from now on. */
+static void let_go(struct swarm *swarm, uint32_t slot)
+{
+    struct swarm_slot *s = &swarm->slots[slot];
+    if (s->memory != s->buffer) {
+        uint8_t *first = s->memory + (PAGE - (uintptr_t)s->memory % PAGE) % PAGE;
+        uint8_t *end = s->memory + meta_piece_bytes(&swarm->meta, swarm->picker.slots[slot].piece);
+        end -= (uintptr_t)end % PAGE;
+        if (end > first)
+            (void)madvise(first, (size_t)(end - first), MADV_DONTNEED);
+    }
+    s->memory = NULL;
+}
+
 /* ---- Opening ---- */
 
 /* Slots that a peer may have open: its share, and what it needs for what is on its way. */
@@ -76,6 +90,26 @@ static uint32_t slots_allowed(const struct swarm *swarm)
         ready += swarm->peers[i] != NULL && swarm->peers[i]->is_ready;
     uint32_t share = swarm->picker.slot_count / ready;
     return share < 2 ? 2 : share;
+}
+
+/* Gives up a piece that nobody sends, if the peer has others and no slot is free.  Returns whether
+ * it has. */
+static bool make_room(struct swarm *swarm, const uint8_t *have)
+{
+    int slot = picker_find_idle(&swarm->picker, have);
+    struct swarm_run *run;
+    if (slot < 0)
+        return false;
+    LIST_FOREACH(run, &swarm->slots[slot].runs, link)
+    {
+        if (run->is_lent || run->is_landing)
+            return false;
+    }
+    while ((run = LIST_FIRST(&swarm->slots[slot].runs)) != NULL)
+        swarm_run_detach(run); /* only its stream is open */
+    let_go(swarm, (uint32_t)slot);
+    picker_close(&swarm->picker, (uint32_t)slot);
+    return true;
 }
 
 bool swarm_piece_open(struct swarm_peer *peer)
@@ -99,6 +133,8 @@ bool swarm_piece_open(struct swarm_peer *peer)
     uint64_t wanted = peer->is_slow ? 1 : (uint64_t)(peer->rate / 10) + swarm->meta.piece_size;
     if (free_bytes >= wanted || owned >= slots_allowed(swarm))
         return false;
+    if (used == picker->slot_count && make_room(swarm, peer->have))
+        used--;
     int slot = picker_open(picker, peer->index, peer->have);
     if (slot < 0)
         return false;
@@ -154,15 +190,7 @@ static void finish(struct swarm *swarm, uint32_t slot)
 {
     uint32_t piece = swarm->picker.slots[slot].piece;
     uint32_t file = 0;
-    struct swarm_slot *s = &swarm->slots[slot];
-    if (s->memory != s->buffer) { /* the pages are the kernel's from now on */
-        uint8_t *first = s->memory + (PAGE - (uintptr_t)s->memory % PAGE) % PAGE;
-        uint8_t *end = s->memory + meta_piece_bytes(&swarm->meta, piece);
-        end -= (uintptr_t)end % PAGE;
-        if (end > first)
-            (void)madvise(first, (size_t)(end - first), MADV_DONTNEED);
-    }
-    s->memory = NULL;
+    let_go(swarm, slot);
     picker_piece_there(&swarm->picker, slot);
     int e = store_piece_done(&swarm->store, piece, &file);
     if (e != 0)
