@@ -32,10 +32,12 @@ def say(kind, *numbers, data=b''):
 
 
 class Case(SwarmCase):
+    piece_size = PIECE
+
     def setUp(self):
         super().setUp()
-        self.make_file(PIECES * PIECE - 100)
-        self.make()
+        self.make_file(PIECES * self.piece_size - 100)
+        self.make(self.piece_size)
         self.identity = self.top / 'identity'
         self.content = (self.source / 'file').read_bytes()
         self.hello = say(HELLO, PIECES,
@@ -164,14 +166,16 @@ class ToASeeder(Case):
         self.assertIsNone(raw.closed)
 
 
-class ToAFetcher(Case):
-    """Peers that have everything, and one honest seeder who comes later."""
+class FetcherCase(Case):
+    """Peers of a fetcher, and one honest seeder who comes later."""
+
+    words = ()
 
     def setUp(self):
         super().setUp()
         self.fetcher = self.start('fetch', '--listen', '127.0.0.1:0', '--identity', self.identity,
-                                  '--json', '--timeout', HANG_S, '--linger', '1', self.meta,
-                                  self.top / 'target')
+                                  '--json', '--timeout', HANG_S, '--linger', '1', *self.words,
+                                  self.meta, self.top / 'target')
         self.fetcher.port = self.listening(self.fetcher)
         self.dripped = {}
 
@@ -192,6 +196,24 @@ class ToAFetcher(Case):
         self.assert_same()
         return json.loads(out)
 
+
+class ToAFetcherOfLittleMemory(FetcherCase):
+    piece_size = 1 << 20
+    words = ('--memory', '1Mi')
+
+    def test_pieces_that_nobody_has_keep_no_memory(self):
+        gone, (_, _, size) = self.asked(b'\xf0\0')  # of one piece; it sends, and another is opened
+        for name in ('1', '5', '9'):
+            gone.send(name, bytes(size), fin=True)
+        gone.wait(lambda: len(gone.streams.get('37', b'')) >= 13, 2)
+        time.sleep(0.5)
+        gone.end()
+        _, (piece, _, _) = self.asked(b'\x0f\x80')
+        self.assertGreater(piece, 3)
+        self.finish()
+
+
+class ToAFetcher(FetcherCase):
     def finish_while(self, do):
         """As finish(), and does something every half second."""
         done = threading.Event()
@@ -260,6 +282,15 @@ class ToAFetcher(Case):
         figures = self.finish_while(lambda: (self.drip(one), self.drip(two)))
         self.assertLess(figures['seconds'], HANG_S / 2)
         self.assertEqual(figures['pieces_bad'], 0)
+
+    def test_a_flood_of_choke(self):
+        raw, _ = self.asked()
+        raw.say('send', 'control', (1000 * say(CHOKE) + 20 * say(UNCHOKE, data=say(CHOKE))).hex())
+        raw.wait(lambda: raw.closed, 1)
+        self.assertIsNone(raw.closed)  # few of them change anything
+        raw.say('send', 'control', (100 * say(UNCHOKE, data=say(CHOKE))).hex())
+        self.assert_closed(raw, BAD_MESSAGE)
+        self.finish()
 
     def test_an_answer_that_is_too_short(self):
         raw, (_, _, size) = self.asked()

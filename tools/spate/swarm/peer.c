@@ -13,8 +13,12 @@
 
 #define MESSAGES_TAG 3
 #define HELLO_NS     UINT64_C(5000000000) /* for a peer to introduce itself */
+#define CHOKES_NS    UINT64_C(1000000000)
 
-enum { SPARE_PLACES = 4 }; /* fewer, and who has not introduced itself makes room */
+enum {
+    SPARE_PLACES = 4, /* fewer, and who has not introduced itself makes room */
+    CHOKES_MAX = 100, /* changes in CHOKES_NS, of CHOKE and UNCHOKE; ours are a few */
+};
 
 static size_t bitfield_size(const struct swarm *swarm)
 {
@@ -241,6 +245,25 @@ static void on_have(struct swarm_peer *peer, uint32_t piece)
     picker_count(&peer->swarm->picker, piece, true);
 }
 
+/* A change of it costs a walk over what the peer was asked for: no peer needs many. */
+static void on_choking(struct swarm_peer *peer, bool is_choking)
+{
+    uint64_t now_ns = spate_shard_now_ns(peer->swarm->shard);
+    if (is_choking == peer->is_choking)
+        return;
+    if (now_ns - peer->chokes_ns >= CHOKES_NS) {
+        peer->chokes_ns = now_ns;
+        peer->chokes = 0;
+    }
+    if (++peer->chokes > CHOKES_MAX) {
+        swarm_peer_close(peer, SWARM_BAD_MESSAGE);
+        return;
+    }
+    peer->is_choking = is_choking;
+    if (is_choking)
+        swarm_fetch_cancel(peer);
+}
+
 static void on_message(struct swarm_peer *peer, const struct swarm_message *message)
 {
     if (message->type == SWARM_HELLO)
@@ -251,11 +274,8 @@ static void on_message(struct swarm_peer *peer, const struct swarm_message *mess
         on_bitfield(peer, message);
     else if (message->type == SWARM_HAVE)
         on_have(peer, message->numbers[0]);
-    else {
-        peer->is_choking = message->type == SWARM_CHOKE;
-        if (peer->is_choking)
-            swarm_fetch_cancel(peer);
-    }
+    else
+        on_choking(peer, message->type == SWARM_CHOKE);
 }
 
 static void on_control(struct swarm_peer *peer, const uint8_t *data, size_t size, bool fin)

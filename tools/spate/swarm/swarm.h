@@ -126,6 +126,8 @@ struct swarm_peer {
     uint64_t window_bytes;
     uint64_t window_ns;
     uint64_t connected_ns;
+    uint64_t chokes_ns; /* since when `chokes` are counted */
+    uint32_t chokes;
     uint64_t alive_ns; /* the last bytes, or the first request after none */
     uint64_t pause_ns; /* no request before it */
     uint64_t bytes_in;
