@@ -171,18 +171,73 @@ static void the_book_finds_the_longest_prefix(void **state)
     assert_int_equal(relay_book_cached(&book, &address.address), 0);
     assert_int_equal(relay_book_find(&book, &address.address), 5);
     assert_int_equal(relay_book_cached(&book, &address.address), 5);
-    assert_true(relay_book_add(&book, &narrow, 6, false));
+    assert_false(relay_book_add(&book, &narrow, 6, false)); /* a part of what is unit 5's */
+    assert_int_equal(relay_book_cached(&book, &address.address), 5);
+    assert_true(relay_book_add(&book, &narrow, 6, true));
     assert_int_equal(relay_book_cached(&book, &address.address), 0);
     assert_int_equal(relay_book_find(&book, &address.address), 6);
     assert_false(relay_book_add(&book, &wide, 6, false)); /* it is unit 5's by command line */
-    relay_book_forget(&book, 6);
-    assert_int_equal(relay_book_find(&book, &address.address), 5);
+    relay_book_forget(&book, 6);                          /* what the command line says stays */
+    assert_int_equal(relay_book_find(&book, &address.address), 6);
     for (uint32_t i = 0; i < 2 * RELAY_PREFIXES_MAX; i++) {
         struct relay_prefix other = {.address = {.family = RELAY_IPV4}, .bits = 32};
         memcpy(other.address.bytes, &i, 4);
         (void)relay_book_add(&book, &other, 9, false);
     }
     assert_int_equal(book.count, RELAY_PREFIXES_MAX);
+}
+
+/* A prefix is its owner's until that is forgotten, however its last bits are written. */
+static void announced_prefixes_neither_move_nor_stay(void **state)
+{
+    (void)state;
+    static struct relay_book book;
+    struct relay_prefix prefix, same, second, address;
+    memset(&book, 0, sizeof(book));
+    assert_true(relay_prefix_parse("10.2.0.0/15", &prefix));
+    assert_true(relay_prefix_parse("10.3.4.5/15", &same));
+    assert_true(relay_prefix_parse("fd00::/64", &second));
+    assert_true(relay_prefix_parse("10.3.9.9", &address));
+    assert_true(relay_book_add(&book, &prefix, 5, false));
+    assert_true(relay_book_add(&book, &same, 5, false));
+    assert_int_equal(book.count, 1);
+    assert_false(relay_book_add(&book, &same, 6, false));
+    assert_int_equal(relay_book_owner(&book, &same), 5);
+    assert_true(relay_book_add(&book, &second, 5, false));
+    assert_int_equal(relay_book_find(&book, &address.address), 5);
+    relay_book_keep(&book, 5, &second, 1); /* the other one is announced no more */
+    assert_int_equal(book.count, 1);
+    assert_int_equal(relay_book_cached(&book, &address.address), 0);
+    assert_true(relay_book_add(&book, &same, 6, false));
+    assert_int_equal(relay_book_find(&book, &address.address), 6);
+    relay_book_forget(&book, 5);
+    assert_int_equal(book.count, 1);
+    /* A default route of the command line is for what nobody announces. */
+    struct relay_prefix all;
+    assert_true(relay_prefix_parse("0.0.0.0/0", &all));
+    assert_true(relay_book_add(&book, &all, 7, true));
+    assert_true(relay_prefix_parse("10.9.0.0/16", &prefix));
+    assert_true(relay_book_add(&book, &prefix, 8, false));
+}
+
+static void announcements_are_limited_for_each_unit(void **state)
+{
+    (void)state;
+    static struct relay_routes routes;
+    relay_routes_init(&routes, SECOND);
+    uint64_t now_ns = SECOND;
+    uint32_t new_count = 0;
+    for (uint32_t sequence = 1; sequence <= 100; sequence++) {
+        enum relay_age age = relay_routes_age(&routes, 8, sequence, now_ns);
+        if (age == RELAY_TOO_MANY)
+            continue;
+        new_count += age == RELAY_NEW;
+        assert_true(relay_routes_hear(&routes, 8, sequence, 0, 1, now_ns));
+        assert_int_equal(relay_routes_age(&routes, 8, sequence, now_ns), RELAY_KNOWN);
+    }
+    assert_in_range(new_count, RELAY_NEW_BURST, RELAY_NEW_BURST + 1);
+    assert_int_equal(relay_routes_age(&routes, 9, 1, now_ns), RELAY_NEW); /* not another one's */
+    assert_int_equal(relay_routes_age(&routes, 8, 200, now_ns + 2 * RELAY_NEW_NS), RELAY_NEW);
 }
 
 static void a_bucket_holds_to_its_rate(void **state)
@@ -396,6 +451,8 @@ int main(void)
         cmocka_unit_test(control_packets_survive_and_their_truncations_do_not),
         cmocka_unit_test(prefixes_are_parsed_and_matched),
         cmocka_unit_test(the_book_finds_the_longest_prefix),
+        cmocka_unit_test(announced_prefixes_neither_move_nor_stay),
+        cmocka_unit_test(announcements_are_limited_for_each_unit),
         cmocka_unit_test(a_bucket_holds_to_its_rate),
         cmocka_unit_test(what_was_seen_is_known_and_old_entries_give_way),
         cmocka_unit_test(the_cheapest_way_is_taken_and_replaced),

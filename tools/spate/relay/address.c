@@ -118,12 +118,13 @@ static bool is_same(const struct relay_address *a, const struct relay_address *b
 uint32_t relay_book_cached(const struct relay_book *book, const struct relay_address *address)
 {
     const struct relay_cached *cached = &book->cache[place_of(book, address)];
-    return is_same(&cached->address, address) ? cached->unit : 0;
+    bool is_valid = address->family == RELAY_ETHERNET || cached->generation == book->generation;
+    return is_valid && is_same(&cached->address, address) ? cached->unit : 0;
 }
 
 void relay_book_learn(struct relay_book *book, const struct relay_address *address, uint32_t unit)
 {
-    book->cache[place_of(book, address)] = (struct relay_cached){*address, unit};
+    book->cache[place_of(book, address)] = (struct relay_cached){*address, unit, book->generation};
 }
 
 uint32_t relay_book_find(struct relay_book *book, const struct relay_address *address)
@@ -142,52 +143,85 @@ uint32_t relay_book_find(struct relay_book *book, const struct relay_address *ad
     return unit;
 }
 
-/* What was looked up before a change may be wrong after it. */
-static void forget_cached(struct relay_book *book)
+/* Clears the bits behind the prefix, so that equal ones have equal bytes. */
+static struct relay_prefix mask(const struct relay_prefix *prefix)
 {
-    for (uint32_t i = 0; i < RELAY_CACHE_SIZE; i++) {
-        if (book->cache[i].address.family != RELAY_ETHERNET)
-            book->cache[i].unit = 0;
-    }
+    struct relay_prefix ret = *prefix;
+    size_t whole = prefix->bits / 8;
+    size_t kept = whole;
+    if (prefix->bits % 8 != 0)
+        ret.address.bytes[kept++] &= (uint8_t)(0xff00 >> prefix->bits % 8);
+    memset(ret.address.bytes + kept, 0, sizeof(ret.address.bytes) - kept);
+    return ret;
+}
+
+static bool is_same_prefix(const struct relay_prefix *a, const struct relay_prefix *b)
+{
+    return a->bits == b->bits && is_same(&a->address, &b->address);
 }
 
 bool relay_book_add(struct relay_book *book, const struct relay_prefix *prefix, uint32_t unit,
                     bool is_fixed)
 {
+    const struct relay_prefix masked = mask(prefix);
     for (uint32_t i = 0; i < book->count; i++) {
-        if (book->entries[i].prefix.bits != prefix->bits ||
-            !is_same(&book->entries[i].prefix.address, &prefix->address))
-            continue;
-        if (book->entries[i].unit == unit)
-            return true;
-        if (book->entries[i].is_fixed)
+        const struct relay_prefix *other = &book->entries[i].prefix;
+        bool is_others = book->entries[i].unit != unit;
+        if (is_others && !is_fixed && book->entries[i].is_fixed && other->bits > 0 &&
+            other->bits <= masked.bits && relay_prefix_has(other, &masked.address))
             return false;
-        book->entries[i].unit = unit; /* it has moved */
-        book->entries[i].is_fixed = is_fixed;
-        forget_cached(book);
-        return true;
+        if (is_same_prefix(other, &masked))
+            return !is_others;
     }
     if (book->count == RELAY_PREFIXES_MAX)
         return false;
-    book->entries[book->count].prefix = *prefix;
+    book->entries[book->count].prefix = masked;
     book->entries[book->count].unit = unit;
     book->entries[book->count].is_fixed = is_fixed;
     book->count++;
-    forget_cached(book);
+    book->generation++;
     return true;
+}
+
+uint32_t relay_book_owner(const struct relay_book *book, const struct relay_prefix *prefix)
+{
+    const struct relay_prefix masked = mask(prefix);
+    for (uint32_t i = 0; i < book->count; i++) {
+        if (is_same_prefix(&book->entries[i].prefix, &masked))
+            return book->entries[i].is_fixed ? 0 : book->entries[i].unit;
+    }
+    return 0;
+}
+
+static bool is_among(const struct relay_prefix *prefix, const struct relay_prefix *prefixes,
+                     uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct relay_prefix masked = mask(&prefixes[i]);
+        if (is_same_prefix(prefix, &masked))
+            return true;
+    }
+    return false;
+}
+
+void relay_book_keep(struct relay_book *book, uint32_t unit, const struct relay_prefix *prefixes,
+                     uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < book->count; i++) {
+        if (book->entries[i].unit != unit || book->entries[i].is_fixed ||
+            is_among(&book->entries[i].prefix, prefixes, count))
+            book->entries[kept++] = book->entries[i];
+    }
+    if (kept != book->count)
+        book->generation++;
+    book->count = kept;
 }
 
 void relay_book_forget(struct relay_book *book, uint32_t unit)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < book->count; i++) {
-        if (book->entries[i].unit != unit || book->entries[i].is_fixed)
-            book->entries[kept++] = book->entries[i];
-    }
-    if (kept != book->count)
-        forget_cached(book);
-    book->count = kept;
-    for (uint32_t i = 0; i < RELAY_CACHE_SIZE; i++) {
+    relay_book_keep(book, unit, NULL, 0);
+    for (uint32_t i = 0; i < RELAY_CACHE_SIZE; i++) { /* learned addresses of Ethernet */
         if (book->cache[i].unit == unit)
             book->cache[i].unit = 0;
     }

@@ -43,7 +43,8 @@ enum { RELAY_PREFIXES_MAX = 1024, RELAY_CACHE_SIZE = 4096 };
 
 struct relay_cached {
     struct relay_address address;
-    uint32_t unit; /* 0: empty */
+    uint32_t unit;       /* 0: empty */
+    uint32_t generation; /* of the book, when it was looked up there */
 };
 
 struct relay_book {
@@ -53,13 +54,21 @@ struct relay_book {
         bool is_fixed; /* by the command line: announcements do not change it */
     } entries[RELAY_PREFIXES_MAX];
     uint32_t count;
-    uint64_t key; /* of the hash */
+    uint64_t key;        /* of the hash */
+    uint32_t generation; /* counts changes: what was looked up before one may be wrong after it */
     struct relay_cached cache[RELAY_CACHE_SIZE];
 };
 
-/* Adds a prefix.  Returns false if there is no room, or another unit has it by command line. */
+/* Adds a prefix; bits behind it do not count.  Returns false if there is no room, another unit has
+ * it, or it is announced and within one that the command line gives to another unit (0.0.0.0/0 and
+ * ::/0 claim nothing: they are for what nobody announces). */
 bool relay_book_add(struct relay_book *book, const struct relay_prefix *prefix, uint32_t unit,
                     bool is_fixed);
+/* Returns the unit that has announced the prefix, or 0. */
+uint32_t relay_book_owner(const struct relay_book *book, const struct relay_prefix *prefix);
+/* Forgets what a unit has announced and does not any more: all but these prefixes. */
+void relay_book_keep(struct relay_book *book, uint32_t unit, const struct relay_prefix *prefixes,
+                     uint32_t count);
 /* Forgets what a unit has announced. */
 void relay_book_forget(struct relay_book *book, uint32_t unit);
 

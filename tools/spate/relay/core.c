@@ -6,8 +6,8 @@
  * What can be attacked: neighbours are authenticated, and may be hostile all the same.  Each is
  * held to its rate before anything else is done; a flooded packet is passed on once, any packet
  * RELAY_HOPS_MAX times at most; nothing is allocated; announcements have bounded tables, and cannot
- * take prefixes that the command line gives to others.  A unit can claim any other prefix: the
- * trust of the tunnel is in who may join it. */
+ * take prefixes that others have or the command line gives to them.  A unit can claim any other:
+ * the trust of the tunnel is in who may join it. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +19,12 @@
 const char *const relay_path_names[RELAY_PATH_COUNT] = {RELAY_PATHS(PATH_NAME)};
 const char *const relay_drop_names[RELAY_DROP_COUNT] = {RELAY_DROPS(PATH_NAME)};
 
+static void forget_unit(void *user, uint32_t unit)
+{
+    struct relay_core *core = user;
+    relay_book_forget(&core->book, unit);
+}
+
 bool relay_core_init(struct relay_core *ret, struct relay_packets *packets, uint64_t route_ns,
                      uint64_t key)
 {
@@ -27,6 +33,8 @@ bool relay_core_init(struct relay_core *ret, struct relay_packets *packets, uint
     ret->hops = 8;
     ret->book.key = key;
     relay_routes_init(&ret->routes, route_ns);
+    ret->routes.removed = forget_unit;
+    ret->routes.user = ret;
     if (relay_seen_init(&ret->seen, key) && relay_reassembly_init(&ret->reassembly))
         return true;
     relay_core_deinit(ret);
@@ -64,6 +72,11 @@ void relay_core_leave(struct relay_core *core, uint16_t peer)
     relay_reassembly_forget(&core->reassembly, peer, 0);
     if (core->stalled.packet != NULL && core->stalled.peer == peer)
         (void)relay_core_resume(core, true);
+}
+
+void relay_core_has_room(struct relay_core *core, uint16_t peer)
+{
+    core->peers[peer].is_clogged = false;
 }
 
 void relay_core_set_alive(struct relay_core *core, uint16_t peer, bool is_alive)
@@ -131,38 +144,58 @@ static void ask(struct relay_core *core, uint32_t unit, uint64_t now_ns)
     relay_packet_unref(packet);
 }
 
-static void on_announcement(struct relay_core *core, uint16_t peer, const struct relay_head *head,
+/* Returns whether it is to be passed on. */
+static bool on_announcement(struct relay_core *core, uint16_t peer, const struct relay_head *head,
                             const uint8_t *body, size_t size, uint64_t now_ns)
 {
     struct relay_prefix prefixes[RELAY_ANNOUNCED_MAX];
     int count = relay_announcement_read(body, size, prefixes);
-    if (count < 0) {
+    /* Only a flooded one has the cost of its way. */
+    if (count < 0 || (head->flags & RELAY_FLOOD) == 0 || (head->flags & RELAY_ROUTED) == 0) {
         relay_core_drop(core, RELAY_DROP_MALFORMED);
-        return;
+        return false;
+    }
+    enum relay_age age = relay_routes_age(&core->routes, head->source, head->sequence, now_ns);
+    if (age == RELAY_TOO_MANY) {
+        relay_core_drop(core, RELAY_DROP_LIMITED);
+        return false;
     }
     if (!relay_routes_hear(&core->routes, head->source, head->sequence, peer, head->cost, now_ns))
-        return;
-    for (int i = 0; i < count; i++)
+        return false;
+    if (age != RELAY_NEW)
+        return true;
+    relay_book_keep(&core->book, head->source, prefixes, (uint32_t)count);
+    for (int i = 0; i < count; i++) {
+        uint32_t owner = relay_book_owner(&core->book, &prefixes[i]);
+        if (owner != 0 && owner != head->source && relay_routes_find(&core->routes, owner) == NULL)
+            relay_book_forget(&core->book, owner); /* so the prefix can move */
         (void)relay_book_add(&core->book, &prefixes[i], head->source, false);
+    }
+    return true;
 }
 
-/* Control packets are never cut: they fit into the smallest message. */
-static void on_control(struct relay_core *core, uint16_t peer, const struct relay_head *head,
+/* Control packets are never cut: they fit into the smallest message.  Returns whether a flooded one
+ * is to be passed on. */
+static bool on_control(struct relay_core *core, uint16_t peer, const struct relay_head *head,
                        const uint8_t *body, size_t size, uint64_t now_ns)
 {
-    if (head->offset != 0 || head->total != size)
-        relay_core_drop(core, RELAY_DROP_MALFORMED);
-    else if (body[0] == RELAY_ANNOUNCEMENT)
-        on_announcement(core, peer, head, body, size, now_ns);
-    else if (body[0] != RELAY_QUESTION || size != 1)
-        relay_core_drop(core, RELAY_DROP_MALFORMED);
-    else if (head->target == core->unit && now_ns >= core->answer_ns + QUESTION_NS)
-        relay_core_announce(core, now_ns);
+    if (head->offset == 0 && head->total == size) {
+        if (body[0] == RELAY_ANNOUNCEMENT)
+            return on_announcement(core, peer, head, body, size, now_ns);
+        if (body[0] == RELAY_QUESTION && size == 1) {
+            if (head->target == core->unit && now_ns >= core->answer_ns + QUESTION_NS)
+                relay_core_announce(core, now_ns);
+            return true;
+        }
+    }
+    relay_core_drop(core, RELAY_DROP_MALFORMED);
+    return false;
 }
 
 /* ---- From the device ---- */
 
-/* Sends to one neighbour.  What does not fit into its queue waits, and the device with it. */
+/* Sends to one neighbour.  What does not fit into its queue waits, and the device with it, unless
+ * that was in vain before. */
 static void send_stalling(struct relay_core *core, uint16_t peer, const struct relay_head *head,
                           struct relay_packet *packet, uint64_t now_ns)
 {
@@ -170,7 +203,7 @@ static void send_stalling(struct relay_core *core, uint16_t peer, const struct r
     int e = relay_core_send(core, peer, *head, packet, 0, &offset);
     if (e == 0)
         return;
-    if (e != -EAGAIN || core->stalled.packet != NULL) {
+    if (e != -EAGAIN || core->stalled.packet != NULL || core->peers[peer].is_clogged) {
         relay_core_drop(core, RELAY_DROP_FULL);
         return;
     }
@@ -324,7 +357,8 @@ static void on_flood(struct relay_core *core, uint16_t peer, struct relay_head *
     if (is_control) { /* an announcement by another way is news: it may be cheaper */
         if ((head->flags & RELAY_ROUTED) != 0)
             head->cost = relay_cost_add(head->cost, core->peers[peer].cost);
-        on_control(core, peer, head, packet->data + from, packet->size - from, now_ns);
+        if (!on_control(core, peer, head, packet->data + from, packet->size - from, now_ns))
+            return;
     }
     if (relay_seen_check(&core->seen, head->source,
                          head->sequence ^ (is_control ? UINT32_C(0x80000000) : 0), head->offset)) {
@@ -419,7 +453,7 @@ void relay_core_from_peer(struct relay_core *core, uint16_t peer, struct relay_p
     if (!is_for_us)
         forward(core, peer, &head, packet, from, now_ns);
     else if (head.kind == RELAY_CONTROL)
-        on_control(core, peer, &head, packet->data + from, packet->size - from, now_ns);
+        (void)on_control(core, peer, &head, packet->data + from, packet->size - from, now_ns);
     else
         deliver(core, peer, &head, packet, from, now_ns);
 }

@@ -69,6 +69,7 @@ struct relay_neighbour {
     /* The packet of which a piece found no room last: its other pieces are of no use. */
     uint32_t lost_source;
     uint32_t lost_sequence;
+    bool is_clogged; /* the device has waited for it in vain, and nothing was sent since */
 };
 
 struct relay_ops {
@@ -129,6 +130,8 @@ void relay_core_deinit(struct relay_core *core);
 void relay_core_join(struct relay_core *core, uint16_t peer, uint32_t unit, bool is_upstream,
                      uint64_t rate_bytes_per_s, uint64_t now_ns);
 void relay_core_leave(struct relay_core *core, uint16_t peer);
+/* Its queue has room again. */
+void relay_core_has_room(struct relay_core *core, uint16_t peer);
 void relay_core_set_alive(struct relay_core *core, uint16_t peer, bool is_alive);
 
 /* A packet was read from the device.  The caller keeps its reference. */

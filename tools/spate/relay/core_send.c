@@ -18,10 +18,12 @@ static int send_written(struct relay_core *core, uint16_t peer, uint8_t *at, siz
     *ret_offset = first_offset;
     if (size_max <= head_size)
         return -ENOTCONN;
-    size_t room = size_max - head_size;
     size_t left = packet->size - from;
-    if (left <= room)
+    if (left <= size_max - head_size)
         return core->ops.send(core->ops.user, peer, at, head_size, packet, from, left);
+    if (size_max <= RELAY_ROUTED_SIZE)
+        return -ENOTCONN;
+    size_t room = size_max - RELAY_ROUTED_SIZE; /* a hop that takes the same cuts none again */
     core->cut_count++;
     uint32_t offset = first_offset;
     int e = 0;
@@ -47,7 +49,10 @@ int relay_core_send(struct relay_core *core, uint16_t peer, struct relay_head he
     if ((head.flags & RELAY_ROUTED) != 0)
         head.next = core->peers[peer].unit;
     size_t head_size = relay_head_write(&head, at);
-    return send_written(core, peer, at, head_size, head.offset, packet, from, ret_offset);
+    int e = send_written(core, peer, at, head_size, head.offset, packet, from, ret_offset);
+    if (e == 0)
+        core->peers[peer].is_clogged = false;
+    return e;
 }
 
 /* One piece that finds no room costs its whole packet, so the others make room for packets that can
@@ -132,6 +137,7 @@ bool relay_core_resume(struct relay_core *core, bool gives_up)
         return false;
     if (e != 0)
         relay_core_drop(core, RELAY_DROP_FULL);
+    core->peers[s->peer].is_clogged = gives_up;
     relay_packet_unref(s->packet);
     s->packet = NULL;
     return true;

@@ -39,8 +39,11 @@ static void give_up(struct relay_reassembly *r, struct relay_partial *partial)
 
 static bool is_of(const struct relay_partial *partial, uint32_t peer, const struct relay_head *head)
 {
-    return partial->is_used && partial->peer == peer && partial->source == head->source &&
-           partial->sequence == head->sequence;
+    if (!partial->is_used || partial->source != head->source || partial->sequence != head->sequence)
+        return false;
+    bool is_flood = (head->flags & RELAY_FLOOD) != 0;
+    return partial->is_flood == is_flood &&
+           (is_flood ? partial->total == head->total : partial->peer == peer);
 }
 
 /* Finds the packet, or a place for it. */
@@ -73,6 +76,7 @@ static struct relay_partial *find(struct relay_reassembly *r, uint32_t peer,
     if (partial->is_used)
         give_up(r, partial);
     partial->is_used = true;
+    partial->is_flood = (head->flags & RELAY_FLOOD) != 0;
     partial->peer = peer;
     partial->source = head->source;
     partial->sequence = head->sequence;
@@ -115,7 +119,8 @@ struct relay_partial *relay_reassembly_add(struct relay_reassembly *r, uint32_t 
                                       .size = (uint32_t)(packet->size - from)};
     struct relay_partial *partial = find(r, peer, head, now_ns);
     if (partial->total != head->total || !insert(partial, &piece)) {
-        give_up(r, partial);
+        if (!partial->is_flood)
+            give_up(r, partial);
         return NULL;
     }
     relay_packet_ref(packet);

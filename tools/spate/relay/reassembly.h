@@ -14,12 +14,16 @@
  * Bounds: RELAY_PARTIAL_MAX packets, of which one neighbour has RELAY_PARTIAL_PER_PEER at most,
  * each of RELAY_PIECES_MAX pieces.  At a bound the neighbour's oldest packet is dropped: it is the
  * one that waits for a piece that was lost.  Pieces that overlap drop their packet (as RFC 5722
- * does for IPv6), because nothing honest sends such. */
+ * does for IPv6), because nothing honest sends such.
+ *
+ * The pieces of a flooded packet come by whichever neighbours are first, so they are of one packet
+ * without regard to them; it counts for the neighbour that began it.  A piece that overlaps is
+ * ignored there, so that no other neighbour can spoil it. */
 
 enum {
     RELAY_PARTIAL_MAX = 128,
     RELAY_PARTIAL_PER_PEER = 16,
-    RELAY_PIECES_MAX = 96, /* 65,568 bytes in pieces of a path of 1,200, cut again once */
+    RELAY_PIECES_MAX = 256, /* 65,568 bytes in pieces of a path of 1,200, cut again three times */
 };
 
 #define RELAY_PARTIAL_NS UINT64_C(500000000)
@@ -35,6 +39,7 @@ struct relay_piece {
  * of their sizes. */
 struct relay_partial {
     bool is_used;
+    bool is_flood;
     uint32_t peer;
     uint32_t source;
     uint32_t sequence;

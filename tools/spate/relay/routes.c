@@ -63,6 +63,22 @@ static struct relay_candidate *candidate_of(struct relay_route *route, uint16_t 
     return other;
 }
 
+enum relay_age relay_routes_age(struct relay_routes *routes, uint32_t unit, uint32_t sequence,
+                                uint64_t now_ns)
+{
+    struct relay_route *route = &routes->places[find_place(routes, unit)];
+    if (route->unit == 0)
+        return RELAY_NEW;
+    if ((int32_t)(sequence - route->sequence) <= 0)
+        return RELAY_KNOWN;
+    if (route->paid_ns > now_ns + (RELAY_NEW_BURST - 1) * RELAY_NEW_NS)
+        return RELAY_TOO_MANY;
+    if (route->paid_ns < now_ns)
+        route->paid_ns = now_ns;
+    route->paid_ns += RELAY_NEW_NS;
+    return RELAY_NEW;
+}
+
 bool relay_routes_hear(struct relay_routes *routes, uint32_t unit, uint32_t sequence, uint16_t peer,
                        uint16_t cost, uint64_t now_ns)
 {
@@ -71,10 +87,12 @@ bool relay_routes_hear(struct relay_routes *routes, uint32_t unit, uint32_t sequ
         if (routes->count == RELAY_UNITS_MAX)
             return false;
         routes->count++;
-        *route = (struct relay_route){.unit = unit, .best = RELAY_NO_PEER};
+        *route = (struct relay_route){.unit = unit, .sequence = sequence, .best = RELAY_NO_PEER};
         for (uint32_t i = 0; i < RELAY_CANDIDATES_MAX; i++)
             route->candidates[i].peer = RELAY_NO_PEER;
     }
+    if ((int32_t)(sequence - route->sequence) > 0)
+        route->sequence = sequence;
     struct relay_candidate *c = candidate_of(route, peer);
     if (c->peer == peer && (int32_t)(sequence - c->sequence) < 0)
         return false;
@@ -128,7 +146,11 @@ void relay_routes_expire(struct relay_routes *routes, uint64_t now_ns)
             if (c->peer != RELAY_NO_PEER && now_ns >= c->heard_ns + routes->lifetime_ns)
                 drop(route, c);
         }
-        if (route->unit != 0 && route->best == RELAY_NO_PEER)
+        if (route->unit != 0 && route->best == RELAY_NO_PEER) {
+            uint32_t unit = route->unit;
             remove_place(routes, i);
+            if (routes->removed != NULL)
+                routes->removed(routes->user, unit);
+        }
     }
 }

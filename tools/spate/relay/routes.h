@@ -23,8 +23,10 @@ struct relay_candidate {
 };
 
 struct relay_route {
-    uint32_t unit; /* 0: no route */
-    uint16_t best; /* index of a candidate, or RELAY_NO_PEER */
+    uint32_t unit;     /* 0: no route */
+    uint32_t sequence; /* the newest */
+    uint64_t paid_ns;  /* of the limit: each new announcement adds RELAY_NEW_NS */
+    uint16_t best;     /* index of a candidate, or RELAY_NO_PEER */
     struct relay_candidate candidates[RELAY_CANDIDATES_MAX];
 };
 
@@ -33,9 +35,21 @@ struct relay_routes {
     struct relay_route places[2 * RELAY_UNITS_MAX];
     uint32_t count;
     uint64_t lifetime_ns; /* of a candidate */
+    /* Is told of each unit that was forgotten; may be NULL. */
+    void (*removed)(void *user, uint32_t unit);
+    void *user;
 };
 
 void relay_routes_init(struct relay_routes *ret, uint64_t lifetime_ns);
+
+/* What an announcement is.  A unit may announce itself RELAY_NEW_BURST times at once, and else
+ * every RELAY_NEW_NS: each costs work here and at all others. */
+enum relay_age { RELAY_NEW, RELAY_KNOWN /* by another way, or old */, RELAY_TOO_MANY };
+enum { RELAY_NEW_BURST = 4 };
+#define RELAY_NEW_NS UINT64_C(50000000)
+
+enum relay_age relay_routes_age(struct relay_routes *routes, uint32_t unit, uint32_t sequence,
+                                uint64_t now_ns);
 
 /* An announcement of `unit` came by `peer`; the way by it costs `cost`.  Returns false if it is
  * older than what is known, or there is no room. */
